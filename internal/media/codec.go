@@ -1,0 +1,77 @@
+package media
+
+// Codec names a coding of audio or video.
+type Codec uint8
+
+// The codecs that the server can receive, send or convert.
+const (
+	CodecNone Codec = iota
+	H264
+	H265
+	VP8
+	VP9
+	AV1
+	Opus
+	PCMA // G.711 A-law
+	PCMU // G.711 µ-law
+	AAC
+	Speex
+	MP3
+)
+
+var codecNames = [...]string{
+	CodecNone: "",
+	H264:      "H264",
+	H265:      "H265",
+	VP8:       "VP8",
+	VP9:       "VP9",
+	AV1:       "AV1",
+	Opus:      "opus",
+	PCMA:      "PCMA",
+	PCMU:      "PCMU",
+	AAC:       "mpeg4-generic",
+	Speex:     "speex",
+	MP3:       "MPA",
+}
+
+// String returns the codec's RTP encoding name, as the REST answers of the published contract spell it.
+func (c Codec) String() string {
+	if int(c) < len(codecNames) {
+		return codecNames[c]
+	}
+	return ""
+}
+
+// Kind says whether the codec carries sound or pictures.
+func (c Codec) Kind() Kind {
+	switch c {
+	case H264, H265, VP8, VP9, AV1:
+		return Video
+	case Opus, PCMA, PCMU, AAC, Speex, MP3:
+		return Audio
+	default:
+		return KindNone
+	}
+}
+
+// Kind is the kind of a track.
+type Kind uint8
+
+// The kinds of track.
+const (
+	KindNone Kind = iota
+	Audio
+	Video
+)
+
+// String returns "audio" or "video".
+func (k Kind) String() string {
+	switch k {
+	case Audio:
+		return "audio"
+	case Video:
+		return "video"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,153 @@
+package stream
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"transponder/internal/media"
+)
+
+// Feed is the frames of one kind, from the publisher or from a rendition, with their readers.
+//
+// Lock order: Feed.mu, then Reader.mu.
+type Feed struct {
+	src   *Source
+	onKey func(time.Time) // told of each key frame; nil for renditions
+
+	mu      sync.Mutex
+	track   *media.Track // guarded by mu; of the last frame
+	readers []*Reader    // guarded by mu
+	closed  error        // guarded by mu
+	meter   meter        // guarded by mu
+	stats   FeedStats    // guarded by mu; rates come from meter
+}
+
+func newFeed(s *Source) *Feed { return &Feed{src: s} }
+
+// FeedStats are a feed's figures at one moment.
+type FeedStats struct {
+	Track         *media.Track // nil before the first frame
+	Frames, Bytes int64
+	KeyFrames     int64
+	RateBPS       int64         // of the last whole second
+	FPS           float64       // likewise
+	KeyInterval   time.Duration // between the last two key frames, 0 while unknown
+	Readers       int
+
+	lastKey media.Timestamp
+}
+
+// Write gives a frame to every reader. It never blocks; frame.Data must not be changed afterwards. Frames written after
+// the feed is closed are dropped.
+func (f *Feed) Write(frame media.Frame) {
+	now := time.Now()
+	key := frame.Key && frame.Kind() == media.Video
+	if key && f.onKey != nil {
+		f.onKey(now)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed != nil {
+		return
+	}
+	f.track = frame.Track
+	f.meter.count(now, len(frame.Data))
+	f.stats.Frames++
+	f.stats.Bytes += int64(len(frame.Data))
+	if key {
+		f.stats.KeyFrames++
+		if f.stats.KeyFrames > 1 {
+			f.stats.KeyInterval = frame.Time.Sub(f.stats.lastKey)
+		}
+		f.stats.lastKey = frame.Time
+	}
+	for _, r := range f.readers {
+		r.push(frame)
+	}
+}
+
+// Track returns the track of the last frame, nil before the first.
+func (f *Feed) Track() *media.Track {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.track
+}
+
+// Stats returns the feed's figures.
+func (f *Feed) Stats() FeedStats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st := f.stats
+	st.Track = f.track
+	st.Readers = len(f.readers)
+	st.RateBPS, st.FPS = f.meter.rates(time.Now())
+	return st
+}
+
+func (f *Feed) add(r *Reader) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed != nil {
+		r.end(f.closed)
+		return
+	}
+	f.readers = append(f.readers, r)
+}
+
+func (f *Feed) drop(r *Reader) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readers = slices.DeleteFunc(f.readers, func(x *Reader) bool { return x == r })
+}
+
+// close ends the feed: its readers get what is queued, then the cause.
+func (f *Feed) close(cause error) {
+	if cause == nil {
+		cause = ErrClosed
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed != nil {
+		return
+	}
+	f.closed = cause
+	for _, r := range f.readers {
+		r.end(cause)
+	}
+	f.readers = nil
+}
+
+// meter measures rates over whole seconds.
+type meter struct {
+	since         time.Time
+	frames, bytes int
+
+	rateBPS int64
+	fps     float64
+}
+
+func (m *meter) count(now time.Time, size int) {
+	if m.since.IsZero() {
+		m.since = now
+	}
+	m.roll(now)
+	m.frames++
+	m.bytes += size
+}
+
+// roll turns the running window into rates once a second has passed.
+func (m *meter) roll(now time.Time) {
+	d := now.Sub(m.since)
+	if m.since.IsZero() || d < time.Second {
+		return
+	}
+	m.rateBPS = int64(float64(m.bytes) * 8 / d.Seconds())
+	m.fps = float64(m.frames) / d.Seconds()
+	m.since, m.frames, m.bytes = now, 0, 0
+}
+
+func (m *meter) rates(now time.Time) (rateBPS int64, fps float64) {
+	m.roll(now)
+	return m.rateBPS, m.fps
+}

@@ -1,0 +1,160 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+var (
+	// ErrNameInUse means that another publisher has the name.
+	ErrNameInUse = errors.New("stream name is already in use")
+	// ErrIDInUse means that another publisher has the id.
+	ErrIDInUse = errors.New("media session id is already in use")
+	// ErrName means that a stream cannot be called that.
+	ErrName = errors.New("bad stream name")
+)
+
+// tick is how often Run looks for key frames to ask for. It bounds how late a request can be that had to wait.
+const tick = 100 * time.Millisecond
+
+// Config says how a hub treats its publishers.
+type Config struct {
+	// KeyFrameInterval is how often a key frame is asked for while a reader wants them (ReaderConfig.KeyFrames) and the
+	// publisher does not send them as often by itself.
+	KeyFrameInterval time.Duration
+	// KeyFrameGap is the least time between two requests to one publisher.
+	KeyFrameGap time.Duration
+}
+
+// DefaultConfig asks every 2 s, as YouTube, Facebook and Twitch want key frames, and at most once a second.
+func DefaultConfig() Config {
+	return Config{KeyFrameInterval: 2 * time.Second, KeyFrameGap: time.Second}
+}
+
+// Validate reports every value that cannot work.
+func (c Config) Validate() error {
+	var errs []error
+	if c.KeyFrameInterval < 0 {
+		errs = append(errs, fmt.Errorf("key frame interval %v is negative", c.KeyFrameInterval))
+	}
+	if c.KeyFrameGap < 0 {
+		errs = append(errs, fmt.Errorf("key frame gap %v is negative", c.KeyFrameGap))
+	}
+	return errors.Join(errs...)
+}
+
+// Hub holds the live streams by name. All methods may be called from any goroutine.
+type Hub struct {
+	cfg Config
+
+	mu     sync.Mutex
+	byName map[string]*Source // guarded by mu
+	byID   map[string]*Source // guarded by mu
+}
+
+// NewHub makes an empty hub.
+func NewHub(cfg Config) *Hub {
+	return &Hub{cfg: cfg, byName: map[string]*Source{}, byID: map[string]*Source{}}
+}
+
+// Publish reserves a name and an id and returns the source that the publisher writes to. The name is free again as soon as
+// the source is closed. It fails with ErrName, ErrNameInUse or ErrIDInUse.
+func (h *Hub) Publish(info Info) (*Source, error) {
+	if err := checkName(info.Name); err != nil {
+		return nil, err
+	}
+	s := newSource(h, info)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, taken := h.byName[info.Name]; taken {
+		return nil, ErrNameInUse
+	}
+	if _, taken := h.byID[info.ID]; taken {
+		return nil, ErrIDInUse
+	}
+	h.byName[info.Name] = s
+	h.byID[info.ID] = s
+	return s, nil
+}
+
+// checkName refuses names that no URL, log line or API answer could carry: empty, over 255 bytes, not UTF-8, with control
+// characters, or with "://", which other servers read as an address.
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: it is empty", ErrName)
+	case len(name) > 255:
+		return fmt.Errorf("%w: it is longer than 255 bytes", ErrName)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: it is not UTF-8", ErrName)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("%w: it holds a control character", ErrName)
+	case strings.Contains(name, "://"):
+		return fmt.Errorf("%w: it holds \"://\"", ErrName)
+	}
+	return nil
+}
+
+// Source returns the stream of that name.
+func (h *Hub) Source(name string) (*Source, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s, ok := h.byName[name]
+	return s, ok
+}
+
+// SourceByID returns the stream with that media session id.
+func (h *Hub) SourceByID(id string) (*Source, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s, ok := h.byID[id]
+	return s, ok
+}
+
+// Sources returns all streams, oldest first.
+func (h *Hub) Sources() []*Source {
+	h.mu.Lock()
+	all := make([]*Source, 0, len(h.byName))
+	for _, s := range h.byName {
+		all = append(all, s)
+	}
+	h.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Source) int {
+		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.info.Name, b.info.Name))
+	})
+	return all
+}
+
+// remove frees the name and the id of s.
+func (h *Hub) remove(s *Source) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.byName[s.info.Name] == s {
+		delete(h.byName, s.info.Name)
+		delete(h.byID, s.info.ID)
+	}
+}
+
+// Run asks publishers for key frames until ctx ends, and returns why it did.
+func (h *Hub) Run(ctx context.Context) error {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case now := <-t.C:
+			for _, s := range h.Sources() {
+				s.keys.tick(now)
+			}
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package transponder
+
+// Class says whose matter a reason is, and so what to do about it.
+type Class string
+
+// The classes of reason.
+const (
+	Permanent  Class = "permanent" // trying again with the same request will fail again
+	Transient  Class = "transient" // may work later
+	Policy     Class = "policy"    // this server's own rules forbid it
+	FromSource Class = "source"    // the stream that was to be pushed
+	Operator   Class = "operator"  // somebody asked for it
+)
+
+// Reason is why a push is not live, from a closed list.
+type Reason string
+
+// The reasons.
+const (
+	ReasonNone        Reason = ""
+	ReasonDNS         Reason = "dns"
+	ReasonRefused     Reason = "tcp_refused"
+	ReasonUnreachable Reason = "unreachable"
+	ReasonTimeout     Reason = "timeout"
+	ReasonTLS         Reason = "tls"
+	ReasonTLSVerify   Reason = "tls_verify"
+	ReasonHandshake   Reason = "rtmp_handshake"
+	ReasonProtocol    Reason = "rtmp_protocol"
+	ReasonAuth        Reason = "auth_rejected"
+	ReasonBadApp      Reason = "bad_app"
+	ReasonKeyInUse    Reason = "key_in_use"
+	ReasonKeyRejected Reason = "key_rejected"
+	ReasonPeerClosed  Reason = "peer_closed"
+	ReasonPeerStalled Reason = "peer_stalled"
+	ReasonSourceLost  Reason = "source_lost"
+	ReasonNoMedia     Reason = "source_no_media"
+	ReasonCodec       Reason = "codec_unsupported"
+	ReasonTerminated  Reason = "terminated"
+	ReasonShutdown    Reason = "shutdown"
+	ReasonInternal    Reason = "internal"
+)
+
+var classes = map[Reason]Class{
+	ReasonDNS: Transient, ReasonRefused: Transient, ReasonUnreachable: Transient, ReasonTimeout: Transient,
+	ReasonTLS: Transient, ReasonTLSVerify: Permanent, ReasonHandshake: Transient, ReasonProtocol: Transient,
+	ReasonAuth: Permanent, ReasonBadApp: Permanent, ReasonKeyInUse: Permanent, ReasonKeyRejected: Permanent,
+	ReasonPeerClosed: Transient, ReasonPeerStalled: Transient,
+	ReasonSourceLost: FromSource, ReasonNoMedia: FromSource, ReasonCodec: FromSource,
+	ReasonTerminated: Operator, ReasonShutdown: Operator,
+	ReasonInternal: Permanent,
+}
+
+// Class returns whose matter the reason is; "" for ReasonNone.
+func (r Reason) Class() Class { return classes[r] }

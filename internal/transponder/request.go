@@ -1,0 +1,108 @@
+package transponder
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrStreamNotFound means that nobody publishes the stream that was to be pushed.
+	ErrStreamNotFound = errors.New("stream not found")
+	// ErrDuplicate means that the stream already goes to that address.
+	ErrDuplicate = errors.New("the stream is already pushed to this address")
+	// ErrNotFound means that there is no push with that id.
+	ErrNotFound = errors.New("no such push")
+	// ErrUnsupported means that the request asks for something this build cannot do.
+	ErrUnsupported = errors.New("not supported")
+	// ErrStopping means that the server is being shut down.
+	ErrStopping = errors.New("the server is stopping")
+)
+
+// RequestError is a field of a request that cannot be used; the caller can mend it.
+type RequestError struct {
+	Field  string // as it is called in the request
+	Reason string // never holds the address's secrets
+}
+
+// Error names the field and says what is wrong with it.
+func (e *RequestError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Reason) }
+
+// Request asks for a push.
+type Request struct {
+	StreamName   string
+	URL          string
+	FullURL      *bool  // the URL's last part is the name to publish under; nil: as the settings say
+	FlashVersion string // empty: as the settings say
+
+	// Any of these but Width alone asks for transcoding.
+	Width, Height    int
+	KeyFrameInterval int // frames
+	FPS              float64
+
+	Options Options
+}
+
+// Options are a request's options. They are kept and given back as they came.
+type Options struct {
+	Action    string // "", "mute" or "sound_on"
+	SoundFile string
+	Loop      bool
+}
+
+// State is where a push is in its life.
+type State uint8
+
+// The states of a push.
+const (
+	Starting   State = iota // made; waits for the stream's media
+	Connecting              // dials, shakes hands, asks to publish
+	Live                    // the peer answered NetStream.Publish.Start and takes what is sent
+	Draining                // the stream ended or the push was terminated: what is queued is sent, then the goodbye
+	Ended                   // over, as was asked for or because the stream ended
+	Failed                  // over, for a reason that somebody should look at
+)
+
+var stateNames = [...]string{"STARTING", "CONNECTING", "PUBLISHING", "DRAINING", "ENDED", "FAILED"}
+
+// String returns the state's name in answers and logs.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// Info is what can be said of a push at one moment.
+type Info struct {
+	ID         string // media session id: 26 characters of 0-9a-v
+	SourceName string
+	StreamName string // as published at the far end
+	URL        string // as the caller gave it, secrets included: for the caller only
+	Options    Options
+
+	Width, Height       int // of what is sent; 0 while unknown
+	Muted, SoundEnabled bool
+
+	State    State
+	Since    time.Time // when the state was entered
+	Reason   Reason    // of the last failure or end; ReasonNone while all is well
+	Detail   string    // in words, without secrets
+	Attempts int       // connections tried
+	Started  time.Time
+
+	BytesSent, BytesAcked    int64
+	VideoFrames, AudioFrames int64
+	DroppedFrames            int64
+	QueuedBytes              int
+	QueuedTime               time.Duration
+	RateBPS                  int64         // sent, over the last whole second
+	KeyInterval              time.Duration // between the last two key frames sent
+}
+
+// Filter picks pushes; empty fields match all.
+type Filter struct {
+	ID         string
+	StreamName string // the source's name or the published one
+	URL        string
+}
