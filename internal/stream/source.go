@@ -12,6 +12,9 @@ import (
 // ErrClosed is the cause of a source's or reader's end when its owner simply closed it.
 var ErrClosed = errors.New("stream closed")
 
+// ErrTerminated is the cause of a source's end when somebody asked the server to stop it.
+var ErrTerminated = errors.New("terminated by request")
+
 // Info says who publishes a source and how. It does not change.
 type Info struct {
 	Name      string
