@@ -1,0 +1,61 @@
+# The commands of this project: the same ones everywhere, CI included. `make help` lists them.
+
+GO       := scripts/go
+GOFMT     = $$($(GO) env GOROOT)/bin/gofmt
+FOLDERS   = $(wildcard api bench cmd examples internal test web)
+FUZZTIME ?= 30s
+
+# Few linters, at fixed versions. A finding is mended, or waived where it stands with the reason beside it.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := help
+.PHONY: help run build format lint test unit portable web e2e fuzz bench install install-test clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## install what is missing, build the server and start it
+	@exec bin/transponder
+
+build: install ## build bin/transponder
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+format: install ## format the Go files
+	$(GOFMT) -l -w $(FOLDERS)
+
+lint: install ## formatting, go vet, staticcheck
+	@bad=$$($(GOFMT) -l $(FOLDERS)); test -z "$$bad" || { echo "not formatted, try make format:" $$bad >&2; exit 1; }
+	$(GO) vet -tags e2e ./...
+	$(GO) run $(STATICCHECK) -tags e2e ./...
+
+test: install-test build lint unit portable web e2e ## install what the tests need, and run all of them
+
+unit: install ## the Go tests, with the race detector
+	$(GO) test -race -timeout 10m ./...
+
+portable: install ## build without cgo, as on a machine without FFmpeg's libraries
+	CGO_ENABLED=0 $(GO) build ./...
+
+web: install-test ## type-check the pages and the SDK
+	@if [ -f web/tsconfig.json ]; then set -x; test/e2e/node_modules/.bin/tsc --noEmit -p web; fi
+
+e2e: install-test build ## real browsers in, real RTMP servers out
+	$(GO) test -tags e2e -count 1 -timeout 15m ./test/e2e/...
+
+fuzz: install ## run every fuzz target for FUZZTIME (30s) in turn
+	@GO=$(GO) FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+bench: build ## measure the server's cost beside its peers' (BENCH="-n 25,50 -duration 20s")
+	@command -v ffmpeg >/dev/null || scripts/install.sh test
+	$(GO) build -o bin/ ./bench
+	bench/mkmedia.sh bench/testdata
+	bin/bench compare $(BENCH)
+
+install:
+	@scripts/install.sh build
+
+install-test:
+	@scripts/install.sh test
+
+clean: ## remove what was built
+	rm -rf bin bench/testdata test/e2e/node_modules web/node_modules

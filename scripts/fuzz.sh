@@ -1,0 +1,11 @@
+#!/bin/sh
+# Runs each fuzz target of the tree for FUZZTIME in turn; the first crasher ends it.
+set -eu
+cd "$(dirname "$0")/.."
+
+grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' internal bench api 2>/dev/null |
+	sed 's|^\(.*\)/[^/]*:func \(Fuzz[A-Za-z0-9_]*\)(.*|\1 \2|' | sort |
+	while read -r package target; do
+		echo "$package $target"
+		"${GO:-go}" test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-30s}" "./$package" </dev/null
+	done

@@ -1,0 +1,135 @@
+#!/bin/sh
+# Installs what is missing, and does nothing, fast, where nothing is.
+#
+#	install.sh build    what building and running the server needs
+#	install.sh test     that, and what the tests need
+#
+# Debian packages come by apt-get, with sudo where we are not root. Go comes by the Go module proxy where the one at hand
+# is older than go.mod's: Debian 12 has 1.19, which builds nothing of ours but can fetch its own successor.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+
+build="gcc libc6-dev pkg-config libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libopus-dev ca-certificates"
+test="ffmpeg nginx libnginx-mod-rtmp chromium tshark"
+
+say() { echo "install: $*" >&2; }
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		say "must be root, or have sudo, to run: $*"
+		exit 1
+	fi
+}
+
+# missing prints those of the packages named that are not installed.
+missing() {
+	for package; do
+		[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s ' "$package"
+	done
+}
+
+# without_services runs a command as root while no package may start its service: nginx would take port 80.
+without_services() {
+	policy=/usr/sbin/policy-rc.d
+	if [ -e "$policy" ]; then
+		as_root "$@"
+		return
+	fi
+	trap 'as_root rm -f "$policy"' EXIT
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+	as_root chmod 755 "$policy"
+	as_root "$@"
+	as_root rm -f "$policy"
+	trap - EXIT
+}
+
+packages() {
+	want=$(missing "$@")
+	[ -n "$want" ] || return 0
+	if ! command -v apt-get >/dev/null; then
+		say "this is not Debian: install what these packages are called here: $want"
+		return 0
+	fi
+	say "Debian packages: $want"
+	# The lists are fetched only when they have to be: none are there, or they are so old that what they name is gone.
+	install="env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends"
+	# shellcheck disable=SC2086 # words are meant to split
+	without_services $install $want >&2 || {
+		as_root apt-get update -q >&2
+		without_services $install $want >&2
+	}
+	# The tests start nginx themselves; nobody asked for a web server at every boot.
+	case " $want " in *" nginx "*)
+		command -v systemctl >/dev/null && as_root systemctl disable -q nginx.service >&2 || true ;;
+	esac
+}
+
+# toolchain fetches Go at go.mod's version as the module golang.org/toolchain, checked by the checksum database.
+toolchain() {
+	scripts/go version >/dev/null 2>&1 && return 0
+	command -v go >/dev/null || packages golang-go
+	version=$(sed -n 's/^go //p' go.mod)
+	cache=${XDG_CACHE_HOME:-$HOME/.cache}/transponder
+	say "Go $version into $cache"
+	mkdir -p "$cache"
+	work=$(mktemp -d "$cache/fetch.XXXXXX")
+	# The module cache is read-only; -modcacherw came after the Go that some old machines have.
+	trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+	module=golang.org/toolchain@v0.0.1-go$version.$(go env GOHOSTOS)-$(go env GOHOSTARCH)
+	# A folder of its own: go.mod is of a version that this Go does not read.
+	(cd "$work" && GOTOOLCHAIN=local GOFLAGS='' GOMODCACHE="$work/mod" go mod download "$module")
+	tree=$work/mod/$module
+	chmod -R u+w "$tree"
+	# A module has neither permissions nor go.mod files of other modules; see cmd/go/internal/toolchain.
+	find "$tree/bin" "$tree/pkg/tool" -type f -exec chmod 755 {} +
+	find "$tree/src" "$tree/test" -name _go.mod 2>/dev/null | while read -r file; do
+		mv "$file" "$(dirname "$file")/go.mod"
+	done
+	rm -rf "$cache/go$version"
+	mv "$tree" "$cache/go$version"
+	chmod -R u+w "$work"
+	rm -rf "$work"
+	trap - EXIT
+	scripts/go version >&2
+}
+
+# node installs Debian's Node where there is none, or one too old for the browser tests.
+node() {
+	major=$(command node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
+	[ "${major:-0}" -ge 18 ] && command -v npm >/dev/null && return 0
+	packages nodejs npm
+}
+
+# node_modules brings each folder's packages to its lock file.
+node_modules() {
+	for folder; do
+		[ -f "$folder/package-lock.json" ] || continue
+		cmp -s "$folder/package-lock.json" "$folder/node_modules/.lock" && continue
+		say "npm packages of $folder"
+		(cd "$folder" && npm ci --no-audit --no-fund --loglevel=error >&2 && cp package-lock.json node_modules/.lock)
+	done
+}
+
+# shellcheck disable=SC2086 # the lists are meant to split
+case "${1:-}" in
+build)
+	packages $build
+	toolchain
+	;;
+test)
+	packages $build $test
+	toolchain
+	node
+	node_modules test/e2e web
+	;;
+*)
+	echo "usage: install.sh build|test" >&2
+	exit 2
+	;;
+esac
