@@ -19,7 +19,7 @@ type Feed struct {
 	track   *media.Track // guarded by mu; of the last frame
 	readers []*Reader    // guarded by mu
 	closed  error        // guarded by mu
-	meter   meter        // guarded by mu
+	meter   Meter        // guarded by mu
 	stats   FeedStats    // guarded by mu; rates come from meter
 }
 
@@ -52,7 +52,7 @@ func (f *Feed) Write(frame media.Frame) {
 		return
 	}
 	f.track = frame.Track
-	f.meter.count(now, len(frame.Data))
+	f.meter.Count(now, len(frame.Data))
 	f.stats.Frames++
 	f.stats.Bytes += int64(len(frame.Data))
 	if key {
@@ -81,7 +81,7 @@ func (f *Feed) Stats() FeedStats {
 	st := f.stats
 	st.Track = f.track
 	st.Readers = len(f.readers)
-	st.RateBPS, st.FPS = f.meter.rates(time.Now())
+	st.RateBPS, st.FPS = f.meter.Rates(time.Now())
 	return st
 }
 
@@ -116,38 +116,4 @@ func (f *Feed) close(cause error) {
 		r.end(cause)
 	}
 	f.readers = nil
-}
-
-// meter measures rates over whole seconds.
-type meter struct {
-	since         time.Time
-	frames, bytes int
-
-	rateBPS int64
-	fps     float64
-}
-
-func (m *meter) count(now time.Time, size int) {
-	if m.since.IsZero() {
-		m.since = now
-	}
-	m.roll(now)
-	m.frames++
-	m.bytes += size
-}
-
-// roll turns the running window into rates once a second has passed.
-func (m *meter) roll(now time.Time) {
-	d := now.Sub(m.since)
-	if m.since.IsZero() || d < time.Second {
-		return
-	}
-	m.rateBPS = int64(float64(m.bytes) * 8 / d.Seconds())
-	m.fps = float64(m.frames) / d.Seconds()
-	m.since, m.frames, m.bytes = now, 0, 0
-}
-
-func (m *meter) rates(now time.Time) (rateBPS int64, fps float64) {
-	m.roll(now)
-	return m.rateBPS, m.fps
 }

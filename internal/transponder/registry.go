@@ -1,18 +1,235 @@
 package transponder
 
-import "context"
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
-// Registry holds the pushes.
-type Registry struct{}
+	"transponder/internal/stream"
+)
+
+// ErrFull means that as many pushes run as the settings allow.
+var ErrFull = errors.New("as many pushes run as this server takes")
+
+// AudioRenditions turns any stream's sound into AAC; package transcode does.
+type AudioRenditions interface {
+	// AAC returns the feed of a source's sound as AAC, silence if it has none, made once for all who ask. release is
+	// called once, when the feed is no longer needed.
+	AAC(s *stream.Source) (feed *stream.Feed, release func(), err error)
+}
+
+// Registry holds the pushes. It runs each in a goroutine and joins them all in Run. Any goroutine may call its methods.
+type Registry struct {
+	cfg   Config
+	hub   *stream.Hub
+	audio AudioRenditions
+	log   *slog.Logger
+
+	mu       sync.Mutex
+	pushes   []*entry // guarded by mu; oldest first
+	stopping bool     // guarded by mu
+	wg       sync.WaitGroup
+}
+
+// entry is a push in the registry.
+type entry struct {
+	*Transponder
+	key    string // of its address; "" once the address is free again
+	cancel context.CancelCauseFunc
+	gone   chan struct{} // closed when the push can no longer be found
+}
+
+// NewRegistry makes an empty registry.
+func NewRegistry(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) *Registry {
+	return &Registry{cfg: cfg, hub: hub, audio: audio, log: log}
+}
 
 // Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
-// not resolve), ErrStreamNotFound, ErrDuplicate, ErrUnsupported, ErrStopping.
+// not resolve), ErrStreamNotFound, ErrDuplicate, ErrUnsupported, ErrFull, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
-	return Info{}, ErrUnsupported
+	if err := check(req); err != nil {
+		return Info{}, err
+	}
+	naming := Naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL}
+	if req.FullURL != nil {
+		naming.FullURL = *req.FullURL
+	}
+	target, err := ParseTarget(req.URL, req.StreamName, naming)
+	if err != nil {
+		return Info{}, err
+	}
+	addrs, err := r.cfg.resolve(ctx, target.Host)
+	if err != nil {
+		r.log.Info("push refused", "stream", req.StreamName, "target", target, "err", err)
+		return Info{}, &RequestError{"rtmpUrl", fmt.Sprintf("the server's name %q cannot be resolved", target.Host)}
+	}
+	return r.add(context.WithoutCancel(ctx), req, target, addrs)
+}
+
+// check refuses what no push can do.
+func check(req Request) error {
+	switch {
+	case req.StreamName == "":
+		return &RequestError{"streamName", "it is missing"}
+	case req.URL == "":
+		return &RequestError{"rtmpUrl", "it is missing"}
+	case req.Width < 0 || req.Height < 0 || req.KeyFrameInterval < 0 || req.FPS < 0:
+		return &RequestError{"width, height, keyFrameInterval, fps", "none of them may be negative"}
+	case req.Height > 0 || req.KeyFrameInterval > 0 || req.FPS > 0:
+		return fmt.Errorf("transcoding (height, keyFrameInterval, fps): %w", ErrUnsupported)
+	}
+	switch req.Options.Action {
+	case "":
+		return nil
+	case "mute", "sound_on":
+		return fmt.Errorf("options.action %q: %w", req.Options.Action, ErrUnsupported)
+	default:
+		return &RequestError{"options.action", `it must be "mute" or "sound_on"`}
+	}
+}
+
+// add enters the push and starts it. ctx carries values only.
+func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []netip.Addr) (Info, error) {
+	src, ok := r.hub.Source(req.StreamName)
+	key := req.StreamName + "\x00" + target.key()
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.stopping:
+		return Info{}, ErrStopping
+	case slices.ContainsFunc(r.pushes, func(e *entry) bool { return e.key == key }):
+		return Info{}, ErrDuplicate
+	case !ok:
+		return Info{}, ErrStreamNotFound
+	case len(r.pushes) >= r.cfg.MaxPushes:
+		return Info{}, ErrFull
+	}
+	id := newID()
+	t := &Transponder{
+		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, src: src, audio: r.audio,
+		log:     r.log.With("stream", req.StreamName, "push", id, "target", target),
+		machine: newMachine(), started: time.Now(),
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	e := &entry{Transponder: t, key: key, cancel: cancel, gone: make(chan struct{})}
+	r.pushes = append(r.pushes, e)
+	t.log.Info("push started")
+	if last := target.App[strings.LastIndexByte(target.App, '/')+1:]; last == req.StreamName {
+		t.log.Warn("the address ends in the stream's name, and the name is published below it; was rtmpTransponderFullUrl meant?")
+	}
+	r.wg.Go(func() { r.run(ctx, e) })
+	return t.Info(), nil
+}
+
+// run lives as long as the push can be found.
+func (r *Registry) run(ctx context.Context, e *entry) {
+	defer e.cancel(nil)
+	e.runSafely(ctx)
+	r.mu.Lock()
+	e.key = "" // its address may be used again
+	r.mu.Unlock()
+	if e.machine.now().State == Failed {
+		linger := time.NewTimer(r.cfg.FailedFor)
+		defer linger.Stop()
+		select {
+		case <-linger.C:
+		case <-ctx.Done(): // terminated
+		}
+	}
+	r.mu.Lock()
+	r.pushes = slices.DeleteFunc(r.pushes, func(x *entry) bool { return x == e })
+	r.mu.Unlock()
+	close(e.gone)
+}
+
+// runSafely runs the push; a panic, which is a bug of ours, ends this push and no other.
+func (t *Transponder) runSafely(ctx context.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.log.Error("push panicked", "panic", p, "stack", string(debug.Stack()))
+			t.finish(ctx, fmt.Errorf("panic: %v", p))
+		}
+	}()
+	t.Run(ctx)
+}
+
+// newID makes a media session id of the contract's shape: 130 random bits as 26 digits of base 32.
+func newID() string {
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 130))
+	if err != nil {
+		panic(err) // the system has no randomness: nothing is safe then
+	}
+	return fmt.Sprintf("%026s", n.Text(32))
 }
 
 // Find returns the pushes that match, oldest first. A failed push stays for a short while, so that its reason can be read.
-func (r *Registry) Find(f Filter) []Info { return nil }
+func (r *Registry) Find(f Filter) []Info {
+	r.mu.Lock()
+	pushes := slices.Clone(r.pushes)
+	r.mu.Unlock()
+	var found []Info
+	for _, e := range pushes {
+		if e.matches(f) {
+			found = append(found, e.Info())
+		}
+	}
+	return found
+}
 
-// Terminate ends a push politely and returns when it is gone: what is queued gets up to a second to be sent.
-func (r *Registry) Terminate(ctx context.Context, id string) error { return ErrNotFound }
+// matches compares the name with the source's and the published one, and the URL as it was given or as we read it.
+func (t *Transponder) matches(f Filter) bool {
+	if f.ID != "" && f.ID != t.id {
+		return false
+	}
+	if f.StreamName != "" && f.StreamName != t.src.Info().Name && f.StreamName != t.target.Name {
+		return false
+	}
+	if f.URL == "" || f.URL == t.target.URL() {
+		return true
+	}
+	other, err := ParseTarget(f.URL, "", Naming{})
+	own, _ := ParseTarget(t.target.URL(), "", Naming{})
+	return err == nil && other.key() == own.key()
+}
+
+// Terminate ends a push politely and returns when it is gone: what is queued gets a moment to be sent.
+func (r *Registry) Terminate(ctx context.Context, id string) error {
+	r.mu.Lock()
+	i := slices.IndexFunc(r.pushes, func(e *entry) bool { return e.id == id })
+	if i < 0 {
+		r.mu.Unlock()
+		return ErrNotFound
+	}
+	e := r.pushes[i]
+	r.mu.Unlock()
+	e.cancel(errTerminated)
+	select {
+	case <-e.gone:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Run waits for ctx to end, then ends all pushes politely, refuses new ones, and returns when they are gone.
+func (r *Registry) Run(ctx context.Context) error {
+	<-ctx.Done()
+	r.mu.Lock()
+	r.stopping = true
+	for _, e := range r.pushes {
+		e.cancel(ErrStopping)
+	}
+	r.mu.Unlock()
+	r.wg.Wait()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,146 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one key of the settings file and the field it stands for.
+type setting struct {
+	key string
+	set func(value string) error // the error says what the value must be
+	get func() string            // the field's value as the file would spell it
+}
+
+func boolean(key string, field *bool) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			switch strings.ToLower(value) {
+			case "true":
+				*field = true
+			case "false":
+				*field = false
+			default:
+				return fmt.Errorf("must be true or false, not %q", value)
+			}
+			return nil
+		},
+		get: func() string { return strconv.FormatBool(*field) },
+	}
+}
+
+// inverse is a switch whose key says the opposite of its field.
+func inverse(key string, field *bool) setting {
+	positive := *field
+	s := boolean(key, &positive)
+	return setting{
+		key: key,
+		set: func(value string) error {
+			if err := s.set(value); err != nil {
+				return err
+			}
+			*field = !positive
+			return nil
+		},
+		get: func() string { return strconv.FormatBool(!*field) },
+	}
+}
+
+func text(key string, field *string) setting {
+	return setting{
+		key: key,
+		set: func(value string) error { *field = value; return nil },
+		get: func() string { return *field },
+	}
+}
+
+// whole is a whole number within limits.
+func whole(key string, field *int, least, most int) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			n, err := strconv.Atoi(value)
+			if err != nil || n < least || n > most {
+				return fmt.Errorf("must be a whole number from %d to %d, not %q", least, most, value)
+			}
+			*field = n
+			return nil
+		},
+		get: func() string { return strconv.Itoa(*field) },
+	}
+}
+
+func port(key string, field *int) setting { return whole(key, field, 0, 65535) }
+
+// duration is a time written as a whole number of units, up to a day.
+func duration(key string, field *time.Duration, unit time.Duration) setting {
+	most := int(24 * time.Hour / unit)
+	n := int(*field / unit)
+	s := whole(key, &n, 0, most)
+	return setting{
+		key: key,
+		set: func(value string) error {
+			if err := s.set(value); err != nil {
+				return err
+			}
+			*field = time.Duration(n) * unit
+			return nil
+		},
+		get: func() string { return strconv.Itoa(int(*field / unit)) },
+	}
+}
+
+// address is an IP address, or nothing.
+func address(key string, field *netip.Addr) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			if value == "" {
+				*field = netip.Addr{}
+				return nil
+			}
+			a, err := netip.ParseAddr(value)
+			if err != nil {
+				return fmt.Errorf("must be an IP address, not %q", value)
+			}
+			*field = a
+			return nil
+		},
+		get: func() string {
+			if !field.IsValid() {
+				return ""
+			}
+			return field.String()
+		},
+	}
+}
+
+// activity is the contract's "true,60": a switch and a number of seconds. Off is kept as zero.
+func activity(key string, field *time.Duration) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			on, seconds, both := strings.Cut(value, ",")
+			var enabled bool
+			if err := boolean(key, &enabled).set(strings.TrimSpace(on)); err != nil {
+				return fmt.Errorf(`must look like "true,60", not %q`, value)
+			}
+			limit := *field
+			if both {
+				if err := duration(key, &limit, time.Second).set(strings.TrimSpace(seconds)); err != nil {
+					return fmt.Errorf(`must look like "true,60", not %q`, value)
+				}
+			}
+			if !enabled {
+				limit = 0
+			}
+			*field = limit
+			return nil
+		},
+		get: func() string { return fmt.Sprintf("%t,%d", *field > 0, int(*field/time.Second)) },
+	}
+}

@@ -1,0 +1,65 @@
+package transponder
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Config says how pushes are made. Requests override where they may.
+type Config struct {
+	NamePrefix   string // put before a stream's name to make the published one
+	FullURL      bool   // requests that do not say mean a full URL
+	FlashVersion string // connect's flashVer
+	SendMetadata bool   // send onMetaData
+
+	LocalAddr     netip.Addr // source address of connections; the zero Addr leaves it to the system
+	SkipTLSVerify bool       // take any certificate: for tests only
+
+	ResolveTimeout time.Duration // for a request's host name
+	ConnectTimeout time.Duration // from dialling to NetStream.Publish.Start
+	WriteTimeout   time.Duration // a peer that takes nothing for so long is stalled
+	DrainTimeout   time.Duration // to send what is queued and say goodbye
+	FailedFor      time.Duration // how long a failed push can still be found
+
+	MaxPushes int // more are refused
+}
+
+// DefaultConfig follows the contract's defaults. The flash version is the one that encoders commonly send: servers that
+// pick by it expect an encoder.
+func DefaultConfig() Config {
+	return Config{
+		NamePrefix:     "rtmp_",
+		FlashVersion:   "FMLE/3.0 (compatible; FMSc/1.0)",
+		SendMetadata:   true,
+		ResolveTimeout: 3 * time.Second,
+		ConnectTimeout: 10 * time.Second,
+		WriteTimeout:   10 * time.Second,
+		DrainTimeout:   time.Second,
+		FailedFor:      10 * time.Second,
+		MaxPushes:      1000,
+	}
+}
+
+// Validate reports every value that cannot work.
+func (c Config) Validate() error {
+	var errs []error
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"resolve timeout", c.ResolveTimeout},
+		{"connect timeout", c.ConnectTimeout},
+		{"write timeout", c.WriteTimeout},
+		{"drain timeout", c.DrainTimeout},
+	} {
+		if d.value <= 0 {
+			errs = append(errs, fmt.Errorf("%s %v is not positive", d.name, d.value))
+		}
+	}
+	if c.MaxPushes < 1 {
+		errs = append(errs, fmt.Errorf("limit of %d pushes leaves none", c.MaxPushes))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,103 @@
+package transponder
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errNoAddress means that a host has addresses, but none that the source address can reach.
+var errNoAddress = errors.New("the host has no address of the same family as rtmp_publisher_ip")
+
+// resolve returns all addresses of a host.
+func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.ResolveTimeout)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range addrs {
+		addrs[i] = a.Unmap()
+	}
+	return addrs, nil
+}
+
+// dial connects to the first of the addresses that answers, and does the TLS handshake where the target wants it. The
+// addresses share the time that ctx leaves.
+func (c Config) dial(ctx context.Context, t Target, addrs []netip.Addr) (net.Conn, error) {
+	port, err := strconv.ParseUint(t.Port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("port: %w", err)
+	}
+	d := net.Dialer{Control: c.control}
+	if c.LocalAddr.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.LocalAddr, 0))
+	}
+	err = errNoAddress
+	for i, a := range addrs {
+		if c.LocalAddr.IsValid() && c.LocalAddr.Is4() != a.Is4() {
+			continue
+		}
+		var conn net.Conn
+		conn, err = dialOne(ctx, &d, netip.AddrPortFrom(a, uint16(port)), len(addrs)-i)
+		if err == nil {
+			return c.secure(ctx, t, conn)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+// dialOne dials with its share of the time that is left for so many addresses.
+func dialOne(ctx context.Context, d *net.Dialer, a netip.AddrPort, left int) (net.Conn, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+		defer cancel()
+	}
+	return d.DialContext(ctx, "tcp", a.String())
+}
+
+// control lets the kernel give up a connection whose bytes are not acknowledged for as long as a write may take. Keep-alive
+// probes are only sent on idle connections, and a push is never idle.
+func (c Config) control(_, _ string, raw syscall.RawConn) error {
+	var err error
+	if e := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(c.WriteTimeout.Milliseconds()))
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
+func (c Config) secure(ctx context.Context, t Target, conn net.Conn) (net.Conn, error) {
+	if !t.TLS {
+		return conn, nil
+	}
+	secured := tls.Client(conn, &tls.Config{ServerName: t.Host, InsecureSkipVerify: c.SkipTLSVerify}) //nolint:gosec // a setting for tests
+	if err := secured.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, &tlsError{err}
+	}
+	return secured, nil
+}
+
+// tlsError marks what went wrong during the TLS handshake.
+type tlsError struct{ err error }
+
+func (e *tlsError) Error() string { return "TLS handshake: " + e.err.Error() }
+func (e *tlsError) Unwrap() error { return e.err }

@@ -1,0 +1,115 @@
+package transponder
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"transponder/internal/flv"
+	"transponder/internal/rtmp"
+)
+
+var (
+	errTerminated = errors.New("terminated by request")
+	errStalled    = errors.New("the server takes no more data")
+)
+
+// sourceError is the end of the stream that is pushed.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string { return "the stream ended: " + e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+// explain turns the end of a push into its reason and a sentence for people. What the peer said is quoted only as far as
+// its code: its description may repeat the stream key.
+func explain(err error) (Reason, string) {
+	var status *rtmp.StatusError
+	var source *sourceError
+	var dns *net.DNSError
+	var secured *tlsError
+	switch {
+	case errors.As(err, &source):
+		return ReasonSourceLost, "The stream ended."
+	case errors.Is(err, errTerminated):
+		return ReasonTerminated, "Ended by request."
+	case errors.Is(err, ErrStopping):
+		return ReasonShutdown, "The server was stopped."
+	case errors.As(err, &status):
+		return explainStatus(status)
+	case errors.As(err, &dns):
+		return ReasonDNS, "The server's name could not be resolved."
+	case errors.As(err, &secured):
+		return explainTLS(secured)
+	case errors.Is(err, flv.ErrUnsupported):
+		return ReasonCodec, "The stream's codec cannot be sent over RTMP."
+	case errors.Is(err, rtmp.ErrHandshake):
+		return ReasonHandshake, "The server at this address does not speak RTMP."
+	case errors.Is(err, rtmp.ErrProtocol):
+		return ReasonProtocol, "The server sent something that is not valid RTMP."
+	case errors.Is(err, errStalled):
+		return ReasonPeerStalled, "The server stopped taking data."
+	}
+	return explainNetwork(err)
+}
+
+// printable is an error as a log may show it: without a peer's description, which may repeat the stream key.
+func printable(err error) string {
+	var status *rtmp.StatusError
+	if errors.As(err, &status) {
+		return status.Command + ": " + status.Code
+	}
+	return err.Error()
+}
+
+// explainStatus reads a peer's refusal (RTMP 1.0, 7.2; the codes are Adobe's).
+func explainStatus(s *rtmp.StatusError) (Reason, string) {
+	words := strings.ToLower(s.Code + " " + s.Description)
+	switch {
+	case s.Command == "connect" && (strings.Contains(words, "auth") || strings.Contains(words, "code=403")):
+		return ReasonAuth, "The server wants other credentials (" + s.Code + ")."
+	case s.Command == "connect":
+		return ReasonBadApp, "The server refused the application in the address (" + s.Code + ")."
+	case s.Code == "NetStream.Publish.BadName":
+		return ReasonKeyInUse, "The server says that the stream name is in use or not allowed (" + s.Code + ")."
+	case s.Command == "publish" || s.Command == "createStream":
+		return ReasonKeyRejected, "The server refused the stream name or key (" + s.Code + ")."
+	default:
+		return ReasonPeerClosed, "The server ended the stream (" + s.Code + ")."
+	}
+}
+
+func explainTLS(err error) (Reason, string) {
+	var verify *tls.CertificateVerificationError
+	var host x509.HostnameError
+	if errors.As(err, &verify) || errors.As(err, &host) {
+		return ReasonTLSVerify, "The server's certificate is not valid for its name."
+	}
+	if reason, words := explainNetwork(err); reason == ReasonTimeout {
+		return reason, words
+	}
+	return ReasonTLS, "No TLS connection could be made; is the address right with rtmps://?"
+}
+
+func explainNetwork(err error) (Reason, string) {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ReasonRefused, "Nothing listens at this address: the connection was refused."
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, errNoAddress),
+		errors.Is(err, syscall.EADDRNOTAVAIL):
+		return ReasonUnreachable, "There is no way to the server from here."
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return ReasonTimeout, "The server did not answer in time."
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, rtmp.ErrClosedByPeer),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return ReasonPeerClosed, "The server closed the connection."
+	default:
+		return ReasonInternal, "An internal error ended the push."
+	}
+}

@@ -1,0 +1,185 @@
+package transponder
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Naming says how the name to publish under is made.
+type Naming struct {
+	Prefix  string // put before the stream's name
+	FullURL bool   // take the name from the URL's last part instead
+}
+
+// Target is an RTMP address taken apart, with the name to publish under. It cannot print its secrets: the application's
+// instance, the name, the query and the user are left out of String and LogValue.
+type Target struct {
+	TLS  bool
+	Host string // without port and brackets
+	Port string
+
+	User, Password string // of user:password@host, percent-decoded
+
+	App   string // as in connect: the path without its first slash, with the query; byte for byte as given
+	TCURL string // the URL up to and with the app, without user info
+	Name  string // to publish under
+
+	raw string
+}
+
+const (
+	portRTMP  = "1935"
+	portRTMPS = "443"
+)
+
+// ParseTarget takes a push's URL apart.
+//
+// Without Naming.FullURL the whole path and query are the application, and the name is the prefix and the stream's name:
+// rtmp://host/live/?user=u gives connect('live/?user=u'), publish('rtmp_NAME'). With it the last part of the path is the
+// name, with the query as it stands; a URL that ends in a slash has no such part and is read as without FullURL.
+func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
+	t := Target{raw: rawURL}
+	scheme, rest, ok := strings.Cut(rawURL, "://")
+	if !ok {
+		return Target{}, &RequestError{"rtmpUrl", `it must look like rtmp://server:port/app`}
+	}
+	switch strings.ToLower(scheme) {
+	case "rtmp":
+		t.Port = portRTMP
+	case "rtmps":
+		t.TLS, t.Port = true, portRTMPS
+	default:
+		return Target{}, &RequestError{"rtmpUrl", "it must begin with rtmp:// or rtmps://"}
+	}
+	if strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return Target{}, &RequestError{"rtmpUrl", "it holds a space or a control character"}
+	}
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, path := rest[:end], strings.TrimPrefix(rest[end:], "/")
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		if err := t.setUser(authority[:at]); err != nil {
+			return Target{}, err
+		}
+		authority = authority[at+1:]
+	}
+	if err := t.setHost(authority); err != nil {
+		return Target{}, err
+	}
+
+	t.App, t.Name = path, n.Prefix+streamName
+	if n.FullURL {
+		if app, name := splitName(path); name != "" {
+			t.App, t.Name = app, name
+		}
+	}
+	if !strings.Contains(t.App, "?") {
+		t.App = strings.TrimSuffix(t.App, "/")
+	}
+	t.TCURL = strings.ToLower(scheme) + "://" + authority + "/" + t.App
+	return t, nil
+}
+
+// splitName splits app/instance/name?query before the name.
+func splitName(path string) (app, name string) {
+	query := ""
+	if q := strings.IndexByte(path, '?'); q >= 0 {
+		path, query = path[:q], path[q:]
+	}
+	slash := strings.LastIndexByte(path, '/')
+	if slash+1 == len(path) {
+		return "", ""
+	}
+	return path[:max(slash, 0)], path[slash+1:] + query
+}
+
+func (t *Target) setUser(info string) error {
+	user, password, _ := strings.Cut(info, ":")
+	var err1, err2 error
+	t.User, err1 = url.PathUnescape(user)
+	t.Password, err2 = url.PathUnescape(password)
+	if err1 != nil || err2 != nil {
+		return &RequestError{"rtmpUrl", `the user or password holds a "%" that is not followed by two hexadecimal digits; write it as %25`}
+	}
+	return nil
+}
+
+func (t *Target) setHost(authority string) error {
+	host, port := authority, ""
+	switch bracket := strings.LastIndexByte(authority, ']'); {
+	case strings.HasPrefix(authority, "[") && bracket > 0: // an IPv6 address
+		host = authority[1:bracket]
+		port = authority[bracket+1:]
+		if port != "" && port[0] != ':' {
+			return &RequestError{"rtmpUrl", "the server's address is not closed by ]:port"}
+		}
+		if net.ParseIP(strings.SplitN(host, "%", 2)[0]) == nil {
+			return &RequestError{"rtmpUrl", "what stands in [ ] is no IPv6 address"}
+		}
+		port = strings.TrimPrefix(port, ":")
+	case strings.Count(authority, ":") == 1:
+		host, port, _ = strings.Cut(authority, ":")
+	case strings.Contains(authority, ":"):
+		return &RequestError{"rtmpUrl", "an IPv6 address must stand in [ ]"}
+	}
+	if host == "" {
+		return &RequestError{"rtmpUrl", "it names no server"}
+	}
+	if port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return &RequestError{"rtmpUrl", "the port must be a number from 1 to 65535"}
+		}
+		t.Port = port
+	}
+	t.Host = host
+	return nil
+}
+
+// URL returns the address as it was given, secrets included.
+func (t Target) URL() string { return t.raw }
+
+// Address returns host:port for a dialler.
+func (t Target) Address() string { return net.JoinHostPort(t.Host, t.Port) }
+
+// key is the same for two spellings of one address and name.
+func (t Target) key() string {
+	scheme := "rtmp"
+	if t.TLS {
+		scheme = "rtmps"
+	}
+	return scheme + "://" + t.User + "@" + strings.ToLower(t.Address()) + "/" + strings.TrimSuffix(t.App, "/") + "\x00" + t.Name
+}
+
+// String returns the address without anything that could be a key: scheme, server and the application's first part.
+func (t Target) String() string {
+	scheme, authority := "rtmp", t.Host
+	if strings.Contains(t.Host, ":") {
+		authority = "[" + t.Host + "]"
+	}
+	defaultPort := portRTMP
+	if t.TLS {
+		scheme, defaultPort = "rtmps", portRTMPS
+	}
+	if t.Port != defaultPort {
+		authority += ":" + t.Port
+	}
+	app := t.App
+	if end := strings.IndexAny(app, "/?"); end >= 0 {
+		app = app[:end]
+	}
+	if strings.Contains(app, "@") { // a password with a raw slash in it
+		app = "***"
+	}
+	return scheme + "://" + authority + "/" + app + "/***"
+}
+
+// GoString keeps the secrets out of %#v as well.
+func (t Target) GoString() string { return t.String() }
+
+// LogValue returns String.
+func (t Target) LogValue() slog.Value { return slog.StringValue(t.String()) }
