@@ -1,0 +1,88 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"transponder/internal/transponder"
+)
+
+// refusal is an error that this package itself answers with.
+type refusal struct {
+	status  int
+	message string
+}
+
+// Error returns what the caller is told.
+func (r refusal) Error() string { return r.message }
+
+var (
+	errNoPush   = refusal{http.StatusNotFound, "Transponder not found"}
+	errNoStream = refusal{http.StatusNotFound, "Stream not found"}
+)
+
+// outcome turns an error into the status and the words of an answer.
+func outcome(err error) (status int, message string) {
+	var own refusal
+	var bad *transponder.RequestError
+	switch {
+	case errors.As(err, &own):
+		return own.status, own.message
+	case errors.As(err, &bad):
+		return http.StatusBadRequest, bad.Error()
+	case errors.Is(err, transponder.ErrStreamNotFound):
+		return errNoStream.status, errNoStream.message
+	case errors.Is(err, transponder.ErrNotFound):
+		return errNoPush.status, errNoPush.message
+	case errors.Is(err, transponder.ErrDuplicate):
+		return http.StatusConflict, err.Error()
+	case errors.Is(err, transponder.ErrUnsupported):
+		return http.StatusNotImplemented, err.Error()
+	case errors.Is(err, transponder.ErrStopping), errors.Is(err, context.Canceled):
+		return http.StatusServiceUnavailable, transponder.ErrStopping.Error()
+	default:
+		return http.StatusInternalServerError, "the server failed to do this; its log says why"
+	}
+}
+
+// errorBody is the answer to a request that failed. Exception and Reason are there for clients that look for them; the
+// others are the contract.
+type errorBody struct {
+	Exception string `json:"exception"`
+	Reason    string `json:"reason"`
+	Path      string `json:"path"`
+	Error     string `json:"error"`
+	Message   string `json:"message"`
+	Timestamp int64  `json:"timestamp"`
+	Status    int    `json:"status"`
+}
+
+func newErrorBody(path string, status int, message string, now time.Time) errorBody {
+	text := http.StatusText(status)
+	exception := strings.ReplaceAll(text, " ", "") + "Exception"
+	return errorBody{
+		Exception: exception,
+		Reason:    fmt.Sprintf("%s, %s, %s, %d", text, exception, message, now.UnixMilli()),
+		Path:      path,
+		Error:     text,
+		Message:   message,
+		Timestamp: now.UnixMilli(),
+		Status:    status,
+	}
+}
+
+// fail answers a request with an error. Only what is this server's own fault is worth a line in everybody's log; the words
+// of the others may hold what the caller sent.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, message := outcome(err)
+	if status == http.StatusInternalServerError {
+		s.log.Error("rest request failed", "path", r.URL.Path, "err", err)
+	} else {
+		s.log.Debug("rest request refused", "path", r.URL.Path, "peer", r.RemoteAddr, "status", status)
+	}
+	s.answer(w, status, newErrorBody(r.URL.Path, status, message, time.Now()))
+}

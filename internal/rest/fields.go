@@ -1,0 +1,209 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"transponder/internal/transponder"
+)
+
+// fields are the members of a request's object, taken one by one. The first that cannot be used is kept in err, and from
+// then on zero values are returned: take all, then look.
+//
+// Clients fill requests from text fields and check boxes, so a number or a boolean may come as a string, and an empty string
+// stands for none. Null is the same as absent.
+type fields struct {
+	err error
+
+	path string // of the object within the request, "" or "options."
+	raw  map[string]json.RawMessage
+}
+
+// parseFields reads an object; no body at all is an empty one. Errors say where in the body they are.
+func parseFields(body []byte) (*fields, error) {
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // PowerShell begins with a byte order mark
+	if len(bytes.TrimSpace(body)) == 0 {
+		return &fields{}, nil
+	}
+	if !utf8.Valid(body) {
+		return nil, refusal{http.StatusBadRequest, "the body is not UTF-8"}
+	}
+	f := &fields{}
+	if err := json.Unmarshal(body, &f.raw); err != nil {
+		return nil, explain(body, err)
+	}
+	return f, nil
+}
+
+// take removes a field and returns its value, nil if there is none.
+func (f *fields) take(name string) json.RawMessage {
+	v, ok := f.raw[name]
+	if !ok {
+		return nil
+	}
+	delete(f.raw, name)
+	if string(v) == "null" {
+		return nil
+	}
+	return v
+}
+
+// rest returns the names of the fields that nobody took.
+func (f *fields) rest() []string { return slices.Sorted(maps.Keys(f.raw)) }
+
+func (f *fields) fail(name, format string, args ...any) {
+	if f.err == nil {
+		f.err = &transponder.RequestError{Field: f.path + name, Reason: fmt.Sprintf(format, args...)}
+	}
+}
+
+// text returns a string field. A number or a boolean is taken as it is spelled.
+func (f *fields) text(name string) string {
+	v := f.take(name)
+	if v == nil {
+		return ""
+	}
+	s, ok := scalar(v)
+	if !ok {
+		f.fail(name, "must be a string, not %s", kind(v))
+	}
+	return s
+}
+
+// required is a text that must be there.
+func (f *fields) required(name string) string {
+	s := f.text(name)
+	if s == "" {
+		f.fail(name, "is missing")
+	}
+	return s
+}
+
+// boolean returns a boolean field, nil if there is none.
+func (f *fields) boolean(name string) *bool {
+	v := f.take(name)
+	if v == nil {
+		return nil
+	}
+	s, ok := scalar(v)
+	s = strings.ToLower(strings.TrimSpace(s))
+	b := s == "true"
+	switch {
+	case ok && s == "":
+		return nil
+	case ok && (b || s == "false"):
+		return &b
+	}
+	f.fail(name, "must be true or false, not %s", shown(v))
+	return nil
+}
+
+// number returns a field that is a number, 0 if there is none.
+func (f *fields) number(name string) float64 {
+	v := f.take(name)
+	if v == nil {
+		return 0
+	}
+	s, ok := scalar(v)
+	s = strings.TrimSpace(s)
+	if ok && s == "" {
+		return 0
+	}
+	// JSON's own spelling only: strconv would also read "inf" and "0x10".
+	if ok && json.Valid([]byte(s)) {
+		if n, err := strconv.ParseFloat(s, 64); err == nil {
+			return n
+		}
+	}
+	f.fail(name, "must be a number, not %s", shown(v))
+	return 0
+}
+
+// integer returns a field that is a whole number, 0 if there is none.
+func (f *fields) integer(name string) int {
+	n := f.number(name)
+	if n != math.Trunc(n) || math.Abs(n) > math.MaxInt32 {
+		f.fail(name, "must be a whole number, not %v", n)
+		return 0
+	}
+	return int(n)
+}
+
+// texts returns a field that is a list of strings, nil if there is none.
+func (f *fields) texts(name string) []string {
+	v := f.take(name)
+	if v == nil {
+		return nil
+	}
+	var elements []json.RawMessage
+	if json.Unmarshal(v, &elements) != nil {
+		f.fail(name, "must be a list of strings, not %s", kind(v))
+		return nil
+	}
+	list := make([]string, 0, len(elements))
+	for _, e := range elements {
+		s, ok := scalar(e)
+		if !ok {
+			f.fail(name, "must hold strings only, not %s", kind(e))
+			return nil
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// object returns the fields of a field that is an object, none if it is absent. Its errors are for the caller to look at.
+func (f *fields) object(name string) *fields {
+	o := &fields{path: f.path + name + "."}
+	v := f.take(name)
+	if v != nil && json.Unmarshal(v, &o.raw) != nil {
+		f.fail(name, "must be an object, not %s", kind(v))
+	}
+	return o
+}
+
+// scalar returns a string's content, or a number or boolean as it is spelled.
+func scalar(v json.RawMessage) (s string, ok bool) {
+	switch v[0] {
+	case '{', '[', 'n':
+		return "", false
+	case '"':
+		return s, json.Unmarshal(v, &s) == nil
+	default:
+		return string(v), true
+	}
+}
+
+// kind names the kind of a value.
+func kind(v json.RawMessage) string {
+	switch v[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	default:
+		return "a number"
+	}
+}
+
+// shown returns a short value as it came, and the kind of a longer one.
+func shown(v json.RawMessage) string {
+	if s, ok := scalar(v); ok && len(s) <= 20 {
+		return string(v)
+	}
+	return kind(v)
+}

@@ -1,0 +1,149 @@
+package rest
+
+import (
+	"context"
+	"time"
+
+	"transponder/internal/transponder"
+)
+
+// pushBody is a push in an answer. The first eight members are the published contract; the rest is ours.
+type pushBody struct {
+	MediaSessionID string      `json:"mediaSessionId"`
+	StreamName     string      `json:"streamName"` // as published at the far end
+	RTMPURL        string      `json:"rtmpUrl"`
+	Width          int         `json:"width"`
+	Height         int         `json:"height"`
+	Muted          bool        `json:"muted"`
+	SoundEnabled   bool        `json:"soundEnabled"`
+	Options        optionsBody `json:"options"`
+
+	SourceStreamName   string `json:"sourceStreamName"`
+	Status             string `json:"status"`
+	Since              int64  `json:"since"` // ms since 1970
+	Reason             string `json:"reason"`
+	ReasonClass        string `json:"reasonClass"`
+	Info               string `json:"info"`
+	Attempts           int    `json:"attempts"`
+	StartedAt          int64  `json:"startedAt"` // ms since 1970
+	BytesSent          int64  `json:"bytesSent"`
+	BytesAcked         int64  `json:"bytesAcked"`
+	VideoFramesSent    int64  `json:"videoFramesSent"`
+	AudioFramesSent    int64  `json:"audioFramesSent"`
+	DroppedFrames      int64  `json:"droppedFrames"`
+	QueuedBytes        int    `json:"queuedBytes"`
+	QueuedMs           int64  `json:"queuedMs"`
+	Bitrate            int64  `json:"bitrate"` // kbit/s
+	KeyFrameIntervalMs int64  `json:"keyFrameIntervalMs"`
+}
+
+type optionsBody struct {
+	Action    string `json:"action,omitempty"`
+	SoundFile string `json:"soundFile,omitempty"`
+	Loop      bool   `json:"loop,omitempty"`
+}
+
+func newPushBody(p transponder.Info) pushBody {
+	return pushBody{
+		MediaSessionID: p.ID,
+		StreamName:     p.StreamName,
+		RTMPURL:        p.URL,
+		Width:          p.Width,
+		Height:         p.Height,
+		Muted:          p.Muted,
+		SoundEnabled:   p.SoundEnabled,
+		Options:        optionsBody(p.Options),
+
+		SourceStreamName:   p.SourceName,
+		Status:             p.State.String(),
+		Since:              milliseconds(p.Since),
+		Reason:             string(p.Reason),
+		ReasonClass:        string(p.Reason.Class()),
+		Info:               p.Detail,
+		Attempts:           p.Attempts,
+		StartedAt:          milliseconds(p.Started),
+		BytesSent:          p.BytesSent,
+		BytesAcked:         p.BytesAcked,
+		VideoFramesSent:    p.VideoFrames,
+		AudioFramesSent:    p.AudioFrames,
+		DroppedFrames:      p.DroppedFrames,
+		QueuedBytes:        p.QueuedBytes,
+		QueuedMs:           p.QueuedTime.Milliseconds(),
+		Bitrate:            p.RateBPS / 1000,
+		KeyFrameIntervalMs: p.KeyInterval.Milliseconds(),
+	}
+}
+
+// milliseconds returns a moment as the contract writes it, 0 if it is not known.
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func (s *server) startPush(ctx context.Context, f *fields) (any, error) {
+	req := transponder.Request{
+		StreamName:       f.required("streamName"),
+		URL:              f.required("rtmpUrl"),
+		FullURL:          f.boolean("rtmpTransponderFullUrl"),
+		FlashVersion:     f.text("rtmpFlashVersion"),
+		Width:            f.integer("width"),
+		Height:           f.integer("height"),
+		KeyFrameInterval: f.integer("keyFrameInterval"),
+		FPS:              f.number("fps"),
+	}
+	options := f.object("options")
+	req.Options.Action = options.text("action")
+	req.Options.SoundFile = options.text("soundFile")
+	if loop := options.boolean("loop"); loop != nil {
+		req.Options.Loop = *loop
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	if options.err != nil {
+		return nil, options.err
+	}
+	info, err := s.pushes.Start(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return newPushBody(info), nil
+}
+
+func (s *server) findPushes(_ context.Context, f *fields) (any, error) {
+	filter := transponder.Filter{
+		ID:         f.text("mediaSessionId"),
+		StreamName: f.text("streamName"),
+		URL:        f.text("rtmpUrl"),
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return s.pushList(filter)
+}
+
+func (s *server) findAllPushes(context.Context, *fields) (any, error) {
+	return s.pushList(transponder.Filter{})
+}
+
+func (s *server) pushList(filter transponder.Filter) (any, error) {
+	found := s.pushes.Find(filter)
+	if len(found) == 0 {
+		return nil, errNoPush
+	}
+	list := make([]pushBody, 0, len(found))
+	for _, p := range found {
+		list = append(list, newPushBody(p))
+	}
+	return list, nil
+}
+
+func (s *server) terminatePush(ctx context.Context, f *fields) (any, error) {
+	id := f.required("mediaSessionId")
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, s.pushes.Terminate(ctx, id)
+}

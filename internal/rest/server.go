@@ -1,0 +1,208 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"transponder/api"
+	"transponder/internal/stream"
+	"transponder/internal/transponder"
+)
+
+// Pushes does what requests ask about pushes. transponder.Registry is one.
+type Pushes interface {
+	Start(ctx context.Context, req transponder.Request) (transponder.Info, error)
+	Find(f transponder.Filter) []transponder.Info
+	Terminate(ctx context.Context, id string) error
+}
+
+// Streams lists the streams, oldest first. stream.Hub is one.
+type Streams interface {
+	Sources() []*stream.Source
+}
+
+const (
+	// prefix is where the API lives.
+	prefix = "/rest-api"
+
+	// maxBody is far above any request: terminating ten thousand streams by their ids takes half of it.
+	maxBody = 1 << 20
+
+	// bodyTimeout is how long a client may take to send its request.
+	bodyTimeout = 10 * time.Second
+
+	contentType = "application/json;charset=UTF-8"
+)
+
+// server is the handler of everything under the prefix.
+type server struct {
+	pushes  Pushes
+	streams Streams
+	log     *slog.Logger
+
+	headers http.Header // of every answer
+	users   *users      // nil: everybody may
+	nodeID  string
+	mux     *http.ServeMux
+}
+
+// New makes the handler for /rest-api/. It fails if cfg is not valid or the file of users cannot be read.
+func New(cfg Config, pushes Pushes, streams Streams, log *slog.Logger) (http.Handler, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	headers, err := cfg.headers()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{pushes: pushes, streams: streams, log: log, headers: headers, nodeID: cfg.NodeID, mux: http.NewServeMux()}
+	if cfg.Auth {
+		text, err := os.ReadFile(cfg.UsersFile)
+		if err != nil {
+			return nil, fmt.Errorf("read rest_users_file: %w", err)
+		}
+		if s.users, err = parseUsers(string(text)); err != nil {
+			return nil, fmt.Errorf("rest_users_file %s: %w", cfg.UsersFile, err)
+		}
+	}
+	s.routes()
+	return s, nil
+}
+
+func (s *server) routes() {
+	s.method("/push/startup", s.startPush, http.MethodPost)
+	s.method("/push/find", s.findPushes, http.MethodPost)
+	s.method("/push/find_all", s.findAllPushes, http.MethodGet, http.MethodPost)
+	s.method("/push/terminate", s.terminatePush, http.MethodPost)
+	for _, path := range []string{"/push/mute", "/push/unmute", "/push/sound_on", "/push/sound_off"} {
+		s.notImplemented(path, "muting a push and playing a sound into it are not available yet")
+	}
+	s.method("/stream/find", s.findStreams, http.MethodPost)
+	s.method("/stream/find_all", s.findAllStreams, http.MethodGet, http.MethodPost)
+	s.method("/stream/terminate", s.terminateStreams, http.MethodPost)
+	s.notImplemented("/call/", "SIP calls are not available yet")
+
+	s.mux.HandleFunc(prefix+"/openapi_specification", func(w http.ResponseWriter, r *http.Request) {
+		if s.allowed(w, r, http.MethodGet) {
+			w.Header().Set("Content-Type", "application/yaml")
+			_, _ = w.Write(api.OpenAPI)
+		}
+	})
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, refusal{http.StatusNotFound, "there is no method of that name; " + prefix + "/openapi_specification lists them"})
+	})
+}
+
+// ServeHTTP answers preflights before it asks who is there: browsers send them without credentials.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for name, values := range s.headers {
+		w.Header()[name] = slices.Clone(values)
+	}
+	w.Header().Set("Cache-Control", "no-store") // answers repeat the caller's stream keys
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if s.users != nil {
+		if name, password, _ := r.BasicAuth(); !s.users.admit(name, password) {
+			s.log.Warn("rest login refused", "peer", r.RemoteAddr)
+			w.Header().Set("WWW-Authenticate", `Basic realm="rest-api", charset="UTF-8"`)
+			s.fail(w, r, refusal{http.StatusUnauthorized, "a valid user name and password are needed"})
+			return
+		}
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// method serves do under a path: the body's fields go in, and what comes out is the answer, nil for none.
+func (s *server) method(path string, do func(context.Context, *fields) (any, error), methods ...string) {
+	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
+		if !s.allowed(w, r, methods...) {
+			return
+		}
+		answer, err := s.call(w, r, do)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.log.Debug("rest request", "path", r.URL.Path, "peer", r.RemoteAddr)
+		if answer != nil {
+			s.answer(w, http.StatusOK, answer)
+		}
+	})
+}
+
+func (s *server) call(w http.ResponseWriter, r *http.Request, do func(context.Context, *fields) (any, error)) (any, error) {
+	var body []byte
+	if r.Method == http.MethodPost {
+		var err error
+		if body, err = readBody(w, r); err != nil {
+			return nil, err
+		}
+	}
+	f, err := parseFields(body)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := do(r.Context(), f)
+	if unknown := f.rest(); len(unknown) > 0 {
+		s.log.Debug("rest request with unknown fields", "path", r.URL.Path, "fields", unknown)
+	}
+	return answer, err
+}
+
+// readBody reads a request's body, whatever its content type says: jQuery calls JSON a form.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// Not every ResponseWriter has deadlines. The second call matters: a deadline that passes later cancels the request.
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer func() { _ = conn.SetReadDeadline(time.Time{}) }()
+
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, refusal{http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", bodyTimeout)}
+	case err != nil:
+		return nil, refusal{http.StatusBadRequest, "the body ended before its announced length"}
+	}
+	return body, nil
+}
+
+// notImplemented answers 501 under a path, to any method.
+func (s *server) notImplemented(path, message string) {
+	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, refusal{http.StatusNotImplemented, message})
+	})
+}
+
+// allowed answers 405 if the request's method is none of those, and says whether it is one.
+func (s *server) allowed(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", ")+", "+http.MethodOptions)
+	s.fail(w, r, refusal{http.StatusMethodNotAllowed, "use " + strings.Join(methods, " or ")})
+	return false
+}
+
+func (s *server) answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // addresses are to be read by people, too
+	if err := e.Encode(v); err != nil {
+		s.log.Debug("rest answer not delivered", "err", err)
+	}
+}

@@ -1,0 +1,131 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Stats are the counts that /?action=stat gives out.
+type Stats struct {
+	WebSockets      int // connections of the signalling
+	RTMPConnections int // to our own RTMP server
+
+	WebRTCIn, WebRTCOut int // streams published and played
+	RTMPIn, RTMPOut     int // likewise; pushes go out
+	Viewers             int // players of all kinds
+
+	MediaPortsFree, MediaPortsBusy int
+}
+
+// statGroup is a section of the answer.
+type statGroup struct {
+	title  string // the text's headline; the Web SDK takes its first word for the section's name
+	name   string // in JSON
+	values []statValue
+}
+
+type statValue struct {
+	key   string
+	value any
+}
+
+// groups orders the counts as the published contract does. Kinds of connection and stream that this server does not have
+// are there with 0, because the Web SDK's console adds them up.
+func (st Stats) groups(p process) []statGroup {
+	return []statGroup{
+		{"Connection", "connections_stats", []statValue{
+			{"connections", st.WebSockets + st.RTMPConnections},
+			{"connections_rtmfp", 0},
+			{"connections_websocket", st.WebSockets},
+			{"connections_rtmp", st.RTMPConnections},
+		}},
+		{"Port", "port_stats", []statValue{
+			{"ports_media_free", st.MediaPortsFree},
+			{"ports_media_busy", st.MediaPortsBusy},
+			{"ports_media_quarantine", 0},
+		}},
+		{"Stream", "streams_stats", []statValue{
+			{"streams_webrtc_in", st.WebRTCIn},
+			{"streams_webrtc_out", st.WebRTCOut},
+			{"streams_rtmp_in", st.RTMPIn},
+			{"streams_rtmp_out", st.RTMPOut},
+			{"streams_rtsp_in", 0},
+			{"streams_rtsp_out", 0},
+			{"streams_rtmfp_in", 0},
+			{"streams_rtmfp_out", 0},
+			{"streams_websocket_out", 0},
+			{"streams_viewers", st.Viewers},
+		}},
+		{"System", "system_stats", []statValue{
+			{"system_java_cpu_usage", p.cpuPercent},
+			{"system_memory_total", p.memoryTotal},
+			{"system_memory_free", p.memoryFree},
+		}},
+		{"Core", "core_stats", []statValue{
+			{"core_threads", p.threads},
+		}},
+	}
+}
+
+// Stat serves the counts that snapshot returns, as text or with format=json as JSON, there only the groups that groups=
+// names. It is for requests to / whose query says action=stat; the settings are those of the API's answers to pages of other
+// origins.
+func Stat(cfg Config, snapshot func() Stats) (http.Handler, error) {
+	headers, err := cfg.headers()
+	if err != nil {
+		return nil, err
+	}
+	var meter processMeter
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range headers {
+			w.Header()[name] = slices.Clone(values)
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		groups := snapshot().groups(meter.read())
+		query := r.URL.Query()
+		if query.Get("format") == "json" {
+			w.Header().Set("Content-Type", contentType)
+			_ = json.NewEncoder(w).Encode(statJSON(groups, query.Get("groups")))
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain;charset=UTF-8")
+		_, _ = w.Write([]byte(statText(groups)))
+	}), nil
+}
+
+// statText writes a headline and lines of key=value for each group. The first line must be a headline, and there must be no
+// empty line before one: the Web SDK's poll never ends otherwise.
+func statText(groups []statGroup) string {
+	var b strings.Builder
+	for _, g := range groups {
+		fmt.Fprintf(&b, "-----%s Stats-----\n", g.title)
+		for _, v := range g.values {
+			fmt.Fprintf(&b, "%s=%v\n", v.key, v.value)
+		}
+	}
+	return b.String()
+}
+
+// statJSON picks the groups of a list of names with commas between them, all for an empty one.
+func statJSON(groups []statGroup, names string) map[string]any {
+	picked := map[string]any{}
+	wanted := func(name string) bool { return names == "" || slices.Contains(strings.Split(names, ","), name) }
+	for _, g := range groups {
+		if !wanted(g.name) {
+			continue
+		}
+		values := map[string]any{}
+		for _, v := range g.values {
+			values[v.key] = v.value
+		}
+		picked[g.name] = values
+	}
+	// The Web SDK's console asks for this group alone and fails on an answer without it.
+	if wanted("transcoding_stats") {
+		picked["transcoding_stats"] = map[string]any{"transcoding_video_full_info": map[string]any{}}
+	}
+	return picked
+}

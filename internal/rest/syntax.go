@@ -1,0 +1,77 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// explain says what is wrong with a body that is not a JSON object, and where: the examples of the published contract lack
+// commas, and people paste them.
+func explain(body []byte, err error) error {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return refusal{http.StatusBadRequest, "the body must be a JSON object, not " + kind(bytes.TrimSpace(body))}
+	}
+	at := int(min(syntax.Offset, int64(len(body))))
+	var what string
+	if strings.HasPrefix(syntax.Error(), "unexpected end") {
+		what = "the body ends too early; a closing bracket or quote is missing"
+	} else {
+		at = max(at-1, 0) // the offset is that of the byte after the offending one
+		what = complaint(syntax.Error(), body, at)
+	}
+	line, column := position(body, at)
+	return refusal{http.StatusBadRequest, fmt.Sprintf("the body is not valid JSON: line %d, column %d: %s", line, column, what)}
+}
+
+// complaint says what is wrong with the byte at an offset in words for whoever wrote the body. The decoder's own words tell
+// what it was looking for.
+func complaint(decoder string, body []byte, at int) string {
+	here := token(body[at:])
+	before := bytes.TrimSpace(body[:at])
+	afterComma := bytes.HasSuffix(before, []byte(","))
+	switch {
+	case body[at] == '\'' && strings.Contains(decoder, "looking for beginning"):
+		return "strings are written in double quotes"
+	case strings.Contains(decoder, "after object key:value pair"), strings.Contains(decoder, "after array element"):
+		if body[at] == '"' {
+			return "missing comma before " + here
+		}
+		return "expected a comma or a closing bracket, not " + here
+	case (body[at] == '}' || body[at] == ']') && afterComma:
+		return "the comma before " + here + " has nothing after it"
+	case strings.Contains(decoder, "looking for beginning of object key"):
+		return "expected a name in double quotes, not " + here
+	case strings.Contains(decoder, "after object key"):
+		return "expected a colon, not " + here
+	case strings.Contains(decoder, "looking for beginning of value"):
+		return "expected a value, not " + here
+	case strings.Contains(decoder, "after top-level value"):
+		return "nothing may follow the object, but " + here + " does"
+	}
+	return decoder
+}
+
+// maxToken is the longest name that is repeated in a complaint.
+const maxToken = 40
+
+// token returns what stands at the beginning of b: a short string as it is written, else one character.
+func token(b []byte) string {
+	if end := bytes.IndexByte(b[1:], '"'); b[0] == '"' && end >= 0 && end <= maxToken {
+		return string(b[:end+2])
+	}
+	r, _ := utf8.DecodeRune(b)
+	return fmt.Sprintf("%q", r)
+}
+
+// position returns the line and the column, in characters, of an offset. Both begin with 1.
+func position(body []byte, at int) (line, column int) {
+	before := body[:at]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
+}
