@@ -1,6 +1,10 @@
 package flv
 
-import "transponder/internal/media"
+import (
+	"fmt"
+
+	"transponder/internal/media"
+)
 
 // The types of a tag, which are RTMP's message types too.
 const (
@@ -20,7 +24,7 @@ type Tag struct {
 	headLen uint8
 }
 
-// Head returns the bytes that go before the payload.
+// Head returns the bytes that go before the payload, as a slice of t.
 func (t *Tag) Head() []byte { return t.head[:t.headLen] }
 
 // Len returns the size of the whole body.
@@ -28,21 +32,73 @@ func (t *Tag) Len() int { return int(t.headLen) + len(t.Payload) }
 
 // FrameTag makes the tag of a frame that is decoded at ms milliseconds on the receiver's clock; the wire keeps ms modulo
 // 2^32. It fails with ErrUnsupported for codecs that plain FLV does not have.
-func FrameTag(f media.Frame, ms int64) (Tag, error) { return Tag{}, ErrUnsupported }
+func FrameTag(f media.Frame, ms int64) (Tag, error) {
+	if f.Track.Codec == media.H264 {
+		delay := f.Time.Add(f.Delay).Milliseconds() - f.Time.Milliseconds()
+		return avcTag(f.Key, avcFrame, delay, ms, f.Data), nil
+	}
+	b, ok := audioHead(f.Track)
+	if !ok {
+		return Tag{}, fmt.Errorf("%w: %s", ErrUnsupported, f.Track.Codec)
+	}
+	t := Tag{Type: TypeAudio, Time: uint32(ms), Payload: f.Data, head: [5]byte{b, aacFrame}, headLen: 1}
+	if f.Track.Codec == media.AAC {
+		t.headLen = 2
+	}
+	return t, nil
+}
 
-// ConfigTag makes the tag that carries a track's decoder configuration and must go before the first frame of the track;
-// ok is false if the codec has none.
-func ConfigTag(t *media.Track, ms int64) (tag Tag, ok bool) { return Tag{}, false }
+// ConfigTag makes the tag that carries a track's decoder configuration and goes before the first frame of the track; ok is
+// false if FLV has none for the codec.
+func ConfigTag(t *media.Track, ms int64) (tag Tag, ok bool) {
+	switch t.Codec {
+	case media.H264:
+		return avcTag(true, avcConfig, 0, ms, t.Config), true
+	case media.AAC:
+		head := [5]byte{soundAAC<<4 | soundAACFlags, aacConfig}
+		return Tag{Type: TypeAudio, Time: uint32(ms), Payload: t.Config, head: head, headLen: 2}, true
+	default:
+		return Tag{}, false
+	}
+}
 
-// MetadataTag makes the @setDataFrame message with onMetaData for the given tracks; either may be nil. A frame rate of 0 is
-// left out. For a player, which expects onMetaData alone, use PlayerMetadataTag.
-func MetadataTag(m Metadata) Tag { return Tag{} }
+// avcTag makes a tag of the AVC video packet format (FLV 10.1, E.4.3.1). delay is in milliseconds.
+func avcTag(key bool, packet byte, delay, ms int64, payload []byte) Tag {
+	frame := frameInter
+	if key {
+		frame = frameKey
+	}
+	delay = min(max(delay, -1<<23), 1<<23-1)
+	return Tag{
+		Type: TypeVideo, Time: uint32(ms), Payload: payload,
+		head:    [5]byte{frame<<4 | videoAVC, packet, byte(delay >> 16), byte(delay >> 8), byte(delay)},
+		headLen: 5,
+	}
+}
 
-// Metadata says what a stream holds.
-type Metadata struct {
-	Video, Audio *media.Track // nil: not there
-	FrameRate    float64      // 0: unknown
-	VideoBPS     int64        // 0: unknown
-	AudioBPS     int64        // 0: unknown
-	Encoder      string
+// audioHead returns the first byte of a track's audio tags (FLV 10.1, E.4.2.1).
+func audioHead(t *media.Track) (byte, bool) {
+	var stereo byte
+	if t.Channels == 2 {
+		stereo = 1
+	}
+	switch t.Codec {
+	case media.AAC:
+		return soundAAC<<4 | soundAACFlags, true
+	case media.PCMA:
+		return soundPCMA<<4 | sound16Bit | stereo, true
+	case media.PCMU:
+		return soundPCMU<<4 | sound16Bit | stereo, true
+	case media.Speex:
+		return soundSpeex<<4 | sound16Bit, true // always 16 kHz mono, told by a rate of 0
+	case media.MP3:
+		for i, rate := range soundRates {
+			if rate == t.SampleRate {
+				return soundMP3<<4 | byte(i)<<2 | sound16Bit | stereo, true
+			}
+		}
+		return soundMP3<<4 | 3<<2 | sound16Bit | stereo, true // decoders take the rate from the frames
+	default:
+		return 0, false
+	}
 }

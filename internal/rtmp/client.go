@@ -1,8 +1,11 @@
 package rtmp
 
 import (
+	"fmt"
 	"io"
+	"math"
 
+	"transponder/internal/amf"
 	"transponder/internal/flv"
 )
 
@@ -14,38 +17,204 @@ type ClientConfig struct {
 	StreamName   string // what is published, with its query
 }
 
-// Client publishes one stream. Its calls go in the order Handshake, Connect, Publish; then one goroutine may be in
-// WriteTags, one in Serve, and the figures may be read by any. After an error of any call the connection is of no use.
-type Client struct{}
+// The transactions of a client, in the order of its commands.
+const (
+	txConnect       = 1
+	txReleaseStream = 2
+	txFCPublish     = 3
+	txCreateStream  = 4
+	txPublish       = 5
+	txFCUnpublish   = 6
+	txDeleteStream  = 7
+)
+
+// Client publishes one stream. Its calls go in the order Handshake, Connect, Publish; then one goroutine may send, one may
+// be in Serve, and the figures may be read by any. After an error of any call, other than *ReconnectError, the connection
+// is of no use.
+type Client struct {
+	cfg  ClientConfig
+	conn *conn
+
+	streamID uint32 // set by Publish
+}
 
 // NewClient makes a client for a connection that is open and on which nothing was sent. Nothing is sent before Handshake.
-func NewClient(conn io.ReadWriter, cfg ClientConfig) *Client { return &Client{} }
+func NewClient(rw io.ReadWriter, cfg ClientConfig) *Client {
+	return &Client{cfg: cfg, conn: newConn(rw)}
+}
 
-// Handshake exchanges the first bytes (RTMP 1.0, 5.2). A peer that speaks something else gives ErrHandshake.
-func (c *Client) Handshake() error { return nil }
+// Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
+func (c *Client) Handshake() error {
+	return clientHandshake(c.conn.chunks.in, countingWriter{c.conn})
+}
 
 // Connect asks for the application. A refusal is a *StatusError whose Command is "connect".
-func (c *Client) Connect() error { return nil }
+func (c *Client) Connect() error {
+	if err := c.conn.post(call("connect", txConnect, c.connectObject())); err != nil {
+		return fmt.Errorf("send connect: %w", err)
+	}
+	_, err := c.await("connect", txConnect, "_result")
+	return err
+}
+
+// connectObject says who we are, with the fields and values of Adobe's Flash Media Live Encoder.
+func (c *Client) connectObject() amf.Object {
+	return amf.Object{
+		{Name: "app", Value: c.cfg.App},
+		{Name: "type", Value: "nonprivate"},
+		{Name: "flashVer", Value: c.cfg.FlashVersion},
+		{Name: "tcUrl", Value: c.cfg.TCURL},
+		{Name: "fpad", Value: false},
+		{Name: "capabilities", Value: 15.0},
+		{Name: "audioCodecs", Value: 3191.0}, // all of RTMP's
+		{Name: "videoCodecs", Value: 252.0},  // likewise
+		{Name: "videoFunction", Value: 1.0},
+	}
+}
 
 // Publish sends releaseStream, FCPublish, createStream and publish and returns when the peer answered
-// NetStream.Publish.Start. A refusal is a *StatusError whose Command is the one that was refused.
-func (c *Client) Publish() error { return nil }
+// NetStream.Publish.Start. A refusal is a *StatusError whose Command is "createStream" or "publish".
+func (c *Client) Publish() error {
+	// The first two help servers that keep a name after a broken connection. Many do not know them: answers do not matter.
+	err := c.conn.post(
+		windowMessage(),
+		chunkSizeMessage(),
+		call("releaseStream", txReleaseStream, nil, c.cfg.StreamName),
+		call("FCPublish", txFCPublish, nil, c.cfg.StreamName),
+		call("createStream", txCreateStream, nil),
+	)
+	if err != nil {
+		return fmt.Errorf("send createStream: %w", err)
+	}
+	created, err := c.await("createStream", txCreateStream, "_result")
+	if err != nil {
+		return err
+	}
+	id, ok := created.arg(1).(float64)
+	if !ok || !(id >= 0 && id <= math.MaxUint32) {
+		return fmt.Errorf("%w: createStream gave the stream id %v", ErrProtocol, created.arg(1))
+	}
+	c.streamID = uint32(id)
+	if err := c.conn.post(streamCall(c.streamID, "publish", txPublish, nil, c.cfg.StreamName, "live")); err != nil {
+		return fmt.Errorf("send publish: %w", err)
+	}
+	_, err = c.await("publish", txPublish, "onStatus")
+	return err
+}
+
+// await reads until the answer to a command comes: a message called answer, which is _result with the command's
+// transaction, or onStatus, which has none. Answers to other commands are passed over.
+func (c *Client) await(name string, transaction float64, answer string) (command, error) {
+	for {
+		cmd, err := c.readCommand()
+		if err != nil {
+			return command{}, fmt.Errorf("read the answer to %s: %w", name, err)
+		}
+		switch cmd.name {
+		case "_error":
+			if cmd.transaction == transaction {
+				return command{}, cmd.status(name)
+			}
+		case "close":
+			return command{}, fmt.Errorf("read the answer to %s: %w", name, ErrClosedByPeer)
+		case "_result":
+			if answer == "_result" && cmd.transaction == transaction {
+				if cmd.info().String("level") == "error" {
+					return command{}, cmd.status(name)
+				}
+				return cmd, nil
+			}
+		case "onStatus":
+			if err := c.statusEnd(cmd, name); err != nil {
+				return command{}, err
+			}
+			if answer == "onStatus" && cmd.info().String("code") == "NetStream.Publish.Start" {
+				return cmd, nil
+			}
+		}
+	}
+}
+
+// readCommand returns the next command and passes over all else: what a server sends besides means nothing to a publisher.
+func (c *Client) readCommand() (command, error) {
+	for {
+		m, err := c.conn.next()
+		if err != nil {
+			return command{}, err
+		}
+		if m.Type == typeCommand || m.Type == typeCommandAMF3 {
+			return parseCommand(m)
+		}
+	}
+}
+
+// endings are the status codes that end a stream though their level does not call them errors.
+var endings = map[string]bool{
+	"NetConnection.Connect.Closed":      true,
+	"NetConnection.Connect.AppShutdown": true,
+	"NetConnection.Connect.Rejected":    true,
+	"NetStream.Publish.BadName":         true,
+	"NetStream.Publish.Denied":          true,
+	"NetStream.Unpublish.Success":       true,
+}
+
+// statusEnd says whether an onStatus ends the stream or asks for another connection.
+func (c *Client) statusEnd(cmd command, name string) error {
+	o := cmd.info()
+	code := o.String("code")
+	switch {
+	case code == "NetConnection.Connect.ReconnectRequest":
+		return &ReconnectError{TCURL: o.String("tcUrl"), Description: o.String("description")}
+	case o.String("level") == "error" || endings[code]:
+		return cmd.status(name)
+	default:
+		return nil
+	}
+}
 
 // WriteTags sends tags in one Write, or in several when they are large. The tags' payloads are not kept.
-func (c *Client) WriteTags(tags []flv.Tag) error { return nil }
+func (c *Client) WriteTags(tags []flv.Tag) error { return c.conn.writeTags(c.streamID, tags) }
 
 // Serve reads what the peer sends after Publish, answering pings and acknowledging bytes, until there is something to act on:
 // *StatusError when the peer reports an error or ends the stream, *ReconnectError when it asks for another connection,
 // ErrClosedByPeer when it says close, io.EOF when it closes the connection, or the connection's error.
 // After a *ReconnectError the stream goes on and Serve may be called again.
-func (c *Client) Serve() error { return nil }
+func (c *Client) Serve() error {
+	for {
+		cmd, err := c.readCommand()
+		if err != nil {
+			return err
+		}
+		switch cmd.name {
+		case "close":
+			return ErrClosedByPeer
+		case "_error":
+			// Late answers to releaseStream and FCPublish do not matter.
+			if cmd.transaction == txPublish {
+				return cmd.status("publish")
+			}
+		case "onStatus":
+			if err := c.statusEnd(cmd, "onStatus"); err != nil {
+				return err
+			}
+		}
+	}
+}
 
 // Unpublish says goodbye: FCUnpublish and deleteStream in one Write. It does not wait for answers.
-func (c *Client) Unpublish() error { return nil }
+func (c *Client) Unpublish() error {
+	return c.conn.post(
+		call("FCUnpublish", txFCUnpublish, nil, c.cfg.StreamName),
+		call("deleteStream", txDeleteStream, nil, float64(c.streamID)),
+	)
+}
 
 // BytesSent returns the bytes handed to the connection so far.
-func (c *Client) BytesSent() int64 { return 0 }
+func (c *Client) BytesSent() int64 { return c.conn.BytesSent() }
+
+// BytesReceived returns the bytes that came from the connection so far.
+func (c *Client) BytesReceived() int64 { return c.conn.BytesReceived() }
 
 // BytesAcked returns the bytes that the peer has acknowledged; it stays 0 with peers that never do. Whether they count the
 // handshake differs from peer to peer.
-func (c *Client) BytesAcked() int64 { return 0 }
+func (c *Client) BytesAcked() int64 { return c.conn.BytesAcked() }

@@ -1,0 +1,54 @@
+package flv
+
+import (
+	"transponder/internal/amf"
+	"transponder/internal/media"
+)
+
+// Metadata says what a stream holds, for players that want to know before the first frame.
+type Metadata struct {
+	Video, Audio *media.Track // nil: not there
+	FrameRate    float64      // 0: unknown, like the rates that follow
+	VideoBPS     int64
+	AudioBPS     int64
+	Encoder      string
+}
+
+// MetadataTag makes the message with which a publisher sets a stream's onMetaData (FLV 10.1, E.5).
+func MetadataTag(m Metadata) Tag {
+	return Tag{Type: TypeData, Payload: amf.Append(nil, "@setDataFrame", "onMetaData", m.array())}
+}
+
+// PlayerMetadataTag makes onMetaData as a server sends it to players.
+func PlayerMetadataTag(m Metadata) Tag {
+	return Tag{Type: TypeData, Payload: amf.Append(nil, "onMetaData", m.array())}
+}
+
+func (m Metadata) array() amf.ECMAArray {
+	var a amf.ECMAArray
+	number := func(name string, v float64) {
+		if v != 0 {
+			a = append(a, amf.Property{Name: name, Value: v})
+		}
+	}
+	if m.Video != nil {
+		number("width", float64(m.Video.Width))
+		number("height", float64(m.Video.Height))
+		number("framerate", m.FrameRate)
+		number("videocodecid", float64(videoAVC))
+		number("videodatarate", float64(m.VideoBPS)/1000)
+	}
+	if m.Audio != nil {
+		head, _ := audioHead(m.Audio)
+		number("audiocodecid", float64(head>>4))
+		number("audiosamplerate", float64(m.Audio.SampleRate))
+		number("audiosamplesize", 16)
+		number("audiochannels", float64(m.Audio.Channels))
+		number("audiodatarate", float64(m.AudioBPS)/1000)
+		a = append(a, amf.Property{Name: "stereo", Value: m.Audio.Channels == 2})
+	}
+	if m.Encoder != "" {
+		a = append(a, amf.Property{Name: "encoder", Value: m.Encoder})
+	}
+	return a
+}

@@ -1,0 +1,222 @@
+package flv
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"transponder/internal/media"
+)
+
+// Packet is what an audio or video message holds.
+type Packet uint8
+
+// The packets of a message.
+const (
+	Nothing Packet = iota // a message without media: an end of sequence, a command, a description
+	Config                // Payload is a decoder configuration
+	Frame                 // Payload is a frame
+)
+
+// Video is a video message.
+type Video struct {
+	Packet  Packet
+	Codec   media.Codec
+	Key     bool
+	DelayMS int32 // PTS - DTS
+	Payload []byte
+}
+
+// Audio is an audio message.
+type Audio struct {
+	Packet               Packet
+	Codec                media.Codec
+	SampleRate, Channels int // as the message says; 0 where only the configuration or the frames do
+	Payload              []byte
+}
+
+// ParseVideo reads a video message; Payload is a slice of b. It fails with ErrUnsupported for anything but H.264.
+func ParseVideo(b []byte) (Video, error) {
+	if len(b) == 0 {
+		return Video{}, nil // some encoders keep a connection alive with these
+	}
+	if b[0]&0x80 != 0 {
+		return parseVideoEx(b)
+	}
+	if b[0]>>4 == frameCommand {
+		return Video{}, nil
+	}
+	if id := b[0] & 0x0f; id != videoAVC {
+		return Video{}, fmt.Errorf("%w: video codec %d", ErrUnsupported, id)
+	}
+	if len(b) < 5 {
+		return Video{}, fmt.Errorf("%w: video of %d bytes", ErrInvalid, len(b))
+	}
+	v := Video{Codec: media.H264, Key: b[0]>>4 == frameKey, Payload: b[5:]}
+	switch b[1] {
+	case avcConfig:
+		v.Packet = Config
+	case avcFrame:
+		v.Packet, v.DelayMS = Frame, int24(b[2:])
+	case avcEnd:
+		return Video{}, nil
+	default:
+		return Video{}, fmt.Errorf("%w: AVC packet type %d", ErrInvalid, b[1])
+	}
+	return v, nil
+}
+
+// parseVideoEx reads the extended header of Enhanced RTMP v2.
+func parseVideoEx(b []byte) (Video, error) {
+	frame := b[0] >> 4 & 7
+	packet, rest, err := skipModifiers(b[0]&0x0f, b[1:])
+	if err != nil || frame == frameCommand {
+		return Video{}, err
+	}
+	if packet == exMultitrack {
+		return Video{}, fmt.Errorf("%w: several video tracks", ErrUnsupported)
+	}
+	fourCC, rest, err := takeFourCC(rest)
+	if err != nil {
+		return Video{}, err
+	}
+	if fourCC != "avc1" {
+		return Video{}, fmt.Errorf("%w: %s", ErrUnsupported, fourCC)
+	}
+	v := Video{Codec: media.H264, Key: frame == frameKey, Payload: rest}
+	switch packet {
+	case exConfig:
+		v.Packet = Config
+	case exFrame:
+		if len(rest) < 3 {
+			return Video{}, fmt.Errorf("%w: no composition time", ErrInvalid)
+		}
+		v.Packet, v.DelayMS, v.Payload = Frame, int24(rest), rest[3:]
+	case exFrameX:
+		v.Packet = Frame
+	default: // the end of a sequence, colour information
+		return Video{}, nil
+	}
+	return v, nil
+}
+
+// soundCodecs are the sound formats that are taken.
+var soundCodecs = map[byte]media.Codec{
+	soundMP3: media.MP3, soundPCMA: media.PCMA, soundPCMU: media.PCMU, soundAAC: media.AAC, soundSpeex: media.Speex,
+}
+
+// ParseAudio reads an audio message; Payload is a slice of b. It fails with ErrUnsupported for codecs that are none of
+// AAC, G.711, Speex, MP3 and, in Enhanced RTMP, Opus.
+func ParseAudio(b []byte) (Audio, error) {
+	if len(b) == 0 {
+		return Audio{}, nil // the end of sound, for some encoders
+	}
+	format := b[0] >> 4
+	if format == soundEx {
+		return parseAudioEx(b)
+	}
+	codec, ok := soundCodecs[format]
+	if !ok {
+		return Audio{}, fmt.Errorf("%w: sound format %d", ErrUnsupported, format)
+	}
+	a := Audio{Packet: Frame, Codec: codec, Channels: 1 + int(b[0]&1), Payload: b[1:]}
+	switch codec {
+	case media.AAC:
+		return parseAAC(b)
+	case media.PCMA, media.PCMU:
+		a.SampleRate = 8000
+	case media.Speex:
+		a.SampleRate, a.Channels = 16000, 1
+	case media.MP3:
+		a.SampleRate = soundRates[b[0]>>2&3]
+	}
+	if len(a.Payload) == 0 {
+		return Audio{}, nil
+	}
+	return a, nil
+}
+
+func parseAAC(b []byte) (Audio, error) {
+	if len(b) < 2 {
+		return Audio{}, fmt.Errorf("%w: AAC of %d bytes", ErrInvalid, len(b))
+	}
+	a := Audio{Codec: media.AAC, Payload: b[2:]}
+	switch {
+	case len(a.Payload) == 0: // sent by encoders that have no configuration yet
+		return Audio{}, nil
+	case b[1] == aacConfig:
+		a.Packet = Config
+	case b[1] == aacFrame:
+		a.Packet = Frame
+	default:
+		return Audio{}, fmt.Errorf("%w: AAC packet type %d", ErrInvalid, b[1])
+	}
+	return a, nil
+}
+
+// fourCCSounds are the codecs of Enhanced RTMP that are taken.
+var fourCCSounds = map[string]media.Codec{"mp4a": media.AAC, "Opus": media.Opus, ".mp3": media.MP3}
+
+// parseAudioEx reads the extended header of Enhanced RTMP v2.
+func parseAudioEx(b []byte) (Audio, error) {
+	packet, rest, err := skipModifiers(b[0]&0x0f, b[1:])
+	if err != nil {
+		return Audio{}, err
+	}
+	if packet == exMultiSound {
+		return Audio{}, fmt.Errorf("%w: several audio tracks", ErrUnsupported)
+	}
+	fourCC, rest, err := takeFourCC(rest)
+	if err != nil {
+		return Audio{}, err
+	}
+	codec, ok := fourCCSounds[fourCC]
+	if !ok {
+		return Audio{}, fmt.Errorf("%w: %s", ErrUnsupported, fourCC)
+	}
+	a := Audio{Codec: codec, Payload: rest}
+	switch {
+	case len(rest) == 0:
+		return Audio{}, nil
+	case packet == exConfig:
+		a.Packet = Config
+	case packet == exFrame:
+		a.Packet = Frame
+	default: // the end of a sequence, the order of channels
+		return Audio{}, nil
+	}
+	return a, nil
+}
+
+// skipModifiers passes over the ModEx packets that may come before a packet's own type.
+func skipModifiers(packet byte, b []byte) (byte, []byte, error) {
+	for packet == exModifier {
+		if len(b) < 1 {
+			return 0, nil, fmt.Errorf("%w: modifier ends early", ErrInvalid)
+		}
+		size := int(b[0]) + 1
+		b = b[1:]
+		if size == 256 {
+			if len(b) < 2 {
+				return 0, nil, fmt.Errorf("%w: modifier ends early", ErrInvalid)
+			}
+			size = int(binary.BigEndian.Uint16(b)) + 1
+			b = b[2:]
+		}
+		if len(b) < size+1 {
+			return 0, nil, fmt.Errorf("%w: modifier ends early", ErrInvalid)
+		}
+		packet = b[size] & 0x0f
+		b = b[size+1:]
+	}
+	return packet, b, nil
+}
+
+func takeFourCC(b []byte) (string, []byte, error) {
+	if len(b) < 4 {
+		return "", nil, fmt.Errorf("%w: no codec", ErrInvalid)
+	}
+	return string(b[:4]), b[4:], nil
+}
+
+// int24 reads a signed 24-bit number.
+func int24(b []byte) int32 { return int32(uint32(b[0])<<24|uint32(b[1])<<16|uint32(b[2])<<8) >> 8 }

@@ -1,0 +1,61 @@
+package flv
+
+import "errors"
+
+// ErrUnsupported means a codec, or a form of one, that is known but not taken.
+var ErrUnsupported = errors.New("codec is not supported over RTMP")
+
+// ErrInvalid means bytes that are no audio or video message.
+var ErrInvalid = errors.New("invalid FLV tag")
+
+// Video frame types (FLV 10.1, E.4.3.1).
+const (
+	frameKey     byte = 1
+	frameInter   byte = 2
+	frameCommand byte = 5
+)
+
+// Video codec ids.
+const videoAVC byte = 7
+
+// AVC packet types.
+const (
+	avcConfig byte = 0
+	avcFrame  byte = 1
+	avcEnd    byte = 2
+)
+
+// Sound formats (FLV 10.1, E.4.2.1).
+const (
+	soundMP3   byte = 2
+	soundPCMA  byte = 7
+	soundPCMU  byte = 8
+	soundEx    byte = 9 // Enhanced RTMP v2
+	soundAAC   byte = 10
+	soundSpeex byte = 11
+)
+
+// soundAACFlags says 44 kHz, 16 bit, stereo, as the specification wants for all AAC; the true values are in the configuration.
+const soundAACFlags byte = 0x0f
+
+const sound16Bit byte = 1 << 1
+
+// soundRates are the sample rates of the rate field.
+var soundRates = [4]int{5512, 11025, 22050, 44100}
+
+// AAC packet types.
+const (
+	aacConfig byte = 0
+	aacFrame  byte = 1
+)
+
+// Packet types of Enhanced RTMP v2; 3 is for video only.
+const (
+	exConfig     byte = 0
+	exFrame      byte = 1
+	exEnd        byte = 2
+	exFrameX     byte = 3 // without a composition time
+	exMultitrack byte = 6 // of video
+	exMultiSound byte = 5 // multitrack of audio
+	exModifier   byte = 7
+)

@@ -1,0 +1,70 @@
+package rtmp
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+)
+
+const (
+	version       = 3    // of plain RTMP (RTMP 1.0, 5.2.2)
+	handshakeSize = 1536 // of C1, C2, S1 and S2
+)
+
+// clientHandshake is the client's side of the handshake (RTMP 1.0, 5.2). The peer's S2 is not compared with C1: servers
+// that sign their handshake send something else there.
+func clientHandshake(r io.Reader, w io.Writer) error {
+	var hello [1 + handshakeSize]byte
+	hello[0] = version
+	rand.Read(hello[1+8:]) // after a time of 0 and four zero bytes, which ask for the simple handshake
+	if _, err := w.Write(hello[:]); err != nil {
+		return fmt.Errorf("%w: send C0 and C1: %w", ErrHandshake, err)
+	}
+	if err := readVersion(r); err != nil {
+		return err
+	}
+	var b [handshakeSize]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return fmt.Errorf("%w: read S1: %w", ErrHandshake, noEOF(err))
+	}
+	if _, err := w.Write(b[:]); err != nil {
+		return fmt.Errorf("%w: send C2: %w", ErrHandshake, err)
+	}
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return fmt.Errorf("%w: read S2: %w", ErrHandshake, noEOF(err))
+	}
+	return nil
+}
+
+// serverHandshake is the server's side. A client that signs its C1 goes on without when S1 has zeros for a version.
+func serverHandshake(r io.Reader, w io.Writer) error {
+	if err := readVersion(r); err != nil {
+		return err
+	}
+	var answer [1 + 2*handshakeSize]byte
+	answer[0] = version
+	rand.Read(answer[1+8 : 1+handshakeSize])
+	echo := answer[1+handshakeSize:]
+	if _, err := io.ReadFull(r, echo); err != nil {
+		return fmt.Errorf("%w: read C1: %w", ErrHandshake, noEOF(err))
+	}
+	if _, err := w.Write(answer[:]); err != nil {
+		return fmt.Errorf("%w: send S0, S1 and S2: %w", ErrHandshake, err)
+	}
+	if _, err := io.ReadFull(r, echo); err != nil {
+		return fmt.Errorf("%w: read C2: %w", ErrHandshake, noEOF(err))
+	}
+	return nil
+}
+
+// readVersion reads C0 or S0 alone, so that a peer that speaks something else is known by its first byte.
+func readVersion(r io.Reader) error {
+	var b [1]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return fmt.Errorf("%w: read the version: %w", ErrHandshake, noEOF(err))
+	}
+	if b[0] != version {
+		return fmt.Errorf("%w: version %d", ErrHandshake, b[0])
+	}
+	return nil
+}
