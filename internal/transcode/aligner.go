@@ -1,0 +1,203 @@
+package transcode
+
+import (
+	"bytes"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/transcode/libav"
+)
+
+const (
+	// maxConceal is how much a decoder may make up in a row: 80 ms. Beyond that it only drones.
+	maxConceal = 80 * sampleRate / 1000
+
+	// maxError is the error of lip sync, 60 ms, that is removed at once, by silence or a cut; smaller ones are stretched
+	// away. It is what EBU R37 allows sound to be late.
+	maxError = 60 * sampleRate / 1000
+
+	// A step between two packets' timestamps counts as a loss or an overlap, not as jitter of a clock, from three quarters
+	// of a packet on, within these bounds.
+	minStep = 4 * sampleRate / 1000
+	maxStep = 20 * sampleRate / 1000
+
+	// maxAhead is how far ahead of the clock a packet's timestamp may be. No door makes such; it bounds what one could do.
+	maxAhead = 2 * time.Second
+)
+
+// aligner puts each packet's sound where its timestamp says, and fills what is missing.
+type aligner struct {
+	tape *tape
+	open func(*media.Track) (decoder, error)
+
+	dec   decoder      // nil before the first packet, and for a track that cannot be decoded
+	track *media.Track // that dec is for
+	pcm   []float32    // what dec decodes to
+	wide  []float32    // the same, stretched
+
+	heard     bool            // a packet has come
+	next      media.Timestamp // where the last packet ended, by its own time
+	length    int             // of the last packet, in samples
+	concealed int             // samples that dec made up in a row
+	joint     bool            // the next sound does not continue what is on the tape
+	drift     drift
+	stats     AudioStats // the counters of samples and of decode errors
+}
+
+func newAligner(t *tape, open func(*media.Track) (decoder, error)) *aligner {
+	return &aligner{tape: t, open: open, joint: true}
+}
+
+func (a *aligner) close() {
+	if a.dec != nil {
+		a.dec.Close()
+	}
+}
+
+// packet adds one packet's sound; now is the time on the stream's clock. Its error is the tape's: a packet that cannot be
+// decoded counts and is as good as lost.
+func (a *aligner) packet(f media.Frame, now media.Timestamp) error {
+	if err := a.use(f.Track); err != nil || a.dec == nil {
+		return err
+	}
+	at := min(f.Time, now.Add(maxAhead)).Add(-media.Samples(int64(a.dec.Delay()), sampleRate))
+	short := a.tape.until(at)
+	switch {
+	case a.follows(short, at):
+	case short > 0:
+		if err := a.fill(short, f.Data); err != nil {
+			return err
+		}
+	default:
+		a.joint = true
+	}
+	n, err := a.dec.Decode(a.pcm, f.Data)
+	if err != nil {
+		a.stats.DecodeErrors++
+		return nil
+	}
+	a.heard = true
+	a.next, a.length = at.Add(media.Samples(int64(n), sampleRate)), n
+	return a.place(a.pcm[:channels*n], a.tape.until(at))
+}
+
+// follows says whether the packet continues what is on the tape, so that stretching is all it takes to be in time.
+func (a *aligner) follows(short int64, at media.Timestamp) bool {
+	if a.joint || short > maxError || short < -maxError {
+		return false
+	}
+	step := max(minStep, min(maxStep, int64(a.length)*3/4))
+	jump := toSamples(at.Sub(a.next))
+	return short > -step && short < step || jump > -step && jump < step
+}
+
+// place writes a packet's sound, which the tape is so many samples short of, or has gone past.
+func (a *aligner) place(pcm []float32, short int64) error {
+	n := len(pcm) / channels
+	if n == 0 {
+		return nil
+	}
+	a.concealed = 0
+	if !a.joint {
+		return a.tape.write(a.stretched(pcm, a.drift.correct(short, n)))
+	}
+	a.drift.aligned()
+	if short < 0 {
+		cut := int(min(-short, int64(n)))
+		a.stats.Trimmed += int64(cut)
+		pcm = pcm[channels*cut:]
+	}
+	if len(pcm) == 0 {
+		return nil
+	}
+	a.joint = false
+	return a.tape.splice(pcm)
+}
+
+// stretched returns pcm with so many samples more.
+func (a *aligner) stretched(pcm []float32, more int) []float32 {
+	n := len(pcm) / channels
+	if more == 0 || n < 2 || n+more < 2 {
+		return pcm
+	}
+	if more > 0 {
+		a.stats.Inserted += int64(more)
+	} else {
+		a.stats.Removed -= int64(more)
+	}
+	out := a.wide[:channels*(n+more)]
+	stretch(out, pcm)
+	return out
+}
+
+// fill puts n samples where nothing came: what the decoder makes up, as long as that sounds like something, then silence.
+// next is the packet after the gap, nil while that has not come.
+func (a *aligner) fill(n int64, next []byte) error {
+	k, err := a.conceal(min(n, int64(maxConceal-a.concealed)), next)
+	if err != nil {
+		return err
+	}
+	if n -= int64(k); n <= 0 {
+		return nil
+	}
+	// What is left of a gap that is over by concealing to the next 2.5 ms is less than drift corrects.
+	if next != nil && k > 0 && n < minStep {
+		return nil
+	}
+	// While the next packet may still come, concealing goes on with the rest later.
+	if next == nil && k > 0 && a.concealed < maxConceal {
+		return nil
+	}
+	a.joint = true
+	a.stats.Silence += n
+	return a.tape.silence(n)
+}
+
+// conceal lets the decoder make up about n samples and returns how many it made. It makes none after silence.
+func (a *aligner) conceal(n int64, next []byte) (int, error) {
+	c, able := a.dec.(concealer)
+	if !able || n <= 0 || a.joint || !a.heard {
+		return 0, nil
+	}
+	var k int
+	var err error
+	if next != nil {
+		k, err = c.Recover(a.pcm, int(n), next)
+	} else {
+		k, err = c.Conceal(a.pcm, int(n))
+	}
+	if err != nil || k == 0 {
+		return 0, nil // silence will do
+	}
+	a.concealed += k
+	a.stats.Concealed += int64(k)
+	return k, a.tape.write(a.pcm[:channels*k])
+}
+
+// use makes the decoder fit the track. The tape runs on if there is none for it.
+func (a *aligner) use(t *media.Track) error {
+	if t == a.track || a.track != nil && sameForm(t, a.track) {
+		return nil
+	}
+	a.close()
+	a.dec, a.track, a.joint = nil, t, true
+	dec, err := a.open(t)
+	if err != nil {
+		a.stats.DecodeErrors++
+		return nil
+	}
+	room := libav.MaxSamples
+	if t.Codec == media.Opus {
+		room = libav.MaxOpusSamples
+	}
+	if len(a.pcm) < channels*room {
+		a.pcm = make([]float32, channels*room)
+		a.wide = make([]float32, channels*(room+room/100+1))
+	}
+	a.dec = dec
+	return nil
+}
+
+func sameForm(a, b *media.Track) bool {
+	return a.Codec == b.Codec && a.SampleRate == b.SampleRate && a.Channels == b.Channels && bytes.Equal(a.Config, b.Config)
+}

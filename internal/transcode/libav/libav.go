@@ -1,0 +1,33 @@
+//go:build cgo
+
+package libav
+
+/*
+#cgo pkg-config: libavcodec libavutil libswresample
+#cgo CFLAGS: -O2 -Wall
+#include "audio.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"unsafe"
+)
+
+// Enabled says whether this build has codecs.
+const Enabled = true
+
+func init() { C.tp_quiet() }
+
+// avError turns FFmpeg's error code into an error with FFmpeg's words.
+func avError(code C.int) error {
+	var text [128]C.char
+	C.tp_error(code, &text[0], C.int(len(text)))
+	return errors.New(C.GoString(&text[0]))
+}
+
+// bytesPtr returns where b begins, for a call that does not keep it.
+func bytesPtr(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(b))) }
+
+// pcmPtr is bytesPtr for PCM.
+func pcmPtr(pcm []float32) *C.float { return (*C.float)(unsafe.Pointer(unsafe.SliceData(pcm))) }

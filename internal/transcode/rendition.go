@@ -1,0 +1,253 @@
+package transcode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+)
+
+// wakeFrames is how many frames of silence are made at a time: fewer wake-ups, for sound that nobody waits for.
+const wakeFrames = 2
+
+// holdMargin is added to how late a packet came, when the hold grows for it.
+const holdMargin = 20 * time.Millisecond
+
+// errDue is the cause that ends a wait for packets: it is time to make something up.
+var errDue = errors.New("audio is due")
+
+// render makes the AAC of a source until ctx or the source ends. It is run by the source.
+func (a *Audio) render(ctx context.Context, s *stream.Source, out *stream.Feed) error {
+	reader := s.NewReader(stream.ReaderConfig{Audio: s.Audio})
+	defer reader.Close()
+	m, end := a.begin(s)
+	defer end()
+
+	log := a.log.With("stream", s.Info().Name)
+	r := &rendition{Audio: a, log: log, src: s, reader: reader, out: out, meter: m, hold: a.cfg.Hold}
+	log.Info("audio rendition started")
+	began := time.Now()
+	err := r.run(ctx)
+	log.Info("audio rendition ended", "err", err, "duration", time.Since(began), "stats", m.get())
+	return err
+}
+
+// rendition is one source's AAC in the making. It is owned by the goroutine in run.
+type rendition struct {
+	*Audio
+	log    *slog.Logger
+	src    *stream.Source
+	reader *stream.Reader
+	out    *stream.Feed
+	meter  *meter
+
+	batch   [16]media.Frame
+	pending []media.Frame // of batch, still to be taken
+	alarm   *alarm
+
+	packets int64
+	relayed int64
+	hold    time.Duration
+	warned  time.Time // of a track that cannot be decoded
+	aligner *aligner
+	pack    *packager
+}
+
+// run relays a source that turns out to send AAC, and encodes any other.
+func (r *rendition) run(ctx context.Context) error {
+	r.alarm = newAlarm(ctx)
+	defer r.alarm.stop()
+
+	start := r.src.Now()
+	if err := r.first(); err != nil {
+		return err
+	}
+	if len(r.pending) > 0 && r.pending[0].Track.Codec == media.AAC {
+		last, err := r.relay()
+		if err != nil {
+			return err
+		}
+		start = last // what follows is no AAC, and goes on from there
+	}
+
+	enc, err := r.newEncoder(r.cfg.RateBPS)
+	if err != nil {
+		return fmt.Errorf("make AAC: %w", err)
+	}
+	defer enc.Close()
+	r.pack = newPackager(enc, r.out, start)
+	// The first packet is the encoder's lead-in. What is heard begins behind it.
+	sound := start.Add(media.Samples(int64(enc.Delay()), sampleRate))
+	r.aligner = newAligner(newTape(sound, enc.FrameSize(), r.pack.frame), r.decoder)
+	defer r.aligner.close()
+	return r.encode()
+}
+
+// first waits for the first packet of a source that is to have audio but has sent none yet.
+func (r *rendition) first() error {
+	if !r.src.Info().HasAudio || r.src.Audio.Track() != nil {
+		return nil
+	}
+	r.alarm.set(r.cfg.FirstPacket)
+	if err := r.read(); err != nil && !errors.Is(err, errDue) {
+		return err
+	}
+	return nil
+}
+
+// relay passes AAC on as it is. It returns without an error, and with the time of the last frame's end, when something
+// else comes.
+func (r *rendition) relay() (media.Timestamp, error) {
+	r.alarm.unset()
+	var end media.Timestamp
+	for {
+		for i, f := range r.pending {
+			if f.Track.Codec != media.AAC {
+				r.pending = r.pending[i:]
+				return max(end, r.pending[0].Time), nil
+			}
+			end = f.Time.Add(time.Nanosecond)
+			r.packets++
+			r.relayed++
+			r.out.Write(f)
+		}
+		r.report()
+		if err := r.read(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// encode makes AAC of the packets as they come, and of nothing when none come.
+func (r *rendition) encode() error {
+	for {
+		for _, f := range r.pending {
+			if err := r.packet(f); err != nil {
+				return err
+			}
+		}
+		r.alarm.set(r.due())
+		r.report()
+		switch err := r.read(); {
+		case errors.Is(err, errDue):
+			if err := r.makeUp(); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// decoder opens a decoder for the aligner, and says so once a second if there is none.
+func (r *rendition) decoder(t *media.Track) (decoder, error) {
+	dec, err := r.newDecoder(t)
+	if err != nil && time.Since(r.warned) > time.Second {
+		r.warned = time.Now()
+		r.log.Warn("audio cannot be decoded, silence takes its place", "codec", t.Codec, "err", err)
+	}
+	return dec, err
+}
+
+// packet adds a packet to the tape. One that comes after its place was filled lengthens the hold.
+func (r *rendition) packet(f media.Frame) error {
+	r.packets++
+	now := r.src.Now()
+	trimmed := r.aligner.stats.Trimmed
+	if err := r.aligner.packet(f, now); err != nil {
+		return err
+	}
+	if late := now.Sub(f.Time) + holdMargin; r.aligner.stats.Trimmed > trimmed && late > r.hold {
+		r.hold = min(late, r.cfg.MaxHold)
+	}
+	return nil
+}
+
+// due returns how long the tape can do without packets. Before the first there is nothing that a hold could keep room for.
+func (r *rendition) due() time.Duration {
+	d := r.aligner.tape.end().Sub(r.src.Now()) + media.Samples(int64(wakeFrames*r.pack.enc.FrameSize()), sampleRate)
+	if r.aligner.heard {
+		d += r.hold
+	}
+	return d
+}
+
+// makeUp fills the tape up to the hold. The hold falls back slowly while it is not needed.
+func (r *rendition) makeUp() error {
+	until := r.src.Now()
+	if r.aligner.heard {
+		until = until.Add(-r.hold)
+		r.hold = max(r.cfg.Hold, r.hold-r.hold/64)
+	}
+	if n := r.aligner.tape.until(until); n > 0 {
+		return r.aligner.fill(n, nil)
+	}
+	return nil
+}
+
+// read waits for packets. It fails with errDue when the alarm goes off.
+func (r *rendition) read() error {
+	n, err := r.reader.Read(r.alarm.ctx, r.batch[:])
+	r.pending = r.batch[:n]
+	return err
+}
+
+func (r *rendition) report() {
+	st := AudioStats{Renditions: 1, PacketsIn: r.packets, FramesOut: r.relayed, Hold: r.hold}
+	if r.aligner != nil {
+		made := r.aligner.stats
+		made.Renditions, made.PacketsIn, made.Hold = st.Renditions, st.PacketsIn, st.Hold
+		made.FramesOut = r.relayed + r.pack.packets
+		made.FramesReused = r.pack.reused
+		made.DriftPPM = -1e6 * r.aligner.drift.rate
+		st = made
+	}
+	r.meter.set(st)
+}
+
+// alarm is a context that ends with errDue at a time that can be put off. Putting it off costs no wake-up and no memory;
+// only after it went off is a new context made.
+type alarm struct {
+	parent context.Context
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+func newAlarm(parent context.Context) *alarm {
+	a := &alarm{parent: parent}
+	a.unset()
+	return a
+}
+
+// set lets the alarm go off after d.
+func (a *alarm) set(d time.Duration) {
+	if a.timer != nil && a.timer.Stop() {
+		a.timer.Reset(d)
+		return
+	}
+	a.stop()
+	ctx, cancel := context.WithCancelCause(a.parent)
+	a.ctx, a.cancel = ctx, cancel
+	a.timer = time.AfterFunc(d, func() { cancel(errDue) })
+}
+
+// unset lets it not go off.
+func (a *alarm) unset() {
+	a.stop()
+	a.ctx, a.cancel = context.WithCancelCause(a.parent)
+	a.timer = nil
+}
+
+func (a *alarm) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	if a.cancel != nil {
+		a.cancel(nil)
+	}
+}

@@ -1,0 +1,152 @@
+// Package soundtest makes sound for tests, has the ffmpeg command encode it, and measures what comes out. PCM is
+// interleaved stereo float32 at 48 kHz.
+package soundtest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"os/exec"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+)
+
+const rate = 48000
+
+// Tone returns a sine on both channels, with an amplitude of level.
+func Tone(hz, level float64, d time.Duration) []float32 {
+	pcm := make([]float32, 2*samples(d))
+	for i := range len(pcm) / 2 {
+		x := float32(level * math.Sin(2*math.Pi*hz*float64(i)/rate))
+		pcm[2*i], pcm[2*i+1] = x, x
+	}
+	return pcm
+}
+
+// Click returns silence with one short burst of a high tone that begins at a time.
+func Click(at, d time.Duration) []float32 {
+	pcm := make([]float32, 2*samples(d))
+	copy(pcm[2*samples(at):], Tone(4000, 0.8, 5*time.Millisecond))
+	return pcm
+}
+
+// Onset returns where the sound first gets louder than level.
+func Onset(pcm []float32, level float32) (time.Duration, bool) {
+	for i, x := range pcm {
+		if x > level || x < -level {
+			return media.Samples(int64(i/2), rate), true
+		}
+	}
+	return 0, false
+}
+
+// Level returns the amplitude of a frequency on a channel (Goertzel).
+func Level(pcm []float32, channel int, hz float64) float64 {
+	n := len(pcm) / 2
+	k := 2 * math.Cos(2*math.Pi*hz/rate)
+	var s1, s2 float64
+	for i := range n {
+		s1, s2 = float64(pcm[2*i+channel])+k*s1-s2, s1
+	}
+	power := max(0, s1*s1+s2*s2-k*s1*s2)
+	return 2 * math.Sqrt(power) / float64(n)
+}
+
+// Step returns the greatest bend between neighbouring samples (the second difference) of the left channel and where it
+// is. A click is a bend far above those of the sound itself.
+func Step(pcm []float32) (bend float64, at int) {
+	for i := 1; i+1 < len(pcm)/2; i++ {
+		b := math.Abs(float64(pcm[2*i-2]) - 2*float64(pcm[2*i]) + float64(pcm[2*i+2]))
+		if b > bend {
+			bend, at = b, i
+		}
+	}
+	return bend, at
+}
+
+// Opus encodes PCM to Opus packets of 20 ms, or as the further arguments of ffmpeg say.
+func Opus(t testing.TB, pcm []float32, args ...string) [][]byte {
+	t.Helper()
+	args = append([]string{"-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20"}, args...)
+	packets := oggPackets(t, ffmpeg(t, pcm, append(args, "-f", "ogg")...))
+	return packets[2:] // behind the two headers of RFC 7845
+}
+
+// G711 encodes PCM to packets of 20 ms of "alaw" or "mulaw".
+func G711(t testing.TB, pcm []float32, law string) [][]byte {
+	t.Helper()
+	b := ffmpeg(t, pcm, "-ar", "8000", "-af", "pan=mono|c0=c0", "-f", law)
+	var packets [][]byte
+	for ; len(b) >= 160; b = b[160:] {
+		packets = append(packets, b[:160])
+	}
+	return packets
+}
+
+// FLV encodes PCM as the arguments of ffmpeg say and returns the audio payloads of an FLV file: for AAC the
+// AudioSpecificConfig as config and raw frames as packets.
+func FLV(t testing.TB, pcm []float32, args ...string) (config []byte, packets [][]byte) {
+	t.Helper()
+	b := ffmpeg(t, pcm, append(args, "-f", "flv")...)
+	for b = b[13:]; len(b) > 11; {
+		size := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+		kind, body := b[0], b[11:11+size]
+		b = b[11+size+4:]
+		switch {
+		case kind != 8 || size < 2:
+		case body[0]>>4 != 10: // not AAC
+			packets = append(packets, body[1:])
+		case body[1] == 0:
+			config = body[2:]
+		default:
+			packets = append(packets, body[2:])
+		}
+	}
+	return config, packets
+}
+
+// ffmpeg runs PCM through the command and returns what it writes.
+func ffmpeg(t testing.TB, pcm []float32, args ...string) []byte {
+	t.Helper()
+	in := make([]byte, 0, 4*len(pcm))
+	for _, x := range pcm {
+		in = binary.LittleEndian.AppendUint32(in, math.Float32bits(x))
+	}
+	args = append([]string{"-hide_banner", "-loglevel", "error", "-f", "f32le", "-ar", "48000", "-ac", "2", "-i", "-"}, args...)
+	cmd := exec.CommandContext(t.Context(), "ffmpeg", append(args, "-")...)
+	cmd.Stdin = bytes.NewReader(in)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, stderr.Bytes())
+	}
+	return out
+}
+
+// oggPackets returns the packets of an Ogg file with one stream (RFC 3533).
+func oggPackets(t testing.TB, b []byte) [][]byte {
+	t.Helper()
+	var packets [][]byte
+	var part []byte
+	for len(b) > 0 {
+		if len(b) < 27 || string(b[:4]) != "OggS" {
+			t.Fatal("not an Ogg page")
+		}
+		lacing := b[27 : 27+int(b[26])]
+		b = b[27+len(lacing):]
+		for _, n := range lacing {
+			part = append(part, b[:n]...)
+			b = b[n:]
+			if n < 255 {
+				packets = append(packets, part)
+				part = nil
+			}
+		}
+	}
+	return packets
+}
+
+func samples(d time.Duration) int { return int(d * rate / time.Second) }

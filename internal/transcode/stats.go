@@ -1,0 +1,105 @@
+package transcode
+
+import (
+	"sync"
+	"time"
+
+	"transponder/internal/stream"
+)
+
+// AudioStats are the figures of one source's rendition at one moment, or the sums over many. Samples are per channel, at
+// 48 kHz.
+type AudioStats struct {
+	Renditions int // that run
+
+	PacketsIn    int64 // read from the source
+	FramesOut    int64 // AAC frames written
+	FramesReused int64 // of them silent ones that cost no encoding
+	DecodeErrors int64 // packets, or whole tracks, that could not be decoded
+
+	Concealed int64 // samples that the decoder made up, or recovered, for lost packets
+	Silence   int64 // samples of silence put where nothing came
+	Trimmed   int64 // samples left out because they came too late or overlapped
+	Inserted  int64 // samples added to follow a source's clock that is slower than ours
+	Removed   int64 // samples taken away to follow one that is faster
+
+	DriftPPM float64       // how far the source's clock is being followed, over some ten seconds; of one source only
+	Hold     time.Duration // how late sound may be at present; of one source only
+}
+
+// add adds the counters of b.
+func (s *AudioStats) add(b AudioStats) {
+	s.Renditions += b.Renditions
+	s.PacketsIn += b.PacketsIn
+	s.FramesOut += b.FramesOut
+	s.FramesReused += b.FramesReused
+	s.DecodeErrors += b.DecodeErrors
+	s.Concealed += b.Concealed
+	s.Silence += b.Silence
+	s.Trimmed += b.Trimmed
+	s.Inserted += b.Inserted
+	s.Removed += b.Removed
+}
+
+// meter is where a rendition leaves its figures for others to read.
+type meter struct {
+	mu    sync.Mutex
+	stats AudioStats // guarded by mu
+}
+
+func (m *meter) set(st AudioStats) {
+	m.mu.Lock()
+	m.stats = st
+	m.mu.Unlock()
+}
+
+func (m *meter) get() AudioStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stats
+}
+
+// SourceStats returns the figures of a source's rendition, and whether it has one.
+func (a *Audio) SourceStats(s *stream.Source) (AudioStats, bool) {
+	a.mu.Lock()
+	m := a.live[s]
+	a.mu.Unlock()
+	if m == nil {
+		return AudioStats{}, false
+	}
+	return m.get(), true
+}
+
+// Stats returns the sums over all renditions, those that are over included.
+func (a *Audio) Stats() AudioStats {
+	a.mu.Lock()
+	sum := a.ended
+	meters := make([]*meter, 0, len(a.live))
+	for _, m := range a.live {
+		meters = append(meters, m)
+	}
+	a.mu.Unlock()
+	for _, m := range meters {
+		sum.add(m.get())
+	}
+	return sum
+}
+
+// begin makes the meter of a source's rendition; end is for when it is over.
+func (a *Audio) begin(s *stream.Source) (m *meter, end func()) {
+	m = &meter{stats: AudioStats{Renditions: 1}}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.live[s] = m
+	return m, func() {
+		st := m.get()
+		st.Renditions = 0
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		// A new rendition of the same source may have begun between the last release and this one's end.
+		if a.live[s] == m {
+			delete(a.live, s)
+		}
+		a.ended.add(st)
+	}
+}
