@@ -42,6 +42,8 @@ func outcome(err error) (status int, message string) {
 		return http.StatusConflict, err.Error()
 	case errors.Is(err, transponder.ErrUnsupported):
 		return http.StatusNotImplemented, err.Error()
+	case errors.Is(err, transponder.ErrFull):
+		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, transponder.ErrStopping), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, transponder.ErrStopping.Error()
 	default:

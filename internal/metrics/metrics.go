@@ -1,0 +1,142 @@
+package metrics
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transponder"
+)
+
+// Parts returns the figures of the parts. Any goroutine may call its functions. Nil ones are left out.
+type Parts struct {
+	Streams         func() []*stream.Source
+	Pushes          func() []transponder.Info
+	WebSockets      func() int // connections of the signalling
+	RTMPConnections func() int // to our own RTMP server
+}
+
+// New makes the handler for /metrics: the parts' figures beside those of the process and the Go runtime.
+func New(parts Parts) (http.Handler, error) {
+	r := prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collector{parts},
+	} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{}), nil
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("transponder_"+name, help, labels, nil)
+}
+
+var (
+	streams           = desc("streams", "Streams by state.", "state")
+	streamFrames      = desc("stream_frames_total", "Frames that came from the publisher.", "stream", "kind")
+	streamBytes       = desc("stream_bytes_total", "Bytes of frames that came from the publisher.", "stream", "kind")
+	streamKeyFrames   = desc("stream_key_frames_total", "Key frames that came from the publisher.", "stream")
+	streamKeyInterval = desc("stream_key_frame_interval_seconds", "Time between the last two key frames.", "stream")
+	streamKeyRequests = desc("stream_key_frame_requests_total", "Key frames asked for.", "stream")
+	streamReaders     = desc("stream_readers", "Those who read what the publisher sends.", "stream", "kind")
+
+	pushes         = desc("pushes", "Pushes by state.", "state")
+	pushSent       = desc("push_sent_bytes_total", "Bytes sent.", "push", "stream")
+	pushAcked      = desc("push_acked_bytes_total", "Bytes that the peer said it has received.", "push", "stream")
+	pushFrames     = desc("push_frames_total", "Frames sent.", "push", "stream", "kind")
+	pushDropped    = desc("push_dropped_frames_total", "Frames lost because the peer was too slow.", "push", "stream")
+	pushReconnects = desc("push_reconnects_total", "Connections tried after the first.", "push", "stream")
+	pushQueue      = desc("push_queue_seconds", "Media that waits to be sent.", "push", "stream")
+
+	webSockets      = desc("websockets", "Open signalling connections.")
+	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
+)
+
+// collector asks the parts at each scrape. Which series there are changes with the streams, so it is unchecked: it describes
+// nothing beforehand.
+type collector struct{ parts Parts }
+
+// Describe describes nothing.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect asks the parts for their figures.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	s := sink{out}
+	if c.parts.Streams != nil {
+		s.streams(c.parts.Streams())
+	}
+	if c.parts.Pushes != nil {
+		s.pushes(c.parts.Pushes())
+	}
+	if c.parts.WebSockets != nil {
+		s.gauge(webSockets, float64(c.parts.WebSockets()))
+	}
+	if c.parts.RTMPConnections != nil {
+		s.gauge(rtmpConnections, float64(c.parts.RTMPConnections()))
+	}
+}
+
+// sink takes one scrape's figures.
+type sink struct{ out chan<- prometheus.Metric }
+
+func (s sink) gauge(d *prometheus.Desc, value float64, labels ...string) {
+	s.out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func (s sink) counter(d *prometheus.Desc, value int64, labels ...string) {
+	s.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+}
+
+func (s sink) streams(all []*stream.Source) {
+	var live, pending int
+	for _, src := range all {
+		name, st := src.Info().Name, src.Stats()
+		if st.Live {
+			live++
+		} else {
+			pending++
+		}
+		s.feed(name, media.Video, st.Video)
+		s.feed(name, media.Audio, st.Audio)
+		s.counter(streamKeyFrames, st.Video.KeyFrames, name)
+		s.counter(streamKeyRequests, st.KeyRequests, name)
+		s.gauge(streamKeyInterval, st.Video.KeyInterval.Seconds(), name)
+	}
+	s.gauge(streams, float64(live), "live")
+	s.gauge(streams, float64(pending), "pending")
+}
+
+func (s sink) feed(name string, kind media.Kind, st stream.FeedStats) {
+	s.counter(streamFrames, st.Frames, name, kind.String())
+	s.counter(streamBytes, st.Bytes, name, kind.String())
+	s.gauge(streamReaders, float64(st.Readers), name, kind.String())
+}
+
+func (s sink) pushes(all []transponder.Info) {
+	var count [transponder.Failed + 1]int
+	for _, p := range all {
+		if int(p.State) < len(count) {
+			count[p.State]++
+		}
+		s.counter(pushSent, p.BytesSent, p.ID, p.SourceName)
+		s.counter(pushAcked, p.BytesAcked, p.ID, p.SourceName)
+		s.counter(pushFrames, p.VideoFrames, p.ID, p.SourceName, media.Video.String())
+		s.counter(pushFrames, p.AudioFrames, p.ID, p.SourceName, media.Audio.String())
+		s.counter(pushDropped, p.DroppedFrames, p.ID, p.SourceName)
+		s.counter(pushReconnects, int64(max(0, p.Attempts-1)), p.ID, p.SourceName)
+		s.gauge(pushQueue, p.QueuedTime.Seconds(), p.ID, p.SourceName)
+	}
+	for state, n := range count {
+		s.gauge(pushes, float64(n), strings.ToLower(transponder.State(state).String()))
+	}
+}

@@ -1,0 +1,179 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"transponder/api"
+)
+
+// contract is api/openapi.yaml, to which every exchange of these tests is held.
+type contract struct {
+	doc    *openapi3.T
+	router routers.Router
+}
+
+var loadContract = sync.OnceValues(func() (*contract, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
+	if err != nil {
+		return nil, err
+	}
+	if err := doc.Validate(openapi3.NewLoader().Context); err != nil {
+		return nil, err
+	}
+	doc.Servers = openapi3.Servers{{URL: prefix}}
+	router, err := gorillamux.NewRouter(doc)
+	return &contract{doc, router}, err
+})
+
+// reply is an answer whose body was read.
+type reply struct {
+	*http.Response
+	body []byte
+}
+
+// send makes a request and holds the answer to the contract, and the request, too, if it succeeded.
+func send(t *testing.T, srv *httptest.Server, r *http.Request) reply {
+	t.Helper()
+	var sent []byte
+	if r.Body != nil {
+		var err error
+		if sent, err = io.ReadAll(r.Body); err != nil {
+			t.Fatal(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(sent))
+	}
+	resp, err := srv.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := loadContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.check(t, r, sent, reply{resp, body})
+	return reply{resp, body}
+}
+
+// post sends a body as the Web SDK does.
+func post(t *testing.T, srv *httptest.Server, path, body string) reply {
+	t.Helper()
+	return send(t, srv, newRequest(t, srv, http.MethodPost, path, body))
+}
+
+// get asks without a body, as the Web SDK does for every find_all.
+func get(t *testing.T, srv *httptest.Server, path string) reply {
+	t.Helper()
+	return send(t, srv, newRequest(t, srv, http.MethodGet, path, ""))
+}
+
+func newRequest(t *testing.T, srv *httptest.Server, method, path, body string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json;charset=UTF-8")
+	}
+	return r
+}
+
+func (c *contract) check(t *testing.T, r *http.Request, sent []byte, got reply) {
+	t.Helper()
+	if r.Method == http.MethodOptions {
+		return
+	}
+	c.checkForm(t, got)
+	again := r.Clone(t.Context())
+	again.Body = io.NopCloser(bytes.NewReader(sent))
+	route, params, err := c.router.FindRoute(again)
+	switch {
+	case errors.Is(err, routers.ErrPathNotFound) && got.StatusCode == http.StatusNotFound,
+		errors.Is(err, routers.ErrMethodNotAllowed) && got.StatusCode == http.StatusMethodNotAllowed,
+		err != nil && got.StatusCode == http.StatusUnauthorized: // a stranger is not told what there is
+		return
+	}
+	if err != nil {
+		t.Errorf("%s %s, answered %d, is not in the contract: %v", r.Method, r.URL.Path, got.StatusCode, err)
+		return
+	}
+	in := &openapi3filter.RequestValidationInput{
+		Request: again, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
+	}
+	isJSON := strings.HasPrefix(r.Header.Get("Content-Type"), "application/json")
+	if got.StatusCode == http.StatusOK && isJSON && len(sent) > 0 {
+		if err := openapi3filter.ValidateRequest(t.Context(), in); err != nil {
+			t.Errorf("%s %s %s is served, but the contract forbids it: %v", r.Method, r.URL.Path, sent, err)
+		}
+	}
+	out := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: in, Status: got.StatusCode, Header: got.Header, Options: in.Options,
+	}
+	if err := openapi3filter.ValidateResponse(t.Context(), out.SetBodyBytes(got.body)); err != nil {
+		t.Errorf("%s %s: the answer %d %s breaks the contract: %v", r.Method, r.URL.Path, got.StatusCode, got.body, err)
+	}
+}
+
+// checkForm looks at what holds for every answer: its content type, and the form of errors, also those of paths that the
+// contract does not know.
+func (c *contract) checkForm(t *testing.T, got reply) {
+	t.Helper()
+	ct := got.Header.Get("Content-Type")
+	if len(got.body) == 0 {
+		if ct != "" || got.ContentLength != 0 {
+			t.Errorf("an answer without a body has content type %q and length %d, want none and 0", ct, got.ContentLength)
+		}
+		return
+	}
+	if ct != "application/json;charset=UTF-8" && ct != "application/yaml" {
+		t.Errorf("content type = %q, want application/json;charset=UTF-8", ct)
+	}
+	if got.StatusCode == http.StatusOK {
+		return
+	}
+	var body map[string]any
+	if err := json.Unmarshal(got.body, &body); err != nil {
+		t.Errorf("the error %s is not JSON: %v", got.body, err)
+	} else if err := c.doc.Components.Schemas["Error"].Value.VisitJSON(body); err != nil {
+		t.Errorf("the error %s breaks the contract: %v", got.body, err)
+	} else if body["status"] != float64(got.StatusCode) {
+		t.Errorf("the error says status %v in an answer of %d", body["status"], got.StatusCode)
+	}
+}
+
+// message returns what an error says.
+func (r reply) message(t *testing.T) string {
+	t.Helper()
+	var e errorBody
+	if err := json.Unmarshal(r.body, &e); err != nil {
+		t.Fatalf("answer %d %s is no error: %v", r.StatusCode, r.body, err)
+	}
+	return e.Message
+}
+
+// wantStatus fails unless the answer has the status.
+func (r reply) wantStatus(t *testing.T, want int) {
+	t.Helper()
+	if r.StatusCode != want {
+		t.Fatalf("answer = %d %s, want %d", r.StatusCode, r.body, want)
+	}
+}

@@ -1,0 +1,138 @@
+package rest
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transponder"
+)
+
+// fakePushes keeps what it is asked for and answers like a registry whose streams and addresses are all good.
+type fakePushes struct {
+	mu       sync.Mutex
+	list     []transponder.Info    // guarded by mu
+	requests []transponder.Request // guarded by mu
+	err      error                 // what Start and Terminate answer
+}
+
+func (p *fakePushes) Start(_ context.Context, req transponder.Request) (transponder.Info, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, req)
+	if p.err != nil {
+		return transponder.Info{}, p.err
+	}
+	info := transponder.Info{
+		ID:         pushID,
+		SourceName: req.StreamName,
+		StreamName: "rtmp_" + req.StreamName,
+		URL:        req.URL,
+		Options:    req.Options,
+		Muted:      req.Options.Action == "mute",
+		Started:    pushTime,
+		Since:      pushTime,
+	}
+	p.list = append(p.list, info)
+	return info, nil
+}
+
+func (p *fakePushes) Find(f transponder.Filter) []transponder.Info {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(p.list), func(i transponder.Info) bool {
+		return f.ID != "" && f.ID != i.ID ||
+			f.StreamName != "" && f.StreamName != i.SourceName && f.StreamName != i.StreamName ||
+			f.URL != "" && f.URL != i.URL
+	})
+}
+
+func (p *fakePushes) Terminate(_ context.Context, id string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	before := len(p.list)
+	p.list = slices.DeleteFunc(p.list, func(i transponder.Info) bool { return i.ID == id })
+	if len(p.list) == before {
+		return transponder.ErrNotFound
+	}
+	return nil
+}
+
+// last returns the last request to start a push.
+func (p *fakePushes) last(t *testing.T) transponder.Request {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.requests) == 0 {
+		t.Fatal("no push was asked for")
+	}
+	return p.requests[len(p.requests)-1]
+}
+
+const pushID = "eume87rjk3df1i9u14elffga6t"
+
+var pushTime = time.UnixMilli(1700000000123)
+
+// livePush is a push with a value for each of its fields.
+func livePush() transponder.Info {
+	return transponder.Info{
+		ID: pushID, SourceName: "name", StreamName: "rtmp_name", URL: "rtmp://localhost:1935/live?a=1&b=2",
+		Options: transponder.Options{Action: "sound_on", SoundFile: "sound.wav", Loop: true},
+		Width:   1280, Height: 720, Muted: true, SoundEnabled: true,
+		State: transponder.Live, Since: pushTime.Add(time.Second), Reason: transponder.ReasonPeerClosed,
+		Detail: "the peer closed the connection", Attempts: 2, Started: pushTime,
+		BytesSent: 1000, BytesAcked: 900, VideoFrames: 30, AudioFrames: 47, DroppedFrames: 3,
+		QueuedBytes: 512, QueuedTime: 40 * time.Millisecond, RateBPS: 2_500_900, KeyInterval: 2 * time.Second,
+	}
+}
+
+// newHub makes a hub with the live stream "cam", which has sent a key frame and a packet of sound, and the pending "door".
+func newHub(t *testing.T) *stream.Hub {
+	t.Helper()
+	hub := stream.NewHub(stream.DefaultConfig())
+	cam := publish(t, hub, stream.Info{
+		Name: "cam", ID: "56141d10-fddc-11e6", SessionID: "s1", AppKey: "defaultApp", Provider: "WebRTC", Transport: "UDP",
+		HasVideo: true, HasAudio: true,
+	})
+	cam.SetLive()
+	cam.Video.Write(media.Frame{Track: &media.Track{Codec: media.H264, Width: 640, Height: 360}, Key: true, Data: make([]byte, 10)})
+	cam.Audio.Write(media.Frame{Track: &media.Track{Codec: media.Opus, SampleRate: 48000, Channels: 2}, Key: true, Data: make([]byte, 5)})
+	publish(t, hub, stream.Info{Name: "door", ID: "whip-1", SessionID: "whip-1", Provider: "WHIP", Transport: "UDP", HasVideo: true})
+	return hub
+}
+
+func publish(t *testing.T, hub *stream.Hub, info stream.Info) *stream.Source {
+	t.Helper()
+	src, err := hub.Publish(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { src.Close(nil) })
+	return src
+}
+
+// newServer serves the API with the default settings.
+func newServer(t *testing.T, pushes Pushes, streams Streams) *httptest.Server {
+	t.Helper()
+	return newServerWith(t, DefaultConfig(), pushes, streams)
+}
+
+func newServerWith(t *testing.T, cfg Config, pushes Pushes, streams Streams) *httptest.Server {
+	t.Helper()
+	h, err := New(cfg, pushes, streams, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return srv
+}

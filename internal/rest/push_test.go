@@ -1,0 +1,295 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"transponder/internal/transponder"
+)
+
+func TestPushAnswer(t *testing.T) {
+	const want = `{
+  "mediaSessionId": "eume87rjk3df1i9u14elffga6t",
+  "streamName": "rtmp_name",
+  "rtmpUrl": "rtmp://localhost:1935/live?a=1&b=2",
+  "width": 1280,
+  "height": 720,
+  "muted": true,
+  "soundEnabled": true,
+  "options": {
+    "action": "sound_on",
+    "soundFile": "sound.wav",
+    "loop": true
+  },
+  "sourceStreamName": "name",
+  "status": "PUBLISHING",
+  "since": 1700000001123,
+  "reason": "peer_closed",
+  "reasonClass": "transient",
+  "info": "the peer closed the connection",
+  "attempts": 2,
+  "startedAt": 1700000000123,
+  "bytesSent": 1000,
+  "bytesAcked": 900,
+  "videoFramesSent": 30,
+  "audioFramesSent": 47,
+  "droppedFrames": 3,
+  "queuedBytes": 512,
+  "queuedMs": 40,
+  "bitrate": 2500,
+  "keyFrameIntervalMs": 2000
+}
+`
+	srv := newServer(t, &fakePushes{list: []transponder.Info{livePush()}}, newHub(t))
+	for _, r := range []reply{
+		get(t, srv, "/rest-api/push/find_all"),
+		post(t, srv, "/rest-api/push/find_all", ""),
+		post(t, srv, "/rest-api/push/find", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live?a=1&b=2"}`),
+	} {
+		r.wantStatus(t, http.StatusOK)
+		var list []json.RawMessage
+		if err := json.Unmarshal(r.body, &list); err != nil || len(list) != 1 {
+			t.Fatalf("answer = %s, want a list of one push", r.body)
+		}
+		var got bytes.Buffer
+		if err := json.Indent(&got, list[0], "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		if got.String()+"\n" != want {
+			t.Errorf("push = %s, want %s", &got, want)
+		}
+	}
+}
+
+// TestStartPush starts pushes as clients do: what is typed loosely, and what is not there.
+func TestStartPush(t *testing.T) {
+	yes, no := true, false
+	const name, url = "name", "rtmp://localhost:1935/live"
+	tests := []struct {
+		name, body string
+		want       transponder.Request
+	}{
+		{"least", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live"}`, transponder.Request{}},
+		{
+			"all members", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","rtmpTransponderFullUrl":true,
+				"rtmpFlashVersion":"LNX 76.219.189.0","width":1280,"height":720,"keyFrameInterval":60,"fps":29.97,
+				"options":{"action":"sound_on","soundFile":"sound.wav","loop":true}}`,
+			transponder.Request{
+				FullURL: &yes, FlashVersion: "LNX 76.219.189.0", Width: 1280, Height: 720, KeyFrameInterval: 60, FPS: 29.97,
+				Options: transponder.Options{Action: "sound_on", SoundFile: "sound.wav", Loop: true},
+			},
+		},
+		{
+			"everything as strings", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","rtmpTransponderFullUrl":"False",
+				"width":"1280","height":" 720 ","keyFrameInterval":"6e1","fps":"29.97","options":{"loop":"true"}}`,
+			transponder.Request{
+				FullURL: &no, Width: 1280, Height: 720, KeyFrameInterval: 60, FPS: 29.97, Options: transponder.Options{Loop: true},
+			},
+		},
+		{
+			"nothing as null", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","rtmpTransponderFullUrl":null,
+				"rtmpFlashVersion":null,"width":null,"height":null,"keyFrameInterval":null,"fps":null,"options":null}`,
+			transponder.Request{},
+		},
+		{
+			"nothing as empty strings", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","rtmpTransponderFullUrl":"",
+				"rtmpFlashVersion":"","width":"","height":"","fps":"","options":{"action":"","loop":""}}`,
+			transponder.Request{},
+		},
+		{
+			"unknown members", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","record":false,"options":{"x":[1]}}`,
+			transponder.Request{},
+		},
+		{"byte order mark", "\ufeff" + `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live"}`, transponder.Request{}},
+		{
+			"sizes of 0", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","width":0,"height":0}`,
+			transponder.Request{},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			pushes := &fakePushes{}
+			srv := newServer(t, pushes, newHub(t))
+			r := newRequest(t, srv, http.MethodPost, "/rest-api/push/startup", tt.body)
+			if strings.HasPrefix(tt.body, "\ufeff") {
+				r.Header.Set("Content-Type", "text/plain") // not JSON, says the contract's checker
+			}
+			send(t, srv, r).wantStatus(t, http.StatusOK)
+			tt.want.StreamName, tt.want.URL = name, url
+			if got := pushes.last(t); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("request = %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestStartPushName(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"streamName":42,"rtmpUrl":"rtmp://h/a"}`:        "42",
+		`{"streamName":"Ünï#1/2","rtmpUrl":"rtmp://h/a"}`: "Ünï#1/2",
+		`{"streamName":" a ","rtmpUrl":"rtmp://h/a"}`:     " a ",
+		`{"streamName":"\u0041\n","rtmpUrl":"rtmp://h"}`:  "A\n",
+	} {
+		pushes := &fakePushes{}
+		srv := newServer(t, pushes, newHub(t))
+		post(t, srv, "/rest-api/push/startup", body).wantStatus(t, http.StatusOK)
+		if got := pushes.last(t).StreamName; got != want {
+			t.Errorf("stream name of %s = %q, want %q", body, got, want)
+		}
+	}
+}
+
+// TestBadRequest holds what callers are told when their body cannot be used.
+func TestBadRequest(t *testing.T) {
+	const startup = "/rest-api/push/startup"
+	seedStartup := "{\n  \"streamName\": \"name\",\n  \"rtmpUrl\": \"rtmp://localhost:1935/live\",\n" +
+		"  \"rtmpTransponderFullUrl\": false\n  \"options\": {}\n}"
+	seedFind := "{\n  \"streamName\": \"name\",\n  \"rtmpUrl\": \"rtmp://localhost:1935/live\",\n}"
+	tests := []struct {
+		name, path, body, want string
+	}{
+		{
+			"the contract's example of startup", startup, seedStartup,
+			`the body is not valid JSON: line 5, column 3: missing comma before "options"`,
+		},
+		{
+			"the contract's example of find", "/rest-api/push/find", seedFind,
+			`the body is not valid JSON: line 4, column 1: the comma before '}' has nothing after it`,
+		},
+		{"cut off", startup, `{"streamName":"name"`, "line 1, column 21: the body ends too early"},
+		{"cut off in a string", startup, `{"streamName":"na`, "the body ends too early"},
+		{"single quotes", startup, `{'streamName':'name'}`, "line 1, column 2: strings are written in double quotes"},
+		{"no quotes", startup, `{streamName:"name"}`, "expected a name in double quotes, not 's'"},
+		{"no colon", startup, `{"streamName" "name"}`, `expected a colon, not "name"`},
+		{"no value", startup, `{"streamName":}`, "expected a value, not '}'"},
+		{"list without comma", startup, `{"a":["é" "x"]}`, `line 1, column 11: missing comma before "x"`},
+		{"wrong bracket", startup, `{"a":1]`, `expected a comma or a closing bracket, not ']'`},
+		{"two objects", startup, `{} {}`, "nothing may follow the object, but '{' does"},
+		{"a form", startup, `streamName=name`, "expected a value, not 's'"},
+		{"not UTF-8", startup, "{\"streamName\":\"\xff\"}", "the body is not UTF-8"},
+		{"a list", startup, `[]`, "the body must be a JSON object, not a list"},
+		{"a string", startup, `"x"`, "the body must be a JSON object, not a string"},
+		{"a number", startup, `1`, "the body must be a JSON object, not a number"},
+		{"too deep", startup, strings.Repeat("[", 20000), "the body is not valid JSON"},
+		{"nothing", startup, ``, "streamName: is missing"},
+		{"null", startup, `null`, "streamName: is missing"},
+		{"no stream", startup, `{"rtmpUrl":"rtmp://h/a"}`, "streamName: is missing"},
+		{"no address", startup, `{"streamName":"name","rtmpUrl":null}`, "rtmpUrl: is missing"},
+		{"name is an object", startup, `{"streamName":{}}`, "streamName: must be a string, not an object"},
+		{"width in words", startup, `{"streamName":"a","rtmpUrl":"b","width":"wide"}`, `width: must be a number, not "wide"`},
+		{"width is true", startup, `{"streamName":"a","rtmpUrl":"b","width":true}`, `width: must be a number, not true`},
+		{"half a width", startup, `{"streamName":"a","rtmpUrl":"b","width":0.5}`, `width: must be a whole number, not 0.5`},
+		{"huge width", startup, `{"streamName":"a","rtmpUrl":"b","width":1e12}`, `width: must be a whole number`},
+		{"endless fps", startup, `{"streamName":"a","rtmpUrl":"b","fps":"inf"}`, `fps: must be a number, not "inf"`},
+		{"overflowing fps", startup, `{"streamName":"a","rtmpUrl":"b","fps":1e999}`, `fps: must be a number, not 1e999`},
+		{"hexadecimal fps", startup, `{"streamName":"a","rtmpUrl":"b","fps":"0x10"}`, `fps: must be a number`},
+		{
+			"perhaps", startup, `{"streamName":"a","rtmpUrl":"b","rtmpTransponderFullUrl":"perhaps"}`,
+			`rtmpTransponderFullUrl: must be true or false, not "perhaps"`,
+		},
+		{
+			"flag is 1", startup, `{"streamName":"a","rtmpUrl":"b","rtmpTransponderFullUrl":1}`,
+			`rtmpTransponderFullUrl: must be true or false, not 1`,
+		},
+		{"options is a list", startup, `{"streamName":"a","rtmpUrl":"b","options":[]}`, "options: must be an object, not a list"},
+		{"loop", startup, `{"streamName":"a","rtmpUrl":"b","options":{"loop":"often"}}`, `options.loop: must be true or false, not "often"`},
+		{"no push", "/rest-api/push/terminate", `{}`, "mediaSessionId: is missing"},
+		{"no push, no body", "/rest-api/push/terminate", ``, "mediaSessionId: is missing"},
+		{"find by a list", "/rest-api/push/find", `{"rtmpUrl":[1]}`, "rtmpUrl: must be a string, not a list"},
+		{"published", "/rest-api/stream/find", `{"published":"x"}`, `published: must be true or false, not "x"`},
+		{"ids", "/rest-api/stream/terminate", `{"mediaSessionIds":"x"}`, "mediaSessionIds: must be a list of strings, not a string"},
+		{"an id", "/rest-api/stream/terminate", `{"mediaSessionIds":["x",null]}`, "mediaSessionIds: must hold strings only, not null"},
+		{"every stream", "/rest-api/stream/terminate", `{}`, `say which streams`},
+		{"every stream, no body", "/rest-api/stream/terminate", ``, `{"all":true} for every one`},
+		{"every stream by empty strings", "/rest-api/stream/terminate", `{"name":"","mediaSessionId":""}`, `say which streams`},
+		{"not every stream", "/rest-api/stream/terminate", `{"all":false}`, `say which streams`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			pushes := &fakePushes{}
+			srv := newServer(t, pushes, newHub(t))
+			r := post(t, srv, tt.path, tt.body)
+			r.wantStatus(t, http.StatusBadRequest)
+			if got := r.message(t); !strings.Contains(got, tt.want) {
+				t.Errorf("message = %q, want %q in it", got, tt.want)
+			}
+			if len(pushes.requests) > 0 {
+				t.Errorf("a bad request started a push: %+v", pushes.requests)
+			}
+		})
+	}
+}
+
+// TestOutcomes holds which status each error of the registry becomes, and that a caller is not told what only we should know.
+func TestOutcomes(t *testing.T) {
+	tests := []struct {
+		err     error
+		status  int
+		message string
+	}{
+		{&transponder.RequestError{Field: "rtmpUrl", Reason: "the host does not resolve"}, 400, "rtmpUrl: the host does not resolve"},
+		{transponder.ErrStreamNotFound, 404, "Stream not found"},
+		{transponder.ErrNotFound, 404, "Transponder not found"},
+		{transponder.ErrDuplicate, 409, "the stream is already pushed to this address"},
+		{fmt.Errorf("%w: transcoding", transponder.ErrUnsupported), 501, "not supported: transcoding"},
+		{transponder.ErrFull, 503, "as many pushes run as this server takes"},
+		{transponder.ErrStopping, 503, "the server is stopping"},
+		{errors.New("disk /var on fire"), 500, "the server failed to do this; its log says why"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.err.Error(), func(t *testing.T) {
+			srv := newServer(t, &fakePushes{err: fmt.Errorf("start: %w", tt.err)}, newHub(t))
+			for path, body := range map[string]string{
+				"/rest-api/push/startup":   `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live"}`,
+				"/rest-api/push/terminate": `{"mediaSessionId":"x"}`,
+			} {
+				r := post(t, srv, path, body)
+				r.wantStatus(t, tt.status)
+				if got := r.message(t); strings.TrimPrefix(got, "start: ") != tt.message {
+					t.Errorf("message = %q, want %q", got, tt.message)
+				}
+			}
+		})
+	}
+}
+
+func TestFindAndTerminatePush(t *testing.T) {
+	srv := newServer(t, &fakePushes{list: []transponder.Info{livePush()}}, newHub(t))
+	for body, want := range map[string]int{
+		``:                                    http.StatusOK,
+		`{}`:                                  http.StatusOK,
+		`{"streamName":null,"rtmpUrl":""}`:    http.StatusOK,
+		`{"streamName":"name"}`:               http.StatusOK,
+		`{"streamName":"rtmp_name"}`:          http.StatusOK,
+		`{"mediaSessionId":"` + pushID + `"}`: http.StatusOK,
+		`{"streamName":"other"}`:              http.StatusNotFound,
+		`{"streamName":"name","rtmpUrl":"rtmp://elsewhere/live"}`: http.StatusNotFound,
+	} {
+		if got := post(t, srv, "/rest-api/push/find", body); got.StatusCode != want {
+			t.Errorf("find %s = %d, want %d", body, got.StatusCode, want)
+		}
+	}
+
+	done := post(t, srv, "/rest-api/push/terminate", `{"mediaSessionId":"`+pushID+`"}`)
+	done.wantStatus(t, http.StatusOK)
+	if len(done.body) != 0 {
+		t.Errorf("body of terminate = %q, want none", done.body)
+	}
+	for _, r := range []reply{
+		post(t, srv, "/rest-api/push/terminate", `{"mediaSessionId":"`+pushID+`"}`),
+		post(t, srv, "/rest-api/push/find", `{}`),
+		get(t, srv, "/rest-api/push/find_all"),
+		post(t, srv, "/rest-api/push/find_all", `{}`),
+	} {
+		r.wantStatus(t, http.StatusNotFound)
+		if got, want := r.message(t), "Transponder not found"; got != want {
+			t.Errorf("message = %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package rest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"transponder/api"
+)
+
+func TestMethods(t *testing.T) {
+	srv := newServer(t, &fakePushes{}, newHub(t))
+	tests := []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"GET", "/push/startup", 405, "POST, OPTIONS"},
+		{"GET", "/push/find", 405, "POST, OPTIONS"},
+		{"GET", "/push/terminate", 405, "POST, OPTIONS"},
+		{"PUT", "/push/find_all", 405, "GET, POST, OPTIONS"},
+		{"DELETE", "/stream/find_all", 405, "GET, POST, OPTIONS"},
+		{"GET", "/stream/find", 405, "POST, OPTIONS"},
+		{"GET", "/stream/terminate", 405, "POST, OPTIONS"},
+		{"POST", "/openapi_specification", 405, "GET, OPTIONS"},
+		{"POST", "/push/mute", 501, ""},
+		{"POST", "/push/unmute", 501, ""},
+		{"POST", "/push/sound_on", 501, ""},
+		{"POST", "/push/sound_off", 501, ""},
+		{"POST", "/call/startup", 501, ""},
+		{"GET", "/call/find_all", 501, ""},
+		{"POST", "/push", 404, ""},
+		{"POST", "/push/nothing", 404, ""},
+		{"GET", "/", 404, ""},
+		{"GET", "/connection/find_all", 404, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			r := send(t, srv, newRequest(t, srv, tt.method, "/rest-api"+tt.path, ""))
+			r.wantStatus(t, tt.status)
+			if got := r.Header.Get("Allow"); got != tt.allow {
+				t.Errorf("Allow = %q, want %q", got, tt.allow)
+			}
+		})
+	}
+}
+
+func TestErrorBody(t *testing.T) {
+	got := newErrorBody("/rest-api/push/find", http.StatusNotFound, "Transponder not found", time.UnixMilli(1700000000123))
+	want := errorBody{
+		Exception: "NotFoundException",
+		Reason:    "Not Found, NotFoundException, Transponder not found, 1700000000123",
+		Path:      "/rest-api/push/find",
+		Error:     "Not Found",
+		Message:   "Transponder not found",
+		Timestamp: 1700000000123,
+		Status:    404,
+	}
+	if got != want {
+		t.Errorf("error = %+v, want %+v", got, want)
+	}
+}
+
+func TestContentTypes(t *testing.T) {
+	srv := newServer(t, &fakePushes{}, newHub(t))
+	for _, ct := range []string{"", "application/x-www-form-urlencoded; charset=UTF-8", "text/plain", "nonsense"} {
+		r := newRequest(t, srv, http.MethodPost, "/rest-api/stream/find", `{"name":"cam"}`)
+		r.Header.Set("Content-Type", ct)
+		send(t, srv, r).wantStatus(t, http.StatusOK)
+	}
+}
+
+func TestLargeBody(t *testing.T) {
+	srv := newServer(t, &fakePushes{}, newHub(t))
+	fits := `{"name":"cam","x":"` + strings.Repeat("x", maxBody-22) + `"}`
+	if len(fits) > maxBody {
+		t.Fatalf("test body has %d bytes", len(fits))
+	}
+	post(t, srv, "/rest-api/stream/find", fits).wantStatus(t, http.StatusOK)
+	post(t, srv, "/rest-api/stream/find", fits+strings.Repeat(" ", 2)).wantStatus(t, http.StatusRequestEntityTooLarge)
+}
+
+func TestShortBody(t *testing.T) {
+	srv := newServer(t, &fakePushes{}, newHub(t))
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /rest-api/push/find HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{}")
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 12)
+	if _, err := conn.Read(answer); err != nil || string(answer) != "HTTP/1.1 400" {
+		t.Errorf("answer to half a body = %q, %v, want HTTP/1.1 400", answer, err)
+	}
+}
+
+// deadlines is a connection that keeps the deadlines set on it and whose body never comes.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error {
+	d.set = append(d.set, at)
+	return nil
+}
+
+func (d *deadlines) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// TestSlowBody also holds that the deadline is lifted: one that passes later would cancel the request.
+func TestSlowBody(t *testing.T) {
+	h, err := New(DefaultConfig(), &fakePushes{}, newHub(t), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	start := time.Now()
+	h.ServeHTTP(d, httptest.NewRequest(http.MethodPost, "/rest-api/push/find", d))
+	if d.Code != http.StatusRequestTimeout {
+		t.Errorf("answer = %d %s, want 408", d.Code, d.Body)
+	}
+	if len(d.set) != 2 || d.set[0].Before(start.Add(bodyTimeout)) || !d.set[1].IsZero() {
+		t.Errorf("deadlines = %v, want one in %v and then none", d.set, bodyTimeout)
+	}
+}
+
+func TestSpecification(t *testing.T) {
+	r := get(t, newServer(t, &fakePushes{}, newHub(t)), "/rest-api/openapi_specification")
+	r.wantStatus(t, http.StatusOK)
+	if !bytes.Equal(r.body, api.OpenAPI) {
+		t.Error("the specification that is served is not api/openapi.yaml")
+	}
+}
+
+func TestCrossOrigin(t *testing.T) {
+	own := Config{
+		AllowOrigin: "https://studio.example", AllowHeaders: "content-type,authorization", AllowMethods: "POST",
+		Headers: "X-Frame-Options: DENY; Access-Control-Max-Age:600;",
+		Auth:    true, UsersFile: usersFile(t, "ann", "secret"),
+	}
+	tests := []struct {
+		name    string
+		cfg     Config
+		headers map[string]string
+	}{
+		{"default", DefaultConfig(), map[string]string{
+			"Access-Control-Allow-Origin":  "*",
+			"Access-Control-Allow-Headers": "content-type,x-requested-with",
+			"Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+		}},
+		{"own, with users", own, map[string]string{
+			"Access-Control-Allow-Origin":  "https://studio.example",
+			"Access-Control-Allow-Headers": "content-type,authorization",
+			"Access-Control-Allow-Methods": "POST",
+			"Access-Control-Max-Age":       "600",
+			"X-Frame-Options":              "DENY",
+		}},
+		{"none", Config{}, map[string]string{"Access-Control-Allow-Origin": "", "Access-Control-Allow-Methods": ""}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := newServerWith(t, tt.cfg, &fakePushes{}, newHub(t))
+			preflight := newRequest(t, srv, http.MethodOptions, "/rest-api/push/startup", "")
+			preflight.Header.Set("Origin", "https://studio.example")
+			preflight.Header.Set("Access-Control-Request-Method", "POST")
+			answered := send(t, srv, preflight)
+			answered.wantStatus(t, http.StatusNoContent)
+			for _, r := range []reply{answered, post(t, srv, "/rest-api/push/find", "{}")} {
+				for name, want := range tt.headers {
+					if got := r.Header.Get(name); got != want {
+						t.Errorf("%s of a %s = %q, want %q", name, r.Request.Method, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+func usersFile(t *testing.T, name, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "users")
+	text := "# who may use the API\n\n" + name + ":" + strings.Replace(string(hash), "$2a$", "$2y$", 1) + "\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestUsers(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Auth, cfg.UsersFile = true, usersFile(t, "ann", "secret")
+	srv := newServerWith(t, cfg, &fakePushes{}, newHub(t))
+	tests := []struct {
+		name, user, password string
+		want                 int
+	}{
+		{"right", "ann", "secret", 200},
+		{"right again", "ann", "secret", 200},
+		{"wrong password", "ann", "Secret", 401},
+		{"no password", "ann", "", 401},
+		{"unknown", "bob", "secret", 401},
+		{"nobody", "", "", 401},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRequest(t, srv, http.MethodGet, "/rest-api/stream/find_all", "")
+			r.SetBasicAuth(tt.user, tt.password)
+			got := send(t, srv, r)
+			got.wantStatus(t, tt.want)
+			challenge := got.Header.Get("WWW-Authenticate")
+			if asked := strings.HasPrefix(challenge, "Basic "); asked != (tt.want == 401) {
+				t.Errorf("WWW-Authenticate = %q in an answer of %d", challenge, tt.want)
+			}
+		})
+	}
+	for _, path := range []string{"/rest-api/stream/find_all", "/rest-api/nothing", "/rest-api/openapi_specification"} {
+		get(t, srv, path).wantStatus(t, http.StatusUnauthorized)
+	}
+}
+
+func TestParseUsersFails(t *testing.T) {
+	const hash = "$2a$04$hS5eWk9gqGfdOkXYwQiGu.OfZ8zNSqfBNGm8iOjxGgL2nEmSjtKZS"
+	for text, want := range map[string]string{
+		"":                                     "holds no user",
+		"# nobody\n":                           "holds no user",
+		"ann:secret\n":                         `line 1 is not "name:bcrypt hash"`,
+		"ann\n":                                "line 1 is not",
+		"\n:" + hash:                           "line 2 is not",
+		"ann:" + hash + "\nann:" + hash + "\n": `line 2: "ann" is there twice`,
+	} {
+		if _, err := parseUsers(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("users of %q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Errorf("the defaults are not valid: %v", err)
+	}
+	bad := Config{AllowOrigin: "a\nb", Headers: "X-Good: 1;no colon;bad name: 2", Auth: true}
+	err := bad.Validate()
+	if err == nil {
+		t.Fatal("a bad config is valid")
+	}
+	for _, want := range []string{"rest_access_control_allow_origin:", `"no colon"`, `"bad name: 2"`, "rest_users_file:"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("faults = %q, want %q among them", err, want)
+		}
+	}
+	for _, cfg := range []Config{bad, {Auth: true, UsersFile: filepath.Join(t.TempDir(), "none")}} {
+		if _, err := New(cfg, &fakePushes{}, newHub(t), slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("an API was made of %+v", cfg)
+		}
+	}
+	if _, err := New(Config{Auth: true, UsersFile: "none"}, nil, nil, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a file of users: %v, want %v", err, os.ErrNotExist)
+	}
+}
+
+func TestWarnIfOpen(t *testing.T) {
+	tests := []struct {
+		addr string
+		auth bool
+		want bool
+	}{
+		{"127.0.0.1:8081", false, false},
+		{"[::1]:8081", false, false},
+		{"[::]:8081", false, true},
+		{"0.0.0.0:8081", false, true},
+		{"192.0.2.1:8081", false, true},
+		{"0.0.0.0:8081", true, false},
+	}
+	for _, tt := range tests {
+		addr, err := net.ResolveTCPAddr("tcp", tt.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		cfg := Config{Auth: tt.auth}
+		cfg.WarnIfOpen(addr, slog.New(slog.NewTextHandler(&out, nil)))
+		if got := strings.Contains(out.String(), "level=WARN"); got != tt.want {
+			t.Errorf("listening on %s with auth %v: log = %q, want a warning: %v", tt.addr, tt.auth, &out, tt.want)
+		}
+	}
+}
+
+// TestLogKeepsSecrets looks for what a caller sent in the log of a server that logs everything.
+func TestLogKeepsSecrets(t *testing.T) {
+	var out bytes.Buffer
+	h, err := New(DefaultConfig(), &fakePushes{}, newHub(t), slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{
+		`{"streamName":"name","rtmpUrl":"rtmp://u:hunter2@h/app/hunter2","password":"hunter2"}`,
+		`{"streamName":"name","rtmpUrl":"x" "hunter2"}`,
+		`{"streamName":"name","rtmpUrl":"x","width":"hunter2"}`,
+		`{"streamName":"name","rtmpUrl":{"hunter2":1}}`,
+	} {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/rest-api/push/startup", strings.NewReader(body)))
+	}
+	if !strings.Contains(out.String(), "rest request") {
+		t.Fatalf("log = %q, want lines about the requests", &out)
+	}
+	if strings.Contains(out.String(), "hunter2") {
+		t.Errorf("the log holds a secret: %s", &out)
+	}
+}

@@ -1,0 +1,146 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"slices"
+	"testing"
+
+	"transponder/internal/stream"
+)
+
+func TestStreamAnswer(t *testing.T) {
+	hub := newHub(t)
+	cfg := DefaultConfig()
+	cfg.NodeID = "node@127.0.0.1"
+	srv := newServerWith(t, cfg, &fakePushes{}, hub)
+	const common = `"nodeId":"node@127.0.0.1","published":true,"mediaType":"publish","hasVideo":true,
+		"audioState":{"muted":false},"videoState":{"muted":false},"bitrate":0,"audioBitrate":0,"fps":0,"gop":0,"transport":"UDP",`
+	const want = `[
+		{` + common + `"name":"cam","mediaSessionId":"56141d10-fddc-11e6","sessionId":"s1","appKey":"defaultApp",
+		"mediaProvider":"WebRTC","status":"PUBLISHING","hasAudio":true,"audioCodec":"opus","videoCodec":"H264","width":640,"height":360},
+		{` + common + `"name":"door","mediaSessionId":"whip-1","sessionId":"whip-1","appKey":"","mediaProvider":"WHIP",
+		"status":"PENDING","hasAudio":false,"audioCodec":"","videoCodec":"","width":0,"height":0}]`
+
+	for _, r := range []reply{get(t, srv, "/rest-api/stream/find_all"), post(t, srv, "/rest-api/stream/find_all", "")} {
+		r.wantStatus(t, http.StatusOK)
+		var got, wanted []map[string]any
+		if err := errors.Join(json.Unmarshal(r.body, &got), json.Unmarshal([]byte(want), &wanted)); err != nil {
+			t.Fatal(err)
+		}
+		for i, src := range hub.Sources() {
+			if created := got[i]["createDate"]; created != float64(src.Created().UnixMilli()) {
+				t.Errorf("createDate = %v, want %v", created, src.Created().UnixMilli())
+			}
+			delete(got[i], "createDate")
+		}
+		if !reflect.DeepEqual(got, wanted) {
+			t.Errorf("streams = %v, want %v", got, wanted)
+		}
+	}
+}
+
+// streamFilters are what find and terminate understand alike.
+var streamFilters = []struct {
+	body string
+	want []string // names; none: 404
+}{
+	{`{"mediaSessionId":"whip-1"}`, []string{"door"}},
+	{`{"mediaSessionIds":["whip-1","56141d10-fddc-11e6","gone"]}`, []string{"cam", "door"}},
+	{`{"mediaSessionIds":["gone"],"mediaSessionId":"whip-1"}`, []string{"door"}},
+	{`{"mediaSessionIds":[]}`, nil},
+	{`{"name":"cam"}`, []string{"cam"}},
+	{`{"name":"cam","status":"PUBLISHING"}`, []string{"cam"}},
+	{`{"name":"cam","status":"PENDING"}`, nil},
+	{`{"status":"PENDING"}`, []string{"door"}},
+	{`{"status":"FAILED"}`, nil},
+	{`{"published":true}`, []string{"cam", "door"}},
+	{`{"published":"true","mediaSessionId":null}`, []string{"cam", "door"}},
+	{`{"published":false}`, nil},
+	{`{"name":"nobody"}`, nil},
+	{`{"name":"door","mediaSessionId":"56141d10-fddc-11e6"}`, nil},
+}
+
+func TestFindStreams(t *testing.T) {
+	srv := newServer(t, &fakePushes{}, newHub(t))
+	tests := append(slices.Clone(streamFilters), []struct {
+		body string
+		want []string
+	}{
+		{``, []string{"cam", "door"}},
+		{`{}`, []string{"cam", "door"}},
+		{`{"mediaSessionId":null,"name":null,"published":null,"display":["metrics"]}`, []string{"cam", "door"}}, // the SDK's console
+	}...)
+	for _, tt := range tests {
+		r := post(t, srv, "/rest-api/stream/find", tt.body)
+		if tt.want == nil {
+			r.wantStatus(t, http.StatusNotFound)
+			continue
+		}
+		r.wantStatus(t, http.StatusOK)
+		var list []streamBody
+		if err := json.Unmarshal(r.body, &list); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range list {
+			got = append(got, s.Name)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("find %s = %q, want %q", tt.body, got, tt.want)
+		}
+	}
+}
+
+func TestTerminateStreams(t *testing.T) {
+	tests := append(slices.Clone(streamFilters), []struct {
+		body string
+		want []string
+	}{
+		{`{"all":true}`, []string{"cam", "door"}},
+		{`{"all":"true"}`, []string{"cam", "door"}},
+		{`{"all":true,"name":"cam"}`, []string{"cam"}},
+		{`{"all":true,"mediaSessionIds":[]}`, nil},
+	}...)
+	for _, tt := range tests {
+		t.Run(tt.body, func(t *testing.T) {
+			hub := newHub(t)
+			all := hub.Sources()
+			srv := newServer(t, &fakePushes{}, hub)
+			r := post(t, srv, "/rest-api/stream/terminate", tt.body)
+			if tt.want == nil {
+				r.wantStatus(t, http.StatusNotFound)
+			} else {
+				r.wantStatus(t, http.StatusOK)
+				if len(r.body) != 0 {
+					t.Errorf("body = %q, want none", r.body)
+				}
+			}
+			var ended []string
+			for _, src := range all {
+				if errors.Is(src.Err(), stream.ErrTerminated) {
+					ended = append(ended, src.Info().Name)
+				}
+			}
+			if !slices.Equal(ended, tt.want) {
+				t.Errorf("ended = %q, want %q", ended, tt.want)
+			}
+		})
+	}
+}
+
+func TestNoStreams(t *testing.T) {
+	srv := newServer(t, &fakePushes{}, stream.NewHub(stream.DefaultConfig()))
+	for _, r := range []reply{
+		get(t, srv, "/rest-api/stream/find_all"),
+		post(t, srv, "/rest-api/stream/find", ""),
+		post(t, srv, "/rest-api/stream/terminate", `{"all":true}`),
+	} {
+		r.wantStatus(t, http.StatusNotFound)
+		if got, want := r.message(t), "Stream not found"; got != want {
+			t.Errorf("message = %q, want %q", got, want)
+		}
+	}
+}
