@@ -1,0 +1,339 @@
+package rtmp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"transponder/internal/amf"
+	"transponder/internal/flv"
+)
+
+// ErrStreamClosed means that the peer ended its stream and keeps the connection, on which it may ask for another.
+var ErrStreamClosed = errors.New("the peer closed its stream")
+
+// maxStreams bounds the message streams a client may create on one connection.
+const maxStreams = 64
+
+// Connect is what a client said of itself when it connected.
+type Connect struct {
+	App, TCURL, FlashVersion string
+}
+
+// Verb is what a client wants with a stream.
+type Verb uint8
+
+// The verbs.
+const (
+	Publish Verb = iota + 1
+	Play
+)
+
+// Request is a client's wish to publish or play a stream.
+type Request struct {
+	Verb Verb
+	Name string // as the client gave it, with its query
+}
+
+// ServerConn serves one client, which publishes or plays one stream at a time. Its calls go in the order Handshake, Accept,
+// and then for each stream Next, Start or Refuse, and ReadMedia or ReadPause until they return ErrStreamClosed. All that
+// read belong to one goroutine at a time, all that send media to another. After any other error the connection is of no use.
+type ServerConn struct {
+	conn *conn
+
+	created  int       // message streams created so far; owned by the reading goroutine
+	queued   []Message // of an aggregate message; likewise
+	streamID uint32    // of the request; set by Next and kept until the next one
+	verb     Verb      // likewise
+	open     atomic.Bool
+}
+
+// NewServerConn makes the server's side of a connection on which nothing was read.
+func NewServerConn(rw io.ReadWriter) *ServerConn { return &ServerConn{conn: newConn(rw)} }
+
+// Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
+func (s *ServerConn) Handshake() error {
+	return serverHandshake(s.conn.chunks.in, countingWriter{s.conn})
+}
+
+// Accept waits for connect and grants it, whatever the application.
+func (s *ServerConn) Accept() (Connect, error) {
+	m, err := s.nextCommand()
+	if err != nil {
+		return Connect{}, fmt.Errorf("read connect: %w", err)
+	}
+	cmd, err := parseCommand(m)
+	if err != nil {
+		return Connect{}, err
+	}
+	if cmd.name != "connect" {
+		return Connect{}, fmt.Errorf("%w: %q before connect", ErrProtocol, cmd.name)
+	}
+	o, _ := amf.AsObject(cmd.arg(0))
+	err = s.conn.post(
+		windowMessage(),
+		outgoing{chunk: chunkControl, kind: typePeerBandwidth, payload: peerBandwidth()},
+		chunkSizeMessage(),
+		call("_result", cmd.transaction,
+			amf.Object{{Name: "fmsVer", Value: "FMS/3,0,1,123"}, {Name: "capabilities", Value: 31.0}},
+			append(statusInfo("status", "NetConnection.Connect.Success", "connected"),
+				amf.Property{Name: "objectEncoding", Value: 0.0}),
+		),
+	)
+	if err != nil {
+		return Connect{}, fmt.Errorf("answer connect: %w", err)
+	}
+	return Connect{App: o.String("app"), TCURL: o.String("tcUrl"), FlashVersion: o.String("flashVer")}, nil
+}
+
+// peerBandwidth asks the client to let as much be on its way as it lets itself: dynamic, that is, it may do as it likes.
+func peerBandwidth() []byte { return append(binary.BigEndian.AppendUint32(nil, peerWindow), 2) }
+
+// statusInfo makes an information object.
+func statusInfo(level, code, description string) amf.Object {
+	return amf.Object{
+		{Name: "level", Value: level},
+		{Name: "code", Value: code},
+		{Name: "description", Value: description},
+	}
+}
+
+// Next answers the client's commands until it asks to publish or play.
+func (s *ServerConn) Next() (Request, error) {
+	for {
+		m, err := s.nextCommand()
+		if err != nil {
+			return Request{}, err
+		}
+		cmd, err := parseCommand(m)
+		if err != nil {
+			return Request{}, err
+		}
+		switch cmd.name {
+		case "publish":
+			return s.request(Publish, cmd), nil
+		case "play":
+			return s.request(Play, cmd), nil
+		}
+		if err := s.answer(cmd); err != nil && !errors.Is(err, ErrStreamClosed) {
+			return Request{}, err
+		}
+	}
+}
+
+func (s *ServerConn) request(verb Verb, cmd command) Request {
+	s.streamID, s.verb = cmd.streamID, verb
+	s.open.Store(true)
+	return Request{Verb: verb, Name: cmd.text(1)}
+}
+
+// nextCommand passes over what is no command.
+func (s *ServerConn) nextCommand() (Message, error) {
+	for {
+		m, err := s.conn.next()
+		if err != nil || m.Type == typeCommand || m.Type == typeCommandAMF3 {
+			return m, err
+		}
+	}
+}
+
+// Start grants what Next returned.
+func (s *ServerConn) Start() error {
+	if s.verb == Publish {
+		return s.conn.post(
+			userControl(eventStreamBegin, s.streamID),
+			s.status("status", "NetStream.Publish.Start", "publishing"),
+		)
+	}
+	return s.conn.post(
+		userControl(eventStreamBegin, s.streamID),
+		s.status("status", "NetStream.Play.Reset", "playing and resetting"),
+		s.status("status", "NetStream.Play.Start", "playing"),
+	)
+}
+
+// Refuse says why what Next returned is not granted: "NetStream.Publish.BadName", "NetStream.Play.StreamNotFound". The
+// client may ask again.
+func (s *ServerConn) Refuse(code, description string) error {
+	s.open.Store(false)
+	return s.conn.post(s.status("error", code, description))
+}
+
+// EndPlay tells a player that the stream it plays has ended.
+func (s *ServerConn) EndPlay() error {
+	return s.conn.post(
+		s.status("status", "NetStream.Play.UnpublishNotify", "the stream has ended"),
+		userControl(eventStreamEOF, s.streamID),
+		s.status("status", "NetStream.Play.Stop", "the stream has ended"),
+	)
+}
+
+// EndPublish tells a publisher that its stream is not wanted any more.
+func (s *ServerConn) EndPublish(description string) error {
+	return s.conn.post(s.status("error", "NetStream.Publish.Rejected", description))
+}
+
+func (s *ServerConn) status(level, code, description string) outgoing {
+	return streamCall(s.streamID, "onStatus", 0, nil, statusInfo(level, code, description))
+}
+
+// ReadMedia returns the publisher's next audio, video or data message, whose Payload is the caller's to keep, and answers
+// everything else. It returns ErrStreamClosed when the stream is over.
+func (s *ServerConn) ReadMedia() (Message, error) {
+	for {
+		if len(s.queued) > 0 {
+			m := s.queued[0]
+			s.queued = s.queued[1:]
+			return m, nil
+		}
+		m, err := s.conn.next()
+		if err != nil {
+			return Message{}, err
+		}
+		switch m.Type {
+		case flv.TypeAudio, flv.TypeVideo, flv.TypeData:
+			return m, nil
+		case typeAggregate:
+			if s.queued, err = splitAggregate(m); err != nil {
+				return Message{}, err
+			}
+		case typeCommand, typeCommandAMF3:
+			if _, err := s.command(m); err != nil {
+				return Message{}, err
+			}
+		}
+	}
+}
+
+// ReadPause answers the player's commands and returns when it pauses the stream or goes on with it. It returns
+// ErrStreamClosed when the player is done.
+func (s *ServerConn) ReadPause() (paused bool, err error) {
+	for {
+		m, err := s.nextCommand()
+		if err != nil {
+			return false, err
+		}
+		cmd, err := s.command(m)
+		if err != nil {
+			return false, err
+		}
+		if cmd.name == "pause" || cmd.name == "pauseRaw" {
+			paused, _ = cmd.arg(1).(bool)
+			return paused, nil
+		}
+	}
+}
+
+// command reads and answers a command during a stream.
+func (s *ServerConn) command(m Message) (command, error) {
+	cmd, err := parseCommand(m)
+	if err != nil {
+		return command{}, err
+	}
+	return cmd, s.answer(cmd)
+}
+
+// answer does what a command asks besides publish and play.
+func (s *ServerConn) answer(cmd command) error {
+	switch cmd.name {
+	case "createStream":
+		if s.created++; s.created > maxStreams {
+			return fmt.Errorf("%w: too many streams on a connection", ErrProtocol)
+		}
+		return s.result(cmd, float64(s.created))
+	case "deleteStream", "closeStream":
+		return s.closeStream(cmd)
+	case "getStreamLength":
+		return s.result(cmd, 0.0) // live
+	case "publish", "play":
+		return s.conn.post(streamCall(cmd.streamID, "onStatus", 0, nil,
+			statusInfo("error", "NetStream.Failed", "one stream at a time on a connection")))
+	case "pause", "pauseRaw":
+		if paused, _ := cmd.arg(1).(bool); paused {
+			return s.conn.post(s.status("status", "NetStream.Pause.Notify", "paused"))
+		}
+		return s.conn.post(s.status("status", "NetStream.Unpause.Notify", "going on"))
+	case "seek":
+		// A live stream has no other place to go to; players wait for this answer.
+		return s.conn.post(s.status("status", "NetStream.Seek.Notify", "live"))
+	case "FCPublish":
+		return s.fcStatus(cmd, "onFCPublish", "NetStream.Publish.Start")
+	case "FCUnpublish":
+		return s.fcStatus(cmd, "onFCUnpublish", "NetStream.Unpublish.Success")
+	default:
+		// releaseStream, FCSubscribe, _checkbw and what else is told to every server.
+		return s.result(cmd, amf.Undefined{})
+	}
+}
+
+// fcStatus answers the commands that Adobe's encoders send beside publish, and wait for.
+func (s *ServerConn) fcStatus(cmd command, name, code string) error {
+	if err := s.conn.post(call(name, 0, nil, statusInfo("status", code, cmd.text(1)))); err != nil {
+		return err
+	}
+	return s.result(cmd, amf.Undefined{})
+}
+
+// result answers a command that waits for an answer.
+func (s *ServerConn) result(cmd command, value any) error {
+	if cmd.transaction == 0 {
+		return nil
+	}
+	return s.conn.post(call("_result", cmd.transaction, nil, value))
+}
+
+// closeStream ends the stream if the command means it. deleteStream names it, closeStream is sent on it.
+func (s *ServerConn) closeStream(cmd command) error {
+	id := cmd.streamID
+	if cmd.name == "deleteStream" {
+		if n, ok := cmd.arg(1).(float64); ok && n >= 0 && n <= maxStreams {
+			id = uint32(n)
+		}
+	}
+	if id != s.streamID || !s.open.CompareAndSwap(true, false) {
+		return nil
+	}
+	if s.verb == Publish {
+		if err := s.conn.post(s.status("status", "NetStream.Unpublish.Success", "unpublished")); err != nil {
+			return err
+		}
+	}
+	return ErrStreamClosed
+}
+
+// WriteTags sends tags to a player in one Write, or in several when they are large. The tags' payloads are not kept.
+func (s *ServerConn) WriteTags(tags []flv.Tag) error { return s.conn.writeTags(s.streamID, tags) }
+
+// BytesSent returns the bytes handed to the connection so far.
+func (s *ServerConn) BytesSent() int64 { return s.conn.BytesSent() }
+
+// BytesReceived returns the bytes that came from the connection so far.
+func (s *ServerConn) BytesReceived() int64 { return s.conn.BytesReceived() }
+
+// splitAggregate takes an aggregate message apart (RTMP 1.0, 7.1.6): FLV tags, whose times count from the first one's.
+func splitAggregate(m Message) ([]Message, error) {
+	var parts []Message
+	var first uint32
+	for b := m.Payload; len(b) > 0; {
+		if len(b) < 11 {
+			return nil, fmt.Errorf("%w: aggregate message ends early", ErrProtocol)
+		}
+		size, time := int(uint24(b[1:])), uint24(b[4:])|uint32(b[7])<<24
+		if len(b) < 11+size {
+			return nil, fmt.Errorf("%w: aggregate message ends early", ErrProtocol)
+		}
+		if len(b) == len(m.Payload) {
+			first = time
+		}
+		if kind := b[0]; kind == flv.TypeAudio || kind == flv.TypeVideo || kind == flv.TypeData {
+			parts = append(parts, Message{
+				Type: kind, StreamID: m.StreamID, Time: m.Time + time - first,
+				Payload: b[11 : 11+size : 11+size], // cut off, so that none grows into the next
+			})
+		}
+		b = b[min(len(b), 11+size+4):] // the size is repeated after the tag
+	}
+	return parts, nil
+}
