@@ -1,0 +1,122 @@
+package wcs
+
+import (
+	"errors"
+
+	"transponder/internal/rtc"
+	"transponder/internal/stream"
+)
+
+// The statuses of a publisher's stream.
+const (
+	publishing  = "PUBLISHING"
+	unpublished = "UNPUBLISHED"
+	failed      = "FAILED"
+)
+
+// What this door refuses and ends streams for, besides the errors of packages rtc and stream.
+var (
+	errStopped      = errors.New("unpublished by the page")
+	errDisconnected = errors.New("the publisher's session ended")
+	errPushFailed   = errors.New("the push of the stream's rtmpUrl failed")
+	errNullID       = errors.New("no media session id")
+	errBadID        = errors.New("media session id is too long")
+	errTooMany      = errors.New("too many streams in this session")
+)
+
+// outcome gives the terminal status of a publish that ended with err, and the info in the contract's words, which pages
+// compare. A peer that said goodbye was stopped by its page: the SDK closes the peer connection together with sending
+// unPublishStream, and either may come first.
+func outcome(err error) (status, info string) {
+	switch {
+	case errors.Is(err, errStopped), errors.Is(err, rtc.ErrPeerClosed):
+		return unpublished, "Stopped by user"
+	case errors.Is(err, stream.ErrTerminated):
+		return unpublished, "Stopped by rest /terminate"
+	case errors.Is(err, errDisconnected):
+		return failed, "Stopped by session disconnect"
+	case errors.Is(err, errPushFailed):
+		return failed, "Failed by RTMP writer error"
+	case errors.Is(err, errNullID):
+		return failed, "MediaSessionId is null"
+	case errors.Is(err, stream.ErrIDInUse):
+		return failed, "MediaSessionId is already in use"
+	case errors.Is(err, stream.ErrNameInUse):
+		return failed, "Stream name is already in use"
+	case errors.Is(err, rtc.ErrNoCommonCodecs):
+		return failed, "No common codecs"
+	case errors.Is(err, rtc.ErrICETimeout):
+		return failed, "Failed by ICE timeout"
+	case errors.Is(err, rtc.ErrICEFailed):
+		return failed, "Failed by ICE error"
+	case errors.Is(err, rtc.ErrICEKeepAlive):
+		return failed, "Failed by ICE keep alive"
+	case errors.Is(err, rtc.ErrDTLSFingerprint): // before ErrDTLS, which may be its cause
+		return failed, "Failed by DTLS fingerprint error"
+	case errors.Is(err, rtc.ErrDTLS):
+		return failed, "Failed by DTLS error"
+	case errors.Is(err, rtc.ErrActivity):
+		return failed, "Failed by RTP activity"
+	default: // stream.ErrName, rtc.ErrBadOffer, rtc.ErrBusy, what has no words of its own
+		return failed, "Failed by error"
+	}
+}
+
+// streamInfo is the stream object of notifyStreamStatusEvent, with the members that the original server sends as far as
+// they are known here.
+type streamInfo struct {
+	NodeID         string  `json:"nodeId,omitempty"`
+	AppKey         string  `json:"appKey"`
+	SessionID      string  `json:"sessionId"`
+	MediaSessionID string  `json:"mediaSessionId"`
+	Name           string  `json:"name"`
+	Published      bool    `json:"published"`
+	HasVideo       bool    `json:"hasVideo"`
+	HasAudio       bool    `json:"hasAudio"`
+	Status         string  `json:"status"`
+	Info           string  `json:"info,omitempty"`
+	AudioCodec     string  `json:"audioCodec,omitempty"`
+	VideoCodec     string  `json:"videoCodec,omitempty"`
+	Record         bool    `json:"record"`
+	Width          int     `json:"width"`
+	Height         int     `json:"height"`
+	Bitrate        float64 `json:"bitrate"`
+	MinBitrate     float64 `json:"minBitrate"`
+	MaxBitrate     float64 `json:"maxBitrate"`
+	Transport      string  `json:"transport,omitempty"`
+	CreateDate     int64   `json:"createDate,omitempty"` // milliseconds of the Unix epoch
+	MediaType      string  `json:"mediaType"`
+	AudioState     muted   `json:"audioState"`
+	VideoState     muted   `json:"videoState"`
+	MediaProvider  string  `json:"mediaProvider"`
+}
+
+type muted struct {
+	Muted bool `json:"muted"`
+}
+
+// describe is the stream object of a request to play, before anything came of it.
+func (s *session) describe(req mediaRequest, status, info string) streamInfo {
+	return streamInfo{
+		NodeID:         s.srv.cfg.NodeID,
+		AppKey:         s.appKey(),
+		SessionID:      s.id,
+		MediaSessionID: string(req.MediaSessionID),
+		Name:           string(req.Name),
+		HasVideo:       bool(req.HasVideo),
+		HasAudio:       bool(req.HasAudio),
+		Status:         status,
+		Info:           info,
+		Bitrate:        float64(req.Bitrate),
+		MinBitrate:     float64(req.MinBitrate),
+		MaxBitrate:     float64(req.MaxBitrate),
+		MediaType:      "play",
+		MediaProvider:  webRTC,
+	}
+}
+
+// ofPublisher makes it the object of a request to publish.
+func (d streamInfo) ofPublisher() streamInfo {
+	d.MediaType, d.Published = "publish", true
+	return d
+}
