@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"transponder/bench/internal/blackbox"
+	"transponder/bench/internal/sink"
+	"transponder/bench/internal/stats"
+)
+
+// floorEnv makes the test binary a floor, which is measured as a process of its own.
+const floorEnv = "BENCH_TEST_FLOOR"
+
+func TestMain(m *testing.M) {
+	listen := os.Getenv(floorEnv)
+	if listen == "" {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := floor(ctx, []string{"-listen", listen, "-udp-mux", "127.0.0.1:0"}, os.Stdout); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+// writeSources makes sources of the right form; nobody decodes them.
+func writeSources(t *testing.T) (video, audio string) {
+	t.Helper()
+	h264 := []byte{0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0, 0, 1, 0x65, 0x88}
+	h264 = append(h264, bytes.Repeat([]byte{9}, 3000)...)
+	for range 59 {
+		h264 = append(h264, 0, 0, 1, 0x41, 0x9a, 7, 7, 7)
+	}
+	ogg := oggPage([]byte("OpusHead"))
+	ogg = append(ogg, oggPage([]byte("OpusTags"))...)
+	for range 50 {
+		ogg = append(ogg, oggPage([]byte{0xfc, 0xff, 0xfe})...)
+	}
+	dir := t.TempDir()
+	video, audio = filepath.Join(dir, "video.h264"), filepath.Join(dir, "audio.ogg")
+	for path, b := range map[string][]byte{video: h264, audio: ogg} {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return video, audio
+}
+
+// oggPage holds one short packet (RFC 3533, 6); its checksum is left out.
+func oggPage(packet []byte) []byte {
+	page := append([]byte("OggS"), make([]byte, 22)...)
+	return append(append(page, 1, byte(len(packet))), packet...)
+}
+
+func TestMeasureFloor(t *testing.T) {
+	ports, err := blackbox.FreePorts("tcp", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := blackbox.DefaultConfig()
+	cfg.Load.Video, cfg.Load.Audio = writeSources(t)
+	cfg.Load.Streams, cfg.Load.Ramp = 2, 50*time.Millisecond
+	cfg.Ready = fmt.Sprintf("127.0.0.1:%d", ports[0])
+	cfg.Load.WHIPURL = "http://" + cfg.Ready + "/{name}/whip"
+	cfg.NoSink = true
+	cfg.Log = filepath.Join(t.TempDir(), "log")
+	cfg.Command = []string{self}
+	cfg.Settle, cfg.Warmup, cfg.Window = 20*time.Millisecond, time.Second, time.Second
+	t.Setenv(floorEnv, cfg.Ready)
+
+	report, err := blackbox.Run(t.Context(), cfg)
+	log, logErr := os.ReadFile(cfg.Log)
+	if err != nil || logErr != nil || len(report.Errors) > 0 {
+		t.Fatalf("%v, %v, errors %q; log:\n%s", err, logErr, report.Errors, log)
+	}
+	if report.ConnectMS.N != 2 || report.FramesSent < 40 || report.Processes != 1 || report.PSSMB <= 0 || report.CPUCores <= 0 {
+		t.Errorf("got %+v, want two connected streams of 30 frames a second from one process", report)
+	}
+	var packets, frames, gaps int
+	if _, err := fmt.Sscanf(string(log), "packets %d, frames %d, gaps %d", &packets, &frames, &gaps); err != nil {
+		t.Fatalf("the floor said %q: %v", log, err)
+	}
+	if frames < report.FramesSent || packets < 2*frames {
+		t.Errorf("the floor had %d packets and %d frames, %d frames were sent in the window alone", packets, frames,
+			report.FramesSent)
+	}
+}
+
+func TestPrintTable(t *testing.T) {
+	ours := &blackbox.Report{
+		Streams: 25, StreamsUp: 25, CPUCoresStream: 0.0360, PSSMBStream: 2.6, FramesSent: 15000,
+		FirstFrameMS: stats.Dist{P50: 90, Max: 110},
+		Sink:         sink.Totals{Streams: 25, LatencyMS: stats.Dist{P50: 0.4, P99: 6.2}},
+	}
+	floor := &blackbox.Report{Streams: 25, CPUCoresStream: 0.0120, PSSMBStream: 2}
+	var out strings.Builder
+	printTable(&out, 25, rowOf("transponder", ours), rowOf("pion floor", floor))
+	got := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{
+		"transponder 0.0360 2.6 0.4 6.2 0 15000 90 110 0.00",
+		"target 0.0300 1.20x 4.0 0.65x 1.0 10.0 0 - - 120 -",
+		"pion floor 0.0120 3.00x 2.0 1.30x - - - - - - 0.00",
+		"SRS 7.0.18 0.0180 2.00x 5.2 0.50x 249.0 496.0 0 15022 2306 2325 0.06",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if lines := strings.Count(out.String(), "\n"); lines != 10 {
+		t.Errorf("%d lines, want the head, three rows and six peers:\n%s", lines, out.String())
+	}
+}
+
+func TestNotes(t *testing.T) {
+	tests := []struct {
+		name   string
+		report blackbox.Report
+		want   string // "" is none
+	}{
+		{"good", blackbox.Report{Streams: 2, StreamsUp: 2, Sink: sink.Totals{Streams: 2}}, ""},
+		{"one missing", blackbox.Report{Streams: 2, StreamsUp: 1, Sink: sink.Totals{Streams: 2}}, "1 of 2 streams"},
+		{"a foreign one", blackbox.Report{Streams: 2, StreamsUp: 2, Sink: sink.Totals{Streams: 3}}, "the sink has 3"},
+		{"busy", blackbox.Report{OthersCores: 0.5}, "others used 0.50 cores"},
+		{"late", blackbox.Report{LateP99MS: 40}, "40 ms late"},
+		{"overflow", blackbox.Report{SocketOverflows: 7}, "dropped 7 datagrams"},
+		{"backwards", blackbox.Report{Sink: sink.Totals{TSBackwards: 1}}, "timestamps backwards 1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := strings.Join(notes(&test.report), "; ")
+			if test.want == "" && got != "" || !strings.Contains(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestParseNumbers(t *testing.T) {
+	if got, err := parseNumbers("25, 50"); err != nil || fmt.Sprint(got) != "[25 50]" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, bad := range []string{"", "0", "25,x"} {
+		if _, err := parseNumbers(bad); err == nil {
+			t.Errorf("no error for %q", bad)
+		}
+	}
+}

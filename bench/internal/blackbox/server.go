@@ -1,0 +1,89 @@
+package blackbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"transponder/bench/internal/proctree"
+)
+
+const stopTimeout = 6 * time.Second
+
+// server is the black box: a command and all that it starts.
+type server struct {
+	cmd   *exec.Cmd
+	ended chan error // takes what Wait returned
+}
+
+func startServer(cfg Config) (*server, error) {
+	if len(cfg.Command) == 0 {
+		return nil, errors.New("no server command")
+	}
+	cmd := exec.Command(cfg.Command[0], cfg.Command[1:]...)
+	cmd.Dir = cfg.Dir
+	if cfg.Log != "" {
+		log, err := os.Create(cfg.Log)
+		if err != nil {
+			return nil, err
+		}
+		defer log.Close()
+		cmd.Stdout, cmd.Stderr = log, log
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	s := &server{cmd: cmd, ended: make(chan error, 1)}
+	go func() { s.ended <- cmd.Wait() }() // stop sees it end
+	return s, nil
+}
+
+// awaitReady returns when addr takes connections.
+func (s *server) awaitReady(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("the server is not ready after %v", readyTimeout))
+	defer cancel()
+	var dialer net.Dialer
+	for {
+		conn, err := dialer.DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case err := <-s.ended:
+			s.ended <- err
+			return fmt.Errorf("the server ended before it was ready: %v", err)
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+// usage includes what our own reaped children used: what was the server's and has ended.
+func (s *server) usage(memory bool) (proctree.Usage, error) {
+	u, err := proctree.Measure(proctree.Children(os.Getpid()), memory)
+	u.CPU += usedBy(unix.RUSAGE_CHILDREN)
+	return u, err
+}
+
+// stop asks the server to end, and then ends what is left below this process.
+func (s *server) stop() error {
+	err := s.cmd.Process.Signal(unix.SIGTERM)
+	select {
+	case <-s.ended:
+		err = nil
+	case <-time.After(stopTimeout):
+		err = errors.Join(err, fmt.Errorf("the server ran on for %v after SIGTERM", stopTimeout), s.cmd.Process.Kill())
+		<-s.ended
+	}
+	for _, pid := range proctree.Descendants(os.Getpid()) {
+		_ = unix.Kill(pid, unix.SIGKILL) // it may have ended meanwhile
+	}
+	return err
+}
