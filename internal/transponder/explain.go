@@ -49,6 +49,9 @@ func explain(err error) (Reason, string) {
 	case errors.Is(err, flv.ErrUnsupported):
 		return ReasonCodec, "The stream's codec cannot be sent over RTMP."
 	case errors.Is(err, rtmp.ErrHandshake):
+		if reason, words := explainNetwork(err); reason != ReasonInternal { // it never answered, or hung up
+			return reason, words
+		}
 		return ReasonHandshake, "The server at this address does not speak RTMP."
 	case errors.Is(err, rtmp.ErrProtocol):
 		return ReasonProtocol, "The server sent something that is not valid RTMP."

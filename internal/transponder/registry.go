@@ -34,6 +34,8 @@ type Registry struct {
 	audio AudioRenditions
 	log   *slog.Logger
 
+	ended func(Info) // set before the first Start
+
 	mu       sync.Mutex
 	pushes   []*entry // guarded by mu; oldest first
 	stopping bool     // guarded by mu
@@ -52,6 +54,9 @@ type entry struct {
 func NewRegistry(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) *Registry {
 	return &Registry{cfg: cfg, hub: hub, audio: audio, log: log}
 }
+
+// OnEnd sets what is told of each push that is over, ended or failed. It must not block, and is set before the first Start.
+func (r *Registry) OnEnd(f func(Info)) { r.ended = f }
 
 // Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
 // not resolve), ErrStreamNotFound, ErrDuplicate, ErrUnsupported, ErrFull, ErrStopping.
@@ -138,6 +143,9 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	r.mu.Lock()
 	e.key = "" // its address may be used again
 	r.mu.Unlock()
+	if r.ended != nil {
+		r.ended(e.Info())
+	}
 	if e.machine.now().State == Failed {
 		linger := time.NewTimer(r.cfg.FailedFor)
 		defer linger.Stop()

@@ -1,0 +1,570 @@
+package transponder
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sameAudio hands out the source's own sound: the tests' sources have AAC.
+type sameAudio struct{}
+
+func (sameAudio) AAC(s *stream.Source) (*stream.Feed, func(), error) { return s.Audio, func() {}, nil }
+
+// bench is a hub and a registry that run as long as the test.
+type bench struct {
+	*Registry
+	t     *testing.T
+	hub   *stream.Hub
+	log   *lockedBuffer
+	ended chan Info
+	stop  context.CancelFunc
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newBench(t *testing.T, change func(*Config)) *bench {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.ConnectTimeout, cfg.WriteTimeout, cfg.FailedFor = 2*time.Second, 2*time.Second, time.Hour
+	if change != nil {
+		change(&cfg)
+	}
+	b := &bench{t: t, hub: stream.NewHub(stream.DefaultConfig()), log: &lockedBuffer{}, ended: make(chan Info, 100)}
+	b.Registry = NewRegistry(cfg, b.hub, sameAudio{}, slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	b.OnEnd(func(i Info) { b.ended <- i })
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- b.Run(ctx) }()
+	b.stop = func() {
+		cancel()
+		select {
+		case <-ran:
+			ran <- nil
+		case <-time.After(10 * time.Second):
+			t.Error("Run did not end")
+		}
+	}
+	t.Cleanup(b.stop)
+	return b
+}
+
+// source publishes a live stream.
+func (b *bench) source(name string) *source {
+	b.t.Helper()
+	s := b.pending(name)
+	s.SetLive()
+	return s
+}
+
+// pending publishes a stream whose media is not there yet.
+func (b *bench) pending(name string) *source {
+	b.t.Helper()
+	src, err := b.hub.Publish(stream.Info{Name: name, ID: name, HasVideo: true, HasAudio: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { src.Close(nil) })
+	return &source{Source: src, video: realVideo(b.t), audio: realAudio}
+}
+
+// source writes a stream's frames by hand: 25 pictures a second, a key frame every tenth, sound with each.
+type source struct {
+	*stream.Source
+	video, audio *media.Track
+	n            int
+}
+
+// realAudio has the AudioSpecificConfig of AAC-LC, 48 kHz, stereo.
+var realAudio = &media.Track{Codec: media.AAC, Config: []byte{0x11, 0x90}, SampleRate: 48000, Channels: 2}
+
+func realVideo(t *testing.T) *media.Track {
+	t.Helper()
+	unhex := func(s string) []byte {
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	track, err := media.NewH264Track(unhex("6742c01fd9005005bb0110000003001000000303c8f1832480"), unhex("68cb83cb20"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return track
+}
+
+// write writes so many pictures with their sound.
+func (s *source) write(pictures, size int) {
+	for range pictures {
+		at := media.Timestamp(s.n) * media.Timestamp(40*time.Millisecond)
+		data := make([]byte, size)
+		copy(data, []byte{0, 0, 0, byte(size - 4), 0x65, byte(s.n)})
+		s.Video.Write(media.Frame{Track: s.video, Time: at, Key: s.n%10 == 0, Data: data})
+		s.Audio.Write(media.Frame{Track: s.audio, Time: at, Key: true, Data: []byte{byte(s.n)}})
+		s.n++
+	}
+}
+
+// live writes until the server has media, and so the push is live.
+func (s *source) live(t *testing.T, server *testkit.RTMPServer) {
+	t.Helper()
+	server.Wait(t, "media", func() bool {
+		s.write(10, 20)
+		return len(server.Tags()) > 0
+	})
+}
+
+func (b *bench) start(req Request) Info {
+	b.t.Helper()
+	info, err := b.Start(b.t.Context(), req)
+	if err != nil {
+		b.t.Fatalf("Start(%+v) = %v", req, err)
+	}
+	return info
+}
+
+func (b *bench) end() Info {
+	b.t.Helper()
+	select {
+	case i := <-b.ended:
+		return i
+	case <-time.After(15 * time.Second):
+		b.t.Fatalf("no push has ended; there are %+v", b.Find(Filter{}))
+		return Info{}
+	}
+}
+
+func TestPushToTheEndOfTheStream(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	info := b.start(Request{StreamName: "s", URL: server.URL("live/?user1&pass1")})
+	if info.StreamName != "rtmp_s" || info.SourceName != "s" || info.State != Starting && info.State != Connecting {
+		t.Errorf("answer %+v", info)
+	}
+	server.Wait(t, "publish", func() bool { return slices.Contains(server.Calls(), "publish('rtmp_s')") })
+	s.write(50, 20)
+	server.Wait(t, "50 pictures", func() bool { return count(server.Tags(), true) == 50 })
+	if got := b.Find(Filter{ID: info.ID}); len(got) != 1 || got[0].State != Live || got[0].VideoFrames != 50 || got[0].Width != 1280 ||
+		got[0].KeyInterval != 400*time.Millisecond || got[0].BytesSent == 0 || got[0].Attempts != 1 {
+		t.Errorf("find says %+v", got)
+	}
+	s.write(1, 20)
+	s.Close(nil) // with a frame still in the queue
+	if end := b.end(); end.State != Ended || end.Reason != ReasonSourceLost {
+		t.Errorf("ended as %s, %s", end.State, end.Reason)
+	}
+	want := []string{
+		"connect('live/?user1&pass1')", "releaseStream('rtmp_s')", "FCPublish('rtmp_s')", "createStream()", "publish('rtmp_s')",
+		"FCUnpublish('rtmp_s')", "deleteStream()",
+	}
+	server.Wait(t, "goodbye", func() bool { return len(server.Calls()) == len(want) })
+	if got := server.Calls(); !slices.Equal(got[:6], want[:6]) || !strings.HasPrefix(got[6], "deleteStream") {
+		t.Errorf("commands %q, want %q", got, want)
+	}
+	checkTags(t, server.Tags(), 51)
+	if m := server.Metadata(); len(m) != 1 || m[0]["width"] != 1280.0 || m[0]["height"] != 720.0 || m[0]["audiosamplerate"] != 48000.0 {
+		t.Errorf("metadata %v", m)
+	}
+}
+
+func count(tags []testkit.Tag, video bool) int {
+	n := 0
+	for _, t := range tags {
+		if t.Video == video && !t.Header {
+			n++
+		}
+	}
+	return n
+}
+
+// checkTags looks at what one connection got: a header before the first frame of each kind, every picture once and in order,
+// from a key frame on, at times that only grow.
+func checkTags(t *testing.T, tags []testkit.Tag, pictures int) {
+	t.Helper()
+	last := map[bool]time.Duration{true: -1, false: -1}
+	headers := map[bool]int{}
+	next := 0
+	for _, tag := range tags {
+		if tag.Header {
+			headers[tag.Video]++
+			continue
+		}
+		if headers[tag.Video] == 0 {
+			t.Fatalf("%s comes before its header", tag)
+		}
+		if tag.Time <= last[tag.Video] {
+			t.Errorf("%s after %v", tag, last[tag.Video])
+		}
+		last[tag.Video] = tag.Time
+		if !tag.Video {
+			continue
+		}
+		if next == 0 && (!tag.Key || tag.Time != 0) {
+			t.Errorf("the first picture is %s, key frame %v; want a key frame at 0", tag, tag.Key)
+		}
+		if tag.Data[5] != byte(next) {
+			t.Errorf("picture %d where %d is due", tag.Data[5], next)
+		}
+		next++
+	}
+	if next != pictures || headers[true] != 1 || headers[false] != 1 {
+		t.Errorf("%d pictures, headers %v; want %d and one each", next, headers, pictures)
+	}
+}
+
+func TestTerminate(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	req := Request{StreamName: "s", URL: server.URL("live")}
+	info := b.start(req)
+	s.live(t, server)
+	if _, err := b.Start(t.Context(), req); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("a second push = %v, want ErrDuplicate", err)
+	}
+	if err := b.Terminate(t.Context(), info.ID); err != nil {
+		t.Fatal(err)
+	}
+	if left := b.Find(Filter{}); len(left) != 0 {
+		t.Errorf("still there after Terminate: %+v", left)
+	}
+	if err := b.Terminate(t.Context(), info.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("second Terminate = %v, want ErrNotFound", err)
+	}
+	if end := b.end(); end.State != Ended || end.Reason != ReasonTerminated {
+		t.Errorf("ended as %s, %s", end.State, end.Reason)
+	}
+	server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+	b.start(req) // no conflict with what is gone
+}
+
+// What stands in the way of a push is named, and the push can be found for a while.
+func TestFailures(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "rtmp://" + closed.Addr().String() + "/live"
+	closed.Close()
+	tests := []struct {
+		name   string
+		script testkit.Script
+		url    string // in place of a server's
+		want   Reason
+	}{
+		{"nobody listens", testkit.Script{}, nobody, ReasonRefused},
+		{"accepts and says nothing", testkit.Script{At: "accept", Do: testkit.StaySilent}, "", ReasonTimeout},
+		{"is no RTMP server", testkit.Script{At: "accept", Do: testkit.TalkNonsense}, "", ReasonHandshake},
+		{"hangs up at once", testkit.Script{At: "accept", Do: testkit.HangUp}, "", ReasonPeerClosed},
+		{"refuses the app", testkit.Script{At: "connect", Do: testkit.Refuse, Code: "NetConnection.Connect.InvalidApp"}, "", ReasonBadApp},
+		{
+			"wants a login",
+			testkit.Script{At: "connect", Do: testkit.Refuse, Code: "NetConnection.Connect.Rejected", Description: "[ code=403 need auth; authmod=adobe ]"},
+			"", ReasonAuth,
+		},
+		{"never answers connect", testkit.Script{At: "connect", Do: testkit.StaySilent}, "", ReasonTimeout},
+		{"hangs up at connect", testkit.Script{At: "connect", Do: testkit.HangUp}, "", ReasonPeerClosed},
+		{"refuses a stream", testkit.Script{At: "createStream", Do: testkit.Refuse, Code: "NetConnection.Call.Failed"}, "", ReasonKeyRejected},
+		{"the name is taken", testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.BadName"}, "", ReasonKeyInUse},
+		{"the key is wrong", testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.Denied"}, "", ReasonKeyRejected},
+		{"never answers publish", testkit.Script{At: "publish", Do: testkit.StaySilent}, "", ReasonTimeout},
+		{"hangs up while live", testkit.Script{At: "media", Do: testkit.HangUp}, "", ReasonPeerClosed},
+		{"ends the stream while live", testkit.Script{At: "media", Do: testkit.Refuse, Code: "NetStream.Publish.Idle"}, "", ReasonPeerClosed},
+		{"stops taking data", testkit.Script{At: "media", Do: testkit.StopReading}, "", ReasonPeerStalled},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, func(c *Config) { c.ConnectTimeout, c.WriteTimeout = time.Second, time.Second })
+			url := tt.url
+			if url == "" {
+				url = testkit.NewRTMPServer(t, tt.script).URL("live")
+			}
+			s := b.source("s")
+			info := b.start(Request{StreamName: "s", URL: url})
+			end := b.endWhileWriting(s)
+			if end.State != Failed || end.Reason != tt.want || end.Detail == "" {
+				t.Errorf("ended as %s, %q (%s), want FAILED, %q", end.State, end.Reason, end.Detail, tt.want)
+			}
+			if found := b.Find(Filter{ID: info.ID}); len(found) != 1 || found[0].Reason != tt.want {
+				t.Errorf("find says %+v, want the failed push for a while", found)
+			}
+			if err := b.Terminate(t.Context(), info.ID); err != nil || len(b.Find(Filter{})) != 0 {
+				t.Errorf("a failed push cannot be put away: %v", err)
+			}
+		})
+	}
+}
+
+// endWhileWriting writes pictures, big enough to fill every buffer on the way, until the push ends.
+func (b *bench) endWhileWriting(s *source) Info {
+	b.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(15 * time.Second)
+	for {
+		select {
+		case i := <-b.ended:
+			return i
+		case <-tick.C:
+			s.write(10, 200_000)
+		case <-limit:
+			b.t.Fatalf("the push goes on: %+v", b.Find(Filter{}))
+		}
+	}
+}
+
+func TestFailedPushIsForgotten(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.FailedFor = time.Nanosecond })
+	server := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.HangUp})
+	b.source("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live")})
+	b.mu.Lock()
+	gone := b.pushes[0].gone
+	b.mu.Unlock()
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Second):
+		t.Fatal("still there")
+	}
+	if left := b.Find(Filter{}); len(left) != 0 {
+		t.Errorf("find says %+v", left)
+	}
+}
+
+func TestFailedPushDoesNotBlockItsAddress(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.HangUp})
+	b.source("s")
+	req := Request{StreamName: "s", URL: server.URL("live")}
+	b.start(req)
+	b.end()
+	b.start(req)
+	b.end()
+	if found := b.Find(Filter{}); len(found) != 2 {
+		t.Errorf("%d pushes to be found, want both", len(found))
+	}
+}
+
+func TestStartRefuses(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.MaxPushes = 1 })
+	b.source("s")
+	const url = "rtmp://127.0.0.1:1/live"
+	bad := func(field string) func(error) bool {
+		return func(err error) bool {
+			var e *RequestError
+			return errors.As(err, &e) && e.Field == field
+		}
+	}
+	is := func(want error) func(error) bool {
+		return func(err error) bool { return errors.Is(err, want) }
+	}
+	tests := []struct {
+		name string
+		req  Request
+		want func(error) bool
+	}{
+		{"no stream", Request{URL: url}, bad("streamName")},
+		{"no URL", Request{StreamName: "s"}, bad("rtmpUrl")},
+		{"bad URL", Request{StreamName: "s", URL: "http://h"}, bad("rtmpUrl")},
+		{"no such host", Request{StreamName: "s", URL: "rtmp://no-such-host.invalid/live"}, bad("rtmpUrl")},
+		{"unknown stream", Request{StreamName: "x", URL: url}, is(ErrStreamNotFound)},
+		{"a bad URL counts before an unknown stream", Request{StreamName: "x", URL: "h"}, bad("rtmpUrl")},
+		{"transcoding", Request{StreamName: "s", URL: url, Height: 720}, is(ErrUnsupported)},
+		{"frame rate", Request{StreamName: "s", URL: url, FPS: 25}, is(ErrUnsupported)},
+		{"key frame interval", Request{StreamName: "s", URL: url, KeyFrameInterval: 60}, is(ErrUnsupported)},
+		{"negative width", Request{StreamName: "s", URL: url, Width: -1}, bad("width, height, keyFrameInterval, fps")},
+		{"mute", Request{StreamName: "s", URL: url, Options: Options{Action: "mute"}}, is(ErrUnsupported)},
+		{"unknown action", Request{StreamName: "s", URL: url, Options: Options{Action: "sing"}}, bad("options.action")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := b.Start(t.Context(), tt.req); !tt.want(err) {
+				t.Errorf("Start = %v", err)
+			}
+		})
+	}
+	if all := b.Find(Filter{}); len(all) != 0 {
+		t.Errorf("refused requests left %+v", all)
+	}
+
+	server := testkit.NewRTMPServer(t, testkit.Script{At: "accept", Do: testkit.StaySilent})
+	b.start(Request{StreamName: "s", URL: server.URL("live"), Width: 640}) // width alone does nothing
+	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: server.URL("other")}); !errors.Is(err, ErrFull) {
+		t.Errorf("one push too many = %v, want ErrFull", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{At: "accept", Do: testkit.StaySilent})
+	b.source("a")
+	b.source("b")
+	first := b.start(Request{StreamName: "a", URL: server.URL("live")})
+	second := b.start(Request{StreamName: "a", URL: server.URL("live/")[:len(server.URL("live/"))-1] + "2"})
+	third := b.start(Request{StreamName: "b", URL: server.URL("live")})
+	tests := []struct {
+		name   string
+		filter Filter
+		want   []string
+	}{
+		{"all, oldest first", Filter{}, []string{first.ID, second.ID, third.ID}},
+		{"source's name", Filter{StreamName: "a"}, []string{first.ID, second.ID}},
+		{"published name", Filter{StreamName: "rtmp_b"}, []string{third.ID}},
+		{"URL", Filter{URL: server.URL("live")}, []string{first.ID, third.ID}},
+		{"URL in another spelling", Filter{URL: server.URL("live/")}, []string{first.ID, third.ID}},
+		{"both", Filter{StreamName: "a", URL: server.URL("live")}, []string{first.ID}},
+		{"id", Filter{ID: second.ID}, []string{second.ID}},
+		{"none", Filter{StreamName: "x"}, nil},
+		{"an unreadable URL", Filter{URL: "?"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, i := range b.Find(tt.filter) {
+				got = append(got, i.ID)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("Find = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestReservedStreamIsWaitedFor(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.pending("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live")})
+	if i := b.Find(Filter{})[0]; i.State != Starting {
+		t.Errorf("state %s before the stream is live, want STARTING", i.State)
+	}
+	s.SetLive()
+	s.live(t, server)
+
+	gone := b.pending("gone")
+	b.start(Request{StreamName: "gone", URL: server.URL("live")})
+	gone.Close(nil)
+	if end := b.end(); end.State != Ended || end.Reason != ReasonSourceLost || end.Attempts != 0 {
+		t.Errorf("a stream that never came ends its push as %s, %s after %d attempts", end.State, end.Reason, end.Attempts)
+	}
+}
+
+func TestShutdownIsPolite(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	silent := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.StaySilent})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live")})
+	b.start(Request{StreamName: "s", URL: silent.URL("live")})
+	s.live(t, server)
+	silent.Wait(t, "connect", func() bool { return len(silent.Calls()) > 0 })
+	b.stop()
+	for range 2 {
+		if end := b.end(); end.State != Ended || end.Reason != ReasonShutdown {
+			t.Errorf("ended as %s, %s", end.State, end.Reason)
+		}
+	}
+	server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: server.URL("live")}); !errors.Is(err, ErrStopping) {
+		t.Errorf("Start after the end = %v, want ErrStopping", err)
+	}
+}
+
+func TestLocalAddress(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.LocalAddr = netip.MustParseAddr("::1") })
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	b.source("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live")}) // on 127.0.0.1
+	if end := b.end(); end.Reason != ReasonUnreachable {
+		t.Errorf("from ::1 to 127.0.0.1 ended as %s, want unreachable", end.Reason)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	signed := httptest.NewTLSServer(nil) // for its certificate, which nobody trusts
+	signed.Close()
+	server := testkit.NewRTMPSServer(t, testkit.Script{}, signed.TLS.Certificates[0])
+	plain := testkit.NewRTMPServer(t, testkit.Script{})
+	silent := testkit.NewRTMPServer(t, testkit.Script{At: "accept", Do: testkit.StaySilent})
+	secure := func(url string) string { return strings.Replace(url, "rtmp://", "rtmps://", 1) }
+
+	trusting := newBench(t, func(c *Config) { c.SkipTLSVerify = true })
+	s := trusting.source("s")
+	trusting.start(Request{StreamName: "s", URL: server.URL("live")})
+	s.live(t, server)
+	s.Close(nil)
+	server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+
+	careful := newBench(t, func(c *Config) { c.ConnectTimeout = time.Second })
+	careful.source("s")
+	for url, want := range map[string]Reason{
+		server.URL("live"):         ReasonTLSVerify,
+		secure(plain.URL("live")):  ReasonTLS,
+		secure(silent.URL("live")): ReasonTimeout,
+	} {
+		careful.start(Request{StreamName: "s", URL: url})
+		if end := careful.end(); end.State != Failed || end.Reason != want {
+			t.Errorf("%s ended as %s, %s (%s), want %s", url, end.State, end.Reason, end.Detail, want)
+		}
+	}
+}
+
+// No print of a whole life, failures included, shows the keys and passwords of its addresses.
+func TestLogKeepsSecrets(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.FullURL = true })
+	friendly := testkit.NewRTMPServer(t, testkit.Script{})
+	taken := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.BadName", Description: "CANARY is taken"})
+	s := b.source("s")
+	with := func(server *testkit.RTMPServer, path string) string {
+		return strings.Replace(server.URL(path), "://", "://CANARY:CANARY@", 1)
+	}
+	b.start(Request{StreamName: "s", URL: with(friendly, "app/inst/CANARY?t=CANARY")})
+	b.start(Request{StreamName: "s", URL: with(taken, "app/CANARY")})
+	b.end()
+	s.live(t, friendly)
+	for _, i := range b.Find(Filter{}) {
+		if strings.Contains(i.Detail, "CANARY") {
+			t.Errorf("detail %q", i.Detail)
+		}
+	}
+	b.stop()
+	if log := b.log.String(); strings.Contains(log, "CANARY") || !strings.Contains(log, "push live") {
+		t.Errorf("log:\n%s", log)
+	}
+}

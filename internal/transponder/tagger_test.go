@@ -1,0 +1,120 @@
+package transponder
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"transponder/internal/flv"
+	"transponder/internal/media"
+)
+
+// h264 and aac are tracks as sources have them.
+func h264(width, height int) *media.Track {
+	return &media.Track{Codec: media.H264, Config: []byte{1}, Width: width, Height: height}
+}
+
+func aac() *media.Track {
+	return &media.Track{Codec: media.AAC, Config: []byte{2}, SampleRate: 48000, Channels: 2}
+}
+
+// frame makes a frame at a number of milliseconds.
+func frame(track *media.Track, ms float64, key bool) media.Frame {
+	return media.Frame{Track: track, Time: media.Timestamp(ms * float64(time.Millisecond)), Key: key, Data: []byte{9}}
+}
+
+// describe tells a tag in a few words: what it is and when.
+func describe(t flv.Tag) string {
+	kind := map[uint8]string{flv.TypeAudio: "audio", flv.TypeVideo: "video", flv.TypeData: "metadata"}[t.Type]
+	if head := t.Head(); t.Type != flv.TypeData && head[1] == 0 {
+		kind += " header"
+	}
+	return fmt.Sprintf("%s %d", kind, t.Time)
+}
+
+func TestTagger(t *testing.T) {
+	small, large, sound := h264(320, 180), h264(1280, 720), aac()
+	tests := []struct {
+		name   string
+		video  bool // the source said that it has video
+		frames []media.Frame
+		want   []string
+	}{
+		{
+			"headers, then frames from zero", true,
+			[]media.Frame{frame(small, 1000, true), frame(sound, 1010, true), frame(small, 1033.4, false), frame(sound, 1031.33, true)},
+			[]string{"metadata 0", "video header 0", "video 0", "audio header 10", "audio 10", "video 33", "audio 31"},
+		},
+		{
+			"sound from before the first picture is left out", true,
+			[]media.Frame{frame(sound, 900, true), frame(small, 1000, true), frame(sound, 999, true), frame(sound, 1001, true)},
+			[]string{"metadata 0", "video header 0", "video 0", "audio header 1", "audio 1"},
+		},
+		{
+			"a new picture size has its own header and metadata", true,
+			[]media.Frame{frame(small, 0, true), frame(large, 2000, true), frame(large, 2033, false)},
+			[]string{"metadata 0", "video header 0", "video 0", "metadata 2000", "video header 2000", "video 2000", "video 2033"},
+		},
+		{
+			"without video sound begins at once", false,
+			[]media.Frame{frame(sound, 500, true), frame(sound, 521.33, true)},
+			[]string{"metadata 0", "audio header 0", "audio 0", "audio 21"},
+		},
+		{
+			"video that stays away is waited for 3 s, and may come later", true,
+			[]media.Frame{
+				frame(sound, 0, true), frame(sound, 2999, true), frame(sound, 3000, true), frame(sound, 3021, true), frame(small, 9000, true),
+			},
+			[]string{"metadata 0", "audio header 0", "audio 0", "audio 21", "metadata 6000", "video header 6000", "video 6000"},
+		},
+		{
+			"timestamps grow even where the source's do not", true,
+			[]media.Frame{frame(small, 1000, true), frame(small, 1000.2, false), frame(small, 1000.4, false), frame(small, 1010, false)},
+			[]string{"metadata 0", "video header 0", "video 0", "video 1", "video 2", "video 10"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := &tagger{metadata: true, expectVideo: tt.video, frameRate: func() float64 { return 30 }}
+			var got []string
+			for _, f := range tt.frames {
+				tags, err := g.append(nil, f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, tag := range tags {
+					got = append(got, describe(tag))
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("tags\n%q, want\n%q", got, tt.want)
+			}
+		})
+	}
+}
+
+// The clock is 64 bits wide here and 32 on the wire: a show of 50 days goes on.
+func TestTaggerOnLongShows(t *testing.T) {
+	track := h264(320, 180)
+	g := &tagger{frameRate: func() float64 { return 0 }}
+	for _, at := range []struct{ ms, want uint64 }{
+		{0, 0}, {1<<24 - 1, 1<<24 - 1}, {1 << 24, 1 << 24}, {1 << 31, 1 << 31}, {1<<32 - 1, 1<<32 - 1}, {1<<32 + 5, 5},
+	} {
+		tags, err := g.append(nil, media.Frame{Track: track, Time: media.Timestamp(at.ms) * media.Timestamp(time.Millisecond), Key: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tags[len(tags)-1].Time; uint64(got) != at.want {
+			t.Errorf("at %d ms the wire says %d, want %d", at.ms, got, at.want)
+		}
+	}
+}
+
+func TestTaggerWithoutMetadata(t *testing.T) {
+	g := &tagger{frameRate: func() float64 { return 0 }}
+	tags, err := g.append(nil, frame(h264(320, 180), 0, true))
+	if err != nil || len(tags) != 2 || tags[0].Type == flv.TypeData {
+		t.Errorf("%d tags, %v; want the header and the frame only", len(tags), err)
+	}
+}

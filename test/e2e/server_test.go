@@ -1,0 +1,279 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// server is a running transponder on free ports.
+type server struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	dir string
+	log safeBuffer
+
+	page, rest, socket, rtmp string // as it printed them
+
+	stopOnce sync.Once
+	exited   chan error
+}
+
+// safeBuffer is a bytes.Buffer that two goroutines may use.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// startServer starts the server with settings (key=value) and returns when it says that it is ready. It is stopped, and must
+// exit cleanly, at the end of the test.
+func startServer(t *testing.T, settings ...string) *server {
+	t.Helper()
+	s := &server{t: t, dir: t.TempDir(), exited: make(chan error, 1)}
+	settings = append([]string{
+		"http.port=0", "https.port=0", "ws.port=0", "wss.port=0", "rtmp.port=0", "media_port_from=0", "log_level=debug",
+	}, settings...)
+	var args []string
+	for _, set := range settings {
+		args = append(args, "--set", set)
+	}
+	s.cmd = exec.Command(binary, args...)
+	s.cmd.Dir = s.dir
+	s.cmd.Stderr = &s.log
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.stop)
+	s.readBanner(stdout)
+	return s
+}
+
+var bannerLine = regexp.MustCompile(`^\s+(\S+)\s+((?:http|ws|rtmp)://\S+)`)
+
+// readBanner takes the URLs from what the server prints when it is ready.
+func (s *server) readBanner(stdout io.Reader) {
+	s.t.Helper()
+	ready := make(chan struct{})
+	go func() {
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			m := bannerLine.FindStringSubmatch(lines.Text())
+			if m == nil {
+				continue
+			}
+			switch m[1] {
+			case "page":
+				s.page = m[2]
+			case "REST":
+				s.rest = m[2]
+			case "WebSocket":
+				s.socket = m[2]
+			case "RTMP":
+				s.rtmp = m[2]
+				close(ready)
+			}
+		}
+		s.exited <- s.cmd.Wait()
+	}()
+	select {
+	case <-ready:
+	case err := <-s.exited:
+		s.t.Fatalf("the server ended before it was ready: %v\n%s", err, s.log.String())
+	case <-time.After(30 * time.Second):
+		s.t.Fatalf("the server is not ready after 30 s\n%s", s.log.String())
+	}
+}
+
+// stop asks the server to end and checks that it does, politely and in time.
+func (s *server) stop() {
+	s.stopOnce.Do(func() {
+		s.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case err := <-s.exited:
+			if err != nil {
+				s.t.Errorf("the server exited with %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			s.cmd.Process.Kill()
+			s.t.Error("the server did not end within 10 s of SIGTERM")
+		}
+		if s.t.Failed() {
+			s.t.Logf("server log:\n%s", s.log.String())
+		}
+	})
+}
+
+// post calls a REST method and decodes a JSON answer into out, if out is not nil. It returns the status.
+func (s *server) post(method string, body, out any) int {
+	s.t.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Post(s.rest+method, "application/json", bytes.NewReader(b))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if out != nil && resp.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(answer, out); err != nil {
+			s.t.Fatalf("%s answered %q: %v", method, answer, err)
+		}
+	}
+	return resp.StatusCode
+}
+
+// push is what the tests read of a push.
+type push struct {
+	MediaSessionID string `json:"mediaSessionId"`
+	StreamName     string `json:"streamName"`
+	Status         string `json:"status"`
+	Reason         string `json:"reason"`
+	Info           string `json:"info"`
+}
+
+// waitFor polls until condition returns "", and fails with what it says otherwise when the time is over.
+func waitFor(t *testing.T, limit time.Duration, condition func() (notYet string)) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		notYet := condition()
+		if notYet == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v: %s", limit, notYet)
+		}
+		<-poll.C
+	}
+}
+
+// waitPush waits until the stream's push has a status.
+func (s *server) waitPush(stream, status string) push {
+	s.t.Helper()
+	var found push
+	waitFor(s.t, 15*time.Second, func() string {
+		var all []push
+		if code := s.post("/push/find", map[string]string{"streamName": stream}, &all); code != http.StatusOK {
+			return "find answers " + strconv.Itoa(code)
+		}
+		found = all[0]
+		if found.Status != status {
+			return "the push is " + found.Status + " " + found.Reason + " " + found.Info
+		}
+		return ""
+	})
+	return found
+}
+
+// freePort returns a port that was free a moment ago, for servers that cannot choose one by themselves.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// startNginx runs a real nginx with its RTMP module and returns the application's URL and the folder where it records what
+// is published, as NAME.flv.
+func startNginx(t *testing.T) (url, records string) {
+	t.Helper()
+	dir := t.TempDir()
+	port := freePort(t)
+	conf := strings.NewReplacer("DIR", dir, "PORT", port).Replace(`
+daemon off;
+worker_processes 1;
+pid DIR/nginx.pid;
+error_log stderr warn;
+load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+events { worker_connections 64; }
+rtmp {
+	server {
+		listen 127.0.0.1:PORT;
+		application live {
+			live on;
+			record all;
+			record_path DIR;
+			record_suffix .flv;
+		}
+	}
+}
+`)
+	if err := os.WriteFile(dir+"/nginx.conf", []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // its workers may run as another user
+		t.Fatal(err)
+	}
+	var log safeBuffer
+	cmd := exec.Command("nginx", "-c", dir+"/nginx.conf", "-p", dir, "-g", "user root;")
+	if os.Geteuid() != 0 {
+		cmd = exec.Command("nginx", "-c", dir+"/nginx.conf", "-p", dir)
+	}
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		<-exited
+		if t.Failed() {
+			t.Logf("nginx log:\n%s", log.String())
+		}
+	})
+	waitFor(t, 10*time.Second, func() string {
+		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
+		if err != nil {
+			return err.Error() + "\n" + log.String()
+		}
+		conn.Close()
+		return ""
+	})
+	return "rtmp://127.0.0.1:" + port + "/live", dir
+}
