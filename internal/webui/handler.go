@@ -1,0 +1,189 @@
+// Package webui serves the server's own pages, which package web bundles, and tells them the ports that they need.
+//
+// All files are read, hashed and compressed once, by New; the handler then only reads memory and may be used by any number
+// of goroutines. What the pages do, they do through the other doors: WHIP to publish and REST to push.
+package webui
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"transponder/web"
+)
+
+// Config is what the pages are told about the server. A port is 0 where the server does not listen.
+type Config struct {
+	Version   string `json:"version"`
+	RTMPPort  int    `json:"rtmpPort"`  // of our own RTMP server, the default destination
+	HTTPSPort int    `json:"httpsPort"` // where browsers allow the camera to pages that are not on localhost
+}
+
+// file is one answer: its plain form and, where that is smaller, the compressed one.
+type file struct {
+	mediaType string
+	plain     form
+	gzipped   *form
+}
+
+type form struct {
+	content []byte
+	etag    string
+}
+
+type handler struct {
+	files map[string]*file // by URL path
+}
+
+// New returns a handler for the pages, to be mounted at "/". It answers GET and HEAD.
+func New(cfg Config) (http.Handler, error) { return newHandler(cfg, web.Pages()) }
+
+func newHandler(cfg Config, pages fs.FS) (http.Handler, error) {
+	h := &handler{files: make(map[string]*file)}
+	err := fs.WalkDir(pages, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || strings.HasPrefix(path.Base(name), ".") {
+			return err
+		}
+		content, err := fs.ReadFile(pages, name)
+		if err != nil {
+			return err
+		}
+		return h.add("/"+name, content)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the pages: %w", err)
+	}
+	settings, err := json.Marshal(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("write the pages' settings: %w", err)
+	}
+	if err := h.add("/config.json", settings); err != nil {
+		return nil, err
+	}
+	h.files["/"] = h.files["/index.html"]
+	return h, nil
+}
+
+// mediaTypes of what pages are made of: the machine's own table may know other ones, or none.
+var mediaTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".json": "application/json; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+func (h *handler) add(name string, content []byte) error {
+	f := &file{mediaType: mediaTypes[path.Ext(name)], plain: newForm(content)}
+	if f.mediaType == "" {
+		f.mediaType = mime.TypeByExtension(path.Ext(name))
+	}
+	var compressed bytes.Buffer
+	zip, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := zip.Write(content); err != nil {
+		return err
+	}
+	if err := zip.Close(); err != nil {
+		return err
+	}
+	if compressed.Len() < len(content) {
+		smaller := newForm(compressed.Bytes())
+		f.gzipped = &smaller
+	}
+	h.files[name] = f
+	return nil
+}
+
+func newForm(content []byte) form {
+	sum := sha256.Sum256(content)
+	return form{content: content, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+}
+
+// ServeHTTP answers with a page, a part of one, or an error page.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	secure(w.Header())
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		fail(w, r, http.StatusMethodNotAllowed, "Method not allowed", "Pages are only read, with GET or HEAD.")
+		return
+	}
+	switch f := h.files[r.URL.Path]; {
+	case f != nil:
+		f.serve(w, r)
+	case r.URL.Path == "/":
+		fail(w, r, http.StatusServiceUnavailable, "The pages were not built",
+			"This server was compiled without its pages; everything else works. Build it with <code>make build</code>.")
+	default:
+		fail(w, r, http.StatusNotFound, "Page not found", `There is nothing at this address. Go to the <a href="/">start page</a>.`)
+	}
+}
+
+func (f *file) serve(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Content-Type", f.mediaType)
+	// Names stay the same from build to build, so a browser asks each time, and mostly hears "not modified".
+	header.Set("Cache-Control", "no-cache")
+	header.Set("Vary", "Accept-Encoding")
+	chosen := f.plain
+	if f.gzipped != nil && acceptsGzip(r) {
+		header.Set("Content-Encoding", "gzip")
+		chosen = *f.gzipped
+	}
+	header.Set("ETag", chosen.etag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(chosen.content))
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3) as far as browsers and tools use it.
+func acceptsGzip(r *http.Request) bool {
+	codings := strings.Split(r.Header.Get("Accept-Encoding"), ",")
+	return slices.ContainsFunc(codings, func(coding string) bool {
+		name, weight, _ := strings.Cut(coding, ";")
+		weight = strings.TrimRight(strings.ReplaceAll(weight, " ", ""), "0")
+		return strings.EqualFold(strings.TrimSpace(name), "gzip") && weight != "q=" && weight != "q=0."
+	})
+}
+
+// secure allows the pages what they need and nothing else: their own files, and the camera.
+func secure(header http.Header) {
+	header.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "+
+		"form-action 'none'; frame-ancestors 'none'")
+	header.Set("Permissions-Policy", "camera=(self), microphone=(self)")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+}
+
+const failPage = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>%[1]s – Transponder</title>
+<link rel="icon" href="/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/styles.css">
+<main><div class="intro"><h1>%[1]s</h1><p>%[2]s</p></div></main>
+</html>
+`
+
+// fail answers with an error page; title and advice are ours, never a visitor's.
+func fail(w http.ResponseWriter, r *http.Request, status int, title, advice string) {
+	header := w.Header()
+	header.Set("Content-Type", mediaTypes[".html"])
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		fmt.Fprintf(w, failPage, title, advice)
+	}
+}

@@ -1,0 +1,157 @@
+package webui
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+var (
+	script = strings.Repeat("console.log('on air');\n", 50)
+	pages  = fstest.MapFS{
+		".gitkeep":   {},
+		"index.html": {Data: []byte("<!doctype html><title>Go live</title>" + strings.Repeat("<p>on air</p>", 50))},
+		"main.js":    {Data: []byte(script)},
+		"icon.svg":   {Data: []byte("<svg/>")},
+	}
+)
+
+func newTestHandler(t *testing.T, files fstest.MapFS) http.Handler {
+	t.Helper()
+	h, err := newHandler(Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444}, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func ask(h http.Handler, method, target string, header ...string) *http.Response {
+	r := httptest.NewRequest(method, target, nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, target string
+		status               int
+		mediaType, contains  string
+	}{
+		{"start page", "GET", "/", 200, "text/html; charset=utf-8", "Go live"},
+		{"query is ignored", "GET", "/?x=1", 200, "text/html; charset=utf-8", "Go live"},
+		{"script", "GET", "/main.js", 200, "text/javascript; charset=utf-8", "on air"},
+		{"icon", "GET", "/icon.svg", 200, "image/svg+xml", "<svg/>"},
+		{"settings", "GET", "/config.json", 200, "application/json; charset=utf-8", `"rtmpPort":1935`},
+		{"unknown", "GET", "/nothing", 404, "text/html; charset=utf-8", "Page not found"},
+		{"no folders", "GET", "/main.js/", 404, "text/html; charset=utf-8", "Page not found"},
+		{"no way up", "GET", "/../go.mod", 404, "text/html; charset=utf-8", "Page not found"},
+		{"hidden", "GET", "/.gitkeep", 404, "text/html; charset=utf-8", "Page not found"},
+		{"markup in a path", "GET", "/%3Cscript%3E", 404, "text/html; charset=utf-8", "Page not found"},
+		{"write", "POST", "/", 405, "text/html; charset=utf-8", "GET or HEAD"},
+		{"head", "HEAD", "/", 200, "text/html; charset=utf-8", ""},
+		{"head of nothing", "HEAD", "/nothing", 404, "text/html; charset=utf-8", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := ask(newTestHandler(t, pages), tt.method, tt.target)
+			text := body(t, r)
+			if r.StatusCode != tt.status || r.Header.Get("Content-Type") != tt.mediaType {
+				t.Errorf("answer = %d %s, want %d %s", r.StatusCode, r.Header.Get("Content-Type"), tt.status, tt.mediaType)
+			}
+			if !strings.Contains(text, tt.contains) || tt.method == "HEAD" && text != "" {
+				t.Errorf("body = %q, want %q in it", text, tt.contains)
+			}
+			if strings.Contains(text, "<script>") {
+				t.Error("the answer repeats what the visitor sent")
+			}
+			for _, name := range []string{"Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "Permissions-Policy"} {
+				if r.Header.Get(name) == "" {
+					t.Errorf("no header %s", name)
+				}
+			}
+		})
+	}
+}
+
+func TestSettings(t *testing.T) {
+	var got Config
+	r := ask(newTestHandler(t, pages), "GET", "/config.json")
+	if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := (Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444}); got != want {
+		t.Errorf("settings = %+v, want %+v", got, want)
+	}
+}
+
+func TestNotModified(t *testing.T) {
+	h := newTestHandler(t, pages)
+	for _, coding := range []string{"", "gzip"} {
+		first := ask(h, "GET", "/main.js", "Accept-Encoding", coding)
+		etag := first.Header.Get("ETag")
+		again := ask(h, "GET", "/main.js", "Accept-Encoding", coding, "If-None-Match", etag)
+		if etag == "" || again.StatusCode != http.StatusNotModified {
+			t.Errorf("coding %q, etag %q: second answer = %d, want 304", coding, etag, again.StatusCode)
+		}
+	}
+}
+
+func TestCompression(t *testing.T) {
+	for _, tt := range []struct {
+		accept  string
+		gzipped bool
+	}{
+		{"", false}, {"gzip", true}, {"br, GZIP;q=0.5", true}, {"deflate", false},
+		{"gzip;q=0", false}, {"gzip; q=0.000", false}, {"br,gzip", true},
+	} {
+		r := ask(newTestHandler(t, pages), "GET", "/main.js", "Accept-Encoding", tt.accept)
+		if got := r.Header.Get("Content-Encoding") == "gzip"; got != tt.gzipped {
+			t.Errorf("Accept-Encoding %q: gzipped = %t, want %t", tt.accept, got, tt.gzipped)
+			continue
+		}
+		content := io.Reader(r.Body)
+		if tt.gzipped {
+			var err error
+			if content, err = gzip.NewReader(r.Body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := io.ReadAll(content); err != nil || string(got) != script {
+			t.Errorf("Accept-Encoding %q: got %d bytes and %v, want the script", tt.accept, len(got), err)
+		}
+	}
+	if r := ask(newTestHandler(t, pages), "GET", "/icon.svg", "Accept-Encoding", "gzip"); r.Header.Get("Content-Encoding") != "" {
+		t.Error("a file that compression makes larger is compressed")
+	}
+}
+
+// A checkout that was only compiled has no pages; the server must start, and say so.
+func TestNotBuilt(t *testing.T) {
+	r := ask(newTestHandler(t, fstest.MapFS{".gitkeep": {}}), "GET", "/")
+	if text := body(t, r); r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "make build") {
+		t.Errorf("answer = %d %q, want 503 and the command to run", r.StatusCode, text)
+	}
+}
+
+func TestEmbedded(t *testing.T) {
+	if _, err := New(Config{}); err != nil {
+		t.Fatal(err)
+	}
+}

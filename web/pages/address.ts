@@ -1,0 +1,93 @@
+import type { PushRequest } from "./push-client.ts";
+
+/** Where the stream is to go, as people enter it. */
+export interface Destination {
+  address: string;
+  /** A platform's stream key, or a whole address, in place of rtmp_NAME. */
+  platform: boolean;
+  key: string;
+}
+
+const calm = ["amber", "brisk", "calm", "clear", "early", "gentle", "golden", "lucky", "quiet", "silver", "swift", "warm"];
+const things = ["bay", "brook", "field", "harbor", "hill", "lake", "lark", "meadow", "pine", "river", "sky", "wave"];
+
+/** A name that is easy to say and unlikely to be taken. */
+export function randomName(random: () => number = Math.random): string {
+  const pick = (words: string[]): string => words[Math.floor(random() * words.length)] ?? "";
+  return `${pick(calm)}-${pick(things)}-${100 + Math.floor(random() * 900)}`;
+}
+
+/** Says what is wrong with a stream's name; "" if nothing is. */
+export function nameProblem(name: string): string {
+  if (name === "") {
+    return "Give the stream a name.";
+  }
+  // Any name would reach the server, but not every name survives in an address that people copy.
+  if (!/^[A-Za-z0-9._~-]{1,100}$/.test(name)) {
+    return "Use only letters a to z, digits, and - . _ ~, without spaces, 100 at most.";
+  }
+  return "";
+}
+
+/** Says what is wrong with an RTMP address; "" if nothing is. */
+export function addressProblem(address: string): string {
+  if (address === "") {
+    return "Give the address of an RTMP server, such as rtmp://localhost:1935/live.";
+  }
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(address)?.[1]?.toLowerCase();
+  if (scheme !== "rtmp" && scheme !== "rtmps") {
+    return "The address must start with rtmp:// or rtmps://.";
+  }
+  if (/\s/.test(address)) {
+    return "The address must not contain spaces.";
+  }
+  return parse(address) ? "" : "After the // there must be a host, such as rtmp://example.com/live.";
+}
+
+/** The request that sends the stream of this name to a destination. */
+export function pushRequest(name: string, to: Destination): PushRequest {
+  const key = to.platform ? to.key.trim() : "";
+  const address = to.address.trim();
+  return {
+    streamName: name,
+    rtmpUrl: key === "" ? address : `${address.replace(/\/+$/, "")}/${key}`,
+    rtmpTransponderFullUrl: to.platform,
+  };
+}
+
+/**
+ * A command that plays what arrives, seen from where the page is open; "" where there can be none: platforms do not let
+ * their stream keys be played, and those should not be shown either.
+ */
+export function playCommand(push: { rtmpUrl: string; streamName: string }, to: Destination, pageHost: string): string {
+  const url = parse(push.rtmpUrl);
+  if (to.platform || !url) {
+    return "";
+  }
+  const host = ["localhost", "127.0.0.1", "[::1]"].includes(url.host) ? pageHost : url.host;
+  const address = `${url.scheme}://${host}${url.port}${url.path.replace(/\/+$/, "")}/${push.streamName}${url.query}`;
+  return `ffplay ${/^[\w:/.~[\]-]+$/.test(address) ? address : `'${address.replaceAll("'", "%27")}'`}`;
+}
+
+/** The host of an address, for people: the address itself may hold secrets. */
+export function hostOf(address: string): string {
+  const url = parse(address.trim());
+  return url ? url.host + url.port : "the server";
+}
+
+interface Parts {
+  scheme: string;
+  host: string;
+  /** With its colon, or "". */
+  port: string;
+  path: string;
+  /** With its question mark, or "". */
+  query: string;
+}
+
+/** Takes an address apart, its user and password left out. URL is no help: it knows no ports of rtmp, and browsers differ. */
+function parse(address: string): Parts | null {
+  const parts = /^(rtmps?):\/\/(?:[^@/?#\s]*@)?(\[[0-9a-f:.]+\]|[^:/?#@\s[\]]+)(:\d{1,5})?(\/[^?#\s]*)?(\?[^#\s]*)?$/i.exec(address);
+  const [, scheme = "", host = "", port = "", path = "", query = ""] = parts ?? [];
+  return parts && { scheme: scheme.toLowerCase(), host: host.toLowerCase(), port, path, query };
+}

@@ -1,0 +1,30 @@
+// Numbers for people. What is not known is a dash.
+
+const unknown = "–";
+
+export function bitrate(kbps: number | null): string {
+  if (kbps === null) {
+    return unknown;
+  }
+  return kbps < 1000 ? `${Math.round(kbps)} kbit/s` : `${(kbps / 1000).toFixed(1)} Mbit/s`;
+}
+
+export function count(n: number | null): string {
+  return n === null ? unknown : n.toLocaleString("en");
+}
+
+export function seconds(ms: number | null): string {
+  return ms === null || ms <= 0 ? unknown : `${(ms / 1000).toFixed(1)} s`;
+}
+
+export function size(width: number, height: number): string {
+  return width > 0 && height > 0 ? `${width} × ${height}` : unknown;
+}
+
+/** 0:07, 12:05, 1:00:00 */
+export function clock(ms: number): string {
+  const total = Math.max(0, Math.floor(ms / 1000));
+  const parts = [Math.floor(total / 3600), Math.floor(total / 60) % 60, total % 60];
+  const shown = parts[0] === 0 ? parts.slice(1) : parts;
+  return shown.map((part, i) => (i === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
+}

@@ -1,0 +1,194 @@
+import { Failure, type Reason } from "./failure.ts";
+import { errorText, message, request, sleep } from "./http.ts";
+import { commonReason } from "./push-client.ts";
+
+export interface PublishOptions {
+  name: string;
+  stream: MediaStream;
+  /** For servers that ask for a token; "" sends none. */
+  token: string;
+  maxBitrateKbps: number;
+  /** Called once, when a publisher that was connected no longer is, and nobody asked for that. */
+  onLost: (failure: Failure) => void;
+}
+
+/** How long the connection may take once the answer is there. The server gives up after 15 s itself. */
+const connectTimeoutMs = 15_000;
+
+/** Host candidates come within a few milliseconds; the server also learns them from the first packet. */
+const gatherTimeoutMs = 300;
+
+/** Sends one stream to the server by WHIP (RFC 9725), H.264 first. */
+export class Publisher {
+  private readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  private resource = "";
+  private lost = false;
+
+  private constructor(private readonly options: PublishOptions) {}
+
+  /** Resolves when media can flow; what was begun is undone when it fails. */
+  static async connect(options: PublishOptions, signal: AbortSignal): Promise<Publisher> {
+    const publisher = new Publisher(options);
+    try {
+      await publisher.open(signal);
+      return publisher;
+    } catch (error) {
+      await publisher.close();
+      throw error;
+    }
+  }
+
+  /** Sends another camera or microphone in place of the one of the same kind. */
+  async replaceTrack(track: MediaStreamTrack): Promise<void> {
+    for (const transceiver of this.pc.getTransceivers()) {
+      if (transceiver.sender.track?.kind === track.kind) {
+        await transceiver.sender.replaceTrack(track);
+      }
+    }
+  }
+
+  /** Ends the session here and on the server. It never fails: a server that is gone has ended it too. */
+  async close(): Promise<void> {
+    this.lost = true; // nothing that happens from now on is news
+    this.pc.close();
+    if (this.resource === "") {
+      return;
+    }
+    const resource = this.resource;
+    this.resource = "";
+    // keepalive: the request outlives a page that is being closed.
+    await request(resource, { method: "DELETE", headers: this.authorization(), keepalive: true }).catch(() => undefined);
+  }
+
+  private async open(signal: AbortSignal): Promise<void> {
+    for (const track of this.options.stream.getTracks()) {
+      this.addTrack(track);
+    }
+    await this.pc.setLocalDescription();
+    await this.gathered(signal);
+    const answer = await this.post(this.pc.localDescription?.sdp ?? "", signal);
+    try {
+      await this.pc.setRemoteDescription({ type: "answer", sdp: answer });
+    } catch (error) {
+      throw new Failure("no_common_codec", message(error));
+    }
+    await this.limitBitrate();
+    await this.connected(signal);
+  }
+
+  private addTrack(track: MediaStreamTrack): void {
+    const transceiver = this.pc.addTransceiver(track, { direction: "sendonly", streams: [this.options.stream] });
+    if (track.kind === "video") {
+      const codecs = RTCRtpSender.getCapabilities("video")?.codecs ?? [];
+      transceiver.setCodecPreferences(preferH264(codecs));
+    }
+  }
+
+  private async gathered(signal: AbortSignal): Promise<void> {
+    if (this.pc.iceGatheringState === "complete") {
+      return;
+    }
+    const done = new AbortController();
+    this.pc.addEventListener("icegatheringstatechange", () => {
+      if (this.pc.iceGatheringState === "complete") {
+        done.abort();
+      }
+    });
+    await sleep(gatherTimeoutMs, AbortSignal.any([signal, done.signal])).catch(() => signal.throwIfAborted());
+  }
+
+  private async post(offer: string, signal: AbortSignal): Promise<string> {
+    const url = `/whip/${encodeURIComponent(this.options.name)}`;
+    const response = await request(url, {
+      method: "POST",
+      headers: { "Content-Type": "application/sdp", ...this.authorization() },
+      body: offer,
+    }, signal);
+    if (response.status !== 201) {
+      throw new Failure(whipReason(response.status), await errorText(response));
+    }
+    const location = response.headers.get("Location");
+    this.resource = location ? new URL(location, response.url).href : "";
+    return response.text();
+  }
+
+  private authorization(): Record<string, string> {
+    return this.options.token === "" ? {} : { Authorization: `Bearer ${this.options.token}` };
+  }
+
+  private async limitBitrate(): Promise<void> {
+    for (const sender of this.pc.getSenders()) {
+      if (sender.track?.kind !== "video") {
+        continue;
+      }
+      const parameters: RTCRtpSendParameters & { degradationPreference?: string } = sender.getParameters();
+      for (const encoding of parameters.encodings) {
+        encoding.maxBitrate = this.options.maxBitrateKbps * 1000;
+      }
+      // Players and platforms cope with fewer pictures a second, but many stumble over a size that changes.
+      parameters.degradationPreference = "maintain-resolution";
+      await sender.setParameters(parameters).catch(() => undefined); // a wish: the stream works without it
+    }
+  }
+
+  /** Waits for the connection, then keeps watching it. */
+  private connected(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Failure("media_timeout")), connectTimeoutMs);
+      signal.addEventListener("abort", () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      }, { once: true });
+      const check = (): void => {
+        switch (this.pc.connectionState) {
+          case "connected":
+            clearTimeout(timer);
+            resolve();
+            break;
+          case "failed":
+          case "closed":
+            clearTimeout(timer);
+            reject(new Failure("media_timeout"));
+            this.lose();
+            break;
+        }
+      };
+      this.pc.addEventListener("connectionstatechange", check);
+      check();
+    });
+  }
+
+  private lose(): void {
+    if (!this.lost) {
+      this.lost = true;
+      this.options.onLost(new Failure("connection_lost"));
+    }
+  }
+}
+
+function whipReason(status: number): Reason {
+  switch (status) {
+    case 409: return "name_taken";
+    case 400:
+    case 404:
+    case 406:
+    case 413:
+    case 415:
+    case 422: return "offer_refused";
+    default: return commonReason(status);
+  }
+}
+
+type Codec = Pick<RTCRtpCodec, "mimeType" | "sdpFmtpLine">;
+
+/** H.264 before all else, since RTMP carries it untouched; packetization mode 1 and plain profiles first among it. */
+export function preferH264<C extends Codec>(codecs: C[]): C[] {
+  const rank = (codec: C): number => {
+    if (codec.mimeType.toLowerCase() !== "video/h264") {
+      return 4;
+    }
+    const format = codec.sdpFmtpLine ?? "";
+    return (format.includes("packetization-mode=1") ? 0 : 2) + (format.includes("profile-level-id=42e0") ? 0 : 1);
+  };
+  return [...codecs].sort((a, b) => rank(a) - rank(b));
+}

@@ -1,0 +1,198 @@
+import type { Failure, Reason } from "./failure.ts";
+
+/** What happened, and what the reader can do about it. */
+export interface Words {
+  title: string;
+  advice: string;
+}
+
+const words: Record<Reason, Words> = {
+  insecure_origin: {
+    title: "The browser gives the camera only to secure pages.",
+    advice: "Open this page by https, or on the server's own machine as http://localhost.",
+  },
+  unsupported_browser: {
+    title: "This browser cannot send video.",
+    advice: "Use a current Chrome, Edge, Firefox or Safari.",
+  },
+  permission_denied: {
+    title: "The browser may not use the camera or the microphone.",
+    advice: "Allow both for this page, by the icon beside its address or in the system's settings, then try again.",
+  },
+  no_camera: {
+    title: "No such camera or microphone is connected.",
+    advice: "Plug one in, or pick another in the lists, then try again. Without a microphone, pick “No sound”.",
+  },
+  device_busy: {
+    title: "The camera or the microphone could not be opened.",
+    advice: "Another program probably uses it. Close that program, or pick another device, then try again.",
+  },
+  device_failed: {
+    title: "The camera or the microphone could not be opened.",
+    advice: "Pick another device, or restart the browser, then try again.",
+  },
+
+  name_taken: {
+    title: "Somebody is already live under this stream name.",
+    advice: "Choose another name. If it was you a moment ago, wait a few seconds and start again.",
+  },
+  offer_refused: {
+    title: "The server did not accept the stream.",
+    advice: "Try another stream name or another browser. The server's own words below say more.",
+  },
+  no_common_codec: {
+    title: "The browser and the server have no video format in common.",
+    advice: "Use a browser that sends H.264, such as Chrome, Edge or Safari.",
+  },
+  unauthorized: {
+    title: "The server wants to know who you are.",
+    advice: "Enter the access token that the server's owner gave you, then start again.",
+  },
+  server_busy: {
+    title: "The server takes no more streams right now.",
+    advice: "Wait a little, then start again.",
+  },
+  server_error: {
+    title: "The server failed to do this.",
+    advice: "Start again. If it happens each time, the server's log says why.",
+  },
+  server_gone: {
+    title: "The server does not answer.",
+    advice: "Check that it is running and that your network is up, then start again.",
+  },
+  media_timeout: {
+    title: "The page reaches the server, but sound and pictures do not.",
+    advice: "A firewall probably blocks UDP. Open the server's media port, or use another network, then start again.",
+  },
+  connection_lost: {
+    title: "The connection to the server was lost.",
+    advice: "Check that the server is running and that your network is up, then start again.",
+  },
+  publish_ended: {
+    title: "The page was reloaded or left, so the stream ended.",
+    advice: "Start again when you are ready.",
+  },
+
+  bad_request: {
+    title: "The server cannot use this destination.",
+    advice: "Check the address for typing errors, its host above all, then start again.",
+  },
+  stream_missing: {
+    title: "The stream ended before it could be sent on.",
+    advice: "Start again.",
+  },
+  already_pushed: {
+    title: "This stream already goes to this address.",
+    advice: "Choose another stream name or another address.",
+  },
+  unsupported_request: {
+    title: "This server cannot do that.",
+    advice: "Check the destination's address. The server's own words below say more.",
+  },
+  push_gone: {
+    title: "The server no longer sends the stream on, and has not said why.",
+    advice: "Start again.",
+  },
+  push_failed: {
+    title: "The server could not send the stream on.",
+    advice: "The server's own words below say why. Mend that, or try another address, then start again.",
+  },
+
+  dns: {
+    title: "The destination's name could not be found.",
+    advice: "Check the host in the address for typing errors, then start again.",
+  },
+  tcp_refused: {
+    title: "Nothing listens at the destination.",
+    advice: "Check the host and the port in the address, and that the RTMP server there is running, then start again.",
+  },
+  unreachable: {
+    title: "There is no way from the server to the destination.",
+    advice: "Check the address and the server's network, then start again.",
+  },
+  timeout: {
+    title: "The destination did not answer in time.",
+    advice: "Check the address, and that no firewall stands in between, then start again.",
+  },
+  tls: {
+    title: "No secure connection to the destination could be made.",
+    advice: "Check that the address and its port are meant for rtmps://; else try rtmp://. Then start again.",
+  },
+  tls_verify: {
+    title: "The destination's certificate is not valid for its name.",
+    advice: "Use the host name that the certificate was made for, or have the certificate renewed.",
+  },
+  rtmp_handshake: {
+    title: "What answers at the destination does not speak RTMP.",
+    advice: "Check the port in the address: 1935 is usual for rtmp://, 443 for rtmps://. Then start again.",
+  },
+  rtmp_protocol: {
+    title: "The destination answered with something that is not valid RTMP.",
+    advice: "Check that the address belongs to an RTMP server, then start again.",
+  },
+  auth_rejected: {
+    title: "The destination wants another user name or password.",
+    advice: "Put the right ones into the address, as in rtmp://user:password@host/app, then start again.",
+  },
+  bad_app: {
+    title: "The destination does not know the application in the address.",
+    advice: "Check the part after the host, such as /live, then start again.",
+  },
+  key_in_use: {
+    title: "The destination says that this name or key is in use, or not allowed.",
+    advice: "Stop whatever else sends to it, or choose another name or key, then start again.",
+  },
+  key_rejected: {
+    title: "The destination refused the stream name or key.",
+    advice: "Copy the stream key from the platform again, without spaces, then start again.",
+  },
+  peer_closed: {
+    title: "The destination closed the connection.",
+    advice: "Check the stream key, and that the event there is still open, then start again.",
+  },
+  peer_stalled: {
+    title: "The destination stopped taking data.",
+    advice: "Its network or ours is too slow. Pick a lower quality, then start again.",
+  },
+  source_lost: {
+    title: "The server no longer receives this stream.",
+    advice: "Check your network, then start again.",
+  },
+  source_no_media: {
+    title: "The server received no pictures to send on.",
+    advice: "Check in the preview that the camera works, then start again.",
+  },
+  codec_unsupported: {
+    title: "The stream's format cannot be sent by RTMP.",
+    advice: "Use a browser that sends H.264, such as Chrome, Edge or Safari.",
+  },
+  terminated: {
+    title: "Somebody ended this push on the server.",
+    advice: "If that was not meant, start again.",
+  },
+  shutdown: {
+    title: "The server is being shut down.",
+    advice: "Wait until it runs again, then start again.",
+  },
+  internal: {
+    title: "The server ran into an error of its own.",
+    advice: "Start again. If it happens each time, the server's log says why.",
+  },
+};
+
+export function explain(failure: Failure): Words {
+  return words[failure.reason];
+}
+
+/** The state of a push in words; host is where it goes. */
+export function pushWords(status: string, host: string): string {
+  switch (status) {
+    case "STARTING": return "Waiting for the first picture";
+    case "CONNECTING": return `Connecting to ${host}`;
+    case "PUBLISHING": return `Live on ${host}`;
+    case "DRAINING": return "Sending the rest";
+    case "ENDED": return "Ended";
+    case "FAILED": return "Not live";
+    default: return `Working on it (${status.toLowerCase() || "no state given"})`;
+  }
+}
