@@ -408,7 +408,7 @@ func check(t *testing.T, pcm []float32, room int) func(int, error) {
 }
 
 func BenchmarkOpusDecode(b *testing.B) {
-	packets := soundtest.Opus(b, soundtest.Tone(1000, 0.5, time.Second))
+	packets := soundtest.Opus(b, soundtest.Music(time.Second))
 	d := newOpus(b)
 	pcm := make([]float32, Channels*MaxOpusSamples)
 	b.ReportAllocs()
@@ -420,7 +420,7 @@ func BenchmarkOpusDecode(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	pcm := soundtest.Tone(1000, 0.5, time.Second)
+	pcm := soundtest.Music(time.Second)
 	e := newEncoder(b)
 	size := Channels * e.FrameSize()
 	b.ReportAllocs()

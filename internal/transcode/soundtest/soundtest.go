@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/rand/v2"
 	"os/exec"
 	"testing"
 	"time"
@@ -21,6 +22,24 @@ func Tone(hz, level float64, d time.Duration) []float32 {
 	for i := range len(pcm) / 2 {
 		x := float32(level * math.Sin(2*math.Pi*hz*float64(i)/rate))
 		pcm[2*i], pcm[2*i+1] = x, x
+	}
+	return pcm
+}
+
+// Music returns something with harmonics, attacks and noise, different on both channels: what an encoder usually gets.
+func Music(d time.Duration) []float32 {
+	pcm := make([]float32, 2*samples(d))
+	noise := rand.New(rand.NewPCG(1, 2))
+	var left, right float64
+	for i := range len(pcm) / 2 {
+		beat := float64(i%(rate/4)) / rate
+		var chord float64
+		for k, hz := range []float64{196, 247, 294, 392, 588, 784, 1176, 2352} {
+			chord += math.Sin(2*math.Pi*hz*float64(i)/rate) * math.Exp(-beat*float64(4+2*k)) / 12
+		}
+		left += (noise.Float64() - 0.5 - left) * 0.2
+		right += (noise.Float64() - 0.5 - right) * 0.2
+		pcm[2*i], pcm[2*i+1] = float32(chord+left/8), float32(chord*0.7+right/8)
 	}
 	return pcm
 }

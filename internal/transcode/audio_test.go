@@ -1,0 +1,504 @@
+package transcode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
+	"transponder/internal/transcode/soundtest"
+)
+
+// rig is a source, an Audio, and a reader that keeps all that comes out. It belongs into a synctest bubble.
+type rig struct {
+	t     *testing.T
+	audio *Audio
+	src   *stream.Source
+	log   bytes.Buffer
+
+	release func()
+	wg      sync.WaitGroup
+	mu      sync.Mutex
+	frames  []media.Frame // guarded by mu
+	err     error         // guarded by mu; why reading ended
+}
+
+// codedWithin is how far the AAC may be behind what is on the tape: two frames wait for each other, one is being filled, one
+// is in the encoder, and its lead-in is another.
+const codedWithin = 5 * 1024 * time.Second / sampleRate
+
+func newRig(t *testing.T, hasAudio bool) *rig {
+	t.Helper()
+	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a", ID: "1", HasAudio: hasAudio})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, src: src}
+	r.audio = NewAudio(DefaultAudioConfig(), slog.New(slog.NewTextHandler(&r.log, nil)))
+	return r
+}
+
+// fake puts fake codecs in the place of the real ones.
+func (r *rig) fake() *fakeEncoder {
+	enc := &fakeEncoder{}
+	r.audio.newEncoder = func(int) (encoder, error) { return enc, nil }
+	r.audio.newDecoder = func(*media.Track) (decoder, error) { return &fakeConcealer{}, nil }
+	return enc
+}
+
+// start asks for AAC and reads it.
+func (r *rig) start() {
+	r.t.Helper()
+	feed, release, err := r.audio.AAC(r.src)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.release = release
+	reader := r.src.NewReader(stream.ReaderConfig{Audio: feed})
+	defer synctest.Wait() // until both read
+	r.wg.Go(func() {
+		defer reader.Close()
+		var batch [8]media.Frame
+		for {
+			n, err := reader.Read(r.t.Context(), batch[:])
+			r.mu.Lock()
+			r.frames = append(r.frames, batch[:n]...)
+			r.err = err
+			r.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	})
+}
+
+// stop gives the rendition back, waits for the reader, and returns what came out.
+func (r *rig) stop() []media.Frame {
+	r.release()
+	r.wg.Wait()
+	r.src.Close(nil)
+	return r.frames
+}
+
+// send writes a packet with the present time, less its length as a microphone needs that long, and lets that length pass.
+func (r *rig) send(track *media.Track, packet []byte, d time.Duration) {
+	r.src.Audio.Write(media.Frame{Track: track, Time: r.src.Now(), Key: true, Data: packet})
+	time.Sleep(d)
+}
+
+// sendTone writes fake packets of 20 ms for a time.
+func (r *rig) sendTone(d time.Duration) {
+	for end := r.src.Now().Add(d); r.src.Now() < end; {
+		r.send(fakeTrack, fakePacket(int(toSamples(time.Duration(r.src.Now()))), 960), 20*time.Millisecond)
+	}
+}
+
+// checkClock holds frames to the count of samples and to one track.
+func checkClock(t *testing.T, frames []media.Frame) {
+	t.Helper()
+	for i, f := range frames {
+		want := frames[0].Time.Add(media.Samples(int64(i)*1024, sampleRate))
+		if d := f.Time.Sub(want).Abs(); d > time.Nanosecond {
+			t.Fatalf("frame %d at %v, want %v", i, time.Duration(f.Time), time.Duration(want))
+		}
+		if f.Track != frames[0].Track || !f.Key {
+			t.Fatalf("frame %d has track %p, key %v; the first has %p", i, f.Track, f.Key, frames[0].Track)
+		}
+	}
+}
+
+// checkReaches wants the last frame's end to be close to a time.
+func checkReaches(t *testing.T, frames []media.Frame, want media.Timestamp, within time.Duration) {
+	t.Helper()
+	if len(frames) == 0 {
+		t.Fatal("no frames")
+	}
+	end := frames[len(frames)-1].Time.Add(media.Samples(1024, sampleRate))
+	if end.Sub(want).Abs() > within {
+		t.Errorf("AAC ends at %v, want %v", time.Duration(end), time.Duration(want))
+	}
+}
+
+// decodeAAC decodes frames and returns their PCM, which begins at the first frame's time.
+func decodeAAC(t *testing.T, frames []media.Frame) []float32 {
+	t.Helper()
+	dec, err := libav.NewDecoder(frames[0].Track)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dec.Close()
+	var all []float32
+	pcm := make([]float32, channels*libav.MaxSamples)
+	for _, f := range frames {
+		n, err := dec.Decode(pcm, f.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, pcm[:channels*n]...)
+	}
+	return all
+}
+
+// between cuts PCM that begins with the first frame by times on the stream's clock.
+func between(frames []media.Frame, pcm []float32, from, to media.Timestamp) []float32 {
+	a, b := toSamples(from.Sub(frames[0].Time)), toSamples(to.Sub(frames[0].Time))
+	return pcm[channels*a : channels*b]
+}
+
+func TestAudioConfig(t *testing.T) {
+	if err := DefaultAudioConfig().Validate(); err != nil {
+		t.Errorf("default: %v", err)
+	}
+	err := AudioConfig{RateBPS: 1, Hold: -2, MaxHold: -3, FirstPacket: -1}.Validate()
+	for _, want := range []string{"bit rate", "audio hold", "longest", "first audio packet"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("faults %v do not name %q", err, want)
+		}
+	}
+}
+
+func TestAACSourceGivesItself(t *testing.T) {
+	r := newRig(t, true)
+	defer r.src.Close(nil)
+	r.src.Audio.Write(media.Frame{Track: &media.Track{Codec: media.AAC}})
+	feed, release, err := r.audio.AAC(r.src)
+	if err != nil || feed != r.src.Audio {
+		t.Errorf("got %p, %v, want the source's own %p", feed, err, r.src.Audio)
+	}
+	release()
+	if _, ok := r.audio.SourceStats(r.src); ok {
+		t.Error("there is a rendition")
+	}
+}
+
+func TestClosedSource(t *testing.T) {
+	r := newRig(t, true)
+	r.src.Close(nil)
+	if _, _, err := r.audio.AAC(r.src); !errors.Is(err, stream.ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+}
+
+// A publisher whose first packet, when it comes, is AAC is relayed; if it changes to another coding it is encoded.
+func TestLateAACIsRelayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, true)
+		r.fake()
+		r.start()
+		time.Sleep(900 * time.Millisecond)
+		aac := &media.Track{Codec: media.AAC}
+		for i := range 10 {
+			r.send(aac, []byte{byte(i)}, 21*time.Millisecond)
+		}
+		synctest.Wait()
+		if len(r.frames) != 10 || r.frames[9].Track != aac || r.frames[9].Data[0] != 9 {
+			t.Fatalf("got %d frames, want the ten that were sent", len(r.frames))
+		}
+		r.sendTone(time.Second)
+		frames := r.stop()[10:]
+		checkClock(t, frames)
+		checkReaches(t, frames, r.src.Now(), 80*time.Millisecond)
+		if frames[0].Track == aac || frames[0].Time <= r.frames[9].Time {
+			t.Error("what followed the AAC was not encoded after it")
+		}
+	})
+}
+
+func TestNoAudio(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		hasAudio bool
+	}{{"none announced", false}, {"none came", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, tt.hasAudio)
+				time.Sleep(time.Second)
+				began := r.src.Now()
+				r.start()
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				st, _ := r.audio.SourceStats(r.src)
+				quiet := len(r.frames)
+				checkReaches(t, r.frames, r.src.Now(), codedWithin)
+
+				r.audio.newDecoder = func(*media.Track) (decoder, error) { return &fakeDecoder{}, nil }
+				from := r.src.Now()
+				r.sendTone(time.Second)
+				to := r.src.Now()
+				frames := r.stop()
+				checkClock(t, frames)
+				if frames[0].Time != began {
+					t.Errorf("AAC begins at %v, want %v", time.Duration(frames[0].Time), time.Duration(began))
+				}
+				if coded := st.FramesOut - st.FramesReused; st.FramesOut != int64(quiet) || coded > settle {
+					t.Errorf("%d frames out, %d of them coded, want %d and %d at most", st.FramesOut, coded, quiet, settle)
+				}
+				pcm := decodeAAC(t, frames)
+				if got := soundtest.Level(between(frames, pcm, began, from.Add(-ms(50))), 0, fakeHz); got != 0 {
+					t.Errorf("silence has a level of %g", got)
+				}
+				got := soundtest.Level(between(frames, pcm, from.Add(ms(100)), to.Add(-ms(100))), 0, fakeHz)
+				if math.Abs(got-fakeLevel) > 0.02 {
+					t.Errorf("tone after silence has a level of %.3f, want %.3f", got, fakeLevel)
+				}
+				if bend, at := soundtest.Step(pcm); bend > 0.02 {
+					t.Errorf("signal bends by %.3f at sample %d", bend, at)
+				}
+			})
+		})
+	}
+}
+
+// A click is heard when it was made, whatever carried it.
+func TestLipSync(t *testing.T) {
+	click := soundtest.Click(700*time.Millisecond, 1500*time.Millisecond)
+	tests := []struct {
+		name    string
+		track   *media.Track
+		packets [][]byte
+		length  time.Duration
+	}{
+		{"Opus", &media.Track{Codec: media.Opus}, soundtest.Opus(t, click), 20 * time.Millisecond},
+		{"Opus 60 ms", &media.Track{Codec: media.Opus}, soundtest.Opus(t, click, "-frame_duration", "60"), 60 * time.Millisecond},
+		{"A-law", &media.Track{Codec: media.PCMA}, soundtest.G711(t, click, "alaw"), 20 * time.Millisecond},
+		{"mu-law", &media.Track{Codec: media.PCMU}, soundtest.G711(t, click, "mulaw"), 20 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, true)
+				r.start()
+				time.Sleep(55 * time.Millisecond)
+				want := r.src.Now().Add(700 * time.Millisecond)
+				for _, p := range tt.packets {
+					r.send(tt.track, p, tt.length)
+				}
+				frames := r.stop()
+				checkClock(t, frames)
+				onset, ok := soundtest.Onset(decodeAAC(t, frames), 0.1)
+				got := frames[0].Time.Add(onset)
+				if d := got.Sub(want); !ok || d.Abs() > 2*time.Millisecond {
+					t.Errorf("click at %v, want %v", time.Duration(got), time.Duration(want))
+				} else {
+					t.Logf("click is out by %v", d)
+				}
+			})
+		})
+	}
+}
+
+// Muted microphone, loss, DTX: the clock goes on, the sound comes back, nothing clicks.
+func TestGaps(t *testing.T) {
+	packets := soundtest.Opus(t, soundtest.Tone(500, 0.5, 3*time.Second))
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, true)
+		r.start()
+		track := &media.Track{Codec: media.Opus}
+		for i, p := range packets {
+			muted, lost := i >= 50 && i < 100, i > 100 && i%10 == 0
+			if muted || lost {
+				time.Sleep(20 * time.Millisecond)
+				continue
+			}
+			if i == 40 {
+				p = []byte{0xff} // a code 3 packet without its frame count
+			}
+			r.send(track, p, 20*time.Millisecond)
+		}
+		synctest.Wait()
+		st, _ := r.audio.SourceStats(r.src)
+		frames := r.stop()
+		checkClock(t, frames)
+		if st.DecodeErrors != 1 || st.Silence < 40000 || st.Silence > 48000 || st.Concealed < 6*960 || st.Trimmed > 1024+312 { // the first packet is older than the output
+			t.Errorf("unexpected counts: %+v", st)
+		}
+		pcm := decodeAAC(t, frames)
+		for _, part := range []struct {
+			name      string
+			from, to  time.Duration
+			low, high float64
+		}{
+			{"before", ms(100), ms(700), 0.45, 0.55},
+			{"muted", ms(1200), ms(1950), 0, 0.001},
+			{"after", ms(2100), ms(2800), 0.42, 0.55},
+		} {
+			got := soundtest.Level(between(frames, pcm, media.Timestamp(part.from), media.Timestamp(part.to)), 0, 500)
+			if got < part.low || got > part.high {
+				t.Errorf("%s: level %.4f, want %.3f to %.3f", part.name, got, part.low, part.high)
+			}
+		}
+		if bend, at := soundtest.Step(pcm); bend > 0.08 {
+			t.Errorf("signal bends by %.3f at sample %d", bend, at)
+		}
+	})
+}
+
+// While nothing comes the output stays within the hold, and a source whose packets come late lengthens it.
+func TestHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, true)
+		r.fake()
+		r.start()
+		r.sendTone(time.Second)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		checkReaches(t, r.frames, r.src.Now(), DefaultAudioConfig().Hold+codedWithin)
+
+		for range 20 { // bursts: packets of 400 ms at once
+			now := r.src.Now()
+			for i := range 20 {
+				at := now.Add(-ms(400 - 20*float64(i)))
+				r.src.Audio.Write(media.Frame{Track: fakeTrack, Time: at, Data: fakePacket(int(toSamples(time.Duration(at))), 960)})
+			}
+			time.Sleep(400 * time.Millisecond)
+		}
+		synctest.Wait()
+		before, _ := r.audio.SourceStats(r.src)
+		for range 20 {
+			now := r.src.Now()
+			for i := range 20 {
+				at := now.Add(-ms(400 - 20*float64(i)))
+				r.src.Audio.Write(media.Frame{Track: fakeTrack, Time: at, Data: fakePacket(int(toSamples(time.Duration(at))), 960)})
+			}
+			time.Sleep(400 * time.Millisecond)
+		}
+		synctest.Wait()
+		after, _ := r.audio.SourceStats(r.src)
+		checkClock(t, r.stop())
+		if after.Trimmed != before.Trimmed || after.Hold < 400*time.Millisecond {
+			t.Errorf("hold of %v still loses sound: %d samples trimmed, then %d", after.Hold, before.Trimmed, after.Trimmed)
+		}
+	})
+}
+
+func TestEncoderFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, false)
+		r.fake().fail = true
+		r.audio.newEncoder = func(int) (encoder, error) { return &failingEncoder{}, nil }
+		r.start()
+		time.Sleep(10 * time.Second)
+		r.stop()
+		if !errors.Is(r.err, errFake) {
+			t.Errorf("readers got %v, want the encoder's error", r.err)
+		}
+	})
+}
+
+// failingEncoder fails at once.
+type failingEncoder struct{ fakeEncoder }
+
+func (*failingEncoder) Encode([]float32) ([]byte, error) { return nil, errFake }
+
+// All users share one encoder, which ends with the last of them or with the source, and is counted.
+func TestOneEncoder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, true)
+		made := 0
+		r.audio.newEncoder = func(int) (encoder, error) { made++; return &fakeEncoder{}, nil }
+		r.audio.newDecoder = func(*media.Track) (decoder, error) { return &fakeConcealer{}, nil }
+		r.start()
+		r.sendTone(time.Second)
+		feed1, release1, err1 := r.audio.AAC(r.src)
+		feed2, release2, err2 := r.audio.AAC(r.src)
+		if err := errors.Join(err1, err2); err != nil || feed1 != feed2 || made != 1 {
+			t.Errorf("feeds %p and %p of %d encoders: %v", feed1, feed2, made, err)
+		}
+		if st := r.audio.Stats(); st.Renditions != 1 || st.PacketsIn != 50 {
+			t.Errorf("live: %+v", st)
+		}
+		release1()
+		release2()
+		r.src.Close(context.DeadlineExceeded)
+		r.wg.Wait()
+		if !errors.Is(r.err, context.DeadlineExceeded) {
+			t.Errorf("readers got %v, want the source's cause", r.err)
+		}
+		if st := r.audio.Stats(); st.Renditions != 0 || st.PacketsIn != 50 || st.FramesOut < 40 {
+			t.Errorf("ended: %+v", st)
+		}
+		if log := r.log.String(); strings.Count(log, "stream=a") != 2 {
+			t.Errorf("want one line for the beginning and one for the end, got:\n%s", log)
+		}
+	})
+}
+
+func TestUndecodableTrack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, true)
+		r.start()
+		for i := range 100 { // the track changes all the time
+			r.send(&media.Track{Codec: media.Speex, Channels: 9 + i%2}, []byte{1}, 20*time.Millisecond)
+		}
+		synctest.Wait()
+		st, _ := r.audio.SourceStats(r.src)
+		frames := r.stop()
+		checkClock(t, frames)
+		checkReaches(t, frames, r.src.Now(), 200*time.Millisecond)
+		if st.DecodeErrors != 100 {
+			t.Errorf("%d errors counted, want 100", st.DecodeErrors)
+		}
+		if n := strings.Count(r.log.String(), "cannot be decoded"); n != 2 {
+			t.Errorf("%d warnings in two seconds, want 2", n)
+		}
+	})
+}
+
+// Opus packet to AAC frame, as in a rendition but for the waiting.
+func newPath(tb testing.TB) (packet func(i int), end func()) {
+	tb.Helper()
+	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	enc, err := libav.NewEncoder(DefaultAudioConfig().RateBPS)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	packets := soundtest.Opus(tb, soundtest.Music(2*time.Second))
+	pack := newPackager(enc, src.Audio, 0)
+	a := newAligner(newTape(0, enc.FrameSize(), pack.frame), func(*media.Track) (decoder, error) { return libav.NewOpusDecoder() })
+	track := &media.Track{Codec: media.Opus}
+	return func(i int) {
+			at := media.Timestamp(time.Duration(i) * 20 * time.Millisecond)
+			if err := a.packet(media.Frame{Track: track, Time: at, Data: packets[i%len(packets)]}, at); err != nil {
+				tb.Fatal(err)
+			}
+		}, func() {
+			a.close()
+			enc.Close()
+			src.Close(nil)
+		}
+}
+
+func TestPathAllocations(t *testing.T) {
+	packet, end := newPath(t)
+	defer end()
+	i := 0
+	for ; i < 10; i++ {
+		packet(i)
+	}
+	// A packet makes 0.94 frames, each of which owns its bytes.
+	if got := testing.AllocsPerRun(200, func() { packet(i); i++ }); got > 1 {
+		t.Errorf("%v allocations a packet, want 1 at most", got)
+	}
+}
+
+// BenchmarkPath is the cost of one packet of 20 ms: times 50 it is that of a stream's second.
+func BenchmarkPath(b *testing.B) {
+	packet, end := newPath(b)
+	defer end()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		packet(i)
+	}
+}
