@@ -2,6 +2,5 @@
 // stops servers.
 //
 // It asks the parts for their figures when it is asked itself, and keeps none. Streams and pushes are labelled with names and
-// ids, never with addresses: those hold stream keys. New, Live and Ready return
-// handlers and start no goroutine.
+// ids, never with addresses: those hold stream keys. New, Live and Ready return handlers; they start no goroutine.
 package metrics

@@ -1,0 +1,203 @@
+package rest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transponder"
+)
+
+// TestDocs runs every request of docs/rest.md, in its order, and compares what comes with what is shown there: the status,
+// the headers, and the body's members with their kinds, words and booleans. Numbers and moments may differ.
+func TestDocs(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/rest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := newDocServer(t)
+	exchanges := regexp.MustCompile("(?s)```sh\n(curl .*?)```\n\n```http\n(.*?)```").FindAllStringSubmatch(string(doc), -1)
+	if shown := bytes.Count(doc, []byte("```sh\n")); len(exchanges) != shown || shown == 0 {
+		t.Fatalf("%d of the %d commands are followed by an answer", len(exchanges), shown)
+	}
+	for _, e := range exchanges {
+		t.Run(strings.SplitN(e[1], "\n", 2)[0], func(t *testing.T) {
+			r := parseCurl(t, srv, e[1])
+			compare(t, parseAnswer(t, e[2]), send(t, srv, r))
+		})
+	}
+}
+
+// docPushes answers as the documented server does.
+type docPushes struct{ *fakePushes }
+
+func (p docPushes) Find(f transponder.Filter) []transponder.Info {
+	found := p.fakePushes.Find(f)
+	for i := range found {
+		found[i].State, found[i].Width, found[i].Height = transponder.Live, 1280, 720
+	}
+	return found
+}
+
+func newDocServer(t *testing.T) *httptest.Server {
+	t.Helper()
+	hub := stream.NewHub(stream.DefaultConfig())
+	src := publish(t, hub, stream.Info{
+		Name: "name", ID: "56141d10-fddc-11e6-bc64-92361f002671", SessionID: "5f0c1d5e-8c2a-4d2f-9a51-0a1f1f6d7e10",
+		AppKey: "defaultApp", Provider: "WebRTC", Transport: "UDP", HasVideo: true, HasAudio: true,
+	})
+	src.SetLive()
+	src.Video.Write(media.Frame{Track: &media.Track{Codec: media.H264, Width: 1280, Height: 720}, Key: true})
+	src.Audio.Write(media.Frame{Track: &media.Track{Codec: media.Opus}, Key: true})
+
+	api, err := New(DefaultConfig(), docPushes{&fakePushes{}}, hub, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, err := Stat(DefaultConfig(), func() Stats { return someStats })
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/rest-api/", api)
+	mux.Handle("/", stat)
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// parseCurl makes the request that a curl command stands for.
+func parseCurl(t *testing.T, srv *httptest.Server, command string) *http.Request {
+	t.Helper()
+	words := regexp.MustCompile(`'[^']*'|[^\s\\]+`).FindAllString(command, -1)
+	for i := range words {
+		words[i] = strings.Trim(words[i], "'")
+	}
+	var url, body string
+	headers := http.Header{}
+	for i := 1; i < len(words); i++ {
+		switch word := words[i]; word {
+		case "-i":
+		case "-H":
+			i++
+			name, value, _ := strings.Cut(words[i], ": ")
+			headers.Add(name, value)
+		case "-d":
+			i++
+			body = words[i]
+		default:
+			if url != "" || strings.HasPrefix(word, "-") {
+				t.Fatalf("word %q of %s is not understood", word, command)
+			}
+			url = word
+		}
+	}
+	path, ok := strings.CutPrefix(url, "http://localhost:8081")
+	if !ok {
+		t.Fatalf("%q is not an address of the server", url)
+	}
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	r := newRequest(t, srv, method, path, body)
+	if body != "" && headers.Get("Content-Type") == "" {
+		headers.Set("Content-Type", "application/x-www-form-urlencoded") // curl's own
+	}
+	r.Header = headers
+	return r
+}
+
+// answerShown is an answer as the page shows it. Without a body, it leaves that to the reader.
+type answerShown struct {
+	status  string
+	headers http.Header
+	body    string
+}
+
+func parseAnswer(t *testing.T, text string) answerShown {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n")+"\r\n")), nil)
+	if err != nil {
+		t.Fatalf("%q is not an answer: %v", text, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answerShown{resp.Status, resp.Header, strings.TrimSpace(string(body))}
+}
+
+var moment = regexp.MustCompile(`\d{13}`)
+
+func compare(t *testing.T, want answerShown, got reply) {
+	t.Helper()
+	if got.Status != want.status {
+		t.Fatalf("answer = %s %s, want %s", got.Status, got.body, want.status)
+	}
+	for name := range want.headers {
+		if g, w := got.Header.Get(name), want.headers.Get(name); g != w {
+			t.Errorf("%s = %q, want %q", name, g, w)
+		}
+	}
+	if want.body == "" {
+		return
+	}
+	var g, w any
+	if err := json.Unmarshal(moment.ReplaceAll(got.body, []byte("1")), &g); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(moment.ReplaceAll([]byte(want.body), []byte("1")), &w); err != nil {
+		t.Fatalf("the body shown is not JSON: %v", err)
+	}
+	compareValue(t, "body", w, g)
+}
+
+func compareValue(t *testing.T, at string, want, got any) {
+	t.Helper()
+	switch w := want.(type) {
+	case map[string]any:
+		g, ok := got.(map[string]any)
+		if !ok {
+			break
+		}
+		for name := range g {
+			if _, ok := w[name]; !ok {
+				t.Errorf("%s.%s is not shown", at, name)
+			}
+		}
+		for name := range w {
+			compareValue(t, at+"."+name, w[name], g[name])
+		}
+		return
+	case []any:
+		g, ok := got.([]any)
+		if !ok || len(g) != len(w) {
+			break
+		}
+		for i := range w {
+			compareValue(t, fmt.Sprintf("%s[%d]", at, i), w[i], g[i])
+		}
+		return
+	case float64:
+		if _, ok := got.(float64); ok {
+			return
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s = %v, want %v", at, got, want)
+	}
+}
