@@ -2,33 +2,189 @@ package rtc
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
 
+	"transponder/internal/media"
 	"transponder/internal/stream"
 )
 
-// Ingest makes streams of the hub from offers. It is what the doors use.
-type Ingest struct{}
+// Ingest makes streams of the hub from offers. It is what the doors use. All methods may be called from any goroutine.
+type Ingest struct {
+	cfg       Config
+	hub       *stream.Hub
+	log       *slog.Logger
+	receivers []Receiver
 
-// Publish reserves the name in the hub, answers the offer and returns the publication, not yet connected. It fails with
-// the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName), ErrBadOffer, ErrNoCommonCodecs or ErrBusy.
-// info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
+	publishers atomic.Int64
+}
+
+// NewIngest makes an ingest that gives an offer to the first receiver that accepts it. Whoever made the receivers closes
+// them.
+func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Receiver) *Ingest {
+	return &Ingest{cfg: cfg, hub: hub, log: log, receivers: receivers}
+}
+
+// Publish reserves the name in the hub, answers the offer and returns the publication, not yet connected; the caller
+// calls its Run. It fails with the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName), ErrBadOffer,
+// ErrNoCommonCodecs or ErrBusy. info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
 func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*Publication, error) {
-	return nil, ErrBusy
+	d, err := ParseOffer(offer.SDP)
+	if err != nil {
+		return nil, err
+	}
+	receiver, err := in.receiver(offer.SDP)
+	if err != nil {
+		return nil, err
+	}
+	if n := in.publishers.Add(1); in.cfg.MaxPublishers > 0 && n > int64(in.cfg.MaxPublishers) {
+		in.publishers.Add(-1)
+		return nil, ErrBusy
+	}
+	p := &Publication{
+		in:        in,
+		connected: make(chan struct{}),
+		closed:    make(chan error, 1),
+	}
+	info.HasAudio = d.Section(media.Audio) != nil
+	info.HasVideo = d.Section(media.Video) != nil
+	info.AskKeyFrame = p.askKeyFrame
+	p.source, err = in.hub.Publish(info)
+	if err != nil {
+		in.publishers.Add(-1)
+		return nil, err
+	}
+	p.sink = newSink(p)
+	session, answer, err := receiver.Answer(ctx, offer, p.sink)
+	if err != nil {
+		in.publishers.Add(-1)
+		p.source.Close(err)
+		return nil, err
+	}
+	p.answer = answer
+	p.session.Store(&session)
+	return p, nil
+}
+
+// receiver returns the first receiver that takes the offer, or what the last one has against it: the last one is the one
+// that can do most.
+func (in *Ingest) receiver(offer string) (Receiver, error) {
+	err := error(ErrNoCommonCodecs)
+	for _, r := range in.receivers {
+		if err = r.Accepts(offer); err == nil {
+			return r, nil
+		}
+	}
+	return nil, err
 }
 
 // Publication is one publisher's session and its stream.
-type Publication struct{}
+type Publication struct {
+	in      *Ingest
+	source  *stream.Source
+	sink    *sink
+	session atomic.Pointer[Session] // nil while the answer is being made
+	answer  string
+
+	connected chan struct{}
+	closed    chan error // gets one value: why the session ended
+}
 
 // Answer returns the SDP answer, all candidates included.
-func (p *Publication) Answer() string { return "" }
+func (p *Publication) Answer() string { return p.answer }
 
 // Source returns the stream. Its Live channel is closed when DTLS is connected.
-func (p *Publication) Source() *stream.Source { return nil }
+func (p *Publication) Source() *stream.Source { return p.source }
 
 // Stats returns the session's figures.
-func (p *Publication) Stats() SessionStats { return SessionStats{} }
+func (p *Publication) Stats() SessionStats { return (*p.session.Load()).Stats() }
+
+// AddCandidate gives the session a candidate of the peer that the offer did not have yet. It fails with
+// errors.ErrUnsupported where the receiver cannot take any.
+func (p *Publication) AddCandidate(candidate string) error {
+	t, ok := (*p.session.Load()).(Trickler)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return t.AddCandidate(candidate)
+}
 
 // Run lives as long as the publication: it ends when the peer goes (one of this package's errors), when the source is
 // closed by somebody else (the source's error), or when ctx ends (its cause). The source is closed and the session joined
-// when it returns, and the error says why.
-func (p *Publication) Run(ctx context.Context) error { return nil }
+// when it returns, and the error says why. It must be called, once.
+func (p *Publication) Run(ctx context.Context) error {
+	defer p.in.publishers.Add(-1)
+	cause := p.wait(ctx)
+	p.source.Close(cause)
+	if err := (*p.session.Load()).Close(); err != nil {
+		p.in.log.Debug("session closed badly", "stream", p.source.Info().Name, "err", err)
+	}
+	return cause
+}
+
+// wait returns why the publication must end.
+func (p *Publication) wait(ctx context.Context) error {
+	connect := time.NewTimer(p.in.cfg.ConnectTimeout)
+	defer connect.Stop()
+	connected := p.connected
+	var activity <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-p.source.Done():
+			return p.source.Err()
+		case err := <-p.closed:
+			return err
+		case <-connect.C:
+			if p.Stats().ICEConnected {
+				return fmt.Errorf("%w: not done in time", ErrDTLS)
+			}
+			return ErrICETimeout
+		case <-connected:
+			connected = nil
+			connect.Stop()
+			if p.in.cfg.ActivityTimeout > 0 {
+				t := time.NewTicker(activityTick(p.in.cfg.ActivityTimeout))
+				defer t.Stop()
+				activity = t.C
+				p.sink.touch()
+			}
+		case <-activity:
+			if p.idle() {
+				return ErrActivity
+			}
+		}
+	}
+}
+
+// activityTick is how often media is looked for: the timeout is kept within a tenth.
+func activityTick(timeout time.Duration) time.Duration {
+	return max(timeout/10, time.Millisecond)
+}
+
+// idle says whether a watched track was silent for too long.
+func (p *Publication) idle() bool {
+	cfg, info := p.in.cfg, p.source.Info()
+	idle := func(k media.Kind) bool { return p.source.Now().Sub(p.sink.heard(k)) > cfg.ActivityTimeout }
+	return cfg.ActivityAudio && info.HasAudio && idle(media.Audio) ||
+		cfg.ActivityVideo && info.HasVideo && idle(media.Video)
+}
+
+// askKeyFrame is the hub's way to the publisher.
+func (p *Publication) askKeyFrame() {
+	if s := p.session.Load(); s != nil {
+		(*s).RequestKeyFrame()
+	}
+}
+
+// ended says why a session ended without this side's doing.
+func ended(cause error) error {
+	if cause == nil || errors.Is(cause, context.Canceled) {
+		return ErrPeerClosed
+	}
+	return cause
+}

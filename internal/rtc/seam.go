@@ -51,6 +51,12 @@ type Session interface {
 	Close() error
 }
 
+// Trickler is a session that takes candidates of the peer after the offer (RFC 8838).
+type Trickler interface {
+	// AddCandidate takes the value of an a=candidate line.
+	AddCandidate(candidate string) error
+}
+
 // SessionStats are a session's figures at one moment.
 type SessionStats struct {
 	Packets, Bytes                 int64 // RTP received
@@ -59,6 +65,19 @@ type SessionStats struct {
 	NACKs, PLIs                    int64 // sent
 	BrokenUnits                    int64 // access units that were not whole and went no further
 	RoundTripNanoseconds, JitterNS int64 // 0 while unknown
+	ICEConnected                   bool
+}
+
+// Add counts a track's figures in.
+func (s *SessionStats) Add(t TrackStats) {
+	s.Packets += t.Packets
+	s.Bytes += t.Bytes
+	s.Lost += t.Lost
+	s.Late += t.Late
+	s.Duplicate += t.Duplicate
+	s.NACKs += t.NACKs
+	s.PLIs += t.PLIs
+	s.BrokenUnits += t.BrokenUnits
 }
 
 // Sink takes one publisher's media, in order. Its methods are called from one goroutine at a time and must not block;

@@ -1,0 +1,381 @@
+package rtc
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"transponder/internal/media"
+)
+
+// maxOffer bounds the size of an offer; browsers' offers are under 10 kB.
+const maxOffer = 256 << 10
+
+// Description is what matters of an offer.
+type Description struct {
+	Sections []*Section // as many as the offer has, in its order
+	Lite     bool       // the offerer is an ICE-lite agent
+	Bundle   bool
+}
+
+// Section is one m-section of an offer.
+type Section struct {
+	Kind     media.Kind // KindNone: nothing that we know, to be refused
+	Media    string     // the m-line's first word
+	Protocol string
+	FirstPT  string // an m-line that is refused repeats it
+	MID      string
+
+	Ufrag, Pwd  string
+	Fingerprint string // "sha-256 AB:CD:…"
+	Setup       string
+	Candidates  []string // with numeric addresses only; no browser's mDNS names
+	ReducedRTCP bool
+
+	Codec       media.Codec // CodecNone: the section is refused
+	PayloadType uint8
+	RTPMap      string // as in the offer: "H264/90000"
+	Format      string // the value of a=fmtp, "" if there is none
+	RTXType     uint8  // payload type of retransmissions, 0 if not offered
+	NACK        bool
+	TWCC        uint8 // id of the transport-wide sequence number's header extension, 0 if not offered
+	REMB        bool
+
+	SSRC, RTXSSRC uint32 // 0 where the offer does not say
+}
+
+// transportCC is the header extension that transport-wide feedback needs.
+const transportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+// ParseOffer reads an offer and picks one codec for each section that sends: H.264 (packetization mode 1 before mode 0),
+// Opus, else G.711. It is as lenient as it can be, because clients edit their offers: lines that it does not know or
+// cannot read are passed over. It fails with ErrBadOffer or ErrNoCommonCodecs.
+func ParseOffer(text string) (*Description, error) {
+	if len(text) > maxOffer {
+		return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrBadOffer, maxOffer)
+	}
+	d := &Description{}
+	head, parts := splitSections(text)
+	var session sectionLines
+	var group []string
+	for _, line := range head {
+		key, value := attribute(line)
+		session.line(key, value)
+		switch {
+		case key == "ice-lite":
+			d.Lite = true
+		case key == "group" && strings.HasPrefix(value, "BUNDLE"):
+			group = strings.Fields(value)[1:]
+		}
+	}
+	if len(parts) == 0 {
+		return nil, fmt.Errorf("%w: it has no m-line", ErrBadOffer)
+	}
+	for i, part := range parts {
+		s, err := parseSection(part, session.section)
+		if err != nil {
+			return nil, err
+		}
+		if s.MID == "" {
+			s.MID = strconv.Itoa(i)
+		}
+		d.Sections = append(d.Sections, s)
+	}
+	return d, d.choose(group)
+}
+
+// choose checks the sections that are to be used, and refuses all but the first of each kind.
+func (d *Description) choose(group []string) error {
+	var used []*Section
+	for _, s := range d.Sections {
+		if s.Kind == media.KindNone {
+			continue
+		}
+		if slices.ContainsFunc(used, func(u *Section) bool { return u.Kind == s.Kind }) {
+			s.refuse()
+			continue
+		}
+		if s.Codec == media.CodecNone {
+			return fmt.Errorf("%w: %s needs %s", ErrNoCommonCodecs, s.Kind, wanted(s.Kind))
+		}
+		used = append(used, s)
+	}
+	if len(used) == 0 {
+		return fmt.Errorf("%w: it sends neither audio nor video", ErrBadOffer)
+	}
+	for _, s := range used {
+		switch {
+		case s.Ufrag == "" || s.Pwd == "":
+			return fmt.Errorf("%w: it has no ICE user name and password", ErrBadOffer)
+		case s.Fingerprint == "":
+			return fmt.Errorf("%w: it has no DTLS fingerprint", ErrBadOffer)
+		case len(used) > 1 && len(group) > 0 && !slices.Contains(group, s.MID):
+			return fmt.Errorf("%w: audio and video are not in one BUNDLE group", ErrBadOffer)
+		case s.Ufrag != used[0].Ufrag && len(group) == 0:
+			return fmt.Errorf("%w: audio and video are not bundled", ErrBadOffer)
+		}
+	}
+	if len(used) > 1 && used[0].PayloadType == used[1].PayloadType {
+		return fmt.Errorf("%w: audio and video share payload type %d", ErrBadOffer, used[0].PayloadType)
+	}
+	d.Bundle = len(group) > 0
+	return nil
+}
+
+func wanted(k media.Kind) string {
+	if k == media.Video {
+		return "H264"
+	}
+	return "opus, PCMA or PCMU"
+}
+
+// Section returns the section of that kind that is used, nil if there is none.
+func (d *Description) Section(k media.Kind) *Section {
+	for _, s := range d.Sections {
+		if s.Kind == k && s.Codec != media.CodecNone {
+			return s
+		}
+	}
+	return nil
+}
+
+// Used returns the sections that are not refused.
+func (d *Description) Used() []*Section {
+	return slices.DeleteFunc(slices.Clone(d.Sections), func(s *Section) bool { return s.Codec == media.CodecNone })
+}
+
+// SpropParameterSets returns H.264 parameter sets that the offer holds, as RFC 6184 writes them.
+func (s *Section) SpropParameterSets() string { return parameter(s.Format, "sprop-parameter-sets") }
+
+func (s *Section) refuse() { s.Kind, s.Codec = media.KindNone, media.CodecNone }
+
+// splitSections returns an offer's lines without line ends and blank lines: those before the first m-line, and those of
+// each m-section.
+func splitSections(text string) (head []string, sections [][]string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "":
+		case strings.HasPrefix(line, "m="):
+			sections = append(sections, []string{line})
+		case len(sections) == 0:
+			head = append(head, line)
+		default:
+			last := len(sections) - 1
+			sections[last] = append(sections[last], line)
+		}
+	}
+	return head, sections
+}
+
+// attribute splits an a-line; key is empty for other lines.
+func attribute(line string) (key, value string) {
+	rest, ok := strings.CutPrefix(line, "a=")
+	if !ok {
+		return "", ""
+	}
+	key, value, _ = strings.Cut(rest, ":")
+	return strings.ToLower(key), strings.TrimSpace(value)
+}
+
+// format is one payload type of a section.
+type format struct {
+	rtpmap, fmtp string
+	feedback     []string
+}
+
+// sectionLines gathers the lines of a section.
+type sectionLines struct {
+	section   Section
+	direction string
+	formats   map[string]*format
+	fid       []string
+	ssrcs     []string
+}
+
+func parseSection(lines []string, session Section) (*Section, error) {
+	fields := strings.Fields(strings.TrimPrefix(lines[0], "m="))
+	if len(fields) < 4 {
+		return nil, fmt.Errorf("%w: it has a short m-line", ErrBadOffer)
+	}
+	l := sectionLines{section: session, formats: map[string]*format{}}
+	l.section.Media, l.section.Protocol, l.section.FirstPT = fields[0], fields[2], fields[3]
+	for _, pt := range fields[3:] {
+		l.formats[pt] = &format{rtpmap: staticFormats[pt]}
+	}
+	for _, line := range lines[1:] {
+		l.line(attribute(line))
+	}
+	s := &l.section
+	port, _, _ := strings.Cut(fields[1], "/")
+	sends := l.direction == "" || l.direction == "sendrecv" || l.direction == "sendonly"
+	// Port 0 is a refused section, or one that only lives in a bundle (RFC 8843, 7.2.1), which nobody uses for media.
+	if !sends || port == "0" || !strings.Contains(s.Protocol, "RTP/SAVP") {
+		return s, nil
+	}
+	switch s.Media {
+	case "audio":
+		s.Kind = media.Audio
+	case "video":
+		s.Kind = media.Video
+	default:
+		return s, nil
+	}
+	l.pick(fields[3:])
+	return s, nil
+}
+
+// staticFormats are the payload types that need no rtpmap (RFC 3551, 6).
+var staticFormats = map[string]string{"0": "PCMU/8000", "8": "PCMA/8000"}
+
+func (l *sectionLines) line(key, value string) {
+	s := &l.section
+	first, second, _ := strings.Cut(value, " ")
+	switch key {
+	case "mid":
+		s.MID = word(value)
+	case "ice-ufrag":
+		s.Ufrag = word(value)
+	case "ice-pwd":
+		s.Pwd = word(value)
+	case "fingerprint":
+		if s.Fingerprint == "" || strings.EqualFold(first, "sha-256") {
+			s.Fingerprint = strings.ToLower(first) + " " + word(second)
+		}
+	case "setup":
+		s.Setup = word(value)
+	case "candidate":
+		if UsableCandidate(value) {
+			s.Candidates = append(s.Candidates, value)
+		}
+	case "rtcp-rsize":
+		s.ReducedRTCP = true
+	case "sendrecv", "sendonly", "recvonly", "inactive":
+		l.direction = key
+	case "extmap":
+		id, _, _ := strings.Cut(first, "/")
+		if n, err := strconv.ParseUint(id, 10, 8); err == nil && n < 15 && word(second) == transportCC {
+			s.TWCC = uint8(n)
+		}
+	case "rtpmap":
+		if f := l.formats[first]; f != nil {
+			f.rtpmap = word(second)
+		}
+	case "fmtp":
+		if f := l.formats[first]; f != nil {
+			f.fmtp = second
+		}
+	case "rtcp-fb":
+		for pt, f := range l.formats {
+			if pt == first || first == "*" {
+				f.feedback = append(f.feedback, strings.TrimSpace(second))
+			}
+		}
+	case "ssrc-group":
+		if first == "FID" && l.fid == nil {
+			l.fid = strings.Fields(second)
+		}
+	case "ssrc":
+		l.ssrcs = append(l.ssrcs, first)
+	}
+}
+
+// word returns the first word of s: what follows is nothing that we copy.
+func word(s string) string {
+	w, _, _ := strings.Cut(strings.TrimSpace(s), " ")
+	return w
+}
+
+// UsableCandidate says whether the value of an a=candidate line is a candidate that we can check: UDP, and an address in numbers. Browsers hide theirs
+// behind mDNS names, which no server can resolve; their checks tell us the address.
+func UsableCandidate(candidate string) bool {
+	f := strings.Fields(candidate)
+	return len(f) >= 8 && f[1] == "1" && strings.EqualFold(f[2], "udp") && !strings.HasSuffix(f[4], ".local") &&
+		strings.Trim(f[4], "0123456789abcdefABCDEF.:") == ""
+}
+
+// pick chooses the section's codec among its payload types, in the order that the offerer prefers.
+func (l *sectionLines) pick(types []string) {
+	best := 0
+	for _, pt := range types {
+		f := l.formats[pt]
+		codec, rank := f.rank(l.section.Kind)
+		n, err := strconv.ParseUint(pt, 10, 7)
+		if rank <= best || err != nil {
+			continue
+		}
+		best = rank
+		s := &l.section
+		s.Codec, s.PayloadType, s.RTPMap, s.Format = codec, uint8(n), f.rtpmap, f.fmtp
+		s.REMB = slices.Contains(f.feedback, "goog-remb")
+		// A client that lost its rtcp-fb lines on the way still answers: they are what every client of WebRTC offers.
+		s.NACK = slices.Contains(f.feedback, "nack") || s.Kind == media.Video
+	}
+	if best == 0 {
+		return
+	}
+	l.retransmission(types)
+	l.sources()
+}
+
+// rank says how gladly a payload type is taken, 0 for not at all.
+func (f *format) rank(k media.Kind) (media.Codec, int) {
+	name, rest, _ := strings.Cut(strings.ToLower(f.rtpmap), "/")
+	switch {
+	case k == media.Video && name == "h264" && rest == "90000":
+		if parameter(f.fmtp, "packetization-mode") == "1" {
+			return media.H264, 2
+		}
+		return media.H264, 1
+	case k == media.Audio && name == "opus" && rest == "48000/2":
+		return media.Opus, 2
+	case k == media.Audio && name == "pcma" && strings.HasPrefix(rest, "8000"):
+		return media.PCMA, 1
+	case k == media.Audio && name == "pcmu" && strings.HasPrefix(rest, "8000"):
+		return media.PCMU, 1
+	default:
+		return media.CodecNone, 0
+	}
+}
+
+// parameter returns a value of an a=fmtp line.
+func parameter(fmtp, name string) string {
+	for part := range strings.SplitSeq(fmtp, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		if strings.EqualFold(key, name) {
+			return value
+		}
+	}
+	return ""
+}
+
+// retransmission finds the payload type that repeats the chosen one (RFC 4588, 8.1). One that names no chosen type, as
+// the Web SDK's stripCodecs leaves behind, is passed over.
+func (l *sectionLines) retransmission(types []string) {
+	want := strconv.Itoa(int(l.section.PayloadType))
+	for _, pt := range types {
+		f := l.formats[pt]
+		n, err := strconv.ParseUint(pt, 10, 7)
+		if err == nil && strings.EqualFold(f.rtpmap, "rtx/90000") && parameter(f.fmtp, "apt") == want {
+			l.section.RTXType = uint8(n)
+			return
+		}
+	}
+}
+
+// sources reads which SSRCs the offerer will use, if it says so.
+func (l *sectionLines) sources() {
+	number := func(list []string, i int) uint32 {
+		if i >= len(list) {
+			return 0
+		}
+		n, _ := strconv.ParseUint(list[i], 10, 32)
+		return uint32(n)
+	}
+	if len(l.fid) >= 2 {
+		l.section.SSRC, l.section.RTXSSRC = number(l.fid, 0), number(l.fid, 1)
+		return
+	}
+	l.section.SSRC = number(l.ssrcs, 0)
+}

@@ -1,0 +1,42 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/pion/logging"
+)
+
+// logFactory lets pion speak through slog. What it calls a warning or an error is a peer's misbehaviour or part of a
+// normal end, and each session's end is logged by its door; so all of it is for debugging.
+type logFactory struct{ log *slog.Logger }
+
+func (f logFactory) NewLogger(scope string) logging.LeveledLogger {
+	return scopeLog{f.log.With("scope", scope)}
+}
+
+type scopeLog struct{ log *slog.Logger }
+
+func (l scopeLog) say(level slog.Level, format string, args ...any) {
+	if ctx := context.Background(); l.log.Enabled(ctx, level) {
+		if len(args) > 0 {
+			format = fmt.Sprintf(format, args...)
+		}
+		l.log.Log(ctx, level, "pion", "says", format)
+	}
+}
+
+// trace is below what a person asks for with the level debug.
+const trace = slog.LevelDebug - 4
+
+func (l scopeLog) Trace(msg string)             { l.say(trace, msg) }
+func (l scopeLog) Tracef(f string, args ...any) { l.say(trace, f, args...) }
+func (l scopeLog) Debug(msg string)             { l.say(trace, msg) }
+func (l scopeLog) Debugf(f string, args ...any) { l.say(trace, f, args...) }
+func (l scopeLog) Info(msg string)              { l.say(trace, msg) }
+func (l scopeLog) Infof(f string, args ...any)  { l.say(trace, f, args...) }
+func (l scopeLog) Warn(msg string)              { l.say(slog.LevelDebug, msg) }
+func (l scopeLog) Warnf(f string, args ...any)  { l.say(slog.LevelDebug, f, args...) }
+func (l scopeLog) Error(msg string)             { l.say(slog.LevelDebug, msg) }
+func (l scopeLog) Errorf(f string, args ...any) { l.say(slog.LevelDebug, f, args...) }

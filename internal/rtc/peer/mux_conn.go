@@ -1,0 +1,184 @@
+package peer
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+)
+
+// maxQueued is how many datagrams wait for one peer's goroutine: half a second of 20 Mbit/s.
+const maxQueued = 1024
+
+// muxConn is one peer's share of the port, as a net.PacketConn for pion. Reads are for one goroutine.
+type muxConn struct {
+	mux    *mux
+	user   user
+	socket *socket
+	local  net.Addr
+
+	arrive chan struct{} // holds a token when the queue may have changed
+	done   chan struct{}
+
+	mu     sync.Mutex
+	queue  []queued // ring, length a power of two; guarded by mu
+	first  int      // guarded by mu
+	n      int      // guarded by mu
+	closed bool     // guarded by mu
+
+	bindMu sync.Mutex
+	bound  map[netip.AddrPort]*binding // guarded by bindMu
+	last   netip.AddrPort              // guarded by bindMu
+}
+
+type queued struct {
+	buf  *[maxDatagram]byte
+	size int
+	from netip.AddrPort
+}
+
+func newMuxConn(m *mux, u user, s *socket, local net.Addr) *muxConn {
+	return &muxConn{
+		mux:    m,
+		user:   u,
+		socket: s,
+		local:  local,
+		arrive: make(chan struct{}, 1),
+		done:   make(chan struct{}),
+		bound:  map[netip.AddrPort]*binding{},
+	}
+}
+
+// put queues a datagram and owns its buffer from then on; false if there was no room.
+func (c *muxConn) put(buf *[maxDatagram]byte, size int, from netip.AddrPort) bool {
+	c.mu.Lock()
+	if c.closed || c.n >= maxQueued {
+		closed := c.closed
+		c.mu.Unlock()
+		c.mux.buffers.Put(buf)
+		return closed
+	}
+	if c.n == len(c.queue) {
+		bigger := make([]queued, max(16, 2*len(c.queue)))
+		for i := range c.n {
+			bigger[i] = c.queue[(c.first+i)&(len(c.queue)-1)]
+		}
+		c.queue, c.first = bigger, 0
+	}
+	c.queue[(c.first+c.n)&(len(c.queue)-1)] = queued{buf, size, from}
+	c.n++
+	wake := c.n == 1
+	c.mu.Unlock()
+	if wake {
+		select {
+		case c.arrive <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+// ReadFromAddrPort takes the next datagram.
+func (c *muxConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		c.mu.Lock()
+		if c.n > 0 {
+			q := c.queue[c.first]
+			c.queue[c.first] = queued{}
+			c.first = (c.first + 1) & (len(c.queue) - 1)
+			c.n--
+			c.mu.Unlock()
+			n := copy(b, q.buf[:q.size])
+			c.mux.buffers.Put(q.buf)
+			return n, q.from, nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-c.arrive:
+		case <-c.done:
+			return 0, netip.AddrPort{}, io.EOF
+		}
+	}
+}
+
+// ReadFrom implements net.PacketConn.
+func (c *muxConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.ReadFromAddrPort(b)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
+}
+
+// WriteToAddrPort sends a datagram; what comes back from there is ours.
+func (c *muxConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	if !c.bind(to) {
+		return 0, io.ErrClosedPipe
+	}
+	return c.socket.WriteToUDPAddrPort(b, to)
+}
+
+// bind notes that an address is ours; false if the conn is closed.
+func (c *muxConn) bind(to netip.AddrPort) bool {
+	c.bindMu.Lock()
+	defer c.bindMu.Unlock()
+	if c.bound == nil {
+		return false
+	}
+	if c.last == to {
+		return true
+	}
+	c.last = to
+	if c.bound[to] == nil {
+		c.bound[to] = c.mux.bind(c, to)
+	}
+	return true
+}
+
+// WriteTo implements net.PacketConn.
+func (c *muxConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	a, ok := to.(*net.UDPAddr)
+	if !ok {
+		return 0, os.ErrInvalid
+	}
+	return c.WriteToAddrPort(b, a.AddrPort())
+}
+
+// Close lets reads end and forgets the conn's addresses. Closing twice is harmless.
+func (c *muxConn) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	for ; c.n > 0; c.n-- {
+		c.mux.buffers.Put(c.queue[c.first].buf)
+		c.first = (c.first + 1) & (len(c.queue) - 1)
+	}
+	c.queue = nil
+	c.mu.Unlock()
+	close(c.done)
+
+	c.bindMu.Lock()
+	bound := c.bound
+	c.bound = nil
+	c.bindMu.Unlock()
+	c.mux.remove(c, bound)
+	return nil
+}
+
+// LocalAddr implements net.PacketConn.
+func (c *muxConn) LocalAddr() net.Addr { return c.local }
+
+// SetDeadline implements net.PacketConn; pion uses it only just before Close.
+func (c *muxConn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.PacketConn.
+func (c *muxConn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.PacketConn.
+func (c *muxConn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,154 @@
+package peer
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+)
+
+// cleanOffer writes the offer as pion is to see it: what was chosen and nothing else, so that pion has nothing to choose,
+// and trips over nothing that a client left behind.
+func cleanOffer(d *rtc.Description) string {
+	var b strings.Builder
+	line := func(format string, args ...any) {
+		fmt.Fprintf(&b, format, args...)
+		b.WriteString("\r\n")
+	}
+	line("v=0")
+	line("o=- 1 1 IN IP4 127.0.0.1")
+	line("s=-")
+	line("t=0 0")
+	mids := ""
+	for _, s := range d.Used() {
+		mids += " " + s.MID
+	}
+	line("a=group:BUNDLE%s", mids)
+	if d.Lite {
+		line("a=ice-lite")
+	}
+	for _, s := range d.Used() {
+		cleanSection(line, s)
+	}
+	return b.String()
+}
+
+func cleanSection(line func(string, ...any), s *rtc.Section) {
+	types := fmt.Sprint(s.PayloadType)
+	if s.RTXType != 0 {
+		types += fmt.Sprintf(" %d", s.RTXType)
+	}
+	line("m=%s 9 UDP/TLS/RTP/SAVPF %s", s.Kind, types)
+	line("c=IN IP4 0.0.0.0")
+	line("a=ice-ufrag:%s", s.Ufrag)
+	line("a=ice-pwd:%s", s.Pwd)
+	line("a=fingerprint:%s", s.Fingerprint)
+	switch s.Setup {
+	case "active", "passive":
+		line("a=setup:%s", s.Setup)
+	default:
+		line("a=setup:actpass")
+	}
+	line("a=mid:%s", s.MID)
+	line("a=sendonly")
+	line("a=rtcp-mux")
+	if s.TWCC != 0 {
+		line("a=extmap:%d %s", s.TWCC, sdp.TransportCCURI)
+	}
+	line("a=rtpmap:%d %s", s.PayloadType, s.RTPMap)
+	for _, fb := range s.Feedback() {
+		line("a=rtcp-fb:%d %s", s.PayloadType, fb)
+	}
+	if s.Format != "" {
+		line("a=fmtp:%d %s", s.PayloadType, s.Format)
+	}
+	if s.RTXType != 0 {
+		line("a=rtpmap:%d rtx/90000", s.RTXType)
+		line("a=fmtp:%d apt=%d", s.RTXType, s.PayloadType)
+	}
+	if s.SSRC != 0 {
+		if s.RTXSSRC != 0 {
+			line("a=ssrc-group:FID %d %d", s.SSRC, s.RTXSSRC)
+			line("a=ssrc:%d cname:c", s.RTXSSRC)
+		}
+		line("a=msid:m %s", s.Kind)
+		line("a=ssrc:%d cname:c", s.SSRC)
+	}
+	for _, c := range s.Candidates {
+		line("a=candidate:%s", c)
+	}
+}
+
+// newAPI makes pion's API for one offer: it knows the codecs that were chosen, under the offer's payload types.
+func (r *Receiver) newAPI(d *rtc.Description, tcp bool, tap *tap) (*webrtc.API, error) {
+	m := &webrtc.MediaEngine{}
+	for _, s := range d.Used() {
+		if err := register(m, s); err != nil {
+			return nil, err
+		}
+	}
+	reg := &interceptor.Registry{}
+	reports, err := report.NewReceiverInterceptor()
+	if err != nil {
+		return nil, err
+	}
+	feedback, err := twcc.NewSenderInterceptor()
+	if err != nil {
+		return nil, err
+	}
+	reg.Add(reports)
+	reg.Add(feedback)
+	reg.Add(tap) // the last one gets packets after the others saw them
+	settings := r.settings
+	if tcp {
+		settings.SetICEUDPMux(nil)
+		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})
+	}
+	settings.DisableMediaEngineCopy(true) // it is this peer's own
+	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg),
+		webrtc.WithSettingEngine(settings)), nil
+}
+
+// register tells pion of a section's codec, its retransmissions and its header extension.
+func register(m *webrtc.MediaEngine, s *rtc.Section) error {
+	kind, mime := webrtc.RTPCodecTypeAudio, "audio/"
+	if s.Kind == media.Video {
+		kind, mime = webrtc.RTPCodecTypeVideo, "video/"
+	}
+	codec := webrtc.RTPCodecParameters{PayloadType: webrtc.PayloadType(s.PayloadType)}
+	codec.MimeType = mime + s.Codec.String()
+	codec.SDPFmtpLine = s.Format
+	codec.ClockRate, codec.Channels = 8000, 0
+	switch s.Codec {
+	case media.Opus:
+		codec.ClockRate, codec.Channels = 48000, 2
+	case media.H264:
+		codec.ClockRate = 90000
+	}
+	for _, fb := range s.Feedback() {
+		t, p, _ := strings.Cut(fb, " ")
+		codec.RTCPFeedback = append(codec.RTCPFeedback, webrtc.RTCPFeedback{Type: t, Parameter: p})
+	}
+	if err := m.RegisterCodec(codec, kind); err != nil {
+		return err
+	}
+	if s.RTXType != 0 {
+		rtx := webrtc.RTPCodecParameters{PayloadType: webrtc.PayloadType(s.RTXType)}
+		rtx.MimeType, rtx.ClockRate = webrtc.MimeTypeRTX, codec.ClockRate
+		rtx.SDPFmtpLine = fmt.Sprintf("apt=%d", s.PayloadType)
+		if err := m.RegisterCodec(rtx, kind); err != nil {
+			return err
+		}
+	}
+	if s.TWCC == 0 {
+		return nil
+	}
+	return m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: sdp.TransportCCURI}, kind)
+}

@@ -1,0 +1,191 @@
+package peer
+
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+)
+
+// read takes one SSRC's packets until it ends. pion calls it in a goroutine of its own.
+func (s *session) read(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	kind := media.Audio
+	if remote.Kind() == webrtc.RTPCodecTypeVideo {
+		kind = media.Video
+	}
+	s.mu.Lock()
+	if s.ended || s.of(kind).section == nil {
+		s.mu.Unlock()
+		return
+	}
+	if t := s.of(kind); t.ssrc == 0 {
+		t.ssrc = uint32(remote.SSRC())
+	}
+	s.connect()
+	s.readers.Add(1)
+	defer s.readers.Done()
+	s.readers.Go(func() { s.readReports(kind, receiver) })
+	s.mu.Unlock()
+
+	buf := make([]byte, maxDatagram)
+	for {
+		n, _, err := remote.Read(buf)
+		if err != nil {
+			return
+		}
+		s.push(kind, buf[:n])
+	}
+}
+
+// of returns a kind's track. mu is held.
+func (s *session) of(kind media.Kind) *track {
+	if kind == media.Video {
+		return &s.video
+	}
+	return &s.audio
+}
+
+// push takes a packet as it came. Codecs that the answer did not have are passed over: browsers send what it says, and
+// retransmissions on an SSRC that the offer did not declare come in here.
+func (s *session) push(kind media.Kind, b []byte) {
+	p, err := rtc.ParsePacket(b)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	t := s.of(kind)
+	switch p.PayloadType {
+	case t.section.PayloadType:
+	case t.section.RTXType:
+		s.repair(t, p)
+		return
+	default:
+		return
+	}
+	s.give(t, p)
+}
+
+// retransmission takes a packet of the declared retransmission stream; only video has one.
+func (s *session) retransmission(b []byte) {
+	p, err := rtc.ParsePacket(b)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := &s.video; !s.ended && t.section != nil && p.PayloadType == t.section.RTXType {
+		s.repair(t, p)
+	}
+}
+
+// repair takes a retransmission. mu is held.
+func (s *session) repair(t *track, p rtc.Packet) {
+	if t.section.RTXType == 0 {
+		return
+	}
+	if p, ok := p.Repaired(t.ssrc, t.section.PayloadType); ok {
+		s.give(t, p)
+	}
+}
+
+// give hands a packet to its track and sets the timer if there is something to ask for. mu is held.
+func (s *session) give(t *track, p rtc.Packet) {
+	if !p.Repair {
+		t.ssrc = p.SSRC
+	}
+	now := s.now()
+	t.order.Push(p, now)
+	if t.order.Waits() {
+		s.schedule(min(s.tickAt, t.order.Due(now)))
+	}
+}
+
+// schedule sets the timer, unless it is set for earlier. mu is held.
+func (s *session) schedule(at time.Duration) {
+	if at < s.tickAt {
+		s.tickAt = at
+		s.timer.Reset(max(0, at-s.now()))
+	}
+}
+
+// tick sends what is due: NACKs, requests for key frames, bit rates. It runs in the timer's goroutine.
+func (s *session) tick() {
+	s.mu.Lock()
+	if s.ended || !s.connected {
+		s.mu.Unlock()
+		return
+	}
+	now := s.now()
+	s.tickAt = never
+	if s.wantsKey.Swap(false) && s.video.order != nil {
+		s.video.order.WantKeyFrame()
+	}
+	var feedback []rtcp.Packet
+	for _, t := range []*track{&s.audio, &s.video} {
+		if t.order != nil && t.ssrc != 0 {
+			feedback = s.ask(t, now, feedback)
+		}
+	}
+	feedback = s.bitRate(now, feedback)
+	s.mu.Unlock()
+	if len(feedback) > 0 {
+		_ = s.pc.WriteRTCP(feedback) // fails only at the session's end
+	}
+}
+
+// ask appends what a track wants from the sender. mu is held.
+func (s *session) ask(t *track, now time.Duration, feedback []rtcp.Packet) []rtcp.Packet {
+	var space [64]uint16
+	nacks, pli, again := t.order.Tick(now, space[:0])
+	if len(nacks) > 0 {
+		feedback = append(feedback, &rtcp.TransportLayerNack{MediaSSRC: t.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(nacks)})
+	}
+	if pli {
+		feedback = append(feedback, &rtcp.PictureLossIndication{MediaSSRC: t.ssrc})
+	}
+	if t.order.Waits() {
+		s.schedule(again)
+	}
+	return feedback
+}
+
+// bitRate appends a REMB each second for senders that have no better way to learn what they may send. mu is held.
+func (s *session) bitRate(now time.Duration, feedback []rtcp.Packet) []rtcp.Packet {
+	v := s.video.section
+	if v == nil || !v.REMB || v.TWCC != 0 || s.video.ssrc == 0 || s.r.cfg.MaxBitrate == 0 {
+		return feedback
+	}
+	if now >= s.remb {
+		s.remb = now + time.Second
+		feedback = append(feedback, &rtcp.ReceiverEstimatedMaximumBitrate{
+			Bitrate: float32(s.r.cfg.MaxBitrate), SSRCs: []uint32{s.video.ssrc},
+		})
+	}
+	s.schedule(s.remb)
+	return feedback
+}
+
+// readReports takes the sender reports of one SSRC until it ends.
+func (s *session) readReports(kind media.Kind, receiver *webrtc.RTPReceiver) {
+	buf := make([]byte, maxDatagram)
+	for {
+		n, _, err := receiver.Read(buf)
+		if err != nil {
+			return
+		}
+		for r := range rtc.SenderReports(buf[:n]) {
+			s.mu.Lock()
+			if !s.ended && r.SSRC == s.of(kind).ssrc {
+				s.sink.Clock(kind, r.NTP, r.Time)
+			}
+			s.mu.Unlock()
+		}
+	}
+}

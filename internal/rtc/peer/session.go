@@ -1,0 +1,247 @@
+package peer
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+)
+
+// session is one peer. pion's goroutines bring packets; whichever of them holds mu calls the tracks and the sink.
+type session struct {
+	r     *Receiver
+	offer *rtc.Description
+	pc    *webrtc.PeerConnection
+	dtls  *webrtc.DTLSTransport
+	began time.Time
+	timer *time.Timer // runs tick
+
+	wantsKey atomic.Bool // a key frame, by RequestKeyFrame
+	readers  sync.WaitGroup
+
+	mu        sync.Mutex
+	sink      rtc.Sink      // guarded by mu
+	audio     track         // guarded by mu
+	video     track         // guarded by mu
+	tickAt    time.Duration // guarded by mu: when the timer is set for
+	remb      time.Duration // guarded by mu: when the next REMB is due
+	connected bool          // guarded by mu
+	ended     bool          // guarded by mu: the sink is closed
+}
+
+// track is what a session keeps of one m-section.
+type track struct {
+	section *rtc.Section // nil: not offered
+	order   *rtc.Track
+	ssrc    uint32 // 0 while unknown
+}
+
+// never is later than any time.
+const never = time.Duration(1<<63 - 1)
+
+var (
+	_ rtc.Session  = (*session)(nil)
+	_ rtc.Trickler = (*session)(nil)
+)
+
+func newSession(r *Receiver, d *rtc.Description, sink rtc.Sink) *session {
+	s := &session{r: r, offer: d, sink: sink, began: time.Now(), tickAt: never}
+	s.audio = s.newTrack(d.Section(media.Audio))
+	s.video = s.newTrack(d.Section(media.Video))
+	s.timer = time.AfterFunc(never, s.tick)
+	return s
+}
+
+func (s *session) newTrack(section *rtc.Section) track {
+	if section == nil {
+		return track{}
+	}
+	cfg := s.r.cfg.Track
+	cfg.Codec, cfg.NACK, cfg.SpropParameterSets = section.Codec, section.NACK, section.SpropParameterSets()
+	return track{section: section, order: rtc.NewTrack(cfg, s.sink), ssrc: section.SSRC}
+}
+
+// start makes the PeerConnection and returns the answer.
+func (s *session) start(ctx context.Context, tcp bool) (string, error) {
+	api, err := s.r.newAPI(s.offer, tcp, &tap{retransmission: s.retransmission})
+	if err != nil {
+		return "", fmt.Errorf("set up WebRTC: %w", err)
+	}
+	s.pc, err = api.NewPeerConnection(s.r.config)
+	if err != nil {
+		return "", fmt.Errorf("set up WebRTC: %w", err)
+	}
+	s.pc.OnTrack(s.read)
+	s.pc.OnConnectionStateChange(s.stateChanged)
+	gathered := webrtc.GatheringCompletePromise(s.pc)
+	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: cleanOffer(s.offer)}
+	if err := s.pc.SetRemoteDescription(offer); err != nil {
+		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
+	}
+	answer, err := s.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
+	}
+	s.dtls = s.pc.GetTransceivers()[0].Receiver().Transport()
+	if err := s.pc.SetLocalDescription(answer); err != nil {
+		return "", fmt.Errorf("start WebRTC: %w", err)
+	}
+	select {
+	case <-gathered: // local addresses only: some milliseconds at most
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	return s.answer(answer.SDP, tcp)
+}
+
+// answer writes our own answer around the transport of pion's.
+func (s *session) answer(theirs string, tcp bool) (string, error) {
+	fingerprint, err := s.r.fingerprint()
+	if err != nil {
+		return "", err
+	}
+	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: fingerprint, Candidates: s.r.candidates(tcp)}
+	for line := range strings.Lines(theirs) {
+		line = strings.TrimSpace(line)
+		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+			t.Ufrag = v
+		} else if v, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
+			t.Pwd = v
+		} else if v, ok := strings.CutPrefix(line, "a=setup:"); ok {
+			t.Setup = v
+		}
+	}
+	return s.offer.Answer(t), nil
+}
+
+// stateChanged follows ICE and DTLS together.
+func (s *session) stateChanged(state webrtc.PeerConnectionState) {
+	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		s.mu.Lock()
+		s.connect()
+		s.mu.Unlock()
+	case webrtc.PeerConnectionStateFailed:
+		s.end(s.failure())
+	case webrtc.PeerConnectionStateClosed:
+		s.end(rtc.ErrPeerClosed)
+	}
+}
+
+// failure says what failed.
+func (s *session) failure() error {
+	if s.dtls.State() == webrtc.DTLSTransportStateFailed {
+		if cert := s.dtls.GetRemoteCertificate(); cert != nil && !s.offered(cert) {
+			return rtc.ErrDTLSFingerprint
+		}
+		return rtc.ErrDTLS
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.connected {
+		return rtc.ErrICEKeepAlive
+	}
+	return rtc.ErrICEFailed
+}
+
+// offered says whether a certificate is the one of the offer, as far as we can compare.
+func (s *session) offered(cert []byte) bool {
+	hash, value, _ := strings.Cut(s.offer.Used()[0].Fingerprint, " ")
+	sum := fmt.Sprintf("% X", sha256.Sum256(cert))
+	return hash != "sha-256" || strings.EqualFold(strings.ReplaceAll(sum, " ", ":"), value)
+}
+
+// connect tells the sink once, and asks for the first key frame. mu is held.
+func (s *session) connect() {
+	if s.connected || s.ended {
+		return
+	}
+	s.connected = true
+	s.sink.Connected()
+	s.schedule(s.now())
+}
+
+// now returns the time since the session began.
+func (s *session) now() time.Duration { return time.Since(s.began) }
+
+// end closes the sink, once.
+func (s *session) end(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	s.ended = true
+	s.timer.Stop()
+	s.sink.Closed(cause)
+}
+
+// RequestKeyFrame implements rtc.Session. It takes no lock: a sink may call it, through the hub.
+func (s *session) RequestKeyFrame() {
+	s.wantsKey.Store(true)
+	s.timer.Reset(0)
+}
+
+// AddCandidate implements rtc.Trickler.
+func (s *session) AddCandidate(candidate string) error {
+	if !rtc.UsableCandidate(candidate) {
+		return nil
+	}
+	if err := s.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: candidate}); err != nil {
+		return fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
+	}
+	return nil
+}
+
+// Stats implements rtc.Session.
+func (s *session) Stats() rtc.SessionStats {
+	var st rtc.SessionStats
+	s.mu.Lock()
+	for _, t := range []track{s.audio, s.video} {
+		if t.order != nil {
+			st.Add(t.order.Stats())
+		}
+	}
+	s.mu.Unlock()
+	ice := s.dtls.ICETransport()
+	st.ICEConnected = ice.State() == webrtc.ICETransportStateConnected || ice.State() == webrtc.ICETransportStateCompleted
+	if pair, ok := ice.GetSelectedCandidatePairStats(); ok {
+		st.RoundTripNanoseconds = int64(pair.CurrentRoundTripTime * float64(time.Second))
+	}
+	return st
+}
+
+// Close implements rtc.Session.
+func (s *session) Close() error {
+	s.end(context.Canceled)
+	err := s.pc.GracefulClose()
+	s.readers.Wait()
+	s.r.remove(s)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("close WebRTC: %w", err)
+	}
+	return nil
+}
+
+// abandon ends a session that never gave an answer. Its sink hears nothing more.
+func (s *session) abandon() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.timer.Stop()
+	if s.pc != nil {
+		s.pc.GracefulClose()
+	}
+	s.readers.Wait()
+	s.r.remove(s)
+}

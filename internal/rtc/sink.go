@@ -1,0 +1,205 @@
+package rtc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"sync/atomic"
+
+	"transponder/internal/media"
+)
+
+// sink turns one publisher's media into frames of its stream.
+type sink struct {
+	p *Publication
+
+	clock clock
+	audio *media.Track // nil before the first packet
+	video h264Frames
+
+	lastAudio, lastVideo atomic.Int64 // media.Timestamp of the last sign of each
+}
+
+func newSink(p *Publication) *sink { return &sink{p: p} }
+
+// Connected implements Sink.
+func (s *sink) Connected() {
+	s.p.source.SetLive()
+	close(s.p.connected)
+}
+
+// Video implements Sink.
+func (s *sink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
+	now := s.p.source.Now()
+	s.lastVideo.Store(int64(now))
+	if codec != media.H264 {
+		return
+	}
+	frame, ok, needKey := s.video.frame(unit, key)
+	if needKey {
+		s.p.source.RequestKeyFrame()
+	}
+	if !ok {
+		return
+	}
+	s.clock.start(media.Video, videoRate)
+	frame.Time = s.clock.time(media.Video, rtpTime, now)
+	s.p.source.Video.Write(frame)
+}
+
+// videoRate is the RTP clock rate of all video (RFC 6184, 8.1).
+const videoRate = 90000
+
+// Audio implements Sink.
+func (s *sink) Audio(codec media.Codec, payload []byte, rtpTime uint32) {
+	now := s.p.source.Now()
+	s.lastAudio.Store(int64(now))
+	if s.audio == nil || s.audio.Codec != codec {
+		s.audio = audioTrack(codec)
+	}
+	s.clock.start(media.Audio, s.audio.SampleRate)
+	s.p.source.Audio.Write(media.Frame{
+		Track: s.audio,
+		Time:  s.clock.time(media.Audio, rtpTime, now),
+		Key:   true,
+		Data:  bytes.Clone(payload),
+	})
+}
+
+// audioTrack describes what RTP carries of a codec: Opus is always declared as 48 kHz stereo (RFC 7587, 7), whatever its
+// packets hold.
+func audioTrack(codec media.Codec) *media.Track {
+	if codec == media.Opus {
+		return &media.Track{Codec: codec, SampleRate: 48000, Channels: 2}
+	}
+	return &media.Track{Codec: codec, SampleRate: 8000, Channels: 1}
+}
+
+// Clock implements Sink.
+func (s *sink) Clock(kind media.Kind, ntp uint64, rtpTime uint32) { s.clock.report(kind, ntp, rtpTime) }
+
+// Lost implements Sink. The gap shows in the frames' times; packets do come.
+func (s *sink) Lost(kind media.Kind) { s.last(kind).Store(int64(s.p.source.Now())) }
+
+// Closed implements Sink.
+func (s *sink) Closed(cause error) { s.p.closed <- ended(cause) }
+
+// touch counts both tracks as heard of now.
+func (s *sink) touch() {
+	now := int64(s.p.source.Now())
+	s.lastAudio.Store(now)
+	s.lastVideo.Store(now)
+}
+
+// heard returns when something of a track last came.
+func (s *sink) heard(k media.Kind) media.Timestamp { return media.Timestamp(s.last(k).Load()) }
+
+func (s *sink) last(k media.Kind) *atomic.Int64 {
+	if k == media.Video {
+		return &s.lastVideo
+	}
+	return &s.lastAudio
+}
+
+// h264Frames makes frames of access units: parameter sets go into the track, the rest stays. Nothing goes out before the
+// first key frame with its parameter sets.
+type h264Frames struct {
+	sps     []byte
+	pps     [][]byte
+	changed bool // since track was made
+	track   *media.Track
+}
+
+// frame returns the unit as a frame without time. It is not ok where the unit holds no picture, and where no decoder could
+// begin with it or, after new parameter sets, go on with it: needKey says that a key frame would help.
+func (f *h264Frames) frame(unit []byte, key bool) (_ media.Frame, ok, needKey bool) {
+	size := 0
+	picture := false
+	for nal := range NALUnits(unit) {
+		switch t := nal[0] & nalTypeMask; {
+		case t == nalSPS:
+			f.setSPS(nal)
+		case t == nalPPS:
+			f.setPPS(nal)
+		case t != nalAUD && t != nalFiller:
+			size += 4 + len(nal)
+			picture = picture || t >= nalSlice && t <= nalIDR
+		}
+	}
+	if !picture {
+		return media.Frame{}, false, false
+	}
+	if key && (f.changed || f.track == nil) {
+		f.track = f.newTrack()
+	}
+	if f.track == nil || !key && f.changed {
+		return media.Frame{}, false, true
+	}
+	data := make([]byte, 0, size)
+	for nal := range NALUnits(unit) {
+		switch nal[0] & nalTypeMask {
+		case nalSPS, nalPPS, nalAUD, nalFiller:
+		default:
+			data = binary.BigEndian.AppendUint32(data, uint32(len(nal)))
+			data = append(data, nal...)
+		}
+	}
+	return media.Frame{Track: f.track, Key: key, Data: data}, true, false
+}
+
+// newTrack makes a track of the parameter sets, nil if they are not complete or cannot be read.
+func (f *h264Frames) newTrack() *media.Track {
+	if f.sps == nil || len(f.pps) == 0 {
+		return nil
+	}
+	track, err := media.NewH264Track(f.sps, f.pps...)
+	if err != nil {
+		return nil
+	}
+	f.changed = false
+	return track
+}
+
+// setSPS takes a sequence parameter set. A new one makes the picture parameter sets that refer to the old one void.
+func (f *h264Frames) setSPS(nal []byte) {
+	if !bytes.Equal(nal, f.sps) {
+		f.sps, f.pps, f.changed = bytes.Clone(nal), nil, true
+	}
+}
+
+// maxPPS bounds how many picture parameter sets are kept: encoders use one to three.
+const maxPPS = 16
+
+// setPPS takes a picture parameter set, in place of the one with its id.
+func (f *h264Frames) setPPS(nal []byte) {
+	id := ppsID(nal)
+	at := slices.IndexFunc(f.pps, func(p []byte) bool { return ppsID(p) == id })
+	switch {
+	case at >= 0 && bytes.Equal(f.pps[at], nal):
+		return
+	case at >= 0:
+		f.pps[at] = bytes.Clone(nal)
+	case len(f.pps) < maxPPS:
+		f.pps = append(f.pps, bytes.Clone(nal))
+	default:
+		return
+	}
+	f.changed = true
+}
+
+// ppsID reads pic_parameter_set_id (ITU-T H.264, 7.3.2.2), an Exp-Golomb number of up to 15 bits.
+func ppsID(nal []byte) int {
+	var bits uint32
+	for i := 1; i < 5; i++ {
+		bits <<= 8
+		if i < len(nal) {
+			bits |= uint32(nal[i])
+		}
+	}
+	zeros := 0
+	for bits&(1<<31) == 0 && zeros < 15 {
+		bits <<= 1
+		zeros++
+	}
+	return int(bits>>(31-zeros)) - 1
+}
