@@ -1,0 +1,88 @@
+package rtmpserver
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"transponder/internal/rtmp"
+	"transponder/internal/stream"
+)
+
+// publish takes a stream until the client ends it, the source is closed by somebody else, or ctx ends. It returns
+// rtmp.ErrStreamClosed if the client may ask for another.
+func (c *session) publish(ctx context.Context, who rtmp.Connect, name string) error {
+	app, _, _ := strings.Cut(who.App, "?")
+	src, err := c.srv.hub.Publish(stream.Info{
+		Name:      name,
+		ID:        newID(),
+		SessionID: c.id,
+		AppKey:    app,
+		Provider:  "RTMP",
+		Transport: "TCP",
+		HasVideo:  true, // which of the two will come is not said in advance
+		HasAudio:  true,
+	})
+	if err != nil {
+		return c.refuse("NetStream.Publish.BadName", err.Error(), err)
+	}
+	c.srv.counters.publishers.Add(1)
+	defer c.srv.counters.publishers.Add(-1)
+
+	err = c.guard(func() error { return c.receive(ctx, src) })
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	src.Close(publishEnd(err))
+	c.log.Info("rtmp publish ended", "stream", name, "err", src.Err())
+	return err
+}
+
+// receive starts the stream and reads it, while another goroutine watches for the source to be closed from elsewhere.
+func (c *session) receive(ctx context.Context, src *stream.Source) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	if err := c.conn.Start(); err != nil {
+		return err
+	}
+	src.SetLive()
+	c.log.Info("rtmp publish live", "stream", src.Info().Name)
+	c.net.patience(c.srv.cfg.IdleTimeout)
+	wg.Go(func() {
+		select {
+		case <-src.Done():
+			_ = c.conn.EndPublish("the stream was ended by the server") // closed in any case
+			_ = pause(ctx, lingerTime)
+			c.net.Close()
+		case <-ctx.Done():
+		}
+	})
+	return c.readFrames(ctx, src)
+}
+
+func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
+	in := ingest{src: src}
+	defer func() { c.srv.counters.jumps.Add(in.clock.jumps) }()
+	for {
+		m, err := c.conn.ReadMedia()
+		if err != nil {
+			return err
+		}
+		lead, err := in.take(m, src.Now())
+		switch {
+		case errors.Is(err, errBadFrame):
+			c.srv.counters.badFrames.Add(1)
+		case err != nil:
+			_ = c.conn.EndPublish(err.Error()) // closed in any case
+			return err
+		}
+		if lead > maxLead {
+			if err := pause(ctx, lead-maxLead); err != nil {
+				return err
+			}
+		}
+	}
+}

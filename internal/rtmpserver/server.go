@@ -1,0 +1,132 @@
+package rtmpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"transponder/internal/stream"
+)
+
+// AudioRenditions gives a stream's sound as AAC: the source's own feed if it is AAC, else one that is made of it, or of
+// silence. release gives it back and is called once.
+type AudioRenditions interface {
+	AAC(s *stream.Source) (feed *stream.Feed, release func(), err error)
+}
+
+// acceptPause is the time between two tries to accept when the system has no room for a connection.
+const acceptPause = 50 * time.Millisecond
+
+// Server serves RTMP publishers and players.
+type Server struct {
+	cfg      Config
+	hub      *stream.Hub
+	audio    AudioRenditions
+	log      *slog.Logger
+	listener net.Listener
+
+	counters counters
+}
+
+// New opens the port. Nothing is accepted before Run, which also closes it.
+func New(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) (*Server, error) {
+	l, err := net.Listen("tcp", cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("open the RTMP port: %w", err)
+	}
+	return &Server{cfg: cfg, hub: hub, audio: audio, log: log, listener: l}, nil
+}
+
+// Addr returns the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run accepts and serves connections until ctx ends, and returns why it did. All connections are closed and their
+// goroutines joined by then.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { s.listener.Close() })
+	defer stop()
+	defer s.listener.Close()
+
+	for {
+		nc, err := s.listener.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				nc.Close()
+			}
+			return context.Cause(ctx)
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept RTMP connections: %w", err)
+		case err != nil:
+			s.log.Warn("rtmp connection not accepted", "err", err)
+			if err := pause(ctx, acceptPause); err != nil {
+				return err
+			}
+			continue
+		}
+		if s.counters.connections.Add(1) > int64(s.cfg.MaxConnections) {
+			s.counters.connections.Add(-1)
+			s.counters.rejected.Add(1)
+			nc.Close()
+			continue
+		}
+		s.counters.accepted.Add(1)
+		wg.Go(func() {
+			defer s.counters.connections.Add(-1)
+			s.serve(ctx, nc)
+		})
+	}
+}
+
+// pause waits for d, or until ctx ends and then returns its cause.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Stats are the server's figures at one moment.
+type Stats struct {
+	Connections, Publishers, Players int64 // now
+
+	Accepted   int64 // connections taken
+	Rejected   int64 // connections closed at once, for there were too many
+	Refused    int64 // publishes and plays that were not granted
+	Strangers  int64 // connections that did not speak RTMP, or not in time
+	BadFrames  int64 // audio and video messages that could not be used
+	TimeJumps  int64 // times that a publisher's clock jumped
+	SlowPlayer int64 // players that were too slow, each time that dropping began
+	Dropped    int64 // frames that such players lost
+	Panics     int64
+}
+
+type counters struct {
+	connections, publishers, players                                      atomic.Int64
+	accepted, rejected, refused, strangers, badFrames, jumps, slow, drops atomic.Int64
+	panics                                                                atomic.Int64
+}
+
+// Stats returns the server's figures.
+func (s *Server) Stats() Stats {
+	c := &s.counters
+	return Stats{
+		Connections: c.connections.Load(), Publishers: c.publishers.Load(), Players: c.players.Load(),
+		Accepted: c.accepted.Load(), Rejected: c.rejected.Load(), Refused: c.refused.Load(),
+		Strangers: c.strangers.Load(), BadFrames: c.badFrames.Load(), TimeJumps: c.jumps.Load(),
+		SlowPlayer: c.slow.Load(), Dropped: c.drops.Load(), Panics: c.panics.Load(),
+	}
+}

@@ -1,0 +1,184 @@
+package rtmpserver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"transponder/internal/rtmp"
+)
+
+var (
+	// ErrActivity is the cause of a stream's end when its publisher sent nothing for too long.
+	ErrActivity = errors.New("no data from the RTMP publisher for too long")
+	// ErrPeerClosed is the cause of a stream's end when its publisher stopped or closed the connection.
+	ErrPeerClosed = errors.New("the RTMP publisher closed the stream")
+	// ErrCodec is the cause of a stream's end when its publisher sends what cannot be used.
+	ErrCodec = errors.New("the RTMP publisher sends an unsupported codec")
+
+	errRefused = errors.New("refused")
+	errPanic   = errors.New("panic")
+)
+
+// session is one connection. Its fields belong to the goroutine of serve; publish and play start others and join them.
+type session struct {
+	srv  *Server
+	net  *timedConn
+	conn *rtmp.ServerConn
+	id   string
+	log  *slog.Logger
+}
+
+// serve talks with one client until it goes or ctx ends.
+func (s *Server) serve(ctx context.Context, nc net.Conn) {
+	tc := &timedConn{Conn: nc, write: s.cfg.WriteTimeout}
+	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc), id: newID()}
+	c.log = s.log.With("session", c.id, "peer", nc.RemoteAddr().String())
+	stop := context.AfterFunc(ctx, func() { nc.Close() }) // the only way out of a blocked read or write
+	defer stop()
+	defer nc.Close()
+
+	opened := time.Now()
+	err := c.guard(func() error { return c.run(ctx) })
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, errRefused) || errors.Is(err, ErrCodec) {
+		c.net.linger()
+	}
+	c.log.Info("rtmp connection closed", "err", err, "duration", time.Since(opened).Round(time.Millisecond),
+		"received", c.conn.BytesReceived(), "sent", c.conn.BytesSent())
+}
+
+// guard turns a panic, which is a bug, into an error that ends this connection only.
+func (c *session) guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.counters.panics.Add(1)
+			c.log.Error("rtmp connection panicked", "panic", p, "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	return f()
+}
+
+// run serves the client's requests one after the other.
+func (c *session) run(ctx context.Context) error {
+	c.net.limit(c.srv.cfg.HandshakeTimeout)
+	if err := c.conn.Handshake(); err != nil {
+		c.srv.counters.strangers.Add(1)
+		return err
+	}
+	who, err := c.conn.Accept()
+	if err != nil {
+		c.srv.counters.strangers.Add(1)
+		return err
+	}
+	c.log.Info("rtmp connection open", "flashVersion", who.FlashVersion)
+	for {
+		req, err := c.conn.Next()
+		if err != nil {
+			return err
+		}
+		if req.Verb == rtmp.Publish {
+			err = c.publish(ctx, who, streamName(req.Name))
+		} else {
+			err = c.play(ctx, streamName(req.Name))
+		}
+		if !errors.Is(err, rtmp.ErrStreamClosed) {
+			return err
+		}
+		c.net.limit(c.srv.cfg.HandshakeTimeout)
+	}
+}
+
+// refuse tells the client why its request is not granted, counts it and ends the connection.
+func (c *session) refuse(code, description string, cause error) error {
+	c.srv.counters.refused.Add(1)
+	c.log.Warn("rtmp request refused", "code", code, "err", cause)
+	if err := c.conn.Refuse(code, description); err != nil {
+		return err
+	}
+	return errRefused
+}
+
+// streamName returns a published or played name without its query, which may hold secrets.
+func streamName(name string) string {
+	name, _, _ = strings.Cut(name, "?")
+	return strings.Trim(name, "/")
+}
+
+// newID makes an id as the contract spells them: 26 characters of 0-9a-v.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
+}
+
+// lingerTime is how long a client has to read the last answer.
+const lingerTime = time.Second
+
+// timedConn is a connection whose writes, and reads where asked for, each have their own deadline.
+type timedConn struct {
+	net.Conn
+	write time.Duration
+	idle  time.Duration // of a read; 0: as limit said. Set while nothing reads
+}
+
+// limit lets all reads together take d.
+func (c *timedConn) limit(d time.Duration) {
+	c.idle = 0
+	c.SetReadDeadline(time.Now().Add(d))
+}
+
+// patience lets each read take d; 0 for ever.
+func (c *timedConn) patience(d time.Duration) {
+	c.idle = d
+	c.SetReadDeadline(time.Time{})
+}
+
+// interrupt ends reads, the one that waits and all that follow until the next limit.
+func (c *timedConn) interrupt() { c.SetReadDeadline(time.Unix(1, 0)) }
+
+// Read reads within the deadline.
+func (c *timedConn) Read(b []byte) (int, error) {
+	if c.idle > 0 {
+		c.SetReadDeadline(time.Now().Add(c.idle))
+	}
+	return c.Conn.Read(b)
+}
+
+// Write writes within the deadline.
+func (c *timedConn) Write(b []byte) (int, error) {
+	c.SetWriteDeadline(time.Now().Add(c.write))
+	return c.Conn.Write(b)
+}
+
+// linger lets the client read what was sent last. A connection that is closed with unread data in it is reset, and what was
+// on the way is lost.
+func (c *timedConn) linger() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		c.limit(lingerTime)
+		_, _ = io.Copy(io.Discard, c)
+	}
+}
+
+// publishEnd turns why reading a publisher ended into the cause that the stream's readers see.
+func publishEnd(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrActivity
+	case errors.Is(err, rtmp.ErrStreamClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return ErrPeerClosed
+	default:
+		return err
+	}
+}
