@@ -77,11 +77,18 @@ func short(name string) string {
 	return name
 }
 
+// maxConnection bounds what is kept of every browser. The SDK's own members take 2 kB; the rest is for custom.
+const maxConnection = 64 << 10
+
 // handleConnection takes what the browser says of itself and gives it back with a token, which is how the SDK learns that
 // the session is established.
 func (s *session) handleConnection(data json.RawMessage) {
 	if s.established() {
 		s.ignore("second connection") // to answer it would take the page back to ESTABLISHED
+		return
+	}
+	if len(data) > maxConnection {
+		s.ignore("too big", "message", "connection")
 		return
 	}
 	var c connection

@@ -50,7 +50,7 @@ func (s *session) startPublisher(life context.Context, req mediaRequest) error {
 	if err != nil {
 		return err
 	}
-	req.SDP = "" // big, and read
+	req.SDP, req.Transport = "", "" // read, and too big to keep
 	p := &publisher{s: s, req: req, media: media, log: s.log.With("stream", string(req.Name))}
 	s.mu.Lock()
 	s.publishers[string(req.MediaSessionID)] = p
@@ -166,17 +166,17 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 	last := p.describe(status, info)
 	p.s.forget(p)
 
-	p.mu.Lock()
-	p.ended = true
-	p.s.send("notifyStreamStatusEvent", last)
-	p.mu.Unlock()
-
 	p.s.srv.count.publishers.Add(-1)
 	level := slog.LevelInfo
 	if status == failed && !errors.Is(cause, errDisconnected) {
 		p.s.srv.count.publishFailed.Add(1)
 		level = slog.LevelWarn
 	}
+
+	p.mu.Lock()
+	p.ended = true
+	p.s.send("notifyStreamStatusEvent", last)
+	p.mu.Unlock()
 	p.log.Log(ctx, level, "stream ended", "status", status, "err", cause)
 }
 

@@ -88,12 +88,12 @@ func (s *session) run(ctx context.Context) {
 	wg.Go(func() { s.end(s.keepAlive(life)) })
 	<-life.Done()
 	cause := context.Cause(life)
+	s.srv.noteEnd(cause)
 
 	s.endPublishers() // the names are free before the socket is closed from this side
 	s.close(cause, tear)
 	wg.Wait()
 	s.wg.Wait()
-	s.srv.noteEnd(cause)
 	s.logEnd(ctx, cause)
 }
 
@@ -171,14 +171,11 @@ func (s *session) write(life, socket context.Context) error {
 		case <-life.Done():
 			return nil
 		case frame := <-s.out:
-			ctx, cancel := context.WithTimeout(socket, s.srv.cfg.WriteTimeout)
-			err := s.conn.Write(ctx, websocket.MessageText, frame)
-			late := errors.Is(ctx.Err(), context.DeadlineExceeded)
-			cancel()
-			switch {
-			case late:
-				return errSlow
-			case err != nil:
+			// Not a context's deadline: that would tear the socket down before anybody knew why.
+			late := time.AfterFunc(s.srv.cfg.WriteTimeout, func() { s.end(errSlow) })
+			err := s.conn.Write(socket, websocket.MessageText, frame)
+			late.Stop()
+			if err != nil {
 				return fmt.Errorf("%w: %w", errGone, err)
 			}
 			s.srv.count.sent.Add(1)

@@ -1,0 +1,353 @@
+package wcs
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/goleak"
+
+	"transponder/internal/rtc"
+	"transponder/internal/stream"
+	"transponder/internal/transponder"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a server with everything around it that is not this package's.
+type world struct {
+	hub    *stream.Hub
+	ingest *fakeIngest
+	pusher *fakePusher
+	srv    *Server
+}
+
+func newWorld(tb testing.TB, cfg Config) *world {
+	tb.Helper()
+	if err := cfg.Validate(); err != nil {
+		tb.Fatal(err)
+	}
+	hub := stream.NewHub(stream.DefaultConfig())
+	w := &world{hub: hub, ingest: &fakeIngest{hub: hub, made: map[string]*fakePublication{}}, pusher: &fakePusher{}}
+	w.srv = New(cfg, w.ingest.publish, hub, w.pusher, slog.New(slog.DiscardHandler))
+	return w
+}
+
+// testConfig never pings by itself, so that a test sees only what it caused.
+func testConfig() Config {
+	cfg := DefaultConfig()
+	cfg.NodeID = "node1"
+	cfg.PingInterval = time.Hour
+	return cfg
+}
+
+// serve lets the world be reached over a real socket.
+func (w *world) serve(t *testing.T) (url string) {
+	t.Helper()
+	hs := httptest.NewServer(w.srv)
+	t.Cleanup(func() {
+		if err := w.srv.Shutdown(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+		hs.Close()
+	})
+	return "ws" + strings.TrimPrefix(hs.URL, "http")
+}
+
+// fakeIngest answers every offer but those it was told to refuse.
+type fakeIngest struct {
+	hub *stream.Hub
+
+	mu     sync.Mutex
+	refuse error                       // guarded by mu
+	panics bool                        // guarded by mu
+	offers []rtc.Offer                 // guarded by mu
+	made   map[string]*fakePublication // guarded by mu; by media session id
+}
+
+func (f *fakeIngest) publish(_ context.Context, offer rtc.Offer, info stream.Info) (Publication, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.offers = append(f.offers, offer)
+	switch {
+	case f.panics:
+		panic("a bug")
+	case f.refuse != nil:
+		return nil, f.refuse
+	}
+	info.HasVideo, info.HasAudio = true, true
+	src, err := f.hub.Publish(info)
+	if err != nil {
+		return nil, err
+	}
+	p := &fakePublication{src: src, die: make(chan error, 1)}
+	f.made[info.ID] = p
+	return p, nil
+}
+
+func (f *fakeIngest) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuse = err
+}
+
+func (f *fakeIngest) publication(id string) *fakePublication {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.made[id]
+}
+
+// fakePublication lives until it is told to die, its source is closed or its context ends, as rtc.Publication does.
+type fakePublication struct {
+	src *stream.Source
+	die chan error
+}
+
+func (p *fakePublication) Answer() string         { return "v=0\r\nanswer" }
+func (p *fakePublication) Source() *stream.Source { return p.src }
+
+func (p *fakePublication) Run(ctx context.Context) error {
+	select {
+	case err := <-p.die:
+		p.src.Close(err)
+	case <-ctx.Done():
+		p.src.Close(context.Cause(ctx))
+	case <-p.src.Done():
+	}
+	return p.src.Err()
+}
+
+type fakePusher struct {
+	mu       sync.Mutex
+	err      error                 // guarded by mu
+	requests []transponder.Request // guarded by mu
+}
+
+func (f *fakePusher) Start(_ context.Context, req transponder.Request) (transponder.Info, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = append(f.requests, req)
+	return transponder.Info{ID: "push1", SourceName: req.StreamName, URL: req.URL}, f.err
+}
+
+func (f *fakePusher) started() []transponder.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]transponder.Request(nil), f.requests...)
+}
+
+// browser is the client's end of a session.
+type browser struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+func dial(t *testing.T, url string) *browser {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	return &browser{t: t, conn: conn}
+}
+
+// dialIn dials and gets as far as ESTABLISHED.
+func dialIn(t *testing.T, url string) *browser {
+	t.Helper()
+	b := dial(t, url)
+	b.raw(`{"message":"connection","data":[{"appKey":"defaultApp","mediaProviders":["WebRTC","MSE"],"clientVersion":"2.0"}]}`)
+	b.want("getUserData")
+	return b
+}
+
+func (b *browser) raw(frame string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	if err := b.conn.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
+		b.t.Fatalf("write %.80s: %v", frame, err)
+	}
+}
+
+// reply is a message as a browser parses it.
+type reply struct {
+	Message string           `json:"message"`
+	Data    *json.RawMessage `json:"data"`
+}
+
+// next returns the next message, whatever it is, after seeing that the SDK could read it.
+func (b *browser) next() (name, data string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	_, raw, err := b.conn.Read(ctx)
+	if err != nil {
+		b.t.Fatalf("read: %v", err)
+	}
+	var r reply
+	if err := json.Unmarshal(raw, &r); err != nil || r.Data == nil || !strings.HasPrefix(string(*r.Data), "[") {
+		b.t.Fatalf("not a message that the SDK can read: %s", raw)
+	}
+	return r.Message, string(*r.Data)
+}
+
+// want reads the next message, which must have that name, and returns the first element of its data.
+func (b *browser) want(name string) map[string]any {
+	b.t.Helper()
+	got, data := b.next()
+	if got != name {
+		b.t.Fatalf("next message = %s %s, want %s", got, data, name)
+	}
+	var elements []any
+	if err := json.Unmarshal([]byte(data), &elements); err != nil {
+		b.t.Fatal(err)
+	}
+	if len(elements) == 0 {
+		return nil
+	}
+	object, _ := elements[0].(map[string]any)
+	return object
+}
+
+// wantStatus reads the next message, which must be that status.
+func (b *browser) wantStatus(id, status, info string) map[string]any {
+	b.t.Helper()
+	d := b.want("notifyStreamStatusEvent")
+	gotInfo, _ := d["info"].(string)
+	if d["mediaSessionId"] != id || d["status"] != status || gotInfo != info {
+		b.t.Fatalf("status = %v %v %q, want %s %s %q", d["mediaSessionId"], d["status"], gotInfo, id, status, info)
+	}
+	return d
+}
+
+// wantQuiet sees that nothing is waiting: the answer to a new question is the next message.
+func (b *browser) wantQuiet() {
+	b.t.Helper()
+	b.raw(`{"message":"sendData","data":[{"operationId":"quiet?","payload":{}}]}`)
+	if d := b.want("DataStatusEvent"); d["operationId"] != "quiet?" || d["status"] != "ACCEPTED" {
+		b.t.Fatalf("DataStatusEvent = %v", d)
+	}
+}
+
+// wantClosed reads until the server closes, and returns its code and reason.
+func (b *browser) wantClosed() (websocket.StatusCode, string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		_, _, err := b.conn.Read(ctx)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			b.t.Fatal("the server did not close the socket")
+		}
+		var ce websocket.CloseError
+		if ok := asCloseError(err, &ce); ok {
+			return ce.Code, ce.Reason
+		}
+		return websocket.CloseStatus(err), ""
+	}
+}
+
+func (b *browser) publish(id, name string) {
+	b.t.Helper()
+	b.raw(publishFrame(id, name, ""))
+}
+
+// publishFrame is a publishStream as the SDK sends it; more holds members that begin with a comma.
+func publishFrame(id, name, more string) string {
+	return `{"message":"publishStream","data":[{"mediaSessionId":"` + id + `","name":"` + name + `","published":true,` +
+		`"hasVideo":true,"hasAudio":true,"status":"PENDING","record":false,"mediaProvider":"WebRTC","sdp":"v=0\r\noffer",` +
+		`"bitrate":0,"minBitrate":0,"maxBitrate":0` + more + `}]}`
+}
+
+// publishLive publishes and connects the media.
+func (b *browser) publishLive(w *world, id, name string) {
+	b.t.Helper()
+	b.publish(id, name)
+	b.want("setRemoteSDP")
+	w.ingest.publication(id).src.SetLive()
+	b.wantStatus(id, "PUBLISHING", "")
+}
+
+// eventually waits for a condition, which says why it is not yet so.
+func eventually(t *testing.T, why func() string) {
+	t.Helper()
+	var last string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if last = why(); last == "" {
+			return
+		}
+	}
+	t.Fatal(last)
+}
+
+// pipes is a listener whose connections are pipes, so that a test can run in a bubble of synthetic time.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.done) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case p.conns <- there:
+		return here, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// inBubble serves the world over pipes and dials it; the returned function ends everything.
+func (w *world) inBubble(t *testing.T) (b *browser, done func()) {
+	t.Helper()
+	ln := newPipes()
+	hs := &http.Server{Handler: w.srv}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = hs.Serve(ln) }()
+	tr := &http.Transport{DialContext: ln.dial}
+	conn, _, err := websocket.Dial(t.Context(), "ws://pipe/", &websocket.DialOptions{HTTPClient: &http.Client{Transport: tr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{t: t, conn: conn}, func() {
+		_ = conn.CloseNow()
+		_ = w.srv.Shutdown(t.Context())
+		tr.CloseIdleConnections()
+		_ = hs.Close()
+		<-served
+	}
+}

@@ -1,0 +1,240 @@
+package wcs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+func TestConnectionIsEchoed(t *testing.T) {
+	url := newWorld(t, testConfig()).serve(t)
+	b := dial(t, url)
+	sent := `{"appKey":"defaultApp","mediaProviders":["WebRTC","MSE","WSPlayer"],"keepAlive":true,"clientVersion":"2.0",` +
+		`"clientOSVersion":"5.0","msePacketizationVersion":2,"custom":{"login":"x","n":12345678901234567890},` +
+		`"clientInfo":{"brands":[{"brand":"a<b","version":"1"}]},"authToken":null,"sipPort":"5060","unknown":[1,2.50]}`
+	b.raw(`{"message":"connection","data":[` + sent + `]}`)
+	name, data := b.next()
+	if name != "getUserData" {
+		t.Fatalf("first message = %s, want getUserData", name)
+	}
+	var want map[string]json.RawMessage
+	var got []map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(sent), &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(data), &got); err != nil || len(got) != 1 {
+		t.Fatalf("data = %s, %v", data, err)
+	}
+	if token := string(got[0]["authToken"]); len(token) < 20 {
+		t.Errorf("authToken = %s, want one that cannot be guessed", token)
+	}
+	delete(got[0], "authToken")
+	delete(want, "authToken")
+	if len(got[0]) != len(want) {
+		t.Errorf("echo has %d members, want %d", len(got[0]), len(want))
+	}
+	for key, value := range want {
+		if escaped := strings.ReplaceAll(string(value), "<", `\u003c`); string(got[0][key]) != escaped {
+			t.Errorf("%s = %s, want %s", key, got[0][key], escaped)
+		}
+	}
+
+	b.raw(`{"message":"connection","data":[{}]}`) // again: not answered
+	b.wantQuiet()
+}
+
+func TestConnectionVariants(t *testing.T) {
+	tests := []struct {
+		name, frame string
+		then        string // the message after getUserData; "": none
+	}{
+		{"empty object", `{"message":"connection","data":[{}]}`, ""},
+		{"object without array", `{"message":"connection","data":{}}`, ""},
+		{"fields of other types", `{"message":"connection","data":[{"appKey":1,"mediaProviders":"WebRTC","custom":null,"clientInfo":7}]}`, ""},
+		{"SIP account", `{"message":"connection","data":[{"sipLogin":"3000","sipPassword":"1234"}]}`, "fail"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := dial(t, newWorld(t, testConfig()).serve(t))
+			b.raw(tt.frame)
+			b.want("getUserData")
+			if tt.then != "" {
+				b.want(tt.then)
+			}
+			b.wantQuiet()
+		})
+	}
+}
+
+func TestUnknownTokenIsClosed(t *testing.T) {
+	b := dial(t, newWorld(t, testConfig()).serve(t))
+	b.raw(`{"message":"connection","data":[{"authToken":"of yesterday","keepAlive":true}]}`)
+	if code, reason := b.wantClosed(); code != websocket.StatusPolicyViolation || reason != "unknown authToken" {
+		t.Errorf("closed with %v %q", code, reason)
+	}
+}
+
+func TestReplies(t *testing.T) {
+	w := newWorld(t, testConfig())
+	url := w.serve(t)
+	other := dialIn(t, url)
+	other.publishLive(w, "idlive", "live")
+	other.publish("idwait", "waiting")
+	other.want("setRemoteSDP")
+
+	play := func(id, name, provider string) string {
+		return fmt.Sprintf(`{"message":"playStream","data":[{"mediaSessionId":%s,"name":"%s","published":false,"hasVideo":true,`+
+			`"width":"320","height":0,"mediaProvider":"%s","sdp":"v=0","status":"PENDING"}]}`, id, name, provider)
+	}
+	const none = ""
+	tests := []struct{ name, send, want string }{
+		{"ping", `{"message":"ping","data":[null]}`, `pong []`},
+		{"pong without data", `{"message":"pong"}`, none},
+		{"available", `{"message":"availableStream","data":[{"mediaSessionId":"p1","name":"live"}]}`,
+			`availableStream [{"id":"p1","status":"true"}]`},
+		{"not available", `{"message":"availableStream","data":[{"mediaSessionId":"p1","name":"nope"}]}`,
+			`availableStream [{"id":"p1","status":"false","info":"Stream not found"}]`},
+		{"not yet available", `{"message":"availableStream","data":[{"mediaSessionId":"p1","name":"waiting"}]}`,
+			`availableStream [{"id":"p1","status":"false","info":"Publish stream is not ready"}]`},
+		{"snapshot", `{"message":"snapshot","data":[{"mediaSessionId":"p1","name":"live"}]}`,
+			`notifyStreamEvent [{"mediaSessionId":"p1","type":"snapshotFailed","payload":{"info":"Snapshots are not available on this server"}}]`},
+		{"snapshot of nothing", `{"message":"snapshot","data":[{"mediaSessionId":"p1","name":"nope"}]}`,
+			`notifyStreamEvent [{"mediaSessionId":"p1","type":"snapshotFailed","payload":{"info":"Stream not found"}}]`},
+		{"send data", `{"message":"sendData","data":[{"operationId":"op","payload":{"a":1},"status":5}]}`,
+			`DataStatusEvent [{"operationId":"op","status":"ACCEPTED"}]`},
+		{"send data without id", `{"message":"sendData","data":[{"payload":1}]}`, none},
+		{"stream event of nobody", `{"message":"sendStreamEvent","data":[{"mediaSessionId":"x","type":"data","payload":{}}]}`, none},
+		{"call", `{"message":"call","data":[{"callId":"c1","callee":"3001","sdp":"v=0"}]}`, `finish [{"callId":"c1","status":"FAILED"}]`},
+		{"answer", `{"message":"answer","data":[{"callId":"c1","sdp":"v=0"}]}`, `finish [{"callId":"c1","status":"FAILED"}]`},
+		{"hangup", `{"message":"hangup","data":[{"callId":"c1"}]}`, `finish [{"callId":"c1","status":"FINISH"}]`},
+		{"hold", `{"message":"hold","data":[{"callId":"c1","holdForTransfer":true}]}`,
+			`fail [{"apiMethod":"hold","id":"c1","status":"FAILED","info":"SIP is not available on this server"}]`},
+		{"dtmf", `{"message":"sendDtmf","data":[{"callId":"c1","type":"INFO","dtmf":5}]}`,
+			`fail [{"apiMethod":"sendDtmf","id":"c1","status":"FAILED","info":"SIP is not available on this server"}]`},
+		{"unpublish of nothing", `{"message":"unPublishStream","data":[{"mediaSessionId":"x","name":"live"}]}`, none},
+		{"unpublish of another's", `{"message":"unPublishStream","data":[{"mediaSessionId":"idlive","name":"live"}]}`, none},
+		{"stop of nothing", `{"message":"stopStream","data":[{"mediaSessionId":"x"}]}`, none},
+		{"logs", `{"message":"pushLogs","data":[{"logs":"10:00:00 INFO x\n"}]}`, none},
+		{"bug report", `{"message":"submitBugReport","data":[{"text":"bad","type":"x"}]}`, none},
+		{"debug", `{"message":"sessionDebug","data":[{"command":"start"}]}`, none},
+		{"metrics", `{"message":"webRTCMetricsBatch","data":[{}]}`, none},
+		{"media socket", `{"message":"connectMediaTransport","data":[{"authToken":"x"}]}`, none},
+		{"unknown", `{"message":"getVersion","data":[{}]}`, none},
+		{"play of nothing", play(`"p1"`, "nope", "WebRTC"), `p1 FAILED Session does not exist`},
+		{"play of a stream", play(`"p1"`, "live", "WebRTC"), `p1 FAILED Restricted access`},
+		{"play too early", play(`"p1"`, "waiting", "WebRTC"), `p1 FAILED Publish stream is not ready`},
+		{"play by MSE", play(`"p1"`, "live", "MSE"), `p1 FAILED No common codecs`},
+		{"play without id", play(`null`, "live", "WebRTC"), ` FAILED MediaSessionId is null`},
+	}
+	b := dialIn(t, url)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b.t = t
+			b.raw(tt.send)
+			if tt.want != none {
+				name, data := b.next()
+				got := name + " " + data
+				if name == "notifyStreamStatusEvent" {
+					var d []streamInfo
+					if err := json.Unmarshal([]byte(data), &d); err != nil {
+						t.Fatal(err)
+					}
+					got = d[0].MediaSessionID + " " + d[0].Status + " " + d[0].Info
+				}
+				if got != tt.want {
+					t.Errorf("got  %s\nwant %s", got, tt.want)
+				}
+			}
+			b.wantQuiet()
+		})
+	}
+	b.t = t
+	other.wantQuiet()
+}
+
+// hostile are frames that no SDK sends. None of them may cost more than itself.
+var hostile = []string{
+	``, ` `, `hello`, `{`, `}`, `[]`, `null`, `0`, `"x"`, `{}`, `{"message":null}`, `{"message":{}}`, `{"message":[],"data":[]}`,
+	`{"message":"publishStream"}`, `{"message":"publishStream","data":null}`, `{"message":"publishStream","data":[]}`,
+	`{"message":"publishStream","data":[null]}`, `{"message":"publishStream","data":[7]}`, `{"message":"publishStream","data":"x"}`,
+	`{"message":"publishStream","data":[[[[{}]]]]}`, `{"message":"unPublishStream","data":[{"mediaSessionId":{}}]}`,
+	`{"message":"sendStreamEvent","data":[{"mediaSessionId":1e999,"type":[]}]}`, `{"message":"pong","data":[1e999]}`,
+	`{"message":"sendData","data":[{"operationId":null}]}`, `{"message":5,"data":[{}]}`, "{\"message\":\"\xff\xfe\",\"data\":[]}",
+	`{"message":"` + strings.Repeat("m", 5000) + `","data":[]}`, `{"message":"x","data":` + strings.Repeat("[", 20000),
+	strings.Repeat(`{"message":`, 20000), `{"message":"pong","data":[null]}{"message":"pong"}`,
+}
+
+func TestHostileFramesCostNothing(t *testing.T) {
+	w := newWorld(t, testConfig())
+	url := w.serve(t)
+	early := dial(t, url)
+	b := dialIn(t, url)
+	b.publishLive(w, "id1", "one")
+	for _, frame := range hostile {
+		early.raw(frame)
+		b.raw(frame)
+	}
+	early.raw(publishFrame("id2", "two", "")) // before its time
+	if err := b.conn.Write(t.Context(), websocket.MessageBinary, []byte{0, 1, 2}); err != nil {
+		t.Fatal(err)
+	}
+	b.wantQuiet()
+	early.raw(`{"message":"connection","data":[{"custom":"` + strings.Repeat("x", maxConnection) + `"}]}`)
+	early.raw(`{"message":"connection","data":[{}]}`)
+	early.want("getUserData")
+	early.wantQuiet()
+	if _, found := w.hub.Source("two"); found {
+		t.Error("a stream was published before the session was established")
+	}
+	if st := w.srv.Stats(); st.Panics != 0 || st.Ignored == 0 {
+		t.Errorf("Stats = %+v, want no panics and some ignored", st)
+	}
+}
+
+// FuzzMessage checks that no frame makes the server panic or send what the SDK cannot read.
+func FuzzMessage(f *testing.F) {
+	for _, frame := range hostile {
+		f.Add([]byte(frame))
+	}
+	for _, frame := range []string{
+		publishFrame("id1", "one", `,"rtmpUrl":"rtmp://h/app"`), publishFrame("id1", "", `,"transport":"TCP","bitrate":"12"`),
+		`{"message":"unPublishStream","data":[{"mediaSessionId":"known","name":"known"}]}`,
+		`{"message":"sendStreamEvent","data":[{"mediaSessionId":"known","type":"audioMuted"}]}`,
+		`{"message":"playStream","data":[{"mediaSessionId":"x","name":"known","mediaProvider":"WebRTC"}]}`,
+		`{"message":"availableStream","data":[{"mediaSessionId":"x","name":"known"}]}`,
+		`{"message":"snapshot","data":[{"mediaSessionId":"x","name":"known"}]}`,
+		`{"message":"call","data":[{"callId":1}]}`, `{"message":"connection","data":[{"authToken":true}]}`,
+	} {
+		f.Add([]byte(frame))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		w := newWorld(t, testConfig())
+		for _, established := range []bool{false, true} {
+			s := newSession(w.srv, nil, "peer", "")
+			ctx, cancel := context.WithCancelCause(t.Context())
+			s.cancel = cancel
+			if established {
+				s.handle(ctx, []byte(`{"message":"connection","data":[{}]}`))
+				s.handle(ctx, []byte(publishFrame("known", "known", "")))
+			}
+			s.handle(ctx, raw)
+			s.handle(ctx, raw)
+			cancel(errGone)
+			s.wg.Wait()
+			close(s.out)
+			for frame := range s.out {
+				var r reply
+				if err := json.Unmarshal(frame, &r); err != nil || r.Message == "" || r.Data == nil || (*r.Data)[0] != '[' {
+					t.Errorf("sent %s, which the SDK cannot read", frame)
+				}
+			}
+		}
+		if left := w.hub.Sources(); len(left) != 0 {
+			t.Errorf("%d streams outlived their session", len(left))
+		}
+	})
+}
