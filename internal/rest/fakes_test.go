@@ -14,6 +14,11 @@ import (
 	"transponder/internal/transponder"
 )
 
+var (
+	_ Pushes  = (*transponder.Registry)(nil)
+	_ Streams = (*stream.Hub)(nil)
+)
+
 // fakePushes keeps what it is asked for and answers like a registry whose streams and addresses are all good.
 type fakePushes struct {
 	mu       sync.Mutex
@@ -105,7 +110,8 @@ func newHub(t *testing.T) *stream.Hub {
 	})
 	cam.SetLive()
 	cam.Video.Write(media.Frame{Track: &media.Track{Codec: media.H264, Width: 640, Height: 360}, Key: true, Data: make([]byte, 10)})
-	cam.Audio.Write(media.Frame{Track: &media.Track{Codec: media.Opus, SampleRate: 48000, Channels: 2}, Key: true, Data: make([]byte, 5)})
+	opus := &media.Track{Codec: media.Opus, SampleRate: 48000, Channels: 2}
+	cam.Audio.Write(media.Frame{Track: opus, Key: true, Data: make([]byte, 5)})
 	publish(t, hub, stream.Info{Name: "door", ID: "whip-1", SessionID: "whip-1", Provider: "WHIP", Transport: "UDP", HasVideo: true})
 	return hub
 }

@@ -73,7 +73,7 @@ func (f *fields) text(name string) string {
 	}
 	s, ok := scalar(v)
 	if !ok {
-		f.fail(name, "must be a string, not %s", kind(v))
+		f.fail(name, "it must be a string, not %s", kind(v))
 	}
 	return s
 }
@@ -82,7 +82,7 @@ func (f *fields) text(name string) string {
 func (f *fields) required(name string) string {
 	s := f.text(name)
 	if s == "" {
-		f.fail(name, "is missing")
+		f.fail(name, "it is missing")
 	}
 	return s
 }
@@ -102,7 +102,7 @@ func (f *fields) boolean(name string) *bool {
 	case ok && (b || s == "false"):
 		return &b
 	}
-	f.fail(name, "must be true or false, not %s", shown(v))
+	f.fail(name, "it must be true or false, not %s", shown(v))
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (f *fields) number(name string) float64 {
 			return n
 		}
 	}
-	f.fail(name, "must be a number, not %s", shown(v))
+	f.fail(name, "it must be a number, not %s", shown(v))
 	return 0
 }
 
@@ -131,7 +131,7 @@ func (f *fields) number(name string) float64 {
 func (f *fields) integer(name string) int {
 	n := f.number(name)
 	if n != math.Trunc(n) || math.Abs(n) > math.MaxInt32 {
-		f.fail(name, "must be a whole number, not %v", n)
+		f.fail(name, "it must be a whole number, not %v", n)
 		return 0
 	}
 	return int(n)
@@ -145,14 +145,14 @@ func (f *fields) texts(name string) []string {
 	}
 	var elements []json.RawMessage
 	if json.Unmarshal(v, &elements) != nil {
-		f.fail(name, "must be a list of strings, not %s", kind(v))
+		f.fail(name, "it must be a list of strings, not %s", kind(v))
 		return nil
 	}
 	list := make([]string, 0, len(elements))
 	for _, e := range elements {
 		s, ok := scalar(e)
 		if !ok {
-			f.fail(name, "must hold strings only, not %s", kind(e))
+			f.fail(name, "it must hold strings only, not %s", kind(e))
 			return nil
 		}
 		list = append(list, s)
@@ -165,7 +165,7 @@ func (f *fields) object(name string) *fields {
 	o := &fields{path: f.path + name + "."}
 	v := f.take(name)
 	if v != nil && json.Unmarshal(v, &o.raw) != nil {
-		f.fail(name, "must be an object, not %s", kind(v))
+		f.fail(name, "it must be an object, not %s", kind(v))
 	}
 	return o
 }

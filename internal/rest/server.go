@@ -113,8 +113,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.users != nil {
-		if name, password, _ := r.BasicAuth(); !s.users.admit(name, password) {
-			s.log.Warn("rest login refused", "peer", r.RemoteAddr)
+		name, password, given := r.BasicAuth()
+		if !given || !s.users.admit(name, password) {
+			if given {
+				s.log.Warn("rest login refused", "peer", r.RemoteAddr)
+			}
 			w.Header().Set("WWW-Authenticate", `Basic realm="rest-api", charset="UTF-8"`)
 			s.fail(w, r, refusal{http.StatusUnauthorized, "a valid user name and password are needed"})
 			return

@@ -306,7 +306,8 @@ func TestWarnIfOpen(t *testing.T) {
 // TestLogKeepsSecrets looks for what a caller sent in the log of a server that logs everything.
 func TestLogKeepsSecrets(t *testing.T) {
 	var out bytes.Buffer
-	h, err := New(DefaultConfig(), &fakePushes{}, newHub(t), slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	h, err := New(DefaultConfig(), &fakePushes{}, newHub(t), log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 var someStats = Stats{
-	WebSockets: 3, RTMPConnections: 2, WebRTCIn: 4, WebRTCOut: 5, RTMPIn: 1, RTMPOut: 6, Viewers: 7, MediaPortsFree: 8, MediaPortsBusy: 9,
+	WebSockets: 3, RTMPConnections: 2, WebRTCIn: 4, WebRTCOut: 5, RTMPIn: 1, RTMPOut: 6, Viewers: 7,
+	MediaPortsFree: 8, MediaPortsBusy: 9,
 }
 
 func newStatServer(t *testing.T) *httptest.Server {
@@ -85,7 +86,9 @@ func TestStatText(t *testing.T) {
 			t.Errorf("%s = %q, want %q", key, got[key], want)
 		}
 	}
-	for _, key := range []string{"system.system_java_cpu_usage", "system.system_memory_total", "system.system_memory_free", "core.core_threads"} {
+	for _, key := range []string{
+		"system.system_java_cpu_usage", "system.system_memory_total", "system.system_memory_free", "core.core_threads",
+	} {
 		if got[key] == "" {
 			t.Errorf("%s is missing", key)
 		}
