@@ -112,7 +112,8 @@ func (s *session) handleConnection(data json.RawMessage) {
 	s.mu.Lock()
 	s.client = &c
 	s.mu.Unlock()
-	s.log.Info("session opened", "app", short(string(c.AppKey)), "client", short(string(c.ClientVersion)), "origin", short(s.origin))
+	s.log.Info("session opened",
+		"app", short(string(c.AppKey)), "client", short(string(c.ClientVersion)), "origin", short(s.origin))
 	s.send("getUserData", echo)
 	if c.SIPLogin != "" {
 		s.send("fail", failure{APIMethod: "connection", Status: failed, Info: noSIP})
