@@ -152,7 +152,7 @@ func TestAlignerDrift(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRecorder(&fakeDecoder{})
 			var worst time.Duration
-			for i := range 50 * 60 { // a minute
+			for i := range 50 * 30 { // half a minute
 				at := time.Duration(i) * 20 * time.Millisecond
 				skew := -time.Duration(float64(at) * tt.ppm / 1e6)
 				r.send(t, at, 960, skew)

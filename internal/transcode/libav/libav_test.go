@@ -328,12 +328,12 @@ func TestMemory(t *testing.T) {
 		cycle()
 	}
 	before := resident(t)
-	for range 200 {
+	for range 80 {
 		cycle()
 	}
-	// One set takes over a megabyte, so a leak would show as hundreds.
-	if grown := resident(t) - before; grown > 40<<20 {
-		t.Errorf("200 sets of codecs left %d MB behind", grown>>20)
+	// One set takes over a megabyte, so a leak would show as a hundred.
+	if grown := resident(t) - before; grown > 30<<20 {
+		t.Errorf("80 sets of codecs left %d MB behind", grown>>20)
 	}
 }
 

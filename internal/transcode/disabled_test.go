@@ -1,0 +1,23 @@
+//go:build !cgo
+
+package transcode
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
+)
+
+func TestDisabled(t *testing.T) {
+	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close(nil)
+	if _, _, err := NewAudio(DefaultAudioConfig(), slog.New(slog.DiscardHandler)).AAC(src); !errors.Is(err, libav.ErrDisabled) {
+		t.Errorf("got %v, want ErrDisabled", err)
+	}
+}
