@@ -14,6 +14,9 @@ import (
 // batchSize is how many datagrams one system call takes at most.
 const batchSize = 32
 
+// controlSize fits one struct in6_pktinfo with its header.
+const controlSize = 40
+
 // batch reads datagrams with recvmmsg, many at a time. It is for one goroutine.
 type batch struct {
 	raw     syscall.RawConn
@@ -21,6 +24,7 @@ type batch struct {
 	bufs    [batchSize]*[maxDatagram]byte
 	names   [batchSize]syscall.RawSockaddrInet6
 	iovecs  [batchSize]syscall.Iovec
+	control [batchSize][controlSize]byte
 	headers [batchSize]mmsghdr
 }
 
@@ -41,6 +45,7 @@ func newBatch(c *net.UDPConn, buffers *sync.Pool) *batch {
 		r.fill(i)
 		h := &r.headers[i].header
 		h.Name, h.Iov, h.Iovlen = (*byte)(unsafe.Pointer(&r.names[i])), &r.iovecs[i], 1
+		h.Control = &r.control[i][0]
 	}
 	return r
 }
@@ -56,7 +61,8 @@ func (r *batch) read() (n int, err error) {
 	var errno syscall.Errno
 	err = r.raw.Read(func(fd uintptr) bool {
 		for i := range r.headers {
-			r.headers[i].header.Namelen = uint32(unsafe.Sizeof(r.names[i]))
+			h := &r.headers[i].header
+			h.Namelen, h.Controllen = uint32(unsafe.Sizeof(r.names[i])), controlSize
 		}
 		got, _, e := syscall.Syscall6(syscall.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), batchSize,
 			syscall.MSG_DONTWAIT, 0, 0)
@@ -85,6 +91,11 @@ func (r *batch) datagram(i int) ([]byte, netip.AddrPort) {
 		return data, netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port)
 	}
 	return data, netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), port)
+}
+
+// to returns which of our addresses the i-th datagram came to; not valid if that is not known.
+func (r *batch) to(i int) netip.Addr {
+	return destination(r.control[i][:min(r.headers[i].header.Controllen, controlSize)])
 }
 
 // take hands the i-th datagram's buffer to the caller and puts another one in its place.

@@ -34,6 +34,9 @@ func (r *batch) read() (n int, err error) {
 // datagram returns the datagram of the last read and its sender. The bytes are valid until the next read.
 func (r *batch) datagram(int) ([]byte, netip.AddrPort) { return r.buf[:r.size], r.from }
 
+// to returns which of our addresses the datagram came to: nobody says.
+func (r *batch) to(int) netip.Addr { return netip.Addr{} }
+
 // take hands the datagram's buffer to the caller and puts another one in its place.
 func (r *batch) take(int) *[maxDatagram]byte {
 	b := r.buf

@@ -91,6 +91,9 @@ func (m *mux) dispatch(r *batch, i int) {
 		m.mu.RLock()
 		c = m.users[user{ufrag, from.Addr().Is6()}]
 		m.mu.RUnlock()
+		if c != nil {
+			c.route(from, r.to(i))
+		}
 	} else {
 		m.mu.RLock()
 		if p := m.peers[from]; p != nil {
@@ -98,8 +101,8 @@ func (m *mux) dispatch(r *batch, i int) {
 		}
 		m.mu.RUnlock()
 	}
-	if c != nil && !c.put(r.take(i), len(data), from) {
-		m.dropped.Add(1)
+	if c != nil {
+		c.put(r.take(i), len(data), from)
 	}
 }
 

@@ -30,7 +30,14 @@ type muxConn struct {
 
 	bindMu sync.Mutex
 	bound  map[netip.AddrPort]*binding // guarded by bindMu
-	last   netip.AddrPort              // guarded by bindMu
+	routes map[netip.AddrPort]route    // guarded by bindMu
+}
+
+// route is the address of ours that a peer's address sends its checks to. What we send must come from there: the peer pairs
+// the two, and the kernel would choose by its own routes.
+type route struct {
+	local   netip.Addr
+	control []byte
 }
 
 type queued struct {
@@ -48,17 +55,20 @@ func newMuxConn(m *mux, u user, s *socket, local net.Addr) *muxConn {
 		arrive: make(chan struct{}, 1),
 		done:   make(chan struct{}),
 		bound:  map[netip.AddrPort]*binding{},
+		routes: map[netip.AddrPort]route{},
 	}
 }
 
-// put queues a datagram and owns its buffer from then on; false if there was no room.
-func (c *muxConn) put(buf *[maxDatagram]byte, size int, from netip.AddrPort) bool {
+// put queues a datagram and owns its buffer from then on.
+func (c *muxConn) put(buf *[maxDatagram]byte, size int, from netip.AddrPort) {
 	c.mu.Lock()
 	if c.closed || c.n >= maxQueued {
-		closed := c.closed
+		if !c.closed {
+			c.mux.dropped.Add(1)
+		}
 		c.mu.Unlock()
 		c.mux.buffers.Put(buf)
-		return closed
+		return
 	}
 	if c.n == len(c.queue) {
 		bigger := make([]queued, max(16, 2*len(c.queue)))
@@ -77,7 +87,6 @@ func (c *muxConn) put(buf *[maxDatagram]byte, size int, from netip.AddrPort) boo
 		default:
 		}
 	}
-	return true
 }
 
 // ReadFromAddrPort takes the next datagram.
@@ -115,27 +124,42 @@ func (c *muxConn) ReadFrom(b []byte) (int, net.Addr, error) {
 // WriteToAddrPort sends a datagram; what comes back from there is ours.
 func (c *muxConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	if !c.bind(to) {
+	control, ok := c.bind(to)
+	if !ok {
 		return 0, io.ErrClosedPipe
 	}
-	return c.socket.WriteToUDPAddrPort(b, to)
+	n, _, err := c.socket.WriteMsgUDPAddrPort(b, control, to)
+	return n, err
 }
 
-// bind notes that an address is ours; false if the conn is closed.
-func (c *muxConn) bind(to netip.AddrPort) bool {
+// bind notes that an address is this peer's and returns how to send to it; false if the conn is closed.
+func (c *muxConn) bind(to netip.AddrPort) (control []byte, ok bool) {
 	c.bindMu.Lock()
 	defer c.bindMu.Unlock()
 	if c.bound == nil {
-		return false
+		return nil, false
 	}
-	if c.last == to {
-		return true
-	}
-	c.last = to
 	if c.bound[to] == nil {
 		c.bound[to] = c.mux.bind(c, to)
 	}
-	return true
+	return c.routes[to].control, true
+}
+
+// maxRoutes bounds the addresses that unproved checks may name.
+const maxRoutes = 64
+
+// route notes where a check came to.
+func (c *muxConn) route(from netip.AddrPort, local netip.Addr) {
+	if !local.IsValid() {
+		return
+	}
+	c.bindMu.Lock()
+	defer c.bindMu.Unlock()
+	r, known := c.routes[from]
+	if r.local == local || !known && len(c.routes) >= maxRoutes {
+		return
+	}
+	c.routes[from] = route{local, sourceControl(local)}
 }
 
 // WriteTo implements net.PacketConn.

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strconv"
 	"syscall"
@@ -22,18 +23,28 @@ func listen(ctx context.Context, network string, port, readBuffer int, join bool
 		return nil, err
 	}
 	c := pc.(*net.UDPConn)
-	if !join {
-		raw, err := c.SyscallConn()
-		if err == nil {
-			err = share(raw)
-		}
-		if err != nil {
-			c.Close()
-			return nil, err
-		}
+	if err := prepare(c, network, join); err != nil {
+		c.Close()
+		return nil, err
 	}
 	if readBuffer > 0 {
 		_ = c.SetReadBuffer(readBuffer) // as much as the kernel allows
 	}
 	return &socket{c}, nil
+}
+
+func prepare(c *net.UDPConn, network string, shared bool) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if !shared {
+		if err := share(raw); err != nil {
+			return fmt.Errorf("share the port: %w", err)
+		}
+	}
+	if err := tellDestination(raw, network); err != nil {
+		return fmt.Errorf("ask for destination addresses: %w", err)
+	}
+	return nil
 }
