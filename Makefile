@@ -17,7 +17,8 @@ help: ## show this list
 run: build ## install what is missing, build the server and start it
 	@exec bin/transponder
 
-build: install ## build bin/transponder
+build: install ## build bin/transponder, its pages included
+	$(GO) run ./web/build
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
 format: install ## format the Go files
@@ -36,8 +37,8 @@ unit: install ## the Go tests, with the race detector
 portable: install ## build without cgo, as on a machine without FFmpeg's libraries
 	CGO_ENABLED=0 $(GO) build ./...
 
-web: install-test ## type-check the pages and the SDK
-	@if [ -f web/tsconfig.json ]; then set -x; test/e2e/node_modules/.bin/tsc --noEmit -p web; fi
+web: install-test ## type-check the pages
+	cd test/e2e/browser && npm run --silent typecheck
 
 e2e: install-test build ## real browsers in, real RTMP servers out
 	$(GO) test -tags e2e -count 1 -timeout 15m ./test/e2e/...
@@ -58,4 +59,5 @@ install-test:
 	@scripts/install.sh test
 
 clean: ## remove what was built
-	rm -rf bin bench/testdata test/e2e/node_modules web/node_modules
+	rm -rf bin bench/testdata test/e2e/browser/node_modules
+	find web/dist -type f ! -name .gitkeep -delete

@@ -106,14 +106,15 @@ node() {
 	packages nodejs npm
 }
 
-# node_modules brings each folder's packages to its lock file.
+# node_modules brings a folder's npm packages to its lock file, of which it leaves a copy among them.
 node_modules() {
-	for folder; do
-		[ -f "$folder/package-lock.json" ] || continue
-		cmp -s "$folder/package-lock.json" "$folder/node_modules/.lock" && continue
-		say "npm packages of $folder"
-		(cd "$folder" && npm ci --no-audit --no-fund --loglevel=error >&2 && cp package-lock.json node_modules/.lock)
-	done
+	cd "$1"
+	if ! cmp -s package-lock.json node_modules/.installed; then
+		say "npm packages of $1"
+		npm ci --no-audit --no-fund --loglevel=error >&2
+		cp package-lock.json node_modules/.installed
+	fi
+	cd "$root"
 }
 
 # shellcheck disable=SC2086 # the lists are meant to split
@@ -126,7 +127,7 @@ test)
 	packages $build $test
 	toolchain
 	node
-	node_modules test/e2e web
+	node_modules test/e2e/browser
 	;;
 *)
 	echo "usage: install.sh build|test" >&2
