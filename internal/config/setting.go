@@ -74,7 +74,71 @@ func whole(key string, field *int, least, most int) setting {
 	}
 }
 
-func port(key string, field *int) setting { return whole(key, field, 0, 65535) }
+// port is a port to listen on: 0 takes any free one, -1 opens none.
+func port(key string, field *int) setting { return whole(key, field, -1, 65535) }
+
+// thousands is a whole number of thousands.
+func thousands(key string, field *int, least, most int) setting {
+	n := *field / 1000
+	s := whole(key, &n, least, most)
+	return setting{
+		key: key,
+		set: func(value string) error {
+			if err := s.set(value); err != nil {
+				return err
+			}
+			*field = 1000 * n
+			return nil
+		},
+		get: func() string { return strconv.Itoa(*field / 1000) },
+	}
+}
+
+// list is words between commas.
+func list(key string, field *[]string) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			*field = nil
+			for word := range strings.SplitSeq(value, ",") {
+				if word = strings.TrimSpace(word); word != "" {
+					*field = append(*field, word)
+				}
+			}
+			return nil
+		},
+		get: func() string { return strings.Join(*field, ",") },
+	}
+}
+
+// addresses is IP addresses between commas.
+func addresses(key string, field *[]netip.Addr) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			var words []string
+			if err := list(key, &words).set(value); err != nil {
+				return err
+			}
+			*field = nil
+			for _, word := range words {
+				a, err := netip.ParseAddr(word)
+				if err != nil {
+					return fmt.Errorf("must be IP addresses, not %q", word)
+				}
+				*field = append(*field, a)
+			}
+			return nil
+		},
+		get: func() string {
+			words := make([]string, len(*field))
+			for i, a := range *field {
+				words[i] = a.String()
+			}
+			return strings.Join(words, ",")
+		},
+	}
+}
 
 // duration is a time written as a whole number of units, up to a day.
 func duration(key string, field *time.Duration, unit time.Duration) setting {

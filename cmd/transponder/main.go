@@ -1,0 +1,119 @@
+// Command transponder takes live streams from browsers over WebRTC and publishes them to RTMP servers.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"transponder/internal/app"
+	"transponder/internal/config"
+)
+
+// version is set by the build: -ldflags "-X main.version=1.2.3".
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "transponder:", err)
+		os.Exit(1)
+	}
+}
+
+// pairs is a flag that may be given many times.
+type pairs []string
+
+func (p *pairs) String() string     { return strings.Join(*p, " ") }
+func (p *pairs) Set(v string) error { *p = append(*p, v); return nil }
+
+// run is the whole program; it returns when ctx ends or the server fails.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("transponder", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	var set pairs
+	file := flags.String("config", "", "`FILE` with settings, in the form of flashphoner.properties")
+	flags.Var(&set, "set", "`key=value` of one setting; may be repeated, and beats the file and the environment")
+	show := flags.Bool("settings", false, "print every setting with its value, and exit")
+	about := flags.Bool("version", false, "print the version, and exit")
+	flags.Usage = func() {
+		fmt.Fprint(stderr, "Transponder takes live streams from browsers (WebRTC) and publishes them to RTMP servers.\n\n"+
+			"Usage: transponder [flags]\n\n")
+		flags.PrintDefaults()
+		fmt.Fprint(stderr, "\nSettings also come from the environment: TRANSPONDER_HTTP_PORT=8081 is http.port=8081.\n")
+	}
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return flag.ErrHelp // the flag set has said what is wrong
+	}
+	if *about {
+		_, err := fmt.Fprintln(stdout, "transponder", fullVersion())
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q; see --help", flags.Arg(0))
+	}
+	cfg, warnings, err := config.Load(config.Sources{File: *file, Environ: environ, Set: set})
+	if err != nil {
+		return err
+	}
+	if *show {
+		_, err := fmt.Fprintln(stdout, strings.Join(cfg.Properties(), "\n"))
+		return err
+	}
+	log, err := newLogger(cfg.Log, stderr)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		log.Warn("settings", "detail", w)
+	}
+	server, err := app.New(ctx, cfg, fullVersion(), log)
+	if err != nil {
+		return err
+	}
+	if err := server.URLs().Print(stdout, fullVersion()); err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
+func newLogger(cfg config.Log, to io.Writer) (*slog.Logger, error) {
+	level, err := cfg.SlogLevel()
+	if err != nil {
+		return nil, err
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.JSON {
+		return slog.New(slog.NewJSONHandler(to, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(to, options)), nil
+}
+
+// fullVersion is the version with the commit it was built from, where that is known.
+func fullVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+				return version + "+" + s.Value[:12]
+			}
+		}
+	}
+	return version
+}

@@ -1,0 +1,210 @@
+// Package app builds every part of the server from the settings, runs them, and stops them in reverse. It alone knows all of
+// them.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"transponder/internal/config"
+	"transponder/internal/rest"
+	"transponder/internal/rtc"
+	"transponder/internal/rtc/peer"
+	"transponder/internal/rtmpserver"
+	"transponder/internal/stream"
+	"transponder/internal/transcode"
+	"transponder/internal/transponder"
+	"transponder/internal/wcs"
+	"transponder/internal/whip"
+)
+
+// stopLimit bounds how long the server takes to end politely.
+const stopLimit = 5 * time.Second
+
+// App is the whole server.
+type App struct {
+	cfg     config.Config
+	version string
+	log     *slog.Logger
+
+	hub      *stream.Hub
+	receiver *peer.Receiver
+	pushes   *transponder.Registry
+	sdk      *wcs.Server
+	whip     *whip.Server
+	server   *rtmpserver.Server // nil: no RTMP
+
+	http, https, ws, wss net.Listener // nil: not open
+	certificate          tls.Certificate
+
+	stopping atomic.Bool
+}
+
+// New builds the parts and opens every port, so that what is taken shows at once. Whoever gets an App calls Run, once.
+func New(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, version: version, log: log}
+	a.cfg.REST.NodeID = nodeID(a.cfg.Peer)
+	a.cfg.WCS.NodeID = a.cfg.REST.NodeID
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if err := a.listen(); err != nil {
+		return nil, err
+	}
+	a.hub = stream.NewHub(cfg.Stream)
+	audio := transcode.NewAudio(cfg.Audio, log)
+	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, audio, log)
+	a.receiver, err = peer.New(ctx, cfg.Peer, log)
+	if err != nil {
+		return nil, portError("media_port_from", cfg.Peer.Port, err)
+	}
+	ingest := rtc.NewIngest(cfg.Ingest, a.hub, log, a.receiver)
+	a.whip = whip.New(cfg.WHIP, ingest, log)
+	a.sdk = wcs.New(a.cfg.WCS, publishWith(ingest), a.hub, a.pushes, log)
+	a.pushes.OnEnd(func(i transponder.Info) {
+		if i.State == transponder.Failed {
+			a.sdk.PushFailed(i)
+		}
+	})
+	if cfg.Listen.RTMP >= 0 {
+		rtmp := cfg.RTMP
+		rtmp.Address = ":" + strconv.Itoa(cfg.Listen.RTMP)
+		if a.server, err = rtmpserver.New(rtmp, a.hub, audio, log); err != nil {
+			return nil, portError("rtmp.port", cfg.Listen.RTMP, err)
+		}
+	}
+	return a, nil
+}
+
+// publishWith gives the Web SDK's door what it asks for.
+func publishWith(ingest *rtc.Ingest) wcs.PublishFunc {
+	return func(ctx context.Context, offer rtc.Offer, info stream.Info) (wcs.Publication, error) {
+		p, err := ingest.Publish(ctx, offer, info)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+}
+
+// nodeID names this process as the contract's examples do: 32 letters and digits, and an address.
+func nodeID(cfg peer.Config) string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	address := "127.0.0.1"
+	if len(cfg.Addresses) > 0 {
+		address = cfg.Addresses[0].String()
+	} else if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
+				address = n.IP.String()
+				break
+			}
+		}
+	}
+	return hex.EncodeToString(b[:]) + "@" + address
+}
+
+// listen opens the ports of HTTP and WebSockets.
+func (a *App) listen() error {
+	l := a.cfg.Listen
+	for _, p := range []struct {
+		key  string
+		port int
+		to   *net.Listener
+	}{
+		{"http.port", l.HTTP, &a.http},
+		{"https.port", l.HTTPS, &a.https},
+		{"ws.port", l.WS, &a.ws},
+		{"wss.port", l.WSS, &a.wss},
+	} {
+		if p.port < 0 {
+			continue
+		}
+		listener, err := net.Listen("tcp", ":"+strconv.Itoa(p.port))
+		if err != nil {
+			return portError(p.key, p.port, err)
+		}
+		*p.to = listener
+	}
+	if a.https == nil && a.wss == nil {
+		return nil
+	}
+	var err error
+	a.certificate, err = certificate(l.CertFile, l.KeyFile, l.TLSDir, a.log)
+	return err
+}
+
+// portError says which setting to change where a port is taken.
+func portError(key string, port int, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d is in use; choose another with --set %s=PORT: %w", port, key, err)
+	}
+	return fmt.Errorf("%s=%d: %w", key, port, err)
+}
+
+// URLs returns where the server is reached from the same machine.
+func (a *App) URLs() URLs { return a.urls() }
+
+// close gives up what New has opened. Run does so by stopping the parts.
+func (a *App) close() {
+	for _, l := range []net.Listener{a.http, a.https, a.ws, a.wss} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if a.receiver != nil {
+		a.receiver.Close()
+	}
+}
+
+// Run serves until ctx ends or a part fails, then ends everything politely: pushes say goodbye first, then the publishers are
+// told. It returns nil if ctx ended and all was done in time.
+func (a *App) Run(ctx context.Context) error {
+	servers, err := a.httpParts(context.WithoutCancel(ctx))
+	if err != nil {
+		a.close()
+		return err
+	}
+	// What stands on something else comes after it.
+	parts := []part{
+		{"hub", a.hub.Run},
+		{"WebRTC receiver", func(ctx context.Context) error {
+			<-ctx.Done()
+			return a.receiver.Close()
+		}},
+	}
+	if a.server != nil {
+		parts = append(parts, part{"RTMP server", a.server.Run})
+	}
+	parts = append(parts,
+		part{"WHIP", a.whip.Run},
+		part{"signalling", func(ctx context.Context) error {
+			<-ctx.Done()
+			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+			defer cancel()
+			return a.sdk.Shutdown(limit)
+		}},
+		part{"pushes", a.pushes.Run},
+	)
+	for _, l := range []net.Listener{a.http, a.https} {
+		if l != nil {
+			rest.Config.WarnIfOpen(a.cfg.REST, l.Addr(), a.log)
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { a.stopping.Store(true) })
+	defer stop()
+	return runAll(ctx, a.log, append(parts, servers...), stopLimit)
+}

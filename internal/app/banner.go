@@ -1,0 +1,61 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+)
+
+// URLs are where people reach a running server from the same machine.
+type URLs struct {
+	Page, REST, WebSocket, RTMP string // "" for what is not open
+}
+
+// urls are what the listeners stand for.
+func (a *App) urls() URLs {
+	local := func(scheme string, port int, path string) string {
+		if port == 0 {
+			return ""
+		}
+		return scheme + "://localhost:" + strconv.Itoa(port) + path
+	}
+	return URLs{
+		Page:      local("http", portOf(a.http), "/"),
+		REST:      local("http", portOf(a.http), "/rest-api"),
+		WebSocket: local("ws", portOf(a.ws), ""),
+		RTMP:      local("rtmp", a.rtmpPort(), "/live"),
+	}
+}
+
+// portOf returns the port of a listener, 0 for none.
+func portOf(l net.Listener) int {
+	if l == nil {
+		return 0
+	}
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (a *App) rtmpPort() int {
+	if a.server == nil {
+		return 0
+	}
+	return a.server.Addr().(*net.TCPAddr).Port
+}
+
+// Print tells a person at a terminal where everything is, and what to do next.
+func (u URLs) Print(w io.Writer, version string) error {
+	text := "Transponder " + version + " is ready.\n"
+	for _, line := range []struct{ name, url string }{
+		{"page", u.Page}, {"REST", u.REST}, {"WebSocket", u.WebSocket}, {"RTMP", u.RTMP},
+	} {
+		if line.url != "" {
+			text += fmt.Sprintf("  %-10s %s\n", line.name, line.url)
+		}
+	}
+	if u.Page != "" && u.RTMP != "" {
+		text += "Open the page, click Start and let it use the camera; then play " + u.RTMP + "/rtmp_NAME with ffplay.\n"
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}

@@ -1,0 +1,164 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"transponder/internal/metrics"
+	"transponder/internal/rest"
+	"transponder/internal/stream"
+	"transponder/internal/transponder"
+	"transponder/internal/webui"
+)
+
+const (
+	headerTimeout = 10 * time.Second       // for a request's headers to come
+	idleTimeout   = 2 * time.Minute        // between two requests on a connection
+	drainTimeout  = 500 * time.Millisecond // for requests under way when the server stops
+)
+
+// httpParts makes the four HTTP servers, of those that have a port. Requests' contexts descend from ctx.
+func (a *App) httpParts(ctx context.Context) ([]part, error) {
+	pages, err := a.pages()
+	if err != nil {
+		return nil, err
+	}
+	var parts []part
+	add := func(name string, l net.Listener, secure bool, h http.Handler) {
+		if l == nil {
+			return
+		}
+		if secure {
+			// Browsers open WebSockets by HTTP/1.1 only, and the pages gain nothing from HTTP/2.
+			l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{a.certificate}, NextProtos: []string{"http/1.1"}})
+		}
+		s := &http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       idleTimeout,
+			BaseContext:       func(net.Listener) context.Context { return ctx },
+			ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		}
+		parts = append(parts, part{name, func(ctx context.Context) error { return serve(ctx, s, l) }})
+	}
+	add("HTTP", a.http, false, pages)
+	add("HTTPS", a.https, true, pages)
+	add("WebSocket", a.ws, false, a.sdk)
+	add("secure WebSocket", a.wss, true, a.sdk)
+	return parts, nil
+}
+
+// serve runs a server until ctx ends. Requests under way get a moment; sockets that were upgraded have owners of their own.
+func serve(ctx context.Context, s *http.Server, l net.Listener) error {
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		if s.Shutdown(limit) != nil {
+			s.Close()
+		}
+	})
+	err := s.Serve(l)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// pages is what the HTTP and HTTPS ports serve.
+func (a *App) pages() (http.Handler, error) {
+	api, err := rest.New(a.cfg.REST, a.pushes, a.hub, a.log)
+	if err != nil {
+		return nil, err
+	}
+	stat, err := rest.Stat(a.cfg.REST, a.stats)
+	if err != nil {
+		return nil, err
+	}
+	ui, err := webui.New(webui.Config{Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https)})
+	if err != nil {
+		return nil, err
+	}
+	figures, err := metrics.New(metrics.Parts{
+		Streams:         a.hub.Sources,
+		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
+		WebSockets:      func() int { return a.sdk.Stats().Sessions },
+		RTMPConnections: a.rtmpConnections,
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/rest-api/", api)
+	mux.Handle("/whip/", a.whip)
+	mux.Handle("/ws", a.sdk) // for proxies that have one port to give
+	mux.Handle("/ws/", a.sdk)
+	mux.Handle("/metrics", figures)
+	mux.Handle("/health/live", metrics.Live())
+	mux.Handle("/health/ready", metrics.Ready(a.ready))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" && r.URL.Query().Get("action") == "stat" {
+			stat.ServeHTTP(w, r)
+			return
+		}
+		ui.ServeHTTP(w, r)
+	})
+	return mux, nil
+}
+
+func (a *App) ready() error {
+	if a.stopping.Load() {
+		return errStopped
+	}
+	return nil
+}
+
+func (a *App) rtmpConnections() int {
+	if a.server == nil {
+		return 0
+	}
+	return int(a.server.Stats().Connections)
+}
+
+// stats are the counts of /?action=stat.
+func (a *App) stats() rest.Stats {
+	st := rest.Stats{
+		WebSockets:      a.sdk.Stats().Sessions,
+		RTMPConnections: a.rtmpConnections(),
+		RTMPOut:         len(a.pushes.Find(transponder.Filter{})),
+	}
+	if a.server != nil {
+		st.Viewers = int(a.server.Stats().Players)
+		st.RTMPOut += st.Viewers
+	}
+	for _, s := range a.hub.Sources() {
+		if isLive(s) {
+			if s.Info().Provider == "RTMP" {
+				st.RTMPIn++
+			} else {
+				st.WebRTCIn++
+			}
+		}
+	}
+	st.MediaPortsBusy = min(st.WebRTCIn, 1) // all peers share one port
+	st.MediaPortsFree = 1 - st.MediaPortsBusy
+	return st
+}
+
+func isLive(s *stream.Source) bool {
+	select {
+	case <-s.Live():
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,200 @@
+// Package config composes the parts' own Config types into one, and lays the keys of a flashphoner.properties file, of the
+// environment and of the command line onto them. The names and meanings are those of Flashphoner Web Call Server where it
+// has the setting; the shipped flashphoner.properties is the manual, and a test holds it to the defaults here.
+//
+// Nothing changes a Config after Load.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"transponder/internal/rest"
+	"transponder/internal/rtc"
+	"transponder/internal/rtc/peer"
+	"transponder/internal/rtmpserver"
+	"transponder/internal/stream"
+	"transponder/internal/transcode"
+	"transponder/internal/transponder"
+	"transponder/internal/wcs"
+	"transponder/internal/whip"
+)
+
+// Config is everything that can be set.
+type Config struct {
+	Listen Listen
+	Log    Log
+
+	Audio  transcode.AudioConfig
+	Ingest rtc.Config
+	Peer   peer.Config
+	Push   transponder.Config
+	REST   rest.Config
+	RTMP   rtmpserver.Config
+	Stream stream.Config
+	WCS    wcs.Config
+	WHIP   whip.Config
+}
+
+// Listen says where the server is reached. A port of 0 is any free one, -1 opens none.
+type Listen struct {
+	HTTP, HTTPS int // REST, WHIP, the pages, metrics
+	WS, WSS     int // signalling of the Web SDK
+	RTMP        int // our own RTMP server
+
+	CertFile, KeyFile string // PEM; without them a self-signed pair is made and kept
+	TLSDir            string // where that pair is kept
+}
+
+// Log says what is logged and how. It goes to standard error.
+type Log struct {
+	Level string // debug, info, warn, error
+	JSON  bool
+}
+
+// Default returns the settings of a server that was told nothing.
+func Default() Config {
+	return Config{
+		Listen: Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, TLSDir: "tls"},
+		Log:    Log{Level: "info"},
+		Audio:  transcode.DefaultAudioConfig(),
+		Ingest: rtc.DefaultConfig(),
+		Peer:   peer.DefaultConfig(),
+		Push:   transponder.DefaultConfig(),
+		REST:   rest.DefaultConfig(),
+		RTMP:   rtmpserver.DefaultConfig(),
+		Stream: stream.DefaultConfig(),
+		WCS:    wcs.DefaultConfig(),
+		WHIP:   whip.DefaultConfig(),
+	}
+}
+
+// Validate reports every value that cannot work, each with the part that it belongs to.
+func (c Config) Validate() error {
+	var errs []error
+	for _, part := range []struct {
+		name string
+		err  error
+	}{
+		{"listen", c.Listen.validate()},
+		{"log", c.Log.validate()},
+		{"audio", c.Audio.Validate()},
+		{"publishers", c.Ingest.Validate()},
+		{"WebRTC", c.Peer.Validate()},
+		{"push", c.Push.Validate()},
+		{"REST", c.REST.Validate()},
+		{"RTMP server", c.RTMP.Validate()},
+		{"streams", c.Stream.Validate()},
+		{"signalling", c.WCS.Validate()},
+		{"WHIP", c.WHIP.Validate()},
+	} {
+		if part.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", part.name, part.err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l Listen) validate() error {
+	if (l.CertFile == "") != (l.KeyFile == "") {
+		return errors.New("tls_cert_file and tls_key_file go together")
+	}
+	return nil
+}
+
+func (l Log) validate() error {
+	_, err := l.SlogLevel()
+	return err
+}
+
+// SlogLevel returns the level in slog's terms.
+func (l Log) SlogLevel() (slog.Level, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		return 0, fmt.Errorf("log_level must be debug, info, warn or error, not %q", l.Level)
+	}
+	return level, nil
+}
+
+// settings are the keys with the fields of c that they stand for.
+func (c *Config) settings() []setting {
+	return []setting{
+		// Where the server is reached.
+		port("http.port", &c.Listen.HTTP),
+		port("https.port", &c.Listen.HTTPS),
+		port("ws.port", &c.Listen.WS),
+		port("wss.port", &c.Listen.WSS),
+		port("rtmp.port", &c.Listen.RTMP),
+		whole("rtmp_max_connections", &c.RTMP.MaxConnections, 1, 1_000_000),
+		text("tls_cert_file", &c.Listen.CertFile),
+		text("tls_key_file", &c.Listen.KeyFile),
+		text("tls_dir", &c.Listen.TLSDir),
+		text("log_level", &c.Log.Level),
+		boolean("log_json", &c.Log.JSON),
+
+		// WebRTC.
+		addresses("ip", &c.Peer.Addresses),
+		whole("media_port_from", &c.Peer.Port, 0, 65535),
+		boolean("ice_tcp_transport", &c.Peer.TCP),
+		whole("ice_tcp_port", &c.Peer.TCPPort, 0, 65535),
+		whole("rtp_receive_buffer_size", &c.Peer.ReadBuffer, 0, 1<<30),
+		whole("rtp_sockets", &c.Peer.Sockets, 1, 64),
+		duration("webrtc_connect_timeout_ms", &c.Ingest.ConnectTimeout, time.Millisecond),
+		activity("rtp_activity_detecting", &c.Ingest.ActivityTimeout),
+		boolean("rtp_activity_audio", &c.Ingest.ActivityAudio),
+		boolean("rtp_activity_video", &c.Ingest.ActivityVideo),
+		whole("max_publishers", &c.Ingest.MaxPublishers, 0, 1_000_000),
+		duration("periodic_fir_request_interval", &c.Stream.KeyFrameInterval, time.Millisecond),
+		duration("rtcp_pli_request_interval", &c.Stream.KeyFrameGap, time.Millisecond),
+
+		// Signalling of the Web SDK.
+		list("ws_allowed_origins", &c.WCS.Origins),
+		whole("ws_max_sessions", &c.WCS.MaxSessions, 1, 1_000_000),
+		boolean("rtmp_push_fail_stream", &c.WCS.FailWithPush),
+
+		// Pushes.
+		text("rtmp_transponder_stream_name_prefix", &c.Push.NamePrefix),
+		boolean("rtmp_transponder_full_url", &c.Push.FullURL),
+		boolean("rtmp_transponder_send_metadata", &c.Push.SendMetadata),
+		text("rtmp_flash_ver_subscriber", &c.Push.FlashVersion),
+		address("rtmp_publisher_ip", &c.Push.LocalAddr),
+		duration("rtmp_push_connect_timeout_ms", &c.Push.ConnectTimeout, time.Millisecond),
+		duration("rtmp_push_write_timeout_ms", &c.Push.WriteTimeout, time.Millisecond),
+		duration("rtmp_push_failed_keep_ms", &c.Push.FailedFor, time.Millisecond),
+		whole("rtmp_push_max", &c.Push.MaxPushes, 1, 1_000_000),
+		boolean("rtmps_insecure_skip_verify", &c.Push.SkipTLSVerify),
+		thousands("rtmp_push_audio_bitrate_kbps", &c.Audio.RateBPS, 32, 512),
+
+		// REST.
+		inverse("disable_rest_auth", &c.REST.Auth),
+		text("rest_users_file", &c.REST.UsersFile),
+		text("rest_access_control_allow_origin", &c.REST.AllowOrigin),
+		text("rest_access_control_allow_headers", &c.REST.AllowHeaders),
+		text("rest_access_control_allow_methods", &c.REST.AllowMethods),
+		text("rest_access_control_headers", &c.REST.Headers),
+	}
+}
+
+// Keys returns the names of all settings.
+func Keys() []string {
+	c := Default()
+	settings := c.settings()
+	keys := make([]string, len(settings))
+	for i, s := range settings {
+		keys[i] = s.key
+	}
+	return keys
+}
+
+// Properties returns every setting with its value as a settings file would spell it, "key=value" each, in the manual's order.
+func (c Config) Properties() []string {
+	settings := c.settings()
+	lines := make([]string, len(settings))
+	for i, s := range settings {
+		lines[i] = s.key + "=" + strings.TrimSpace(s.get())
+	}
+	return lines
+}

@@ -1,0 +1,208 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const manual = "../../flashphoner.properties"
+
+// The shipped file is the manual: it has every setting, in the order of Keys, with its default.
+func TestManual(t *testing.T) {
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	want := Default().Properties()
+	slices.Sort(lines)
+	slices.Sort(want)
+	if !slices.Equal(lines, want) {
+		for _, line := range want {
+			if !slices.Contains(lines, line) {
+				t.Errorf("the file lacks %s", line)
+			}
+		}
+		for _, line := range lines {
+			if !slices.Contains(want, line) {
+				t.Errorf("the file has %s, which is no default", line)
+			}
+		}
+	}
+	loaded, warnings, err := Load(Sources{File: manual})
+	if err != nil || len(warnings) > 0 {
+		t.Errorf("loading it: %q, %v", warnings, err)
+	}
+	if !reflect.DeepEqual(loaded, Default()) {
+		t.Error("loading it changes something")
+	}
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "flashphoner.properties")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestLoad(t *testing.T) {
+	file := write(t, `
+# a comment
+! another
+http.port = 9001
+ws.port: 9002
+rtmp_transponder_stream_name_prefix=
+rtmp_flash_ver_subscriber = LNX 76.219.189.0
+rtp_activity_detecting=true,30
+ip=192.0.2.1, 2001:db8::1
+disable_rest_auth=false
+rest_users_file=${HOME}/users
+ws_allowed_origins=example.com, *.example.org
+rtmp_push_audio_bitrate_kbps=96
+periodic_fir_request_interval=5000
+http.port = 9003
+`)
+	c, warnings, err := Load(Sources{
+		File:    file,
+		Environ: []string{"PATH=/bin", "TRANSPONDER_WS_PORT=9102", "TRANSPONDER_RTMP_PORT=-1"},
+		Set:     []string{"rtmp.port=9203", "rtmp_publisher_ip=127.0.0.1"},
+	})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("%q, %v", warnings, err)
+	}
+	for name, ok := range map[string]bool{
+		"the last of two lines counts":    c.Listen.HTTP == 9003,
+		"the environment beats the file":  c.Listen.WS == 9102,
+		"--set beats the environment":     c.Listen.RTMP == 9203,
+		"empty prefix":                    c.Push.NamePrefix == "",
+		"flash version":                   c.Push.FlashVersion == "LNX 76.219.189.0",
+		"activity":                        c.Ingest.ActivityTimeout == 30*time.Second,
+		"addresses":                       len(c.Peer.Addresses) == 2 && c.Peer.Addresses[1].Is6(),
+		"auth is the opposite of its key": c.REST.Auth,
+		"nothing is expanded":             c.REST.UsersFile == "${HOME}/users",
+		"list":                            slices.Equal(c.WCS.Origins, []string{"example.com", "*.example.org"}),
+		"kbit/s":                          c.Audio.RateBPS == 96_000,
+		"milliseconds":                    c.Stream.KeyFrameInterval == 5*time.Second,
+		"local address":                   c.Push.LocalAddr.String() == "127.0.0.1",
+		"what is not named is untouched":  c.Listen.HTTPS == 8444,
+	} {
+		if !ok {
+			t.Errorf("%s: not so in %+v", name, c)
+		}
+	}
+}
+
+// Properties writes what Load reads.
+func TestPropertiesRoundTrip(t *testing.T) {
+	changed, _, err := Load(Sources{Set: []string{
+		"http.port=1", "ip=192.0.2.1,192.0.2.2", "rtp_activity_detecting=true,7", "disable_rest_auth=false", "rest_users_file=/x",
+		"rtmp_publisher_ip=::1", "rtmp_push_audio_bitrate_kbps=64", "log_level=debug", "ws_allowed_origins=a,b",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, warnings, err := Load(Sources{File: write(t, strings.Join(changed.Properties(), "\n"))})
+	if err != nil || len(warnings) > 0 || !reflect.DeepEqual(again, changed) {
+		t.Errorf("%+v, %q, %v; want %+v", again, warnings, err, changed)
+	}
+}
+
+func TestLoadWarns(t *testing.T) {
+	file := write(t, "http.prot=1\nmixer_auto_start=true\nzzzzzzzzzzzz=1\n")
+	_, warnings, err := Load(Sources{File: file, Environ: []string{"TRANSPONDER_HTTP_PROT=1"}, Set: []string{"rtmp_push_restore=true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{
+		file + ":1: unknown setting http.prot, did you mean http.port?",
+		file + ":2: mixer_auto_start has no effect: there is no mixer",
+		file + ":3: unknown setting zzzzzzzzzzzz",
+		"environment: unknown setting TRANSPONDER_HTTP_PROT, did you mean TRANSPONDER_HTTP_PORT?",
+		"--set rtmp_push_restore: rtmp_push_restore has no effect: " + notYet,
+	} {
+		if i >= len(warnings) || warnings[i] != want {
+			t.Errorf("warning %d in %q, want %q", i, warnings, want)
+		}
+	}
+	if len(warnings) != 5 {
+		t.Errorf("%d warnings, want 5", len(warnings))
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	tests := []struct{ name, line, want string }{
+		{"no number", "http.port=http", `:1: http.port must be a whole number from -1 to 65535, not "http"`},
+		{"too large", "http.port=65536", "must be a whole number"},
+		{"no switch", "rtmp_transponder_full_url=yes", `must be true or false, not "yes"`},
+		{"no address", "rtmp_publisher_ip=localhost", "must be an IP address"},
+		{"no addresses", "ip=192.0.2.1,host", `must be IP addresses, not "host"`},
+		{"activity", "rtp_activity_detecting=60", `must look like "true,60"`},
+		{"activity seconds", "rtp_activity_detecting=true,many", `must look like "true,60"`},
+		{"level", "log_level=loud", "log_level must be debug, info, warn or error"},
+		{"time below zero", "rtmp_push_connect_timeout_ms=-1", "must be a whole number"},
+		{"a time of nothing", "rtmp_push_connect_timeout_ms=0", "push: connect timeout"},
+		{"half a certificate", "tls_cert_file=x", "go together"},
+		{"auth without users", "disable_rest_auth=false", "rest_users_file"},
+		{"bit rate", "rtmp_push_audio_bitrate_kbps=1000", "whole number from 32 to 512"},
+		{"circular or broken escape", `ip=\u12`, "invalid"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := Load(Sources{File: write(t, tt.line)})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: %v, want %q in it", tt.line, err, tt.want)
+			}
+		})
+	}
+	if _, _, err := Load(Sources{File: "no such file"}); err == nil {
+		t.Error("a file that is not there is no error")
+	}
+	if _, _, err := Load(Sources{Set: []string{"http.port"}}); err == nil || !strings.Contains(err.Error(), "key=value") {
+		t.Errorf("--set without a value: %v", err)
+	}
+	_, _, err := Load(Sources{Set: []string{"http.port=x", "ws.port=y"}})
+	if err == nil || !strings.Contains(err.Error(), "http.port") || !strings.Contains(err.Error(), "ws.port") {
+		t.Errorf("%v, want both faults named", err)
+	}
+}
+
+func TestActivityOff(t *testing.T) {
+	c, _, err := Load(Sources{Set: []string{"rtp_activity_detecting=false"}})
+	if err != nil || c.Ingest.ActivityTimeout != 0 {
+		t.Errorf("timeout %v, %v; want none", c.Ingest.ActivityTimeout, err)
+	}
+}
+
+// Every setting can be set from each source by its own spelling of the default, and a key that does nothing is no setting.
+func TestSettings(t *testing.T) {
+	for _, line := range Default().Properties() {
+		if _, warnings, err := Load(Sources{Set: []string{line}}); err != nil || len(warnings) > 0 {
+			t.Errorf("--set %s: %q, %v", line, warnings, err)
+		}
+		key, value, _ := strings.Cut(line, "=")
+		if _, warnings, err := Load(Sources{Environ: []string{envName(key) + "=" + value}}); err != nil || len(warnings) > 0 {
+			t.Errorf("%s=%s: %q, %v", envName(key), value, warnings, err)
+		}
+		if _, both := withoutEffect[key]; both {
+			t.Errorf("%s is a setting and has no effect", key)
+		}
+	}
+}
