@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/flv"
 	"transponder/internal/media"
+	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 )
 
@@ -34,7 +35,13 @@ func (c *session) play(ctx context.Context, name string) error {
 	p := &player{session: c, resumed: make(chan struct{}, 1)}
 
 	var wg sync.WaitGroup
-	wg.Go(func() { cancel(c.guard(p.readCommands)) })
+	wg.Go(func() {
+		err := c.guard(p.readCommands)
+		cancel(err)
+		if !errors.Is(err, rtmp.ErrStreamClosed) {
+			c.net.Close() // lets a blocked write go
+		}
+	})
 	err := c.guard(func() error { return p.serve(ctx, name) })
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // the reading goroutine ended first and said why
