@@ -9,8 +9,15 @@ import (
 )
 
 const (
-	// maxConceal is how much a decoder may make up in a row: 80 ms. Beyond that it only drones.
+	// maxConceal is how much a decoder may make up in a row for a loss: 80 ms. Beyond that it only drones.
 	maxConceal = 80 * sampleRate / 1000
+
+	// maxComfort is the same after a packet that says that nothing will be sent for a while, as its encoder found only
+	// background noise (Opus DTX). The decoder then goes on with such noise; the encoder describes it anew every 400 ms.
+	maxComfort = 500 * sampleRate / 1000
+
+	// dtxSize is the longest of such packets: nothing but a header (RFC 6716, 3.1).
+	dtxSize = 2
 
 	// maxError is the error of lip sync, 60 ms, that is removed at once, by silence or a cut; smaller ones are stretched
 	// away. It is what EBU R37 allows sound to be late.
@@ -39,6 +46,7 @@ type aligner struct {
 	next      media.Timestamp // where the last packet ended, by its own time
 	length    int             // of the last packet, in samples
 	concealed int             // samples that dec made up in a row
+	dtx       bool            // the last packet said that nothing will be sent for a while
 	joint     bool            // the next sound does not continue what is on the tape
 	drift     drift
 	stats     AudioStats // the counters of samples and of decode errors
@@ -57,8 +65,8 @@ func (a *aligner) close() {
 // packet adds one packet's sound; now is the time on the stream's clock. Its error is the tape's: a packet that cannot be
 // decoded counts and is as good as lost.
 func (a *aligner) packet(f media.Frame, now media.Timestamp) error {
-	if err := a.use(f.Track); err != nil || a.dec == nil {
-		return err
+	if a.use(f.Track); a.dec == nil {
+		return nil
 	}
 	at := min(f.Time, now.Add(maxAhead)).Add(-media.Samples(int64(a.dec.Delay()), sampleRate))
 	short := a.tape.until(at)
@@ -76,7 +84,7 @@ func (a *aligner) packet(f media.Frame, now media.Timestamp) error {
 		a.stats.DecodeErrors++
 		return nil
 	}
-	a.heard = true
+	a.heard, a.dtx = true, f.Track.Codec == media.Opus && len(f.Data) <= dtxSize
 	a.next, a.length = at.Add(media.Samples(int64(n), sampleRate)), n
 	return a.place(a.pcm[:channels*n], a.tape.until(at))
 }
@@ -133,19 +141,24 @@ func (a *aligner) stretched(pcm []float32, more int) []float32 {
 // fill puts n samples where nothing came: what the decoder makes up, as long as that sounds like something, then silence.
 // next is the packet after the gap, nil while that has not come.
 func (a *aligner) fill(n int64, next []byte) error {
-	k, err := a.conceal(min(n, int64(maxConceal-a.concealed)), next)
-	if err != nil {
-		return err
+	made := false
+	for n > 0 {
+		k, err := a.conceal(n, next)
+		if err != nil {
+			return err
+		}
+		if k == 0 {
+			break
+		}
+		made = true
+		n -= int64(k)
 	}
-	if n -= int64(k); n <= 0 {
+	switch {
+	case n <= 0:
 		return nil
-	}
-	// What is left of a gap that is over by concealing to the next 2.5 ms is less than drift corrects.
-	if next != nil && k > 0 && n < minStep {
+	case made && next != nil && n < minStep: // concealing goes by 2.5 ms; drift corrects the rest
 		return nil
-	}
-	// While the next packet may still come, concealing goes on with the rest later.
-	if next == nil && k > 0 && a.concealed < maxConceal {
+	case made && next == nil && a.concealed < a.mayConceal(): // it goes on with the rest later
 		return nil
 	}
 	a.joint = true
@@ -153,10 +166,25 @@ func (a *aligner) fill(n int64, next []byte) error {
 	return a.tape.silence(n)
 }
 
-// conceal lets the decoder make up about n samples and returns how many it made. It makes none after silence.
+// mayConceal returns how much the decoder may make up in a row, in samples.
+func (a *aligner) mayConceal() int {
+	if a.dtx {
+		return maxComfort
+	}
+	return maxConceal
+}
+
+// conceal lets the decoder make up some of n samples and returns how many it made; none after silence.
 func (a *aligner) conceal(n int64, next []byte) (int, error) {
 	c, able := a.dec.(concealer)
-	if !able || n <= 0 || a.joint || !a.heard {
+	if !able || a.joint || !a.heard {
+		return 0, nil
+	}
+	// What next knows of its predecessor is of use only if it comes to lie directly before next.
+	if most := int64(min(a.mayConceal()-a.concealed, libav.MaxOpusSamples)); n > most {
+		n, next = most, nil
+	}
+	if n <= 0 {
 		return 0, nil
 	}
 	var k int
@@ -175,16 +203,16 @@ func (a *aligner) conceal(n int64, next []byte) (int, error) {
 }
 
 // use makes the decoder fit the track. The tape runs on if there is none for it.
-func (a *aligner) use(t *media.Track) error {
+func (a *aligner) use(t *media.Track) {
 	if t == a.track || a.track != nil && sameForm(t, a.track) {
-		return nil
+		return
 	}
 	a.close()
 	a.dec, a.track, a.joint = nil, t, true
 	dec, err := a.open(t)
 	if err != nil {
 		a.stats.DecodeErrors++
-		return nil
+		return
 	}
 	room := libav.MaxSamples
 	if t.Codec == media.Opus {
@@ -195,7 +223,6 @@ func (a *aligner) use(t *media.Track) error {
 		a.wide = make([]float32, channels*(room+room/100+1))
 	}
 	a.dec = dec
-	return nil
 }
 
 func sameForm(a, b *media.Track) bool {

@@ -108,6 +108,49 @@ func TestAlignerPacketLengths(t *testing.T) {
 	}
 }
 
+// After a packet of Opus that announces silence the decoder's background noise goes on until the next, in real silence
+// only after an encoder would have sent one.
+func TestAlignerDTX(t *testing.T) {
+	track := &media.Track{Codec: media.Opus}
+	tests := []struct {
+		name                       string
+		gap                        time.Duration
+		wantConcealed, wantSilence int64
+	}{
+		{"until the next description", ms(400), 19200, 0},
+		{"for good", ms(2000), 24000, 72000},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRecorder(&dtxDecoder{})
+			for _, f := range []media.Frame{
+				{Track: track, Time: 0, Data: fakePacket(0, 960)},
+				{Track: track, Time: media.Timestamp(ms(20)), Data: []byte{8}},
+			} {
+				if err := r.packet(f, f.Time); err != nil {
+					t.Fatal(err)
+				}
+			}
+			end := media.Timestamp(ms(40) + tt.gap)
+			for now := r.tape.end(); now < end.Add(-ms(120)); now = now.Add(ms(43)) { // as time passes
+				if n := r.tape.until(now); n > 0 {
+					if err := r.fill(n, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			f := media.Frame{Track: track, Time: end, Data: fakePacket(0, 960)}
+			if err := r.packet(f, end); err != nil {
+				t.Fatal(err)
+			}
+			if r.stats.Concealed != tt.wantConcealed || r.stats.Silence != tt.wantSilence {
+				t.Errorf("concealed %d, silence %d, want %d, %d",
+					r.stats.Concealed, r.stats.Silence, tt.wantConcealed, tt.wantSilence)
+			}
+		})
+	}
+}
+
 // Nothing that happens to the packets of a tone makes a click: a step would bend the signal by up to its amplitude.
 func TestAlignerClicks(t *testing.T) {
 	tests := map[string][]float64{ // ms; starts of packets of 20 ms at the peaks of the tone and elsewhere
@@ -254,4 +297,41 @@ func TestToSamples(t *testing.T) {
 			t.Errorf("toSamples(Samples(%d)) = %d", n, got)
 		}
 	}
+}
+
+// Whatever the timestamps and lengths, no sample is lost from the count, the tape keeps up, and memory is bounded.
+func FuzzAligner(f *testing.F) {
+	f.Add([]byte{20, 8, 20, 8, 60, 8, 0, 8, 255, 8, 200, 0, 20, 48})
+	f.Add([]byte{5, 1, 3, 1, 130, 0, 0, 48, 20, 48, 140, 0, 255, 0})
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		r := newRecorder(&fakeConcealer{})
+		var now time.Duration
+		var decoded int64
+		for i := 0; i+1 < len(steps) && i < 400; i += 2 {
+			now += time.Duration(steps[i]) * time.Millisecond
+			n := int(steps[i+1]) % 49 * 120
+			before := r.tape.n
+			if n == 0 { // nothing comes
+				if missing := r.tape.until(media.Timestamp(now)); missing > 0 {
+					if err := r.fill(missing, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				continue
+			}
+			r.send(t, now, n, 0)
+			decoded += int64(n)
+			if r.tape.n < before {
+				t.Fatalf("step %d: tape went back", i)
+			}
+			if short := r.tape.until(r.next); short > maxError+2*minStep {
+				t.Fatalf("step %d: tape is %d samples short of the packet's end", i, short)
+			}
+		}
+		st := r.stats
+		want := decoded + st.Concealed + st.Silence + st.Inserted - st.Removed - st.Trimmed
+		if r.tape.n != want {
+			t.Fatalf("tape holds %d samples, %d are accounted for: %+v", r.tape.n, want, st)
+		}
+	})
 }

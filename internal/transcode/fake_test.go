@@ -61,6 +61,16 @@ func (d *fakeConcealer) Recover(pcm []float32, n int, _ []byte) (int, error) {
 	return d.Conceal(pcm, n+60)
 }
 
+// dtxDecoder is a fakeConcealer that takes packets of one byte for 20 ms of background noise.
+type dtxDecoder struct{ fakeConcealer }
+
+func (d *dtxDecoder) Decode(pcm []float32, packet []byte) (int, error) {
+	if len(packet) == 1 {
+		return d.Conceal(pcm, 960)
+	}
+	return d.fakeConcealer.Decode(pcm, packet)
+}
+
 // fakeEncoder makes a packet of each frame, one frame late: the frame's loudest sample in percent.
 type fakeEncoder struct {
 	last   []byte

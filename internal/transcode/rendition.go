@@ -17,9 +17,6 @@ const wakeFrames = 2
 // holdMargin is added to how late a packet came, when the hold grows for it.
 const holdMargin = 20 * time.Millisecond
 
-// errDue is the cause that ends a wait for packets: it is time to make something up.
-var errDue = errors.New("audio is due")
-
 // render makes the AAC of a source until ctx or the source ends. It is run by the source.
 func (a *Audio) render(ctx context.Context, s *stream.Source, out *stream.Feed) error {
 	reader := s.NewReader(stream.ReaderConfig{Audio: s.Audio})
@@ -87,9 +84,13 @@ func (r *rendition) run(ctx context.Context) error {
 	return r.encode()
 }
 
-// first waits for the first packet of a source that is to have audio but has sent none yet.
+// first waits for the first packet if that may be AAC: the source is to have audio and has sent none yet, or it has begun
+// with AAC in the meantime.
 func (r *rendition) first() error {
-	if !r.src.Info().HasAudio || r.src.Audio.Track() != nil {
+	switch t := r.src.Audio.Track(); {
+	case t == nil && !r.src.Info().HasAudio:
+		return nil
+	case t != nil && t.Codec != media.AAC:
 		return nil
 	}
 	r.alarm.set(r.cfg.FirstPacket)
@@ -207,47 +208,4 @@ func (r *rendition) report() {
 		st = made
 	}
 	r.meter.set(st)
-}
-
-// alarm is a context that ends with errDue at a time that can be put off. Putting it off costs no wake-up and no memory;
-// only after it went off is a new context made.
-type alarm struct {
-	parent context.Context
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-}
-
-func newAlarm(parent context.Context) *alarm {
-	a := &alarm{parent: parent}
-	a.unset()
-	return a
-}
-
-// set lets the alarm go off after d.
-func (a *alarm) set(d time.Duration) {
-	if a.timer != nil && a.timer.Stop() {
-		a.timer.Reset(d)
-		return
-	}
-	a.stop()
-	ctx, cancel := context.WithCancelCause(a.parent)
-	a.ctx, a.cancel = ctx, cancel
-	a.timer = time.AfterFunc(d, func() { cancel(errDue) })
-}
-
-// unset lets it not go off.
-func (a *alarm) unset() {
-	a.stop()
-	a.ctx, a.cancel = context.WithCancelCause(a.parent)
-	a.timer = nil
-}
-
-func (a *alarm) stop() {
-	if a.timer != nil {
-		a.timer.Stop()
-	}
-	if a.cancel != nil {
-		a.cancel(nil)
-	}
 }
