@@ -87,13 +87,12 @@ func (m *mux) read(s *socket) {
 func (m *mux) dispatch(r *batch, i int) {
 	data, from := r.datagram(i)
 	var c *muxConn
+	var to netip.Addr
 	if ufrag, ok := checkUser(data); ok {
 		m.mu.RLock()
 		c = m.users[user{ufrag, from.Addr().Is6()}]
 		m.mu.RUnlock()
-		if c != nil {
-			c.route(from, r.to(i))
-		}
+		to = r.to(i)
 	} else {
 		m.mu.RLock()
 		if p := m.peers[from]; p != nil {
@@ -102,7 +101,7 @@ func (m *mux) dispatch(r *batch, i int) {
 		m.mu.RUnlock()
 	}
 	if c != nil {
-		c.put(r.take(i), len(data), from)
+		c.put(queued{r.take(i), len(data), from, to})
 	}
 }
 

@@ -44,6 +44,7 @@ type queued struct {
 	buf  *[maxDatagram]byte
 	size int
 	from netip.AddrPort
+	to   netip.Addr // of ours; only of checks
 }
 
 func newMuxConn(m *mux, u user, s *socket, local net.Addr) *muxConn {
@@ -59,15 +60,15 @@ func newMuxConn(m *mux, u user, s *socket, local net.Addr) *muxConn {
 	}
 }
 
-// put queues a datagram and owns its buffer from then on.
-func (c *muxConn) put(buf *[maxDatagram]byte, size int, from netip.AddrPort) {
+// put queues a datagram; the conn owns its buffer from then on.
+func (c *muxConn) put(q queued) {
 	c.mu.Lock()
 	if c.closed || c.n >= maxQueued {
 		if !c.closed {
 			c.mux.dropped.Add(1)
 		}
 		c.mu.Unlock()
-		c.mux.buffers.Put(buf)
+		c.mux.buffers.Put(q.buf)
 		return
 	}
 	if c.n == len(c.queue) {
@@ -77,7 +78,7 @@ func (c *muxConn) put(buf *[maxDatagram]byte, size int, from netip.AddrPort) {
 		}
 		c.queue, c.first = bigger, 0
 	}
-	c.queue[(c.first+c.n)&(len(c.queue)-1)] = queued{buf, size, from}
+	c.queue[(c.first+c.n)&(len(c.queue)-1)] = q
 	c.n++
 	wake := c.n == 1
 	c.mu.Unlock()
@@ -89,7 +90,8 @@ func (c *muxConn) put(buf *[maxDatagram]byte, size int, from netip.AddrPort) {
 	}
 }
 
-// ReadFromAddrPort takes the next datagram.
+// ReadFromAddrPort takes the next datagram. If it is a check, what is sent to its sender from now on leaves from the address
+// that it came to: pion answers it, and checks the way back, before it reads again.
 func (c *muxConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
 		c.mu.Lock()
@@ -101,6 +103,9 @@ func (c *muxConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 			c.mu.Unlock()
 			n := copy(b, q.buf[:q.size])
 			c.mux.buffers.Put(q.buf)
+			if q.to.IsValid() {
+				c.route(q.from, q.to)
+			}
 			return n, q.from, nil
 		}
 		c.mu.Unlock()
@@ -150,9 +155,6 @@ const maxRoutes = 64
 
 // route notes where a check came to.
 func (c *muxConn) route(from netip.AddrPort, local netip.Addr) {
-	if !local.IsValid() {
-		return
-	}
 	c.bindMu.Lock()
 	defer c.bindMu.Unlock()
 	r, known := c.routes[from]
