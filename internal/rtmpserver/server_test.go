@@ -1,0 +1,351 @@
+package rtmpserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"transponder/internal/flv"
+	"transponder/internal/media"
+	"transponder/internal/rtmp"
+	"transponder/internal/stream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// ownAudio gives AAC streams their own feed and makes nothing.
+type ownAudio struct{}
+
+func (ownAudio) AAC(s *stream.Source) (*stream.Feed, func(), error) { return s.Audio, func() {}, nil }
+
+// runServer runs a server on a free port until the test ends.
+func runServer(t *testing.T, change func(*Config)) (*Server, *stream.Hub) {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.Address = "127.0.0.1:0"
+	if change != nil {
+		change(&cfg)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	hub := stream.NewHub(stream.DefaultConfig())
+	s, err := New(cfg, hub, ownAudio{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run ended with %v, want the context's end", err)
+		}
+		if st := s.Stats(); st.Connections != 0 || st.Publishers != 0 || st.Players != 0 || st.Panics != 0 {
+			t.Errorf("after the end: %+v", st)
+		}
+	})
+	return s, hub
+}
+
+// eventually polls until check returns nil.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func dial(t *testing.T, s *Server) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	t.Cleanup(func() { nc.Close() })
+	return nc
+}
+
+// publisher connects our own client and asks to publish.
+func publisher(t *testing.T, s *Server, name string) (*rtmp.Client, net.Conn, error) {
+	t.Helper()
+	nc := dial(t, s)
+	c := rtmp.NewClient(nc, rtmp.ClientConfig{App: "live", TCURL: "rtmp://h/live", FlashVersion: "test", StreamName: name})
+	for _, step := range []func() error{c.Handshake, c.Connect, c.Publish} {
+		if err := step(); err != nil {
+			return c, nc, err
+		}
+	}
+	return c, nc, nil
+}
+
+// ffmpeg starts a program of FFmpeg's; the returned function waits for it.
+func ffmpeg(t *testing.T, program, args string) (wait func() string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	cmd := exec.CommandContext(ctx, program, strings.Fields(args)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wait = sync.OnceValue(func() string {
+		defer cancel()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s %s: %v\n%s", program, args, err, errs.String())
+		}
+		return out.String()
+	})
+	t.Cleanup(func() { wait() })
+	return wait
+}
+
+const testSources = "-hide_banner -loglevel error -f lavfi -i testsrc2=s=320x240:r=25 -f lavfi -i sine=r=48000 "
+
+// TestFFmpeg publishes with ffmpeg and plays with ffprobe, which comes first and waits.
+func TestFFmpeg(t *testing.T) {
+	s, hub := runServer(t, nil)
+	url := fmt.Sprintf("rtmp://%s/live/name", s.Addr())
+	play := ffmpeg(t, "ffprobe", "-loglevel error -read_intervals %+2 -show_entries packet=codec_type,dts_time,pts_time,flags:"+
+		"stream=codec_name,width,height,sample_rate,channels -of csv "+url)
+	publish := ffmpeg(t, "ffmpeg", "-re "+testSources+"-t 3.5 -c:v libx264 -preset ultrafast -bf 2 -g 25 "+
+		"-c:a aac -ac 2 -f flv "+url+"?key=secret")
+	eventually(t, func() error {
+		src, ok := hub.Source("name")
+		if !ok {
+			return errors.New("the stream is not there")
+		}
+		if v, a := src.Video.Track(), src.Audio.Track(); v == nil || a == nil || v.Width != 320 || a.Channels != 2 {
+			return fmt.Errorf("tracks are %+v and %+v", v, a)
+		}
+		return nil
+	})
+	checkPackets(t, play())
+	publish()
+	eventually(t, func() error {
+		if _, ok := hub.Source("name"); ok {
+			return errors.New("the stream is still there")
+		}
+		return nil
+	})
+}
+
+// checkPackets judges what ffprobe saw: both tracks, from about 0, growing, with pictures out of order.
+func checkPackets(t *testing.T, out string) {
+	t.Helper()
+	last := map[string]float64{"video": -1, "audio": -1}
+	count := map[string]int{}
+	reordered := false
+	for line := range strings.Lines(out) {
+		f := strings.Split(strings.TrimSpace(line), ",")
+		if f[0] != "packet" || len(f) < 5 {
+			continue
+		}
+		kind := f[1]
+		pts, _ := strconv.ParseFloat(f[2], 64)
+		dts, err := strconv.ParseFloat(f[3], 64)
+		if err != nil {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		if count[kind] == 0 {
+			if dts > 0.2 {
+				t.Errorf("%s begins at %v, want about 0", kind, dts)
+			}
+			if kind == "video" && !strings.HasPrefix(f[4], "K") {
+				t.Error("the first picture is no key frame")
+			}
+		}
+		if dts <= last[kind] {
+			t.Errorf("%s at %v after %v", kind, dts, last[kind])
+		}
+		reordered = reordered || pts > dts
+		last[kind] = dts
+		count[kind]++
+	}
+	if count["video"] < 40 || count["audio"] < 80 || !reordered {
+		t.Errorf("%d pictures, %d sounds, reordered %v; want 2 s of each", count["video"], count["audio"], reordered)
+	}
+	for _, want := range []string{"stream,h264,320,240", "stream,aac,48000,2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out[max(0, len(out)-300):])
+		}
+	}
+}
+
+// TestFFmpegDecodes plays a whole publish with ffmpeg, which fails on the first error.
+func TestFFmpegDecodes(t *testing.T) {
+	s, hub := runServer(t, nil)
+	url := fmt.Sprintf("rtmp://%s/live/name", s.Addr())
+	ffmpeg(t, "ffmpeg", "-re "+testSources+"-t 2.5 -c:v libx264 -preset ultrafast -tune zerolatency -g 10 "+
+		"-x264-params aud=1:repeat-headers=1 -c:a aac -f flv "+url)
+	eventually(t, func() error {
+		if src, ok := hub.Source("name"); !ok || src.Video.Track() == nil {
+			return errors.New("no pictures yet")
+		}
+		return nil
+	})
+	src, _ := hub.Source("name")
+	r := src.NewReader(stream.ReaderConfig{Video: src.Video})
+	defer r.Close()
+	ffmpeg(t, "ffmpeg", "-loglevel error -xerror -i "+url+" -t 1 -f null -")()
+	frames := make([]media.Frame, 16)
+	n, err := r.Read(t.Context(), frames)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range frames[:n] {
+		if f.Track != frames[0].Track {
+			t.Error("repeated parameter sets made a new track")
+		}
+		u, err := readUnit(f.Data)
+		if err != nil || len(u.data) != len(f.Data) {
+			t.Errorf("a frame holds what it should not: %v", err)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	s, hub := runServer(t, func(c *Config) { c.PlayWait = 50 * time.Millisecond })
+	if _, _, err := publisher(t, s, "name?a=b"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"name", "", "rtmp://x/y"} {
+		_, _, err := publisher(t, s, name)
+		var status *rtmp.StatusError
+		if !errors.As(err, &status) || status.Code != "NetStream.Publish.BadName" {
+			t.Errorf("publish of %q: %v, want BadName", name, err)
+		}
+	}
+	out, _ := exec.CommandContext(t.Context(), "ffprobe", "-loglevel", "error",
+		fmt.Sprintf("rtmp://%s/live/other", s.Addr())).CombinedOutput()
+	if !strings.Contains(string(out), "no such stream") {
+		t.Errorf("ffprobe of an unknown stream says %q", out)
+	}
+	if st := s.Stats(); st.Refused != 4 || len(hub.Sources()) != 1 {
+		t.Errorf("%d refused and %d streams, want 4 and 1", st.Refused, len(hub.Sources()))
+	}
+}
+
+func TestCodecRefused(t *testing.T) {
+	s, hub := runServer(t, nil)
+	c, _, err := publisher(t, s, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, _ := hub.Source("name")
+	if err := c.WriteTags([]flv.Tag{{Type: flv.TypeVideo, Payload: append([]byte{0x90}, "hvc1...."...)}}); err != nil {
+		t.Fatal(err)
+	}
+	var status *rtmp.StatusError
+	if err := c.Serve(); !errors.As(err, &status) || !strings.Contains(status.Description, "hvc1") {
+		t.Errorf("Serve: %v, want a status that names hvc1", err)
+	}
+	<-src.Done()
+	if !errors.Is(src.Err(), ErrCodec) {
+		t.Errorf("the source ended with %v, want ErrCodec", src.Err())
+	}
+}
+
+// TestEnds looks at how a stream's end is told to its other side.
+func TestEnds(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*rtmp.Client, net.Conn, *stream.Source)
+		want error
+	}{
+		{"unpublished", func(c *rtmp.Client, _ net.Conn, _ *stream.Source) { c.Unpublish() }, ErrPeerClosed},
+		{"hung up", func(_ *rtmp.Client, nc net.Conn, _ *stream.Source) { nc.Close() }, ErrPeerClosed},
+		{"silent", func(*rtmp.Client, net.Conn, *stream.Source) {}, ErrActivity},
+		{"terminated", func(_ *rtmp.Client, _ net.Conn, src *stream.Source) { src.Close(stream.ErrClosed) }, stream.ErrClosed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, hub := runServer(t, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+			client, nc, err := publisher(t, s, "name")
+			if err != nil {
+				t.Fatal(err)
+			}
+			src, ok := hub.Source("name")
+			if !ok {
+				t.Fatal("no stream")
+			}
+			c.end(client, nc, src)
+			<-src.Done()
+			if !errors.Is(src.Err(), c.want) {
+				t.Errorf("the source ended with %v, want %v", src.Err(), c.want)
+			}
+			if c.want == stream.ErrClosed {
+				var status *rtmp.StatusError
+				if err := client.Serve(); !errors.As(err, &status) {
+					t.Errorf("Serve: %v, want a status", err)
+				}
+			}
+		})
+	}
+}
+
+// TestStrangers holds connections that are not RTMP, or too slow, to their limits.
+func TestStrangers(t *testing.T) {
+	s, _ := runServer(t, func(c *Config) { c.HandshakeTimeout = 200 * time.Millisecond })
+	for _, c := range []struct{ name, send string }{
+		{"http", "GET / HTTP/1.1\r\n\r\n"},
+		{"silent", ""},
+		{"half a handshake", "\x03" + strings.Repeat("x", 700)},
+		{"garbage after the handshake", "\x03" + strings.Repeat("x", 3072) + "\xff\xff\xff\xff"},
+		{"handshake and no more", "\x03" + strings.Repeat("x", 3072)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			nc := dial(t, s)
+			if _, err := io.WriteString(nc, c.send); err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, nc) // returns when the server closes
+		})
+	}
+	eventually(t, func() error {
+		if st := s.Stats(); st.Strangers != 5 || st.Connections != 0 {
+			return fmt.Errorf("%d strangers and %d connections, want 5 and 0", st.Strangers, st.Connections)
+		}
+		return nil
+	})
+}
+
+// TestManyIdle holds the number of connections to its limit, and lets new ones in once old ones are gone.
+func TestManyIdle(t *testing.T) {
+	const limit, excess = 200, 50
+	s, _ := runServer(t, func(c *Config) { c.MaxConnections, c.HandshakeTimeout = limit, 2*time.Second })
+	for range limit + excess {
+		dial(t, s)
+	}
+	eventually(t, func() error {
+		if st := s.Stats(); st.Accepted != limit || st.Rejected != excess {
+			return fmt.Errorf("%d accepted and %d rejected, want %d and %d", st.Accepted, st.Rejected, limit, excess)
+		}
+		return nil
+	})
+	eventually(t, func() error {
+		_, _, err := publisher(t, s, "name")
+		return err
+	})
+}
