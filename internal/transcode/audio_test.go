@@ -215,6 +215,29 @@ func TestLateAACIsRelayed(t *testing.T) {
 	})
 }
 
+// A source that begins with AAC between the call and the rendition's first look is relayed too.
+func TestAACInTheMeantime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, false)
+		aac := &media.Track{Codec: media.AAC}
+		r.send(aac, []byte{1}, time.Millisecond)
+		out, release, err := r.src.Rendition("aac", func(ctx context.Context, out *stream.Feed) error {
+			return r.audio.render(ctx, r.src, out)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.send(aac, []byte{2}, time.Millisecond)
+		synctest.Wait()
+		if st := out.Stats(); st.Frames != 1 || st.Track != aac {
+			t.Errorf("relayed %d frames of %v, want 1 of the source's track", st.Frames, st.Track)
+		}
+		release()
+		r.src.Close(nil)
+	})
+}
+
 func TestNoAudio(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -355,26 +378,21 @@ func TestHold(t *testing.T) {
 		synctest.Wait()
 		checkReaches(t, r.frames, r.src.Now(), DefaultAudioConfig().Hold+codedWithin)
 
-		for range 20 { // bursts: packets of 400 ms at once
-			now := r.src.Now()
-			for i := range 20 {
-				at := now.Add(-ms(400 - 20*float64(i)))
-				r.src.Audio.Write(media.Frame{Track: fakeTrack, Time: at, Data: fakePacket(int(toSamples(time.Duration(at))), 960)})
+		bursts := func() AudioStats { // packets of 400 ms at once
+			for range 20 {
+				now := r.src.Now()
+				for i := range 20 {
+					at := now.Add(-ms(400 - 20*float64(i)))
+					data := fakePacket(int(toSamples(time.Duration(at))), 960)
+					r.src.Audio.Write(media.Frame{Track: fakeTrack, Time: at, Data: data})
+				}
+				time.Sleep(400 * time.Millisecond)
 			}
-			time.Sleep(400 * time.Millisecond)
+			synctest.Wait()
+			st, _ := r.audio.SourceStats(r.src)
+			return st
 		}
-		synctest.Wait()
-		before, _ := r.audio.SourceStats(r.src)
-		for range 20 {
-			now := r.src.Now()
-			for i := range 20 {
-				at := now.Add(-ms(400 - 20*float64(i)))
-				r.src.Audio.Write(media.Frame{Track: fakeTrack, Time: at, Data: fakePacket(int(toSamples(time.Duration(at))), 960)})
-			}
-			time.Sleep(400 * time.Millisecond)
-		}
-		synctest.Wait()
-		after, _ := r.audio.SourceStats(r.src)
+		before, after := bursts(), bursts()
 		checkClock(t, r.stop())
 		if after.Trimmed != before.Trimmed || after.Hold < 400*time.Millisecond {
 			t.Errorf("hold of %v still loses sound: %d samples trimmed, then %d", after.Hold, before.Trimmed, after.Trimmed)
@@ -468,7 +486,8 @@ func newPath(tb testing.TB) (packet func(i int), end func()) {
 	}
 	packets := soundtest.Opus(tb, soundtest.Music(2*time.Second))
 	pack := newPackager(enc, src.Audio, 0)
-	a := newAligner(newTape(0, enc.FrameSize(), pack.frame), func(*media.Track) (decoder, error) { return libav.NewOpusDecoder() })
+	open := func(*media.Track) (decoder, error) { return libav.NewOpusDecoder() }
+	a := newAligner(newTape(0, enc.FrameSize(), pack.frame), open)
 	track := &media.Track{Codec: media.Opus}
 	return func(i int) {
 			at := media.Timestamp(time.Duration(i) * 20 * time.Millisecond)

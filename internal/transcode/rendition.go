@@ -25,7 +25,7 @@ func (a *Audio) render(ctx context.Context, s *stream.Source, out *stream.Feed) 
 	defer end()
 
 	log := a.log.With("stream", s.Info().Name)
-	r := &rendition{Audio: a, log: log, src: s, reader: reader, out: out, meter: m, hold: a.cfg.Hold}
+	r := &rendition{audio: a, log: log, src: s, reader: reader, out: out, meter: m, hold: a.cfg.Hold}
 	log.Info("audio rendition started")
 	began := time.Now()
 	err := r.run(ctx)
@@ -35,7 +35,7 @@ func (a *Audio) render(ctx context.Context, s *stream.Source, out *stream.Feed) 
 
 // rendition is one source's AAC in the making. It is owned by the goroutine in run.
 type rendition struct {
-	*Audio
+	audio  *Audio
 	log    *slog.Logger
 	src    *stream.Source
 	reader *stream.Reader
@@ -64,14 +64,14 @@ func (r *rendition) run(ctx context.Context) error {
 		return err
 	}
 	if len(r.pending) > 0 && r.pending[0].Track.Codec == media.AAC {
-		last, err := r.relay()
+		next, err := r.relay()
 		if err != nil {
 			return err
 		}
-		start = last // what follows is no AAC, and goes on from there
+		start = next
 	}
 
-	enc, err := r.newEncoder(r.cfg.RateBPS)
+	enc, err := r.audio.newEncoder(r.audio.cfg.RateBPS)
 	if err != nil {
 		return fmt.Errorf("make AAC: %w", err)
 	}
@@ -93,25 +93,25 @@ func (r *rendition) first() error {
 	case t != nil && t.Codec != media.AAC:
 		return nil
 	}
-	r.alarm.set(r.cfg.FirstPacket)
+	r.alarm.set(r.audio.cfg.FirstPacket)
 	if err := r.read(); err != nil && !errors.Is(err, errDue) {
 		return err
 	}
 	return nil
 }
 
-// relay passes AAC on as it is. It returns without an error, and with the time of the last frame's end, when something
-// else comes.
+// relay passes AAC on as it is. When something else comes it returns, without an error, the time from which that is to be
+// encoded.
 func (r *rendition) relay() (media.Timestamp, error) {
 	r.alarm.unset()
-	var end media.Timestamp
+	var next media.Timestamp
 	for {
 		for i, f := range r.pending {
 			if f.Track.Codec != media.AAC {
 				r.pending = r.pending[i:]
-				return max(end, r.pending[0].Time), nil
+				return max(next, r.pending[0].Time), nil
 			}
-			end = f.Time.Add(time.Nanosecond)
+			next = f.Time.Add(time.Nanosecond) // timestamps grow
 			r.packets++
 			r.relayed++
 			r.out.Write(f)
@@ -146,7 +146,7 @@ func (r *rendition) encode() error {
 
 // decoder opens a decoder for the aligner, and says so once a second if there is none.
 func (r *rendition) decoder(t *media.Track) (decoder, error) {
-	dec, err := r.newDecoder(t)
+	dec, err := r.audio.newDecoder(t)
 	if err != nil && time.Since(r.warned) > time.Second {
 		r.warned = time.Now()
 		r.log.Warn("audio cannot be decoded, silence takes its place", "codec", t.Codec, "err", err)
@@ -163,7 +163,7 @@ func (r *rendition) packet(f media.Frame) error {
 		return err
 	}
 	if late := now.Sub(f.Time) + holdMargin; r.aligner.stats.Trimmed > trimmed && late > r.hold {
-		r.hold = min(late, r.cfg.MaxHold)
+		r.hold = min(late, r.audio.cfg.MaxHold)
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (r *rendition) makeUp() error {
 	until := r.src.Now()
 	if r.aligner.heard {
 		until = until.Add(-r.hold)
-		r.hold = max(r.cfg.Hold, r.hold-r.hold/64)
+		r.hold = max(r.audio.cfg.Hold, r.hold-r.hold/64)
 	}
 	if n := r.aligner.tape.until(until); n > 0 {
 		return r.aligner.fill(n, nil)

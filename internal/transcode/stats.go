@@ -23,7 +23,7 @@ type AudioStats struct {
 	Inserted  int64 // samples added to follow a source's clock that is slower than ours
 	Removed   int64 // samples taken away to follow one that is faster
 
-	DriftPPM float64       // how far the source's clock is being followed, over some ten seconds; of one source only
+	DriftPPM float64       // how much faster than ours the source's clock is, over some ten seconds; of one source only
 	Hold     time.Duration // how late sound may be at present; of one source only
 }
 

@@ -133,7 +133,7 @@ func TestEncoderTakesRubbish(t *testing.T) {
 }
 
 func TestOpusDecoder(t *testing.T) {
-	stereo := soundtest.Tone(1000, 0.5, time.Second)
+	tone, stereo := soundtest.Tone(1000, 0.5, time.Second), soundtest.Tone(1000, 0.5, time.Second)
 	for i := 1; i < len(stereo); i += 2 {
 		stereo[i] = 0
 	}
@@ -144,10 +144,10 @@ func TestOpusDecoder(t *testing.T) {
 		left, right float64
 	}{
 		{"stereo", stereo, nil, 0.5, 0},
-		{"mono", soundtest.Tone(1000, 0.5, time.Second), []string{"-af", "pan=mono|c0=c0"}, 0.5, 0.5},
-		{"2.5 ms", soundtest.Tone(1000, 0.5, time.Second), []string{"-frame_duration", "2.5"}, 0.5, 0.5},
-		{"120 ms", soundtest.Tone(1000, 0.5, time.Second), []string{"-frame_duration", "120"}, 0.5, 0.5},
-		{"speech", soundtest.Tone(1000, 0.5, time.Second), []string{"-af", "pan=mono|c0=c0", "-application", "voip", "-b:a", "16k"}, 0.5, 0.5},
+		{"mono", tone, []string{"-af", "pan=mono|c0=c0"}, 0.5, 0.5},
+		{"2.5 ms", tone, []string{"-frame_duration", "2.5"}, 0.5, 0.5},
+		{"120 ms", tone, []string{"-frame_duration", "120"}, 0.5, 0.5},
+		{"speech", tone, []string{"-af", "pan=mono|c0=c0", "-application", "voip", "-b:a", "16k"}, 0.5, 0.5},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
