@@ -4,6 +4,7 @@ GO       := scripts/go
 GOFMT     = $$($(GO) env GOROOT)/bin/gofmt
 FOLDERS   = $(wildcard api bench cmd examples internal test web)
 FUZZTIME ?= 30s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Few linters, at fixed versions. A finding is mended, or waived where it stands with the reason beside it.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -19,7 +20,7 @@ run: build ## install what is missing, build the server and start it
 
 build: install ## build bin/transponder, its pages included
 	$(GO) run ./web/build
-	$(GO) build -trimpath -o bin/ ./cmd/...
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/...
 
 format: install ## format the Go files
 	$(GOFMT) -l -w $(FOLDERS)
