@@ -53,7 +53,6 @@ const (
 const (
 	exConfig     byte = 0
 	exFrame      byte = 1
-	exEnd        byte = 2
 	exFrameX     byte = 3 // without a composition time
 	exMultitrack byte = 6 // of video
 	exMultiSound byte = 5 // multitrack of audio
