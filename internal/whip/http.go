@@ -1,0 +1,91 @@
+package whip
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"transponder/internal/rtc"
+	"transponder/internal/stream"
+)
+
+// guarded lets only those through who know the token.
+func (s *Server) guarded(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Token != "" && !s.authorized(r) {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			problem(w, http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer TOKEN")
+			return
+		}
+		next(w, r)
+	}
+}
+
+func (s *Server) authorized(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer") &&
+		subtle.ConstantTimeCompare([]byte(strings.TrimSpace(token)), []byte(s.cfg.Token)) == 1
+}
+
+// options answers a browser's preflight, and clients that ask what may be posted (RFC 9725, 4.2).
+func (s *Server) options(methods string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Allow", methods)
+		h.Set("Accept-Post", typeSDP)
+		h.Set("Access-Control-Allow-Methods", methods)
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+		h.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *Server) notAllowed(methods string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", methods)
+		problem(w, http.StatusMethodNotAllowed, "this address takes "+methods)
+	}
+}
+
+// status turns an error of rtc.Ingest into a status and words for the client.
+func status(err error) (code int, detail string) {
+	switch {
+	case errors.Is(err, rtc.ErrBadOffer), errors.Is(err, stream.ErrName):
+		return http.StatusBadRequest, err.Error()
+	case errors.Is(err, rtc.ErrNoCommonCodecs):
+		return http.StatusNotAcceptable, err.Error()
+	case errors.Is(err, stream.ErrNameInUse), errors.Is(err, stream.ErrIDInUse):
+		return http.StatusConflict, err.Error()
+	case errors.Is(err, rtc.ErrBusy):
+		return http.StatusServiceUnavailable, err.Error()
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable, "the request was given up"
+	default:
+		return http.StatusInternalServerError, "the server could not set up the connection"
+	}
+}
+
+// retryAfter is when a client that found no room may ask again, in seconds.
+const retryAfter = "10"
+
+func refuse(w http.ResponseWriter, err error) {
+	code, detail := status(err)
+	if code == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	problem(w, code, detail)
+}
+
+// problem answers with an error as RFC 9457 writes it.
+func problem(w http.ResponseWriter, code int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(struct {
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{http.StatusText(code), code, detail})
+}

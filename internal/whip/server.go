@@ -1,0 +1,271 @@
+package whip
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"transponder/internal/rtc"
+	"transponder/internal/stream"
+)
+
+// Causes of a publication's end that are this door's own.
+var (
+	ErrDeleted  = errors.New("the client deleted the session")
+	ErrStopping = errors.New("the server is stopping")
+)
+
+const (
+	typeSDP      = "application/sdp"
+	typeFragment = "application/trickle-ice-sdpfrag" // RFC 8840
+)
+
+// Config says who may publish.
+type Config struct {
+	// Token is the bearer token that every request must carry; empty: anyone may publish.
+	Token string
+	// MaxBody is the most that a request's body may have.
+	MaxBody int64
+}
+
+// DefaultConfig lets anyone publish.
+func DefaultConfig() Config { return Config{MaxBody: 256 << 10} }
+
+// Validate reports every value that cannot work.
+func (c Config) Validate() error {
+	if c.MaxBody < 1024 {
+		return errors.New("a body of less than 1024 bytes holds no offer")
+	}
+	return nil
+}
+
+// Server answers WHIP requests. All methods may be called from any goroutine.
+type Server struct {
+	cfg    Config
+	ingest *rtc.Ingest
+	log    *slog.Logger
+	mux    *http.ServeMux
+
+	wg       sync.WaitGroup
+	mu       sync.Mutex
+	closed   bool                // guarded by mu
+	sessions map[string]*session // guarded by mu; by id
+}
+
+// session is one publication.
+type session struct {
+	id, name    string
+	etag        string
+	ufrag       string // of the offer: tells a trickled candidate from an ICE restart
+	publication *rtc.Publication
+	cancel      context.CancelCauseFunc
+	done        chan struct{}
+}
+
+// New makes a server for the paths /whip/{name} and /whip/{name}/{id}.
+func New(cfg Config, ingest *rtc.Ingest, log *slog.Logger) *Server {
+	s := &Server{cfg: cfg, ingest: ingest, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
+	s.mux.HandleFunc("POST /whip/{name}", s.guarded(s.publish))
+	s.mux.HandleFunc("DELETE /whip/{name}/{id}", s.guarded(s.delete))
+	s.mux.HandleFunc("PATCH /whip/{name}/{id}", s.guarded(s.patch))
+	s.mux.HandleFunc("OPTIONS /whip/{name}", s.options("POST, OPTIONS"))
+	s.mux.HandleFunc("OPTIONS /whip/{name}/{id}", s.options("DELETE, PATCH, OPTIONS"))
+	s.mux.HandleFunc("/whip/{name}", s.notAllowed("POST, OPTIONS"))
+	s.mux.HandleFunc("/whip/{name}/{id}", s.notAllowed("DELETE, PATCH, OPTIONS"))
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "Location, ETag, Retry-After, WWW-Authenticate")
+	s.mux.ServeHTTP(w, r)
+}
+
+// Close ends every publication and waits for it; no further one begins.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	for _, x := range s.sessions {
+		x.cancel(ErrStopping)
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+	return nil
+}
+
+// publish is RFC 9725, 4.2.
+func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
+	offer, ok := s.body(w, r, typeSDP)
+	if !ok {
+		return
+	}
+	id := newID()
+	x := &session{id: id, name: r.PathValue("name"), etag: `"` + newID() + `"`, done: make(chan struct{})}
+	var err error
+	x.publication, err = s.ingest.Publish(r.Context(), rtc.Offer{SDP: offer}, stream.Info{
+		Name: x.name, ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
+	})
+	if err != nil {
+		s.log.Warn("publication refused", "stream", x.name, "peer", r.RemoteAddr, "err", err)
+		refuse(w, err)
+		return
+	}
+	if d, err := rtc.ParseOffer(offer); err == nil {
+		x.ufrag = d.Used()[0].Ufrag
+	}
+	s.start(context.WithoutCancel(r.Context()), x, r.RemoteAddr)
+	h := w.Header()
+	h.Set("Content-Type", typeSDP)
+	h.Set("Location", r.URL.EscapedPath()+"/"+url.PathEscape(id))
+	h.Set("ETag", x.etag)
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, x.publication.Answer())
+}
+
+// start runs a publication. On a server that is being closed it ends at once.
+func (s *Server) start(ctx context.Context, x *session, peer string) {
+	ctx, x.cancel = context.WithCancelCause(ctx)
+	s.mu.Lock()
+	if s.closed {
+		x.cancel(ErrStopping)
+	}
+	s.sessions[x.id] = x
+	s.wg.Add(1)
+	s.mu.Unlock()
+	go func() {
+		defer s.wg.Done()
+		s.run(ctx, x, peer)
+	}()
+}
+
+func (s *Server) run(ctx context.Context, x *session, peer string) {
+	log := s.log.With("stream", x.name, "session", x.id, "peer", peer)
+	log.Info("publication begun")
+	err := x.publication.Run(ctx)
+	s.mu.Lock()
+	delete(s.sessions, x.id)
+	s.mu.Unlock()
+	x.cancel(nil)
+	close(x.done)
+	st := x.publication.Stats()
+	log.Info("publication ended", "err", err, "packets", st.Packets, "lost", st.Lost, "nacks", st.NACKs, "plis", st.PLIs)
+}
+
+// delete is RFC 9725, 4.2: it answers when the name is free again.
+func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
+	x, ok := s.session(w, r)
+	if !ok {
+		return
+	}
+	x.cancel(ErrDeleted)
+	select {
+	case <-x.done:
+	case <-r.Context().Done():
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// patch is RFC 9725, 4.3: candidates are taken, ICE restarts are not.
+func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
+	x, ok := s.session(w, r)
+	if !ok {
+		return
+	}
+	fragment, ok := s.body(w, r, typeFragment)
+	if !ok {
+		return
+	}
+	ufrag, candidates := parseFragment(fragment)
+	switch match := strings.TrimSpace(r.Header.Get("If-Match")); {
+	case match == "":
+		problem(w, http.StatusPreconditionRequired, "If-Match is missing: send the ETag of the session")
+		return
+	case match == "*" || match == x.etag && ufrag != "" && ufrag != x.ufrag:
+		problem(w, http.StatusUnprocessableEntity, "ICE restarts are not supported: delete the session and publish anew")
+		return
+	case match != x.etag:
+		problem(w, http.StatusPreconditionFailed, "If-Match is not the ETag of the session")
+		return
+	}
+	for _, c := range candidates {
+		err := x.publication.AddCandidate(c)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			problem(w, http.StatusUnprocessableEntity, "candidates are not taken: the answer's are enough")
+			return
+		case err != nil:
+			problem(w, http.StatusBadRequest, err.Error())
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// maxCandidates is how many candidates one fragment may bring.
+const maxCandidates = 64
+
+// parseFragment reads an SDP fragment (RFC 8840, 9): the ICE user name, "" if there is none, and the candidates.
+func parseFragment(text string) (ufrag string, candidates []string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+			ufrag = v
+		} else if v, ok := strings.CutPrefix(line, "a=candidate:"); ok && len(candidates) < maxCandidates {
+			candidates = append(candidates, v)
+		}
+	}
+	return ufrag, candidates
+}
+
+// session finds the session that a request names.
+func (s *Server) session(w http.ResponseWriter, r *http.Request) (*session, bool) {
+	s.mu.Lock()
+	x := s.sessions[r.PathValue("id")]
+	s.mu.Unlock()
+	if x == nil || x.name != r.PathValue("name") {
+		problem(w, http.StatusNotFound, "no such session: it has ended, or never was")
+		return nil, false
+	}
+	return x, true
+}
+
+// body reads a request's body if it is of the type that is wanted.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, want string) (string, bool) {
+	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != want {
+		w.Header().Set("Accept-"+map[string]string{http.MethodPost: "Post", http.MethodPatch: "Patch"}[r.Method], want)
+		problem(w, http.StatusUnsupportedMediaType, "Content-Type must be "+want)
+		return "", false
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		problem(w, http.StatusRequestEntityTooLarge, "the body is too long for an SDP text")
+		return "", false
+	case err != nil:
+		problem(w, http.StatusBadRequest, "the body could not be read")
+		return "", false
+	case len(strings.TrimSpace(string(b))) == 0:
+		problem(w, http.StatusBadRequest, "the body is empty: it must be the SDP text")
+		return "", false
+	}
+	return string(b), true
+}
+
+// newID returns 128 random bits as 26 characters of 0-9a-v.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
+}

@@ -1,0 +1,264 @@
+package whip
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/rtc/peer"
+	"transponder/internal/stream"
+	"transponder/internal/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type door struct {
+	*Server
+	hub *stream.Hub
+	url string
+}
+
+func open(t *testing.T, cfg Config, in rtc.Config) *door {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	pc := peer.DefaultConfig()
+	pc.Port, pc.Sockets = 0, 1
+	r, err := peer.New(t.Context(), pc, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := stream.NewHub(stream.DefaultConfig())
+	s := New(cfg, rtc.NewIngest(in, hub, log, r), log)
+	ts := httptest.NewServer(s)
+	t.Cleanup(func() {
+		s.Close()
+		ts.Close()
+		r.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return &door{s, hub, ts.URL}
+}
+
+// do sends a request; headers are "Key: value".
+func (d *door) do(t *testing.T, method, path, body string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	url := path
+	if !strings.HasPrefix(path, "http") {
+		url = d.url + path
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		k, v, _ := strings.Cut(h, ": ")
+		req.Header.Set(k, v)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(b)
+}
+
+const sdpType = "Content-Type: application/sdp"
+
+// offer is a small one that nobody connects with.
+func offer(codec string) string {
+	return strings.ReplaceAll(`v=0
+o=- 1 1 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0
+a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF
+a=ice-ufrag:abcd
+a=ice-pwd:abcdefghijklmnopqrstuv
+m=video 9 UDP/TLS/RTP/SAVPF 96
+c=IN IP4 0.0.0.0
+a=mid:0
+a=sendonly
+a=rtcp-mux
+a=setup:actpass
+a=rtpmap:96 `+codec+`/90000
+`, "\n", "\r\n")
+}
+
+func TestRefusals(t *testing.T) {
+	d := open(t, DefaultConfig(), rtc.DefaultConfig())
+	res, _ := d.do(t, "POST", "/whip/taken", offer("H264"), sdpType)
+	if res.StatusCode != 201 {
+		t.Fatalf("first publication: %s", res.Status)
+	}
+	session := res.Header.Get("Location")
+	etag := "If-Match: " + res.Header.Get("ETag")
+	const fragment = "Content-Type: application/trickle-ice-sdpfrag"
+	const candidate = "a=candidate:1 1 udp 1 192.0.2.1 5 typ host\r\n"
+	tests := []struct {
+		name, method, path, body string
+		headers                  []string
+		want                     int
+		says                     string
+	}{
+		{"no content type", "POST", "/whip/a", offer("H264"), nil, 415, "application/sdp"},
+		{"wrong content type", "POST", "/whip/a", offer("H264"), []string{"Content-Type: text/plain"}, 415, "application/sdp"},
+		{"type with parameter", "POST", "/whip/taken", offer("H264"), []string{sdpType + "; charset=utf-8"}, 409, "in use"},
+		{"empty", "POST", "/whip/a", " \n", []string{sdpType}, 400, "empty"},
+		{"not SDP", "POST", "/whip/a", "hello", []string{sdpType}, 400, "m-line"},
+		{"too long", "POST", "/whip/a", strings.Repeat("a=x\n", 80<<10), []string{sdpType}, 413, "too long"},
+		{"no common codecs", "POST", "/whip/a", offer("VP8"), []string{sdpType}, 406, "H264"},
+		{"taken", "POST", "/whip/taken", offer("H264"), []string{sdpType}, 409, "in use"},
+		{"bad name", "POST", "/whip/a%0Ab", offer("H264"), []string{sdpType}, 400, "control character"},
+		{"read the endpoint", "GET", "/whip/a", "", nil, 405, "POST"},
+		{"put the endpoint", "PUT", "/whip/a", "", nil, 405, "POST"},
+		{"read the session", "GET", session, "", nil, 405, "DELETE"},
+		{"put the session", "PUT", session, "", nil, 405, "DELETE"},
+		{"delete nothing", "DELETE", "/whip/taken/nothing", "", nil, 404, "no such session"},
+		{"delete under another name", "DELETE", strings.Replace(session, "taken", "other", 1), "", nil, 404, "no such session"},
+		{"patch nothing", "PATCH", "/whip/taken/nothing", "", nil, 404, "no such session"},
+		{"patch of another type", "PATCH", session, "x", []string{sdpType, etag}, 415, "sdpfrag"},
+		{"patch without ETag", "PATCH", session, candidate, []string{fragment}, 428, "If-Match"},
+		{"patch with another ETag", "PATCH", session, candidate, []string{fragment, `If-Match: "x"`}, 412, "If-Match"},
+		{"restart", "PATCH", session, "a=ice-ufrag:new\r\na=ice-pwd:new\r\n", []string{fragment, "If-Match: *"}, 422, "restart"},
+		{"restart with ETag", "PATCH", session, "a=ice-ufrag:new\r\n", []string{fragment, etag}, 422, "restart"},
+		{"bad candidate", "PATCH", session, "a=candidate:1 1 udp x 192.0.2.1 5 typ host\r\n", []string{fragment, etag}, 400, ""},
+		{"trickle", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment, etag}, 204, ""},
+		{"mDNS trickle", "PATCH", session, "a=candidate:1 1 udp 1 x.local 5 typ host\r\n", []string{fragment, etag}, 204, ""},
+		{"options", "OPTIONS", "/whip/a", "", nil, 204, ""},
+		{"options of the session", "OPTIONS", session, "", nil, 204, ""},
+		{"delete", "DELETE", session, "", nil, 200, ""},
+		{"name is free again", "POST", "/whip/taken", offer("H264"), []string{sdpType}, 201, "a=recvonly"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			res, body := d.do(t, tt.method, tt.path, tt.body, tt.headers...)
+			if res.StatusCode != tt.want || !strings.Contains(body, tt.says) {
+				t.Fatalf("got %d %s, want %d with %q", res.StatusCode, body, tt.want, tt.says)
+			}
+			if tt.want >= 400 {
+				var p struct {
+					Status int
+					Detail string
+				}
+				if err := json.Unmarshal([]byte(body), &p); err != nil || p.Status != tt.want || p.Detail == "" {
+					t.Errorf("problem %q: %v", body, err)
+				}
+			}
+			if res.Header.Get("Access-Control-Allow-Origin") != "*" {
+				t.Error("no CORS header")
+			}
+			if tt.method == "OPTIONS" && res.Header.Get("Accept-Post") != "application/sdp" {
+				t.Error("no Accept-Post")
+			}
+		})
+	}
+}
+
+func TestBusy(t *testing.T) {
+	in := rtc.DefaultConfig()
+	in.MaxPublishers = 1
+	d := open(t, DefaultConfig(), in)
+	for i, want := range []int{201, 503} {
+		res, body := d.do(t, "POST", fmt.Sprintf("/whip/s%d", i), offer("H264"), sdpType)
+		if res.StatusCode != want {
+			t.Fatalf("publication %d: %s %s", i, res.Status, body)
+		}
+		if want == 503 && res.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	}
+}
+
+func TestToken(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Token = "secret"
+	d := open(t, cfg, rtc.DefaultConfig())
+	tests := []struct {
+		header string
+		want   int
+	}{
+		{"X-None: 1", 401},
+		{"Authorization: Bearer wrong", 401},
+		{"Authorization: Basic secret", 401},
+		{"Authorization: bearer secret", 201},
+	}
+	for _, tt := range tests {
+		res, _ := d.do(t, "POST", "/whip/a", offer("H264"), sdpType, tt.header)
+		if res.StatusCode != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.header, res.StatusCode, tt.want)
+		}
+		if tt.want == 401 && res.Header.Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("%s: no WWW-Authenticate", tt.header)
+		}
+	}
+}
+
+func TestPublish(t *testing.T) {
+	d := open(t, DefaultConfig(), rtc.DefaultConfig())
+	var location string
+	var reader *stream.Reader
+	ready := make(chan struct{})
+	exchange := func(_ context.Context, sdp string) (string, error) {
+		res, body := d.do(t, "POST", "/whip/live%20show", sdp, sdpType)
+		if res.StatusCode != 201 || res.Header.Get("Content-Type") != "application/sdp" || res.Header.Get("ETag") == "" {
+			return "", fmt.Errorf("%s %v %s", res.Status, res.Header, body)
+		}
+		location = res.Header.Get("Location")
+		src, ok := d.hub.Source("live show")
+		if !ok {
+			return "", fmt.Errorf("no stream for %s", location)
+		}
+		reader = src.NewReader(stream.ReaderConfig{Video: src.Video})
+		close(ready)
+		return body, nil
+	}
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.FPS = 100
+	p := testkit.NewPublisher(cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	gone := make(chan error, 1)
+	go func() { gone <- p.Run(ctx, exchange) }()
+	select {
+	case <-ready:
+	case err := <-gone:
+		t.Fatal(err)
+	}
+	frames := make([]media.Frame, 8)
+	for next := int64(0); next < 50; {
+		n, err := reader.Read(ctx, frames)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range frames[:n] {
+			if number, _ := testkit.FrameNumber(f.Data); number != next {
+				t.Fatalf("frame %d, want %d", number, next)
+			}
+			next++
+		}
+	}
+	if res, _ := d.do(t, "DELETE", location, ""); res.StatusCode != 200 {
+		t.Fatalf("delete: %s", res.Status)
+	}
+	if _, ok := d.hub.Source("live show"); ok {
+		t.Error("the stream outlives its session")
+	}
+	if err := <-gone; err != testkit.ErrConnection {
+		t.Errorf("publisher ended with %v", err)
+	}
+}
