@@ -3,10 +3,10 @@ package transcode
 import (
 	"encoding/binary"
 	"errors"
-	"math"
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/transcode/soundtest"
 )
 
 var errFake = errors.New("fake codec")
@@ -19,6 +19,9 @@ const (
 	fakeHz    = 200
 	fakeLevel = 0.5
 )
+
+// fakePeriod is one period of the tone.
+var fakePeriod = soundtest.Tone(fakeHz, fakeLevel, time.Second/fakeHz)
 
 // fakePacket is so many samples of the tone, from a sample on.
 func fakePacket(from, n int) []byte {
@@ -35,10 +38,10 @@ func (d *fakeDecoder) Decode(pcm []float32, packet []byte) (int, error) {
 	if len(packet) != 16 {
 		return 0, errFake
 	}
-	from, n := binary.BigEndian.Uint64(packet), int(binary.BigEndian.Uint64(packet[8:]))
-	for i := range n {
-		x := float32(fakeLevel * math.Sin(2*math.Pi*fakeHz*float64(int64(from)+int64(i))/sampleRate))
-		pcm[2*i], pcm[2*i+1] = x, x
+	from, n := int(binary.BigEndian.Uint64(packet)), int(binary.BigEndian.Uint64(packet[8:]))
+	pcm = pcm[:channels*n]
+	for at := channels * from % len(fakePeriod); len(pcm) > 0; at = 0 {
+		pcm = pcm[copy(pcm, fakePeriod[at:]):]
 	}
 	return n, nil
 }
