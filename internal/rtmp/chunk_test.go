@@ -162,10 +162,10 @@ func TestChunkReaderRefuses(t *testing.T) {
 
 // TestChunkReaderHeld begins messages of 16 MiB on many chunk streams and leaves them unfinished.
 func TestChunkReaderHeld(t *testing.T) {
-	b := unhex(t, "02 000000 000004 01 00000000 00200000") // chunks of 2 MiB
+	b := unhex(t, "02 000000 000004 01 00000000 00096000") // chunks of 600 KiB, for which a MiB is reserved
 	for i := range maxChunkStreams {
 		b = append(b, 0, byte(i), 0, 0, 0, 0xff, 0xff, 0xff, 8, 1, 0, 0, 0)
-		b = append(b, make([]byte, 2<<20)...)
+		b = append(b, make([]byte, 600<<10)...)
 	}
 	r := readerOf(b)
 	if _, err := readAll(r); !errors.Is(err, ErrProtocol) || r.held > maxHeld {
