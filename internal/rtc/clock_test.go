@@ -1,0 +1,227 @@
+package rtc
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+)
+
+// sender is a simulated publisher: events happen on its wall clock, and it has an RTP clock for each track.
+type sender struct {
+	start     float64 // its wall clock at the stream's zero, in seconds
+	skew      float64 // of its wall clock against ours, 1e-6 a ppm
+	audioSkew float64 // of its sample clock against its wall clock
+	base      [2]uint32
+}
+
+// at returns when something is sent on our clock, given the sender's time since the start.
+func (s *sender) at(t float64) float64 { return t / (1 + s.skew) }
+
+func (s *sender) rtp(k media.Kind, t float64) uint32 {
+	if k == media.Audio {
+		return s.base[0] + uint32(uint64(t*48000*(1+s.audioSkew)))
+	}
+	return s.base[1] + uint32(uint64(t*90000))
+}
+
+func (s *sender) ntp(t float64) uint64 {
+	whole, part := math.Modf(s.start + t)
+	return uint64(whole)<<32 | uint64(part*(1<<32))
+}
+
+func stamp(seconds float64) media.Timestamp { return media.Timestamp(seconds * 1e9) }
+
+func newTestClock() *clock {
+	c := &clock{}
+	c.start(media.Audio, 48000)
+	c.start(media.Video, 90000)
+	return c
+}
+
+// run plays a sender for so many seconds: audio is 5 ms on its way and video 45 ms, with jitter. It calls check with each
+// event's distance from where audio and video would meet. reports says whether a report is sent at a time, and what it is.
+func run(c *clock, s *sender, seconds float64, seed uint64, reports func(k media.Kind, t float64) (uint64, uint32, bool),
+	check func(k media.Kind, t float64, at media.Timestamp)) {
+	r := rand.New(rand.NewPCG(seed, 0))
+	const audioStep, videoStep = 0.020, 1.0 / 30
+	var a, v int64
+	nextReport := [2]float64{0.7, 0.3}
+	for {
+		ta, tv := float64(a)*audioStep, float64(v)*videoStep
+		k, t, delay := media.Audio, ta, 0.005
+		if tv < ta {
+			k, t, delay = media.Video, tv, 0.045
+			v++
+		} else {
+			a++
+		}
+		if t > seconds {
+			return
+		}
+		now := s.at(t) + delay + r.ExpFloat64()*0.003
+		check(k, t, c.time(k, s.rtp(k, t), stamp(now)))
+		i := 0
+		if k == media.Video {
+			i = 1
+		}
+		if t >= nextReport[i] {
+			nextReport[i] = t + 5
+			if ntp, rtpTime, ok := reports(k, t); ok {
+				c.report(k, ntp, rtpTime)
+			}
+		}
+	}
+}
+
+func (s *sender) reports(k media.Kind, t float64) (uint64, uint32, bool) {
+	return s.ntp(t), s.rtp(k, t), true
+}
+
+// TestClockLipSync: what is captured together must be stamped together, for hours, whatever the clocks do.
+func TestClockLipSync(t *testing.T) {
+	const hours = 3600
+	tests := []struct {
+		name    string
+		sender  sender
+		seconds float64
+		settle  float64 // the change-over slews
+		within  time.Duration
+		reports func(s *sender) func(media.Kind, float64) (uint64, uint32, bool)
+	}{
+		{"good clocks", sender{start: 3.9e9}, 600, 30, 2 * time.Millisecond, nil},
+		{"100 ppm fast for 8 h", sender{start: 3.9e9, skew: 100e-6}, 8 * hours, 30, 4 * time.Millisecond, nil},
+		{"100 ppm slow for 8 h", sender{start: 3.9e9, skew: -100e-6}, 8 * hours, 30, 4 * time.Millisecond, nil},
+		{"sample clock 100 ppm off for 8 h", sender{start: 3.9e9, audioSkew: 100e-6}, 8 * hours, 30, 4 * time.Millisecond, nil},
+		{"RTP times wrap", sender{start: 3.9e9, base: [2]uint32{1<<32 - 48000*60, 1<<32 - 90000*90}}, 300, 30, 2 * time.Millisecond, nil},
+		{"first report is nonsense", sender{start: 3.9e9}, 300, 30, 2 * time.Millisecond,
+			func(s *sender) func(media.Kind, float64) (uint64, uint32, bool) {
+				return func(k media.Kind, t float64) (uint64, uint32, bool) {
+					if t < 5 {
+						return s.ntp(t), 0xFFFFFFFF, true
+					}
+					return s.reports(k, t)
+				}
+			}},
+		{"a report in ten is nonsense", sender{start: 3.9e9}, 600, 60, 2 * time.Millisecond,
+			func(s *sender) func(media.Kind, float64) (uint64, uint32, bool) {
+				return func(k media.Kind, t float64) (uint64, uint32, bool) {
+					ntp, rtpTime, _ := s.reports(k, t)
+					if int(t/5)%10 == 9 {
+						ntp += 1 << 32
+					}
+					return ntp, rtpTime, true
+				}
+			}},
+		{"wall clock set at 100 s", sender{start: 3.9e9}, 400, 150, 2 * time.Millisecond,
+			func(s *sender) func(media.Kind, float64) (uint64, uint32, bool) {
+				return func(k media.Kind, t float64) (uint64, uint32, bool) {
+					ntp, rtpTime, _ := s.reports(k, t)
+					if t > 100 {
+						ntp += 3600 << 32
+					}
+					return ntp, rtpTime, true
+				}
+			}},
+		{"never a report", sender{}, 300, 30, 45 * time.Millisecond,
+			func(*sender) func(media.Kind, float64) (uint64, uint32, bool) {
+				return func(media.Kind, float64) (uint64, uint32, bool) { return 0, 0, false }
+			}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, s := newTestClock(), &tt.sender
+			reports := s.reports
+			if tt.reports != nil {
+				reports = tt.reports(s)
+			}
+			var shift [2]float64 // of each track's stamps from the sender's time on our clock
+			var last [2]media.Timestamp
+			worst := 0.0
+			run(c, s, tt.seconds, 1, reports, func(k media.Kind, at float64, got media.Timestamp) {
+				i := 0
+				if k == media.Video {
+					i = 1
+				}
+				if got <= last[i] && last[i] != 0 {
+					t.Fatalf("%s goes from %v to %v at %.3f s", k, last[i], got, at)
+				}
+				if step := got.Sub(last[i]); last[i] != 0 && step > 50*time.Millisecond {
+					t.Fatalf("%s jumps by %v at %.3f s", k, step, at)
+				}
+				last[i] = got
+				shift[i] = float64(got)/1e9 - s.at(at)
+				if at > tt.settle {
+					worst = max(worst, math.Abs(shift[0]-shift[1]))
+				}
+				if d := math.Abs(shift[i]); d > 0.15 {
+					t.Fatalf("%s is %.0f ms from arrival at %.3f s", k, d*1000, at)
+				}
+			})
+			if worst > tt.within.Seconds() {
+				t.Errorf("audio and video are up to %.1f ms apart, want %v", worst*1000, tt.within)
+			}
+			if c.jumps() != 0 {
+				t.Errorf("%d jumps", c.jumps())
+			}
+		})
+	}
+}
+
+func TestClockJump(t *testing.T) {
+	tests := []struct {
+		name string
+		rtp  func(t float64) uint32 // 90 kHz
+		late func(t float64) float64
+		want int64
+	}{
+		{"RTP goes on", func(t float64) uint32 { return uint32(uint64(t * 90000)) }, nil, 0},
+		{"RTP jumps ahead", func(t float64) uint32 {
+			if t > 10 {
+				t += 1000
+			}
+			return uint32(uint64(t * 90000))
+		}, nil, 1},
+		{"RTP jumps back", func(t float64) uint32 {
+			if t > 10 {
+				t -= 8
+			}
+			return uint32(uint64(t * 90000))
+		}, nil, 1},
+		{"RTP stands still for 10 s", func(t float64) uint32 {
+			if t > 10 {
+				t = max(10, t-10)
+			}
+			return uint32(uint64(t * 90000))
+		}, nil, 2},
+		{"the path is blocked for 6 s", func(t float64) uint32 { return uint32(uint64(t * 90000)) }, func(t float64) float64 {
+			return max(0, 16-t) * map[bool]float64{true: 1}[t > 10]
+		}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newTestClock()
+			var last media.Timestamp
+			for i := range 30 * 40 {
+				at := float64(i) / 30
+				now := at + 0.02
+				if tt.late != nil {
+					now += tt.late(at)
+				}
+				got := c.time(media.Video, tt.rtp(at), stamp(now))
+				if got <= last && i > 0 {
+					t.Fatalf("goes from %v to %v", last, got)
+				}
+				last = got
+			}
+			if c.jumps() != tt.want {
+				t.Errorf("%d jumps, want %d", c.jumps(), tt.want)
+			}
+			if d := last - stamp(40); d < -stamp(0.2) || d > stamp(0.2) {
+				t.Errorf("ends at %v, want about 40 s", time.Duration(last))
+			}
+		})
+	}
+}
