@@ -181,16 +181,13 @@ func (a *App) Run(ctx context.Context) error {
 	// What stands on something else comes after it.
 	parts := []part{
 		{"hub", a.hub.Run},
-		{"WebRTC receiver", func(ctx context.Context) error {
-			<-ctx.Done()
-			return a.receiver.Close()
-		}},
+		{"WebRTC receiver", until(a.receiver.Close)},
 	}
 	if a.server != nil {
 		parts = append(parts, part{"RTMP server", a.server.Run})
 	}
 	parts = append(parts,
-		part{"WHIP", a.whip.Run},
+		part{"WHIP", until(a.whip.Close)},
 		part{"signalling", func(ctx context.Context) error {
 			<-ctx.Done()
 			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
@@ -207,4 +204,12 @@ func (a *App) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { a.stopping.Store(true) })
 	defer stop()
 	return runAll(ctx, a.log, append(parts, servers...), stopLimit)
+}
+
+// until makes a part of something that runs by itself and is ended by close.
+func until(close func() error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		return close()
+	}
 }

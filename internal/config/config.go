@@ -168,7 +168,8 @@ func (c *Config) settings() []setting {
 		boolean("rtmps_insecure_skip_verify", &c.Push.SkipTLSVerify),
 		thousands("rtmp_push_audio_bitrate_kbps", &c.Audio.RateBPS, 32, 512),
 
-		// REST.
+		// WHIP and REST.
+		text("whip_token", &c.WHIP.Token),
 		inverse("disable_rest_auth", &c.REST.Auth),
 		text("rest_users_file", &c.REST.UsersFile),
 		text("rest_access_control_allow_origin", &c.REST.AllowOrigin),

@@ -80,6 +80,13 @@ func (s *Source) NewReader(cfg ReaderConfig) *Reader {
 	return r
 }
 
+// AddAudio takes sound from a feed as well, from now on. It is for readers that were made without, and is called once, before
+// Close.
+func (r *Reader) AddAudio(f *Feed) {
+	r.cfg.Audio = f
+	f.add(r)
+}
+
 // Read waits for at least one frame and copies as many as there are and fit to dst. After the source's end it returns what
 // is still queued, and then why the source ended.
 func (r *Reader) Read(ctx context.Context, dst []media.Frame) (int, error) {

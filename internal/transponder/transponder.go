@@ -48,9 +48,12 @@ type Transponder struct {
 
 // Run publishes until the stream ends, ctx ends or the far end fails, and returns which. The state is final when it returns.
 func (t *Transponder) Run(ctx context.Context) error {
+	// Attached before the stream is live and before dialling: its first key frame is the one to begin with.
+	reader := t.src.NewReader(stream.ReaderConfig{Video: t.src.Video, KeyFrames: true})
+	defer reader.Close()
 	err := t.waitLive(ctx)
 	if err == nil {
-		err = t.attempt(ctx)
+		err = t.attempt(ctx, reader)
 	}
 	t.finish(ctx, err)
 	return err
@@ -91,16 +94,14 @@ func (t *Transponder) to(s State, reason Reason, detail string) {
 }
 
 // attempt makes one connection and publishes on it to its end.
-func (t *Transponder) attempt(ctx context.Context) error {
+func (t *Transponder) attempt(ctx context.Context, reader *stream.Reader) error {
 	feed, release, err := t.audio.AAC(t.src)
 	if err != nil {
 		return t.readError(ctx, err)
 	}
 	defer release()
-	// Attached before dialling, so that the key frame is on its way while the connection is made.
-	reader := t.src.NewReader(stream.ReaderConfig{Video: t.src.Video, Audio: feed, KeyFrames: true})
-	defer reader.Close()
-	attached := time.Now()
+	reader.AddAudio(feed)
+	begun := time.Now()
 
 	t.to(Connecting, ReasonNone, "")
 	t.attempts.Add(1)
@@ -112,7 +113,7 @@ func (t *Transponder) attempt(ctx context.Context) error {
 	t.mu.Lock()
 	t.reader, t.client = reader, client
 	t.mu.Unlock()
-	if time.Since(attached) > time.Second {
+	if time.Since(begun) > time.Second {
 		reader.Restart() // what waited so long would be late for good
 	}
 	return t.publish(ctx, conn, client, reader)

@@ -128,7 +128,7 @@ func (p *publisher) push(ctx context.Context) {
 	info, err := p.s.srv.pusher.Start(ctx, transponder.Request{StreamName: string(p.req.Name), URL: string(p.req.RTMPURL)})
 	switch {
 	case err == nil:
-		p.log.Info("push started", "push", info.ID)
+		p.log.Debug("push asked for", "push", info.ID)
 	case ctx.Err() != nil, p.media.Source().Err() != nil: // the stream ended meanwhile
 	case errors.Is(err, transponder.ErrDuplicate): // somebody was quicker; the stream goes where it should
 	default:

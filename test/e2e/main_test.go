@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// binary is the server under test, built by TestMain.
-var binary string
+// serverBinary is the server under test, built by TestMain.
+var serverBinary string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -25,8 +25,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "transponder")
-	for _, args := range [][]string{{"run", "./web/build"}, {"build", "-o", binary, "./cmd/transponder"}} {
+	serverBinary = filepath.Join(dir, "transponder")
+	for _, args := range [][]string{{"run", "./web/build"}, {"build", "-o", serverBinary, "./cmd/transponder"}} {
 		cmd := exec.Command("go", args...)
 		cmd.Dir = filepath.Join("..", "..")
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr

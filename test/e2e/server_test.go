@@ -63,7 +63,7 @@ func startServer(t *testing.T, settings ...string) *server {
 	for _, set := range settings {
 		args = append(args, "--set", set)
 	}
-	s.cmd = exec.Command(binary, args...)
+	s.cmd = exec.Command(serverBinary, args...)
 	s.cmd.Dir = s.dir
 	s.cmd.Stderr = &s.log
 	stdout, err := s.cmd.StdoutPipe()
@@ -165,6 +165,9 @@ type push struct {
 	Status         string `json:"status"`
 	Reason         string `json:"reason"`
 	Info           string `json:"info"`
+
+	VideoFramesSent int `json:"videoFramesSent"`
+	AudioFramesSent int `json:"audioFramesSent"`
 }
 
 // waitFor polls until condition returns "", and fails with what it says otherwise when the time is over.

@@ -1,0 +1,222 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"math"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// browser is a running script of browser/ with a real browser below it.
+type browser struct {
+	t      *testing.T
+	stdin  io.WriteCloser
+	events chan browserEvent
+	stderr safeBuffer
+}
+
+// browserEvent is one line that a script says.
+type browserEvent struct {
+	Event         string            `json:"event"`
+	Step          string            `json:"step"`
+	Reason        string            `json:"reason"`
+	Displayed     map[string]string `json:"displayed"`
+	ConsoleErrors []string          `json:"consoleErrors"`
+}
+
+// startBrowser runs a script; it is stopped at the end of the test at the latest.
+func startBrowser(t *testing.T, script string, args ...string) *browser {
+	t.Helper()
+	b := &browser{t: t, events: make(chan browserEvent, 16)}
+	cmd := exec.Command("node", append([]string{script, "--seconds", "120"}, args...)...)
+	cmd.Dir = "browser"
+	cmd.Stderr = &b.stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.stdin, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		defer close(b.events)
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			var e browserEvent
+			if err := json.Unmarshal(lines.Bytes(), &e); err == nil {
+				b.events <- e
+			}
+		}
+		cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		b.stdin.Close()
+		select {
+		case <-exited:
+		case <-time.After(30 * time.Second):
+			cmd.Process.Kill()
+			<-exited
+		}
+	})
+	return b
+}
+
+// await waits for an event; a script that fails says why.
+func (b *browser) await(event string) browserEvent {
+	b.t.Helper()
+	limit := time.After(3 * time.Minute)
+	for {
+		select {
+		case e, ok := <-b.events:
+			switch {
+			case !ok:
+				b.t.Fatalf("the browser ended before %q\n%s", event, b.stderr.String())
+			case e.Event == "failed":
+				b.t.Fatalf("the browser failed at %q: %s\nit showed %v\n%v\n%s", e.Step, e.Reason, e.Displayed, e.ConsoleErrors, b.stderr.String())
+			case e.Event == event:
+				return e
+			}
+		case <-limit:
+			b.t.Fatalf("no %q from the browser in 3 minutes\n%s", event, b.stderr.String())
+		}
+	}
+}
+
+// stop presses Stop.
+func (b *browser) stop() browserEvent {
+	b.t.Helper()
+	b.stdin.Close()
+	return b.await("stopped")
+}
+
+// The first promise of the README: open the page, click Start, and the camera arrives with sound at an RTMP server that
+// needs nothing installed. The page is used by keyboard, in every look, and checked for accessibility.
+func TestPageToOwnServer(t *testing.T) {
+	s := startServer(t)
+	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "camera", "--rtmp", s.rtmp, "--keyboard")
+	b.await("live")
+	judge(t, capture(t, s.rtmp+"/rtmp_camera", 11), expectation{seconds: 10, tone: true})
+	shown := b.stop()
+	if shown.Displayed["bitrate"] == "" || shown.Displayed["frames"] == "" {
+		t.Errorf("the page showed %v", shown.Displayed)
+	}
+	waitFor(t, 10*time.Second, func() string {
+		if code := s.post("/push/find", struct{}{}, nil); code != 404 {
+			return "the push is still there"
+		}
+		return ""
+	})
+}
+
+// To a real nginx, with a source whose sound and picture can be compared.
+func TestPageToNginx(t *testing.T) {
+	s := startServer(t)
+	url, records := startNginx(t)
+	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "sync", "--rtmp", url, "--flash")
+	b.await("live")
+	waitFor(t, 40*time.Second, func() string { // until nginx has recorded 12 s
+		if sent := s.waitPush("sync", "PUBLISHING").AudioFramesSent; sent < 12*48000/1024 {
+			return "too little was sent yet"
+		}
+		return ""
+	})
+	b.stop()
+	file := filepath.Join(records, "rtmp_sync.flv")
+	judge(t, file, expectation{seconds: 10, tone: true})
+	judgeSync(t, file)
+}
+
+// The official SDK's example, as it comes, to a real nginx and to our own server.
+func TestSDKExample(t *testing.T) {
+	s := startServer(t)
+	url, records := startNginx(t)
+	targets := []struct {
+		name, url string
+		received  func() string
+	}{
+		{"own", s.rtmp, func() string { return capture(t, s.rtmp+"/rtmp_own", 11) }},
+		{"nginx", url, func() string { return capture(t, url+"/rtmp_nginx", 11) }},
+	}
+	for _, target := range targets {
+		t.Run(target.name, func(t *testing.T) {
+			b := startBrowser(t, "publish-sdk-example.mjs", s.socket, "--name", target.name, "--rtmp", target.url)
+			b.await("live")
+			s.waitPush(target.name, "PUBLISHING")
+			judge(t, target.received(), expectation{seconds: 10, tone: true})
+			b.stop()
+		})
+	}
+	judge(t, filepath.Join(records, "rtmp_nginx.flv"), expectation{seconds: 10, tone: true})
+}
+
+// judgeSync compares the moments of flashes and beeps, which the source makes together once a second.
+func judgeSync(t *testing.T, file string) {
+	t.Helper()
+	flashes, beeps := flashTimes(t, file), beepTimes(t, file)
+	if len(flashes) < 8 || len(beeps) < 8 {
+		t.Fatalf("%d flashes and %d beeps, want at least 8", len(flashes), len(beeps))
+	}
+	var offsets []float64
+	for _, f := range flashes {
+		nearest := math.Inf(1)
+		for _, b := range beeps {
+			if math.Abs(b-f) < math.Abs(nearest) {
+				nearest = b - f
+			}
+		}
+		if math.Abs(nearest) < 0.4 { // the first and last may have lost their partner
+			offsets = append(offsets, nearest)
+		}
+	}
+	var sum, worst float64
+	for _, o := range offsets {
+		sum += o
+		worst = max(worst, math.Abs(o))
+	}
+	mean := sum / float64(len(offsets))
+	t.Logf("sound after picture: mean %.1f ms, worst %.1f ms, %d flashes", mean*1000, worst*1000, len(offsets))
+	if math.Abs(mean) > 0.08 {
+		t.Errorf("sound is %.0f ms after the picture, want less than 80 either way", mean*1000)
+	}
+}
+
+func flashTimes(t *testing.T, file string) []float64 {
+	t.Helper()
+	times, luma := brightness(t, file)
+	var flashes []float64
+	for i := 1; i < len(luma); i++ {
+		if luma[i] > 128 && luma[i-1] <= 128 {
+			flashes = append(flashes, times[i])
+		}
+	}
+	return flashes
+}
+
+// beepTimes finds where the sound's level rises over a tenth of full scale after half a second of less.
+func beepTimes(t *testing.T, file string) []float64 {
+	t.Helper()
+	samples, start := sound(t, file)
+	var beeps []float64
+	last := -soundRate
+	for i, s := range samples {
+		if math.Abs(float64(s)) < 0.1 {
+			continue
+		}
+		if i-last > soundRate/2 {
+			beeps = append(beeps, start+float64(i)/soundRate)
+		}
+		last = i
+	}
+	return beeps
+}

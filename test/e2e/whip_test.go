@@ -1,0 +1,143 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// whipURL is where a stream is published by WHIP.
+func (s *server) whipURL(name string) string {
+	return strings.TrimSuffix(s.page, "/") + "/whip/" + name
+}
+
+// exchange posts an offer by WHIP.
+func exchange(url string) testkit.Exchange {
+	return func(ctx context.Context, offer string) (string, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(offer))
+		if err != nil {
+			return "", err
+		}
+		req.Header.Set("Content-Type", "application/sdp")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return "", err
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return "", err
+		}
+		if resp.StatusCode != http.StatusCreated {
+			return "", fmt.Errorf("WHIP answers %s: %s", resp.Status, answer)
+		}
+		return string(answer), nil
+	}
+}
+
+// publishWHIP publishes a stream until the test ends, and returns when it is live.
+func publishWHIP(t *testing.T, s *server, name string) *testkit.Publisher {
+	t.Helper()
+	p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx, exchange(s.whipURL(name))) }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	select {
+	case <-p.Connected():
+	case err := <-ended:
+		ended <- err
+		t.Fatalf("publish %s: %v", name, err)
+	case <-time.After(15 * time.Second):
+		t.Fatalf("%s is not connected after 15 s", name)
+	}
+	return p
+}
+
+// Every frame that a WHIP publisher sends arrives at the RTMP server, in order, once; also when packets are lost on the way
+// and sent again.
+func TestEveryFrameArrives(t *testing.T) {
+	s := startServer(t)
+	for _, tt := range []struct {
+		name string
+		drop float64
+		swap float64
+		rtx  bool
+	}{
+		{"clean", 0, 0, true},
+		{"5% lost", 0.05, 0, true},
+		{"5% lost without RTX", 0.05, 0, false},
+		{"disorder and loss", 0.02, 0.05, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			const frames = 300
+			receiver := testkit.NewRTMPServer(t, testkit.Script{})
+			cfg := testkit.DefaultPublisherConfig()
+			cfg.Frames, cfg.Drop, cfg.Swap, cfg.RTX, cfg.Seed = frames, tt.drop, tt.swap, tt.rtx, 1
+			name := strings.NewReplacer(" ", "-", "%", "").Replace(tt.name)
+			p := testkit.NewPublisher(cfg)
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			// The push is asked for between the answer and the first packet, so that it sees the stream whole.
+			go func() {
+				ended <- p.Run(ctx, func(ctx context.Context, offer string) (string, error) {
+					answer, err := exchange(s.whipURL(name))(ctx, offer)
+					if err == nil {
+						if code := s.post("/push/startup", map[string]string{"streamName": name, "rtmpUrl": receiver.URL("live")}, nil); code != http.StatusOK {
+							err = fmt.Errorf("push/startup answers %d", code)
+						}
+					}
+					return answer, err
+				})
+			}()
+			defer func() {
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			}()
+			receiver.Wait(t, "media", func() bool { return len(receiver.Tags()) > 0 })
+			waitFor(t, 30*time.Second, func() string {
+				numbers := frameNumbers(receiver.Tags())
+				if len(numbers) == 0 || numbers[len(numbers)-1] < frames-1 {
+					return fmt.Sprintf("%d frames arrived, %d were sent", len(numbers), p.Sent())
+				}
+				return ""
+			})
+			numbers := frameNumbers(receiver.Tags())
+			for i, n := range numbers {
+				if n != numbers[0]+int64(i) {
+					t.Fatalf("frame %d comes after frame %d", n, numbers[max(i-1, 0)])
+				}
+			}
+			// The push may have begun at a later key frame than the first, when the RTMP side took its time.
+			t.Logf("frames %d to %d, %d packets asked for again", numbers[0], numbers[len(numbers)-1], p.NACKed())
+			if tt.drop > 0 && p.NACKed() == 0 {
+				t.Error("nothing was asked for again: no loss took place")
+			}
+		})
+	}
+}
+
+// frameNumbers returns the numbers that the publisher gave the frames, as they came.
+func frameNumbers(tags []testkit.Tag) []int64 {
+	var numbers []int64
+	for _, tag := range tags {
+		if n, ok := testkit.FrameNumber(tag.Data); tag.Video && ok {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
