@@ -153,7 +153,8 @@ func (s *Section) refuse() { s.Kind, s.Codec = media.KindNone, media.CodecNone }
 // splitSections returns an offer's lines without line ends and blank lines: those before the first m-line, and those of
 // each m-section.
 func splitSections(text string) (head []string, sections [][]string) {
-	for line := range strings.Lines(text) {
+	// A lone CR ends a line for some parsers; none may hide in what we copy.
+	for line := range strings.Lines(strings.ReplaceAll(text, "\r", "\n")) {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "":

@@ -13,7 +13,9 @@ import (
 // recorder is a Sink that keeps what it is told, as words.
 type recorder struct{ said []string }
 
-func (r *recorder) say(format string, args ...any) { r.said = append(r.said, fmt.Sprintf(format, args...)) }
+func (r *recorder) say(format string, args ...any) {
+	r.said = append(r.said, fmt.Sprintf(format, args...))
+}
 
 func (r *recorder) Connected() { r.say("connected") }
 func (r *recorder) Video(_ media.Codec, unit []byte, t uint32, key bool) {

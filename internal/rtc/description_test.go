@@ -1,0 +1,175 @@
+package rtc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"transponder/internal/media"
+)
+
+// chromium is the Web SDK's offer in Chromium, as captured.
+func chromium(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile("testdata/chromium.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// without drops the lines that match.
+func without(sdp, pattern string) string {
+	return regexp.MustCompile(`(?m)^(`+pattern+`)\r\n`).ReplaceAllString(sdp, "")
+}
+
+func TestParseOffer(t *testing.T) {
+	offer := chromium(t)
+	audioOnly, _, _ := strings.Cut(offer, "m=video")
+	audioOnly = strings.Replace(audioOnly, "BUNDLE 0 1", "BUNDLE 0", 1)
+	_, video, _ := strings.Cut(offer, "m=video")
+	head, _, _ := strings.Cut(offer, "m=audio")
+	videoOnly := strings.Replace(head, "BUNDLE 0 1", "BUNDLE 1", 1) + "m=video" + video
+	tests := []struct {
+		name         string
+		offer        string
+		audio, video string // codec/payload type/rtx type/twcc id
+		err          error
+	}{
+		{"Chromium", offer, "opus/111/0/3", "H264/102/103/3", nil},
+		{"audio only", audioOnly, "opus/111/0/3", "", nil},
+		{"video only", videoOnly, "", "H264/102/103/3", nil},
+		{"line feeds only", strings.ReplaceAll(offer, "\r\n", "\n"), "opus/111/0/3", "H264/102/103/3", nil},
+		{"blank lines", strings.ReplaceAll(offer, "\r\n", "\r\n\r\n"), "opus/111/0/3", "H264/102/103/3", nil},
+		{"without the first H.264, its rtx left behind", without(strings.ReplaceAll(offer, " 102 ", " "), `a=(rtpmap|fmtp|rtcp-fb):102 .*`),
+			"opus/111/0/3", "H264/108/109/3", nil},
+		{"without feedback lines", without(offer, `a=rtcp-fb:.*`), "opus/111/0/3", "H264/102/103/3", nil},
+		{"without fmtp lines", without(offer, `a=fmtp:.*`), "opus/111/0/3", "H264/102/0/3", nil},
+		{"packetization mode 0 only", strings.ReplaceAll(offer, "packetization-mode=1", "packetization-mode=0"), "opus/111/0/3", "H264/102/103/3", nil},
+		{"mode 1 behind mode 0", strings.Replace(offer, "packetization-mode=1", "packetization-mode=0", 1), "opus/111/0/3", "H264/108/109/3", nil},
+		{"without Opus", without(offer, `a=rtpmap:111 .*`), "PCMU/0/0/3", "H264/102/103/3", nil},
+		{"G.711 by number", without(offer, `a=rtpmap:(111|0|8) .*`), "PCMU/0/0/3", "H264/102/103/3", nil},
+		{"without transport-cc", without(offer, `a=extmap:3 .*`), "opus/111/0/0", "H264/102/103/0", nil},
+		{"without H.264", without(offer, `a=rtpmap:\d+ H264.*`), "", "", ErrNoCommonCodecs},
+		{"without known audio", without(strings.Replace(offer, " 0 8 13 ", " 13 ", 1), `a=rtpmap:(111|0|8) .*`), "", "", ErrNoCommonCodecs},
+		{"audio not sent", strings.Replace(offer, "a=sendonly", "a=inactive", 1), "", "H264/102/103/3", nil},
+		{"nothing sent", strings.ReplaceAll(offer, "a=sendonly", "a=recvonly"), "", "", ErrBadOffer},
+		{"without ICE", without(offer, `a=ice-ufrag:.*`), "", "", ErrBadOffer},
+		{"without fingerprint", without(offer, `a=fingerprint:.*`), "", "", ErrBadOffer},
+		{"not bundled", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0", 1), "", "", ErrBadOffer},
+		{"empty", "", "", "", ErrBadOffer},
+		{"no SDP", "hello\nm=\n", "", "", ErrBadOffer},
+		{"too long", strings.Repeat("a=x\n", maxOffer), "", "", ErrBadOffer},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d, err := ParseOffer(tt.offer)
+			if !errors.Is(err, tt.err) || tt.err == nil && err != nil {
+				t.Fatalf("got %v, want %v", err, tt.err)
+			}
+			if err != nil {
+				return
+			}
+			if got := describe(d.Section(media.Audio)); got != tt.audio {
+				t.Errorf("audio %s, want %s", got, tt.audio)
+			}
+			if got := describe(d.Section(media.Video)); got != tt.video {
+				t.Errorf("video %s, want %s", got, tt.video)
+			}
+		})
+	}
+}
+
+func describe(s *Section) string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s/%d/%d/%d", s.Codec, s.PayloadType, s.RTXType, s.TWCC)
+}
+
+// TestAnswer holds the answer to what the Web SDK needs.
+func TestAnswer(t *testing.T) {
+	offer := chromium(t) + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\n"
+	d, err := ParseOffer(offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := d.Answer(Transport{
+		Ufrag: "u", Pwd: "p", Fingerprint: "sha-256 AA:BB", Setup: "active",
+		Candidates: []string{"1 1 udp 1 192.0.2.1 31001 typ host"},
+	})
+	const want = `v=0
+o=- 0 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0 1
+a=msid-semantic: WMS *
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=rtcp:9 IN IP4 0.0.0.0
+a=candidate:1 1 udp 1 192.0.2.1 31001 typ host
+a=end-of-candidates
+a=ice-ufrag:u
+a=ice-pwd:p
+a=fingerprint:sha-256 AA:BB
+a=setup:active
+a=mid:0
+a=recvonly
+a=rtcp-mux
+a=rtcp-rsize
+a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+a=rtpmap:111 opus/48000/2
+a=rtcp-fb:111 transport-cc
+a=fmtp:111 minptime=10;useinbandfec=1
+m=video 9 UDP/TLS/RTP/SAVPF 102 103
+c=IN IP4 0.0.0.0
+a=rtcp:9 IN IP4 0.0.0.0
+a=candidate:1 1 udp 1 192.0.2.1 31001 typ host
+a=end-of-candidates
+a=ice-ufrag:u
+a=ice-pwd:p
+a=fingerprint:sha-256 AA:BB
+a=setup:active
+a=mid:1
+a=recvonly
+a=rtcp-mux
+a=rtcp-rsize
+a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+a=rtpmap:102 H264/90000
+a=rtcp-fb:102 transport-cc
+a=rtcp-fb:102 goog-remb
+a=rtcp-fb:102 nack
+a=rtcp-fb:102 nack pli
+a=rtcp-fb:102 ccm fir
+a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f
+a=rtpmap:103 rtx/90000
+a=fmtp:103 apt=102
+m=application 0 UDP/DTLS/SCTP webrtc-datachannel
+c=IN IP4 0.0.0.0
+a=inactive
+a=mid:2
+`
+	if got := strings.ReplaceAll(answer, "\r\n", "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// FuzzParseOffer: what is read of an offer puts no line of its own into the answer.
+func FuzzParseOffer(f *testing.F) {
+	f.Add(chromium(f))
+	f.Add("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=ice-ufrag:a\rb\r\na=ice-pwd:c\r\na=fingerprint:sha-256 AA\r\na=mid:x\r\n")
+	f.Fuzz(func(t *testing.T, offer string) {
+		d, err := ParseOffer(offer)
+		if err != nil {
+			return
+		}
+		for line := range strings.SplitSeq(strings.TrimSuffix(d.Answer(Transport{Candidates: []string{"x"}}), "\r\n"), "\r\n") {
+			if len(line) < 3 || line[1] != '=' || strings.ContainsAny(line, "\r\n") {
+				t.Fatalf("bad line %q", line)
+			}
+		}
+	})
+}
