@@ -214,7 +214,7 @@ func FuzzMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		w := newWorld(t, testConfig())
 		for _, established := range []bool{false, true} {
-			s := newSession(w.srv, nil, "peer", "")
+			s := newSession(w.srv, nil, nil, "peer", "")
 			ctx, cancel := context.WithCancelCause(t.Context())
 			s.cancel = cancel
 			if established {

@@ -1,11 +1,13 @@
 package wcs
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -116,7 +118,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.leave()
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	under := &hijacker{ResponseWriter: w}
+	conn, err := websocket.Accept(under, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: len(s.cfg.Origins) == 0, // pages come from other ports and hosts than the socket
 		OriginPatterns:     s.cfg.Origins,
 	})
@@ -126,7 +129,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.count.accepted.Add(1)
-	newSession(s, conn, r.RemoteAddr, r.Header.Get("Origin")).run(r.Context())
+	newSession(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin")).run(r.Context())
+}
+
+// hijacker keeps the connection below a WebSocket. The library waits for its own time for the answer to a close frame, and
+// reads whatever a flood still holds meanwhile; closing the connection is the way to end that.
+type hijacker struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, rw, err
 }
 
 // Shutdown ends all sessions, takes no new ones and waits until the last is gone or ctx ends.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type session struct {
 	srv     *Server
 	conn    *websocket.Conn
 	id      string
+	under   net.Conn // below conn; only ever closed
 	token   string
 	peer    string
 	origin  string
@@ -51,11 +53,12 @@ type session struct {
 	publishers map[string]*publisher // guarded by mu; by media session id
 }
 
-func newSession(srv *Server, conn *websocket.Conn, peer, origin string) *session {
+func newSession(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin string) *session {
 	id := uuid.NewString()
 	return &session{
 		srv:        srv,
 		conn:       conn,
+		under:      under,
 		id:         id,
 		token:      rand.Text(),
 		peer:       peer,
@@ -76,10 +79,8 @@ func (s *session) run(ctx context.Context) {
 	s.srv.add(s)
 	defer s.srv.remove(s)
 
-	// Ending a read tears the socket down. So reading goes on after the session's end, to see the answer to our close
-	// frame, and this context ends it if none comes.
-	socket, tear := context.WithCancel(context.WithoutCancel(ctx))
-	defer tear()
+	// Ending a read tears the socket down. So reading goes on after the session's end, to see the answer to our close frame.
+	socket := context.WithoutCancel(ctx)
 
 	s.conn.SetReadLimit(int64(s.srv.cfg.MaxMessage))
 	var wg sync.WaitGroup
@@ -91,19 +92,19 @@ func (s *session) run(ctx context.Context) {
 	s.srv.noteEnd(cause)
 
 	s.endPublishers() // the names are free before the socket is closed from this side
-	s.close(cause, tear)
+	s.close(cause)
 	wg.Wait()
 	s.wg.Wait()
 	s.logEnd(ctx, cause)
 }
 
 // close tells the browser why, and gives it a while to answer. Errors mean that the socket is gone, which is as well.
-func (s *session) close(cause error, tear func()) {
+func (s *session) close(cause error) {
 	if errors.Is(cause, errGone) {
 		_ = s.conn.CloseNow()
 		return
 	}
-	late := time.AfterFunc(s.srv.cfg.CloseTimeout, tear)
+	late := time.AfterFunc(s.srv.cfg.CloseTimeout, func() { s.under.Close() })
 	defer late.Stop()
 	_ = s.conn.Close(closeStatus(cause))
 }

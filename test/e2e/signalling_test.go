@@ -179,12 +179,11 @@ func TestFlood(t *testing.T) {
 	defer cancel()
 	junk := []byte(`{"message":"pushLogs","data":[{"logs":"` + strings.Repeat("x", 10_000) + `"}]}`)
 	var err error
-	for n := 0; err == nil; n++ {
-		if n > 100_000 {
-			t.Fatal("1 GB of messages were taken")
-		}
+	begun, sent := time.Now(), 0
+	for ; err == nil; sent++ {
 		err = flooder.conn.Write(ctx, websocket.MessageText, junk)
 	}
+	t.Logf("%d messages of 10 kB in %v, then %v", sent, time.Since(begun), err)
 	if ctx.Err() != nil {
 		t.Fatalf("the flood was not stopped in 30 s: %v", err)
 	}
