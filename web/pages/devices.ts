@@ -10,10 +10,10 @@ export interface Quality {
 
 /** What people may choose from, by its key in the page. */
 export const qualities = {
-  "360p": { label: "360p, 0.8 Mbit/s", width: 640, height: 360, maxBitrateKbps: 800 },
-  "480p": { label: "480p, 1.5 Mbit/s", width: 854, height: 480, maxBitrateKbps: 1500 },
-  "720p": { label: "720p, 2.5 Mbit/s", width: 1280, height: 720, maxBitrateKbps: 2500 },
-  "1080p": { label: "1080p, 4.5 Mbit/s", width: 1920, height: 1080, maxBitrateKbps: 4500 },
+  "360p": { label: "Low, 360p", width: 640, height: 360, maxBitrateKbps: 800 },
+  "480p": { label: "Medium, 480p", width: 854, height: 480, maxBitrateKbps: 1500 },
+  "720p": { label: "High, 720p", width: 1280, height: 720, maxBitrateKbps: 2500 },
+  "1080p": { label: "Full HD, 1080p", width: 1920, height: 1080, maxBitrateKbps: 4500 },
 } as const satisfies Record<string, Quality>;
 
 export type QualityName = keyof typeof qualities;

@@ -13,8 +13,8 @@ export function count(n: number | null): string {
   return n === null ? unknown : n.toLocaleString("en");
 }
 
-export function seconds(ms: number | null): string {
-  return ms === null || ms <= 0 ? unknown : `${(ms / 1000).toFixed(1)} s`;
+export function interval(ms: number | null): string {
+  return ms === null || ms <= 0 ? unknown : `every ${(ms / 1000).toFixed(1)} s`;
 }
 
 export function size(width: number, height: number): string {

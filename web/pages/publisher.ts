@@ -22,7 +22,7 @@ const gatherTimeoutMs = 300;
 export class Publisher {
   private readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   private resource = "";
-  private lost = false;
+  private closed = false; // by us or by the server: nothing that happens later is news
 
   private constructor(private readonly options: PublishOptions) {}
 
@@ -49,7 +49,7 @@ export class Publisher {
 
   /** Ends the session here and on the server. It never fails: a server that is gone has ended it too. */
   async close(): Promise<void> {
-    this.lost = true; // nothing that happens from now on is news
+    this.closed = true;
     this.pc.close();
     if (this.resource === "") {
       return;
@@ -131,38 +131,35 @@ export class Publisher {
     }
   }
 
-  /** Waits for the connection, then keeps watching it. */
-  private connected(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Failure("media_timeout")), connectTimeoutMs);
-      signal.addEventListener("abort", () => {
-        clearTimeout(timer);
-        reject(signal.reason);
-      }, { once: true });
-      const check = (): void => {
-        switch (this.pc.connectionState) {
-          case "connected":
-            clearTimeout(timer);
-            resolve();
-            break;
-          case "failed":
-          case "closed":
-            clearTimeout(timer);
-            reject(new Failure("media_timeout"));
-            this.lose();
-            break;
-        }
-      };
-      this.pc.addEventListener("connectionstatechange", check);
-      check();
-    });
+  private async connected(signal: AbortSignal): Promise<void> {
+    const settled = new AbortController();
+    const check = (): void => {
+      if (this.pc.connectionState !== "connecting" && this.pc.connectionState !== "new") {
+        settled.abort();
+      }
+    };
+    this.pc.addEventListener("connectionstatechange", check);
+    check();
+    await sleep(connectTimeoutMs, AbortSignal.any([signal, settled.signal])).catch(() => signal.throwIfAborted());
+    this.pc.removeEventListener("connectionstatechange", check);
+    if (this.pc.connectionState !== "connected") {
+      throw new Failure("media_timeout");
+    }
+    this.watch();
   }
 
-  private lose(): void {
-    if (!this.lost) {
-      this.lost = true;
-      this.options.onLost(new Failure("connection_lost"));
-    }
+  /** Tells of the end of the connection: of a server that closes it at once, of one that falls silent after a while. */
+  private watch(): void {
+    const transport = this.pc.getSenders()[0]?.transport;
+    const check = (): void => {
+      const over = this.pc.connectionState === "failed" || transport?.state === "closed" || transport?.state === "failed";
+      if (over && !this.closed) {
+        this.closed = true;
+        this.options.onLost(new Failure("connection_lost"));
+      }
+    };
+    this.pc.addEventListener("connectionstatechange", check);
+    transport?.addEventListener("statechange", check);
   }
 }
 

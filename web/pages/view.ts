@@ -114,9 +114,6 @@ export class View {
     this.video.srcObject = stream;
     element("cover", HTMLElement).hidden = stream !== null;
     this.muteButton.disabled = !stream || stream.getAudioTracks().length === 0;
-    // What a person sees of themself is a mirror; what a camera at the back shows is not.
-    const facing = stream?.getVideoTracks()[0]?.getSettings().facingMode;
-    this.video.classList.toggle("plain", facing === "environment");
   }
 
   /** Fills the lists; a device that is in use stays picked. */
@@ -169,11 +166,12 @@ export class View {
     }
 
     const live = phase === "live";
+    element("numbers", HTMLElement).hidden = push === null;
     setText("bitrate", format.bitrate(live ? (push?.bitrateKbps ?? null) : null));
     setText("picture", format.size(push?.width ?? 0, push?.height ?? 0));
     setText("frames", format.count(push?.videoFrames ?? null));
     setText("dropped", format.count(push?.droppedFrames ?? null));
-    setText("interval", format.seconds(push?.keyIntervalMs ?? null));
+    setText("interval", format.interval(push?.keyIntervalMs ?? null));
     setText("time", state.liveFor === null ? "–" : format.clock(state.liveFor));
     element("badge", HTMLElement).hidden = !live;
     element("pill", HTMLElement).classList.toggle("live", live);

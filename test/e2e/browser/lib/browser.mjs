@@ -1,0 +1,39 @@
+// Debian's Chromium with a fake camera that flashes and a fake microphone that beeps, in step.
+
+import { chromium } from "playwright-core";
+
+const flags = [
+  "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+  "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
+  // Addresses in candidates as they are: no multicast DNS on test machines.
+  "--disable-features=WebRtcHideLocalIpsWithMdns",
+];
+
+/** Starts a browser; devices is how many fake cameras there are. */
+export function launch({ devices = 1, args = [] } = {}) {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [...flags, `--use-fake-device-for-media-stream=device-count=${devices}`, ...args],
+    timeout: 30_000,
+  });
+}
+
+/** Collects what a page complains of. */
+export function watchConsole(page) {
+  const errors = [];
+  page.on("console", (entry) => entry.type() === "error" && errors.push(`${entry.text()} (${entry.location().url})`));
+  page.on("pageerror", (error) => errors.push(String(error)));
+  return errors;
+}
+
+/** Presses Tab until the element is reached, as people without a mouse do. */
+export async function tabTo(page, id, limit = 40) {
+  for (let i = 0; i < limit; i++) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate((wanted) => document.activeElement?.id === wanted, id)) {
+      return;
+    }
+  }
+  throw new Error(`#${id} is not reached by ${limit} presses of Tab`);
+}

@@ -1,0 +1,368 @@
+// The page in a real browser, against a server that answers as each test wants. Needs web/dist: run `make build` first.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { faults, inEveryLook } from "./lib/accessibility.mjs";
+import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
+import { MockServer, push } from "./lib/mock-server.mjs";
+
+const timeout = 15_000;
+let browser;
+
+before(async () => {
+  browser = await launch({ devices: 3, args: ["--host-resolver-rules=MAP insecure.test 127.0.0.1"] });
+}, { timeout: 60_000 });
+after(() => browser?.close());
+
+/** Opens the page of a new mock server; what is said by setUp holds before the page's own scripts run. */
+async function open(t, setUp = () => undefined, { address = (base) => base, permitted = true } = {}) {
+  const mock = await MockServer.start(browser);
+  setUp(mock);
+  const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+  page.setDefaultTimeout(timeout);
+  const errors = watchConsole(page);
+  if (!permitted) {
+    await page.addInitScript(() => {
+      navigator.permissions.query = async () => ({ state: "prompt" });
+    });
+  }
+  t.after(async () => {
+    await page.close();
+    await mock.close().catch(() => undefined);
+  });
+  await page.goto(address(mock.address));
+  await page.waitForFunction(() => document.getElementById("name").value !== "");
+  const phase = (wanted) => page.waitForFunction((p) => document.getElementById("status").dataset.phase === p, wanted);
+  const text = async (id) => (await page.locator(`#${id}`).innerText()).trim();
+  const start = async (name = "test") => {
+    await page.locator("#name").fill(name);
+    await page.locator("#go").click();
+  };
+  return { mock, page, errors, phase, text, start };
+}
+
+/** Asks again until the condition holds. */
+async function until(condition, what) {
+  for (const deadline = Date.now() + timeout; !(await condition());) {
+    assert.ok(Date.now() < deadline, `not within ${timeout / 1000} s: ${what}`);
+  }
+}
+
+/** What the page says once it is not live any more, in one line. */
+async function failure({ phase, text }) {
+  await phase("failed");
+  return (await text("failure")).replaceAll("\n", " ");
+}
+
+test("from Start to Stop", async (t) => {
+  const { mock, page, errors, phase, text, start } = await open(t);
+  await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+  assert.match(await text("state"), /Ready/);
+  await page.waitForFunction(() => Number(document.getElementById("meter").getAttribute("aria-valuenow")) > 10);
+
+  await start();
+  await phase("live");
+  assert.equal(await text("state"), "Live on localhost:1935");
+  assert.equal(await text("bitrate"), "2.5 Mbit/s");
+  assert.equal(await text("picture"), "1280 × 720");
+  assert.equal(await text("frames"), "1,234");
+  assert.equal(await text("dropped"), "0");
+  assert.equal(await text("interval"), "every 2.0 s");
+  assert.equal(await text("command"), "ffplay rtmp://localhost:1935/live/rtmp_test");
+  assert.match(await text("badge"), /Live\s+0:0/);
+  assert.equal(await page.locator("#address").isDisabled(), true);
+  await until(async () => (await mock.framesReceived()) >= 10, "10 frames at the far end");
+
+  await page.locator("#go").click();
+  await phase("idle");
+  assert.match(await text("state"), /Stopped/);
+  assert.equal(mock.count("POST /rest-api/push/terminate"), 1);
+  assert.equal(mock.count("DELETE /whip/test/session-1"), 1);
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body),
+    { streamName: "test", rtmpUrl: "rtmp://localhost:1935/live", rtmpTransponderFullUrl: false });
+  const offer = mock.last("POST /whip/test").body;
+  const video = offer.slice(offer.indexOf("m=video"));
+  const first = /m=video \d+ \S+ (\d+)/.exec(video)[1];
+  assert.match(video, new RegExp(`a=rtpmap:${first} H264/90000`));
+
+  await start("again"); // the page is good for more than one
+  await phase("live");
+  assert.deepEqual(errors, []);
+});
+
+test("a platform with a stream key", async (t) => {
+  const { mock, page, phase, text, start } = await open(t);
+  await page.locator("label:has(#kind-platform)").click();
+  await page.locator("#address").fill("rtmps://live.example/app");
+  await page.locator("#key").fill("abcd-1234");
+  await start();
+  await phase("live");
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body),
+    { streamName: "test", rtmpUrl: "rtmps://live.example/app/abcd-1234", rtmpTransponderFullUrl: true });
+  assert.equal(await text("state"), "Live on live.example");
+  assert.doesNotMatch(await page.locator("body").innerText(), /abcd-1234/);
+  const stored = await page.evaluate(() => JSON.stringify(sessionStorage));
+  assert.doesNotMatch(stored, /abcd|live\.example/);
+});
+
+test("ports of the server's own", async (t) => {
+  const { page } = await open(t, (mock) => (mock.config = { version: "", rtmpPort: 19350, httpsPort: 0 }));
+  assert.equal(await page.locator("#address").inputValue(), "rtmp://localhost:19350/live");
+});
+
+test("fields that cannot be right", async (t) => {
+  const { mock, page, text, start } = await open(t);
+  await page.locator("#address").fill("http://localhost/live");
+  await start("two words");
+  assert.match(await text("name-problem"), /without spaces/);
+  assert.match(await text("address-problem"), /rtmp:\/\//);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "name");
+  assert.equal(mock.requests.length, 0);
+});
+
+describe("the push fails", () => {
+  const reasons = {
+    dns: /could not be found/, tcp_refused: /Nothing listens/, unreachable: /no way/, timeout: /in time/, tls: /secure connection/,
+    tls_verify: /certificate/, rtmp_handshake: /not speak RTMP/, rtmp_protocol: /not valid RTMP/, auth_rejected: /password/,
+    bad_app: /application/, key_in_use: /in use/, key_rejected: /refused/, peer_closed: /closed/, peer_stalled: /stopped taking/,
+    source_lost: /no longer receives/, source_no_media: /no pictures/, codec_unsupported: /H\.264/, terminated: /ended this push/,
+    shutdown: /shut down/, internal: /error of its own/, something_new: /own words/,
+  };
+  test("each reason has its words", async (t) => {
+    const all = await open(t);
+    for (const [reason, words] of Object.entries(reasons)) {
+      all.mock.startup = () => push({ status: "FAILED", reason, info: `info of ${reason}` });
+      await all.start();
+      assert.match(await failure(all), words, reason);
+      assert.match(await all.text("failure"), new RegExp(`info of ${reason}`));
+      assert.equal(await all.text("go"), "Start");
+    }
+    assert.equal(all.mock.count("POST /rest-api/push/terminate"), 0); // they had ended
+    assert.equal(all.mock.count("DELETE /whip/test/session-1"), Object.keys(reasons).length);
+  });
+
+  test("while live", async (t) => {
+    const all = await open(t, (mock) => {
+      mock.find = (n) => (n < 2 ? push() : push({ status: "FAILED", reason: "peer_closed", info: "The server closed the connection." }));
+    });
+    await all.start();
+    await all.phase("live");
+    assert.match(await failure(all), /closed the connection.*stream key/);
+    assert.match(await all.text("time"), /^0:0/); // how long it lasted stays
+    assert.equal(await all.page.locator("#badge").isVisible(), false);
+  });
+
+  test("it is gone without a word", async (t) => {
+    const all = await open(t, (mock) => (mock.find = (n) => (n < 2 ? push() : 404)));
+    await all.start();
+    assert.match(await failure(all), /no longer sends/);
+  });
+});
+
+describe("the server refuses", () => {
+  const cases = {
+    startup: [[400, /cannot use this destination/], [404, /ended before/], [409, /already goes/], [500, /server failed/],
+      [501, /cannot do that/], [503, /no more streams/]],
+    whip: [[409, /already live under this/], [400, /did not accept/], [406, /did not accept/], [415, /did not accept/],
+      [500, /server failed/], [503, /no more streams/]],
+  };
+  for (const [door, statuses] of Object.entries(cases)) {
+    test(door, async (t) => {
+      const all = await open(t);
+      for (const [status, words] of statuses) {
+        all.mock[door] = () => status;
+        await all.start();
+        assert.match(await failure(all), words, String(status));
+        assert.match(await all.text("failure"), new RegExp(`says ${status}`));
+        all.mock[door] = MockServer.prototype[door] ?? (() => 201);
+      }
+    });
+  }
+
+  test("until it is told the token", async (t) => {
+    const all = await open(t, (mock) => (mock.whip = () => (mock.requests.at(-1).headers.authorization === "Bearer sesame" ? 201 : 401)));
+    assert.equal(await all.page.locator("#token").isVisible(), false);
+    await all.start();
+    assert.match(await failure(all), /access token/);
+    await all.page.locator("#token").fill("sesame");
+    await all.page.locator("#go").click();
+    await all.phase("live");
+  });
+
+  test("a stream that the server knows a moment later", async (t) => {
+    const all = await open(t, (mock) => (mock.startup = (n) => (n < 3 ? 404 : push())));
+    await all.start();
+    await all.phase("live");
+    assert.equal(all.mock.count("POST /rest-api/push/startup"), 3);
+  });
+});
+
+describe("the server goes away", () => {
+  test("before the start", async (t) => {
+    const all = await open(t);
+    await all.mock.close();
+    await all.start();
+    assert.match(await failure(all), /does not answer/);
+  });
+
+  test("while live", async (t) => {
+    const all = await open(t);
+    await all.start();
+    await all.phase("live");
+    await all.mock.close();
+    assert.match(await failure(all), /does not answer|connection to the server was lost/);
+    assert.equal(await all.text("go"), "Start");
+  });
+
+  test("for a moment", async (t) => {
+    const all = await open(t);
+    await all.start();
+    await all.phase("live");
+    await all.page.route("**/push/find", (route) => route.abort(), { times: 2 });
+    await all.page.waitForFunction(() => /asking again/.test(document.getElementById("note").textContent));
+    await all.page.waitForFunction(() => document.getElementById("note").textContent === "");
+    assert.match(await all.text("state"), /^Live/);
+  });
+
+  test("with the media alone", async (t) => {
+    const all = await open(t);
+    await all.start();
+    await all.phase("live");
+    await all.mock.far.evaluate(() => globalThis.peer.close());
+    assert.match(await failure(all), /connection to the server was lost/);
+  });
+});
+
+describe("camera and microphone", () => {
+  test("permission is asked for by a button", async (t) => {
+    const { page, errors } = await open(t, undefined, { permitted: false });
+    assert.equal(await page.locator("#cover").isVisible(), true);
+    await page.locator("#open").click();
+    await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+    assert.ok((await page.locator("#camera option").count()) === 3);
+    assert.deepEqual(errors, []);
+  });
+
+  for (const [name, words] of [["NotAllowedError", /may not use.*Allow both/], ["NotFoundError", /connected.*Plug one in/],
+    ["NotReadableError", /Another program/], ["TypeError", /could not be opened/]]) {
+    test(`refused by ${name}`, async (t) => {
+      const all = await open(t, undefined, { permitted: false });
+      await all.page.evaluate((error) => {
+        navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", error));
+      }, name);
+      await all.page.locator("#open").click();
+      await all.page.locator("#device-problem").waitFor();
+      assert.match((await all.text("device-problem")).replaceAll("\n", " "), words);
+      await all.start(); // the same by Start, where its reader looks
+      assert.match(await failure(all), words);
+    });
+  }
+
+  test("a page that is not secure", async (t) => {
+    const all = await open(t, undefined, { address: (base) => base.replace("localhost", "insecure.test") });
+    assert.match(await all.text("device-problem"), /secure pages/);
+    assert.equal(await all.page.locator("#device-problem a").getAttribute("href"), "https://insecure.test:8444/");
+    await all.start();
+    assert.match(await failure(all), /secure pages/);
+  });
+
+  test("another camera while live", async (t) => {
+    const { mock, page, phase, start } = await open(t);
+    await start();
+    await phase("live");
+    const before = await mock.framesReceived();
+    await page.locator("#camera").selectOption({ index: 2 }); // the one between has a format that no encoder takes
+    await until(async () => (await mock.framesReceived()) > before + 20, "frames of the other camera at the far end");
+    assert.equal(await page.locator("#camera").evaluate((select) => select.selectedIndex), 2);
+    await phase("live");
+  });
+
+  test("unplugged while live", async (t) => {
+    const { page, phase, start, text } = await open(t);
+    await start();
+    await phase("live");
+    await page.evaluate(() => document.getElementById("video").srcObject.getVideoTracks()[0].dispatchEvent(new Event("ended")));
+    assert.match(await text("device-problem"), /camera is gone.*Plug it in/s);
+    await page.locator("#camera").selectOption({ index: 2 });
+    await page.locator("#device-problem").waitFor({ state: "hidden" });
+  });
+
+  test("mute, and no sound at all", async (t) => {
+    const { mock, page, phase, start } = await open(t);
+    const enabled = () => page.evaluate(() => document.getElementById("video").srcObject.getAudioTracks()[0].enabled);
+    await page.locator("#mute").click();
+    assert.equal(await enabled(), false);
+    assert.equal(await page.locator("#mute").getAttribute("aria-pressed"), "true");
+    await page.locator("#mute").click();
+    assert.equal(await enabled(), true);
+    await page.locator("#microphone").selectOption("none");
+    await page.waitForFunction(() => document.getElementById("mute").disabled);
+    await start();
+    await phase("live");
+    assert.doesNotMatch(mock.last("POST /whip/test").body, /m=audio/);
+  });
+});
+
+test("a reload while live ends the stream, and says so", async (t) => {
+  const all = await open(t);
+  await all.page.locator("#address").fill("rtmp://127.0.0.1:1999/live");
+  await all.start("mine");
+  await all.phase("live");
+  let asked = false;
+  all.page.on("dialog", (dialog) => {
+    asked = true;
+    void dialog.accept();
+  });
+  await all.page.reload();
+  assert.match(await failure(all), /reloaded/);
+  assert.equal(asked, true);
+  assert.equal(all.mock.count("DELETE /whip/mine/session-1"), 1);
+  assert.equal(await all.page.locator("#name").inputValue(), "mine");
+  assert.equal(await all.page.locator("#address").inputValue(), "rtmp://127.0.0.1:1999/live");
+  await all.page.reload();
+  await all.phase("idle"); // said once
+});
+
+test("keyboard alone", async (t) => {
+  const { page, phase, mock } = await open(t, undefined, { permitted: false });
+  await tabTo(page, "open");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+  await tabTo(page, "name");
+  await page.keyboard.type("by-keyboard");
+  await tabTo(page, "kind-server");
+  await page.keyboard.press("ArrowRight");
+  await tabTo(page, "key");
+  await page.keyboard.type("k");
+  await page.keyboard.press("Enter");
+  await phase("live");
+  assert.equal(mock.count("POST /whip/by-keyboard"), 1);
+  await tabTo(page, "go");
+  const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+  assert.equal(outline, "solid");
+  await page.keyboard.press("Space");
+  await phase("idle");
+});
+
+test("every look is accessible and fits", async (t) => {
+  const all = await open(t, undefined, { permitted: false });
+  const inspect = (what) => inEveryLook(all.page, async (look) => {
+    assert.deepEqual(await faults(all.page), [], `${what}, ${look}`);
+    const [wide, width] = await all.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(wide <= width, `${what}, ${look}: ${wide} px wide of ${width}`);
+    if (process.env.SCREENSHOTS) {
+      await all.page.screenshot({ path: `${process.env.SCREENSHOTS}/${what}-${look}.png`, fullPage: true });
+    }
+  });
+  await inspect("closed");
+  await all.page.locator("#open").click();
+  await all.page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+  await inspect("ready");
+  await all.start("a-long-name-for-a-stream-of-the-morning-show-on-a-phone");
+  await all.phase("live");
+  await inspect("live");
+  all.mock.find = () => push({ status: "FAILED", reason: "key_in_use", info: "The server says that the stream name is in use." });
+  await all.phase("failed");
+  await all.page.locator("label:has(#kind-platform)").click();
+  await inspect("failed");
+});

@@ -1,0 +1,90 @@
+// Publishes by the official Web SDK's example page webrtc-as-rtmp-republishing, exactly as it comes in the npm package.
+//
+//   node publish-sdk-example.mjs ws://localhost:8080 --name N --rtmp URL [--seconds 60] [--screenshot FILE.png]
+//
+// Says {"event":"live"} when the page shows PUBLISHING, stays so until standard input closes, then presses Stop and says
+// {"event":"stopped"} when it shows UNPUBLISHED; both with what the page displays.
+
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { launch, watchConsole } from "./lib/browser.mjs";
+import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
+
+const options = readArguments(["name", "rtmp", "seconds", "screenshot"]);
+const example = "/examples/demo/streaming/webrtc-as-rtmp-republishing/webrtc-as-rtmp-republishing.html";
+const mediaTypes = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".png": "image/png" };
+let page, errors;
+
+/** Serves the package as it is on a free port of localhost, where browsers allow the camera. */
+async function servePackage() {
+  const root = path.dirname(createRequire(import.meta.url).resolve("@flashphoner/websdk/package.json"));
+  const server = createServer(async (request, response) => {
+    const name = path.join(root, path.normalize(new URL(request.url, "http://localhost").pathname));
+    if (!(await stat(name).catch(() => null))?.isFile()) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.setHeader("Content-Type", mediaTypes[path.extname(name)] ?? "application/octet-stream");
+    createReadStream(name).pipe(response);
+  });
+  await new Promise((resolve, reject) => server.once("error", reject).listen(0, "localhost", resolve));
+  return `http://localhost:${server.address().port}`;
+}
+
+async function displayed() {
+  const [status, player] = await Promise.all(["status", "player"].map((id) => page.locator(`#${id}`).innerText()));
+  return { displayed: { status, player }, consoleErrors: errors };
+}
+
+async function reach(wanted) {
+  await page.waitForFunction((statuses) => statuses.includes(document.getElementById("status").textContent),
+    [wanted, "FAILED", "DISCONNECTED"], { timeout: 0 }); // the step has its limit
+  const { displayed: { status } } = await displayed();
+  if (status !== wanted) {
+    throw new Error(`the page shows ${status}, not ${wanted}`);
+  }
+}
+
+await main(async () => {
+  const stop = stopSign(Number(options.seconds ?? 60));
+  const base = await step("serve the example", 10, servePackage);
+  const browser = await step("start the browser", 40, launch);
+  page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+  errors = watchConsole(page);
+  await step("open the page", 20, async () => {
+    await page.goto(base + example);
+    await page.waitForFunction(() => document.getElementById("streamName").value !== "");
+  });
+  await step("fill in", 10, async () => {
+    await page.locator("#url").fill(options.address);
+    for (const [id, value] of [["streamName", options.name], ["rtmpUrl", options.rtmp]]) {
+      if (value !== undefined) {
+        await page.locator(`#${id}`).fill(value);
+      }
+    }
+  });
+  await step("publish", 40, async () => {
+    await page.locator("#publishBtn").click();
+    await reach("PUBLISHING");
+    await page.waitForFunction(() => document.querySelector("#localVideo video")?.videoWidth > 0);
+  });
+  say("live", await displayed());
+  if (options.screenshot) {
+    await step("take a screenshot", 20, () => page.screenshot({ path: options.screenshot }));
+  }
+  await Promise.race([stop, reach("UNPUBLISHED").then(() => {
+    throw Object.assign(new Error("the stream ended by itself"), { step: "stay live" });
+  }, (error) => {
+    throw Object.assign(error, { step: "stay live" });
+  })]);
+  const last = await displayed();
+  await step("stop", 20, async () => {
+    await page.locator("#publishBtn").click();
+    await reach("UNPUBLISHED");
+  });
+  say("stopped", { ...last, after: (await displayed()).displayed });
+  await step("close the browser", 20, () => browser.close());
+}, displayed);
