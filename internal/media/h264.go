@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
@@ -17,6 +19,10 @@ func NewH264Track(sps []byte, pps ...[]byte) (*Track, error) {
 	var p h264.SPS
 	if err := p.Unmarshal(sps); err != nil {
 		return nil, fmt.Errorf("read H.264 sequence parameter set: %w", err)
+	}
+	if len(sps) > math.MaxUint16 || len(pps) > math.MaxUint8 ||
+		slices.ContainsFunc(pps, func(b []byte) bool { return len(b) > math.MaxUint16 }) {
+		return nil, fmt.Errorf("%w: parameter sets are too large or too many", ErrH264Config)
 	}
 	return &Track{Codec: H264, Config: avcConfig(sps, pps), Width: p.Width(), Height: p.Height()}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -44,6 +45,19 @@ func TestH264Track(t *testing.T) {
 	gotSPS, gotPPS, err := H264ParameterSets(track.Config)
 	if err != nil || len(gotSPS) != 1 || len(gotPPS) != 1 || !bytes.Equal(gotSPS[0], sps) || !bytes.Equal(gotPPS[0], pps) {
 		t.Errorf("H264ParameterSets = %x, %x, %v", gotSPS, gotPPS, err)
+	}
+}
+
+// TestH264TrackLimits asks for records whose counts and lengths would not fit their fields.
+func TestH264TrackLimits(t *testing.T) {
+	sps, pps := unhex(t, sps720), unhex(t, pps720)
+	for name, sets := range map[string][][]byte{
+		"too many": slices.Repeat([][]byte{pps}, 256),
+		"too long": {make([]byte, 1<<16)},
+	} {
+		if _, err := NewH264Track(sps, sets...); !errors.Is(err, ErrH264Config) {
+			t.Errorf("%s: %v, want ErrH264Config", name, err)
+		}
 	}
 }
 

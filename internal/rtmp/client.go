@@ -201,7 +201,8 @@ func (c *Client) Serve() error {
 	}
 }
 
-// Unpublish says goodbye: FCUnpublish and deleteStream in one Write. It does not wait for answers.
+// Unpublish says goodbye: FCUnpublish and deleteStream in one Write. It does not wait for answers. It belongs to the
+// goroutine that sends: called while another is in WriteTags, it leaves the goodbye to that one.
 func (c *Client) Unpublish() error {
 	return c.conn.post(
 		call("FCUnpublish", txFCUnpublish, nil, c.cfg.StreamName),

@@ -54,7 +54,8 @@ func TestClockDrift(t *testing.T) {
 			sent := time.Duration(i) * 100 * time.Millisecond
 			now = sent + time.Duration(i*i%200)*time.Millisecond
 			ms := sent.Milliseconds() * (1_000_000 + ppm) / 1_000_000
-			if lag := now - time.Duration(k.timestamp(uint32(ms), media.Timestamp(now))); lag < -50*time.Millisecond || lag > 250*time.Millisecond {
+			lag := now - time.Duration(k.timestamp(uint32(ms), media.Timestamp(now)))
+			if lag < -50*time.Millisecond || lag > 250*time.Millisecond {
 				t.Fatalf("%d ppm: after %v it is %v behind", ppm, now, lag)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,8 @@ import (
 	"transponder/internal/stream"
 )
 
-// findPause is how often a waiting player's stream is looked for in the hub.
-const findPause = 50 * time.Millisecond
+// findPause is how often a waiting player's stream is looked for in the hub: so often that its first key frame is not missed.
+const findPause = 10 * time.Millisecond
 
 // encoderName is what our metadata call us.
 const encoderName = "Transponder"
@@ -38,7 +39,7 @@ func (c *session) play(ctx context.Context, name string) error {
 	wg.Go(func() {
 		err := c.guard(p.readCommands)
 		cancel(err)
-		if !errors.Is(err, rtmp.ErrStreamClosed) {
+		if !errors.Is(err, rtmp.ErrStreamClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
 			c.net.Close() // lets a blocked write go
 		}
 	})
@@ -88,8 +89,7 @@ func (p *player) serve(ctx context.Context, name string) error {
 		return c.refuse("NetStream.Play.StreamNotFound", "no such stream", err)
 	}
 	if t := src.Video.Track(); t != nil && t.Codec != media.H264 {
-		return c.refuse("NetStream.Play.NoSupportedTrackFound", "the stream is not in H.264",
-			fmt.Errorf("%w: %s", flv.ErrUnsupported, t.Codec))
+		return c.refuseCodec(fmt.Errorf("%w: %s", flv.ErrUnsupported, t.Codec))
 	}
 	audio, release := c.audioFeed(src)
 	defer release()
@@ -105,11 +105,19 @@ func (p *player) serve(ctx context.Context, name string) error {
 	}
 	c.log.Info("rtmp play live", "stream", name)
 	err = p.send(ctx, r)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	st := r.Stats()
 	c.srv.counters.slow.Add(st.Drops)
 	c.srv.counters.drops.Add(st.DroppedFrames)
 	c.log.Info("rtmp play ended", "stream", name, "err", err, "dropped", st.DroppedFrames)
 	return err
+}
+
+// refuseCodec tells a player that the stream's codec is none that RTMP has.
+func (c *session) refuseCodec(err error) error {
+	return c.refuse("NetStream.Play.NoSupportedTrackFound", err.Error(), err)
 }
 
 // audioFeed returns the feed of the stream's sound as AAC, nil if there is none and none can be made.
@@ -168,7 +176,7 @@ func (p *player) send(ctx context.Context, r *stream.Reader) error {
 		}
 		tags, err := p.sender.tags(frames[:n])
 		if err != nil {
-			return err
+			return p.session.refuseCodec(err)
 		}
 		if err := p.session.conn.WriteTags(tags); err != nil {
 			return err

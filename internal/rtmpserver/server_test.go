@@ -126,6 +126,7 @@ const testSources = "-hide_banner -loglevel error -f lavfi -i testsrc2=s=320x240
 
 // TestFFmpeg publishes with ffmpeg and plays with ffprobe, which comes first and waits.
 func TestFFmpeg(t *testing.T) {
+	t.Parallel()
 	s, hub := runServer(t, nil)
 	url := fmt.Sprintf("rtmp://%s/live/name", s.Addr())
 	play := ffmpeg(t, "ffprobe", "-loglevel error -read_intervals %+2 -show_entries packet=codec_type,dts_time,pts_time,flags:"+
@@ -196,6 +197,7 @@ func checkPackets(t *testing.T, out string) {
 
 // TestFFmpegDecodes plays a whole publish with ffmpeg, which fails on the first error.
 func TestFFmpegDecodes(t *testing.T) {
+	t.Parallel()
 	s, hub := runServer(t, nil)
 	url := fmt.Sprintf("rtmp://%s/live/name", s.Addr())
 	ffmpeg(t, "ffmpeg", "-re "+testSources+"-t 2.5 -c:v libx264 -preset ultrafast -tune zerolatency -g 10 "+
@@ -227,6 +229,7 @@ func TestFFmpegDecodes(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	s, hub := runServer(t, func(c *Config) { c.PlayWait = 50 * time.Millisecond })
 	if _, _, err := publisher(t, s, "name?a=b"); err != nil {
 		t.Fatal(err)
@@ -307,6 +310,7 @@ func TestEnds(t *testing.T) {
 
 // TestStrangers holds connections that are not RTMP, or too slow, to their limits.
 func TestStrangers(t *testing.T) {
+	t.Parallel()
 	s, _ := runServer(t, func(c *Config) { c.HandshakeTimeout = 200 * time.Millisecond })
 	for _, c := range []struct{ name, send string }{
 		{"http", "GET / HTTP/1.1\r\n\r\n"},
@@ -333,6 +337,7 @@ func TestStrangers(t *testing.T) {
 
 // TestManyIdle holds the number of connections to its limit, and lets new ones in once old ones are gone.
 func TestManyIdle(t *testing.T) {
+	t.Parallel()
 	const limit, excess = 200, 50
 	s, _ := runServer(t, func(c *Config) { c.MaxConnections, c.HandshakeTimeout = limit, 2*time.Second })
 	for range limit + excess {
