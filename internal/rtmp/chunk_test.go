@@ -162,12 +162,14 @@ func TestChunkReaderRefuses(t *testing.T) {
 
 // TestChunkReaderHeld begins messages of 16 MiB on many chunk streams and leaves them unfinished.
 func TestChunkReaderHeld(t *testing.T) {
-	b := unhex(t, "02 000000 000004 01 00000000 00096000") // chunks of 600 KiB, for which a MiB is reserved
+	const part = 600 << 10 // for which a MiB is reserved
+	chunks := []io.Reader{bytes.NewReader(unhex(t, "02 000000 000004 01 00000000 00096000"))}
+	body := make([]byte, part)
 	for i := range maxChunkStreams {
-		b = append(b, 0, byte(i), 0, 0, 0, 0xff, 0xff, 0xff, 8, 1, 0, 0, 0)
-		b = append(b, make([]byte, 600<<10)...)
+		header := []byte{0, byte(i), 0, 0, 0, 0xff, 0xff, 0xff, 8, 1, 0, 0, 0}
+		chunks = append(chunks, bytes.NewReader(header), bytes.NewReader(body))
 	}
-	r := readerOf(b)
+	r := newChunkReader(bufio.NewReader(io.MultiReader(chunks...)))
 	if _, err := readAll(r); !errors.Is(err, ErrProtocol) || r.held > maxHeld {
 		t.Errorf("got %v with %d bytes held, want ErrProtocol and at most %d", err, r.held, maxHeld)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -173,11 +174,14 @@ func (c *timedConn) linger() {
 
 // publishEnd turns why reading a publisher ended into the cause that the stream's readers see.
 func publishEnd(err error) error {
+	var broken *net.OpError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrActivity
 	case errors.Is(err, rtmp.ErrStreamClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrPeerClosed
+	case errors.As(err, &broken):
+		return fmt.Errorf("%w: %w", ErrPeerClosed, err)
 	default:
 		return err
 	}
