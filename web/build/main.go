@@ -38,7 +38,7 @@ func build(pages, dist string) error {
 			return err
 		}
 	}
-	if err := clear(dist, files); err != nil {
+	if err := prune(dist, files); err != nil {
 		return err
 	}
 	for name, content := range files {
@@ -78,8 +78,8 @@ func bundle(pages string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// clear removes files of earlier builds that this one does not write.
-func clear(dist string, keep map[string][]byte) error {
+// prune removes files of earlier builds that this one does not write.
+func prune(dist string, keep map[string][]byte) error {
 	if err := os.MkdirAll(dist, 0o755); err != nil {
 		return err
 	}

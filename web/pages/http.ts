@@ -1,11 +1,11 @@
 import { Failure } from "./failure.ts";
 
-/** Longest wait for an answer of the server; it looks up names for up to 3 s before it answers. */
-const answerTimeoutMs = 8000;
+/** Longest waits for an answer: the server looks up names for up to 3 s, but most questions need none of that. */
+export const patienceMs = { slow: 8000, quick: 3000 } as const;
 
 /** fetch with a time limit, whose only error besides the signal's own reason is server_gone. */
-export async function request(url: string, init: RequestInit, signal?: AbortSignal): Promise<Response> {
-  const timeout = AbortSignal.timeout(answerTimeoutMs);
+export async function request(url: string, init: RequestInit, waitMs: number, signal?: AbortSignal): Promise<Response> {
+  const timeout = AbortSignal.timeout(waitMs);
   try {
     return await fetch(url, { ...init, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
   } catch (error) {

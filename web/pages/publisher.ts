@@ -1,5 +1,5 @@
 import { Failure, type Reason } from "./failure.ts";
-import { errorText, message, request, sleep } from "./http.ts";
+import { errorText, message, patienceMs, request, sleep } from "./http.ts";
 import { commonReason } from "./push-client.ts";
 
 export interface PublishOptions {
@@ -47,17 +47,18 @@ export class Publisher {
     }
   }
 
-  /** Ends the session here and on the server. It never fails: a server that is gone has ended it too. */
+  /** Ends the session on the server and here. It never fails: a server that is gone has ended it too. */
   async close(): Promise<void> {
     this.closed = true;
-    this.pc.close();
-    if (this.resource === "") {
-      return;
-    }
     const resource = this.resource;
     this.resource = "";
-    // keepalive: the request outlives a page that is being closed.
-    await request(resource, { method: "DELETE", headers: this.authorization(), keepalive: true }).catch(() => undefined);
+    if (resource !== "") {
+      // Before the connection is closed, which would end the session as well, as one that was lost.
+      // keepalive: the request outlives a page that is being closed.
+      const goodbye = { method: "DELETE", headers: this.authorization(), keepalive: true };
+      await request(resource, goodbye, patienceMs.quick).catch(() => undefined);
+    }
+    this.pc.close();
   }
 
   private async open(signal: AbortSignal): Promise<void> {
@@ -103,7 +104,7 @@ export class Publisher {
       method: "POST",
       headers: { "Content-Type": "application/sdp", ...this.authorization() },
       body: offer,
-    }, signal);
+    }, patienceMs.slow, signal);
     if (response.status !== 201) {
       throw new Failure(whipReason(response.status), await errorText(response));
     }

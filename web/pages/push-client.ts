@@ -1,5 +1,5 @@
 import { Failure, type Reason } from "./failure.ts";
-import { errorText, request } from "./http.ts";
+import { errorText, patienceMs, request } from "./http.ts";
 
 /** What is asked of the server: to send a stream to an RTMP address. */
 export interface PushRequest {
@@ -33,7 +33,7 @@ export class PushClient {
   constructor(private readonly base = "") {}
 
   async startup(push: PushRequest, signal: AbortSignal): Promise<PushInfo> {
-    const response = await this.post("startup", push, signal);
+    const response = await this.post("startup", push, patienceMs.slow, signal);
     if (!response.ok) {
       throw new Failure(startupReason(response.status), await errorText(response));
     }
@@ -42,7 +42,7 @@ export class PushClient {
 
   /** The push with this id; null when the server no longer knows it. */
   async find(id: string, signal: AbortSignal): Promise<PushInfo | null> {
-    const response = await this.post("find", { mediaSessionId: id }, signal);
+    const response = await this.post("find", { mediaSessionId: id }, patienceMs.quick, signal);
     if (response.status === 404) {
       return null;
     }
@@ -55,18 +55,18 @@ export class PushClient {
 
   /** Ends a push politely. One that is gone already is what was wanted. */
   async terminate(id: string): Promise<void> {
-    const response = await this.post("terminate", { mediaSessionId: id });
+    const response = await this.post("terminate", { mediaSessionId: id }, patienceMs.quick);
     if (!response.ok && response.status !== 404) {
       throw new Failure(commonReason(response.status), await errorText(response));
     }
   }
 
-  private post(method: string, body: object, signal?: AbortSignal): Promise<Response> {
+  private post(method: string, body: object, waitMs: number, signal?: AbortSignal): Promise<Response> {
     return request(`${this.base}/rest-api/push/${method}`, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
-    }, signal);
+    }, waitMs, signal);
   }
 }
 

@@ -4,13 +4,14 @@
 //
 // Says {"event":"live"} when the page shows that the push is live, stays so until standard input closes, then presses Stop
 // and says {"event":"stopped"}; both with what the page displays. --screenshot FILE.png makes FILE-light.png, FILE-dark.png
-// and FILE-phone.png while live. --keyboard uses no mouse. Serious accessibility faults and errors on the console fail it.
+// and FILE-phone.png while live. --keyboard uses no mouse, --flash a camera whose flashes can be compared with its beeps. Serious accessibility faults and errors on the console fail it.
 
 import { faults, inEveryLook } from "./lib/accessibility.mjs";
 import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
+import { flashAndBeep } from "./lib/flash.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
-const options = readArguments(["name", "rtmp", "seconds", "screenshot"], ["keyboard"]);
+const options = readArguments(["name", "rtmp", "seconds", "screenshot"], ["keyboard", "flash"]);
 let browser, page, errors;
 
 /** What the page tells a person. */
@@ -70,6 +71,9 @@ await main(async () => {
   browser = await step("start the browser", 40, launch);
   page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
   errors = watchConsole(page);
+  if (options.flash) {
+    await page.addInitScript(flashAndBeep);
+  }
   await step("open the page", 20, async () => {
     await page.goto(options.address);
     await page.waitForFunction(() => document.getElementById("name").value !== "");
@@ -84,7 +88,7 @@ await main(async () => {
   await step("go live", 40, async () => {
     await press("go");
     await reach("live");
-    await page.waitForFunction(() => /bit\/s/.test(document.getElementById("bitrate").textContent));
+    await page.waitForFunction(() => /^[1-9].*bit\/s/.test(document.getElementById("bitrate").textContent));
   });
   say("live", await displayed());
   await step("inspect the page while live", 60, () => inspect("live"));

@@ -22,6 +22,10 @@ let page, errors;
 async function servePackage() {
   const root = path.dirname(createRequire(import.meta.url).resolve("@flashphoner/websdk/package.json"));
   const server = createServer(async (request, response) => {
+    if (request.url === "/favicon.ico") {
+      response.writeHead(204).end(); // the browser asks for it, the package has none
+      return;
+    }
     const name = path.join(root, path.normalize(new URL(request.url, "http://localhost").pathname));
     if (!(await stat(name).catch(() => null))?.isFile()) {
       response.writeHead(404).end();
