@@ -229,7 +229,7 @@ func TestForeignPublisher(t *testing.T) {
 		}
 		video := &gortmplib.Track{Codec: &codecs.H264{SPS: sps, PPS: pps}}
 		audio := &gortmplib.Track{Codec: &codecs.MPEG4Audio{Config: &mpeg4audio.AudioSpecificConfig{
-			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2, ChannelCount: 2,
+			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
 		}}}
 		w := &gortmplib.Writer{Conn: c, Tracks: []*gortmplib.Track{video, audio}}
 		if err := w.Initialize(); err != nil {

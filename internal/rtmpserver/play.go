@@ -16,12 +16,6 @@ import (
 	"transponder/internal/stream"
 )
 
-// findPause is how often a waiting player's stream is looked for in the hub: so often that its first key frame is not missed.
-const findPause = 10 * time.Millisecond
-
-// encoderName is what our metadata call us.
-const encoderName = "Transponder"
-
 var (
 	errNotFound = errors.New("no such stream")
 	errPlayed   = errors.New("the played stream has ended")
@@ -59,7 +53,8 @@ type player struct {
 	resumed chan struct{} // holds a token when a pause is over
 	paused  atomic.Bool
 
-	sender sender // owned by serve
+	mux  *flv.Muxer // owned by serve
+	tags []flv.Tag  // owned by serve
 }
 
 // readCommands follows the player's pauses until it or the connection ends, and returns why.
@@ -97,7 +92,7 @@ func (p *player) serve(ctx context.Context, name string) error {
 	if src.Info().HasVideo {
 		cfg.Video = src.Video
 	}
-	p.sender = sender{from: cfg}
+	p.mux = muxer(cfg)
 	r := src.NewReader(cfg)
 	defer r.Close()
 	if err := c.conn.Start(); err != nil {
@@ -133,22 +128,21 @@ func (c *session) audioFeed(src *stream.Source) (feed *stream.Feed, release func
 	return nil, func() {}
 }
 
-// await returns the stream of that name once it is live. Names appear at the pace of people, so looking is enough.
+// await returns the stream of that name once it is live.
 func (s *Server) await(ctx context.Context, name string) (*stream.Source, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.PlayWait, errNotFound)
 	defer cancel()
 	for {
-		if src, ok := s.hub.Source(name); ok {
-			select {
-			case <-src.Live():
-				return src, nil
-			case <-src.Done():
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
-			}
-		}
-		if err := pause(ctx, findPause); err != nil {
+		src, err := s.hub.Await(ctx, name)
+		if err != nil {
 			return nil, err
+		}
+		select {
+		case <-src.Live():
+			return src, nil
+		case <-src.Done(): // its name was never more than reserved
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
 }
@@ -174,93 +168,33 @@ func (p *player) send(ctx context.Context, r *stream.Reader) error {
 			continue
 		default:
 		}
-		tags, err := p.sender.tags(frames[:n])
-		if err != nil {
-			return p.session.refuseCodec(err)
+		p.tags = p.tags[:0]
+		for _, f := range frames[:n] {
+			if p.tags, err = p.mux.Append(p.tags, f); err != nil {
+				return p.session.refuseCodec(err)
+			}
 		}
-		if err := p.session.conn.WriteTags(tags); err != nil {
+		if err := p.session.conn.WriteTags(p.tags); err != nil {
 			return err
 		}
 	}
 }
 
-// videoWait is how much sound passes before a stream is held to have no pictures.
-const videoWait = time.Second
+// How much sound a player is made to wait for pictures: of a stream that has some, and of one that may have none.
+const (
+	pictureWait = 15 * time.Second // longer than the key frame intervals that encoders come with
+	videoWait   = time.Second
+)
 
-// sender turns frames into a player's tags. Time begins at 0 with the first key frame, or with the first sound of a
-// stream without pictures, and only grows.
-type sender struct {
-	from stream.ReaderConfig
-
-	started    bool
-	soundSince media.Timestamp // first sound that came while waiting for pictures
-	heard      bool
-	base       media.Timestamp // time 0
-
-	video, audio     *media.Track // last announced
-	videoMS, audioMS int64        // last sent
-	buf              []flv.Tag
-}
-
-// tags returns the tags of frames, valid until the next call.
-func (s *sender) tags(frames []media.Frame) ([]flv.Tag, error) {
-	s.buf = s.buf[:0]
-	for _, f := range frames {
-		if !s.started && !s.start(f) {
-			continue
-		}
-		if f.Time < s.base {
-			continue // sound from before the first picture
-		}
-		if err := s.add(f); err != nil {
-			return nil, err
+// muxer makes what lays a stream's frames onto a player's connection.
+func muxer(from stream.ReaderConfig) *flv.Muxer {
+	m := &flv.Muxer{Metadata: flv.PlayerMetadataTag, FrameRate: func() float64 { return 0 }}
+	if v := from.Video; v != nil {
+		m.FrameRate = func() float64 { return math.Round(v.Stats().FPS) }
+		m.WaitVideo = videoWait
+		if v.Track() != nil {
+			m.WaitVideo = pictureWait
 		}
 	}
-	return s.buf, nil
-}
-
-// start begins with f if it can be the first frame, and announces what the stream holds as far as that is known.
-func (s *sender) start(f media.Frame) bool {
-	if f.Kind() == media.Audio && s.from.Video != nil {
-		if !s.heard {
-			s.heard, s.soundSince = true, f.Time
-		}
-		if s.from.Video.Track() != nil || f.Time.Sub(s.soundSince) < videoWait {
-			return false
-		}
-	}
-	s.started, s.base = true, f.Time
-	s.videoMS, s.audioMS = -1, -1
-	m := flv.Metadata{Encoder: encoderName}
-	if s.from.Video != nil {
-		st := s.from.Video.Stats()
-		m.Video, m.FrameRate = st.Track, math.Round(st.FPS)
-	}
-	if s.from.Audio != nil {
-		m.Audio = s.from.Audio.Track()
-	}
-	s.buf = append(s.buf, flv.PlayerMetadataTag(m))
-	return true
-}
-
-// add appends a frame's tag, with its track's configuration before it where that is new.
-func (s *sender) add(f media.Frame) error {
-	track, last := &s.video, &s.videoMS
-	if f.Kind() == media.Audio {
-		track, last = &s.audio, &s.audioMS
-	}
-	ms := max(f.Time.Sub(s.base).Milliseconds(), *last+1)
-	if f.Track != *track {
-		if tag, ok := flv.ConfigTag(f.Track, ms); ok {
-			s.buf = append(s.buf, tag)
-		}
-		*track = f.Track
-	}
-	tag, err := flv.FrameTag(f, ms)
-	if err != nil {
-		return err
-	}
-	s.buf = append(s.buf, tag)
-	*last = ms
-	return nil
+	return m
 }

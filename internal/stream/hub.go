@@ -58,11 +58,12 @@ type Hub struct {
 	mu     sync.Mutex
 	byName map[string]*Source // guarded by mu
 	byID   map[string]*Source // guarded by mu
+	added  chan struct{}      // guarded by mu; closed and replaced when a name is taken
 }
 
 // NewHub makes an empty hub.
 func NewHub(cfg Config) *Hub {
-	return &Hub{cfg: cfg, byName: map[string]*Source{}, byID: map[string]*Source{}}
+	return &Hub{cfg: cfg, byName: map[string]*Source{}, byID: map[string]*Source{}, added: make(chan struct{})}
 }
 
 // Publish reserves a name and an id and returns the source that the publisher writes to. The name is free again as soon as
@@ -82,6 +83,8 @@ func (h *Hub) Publish(info Info) (*Source, error) {
 	}
 	h.byName[info.Name] = s
 	h.byID[info.ID] = s
+	close(h.added)
+	h.added = make(chan struct{})
 	return s, nil
 }
 
@@ -109,6 +112,24 @@ func (h *Hub) Source(name string) (*Source, bool) {
 	defer h.mu.Unlock()
 	s, ok := h.byName[name]
 	return s, ok
+}
+
+// Await returns the stream of that name as soon as there is one, or why ctx ended before.
+func (h *Hub) Await(ctx context.Context, name string) (*Source, error) {
+	for {
+		h.mu.Lock()
+		s, ok := h.byName[name]
+		added := h.added
+		h.mu.Unlock()
+		if ok {
+			return s, nil
+		}
+		select {
+		case <-added:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // SourceByID returns the stream with that media session id.

@@ -93,6 +93,28 @@ func TestPublishNames(t *testing.T) {
 	}
 }
 
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(DefaultConfig())
+		found := make(chan *Source, 1)
+		go func() {
+			s, _ := h.Await(t.Context(), "a")
+			found <- s
+		}()
+		synctest.Wait()
+		publish(t, h, Info{Name: "b", ID: "b"})
+		s := publish(t, h, Info{Name: "a", ID: "a"})
+		if got := <-found; got != s {
+			t.Errorf("Await = %v, want the stream of that name", got)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := h.Await(ctx, "c"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Await = %v, want the deadline", err)
+		}
+	})
+}
+
 func TestReaderBeginsAtKeyFrame(t *testing.T) {
 	asked := 0
 	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a", AskKeyFrame: func() { asked++ }})
@@ -238,7 +260,7 @@ func TestKeyFrameRequests(t *testing.T) {
 		least   int64
 		most    int64
 	}{
-		{"every 2 s, one request for all readers", 0, false, 10, 60, 27, 31},
+		{"every 2 s, one request for all readers", 0, false, 10, 60, 28, 31},
 		{"a publisher that does it by itself is left alone", 2 * time.Second, false, 1, 60, 1, 1},
 		{"nobody wants them", 0, false, 0, 60, 0, 0},
 		{"a deaf publisher is asked once a second", 0, true, 1, 60, 55, 61},
@@ -277,6 +299,9 @@ func TestKeyFrameRequests(t *testing.T) {
 					}()
 				}
 				<-time.After(time.Duration(tt.seconds) * time.Second)
+				if gap := s.Stats().Video.KeyInterval; tt.least > 1 && !tt.deaf && (gap < 1850*time.Millisecond || gap > 2100*time.Millisecond) {
+					t.Errorf("%v between key frames, want 2 s", gap)
+				}
 				if n := s.Stats().KeyRequests; n < tt.least || n > tt.most {
 					t.Errorf("%d requests in %d s, want %d to %d", n, tt.seconds, tt.least, tt.most)
 				}

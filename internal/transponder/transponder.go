@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -21,6 +22,9 @@ import (
 // goodbyeWait is how long a peer gets to close its side after deleteStream, before we close ours. Closing at once would
 // throw away what it has not read yet.
 const goodbyeWait = 300 * time.Millisecond
+
+// videoWait is how long a push waits for a source's first picture before it goes on with the sound alone.
+const videoWait = 3 * time.Second
 
 // Transponder is one push. Run does the work; the other methods may be called from any goroutine.
 type Transponder struct {
@@ -205,11 +209,7 @@ func (t *Transponder) serve(client *rtmp.Client) error {
 
 // send writes frames as they come.
 func (t *Transponder) send(ctx context.Context, conn net.Conn, client *rtmp.Client, reader *stream.Reader) error {
-	g := &tagger{
-		metadata:    t.cfg.SendMetadata,
-		expectVideo: t.src.Info().HasVideo,
-		frameRate:   func() float64 { return t.src.Video.Stats().FPS },
-	}
+	mux := t.muxer()
 	frames := make([]media.Frame, 64)
 	var tags []flv.Tag
 	var deadline time.Time
@@ -220,7 +220,7 @@ func (t *Transponder) send(ctx context.Context, conn net.Conn, client *rtmp.Clie
 		}
 		tags = tags[:0]
 		for _, f := range frames[:n] {
-			if tags, err = g.append(tags, f); err != nil {
+			if tags, err = mux.Append(tags, f); err != nil {
 				return err
 			}
 		}
@@ -237,6 +237,18 @@ func (t *Transponder) send(ctx context.Context, conn net.Conn, client *rtmp.Clie
 		t.sent(frames[:n])
 		clear(frames[:n])
 	}
+}
+
+// muxer makes what lays the source's frames onto a new connection.
+func (t *Transponder) muxer() *flv.Muxer {
+	m := &flv.Muxer{FrameRate: func() float64 { return math.Round(t.src.Video.Stats().FPS) }}
+	if t.cfg.SendMetadata {
+		m.Metadata = flv.MetadataTag
+	}
+	if t.src.Info().HasVideo {
+		m.WaitVideo = videoWait
+	}
+	return m
 }
 
 // allowWrite gives the next writes the time that a healthy peer needs, or a little when ctx has ended. The order matters: ctx

@@ -106,7 +106,7 @@ func TestPageToOwnServer(t *testing.T) {
 	s := startServer(t)
 	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "camera", "--rtmp", s.rtmp, "--keyboard")
 	b.await("live")
-	judge(t, capture(t, s.rtmp+"/rtmp_camera", 11), expectation{seconds: 10, tone: true})
+	judge(t, capture(t, s.rtmp+"/rtmp_camera"), expectation{seconds: 10, tone: true})
 	shown := b.stop()
 	if shown.Displayed["bitrate"] == "" || shown.Displayed["frames"] == "" {
 		t.Errorf("the page showed %v", shown.Displayed)
@@ -145,8 +145,8 @@ func TestSDKExample(t *testing.T) {
 		name, url string
 		received  func() string
 	}{
-		{"own", s.rtmp, func() string { return capture(t, s.rtmp+"/rtmp_own", 11) }},
-		{"nginx", url, func() string { return capture(t, url+"/rtmp_nginx", 11) }},
+		{"own", s.rtmp, func() string { return capture(t, s.rtmp+"/rtmp_own") }},
+		{"nginx", url, func() string { return capture(t, url+"/rtmp_nginx") }},
 	}
 	for _, target := range targets {
 		t.Run(target.name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-package transponder
+package flv
 
 import (
 	"fmt"
@@ -6,16 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"transponder/internal/flv"
 	"transponder/internal/media"
 )
 
 // h264 and aac are tracks as sources have them.
-func h264(width, height int) *media.Track {
+func h264Track(width, height int) *media.Track {
 	return &media.Track{Codec: media.H264, Config: []byte{1}, Width: width, Height: height}
 }
 
-func aac() *media.Track {
+func aacTrack() *media.Track {
 	return &media.Track{Codec: media.AAC, Config: []byte{2}, SampleRate: 48000, Channels: 2}
 }
 
@@ -25,16 +24,16 @@ func frame(track *media.Track, ms float64, key bool) media.Frame {
 }
 
 // describe tells a tag in a few words: what it is and when.
-func describe(t flv.Tag) string {
-	kind := map[uint8]string{flv.TypeAudio: "audio", flv.TypeVideo: "video", flv.TypeData: "metadata"}[t.Type]
-	if head := t.Head(); t.Type != flv.TypeData && head[1] == 0 {
+func describe(t Tag) string {
+	kind := map[uint8]string{TypeAudio: "audio", TypeVideo: "video", TypeData: "metadata"}[t.Type]
+	if head := t.Head(); t.Type != TypeData && head[1] == 0 {
 		kind += " header"
 	}
 	return fmt.Sprintf("%s %d", kind, t.Time)
 }
 
-func TestTagger(t *testing.T) {
-	small, large, sound := h264(320, 180), h264(1280, 720), aac()
+func TestMuxer(t *testing.T) {
+	small, large, sound := h264Track(320, 180), h264Track(1280, 720), aacTrack()
 	tests := []struct {
 		name   string
 		video  bool // the source said that it has video
@@ -76,10 +75,13 @@ func TestTagger(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := &tagger{metadata: true, expectVideo: tt.video, frameRate: func() float64 { return 30 }}
+			m := &Muxer{Metadata: MetadataTag, FrameRate: func() float64 { return 30 }}
+			if tt.video {
+				m.WaitVideo = 3 * time.Second
+			}
 			var got []string
 			for _, f := range tt.frames {
-				tags, err := g.append(nil, f)
+				tags, err := m.Append(nil, f)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -95,13 +97,13 @@ func TestTagger(t *testing.T) {
 }
 
 // The clock is 64 bits wide here and 32 on the wire: a show of 50 days goes on.
-func TestTaggerOnLongShows(t *testing.T) {
-	track := h264(320, 180)
-	g := &tagger{frameRate: func() float64 { return 0 }}
+func TestMuxerOnLongShows(t *testing.T) {
+	track := h264Track(320, 180)
+	m := &Muxer{}
 	for _, at := range []struct{ ms, want uint64 }{
 		{0, 0}, {1<<24 - 1, 1<<24 - 1}, {1 << 24, 1 << 24}, {1 << 31, 1 << 31}, {1<<32 - 1, 1<<32 - 1}, {1<<32 + 5, 5},
 	} {
-		tags, err := g.append(nil, media.Frame{Track: track, Time: media.Timestamp(at.ms) * media.Timestamp(time.Millisecond), Key: true})
+		tags, err := m.Append(nil, media.Frame{Track: track, Time: media.Timestamp(at.ms) * media.Timestamp(time.Millisecond), Key: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,10 +113,10 @@ func TestTaggerOnLongShows(t *testing.T) {
 	}
 }
 
-func TestTaggerWithoutMetadata(t *testing.T) {
-	g := &tagger{frameRate: func() float64 { return 0 }}
-	tags, err := g.append(nil, frame(h264(320, 180), 0, true))
-	if err != nil || len(tags) != 2 || tags[0].Type == flv.TypeData {
+func TestMuxerWithoutMetadata(t *testing.T) {
+	m := &Muxer{}
+	tags, err := m.Append(nil, frame(h264Track(320, 180), 0, true))
+	if err != nil || len(tags) != 2 || tags[0].Type == TypeData {
 		t.Errorf("%d tags, %v; want the header and the frame only", len(tags), err)
 	}
 }

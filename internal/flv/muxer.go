@@ -1,0 +1,118 @@
+package flv
+
+import (
+	"time"
+
+	"transponder/internal/media"
+)
+
+// Muxer turns a source's frames into the tags of one connection: metadata and headers where they are due, timestamps that
+// begin at zero and only grow within a track.
+//
+// Audio that is made from the source comes a little after the video of the same moment, and is sent so: holding video back
+// for it would delay every picture. Receivers order by timestamp.
+type Muxer struct {
+	// Metadata makes the onMetaData message, MetadataTag or PlayerMetadataTag; nil sends none.
+	Metadata func(Metadata) Tag
+	// WaitVideo is how much sound is held back for a first picture to come; 0 for sources without. A receiver that has seen
+	// no video header at first may never look for one, so the wait is worth its while; a camera that is off must not stop a
+	// show.
+	WaitVideo time.Duration
+	// FrameRate returns the source's frame rate for the metadata, 0 while it is unknown.
+	FrameRate func() float64
+
+	begun        bool
+	base         media.Timestamp // the stream's time of the connection's zero
+	firstAudio   media.Timestamp // seen while waiting for video
+	heardAudio   bool
+	video, audio *media.Track // of the last frame sent
+	lastVideo    int64        // milliseconds; of the last tag sent
+	lastAudio    int64
+}
+
+// renditionTrack describes the AAC that is made of all other sound, for metadata that goes out before its first frame.
+var renditionTrack = &media.Track{Codec: media.AAC, SampleRate: 48000, Channels: 2}
+
+// encoderName is what onMetaData calls us.
+const encoderName = "Transponder"
+
+// Append adds a frame's tags to tags: none while the connection has not begun, several when headers are due. It fails with
+// ErrUnsupported for codecs that plain FLV does not have.
+func (m *Muxer) Append(tags []Tag, f media.Frame) ([]Tag, error) {
+	if !m.begun && !m.begin(f) {
+		return tags, nil
+	}
+	if f.Time < m.base {
+		return tags, nil // sound from before the first picture
+	}
+	ms := f.Time.Sub(m.base).Milliseconds()
+	if f.Kind() == media.Video {
+		ms = max(ms, m.lastVideo+1)
+		tags = m.videoHeaders(tags, f.Track, ms)
+		m.lastVideo = ms
+	} else {
+		ms = max(ms, m.lastAudio+1)
+		tags = m.audioHeaders(tags, f.Track, ms)
+		m.lastAudio = ms
+	}
+	tag, err := FrameTag(f, ms)
+	if err != nil {
+		return tags, err
+	}
+	return append(tags, tag), nil
+}
+
+// begin decides whether f is the first frame to be sent.
+func (m *Muxer) begin(f media.Frame) bool {
+	if f.Kind() == media.Audio {
+		if !m.heardAudio {
+			m.heardAudio, m.firstAudio = true, f.Time
+		}
+		if f.Time.Sub(m.firstAudio) < m.WaitVideo {
+			return false
+		}
+	}
+	m.begun, m.base = true, f.Time
+	m.lastVideo, m.lastAudio = -1, -1
+	return true
+}
+
+func (m *Muxer) videoHeaders(tags []Tag, t *media.Track, ms int64) []Tag {
+	if t == m.video {
+		return tags
+	}
+	m.video = t
+	return appendConfig(m.appendMetadata(tags, ms), t, ms)
+}
+
+func (m *Muxer) audioHeaders(tags []Tag, t *media.Track, ms int64) []Tag {
+	if t == m.audio {
+		return tags
+	}
+	first := m.audio == nil
+	m.audio = t
+	if m.video == nil || !first { // with video the first metadata has told already
+		tags = m.appendMetadata(tags, ms)
+	}
+	return appendConfig(tags, t, ms)
+}
+
+func appendConfig(tags []Tag, t *media.Track, ms int64) []Tag {
+	if tag, ok := ConfigTag(t, ms); ok {
+		tags = append(tags, tag)
+	}
+	return tags
+}
+
+func (m *Muxer) appendMetadata(tags []Tag, ms int64) []Tag {
+	if m.Metadata == nil {
+		return tags
+	}
+	data := Metadata{Video: m.video, Audio: m.audio, FrameRate: m.FrameRate(), Encoder: encoderName}
+	if data.Audio == nil {
+		data.Audio = renditionTrack
+	}
+	tag := m.Metadata(data)
+	tag.Time = uint32(ms)
+	return append(tags, tag)
+}
