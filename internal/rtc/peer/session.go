@@ -138,20 +138,22 @@ func (s *session) stateChanged(state webrtc.PeerConnectionState) {
 	}
 }
 
-// failure says what failed.
+// failure says what failed. pion tells neither that nor why; a handshake may also be closed by the time we ask.
 func (s *session) failure() error {
-	if s.dtls.State() == webrtc.DTLSTransportStateFailed {
-		if cert := s.dtls.GetRemoteCertificate(); cert != nil && !s.offered(cert) {
-			return rtc.ErrDTLSFingerprint
-		}
-		return rtc.ErrDTLS
+	if cert := s.dtls.GetRemoteCertificate(); cert != nil && !s.offered(cert) {
+		return rtc.ErrDTLSFingerprint
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.connected {
+	connected := s.connected
+	s.mu.Unlock()
+	switch {
+	case s.dtls.ICETransport().State() != webrtc.ICETransportStateFailed:
+		return rtc.ErrDTLS
+	case connected:
 		return rtc.ErrICEKeepAlive
+	default:
+		return rtc.ErrICEFailed
 	}
-	return rtc.ErrICEFailed
 }
 
 // offered says whether a certificate is the one of the offer, as far as we can compare.
