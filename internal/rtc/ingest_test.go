@@ -6,20 +6,25 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"transponder/internal/media"
 	"transponder/internal/stream"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeReceiver hands out sessions that do what a test says.
 type fakeReceiver struct {
 	sink      Sink
 	refuse    error // of Accepts
 	fail      error // of Answer
-	iceUp     bool
+	iceUp     atomic.Bool
 	mu        sync.Mutex
 	closed    int
 	keyFrames int
@@ -35,7 +40,7 @@ func (r *fakeReceiver) RequestKeyFrame() {
 	defer r.mu.Unlock()
 	r.keyFrames++
 }
-func (r *fakeReceiver) Stats() SessionStats { return SessionStats{ICEConnected: r.iceUp} }
+func (r *fakeReceiver) Stats() SessionStats { return SessionStats{ICEConnected: r.iceUp.Load()} }
 func (r *fakeReceiver) Close() error {
 	r.closed++
 	return nil
@@ -96,7 +101,7 @@ func TestPublicationEnds(t *testing.T) {
 		after time.Duration
 	}{
 		{"never connects", func(*fakeReceiver, *Publication, context.CancelCauseFunc) {}, ErrICETimeout, 12 * time.Second},
-		{"no handshake", func(r *fakeReceiver, _ *Publication, _ context.CancelCauseFunc) { r.iceUp = true }, ErrDTLS, 12 * time.Second},
+		{"no handshake", func(r *fakeReceiver, _ *Publication, _ context.CancelCauseFunc) { r.iceUp.Store(true) }, ErrDTLS, 12 * time.Second},
 		{"sends nothing", func(r *fakeReceiver, _ *Publication, _ context.CancelCauseFunc) { connect(r) }, ErrActivity, 66 * time.Second},
 		{"one track goes silent", func(r *fakeReceiver, _ *Publication, _ context.CancelCauseFunc) {
 			connect(r)

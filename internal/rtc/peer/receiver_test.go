@@ -133,6 +133,7 @@ func TestEveryFrameOnce(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			cfg := testkit.DefaultPublisherConfig()
 			cfg.FPS, cfg.Frames = 120, 150
 			var offer rtc.Offer

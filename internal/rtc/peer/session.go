@@ -131,28 +131,30 @@ func (s *session) stateChanged(state webrtc.PeerConnectionState) {
 		s.mu.Lock()
 		s.connect()
 		s.mu.Unlock()
-	case webrtc.PeerConnectionStateFailed:
-		s.end(s.failure())
-	case webrtc.PeerConnectionStateClosed:
-		s.end(rtc.ErrPeerClosed)
+	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+		s.end(s.failure(state))
 	}
 }
 
-// failure says what failed. pion tells neither that nor why; a handshake may also be closed by the time we ask.
-func (s *session) failure() error {
-	if cert := s.dtls.GetRemoteCertificate(); cert != nil && !s.offered(cert) {
-		return rtc.ErrDTLSFingerprint
-	}
+// failure says why a connection ended that we did not close. pion does not: a handshake that failed may also be reported as
+// closed, when the peer hangs up first.
+func (s *session) failure(state webrtc.PeerConnectionState) error {
 	s.mu.Lock()
 	connected := s.connected
 	s.mu.Unlock()
+	iceFailed := s.dtls.ICETransport().State() == webrtc.ICETransportStateFailed
+	cert := s.dtls.GetRemoteCertificate()
 	switch {
-	case s.dtls.ICETransport().State() != webrtc.ICETransportStateFailed:
-		return rtc.ErrDTLS
-	case connected:
+	case cert != nil && !s.offered(cert):
+		return rtc.ErrDTLSFingerprint
+	case state == webrtc.PeerConnectionStateClosed && connected:
+		return rtc.ErrPeerClosed
+	case iceFailed && connected:
 		return rtc.ErrICEKeepAlive
-	default:
+	case iceFailed:
 		return rtc.ErrICEFailed
+	default:
+		return rtc.ErrDTLS
 	}
 }
 
