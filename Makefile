@@ -38,8 +38,8 @@ unit: install ## the Go tests, with the race detector
 portable: install ## build without cgo, as on a machine without FFmpeg's libraries
 	CGO_ENABLED=0 $(GO) build ./...
 
-web: install-test ## type-check the pages
-	cd test/e2e/browser && npm run --silent typecheck
+web: install-test build ## type-check the pages, and test them in a browser
+	cd test/e2e/browser && npm run --silent typecheck && npm test --silent
 
 e2e: install-test build ## real browsers in, real RTMP servers out
 	$(GO) test -tags e2e -count 1 -timeout 15m ./test/e2e/...

@@ -118,12 +118,11 @@ func TestEveryFrameArrives(t *testing.T) {
 			})
 			numbers := frameNumbers(receiver.Tags())
 			for i, n := range numbers {
-				if n != numbers[0]+int64(i) {
-					t.Fatalf("frame %d comes after frame %d", n, numbers[max(i-1, 0)])
+				if n != int64(i) {
+					t.Fatalf("frame %d arrives where %d is due", n, i)
 				}
 			}
-			// The push may have begun at a later key frame than the first, when the RTMP side took its time.
-			t.Logf("frames %d to %d, %d packets asked for again", numbers[0], numbers[len(numbers)-1], p.NACKed())
+			t.Logf("%d frames, %d packets asked for again", len(numbers), p.NACKed())
 			if tt.drop > 0 && p.NACKed() == 0 {
 				t.Error("nothing was asked for again: no loss took place")
 			}

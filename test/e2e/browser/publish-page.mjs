@@ -4,7 +4,8 @@
 //
 // Says {"event":"live"} when the page shows that the push is live, stays so until standard input closes, then presses Stop
 // and says {"event":"stopped"}; both with what the page displays. --screenshot FILE.png makes FILE-light.png, FILE-dark.png
-// and FILE-phone.png while live. --keyboard uses no mouse, --flash a camera whose flashes can be compared with its beeps. Serious accessibility faults and errors on the console fail it.
+// and FILE-phone.png while live. --keyboard uses no mouse; --flash brings a camera whose flashes can be compared with its
+// beeps. Serious accessibility faults and errors on the console fail it.
 
 import { faults, inEveryLook } from "./lib/accessibility.mjs";
 import { launch, tabTo, watchConsole } from "./lib/browser.mjs";

@@ -1,0 +1,67 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What the documents say of settings is so: each name after --set, TRANSPONDER_ or at the start of a line of a properties
+// block is one, and each such block can be loaded.
+func TestDocuments(t *testing.T) {
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no documents: %v", err)
+	}
+	blocks := regexp.MustCompile("(?s)```properties\n(.*?)```")
+	set := regexp.MustCompile(`--set ([\w.]+)=`)
+	env := regexp.MustCompile(`\b` + envPrefix + `[A-Z_]+\b`)
+	c := Default()
+	names := envNames(c.settings())
+	for _, file := range append(files, "../../README.md") {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		for _, m := range blocks.FindAllStringSubmatch(text, -1) {
+			if _, warnings, err := Load(Sources{File: write(t, m[1])}); err != nil || len(warnings) > 0 {
+				t.Errorf("%s: %s\n%q, %v", file, m[1], warnings, err)
+			}
+		}
+		for _, m := range set.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(Keys(), m[1]) {
+				t.Errorf("%s: --set %s is no setting", file, m[1])
+			}
+		}
+		for _, name := range env.FindAllString(text, -1) {
+			if name != envPrefix && !slices.Contains(names, name) {
+				t.Errorf("%s: %s is no setting", file, name)
+			}
+		}
+	}
+}
+
+// The settings that are named in backticks in the settings' own document exist.
+func TestSettingsDocument(t *testing.T) {
+	b, err := os.ReadFile("../../docs/settings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`([a-z]+[_.][a-z_.]+)(=[^`]*)?`")
+	found := named.FindAllStringSubmatch(string(b), -1)
+	if len(found) < 10 {
+		t.Fatalf("only %d settings are named", len(found))
+	}
+	for _, m := range found {
+		if strings.HasSuffix(m[1], ".properties") || strings.HasPrefix(m[1], "net.") || m[1] == "rtmp_cam" {
+			continue // a file, the kernel's, a stream
+		}
+		if !slices.Contains(Keys(), m[1]) {
+			t.Errorf("%s is no setting", m[1])
+		}
+	}
+}
