@@ -331,9 +331,9 @@ func (f *format) rank(k media.Kind) (media.Codec, int) {
 		return media.H264, 1
 	case k == media.Audio && name == "opus" && rest == "48000/2":
 		return media.Opus, 2
-	case k == media.Audio && name == "pcma" && strings.HasPrefix(rest, "8000"):
+	case k == media.Audio && name == "pcma" && (rest == "8000" || rest == "8000/1"):
 		return media.PCMA, 1
-	case k == media.Audio && name == "pcmu" && strings.HasPrefix(rest, "8000"):
+	case k == media.Audio && name == "pcmu" && (rest == "8000" || rest == "8000/1"):
 		return media.PCMU, 1
 	default:
 		return media.CodecNone, 0

@@ -100,7 +100,11 @@ func (p *Publication) Answer() string { return p.answer }
 func (p *Publication) Source() *stream.Source { return p.source }
 
 // Stats returns the session's figures.
-func (p *Publication) Stats() SessionStats { return (*p.session.Load()).Stats() }
+func (p *Publication) Stats() SessionStats {
+	st := (*p.session.Load()).Stats()
+	st.ClockJumps = p.sink.jumps.Load()
+	return st
+}
 
 // AddCandidate gives the session a candidate of the peer that the offer did not have yet. It fails with
 // errors.ErrUnsupported where the receiver cannot take any.

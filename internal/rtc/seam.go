@@ -66,6 +66,7 @@ type SessionStats struct {
 	BrokenUnits                    int64 // access units that were not whole and went no further
 	RoundTripNanoseconds, JitterNS int64 // 0 while unknown
 	ICEConnected                   bool
+	ClockJumps                     int64 // how often the sender set an RTP clock anew; filled in by Publication.Stats
 }
 
 // Add counts a track's figures in.

@@ -18,6 +18,7 @@ type sink struct {
 	video h264Frames
 
 	lastAudio, lastVideo atomic.Int64 // media.Timestamp of the last sign of each
+	jumps                atomic.Int64 // of the clock
 }
 
 func newSink(p *Publication) *sink { return &sink{p: p} }
@@ -42,8 +43,7 @@ func (s *sink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
 	if !ok {
 		return
 	}
-	s.clock.start(media.Video, videoRate)
-	frame.Time = s.clock.time(media.Video, rtpTime, now)
+	frame.Time = s.time(media.Video, videoRate, rtpTime, now)
 	s.p.source.Video.Write(frame)
 }
 
@@ -57,13 +57,20 @@ func (s *sink) Audio(codec media.Codec, payload []byte, rtpTime uint32) {
 	if s.audio == nil || s.audio.Codec != codec {
 		s.audio = audioTrack(codec)
 	}
-	s.clock.start(media.Audio, s.audio.SampleRate)
 	s.p.source.Audio.Write(media.Frame{
 		Track: s.audio,
-		Time:  s.clock.time(media.Audio, rtpTime, now),
+		Time:  s.time(media.Audio, s.audio.SampleRate, rtpTime, now),
 		Key:   true,
 		Data:  bytes.Clone(payload),
 	})
+}
+
+// time places a frame on the stream's clock.
+func (s *sink) time(k media.Kind, rate int, rtpTime uint32, now media.Timestamp) media.Timestamp {
+	s.clock.start(k, rate)
+	t := s.clock.time(k, rtpTime, now)
+	s.jumps.Store(s.clock.jumps())
+	return t
 }
 
 // audioTrack describes what RTP carries of a codec: Opus is always declared as 48 kHz stereo (RFC 7587, 7), whatever its

@@ -54,7 +54,7 @@ type Publisher struct {
 
 	connected chan struct{}
 	answeredAt, connectedAt,
-	sent, plis, nacks, keys atomic.Int64
+	sent, plis, nacks atomic.Int64
 	wantKey atomic.Bool
 }
 
@@ -336,7 +336,6 @@ func (v *videoSender) send(number int64, due time.Duration) error {
 	v.at = (v.at + 1) % len(units)
 	if u.Key {
 		v.lastKey = time.Now()
-		v.p.keys.Add(1)
 	}
 	v.packet.Timestamp = v.base + uint32(due.Microseconds()*90/1000)
 	payloads := packetize(u, number, v.p.cfg.MaxPayload)

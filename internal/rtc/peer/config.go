@@ -19,7 +19,7 @@ type Config struct {
 	Addresses []netip.Addr
 
 	// Sockets is how many sockets share the UDP port, each with its own buffer in the kernel. One buffer of the kernel's
-	// default size overflows at ten streams.
+	// default size overflows at ten streams, four of them lost 2 of 282957 packets at fifty, eight lost none.
 	Sockets int
 	// ReadBuffer is what is asked of the kernel for each socket; it grants no more than net.core.rmem_max.
 	ReadBuffer int
@@ -39,7 +39,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Port:            31001,
-		Sockets:         4,
+		Sockets:         8,
 		ReadBuffer:      4 << 20,
 		DisconnectAfter: 5 * time.Second,
 		FailAfter:       10 * time.Second,

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
 )
 
@@ -33,6 +33,8 @@ type mux struct {
 	users  map[user]*muxConn           // guarded by mu
 	peers  map[netip.AddrPort]*binding // guarded by mu
 }
+
+var _ ice.UDPMux = (*mux)(nil)
 
 // user is an ICE user name of ours, on one address family.
 type user struct {
@@ -214,5 +216,3 @@ func (m *mux) closeSockets() {
 		s.Close()
 	}
 }
-
-var _ io.Closer = (*mux)(nil)
