@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
+	"sync"
 )
 
 // NAL unit types (ITU-T H.264, 7.4.1) and packet types (RFC 6184, 5.2).
@@ -28,7 +29,8 @@ type h264Units struct {
 	unit   func(unit []byte, rtpTime uint32, key bool)
 	broken func() // a unit was thrown away
 
-	au        []byte // NAL units with 4-byte lengths; reused
+	au        []byte  // NAL units with 4-byte lengths, in scratch; nil between units
+	scratch   *[]byte // from scratches
 	rtpTime   uint32
 	open      bool
 	bad       bool // the unit is not whole
@@ -69,6 +71,10 @@ func (d *h264Units) push(p Packet) {
 	}
 	if !d.open {
 		d.open, d.rtpTime = true, p.Time
+		if d.au == nil {
+			d.scratch = scratches.Get().(*[]byte)
+			d.au = (*d.scratch)[:0]
+		}
 		if d.gapBefore {
 			d.needKey = true
 			d.bad = !startsUnit(p.Payload)
@@ -109,8 +115,17 @@ func (d *h264Units) finish() {
 		}
 		d.unit(d.au, d.rtpTime, d.key)
 	}
-	d.au, d.open, d.bad, d.inFU, d.key = d.au[:0], false, false, false, false
+	d.open, d.bad, d.inFU, d.key = false, false, false, false
+	if d.au != nil {
+		*d.scratch = d.au
+	}
+	scratches.Put(d.scratch)
+	d.au, d.scratch = nil, nil
 }
+
+// scratches are the buffers that units are put together in. They are shared: a key frame's size is needed for a few
+// milliseconds in two seconds, and would otherwise be kept for every stream.
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
 
 // hasSlice says whether a unit holds coded pictures, not only parameter sets and the like.
 func hasSlice(unit []byte) bool {

@@ -46,7 +46,6 @@ type conn struct {
 
 	writing  sync.Mutex  // held through Write: messages go out whole
 	writer   chunkWriter // guarded by writing
-	out      []byte      // guarded by writing; reused
 	writeErr error       // guarded by writing; after it the bytes on the wire are cut
 
 	pendingMu sync.Mutex
@@ -218,7 +217,10 @@ func (c *conn) writeTags(streamID uint32, tags []flv.Tag) error {
 func (c *conn) writeTagsOnly(streamID uint32, tags []flv.Tag) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	b := c.out[:0]
+	scratch := scratches.Get().(*[]byte)
+	defer scratches.Put(scratch)
+	b := (*scratch)[:0]
+	defer func() { *scratch = b }()
 	var err error
 	for i := range tags {
 		t := &tags[i]
@@ -235,12 +237,15 @@ func (c *conn) writeTagsOnly(streamID uint32, tags []flv.Tag) error {
 			return err
 		}
 	}
-	c.out = b
 	if len(b) == 0 {
 		return nil
 	}
 	return c.write(b)
 }
+
+// scratches are the buffers that batches are written from. They are shared, so that not every connection keeps one of a key
+// frame's size.
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
 
 // spill writes a batch that has become large. The caller holds writing.
 func (c *conn) spill(b []byte) ([]byte, error) { return b[:0], c.write(b) }
