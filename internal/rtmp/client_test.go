@@ -334,6 +334,8 @@ func (s *sink) Write(b []byte) (int, error) {
 
 func (s *sink) Read([]byte) (int, error) { return 0, io.EOF }
 
+var countsAllocations = true
+
 // TestWriteTagsCost holds a batch of frames to one write and no allocation.
 func TestWriteTagsCost(t *testing.T) {
 	tags, _ := sample(t)
@@ -341,7 +343,7 @@ func TestWriteTagsCost(t *testing.T) {
 	s := &sink{}
 	c := newTestClient(nil)
 	c.conn.rw = s
-	if allocs := testing.AllocsPerRun(100, func() { c.WriteTags(batch) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(100, func() { c.WriteTags(batch) }); allocs != 0 && countsAllocations {
 		t.Errorf("%v allocations, want 0", allocs)
 	}
 	s.writes = 0
