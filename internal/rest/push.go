@@ -52,7 +52,7 @@ func newPushBody(p transponder.Info) pushBody {
 		Height:         p.Height,
 		Muted:          p.Muted,
 		SoundEnabled:   p.SoundEnabled,
-		Options:        optionsBody(p.Options),
+		Options:        optionsBody{Action: p.Options.Action, SoundFile: p.Options.SoundFile, Loop: p.Options.Loop},
 
 		SourceStreamName:   p.SourceName,
 		Status:             p.State.String(),

@@ -48,6 +48,26 @@ type Options struct {
 	Action    string // "", "mute" or "sound_on"
 	SoundFile string
 	Loop      bool
+
+	Restore *Restore // how to connect anew; nil: as the settings say
+
+	OnSourceLoss string        // "" or "end": the push ends with its stream; "hold": it waits for the publisher to return
+	HoldFor      time.Duration // how long it waits; 0: as the settings say
+	Slate        string        // PNG or JPEG in media_dir to show meanwhile; "": the last picture
+
+	// Codecs are those beyond H.264 and AAC that may be sent untouched if the server offers them: "hevc", "av1", "vp9",
+	// "opus". Empty: none.
+	Codecs []string
+}
+
+// Restore says how a push connects anew when its connection is lost.
+type Restore struct {
+	Attempts   int           // in a row before it gives up; below 0: any number; 0: none
+	FirstPause time.Duration // before the first
+	Factor     float64       // each pause is so many times the one before; at least 1
+	MaxPause   time.Duration // and no longer than this
+	Jitter     float64       // share of a pause by which it varies at random, 0 to 1
+	HealthyFor time.Duration // live for so long, the count and the pause begin anew
 }
 
 // State is where a push is in its life.
@@ -58,12 +78,17 @@ const (
 	Starting   State = iota // made; waits for the stream's media
 	Connecting              // dials, shakes hands, asks to publish
 	Live                    // the peer answered NetStream.Publish.Start and takes what is sent
+	Degraded                // live, but something is wrong: frames are dropped, the source sends nothing or no key frames
+	Holding                 // live without its stream: the peer gets a still picture and silence until the publisher returns
+	Waiting                 // the connection is lost; pauses before the next
 	Draining                // the stream ended or the push was terminated: what is queued is sent, then the goodbye
 	Ended                   // over, as was asked for or because the stream ended
 	Failed                  // over, for a reason that somebody should look at
 )
 
-var stateNames = [...]string{"STARTING", "CONNECTING", "PUBLISHING", "DRAINING", "ENDED", "FAILED"}
+var stateNames = [...]string{
+	"STARTING", "CONNECTING", "PUBLISHING", "DEGRADED", "HOLDING", "RECONNECTING", "DRAINING", "ENDED", "FAILED",
+}
 
 // String returns the state's name in answers and logs.
 func (s State) String() string {
@@ -90,6 +115,8 @@ type Info struct {
 	Detail   string    // in words, without secrets
 	Attempts int       // connections tried
 	Started  time.Time
+	Ended    time.Time // zero while it is not over
+	NextTry  time.Time // of a push that waits; zero otherwise
 
 	BytesSent, BytesAcked    int64
 	VideoFrames, AudioFrames int64
