@@ -1,10 +1,6 @@
 package flv
 
-import (
-	"time"
-
-	"transponder/internal/media"
-)
+import "transponder/internal/media"
 
 // Muxer turns a source's frames into the tags of one connection: metadata and headers where they are due, timestamps that
 // begin at zero and only grow within a track.
@@ -14,10 +10,10 @@ import (
 type Muxer struct {
 	// Metadata makes the onMetaData message, MetadataTag or PlayerMetadataTag; nil sends none.
 	Metadata func(Metadata) Tag
-	// WaitVideo is how much sound is held back for a first picture to come; 0 for sources without. A receiver that has seen
+	// WaitVideoMS is how many milliseconds of sound are held back for a first picture to come; 0 for sources without. A receiver that has seen
 	// no video header at first may never look for one, so the wait is worth its while; a camera that is off must not stop a
 	// show.
-	WaitVideo time.Duration
+	WaitVideoMS int64
 	// FrameRate returns the source's frame rate for the metadata, 0 while it is unknown.
 	FrameRate func() float64
 
@@ -68,7 +64,7 @@ func (m *Muxer) begin(f media.Frame) bool {
 		if !m.heardAudio {
 			m.heardAudio, m.firstAudio = true, f.Time
 		}
-		if f.Time.Sub(m.firstAudio) < m.WaitVideo {
+		if f.Time.Sub(m.firstAudio).Milliseconds() < m.WaitVideoMS {
 			return false
 		}
 	}

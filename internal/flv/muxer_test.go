@@ -77,7 +77,7 @@ func TestMuxer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := &Muxer{Metadata: MetadataTag, FrameRate: func() float64 { return 30 }}
 			if tt.video {
-				m.WaitVideo = 3 * time.Second
+				m.WaitVideoMS = 3000
 			}
 			var got []string
 			for _, f := range tt.frames {

@@ -246,7 +246,7 @@ func (t *Transponder) muxer() *flv.Muxer {
 		m.Metadata = flv.MetadataTag
 	}
 	if t.src.Info().HasVideo {
-		m.WaitVideo = videoWait
+		m.WaitVideoMS = videoWait.Milliseconds()
 	}
 	return m
 }

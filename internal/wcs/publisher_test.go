@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -266,7 +267,7 @@ func TestPush(t *testing.T) {
 	b.wantStatus("id1", "PUBLISHING", "")
 	eventually(t, func() string {
 		got := w.pusher.started()
-		if len(got) != 1 || got[0] != (transponder.Request{StreamName: "one", URL: pushURL}) {
+		if len(got) != 1 || !reflect.DeepEqual(got[0], transponder.Request{StreamName: "one", URL: pushURL}) {
 			return fmt.Sprintf("pushes = %+v, want one of stream one to %s", got, pushURL)
 		}
 		return ""
