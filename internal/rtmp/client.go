@@ -15,6 +15,7 @@ type ClientConfig struct {
 	TCURL        string // connect's tcUrl
 	FlashVersion string // connect's flashVer
 	StreamName   string // what is published, with its query
+	Login        string // of Login.Next; goes behind App and TCURL
 }
 
 // The transactions of a client, in the order of its commands.
@@ -60,10 +61,10 @@ func (c *Client) Connect() error {
 // connectObject says who we are, with the fields and values of Adobe's Flash Media Live Encoder.
 func (c *Client) connectObject() amf.Object {
 	return amf.Object{
-		{Name: "app", Value: c.cfg.App},
+		{Name: "app", Value: addQuery(c.cfg.App, c.cfg.Login)},
 		{Name: "type", Value: "nonprivate"},
 		{Name: "flashVer", Value: c.cfg.FlashVersion},
-		{Name: "tcUrl", Value: c.cfg.TCURL},
+		{Name: "tcUrl", Value: addQuery(c.cfg.TCURL, c.cfg.Login)},
 		{Name: "fpad", Value: false},
 		{Name: "capabilities", Value: 15.0},
 		{Name: "audioCodecs", Value: 3191.0}, // all of RTMP's
