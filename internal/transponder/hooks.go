@@ -1,0 +1,278 @@
+package transponder
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// HookConfig says where events are posted to.
+type HookConfig struct {
+	URL    string // http or https; empty: nowhere (push_hook_url)
+	Secret string // signs what is posted; empty: it is not signed (push_hook_secret)
+
+	Timeout time.Duration // for one try
+}
+
+// DefaultHookConfig posts nothing.
+func DefaultHookConfig() HookConfig { return HookConfig{Timeout: 5 * time.Second} }
+
+// Validate reports every value that cannot work. It does not repeat the URL: that may hold a password.
+func (c HookConfig) Validate() error {
+	var errs []error
+	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		errs = append(errs, errors.New("push_hook_url: it must look like https://server/path"))
+	}
+	if c.URL == "" && c.Secret != "" {
+		errs = append(errs, errors.New("push_hook_secret: there is no push_hook_url to sign for"))
+	}
+	if c.Timeout <= 0 {
+		errs = append(errs, fmt.Errorf("push hooks: timeout %v is not positive", c.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+// LogValue keeps the secrets out of logs.
+func (c HookConfig) LogValue() slog.Value {
+	return slog.GroupValue(slog.Bool("set", c.URL != ""), slog.Bool("signed", c.Secret != ""))
+}
+
+const (
+	// hookLanes is how many events are posted at once. All events of one push take the same lane, one after the other.
+	hookLanes = 8
+	// hookQueue is how many events may wait in a lane; past it the oldest is given up.
+	hookQueue = 256
+	// hookGoodbye is how long the last events may take when the server stops, each with one try.
+	hookGoodbye = 2 * time.Second
+	// hookAnswer is how much of an answer is read, so that its connection can be used again.
+	hookAnswer = 64 << 10
+)
+
+// hookPauses are those between the tries of one event.
+var hookPauses = [...]time.Duration{time.Second, 4 * time.Second, 16 * time.Second}
+
+// HookStats counts what became of events.
+type HookStats struct {
+	Delivered int64 // the other side answered 2xx
+	Retried   int64 // tries after the first
+	Dead      int64 // given up
+}
+
+// Hooks posts every event of a journal to a URL. It only reads the journal, so that a slow or dead receiver holds up no push;
+// what it loses shows as a gap in the events' numbers and can be read again from the journal.
+type Hooks struct {
+	cfg     HookConfig
+	journal *Journal
+	log     *slog.Logger
+	client  http.Client
+
+	delivered, retried, dead atomic.Int64
+
+	lanes [hookLanes]chan Event // sent to by Run only
+}
+
+// NewHooks makes hooks of a valid config with a URL.
+func NewHooks(cfg HookConfig, journal *Journal, log *slog.Logger) *Hooks {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = hookLanes
+	h := &Hooks{cfg: cfg, journal: journal, log: log, client: http.Client{
+		Transport: transport,
+		// A POST that is redirected becomes a GET: the setting is to be mended instead.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	for i := range h.lanes {
+		h.lanes[i] = make(chan Event, hookQueue)
+	}
+	return h
+}
+
+// Stats returns the counts so far.
+func (h *Hooks) Stats() HookStats {
+	return HookStats{Delivered: h.delivered.Load(), Retried: h.retried.Load(), Dead: h.dead.Load()}
+}
+
+// Run posts events until ctx ends, and then, within a short time, those that are left. It runs once. Stop it after the pushes,
+// so that their ends are told.
+func (h *Hooks) Run(ctx context.Context) error {
+	defer h.client.CloseIdleConnections()
+	// Outlives ctx by the time for the goodbye.
+	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+
+	var left atomic.Int64
+	var wg sync.WaitGroup
+	for _, lane := range h.lanes {
+		wg.Go(func() {
+			for e := range lane {
+				if sending.Err() != nil {
+					left.Add(1)
+					continue
+				}
+				h.post(ctx, sending, e)
+			}
+		})
+	}
+	h.distribute(ctx)
+	limit := time.AfterFunc(hookGoodbye, func() { cancel(context.Cause(ctx)) })
+	defer limit.Stop()
+	for _, lane := range h.lanes {
+		close(lane)
+	}
+	wg.Wait()
+	if n := left.Load(); n > 0 {
+		h.dead.Add(n)
+		h.log.Warn("push events not delivered before the server stopped", "events", n)
+	}
+	return context.Cause(ctx)
+}
+
+// distribute puts the journal's events into the lanes until ctx has ended and none is left.
+func (h *Hooks) distribute(ctx context.Context) {
+	events := make([]Event, 64)
+	var after uint64
+	for {
+		n, missed, err := h.journal.Since(ctx, after, events)
+		if err != nil {
+			return
+		}
+		if missed > 0 {
+			h.dead.Add(int64(missed))
+			h.log.Warn("push events not delivered: they came too fast", "events", missed)
+		}
+		for _, e := range events[:n] {
+			h.enqueue(e)
+			after = e.Number
+		}
+	}
+}
+
+// enqueue never blocks: a lane that is full gives up its oldest event.
+func (h *Hooks) enqueue(e Event) {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(e.ID))
+	lane := h.lanes[hash.Sum32()%hookLanes]
+	for {
+		select {
+		case lane <- e:
+			return
+		default:
+		}
+		select {
+		case oldest := <-lane:
+			h.giveUp(oldest, 0, errQueueFull)
+		default: // the lane has made room meanwhile
+		}
+	}
+}
+
+var errQueueFull = errors.New("too many events wait")
+
+// post tries to deliver an event. Once ctx has ended there are no more pauses; sending bounds the tries themselves.
+func (h *Hooks) post(ctx, sending context.Context, e Event) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		h.giveUp(e, 0, err)
+		return
+	}
+	for tries := 1; ; tries++ {
+		err := h.try(sending, body)
+		if err == nil {
+			h.delivered.Add(1)
+			return
+		}
+		var refused hookStatus
+		final := errors.As(err, &refused) && !refused.temporary()
+		if final || tries > len(hookPauses) || !pause(ctx, hookPauses[tries-1]) {
+			h.giveUp(e, tries, err)
+			return
+		}
+		h.retried.Add(1)
+	}
+}
+
+// pause says whether it came to its end.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// giveUp counts an event that is not delivered, and says which.
+func (h *Hooks) giveUp(e Event, tries int, err error) {
+	h.dead.Add(1)
+	h.log.Warn("push event not delivered", "event", e.Number, "push", e.ID, "stream", e.SourceName, "tries", tries, "err", err)
+}
+
+// hookStatus is an answer other than 2xx.
+type hookStatus int
+
+func (s hookStatus) Error() string { return "the hook answered " + strconv.Itoa(int(s)) }
+
+// temporary says whether the same request may succeed later.
+func (s hookStatus) temporary() bool {
+	return s >= 500 || s == http.StatusRequestTimeout || s == http.StatusTooManyRequests
+}
+
+// try posts once.
+func (h *Hooks) try(ctx context.Context, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.cfg.URL, bytes.NewReader(body))
+	if err != nil {
+		return withoutURL(err)
+	}
+	r.Header.Set("Content-Type", "application/json;charset=UTF-8")
+	r.Header.Set("User-Agent", "Transponder")
+	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
+	r.Header.Set("X-Transponder-Timestamp", timestamp)
+	if h.cfg.Secret != "" {
+		r.Header.Set("X-Transponder-Signature", "sha256="+signature(h.cfg.Secret, timestamp, body))
+	}
+	answer, err := h.client.Do(r)
+	if err != nil {
+		return withoutURL(err)
+	}
+	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, hookAnswer))
+	if answer.StatusCode/100 != 2 {
+		return hookStatus(answer.StatusCode)
+	}
+	return nil
+}
+
+// signature is the HMAC of the timestamp, a dot and the body, in hexadecimal digits. Each try has a timestamp of its own, so that
+// a receiver may refuse old ones.
+func signature(secret, timestamp string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(timestamp + "."))
+	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// withoutURL takes the address, which may hold secrets, out of the client's error.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
