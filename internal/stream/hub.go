@@ -117,11 +117,8 @@ func (h *Hub) Source(name string) (*Source, bool) {
 // Await returns the stream of that name as soon as there is one, or why ctx ended before.
 func (h *Hub) Await(ctx context.Context, name string) (*Source, error) {
 	for {
-		h.mu.Lock()
-		s, ok := h.byName[name]
-		added := h.added
-		h.mu.Unlock()
-		if ok {
+		added := h.Added()
+		if s, ok := h.Source(name); ok {
 			return s, nil
 		}
 		select {
@@ -130,6 +127,14 @@ func (h *Hub) Await(ctx context.Context, name string) (*Source, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// Added returns a channel that is closed when the next name is taken. Whoever follows all streams asks for it first and looks
+// at Sources then, so that none is missed.
+func (h *Hub) Added() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.added
 }
 
 // SourceByID returns the stream with that media session id.

@@ -15,7 +15,7 @@ type ReaderConfig struct {
 	// KeyFrames asks the publisher for key frames at the hub's interval as long as the reader lives.
 	KeyFrames bool
 
-	// A queue longer than either bound loses video up to the next key frame that fits. Zero takes the default.
+	// A queue longer than either bound loses whole groups of pictures; see Reader. Zero takes the default.
 	MaxBytes    int
 	MaxDuration time.Duration
 }
@@ -31,18 +31,24 @@ const (
 // small, and a receiver forgives a frozen picture before it forgives a gap in the sound.
 const audioAllowance = 2
 
-// Reader takes frames from a source through a bounded queue. Read is for one goroutine; the other methods are for any.
+// Reader takes frames from a source through a bounded queue. Read, TryRead and Arrived are for one goroutine; the other
+// methods are for any.
+//
+// When video does not fit, the group of pictures that it belongs to is given up whole: what is queued of it is taken back as
+// long as older pictures stay in front, and what comes is dropped up to the next key frame that fits. So what is read can
+// always be decoded, and no picture is sent that leads nowhere. Sound is only dropped far beyond the bounds.
 type Reader struct {
 	cfg    ReaderConfig
 	src    *Source
 	arrive chan struct{} // holds one token when the queue may have changed
 
-	mu       sync.Mutex
-	queue    ring        // guarded by mu
-	needKey  bool        // guarded by mu: video waits for a key frame
-	dropping bool        // guarded by mu: it waits because the queue was full
-	ended    error       // guarded by mu
-	stats    ReaderStats // guarded by mu
+	mu      sync.Mutex
+	queue   ring        // guarded by mu
+	needKey bool        // guarded by mu: video waits for a key frame
+	video   gap         // guarded by mu: open while video waits because the queue was full
+	audio   gap         // guarded by mu
+	ended   error       // guarded by mu
+	stats   ReaderStats // guarded by mu
 
 	closeOnce sync.Once
 }
@@ -54,7 +60,42 @@ type ReaderStats struct {
 	QueuedTime    time.Duration // from the oldest to the newest frame in the queue
 	DroppedFrames int64         // lost because the reader was too slow
 	DroppedBytes  int64
-	Drops         int64 // times that dropping began
+	DroppedTime   time.Duration // of video: from each first frame lost to the next that was kept
+	DroppedSound  time.Duration // of audio, likewise
+	Drops         int64         // times that dropping began, of either
+}
+
+// gap measures what is missing of one kind. Its reader guards it.
+type gap struct {
+	open       bool
+	from, last media.Timestamp // of the first and the last frame lost; while open
+	closed     time.Duration   // of all gaps before
+}
+
+// lose notes a lost frame, and returns whether it opens a gap.
+func (g *gap) lose(t media.Timestamp) (first bool) {
+	first = !g.open
+	if first {
+		g.open, g.from = true, t
+	}
+	g.last = t
+	return first
+}
+
+// end closes the gap at the time of the frame that follows it.
+func (g *gap) end(t media.Timestamp) {
+	if g.open {
+		g.open = false
+		g.closed += max(0, t.Sub(g.from))
+	}
+}
+
+// total returns how much is missing so far.
+func (g *gap) total() time.Duration {
+	if !g.open {
+		return g.closed
+	}
+	return g.closed + max(0, g.last.Sub(g.from))
 }
 
 // NewReader attaches a reader to feeds of s. Video begins with the next key frame, which is asked for at once. The caller
@@ -91,15 +132,8 @@ func (r *Reader) AddAudio(f *Feed) {
 // is still queued, and then why the source ended.
 func (r *Reader) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	for {
-		r.mu.Lock()
-		n := r.queue.take(dst)
-		ended := r.ended
-		r.mu.Unlock()
-		if n > 0 {
-			return n, nil
-		}
-		if ended != nil {
-			return 0, ended
+		if n, err := r.TryRead(dst); n > 0 || err != nil {
+			return n, err
 		}
 		select {
 		case <-r.arrive:
@@ -109,12 +143,26 @@ func (r *Reader) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	}
 }
 
+// TryRead is Read without the waiting: where there is no frame, it returns none and no error.
+func (r *Reader) TryRead(dst []media.Frame) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := r.queue.take(dst); n > 0 {
+		return n, nil
+	}
+	return 0, r.ended
+}
+
+// Arrived gets a token when TryRead may have more to give than the last time.
+func (r *Reader) Arrived() <-chan struct{} { return r.arrive }
+
 // Restart throws away what is queued and begins anew at a key frame, which is asked for at once. What is thrown away is not
 // counted as dropped: it was never meant to be sent.
 func (r *Reader) Restart() {
 	r.mu.Lock()
 	r.queue.clear()
-	r.needKey, r.dropping = true, false
+	r.needKey = true
+	r.video.end(r.video.last)
 	r.mu.Unlock()
 	if r.cfg.Video != nil {
 		r.src.RequestKeyFrame()
@@ -145,41 +193,65 @@ func (r *Reader) Stats() ReaderStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	st := r.stats
+	st.DroppedTime, st.DroppedSound = r.video.total(), r.audio.total()
 	st.QueuedFrames, st.QueuedBytes, st.QueuedTime = r.queue.n, r.queue.bytes, r.queue.span()
 	return st
 }
 
 // push queues a frame, or drops it by the rules of the bounds. Called by the feed's writer.
 func (r *Reader) push(f media.Frame) {
-	video := f.Kind() == media.Video
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended != nil {
-		return
-	}
 	switch {
-	case video && r.needKey && !f.Key:
-		if r.dropping {
-			r.dropped(f)
+	case r.ended != nil:
+		return
+	case f.Kind() == media.Video:
+		if !r.takesVideo(f) {
+			return
 		}
+		r.needKey = false
+		r.video.end(f.Time)
+	case r.full(f, audioAllowance):
+		r.dropped(&r.audio, f)
 		return
-	case video && r.full(f, 1):
-		if !r.dropping {
-			r.dropping = true
-			r.stats.Drops++
-		}
-		r.needKey = true
-		r.dropped(f)
-		return
-	case !video && r.full(f, audioAllowance):
-		r.dropped(f)
-		return
-	}
-	if video {
-		r.needKey, r.dropping = false, false
+	default:
+		r.audio.end(f.Time)
 	}
 	r.queue.put(f)
 	r.wake()
+}
+
+// takesVideo says whether f can be queued. If its place is taken, the group that it belongs to ends here: what is queued of it
+// goes too. A key frame begins a group, so the one before is whole and stays.
+func (r *Reader) takesVideo(f media.Frame) bool {
+	switch {
+	case r.needKey && !f.Key:
+		if r.video.open {
+			r.dropped(&r.video, f)
+		}
+		return false
+	case !r.full(f, 1):
+		return true
+	}
+	if !f.Key {
+		r.withdraw()
+	}
+	r.needKey = true
+	r.dropped(&r.video, f)
+	return false
+}
+
+// withdraw takes back what is queued of the newest group of pictures.
+func (r *Reader) withdraw() {
+	frames, bytes, from := r.queue.withdraw()
+	if frames == 0 {
+		return
+	}
+	r.stats.DroppedFrames += int64(frames)
+	r.stats.DroppedBytes += int64(bytes)
+	if r.video.lose(from) {
+		r.stats.Drops++
+	}
 }
 
 // full says whether f would take the queue past so many times its bounds. An empty queue takes any frame.
@@ -191,7 +263,10 @@ func (r *Reader) full(f media.Frame, times int) bool {
 		f.Time.Sub(r.queue.oldest()) > time.Duration(times)*r.cfg.MaxDuration
 }
 
-func (r *Reader) dropped(f media.Frame) {
+func (r *Reader) dropped(g *gap, f media.Frame) {
+	if g.lose(f.Time) {
+		r.stats.Drops++
+	}
 	r.stats.DroppedFrames++
 	r.stats.DroppedBytes += int64(len(f.Data))
 }

@@ -6,21 +6,36 @@ import (
 	"transponder/internal/media"
 )
 
-// ring is a queue of frames that grows as needed; its user bounds it.
+// ring is a queue of frames that grows as needed; its user bounds it. It knows where the newest group of pictures begins, so
+// that this group can be taken back whole.
 type ring struct {
 	frames []media.Frame // length a power of two, or nil
 	first  int
 	n      int
 	bytes  int
+
+	newest int // index in frames of the newest key frame; says something while older > 0
+	older  int // frames of video before it
+	group  int // frames of video from it on, or all of them where it was taken or withdrawn
 }
 
 func (q *ring) put(f media.Frame) {
 	if q.n == len(q.frames) {
 		q.grow()
 	}
-	q.frames[(q.first+q.n)&(len(q.frames)-1)] = f
+	at := (q.first + q.n) & (len(q.frames) - 1)
+	q.frames[at] = f
 	q.n++
 	q.bytes += len(f.Data)
+	if f.Kind() != media.Video {
+		return
+	}
+	if f.Key {
+		q.newest = at
+		q.older += q.group
+		q.group = 0
+	}
+	q.group++
 }
 
 // take moves frames to dst and returns how many.
@@ -30,6 +45,13 @@ func (q *ring) take(dst []media.Frame) int {
 		at := &q.frames[(q.first+i)&(len(q.frames)-1)]
 		dst[i] = *at
 		q.bytes -= len(at.Data)
+		if at.Kind() == media.Video {
+			if q.older > 0 {
+				q.older--
+			} else {
+				q.group--
+			}
+		}
 		*at = media.Frame{} // let go of the data
 	}
 	if n > 0 {
@@ -37,6 +59,33 @@ func (q *ring) take(dst []media.Frame) int {
 		q.n -= n
 	}
 	return n
+}
+
+// withdraw takes the newest group of pictures out of the queue if all of it is still there behind older pictures, and leaves
+// the sound in its order. It returns how many frames and bytes that were, and the time of their key frame; no frames if it
+// took none. Until the next key frame is put, there is no newest group to withdraw.
+func (q *ring) withdraw() (frames, bytes int, from media.Timestamp) {
+	if q.older == 0 || q.group == 0 {
+		return 0, 0, 0
+	}
+	mask := len(q.frames) - 1
+	from = q.frames[q.newest].Time
+	kept := (q.newest - q.first) & mask
+	for i := kept; i < q.n; i++ {
+		at := &q.frames[(q.first+i)&mask]
+		f := *at
+		*at = media.Frame{}
+		if f.Kind() == media.Video {
+			frames++
+			bytes += len(f.Data)
+			continue
+		}
+		q.frames[(q.first+kept)&mask] = f
+		kept++
+	}
+	q.n, q.bytes = kept, q.bytes-bytes
+	q.group, q.older = q.older, 0 // what is left ends where the next key frame begins
+	return frames, bytes, from
 }
 
 func (q *ring) clear() { *q = ring{} }
@@ -57,6 +106,9 @@ func (q *ring) grow() {
 	bigger := make([]media.Frame, max(16, 2*len(q.frames)))
 	for i := range q.n {
 		bigger[i] = q.frames[(q.first+i)&(len(q.frames)-1)]
+	}
+	if len(q.frames) > 0 {
+		q.newest = (q.newest - q.first) & (len(q.frames) - 1)
 	}
 	q.frames, q.first = bigger, 0
 }

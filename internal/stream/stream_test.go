@@ -182,8 +182,11 @@ func TestReaderBoundsTime(t *testing.T) {
 	if st.QueuedTime > 2*time.Second {
 		t.Errorf("%v are queued, want at most 2 s of sound", st.QueuedTime)
 	}
-	if want := int64(30 + 20); st.DroppedFrames != want { // video after 1 s, audio after 2 s
+	if want := int64(31 + 20); st.DroppedFrames != want { // video from its key frame at 1 s, audio after 2 s
 		t.Errorf("dropped %d frames, want %d", st.DroppedFrames, want)
+	}
+	if st.DroppedTime != 3*time.Second || st.DroppedSound != 1900*time.Millisecond || st.Drops != 2 {
+		t.Errorf("dropped %v of video, %v of sound, %d times; want 3s, 1.9s, 2", st.DroppedTime, st.DroppedSound, st.Drops)
 	}
 }
 

@@ -1,0 +1,209 @@
+package stream
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+)
+
+// Each step writes one frame of 100 bytes, 100 ms after the one before, or reads some: K is a key frame, p another picture,
+// a is sound, and a digit reads so many frames.
+func TestReaderGivesUpWholeGroups(t *testing.T) {
+	tests := []struct {
+		name     string
+		maxBytes int
+		steps    string
+		want     []int64 // times of all that is read
+		dropped  int64
+		lost     time.Duration
+		drops    int64
+	}{
+		{"all fits", 1000, "KppKpp", []int64{0, 100, 200, 300, 400, 500}, 0, 0, 0},
+		{"the newest group goes whole", 500, "KppKpp", []int64{0, 100, 200}, 3, 200 * time.Millisecond, 1},
+		{"its sound stays in order", 700, "KaaKapapK9K", []int64{0, 100, 200, 400, 600, 800, 900}, 3, 500 * time.Millisecond, 1},
+		{"up to the next key frame that fits", 500, "KppKppppKp", []int64{0, 100, 200, 800, 900}, 5, 500 * time.Millisecond, 1},
+		{"a key frame that does not fit leaves the group before whole", 400, "KpKpKp", []int64{0, 100, 200, 300}, 2, 100 * time.Millisecond, 1},
+		{"a lone group is cut, so that there is always something to send", 300, "Kpppp", []int64{0, 100, 200}, 2, 100 * time.Millisecond, 1},
+		{"a group whose head is sent is cut, not holed", 300, "K1pppp", []int64{0, 100, 200, 300}, 1, 0, 1},
+		{"the rest of a sent group counts as older", 400, "Kpp1KppKp", []int64{0, 100, 200, 600, 700}, 3, 300 * time.Millisecond, 1},
+		{"a group that began after a loss can be lost as well", 300, "KpKpKpp9Kp", []int64{0, 100, 700, 800}, 5, 500 * time.Millisecond, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+			defer s.Close(nil)
+			r := s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio, MaxBytes: tt.maxBytes})
+			defer r.Close()
+			var got []int64
+			ms := 0
+			for _, step := range tt.steps {
+				switch step {
+				case 'K', 'p':
+					s.Video.Write(video(ms, step == 'K', 100))
+				case 'a':
+					s.Audio.Write(audio(ms, 100))
+				default:
+					frames := make([]media.Frame, step-'0')
+					n, _ := r.TryRead(frames)
+					for _, f := range frames[:n] {
+						got = append(got, f.Time.Milliseconds())
+					}
+					continue
+				}
+				ms += 100
+			}
+			got = append(got, read(t, r)...)
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("read %v, want %v", got, tt.want)
+			}
+			st := r.Stats()
+			if st.DroppedFrames != tt.dropped || st.DroppedBytes != 100*tt.dropped || st.DroppedTime != tt.lost || st.Drops != tt.drops {
+				t.Errorf("dropped %d frames, %d bytes, %v, %d times; want %d, %d, %v, %d", st.DroppedFrames, st.DroppedBytes,
+					st.DroppedTime, st.Drops, tt.dropped, 100*tt.dropped, tt.lost, tt.drops)
+			}
+		})
+	}
+}
+
+// Ten readers, one of which reads nothing: the others get every frame.
+func TestStalledReaderDisturbsNobody(t *testing.T) {
+	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	defer s.Close(nil)
+	readers := make([]*Reader, 10)
+	for i := range readers {
+		readers[i] = s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio, MaxBytes: 100_000})
+		defer readers[i].Close()
+	}
+	const seconds = 60
+	got := make([]int, len(readers))
+	for ms := 0; ms < seconds*1000; ms += 20 {
+		s.Video.Write(video(ms, ms%2000 == 0, 1000))
+		s.Audio.Write(audio(ms, 100))
+		for i, r := range readers[1:] {
+			got[i+1] += len(read(t, r))
+		}
+	}
+	for i, n := range got[1:] {
+		if n != seconds*100 || readers[i+1].Stats().DroppedFrames != 0 {
+			t.Errorf("reader %d got %d frames, want %d", i+1, n, seconds*100)
+		}
+	}
+	st := readers[0].Stats()
+	if st.QueuedBytes > 100_000*audioAllowance || st.DroppedFrames+int64(st.QueuedFrames) != seconds*100 || st.DroppedFrames == 0 {
+		t.Errorf("the stalled reader: %+v", st)
+	}
+}
+
+// written is a frame as the fuzzed publisher sent it.
+type written struct {
+	media.Frame
+	kept bool
+}
+
+// FuzzReader writes and reads by the script and checks all that a reader promises.
+func FuzzReader(f *testing.F) {
+	f.Add([]byte("\x00\x04\x08\x05\x00\x04\x07\x00\x04\x04"), uint16(300), uint16(500))
+	f.Add([]byte("\x00\x00\x01\x00\x05\x02\x03\xf4\xf4\xf4\x00\xff"), uint16(900), uint16(100))
+	f.Add([]byte{0, 4, 4, 2, 2, 0, 4, 2, 4, 19, 4, 4, 0, 4, 2, 0, 4, 4, 255, 0, 4}, uint16(120), uint16(40000))
+	f.Fuzz(func(t *testing.T, script []byte, maxBytes, maxMS uint16) {
+		h := NewHub(DefaultConfig())
+		s := publish(t, h, Info{Name: "a"})
+		defer s.Close(nil)
+		r := s.NewReader(ReaderConfig{
+			Video: s.Video, Audio: s.Audio, MaxBytes: int(maxBytes) + 1, MaxDuration: time.Duration(maxMS+1) * time.Millisecond,
+		})
+		defer r.Close()
+		all := play(t, s, r, script)
+		check(t, all, r.Stats())
+	})
+}
+
+// play runs a script: the low two bits of a byte say what happens (a key frame or another picture by the third, sound,
+// or reading), the others how large. It returns the frames that the reader took part in, and whether each was read.
+func play(t *testing.T, s *Source, r *Reader, script []byte) map[int64]*written {
+	all := map[int64]*written{}
+	var order []int64
+	keyed := false
+	readSome := func(n int) (got int) {
+		frames := make([]media.Frame, n)
+		got, _ = r.TryRead(frames)
+		for _, f := range frames[:got] {
+			ms := f.Time.Milliseconds()
+			all[ms].kept = true
+			order = append(order, ms)
+		}
+		return got
+	}
+	for i, op := range script {
+		ms, size := i*10, 1+int(op>>3)*4
+		var f media.Frame
+		switch op & 3 {
+		case 0, 1:
+			f = video(ms, op&4 == 0, size)
+			keyed = keyed || f.Key
+			if !keyed { // before the first key frame nothing is owed
+				s.Video.Write(f)
+				continue
+			}
+		case 2:
+			f = audio(ms, size)
+		default:
+			readSome(1 + int(op>>2))
+			continue
+		}
+		all[int64(ms)] = &written{Frame: f}
+		if f.Kind() == media.Video {
+			s.Video.Write(f)
+		} else {
+			s.Audio.Write(f)
+		}
+		if st := r.Stats(); st.QueuedFrames > 1 && st.QueuedBytes > audioAllowance*r.cfg.MaxBytes {
+			t.Fatalf("%d bytes are queued, bound %d", st.QueuedBytes, r.cfg.MaxBytes)
+		}
+	}
+	for readSome(7) > 0 {
+	}
+	if !slices.IsSorted(order) {
+		t.Fatalf("read out of order: %v", order)
+	}
+	return all
+}
+
+// check says whether what was kept can be decoded and what was lost was counted.
+func check(t *testing.T, all map[int64]*written, st ReaderStats) {
+	times := make([]int64, 0, len(all))
+	for ms := range all {
+		times = append(times, ms)
+	}
+	slices.Sort(times)
+	var frames, bytes int64
+	gaps := map[media.Kind]*gap{media.Video: {}, media.Audio: {}}
+	for _, ms := range times {
+		w := all[ms]
+		g := gaps[w.Kind()]
+		if !w.kept {
+			frames++
+			bytes += int64(len(w.Data))
+			g.lose(w.Time)
+			continue
+		}
+		if w.Kind() == media.Video && g.open && !w.Key {
+			t.Fatalf("the picture at %d ms was read, the one before it was not", ms)
+		}
+		g.end(w.Time)
+	}
+	if st.DroppedFrames != frames || st.DroppedBytes != bytes {
+		t.Fatalf("counted %d frames, %d bytes as dropped, want %d, %d", st.DroppedFrames, st.DroppedBytes, frames, bytes)
+	}
+	if v, a := gaps[media.Video].total(), gaps[media.Audio].total(); st.DroppedTime != v || st.DroppedSound != a {
+		t.Fatalf("counted %v and %v as missing, want %v and %v", st.DroppedTime, st.DroppedSound, v, a)
+	}
+	if (st.Drops > 0) != (frames > 0) || st.Drops > frames {
+		t.Fatalf("counted %d drops of %d frames", st.Drops, frames)
+	}
+	if st.QueuedFrames != 0 || st.QueuedBytes != 0 {
+		t.Fatalf("%d frames, %d bytes left in an empty queue", st.QueuedFrames, st.QueuedBytes)
+	}
+}
