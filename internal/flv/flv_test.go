@@ -31,9 +31,14 @@ var (
 	ulaw  = &media.Track{Codec: media.PCMU, SampleRate: 8000, Channels: 2}
 	speex = &media.Track{Codec: media.Speex, SampleRate: 16000, Channels: 1}
 	mp3   = &media.Track{Codec: media.MP3, SampleRate: 22050, Channels: 2}
+
+	hevc = &media.Track{Codec: media.H265, Config: []byte{1, 2}, Width: 1280, Height: 720}
+	av1  = &media.Track{Codec: media.AV1, Config: []byte{0x81, 8}, Width: 1280, Height: 720}
+	vp9  = &media.Track{Codec: media.VP9, Config: []byte{1, 0}, Width: 1280, Height: 720}
+	opus = &media.Track{Codec: media.Opus, SampleRate: 48000, Channels: 2}
 )
 
-// TestFrames holds what is written and read to bytes made by hand from FLV 10.1, E.4.2 and E.4.3.
+// TestFrames holds what is written and read to bytes made by hand from FLV 10.1, E.4.2 and E.4.3, and from Enhanced RTMP v2.
 func TestFrames(t *testing.T) {
 	data := []byte{0xaa, 0xbb}
 	for _, c := range []struct {
@@ -62,6 +67,16 @@ func TestFrames(t *testing.T) {
 			audio: Audio{Packet: Frame, Codec: media.Speex, SampleRate: 16000, Channels: 1, Payload: data}},
 		{name: "mp3", frame: media.Frame{Track: mp3, Key: true, Data: data}, hex: "2b aabb",
 			audio: Audio{Packet: Frame, Codec: media.MP3, SampleRate: 22050, Channels: 2, Payload: data}},
+		{name: "hevc key", frame: media.Frame{Track: hevc, Key: true, Data: data}, hex: "93 68766331 aabb",
+			video: Video{Packet: Frame, Codec: media.H265, Key: true, Payload: data}},
+		{name: "hevc, shown later", frame: media.Frame{Track: hevc, Delay: 258 * time.Millisecond, Data: data},
+			hex: "a1 68766331 000102 aabb", video: Video{Packet: Frame, Codec: media.H265, DelayMS: 258, Payload: data}},
+		{name: "av1 key", frame: media.Frame{Track: av1, Key: true, Data: data}, hex: "91 61763031 aabb",
+			video: Video{Packet: Frame, Codec: media.AV1, Key: true, Payload: data}},
+		{name: "vp9 inter", frame: media.Frame{Track: vp9, Data: data}, hex: "a1 76703039 aabb",
+			video: Video{Packet: Frame, Codec: media.VP9, Payload: data}},
+		{name: "opus", frame: media.Frame{Track: opus, Key: true, Data: data}, hex: "91 4f707573 aabb",
+			audio: Audio{Packet: Frame, Codec: media.Opus, Payload: data}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tag, err := FrameTag(c.frame, 1<<32+7)
@@ -93,7 +108,12 @@ func TestConfigTag(t *testing.T) {
 		{avc, "17 00 000000 01640028"},
 		{aac, "af 00 1190"},
 		{speex, ""},
-		{&media.Track{Codec: media.Opus}, ""},
+		{hevc, "90 68766331 0102"},
+		{av1, "90 61763031 8108"},
+		{vp9, "90 76703039 0100"},
+		{&media.Track{Codec: media.VP9}, ""},
+		{opus, "90 4f707573 4f70757348656164 01 02 0000 80bb0000 0000 00"},
+		{&media.Track{Codec: media.Opus, Config: []byte{5}}, "90 4f707573 05"},
 	} {
 		tag, ok := ConfigTag(c.track, 5)
 		if ok != (c.hex != "") || !bytes.Equal(body(tag), unhex(t, c.hex)) {
@@ -133,9 +153,12 @@ func TestParse(t *testing.T) {
 			Video{Packet: Frame, Codec: media.H264, Key: true, Payload: payload}, nil},
 		{"ex modifier that ends early", "97 02 0102", Video{}, ErrInvalid},
 		{"ex multitrack", "96 00 61766331", Video{}, ErrUnsupported},
-		{"ex hevc", "90 68766331 aa", Video{}, ErrUnsupported},
-		{"ex av1", "91 61763031 aa", Video{}, ErrUnsupported},
-		{"ex vp9", "91 76703039 aa", Video{}, ErrUnsupported},
+		{"ex hevc config", "90 68766331 aa", Video{Packet: Config, Codec: media.H265, Key: true, Payload: payload}, nil},
+		{"ex hevc that ends early", "91 68766331 0000", Video{}, ErrInvalid},
+		{"ex av1 config", "90 61763031 aa", Video{Packet: Config, Codec: media.AV1, Key: true, Payload: payload}, nil},
+		{"ex av1 config of a transport stream", "95 61763031 aa", Video{}, nil},
+		{"ex vp9 config", "90 76703039 aa", Video{Packet: Config, Codec: media.VP9, Key: true, Payload: payload}, nil},
+		{"ex vp8", "91 76703038 aa", Video{}, ErrUnsupported},
 		{"ex without codec", "90 6176", Video{}, ErrInvalid},
 		{"ex frame that ends early", "91 61766331 0000", Video{}, ErrInvalid},
 
@@ -181,6 +204,14 @@ func TestMetadata(t *testing.T) {
 	if err != nil || tag.Type != TypeData || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v; want %v", got, err, want)
 	}
+	ex, err := amf.Decode(body(PlayerMetadataTag(Metadata{Video: hevc, Audio: opus})))
+	if o, ok := amf.AsObject(ex[len(ex)-1]); err != nil || !ok {
+		t.Errorf("of fourCCs: %v, %v", ex, err)
+	} else if v, _ := o.Lookup("videocodecid"); v != float64(0x68766331) {
+		t.Errorf("videocodecid %v, want hvc1 as a number", v)
+	} else if v, _ := o.Lookup("audiocodecid"); v != float64(0x4f707573) {
+		t.Errorf("audiocodecid %v, want Opus as a number", v)
+	}
 	got, err = amf.Decode(body(PlayerMetadataTag(Metadata{})))
 	if err != nil || !reflect.DeepEqual(got, []any{"onMetaData", amf.ECMAArray(nil)}) {
 		t.Errorf("for players: %v, %v", got, err)
@@ -189,13 +220,16 @@ func TestMetadata(t *testing.T) {
 
 // FuzzParse holds that no input panics and that a frame that was read, written and read again is the same.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"17 01 000000 aabb", "97 02 010203 03 61766331 aa", "af 01 aabb", "b2 aa", "91 4f707573 aa"} {
+	for _, s := range []string{
+		"17 01 000000 aabb", "97 02 010203 03 61766331 aa", "a1 68766331 000102 aabb", "91 61763031 aabb", "90 76703039 01",
+		"af 01 aabb", "b2 aa", "91 4f707573 aa",
+	} {
 		f.Add(unhex(f, s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if v, err := ParseVideo(b); err == nil && v.Packet == Frame {
 			delay := time.Duration(v.DelayMS) * time.Millisecond
-			tag, err := FrameTag(media.Frame{Track: avc, Delay: delay, Key: v.Key, Data: v.Payload}, 0)
+			tag, err := FrameTag(media.Frame{Track: &media.Track{Codec: v.Codec}, Delay: delay, Key: v.Key, Data: v.Payload}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,8 @@
 package flv
 
 import (
+	"encoding/binary"
+
 	"transponder/internal/amf"
 	"transponder/internal/media"
 )
@@ -35,12 +37,11 @@ func (m Metadata) array() amf.ECMAArray {
 		number("width", float64(m.Video.Width))
 		number("height", float64(m.Video.Height))
 		number("framerate", m.FrameRate)
-		number("videocodecid", float64(videoAVC))
+		number("videocodecid", videoID(m.Video))
 		number("videodatarate", float64(m.VideoBPS)/1000)
 	}
 	if m.Audio != nil {
-		head, _ := audioHead(m.Audio)
-		number("audiocodecid", float64(head>>4))
+		number("audiocodecid", audioID(m.Audio))
 		number("audiosamplerate", float64(m.Audio.SampleRate))
 		number("audiosamplesize", 16)
 		number("audiochannels", float64(m.Audio.Channels))
@@ -51,4 +52,21 @@ func (m Metadata) array() amf.ECMAArray {
 		a = append(a, amf.Property{Name: "encoder", Value: m.Encoder})
 	}
 	return a
+}
+
+// videoID names a track's codec: by its number, or by its fourCC read as one (Enhanced RTMP v2).
+func videoID(t *media.Track) float64 {
+	if fourCC := FourCC(t.Codec); fourCC != "" {
+		return float64(binary.BigEndian.Uint32([]byte(fourCC)))
+	}
+	return float64(videoAVC)
+}
+
+// audioID is videoID for sound.
+func audioID(t *media.Track) float64 {
+	if fourCC := FourCC(t.Codec); fourCC != "" {
+		return float64(binary.BigEndian.Uint32([]byte(fourCC)))
+	}
+	head, _ := audioHead(t)
+	return float64(head >> 4)
 }

@@ -1,6 +1,10 @@
 package flv
 
-import "transponder/internal/media"
+import (
+	"fmt"
+
+	"transponder/internal/media"
+)
 
 // Muxer turns a source's frames into the tags of one connection: metadata and headers where they are due, timestamps that
 // begin at zero and only grow within a track.
@@ -14,6 +18,9 @@ type Muxer struct {
 	// no video header at first may never look for one, so the wait is worth its while; a camera that is off must not stop a
 	// show.
 	WaitVideoMS int64
+	// Allowed says which of the codecs that FourCC knows may be sent; nil: none. A receiver that has not said that it takes
+	// them would not show them.
+	Allowed func(media.Codec) bool
 	// FrameRate returns the source's frame rate for the metadata, 0 while it is unknown.
 	FrameRate func() float64
 
@@ -33,8 +40,11 @@ var renditionTrack = &media.Track{Codec: media.AAC, SampleRate: 48000, Channels:
 const encoderName = "Transponder"
 
 // Append adds a frame's tags to tags: none while the connection has not begun, several when headers are due. It fails with
-// ErrUnsupported for codecs that plain FLV does not have.
+// ErrUnsupported for codecs that plain FLV does not have and that are not Allowed.
 func (m *Muxer) Append(tags []Tag, f media.Frame) ([]Tag, error) {
+	if c := f.Track.Codec; FourCC(c) != "" && (m.Allowed == nil || !m.Allowed(c)) {
+		return tags, fmt.Errorf("%w: %s", ErrUnsupported, c)
+	}
 	if !m.begun && !m.begin(f) {
 		return tags, nil
 	}
@@ -87,7 +97,7 @@ func (m *Muxer) audioHeaders(tags []Tag, t *media.Track, ms int64) []Tag {
 	}
 	first := m.audio == nil
 	m.audio = t
-	if m.video == nil || !first { // with video the first metadata has told already
+	if m.video == nil || !first || t.Codec != renditionTrack.Codec { // else the first metadata has told already
 		tags = m.appendMetadata(tags, ms)
 	}
 	return appendConfig(tags, t, ms)

@@ -1,6 +1,7 @@
 package flv
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -118,5 +119,40 @@ func TestMuxerWithoutMetadata(t *testing.T) {
 	tags, err := m.Append(nil, frame(h264Track(320, 180), 0, true))
 	if err != nil || len(tags) != 2 || tags[0].Type == TypeData {
 		t.Errorf("%d tags, %v; want the header and the frame only", len(tags), err)
+	}
+}
+
+// Codecs of Enhanced RTMP go only where they are wanted, and are named in the metadata.
+func TestMuxerAllowed(t *testing.T) {
+	frames := []media.Frame{{Track: hevc, Key: true}, {Track: opus, Key: true}}
+	for _, f := range frames {
+		for name, allowed := range map[string]func(media.Codec) bool{
+			"nothing is allowed": nil,
+			"another is allowed": func(c media.Codec) bool { return c == media.AV1 },
+		} {
+			m := &Muxer{Allowed: allowed}
+			if tags, err := m.Append(nil, f); !errors.Is(err, ErrUnsupported) || len(tags) > 0 {
+				t.Errorf("%s, %s: %d tags, %v; want ErrUnsupported", f.Track.Codec, name, len(tags), err)
+			}
+		}
+	}
+	m := &Muxer{
+		Metadata:  MetadataTag,
+		FrameRate: func() float64 { return 0 },
+		Allowed:   func(c media.Codec) bool { return c == media.H265 || c == media.Opus },
+	}
+	var got []string
+	for _, f := range frames {
+		tags, err := m.Append(nil, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range tags {
+			got = append(got, fmt.Sprintf("%d %.5x", tag.Type, tag.Head()))
+		}
+	}
+	want := []string{"18 ", "9 9068766331", "9 9368766331", "18 ", "8 904f707573", "8 914f707573"}
+	if !slices.Equal(got, want) {
+		t.Errorf("tags %q, want %q", got, want)
 	}
 }

@@ -34,7 +34,8 @@ type Audio struct {
 	Payload              []byte
 }
 
-// ParseVideo reads a video message; Payload is a slice of b. It fails with ErrUnsupported for anything but H.264.
+// ParseVideo reads a video message; Payload is a slice of b. It fails with ErrUnsupported for codecs that are
+// none of H.264 and, in Enhanced RTMP, HEVC, AV1 and VP9.
 func ParseVideo(b []byte) (Video, error) {
 	if len(b) == 0 {
 		return Video{}, nil // some encoders keep a connection alive with these
@@ -65,6 +66,9 @@ func ParseVideo(b []byte) (Video, error) {
 	return v, nil
 }
 
+// fourCCVideos are the codecs of Enhanced RTMP that are taken.
+var fourCCVideos = map[string]media.Codec{"avc1": media.H264, "hvc1": media.H265, "av01": media.AV1, "vp09": media.VP9}
+
 // parseVideoEx reads the extended header of Enhanced RTMP v2.
 func parseVideoEx(b []byte) (Video, error) {
 	frame := b[0] >> 4 & 7
@@ -79,18 +83,23 @@ func parseVideoEx(b []byte) (Video, error) {
 	if err != nil {
 		return Video{}, err
 	}
-	if fourCC != "avc1" {
+	codec, ok := fourCCVideos[fourCC]
+	if !ok {
 		return Video{}, fmt.Errorf("%w: %s", ErrUnsupported, fourCC)
 	}
-	v := Video{Codec: media.H264, Key: frame == frameKey, Payload: rest}
+	v := Video{Codec: codec, Key: frame == frameKey, Payload: rest}
 	switch packet {
 	case exConfig:
 		v.Packet = Config
 	case exFrame:
+		v.Packet = Frame
+		if !reordered(codec) {
+			break
+		}
 		if len(rest) < 3 {
 			return Video{}, fmt.Errorf("%w: no composition time", ErrInvalid)
 		}
-		v.Packet, v.DelayMS, v.Payload = Frame, int24(rest), rest[3:]
+		v.DelayMS, v.Payload = int24(rest), rest[3:]
 	case exFrameX:
 		v.Packet = Frame
 	default: // the end of a sequence, colour information

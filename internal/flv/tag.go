@@ -20,7 +20,7 @@ type Tag struct {
 	Time    uint32 // milliseconds, modulo 2^32
 	Payload []byte
 
-	head    [5]byte
+	head    [8]byte
 	headLen uint8
 }
 
@@ -31,17 +31,21 @@ func (t *Tag) Head() []byte { return t.head[:t.headLen] }
 func (t *Tag) Len() int { return int(t.headLen) + len(t.Payload) }
 
 // FrameTag makes the tag of a frame that is decoded at ms milliseconds on the receiver's clock; the wire keeps ms modulo
-// 2^32. It fails with ErrUnsupported for codecs that plain FLV does not have.
+// 2^32. Codecs that plain FLV does not have get the headers of Enhanced RTMP, which not every receiver knows; it fails with
+// ErrUnsupported for those that have neither.
 func FrameTag(f media.Frame, ms int64) (Tag, error) {
+	delay := f.Time.Add(f.Delay).Milliseconds() - f.Time.Milliseconds()
 	if f.Track.Codec == media.H264 {
-		delay := f.Time.Add(f.Delay).Milliseconds() - f.Time.Milliseconds()
 		return avcTag(f.Key, avcFrame, delay, ms, f.Data), nil
+	}
+	if fourCC := FourCC(f.Track.Codec); fourCC != "" {
+		return exFrameTag(fourCC, f, delay, ms), nil
 	}
 	b, ok := audioHead(f.Track)
 	if !ok {
 		return Tag{}, fmt.Errorf("%w: %s", ErrUnsupported, f.Track.Codec)
 	}
-	t := Tag{Type: TypeAudio, Time: uint32(ms), Payload: f.Data, head: [5]byte{b, aacFrame}, headLen: 1}
+	t := Tag{Type: TypeAudio, Time: uint32(ms), Payload: f.Data, head: [8]byte{b, aacFrame}, headLen: 1}
 	if f.Track.Codec == media.AAC {
 		t.headLen = 2
 	}
@@ -55,11 +59,13 @@ func ConfigTag(t *media.Track, ms int64) (tag Tag, ok bool) {
 	case media.H264:
 		return avcTag(true, avcConfig, 0, ms, t.Config), true
 	case media.AAC:
-		head := [5]byte{soundAAC<<4 | soundAACFlags, aacConfig}
+		head := [8]byte{soundAAC<<4 | soundAACFlags, aacConfig}
 		return Tag{Type: TypeAudio, Time: uint32(ms), Payload: t.Config, head: head, headLen: 2}, true
-	default:
-		return Tag{}, false
 	}
+	if fourCC := FourCC(t.Codec); fourCC != "" && (t.Config != nil || t.Codec == media.Opus) {
+		return exConfigTag(fourCC, t, ms), true
+	}
+	return Tag{}, false
 }
 
 // avcTag makes a tag of the AVC video packet format (FLV 10.1, E.4.3.1). delay is in milliseconds.
@@ -68,13 +74,16 @@ func avcTag(key bool, packet byte, delay, ms int64, payload []byte) Tag {
 	if key {
 		frame = frameKey
 	}
-	delay = min(max(delay, -1<<23), 1<<23-1)
+	delay = fit24(delay)
 	return Tag{
 		Type: TypeVideo, Time: uint32(ms), Payload: payload,
-		head:    [5]byte{frame<<4 | videoAVC, packet, byte(delay >> 16), byte(delay >> 8), byte(delay)},
+		head:    [8]byte{frame<<4 | videoAVC, packet, byte(delay >> 16), byte(delay >> 8), byte(delay)},
 		headLen: 5,
 	}
 }
+
+// fit24 brings a number into the range of a signed 24-bit field.
+func fit24(n int64) int64 { return min(max(n, -1<<23), 1<<23-1) }
 
 // audioHead returns the first byte of a track's audio tags (FLV 10.1, E.4.2.1).
 func audioHead(t *media.Track) (byte, bool) {

@@ -16,6 +16,10 @@ type ClientConfig struct {
 	FlashVersion string // connect's flashVer
 	StreamName   string // what is published, with its query
 	Login        string // of Login.Next; goes behind App and TCURL
+
+	// What is offered of Enhanced RTMP v2. Some servers refuse what they do not know: offer only what is needed.
+	FourCC    []string // codecs, by flv.FourCC, that may be sent if the server offers them too
+	Reconnect bool     // a *ReconnectError is obeyed
 }
 
 // The transactions of a client, in the order of its commands.
@@ -36,7 +40,8 @@ type Client struct {
 	cfg  ClientConfig
 	conn *conn
 
-	streamID uint32 // set by Publish
+	offered  fourCCs // set by Connect
+	streamID uint32  // set by Publish
 }
 
 // NewClient makes a client for a connection that is open and on which nothing was sent. Nothing is sent before Handshake.
@@ -54,13 +59,21 @@ func (c *Client) Connect() error {
 	if err := c.conn.post(call("connect", txConnect, c.connectObject())); err != nil {
 		return fmt.Errorf("send connect: %w", err)
 	}
-	_, err := c.await("connect", txConnect, "_result")
-	return err
+	granted, err := c.await("connect", txConnect, "_result")
+	if err != nil {
+		return err
+	}
+	c.offered = parseFourCCs(granted.args...)
+	return nil
 }
+
+// Offers says whether the server that has granted Connect takes a codec, named as flv.FourCC does. Servers that know
+// nothing of Enhanced RTMP offer none.
+func (c *Client) Offers(fourCC string) bool { return c.offered.has(fourCC) }
 
 // connectObject says who we are, with the fields and values of Adobe's Flash Media Live Encoder.
 func (c *Client) connectObject() amf.Object {
-	return amf.Object{
+	o := amf.Object{
 		{Name: "app", Value: addQuery(c.cfg.App, c.cfg.Login)},
 		{Name: "type", Value: "nonprivate"},
 		{Name: "flashVer", Value: c.cfg.FlashVersion},
@@ -71,6 +84,11 @@ func (c *Client) connectObject() amf.Object {
 		{Name: "videoCodecs", Value: 252.0},  // likewise
 		{Name: "videoFunction", Value: 1.0},
 	}
+	o = append(o, fourCCs(c.cfg.FourCC).properties()...)
+	if c.cfg.Reconnect {
+		o = append(o, amf.Property{Name: "capsEx", Value: float64(capReconnect)})
+	}
+	return o
 }
 
 // Publish sends releaseStream, FCPublish, createStream and publish and returns when the peer answered

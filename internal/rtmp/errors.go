@@ -30,7 +30,7 @@ func (e *StatusError) Error() string {
 
 // ReconnectError is a peer's request to connect anew (Enhanced RTMP v2, NetConnection.Connect.ReconnectRequest).
 type ReconnectError struct {
-	TCURL       string // where to; "" means the same address; may be relative
+	TCURL       string // where to, as the peer said it; see Resolve
 	Description string
 }
 

@@ -20,7 +20,12 @@ const maxStreams = 64
 // Connect is what a client said of itself when it connected.
 type Connect struct {
 	App, TCURL, FlashVersion string
+
+	offered fourCCs
 }
+
+// Offers says whether the client takes a codec, named as flv.FourCC does.
+func (c Connect) Offers(fourCC string) bool { return c.offered.has(fourCC) }
 
 // Verb is what a client wants with a stream.
 type Verb uint8
@@ -58,7 +63,8 @@ func (s *ServerConn) Handshake() error {
 	return serverHandshake(s.conn.chunks.in, countingWriter{s.conn})
 }
 
-// Accept waits for connect and grants it, whatever the application.
+// Accept waits for connect and grants it, whatever the application. Clients that speak Enhanced RTMP are told the codecs
+// that package flv takes.
 func (s *ServerConn) Accept() (Connect, error) {
 	m, err := s.nextCommand()
 	if err != nil {
@@ -72,20 +78,27 @@ func (s *ServerConn) Accept() (Connect, error) {
 		return Connect{}, fmt.Errorf("%w: %q before connect", ErrProtocol, cmd.name)
 	}
 	o, _ := amf.AsObject(cmd.arg(0))
+	who := Connect{
+		App: o.String("app"), TCURL: o.String("tcUrl"), FlashVersion: o.String("flashVer"), offered: parseFourCCs(o),
+	}
+	info := append(statusInfo("status", "NetConnection.Connect.Success", "connected"),
+		amf.Property{Name: "objectEncoding", Value: 0.0})
+	if len(who.offered) > 0 {
+		info = append(info, acceptedCodecs.properties()...)
+	}
 	err = s.conn.post(
 		windowMessage(),
 		outgoing{chunk: chunkControl, kind: typePeerBandwidth, payload: peerBandwidth()},
 		chunkSizeMessage(),
 		call("_result", cmd.transaction,
 			amf.Object{{Name: "fmsVer", Value: "FMS/3,0,1,123"}, {Name: "capabilities", Value: 31.0}},
-			append(statusInfo("status", "NetConnection.Connect.Success", "connected"),
-				amf.Property{Name: "objectEncoding", Value: 0.0}),
+			info,
 		),
 	)
 	if err != nil {
 		return Connect{}, fmt.Errorf("answer connect: %w", err)
 	}
-	return Connect{App: o.String("app"), TCURL: o.String("tcUrl"), FlashVersion: o.String("flashVer")}, nil
+	return who, nil
 }
 
 // peerBandwidth asks the client to let as much be on its way as it lets itself: dynamic, that is, it may do as it likes.

@@ -258,12 +258,12 @@ func TestCodecRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	src, _ := hub.Source("name")
-	if err := c.WriteTags([]flv.Tag{{Type: flv.TypeVideo, Payload: append([]byte{0x90}, "hvc1...."...)}}); err != nil {
+	if err := c.WriteTags([]flv.Tag{{Type: flv.TypeVideo, Payload: append([]byte{0x90}, "vp08...."...)}}); err != nil {
 		t.Fatal(err)
 	}
 	var status *rtmp.StatusError
-	if err := c.Serve(); !errors.As(err, &status) || !strings.Contains(status.Description, "hvc1") {
-		t.Errorf("Serve: %v, want a status that names hvc1", err)
+	if err := c.Serve(); !errors.As(err, &status) || !strings.Contains(status.Description, "vp08") {
+		t.Errorf("Serve: %v, want a status that names vp08", err)
 	}
 	<-src.Done()
 	if !errors.Is(src.Err(), ErrCodec) {
