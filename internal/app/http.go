@@ -76,7 +76,7 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 
 // pages is what the HTTP and HTTPS ports serve.
 func (a *App) pages() (http.Handler, error) {
-	api, err := rest.New(a.cfg.REST, a.pushes, a.hub, a.log)
+	api, err := rest.New(a.cfg.REST, rest.Parts{Pushes: a.pushes, Streams: a.hub}, a.log)
 	if err != nil {
 		return nil, err
 	}

@@ -7,5 +7,5 @@
 // package turns their errors into statuses, in one place. The contract is written down in api/openapi.yaml.
 //
 // New returns a handler for /rest-api/, Stat one for /?action=stat. Neither starts a goroutine; whoever serves HTTP stops
-// them.
+// them, and calls Server.Close for the requests that follow events.
 package rest

@@ -62,7 +62,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	src.Video.Write(media.Frame{Track: &media.Track{Codec: media.H264, Width: 1280, Height: 720}, Key: true})
 	src.Audio.Write(media.Frame{Track: &media.Track{Codec: media.Opus}, Key: true})
 
-	api, err := New(DefaultConfig(), docPushes{&fakePushes{}}, hub, slog.New(slog.DiscardHandler))
+	api, err := New(DefaultConfig(), Parts{Pushes: docPushes{&fakePushes{}}, Streams: hub}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func newErrorBody(path string, status int, message string, now time.Time) errorB
 
 // fail answers a request with an error. Only what is this server's own fault is worth a line in everybody's log; the words
 // of the others may hold what the caller sent.
-func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, message := outcome(err)
 	if status == http.StatusInternalServerError {
 		s.log.Error("rest request failed", "path", r.URL.Path, "err", err)

@@ -134,7 +134,7 @@ func newServer(t *testing.T, pushes Pushes, streams Streams) *httptest.Server {
 
 func newServerWith(t *testing.T, cfg Config, pushes Pushes, streams Streams) *httptest.Server {
 	t.Helper()
-	h, err := New(cfg, pushes, streams, slog.New(slog.DiscardHandler))
+	h, err := New(cfg, Parts{Pushes: pushes, Streams: streams}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

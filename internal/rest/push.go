@@ -25,7 +25,9 @@ type pushBody struct {
 	ReasonClass        string `json:"reasonClass"`
 	Info               string `json:"info"`
 	Attempts           int    `json:"attempts"`
-	StartedAt          int64  `json:"startedAt"` // ms since 1970
+	StartedAt          int64  `json:"startedAt"`             // ms since 1970
+	EndedAt            int64  `json:"endedAt,omitempty"`     // ms since 1970
+	NextRetryAt        int64  `json:"nextRetryAt,omitempty"` // ms since 1970
 	BytesSent          int64  `json:"bytesSent"`
 	BytesAcked         int64  `json:"bytesAcked"`
 	VideoFramesSent    int64  `json:"videoFramesSent"`
@@ -37,12 +39,6 @@ type pushBody struct {
 	KeyFrameIntervalMs int64  `json:"keyFrameIntervalMs"`
 }
 
-type optionsBody struct {
-	Action    string `json:"action,omitempty"`
-	SoundFile string `json:"soundFile,omitempty"`
-	Loop      bool   `json:"loop,omitempty"`
-}
-
 func newPushBody(p transponder.Info) pushBody {
 	return pushBody{
 		MediaSessionID: p.ID,
@@ -52,7 +48,7 @@ func newPushBody(p transponder.Info) pushBody {
 		Height:         p.Height,
 		Muted:          p.Muted,
 		SoundEnabled:   p.SoundEnabled,
-		Options:        optionsBody{Action: p.Options.Action, SoundFile: p.Options.SoundFile, Loop: p.Options.Loop},
+		Options:        newOptionsBody(p.Options),
 
 		SourceStreamName:   p.SourceName,
 		Status:             p.State.String(),
@@ -62,6 +58,8 @@ func newPushBody(p transponder.Info) pushBody {
 		Info:               p.Detail,
 		Attempts:           p.Attempts,
 		StartedAt:          milliseconds(p.Started),
+		EndedAt:            milliseconds(p.Ended),
+		NextRetryAt:        milliseconds(p.NextTry),
 		BytesSent:          p.BytesSent,
 		BytesAcked:         p.BytesAcked,
 		VideoFramesSent:    p.VideoFrames,
@@ -82,7 +80,7 @@ func milliseconds(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-func (s *server) startPush(ctx context.Context, f *fields) (any, error) {
+func (s *Server) startPush(ctx context.Context, f *fields) (any, error) {
 	req := transponder.Request{
 		StreamName:       f.required("streamName"),
 		URL:              f.required("rtmpUrl"),
@@ -94,16 +92,12 @@ func (s *server) startPush(ctx context.Context, f *fields) (any, error) {
 		FPS:              f.number("fps"),
 	}
 	options := f.object("options")
-	req.Options.Action = options.text("action")
-	req.Options.SoundFile = options.text("soundFile")
-	if loop := options.boolean("loop"); loop != nil {
-		req.Options.Loop = *loop
-	}
 	if f.err != nil {
 		return nil, f.err
 	}
-	if options.err != nil {
-		return nil, options.err
+	var err error
+	if req.Options, err = parseOptions(options); err != nil {
+		return nil, err
 	}
 	info, err := s.pushes.Start(ctx, req)
 	if err != nil {
@@ -112,7 +106,7 @@ func (s *server) startPush(ctx context.Context, f *fields) (any, error) {
 	return newPushBody(info), nil
 }
 
-func (s *server) findPushes(_ context.Context, f *fields) (any, error) {
+func (s *Server) findPushes(_ context.Context, f *fields) (any, error) {
 	filter := transponder.Filter{
 		ID:         f.text("mediaSessionId"),
 		StreamName: f.text("streamName"),
@@ -124,23 +118,27 @@ func (s *server) findPushes(_ context.Context, f *fields) (any, error) {
 	return s.pushList(filter)
 }
 
-func (s *server) findAllPushes(context.Context, *fields) (any, error) {
+func (s *Server) findAllPushes(context.Context, *fields) (any, error) {
 	return s.pushList(transponder.Filter{})
 }
 
-func (s *server) pushList(filter transponder.Filter) (any, error) {
+func (s *Server) pushList(filter transponder.Filter) (any, error) {
 	found := s.pushes.Find(filter)
 	if len(found) == 0 {
 		return nil, errNoPush
 	}
-	list := make([]pushBody, 0, len(found))
-	for _, p := range found {
-		list = append(list, newPushBody(p))
-	}
-	return list, nil
+	return pushBodies(found), nil
 }
 
-func (s *server) terminatePush(ctx context.Context, f *fields) (any, error) {
+func pushBodies(pushes []transponder.Info) []pushBody {
+	list := make([]pushBody, 0, len(pushes))
+	for _, p := range pushes {
+		list = append(list, newPushBody(p))
+	}
+	return list
+}
+
+func (s *Server) terminatePush(ctx context.Context, f *fields) (any, error) {
 	id := f.required("mediaSessionId")
 	if f.err != nil {
 		return nil, f.err

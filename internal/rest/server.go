@@ -30,6 +30,25 @@ type Streams interface {
 	Sources() []*stream.Source
 }
 
+// History tells of pushes that are over, newest first, at most so many. transponder.Registry is one.
+type History interface {
+	History(n int) []transponder.Info
+}
+
+// Events is what happened to pushes, to be read from any number on. transponder.Journal is one.
+type Events interface {
+	Since(ctx context.Context, after uint64, dst []transponder.Event) (n int, missed uint64, err error)
+	Last() uint64
+}
+
+// Parts are those who do the work.
+type Parts struct {
+	Pushes  Pushes
+	Streams Streams
+	History History // nil: its method answers 501
+	Events  Events  // nil: likewise
+}
+
 const (
 	// prefix is where the API lives.
 	prefix = "/rest-api"
@@ -43,20 +62,24 @@ const (
 	contentType = "application/json;charset=UTF-8"
 )
 
-// server is the handler of everything under the prefix.
-type server struct {
+// Server is the handler of everything under the prefix.
+type Server struct {
 	pushes  Pushes
 	streams Streams
+	history History
+	events  Events
 	log     *slog.Logger
 
 	headers http.Header // of every answer
 	users   *users      // nil: everybody may
 	nodeID  string
 	mux     *http.ServeMux
+
+	followers followers
 }
 
 // New makes the handler for /rest-api/. It fails if cfg is not valid or the file of users cannot be read.
-func New(cfg Config, pushes Pushes, streams Streams, log *slog.Logger) (http.Handler, error) {
+func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -64,7 +87,10 @@ func New(cfg Config, pushes Pushes, streams Streams, log *slog.Logger) (http.Han
 	if err != nil {
 		return nil, err
 	}
-	s := &server{pushes: pushes, streams: streams, log: log, headers: headers, nodeID: cfg.NodeID, mux: http.NewServeMux()}
+	s := &Server{
+		pushes: parts.Pushes, streams: parts.Streams, history: parts.History, events: parts.Events, log: log,
+		headers: headers, nodeID: cfg.NodeID, mux: http.NewServeMux(),
+	}
 	if cfg.Auth {
 		text, err := os.ReadFile(cfg.UsersFile)
 		if err != nil {
@@ -78,11 +104,21 @@ func New(cfg Config, pushes Pushes, streams Streams, log *slog.Logger) (http.Han
 	return s, nil
 }
 
-func (s *server) routes() {
+func (s *Server) routes() {
 	s.method("/push/startup", s.startPush, http.MethodPost)
 	s.method("/push/find", s.findPushes, http.MethodPost)
 	s.method("/push/find_all", s.findAllPushes, http.MethodGet, http.MethodPost)
 	s.method("/push/terminate", s.terminatePush, http.MethodPost)
+	if s.history != nil {
+		s.read("/push/history", s.pushHistory)
+	} else {
+		s.notImplemented("/push/history", "there is no history of pushes")
+	}
+	if s.events != nil {
+		s.read("/push/events", s.followPushes)
+	} else {
+		s.notImplemented("/push/events", "there are no events of pushes")
+	}
 	for _, path := range []string{"/push/mute", "/push/unmute", "/push/sound_on", "/push/sound_off"} {
 		s.notImplemented(path, "muting a push and playing a sound into it are not available yet")
 	}
@@ -91,11 +127,10 @@ func (s *server) routes() {
 	s.method("/stream/terminate", s.terminateStreams, http.MethodPost)
 	s.notImplemented("/call/", "SIP calls are not available yet")
 
-	s.mux.HandleFunc(prefix+"/openapi_specification", func(w http.ResponseWriter, r *http.Request) {
-		if s.allowed(w, r, http.MethodGet) {
-			w.Header().Set("Content-Type", "application/yaml")
-			_, _ = w.Write(api.OpenAPI)
-		}
+	s.read("/openapi_specification", func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(api.OpenAPI)
+		return nil
 	})
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, refusal{http.StatusNotFound, "there is no method of that name; " + prefix + "/openapi_specification lists them"})
@@ -103,7 +138,7 @@ func (s *server) routes() {
 }
 
 // ServeHTTP answers preflights before it asks who is there: browsers send them without credentials.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, values := range s.headers {
 		w.Header()[name] = slices.Clone(values)
 	}
@@ -127,7 +162,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // method serves do under a path: the body's fields go in, and what comes out is the answer, nil for none.
-func (s *server) method(path string, do func(context.Context, *fields) (any, error), methods ...string) {
+func (s *Server) method(path string, do func(context.Context, *fields) (any, error), methods ...string) {
 	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
 		if !s.allowed(w, r, methods...) {
 			return
@@ -144,7 +179,19 @@ func (s *server) method(path string, do func(context.Context, *fields) (any, err
 	})
 }
 
-func (s *server) call(w http.ResponseWriter, r *http.Request, do func(context.Context, *fields) (any, error)) (any, error) {
+// read serves do under a path for GET: it answers by itself unless it returns an error.
+func (s *Server) read(path string, do func(http.ResponseWriter, *http.Request) error) {
+	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
+		if !s.allowed(w, r, http.MethodGet) {
+			return
+		}
+		if err := do(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+func (s *Server) call(w http.ResponseWriter, r *http.Request, do func(context.Context, *fields) (any, error)) (any, error) {
 	var body []byte
 	if r.Method == http.MethodPost {
 		var err error
@@ -184,14 +231,14 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 // notImplemented answers 501 under a path, to any method.
-func (s *server) notImplemented(path, message string) {
+func (s *Server) notImplemented(path, message string) {
 	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, refusal{http.StatusNotImplemented, message})
 	})
 }
 
 // allowed answers 405 if the request's method is none of those, and says whether it is one.
-func (s *server) allowed(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+func (s *Server) allowed(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
 	}
@@ -200,7 +247,7 @@ func (s *server) allowed(w http.ResponseWriter, r *http.Request, methods ...stri
 	return false
 }
 
-func (s *server) answer(w http.ResponseWriter, status int, v any) {
+func (s *Server) answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)

@@ -128,7 +128,7 @@ func (sf streamFilter) matches(src *stream.Source) bool {
 }
 
 // sources returns the streams that a filter picks, errNoStream if there are none.
-func (s *server) sources(filter streamFilter) ([]*stream.Source, error) {
+func (s *Server) sources(filter streamFilter) ([]*stream.Source, error) {
 	found := slices.DeleteFunc(s.streams.Sources(), func(src *stream.Source) bool { return !filter.matches(src) })
 	if len(found) == 0 {
 		return nil, errNoStream
@@ -136,7 +136,7 @@ func (s *server) sources(filter streamFilter) ([]*stream.Source, error) {
 	return found, nil
 }
 
-func (s *server) findStreams(_ context.Context, f *fields) (any, error) {
+func (s *Server) findStreams(_ context.Context, f *fields) (any, error) {
 	filter := newStreamFilter(f)
 	if f.err != nil {
 		return nil, f.err
@@ -144,11 +144,11 @@ func (s *server) findStreams(_ context.Context, f *fields) (any, error) {
 	return s.streamList(filter)
 }
 
-func (s *server) findAllStreams(context.Context, *fields) (any, error) {
+func (s *Server) findAllStreams(context.Context, *fields) (any, error) {
 	return s.streamList(streamFilter{})
 }
 
-func (s *server) streamList(filter streamFilter) (any, error) {
+func (s *Server) streamList(filter streamFilter) (any, error) {
 	found, err := s.sources(filter)
 	if err != nil {
 		return nil, err
@@ -162,7 +162,7 @@ func (s *server) streamList(filter streamFilter) (any, error) {
 
 // terminateStreams ends what a filter picks. The published contract ends every stream on an empty filter; here that has to
 // be said.
-func (s *server) terminateStreams(_ context.Context, f *fields) (any, error) {
+func (s *Server) terminateStreams(_ context.Context, f *fields) (any, error) {
 	filter := newStreamFilter(f)
 	all := f.boolean("all")
 	if f.err != nil {

@@ -1,0 +1,199 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"transponder/internal/transponder"
+)
+
+const (
+	// maxFollowers is how many may follow the events at once: each holds a connection.
+	maxFollowers = 100
+
+	// heartbeat is how long a follower hears nothing, so that neither it nor a proxy takes the connection for dead.
+	heartbeat = 15 * time.Second
+
+	// followTimeout is how long a follower may take to accept what is sent to it.
+	followTimeout = 10 * time.Second
+
+	// followBatch is how many events are sent in one piece.
+	followBatch = 64
+
+	// reconnectMs is how long a browser waits before it connects anew.
+	reconnectMs = 2000
+)
+
+var errFollowers = refusal{http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events, and no more may", maxFollowers)}
+
+// followers are the requests that stay open to follow events.
+type followers struct {
+	mu      sync.Mutex
+	cancels map[*context.CancelCauseFunc]struct{} // guarded by mu
+	closed  bool                                  // guarded by mu
+}
+
+// enter admits a follower. Its context ends with the request or with the server; leave is to be called.
+func (f *followers) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.closed:
+		return nil, nil, transponder.ErrStopping
+	case len(f.cancels) >= maxFollowers:
+		return nil, nil, errFollowers
+	}
+	if f.cancels == nil {
+		f.cancels = map[*context.CancelCauseFunc]struct{}{}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	f.cancels[&cancel] = struct{}{}
+	return ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.cancels, &cancel)
+		cancel(nil)
+	}, nil
+}
+
+func (f *followers) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	for cancel := range f.cancels {
+		(*cancel)(transponder.ErrStopping)
+	}
+}
+
+// Close ends the requests that follow events, which would last for ever, and admits no more. Call it when the HTTP server shuts
+// down: http.Server.RegisterOnShutdown does.
+func (s *Server) Close() { s.followers.close() }
+
+// followPushes sends the journal's events as they come, as server-sent events (HTML, 9.2), from the number on that the
+// browser or the query names, else from now on.
+func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.newFollower(w, r)
+	if err != nil {
+		return err
+	}
+	ctx, leave, err := s.followers.enter(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep the events back
+	err = f.run(ctx)
+	s.log.Debug("rest follower left", "peer", r.RemoteAddr, "err", err)
+	return nil
+}
+
+// follower is one request for events.
+type follower struct {
+	events Events
+	w      http.ResponseWriter
+	conn   *http.ResponseController
+	push   string // the only push to tell of; "" for all
+	after  uint64 // the last number that was dealt with
+	gap    bool   // the number asked for is of an earlier run of the server
+
+	buf  bytes.Buffer
+	sent time.Time // when something was sent last
+}
+
+func (s *Server) newFollower(w http.ResponseWriter, r *http.Request) (*follower, error) {
+	query := r.URL.Query()
+	// A browser that connects anew uses the same address again, and says in the header how far it came.
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		query.Set("after", last)
+	}
+	newest := s.events.Last()
+	after, err := count(query, "after", newest)
+	if err != nil {
+		return nil, err
+	}
+	f := &follower{
+		events: s.events, w: w, conn: http.NewResponseController(w), push: query.Get("mediaSessionId"), after: after,
+	}
+	if after > newest {
+		f.after, f.gap = 0, true
+	}
+	return f, nil
+}
+
+// run sends until ctx ends or the client takes no more.
+func (f *follower) run(ctx context.Context) error {
+	fmt.Fprintf(&f.buf, "retry: %d\n", reconnectMs)
+	if f.gap {
+		f.miss(0)
+	} else {
+		f.beat()
+	}
+	events := make([]transponder.Event, followBatch)
+	for {
+		if err := f.flush(); err != nil {
+			return err
+		}
+		wait, cancel := context.WithDeadline(ctx, f.sent.Add(heartbeat))
+		n, missed, _ := f.events.Since(wait, f.after, events) // its only error is the end of wait
+		cancel()
+		if ctx.Err() != nil {
+			f.buf.WriteString(": goodbye\n\n")
+			_ = f.flush()
+			return context.Cause(ctx)
+		}
+		if missed > 0 {
+			f.after = events[0].Number - 1
+			f.miss(missed)
+		}
+		for _, e := range events[:n] {
+			if err := f.tell(e); err != nil {
+				return err
+			}
+		}
+		if f.buf.Len() == 0 && time.Since(f.sent) >= heartbeat {
+			f.beat()
+		}
+	}
+}
+
+// tell writes an event, unless it is of a push that was not asked for.
+func (f *follower) tell(e transponder.Event) error {
+	f.after = e.Number
+	if f.push != "" && f.push != e.ID {
+		return nil
+	}
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&f.buf, "id: %d\nevent: push\ndata: %s\n\n", e.Number, data)
+	return nil
+}
+
+// miss says that events before the next one are gone; 0 stands for a number that is not known.
+func (f *follower) miss(events uint64) {
+	fmt.Fprintf(&f.buf, "id: %d\nevent: missed\ndata: {\"missed\":%d}\n\n", f.after, events)
+}
+
+// beat says nothing but how far it is, so that a browser that connects anew goes on from there.
+func (f *follower) beat() { fmt.Fprintf(&f.buf, "id: %d\n: heartbeat\n\n", f.after) }
+
+// flush sends what was written.
+func (f *follower) flush() error {
+	if f.buf.Len() == 0 {
+		return nil
+	}
+	_ = f.conn.SetWriteDeadline(time.Now().Add(followTimeout)) // not every ResponseWriter has deadlines
+	_, err := f.buf.WriteTo(f.w)
+	f.sent = time.Now()
+	if err != nil {
+		return err
+	}
+	return f.conn.Flush()
+}

@@ -1,0 +1,49 @@
+package rest
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"transponder/internal/transponder"
+)
+
+const (
+	// defaultHistory is how many pushes that are over are told of unless the request says how many.
+	defaultHistory = 100
+	// maxHistory bounds what a request may ask for.
+	maxHistory = 10_000
+)
+
+func (s *Server) pushHistory(w http.ResponseWriter, r *http.Request) error {
+	limit, err := count(r.URL.Query(), "limit", defaultHistory)
+	if err != nil {
+		return err
+	}
+	if limit == 0 {
+		return &transponder.RequestError{Field: "limit", Reason: "it must be at least 1"}
+	}
+	s.answer(w, http.StatusOK, pushBodies(s.history.History(int(min(limit, maxHistory)))))
+	return nil
+}
+
+// count returns a parameter that is a whole number, or what stands for it when it is not there.
+func count(query url.Values, name string, absent uint64) (uint64, error) {
+	text := query.Get(name)
+	if text == "" {
+		return absent, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, &transponder.RequestError{Field: name, Reason: "it must be a whole number, not " + strconv.Quote(shorten(text))}
+	}
+	return n, nil
+}
+
+// shorten keeps what a caller sent from filling an answer.
+func shorten(text string) string {
+	if len(text) > maxToken {
+		return text[:maxToken] + "…"
+	}
+	return text
+}

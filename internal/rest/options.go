@@ -1,0 +1,111 @@
+package rest
+
+import (
+	"strings"
+	"time"
+
+	"transponder/internal/transponder"
+)
+
+// optionsBody is a push's options in an answer: what the request held, and no more.
+type optionsBody struct {
+	Action       string       `json:"action,omitempty"`
+	SoundFile    string       `json:"soundFile,omitempty"`
+	Loop         bool         `json:"loop,omitempty"`
+	Restore      *restoreBody `json:"restore,omitempty"`
+	OnSourceLoss string       `json:"onSourceLoss,omitempty"`
+	HoldMs       int64        `json:"holdMs,omitempty"`
+	Slate        string       `json:"slate,omitempty"`
+	Codecs       []string     `json:"codecs,omitempty"`
+}
+
+type restoreBody struct {
+	Attempts     int     `json:"attempts"` // -1: unlimited
+	FirstPauseMs int64   `json:"firstPauseMs,omitempty"`
+	Factor       float64 `json:"factor,omitempty"`
+	MaxPauseMs   int64   `json:"maxPauseMs,omitempty"`
+	Jitter       float64 `json:"jitter,omitempty"`
+	HealthyForMs int64   `json:"healthyForMs,omitempty"`
+}
+
+func newOptionsBody(o transponder.Options) optionsBody {
+	b := optionsBody{
+		Action: o.Action, SoundFile: o.SoundFile, Loop: o.Loop,
+		OnSourceLoss: o.OnSourceLoss, HoldMs: o.HoldFor.Milliseconds(), Slate: o.Slate, Codecs: o.Codecs,
+	}
+	if r := o.Restore; r != nil {
+		b.Restore = &restoreBody{
+			Attempts: r.Attempts, FirstPauseMs: r.FirstPause.Milliseconds(), Factor: r.Factor, MaxPauseMs: r.MaxPause.Milliseconds(),
+			Jitter: r.Jitter, HealthyForMs: r.HealthyFor.Milliseconds(),
+		}
+	}
+	return b
+}
+
+// parseOptions reads a request's options. Whether they can be is for the registry to say.
+func parseOptions(f *fields) (transponder.Options, error) {
+	o := transponder.Options{
+		Action:       f.text("action"),
+		SoundFile:    f.text("soundFile"),
+		OnSourceLoss: f.text("onSourceLoss"),
+		HoldFor:      f.duration("holdMs"),
+		Slate:        f.text("slate"),
+	}
+	if loop := f.boolean("loop"); loop != nil {
+		o.Loop = *loop
+	}
+	for _, codec := range f.texts("codecs") {
+		o.Codecs = append(o.Codecs, strings.ToLower(codec))
+	}
+	restore := f.object("restore")
+	if f.err != nil {
+		return o, f.err
+	}
+	if restore.present() {
+		o.Restore = parseRestore(restore)
+	}
+	return o, restore.err
+}
+
+func parseRestore(f *fields) *transponder.Restore {
+	r := &transponder.Restore{
+		Attempts:   f.attempts("attempts"),
+		FirstPause: f.duration("firstPauseMs"),
+		Factor:     f.number("factor"),
+		MaxPause:   f.duration("maxPauseMs"),
+		Jitter:     f.number("jitter"),
+		HealthyFor: f.duration("healthyForMs"),
+	}
+	if r.Factor == 0 {
+		r.Factor = 1
+	}
+	return r
+}
+
+// present says whether the object was there.
+func (f *fields) present() bool { return f.raw != nil }
+
+// duration returns a field that is a whole number of milliseconds.
+func (f *fields) duration(name string) time.Duration {
+	return time.Duration(f.integer(name)) * time.Millisecond
+}
+
+// attempts returns a number that must be there, -1 for any below 0 and for "unlimited".
+func (f *fields) attempts(name string) int {
+	word := ""
+	v, given := f.raw[name]
+	if given {
+		word, given = scalar(v)
+		word = strings.ToLower(strings.TrimSpace(word))
+	}
+	switch {
+	case word == "unlimited":
+		f.take(name)
+		return -1
+	case !given && v != nil && string(v) != "null", word != "":
+		return max(f.integer(name), -1)
+	}
+	f.take(name)
+	f.fail(name, `it is missing; it must be a number or "unlimited"`)
+	return 0
+}
