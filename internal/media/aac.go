@@ -1,0 +1,69 @@
+package media
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+)
+
+// Elements of a raw_data_block (ISO/IEC 14496-3, table 4.85).
+const (
+	elementSCE = 0
+	elementCPE = 1
+	elementLFE = 3
+	elementEnd = 7
+)
+
+// elements lists what a block is made of for each channel configuration (ISO/IEC 14496-3, table 1.19).
+var elements = [...][]uint32{
+	1: {elementSCE},
+	2: {elementCPE},
+	3: {elementSCE, elementCPE},
+	4: {elementSCE, elementCPE, elementSCE},
+	5: {elementSCE, elementCPE, elementCPE},
+	6: {elementSCE, elementCPE, elementCPE, elementLFE},
+	7: {elementSCE, elementCPE, elementCPE, elementCPE, elementLFE},
+}
+
+// SilentAAC makes a packet of silence for a decoder with that AudioSpecificConfig, and says how long it lasts. It has no
+// spectrum at all, so it is the same for every sampling rate.
+func SilentAAC(config []byte) (packet []byte, length time.Duration, err error) {
+	var c mpeg4audio.AudioSpecificConfig
+	if err := c.Unmarshal(config); err != nil {
+		return nil, 0, fmt.Errorf("read AudioSpecificConfig: %w", err)
+	}
+	if c.Type != mpeg4audio.ObjectTypeAACLC || int(c.ChannelConfig) >= len(elements) || c.ChannelConfig == 0 || c.SampleRate <= 0 {
+		return nil, 0, fmt.Errorf("no silence for AAC of type %d with channel configuration %d", c.Type, c.ChannelConfig)
+	}
+	samples := int64(1024)
+	if c.FrameLengthFlag {
+		samples = 960
+	}
+	var w bitWriter
+	seen := map[uint32]uint32{}
+	for _, e := range elements[c.ChannelConfig] {
+		w.bits(e, 3)
+		w.bits(seen[e], 4) // element_instance_tag
+		seen[e]++
+		if e == elementCPE {
+			w.bits(0, 1) // common_window
+			silentChannel(&w)
+		}
+		silentChannel(&w)
+	}
+	w.bits(elementEnd, 3)
+	w.align(0)
+	return w.b, Samples(samples, c.SampleRate), nil
+}
+
+// silentChannel writes an individual_channel_stream (ISO/IEC 14496-3, table 4.50) that ends before its first band.
+func silentChannel(w *bitWriter) {
+	w.bits(140, 8) // global_gain: any, as nothing is scaled
+	w.bits(0, 1)   // ics_reserved_bit
+	w.bits(0, 2)   // window_sequence: ONLY_LONG_SEQUENCE
+	w.bits(0, 1)   // window_shape
+	w.bits(0, 6)   // max_sfb: no band
+	w.bits(0, 1)   // predictor_data_present
+	w.bits(0, 3)   // no pulse data, no TNS, no gain control
+}

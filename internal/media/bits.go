@@ -1,0 +1,45 @@
+package media
+
+// bitWriter writes fields that are not whole bytes, the most significant bit first.
+type bitWriter struct {
+	b    []byte
+	free int // bits of the last byte that are still to be written
+}
+
+// bits writes the lowest n bits of v.
+func (w *bitWriter) bits(v uint32, n int) {
+	for n--; n >= 0; n-- {
+		if w.free == 0 {
+			w.b = append(w.b, 0)
+			w.free = 8
+		}
+		w.free--
+		w.b[len(w.b)-1] |= byte(v>>n&1) << w.free
+	}
+}
+
+// ue writes an unsigned Exp-Golomb code (H.264, 9.1).
+func (w *bitWriter) ue(v uint32) {
+	n := 0
+	for (v+1)>>n > 1 {
+		n++
+	}
+	w.bits(0, n)
+	w.bits(v+1, n+1)
+}
+
+// se writes a signed Exp-Golomb code (H.264, 9.1.1).
+func (w *bitWriter) se(v int32) {
+	if v > 0 {
+		w.ue(uint32(2*v - 1))
+	} else {
+		w.ue(uint32(-2 * v))
+	}
+}
+
+// align fills the last byte with a bit.
+func (w *bitWriter) align(bit uint32) {
+	for w.free > 0 {
+		w.bits(bit, 1)
+	}
+}
