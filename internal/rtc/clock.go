@@ -11,8 +11,14 @@ const (
 	// delayWindow is how long a packet counts among those that came fastest: long enough to span the bursts of a
 	// congested path, short enough to follow a clock that is 100 ppm off within 2 ms.
 	delayWindow = 20 * time.Second
-	// slewRate is how fast a track's times move towards a better estimate: 5 ms a second is heard and seen by nobody.
-	slewRate = 0.005
+	// audioSlew and videoSlew are how fast a track's times move towards a better estimate: 5 ms of sound a second is heard
+	// by nobody, and pictures may hurry ten times as much.
+	audioSlew = 0.005
+	videoSlew = 0.05
+	// stalledBy is how much later than before all packets of stallSeconds must be for their sender's clock to have stood
+	// still, or their path to have become longer for good: a browser that gets no processor counts no samples meanwhile.
+	stalledBy    = 200 * time.Millisecond
+	stallSeconds = 2
 	// jumpAfter is how far RTP time may be from arrival before the sender must have set its clock anew.
 	jumpAfter = 3 * time.Second
 	// lateFor is how long a track may be that late before its clock is not believed.
@@ -31,8 +37,8 @@ const (
 //
 // Each track begins at the time of arrival of its first frame and goes on by its RTP time. The frames that came fastest
 // show where it should be: arrival is late by the path's queues, never early. Once sender reports (RFC 3550, 6.4.1) say how
-// the tracks' RTP times belong together, the track that is faster on its way leads and the other one follows it. All
-// corrections are slewed.
+// the tracks' RTP times belong together, sound goes by the track that is faster on its way, and pictures keep to the sound.
+// All corrections are slewed, but for the one after a stall: what was not recorded leaves a gap.
 type clock struct {
 	lanes [2]lane // audio, video
 }
@@ -49,11 +55,17 @@ func (c *clock) start(k media.Kind, rate int) { c.lane(k).rate = int64(rate) }
 
 // time returns when on the stream's clock a frame belongs that arrived now. It never goes back within a track.
 func (c *clock) time(k media.Kind, rtpTime uint32, now media.Timestamp) media.Timestamp {
-	l := c.lane(k)
+	l, rate := c.lane(k), audioSlew
+	if k == media.Video {
+		rate = videoSlew
+	}
 	before := l.at
 	m := l.follow(rtpTime, now)
-	if target, ok := c.target(l, now); ok {
-		most := time.Duration(float64(min(max(l.at-before, 0), time.Second)) * slewRate)
+	if l.delay.stalled(now) {
+		l.restart(now)
+	}
+	if target, ok := c.target(k, now); ok {
+		most := time.Duration(float64(min(max(l.at-before, 0), time.Second)) * rate)
 		l.offset += min(max(target-l.offset, -most), most)
 	}
 	t := media.Timestamp(m + l.offset)
@@ -65,25 +77,31 @@ func (c *clock) time(k media.Kind, rtpTime uint32, now media.Timestamp) media.Ti
 }
 
 // target returns what a track's offset should be.
-func (c *clock) target(l *lane, now media.Timestamp) (time.Duration, bool) {
+func (c *clock) target(k media.Kind, now media.Timestamp) (time.Duration, bool) {
+	l := c.lane(k)
 	own, ok := l.delay.least(now)
-	if !ok || !l.reported {
+	if !ok || !c.shared(now) {
 		return own, ok
 	}
-	other := &c.lanes[0]
-	if other == l {
-		other = &c.lanes[1]
-	}
-	theirs, ok := other.delay.least(now)
-	if !ok || !other.reported {
-		return own, true
-	}
 	// The sender's clock runs at lane time + sender; both tracks' offsets to the stream's clock must then be one.
-	lead := min(own-l.sender, theirs-other.sender)
-	if spread := (own - l.sender) - (theirs - other.sender); spread > sharedWithin || spread < -sharedWithin {
-		return own, true // the reports are of different clocks
+	audio, video := &c.lanes[0], &c.lanes[1]
+	if k == media.Video {
+		return audio.offset - audio.sender + video.sender, true
 	}
-	return lead + l.sender, true
+	theirs, _ := video.delay.least(now)
+	return min(own-audio.sender, theirs-video.sender) + audio.sender, true
+}
+
+// shared says whether both tracks have reports, and of one clock.
+func (c *clock) shared(now media.Timestamp) bool {
+	audio, video := &c.lanes[0], &c.lanes[1]
+	a, ok1 := audio.delay.least(now)
+	v, ok2 := video.delay.least(now)
+	if !ok1 || !ok2 || !audio.reported || !video.reported {
+		return false
+	}
+	spread := (a - audio.sender) - (v - video.sender)
+	return spread <= sharedWithin && spread >= -sharedWithin
 }
 
 // report takes a sender report.
@@ -168,6 +186,17 @@ func (l *lane) anchor(now media.Timestamp) {
 	l.reported, l.candidate, l.late = false, false, false
 }
 
+// restart goes on from where the packets since a stall are. Reports are of the time before.
+func (l *lane) restart(now media.Timestamp) {
+	least, ok := l.delay.least(now)
+	if !ok || least <= l.offset {
+		return
+	}
+	l.offset = least
+	l.jumped++
+	l.reported, l.candidate = false, false
+}
+
 // report takes a sender report; it is adopted when it agrees with the one before, so that a single wrong one does no harm
 // (OBS begins with an RTP time of 0xFFFFFFFF). It returns false when two agree with each other but not with those that
 // were adopted.
@@ -221,6 +250,33 @@ func (d *leastDelay) add(now media.Timestamp, offset time.Duration) {
 		return
 	}
 	b.least = min(b.least, offset)
+}
+
+// stalled says whether all that came in the last stallSeconds was later, by stalledBy, than the best before. What came before
+// is forgotten then: it is of a time that is gone.
+func (d *leastDelay) stalled(now media.Timestamp) bool {
+	before, ok := d.least(now)
+	if !ok {
+		return false
+	}
+	second := int64(now)/int64(time.Second) + 1
+	if second <= stallSeconds {
+		return false
+	}
+	recent := leastDelay{}
+	for back := range int64(stallSeconds + 1) {
+		b := d.buckets[(second-back)%int64(len(d.buckets))]
+		if b.second != second-back {
+			return false // nothing came, so nothing is known
+		}
+		recent.buckets[b.second%int64(len(d.buckets))] = b
+	}
+	least, _ := recent.least(now)
+	if least-before <= stalledBy {
+		return false
+	}
+	*d = recent
+	return true
 }
 
 func (d *leastDelay) least(now media.Timestamp) (least time.Duration, ok bool) {

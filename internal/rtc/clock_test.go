@@ -170,6 +170,56 @@ func TestClockLipSync(t *testing.T) {
 	}
 }
 
+// A browser that gets no processor records no sound and counts no samples meanwhile: its RTP time stands still, and what it
+// records afterwards must not be taken for sound that is late for ever. Its pictures carry the time they were taken.
+func TestClockStall(t *testing.T) {
+	const begin, length = 10.0, 1.3
+	for _, reporting := range []bool{true, false} {
+		c, s := newTestClock(), &sender{start: 3.9e9}
+		r := rand.New(rand.NewPCG(1, 0))
+		audioRTP := func(t float64) uint32 {
+			if t >= begin+length {
+				t -= length
+			}
+			return s.rtp(media.Audio, t)
+		}
+		var shift, last [2]float64
+		nextReport := 0.5
+		for step := range 6000 { // of 10 ms
+			at := float64(step) / 100
+			stalled := at >= begin && at < begin+length
+			for i, k := range []media.Kind{media.Audio, media.Video} {
+				if step%(2+2*i) != 0 || stalled && k == media.Audio {
+					continue
+				}
+				rtp := s.rtp(k, at)
+				if k == media.Audio {
+					rtp = audioRTP(at)
+				}
+				got := float64(c.time(k, rtp, stamp(at+0.005+0.04*float64(i)+r.ExpFloat64()*0.003))) / 1e9
+				if got <= last[i] && step > 0 {
+					t.Fatalf("%s goes from %v to %v", k, last[i], got)
+				}
+				last[i], shift[i] = got, got-at
+				if (at < begin || at > begin+length+4) && math.Abs(shift[i]) > 0.1 {
+					t.Fatalf("reports %v: %s is %.0f ms from when it was recorded, %.1f s in", reporting, k, shift[i]*1000, at)
+				}
+			}
+			if at > begin+length+30 && reporting && math.Abs(shift[0]-shift[1]) > 0.01 {
+				t.Fatalf("sound and picture are %.0f ms apart, %.1f s in", (shift[0]-shift[1])*1000, at)
+			}
+			if at >= nextReport && reporting && !stalled {
+				nextReport += 5
+				c.report(media.Video, s.ntp(at), s.rtp(media.Video, at))
+				c.report(media.Audio, s.ntp(at), audioRTP(at))
+			}
+		}
+		if c.jumps() != 1 {
+			t.Errorf("reports %v: %d jumps, want one", reporting, c.jumps())
+		}
+	}
+}
+
 func TestClockJump(t *testing.T) {
 	tests := []struct {
 		name string
@@ -195,7 +245,7 @@ func TestClockJump(t *testing.T) {
 				t = max(10, t-10)
 			}
 			return uint32(uint64(t * 90000))
-		}, nil, 2},
+		}, nil, 10}, // followed as it falls behind
 		{"the path is blocked for 6 s", func(t float64) uint32 { return uint32(uint64(t * 90000)) }, func(t float64) float64 {
 			return max(0, 16-t) * map[bool]float64{true: 1}[t > 10]
 		}, 0},
