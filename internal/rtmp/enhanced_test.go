@@ -22,7 +22,8 @@ func TestParseFourCCs(t *testing.T) {
 	}{
 		{"nothing", amf.Object{{Name: "fmsVer", Value: "FMS/3"}}, "", nil},
 		{"no object", "text", "", nil},
-		{"list", amf.Object{{Name: "fourCcList", Value: amf.StrictArray{"hvc1", 1.0, "Opus"}}}, "hvc1 Opus", fourCCs{"hvc1", "Opus"}},
+		{"list", amf.Object{{Name: "fourCcList", Value: amf.StrictArray{"hvc1", 1.0, "Opus"}}},
+			"hvc1 Opus", fourCCs{"hvc1", "Opus"}},
 		{"all", amf.Object{{Name: "fourCcList", Value: amf.StrictArray{"*"}}}, "hvc1 av01 Opus", fourCCs{"*"}},
 		{"list that is none", amf.Object{{Name: "fourCcList", Value: "hvc1"}}, "", nil},
 		{"maps", amf.ECMAArray{

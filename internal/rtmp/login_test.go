@@ -28,7 +28,8 @@ func TestLoginAnswers(t *testing.T) {
 			"&nonce=NONCE&cnonce=89abcdef&nc=00000001&response=014464c07680120bde52d742731d9043",
 		},
 		{
-			"limelight with an instance", (&Login{User: "user", Password: "pass", App: "app/inst"}).answerLimelight("NONCE", "89abcdef"),
+			"limelight with an instance",
+			(&Login{User: "user", Password: "pass", App: "app/inst"}).answerLimelight("NONCE", "89abcdef"),
 			"&nonce=NONCE&cnonce=89abcdef&nc=00000001&response=9453bf6a0f2338d136f13c34940ee1b6",
 		},
 	} {

@@ -30,7 +30,8 @@ func accepted(t *testing.T) (*ServerConn, *conn) {
 		t.Fatal(err)
 	}
 	who, err := s.Accept()
-	if want := (Connect{App: "app/?a=b", TCURL: "rtmp://h/app/?a=b", FlashVersion: "F"}); err != nil || !reflect.DeepEqual(who, want) {
+	want := Connect{App: "app/?a=b", TCURL: "rtmp://h/app/?a=b", FlashVersion: "F"}
+	if err != nil || !reflect.DeepEqual(who, want) {
 		t.Fatalf("Accept = %+v, %v; want %+v", who, err, want)
 	}
 	if err := <-done; err != nil {

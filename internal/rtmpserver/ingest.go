@@ -53,12 +53,27 @@ func (in *ingest) takeVideo(m rtmp.Message, now media.Timestamp) error {
 	case err != nil:
 		return badFrame(err)
 	case v.Packet == flv.Config:
-		return in.configureVideo(v.Payload)
+		return in.configureVideo(v)
 	case v.Packet == flv.Nothing:
 		return nil
-	case in.video == nil:
+	case in.video == nil || in.video.Codec != v.Codec:
 		return fmt.Errorf("%w: video before its configuration", errBadFrame)
 	}
+	if v.Codec == media.H264 {
+		return in.takeH264(v, m.Time, now)
+	}
+	if len(v.Payload) == 0 {
+		return nil
+	}
+	if v.Key {
+		in.learnSize(v.Payload)
+	}
+	in.writeVideo(v, in.clock.timestamp(m.Time, now))
+	return nil
+}
+
+// takeH264 writes an access unit without what media.Frame does not hold.
+func (in *ingest) takeH264(v flv.Video, ms uint32, now media.Timestamp) error {
 	unit, err := readUnit(v.Payload)
 	if err != nil {
 		return err
@@ -69,23 +84,31 @@ func (in *ingest) takeVideo(m rtmp.Message, now media.Timestamp) error {
 			in.setVideo(t)
 		}
 	}
-	at := in.clock.timestamp(m.Time, now)
+	at := in.clock.timestamp(ms, now)
 	if len(unit.data) == 0 {
 		return nil // parameter sets only
 	}
+	v.Key, v.Payload = v.Key || unit.idr, unit.data
+	in.writeVideo(v, at)
+	return nil
+}
+
+func (in *ingest) writeVideo(v flv.Video, at media.Timestamp) {
 	in.lastVideo = after(in.lastVideo, at)
 	in.src.Video.Write(media.Frame{
 		Track: in.video,
 		Time:  in.lastVideo,
 		Delay: max(0, time.Duration(v.DelayMS)*time.Millisecond),
-		Key:   v.Key || unit.idr,
-		Data:  unit.data,
+		Key:   v.Key,
+		Data:  v.Payload,
 	})
-	return nil
 }
 
-func (in *ingest) configureVideo(record []byte) error {
-	t, err := media.ParseH264Config(record)
+func (in *ingest) configureVideo(v flv.Video) error {
+	if v.Codec != media.H264 {
+		return in.configureEnhanced(v)
+	}
+	t, err := media.ParseH264Config(v.Payload)
 	if err != nil {
 		return badFrame(err)
 	}
@@ -95,7 +118,7 @@ func (in *ingest) configureVideo(record []byte) error {
 
 // setVideo changes the track if t says anything new.
 func (in *ingest) setVideo(t *media.Track) {
-	if in.video == nil || !sameSets(in.video.Config, t.Config) {
+	if in.video == nil || in.video.Codec != t.Codec || !sameSets(in.video.Config, t.Config) {
 		in.video = t
 	}
 }

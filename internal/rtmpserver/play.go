@@ -83,7 +83,7 @@ func (p *player) serve(ctx context.Context, name string) error {
 		}
 		return c.refuse("NetStream.Play.StreamNotFound", "no such stream", err)
 	}
-	if t := src.Video.Track(); t != nil && t.Codec != media.H264 {
+	if t := src.Video.Track(); t != nil && t.Codec != media.H264 && !c.allowed(t.Codec) {
 		return c.refuseCodec(fmt.Errorf("%w: %s", flv.ErrUnsupported, t.Codec))
 	}
 	audio, release := c.audioFeed(src)
@@ -93,6 +93,7 @@ func (p *player) serve(ctx context.Context, name string) error {
 		cfg.Video = src.Video
 	}
 	p.mux = muxer(cfg)
+	p.mux.Allowed = c.allowed
 	r := src.NewReader(cfg)
 	defer r.Close()
 	if err := c.conn.Start(); err != nil {
@@ -110,7 +111,13 @@ func (p *player) serve(ctx context.Context, name string) error {
 	return err
 }
 
-// refuseCodec tells a player that the stream's codec is none that RTMP has.
+// allowed says whether the client has offered to take a codec of Enhanced RTMP.
+func (c *session) allowed(codec media.Codec) bool {
+	fourCC := flv.FourCC(codec)
+	return fourCC != "" && c.who.Offers(fourCC)
+}
+
+// refuseCodec tells a player that the stream's codec is none that RTMP has, or none that the player has offered to take.
 func (c *session) refuseCodec(err error) error {
 	return c.refuse("NetStream.Play.NoSupportedTrackFound", err.Error(), err)
 }

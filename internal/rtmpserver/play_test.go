@@ -52,11 +52,11 @@ func TestPlayerEnds(t *testing.T) {
 	stalled.Close()
 }
 
-// playRaw connects a player that asks for a stream and reads no more than the answer to connect.
-func playRaw(t *testing.T, s *Server, name string) io.ReadWriteCloser {
+// playRaw connects a player that offers codecs, asks for a stream and reads no more than the answer to connect.
+func playRaw(t *testing.T, s *Server, name string, offer ...string) io.ReadWriteCloser {
 	t.Helper()
 	nc := dial(t, s)
-	c := rtmp.NewClient(nc, rtmp.ClientConfig{App: "live"})
+	c := rtmp.NewClient(nc, rtmp.ClientConfig{App: "live", FourCC: offer})
 	for _, step := range []func() error{c.Handshake, c.Connect} {
 		if err := step(); err != nil {
 			t.Fatal(err)

@@ -6,14 +6,13 @@ import (
 	"strings"
 	"sync"
 
-	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 )
 
 // publish takes a stream until the client ends it, the source is closed by somebody else, or ctx ends. It returns
 // rtmp.ErrStreamClosed if the client may ask for another.
-func (c *session) publish(ctx context.Context, who rtmp.Connect, name string) error {
-	app, _, _ := strings.Cut(who.App, "?")
+func (c *session) publish(ctx context.Context, name string) error {
+	app, _, _ := strings.Cut(c.who.App, "?")
 	src, err := c.srv.hub.Publish(stream.Info{
 		Name:      name,
 		ID:        newID(),

@@ -34,6 +34,7 @@ type session struct {
 	srv  *Server
 	net  *timedConn
 	conn *rtmp.ServerConn
+	who  rtmp.Connect // set by run
 	id   string
 	log  *slog.Logger
 }
@@ -78,19 +79,19 @@ func (c *session) run(ctx context.Context) error {
 		c.srv.counters.strangers.Add(1)
 		return err
 	}
-	who, err := c.conn.Accept()
-	if err != nil {
+	var err error
+	if c.who, err = c.conn.Accept(); err != nil {
 		c.srv.counters.strangers.Add(1)
 		return err
 	}
-	c.log.Info("rtmp connection open", "flashVersion", who.FlashVersion)
+	c.log.Info("rtmp connection open", "flashVersion", c.who.FlashVersion)
 	for {
 		req, err := c.conn.Next()
 		if err != nil {
 			return err
 		}
 		if req.Verb == rtmp.Publish {
-			err = c.publish(ctx, who, streamName(req.Name))
+			err = c.publish(ctx, streamName(req.Name))
 		} else {
 			err = c.play(ctx, streamName(req.Name))
 		}
