@@ -113,28 +113,30 @@ func judge(t *testing.T, file string, want expectation) {
 
 func judgePackets(t *testing.T, m media, want expectation) {
 	t.Helper()
-	last := map[string]float64{}
-	first := map[string]float64{}
-	lastKey, keyGap := math.NaN(), 0.0
+	last, first := map[string]float64{}, map[string]float64{}
+	sinceKey, keyGap := math.Inf(-1), 0.0
 	for _, p := range m.Packets {
 		at, err := strconv.ParseFloat(p.DTS, 64)
 		if err != nil {
 			t.Fatalf("packet without a time: %+v", p)
 		}
-		if before, seen := last[p.Kind]; !seen {
-			first[p.Kind] = at
+		before, seen := last[p.Kind]
+		if !seen {
+			first[p.Kind], before = at, at
 		} else if at <= before {
 			t.Errorf("%s timestamp goes from %.3f to %.3f", p.Kind, before, at)
 		}
 		last[p.Kind] = at
-		if p.Kind == "video" && strings.HasPrefix(p.Flags, "K") {
-			if !math.IsNaN(lastKey) {
-				keyGap = max(keyGap, at-lastKey)
-			}
-			lastKey = at
+		if p.Kind != "video" {
+			continue
+		}
+		// A browser that gets no processor takes no pictures, and so no key frames: only time with pictures counts.
+		sinceKey += min(at-before, 0.1)
+		if strings.HasPrefix(p.Flags, "K") {
+			keyGap, sinceKey = max(keyGap, sinceKey), 0
 		}
 	}
-	keyGap = max(keyGap, last["video"]-lastKey)
+	keyGap = max(keyGap, sinceKey)
 	if keyGap > 2.5 {
 		t.Errorf("%.2f s between key frames, want at most 2.5", keyGap)
 	}
