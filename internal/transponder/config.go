@@ -1,8 +1,10 @@
 package transponder
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -24,6 +26,16 @@ type Config struct {
 	FailedFor      time.Duration // how long a failed push can still be found
 
 	MaxPushes int // more are refused
+
+	// How requests without a policy of their own connect anew: not at all, or so many times in a row, after a pause each.
+	Restore         bool
+	RestoreAttempts int
+	RestoreInterval time.Duration
+
+	// Resolve returns the addresses of a host name; nil asks the system.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	dialTCP func(ctx context.Context, a netip.AddrPort) (net.Conn, error) // nil: the network; for tests
 }
 
 // DefaultConfig follows the contract's defaults. The flash version is the one that encoders commonly send: servers that
@@ -39,6 +51,9 @@ func DefaultConfig() Config {
 		DrainTimeout:   time.Second,
 		FailedFor:      10 * time.Second,
 		MaxPushes:      1000,
+
+		RestoreAttempts: 3,
+		RestoreInterval: 5 * time.Second,
 	}
 }
 
@@ -57,6 +72,12 @@ func (c Config) Validate() error {
 		if d.value <= 0 {
 			errs = append(errs, fmt.Errorf("%s %v is not positive", d.name, d.value))
 		}
+	}
+	if c.RestoreAttempts < 0 || c.RestoreAttempts > maxAttempts {
+		errs = append(errs, fmt.Errorf("%d attempts to restore a push are not from 0 to %d", c.RestoreAttempts, maxAttempts))
+	}
+	if c.RestoreInterval < minPause || c.RestoreInterval > maxPause {
+		errs = append(errs, fmt.Errorf("restore interval %v is not from %v to %v", c.RestoreInterval, minPause, maxPause))
 	}
 	if c.MaxPushes < 1 {
 		errs = append(errs, fmt.Errorf("limit of %d pushes leaves none", c.MaxPushes))

@@ -24,7 +24,13 @@ func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.ResolveTimeout)
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	lookup := c.Resolve
+	if lookup == nil {
+		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	addrs, err := lookup(ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +57,7 @@ func (c Config) dial(ctx context.Context, t Target, addrs []netip.Addr) (net.Con
 			continue
 		}
 		var conn net.Conn
-		conn, err = dialOne(ctx, &d, netip.AddrPortFrom(a, uint16(port)), len(addrs)-i)
+		conn, err = c.dialOne(ctx, &d, netip.AddrPortFrom(a, uint16(port)), len(addrs)-i)
 		if err == nil {
 			return c.secure(ctx, t, conn)
 		}
@@ -63,11 +69,14 @@ func (c Config) dial(ctx context.Context, t Target, addrs []netip.Addr) (net.Con
 }
 
 // dialOne dials with its share of the time that is left for so many addresses.
-func dialOne(ctx context.Context, d *net.Dialer, a netip.AddrPort, left int) (net.Conn, error) {
+func (c Config) dialOne(ctx context.Context, d *net.Dialer, a netip.AddrPort, left int) (net.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 		defer cancel()
+	}
+	if c.dialTCP != nil {
+		return c.dialTCP(ctx, a)
 	}
 	return d.DialContext(ctx, "tcp", a.String())
 }

@@ -40,6 +40,9 @@ func explain(err error) (Reason, string) {
 		return ReasonTerminated, "Ended by request."
 	case errors.Is(err, ErrStopping):
 		return ReasonShutdown, "The server was stopped."
+	case errors.Is(err, rtmp.ErrLoginRefused):
+		_, words, _ := strings.Cut(err.Error(), ": ") // rtmp's own
+		return ReasonAuth, "The server refused the login: " + words + "."
 	case errors.As(err, &status):
 		return explainStatus(status)
 	case errors.As(err, &dns):

@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"transponder/internal/flv"
 	"transponder/internal/rtmp"
@@ -58,6 +60,7 @@ func TestExplain(t *testing.T) {
 		{"source gone in a network error's dress", &sourceError{io.EOF}, ReasonSourceLost, FromSource},
 		{"terminated", errTerminated, ReasonTerminated, Operator},
 		{"shutdown", ErrStopping, ReasonShutdown, Operator},
+		{"login", fmt.Errorf("%w: wrong name or password", rtmp.ErrLoginRefused), ReasonAuth, Permanent},
 		{"anything else", errors.New("?"), ReasonInternal, Permanent},
 	}
 	for _, tt := range tests {
@@ -82,31 +85,25 @@ func TestExplainKeepsSecrets(t *testing.T) {
 }
 
 func TestMachine(t *testing.T) {
-	all := []State{Starting, Connecting, Live, Draining, Ended, Failed}
-	for _, from := range all {
-		for _, to := range all {
+	for from := range State(len(stateNames)) {
+		for to := range State(len(stateNames)) {
 			m := newMachine()
-			m.status.State = from
-			err := m.to(to, ReasonTimeout, "x")
-			allowed := false
-			for _, s := range next[from] {
-				allowed = allowed || s == to
-			}
-			if allowed != (err == nil) {
-				t.Errorf("%s to %s = %v, allowed %v", from, to, err, allowed)
+			m.status = Status{State: from, Reason: ReasonDNS, NextTry: time.Now()}
+			before, err := m.to(Status{State: to, Reason: ReasonTimeout, Detail: "x"})
+			allowed := slices.Contains(next[from], to)
+			if allowed != (err == nil) || before.State != from {
+				t.Errorf("%s to %s = %v, from %s, allowed %v", from, to, err, before.State, allowed)
 			}
 			got := m.now()
-			if err != nil && (!errors.Is(err, errTransition) || got.State != from) {
-				t.Errorf("%s to %s: state %s after %v", from, to, got.State, err)
+			if err != nil && (!errors.Is(err, errTransition) || got.State != from || got.Reason != ReasonDNS) {
+				t.Errorf("%s to %s: status %+v after %v", from, to, got, err)
 			}
-			if err == nil && (got.State != to || got.Reason != ReasonTimeout || got.Since.IsZero()) {
+			if err == nil && (got.State != to || got.Reason != ReasonTimeout || got.Since.IsZero() || !got.NextTry.IsZero()) {
 				t.Errorf("%s to %s: status %+v", from, to, got)
 			}
 		}
-	}
-	for _, final := range []State{Ended, Failed} {
-		if len(next[final]) != 0 {
-			t.Errorf("%s is not final", final)
+		if final := from == Ended || from == Failed; from.final() != final || !final && !slices.Contains(next[from], Failed) {
+			t.Errorf("from %s one gets to %v", from, next[from])
 		}
 	}
 }

@@ -11,20 +11,31 @@ import (
 // errTransition means that the code tried a move that the table does not have: a bug.
 var errTransition = errors.New("no such transition")
 
-// next is the table of moves. Ended and Failed are final.
+// next is the table of moves. Ended and Failed are final. From Live straight to Connecting goes a push whose peer asked for
+// another connection and would not have two at once.
 var next = map[State][]State{
 	Starting:   {Connecting, Ended, Failed},
-	Connecting: {Live, Draining, Ended, Failed},
-	Live:       {Draining, Ended, Failed},
-	Draining:   {Ended, Failed},
+	Connecting: {Live, Waiting, Draining, Ended, Failed},
+	Live:       {Connecting, Degraded, Holding, Waiting, Draining, Ended, Failed},
+	Degraded:   {Connecting, Live, Degraded, Holding, Waiting, Draining, Ended, Failed},
+	Holding:    {Connecting, Live, Degraded, Waiting, Draining, Ended, Failed},
+	Waiting:    {Connecting, Ended, Failed},
+	Draining:   {Waiting, Ended, Failed},
 }
+
+// final says whether a push in that state is over.
+func (s State) final() bool { return len(next[s]) == 0 }
+
+// up says whether a push in that state has a peer that takes its media.
+func (s State) up() bool { return s == Live || s == Degraded || s == Holding }
 
 // Status is a push's state with its time and, when all is not well, its reason.
 type Status struct {
-	State  State
-	Since  time.Time
-	Reason Reason
-	Detail string // in words, without secrets
+	State   State
+	Since   time.Time
+	Reason  Reason
+	Detail  string    // in words, without secrets
+	NextTry time.Time // of Waiting
 }
 
 // machine holds the one state of a push. Any goroutine may look at it.
@@ -35,15 +46,17 @@ type machine struct {
 
 func newMachine() *machine { return &machine{status: Status{Since: time.Now()}} }
 
-// to moves to a state.
-func (m *machine) to(s State, reason Reason, detail string) error {
+// to moves to a state, as of now, and returns the one before.
+func (m *machine) to(s Status) (Status, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !slices.Contains(next[m.status.State], s) {
-		return fmt.Errorf("%s to %s: %w", m.status.State, s, errTransition)
+	before := m.status
+	if !slices.Contains(next[before.State], s.State) {
+		return before, fmt.Errorf("%s to %s: %w", before.State, s.State, errTransition)
 	}
-	m.status = Status{State: s, Since: time.Now(), Reason: reason, Detail: detail}
-	return nil
+	s.Since = time.Now()
+	m.status = s
+	return before, nil
 }
 
 func (m *machine) now() Status {

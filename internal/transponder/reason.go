@@ -32,8 +32,10 @@ const (
 	ReasonKeyRejected Reason = "key_rejected"
 	ReasonPeerClosed  Reason = "peer_closed"
 	ReasonPeerStalled Reason = "peer_stalled"
+	ReasonPeerSlow    Reason = "peer_slow"
 	ReasonSourceLost  Reason = "source_lost"
 	ReasonNoMedia     Reason = "source_no_media"
+	ReasonNoKeyFrame  Reason = "source_no_keyframe"
 	ReasonCodec       Reason = "codec_unsupported"
 	ReasonTerminated  Reason = "terminated"
 	ReasonShutdown    Reason = "shutdown"
@@ -44,8 +46,8 @@ var classes = map[Reason]Class{
 	ReasonDNS: Transient, ReasonRefused: Transient, ReasonUnreachable: Transient, ReasonTimeout: Transient,
 	ReasonTLS: Transient, ReasonTLSVerify: Permanent, ReasonHandshake: Transient, ReasonProtocol: Transient,
 	ReasonAuth: Permanent, ReasonBadApp: Permanent, ReasonKeyInUse: Permanent, ReasonKeyRejected: Permanent,
-	ReasonPeerClosed: Transient, ReasonPeerStalled: Transient,
-	ReasonSourceLost: FromSource, ReasonNoMedia: FromSource, ReasonCodec: FromSource,
+	ReasonPeerClosed: Transient, ReasonPeerStalled: Transient, ReasonPeerSlow: Transient,
+	ReasonSourceLost: FromSource, ReasonNoMedia: FromSource, ReasonNoKeyFrame: FromSource, ReasonCodec: FromSource,
 	ReasonTerminated: Operator, ReasonShutdown: Operator,
 	ReasonInternal: Permanent,
 }

@@ -34,10 +34,12 @@ type Registry struct {
 	audio AudioRenditions
 	log   *slog.Logger
 
-	ended func(Info) // set before the first Start
+	journal *Journal
+	ended   func(Info) // set before the first Start
 
 	mu       sync.Mutex
 	pushes   []*entry // guarded by mu; oldest first
+	history  []Info   // guarded by mu; of pushes that are over, oldest first
 	stopping bool     // guarded by mu
 	wg       sync.WaitGroup
 }
@@ -52,7 +54,26 @@ type entry struct {
 
 // NewRegistry makes an empty registry.
 func NewRegistry(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) *Registry {
-	return &Registry{cfg: cfg, hub: hub, audio: audio, log: log}
+	return &Registry{cfg: cfg, hub: hub, audio: audio, log: log, journal: NewJournal(journalSize)}
+}
+
+const (
+	// journalSize is how many events can be read again: the lives of some hundred pushes, in a few megabytes.
+	journalSize = 8192
+	// historySize is how many pushes that are over are remembered.
+	historySize = 500
+)
+
+// Journal returns the events of all pushes.
+func (r *Registry) Journal() *Journal { return r.journal }
+
+// History returns the last pushes that are over, at most n, the newest first.
+func (r *Registry) History(n int) []Info {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := slices.Clone(r.history[max(len(r.history)-max(n, 0), 0):])
+	slices.Reverse(last)
+	return last
 }
 
 // OnEnd sets what is told of each push that is over, ended or failed. It must not block, and is set before the first Start.
@@ -92,14 +113,7 @@ func check(req Request) error {
 	case req.Height > 0 || req.KeyFrameInterval > 0 || req.FPS > 0:
 		return fmt.Errorf("transcoding (height, keyFrameInterval, fps): %w", ErrUnsupported)
 	}
-	switch req.Options.Action {
-	case "":
-		return nil
-	case "mute", "sound_on":
-		return fmt.Errorf("options.action %q: %w", req.Options.Action, ErrUnsupported)
-	default:
-		return &RequestError{"options.action", `it must be "mute" or "sound_on"`}
-	}
+	return req.Options.validate()
 }
 
 // add enters the push and starts it. ctx carries values only.
@@ -121,7 +135,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	}
 	id := newID()
 	t := &Transponder{
-		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, src: src, audio: r.audio,
+		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, src: src, audio: r.audio, journal: r.journal,
 		log:     r.log.With("stream", req.StreamName, "push", id, "target", target),
 		machine: newMachine(), started: time.Now(),
 	}
@@ -129,6 +143,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	e := &entry{Transponder: t, key: key, cancel: cancel, gone: make(chan struct{})}
 	r.pushes = append(r.pushes, e)
 	t.log.Info("push started")
+	t.tell(Starting, t.machine.now())
 	if last := target.App[strings.LastIndexByte(target.App, '/')+1:]; last == req.StreamName {
 		t.log.Warn("the address ends in the stream's name, and the name is published below it; was rtmpTransponderFullUrl meant?")
 	}
@@ -140,11 +155,16 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 func (r *Registry) run(ctx context.Context, e *entry) {
 	defer e.cancel(nil)
 	e.runSafely(ctx)
+	info := e.Info()
 	r.mu.Lock()
 	e.key = "" // its address may be used again
+	if len(r.history) == historySize {
+		r.history = slices.Delete(r.history, 0, 1)
+	}
+	r.history = append(r.history, info)
 	r.mu.Unlock()
 	if r.ended != nil {
-		r.ended(e.Info())
+		r.ended(info)
 	}
 	if e.machine.now().State == Failed {
 		linger := time.NewTimer(r.cfg.FailedFor)

@@ -60,6 +60,37 @@ type Options struct {
 	Codecs []string
 }
 
+// maxHold is the longest that a push may wait for its publisher to return.
+const maxHold = 24 * time.Hour
+
+// validate refuses what no push can do.
+func (o Options) validate() error {
+	switch o.Action {
+	case "":
+	case "mute", "sound_on":
+		return fmt.Errorf("options.action %q: %w", o.Action, ErrUnsupported)
+	default:
+		return &RequestError{"options.action", `it must be "mute" or "sound_on"`}
+	}
+	switch {
+	case o.OnSourceLoss != "" && o.OnSourceLoss != "end" && o.OnSourceLoss != "hold":
+		return &RequestError{"options.onSourceLoss", `it must be "end" or "hold"`}
+	case o.OnSourceLoss == "hold":
+		return fmt.Errorf("options.onSourceLoss %q: %w", o.OnSourceLoss, ErrUnsupported)
+	case o.HoldFor < 0 || o.HoldFor > maxHold:
+		return &RequestError{"options.holdFor", "it must be from 0 to 24 hours"}
+	}
+	for _, codec := range o.Codecs {
+		switch codec {
+		case "hevc", "av1", "vp9", "opus":
+			return fmt.Errorf("options.codecs %q: %w", codec, ErrUnsupported)
+		default:
+			return &RequestError{"options.codecs", `it may hold "hevc", "av1", "vp9" and "opus"`}
+		}
+	}
+	return o.Restore.validate()
+}
+
 // Restore says how a push connects anew when its connection is lost.
 type Restore struct {
 	Attempts   int           // in a row before it gives up; below 0: any number; 0: none

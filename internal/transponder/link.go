@@ -1,0 +1,222 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"transponder/internal/flv"
+	"transponder/internal/media"
+	"transponder/internal/rtmp"
+)
+
+// link is one connection to the far end, past NetStream.Publish.Start.
+type link struct {
+	target Target
+	conn   net.Conn
+	client *rtmp.Client
+	mux    *flv.Muxer
+
+	backlog []media.Frame // owned by send; what it begins with, from a key frame on
+	tags    []flv.Tag     // owned by send; scratch
+	allowed time.Time     // owned by send; when the write deadline is to be moved again
+	made    *link         // owned by send; taken from next
+
+	asked atomic.Pointer[Target] // where the peer wants us to connect instead
+	next  chan *link             // that connection once it is made, while this one still stands; holds one
+}
+
+// connect makes a link, all within one deadline. A server that wants a login refuses twice before it takes it, each time
+// with a connection of its own.
+func (t *Transponder) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
+	defer cancel()
+	t.attempts.Add(1)
+	if addrs == nil {
+		var err error
+		if addrs, err = t.cfg.resolve(ctx, target.Host); err != nil {
+			return nil, causeOr(ctx, err)
+		}
+	}
+	login := rtmp.Login{User: target.User, Password: target.Password, App: target.App}
+	query := ""
+	for {
+		l, err := t.open(ctx, target, addrs, query)
+		var refused *rtmp.StatusError
+		if !errors.As(err, &refused) {
+			return l, err
+		}
+		if query, err = login.Next(refused); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// open dials and goes as far as NetStream.Publish.Start.
+func (t *Transponder) open(ctx context.Context, target Target, addrs []netip.Addr, login string) (*link, error) {
+	conn, err := t.cfg.dial(ctx, target, addrs)
+	if err != nil {
+		return nil, causeOr(ctx, err)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) }) // the way out of blocked I/O
+	client := rtmp.NewClient(conn, rtmp.ClientConfig{
+		App: target.App, TCURL: target.TCURL, FlashVersion: t.flashVersion(), StreamName: target.Name, Login: login,
+	})
+	for _, step := range []func() error{client.Handshake, client.Connect, client.Publish} {
+		if err = step(); err != nil {
+			break
+		}
+	}
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, causeOr(ctx, err)
+	}
+	return &link{target: target, conn: conn, client: client, mux: t.muxer(), next: make(chan *link, 1)}, nil
+}
+
+// causeOr returns why ctx ended where that is somebody's wish, else err. A deadline is no wish: err then says more.
+func causeOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (t *Transponder) flashVersion() string {
+	if t.req.FlashVersion != "" {
+		return t.req.FlashVersion
+	}
+	return t.cfg.FlashVersion
+}
+
+// muxer makes what lays the source's frames onto a new connection.
+func (t *Transponder) muxer() *flv.Muxer {
+	m := &flv.Muxer{FrameRate: func() float64 { return math.Round(t.src.Video.Stats().FPS) }}
+	if t.cfg.SendMetadata {
+		m.Metadata = flv.MetadataTag
+	}
+	if t.src.Info().HasVideo {
+		m.WaitVideoMS = videoWait.Milliseconds()
+	}
+	return m
+}
+
+// timeline is the clock of the far end: zero with the push's first frame, and going on over all its connections, so that who
+// appends them to one recording never sees time go back. (nginx-rtmp's relays begin connections at any time, so receivers
+// are used to one that is not zero.) The time between two connections is in it.
+type timeline struct {
+	begun  bool
+	zero   media.Timestamp // of the stream's clock
+	last   int64           // milliseconds; of the latest frame
+	offset int64           // milliseconds; of the present connection's zero
+	placed *flv.Muxer      // the offset is this one's
+}
+
+// place moves the tags that m made of f.
+func (c *timeline) place(m *flv.Muxer, f media.Frame, tags []flv.Tag) {
+	if len(tags) == 0 {
+		return
+	}
+	if !c.begun {
+		c.begun, c.zero, c.last = true, f.Time, -1
+	}
+	at := f.Time.Sub(c.zero).Milliseconds()
+	if c.placed != m { // f is its first, whose tags are at zero
+		c.placed, c.offset = m, max(at, c.last+1)
+	}
+	c.last = max(c.last, at, c.offset)
+	for i := range tags {
+		tags[i].Time += uint32(c.offset)
+	}
+}
+
+// redirect ends a link because the peer asked for another.
+type redirect struct {
+	target Target
+	link   *link // made already; nil: still to be made, for the peer would not have two at once
+}
+
+func (r *redirect) Error() string { return "the server asked for another connection" }
+
+// moveGap is the least time between two moves: two servers that send us to each other are not to keep us busy.
+const moveGap = 5 * time.Second
+
+// serve reads from the peer until it ends the stream. move is called, and must not block, when the peer asks for another
+// connection.
+func (t *Transponder) serve(l *link, move func(Target)) error {
+	for {
+		err := l.client.Serve()
+		var asked *rtmp.ReconnectError
+		if !errors.As(err, &asked) {
+			return err
+		}
+		target, err := redirected(l.target, asked.TCURL)
+		switch {
+		case err != nil:
+			t.log.Warn("peer asks for a reconnect that cannot be", "err", err)
+		case time.Since(t.movedAt) < moveGap || l.asked.Load() != nil:
+			t.log.Debug("peer asks for a reconnect again")
+		default:
+			t.log.Info("peer asks for a reconnect", "to", target)
+			l.asked.Store(&target)
+			move(target)
+		}
+	}
+}
+
+// redirected is where a ReconnectRequest leads (Enhanced RTMP v2, NetConnection.Connect.ReconnectRequest): to the same name at
+// an address that may be left out or relative. The way there is never less secure than the one that was asked for.
+func redirected(from Target, tcURL string) (Target, error) {
+	if tcURL == "" {
+		return from, nil
+	}
+	base, err := url.Parse(from.TCURL)
+	if err != nil {
+		return Target{}, errRedirect
+	}
+	to, err := base.Parse(tcURL)
+	if err != nil {
+		return Target{}, errRedirect
+	}
+	target, err := ParseTarget(to.String(), from.Name, Naming{})
+	switch {
+	case err != nil:
+		return Target{}, errRedirect
+	case from.TLS && !target.TLS:
+		return Target{}, fmt.Errorf("%w: it gives up TLS", errRedirect)
+	}
+	if target.User == "" {
+		target.User, target.Password = from.User, from.Password
+	}
+	return target, nil
+}
+
+var errRedirect = errors.New("bad address") // an address in the error could hold a key
+
+// reconnect makes the link that the peer asked for while the present one stands, and leaves it in l.next. If the new
+// server answers that it would not have it, the name being in use, say, the present link is ended for it.
+func (t *Transponder) reconnect(ctx context.Context, l *link, target Target) error {
+	made, err := t.connect(ctx, target, nil)
+	var refused *rtmp.StatusError
+	switch {
+	case err == nil:
+		l.next <- made
+		return nil
+	case ctx.Err() != nil:
+		return nil
+	case errors.As(err, &refused):
+		return &redirect{target: target}
+	default: // it may still work once the peer closes
+		t.log.Warn("no connection to where the peer wants it", "to", target, "err", printable(err))
+		return nil
+	}
+}

@@ -1,0 +1,148 @@
+package transponder
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// The bounds of options.restore, and what stands in for a field that is left out.
+const (
+	maxAttempts = 1_000_000
+	minPause    = 100 * time.Millisecond // a peer that is being restarted is not to be hammered
+	maxPause    = time.Hour
+	maxFactor   = 10
+	maxHealthy  = 24 * time.Hour
+
+	defaultMaxPause   = time.Minute
+	defaultHealthyFor = 30 * time.Second
+)
+
+// validate reports the first field that is out of its bounds. Zero stands for the default and is always good.
+func (r *Restore) validate() error {
+	switch {
+	case r == nil:
+		return nil
+	case r.Attempts > maxAttempts:
+		return &RequestError{"options.restore.attempts", "it must be at most 1000000, or negative for any number"}
+	case r.FirstPause != 0 && (r.FirstPause < minPause || r.FirstPause > maxPause):
+		return &RequestError{"options.restore.firstPause", "it must be from 100 ms to 1 hour"}
+	case r.MaxPause != 0 && (r.MaxPause < minPause || r.MaxPause > maxPause):
+		return &RequestError{"options.restore.maxPause", "it must be from 100 ms to 1 hour"}
+	case r.Factor != 0 && !(r.Factor >= 1 && r.Factor <= maxFactor): // so written that NaN is refused
+		return &RequestError{"options.restore.factor", "it must be from 1 to 10"}
+	case !(r.Jitter >= 0 && r.Jitter <= 1):
+		return &RequestError{"options.restore.jitter", "it must be from 0 to 1"}
+	case r.HealthyFor < 0 || r.HealthyFor > maxHealthy:
+		return &RequestError{"options.restore.healthyFor", "it must be from 0 to 24 hours"}
+	}
+	return nil
+}
+
+// restore is what a request asks for, else what the settings say, with all fields filled in.
+func (c Config) restore(asked *Restore) Restore {
+	var r Restore
+	switch {
+	case asked != nil:
+		r = *asked
+	case c.Restore:
+		r = Restore{Attempts: c.RestoreAttempts, MaxPause: c.RestoreInterval}
+	}
+	if r.FirstPause == 0 {
+		r.FirstPause = c.RestoreInterval
+	}
+	if r.MaxPause == 0 {
+		r.MaxPause = max(r.FirstPause, defaultMaxPause)
+	}
+	if r.HealthyFor == 0 {
+		r.HealthyFor = defaultHealthyFor
+	}
+	r.Factor = max(r.Factor, 1)
+	return r
+}
+
+// loss is the end of a connection, or of an attempt to make one, as a policy sees it.
+type loss struct {
+	reason  Reason
+	ever    bool          // the push has been live before, on whichever connection
+	healthy time.Duration // how long this connection was live
+}
+
+// policy decides whether a push connects anew, and when. It has no clock and no randomness of its own.
+type policy struct {
+	Restore
+
+	tried int // connections in a row that did not last
+}
+
+// next returns the pause before the next connection, or that there is to be none. random is from 0 to 1.
+func (p *policy) next(l loss, random float64) (pause time.Duration, again bool) {
+	if !l.retriable() {
+		return 0, false
+	}
+	if l.healthy >= p.HealthyFor {
+		p.tried = 0
+	}
+	if p.Attempts >= 0 && p.tried >= p.Attempts {
+		return 0, false
+	}
+	// In floating point: a hundred doublings are no overflow, and the cap is applied after them.
+	d := min(float64(p.FirstPause)*math.Pow(p.Factor, float64(p.tried)), float64(p.MaxPause))
+	p.tried++
+	return max(time.Duration(d*(1-p.Jitter*random)), minPause), true
+}
+
+// unreachable are the reasons for which a push that was never live is tried again: the server may be starting. All else that
+// a server does at first is its answer to this address and key, and asking again would be hammering.
+var unreachable = []Reason{ReasonDNS, ReasonRefused, ReasonUnreachable, ReasonTimeout}
+
+// retriable says whether another connection could fare better.
+func (l loss) retriable() bool {
+	switch {
+	case !l.ever:
+		return slices.Contains(unreachable, l.reason)
+	case l.reason == ReasonKeyInUse:
+		return true // by our own last connection, whose end the server has not seen yet
+	default:
+		return l.reason.Class() == Transient
+	}
+}
+
+// persist makes one connection after the other, as the policy wants it, and returns why there is no further one.
+func (t *Transponder) persist(ctx context.Context) error {
+	p := policy{Restore: t.cfg.restore(t.req.Options.Restore)}
+	for {
+		t.liveSince = time.Time{}
+		err := t.attempt(ctx)
+		reason, detail := explain(err)
+		l := loss{reason: reason, ever: t.everLive}
+		if !t.liveSince.IsZero() {
+			l.healthy = time.Since(t.liveSince)
+		}
+		pause, again := p.next(l, rand.Float64())
+		if !again {
+			return err
+		}
+		t.log.Warn("push lost", "reason", reason, "err", printable(err), "pause", pause)
+		t.move(Status{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
+		if err := t.rest(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// rest waits for a pause to be over, unless there is nothing left to connect for.
+func (t *Transponder) rest(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-t.src.Done():
+		return &sourceError{t.src.Err()}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,203 @@
+package transponder
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"transponder/internal/stream"
+)
+
+const (
+	watchEvery = time.Second
+
+	// stillFor is after how long without a sign of life a push is degraded: the peer's, or the source's.
+	stillFor = 5 * time.Second
+	// slowFor is how long a push stays degraded after the last dropped frame.
+	slowFor = 10 * time.Second
+	// deafFor and deafAsks are when a source is taken not to hear requests for key frames: three of the hub's intervals, with
+	// as many requests. One that sends none by itself and is asked for none is left alone.
+	deafFor  = 6 * time.Second
+	deafAsks = 3
+
+	// ackSlack is how far acknowledgements may lag, if the peer's own step is not larger: two of the windows that we ask for.
+	ackSlack = 1_000_000
+)
+
+// sample is what is looked at once a second.
+type sample struct {
+	at          time.Time
+	frames      int64 // of the source, of all kinds
+	pictures    int64 // of the source
+	keys, asked int64 // key frames that came, and requests for them
+	dropped     int64
+	sent, acked int64
+	queued      int // bytes in the kernel that the peer's has not taken; -1: unknown
+}
+
+// health judges a connection and its source by what moves and what does not. It has no clock of its own.
+type health struct {
+	media, picture, key, drop still
+	asked                     int64     // key frames, when the last one came
+	dropped                   time.Time // the last frame
+
+	taken   still // by the peer's kernel
+	acked   still // by the peer
+	ackStep int64 // the most that one acknowledgement has told
+	acks    int   // how many have come
+	overdue time.Time
+}
+
+// still is a number and when it changed.
+type still struct {
+	value int64
+	since time.Time
+}
+
+// note takes the number as it is now and says whether it changed, and for how long it has been the same.
+func (s *still) note(at time.Time, value int64) (changed bool, unchanged time.Duration) {
+	if s.since.IsZero() || s.value != value {
+		changed = !s.since.IsZero()
+		s.value, s.since = value, at
+	}
+	return changed, at.Sub(s.since)
+}
+
+// judge returns for how long the peer has taken nothing although there was something to take, and what is wrong, if anything.
+func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
+	stuck = max(h.kernel(s), h.window(s))
+	_, noMedia := h.media.note(s.at, s.frames)
+	_, noPicture := h.picture.note(s.at, s.pictures)
+	deaf := h.deaf(s)
+	slow := h.slow(s)
+	switch {
+	case stuck >= stillFor:
+		return stuck, ReasonPeerStalled
+	case noMedia >= stillFor:
+		return stuck, ReasonNoMedia
+	case slow:
+		return stuck, ReasonPeerSlow
+	case deaf && noPicture < stillFor:
+		return stuck, ReasonNoKeyFrame
+	}
+	return stuck, ReasonNone
+}
+
+// kernel looks at the bytes that the peer's kernel has not acknowledged. With TLS the queue counts more bytes than were handed to
+// it, by a share that only grows, so progress is a new maximum.
+func (h *health) kernel(s sample) time.Duration {
+	taken := s.sent - int64(s.queued)
+	if s.queued <= 0 || taken > h.taken.value || h.taken.since.IsZero() {
+		h.taken = still{max(taken, h.taken.value), s.at}
+	}
+	return s.at.Sub(h.taken.since)
+}
+
+// window looks at RTMP's own acknowledgements: a proxy may take bytes that its server does not. Peers choose their own
+// step, or stop after the first, so a peer counts only when it has shown a rhythm, and against that.
+func (h *health) window(s sample) time.Duration {
+	step := s.acked - h.acked.value
+	if moved, _ := h.acked.note(s.at, s.acked); moved {
+		h.ackStep = max(h.ackStep, step)
+		h.acks++
+	}
+	if h.acks < 3 || s.sent-s.acked <= max(ackSlack, 2*h.ackStep) {
+		h.overdue = time.Time{}
+		return 0
+	}
+	if h.overdue.IsZero() || h.overdue.Before(h.acked.since) {
+		h.overdue = s.at
+	}
+	return s.at.Sub(h.overdue)
+}
+
+func (h *health) slow(s sample) bool {
+	if changed, _ := h.drop.note(s.at, s.dropped); changed {
+		h.dropped = s.at
+	}
+	return !h.dropped.IsZero() && s.at.Sub(h.dropped) < slowFor
+}
+
+func (h *health) deaf(s sample) bool {
+	first := h.key.since.IsZero()
+	came, without := h.key.note(s.at, s.keys)
+	if first || came {
+		h.asked = s.asked
+	}
+	return without >= deafFor && s.asked-h.asked >= deafAsks
+}
+
+// details are the reasons of Degraded in words.
+var details = map[Reason]string{
+	ReasonPeerStalled: "The server has stopped taking data.",
+	ReasonPeerSlow:    "The server or the way to it is too slow: pictures are left out.",
+	ReasonNoMedia:     "The stream's publisher sends nothing.",
+	ReasonNoKeyFrame:  "The stream's publisher sends no key frames although it is asked for them.",
+}
+
+// watch looks at the link once a second, moves between Live and Degraded, and returns when the peer is given up or ctx ends.
+func (t *Transponder) watch(ctx context.Context, l *link, reader *stream.Reader) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	var h health
+	for {
+		stuck, reason := h.judge(t.sample(l, reader))
+		if stuck >= t.cfg.WriteTimeout {
+			return errStalled
+		}
+		t.degrade(reason)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (t *Transponder) sample(l *link, reader *stream.Reader) sample {
+	src := t.src.Stats()
+	return sample{
+		at: time.Now(), frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
+		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: reader.Stats().DroppedFrames,
+		sent: l.client.BytesSent(), acked: l.client.BytesAcked(), queued: sendQueue(l.conn),
+	}
+}
+
+// degrade moves between Live and Degraded, or from one reason to another. In all other states it does nothing.
+func (t *Transponder) degrade(reason Reason) {
+	state := Degraded
+	if reason == ReasonNone {
+		state = Live
+	}
+	if t.moveFrom([]State{Live, Degraded}, Status{State: state, Reason: reason, Detail: details[reason]}) {
+		t.log.Info("push "+map[State]string{Live: "recovered", Degraded: "degraded"}[state], "reason", reason)
+	}
+}
+
+// sendQueue returns how many bytes the kernel holds that the peer's has not acknowledged, -1 where it does not tell.
+func sendQueue(conn net.Conn) int {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	sys, ok := conn.(syscall.Conn)
+	if !ok {
+		return -1
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	n := -1
+	if err := raw.Control(func(fd uintptr) {
+		if v, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+			n = v
+		}
+	}); err != nil {
+		return -1
+	}
+	return n
+}
