@@ -3,6 +3,7 @@ package rest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
@@ -34,8 +36,12 @@ func TestDocs(t *testing.T) {
 	}
 	for _, e := range exchanges {
 		t.Run(strings.SplitN(e[1], "\n", 2)[0], func(t *testing.T) {
-			r := parseCurl(t, srv, e[1])
-			compare(t, parseAnswer(t, e[2]), send(t, srv, r))
+			r, want := parseCurl(t, srv, e[1]), parseAnswer(t, e[2])
+			if want.headers.Get("Content-Type") == "text/event-stream" {
+				compareStream(t, want, srv, r)
+				return
+			}
+			compare(t, want, send(t, srv, r))
 		})
 	}
 }
@@ -51,6 +57,23 @@ func (p docPushes) Find(f transponder.Filter) []transponder.Info {
 	return found
 }
 
+// docHistory and docEvents are what the page shows of a push that ended.
+var (
+	docHistory = fakeHistory{{
+		ID: pushID, SourceName: "name", StreamName: "rtmp_name", URL: "rtmp://localhost:1935/live", Width: 1280, Height: 720,
+		State: transponder.Failed, Since: pushTime, Reason: transponder.ReasonPeerClosed, Detail: "The server closed the connection.",
+		Attempts: 4, Started: pushTime, Ended: pushTime,
+	}}
+	docEvents = []transponder.Event{{
+		ID: pushID, At: time.UnixMilli(1788264000123), SourceName: "name", Target: "rtmp://localhost/live/***",
+		From: transponder.Connecting, To: transponder.Live, Attempt: 1,
+	}, {
+		ID: pushID, At: time.UnixMilli(1788264007250), SourceName: "name", Target: "rtmp://localhost/live/***",
+		From: transponder.Live, To: transponder.Waiting, Reason: transponder.ReasonPeerClosed,
+		Detail: "The server closed the connection.", Attempt: 1, NextRetry: time.UnixMilli(1788264012250), BytesAcked: 2500000,
+	}}
+)
+
 func newDocServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	hub := stream.NewHub(stream.DefaultConfig())
@@ -62,7 +85,12 @@ func newDocServer(t *testing.T) *httptest.Server {
 	src.Video.Write(media.Frame{Track: &media.Track{Codec: media.H264, Width: 1280, Height: 720}, Key: true})
 	src.Audio.Write(media.Frame{Track: &media.Track{Codec: media.Opus}, Key: true})
 
-	api, err := New(DefaultConfig(), Parts{Pushes: docPushes{&fakePushes{}}, Streams: hub}, slog.New(slog.DiscardHandler))
+	events := newFakeEvents(0)
+	for _, e := range docEvents {
+		events.add(e)
+	}
+	parts := Parts{Pushes: docPushes{&fakePushes{}}, Streams: hub, History: docHistory, Events: events}
+	api, err := New(DefaultConfig(), parts, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +102,10 @@ func newDocServer(t *testing.T) *httptest.Server {
 	mux.Handle("/rest-api/", api)
 	mux.Handle("/", stat)
 	srv := httptest.NewServer(mux)
-	t.Cleanup(srv.Close)
+	t.Cleanup(func() {
+		api.Close()
+		srv.Close()
+	})
 	return srv
 }
 
@@ -138,7 +169,24 @@ func parseAnswer(t *testing.T, text string) answerShown {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answerShown{resp.Status, resp.Header, strings.TrimSpace(string(body))}
+	return answerShown{resp.Status, resp.Header, strings.TrimSpace(strings.ReplaceAll(string(body), "\r", ""))}
+}
+
+// compareStream compares the beginning of a body that has no end, to the letter.
+func compareStream(t *testing.T, want answerShown, srv *httptest.Server, r *http.Request) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	resp, err := srv.Client().Do(r.WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body := make([]byte, len(want.body))
+	if _, err := io.ReadFull(resp.Body, body); err != nil || string(body) != want.body {
+		t.Errorf("events = %q, %v, want %q", body, err, want.body)
+	}
+	compare(t, answerShown{want.status, want.headers, ""}, reply{Response: resp})
 }
 
 var moment = regexp.MustCompile(`\d{13}`)

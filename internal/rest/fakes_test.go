@@ -17,6 +17,7 @@ import (
 var (
 	_ Pushes  = (*transponder.Registry)(nil)
 	_ Streams = (*stream.Hub)(nil)
+	_ Events  = (*transponder.Journal)(nil)
 )
 
 // fakePushes keeps what it is asked for and answers like a registry whose streams and addresses are all good.
@@ -83,6 +84,62 @@ func (p *fakePushes) last(t *testing.T) transponder.Request {
 	return p.requests[len(p.requests)-1]
 }
 
+// fakeHistory are pushes that are over, newest first.
+type fakeHistory []transponder.Info
+
+func (h fakeHistory) History(n int) []transponder.Info { return h[:min(n, len(h))] }
+
+// fakeEvents is a journal that begins after the number gone, and numbers what is added.
+type fakeEvents struct {
+	gone uint64
+
+	mu    sync.Mutex
+	list  []transponder.Event // guarded by mu
+	added chan struct{}       // guarded by mu; closed with each event
+}
+
+func newFakeEvents(gone uint64, ids ...string) *fakeEvents {
+	j := &fakeEvents{gone: gone, added: make(chan struct{})}
+	for _, id := range ids {
+		j.add(transponder.Event{ID: id, At: pushTime, SourceName: "name", Target: "rtmp://localhost/live/***", To: transponder.Live})
+	}
+	return j
+}
+
+func (j *fakeEvents) add(e transponder.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e.Number = j.gone + uint64(len(j.list)) + 1
+	e.Sequence = e.Number
+	j.list = append(j.list, e)
+	close(j.added)
+	j.added = make(chan struct{})
+}
+
+func (j *fakeEvents) Last() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.gone + uint64(len(j.list))
+}
+
+func (j *fakeEvents) Since(ctx context.Context, after uint64, dst []transponder.Event) (int, uint64, error) {
+	missed := max(after, j.gone) - after
+	after += missed
+	for {
+		j.mu.Lock()
+		n, added := copy(dst, j.list[after-j.gone:]), j.added
+		j.mu.Unlock()
+		if n > 0 {
+			return n, missed, nil
+		}
+		select {
+		case <-added:
+		case <-ctx.Done():
+			return 0, 0, context.Cause(ctx)
+		}
+	}
+}
+
 const pushID = "eume87rjk3df1i9u14elffga6t"
 
 var pushTime = time.UnixMilli(1700000000123)
@@ -91,10 +148,17 @@ var pushTime = time.UnixMilli(1700000000123)
 func livePush() transponder.Info {
 	return transponder.Info{
 		ID: pushID, SourceName: "name", StreamName: "rtmp_name", URL: "rtmp://localhost:1935/live?a=1&b=2",
-		Options: transponder.Options{Action: "sound_on", SoundFile: "sound.wav", Loop: true},
-		Width:   1280, Height: 720, Muted: true, SoundEnabled: true,
+		Options: transponder.Options{
+			Action: "sound_on", SoundFile: "sound.wav", Loop: true,
+			Restore: &transponder.Restore{
+				Attempts: -1, FirstPause: time.Second, Factor: 1.5, MaxPause: 30 * time.Second, Jitter: 0.2, HealthyFor: time.Minute,
+			},
+			OnSourceLoss: "hold", HoldFor: 90 * time.Second, Slate: "slate.png", Codecs: []string{"hevc", "opus"},
+		},
+		Width: 1280, Height: 720, Muted: true, SoundEnabled: true,
 		State: transponder.Live, Since: pushTime.Add(time.Second), Reason: transponder.ReasonPeerClosed,
 		Detail: "the peer closed the connection", Attempts: 2, Started: pushTime,
+		Ended: pushTime.Add(time.Minute), NextTry: pushTime.Add(5 * time.Second),
 		BytesSent: 1000, BytesAcked: 900, VideoFrames: 30, AudioFrames: 47, DroppedFrames: 3,
 		QueuedBytes: 512, QueuedTime: 40 * time.Millisecond, RateBPS: 2_500_900, KeyInterval: 2 * time.Second,
 	}
@@ -134,11 +198,19 @@ func newServer(t *testing.T, pushes Pushes, streams Streams) *httptest.Server {
 
 func newServerWith(t *testing.T, cfg Config, pushes Pushes, streams Streams) *httptest.Server {
 	t.Helper()
-	h, err := New(cfg, Parts{Pushes: pushes, Streams: streams}, slog.New(slog.DiscardHandler))
+	return serve(t, cfg, Parts{Pushes: pushes, Streams: streams, History: fakeHistory{}, Events: newFakeEvents(0)})
+}
+
+func serve(t *testing.T, cfg Config, parts Parts) *httptest.Server {
+	t.Helper()
+	h, err := New(cfg, parts, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(h)
-	t.Cleanup(srv.Close)
+	t.Cleanup(func() {
+		h.Close()
+		srv.Close()
+	})
 	return srv
 }

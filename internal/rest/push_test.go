@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"transponder/internal/transponder"
 )
@@ -25,7 +26,22 @@ func TestPushAnswer(t *testing.T) {
   "options": {
     "action": "sound_on",
     "soundFile": "sound.wav",
-    "loop": true
+    "loop": true,
+    "restore": {
+      "attempts": -1,
+      "firstPauseMs": 1000,
+      "factor": 1.5,
+      "maxPauseMs": 30000,
+      "jitter": 0.2,
+      "healthyForMs": 60000
+    },
+    "onSourceLoss": "hold",
+    "holdMs": 90000,
+    "slate": "slate.png",
+    "codecs": [
+      "hevc",
+      "opus"
+    ]
   },
   "sourceStreamName": "name",
   "status": "PUBLISHING",
@@ -35,6 +51,8 @@ func TestPushAnswer(t *testing.T) {
   "info": "the peer closed the connection",
   "attempts": 2,
   "startedAt": 1700000000123,
+  "endedAt": 1700000060123,
+  "nextRetryAt": 1700000005123,
   "bytesSent": 1000,
   "bytesAcked": 900,
   "videoFramesSent": 30,
@@ -104,6 +122,37 @@ func TestStartPush(t *testing.T) {
 		},
 		{
 			"unknown members", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","record":false,"options":{"x":[1]}}`,
+			transponder.Request{},
+		},
+		{
+			"this server's own options", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{
+				"restore":{"attempts":5,"firstPauseMs":1000,"factor":1.5,"maxPauseMs":30000,"jitter":0.2,"healthyForMs":60000},
+				"onSourceLoss":"hold","holdMs":90000,"slate":"slate.png","codecs":["hevc","OPUS"]}}`,
+			transponder.Request{Options: transponder.Options{
+				Restore: &transponder.Restore{
+					Attempts: 5, FirstPause: time.Second, Factor: 1.5, MaxPause: 30 * time.Second, Jitter: 0.2, HealthyFor: time.Minute,
+				},
+				OnSourceLoss: "hold", HoldFor: 90 * time.Second, Slate: "slate.png", Codecs: []string{"hevc", "opus"},
+			}},
+		},
+		{
+			"own options as strings", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{
+				"restore":{"attempts":" Unlimited ","firstPauseMs":"1000","factor":"2","maxPauseMs":"","jitter":null},
+				"onSourceLoss":"","holdMs":"","slate":null,"codecs":[]}}`,
+			transponder.Request{Options: transponder.Options{
+				Restore: &transponder.Restore{Attempts: -1, FirstPause: time.Second, Factor: 2},
+			}},
+		},
+		{
+			"restoring without end", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{"restore":{"attempts":"-3"}}}`,
+			transponder.Request{Options: transponder.Options{Restore: &transponder.Restore{Attempts: -1, Factor: 1}}},
+		},
+		{
+			"no restoring", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{"restore":{"attempts":0}}}`,
+			transponder.Request{Options: transponder.Options{Restore: &transponder.Restore{Factor: 1}}},
+		},
+		{
+			"restoring as the settings say", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{"restore":null}}`,
 			transponder.Request{},
 		},
 		{"byte order mark", "\ufeff" + `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live"}`, transponder.Request{}},
@@ -202,6 +251,36 @@ func TestBadRequest(t *testing.T) {
 			"loop", startup, `{"streamName":"a","rtmpUrl":"b","options":{"loop":"often"}}`,
 			`options.loop: it must be true or false, not "often"`,
 		},
+		{
+			"restore without attempts", startup, `{"streamName":"a","rtmpUrl":"b","options":{"restore":{}}}`,
+			`options.restore.attempts: it is missing; it must be a number or "unlimited"`,
+		},
+		{
+			"restore with empty attempts", startup, `{"streamName":"a","rtmpUrl":"b","options":{"restore":{"attempts":""}}}`,
+			`options.restore.attempts: it is missing`,
+		},
+		{
+			"restore with no attempts", startup, `{"streamName":"a","rtmpUrl":"b","options":{"restore":{"attempts":null}}}`,
+			`options.restore.attempts: it is missing`,
+		},
+		{
+			"restore often", startup, `{"streamName":"a","rtmpUrl":"b","options":{"restore":{"attempts":"often"}}}`,
+			`options.restore.attempts: it must be a number, not "often"`,
+		},
+		{
+			"restore a list of times", startup, `{"streamName":"a","rtmpUrl":"b","options":{"restore":{"attempts":[1]}}}`,
+			`options.restore.attempts: it must be a number, not a list`,
+		},
+		{
+			"restore is a number", startup, `{"streamName":"a","rtmpUrl":"b","options":{"restore":3}}`,
+			`options.restore: it must be an object, not a number`,
+		},
+		{
+			"pause", startup, `{"streamName":"a","rtmpUrl":"b","options":{"restore":{"attempts":1,"firstPauseMs":"1s"}}}`,
+			`options.restore.firstPauseMs: it must be a number, not "1s"`,
+		},
+		{"hold", startup, `{"streamName":"a","rtmpUrl":"b","options":{"holdMs":1.5}}`, `options.holdMs: it must be a whole number, not 1.5`},
+		{"codecs", startup, `{"streamName":"a","rtmpUrl":"b","options":{"codecs":"hevc"}}`, `options.codecs: it must be a list of strings`},
 		{"no push", "/rest-api/push/terminate", `{}`, "mediaSessionId: it is missing"},
 		{"no push, no body", "/rest-api/push/terminate", ``, "mediaSessionId: it is missing"},
 		{"find by a list", "/rest-api/push/find", `{"rtmpUrl":[1]}`, "rtmpUrl: it must be a string, not a list"},

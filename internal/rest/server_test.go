@@ -30,6 +30,8 @@ func TestMethods(t *testing.T) {
 		{"GET", "/push/find", 405, "POST, OPTIONS"},
 		{"GET", "/push/terminate", 405, "POST, OPTIONS"},
 		{"PUT", "/push/find_all", 405, "GET, POST, OPTIONS"},
+		{"POST", "/push/history", 405, "GET, OPTIONS"},
+		{"POST", "/push/events", 405, "GET, OPTIONS"},
 		{"DELETE", "/stream/find_all", 405, "GET, POST, OPTIONS"},
 		{"GET", "/stream/find", 405, "POST, OPTIONS"},
 		{"GET", "/stream/terminate", 405, "POST, OPTIONS"},
@@ -231,7 +233,10 @@ func TestUsers(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{"/rest-api/stream/find_all", "/rest-api/nothing", "/rest-api/openapi_specification"} {
+	for _, path := range []string{
+		"/rest-api/stream/find_all", "/rest-api/push/history", "/rest-api/push/events", "/rest-api/nothing",
+		"/rest-api/openapi_specification",
+	} {
 		get(t, srv, path).wantStatus(t, http.StatusUnauthorized)
 	}
 }
