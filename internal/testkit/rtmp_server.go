@@ -1,13 +1,12 @@
 package testkit
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,33 +17,12 @@ import (
 	"github.com/bluenviron/gortmplib/pkg/message"
 )
 
-// Misdeed is what a scripted server does in place of the right thing.
-type Misdeed int
-
-// The misdeeds.
-const (
-	Obey         Misdeed = iota // nothing wrong
-	Refuse                      // answers _error or onStatus with the script's Code
-	StaySilent                  // does not answer, and reads on
-	HangUp                      // closes the connection
-	TalkNonsense                // sends bytes that are no RTMP
-	StopReading                 // takes no more bytes, and keeps the connection
-)
-
-// Script says at which step a server misbehaves and how. Steps are "accept" (before the handshake), the commands by their
-// names, and "media" (after the first audio or video message). The zero Script is a friendly server.
-type Script struct {
-	At          string
-	Do          Misdeed
-	Code        string // of a refusal
-	Description string
-}
-
 // Tag is an audio or video message that a server received.
 type Tag struct {
 	Video  bool
-	Header bool // a sequence header
-	Key    bool
+	Header bool   // a sequence header
+	Key    bool   // of plain RTMP only
+	FourCC string // of a message of Enhanced RTMP
 	Time   time.Duration
 	Data   []byte // of a frame
 }
@@ -62,7 +40,8 @@ type RTMPServer struct {
 	conns    map[net.Conn]struct{} // guarded by mu
 	changed  chan struct{}         // guarded by mu; closed and replaced at each change
 
-	wg sync.WaitGroup
+	closed chan struct{} // closed with the server
+	wg     sync.WaitGroup
 }
 
 // NewRTMPServer starts a server on a free port of the loopback; it ends with the test.
@@ -79,7 +58,10 @@ func newRTMPServer(t testing.TB, script Script, secure *tls.Config) *RTMPServer 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &RTMPServer{listener: l, script: script, scheme: "rtmp", conns: map[net.Conn]struct{}{}, changed: make(chan struct{})}
+	s := &RTMPServer{
+		listener: l, script: script, scheme: "rtmp",
+		conns: map[net.Conn]struct{}{}, changed: make(chan struct{}), closed: make(chan struct{}),
+	}
 	if secure != nil {
 		s.listener, s.scheme = tls.NewListener(l, secure), "rtmps"
 	}
@@ -90,6 +72,7 @@ func newRTMPServer(t testing.TB, script Script, secure *tls.Config) *RTMPServer 
 
 func (s *RTMPServer) close() {
 	s.listener.Close()
+	close(s.closed)
 	s.Kick()
 	s.wg.Wait()
 }
@@ -159,35 +142,44 @@ func (s *RTMPServer) note(f func()) {
 }
 
 func (s *RTMPServer) accept() {
-	for {
+	for number := 1; ; number++ {
 		conn, err := s.listener.Accept()
 		if err != nil {
 			return
 		}
 		s.note(func() { s.conns[conn] = struct{}{} })
+		select {
+		case <-s.closed: // perhaps too late for Kick to see it
+			conn.Close()
+		default:
+		}
 		s.wg.Go(func() {
-			s.serve(conn)
+			s.serve(conn, number)
 			conn.Close()
 			s.note(func() { delete(s.conns, conn) })
 		})
 	}
 }
 
-// errEnd ends a connection as the script wants it.
-var errEnd = errors.New("the script ends the connection")
-
-func (s *RTMPServer) serve(conn net.Conn) {
-	if err := s.misbehave("accept", conn, nil); err != nil {
+func (s *RTMPServer) serve(conn net.Conn, number int) {
+	if s.script.SplitSent {
+		conn = splitter{conn}
+	}
+	c := &rtmpConn{s: s, conn: conn, number: number}
+	if err := c.misbehave("accept", nil); err != nil {
 		return
 	}
 	counted := bytecounter.NewReadWriter(conn)
 	if _, _, err := handshake.DoServer(counted, false); err != nil {
 		return
 	}
-	rw := message.NewReadWriter(counted, counted, false)
-	c := &rtmpConn{s: s, conn: conn, rw: rw}
+	c.out = message.NewWriter(counted, counted.Writer, false)
+	c.in = message.NewReader(counted, counted.Reader, c.acknowledge)
+	if err := c.misbehave("handshake", nil); err != nil {
+		return
+	}
 	for {
-		msg, err := rw.Read()
+		msg, err := c.in.Read()
 		if err != nil {
 			return
 		}
@@ -197,63 +189,35 @@ func (s *RTMPServer) serve(conn net.Conn) {
 	}
 }
 
-// misbehave does the script's misdeed if step is the one, with refuse for a refusal.
-func (s *RTMPServer) misbehave(step string, conn net.Conn, refuse func() error) error {
-	if s.script.At != step {
+// splitter writes byte by byte.
+type splitter struct{ net.Conn }
+
+func (s splitter) Write(b []byte) (int, error) {
+	for i := range b {
+		if _, err := s.Conn.Write(b[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(b), nil
+}
+
+// rtmpConn is one connection. It belongs to one goroutine.
+type rtmpConn struct {
+	s      *RTMPServer
+	conn   net.Conn
+	number int // of the server's connections, from 1
+	in     *message.Reader
+	out    *message.Writer
+
+	misbehaved bool
+	silentAcks bool
+}
+
+func (c *rtmpConn) acknowledge(count uint32) error {
+	if c.silentAcks {
 		return nil
 	}
-	switch s.script.Do {
-	case Refuse:
-		if err := refuse(); err != nil {
-			return err
-		}
-	case TalkNonsense:
-		if _, err := conn.Write(slices.Repeat([]byte("HTTP/1.1 400 Bad Request\r\n"), 200)); err != nil {
-			return err
-		}
-	case HangUp:
-		return errEnd
-	case StopReading:
-		// Until the other side or the test closes: a read of nothing does not tell, so the close of ours does.
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		s.untilClosed(ctx, conn)
-		return errEnd
-	}
-	if s.script.Do == StaySilent || s.script.Do == TalkNonsense {
-		_, err := io.Copy(io.Discard, conn)
-		return errors.Join(errEnd, err)
-	}
-	if s.script.Do == Refuse {
-		return errRefused
-	}
-	return nil
-}
-
-// untilClosed waits until Kick, or ctx's end.
-func (s *RTMPServer) untilClosed(ctx context.Context, conn net.Conn) {
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-poll.C:
-			if err := conn.SetDeadline(time.Time{}); err != nil { // fails on a closed connection only
-				return
-			}
-		}
-	}
-}
-
-// errRefused says that a command was answered with the script's refusal.
-var errRefused = errors.New("refused")
-
-// rtmpConn is one connection past the handshake.
-type rtmpConn struct {
-	s    *RTMPServer
-	conn net.Conn
-	rw   *message.ReadWriter
+	return c.out.Write(&message.Acknowledge{Value: count})
 }
 
 func (c *rtmpConn) take(msg message.Message) error {
@@ -266,13 +230,23 @@ func (c *rtmpConn) take(msg message.Message) error {
 		return c.media(Tag{Video: true, Header: m.Type == message.VideoTypeConfig, Key: m.IsKeyFrame, Time: m.DTS, Data: m.AU})
 	case *message.Audio:
 		return c.media(Tag{Header: m.AACType == message.AudioAACTypeConfig, Time: m.DTS, Data: m.AU})
+	case *message.VideoExSequenceStart:
+		return c.media(Tag{Video: true, Header: true, FourCC: fourCC(m.FourCC)})
+	case *message.VideoExCodedFrames:
+		return c.media(Tag{Video: true, FourCC: fourCC(m.FourCC), Time: m.DTS, Data: m.Payload})
+	case *message.VideoExFramesX:
+		return c.media(Tag{Video: true, FourCC: fourCC(m.FourCC), Time: m.DTS, Data: m.Payload})
+	case *message.AudioExSequenceStart:
+		return c.media(Tag{Header: true, FourCC: fourCC(m.FourCC)})
+	case *message.AudioExCodedFrames:
+		return c.media(Tag{FourCC: fourCC(m.FourCC), Time: m.DTS, Data: m.Payload})
 	}
 	return nil
 }
 
 func (c *rtmpConn) media(t Tag) error {
 	c.s.note(func() { c.s.tags = append(c.s.tags, t) })
-	return c.s.misbehave("media", c.conn, func() error { return c.status(1, "error", c.s.script.Code) })
+	return c.misbehave("media", func() error { return c.onStatus(1, c.info("error", c.s.script.Code)) })
 }
 
 func (c *rtmpConn) data(m *message.DataAMF0) {
@@ -295,9 +269,9 @@ func (c *rtmpConn) data(m *message.DataAMF0) {
 
 func (c *rtmpConn) command(m *message.CommandAMF0) error {
 	c.s.note(func() { c.s.calls = append(c.s.calls, m.Name+"("+argument(m)+")") })
-	err := c.s.misbehave(m.Name, c.conn, func() error {
+	err := c.misbehave(m.Name, func() error {
 		if m.Name == "publish" {
-			return c.status(m.MessageStreamID, "error", c.s.script.Code)
+			return c.onStatus(m.MessageStreamID, c.info("error", c.s.script.Code))
 		}
 		return c.answer(m, "_error", nil, c.info("error", c.s.script.Code))
 	})
@@ -309,13 +283,38 @@ func (c *rtmpConn) command(m *message.CommandAMF0) error {
 	}
 	switch m.Name {
 	case "connect":
-		return c.answer(m, "_result", amf0.Object{{Key: "fmsVer", Value: "FMS/3,0,1,123"}}, c.info("status", "NetConnection.Connect.Success"))
+		return c.connect(m)
 	case "createStream":
 		return c.answer(m, "_result", nil, float64(1))
 	case "publish":
-		return c.status(m.MessageStreamID, "status", "NetStream.Publish.Start")
+		return c.onStatus(m.MessageStreamID, c.info("status", "NetStream.Publish.Start"))
 	}
 	return nil
+}
+
+// connect asks for a login, or grants the connection.
+func (c *rtmpConn) connect(m *message.CommandAMF0) error {
+	app := strings.Trim(argument(m), "'")
+	if refusal := c.s.script.Login.refusal(app); refusal != "" {
+		info := amf0.Object{
+			entry("level", "error"), entry("code", "NetConnection.Connect.Rejected"), entry("description", refusal),
+		}
+		return errors.Join(errEnd, c.answer(m, "_error", nil, info))
+	}
+	if size := c.s.script.ChunkSize; size > 0 {
+		if err := c.out.Write(&message.SetChunkSize{Value: size}); err != nil {
+			return err
+		}
+	}
+	info := c.info("status", "NetConnection.Connect.Success")
+	if len(c.s.script.FourCC) > 0 {
+		var list amf0.StrictArray
+		for _, f := range c.s.script.FourCC {
+			list = append(list, f)
+		}
+		info = append(info, entry("fourCcList", list))
+	}
+	return c.answer(m, "_result", amf0.Object{entry("fmsVer", "FMS/3,0,1,123")}, info)
 }
 
 func argument(m *message.CommandAMF0) string {
@@ -335,21 +334,23 @@ func argument(m *message.CommandAMF0) string {
 }
 
 func (c *rtmpConn) info(level, code string) amf0.Object {
-	return amf0.Object{
-		{Key: "level", Value: level},
-		{Key: "code", Value: code},
-		{Key: "description", Value: c.s.script.Description},
-	}
+	return amf0.Object{entry("level", level), entry("code", code), entry("description", c.s.script.Description)}
 }
+
+func entry(key string, value any) amf0.ObjectEntry { return amf0.ObjectEntry{Key: key, Value: value} }
 
 func (c *rtmpConn) answer(m *message.CommandAMF0, name string, args ...any) error {
-	return c.rw.Write(&message.CommandAMF0{ChunkStreamID: m.ChunkStreamID, Name: name, CommandID: m.CommandID, Arguments: args})
+	return c.out.Write(&message.CommandAMF0{ChunkStreamID: m.ChunkStreamID, Name: name, CommandID: m.CommandID, Arguments: args})
 }
 
-func (c *rtmpConn) status(streamID uint32, level, code string) error {
-	return c.rw.Write(&message.CommandAMF0{
-		ChunkStreamID: 5, MessageStreamID: streamID, Name: "onStatus", Arguments: []any{nil, c.info(level, code)},
+func (c *rtmpConn) onStatus(streamID uint32, info amf0.Object) error {
+	return c.out.Write(&message.CommandAMF0{
+		ChunkStreamID: 5, MessageStreamID: streamID, Name: "onStatus", Arguments: []any{nil, info},
 	})
+}
+
+func fourCC(f message.FourCC) string {
+	return string([]byte{byte(f >> 24), byte(f >> 16), byte(f >> 8), byte(f)})
 }
 
 // String tells a tag in a few words.
