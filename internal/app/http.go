@@ -24,7 +24,7 @@ const (
 
 // httpParts makes the four HTTP servers, of those that have a port. Requests' contexts descend from ctx.
 func (a *App) httpParts(ctx context.Context) ([]part, error) {
-	pages, err := a.pages()
+	pages, closePages, err := a.pages()
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +44,7 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 			BaseContext:       func(net.Listener) context.Context { return ctx },
 			ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		}
+		s.RegisterOnShutdown(closePages) // all servers stop together
 		parts = append(parts, part{name, func(ctx context.Context) error { return serve(ctx, s, l) }})
 	}
 	add("HTTP", a.http, false, pages)
@@ -74,19 +75,19 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	return err
 }
 
-// pages is what the HTTP and HTTPS ports serve.
-func (a *App) pages() (http.Handler, error) {
-	api, err := rest.New(a.cfg.REST, rest.Parts{Pushes: a.pushes, Streams: a.hub}, a.log)
+// pages is what the HTTP and HTTPS ports serve. closePages ends the requests that would last for ever.
+func (a *App) pages() (h http.Handler, closePages func(), err error) {
+	api, err := rest.New(a.cfg.REST, rest.Parts{Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal()}, a.log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	stat, err := rest.Stat(a.cfg.REST, a.stats)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ui, err := webui.New(webui.Config{Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https)})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	figures, err := metrics.New(metrics.Parts{
 		Streams:         a.hub.Sources,
@@ -95,7 +96,7 @@ func (a *App) pages() (http.Handler, error) {
 		RTMPConnections: a.rtmpConnections,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/rest-api/", api)
@@ -112,7 +113,7 @@ func (a *App) pages() (http.Handler, error) {
 		}
 		ui.ServeHTTP(w, r)
 	})
-	return mux, nil
+	return mux, api.Close, nil
 }
 
 func (a *App) ready() error {

@@ -59,7 +59,7 @@ func (p docPushes) Find(f transponder.Filter) []transponder.Info {
 
 // docHistory and docEvents are what the page shows of a push that ended.
 var (
-	docHistory = fakeHistory{{
+	docHistory = []transponder.Info{{
 		ID: pushID, SourceName: "name", StreamName: "rtmp_name", URL: "rtmp://localhost:1935/live", Width: 1280, Height: 720,
 		State: transponder.Failed, Since: pushTime, Reason: transponder.ReasonPeerClosed, Detail: "The server closed the connection.",
 		Attempts: 4, Started: pushTime, Ended: pushTime,
@@ -89,7 +89,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	for _, e := range docEvents {
 		events.add(e)
 	}
-	parts := Parts{Pushes: docPushes{&fakePushes{}}, Streams: hub, History: docHistory, Events: events}
+	parts := Parts{Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events}
 	api, err := New(DefaultConfig(), parts, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -264,7 +264,7 @@ func TestHistory(t *testing.T) {
 	over.State, over.Ended, over.NextTry = transponder.Ended, pushTime.Add(time.Hour), time.Time{}
 	other := over
 	other.ID = "0123456789abcdefghijklmnop"
-	srv := serve(t, DefaultConfig(), Parts{History: fakeHistory{over, other}})
+	srv := serve(t, DefaultConfig(), Parts{Pushes: &fakePushes{over: []transponder.Info{over, other}}})
 	for query, want := range map[string]int{"": 2, "?limit=1": 1, "?limit=99999999999": 2} {
 		r := get(t, srv, "/rest-api/push/history"+query)
 		r.wantStatus(t, http.StatusOK)
@@ -280,13 +280,5 @@ func TestHistory(t *testing.T) {
 	none.wantStatus(t, http.StatusOK)
 	if got := strings.TrimSpace(string(none.body)); got != "[]" {
 		t.Errorf("empty history = %s, want []", got)
-	}
-}
-
-// TestNothingToFollow holds what a server without a journal answers.
-func TestNothingToFollow(t *testing.T) {
-	srv := serve(t, DefaultConfig(), Parts{})
-	for _, path := range []string{"/rest-api/push/events", "/rest-api/push/history"} {
-		get(t, srv, path).wantStatus(t, http.StatusNotImplemented)
 	}
 }

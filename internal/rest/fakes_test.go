@@ -26,6 +26,7 @@ type fakePushes struct {
 	list     []transponder.Info    // guarded by mu
 	requests []transponder.Request // guarded by mu
 	err      error                 // what Start and Terminate answer
+	over     []transponder.Info    // newest first
 }
 
 func (p *fakePushes) Start(_ context.Context, req transponder.Request) (transponder.Info, error) {
@@ -73,6 +74,8 @@ func (p *fakePushes) Terminate(_ context.Context, id string) error {
 	return nil
 }
 
+func (p *fakePushes) History(n int) []transponder.Info { return p.over[:min(n, len(p.over))] }
+
 // last returns the last request to start a push.
 func (p *fakePushes) last(t *testing.T) transponder.Request {
 	t.Helper()
@@ -83,11 +86,6 @@ func (p *fakePushes) last(t *testing.T) transponder.Request {
 	}
 	return p.requests[len(p.requests)-1]
 }
-
-// fakeHistory are pushes that are over, newest first.
-type fakeHistory []transponder.Info
-
-func (h fakeHistory) History(n int) []transponder.Info { return h[:min(n, len(h))] }
 
 // fakeEvents is a journal that begins after the number gone, and numbers what is added.
 type fakeEvents struct {
@@ -198,7 +196,7 @@ func newServer(t *testing.T, pushes Pushes, streams Streams) *httptest.Server {
 
 func newServerWith(t *testing.T, cfg Config, pushes Pushes, streams Streams) *httptest.Server {
 	t.Helper()
-	return serve(t, cfg, Parts{Pushes: pushes, Streams: streams, History: fakeHistory{}, Events: newFakeEvents(0)})
+	return serve(t, cfg, Parts{Pushes: pushes, Streams: streams, Events: newFakeEvents(0)})
 }
 
 func serve(t *testing.T, cfg Config, parts Parts) *httptest.Server {

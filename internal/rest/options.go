@@ -68,7 +68,7 @@ func parseOptions(f *fields) (transponder.Options, error) {
 }
 
 func parseRestore(f *fields) *transponder.Restore {
-	r := &transponder.Restore{
+	return &transponder.Restore{
 		Attempts:   f.attempts("attempts"),
 		FirstPause: f.duration("firstPauseMs"),
 		Factor:     f.number("factor"),
@@ -76,10 +76,6 @@ func parseRestore(f *fields) *transponder.Restore {
 		Jitter:     f.number("jitter"),
 		HealthyFor: f.duration("healthyForMs"),
 	}
-	if r.Factor == 0 {
-		r.Factor = 1
-	}
-	return r
 }
 
 // present says whether the object was there.

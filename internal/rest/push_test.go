@@ -145,11 +145,11 @@ func TestStartPush(t *testing.T) {
 		},
 		{
 			"restoring without end", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{"restore":{"attempts":"-3"}}}`,
-			transponder.Request{Options: transponder.Options{Restore: &transponder.Restore{Attempts: -1, Factor: 1}}},
+			transponder.Request{Options: transponder.Options{Restore: &transponder.Restore{Attempts: -1}}},
 		},
 		{
 			"no restoring", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{"restore":{"attempts":0}}}`,
-			transponder.Request{Options: transponder.Options{Restore: &transponder.Restore{Factor: 1}}},
+			transponder.Request{Options: transponder.Options{Restore: &transponder.Restore{}}},
 		},
 		{
 			"restoring as the settings say", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{"restore":null}}`,

@@ -23,16 +23,12 @@ type Pushes interface {
 	Start(ctx context.Context, req transponder.Request) (transponder.Info, error)
 	Find(f transponder.Filter) []transponder.Info
 	Terminate(ctx context.Context, id string) error
+	History(n int) []transponder.Info // of those that are over, at most n, the newest first
 }
 
 // Streams lists the streams, oldest first. stream.Hub is one.
 type Streams interface {
 	Sources() []*stream.Source
-}
-
-// History tells of pushes that are over, newest first, at most so many. transponder.Registry is one.
-type History interface {
-	History(n int) []transponder.Info
 }
 
 // Events is what happened to pushes, to be read from any number on. transponder.Journal is one.
@@ -45,8 +41,7 @@ type Events interface {
 type Parts struct {
 	Pushes  Pushes
 	Streams Streams
-	History History // nil: its method answers 501
-	Events  Events  // nil: likewise
+	Events  Events
 }
 
 const (
@@ -66,7 +61,6 @@ const (
 type Server struct {
 	pushes  Pushes
 	streams Streams
-	history History
 	events  Events
 	log     *slog.Logger
 
@@ -88,7 +82,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		pushes: parts.Pushes, streams: parts.Streams, history: parts.History, events: parts.Events, log: log,
+		pushes: parts.Pushes, streams: parts.Streams, events: parts.Events, log: log,
 		headers: headers, nodeID: cfg.NodeID, mux: http.NewServeMux(),
 	}
 	if cfg.Auth {
@@ -109,16 +103,8 @@ func (s *Server) routes() {
 	s.method("/push/find", s.findPushes, http.MethodPost)
 	s.method("/push/find_all", s.findAllPushes, http.MethodGet, http.MethodPost)
 	s.method("/push/terminate", s.terminatePush, http.MethodPost)
-	if s.history != nil {
-		s.read("/push/history", s.pushHistory)
-	} else {
-		s.notImplemented("/push/history", "there is no history of pushes")
-	}
-	if s.events != nil {
-		s.read("/push/events", s.followPushes)
-	} else {
-		s.notImplemented("/push/events", "there are no events of pushes")
-	}
+	s.read("/push/history", s.pushHistory)
+	s.read("/push/events", s.followPushes)
 	for _, path := range []string{"/push/mute", "/push/unmute", "/push/sound_on", "/push/sound_off"} {
 		s.notImplemented(path, "muting a push and playing a sound into it are not available yet")
 	}

@@ -125,7 +125,7 @@ func (d *deadlines) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded
 
 // TestSlowBody also holds that the deadline is lifted: one that passes later would cancel the request.
 func TestSlowBody(t *testing.T) {
-	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t)}, slog.New(slog.DiscardHandler))
+	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	for _, cfg := range []Config{bad, {Auth: true, UsersFile: filepath.Join(t.TempDir(), "none")}} {
-		if _, err := New(cfg, Parts{Pushes: &fakePushes{}, Streams: newHub(t)}, slog.New(slog.DiscardHandler)); err == nil {
+		if _, err := New(cfg, Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("an API was made of %+v", cfg)
 		}
 	}
@@ -312,7 +312,7 @@ func TestWarnIfOpen(t *testing.T) {
 func TestLogKeepsSecrets(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t)}, log)
+	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
