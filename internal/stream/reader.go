@@ -27,6 +27,10 @@ const (
 	DefaultMaxDuration = 5 * time.Second
 )
 
+// MaxFrames bounds any queue in frames, so that a publisher who sends nothing but tiny ones fills no memory with what is kept
+// beside their bytes. It is a minute of a fast stream.
+const MaxFrames = 8192
+
 // audioAllowance is how much audio may still be queued once video is being dropped, as a multiple of the bounds: sound is
 // small, and a receiver forgives a frozen picture before it forgives a gap in the sound.
 const audioAllowance = 2
@@ -259,7 +263,7 @@ func (r *Reader) full(f media.Frame, times int) bool {
 	if r.queue.n == 0 {
 		return false
 	}
-	return r.queue.bytes+len(f.Data) > times*r.cfg.MaxBytes ||
+	return r.queue.bytes+len(f.Data) > times*r.cfg.MaxBytes || r.queue.n >= times*MaxFrames ||
 		f.Time.Sub(r.queue.oldest()) > time.Duration(times)*r.cfg.MaxDuration
 }
 

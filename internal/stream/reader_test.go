@@ -96,6 +96,21 @@ func TestStalledReaderDisturbsNobody(t *testing.T) {
 	}
 }
 
+// Frames without bytes and at one time reach no other bound.
+func TestReaderBoundsFrames(t *testing.T) {
+	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	defer s.Close(nil)
+	r := s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio})
+	defer r.Close()
+	for i := range 5 * MaxFrames {
+		s.Video.Write(video(0, i == 0, 0))
+		s.Audio.Write(audio(0, 0))
+	}
+	if st := r.Stats(); st.QueuedFrames != audioAllowance*MaxFrames || st.DroppedFrames != (10-audioAllowance)*MaxFrames {
+		t.Errorf("%+v, want %d frames queued, the others dropped", st, audioAllowance*MaxFrames)
+	}
+}
+
 // written is a frame as the fuzzed publisher sent it.
 type written struct {
 	media.Frame
