@@ -39,6 +39,7 @@ type Script struct {
 	Release     <-chan struct{} // ends the wait of AnswerLate when it is closed
 	NewURL      string          // the tcUrl of AskReconnect
 
+	Host      string // to listen on; "": 127.0.0.1
 	Login     Login
 	FourCC    []string // offered in the answer to connect
 	ChunkSize uint32   // of what is sent; 0: RTMP's own 128

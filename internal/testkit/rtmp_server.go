@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type RTMPServer struct {
 	wg     sync.WaitGroup
 }
 
-// NewRTMPServer starts a server on a free port of the loopback; it ends with the test.
+// NewRTMPServer starts a server on a free port; it ends with the test.
 func NewRTMPServer(t testing.TB, script Script) *RTMPServer { return newRTMPServer(t, script, nil) }
 
 // NewRTMPSServer is NewRTMPServer behind TLS.
@@ -54,7 +55,7 @@ func NewRTMPSServer(t testing.TB, script Script, cert tls.Certificate) *RTMPServ
 
 func newRTMPServer(t testing.TB, script Script, secure *tls.Config) *RTMPServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(script.Host, "127.0.0.1"), "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
