@@ -107,6 +107,14 @@ func (p *pacer) drain(now time.Time) {
 	}
 }
 
+// restart throws away what is held and fills anew.
+func (p *pacer) restart() {
+	p.queue, p.bytes = nil, 0
+	if p.phase == flowing {
+		p.phase = filling
+	}
+}
+
 // flow begins to give out frames, the first of them now.
 func (p *pacer) flow(now time.Time) {
 	p.phase = flowing
@@ -167,10 +175,11 @@ type frameQueue interface {
 	Arrived() <-chan struct{}
 }
 
-// Buffer reads frames from a queue and gives them out evenly. Read is for one goroutine, Stats for any.
+// Buffer reads frames from a queue and gives them out evenly. Read and Restart are for one goroutine, Stats for any.
 type Buffer struct {
 	reader frameQueue
 	pacer  pacer
+	waited bool // for frames of the reader, not for those that are held to be due
 	batch  [64]media.Frame
 
 	delay      atomic.Int64
@@ -185,8 +194,7 @@ type BufferStats struct {
 	Bypassed   bool          // it ran empty too often: frames are sent as they come
 }
 
-// NewBuffer makes a buffer for one connection. The caller keeps and closes the reader; if it restarts the reader, it makes a
-// new buffer.
+// NewBuffer makes a buffer that reads from reader, which remains the caller's to restart and to close.
 func NewBuffer(cfg BufferConfig, reader frameQueue) *Buffer {
 	return &Buffer{reader: reader, pacer: pacer{cfg: cfg}}
 }
@@ -198,20 +206,26 @@ func (b *Buffer) Stats() BufferStats {
 	}
 }
 
+// Restart throws away what is held, for a reader that was restarted.
+func (b *Buffer) Restart() {
+	b.pacer.restart()
+	b.waited = false
+	b.publish()
+}
+
 // Read waits for at least one frame that is due and copies as many as there are and fit to dst. After the source's end it
-// gives out what it holds, at its pace, and then why the source ended.
+// gives out what it holds, at its pace, and then why the source ended. If ctx ends, what is held stays for the next Read.
 func (b *Buffer) Read(ctx context.Context, dst []media.Frame) (int, error) {
-	waited := false // for frames of the reader, not for those that are held to be due
 	for {
 		now := time.Now()
-		ended := b.fill(waited, now)
+		ended := b.fill(now)
 		n, wait := b.pacer.take(dst, now)
 		b.publish()
-		waited = wait == 0
+		b.waited = n == 0 && wait == 0
 		switch {
 		case n > 0:
 			return n, nil
-		case waited && ended != nil:
+		case b.waited && ended != nil:
 			return 0, ended
 		}
 		if err := b.wait(ctx, wait); err != nil {
@@ -222,14 +236,14 @@ func (b *Buffer) Read(ctx context.Context, dst []media.Frame) (int, error) {
 
 // fill takes what the reader has, and returns why there will be no more. While more is held than may be it takes nothing, so
 // that a peer that takes nothing fills the reader's queue, which knows what to drop.
-func (b *Buffer) fill(waited bool, now time.Time) error {
+func (b *Buffer) fill(now time.Time) error {
 	for {
 		n, err := b.reader.TryRead(b.batch[:])
 		if err != nil {
 			b.pacer.drain(now)
 			return err
 		}
-		b.pacer.push(b.batch[:n], waited, now)
+		b.pacer.push(b.batch[:n], b.waited, now)
 		clear(b.batch[:n])
 		if n < len(b.batch) || b.pacer.full() {
 			return nil

@@ -199,6 +199,7 @@ func TestBufferAndSlowPeer(t *testing.T) {
 	}
 }
 
+// A Read that ends with its context loses nothing; a restart does.
 func TestBufferEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
@@ -209,13 +210,46 @@ func TestBufferEndsWithContext(t *testing.T) {
 		reader := src.NewReader(stream.ReaderConfig{Audio: src.Audio})
 		defer reader.Close()
 		b := NewBuffer(testBuffer(), reader)
-		for range 2 { // empty, then with a frame that is not enough
+		write := func(at time.Duration) {
+			src.Audio.Write(media.Frame{Track: realAudio, Time: media.Timestamp(at), Key: true, Data: []byte{1}})
+		}
+		dst := make([]media.Frame, 8)
+		read := func() (int, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			if n, err := b.Read(ctx, make([]media.Frame, 8)); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Read = %d, %v, want the deadline", n, err)
+			defer cancel()
+			return b.Read(ctx, dst)
+		}
+		expectNothing := func(what string) {
+			t.Helper()
+			if n, err := read(); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: Read = %d, %v, want the deadline", what, n, err)
 			}
-			cancel()
-			src.Audio.Write(media.Frame{Track: realAudio, Key: true, Data: []byte{1}})
+		}
+		expectNothing("empty")
+		write(0)
+		expectNothing("not enough")
+		write(time.Second)
+		if n, err := read(); n != 1 || err != nil || dst[0].Time != 0 {
+			t.Errorf("Read = %d, %v, want the first frame", n, err)
+		}
+		b.Restart()
+		if st := b.Stats(); st.Delay != 0 {
+			t.Errorf("%v are held after a restart", st.Delay)
+		}
+		write(2 * time.Second)
+		expectNothing("restarted")
+		write(3 * time.Second)
+		if n, err := read(); n != 1 || err != nil || dst[0].Time != media.Timestamp(2*time.Second) {
+			t.Errorf("Read = %d, %v, want the first frame after the restart", n, err)
+		}
+		if n, err := read(); n != 1 || err != nil {
+			t.Errorf("Read = %d, %v, want the frame after it", n, err)
+		}
+		expectNothing("run empty")
+		write(4 * time.Second)
+		expectNothing("filling anew")
+		if st := b.Stats(); st.Bufferings != 1 {
+			t.Errorf("%d bufferings, want 1, although another Read waited for it", st.Bufferings)
 		}
 	})
 }
