@@ -20,6 +20,7 @@ type Parts struct {
 	Pushes          func() []transponder.Info
 	WebSockets      func() int // connections of the signalling
 	RTMPConnections func() int // to our own RTMP server
+	Hooks           func() transponder.HookStats
 }
 
 // New makes the handler for /metrics: the parts' figures beside those of the process and the Go runtime.
@@ -58,6 +59,9 @@ var (
 	pushReconnects = desc("push_reconnects_total", "Connections tried after the first.", "push", "stream")
 	pushQueue      = desc("push_queue_seconds", "Media that waits to be sent.", "push", "stream")
 
+	hookEvents  = desc("push_hook_events_total", "Events for the web hook, by what became of them.", "outcome")
+	hookRetries = desc("push_hook_retries_total", "Tries to deliver an event to the web hook after the first.")
+
 	webSockets      = desc("websockets", "Open signalling connections.")
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
 )
@@ -83,6 +87,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.RTMPConnections != nil {
 		s.gauge(rtmpConnections, float64(c.parts.RTMPConnections()))
+	}
+	if c.parts.Hooks != nil {
+		st := c.parts.Hooks()
+		s.counter(hookEvents, st.Delivered, "delivered")
+		s.counter(hookEvents, st.Dead, "dead")
+		s.counter(hookRetries, st.Retried)
 	}
 }
 

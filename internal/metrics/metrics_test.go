@@ -60,6 +60,7 @@ func TestMetrics(t *testing.T) {
 		},
 		WebSockets:      func() int { return 5 },
 		RTMPConnections: func() int { return 6 },
+		Hooks:           func() transponder.HookStats { return transponder.HookStats{Delivered: 9, Retried: 4, Dead: 1} },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +75,9 @@ func TestMetrics(t *testing.T) {
 		`transponder_push_frames_total{kind="audio",push="p2",stream="cam"} 0`,
 		`transponder_push_frames_total{kind="video",push="p1",stream="cam"} 30`,
 		`transponder_push_frames_total{kind="video",push="p2",stream="cam"} 0`,
+		`transponder_push_hook_events_total{outcome="dead"} 1`,
+		`transponder_push_hook_events_total{outcome="delivered"} 9`,
+		`transponder_push_hook_retries_total 4`,
 		`transponder_push_queue_seconds{push="p1",stream="cam"} 0.04`,
 		`transponder_push_queue_seconds{push="p2",stream="cam"} 0`,
 		`transponder_push_reconnects_total{push="p1",stream="cam"} 2`,
@@ -81,10 +85,13 @@ func TestMetrics(t *testing.T) {
 		`transponder_push_sent_bytes_total{push="p1",stream="cam"} 1000`,
 		`transponder_push_sent_bytes_total{push="p2",stream="cam"} 0`,
 		`transponder_pushes{state="connecting"} 0`,
+		`transponder_pushes{state="degraded"} 0`,
 		`transponder_pushes{state="draining"} 0`,
 		`transponder_pushes{state="ended"} 0`,
 		`transponder_pushes{state="failed"} 0`,
+		`transponder_pushes{state="holding"} 0`,
 		`transponder_pushes{state="publishing"} 1`,
+		`transponder_pushes{state="reconnecting"} 0`,
 		`transponder_pushes{state="starting"} 1`,
 		`transponder_rtmp_connections 6`,
 		`transponder_stream_bytes_total{kind="audio",stream="cam"} 7`,

@@ -45,6 +45,9 @@ const next: Record<Phase, Partial<Record<Event["type"], Phase>>> = {
   stopping: { ended: "idle" },
 };
 
+/** The states of a push whose destination takes what is sent. */
+const taking = new Set(["PUBLISHING", "DEGRADED", "HOLDING"]);
+
 export function reduce(state: State, event: Event): State {
   const phase = next[state.phase][event.type];
   if (phase === undefined) {
@@ -54,7 +57,7 @@ export function reduce(state: State, event: Event): State {
     case "start":
       return { ...initial, phase };
     case "report": {
-      const live = event.push.status === "PUBLISHING";
+      const live = taking.has(event.push.status);
       const moved = live ? { ...state, phase: "live" as const, liveSince: state.liveSince ?? event.at } : fall(state, event.at);
       return { ...moved, push: event.push, silent: false };
     }

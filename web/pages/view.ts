@@ -187,7 +187,8 @@ export class View {
   private stateWords(state: State): [title: string, note: string] {
     const host = hostOf(this.destination?.address ?? "");
     const attempts = state.push?.attempts ?? 0;
-    const note = state.silent ? "The server does not answer; asking again." : attempts > 1 ? `Attempt ${attempts}.` : "";
+    const reported = `${state.push?.info ?? ""} ${attempts > 1 ? `Attempt ${attempts}.` : ""}`.trim();
+    const note = state.silent ? "The server does not answer; asking again." : reported;
     switch (state.phase) {
       case "idle":
         if (state.failure) {
@@ -197,7 +198,7 @@ export class View {
       case "opening": return ["Opening camera and microphone", ""];
       case "publishing": return ["Sending the stream to this server", ""];
       case "pushing": return [state.push ? pushWords(state.push.status, host) : `Asking for ${host}`, note];
-      case "live": return [pushWords("PUBLISHING", host), note];
+      case "live": return [pushWords(state.push?.status ?? "PUBLISHING", host), note];
       case "stopping": return ["Stopping", ""];
     }
   }

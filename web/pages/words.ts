@@ -154,6 +154,14 @@ const words: Record<Reason, Words> = {
     title: "The destination stopped taking data.",
     advice: "Its network or ours is too slow. Pick a lower quality, then start again.",
   },
+  peer_slow: {
+    title: "The destination takes less than is sent, so pictures are left out.",
+    advice: "Its network or ours is too slow. Pick a lower quality, then start again.",
+  },
+  target_forbidden: {
+    title: "This server may not send to that address.",
+    advice: "Use another address, or ask the server's owner to allow this one.",
+  },
   source_lost: {
     title: "The server no longer receives this stream.",
     advice: "Check your network, then start again.",
@@ -161,6 +169,10 @@ const words: Record<Reason, Words> = {
   source_no_media: {
     title: "The server received no pictures to send on.",
     advice: "Check in the preview that the camera works, then start again.",
+  },
+  source_no_keyframe: {
+    title: "The browser sends no picture that others could begin with.",
+    advice: "Use a current Chrome, Edge, Firefox or Safari, then start again.",
   },
   codec_unsupported: {
     title: "The stream's format cannot be sent by RTMP.",
@@ -190,6 +202,9 @@ export function pushWords(status: string, host: string): string {
     case "STARTING": return "Waiting for the first picture";
     case "CONNECTING": return `Connecting to ${host}`;
     case "PUBLISHING": return `Live on ${host}`;
+    case "DEGRADED": return `Live on ${host}, but not well`;
+    case "HOLDING": return `Waiting for the stream; ${host} shows a still picture`;
+    case "RECONNECTING": return `Connection to ${host} lost; trying again`;
     case "DRAINING": return "Sending the rest";
     case "ENDED": return "Ended";
     case "FAILED": return "Not live";

@@ -84,10 +84,10 @@ describe("words", () => {
   });
 
   test("states", () => {
-    for (const status of ["STARTING", "CONNECTING", "PUBLISHING", "DRAINING", "ENDED", "FAILED"]) {
-      assert.doesNotMatch(pushWords(status, "host"), /[A-Z]{3}/, status);
+    for (const status of ["STARTING", "CONNECTING", "PUBLISHING", "DEGRADED", "HOLDING", "RECONNECTING", "DRAINING", "ENDED", "FAILED"]) {
+      assert.doesNotMatch(pushWords(status, "host"), /[A-Z]{3}|Working on it/, status);
     }
-    assert.equal(pushWords("RECONNECTING", "host"), "Working on it (reconnecting)");
+    assert.equal(pushWords("DREAMING", "host"), "Working on it (dreaming)");
   });
 });
 
@@ -132,6 +132,16 @@ describe("state", () => {
     assert.equal(state.liveFor, 2000);
     assert.equal(state.failure, failure);
     assert.equal(reduce(state, { type: "start" }).failure, null);
+  });
+
+  test("a push that is not well is live, one that connects anew is not", () => {
+    const live = play(...pushing, report({}, 2000), report({ status: "DEGRADED" }, 3000), report({ status: "HOLDING" }, 4000));
+    assert.equal(live.phase, "live");
+    assert.equal(live.liveSince, 2000);
+    const lost = reduce(live, report({ status: "RECONNECTING" }, 5000));
+    assert.equal(lost.phase, "pushing");
+    assert.equal(lost.liveFor, 3000);
+    assert.equal(reduce(lost, report({}, 9000)).liveSince, 9000);
   });
 
   test("silence shows until the next report", () => {
