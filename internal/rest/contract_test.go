@@ -7,6 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +20,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
 	"transponder/api"
+	"transponder/internal/transponder"
 )
 
 // contract is api/openapi.yaml, to which every exchange of these tests is held.
@@ -178,5 +182,42 @@ func (r reply) wantStatus(t *testing.T, want int) {
 	t.Helper()
 	if r.StatusCode != want {
 		t.Fatalf("answer = %d %s, want %d", r.StatusCode, r.body, want)
+	}
+}
+
+// TestClosedLists holds that every state and reason of a push is in the contract and in the documentation, and has words on the
+// page.
+func TestClosedLists(t *testing.T) {
+	c, err := loadContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	docs, page := read("../../docs/rest.md"), read("../../web/pages/words.ts")
+	for state := transponder.Starting; state <= transponder.Failed; state++ {
+		if !slices.Contains(c.doc.Components.Schemas["PushStatus"].Value.Enum, any(state.String())) {
+			t.Errorf("the contract does not have the status %s", state)
+		}
+		if !strings.Contains(docs, "`"+state.String()+"`") || !strings.Contains(page, `case "`+state.String()+`"`) {
+			t.Errorf("the documentation or the page does not have the status %s", state)
+		}
+	}
+	reasons := regexp.MustCompile(`Reason\w+ +Reason = "(\w+)"`).FindAllStringSubmatch(read("../transponder/reason.go"), -1)
+	if len(reasons) < 20 {
+		t.Fatalf("%d reasons were found", len(reasons))
+	}
+	for _, m := range reasons {
+		if !slices.Contains(c.doc.Components.Schemas["PushReason"].Value.Enum, any(m[1])) {
+			t.Errorf("the contract does not have the reason %s", m[1])
+		}
+		if !strings.Contains(docs, "`"+m[1]+"`") || !strings.Contains(page, "\n  "+m[1]+": {") {
+			t.Errorf("the documentation or the page does not have the reason %s", m[1])
+		}
 	}
 }
