@@ -31,16 +31,20 @@ func (in *ingest) configureEnhanced(v flv.Video) error {
 	return nil
 }
 
-// learnSize takes the picture size from a key frame where the configuration does not tell it.
-func (in *ingest) learnSize(key []byte) {
+// examine learns from a frame what the message or the configuration leave out: some publishers never mark a key frame, and
+// the configurations of AV1 and VP9 need not tell the picture size.
+func (in *ingest) examine(v *flv.Video) {
 	width, height := 0, 0
-	switch in.video.Codec {
+	switch v.Codec {
+	case media.H265:
+		v.Key = v.Key || hevcKey(v.Payload)
 	case media.AV1:
-		width, height = av1Size(key)
+		width, height = av1Size(v.Payload)
+		v.Key = v.Key || width > 0
 	case media.VP9:
 		var h vp9.Header
-		if h.Unmarshal(key) == nil && !h.NonKeyFrame && h.FrameSize != nil {
-			width, height = h.Width(), h.Height()
+		if h.Unmarshal(v.Payload) == nil && !h.NonKeyFrame && h.FrameSize != nil {
+			v.Key, width, height = true, h.Width(), h.Height()
 		}
 	}
 	if width > 0 && (width != in.video.Width || height != in.video.Height) {
@@ -50,17 +54,46 @@ func (in *ingest) learnSize(key []byte) {
 	}
 }
 
-// av1Size reads the sequence header in a temporal unit, 0 without one.
-func av1Size(unit []byte) (width, height int) {
-	var obus av1.Bitstream
-	if obus.Unmarshal(unit) != nil {
-		return 0, 0
+// hevcKey says whether decoding may start at an access unit: whether its first slice is of a random access point (ITU-T
+// H.265, 7.4.2.2).
+func hevcKey(unit []byte) bool {
+	for len(unit) > 0 {
+		nal, rest, err := nextNAL(unit)
+		if err != nil {
+			return false
+		}
+		if len(nal) > 0 {
+			kind := h265.NALUType(nal[0] >> 1 & 0x3f)
+			if kind < h265.NALUType_VPS_NUT {
+				return kind >= h265.NALUType_BLA_W_LP && kind <= h265.NALUType_CRA_NUT
+			}
+		}
+		unit = rest
 	}
-	for _, obu := range obus {
-		var h av1.SequenceHeader
-		if av1.OBUType(obu[0]>>3&0x0f) == av1.OBUTypeSequenceHeader && h.Unmarshal(obu) == nil {
+	return false
+}
+
+// av1Size reads the sequence header that goes before a key frame in its temporal unit, 0 without one.
+func av1Size(unit []byte) (width, height int) {
+	for range 4 { // at most a delimiter and some metadata are before it
+		var obu av1.OBUHeader
+		var size av1.LEB128
+		if obu.Unmarshal(unit) != nil || !obu.HasSize {
+			return 0, 0
+		}
+		n, err := size.Unmarshal(unit[1:])
+		if err != nil || int64(size) > int64(len(unit)-1-n) {
+			return 0, 0
+		}
+		end := 1 + n + int(size)
+		if obu.Type == av1.OBUTypeSequenceHeader {
+			var h av1.SequenceHeader
+			if h.Unmarshal(unit[:end]) != nil {
+				return 0, 0
+			}
 			return h.Width(), h.Height()
 		}
+		unit = unit[end:]
 	}
 	return 0, 0
 }
@@ -84,8 +117,11 @@ func hevcSize(record []byte) (width, height int, err error) {
 				return 0, 0, fmt.Errorf("%w: HEVC configuration ends early", errBadFrame)
 			}
 			end := 2 + int(binary.BigEndian.Uint16(rest))
-			var sps h265.SPS
-			if kind == h265.NALUType_SPS_NUT && sps.Unmarshal(rest[2:end]) == nil {
+			if kind == h265.NALUType_SPS_NUT {
+				var sps h265.SPS
+				if err := sps.Unmarshal(rest[2:end]); err != nil {
+					return 0, 0, badFrame(err)
+				}
 				return sps.Width(), sps.Height(), nil
 			}
 			rest = rest[end:]

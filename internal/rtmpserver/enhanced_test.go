@@ -4,8 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/bluenviron/gortmplib"
+	"github.com/bluenviron/gortmplib/pkg/codecs"
 
 	"transponder/internal/flv"
 	"transponder/internal/media"
@@ -111,6 +117,86 @@ func TestHEVCSizeRefuses(t *testing.T) {
 		if w, h, err := hevcSize(record); !errors.Is(err, errBadFrame) {
 			t.Errorf("%s: %dx%d, %v; want errBadFrame", name, w, h, err)
 		}
+	}
+}
+
+// TestForeignEnhanced takes streams from a publisher that we did not write, which marks no key frames.
+func TestForeignEnhanced(t *testing.T) {
+	pps, idr, inter := []byte{0x44, 1, 9}, []byte{0x26, 1, 9}, []byte{0x02, 1, 9}
+	for _, c := range []struct {
+		name          string
+		codec         codecs.Codec
+		write         func(w *gortmplib.Writer, track *gortmplib.Track, at time.Duration, first bool) error
+		want          media.Codec
+		width, height int
+	}{
+		{"hevc", &codecs.H265{VPS: []byte{0x40, 1, 9}, SPS: hevcSPS, PPS: pps},
+			func(w *gortmplib.Writer, track *gortmplib.Track, at time.Duration, first bool) error {
+				if first {
+					return w.WriteH265(track, at, at, [][]byte{idr})
+				}
+				return w.WriteH265(track, at+40*time.Millisecond, at, [][]byte{inter})
+			}, media.H265, 1920, 1080},
+		{"av1", &codecs.AV1{},
+			func(w *gortmplib.Writer, track *gortmplib.Track, at time.Duration, first bool) error {
+				if first {
+					return w.WriteAV1(track, at, [][]byte{{8, 0, 0, 0, 66, 167, 191, 228, 96, 13, 0, 64}, {0x30, 1, 2}})
+				}
+				return w.WriteAV1(track, at, [][]byte{{0x30, 1, 2}})
+			}, media.AV1, 1920, 804},
+		{"vp9", &codecs.VP9{},
+			func(w *gortmplib.Writer, track *gortmplib.Track, at time.Duration, first bool) error {
+				if first {
+					return w.WriteVP9(track, at, vp9Key)
+				}
+				return w.WriteVP9(track, at, []byte{0x86, 0})
+			}, media.VP9, 1920, 804},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s, hub := runServer(t, nil)
+			u, err := url.Parse(fmt.Sprintf("rtmp://%s/live/n", s.Addr()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := &gortmplib.Client{URL: u, Publish: true}
+			if err := client.Initialize(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			src, ok := hub.Source("n")
+			if !ok {
+				t.Fatal("there is no stream")
+			}
+			r := src.NewReader(stream.ReaderConfig{Video: src.Video})
+			defer r.Close()
+			track := &gortmplib.Track{Codec: c.codec}
+			w := &gortmplib.Writer{Conn: client, Tracks: []*gortmplib.Track{track}}
+			if err := w.Initialize(); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 3 {
+				if err := c.write(w, track, time.Duration(i)*40*time.Millisecond, i == 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []media.Frame
+			for len(got) < 3 {
+				frames := make([]media.Frame, 8)
+				n, err := r.Read(t.Context(), frames)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, frames[:n]...)
+			}
+			g := got[0].Track
+			if g.Codec != c.want || g.Width != c.width || g.Height != c.height || len(g.Config) == 0 {
+				t.Errorf("track %+v", g)
+			}
+			if !got[0].Key || got[1].Key || got[2].Key {
+				t.Errorf("key frames %v %v %v, want the first only", got[0].Key, got[1].Key, got[2].Key)
+			}
+		})
 	}
 }
 

@@ -65,9 +65,7 @@ func (in *ingest) takeVideo(m rtmp.Message, now media.Timestamp) error {
 	if len(v.Payload) == 0 {
 		return nil
 	}
-	if v.Key {
-		in.learnSize(v.Payload)
-	}
+	in.examine(&v)
 	in.writeVideo(v, in.clock.timestamp(m.Time, now))
 	return nil
 }
