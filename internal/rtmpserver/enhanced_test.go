@@ -200,6 +200,59 @@ func TestForeignEnhanced(t *testing.T) {
 	}
 }
 
+// TestForeignPlayer plays HEVC to a player that we did not write, which offers to take it.
+func TestForeignPlayer(t *testing.T) {
+	s, hub := runServer(t, nil)
+	src, err := hub.Publish(stream.Info{Name: "n", ID: "i", HasVideo: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close(nil)
+	src.SetLive()
+	u, err := url.Parse(fmt.Sprintf("rtmp://%s/live/n", s.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &gortmplib.Client{URL: u}
+	if err := client.Initialize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	client.NetConn().SetDeadline(time.Now().Add(10 * time.Second))
+	track := &media.Track{Codec: media.H265, Config: hvcC([]byte{0x40, 1, 9}, hevcSPS, []byte{0x44, 1, 9})}
+	idr := []byte{0x26, 1, 9}
+	for i := range 60 { // the foreign reader wants two seconds to find the tracks
+		src.Video.Write(media.Frame{
+			Track: track, Time: media.Timestamp(i) * media.Timestamp(40*time.Millisecond), Delay: 80 * time.Millisecond,
+			Key: true, Data: unitOf(idr),
+		})
+	}
+	r := &gortmplib.Reader{Conn: client}
+	if err := r.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	tracks := r.Tracks()
+	if len(tracks) != 1 {
+		t.Fatalf("%d tracks, want 1", len(tracks))
+	}
+	codec, ok := tracks[0].Codec.(*codecs.H265)
+	if !ok || !bytes.Equal(codec.SPS, hevcSPS) {
+		t.Fatalf("the player sees %+v", tracks[0].Codec)
+	}
+	frames := 0
+	r.OnDataH265(tracks[0], func(pts, dts time.Duration, au [][]byte) {
+		if pts != dts+80*time.Millisecond || len(au) != 1 || !bytes.Equal(au[0], idr) {
+			t.Errorf("frame %x, shown %v after it is decoded", au, pts-dts)
+		}
+		frames++
+	})
+	for frames < 5 {
+		if err := r.Read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // FuzzIngest holds that no video message panics.
 func FuzzIngest(f *testing.F) {
 	f.Add(append([]byte("\x90hvc1"), hvcC(hevcSPS)...))
