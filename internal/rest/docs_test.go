@@ -85,7 +85,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	src.Video.Write(media.Frame{Track: &media.Track{Codec: media.H264, Width: 1280, Height: 720}, Key: true})
 	src.Audio.Write(media.Frame{Track: &media.Track{Codec: media.Opus}, Key: true})
 
-	events := newFakeEvents(0)
+	events := newFakeEvents(2)
 	for _, e := range docEvents {
 		events.add(e)
 	}
