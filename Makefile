@@ -52,6 +52,7 @@ bench: build ## measure the server's cost beside its peers' (BENCH="-n 25,50 -du
 	$(GO) build -o bin/ ./bench
 	bench/mkmedia.sh bench/testdata
 	bin/bench compare $(BENCH)
+	bin/bench fanout
 
 install:
 	@scripts/install.sh build

@@ -102,7 +102,7 @@ func TestMeasureFloor(t *testing.T) {
 
 func TestPrintTable(t *testing.T) {
 	ours := &blackbox.Report{
-		Streams: 25, StreamsUp: 25, CPUCoresStream: 0.0360, PSSMBStream: 2.6, FramesSent: 15000,
+		Streams: 25, Outputs: 25, StreamsUp: 25, CPUCoresStream: 0.0360, PSSMBStream: 2.6, FramesSent: 15000,
 		FirstFrameMS: stats.Dist{P50: 90, Max: 110},
 		Sink:         sink.Totals{Streams: 25, LatencyMS: stats.Dist{P50: 0.4, P99: 6.2}},
 	}
@@ -125,15 +125,31 @@ func TestPrintTable(t *testing.T) {
 	}
 }
 
+func TestPrintFanOut(t *testing.T) {
+	one := &blackbox.Report{CPUCores: 0.05, PSSMB: 20}
+	all := &blackbox.Report{
+		CPUCores: 0.05 + 10*0.0013, PSSMB: 22.5, FramesSent: 300, OthersCores: 0.1,
+		Sink: sink.Totals{Streams: 11, FramesLost: 2, LatencyMS: stats.Dist{P50: 1.2, P99: 6.5}},
+	}
+	var out strings.Builder
+	printFanOut(&out, 11, one, all)
+	got := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{"transponder 0.0013 256 1.2 6.5 2 3300 0.10", "target 0.0020 300"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
 func TestNotes(t *testing.T) {
 	tests := []struct {
 		name   string
 		report blackbox.Report
 		want   string // "" is none
 	}{
-		{"good", blackbox.Report{Streams: 2, StreamsUp: 2, Sink: sink.Totals{Streams: 2}}, ""},
-		{"one missing", blackbox.Report{Streams: 2, StreamsUp: 1, Sink: sink.Totals{Streams: 2}}, "1 of 2 streams"},
-		{"a foreign one", blackbox.Report{Streams: 2, StreamsUp: 2, Sink: sink.Totals{Streams: 3}}, "the sink has 3"},
+		{"good", blackbox.Report{Streams: 2, Outputs: 2, StreamsUp: 2, Sink: sink.Totals{Streams: 2}}, ""},
+		{"one missing", blackbox.Report{Streams: 2, Outputs: 2, StreamsUp: 1, Sink: sink.Totals{Streams: 2}}, "1 of 2 streams"},
+		{"a foreign one", blackbox.Report{Streams: 2, Outputs: 2, StreamsUp: 2, Sink: sink.Totals{Streams: 3}}, "the sink has 3"},
 		{"busy", blackbox.Report{OthersCores: 0.5}, "others used 0.50 cores"},
 		{"late", blackbox.Report{LateP99MS: 40}, "40 ms late"},
 		{"overflow", blackbox.Report{SocketOverflows: 7}, "dropped 7 datagrams"},

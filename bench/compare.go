@@ -20,7 +20,7 @@ import (
 // comparison measures our server and the floor, one run after the other.
 type comparison struct {
 	server     string
-	serverArgs []string
+	serverArgs string
 	dir        string // holds logs, reports and the dump
 	media      string
 	window     time.Duration
@@ -29,31 +29,43 @@ type comparison struct {
 }
 
 // compare prints our rows beside the floor's and the peers'.
-func compare(ctx context.Context, args []string, out io.Writer) (err error) {
+func compare(ctx context.Context, args []string, out io.Writer) error {
 	c := comparison{out: out}
-	flags := flag.NewFlagSet("compare", flag.ExitOnError)
-	flags.StringVar(&c.server, "server", "bin/transponder", "our server's binary")
-	serverArgs := flags.String("server-args", "", "further arguments for it, such as --set key=value")
+	flags := c.flags("compare")
 	streams := flags.String("n", "25,50", "numbers of streams")
-	flags.DurationVar(&c.window, "duration", 20*time.Second, "how long to measure each")
-	flags.DurationVar(&c.quiet, "quiet", 80*time.Second, "how long to wait at most for other work on this machine to end")
-	flags.StringVar(&c.media, "media", "bench/testdata", "folder of the sources that mkmedia.sh made")
-	flags.StringVar(&c.dir, "keep", "", "folder to keep reports and logs in; empty: nothing is kept")
 	_ = flags.Parse(args) // exits on an error
 	numbers, err := parseNumbers(*streams)
 	if err != nil {
 		return err
 	}
-	c.serverArgs = strings.Fields(*serverArgs)
-	if c.dir == "" {
-		if c.dir, err = os.MkdirTemp("", "bench"); err != nil {
+	return c.inDir(func() error { return c.run(ctx, numbers) })
+}
+
+// flags returns the flags that all comparisons have.
+func (c *comparison) flags(command string) *flag.FlagSet {
+	flags := flag.NewFlagSet(command, flag.ExitOnError)
+	flags.StringVar(&c.server, "server", "bin/transponder", "our server's binary")
+	flags.StringVar(&c.serverArgs, "server-args", "", "further arguments for it, such as --set key=value")
+	flags.DurationVar(&c.window, "duration", 20*time.Second, "how long to measure each")
+	flags.DurationVar(&c.quiet, "quiet", 80*time.Second, "how long to wait at most for other work on this machine to end")
+	flags.StringVar(&c.media, "media", "bench/testdata", "folder of the sources that mkmedia.sh made")
+	flags.StringVar(&c.dir, "keep", "", "folder to keep reports and logs in; empty: nothing is kept")
+	return flags
+}
+
+// inDir calls f with a folder to write to, which is a passing one unless it is to be kept.
+func (c *comparison) inDir(f func() error) (err error) {
+	if c.dir != "" {
+		if err := os.MkdirAll(c.dir, 0o755); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
-	} else if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return f()
+	}
+	if c.dir, err = os.MkdirTemp("", "bench"); err != nil {
 		return err
 	}
-	return c.run(ctx, numbers)
+	defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
+	return f()
 }
 
 func parseNumbers(list string) ([]int, error) {
@@ -114,23 +126,31 @@ func (c *comparison) soundOf(ctx context.Context) (soundRow, error) {
 	}, nil
 }
 
-// measureServer runs our server on free ports in a folder of its own, with no settings file.
 func (c *comparison) measureServer(ctx context.Context, n int, dump string) (*blackbox.Report, error) {
-	tcp, err := blackbox.FreePorts("tcp", 5)
+	cfg, err := c.serverConfig(n, "transponder")
 	if err != nil {
 		return nil, err
+	}
+	cfg.Dump = dump
+	return c.measure(ctx, cfg)
+}
+
+// serverConfig runs our server on free ports in a folder of its own, with no settings file.
+func (c *comparison) serverConfig(n int, label string) (blackbox.Config, error) {
+	cfg := c.config(n, label)
+	tcp, err := blackbox.FreePorts("tcp", 5)
+	if err != nil {
+		return cfg, err
 	}
 	udp, err := blackbox.FreePorts("udp", 1)
 	if err != nil {
-		return nil, err
+		return cfg, err
 	}
 	binary, err := filepath.Abs(c.server)
 	if err != nil {
-		return nil, err
+		return cfg, err
 	}
 	web := fmt.Sprintf("127.0.0.1:%d", tcp[0])
-	cfg := c.config(n, "transponder")
-	cfg.Dump = dump
 	cfg.Ready = web
 	cfg.Load.WHIPURL = "http://" + web + "/whip/{name}"
 	cfg.PushURL = "http://" + web + "/rest-api/push/startup"
@@ -139,8 +159,8 @@ func (c *comparison) measureServer(ctx context.Context, n int, dump string) (*bl
 		cfg.Command = append(cfg.Command, "--set", fmt.Sprintf("%s=%d", key, tcp[i]))
 	}
 	cfg.Command = append(cfg.Command, "--set", fmt.Sprintf("media_port_from=%d", udp[0]), "--set", "ip=127.0.0.1")
-	cfg.Command = append(cfg.Command, c.serverArgs...)
-	return c.measure(ctx, cfg)
+	cfg.Command = append(cfg.Command, strings.Fields(c.serverArgs)...)
+	return cfg, nil
 }
 
 func (c *comparison) measureFloor(ctx context.Context, n int) (*blackbox.Report, error) {

@@ -1,6 +1,7 @@
 // Command bench measures servers that take WebRTC over WHIP and push RTMP, as black boxes on this machine.
 //
 //	bench compare    our server and the pion floor, beside what the peers cost on the same load (make bench)
+//	bench fanout     what each further destination of one stream costs our server
 //	bench measure    any server, once; a report as JSON
 //	bench floor      the least that a server on pion can do: receive, depacketise, discard
 //	bench lipsync    lip sync and audio latency of a stream that measure -dump wrote
@@ -25,6 +26,7 @@ import (
 
 var commands = map[string]func(ctx context.Context, args []string, out io.Writer) error{
 	"compare": compare,
+	"fanout":  fanOut,
 	"measure": measure,
 	"floor":   floor,
 	"lipsync": judgeLipSync,
@@ -34,7 +36,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: bench compare|measure|floor|lipsync [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|measure|floor|lipsync [flags]")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](ctx, os.Args[2:], os.Stdout); err != nil {
@@ -67,6 +69,7 @@ func measure(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&cfg.PushURL, "push-url", "", "URL to POST -push-body to once a stream is answered; empty: it pushes by itself")
 	flags.StringVar(&cfg.PushBody, "push-body", cfg.PushBody, "JSON for -push-url ({name}, {i}, {rtmp})")
 	flags.StringVar(&cfg.PushToken, "push-token", "", "bearer token for -push-url")
+	flags.IntVar(&cfg.Pushes, "pushes", cfg.Pushes, "how often to push each stream; {k} in -rtmp-url stands for the number of one")
 	flags.DurationVar(&cfg.Warmup, "warmup", cfg.Warmup, "time from the last stream's first frame to the window")
 	flags.DurationVar(&cfg.Window, "duration", cfg.Window, "length of the window")
 	full := flags.Bool("full", false, "report each stream too")

@@ -66,8 +66,8 @@ func printNotes(out io.Writer, reports ...*blackbox.Report) {
 func notes(r *blackbox.Report) []string {
 	const busyOthers, lateMS = 0.3, 20
 	out := slices.Clone(r.Errors)
-	if r.Sink.Streams > 0 && (r.StreamsUp != r.Streams || r.Sink.Streams != r.Streams) {
-		out = append(out, fmt.Sprintf("%d of %d streams came out, the sink has %d", r.StreamsUp, r.Streams, r.Sink.Streams))
+	if r.Sink.Streams > 0 && (r.StreamsUp != r.Outputs || r.Sink.Streams != r.Outputs) {
+		out = append(out, fmt.Sprintf("%d of %d streams came out, the sink has %d", r.StreamsUp, r.Outputs, r.Sink.Streams))
 	}
 	if r.OthersCores > busyOthers {
 		out = append(out, fmt.Sprintf("others used %.2f cores: do not trust these figures", r.OthersCores))

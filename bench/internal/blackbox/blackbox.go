@@ -38,6 +38,7 @@ type Config struct {
 	PushURL   string // to be told to push, by a POST of PushBody; empty: the server pushes by itself
 	PushBody  string // {name}, {i} and {rtmp} are filled in
 	PushToken string // bearer token, if any
+	Pushes    int    // of each stream; {k} in RTMPURL stands for the number of one
 
 	Settle    time.Duration // idle time before the first stream
 	FirstWait time.Duration // how long to wait for every stream's first frame
@@ -52,9 +53,13 @@ func DefaultConfig() Config {
 		SinkAddr: "127.0.0.1:0",
 		RTMPURL:  "rtmp://{sink}/live",
 		PushBody: `{"streamName":"{name}","rtmpUrl":"{rtmp}"}`,
+		Pushes:   1,
 		Settle:   time.Second, FirstWait: 25 * time.Second, Warmup: 5 * time.Second, Window: 20 * time.Second,
 	}
 }
+
+// outputs is how many streams are to come out.
+func (c Config) outputs() int { return c.Load.Streams * c.Pushes }
 
 const (
 	readyTimeout = 20 * time.Second
@@ -63,7 +68,7 @@ const (
 
 // Run measures once. What it had measured until an error comes with the error.
 func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
-	r := &Report{Label: cfg.Label, Streams: cfg.Load.Streams}
+	r := &Report{Label: cfg.Label, Streams: cfg.Load.Streams, Outputs: cfg.outputs()}
 	if err := proctree.BecomeReaper(); err != nil {
 		return r, err
 	}
@@ -76,7 +81,7 @@ func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	m := &measurement{cfg: cfg, gen: gen, report: r, first: make(chan struct{}, cfg.Load.Streams)}
+	m := &measurement{cfg: cfg, gen: gen, report: r, first: make(chan struct{}, cfg.outputs())}
 	if !cfg.NoSink {
 		if m.sink, err = sink.Listen(cfg.SinkAddr); err != nil {
 			return r, err
@@ -188,11 +193,11 @@ func (m *measurement) awaitFirst(ctx context.Context) error {
 		return sleep(ctx, m.cfg.Load.Ramp*time.Duration(m.cfg.Load.Streams))
 	}
 	timeUp := time.After(m.cfg.FirstWait)
-	for seen := range m.cfg.Load.Streams {
+	for seen := range m.cfg.outputs() {
 		select {
 		case <-m.first:
 		case <-timeUp:
-			m.note(fmt.Errorf("only %d of %d streams came out", seen, m.cfg.Load.Streams))
+			m.note(fmt.Errorf("only %d of %d streams came out", seen, m.cfg.outputs()))
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)

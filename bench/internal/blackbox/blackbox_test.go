@@ -23,29 +23,36 @@ func TestPushIsTold(t *testing.T) {
 	tests := []struct {
 		name    string
 		status  int
+		pushes  int
 		rtmpURL string
 		want    string // body; {sink} is the sink's address
 		wantErr string
 	}{
-		{"taken", 200, "rtmp://{sink}/live", `{"streamName":"","rtmpUrl":"rtmp://{sink}/live"}`, ""},
-		{"named", 204, "rtmp://{sink}/live/{i}", `{"streamName":"","rtmpUrl":"rtmp://{sink}/live/0"}`, ""},
-		{"refused", 409, "rtmp://{sink}/live", `{"streamName":"","rtmpUrl":"rtmp://{sink}/live"}`, "409 Conflict: no room"},
+		{"taken", 200, 1, "rtmp://{sink}/live", `{"streamName":"","rtmpUrl":"rtmp://{sink}/live"}`, ""},
+		{"named", 204, 1, "rtmp://{sink}/live/{i}", `{"streamName":"","rtmpUrl":"rtmp://{sink}/live/0"}`, ""},
+		{
+			"twice", 200, 2, "rtmp://{sink}/{k}",
+			`{"streamName":"","rtmpUrl":"rtmp://{sink}/0"} {"streamName":"","rtmpUrl":"rtmp://{sink}/1"}`, "",
+		},
+		{"refused", 409, 1, "rtmp://{sink}/live", `{"streamName":"","rtmpUrl":"rtmp://{sink}/live"}`, "409 Conflict: no room"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var body, token string
+			var token string
+			var bodies []string
 			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				b, _ := io.ReadAll(r.Body)
-				body, token = string(b), r.Header.Get("Authorization")
+				bodies, token = append(bodies, string(b)), r.Header.Get("Authorization")
 				w.WriteHeader(test.status)
 				_, _ = io.WriteString(w, "no room")
 			}))
 			defer api.Close()
 			cfg := DefaultConfig()
-			cfg.PushURL, cfg.PushToken, cfg.RTMPURL = api.URL, "secret", test.rtmpURL
+			cfg.PushURL, cfg.PushToken, cfg.RTMPURL, cfg.Pushes = api.URL, "secret", test.rtmpURL, test.pushes
 			m := &measurement{cfg: cfg, sink: snk, report: &Report{}}
 			m.push(t.Context(), &loadgen.Publisher{})
 
+			body := strings.Join(bodies, " ")
 			if want := strings.ReplaceAll(test.want, "{sink}", snk.Addr()); body != want || token != "Bearer secret" {
 				t.Errorf("got %s with token %q, want %s", body, token, want)
 			}

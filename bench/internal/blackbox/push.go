@@ -13,14 +13,17 @@ import (
 
 var pushClient = &http.Client{Timeout: 20 * time.Second}
 
-// push tells the server to push a stream, where it has to be told.
+// push tells the server to push a stream, where it has to be told, as often as it is to be pushed.
 func (m *measurement) push(ctx context.Context, p *loadgen.Publisher) {
 	if m.cfg.PushURL == "" || m.sink == nil {
 		return
 	}
-	fill := strings.NewReplacer("{name}", p.Name(), "{i}", fmt.Sprint(p.Index()), "{sink}", m.sink.Addr())
-	fillAll := strings.NewReplacer("{name}", p.Name(), "{i}", fmt.Sprint(p.Index()), "{rtmp}", fill.Replace(m.cfg.RTMPURL))
-	m.note(post(ctx, fillAll.Replace(m.cfg.PushURL), m.cfg.PushToken, fillAll.Replace(m.cfg.PushBody)))
+	for k := range m.cfg.Pushes {
+		names := []string{"{name}", p.Name(), "{i}", fmt.Sprint(p.Index()), "{k}", fmt.Sprint(k), "{sink}", m.sink.Addr()}
+		rtmp := strings.NewReplacer(names...).Replace(m.cfg.RTMPURL)
+		fill := strings.NewReplacer(append(names, "{rtmp}", rtmp)...)
+		m.note(post(ctx, fill.Replace(m.cfg.PushURL), m.cfg.PushToken, fill.Replace(m.cfg.PushBody)))
+	}
 }
 
 func post(ctx context.Context, url, token, body string) error {

@@ -11,7 +11,8 @@ import (
 type Report struct {
 	Label           string        `json:"label"`
 	Streams         int           `json:"streams"`
-	StreamsUp       int           `json:"streams_up"` // of which video came out, ever
+	Outputs         int           `json:"outputs"`    // that were to come out: the streams, times how often each is pushed
+	StreamsUp       int           `json:"streams_up"` // outputs of which there was video, ever
 	WindowS         float64       `json:"window_s"`
 	CPUCores        float64       `json:"server_cpu_cores"`
 	CPUCoresStream  float64       `json:"server_cpu_cores_per_stream"`
