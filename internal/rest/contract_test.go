@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -208,7 +209,15 @@ func TestClosedLists(t *testing.T) {
 			t.Errorf("the documentation or the page does not have the status %s", state)
 		}
 	}
-	reasons := regexp.MustCompile(`Reason\w+ +Reason = "(\w+)"`).FindAllStringSubmatch(read("../transponder/reason.go"), -1)
+	files, err := filepath.Glob("../transponder/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, file := range files {
+		source.WriteString(read(file))
+	}
+	reasons := regexp.MustCompile(`Reason\w+ +Reason = "(\w+)"`).FindAllStringSubmatch(source.String(), -1)
 	if len(reasons) < 20 {
 		t.Fatalf("%d reasons were found", len(reasons))
 	}
