@@ -62,7 +62,7 @@ func (s *Stills) Check(name string) error {
 }
 
 // Frame returns the file as a key frame, scaled to fit into width and height and centred on black. It fails with ErrStill. The first call for a
-// file and size takes 50 to 300 ms.
+// file and size takes 20 to 150 ms.
 func (s *Stills) Frame(name string, width, height int) (media.Frame, error) {
 	f, info, err := s.open(name)
 	if err != nil {

@@ -1,0 +1,274 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+)
+
+// holderConfig is what a holder needs to know. It does not change.
+type holderConfig struct {
+	hub  *stream.Hub
+	log  *slog.Logger
+	open func(*stream.Source) *stream.Reader // makes a reader for the pictures; sound is added to it
+	aac  func(*stream.Source) (*stream.Feed, func(), error)
+
+	grace time.Duration // how long a stream's publisher is waited for; 0: the end of the stream is the end
+
+	// slate returns a key frame to show meanwhile, for the size of what was sent; nil shows the last picture.
+	slate func(width, height int) (media.Frame, error)
+
+	// changed is told when the stream is gone and held, by nil, and of the source by which it goes on. Read calls it.
+	changed func(*stream.Source)
+}
+
+// holder reads what a push is to send: a source's frames, and when the source is gone, what bridges the time until a publisher
+// takes its name again, over any door, and then that publisher's. All frames are on the first source's clock.
+//
+// Read, listen, Restart and Close are for one goroutine; the other methods are for any.
+type holder struct {
+	cfg     holderConfig
+	clock   *stream.Source // the first
+	shift   time.Duration  // of the present source's clock to the first's
+	bridge  bridge
+	release func() // gives the present source's sound back; nil while it is not read
+	until   time.Time
+	held    bool
+
+	mu     sync.Mutex
+	src    *stream.Source     // guarded by mu; the present or last one
+	reader *stream.Reader     // guarded by mu; nil while there is no source
+	past   stream.ReaderStats // guarded by mu; of the readers before
+}
+
+// newHolder attaches to a source's pictures at once, so that none is missed.
+func newHolder(cfg holderConfig, src *stream.Source) *holder {
+	h := &holder{cfg: cfg, clock: src}
+	h.attach(src)
+	return h
+}
+
+func (h *holder) attach(src *stream.Source) {
+	h.shift = src.Created().Sub(h.clock.Created())
+	reader := h.cfg.open(src)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.src, h.reader = src, reader
+}
+
+// listen adds the sound of a source that is live. Calling it again is harmless.
+func (h *holder) listen() error {
+	if h.release != nil || h.reader == nil {
+		return nil
+	}
+	feed, release, err := h.cfg.aac(h.src)
+	if err != nil {
+		return err
+	}
+	h.release = release
+	h.reader.AddAudio(feed)
+	return nil
+}
+
+// detach lets the present source go.
+func (h *holder) detach() {
+	if h.reader == nil {
+		return
+	}
+	h.reader.Close()
+	if h.release != nil {
+		h.release()
+		h.release = nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st := h.reader.Stats()
+	h.past.DroppedFrames += st.DroppedFrames
+	h.past.DroppedBytes += st.DroppedBytes
+	h.past.Drops += st.Drops
+	h.reader = nil
+}
+
+// Close detaches from whatever is read. Closing twice is harmless.
+func (h *holder) Close() { h.detach() }
+
+// Source returns the source that is read, or was read last.
+func (h *holder) Source() *stream.Source {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.src
+}
+
+// Now returns the present time on the clock of the frames.
+func (h *holder) Now() media.Timestamp { return h.clock.Now() }
+
+// Stats returns the figures of what is queued now and of all that was dropped.
+func (h *holder) Stats() stream.ReaderStats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st := h.past
+	if h.reader == nil {
+		return st
+	}
+	now := h.reader.Stats()
+	now.DroppedFrames += st.DroppedFrames
+	now.DroppedBytes += st.DroppedBytes
+	now.Drops += st.Drops
+	return now
+}
+
+// Restart throws away what is queued and begins anew at a key frame, for a new connection.
+func (h *holder) Restart() {
+	h.bridge.restart()
+	if h.reader != nil {
+		h.reader.Restart()
+	}
+}
+
+// Read waits for at least one frame and copies as many as there are and fit to dst, which has room for two at least. It returns why the
+// source ended when that is final: its publisher did not come back in time, or was not to be waited for.
+func (h *holder) Read(ctx context.Context, dst []media.Frame) (int, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return 0, context.Cause(ctx)
+		}
+		if n := h.bridge.next(h.Now(), dst); n > 0 {
+			return n, nil
+		}
+		n, err := h.wait(ctx, dst)
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// wait waits for what comes first: the source's frames, the source itself, or the time for more to be made up.
+func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
+	if !h.held && !h.bridge.active() {
+		n, err := h.read(ctx, dst)
+		if err != nil {
+			err = h.lose(ctx, err)
+		}
+		return n, err
+	}
+	if h.reader == nil && !time.Now().Before(h.until) {
+		return 0, h.src.Err()
+	}
+	soon, cancel := context.WithTimeout(ctx, h.bridge.pause(h.Now()))
+	defer cancel()
+	if h.reader == nil {
+		return 0, h.await(soon)
+	}
+	n, err := h.read(soon, dst)
+	switch {
+	case soon.Err() != nil:
+		return n, nil // Read knows whether ctx ended
+	case err != nil:
+		return n, h.lose(ctx, err)
+	}
+	return n, nil
+}
+
+// joinRoom is how many frames of silence fit before a source's first sound: somewhat more than can be missing.
+const joinRoom = 8
+
+// read takes what the source has and fits it to what was sent before.
+func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
+	if h.cfg.grace == 0 {
+		return h.reader.Read(ctx, dst)
+	}
+	var room []media.Frame // for silence before the source's first sound
+	if h.bridge.sounds && len(dst) > 2*joinRoom {
+		room = dst[:joinRoom]
+	}
+	frames := dst[len(room):]
+	n, err := h.reader.Read(ctx, frames)
+	kept := 0
+	for _, f := range frames[:n] {
+		f.Time = f.Time.Add(h.shift)
+		if f.Kind() == media.Audio && h.bridge.sounds {
+			kept += h.bridge.join(f.Time, dst[kept:kept+len(room)])
+		}
+		f, ok := h.bridge.admit(f)
+		if !ok {
+			continue
+		}
+		h.bridge.sent(f)
+		dst[kept] = f
+		kept++
+		h.back(f)
+	}
+	clear(dst[kept : len(room)+n])
+	return kept, err
+}
+
+// back ends a hold with the first frame of what the source is awaited for: pictures, if it is to have any.
+func (h *holder) back(f media.Frame) {
+	if h.held && (f.Kind() == media.Video || !h.src.Info().HasVideo) {
+		h.held = false
+		h.changed(h.src)
+	}
+}
+
+// lose bridges the time after a source's end, or returns its error if the end is final.
+func (h *holder) lose(ctx context.Context, err error) error {
+	cause := h.src.Err()
+	if ctx.Err() != nil || cause == nil || h.cfg.grace == 0 || errors.Is(cause, stream.ErrTerminated) {
+		return err
+	}
+	h.detach()
+	h.bridge.begin(h.slate())
+	if !h.held {
+		h.held, h.until = true, time.Now().Add(h.cfg.grace)
+		h.changed(nil)
+	}
+	return nil
+}
+
+// slate returns the key frame to show, none if the last picture is to stay.
+func (h *holder) slate() media.Frame {
+	last := h.bridge.last
+	if h.cfg.slate == nil || h.bridge.pictures || last.Track == nil || last.Track.Codec != media.H264 {
+		return media.Frame{}
+	}
+	f, err := h.cfg.slate(last.Track.Width, last.Track.Height)
+	if err != nil {
+		h.cfg.log.Warn("slate cannot be shown, the last picture stays", "err", err)
+		return media.Frame{}
+	}
+	return f
+}
+
+// await attaches to the next publisher when it is live. That ctx ended is no error.
+func (h *holder) await(ctx context.Context) error {
+	src, err := h.cfg.hub.Await(ctx, h.src.Info().Name)
+	if err != nil {
+		return nil
+	}
+	select {
+	case <-src.Live():
+	case <-src.Done():
+		return nil
+	case <-ctx.Done():
+		return nil
+	}
+	h.attach(src)
+	if err := h.listen(); err != nil {
+		if src.Err() == nil {
+			return err
+		}
+		h.detach()
+	}
+	return nil
+}
+
+func (h *holder) changed(src *stream.Source) {
+	if h.cfg.changed != nil {
+		h.cfg.changed(src)
+	}
+}
