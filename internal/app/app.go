@@ -40,6 +40,7 @@ type App struct {
 	hub      *stream.Hub
 	receiver *peer.Receiver
 	pushes   *transponder.Registry
+	hooks    *transponder.Hooks // nil: none
 	sdk      *wcs.Server
 	whip     *whip.Server
 	server   *rtmpserver.Server // nil: no RTMP
@@ -66,6 +67,9 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a.hub = stream.NewHub(cfg.Stream)
 	audio := transcode.NewAudio(cfg.Audio, log)
 	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, audio, log)
+	if cfg.Hooks.URL != "" {
+		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
+	}
 	a.receiver, err = peer.New(ctx, cfg.Peer, log)
 	if err != nil {
 		return nil, portError("media_port_from", cfg.Peer.Port, err)
@@ -194,8 +198,14 @@ func (a *App) Run(ctx context.Context) error {
 			defer cancel()
 			return a.sdk.Shutdown(limit)
 		}},
-		part{"pushes", a.pushes.Run},
 	)
+	if a.hooks != nil {
+		parts = append(parts, part{"push hooks", a.hooks.Run}) // stops after the pushes, so that their ends are told
+	}
+	parts = append(parts, part{"pushes", a.pushes.Run})
+	if a.cfg.Auto.Enabled {
+		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})
+	}
 	for _, l := range []net.Listener{a.http, a.https} {
 		if l != nil {
 			rest.Config.WarnIfOpen(a.cfg.REST, l.Addr(), a.log)

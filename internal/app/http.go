@@ -89,12 +89,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	figures, err := metrics.New(metrics.Parts{
-		Streams:         a.hub.Sources,
-		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
-		WebSockets:      func() int { return a.sdk.Stats().Sessions },
-		RTMPConnections: a.rtmpConnections,
-	})
+	figures, err := metrics.New(a.figures())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,6 +109,20 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		ui.ServeHTTP(w, r)
 	})
 	return mux, api.Close, nil
+}
+
+// figures are where /metrics gets its numbers.
+func (a *App) figures() metrics.Parts {
+	p := metrics.Parts{
+		Streams:         a.hub.Sources,
+		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
+		WebSockets:      func() int { return a.sdk.Stats().Sessions },
+		RTMPConnections: a.rtmpConnections,
+	}
+	if a.hooks != nil {
+		p.Hooks = a.hooks.Stats
+	}
+	return p
 }
 
 func (a *App) ready() error {

@@ -25,13 +25,16 @@ import (
 
 // Config is everything that can be set.
 type Config struct {
-	Listen Listen
-	Log    Log
+	Listen  Listen
+	Log     Log
+	Targets Targets
+	Auto    AutoStart
 
 	Audio  transcode.AudioConfig
 	Ingest rtc.Config
 	Peer   peer.Config
 	Push   transponder.Config
+	Hooks  transponder.HookConfig
 	REST   rest.Config
 	RTMP   rtmpserver.Config
 	Stream stream.Config
@@ -55,6 +58,18 @@ type Log struct {
 	JSON  bool
 }
 
+// Targets says where pushes may go. Load makes Push.Targets of it.
+type Targets struct {
+	Allow, Deny []string // hosts, *.suffixes, networks, each with a port if need be
+	DenyPrivate bool     // this machine and networks that are not public
+}
+
+// AutoStart pushes every stream to one address.
+type AutoStart struct {
+	Enabled bool
+	URL     string
+}
+
 // Default returns the settings of a server that was told nothing.
 func Default() Config {
 	return Config{
@@ -64,6 +79,7 @@ func Default() Config {
 		Ingest: rtc.DefaultConfig(),
 		Peer:   peer.DefaultConfig(),
 		Push:   transponder.DefaultConfig(),
+		Hooks:  transponder.DefaultHookConfig(),
 		REST:   rest.DefaultConfig(),
 		RTMP:   rtmpserver.DefaultConfig(),
 		Stream: stream.DefaultConfig(),
@@ -73,7 +89,7 @@ func Default() Config {
 }
 
 // Validate reports every value that cannot work, each with the part that it belongs to.
-func (c Config) Validate() error {
+func (c *Config) Validate() error {
 	var errs []error
 	for _, part := range []struct {
 		name string
@@ -85,6 +101,9 @@ func (c Config) Validate() error {
 		{"publishers", c.Ingest.Validate()},
 		{"WebRTC", c.Peer.Validate()},
 		{"push", c.Push.Validate()},
+		{"push hooks", c.Hooks.Validate()},
+		{"push targets", c.setTargets()},
+		{"automatic pushes", c.Auto.validate()},
 		{"REST", c.REST.Validate()},
 		{"RTMP server", c.RTMP.Validate()},
 		{"streams", c.Stream.Validate()},
@@ -103,6 +122,24 @@ func (l Listen) validate() error {
 		return errors.New("tls_cert_file and tls_key_file go together")
 	}
 	return nil
+}
+
+// setTargets makes the policy of the rules.
+func (c *Config) setTargets() error {
+	policy, err := transponder.ParseTargetPolicy(c.Targets.Allow, c.Targets.Deny, c.Targets.DenyPrivate)
+	c.Push.Targets = policy
+	return err
+}
+
+func (a AutoStart) validate() error {
+	switch {
+	case !a.Enabled:
+		return nil
+	case a.URL == "":
+		return errors.New("rtmp_push_auto_start needs rtmp_push_auto_start_url")
+	default:
+		return transponder.ValidateAutoStart(a.URL)
+	}
 }
 
 func (l Log) validate() error {
@@ -166,6 +203,18 @@ func (c *Config) settings() []setting {
 		duration("rtmp_push_failed_keep_ms", &c.Push.FailedFor, time.Millisecond),
 		whole("rtmp_push_max", &c.Push.MaxPushes, 1, 1_000_000),
 		boolean("rtmps_insecure_skip_verify", &c.Push.SkipTLSVerify),
+		boolean("rtmp_push_restore", &c.Push.Restore),
+		whole("rtmp_push_restore_attempts", &c.Push.RestoreAttempts, -1, 1_000_000),
+		duration("rtmp_push_restore_interval_ms", &c.Push.RestoreInterval, time.Millisecond),
+		duration("rtmp_push_hold_ms", &c.Push.HoldFor, time.Millisecond),
+		boolean("rtmp_push_auto_start", &c.Auto.Enabled),
+		text("rtmp_push_auto_start_url", &c.Auto.URL),
+		list("push_allow", &c.Targets.Allow),
+		list("push_deny", &c.Targets.Deny),
+		boolean("push_deny_private", &c.Targets.DenyPrivate),
+		text("push_hook_url", &c.Hooks.URL),
+		text("push_hook_secret", &c.Hooks.Secret),
+		duration("push_hook_timeout_ms", &c.Hooks.Timeout, time.Millisecond),
 		thousands("rtmp_push_audio_bitrate_kbps", &c.Audio.RateBPS, 32, 512),
 
 		// WHIP and REST.

@@ -49,7 +49,8 @@ func TestManual(t *testing.T) {
 }
 
 func TestDefaultsAreValid(t *testing.T) {
-	if err := Default().Validate(); err != nil {
+	c := Default()
+	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
 }
@@ -127,7 +128,7 @@ func TestPropertiesRoundTrip(t *testing.T) {
 
 func TestLoadWarns(t *testing.T) {
 	file := write(t, "http.prot=1\nmixer_auto_start=true\nzzzzzzzzzzzz=1\n")
-	_, warnings, err := Load(Sources{File: file, Environ: []string{"TRANSPONDER_HTTP_PROT=1"}, Set: []string{"rtmp_push_restore=true"}})
+	_, warnings, err := Load(Sources{File: file, Environ: []string{"TRANSPONDER_HTTP_PROT=1"}, Set: []string{"stream_idle_bitrate_monitoring=true"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func TestLoadWarns(t *testing.T) {
 		file + ":2: mixer_auto_start has no effect: there is no mixer",
 		file + ":3: unknown setting zzzzzzzzzzzz",
 		"environment: unknown setting TRANSPONDER_HTTP_PROT, did you mean TRANSPONDER_HTTP_PORT?",
-		"--set rtmp_push_restore: rtmp_push_restore has no effect: " + notYet,
+		"--set stream_idle_bitrate_monitoring: stream_idle_bitrate_monitoring has no effect: " + notYet,
 	} {
 		if i >= len(warnings) || warnings[i] != want {
 			t.Errorf("warning %d in %q, want %q", i, warnings, want)
@@ -162,6 +163,11 @@ func TestLoadRefuses(t *testing.T) {
 		{"half a certificate", "tls_cert_file=x", "go together"},
 		{"auth without users", "disable_rest_auth=false", "rest_users_file"},
 		{"bit rate", "rtmp_push_audio_bitrate_kbps=1000", "whole number from 32 to 512"},
+		{"restore attempts", "rtmp_push_restore_attempts=many", "whole number"},
+		{"automatic pushes to nowhere", "rtmp_push_auto_start=true", "rtmp_push_auto_start_url"},
+		{"automatic pushes to no address", "rtmp_push_auto_start=true\nrtmp_push_auto_start_url=http://h", "rtmp://"},
+		{"a rule that is none", "push_deny=10.0.0.0/99", "push targets"},
+		{"a hook that is no address", "push_hook_url=ftp://h", "push_hook_url"},
 		{"circular or broken escape", `ip=\u12`, "invalid"},
 	}
 	for _, tt := range tests {

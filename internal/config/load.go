@@ -146,11 +146,6 @@ const notYet = "this version cannot do that"
 // withoutEffect lists keys of the published contract that a settings file may hold and that this server has no use for, with
 // what it does instead.
 var withoutEffect = map[string]string{
-	"rtmp_push_auto_start":                   notYet,
-	"rtmp_push_auto_start_url":               notYet,
-	"rtmp_push_restore":                      notYet,
-	"rtmp_push_restore_attempts":             notYet,
-	"rtmp_push_restore_interval_ms":          notYet,
 	"rtmp_out_buffer_enabled":                notYet,
 	"rtmp_out_buffer_start_size":             notYet,
 	"rtmp_out_buffer_initial_size":           notYet,
