@@ -32,6 +32,10 @@ type Config struct {
 	RestoreAttempts int
 	RestoreInterval time.Duration
 
+	HoldFor time.Duration // how long a publisher is waited for with options.onSourceLoss, if the request does not say
+
+	Targets TargetPolicy // where pushes may go
+
 	// Resolve returns the addresses of a host name; nil asks the system.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 
@@ -54,6 +58,8 @@ func DefaultConfig() Config {
 
 		RestoreAttempts: 3,
 		RestoreInterval: 5 * time.Second,
+
+		HoldFor: time.Minute,
 	}
 }
 
@@ -78,6 +84,9 @@ func (c Config) Validate() error {
 	}
 	if c.RestoreInterval < minPause || c.RestoreInterval > maxPause {
 		errs = append(errs, fmt.Errorf("restore interval %v is not from %v to %v", c.RestoreInterval, minPause, maxPause))
+	}
+	if c.HoldFor <= 0 || c.HoldFor > maxHold {
+		errs = append(errs, fmt.Errorf("hold time %v is not from 0 to %v", c.HoldFor, maxHold))
 	}
 	if c.MaxPushes < 1 {
 		errs = append(errs, fmt.Errorf("limit of %d pushes leaves none", c.MaxPushes))

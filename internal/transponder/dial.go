@@ -17,6 +17,27 @@ import (
 // errNoAddress means that a host has addresses, but none that the source address can reach.
 var errNoAddress = errors.New("the host has no address of the same family as rtmp_publisher_ip")
 
+// locate returns the addresses of a target that may be dialled, as of now: *TargetError if none may.
+func (c Config) locate(ctx context.Context, t Target) ([]netip.Addr, error) {
+	port, err := t.port()
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := c.resolve(ctx, t.Host)
+	if err != nil {
+		return nil, err
+	}
+	return c.Targets.Allowed(t.Host, port, addrs)
+}
+
+func (t Target) port() (uint16, error) {
+	n, err := strconv.ParseUint(t.Port, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("port: %w", err)
+	}
+	return uint16(n), nil
+}
+
 // resolve returns all addresses of a host.
 func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
@@ -43,9 +64,9 @@ func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 // dial connects to the first of the addresses that answers, and does the TLS handshake where the target wants it. The
 // addresses share the time that ctx leaves.
 func (c Config) dial(ctx context.Context, t Target, addrs []netip.Addr) (net.Conn, error) {
-	port, err := strconv.ParseUint(t.Port, 10, 16)
+	port, err := t.port()
 	if err != nil {
-		return nil, fmt.Errorf("port: %w", err)
+		return nil, err
 	}
 	d := net.Dialer{Control: c.control}
 	if c.LocalAddr.IsValid() {
@@ -57,7 +78,7 @@ func (c Config) dial(ctx context.Context, t Target, addrs []netip.Addr) (net.Con
 			continue
 		}
 		var conn net.Conn
-		conn, err = c.dialOne(ctx, &d, netip.AddrPortFrom(a, uint16(port)), len(addrs)-i)
+		conn, err = c.dialOne(ctx, &d, netip.AddrPortFrom(a, port), len(addrs)-i)
 		if err == nil {
 			return c.secure(ctx, t, conn)
 		}

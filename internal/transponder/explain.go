@@ -33,6 +33,7 @@ func explain(err error) (Reason, string) {
 	var source *sourceError
 	var dns *net.DNSError
 	var secured *tlsError
+	var forbidden *TargetError
 	switch {
 	case errors.As(err, &source):
 		return ReasonSourceLost, "The stream ended."
@@ -45,6 +46,8 @@ func explain(err error) (Reason, string) {
 		return ReasonAuth, "The server refused the login: " + words + "."
 	case errors.As(err, &status):
 		return explainStatus(status)
+	case errors.As(err, &forbidden):
+		return ReasonForbidden, "This server's settings do not let it push to this address."
 	case errors.As(err, &dns):
 		return ReasonDNS, "The server's name could not be resolved."
 	case errors.As(err, &secured):

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +41,7 @@ func (t *Transponder) connect(ctx context.Context, target Target, addrs []netip.
 	t.attempts.Add(1)
 	if addrs == nil {
 		var err error
-		if addrs, err = t.cfg.resolve(ctx, target.Host); err != nil {
+		if addrs, err = t.cfg.locate(ctx, target); err != nil {
 			return nil, causeOr(ctx, err)
 		}
 	}
@@ -67,6 +68,7 @@ func (t *Transponder) open(ctx context.Context, target Target, addrs []netip.Add
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) }) // the way out of blocked I/O
 	client := rtmp.NewClient(conn, rtmp.ClientConfig{
 		App: target.App, TCURL: target.TCURL, FlashVersion: t.flashVersion(), StreamName: target.Name, Login: login,
+		FourCC: t.req.Options.fourCCs(), Reconnect: true,
 	})
 	for _, step := range []func() error{client.Handshake, client.Connect, client.Publish} {
 		if err = step(); err != nil {
@@ -80,7 +82,7 @@ func (t *Transponder) open(ctx context.Context, target Target, addrs []netip.Add
 		conn.Close()
 		return nil, causeOr(ctx, err)
 	}
-	return &link{target: target, conn: conn, client: client, mux: t.muxer(), next: make(chan *link, 1)}, nil
+	return &link{target: target, conn: conn, client: client, mux: t.muxer(client), next: make(chan *link, 1)}, nil
 }
 
 // causeOr returns why ctx ended where that is somebody's wish, else err. A deadline is no wish: err then says more.
@@ -99,8 +101,11 @@ func (t *Transponder) flashVersion() string {
 }
 
 // muxer makes what lays the source's frames onto a new connection.
-func (t *Transponder) muxer() *flv.Muxer {
-	m := &flv.Muxer{FrameRate: func() float64 { return math.Round(t.src.Video.Stats().FPS) }}
+func (t *Transponder) muxer(client *rtmp.Client) *flv.Muxer {
+	m := &flv.Muxer{
+		FrameRate: func() float64 { return math.Round(t.src.Video.Stats().FPS) },
+		Allowed:   func(c media.Codec) bool { return t.passes(client, c) },
+	}
 	if t.cfg.SendMetadata {
 		m.Metadata = flv.MetadataTag
 	}
@@ -108,6 +113,13 @@ func (t *Transponder) muxer() *flv.Muxer {
 		m.WaitVideoMS = videoWait.Milliseconds()
 	}
 	return m
+}
+
+// passes says whether frames of a codec that plain RTMP does not have go through untouched: the request allows it and the
+// server offers it.
+func (t *Transponder) passes(client *rtmp.Client, c media.Codec) bool {
+	name := flv.FourCC(c)
+	return slices.Contains(t.req.Options.fourCCs(), name) && client.Offers(name)
 }
 
 // timeline is the clock of the far end: zero with the push's first frame, and going on over all its connections, so that who

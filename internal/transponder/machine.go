@@ -15,7 +15,7 @@ var errTransition = errors.New("no such transition")
 // another connection and would not have two at once.
 var next = map[State][]State{
 	Starting:   {Connecting, Ended, Failed},
-	Connecting: {Live, Waiting, Draining, Ended, Failed},
+	Connecting: {Live, Holding, Waiting, Draining, Ended, Failed},
 	Live:       {Connecting, Degraded, Holding, Waiting, Draining, Ended, Failed},
 	Degraded:   {Connecting, Live, Degraded, Holding, Waiting, Draining, Ended, Failed},
 	Holding:    {Connecting, Live, Degraded, Waiting, Draining, Ended, Failed},

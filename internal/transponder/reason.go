@@ -49,7 +49,8 @@ var classes = map[Reason]Class{
 	ReasonPeerClosed: Transient, ReasonPeerStalled: Transient, ReasonPeerSlow: Transient,
 	ReasonSourceLost: FromSource, ReasonNoMedia: FromSource, ReasonNoKeyFrame: FromSource, ReasonCodec: FromSource,
 	ReasonTerminated: Operator, ReasonShutdown: Operator,
-	ReasonInternal: Permanent,
+	ReasonForbidden: Policy,
+	ReasonInternal:  Permanent,
 }
 
 // Class returns whose matter the reason is; "" for ReasonNone.

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"transponder/internal/media"
 	"transponder/internal/stream"
 )
 
@@ -27,6 +28,13 @@ type AudioRenditions interface {
 	AAC(s *stream.Source) (feed *stream.Feed, release func(), err error)
 }
 
+// Stills makes key frames of picture files; package transcode does.
+type Stills interface {
+	// Check says whether the file can be shown at all.
+	Check(name string) error
+	Frame(name string, width, height int) (media.Frame, error)
+}
+
 // Registry holds the pushes. It runs each in a goroutine and joins them all in Run. Any goroutine may call its methods.
 type Registry struct {
 	cfg   Config
@@ -36,6 +44,7 @@ type Registry struct {
 
 	journal *Journal
 	ended   func(Info) // set before the first Start
+	stills  Stills     // likewise; nil: there are none
 
 	mu       sync.Mutex
 	pushes   []*entry // guarded by mu; oldest first
@@ -79,10 +88,13 @@ func (r *Registry) History(n int) []Info {
 // OnEnd sets what is told of each push that is over, ended or failed. It must not block, and is set before the first Start.
 func (r *Registry) OnEnd(f func(Info)) { r.ended = f }
 
+// UseStills sets what makes the pictures of options.slate. It is called before the first Start; without, there are no slates.
+func (r *Registry) UseStills(s Stills) { r.stills = s }
+
 // Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
 // not resolve), ErrStreamNotFound, ErrDuplicate, ErrUnsupported, ErrFull, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
-	if err := check(req); err != nil {
+	if err := r.check(req); err != nil {
 		return Info{}, err
 	}
 	naming := Naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL}
@@ -93,16 +105,27 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	addrs, err := r.cfg.resolve(ctx, target.Host)
+	addrs, err := r.cfg.locate(ctx, target)
 	if err != nil {
-		r.log.Info("push refused", "stream", req.StreamName, "target", target, "err", err)
-		return Info{}, &RequestError{"rtmpUrl", fmt.Sprintf("the server's name %q cannot be resolved", target.Host)}
+		return Info{}, r.refuse(req.StreamName, target, err)
 	}
 	return r.add(context.WithoutCancel(ctx), req, target, addrs)
 }
 
+// refuse says why a target cannot be located. The rule that forbids it is for the log only.
+func (r *Registry) refuse(streamName string, target Target, err error) error {
+	log := r.log.With("stream", streamName, "target", target, "err", err)
+	var forbidden *TargetError
+	if errors.As(err, &forbidden) {
+		log.Warn("push refused", "rule", forbidden.Rule)
+		return &RequestError{"rtmpUrl", forbidden.Error()}
+	}
+	log.Info("push refused")
+	return &RequestError{"rtmpUrl", fmt.Sprintf("the server's name %q cannot be resolved", target.Host)}
+}
+
 // check refuses what no push can do.
-func check(req Request) error {
+func (r *Registry) check(req Request) error {
 	switch {
 	case req.StreamName == "":
 		return &RequestError{"streamName", "it is missing"}
@@ -113,7 +136,16 @@ func check(req Request) error {
 	case req.Height > 0 || req.KeyFrameInterval > 0 || req.FPS > 0:
 		return fmt.Errorf("transcoding (height, keyFrameInterval, fps): %w", ErrUnsupported)
 	}
-	return req.Options.validate()
+	if err := req.Options.validate(); err != nil || req.Options.Slate == "" {
+		return err
+	}
+	if r.stills == nil {
+		return fmt.Errorf("options.slate: %w", ErrUnsupported)
+	}
+	if err := r.stills.Check(req.Options.Slate); err != nil {
+		return &RequestError{"options.slate", err.Error()}
+	}
+	return nil
 }
 
 // add enters the push and starts it. ctx carries values only.
@@ -135,7 +167,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	}
 	id := newID()
 	t := &Transponder{
-		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, src: src, audio: r.audio, journal: r.journal,
+		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, hub: r.hub, src: src, audio: r.audio, stills: r.stills, journal: r.journal,
 		log:     r.log.With("stream", req.StreamName, "push", id, "target", target),
 		machine: newMachine(), started: time.Now(),
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -168,6 +169,21 @@ func (b *bench) end() Info {
 	}
 }
 
+// wait waits until condition holds.
+func (b *bench) wait(what string, condition func() bool) {
+	b.t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(15 * time.Second)
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			b.t.Fatalf("no %s; there are %+v", what, b.Find(Filter{}))
+		}
+	}
+}
+
 func TestPushToTheEndOfTheStream(t *testing.T) {
 	b := newBench(t, nil)
 	server := testkit.NewRTMPServer(t, testkit.Script{})
@@ -179,7 +195,8 @@ func TestPushToTheEndOfTheStream(t *testing.T) {
 	server.Wait(t, "publish", func() bool { return slices.Contains(server.Calls(), "publish('rtmp_s')") })
 	s.write(50, 20)
 	server.Wait(t, "50 pictures", func() bool { return count(server.Tags(), true) == 50 })
-	if got := b.Find(Filter{ID: info.ID}); len(got) != 1 || got[0].State != Live || got[0].VideoFrames != 50 || got[0].Width != 1280 ||
+	b.wait("count of what was sent", func() bool { return b.Find(Filter{ID: info.ID})[0].VideoFrames == 50 })
+	if got := b.Find(Filter{ID: info.ID}); len(got) != 1 || got[0].State != Live || got[0].Width != 1280 ||
 		got[0].KeyInterval != 400*time.Millisecond || got[0].BytesSent == 0 || got[0].Attempts != 1 {
 		t.Errorf("find says %+v", got)
 	}
@@ -410,6 +427,13 @@ func TestStartRefuses(t *testing.T) {
 		{"key frame interval", Request{StreamName: "s", URL: url, KeyFrameInterval: 60}, is(ErrUnsupported)},
 		{"negative width", Request{StreamName: "s", URL: url, Width: -1}, bad("width, height, keyFrameInterval, fps")},
 		{"mute", Request{StreamName: "s", URL: url, Options: Options{Action: "mute"}}, is(ErrUnsupported)},
+		{"restore", Request{StreamName: "s", URL: url, Options: Options{Restore: &Restore{Factor: 0.1}}}, bad("options.restore.factor")},
+		{"unknown loss", Request{StreamName: "s", URL: url, Options: Options{OnSourceLoss: "cry"}}, bad("options.onSourceLoss")},
+		{"long hold", Request{StreamName: "s", URL: url, Options: Options{HoldFor: 48 * time.Hour}}, bad("options.holdMs")},
+		{"slate without hold", Request{StreamName: "s", URL: url, Options: Options{Slate: "a.png"}}, bad("options.slate")},
+		{"no slates", Request{StreamName: "s", URL: url, Options: Options{Slate: "a.png", OnSourceLoss: "hold"}}, is(ErrUnsupported)},
+		{"unknown codec", Request{StreamName: "s", URL: url, Options: Options{Codecs: []string{"opus", "mp3"}}}, bad("options.codecs")},
+		{"forbidden", Request{StreamName: "s", URL: "rtmp://169.254.169.254/live"}, bad("rtmpUrl")},
 		{"unknown action", Request{StreamName: "s", URL: url, Options: Options{Action: "sing"}}, bad("options.action")},
 	}
 	for _, tt := range tests {
@@ -566,5 +590,51 @@ func TestLogKeepsSecrets(t *testing.T) {
 	b.stop()
 	if log := b.log.String(); strings.Contains(log, "CANARY") || !strings.Contains(log, "push live") {
 		t.Errorf("log:\n%s", log)
+	}
+}
+
+// Pushes that come and go leave nothing behind: TestMain counts the goroutines, and this the pushes and their history.
+func TestManyComeAndGo(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	before := runtime.NumGoroutine()
+	for range 100 {
+		info := b.start(Request{StreamName: "s", URL: server.URL("live")})
+		s.write(10, 20)
+		if err := b.Terminate(t.Context(), info.ID); err != nil {
+			t.Fatal(err)
+		}
+		b.end()
+	}
+	if left := b.Find(Filter{}); len(left) != 0 {
+		t.Errorf("left: %+v", left)
+	}
+	if past := b.History(1000); len(past) != 100 || past[0].Started.Before(past[99].Started) {
+		t.Errorf("%d in the history, want 100, the newest first", len(past))
+	}
+	b.wait("goroutines' end", func() bool { return runtime.NumGoroutine() <= before })
+	if readers := s.Stats().Video.Readers; readers != 0 {
+		t.Errorf("%d readers are left", readers)
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	b := newBench(t, nil)
+	for range historySize {
+		b.history = append(b.history, Info{})
+	}
+	b.source("s")
+	server := testkit.NewRTMPServer(t, testkit.Script{At: "accept", Do: testkit.HangUp})
+	info := b.start(Request{StreamName: "s", URL: server.URL("live")})
+	b.end()
+	if past := b.History(1000); len(past) != historySize || past[0].ID != info.ID {
+		t.Errorf("%d in the history, the newest %q", len(past), past[0].ID)
+	}
+	if past := b.History(1); len(past) != 1 || past[0].ID != info.ID {
+		t.Errorf("the last one is %+v", past)
+	}
+	if past := b.History(-1); len(past) != 0 {
+		t.Errorf("%d of fewer than none", len(past))
 	}
 }

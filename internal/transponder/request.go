@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"transponder/internal/flv"
+	"transponder/internal/media"
 )
 
 var (
@@ -63,6 +66,18 @@ type Options struct {
 // maxHold is the longest that a push may wait for its publisher to return.
 const maxHold = 24 * time.Hour
 
+// passable are the codecs of Options.Codecs.
+var passable = map[string]media.Codec{"hevc": media.H265, "av1": media.AV1, "vp9": media.VP9, "opus": media.Opus}
+
+// fourCCs are the codecs as Enhanced RTMP names them.
+func (o Options) fourCCs() []string {
+	var names []string
+	for _, name := range o.Codecs {
+		names = append(names, flv.FourCC(passable[name]))
+	}
+	return names
+}
+
 // validate refuses what no push can do.
 func (o Options) validate() error {
 	switch o.Action {
@@ -75,16 +90,13 @@ func (o Options) validate() error {
 	switch {
 	case o.OnSourceLoss != "" && o.OnSourceLoss != "end" && o.OnSourceLoss != "hold":
 		return &RequestError{"options.onSourceLoss", `it must be "end" or "hold"`}
-	case o.OnSourceLoss == "hold":
-		return fmt.Errorf("options.onSourceLoss %q: %w", o.OnSourceLoss, ErrUnsupported)
+	case o.Slate != "" && o.OnSourceLoss != "hold":
+		return &RequestError{"options.slate", `it is shown with "onSourceLoss": "hold" only`}
 	case o.HoldFor < 0 || o.HoldFor > maxHold:
-		return &RequestError{"options.holdFor", "it must be from 0 to 24 hours"}
+		return &RequestError{"options.holdMs", "it must be from 0 to 24 hours"}
 	}
-	for _, codec := range o.Codecs {
-		switch codec {
-		case "hevc", "av1", "vp9", "opus":
-			return fmt.Errorf("options.codecs %q: %w", codec, ErrUnsupported)
-		default:
+	for _, name := range o.Codecs {
+		if _, ok := passable[name]; !ok {
 			return &RequestError{"options.codecs", `it may hold "hevc", "av1", "vp9" and "opus"`}
 		}
 	}

@@ -2,10 +2,13 @@ package transponder
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"transponder/internal/stream"
 )
 
 // The bounds of options.restore, and what stands in for a field that is left out.
@@ -28,15 +31,15 @@ func (r *Restore) validate() error {
 	case r.Attempts > maxAttempts:
 		return &RequestError{"options.restore.attempts", "it must be at most 1000000, or negative for any number"}
 	case r.FirstPause != 0 && (r.FirstPause < minPause || r.FirstPause > maxPause):
-		return &RequestError{"options.restore.firstPause", "it must be from 100 ms to 1 hour"}
+		return &RequestError{"options.restore.firstPauseMs", "it must be from 100 ms to 1 hour"}
 	case r.MaxPause != 0 && (r.MaxPause < minPause || r.MaxPause > maxPause):
-		return &RequestError{"options.restore.maxPause", "it must be from 100 ms to 1 hour"}
+		return &RequestError{"options.restore.maxPauseMs", "it must be from 100 ms to 1 hour"}
 	case r.Factor != 0 && !(r.Factor >= 1 && r.Factor <= maxFactor): // so written that NaN is refused
 		return &RequestError{"options.restore.factor", "it must be from 1 to 10"}
 	case !(r.Jitter >= 0 && r.Jitter <= 1):
 		return &RequestError{"options.restore.jitter", "it must be from 0 to 1"}
 	case r.HealthyFor < 0 || r.HealthyFor > maxHealthy:
-		return &RequestError{"options.restore.healthyFor", "it must be from 0 to 24 hours"}
+		return &RequestError{"options.restore.healthyForMs", "it must be from 0 to 24 hours"}
 	}
 	return nil
 }
@@ -111,11 +114,10 @@ func (l loss) retriable() bool {
 }
 
 // persist makes one connection after the other, as the policy wants it, and returns why there is no further one.
-func (t *Transponder) persist(ctx context.Context) error {
+func (t *Transponder) persist(ctx context.Context, in *holder) error {
 	p := policy{Restore: t.cfg.restore(t.req.Options.Restore)}
 	for {
-		t.liveSince = time.Time{}
-		err := t.attempt(ctx)
+		err := t.attempt(ctx, in)
 		reason, detail := explain(err)
 		l := loss{reason: reason, ever: t.everLive}
 		if !t.liveSince.IsZero() {
@@ -127,22 +129,42 @@ func (t *Transponder) persist(ctx context.Context) error {
 		}
 		t.log.Warn("push lost", "reason", reason, "err", printable(err), "pause", pause)
 		t.move(Status{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
-		if err := t.rest(ctx, pause); err != nil {
+		if err := t.rest(ctx, pause, in); err != nil {
 			return err
 		}
 	}
 }
 
-// rest waits for a pause to be over, unless there is nothing left to connect for.
-func (t *Transponder) rest(ctx context.Context, pause time.Duration) error {
+// rest waits for a pause to be over, unless there is nothing left to connect for. Nothing is read meanwhile.
+func (t *Transponder) rest(ctx context.Context, pause time.Duration, in *holder) error {
+	in.sleep()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-t.src.Done():
-		return &sourceError{t.src.Err()}
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	src := in.Source()
+	gone := src.Done()
+	for {
+		select {
+		case <-timer.C:
+			in.wake()
+			return nil
+		case <-gone:
+			if in.cfg.grace == 0 || errors.Is(src.Err(), stream.ErrTerminated) {
+				return &sourceError{src.Err()}
+			}
+			gone = nil // it is held for when the connection is back
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// sleep lets the source go while nothing can be sent.
+func (h *holder) sleep() { h.detach() }
+
+// wake attaches to the source anew. If it has gone meanwhile, Read finds out.
+func (h *holder) wake() {
+	h.bridge.restart()
+	if !h.held {
+		h.attach(h.src)
 	}
 }

@@ -99,15 +99,15 @@ func TestRestoreValidate(t *testing.T) {
 		{&Restore{}, ""},
 		{&Restore{Attempts: -1, FirstPause: minPause, MaxPause: time.Hour, Factor: 10, Jitter: 1, HealthyFor: time.Minute}, ""},
 		{&Restore{Attempts: 1_000_001}, "options.restore.attempts"},
-		{&Restore{FirstPause: time.Millisecond}, "options.restore.firstPause"},
-		{&Restore{FirstPause: 2 * time.Hour}, "options.restore.firstPause"},
-		{&Restore{MaxPause: -time.Second}, "options.restore.maxPause"},
+		{&Restore{FirstPause: time.Millisecond}, "options.restore.firstPauseMs"},
+		{&Restore{FirstPause: 2 * time.Hour}, "options.restore.firstPauseMs"},
+		{&Restore{MaxPause: -time.Second}, "options.restore.maxPauseMs"},
 		{&Restore{Factor: 0.5}, "options.restore.factor"},
 		{&Restore{Factor: 11}, "options.restore.factor"},
 		{&Restore{Factor: math.NaN()}, "options.restore.factor"},
 		{&Restore{Jitter: 1.1}, "options.restore.jitter"},
 		{&Restore{Jitter: math.NaN()}, "options.restore.jitter"},
-		{&Restore{HealthyFor: -1}, "options.restore.healthyFor"},
+		{&Restore{HealthyFor: -1}, "options.restore.healthyForMs"},
 	}
 	for _, tt := range tests {
 		err := tt.restore.validate()
@@ -253,6 +253,7 @@ func TestBackAfterALoss(t *testing.T) {
 	s.n += 25 // a second without pictures: 45 is no key frame, 50 is
 	s.write(20, 20)
 	server.Wait(t, "15 more", func() bool { return count(server.Tags(), true) == 35 })
+	b.wait("count of what was sent", func() bool { return b.Find(Filter{ID: info.ID})[0].VideoFrames == 35 })
 	after := b.Find(Filter{ID: info.ID})[0]
 	if after.State != Live || after.Reason != ReasonNone || after.Attempts < 2 || after.VideoFrames != 35 || after.BytesSent <= before.BytesSent {
 		t.Errorf("back as %+v", after)
@@ -314,4 +315,47 @@ func checkTwice(t *testing.T, tags []testkit.Tag, second time.Duration) {
 	if headers[true] != 2 || headers[false] != 2 {
 		t.Errorf("headers %v, want two of each", headers)
 	}
+}
+
+// With onSourceLoss "hold" the connection stays when the stream goes, and goes on with the next publisher of the name.
+func TestHoldAndReturn(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	info := b.start(Request{StreamName: "s", URL: server.URL("live"), Options: Options{OnSourceLoss: "hold"}})
+	s.live(t, server)
+	s.Close(nil)
+	b.wait("hold", func() bool { return b.Find(Filter{})[0].State == Holding })
+	if i := b.Find(Filter{})[0]; i.Reason != ReasonSourceLost || i.Detail == "" {
+		t.Errorf("holds because of %q, %q", i.Reason, i.Detail)
+	}
+	back := b.source("s")
+	back.n = s.n + 50 // on its own clock, which began later
+	b.wait("return", func() bool {
+		back.write(1, 20)
+		return b.Find(Filter{})[0].State == Live
+	})
+	if countCalls(server, "publish('rtmp_s')") != 1 {
+		t.Errorf("commands %q, want one connection", server.Calls())
+	}
+
+	// Without a policy to connect anew, the end of the connection is the end all the same.
+	server.Kick()
+	b.wait("end without restore", func() bool { return b.Find(Filter{ID: info.ID})[0].State == Failed })
+}
+
+// A stream that goes while a push waits to connect anew is held when the connection is back.
+func TestHoldBeginsBetweenConnections(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live"), Options: Options{
+		OnSourceLoss: "hold", Restore: &Restore{Attempts: 3, FirstPause: 300 * time.Millisecond},
+	}})
+	s.live(t, server)
+	server.Kick()
+	b.wait("pause", func() bool { return b.Find(Filter{})[0].State == Waiting })
+	s.Close(nil)
+	b.wait("hold", func() bool { return b.Find(Filter{})[0].State == Holding })
+	server.Wait(t, "second publish", func() bool { return countCalls(server, "publish('rtmp_s')") == 2 })
 }

@@ -1,6 +1,7 @@
 package transponder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -32,8 +33,10 @@ type Transponder struct {
 	req     Request
 	target  Target
 	addrs   []netip.Addr // of the target when the push was asked for; the first connection takes them
-	src     *stream.Source
+	hub     *stream.Hub
+	src     *stream.Source // the first: with options.onSourceLoss there may be others after it
 	audio   AudioRenditions
+	stills  Stills
 	journal *Journal
 	log     *slog.Logger
 
@@ -44,29 +47,87 @@ type Transponder struct {
 	moving sync.Mutex // held through a move and its entry in the journal, so that these are in order; before mu
 
 	clock     timeline  // owned by Run
+	opus      bool      // owned by Run; the present server takes Opus
 	everLive  bool      // owned by Run
 	liveSince time.Time // owned by Run; when the present connection took its first tags, zero before
 	movedAt   time.Time // owned by Run, and by what publish starts; when the peer last had us move
 
-	mu          sync.Mutex
-	reader      *stream.Reader // guarded by mu; of the present attempt
-	client      *rtmp.Client   // guarded by mu; of the present connection
-	past        totals         // guarded by mu; of those before
-	meter       stream.Meter   // guarded by mu
-	frames      [2]int64       // guarded by mu; audio, video sent
-	lastKey     media.Timestamp
-	keyInterval time.Duration // guarded by mu, as is lastKey
+	mu                  sync.Mutex
+	in                  *holder      // guarded by mu; set by Run
+	client              *rtmp.Client // guarded by mu; of the present connection
+	pastSent, pastAcked int64        // guarded by mu; bytes of the connections before
+	meter               stream.Meter // guarded by mu
+	frames              [2]int64     // guarded by mu; audio, video sent
+	lastKey             media.Timestamp
+	keyInterval         time.Duration // guarded by mu, as is lastKey
 }
-
-// totals are figures that go on over all connections.
-type totals struct{ sent, acked, dropped int64 }
 
 // Run publishes until the stream ends, ctx ends or the far end fails for good, and returns which. The state is final when it
 // returns.
 func (t *Transponder) Run(ctx context.Context) error {
-	err := t.persist(ctx)
+	// Attached before the stream is live and before dialling: its first key frame is the one to begin with.
+	in := newHolder(t.holding(), t.src)
+	defer in.Close()
+	t.mu.Lock()
+	t.in = in
+	t.mu.Unlock()
+	err := t.waitLive(ctx)
+	if err == nil {
+		err = t.persist(ctx, in)
+	}
 	t.finish(ctx, err)
 	return err
+}
+
+// holding says how the stream is read, and what happens when it ends.
+func (t *Transponder) holding() holderConfig {
+	cfg := holderConfig{
+		hub: t.hub, log: t.log, aac: t.sound, changed: t.held,
+		open: func(s *stream.Source) *stream.Reader {
+			return s.NewReader(stream.ReaderConfig{Video: s.Video, KeyFrames: true})
+		},
+	}
+	if o := t.req.Options; o.OnSourceLoss == "hold" {
+		cfg.grace = cmp.Or(o.HoldFor, t.cfg.HoldFor)
+		if o.Slate != "" {
+			cfg.slate = func(w, h int) (media.Frame, error) { return t.stills.Frame(o.Slate, w, h) }
+		}
+	}
+	return cfg
+}
+
+// sound is what is sent of a source's: AAC made of it, or itself where the request allows Opus and the server offers it.
+func (t *Transponder) sound(s *stream.Source) (*stream.Feed, func(), error) {
+	if track := s.Audio.Track(); t.opus && track != nil && track.Codec == media.Opus {
+		return s.Audio, func() {}, nil
+	}
+	return t.audio.AAC(s)
+}
+
+// held is told that the stream is gone, and of the source by which it goes on.
+func (t *Transponder) held(back *stream.Source) {
+	if back != nil {
+		t.log.Info("push has its stream back", "provider", back.Info().Provider)
+		t.moveFrom([]State{Holding}, Status{State: Live})
+		return
+	}
+	t.log.Info("push holds", "err", t.source().Err())
+	t.moveFrom([]State{Live, Degraded}, holdingStatus)
+}
+
+var holdingStatus = Status{
+	State: Holding, Reason: ReasonSourceLost, Detail: "The stream's publisher is gone. A picture and silence are sent until it returns.",
+}
+
+// source is what is read now, or was last.
+func (t *Transponder) source() *stream.Source {
+	t.mu.Lock()
+	in := t.in
+	t.mu.Unlock()
+	if in == nil {
+		return t.src
+	}
+	return in.Source()
 }
 
 // waitLive waits for a stream whose name is only reserved yet.
@@ -127,39 +188,37 @@ func (t *Transponder) moveFrom(states []State, s Status) bool {
 
 // tell enters a step in the journal. The caller holds moving.
 func (t *Transponder) tell(before State, s Status) {
+	_, acked := t.bytes()
 	t.journal.add(Event{
 		ID: t.id, At: t.machine.now().Since, SourceName: t.src.Info().Name, Target: t.target.String(),
 		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(t.attempts.Load()),
-		NextRetry: s.NextTry, BytesAcked: t.totals().acked,
+		NextRetry: s.NextTry, BytesAcked: acked,
 	})
 }
 
 // attempt makes a connection and publishes on it, and on those that its peer asks for instead, to the end.
-func (t *Transponder) attempt(ctx context.Context) error {
-	// Attached before the stream is live and before dialling: its first key frame is the one to begin with.
-	reader := t.src.NewReader(stream.ReaderConfig{Video: t.src.Video, KeyFrames: true})
-	defer reader.Close()
-	defer t.use(nil, nil)
-	if err := t.waitLive(ctx); err != nil {
-		return err
+func (t *Transponder) attempt(ctx context.Context, in *holder) error {
+	defer t.use(nil)
+	if !slices.Contains(t.req.Options.Codecs, "opus") { // else what is heard depends on what the server offers
+		if err := in.listen(); err != nil {
+			return t.readError(ctx, err)
+		}
 	}
-	feed, release, err := t.audio.AAC(t.src)
-	if err != nil {
-		return t.readError(ctx, err)
-	}
-	defer release()
-	reader.AddAudio(feed)
-
 	target, addrs := t.target, t.addrs
 	t.addrs = nil // a later attempt asks for them again: the server may have moved
 	for {
-		l, err := t.begin(ctx, reader, target, addrs)
+		l, err := t.begin(ctx, in, target, addrs)
 		if err != nil {
 			return err
 		}
+		t.opus = l.mux.Allowed(media.Opus)
+		if err := in.listen(); err != nil {
+			l.conn.Close()
+			return t.readError(ctx, err)
+		}
 		var moved *redirect
 		for l != nil {
-			if err := t.publish(ctx, l, reader); !errors.As(err, &moved) {
+			if err := t.publish(ctx, l, in); !errors.As(err, &moved) {
 				return err
 			}
 			t.movedAt = time.Now()
@@ -171,51 +230,46 @@ func (t *Transponder) attempt(ctx context.Context) error {
 
 // begin connects for the first time, or anew when there is no connection. What the reader has got meanwhile would be late
 // for good if that took long.
-func (t *Transponder) begin(ctx context.Context, reader *stream.Reader, target Target, addrs []netip.Addr) (*link, error) {
+func (t *Transponder) begin(ctx context.Context, in *holder, target Target, addrs []netip.Addr) (*link, error) {
 	before := t.machine.now()
 	t.move(Status{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()
-	t.use(reader, nil)
+	t.liveSince = time.Time{}
+	t.use(nil)
 	l, err := t.connect(ctx, target, addrs)
 	if err == nil && time.Since(begun) > time.Second {
-		reader.Restart()
+		in.Restart()
 	}
 	return l, err
 }
 
-// use says what the figures are of from now on.
-func (t *Transponder) use(reader *stream.Reader, client *rtmp.Client) {
+// use says whose figures are counted from now on.
+func (t *Transponder) use(client *rtmp.Client) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.client != nil && t.client != client {
-		t.past.sent += t.client.BytesSent()
-		t.past.acked += t.client.BytesAcked()
+		t.pastSent += t.client.BytesSent()
+		t.pastAcked += t.client.BytesAcked()
 	}
-	if t.reader != nil && t.reader != reader {
-		t.past.dropped += t.reader.Stats().DroppedFrames
-	}
-	t.reader, t.client = reader, client
+	t.client = client
 }
 
-// totals returns the figures over all connections.
-func (t *Transponder) totals() totals {
+// bytes returns what was sent and acknowledged over all connections.
+func (t *Transponder) bytes() (sent, acked int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sum := t.past
+	sent, acked = t.pastSent, t.pastAcked
 	if t.client != nil {
-		sum.sent += t.client.BytesSent()
-		sum.acked += t.client.BytesAcked()
+		sent += t.client.BytesSent()
+		acked += t.client.BytesAcked()
 	}
-	if t.reader != nil {
-		sum.dropped += t.reader.Stats().DroppedFrames
-	}
-	return sum
+	return sent, acked
 }
 
 // publish sends frames and reads what the peer says, until one of the two ends, and then says goodbye. It closes the link.
 // A *redirect says that, and how, the stream goes on elsewhere.
-func (t *Transponder) publish(ctx context.Context, l *link, reader *stream.Reader) error {
-	t.use(reader, l.client)
+func (t *Transponder) publish(ctx context.Context, l *link, in *holder) error {
+	t.use(l.client)
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// A write that is blocked when the push is to end gets a little time to finish, and no more.
@@ -234,19 +288,19 @@ func (t *Transponder) publish(ctx context.Context, l *link, reader *stream.Reade
 			})
 		}))
 	})
-	wg.Go(func() { cancel(t.watch(sending, l, reader)) })
-	err := t.send(sending, l, reader)
+	wg.Go(func() { cancel(t.watch(sending, l, in)) })
+	err := t.send(sending, l, in)
 	cancel(err)
 	if polite(err) {
 		t.goodbye(err, l, &wg)
 	}
 	l.conn.Close()
 	wg.Wait()
-	return t.after(ctx, l, reader, err)
+	return t.after(ctx, l, in, err)
 }
 
 // after says how it goes on after a link: if its peer had asked for another, there, however the link ended.
-func (t *Transponder) after(ctx context.Context, l *link, reader *stream.Reader, err error) error {
+func (t *Transponder) after(ctx context.Context, l *link, in *holder, err error) error {
 	made := l.made
 	if made == nil {
 		select {
@@ -255,14 +309,15 @@ func (t *Transponder) after(ctx context.Context, l *link, reader *stream.Reader,
 		}
 	}
 	var moved *redirect
+	var gone *sourceError
 	asked := l.asked.Load()
-	if errors.As(err, &moved) || ctx.Err() != nil || asked == nil || t.src.Err() != nil {
-		if made != nil {
+	if errors.As(err, &gone) || errors.As(err, &moved) || ctx.Err() != nil || asked == nil {
+		if made != nil && (moved == nil || moved.link != made) {
 			made.conn.Close()
 		}
 		return err
 	}
-	reader.Restart()
+	in.Restart()
 	return &redirect{target: *asked, link: made}
 }
 
@@ -275,14 +330,14 @@ func polite(err error) bool {
 
 // send writes frames as they come. When another link is ready it goes on with that from the next key frame on, so that
 // between the two nothing is missing.
-func (t *Transponder) send(ctx context.Context, l *link, reader *stream.Reader) error {
+func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
 	if err := t.write(ctx, l, l.backlog); err != nil {
 		return err
 	}
 	l.backlog = nil
 	frames := make([]media.Frame, 64)
 	for {
-		n, err := reader.Read(ctx, frames)
+		n, err := in.Read(ctx, frames)
 		if err != nil {
 			return t.readError(ctx, err)
 		}
@@ -303,12 +358,12 @@ func (t *Transponder) turn(l *link, frames []media.Frame) int {
 	if l.made == nil {
 		select {
 		case l.made = <-l.next:
-			t.src.RequestKeyFrame()
+			t.source().RequestKeyFrame()
 		default:
 			return len(frames)
 		}
 	}
-	silent := t.src.Video.Track() == nil // there is nothing but sound, where any frame will do
+	silent := t.source().Video.Track() == nil // there is nothing but sound, where any frame will do
 	for i, f := range frames {
 		if silent || f.Kind() == media.Video && f.Key {
 			return i
@@ -358,8 +413,8 @@ func (t *Transponder) readError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case t.src.Err() != nil:
-		return &sourceError{t.src.Err()}
+	case t.source().Err() != nil:
+		return &sourceError{t.source().Err()}
 	default:
 		return err
 	}
@@ -399,7 +454,11 @@ func (t *Transponder) sent(frames []media.Frame) {
 		return
 	}
 	t.liveSince, t.everLive = now, true
-	if t.moveFrom([]State{Connecting}, Status{State: Live}) {
+	status := Status{State: Live}
+	if t.in.held { // the stream went while there was no connection
+		status = holdingStatus
+	}
+	if t.moveFrom([]State{Connecting}, status) {
 		t.log.Info("push live", "attempt", t.attempts.Load(), "after", time.Since(t.started).Round(time.Millisecond))
 	}
 }
@@ -427,24 +486,24 @@ func (t *Transponder) goodbye(why error, l *link, reading *sync.WaitGroup) {
 // Info returns what can be said of the push now.
 func (t *Transponder) Info() Info {
 	status := t.machine.now()
-	sum := t.totals()
+	sent, acked := t.bytes()
 	i := Info{
 		ID: t.id, SourceName: t.src.Info().Name, StreamName: t.target.Name, URL: t.target.URL(), Options: t.req.Options,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(t.attempts.Load()), Started: t.started,
-		BytesSent: sum.sent, BytesAcked: sum.acked, DroppedFrames: sum.dropped,
+		BytesSent: sent, BytesAcked: acked,
 	}
 	if status.State.final() {
 		i.Ended = status.Since
 	}
-	if track := t.src.Video.Track(); track != nil {
+	if track := t.source().Video.Track(); track != nil {
 		i.Width, i.Height = track.Width, track.Height
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.reader != nil {
-		queue := t.reader.Stats()
-		i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
+	if t.in != nil {
+		queue := t.in.Stats()
+		i.DroppedFrames, i.QueuedBytes, i.QueuedTime = queue.DroppedFrames, queue.QueuedBytes, queue.QueuedTime
 	}
 	if status.State.up() {
 		i.RateBPS, _ = t.meter.Rates(time.Now())

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"transponder/internal/stream"
 )
 
 const (
@@ -140,12 +138,12 @@ var details = map[Reason]string{
 }
 
 // watch looks at the link once a second, moves between Live and Degraded, and returns when the peer is given up or ctx ends.
-func (t *Transponder) watch(ctx context.Context, l *link, reader *stream.Reader) error {
+func (t *Transponder) watch(ctx context.Context, l *link, in *holder) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var h health
 	for {
-		stuck, reason := h.judge(t.sample(l, reader))
+		stuck, reason := h.judge(t.sample(l, in))
 		if stuck >= t.cfg.WriteTimeout {
 			return errStalled
 		}
@@ -158,11 +156,11 @@ func (t *Transponder) watch(ctx context.Context, l *link, reader *stream.Reader)
 	}
 }
 
-func (t *Transponder) sample(l *link, reader *stream.Reader) sample {
-	src := t.src.Stats()
+func (t *Transponder) sample(l *link, in *holder) sample {
+	src := in.Source().Stats()
 	return sample{
 		at: time.Now(), frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
-		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: reader.Stats().DroppedFrames,
+		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: in.Stats().DroppedFrames,
 		sent: l.client.BytesSent(), acked: l.client.BytesAcked(), queued: sendQueue(l.conn),
 	}
 }

@@ -1,0 +1,172 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+func TestRedirected(t *testing.T) {
+	tests := []struct {
+		name, from, tcURL string
+		want              string // rtmp://user@host:port/app name; "": refused
+	}{
+		{"the same again", "rtmp://a/live", "", "rtmp://@a:1935/live rtmp_s"},
+		{"elsewhere", "rtmp://a/live", "rtmp://b:1936/other/inst", "rtmp://@b:1936/other/inst rtmp_s"},
+		{"another app", "rtmp://a/live", "/other", "rtmp://@a:1935/other rtmp_s"},
+		{"another host", "rtmp://a/live", "//b/live", "rtmp://@b:1935/live rtmp_s"},
+		{"to TLS", "rtmp://a/live", "rtmps://b/live", "rtmps://@b:443/live rtmp_s"},
+		{"the login goes along", "rtmp://user:pass@a/live", "rtmp://b/live", "rtmp://user@b:1935/live rtmp_s"},
+		{"away from TLS", "rtmps://a/live", "rtmp://a/live", ""},
+		{"another protocol", "rtmp://a/live", "http://b/live", ""},
+		{"nonsense", "rtmp://a/live", "rtmp://a:b:c/%zz", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			from, err := ParseTarget(tt.from, "s", Naming{Prefix: "rtmp_"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			to, err := redirected(from, tt.tcURL)
+			got := ""
+			if err == nil {
+				got = strings.ReplaceAll(to.key(), "\x00", " ")
+			} else if !errors.Is(err, errRedirect) {
+				t.Errorf("error %v", err)
+			}
+			if got != tt.want {
+				t.Errorf("leads to %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A peer that asks for another connection gets it: the new one is made first, and between the two no picture is missing.
+func TestMoveToAnotherServer(t *testing.T) {
+	b := newBench(t, nil)
+	second := testkit.NewRTMPServer(t, testkit.Script{})
+	first := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.AskReconnect, NewURL: second.URL("other")})
+	s := b.source("s")
+	info := b.start(Request{StreamName: "s", URL: first.URL("live")})
+	first.Wait(t, "publish", func() bool { return slices.Contains(first.Calls(), "publish('rtmp_s')") })
+	b.wait("media at the second", func() bool {
+		s.write(1, 20)
+		return count(second.Tags(), true) > 0
+	})
+	first.Wait(t, "goodbye", func() bool { return strings.HasPrefix(first.Calls()[len(first.Calls())-1], "deleteStream") })
+	if got := second.Calls(); got[0] != "connect('other')" || !slices.Contains(got, "publish('rtmp_s')") {
+		t.Errorf("commands %q", got)
+	}
+	var pictures []testkit.Tag
+	for _, tag := range slices.Concat(first.Tags(), second.Tags()) {
+		if tag.Video && !tag.Header {
+			pictures = append(pictures, tag)
+		}
+	}
+	for i, p := range pictures {
+		if p.Data[5] != byte(i) || p.Time != time.Duration(i)*40*time.Millisecond {
+			t.Fatalf("picture %d at %v where %d is due", p.Data[5], p.Time, i)
+		}
+	}
+	if i := b.Find(Filter{ID: info.ID})[0]; i.State != Live || i.Attempts != 2 {
+		t.Errorf("after the move %s, %d attempts", i.State, i.Attempts)
+	}
+}
+
+// A server that would not have two connections with one name gets one after the other.
+func TestMoveBreaksFirst(t *testing.T) {
+	b := newBench(t, nil)
+	second := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Times: 1, Code: "NetStream.Publish.BadName"})
+	first := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.AskReconnect, NewURL: second.URL("live")})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: first.URL("live")})
+	first.Wait(t, "publish", func() bool { return slices.Contains(first.Calls(), "publish('rtmp_s')") })
+	b.wait("media at the second", func() bool {
+		s.write(10, 20)
+		return count(second.Tags(), true) > 0
+	})
+	first.Wait(t, "goodbye", func() bool { return strings.HasPrefix(first.Calls()[len(first.Calls())-1], "deleteStream") })
+	b.wait("second life", func() bool { return b.Find(Filter{})[0].State == Live })
+}
+
+// A way to where this server must not push is not taken, and the push goes on as it was.
+func TestMoveIsChecked(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.AskReconnect, NewURL: "rtmp://169.254.169.254/live"})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live")})
+	server.Wait(t, "publish", func() bool { return slices.Contains(server.Calls(), "publish('rtmp_s')") })
+	b.wait("word of the refusal", func() bool {
+		s.write(1, 20)
+		return strings.Contains(b.log.String(), "no connection to where the peer wants it")
+	})
+	if i := b.Find(Filter{})[0]; i.State != Live {
+		t.Errorf("state %s, want it unmoved", i.State)
+	}
+}
+
+func TestLogin(t *testing.T) {
+	for _, scheme := range []string{"adobe", "llnw"} {
+		t.Run(scheme, func(t *testing.T) {
+			b := newBench(t, nil)
+			server := testkit.NewRTMPServer(t, testkit.Script{Login: testkit.Login{Scheme: scheme, User: "us@er", Password: "p:a/s%s ä"}})
+			s := b.source("s")
+			with := func(login string) string { return strings.Replace(server.URL("live"), "://", "://"+login+"@", 1) }
+			b.start(Request{StreamName: "s", URL: with("us%40er:p%3Aa%2Fs%25s%20%C3%A4")})
+			s.live(t, server)
+			s.Close(nil)
+			b.end()
+			b.wait("goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+			calls := len(server.Calls())
+			b.source("s")
+			b.start(Request{StreamName: "s", URL: with("us%40er:wrong"), Options: Options{Restore: quickly}})
+			end := b.end()
+			if end.State != Failed || end.Reason != ReasonAuth || end.Attempts != 1 || !strings.Contains(end.Detail, "wrong name or password") {
+				t.Errorf("ended as %s, %s (%s) after %d attempts", end.State, end.Reason, end.Detail, end.Attempts)
+			}
+			if n := len(server.Calls()) - calls; n != 3 {
+				t.Errorf("%d connects with a wrong password, want 3", n)
+			}
+		})
+	}
+}
+
+// What a name is resolved to is judged each time that it is dialled.
+func TestTargetIsCheckedAtEachAttempt(t *testing.T) {
+	var asked int
+	addrs := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("169.254.169.254")}
+	b := newBench(t, func(c *Config) {
+		c.Resolve = func(context.Context, string) ([]netip.Addr, error) { // called by one after the other
+			asked++
+			return addrs[asked-1 : asked], nil
+		}
+	})
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: strings.Replace(server.URL("live"), "127.0.0.1", "name.test", 1), Options: Options{Restore: quickly}})
+	s.live(t, server)
+	server.Kick()
+	server.Wait(t, "second publish", func() bool { return countCalls(server, "publish('rtmp_s')") == 2 })
+	b.wait("media", func() bool {
+		s.write(1, 20)
+		return b.Find(Filter{})[0].State == Live
+	})
+	server.Kick()
+	if end := b.end(); end.Reason != ReasonForbidden || end.State != Failed || end.Attempts != 3 {
+		t.Errorf("ended as %s, %s after %d attempts", end.State, end.Reason, end.Attempts)
+	}
+	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://[::ffff:169.254.169.254]/live"}); !isRequestError(err, "rtmpUrl") {
+		t.Errorf("a push to where it must not go = %v", err)
+	}
+}
+
+func isRequestError(err error, field string) bool {
+	var e *RequestError
+	return errors.As(err, &e) && e.Field == field
+}

@@ -1,0 +1,253 @@
+package transponder
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// A second by second account of one thing that goes wrong, and of what looks like it and is right.
+func TestHealth(t *testing.T) {
+	const second = time.Second
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	// healthy is a push of 1 Mbit/s that is acknowledged every 500 kB, with a key frame every 2 s.
+	healthy := func(n int64) sample {
+		return sample{
+			frames: 75 * n, pictures: 25 * n, keys: n / 2, asked: n / 2, sent: 125_000 * n, acked: 125_000 * n / 500_000 * 500_000,
+		}
+	}
+	tests := []struct {
+		name   string
+		change func(n int64, s *sample) // from the 20th second on, n counts from there
+		want   map[int64]Reason         // at some of these seconds
+		stuck  map[int64]time.Duration
+	}{
+		{name: "healthy", want: map[int64]Reason{0: "", 30: ""}},
+		{
+			name:   "the peer's kernel takes nothing",
+			change: func(n int64, s *sample) { s.queued = int(125_000 * (n + 1)) },
+			want:   map[int64]Reason{3: "", 5: ReasonPeerStalled, 20: ReasonPeerStalled},
+			stuck:  map[int64]time.Duration{20: 21 * second},
+		},
+		{
+			name:   "it takes a little",
+			change: func(n int64, s *sample) { s.queued = int(124_000 * (n + 1)) },
+			want:   map[int64]Reason{6: "", 30: ""},
+		},
+		{
+			name: "it takes all, in bursts",
+			change: func(n int64, s *sample) {
+				if n%5 != 4 {
+					s.queued = int(125_000 * (n%5 + 1))
+				}
+			},
+			want: map[int64]Reason{4: "", 12: "", 30: ""},
+		},
+		{
+			name:   "nothing to take",
+			change: func(n int64, s *sample) { s.sent, s.acked = 2_500_000, 2_500_000 },
+			want:   map[int64]Reason{30: ""},
+			stuck:  map[int64]time.Duration{30: 0},
+		},
+		{
+			name:   "a proxy takes what the server does not acknowledge",
+			change: func(n int64, s *sample) { s.acked = 2_500_000 },
+			want:   map[int64]Reason{8: "", 15: ReasonPeerStalled},
+		},
+		{
+			name:   "the source sends nothing",
+			change: func(n int64, s *sample) { s.frames, s.pictures, s.keys = 1500, 500, 10 },
+			want:   map[int64]Reason{4: "", 6: ReasonNoMedia, 30: ReasonNoMedia},
+		},
+		{
+			name: "it comes back",
+			change: func(n int64, s *sample) {
+				if n < 10 {
+					s.frames, s.pictures, s.keys = 1500, 500, 10
+				}
+			},
+			want: map[int64]Reason{8: ReasonNoMedia, 10: "", 30: ""},
+		},
+		{
+			name:   "only sound comes",
+			change: func(n int64, s *sample) { s.pictures, s.keys = 500, 10 },
+			want:   map[int64]Reason{6: "", 30: ""},
+		},
+		{
+			name:   "deaf to requests for key frames",
+			change: func(n int64, s *sample) { s.keys = 10 },
+			want:   map[int64]Reason{4: "", 9: ReasonNoKeyFrame, 30: ReasonNoKeyFrame},
+		},
+		{
+			name:   "few key frames, and none asked for",
+			change: func(n int64, s *sample) { s.keys, s.asked = 10, 10 },
+			want:   map[int64]Reason{30: ""},
+		},
+		{
+			name:   "frames are dropped, once",
+			change: func(n int64, s *sample) { s.dropped = 20 },
+			want:   map[int64]Reason{0: ReasonPeerSlow, 8: ReasonPeerSlow, 11: "", 30: ""},
+		},
+		{
+			name:   "a stalled peer comes before what it leads to",
+			change: func(n int64, s *sample) { s.queued, s.dropped = int(125_000*(n+1)), n },
+			want:   map[int64]Reason{1: ReasonPeerSlow, 7: ReasonPeerStalled},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var h health
+			for n := range int64(55) {
+				s := healthy(n)
+				s.at = start.Add(time.Duration(n) * second)
+				if n >= 20 && tt.change != nil {
+					tt.change(n-20, &s)
+				}
+				stuck, got := h.judge(s)
+				if want, ok := tt.want[n-20]; (ok || n < 20) && got != want {
+					t.Errorf("at %d s: %q, want %q", n-20, got, want)
+				}
+				if want, ok := tt.stuck[n-20]; ok && stuck != want {
+					t.Errorf("at %d s stuck for %v, want %v", n-20, stuck, want)
+				}
+			}
+		})
+	}
+}
+
+// Peers whose acknowledgements are unlike ours are left alone.
+func TestHealthOfAcknowledgements(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	tests := []struct {
+		name  string
+		acked func(sent int64) int64
+	}{
+		{"none", func(int64) int64 { return 0 }},
+		{"one", func(sent int64) int64 { return min(sent/500_000, 1) * 500_000 }},
+		{"far apart", func(sent int64) int64 { return sent / 5_000_000 * 5_000_000 }},
+		{"ahead: the handshake is counted twice", func(sent int64) int64 { return sent + 3073 }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var h health
+			for n := range int64(1000) {
+				s := sample{at: start.Add(time.Duration(n) * time.Second), frames: n, pictures: n, keys: n, sent: 60_000 * n}
+				s.acked = tt.acked(s.sent)
+				if stuck, reason := h.judge(s); stuck != 0 || reason != ReasonNone {
+					t.Fatalf("after %d s: %q, stuck for %v", n, reason, stuck)
+				}
+			}
+		})
+	}
+}
+
+// The kernel tells what the peer's has not taken, under TLS as well.
+func TestSendQueue(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	if n := sendQueue(client); n != -1 {
+		t.Errorf("a pipe has a queue of %d", n)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	if n := sendQueue(conn); n != 0 {
+		t.Errorf("before anything is sent: %d", n)
+	}
+	conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	sent := int64(0)
+	for err == nil {
+		var n int
+		n, err = conn.Write(make([]byte, 1<<20))
+		sent += int64(n)
+	}
+	secured := tls.Client(conn, &tls.Config{ServerName: "x"})
+	if n := sendQueue(secured); n <= 0 || int64(n) > sent {
+		t.Errorf("with a peer that does not read: %d of %d bytes", n, sent)
+	}
+	if _, err := io.CopyN(io.Discard, peer, sent); err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 { // the last acknowledgement is on its way
+		if sendQueue(conn) == 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Errorf("after all was read: %d", sendQueue(conn))
+}
+
+// Ten pushes of one source, one of them stalled: the others lose nothing, and only that one leaves pictures out.
+func TestStalledPushHurtsNobody(t *testing.T) {
+	t.Parallel()
+	const pictures, size = 250, 100_000
+	b := newBench(t, func(c *Config) { c.WriteTimeout = time.Minute })
+	var servers []*testkit.RTMPServer
+	s := b.source("s")
+	stalled := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.StopReading})
+	slow := b.start(Request{StreamName: "s", URL: stalled.URL("live")})
+	for range 9 {
+		server := testkit.NewRTMPServer(t, testkit.Script{})
+		servers = append(servers, server)
+		b.start(Request{StreamName: "s", URL: server.URL("live")})
+	}
+	for _, server := range append(servers, stalled) {
+		server.Wait(t, "publish", func() bool { return slices.Contains(server.Calls(), "publish('rtmp_s')") })
+	}
+	for n := 0; n < pictures; n += 10 {
+		s.write(10, size)
+		for _, server := range servers {
+			server.Wait(t, "picture", func() bool { return count(server.Tags(), true) == n+10 })
+		}
+	}
+	for _, server := range servers {
+		checkTags(t, server.Tags(), pictures)
+	}
+	for _, i := range b.Find(Filter{}) {
+		if dropped := i.DroppedFrames > 0; dropped != (i.ID == slow.ID) {
+			t.Errorf("push to %s dropped %d frames", i.URL, i.DroppedFrames)
+		}
+	}
+	b.wait("word of the drops", func() bool {
+		i := b.Find(Filter{ID: slow.ID})[0]
+		return i.State == Degraded && (i.Reason == ReasonPeerSlow || i.Reason == ReasonPeerStalled)
+	})
+}
+
+// A source that falls silent degrades its push, and is not taken for the peer.
+func TestSilentSource(t *testing.T) {
+	t.Parallel() // it takes seconds
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live")})
+	s.live(t, server)
+	b.wait("word of it", func() bool {
+		i := b.Find(Filter{})[0]
+		return i.State == Degraded && i.Reason == ReasonNoMedia
+	})
+	b.wait("recovery", func() bool {
+		s.write(1, 20)
+		i := b.Find(Filter{})[0]
+		return i.State == Live && i.Reason == ReasonNone
+	})
+}
