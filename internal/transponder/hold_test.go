@@ -21,6 +21,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 	"transponder/internal/transcode"
 	"transponder/internal/transcode/libav"
 )
@@ -604,4 +605,55 @@ func TestHoldLateSound(t *testing.T) {
 		}
 		p.Close(nil)
 	})
+}
+
+// The far end sees one RTMP session, in which time only grows, through a loss and a return.
+func TestPushHolds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	info := b.start(Request{StreamName: "s", URL: server.URL("live"), Options: Options{OnSourceLoss: "hold"}})
+	s.live(t, server)
+	state := func() Info { return b.Find(Filter{ID: info.ID})[0] }
+	s.Close(nil)
+	sent := 0
+	server.Wait(t, "the hold", func() bool {
+		sent = len(server.Tags())
+		return state().State == Holding
+	})
+	if got := state(); got.Reason != ReasonSourceLost {
+		t.Errorf("held because of %q", got.Reason)
+	}
+	server.Wait(t, "what bridges it", func() bool { return len(server.Tags()) > sent+10 })
+	back := b.source("s")
+	back.video = realVideo(t)
+	server.Wait(t, "the return", func() bool {
+		back.write(10, 20)
+		return state().State == Live
+	})
+	back.Close(stream.ErrTerminated)
+	if end := b.end(); end.State != Ended || end.Reason != ReasonSourceLost {
+		t.Errorf("ended as %s, %s", end.State, end.Reason)
+	}
+	if n := strings.Count("\n"+strings.Join(server.Calls(), "\n"), "\npublish("); n != 1 {
+		t.Errorf("published %d times: %q", n, server.Calls())
+	}
+	last := map[bool]time.Duration{true: -1, false: -1}
+	headers := 0
+	for _, tag := range server.Tags() {
+		if tag.Header {
+			if tag.Video {
+				headers++
+			}
+			continue
+		}
+		if tag.Time <= last[tag.Video] {
+			t.Errorf("%s after %v", tag, last[tag.Video])
+		}
+		last[tag.Video] = tag.Time
+	}
+	if headers != 2 {
+		t.Errorf("%d video headers, want one for each publisher", headers)
+	}
 }
