@@ -67,6 +67,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a.hub = stream.NewHub(cfg.Stream)
 	audio := transcode.NewAudio(cfg.Audio, log)
 	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, audio, log)
+	a.pushes.UseStills(transcode.NewStills(cfg.MediaDir))
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
 	}

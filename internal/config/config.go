@@ -30,6 +30,8 @@ type Config struct {
 	Targets Targets
 	Auto    AutoStart
 
+	MediaDir string // pictures to show while a publisher is away; nothing outside it is opened
+
 	Audio  transcode.AudioConfig
 	Ingest rtc.Config
 	Peer   peer.Config
@@ -73,18 +75,19 @@ type AutoStart struct {
 // Default returns the settings of a server that was told nothing.
 func Default() Config {
 	return Config{
-		Listen: Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, TLSDir: "tls"},
-		Log:    Log{Level: "info"},
-		Audio:  transcode.DefaultAudioConfig(),
-		Ingest: rtc.DefaultConfig(),
-		Peer:   peer.DefaultConfig(),
-		Push:   transponder.DefaultConfig(),
-		Hooks:  transponder.DefaultHookConfig(),
-		REST:   rest.DefaultConfig(),
-		RTMP:   rtmpserver.DefaultConfig(),
-		Stream: stream.DefaultConfig(),
-		WCS:    wcs.DefaultConfig(),
-		WHIP:   whip.DefaultConfig(),
+		Listen:   Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, TLSDir: "tls"},
+		Log:      Log{Level: "info"},
+		MediaDir: "media",
+		Audio:    transcode.DefaultAudioConfig(),
+		Ingest:   rtc.DefaultConfig(),
+		Peer:     peer.DefaultConfig(),
+		Push:     transponder.DefaultConfig(),
+		Hooks:    transponder.DefaultHookConfig(),
+		REST:     rest.DefaultConfig(),
+		RTMP:     rtmpserver.DefaultConfig(),
+		Stream:   stream.DefaultConfig(),
+		WCS:      wcs.DefaultConfig(),
+		WHIP:     whip.DefaultConfig(),
 	}
 }
 
@@ -207,6 +210,12 @@ func (c *Config) settings() []setting {
 		whole("rtmp_push_restore_attempts", &c.Push.RestoreAttempts, -1, 1_000_000),
 		duration("rtmp_push_restore_interval_ms", &c.Push.RestoreInterval, time.Millisecond),
 		duration("rtmp_push_hold_ms", &c.Push.HoldFor, time.Millisecond),
+		boolean("rtmp_out_buffer_enabled", &c.Push.Buffer.Enabled),
+		duration("rtmp_out_buffer_start_size", &c.Push.Buffer.StartSize, time.Millisecond),
+		duration("rtmp_out_buffer_initial_size", &c.Push.Buffer.MaxSize, time.Millisecond),
+		duration("rtmp_out_buffer_polling_time", &c.Push.Buffer.PollingTime, time.Millisecond),
+		whole("rtmp_out_buffer_max_bufferings_allowed", &c.Push.Buffer.MaxBufferings, -1, 1_000_000),
+		text("media_dir", &c.MediaDir),
 		boolean("rtmp_push_auto_start", &c.Auto.Enabled),
 		text("rtmp_push_auto_start_url", &c.Auto.URL),
 		list("push_allow", &c.Targets.Allow),

@@ -146,12 +146,6 @@ const notYet = "this version cannot do that"
 // withoutEffect lists keys of the published contract that a settings file may hold and that this server has no use for, with
 // what it does instead.
 var withoutEffect = map[string]string{
-	"rtmp_out_buffer_enabled":                notYet,
-	"rtmp_out_buffer_start_size":             notYet,
-	"rtmp_out_buffer_initial_size":           notYet,
-	"rtmp_out_buffer_polling_time":           notYet,
-	"rtmp_out_buffer_max_bufferings_allowed": notYet,
-	"media_dir":                              notYet,
 	"transcoding_disabled":                   notYet,
 	"disable_streaming_proxy":                notYet,
 	"video_transcoder_preserve_aspect_ratio": notYet,

@@ -32,6 +32,8 @@ type Config struct {
 	RestoreAttempts int
 	RestoreInterval time.Duration
 
+	Buffer BufferConfig // makes what is sent smoother, and later
+
 	HoldFor time.Duration // how long a publisher is waited for with options.onSourceLoss, if the request does not say
 
 	Targets TargetPolicy // where pushes may go
@@ -59,6 +61,7 @@ func DefaultConfig() Config {
 		RestoreAttempts: 3,
 		RestoreInterval: 5 * time.Second,
 
+		Buffer:  DefaultBufferConfig(),
 		HoldFor: time.Minute,
 	}
 }
@@ -91,5 +94,6 @@ func (c Config) Validate() error {
 	if c.MaxPushes < 1 {
 		errs = append(errs, fmt.Errorf("limit of %d pushes leaves none", c.MaxPushes))
 	}
+	errs = append(errs, c.Buffer.Validate())
 	return errors.Join(errs...)
 }

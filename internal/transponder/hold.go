@@ -18,6 +18,8 @@ type holderConfig struct {
 	open func(*stream.Source) *stream.Reader // makes a reader for the pictures; sound is added to it
 	aac  func(*stream.Source) (*stream.Feed, func(), error)
 
+	buffer BufferConfig // between the source and the connection
+
 	grace time.Duration // how long a stream's publisher is waited for; 0: the end of the stream is the end
 
 	// slate returns a key frame to show meanwhile, for the size of what was sent; nil shows the last picture.
@@ -43,6 +45,7 @@ type holder struct {
 	mu     sync.Mutex
 	src    *stream.Source     // guarded by mu; the present or last one
 	reader *stream.Reader     // guarded by mu; nil while there is no source
+	buffer *Buffer            // guarded by mu; nil where the settings have none
 	past   stream.ReaderStats // guarded by mu; of the readers before
 }
 
@@ -59,6 +62,9 @@ func (h *holder) attach(src *stream.Source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.src, h.reader = src, reader
+	if h.cfg.buffer.Enabled {
+		h.buffer = NewBuffer(h.cfg.buffer, reader)
+	}
 }
 
 // listen adds the sound of a source that is live. Calling it again is harmless.
@@ -90,8 +96,10 @@ func (h *holder) detach() {
 	st := h.reader.Stats()
 	h.past.DroppedFrames += st.DroppedFrames
 	h.past.DroppedBytes += st.DroppedBytes
+	h.past.DroppedTime += st.DroppedTime
+	h.past.DroppedSound += st.DroppedSound
 	h.past.Drops += st.Drops
-	h.reader = nil
+	h.reader, h.buffer = nil, nil
 }
 
 // Close detaches from whatever is read. Closing twice is harmless.
@@ -118,8 +126,20 @@ func (h *holder) Stats() stream.ReaderStats {
 	now := h.reader.Stats()
 	now.DroppedFrames += st.DroppedFrames
 	now.DroppedBytes += st.DroppedBytes
+	now.DroppedTime += st.DroppedTime
+	now.DroppedSound += st.DroppedSound
 	now.Drops += st.Drops
 	return now
+}
+
+// Buffered returns the buffer's figures, zeros where there is none.
+func (h *holder) Buffered() BufferStats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.buffer == nil {
+		return BufferStats{}
+	}
+	return h.buffer.Stats()
 }
 
 // Restart throws away what is queued and begins anew at a key frame, for a new connection.
@@ -127,6 +147,9 @@ func (h *holder) Restart() {
 	h.bridge.restart()
 	if h.reader != nil {
 		h.reader.Restart()
+	}
+	if h.buffer != nil {
+		h.buffer.Restart()
 	}
 }
 
@@ -174,20 +197,28 @@ func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
 	return n, nil
 }
 
+// take reads from the source, through the buffer where there is one.
+func (h *holder) take(ctx context.Context, dst []media.Frame) (int, error) {
+	if h.buffer != nil {
+		return h.buffer.Read(ctx, dst)
+	}
+	return h.reader.Read(ctx, dst)
+}
+
 // joinRoom is how many frames of silence fit before a source's first sound: somewhat more than can be missing.
 const joinRoom = 8
 
 // read takes what the source has and fits it to what was sent before.
 func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
 	if h.cfg.grace == 0 {
-		return h.reader.Read(ctx, dst)
+		return h.take(ctx, dst)
 	}
 	var room []media.Frame // for silence before the source's first sound
 	if h.bridge.sounds && len(dst) > 2*joinRoom {
 		room = dst[:joinRoom]
 	}
 	frames := dst[len(room):]
-	n, err := h.reader.Read(ctx, frames)
+	n, err := h.take(ctx, frames)
 	kept := 0
 	for _, f := range frames[:n] {
 		f.Time = f.Time.Add(h.shift)

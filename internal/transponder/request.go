@@ -164,6 +164,9 @@ type Info struct {
 	BytesSent, BytesAcked    int64
 	VideoFrames, AudioFrames int64
 	DroppedFrames            int64
+	DroppedTime              time.Duration // of video
+	BufferDelay              time.Duration // added by the outgoing buffer; 0 without one
+	Bufferings               int           // times that the buffer ran empty
 	QueuedBytes              int
 	QueuedTime               time.Duration
 	RateBPS                  int64         // sent, over the last whole second

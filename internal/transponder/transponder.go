@@ -82,7 +82,7 @@ func (t *Transponder) Run(ctx context.Context) error {
 // holding says how the stream is read, and what happens when it ends.
 func (t *Transponder) holding() holderConfig {
 	cfg := holderConfig{
-		hub: t.hub, log: t.log, aac: t.sound, changed: t.held,
+		hub: t.hub, log: t.log, aac: t.sound, changed: t.held, buffer: t.cfg.Buffer,
 		open: func(s *stream.Source) *stream.Reader {
 			return s.NewReader(stream.ReaderConfig{Video: s.Video, KeyFrames: true})
 		},
@@ -503,7 +503,10 @@ func (t *Transponder) Info() Info {
 	defer t.mu.Unlock()
 	if t.in != nil {
 		queue := t.in.Stats()
-		i.DroppedFrames, i.QueuedBytes, i.QueuedTime = queue.DroppedFrames, queue.QueuedBytes, queue.QueuedTime
+		i.DroppedFrames, i.DroppedTime = queue.DroppedFrames, queue.DroppedTime
+		i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
+		buffered := t.in.Buffered()
+		i.BufferDelay, i.Bufferings = buffered.Delay, buffered.Bufferings
 	}
 	if status.State.up() {
 		i.RateBPS, _ = t.meter.Rates(time.Now())
