@@ -33,6 +33,9 @@ type pushBody struct {
 	VideoFramesSent    int64  `json:"videoFramesSent"`
 	AudioFramesSent    int64  `json:"audioFramesSent"`
 	DroppedFrames      int64  `json:"droppedFrames"`
+	DroppedMs          int64  `json:"droppedMs,omitempty"`
+	BufferDelayMs      int64  `json:"bufferDelayMs,omitempty"`
+	Bufferings         int    `json:"bufferings,omitempty"`
 	QueuedBytes        int    `json:"queuedBytes"`
 	QueuedMs           int64  `json:"queuedMs"`
 	Bitrate            int64  `json:"bitrate"` // kbit/s
@@ -65,6 +68,9 @@ func newPushBody(p transponder.Info) pushBody {
 		VideoFramesSent:    p.VideoFrames,
 		AudioFramesSent:    p.AudioFrames,
 		DroppedFrames:      p.DroppedFrames,
+		DroppedMs:          p.DroppedTime.Milliseconds(),
+		BufferDelayMs:      p.BufferDelay.Milliseconds(),
+		Bufferings:         p.Bufferings,
 		QueuedBytes:        p.QueuedBytes,
 		QueuedMs:           p.QueuedTime.Milliseconds(),
 		Bitrate:            p.RateBPS / 1000,
