@@ -427,7 +427,7 @@ func TestHoldHalfBack(t *testing.T) {
 		}
 		src.SetLive()
 		for i := range int64(100) {
-			s.wait(src.Created().Add(media.Samples(i*1024, 48000)).Sub(time.Now()))
+			s.wait(time.Until(src.Created().Add(media.Samples(i*1024, 48000))))
 			src.Audio.Write(media.Frame{Track: realAudio, Time: src.Now(), Key: true, Data: []byte{1}})
 		}
 		synctest.Wait()
