@@ -5,5 +5,9 @@
 // goroutine of its own and joins it. Sound is turned to AAC by the renditions of package transcode; pictures in H.264 go
 // through untouched. The wire is left to package rtmp.
 //
+// A push is a machine of few states (machine.go) whose every step goes into the Journal, which REST and the web Hooks read. What
+// happens after a loss is decided by a Restore policy, what is sent while the stream's publisher is away by a bridge, and where
+// a push may go at all by the TargetPolicy, asked for each address that is dialled.
+//
 // The contract is the published one of Flashphoner Web Call Server, "Republish to another RTMP server".
 package transponder
