@@ -42,6 +42,14 @@ func (c Codec) String() string {
 	return ""
 }
 
+// AudioFormat says what sound is to be made into. Zero fields are left to whoever makes it; the zero value asks for what the
+// settings say.
+type AudioFormat struct {
+	Codec                Codec // AAC, PCMA, PCMU or Speex
+	RateBPS              int   // of AAC
+	SampleRate, Channels int   // of AAC; the others have but one
+}
+
 // Kind says whether the codec carries sound or pictures.
 func (c Codec) Kind() Kind {
 	switch c {

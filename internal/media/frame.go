@@ -11,7 +11,8 @@ type Track struct {
 	// (ISO/IEC 14496-15, 5.3.3.1), for AAC the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), nil where the codec needs none.
 	Config []byte
 
-	Width, Height int // of the picture as shown; 0 for audio or while unknown
+	Width, Height int // of the picture as coded; 0 for audio or while unknown
+	Rotation      int // degrees clockwise, 0, 90, 180 or 270, by which the picture is to be turned when shown
 
 	SampleRate, Channels int // 0 for video
 }

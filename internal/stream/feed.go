@@ -14,6 +14,7 @@ import (
 type Feed struct {
 	src   *Source
 	onKey func(time.Time) // told of each key frame; nil for renditions
+	ask   func()          // asks whoever writes for a key frame; nil where that makes no sense
 
 	mu      sync.Mutex
 	track   *media.Track // guarded by mu; of the last frame
@@ -64,6 +65,13 @@ func (f *Feed) Write(frame media.Frame) {
 	}
 	for _, r := range f.readers {
 		r.push(frame)
+	}
+}
+
+// RequestKeyFrame asks whoever writes the feed for a key frame. Many calls may become one request.
+func (f *Feed) RequestKeyFrame() {
+	if f.ask != nil {
+		f.ask()
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 type ReaderConfig struct {
 	Video, Audio *Feed // nil: not wanted
 
-	// KeyFrames asks the publisher for key frames at the hub's interval as long as the reader lives.
+	// KeyFrames asks the publisher for key frames at the hub's interval as long as the reader takes the publisher's own video.
 	KeyFrames bool
 
 	// A queue longer than either bound loses whole groups of pictures; see Reader. Zero takes the default.
@@ -112,12 +112,10 @@ func (s *Source) NewReader(cfg ReaderConfig) *Reader {
 		cfg.MaxDuration = DefaultMaxDuration
 	}
 	r := &Reader{cfg: cfg, src: s, arrive: make(chan struct{}, 1), needKey: true}
-	if cfg.KeyFrames {
-		s.keys.readers.Add(1)
-	}
+	r.keyed(1)
 	if cfg.Video != nil {
 		cfg.Video.add(r)
-		s.RequestKeyFrame()
+		cfg.Video.RequestKeyFrame()
 	}
 	if cfg.Audio != nil {
 		cfg.Audio.add(r)
@@ -130,6 +128,32 @@ func (s *Source) NewReader(cfg ReaderConfig) *Reader {
 func (r *Reader) AddAudio(f *Feed) {
 	r.cfg.Audio = f
 	f.add(r)
+}
+
+// UseVideo takes pictures from another feed of the same source instead, from its next key frame on, which is asked for at once.
+// What is queued of the first feed is thrown away, and not counted as dropped. It is for the goroutine that
+// reads, before Close.
+func (r *Reader) UseVideo(f *Feed) {
+	r.keyed(-1)
+	if r.cfg.Video != nil {
+		r.cfg.Video.drop(r)
+	}
+	r.cfg.Video = f
+	r.keyed(1)
+	r.mu.Lock()
+	r.queue.discardVideo()
+	r.needKey = true
+	r.video.end(r.video.last)
+	r.mu.Unlock()
+	f.add(r)
+	f.RequestKeyFrame()
+}
+
+// keyed counts the reader among those, or no more, that want the publisher's key frames at the interval.
+func (r *Reader) keyed(n int32) {
+	if r.cfg.KeyFrames && r.cfg.Video == r.src.Video {
+		r.src.keys.readers.Add(n)
+	}
 }
 
 // Read waits for at least one frame and copies as many as there are and fit to dst. After the source's end it returns what
@@ -169,16 +193,14 @@ func (r *Reader) Restart() {
 	r.video.end(r.video.last)
 	r.mu.Unlock()
 	if r.cfg.Video != nil {
-		r.src.RequestKeyFrame()
+		r.cfg.Video.RequestKeyFrame()
 	}
 }
 
 // Close detaches the reader. A waiting Read returns ErrClosed. Closing twice is harmless.
 func (r *Reader) Close() {
 	r.closeOnce.Do(func() {
-		if r.cfg.KeyFrames {
-			r.src.keys.readers.Add(-1)
-		}
+		r.keyed(-1)
 		if r.cfg.Video != nil {
 			r.cfg.Video.drop(r)
 		}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -220,5 +221,45 @@ func check(t *testing.T, all map[int64]*written, st ReaderStats) {
 	}
 	if st.QueuedFrames != 0 || st.QueuedBytes != 0 {
 		t.Fatalf("%d frames, %d bytes left in an empty queue", st.QueuedFrames, st.QueuedBytes)
+	}
+}
+
+func TestReaderUsesAnotherVideo(t *testing.T) {
+	publisherAsked, renditionAsked := 0, 0
+	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a", AskKeyFrame: func() { publisherAsked++ }})
+	defer s.Close(nil)
+	feeds := make(chan *Feed, 1)
+	small, release, err := s.Rendition("small", func() { renditionAsked++ }, func(ctx context.Context, out *Feed) error {
+		feeds <- out
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	<-feeds
+
+	r := s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio, KeyFrames: true})
+	defer r.Close()
+	s.Video.Write(video(0, true, 1))
+	s.Audio.Write(audio(10, 1))
+	s.Video.Write(video(20, false, 1))
+	r.UseVideo(small)
+	small.Write(video(30, false, 1)) // leads nowhere
+	s.Video.Write(video(40, true, 1))
+	small.Write(video(50, true, 1))
+	small.Write(video(60, false, 1))
+	if got, want := read(t, r), []int64{10, 50, 60}; !slices.Equal(got, want) {
+		t.Errorf("read %v, want %v: the sound, and the other feed's pictures from its key frame on", got, want)
+	}
+	if publisherAsked != 1 || renditionAsked != 1 {
+		t.Errorf("publisher asked %d times, rendition %d times; want each once", publisherAsked, renditionAsked)
+	}
+	if n := s.keys.readers.Load(); n != 0 {
+		t.Errorf("%d readers want the publisher's key frames at the interval, want none", n)
+	}
+	if d := r.Stats().DroppedFrames; d != 0 {
+		t.Errorf("%d frames dropped, want none: they were not meant to be sent", d)
 	}
 }

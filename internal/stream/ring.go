@@ -90,6 +90,17 @@ func (q *ring) withdraw() (frames, bytes int, from media.Timestamp) {
 
 func (q *ring) clear() { *q = ring{} }
 
+// discardVideo takes all pictures out of the queue.
+func (q *ring) discardVideo() {
+	old := *q
+	q.clear()
+	for i := range old.n {
+		if f := old.frames[(old.first+i)&(len(old.frames)-1)]; f.Kind() != media.Video {
+			q.put(f)
+		}
+	}
+}
+
 // oldest returns the time of the first frame; the queue is not empty.
 func (q *ring) oldest() media.Timestamp { return q.frames[q.first].Time }
 

@@ -60,7 +60,7 @@ func newSource(h *Hub, info Info) *Source {
 	s.Video = newFeed(s)
 	s.Audio = newFeed(s)
 	s.keys = keyFrames{cfg: h.cfg, ask: info.AskKeyFrame}
-	s.Video.onKey = s.keys.came
+	s.Video.onKey, s.Video.ask = s.keys.came, s.RequestKeyFrame
 	return s
 }
 
@@ -134,8 +134,9 @@ func (r *rendition) stop(cause error) {
 
 // Rendition returns the feed that run makes, one for all users of the same key: the first call starts run in a goroutine,
 // and the last release stops and joins it. run reads the source, writes to out and returns when ctx ends, when what it
-// reads ends, or when it fails; readers of the feed then get why. A release may be called once.
-func (s *Source) Rendition(key string, run func(ctx context.Context, out *Feed) error) (feed *Feed, release func(), err error) {
+// reads ends, or when it fails; readers of the feed then get why. ask is called for each key frame that a reader of the feed
+// wants, from any goroutine; it must not block, and is nil for sound. A release may be called once.
+func (s *Source) Rendition(key string, ask func(), run func(ctx context.Context, out *Feed) error) (feed *Feed, release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -146,6 +147,7 @@ func (s *Source) Rendition(key string, run func(ctx context.Context, out *Feed) 
 		// The source is the owner and joins the goroutine, whichever caller happened to be first.
 		ctx, cancel := context.WithCancelCause(context.Background())
 		r = &rendition{feed: newFeed(s), cancel: cancel, done: make(chan struct{})}
+		r.feed.ask = ask
 		s.renditions[key] = r
 		go func() {
 			defer close(r.done)

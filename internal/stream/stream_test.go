@@ -360,11 +360,11 @@ func TestRenditionIsShared(t *testing.T) {
 			}
 		}
 	}
-	a, releaseA, err := s.Rendition("aac", run)
+	a, releaseA, err := s.Rendition("aac", nil, run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, releaseB, err := s.Rendition("aac", run)
+	b, releaseB, err := s.Rendition("aac", nil, run)
 	if err != nil || a != b {
 		t.Fatalf("second user got another feed (%v)", err)
 	}
@@ -388,13 +388,13 @@ func TestRenditionIsShared(t *testing.T) {
 		t.Error("the reader of an ended rendition reads on")
 	}
 
-	if _, _, err := s.Rendition("aac", run); err != nil {
+	if _, _, err := s.Rendition("aac", nil, run); err != nil {
 		t.Fatal(err)
 	}
 	<-started
 	s.Close(nil)
 	<-stopped
-	if _, _, err := s.Rendition("aac", run); !errors.Is(err, ErrClosed) {
+	if _, _, err := s.Rendition("aac", nil, run); !errors.Is(err, ErrClosed) {
 		t.Errorf("Rendition of a closed source = %v, want ErrClosed", err)
 	}
 }

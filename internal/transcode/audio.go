@@ -130,7 +130,7 @@ func (a *Audio) AAC(s *stream.Source) (feed *stream.Feed, release func(), err er
 	if t := s.Audio.Track(); t != nil && t.Codec == media.AAC {
 		return s.Audio, func() {}, nil
 	}
-	return s.Rendition("aac", func(ctx context.Context, out *stream.Feed) error {
+	return s.Rendition("aac", nil, func(ctx context.Context, out *stream.Feed) error {
 		return a.render(ctx, s, out)
 	})
 }
