@@ -221,7 +221,7 @@ func TestAACInTheMeantime(t *testing.T) {
 		r := newRig(t, false)
 		aac := &media.Track{Codec: media.AAC}
 		r.send(aac, []byte{1}, time.Millisecond)
-		out, release, err := r.src.Rendition("aac", func(ctx context.Context, out *stream.Feed) error {
+		out, release, err := r.src.Rendition("aac", nil, func(ctx context.Context, out *stream.Feed) error {
 			return r.audio.render(ctx, r.src, out)
 		})
 		if err != nil {
