@@ -46,8 +46,8 @@ func tool(t *testing.T, name string, args ...string) []byte {
 	return out
 }
 
-// media is what ffprobe says of a file.
-type media struct {
+// recording is what ffprobe says of a file.
+type recording struct {
 	Streams []struct {
 		Kind       string `json:"codec_type"`
 		Codec      string `json:"codec_name"`
@@ -64,9 +64,9 @@ type media struct {
 	} `json:"packets"`
 }
 
-func probe(t *testing.T, file string) media {
+func probe(t *testing.T, file string) recording {
 	t.Helper()
-	var m media
+	var m recording
 	out := tool(t, "ffprobe", "-v", "error", "-show_streams", "-show_packets", "-of", "json", file)
 	if err := json.Unmarshal(out, &m); err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func judge(t *testing.T, file string, want expectation) {
 	}
 }
 
-func judgePackets(t *testing.T, m media, want expectation) {
+func judgePackets(t *testing.T, m recording, want expectation) {
 	t.Helper()
 	last, first := map[string]float64{}, map[string]float64{}
 	sinceKey, keyGap := math.Inf(-1), 0.0

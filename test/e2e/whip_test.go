@@ -46,7 +46,13 @@ func exchange(url string) testkit.Exchange {
 // publishWHIP publishes a stream until the test ends, and returns when it is live.
 func publishWHIP(t *testing.T, s *server, name string) *testkit.Publisher {
 	t.Helper()
-	p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+	return publish(t, s, name, testkit.DefaultPublisherConfig())
+}
+
+// publish is publishWHIP of what cfg says.
+func publish(t *testing.T, s *server, name string, cfg testkit.PublisherConfig) *testkit.Publisher {
+	t.Helper()
+	p := testkit.NewPublisher(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx, exchange(s.whipURL(name))) }()
