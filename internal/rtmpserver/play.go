@@ -124,7 +124,7 @@ func (c *session) refuseCodec(err error) error {
 
 // audioFeed returns the feed of the stream's sound as AAC, nil if there is none and none can be made.
 func (c *session) audioFeed(src *stream.Source) (feed *stream.Feed, release func()) {
-	feed, release, err := c.srv.audio.AAC(src)
+	feed, release, err := c.srv.audio.Feed(src, media.AudioFormat{Codec: media.AAC})
 	if err == nil {
 		return feed, release
 	}

@@ -10,13 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/media"
 	"transponder/internal/stream"
 )
 
-// AudioRenditions gives a stream's sound as AAC: the source's own feed if it is AAC, else one that is made of it, or of
+// AudioRenditions gives a stream's sound in a format: the source's own feed if that fits, else one that is made of it, or of
 // silence. release gives it back and is called once.
 type AudioRenditions interface {
-	AAC(s *stream.Source) (feed *stream.Feed, release func(), err error)
+	Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error)
 }
 
 // acceptPause is the time between two tries to accept when the system has no room for a connection.

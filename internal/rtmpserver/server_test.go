@@ -28,7 +28,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // ownAudio gives AAC streams their own feed and makes nothing.
 type ownAudio struct{}
 
-func (ownAudio) AAC(s *stream.Source) (*stream.Feed, func(), error) { return s.Audio, func() {}, nil }
+func (ownAudio) Feed(s *stream.Source, _ media.AudioFormat) (*stream.Feed, func(), error) {
+	return s.Audio, func() {}, nil
+}
 
 // runServer runs a server on a free port until the test ends.
 func runServer(t *testing.T, change func(*Config)) (*Server, *stream.Hub) {

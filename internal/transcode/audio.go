@@ -112,7 +112,7 @@ func NewAudio(cfg AudioConfig, log *slog.Logger) *Audio {
 	}
 }
 
-// AAC returns a feed of AAC made of the source's sound, and what gives it back; release may be called once.
+// Feed returns a feed of the source's sound in a format, and what gives it back; release may be called once.
 //
 // A source that sends AAC gives its own feed. Any other gives a rendition, the same for all callers: AAC-LC, 48 kHz
 // stereo, every frame with one and the same Track, at times that only the count of samples decides, and without end: what
@@ -123,9 +123,12 @@ func NewAudio(cfg AudioConfig, log *slog.Logger) *Audio {
 // packet, at most AudioConfig.FirstPacket. If that is AAC the rendition passes the source's frames through as they are,
 // whatever their form; else it is as above, silence included, from the time of the call. A door that does not know yet
 // whether its publisher sends audio says HasAudio.
-func (a *Audio) AAC(s *stream.Source) (feed *stream.Feed, release func(), err error) {
+func (a *Audio) Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error) {
 	if !libav.Enabled {
 		return nil, nil, libav.ErrDisabled
+	}
+	if format.Codec != media.CodecNone && format.Codec != media.AAC {
+		return nil, nil, fmt.Errorf("sound as %v: %w", format.Codec, libav.ErrUnsupported)
 	}
 	if t := s.Audio.Track(); t != nil && t.Codec == media.AAC {
 		return s.Audio, func() {}, nil

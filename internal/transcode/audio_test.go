@@ -60,7 +60,7 @@ func (r *rig) fake() *fakeEncoder {
 // start asks for AAC and reads it.
 func (r *rig) start() {
 	r.t.Helper()
-	feed, release, err := r.audio.AAC(r.src)
+	feed, release, err := r.audio.Feed(r.src, media.AudioFormat{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestAACSourceGivesItself(t *testing.T) {
 	r := newRig(t, true)
 	defer r.src.Close(nil)
 	r.src.Audio.Write(media.Frame{Track: &media.Track{Codec: media.AAC}})
-	feed, release, err := r.audio.AAC(r.src)
+	feed, release, err := r.audio.Feed(r.src, media.AudioFormat{})
 	if err != nil || feed != r.src.Audio {
 		t.Errorf("got %p, %v, want the source's own %p", feed, err, r.src.Audio)
 	}
@@ -185,7 +185,7 @@ func TestAACSourceGivesItself(t *testing.T) {
 func TestClosedSource(t *testing.T) {
 	r := newRig(t, true)
 	r.src.Close(nil)
-	if _, _, err := r.audio.AAC(r.src); !errors.Is(err, stream.ErrClosed) {
+	if _, _, err := r.audio.Feed(r.src, media.AudioFormat{}); !errors.Is(err, stream.ErrClosed) {
 		t.Errorf("got %v, want ErrClosed", err)
 	}
 }
@@ -429,8 +429,8 @@ func TestOneEncoder(t *testing.T) {
 		r.audio.newDecoder = func(*media.Track) (decoder, error) { return &fakeConcealer{}, nil }
 		r.start()
 		r.sendTone(time.Second)
-		feed1, release1, err1 := r.audio.AAC(r.src)
-		feed2, release2, err2 := r.audio.AAC(r.src)
+		feed1, release1, err1 := r.audio.Feed(r.src, media.AudioFormat{})
+		feed2, release2, err2 := r.audio.Feed(r.src, media.AudioFormat{})
 		if err := errors.Join(err1, err2); err != nil || feed1 != feed2 || made != 1 {
 			t.Errorf("feeds %p and %p of %d encoders: %v", feed1, feed2, made, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
 )
@@ -17,7 +18,7 @@ func TestDisabled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer src.Close(nil)
-	if _, _, err := NewAudio(DefaultAudioConfig(), slog.New(slog.DiscardHandler)).AAC(src); !errors.Is(err, libav.ErrDisabled) {
+	if _, _, err := NewAudio(DefaultAudioConfig(), slog.New(slog.DiscardHandler)).Feed(src, media.AudioFormat{}); !errors.Is(err, libav.ErrDisabled) {
 		t.Errorf("got %v, want ErrDisabled", err)
 	}
 }

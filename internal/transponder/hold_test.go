@@ -87,7 +87,9 @@ func newShow(t *testing.T, grace time.Duration, slate *media.Frame) *show {
 		open: func(src *stream.Source) *stream.Reader {
 			return src.NewReader(stream.ReaderConfig{Video: src.Video, KeyFrames: true})
 		},
-		aac: sameAudio{}.AAC,
+		aac: func(s *stream.Source) (*stream.Feed, func(), error) {
+			return sameAudio{}.Feed(s, media.AudioFormat{})
+		},
 		changed: func(src *stream.Source) {
 			if src == nil {
 				s.changes = append(s.changes, "held")

@@ -21,11 +21,11 @@ import (
 // ErrFull means that as many pushes run as the settings allow.
 var ErrFull = errors.New("as many pushes run as this server takes")
 
-// AudioRenditions turns any stream's sound into AAC; package transcode does.
+// AudioRenditions turns any stream's sound into what is sent; package transcode does.
 type AudioRenditions interface {
-	// AAC returns the feed of a source's sound as AAC, silence if it has none, made once for all who ask. release is
-	// called once, when the feed is no longer needed.
-	AAC(s *stream.Source) (feed *stream.Feed, release func(), err error)
+	// Feed returns the feed of a source's sound in a format, silence if it has none, made once for all who ask for the same;
+	// the zero format is the settings'. release is called once, when the feed is no longer needed.
+	Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error)
 }
 
 // Stills makes key frames of picture files; package transcode does.

@@ -28,7 +28,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // sameAudio hands out the source's own sound: the tests' sources have AAC.
 type sameAudio struct{}
 
-func (sameAudio) AAC(s *stream.Source) (*stream.Feed, func(), error) { return s.Audio, func() {}, nil }
+func (sameAudio) Feed(s *stream.Source, _ media.AudioFormat) (*stream.Feed, func(), error) {
+	return s.Audio, func() {}, nil
+}
 
 // bench is a hub and a registry that run as long as the test.
 type bench struct {

@@ -101,7 +101,7 @@ func (t *Transponder) sound(s *stream.Source) (*stream.Feed, func(), error) {
 	if track := s.Audio.Track(); t.opus && track != nil && track.Codec == media.Opus {
 		return s.Audio, func() {}, nil
 	}
-	return t.audio.AAC(s)
+	return t.audio.Feed(s, media.AudioFormat{})
 }
 
 // held is told that the stream is gone, and of the source by which it goes on.
