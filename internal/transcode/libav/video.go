@@ -1,0 +1,357 @@
+//go:build cgo
+
+package libav
+
+/*
+#cgo noescape tp_video_decoder_send
+#cgo nocallback tp_video_decoder_send
+#cgo noescape tp_video_decoder_receive
+#cgo nocallback tp_video_decoder_receive
+#cgo noescape tp_canvas_draw
+#cgo nocallback tp_canvas_draw
+#include <stdlib.h>
+#include "video.h"
+*/
+import "C"
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"transponder/internal/media"
+)
+
+// maxPending is how many decoded pictures wait at most.
+const maxPending = 32
+
+// videoDecoders names libavcodec's decoders: those that need no hardware.
+var videoDecoders = map[media.Codec]string{
+	media.H264: "h264",
+	media.H265: "hevc",
+	media.VP8:  "vp8",
+	media.VP9:  "vp9",
+	media.AV1:  "libdav1d",
+}
+
+// Video decodes pictures of H.264, HEVC, VP8, VP9 or AV1 and encodes them in H.264. It holds nothing back: each picture that is decoded can be
+// encoded at once, and comes out at once. The track, its codec and its size may change at any time.
+type Video struct {
+	cfg VideoConfig
+
+	track   *media.Track
+	decoder *C.tp_video_decoder
+	waiting bool // for a key frame
+	pending []picture
+
+	canvas   *C.tp_canvas
+	drawn    bool // the canvas shows something
+	encoding encoding
+	encoder  *C.tp_video_encoder
+	output   *media.Track
+	pace     pace
+
+	stats  VideoStats
+	closed bool
+}
+
+// picture is a decoded one.
+type picture struct {
+	c        C.tp_picture
+	rotation int
+}
+
+// time is when it is shown.
+func (p *picture) time() media.Timestamp { return media.Timestamp(p.c.time) }
+
+// size is that of the picture as it is shown, turned.
+func (p *picture) size() (width, height int) {
+	if p.rotation == 90 || p.rotation == 270 {
+		return int(p.c.height), int(p.c.width)
+	}
+	return int(p.c.width), int(p.c.height)
+}
+
+// encoding is what an encoder is made for.
+type encoding struct {
+	width, height int
+	matrix        C.int
+}
+
+// NewVideo makes an engine.
+func NewVideo(cfg VideoConfig) (*Video, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("transcode pictures: %w", err)
+	}
+	cfg.Preset = cmp.Or(cfg.Preset, defaultPreset)
+	cfg.Threads = cmp.Or(cfg.Threads, 1)
+	cfg.KeyFrameTime = cmp.Or(cfg.KeyFrameTime, defaultKeyFrameTime)
+	canvas := C.tp_canvas_new()
+	if canvas == nil {
+		return nil, errors.New("transcode pictures: no memory")
+	}
+	return &Video{cfg: cfg, canvas: canvas, pace: newPace(cfg)}, nil
+}
+
+// Decode takes one access unit. What it shows waits for Encode afterwards: nothing, one picture, or several if the source has B-frames. More
+// than a second's worth is not kept. A frame that cannot be decoded is counted and gives ErrKeyFrame, as do those that follow
+// until a key frame comes; a track of a codec that is not known gives ErrUnsupported.
+func (v *Video) Decode(f media.Frame) error {
+	if v.closed {
+		return ErrClosed
+	}
+	if err := v.follow(f.Track); err != nil {
+		return err
+	}
+	if v.waiting && !f.Key {
+		v.stats.Damaged++
+		return ErrKeyFrame
+	}
+	if len(f.Data) == 0 {
+		return nil
+	}
+	v.waiting = false
+	r := C.tp_video_decoder_send(v.decoder, bytesPtr(f.Data), C.int(len(f.Data)), C.int64_t(f.Time.Add(f.Delay)))
+	if bad := v.receive(); r >= 0 {
+		r = bad
+	}
+	if r < 0 {
+		v.stats.Damaged++
+		v.waiting = true
+		return fmt.Errorf("decode %v picture: %w: %w", f.Track.Codec, ErrKeyFrame, avError(r))
+	}
+	return nil
+}
+
+// follow makes the decoder fit the track.
+func (v *Video) follow(t *media.Track) error {
+	old := v.track
+	if t == old {
+		return nil
+	}
+	if old != nil && v.decoder != nil && t.Codec == old.Codec && bytes.Equal(decoderConfig(t), decoderConfig(old)) {
+		v.track = t // turned at most
+		return nil
+	}
+	name, known := videoDecoders[t.Codec]
+	if !known {
+		return fmt.Errorf("%w: %v", ErrUnsupported, t.Codec)
+	}
+	v.drain()
+	v.track = t
+	cname := C.CString(name)
+	defer C.free(unsafe.Pointer(cname))
+	config := decoderConfig(t)
+	if r := C.tp_video_decoder_new(&v.decoder, cname, bytesPtr(config), C.int(len(config)), MaxPixels); r < 0 {
+		v.track = nil
+		return fmt.Errorf("open %v decoder: %w: %w", t.Codec, ErrUnsupported, avError(r))
+	}
+	v.waiting = true
+	return nil
+}
+
+// decoderConfig returns the track's configuration for those codecs whose access units do not repeat it.
+func decoderConfig(t *media.Track) []byte {
+	if t.Codec == media.H264 || t.Codec == media.H265 {
+		return t.Config
+	}
+	return nil
+}
+
+// drain ends the decoder and keeps what it still held.
+func (v *Video) drain() {
+	if v.decoder == nil {
+		return
+	}
+	C.tp_video_decoder_send(v.decoder, nil, 0, 0)
+	v.receive()
+	C.tp_video_decoder_free(v.decoder)
+	v.decoder = nil
+}
+
+// receive takes all pictures that the decoder has. It returns an error of the decoder's.
+func (v *Video) receive() C.int {
+	for {
+		p := picture{rotation: v.track.Rotation}
+		r := C.tp_video_decoder_receive(v.decoder, &p.c)
+		if r <= 0 {
+			return r
+		}
+		v.keep(p)
+	}
+}
+
+// keep queues a picture.
+func (v *Video) keep(p picture) {
+	v.stats.Decoded++
+	if n := len(v.pending); n > 0 && v.pending[n-1].c.time == p.c.time {
+		// Of the layers of one access unit, the last is the best.
+		C.tp_picture_free(&v.pending[n-1].c)
+		v.pending[n-1] = p
+		return
+	}
+	v.pending = append(v.pending, p)
+	if len(v.pending) > maxPending {
+		v.Skip()
+	}
+}
+
+// Pending returns how many decoded pictures wait for Encode.
+func (v *Video) Pending() int { return len(v.pending) }
+
+// Skip drops the picture that has waited longest, for a caller that falls behind.
+func (v *Video) Skip() {
+	if p, ok := v.take(); ok {
+		C.tp_picture_free(&p.c)
+		v.stats.Dropped++
+	}
+}
+
+func (v *Video) take() (picture, bool) {
+	if len(v.pending) == 0 {
+		return picture{}, false
+	}
+	p := v.pending[0]
+	v.pending = v.pending[:copy(v.pending, v.pending[1:])]
+	return p, true
+}
+
+// Encode encodes the picture that has waited longest and hands over what comes of it: one access unit, or with a constant rate none or
+// several. Their Data is the caller's, and their Track changes only with a key frame. With key, the next is a key frame.
+// The first error of each ends it and is returned.
+func (v *Video) Encode(key bool, each func(media.Frame) error) error {
+	if v.closed {
+		return ErrClosed
+	}
+	if key {
+		v.pace.wantKey = true
+	}
+	p, ok := v.take()
+	if !ok {
+		return nil
+	}
+	defer C.tp_picture_free(&p.c)
+	repeats, shown := v.pace.picture(p.time())
+	if !shown {
+		v.stats.Dropped++
+		return nil
+	}
+	for range repeats {
+		if !v.drawn {
+			break
+		}
+		v.stats.Repeated++
+		if err := v.encode(each); err != nil {
+			return err
+		}
+	}
+	if err := v.draw(&p); err != nil {
+		return err
+	}
+	return v.encode(each)
+}
+
+// draw puts the picture on the canvas and makes the encoder fit.
+func (v *Video) draw(p *picture) error {
+	width, height := p.size()
+	l := C.tp_layout{rotation: C.int(p.rotation)}
+	w, h := v.cfg.Size(width, height)
+	if w*h > MaxPixels {
+		return fmt.Errorf("%w: pictures of %dx%d", ErrUnsupported, w, h)
+	}
+	left, top, innerWidth, innerHeight := 0, 0, w, h
+	if v.cfg.Letterbox {
+		left, top, innerWidth, innerHeight = fit(w, h, width, height)
+	}
+	l.width, l.height, l.left, l.top = C.int(w), C.int(h), C.int(left), C.int(top)
+	l.inner_width, l.inner_height = C.int(innerWidth), C.int(innerHeight)
+	v.drawn = false
+	if r := C.tp_canvas_draw(v.canvas, &p.c, &l); r < 0 {
+		return fmt.Errorf("scale a picture: %w", avError(r))
+	}
+	v.drawn = true
+	return v.prepare(encoding{width: w, height: h, matrix: p.c.matrix})
+}
+
+// prepare makes the encoder for what the canvas shows.
+func (v *Video) prepare(as encoding) error {
+	if v.encoder != nil && v.encoding == as {
+		return nil
+	}
+	C.tp_video_encoder_free(v.encoder)
+	v.encoder = nil
+	var claimed float64
+	if v.decoder != nil {
+		claimed = float64(C.tp_video_decoder_rate(v.decoder))
+	}
+	num, den := v.pace.begin(claimed)
+	preset := C.CString(v.cfg.Preset)
+	defer C.free(unsafe.Pointer(preset))
+	r := C.tp_video_encoder_new(&v.encoder, &C.tp_encoding{
+		width: C.int(as.width), height: C.int(as.height), matrix: as.matrix,
+		rate_num: C.int(num), rate_den: C.int(den),
+		rate_bps: C.int64_t(v.rateBPS(as)), threads: C.int(v.cfg.Threads), preset: preset,
+	})
+	if r < 0 {
+		return fmt.Errorf("open H.264 encoder for %dx%d: %w", as.width, as.height, avError(r))
+	}
+	v.encoding = as
+	var config *C.uint8_t
+	n := C.tp_video_encoder_config(v.encoder, &config)
+	var err error
+	v.output, err = h264Track(C.GoBytes(unsafe.Pointer(config), n))
+	return err
+}
+
+// rateBPS is the bit rate to ask the encoder for. It shares it out evenly among the pictures of the rate that it was made for, so it is told
+// more or less where they come more slowly or faster.
+func (v *Video) rateBPS(as encoding) int {
+	fps := v.pace.fps()
+	bps := v.cfg.RateBPS
+	if bps == 0 {
+		bps = DefaultRateBPS(as.width, as.height, fps)
+	}
+	return int(float64(bps) * v.pace.nominal / fps)
+}
+
+// encode encodes what the canvas shows.
+func (v *Video) encode(each func(media.Frame) error) error {
+	at, key := v.pace.next()
+	var forced C.int
+	if key {
+		forced = 1
+	}
+	var data *C.uint8_t
+	n := C.tp_video_encoder_encode(v.encoder, v.canvas, forced, C.int64_t(v.rateBPS(v.encoding)), &data)
+	if n < 0 {
+		return fmt.Errorf("encode a picture: %w", avError(n))
+	}
+	v.stats.Encoded++
+	return each(media.Frame{
+		Track: v.output,
+		Time:  at,
+		Key:   key,
+		Data:  h264Units(unsafe.Slice((*byte)(unsafe.Pointer(data)), int(n))),
+	})
+}
+
+// Stats returns the counts so far.
+func (v *Video) Stats() VideoStats { return v.stats }
+
+// Close frees all. Closing twice is harmless.
+func (v *Video) Close() {
+	if v.closed {
+		return
+	}
+	v.closed = true
+	for i := range v.pending {
+		C.tp_picture_free(&v.pending[i].c)
+	}
+	v.pending = nil
+	C.tp_video_decoder_free(v.decoder)
+	C.tp_canvas_free(v.canvas)
+	C.tp_video_encoder_free(v.encoder)
+	v.decoder, v.canvas, v.encoder = nil, nil, nil
+}

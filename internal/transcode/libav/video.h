@@ -1,0 +1,59 @@
+// The narrow shim over libavcodec and libswscale for moving pictures. Negative results are FFmpeg's error codes.
+#ifndef TP_VIDEO_H
+#define TP_VIDEO_H
+
+#include <stdint.h>
+
+typedef struct tp_video_decoder tp_video_decoder;
+typedef struct tp_canvas tp_canvas;
+typedef struct tp_video_encoder tp_video_encoder;
+
+typedef struct {
+	void *frame;    // the picture itself, freed with tp_picture_free
+	int64_t time;   // as it was given with the packet
+	int width, height;
+	int matrix;     // of the colours, once the canvas has drawn it: AVCOL_SPC_BT709 or AVCOL_SPC_SMPTE170M
+	int damaged;    // parts are made up
+} tp_picture;
+
+// tp_video_decoder_new refuses pictures of more than max_pixels before it takes memory for them. It returns 0 and the decoder, or an error.
+int tp_video_decoder_new(tp_video_decoder **out, const char *name, const uint8_t *config, int size, int64_t max_pixels);
+// tp_video_decoder_send takes an access unit, or nothing to get what is held back. All pictures are to be received after it.
+int tp_video_decoder_send(tp_video_decoder *d, const uint8_t *data, int size, int64_t time);
+// tp_video_decoder_receive returns 1 and the next picture in the order of showing, or 0 if there is none yet.
+int tp_video_decoder_receive(tp_video_decoder *d, tp_picture *out);
+// tp_video_decoder_rate returns the pictures per second that the stream claims to have, or 0.
+double tp_video_decoder_rate(const tp_video_decoder *d);
+void tp_video_decoder_free(tp_video_decoder *d);
+void tp_picture_free(tp_picture *p);
+
+// tp_layout says where a picture goes, in even numbers: the part of the canvas that shows it, the rest being black.
+typedef struct {
+	int width, height;
+	int left, top, inner_width, inner_height;
+	int rotation; // degrees clockwise
+} tp_layout;
+
+tp_canvas *tp_canvas_new(void);
+// tp_canvas_draw makes the canvas show the picture, as YUV 4:2:0 in 8 bits and limited range.
+int tp_canvas_draw(tp_canvas *c, const tp_picture *p, const tp_layout *l);
+void tp_canvas_free(tp_canvas *c);
+
+typedef struct {
+	int width, height;
+	int rate_num, rate_den; // pictures per second
+	int matrix;
+	int threads;
+	int64_t rate_bps;
+	const char *preset;
+} tp_encoding;
+
+int tp_video_encoder_new(tp_video_encoder **out, const tp_encoding *as);
+// tp_video_encoder_config returns the parameter sets, with start codes.
+int tp_video_encoder_config(const tp_video_encoder *e, const uint8_t **config);
+// tp_video_encoder_encode encodes what the canvas shows at a rate of so many bits per second, and returns the size of the access unit, with
+// start codes; *data is valid until the next call.
+int tp_video_encoder_encode(tp_video_encoder *e, const tp_canvas *c, int key, int64_t rate_bps, const uint8_t **data);
+void tp_video_encoder_free(tp_video_encoder *e);
+
+#endif

@@ -1,0 +1,126 @@
+package libav
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	// MinSide and MaxSide bound the sides of pictures, in and out.
+	MinSide = 16
+	MaxSide = 8192
+	// MaxPixels bounds the area of pictures, in and out: what H.264 allows up to its level 5.2 (table A-1), which is 4096x2304.
+	MaxPixels = 36864 * 256
+	// MaxFPS bounds the pictures per second.
+	MaxFPS = 240
+
+	defaultKeyFrameTime = 2 * time.Second
+	defaultPreset       = "superfast"
+)
+
+// ErrKeyFrame means that a picture was lost, and that none can be decoded before the next key frame.
+var ErrKeyFrame = errors.New("pictures can be decoded from the next key frame on")
+
+// VideoStats counts pictures.
+type VideoStats struct {
+	Decoded  int // came out of the decoder
+	Damaged  int // access units that gave nothing, as they or what they build on is damaged
+	Dropped  int // decoded, but not encoded: skipped, out of order, or too many for the constant rate
+	Repeated int // encoded once more, for the constant rate
+	Encoded  int // repeated ones included
+}
+
+// presets are libx264's, from the fastest to the slowest.
+var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
+
+// VideoConfig says what pictures are made into. The zero value asks for H.264 of the source's size and rate.
+type VideoConfig struct {
+	// Width and Height are the size, even. Height alone: the shorter side becomes Height, and the longer follows the source's shape.
+	Width, Height int
+	// Letterbox fits the picture into Width x Height, with black beside it; else it is stretched to them.
+	Letterbox bool
+
+	// FPS above 0 asks for a constant rate: pictures are dropped or repeated.
+	FPS float64
+	// KeyFrameInterval is how many frames there are from one key frame to the next; 0: KeyFrameTime tells.
+	KeyFrameInterval int
+	// KeyFrameTime is the time from one key frame to the next; 0: 2 s.
+	KeyFrameTime time.Duration
+
+	// RateBPS is the bit rate; 0: what the size and the rate of pictures call for, see DefaultRateBPS.
+	RateBPS int
+	// Preset is libx264's; empty: superfast.
+	Preset string
+	// Threads is how many threads encode; 0: one.
+	Threads int
+}
+
+// Validate joins every fault.
+func (c VideoConfig) Validate() error {
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	side := func(n int) bool { return n >= MinSide && n <= MaxSide && n%2 == 0 }
+	check(c.Height == 0 || side(c.Height), "height %d is not an even number from %d to %d", c.Height, MinSide, MaxSide)
+	check(c.Width == 0 || side(c.Width), "width %d is not an even number from %d to %d", c.Width, MinSide, MaxSide)
+	check(c.Width == 0 || c.Height > 0, "width without height")
+	check(c.Width*c.Height <= MaxPixels, "%dx%d is more than %d pixels", c.Width, c.Height, MaxPixels)
+	check(!c.Letterbox || c.Width > 0, "letterbox without a size")
+	check(c.FPS >= 0 && c.FPS <= MaxFPS, "%v pictures per second are not 0 to %d", c.FPS, MaxFPS) // and not NaN
+	check(c.KeyFrameInterval >= 0, "key frame interval %d is negative", c.KeyFrameInterval)
+	check(c.KeyFrameTime >= 0, "key frame time %v is negative", c.KeyFrameTime)
+	check(c.RateBPS >= 0 && c.RateBPS <= 1e9, "bit rate %d is not 0 to 1000000000", c.RateBPS)
+	check(c.Preset == "" || slices.Contains(presets, c.Preset), "preset %q is none of %v", c.Preset, presets)
+	check(c.Threads >= 0 && c.Threads <= 64, "%d threads are not 0 to 64", c.Threads)
+	return errors.Join(faults...)
+}
+
+// Size returns the size of what is made of a picture whose size, when turned as it is to be shown, is width x height.
+func (c VideoConfig) Size(width, height int) (int, int) {
+	switch {
+	case c.Height == 0:
+		return evenSide(width), evenSide(height)
+	case c.Width > 0:
+		return c.Width, c.Height
+	case width >= height:
+		return evenSide(width * c.Height / max(height, 1)), c.Height
+	default:
+		return c.Height, evenSide(height * c.Height / max(width, 1))
+	}
+}
+
+// evenSide rounds a side down to an even one within the bounds.
+func evenSide(n int) int { return min(max(n&^1, MinSide), MaxSide) }
+
+// fit returns the largest part of a canvas that has the shape of width x height, in even numbers, and where it begins.
+func fit(canvasWidth, canvasHeight, width, height int) (left, top, innerWidth, innerHeight int) {
+	innerWidth, innerHeight = canvasWidth, canvasHeight
+	if width*canvasHeight > height*canvasWidth {
+		innerHeight = max(height*canvasWidth/width&^1, 2)
+	} else {
+		innerWidth = max(width*canvasHeight/height&^1, 2)
+	}
+	return (canvasWidth - innerWidth) / 2 &^ 1, (canvasHeight - innerHeight) / 2 &^ 1, innerWidth, innerHeight
+}
+
+// rates are what pictures need whose shorter side is so long, at up to 30 per second.
+var rates = []struct{ side, bps int }{{0, 100_000}, {360, 800_000}, {480, 1_500_000}, {720, 2_500_000}, {1080, 4_500_000}}
+
+// DefaultRateBPS returns the bit rate for pictures of that size, fps of them per second: 800 kbit/s for 360p, 1.5 Mbit/s for 480p,
+// 2.5 Mbit/s for 720p, 4.5 Mbit/s for 1080p and in proportion between and beyond; more above 30 per second.
+func DefaultRateBPS(width, height int, fps float64) int {
+	side := min(width, height)
+	i := 1
+	for i < len(rates)-1 && side > rates[i].side {
+		i++
+	}
+	low, high := rates[i-1], rates[i]
+	bps := low.bps + (high.bps-low.bps)*(side-low.side)/(high.side-low.side)
+	return int(math.Round(float64(bps) * max(fps/30, 1)))
+}

@@ -1,0 +1,233 @@
+//go:build cgo
+
+#include "video.h"
+
+#include <string.h>
+#include <libavutil/error.h>
+#include <libavutil/frame.h>
+#include <libavutil/imgutils.h>
+#include <libavutil/mem.h>
+#include <libavutil/pixfmt.h>
+#include <libswscale/swscale.h>
+
+struct tp_canvas {
+	AVFrame *shown; // what is to be encoded: own, or a reference to the decoder's picture if that is fit
+	AVFrame *own;   // of the canvas's size
+	AVFrame *flat;  // scaled, not turned yet
+
+	struct SwsContext *sws;
+	int from_width, from_height, from_format, from_range, from_matrix, width, height, matrix; // that sws is made for
+};
+
+tp_canvas *tp_canvas_new(void) {
+	tp_canvas *c = av_mallocz(sizeof *c);
+	if (!c)
+		return NULL;
+	c->shown = av_frame_alloc();
+	c->own = av_frame_alloc();
+	c->flat = av_frame_alloc();
+	if (!c->shown || !c->own || !c->flat) {
+		tp_canvas_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void tp_canvas_free(tp_canvas *c) {
+	if (!c)
+		return;
+	av_frame_free(&c->shown);
+	av_frame_free(&c->own);
+	av_frame_free(&c->flat);
+	sws_freeContext(c->sws);
+	av_free(c);
+}
+
+// blank makes f a picture of that size that can be written to.
+static int blank(AVFrame *f, int width, int height) {
+	if (f->buf[0] && f->width == width && f->height == height)
+		return av_frame_make_writable(f);
+	av_frame_unref(f);
+	f->format = AV_PIX_FMT_YUV420P;
+	f->width = width;
+	f->height = height;
+	return av_frame_get_buffer(f, 0);
+}
+
+// even is what is used of a side: all but an odd last line, as YUV 4:2:0 has none.
+static int even(int side) { return side < 2 ? side : side & ~1; }
+
+static int full_range(const AVFrame *f) {
+	switch (f->format) {
+	case AV_PIX_FMT_YUVJ420P:
+	case AV_PIX_FMT_YUVJ422P:
+	case AV_PIX_FMT_YUVJ444P:
+	case AV_PIX_FMT_YUVJ440P:
+		return 1;
+	default:
+		return f->color_range == AVCOL_RANGE_JPEG;
+	}
+}
+
+// source_matrix is the matrix of the picture, where the one to be written stands for all that is not converted.
+static int source_matrix(const AVFrame *f, int to) {
+	switch (f->colorspace) {
+	case AVCOL_SPC_FCC:
+	case AVCOL_SPC_SMPTE240M:
+	case AVCOL_SPC_BT2020_NCL:
+	case AVCOL_SPC_BT2020_CL:
+		return f->colorspace;
+	default:
+		return to;
+	}
+}
+
+// scaler makes c->sws fit.
+static int scaler(tp_canvas *c, const AVFrame *f, int width, int height, int matrix) {
+	int range = full_range(f), from = source_matrix(f, matrix);
+	if (c->sws && c->from_width == even(f->width) && c->from_height == even(f->height) && c->from_format == f->format &&
+		c->from_range == range && c->from_matrix == from && c->width == width && c->height == height && c->matrix == matrix)
+		return 0;
+	sws_freeContext(c->sws);
+	c->sws = sws_getContext(even(f->width), even(f->height), f->format, width, height, AV_PIX_FMT_YUV420P, SWS_BILINEAR, NULL, NULL, NULL);
+	if (!c->sws)
+		return AVERROR(EINVAL);
+	int r = sws_setColorspaceDetails(c->sws, sws_getCoefficients(from), range, sws_getCoefficients(matrix), 0, 0, 1 << 16, 1 << 16);
+	if (r < 0 && range) // gray and the like cannot be told their range
+		return AVERROR(ENOSYS);
+	c->from_width = even(f->width);
+	c->from_height = even(f->height);
+	c->from_format = f->format;
+	c->from_range = range;
+	c->from_matrix = from;
+	c->width = width;
+	c->height = height;
+	c->matrix = matrix;
+	return 0;
+}
+
+// planes says where in f the pixel at x and y, both even, is.
+static void planes(const AVFrame *f, int x, int y, uint8_t *to[4]) {
+	to[0] = f->data[0] + (ptrdiff_t)y * f->linesize[0] + x;
+	to[1] = f->data[1] + (ptrdiff_t)(y / 2) * f->linesize[1] + x / 2;
+	to[2] = f->data[2] + (ptrdiff_t)(y / 2) * f->linesize[2] + x / 2;
+	to[3] = NULL;
+}
+
+static int scale(tp_canvas *c, const AVFrame *from, int matrix, AVFrame *to, int left, int top, int width, int height) {
+	int r = scaler(c, from, width, height, matrix);
+	if (r < 0)
+		return r;
+	uint8_t *at[4];
+	planes(to, left, top, at);
+	r = sws_scale(c->sws, (const uint8_t *const *)from->data, from->linesize, 0, even(from->height), at, to->linesize);
+	return r < 0 ? r : 0;
+}
+
+// turn copies a plane, turned. width and height are those of what is written. Small squares keep both sides in the cache.
+static void turn(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_t from_stride, int width, int height, int rotation) {
+	enum { square = 32 };
+	ptrdiff_t right, down; // the way in the source that one step in the result is
+	switch (rotation) {
+	case 90:
+		from += (width - 1) * from_stride;
+		right = -from_stride;
+		down = 1;
+		break;
+	case 180:
+		from += (height - 1) * from_stride + width - 1;
+		right = -1;
+		down = -from_stride;
+		break;
+	case 270:
+		from += height - 1;
+		right = from_stride;
+		down = -1;
+		break;
+	default:
+		av_image_copy_plane(to, to_stride, from, from_stride, width, height);
+		return;
+	}
+	for (int top = 0; top < height; top += square) {
+		for (int left = 0; left < width; left += square) {
+			int bottom = FFMIN(top + square, height), end = FFMIN(left + square, width);
+			for (int y = top; y < bottom; y++) {
+				const uint8_t *s = from + y * down + left * right;
+				uint8_t *d = to + y * to_stride;
+				for (int x = left; x < end; x++, s += right)
+					d[x] = *s;
+			}
+		}
+	}
+}
+
+static void fill(AVFrame *f, int left, int top, int width, int height) {
+	if (width <= 0 || height <= 0)
+		return;
+	uint8_t *at[4];
+	planes(f, left, top, at);
+	for (int y = 0; y < height; y++)
+		memset(at[0] + (ptrdiff_t)y * f->linesize[0], 16, width);
+	for (int y = 0; y < height / 2; y++) {
+		memset(at[1] + (ptrdiff_t)y * f->linesize[1], 128, width / 2);
+		memset(at[2] + (ptrdiff_t)y * f->linesize[2], 128, width / 2);
+	}
+}
+
+// bars blackens what the picture leaves free. It is done for each picture, as the scaler may write a few pixels past its edge.
+static void bars(AVFrame *f, const tp_layout *l) {
+	int right = l->left + l->inner_width, bottom = l->top + l->inner_height;
+	fill(f, 0, 0, l->width, l->top);
+	fill(f, 0, bottom, l->width, l->height - bottom);
+	fill(f, 0, l->top, l->left, l->inner_height);
+	fill(f, right, l->top, l->width - right, l->inner_height);
+}
+
+// show makes f, or its part of that size, what the canvas shows.
+static int show(tp_canvas *c, const AVFrame *f, int width, int height) {
+	av_frame_unref(c->shown);
+	int r = av_frame_ref(c->shown, f);
+	c->shown->width = width;
+	c->shown->height = height;
+	return r;
+}
+
+int tp_canvas_draw(tp_canvas *c, const tp_picture *p, const tp_layout *l) {
+	const AVFrame *f = p->frame;
+	int turned = l->rotation == 90 || l->rotation == 270;
+	int width = turned ? l->inner_height : l->inner_width, height = turned ? l->inner_width : l->inner_height;
+	int whole = l->inner_width == l->width && l->inner_height == l->height;
+	int fit = f->format == AV_PIX_FMT_YUV420P && !full_range(f) && source_matrix(f, p->matrix) == p->matrix &&
+		even(f->width) == width && even(f->height) == height;
+	if (fit && whole && l->rotation == 0)
+		return show(c, f, width, height);
+
+	// What was shown is let go first, so that it need not be copied before it is drawn over.
+	av_frame_unref(c->shown);
+	int r = blank(c->own, l->width, l->height);
+	if (r < 0)
+		return r;
+	if (!fit && l->rotation == 0) {
+		r = scale(c, f, p->matrix, c->own, l->left, l->top, width, height);
+	} else {
+		if (!fit) {
+			r = blank(c->flat, width, height);
+			if (r >= 0)
+				r = scale(c, f, p->matrix, c->flat, 0, 0, width, height);
+			f = c->flat;
+		}
+		uint8_t *at[4];
+		planes(c->own, l->left, l->top, at);
+		for (int i = 0; i < 3 && r >= 0; i++)
+			turn(at[i], c->own->linesize[i], f->data[i], f->linesize[i], i ? l->inner_width / 2 : l->inner_width,
+				i ? l->inner_height / 2 : l->inner_height, l->rotation);
+	}
+	if (r < 0)
+		return r;
+	if (!whole)
+		bars(c->own, l);
+	return show(c, c->own, l->width, l->height);
+}
+
+// tp_canvas_shown is for the encoder only.
+const AVFrame *tp_canvas_shown(const tp_canvas *c) { return c->shown; }

@@ -1,0 +1,105 @@
+//go:build cgo
+
+#include "video.h"
+
+#include <libavcodec/avcodec.h>
+#include <libavutil/dict.h>
+#include <libavutil/error.h>
+#include <libavutil/frame.h>
+#include <libavutil/mem.h>
+
+const AVFrame *tp_canvas_shown(const tp_canvas *c);
+
+struct tp_video_encoder {
+	AVCodecContext *ctx;
+	AVFrame *frame;
+	AVPacket *packet;
+	int64_t next; // the encoder counts pictures, whatever their times are
+};
+
+void tp_video_encoder_free(tp_video_encoder *e) {
+	if (!e)
+		return;
+	avcodec_free_context(&e->ctx);
+	av_frame_free(&e->frame);
+	av_packet_free(&e->packet);
+	av_free(e);
+}
+
+// set_rate asks for a constant rate with room for a second: what services take for granted.
+static void set_rate(AVCodecContext *c, int64_t rate_bps) {
+	c->bit_rate = rate_bps;
+	c->rc_max_rate = rate_bps;
+	c->rc_buffer_size = (int)rate_bps;
+}
+
+static int encoder_open(tp_video_encoder *e, const tp_encoding *as) {
+	const AVCodec *codec = avcodec_find_encoder_by_name("libx264");
+	if (!codec)
+		return AVERROR_ENCODER_NOT_FOUND;
+	AVCodecContext *c = e->ctx = avcodec_alloc_context3(codec);
+	e->frame = av_frame_alloc();
+	e->packet = av_packet_alloc();
+	if (!c || !e->frame || !e->packet)
+		return AVERROR(ENOMEM);
+	c->width = as->width;
+	c->height = as->height;
+	c->pix_fmt = AV_PIX_FMT_YUV420P;
+	c->framerate = (AVRational){as->rate_num, as->rate_den};
+	c->time_base = (AVRational){as->rate_den, as->rate_num};
+	c->thread_count = as->threads;
+	c->max_b_frames = 0;
+	c->gop_size = 1 << 30; // never by itself: key frames are asked for one by one
+	c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+	set_rate(c, as->rate_bps);
+	c->color_range = AVCOL_RANGE_MPEG;
+	c->colorspace = as->matrix;
+	c->color_primaries = as->matrix == AVCOL_SPC_BT709 ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
+	c->color_trc = as->matrix == AVCOL_SPC_BT709 ? AVCOL_TRC_BT709 : AVCOL_TRC_SMPTE170M;
+
+	AVDictionary *options = NULL;
+	av_dict_set(&options, "preset", as->preset, 0);
+	av_dict_set(&options, "tune", "zerolatency", 0);
+	av_dict_set(&options, "profile", "high", 0);
+	av_dict_set(&options, "forced-idr", "1", 0);
+	av_dict_set(&options, "x264-params", "scenecut=0:force-cfr=1", 0);
+	int r = avcodec_open2(c, codec, &options);
+	av_dict_free(&options);
+	return r;
+}
+
+int tp_video_encoder_new(tp_video_encoder **out, const tp_encoding *as) {
+	tp_video_encoder *e = av_mallocz(sizeof *e);
+	if (!e)
+		return AVERROR(ENOMEM);
+	int r = encoder_open(e, as);
+	if (r < 0) {
+		tp_video_encoder_free(e);
+		return r;
+	}
+	*out = e;
+	return 0;
+}
+
+int tp_video_encoder_config(const tp_video_encoder *e, const uint8_t **config) {
+	*config = e->ctx->extradata;
+	return e->ctx->extradata_size;
+}
+
+int tp_video_encoder_encode(tp_video_encoder *e, const tp_canvas *c, int key, int64_t rate_bps, const uint8_t **data) {
+	av_packet_unref(e->packet);
+	int r = av_frame_ref(e->frame, tp_canvas_shown(c));
+	if (r < 0)
+		return r;
+	e->frame->pict_type = key ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
+	e->frame->pts = e->next++;
+	set_rate(e->ctx, rate_bps);
+	r = avcodec_send_frame(e->ctx, e->frame);
+	av_frame_unref(e->frame);
+	if (r >= 0)
+		r = avcodec_receive_packet(e->ctx, e->packet);
+	if (r < 0)
+		return r;
+	*data = e->packet->data;
+	return e->packet->size;
+}

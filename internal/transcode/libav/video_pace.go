@@ -1,0 +1,138 @@
+//go:build cgo
+
+package libav
+
+import (
+	"math"
+	"time"
+
+	"transponder/internal/media"
+)
+
+const (
+	// assumedFPS is the rate of sources that do not tell it, until it is measured.
+	assumedFPS = 30
+	// slack is how far, in frames, a picture of a constant rate may be from its place on the grid before one is dropped or repeated. It is
+	// more than a half, so that pictures that come just between two places do not swing from one to the other.
+	slack = 0.75
+	// maxRepeat is the longest gap, in seconds, that is filled. After a longer one the grid goes on where the pictures are.
+	maxRepeat = 1.0
+)
+
+// pace decides when pictures are shown and which are key frames.
+type pace struct {
+	constant     float64 // pictures per second, or 0
+	keyFrames    int
+	keyFrameTime time.Duration
+
+	begun   bool
+	origin  media.Timestamp // of the grid
+	slot    int64           // of the grid, the next
+	last    media.Timestamp // of the last picture shown
+	period  float64         // seconds from picture to picture, averaged
+	nominal float64         // pictures per second that the encoder was made for
+
+	wantKey  bool
+	lastKey  media.Timestamp
+	sinceKey int
+}
+
+func newPace(cfg VideoConfig) pace {
+	return pace{constant: cfg.FPS, keyFrames: cfg.KeyFrameInterval, keyFrameTime: cfg.KeyFrameTime}
+}
+
+// picture says of a picture at that time whether it is shown, and how often the one before is repeated first.
+func (p *pace) picture(at media.Timestamp) (repeats int, shown bool) {
+	if !p.begun {
+		p.begun = true
+		p.origin, p.last = at, at
+		return 0, true
+	}
+	if p.constant == 0 {
+		if at <= p.last {
+			return 0, false
+		}
+		p.measure(at.Sub(p.last).Seconds())
+		p.last = at
+		return 0, true
+	}
+	ahead := at.Sub(p.origin).Seconds()*p.constant - float64(p.slot)
+	switch {
+	case ahead < -slack:
+		return 0, false
+	case ahead > maxRepeat*p.constant+slack:
+		p.slot += int64(math.Round(ahead))
+		return 0, true
+	default:
+		return int(math.Ceil(max(ahead-slack, 0))), true
+	}
+}
+
+// measure averages the time between pictures.
+func (p *pace) measure(seconds float64) {
+	seconds = min(max(seconds, 1.0/MaxFPS), 1)
+	if p.period == 0 {
+		p.period = 1 / p.nominal
+	}
+	p.period += (seconds - p.period) / 16
+}
+
+// fps returns the pictures per second.
+func (p *pace) fps() float64 {
+	switch {
+	case p.constant > 0:
+		return p.constant
+	case p.period > 0:
+		return 1 / p.period
+	default:
+		return p.nominal
+	}
+}
+
+// begin starts a new encoder, with a key frame, and returns its rate. claimed is the source's, or 0.
+func (p *pace) begin(claimed float64) (num, den int) {
+	p.wantKey = true
+	switch {
+	case p.constant > 0:
+		p.nominal = p.constant
+	case p.period > 0:
+		p.nominal = math.Round(1 / p.period)
+	case claimed >= 1 && claimed <= MaxFPS:
+		p.nominal = claimed
+	default:
+		p.nominal = assumedFPS
+	}
+	p.nominal = max(p.nominal, 0.1)
+	return rational(p.nominal)
+}
+
+// next returns the time of the picture to be encoded, and whether it is a key frame.
+func (p *pace) next() (at media.Timestamp, key bool) {
+	at = p.last
+	if p.constant > 0 {
+		at = p.origin.Add(time.Duration(math.Round(float64(p.slot) / p.constant * 1e9)))
+		p.slot++
+	}
+	key = p.wantKey || p.due(at)
+	p.sinceKey++
+	if key {
+		p.wantKey, p.lastKey, p.sinceKey = false, at, 1
+	}
+	return at, key
+}
+
+// due says whether it is time for a key frame. A picture that is a little early is not waited past.
+func (p *pace) due(at media.Timestamp) bool {
+	if p.keyFrames > 0 {
+		return p.sinceKey >= p.keyFrames
+	}
+	return at.Sub(p.lastKey) >= p.keyFrameTime-10*time.Millisecond
+}
+
+// rational returns a rate as a fraction; those of NTSC exactly.
+func rational(fps float64) (num, den int) {
+	if r := math.Round(fps * 1.001); r > 0 && math.Abs(fps-r/1.001) < 0.01 && math.Abs(fps-r) > 0.01 {
+		return int(r) * 1000, 1001
+	}
+	return int(math.Round(fps * 1000)), 1000
+}
