@@ -6,9 +6,11 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -29,6 +31,8 @@ type Config struct {
 	Log     Log
 	Targets Targets
 	Auto    AutoStart
+
+	RootsFile string // PEM; more authorities for the certificates of rtmps servers
 
 	MediaDir string // pictures to show while a publisher is away; nothing outside it is opened
 
@@ -106,6 +110,7 @@ func (c *Config) Validate() error {
 		{"push", c.Push.Validate()},
 		{"push hooks", c.Hooks.Validate()},
 		{"push targets", c.setTargets()},
+		{"rtmps_ca_file", c.setRoots()},
 		{"automatic pushes", c.Auto.validate()},
 		{"REST", c.REST.Validate()},
 		{"RTMP server", c.RTMP.Validate()},
@@ -132,6 +137,27 @@ func (c *Config) setTargets() error {
 	policy, err := transponder.ParseTargetPolicy(c.Targets.Allow, c.Targets.Deny, c.Targets.DenyPrivate)
 	c.Push.Targets = policy
 	return err
+}
+
+// setRoots adds the authorities of RootsFile to the system's.
+func (c *Config) setRoots() error {
+	c.Push.RootCAs = nil
+	if c.RootsFile == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(c.RootsFile)
+	if err != nil {
+		return err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a system without any
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("%s holds no certificate in PEM", c.RootsFile)
+	}
+	c.Push.RootCAs = roots
+	return nil
 }
 
 func (a AutoStart) validate() error {
@@ -205,6 +231,7 @@ func (c *Config) settings() []setting {
 		duration("rtmp_push_write_timeout_ms", &c.Push.WriteTimeout, time.Millisecond),
 		duration("rtmp_push_failed_keep_ms", &c.Push.FailedFor, time.Millisecond),
 		whole("rtmp_push_max", &c.Push.MaxPushes, 1, 1_000_000),
+		text("rtmps_ca_file", &c.RootsFile),
 		boolean("rtmps_insecure_skip_verify", &c.Push.SkipTLSVerify),
 		boolean("rtmp_push_restore", &c.Push.Restore),
 		whole("rtmp_push_restore_attempts", &c.Push.RestoreAttempts, -1, 1_000_000),

@@ -2,6 +2,7 @@ package transponder
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -17,7 +18,9 @@ type Config struct {
 	SendMetadata bool   // send onMetaData
 
 	LocalAddr     netip.Addr // source address of connections; the zero Addr leaves it to the system
-	SkipTLSVerify bool       // take any certificate: for tests only
+
+	RootCAs       *x509.CertPool // that certificates of rtmps servers may come from; nil: the system's
+	SkipTLSVerify bool           // take any certificate: for tests only
 
 	ResolveTimeout time.Duration // for a request's host name
 	ConnectTimeout time.Duration // from dialling to NetStream.Publish.Start

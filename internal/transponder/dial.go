@@ -118,7 +118,9 @@ func (c Config) secure(ctx context.Context, t Target, conn net.Conn) (net.Conn, 
 	if !t.TLS {
 		return conn, nil
 	}
-	secured := tls.Client(conn, &tls.Config{ServerName: t.Host, InsecureSkipVerify: c.SkipTLSVerify}) //nolint:gosec // a setting for tests
+	secured := tls.Client(conn, &tls.Config{
+		ServerName: t.Host, RootCAs: c.RootCAs, InsecureSkipVerify: c.SkipTLSVerify, //nolint:gosec // a setting for tests
+	})
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, &tlsError{err}

@@ -3,6 +3,7 @@ package transponder
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -550,12 +551,20 @@ func TestTLS(t *testing.T) {
 	silent := testkit.NewRTMPServer(t, testkit.Script{At: "accept", Do: testkit.StaySilent})
 	secure := func(url string) string { return strings.Replace(url, "rtmp://", "rtmps://", 1) }
 
-	trusting := newBench(t, func(c *Config) { c.SkipTLSVerify = true })
-	s := trusting.source("s")
-	trusting.start(Request{StreamName: "s", URL: server.URL("live")})
-	s.live(t, server)
-	s.Close(nil)
-	server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+	roots := x509.NewCertPool()
+	roots.AddCert(signed.Certificate())
+	for _, trust := range []func(*Config){
+		func(c *Config) { c.SkipTLSVerify = true },
+		func(c *Config) { c.RootCAs = roots },
+	} {
+		server := testkit.NewRTMPSServer(t, testkit.Script{}, signed.TLS.Certificates[0])
+		trusting := newBench(t, trust)
+		s := trusting.source("s")
+		trusting.start(Request{StreamName: "s", URL: server.URL("live")})
+		s.live(t, server)
+		s.Close(nil)
+		server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+	}
 
 	careful := newBench(t, func(c *Config) { c.ConnectTimeout = time.Second })
 	careful.source("s")

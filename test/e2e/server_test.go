@@ -6,11 +6,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -218,13 +220,29 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// startNginx runs a real nginx with its RTMP module and returns the application's URL and the folder where it records what
-// is published, as NAME.flv.
+// nginx is a real nginx with its RTMP module, which records what is published as NAME.flv.
+type nginx struct {
+	t    *testing.T
+	dir  string
+	port string
+	log  safeBuffer
+
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// startNginx runs one until the test ends and returns its application's URL and the folder of the recordings.
 func startNginx(t *testing.T) (url, records string) {
 	t.Helper()
-	dir := t.TempDir()
-	port := freePort(t)
-	conf := strings.NewReplacer("DIR", dir, "PORT", port).Replace(`
+	n := newNginx(t)
+	return n.url(), n.dir
+}
+
+// newNginx runs one until the test ends. More may be said of how it records.
+func newNginx(t *testing.T, recording ...string) *nginx {
+	t.Helper()
+	n := &nginx{t: t, dir: t.TempDir(), port: freePort(t)}
+	conf := strings.NewReplacer("DIR", n.dir, "PORT", n.port, "MORE", strings.Join(recording, "\n\t\t\t")).Replace(`
 daemon off;
 worker_processes 1;
 pid DIR/nginx.pid;
@@ -239,44 +257,88 @@ rtmp {
 			record all;
 			record_path DIR;
 			record_suffix .flv;
+			MORE
 		}
 	}
 }
 `)
-	if err := os.WriteFile(dir+"/nginx.conf", []byte(conf), 0o644); err != nil {
+	if err := os.WriteFile(n.dir+"/nginx.conf", []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o777); err != nil { // its workers may run as another user
+	if err := os.Chmod(n.dir, 0o777); err != nil { // its workers may run as another user
 		t.Fatal(err)
 	}
-	var log safeBuffer
-	cmd := exec.Command("nginx", "-c", dir+"/nginx.conf", "-p", dir, "-g", "user root;")
-	if os.Geteuid() != 0 {
-		cmd = exec.Command("nginx", "-c", dir+"/nginx.conf", "-p", dir)
+	t.Cleanup(func() {
+		n.cmd.Process.Signal(syscall.SIGTERM)
+		<-n.exited
+		if t.Failed() {
+			t.Logf("nginx log:\n%s", n.log.String())
+		}
+	})
+	n.start()
+	return n
+}
+
+func (n *nginx) url() string { return "rtmp://127.0.0.1:" + n.port + "/live" }
+
+// start runs nginx and returns when it takes connections.
+func (n *nginx) start() {
+	n.t.Helper()
+	args := []string{"-c", n.dir + "/nginx.conf", "-p", n.dir}
+	if os.Geteuid() == 0 {
+		args = append(args, "-g", "user root;")
 	}
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	n.cmd = exec.Command("nginx", args...)
+	n.cmd.Stderr = &n.log
+	if err := n.cmd.Start(); err != nil {
+		n.t.Fatal(err)
 	}
-	exited := make(chan struct{})
+	cmd, exited := n.cmd, make(chan struct{})
+	n.exited = exited
 	go func() {
 		defer close(exited)
 		cmd.Wait()
 	}()
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		<-exited
-		if t.Failed() {
-			t.Logf("nginx log:\n%s", log.String())
-		}
-	})
-	waitFor(t, 10*time.Second, func() string {
-		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
+	waitFor(n.t, 10*time.Second, func() string {
+		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+n.port, time.Second)
 		if err != nil {
-			return err.Error() + "\n" + log.String()
+			return err.Error() + "\n" + n.log.String()
 		}
 		conn.Close()
 		return ""
 	})
-	return "rtmp://127.0.0.1:" + port + "/live", dir
+}
+
+// kill ends nginx as a power cut would: master and worker at once.
+func (n *nginx) kill() {
+	n.t.Helper()
+	for _, worker := range children(n.t, n.cmd.Process.Pid) {
+		syscall.Kill(worker, syscall.SIGKILL)
+	}
+	n.cmd.Process.Kill()
+	<-n.exited
+}
+
+// children returns the ids of a process's children.
+func children(t *testing.T, pid int) []int {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []int
+	for _, task := range tasks {
+		b, err := os.ReadFile(task)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		for word := range strings.FieldsSeq(string(b)) {
+			id, err := strconv.Atoi(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

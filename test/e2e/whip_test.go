@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,20 +49,22 @@ func exchange(url string) testkit.Exchange {
 // publishWHIP publishes a stream until the test ends, and returns when it is live.
 func publishWHIP(t *testing.T, s *server, name string) *testkit.Publisher {
 	t.Helper()
-	return publish(t, s, name, testkit.DefaultPublisherConfig())
+	p, _ := publish(t, s, name, testkit.DefaultPublisherConfig())
+	return p
 }
 
-// publish is publishWHIP of what cfg says.
-func publish(t *testing.T, s *server, name string, cfg testkit.PublisherConfig) *testkit.Publisher {
+// publish is publishWHIP of what cfg says, until leave is called.
+func publish(t *testing.T, s *server, name string, cfg testkit.PublisherConfig) (p *testkit.Publisher, leave func()) {
 	t.Helper()
-	p := testkit.NewPublisher(cfg)
+	p = testkit.NewPublisher(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx, exchange(s.whipURL(name))) }()
-	t.Cleanup(func() {
+	leave = sync.OnceFunc(func() {
 		cancel()
 		<-ended
 	})
+	t.Cleanup(leave)
 	select {
 	case <-p.Connected():
 	case err := <-ended:
@@ -68,7 +73,29 @@ func publish(t *testing.T, s *server, name string, cfg testkit.PublisherConfig) 
 	case <-time.After(15 * time.Second):
 		t.Fatalf("%s is not connected after 15 s", name)
 	}
-	return p
+	return p, leave
+}
+
+// pictures makes real H.264 of a test picture: a GOP of two seconds, one slice a picture.
+func pictures(t *testing.T, width, height, fps int) []testkit.Unit {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "pictures.264")
+	tool(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%dx%d:rate=%d:duration=2", width, height, fps),
+		"-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-b:v", "600k", "-threads", "1", "-g", strconv.Itoa(2*fps),
+		"-bsf:v", "filter_units=remove_types=6", "-f", "h264", file)
+	units, err := testkit.LoadUnits(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return units
+}
+
+// publishPictures publishes such pictures, with silence, until the test ends.
+func publishPictures(t *testing.T, s *server, name string, width, height, fps int) {
+	t.Helper()
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Units, cfg.FPS = pictures(t, width, height, fps), fps
+	publish(t, s, name, cfg)
 }
 
 // Every frame that a WHIP publisher sends arrives at the RTMP server, in order, once; also when packets are lost on the way

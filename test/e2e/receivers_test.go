@@ -1,0 +1,285 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// restoring are the options of a push that comes back by itself, and soon.
+var restoring = map[string]any{"restore": map[string]any{"attempts": 100, "firstPauseMs": 100}}
+
+// A receiver that is killed, as by a power cut, and started again gets the show back: the same push reconnects, and what is
+// recorded decodes from its first picture on, with no step back in time.
+func TestReceiverKilled(t *testing.T) {
+	tests := []struct {
+		name      string
+		recording []string
+		files     int
+	}{
+		{"recording anew", []string{"record_unique on;"}, 2},
+		{"appending to the recording", []string{"record_append on;"}, 1},
+	}
+	s := startServer(t)
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			n := newNginx(t, tt.recording...)
+			name := "killed" + strconv.Itoa(i)
+			publishPictures(t, s, name, 320, 180, 30)
+			var begun push
+			if code := s.post("/push/startup", map[string]any{"streamName": name, "rtmpUrl": n.url(), "options": restoring}, &begun); code != http.StatusOK {
+				t.Fatalf("startup answers %d", code)
+			}
+			s.waitFrames(name, 90)
+			n.kill()
+			s.waitPush(name, "RECONNECTING")
+			n.start()
+			again := s.waitPush(name, "PUBLISHING")
+			if again.MediaSessionID != begun.MediaSessionID {
+				t.Errorf("the push is %s after it was %s", again.MediaSessionID, begun.MediaSessionID)
+			}
+			s.waitFrames(name, again.VideoFramesSent+90)
+			if code := s.post("/push/terminate", map[string]any{"mediaSessionId": begun.MediaSessionID}, nil); code != http.StatusOK {
+				t.Errorf("terminate answers %d", code)
+			}
+			files, err := filepath.Glob(filepath.Join(n.dir, "rtmp_"+name+"*.flv"))
+			if err != nil || len(files) != tt.files {
+				t.Fatalf("recordings %v (%v), want %d", files, err, tt.files)
+			}
+			for _, file := range files {
+				judgeRecording(t, file, tt.files == 1)
+				if seconds := duration(t, file); seconds < 2.5*float64(3-tt.files) {
+					t.Errorf("%s lasts %.1f s", file, seconds)
+				}
+			}
+		})
+	}
+}
+
+// nginxJoint is how far nginx lets what it appends to a recording overlap what is there: it gives the first picture the time of
+// the last tag, which may be of sound that is older than the last picture.
+const nginxJoint = 0.1
+
+// judgeRecording checks that a file begins with a key frame, decodes, and has no gap and times that only grow, but for the joint
+// of one that was appended to.
+func judgeRecording(t *testing.T, file string, appended bool) {
+	t.Helper()
+	last := map[string]float64{}
+	joints := map[string]int{}
+	for _, p := range probe(t, file).Packets {
+		at, err := strconv.ParseFloat(p.DTS, 64)
+		if err != nil {
+			t.Fatalf("packet without a time: %+v", p)
+		}
+		before, seen := last[p.Kind]
+		switch {
+		case !seen && p.Kind == "video" && !strings.HasPrefix(p.Flags, "K"):
+			t.Errorf("%s does not begin with a key frame", file)
+		case seen && at <= before && at > before-nginxJoint && appended && joints[p.Kind] == 0:
+			joints[p.Kind]++
+		case seen && at <= before, seen && p.Kind == "video" && at > before+0.5:
+			t.Errorf("%s: %s goes from %.3f to %.3f", file, p.Kind, before, at)
+		}
+		last[p.Kind] = max(before, at)
+	}
+	if last["video"] == 0 || last["audio"] == 0 {
+		t.Errorf("%s has no pictures or no sound: %v", file, last)
+	}
+	decode := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-v", "error", "-i", file, "-fps_mode", "vfr", "-f", "null", "-")
+	if out, err := decode.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("decoding: %v\n%s", err, out)
+	}
+}
+
+// duration is the time from a file's first picture to its last, in seconds.
+func duration(t *testing.T, file string) float64 {
+	t.Helper()
+	var first, last float64
+	for i, p := range probe(t, file).Packets {
+		at, err := strconv.ParseFloat(p.DTS, 64)
+		if err != nil {
+			t.Fatalf("packet without a time: %+v", p)
+		}
+		if i == 0 {
+			first = at
+		}
+		last = at
+	}
+	return last - first
+}
+
+// waitFrames waits until a push has sent so many pictures in all.
+func (s *server) waitFrames(stream string, frames int) {
+	s.t.Helper()
+	waitFor(s.t, 30*time.Second, func() string {
+		var found []push
+		s.post("/push/find", map[string]string{"streamName": stream}, &found)
+		if len(found) == 0 || found[0].VideoFramesSent < frames {
+			return fmt.Sprintf("not %d pictures yet: %+v", frames, found)
+		}
+		return ""
+	})
+}
+
+// A publisher who leaves and comes back, with another picture size, leaves no mark in a recording but the picture that stands
+// still meanwhile.
+func TestPublisherReturns(t *testing.T) {
+	s := startServer(t)
+	url, records := startNginx(t)
+	leave := publishUntil(t, s, "hold", 320, 180)
+	options := map[string]any{"onSourceLoss": "hold", "holdMs": 60000}
+	var begun push
+	if code := s.post("/push/startup", map[string]any{"streamName": "hold", "rtmpUrl": url, "options": options}, &begun); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	s.waitFrames("hold", 60)
+	leave()
+	held := s.waitPush("hold", "HOLDING")
+	s.waitFrames("hold", held.VideoFramesSent+20) // two seconds of the last picture
+	publishPictures(t, s, "hold", 640, 360, 30)
+	back := s.waitPush("hold", "PUBLISHING")
+	if back.MediaSessionID != begun.MediaSessionID {
+		t.Errorf("the push is %s after it was %s", back.MediaSessionID, begun.MediaSessionID)
+	}
+	s.waitFrames("hold", back.VideoFramesSent+60)
+	s.post("/push/terminate", map[string]any{"mediaSessionId": begun.MediaSessionID}, nil)
+	file := filepath.Join(records, "rtmp_hold.flv")
+	judgeRecording(t, file, false)
+	sizes := tool(t, "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=width", "-of", "csv=p=0", file)
+	if !strings.Contains(string(sizes), "320") || !strings.Contains(string(sizes), "640") {
+		t.Error("the recording does not have pictures of both publishers")
+	}
+}
+
+// publishUntil publishes pictures until leave is called.
+func publishUntil(t *testing.T, s *server, name string, width, height int) (leave func()) {
+	t.Helper()
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Units = pictures(t, width, height, 30)
+	_, leave = publish(t, s, name, cfg)
+	return leave
+}
+
+// The ffmpeg command, waiting for a publisher, takes a push.
+func TestFFmpegListens(t *testing.T) {
+	s := startServer(t)
+	publishPictures(t, s, "listen", 320, 180, 30)
+	file := filepath.Join(t.TempDir(), "received.flv")
+	address := "rtmp://127.0.0.1:" + freePort(t) + "/live"
+	var log safeBuffer
+	cmd := exec.Command("ffmpeg", "-hide_banner", "-v", "warning", "-listen", "1", "-i", address+"/rtmp_listen", "-c", "copy", "-y", file)
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	t.Cleanup(func() { cmd.Process.Kill() })
+	if code := s.post("/push/startup", map[string]any{"streamName": "listen", "rtmpUrl": address, "options": restoring}, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	s.waitFrames("listen", 90)
+	p := s.waitPush("listen", "PUBLISHING")
+	s.post("/push/terminate", map[string]any{"mediaSessionId": p.MediaSessionID}, nil)
+	select {
+	case <-exited: // ffmpeg takes the goodbye for an error of input; what it wrote is judged
+	case <-time.After(15 * time.Second):
+		cmd.Process.Signal(syscall.SIGINT)
+		if err := <-exited; err != nil {
+			t.Logf("ffmpeg: %v\n%s", err, log.String())
+		}
+	}
+	judgeRecording(t, file, false)
+}
+
+// RTMPS: a server whose certificate an authority of ours has signed gets the stream; to who does not know the authority, it is
+// a reason of its own.
+func TestRTMPS(t *testing.T) {
+	signed := httptest.NewTLSServer(nil) // for its certificate: example.com, 127.0.0.1
+	signed.Close()
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed.Certificate().Raw})
+	if err := os.WriteFile(roots, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inner, records := startNginx(t)
+	front := startTLSFront(t, signed.TLS.Certificates[0], strings.TrimSuffix(strings.TrimPrefix(inner, "rtmp://"), "/live"))
+
+	trusting := startServer(t, "rtmps_ca_file="+roots)
+	publishPictures(t, trusting, "secure", 320, 180, 30)
+	if code := trusting.post("/push/startup", map[string]any{"streamName": "secure", "rtmpUrl": "rtmps://" + front + "/live"}, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	trusting.waitFrames("secure", 60)
+	p := trusting.waitPush("secure", "PUBLISHING")
+	trusting.post("/push/terminate", map[string]any{"mediaSessionId": p.MediaSessionID}, nil)
+	judgeRecording(t, filepath.Join(records, "rtmp_secure.flv"), false)
+
+	careful := startServer(t)
+	publishPictures(t, careful, "secure", 320, 180, 30)
+	if code := careful.post("/push/startup", map[string]any{"streamName": "secure", "rtmpUrl": "rtmps://" + front + "/live"}, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	if failed := careful.waitPush("secure", "FAILED"); failed.Reason != "tls_verify" {
+		t.Errorf("without the authority the reason is %s, want tls_verify", failed.Reason)
+	}
+}
+
+// startTLSFront takes TLS connections and passes what they say on to another address, until the test ends.
+func startTLSFront(t *testing.T, certificate tls.Certificate, to string) (address string) {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { relay(conn, to) })
+		}
+	})
+	return l.Addr().String()
+}
+
+func relay(conn net.Conn, to string) {
+	defer conn.Close()
+	inner, err := net.DialTimeout("tcp", to, 5*time.Second)
+	if err != nil {
+		return
+	}
+	defer inner.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		io.Copy(inner, conn)
+		inner.Close()
+	})
+	io.Copy(conn, inner)
+	conn.Close()
+	wg.Wait()
+}
