@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,30 +14,36 @@ import (
 	"transponder/internal/transcode/libav"
 )
 
-// The bounds of AudioConfig.RateBPS: below, AAC-LC stereo is not worth hearing; above lies the most that a frame can hold.
-const (
-	minRateBPS = 32_000
-	maxRateBPS = 512_000
-)
-
-// AudioConfig says how AAC is made.
+// AudioConfig says what sound is made into, unless something else is asked for, and how.
 type AudioConfig struct {
-	RateBPS int // of the AAC, in bit/s
+	Codec media.Codec // AAC, PCMA, PCMU or Speex
+	Copy  bool        // G.711 and Speex stay what they are, whatever Codec says
+
+	RateBPS    int // of AAC, in bit/s
+	SampleRate int // of AAC, in Hz
+	Channels   int // of AAC
+
+	// AddSilence gives sources without sound a silent track. Without it, nothing is sent before a first packet came.
+	AddSilence bool
 
 	// Hold is how long sound that is due may be late before something else is put in its place. It grows for a source whose
 	// packets keep coming later than that, up to MaxHold.
 	Hold, MaxHold time.Duration
 
 	// FirstPacket bounds the wait for the first packet of a source that is to have audio. Only then is it known whether the
-	// source sends AAC, which needs no encoder.
+	// source sends what is asked for, which needs no encoder.
 	FirstPacket time.Duration
 }
 
-// DefaultAudioConfig makes 128 kbit/s, as YouTube and Facebook want stereo. The hold outlasts the usual jitter of a mobile
-// network.
+// DefaultAudioConfig makes AAC of 128 kbit/s, as YouTube and Facebook want stereo. The hold outlasts the usual jitter of a
+// mobile network.
 func DefaultAudioConfig() AudioConfig {
 	return AudioConfig{
+		Codec:       media.AAC,
 		RateBPS:     128_000,
+		SampleRate:  sampleRate,
+		Channels:    channels,
+		AddSilence:  true,
 		Hold:        120 * time.Millisecond,
 		MaxHold:     600 * time.Millisecond,
 		FirstPacket: time.Second,
@@ -46,8 +53,13 @@ func DefaultAudioConfig() AudioConfig {
 // Validate reports every value that cannot work.
 func (c AudioConfig) Validate() error {
 	var errs []error
-	if c.RateBPS < minRateBPS || c.RateBPS > maxRateBPS {
-		errs = append(errs, fmt.Errorf("audio bit rate %d is not within %d and %d bit/s", c.RateBPS, minRateBPS, maxRateBPS))
+	if c.Codec == media.CodecNone || c.RateBPS == 0 || c.SampleRate == 0 || c.Channels == 0 {
+		errs = append(errs, errors.New("audio codec, bit rate, sample rate and channels: one of them is missing"))
+	}
+	for _, f := range []media.AudioFormat{
+		{Codec: c.Codec}, {RateBPS: c.RateBPS}, {SampleRate: c.SampleRate}, {Channels: c.Channels},
+	} {
+		errs = append(errs, checkFormat(f))
 	}
 	if c.Hold < 0 {
 		errs = append(errs, fmt.Errorf("audio hold %v is negative", c.Hold))
@@ -61,17 +73,17 @@ func (c AudioConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Audio makes AAC of the sound of any number of sources. All methods may be called from any goroutine.
+// Audio makes AAC, G.711 and Speex of the sound of any number of sources. All methods may be called from any goroutine.
 type Audio struct {
 	cfg AudioConfig
 	log *slog.Logger
 
 	newDecoder func(*media.Track) (decoder, error)
-	newEncoder func(rateBPS int) (encoder, error)
+	newEncoder func(media.AudioFormat) (encoder, error)
 
 	mu    sync.Mutex
-	live  map[*stream.Source]*meter // guarded by mu
-	ended AudioStats                // guarded by mu; of all that are over
+	live  map[*stream.Source][]*meter // guarded by mu
+	ended AudioStats                  // guarded by mu; of all that are over
 }
 
 // decoder turns packets into interleaved stereo PCM at 48 kHz. See libav.Decoder.
@@ -87,7 +99,7 @@ type concealer interface {
 	Recover(pcm []float32, n int, next []byte) (int, error)
 }
 
-// encoder turns frames of such PCM into AAC packets. See libav.Encoder.
+// encoder turns frames of PCM of its own form into packets. See libav.Encoder.
 type encoder interface {
 	FrameSize() int
 	Delay() int
@@ -107,33 +119,90 @@ func NewAudio(cfg AudioConfig, log *slog.Logger) *Audio {
 			}
 			return libav.NewDecoder(t)
 		},
-		newEncoder: func(rateBPS int) (encoder, error) { return libav.NewEncoder(rateBPS) },
-		live:       map[*stream.Source]*meter{},
+		newEncoder: func(f media.AudioFormat) (encoder, error) { return libav.NewEncoder(f) },
+		live:       map[*stream.Source][]*meter{},
 	}
 }
 
-// Feed returns a feed of the source's sound in a format, and what gives it back; release may be called once.
+// Check says what is wrong with a format that is asked for.
+func (a *Audio) Check(format media.AudioFormat) error {
+	if err := checkFormat(format); err != nil {
+		return err
+	}
+	want := a.want(format)
+	if err := checkFormat(want.asked); err != nil {
+		return err
+	}
+	if libav.Enabled && !libav.CanEncode(want.make.Codec) {
+		return fmt.Errorf("this server has no encoder for %v", want.make.Codec)
+	}
+	return nil
+}
+
+// Feed returns a feed of the source's sound in a format, and what gives it back; release may be called once. Fields of the
+// format that are zero are as the settings say; Check knows what is wrong with it.
 //
-// A source that sends AAC gives its own feed. Any other gives a rendition, the same for all callers: AAC-LC, 48 kHz
-// stereo, every frame with one and the same Track, at times that only the count of samples decides, and without end: what
-// is lost or not sent becomes silence, up to the hold behind the source's clock. A source without audio is silent from
-// the beginning, and any sound it sends later is heard.
+// A source that sends what is asked for gives its own feed: the codec, and the bit rate, sampling rate and channels where the
+// format, not the settings, says them. Any other gives a rendition, the same for all who ask for the same, every frame with
+// one and the same Track, at times that only the count of samples decides, and without end: what is lost or not sent becomes
+// silence, up to the hold behind the source's clock. A source without audio is silent from the beginning, and any sound it
+// sends later is heard; with AudioConfig.AddSilence unset it gives nothing until then.
 //
-// A source that is to have audio (stream.Info.HasAudio) but has sent none gives a rendition that waits for its first
-// packet, at most AudioConfig.FirstPacket. If that is AAC the rendition passes the source's frames through as they are,
-// whatever their form; else it is as above, silence included, from the time of the call. A door that does not know yet
-// whether its publisher sends audio says HasAudio.
+// A source that is to have audio (stream.Info.HasAudio) but has sent none gives a rendition that waits for its first packet,
+// at most AudioConfig.FirstPacket. If that is what is asked for the rendition passes the source's frames through as they are;
+// else it is as above, silence included, from the time of the call. A door that does not know yet whether its publisher
+// sends audio says HasAudio.
 func (a *Audio) Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error) {
 	if !libav.Enabled {
 		return nil, nil, libav.ErrDisabled
 	}
-	if format.Codec != media.CodecNone && format.Codec != media.AAC {
-		return nil, nil, fmt.Errorf("sound as %v: %w", format.Codec, libav.ErrUnsupported)
+	if err := a.Check(format); err != nil {
+		return nil, nil, err
 	}
-	if t := s.Audio.Track(); t != nil && t.Codec == media.AAC {
+	want := a.want(format)
+	if t := s.Audio.Track(); t != nil && want.passes(t) {
 		return s.Audio, func() {}, nil
 	}
-	return s.Rendition("aac", nil, func(ctx context.Context, out *stream.Feed) error {
-		return a.render(ctx, s, out)
+	return s.Rendition(want.key(), nil, func(ctx context.Context, out *stream.Feed) error {
+		return a.render(ctx, s, want, out)
 	})
+}
+
+// wanted is what is asked for.
+type wanted struct {
+	asked media.AudioFormat // zero where any will do, but for the codec
+	make  media.AudioFormat // of sound that does not pass
+	any   bool              // all that RTMP has always had passes
+}
+
+// want puts the settings where the format says nothing.
+func (a *Audio) want(f media.AudioFormat) wanted {
+	w := wanted{asked: f, any: f == media.AudioFormat{} && a.cfg.Copy}
+	w.asked.Codec = cmp.Or(f.Codec, a.cfg.Codec)
+	w.make = w.asked
+	if w.asked.Codec == media.AAC {
+		w.make.RateBPS = cmp.Or(f.RateBPS, a.cfg.RateBPS)
+		w.make.SampleRate = cmp.Or(f.SampleRate, a.cfg.SampleRate)
+		w.make.Channels = cmp.Or(f.Channels, a.cfg.Channels)
+	}
+	w.make = complete(w.make)
+	return w
+}
+
+// key tells renditions apart.
+func (w wanted) key() string { return fmt.Sprintf("audio %+v", w) }
+
+// passes says whether a track's sound is what is asked for already.
+func (w wanted) passes(t *media.Track) bool {
+	switch t.Codec {
+	case media.PCMA, media.PCMU, media.Speex:
+		plain := complete(media.AudioFormat{Codec: t.Codec})
+		return (w.any || t.Codec == w.asked.Codec) &&
+			(t.SampleRate == 0 || t.SampleRate == plain.SampleRate) && t.Channels <= plain.Channels
+	case media.AAC:
+		f := w.asked
+		return w.any || f.Codec == media.AAC && f.RateBPS == 0 &&
+			(f.SampleRate == 0 || f.SampleRate == t.SampleRate) && (f.Channels == 0 || f.Channels == t.Channels)
+	}
+	return false
 }

@@ -34,6 +34,9 @@ type rig struct {
 	err     error         // guarded by mu; why reading ended
 }
 
+// aacStereo is what is made by default.
+var aacStereo = media.AudioFormat{Codec: media.AAC, RateBPS: 128_000, SampleRate: sampleRate, Channels: channels}
+
 // codedWithin is how far the AAC may be behind what is on the tape: two frames wait for each other, one is being filled, one
 // is in the encoder, and its lead-in is another.
 const codedWithin = 5 * 1024 * time.Second / sampleRate
@@ -52,7 +55,7 @@ func newRig(t *testing.T, hasAudio bool) *rig {
 // fake puts fake codecs in the place of the real ones.
 func (r *rig) fake() *fakeEncoder {
 	enc := &fakeEncoder{}
-	r.audio.newEncoder = func(int) (encoder, error) { return enc, nil }
+	r.audio.newEncoder = func(media.AudioFormat) (encoder, error) { return enc, nil }
 	r.audio.newDecoder = func(*media.Track) (decoder, error) { return &fakeConcealer{}, nil }
 	return enc
 }
@@ -160,8 +163,8 @@ func TestAudioConfig(t *testing.T) {
 	if err := DefaultAudioConfig().Validate(); err != nil {
 		t.Errorf("default: %v", err)
 	}
-	err := AudioConfig{RateBPS: 1, Hold: -2, MaxHold: -3, FirstPacket: -1}.Validate()
-	for _, want := range []string{"bit rate", "audio hold", "longest", "first audio packet"} {
+	err := AudioConfig{RateBPS: 1, SampleRate: 2, Channels: 3, Hold: -2, MaxHold: -3, FirstPacket: -1}.Validate()
+	for _, want := range []string{"missing", "bit rate", "sample rate", "3 audio channels", "audio hold", "longest", "first audio packet"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("faults %v do not name %q", err, want)
 		}
@@ -222,7 +225,7 @@ func TestAACInTheMeantime(t *testing.T) {
 		aac := &media.Track{Codec: media.AAC}
 		r.send(aac, []byte{1}, time.Millisecond)
 		out, release, err := r.src.Rendition("aac", nil, func(ctx context.Context, out *stream.Feed) error {
-			return r.audio.render(ctx, r.src, out)
+			return r.audio.render(ctx, r.src, r.audio.want(media.AudioFormat{}), out)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -405,7 +408,7 @@ func TestEncoderFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, false)
 		r.fake().fail = true
-		r.audio.newEncoder = func(int) (encoder, error) { return &failingEncoder{}, nil }
+		r.audio.newEncoder = func(media.AudioFormat) (encoder, error) { return &failingEncoder{}, nil }
 		r.start()
 		time.Sleep(10 * time.Second)
 		r.stop()
@@ -425,7 +428,7 @@ func TestOneEncoder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, true)
 		made := 0
-		r.audio.newEncoder = func(int) (encoder, error) { made++; return &fakeEncoder{}, nil }
+		r.audio.newEncoder = func(media.AudioFormat) (encoder, error) { made++; return &fakeEncoder{}, nil }
 		r.audio.newDecoder = func(*media.Track) (decoder, error) { return &fakeConcealer{}, nil }
 		r.start()
 		r.sendTone(time.Second)
@@ -481,12 +484,12 @@ func newPath(tb testing.TB) (packet func(i int), end func()) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	enc, err := libav.NewEncoder(DefaultAudioConfig().RateBPS)
+	enc, err := libav.NewEncoder(aacStereo)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	packets := soundtest.Opus(tb, soundtest.Music(2*time.Second))
-	pack := newPackager(enc, src.Audio, 0)
+	pack := newPackager(enc, aacStereo, src.Audio, 0)
 	open := func(*media.Track) (decoder, error) { return libav.NewOpusDecoder() }
 	a := newAligner(newTape(0, enc.FrameSize(), pack.frame), open)
 	track := &media.Track{Codec: media.Opus}

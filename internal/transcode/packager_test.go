@@ -28,12 +28,12 @@ func TestReusedSilence(t *testing.T) {
 		}
 		defer src.Close(nil)
 		r := src.NewReader(stream.ReaderConfig{Audio: src.Audio})
-		enc, err := libav.NewEncoder(128_000)
+		enc, err := libav.NewEncoder(aacStereo)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer enc.Close()
-		p := newPackager(enc, src.Audio, 0)
+		p := newPackager(enc, aacStereo, src.Audio, 0)
 		for frame := range slices.Chunk(input, channels*enc.FrameSize()) {
 			if len(frame) < channels*enc.FrameSize() {
 				break

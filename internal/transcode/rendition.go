@@ -17,15 +17,15 @@ const wakeFrames = 2
 // holdMargin is added to how late a packet came, when the hold grows for it.
 const holdMargin = 20 * time.Millisecond
 
-// render makes the AAC of a source until ctx or the source ends. It is run by the source.
-func (a *Audio) render(ctx context.Context, s *stream.Source, out *stream.Feed) error {
+// render makes a source's sound what is wanted until ctx or the source ends. It is run by the source.
+func (a *Audio) render(ctx context.Context, s *stream.Source, want wanted, out *stream.Feed) error {
 	reader := s.NewReader(stream.ReaderConfig{Audio: s.Audio})
 	defer reader.Close()
 	m, end := a.begin(s)
 	defer end()
 
-	log := a.log.With("stream", s.Info().Name)
-	r := &rendition{audio: a, log: log, src: s, reader: reader, out: out, meter: m, hold: a.cfg.Hold}
+	log := a.log.With("stream", s.Info().Name, "codec", want.make.Codec)
+	r := &rendition{audio: a, want: want, log: log, src: s, reader: reader, out: out, meter: m, hold: a.cfg.Hold}
 	log.Info("audio rendition started")
 	began := time.Now()
 	err := r.run(ctx)
@@ -33,9 +33,10 @@ func (a *Audio) render(ctx context.Context, s *stream.Source, out *stream.Feed) 
 	return err
 }
 
-// rendition is one source's AAC in the making. It is owned by the goroutine in run.
+// rendition is one source's sound in the making. It is owned by the goroutine in run.
 type rendition struct {
 	audio  *Audio
+	want   wanted
 	log    *slog.Logger
 	src    *stream.Source
 	reader *stream.Reader
@@ -54,7 +55,7 @@ type rendition struct {
 	pack    *packager
 }
 
-// run relays a source that turns out to send AAC, and encodes any other.
+// run relays a source that turns out to send what is wanted, and encodes any other.
 func (r *rendition) run(ctx context.Context) error {
 	r.alarm = newAlarm(ctx)
 	defer r.alarm.stop()
@@ -63,34 +64,40 @@ func (r *rendition) run(ctx context.Context) error {
 	if err := r.first(); err != nil {
 		return err
 	}
-	if len(r.pending) > 0 && r.pending[0].Track.Codec == media.AAC {
+	switch {
+	case len(r.pending) > 0 && r.want.passes(r.pending[0].Track):
 		next, err := r.relay()
 		if err != nil {
 			return err
 		}
 		start = next
+	case !r.audio.cfg.AddSilence:
+		start = r.pending[0].Time
 	}
 
-	enc, err := r.audio.newEncoder(r.audio.cfg.RateBPS)
+	enc, err := r.audio.newEncoder(r.want.make)
 	if err != nil {
-		return fmt.Errorf("make AAC: %w", err)
+		return fmt.Errorf("make %v: %w", r.want.make.Codec, err)
 	}
 	defer enc.Close()
-	r.pack = newPackager(enc, r.out, start)
+	r.pack = newPackager(enc, r.want.make, r.out, start)
 	// The first packet is the encoder's lead-in. What is heard begins behind it.
-	sound := start.Add(media.Samples(int64(enc.Delay()), sampleRate))
-	r.aligner = newAligner(newTape(sound, enc.FrameSize(), r.pack.frame), r.decoder)
+	sound := start.Add(media.Samples(int64(enc.Delay()), r.want.make.SampleRate))
+	r.aligner = newAligner(newTape(sound, r.pack.step, r.pack.frame), r.decoder)
 	defer r.aligner.close()
 	return r.encode()
 }
 
-// first waits for the first packet if that may be AAC: the source is to have audio and has sent none yet, or it has begun
-// with AAC in the meantime.
+// first waits for the first packet if that may be what is wanted: the source is to have audio and has sent none yet, or it has
+// begun with that in the meantime. It also waits if nothing is to be heard before.
 func (r *rendition) first() error {
 	switch t := r.src.Audio.Track(); {
+	case !r.audio.cfg.AddSilence:
+		r.alarm.unset()
+		return r.read()
 	case t == nil && !r.src.Info().HasAudio:
 		return nil
-	case t != nil && t.Codec != media.AAC:
+	case t != nil && !r.want.passes(t):
 		return nil
 	}
 	r.alarm.set(r.audio.cfg.FirstPacket)
@@ -100,14 +107,14 @@ func (r *rendition) first() error {
 	return nil
 }
 
-// relay passes AAC on as it is. When something else comes it returns, without an error, the time from which that is to be
+// relay passes on what is wanted as it is. When something else comes it returns, without an error, the time from which that is to be
 // encoded.
 func (r *rendition) relay() (media.Timestamp, error) {
 	r.alarm.unset()
 	var next media.Timestamp
 	for {
 		for i, f := range r.pending {
-			if f.Track.Codec != media.AAC {
+			if !r.want.passes(f.Track) {
 				r.pending = r.pending[i:]
 				return max(next, r.pending[0].Time), nil
 			}
@@ -123,7 +130,7 @@ func (r *rendition) relay() (media.Timestamp, error) {
 	}
 }
 
-// encode makes AAC of the packets as they come, and of nothing when none come.
+// encode makes sound of the packets as they come, and of nothing when none come.
 func (r *rendition) encode() error {
 	for {
 		for _, f := range r.pending {
@@ -170,7 +177,7 @@ func (r *rendition) packet(f media.Frame) error {
 
 // due returns how long the tape can do without packets. Before the first there is nothing that a hold could keep room for.
 func (r *rendition) due() time.Duration {
-	d := r.aligner.tape.end().Sub(r.src.Now()) + media.Samples(int64(wakeFrames*r.pack.enc.FrameSize()), sampleRate)
+	d := r.aligner.tape.end().Sub(r.src.Now()) + media.Samples(int64(wakeFrames*r.pack.step), sampleRate)
 	if r.aligner.heard {
 		d += r.hold
 	}

@@ -1,19 +1,20 @@
 package transcode
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"transponder/internal/stream"
 )
 
-// AudioStats are the figures of one source's rendition at one moment, or the sums over many. Samples are per channel, at
+// AudioStats are the figures of one source's renditions at one moment, or the sums over many. Samples are per channel, at
 // 48 kHz.
 type AudioStats struct {
 	Renditions int // that run
 
 	PacketsIn    int64 // read from the source
-	FramesOut    int64 // AAC frames written
+	FramesOut    int64 // frames written
 	FramesReused int64 // of them silent ones that cost no encoding
 	DecodeErrors int64 // packets, or whole tracks, that could not be decoded
 
@@ -23,8 +24,8 @@ type AudioStats struct {
 	Inserted  int64 // samples added to follow a source's clock that is slower than ours
 	Removed   int64 // samples taken away to follow one that is faster
 
-	DriftPPM float64       // how much faster than ours the source's clock is, over some ten seconds; of one source only
-	Hold     time.Duration // how late sound may be at present; of one source only
+	DriftPPM float64       // how much faster than ours the source's clock is, over some ten seconds; of one rendition only
+	Hold     time.Duration // how late sound may be at present; of one rendition only
 }
 
 // add adds the counters of b.
@@ -59,15 +60,20 @@ func (m *meter) get() AudioStats {
 	return m.stats
 }
 
-// SourceStats returns the figures of a source's rendition, and whether it has one.
+// SourceStats returns the figures of a source's renditions, and whether it has any. The drift and the hold are those of the
+// oldest.
 func (a *Audio) SourceStats(s *stream.Source) (AudioStats, bool) {
 	a.mu.Lock()
-	m := a.live[s]
+	meters := slices.Clone(a.live[s])
 	a.mu.Unlock()
-	if m == nil {
+	if len(meters) == 0 {
 		return AudioStats{}, false
 	}
-	return m.get(), true
+	sum := meters[0].get()
+	for _, m := range meters[1:] {
+		sum.add(m.get())
+	}
+	return sum, true
 }
 
 // Stats returns the sums over all renditions, those that are over included.
@@ -76,7 +82,7 @@ func (a *Audio) Stats() AudioStats {
 	sum := a.ended
 	meters := make([]*meter, 0, len(a.live))
 	for _, m := range a.live {
-		meters = append(meters, m)
+		meters = append(meters, m...)
 	}
 	a.mu.Unlock()
 	for _, m := range meters {
@@ -85,19 +91,18 @@ func (a *Audio) Stats() AudioStats {
 	return sum
 }
 
-// begin makes the meter of a source's rendition; end is for when it is over.
+// begin makes the meter of a rendition of a source's; end is for when it is over.
 func (a *Audio) begin(s *stream.Source) (m *meter, end func()) {
 	m = &meter{stats: AudioStats{Renditions: 1}}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.live[s] = m
+	a.live[s] = append(a.live[s], m)
 	return m, func() {
 		st := m.get()
 		st.Renditions = 0
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		// A new rendition of the same source may have begun between the last release and this one's end.
-		if a.live[s] == m {
+		if a.live[s] = slices.DeleteFunc(a.live[s], func(x *meter) bool { return x == m }); len(a.live[s]) == 0 {
 			delete(a.live, s)
 		}
 		a.ended.add(st)

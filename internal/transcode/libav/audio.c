@@ -2,6 +2,7 @@
 
 #include "audio.h"
 
+#include <math.h>
 #include <string.h>
 #include <libavcodec/avcodec.h>
 #include <libavutil/channel_layout.h>
@@ -161,8 +162,8 @@ void tp_encoder_free(tp_encoder *e) {
 	av_free(e);
 }
 
-static int encoder_open(tp_encoder *e, int64_t bit_rate) {
-	const AVCodec *codec = avcodec_find_encoder(AV_CODEC_ID_AAC);
+static int encoder_open(tp_encoder *e, enum AVCodecID id, int rate, int channels, int64_t bit_rate) {
+	const AVCodec *codec = avcodec_find_encoder(id);
 	if (!codec)
 		return AVERROR_ENCODER_NOT_FOUND;
 	e->ctx = avcodec_alloc_context3(codec);
@@ -170,36 +171,39 @@ static int encoder_open(tp_encoder *e, int64_t bit_rate) {
 	e->packet = av_packet_alloc();
 	if (!e->ctx || !e->frame || !e->packet)
 		return AVERROR(ENOMEM);
-	e->ctx->sample_rate = TP_RATE;
-	e->ctx->sample_fmt = AV_SAMPLE_FMT_FLTP;
-	av_channel_layout_default(&e->ctx->ch_layout, 2);
-	e->ctx->bit_rate = bit_rate;
-	e->ctx->time_base = (AVRational){1, TP_RATE};
+	e->ctx->sample_rate = rate;
+	e->ctx->sample_fmt = id == AV_CODEC_ID_AAC ? AV_SAMPLE_FMT_FLTP : AV_SAMPLE_FMT_S16;
+	av_channel_layout_default(&e->ctx->ch_layout, channels);
+	if (bit_rate > 0)
+		e->ctx->bit_rate = bit_rate;
+	e->ctx->time_base = (AVRational){1, rate};
 	e->ctx->thread_count = 1;
 	e->ctx->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
 
-	// The fast coder costs half of the default one; without TNS and PNS it costs less still and measures no worse.
 	AVDictionary *options = NULL;
-	av_dict_set(&options, "aac_coder", "fast", 0);
-	av_dict_set(&options, "aac_tns", "0", 0);
-	av_dict_set(&options, "aac_pns", "0", 0);
+	if (id == AV_CODEC_ID_AAC) {
+		// The fast coder costs half of the default one; without TNS and PNS it costs less still and measures no worse.
+		av_dict_set(&options, "aac_coder", "fast", 0);
+		av_dict_set(&options, "aac_tns", "0", 0);
+		av_dict_set(&options, "aac_pns", "0", 0);
+	}
 	int r = avcodec_open2(e->ctx, codec, &options);
 	av_dict_free(&options);
 	if (r < 0)
 		return r;
 
-	e->frame->format = AV_SAMPLE_FMT_FLTP;
-	e->frame->sample_rate = TP_RATE;
-	e->frame->nb_samples = e->ctx->frame_size;
-	av_channel_layout_default(&e->frame->ch_layout, 2);
+	e->frame->format = e->ctx->sample_fmt;
+	e->frame->sample_rate = rate;
+	e->frame->nb_samples = e->ctx->frame_size > 0 ? e->ctx->frame_size : rate / 50; // G.711 has no frames of its own: 20 ms
+	av_channel_layout_default(&e->frame->ch_layout, channels);
 	return av_frame_get_buffer(e->frame, 0);
 }
 
-int tp_encoder_new(tp_encoder **out, int64_t bit_rate) {
+int tp_encoder_new(tp_encoder **out, enum AVCodecID id, int rate, int channels, int64_t bit_rate) {
 	tp_encoder *e = av_mallocz(sizeof *e);
 	if (!e)
 		return AVERROR(ENOMEM);
-	int r = encoder_open(e, bit_rate);
+	int r = encoder_open(e, id, rate, channels, bit_rate);
 	if (r < 0) {
 		tp_encoder_free(e);
 		return r;
@@ -215,15 +219,27 @@ static inline float clip(float x) {
 	return x > 1 ? 1 : x;
 }
 
+// fill copies interleaved samples to the frame, in the encoder's own form.
+static void fill(AVFrame *f, const float *pcm) {
+	int channels = f->ch_layout.nb_channels;
+	if (f->format == AV_SAMPLE_FMT_S16) {
+		int16_t *out = (int16_t *)f->data[0];
+		for (int i = 0; i < channels * f->nb_samples; i++)
+			out[i] = (int16_t)lrintf(clip(pcm[i]) * 32767);
+		return;
+	}
+	for (int c = 0; c < channels; c++) {
+		float *out = (float *)f->data[c];
+		for (int i = 0; i < f->nb_samples; i++)
+			out[i] = clip(pcm[channels * i + c]);
+	}
+}
+
 int tp_encoder_encode(tp_encoder *e, const float *pcm, uint8_t *data, int room) {
 	int r = av_frame_make_writable(e->frame);
 	if (r < 0)
 		return r;
-	float *left = (float *)e->frame->data[0], *right = (float *)e->frame->data[1];
-	for (int i = 0; i < e->frame->nb_samples; i++) {
-		left[i] = clip(pcm[2 * i]);
-		right[i] = clip(pcm[2 * i + 1]);
-	}
+	fill(e->frame, pcm);
 	e->frame->pts = e->next;
 	e->next += e->frame->nb_samples;
 	if ((r = avcodec_send_frame(e->ctx, e->frame)) < 0)
@@ -240,11 +256,13 @@ int tp_encoder_encode(tp_encoder *e, const float *pcm, uint8_t *data, int room) 
 	return size <= room ? size : AVERROR_BUFFER_TOO_SMALL;
 }
 
-int tp_encoder_frame_size(const tp_encoder *e) { return e->ctx->frame_size; }
+int tp_encoder_known(enum AVCodecID id) { return avcodec_find_encoder(id) != NULL; }
+
+int tp_encoder_frame_size(const tp_encoder *e) { return e->frame->nb_samples; }
 
 int tp_encoder_delay(const tp_encoder *e) { return e->ctx->initial_padding; }
 
 int tp_encoder_config(const tp_encoder *e, const uint8_t **config) {
 	*config = e->ctx->extradata;
-	return e->ctx->extradata_size;
+	return e->ctx->codec_id == AV_CODEC_ID_AAC ? e->ctx->extradata_size : 0;
 }

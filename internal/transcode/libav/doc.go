@@ -1,8 +1,9 @@
-// Package libav is the binding to libopus and to FFmpeg's libavcodec: sound in any coding to PCM, and PCM to AAC-LC.
+// Package libav is the binding to libopus and to FFmpeg's libavcodec: sound in any coding to PCM, and PCM to AAC-LC,
+// G.711 and Speex.
 //
-// PCM is interleaved stereo float32 at 48 kHz wherever it crosses this package's border. An OpusDecoder is libopus itself,
+// PCM is interleaved float32; what was decoded is stereo at 48 kHz, what is to be encoded has the form of its coding. An OpusDecoder is libopus itself,
 // for its concealment and its forward error correction; a Decoder is any other coding through libavcodec, resampled; an
-// Encoder is libavcodec's AAC coder. Each owns C memory until Close, and each is for one goroutine at a time. No call
+// Encoder is libavcodec's. Each owns C memory until Close, and each is for one goroutine at a time. No call
 // blocks; none can be cancelled; the longest takes a few milliseconds.
 //
 // It is the only package with cgo. It uses what FFmpeg 5.1 to 8 have in common, and no struct of FFmpeg's is visible to Go.
@@ -12,9 +13,9 @@ package libav
 import "errors"
 
 const (
-	// SampleRate is the rate of all PCM, in Hz.
+	// SampleRate is the rate of decoded PCM, in Hz.
 	SampleRate = 48000
-	// Channels is the number of channels of all PCM.
+	// Channels is the number of channels of decoded PCM.
 	Channels = 2
 
 	// MaxOpusSamples is the longest that one Opus packet can be, per channel (RFC 6716, 3.2: 120 ms).
@@ -27,8 +28,8 @@ const (
 var (
 	// ErrDisabled means that the program was built without cgo and so without codecs.
 	ErrDisabled = errors.New("built without cgo, so without audio codecs")
-	// ErrUnsupported means that there is no decoder for a track.
-	ErrUnsupported = errors.New("no decoder for this audio")
+	// ErrUnsupported means that there is no decoder for a track, or no encoder for a format.
+	ErrUnsupported = errors.New("no codec for this audio")
 	// ErrClosed means that a decoder or encoder was used after Close.
 	ErrClosed = errors.New("codec is closed")
 	// ErrPacket means that a packet holds nothing that can be decoded.

@@ -3,6 +3,7 @@
 package libav
 
 /*
+#cgo LDFLAGS: -lm
 #cgo noescape tp_encoder_encode
 #cgo nocallback tp_encoder_encode
 #include "audio.h"
@@ -12,27 +13,47 @@ import "C"
 import (
 	"fmt"
 	"unsafe"
+
+	"transponder/internal/media"
 )
 
 // maxPacket is more than an AAC frame can take: 6144 bits a channel (ISO/IEC 14496-3, 4.5.3.1) and some headers.
 const maxPacket = 2048
 
-// Encoder makes AAC-LC, 48 kHz stereo.
-type Encoder struct {
-	state  *C.tp_encoder
-	packet [maxPacket]byte
+// encoders maps the codings to libavcodec's.
+var encoders = map[media.Codec]uint32{
+	media.AAC: C.AV_CODEC_ID_AAC, media.PCMA: C.AV_CODEC_ID_PCM_ALAW, media.PCMU: C.AV_CODEC_ID_PCM_MULAW, media.Speex: C.AV_CODEC_ID_SPEEX,
 }
 
-// NewEncoder makes an encoder for a bit rate in bit/s.
-func NewEncoder(rateBPS int) (*Encoder, error) {
-	e := &Encoder{}
-	if r := C.tp_encoder_new(&e.state, C.int64_t(rateBPS)); r < 0 {
-		return nil, fmt.Errorf("open AAC encoder: %w", avError(r))
+// CanEncode says whether there is an encoder for a coding. FFmpeg may have been built without libspeex.
+func CanEncode(c media.Codec) bool {
+	id, known := encoders[c]
+	return known && C.tp_encoder_known(id) != 0
+}
+
+// Encoder makes AAC-LC, G.711 or Speex.
+type Encoder struct {
+	state    *C.tp_encoder
+	channels int
+	packet   [maxPacket]byte
+}
+
+// NewEncoder makes an encoder for a format, all of whose fields are set, but for the bit rate where the coding has but one. It
+// fails with ErrUnsupported.
+func NewEncoder(f media.AudioFormat) (*Encoder, error) {
+	e := &Encoder{channels: f.Channels}
+	id, known := encoders[f.Codec]
+	if !known || f.Channels < 1 || f.Channels > 2 || f.SampleRate < 8000 || f.SampleRate > 96000 {
+		return nil, fmt.Errorf("encode %v with %d channels at %d Hz: %w", f.Codec, f.Channels, f.SampleRate, ErrUnsupported)
+	}
+	r := C.tp_encoder_new(&e.state, id, C.int(f.SampleRate), C.int(f.Channels), C.int64_t(f.RateBPS))
+	if r < 0 {
+		return nil, fmt.Errorf("open %v encoder: %w: %w", f.Codec, ErrUnsupported, avError(r))
 	}
 	return e, nil
 }
 
-// FrameSize returns how many samples per channel Encode takes: 1024.
+// FrameSize returns how many samples per channel Encode takes: 1024 for AAC, 20 ms for the others.
 func (e *Encoder) FrameSize() int {
 	if e.state == nil {
 		return 0
@@ -48,28 +69,31 @@ func (e *Encoder) Delay() int {
 	return int(C.tp_encoder_delay(e.state))
 }
 
-// Config returns a copy of the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
+// Config returns a copy of the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), nil for codings without.
 func (e *Encoder) Config() []byte {
 	if e.state == nil {
 		return nil
 	}
 	var config *C.uint8_t
 	n := C.tp_encoder_config(e.state, &config)
+	if n == 0 {
+		return nil
+	}
 	return C.GoBytes(unsafe.Pointer(config), n)
 }
 
-// Encode takes exactly one frame of PCM and returns the next packet, valid until the next call; the first frames give
-// none. Samples are clipped to ±1, and what is no number becomes 0.
+// Encode takes exactly one frame of interleaved PCM and returns the next packet, valid until the next call; the first frames
+// of AAC give none. Samples are clipped to ±1, and what is no number becomes 0.
 func (e *Encoder) Encode(pcm []float32) ([]byte, error) {
 	if e.state == nil {
 		return nil, ErrClosed
 	}
-	if len(pcm) != Channels*e.FrameSize() {
-		return nil, fmt.Errorf("encode AAC: %d values are no frame", len(pcm))
+	if len(pcm) != e.channels*e.FrameSize() {
+		return nil, fmt.Errorf("encode: %d values are no frame", len(pcm))
 	}
 	n := C.tp_encoder_encode(e.state, pcmPtr(pcm), bytesPtr(e.packet[:]), maxPacket)
 	if n < 0 {
-		return nil, fmt.Errorf("encode AAC: %w", avError(n))
+		return nil, fmt.Errorf("encode: %w", avError(n))
 	}
 	return e.packet[:n], nil
 }

@@ -17,6 +17,9 @@ import (
 	"transponder/internal/transcode/soundtest"
 )
 
+// aacStereo is the format of most that is sent.
+var aacStereo = media.AudioFormat{Codec: media.AAC, RateBPS: 128_000, SampleRate: SampleRate, Channels: Channels}
+
 // decodeAAC decodes what the encoder made.
 func decodeAAC(t *testing.T, config []byte, packets [][]byte) []float32 {
 	t.Helper()
@@ -63,7 +66,7 @@ func encodeAll(t *testing.T, e *Encoder, pcm []float32) [][]byte {
 
 func newEncoder(t testing.TB) *Encoder {
 	t.Helper()
-	e, err := NewEncoder(128_000)
+	e, err := NewEncoder(aacStereo)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +314,7 @@ func TestMemory(t *testing.T) {
 	cycle := func() {
 		pcm := make([]float32, Channels*MaxSamples)
 		o, err1 := NewOpusDecoder()
-		e, err2 := NewEncoder(128_000)
+		e, err2 := NewEncoder(aacStereo)
 		d, err3 := NewDecoder(&media.Track{Codec: media.PCMA})
 		if err := errors.Join(err1, err2, err3); err != nil {
 			t.Fatal(err)

@@ -43,11 +43,14 @@ func (d *Decoder) Delay() int { return 0 }
 // Close does nothing.
 func (d *Decoder) Close() {}
 
+// CanEncode says no.
+func CanEncode(media.Codec) bool { return false }
+
 // Encoder does not exist in this build.
 type Encoder struct{}
 
 // NewEncoder fails with ErrDisabled.
-func NewEncoder(int) (*Encoder, error) { return nil, ErrDisabled }
+func NewEncoder(media.AudioFormat) (*Encoder, error) { return nil, ErrDisabled }
 
 // FrameSize returns 0.
 func (e *Encoder) FrameSize() int { return 0 }
