@@ -63,6 +63,8 @@ func (l *line) mend() {
 type story struct {
 	mu     sync.Mutex
 	events []storyEvent // guarded by mu
+
+	raw safeBuffer // all that came
 }
 
 type storyEvent struct {
@@ -93,6 +95,7 @@ func (s *server) follow() *story {
 		defer resp.Body.Close()
 		lines := bufio.NewScanner(resp.Body)
 		for lines.Scan() {
+			told.raw.Write(lines.Bytes())
 			data, ok := strings.CutPrefix(lines.Text(), "data: ")
 			var e storyEvent
 			if !ok || json.Unmarshal([]byte(data), &e) != nil {

@@ -31,6 +31,8 @@ type server struct {
 
 	page, rest, socket, rtmp string // as it printed them
 
+	whipToken string // that its WHIP door wants
+
 	stopOnce sync.Once
 	exited   chan error
 }

@@ -22,14 +22,17 @@ func (s *server) whipURL(name string) string {
 	return strings.TrimSuffix(s.page, "/") + "/whip/" + name
 }
 
-// exchange posts an offer by WHIP.
-func exchange(url string) testkit.Exchange {
+// exchange posts an offer for a stream by WHIP.
+func (s *server) exchange(name string) testkit.Exchange {
 	return func(ctx context.Context, offer string) (string, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(offer))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.whipURL(name), strings.NewReader(offer))
 		if err != nil {
 			return "", err
 		}
 		req.Header.Set("Content-Type", "application/sdp")
+		if s.whipToken != "" {
+			req.Header.Set("Authorization", "Bearer "+s.whipToken)
+		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return "", err
@@ -59,7 +62,7 @@ func publish(t *testing.T, s *server, name string, cfg testkit.PublisherConfig) 
 	p = testkit.NewPublisher(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx, exchange(s.whipURL(name))) }()
+	go func() { ended <- p.Run(ctx, s.exchange(name)) }()
 	leave = sync.OnceFunc(func() {
 		cancel()
 		<-ended
@@ -126,7 +129,7 @@ func TestEveryFrameArrives(t *testing.T) {
 			// The push is asked for between the answer and the first packet, so that it sees the stream whole.
 			go func() {
 				ended <- p.Run(ctx, func(ctx context.Context, offer string) (string, error) {
-					answer, err := exchange(s.whipURL(name))(ctx, offer)
+					answer, err := s.exchange(name)(ctx, offer)
 					if err == nil {
 						if code := s.post("/push/startup", map[string]string{"streamName": name, "rtmpUrl": receiver.URL("live")}, nil); code != http.StatusOK {
 							err = fmt.Errorf("push/startup answers %d", code)
