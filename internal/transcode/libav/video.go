@@ -114,15 +114,21 @@ func (v *Video) Decode(f media.Frame) error {
 	}
 	v.waiting = false
 	r := C.tp_video_decoder_send(v.decoder, bytesPtr(f.Data), C.int(len(f.Data)), C.int64_t(f.Time.Add(f.Delay)))
+	damaged := v.stats.Damaged
 	if bad := v.receive(); r >= 0 {
 		r = bad
 	}
-	if r < 0 {
+	switch {
+	case r < 0:
 		v.stats.Damaged++
 		v.waiting = true
 		return fmt.Errorf("decode %v picture: %w: %w", f.Track.Codec, ErrKeyFrame, avError(r))
+	case v.stats.Damaged > damaged:
+		// Those that follow are tried: an open group of pictures begins with some that nothing can come of.
+		return ErrKeyFrame
+	default:
+		return nil
 	}
-	return nil
 }
 
 // follow makes the decoder fit the track.
@@ -171,13 +177,18 @@ func (v *Video) drain() {
 	v.decoder = nil
 }
 
-// receive takes all pictures that the decoder has. It returns an error of the decoder's.
+// receive takes all pictures that the decoder has, but for those that it had to make up. It returns an error of the decoder's.
 func (v *Video) receive() C.int {
 	for {
 		p := picture{rotation: v.track.Rotation}
 		r := C.tp_video_decoder_receive(v.decoder, &p.c)
 		if r <= 0 {
 			return r
+		}
+		if p.c.damaged != 0 {
+			C.tp_picture_free(&p.c)
+			v.stats.Damaged++
+			continue
 		}
 		v.keep(p)
 	}
@@ -239,7 +250,7 @@ func (v *Video) Encode(key bool, each func(media.Frame) error) error {
 		return nil
 	}
 	for range repeats {
-		if !v.drawn {
+		if !v.drawn || v.encoder == nil {
 			break
 		}
 		v.stats.Repeated++
@@ -287,33 +298,38 @@ func (v *Video) prepare(as encoding) error {
 		claimed = float64(C.tp_video_decoder_rate(v.decoder))
 	}
 	num, den := v.pace.begin(claimed)
+	rate, buffer := v.rate(as)
 	preset := C.CString(v.cfg.Preset)
 	defer C.free(unsafe.Pointer(preset))
 	r := C.tp_video_encoder_new(&v.encoder, &C.tp_encoding{
 		width: C.int(as.width), height: C.int(as.height), matrix: as.matrix,
 		rate_num: C.int(num), rate_den: C.int(den),
-		rate_bps: C.int64_t(v.rateBPS(as)), threads: C.int(v.cfg.Threads), preset: preset,
+		rate_bps: rate, buffer: buffer, threads: C.int(v.cfg.Threads), preset: preset,
 	})
 	if r < 0 {
 		return fmt.Errorf("open H.264 encoder for %dx%d: %w", as.width, as.height, avError(r))
 	}
-	v.encoding = as
 	var config *C.uint8_t
 	n := C.tp_video_encoder_config(v.encoder, &config)
-	var err error
-	v.output, err = h264Track(C.GoBytes(unsafe.Pointer(config), n))
-	return err
+	output, err := h264Track(C.GoBytes(unsafe.Pointer(config), n))
+	if err != nil {
+		C.tp_video_encoder_free(v.encoder)
+		v.encoder = nil
+		return err
+	}
+	v.encoding, v.output = as, output
+	return nil
 }
 
-// rateBPS is the bit rate to ask the encoder for. It shares it out evenly among the pictures of the rate that it was made for, so it is told
-// more or less where they come more slowly or faster.
-func (v *Video) rateBPS(as encoding) int {
+// rate is the bit rate to ask the encoder for, and the size of its buffer. The encoder shares the rate out evenly among the pictures of the
+// frame rate that it was made for, so it is told more or less where they come more slowly or faster.
+func (v *Video) rate(as encoding) (rate, buffer C.int64_t) {
 	fps := v.pace.fps()
 	bps := v.cfg.RateBPS
 	if bps == 0 {
 		bps = DefaultRateBPS(as.width, as.height, fps)
 	}
-	return int(float64(bps) * v.pace.nominal / fps)
+	return C.int64_t(float64(bps) * v.pace.nominal / fps), C.int64_t(bps)
 }
 
 // encode encodes what the canvas shows.
@@ -323,8 +339,9 @@ func (v *Video) encode(each func(media.Frame) error) error {
 	if key {
 		forced = 1
 	}
+	rate, buffer := v.rate(v.encoding)
 	var data *C.uint8_t
-	n := C.tp_video_encoder_encode(v.encoder, v.canvas, forced, C.int64_t(v.rateBPS(v.encoding)), &data)
+	n := C.tp_video_encoder_encode(v.encoder, v.canvas, forced, rate, buffer, &data)
 	if n < 0 {
 		return fmt.Errorf("encode a picture: %w", avError(n))
 	}

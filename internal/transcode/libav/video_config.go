@@ -43,7 +43,7 @@ type VideoConfig struct {
 	// Letterbox fits the picture into Width x Height, with black beside it; else it is stretched to them.
 	Letterbox bool
 
-	// FPS above 0 asks for a constant rate: pictures are dropped or repeated.
+	// FPS asks for a constant rate, for which pictures are dropped or repeated; 0: each is sent at its own time.
 	FPS float64
 	// KeyFrameInterval is how many frames there are from one key frame to the next; 0: KeyFrameTime tells.
 	KeyFrameInterval int
@@ -72,7 +72,7 @@ func (c VideoConfig) Validate() error {
 	check(c.Width == 0 || c.Height > 0, "width without height")
 	check(c.Width*c.Height <= MaxPixels, "%dx%d is more than %d pixels", c.Width, c.Height, MaxPixels)
 	check(!c.Letterbox || c.Width > 0, "letterbox without a size")
-	check(c.FPS >= 0 && c.FPS <= MaxFPS, "%v pictures per second are not 0 to %d", c.FPS, MaxFPS) // and not NaN
+	check(c.FPS == 0 || c.FPS >= 1 && c.FPS <= MaxFPS, "%v pictures per second are not 1 to %d", c.FPS, MaxFPS) // nor NaN
 	check(c.KeyFrameInterval >= 0, "key frame interval %d is negative", c.KeyFrameInterval)
 	check(c.KeyFrameTime >= 0, "key frame time %v is negative", c.KeyFrameTime)
 	check(c.RateBPS >= 0 && c.RateBPS <= 1e9, "bit rate %d is not 0 to 1000000000", c.RateBPS)

@@ -26,11 +26,11 @@ void tp_video_encoder_free(tp_video_encoder *e) {
 	av_free(e);
 }
 
-// set_rate asks for a constant rate with room for a second: what services take for granted.
-static void set_rate(AVCodecContext *c, int64_t rate_bps) {
+// set_rate asks for a constant rate, as services take it for granted.
+static void set_rate(AVCodecContext *c, int64_t rate_bps, int64_t buffer) {
 	c->bit_rate = rate_bps;
 	c->rc_max_rate = rate_bps;
-	c->rc_buffer_size = (int)rate_bps;
+	c->rc_buffer_size = (int)buffer;
 }
 
 static int encoder_open(tp_video_encoder *e, const tp_encoding *as) {
@@ -51,7 +51,7 @@ static int encoder_open(tp_video_encoder *e, const tp_encoding *as) {
 	c->max_b_frames = 0;
 	c->gop_size = 1 << 30; // never by itself: key frames are asked for one by one
 	c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-	set_rate(c, as->rate_bps);
+	set_rate(c, as->rate_bps, as->buffer);
 	c->color_range = AVCOL_RANGE_MPEG;
 	c->colorspace = as->matrix;
 	c->color_primaries = as->matrix == AVCOL_SPC_BT709 ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
@@ -86,14 +86,15 @@ int tp_video_encoder_config(const tp_video_encoder *e, const uint8_t **config) {
 	return e->ctx->extradata_size;
 }
 
-int tp_video_encoder_encode(tp_video_encoder *e, const tp_canvas *c, int key, int64_t rate_bps, const uint8_t **data) {
+int tp_video_encoder_encode(tp_video_encoder *e, const tp_canvas *c, int key, int64_t rate_bps, int64_t buffer,
+	const uint8_t **data) {
 	av_packet_unref(e->packet);
 	int r = av_frame_ref(e->frame, tp_canvas_shown(c));
 	if (r < 0)
 		return r;
 	e->frame->pict_type = key ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
 	e->frame->pts = e->next++;
-	set_rate(e->ctx, rate_bps);
+	set_rate(e->ctx, rate_bps, buffer);
 	r = avcodec_send_frame(e->ctx, e->frame);
 	av_frame_unref(e->frame);
 	if (r >= 0)

@@ -30,6 +30,7 @@ type pace struct {
 	slot    int64           // of the grid, the next
 	last    media.Timestamp // of the last picture shown
 	period  float64         // seconds from picture to picture, averaged
+	steady  float64         // pictures per second by that, changed only where it is off by a twentieth
 	nominal float64         // pictures per second that the encoder was made for
 
 	wantKey  bool
@@ -38,7 +39,7 @@ type pace struct {
 }
 
 func newPace(cfg VideoConfig) pace {
-	return pace{constant: cfg.FPS, keyFrames: cfg.KeyFrameInterval, keyFrameTime: cfg.KeyFrameTime}
+	return pace{constant: cfg.FPS, keyFrames: cfg.KeyFrameInterval, keyFrameTime: cfg.KeyFrameTime, nominal: assumedFPS}
 }
 
 // picture says of a picture at that time whether it is shown, and how often the one before is repeated first.
@@ -72,9 +73,12 @@ func (p *pace) picture(at media.Timestamp) (repeats int, shown bool) {
 func (p *pace) measure(seconds float64) {
 	seconds = min(max(seconds, 1.0/MaxFPS), 1)
 	if p.period == 0 {
-		p.period = 1 / p.nominal
+		p.period, p.steady = 1/p.nominal, p.nominal
 	}
 	p.period += (seconds - p.period) / 16
+	if math.Abs(p.period*p.steady-1) > 0.05 {
+		p.steady = 1 / p.period
+	}
 }
 
 // fps returns the pictures per second.
@@ -82,8 +86,8 @@ func (p *pace) fps() float64 {
 	switch {
 	case p.constant > 0:
 		return p.constant
-	case p.period > 0:
-		return 1 / p.period
+	case p.steady > 0:
+		return p.steady
 	default:
 		return p.nominal
 	}
@@ -95,14 +99,11 @@ func (p *pace) begin(claimed float64) (num, den int) {
 	switch {
 	case p.constant > 0:
 		p.nominal = p.constant
-	case p.period > 0:
-		p.nominal = math.Round(1 / p.period)
+	case p.steady > 0:
+		p.nominal = max(math.Round(p.steady), 1)
 	case claimed >= 1 && claimed <= MaxFPS:
 		p.nominal = claimed
-	default:
-		p.nominal = assumedFPS
 	}
-	p.nominal = max(p.nominal, 0.1)
 	return rational(p.nominal)
 }
 
