@@ -17,7 +17,7 @@ type Config struct {
 	FlashVersion string // connect's flashVer
 	SendMetadata bool   // send onMetaData
 
-	LocalAddr     netip.Addr // source address of connections; the zero Addr leaves it to the system
+	LocalAddr netip.Addr // source address of connections; the zero Addr leaves it to the system
 
 	RootCAs       *x509.CertPool // that certificates of rtmps servers may come from; nil: the system's
 	SkipTLSVerify bool           // take any certificate: for tests only
