@@ -96,7 +96,7 @@ func (k still) same(o still) bool {
 func (s *Stills) open(name string) (*os.File, os.FileInfo, error) {
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%q %w: %w", name, ErrStill, err)
+		return nil, nil, fmt.Errorf("%q %w: the folder of media cannot be opened", name, ErrStill) // its path is nobody's business
 	}
 	defer root.Close()
 	info, err := root.Stat(name) // before opening, which would wait for a pipe's writer

@@ -38,7 +38,6 @@ type link struct {
 func (t *Transponder) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
 	defer cancel()
-	t.attempts.Add(1)
 	if addrs == nil {
 		var err error
 		if addrs, err = t.cfg.locate(ctx, target); err != nil {
@@ -103,7 +102,7 @@ func (t *Transponder) flashVersion() string {
 // muxer makes what lays the source's frames onto a new connection.
 func (t *Transponder) muxer(client *rtmp.Client) *flv.Muxer {
 	m := &flv.Muxer{
-		FrameRate: func() float64 { return math.Round(t.src.Video.Stats().FPS) },
+		FrameRate: t.frameRate,
 		Allowed:   func(c media.Codec) bool { return t.passes(client, c) },
 	}
 	if t.cfg.SendMetadata {
@@ -113,6 +112,14 @@ func (t *Transponder) muxer(client *rtmp.Client) *flv.Muxer {
 		m.WaitVideoMS = videoWait.Milliseconds()
 	}
 	return m
+}
+
+// frameRate is that of what is sent now, rounded.
+func (t *Transponder) frameRate() float64 {
+	if t.in.held {
+		return float64(time.Second / bridgePause)
+	}
+	return math.Round(t.source().Video.Stats().FPS)
 }
 
 // passes says whether frames of a codec that plain RTMP does not have go through untouched: the request allows it and the
@@ -217,6 +224,7 @@ var errRedirect = errors.New("bad address") // an address in the error could hol
 // reconnect makes the link that the peer asked for while the present one stands, and leaves it in l.next. If the new
 // server answers that it would not have it, the name being in use, say, the present link is ended for it.
 func (t *Transponder) reconnect(ctx context.Context, l *link, target Target) error {
+	t.attempts.Add(1)
 	made, err := t.connect(ctx, target, nil)
 	var refused *rtmp.StatusError
 	switch {

@@ -1,14 +1,19 @@
 package transponder
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"math/rand/v2"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"transponder/internal/media"
 	"transponder/internal/testkit"
 )
 
@@ -169,4 +174,33 @@ func TestTargetIsCheckedAtEachAttempt(t *testing.T) {
 func isRequestError(err error, field string) bool {
 	var e *RequestError
 	return errors.As(err, &e) && e.Field == field
+}
+
+// A key frame of a large picture is many times what the socket takes at once, and arrives whole.
+func TestLargeKeyFrameThroughSmallSocket(t *testing.T) {
+	b := newBench(t, func(c *Config) {
+		c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", a.String())
+			if err != nil {
+				return nil, err
+			}
+			return conn, conn.(*net.TCPConn).SetWriteBuffer(8 << 10)
+		}
+	})
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live")})
+	s.live(t, server)
+
+	const size = 2 << 20
+	picture := make([]byte, size)
+	random := rand.NewChaCha8([32]byte{1})
+	random.Read(picture)
+	binary.BigEndian.PutUint32(picture, size-4)
+	picture[4] = 0x65
+	at := media.Timestamp(s.n) * media.Timestamp(40*time.Millisecond)
+	s.Video.Write(media.Frame{Track: s.video, Time: at, Key: true, Data: picture})
+	server.Wait(t, "the key frame, byte for byte", func() bool {
+		return slices.ContainsFunc(server.Tags(), func(tag testkit.Tag) bool { return tag.Video && bytes.Equal(tag.Data, picture) })
+	})
 }

@@ -266,6 +266,7 @@ func TestBackAfterALoss(t *testing.T) {
 	s.Close(nil)
 	b.end()
 	var states []State
+	var attempts []int
 	events := make([]Event, 100)
 	n, _, _ := b.Journal().Since(t.Context(), 0, events)
 	for i, e := range events[:n] {
@@ -273,6 +274,10 @@ func TestBackAfterALoss(t *testing.T) {
 			t.Errorf("event %d is %+v after %v", i, e, states)
 		}
 		states = append(states, e.To)
+		attempts = append(attempts, e.Attempt)
+	}
+	if attempts[0] != 0 || attempts[1] != 1 || attempts[2] != 1 || attempts[4] < 2 {
+		t.Errorf("attempts %v, want each event to count the one that it is of", attempts)
 	}
 	if want := []State{Starting, Connecting, Live, Waiting, Connecting, Live, Draining, Ended}; !slices.Equal(states, want) {
 		t.Errorf("states %v, want %v", states, want)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Naming says how the name to publish under is made.
@@ -129,6 +130,9 @@ func (t *Target) setHost(authority string) error {
 	}
 	if host == "" {
 		return &RequestError{"rtmpUrl", "it names no server"}
+	}
+	if strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
+		return &RequestError{"rtmpUrl", `the server's name holds letters that DNS does not know; write it in its form that begins with "xn--"`}
 	}
 	if port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

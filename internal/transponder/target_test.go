@@ -83,7 +83,7 @@ func TestParseTargetRefuses(t *testing.T) {
 	for _, url := range []string{
 		"", "live", "http://h/live", "rtmp:/h/live", "://h", "rtmp://", "rtmp:///live", "rtmp://:1935/live", "rtmp://h:0/live",
 		"rtmp://h:70000/live", "rtmp://h:port/live", "rtmp://::1/live", "rtmp://[::1/live", "rtmp://[::1]x/live",
-		"rtmp://[nonsense]/live", "rtmp://u%zz@h/live", "rtmp://h/li ve", "rtmp://h/li\nve",
+		"rtmp://[nonsense]/live", "rtmp://bücher.example/live", "rtmp://u%zz@h/live", "rtmp://h/li ve", "rtmp://h/li\nve",
 	} {
 		_, err := ParseTarget(url, "s", Naming{})
 		var bad *RequestError

@@ -58,6 +58,7 @@ type Transponder struct {
 	pastSent, pastAcked int64        // guarded by mu; bytes of the connections before
 	meter               stream.Meter // guarded by mu
 	frames              [2]int64     // guarded by mu; audio, video sent
+	picture             *media.Track // guarded by mu; of the last one sent
 	lastKey             media.Timestamp
 	keyInterval         time.Duration // guarded by mu, as is lastKey
 }
@@ -232,6 +233,7 @@ func (t *Transponder) attempt(ctx context.Context, in *holder) error {
 // for good if that took long.
 func (t *Transponder) begin(ctx context.Context, in *holder, target Target, addrs []netip.Addr) (*link, error) {
 	before := t.machine.now()
+	t.attempts.Add(1)
 	t.move(Status{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()
 	t.liveSince = time.Time{}
@@ -441,6 +443,7 @@ func (t *Transponder) sent(frames []media.Frame) {
 			t.frames[0]++
 			continue
 		}
+		t.picture = f.Track
 		if f.Key {
 			if t.lastKey != 0 {
 				t.keyInterval = f.Time.Sub(t.lastKey)
@@ -496,11 +499,15 @@ func (t *Transponder) Info() Info {
 	if status.State.final() {
 		i.Ended = status.Since
 	}
-	if track := t.source().Video.Track(); track != nil {
-		i.Width, i.Height = track.Width, track.Height
-	}
+	track := t.source().Video.Track()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.picture != nil {
+		track = t.picture // what is sent: a slate, say
+	}
+	if track != nil {
+		i.Width, i.Height = track.Width, track.Height
+	}
 	if t.in != nil {
 		queue := t.in.Stats()
 		i.DroppedFrames, i.DroppedTime = queue.DroppedFrames, queue.DroppedTime
