@@ -283,3 +283,23 @@ func relay(conn net.Conn, to string) {
 	conn.Close()
 	wg.Wait()
 }
+
+// The outgoing buffer holds back as much as the settings say: find shows it, and the receiver gets everything that much later,
+// evenly.
+func TestOutBuffer(t *testing.T) {
+	s := startServer(t, "rtmp_out_buffer_enabled=true", "rtmp_out_buffer_start_size=1000")
+	publishPictures(t, s, "even", 320, 180, 30)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	if code := s.post("/push/startup", map[string]any{"streamName": "even", "rtmpUrl": receiver.URL("live")}, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	receiver.Wait(t, "two seconds", func() bool { return lastPicture(receiver) > 2*time.Second })
+	var found []struct {
+		Delay      int `json:"bufferDelayMs"`
+		Bufferings int `json:"bufferings"`
+	}
+	s.post("/push/find", map[string]string{"streamName": "even"}, &found)
+	if len(found) != 1 || found[0].Delay < 700 || found[0].Delay > 1500 || found[0].Bufferings != 0 {
+		t.Errorf("find shows %+v, want a delay of about 1000 ms and no new buffering", found)
+	}
+}
