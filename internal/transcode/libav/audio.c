@@ -41,7 +41,11 @@ void tp_decoder_free(tp_decoder *d) {
 }
 
 static int decoder_open(tp_decoder *d, enum AVCodecID id, int rate, int channels, const uint8_t *config, int size) {
-	const AVCodec *codec = avcodec_find_decoder(id);
+	const AVCodec *codec = NULL;
+	if (id == AV_CODEC_ID_SPEEX) // FFmpeg's own (seen in 5.1) makes full-scale noise of a steady tone
+		codec = avcodec_find_decoder_by_name("libspeex");
+	if (!codec)
+		codec = avcodec_find_decoder(id);
 	if (!codec)
 		return AVERROR_DECODER_NOT_FOUND;
 	d->ctx = avcodec_alloc_context3(codec);

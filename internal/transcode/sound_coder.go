@@ -1,0 +1,103 @@
+package transcode
+
+import (
+	"io"
+	"math"
+
+	"transponder/internal/media"
+)
+
+const (
+	// loopSeconds is the least length of what is repeated in a loop, so that making it whole packets is not heard: half a packet
+	// in so long is half a thousandth of a semitone at worst.
+	loopSeconds = 30
+	// loopLead is how many packets of a loop come before those that are repeated. By then the coder has forgotten that there was
+	// silence before the file, so that each of them follows the last as it followed the one before it.
+	loopLead = 8
+	// loopPause is how many frames of silence end a loop of Speex. It tells each frame from those before it, and a decoder whose
+	// memory is of others goes astray; in silence the memories meet.
+	loopPause = 2
+)
+
+// soundCoder makes the packets of a file, one after the other, and is for one goroutine.
+//
+// Packets of AAC overlap: each holds half of two frames. A file that is played once is laid between frames of silence. A loop
+// is a number of whole files, stretched to a whole number of frames; its packets from number loopStart on follow the last.
+type soundCoder struct {
+	src      *wavReader
+	enc      encoder
+	channels int
+	rate     *resampler
+
+	frames    int64 // of sound until the pause; 0: there is none
+	sent      int64 // frames to the encoder
+	packets   int64 // there are in all
+	loopStart int64
+	made      int64
+	in, pcm   []float32
+}
+
+func newSoundCoder(w *wav, enc encoder, f media.AudioFormat, loop bool) *soundCoder {
+	c := &soundCoder{src: w.reader(f.Channels, loop), enc: enc, channels: f.Channels}
+	size := int64(enc.FrameSize())
+	if !loop {
+		c.rate = newResampler(f.Channels, int64(w.rate), int64(f.SampleRate))
+		c.packets = int64(math.Ceil(float64(w.frames)*float64(f.SampleRate)/float64(w.rate)/float64(size))) + c.lead()
+		return c
+	}
+	unit := w.frames * (1 + (loopSeconds*int64(w.rate)-1)/w.frames)
+	frames := int64(math.Round(float64(unit) * float64(f.SampleRate) / float64(w.rate) / float64(size)))
+	c.rate = newResampler(f.Channels, unit, frames*size)
+	if f.Codec == media.Speex {
+		c.frames, c.packets = frames, frames+loopPause
+		return c
+	}
+	c.loopStart = loopLead + c.lead()
+	c.packets = c.loopStart + frames
+	return c
+}
+
+// lead returns by how many packets the sound trails what is encoded.
+func (c *soundCoder) lead() int64 {
+	size := c.enc.FrameSize()
+	return int64((c.enc.Delay() + size - 1) / size)
+}
+
+// next appends the next packet to dst, behind its length in two bytes. It fails with io.EOF after the last.
+func (c *soundCoder) next(dst []byte) ([]byte, error) {
+	if c.made == c.packets {
+		return dst, io.EOF
+	}
+	size := c.channels * c.enc.FrameSize()
+	for {
+		for len(c.pcm) < size {
+			if err := c.read(); err != nil {
+				return dst, err
+			}
+		}
+		packet, err := c.enc.Encode(c.pcm[:size])
+		if err != nil {
+			return dst, err
+		}
+		c.pcm = c.pcm[:copy(c.pcm, c.pcm[size:])]
+		c.sent++
+		if n := len(packet); n > 0 {
+			c.made++
+			return append(append(dst, byte(n>>8), byte(n)), packet...), nil
+		}
+	}
+}
+
+// read takes a little more of the file, or of the pause in a loop.
+func (c *soundCoder) read() error {
+	if c.frames > 0 && c.sent >= c.frames {
+		c.pcm = append(c.pcm[:0], make([]float32, c.channels*c.enc.FrameSize())...)
+		return nil
+	}
+	var err error
+	if c.in, err = c.src.read(c.in[:0], c.enc.FrameSize()); err != nil {
+		return err
+	}
+	c.pcm = c.rate.write(c.pcm, c.in)
+	return nil
+}

@@ -1,0 +1,548 @@
+//go:build cgo
+
+package transcode
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/transcode/libav"
+	"transponder/internal/transcode/soundtest"
+)
+
+// The tones of these tests, in Hz, and their level.
+const (
+	liveHz    = 440
+	fileHz    = 1000
+	toneLevel = 0.5
+)
+
+// wavBytes makes a WAV file of 16-bit PCM with a tone on all channels.
+func wavBytes(rate, channels, frames int, hz float64) []byte {
+	b := wavHeader(wavPCM, rate, channels, 16, 2*channels*frames)
+	for i := range frames {
+		x := int16(math.Round(32767 * toneLevel * math.Sin(2*math.Pi*hz*float64(i)/float64(rate))))
+		for range channels {
+			b = binary.LittleEndian.AppendUint16(b, uint16(x))
+		}
+	}
+	return b
+}
+
+func wavHeader(coding, rate, channels, bits, size int) []byte {
+	b := append([]byte("RIFF"), 0, 0, 0, 0)
+	b = append(b, "WAVEfmt "...)
+	b = binary.LittleEndian.AppendUint32(b, 16)
+	b = binary.LittleEndian.AppendUint16(b, uint16(coding))
+	b = binary.LittleEndian.AppendUint16(b, uint16(channels))
+	b = binary.LittleEndian.AppendUint32(b, uint32(rate))
+	b = binary.LittleEndian.AppendUint32(b, uint32(rate*channels*bits/8))
+	b = binary.LittleEndian.AppendUint16(b, uint16(channels*bits/8))
+	b = binary.LittleEndian.AppendUint16(b, uint16(bits))
+	b = append(b, "data"...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(size))
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-8+size))
+	return b
+}
+
+func writeFile(t testing.TB, dir, name string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newSounds returns Sounds that run until the test ends.
+func newSounds(t testing.TB, dir string, cfg SoundsConfig) *Sounds {
+	t.Helper()
+	s := NewSounds(dir, cfg, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Run(ctx) })
+	t.Cleanup(func() {
+		cancel(io.ErrClosedPipe)
+		wg.Wait()
+	})
+	return s
+}
+
+func openSound(t testing.TB, s *Sounds, name string, loop bool) *SoundPlayer {
+	t.Helper()
+	p, err := s.Open(name, loop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// play is Replace as in real time, where the file's packets are ready.
+func play(t testing.TB, p *SoundPlayer, f media.Frame) (media.Frame, error) {
+	t.Helper()
+	if f.Track != p.track {
+		if err := p.follow(f.Track); err != nil {
+			return f, err
+		}
+	}
+	need := 2 * len(f.Data)
+	deadline := time.Now().Add(time.Minute)
+	for len(p.rest) < need {
+		p.sounds.mu.Lock()
+		snd := p.sound
+		ready := snd == nil || p.next != nil || snd.err != nil || snd.after(p.at) < 0
+		p.sounds.mu.Unlock()
+		if ready {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no packets of the file")
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	return p.Replace(f)
+}
+
+// encodeFrames encodes PCM of a form as live frames.
+func encodeFrames(t testing.TB, f media.AudioFormat, pcm []float32) []media.Frame {
+	t.Helper()
+	enc, err := libav.NewEncoder(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	track := &media.Track{Codec: f.Codec, Config: enc.Config(), SampleRate: f.SampleRate, Channels: f.Channels}
+	size := f.Channels * enc.FrameSize()
+	var frames []media.Frame
+	for ; len(pcm) >= size; pcm = pcm[size:] {
+		packet, err := enc.Encode(pcm[:size])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(packet) > 0 {
+			at := media.Timestamp(media.Samples(int64(len(frames)*enc.FrameSize()), f.SampleRate))
+			frames = append(frames, media.Frame{Track: track, Time: at, Key: true, Data: bytes.Clone(packet)})
+		}
+	}
+	return frames
+}
+
+// tone makes a tone in the form of a format.
+func tone(f media.AudioFormat, hz float64, d time.Duration) []float32 {
+	n := int(d * time.Duration(f.SampleRate) / time.Second)
+	pcm := make([]float32, 0, f.Channels*n)
+	for i := range n {
+		x := float32(toneLevel * math.Sin(2*math.Pi*hz*float64(i)/float64(f.SampleRate)))
+		for range f.Channels {
+			pcm = append(pcm, x)
+		}
+	}
+	return pcm
+}
+
+// soundForms are the forms of sound that files are played in the place of.
+var soundForms = []struct {
+	name   string
+	format media.AudioFormat
+}{
+	{"AAC", aacStereo},
+	{"AAC 44100 Hz", media.AudioFormat{Codec: media.AAC, RateBPS: 128_000, SampleRate: 44100, Channels: 2}},
+	{"AAC 32000 Hz mono", media.AudioFormat{Codec: media.AAC, RateBPS: 64_000, SampleRate: 32000, Channels: 1}},
+	{"A-law", media.AudioFormat{Codec: media.PCMA, SampleRate: 8000, Channels: 1}},
+	{"mu-law", media.AudioFormat{Codec: media.PCMU, SampleRate: 8000, Channels: 1}},
+	{"Speex", media.AudioFormat{Codec: media.Speex, SampleRate: 16000, Channels: 1}},
+}
+
+// The live tone, the file's to its end, the live tone again: on the live clock, under the live headers, without a click.
+func TestSoundPlayer(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "tone.wav", wavBytes(44100, 1, 44100, fileHz))
+	s := newSounds(t, dir, DefaultSoundsConfig())
+	for _, tt := range soundForms {
+		t.Run(tt.name, func(t *testing.T) {
+			live := encodeFrames(t, tt.format, tone(tt.format, liveHz, 3*time.Second))
+			p := openSound(t, s, "tone.wav", false)
+			var out []media.Frame
+			ended := media.Timestamp(0)
+			begin := media.Timestamp(ms(1000))
+			for _, f := range live {
+				g := f
+				if f.Time >= begin && ended == 0 {
+					var err error
+					if g, err = play(t, p, f); errors.Is(err, io.EOF) {
+						ended = f.Time
+					} else if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if g.Track != f.Track || g.Time != f.Time || !g.Key {
+					t.Fatalf("frame at %v becomes one at %v", f.Time, g.Time)
+				}
+				out = append(out, g)
+			}
+			if d := ended.Sub(begin); d < ms(1000) || d > ms(1090) {
+				t.Errorf("the file of a second lasts %v", d)
+			}
+			pcm := decodeAAC(t, out)
+			for _, part := range []struct {
+				name           string
+				from, to, want float64
+			}{{"before", 200, 950, liveHz}, {"file", 1080, 1950, fileHz}, {"after", 2200, 2900, liveHz}} {
+				window := between(out, pcm, media.Timestamp(ms(part.from)), media.Timestamp(ms(part.to)))
+				for _, hz := range []float64{liveHz, fileHz} {
+					got, want := soundtest.Level(window, 0, hz), 0.0
+					if hz == part.want {
+						want = toneLevel
+					}
+					if math.Abs(got-want) > 0.06 {
+						t.Errorf("%s: %v Hz at %.3f, want %.3f", part.name, hz, got, want)
+					}
+				}
+			}
+			if st := s.Stats(); st.Starved > 0 || st.Errors > 0 {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
+
+// A loop has no gap and no click: through its seam the tone goes on as if there was none.
+func TestSoundLoop(t *testing.T) {
+	tests := []struct {
+		name         string
+		rate, frames int
+		format       media.AudioFormat
+	}{
+		{"1 s", 48000, 48000, aacStereo},
+		{"0.3 s", 48000, 14400, aacStereo},
+		{"1 s at 44100 Hz", 44100, 44100, aacStereo},
+		{"one period", 48000, 48, aacStereo},
+		{"31 s", 8000, 8000 * 31, aacStereo},
+		{"0.3 s to AAC at 44100 Hz", 44100, 13230, soundForms[1].format},
+		{"0.3 s to A-law", 44100, 13230, soundForms[3].format},
+		{"0.3 s to Speex", 16000, 4800, soundForms[5].format},
+	}
+	dir := t.TempDir()
+	s := newSounds(t, dir, DefaultSoundsConfig())
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			writeFile(t, dir, tt.name+".wav", wavBytes(tt.rate, 1, tt.frames, fileHz))
+			live := encodeFrames(t, tt.format, make([]float32, tt.format.Channels*tt.format.SampleRate*64))
+			p := openSound(t, s, tt.name+".wav", true)
+			out := make([]media.Frame, len(live))
+			for i, f := range live {
+				var err error
+				if out[i], err = play(t, p, f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			pcm := decodeAAC(t, out)
+			pcm = pcm[channels*sampleRate/10:]
+			// Each 10 ms are as loud as a coder makes a tone, and nowhere is it bent.
+			low, high, dips := 1.0, 0.0, 0
+			for rest := pcm; len(rest) >= channels*480; rest = rest[channels*480:] {
+				level := soundtest.Level(rest[:channels*480], 0, fileHz)
+				low, high = min(low, level), max(high, level)
+				if level < 0.8*toneLevel {
+					dips++
+				}
+			}
+			bend, at := soundtest.Step(pcm)
+			whole := toneLevel * math.Pow(2*math.Pi*fileHz/sampleRate, 2)
+			t.Logf("level %.4f to %.4f, bend %.5f at %.3f s of %.5f", low, high, bend, float64(at)/sampleRate, whole)
+			if tt.format.Codec == media.Speex { // has a pause of 40 ms, twice
+				if dips < 8 || dips > 14 || high > 1.2*toneLevel {
+					t.Errorf("%d times 10 ms are lower; level up to %.3f", dips, high)
+				}
+				return
+			}
+			coarse := tt.format.Codec != media.AAC // eight bits
+			if low < 0.86*toneLevel && !coarse || low < 0.7*toneLevel || high > 1.2*toneLevel {
+				t.Errorf("level from %.3f to %.3f", low, high)
+			}
+			if bend > 1.25*whole && !coarse || bend > 2.5*whole {
+				t.Errorf("signal bends by %.5f at %.3f s, the tone by %.5f", bend, float64(at)/sampleRate, whole)
+			}
+		})
+	}
+}
+
+// Ten players of a file that begin at different times share one encoding.
+func TestSoundIsMadeOnce(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "tone.wav", wavBytes(48000, 2, 10*48000, fileHz))
+	s := newSounds(t, dir, DefaultSoundsConfig())
+	made := 0
+	newEncoder := s.newEncoder
+	s.newEncoder = func(f media.AudioFormat) (encoder, error) { made++; return newEncoder(f) }
+	live := encodeFrames(t, aacStereo, make([]float32, channels*sampleRate*12))
+	var want [][]byte
+	first := openSound(t, s, "tone.wav", false)
+	for _, f := range live {
+		g, err := play(t, first, f)
+		if err != nil {
+			break
+		}
+		want = append(want, g.Data)
+	}
+	var players []*SoundPlayer
+	for range 10 {
+		players = append(players, openSound(t, s, "tone.wav", false))
+	}
+	for i, f := range live {
+		for k, p := range players {
+			if j := i - 7*k; j >= 0 {
+				g, err := play(t, p, f)
+				if over := j >= len(want); over != errors.Is(err, io.EOF) || !over && !bytes.Equal(g.Data, want[j]) {
+					t.Fatalf("player %d at its packet %d of %d: another packet, %v", k, j, len(want), err)
+				}
+			}
+		}
+	}
+	st := s.Stats()
+	if made != 1 || st.Encoded != int64(len(want)) || st.Files != 1 || st.Players != 11 || st.Starved != 0 {
+		t.Errorf("%d encoders: %+v", made, st)
+	}
+}
+
+// A file of two hours is neither read nor encoded as a whole before it is needed.
+func TestLongSound(t *testing.T) {
+	dir := t.TempDir()
+	size := 2 * 3600 * 48000 * 4
+	writeFile(t, dir, "long.wav", wavHeader(wavPCM, 48000, 2, 16, size))
+	if err := os.Truncate(filepath.Join(dir, "long.wav"), int64(44+size)); err != nil { // a hole, which takes no room
+		t.Fatal(err)
+	}
+	s := newSounds(t, dir, DefaultSoundsConfig())
+	live := encodeFrames(t, aacStereo, make([]float32, channels*sampleRate*20))
+	for _, loop := range []bool{false, true} {
+		before := heap()
+		p := openSound(t, s, "long.wav", loop)
+		for _, f := range live {
+			if _, err := play(t, p, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		grown := heap() - before
+		st := s.Stats()
+		if most := int64((20 + soundAhead + 2) * 48); st.Encoded > most*(1+st.Errors)*2 || grown > 4<<20 || st.Starved > 0 {
+			t.Errorf("loop %t: %d bytes more, %+v", loop, grown, st)
+		}
+		p.Close()
+	}
+}
+
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// What is not played any more makes room; what has no room is not played.
+func TestSoundsRoom(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.wav", "b.wav", "c.wav"} {
+		writeFile(t, dir, name, wavBytes(8000, 1, 8000*30, fileHz))
+	}
+	writeFile(t, dir, "long.wav", wavBytes(8000, 1, 8000*300, fileHz))
+	cfg := DefaultSoundsConfig()
+	cfg.MaxBytes = 1300 << 10 // two of half a minute
+	s := newSounds(t, dir, cfg)
+	live := encodeFrames(t, aacStereo, make([]float32, channels*sampleRate*31))
+	whole := func(name string) error {
+		p := openSound(t, s, name, false)
+		defer p.Close()
+		for _, f := range live {
+			if _, err := play(t, p, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i, name := range []string{"a.wav", "b.wav", "c.wav", "b.wav", "a.wav"} {
+		if err := whole(name); !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if st := s.Stats(); st.Files > 2 || st.Bytes > cfg.MaxBytes || i > 0 && st.Files != 2 {
+			t.Errorf("after %s: %+v", name, st)
+		}
+	}
+	if st := s.Stats(); st.Encoded/1400 != 4 {
+		t.Errorf("%d packets made, want four files' worth", st.Encoded)
+	}
+	if err := whole("long.wav"); !errors.Is(err, ErrSound) {
+		t.Errorf("a file that is too long: %v", err)
+	}
+}
+
+// Nobody waits for a file: silence is heard until it is there.
+func TestStarvedSound(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "tone.wav", wavBytes(48000, 1, 4800, fileHz))
+	s := NewSounds(dir, DefaultSoundsConfig(), slog.New(slog.DiscardHandler)) // does not run
+	for _, tt := range soundForms {
+		f := encodeFrames(t, tt.format, tone(tt.format, liveHz, time.Second))[5]
+		p := openSound(t, s, "tone.wav", true)
+		want, _ := Silence(f)
+		if got, err := p.Replace(f); err != nil || !bytes.Equal(got.Data, want.Data) {
+			t.Errorf("%s: %x, %v, want silence", tt.name, got.Data, err)
+		}
+		p.Close()
+		if got, err := p.Replace(f); !errors.Is(err, io.EOF) || !bytes.Equal(got.Data, f.Data) {
+			t.Errorf("%s, closed: %v, want io.EOF", tt.name, err)
+		}
+	}
+	if st := s.Stats(); st.Starved != int64(len(soundForms)) || st.Players != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestSoundForms(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "tone.wav", wavBytes(48000, 1, 48000, fileHz))
+	s := newSounds(t, dir, DefaultSoundsConfig())
+	p := openSound(t, s, "tone.wav", true)
+	live := encodeFrames(t, aacStereo, make([]float32, channels*sampleRate))
+	for name, track := range map[string]*media.Track{
+		"HE-AAC":          {Codec: media.AAC, Config: []byte{0x2b, 0x92, 0x08, 0x00}},
+		"AAC with 960":    {Codec: media.AAC, Config: []byte{0x11, 0x94}},
+		"AAC 5.1":         {Codec: media.AAC, Config: []byte{0x11, 0xb0}},
+		"AAC with rubble": {Codec: media.AAC, Config: []byte{0xff}},
+		"Opus":            {Codec: media.Opus},
+		"MP3":             {Codec: media.MP3},
+	} {
+		f := media.Frame{Track: track, Data: []byte{1}}
+		if got, err := p.Replace(f); !errors.Is(err, ErrSoundForm) || got.Data[0] != 1 {
+			t.Errorf("%s: %v, want ErrSoundForm and the live frame", name, err)
+		}
+		if _, err := play(t, p, live[0]); err != nil {
+			t.Errorf("after %s: %v", name, err)
+		}
+	}
+	// G.711 has packets of any length.
+	alaw := &media.Track{Codec: media.PCMA, SampleRate: 8000, Channels: 1}
+	for _, n := range []int{80, 160, 240, 1, 1600, 12345} {
+		if g, err := play(t, p, media.Frame{Track: alaw, Data: make([]byte, n)}); err != nil || len(g.Data) != n {
+			t.Errorf("%d bytes of A-law become %d, %v", n, len(g.Data), err)
+		}
+	}
+}
+
+func TestCheckSound(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	good := wavBytes(8000, 1, 800, fileHz)
+	writeFile(t, dir, "good.wav", good)
+	writeFile(t, outside, "good.wav", good)
+	writeFile(t, dir, "text.wav", []byte("this is no sound, but it is long enough to be one"))
+	writeFile(t, dir, "empty.wav", nil)
+	for name, to := range map[string]string{"link.wav": outside + "/good.wav", "up.wav": "../" + filepath.Base(outside) + "/good.wav", "in.wav": "good.wav"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := NewSounds(dir, DefaultSoundsConfig(), slog.New(slog.DiscardHandler))
+	for name, want := range map[string]error{
+		"good.wav": nil, "in.wav": nil, "folder/../good.wav": nil,
+		"": ErrNoSound, ".": ErrNoSound, "..": ErrNoSound, "folder": ErrNoSound, "none.wav": ErrNoSound, "a\x00b": ErrNoSound,
+		"good.wav\x00": ErrNoSound, "link.wav": ErrNoSound, "up.wav": ErrNoSound, outside + "/good.wav": ErrNoSound,
+		dir + "/good.wav": ErrNoSound, "../" + filepath.Base(outside) + "/good.wav": ErrNoSound, strings.Repeat("a", 5000): ErrNoSound,
+		"text.wav": ErrSound, "empty.wav": ErrSound,
+	} {
+		err := s.Check(name)
+		if !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", name, err, want)
+		}
+		if err != nil && !strings.Contains(name, dir) && strings.Contains(err.Error(), dir) {
+			t.Errorf("%q tells the directory: %v", name, err)
+		}
+		if p, openErr := s.Open(name, false); !errors.Is(openErr, want) {
+			t.Errorf("open %q: %v, want %v", name, openErr, want)
+		} else if p != nil {
+			p.Close()
+		}
+	}
+	if err := NewSounds(dir+"/none", DefaultSoundsConfig(), nil).Check("good.wav"); !errors.Is(err, ErrNoSound) {
+		t.Errorf("without a directory: %v", err)
+	}
+}
+
+func TestSoundsConfig(t *testing.T) {
+	if err := DefaultSoundsConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+	err := SoundsConfig{}.Validate()
+	for _, want := range []string{"bit rate", "0 bytes"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("faults %v do not name %q", err, want)
+		}
+	}
+}
+
+// BenchmarkReplace is the cost of one packet of a player: times 47 it is that of a push's second.
+func BenchmarkReplace(b *testing.B) {
+	dir := b.TempDir()
+	writeFile(b, dir, "tone.wav", wavBytes(48000, 2, 48000, fileHz))
+	s := newSounds(b, dir, DefaultSoundsConfig())
+	live := encodeFrames(b, aacStereo, make([]float32, channels*sampleRate))
+	p := openSound(b, s, "tone.wav", true)
+	for range 2000 {
+		if _, err := play(b, p, live[0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Replace(live[0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSilence is the cost of one packet of a muted push.
+func BenchmarkSilence(b *testing.B) {
+	f := encodeFrames(b, aacStereo, make([]float32, channels*sampleRate))[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		Silence(f)
+	}
+}
+
+// BenchmarkSoundCoder is the cost of a second of a file, from 44.1 kHz.
+func BenchmarkSoundCoder(b *testing.B) {
+	file := wavBytes(44100, 2, 44100, fileHz)
+	w, err := parseWAV(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	enc, err := libav.NewEncoder(aacStereo)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer enc.Close()
+	c := newSoundCoder(w, enc, aacStereo, true)
+	c.packets = math.MaxInt64
+	var buf []byte
+	for b.Loop() {
+		for range 47 {
+			if buf, err = c.next(buf[:0]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
