@@ -21,6 +21,8 @@ type Muxer struct {
 	// Allowed says which of the codecs that FourCC knows may be sent; nil: none. A receiver that has not said that it takes
 	// them would not show them.
 	Allowed func(media.Codec) bool
+	// Sound describes the sound for metadata that goes out before its first frame; nil: the AAC that is made by default.
+	Sound *media.Track
 	// FrameRate returns the source's frame rate for the metadata, 0 while it is unknown.
 	FrameRate func() float64
 
@@ -33,8 +35,8 @@ type Muxer struct {
 	lastAudio    int64
 }
 
-// renditionTrack describes the AAC that is made of all other sound, for metadata that goes out before its first frame.
-var renditionTrack = &media.Track{Codec: media.AAC, SampleRate: 48000, Channels: 2}
+// defaultSound is what is made of a stream's sound unless something else is asked for.
+var defaultSound = &media.Track{Codec: media.AAC, SampleRate: 48000, Channels: 2}
 
 // encoderName is what onMetaData calls us.
 const encoderName = "Transponder"
@@ -97,10 +99,23 @@ func (m *Muxer) audioHeaders(tags []Tag, t *media.Track, ms int64) []Tag {
 	}
 	first := m.audio == nil
 	m.audio = t
-	if m.video == nil || !first || t.Codec != renditionTrack.Codec { // else the first metadata has told already
+	if m.video == nil || !first || !sameSound(t, m.sound()) { // else the first metadata has told already
 		tags = m.appendMetadata(tags, ms)
 	}
 	return appendConfig(tags, t, ms)
+}
+
+// sound is what metadata says of the sound that is to come.
+func (m *Muxer) sound() *media.Track {
+	if m.Sound != nil {
+		return m.Sound
+	}
+	return defaultSound
+}
+
+// sameSound says whether metadata describes both alike.
+func sameSound(a, b *media.Track) bool {
+	return a.Codec == b.Codec && a.SampleRate == b.SampleRate && a.Channels == b.Channels
 }
 
 func appendConfig(tags []Tag, t *media.Track, ms int64) []Tag {
@@ -116,7 +131,7 @@ func (m *Muxer) appendMetadata(tags []Tag, ms int64) []Tag {
 	}
 	data := Metadata{Video: m.video, Audio: m.audio, FrameRate: m.FrameRate(), Encoder: encoderName}
 	if data.Audio == nil {
-		data.Audio = renditionTrack
+		data.Audio = m.sound()
 	}
 	tag := m.Metadata(data)
 	tag.Time = uint32(ms)

@@ -156,3 +156,44 @@ func TestMuxerAllowed(t *testing.T) {
 		t.Errorf("tags %q, want %q", got, want)
 	}
 }
+
+// Metadata tells the sound before its first frame, and again if that turns out to be another. G.711 and Speex have no header.
+func TestMuxerSound(t *testing.T) {
+	video := h264Track(320, 180)
+	for _, tt := range []struct {
+		name   string
+		expect *media.Track // nil: not told
+		sound  *media.Track
+		want   []string // codec id, rate and channels of each metadata, and the heads of the sound's tags
+	}{
+		{"AAC by default", nil, aacTrack(), []string{"10 48000 2", "af00", "af01"}},
+		{"AAC of another form", nil, &media.Track{Codec: media.AAC, Config: []byte{2}, SampleRate: 44100, Channels: 1},
+			[]string{"10 48000 2", "10 44100 1", "af00", "af01"}},
+		{"A-law, not expected", nil, alaw, []string{"10 48000 2", "7 8000 1", "72"}},
+		{"A-law", alaw, alaw, []string{"7 8000 1", "72"}},
+		{"mu-law", &media.Track{Codec: media.PCMU, SampleRate: 8000, Channels: 1},
+			&media.Track{Codec: media.PCMU, SampleRate: 8000, Channels: 1}, []string{"8 8000 1", "82"}},
+		{"Speex", speex, speex, []string{"11 16000 1", "b2"}},
+	} {
+		var got []string
+		m := &Muxer{Sound: tt.expect, FrameRate: func() float64 { return 0 }}
+		m.Metadata = func(d Metadata) Tag {
+			got = append(got, fmt.Sprint(audioID(d.Audio), d.Audio.SampleRate, d.Audio.Channels))
+			return MetadataTag(d)
+		}
+		for _, f := range []media.Frame{frame(video, 0, true), frame(tt.sound, 10, true)} {
+			tags, err := m.Append(nil, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, tag := range tags {
+				if tag.Type == TypeAudio {
+					got = append(got, fmt.Sprintf("%x", tag.Head()))
+				}
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}

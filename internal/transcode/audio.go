@@ -168,6 +168,16 @@ func (a *Audio) Feed(s *stream.Source, format media.AudioFormat) (feed *stream.F
 	})
 }
 
+// Expect describes the frames of Feed before the first of them came, as far as that can be told. A source that passes is described
+// by its own track; what is made has no Config here.
+func (a *Audio) Expect(s *stream.Source, format media.AudioFormat) *media.Track {
+	want := a.want(format)
+	if t := s.Audio.Track(); t != nil && want.passes(t) {
+		return t
+	}
+	return &media.Track{Codec: want.make.Codec, SampleRate: want.make.SampleRate, Channels: want.make.Channels}
+}
+
 // wanted is what is asked for.
 type wanted struct {
 	asked media.AudioFormat // zero where any will do, but for the codec

@@ -5,6 +5,7 @@ package transcode
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"transponder/internal/flv"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
@@ -22,10 +24,11 @@ import (
 
 // rig is a source, an Audio, and a reader that keeps all that comes out. It belongs into a synctest bubble.
 type rig struct {
-	t     *testing.T
-	audio *Audio
-	src   *stream.Source
-	log   bytes.Buffer
+	t      *testing.T
+	audio  *Audio
+	format media.AudioFormat // to be asked for
+	src    *stream.Source
+	log    bytes.Buffer
 
 	release func()
 	wg      sync.WaitGroup
@@ -60,10 +63,10 @@ func (r *rig) fake() *fakeEncoder {
 	return enc
 }
 
-// start asks for AAC and reads it.
+// start asks for sound and reads it.
 func (r *rig) start() {
 	r.t.Helper()
-	feed, release, err := r.audio.Feed(r.src, media.AudioFormat{})
+	feed, release, err := r.audio.Feed(r.src, r.format)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -320,6 +323,244 @@ func TestLipSync(t *testing.T) {
 					t.Logf("click is out by %v", d)
 				}
 			})
+		})
+	}
+}
+
+// formats are what sound can be made into.
+var formats = []struct {
+	name   string
+	format media.AudioFormat
+}{
+	{"AAC 44100 Hz mono", media.AudioFormat{Codec: media.AAC, RateBPS: 96_000, SampleRate: 44100, Channels: 1}},
+	{"AAC 22050 Hz", media.AudioFormat{SampleRate: 22050}},
+	{"AAC mono", media.AudioFormat{Codec: media.AAC, Channels: 1}},
+	{"A-law", media.AudioFormat{Codec: media.PCMA}},
+	{"mu-law", media.AudioFormat{Codec: media.PCMU}},
+	{"Speex", media.AudioFormat{Codec: media.Speex}},
+}
+
+// In every format the click is heard when it was made, the tone as loud as it was, silence is silent, and packets follow the
+// count of samples.
+func TestFormats(t *testing.T) {
+	click := soundtest.Opus(t, soundtest.Click(700*time.Millisecond, 1500*time.Millisecond))
+	tone := soundtest.Opus(t, soundtest.Tone(440, 0.5, time.Second))
+	for _, tt := range formats {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, true)
+				r.format = tt.format
+				r.start()
+				time.Sleep(55 * time.Millisecond)
+				want := r.src.Now().Add(700 * time.Millisecond)
+				track := &media.Track{Codec: media.Opus}
+				for _, p := range click {
+					r.send(track, p, 20*time.Millisecond)
+				}
+				time.Sleep(2 * time.Second)
+				from := r.src.Now()
+				for _, p := range tone {
+					r.send(track, p, 20*time.Millisecond)
+				}
+				to := r.src.Now()
+				frames := r.stop()
+				f := r.audio.want(tt.format).make
+				size := 1024
+				if f.Codec != media.AAC {
+					size = f.SampleRate / 50
+				}
+				for i, g := range frames {
+					at := frames[0].Time.Add(media.Samples(int64(i*size), f.SampleRate))
+					if g.Time.Sub(at).Abs() > time.Nanosecond || g.Track != frames[0].Track || !g.Key {
+						t.Fatalf("frame %d at %v, want %v, and the same track", i, time.Duration(g.Time), time.Duration(at))
+					}
+				}
+				if got := r.audio.Expect(r.src, tt.format); got.Codec != f.Codec || got.SampleRate != f.SampleRate || got.Channels != f.Channels {
+					t.Errorf("%+v is expected, want %+v", got, f)
+				}
+				if got := frames[0].Track; got.Codec != f.Codec || got.SampleRate != f.SampleRate || got.Channels != f.Channels {
+					t.Errorf("track %+v, want %+v", got, f)
+				}
+				pcm := decodeAAC(t, frames)
+				onset, ok := soundtest.Onset(pcm, 0.1)
+				if d := frames[0].Time.Add(onset).Sub(want); f.SampleRate > 8000 && (!ok || d < -2*time.Millisecond || d > 12*time.Millisecond) {
+					t.Errorf("click is out by %v", d)
+				}
+				quiet := between(frames, pcm, want.Add(ms(1000)), from.Add(-ms(100)))
+				if p := peak(quiet); p > 0.001 {
+					t.Errorf("silence has a peak of %g", p)
+				}
+				got := soundtest.Level(between(frames, pcm, from.Add(ms(100)), to.Add(-ms(100))), 0, 440)
+				if math.Abs(got-0.5) > 0.06 {
+					t.Errorf("tone has a level of %.3f, want 0.5", got)
+				}
+			})
+		})
+	}
+}
+
+// Another program finds the tone in an FLV file of every format.
+func TestFormatsInFLV(t *testing.T) {
+	for _, tt := range formats {
+		f := NewAudio(DefaultAudioConfig(), slog.New(slog.DiscardHandler)).want(tt.format).make
+		frames := encodeFrames(t, f, tone(f, liveHz, 2*time.Second))
+		if got := soundtest.Level(soundtest.Decode(t, flvFile(t, frames))[channels*sampleRate/2:][:channels*sampleRate], 0, liveHz); math.Abs(got-0.5) > 0.06 {
+			t.Errorf("%s: tone has a level of %.3f, want 0.5", tt.name, got)
+		}
+	}
+}
+
+// flvFile makes an FLV file of sound (FLV 10.1, E.2 and E.3).
+func flvFile(t *testing.T, frames []media.Frame) []byte {
+	t.Helper()
+	mux := &flv.Muxer{}
+	b := []byte("FLV\x01\x04\x00\x00\x00\x09\x00\x00\x00\x00")
+	for _, f := range frames {
+		tags, err := mux.Append(nil, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range tags {
+			n, at := tag.Len(), tag.Time
+			b = append(b, tag.Type, byte(n>>16), byte(n>>8), byte(n), byte(at>>16), byte(at>>8), byte(at), byte(at>>24), 0, 0, 0)
+			b = append(append(b, tag.Head()...), tag.Payload...)
+			b = binary.BigEndian.AppendUint32(b, uint32(n+11))
+		}
+	}
+	return b
+}
+
+// What passes is the source's own feed.
+func TestPassing(t *testing.T) {
+	stereo := media.Track{Codec: media.AAC, SampleRate: 48000, Channels: 2}
+	alaw := media.Track{Codec: media.PCMA, SampleRate: 8000, Channels: 1}
+	for _, tt := range []struct {
+		name   string
+		track  media.Track
+		format media.AudioFormat
+		change func(*AudioConfig)
+		want   bool
+	}{
+		{"AAC", stereo, media.AudioFormat{}, nil, true},
+		{"AAC at another rate than the settings'", media.Track{Codec: media.AAC, SampleRate: 44100, Channels: 1}, media.AudioFormat{}, nil, true},
+		{"AAC at the rate that is asked for", stereo, media.AudioFormat{SampleRate: 48000, Channels: 2}, nil, true},
+		{"AAC at another rate than is asked for", stereo, media.AudioFormat{SampleRate: 44100}, nil, false},
+		{"AAC with other channels", stereo, media.AudioFormat{Channels: 1}, nil, false},
+		{"AAC with another bit rate", stereo, media.AudioFormat{RateBPS: 64_000}, nil, false},
+		{"A-law for AAC", alaw, media.AudioFormat{}, nil, false},
+		{"A-law for A-law", alaw, media.AudioFormat{Codec: media.PCMA}, nil, true},
+		{"A-law for mu-law", alaw, media.AudioFormat{Codec: media.PCMU}, nil, false},
+		{"A-law in stereo", media.Track{Codec: media.PCMA, Channels: 2}, media.AudioFormat{Codec: media.PCMA}, nil, false},
+		{"A-law by the settings", alaw, media.AudioFormat{}, func(c *AudioConfig) { c.Codec = media.PCMA }, true},
+		{"A-law copied", alaw, media.AudioFormat{}, func(c *AudioConfig) { c.Copy = true }, true},
+		{"A-law copied, but AAC asked for", alaw, media.AudioFormat{Codec: media.AAC}, func(c *AudioConfig) { c.Copy = true }, false},
+		{"Speex copied", media.Track{Codec: media.Speex, SampleRate: 16000, Channels: 1}, media.AudioFormat{}, func(c *AudioConfig) { c.Copy = true }, true},
+		{"Opus copied", media.Track{Codec: media.Opus}, media.AudioFormat{}, func(c *AudioConfig) { c.Copy = true }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, true)
+				if tt.change != nil {
+					tt.change(&r.audio.cfg)
+				}
+				r.src.Audio.Write(media.Frame{Track: &tt.track, Data: []byte{1}})
+				feed, release, err := r.audio.Feed(r.src, tt.format)
+				if err != nil || (feed == r.src.Audio) != tt.want {
+					t.Errorf("passes: %v, %v; want %v", feed == r.src.Audio, err, tt.want)
+				}
+				synctest.Wait()
+				release()
+				r.src.Close(nil)
+			})
+		})
+	}
+}
+
+// Each format has its own rendition, and one of them only.
+func TestOneRenditionPerFormat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, false)
+		feeds := map[*stream.Feed]bool{}
+		for _, f := range []media.AudioFormat{{}, {Codec: media.AAC}, {Codec: media.PCMA}, {Codec: media.PCMU}, {Codec: media.PCMA}, {Channels: 1}, {}} {
+			feed, release, err := r.audio.Feed(r.src, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			feeds[feed] = true
+		}
+		synctest.Wait()
+		if st, ok := r.audio.SourceStats(r.src); len(feeds) != 4 || !ok || st.Renditions != 4 {
+			t.Errorf("%d feeds of %d renditions, want 4", len(feeds), st.Renditions)
+		}
+	})
+}
+
+func TestCheckFormat(t *testing.T) {
+	a := NewAudio(DefaultAudioConfig(), slog.New(slog.DiscardHandler))
+	speech := DefaultAudioConfig()
+	speech.Codec = media.PCMA
+	b := NewAudio(speech, slog.New(slog.DiscardHandler))
+	for _, tt := range []struct {
+		audio  *Audio
+		format media.AudioFormat
+		fault  string
+	}{
+		{a, media.AudioFormat{}, ""},
+		{a, media.AudioFormat{RateBPS: 64_000, SampleRate: 44100, Channels: 1}, ""},
+		{a, media.AudioFormat{Codec: media.Speex, SampleRate: 16000, Channels: 1}, ""},
+		{a, media.AudioFormat{Codec: media.Opus}, "opus"},
+		{a, media.AudioFormat{Codec: media.H264}, "H264"},
+		{a, media.AudioFormat{RateBPS: 1}, "bit rate"},
+		{a, media.AudioFormat{SampleRate: 48001}, "sample rate"},
+		{a, media.AudioFormat{Channels: 6}, "channels"},
+		{a, media.AudioFormat{Codec: media.PCMU, SampleRate: 16000}, "8000 Hz"},
+		{a, media.AudioFormat{Codec: media.PCMU, Channels: 2}, "one channel"},
+		{b, media.AudioFormat{RateBPS: 64_000}, "bit rate"},
+		{b, media.AudioFormat{Codec: media.AAC, RateBPS: 64_000}, ""},
+	} {
+		err := tt.audio.Check(tt.format)
+		if (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
+			t.Errorf("%+v: %v, want %q", tt.format, err, tt.fault)
+		}
+		if _, _, feedErr := tt.audio.Feed(mustPublish(t), tt.format); err != nil && feedErr == nil {
+			t.Errorf("%+v: Feed takes it", tt.format)
+		}
+	}
+}
+
+func mustPublish(t *testing.T) *stream.Source {
+	t.Helper()
+	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { src.Close(nil) })
+	return src
+}
+
+// Without silent tracks nothing is sent before the first packet, and everything from it on.
+func TestNoSilentTrack(t *testing.T) {
+	for _, hasAudio := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, hasAudio)
+			r.audio.cfg.AddSilence = false
+			r.fake()
+			r.start()
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			if len(r.frames) > 0 {
+				t.Fatalf("%d frames of nothing", len(r.frames))
+			}
+			from := r.src.Now()
+			r.sendTone(time.Second)
+			time.Sleep(time.Second) // of a muted microphone
+			frames := r.stop()
+			checkClock(t, frames)
+			checkReaches(t, frames, r.src.Now(), DefaultAudioConfig().Hold+codedWithin)
+			if frames[0].Time != from {
+				t.Errorf("sound begins at %v, want %v", time.Duration(frames[0].Time), time.Duration(from))
+			}
 		})
 	}
 }

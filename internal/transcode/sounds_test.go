@@ -5,7 +5,6 @@ package transcode
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -23,40 +22,11 @@ import (
 	"transponder/internal/transcode/soundtest"
 )
 
-// The tones of these tests, in Hz, and their level.
+// The tones of these tests, in Hz.
 const (
-	liveHz    = 440
-	fileHz    = 1000
-	toneLevel = 0.5
+	liveHz = 440
+	fileHz = 1000
 )
-
-// wavBytes makes a WAV file of 16-bit PCM with a tone on all channels.
-func wavBytes(rate, channels, frames int, hz float64) []byte {
-	b := wavHeader(wavPCM, rate, channels, 16, 2*channels*frames)
-	for i := range frames {
-		x := int16(math.Round(32767 * toneLevel * math.Sin(2*math.Pi*hz*float64(i)/float64(rate))))
-		for range channels {
-			b = binary.LittleEndian.AppendUint16(b, uint16(x))
-		}
-	}
-	return b
-}
-
-func wavHeader(coding, rate, channels, bits, size int) []byte {
-	b := append([]byte("RIFF"), 0, 0, 0, 0)
-	b = append(b, "WAVEfmt "...)
-	b = binary.LittleEndian.AppendUint32(b, 16)
-	b = binary.LittleEndian.AppendUint16(b, uint16(coding))
-	b = binary.LittleEndian.AppendUint16(b, uint16(channels))
-	b = binary.LittleEndian.AppendUint32(b, uint32(rate))
-	b = binary.LittleEndian.AppendUint32(b, uint32(rate*channels*bits/8))
-	b = binary.LittleEndian.AppendUint16(b, uint16(channels*bits/8))
-	b = binary.LittleEndian.AppendUint16(b, uint16(bits))
-	b = append(b, "data"...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(size))
-	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-8+size))
-	return b
-}
 
 func writeFile(t testing.TB, dir, name string, b []byte) {
 	t.Helper()

@@ -14,6 +14,37 @@ import (
 	"transponder/internal/transcode/soundtest"
 )
 
+// toneLevel is the amplitude of the tones in files.
+const toneLevel = 0.5
+
+// wavBytes makes a WAV file of 16-bit PCM with a tone on all channels.
+func wavBytes(rate, channels, frames int, hz float64) []byte {
+	b := wavHeader(wavPCM, rate, channels, 16, 2*channels*frames)
+	for i := range frames {
+		x := int16(math.Round(32767 * toneLevel * math.Sin(2*math.Pi*hz*float64(i)/float64(rate))))
+		for range channels {
+			b = binary.LittleEndian.AppendUint16(b, uint16(x))
+		}
+	}
+	return b
+}
+
+func wavHeader(coding, rate, channels, bits, size int) []byte {
+	b := append([]byte("RIFF"), 0, 0, 0, 0)
+	b = append(b, "WAVEfmt "...)
+	b = binary.LittleEndian.AppendUint32(b, 16)
+	b = binary.LittleEndian.AppendUint16(b, uint16(coding))
+	b = binary.LittleEndian.AppendUint16(b, uint16(channels))
+	b = binary.LittleEndian.AppendUint32(b, uint32(rate))
+	b = binary.LittleEndian.AppendUint32(b, uint32(rate*channels*bits/8))
+	b = binary.LittleEndian.AppendUint16(b, uint16(channels*bits/8))
+	b = binary.LittleEndian.AppendUint16(b, uint16(bits))
+	b = append(b, "data"...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(size))
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-8+size))
+	return b
+}
+
 // readWAV reads a file's first n samples in so many channels.
 func readWAV(t *testing.T, b []byte, channels, n int) []float32 {
 	t.Helper()

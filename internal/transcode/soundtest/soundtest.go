@@ -126,6 +126,17 @@ func FLV(t testing.TB, pcm []float32, args ...string) (config []byte, packets []
 	return config, packets
 }
 
+// Decode has the ffmpeg command decode the left channel of a file; it comes out on both.
+func Decode(t testing.TB, file []byte) []float32 {
+	t.Helper()
+	b := run(t, file, "-i", "-", "-af", "pan=stereo|c0=c0|c1=c0", "-ar", "48000", "-f", "f32le")
+	pcm := make([]float32, len(b)/4)
+	for i := range pcm {
+		pcm[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return pcm
+}
+
 // ffmpeg runs PCM through the command and returns what it writes.
 func ffmpeg(t testing.TB, pcm []float32, args ...string) []byte {
 	t.Helper()
@@ -133,7 +144,13 @@ func ffmpeg(t testing.TB, pcm []float32, args ...string) []byte {
 	for _, x := range pcm {
 		in = binary.LittleEndian.AppendUint32(in, math.Float32bits(x))
 	}
-	args = append([]string{"-hide_banner", "-loglevel", "error", "-f", "f32le", "-ar", "48000", "-ac", "2", "-i", "-"}, args...)
+	return run(t, in, append([]string{"-f", "f32le", "-ar", "48000", "-ac", "2", "-i", "-"}, args...)...)
+}
+
+// run feeds the ffmpeg command and returns what it writes.
+func run(t testing.TB, in []byte, args ...string) []byte {
+	t.Helper()
+	args = append([]string{"-hide_banner", "-loglevel", "error"}, args...)
 	cmd := exec.CommandContext(t.Context(), "ffmpeg", append(args, "-")...)
 	cmd.Stdin = bytes.NewReader(in)
 	var stderr bytes.Buffer
