@@ -1,11 +1,12 @@
-// Package libav is the binding to libopus and to FFmpeg's libavcodec: sound in any coding to PCM, PCM to AAC-LC, G.711 and Speex, and
-// pictures of any coding to H.264.
+// Package libav is the binding to libopus and to FFmpeg's libavcodec: sound in any coding to PCM, PCM to AAC-LC, G.711
+// and Speex, and pictures of any coding to H.264.
 //
-// PCM is interleaved float32; what was decoded is stereo at 48 kHz, what is to be encoded has the form of its coding. An OpusDecoder is libopus itself,
-// for its concealment and its forward error correction; a Decoder is any other coding through libavcodec, resampled; an
-// Encoder is libavcodec's. A Video decodes, turns, scales and encodes pictures; as what it is fed with comes from strangers, it is for a process of
-// its own. Each owns C memory until Close, and each is for one goroutine at a time. No call blocks; none can be cancelled; the longest takes a few
-// milliseconds for sound, and for pictures some tens in the usual sizes.
+// PCM is interleaved float32; what was decoded is stereo at 48 kHz, what is to be encoded has the form of its coding. An
+// OpusDecoder is libopus itself, for its concealment and its forward error correction; a Decoder is any other coding
+// through libavcodec, resampled; an Encoder is libavcodec's. A Video decodes, turns, scales and encodes pictures; as
+// what it is fed with comes from strangers, it is for a process of its own. Each owns C memory until Close, and each is
+// for one goroutine at a time. No call blocks; none can be cancelled; the longest takes a few milliseconds for sound,
+// and for pictures some tens in the usual sizes.
 //
 // It is the only package with cgo. It uses what FFmpeg 5.1 to 8 have in common, and no struct of FFmpeg's is visible to Go.
 // Without cgo every constructor fails with ErrDisabled. FFmpeg's own log is silent: what matters comes back as errors.

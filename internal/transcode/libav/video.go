@@ -36,8 +36,9 @@ var videoDecoders = map[media.Codec]string{
 	media.AV1:  "libdav1d",
 }
 
-// Video decodes pictures of H.264, HEVC, VP8, VP9 or AV1 and encodes them in H.264. It holds nothing back: each picture that is decoded can be
-// encoded at once, and comes out at once. The track, its codec and its size may change at any time.
+// Video decodes pictures of H.264, HEVC, VP8, VP9 or AV1 and encodes them in H.264. It holds nothing back: each picture
+// that is decoded can be encoded at once, and comes out at once. The track, its codec and its size may change at any
+// time.
 type Video struct {
 	cfg VideoConfig
 
@@ -95,9 +96,10 @@ func NewVideo(cfg VideoConfig) (*Video, error) {
 	return &Video{cfg: cfg, canvas: canvas, pace: newPace(cfg)}, nil
 }
 
-// Decode takes one access unit. What it shows waits for Encode afterwards: nothing, one picture, or several if the source has B-frames. More
-// than a second's worth is not kept. A frame that cannot be decoded is counted and gives ErrKeyFrame, as do those that follow
-// until a key frame comes; a track of a codec that is not known gives ErrUnsupported.
+// Decode takes one access unit. What it shows waits for Encode afterwards: nothing, one picture, or several if the
+// source has B-frames. More than a second's worth is not kept. A frame that cannot be decoded is counted and gives
+// ErrKeyFrame, as do those that follow until a key frame comes; a track of a codec that is not known gives
+// ErrUnsupported.
 func (v *Video) Decode(f media.Frame) error {
 	if v.closed {
 		return ErrClosed
@@ -177,7 +179,8 @@ func (v *Video) drain() {
 	v.decoder = nil
 }
 
-// receive takes all pictures that the decoder has, but for those that it had to make up. It returns an error of the decoder's.
+// receive takes all pictures that the decoder has, but for those that it had to make up. It returns an error of the
+// decoder's.
 func (v *Video) receive() C.int {
 	for {
 		p := picture{rotation: v.track.Rotation}
@@ -229,9 +232,9 @@ func (v *Video) take() (picture, bool) {
 	return p, true
 }
 
-// Encode encodes the picture that has waited longest and hands over what comes of it: one access unit, or with a constant rate none or
-// several. Their Data is the caller's, and their Track changes only with a key frame. With key, the next is a key frame.
-// The first error of each ends it and is returned.
+// Encode encodes the picture that has waited longest and hands over what comes of it: one access unit, or with a
+// constant rate none or several. Their Data is the caller's, and their Track changes only with a key frame. With key,
+// the next is a key frame. The first error of each ends it and is returned.
 func (v *Video) Encode(key bool, each func(media.Frame) error) error {
 	if v.closed {
 		return ErrClosed
@@ -278,12 +281,29 @@ func (v *Video) draw(p *picture) error {
 	}
 	l.width, l.height, l.left, l.top = C.int(w), C.int(h), C.int(left), C.int(top)
 	l.inner_width, l.inner_height = C.int(innerWidth), C.int(innerHeight)
+	p.c.matrix = v.matrix(p, w, h)
 	v.drawn = false
 	if r := C.tp_canvas_draw(v.canvas, &p.c, &l); r < 0 {
 		return fmt.Errorf("scale a picture: %w", avError(r))
 	}
 	v.drawn = true
 	return v.prepare(encoding{width: w, height: h, matrix: p.c.matrix})
+}
+
+// matrix tells by which coefficients the picture's colours are coded. Where the stream does not say it, it is what
+// players take it for by its size; but a source that changes its size keeps to what it began with, as browsers do that
+// adapt to a link.
+func (v *Video) matrix(p *picture, width, height int) C.int {
+	switch {
+	case p.c.matrix != C.AVCOL_SPC_UNSPECIFIED:
+		return p.c.matrix
+	case v.encoder != nil && v.encoding.width == width && v.encoding.height == height:
+		return v.encoding.matrix
+	case max(p.c.width, p.c.height) >= 1280 || min(p.c.width, p.c.height) > 576:
+		return C.AVCOL_SPC_BT709
+	default:
+		return C.AVCOL_SPC_SMPTE170M
+	}
 }
 
 // prepare makes the encoder for what the canvas shows.
@@ -321,8 +341,8 @@ func (v *Video) prepare(as encoding) error {
 	return nil
 }
 
-// rate is the bit rate to ask the encoder for, and the size of its buffer. The encoder shares the rate out evenly among the pictures of the
-// frame rate that it was made for, so it is told more or less where they come more slowly or faster.
+// rate is the bit rate to ask the encoder for, and the size of its buffer. The encoder shares the rate out evenly among
+// the pictures of the frame rate that it was made for, so it is told more or less where they come more slowly or faster.
 func (v *Video) rate(as encoding) (rate, buffer C.int64_t) {
 	fps := v.pace.fps()
 	bps := v.cfg.RateBPS

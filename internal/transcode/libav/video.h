@@ -3,6 +3,7 @@
 #define TP_VIDEO_H
 
 #include <stdint.h>
+#include <libavutil/pixfmt.h>
 
 typedef struct tp_video_decoder tp_video_decoder;
 typedef struct tp_canvas tp_canvas;
@@ -12,11 +13,12 @@ typedef struct {
 	void *frame;    // the picture itself, freed with tp_picture_free
 	int64_t time;   // as it was given with the packet
 	int width, height;
-	int matrix;     // of the colours, once the canvas has drawn it: AVCOL_SPC_BT709 or AVCOL_SPC_SMPTE170M
+	int matrix;     // of the colours: AVCOL_SPC_BT709, AVCOL_SPC_SMPTE170M, or AVCOL_SPC_UNSPECIFIED if not told
 	int damaged;    // parts are made up
 } tp_picture;
 
-// tp_video_decoder_new refuses pictures of more than max_pixels before it takes memory for them. It returns 0 and the decoder, or an error.
+// tp_video_decoder_new refuses pictures of more than max_pixels before it takes memory for them. It returns 0 and the
+// decoder, or an error.
 int tp_video_decoder_new(tp_video_decoder **out, const char *name, const uint8_t *config, int size, int64_t max_pixels);
 // tp_video_decoder_send takes an access unit, or nothing to get what is held back. All pictures are to be received after it.
 int tp_video_decoder_send(tp_video_decoder *d, const uint8_t *data, int size, int64_t time);
@@ -35,7 +37,8 @@ typedef struct {
 } tp_layout;
 
 tp_canvas *tp_canvas_new(void);
-// tp_canvas_draw makes the canvas show the picture, as YUV 4:2:0 in 8 bits and limited range.
+// tp_canvas_draw makes the canvas show the picture, as YUV 4:2:0 in 8 bits and limited range. The picture's matrix must
+// be a told one.
 int tp_canvas_draw(tp_canvas *c, const tp_picture *p, const tp_layout *l);
 void tp_canvas_free(tp_canvas *c);
 
@@ -51,9 +54,10 @@ typedef struct {
 int tp_video_encoder_new(tp_video_encoder **out, const tp_encoding *as);
 // tp_video_encoder_config returns the parameter sets, with start codes.
 int tp_video_encoder_config(const tp_video_encoder *e, const uint8_t **config);
-// tp_video_encoder_encode encodes what the canvas shows, at a rate and with a buffer as in tp_encoding, and returns the size of the access unit,
-// with start codes; *data is valid until the next call.
-int tp_video_encoder_encode(tp_video_encoder *e, const tp_canvas *c, int key, int64_t rate_bps, int64_t buffer, const uint8_t **data);
+// tp_video_encoder_encode encodes what the canvas shows, at a rate and with a buffer as in tp_encoding, and returns the
+// size of the access unit, with start codes; *data is valid until the next call.
+int tp_video_encoder_encode(tp_video_encoder *e, const tp_canvas *c, int key, int64_t rate_bps, int64_t buffer,
+	const uint8_t **data);
 void tp_video_encoder_free(tp_video_encoder *e);
 
 #endif

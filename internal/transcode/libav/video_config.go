@@ -12,7 +12,8 @@ const (
 	// MinSide and MaxSide bound the sides of pictures, in and out.
 	MinSide = 16
 	MaxSide = 8192
-	// MaxPixels bounds the area of pictures, in and out: what H.264 allows up to its level 5.2 (table A-1), which is 4096x2304.
+	// MaxPixels bounds the area of pictures, in and out: what H.264 allows up to its level 5.2 (table A-1), which is
+	// 4096x2304.
 	MaxPixels = 36864 * 256
 	// MaxFPS bounds the pictures per second.
 	MaxFPS = 240
@@ -34,11 +35,13 @@ type VideoStats struct {
 }
 
 // presets are libx264's, from the fastest to the slowest.
-var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"}
+var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
+	"veryslow", "placebo"}
 
 // VideoConfig says what pictures are made into. The zero value asks for H.264 of the source's size and rate.
 type VideoConfig struct {
-	// Width and Height are the size, even. Height alone: the shorter side becomes Height, and the longer follows the source's shape.
+	// Width and Height are the size, even. Height alone: the shorter side becomes Height, and the longer follows the
+	// source's shape.
 	Width, Height int
 	// Letterbox fits the picture into Width x Height, with black beside it; else it is stretched to them.
 	Letterbox bool
@@ -112,8 +115,8 @@ func fit(canvasWidth, canvasHeight, width, height int) (left, top, innerWidth, i
 // rates are what pictures need whose shorter side is so long, at up to 30 per second.
 var rates = []struct{ side, bps int }{{0, 100_000}, {360, 800_000}, {480, 1_500_000}, {720, 2_500_000}, {1080, 4_500_000}}
 
-// DefaultRateBPS returns the bit rate for pictures of that size, fps of them per second: 800 kbit/s for 360p, 1.5 Mbit/s for 480p,
-// 2.5 Mbit/s for 720p, 4.5 Mbit/s for 1080p and in proportion between and beyond; more above 30 per second.
+// DefaultRateBPS returns the bit rate for pictures of that size, fps of them per second: 800 kbit/s for 360p, 1.5 Mbit/s
+// for 480p, 2.5 Mbit/s for 720p, 4.5 Mbit/s for 1080p and in proportion between and beyond; more above 30 per second.
 func DefaultRateBPS(width, height int, fps float64) int {
 	side := min(width, height)
 	i := 1

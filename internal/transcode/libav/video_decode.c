@@ -74,8 +74,8 @@ int tp_video_decoder_send(tp_video_decoder *d, const uint8_t *data, int size, in
 	return avcodec_send_packet(d->ctx, d->packet);
 }
 
-// matrix tells by which coefficients the colours are coded. Where the stream does not say it, it is what players take it for: VP8 knows
-// BT.601 only (RFC 6386, 9.2), and else size tells standard from high definition.
+// matrix tells by which coefficients the colours are coded, or will be: those of rare kinds are converted. VP8 knows
+// BT.601 only (RFC 6386, 9.2).
 static int matrix(const AVCodecContext *c, const AVFrame *f) {
 	switch (f->colorspace) {
 	case AVCOL_SPC_BT470BG:
@@ -83,11 +83,8 @@ static int matrix(const AVCodecContext *c, const AVFrame *f) {
 		return AVCOL_SPC_SMPTE170M;
 	case AVCOL_SPC_UNSPECIFIED:
 	case AVCOL_SPC_RESERVED:
-		if (c->codec_id == AV_CODEC_ID_VP8)
-			return AVCOL_SPC_SMPTE170M;
-		int longer = FFMAX(f->width, f->height), shorter = FFMIN(f->width, f->height);
-		return longer >= 1280 || shorter > 576 ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
-	default: // converted
+		return c->codec_id == AV_CODEC_ID_VP8 ? AVCOL_SPC_SMPTE170M : AVCOL_SPC_UNSPECIFIED;
+	default:
 		return AVCOL_SPC_BT709;
 	}
 }
@@ -105,7 +102,7 @@ int tp_video_decoder_receive(tp_video_decoder *d, tp_picture *out) {
 		return AVERROR(ENOMEM);
 	}
 	out->frame = taken;
-	out->time = f->pts != AV_NOPTS_VALUE ? f->pts : f->best_effort_timestamp;
+	out->time = f->pts != AV_NOPTS_VALUE ? f->pts : d->packet->pts;
 	out->width = f->width;
 	out->height = f->height;
 	out->matrix = matrix(d->ctx, f);

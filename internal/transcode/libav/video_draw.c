@@ -89,10 +89,12 @@ static int scaler(tp_canvas *c, const AVFrame *f, int width, int height, int mat
 		c->from_range == range && c->from_matrix == from && c->width == width && c->height == height && c->matrix == matrix)
 		return 0;
 	sws_freeContext(c->sws);
-	c->sws = sws_getContext(even(f->width), even(f->height), f->format, width, height, AV_PIX_FMT_YUV420P, SWS_BILINEAR, NULL, NULL, NULL);
+	c->sws = sws_getContext(even(f->width), even(f->height), f->format, width, height, AV_PIX_FMT_YUV420P, SWS_BILINEAR,
+		NULL, NULL, NULL);
 	if (!c->sws)
 		return AVERROR(EINVAL);
-	int r = sws_setColorspaceDetails(c->sws, sws_getCoefficients(from), range, sws_getCoefficients(matrix), 0, 0, 1 << 16, 1 << 16);
+	int r = sws_setColorspaceDetails(c->sws, sws_getCoefficients(from), range, sws_getCoefficients(matrix), 0, 0,
+		1 << 16, 1 << 16);
 	if (r < 0 && range) // gray and the like cannot be told their range
 		return AVERROR(ENOSYS);
 	c->from_width = even(f->width);
@@ -125,7 +127,8 @@ static int scale(tp_canvas *c, const AVFrame *from, int matrix, AVFrame *to, int
 }
 
 // turn copies a plane, turned. width and height are those of what is written. Small squares keep both sides in the cache.
-static void turn(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_t from_stride, int width, int height, int rotation) {
+static void turn(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_t from_stride, int width, int height,
+	int rotation) {
 	enum { square = 32 };
 	ptrdiff_t right, down; // the way in the source that one step in the result is
 	switch (rotation) {
@@ -174,7 +177,8 @@ static void fill(AVFrame *f, int left, int top, int width, int height) {
 	}
 }
 
-// bars blackens what the picture leaves free. It is done for each picture, as the scaler may write a few pixels past its edge.
+// bars blackens what the picture leaves free. It is done for each picture, as the scaler may write a few pixels past its
+// edge.
 static void bars(AVFrame *f, const tp_layout *l) {
 	int right = l->left + l->inner_width, bottom = l->top + l->inner_height;
 	fill(f, 0, 0, l->width, l->top);

@@ -12,8 +12,9 @@ import (
 const (
 	// assumedFPS is the rate of sources that do not tell it, until it is measured.
 	assumedFPS = 30
-	// slack is how far, in frames, a picture of a constant rate may be from its place on the grid before one is dropped or repeated. It is
-	// more than a half, so that pictures that come just between two places do not swing from one to the other.
+	// slack is how far, in frames, a picture of a constant rate may be from its place on the grid before one is dropped
+	// or repeated. It is more than a half, so that pictures that come just between two places do not swing from one to
+	// the other.
 	slack = 0.75
 	// maxRepeat is the longest gap, in seconds, that is filled. After a longer one the grid goes on where the pictures are.
 	maxRepeat = 1.0

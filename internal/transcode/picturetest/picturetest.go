@@ -25,15 +25,17 @@ func Source(width, height, fps int, d time.Duration) string {
 // encoders are the arguments that make ffmpeg encode like a live source, fast.
 var encoders = map[media.Codec][]string{
 	media.H264: {"-c:v", "libx264", "-preset", "superfast", "-tune", "zerolatency", "-crf", "18", "-x264-params", "scenecut=0"},
-	media.H265: {"-c:v", "libx265", "-preset", "ultrafast", "-tune", "zerolatency", "-crf", "18", "-x265-params", "log-level=none:pools=1"},
-	media.VP8:  {"-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-b:v", "4M", "-qmin", "4", "-qmax", "30"},
+	media.H265: {"-c:v", "libx265", "-preset", "ultrafast", "-tune", "zerolatency", "-crf", "18", "-x265-params",
+		"log-level=none:pools=1"},
+	media.VP8: {"-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-b:v", "4M", "-qmin", "4",
+		"-qmax", "30"},
 	media.VP9: {"-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-b:v", "4M", "-qmin", "4",
 		"-qmax", "30"},
 	media.AV1: {"-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-b:v", "4M"},
 }
 
-// Clip encodes what the lavfi source shows; further arguments of ffmpeg are put behind its own. The first frame is at 0 and is the only
-// key frame, unless the arguments say otherwise.
+// Clip encodes what the lavfi source shows; further arguments of ffmpeg are put behind its own. The first frame is at 0
+// and is the only key frame, unless the arguments say otherwise.
 func Clip(t testing.TB, codec media.Codec, source string, args ...string) []media.Frame {
 	t.Helper()
 	all := []string{"-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-g", "600"}
@@ -50,7 +52,8 @@ func Clip(t testing.TB, codec media.Codec, source string, args ...string) []medi
 func ivf(t testing.TB, b []byte, codec media.Codec) []media.Frame {
 	t.Helper()
 	den, num := binary.LittleEndian.Uint32(b[16:]), binary.LittleEndian.Uint32(b[20:])
-	track := &media.Track{Codec: codec, Width: int(binary.LittleEndian.Uint16(b[12:])), Height: int(binary.LittleEndian.Uint16(b[14:]))}
+	width, height := int(binary.LittleEndian.Uint16(b[12:])), int(binary.LittleEndian.Uint16(b[14:]))
+	track := &media.Track{Codec: codec, Width: width, Height: height}
 	var frames []media.Frame
 	for b = b[32:]; len(b) >= 12; {
 		size, at := int(binary.LittleEndian.Uint32(b)), int64(binary.LittleEndian.Uint64(b[4:]))
@@ -72,16 +75,16 @@ func mp4(t testing.TB, file string, codec media.Codec) []media.Frame {
 		t.Fatal(err)
 	}
 	track := &media.Track{Codec: codec, Config: box(b, map[media.Codec]string{media.H264: "avcC", media.H265: "hvcC"}[codec])}
-	out, err := exec.Command("ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "csv=p=0",
-		file).Output()
+	out, err := exec.Command("ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height",
+		"-of", "csv=p=0", file).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := fmt.Sscanf(string(out), "%d,%d", &track.Width, &track.Height); err != nil {
 		t.Fatal(err)
 	}
-	out, err = exec.Command("ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=pts_time,dts_time,size,pos,flags",
-		"-of", "csv=p=0", file).Output()
+	out, err = exec.Command("ffprobe", "-v", "error", "-select_streams", "v", "-show_entries",
+		"packet=pts_time,dts_time,size,pos,flags", "-of", "csv=p=0", file).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,15 +150,17 @@ type Picture struct {
 func Pictures(t testing.TB, frames []media.Frame) []Picture {
 	t.Helper()
 	track := frames[0].Track
-	b := ffmpeg(t, AnnexB(t, frames), "-f", "h264", "-i", "-", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
+	b := ffmpeg(t, AnnexB(t, frames), "-f", "h264", "-i", "-", "-fps_mode", "passthrough",
+		"-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
 	return Split(b, track.Width, track.Height)
 }
 
 // Drawn has ffmpeg draw what Clip encodes, with a filter.
 func Drawn(t testing.TB, source, filter string, width, height int) []Picture {
 	t.Helper()
-	return Split(ffmpeg(t, nil, "-f", "lavfi", "-i", source, "-vf", "format=yuv420p,"+filter, "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"),
-		width, height)
+	b := ffmpeg(t, nil, "-f", "lavfi", "-i", source, "-vf", "format=yuv420p,"+filter,
+		"-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
+	return Split(b, width, height)
 }
 
 // Split cuts raw YUV 4:2:0 into pictures.
