@@ -17,6 +17,9 @@ type Config struct {
 	FlashVersion string // connect's flashVer
 	SendMetadata bool   // send onMetaData
 
+	KeepAspect          bool // a request's width does not count: it follows from the height and the picture's shape
+	TranscodingDisabled bool // pictures are sent as they come or not at all
+
 	LocalAddr netip.Addr // source address of connections; the zero Addr leaves it to the system
 
 	RootCAs       *x509.CertPool // that certificates of rtmps servers may come from; nil: the system's
@@ -54,6 +57,7 @@ func DefaultConfig() Config {
 		NamePrefix:     "rtmp_",
 		FlashVersion:   "FMLE/3.0 (compatible; FMSc/1.0)",
 		SendMetadata:   true,
+		KeepAspect:     true,
 		ResolveTimeout: 3 * time.Second,
 		ConnectTimeout: 10 * time.Second,
 		WriteTimeout:   10 * time.Second,

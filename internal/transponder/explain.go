@@ -13,6 +13,7 @@ import (
 
 	"transponder/internal/flv"
 	"transponder/internal/rtmp"
+	"transponder/internal/transcode"
 )
 
 var (
@@ -34,6 +35,7 @@ func explain(err error) (Reason, string) {
 	var dns *net.DNSError
 	var secured *tlsError
 	var forbidden *TargetError
+	var busy *transcode.BusyError
 	switch {
 	case errors.As(err, &source):
 		return ReasonSourceLost, "The stream ended."
@@ -52,7 +54,13 @@ func explain(err error) (Reason, string) {
 		return ReasonDNS, "The server's name could not be resolved."
 	case errors.As(err, &secured):
 		return explainTLS(secured)
-	case errors.Is(err, flv.ErrUnsupported):
+	case errors.Is(err, ErrTranscodingDisabled):
+		return ReasonCodec, ErrTranscodingDisabled.Error() + "."
+	case errors.As(err, &busy):
+		return ReasonNoCapacity, busy.Reason
+	case errors.Is(err, transcode.ErrTranscoder):
+		return ReasonTranscoder, "The pictures could not be transcoded; the server's log says more."
+	case errors.Is(err, ErrUnsupported), errors.Is(err, flv.ErrUnsupported):
 		return ReasonCodec, "The stream's codec cannot be sent over RTMP."
 	case errors.Is(err, rtmp.ErrHandshake):
 		if reason, words := explainNetwork(err); reason != ReasonInternal { // it never answered, or hung up

@@ -13,10 +13,12 @@ import (
 
 // holderConfig is what a holder needs to know. It does not change.
 type holderConfig struct {
-	hub  *stream.Hub
-	log  *slog.Logger
-	open func(*stream.Source) *stream.Reader // makes a reader for the pictures; sound is added to it
-	aac  func(*stream.Source) (*stream.Feed, func(), error)
+	hub *stream.Hub
+	log *slog.Logger
+	aac func(*stream.Source) (*stream.Feed, func(), error)
+
+	pictures  func(*stream.Source) (*stream.Feed, func(), error) // what is sent of a source's; nil: the source's own
+	converted func(*stream.Source) (*stream.Feed, func(), error) // what is sent of those that cannot be sent as they are
 
 	buffer BufferConfig // between the source and the connection
 
@@ -39,12 +41,15 @@ type holder struct {
 	shift   time.Duration  // of the present source's clock to the first's
 	bridge  bridge
 	release func() // gives the present source's sound back; nil while it is not read
+	let     func() // likewise of its pictures; nil where they are the source's own
+	failed  error  // why there are no pictures
 	until   time.Time
 	held    bool
 
 	mu     sync.Mutex
 	src    *stream.Source     // guarded by mu; the present or last one
 	reader *stream.Reader     // guarded by mu; nil while there is no source
+	video  *stream.Feed       // guarded by mu; that pictures are read from
 	buffer *Buffer            // guarded by mu; nil where the settings have none
 	past   stream.ReaderStats // guarded by mu; of the readers before
 }
@@ -58,10 +63,19 @@ func newHolder(cfg holderConfig, src *stream.Source) *holder {
 
 func (h *holder) attach(src *stream.Source) {
 	h.shift = src.Created().Sub(h.clock.Created())
-	reader := h.cfg.open(src)
+	video := src.Video
+	if h.cfg.pictures != nil {
+		feed, let, err := h.cfg.pictures(src)
+		if err == nil {
+			video, h.let = feed, let
+		} else if src.Err() == nil {
+			h.failed = err
+		}
+	}
+	reader := src.NewReader(stream.ReaderConfig{Video: video, KeyFrames: true})
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.src, h.reader = src, reader
+	h.src, h.reader, h.video = src, reader, video
 	if h.cfg.buffer.Enabled {
 		h.buffer = NewBuffer(h.cfg.buffer, reader)
 	}
@@ -81,6 +95,39 @@ func (h *holder) listen() error {
 	return nil
 }
 
+// convert reads what is made of the present source's pictures instead of these. Calling it again is harmless.
+func (h *holder) convert() error {
+	if h.let != nil || h.reader == nil {
+		return nil
+	}
+	feed, let, err := h.cfg.converted(h.src)
+	switch {
+	case err == nil:
+	case h.src.Err() != nil:
+		return nil // Read will say so
+	default:
+		return err
+	}
+	h.let = let
+	h.mu.Lock()
+	h.video = feed
+	h.mu.Unlock()
+	h.reader.UseVideo(feed)
+	return nil
+}
+
+// RequestKeyFrame asks whoever makes the pictures for a key frame.
+func (h *holder) RequestKeyFrame() { h.feed().RequestKeyFrame() }
+
+// FrameRate returns how many pictures a second come, 0 while that is unknown.
+func (h *holder) FrameRate() float64 { return h.feed().Stats().FPS }
+
+func (h *holder) feed() *stream.Feed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.video
+}
+
 // detach lets the present source go.
 func (h *holder) detach() {
 	if h.reader == nil {
@@ -90,6 +137,10 @@ func (h *holder) detach() {
 	if h.release != nil {
 		h.release()
 		h.release = nil
+	}
+	if h.let != nil {
+		h.let()
+		h.let = nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -159,6 +210,9 @@ func (h *holder) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, context.Cause(ctx)
+		}
+		if h.failed != nil {
+			return 0, h.failed
 		}
 		if n := h.bridge.next(h.Now(), dst); n > 0 {
 			return n, nil

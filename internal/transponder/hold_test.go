@@ -84,9 +84,6 @@ func newShow(t *testing.T, grace time.Duration, slate *media.Frame) *show {
 	first := s.publish(40)
 	cfg := holderConfig{
 		hub: s.hub, log: slog.New(slog.DiscardHandler), grace: grace,
-		open: func(src *stream.Source) *stream.Reader {
-			return src.NewReader(stream.ReaderConfig{Video: src.Video, KeyFrames: true})
-		},
 		aac: func(s *stream.Source) (*stream.Feed, func(), error) {
 			return sameAudio{}.Feed(s, media.AudioFormat{})
 		},

@@ -119,7 +119,7 @@ func (t *Transponder) frameRate() float64 {
 	if t.in.held {
 		return float64(time.Second / bridgePause)
 	}
-	return math.Round(t.source().Video.Stats().FPS)
+	return math.Round(t.in.FrameRate())
 }
 
 // passes says whether frames of a codec that plain RTMP does not have go through untouched: the request allows it and the

@@ -37,6 +37,9 @@ const (
 	ReasonNoMedia     Reason = "source_no_media"
 	ReasonNoKeyFrame  Reason = "source_no_keyframe"
 	ReasonCodec       Reason = "codec_unsupported"
+	ReasonTranscoder  Reason = "transcoder_failed"
+	ReasonTooSlow     Reason = "transcoder_slow"
+	ReasonNoCapacity  Reason = "no_capacity"
 	ReasonTerminated  Reason = "terminated"
 	ReasonShutdown    Reason = "shutdown"
 	ReasonInternal    Reason = "internal"
@@ -48,6 +51,7 @@ var classes = map[Reason]Class{
 	ReasonAuth: Permanent, ReasonBadApp: Permanent, ReasonKeyInUse: Permanent, ReasonKeyRejected: Permanent,
 	ReasonPeerClosed: Transient, ReasonPeerStalled: Transient, ReasonPeerSlow: Transient,
 	ReasonSourceLost: FromSource, ReasonNoMedia: FromSource, ReasonNoKeyFrame: FromSource, ReasonCodec: FromSource,
+	ReasonTranscoder: Transient, ReasonTooSlow: Transient, ReasonNoCapacity: Transient,
 	ReasonTerminated: Operator, ReasonShutdown: Operator,
 	ReasonForbidden: Policy,
 	ReasonInternal:  Permanent,

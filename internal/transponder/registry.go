@@ -23,6 +23,8 @@ var ErrFull = errors.New("as many pushes run as this server takes")
 
 // AudioRenditions turns any stream's sound into what is sent; package transcode does.
 type AudioRenditions interface {
+	// Check says what is wrong with a format.
+	Check(format media.AudioFormat) error
 	// Feed returns the feed of a source's sound in a format, silence if it has none, made once for all who ask for the same;
 	// the zero format is the settings'. release is called once, when the feed is no longer needed.
 	Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error)
@@ -43,8 +45,10 @@ type Registry struct {
 	log   *slog.Logger
 
 	journal *Journal
-	ended   func(Info) // set before the first Start
-	stills  Stills     // likewise; nil: there are none
+	ended   func(Info)      // set before the first Start
+	stills  Stills          // likewise; nil: there are none
+	sounds  Sounds          // likewise
+	video   VideoRenditions // likewise
 
 	mu       sync.Mutex
 	pushes   []*entry // guarded by mu; oldest first
@@ -91,8 +95,15 @@ func (r *Registry) OnEnd(f func(Info)) { r.ended = f }
 // UseStills sets what makes the pictures of options.slate. It is called before the first Start; without, there are no slates.
 func (r *Registry) UseStills(s Stills) { r.stills = s }
 
+// UseSounds sets what plays sound files. It is called before the first Start; without, there are none.
+func (r *Registry) UseSounds(s Sounds) { r.sounds = s }
+
+// UseVideo sets what transcodes pictures. It is called before the first Start; without, pictures are sent as they come.
+func (r *Registry) UseVideo(v VideoRenditions) { r.video = v }
+
 // Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
-// not resolve), ErrStreamNotFound, ErrDuplicate, ErrUnsupported, ErrFull, ErrStopping.
+// not resolve), transcode.ErrNoSound, transcode.ErrSound, *transcode.BusyError, ErrTranscodingDisabled, ErrStreamNotFound,
+// ErrDuplicate, ErrUnsupported, ErrFull, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
@@ -131,13 +142,20 @@ func (r *Registry) check(req Request) error {
 		return &RequestError{"streamName", "it is missing"}
 	case req.URL == "":
 		return &RequestError{"rtmpUrl", "it is missing"}
-	case req.Width < 0 || req.Height < 0 || req.KeyFrameInterval < 0 || req.FPS < 0:
-		return &RequestError{"width, height, keyFrameInterval, fps", "none of them may be negative"}
-	case req.Height > 0 || req.KeyFrameInterval > 0 || req.FPS > 0:
-		return fmt.Errorf("transcoding (height, keyFrameInterval, fps): %w", ErrUnsupported)
 	}
-	if err := req.Options.validate(); err != nil || req.Options.Slate == "" {
-		return err
+	for _, check := range []func(Request) error{
+		func(req Request) error { return req.Options.validate() }, r.checkPicture, r.checkSound, r.checkSlate,
+	} {
+		if err := check(req); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Registry) checkSlate(req Request) error {
+	if req.Options.Slate == "" {
+		return nil
 	}
 	if r.stills == nil {
 		return fmt.Errorf("options.slate: %w", ErrUnsupported)
@@ -146,6 +164,19 @@ func (r *Registry) check(req Request) error {
 		return &RequestError{"options.slate", err.Error()}
 	}
 	return nil
+}
+
+func (r *Registry) checkSound(req Request) error {
+	if err := r.audio.Check(req.Options.Audio); err != nil {
+		return &RequestError{"options.audioCodec, audioBitrate, audioRate, audioChannels", err.Error()}
+	}
+	if req.Options.Action != actionSound {
+		return nil
+	}
+	if r.sounds == nil {
+		return fmt.Errorf("options.action %q: %w", actionSound, ErrUnsupported)
+	}
+	return r.sounds.Check(req.Options.SoundFile)
 }
 
 // add enters the push and starts it. ctx carries values only.
@@ -165,11 +196,21 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	case len(r.pushes) >= r.cfg.MaxPushes:
 		return Info{}, ErrFull
 	}
+	profile := req.profile(r.cfg.KeepAspect)
+	if req.transcodes() {
+		if err := r.video.Admit(src, profile); err != nil {
+			return Info{}, err
+		}
+	}
 	id := newID()
 	t := &Transponder{
 		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, hub: r.hub, src: src, audio: r.audio, stills: r.stills, journal: r.journal,
 		log:     r.log.With("stream", req.StreamName, "push", id, "target", target),
-		machine: newMachine(), started: time.Now(),
+		machine: newMachine(), started: time.Now(), video: r.video, profile: profile,
+	}
+	t.voice.log = t.log
+	if err := r.begin(t); err != nil {
+		return Info{}, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	e := &entry{Transponder: t, key: key, cancel: cancel, gone: make(chan struct{})}
@@ -183,10 +224,26 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	return t.Info(), nil
 }
 
+// begin puts a push's sound into the state that its request asks for.
+func (r *Registry) begin(t *Transponder) error {
+	switch o := t.req.Options; o.Action {
+	case actionMute:
+		t.voice.mute(true)
+	case actionSound:
+		player, err := r.sounds.Open(o.SoundFile, o.Loop)
+		if err != nil {
+			return err
+		}
+		return t.voice.play(o.SoundFile, player)
+	}
+	return nil
+}
+
 // run lives as long as the push can be found.
 func (r *Registry) run(ctx context.Context, e *entry) {
 	defer e.cancel(nil)
 	e.runSafely(ctx)
+	e.voice.close()
 	info := e.Info()
 	r.mu.Lock()
 	e.key = "" // its address may be used again
@@ -264,14 +321,10 @@ func (t *Transponder) matches(f Filter) bool {
 
 // Terminate ends a push politely and returns when it is gone: what is queued gets a moment to be sent.
 func (r *Registry) Terminate(ctx context.Context, id string) error {
-	r.mu.Lock()
-	i := slices.IndexFunc(r.pushes, func(e *entry) bool { return e.id == id })
-	if i < 0 {
-		r.mu.Unlock()
-		return ErrNotFound
+	e, err := r.entry(id)
+	if err != nil {
+		return err
 	}
-	e := r.pushes[i]
-	r.mu.Unlock()
 	e.cancel(errTerminated)
 	select {
 	case <-e.gone:
@@ -279,6 +332,59 @@ func (r *Registry) Terminate(ctx context.Context, id string) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// entry returns a push, or ErrNotFound.
+func (r *Registry) entry(id string) (*entry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := slices.IndexFunc(r.pushes, func(e *entry) bool { return e.id == id }); i >= 0 {
+		return r.pushes[i], nil
+	}
+	return nil, ErrNotFound
+}
+
+// Mute has a push send silence in the place of its sound, or brings the sound back. It fails with ErrNotFound.
+func (r *Registry) Mute(id string, on bool) error {
+	e, err := r.entry(id)
+	if err != nil {
+		return err
+	}
+	e.voice.mute(on)
+	e.log.Info("push's sound", "muted", on)
+	return nil
+}
+
+// SoundOn plays a file in the place of a push's sound, once or in a loop. It fails with ErrNotFound, transcode.ErrNoSound,
+// transcode.ErrSound and ErrUnsupported.
+func (r *Registry) SoundOn(id, file string, loop bool) error {
+	e, err := r.entry(id)
+	if err != nil {
+		return err
+	}
+	if r.sounds == nil {
+		return fmt.Errorf("sound files: %w", ErrUnsupported)
+	}
+	player, err := r.sounds.Open(file, loop)
+	if err != nil {
+		return err
+	}
+	if err := e.voice.play(file, player); err != nil {
+		player.Close()
+		return err
+	}
+	e.log.Info("push's sound", "file", file, "loop", loop)
+	return nil
+}
+
+// SoundOff brings a push's own sound back. It fails with ErrNotFound.
+func (r *Registry) SoundOff(id string) error {
+	e, err := r.entry(id)
+	if err != nil {
+		return err
+	}
+	e.log.Info("push's sound", "file", "")
+	return e.voice.play("", nil)
 }
 
 // Run waits for ctx to end, then ends all pushes politely, refuses new ones, and returns when they are gone.

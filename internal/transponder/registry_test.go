@@ -29,6 +29,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // sameAudio hands out the source's own sound: the tests' sources have AAC.
 type sameAudio struct{}
 
+func (sameAudio) Check(media.AudioFormat) error { return nil }
+
 func (sameAudio) Feed(s *stream.Source, _ media.AudioFormat) (*stream.Feed, func(), error) {
 	return s.Audio, func() {}, nil
 }
@@ -428,8 +430,12 @@ func TestStartRefuses(t *testing.T) {
 		{"transcoding", Request{StreamName: "s", URL: url, Height: 720}, is(ErrUnsupported)},
 		{"frame rate", Request{StreamName: "s", URL: url, FPS: 25}, is(ErrUnsupported)},
 		{"key frame interval", Request{StreamName: "s", URL: url, KeyFrameInterval: 60}, is(ErrUnsupported)},
-		{"negative width", Request{StreamName: "s", URL: url, Width: -1}, bad("width, height, keyFrameInterval, fps")},
-		{"mute", Request{StreamName: "s", URL: url, Options: Options{Action: "mute"}}, is(ErrUnsupported)},
+		{"negative width", Request{StreamName: "s", URL: url, Width: -1}, bad("width, height, keyFrameInterval, fps, options.bitrate")},
+		{"tiny", Request{StreamName: "s", URL: url, Height: 2}, bad("width, height, keyFrameInterval, fps, options.bitrate")},
+		{"fit without height", Request{StreamName: "s", URL: url, Options: Options{Fit: "letterbox"}}, bad("options.fit")},
+		{"unknown fit", Request{StreamName: "s", URL: url, Height: 720, Options: Options{Fit: "crop"}}, bad("options.fit")},
+		{"no sounds", Request{StreamName: "s", URL: url, Options: Options{Action: "sound_on", SoundFile: "a.wav"}}, is(ErrUnsupported)},
+		{"no sound file", Request{StreamName: "s", URL: url, Options: Options{Action: "sound_on"}}, bad("options.soundFile")},
 		{"restore", Request{StreamName: "s", URL: url, Options: Options{Restore: &Restore{Factor: 0.1}}}, bad("options.restore.factor")},
 		{"unknown loss", Request{StreamName: "s", URL: url, Options: Options{OnSourceLoss: "cry"}}, bad("options.onSourceLoss")},
 		{"long hold", Request{StreamName: "s", URL: url, Options: Options{HoldFor: 48 * time.Hour}}, bad("options.holdMs")},

@@ -38,7 +38,8 @@ type Request struct {
 	FullURL      *bool  // the URL's last part is the name to publish under; nil: as the settings say
 	FlashVersion string // empty: as the settings say
 
-	// Any of these but Width alone asks for transcoding.
+	// Any of these but Width alone asks for transcoding. Width counts only with Height, and only where the shape of the picture
+	// is not to be kept (Config.KeepAspect) or Options.Fit makes it a canvas.
 	Width, Height    int
 	KeyFrameInterval int // frames
 	FPS              float64
@@ -48,9 +49,13 @@ type Request struct {
 
 // Options are a request's options. They are kept and given back as they came.
 type Options struct {
-	Action    string // "", "mute" or "sound_on"
+	Action    string // what to begin with: "", "mute" or "sound_on"
 	SoundFile string
 	Loop      bool
+
+	Audio   media.AudioFormat // of what is sent; the zero value leaves it to the settings
+	RateBPS int               // of the pictures, which are transcoded for it; 0: as their size calls for
+	Fit     string            // "letterbox": the picture is fitted into Width x Height with black bars
 
 	Restore *Restore // how to connect anew; nil: as the settings say
 
@@ -62,6 +67,12 @@ type Options struct {
 	// "opus". Empty: none.
 	Codecs []string
 }
+
+// The values of Options.Action.
+const (
+	actionMute  = "mute"
+	actionSound = "sound_on"
+)
 
 // maxHold is the longest that a push may wait for its publisher to return.
 const maxHold = 24 * time.Hour
@@ -80,14 +91,11 @@ func (o Options) fourCCs() []string {
 
 // validate refuses what no push can do.
 func (o Options) validate() error {
-	switch o.Action {
-	case "":
-	case "mute", "sound_on":
-		return fmt.Errorf("options.action %q: %w", o.Action, ErrUnsupported)
-	default:
-		return &RequestError{"options.action", `it must be "mute" or "sound_on"`}
-	}
 	switch {
+	case o.Action != "" && o.Action != actionMute && o.Action != actionSound:
+		return &RequestError{"options.action", `it must be "mute" or "sound_on"`}
+	case o.Action == actionSound && o.SoundFile == "":
+		return &RequestError{"options.soundFile", "it is missing"}
 	case o.OnSourceLoss != "" && o.OnSourceLoss != "end" && o.OnSourceLoss != "hold":
 		return &RequestError{"options.onSourceLoss", `it must be "end" or "hold"`}
 	case o.Slate != "" && o.OnSourceLoss != "hold":
@@ -151,6 +159,7 @@ type Info struct {
 
 	Width, Height       int // of what is sent; 0 while unknown
 	Muted, SoundEnabled bool
+	SoundFile           string // that plays
 
 	State    State
 	Since    time.Time // when the state was entered
@@ -164,6 +173,7 @@ type Info struct {
 	BytesSent, BytesAcked    int64
 	VideoFrames, AudioFrames int64
 	DroppedFrames            int64
+	TranscoderDropped        int64         // pictures that the encoder left out, for all who share it
 	DroppedTime              time.Duration // of video
 	BufferDelay              time.Duration // added by the outgoing buffer; 0 without one
 	Bufferings               int           // times that the buffer ran empty

@@ -17,6 +17,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
+	"transponder/internal/transcode"
 )
 
 // goodbyeWait is how long a peer gets to close its side after deleteStream, before we close ours. Closing at once would
@@ -37,6 +38,9 @@ type Transponder struct {
 	src     *stream.Source // the first: with options.onSourceLoss there may be others after it
 	audio   AudioRenditions
 	stills  Stills
+	video   VideoRenditions // nil: pictures are sent as they come
+	profile transcode.VideoProfile
+	voice   voice
 	journal *Journal
 	log     *slog.Logger
 
@@ -83,10 +87,10 @@ func (t *Transponder) Run(ctx context.Context) error {
 // holding says how the stream is read, and what happens when it ends.
 func (t *Transponder) holding() holderConfig {
 	cfg := holderConfig{
-		hub: t.hub, log: t.log, aac: t.sound, changed: t.held, buffer: t.cfg.Buffer,
-		open: func(s *stream.Source) *stream.Reader {
-			return s.NewReader(stream.ReaderConfig{Video: s.Video, KeyFrames: true})
-		},
+		hub: t.hub, log: t.log, aac: t.sound, converted: t.converted, changed: t.held, buffer: t.cfg.Buffer,
+	}
+	if t.req.transcodes() {
+		cfg.pictures = t.pictures
 	}
 	if o := t.req.Options; o.OnSourceLoss == "hold" {
 		cfg.grace = cmp.Or(o.HoldFor, t.cfg.HoldFor)
@@ -102,7 +106,7 @@ func (t *Transponder) sound(s *stream.Source) (*stream.Feed, func(), error) {
 	if track := s.Audio.Track(); t.opus && track != nil && track.Codec == media.Opus {
 		return s.Audio, func() {}, nil
 	}
-	return t.audio.Feed(s, media.AudioFormat{})
+	return t.audio.Feed(s, t.req.Options.Audio)
 }
 
 // held is told that the stream is gone, and of the source by which it goes on.
@@ -343,6 +347,10 @@ func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
 		if err != nil {
 			return t.readError(ctx, err)
 		}
+		if n, err = t.sendable(l, in, frames[:n]); err != nil {
+			return err
+		}
+		n = t.voice.apply(frames[:n])
 		now := t.turn(l, frames[:n])
 		if err := t.write(ctx, l, frames[:now]); err != nil {
 			return err
@@ -360,7 +368,7 @@ func (t *Transponder) turn(l *link, frames []media.Frame) int {
 	if l.made == nil {
 		select {
 		case l.made = <-l.next:
-			t.source().RequestKeyFrame()
+			t.in.RequestKeyFrame()
 		default:
 			return len(frames)
 		}
@@ -499,6 +507,11 @@ func (t *Transponder) Info() Info {
 	if status.State.final() {
 		i.Ended = status.Since
 	}
+	i.Muted, i.SoundFile = t.voice.state()
+	i.SoundEnabled = i.SoundFile != ""
+	if made, ok := t.transcoder(); ok {
+		i.TranscoderDropped = made.Dropped
+	}
 	track := t.source().Video.Track()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -507,6 +520,11 @@ func (t *Transponder) Info() Info {
 	}
 	if track != nil {
 		i.Width, i.Height = track.Width, track.Height
+		if t.picture == nil && t.req.transcodes() {
+			i.Width, i.Height = t.profile.Size(track.Width, track.Height)
+		}
+	} else {
+		i.Width, i.Height = t.profile.Width, t.profile.Height
 	}
 	if t.in != nil {
 		queue := t.in.Stats()

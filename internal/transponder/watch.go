@@ -33,6 +33,7 @@ type sample struct {
 	pictures    int64 // of the source
 	keys, asked int64 // key frames that came, and requests for them
 	dropped     int64
+	skipped     int64 // pictures that the encoder left out
 	sent, acked int64
 	queued      int // bytes in the kernel that the peer's has not taken; -1: unknown
 }
@@ -42,6 +43,8 @@ type health struct {
 	media, picture, key, drop still
 	asked                     int64     // key frames, when the last one came
 	dropped                   time.Time // the last frame
+	skip                      still
+	skipped                   time.Time // the last picture
 
 	taken   still // by the peer's kernel
 	acked   still // by the peer
@@ -72,6 +75,7 @@ func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
 	_, noPicture := h.picture.note(s.at, s.pictures)
 	deaf := h.deaf(s)
 	slow := h.slow(s)
+	behind := h.behind(s)
 	switch {
 	case stuck >= stillFor:
 		return stuck, ReasonPeerStalled
@@ -79,6 +83,8 @@ func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
 		return stuck, ReasonNoMedia
 	case slow:
 		return stuck, ReasonPeerSlow
+	case behind:
+		return stuck, ReasonTooSlow
 	case deaf && noPicture < stillFor:
 		return stuck, ReasonNoKeyFrame
 	}
@@ -120,6 +126,13 @@ func (h *health) slow(s sample) bool {
 	return !h.dropped.IsZero() && s.at.Sub(h.dropped) < slowFor
 }
 
+func (h *health) behind(s sample) bool {
+	if changed, _ := h.skip.note(s.at, s.skipped); changed {
+		h.skipped = s.at
+	}
+	return !h.skipped.IsZero() && s.at.Sub(h.skipped) < slowFor
+}
+
 func (h *health) deaf(s sample) bool {
 	first := h.key.since.IsZero()
 	came, without := h.key.note(s.at, s.keys)
@@ -133,6 +146,7 @@ func (h *health) deaf(s sample) bool {
 var details = map[Reason]string{
 	ReasonPeerStalled: "The server has stopped taking data.",
 	ReasonPeerSlow:    "The server or the way to it is too slow: pictures are left out.",
+	ReasonTooSlow:     "This server cannot transcode the pictures as fast as they come: some are left out.",
 	ReasonNoMedia:     "The stream's publisher sends nothing.",
 	ReasonNoKeyFrame:  "The stream's publisher sends no key frames although it is asked for them.",
 }
@@ -158,9 +172,10 @@ func (t *Transponder) watch(ctx context.Context, l *link, in *holder) error {
 
 func (t *Transponder) sample(l *link, in *holder) sample {
 	src := in.Source().Stats()
+	made, _ := t.transcoder()
 	return sample{
 		at: time.Now(), frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
-		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: in.Stats().DroppedFrames,
+		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: in.Stats().DroppedFrames, skipped: made.Dropped,
 		sent: l.client.BytesSent(), acked: l.client.BytesAcked(), queued: sendQueue(l.conn),
 	}
 }

@@ -1,0 +1,117 @@
+package transponder
+
+import (
+	"errors"
+	"fmt"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transcode"
+)
+
+// ErrTranscodingDisabled means that a push needs its pictures transcoded and the settings forbid that. The words are the
+// contract's.
+var ErrTranscodingDisabled = errors.New("Transcoding required, but disabled") //nolint:staticcheck // the contract's words
+
+// VideoRenditions makes other pictures of a stream's; package transcode does.
+type VideoRenditions interface {
+	// Admit says whether the machine has room for a rendition, with *transcode.BusyError if it has not.
+	Admit(s *stream.Source, p transcode.VideoProfile) error
+	// Feed returns the feed of a rendition, made once for all who ask for the same. release is called once, when the feed is
+	// no longer needed.
+	Feed(s *stream.Source, p transcode.VideoProfile) (feed *stream.Feed, release func(), err error)
+	// Stats returns the figures of a rendition, false if there is none now.
+	Stats(s *stream.Source, p transcode.VideoProfile) (transcode.VideoStats, bool)
+}
+
+// transcodes says whether the request asks for other pictures than the stream's: a width alone does not.
+func (r Request) transcodes() bool {
+	return r.Height > 0 || r.KeyFrameInterval > 0 || r.FPS > 0 || r.Options.RateBPS > 0
+}
+
+// profile returns what the request wants made of the pictures.
+func (r Request) profile(keepAspect bool) transcode.VideoProfile {
+	p := transcode.VideoProfile{
+		Height: r.Height &^ 1, FPS: r.FPS, KeyFrameInterval: r.KeyFrameInterval, RateBPS: r.Options.RateBPS,
+		Letterbox: r.Options.Fit == fitLetterbox,
+	}
+	switch {
+	case p.Letterbox && r.Width == 0:
+		p.Width = p.Height * 16 / 9 &^ 1
+	case r.Height > 0 && (p.Letterbox || !keepAspect):
+		p.Width = r.Width &^ 1
+	}
+	return p
+}
+
+// fitLetterbox is Options.Fit for a canvas that keeps its size.
+const fitLetterbox = "letterbox"
+
+// checkPicture refuses sizes and rates that no encoder makes.
+func (r *Registry) checkPicture(req Request) error {
+	switch {
+	case req.Width < 0 || req.Height < 0 || req.KeyFrameInterval < 0 || req.FPS < 0 || req.Options.RateBPS < 0:
+		return &RequestError{"width, height, keyFrameInterval, fps, options.bitrate", "none of them may be negative"}
+	case req.Options.Fit != "" && req.Options.Fit != fitLetterbox:
+		return &RequestError{"options.fit", `it must be "letterbox"`}
+	case req.Options.Fit != "" && req.Height == 0:
+		return &RequestError{"options.fit", "it needs a height"}
+	case !req.transcodes():
+		return nil
+	}
+	if err := req.profile(r.cfg.KeepAspect).Validate(); err != nil {
+		return &RequestError{"width, height, keyFrameInterval, fps, options.bitrate", err.Error()}
+	}
+	switch {
+	case r.cfg.TranscodingDisabled:
+		return ErrTranscodingDisabled
+	case r.video == nil:
+		return fmt.Errorf("transcoding (height, keyFrameInterval, fps, options.bitrate): %w", ErrUnsupported)
+	}
+	return nil
+}
+
+// pictures is what is sent of a source's: a rendition where the request asks for one, nothing of its own otherwise.
+func (t *Transponder) pictures(s *stream.Source) (*stream.Feed, func(), error) {
+	return t.video.Feed(s, t.profile)
+}
+
+// converted is a rendition of pictures that the far end does not take as they are.
+func (t *Transponder) converted(s *stream.Source) (*stream.Feed, func(), error) {
+	switch {
+	case t.cfg.TranscodingDisabled:
+		return nil, nil, ErrTranscodingDisabled
+	case t.video == nil:
+		return nil, nil, fmt.Errorf("transcoding %v: %w", s.Video.Track().Codec, ErrUnsupported)
+	}
+	if err := t.video.Admit(s, t.profile); err != nil {
+		return nil, nil, err
+	}
+	t.log.Info("pictures are transcoded", "from", s.Video.Track().Codec)
+	return t.video.Feed(s, t.profile)
+}
+
+// sendable keeps of frames what the link takes. Where the stream's pictures are none of that, they are transcoded from now on.
+func (t *Transponder) sendable(l *link, in *holder, frames []media.Frame) (int, error) {
+	kept := 0
+	for _, f := range frames {
+		if f.Kind() == media.Video && f.Track.Codec != media.H264 && !t.passes(l.client, f.Track.Codec) {
+			if err := in.convert(); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		frames[kept] = f
+		kept++
+	}
+	clear(frames[kept:])
+	return kept, nil
+}
+
+// transcoder returns the figures of what makes the push's pictures, false where nothing does.
+func (t *Transponder) transcoder() (transcode.VideoStats, bool) {
+	if t.video == nil {
+		return transcode.VideoStats{}, false
+	}
+	return t.video.Stats(t.source(), t.profile)
+}

@@ -1,0 +1,220 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/testkit"
+	"transponder/internal/transcode"
+)
+
+// The rules of the published contract, row by row.
+func TestProfile(t *testing.T) {
+	tests := []struct {
+		name   string
+		req    Request
+		free   bool // the shape of the picture need not be kept
+		none   bool // nothing is transcoded
+		want   transcode.VideoProfile
+		in     [2]int
+		expect [2]int
+	}{
+		{name: "nothing", none: true},
+		{name: "width alone", req: Request{Width: 640}, none: true},
+		{name: "width alone, shape free", req: Request{Width: 640}, free: true, none: true},
+		{name: "height", req: Request{Height: 480}, want: transcode.VideoProfile{Height: 480}, in: [2]int{1280, 720}, expect: [2]int{852, 480}},
+		{name: "portrait", req: Request{Height: 360}, want: transcode.VideoProfile{Height: 360}, in: [2]int{1080, 1920}, expect: [2]int{360, 640}},
+		{name: "width does not count", req: Request{Width: 100, Height: 480}, want: transcode.VideoProfile{Height: 480}, in: [2]int{1280, 720}, expect: [2]int{852, 480}},
+		{name: "width counts", req: Request{Width: 101, Height: 481}, free: true, want: transcode.VideoProfile{Width: 100, Height: 480}, in: [2]int{1280, 720}, expect: [2]int{100, 480}},
+		{name: "shape free without width", req: Request{Height: 480}, free: true, want: transcode.VideoProfile{Height: 480}, in: [2]int{640, 480}, expect: [2]int{640, 480}},
+		{name: "key frames", req: Request{KeyFrameInterval: 60}, want: transcode.VideoProfile{KeyFrameInterval: 60}, in: [2]int{641, 361}, expect: [2]int{640, 360}},
+		{name: "rate", req: Request{FPS: 12.5, Width: 9}, want: transcode.VideoProfile{FPS: 12.5}, in: [2]int{640, 360}, expect: [2]int{640, 360}},
+		{name: "bit rate", req: Request{Options: Options{RateBPS: 500_000}}, want: transcode.VideoProfile{RateBPS: 500_000}, in: [2]int{640, 360}, expect: [2]int{640, 360}},
+		{name: "canvas", req: Request{Width: 300, Height: 300, Options: Options{Fit: "letterbox"}}, want: transcode.VideoProfile{Width: 300, Height: 300, Letterbox: true}, in: [2]int{640, 360}, expect: [2]int{300, 300}},
+		{name: "canvas of 16:9", req: Request{Height: 720, Options: Options{Fit: "letterbox"}}, want: transcode.VideoProfile{Width: 1280, Height: 720, Letterbox: true}, in: [2]int{360, 640}, expect: [2]int{1280, 720}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.req.transcodes() == tt.none {
+				t.Fatalf("transcodes = %t", !tt.none)
+			}
+			if tt.none {
+				return
+			}
+			got := tt.req.profile(!tt.free)
+			if got != tt.want {
+				t.Errorf("profile %+v, want %+v", got, tt.want)
+			}
+			if err := got.Validate(); err != nil {
+				t.Error(err)
+			}
+			if w, h := got.Size(tt.in[0], tt.in[1]); w != tt.expect[0] || h != tt.expect[1] {
+				t.Errorf("%v becomes %dx%d, want %v", tt.in, w, h, tt.expect)
+			}
+		})
+	}
+}
+
+// fakeVideo makes each picture of a source one of H.264 with another track.
+type fakeVideo struct {
+	track *media.Track
+	busy  bool
+	fail  error
+
+	users, asked atomic.Int32
+	dropped      atomic.Int64
+}
+
+func (v *fakeVideo) Admit(*stream.Source, transcode.VideoProfile) error {
+	if v.busy {
+		return &transcode.BusyError{Reason: "All of it is busy."}
+	}
+	return nil
+}
+
+func (v *fakeVideo) Feed(s *stream.Source, _ transcode.VideoProfile) (*stream.Feed, func(), error) {
+	feed, release, err := s.Rendition("fake", func() { v.asked.Add(1) }, func(ctx context.Context, out *stream.Feed) error {
+		in := s.NewReader(stream.ReaderConfig{Video: s.Video})
+		defer in.Close()
+		frames := make([]media.Frame, 16)
+		for {
+			n, err := in.Read(ctx, frames)
+			if err != nil {
+				return err
+			}
+			if v.fail != nil {
+				return v.fail
+			}
+			for _, f := range frames[:n] {
+				f.Track = v.track
+				out.Write(f)
+			}
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	v.users.Add(1)
+	return feed, func() { v.users.Add(-1); release() }, nil
+}
+
+func (v *fakeVideo) Stats(*stream.Source, transcode.VideoProfile) (transcode.VideoStats, bool) {
+	return transcode.VideoStats{Dropped: v.dropped.Load()}, v.users.Load() > 0
+}
+
+func TestTranscodedPush(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		req  Request
+		in   *media.Track // nil: H.264
+	}{
+		{"asked for", Request{Height: 480}, nil},
+		{"VP8", Request{}, &media.Track{Codec: media.VP8, Width: 640, Height: 360}},
+		{"HEVC that the server does not take", Request{Options: Options{Codecs: []string{"hevc"}}}, &media.Track{Codec: media.H265, Config: []byte{1}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, nil)
+			small := *realVideo(t)
+			small.Width, small.Height = 320, 180
+			video := &fakeVideo{track: &small}
+			b.UseVideo(video)
+			server := testkit.NewRTMPServer(t, testkit.Script{})
+			s := b.source("s")
+			if tt.in != nil {
+				s.video = tt.in
+			}
+			tt.req.StreamName, tt.req.URL = "s", server.URL("live")
+			info := b.start(tt.req)
+			b.wait("pictures", func() bool {
+				s.write(10, 20)
+				return b.Find(Filter{ID: info.ID})[0].VideoFrames > 20
+			})
+			now := b.Find(Filter{ID: info.ID})[0]
+			if now.Width != 320 || now.Height != 180 {
+				t.Errorf("find says %dx%d, want the size of what is sent", now.Width, now.Height)
+			}
+			if video.users.Load() != 1 || video.asked.Load() == 0 {
+				t.Errorf("%d users, %d requests for a key frame", video.users.Load(), video.asked.Load())
+			}
+			s.Close(nil)
+			b.end()
+			b.stop()
+			if video.users.Load() != 0 {
+				t.Error("the rendition is not given back")
+			}
+		})
+	}
+}
+
+func TestTranscodingThatCannotBe(t *testing.T) {
+	vp8 := &media.Track{Codec: media.VP8}
+	tests := []struct {
+		name     string
+		disabled bool
+		video    *fakeVideo
+		want     Reason
+		detail   string
+	}{
+		{"disabled", true, &fakeVideo{}, ReasonCodec, "Transcoding required, but disabled."},
+		{"not there", false, nil, ReasonCodec, "The stream's codec cannot be sent over RTMP."},
+		{"no room", false, &fakeVideo{busy: true}, ReasonNoCapacity, "All of it is busy."},
+		{"fails", false, &fakeVideo{fail: transcode.ErrTranscoder}, ReasonTranscoder, "The pictures could not be transcoded; the server's log says more."},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, func(c *Config) { c.TranscodingDisabled = tt.disabled })
+			if tt.video != nil {
+				b.UseVideo(tt.video)
+			}
+			server := testkit.NewRTMPServer(t, testkit.Script{})
+			s := b.source("s")
+			s.video = vp8
+			info := b.start(Request{StreamName: "s", URL: server.URL("live")})
+			b.wait("end", func() bool {
+				s.write(10, 20)
+				return b.Find(Filter{ID: info.ID})[0].State.final()
+			})
+			if end := b.end(); end.State != Failed || end.Reason != tt.want || end.Detail != tt.detail {
+				t.Errorf("ended as %s, %s (%s), want %s (%s)", end.State, end.Reason, end.Detail, tt.want, tt.detail)
+			}
+		})
+	}
+
+	b := newBench(t, func(c *Config) { c.TranscodingDisabled = true })
+	b.source("s")
+	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", Height: 480}); !errors.Is(err, ErrTranscodingDisabled) {
+		t.Errorf("a start with a height = %v, want ErrTranscodingDisabled", err)
+	}
+	b = newBench(t, nil)
+	b.UseVideo(&fakeVideo{busy: true})
+	b.source("s")
+	var busy *transcode.BusyError
+	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", FPS: 30}); !errors.As(err, &busy) {
+		t.Errorf("a start without room = %v, want a BusyError", err)
+	}
+}
+
+// An encoder that leaves out pictures degrades the push for a while.
+func TestHealthOfSlowTranscoder(t *testing.T) {
+	var h health
+	begin := time.Now()
+	skipped := int64(0)
+	for second := range 30 {
+		if second == 5 || second == 6 {
+			skipped += 3
+		}
+		s := sample{at: begin.Add(time.Duration(second) * time.Second), frames: int64(second), pictures: int64(second), keys: int64(second), skipped: skipped, queued: 0}
+		want := ReasonNone
+		if second >= 5 && second < 16 {
+			want = ReasonTooSlow
+		}
+		if _, got := h.judge(s); got != want {
+			t.Errorf("after %d s %q, want %q", second, got, want)
+		}
+	}
+}
