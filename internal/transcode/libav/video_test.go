@@ -87,6 +87,7 @@ var clip = picturetest.Source(320, 180, 30, 700*time.Millisecond)
 
 // Every coding comes out whole, in the order of showing, at its own times and without a frame of delay.
 func TestVideoCodecs(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		codec media.Codec
@@ -130,6 +131,7 @@ func TestVideoCodecs(t *testing.T) {
 
 // What ffprobe says of each way to ask for pictures.
 func TestVideoRules(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name    string
 		cfg     VideoConfig
@@ -190,6 +192,7 @@ func probe(t *testing.T, frames []media.Frame) string {
 
 // A source of few or many pictures a second gets its rate all the same.
 func TestVideoRateBPS(t *testing.T) {
+	t.Parallel()
 	for _, fps := range []int{8, 60} {
 		frames := picturetest.Clip(t, media.H264, picturetest.Source(320, 180, fps, 6*time.Second)+",noise=alls=40:allf=t")
 		v := newVideo(t, VideoConfig{RateBPS: 400_000})
@@ -209,6 +212,7 @@ func TestVideoRateBPS(t *testing.T) {
 
 // The picture is turned before it is measured.
 func TestVideoRotation(t *testing.T) {
+	t.Parallel()
 	frames := picturetest.Clip(t, media.H264, clip)[:5]
 	tests := []struct {
 		rotation      int
@@ -236,6 +240,7 @@ func TestVideoRotation(t *testing.T) {
 // The source changes its size, its coding and how it is turned. What comes out begins anew with a key frame where its
 // own size changes.
 func TestVideoChanges(t *testing.T) {
+	t.Parallel()
 	second := func(c media.Codec, width, height int, args ...string) []media.Frame {
 		return picturetest.Clip(t, c, picturetest.Source(width, height, 30, time.Second/3), args...)
 	}
@@ -287,6 +292,7 @@ func TestVideoChanges(t *testing.T) {
 
 // A fixed canvas has black beside the picture and nothing else, whatever the source's size becomes.
 func TestVideoLetterbox(t *testing.T) {
+	t.Parallel()
 	v := newVideo(t, VideoConfig{Width: 640, Height: 480, Letterbox: true, RateBPS: 4_000_000})
 	tests := []struct{ width, height, rotation int }{
 		{640, 360, 0}, {362, 640, 0}, {640, 360, 90}, {1280, 720, 180}, {640, 480, 0}, {314, 480, 0},
@@ -320,6 +326,7 @@ func TestVideoLetterbox(t *testing.T) {
 
 // Full range, more bits, more colour and other matrices become 8 bits of 4:2:0 in limited range, and look the same.
 func TestVideoColours(t *testing.T) {
+	t.Parallel()
 	const bars = "smptebars=size=1280x720:rate=30:duration=0.1"
 	tests := []struct {
 		name   string
@@ -368,6 +375,7 @@ func TestVideoColours(t *testing.T) {
 
 // What cannot be decoded is skipped up to a key frame.
 func TestVideoDamage(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []media.Codec{media.H264, media.H265, media.VP8, media.VP9, media.AV1} {
 		frames := picturetest.Clip(t, codec, clip, "-g", "10", "-keyint_min", "10")[:15]
 		v := newVideo(t, VideoConfig{})
