@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"transponder/internal/transcode"
 	"transponder/internal/transponder"
 )
 
@@ -29,6 +30,7 @@ var (
 func outcome(err error) (status int, message string) {
 	var own refusal
 	var bad *transponder.RequestError
+	var busy *transcode.BusyError
 	switch {
 	case errors.As(err, &own):
 		return own.status, own.message
@@ -38,6 +40,14 @@ func outcome(err error) (status int, message string) {
 		return errNoStream.status, errNoStream.message
 	case errors.Is(err, transponder.ErrNotFound):
 		return errNoPush.status, errNoPush.message
+	case errors.Is(err, transcode.ErrNoSound):
+		return http.StatusNotFound, "No such file"
+	case errors.Is(err, transcode.ErrSound):
+		return http.StatusBadRequest, "soundFile: " + err.Error()
+	case errors.Is(err, transponder.ErrTranscodingDisabled):
+		return http.StatusBadRequest, transponder.ErrTranscodingDisabled.Error()
+	case errors.As(err, &busy):
+		return http.StatusServiceUnavailable, busy.Error()
 	case errors.Is(err, transponder.ErrDuplicate):
 		return http.StatusConflict, err.Error()
 	case errors.Is(err, transponder.ErrUnsupported):

@@ -74,6 +74,36 @@ func (p *fakePushes) Terminate(_ context.Context, id string) error {
 	return nil
 }
 
+// change applies f to a push.
+func (p *fakePushes) change(id string, f func(*transponder.Info)) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	i := slices.IndexFunc(p.list, func(i transponder.Info) bool { return i.ID == id })
+	if i < 0 {
+		return transponder.ErrNotFound
+	}
+	f(&p.list[i])
+	return nil
+}
+
+func (p *fakePushes) Mute(id string, on bool) error {
+	return p.change(id, func(i *transponder.Info) { i.Muted = on })
+}
+
+// SoundOn keeps the name with what loop is.
+func (p *fakePushes) SoundOn(id, file string, loop bool) error {
+	return p.change(id, func(i *transponder.Info) {
+		i.SoundEnabled, i.SoundFile, i.Options.Loop = true, file, loop
+	})
+}
+
+func (p *fakePushes) SoundOff(id string) error {
+	return p.change(id, func(i *transponder.Info) { i.SoundEnabled, i.SoundFile = false, "" })
+}
+
 func (p *fakePushes) History(n int) []transponder.Info { return p.over[:min(n, len(p.over))] }
 
 // last returns the last request to start a push.

@@ -4,14 +4,23 @@ import (
 	"strings"
 	"time"
 
+	"transponder/internal/media"
 	"transponder/internal/transponder"
 )
 
 // optionsBody is a push's options in an answer: what the request held, and no more.
 type optionsBody struct {
-	Action       string       `json:"action,omitempty"`
-	SoundFile    string       `json:"soundFile,omitempty"`
-	Loop         bool         `json:"loop,omitempty"`
+	Action    string `json:"action,omitempty"`
+	SoundFile string `json:"soundFile,omitempty"`
+	Loop      bool   `json:"loop,omitempty"`
+
+	AudioCodec    string `json:"audioCodec,omitempty"`
+	AudioBitrate  int    `json:"audioBitrate,omitempty"` // kbit/s
+	AudioRate     int    `json:"audioRate,omitempty"`    // Hz
+	AudioChannels int    `json:"audioChannels,omitempty"`
+	Bitrate       int    `json:"bitrate,omitempty"` // of the pictures, in kbit/s
+	Fit           string `json:"fit,omitempty"`
+
 	Restore      *restoreBody `json:"restore,omitempty"`
 	OnSourceLoss string       `json:"onSourceLoss,omitempty"`
 	HoldMs       int64        `json:"holdMs,omitempty"`
@@ -31,6 +40,8 @@ type restoreBody struct {
 func newOptionsBody(o transponder.Options) optionsBody {
 	b := optionsBody{
 		Action: o.Action, SoundFile: o.SoundFile, Loop: o.Loop,
+		AudioCodec: audioNames[o.Audio.Codec], AudioBitrate: o.Audio.RateBPS / 1000, AudioRate: o.Audio.SampleRate,
+		AudioChannels: o.Audio.Channels, Bitrate: o.RateBPS / 1000, Fit: o.Fit,
 		OnSourceLoss: o.OnSourceLoss, HoldMs: o.HoldFor.Milliseconds(), Slate: o.Slate, Codecs: o.Codecs,
 	}
 	if r := o.Restore; r != nil {
@@ -42,11 +53,34 @@ func newOptionsBody(o transponder.Options) optionsBody {
 	return b
 }
 
+// audioNames are the codecs of options.audioCodec, by the names of the published contract's SDPs.
+var audioNames = map[media.Codec]string{media.AAC: "aac", media.PCMA: "pcma", media.PCMU: "pcmu", media.Speex: "speex"}
+
+// audioCodecs are all the names that mean one of them.
+var audioCodecs = map[string]media.Codec{
+	"": media.CodecNone, "aac": media.AAC, "pcma": media.PCMA, "alaw": media.PCMA, "pcmu": media.PCMU, "ulaw": media.PCMU, "speex": media.Speex,
+}
+
+// audio reads what the sound is to be made into.
+func (f *fields) audio() media.AudioFormat {
+	name := strings.ToLower(f.text("audioCodec"))
+	codec, known := audioCodecs[name]
+	if !known {
+		f.fail("audioCodec", `it must be "aac", "pcma", "pcmu" or "speex"`)
+	}
+	return media.AudioFormat{
+		Codec: codec, RateBPS: 1000 * f.integer("audioBitrate"), SampleRate: f.integer("audioRate"), Channels: f.integer("audioChannels"),
+	}
+}
+
 // parseOptions reads a request's options. Whether they can be is for the registry to say.
 func parseOptions(f *fields) (transponder.Options, error) {
 	o := transponder.Options{
 		Action:       f.text("action"),
 		SoundFile:    f.text("soundFile"),
+		Audio:        f.audio(),
+		RateBPS:      1000 * f.integer("bitrate"),
+		Fit:          strings.ToLower(f.text("fit")),
 		OnSourceLoss: f.text("onSourceLoss"),
 		HoldFor:      f.duration("holdMs"),
 		Slate:        f.text("slate"),

@@ -18,6 +18,7 @@ type pushBody struct {
 	SoundEnabled   bool        `json:"soundEnabled"`
 	Options        optionsBody `json:"options"`
 
+	SoundFile          string `json:"soundFile,omitempty"` // that plays
 	SourceStreamName   string `json:"sourceStreamName"`
 	Status             string `json:"status"`
 	Since              int64  `json:"since"` // ms since 1970
@@ -34,6 +35,7 @@ type pushBody struct {
 	AudioFramesSent    int64  `json:"audioFramesSent"`
 	DroppedFrames      int64  `json:"droppedFrames"`
 	DroppedMs          int64  `json:"droppedMs,omitempty"`
+	TranscoderDropped  int64  `json:"transcoderDropped,omitempty"`
 	BufferDelayMs      int64  `json:"bufferDelayMs,omitempty"`
 	Bufferings         int    `json:"bufferings,omitempty"`
 	QueuedBytes        int    `json:"queuedBytes"`
@@ -53,6 +55,7 @@ func newPushBody(p transponder.Info) pushBody {
 		SoundEnabled:   p.SoundEnabled,
 		Options:        newOptionsBody(p.Options),
 
+		SoundFile:          p.SoundFile,
 		SourceStreamName:   p.SourceName,
 		Status:             p.State.String(),
 		Since:              milliseconds(p.Since),
@@ -69,6 +72,7 @@ func newPushBody(p transponder.Info) pushBody {
 		AudioFramesSent:    p.AudioFrames,
 		DroppedFrames:      p.DroppedFrames,
 		DroppedMs:          p.DroppedTime.Milliseconds(),
+		TranscoderDropped:  p.TranscoderDropped,
 		BufferDelayMs:      p.BufferDelay.Milliseconds(),
 		Bufferings:         p.Bufferings,
 		QueuedBytes:        p.QueuedBytes,
@@ -150,4 +154,30 @@ func (s *Server) terminatePush(ctx context.Context, f *fields) (any, error) {
 		return nil, f.err
 	}
 	return nil, s.pushes.Terminate(ctx, id)
+}
+
+func (s *Server) mutePush(on bool) func(context.Context, *fields) (any, error) {
+	return func(_ context.Context, f *fields) (any, error) {
+		id := f.required("mediaSessionId")
+		if f.err != nil {
+			return nil, f.err
+		}
+		return nil, s.pushes.Mute(id, on)
+	}
+}
+
+func (s *Server) soundOn(_ context.Context, f *fields) (any, error) {
+	id, file, loop := f.required("mediaSessionId"), f.required("soundFile"), f.boolean("loop")
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, s.pushes.SoundOn(id, file, loop != nil && *loop)
+}
+
+func (s *Server) soundOff(_ context.Context, f *fields) (any, error) {
+	id := f.required("mediaSessionId")
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, s.pushes.SoundOff(id)
 }

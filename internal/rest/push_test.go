@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/media"
+	"transponder/internal/transcode"
 	"transponder/internal/transponder"
 )
 
@@ -97,10 +99,14 @@ func TestStartPush(t *testing.T) {
 		{
 			"all members", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","rtmpTransponderFullUrl":true,
 				"rtmpFlashVersion":"LNX 76.219.189.0","width":1280,"height":720,"keyFrameInterval":60,"fps":29.97,
-				"options":{"action":"sound_on","soundFile":"sound.wav","loop":true}}`,
+				"options":{"action":"sound_on","soundFile":"sound.wav","loop":true,"audioCodec":"ALAW","audioBitrate":96,"audioRate":44100,
+				"audioChannels":1,"bitrate":2500,"fit":"letterbox"}}`,
 			transponder.Request{
 				FullURL: &yes, FlashVersion: "LNX 76.219.189.0", Width: 1280, Height: 720, KeyFrameInterval: 60, FPS: 29.97,
-				Options: transponder.Options{Action: "sound_on", SoundFile: "sound.wav", Loop: true},
+				Options: transponder.Options{
+					Action: "sound_on", SoundFile: "sound.wav", Loop: true, RateBPS: 2_500_000, Fit: "letterbox",
+					Audio: media.AudioFormat{Codec: media.PCMA, RateBPS: 96_000, SampleRate: 44100, Channels: 1},
+				},
 			},
 		},
 		{
@@ -308,6 +314,44 @@ func TestBadRequest(t *testing.T) {
 	}
 }
 
+// TestPushSound changes a push's sound as clients do.
+func TestPushSound(t *testing.T) {
+	info := livePush()
+	info.Muted, info.SoundEnabled = false, false
+	pushes := &fakePushes{list: []transponder.Info{info}}
+	srv := newServer(t, pushes, newHub(t))
+	for _, tt := range []struct {
+		path, body string
+		status     int
+		check      func(transponder.Info) bool
+	}{
+		{"mute", `{"mediaSessionId":"` + pushID + `"}`, 200, func(i transponder.Info) bool { return i.Muted }},
+		{"mute", `{"mediaSessionId":"` + pushID + `","more":1}`, 200, func(i transponder.Info) bool { return i.Muted }},
+		{"unmute", `{"mediaSessionId":"` + pushID + `"}`, 200, func(i transponder.Info) bool { return !i.Muted }},
+		{"sound_on", `{"mediaSessionId":"` + pushID + `","soundFile":"a.wav","loop":"true"}`, 200,
+			func(i transponder.Info) bool { return i.SoundFile == "a.wav" && i.Options.Loop }},
+		{"sound_on", `{"mediaSessionId":"` + pushID + `","soundFile":"b.wav"}`, 200,
+			func(i transponder.Info) bool { return i.SoundFile == "b.wav" && !i.Options.Loop }},
+		{"sound_off", `{"mediaSessionId":"` + pushID + `"}`, 200, func(i transponder.Info) bool { return !i.SoundEnabled }},
+		{"sound_on", `{"mediaSessionId":"` + pushID + `"}`, 400, nil},
+		{"sound_on", `{"soundFile":"a.wav"}`, 400, nil},
+		{"sound_off", `{}`, 400, nil},
+		{"mute", `{"mediaSessionId":"x"}`, 404, nil},
+		{"unmute", `{"mediaSessionId":"x"}`, 404, nil},
+		{"sound_on", `{"mediaSessionId":"x","soundFile":"a.wav"}`, 404, nil},
+		{"sound_off", `{"mediaSessionId":"x"}`, 404, nil},
+	} {
+		r := post(t, srv, "/rest-api/push/"+tt.path, tt.body)
+		r.wantStatus(t, tt.status)
+		if tt.status == 200 && len(r.body) != 0 {
+			t.Errorf("%s %s answers %q, want nothing", tt.path, tt.body, r.body)
+		}
+		if now := pushes.Find(transponder.Filter{})[0]; tt.check != nil && !tt.check(now) {
+			t.Errorf("%s %s left %+v", tt.path, tt.body, now)
+		}
+	}
+}
+
 // TestOutcomes holds which status each error of the registry becomes, and that a caller is not told what only we should know.
 func TestOutcomes(t *testing.T) {
 	tests := []struct {
@@ -320,6 +364,10 @@ func TestOutcomes(t *testing.T) {
 		{transponder.ErrNotFound, 404, "Transponder not found"},
 		{transponder.ErrDuplicate, 409, "the stream is already pushed to this address"},
 		{fmt.Errorf("%w: transcoding", transponder.ErrUnsupported), 501, "not supported: transcoding"},
+		{fmt.Errorf("%q: %w", "a.wav", transcode.ErrNoSound), 404, "No such file"},
+		{fmt.Errorf("%q %w: it is a picture", "a.wav", transcode.ErrSound), 400, `soundFile: start: "a.wav" cannot be played: it is a picture`},
+		{transponder.ErrTranscodingDisabled, 400, "Transcoding required, but disabled"},
+		{&transcode.BusyError{Reason: "too much"}, 503, "no transcoding: too much"},
 		{transponder.ErrFull, 503, "as many pushes run as this server takes"},
 		{transponder.ErrStopping, 503, "the server is stopping"},
 		{errors.New("disk /var on fire"), 500, "the server failed to do this; its log says why"},

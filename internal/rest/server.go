@@ -23,6 +23,9 @@ type Pushes interface {
 	Start(ctx context.Context, req transponder.Request) (transponder.Info, error)
 	Find(f transponder.Filter) []transponder.Info
 	Terminate(ctx context.Context, id string) error
+	Mute(id string, on bool) error
+	SoundOn(id, file string, loop bool) error
+	SoundOff(id string) error
 	History(n int) []transponder.Info // of those that are over, at most n, the newest first
 }
 
@@ -105,9 +108,10 @@ func (s *Server) routes() {
 	s.method("/push/terminate", s.terminatePush, http.MethodPost)
 	s.read("/push/history", s.pushHistory)
 	s.read("/push/events", s.followPushes)
-	for _, path := range []string{"/push/mute", "/push/unmute", "/push/sound_on", "/push/sound_off"} {
-		s.notImplemented(path, "muting a push and playing a sound into it are not available yet")
-	}
+	s.method("/push/mute", s.mutePush(true), http.MethodPost)
+	s.method("/push/unmute", s.mutePush(false), http.MethodPost)
+	s.method("/push/sound_on", s.soundOn, http.MethodPost)
+	s.method("/push/sound_off", s.soundOff, http.MethodPost)
 	s.method("/stream/find", s.findStreams, http.MethodPost)
 	s.method("/stream/find_all", s.findAllStreams, http.MethodGet, http.MethodPost)
 	s.method("/stream/terminate", s.terminateStreams, http.MethodPost)

@@ -4,7 +4,8 @@
 export const pushReasons = [
   "dns", "tcp_refused", "unreachable", "timeout", "tls", "tls_verify", "rtmp_handshake", "rtmp_protocol",
   "auth_rejected", "bad_app", "key_in_use", "key_rejected", "peer_closed", "peer_stalled",
-  "peer_slow", "target_forbidden", "source_lost", "source_no_media", "source_no_keyframe", "codec_unsupported", "terminated", "shutdown", "internal",
+  "peer_slow", "target_forbidden", "source_lost", "source_no_media", "source_no_keyframe", "codec_unsupported",
+  "transcoder_failed", "transcoder_slow", "no_capacity", "terminated", "shutdown", "internal",
 ] as const;
 
 /** Reasons that this page finds itself. */

@@ -44,6 +44,18 @@ const words: Record<Reason, Words> = {
     title: "The browser and the server have no video format in common.",
     advice: "Use a browser that sends H.264, such as Chrome, Edge or Safari.",
   },
+  transcoder_failed: {
+    title: "The picture could not be converted for this address.",
+    advice: "Start again. If it comes again, whoever runs this server finds why in its log.",
+  },
+  transcoder_slow: {
+    title: "The server cannot convert the picture as fast as it comes; some of it is left out.",
+    advice: "Send a smaller picture, or end other streams that are converted.",
+  },
+  no_capacity: {
+    title: "The server has no room to convert another picture.",
+    advice: "Use a browser that sends H.264, which needs no converting, or try again later.",
+  },
   unauthorized: {
     title: "The server wants to know who you are.",
     advice: "Enter the access token that the server's owner gave you, then start again.",
