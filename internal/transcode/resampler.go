@@ -60,6 +60,9 @@ func newResampler(channels int, in, out int64) *resampler {
 
 // write takes samples and appends those that follow from them to dst.
 func (r *resampler) write(dst, pcm []float32) []float32 {
+	if r.in == r.out {
+		return append(dst, pcm...)
+	}
 	r.buf = append(r.buf, pcm...)
 	n := len(r.buf) / r.channels
 	for r.at+r.half < n {

@@ -41,7 +41,11 @@ func TestResampler(t *testing.T) {
 				}
 				out = r.write(out, pcm)
 			}
-			if got, want := len(out)/2, float64(n-r.half)*float64(tt.out)/float64(tt.in); math.Abs(float64(got)-want) > 8 {
+			ahead := r.half
+			if tt.in == tt.out {
+				ahead = 0
+			}
+			if got, want := len(out)/2, float64(n-ahead)*float64(tt.out)/float64(tt.in); math.Abs(float64(got)-want) > 8 {
 				t.Errorf("%d samples, want %.0f", got, want)
 			}
 			var worst float64

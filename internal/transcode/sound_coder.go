@@ -3,14 +3,15 @@ package transcode
 import (
 	"io"
 	"math"
+	"time"
 
 	"transponder/internal/media"
 )
 
 const (
-	// loopSeconds is the least length of what is repeated in a loop, so that making it whole packets is not heard: half a packet
-	// in so long is half a thousandth of a semitone at worst.
-	loopSeconds = 30
+	// loopLength is the least length of what is repeated in a loop, so that making it whole packets is not heard: half a packet in
+	// so long is a hundredth of a semitone.
+	loopLength = 30 * time.Second
 	// loopLead is how many packets of a loop come before those that are repeated. By then the coder has forgotten that there was
 	// silence before the file, so that each of them follows the last as it followed the one before it.
 	loopLead = 8
@@ -37,15 +38,17 @@ type soundCoder struct {
 	in, pcm   []float32
 }
 
-func newSoundCoder(w *wav, enc encoder, f media.AudioFormat, loop bool) *soundCoder {
-	c := &soundCoder{src: w.reader(f.Channels, loop), enc: enc, channels: f.Channels}
+// newSoundCoder codes a file once, or so often that it is as long as a loop is to be at least.
+func newSoundCoder(w *wav, enc encoder, f media.AudioFormat, loop time.Duration) *soundCoder {
+	c := &soundCoder{src: w.reader(f.Channels, loop > 0), enc: enc, channels: f.Channels}
 	size := int64(enc.FrameSize())
-	if !loop {
+	if loop == 0 {
 		c.rate = newResampler(f.Channels, int64(w.rate), int64(f.SampleRate))
 		c.packets = int64(math.Ceil(float64(w.frames)*float64(f.SampleRate)/float64(w.rate)/float64(size))) + c.lead()
 		return c
 	}
-	unit := w.frames * (1 + (loopSeconds*int64(w.rate)-1)/w.frames)
+	least := int64(loop.Seconds() * float64(w.rate))
+	unit := w.frames * (1 + (least-1)/w.frames)
 	frames := int64(math.Round(float64(unit) * float64(f.SampleRate) / float64(w.rate) / float64(size)))
 	c.rate = newResampler(f.Channels, unit, frames*size)
 	if f.Codec == media.Speex {

@@ -59,6 +59,7 @@ type Sounds struct {
 	log *slog.Logger
 
 	newEncoder func(media.AudioFormat) (encoder, error)
+	loopLength time.Duration
 	wake       chan struct{} // holds one; tells Run of starting
 
 	mu       sync.Mutex
@@ -127,6 +128,7 @@ func NewSounds(dir string, cfg SoundsConfig, log *slog.Logger) *Sounds {
 	return &Sounds{
 		dir: dir, cfg: cfg, log: log,
 		newEncoder: func(f media.AudioFormat) (encoder, error) { return libav.NewEncoder(f) },
+		loopLength: loopLength,
 		wake:       make(chan struct{}, 1),
 		kept:       map[soundKey]*sound{},
 	}
@@ -422,7 +424,11 @@ func (s *Sounds) newMaker(snd *sound) (*soundMaker, error) {
 		f.Close()
 		return nil, err
 	}
-	m := &soundMaker{file: f, enc: enc, coder: newSoundCoder(w, enc, snd.key.format, snd.key.loop)}
+	loop := time.Duration(0)
+	if snd.key.loop {
+		loop = s.loopLength
+	}
+	m := &soundMaker{file: f, enc: enc, coder: newSoundCoder(w, enc, snd.key.format, loop)}
 	bytes := m.coder.packets * packetBytes(snd.key.format, enc.FrameSize())
 	if err := s.reserve(snd, bytes); err != nil {
 		m.close()

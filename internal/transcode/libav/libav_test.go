@@ -118,6 +118,69 @@ func TestEncoderDelay(t *testing.T) {
 	}
 }
 
+// Every form that can be made is decoded as what it was, with packets of the size that it says.
+func TestEncoderForms(t *testing.T) {
+	for _, f := range []media.AudioFormat{
+		{Codec: media.AAC, RateBPS: 64_000, SampleRate: 44100, Channels: 1},
+		{Codec: media.AAC, RateBPS: 512_000, SampleRate: 8000, Channels: 2}, // more than a frame can hold
+		{Codec: media.PCMA, SampleRate: 8000, Channels: 1},
+		{Codec: media.PCMU, SampleRate: 8000, Channels: 2},
+		{Codec: media.Speex, SampleRate: 16000, Channels: 1},
+	} {
+		if !CanEncode(f.Codec) {
+			t.Errorf("no encoder for %v", f.Codec)
+			continue
+		}
+		e, err := NewEncoder(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var packets [][]byte
+		size := e.FrameSize()
+		for i := range 2 * f.SampleRate / size {
+			pcm := make([]float32, 0, f.Channels*size)
+			for k := range size {
+				for range f.Channels {
+					pcm = append(pcm, float32(0.5*math.Sin(2*math.Pi*1000*float64(i*size+k)/float64(f.SampleRate))))
+				}
+			}
+			p, err := e.Encode(pcm)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p) > 0 {
+				packets = append(packets, bytes.Clone(p))
+			}
+		}
+		d, err := NewDecoder(&media.Track{Codec: f.Codec, Config: e.Config(), SampleRate: f.SampleRate, Channels: f.Channels})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pcm := decodeAll(t, d, packets)
+		for c := range Channels {
+			if got := soundtest.Level(pcm[Channels*24000:Channels*72000], c, 1000); math.Abs(got-0.5) > 0.06 {
+				t.Errorf("%+v: level on channel %d is %.3f, want 0.5", f, c, got)
+			}
+		}
+		if aac := f.Codec == media.AAC; aac != (e.Config() != nil) {
+			t.Errorf("%+v has the configuration %x", f, e.Config())
+		}
+		d.Close()
+		e.Close()
+	}
+}
+
+func TestNewEncoderRefuses(t *testing.T) {
+	for _, f := range []media.AudioFormat{
+		{}, {Codec: media.Opus, SampleRate: 48000, Channels: 2}, {Codec: media.AAC, SampleRate: 48000}, {Codec: media.PCMA, Channels: 1},
+		{Codec: media.AAC, SampleRate: 47999, Channels: 2, RateBPS: 64_000},
+	} {
+		if e, err := NewEncoder(f); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%+v: got %v, %v, want ErrUnsupported", f, e, err)
+		}
+	}
+}
+
 func TestEncoderTakesRubbish(t *testing.T) {
 	e := newEncoder(t)
 	pcm := make([]float32, Channels*1024)
