@@ -24,7 +24,7 @@ func (a *Audio) render(ctx context.Context, s *stream.Source, want wanted, out *
 	m, end := a.begin(s)
 	defer end()
 
-	log := a.log.With("stream", s.Info().Name, "codec", want.make.Codec)
+	log := a.log.With("stream", s.Info().Name, "output", want.make.Codec)
 	r := &rendition{audio: a, want: want, log: log, src: s, reader: reader, out: out, meter: m, hold: a.cfg.Hold}
 	log.Info("audio rendition started")
 	began := time.Now()
@@ -107,8 +107,8 @@ func (r *rendition) first() error {
 	return nil
 }
 
-// relay passes on what is wanted as it is. When something else comes it returns, without an error, the time from which that is to be
-// encoded.
+// relay passes on what is wanted as it is. When something else comes it returns, without an error, the time from which that is
+// to be encoded.
 func (r *rendition) relay() (media.Timestamp, error) {
 	r.alarm.unset()
 	var next media.Timestamp
