@@ -39,6 +39,7 @@ type App struct {
 
 	hub      *stream.Hub
 	receiver *peer.Receiver
+	sounds   *transcode.Sounds
 	pushes   *transponder.Registry
 	hooks    *transponder.Hooks // nil: none
 	sdk      *wcs.Server
@@ -68,6 +69,8 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	audio := transcode.NewAudio(cfg.Audio, log)
 	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, audio, log)
 	a.pushes.UseStills(transcode.NewStills(cfg.MediaDir))
+	a.sounds = transcode.NewSounds(cfg.MediaDir, cfg.Sounds, log)
+	a.pushes.UseSounds(sounds{a.sounds})
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
 	}
@@ -102,6 +105,17 @@ func publishWith(ingest *rtc.Ingest) wcs.PublishFunc {
 		}
 		return p, nil
 	}
+}
+
+// sounds gives pushes what they ask for of sound files.
+type sounds struct{ *transcode.Sounds }
+
+func (s sounds) Open(name string, loop bool) (transponder.SoundPlayer, error) {
+	p, err := s.Sounds.Open(name, loop)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // nodeID names this process as the contract's examples do: 32 letters and digits, and an address.
@@ -203,7 +217,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.hooks != nil {
 		parts = append(parts, part{"push hooks", a.hooks.Run}) // stops after the pushes, so that their ends are told
 	}
-	parts = append(parts, part{"pushes", a.pushes.Run})
+	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pushes", a.pushes.Run})
 	if a.cfg.Auto.Enabled {
 		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})
 	}

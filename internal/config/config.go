@@ -34,9 +34,10 @@ type Config struct {
 
 	RootsFile string // PEM; more authorities for the certificates of rtmps servers
 
-	MediaDir string // pictures to show while a publisher is away; nothing outside it is opened
+	MediaDir string // sounds to play, and pictures to show while a publisher is away; nothing outside it is opened
 
 	Audio  transcode.AudioConfig
+	Sounds transcode.SoundsConfig
 	Ingest rtc.Config
 	Peer   peer.Config
 	Push   transponder.Config
@@ -83,6 +84,7 @@ func Default() Config {
 		Log:      Log{Level: "info"},
 		MediaDir: "media",
 		Audio:    transcode.DefaultAudioConfig(),
+		Sounds:   transcode.DefaultSoundsConfig(),
 		Ingest:   rtc.DefaultConfig(),
 		Peer:     peer.DefaultConfig(),
 		Push:     transponder.DefaultConfig(),
@@ -105,6 +107,7 @@ func (c *Config) Validate() error {
 		{"listen", c.Listen.validate()},
 		{"log", c.Log.validate()},
 		{"audio", c.Audio.Validate()},
+		{"sound files", c.setSounds()},
 		{"publishers", c.Ingest.Validate()},
 		{"WebRTC", c.Peer.Validate()},
 		{"push", c.Push.Validate()},
@@ -137,6 +140,12 @@ func (c *Config) setTargets() error {
 	policy, err := transponder.ParseTargetPolicy(c.Targets.Allow, c.Targets.Deny, c.Targets.DenyPrivate)
 	c.Push.Targets = policy
 	return err
+}
+
+// setSounds gives sound files the bit rate of all sound.
+func (c *Config) setSounds() error {
+	c.Sounds.RateBPS = c.Audio.RateBPS
+	return c.Sounds.Validate()
 }
 
 // setRoots adds the authorities of RootsFile to the system's.
@@ -251,7 +260,14 @@ func (c *Config) settings() []setting {
 		text("push_hook_url", &c.Hooks.URL),
 		text("push_hook_secret", &c.Hooks.Secret),
 		duration("push_hook_timeout_ms", &c.Hooks.Timeout, time.Millisecond),
+		audioCodec("rtmp_push_audio_codec", &c.Audio),
 		thousands("rtmp_push_audio_bitrate_kbps", &c.Audio.RateBPS, 32, 512),
+		whole("rtmp_push_audio_sample_rate", &c.Audio.SampleRate, 8000, 96000),
+		whole("rtmp_push_audio_channels", &c.Audio.Channels, 1, 2),
+		boolean("rtmp_push_add_silent_audio", &c.Audio.AddSilence),
+		megabytes("media_cache_mb", &c.Sounds.MaxBytes, 1, 1_000_000),
+		boolean("transcoding_disabled", &c.Push.TranscodingDisabled),
+		boolean("video_transcoder_preserve_aspect_ratio", &c.Push.KeepAspect),
 
 		// WHIP and REST.
 		text("whip_token", &c.WHIP.Token),

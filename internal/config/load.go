@@ -146,9 +146,7 @@ const notYet = "this version cannot do that"
 // withoutEffect lists keys of the published contract that a settings file may hold and that this server has no use for, with
 // what it does instead.
 var withoutEffect = map[string]string{
-	"transcoding_disabled":                   notYet,
 	"disable_streaming_proxy":                notYet,
-	"video_transcoder_preserve_aspect_ratio": notYet,
 	"disable_rest_requests":                  notYet,
 	"rest_request_timeout":                   notYet,
 	"rest_max_connections":                   notYet,

@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/transcode"
 )
 
 // setting is one key of the settings file and the field it stands for.
@@ -91,6 +94,57 @@ func thousands(key string, field *int, least, most int) setting {
 			return nil
 		},
 		get: func() string { return strconv.Itoa(*field / 1000) },
+	}
+}
+
+// megabytes is a whole number of 2^20 bytes.
+func megabytes(key string, field *int64, least, most int) setting {
+	n := int(*field >> 20)
+	s := whole(key, &n, least, most)
+	return setting{
+		key: key,
+		set: func(value string) error {
+			if err := s.set(value); err != nil {
+				return err
+			}
+			*field = int64(n) << 20
+			return nil
+		},
+		get: func() string { return strconv.FormatInt(*field>>20, 10) },
+	}
+}
+
+// audioCodecs are the codecs of rtmp_push_audio_codec by their names there.
+var audioCodecs = []struct {
+	name  string
+	codec media.Codec
+}{{"aac", media.AAC}, {"pcma", media.PCMA}, {"pcmu", media.PCMU}, {"speex", media.Speex}}
+
+// audioCodec is what sound is made into: a codec's name, or "copy" for AAC where the sound cannot stay what it is.
+func audioCodec(key string, cfg *transcode.AudioConfig) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			if value == "copy" {
+				cfg.Codec, cfg.Copy = media.AAC, true
+				return nil
+			}
+			for _, c := range audioCodecs {
+				if c.name == value {
+					cfg.Codec, cfg.Copy = c.codec, false
+					return nil
+				}
+			}
+			return fmt.Errorf("must be aac, copy, pcma, pcmu or speex, not %q", value)
+		},
+		get: func() string {
+			for _, c := range audioCodecs {
+				if c.codec == cfg.Codec && !cfg.Copy {
+					return c.name
+				}
+			}
+			return "copy"
+		},
 	}
 }
 
