@@ -438,6 +438,49 @@ func TestStarvedSound(t *testing.T) {
 	}
 }
 
+// Players come and go at any time, from any goroutine.
+func TestSoundsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	names := []string{"a.wav", "b.wav", "c.wav"}
+	for _, name := range names {
+		writeFile(t, dir, name, wavBytes(48000, 1, 48000, fileHz))
+	}
+	cfg := DefaultSoundsConfig()
+	cfg.MaxBytes = 1 << 20 // of a loop and a little more
+	s := NewSounds(dir, cfg, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var running, playing sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	live := silentFrames(t, aacStereo, time.Second)
+	for k := range 6 {
+		playing.Go(func() {
+			for i := range 60 {
+				p, err := s.Open(names[(i+k)%len(names)], i%4 == 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				closed := make(chan struct{})
+				for n, f := range live {
+					if n == 10*(i%5) {
+						go func() { defer close(closed); p.Close() }()
+					}
+					if _, err := p.Replace(f); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrSound) {
+						t.Error(err)
+					}
+				}
+				<-closed
+			}
+		})
+	}
+	playing.Wait()
+	cancel(io.ErrClosedPipe)
+	running.Wait()
+	if st := s.Stats(); st.Players != 0 || st.Files != 0 || st.Bytes != 0 {
+		t.Errorf("left behind: %+v", st)
+	}
+}
+
 func TestSoundForms(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "tone.wav", wavBytes(48000, 1, 48000, fileHz))
