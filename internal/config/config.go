@@ -217,6 +217,7 @@ func (c *Config) settings() []setting {
 		whole("ice_tcp_port", &c.Peer.TCPPort, 0, 65535),
 		whole("rtp_receive_buffer_size", &c.Peer.ReadBuffer, 0, 1<<30),
 		whole("rtp_sockets", &c.Peer.Sockets, 1, 64),
+		boolean("rtp_video_orientation", &c.Peer.Orientation),
 		duration("webrtc_connect_timeout_ms", &c.Ingest.ConnectTimeout, time.Millisecond),
 		activity("rtp_activity_detecting", &c.Ingest.ActivityTimeout),
 		boolean("rtp_activity_audio", &c.Ingest.ActivityAudio),

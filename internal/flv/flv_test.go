@@ -204,7 +204,15 @@ func TestMetadata(t *testing.T) {
 	if err != nil || tag.Type != TypeData || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v; want %v", got, err, want)
 	}
-	ex, err := amf.Decode(body(PlayerMetadataTag(Metadata{Video: hevc, Audio: opus})))
+	turned := *avc
+	turned.Rotation = 90
+	ex, err := amf.Decode(body(PlayerMetadataTag(Metadata{Video: &turned})))
+	if o, ok := amf.AsObject(ex[len(ex)-1]); err != nil || !ok {
+		t.Errorf("of a picture to be turned: %v, %v", ex, err)
+	} else if v, _ := o.Lookup("rotation"); v != 90.0 {
+		t.Errorf("rotation %v, want 90", v)
+	}
+	ex, err = amf.Decode(body(PlayerMetadataTag(Metadata{Video: hevc, Audio: opus})))
 	if o, ok := amf.AsObject(ex[len(ex)-1]); err != nil || !ok {
 		t.Errorf("of fourCCs: %v, %v", ex, err)
 	} else if v, _ := o.Lookup("videocodecid"); v != float64(0x68766331) {

@@ -37,6 +37,7 @@ func (m Metadata) array() amf.ECMAArray {
 		number("width", float64(m.Video.Width))
 		number("height", float64(m.Video.Height))
 		number("framerate", m.FrameRate)
+		number("rotation", float64(m.Video.Rotation)) // no specification has it; some players read it
 		number("videocodecid", videoID(m.Video))
 		number("videodatarate", float64(m.VideoBPS)/1000)
 	}

@@ -79,6 +79,9 @@ func (s *Section) answer(line func(string, ...any), t Transport) {
 	if s.TWCC != 0 {
 		line("a=extmap:%d %s", s.TWCC, transportCC)
 	}
+	if s.Orientation != 0 {
+		line("a=extmap:%d %s", s.Orientation, orientation)
+	}
 	line("a=rtpmap:%d %s", s.PayloadType, s.answerMap())
 	for _, fb := range s.Feedback() {
 		line("a=rtcp-fb:%d %s", s.PayloadType, fb)
@@ -116,11 +119,11 @@ func (s *Section) Feedback() []string {
 	return fb
 }
 
-// AnswerFormat returns the codec's parameters. H.264's are those of the offer: the profile must be the same, and a level
-// is what the offerer can do. Opus is taken in stereo from those who send it so.
+// AnswerFormat returns the codec's parameters. Those of video are the offer's: the profile must be the same, and a level is what
+// the offerer can do. Opus is taken in stereo from those who send it so.
 func (s *Section) AnswerFormat() string {
 	switch s.Codec {
-	case media.H264:
+	case media.H264, media.VP9, media.AV1, media.H265:
 		return s.Format
 	case media.Opus:
 		f := "minptime=10;useinbandfec=1"

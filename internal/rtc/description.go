@@ -41,6 +41,7 @@ type Section struct {
 	NACK        bool
 	TWCC        uint8 // id of the transport-wide sequence number's header extension, 0 if not offered
 	REMB        bool
+	Orientation uint8 // id of the header extension that tells how pictures are to be turned, 0 if not offered or not taken
 
 	SSRC, RTXSSRC uint32 // 0 where the offer does not say
 }
@@ -48,8 +49,11 @@ type Section struct {
 // transportCC is the header extension that transport-wide feedback needs.
 const transportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
-// ParseOffer reads an offer and picks one codec for each section that sends: H.264 (packetization mode 1 before mode 0),
-// Opus, else G.711. It is as lenient as it can be, because clients edit their offers: lines that it does not know or
+// orientation is the header extension that tells how pictures are to be turned (3GPP TS 26.114, 6.2.3).
+const orientation = "urn:3gpp:video-orientation"
+
+// ParseOffer reads an offer and picks one codec for each section that sends: H.264 (packetization mode 1 before mode 0), else the
+// first of VP8, VP9, AV1 and HEVC; Opus, else G.711. It is as lenient as it can be, because clients edit their offers: lines that it does not know or
 // cannot read are passed over. It fails with ErrBadOffer or ErrNoCommonCodecs.
 func ParseOffer(text string) (*Description, error) {
 	if len(text) > maxOffer {
@@ -125,7 +129,7 @@ func (d *Description) choose(group []string) error {
 
 func wanted(k media.Kind) string {
 	if k == media.Video {
-		return "H264"
+		return "H264, VP8, VP9, AV1 or H265"
 	}
 	return "opus, PCMA or PCMU"
 }
@@ -256,8 +260,13 @@ func (l *sectionLines) line(key, value string) {
 		l.direction = key
 	case "extmap":
 		id, _, _ := strings.Cut(first, "/")
-		if n, err := strconv.ParseUint(id, 10, 8); err == nil && n < 15 && word(second) == transportCC {
+		n, err := strconv.ParseUint(id, 10, 8)
+		switch {
+		case err != nil || n >= 15:
+		case word(second) == transportCC:
 			s.TWCC = uint8(n)
+		case word(second) == orientation:
+			s.Orientation = uint8(n)
 		}
 	case "rtpmap":
 		if f := l.formats[first]; f != nil {
@@ -324,17 +333,35 @@ func (l *sectionLines) pick(types []string) {
 func (f *format) rank(k media.Kind) (media.Codec, int) {
 	name, rest, _ := strings.Cut(strings.ToLower(f.rtpmap), "/")
 	switch {
-	case k == media.Video && name == "h264" && rest == "90000":
-		if parameter(f.fmtp, "packetization-mode") == "1" {
-			return media.H264, 2
-		}
-		return media.H264, 1
+	case k == media.Video && rest == "90000":
+		return f.rankVideo(name)
 	case k == media.Audio && name == "opus" && rest == "48000/2":
 		return media.Opus, 2
 	case k == media.Audio && name == "pcma" && (rest == "8000" || rest == "8000/1"):
 		return media.PCMA, 1
 	case k == media.Audio && name == "pcmu" && (rest == "8000" || rest == "8000/1"):
 		return media.PCMU, 1
+	default:
+		return media.CodecNone, 0
+	}
+}
+
+// rankVideo prefers what RTMP takes as it is. Of the other codecs none is better than another: the first counts.
+func (f *format) rankVideo(name string) (media.Codec, int) {
+	profile := parameter(f.fmtp, "profile-id")
+	switch {
+	case name == "h264" && parameter(f.fmtp, "packetization-mode") == "1":
+		return media.H264, 3
+	case name == "h264":
+		return media.H264, 2
+	case name == "vp8":
+		return media.VP8, 1
+	case name == "vp9" && (profile == "" || profile == "0"): // 8 bits, 4:2:0
+		return media.VP9, 1
+	case name == "av1" && (parameter(f.fmtp, "profile") == "" || parameter(f.fmtp, "profile") == "0"):
+		return media.AV1, 1
+	case name == "h265" && (profile == "" || profile == "1"): // Main
+		return media.H265, 1
 	default:
 		return media.CodecNone, 0
 	}

@@ -53,7 +53,11 @@ func TestParseOffer(t *testing.T) {
 		{"without Opus", without(offer, `a=rtpmap:111 .*`), "PCMU/0/0/3", "H264/102/103/3", nil},
 		{"G.711 by number", without(offer, `a=rtpmap:(111|0|8) .*`), "PCMU/0/0/3", "H264/102/103/3", nil},
 		{"without transport-cc", without(offer, `a=extmap:3 .*`), "opus/111/0/0", "H264/102/103/0", nil},
-		{"without H.264", without(offer, `a=rtpmap:\d+ H264.*`), "", "", ErrNoCommonCodecs},
+		{"without H.264", without(offer, `a=rtpmap:\d+ H264.*`), "opus/111/0/3", "VP8/96/97/3", nil},
+		{"VP9 of 8 bits only", without(offer, `a=rtpmap:\d+ (H264|VP8|AV1).*`), "opus/111/0/3", "VP9/98/99/3", nil},
+		{"AV1 only", without(offer, `a=rtpmap:\d+ (H264|VP8|VP9).*`), "opus/111/0/3", "AV1/45/46/3", nil},
+		{"HEVC", strings.ReplaceAll(without(offer, `a=rtpmap:\d+ (H264|VP8|VP9).*`), " AV1/90000", " H265/90000"), "opus/111/0/3", "H265/45/46/3", nil},
+		{"no known video", without(offer, `a=rtpmap:\d+ (H264|VP8|VP9|AV1).*`), "", "", ErrNoCommonCodecs},
 		{"without known audio", without(strings.Replace(offer, " 0 8 13 ", " 13 ", 1), `a=rtpmap:(111|0|8) .*`), "", "", ErrNoCommonCodecs},
 		{"audio not sent", strings.Replace(offer, "a=sendonly", "a=inactive", 1), "", "H264/102/103/3", nil},
 		{"nothing sent", strings.ReplaceAll(offer, "a=sendonly", "a=recvonly"), "", "", ErrBadOffer},
@@ -138,6 +142,7 @@ a=recvonly
 a=rtcp-mux
 a=rtcp-rsize
 a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+a=extmap:13 urn:3gpp:video-orientation
 a=rtpmap:102 H264/90000
 a=rtcp-fb:102 transport-cc
 a=rtcp-fb:102 goog-remb

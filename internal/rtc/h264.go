@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
-	"sync"
 )
 
 // NAL unit types (ITU-T H.264, 7.4.1) and packet types (RFC 6184, 5.2).
@@ -20,76 +19,34 @@ const (
 	nalTypeMask = 0x1f
 )
 
-// maxUnit bounds an access unit. A key frame of a 4K picture at 50 Mbit/s stays under 2 MB.
-const maxUnit = 8 << 20
-
-// h264Units puts access units together from packets in order (RFC 6184): single NAL units, STAP-A and FU-A. A unit that is
-// not whole goes no further, nor does what follows it up to the next key frame.
-type h264Units struct {
-	unit   func(unit []byte, rtpTime uint32, key bool)
-	broken func() // a unit was thrown away
-
-	au        []byte  // NAL units with 4-byte lengths, in scratch; nil between units
-	scratch   *[]byte // from scratches
-	rtpTime   uint32
-	open      bool
-	bad       bool // the unit is not whole
-	key       bool
-	gapBefore bool // packets are missing before the next one
-	inFU      bool
-	fuStart   int
-	needKey   bool
-	primer    []byte // parameter sets of the offer, before the first unit
+// h264Parts takes single NAL units, STAP-A and FU-A (RFC 6184) and makes NAL units with 4-byte lengths of them.
+type h264Parts struct {
+	key     bool
+	inFU    bool
+	fuStart int
 }
 
-// prime takes the parameter sets of an offer (RFC 6184, 8.1: sprop-parameter-sets), for senders that do not repeat them.
-func (d *h264Units) prime(sprop string) {
+// h264Primer reads the parameter sets of an offer (RFC 6184, 8.1: sprop-parameter-sets), for senders that do not repeat them. It
+// returns them as a unit, nil if there are none.
+func h264Primer(sprop string) []byte {
+	var primer []byte
 	for set := range strings.SplitSeq(sprop, ",") {
 		nal, err := base64.StdEncoding.DecodeString(set)
 		if err != nil || len(nal) == 0 {
 			continue
 		}
 		if t := nal[0] & nalTypeMask; t == nalSPS || t == nalPPS {
-			d.primer = binary.BigEndian.AppendUint32(d.primer, uint32(len(nal)))
-			d.primer = append(d.primer, nal...)
+			primer = binary.BigEndian.AppendUint32(primer, uint32(len(nal)))
+			primer = append(primer, nal...)
 		}
 	}
+	return primer
 }
 
-// gap says that packets are missing before the next one.
-func (d *h264Units) gap() {
-	d.gapBefore = true
-	if d.open {
-		d.bad = true
-	}
-}
+func (d *h264Parts) begin() { *d = h264Parts{} }
 
-// push takes the next packet; its payload is not empty.
-func (d *h264Units) push(p Packet) {
-	if d.open && p.Time != d.rtpTime {
-		d.finish() // the marker is missing
-	}
-	if !d.open {
-		d.open, d.rtpTime = true, p.Time
-		if d.au == nil {
-			d.scratch = scratches.Get().(*[]byte)
-			d.au = (*d.scratch)[:0]
-		}
-		if d.gapBefore {
-			d.needKey = true
-			d.bad = !startsUnit(p.Payload)
-		}
-	}
-	d.gapBefore = false
-	d.add(p.Payload)
-	if p.Marker {
-		d.finish()
-	}
-}
-
-// startsUnit says whether a packet can only be the first of its access unit (ITU-T H.264, 7.4.1.2.3), whatever was lost
-// before it.
-func startsUnit(p []byte) bool {
+// starts implements parts (ITU-T H.264, 7.4.1.2.3).
+func (d *h264Parts) starts(p []byte) bool {
 	if p[0]&nalTypeMask == nalSTAPA && len(p) > 3 {
 		p = p[3:]
 	}
@@ -97,38 +54,12 @@ func startsUnit(p []byte) bool {
 	return t == nalSPS || t == nalAUD
 }
 
-func (d *h264Units) finish() {
-	whole := !d.bad && !d.inFU && len(d.au) > 0
-	switch {
-	case !whole:
-		d.needKey = true
-		d.broken()
-	case d.needKey && !d.key && hasSlice(d.au):
-		// What it refers to was lost.
-	default:
-		if d.key {
-			d.needKey = false
-		}
-		if d.primer != nil {
-			d.unit(d.primer, d.rtpTime, false)
-			d.primer = nil
-		}
-		d.unit(d.au, d.rtpTime, d.key)
-	}
-	d.open, d.bad, d.inFU, d.key = false, false, false, false
-	if d.au != nil {
-		*d.scratch = d.au
-	}
-	scratches.Put(d.scratch)
-	d.au, d.scratch = nil, nil
-}
+func (d *h264Parts) whole() bool { return !d.inFU }
 
-// scratches are the buffers that units are put together in. They are shared: a key frame's size is needed for a few
-// milliseconds in two seconds, and would otherwise be kept for every stream.
-var scratches = sync.Pool{New: func() any { return new([]byte) }}
+func (d *h264Parts) isKey([]byte) bool { return d.key }
 
-// hasSlice says whether a unit holds coded pictures, not only parameter sets and the like.
-func hasSlice(unit []byte) bool {
+// refers says whether a unit holds coded pictures, not only parameter sets and the like.
+func (d *h264Parts) refers(unit []byte) bool {
 	for nal := range NALUnits(unit) {
 		if t := nal[0] & nalTypeMask; t >= nalSlice && t <= nalIDR {
 			return true
@@ -137,72 +68,65 @@ func hasSlice(unit []byte) bool {
 	return false
 }
 
-func (d *h264Units) add(p []byte) {
+func (d *h264Parts) add(unit, p []byte) ([]byte, bool) {
 	kind := p[0] & nalTypeMask
-	if d.inFU && kind != nalFUA {
-		d.bad, d.inFU = true, false
-	}
 	switch {
-	case d.bad:
+	case d.inFU && kind != nalFUA:
+		return unit, false
 	case kind > 0 && kind < nalSTAPA:
-		d.nal(p)
+		return d.nal(unit, p), true
 	case kind == nalSTAPA:
-		d.aggregate(p[1:])
+		return d.aggregate(unit, p[1:])
 	case kind == nalFUA && len(p) > 2:
-		d.fragment(p)
+		return d.fragment(unit, p)
 	default:
-		d.bad = true
-	}
-	if len(d.au) > maxUnit {
-		d.au, d.bad = nil, true
+		return unit, false
 	}
 }
 
 // aggregate takes a STAP-A without its first byte (RFC 6184, 5.7.1).
-func (d *h264Units) aggregate(p []byte) {
+func (d *h264Parts) aggregate(unit, p []byte) ([]byte, bool) {
 	for len(p) > 0 {
 		if len(p) < 2 {
-			d.bad = true
-			return
+			return unit, false
 		}
 		n := int(binary.BigEndian.Uint16(p))
 		if n == 0 || len(p) < 2+n {
-			d.bad = true
-			return
+			return unit, false
 		}
-		d.nal(p[2 : 2+n])
+		unit = d.nal(unit, p[2:2+n])
 		p = p[2+n:]
 	}
+	return unit, true
 }
 
-func (d *h264Units) nal(p []byte) {
+func (d *h264Parts) nal(unit, p []byte) []byte {
 	d.key = d.key || p[0]&nalTypeMask == nalIDR
-	d.au = binary.BigEndian.AppendUint32(d.au, uint32(len(p)))
-	d.au = append(d.au, p...)
+	unit = binary.BigEndian.AppendUint32(unit, uint32(len(p)))
+	return append(unit, p...)
 }
 
 // fragment takes an FU-A (RFC 6184, 5.8).
-func (d *h264Units) fragment(p []byte) {
+func (d *h264Parts) fragment(unit, p []byte) ([]byte, bool) {
 	const start, end = 0x80, 0x40
 	kind := p[1] & nalTypeMask
 	switch {
 	case p[1]&start != 0:
 		if d.inFU || kind == 0 || kind >= nalSTAPA {
-			d.bad = true
-			return
+			return unit, false
 		}
-		d.inFU, d.fuStart = true, len(d.au)
+		d.inFU, d.fuStart = true, len(unit)
 		d.key = d.key || kind == nalIDR
-		d.au = append(d.au, 0, 0, 0, 0, p[0]&0xe0|kind)
+		unit = append(unit, 0, 0, 0, 0, p[0]&0xe0|kind)
 	case !d.inFU:
-		d.bad = true
-		return
+		return unit, false
 	}
-	d.au = append(d.au, p[2:]...)
+	unit = append(unit, p[2:]...)
 	if p[1]&end != 0 {
-		binary.BigEndian.PutUint32(d.au[d.fuStart:], uint32(len(d.au)-d.fuStart-4))
+		binary.BigEndian.PutUint32(unit[d.fuStart:], uint32(len(unit)-d.fuStart-4))
 		d.inFU = false
 	}
+	return unit, true
 }
 
 // NALUnits yields the NAL units of an access unit with 4-byte lengths. It stops where the unit is not well-formed.

@@ -15,8 +15,9 @@ type units struct {
 	broken int
 }
 
-func (u *units) depacketiser() *h264Units {
-	return &h264Units{
+func (u *units) depacketiser() *assembler {
+	return &assembler{
+		parts:   &h264Parts{},
 		needKey: true,
 		unit: func(unit []byte, rtpTime uint32, key bool) {
 			var types []string
@@ -127,7 +128,7 @@ func TestH264Units(t *testing.T) {
 func TestSprop(t *testing.T) {
 	var got units
 	d := got.depacketiser()
-	d.prime("Z0LAH9kA,aMuDyyA=,!,")
+	d.primer = h264Primer("Z0LAH9kA,aMuDyyA=,!,")
 	d.push(Packet{Time: 1, Marker: true, Payload: nal(nalIDR, 9)})
 	want := []string{"1 false: 7/6 8/5", "1 true: 5/9"}
 	if !slices.Equal(got.list, want) {
@@ -154,7 +155,8 @@ func FuzzH264Units(f *testing.F) {
 	seed(fuA(nal(nalIDR, 200), 3)...)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		pictures := 0
-		d := &h264Units{needKey: true, broken: func() {}}
+		reader := &h264Parts{}
+		d := &assembler{parts: reader, needKey: true, broken: func() {}}
 		d.unit = func(unit []byte, _ uint32, key bool) {
 			size, idr := 0, false
 			for nal := range NALUnits(unit) {
@@ -167,7 +169,7 @@ func FuzzH264Units(f *testing.F) {
 			if idr != key {
 				t.Fatalf("key is %t, the unit says %t", key, idr)
 			}
-			if hasSlice(unit) {
+			if reader.refers(unit) {
 				if pictures++; pictures == 1 && !key {
 					t.Fatal("the first picture is no key frame")
 				}

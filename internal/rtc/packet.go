@@ -17,6 +17,9 @@ type Packet struct {
 	Marker      bool
 	Repair      bool   // came as a retransmission on a stream of its own
 	Payload     []byte // without padding; empty if the packet is nothing else
+
+	extension []byte // the header extension's elements, of one byte of header each (RFC 8285, 4.2)
+	turn      uint8  // 1 + the quarter turns that the packet tells of, 0 if it tells nothing
 }
 
 // ParsePacket reads an RTP packet. The payload is a slice of b.
@@ -37,7 +40,12 @@ func ParsePacket(b []byte) (Packet, error) {
 		if end < at+4 {
 			return Packet{}, ErrPacket
 		}
+		const oneByte = 0xbede
+		begin, profile := at+4, binary.BigEndian.Uint16(b[at:])
 		at += 4 + 4*int(binary.BigEndian.Uint16(b[at+2:]))
+		if at <= end && profile == oneByte {
+			p.extension = b[begin:at]
+		}
 	}
 	if b[0]&0x20 != 0 { // padding
 		end -= int(b[len(b)-1])
@@ -47,6 +55,25 @@ func ParsePacket(b []byte) (Packet, error) {
 	}
 	p.Payload = b[at:end]
 	return p, nil
+}
+
+// orientation returns what the element with an id says of the picture's orientation (3GPP TS 26.114, 7.4.5), as Packet.turn has it.
+func (p Packet) orientation(id uint8) uint8 {
+	for b := p.extension; len(b) > 0; {
+		if b[0] == 0 { // padding
+			b = b[1:]
+			continue
+		}
+		n := int(b[0]&0x0f) + 1
+		if len(b) < 1+n {
+			break
+		}
+		if b[0]>>4 == id {
+			return 1 + b[1]&3
+		}
+		b = b[1+n:]
+	}
+	return 0
 }
 
 // Repaired turns a retransmission (RFC 4588, 4) into the packet that it repeats, of the stream with that SSRC and payload

@@ -86,8 +86,11 @@ func (s *SessionStats) Add(t TrackStats) {
 type Sink interface {
 	// Connected says that DTLS is done and media may come.
 	Connected()
-	// Video is a whole access unit: NAL units with 4-byte lengths (H.264), or the coded frame of another codec.
+	// Video is a whole access unit: NAL units with 4-byte lengths (H.264, HEVC), a temporal unit of OBUs with sizes (AV1), or the
+	// coded frame of another codec.
 	Video(codec media.Codec, unit []byte, rtpTime uint32, key bool)
+	// Rotated says how the pictures that follow are to be turned when shown, in degrees clockwise. Until it does, it is 0.
+	Rotated(degrees int)
 	// Audio is one packet's payload.
 	Audio(codec media.Codec, payload []byte, rtpTime uint32)
 	// Clock is a sender report: what the sender's wall clock (NTP format, RFC 3550, 4) was at an RTP time.

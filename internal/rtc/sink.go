@@ -16,6 +16,12 @@ type sink struct {
 	clock clock
 	audio *media.Track // nil before the first packet
 	video h264Frames
+	coded codedFrames // of other codecs
+
+	rotation int          // of the pictures that come
+	angle    int          // of shown; the rotation as of its first key frame
+	plain    *media.Track // that shown is made of
+	shown    *media.Track // of the last picture
 
 	lastAudio, lastVideo atomic.Int64 // media.Timestamp of the last sign of each
 	jumps                atomic.Int64 // of the clock
@@ -33,18 +39,42 @@ func (s *sink) Connected() {
 func (s *sink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
 	now := s.p.source.Now()
 	s.lastVideo.Store(int64(now))
-	if codec != media.H264 {
-		return
+	var frame media.Frame
+	var ok, needKey bool
+	if codec == media.H264 {
+		frame, ok, needKey = s.video.frame(unit, key)
+	} else {
+		frame, ok, needKey = s.coded.frame(codec, unit, key)
 	}
-	frame, ok, needKey := s.video.frame(unit, key)
 	if needKey {
 		s.p.source.RequestKeyFrame()
 	}
 	if !ok {
 		return
 	}
+	frame.Track = s.turned(frame)
 	frame.Time = s.time(media.Video, videoRate, rtpTime, now)
 	s.p.source.Video.Write(frame)
+}
+
+// Rotated implements Sink.
+func (s *sink) Rotated(degrees int) { s.rotation = degrees }
+
+// turned returns a frame's track with the rotation of its pictures. A phone that is turned shows with the next key frame, which
+// is asked for: readers begin anew with a track.
+func (s *sink) turned(f media.Frame) *media.Track {
+	switch {
+	case f.Track != s.plain, f.Key && s.angle != s.rotation:
+		s.plain, s.angle, s.shown = f.Track, s.rotation, f.Track
+		if s.angle != 0 {
+			t := *f.Track
+			t.Rotation = s.angle
+			s.shown = &t
+		}
+	case s.angle != s.rotation:
+		s.p.source.RequestKeyFrame()
+	}
+	return s.shown
 }
 
 // videoRate is the RTP clock rate of all video (RFC 6184, 8.1).

@@ -17,6 +17,8 @@ type TrackConfig struct {
 	Codec media.Codec
 	// SpropParameterSets is what the offer's format says under that name, "" if nothing.
 	SpropParameterSets string
+	// Orientation is the id of the header extension that tells how pictures are to be turned, 0 for none.
+	Orientation uint8
 	// NACK says that the peer sends again what is asked for.
 	NACK bool
 
@@ -44,7 +46,7 @@ type Track struct {
 	cfg  TrackConfig
 	sink Sink
 	kind media.Kind
-	h264 h264Units
+	au   assembler // of video
 
 	begun   bool
 	ssrc    uint32
@@ -85,13 +87,21 @@ type TrackStats struct {
 // that reaches us.
 func NewTrack(cfg TrackConfig, sink Sink) *Track {
 	t := &Track{cfg: cfg, sink: sink, kind: cfg.Codec.Kind(), wantPLI: cfg.Codec.Kind() == media.Video}
-	t.h264.unit = func(unit []byte, rtpTime uint32, key bool) { sink.Video(media.H264, unit, rtpTime, key) }
-	t.h264.broken = func() {
-		t.stats.BrokenUnits++
-		t.wantPLI = true
+	if t.kind != media.Video {
+		return t
 	}
-	t.h264.needKey = true
-	t.h264.prime(cfg.SpropParameterSets)
+	t.au = assembler{
+		parts: newParts(cfg.Codec),
+		unit:  func(unit []byte, rtpTime uint32, key bool) { sink.Video(cfg.Codec, unit, rtpTime, key) },
+		broken: func() {
+			t.stats.BrokenUnits++
+			t.wantPLI = true
+		},
+		needKey: true,
+	}
+	if cfg.Codec == media.H264 {
+		t.au.primer = h264Primer(cfg.SpropParameterSets)
+	}
 	return t
 }
 
@@ -122,6 +132,10 @@ func (t *Track) behind() bool { return t.begun && t.next != t.highest+1 }
 func (t *Track) Push(p Packet, now time.Duration) {
 	t.stats.Packets++
 	t.stats.Bytes += int64(len(p.Payload))
+	if t.cfg.Orientation != 0 {
+		p.turn = p.orientation(t.cfg.Orientation)
+	}
+	p.extension = nil // of the caller's buffer
 	switch {
 	case !t.begun:
 		t.begun, t.ssrc, t.next, t.highest = true, p.SSRC, p.Seq, p.Seq-1
@@ -265,7 +279,7 @@ func (t *Track) lost(n int64) {
 	t.stats.Lost += n
 	t.sink.Lost(t.kind)
 	if t.kind == media.Video {
-		t.h264.gap()
+		t.au.gap()
 		t.wantPLI = true
 	}
 }
@@ -275,7 +289,10 @@ func (t *Track) deliver(p Packet) {
 	switch {
 	case len(p.Payload) == 0: // only padding: it counted as a sequence number
 	case t.kind == media.Video:
-		t.h264.push(p)
+		if p.turn != 0 {
+			t.sink.Rotated(90 * int(p.turn-1))
+		}
+		t.au.push(p)
 	default:
 		t.sink.Audio(t.cfg.Codec, p.Payload, p.Time)
 	}
@@ -325,4 +342,4 @@ func (t *Track) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli bool, a
 
 // needsKey says that nothing can go on without a key frame. The request or the key frame may get lost, so it is asked for
 // until one comes.
-func (t *Track) needsKey() bool { return t.kind == media.Video && t.begun && t.h264.needKey }
+func (t *Track) needsKey() bool { return t.kind == media.Video && t.begun && t.au.needKey }

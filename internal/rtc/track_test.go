@@ -23,8 +23,10 @@ func (r *recorder) Video(_ media.Codec, unit []byte, t uint32, key bool) {
 }
 func (r *recorder) Audio(_ media.Codec, payload []byte, t uint32) { r.say("%s@%d", payload, t) }
 func (r *recorder) Clock(kind media.Kind, _ uint64, t uint32)     { r.say("clock %s %d", kind, t) }
-func (r *recorder) Lost(kind media.Kind)                          { r.say("lost") }
-func (r *recorder) Closed(cause error)                            { r.say("closed %v", cause) }
+func (*recorder) Rotated(int)                                     {}
+
+func (r *recorder) Lost(kind media.Kind) { r.say("lost") }
+func (r *recorder) Closed(cause error)   { r.say("closed %v", cause) }
 
 const ms = time.Millisecond
 

@@ -32,7 +32,11 @@ type Config struct {
 	// MaxBitrate is told in bit/s to senders that know no transport-wide feedback (REMB).
 	MaxBitrate int
 
-	Track rtc.TrackConfig // Codec, NACK and parameter sets come from the offer
+	// Orientation lets senders leave pictures as their cameras have them and tell how to turn them (CVO). RTMP has nothing for that
+	// which players heed, so that without it, when senders turn pictures themselves, more is seen upright.
+	Orientation bool
+
+	Track rtc.TrackConfig // Codec, NACK, orientation and parameter sets come from the offer
 }
 
 // DefaultConfig suits a server on a public address or on a laptop.

@@ -129,7 +129,7 @@ func register(m *webrtc.MediaEngine, s *rtc.Section) error {
 	switch s.Codec {
 	case media.Opus:
 		codec.ClockRate, codec.Channels = 48000, 2
-	case media.H264:
+	case media.H264, media.VP8, media.VP9, media.AV1, media.H265:
 		codec.ClockRate = 90000
 	}
 	for _, fb := range s.Feedback() {

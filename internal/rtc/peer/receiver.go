@@ -142,6 +142,11 @@ func (r *Receiver) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (
 	if err != nil {
 		return nil, "", err
 	}
+	if !r.cfg.Orientation {
+		for _, section := range d.Sections {
+			section.Orientation = 0
+		}
+	}
 	s := newSession(r, d, sink)
 	if !r.add(s) {
 		return nil, "", net.ErrClosed

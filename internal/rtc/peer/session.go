@@ -68,6 +68,7 @@ func (s *session) newTrack(section *rtc.Section) track {
 	}
 	cfg := s.r.cfg.Track
 	cfg.Codec, cfg.NACK, cfg.SpropParameterSets = section.Codec, section.NACK, section.SpropParameterSets()
+	cfg.Orientation = section.Orientation
 	return track{section: section, order: rtc.NewTrack(cfg, s.sink), ssrc: section.SSRC}
 }
 

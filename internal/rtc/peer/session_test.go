@@ -47,6 +47,8 @@ func (w *watch) Clock(kind media.Kind, _ uint64, _ uint32) {
 		w.once[1].Do(func() { close(w.clock) })
 	}
 }
+func (*watch) Rotated(int) {}
+
 func (w *watch) Lost(media.Kind)    {}
 func (w *watch) Closed(cause error) { w.closed <- cause }
 
