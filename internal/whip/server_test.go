@@ -121,7 +121,7 @@ func TestRefusals(t *testing.T) {
 		{"empty", "POST", "/whip/a", " \n", []string{sdpType}, 400, "empty"},
 		{"not SDP", "POST", "/whip/a", "hello", []string{sdpType}, 400, "m-line"},
 		{"too long", "POST", "/whip/a", strings.Repeat("a=x\n", 80<<10), []string{sdpType}, 413, "too long"},
-		{"no common codecs", "POST", "/whip/a", offer("VP8"), []string{sdpType}, 406, "H264"},
+		{"no common codecs", "POST", "/whip/a", offer("H263"), []string{sdpType}, 406, "H264"},
 		{"taken", "POST", "/whip/taken", offer("H264"), []string{sdpType}, 409, "in use"},
 		{"bad name", "POST", "/whip/a%0Ab", offer("H264"), []string{sdpType}, 400, "control character"},
 		{"read the endpoint", "GET", "/whip/a", "", nil, 405, "POST"},
