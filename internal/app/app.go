@@ -40,6 +40,7 @@ type App struct {
 	hub      *stream.Hub
 	receiver *peer.Receiver
 	sounds   *transcode.Sounds
+	video    *transcode.Video
 	pushes   *transponder.Registry
 	hooks    *transponder.Hooks // nil: none
 	sdk      *wcs.Server
@@ -71,6 +72,10 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a.pushes.UseStills(transcode.NewStills(cfg.MediaDir))
 	a.sounds = transcode.NewSounds(cfg.MediaDir, cfg.Sounds, log)
 	a.pushes.UseSounds(sounds{a.sounds})
+	if a.video, err = transcode.NewVideo(cfg.Video, log); err != nil {
+		return nil, err
+	}
+	a.pushes.UseVideo(a.video)
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
 	}
@@ -217,7 +222,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.hooks != nil {
 		parts = append(parts, part{"push hooks", a.hooks.Run}) // stops after the pushes, so that their ends are told
 	}
-	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pushes", a.pushes.Run})
+	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pictures", a.video.Run}, part{"pushes", a.pushes.Run})
 	if a.cfg.Auto.Enabled {
 		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})
 	}

@@ -38,6 +38,7 @@ type Config struct {
 
 	Audio  transcode.AudioConfig
 	Sounds transcode.SoundsConfig
+	Video  transcode.VideoConfig
 	Ingest rtc.Config
 	Peer   peer.Config
 	Push   transponder.Config
@@ -85,6 +86,7 @@ func Default() Config {
 		MediaDir: "media",
 		Audio:    transcode.DefaultAudioConfig(),
 		Sounds:   transcode.DefaultSoundsConfig(),
+		Video:    transcode.DefaultVideoConfig(),
 		Ingest:   rtc.DefaultConfig(),
 		Peer:     peer.DefaultConfig(),
 		Push:     transponder.DefaultConfig(),
@@ -108,6 +110,7 @@ func (c *Config) Validate() error {
 		{"log", c.Log.validate()},
 		{"audio", c.Audio.Validate()},
 		{"sound files", c.setSounds()},
+		{"pictures", c.Video.Validate()},
 		{"publishers", c.Ingest.Validate()},
 		{"WebRTC", c.Peer.Validate()},
 		{"push", c.Push.Validate()},
@@ -269,6 +272,10 @@ func (c *Config) settings() []setting {
 		megabytes("media_cache_mb", &c.Sounds.MaxBytes, 1, 1_000_000),
 		boolean("transcoding_disabled", &c.Push.TranscodingDisabled),
 		boolean("video_transcoder_preserve_aspect_ratio", &c.Push.KeepAspect),
+		text("video_transcoder_preset", &c.Video.Preset),
+		whole("video_transcoder_threads", &c.Video.Threads, 1, 16),
+		duration("video_transcoder_key_frame_interval_ms", &c.Video.KeyFrameTime, time.Millisecond),
+		whole("video_transcoder_max_load_percent", &c.Video.MaxLoad, 0, 100),
 
 		// WHIP and REST.
 		text("whip_token", &c.WHIP.Token),

@@ -30,3 +30,12 @@ type VideoStats struct {
 	Restarts int64   // of the process that transcodes
 	CPU      float64 // cores used, over the last seconds
 }
+
+// add adds the figures of b.
+func (s *VideoStats) add(b VideoStats) {
+	s.Frames += b.Frames
+	s.Dropped += b.Dropped
+	s.Damaged += b.Damaged
+	s.Restarts += b.Restarts
+	s.CPU += b.CPU
+}

@@ -11,7 +11,9 @@ import (
 
 // ErrTranscodingDisabled means that a push needs its pictures transcoded and the settings forbid that. The words are the
 // contract's.
-var ErrTranscodingDisabled = errors.New("Transcoding required, but disabled") //nolint:staticcheck // the contract's words
+//
+//lint:ignore ST1005 the contract begins them with a capital
+var ErrTranscodingDisabled = errors.New("Transcoding required, but disabled")
 
 // VideoRenditions makes other pictures of a stream's; package transcode does.
 type VideoRenditions interface {

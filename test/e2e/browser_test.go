@@ -137,6 +137,24 @@ func TestPageToNginx(t *testing.T) {
 	judgeSync(t, file)
 }
 
+// A browser without H.264 sends VP8, which arrives as H.264, with the sound in step.
+func TestPageWithoutH264(t *testing.T) {
+	s := startServer(t)
+	url, records := startNginx(t)
+	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "vp8", "--rtmp", url, "--flash", "--without", "H264")
+	b.await("live")
+	waitFor(t, 60*time.Second, func() string { // until nginx has recorded 12 s
+		if sent := s.waitPush("vp8", "PUBLISHING").AudioFramesSent; sent < 12*48000/1024 {
+			return "too little was sent yet"
+		}
+		return ""
+	})
+	b.stop()
+	file := filepath.Join(records, "rtmp_vp8.flv")
+	judge(t, file, expectation{seconds: 10, tone: true})
+	judgeSync(t, file)
+}
+
 // The official SDK's example, as it comes, to a real nginx and to our own server.
 func TestSDKExample(t *testing.T) {
 	s := startServer(t)

@@ -62,6 +62,7 @@ func startServer(t *testing.T, settings ...string) *server {
 	s := &server{t: t, dir: t.TempDir(), exited: make(chan error, 1)}
 	settings = append([]string{
 		"http.port=0", "https.port=0", "ws.port=0", "wss.port=0", "rtmp.port=0", "media_port_from=0", "log_level=debug",
+		"video_transcoder_max_load_percent=0", // what else runs on the machine is not our business
 	}, settings...)
 	var args []string
 	for _, set := range settings {

@@ -1,18 +1,20 @@
 // Publishes by the server's own page, as a person does.
 //
 //   node publish-page.mjs http://localhost:8081/ --name N --rtmp URL [--seconds 60] [--screenshot FILE.png] [--keyboard]
+//     [--flash] [--without H264]
 //
 // Says {"event":"live"} when the page shows that the push is live, stays so until standard input closes, then presses Stop
 // and says {"event":"stopped"}; both with what the page displays. --screenshot FILE.png makes FILE-light.png, FILE-dark.png
 // and FILE-phone.png while live. --keyboard uses no mouse; --flash brings a camera whose flashes can be compared with its
-// beeps. Serious accessibility faults and errors on the console fail it.
+// beeps; --without takes a codec from the browser. Serious accessibility faults and errors on the console fail it.
 
 import { faults, inEveryLook } from "./lib/accessibility.mjs";
 import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
+import { withoutCodec } from "./lib/codecs.mjs";
 import { flashAndBeep } from "./lib/flash.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
-const options = readArguments(["name", "rtmp", "seconds", "screenshot"], ["keyboard", "flash"]);
+const options = readArguments(["name", "rtmp", "seconds", "screenshot", "without"], ["keyboard", "flash"]);
 let browser, page, errors;
 
 /** What the page tells a person. */
@@ -74,6 +76,9 @@ await main(async () => {
   errors = watchConsole(page);
   if (options.flash) {
     await page.addInitScript(flashAndBeep);
+  }
+  if (options.without) {
+    await page.addInitScript(withoutCodec, options.without);
   }
   await step("open the page", 20, async () => {
     await page.goto(options.address);

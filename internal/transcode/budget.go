@@ -1,0 +1,234 @@
+package transcode
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
+)
+
+const (
+	// sampleEvery is how often use is measured.
+	sampleEvery = time.Second
+	// settled is how long a rendition must have run before what it takes is believed rather than what was predicted.
+	settled = 5 * time.Second
+	// promised is how long room is kept for a rendition that was admitted and has not begun.
+	promised = 5 * time.Second
+	// smoothing is the weight of a sample.
+	smoothing = 0.3
+	// learning is the weight of a rendition's sample in what the next are judged by, which stays within maxFactor of the prediction.
+	learning  = 0.05
+	maxFactor = 8
+)
+
+// What pictures took in milliseconds of one core per million pixels, on a 2.1 GHz x86-64 server of 2022: with talking heads and
+// street scenes at 720p. Machines differ, and a budget learns by how much; what matters here is the proportion.
+var (
+	decoding = map[media.Codec]float64{media.H264: 2, media.H265: 3, media.VP8: 2.7, media.VP9: 4, media.AV1: 2.8}
+	encoding = map[string]float64{
+		"ultrafast": 3.2, "superfast": 4.8, "veryfast": 8, "faster": 10, "fast": 13, "medium": 16, "slow": 25,
+		"slower": 50, "veryslow": 90, "placebo": 250,
+	}
+)
+
+// scaling is what it takes per million pixels of the source.
+const scaling = 0.7
+
+// predict returns how many cores a rendition takes on the machine of these figures. Of a source that has not sent anything, 720p
+// is assumed.
+func predict(s *stream.Source, cfg libav.VideoConfig) float64 {
+	const megapixel = 1e6
+	st := s.Video.Stats()
+	track := media.Track{Codec: media.H264, Width: 1280, Height: 720}
+	if st.Track != nil && st.Track.Width > 0 && st.Track.Height > 0 {
+		track = *st.Track
+	}
+	if track.Rotation%180 != 0 {
+		track.Width, track.Height = track.Height, track.Width
+	}
+	fps := min(cmp.Or(st.FPS, 30), libav.MaxFPS)
+	made := cmp.Or(cfg.FPS, fps)
+	source := float64(track.Width*track.Height) / megapixel
+	width, height := cfg.Size(track.Width, track.Height)
+	ms := decoding[track.Codec]*source*fps + encoding[cmp.Or(cfg.Preset, "superfast")]*float64(width*height)/megapixel*made
+	if width != track.Width || height != track.Height {
+		ms += scaling * source * min(made, fps)
+	}
+	return ms / 1000
+}
+
+// cost is what one rendition takes.
+type cost struct {
+	began     time.Time
+	predicted float64 // cores, see predict
+	measured  float64 // cores
+
+	pid     int // of which used and at are
+	used    time.Duration
+	at      time.Time
+	dropped int64 // pictures, by then
+}
+
+// sample measures a rendition, and returns its cost; dropping tells that it takes less than it needs.
+func (r *pictures) sample(now time.Time) (c cost, dropping bool) {
+	predicted := predict(r.source, r.cfg)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cost.predicted = predicted
+	if r.process == nil {
+		return r.cost, true
+	}
+	used, pid := r.process.CPU(), r.process.PID()
+	if passed := now.Sub(r.cost.at); pid == r.cost.pid && passed > 0 {
+		cores := max(used-r.cost.used, 0).Seconds() / passed.Seconds()
+		r.cost.measured += smoothing * (cores - r.cost.measured)
+	}
+	r.cost.pid, r.cost.used, r.cost.at = pid, used, now
+	dropping = r.stats.Dropped > r.cost.dropped
+	r.cost.dropped = r.stats.Dropped
+	return r.cost, dropping
+}
+
+// budget knows what renditions may take of the machine.
+type budget struct {
+	share float64 // of the cores; 0: any
+	cores float64
+	usage func(time.Time) float64 // cores in use since it was called last
+	whole bool                    // usage is the whole machine's, not that of this program without its children
+
+	mu       sync.Mutex
+	used     float64                // guarded by mu; cores, of late
+	factor   float64                // guarded by mu; what renditions took, by what was predicted
+	promises map[pictureKey]promise // guarded by mu
+}
+
+// promise is room for a rendition that has not begun.
+type promise struct {
+	cores float64 // predicted
+	until time.Time
+}
+
+func newBudget(share float64) *budget {
+	b := &budget{share: share, cores: float64(runtime.GOMAXPROCS(0)), factor: 1, promises: map[pictureKey]promise{}}
+	total := ownTime // where this program has but a part of the machine
+	if _, err := machineTime(); err == nil && runtime.GOMAXPROCS(0) >= runtime.NumCPU() {
+		total, b.whole = machineTime, true
+	}
+	b.usage = rate(total)
+	return b
+}
+
+// sample measures the machine and the renditions that run.
+func (b *budget) sample(now time.Time, running []*pictures) {
+	used := b.usage(now)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range running {
+		c, dropping := r.sample(now)
+		if !b.whole {
+			used += c.measured
+		}
+		if !dropping && c.predicted > 0 && c.measured > 0 && now.Sub(c.began) > settled {
+			b.factor += learning * (c.measured/c.predicted - b.factor)
+			b.factor = min(max(b.factor, 1/maxFactor), maxFactor)
+		}
+	}
+	b.used += smoothing * (used - b.used)
+}
+
+// admit keeps room for a rendition, or says why there is none.
+func (b *budget) admit(key pictureKey, predicted float64, running []*pictures) error {
+	if b.share == 0 {
+		return nil
+	}
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	need := predicted * b.factor
+	free := b.share*b.cores - b.used
+	for _, r := range running {
+		r.mu.Lock()
+		c := r.cost
+		r.mu.Unlock()
+		if now.Sub(c.began) < settled {
+			free -= max(c.predicted*b.factor-c.measured, 0)
+		}
+	}
+	maps.DeleteFunc(b.promises, func(_ pictureKey, p promise) bool { return now.After(p.until) })
+	delete(b.promises, key)
+	for _, p := range b.promises {
+		free -= p.cores * b.factor
+	}
+	if need > free {
+		return &BusyError{fmt.Sprintf("it takes about %.2f cores, and of the %.1f that may be used %.2f are free",
+			need, b.share*b.cores, max(free, 0))}
+	}
+	b.promises[key] = promise{predicted, now.Add(promised)}
+	return nil
+}
+
+// begun gives back the room of a rendition that counts among those that run from now on.
+func (b *budget) begun(key pictureKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.promises, key)
+}
+
+// rate returns what measures the cores in use by a total.
+func rate(total func() (time.Duration, error)) func(time.Time) float64 {
+	before, _ := total()
+	at := time.Now()
+	return func(now time.Time) float64 {
+		used, err := total()
+		passed := now.Sub(at)
+		if err != nil || passed <= 0 {
+			return 0
+		}
+		cores := max(used-before, 0).Seconds() / passed.Seconds()
+		before, at = used, now
+		return cores
+	}
+}
+
+// machineTime returns the time that the machine's processors have worked, by proc(5).
+func machineTime() (time.Duration, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := bytes.Cut(stat, []byte("\n"))
+	fields := bytes.Fields(line)
+	if len(fields) < 9 || string(fields[0]) != "cpu" {
+		return 0, fmt.Errorf("unknown form of /proc/stat: %q", line)
+	}
+	var ticks int64
+	for i, f := range fields[1:9] { // the guests' time behind these is counted as user's
+		n, err := strconv.ParseInt(string(f), 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		if i != 3 && i != 4 { // idle, and waiting for disks
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * (time.Second / 100), nil
+}
+
+// ownTime returns the processor time of this program.
+func ownTime() (time.Duration, error) {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0, err
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
+}

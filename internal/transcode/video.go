@@ -1,0 +1,185 @@
+package transcode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
+	"transponder/internal/transcode/worker"
+)
+
+// VideoConfig says how pictures are transcoded.
+type VideoConfig struct {
+	Preset       string        // of libx264
+	Threads      int           // of the encoder, per rendition
+	KeyFrameTime time.Duration // between key frames, where nothing else is asked for
+
+	// MaxLoad is how many percent of the processors may be in use for another rendition to be taken on, its own use included;
+	// 0: there is no bound.
+	MaxLoad int
+
+	// Command is the program that transcodes, with its arguments; empty: this one, as worker.Argument has it do.
+	Command []string
+}
+
+// DefaultVideoConfig leaves a fifth of the processors to what comes unexpectedly.
+func DefaultVideoConfig() VideoConfig {
+	return VideoConfig{Preset: "superfast", Threads: 1, KeyFrameTime: 2 * time.Second, MaxLoad: 80}
+}
+
+// Validate reports every value that cannot work.
+func (c VideoConfig) Validate() error {
+	var faults []error
+	if err := (libav.VideoConfig{Preset: c.Preset, Threads: c.Threads, KeyFrameTime: c.KeyFrameTime}).Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	if c.MaxLoad < 0 || c.MaxLoad > 100 {
+		faults = append(faults, fmt.Errorf("a load of %d percent is not within 0 and 100", c.MaxLoad))
+	}
+	return errors.Join(faults...)
+}
+
+// Video makes H.264 of the pictures of any number of sources, each rendition in a process of its own. All methods may be called
+// from any goroutine.
+type Video struct {
+	cfg    VideoConfig
+	log    *slog.Logger
+	budget *budget
+
+	mu    sync.Mutex
+	live  map[pictureKey]*pictures // guarded by mu
+	ended VideoStats               // guarded by mu; of all that are over
+}
+
+// pictureKey tells renditions apart.
+type pictureKey struct {
+	source  *stream.Source
+	profile VideoProfile
+}
+
+// NewVideo returns a Video that has nothing to do yet. cfg is valid.
+func NewVideo(cfg VideoConfig, log *slog.Logger) (*Video, error) {
+	if len(cfg.Command) == 0 {
+		program, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("transcode pictures: find this program: %w", err)
+		}
+		cfg.Command = []string{program, worker.Argument}
+	}
+	return &Video{cfg: cfg, log: log, budget: newBudget(float64(cfg.MaxLoad) / 100), live: map[pictureKey]*pictures{}}, nil
+}
+
+// Run measures what renditions cost, and what is left of the machine, until ctx ends.
+func (v *Video) Run(ctx context.Context) error {
+	every := time.NewTicker(sampleEvery)
+	defer every.Stop()
+	for {
+		v.budget.sample(time.Now(), v.rendering())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+	}
+}
+
+// rendering returns the renditions that run.
+func (v *Video) rendering() []*pictures {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all := make([]*pictures, 0, len(v.live))
+	for _, r := range v.live {
+		all = append(all, r)
+	}
+	return all
+}
+
+// Admit says whether the machine has room for a rendition of a source's pictures, with *BusyError if it has not. One that runs
+// already is shared and costs nothing.
+func (v *Video) Admit(s *stream.Source, p VideoProfile) error {
+	if !libav.Enabled {
+		return libav.ErrDisabled
+	}
+	key := pictureKey{s, p}
+	v.mu.Lock()
+	_, shared := v.live[key]
+	v.mu.Unlock()
+	if shared {
+		return nil
+	}
+	return v.budget.admit(key, predict(s, v.settle(p)), v.rendering())
+}
+
+// settle puts the settings into a profile.
+func (v *Video) settle(p VideoProfile) libav.VideoConfig {
+	p.Preset, p.Threads, p.KeyFrameTime = v.cfg.Preset, v.cfg.Threads, v.cfg.KeyFrameTime
+	return p
+}
+
+// Feed returns a feed of the source's pictures made into what the profile says, the same for all who ask for the same, and what
+// gives it back; release may be called once. The profile is valid. The pictures have the source's times, but for those of a constant
+// rate, and come without end as long as the source's do, whatever becomes of the process that makes them; only if that
+// fails again and again the feed ends, with ErrTranscoder. Readers of the feed get key frames when they ask.
+func (v *Video) Feed(s *stream.Source, p VideoProfile) (feed *stream.Feed, release func(), err error) {
+	if !libav.Enabled {
+		return nil, nil, libav.ErrDisabled
+	}
+	key := pictureKey{s, p}
+	v.mu.Lock()
+	r := v.live[key]
+	if r == nil {
+		r = newPictures(s, v.settle(p), v.cfg.Command, v.log)
+		v.live[key] = r
+		v.budget.begun(key)
+	}
+	r.users++
+	v.mu.Unlock()
+	feed, let, err := s.Rendition(fmt.Sprintf("video %+v", p), r.ask, r.run)
+	if err != nil {
+		v.release(key, r)
+		return nil, nil, err
+	}
+	return feed, func() {
+		let()
+		v.release(key, r)
+	}, nil
+}
+
+func (v *Video) release(key pictureKey, r *pictures) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r.users--; r.users == 0 {
+		delete(v.live, key)
+		st := r.figures()
+		st.CPU = 0
+		v.ended.add(st)
+	}
+}
+
+// Stats returns the figures of a rendition, false if there is none now.
+func (v *Video) Stats(s *stream.Source, p VideoProfile) (VideoStats, bool) {
+	v.mu.Lock()
+	r := v.live[pictureKey{s, p}]
+	v.mu.Unlock()
+	if r == nil {
+		return VideoStats{}, false
+	}
+	return r.figures(), true
+}
+
+// Totals returns how many renditions run, and the sums over all, those that are over included.
+func (v *Video) Totals() (renditions int, sum VideoStats) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	sum = v.ended
+	for _, r := range v.live {
+		sum.add(r.figures())
+	}
+	return len(v.live), sum
+}

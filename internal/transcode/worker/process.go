@@ -1,0 +1,180 @@
+package worker
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/transcode/libav"
+)
+
+// Argument has the program call Main instead of being a server.
+const Argument = "video-worker"
+
+const (
+	// maxLine bounds what is logged of what a child says.
+	maxLine = 512
+	// clockTicks is how Linux counts a second for programs.
+	clockTicks = 100
+)
+
+// Process is a running child. WriteFrame is for one goroutine, Read for another; the rest is for any.
+type Process struct {
+	cmd *exec.Cmd
+	log *slog.Logger
+	in  io.WriteCloser
+	out *reader
+
+	mu sync.Mutex
+	w  *writer // guarded by mu
+
+	said sync.WaitGroup // what reads its standard error
+}
+
+// Output is what a child has sent: a frame, or its figures.
+type Output struct {
+	Frame media.Frame // its Track is nil where there is none
+	Stats *Stats
+}
+
+// Start starts a child with a command: the program and its arguments. The caller calls Close.
+func Start(command []string, cfg libav.VideoConfig, log *slog.Logger) (*Process, error) {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = []string{} // nothing of ours is its business
+	cmd.Dir = "/"
+	cmd.SysProcAttr = processAttributes()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the process that transcodes: %w", err)
+	}
+	p := &Process{cmd: cmd, log: log.With("pid", cmd.Process.Pid), in: in, out: newReader(out), w: newWriter(in)}
+	p.said.Go(func() { p.listen(said) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.w.object(typeConfig, cfg); err != nil {
+		p.log.Debug("configure", "err", err) // Read says more
+	}
+	return p, nil
+}
+
+// listen logs what the child says on its standard error.
+func (p *Process) listen(r io.Reader) {
+	lines := bufio.NewReaderSize(r, maxLine)
+	for {
+		line, _, err := lines.ReadLine()
+		if len(line) > 0 {
+			p.log.Warn("the process that transcodes says", "line", string(line))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// PID returns the child's process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// WriteFrame gives the child an access unit. It blocks while the child does not keep up, until Kill.
+func (p *Process) WriteFrame(f media.Frame) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.w.frame(f)
+}
+
+// RequestKeyFrame has the child make its next picture a key frame. It may block as WriteFrame does.
+func (p *Process) RequestKeyFrame() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.w.message(typeKey); err != nil {
+		return err
+	}
+	return p.w.w.Flush()
+}
+
+// Read waits for what the child sends next. It fails at its end, and with ErrProtocol when it talks nonsense.
+func (p *Process) Read() (Output, error) {
+	for {
+		kind, body, err := p.out.next()
+		if err != nil {
+			return Output{}, err
+		}
+		switch kind {
+		case typeReady:
+			if len(body) > 0 {
+				p.log.Warn("the process that transcodes is not confined as it should be", "why", string(body[:min(len(body), maxLine)]))
+			}
+			return Output{Stats: &Stats{}}, nil
+		case typeTrack:
+			if err := p.out.setTrack(body); err != nil {
+				return Output{}, err
+			}
+		case typeFrame:
+			f, err := p.out.frame(body)
+			return Output{Frame: f}, err
+		case typeStats:
+			var st Stats
+			if json.Unmarshal(body, &st) != nil {
+				return Output{}, fmt.Errorf("%w: figures", ErrProtocol)
+			}
+			return Output{Stats: &st}, nil
+		default:
+			return Output{}, fmt.Errorf("%w of type %q", ErrProtocol, kind)
+		}
+	}
+}
+
+// Finish tells the child that nothing more comes. It sends what it has still to give, and ends; Read then returns io.EOF.
+// Nothing may be written afterwards.
+func (p *Process) Finish() { p.in.Close() }
+
+// Kill ends the child at once. WriteFrame and Read return.
+func (p *Process) Kill() { _ = p.cmd.Process.Kill() } // it may be over already
+
+// Close ends the child and waits for it. WriteFrame and Read must have returned, or return by the child's end.
+func (p *Process) Close() {
+	p.Kill()
+	p.in.Close()
+	p.said.Wait()
+	_ = p.cmd.Wait() // how it ended is what Read said, or what we did
+}
+
+// CPU returns how much processor time the child has taken; 0 where the system does not tell.
+func (p *Process) CPU() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+	if err != nil {
+		return 0
+	}
+	// proc(5): the second field is a name in brackets that may hold anything; utime and stime are the 14th and 15th.
+	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, errUser := strconv.ParseInt(fields[11], 10, 64)
+	system, errSystem := strconv.ParseInt(fields[12], 10, 64)
+	if errUser != nil || errSystem != nil {
+		return 0
+	}
+	return time.Duration(user+system) * (time.Second / clockTicks)
+}

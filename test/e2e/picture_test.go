@@ -1,0 +1,185 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// What a request says of the picture and what its receiver gets, as ffprobe measures it.
+func TestPictureRules(t *testing.T) {
+	url, records := startNginx(t)
+	keeping := startServer(t)
+	free := startServer(t, "video_transcoder_preserve_aspect_ratio=false")
+	for _, s := range []*server{keeping, free} {
+		publishPictures(t, s, "wide", 640, 360, 30)
+	}
+	publishPictures(t, keeping, "tall", 360, 640, 30)
+
+	tests := []struct {
+		name          string
+		server        *server
+		stream        string
+		request       map[string]any
+		width, height int
+		fps           float64
+		keys          int // frames between key frames; 0: nothing is said of them
+	}{
+		{"untouched", keeping, "wide", nil, 640, 360, 30, 0},
+		{"zeros", keeping, "wide", map[string]any{"width": 0, "height": 0}, 640, 360, 30, 0},
+		{"width-alone", keeping, "wide", map[string]any{"width": 320}, 640, 360, 30, 0},
+		{"height", keeping, "wide", map[string]any{"height": 240}, 426, 240, 30, 0},
+		{"width-is-not-counted", keeping, "wide", map[string]any{"width": 100, "height": 240}, 426, 240, 30, 0},
+		{"width-counts", free, "wide", map[string]any{"width": 100, "height": 240}, 100, 240, 30, 0},
+		{"odd-size", keeping, "wide", map[string]any{"height": 201}, 354, 200, 30, 0},
+		{"portrait", keeping, "tall", map[string]any{"height": 240}, 240, 426, 30, 0},
+		{"key-frames", keeping, "wide", map[string]any{"keyFrameInterval": 20}, 640, 360, 30, 20},
+		{"rate", keeping, "wide", map[string]any{"fps": 10}, 640, 360, 10, 0},
+		{"all", free, "wide", map[string]any{"width": 160, "height": 120, "fps": 15, "keyFrameInterval": 15}, 160, 120, 15, 15},
+		{"letterbox", keeping, "wide", map[string]any{"width": 200, "height": 200, "options": map[string]any{"fit": "letterbox"}}, 200, 200, 30, 0},
+	}
+	for _, tt := range tests {
+		body := map[string]any{"streamName": tt.stream, "rtmpUrl": url + "/" + tt.name, "rtmpTransponderFullUrl": true}
+		maps.Copy(body, tt.request)
+		if code := tt.server.post("/push/startup", body, nil); code != http.StatusOK {
+			t.Fatalf("%s: startup answers %d", tt.name, code)
+		}
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var found []struct {
+				ID            string `json:"mediaSessionId"`
+				Width, Height int
+				Sent          int `json:"videoFramesSent"`
+				Status        string
+			}
+			waitFor(t, 60*time.Second, func() string {
+				tt.server.post("/push/find", map[string]any{"rtmpUrl": url + "/" + tt.name}, &found)
+				if len(found) != 1 || float64(found[0].Sent) < 5*tt.fps {
+					return fmt.Sprintf("not five seconds of pictures yet: %+v", found)
+				}
+				return ""
+			})
+			if found[0].Width != tt.width || found[0].Height != tt.height {
+				t.Errorf("find says %dx%d, want %dx%d", found[0].Width, found[0].Height, tt.width, tt.height)
+			}
+			if code := tt.server.post("/push/terminate", map[string]any{"mediaSessionId": found[0].ID}, nil); code != http.StatusOK {
+				t.Errorf("terminate answers %d", code)
+			}
+			file := filepath.Join(records, tt.name+".flv")
+			m := probe(t, file)
+			for _, stream := range m.Streams {
+				if stream.Kind == "video" && (stream.Codec != "h264" || stream.Width != tt.width || stream.Height != tt.height) {
+					t.Errorf("received %s of %dx%d, want h264 of %dx%d", stream.Codec, stream.Width, stream.Height, tt.width, tt.height)
+				}
+			}
+			judgePictures(t, m, tt.fps, tt.keys, tt.request["fps"] != nil)
+			decodes(t, file)
+		})
+	}
+}
+
+// judgePictures checks the rate of pictures and the number of pictures from each key frame to the next. Where no interval was
+// asked for it is 2 s, the publisher's own as well. A rate that was not asked for is the source's, less what a busy machine leaves out.
+func judgePictures(t *testing.T, m recording, fps float64, keys int, exact bool) {
+	t.Helper()
+	var times []float64
+	var key float64
+	sinceKey := -1
+	for _, p := range m.Packets {
+		if p.Kind != "video" {
+			continue
+		}
+		at, err := strconv.ParseFloat(p.DTS, 64)
+		if err != nil {
+			t.Fatalf("packet without a time: %+v", p)
+		}
+		times = append(times, at)
+		if !strings.HasPrefix(p.Flags, "K") {
+			sinceKey++
+			continue
+		}
+		switch {
+		case sinceKey < 0:
+		case keys > 0 && sinceKey != keys:
+			t.Errorf("%d pictures from a key frame to the next, want %d", sinceKey, keys)
+		case keys == 0 && math.Abs(at-key-2) > 0.15:
+			t.Errorf("%.3f s from a key frame to the next, want 2", at-key)
+		}
+		sinceKey, key = 1, at
+	}
+	if len(times) < 2 {
+		t.Fatalf("%d pictures", len(times))
+	}
+	got := float64(len(times)-1) / (times[len(times)-1] - times[0])
+	if least := map[bool]float64{true: 0.98, false: 0.8}[exact]; got < least*fps || got > 1.02*fps {
+		t.Errorf("%.2f pictures a second, want %v", got, fps)
+	}
+}
+
+// decodes checks that a file decodes without an error.
+func decodes(t *testing.T, file string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-v", "error", "-i", file,
+		"-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("decoding: %v\n%s", err, out)
+	}
+}
+
+// Pushes that want the same picture share one encoder, and all of them outlive it.
+func TestEncoderKilled(t *testing.T) {
+	s := startServer(t)
+	publishPictures(t, s, "a", 640, 360, 30)
+	receivers := make([]*testkit.RTMPServer, 5)
+	for i := range receivers {
+		receivers[i] = testkit.NewRTMPServer(t, testkit.Script{})
+		if code := s.post("/push/startup", map[string]any{"streamName": "a", "rtmpUrl": receivers[i].URL("live"), "height": 180}, nil); code != http.StatusOK {
+			t.Fatalf("startup answers %d", code)
+		}
+	}
+	for _, r := range receivers {
+		r.Wait(t, "pictures", func() bool { return len(videoTimes(r)) > 30 })
+	}
+	encoders := children(t, s.cmd.Process.Pid)
+	if len(encoders) != 1 {
+		t.Fatalf("%d child processes for one profile, want 1", len(encoders))
+	}
+	before := lastPicture(receivers[0])
+	if err := syscall.Kill(encoders[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range receivers {
+		r.Wait(t, "pictures after it", func() bool { return lastPicture(r) > before+3*time.Second })
+	}
+	for i, r := range receivers {
+		times := videoTimes(r)
+		for k := 1; k < len(times); k++ {
+			if gap := times[k] - times[k-1]; gap <= 0 || gap > time.Second {
+				t.Errorf("push %d: pictures go from %v to %v, want at most a second", i, times[k-1], times[k])
+			}
+		}
+	}
+	if again := children(t, s.cmd.Process.Pid); len(again) != 1 || again[0] == encoders[0] {
+		t.Errorf("child processes %v after %v, want another one", again, encoders)
+	}
+	var found []push
+	s.post("/push/find", map[string]string{"streamName": "a"}, &found)
+	for _, p := range found {
+		if p.Status != "PUBLISHING" {
+			t.Errorf("a push is %s (%s) after its encoder was killed, want PUBLISHING", p.Status, p.Reason)
+		}
+	}
+}
