@@ -20,8 +20,8 @@ import (
 const (
 	// maxWaiting is how late pictures may come to the child. Beyond that it gets none before the next key frame.
 	maxWaiting = time.Second
-	// childStart is how long a child may take to begin, childPatience to answer, and childEnd to send the last pictures of a
-	// source that has ended.
+	// childStart is how long a child may take to begin, childPatience to answer, and childEnd to be seen to have ended when
+	// nothing can be written to it any more.
 	childStart    = 15 * time.Second
 	childPatience = 3 * time.Second
 	childEnd      = time.Second
@@ -158,16 +158,9 @@ func (r *pictures) child(ctx context.Context, reader *stream.Reader, sink *pictu
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	case readErr != nil:
-		p.Finish()
-		select {
-		case <-received:
-		case <-ctx.Done():
-		case <-time.After(childEnd):
-		}
 		return true, readErr
 	default:
-		// It could not be written to. Why is what reading tells.
-		select {
+		select { // what reading tells says more
 		case <-received:
 			return false, context.Cause(ctx)
 		case <-time.After(childEnd):

@@ -144,10 +144,6 @@ func (p *Process) Read() (Output, error) {
 	}
 }
 
-// Finish tells the child that nothing more comes. It sends what it has still to give, and ends; Read then returns io.EOF.
-// Nothing may be written afterwards.
-func (p *Process) Finish() { p.in.Close() }
-
 // Kill ends the child at once. WriteFrame and Read return.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() } // it may be over already
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,9 @@ func enterSandbox() (warning string, err error) {
 	if err != nil {
 		return "", err
 	}
+	// With its first timer the runtime makes itself an epoll instance, and for that it would be too late afterwards.
+	time.Sleep(time.Nanosecond)
+
 	// Without privileges to gain, a filter may be set by anybody. The thread that does it must be the one that has none.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

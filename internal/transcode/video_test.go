@@ -1,0 +1,260 @@
+//go:build cgo && linux
+
+package transcode
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transcode/picturetest"
+	"transponder/internal/transcode/worker"
+)
+
+// program builds the program, without the race detector, whose memory no sandbox has room for.
+func program(t testing.TB) []string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "transponder")
+	if out, err := exec.Command("go", "build", "-o", file, "transponder/cmd/transponder").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return []string{file, worker.Argument}
+}
+
+func newVideo(t testing.TB, command ...string) *Video {
+	t.Helper()
+	cfg := DefaultVideoConfig()
+	cfg.Command = command
+	v, err := NewVideo(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func newSource(t testing.TB) *stream.Source {
+	t.Helper()
+	s, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a", HasVideo: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(nil) })
+	return s
+}
+
+// camera publishes a clip again and again, each picture when the last has come out of the rendition.
+type camera struct {
+	t      testing.TB
+	source *stream.Source
+	reader *stream.Reader
+	clip   []media.Frame
+	next   int
+}
+
+func newCamera(t testing.TB, v *Video, s *stream.Source, p VideoProfile) (c *camera, release func()) {
+	t.Helper()
+	feed, release, err := v.Feed(s, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := s.NewReader(stream.ReaderConfig{Video: feed})
+	t.Cleanup(reader.Close)
+	clip := picturetest.Clip(t, media.VP8, picturetest.Source(320, 180, 10, time.Second))
+	return &camera{t: t, source: s, reader: reader, clip: clip}, release
+}
+
+// shoot publishes the next picture.
+func (c *camera) shoot() {
+	f := c.clip[c.next%len(c.clip)]
+	f.Time = media.Timestamp(c.next) * media.Timestamp(100*time.Millisecond)
+	c.next++
+	c.source.Video.Write(f)
+}
+
+// receive waits for what comes next.
+func (c *camera) receive() media.Frame {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
+	defer cancel()
+	var f [1]media.Frame
+	if _, err := c.reader.Read(ctx, f[:]); err != nil {
+		c.t.Fatal(err)
+	}
+	return f[0]
+}
+
+// until publishes pictures until one comes out, as after a loss.
+func (c *camera) until(limit time.Duration) media.Frame {
+	c.t.Helper()
+	deadline := time.Now().Add(limit)
+	for time.Now().Before(deadline) {
+		c.shoot()
+		ctx, cancel := context.WithTimeout(c.t.Context(), 100*time.Millisecond)
+		var f [1]media.Frame
+		n, err := c.reader.Read(ctx, f[:])
+		cancel()
+		if n > 0 {
+			return f[0]
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			c.t.Fatal(err)
+		}
+	}
+	c.t.Fatalf("no picture in %v", limit)
+	return media.Frame{}
+}
+
+// pid is that of the child of the only rendition.
+func pid(t testing.TB, v *Video) int {
+	t.Helper()
+	for _, r := range v.rendering() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.process != nil {
+			return r.process.PID()
+		}
+	}
+	t.Fatal("nothing runs")
+	return 0
+}
+
+func TestVideo(t *testing.T) {
+	v := newVideo(t, program(t)...)
+	s := newSource(t)
+	profile := VideoProfile{Height: 90, KeyFrameInterval: 1000}
+	c, release := newCamera(t, v, s, profile)
+	c.shoot()
+	first := c.receive()
+	if !first.Key || first.Track.Codec != media.H264 || first.Track.Width != 160 || first.Track.Height != 90 {
+		t.Errorf("begins with %+v of %+v", first.Key, first.Track)
+	}
+
+	// Who wants the same shares it.
+	_, releaseOther, err := v.Feed(s, profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := v.Totals(); n != 1 {
+		t.Errorf("%d renditions of one profile", n)
+	}
+
+	// A key frame comes when one is asked for, and not else.
+	for i := range 6 {
+		if i == 3 {
+			v.rendering()[0].ask()
+		}
+		c.shoot()
+		if f := c.receive(); f.Key != (i == 3) || f.Track != first.Track || f.Time != media.Timestamp(i+1)*1e8 {
+			t.Errorf("picture %d: %v at %v", i, f.Key, f.Time)
+		}
+	}
+
+	// A child that dies is replaced by another, whose first picture is a key frame that looks the same from outside.
+	last := media.Timestamp(6 * 1e8)
+	for _, how := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSEGV, syscall.SIGSTOP} {
+		before := pid(t, v)
+		if err := syscall.Kill(before, how); err != nil {
+			t.Fatal(err)
+		}
+		f := c.until(time.Minute)
+		for f.Time <= last+5e8 && !f.Key { // what was still on its way
+			f = c.until(time.Minute)
+		}
+		if !f.Key || f.Track != first.Track || f.Time <= last {
+			t.Errorf("after %v: key %v, same track %v, at %v after %v", how, f.Key, f.Track == first.Track, f.Time, last)
+		}
+		last = f.Time
+		if now := pid(t, v); now == before {
+			t.Errorf("after %v: the same process", how)
+		}
+		if err := syscall.Kill(before, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("after %v: the process is still there: %v", how, err)
+		}
+	}
+	if st, ok := v.Stats(s, profile); !ok || st.Restarts != 3 || st.Frames < 10 {
+		t.Errorf("figures %+v, %v", st, ok)
+	}
+
+	// The last one out ends it.
+	child := pid(t, v)
+	release()
+	if n, _ := v.Totals(); n != 1 {
+		t.Errorf("%d renditions while one is in use", n)
+	}
+	releaseOther()
+	if err := syscall.Kill(child, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the process is still there after the last release: %v", err)
+	}
+	if n, sum := v.Totals(); n != 0 || sum.Restarts != 3 {
+		t.Errorf("%d renditions at the end, sums %+v", n, sum)
+	}
+	if _, ok := v.Stats(s, profile); ok {
+		t.Error("figures of a rendition that is over")
+	}
+}
+
+// The rendition ends with its source, for the same cause.
+func TestVideoEnd(t *testing.T) {
+	v := newVideo(t, program(t)...)
+	s := newSource(t)
+	c, release := newCamera(t, v, s, VideoProfile{})
+	defer release()
+	c.shoot()
+	c.receive()
+	child := pid(t, v)
+	cause := errors.New("it is over")
+	s.Close(cause)
+	if err := syscall.Kill(child, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the process is still there: %v", err)
+	}
+	if _, err := c.reader.Read(t.Context(), make([]media.Frame, 1)); !errors.Is(err, cause) {
+		t.Errorf("ends with %v, want %v", err, cause)
+	}
+}
+
+// What cannot work is given up soon.
+func TestVideoHopeless(t *testing.T) {
+	for _, command := range []string{"/nonexistent", "/bin/false", "/bin/echo garbage"} {
+		t.Run(command, func(t *testing.T) {
+			v := newVideo(t, strings.Fields(command)...)
+			c, release := newCamera(t, v, newSource(t), VideoProfile{})
+			defer release()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			c.shoot()
+			if _, err := c.reader.Read(ctx, make([]media.Frame, 1)); !errors.Is(err, ErrTranscoder) {
+				t.Errorf("got %v, want ErrTranscoder", err)
+			}
+		})
+	}
+}
+
+func TestVideoConfig(t *testing.T) {
+	tests := []struct {
+		name string
+		set  func(*VideoConfig)
+		ok   bool
+	}{
+		{"default", func(*VideoConfig) {}, true},
+		{"no bound", func(c *VideoConfig) { c.MaxLoad = 0 }, true},
+		{"preset", func(c *VideoConfig) { c.Preset = "best" }, false},
+		{"threads", func(c *VideoConfig) { c.Threads = -1 }, false},
+		{"key frames", func(c *VideoConfig) { c.KeyFrameTime = -1 }, false},
+		{"load", func(c *VideoConfig) { c.MaxLoad = 101 }, false},
+	}
+	for _, tt := range tests {
+		c := DefaultVideoConfig()
+		tt.set(&c)
+		if err := c.Validate(); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
