@@ -7,8 +7,10 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -157,6 +159,7 @@ func TestEncoderKilled(t *testing.T) {
 	if len(encoders) != 1 {
 		t.Fatalf("%d child processes for one profile, want 1", len(encoders))
 	}
+	judgeConfinement(t, s, encoders[0])
 	before := lastPicture(receivers[0])
 	if err := syscall.Kill(encoders[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -182,4 +185,58 @@ func TestEncoderKilled(t *testing.T) {
 			t.Errorf("a push is %s (%s) after its encoder was killed, want PUBLISHING", p.Status, p.Reason)
 		}
 	}
+}
+
+// judgeConfinement checks what a process that decodes what strangers send may do: little.
+func judgeConfinement(t *testing.T, s *server, pid int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"NoNewPrivs:\t1", "Seccomp:\t2"} {
+		if !strings.Contains(string(status), want) {
+			t.Errorf("the status of the process that transcodes lacks %q", want)
+		}
+	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := regexp.MustCompile(`(?m)^Max data size +2147483648 `); !want.Match(limits) {
+		t.Errorf("the process that transcodes has no bound on memory:\n%s", limits)
+	}
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		name, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, f.Name()))
+		if err == nil && (strings.HasPrefix(name, "socket:") || strings.HasPrefix(name, s.dir)) {
+			t.Errorf("the process that transcodes has %s open", name)
+		}
+	}
+}
+
+// What the machine cannot do beside what it does already is refused, and leaves the rest alone.
+func TestPictureAdmission(t *testing.T) {
+	s := startServer(t, "video_transcoder_max_load_percent=1")
+	publishPictures(t, s, "a", 1280, 720, 30)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	body := map[string]any{"streamName": "a", "rtmpUrl": receiver.URL("live"), "height": 480}
+	var answer struct{ Message string }
+	if code := s.post("/push/startup", body, &answer); code != http.StatusServiceUnavailable {
+		t.Fatalf("startup answers %d %+v, want 503", code, answer)
+	}
+	if !strings.Contains(answer.Message, "cores") {
+		t.Errorf("the refusal says %q, and not how much is missing", answer.Message)
+	}
+	if left := children(t, s.cmd.Process.Pid); len(left) != 0 {
+		t.Errorf("%d child processes for nobody", len(left))
+	}
+	delete(body, "height")
+	if code := s.post("/push/startup", body, nil); code != http.StatusOK {
+		t.Fatalf("a push that needs no transcoding: startup answers %d", code)
+	}
+	receiver.Wait(t, "pictures", func() bool { return len(videoTimes(receiver)) > 10 })
 }

@@ -155,8 +155,8 @@ func (s *server) post(method string, body, out any) int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if out != nil && resp.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(answer, out); err != nil {
+	if out != nil {
+		if err := json.Unmarshal(answer, out); err != nil && resp.StatusCode == http.StatusOK {
 			s.t.Fatalf("%s answered %q: %v", method, answer, err)
 		}
 	}

@@ -42,7 +42,6 @@ type engine interface {
 // Main is the child process, from its standard input and output to its exit code.
 func Main(in io.Reader, out io.Writer) int {
 	runtime.GOMAXPROCS(2)
-	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(memoryLimit)
 	c := &child{
 		in: newReader(in), out: newWriter(out), queue: make(chan item, queueSize), enter: enterSandbox,
