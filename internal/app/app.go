@@ -39,6 +39,7 @@ type App struct {
 
 	hub      *stream.Hub
 	receiver *peer.Receiver
+	audio    *transcode.Audio
 	sounds   *transcode.Sounds
 	video    *transcode.Video
 	pushes   *transponder.Registry
@@ -67,8 +68,8 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, err
 	}
 	a.hub = stream.NewHub(cfg.Stream)
-	audio := transcode.NewAudio(cfg.Audio, log)
-	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, audio, log)
+	a.audio = transcode.NewAudio(cfg.Audio, log)
+	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, a.audio, log)
 	a.pushes.UseStills(transcode.NewStills(cfg.MediaDir))
 	a.sounds = transcode.NewSounds(cfg.MediaDir, cfg.Sounds, log)
 	a.pushes.UseSounds(sounds{a.sounds})
@@ -94,7 +95,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if cfg.Listen.RTMP >= 0 {
 		rtmp := cfg.RTMP
 		rtmp.Address = ":" + strconv.Itoa(cfg.Listen.RTMP)
-		if a.server, err = rtmpserver.New(rtmp, a.hub, audio, log); err != nil {
+		if a.server, err = rtmpserver.New(rtmp, a.hub, a.audio, log); err != nil {
 			return nil, portError("rtmp.port", cfg.Listen.RTMP, err)
 		}
 	}

@@ -118,6 +118,9 @@ func (a *App) figures() metrics.Parts {
 		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
 		WebSockets:      func() int { return a.sdk.Stats().Sessions },
 		RTMPConnections: a.rtmpConnections,
+		Sound:           a.audio.Stats,
+		SoundFiles:      a.sounds.Stats,
+		Pictures:        a.video.Totals,
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats

@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/transcode"
 	"transponder/internal/transponder"
 )
 
@@ -21,6 +22,9 @@ type Parts struct {
 	WebSockets      func() int // connections of the signalling
 	RTMPConnections func() int // to our own RTMP server
 	Hooks           func() transponder.HookStats
+	Sound           func() transcode.AudioStats
+	SoundFiles      func() transcode.SoundStats
+	Pictures        func() (renditions int, sum transcode.VideoStats)
 }
 
 // New makes the handler for /metrics: the parts' figures beside those of the process and the Go runtime.
@@ -59,6 +63,20 @@ var (
 	pushReconnects = desc("push_reconnects_total", "Connections tried after the first.", "push", "stream")
 	pushQueue      = desc("push_queue_seconds", "Media that waits to be sent.", "push", "stream")
 
+	renditions     = desc("renditions", "What is made of streams at present, each once for all who want it.", "kind")
+	soundErrors    = desc("sound_errors_total", "Packets of sound that could not be decoded.")
+	soundSilence   = desc("sound_silence_seconds_total", "Silence put where no sound came.")
+	soundFiles     = desc("sound_files_playing", "Pushes in which a sound file plays.")
+	soundFileBytes = desc("sound_file_bytes", "Encoded sound files that are kept, at most.")
+	soundFileFails = desc("sound_file_errors_total", "Sound files that could not be read or encoded to their end.")
+	soundStarved   = desc("sound_file_starved_packets_total", "Packets of silence sent as a sound file's were not ready.")
+
+	pictures        = desc("pictures_transcoded_total", "Pictures encoded.")
+	picturesDropped = desc("pictures_dropped_total", "Pictures that were not encoded, as this machine could not keep up.")
+	picturesDamaged = desc("pictures_damaged_total", "Pictures that could not be decoded.")
+	transcoderLost  = desc("transcoder_restarts_total", "Processes that transcode pictures started in the place of lost ones.")
+	transcoderCores = desc("transcoder_cores", "Processors that are used to transcode pictures.")
+
 	hookEvents  = desc("push_hook_events_total", "Events for the web hook, by what became of them.", "outcome")
 	hookRetries = desc("push_hook_retries_total", "Tries to deliver an event to the web hook after the first.")
 
@@ -94,6 +112,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		s.counter(hookEvents, st.Dead, "dead")
 		s.counter(hookRetries, st.Retried)
 	}
+	s.transcoding(c.parts)
 }
 
 // sink takes one scrape's figures.
@@ -105,6 +124,31 @@ func (s sink) gauge(d *prometheus.Desc, value float64, labels ...string) {
 
 func (s sink) counter(d *prometheus.Desc, value int64, labels ...string) {
 	s.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+}
+
+func (s sink) transcoding(p Parts) {
+	if p.Sound != nil {
+		st := p.Sound()
+		s.gauge(renditions, float64(st.Renditions), media.Audio.String())
+		s.counter(soundErrors, st.DecodeErrors)
+		s.out <- prometheus.MustNewConstMetric(soundSilence, prometheus.CounterValue, float64(st.Silence)/48000) // samples of that rate
+	}
+	if p.SoundFiles != nil {
+		st := p.SoundFiles()
+		s.gauge(soundFiles, float64(st.Players))
+		s.gauge(soundFileBytes, float64(st.Bytes))
+		s.counter(soundFileFails, st.Errors)
+		s.counter(soundStarved, st.Starved)
+	}
+	if p.Pictures != nil {
+		n, st := p.Pictures()
+		s.gauge(renditions, float64(n), media.Video.String())
+		s.counter(pictures, st.Frames)
+		s.counter(picturesDropped, st.Dropped)
+		s.counter(picturesDamaged, st.Damaged)
+		s.counter(transcoderLost, st.Restarts)
+		s.gauge(transcoderCores, st.CPU)
+	}
 }
 
 func (s sink) streams(all []*stream.Source) {

@@ -13,6 +13,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/transcode"
 	"transponder/internal/transponder"
 )
 
@@ -61,12 +62,24 @@ func TestMetrics(t *testing.T) {
 		WebSockets:      func() int { return 5 },
 		RTMPConnections: func() int { return 6 },
 		Hooks:           func() transponder.HookStats { return transponder.HookStats{Delivered: 9, Retried: 4, Dead: 1} },
+		Sound: func() transcode.AudioStats {
+			return transcode.AudioStats{Renditions: 2, DecodeErrors: 3, Silence: 24000}
+		},
+		SoundFiles: func() transcode.SoundStats {
+			return transcode.SoundStats{Players: 1, Bytes: 500, Errors: 2, Starved: 7}
+		},
+		Pictures: func() (int, transcode.VideoStats) {
+			return 1, transcode.VideoStats{Frames: 50, Dropped: 4, Damaged: 3, Restarts: 2, CPU: 0.25}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := scrape(t, h)
 	want := []string{
+		`transponder_pictures_damaged_total 3`,
+		`transponder_pictures_dropped_total 4`,
+		`transponder_pictures_transcoded_total 50`,
 		`transponder_push_acked_bytes_total{push="p1",stream="cam"} 900`,
 		`transponder_push_acked_bytes_total{push="p2",stream="cam"} 0`,
 		`transponder_push_dropped_frames_total{push="p1",stream="cam"} 2`,
@@ -93,7 +106,15 @@ func TestMetrics(t *testing.T) {
 		`transponder_pushes{state="publishing"} 1`,
 		`transponder_pushes{state="reconnecting"} 0`,
 		`transponder_pushes{state="starting"} 1`,
+		`transponder_renditions{kind="audio"} 2`,
+		`transponder_renditions{kind="video"} 1`,
 		`transponder_rtmp_connections 6`,
+		`transponder_sound_errors_total 3`,
+		`transponder_sound_file_bytes 500`,
+		`transponder_sound_file_errors_total 2`,
+		`transponder_sound_file_starved_packets_total 7`,
+		`transponder_sound_files_playing 1`,
+		`transponder_sound_silence_seconds_total 0.5`,
 		`transponder_stream_bytes_total{kind="audio",stream="cam"} 7`,
 		`transponder_stream_bytes_total{kind="video",stream="cam"} 150`,
 		`transponder_stream_frames_total{kind="audio",stream="cam"} 1`,
@@ -105,6 +126,8 @@ func TestMetrics(t *testing.T) {
 		`transponder_stream_readers{kind="video",stream="cam"} 0`,
 		`transponder_streams{state="live"} 1`,
 		`transponder_streams{state="pending"} 0`,
+		`transponder_transcoder_cores 0.25`,
+		`transponder_transcoder_restarts_total 2`,
 		`transponder_websockets 5`,
 	}
 	if got := ours(text); !slices.Equal(got, want) {

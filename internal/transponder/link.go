@@ -104,6 +104,7 @@ func (t *Transponder) muxer(client *rtmp.Client) *flv.Muxer {
 	m := &flv.Muxer{
 		FrameRate: t.frameRate,
 		Allowed:   func(c media.Codec) bool { return t.passes(client, c) },
+		Sound:     t.audio.Expect(t.source(), t.req.Options.Audio),
 	}
 	if t.cfg.SendMetadata {
 		m.Metadata = flv.MetadataTag

@@ -28,6 +28,8 @@ type AudioRenditions interface {
 	// Feed returns the feed of a source's sound in a format, silence if it has none, made once for all who ask for the same;
 	// the zero format is the settings'. release is called once, when the feed is no longer needed.
 	Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error)
+	// Expect describes what Feed will give, for metadata that goes out before its first frame.
+	Expect(s *stream.Source, format media.AudioFormat) *media.Track
 }
 
 // Stills makes key frames of picture files; package transcode does.

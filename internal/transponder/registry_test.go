@@ -35,6 +35,8 @@ func (sameAudio) Feed(s *stream.Source, _ media.AudioFormat) (*stream.Feed, func
 	return s.Audio, func() {}, nil
 }
 
+func (sameAudio) Expect(s *stream.Source, _ media.AudioFormat) *media.Track { return s.Audio.Track() }
+
 // bench is a hub and a registry that run as long as the test.
 type bench struct {
 	*Registry
