@@ -31,11 +31,19 @@ func TestSizeChanges(t *testing.T) {
 			t.Fatalf("startup answers %d", code)
 		}
 	}
+	boxed := testkit.NewRTMPServer(t, testkit.Script{})
+	box := map[string]any{"streamName": "adapt", "rtmpUrl": boxed.URL("live"), "width": 480, "height": 360, "options": map[string]string{"fit": "letterbox"}}
+	if code := s.post("/push/startup", box, nil); code != http.StatusOK {
+		t.Fatalf("startup of a letterbox answers %d", code)
+	}
 	sizes := map[string]bool{}
 	waitFor(t, 30*time.Second, func() string {
 		var found []struct{ Width, Height int }
 		s.post("/push/find", map[string]string{"streamName": "adapt"}, &found)
 		for _, p := range found {
+			if p.Height == 360 { // the canvas
+				continue
+			}
 			sizes[fmt.Sprintf("%dx%d", p.Width, p.Height)] = true
 		}
 		if !sizes["320x180"] || !sizes["1280x720"] {
@@ -54,6 +62,18 @@ func TestSizeChanges(t *testing.T) {
 				tags[i].Time, tags[i+1+next].Time, tags[i+1+next].Key)
 		}
 	}
+	// Who wants a fixed canvas sees nothing of it, but in the picture.
+	at := len(videoTimes(boxed))
+	boxed.Wait(t, "pictures on", func() bool { return len(videoTimes(boxed)) > at+40 })
+	if headers := pictureHeaders(boxed.Tags()); len(headers) != 1 {
+		t.Errorf("%d sequence headers on a fixed canvas, want 1", len(headers))
+	}
+	for _, m := range boxed.Metadata() {
+		if m["width"] != 480.0 || m["height"] != 360.0 {
+			t.Errorf("metadata of a fixed canvas of 480x360 tells of %vx%v", m["width"], m["height"])
+		}
+	}
+
 	var widths []float64
 	for _, m := range receiver.Metadata() {
 		if w, ok := m["width"].(float64); ok {
