@@ -206,6 +206,7 @@ func TestSoundPlayer(t *testing.T) {
 
 // A loop has no gap and no click: through its seam the tone goes on as if there was none.
 func TestSoundLoop(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name         string
 		rate, frames int
@@ -269,6 +270,7 @@ func TestSoundLoop(t *testing.T) {
 // Where the coder changes its windows for an attack, a loop's packets still fit together at the seam: the second time sounds as
 // the first.
 func TestSoundLoopOfAttacks(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := newSounds(t, dir, DefaultSoundsConfig())
 	s.loopLength = time.Second

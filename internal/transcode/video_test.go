@@ -127,6 +127,7 @@ func pid(t testing.TB, v *Video) int {
 }
 
 func TestVideo(t *testing.T) {
+	t.Parallel()
 	v := newVideo(t, program(t)...)
 	s := newSource(t)
 	profile := VideoProfile{Height: 90, KeyFrameInterval: 1000}
@@ -203,6 +204,7 @@ func TestVideo(t *testing.T) {
 
 // The rendition ends with its source, for the same cause.
 func TestVideoEnd(t *testing.T) {
+	t.Parallel()
 	v := newVideo(t, program(t)...)
 	s := newSource(t)
 	c, release := newCamera(t, v, s, VideoProfile{})
@@ -222,6 +224,7 @@ func TestVideoEnd(t *testing.T) {
 
 // What cannot work is given up soon.
 func TestVideoHopeless(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"/nonexistent", "/bin/false", "/bin/echo garbage"} {
 		t.Run(command, func(t *testing.T) {
 			v := newVideo(t, strings.Fields(command)...)
@@ -238,6 +241,7 @@ func TestVideoHopeless(t *testing.T) {
 }
 
 func TestVideoConfig(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		set  func(*VideoConfig)

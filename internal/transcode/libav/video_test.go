@@ -404,6 +404,7 @@ func TestVideoDamage(t *testing.T) {
 }
 
 func TestVideoRefuses(t *testing.T) {
+	t.Parallel()
 	v := newVideo(t, VideoConfig{})
 	opus := media.Frame{Track: &media.Track{Codec: media.Opus}, Key: true, Data: []byte{1}}
 	if err := v.Decode(opus); !errors.Is(err, ErrUnsupported) {
@@ -430,6 +431,7 @@ func TestVideoRefuses(t *testing.T) {
 }
 
 func TestVideoPending(t *testing.T) {
+	t.Parallel()
 	frames := picturetest.Clip(t, media.H264, picturetest.Source(64, 64, 30, 2*time.Second))
 	v := newVideo(t, VideoConfig{})
 	for _, f := range frames {
@@ -490,8 +492,8 @@ func TestVideoMemory(t *testing.T) {
 	before := resident(t)
 	changes(v, 60)
 	engines(60)
-	// An encoder takes several megabytes, a picture 300 kB: a leak of either shows.
-	if grown := resident(t) - before; grown > 15<<20 {
+	// A picture takes 300 kB and an encoder several megabytes: 36 MB at least, if every one of either stayed.
+	if grown := resident(t) - before; grown > 32<<20 {
 		t.Errorf("120 changes of size and 60 engines left %d MB behind", grown>>20)
 	}
 }
