@@ -85,7 +85,9 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ui, err := webui.New(webui.Config{Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https)})
+	ui, err := webui.New(webui.Config{
+		Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth,
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -27,6 +27,7 @@ type Config struct {
 	Version   string `json:"version"`
 	RTMPPort  int    `json:"rtmpPort"`  // of our own RTMP server, the default destination
 	HTTPSPort int    `json:"httpsPort"` // where browsers allow the camera to pages that are not on localhost
+	RESTAuth  bool   `json:"restAuth"`  // the REST API asks for a name and a password
 }
 
 // file is one answer: its plain form and, where that is smaller, the compressed one.
@@ -70,8 +71,23 @@ func newHandler(cfg Config, pages fs.FS) (http.Handler, error) {
 	if err := h.add("/config.json", settings); err != nil {
 		return nil, err
 	}
-	h.files["/"] = h.files["/index.html"]
+	for name, f := range h.files {
+		h.files[address(name)] = f
+	}
 	return h, nil
+}
+
+// address is where people find a file: pages without their suffix, and those called index at their folder.
+func address(name string) string {
+	page, is := strings.CutSuffix(name, ".html")
+	switch {
+	case !is:
+		return name
+	case path.Base(page) == "index":
+		return strings.TrimSuffix(page, "index")
+	default:
+		return page
+	}
 }
 
 // mediaTypes of what pages are made of: the machine's own table may know other ones, or none.

@@ -16,14 +16,18 @@ var (
 	pages  = fstest.MapFS{
 		".gitkeep":   {},
 		"index.html": {Data: []byte("<!doctype html><title>Go live</title>" + strings.Repeat("<p>on air</p>", 50))},
-		"main.js":    {Data: []byte(script)},
+		"index.js":   {Data: []byte(script)},
 		"icon.svg":   {Data: []byte("<svg/>")},
+
+		"console.html":        {Data: []byte("<!doctype html><title>Console</title>")},
+		"examples/index.html": {Data: []byte("<!doctype html><title>Examples</title>")},
+		"examples/play.html":  {Data: []byte("<!doctype html><title>Play</title>")},
 	}
 )
 
 func newTestHandler(t *testing.T, files fstest.MapFS) http.Handler {
 	t.Helper()
-	h, err := newHandler(Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444}, files)
+	h, err := newHandler(Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444, RESTAuth: true}, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +61,15 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"start page", "GET", "/", 200, "text/html; charset=utf-8", "Go live"},
 		{"query is ignored", "GET", "/?x=1", 200, "text/html; charset=utf-8", "Go live"},
-		{"script", "GET", "/main.js", 200, "text/javascript; charset=utf-8", "on air"},
+		{"script", "GET", "/index.js", 200, "text/javascript; charset=utf-8", "on air"},
 		{"icon", "GET", "/icon.svg", 200, "image/svg+xml", "<svg/>"},
 		{"settings", "GET", "/config.json", 200, "application/json; charset=utf-8", `"rtmpPort":1935`},
+		{"page without its suffix", "GET", "/console", 200, "text/html; charset=utf-8", "Console"},
+		{"page by its file", "GET", "/console.html", 200, "text/html; charset=utf-8", "Console"},
+		{"page of a folder", "GET", "/examples/", 200, "text/html; charset=utf-8", "Examples"},
+		{"page in a folder", "GET", "/examples/play", 200, "text/html; charset=utf-8", "Play"},
 		{"unknown", "GET", "/nothing", 404, "text/html; charset=utf-8", "Page not found"},
-		{"no folders", "GET", "/main.js/", 404, "text/html; charset=utf-8", "Page not found"},
+		{"no folders", "GET", "/index.js/", 404, "text/html; charset=utf-8", "Page not found"},
 		{"no way up", "GET", "/../go.mod", 404, "text/html; charset=utf-8", "Page not found"},
 		{"hidden", "GET", "/.gitkeep", 404, "text/html; charset=utf-8", "Page not found"},
 		{"markup in a path", "GET", "/%3Cscript%3E", 404, "text/html; charset=utf-8", "Page not found"},
@@ -96,7 +104,7 @@ func TestSettings(t *testing.T) {
 	if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	if want := (Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444}); got != want {
+	if want := (Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444, RESTAuth: true}); got != want {
 		t.Errorf("settings = %+v, want %+v", got, want)
 	}
 }
@@ -104,9 +112,9 @@ func TestSettings(t *testing.T) {
 func TestNotModified(t *testing.T) {
 	h := newTestHandler(t, pages)
 	for _, coding := range []string{"", "gzip"} {
-		first := ask(h, "GET", "/main.js", "Accept-Encoding", coding)
+		first := ask(h, "GET", "/index.js", "Accept-Encoding", coding)
 		etag := first.Header.Get("ETag")
-		again := ask(h, "GET", "/main.js", "Accept-Encoding", coding, "If-None-Match", etag)
+		again := ask(h, "GET", "/index.js", "Accept-Encoding", coding, "If-None-Match", etag)
 		if etag == "" || again.StatusCode != http.StatusNotModified {
 			t.Errorf("coding %q, etag %q: second answer = %d, want 304", coding, etag, again.StatusCode)
 		}
@@ -121,7 +129,7 @@ func TestCompression(t *testing.T) {
 		{"", false}, {"gzip", true}, {"br, GZIP;q=0.5", true}, {"deflate", false},
 		{"gzip;q=0", false}, {"gzip; q=0.000", false}, {"br,gzip", true},
 	} {
-		r := ask(newTestHandler(t, pages), "GET", "/main.js", "Accept-Encoding", tt.accept)
+		r := ask(newTestHandler(t, pages), "GET", "/index.js", "Accept-Encoding", tt.accept)
 		if got := r.Header.Get("Content-Encoding") == "gzip"; got != tt.gzipped {
 			t.Errorf("Accept-Encoding %q: gzipped = %t, want %t", tt.accept, got, tt.gzipped)
 			continue

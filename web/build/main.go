@@ -1,22 +1,21 @@
 // Command build bundles the pages of web/pages into web/dist, which package web embeds. Run it from the top of the tree as
 // `go run ./web/build`, or by `go generate ./web`.
+//
+// Every NAME.html is a page, in folders too. A NAME.ts beside it is its script, bundled with all that it imports into NAME.js;
+// style sheets are bundled likewise.
 package main
 
 import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
-
-// The scripts and style sheets that pages ask for; what they import is bundled into them.
-var entries = []string{"main.ts", "styles.css"}
-
-// Copied as they are.
-var static = []string{"index.html", "icon.svg"}
 
 func main() {
 	dir := flag.String("dir", "web", "the folder that holds pages and dist")
@@ -29,35 +28,59 @@ func main() {
 
 // build replaces what dist holds. Nothing is written when a page does not compile.
 func build(pages, dist string) error {
-	files, err := bundle(pages)
-	if err != nil {
-		return err
-	}
-	for _, name := range static {
-		if files[name], err = os.ReadFile(filepath.Join(pages, name)); err != nil {
-			return err
-		}
-	}
-	if err := prune(dist, files); err != nil {
-		return err
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dist, name), content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func bundle(pages string) (map[string][]byte, error) {
 	root, err := filepath.Abs(pages)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	copied, entries, err := list(root)
+	if err != nil {
+		return err
+	}
+	files, err := bundle(root, entries)
+	if err != nil {
+		return err
+	}
+	for _, name := range copied {
+		if files[name], err = os.ReadFile(filepath.Join(root, name)); err != nil {
+			return err
+		}
+	}
+	return replace(dist, files)
+}
+
+// list names what is copied as it is, and what is to be bundled.
+func list(root string) (copied, entries []string, err error) {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		switch filepath.Ext(name) {
+		case ".html":
+			script := strings.TrimSuffix(name, ".html") + ".ts"
+			if _, err := os.Stat(filepath.Join(root, script)); err == nil {
+				entries = append(entries, script)
+			}
+			copied = append(copied, name)
+		case ".svg":
+			copied = append(copied, name)
+		case ".css":
+			entries = append(entries, name)
+		}
+		return nil
+	})
+	return copied, entries, err
+}
+
+func bundle(root string, entries []string) (map[string][]byte, error) {
 	result := api.Build(api.BuildOptions{
 		AbsWorkingDir:     root,
 		EntryPoints:       entries,
 		Outdir:            root, // only to name the outputs: nothing is written there
+		Outbase:           root,
 		Bundle:            true,
 		Format:            api.FormatESModule,
 		Target:            api.ES2022,
@@ -73,13 +96,17 @@ func bundle(pages string) (map[string][]byte, error) {
 	}
 	files := make(map[string][]byte)
 	for _, out := range result.OutputFiles {
-		files[filepath.Base(out.Path)] = out.Contents
+		name, err := filepath.Rel(root, out.Path)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = out.Contents
 	}
 	return files, nil
 }
 
-// prune removes files of earlier builds that this one does not write.
-func prune(dist string, keep map[string][]byte) error {
+// replace writes the files, and removes those of earlier builds.
+func replace(dist string, files map[string][]byte) error {
 	if err := os.MkdirAll(dist, 0o755); err != nil {
 		return err
 	}
@@ -87,11 +114,20 @@ func prune(dist string, keep map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	for _, file := range old {
-		if _, kept := keep[file.Name()]; kept || file.Name() == ".gitkeep" {
+	for _, entry := range old {
+		if _, kept := files[entry.Name()]; kept || entry.Name() == ".gitkeep" {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dist, file.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(dist, entry.Name())); err != nil {
+			return err
+		}
+	}
+	for name, content := range files {
+		path := filepath.Join(dist, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, content, 0o644); err != nil {
 			return err
 		}
 	}
