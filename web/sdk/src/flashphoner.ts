@@ -1,0 +1,81 @@
+import * as constants from "./constants.ts";
+import { quiet, SdkError } from "./errors.ts";
+import { Browser } from "./browser.ts";
+import { type Constraints, listDevices, LocalMedia, type MediaDeviceList, setDefaultConstraints } from "./media.ts";
+import { getSessions, Session, type SessionOptions } from "./session.ts";
+
+/** For all of the page. */
+export interface InitOptions {
+  /** What is published where a stream does not say; 320 x 240 and sound if absent. */
+  constraints?: Constraints;
+}
+
+/** Where everything begins; the same as the vendor's global object. */
+export const Flashphoner = {
+  /** Need not be called; rejects with `unsupported_browser` where there is no WebRTC. */
+  init(options: InitOptions = {}): Promise<void> {
+    if (options.constraints) {
+      setDefaultConstraints(options.constraints);
+    }
+    return typeof RTCPeerConnection === "function" ? Promise.resolve()
+      : quiet(Promise.reject(new SdkError("unsupported_browser", "no RTCPeerConnection")));
+  },
+
+  /** Connects to a server; `session.connected` tells when that is done. */
+  createSession(options: SessionOptions): Session {
+    if (!options?.urlServer) {
+      throw new SdkError("invalid_option", "options.urlServer must be provided");
+    }
+    return new Session(options);
+  },
+
+  /** All sessions that are not over, the oldest first. */
+  getSessions,
+
+  /** The session with this id, if it is not over. */
+  getSession(id: string): Session | undefined {
+    return getSessions().find((session) => session.id() === id);
+  },
+
+  /** What streams are carried by: WebRTC, always. */
+  getMediaProviders(): string[] {
+    return ["WebRTC"];
+  },
+
+  /** Lists devices; with labels, the browser may ask the person first. kind is of MEDIA_DEVICE_KIND. */
+  getMediaDevices(_provider?: string | null, labels?: boolean, kind?: string): Promise<MediaDeviceList> {
+    return listDevices(labels, kind);
+  },
+
+  /** Opens camera and microphone and shows them, before anything is published; a stream with this display then takes them. */
+  async getMediaAccess(constraints: Constraints | null | undefined, display: HTMLElement): Promise<HTMLElement> {
+    await LocalMedia.open(constraints ?? undefined, display);
+    return display;
+  },
+
+  /** Closes what is open in a display; false if nothing was. */
+  releaseLocalMedia(display: HTMLElement): boolean {
+    const media = LocalMedia.of(display);
+    media?.release();
+    return media !== undefined;
+  },
+
+  /** Does nothing, as nothing is needed: for pages of the vendor's SDK. */
+  playFirstSound(): void {},
+
+  /** Does nothing, as nothing is needed: for pages of the vendor's SDK. */
+  playFirstVideo(): Promise<void> {
+    return Promise.resolve();
+  },
+
+  /** The console: for pages of the vendor's SDK. */
+  getLogger(): Console {
+    return console;
+  },
+
+  /** All constants, which this module exports as well. */
+  constants,
+
+  /** Guesses what browser this is, for pages of the vendor's SDK. */
+  Browser,
+};

@@ -1,0 +1,12 @@
+// What the package exports; docs/sdk.md is written from it.
+
+export { Flashphoner, type InitOptions } from "./flashphoner.ts";
+export { Session, type SessionEvents, type SessionOptions } from "./session.ts";
+export { type Abortable, type MuteState, Stream, type StreamEvent, type StreamEvents, type StreamOptions } from "./stream.ts";
+export type { AudioConstraints, Constraints, MediaDevice, MediaDeviceList, VideoConstraints } from "./media.ts";
+export type { StreamStats, TrackStats, VideoSettings } from "./peer.ts";
+export type { Backoff } from "./backoff.ts";
+export { type PushInfo, Push, type PushOptions, type PushRequest, type PushState, type PushStatus, RestApi, type RestOptions,
+  type RestorePolicy, type StreamDescription } from "./rest.ts";
+export { type Reason, reasons, SdkError } from "./errors.ts";
+export * from "./constants.ts";

@@ -1,0 +1,216 @@
+import { MEDIA_DEVICE_KIND } from "./constants.ts";
+import { deviceError, SdkError } from "./errors.ts";
+
+/** What is wished of sound, beside what getUserMedia knows. */
+export interface AudioConstraints extends MediaTrackConstraints {
+  /** kbit/s. */
+  bitrate?: number;
+  stereo?: boolean;
+  /** Forward error correction. */
+  fec?: boolean;
+  /** The device that a played stream sounds from. */
+  outputId?: string;
+}
+
+/** What is wished of the picture, beside what getUserMedia knows. */
+export interface VideoConstraints extends MediaTrackConstraints {
+  /** "screen" asks for a screen or a window instead of a camera. */
+  type?: "camera" | "screen";
+  /** kbit/s, of a published stream. */
+  minBitrate?: number;
+  /** kbit/s, of a published stream. */
+  maxBitrate?: number;
+  /** kbit/s, of a played stream. */
+  bitrate?: number;
+  /** 1 to 100, of a played stream. */
+  quality?: number;
+}
+
+/** What is published or played. A number is a wish, which the browser may miss; `{exact: 1280}` is a demand. */
+export interface Constraints {
+  audio?: boolean | AudioConstraints;
+  video?: boolean | VideoConstraints;
+  /** Publishes this instead of camera and microphone. */
+  customStream?: MediaStream;
+}
+
+/** A camera, microphone or loudspeaker. */
+export interface MediaDevice {
+  id: string;
+  /** Empty until the page may use devices. */
+  label: string;
+  type: "camera" | "mic" | "speaker";
+}
+
+/** What `getMediaDevices` lists. */
+export interface MediaDeviceList {
+  audio: MediaDevice[];
+  video: MediaDevice[];
+}
+
+const defaults = { constraints: { audio: true, video: { width: 320, height: 240 } } as Constraints };
+
+/** What is asked for where a page says nothing: the vendor's small picture, unless `init` is told otherwise. */
+export function setDefaultConstraints(constraints: Constraints): void {
+  defaults.constraints = constraints;
+}
+
+/** Camera and microphone, open, and the element that shows them. */
+export class LocalMedia {
+  private constructor(
+    readonly stream: MediaStream,
+    readonly video: HTMLVideoElement | null,
+    private readonly display: HTMLElement | null,
+    private readonly key: string,
+    private readonly custom: boolean,
+  ) {}
+
+  /** Opens what is asked for, or takes what is open in the display, if that is the same. */
+  static async open(wanted: Constraints | undefined, display: HTMLElement | null, controls = false): Promise<LocalMedia> {
+    const constraints = wanted && Object.keys(wanted).length > 0 ? wanted : defaults.constraints;
+    const key = JSON.stringify(constraints);
+    const open = display && shown.get(display);
+    if (open && open.key === key && !constraints.customStream && open.usable) {
+      return open;
+    }
+    open?.release();
+    const stream = constraints.customStream ?? await capture(constraints);
+    const video = display && elementIn(display, controls);
+    if (video) {
+      video.muted = true;
+      video.srcObject = stream;
+      video.play().catch(() => undefined); // it is what autoplay says as well
+    }
+    const media = new LocalMedia(stream, video, display, key, constraints.customStream !== undefined);
+    if (display) {
+      shown.set(display, media);
+    }
+    return media;
+  }
+
+  /** The media that is open in a display. */
+  static of(display: HTMLElement): LocalMedia | undefined {
+    return shown.get(display);
+  }
+
+  get usable(): boolean {
+    return this.stream.getTracks().every(({ readyState }) => readyState === "live");
+  }
+
+  /** Puts another track in the place of the one of its kind, which goes on if it is kept. */
+  replace(track: MediaStreamTrack, keep = false): MediaStreamTrack | undefined {
+    const old = this.stream.getTracks().find(({ kind }) => kind === track.kind);
+    if (old) {
+      track.enabled = old.enabled;
+      this.stream.removeTrack(old);
+      keep || old.stop();
+    }
+    this.stream.addTrack(track);
+    return old;
+  }
+
+  /** Closes the devices and takes the picture from the page. */
+  release(): void {
+    if (!this.custom) {
+      this.stream.getTracks().forEach((track) => track.stop());
+    }
+    if (this.display) {
+      shown.delete(this.display);
+      removeFrom(this.display, this.video);
+    }
+  }
+}
+
+const shown = new WeakMap<HTMLElement, LocalMedia>();
+
+/** The display itself if it is a video, else a new video in it. */
+export function elementIn(display: HTMLElement, controls: boolean): HTMLVideoElement {
+  const video = display instanceof HTMLVideoElement ? display : display.appendChild(document.createElement("video"));
+  video.playsInline = true;
+  video.autoplay = true;
+  video.controls ||= controls;
+  return video;
+}
+
+export function removeFrom(display: HTMLElement, video: HTMLVideoElement | null): void {
+  if (video) {
+    video.srcObject = null;
+    if (video !== display) {
+      video.remove();
+    }
+  }
+}
+
+async function capture(constraints: Constraints): Promise<MediaStream> {
+  const devices = mediaDevices();
+  const { audio = false, video = false } = constraints;
+  try {
+    if (typeof video === "object" && video.type === "screen") {
+      return await devices.getDisplayMedia({ video: plain(video), audio: plain(audio) });
+    }
+    return await devices.getUserMedia({ video: plain(video), audio: plain(audio) });
+  } catch (error) {
+    throw deviceError(error);
+  }
+}
+
+export function mediaDevices(): MediaDevices {
+  const { mediaDevices: devices } = navigator;
+  if (!devices) {
+    throw globalThis.isSecureContext === false
+      ? new SdkError("insecure_origin", "browsers give the camera only to pages by https, or of localhost")
+      : new SdkError("unsupported_browser", "no navigator.mediaDevices");
+  }
+  return devices;
+}
+
+/** The constraints that the browser knows. */
+function plain(wishes: boolean | AudioConstraints | VideoConstraints): boolean | MediaTrackConstraints {
+  if (typeof wishes !== "object") {
+    return wishes;
+  }
+  const ours = ["type", "bitrate", "minBitrate", "maxBitrate", "quality", "stereo", "fec", "outputId"];
+  return Object.fromEntries(Object.entries(wishes).filter(([key]) => !ours.includes(key)));
+}
+
+/** Opens another camera or microphone: the given one, or the one after that in use. */
+export async function openNext(kind: "audio" | "video", current: MediaStreamTrack | undefined, wishes: unknown,
+  deviceId?: string): Promise<MediaStreamTrack> {
+  const devices = mediaDevices();
+  try {
+    const all = (await devices.enumerateDevices()).filter((device) => device.kind === `${kind}input`);
+    const at = all.findIndex((device) => device.deviceId === current?.getSettings().deviceId);
+    const id = deviceId ?? all[(at + 1) % all.length]?.deviceId;
+    if (!id || (deviceId === undefined && all.length < 2)) {
+      throw new SdkError("no_device", "there is no other one");
+    }
+    current?.stop(); // phones have one camera open at a time
+    const constraints = { ...(plain(typeof wishes === "object" ? wishes as VideoConstraints : {}) as object), deviceId: { exact: id } };
+    const [track] = (await devices.getUserMedia({ [kind]: constraints })).getTracks();
+    return track as MediaStreamTrack;
+  } catch (error) {
+    throw deviceError(error);
+  }
+}
+
+/** Lists devices; with labels, the browser may ask the person first. */
+export async function listDevices(labels = false, kind: string = MEDIA_DEVICE_KIND.INPUT): Promise<MediaDeviceList> {
+  const devices = mediaDevices();
+  let found = await devices.enumerateDevices();
+  if (labels && found.some(({ label }) => label === "")) {
+    const has = (type: string): boolean => found.some((device) => device.kind === `${type}input`);
+    const stream = await capture({ audio: has("audio"), video: has("video") });
+    found = await devices.enumerateDevices();
+    stream.getTracks().forEach((track) => track.stop());
+  }
+  const types = { videoinput: "camera", audioinput: "mic", audiooutput: "speaker" } as const;
+  const list: MediaDeviceList = { audio: [], video: [] };
+  for (const device of found) {
+    if (kind === MEDIA_DEVICE_KIND.ALL || device.kind.endsWith(kind)) {
+      list[device.kind === "videoinput" ? "video" : "audio"].push({
+        id: device.deviceId, label: device.label, type: types[device.kind],
+      });
+    }
+  }
+  return list;
+}

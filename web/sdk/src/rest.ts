@@ -1,0 +1,337 @@
+import { Pauses, sleep } from "./backoff.ts";
+import { type Reason, SdkError } from "./errors.ts";
+import { type ServerEvent, serverEvents } from "./sse.ts";
+import type { Abortable } from "./stream.ts";
+
+/** Where the REST API is, and who asks. */
+export interface RestOptions {
+  /** Such as `https://host:8444`; the page's own server if absent. */
+  url?: string;
+  /** With a password, for servers that ask for them. */
+  user?: string;
+  password?: string;
+}
+
+/** How a push connects anew; see docs/rest.md. */
+export interface RestorePolicy {
+  attempts: number | "unlimited";
+  firstPauseMs?: number;
+  factor?: number;
+  maxPauseMs?: number;
+  jitter?: number;
+  healthyForMs?: number;
+}
+
+/** What is asked of a push beside its address; see docs/rest.md. */
+export interface PushOptions {
+  action?: "mute" | "sound_on";
+  soundFile?: string;
+  loop?: boolean;
+  restore?: RestorePolicy;
+  onSourceLoss?: "end" | "hold";
+  holdMs?: number;
+  slate?: string;
+  audioCodec?: "aac" | "pcma" | "pcmu" | "speex";
+  audioBitrate?: number;
+  audioRate?: number;
+  audioChannels?: number;
+  bitrate?: number;
+  fit?: "letterbox";
+  codecs?: ("hevc" | "av1" | "vp9" | "opus")[];
+}
+
+/** What is pushed, and where; see docs/rest.md. */
+export interface PushRequest {
+  /** The stream, as it is called on this server. */
+  streamName: string;
+  /** rtmp:// or rtmps://. */
+  rtmpUrl: string;
+  /** The last part of the address is the name to publish under, as platforms want their stream keys. */
+  rtmpTransponderFullUrl?: boolean;
+  rtmpFlashVersion?: string;
+  width?: number;
+  height?: number;
+  keyFrameInterval?: number;
+  fps?: number;
+  options?: PushOptions;
+}
+
+/** What a push can be; ENDED and FAILED are the end. */
+export type PushStatus = "STARTING" | "CONNECTING" | "PUBLISHING" | "DEGRADED" | "HOLDING" | "RECONNECTING" | "DRAINING" | "ENDED"
+  | "FAILED";
+
+/** What `push.states` tells. */
+export interface PushState {
+  status: PushStatus;
+  /** Why it is not live, of the list in docs/rest.md; empty if it is. */
+  reason: string;
+  /** Whether that will pass. */
+  reasonClass: "" | "permanent" | "transient" | "policy" | "source" | "operator";
+  /** The same in words. */
+  info: string;
+  attempts: number;
+  /** When it became so; milliseconds since 1970, as all times. */
+  since: number;
+  /** When RECONNECTING tries again. */
+  nextRetryAt?: number;
+  /** What the far end has confirmed. */
+  bytesAcked: number;
+}
+
+/** All that the server tells of a push. */
+export interface PushInfo extends PushState {
+  mediaSessionId: string;
+  /** The name at the far end. */
+  streamName: string;
+  rtmpUrl: string;
+  width: number;
+  height: number;
+  muted: boolean;
+  soundEnabled: boolean;
+  soundFile?: string;
+  options: PushOptions;
+  sourceStreamName: string;
+  startedAt: number;
+  endedAt?: number;
+  bytesSent: number;
+  videoFramesSent: number;
+  audioFramesSent: number;
+  droppedFrames: number;
+  droppedMs?: number;
+  transcoderDropped?: number;
+  bufferDelayMs?: number;
+  bufferings?: number;
+  queuedBytes: number;
+  queuedMs: number;
+  /** kbit/s. */
+  bitrate: number;
+  keyFrameIntervalMs: number;
+}
+
+/** A stream of the server. */
+export interface StreamDescription {
+  mediaSessionId: string;
+  name: string;
+  published: boolean;
+  status: string;
+  hasVideo: boolean;
+  hasAudio: boolean;
+  audioCodec?: string;
+  videoCodec?: string;
+  width: number;
+  height: number;
+  /** kbit/s. */
+  bitrate: number;
+  fps?: number;
+  [more: string]: unknown;
+}
+
+const byStatus: Record<number, Reason> = {
+  400: "bad_request", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 409: "conflict", 501: "unsupported", 503: "busy",
+};
+
+/** The server's REST API: pushes of streams to other servers, and the streams. See docs/rest.md. */
+export class RestApi {
+  private readonly base: string;
+  private readonly headers: Record<string, string> = {};
+
+  constructor({ password = "", url = globalThis.location?.origin, user }: RestOptions = {}) {
+    if (!url) {
+      throw new SdkError("invalid_option", "options.url must be provided");
+    }
+    this.base = `${url.replace(/\/+$/, "")}/rest-api`;
+    if (user !== undefined) {
+      const bytes = new TextEncoder().encode(`${user}:${password}`);
+      this.headers["Authorization"] = `Basic ${btoa(String.fromCharCode(...bytes))}`;
+    }
+  }
+
+  /** Pushes a stream to an RTMP server; resolves when the push is made, which connects from then on. */
+  async push(request: PushRequest, options: Abortable = {}): Promise<Push> {
+    return new Push(this, await this.post("/push/startup", request, options));
+  }
+
+  /** The pushes with this id, stream name or address; all of them if nothing is given. */
+  async find(filter: { mediaSessionId?: string; streamName?: string; rtmpUrl?: string } = {}, options: Abortable = {}): Promise<Push[]> {
+    return (await this.list<PushInfo>("/push/find", filter, options)).map((info) => new Push(this, info));
+  }
+
+  /** Pushes that are over, the newest first. */
+  async history(limit = 100, options: Abortable = {}): Promise<PushInfo[]> {
+    return (await this.request(`/push/history?limit=${limit}`, options)).json();
+  }
+
+  /** The streams of the server; those with this name or id, if given. */
+  streams(filter: { name?: string; mediaSessionId?: string } = {}, options: Abortable = {}): Promise<StreamDescription[]> {
+    return this.list("/stream/find", filter, options);
+  }
+
+  /** Ends a stream, and with it its pushes. */
+  async terminateStream(filter: { name?: string; mediaSessionId?: string }, options: Abortable = {}): Promise<void> {
+    await this.post("/stream/terminate", filter, options);
+  }
+
+  /** @internal */
+  async post(path: string, body: object, { signal }: Abortable = {}): Promise<any> {
+    const headers = { "Content-Type": "application/json" };
+    const text = await (await this.request(path, { method: "POST", headers, body: JSON.stringify(body), signal: signal ?? null })).text();
+    return text === "" ? undefined : JSON.parse(text);
+  }
+
+  /** @internal What happens to a push, or to all of them. */
+  async events(query: string, signal: AbortSignal): Promise<AsyncGenerator<ServerEvent>> {
+    const response = await this.request(`/push/events?${query}`, { signal });
+    return serverEvents(response.body as ReadableStream<Uint8Array>);
+  }
+
+  /** @internal Finding nothing is a 404 of this API, and an empty list here. */
+  async list<T>(path: string, filter: object, options: Abortable): Promise<T[]> {
+    try {
+      return await this.post(path, filter, options);
+    } catch (error) {
+      if (error instanceof SdkError && error.reason === "not_found") {
+        return [];
+      }
+      throw error;
+    }
+  }
+
+  private async request(path: string, init: RequestInit | Abortable): Promise<Response> {
+    const options = init as RequestInit;
+    let response: Response;
+    try {
+      response = await fetch(this.base + path, { ...options, headers: { ...options.headers, ...this.headers } });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw new SdkError("unreachable", (error as Error).message, { cause: error });
+    }
+    if (response.status !== 200) {
+      const body = await response.json().catch(() => ({}));
+      throw new SdkError(byStatus[response.status] ?? "server_error", body.message ?? `status ${response.status}`);
+    }
+    return response;
+  }
+}
+
+/** One push of a stream to one address. */
+export class Push {
+  private last: PushInfo;
+
+  /** @internal */
+  constructor(private readonly api: RestApi, info: PushInfo) {
+    this.last = info;
+  }
+
+  /** Its id, mediaSessionId in REST. */
+  get id(): string {
+    return this.last.mediaSessionId;
+  }
+
+  /** What the server told of it last; `refresh` asks anew. */
+  get info(): PushInfo {
+    return this.last;
+  }
+
+  /** Asks the server how it is. A push that is over is looked up in the history. */
+  async refresh(options: Abortable = {}): Promise<PushInfo> {
+    const [found] = await this.api.list<PushInfo>("/push/find", { mediaSessionId: this.id }, options);
+    const info = found ?? (await this.api.history(1000, options)).find(({ mediaSessionId }) => mediaSessionId === this.id);
+    if (!info) {
+      throw new SdkError("not_found", "the server no longer knows the push");
+    }
+    this.last = info;
+    return info;
+  }
+
+  /**
+   * Its state now and at each change, until it is over. A lost connection is opened anew, and goes on where it was; if the server
+   * no longer knows what happened meanwhile, it is asked how things are.
+   */
+  async *states({ signal }: Abortable = {}): AsyncGenerator<PushState, void> {
+    const aborter = new AbortController();
+    const abort = (): void => aborter.abort(signal?.reason);
+    signal?.addEventListener("abort", abort);
+    const pauses = new Pauses({});
+    let after = "";
+    let known: PushState | null = null;
+    try {
+      signal?.throwIfAborted();
+      for (;;) {
+        try {
+          const query = new URLSearchParams({ mediaSessionId: this.id, ...(after && { after }) });
+          for await (const { data, event, id } of await this.api.events(String(query), aborter.signal)) {
+            pauses.succeeded();
+            const unsure: boolean = after === "" || event === "missed";
+            after = id;
+            const state: PushState | null = unsure ? await this.refresh({ signal: aborter.signal }) : event === "push" ? stateOf(data) : null;
+            if (!state || !isNews(state, known)) {
+              continue;
+            }
+            known = state;
+            yield state;
+            if (state.status === "ENDED" || state.status === "FAILED") {
+              return;
+            }
+          }
+        } catch (error) {
+          signal?.throwIfAborted();
+          const passing = !(error instanceof SdkError) || ["unreachable", "busy", "server_error"].includes(error.reason);
+          if (!passing) {
+            throw error;
+          }
+        }
+        const pause = pauses.next();
+        if (pause === null) {
+          throw new SdkError("unreachable", "the server tells no states");
+        }
+        await sleep(pause, aborter.signal);
+      }
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      aborter.abort();
+    }
+  }
+
+  /** Sends silence. */
+  mute(options: Abortable = {}): Promise<void> {
+    return this.act("mute", {}, options);
+  }
+
+  /** Ends what `mute` began. */
+  unmute(options: Abortable = {}): Promise<void> {
+    return this.act("unmute", {}, options);
+  }
+
+  /** Sends the sound of a WAV file of the server in place of the stream's. */
+  soundOn(sound: { soundFile: string; loop?: boolean }, options: Abortable = {}): Promise<void> {
+    return this.act("sound_on", sound, options);
+  }
+
+  /** Ends what `soundOn` began. */
+  soundOff(options: Abortable = {}): Promise<void> {
+    return this.act("sound_off", {}, options);
+  }
+
+  /** Ends the push; resolves when it is gone. */
+  terminate(options: Abortable = {}): Promise<void> {
+    return this.act("terminate", {}, options);
+  }
+
+  private async act(method: string, more: object, options: Abortable): Promise<void> {
+    await this.api.post(`/push/${method}`, { mediaSessionId: this.id, ...more }, options);
+  }
+}
+
+/** The state that an event of docs/rest.md tells. */
+function stateOf(data: string): PushState {
+  const { at, attempt, bytesAcked, class: reasonClass, info, nextRetryAt, reason, to } = JSON.parse(data);
+  return {
+    status: to, reason, reasonClass, info, attempts: attempt, since: Date.parse(at), bytesAcked,
+    ...(nextRetryAt && { nextRetryAt: Date.parse(nextRetryAt) }),
+  };
+}
+
+/** What was read may be newer than events that are still on their way. */
+function isNews(state: PushState, known: PushState | null): boolean {
+  return !known || state.since > known.since || (state.since === known.since && state.status !== known.status);
+}

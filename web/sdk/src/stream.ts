@@ -1,0 +1,804 @@
+import { type Backoff, Pauses } from "./backoff.ts";
+import { CONNECTION_QUALITY, type ConnectionQuality, ERROR_INFO, STREAM_EVENT, STREAM_EVENT_TYPE, STREAM_STATUS,
+  STREAM_STATUS_INFO, type StreamStatus } from "./constants.ts";
+import { Emitter } from "./emitter.ts";
+import { abortable, type Deferred, deferred, deviceError, quiet, type Reason, SdkError, streamError } from "./errors.ts";
+import { type AudioConstraints, type Constraints, elementIn, LocalMedia, mediaDevices, openNext, removeFrom,
+  type VideoConstraints } from "./media.ts";
+import { Peer, type StreamStats, type VideoSettings } from "./peer.ts";
+import { QualityMeter } from "./quality.ts";
+
+/** What a stream is to be. */
+export interface StreamOptions {
+  /** What it is called on the server. */
+  name: string;
+  /** Where it is shown: an element that a video is put into, or a video of the page. A publisher needs none. */
+  display?: HTMLElement | null;
+  /** What is published or played; camera and microphone, in a small picture, if absent. */
+  constraints?: Constraints;
+  /** The server pushes the published stream to this address, under the name `rtmp_` and its own. */
+  rtmpUrl?: string;
+  /** Camera and microphone stay open, and shown, when the stream ends. */
+  cacheLocalResources?: boolean;
+  /** Anything that the server's application is to be told. */
+  custom?: unknown;
+  /** What carries sound and pictures; UDP if absent. */
+  transport?: "UDP" | "TCP";
+  /** Codecs not to use: a list, or names with commas between. */
+  stripCodecs?: string | string[];
+  /** What the picture shows; "motion" if absent. */
+  videoContentHint?: string;
+  /** Tells the server how a phone is held, instead of turning pictures. */
+  cvoExtension?: boolean;
+  /** Seconds that a player waits on purpose, so that little is lost. */
+  playoutDelay?: number;
+  /** false plays without sound until `unmuteRemoteAudio`; else so only where the browser insists. */
+  unmutePlayOnStart?: boolean;
+  /** Shows the browser's own controls. */
+  useControls?: boolean;
+  /** A video of the page to play in; the same as a video in `display`. */
+  remoteVideo?: HTMLVideoElement;
+  /** Width to play with, where the server makes other sizes. */
+  playWidth?: number;
+  /** Height to play with, where the server makes other sizes. */
+  playHeight?: number;
+  /** false plays without sound; `constraints.audio` says it as well. */
+  receiveAudio?: boolean;
+  /** false plays without a picture; `constraints.video` says it as well. */
+  receiveVideo?: boolean;
+  /** May change the server's answer before it is used. */
+  sdpHook?: (sdp: { sdpString: string }) => string;
+}
+
+/** Something that happened to a stream; its type is one of STREAM_EVENT_TYPE. */
+export interface StreamEvent {
+  mediaSessionId: string;
+  type: string;
+  /** What goes with the type; the publisher's object for `data`. */
+  payload?: any;
+}
+
+/** What `stream.on` tells of, and with what. */
+export type StreamEvents = { [S in keyof typeof STREAM_STATUS]: [stream: Stream] } & {
+  STREAM_EVENT: [event: StreamEvent];
+  /** Rates in bit/s, smoothed, as this side and as the server sees them. */
+  UPDATE: [quality: ConnectionQuality, rate: number, serverRate: number];
+};
+
+/** For what takes a while. */
+export interface Abortable {
+  /** Gives up when it aborts; the promise then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The server's description of a stream, with the end of it, perhaps. @internal */
+export interface StreamInfo {
+  mediaSessionId?: string;
+  status?: string;
+  info?: string;
+  audioState?: MuteState;
+  videoState?: MuteState;
+  streamerVideoWidth?: number;
+  streamerVideoHeight?: number;
+}
+
+/** Whether the publisher is muted. */
+export interface MuteState {
+  muted: boolean;
+}
+
+/** What a stream needs of its session. @internal */
+export interface Link {
+  readonly established: boolean;
+  readonly mediaOptions: RTCConfiguration | undefined;
+  readonly backoff: Backoff | undefined;
+  send(name: string, data: unknown): void;
+  register(id: string, stream: Stream): void;
+  unregister(id: string): void;
+}
+
+/** How long the server may take to confirm the end of a stream, before it counts as ended without. */
+const stopTimeoutMs = 5000;
+
+const terminal: string[] = [STREAM_STATUS.FAILED, STREAM_STATUS.STOPPED, STREAM_STATUS.UNPUBLISHED];
+
+/** Ends of a live stream after which it is opened anew. A name in use may be our own, of the session that was lost. */
+const passing: Reason[] = ["ice_failed", "media_lost", "disconnected", "failed", "name_in_use", "not_ready"];
+
+/** The same, of players alone: the publisher may come back. */
+const passingForPlayers: Reason[] = ["publisher_stopped", "stream_not_found"];
+
+/** A stream that is published or played, from `session.createStream` to its end. It lives once: make a new one for each. */
+export class Stream extends Emitter<StreamEvents> {
+  private mode: "publish" | "play" | null = null;
+  private state: StreamStatus = STREAM_STATUS.NEW;
+  private mediaSessionId = randomId();
+  private info = "";
+  private errorInfo = "";
+  private cause: SdkError | null = null;
+
+  private peer: Peer | null = null;
+  private local: LocalMedia | null = null;
+  private camera: MediaStreamTrack | null = null; // kept while the screen is shared
+  private remote: MediaStream | null = null;
+  private element: HTMLVideoElement | null = null; // of a player
+  private resolution: { width?: number; height?: number } = {};
+  private bandwidth: [remote: number, network: number] = [-1, -1];
+  private audioState: MuteState | undefined;
+  private videoState: MuteState | undefined;
+  private quality = new QualityMeter();
+
+  private attempts = 0; // what comes from an earlier one, late, counts for nothing
+  private asked = false; // the server knows of the attempt
+  private stopping = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly pauses: Pauses;
+  private readonly live = deferred<this>();
+  private readonly over = deferred<this>();
+  private availabilities: Deferred<this>[] = [];
+  private snapshots: Deferred<string>[] = [];
+
+  /** @internal */
+  constructor(private readonly link: Link, private readonly options: StreamOptions) {
+    super();
+    this.pauses = new Pauses(link.backoff ?? {});
+    link.register(this.mediaSessionId, this);
+  }
+
+  /** Opens camera and microphone and sends them; resolves when the server has them. The stream must be new. */
+  publish(options: Abortable = {}): Promise<this> {
+    return this.begin("publish", options.signal);
+  }
+
+  /** Gets the stream from the server and shows it; resolves when it comes. The stream must be new. */
+  play(options: Abortable = {}): Promise<this> {
+    return this.begin("play", options.signal);
+  }
+
+  /** Ends the stream; resolves when the server has confirmed that, so that its name is free. It never rejects. */
+  stop(): Promise<this> {
+    if (this.state === STREAM_STATUS.NEW) {
+      this.end(STREAM_STATUS.FAILED, new SdkError("stopped"));
+    } else if (!terminal.includes(this.state) && !this.stopping) {
+      this.stopping = true;
+      if (!this.asked || !this.link.established || this.state === STREAM_STATUS.RESTORING) {
+        this.endStopped();
+      } else {
+        this.sendStop();
+        this.peer?.close();
+        this.timer = setTimeout(() => this.endStopped(), stopTimeoutMs);
+      }
+    }
+    return this.over.promise;
+  }
+
+  /** Resolves when the stream is over, however it ended; `status` and `error` tell how. */
+  get ended(): Promise<this> {
+    return this.over.promise;
+  }
+
+  /** The stream's id on the server (mediaSessionId), and of the video that shows it. It changes when a stream is restored. */
+  id(): string {
+    return this.mediaSessionId;
+  }
+
+  /** What the stream is called on the server. */
+  name(): string {
+    return this.options.name;
+  }
+
+  /** What the stream is now, of STREAM_STATUS. */
+  status(): StreamStatus {
+    return this.state;
+  }
+
+  /** Whether it is a publisher; false before `publish`. */
+  published(): boolean {
+    return this.mode === "publish";
+  }
+
+  /** Why the stream failed, or why it is being restored; null if neither. */
+  get error(): SdkError | null {
+    return this.cause;
+  }
+
+  /** The server's words for the last change of status, of STREAM_STATUS_INFO. */
+  getInfo(): string {
+    return this.info;
+  }
+
+  /** The browser's words, if `getInfo` gives ERROR_INFO.LOCAL_ERROR. */
+  getErrorInfo(): string {
+    return this.errorInfo;
+  }
+
+  /** What is sent or played; null while there is nothing. */
+  get mediaStream(): MediaStream | null {
+    return this.local?.stream ?? this.remote;
+  }
+
+  /** The element that shows it; null if there is none. */
+  get video(): HTMLVideoElement | null {
+    return this.local?.video ?? this.element;
+  }
+
+  /** Asks whether somebody publishes under the name; rejects with the reason `stream_not_found` or `not_ready` if not. */
+  available(options: Abortable = {}): Promise<this> {
+    const answer = deferred<this>();
+    this.availabilities.push(answer);
+    this.link.send("availableStream", { mediaSessionId: this.mediaSessionId, name: this.options.name });
+    return abortable(answer, options.signal, () => this.availabilities.splice(this.availabilities.indexOf(answer), 1));
+  }
+
+  /** Takes a picture of the stream of this name as it is now, which need not be played here: a `data:` URL of a PNG. */
+  snapshot(options: Abortable = {}): Promise<string> {
+    const answer = deferred<string>();
+    this.snapshots.push(answer);
+    this.link.send("snapshot", { name: this.options.name, mediaSessionId: this.mediaSessionId });
+    return abortable(answer, options.signal, () => this.snapshots.splice(this.snapshots.indexOf(answer), 1));
+  }
+
+  /** Sends an object to everybody who plays the stream, who get a StreamEvent of the type `data`. */
+  sendData(payload: unknown): void {
+    this.need(STREAM_STATUS.PUBLISHING);
+    this.sendEvent(STREAM_EVENT_TYPE.DATA, payload);
+  }
+
+  /** Sends silence from now on, and tells the players. */
+  muteAudio(): void {
+    this.enable("audio", false, STREAM_EVENT_TYPE.AUDIO_MUTED);
+  }
+
+  /** Ends what `muteAudio` began. */
+  unmuteAudio(): void {
+    this.enable("audio", true, STREAM_EVENT_TYPE.AUDIO_UNMUTED);
+  }
+
+  /** Whether no sound is sent. */
+  isAudioMuted(): boolean {
+    return !this.track("audio")?.enabled;
+  }
+
+  /** Sends a black picture from now on, and tells the players. */
+  muteVideo(): void {
+    this.enable("video", false, STREAM_EVENT_TYPE.VIDEO_MUTED);
+  }
+
+  /** Ends what `muteVideo` began. */
+  unmuteVideo(): void {
+    this.enable("video", true, STREAM_EVENT_TYPE.VIDEO_UNMUTED);
+  }
+
+  /** Whether no picture is sent. */
+  isVideoMuted(): boolean {
+    return !this.track("video")?.enabled;
+  }
+
+  /** Whether the publisher of a played stream is mute; undefined while that is not known. */
+  getAudioState(): MuteState | undefined {
+    return this.audioState;
+  }
+
+  /** Whether the publisher of a played stream sends no picture; undefined while that is not known. */
+  getVideoState(): MuteState | undefined {
+    return this.videoState;
+  }
+
+  /** Sends another microphone: the one with this id, or the next. Resolves to its id. */
+  switchMic(deviceId?: string): Promise<string> {
+    return this.switchDevice("audio", deviceId);
+  }
+
+  /** Sends another camera: the one with this id, or the next. Resolves to its id. */
+  switchCam(deviceId?: string): Promise<string> {
+    return this.switchDevice("video", deviceId);
+  }
+
+  /** Sends a screen or window, which the browser lets the person pick, in place of the camera. */
+  async switchToScreen(): Promise<void> {
+    this.need(STREAM_STATUS.PUBLISHING);
+    try {
+      const [screen] = (await mediaDevices().getDisplayMedia({ video: true })).getVideoTracks();
+      if (screen) {
+        screen.addEventListener("ended", () => void this.switchToCam()); // by the browser's own button
+        this.camera ??= this.track("video") ?? null;
+        await this.send(screen, true);
+      }
+    } catch (error) {
+      throw deviceError(error);
+    }
+  }
+
+  /** Sends the camera again. */
+  async switchToCam(): Promise<void> {
+    const { camera } = this;
+    this.camera = null;
+    if (camera) {
+      await this.send(camera);
+    }
+  }
+
+  /** Changes bandwidth, frame rate and scale of what is published. */
+  async updateVideoSettings(settings: VideoSettings): Promise<RTCRtpEncodingParameters[]> {
+    return this.needPeer().set(settings);
+  }
+
+  /** Changes the camera's picture while it is published. */
+  async updateVideoResolution(resolution: { width?: number; height?: number }): Promise<void> {
+    this.need(STREAM_STATUS.PUBLISHING);
+    await this.track("video")?.applyConstraints(resolution);
+  }
+
+  /** The size of the played picture, as the server tells it. */
+  videoResolution(): { width?: number; height?: number } {
+    return this.resolution;
+  }
+
+  /** How loud a played stream is: 0 to 100. */
+  setVolume(volume: number): void {
+    if (this.element) {
+      this.element.volume = volume / 100;
+    }
+  }
+
+  /** How loud a played stream is: 0 to 100, -1 while there is none. */
+  getVolume(): number {
+    return this.element ? this.element.volume * 100 : -1;
+  }
+
+  /** Plays without sound. */
+  muteRemoteAudio(): void {
+    if (this.element) {
+      this.element.muted = true;
+    }
+  }
+
+  /** Plays with sound; browsers may want a click before. */
+  unmuteRemoteAudio(): void {
+    if (this.element) {
+      this.element.muted = false;
+    }
+  }
+
+  /** Whether a played stream is without sound. */
+  isRemoteAudioMuted(): boolean {
+    return this.element?.muted ?? true;
+  }
+
+  /** Plays through another loudspeaker. */
+  async setAudioOutputId(id: string): Promise<void> {
+    await this.element?.setSinkId(id);
+  }
+
+  /** Fills the screen with the picture, or ends that. */
+  fullScreen(): void {
+    const change = document.fullscreenElement ? document.exitFullscreen() : this.video?.requestFullscreen();
+    change?.catch(() => undefined); // the browser wants a click, and says so itself
+  }
+
+  /** The connection's counters; with `native`, the browser's own reports. */
+  async getStats(listener?: ((stats: any) => void) | null, native = false): Promise<StreamStats | RTCStatsReport> {
+    const peer = this.needPeer();
+    const stats = native ? await peer.connection.getStats() : await peer.stats();
+    listener?.(stats);
+    return stats;
+  }
+
+  /** The publisher's bit/s when the server last said that they are too many for this player; -1 if it never did. */
+  getRemoteBitrate(): number {
+    return this.bandwidth[0];
+  }
+
+  /** The bit/s that this player can get when the server last said that they are too few; -1 if it never did. */
+  getNetworkBandwidth(): number {
+    return this.bandwidth[1];
+  }
+
+  /** @internal The server's answer. */
+  async answered(sdp: string): Promise<void> {
+    const attempt = this.attempts;
+    try {
+      await this.peer?.accept(this.options.sdpHook?.({ sdpString: sdp }) || sdp);
+    } catch (error) {
+      if (attempt === this.attempts && !this.stopping) {
+        this.sendStop();
+        this.failLocally(error as Error);
+      }
+    }
+  }
+
+  /** @internal The server tells a status. */
+  told(info: StreamInfo): void {
+    const { status = "" } = info;
+    this.audioState = info.audioState ?? this.audioState;
+    this.videoState = info.videoState ?? this.videoState;
+    this.info = info.info ?? this.info;
+    if (terminal.includes(status)) {
+      this.toldEnd(status as StreamStatus, info.info ?? "");
+    } else if (status === STREAM_STATUS.PUBLISHING || status === STREAM_STATUS.PLAYING) {
+      this.toldLive(status);
+    } else if (status === STREAM_STATUS.RESIZE) {
+      this.resized(info);
+      this.fire(status, this);
+    } else if (status === STREAM_STATUS.NOT_ENOUGH_BANDWIDTH || status === STREAM_STATUS.SNAPSHOT_COMPLETE) {
+      this.fire(status, this);
+    }
+  }
+
+  /** @internal The server tells an event. */
+  happened(event: StreamEvent): void {
+    const { payload, type } = event;
+    switch (type) {
+      case STREAM_EVENT_TYPE.RESIZE:
+        this.resized(payload ?? {});
+        break;
+      case STREAM_EVENT_TYPE.NOT_ENOUGH_BANDWIDTH: {
+        const [remote, network] = String(payload?.info).split("/").map(Number);
+        this.bandwidth = [remote ?? -1, network ?? -1];
+        break;
+      }
+      case STREAM_EVENT_TYPE.SNAPSHOT_COMPLETED:
+        this.snapshots.splice(0).forEach(({ resolve }) => resolve(`data:image/png;base64,${payload?.snapshot}`));
+        break;
+      case STREAM_EVENT_TYPE.SNAPSHOT_FAILED:
+        this.snapshots.splice(0).forEach(({ reject }) => reject(new SdkError("snapshot_failed", payload?.info)));
+        break;
+    }
+    this.fire(STREAM_EVENT, event);
+  }
+
+  /** @internal The server tells whether the stream is available. */
+  toldAvailable(status: unknown, info: string): void {
+    this.info = info;
+    for (const { reject, resolve } of this.availabilities.splice(0)) {
+      status === "true" ? resolve(this) : reject(streamError(info));
+    }
+  }
+
+  /** @internal The server tells how many bit/s it gets or sends. */
+  async toldRate(serverBPS: number): Promise<void> {
+    const bytes = await this.peer?.videoBytes().catch(() => 0);
+    const result = bytes ? this.quality.measure(bytes, serverBPS) : null;
+    if (result) {
+      this.fire(CONNECTION_QUALITY.UPDATE, ...result);
+    }
+  }
+
+  /** @internal The socket is lost and will be opened anew. What still flows may flow until then. */
+  lost(error: SdkError): void {
+    clearTimeout(this.timer);
+    this.forgetQuestions(error);
+    if (this.stopping) {
+      this.endStopped();
+    } else if (this.asked) { // else it is being opened, and sees by itself
+      this.cause = error;
+      this.change(STREAM_STATUS.RESTORING);
+    }
+  }
+
+  /** @internal The socket is there again. */
+  relinked(): void {
+    if (this.state === STREAM_STATUS.RESTORING) {
+      void this.attempt();
+    }
+  }
+
+  /** @internal The session is over. */
+  unlinked(error: SdkError): void {
+    this.info ||= STREAM_STATUS_INFO.STOPPED_BY_SESSION_DISCONNECT;
+    this.end(STREAM_STATUS.FAILED, error);
+  }
+
+  private begin(mode: "publish" | "play", signal: AbortSignal | undefined): Promise<this> {
+    if (this.state !== STREAM_STATUS.NEW) {
+      return quiet(Promise.reject(new SdkError("invalid_state", `the stream is ${this.state}`)));
+    }
+    this.mode = mode;
+    this.state = STREAM_STATUS.PENDING;
+    const live = abortable(this.live, signal, () => void this.stop());
+    if (!signal?.aborted) {
+      void this.attempt();
+    }
+    return live;
+  }
+
+  /** Opens the stream, for the first time or anew. */
+  private async attempt(): Promise<void> {
+    const attempt = ++this.attempts;
+    clearTimeout(this.timer);
+    this.asked = false;
+    try {
+      const media = this.mode === "publish" ? await this.openLocal() : null;
+      if (attempt !== this.attempts) {
+        return;
+      }
+      this.peer?.close(); // only now: until the server is reached, the old one may still carry something
+      const peer = this.peer = new Peer(this.link.mediaOptions, this.wishes);
+      this.rename();
+      const offered = media ? peer.offerToSend(media.stream) : peer.offerToReceive(this.wanted, (event) => this.show(event));
+      if (this.mode === "play" && this.state === STREAM_STATUS.PENDING) {
+        this.fire(STREAM_STATUS.PENDING, this); // pages look for the video now
+      }
+      const sdp = await offered;
+      if (attempt === this.attempts && !this.link.established) {
+        this.change(STREAM_STATUS.RESTORING); // the socket was lost meanwhile
+      } else if (attempt === this.attempts) {
+        this.asked = true;
+        this.link.send(media ? "publishStream" : "playStream", { ...this.description, ...this.request(sdp, media) });
+      }
+    } catch (error) {
+      if (attempt === this.attempts) {
+        this.failLocally(error as Error);
+      }
+    }
+  }
+
+  private async openLocal(): Promise<LocalMedia> {
+    const { constraints, display, useControls, videoContentHint = "motion" } = this.options;
+    if (!this.local?.usable) {
+      const attempt = this.attempts;
+      const local = await LocalMedia.open(constraints, display ?? null, useControls);
+      if (attempt !== this.attempts) {
+        this.options.cacheLocalResources || local.release(); // stopped meanwhile
+        return local;
+      }
+      this.local = local;
+      local.stream.getVideoTracks().forEach((track) => (track.contentHint = videoContentHint));
+    }
+    return this.local;
+  }
+
+  /** Every attempt is a stream of its own for the server; the old id may be in use until the server misses its socket. */
+  private rename(): void {
+    if (this.attempts > 1) {
+      this.link.unregister(this.mediaSessionId);
+      this.mediaSessionId = randomId();
+      this.link.register(this.mediaSessionId, this);
+    }
+    if (this.mode === "play") {
+      this.element ??= this.openElement();
+    }
+    const { video } = this;
+    if (video && video !== this.options.display && video !== this.options.remoteVideo) {
+      video.id = this.mediaSessionId;
+    }
+  }
+
+  private openElement(): HTMLVideoElement | null {
+    const { constraints, display, remoteVideo, unmutePlayOnStart, useControls = false } = this.options;
+    const place = remoteVideo ?? display;
+    if (!place) {
+      return null;
+    }
+    const element = elementIn(place, useControls);
+    element.muted = unmutePlayOnStart === false;
+    const { outputId } = part<AudioConstraints>(constraints?.audio);
+    if (outputId) {
+      element.setSinkId(outputId).catch(() => undefined); // the default device then
+    }
+    return element;
+  }
+
+  /** Shows a track that has come. */
+  private show(event: RTCTrackEvent): void {
+    const { playoutDelay } = this.options;
+    if (playoutDelay !== undefined) {
+      Object.assign(event.receiver, { playoutDelayHint: playoutDelay });
+    }
+    if (!this.remote || this.remote.getTracks().some(({ kind }) => kind === event.track.kind)) {
+      this.remote = new MediaStream(); // of another attempt
+    }
+    this.remote.addTrack(event.track);
+    if (this.element && this.element.srcObject !== this.remote) {
+      this.element.srcObject = this.remote;
+      void this.startPlaying(this.element);
+    }
+  }
+
+  private async startPlaying(element: HTMLVideoElement): Promise<void> {
+    try {
+      await element.play();
+    } catch (error) {
+      if ((error as Error).name !== "NotAllowedError") {
+        return; // replaced or taken away meanwhile
+      }
+      element.muted = true;
+      await element.play().catch(() => undefined);
+    }
+    if (element.muted && element === this.element) {
+      this.fire(STREAM_EVENT, { mediaSessionId: this.mediaSessionId, type: STREAM_EVENT_TYPE.UNMUTE_REQUIRED });
+    }
+  }
+
+  private toldLive(status: StreamStatus): void {
+    if (this.stopping) {
+      this.sendStop(); // it was sent before the server knew the stream
+      return;
+    }
+    this.pauses.succeeded();
+    this.cause = null;
+    this.live.resolve(this);
+    this.change(status);
+  }
+
+  private toldEnd(status: StreamStatus, info: string): void {
+    const error = streamError(info);
+    if (this.stopping) {
+      this.end(status, null);
+    } else if (status === STREAM_STATUS.FAILED && this.restorable(error.reason)) {
+      this.restoreLater(error);
+    } else {
+      this.end(status, error);
+    }
+  }
+
+  private restorable(reason: Reason): boolean {
+    const reasons = this.mode === "play" ? [...passing, ...passingForPlayers] : passing;
+    const wasLive = this.state !== STREAM_STATUS.PENDING && this.state !== STREAM_STATUS.NEW;
+    return wasLive && this.link.backoff !== undefined && reasons.includes(reason);
+  }
+
+  private restoreLater(error: SdkError): void {
+    const pause = this.pauses.next();
+    if (pause === null) {
+      this.end(STREAM_STATUS.FAILED, error);
+      return;
+    }
+    this.attempts++;
+    this.cause = error;
+    this.timer = setTimeout(() => this.link.established && void this.attempt(), pause); // else with the socket
+    if (this.state !== STREAM_STATUS.RESTORING) {
+      this.change(STREAM_STATUS.RESTORING);
+    }
+  }
+
+  private failLocally(error: Error): void {
+    this.info = ERROR_INFO.LOCAL_ERROR;
+    this.errorInfo = error.message;
+    this.end(STREAM_STATUS.FAILED, error instanceof SdkError ? error : new SdkError("failed", error.message, { cause: error }));
+  }
+
+  private endStopped(): void {
+    this.end(this.mode === "publish" ? STREAM_STATUS.UNPUBLISHED : STREAM_STATUS.STOPPED, null);
+  }
+
+  private end(status: StreamStatus, error: SdkError | null): void {
+    if (terminal.includes(this.state)) {
+      return;
+    }
+    this.attempts++;
+    clearTimeout(this.timer);
+    this.link.unregister(this.mediaSessionId);
+    this.peer?.close();
+    this.camera?.stop();
+    if (!this.options.cacheLocalResources) {
+      this.local?.release();
+    }
+    const place = this.options.remoteVideo ?? this.options.display;
+    if (place) {
+      removeFrom(place, this.element);
+    }
+    this.cause = status === STREAM_STATUS.FAILED ? error : null;
+    const reason = error ?? new SdkError("stopped");
+    this.forgetQuestions(reason);
+    this.live.reject(reason);
+    this.over.resolve(this);
+    this.change(status);
+  }
+
+  private change(status: StreamStatus): void {
+    this.state = status;
+    this.fire(status, this);
+  }
+
+  private forgetQuestions(error: SdkError): void {
+    [...this.availabilities.splice(0), ...this.snapshots.splice(0)].forEach(({ reject }) => reject(error));
+  }
+
+  private resized({ streamerVideoHeight, streamerVideoWidth }: StreamInfo): void {
+    if (streamerVideoWidth && streamerVideoHeight) {
+      this.resolution = { width: streamerVideoWidth, height: streamerVideoHeight };
+    }
+  }
+
+  private sendStop(): void {
+    this.link.send(this.mode === "publish" ? "unPublishStream" : "stopStream", this.description);
+  }
+
+  private sendEvent(type: string, payload?: unknown): void {
+    this.link.send("sendStreamEvent", { mediaSessionId: this.mediaSessionId, type, payload });
+  }
+
+  private get description(): object {
+    return {
+      mediaSessionId: this.mediaSessionId, name: this.options.name, published: this.mode === "publish",
+      hasVideo: true, hasAudio: true, status: this.state === STREAM_STATUS.RESTORING ? STREAM_STATUS.PENDING : this.state,
+      record: false,
+    };
+  }
+
+  private request(sdp: string, media: LocalMedia | null): object {
+    const { constraints, custom, cvoExtension, playHeight, playWidth, rtmpUrl, transport } = this.options;
+    const { bitrate = 0, height, maxBitrate = 0, minBitrate = 0, quality = 0, width } = part<VideoConstraints>(constraints?.video);
+    const common = { mediaProvider: "WebRTC", sdp, custom, bitrate, minBitrate, maxBitrate, constraints, transport, cvoExtension };
+    if (!media) {
+      return { ...common, quality, width: playWidth ?? width ?? 0, height: playHeight ?? height ?? 0 };
+    }
+    const { stream } = media;
+    return { ...common, rtmpUrl, hasAudio: stream.getAudioTracks().length > 0, hasVideo: stream.getVideoTracks().length > 0 };
+  }
+
+  private get wishes(): ConstructorParameters<typeof Peer>[1] {
+    const { constraints, stripCodecs = [] } = this.options;
+    const { bitrate, fec, stereo } = part<AudioConstraints>(constraints?.audio);
+    const { maxBitrate = 0, minBitrate = 0 } = part<VideoConstraints>(constraints?.video);
+    return {
+      stripCodecs: typeof stripCodecs === "string" ? stripCodecs.split(",") : stripCodecs,
+      opus: [bitrate && `maxaveragebitrate=${bitrate * 1000}`, stereo && "stereo=1;sprop-stereo=1", fec && "useinbandfec=1"]
+        .filter(Boolean).join(";"),
+      minBitrate,
+      maxBitrate,
+    };
+  }
+
+  private get wanted(): ("audio" | "video")[] {
+    const { constraints, receiveAudio = true, receiveVideo = true } = this.options;
+    const kinds: ("audio" | "video")[] = [];
+    if (constraints?.audio ?? receiveAudio) {
+      kinds.push("audio");
+    }
+    if (constraints?.video ?? receiveVideo) {
+      kinds.push("video");
+    }
+    return kinds;
+  }
+
+  private track(kind: string): MediaStreamTrack | undefined {
+    return this.local?.stream.getTracks().find((track) => track.kind === kind);
+  }
+
+  private enable(kind: string, enabled: boolean, type: string): void {
+    const track = this.track(kind);
+    if (track) {
+      track.enabled = enabled;
+      this.sendEvent(type);
+    }
+  }
+
+  private async switchDevice(kind: "audio" | "video", deviceId?: string): Promise<string> {
+    this.need(STREAM_STATUS.PUBLISHING);
+    const track = await openNext(kind, this.track(kind), this.options.constraints?.[kind], deviceId);
+    await this.send(track);
+    return track.getSettings().deviceId ?? "";
+  }
+
+  /** Sends a track in the place of the one of its kind. */
+  private async send(track: MediaStreamTrack, keepOld = false): Promise<void> {
+    const sender = this.peer?.sender(track.kind);
+    this.local?.replace(track, keepOld);
+    await sender?.replaceTrack(track);
+  }
+
+  private need(status: StreamStatus): void {
+    if (this.state !== status) {
+      throw new SdkError("invalid_state", `the stream is ${this.state}, not ${status}`);
+    }
+  }
+
+  private needPeer(): Peer {
+    if (!this.peer) {
+      throw new SdkError("invalid_state", `the stream is ${this.state}`);
+    }
+    return this.peer;
+  }
+}
+
+function part<T>(wishes: boolean | T | undefined): Partial<T> {
+  return typeof wishes === "object" ? wishes as Partial<T> : {};
+}
+
+/** An id that nobody else has. crypto.randomUUID is only there for pages by https. */
+export function randomId(): string {
+  const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
