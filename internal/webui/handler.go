@@ -138,6 +138,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch f := h.files[r.URL.Path]; {
 	case f != nil:
+		if strings.HasPrefix(r.URL.Path, "/sdk/") {
+			share(w.Header())
+		}
 		f.serve(w, r)
 	case r.URL.Path == "/":
 		fail(w, r, http.StatusServiceUnavailable, "The pages were not built",
@@ -179,6 +182,12 @@ func secure(header http.Header) {
 	header.Set("Permissions-Policy", "camera=(self), microphone=(self)")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")
+}
+
+// share lets pages of other servers load the SDK, as a module too.
+func share(header http.Header) {
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
 
 const failPage = `<!doctype html>

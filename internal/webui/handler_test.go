@@ -109,6 +109,16 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// Pages of other servers may load the SDK, and nothing else.
+func TestSharing(t *testing.T) {
+	h := newTestHandler(t, fstest.MapFS{"sdk/flashphoner.js": {Data: []byte(script)}, "index.js": {Data: []byte(script)}})
+	for path, want := range map[string]string{"/sdk/flashphoner.js": "*", "/index.js": "", "/sdk/nothing": ""} {
+		if got := ask(h, "GET", path).Header.Get("Access-Control-Allow-Origin"); got != want {
+			t.Errorf("%s may be read by pages of %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestNotModified(t *testing.T) {
 	h := newTestHandler(t, pages)
 	for _, coding := range []string{"", "gzip"} {

@@ -2,7 +2,7 @@
 // `go run ./web/build`, or by `go generate ./web`.
 //
 // Every NAME.html is a page, in folders too. A NAME.ts beside it is its script, bundled with all that it imports into NAME.js;
-// style sheets are bundled likewise.
+// style sheets are bundled likewise. The SDK's builds come beside the pages, in sdk.
 package main
 
 import (
@@ -18,16 +18,27 @@ import (
 )
 
 func main() {
-	dir := flag.String("dir", "web", "the folder that holds pages and dist")
+	dir := flag.String("dir", "web", "the folder that holds pages, sdk and dist")
+	sdk := flag.String("sdk", "", "make only the SDK, in this folder")
+	docs := flag.String("docs", "", "make only the SDK's reference, in this document")
 	flag.Parse()
-	if err := build(filepath.Join(*dir, "pages"), filepath.Join(*dir, "dist")); err != nil {
+	var err error
+	switch src := filepath.Join(*dir, "sdk", "src"); {
+	case *sdk != "":
+		err = writeSDK(src, *sdk)
+	case *docs != "":
+		err = writeDocs(src, *docs)
+	default:
+		err = build(filepath.Join(*dir, "pages"), src, filepath.Join(*dir, "dist"))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "web/build:", err)
 		os.Exit(1)
 	}
 }
 
-// build replaces what dist holds. Nothing is written when a page does not compile.
-func build(pages, dist string) error {
+// build replaces what dist holds. Nothing is written when a page or the SDK does not compile.
+func build(pages, sdk, dist string) error {
 	root, err := filepath.Abs(pages)
 	if err != nil {
 		return err
@@ -44,6 +55,13 @@ func build(pages, dist string) error {
 		if files[name], err = os.ReadFile(filepath.Join(root, name)); err != nil {
 			return err
 		}
+	}
+	builds, err := bundleSDK(sdk)
+	if err != nil {
+		return err
+	}
+	for name, content := range builds {
+		files[filepath.Join("sdk", name)] = content
 	}
 	return replace(dist, files)
 }
@@ -82,6 +100,7 @@ func bundle(root string, entries []string) (map[string][]byte, error) {
 		Outdir:            root, // only to name the outputs: nothing is written there
 		Outbase:           root,
 		Bundle:            true,
+		External:          []string{"/sdk/*"}, // examples load the SDK as pages elsewhere do
 		Format:            api.FormatESModule,
 		Target:            api.ES2022,
 		Charset:           api.CharsetUTF8,

@@ -2,38 +2,69 @@
 
 import { STREAM_STATUS_INFO as info } from "./constants.ts";
 
-/** All reasons that an SdkError can have. */
-export const reasons = [
+/** All reasons that an SdkError can have, with what it says to people: what happened, and what can be done. */
+export const reasons = {
   // Use of this SDK.
-  "invalid_option", "invalid_state",
+  invalid_option: "An option is missing or cannot be used.",
+  invalid_state: "That cannot be done now.",
   // The socket.
-  "connect_failed", "connect_timeout", "disconnected", "silent",
+  connect_failed: "The server cannot be reached. Check its address and the network.",
+  connect_timeout: "The server does not answer. Check its address and the network.",
+  disconnected: "The connection to the server was lost. Connect again.",
+  silent: "The server has fallen silent. Check the network, then connect again.",
   // Camera, microphone, browser.
-  "insecure_origin", "unsupported_browser", "permission_denied", "no_device", "device_busy", "device_failed",
+  insecure_origin: "Browsers give the camera only to secure pages. Open this one by https.",
+  unsupported_browser: "This browser cannot do that. Use a current Chrome, Edge, Firefox or Safari.",
+  permission_denied: "The browser may not use camera or microphone. Allow it for this page, then try again.",
+  no_device: "There is no such camera or microphone. Plug one in, or pick another.",
+  device_busy: "Camera or microphone could not be opened. Close the program that uses it, or pick another.",
+  device_failed: "Camera or microphone could not be opened. Pick another, or restart the browser.",
   // Streams.
-  "name_in_use", "stream_not_found", "not_ready", "publisher_stopped", "no_common_codecs", "transcoding_disabled",
-  "no_transcoder", "restricted", "ice_failed", "media_lost", "push_failed", "terminated", "stopped", "failed",
-  "snapshot_failed", "data_refused",
+  name_in_use: "Somebody already publishes under this name. Choose another.",
+  stream_not_found: "Nobody publishes under this name. Check it, or wait for the publisher.",
+  not_ready: "The publisher is not connected yet. Try again in a moment.",
+  publisher_stopped: "The publisher has stopped, or lost the connection.",
+  no_common_codecs: "Browser and server have no format in common. Use another browser.",
+  transcoding_disabled: "The stream would have to be transcoded, which this server does not do.",
+  no_transcoder: "The server has no room for another transcoding. Try again later.",
+  restricted: "The server does not allow that.",
+  ice_failed: "Sound and pictures do not get through. A firewall probably blocks UDP.",
+  media_lost: "Sound and pictures no longer get through. Check the network.",
+  push_failed: "The stream could not be pushed to its RTMP server. Check that address.",
+  terminated: "The stream was ended on the server.",
+  stopped: "The stream was stopped.",
+  failed: "The stream failed. Try again; the server's log says more.",
+  snapshot_failed: "No picture could be taken of the stream.",
+  data_refused: "The server's application did not take the data.",
   // REST.
-  "unreachable", "bad_request", "unauthorized", "not_found", "conflict", "unsupported", "busy", "server_error",
-] as const;
+  unreachable: "The server cannot be reached. Check its address and the network.",
+  bad_request: "The server cannot use what was asked.",
+  unauthorized: "The server wants to know who asks. Give a name and a password.",
+  not_found: "There is no such stream or push.",
+  conflict: "The stream already goes to this address.",
+  unsupported: "This server cannot do that.",
+  busy: "The server takes no more right now. Try again later.",
+  server_error: "The server failed to do this; its log says why.",
+} as const;
 
-/** Why something came to nothing; docs/sdk.md says what to do about each. */
-export type Reason = (typeof reasons)[number];
+/** Why something came to nothing. */
+export type Reason = keyof typeof reasons;
 
-/** What every promise of this SDK rejects with, but for an AbortSignal's own reason. */
+/** What every promise of this SDK rejects with, but for an AbortSignal's own reason. Its message is for people. */
 export class SdkError extends Error {
   override readonly name = "SdkError";
 
+  /** What went wrong, of the closed list. */
+  readonly reason: Reason;
+
+  /** The server's or the browser's own words; may be empty. */
+  readonly info: string;
+
   /** @internal */
-  constructor(
-    /** What went wrong, of the closed list. */
-    readonly reason: Reason,
-    /** The server's or the browser's own words; may be empty. */
-    readonly info = "",
-    options?: ErrorOptions,
-  ) {
-    super(info ? `${reason}: ${info}` : reason, options);
+  constructor(reason: Reason, info = "", options?: ErrorOptions) {
+    super(reasons[reason] + (info && ` (${info})`), options);
+    this.reason = reason;
+    this.info = info;
   }
 
   /** The same as `info`: pages of the vendor's SDK ask for it when `available()` rejects. */
