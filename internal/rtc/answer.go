@@ -17,7 +17,7 @@ type Transport struct {
 	Candidates  []string // values of a=candidate; at least one: the Web SDK never learns of others
 }
 
-// Answer writes the answer to the offer: each section receives the one codec that was chosen, under the offerer's own
+// Answer writes the answer to the offer: each section receives, or sends, the one codec that was chosen, under the offerer's own
 // payload types; what is not used is refused. Right after each a=rtpmap stands its a=rtcp-fb: the Web SDK inserts
 // parameters of its own between the two.
 func (d *Description) Answer(t Transport) string {
@@ -71,7 +71,12 @@ func (s *Section) answer(line func(string, ...any), t Transport) {
 	line("a=fingerprint:%s", t.Fingerprint)
 	line("a=setup:%s", t.Setup)
 	line("a=mid:%s", s.MID)
-	line("a=recvonly")
+	if s.Sent.SSRC == 0 {
+		line("a=recvonly")
+	} else {
+		line("a=sendonly")
+		line("a=msid:%s %s", s.Sent.Stream, s.Kind)
+	}
 	line("a=rtcp-mux")
 	if s.ReducedRTCP {
 		line("a=rtcp-rsize")
@@ -92,6 +97,19 @@ func (s *Section) answer(line func(string, ...any), t Transport) {
 	if s.RTXType != 0 {
 		line("a=rtpmap:%d rtx/90000", s.RTXType)
 		line("a=fmtp:%d apt=%d", s.RTXType, s.PayloadType)
+	}
+	s.sources(line)
+}
+
+// sources says which SSRCs are sent.
+func (s *Section) sources(line func(string, ...any)) {
+	if s.Sent.SSRC == 0 {
+		return
+	}
+	line("a=ssrc:%d cname:%s", s.Sent.SSRC, s.Sent.Stream)
+	if s.Sent.RTXSSRC != 0 {
+		line("a=ssrc:%d cname:%s", s.Sent.RTXSSRC, s.Sent.Stream)
+		line("a=ssrc-group:FID %d %d", s.Sent.SSRC, s.Sent.RTXSSRC)
 	}
 }
 

@@ -44,6 +44,14 @@ type Section struct {
 	Orientation uint8 // id of the header extension that tells how pictures are to be turned, 0 if not offered or not taken
 
 	SSRC, RTXSSRC uint32 // 0 where the offer does not say
+
+	Sent Sending // what we send in it; zero for sections that we receive
+}
+
+// Sending names what is sent in a section, for the answer.
+type Sending struct {
+	Stream        string // sections of one stream are played together
+	SSRC, RTXSSRC uint32
 }
 
 // transportCC is the header extension that transport-wide feedback needs.
@@ -55,7 +63,28 @@ const orientation = "urn:3gpp:video-orientation"
 // ParseOffer reads an offer and picks one codec for each section that sends: H.264 (packetization mode 1 before mode 0), else the
 // first of VP8, VP9, AV1 and HEVC; Opus, else G.711. It is as lenient as it can be, because clients edit their offers: lines that it does not know or
 // cannot read are passed over. It fails with ErrBadOffer or ErrNoCommonCodecs.
-func ParseOffer(text string) (*Description, error) {
+func ParseOffer(text string) (*Description, error) { return reading{rank: (*format).rank}.parse(text) }
+
+// ParsePlay reads an offer to receive and picks for each section the payload type that fits what is to be sent: the first of these
+// tracks of which it takes the codec. Sections of a kind that there is nothing of are refused. It is as lenient as ParseOffer, and
+// fails as that does.
+func ParsePlay(text string, tracks ...*media.Track) (*Description, error) {
+	return reading{receives: true, rank: func(f *format, k media.Kind) (media.Codec, int) { return f.rankFor(k, tracks) }, tracks: tracks}.parse(text)
+}
+
+// reading is what is looked for in an offer.
+type reading struct {
+	receives bool // sections that receive; else those that send
+	tracks   []*media.Track
+	rank     func(*format, media.Kind) (media.Codec, int)
+}
+
+// wants says whether there is something for sections of a kind.
+func (r reading) wants(k media.Kind) bool {
+	return !r.receives || slices.ContainsFunc(r.tracks, func(t *media.Track) bool { return t.Codec.Kind() == k })
+}
+
+func (r reading) parse(text string) (*Description, error) {
 	if len(text) > maxOffer {
 		return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrBadOffer, maxOffer)
 	}
@@ -77,7 +106,7 @@ func ParseOffer(text string) (*Description, error) {
 		return nil, fmt.Errorf("%w: it has no m-line", ErrBadOffer)
 	}
 	for i, part := range parts {
-		s, err := parseSection(part, session.section)
+		s, err := r.section(part, session.section)
 		if err != nil {
 			return nil, err
 		}
@@ -85,6 +114,11 @@ func ParseOffer(text string) (*Description, error) {
 			s.MID = strconv.Itoa(i)
 		}
 		d.Sections = append(d.Sections, s)
+	}
+	for _, s := range d.Sections {
+		if s.Kind != media.KindNone && !r.wants(s.Kind) {
+			s.refuse()
+		}
 	}
 	return d, d.choose(group)
 }
@@ -199,7 +233,7 @@ type sectionLines struct {
 	ssrcs     []string
 }
 
-func parseSection(lines []string, session Section) (*Section, error) {
+func (r reading) section(lines []string, session Section) (*Section, error) {
 	fields := strings.Fields(strings.TrimPrefix(lines[0], "m="))
 	if len(fields) < 4 {
 		return nil, fmt.Errorf("%w: it has a short m-line", ErrBadOffer)
@@ -214,9 +248,10 @@ func parseSection(lines []string, session Section) (*Section, error) {
 	}
 	s := &l.section
 	port, _, _ := strings.Cut(fields[1], "/")
-	sends := l.direction == "" || l.direction == "sendrecv" || l.direction == "sendonly"
+	wanted := map[bool]string{false: "sendonly", true: "recvonly"}[r.receives]
+	fits := l.direction == "" || l.direction == "sendrecv" || l.direction == wanted
 	// Port 0 is a refused section, or one that only lives in a bundle (RFC 8843, 7.2.1), which nobody uses for media.
-	if !sends || port == "0" || !strings.Contains(s.Protocol, "RTP/SAVP") {
+	if !fits || port == "0" || !strings.Contains(s.Protocol, "RTP/SAVP") {
 		return s, nil
 	}
 	switch s.Media {
@@ -227,7 +262,7 @@ func parseSection(lines []string, session Section) (*Section, error) {
 	default:
 		return s, nil
 	}
-	l.pick(fields[3:])
+	l.pick(fields[3:], r.rank)
 	return s, nil
 }
 
@@ -306,16 +341,16 @@ func UsableCandidate(candidate string) bool {
 }
 
 // pick chooses the section's codec among its payload types, in the order that the offerer prefers.
-func (l *sectionLines) pick(types []string) {
+func (l *sectionLines) pick(types []string, rank func(*format, media.Kind) (media.Codec, int)) {
 	best := 0
 	for _, pt := range types {
 		f := l.formats[pt]
-		codec, rank := f.rank(l.section.Kind)
+		codec, liking := rank(f, l.section.Kind)
 		n, err := strconv.ParseUint(pt, 10, 7)
-		if rank <= best || err != nil {
+		if liking <= best || err != nil {
 			continue
 		}
-		best = rank
+		best = liking
 		s := &l.section
 		s.Codec, s.PayloadType, s.RTPMap, s.Format = codec, uint8(n), f.rtpmap, f.fmtp
 		s.REMB = slices.Contains(f.feedback, "goog-remb")
@@ -365,6 +400,27 @@ func (f *format) rankVideo(name string) (media.Codec, int) {
 	default:
 		return media.CodecNone, 0
 	}
+}
+
+// rankFor prefers the codec of the first track, and of H.264 what takes large NAL units in parts and has the track's profile. Decoders
+// take any profile, whatever is written there, but some may look.
+func (f *format) rankFor(k media.Kind, tracks []*media.Track) (media.Codec, int) {
+	codec, _ := f.rank(k)
+	i := slices.IndexFunc(tracks, func(t *media.Track) bool { return t.Codec == codec })
+	if codec == media.CodecNone || i < 0 {
+		return media.CodecNone, 0
+	}
+	liking := 4 * (len(tracks) - i)
+	if codec == media.H264 {
+		if parameter(f.fmtp, "packetization-mode") == "1" {
+			liking += 2
+		}
+		level := parameter(f.fmtp, "profile-level-id")
+		if c := tracks[i].Config; len(c) > 1 && len(level) == 6 && strings.EqualFold(level[:2], fmt.Sprintf("%02x", c[1])) {
+			liking++
+		}
+	}
+	return codec, liking
 }
 
 // parameter returns a value of an a=fmtp line.

@@ -126,7 +126,11 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 			cancel(ErrConnection)
 		}
 	})
-	if err := p.negotiate(ctx, pc, exchange); err != nil {
+	if err := negotiate(ctx, pc, func(ctx context.Context, offer string) (string, error) {
+		answer, err := exchange(ctx, offer)
+		p.answeredAt.Store(time.Now().UnixNano())
+		return answer, err
+	}); err != nil {
 		return err
 	}
 	select {
@@ -140,7 +144,8 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	return err
 }
 
-func (p *Publisher) negotiate(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchange) error {
+// negotiate offers all that the connection has.
+func negotiate(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchange) error {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
 		return err
@@ -154,7 +159,6 @@ func (p *Publisher) negotiate(ctx context.Context, pc *webrtc.PeerConnection, ex
 	if err != nil {
 		return err
 	}
-	p.answeredAt.Store(time.Now().UnixNano())
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}

@@ -209,6 +209,8 @@ func (w wanted) passes(t *media.Track) bool {
 		plain := complete(media.AudioFormat{Codec: t.Codec})
 		return (w.any || t.Codec == w.asked.Codec) &&
 			(t.SampleRate == 0 || t.SampleRate == plain.SampleRate) && t.Channels <= plain.Channels
+	case media.Opus:
+		return w.asked.Codec == media.Opus
 	case media.AAC:
 		f := w.asked
 		return w.any || f.Codec == media.AAC && f.RateBPS == 0 &&

@@ -509,7 +509,7 @@ func TestCheckFormat(t *testing.T) {
 		{a, media.AudioFormat{}, ""},
 		{a, media.AudioFormat{RateBPS: 64_000, SampleRate: 44100, Channels: 1}, ""},
 		{a, media.AudioFormat{Codec: media.Speex, SampleRate: 16000, Channels: 1}, ""},
-		{a, media.AudioFormat{Codec: media.Opus}, "opus"},
+		{a, media.AudioFormat{Codec: media.MP3}, "MPA"},
 		{a, media.AudioFormat{Codec: media.H264}, "H264"},
 		{a, media.AudioFormat{RateBPS: 1}, "bit rate"},
 		{a, media.AudioFormat{SampleRate: 48001}, "sample rate"},

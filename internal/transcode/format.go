@@ -18,6 +18,9 @@ const (
 	maxRateBPS = 512_000
 )
 
+// opusRateBPS is what music in stereo takes in Opus without a loss that many hear.
+const opusRateBPS = 96_000
+
 // aacRates are the sampling rates of AAC that are made, in Hz.
 var aacRates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 
@@ -31,6 +34,8 @@ func complete(f media.AudioFormat) media.AudioFormat {
 		return media.AudioFormat{Codec: f.Codec, SampleRate: 8000, Channels: 1}
 	case media.Speex:
 		return media.AudioFormat{Codec: f.Codec, SampleRate: 16000, Channels: 1}
+	case media.Opus:
+		return media.AudioFormat{Codec: f.Codec, RateBPS: cmp.Or(f.RateBPS, opusRateBPS), SampleRate: sampleRate, Channels: channels}
 	}
 	return f
 }
@@ -39,6 +44,10 @@ func complete(f media.AudioFormat) media.AudioFormat {
 func checkFormat(f media.AudioFormat) error {
 	switch f.Codec {
 	case media.CodecNone, media.AAC:
+	case media.Opus: // for those who play; RTMP gets it as it comes, or not at all
+		if f.SampleRate != 0 && f.SampleRate != sampleRate || f.Channels != 0 && f.Channels != channels {
+			return fmt.Errorf("Opus is made in stereo at %d Hz", sampleRate)
+		}
 	case media.PCMA, media.PCMU, media.Speex:
 		if only := complete(f); f.RateBPS != 0 || f.SampleRate != 0 && f.SampleRate != only.SampleRate || f.Channels > 1 {
 			return fmt.Errorf("%v has %d Hz and one channel, and no other bit rate than its own", f.Codec, only.SampleRate)

@@ -15,8 +15,8 @@ import (
 )
 
 // cleanOffer writes the offer as pion is to see it: what was chosen and nothing else, so that pion has nothing to choose,
-// and trips over nothing that a client left behind.
-func cleanOffer(d *rtc.Description) string {
+// and trips over nothing that a client left behind. The offerer sends, or plays.
+func cleanOffer(d *rtc.Description, plays bool) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		fmt.Fprintf(&b, format, args...)
@@ -35,12 +35,12 @@ func cleanOffer(d *rtc.Description) string {
 		line("a=ice-lite")
 	}
 	for _, s := range d.Used() {
-		cleanSection(line, s)
+		cleanSection(line, s, plays)
 	}
 	return b.String()
 }
 
-func cleanSection(line func(string, ...any), s *rtc.Section) {
+func cleanSection(line func(string, ...any), s *rtc.Section, plays bool) {
 	types := fmt.Sprint(s.PayloadType)
 	if s.RTXType != 0 {
 		types += fmt.Sprintf(" %d", s.RTXType)
@@ -57,7 +57,7 @@ func cleanSection(line func(string, ...any), s *rtc.Section) {
 		line("a=setup:actpass")
 	}
 	line("a=mid:%s", s.MID)
-	line("a=sendonly")
+	line("a=%s", map[bool]string{false: "sendonly", true: "recvonly"}[plays])
 	line("a=rtcp-mux")
 	if s.TWCC != 0 {
 		line("a=extmap:%d %s", s.TWCC, sdp.TransportCCURI)
@@ -73,7 +73,7 @@ func cleanSection(line func(string, ...any), s *rtc.Section) {
 		line("a=rtpmap:%d rtx/90000", s.RTXType)
 		line("a=fmtp:%d apt=%d", s.RTXType, s.PayloadType)
 	}
-	if s.SSRC != 0 {
+	if s.SSRC != 0 && !plays {
 		if s.RTXSSRC != 0 {
 			line("a=ssrc-group:FID %d %d", s.SSRC, s.RTXSSRC)
 			line("a=ssrc:%d cname:c", s.RTXSSRC)
@@ -88,12 +88,6 @@ func cleanSection(line func(string, ...any), s *rtc.Section) {
 
 // newAPI makes pion's API for one offer: it knows the codecs that were chosen, under the offer's payload types.
 func (r *Receiver) newAPI(d *rtc.Description, tcp bool, tap *tap) (*webrtc.API, error) {
-	m := &webrtc.MediaEngine{}
-	for _, s := range d.Used() {
-		if err := register(m, s); err != nil {
-			return nil, err
-		}
-	}
 	reg := &interceptor.Registry{}
 	reports, err := report.NewReceiverInterceptor()
 	if err != nil {
@@ -106,6 +100,17 @@ func (r *Receiver) newAPI(d *rtc.Description, tcp bool, tap *tap) (*webrtc.API, 
 	reg.Add(reports)
 	reg.Add(feedback)
 	reg.Add(tap) // the last one gets packets after the others saw them
+	return r.api(d, tcp, reg)
+}
+
+// api makes pion's API for one offer with interceptors.
+func (r *Receiver) api(d *rtc.Description, tcp bool, reg *interceptor.Registry) (*webrtc.API, error) {
+	m := &webrtc.MediaEngine{}
+	for _, s := range d.Used() {
+		if err := register(m, s); err != nil {
+			return nil, err
+		}
+	}
 	settings := r.settings
 	if tcp {
 		settings.SetICEUDPMux(nil)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -36,15 +37,15 @@ type Receiver struct {
 	config   webrtc.Configuration
 
 	mu       sync.Mutex
-	closed   bool              // guarded by mu
-	sessions map[*session]bool // guarded by mu
+	closed   bool               // guarded by mu
+	sessions map[io.Closer]bool // guarded by mu; of both directions
 }
 
 var _ rtc.Receiver = (*Receiver)(nil)
 
 // New opens the media port. Whoever made the receiver closes it.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Receiver, err error) {
-	r := &Receiver{cfg: cfg, log: log, sessions: map[*session]bool{}}
+	r := &Receiver{cfg: cfg, log: log, sessions: map[io.Closer]bool{}}
 	r.config.Certificates, err = certificates()
 	if err != nil {
 		return nil, err
@@ -159,7 +160,7 @@ func (r *Receiver) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (
 	return s, answer, nil
 }
 
-func (r *Receiver) add(s *session) bool {
+func (r *Receiver) add(s io.Closer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -169,7 +170,7 @@ func (r *Receiver) add(s *session) bool {
 	return true
 }
 
-func (r *Receiver) remove(s *session) {
+func (r *Receiver) remove(s io.Closer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.sessions, s)
@@ -185,7 +186,7 @@ func (r *Receiver) Dropped() int64 { return r.mux.dropped.Load() }
 func (r *Receiver) Close() error {
 	r.mu.Lock()
 	r.closed = true
-	var all []*session
+	var all []io.Closer
 	for s := range r.sessions {
 		all = append(all, s)
 	}

@@ -2,11 +2,8 @@ package peer
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,12 +14,9 @@ import (
 	"transponder/internal/rtc"
 )
 
-// session is one peer. pion's goroutines bring packets; whichever of them holds mu calls the tracks and the sink.
+// session is one peer that sends. pion's goroutines bring packets; whichever of them holds mu calls the tracks and the sink.
 type session struct {
-	r     *Receiver
-	offer *rtc.Description
-	pc    *webrtc.PeerConnection
-	dtls  *webrtc.DTLSTransport
+	link
 	began time.Time
 	timer *time.Timer // runs tick
 
@@ -55,7 +49,7 @@ var (
 )
 
 func newSession(r *Receiver, d *rtc.Description, sink rtc.Sink) *session {
-	s := &session{r: r, offer: d, sink: sink, began: time.Now(), tickAt: never}
+	s := &session{link: link{r: r, offer: d}, sink: sink, began: time.Now(), tickAt: never}
 	s.audio = s.newTrack(d.Section(media.Audio))
 	s.video = s.newTrack(d.Section(media.Video))
 	s.timer = time.AfterFunc(never, s.tick)
@@ -78,51 +72,12 @@ func (s *session) start(ctx context.Context, tcp bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
-	s.pc, err = api.NewPeerConnection(s.r.config)
-	if err != nil {
+	if s.pc, err = api.NewPeerConnection(s.r.config); err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
 	s.pc.OnTrack(s.read)
 	s.pc.OnConnectionStateChange(s.stateChanged)
-	gathered := webrtc.GatheringCompletePromise(s.pc)
-	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: cleanOffer(s.offer)}
-	if err := s.pc.SetRemoteDescription(offer); err != nil {
-		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
-	}
-	answer, err := s.pc.CreateAnswer(nil)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
-	}
-	s.dtls = s.pc.GetTransceivers()[0].Receiver().Transport()
-	if err := s.pc.SetLocalDescription(answer); err != nil {
-		return "", fmt.Errorf("start WebRTC: %w", err)
-	}
-	select {
-	case <-gathered: // local addresses only: some milliseconds at most
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
-	return s.answer(answer.SDP, tcp)
-}
-
-// answer writes our own answer around the transport of pion's.
-func (s *session) answer(theirs string, tcp bool) (string, error) {
-	fingerprint, err := s.r.fingerprint()
-	if err != nil {
-		return "", err
-	}
-	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: fingerprint, Candidates: s.r.candidates(tcp)}
-	for line := range strings.Lines(theirs) {
-		line = strings.TrimSpace(line)
-		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
-			t.Ufrag = v
-		} else if v, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
-			t.Pwd = v
-		} else if v, ok := strings.CutPrefix(line, "a=setup:"); ok {
-			t.Setup = v
-		}
-	}
-	return s.offer.Answer(t), nil
+	return s.negotiate(ctx, tcp, nil)
 }
 
 // stateChanged follows ICE and DTLS together.
@@ -133,37 +88,11 @@ func (s *session) stateChanged(state webrtc.PeerConnectionState) {
 		s.connect()
 		s.mu.Unlock()
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-		s.end(s.failure(state))
+		s.mu.Lock()
+		connected := s.connected
+		s.mu.Unlock()
+		s.end(s.failure(state, connected))
 	}
-}
-
-// failure says why a connection ended that we did not close. pion does not: a handshake that failed may also be reported as
-// closed, when the peer hangs up first.
-func (s *session) failure(state webrtc.PeerConnectionState) error {
-	s.mu.Lock()
-	connected := s.connected
-	s.mu.Unlock()
-	iceFailed := s.dtls.ICETransport().State() == webrtc.ICETransportStateFailed
-	cert := s.dtls.GetRemoteCertificate()
-	switch {
-	case cert != nil && !s.offered(cert):
-		return rtc.ErrDTLSFingerprint
-	case state == webrtc.PeerConnectionStateClosed && connected:
-		return rtc.ErrPeerClosed
-	case iceFailed && connected:
-		return rtc.ErrICEKeepAlive
-	case iceFailed:
-		return rtc.ErrICEFailed
-	default:
-		return rtc.ErrDTLS
-	}
-}
-
-// offered says whether a certificate is the one of the offer, as far as we can compare.
-func (s *session) offered(cert []byte) bool {
-	hash, value, _ := strings.Cut(s.offer.Used()[0].Fingerprint, " ")
-	sum := fmt.Sprintf("% X", sha256.Sum256(cert))
-	return hash != "sha-256" || strings.EqualFold(strings.ReplaceAll(sum, " ", ":"), value)
 }
 
 // connect tells the sink once, and asks for the first key frame. mu is held.
@@ -195,17 +124,6 @@ func (s *session) end(cause error) {
 func (s *session) RequestKeyFrame() {
 	s.wantsKey.Store(true)
 	s.timer.Reset(0)
-}
-
-// AddCandidate implements rtc.Trickler.
-func (s *session) AddCandidate(candidate string) error {
-	if !rtc.UsableCandidate(candidate) {
-		return nil
-	}
-	if err := s.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: candidate}); err != nil {
-		return fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
-	}
-	return nil
 }
 
 // Stats implements rtc.Session.

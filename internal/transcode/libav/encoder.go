@@ -23,15 +23,16 @@ const maxPacket = 2048
 // encoders maps the codings to libavcodec's.
 var encoders = map[media.Codec]uint32{
 	media.AAC: C.AV_CODEC_ID_AAC, media.PCMA: C.AV_CODEC_ID_PCM_ALAW, media.PCMU: C.AV_CODEC_ID_PCM_MULAW, media.Speex: C.AV_CODEC_ID_SPEEX,
+	media.Opus: C.AV_CODEC_ID_OPUS,
 }
 
-// CanEncode says whether there is an encoder for a coding. FFmpeg may have been built without libspeex.
+// CanEncode says whether there is an encoder for a coding. FFmpeg may have been built without libspeex or libopus.
 func CanEncode(c media.Codec) bool {
 	id, known := encoders[c]
 	return known && C.tp_encoder_known(id) != 0
 }
 
-// Encoder makes AAC-LC, G.711 or Speex.
+// Encoder makes AAC-LC, G.711, Speex or Opus.
 type Encoder struct {
 	state    *C.tp_encoder
 	channels int

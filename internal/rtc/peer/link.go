@@ -1,0 +1,106 @@
+package peer
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/pion/webrtc/v4"
+
+	"transponder/internal/rtc"
+)
+
+// link is the PeerConnection of a session, whichever way media goes.
+type link struct {
+	r     *Receiver
+	offer *rtc.Description
+	pc    *webrtc.PeerConnection
+	dtls  *webrtc.DTLSTransport
+}
+
+// negotiate answers the offer. sent is called when pion knows the offer, to add what is sent.
+func (l *link) negotiate(ctx context.Context, tcp bool, sent func() error) (string, error) {
+	gathered := webrtc.GatheringCompletePromise(l.pc)
+	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: cleanOffer(l.offer, sent != nil)}
+	if err := l.pc.SetRemoteDescription(offer); err != nil {
+		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
+	}
+	if sent != nil {
+		if err := sent(); err != nil {
+			return "", err
+		}
+	}
+	answer, err := l.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
+	}
+	l.dtls = l.pc.GetTransceivers()[0].Receiver().Transport()
+	if err := l.pc.SetLocalDescription(answer); err != nil {
+		return "", fmt.Errorf("start WebRTC: %w", err)
+	}
+	select {
+	case <-gathered: // local addresses only: some milliseconds at most
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	return l.answer(answer.SDP, tcp)
+}
+
+// answer writes our own answer around the transport of pion's.
+func (l *link) answer(theirs string, tcp bool) (string, error) {
+	fingerprint, err := l.r.fingerprint()
+	if err != nil {
+		return "", err
+	}
+	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: fingerprint, Candidates: l.r.candidates(tcp)}
+	for line := range strings.Lines(theirs) {
+		line = strings.TrimSpace(line)
+		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+			t.Ufrag = v
+		} else if v, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
+			t.Pwd = v
+		} else if v, ok := strings.CutPrefix(line, "a=setup:"); ok {
+			t.Setup = v
+		}
+	}
+	return l.offer.Answer(t), nil
+}
+
+// failure says why a connection ended that we did not close. pion does not: a handshake that failed may also be reported as
+// closed, when the peer hangs up first.
+func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {
+	iceFailed := l.dtls.ICETransport().State() == webrtc.ICETransportStateFailed
+	cert := l.dtls.GetRemoteCertificate()
+	switch {
+	case cert != nil && !l.offered(cert):
+		return rtc.ErrDTLSFingerprint
+	case state == webrtc.PeerConnectionStateClosed && connected:
+		return rtc.ErrPeerClosed
+	case iceFailed && connected:
+		return rtc.ErrICEKeepAlive
+	case iceFailed:
+		return rtc.ErrICEFailed
+	default:
+		return rtc.ErrDTLS
+	}
+}
+
+// offered says whether a certificate is the one of the offer, as far as we can compare.
+func (l *link) offered(cert []byte) bool {
+	hash, value, _ := strings.Cut(l.offer.Used()[0].Fingerprint, " ")
+	sum := fmt.Sprintf("% X", sha256.Sum256(cert))
+	return hash != "sha-256" || strings.EqualFold(strings.ReplaceAll(sum, " ", ":"), value)
+}
+
+// AddCandidate takes the value of an a=candidate line. It is a part of rtc.Trickler and rtc.Outlet.
+func (l *link) AddCandidate(candidate string) error {
+	if !rtc.UsableCandidate(candidate) {
+		return nil
+	}
+	if err := l.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: candidate}); err != nil {
+		return fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
+	}
+	return nil
+}

@@ -1,0 +1,273 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+)
+
+// repeatable is how many packets of each track can be sent once more: some three seconds of 4 Mbit/s.
+const repeatable = 1024
+
+// outlet is one peer that plays.
+type outlet struct {
+	link
+	events  rtc.SendEvents
+	tracks  [2]*outTrack // by kind, see of; nil: not sent
+	readers sync.WaitGroup
+
+	nacked, plis atomic.Int64
+
+	mu        sync.Mutex
+	connected bool // guarded by mu
+	ended     bool // guarded by mu: the events hear nothing more
+}
+
+// outTrack is one track that is sent.
+type outTrack struct {
+	section *rtc.Section
+	local   *webrtc.TrackLocalStaticRTP
+	sender  *webrtc.RTPSender
+	packet  rtp.Packet // that is sent next; for the goroutine that writes
+
+	packets, bytes atomic.Int64
+	lost           atomic.Int64
+}
+
+var (
+	_ rtc.Sender = (*Receiver)(nil)
+	_ rtc.Outlet = (*outlet)(nil)
+)
+
+// Send implements rtc.Sender.
+func (r *Receiver) Send(ctx context.Context, d *rtc.Description, tcp bool, events rtc.SendEvents) (rtc.Outlet, string, error) {
+	o := &outlet{link: link{r: r, offer: d}, events: events}
+	if !r.add(o) {
+		return nil, "", net.ErrClosed
+	}
+	answer, err := o.start(ctx, tcp && r.tcp != nil)
+	if err != nil {
+		o.mu.Lock()
+		o.ended = true
+		o.mu.Unlock()
+		o.shut()
+		return nil, "", err
+	}
+	return o, answer, nil
+}
+
+// start makes the PeerConnection and returns the answer.
+func (o *outlet) start(ctx context.Context, tcp bool) (string, error) {
+	reg := &interceptor.Registry{}
+	repeats, err := nack.NewResponderInterceptor(nack.ResponderSize(repeatable))
+	if err != nil {
+		return "", fmt.Errorf("set up WebRTC: %w", err)
+	}
+	reg.Add(repeats)
+	api, err := o.r.api(o.offer, tcp, reg)
+	if err != nil {
+		return "", fmt.Errorf("set up WebRTC: %w", err)
+	}
+	if o.pc, err = api.NewPeerConnection(o.r.config); err != nil {
+		return "", fmt.Errorf("set up WebRTC: %w", err)
+	}
+	o.pc.OnConnectionStateChange(o.stateChanged)
+	return o.negotiate(ctx, tcp, o.addTracks)
+}
+
+// addTracks adds what is sent, and tells the description of it.
+func (o *outlet) addTracks() error {
+	for _, s := range o.offer.Used() {
+		codec := webrtc.RTPCodecCapability{MimeType: s.Kind.String() + "/" + s.Codec.String(), ClockRate: 90000, SDPFmtpLine: s.Format}
+		switch s.Codec {
+		case media.Opus:
+			codec.ClockRate, codec.Channels = 48000, 2
+		case media.PCMA, media.PCMU:
+			codec.ClockRate = 8000
+		}
+		local, err := webrtc.NewTrackLocalStaticRTP(codec, s.Kind.String(), s.Sent.Stream)
+		if err != nil {
+			return fmt.Errorf("set up WebRTC: %w", err)
+		}
+		sender, err := o.pc.AddTrack(local)
+		if err != nil {
+			return fmt.Errorf("set up WebRTC: %w", err)
+		}
+		encoding := sender.GetParameters().Encodings[0]
+		s.Sent.SSRC = uint32(encoding.SSRC)
+		if s.RTXType != 0 {
+			s.Sent.RTXSSRC = uint32(encoding.RTX.SSRC)
+		}
+		t := &outTrack{section: s, local: local, sender: sender}
+		t.packet.Header = rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32())}
+		*o.of(s.Kind) = t
+		o.readers.Go(func() { o.read(t) })
+	}
+	return nil
+}
+
+// of returns where a kind's track is.
+func (o *outlet) of(kind media.Kind) **outTrack {
+	if kind == media.Video {
+		return &o.tracks[0]
+	}
+	return &o.tracks[1]
+}
+
+// stateChanged follows ICE and DTLS together.
+func (o *outlet) stateChanged(state webrtc.PeerConnectionState) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.ended:
+	case state == webrtc.PeerConnectionStateConnected && !o.connected:
+		o.connected = true
+		o.events.Connected()
+	case state == webrtc.PeerConnectionStateFailed || state == webrtc.PeerConnectionStateClosed:
+		o.ended = true
+		o.events.Closed(o.failure(state, o.connected))
+	}
+}
+
+// read takes the peer's feedback for one track until it ends.
+func (o *outlet) read(t *outTrack) {
+	buf := make([]byte, maxDatagram)
+	for {
+		n, _, err := t.sender.Read(buf)
+		if err != nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(buf[:n])
+		if err != nil {
+			continue
+		}
+		for _, p := range packets {
+			o.feedback(t, p)
+		}
+	}
+}
+
+func (o *outlet) feedback(t *outTrack, p rtcp.Packet) {
+	switch p := p.(type) {
+	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+		o.plis.Add(1)
+		o.events.WantsKeyFrame()
+	case *rtcp.TransportLayerNack:
+		for _, pair := range p.Nacks {
+			o.nacked.Add(int64(len(pair.PacketList())))
+		}
+	case *rtcp.ReceiverReport:
+		for _, r := range p.Reports {
+			if r.SSRC == t.section.Sent.SSRC {
+				t.lost.Store(int64(r.TotalLost))
+			}
+		}
+	}
+}
+
+// Write implements rtc.Outlet.
+func (o *outlet) Write(kind media.Kind, payloads [][]byte, rtpTime uint32) error {
+	t := *o.of(kind)
+	if t == nil {
+		return nil
+	}
+	p := &t.packet
+	p.Timestamp = rtpTime
+	for i, payload := range payloads {
+		p.Payload = payload
+		p.Marker = kind == media.Video && i == len(payloads)-1
+		// A session that is being closed says so by its events.
+		if err := t.local.WriteRTP(p); err != nil && !errors.Is(err, net.ErrClosed) && o.open() {
+			return fmt.Errorf("send RTP: %w", err)
+		}
+		p.SequenceNumber++
+		t.packets.Add(1)
+		t.bytes.Add(int64(p.MarshalSize()))
+	}
+	return nil
+}
+
+func (o *outlet) open() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.ended
+}
+
+// Report implements rtc.Outlet.
+func (o *outlet) Report(kind media.Kind, wall time.Time, rtpTime uint32) {
+	t := *o.of(kind)
+	if t == nil {
+		return
+	}
+	ssrc := t.section.Sent.SSRC
+	_ = o.pc.WriteRTCP([]rtcp.Packet{ // fails only at the session's end
+		&rtcp.SenderReport{
+			SSRC: ssrc, NTPTime: ntp(wall), RTPTime: rtpTime,
+			PacketCount: uint32(t.packets.Load()), OctetCount: uint32(t.bytes.Load()),
+		},
+		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+			Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: t.section.Sent.Stream}},
+		}}},
+	})
+}
+
+// ntp writes a time in the format of RFC 3550, 4.
+func ntp(t time.Time) uint64 {
+	const epoch = 2_208_988_800 // seconds from 1900 to 1970
+	return uint64(t.Unix()+epoch)<<32 | uint64(t.Nanosecond())<<32/1e9
+}
+
+// Stats implements rtc.Outlet.
+func (o *outlet) Stats() rtc.PlayStats {
+	st := rtc.PlayStats{NACKed: o.nacked.Load(), PLIs: o.plis.Load()}
+	for _, kind := range []media.Kind{media.Video, media.Audio} {
+		if t := *o.of(kind); t != nil {
+			st.Packets += t.packets.Load()
+			st.Bytes += t.bytes.Load()
+			st.Lost += t.lost.Load()
+			if kind == media.Video {
+				st.VideoBytes = t.bytes.Load()
+			}
+		}
+	}
+	return st
+}
+
+// Close implements rtc.Outlet.
+func (o *outlet) Close() error {
+	o.mu.Lock()
+	if !o.ended {
+		o.ended = true
+		o.events.Closed(context.Canceled)
+	}
+	o.mu.Unlock()
+	if err := o.shut(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("close WebRTC: %w", err)
+	}
+	return nil
+}
+
+// shut closes the PeerConnection and joins all.
+func (o *outlet) shut() error {
+	var err error
+	if o.pc != nil {
+		err = o.pc.GracefulClose()
+	}
+	o.readers.Wait()
+	o.r.remove(o)
+	return err
+}

@@ -1,0 +1,267 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/stream"
+	"transponder/internal/testkit"
+)
+
+// theatre is a source, and those who play it.
+type theatre struct {
+	t      *testing.T
+	source *stream.Source
+	egress *rtc.Egress
+	asked  chan struct{} // for key frames
+	opus   *stream.Source
+}
+
+func newTheatre(t *testing.T) *theatre {
+	t.Helper()
+	th := &theatre{t: t, asked: make(chan struct{}, 100)}
+	hub := stream.NewHub(stream.DefaultConfig())
+	var err error
+	th.source, err = hub.Publish(stream.Info{Name: "a", ID: "a", HasVideo: true, HasAudio: true, AskKeyFrame: func() {
+		select {
+		case th.asked <- struct{}{}:
+		default:
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { th.source.Close(nil) })
+	if th.opus, err = hub.Publish(stream.Info{Name: "made of a", ID: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { th.opus.Close(nil) })
+	r, err := New(t.Context(), testConfig(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	made := func(f *stream.Feed) rtc.Rendition {
+		return func(*stream.Source) (*stream.Feed, func(), error) { return f, func() {}, nil }
+	}
+	th.egress = rtc.NewEgress(rtc.DefaultEgressConfig(), r, made(th.opus.Audio), made(th.opus.Video), slog.New(slog.DiscardHandler))
+	return th
+}
+
+// play plays in the background. end closes the player; ended gets what the playback's Run returned.
+func (th *theatre) play(cfg testkit.PlayerConfig) (p *testkit.Player, b *rtc.Playback, end func(), ended chan error) {
+	th.t.Helper()
+	p = testkit.NewPlayer(cfg)
+	ctx, cancel := context.WithCancel(th.t.Context())
+	ended = make(chan error, 1)
+	begun := make(chan *rtc.Playback, 1)
+	gone := make(chan error, 1)
+	go func() {
+		gone <- p.Run(ctx, func(ctx context.Context, offer string) (string, error) {
+			b, err := th.egress.Play(ctx, rtc.Offer{SDP: offer}, th.source)
+			if err != nil {
+				return "", err
+			}
+			begun <- b
+			go func() { ended <- b.Run(context.WithoutCancel(ctx)) }()
+			return b.Answer(), nil
+		})
+	}()
+	select {
+	case b = <-begun:
+	case err := <-gone:
+		cancel()
+		th.t.Fatal(err)
+	}
+	var over bool
+	end = func() {
+		if !over {
+			over = true
+			cancel()
+			<-gone
+		}
+	}
+	th.t.Cleanup(end)
+	return p, b, end, ended
+}
+
+var (
+	h264Config = []byte{1, 0x42, 0xe0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x42, 0xe0, 0x1f, 1, 0, 4, 0x68, 0xce, 0x3c, 0x80}
+	h264Track  = &media.Track{Codec: media.H264, Width: 640, Height: 360, Config: h264Config}
+	opusTrack  = &media.Track{Codec: media.Opus, SampleRate: 48000, Channels: 2}
+)
+
+// picture is one of a few NAL units, its number within.
+func picture(n, size int, key bool) media.Frame {
+	kind := byte(0x41)
+	if key {
+		kind = 0x65
+	}
+	var data []byte
+	for _, long := range []int{20, size, 30} {
+		nal := append([]byte{kind, 0x88}, bytes.Repeat([]byte{byte(n), byte(n >> 8), 3}, long/3)...)
+		data = append(binary.BigEndian.AppendUint32(data, uint32(len(nal))), nal...)
+	}
+	return media.Frame{Track: h264Track, Time: media.Timestamp(n) * media.Timestamp(time.Second/30), Key: key, Data: data}
+}
+
+// byteStream is a frame as the player is to get it, parameter sets before a key frame.
+func byteStream(f media.Frame) []byte {
+	var b []byte
+	put := func(nal []byte) { b = append(append(b, 0, 0, 0, 1), nal...) }
+	if f.Key {
+		put(h264Config[8:12])
+		put(h264Config[15:])
+	}
+	for rest := f.Data; len(rest) > 0; {
+		n := binary.BigEndian.Uint32(rest)
+		put(rest[4 : 4+n])
+		rest = rest[4+n:]
+	}
+	return b
+}
+
+// What the source sends is what the player gets, byte for byte, over a link that loses one packet in twenty.
+func TestPlay(t *testing.T) {
+	for _, drop := range []float64{0, 0.05} {
+		th := newTheatre(t)
+		th.source.Video.Write(picture(0, 100, true))
+		th.source.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 1}})
+		p, b, end, ended := th.play(testkit.PlayerConfig{Video: true, Audio: true, Drop: drop, Seed: 7})
+		<-b.Connected()
+
+		// Who joins gets nothing before a key frame, and asks for one.
+		select {
+		case <-th.asked:
+		case <-time.After(30 * time.Second):
+			t.Fatal("no key frame was asked for")
+		}
+		var want [][]byte
+		const frames = 150
+		for n := 1; len(p.Frames("video")) < frames; n++ {
+			if n > 20*frames {
+				t.Fatalf("loss %v: %d pictures came of %d", drop, len(p.Frames("video")), n)
+			}
+			f := picture(n, 10+n%frames*n%frames*10, n%30 == 2)
+			th.source.Video.Write(f)
+			if n >= 2 {
+				want = append(want, byteStream(f))
+			}
+			// Sound's times waver by what the publisher's reports say.
+			th.source.Audio.Write(media.Frame{
+				Track: opusTrack, Key: true, Data: []byte{0xfc, byte(n)},
+				Time: media.Timestamp(time.Duration(n)*20*time.Millisecond + time.Duration(n%5)*time.Millisecond),
+			})
+			time.Sleep(2 * time.Millisecond) // a link has its rate
+		}
+		first := slices.IndexFunc(want, func(b []byte) bool { return bytes.Equal(b, p.Frames("video")[0].Data) })
+		if first < 0 || drop == 0 && first > 0 { // what is lost before anything came is not asked for
+			t.Fatalf("loss %v: begins with picture %d", drop, first)
+		}
+		for i, got := range p.Frames("video") {
+			if !bytes.Equal(got.Data, want[first+i]) {
+				t.Fatalf("loss %v: picture %d differs", drop, i)
+			}
+			if i > 0 && got.Time-p.Frames("video")[0].Time != uint32(i*3000) {
+				t.Errorf("picture %d is at %d", i, got.Time-p.Frames("video")[0].Time)
+			}
+		}
+		if sound := p.Frames("audio"); drop == 0 {
+			if len(sound) < frames-10 {
+				t.Errorf("%d packets of sound beside %d pictures", len(sound), frames)
+			}
+			for i := 1; i < len(sound); i++ {
+				if sound[i].Time-sound[i-1].Time != 960 {
+					t.Errorf("packet %d of sound comes %d samples after the last, want 960", i, sound[i].Time-sound[i-1].Time)
+				}
+			}
+		}
+		p.Wait(t, "reports", func() bool { return len(p.Reports("video")) > 0 && len(p.Reports("audio")) > 0 })
+		st := b.Stats()
+		if st.Video != h264Track || st.Audio != opusTrack || st.Bytes < st.VideoBytes || st.VideoBytes < 100_000 || drop > 0 && st.NACKed == 0 {
+			t.Errorf("loss %v: figures %+v", drop, st)
+		}
+		if err := p.RequestKeyFrame(); err != nil {
+			t.Error(err)
+		}
+		for deadline := time.Now().Add(30 * time.Second); b.Stats().PLIs == 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the player's request for a key frame went nowhere")
+			}
+		}
+		end()
+		if err := <-ended; !errors.Is(err, rtc.ErrPeerClosed) {
+			t.Errorf("ends with %v, want ErrPeerClosed", err)
+		}
+	}
+}
+
+// The playback ends with its source, for the source's cause.
+func TestPlayEnd(t *testing.T) {
+	th := newTheatre(t)
+	th.source.Video.Write(picture(0, 100, true))
+	th.source.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 1}})
+	_, b, _, ended := th.play(testkit.PlayerConfig{Video: true, Audio: true})
+	<-b.Connected()
+	cause := errors.New("that was it")
+	th.source.Close(cause)
+	if err := <-ended; !errors.Is(err, rtc.ErrSourceEnded) || !errors.Is(err, cause) {
+		t.Errorf("ends with %v, want ErrSourceEnded for the source's cause", err)
+	}
+	if n := th.egress.Players(); n != 0 {
+		t.Errorf("%d players at the end", n)
+	}
+}
+
+// What cannot be played as it is comes from a rendition: sound that is not Opus, pictures that come in another order.
+func TestPlayRenditions(t *testing.T) {
+	th := newTheatre(t)
+	th.source.Video.Write(picture(0, 100, true))
+	th.source.Audio.Write(media.Frame{Track: &media.Track{Codec: media.AAC}, Key: true, Data: []byte{1}})
+	p, b, _, _ := th.play(testkit.PlayerConfig{Video: true, Audio: true})
+	<-b.Connected()
+	<-th.asked
+	th.source.Video.Write(picture(1, 100, true))
+	reordered := picture(2, 100, false)
+	reordered.Delay = time.Second
+	th.source.Video.Write(reordered)
+	p.Wait(t, "a picture of the source's and one of the rendition's", func() bool {
+		th.opus.Video.Write(picture(200, 100, true))
+		th.opus.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 9}})
+		time.Sleep(time.Millisecond)
+		v := p.Frames("video")
+		return len(v) > 1 && bytes.Equal(v[len(v)-1].Data, byteStream(picture(200, 100, true))) && len(p.Frames("audio")) > 0
+	})
+}
+
+func TestPlayRefused(t *testing.T) {
+	th := newTheatre(t)
+	th.source.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 1}})
+	th.source.Video.Write(picture(0, 100, true))
+	for _, tt := range []struct {
+		offer string
+		want  error
+	}{
+		{"", rtc.ErrBadOffer},
+		{"v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=recvonly\r\na=rtpmap:96 H263/90000\r\n", rtc.ErrNoCommonCodecs},
+	} {
+		if _, err := th.egress.Play(t.Context(), rtc.Offer{SDP: tt.offer}, th.source); !errors.Is(err, tt.want) {
+			t.Errorf("%q: got %v, want %v", tt.offer, err, tt.want)
+		}
+	}
+	if n := th.egress.Players(); n != 0 {
+		t.Errorf("%d players of refused offers", n)
+	}
+}

@@ -1,0 +1,435 @@
+package rtc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+)
+
+// ErrSourceEnded means that what was played has ended. Why, the source's own error says, which is wrapped too.
+var ErrSourceEnded = errors.New("the stream has ended")
+
+// Sender answers the offers of those who play. All methods may be called from any goroutine.
+type Sender interface {
+	// Send starts a session for an offer whose codecs are chosen, and returns it with the complete answer. It tells the events
+	// what becomes of it. ctx bounds the making of the answer only.
+	Send(ctx context.Context, d *Description, tcp bool, events SendEvents) (Outlet, string, error)
+}
+
+// SendEvents hears of a session that sends. Its methods may be called from any goroutine, and must not block.
+type SendEvents interface {
+	// Connected says that DTLS is done.
+	Connected()
+	// WantsKeyFrame says that the peer lost its picture.
+	WantsKeyFrame()
+	// Closed is the last call, once; cause is one of this package's errors, or context.Canceled after Outlet.Close.
+	Closed(cause error)
+}
+
+// Outlet is a session that sends. Write and Report are for one goroutine.
+type Outlet interface {
+	// Write sends a frame in packets, all of one RTP time.
+	Write(kind media.Kind, payloads [][]byte, rtpTime uint32) error
+	// Report sends a sender report: the wall clock, and the RTP time that belongs to it.
+	Report(kind media.Kind, wall time.Time, rtpTime uint32)
+	Stats() PlayStats
+	AddCandidate(candidate string) error
+	// Close ends the session and waits until the events will not be called again.
+	Close() error
+}
+
+// PlayStats are a playback's figures at one moment.
+type PlayStats struct {
+	Packets, Bytes int64 // of RTP sent, retransmissions apart
+	VideoBytes     int64
+	NACKed         int64 // packets that the peer asked for once more
+	PLIs           int64 // key frames that it asked for
+	Lost           int64 // packets that it said it never got
+
+	Video, Audio *media.Track // that are sent; nil before the first frame
+	Dropped      int64        // frames, as the session was too slow
+}
+
+// EgressConfig says how streams are played.
+type EgressConfig struct {
+	// ConnectTimeout bounds the time from the answer to the end of the DTLS handshake.
+	ConnectTimeout time.Duration
+	// TrackTimeout bounds the wait for a stream's first frames, without which it is not known what it sends.
+	TrackTimeout time.Duration
+	// MaxPlayers is how many may play at a time; 0: any number.
+	MaxPlayers int
+}
+
+// DefaultEgressConfig waits as long as for publishers.
+func DefaultEgressConfig() EgressConfig {
+	return EgressConfig{ConnectTimeout: 12 * time.Second, TrackTimeout: 2 * time.Second}
+}
+
+// Validate reports every value that cannot work.
+func (c EgressConfig) Validate() error {
+	if c.ConnectTimeout <= 0 || c.TrackTimeout < 0 || c.MaxPlayers < 0 {
+		return fmt.Errorf("connect timeout %v, track timeout %v, %d players: none of them may be negative, and the first not 0",
+			c.ConnectTimeout, c.TrackTimeout, c.MaxPlayers)
+	}
+	return nil
+}
+
+// Rendition returns a feed that is made of a source, and what gives it back.
+type Rendition func(*stream.Source) (feed *stream.Feed, release func(), err error)
+
+// Egress plays streams of the hub to peers. It is what the doors use. All methods may be called from any goroutine.
+type Egress struct {
+	cfg    EgressConfig
+	sender Sender
+	opus   Rendition
+	h264   Rendition
+	log    *slog.Logger
+
+	players atomic.Int64
+}
+
+// NewEgress makes an egress that has Opus made of other sound, and H.264 of pictures that a peer does not take.
+func NewEgress(cfg EgressConfig, sender Sender, opus, h264 Rendition, log *slog.Logger) *Egress {
+	return &Egress{cfg: cfg, sender: sender, opus: opus, h264: h264, log: log}
+}
+
+// Players returns how many play at present.
+func (e *Egress) Players() int { return int(e.players.Load()) }
+
+// Play answers an offer with what the source sends, not yet connected; the caller calls Run. It fails with ErrBadOffer,
+// ErrNoCommonCodecs, ErrBusy, or an error of those who make what the source does not send.
+func (e *Egress) Play(ctx context.Context, offer Offer, src *stream.Source) (*Playback, error) {
+	if n := e.players.Add(1); e.cfg.MaxPlayers > 0 && n > int64(e.cfg.MaxPlayers) {
+		e.players.Add(-1)
+		return nil, ErrBusy
+	}
+	p := &Playback{e: e, src: src, connected: make(chan struct{}), closed: make(chan error, 1), began: time.Now()}
+	if err := p.start(ctx, offer); err != nil {
+		p.release()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Playback is one peer who plays.
+type Playback struct {
+	e      *Egress
+	src    *stream.Source
+	outlet Outlet
+	answer string
+	began  time.Time
+
+	video, audio *outTrack // nil: not sent
+	feeds        []func()  // that give back what was made
+	reader       *stream.Reader
+
+	connected chan struct{}
+	closed    chan error                  // gets one value: why the session ended
+	shown     atomic.Pointer[stream.Feed] // of the pictures
+	seen      atomic.Pointer[[2]*media.Track]
+	dropped   atomic.Int64
+}
+
+// outTrack is one track on its way out.
+type outTrack struct {
+	kind  media.Kind
+	codec media.Codec
+	feed  *stream.Feed
+	cut   packetizer
+	clock *stopwatch
+}
+
+// sendEvents takes a playback's.
+type sendEvents struct{ p *Playback }
+
+func (e sendEvents) Connected() { close(e.p.connected) }
+
+func (e sendEvents) WantsKeyFrame() {
+	if feed := e.p.shown.Load(); feed != nil {
+		feed.RequestKeyFrame()
+	}
+}
+
+func (e sendEvents) Closed(cause error) { e.p.closed <- ended(cause) }
+
+// start chooses what is sent and answers.
+func (p *Playback) start(ctx context.Context, offer Offer) error {
+	d, err := p.choose(ctx, offer.SDP)
+	if err != nil {
+		return err
+	}
+	if err := p.open(d); err != nil {
+		return err
+	}
+	p.outlet, p.answer, err = p.e.sender.Send(ctx, d, offer.TCP, sendEvents{p})
+	return err
+}
+
+// choose reads the offer for what the source sends, or else for what can be made of it.
+func (p *Playback) choose(ctx context.Context, offer string) (*Description, error) {
+	video, audio := p.tracks(ctx)
+	if video == nil && audio == nil {
+		return nil, fmt.Errorf("%w: the stream has neither sound nor pictures", ErrNoCommonCodecs)
+	}
+	var tracks []*media.Track
+	if video != nil {
+		if newPacketizer(video.Codec) != nil {
+			tracks = append(tracks, video)
+		}
+		if video.Codec != media.H264 {
+			tracks = append(tracks, &media.Track{Codec: media.H264})
+		}
+	}
+	if audio != nil {
+		tracks = append(tracks, &media.Track{Codec: media.Opus})
+	}
+	return ParsePlay(offer, tracks...)
+}
+
+// tracks waits for the source's first frames, within bounds. What is not known then is taken for what browsers send.
+func (p *Playback) tracks(ctx context.Context) (video, audio *media.Track) {
+	limit := time.NewTimer(p.e.cfg.TrackTimeout)
+	defer limit.Stop()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	info := p.src.Info()
+	for late := false; ; {
+		video, audio = p.src.Video.Track(), p.src.Audio.Track()
+		if (video != nil || !info.HasVideo) && (audio != nil || !info.HasAudio) {
+			return video, audio
+		}
+		if late {
+			break
+		}
+		select {
+		case <-again.C:
+		case <-limit.C:
+			late = true
+		case <-ctx.Done():
+			late = true
+		case <-p.src.Done():
+			late = true
+		}
+	}
+	if video == nil && info.HasVideo {
+		video = &media.Track{Codec: media.H264}
+	}
+	if audio == nil && info.HasAudio {
+		audio = &media.Track{Codec: media.Opus}
+	}
+	return video, audio
+}
+
+// open gets the feeds of what was chosen, and names them for the answer.
+func (p *Playback) open(d *Description) error {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	id := fmt.Sprintf("%x", random)
+	for i, s := range d.Used() {
+		origin := binary.BigEndian.Uint32(random[4*(i%2):])
+		t := &outTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec)}
+		source, rate, made := p.src.Video, 90000, p.e.h264
+		if s.Kind == media.Audio {
+			source, rate, made = p.src.Audio, 48000, p.e.opus
+		}
+		t.feed, t.clock = source, newStopwatch(rate, s.Kind == media.Audio, origin)
+		if now := source.Track(); now != nil && now.Codec != s.Codec {
+			feed, release, err := made(p.src)
+			if err != nil {
+				return err
+			}
+			t.feed = feed
+			p.feeds = append(p.feeds, release)
+		}
+		s.Sent.Stream = id
+		s.TWCC, s.Orientation = 0, 0 // are for those who receive
+		if s.Kind == media.Video {
+			p.video = t
+			p.shown.Store(t.feed)
+		} else {
+			p.audio = t
+		}
+	}
+	return nil
+}
+
+// release gives back what was made.
+func (p *Playback) release() {
+	for _, f := range p.feeds {
+		f()
+	}
+	p.feeds = nil
+	p.e.players.Add(-1)
+}
+
+// Answer returns the SDP answer, all candidates included.
+func (p *Playback) Answer() string { return p.answer }
+
+// Connected is closed when DTLS is connected, before the first packet is sent.
+func (p *Playback) Connected() <-chan struct{} { return p.connected }
+
+// AddCandidate gives the session a candidate of the peer that the offer did not have yet.
+func (p *Playback) AddCandidate(candidate string) error { return p.outlet.AddCandidate(candidate) }
+
+// Stats returns the playback's figures.
+func (p *Playback) Stats() PlayStats {
+	st := p.outlet.Stats()
+	st.Dropped = p.dropped.Load()
+	if seen := p.seen.Load(); seen != nil {
+		st.Video, st.Audio = seen[0], seen[1]
+	}
+	return st
+}
+
+// Run lives as long as the playback: until the peer goes (one of this package's errors), the source ends (ErrSourceEnded), or ctx
+// ends (its cause). The session is joined when it returns. It must be called, once.
+func (p *Playback) Run(ctx context.Context) error {
+	defer p.release()
+	cause := p.run(ctx)
+	if err := p.outlet.Close(); err != nil {
+		p.e.log.Debug("session closed badly", "stream", p.src.Info().Name, "err", err)
+	}
+	return cause
+}
+
+func (p *Playback) run(ctx context.Context) error {
+	connect := time.NewTimer(p.e.cfg.ConnectTimeout)
+	defer connect.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-p.src.Done():
+		return fmt.Errorf("%w: %w", ErrSourceEnded, p.src.Err())
+	case err := <-p.closed:
+		return err
+	case <-connect.C:
+		return ErrICETimeout
+	case <-p.connected:
+	}
+	return p.play(ctx)
+}
+
+// play sends what comes.
+func (p *Playback) play(ctx context.Context) error {
+	cfg := stream.ReaderConfig{MaxDuration: time.Second}
+	if p.video != nil {
+		cfg.Video = p.video.feed
+	}
+	if p.audio != nil {
+		cfg.Audio = p.audio.feed
+	}
+	p.reader = p.src.NewReader(cfg)
+	defer p.reader.Close()
+	report := time.NewTicker(time.Second)
+	defer report.Stop()
+	frames := make([]media.Frame, 16)
+	for {
+		n, err := p.reader.TryRead(frames)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrSourceEnded, err)
+		}
+		for _, f := range frames[:n] {
+			if err := p.send(f); err != nil {
+				return err
+			}
+		}
+		clear(frames[:n])
+		if n > 0 {
+			continue
+		}
+		select {
+		case <-p.reader.Arrived():
+		case <-report.C:
+			p.report()
+		case err := <-p.closed:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// send sends one frame.
+func (p *Playback) send(f media.Frame) error {
+	t := p.audio
+	long := int64(0)
+	if f.Kind() == media.Video {
+		t = p.video
+	} else if f.Track.Codec == media.Opus {
+		long = opus.PacketDuration2(f.Data)
+	}
+	if t == nil {
+		return nil
+	}
+	if f.Track.Codec != t.codec || f.Kind() == media.Video && f.Delay != 0 && t.feed == p.src.Video {
+		return p.instead(f, t)
+	}
+	p.see(f)
+	first := !t.clock.begun
+	at := t.clock.at(f.Time.Add(f.Delay), long)
+	if err := p.outlet.Write(t.kind, t.cut.payloads(f), at); err != nil {
+		return err
+	}
+	if first { // so that sound and picture are together from the beginning
+		p.outlet.Report(t.kind, p.wall(f.Time), at)
+	}
+	return nil
+}
+
+// instead has pictures made that the peer can show: browsers show them in the order in which they come, so those that come in
+// another are made anew, as are those of a codec that was not agreed. Sound that has become another is passed over until the stream
+// says what it sends now.
+func (p *Playback) instead(f media.Frame, t *outTrack) error {
+	if t.kind != media.Video || t.codec != media.H264 || t.feed != p.src.Video {
+		p.dropped.Add(1)
+		return nil
+	}
+	feed, release, err := p.e.h264(p.src)
+	if err != nil {
+		return fmt.Errorf("play %v pictures out of order, or of another codec: %w", f.Track.Codec, err)
+	}
+	p.feeds = append(p.feeds, release)
+	t.feed = feed
+	p.shown.Store(feed)
+	p.reader.UseVideo(feed)
+	return nil
+}
+
+// see notes what is sent.
+func (p *Playback) see(f media.Frame) {
+	var now [2]*media.Track
+	if seen := p.seen.Load(); seen != nil {
+		now = *seen
+	}
+	i := 0
+	if f.Kind() == media.Audio {
+		i = 1
+	}
+	if now[i] != f.Track {
+		now[i] = f.Track
+		p.seen.Store(&now)
+	}
+}
+
+// report sends what the clocks say.
+func (p *Playback) report() {
+	now := p.src.Now()
+	for _, t := range []*outTrack{p.video, p.audio} {
+		if t != nil && t.clock.begun {
+			p.outlet.Report(t.kind, p.wall(now), t.clock.now(now))
+		}
+	}
+}
+
+// wall returns the wall clock's time at a time of the stream.
+func (p *Playback) wall(t media.Timestamp) time.Time { return p.src.Created().Add(time.Duration(t)) }
