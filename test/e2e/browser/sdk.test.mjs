@@ -1,0 +1,614 @@
+// The SDK without a browser: the far end, the devices and the network are what each test says. `npm test` compiles it first.
+
+import assert from "node:assert/strict";
+import { webcrypto } from "node:crypto";
+import { describe, test } from "node:test";
+import { Pauses } from "./.build/sdk/backoff.js";
+import { Flashphoner, reasons, SdkError, SESSION_STATUS, STREAM_EVENT, STREAM_EVENT_TYPE, STREAM_STATUS, STREAM_STATUS_INFO,
+} from "./.build/sdk/index.js";
+import { streamError } from "./.build/sdk/errors.js";
+import { QualityMeter } from "./.build/sdk/quality.js";
+import { addFormat } from "./.build/sdk/sdp.js";
+import { fakeBrowser, FakeDisplay, FakeMediaStream, FakeTrack } from "./lib/fake-browser.mjs";
+
+globalThis.crypto ??= webcrypto; // Node 18
+
+const quick = { firstPauseMs: 1, maxPauseMs: 2 };
+const urlServer = "wss://server.test:8443";
+
+/** Asks again until the condition holds. */
+async function until(condition, what = String(condition)) {
+  for (const deadline = Date.now() + 10_000; !condition(); await new Promise((resolve) => setTimeout(resolve, 1))) {
+    assert.ok(Date.now() < deadline, `not in time: ${what}`);
+  }
+}
+
+/** A session whose socket the test holds, and what it told of so far. */
+function connect(t, options = {}) {
+  const world = fakeBrowser(t);
+  const session = Flashphoner.createSession({ urlServer, ...options });
+  const told = [];
+  for (const status of Object.values(SESSION_STATUS)) {
+    session.on(status, () => told.push(status));
+  }
+  t.after(() => session.disconnect());
+  return { world, session, told, get socket() {
+    return world.sockets.at(-1);
+  } };
+}
+
+async function established(t, options) {
+  const all = connect(t, options);
+  all.socket.establish();
+  await all.session.connected;
+  return all;
+}
+
+/** A stream that the test's server knows of, and what it told of so far. */
+async function requested(t, mode, { options = {}, session = {} } = {}) {
+  const all = await established(t, session);
+  const display = new FakeDisplay();
+  const stream = all.session.createStream({ name: "n", display, ...options });
+  const told = [];
+  for (const status of Object.values(STREAM_STATUS)) {
+    stream.on(status, () => told.push(status));
+  }
+  const live = stream[mode]();
+  await until(() => all.socket.last(`${mode}Stream`), `${mode}Stream`);
+  const status = (name, info) => all.world.sockets.at(-1).say("notifyStreamStatusEvent", { mediaSessionId: stream.id(), status: name, info });
+  const answer = () => all.world.sockets.at(-1).say("setRemoteSDP", stream.id(), "v=0\r\n");
+  return { ...all, display, stream, live, told, status, answer };
+}
+
+async function running(t, mode, more) {
+  const all = await requested(t, mode, more);
+  all.answer();
+  all.status(mode === "publish" ? "PUBLISHING" : "PLAYING");
+  await all.live;
+  return all;
+}
+
+describe("session", () => {
+  test("from connecting to the end", async (t) => {
+    const { session, socket, told } = connect(t, { custom: { who: "me" }, keepAlive: true });
+    assert.deepEqual([socket.url, session.status(), session.getServerUrl()], [urlServer, "PENDING", urlServer]);
+    assert.throws(() => session.createStream({ name: "early" }), { reason: "invalid_state" });
+    socket.accept();
+    assert.deepEqual(socket.last("connection"), {
+      appKey: "defaultApp", mediaProviders: ["WebRTC"], keepAlive: true, clientVersion: "2.0", clientOSVersion: "5.0",
+      clientBrowserVersion: "Fake/1.0", msePacketizationVersion: 2, custom: { who: "me" },
+    });
+    let connection;
+    session.on(SESSION_STATUS.ESTABLISHED, (s, c) => (connection = c));
+    socket.say("getUserData", { authToken: "token" });
+    assert.equal(await session.connected, session);
+    assert.deepEqual([session.status(), connection.authToken], ["ESTABLISHED", "token"]);
+    assert.deepEqual([Flashphoner.getSessions(), Flashphoner.getSession(session.id())], [[session], session]);
+    assert.throws(() => session.createStream({}), { reason: "invalid_option" });
+    await session.disconnect();
+    await session.disconnect(); // as often as one likes
+    assert.deepEqual(told, ["CONNECTED", "DISCONNECTED"]);
+    assert.deepEqual([Flashphoner.getSessions(), session.error], [[], null]);
+  });
+
+  test("pings are answered, and what is no message is passed over", async (t) => {
+    const { session, socket } = await established(t);
+    socket.say("ping");
+    assert.equal(socket.last("pong"), null);
+    for (const raw of ["", "no JSON", "null", "[]", "{}", '{"message":7}', '{"message":"ping"}', '{"message":"setRemoteSDP"}',
+      '{"message":"notifyStreamStatusEvent","data":[null]}', '{"message":"notifyStreamStatusEvent","data":[{"mediaSessionId":"x"}]}',
+      '{"message":"availableStream","data":[]}', '{"message":"getVersion","data":[{}]}', '{"message":"DataStatusEvent","data":[]}']) {
+      socket.raw(raw);
+    }
+    socket.raw(new Blob());
+    assert.deepEqual([socket.count("pong"), session.status()], [2, "ESTABLISHED"]);
+  });
+
+  test("why it is not connected", async (t) => {
+    for (const [what, act, reason, status] of [
+      ["refused", ({ socket }) => socket.drop(), "connect_failed", "FAILED"],
+      ["not in time", () => undefined, "connect_timeout", "FAILED"],
+      ["closed at once", ({ socket }) => {
+        socket.accept();
+        socket.drop();
+      }, "disconnected", "DISCONNECTED"],
+    ]) {
+      await t.test(what, async (t) => {
+        const all = connect(t, { timeout: what === "not in time" ? 5 : 0, reconnect: true });
+        act(all);
+        await assert.rejects(all.session.connected, (error) => error instanceof SdkError && error.reason === reason);
+        assert.equal(all.told.at(-1), status);
+        assert.equal(Flashphoner.getSessions().length, 0);
+      });
+    }
+    fakeBrowser(t);
+    assert.throws(() => Flashphoner.createSession({ urlServer: "http://server.test" }), { reason: "invalid_option" });
+    assert.throws(() => Flashphoner.createSession({}), { reason: "invalid_option" });
+  });
+
+  test("silence ends it, words keep it", async (t) => {
+    let [now, look] = [0, () => undefined];
+    t.mock.method(Date, "now", () => now);
+    t.mock.method(globalThis, "setInterval", (f) => (look = f));
+    const { session, socket } = await established(t, { receiveProbes: 2, probesInterval: 5000 });
+    for (const [at, says] of [[9_000, true], [19_000, false], [19_001, false]]) {
+      assert.equal(session.status(), "ESTABLISHED", `at ${now}`);
+      now = at;
+      says && socket.say("ping");
+      look();
+    }
+    assert.deepEqual([session.status(), session.error.reason], ["FAILED", "silent"]);
+  });
+
+  test("is given up by its signal", async (t) => {
+    const aborter = new AbortController();
+    const { session } = connect(t, { signal: aborter.signal });
+    aborter.abort("changed my mind");
+    await assert.rejects(session.connected, (reason) => reason === "changed my mind");
+    await until(() => session.status() === "DISCONNECTED");
+    const late = connect(t, { signal: aborter.signal });
+    await assert.rejects(late.session.connected, (reason) => reason === "changed my mind");
+    assert.equal(late.world.sockets.length, 0);
+  });
+
+  test("data to and from the application", async (t) => {
+    const { session, socket } = await established(t);
+    const [yes, no, never] = [session.sendData({ a: 1 }), session.sendData(2), session.sendData(3)];
+    const ids = socket.sent.filter(([name]) => name === "sendData").map(([, { operationId }]) => operationId);
+    assert.deepEqual(socket.sent.filter(([name]) => name === "sendData").map(([, { payload }]) => payload), [{ a: 1 }, 2, 3]);
+    socket.say("DataStatusEvent", { operationId: ids[1], status: "FAILED", info: "not today" });
+    socket.say("DataStatusEvent", { operationId: ids[0], status: "ACCEPTED" });
+    assert.deepEqual(await yes, { status: "ACCEPTED" });
+    await assert.rejects(no, { reason: "data_refused", info: "not today" });
+    const heard = [];
+    session.on(SESSION_STATUS.APP_DATA, (data) => heard.push(data)).on(SESSION_STATUS.WARN, (warning) => heard.push(warning));
+    socket.say("OnDataEvent", { payload: 7 });
+    socket.say("fail", { info: "no SIP" });
+    assert.deepEqual(heard, [{ payload: 7 }, { info: "no SIP" }]);
+    socket.drop();
+    await assert.rejects(never, { reason: "disconnected" });
+  });
+});
+
+describe("publishing", () => {
+  test("from the camera to the end", async (t) => {
+    const { world, socket, display, stream, live, told, status, answer } = await requested(t, "publish",
+      { options: { rtmpUrl: "rtmp://far.test/live", custom: 1, constraints: { audio: true, video: { width: 1280, maxBitrate: 900 } } } });
+    assert.deepEqual(world.asked, [{ audio: true, video: { width: 1280 } }]);
+    const request = socket.last("publishStream");
+    assert.deepEqual({ ...request, sdp: "" }, {
+      mediaSessionId: stream.id(), name: "n", published: true, hasVideo: true, hasAudio: true, status: "PENDING", record: false,
+      mediaProvider: "WebRTC", sdp: "", custom: 1, bitrate: 0, minBitrate: 0, maxBitrate: 900, rtmpUrl: "rtmp://far.test/live",
+      constraints: { audio: true, video: { width: 1280, maxBitrate: 900 } },
+    });
+    assert.match(request.sdp, /^v=0/);
+    const [video] = display.children;
+    assert.deepEqual([video.id, video.muted, video.srcObject], [stream.id(), true, stream.mediaStream]);
+    answer();
+    await until(() => world.peers[0].remote);
+    assert.equal(stream.status(), "PENDING");
+    status("PUBLISHING");
+    assert.equal(await live, stream);
+    assert.deepEqual(world.peers[0].getTransceivers()[1].sender.getParameters().encodings, [{ maxBitrate: 900_000 }]);
+    const stopped = stream.stop();
+    assert.equal(socket.last("unPublishStream").mediaSessionId, stream.id());
+    status("UNPUBLISHED", STREAM_STATUS_INFO.STOPPED_BY_USER);
+    assert.equal(await stopped, stream);
+    assert.equal(await stream.stop(), stream);
+    assert.deepEqual(told, ["PUBLISHING", "UNPUBLISHED"]);
+    assert.deepEqual([stream.error, stream.getInfo(), world.peers[0].state, display.children], [null, "Stopped by user", "closed", []]);
+    assert.ok(stream.mediaStream.getTracks().every(({ readyState }) => readyState === "ended"));
+    await assert.rejects(stream.publish(), { reason: "invalid_state" });
+  });
+
+  test("devices stay open for the next stream, if that is wanted", async (t) => {
+    const { session, socket, world, display, stream, status } = await running(t, "publish", { options: { cacheLocalResources: true } });
+    void stream.stop();
+    status("UNPUBLISHED");
+    assert.equal(display.children.length, 1);
+    const second = session.createStream({ name: "n", display });
+    void second.publish();
+    await until(() => socket.count("publishStream") === 2);
+    assert.deepEqual([world.asked.length, second.mediaStream], [1, stream.mediaStream]);
+    assert.equal(Flashphoner.releaseLocalMedia(display), true);
+    assert.deepEqual([display.children, Flashphoner.releaseLocalMedia(display)], [[], false]);
+  });
+
+  test("what the server says of the end", () => {
+    for (const [info, reason] of [
+      ["Stream name is already in use", "name_in_use"], ["Session does not exist", "stream_not_found"], ["No common codecs", "no_common_codecs"],
+      ["Failed by ICE timeout", "ice_failed"], ["Failed by RTP activity", "media_lost"], ["Failed by RTMP writer error", "push_failed"],
+      ["Stopped by publisher stop", "publisher_stopped"], ["what nobody knows", "failed"], ["", "failed"],
+    ]) {
+      assert.equal(streamError(info).reason, reason);
+    }
+    assert.equal(new SdkError("busy", "full").message, `${reasons.busy} (full)`);
+    for (const [reason, sentence] of Object.entries(reasons)) {
+      assert.match(sentence, /^[A-Z][^(]*\.$/, reason);
+    }
+  });
+
+  test("a refusal", async (t) => {
+    const { stream, live, told, status } = await requested(t, "publish");
+    status("FAILED", STREAM_STATUS_INFO.STREAM_NAME_ALREADY_IN_USE);
+    await assert.rejects(live, { reason: "name_in_use", info: "Stream name is already in use" });
+    assert.deepEqual([told, stream.getInfo(), stream.error.reason], [["FAILED"], "Stream name is already in use", "name_in_use"]);
+    assert.equal(await stream.ended, stream);
+  });
+
+  test("devices that are not there or not allowed", async (t) => {
+    for (const [name, reason] of [["NotAllowedError", "permission_denied"], ["NotFoundError", "no_device"],
+      ["NotReadableError", "device_busy"], ["OverconstrainedError", "no_device"], ["Error", "device_failed"]]) {
+      const { session, socket, world } = await established(t);
+      world.capture = () => {
+        throw Object.assign(new Error("no camera today"), { name });
+      };
+      const stream = session.createStream({ name: "n" });
+      await assert.rejects(stream.publish(), { reason, info: "no camera today" });
+      assert.deepEqual([stream.status(), stream.getInfo(), stream.getErrorInfo() !== ""], ["FAILED", "Local error", true]);
+      assert.equal(socket.count("publishStream"), 0);
+    }
+  });
+
+  test("an answer that the browser does not take", async (t) => {
+    const { socket, stream, live, world, answer } = await requested(t, "publish");
+    world.peers[0].refuses = true;
+    answer();
+    await assert.rejects(live, { reason: "no_common_codecs" });
+    assert.equal(socket.last("unPublishStream").mediaSessionId, stream.id());
+  });
+
+  test("stopping at any time", async (t) => {
+    await t.test("before anything", async (t) => {
+      const { session, socket } = await established(t);
+      const stream = session.createStream({ name: "n" });
+      await stream.stop();
+      assert.deepEqual([stream.status(), socket.count("unPublishStream")], ["FAILED", 0]);
+    });
+    await t.test("while the camera opens", async (t) => {
+      const { session, socket, world } = await established(t);
+      let open;
+      const track = new FakeTrack("video");
+      world.capture = () => new Promise((resolve) => (open = () => resolve(new FakeMediaStream([track]))));
+      const stream = session.createStream({ name: "n" });
+      const live = stream.publish();
+      await until(() => open);
+      await stream.stop();
+      open();
+      await assert.rejects(live, { reason: "stopped" });
+      await until(() => track.readyState === "ended");
+      assert.deepEqual([stream.status(), socket.count("publishStream")], ["UNPUBLISHED", 0]);
+    });
+    await t.test("before the server answered", async (t) => {
+      const { socket, stream, live, told, status } = await requested(t, "publish");
+      const stopped = stream.stop();
+      status("PUBLISHING"); // was on its way
+      assert.equal(socket.count("unPublishStream"), 2);
+      status("UNPUBLISHED");
+      await stopped;
+      await assert.rejects(live, { reason: "stopped" });
+      assert.deepEqual(told, ["UNPUBLISHED"]);
+    });
+    await t.test("without an answer", async (t) => {
+      const { stream } = await running(t, "play");
+      const timer = setTimeout;
+      t.mock.method(globalThis, "setTimeout", (f, ms) => timer(f, ms / 1000)); // seconds take milliseconds
+      await stream.stop();
+      assert.equal(stream.status(), "STOPPED");
+    });
+    await t.test("by a signal", async (t) => {
+      const { session, socket } = await established(t);
+      const aborter = new AbortController();
+      const stream = session.createStream({ name: "n" });
+      const live = stream.publish({ signal: aborter.signal });
+      await until(() => socket.last("publishStream"));
+      aborter.abort(new Error("late"));
+      await assert.rejects(live, { message: "late" });
+      assert.equal(socket.count("unPublishStream"), 1);
+      await assert.rejects(session.createStream({ name: "n" }).publish({ signal: aborter.signal }), { message: "late" });
+    });
+  });
+
+  test("other cameras, microphones and screens", async (t) => {
+    const { world, stream } = await running(t, "publish");
+    const senders = world.peers[0].getTransceivers().map(({ sender }) => sender);
+    const front = senders[1].track;
+    front.enabled = false;
+    world.capture = ({ video }) => new FakeMediaStream([new FakeTrack("video", video.deviceId?.exact ?? "screen")]);
+    assert.equal(await stream.switchCam(), "back");
+    assert.deepEqual([front.readyState, senders[1].track.deviceId, senders[1].track.enabled], ["ended", "back", false]);
+    assert.equal(await stream.switchCam("front"), "front");
+    await assert.rejects(stream.switchMic(), { reason: "no_device" });
+    const camera = senders[1].track;
+    await stream.switchToScreen();
+    assert.deepEqual([senders[1].track.deviceId, camera.readyState], ["screen", "live"]);
+    const screen = senders[1].track;
+    screen.dispatchEvent(new Event("ended"));
+    await until(() => senders[1].track === camera);
+    assert.equal(screen.readyState, "ended");
+    await stream.updateVideoResolution({ width: 640 });
+    assert.deepEqual(camera.applied, { width: 640 });
+    assert.deepEqual(await stream.updateVideoSettings({ frameRate: 5, scaleResolutionDownBy: 2 }),
+      [{ maxFramerate: 5, scaleResolutionDownBy: 2 }]);
+  });
+
+  test("muting is told", async (t) => {
+    const { socket, stream } = await running(t, "publish");
+    stream.muteAudio();
+    stream.muteVideo();
+    assert.deepEqual([stream.isAudioMuted(), stream.isVideoMuted()], [true, true]);
+    stream.unmuteAudio();
+    stream.unmuteVideo();
+    assert.deepEqual([stream.isAudioMuted(), stream.isVideoMuted()], [false, false]);
+    stream.sendData({ count: 23 });
+    const id = stream.id();
+    assert.deepEqual(socket.sent.filter(([name]) => name === "sendStreamEvent").map(([, event]) => event), [
+      { mediaSessionId: id, type: "audioMuted" }, { mediaSessionId: id, type: "videoMuted" },
+      { mediaSessionId: id, type: "audioUnmuted" }, { mediaSessionId: id, type: "videoUnmuted" },
+      { mediaSessionId: id, type: "data", payload: { count: 23 } },
+    ]);
+  });
+});
+
+describe("playing", () => {
+  test("from the request to the publisher's end", async (t) => {
+    const { world, socket, display, stream, live, told, status, answer } = await requested(t, "play",
+      { options: { constraints: { audio: { stereo: true, outputId: "ear" }, video: { width: 640, height: 360 } } } });
+    assert.deepEqual(told, ["PENDING"]);
+    const { height, published, sdp, width } = socket.last("playStream");
+    assert.deepEqual([width, height, published], [640, 360, false]);
+    assert.match(sdp, /minptime=10;stereo=1;sprop-stereo=1/);
+    assert.deepEqual(world.peers[0].getTransceivers().map(({ direction }) => direction), ["recvonly", "recvonly"]);
+    const [video] = display.children;
+    assert.deepEqual([video.id, video.sink, stream.video], [stream.id(), "ear", video]);
+    answer();
+    status("PLAYING");
+    await live;
+    world.peers[0].receive();
+    assert.equal(video.srcObject.getTracks().length, 2);
+    stream.setVolume(40);
+    assert.deepEqual([stream.getVolume(), stream.isRemoteAudioMuted()], [40, false]);
+    status("FAILED", STREAM_STATUS_INFO.STOPPED_BY_PUBLISHER_STOP);
+    assert.deepEqual([told.at(-1), stream.error.reason, display.children], ["FAILED", "publisher_stopped", []]);
+  });
+
+  test("only sound, into a video of the page", async (t) => {
+    const { world } = await established(t);
+    const element = document.createElement("video");
+    const stream = Flashphoner.getSessions()[0].createStream({ name: "n", display: element, constraints: { audio: true, video: false } });
+    void stream.play();
+    await until(() => world.peers[0]?.local);
+    assert.deepEqual([world.peers[0].getTransceivers().length, element.id, stream.video], [1, "", element]);
+  });
+
+  test("a browser that wants a click before sound", async (t) => {
+    const { world, stream, display } = await running(t, "play");
+    world.autoplay = false;
+    const events = [];
+    stream.on(STREAM_EVENT, ({ type }) => events.push(type));
+    world.peers[0].receive();
+    await until(() => events.length > 0);
+    assert.deepEqual([events, display.children[0].muted], [[STREAM_EVENT_TYPE.UNMUTE_REQUIRED], true]);
+    stream.unmuteRemoteAudio();
+    assert.equal(stream.isRemoteAudioMuted(), false);
+  });
+
+  test("events, sizes, rates", async (t) => {
+    const { world, socket, stream } = await running(t, "play");
+    const events = [];
+    stream.on(STREAM_EVENT, ({ type, payload }) => events.push([type, payload]));
+    const mediaSessionId = stream.id();
+    socket.say("notifyStreamEvent", { mediaSessionId, type: "resize", payload: { streamerVideoWidth: 640, streamerVideoHeight: 360 } });
+    socket.say("notifyStreamEvent", { mediaSessionId, type: "notEnoughBandwidth", payload: { info: "900000/200000" } });
+    socket.say("notifyStreamEvent", { mediaSessionId, type: "data", payload: 7 });
+    assert.deepEqual(stream.videoResolution(), { width: 640, height: 360 });
+    assert.deepEqual([stream.getRemoteBitrate(), stream.getNetworkBandwidth()], [900000, 200000]);
+    assert.deepEqual(events.at(-1), ["data", 7]);
+
+    const qualities = [];
+    stream.on("UPDATE", (quality) => qualities.push(quality));
+    for (const bytes of [1000, 100_000]) {
+      world.peers[0].stats.set("in", { type: "inbound-rtp", kind: "video", bytesReceived: bytes, codecId: "c", frameWidth: 640, frameHeight: 360 });
+      world.peers[0].stats.set("c", { id: "c", type: "codec", mimeType: "video/H264", clockRate: 90000 });
+      await new Promise((resolve) => setTimeout(resolve, 2)); // a rate needs some time
+      socket.say("outboundVideoRate", { mediaSessionId, videoRate: 800_000 });
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    await until(() => qualities.length === 1);
+    const { inboundStream } = await stream.getStats();
+    assert.deepEqual(inboundStream.video, { bytesReceived: 100_000, codec: "H264", codecRate: 90000, width: 640, height: 360 });
+  });
+
+  test("questions", async (t) => {
+    const { session, socket } = await established(t);
+    const stream = session.createStream({ name: "n" });
+    const id = stream.id();
+    const [yes, picture] = [stream.available(), stream.snapshot()];
+    socket.say("availableStream", { id, status: "true" });
+    assert.equal(await yes, stream);
+    const no = stream.available();
+    socket.say("availableStream", { id, status: "false", info: "Stream not found" });
+    await assert.rejects(no, (error) => error.reason === "stream_not_found" && error.getInfo() === "Stream not found");
+    socket.say("notifyStreamEvent", { mediaSessionId: id, type: "snapshotCompleted", payload: { snapshot: "AAAA" } });
+    assert.equal(await picture, "data:image/png;base64,AAAA");
+    const failed = stream.snapshot();
+    socket.say("notifyStreamEvent", { mediaSessionId: id, type: "snapshotFailed", payload: { info: "not now" } });
+    await assert.rejects(failed, { reason: "snapshot_failed", info: "not now" });
+    const aborted = stream.available({ signal: AbortSignal.abort("enough") });
+    await assert.rejects(aborted, (reason) => reason === "enough");
+    const unanswered = stream.snapshot();
+    socket.drop();
+    await assert.rejects(unanswered, { reason: "disconnected" });
+  });
+});
+
+describe("a lost socket", () => {
+  test("ends all, unless the page wants it back", async (t) => {
+    const { socket, session, stream, told } = await running(t, "publish");
+    const order = [];
+    stream.on(STREAM_STATUS.FAILED, () => order.push("stream"));
+    session.on(SESSION_STATUS.DISCONNECTED, () => order.push("session"));
+    socket.drop();
+    assert.deepEqual([order, told.at(-1), stream.error.reason], [["stream", "session"], "PUBLISHING", "disconnected"]);
+    assert.deepEqual([session.status(), stream.status(), session.getStreams()], ["DISCONNECTED", "FAILED", []]);
+  });
+
+  for (const mode of ["publish", "play"]) {
+    test(`comes back with what was there: ${mode}`, async (t) => {
+      const { world, session, stream, told, display } = await running(t, mode, { session: { reconnect: quick } });
+      const [first, media] = [stream.id(), stream.mediaStream];
+      world.sockets[0].drop();
+      assert.deepEqual([session.status(), stream.status(), stream.error.reason], ["RECONNECTING", "RESTORING", "disconnected"]);
+      assert.equal(world.peers[0].state, "new", "what still flows may flow");
+      await until(() => world.sockets.length === 2);
+      world.sockets[1].drop(); // not yet
+      await until(() => world.sockets.length === 3);
+      world.sockets[2].establish();
+      await until(() => world.sockets[2].last(`${mode}Stream`));
+      assert.notEqual(stream.id(), first);
+      assert.deepEqual([session.getStream(first), session.getStream(stream.id())], [undefined, stream]);
+      assert.deepEqual([world.peers[0].state, display.children.length, display.children[0].id], ["closed", 1, stream.id()]);
+      world.sockets[2].say("notifyStreamStatusEvent", { mediaSessionId: stream.id(), status: mode === "publish" ? "PUBLISHING" : "PLAYING" });
+      assert.equal(stream.error, null);
+      assert.deepEqual(told.slice(-2), ["RESTORING", mode === "publish" ? "PUBLISHING" : "PLAYING"]);
+      if (mode === "publish") {
+        assert.deepEqual([world.asked.length, stream.mediaStream], [1, media], "the camera stays open");
+      }
+    });
+  }
+
+  test("a name that the lost session still holds is asked for again", async (t) => {
+    const { world, stream, status } = await running(t, "publish", { session: { reconnect: quick } });
+    world.sockets[0].drop();
+    await until(() => world.sockets.length === 2);
+    world.sockets[1].establish();
+    for (let n = 1; n <= 3; n++) {
+      await until(() => world.sockets[1].count("publishStream") === n);
+      status("FAILED", STREAM_STATUS_INFO.STREAM_NAME_ALREADY_IN_USE);
+      assert.deepEqual([stream.status(), stream.error.reason], ["RESTORING", "name_in_use"]);
+    }
+    await until(() => world.sockets[1].count("publishStream") === 4);
+    status("PUBLISHING");
+    assert.equal(stream.status(), "PUBLISHING");
+  });
+
+  test("attempts come to an end", async (t) => {
+    const { world, session, stream } = await running(t, "play", { session: { reconnect: { ...quick, attempts: 2 } } });
+    for (let n = 1; n <= 3; n++) {
+      await until(() => world.sockets.length === n);
+      world.sockets[n - 1].drop();
+    }
+    assert.deepEqual([session.status(), session.error.reason], ["FAILED", "connect_failed"]);
+    assert.deepEqual([stream.status(), stream.error.reason], ["FAILED", "connect_failed"]);
+  });
+
+  test("a player waits for its publisher, a publisher that was ended stays so", async (t) => {
+    const player = await running(t, "play", { session: { reconnect: quick } });
+    player.status("FAILED", STREAM_STATUS_INFO.STOPPED_BY_PUBLISHER_STOP);
+    assert.equal(player.stream.status(), "RESTORING");
+    await until(() => player.socket.count("playStream") === 2);
+    player.status("FAILED", STREAM_STATUS_INFO.SESSION_DOES_NOT_EXIST);
+    await until(() => player.socket.count("playStream") === 3);
+    player.status("PLAYING");
+    assert.equal(player.stream.status(), "PLAYING");
+    await player.session.disconnect();
+
+    const publisher = await running(t, "publish", { session: { reconnect: quick } });
+    publisher.status("UNPUBLISHED", STREAM_STATUS_INFO.STOPPED_BY_REST_TERMINATE);
+    assert.equal(publisher.stream.status(), "UNPUBLISHED");
+  });
+
+  test("stopping and disconnecting meanwhile", async (t) => {
+    const { world, session, stream } = await running(t, "publish", { session: { reconnect: { firstPauseMs: 3_600_000 } } });
+    world.sockets[0].drop();
+    await stream.stop();
+    assert.equal(stream.status(), "UNPUBLISHED");
+    await session.disconnect();
+    assert.deepEqual([session.status(), world.sockets.length], ["DISCONNECTED", 1]);
+  });
+
+  test("lost while a stream is being opened", async (t) => {
+    const { world, session } = await established(t, { reconnect: quick });
+    let open;
+    const { capture } = world;
+    world.capture = (constraints) => new Promise((resolve) => (open = () => resolve(capture(constraints))));
+    const stream = session.createStream({ name: "n" });
+    const live = stream.publish();
+    await until(() => open);
+    world.sockets[0].drop();
+    open();
+    await until(() => stream.status() === "RESTORING");
+    world.sockets.at(-1).establish();
+    await until(() => world.sockets.at(-1).last("publishStream"));
+    world.sockets.at(-1).say("notifyStreamStatusEvent", { mediaSessionId: stream.id(), status: "PUBLISHING" });
+    assert.equal(await live, stream);
+  });
+});
+
+describe("small parts", () => {
+  test("pauses", (t) => {
+    t.mock.method(Math, "random", () => 0.5);
+    const pauses = new Pauses({ attempts: 4, firstPauseMs: 100, factor: 3, maxPauseMs: 500, jitter: 0.2 });
+    assert.deepEqual([1, 2, 3, 4, 5].map(() => pauses.next()), [90, 270, 450, 450, null]);
+    let now = 0;
+    t.mock.method(Date, "now", () => now);
+    pauses.succeeded();
+    now = 9_999;
+    assert.equal(pauses.next(), null, "not well for long");
+    pauses.succeeded();
+    now = 20_000;
+    assert.equal(pauses.next(), 90);
+  });
+
+  test("format parameters", () => {
+    const sdp = "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 x=1\r\n";
+    assert.equal(addFormat(sdp, ["OPUS", "vp8"], "a=1;b=2"), sdp.replace("minptime=10", "minptime=10;a=1;b=2")
+      .replace("a=rtpmap:96 VP8/90000\r\n", "a=rtpmap:96 VP8/90000\r\na=fmtp:96 a=1;b=2\r\n"));
+    assert.equal(addFormat(sdp, ["AV1"], "a=1"), sdp);
+  });
+
+  test("codecs that are not wanted", async (t) => {
+    const { world } = await requested(t, "play", { options: { stripCodecs: "VP8, opus" } });
+    assert.deepEqual(world.peers[0].getTransceivers()[1].codecs.map(({ mimeType }) => mimeType), ["video/H264", "video/rtx"]);
+  });
+
+  test("connection quality", () => {
+    for (const [server, want] of [[1_000_000, "PERFECT"], [1_300_000, "GOOD"], [3_000_000, "BAD"]]) {
+      const meter = new QualityMeter();
+      assert.equal(meter.measure(0, server, 1000), null);
+      assert.equal(meter.measure(125_000, server, 2000)[0], want);
+      assert.equal(meter.measure(125_000, server, 3000), null, "nothing was sent");
+    }
+  });
+
+  test("devices", async (t) => {
+    const world = fakeBrowser(t);
+    assert.deepEqual(await Flashphoner.getMediaDevices(null, false, "all"), {
+      audio: [{ id: "mic", label: "Microphone", type: "mic" }, { id: "ear", label: "Earphone", type: "speaker" }],
+      video: [{ id: "front", label: "Front", type: "camera" }, { id: "back", label: "Back", type: "camera" }],
+    });
+    world.devices = world.devices.map((device) => ({ ...device, label: "" }));
+    assert.equal((await Flashphoner.getMediaDevices(null, true)).video.length, 2);
+    assert.deepEqual(world.asked, [{ audio: true, video: true }]);
+  });
+
+  test("a listener that throws disturbs nobody", async (t) => {
+    const { session, socket } = connect(t);
+    const faults = [];
+    t.mock.method(globalThis, "queueMicrotask", (report) => {
+      try {
+        report();
+      } catch (error) {
+        faults.push(error.message);
+      }
+    });
+    session.on(SESSION_STATUS.CONNECTED, () => {
+      throw new Error("the page's own fault");
+    });
+    socket.establish();
+    await session.connected;
+    assert.deepEqual(faults, ["the page's own fault"]);
+    session.off(SESSION_STATUS.CONNECTED);
+    assert.throws(() => session.on("", () => undefined), TypeError);
+  });
+});
