@@ -220,12 +220,13 @@ func (s *pictureSink) receive(p *worker.Process, patience *patience) error {
 			return fmt.Errorf("%w: %w", errChildEnded, err)
 		}
 		patience.answered()
-		if o.Stats != nil {
+		switch {
+		case o.Frame.Track != nil:
+			s.write(o.Frame)
+		case o.Stats != nil:
 			s.count(*o.Stats, before)
 			before = *o.Stats
-			continue
 		}
-		s.write(o.Frame)
 	}
 }
 

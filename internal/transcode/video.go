@@ -52,6 +52,8 @@ type Video struct {
 	log    *slog.Logger
 	budget *budget
 
+	shooting chan struct{} // holds one for each snapshot that is being made
+
 	mu    sync.Mutex
 	live  map[pictureKey]*pictures // guarded by mu
 	ended VideoStats               // guarded by mu; of all that are over
@@ -72,7 +74,7 @@ func NewVideo(cfg VideoConfig, log *slog.Logger) (*Video, error) {
 		}
 		cfg.Command = []string{program, worker.Argument}
 	}
-	return &Video{cfg: cfg, log: log, budget: newBudget(float64(cfg.MaxLoad) / 100), live: map[pictureKey]*pictures{}}, nil
+	return &Video{cfg: cfg, log: log, budget: newBudget(float64(cfg.MaxLoad) / 100), live: map[pictureKey]*pictures{}, shooting: make(chan struct{}, maxSnapshots)}, nil
 }
 
 // Run measures what renditions cost, and what is left of the machine, until ctx ends.

@@ -3,12 +3,15 @@
 package transcode
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"image/png"
 	"log/slog"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -260,5 +263,55 @@ func TestVideoConfig(t *testing.T) {
 		if err := c.Validate(); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+	}
+}
+
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	v := newVideo(t, program(t)...)
+	s := newSource(t)
+	red := picturetest.Clip(t, media.H264, "color=c=red:size=320x180:rate=10:duration=1")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			f := red[0]
+			f.Time = media.Timestamp(n) * 1e8
+			s.Video.Write(f)
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	})
+	file, err := v.Snapshot(t.Context(), s)
+	close(stop)
+	wg.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shot, err := png.Decode(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, g, b, _ := shot.At(160, 90).RGBA()
+	if size := shot.Bounds().Size(); size.X != 320 || size.Y != 180 || r>>8 < 245 || g>>8 > 10 || b>>8 > 10 {
+		t.Errorf("%v of colour %d %d %d, want 320x180 of red", size, r>>8, g>>8, b>>8)
+	}
+
+	// Of what shows nothing there is none.
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := v.Snapshot(ctx, s); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("of a stream that stands still: %v", err)
+	}
+	radio, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "radio", HasAudio: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer radio.Close(nil)
+	if _, err := v.Snapshot(t.Context(), radio); !errors.Is(err, ErrNoPicture) {
+		t.Errorf("of a stream without pictures: %v", err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"image"
 	"unsafe"
 
 	"transponder/internal/media"
@@ -267,13 +268,43 @@ func (v *Video) Encode(key bool, each func(media.Frame) error) error {
 	return v.encode(each)
 }
 
+// Snapshot returns the picture that has waited longest, instead of encoding it.
+func (v *Video) Snapshot() (*image.NRGBA, error) {
+	if v.closed {
+		return nil, ErrClosed
+	}
+	p, ok := v.take()
+	if !ok {
+		return nil, errors.New("no picture waits")
+	}
+	defer C.tp_picture_free(&p.c)
+	as, err := v.paint(&p)
+	if err != nil {
+		return nil, err
+	}
+	shot := image.NewNRGBA(image.Rect(0, 0, as.width, as.height))
+	if r := C.tp_canvas_rgba(v.canvas, as.matrix, bytesPtr(shot.Pix)); r < 0 {
+		return nil, fmt.Errorf("convert a picture: %w", avError(r))
+	}
+	return shot, nil
+}
+
 // draw puts the picture on the canvas and makes the encoder fit.
 func (v *Video) draw(p *picture) error {
+	as, err := v.paint(p)
+	if err != nil {
+		return err
+	}
+	return v.prepare(as)
+}
+
+// paint puts the picture on the canvas, and returns what an encoder for it must be made for.
+func (v *Video) paint(p *picture) (encoding, error) {
 	width, height := p.size()
 	l := C.tp_layout{rotation: C.int(p.rotation)}
 	w, h := v.cfg.Size(width, height)
 	if w*h > MaxPixels {
-		return fmt.Errorf("%w: pictures of %dx%d", ErrUnsupported, w, h)
+		return encoding{}, fmt.Errorf("%w: pictures of %dx%d", ErrUnsupported, w, h)
 	}
 	left, top, innerWidth, innerHeight := 0, 0, w, h
 	if v.cfg.Letterbox {
@@ -284,10 +315,10 @@ func (v *Video) draw(p *picture) error {
 	p.c.matrix = v.matrix(p, w, h)
 	v.drawn = false
 	if r := C.tp_canvas_draw(v.canvas, &p.c, &l); r < 0 {
-		return fmt.Errorf("scale a picture: %w", avError(r))
+		return encoding{}, fmt.Errorf("scale a picture: %w", avError(r))
 	}
 	v.drawn = true
-	return v.prepare(encoding{width: w, height: h, matrix: p.c.matrix})
+	return encoding{width: w, height: h, matrix: p.c.matrix}, nil
 }
 
 // matrix tells by which coefficients the picture's colours are coded. Where the stream does not say it, it is what

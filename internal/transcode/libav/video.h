@@ -40,6 +40,8 @@ tp_canvas *tp_canvas_new(void);
 // tp_canvas_draw makes the canvas show the picture, as YUV 4:2:0 in 8 bits and limited range. The picture's matrix must
 // be a told one.
 int tp_canvas_draw(tp_canvas *c, const tp_picture *p, const tp_layout *l);
+// tp_canvas_rgba writes what the canvas shows, whose colours are of a matrix, as width x height pixels of four bytes.
+int tp_canvas_rgba(const tp_canvas *c, int matrix, uint8_t *rgba);
 void tp_canvas_free(tp_canvas *c);
 
 typedef struct {

@@ -233,5 +233,19 @@ int tp_canvas_draw(tp_canvas *c, const tp_picture *p, const tp_layout *l) {
 	return show(c, c->own, l->width, l->height);
 }
 
+int tp_canvas_rgba(const tp_canvas *c, int matrix, uint8_t *rgba) {
+	const AVFrame *f = c->shown;
+	struct SwsContext *sws = sws_getContext(f->width, f->height, AV_PIX_FMT_YUV420P, f->width, f->height, AV_PIX_FMT_RGBA,
+		SWS_BILINEAR | SWS_FULL_CHR_H_INT | SWS_ACCURATE_RND, NULL, NULL, NULL);
+	if (!sws)
+		return AVERROR(EINVAL);
+	sws_setColorspaceDetails(sws, sws_getCoefficients(matrix), 0, sws_getCoefficients(matrix), 1, 0, 1 << 16, 1 << 16);
+	uint8_t *const to[4] = {rgba};
+	const int stride[4] = {4 * f->width};
+	int r = sws_scale(sws, (const uint8_t *const *)f->data, f->linesize, 0, f->height, to, stride);
+	sws_freeContext(sws);
+	return r < 0 ? r : 0;
+}
+
 // tp_canvas_shown is for the encoder only.
 const AVFrame *tp_canvas_shown(const tp_canvas *c) { return c->shown; }

@@ -2,7 +2,11 @@
 
 package libav
 
-import "transponder/internal/media"
+import (
+	"image"
+
+	"transponder/internal/media"
+)
 
 // Video does not exist in this build.
 type Video struct{}
@@ -21,6 +25,9 @@ func (v *Video) Skip() {}
 
 // Encode fails with ErrDisabled.
 func (v *Video) Encode(bool, func(media.Frame) error) error { return ErrDisabled }
+
+// Snapshot fails with ErrDisabled.
+func (v *Video) Snapshot() (*image.NRGBA, error) { return nil, ErrDisabled }
 
 // Stats returns nothing.
 func (v *Video) Stats() VideoStats { return VideoStats{} }

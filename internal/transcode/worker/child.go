@@ -1,9 +1,12 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"os"
 	"runtime"
@@ -35,6 +38,7 @@ type engine interface {
 	Pending() int
 	Skip()
 	Encode(key bool, each func(media.Frame) error) error
+	Snapshot() (*image.NRGBA, error)
 	Stats() libav.VideoStats
 	Close()
 }
@@ -64,6 +68,7 @@ type child struct {
 	queue   chan item
 	latest  atomic.Int64 // media.Timestamp of the last frame that was read
 	wantKey atomic.Bool
+	shoot   atomic.Bool
 
 	engine  engine
 	shown   media.Timestamp // of the access unit of the last picture that was not left out
@@ -127,6 +132,9 @@ func (c *child) read() {
 			case typeKey:
 				c.wantKey.Store(true)
 				continue
+			case typeShoot:
+				c.shoot.Store(true)
+				continue
 			case typeTrack:
 				if err = c.in.setTrack(body); err == nil {
 					continue
@@ -156,6 +164,12 @@ func (c *child) picture(f media.Frame) error {
 	}
 	c.needKey = c.needKey || err != nil
 	for c.engine.Pending() > 0 {
+		if c.shoot.Swap(false) {
+			if err := c.snapshot(); err != nil {
+				return err
+			}
+			continue
+		}
 		if c.late(f.Time) {
 			c.skipped++
 			c.engine.Skip()
@@ -170,6 +184,22 @@ func (c *child) picture(f media.Frame) error {
 		return nil
 	}
 	return c.tell()
+}
+
+// snapshot sends a picture as PNG.
+func (c *child) snapshot() error {
+	shot, err := c.engine.Snapshot()
+	if err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&file, shot); err != nil {
+		return err
+	}
+	if err := c.out.message(typeShoot, file.Bytes()); err != nil {
+		return err
+	}
+	return c.out.w.Flush()
 }
 
 // late says whether a picture is to be left out.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"strings"
 	"testing"
@@ -49,6 +51,11 @@ func (e *fakeEngine) Encode(key bool, each func(media.Frame) error) error {
 	e.pending = e.pending[1:]
 	f.Track, f.Key = e.made, key
 	return each(f)
+}
+
+func (e *fakeEngine) Snapshot() (*image.NRGBA, error) {
+	e.pending = e.pending[1:]
+	return image.NewNRGBA(image.Rect(0, 0, 4, 2)), nil
 }
 
 func (e *fakeEngine) Stats() libav.VideoStats { return libav.VideoStats{Damaged: e.damaged} }
@@ -148,6 +155,22 @@ func TestChildInputs(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// A snapshot is sent in a picture's place.
+func TestChildSnapshot(t *testing.T) {
+	c, _, out := newChild(nil)
+	c.shoot.Store(true)
+	if err := c.picture(frameAt(0, "a")); err != nil {
+		t.Fatal(err)
+	}
+	o, err := (&Process{out: newReader(out)}).Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg, err := png.DecodeConfig(bytes.NewReader(o.PNG)); err != nil || cfg.Width != 4 || cfg.Height != 2 {
+		t.Errorf("a snapshot of %dx%d, %v, want 4x2", cfg.Width, cfg.Height, err)
 	}
 }
 

@@ -41,10 +41,11 @@ type Process struct {
 	said sync.WaitGroup // what reads its standard error
 }
 
-// Output is what a child has sent: a frame, or its figures.
+// Output is what a child has sent: a frame, its figures, or a picture as PNG.
 type Output struct {
 	Frame media.Frame // its Track is nil where there is none
 	Stats *Stats
+	PNG   []byte
 }
 
 // Start starts a child with a command: the program and its arguments. The caller calls Close.
@@ -103,10 +104,15 @@ func (p *Process) WriteFrame(f media.Frame) error {
 }
 
 // RequestKeyFrame has the child make its next picture a key frame. It may block as WriteFrame does.
-func (p *Process) RequestKeyFrame() error {
+func (p *Process) RequestKeyFrame() error { return p.tell(typeKey) }
+
+// Shoot has the child send its next picture as PNG instead of encoding it. It may block as WriteFrame does.
+func (p *Process) Shoot() error { return p.tell(typeShoot) }
+
+func (p *Process) tell(kind byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.w.message(typeKey); err != nil {
+	if err := p.w.message(kind); err != nil {
 		return err
 	}
 	return p.w.w.Flush()
@@ -132,6 +138,8 @@ func (p *Process) Read() (Output, error) {
 		case typeFrame:
 			f, err := p.out.frame(body)
 			return Output{Frame: f}, err
+		case typeShoot:
+			return Output{PNG: body}, nil
 		case typeStats:
 			var st Stats
 			if json.Unmarshal(body, &st) != nil {

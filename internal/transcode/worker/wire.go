@@ -23,12 +23,13 @@ const (
 	typeFrame  = 'F' // either way
 	typeKey    = 'K' // to the child: the next picture is to be a key frame
 	typeStats  = 'S' // from the child: Stats in JSON
+	typeShoot  = 'P' // to the child: the next picture is to be sent as PNG, and not encoded; from the child: that
 )
 
 const (
 	headerSize = 5
-	// maxBody bounds a message: a little more than an access unit may have.
-	maxBody = 9 << 20
+	// maxBody bounds a message: a little more than an access unit may have, and a PNG picture of 4K.
+	maxBody = 64 << 20
 
 	trackHead = 1 + 2 + 4 + 4 // codec, rotation, width, height
 	frameHead = 8 + 8 + 1     // time, delay, key
