@@ -86,7 +86,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	ingest := rtc.NewIngest(cfg.Ingest, a.hub, log, a.receiver)
 	a.whip = whip.New(cfg.WHIP, ingest, log)
-	a.sdk = wcs.New(a.cfg.WCS, publishWith(ingest), a.hub, a.pushes, log)
+	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{Publish: publishWith(ingest), Streams: a.hub, Pusher: a.pushes}, log)
 	a.pushes.OnEnd(func(i transponder.Info) {
 		if i.State == transponder.Failed {
 			a.sdk.PushFailed(i)

@@ -22,10 +22,17 @@ type Config struct {
 	WriteTimeout   time.Duration // a browser that takes no message for so long is too slow
 	CloseTimeout   time.Duration // for the other side to answer a close
 
+	ReadyTimeout    time.Duration // a player waits so long for a stream whose publisher is not connected yet
+	SnapshotTimeout time.Duration
+	KeepAliveGrace  time.Duration // a session that asked for it survives its socket so long; 0: none does
+
 	MaxSessions   int // sockets at a time; more are refused with 503
-	MaxPublishers int // streams of one session at a time
+	MaxKept       int // sessions without a socket at a time; more are not kept
+	MaxPublishers int // streams that one session publishes at a time
+	MaxPlayers    int // and plays
 	MaxMessage    int // bytes of one message
 	MaxQueue      int // messages waiting to be sent to one browser
+	MaxQueueBytes int // and what they may have together before another one comes
 
 	// A session may send Burst units at once and Rate a second after that. A message costs one, and one more for every 4 KiB.
 	Rate, Burst int
@@ -41,12 +48,21 @@ func DefaultConfig() Config {
 		AnswerTimeout:  10 * time.Second,
 		WriteTimeout:   10 * time.Second,
 		CloseTimeout:   time.Second,
-		MaxSessions:    5000,
-		MaxPublishers:  16,
-		MaxMessage:     512 << 10,
-		MaxQueue:       256,
-		Rate:           200,
-		Burst:          2000,
+
+		ReadyTimeout:    5 * time.Second,
+		SnapshotTimeout: 10 * time.Second,
+		KeepAliveGrace:  time.Minute,
+
+		MaxSessions:   5000,
+		MaxKept:       1000,
+		MaxPublishers: 16,
+		MaxPlayers:    64,
+		MaxMessage:    512 << 10,
+		MaxQueue:      256,
+		MaxQueueBytes: 4 << 20,
+
+		Rate:  200,
+		Burst: 2000,
 	}
 }
 
@@ -58,7 +74,8 @@ func (c Config) Validate() error {
 	var errs []error
 	for name, d := range map[string]time.Duration{
 		"ping interval": c.PingInterval, "connect timeout": c.ConnectTimeout, "answer timeout": c.AnswerTimeout,
-		"write timeout": c.WriteTimeout, "close timeout": c.CloseTimeout,
+		"write timeout": c.WriteTimeout, "close timeout": c.CloseTimeout, "ready timeout": c.ReadyTimeout,
+		"snapshot timeout": c.SnapshotTimeout,
 	} {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("%s %v is not positive", name, d))
@@ -66,11 +83,17 @@ func (c Config) Validate() error {
 	}
 	for name, n := range map[string]int{
 		"missed pings": c.MaxMissedPings, "sessions": c.MaxSessions, "publishers": c.MaxPublishers,
-		"queued messages": c.MaxQueue, "message rate": c.Rate,
+		"players": c.MaxPlayers, "queued messages": c.MaxQueue, "queued bytes": c.MaxQueueBytes, "message rate": c.Rate,
 	} {
 		if n <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %d is not positive", name, n))
 		}
+	}
+	if c.KeepAliveGrace < 0 {
+		errs = append(errs, fmt.Errorf("keep-alive grace %v is negative", c.KeepAliveGrace))
+	}
+	if c.MaxKept < 0 {
+		errs = append(errs, fmt.Errorf("kept sessions: %d is negative", c.MaxKept))
 	}
 	if c.MaxMessage < minMessage {
 		errs = append(errs, fmt.Errorf("message size %d is under %d", c.MaxMessage, minMessage))

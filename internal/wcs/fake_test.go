@@ -3,6 +3,7 @@ package wcs
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
+	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
@@ -26,6 +28,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type world struct {
 	hub    *stream.Hub
 	ingest *fakeIngest
+	egress *fakeEgress
+	camera *fakeCamera
 	pusher *fakePusher
 	srv    *Server
 }
@@ -36,8 +40,16 @@ func newWorld(tb testing.TB, cfg Config) *world {
 		tb.Fatal(err)
 	}
 	hub := stream.NewHub(stream.DefaultConfig())
-	w := &world{hub: hub, ingest: &fakeIngest{hub: hub, made: map[string]*fakePublication{}}, pusher: &fakePusher{}}
-	w.srv = New(cfg, w.ingest.publish, hub, w.pusher, slog.New(slog.DiscardHandler))
+	w := &world{
+		hub:    hub,
+		ingest: &fakeIngest{hub: hub, made: map[string]*fakePublication{}},
+		egress: &fakeEgress{made: make(chan *fakePlayback, 1000)},
+		camera: &fakeCamera{},
+		pusher: &fakePusher{},
+	}
+	w.srv = New(cfg, Parts{
+		Publish: w.ingest.publish, Play: w.egress.play, Snapshot: w.camera.snapshot, Streams: hub, Pusher: w.pusher,
+	}, slog.New(slog.DiscardHandler))
 	return w
 }
 
@@ -123,6 +135,114 @@ func (p *fakePublication) Run(ctx context.Context) error {
 	case <-p.src.Done():
 	}
 	return p.src.Err()
+}
+
+// fakeEgress answers every offer to play but those it was told to refuse.
+type fakeEgress struct {
+	made chan *fakePlayback
+
+	mu     sync.Mutex
+	refuse error         // guarded by mu
+	panics bool          // guarded by mu
+	hold   chan struct{} // guarded by mu; not nil: answers come when it is closed
+	offers []rtc.Offer   // guarded by mu
+}
+
+func (f *fakeEgress) play(ctx context.Context, offer rtc.Offer, src *stream.Source) (Playback, error) {
+	f.mu.Lock()
+	f.offers = append(f.offers, offer)
+	refuse, panics, hold := f.refuse, f.panics, f.hold
+	f.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	switch {
+	case panics:
+		panic("a bug")
+	case refuse != nil:
+		return nil, refuse
+	}
+	p := &fakePlayback{src: src, connected: make(chan struct{}), die: make(chan error, 1)}
+	f.made <- p
+	return p, nil
+}
+
+func (f *fakeEgress) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuse = err
+}
+
+// fakePlayback lives until it is told to die, its source ends or its context does, as rtc.Playback does.
+type fakePlayback struct {
+	src       *stream.Source
+	connected chan struct{}
+	die       chan error
+
+	mu    sync.Mutex
+	stats rtc.PlayStats // guarded by mu
+}
+
+func (p *fakePlayback) Answer() string             { return "v=0\r\nplayed" }
+func (p *fakePlayback) Connected() <-chan struct{} { return p.connected }
+
+func (p *fakePlayback) Stats() rtc.PlayStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// sent adds to what was sent.
+func (p *fakePlayback) sent(bytes int64, video *media.Track) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.VideoBytes += bytes
+	p.stats.Video = video
+}
+
+func (p *fakePlayback) Run(ctx context.Context) error {
+	select {
+	case err := <-p.die:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-p.src.Done():
+		return fmt.Errorf("%w: %w", rtc.ErrSourceEnded, p.src.Err())
+	}
+}
+
+// fakeCamera makes snapshots.
+type fakeCamera struct {
+	mu    sync.Mutex
+	err   error         // guarded by mu
+	size  int           // guarded by mu; of a picture, 3 bytes if 0
+	hold  chan struct{} // guarded by mu; not nil: pictures come when it is closed
+	taken int           // guarded by mu; begun
+}
+
+func (f *fakeCamera) snapshot(ctx context.Context, src *stream.Source) ([]byte, error) {
+	f.mu.Lock()
+	f.taken++
+	err, size, hold := f.err, f.size, f.hold
+	f.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if size > 0 {
+		return make([]byte, size), nil
+	}
+	return []byte("PNG"), nil
 }
 
 type fakePusher struct {
@@ -280,6 +400,30 @@ func (b *browser) publishLive(w *world, id, name string) {
 	b.want("setRemoteSDP")
 	w.ingest.publication(id).src.SetLive()
 	b.wantStatus(id, "PUBLISHING", "")
+}
+
+// play asks to play a stream.
+func (b *browser) play(id, name string) {
+	b.t.Helper()
+	b.raw(playFrame(id, name, ""))
+}
+
+// playFrame is a playStream as the SDK sends it; more holds members that begin with a comma.
+func playFrame(id, name, more string) string {
+	return `{"message":"playStream","data":[{"mediaSessionId":"` + id + `","name":"` + name + `","published":false,` +
+		`"hasVideo":true,"hasAudio":true,"status":"PENDING","record":false,"mediaProvider":"WebRTC","width":0,"height":"0",` +
+		`"bitrate":0,"minBitrate":0,"maxBitrate":0,"quality":0,"sdp":"v=0\r\noffer"` + more + `}]}`
+}
+
+// playLive plays and connects the media.
+func (b *browser) playLive(w *world, id, name string) *fakePlayback {
+	b.t.Helper()
+	b.play(id, name)
+	b.want("setRemoteSDP")
+	p := <-w.egress.made
+	close(p.connected)
+	b.wantStatus(id, "PLAYING", "")
+	return p
 }
 
 // eventually waits for a condition, which says why it is not yet so.

@@ -3,7 +3,6 @@ package wcs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"transponder/internal/stream"
 )
@@ -12,47 +11,49 @@ import (
 const webRTC = "WebRTC"
 
 // handle does what one message asks for. Names that are not known are ignored, as the SDK ignores ours.
-func (s *session) handle(ctx context.Context, raw []byte) {
+func (k *socket) handle(ctx context.Context, raw []byte) {
 	name, data, ok := decode(raw)
 	if !ok {
-		s.ignore("not a message")
+		k.ignore("not a message")
 		return
 	}
 	switch name {
 	case "pong":
 	case "ping":
-		s.send("pong")
+		k.send("pong")
 	case "connection":
-		s.handleConnection(data)
+		k.handleConnection(data)
 	default:
-		if !s.established() {
-			s.ignore("sent before connection", "message", short(name))
+		s := k.session.Load()
+		if s == nil {
+			k.ignore("sent before connection", "message", short(name))
 			return
 		}
-		s.handleEstablished(ctx, name, data)
+		s.guard(func() { s.handle(ctx, name, data) })
 	}
 }
 
-func (s *session) handleEstablished(ctx context.Context, name string, data json.RawMessage) {
+func (s *session) handle(ctx context.Context, name string, data json.RawMessage) {
 	switch name {
 	case "publishStream":
 		with(s, name, data, func(req mediaRequest) { s.handlePublish(ctx, req) })
 	case "unPublishStream":
 		with(s, name, data, s.handleUnpublish)
 	case "playStream":
-		with(s, name, data, s.handlePlay)
+		with(s, name, data, func(req mediaRequest) { s.handlePlay(ctx, req) })
+	case "stopStream":
+		with(s, name, data, s.handleStop)
 	case "availableStream":
 		with(s, name, data, s.handleAvailable)
 	case "snapshot":
-		with(s, name, data, s.handleSnapshot)
+		with(s, name, data, func(ref streamRef) { s.handleSnapshot(ctx, ref) })
 	case "sendStreamEvent":
 		with(s, name, data, s.handleStreamEvent)
 	case "sendData":
 		with(s, name, data, s.handleData)
 	case "call", "answer", "hangup", "hold", "unhold", "sendDtmf", "transfer":
 		with(s, name, data, func(c callRef) { s.handleCall(name, c) })
-	case "stopStream", // there are no players yet
-		"pushLogs", "submitBugReport", "sessionDebug", "webRTCMetricsClientDescription", "webRTCMetricsBatch":
+	case "pushLogs", "submitBugReport", "sessionDebug", "webRTCMetricsClientDescription", "webRTCMetricsBatch":
 	default:
 		s.ignore("unknown", "message", short(name))
 	}
@@ -81,24 +82,26 @@ func short(name string) string {
 const maxConnection = 64 << 10
 
 // handleConnection takes what the browser says of itself and gives it back with a token, which is how the SDK learns that
-// the session is established.
-func (s *session) handleConnection(data json.RawMessage) {
-	if s.established() {
-		s.ignore("second connection") // to answer it would take the page back to ESTABLISHED
+// the session is established. A browser that has a token returns to its session instead.
+func (k *socket) handleConnection(data json.RawMessage) {
+	if k.session.Load() != nil {
+		k.ignore("second connection") // to answer it would take the page back to ESTABLISHED
 		return
 	}
 	if len(data) > maxConnection {
-		s.ignore("too big", "message", "connection")
+		k.ignore("too big", "message", "connection")
 		return
 	}
 	var c connection
 	var echo map[string]json.RawMessage
 	if json.Unmarshal(data, &echo) != nil || echo == nil || json.Unmarshal(data, &c) != nil {
-		s.ignore("no object in data", "message", "connection")
+		k.ignore("no object in data", "message", "connection")
 		return
 	}
 	if c.AuthToken != "" {
-		s.end(errAuthToken) // sessions are not kept after their socket, so there is none to return to
+		if s, ok := k.srv.toReturnTo(string(c.AuthToken)); !ok || !s.attach(k) {
+			k.end(errAuthToken)
+		}
 		return
 	}
 	if c.AppKey == "" {
@@ -107,16 +110,14 @@ func (s *session) handleConnection(data json.RawMessage) {
 	if string(c.Custom) == "null" {
 		c.Custom = nil
 	}
-	echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
-
-	s.mu.Lock()
-	s.client = &c
-	s.mu.Unlock()
+	s := newSession(k, c, echo)
+	k.srv.remember(s)
+	k.session.Store(s)
 	s.log.Info("session opened",
-		"app", short(string(c.AppKey)), "client", short(string(c.ClientVersion)), "origin", short(s.origin))
-	s.send("getUserData", echo)
+		"app", short(string(c.AppKey)), "client", short(string(c.ClientVersion)), "origin", short(k.origin))
+	k.send("getUserData", echo)
 	if c.SIPLogin != "" {
-		s.send("fail", failure{APIMethod: "connection", Status: failed, Info: noSIP})
+		k.send("fail", failure{APIMethod: "connection", Status: failed, Info: noSIP})
 	}
 }
 
@@ -154,21 +155,22 @@ func (s *session) handleCall(name string, c callRef) {
 	}
 }
 
-// handlePlay refuses: nothing is played over WebRTC yet.
-func (s *session) handlePlay(req mediaRequest) {
-	info := "Restricted access"
-	src, found := s.srv.streams.Source(string(req.Name))
-	switch {
-	case req.MediaSessionID == "":
-		info = "MediaSessionId is null"
-	case req.MediaProvider != "" && req.MediaProvider != webRTC:
-		info = "No common codecs"
-	case !found:
-		info = "Session does not exist"
-	case !live(src):
-		info = "Publish stream is not ready"
+func (s *session) handlePlay(ctx context.Context, req mediaRequest) {
+	err := s.startPlayer(ctx, req)
+	if err == nil {
+		return
 	}
-	s.send("notifyStreamStatusEvent", s.describe(req, failed, info))
+	s.srv.count.playFailed.Add(1)
+	s.log.Warn("play refused", "stream", short(string(req.Name)), "err", err)
+	status, info := outcomeOfPlay(err)
+	s.sendLast(s.describe(req.echoable(), status, info))
+}
+
+// handleStop ends a player; its goroutine sends the status. An id that is unknown, or already over, is none of ours.
+func (s *session) handleStop(ref streamRef) {
+	if p := s.player(string(ref.MediaSessionID)); p != nil {
+		p.stop(errStopped)
+	}
 }
 
 // availability answers availableStream.
@@ -180,7 +182,7 @@ type availability struct {
 
 func (s *session) handleAvailable(ref streamRef) {
 	a := availability{ID: string(ref.MediaSessionID), Status: "true"}
-	src, found := s.srv.streams.Source(string(ref.Name))
+	src, found := s.srv.parts.Streams.Source(string(ref.Name))
 	switch {
 	case !found:
 		a.Status, a.Info = "false", "Stream not found"
@@ -212,27 +214,45 @@ type reason struct {
 	Info string `json:"info"`
 }
 
-// handleSnapshot refuses. The id may be of a stream that only the page knows; the answer goes to it all the same.
-func (s *session) handleSnapshot(ref streamRef) {
-	info := "Snapshots are not available on this server"
-	if _, found := s.srv.streams.Source(string(ref.Name)); !found {
-		info = "Stream not found"
-	}
-	s.send("notifyStreamEvent", streamEvent{string(ref.MediaSessionID), "snapshotFailed", reason{info}})
-}
+// The events that a page may send of its stream.
+const (
+	dataEvent    = "data"
+	audioMuted   = "audioMuted"
+	audioUnmuted = "audioUnmuted"
+	videoMuted   = "videoMuted"
+	videoUnmuted = "videoUnmuted"
+)
 
-// handleStreamEvent notes a publisher's mute state. The event itself is for players, of which there are none yet.
-func (s *session) handleStreamEvent(ref streamRef) {
-	p := s.publisher(string(ref.MediaSessionID))
-	if p == nil {
-		s.ignore("event of an unknown stream")
+// maxPayload bounds what a publisher can make the server send to each of its players.
+const maxPayload = 64 << 10
+
+// handleStreamEvent gives what a publisher says to its players. The SDK of those has its own ideas of other types, so no page
+// may send them.
+func (s *session) handleStreamEvent(e eventRequest) {
+	p := s.publisher(string(e.MediaSessionID))
+	kind := string(e.Type)
+	switch {
+	case p == nil: // the SDK of a player says so, too, when its page mutes what it plays
+		s.ignore("event of a stream that is not published here")
+		return
+	case len(e.Payload) > maxPayload:
+		s.ignore("too big", "message", "sendStreamEvent")
 		return
 	}
-	switch ref.Type {
-	case "audioMuted", "audioUnmuted":
-		p.audioMuted.Store(ref.Type == "audioMuted")
-	case "videoMuted", "videoUnmuted":
-		p.videoMuted.Store(ref.Type == "videoMuted")
+	switch kind {
+	case dataEvent:
+	case audioMuted, audioUnmuted, videoMuted, videoUnmuted:
+		p.mute(kind)
+	default:
+		s.ignore("unknown", "event", short(kind))
+		return
+	}
+	var payload any // nil is left out
+	if len(e.Payload) > 0 && string(e.Payload) != "null" {
+		payload = e.Payload
+	}
+	for _, player := range s.srv.stage.watching(p.media.Source()) {
+		player.event(kind, payload)
 	}
 }
 
@@ -265,11 +285,16 @@ func (s *session) handlePublish(ctx context.Context, req mediaRequest) {
 func (s *session) refusePublish(req mediaRequest, err error) {
 	status, info := outcome(err)
 	s.srv.count.publishFailed.Add(1)
-	if errors.Is(err, errBadID) {
-		req.MediaSessionID = "" // not worth sending back
-	}
 	s.log.Warn("publish refused", "stream", short(string(req.Name)), "err", err)
-	s.send("notifyStreamStatusEvent", s.describe(req, status, info).ofPublisher())
+	s.sendLast(s.describe(req.echoable(), status, info).ofPublisher())
+}
+
+// echoable is the request without an id that is not worth sending back.
+func (r mediaRequest) echoable() mediaRequest {
+	if len(r.MediaSessionID) > maxID {
+		r.MediaSessionID = ""
+	}
+	return r
 }
 
 // handleUnpublish ends a stream; its goroutine sends the status. An id that is unknown, or already over, is none of ours.

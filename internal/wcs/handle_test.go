@@ -101,7 +101,9 @@ func TestReplies(t *testing.T) {
 		{"not yet available", `{"message":"availableStream","data":[{"mediaSessionId":"p1","name":"waiting"}]}`,
 			`availableStream [{"id":"p1","status":"false","info":"Publish stream is not ready"}]`},
 		{"snapshot", `{"message":"snapshot","data":[{"mediaSessionId":"p1","name":"live"}]}`,
-			`notifyStreamEvent [{"mediaSessionId":"p1","type":"snapshotFailed","payload":{"info":"Snapshots are not available on this server"}}]`},
+			`notifyStreamEvent [{"mediaSessionId":"p1","type":"snapshotCompleted","payload":{"snapshot":"UE5H"}}]`},
+		{"snapshot too early", `{"message":"snapshot","data":[{"mediaSessionId":"p1","name":"waiting"}]}`,
+			`notifyStreamEvent [{"mediaSessionId":"p1","type":"snapshotFailed","payload":{"info":"Publish stream is not ready"}}]`},
 		{"snapshot of nothing", `{"message":"snapshot","data":[{"mediaSessionId":"p1","name":"nope"}]}`,
 			`notifyStreamEvent [{"mediaSessionId":"p1","type":"snapshotFailed","payload":{"info":"Stream not found"}}]`},
 		{"send data", `{"message":"sendData","data":[{"operationId":"op","payload":{"a":1},"status":5}]}`,
@@ -125,8 +127,8 @@ func TestReplies(t *testing.T) {
 		{"media socket", `{"message":"connectMediaTransport","data":[{"authToken":"x"}]}`, none},
 		{"unknown", `{"message":"getVersion","data":[{}]}`, none},
 		{"play of nothing", play(`"p1"`, "nope", "WebRTC"), `p1 FAILED Session does not exist`},
-		{"play of a stream", play(`"p1"`, "live", "WebRTC"), `p1 FAILED Restricted access`},
-		{"play too early", play(`"p1"`, "waiting", "WebRTC"), `p1 FAILED Publish stream is not ready`},
+		{"play of an address", play(`"p1"`, "rtsp://host/live", "WebRTC"), `p1 FAILED Bad URI`},
+		{"play of a file", play(`"p1"`, "vod://sample.mp4", "WebRTC"), `p1 FAILED Bad URI`},
 		{"play by MSE", play(`"p1"`, "live", "MSE"), `p1 FAILED No common codecs`},
 		{"play without id", play(`null`, "live", "WebRTC"), ` FAILED MediaSessionId is null`},
 	}
@@ -214,19 +216,23 @@ func FuzzMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		w := newWorld(t, testConfig())
 		for _, established := range []bool{false, true} {
-			s := newSession(w.srv, nil, nil, "peer", "")
+			k := newSocket(w.srv, nil, nil, "peer", "")
 			ctx, cancel := context.WithCancelCause(t.Context())
-			s.cancel = cancel
+			k.cancel = cancel
 			if established {
-				s.handle(ctx, []byte(`{"message":"connection","data":[{}]}`))
-				s.handle(ctx, []byte(publishFrame("known", "known", "")))
+				k.handle(ctx, []byte(`{"message":"connection","data":[{}]}`))
+				k.handle(ctx, []byte(publishFrame("known", "known", "")))
+				k.handle(ctx, []byte(playFrame("played", "known", "")))
 			}
-			s.handle(ctx, raw)
-			s.handle(ctx, raw)
+			k.handle(ctx, raw)
+			k.handle(ctx, raw)
 			cancel(errGone)
-			s.wg.Wait()
-			close(s.out)
-			for frame := range s.out {
+			if s := k.session.Load(); s != nil {
+				s.end(errGone)
+				s.wg.Wait()
+			}
+			close(k.out)
+			for frame := range k.out {
 				var r reply
 				if err := json.Unmarshal(frame, &r); err != nil || r.Message == "" || r.Data == nil || (*r.Data)[0] != '[' {
 					t.Errorf("sent %s, which the SDK cannot read", frame)

@@ -45,6 +45,7 @@ func decode(raw []byte) (name string, data json.RawMessage, ok bool) {
 type connection struct {
 	AppKey               text            `json:"appKey"`
 	AuthToken            text            `json:"authToken"`
+	KeepAlive            flag            `json:"keepAlive"`
 	ClientVersion        text            `json:"clientVersion"`
 	ClientOSVersion      text            `json:"clientOSVersion"`
 	ClientBrowserVersion text            `json:"clientBrowserVersion"`
@@ -73,7 +74,13 @@ type mediaRequest struct {
 type streamRef struct {
 	MediaSessionID text `json:"mediaSessionId"`
 	Name           text `json:"name"`
-	Type           text `json:"type"` // of sendStreamEvent
+}
+
+// eventRequest is what sendStreamEvent says of a stream.
+type eventRequest struct {
+	MediaSessionID text            `json:"mediaSessionId"`
+	Type           text            `json:"type"`
+	Payload        json.RawMessage `json:"payload"`
 }
 
 // The types below take whatever a page put into a field, as scripts do: numbers in quotes, words for booleans, null. What

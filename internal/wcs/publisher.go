@@ -1,13 +1,13 @@
 package wcs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -16,30 +16,70 @@ import (
 
 // publisher is one stream that a session publishes.
 type publisher struct {
-	s     *session
+	line
 	req   mediaRequest
 	media Publication
 	log   *slog.Logger
 
+	cancel context.CancelCauseFunc
+
 	audioMuted, videoMuted atomic.Bool // as the page said
 
-	mu    sync.Mutex
-	ended bool // guarded by mu; the terminal status was sent, and nothing may follow it
+	told chan struct{} // closed once the terminal status was sent
 }
 
 // startPublisher makes the stream, answers the offer and leaves the rest to a goroutine. Offers are answered one after
 // another, so that a page that stops a stream and publishes it again finds its name free.
-func (s *session) startPublisher(life context.Context, req mediaRequest) error {
+func (s *session) startPublisher(ctx context.Context, req mediaRequest) error {
+	id := string(req.MediaSessionID)
 	if err := s.checkPublish(req); err != nil {
 		return err
 	}
+	if err := s.reserve(id); err != nil {
+		return err
+	}
+	var p *publisher
+	defer func() {
+		if p == nil {
+			s.forgetPublisher(id)
+		}
+	}()
+	media, err := s.publish(ctx, req)
+	if err != nil {
+		return err
+	}
+	req.SDP = "" // read, and too big to keep
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	p = &publisher{
+		line:   line{s: s, id: id},
+		req:    req,
+		media:  media,
+		log:    s.log.With("stream", string(req.Name)),
+		cancel: cancel,
+		told:   make(chan struct{}),
+	}
+	s.mu.Lock()
+	s.publishers[id] = p
+	s.mu.Unlock()
+	s.srv.stage.addPublisher(p)
+	s.srv.count.publishers.Add(1)
+	p.log.Info("stream answered", "id", id, "transport", media.Source().Info().Transport)
+	p.send("setRemoteSDP", id, media.Answer(), true)
+	if !s.start(func() { p.run(life) }) { // the session ended meanwhile
+		p.end(errDisconnected)
+		p.run(life)
+	}
+	return nil
+}
+
+func (s *session) publish(ctx context.Context, req mediaRequest) (Publication, error) {
 	transport := "UDP"
 	if strings.EqualFold(string(req.Transport), "TCP") {
 		transport = "TCP"
 	}
-	ctx, cancel := context.WithTimeout(life, s.srv.cfg.AnswerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.AnswerTimeout)
 	defer cancel()
-	media, err := s.srv.publish(ctx, rtc.Offer{SDP: string(req.SDP), TCP: transport == "TCP"}, stream.Info{
+	return s.srv.parts.Publish(ctx, rtc.Offer{SDP: string(req.SDP), TCP: transport == "TCP"}, stream.Info{
 		Name:      string(req.Name),
 		ID:        string(req.MediaSessionID),
 		SessionID: s.id,
@@ -47,38 +87,29 @@ func (s *session) startPublisher(life context.Context, req mediaRequest) error {
 		Provider:  webRTC,
 		Transport: transport,
 	})
-	if err != nil {
+}
+
+// checkPublish refuses what need not be tried.
+func (s *session) checkPublish(req mediaRequest) error {
+	if err := checkMedia(req); err != nil {
 		return err
 	}
-	req.SDP, req.Transport = "", "" // read, and too big to keep
-	p := &publisher{s: s, req: req, media: media, log: s.log.With("stream", string(req.Name))}
-	s.mu.Lock()
-	s.publishers[string(req.MediaSessionID)] = p
-	s.mu.Unlock()
-	s.srv.count.publishers.Add(1)
-	p.log.Info("stream answered", "id", string(req.MediaSessionID), "transport", transport)
-	s.send("setRemoteSDP", string(req.MediaSessionID), media.Answer(), true)
-	s.wg.Go(func() { p.run(life) })
+	if s.srv.stage.player(string(req.MediaSessionID)) != nil {
+		return stream.ErrIDInUse
+	}
 	return nil
 }
 
 // maxID is the most bytes of a media session id; the SDK's have 36.
 const maxID = 255
 
-// checkPublish refuses what need not be tried.
-func (s *session) checkPublish(req mediaRequest) error {
-	s.mu.Lock()
-	n, inUse := len(s.publishers), s.publishers[string(req.MediaSessionID)] != nil
-	s.mu.Unlock()
+// checkMedia refuses what can neither be published nor played.
+func checkMedia(req mediaRequest) error {
 	switch {
 	case req.MediaSessionID == "":
 		return errNullID
 	case len(req.MediaSessionID) > maxID:
 		return errBadID
-	case inUse: // also while it ends, until its status has been sent
-		return stream.ErrIDInUse
-	case n >= s.srv.cfg.MaxPublishers:
-		return errTooMany
 	case req.MediaProvider != "" && req.MediaProvider != webRTC:
 		return rtc.ErrNoCommonCodecs
 	}
@@ -87,6 +118,7 @@ func (s *session) checkPublish(req mediaRequest) error {
 
 // run lives as long as the stream and tells the page how it goes.
 func (p *publisher) run(ctx context.Context) {
+	defer p.cancel(nil)
 	err := errPanic // unless it is replaced below
 	p.s.guard(func() { err = p.follow(ctx) })
 	if ctx.Err() != nil {
@@ -101,12 +133,12 @@ func (p *publisher) follow(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { p.s.guard(func() { p.announce(announcing) }) })
+	wg.Go(func() { p.s.guard(func() { p.announceLive(announcing) }) })
 	return p.media.Run(ctx)
 }
 
-// announce waits for the media, says PUBLISHING and starts the push that was asked for.
-func (p *publisher) announce(ctx context.Context) {
+// announceLive waits for the media, says PUBLISHING, starts the push that was asked for and tells the rate from then on.
+func (p *publisher) announceLive(ctx context.Context) {
 	src := p.media.Source()
 	select {
 	case <-src.Live():
@@ -117,15 +149,31 @@ func (p *publisher) announce(ctx context.Context) {
 	}
 	p.s.srv.count.published.Add(1)
 	p.log.Info("stream published")
-	p.send("notifyStreamStatusEvent", p.describe(publishing, ""))
+	p.announce(p.describe, publishing)
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	if p.req.RTMPURL != "" {
-		p.push(ctx)
+		wg.Go(func() { p.s.guard(func() { p.push(ctx) }) })
 	}
+	p.tellRate(ctx)
+}
+
+// tellRate tells the page how much video comes in, which it compares with what it sent.
+func (p *publisher) tellRate(ctx context.Context) {
+	src := p.media.Source()
+	if !src.Info().HasVideo {
+		return
+	}
+	m := rateMeter{bytes: src.Video.Stats().Bytes, at: time.Now()}
+	everySecond(ctx, func(now time.Time) {
+		p.sendRate("inboundVideoRate", m.rate(now, src.Video.Stats().Bytes))
+	})
 }
 
 // push starts the push to rtmpUrl.
 func (p *publisher) push(ctx context.Context) {
-	info, err := p.s.srv.pusher.Start(ctx, transponder.Request{StreamName: string(p.req.Name), URL: string(p.req.RTMPURL)})
+	req := transponder.Request{StreamName: string(p.req.Name), URL: string(p.req.RTMPURL)}
+	info, err := p.s.srv.parts.Pusher.Start(ctx, req)
 	switch {
 	case err == nil:
 		p.log.Debug("push asked for", "push", info.ID)
@@ -144,27 +192,37 @@ func (p *publisher) pushFailed(words string) {
 		p.stop(errPushFailed)
 		return
 	}
-	p.send("notifyStreamEvent", streamEvent{string(p.req.MediaSessionID), "pushFailed", reason{words}})
+	p.event("pushFailed", reason{words})
+}
+
+// mute notes what the page says of its tracks.
+func (p *publisher) mute(kind string) {
+	switch kind {
+	case audioMuted, audioUnmuted:
+		p.audioMuted.Store(kind == audioMuted)
+	case videoMuted, videoUnmuted:
+		p.videoMuted.Store(kind == videoMuted)
+	}
 }
 
 // stop ends the stream: its name is free when stop returns. The status follows when the media is gone.
 func (p *publisher) stop(cause error) { p.media.Source().Close(cause) }
 
-// send sends a message about the stream, unless its last one was sent.
-func (p *publisher) send(name string, data ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.ended {
-		p.s.send(name, data...)
-	}
+// end is stop for a session that is over.
+func (p *publisher) end(cause error) {
+	p.stop(cause)
+	p.cancel(cause)
 }
 
-// finish sends the terminal status, after the name and the id have become free for whoever waits for it.
+// finish sends the terminal status, after the name and the id have become free for whoever waits for it. The players are told
+// after that.
 func (p *publisher) finish(ctx context.Context, cause error) {
+	defer close(p.told)
 	p.media.Source().Close(cause) // done already, unless Run broke down
 	status, info := outcome(cause)
 	last := p.describe(status, info)
-	p.s.forget(p)
+	p.s.forgetPublisher(p.id)
+	p.s.srv.stage.dropPublisher(p)
 
 	p.s.srv.count.publishers.Add(-1)
 	level := slog.LevelInfo
@@ -172,13 +230,11 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 		p.s.srv.count.publishFailed.Add(1)
 		level = slog.LevelWarn
 	}
-
-	p.mu.Lock()
-	p.ended = true
-	p.s.send("notifyStreamStatusEvent", last)
-	p.mu.Unlock()
+	p.line.finish(last)
 	p.log.Log(ctx, level, "stream ended", "status", status, "err", cause)
 }
+
+func (p *publisher) retell() { p.line.retell(p.describe, publishing) }
 
 // describe is the stream object at this moment.
 func (p *publisher) describe(status, info string) streamInfo {
@@ -189,20 +245,14 @@ func (p *publisher) describe(status, info string) streamInfo {
 	d.Transport = si.Transport
 	d.CreateDate = src.Created().UnixMilli()
 	d.AudioState.Muted, d.VideoState.Muted = p.audioMuted.Load(), p.videoMuted.Load()
-	if t := st.Video.Track; t != nil {
-		d.VideoCodec, d.Width, d.Height = t.Codec.String(), t.Width, t.Height
-	}
-	if t := st.Audio.Track; t != nil {
-		d.AudioCodec = t.Codec.String()
-	}
+	d.use(st.Video.Track, st.Audio.Track)
 	return d
 }
 
-// publisher returns the session's stream of that id, nil if there is none.
-func (s *session) publisher(id string) *publisher {
+func (s *session) forgetPublisher(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.publishers[id]
+	delete(s.publishers, id)
 }
 
 // pushing returns the session's stream of that name if it asked for a push to that URL.
@@ -210,38 +260,9 @@ func (s *session) pushing(name, url string) *publisher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.publishers {
-		if string(p.req.Name) == name && string(p.req.RTMPURL) == url {
+		if p != nil && string(p.req.Name) == name && string(p.req.RTMPURL) == url {
 			return p
 		}
 	}
 	return nil
-}
-
-func (s *session) forget(p *publisher) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.publishers, string(p.req.MediaSessionID))
-}
-
-// endPublishers frees the names of all streams of a session that is over. Their goroutines end by themselves.
-func (s *session) endPublishers() {
-	s.mu.Lock()
-	all := make([]*publisher, 0, len(s.publishers))
-	for _, p := range s.publishers {
-		all = append(all, p)
-	}
-	s.mu.Unlock()
-	for _, p := range all {
-		p.stop(errDisconnected)
-	}
-}
-
-// appKey is the application that the browser named.
-func (s *session) appKey() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.client == nil {
-		return ""
-	}
-	return cmp.Or(string(s.client.AppKey), "defaultApp")
 }

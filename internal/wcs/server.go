@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -31,9 +32,25 @@ type Publication interface {
 	Run(ctx context.Context) error
 }
 
+// PlayFunc answers an offer to play a stream, as rtc.Egress.Play does.
+type PlayFunc func(ctx context.Context, offer rtc.Offer, src *stream.Source) (Playback, error)
+
+// Playback is a player's media, as rtc.Playback is. Connected is closed before the first picture is sent. Run is called once,
+// whatever happens, and ends with the stream that is played, too.
+type Playback interface {
+	Answer() string
+	Connected() <-chan struct{}
+	Run(ctx context.Context) error
+	Stats() rtc.PlayStats
+}
+
+// SnapshotFunc makes a PNG of the picture that a stream shows now.
+type SnapshotFunc func(ctx context.Context, src *stream.Source) (png []byte, err error)
+
 // Streams finds live streams, as stream.Hub does.
 type Streams interface {
 	Source(name string) (*stream.Source, bool)
+	SourceByID(id string) (*stream.Source, bool)
 }
 
 // Pusher starts pushes, as transponder.Registry does.
@@ -41,21 +58,30 @@ type Pusher interface {
 	Start(ctx context.Context, req transponder.Request) (transponder.Info, error)
 }
 
+// Parts are those who do the work.
+type Parts struct {
+	Publish  PublishFunc
+	Play     PlayFunc     // nil: nothing can be played
+	Snapshot SnapshotFunc // nil: there are none
+	Streams  Streams
+	Pusher   Pusher
+}
+
 // Server is the door for the Web SDK. All its methods may be called from any goroutine.
 type Server struct {
-	cfg     Config
-	publish PublishFunc
-	streams Streams
-	pusher  Pusher
-	log     *slog.Logger
+	cfg   Config
+	parts Parts
+	log   *slog.Logger
 
 	count counters
-	wg    sync.WaitGroup // handlers that hold a slot
+	stage stage
+	wg    sync.WaitGroup // handlers
 
 	mu       sync.Mutex
-	closing  bool                  // guarded by mu
-	slots    int                   // guarded by mu; sockets, those being upgraded included
-	sessions map[*session]struct{} // guarded by mu
+	closing  bool                 // guarded by mu
+	slots    int                  // guarded by mu; sockets, those being upgraded included
+	sockets  map[*socket]struct{} // guarded by mu
+	sessions map[string]*session  // guarded by mu; by token
 }
 
 type counters struct {
@@ -63,23 +89,29 @@ type counters struct {
 	received, sent, ignored              atomic.Int64
 	floods, slow, silent, panics         atomic.Int64
 	publishers, published, publishFailed atomic.Int64
+	players, played, playFailed          atomic.Int64
+	kept                                 atomic.Int64
 }
 
 // Stats are a server's figures at one moment.
 type Stats struct {
-	Sessions   int   // open now
-	Publishers int64 // streams of these sessions
+	Sessions   int   // sockets that are open now
+	Kept       int64 // sessions that wait for their browser to return
+	Publishers int64 // streams of all sessions
+	Players    int64 // that play now
 	Accepted   int64 // sockets, ever
 	Refused    int64 // upgrades refused: bad requests, foreign origins, too many sockets
 	Received   int64 // messages from browsers
 	Sent       int64 // messages to browsers
 	Ignored    int64 // messages received that are no part of the protocol
-	Floods     int64 // sessions closed because they sent too much,
+	Floods     int64 // sockets closed because they sent too much,
 	Slow       int64 // because they did not take what was sent,
 	Silent     int64 // because they answered no pings
 	Panics     int64 // because of a bug here
 	Published  int64 // streams that got as far as PUBLISHING
 	Failed     int64 // publishes that ended in FAILED, but for lost sessions
+	Played     int64 // players that got as far as PLAYING
+	PlayFailed int64 // players that ended in FAILED, but for lost sessions and publishers that left
 }
 
 // Connection is what can be said of one session.
@@ -91,25 +123,27 @@ type Connection struct {
 	ClientBrowserVersion string
 	MediaProviders       []string
 	Custom               json.RawMessage // as the page gave it; nil: nothing
+	KeepAlive            bool            // the session survives the loss of its socket for a while
+	Connected            bool            // it has one now
 	Peer                 string          // the browser's address
 	Origin               string          // the page's
 	Created              time.Time
-	Publishers           int
+	Publishers, Players  int
 }
 
 // New makes a server for a valid configuration.
-func New(cfg Config, publish PublishFunc, streams Streams, pusher Pusher, log *slog.Logger) *Server {
+func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	return &Server{
 		cfg:      cfg,
-		publish:  publish,
-		streams:  streams,
-		pusher:   pusher,
+		parts:    parts,
 		log:      log,
-		sessions: map[*session]struct{}{},
+		stage:    newStage(),
+		sockets:  map[*socket]struct{}{},
+		sessions: map[string]*session{},
 	}
 }
 
-// ServeHTTP upgrades the request and runs the session until the socket is gone.
+// ServeHTTP upgrades the request and runs the session until the socket is gone, or longer if it is to be kept.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
 		s.count.refused.Add(1)
@@ -117,19 +151,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no room for another session", http.StatusServiceUnavailable)
 		return
 	}
-	defer s.leave()
+	defer s.wg.Done()
 	under := &hijacker{ResponseWriter: w}
 	conn, err := websocket.Accept(under, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: len(s.cfg.Origins) == 0, // pages come from other ports and hosts than the socket
 		OriginPatterns:     s.cfg.Origins,
 	})
 	if err != nil {
+		s.leave()
 		s.count.refused.Add(1)
 		s.log.Debug("upgrade refused", "peer", r.RemoteAddr, "err", err)
 		return
 	}
 	s.count.accepted.Add(1)
-	newSession(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin")).run(r.Context())
+	newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin")).run(r.Context())
 }
 
 // hijacker keeps the connection below a WebSocket. The library waits for its own time for the answer to a close frame, and
@@ -150,10 +185,13 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
-	for ss := range s.sessions {
-		ss.end(errShutdown)
+	for k := range s.sockets {
+		k.end(errShutdown)
 	}
 	s.mu.Unlock()
+	for _, ss := range s.all() {
+		ss.end(errShutdown)
+	}
 
 	gone := make(chan struct{})
 	go func() { // ends when the last session does, which each does within its time-outs
@@ -186,12 +224,14 @@ func (s *Server) PushFailed(info transponder.Info) {
 // Stats returns the server's figures.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
-	sessions := len(s.sessions)
+	sockets := len(s.sockets)
 	s.mu.Unlock()
 	c := &s.count
 	return Stats{
-		Sessions:   sessions,
+		Sessions:   sockets,
+		Kept:       c.kept.Load(),
 		Publishers: c.publishers.Load(),
+		Players:    c.players.Load(),
 		Accepted:   c.accepted.Load(),
 		Refused:    c.refused.Load(),
 		Received:   c.received.Load(),
@@ -203,16 +243,16 @@ func (s *Server) Stats() Stats {
 		Panics:     c.panics.Load(),
 		Published:  c.published.Load(),
 		Failed:     c.publishFailed.Load(),
+		Played:     c.played.Load(),
+		PlayFailed: c.playFailed.Load(),
 	}
 }
 
-// Connections returns the sessions that have said who they are, oldest first.
+// Connections returns the sessions, oldest first.
 func (s *Server) Connections() []Connection {
 	var all []Connection
 	for _, ss := range s.all() {
-		if c, ok := ss.connection(); ok {
-			all = append(all, c)
-		}
+		all = append(all, ss.connection())
 	}
 	slices.SortFunc(all, func(a, b Connection) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.SessionID, b.SessionID))
@@ -220,14 +260,22 @@ func (s *Server) Connections() []Connection {
 	return all
 }
 
+// Terminate ends the session of that id with all that it made, and says whether there was one.
+func (s *Server) Terminate(sessionID string) bool {
+	for _, ss := range s.all() {
+		if ss.id == sessionID {
+			ss.end(errTerminated)
+			return true
+		}
+	}
+	return false
+}
+
+// all returns the sessions that are not over.
 func (s *Server) all() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]*session, 0, len(s.sessions))
-	for ss := range s.sessions {
-		all = append(all, ss)
-	}
-	return all
+	return slices.Collect(maps.Values(s.sessions))
 }
 
 // enter takes a slot, if one is free.
@@ -242,30 +290,64 @@ func (s *Server) enter() bool {
 	return true
 }
 
+// leave gives up a slot.
 func (s *Server) leave() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.slots--
-	s.mu.Unlock()
-	s.wg.Done()
 }
 
-// add lists the session; one that was upgraded while the server began to close is ended.
-func (s *Server) add(ss *session) {
+// add lists the socket; one that was upgraded while the server began to close is ended.
+func (s *Server) add(k *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions[ss] = struct{}{}
+	s.sockets[k] = struct{}{}
 	if s.closing {
-		ss.end(errShutdown)
+		k.end(errShutdown)
 	}
 }
 
-func (s *Server) remove(ss *session) {
+// remove gives up the socket's place.
+func (s *Server) remove(k *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, ss)
+	delete(s.sockets, k)
+	s.slots--
 }
 
-// noteEnd counts why a session ended.
+// remember lists the session.
+func (s *Server) remember(ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[ss.token] = ss
+}
+
+func (s *Server) forget(ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, ss.token)
+}
+
+// toReturnTo returns the session of that token if its browser may return to it.
+func (s *Server) toReturnTo(token string) (*session, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ss := s.sessions[token]
+	return ss, ss != nil && ss.echo != nil
+}
+
+// keepOne says whether there is room for another session without a socket, and counts it.
+func (s *Server) keepOne() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || s.count.kept.Load() >= int64(s.cfg.MaxKept) {
+		return false
+	}
+	s.count.kept.Add(1)
+	return true
+}
+
+// noteEnd counts why a socket ended.
 func (s *Server) noteEnd(cause error) {
 	switch {
 	case errors.Is(cause, errFlood):

@@ -284,7 +284,7 @@ func TestSlowBrowser(t *testing.T) {
 		after time.Duration
 	}{
 		{"takes nothing for too long", 1, DefaultConfig().WriteTimeout + DefaultConfig().CloseTimeout},
-		{"queue full", 300, DefaultConfig().CloseTimeout}, // which is how long the write in hand may still take
+		{"queue full", DefaultConfig().MaxQueue + 50, DefaultConfig().CloseTimeout}, // which is how long the write in hand may still take
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -324,7 +324,7 @@ func TestConfigValidate(t *testing.T) {
 	err := Config{Origins: []string{"["}}.Validate()
 	for _, want := range []string{
 		"ping interval", "connect timeout", "answer timeout", "write timeout", "close timeout", "missed pings",
-		"sessions", "publishers", "message size", "queued messages", "message rate", "message burst", "origin",
+		"sessions", "publishers", "players", "queued bytes", "ready timeout", "snapshot timeout", "message size", "queued messages", "message rate", "message burst", "origin",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v, want a word on %s", err, want)
@@ -336,6 +336,9 @@ func TestConfigValidate(t *testing.T) {
 var (
 	_ PublishFunc = func(ctx context.Context, o rtc.Offer, i stream.Info) (Publication, error) {
 		return new(rtc.Ingest).Publish(ctx, o, i)
+	}
+	_ PlayFunc = func(ctx context.Context, o rtc.Offer, s *stream.Source) (Playback, error) {
+		return new(rtc.Egress).Play(ctx, o, s)
 	}
 	_ Streams = (*stream.Hub)(nil)
 	_ Pusher  = (*transponder.Registry)(nil)

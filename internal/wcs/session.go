@@ -1,262 +1,343 @@
 package wcs
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
 	"github.com/google/uuid"
-	"golang.org/x/time/rate"
+
+	"transponder/internal/stream"
 )
 
-// Why this side ends a session.
-var (
-	errShutdown  = errors.New("the server is stopping")
-	errFlood     = errors.New("too many messages")
-	errSlow      = errors.New("the browser does not take its messages")
-	errSilent    = errors.New("no answer to pings")
-	errNobody    = errors.New("no connection message in time")
-	errAuthToken = errors.New("unknown authToken")
-	errPanic     = errors.New("internal error")
-	errGone      = errors.New("the socket was closed")
-)
-
-// session is one socket. run owns its life; messages are handled one after another by the reading goroutine.
+// session is a browser that said who it is, and what it made here. It lives as long as its socket; one that asked to be kept
+// survives that for a while, and goes on over the next socket that has its token. The handler of its last socket owns it.
 type session struct {
 	srv     *Server
-	conn    *websocket.Conn
 	id      string
-	under   net.Conn // below conn; only ever closed
 	token   string
-	peer    string
-	origin  string
 	created time.Time
 	log     *slog.Logger
+	client  connection
+	echo    map[string]json.RawMessage // what the browser said of itself, with the token; nil unless the session may be kept
 
-	limit  *rate.Limiter
-	missed atomic.Int32 // pings sent since the last message came
-
-	cancel context.CancelCauseFunc // ends the session; set by run
-	out    chan []byte
-	wg     sync.WaitGroup // publishers
+	wg sync.WaitGroup // streams and snapshots
 
 	mu         sync.Mutex
-	client     *connection           // guarded by mu; nil until it said who it is
-	publishers map[string]*publisher // guarded by mu; by media session id
+	sock       *socket               // guarded by mu; nil while there is none
+	owner      *socket               // guarded by mu; the last one that there was
+	peer       string                // guarded by mu; of the owner
+	origin     string                // guarded by mu; likewise
+	kept       bool                  // guarded by mu; waits for its browser, and is counted
+	last       [][]byte              // guarded by mu; terminal statuses that came about meanwhile
+	over       error                 // guarded by mu; set when done is closed
+	publishers map[string]*publisher // guarded by mu; by media session id; nil while the offer is being answered
+	players    map[string]*player    // guarded by mu; likewise, never nil
+	snapshots  int                   // guarded by mu; being made
+	moved      chan struct{}         // guarded by mu; closed and replaced when there is a new owner
+
+	done chan struct{}
 }
 
-func newSession(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin string) *session {
+// newSession makes the session of a socket. echo is taken over.
+func newSession(k *socket, c connection, echo map[string]json.RawMessage) *session {
 	id := uuid.NewString()
-	return &session{
-		srv:        srv,
-		conn:       conn,
-		under:      under,
+	s := &session{
+		srv:        k.srv,
 		id:         id,
 		token:      rand.Text(),
-		peer:       peer,
-		origin:     origin,
 		created:    time.Now(),
-		log:        srv.log.With("session", id, "peer", peer),
-		limit:      rate.NewLimiter(rate.Limit(srv.cfg.Rate), srv.cfg.Burst),
-		out:        make(chan []byte, srv.cfg.MaxQueue),
+		log:        k.log.With("session", id),
+		client:     c,
+		sock:       k,
+		owner:      k,
+		peer:       k.peer,
+		origin:     k.origin,
 		publishers: map[string]*publisher{},
+		players:    map[string]*player{},
+		moved:      make(chan struct{}),
+		done:       make(chan struct{}),
 	}
+	echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
+	if bool(c.KeepAlive) && k.srv.cfg.KeepAliveGrace > 0 {
+		s.echo = echo
+	}
+	return s
 }
 
-// run lives until the socket is gone; everything that the session made is gone then, too.
-func (s *session) run(ctx context.Context) {
-	life, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s.cancel = cancel
-	s.srv.add(s)
-	defer s.srv.remove(s)
-
-	// Ending a read tears the socket down. So reading goes on after the session's end, to see the answer to our close frame.
-	socket := context.WithoutCancel(ctx)
-
-	s.conn.SetReadLimit(int64(s.srv.cfg.MaxMessage))
-	var wg sync.WaitGroup
-	wg.Go(func() { s.end(s.read(life, socket)) })
-	wg.Go(func() { s.end(s.write(life, socket)) })
-	wg.Go(func() { s.end(s.keepAlive(life)) })
-	<-life.Done()
-	cause := context.Cause(life)
-	s.srv.noteEnd(cause)
-
-	s.endPublishers() // the names are free before the socket is closed from this side
-	s.close(cause)
-	wg.Wait()
-	s.wg.Wait()
-	s.logEnd(ctx, cause)
+// keeps says whether the session survives the loss of a socket for that cause. What this side has against a browser does
+// not get better by another socket.
+func (s *session) keeps(cause error) bool {
+	return s.echo != nil && (errors.Is(cause, errGone) || errors.Is(cause, errSilent))
 }
 
-// close tells the browser why, and gives it a while to answer. Errors mean that the socket is gone, which is as well.
-func (s *session) close(cause error) {
-	if errors.Is(cause, errGone) {
-		_ = s.conn.CloseNow()
+// lose notes that a socket is over: the session ends, unless it is to be kept.
+func (s *session) lose(k *socket, cause error) {
+	s.mu.Lock()
+	if s.sock != k {
+		s.mu.Unlock() // it was noted before, or the session has another
 		return
 	}
-	late := time.AfterFunc(s.srv.cfg.CloseTimeout, func() { s.under.Close() })
-	defer late.Stop()
-	_ = s.conn.Close(closeStatus(cause))
+	s.sock = nil
+	s.kept = s.over == nil && s.keeps(cause) && s.srv.keepOne()
+	kept := s.kept
+	s.mu.Unlock()
+	if !kept {
+		s.end(cause)
+		return
+	}
+	s.log.Info("session lost its socket", "err", cause)
 }
 
-// end asks the session to end. The first cause counts.
-func (s *session) end(cause error) { s.cancel(cause) }
-
-// closeStatus is what the other side is told.
-func closeStatus(cause error) (websocket.StatusCode, string) {
-	switch {
-	case errors.Is(cause, errShutdown), errors.Is(cause, context.Canceled):
-		return websocket.StatusGoingAway, errShutdown.Error()
-	case errors.Is(cause, errPanic):
-		return websocket.StatusInternalError, errPanic.Error()
+// attach lets the session go on over a socket: its browser gets back what it said of itself, the terminal statuses that it
+// missed and those of the streams that live. It reports false if the session is over.
+func (s *session) attach(k *socket) bool {
+	s.mu.Lock()
+	if s.over != nil {
+		s.mu.Unlock()
+		return false
 	}
-	for _, reason := range []error{errFlood, errSlow, errSilent, errNobody, errAuthToken} {
-		if errors.Is(cause, reason) {
-			return websocket.StatusPolicyViolation, reason.Error()
+	before := s.sock
+	s.sock, s.owner, s.peer, s.origin = k, k, k.peer, k.origin
+	s.unkeep()
+	close(s.moved)
+	s.moved = make(chan struct{})
+	k.session.Store(s)
+	k.send("getUserData", s.echo)
+	for _, frame := range s.last {
+		k.queue(frame)
+	}
+	s.last = nil
+	publishers, players := s.streams()
+	s.mu.Unlock()
+
+	s.log.Info("session restored", "peer", k.peer)
+	if before != nil {
+		before.end(errMoved)
+	}
+	for _, p := range publishers {
+		p.retell()
+	}
+	for _, p := range players {
+		p.retell()
+	}
+	return true
+}
+
+// outlive is the handler's part after its socket is gone: it waits for the session's end, or until another socket owns it.
+func (s *session) outlive(ctx context.Context, k *socket) {
+	grace := time.NewTimer(s.srv.cfg.KeepAliveGrace)
+	defer grace.Stop()
+	s.mu.Lock()
+	owned, moved := s.owner == k, s.moved
+	s.mu.Unlock()
+	if !owned {
+		return
+	}
+	select {
+	case <-s.done:
+	case <-moved:
+	case <-grace.C:
+	}
+	if !s.expire(k) {
+		return
+	}
+	s.wg.Wait()
+	s.logEnd(ctx)
+}
+
+// expire ends the session if k is still its last socket, and says whether it is.
+func (s *session) expire(k *socket) bool {
+	s.mu.Lock()
+	owned := s.owner == k
+	if owned {
+		s.finish(errGone)
+	}
+	s.mu.Unlock()
+	if owned {
+		s.endStreams()
+	}
+	return owned
+}
+
+// end ends the session, whatever state it is in. The names of its streams are free when it returns.
+func (s *session) end(cause error) {
+	s.mu.Lock()
+	s.finish(cause)
+	k := s.sock
+	s.mu.Unlock()
+	s.endStreams()
+	if k != nil {
+		k.end(cause)
+	}
+}
+
+// finish says that nothing new begins in the session. The caller holds mu, and ends the streams.
+func (s *session) finish(cause error) {
+	if s.over != nil {
+		return
+	}
+	s.over = cause
+	s.unkeep()
+	close(s.done)
+	s.srv.forget(s)
+}
+
+// unkeep ends the waiting for the browser. The caller holds mu.
+func (s *session) unkeep() {
+	if s.kept {
+		s.kept = false
+		s.srv.count.kept.Add(-1)
+	}
+}
+
+// endStreams ends what the session made. The goroutines end by themselves.
+func (s *session) endStreams() {
+	s.mu.Lock()
+	publishers, players := s.streams()
+	s.mu.Unlock()
+	for _, p := range publishers {
+		p.end(errDisconnected)
+	}
+	for _, p := range players {
+		p.stop(errDisconnected)
+	}
+}
+
+// streams returns what the session publishes and plays. The caller holds mu.
+func (s *session) streams() (publishers []*publisher, players []*player) {
+	for _, p := range s.publishers {
+		if p != nil {
+			publishers = append(publishers, p)
 		}
 	}
-	return websocket.StatusInternalError, ""
+	for _, p := range s.players {
+		players = append(players, p)
+	}
+	return publishers, players
 }
 
-func (s *session) logEnd(ctx context.Context, cause error) {
+// start runs f in a goroutine of the session, unless the session is over.
+func (s *session) start(f func()) bool {
 	s.mu.Lock()
-	known := s.client != nil
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return false
+	}
+	s.wg.Go(f)
+	return true
+}
+
+// send queues a message. While there is no socket it is lost: the browser hears of what matters when it returns.
+func (s *session) send(name string, data ...any) {
+	s.mu.Lock()
+	k := s.sock
+	s.mu.Unlock()
+	if k != nil {
+		k.send(name, data...)
+	}
+}
+
+// sendLast queues the terminal status of a stream, or keeps it until the browser returns.
+func (s *session) sendLast(info streamInfo) {
+	frame, ok := s.srv.encode("notifyStreamStatusEvent", info)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.sock != nil:
+		s.sock.queue(frame)
+	case s.kept: // bounded by the number of streams: none begins without a socket
+		s.last = append(s.last, frame)
+	}
+}
+
+// sendRate sends a figure of the moment, unless the browser does not keep up: it must not be cut off for that.
+func (s *session) sendRate(name string, rate videoRate) {
+	s.mu.Lock()
+	k := s.sock
+	s.mu.Unlock()
+	if k != nil && !k.busy() {
+		k.send(name, rate)
+	}
+}
+
+// behind says whether the browser has more waiting for it than it should.
+func (s *session) behind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sock != nil && s.sock.behind()
+}
+
+func (s *session) ignore(why string, args ...any) { s.srv.ignore(s.log, why, args...) }
+
+// guard runs f, and ends the session if f panics.
+func (s *session) guard(f func()) {
+	if err := s.srv.guard(s.log, f); err != nil {
+		s.end(err)
+	}
+}
+
+func (s *session) logEnd(ctx context.Context) {
+	s.mu.Lock()
+	cause := s.over
 	s.mu.Unlock()
 	level := slog.LevelInfo
-	switch {
-	case !known && !errors.Is(cause, errPanic):
-		level = slog.LevelDebug // a port scan, a page that was left at once
-	case errors.Is(cause, errFlood), errors.Is(cause, errSlow), errors.Is(cause, errSilent):
+	if errors.Is(cause, errFlood) || errors.Is(cause, errSlow) || errors.Is(cause, errSilent) {
 		level = slog.LevelWarn
 	}
 	s.log.Log(ctx, level, "session closed", "err", cause, "lasted", time.Since(s.created).Round(time.Millisecond))
 }
 
-// read handles messages until the socket is gone, and throws them away once the session's life is over.
-func (s *session) read(life, socket context.Context) error {
-	for {
-		kind, frame, err := s.conn.Read(socket)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errGone, err)
-		}
-		if life.Err() != nil {
-			continue
-		}
-		s.missed.Store(0)
-		s.srv.count.received.Add(1)
-		switch {
-		case !s.limit.AllowN(time.Now(), cost(len(frame))):
-			s.end(errFlood)
-		case kind != websocket.MessageText:
-			s.ignore("binary frame")
-		default:
-			s.guard(func() { s.handle(life, frame) })
-		}
-	}
-}
-
-// write sends what is queued until the session's life is over.
-func (s *session) write(life, socket context.Context) error {
-	for {
-		select {
-		case <-life.Done():
-			return nil
-		case frame := <-s.out:
-			// Not a context's deadline: that would tear the socket down before anybody knew why.
-			late := time.AfterFunc(s.srv.cfg.WriteTimeout, func() { s.end(errSlow) })
-			err := s.conn.Write(socket, websocket.MessageText, frame)
-			late.Stop()
-			if err != nil {
-				return fmt.Errorf("%w: %w", errGone, err)
-			}
-			s.srv.count.sent.Add(1)
-		}
-	}
-}
-
-// keepAlive pings a browser that has said who it is and ends a session that does not say so, or that went silent.
-func (s *session) keepAlive(ctx context.Context) error {
-	ping := time.NewTicker(s.srv.cfg.PingInterval)
-	defer ping.Stop()
-	nobody := time.NewTimer(s.srv.cfg.ConnectTimeout)
-	defer nobody.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-nobody.C:
-			if !s.established() {
-				return errNobody
-			}
-		case <-ping.C:
-			if !s.established() {
-				continue
-			}
-			if int(s.missed.Load()) >= s.srv.cfg.MaxMissedPings {
-				return errSilent
-			}
-			s.missed.Add(1)
-			s.send("ping")
-		}
-	}
-}
-
-// send queues a message. A browser that does not keep up is cut off: to skip a message would leave it in a wrong state.
-func (s *session) send(name string, data ...any) {
-	frame, err := encode(name, data...)
-	if err != nil {
-		s.log.Error("message not encoded", "message", name, "err", err)
-		return
-	}
-	select {
-	case s.out <- frame:
-	default:
-		s.end(errSlow)
-	}
-}
-
-// ignore notes a message that is not part of the protocol, or makes no sense now.
-func (s *session) ignore(why string, args ...any) {
-	s.srv.count.ignored.Add(1)
-	s.log.Debug("message ignored", append([]any{"why", why}, args...)...)
-}
-
-// guard runs f, and ends the session if f panics: a bug that one browser found must not cost the others.
-func (s *session) guard(f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.srv.count.panics.Add(1)
-			s.log.Error("panic", "err", v, "stack", string(debug.Stack()))
-			s.end(fmt.Errorf("%w: %v", errPanic, v))
-		}
-	}()
-	f()
-}
-
-func (s *session) established() bool {
+// reserve takes a media session id for a publisher whose offer is not answered yet.
+func (s *session) reserve(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.client != nil
+	switch {
+	case s.over != nil:
+		return errDisconnected
+	case s.inUse(id): // also while its stream ends, until the status has been sent
+		return stream.ErrIDInUse
+	case len(s.publishers) >= s.srv.cfg.MaxPublishers:
+		return errTooMany
+	}
+	s.publishers[id] = nil
+	return nil
 }
 
-// connection returns what the session said of itself, if it did.
-func (s *session) connection() (Connection, bool) {
+// inUse says whether a stream of the session has that id. The caller holds mu.
+func (s *session) inUse(id string) bool {
+	_, publishes := s.publishers[id]
+	_, plays := s.players[id]
+	return publishes || plays
+}
+
+// publisher returns the session's stream of that id, nil if there is none.
+func (s *session) publisher(id string) *publisher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.publishers[id]
+}
+
+// player returns the session's player of that id, nil if there is none.
+func (s *session) player(id string) *player {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.players[id]
+}
+
+// connection returns what can be said of the session.
+func (s *session) connection() Connection {
 	c := s.client
-	if c == nil {
-		return Connection{}, false
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return Connection{
 		SessionID:            s.id,
 		AppKey:               string(c.AppKey),
@@ -265,9 +346,15 @@ func (s *session) connection() (Connection, bool) {
 		ClientBrowserVersion: string(c.ClientBrowserVersion),
 		MediaProviders:       c.MediaProviders,
 		Custom:               c.Custom,
+		KeepAlive:            s.echo != nil,
+		Connected:            s.sock != nil,
 		Peer:                 s.peer,
 		Origin:               s.origin,
 		Created:              s.created,
 		Publishers:           len(s.publishers),
-	}, true
+		Players:              len(s.players),
+	}
 }
+
+// appKey is the application that the browser named.
+func (s *session) appKey() string { return cmp.Or(string(s.client.AppKey), "defaultApp") }

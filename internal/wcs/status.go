@@ -3,31 +3,51 @@ package wcs
 import (
 	"errors"
 
+	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/transcode"
+	"transponder/internal/transponder"
 )
 
-// The statuses of a publisher's stream.
+// The statuses of a publisher's stream and of a player's.
 const (
 	publishing  = "PUBLISHING"
 	unpublished = "UNPUBLISHED"
+	playing     = "PLAYING"
+	stopped     = "STOPPED"
 	failed      = "FAILED"
 )
 
 // What this door refuses and ends streams for, besides the errors of packages rtc and stream.
 var (
-	errStopped      = errors.New("unpublished by the page")
-	errDisconnected = errors.New("the publisher's session ended")
-	errPushFailed   = errors.New("the push of the stream's rtmpUrl failed")
-	errNullID       = errors.New("no media session id")
-	errBadID        = errors.New("media session id is too long")
-	errTooMany      = errors.New("too many streams in this session")
+	errStopped       = errors.New("stopped by the page")
+	errDisconnected  = errors.New("the session ended")
+	errPushFailed    = errors.New("the push of the stream's rtmpUrl failed")
+	errNullID        = errors.New("no media session id")
+	errBadID         = errors.New("media session id is too long")
+	errTooMany       = errors.New("too many streams in this session")
+	errNoStream      = errors.New("nobody publishes the stream")
+	errNotReady      = errors.New("the stream's media did not come in time")
+	errPublisherGone = errors.New("the publisher stopped")
+	errBadURI        = errors.New("addresses cannot be played")
+	errNoPlaying     = errors.New("nothing can be played here")
 )
+
+// outcomeOfPlay is outcome for players.
+func outcomeOfPlay(err error) (status, info string) {
+	status, info = outcome(err)
+	if status == unpublished {
+		status = stopped
+	}
+	return status, info
+}
 
 // outcome gives the terminal status of a publish that ended with err, and the info in the contract's words, which pages
 // compare. A peer that said goodbye was stopped by its page: the SDK closes the peer connection together with sending
 // unPublishStream, and either may come first.
 func outcome(err error) (status, info string) {
+	var busy *transcode.BusyError
 	switch {
 	case errors.Is(err, errStopped), errors.Is(err, rtc.ErrPeerClosed):
 		return unpublished, "Stopped by user"
@@ -57,6 +77,18 @@ func outcome(err error) (status, info string) {
 		return failed, "Failed by DTLS error"
 	case errors.Is(err, rtc.ErrActivity):
 		return failed, "Failed by RTP activity"
+	case errors.Is(err, errPublisherGone):
+		return failed, "Stopped by publisher stop"
+	case errors.Is(err, errNoStream):
+		return failed, "Session does not exist"
+	case errors.Is(err, errNotReady):
+		return failed, "Publish stream is not ready"
+	case errors.Is(err, errBadURI):
+		return failed, "Bad URI"
+	case errors.Is(err, transponder.ErrTranscodingDisabled):
+		return failed, "Transcoding required, but disabled"
+	case errors.As(err, &busy):
+		return failed, "No available transcoders"
 	default: // stream.ErrName, rtc.ErrBadOffer, rtc.ErrBusy, what has no words of its own
 		return failed, "Failed by error"
 	}
@@ -112,6 +144,16 @@ func (s *session) describe(req mediaRequest, status, info string) streamInfo {
 		MaxBitrate:     float64(req.MaxBitrate),
 		MediaType:      "play",
 		MediaProvider:  webRTC,
+	}
+}
+
+// use notes how the media comes.
+func (d *streamInfo) use(video, audio *media.Track) {
+	if video != nil {
+		d.VideoCodec, d.Width, d.Height = video.Codec.String(), video.Width, video.Height
+	}
+	if audio != nil {
+		d.AudioCodec = audio.Codec.String()
 	}
 }
 

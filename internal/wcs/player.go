@@ -1,0 +1,325 @@
+package wcs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/stream"
+)
+
+// player is one stream that a session plays.
+type player struct {
+	line
+	req     mediaRequest
+	src     *stream.Source
+	created time.Time
+	log     *slog.Logger
+
+	cancel context.CancelCauseFunc
+
+	rateBPS atomic.Int64 // of the video sent
+	stats   atomic.Pointer[rtc.PlayStats]
+}
+
+// Player is what can be said of one player.
+type Player struct {
+	SessionID              string
+	AppKey                 string
+	ID                     string // media session id
+	Name                   string // of the stream
+	Playing                bool   // it was told so
+	Transport              string
+	Created                time.Time
+	HasVideo, HasAudio     bool         // of the stream
+	AudioMuted, VideoMuted bool         // by the publisher
+	Video, Audio           *media.Track // as they are sent; nil before the first frame
+	VideoRateBPS           int64
+}
+
+// Players returns who plays here, oldest first.
+func (s *Server) Players() []Player {
+	var all []Player
+	for _, p := range s.stage.all() {
+		all = append(all, p.player())
+	}
+	slices.SortFunc(all, func(a, b Player) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return all
+}
+
+// StopPlayer ends the player of that id by request, and says whether there was one.
+func (s *Server) StopPlayer(id string) bool {
+	p := s.stage.player(id)
+	if p != nil {
+		p.stop(stream.ErrTerminated)
+	}
+	return p != nil
+}
+
+// Muted says which tracks of a stream its page has muted.
+func (s *Server) Muted(src *stream.Source) (audio, video bool) {
+	if p := s.stage.publisher(src); p != nil {
+		return p.audioMuted.Load(), p.videoMuted.Load()
+	}
+	return false, false
+}
+
+// startPlayer leaves all but the looking up to a goroutine.
+func (s *session) startPlayer(ctx context.Context, req mediaRequest) error {
+	src, err := s.toPlay(req)
+	if err != nil {
+		return err
+	}
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	p := &player{
+		line:    line{s: s, id: string(req.MediaSessionID)},
+		req:     req,
+		src:     src,
+		created: time.Now(),
+		log:     s.log.With("stream", string(req.Name), "player", string(req.MediaSessionID)),
+		cancel:  cancel,
+	}
+	offer := rtc.Offer{SDP: string(req.SDP), TCP: strings.EqualFold(string(req.Transport), "TCP")}
+	p.req.SDP = "" // too big to keep
+	if err := s.addPlayer(p, func() { p.run(life, offer) }); err != nil {
+		cancel(nil)
+		return err
+	}
+	return nil
+}
+
+// toPlay returns the stream that a request asks for, or what is against it.
+func (s *session) toPlay(req mediaRequest) (*stream.Source, error) {
+	if err := checkMedia(req); err != nil {
+		return nil, err
+	}
+	if strings.Contains(string(req.Name), "://") {
+		return nil, errBadURI
+	}
+	src, found := s.srv.parts.Streams.Source(string(req.Name))
+	switch {
+	case !found:
+		return nil, errNoStream
+	case s.srv.parts.Play == nil:
+		return nil, errNoPlaying
+	}
+	if _, taken := s.srv.parts.Streams.SourceByID(string(req.MediaSessionID)); taken {
+		return nil, stream.ErrIDInUse
+	}
+	return src, nil
+}
+
+// addPlayer lists the player and starts its goroutine.
+func (s *session) addPlayer(p *player, run func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over != nil:
+		return errDisconnected
+	case s.inUse(p.id):
+		return stream.ErrIDInUse
+	case len(s.players) >= s.srv.cfg.MaxPlayers:
+		return errTooMany
+	case !s.srv.stage.addPlayer(p):
+		return stream.ErrIDInUse
+	}
+	s.players[p.id] = p
+	s.wg.Go(run)
+	return nil
+}
+
+// run lives as long as the playing and tells the page how it goes.
+func (p *player) run(ctx context.Context, offer rtc.Offer) {
+	defer p.cancel(nil)
+	err := errPanic // unless it is replaced below
+	p.s.guard(func() { err = p.play(ctx, offer) })
+	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx) // whatever the media noticed first
+	case errors.Is(err, rtc.ErrSourceEnded), errors.Is(err, errPublisherGone):
+		err = errPublisherGone // the publisher's own cause would read as the player's
+		p.awaitPublisher(ctx)
+	}
+	p.s.guard(func() { p.finish(ctx, err) })
+}
+
+// play waits for the stream, answers the offer and runs the media, and returns why that ended.
+func (p *player) play(ctx context.Context, offer rtc.Offer) error {
+	if err := p.awaitLive(ctx); err != nil {
+		return err
+	}
+	playback, err := p.answer(ctx, offer)
+	if err != nil {
+		return err
+	}
+	p.log.Info("player answered")
+	p.send("setRemoteSDP", p.id, playback.Answer(), true)
+
+	announcing, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { p.s.guard(func() { p.announcePlaying(announcing, playback) }) })
+	return playback.Run(ctx)
+}
+
+// awaitLive gives a stream that is only reserved a moment to come.
+func (p *player) awaitLive(ctx context.Context) error {
+	late := time.NewTimer(p.s.srv.cfg.ReadyTimeout)
+	defer late.Stop()
+	select {
+	case <-p.src.Live():
+		return nil
+	case <-p.src.Done():
+		return errPublisherGone
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-late.C:
+		return errNotReady
+	}
+}
+
+func (p *player) answer(ctx context.Context, offer rtc.Offer) (Playback, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.s.srv.cfg.AnswerTimeout)
+	defer cancel()
+	playback, err := p.s.srv.parts.Play(ctx, offer, p.src)
+	if err != nil && p.src.Err() != nil {
+		return nil, errPublisherGone
+	}
+	return playback, err
+}
+
+// announcePlaying says PLAYING as soon as the media is connected: the page has applied the answer then, and no picture is
+// there yet. It follows what is played from then on.
+func (p *player) announcePlaying(ctx context.Context, playback Playback) {
+	select {
+	case <-playback.Connected():
+	case <-ctx.Done():
+		return
+	}
+	first := playback.Stats()
+	p.stats.Store(&first)
+	p.s.srv.count.played.Add(1)
+	p.s.srv.count.players.Add(1)
+	defer p.s.srv.count.players.Add(-1)
+	p.log.Info("stream played")
+	p.announce(p.describe, playing)
+
+	m := rateMeter{bytes: first.VideoBytes, at: time.Now()}
+	var size resize
+	everySecond(ctx, func(now time.Time) {
+		st := playback.Stats()
+		p.stats.Store(&st)
+		if p.src.Info().HasVideo {
+			p.rateBPS.Store(m.rate(now, st.VideoBytes))
+			p.sendRate("outboundVideoRate", p.rateBPS.Load())
+		}
+		if next := sizeOf(st.Video); next != size && next != (resize{}) {
+			size = next
+			p.event("resize", size)
+		}
+	})
+}
+
+// resize is the payload of the event of that type. The SDK knows the size of what it plays by it, so the first is told, too.
+type resize struct {
+	Width  int `json:"streamerVideoWidth"`
+	Height int `json:"streamerVideoHeight"`
+}
+
+func sizeOf(t *media.Track) resize {
+	if t == nil {
+		return resize{}
+	}
+	return resize{t.Width, t.Height}
+}
+
+// awaitPublisher waits until the publisher was told that its stream is over: the players hear of it after that.
+func (p *player) awaitPublisher(ctx context.Context) {
+	if pub := p.s.srv.stage.publisher(p.src); pub != nil {
+		select {
+		case <-pub.told:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// stop ends the playing; its goroutine sends the status.
+func (p *player) stop(cause error) { p.cancel(cause) }
+
+// finish sends the terminal status, after the id has become free.
+func (p *player) finish(ctx context.Context, cause error) {
+	status, info := outcomeOfPlay(cause)
+	last := p.describe(status, info)
+	p.s.srv.stage.dropPlayer(p)
+	p.s.forgetPlayer(p)
+
+	level := slog.LevelInfo
+	if status == failed && !errors.Is(cause, errDisconnected) && !errors.Is(cause, errPublisherGone) {
+		p.s.srv.count.playFailed.Add(1)
+		level = slog.LevelWarn
+	}
+	p.line.finish(last)
+	p.log.Log(ctx, level, "player ended", "status", status, "err", cause)
+}
+
+func (p *player) retell() { p.line.retell(p.describe, playing) }
+
+// describe is the stream object at this moment.
+func (p *player) describe(status, info string) streamInfo {
+	si := p.src.Info()
+	d := p.s.describe(p.req, status, info)
+	d.HasVideo, d.HasAudio = si.HasVideo, si.HasAudio
+	d.Transport = p.transport()
+	d.CreateDate = p.created.UnixMilli()
+	d.AudioState.Muted, d.VideoState.Muted = p.s.srv.Muted(p.src)
+	if st := p.stats.Load(); st != nil {
+		d.use(st.Video, st.Audio)
+	}
+	return d
+}
+
+func (p *player) transport() string {
+	if strings.EqualFold(string(p.req.Transport), "TCP") {
+		return "TCP"
+	}
+	return "UDP"
+}
+
+// player is what can be said of it to others.
+func (p *player) player() Player {
+	si := p.src.Info()
+	v := Player{
+		SessionID:    p.s.id,
+		AppKey:       p.s.appKey(),
+		ID:           p.id,
+		Name:         string(p.req.Name),
+		Playing:      p.announced.Load(),
+		Transport:    p.transport(),
+		Created:      p.created,
+		HasVideo:     si.HasVideo,
+		HasAudio:     si.HasAudio,
+		VideoRateBPS: p.rateBPS.Load(),
+	}
+	v.AudioMuted, v.VideoMuted = p.s.srv.Muted(p.src)
+	if st := p.stats.Load(); st != nil {
+		v.Video, v.Audio = st.Video, st.Audio
+	}
+	return v
+}
+
+func (s *session) forgetPlayer(p *player) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.players, p.id)
+}

@@ -1,0 +1,90 @@
+package wcs
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"sync"
+
+	"transponder/internal/stream"
+	"transponder/internal/transcode"
+)
+
+// maxSnapshots is how many one session may have under way.
+const maxSnapshots = 4
+
+// snapshot is the payload of snapshotCompleted.
+type snapshot struct {
+	PNG string `json:"snapshot"` // base64
+}
+
+// handleSnapshot has a picture made of a stream, which is found by its name: the id may be of a stream that only the page knows.
+// The answer goes to the id all the same.
+func (s *session) handleSnapshot(ctx context.Context, ref streamRef) {
+	id := string(ref.MediaSessionID)
+	if len(id) > maxID {
+		s.ignore("too big", "message", "snapshot")
+		return
+	}
+	src, found := s.srv.parts.Streams.Source(string(ref.Name))
+	switch {
+	case !found:
+		s.snapshotFailed(id, "Stream not found")
+	case !live(src):
+		s.snapshotFailed(id, "Publish stream is not ready")
+	case s.srv.parts.Snapshot == nil:
+		s.snapshotFailed(id, "Snapshots are not available on this server")
+	case !s.startSnapshot(ctx, id, src):
+		s.snapshotFailed(id, "Too many snapshots at a time")
+	}
+}
+
+func (s *session) snapshotFailed(id, info string) {
+	s.send("notifyStreamEvent", streamEvent{id, "snapshotFailed", reason{info}})
+}
+
+// startSnapshot makes the picture in a goroutine, unless there are too many, or the browser has not taken the last ones yet.
+func (s *session) startSnapshot(ctx context.Context, id string, src *stream.Source) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil || s.snapshots >= maxSnapshots || s.sock != nil && s.sock.behind() {
+		return false
+	}
+	s.snapshots++
+	s.wg.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.snapshots--
+		}()
+		s.guard(func() { s.snapshot(context.WithoutCancel(ctx), id, src) })
+	})
+	return true
+}
+
+func (s *session) snapshot(ctx context.Context, id string, src *stream.Source) {
+	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.SnapshotTimeout)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		select {
+		case <-s.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	png, err := s.srv.parts.Snapshot(ctx, src)
+	var busy *transcode.BusyError
+	switch {
+	case err == nil && s.behind():
+		s.snapshotFailed(id, "Too many snapshots at a time")
+	case err == nil:
+		s.send("notifyStreamEvent", streamEvent{id, "snapshotCompleted", snapshot{base64.StdEncoding.EncodeToString(png)}})
+	case errors.As(err, &busy):
+		s.snapshotFailed(id, "No available transcoders")
+	default:
+		s.log.Warn("snapshot failed", "stream", src.Info().Name, "err", err)
+		s.snapshotFailed(id, "Stream failed")
+	}
+}

@@ -1,0 +1,278 @@
+package wcs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+)
+
+// Why this side closes a socket, and with it, most times, the session.
+var (
+	errShutdown   = errors.New("the server is stopping")
+	errFlood      = errors.New("too many messages")
+	errSlow       = errors.New("the browser does not take its messages")
+	errSilent     = errors.New("no answer to pings")
+	errNobody     = errors.New("no connection message in time")
+	errAuthToken  = errors.New("unknown authToken")
+	errMoved      = errors.New("the session went on over another socket")
+	errTerminated = errors.New("terminated by request")
+	errPanic      = errors.New("internal error")
+	errGone       = errors.New("the socket was closed")
+)
+
+// socket is one WebSocket. run owns its life; messages are handled one after another by the reading goroutine.
+type socket struct {
+	srv     *Server
+	conn    *websocket.Conn
+	under   net.Conn // below conn; only ever closed
+	peer    string
+	origin  string
+	created time.Time
+	log     *slog.Logger
+
+	limit   *rate.Limiter
+	missed  atomic.Int32            // pings sent since the last message came
+	waiting atomic.Int64            // bytes in out
+	session atomic.Pointer[session] // nil until the browser said who it is
+
+	cancel context.CancelCauseFunc // ends the socket; set by run
+	out    chan []byte
+}
+
+func newSocket(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin string) *socket {
+	return &socket{
+		srv:     srv,
+		conn:    conn,
+		under:   under,
+		peer:    peer,
+		origin:  origin,
+		created: time.Now(),
+		log:     srv.log.With("peer", peer),
+		limit:   rate.NewLimiter(rate.Limit(srv.cfg.Rate), srv.cfg.Burst),
+		out:     make(chan []byte, srv.cfg.MaxQueue),
+	}
+}
+
+// run lives until the socket is gone, and then as long as the session for which this was the last socket.
+func (k *socket) run(ctx context.Context) {
+	cause := k.serve(ctx)
+	k.lose(cause) // the session may have been made by the last message that was read
+	if s := k.session.Load(); s != nil {
+		s.outlive(ctx, k)
+		return
+	}
+	level := slog.LevelDebug // a port scan, a page that was left at once
+	if errors.Is(cause, errPanic) {
+		level = slog.LevelInfo
+	}
+	k.log.Log(ctx, level, "socket closed", "err", cause, "lasted", time.Since(k.created).Round(time.Millisecond))
+}
+
+// serve reads and writes until the socket is gone, and returns why it is.
+func (k *socket) serve(ctx context.Context) error {
+	life, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	k.cancel = cancel
+	k.srv.add(k)
+	defer k.srv.remove(k)
+
+	// Ending a read tears the socket down. So reading goes on after the socket's end, to see the answer to our close frame.
+	socket := context.WithoutCancel(ctx)
+
+	k.conn.SetReadLimit(int64(k.srv.cfg.MaxMessage))
+	var wg sync.WaitGroup
+	wg.Go(func() { k.end(k.read(life, socket)) })
+	wg.Go(func() { k.end(k.write(life, socket)) })
+	wg.Go(func() { k.end(k.keepAlive(life)) })
+	<-life.Done()
+	cause := context.Cause(life)
+	k.srv.noteEnd(cause)
+
+	k.lose(cause) // names are free before the socket is closed from this side
+	k.close(cause)
+	wg.Wait()
+	return cause
+}
+
+// lose tells the session that this socket is over.
+func (k *socket) lose(cause error) {
+	if s := k.session.Load(); s != nil {
+		s.lose(k, cause)
+	}
+}
+
+// close tells the browser why, and gives it a while to answer. Errors mean that the socket is gone, which is as well.
+func (k *socket) close(cause error) {
+	if errors.Is(cause, errGone) {
+		_ = k.conn.CloseNow()
+		return
+	}
+	late := time.AfterFunc(k.srv.cfg.CloseTimeout, func() { k.under.Close() })
+	defer late.Stop()
+	_ = k.conn.Close(closeStatus(cause))
+}
+
+// end asks the socket to end. The first cause counts.
+func (k *socket) end(cause error) { k.cancel(cause) }
+
+// closeStatus is what the other side is told.
+func closeStatus(cause error) (websocket.StatusCode, string) {
+	switch {
+	case errors.Is(cause, errShutdown), errors.Is(cause, context.Canceled):
+		return websocket.StatusGoingAway, errShutdown.Error()
+	case errors.Is(cause, errPanic):
+		return websocket.StatusInternalError, errPanic.Error()
+	}
+	for _, reason := range []error{errFlood, errSlow, errSilent, errNobody, errAuthToken, errMoved, errTerminated} {
+		if errors.Is(cause, reason) {
+			return websocket.StatusPolicyViolation, reason.Error()
+		}
+	}
+	return websocket.StatusInternalError, ""
+}
+
+// read handles messages until the socket is gone, and throws them away once its life is over.
+func (k *socket) read(life, socket context.Context) error {
+	for {
+		kind, frame, err := k.conn.Read(socket)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errGone, err)
+		}
+		if life.Err() != nil {
+			continue
+		}
+		k.missed.Store(0)
+		k.srv.count.received.Add(1)
+		switch {
+		case !k.limit.AllowN(time.Now(), cost(len(frame))):
+			k.end(errFlood)
+		case kind != websocket.MessageText:
+			k.ignore("binary frame")
+		default:
+			k.guard(func() { k.handle(life, frame) })
+		}
+	}
+}
+
+// write sends what is queued until the socket's life is over.
+func (k *socket) write(life, socket context.Context) error {
+	for {
+		select {
+		case <-life.Done():
+			return nil
+		case frame := <-k.out:
+			// Not a context's deadline: that would tear the socket down before anybody knew why.
+			late := time.AfterFunc(k.srv.cfg.WriteTimeout, func() { k.end(errSlow) })
+			err := k.conn.Write(socket, websocket.MessageText, frame)
+			late.Stop()
+			k.waiting.Add(-int64(len(frame)))
+			if err != nil {
+				return fmt.Errorf("%w: %w", errGone, err)
+			}
+			k.srv.count.sent.Add(1)
+		}
+	}
+}
+
+// keepAlive pings a browser that has said who it is and ends a socket that does not say so, or that went silent.
+func (k *socket) keepAlive(ctx context.Context) error {
+	ping := time.NewTicker(k.srv.cfg.PingInterval)
+	defer ping.Stop()
+	nobody := time.NewTimer(k.srv.cfg.ConnectTimeout)
+	defer nobody.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-nobody.C:
+			if k.session.Load() == nil {
+				return errNobody
+			}
+		case <-ping.C:
+			if k.session.Load() == nil {
+				continue
+			}
+			if int(k.missed.Load()) >= k.srv.cfg.MaxMissedPings {
+				return errSilent
+			}
+			k.missed.Add(1)
+			k.send("ping")
+		}
+	}
+}
+
+// send queues a message.
+func (k *socket) send(name string, data ...any) {
+	if frame, ok := k.srv.encode(name, data...); ok {
+		k.queue(frame)
+	}
+}
+
+// queue hands a message to the writer. It does not block: a browser that does not keep up is cut off, as to skip a message
+// would leave it in a wrong state.
+func (k *socket) queue(frame []byte) {
+	if k.behind() {
+		k.end(errSlow)
+		return
+	}
+	k.waiting.Add(int64(len(frame)))
+	select {
+	case k.out <- frame:
+	default:
+		k.end(errSlow)
+	}
+}
+
+// behind says whether more waits to be sent than a browser may have waiting.
+func (k *socket) behind() bool { return k.waiting.Load() > int64(k.srv.cfg.MaxQueueBytes) }
+
+// busy says whether so much waits that what is of no use later should be left out.
+func (k *socket) busy() bool { return len(k.out) > cap(k.out)/2 }
+
+// ignore notes a message that is not part of the protocol, or makes no sense now.
+func (k *socket) ignore(why string, args ...any) { k.srv.ignore(k.log, why, args...) }
+
+// guard runs f, and ends the socket if f panics: a bug that one browser found must not cost the others.
+func (k *socket) guard(f func()) {
+	if err := k.srv.guard(k.log, f); err != nil {
+		k.end(err)
+	}
+}
+
+// guard runs f and returns its panic as an error.
+func (s *Server) guard(log *slog.Logger, f func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.count.panics.Add(1)
+			log.Error("panic", "err", v, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanic, v)
+		}
+	}()
+	f()
+	return nil
+}
+
+// ignore counts a message of a browser that nothing is done about.
+func (s *Server) ignore(log *slog.Logger, why string, args ...any) {
+	s.count.ignored.Add(1)
+	log.Debug("message ignored", append([]any{"why", why}, args...)...)
+}
+
+// encode makes a frame; what does not encode is a bug.
+func (s *Server) encode(name string, data ...any) (frame []byte, ok bool) {
+	frame, err := encode(name, data...)
+	if err != nil {
+		s.log.Error("message not encoded", "message", name, "err", err)
+		return nil, false
+	}
+	return frame, true
+}
