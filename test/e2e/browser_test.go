@@ -108,7 +108,7 @@ func TestPageToOwnServer(t *testing.T) {
 	b.await("live")
 	judge(t, capture(t, s.rtmp+"/rtmp_camera"), expectation{seconds: 10, tone: true})
 	shown := b.stop()
-	if shown.Displayed["bitrate"] == "" || shown.Displayed["frames"] == "" {
+	if shown.Displayed["bitrate-1"] == "" || shown.Displayed["frames-1"] == "" {
 		t.Errorf("the page showed %v", shown.Displayed)
 	}
 	waitFor(t, 10*time.Second, func() string {

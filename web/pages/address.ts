@@ -1,10 +1,12 @@
+import { presets, type Kind, type Preset } from "./presets.ts";
 import type { PushRequest } from "./push-client.ts";
 
 /** Where the stream is to go, as people enter it. */
 export interface Destination {
+  kind: Kind;
+  /** Of no meaning where the kind has one of its own. */
   address: string;
-  /** A platform's stream key, or a whole address, in place of rtmp_NAME. */
-  platform: boolean;
+  /** What a platform gives out, in place of rtmp_NAME. */
   key: string;
 }
 
@@ -44,15 +46,47 @@ export function addressProblem(address: string): string {
   return parse(address) ? "" : "After the // there must be a host, such as rtmp://example.com/live.";
 }
 
+/** Says what is wrong with a key; "" if nothing is. */
+export function keyProblem(to: Destination): string {
+  const preset: Preset = presets[to.kind];
+  const key = to.key.trim();
+  if (preset.key === "needed" && key === "") {
+    return `Give the stream key of ${preset.label}.`;
+  }
+  if (/\s/.test(key)) {
+    return "The key must not contain spaces.";
+  }
+  if (/^rtmps?:\/\//i.test(key)) {
+    return preset.key === "needed" ? "Give the key alone, or choose Custom for a whole address." : "Give the key alone; the address goes above.";
+  }
+  return "";
+}
+
+/** What is wrong with a destination, by field. */
+export function destinationProblems(to: Destination): { address: string; key: string } {
+  const preset: Preset = presets[to.kind];
+  return {
+    address: preset.address === "" ? addressProblem(to.address) : "",
+    key: preset.key === "none" ? "" : keyProblem(to),
+  };
+}
+
 /** The request that sends the stream of this name to a destination. */
 export function pushRequest(name: string, to: Destination): PushRequest {
-  const key = to.platform ? to.key.trim() : "";
-  const address = to.address.trim();
+  const preset: Preset = presets[to.kind];
+  const key = preset.key === "none" ? "" : to.key.trim();
+  const address = preset.address || to.address.trim();
   return {
     streamName: name,
     rtmpUrl: key === "" ? address : `${address.replace(/\/+$/, "")}/${key}`,
-    rtmpTransponderFullUrl: to.platform,
+    rtmpTransponderFullUrl: preset.key !== "none",
   };
+}
+
+/** What people call a destination: the platform, or the host of an address. */
+export function nameOf(to: Destination): string {
+  const preset: Preset = presets[to.kind];
+  return preset.address === "" ? hostOf(to.address) : preset.label;
 }
 
 /**
@@ -61,7 +95,7 @@ export function pushRequest(name: string, to: Destination): PushRequest {
  */
 export function playCommand(push: { rtmpUrl: string; streamName: string }, to: Destination, pageHost: string): string {
   const url = parse(push.rtmpUrl);
-  if (to.platform || !url) {
+  if (to.kind !== "server" || !url) {
     return "";
   }
   const host = ["localhost", "127.0.0.1", "[::1]"].includes(url.host) ? pageHost : url.host;
@@ -73,6 +107,19 @@ export function playCommand(push: { rtmpUrl: string; streamName: string }, to: D
 export function hostOf(address: string): string {
   const url = parse(address.trim());
   return url ? url.host + url.port : "the server";
+}
+
+/** Where a push goes, with what is secret left out: user, password and query, and the key where it is part of the address. */
+export function shownTarget(push: { rtmpUrl: string; streamName: string }): string {
+  const url = parse(push.rtmpUrl);
+  if (!url) {
+    return "an address";
+  }
+  const parts = url.path.split("/").filter((part) => part !== "");
+  if (parts.at(-1) === push.streamName) {
+    return [url.host + url.port, ...parts.slice(0, -1), "•••"].join("/");
+  }
+  return [url.host + url.port, ...parts, push.streamName].join("/");
 }
 
 interface Parts {

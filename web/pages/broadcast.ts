@@ -1,45 +1,62 @@
 import { Failure } from "./failure.ts";
-import { message, sleep } from "./http.ts";
+import { sleep } from "./http.ts";
 import { Publisher, type PublishOptions } from "./publisher.ts";
-import { PushClient, type PushInfo, type PushRequest } from "./push-client.ts";
-import { ending, initial, reduce, type Event, type State } from "./state.ts";
+import type { PushClient, PushInfo, PushRequest } from "./push-client.ts";
+import type { Follower } from "./push-events.ts";
+import { asFailure, Push } from "./push.ts";
+import type { PushState } from "./push-state.ts";
+import { initialStream, reduceStream, type StreamState, type StreamStep } from "./stream-state.ts";
 
 export interface Plan {
   /** Opens camera and microphone, or returns them where they are open. */
   open: () => Promise<MediaStream>;
-  push: PushRequest;
+  name: string;
   token: string;
   maxBitrateKbps: number;
+  /** The destinations to begin with, each by a number of the caller's. */
+  pushes: Map<number, PushRequest>;
 }
 
-/** How often the server is asked how the push goes. */
+export interface Listener {
+  stream: (state: StreamState) => void;
+  push: (key: number, state: PushState) => void;
+}
+
+type Follow = (follower: Follower, signal: AbortSignal) => Promise<void>;
+type Connect = (options: PublishOptions, signal: AbortSignal) => Promise<Publisher>;
+
+/** How often the server is asked how the pushes go. What happens to them is told at once; numbers are not. */
 const pollMs = 1000;
 
 /** So many questions in a row may stay without an answer before the server counts as gone. */
 const maxSilences = 3;
 
-/** A stream may take a moment to be known to the push's side of the server after its connection is up. */
-const streamWaitMs = 3000;
-
 const stopAsked = Symbol("stop asked");
 
-/** One broadcast after another: the stream to the server, the server to the destination, and how that goes. */
+/**
+ * One broadcast after another: the stream to the server, the server to the destinations, and how that goes. It ends when it
+ * is stopped, when the stream is lost, or with its last destination.
+ */
 export class Broadcast {
-  private state = initial;
+  private state = initialStream;
   private aborter = new AbortController();
+  private wake = new AbortController(); // cuts the pause between two questions short
   private publisher: Publisher | null = null;
   private running: Promise<void> = Promise.resolve();
+  private readonly pushes = new Map<number, Push>();
 
   constructor(
-    private readonly pushes: PushClient,
-    private readonly onState: (state: State) => void,
-    private readonly connect: (options: PublishOptions, signal: AbortSignal) => Promise<Publisher> = Publisher.connect,
+    private readonly client: PushClient,
+    private readonly follow: Follow,
+    private readonly listener: Listener,
+    private readonly connect: Connect = Publisher.connect,
   ) {}
 
-  /** Starts a broadcast; does nothing while one runs. How it goes is told by onState. */
+  /** Starts a broadcast; does nothing while one runs. How it goes is told to the listener. */
   start(plan: Plan): void {
     if (this.state.phase === "idle") {
       this.aborter = new AbortController();
+      this.pushes.clear();
       this.dispatch({ type: "start" });
       this.running = this.run(plan, this.aborter);
     }
@@ -47,19 +64,47 @@ export class Broadcast {
 
   /** Ends the broadcast that runs, and resolves when it is over. */
   async stop(): Promise<void> {
-    this.dispatch({ type: "stop", at: Date.now() });
+    this.dispatch({ type: "stop" });
     this.aborter.abort(stopAsked);
     await this.running;
   }
 
-  /** Tells of a failure outside of the broadcast, or of none any more. */
-  report(failure: Failure | null): void {
-    if (this.state.phase === "idle") {
-      this.dispatch({ type: "ended", failure, at: Date.now() });
+  /** Sends the stream to one more destination, or again to one that is over. */
+  async startPush(key: number, request: PushRequest): Promise<void> {
+    if (this.state.phase !== "sending" || this.pushes.get(key)?.running) {
+      return;
+    }
+    const push = new Push(this.client, (state) => {
+      this.listener.push(key, state);
+      if (state.phase === "idle") {
+        this.look(); // it may have been the last
+      }
+    });
+    this.pushes.set(key, push);
+    await push.start(request);
+  }
+
+  async stopPush(key: number): Promise<void> {
+    await this.pushes.get(key)?.stop();
+  }
+
+  /** Changes what one destination hears. */
+  async change(key: number, change: (client: PushClient, id: string) => Promise<void>): Promise<void> {
+    const id = this.pushes.get(key)?.id ?? "";
+    if (id !== "") {
+      await change(this.client, id);
+      this.look();
     }
   }
 
-  /** Ends the stream at once, as a page must that is going away: there is no time to ask for a push's end as well. */
+  /** Tells of a failure outside of the broadcast. */
+  report(failure: Failure): void {
+    if (this.state.phase === "idle") {
+      this.dispatch({ type: "ended", failure });
+    }
+  }
+
+  /** Ends the stream at once, as a page must that is going away: there is no time to ask for the pushes' end as well. */
   abandon(): void {
     this.aborter.abort(new Failure("publish_ended"));
     void this.publisher?.close();
@@ -70,101 +115,111 @@ export class Broadcast {
     await this.publisher?.replaceTrack(track);
   }
 
+  /** What the browser counts of the stream; null while there is none. */
+  async stats(): Promise<RTCStatsReport | null> {
+    return (await this.publisher?.stats()) ?? null;
+  }
+
   private async run(plan: Plan, aborter: AbortController): Promise<void> {
     const { signal } = aborter;
-    let id = "";
+    const over = new AbortController();
+    let following: Promise<void> | null = null;
     let failure: Failure | null = null;
     try {
       const stream = await plan.open();
       signal.throwIfAborted();
       this.dispatch({ type: "opened" });
       this.publisher = await this.connect({
-        name: plan.push.streamName,
+        name: plan.name,
         stream,
         token: plan.token,
         maxBitrateKbps: plan.maxBitrateKbps,
         onLost: (lost) => aborter.abort(lost),
       }, signal);
       this.dispatch({ type: "published" });
-      const push = await this.startPush(plan.push, signal);
-      id = push.id;
-      await this.watch(push, signal);
+      following = this.follow({
+        event: (event) => this.byID(event.id)?.tell(event),
+        gap: () => this.look(),
+      }, over.signal);
+      for (const [key, request] of plan.pushes) {
+        void this.startPush(key, request);
+      }
+      await this.watch(plan.name, signal);
     } catch (error) {
-      failure = asFailure(error);
+      failure = error === stopAsked ? null : asFailure(error);
     }
-    await this.end(id);
-    this.dispatch({ type: "ended", failure, at: Date.now() });
+    over.abort();
+    await following;
+    await this.end();
+    this.dispatch({ type: "ended", failure });
   }
 
-  private async startPush(push: PushRequest, signal: AbortSignal): Promise<PushInfo> {
-    for (const deadline = Date.now() + streamWaitMs; ; await sleep(200, signal)) {
+  /** Asks again and again, until no destination is left. */
+  private async watch(name: string, signal: AbortSignal): Promise<void> {
+    for (let silences = 0; this.runs(); await this.pause(signal)) {
+      const asked = [...this.pushes.values()].filter((push) => push.running && push.id !== "");
+      if (asked.length === 0) {
+        continue;
+      }
       try {
-        return await this.pushes.startup(push, signal);
+        await this.tell(asked, await this.client.find({ streamName: name }, signal), signal);
+        silences = 0;
       } catch (error) {
-        const early = error instanceof Failure && error.reason === "stream_missing" && Date.now() < deadline;
-        if (!early) {
+        if (!(error instanceof Failure && error.reason === "server_gone" && ++silences < maxSilences)) {
           throw error;
         }
       }
+      this.dispatch({ type: "answer", silent: silences > 0 });
     }
   }
 
-  /** Asks again and again; returns only by throwing why the push is over. */
-  private async watch(push: PushInfo, signal: AbortSignal): Promise<never> {
-    let silences = 0;
-    for (let last: PushInfo | null = push; ; last = await this.ask(push.id, ++silences, signal)) {
-      if (last) {
-        silences = 0;
-        this.dispatch({ type: "report", push: last, at: Date.now() });
-        const failure = ending(last);
-        if (failure) {
-          throw failure;
-        }
-      }
-      await sleep(pollMs, signal);
+  private async tell(asked: Push[], found: PushInfo[], signal: AbortSignal): Promise<void> {
+    const missing: Push[] = [];
+    for (const push of asked) {
+      const info = found.find(({ id }) => id === push.id);
+      info ? push.report(info) : missing.push(push);
+    }
+    const gone = missing.filter((push) => push.running); // not those of which an event told it meanwhile
+    if (gone.length === 0) {
+      return;
+    }
+    const history = await this.client.history(100, signal);
+    for (const push of gone) {
+      const info = history.find(({ id }) => id === push.id);
+      info ? push.report(info) : push.end(new Failure("push_gone"));
     }
   }
 
-  /** The push as it is now; null when the server did not answer, which it may do a few times. */
-  private async ask(id: string, silences: number, signal: AbortSignal): Promise<PushInfo | null> {
-    try {
-      const push = await this.pushes.find(id, signal);
-      if (!push) {
-        throw new Failure("push_gone");
-      }
-      return push;
-    } catch (error) {
-      if (error instanceof Failure && error.reason === "server_gone" && silences < maxSilences) {
-        this.dispatch({ type: "silence" });
-        return null;
-      }
-      throw error;
-    }
-  }
-
-  /** The push first, so that what the server still holds is sent; then the stream. */
-  private async end(id: string): Promise<void> {
-    const push = this.state.push;
-    if (id !== "" && !(push && ending(push))) {
-      await this.pushes.terminate(id).catch(() => undefined); // it ends with the stream all the same
-    }
+  /** The pushes first, so that what the server still holds is sent; then the stream. */
+  private async end(): Promise<void> {
+    await Promise.all([...this.pushes.values()].map((push) => push.stop()));
     await this.publisher?.close();
     this.publisher = null;
   }
 
-  private dispatch(event: Event): void {
-    const state = reduce(this.state, event);
+  private runs(): boolean {
+    return [...this.pushes.values()].some((push) => push.running);
+  }
+
+  private byID(id: string): Push | undefined {
+    return [...this.pushes.values()].find((push) => push.id === id);
+  }
+
+  private async pause(signal: AbortSignal): Promise<void> {
+    await sleep(pollMs, AbortSignal.any([signal, this.wake.signal])).catch(() => signal.throwIfAborted());
+    this.wake = new AbortController(); // only now: what wakes while a question is under way asks for another one
+  }
+
+  /** Asks the server now. */
+  private look(): void {
+    this.wake.abort();
+  }
+
+  private dispatch(step: StreamStep): void {
+    const state = reduceStream(this.state, step);
     if (state !== this.state) {
       this.state = state;
-      this.onState(state);
+      this.listener.stream(state);
     }
   }
-}
-
-/** The failure that an error stands for; null for a stop that was asked for. */
-function asFailure(error: unknown): Failure | null {
-  if (error === stopAsked) {
-    return null;
-  }
-  return error instanceof Failure ? error : new Failure("server_error", message(error));
 }

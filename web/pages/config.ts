@@ -3,6 +3,8 @@ export interface Config {
   version: string;
   rtmpPort: number;
   httpsPort: number;
+  /** The REST API asks for a name and a password. */
+  restAuth: boolean;
 }
 
 /** Reads the server's answer; the usual ports stand in for what it does not say. */
@@ -13,6 +15,7 @@ export function parseConfig(value: unknown): Config {
     version: typeof fields.version === "string" ? fields.version : "",
     rtmpPort: port(fields.rtmpPort, 1935),
     httpsPort: port(fields.httpsPort, 8444),
+    restAuth: fields.restAuth === true,
   };
 }
 

@@ -13,10 +13,11 @@ export const pageReasons = [
   // Before anything is sent.
   "insecure_origin", "unsupported_browser", "permission_denied", "no_camera", "device_busy", "device_failed",
   // Getting the stream to the server.
-  "name_taken", "offer_refused", "no_common_codec", "unauthorized", "server_busy", "server_error", "server_gone",
+  "name_taken", "offer_refused", "no_common_codec", "unauthorized", "login_needed", "server_busy", "server_error", "server_gone",
   "media_timeout", "connection_lost", "publish_ended",
   // Asking for the push, and watching it.
   "bad_request", "stream_missing", "already_pushed", "unsupported_request", "push_gone", "push_failed",
+  "sound_missing", "sound_refused",
 ] as const;
 
 export type PushReason = (typeof pushReasons)[number];

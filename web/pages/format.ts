@@ -17,6 +17,23 @@ export function interval(ms: number | null): string {
   return ms === null || ms <= 0 ? unknown : `every ${(ms / 1000).toFixed(1)} s`;
 }
 
+export function frameRate(perSecond: number | null): string {
+  return perSecond === null ? unknown : `${Math.round(perSecond)} fps`;
+}
+
+/** A share of 0 to 1. */
+export function percent(share: number | null): string {
+  return share === null ? unknown : `${(share * 100).toFixed(1)} %`;
+}
+
+/** A short time, such as a delay. */
+export function delay(ms: number | null): string {
+  if (ms === null) {
+    return unknown;
+  }
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
 export function size(width: number, height: number): string {
   return width > 0 && height > 0 ? `${width} × ${height}` : unknown;
 }

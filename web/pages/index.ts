@@ -1,26 +1,50 @@
-// The page of one broadcast: it wires what people do to the parts that do it.
+// The studio: one stream from this browser, to many destinations. It wires what people do to the parts that do it.
 
-import { addressProblem, nameProblem, pushRequest, randomName } from "./address.ts";
+import { nameProblem, pushRequest, randomName, type Destination } from "./address.ts";
 import { Broadcast } from "./broadcast.ts";
 import { Capture } from "./capture.ts";
 import { loadConfig, type Config } from "./config.ts";
+import type { DestinationView } from "./destination-view.ts";
 import { list, obstacle, permitted, qualities, type Choice } from "./devices.ts";
 import { Failure } from "./failure.ts";
-import { message } from "./http.ts";
+import { HealthMeter } from "./health.ts";
 import { LevelMeter } from "./level-meter.ts";
+import { recallLogin } from "./login.ts";
+import { forget, keep, kept, recall, remember, rememberLive } from "./memory.ts";
+import { message } from "./http.ts";
+import { asFailure } from "./push.ts";
 import { PushClient } from "./push-client.ts";
-import { recall, remember, rememberLive } from "./memory.ts";
+import { followPushes } from "./push-events.ts";
+import { initialPush, type PushState } from "./push-state.ts";
+import { Rest } from "./rest.ts";
+import { initialStream } from "./stream-state.ts";
+import { summarize } from "./summary.ts";
 import { View, type Inputs } from "./view.ts";
 import { explain } from "./words.ts";
 
-let meter: LevelMeter | null = null;
-let running = false;
-let config: Config | null = null;
+/** A destination on the page, and how it goes there. */
+interface Entry {
+  view: DestinationView;
+  state: PushState;
+  /** What is stored of it in the browser. */
+  stored: Destination | null;
+}
 
+const healthMs = 1000;
+
+let meter: LevelMeter | null = null;
+let config: Config | null = null;
+let stream = initialStream;
+let nextKey = 1;
+const entries = new Map<number, Entry>();
+const health = new HealthMeter();
+
+const rest = new Rest();
 const view = new View({
   open: () => void openDevices().catch(showDeviceFailure),
   start,
   stop: () => void broadcast.stop(),
+  add: () => addDestination({ kind: "server", address: "", key: "" }).focus(),
   pick: (kind) => void pick(kind).catch(showDeviceFailure),
   mute: (muted) => capture.mute(muted),
 });
@@ -30,24 +54,42 @@ const capture = new Capture(showStream, (track) => {
   view.showDeviceProblem({ title: `The ${device} is gone.`, advice: "Plug it in again, or pick another in the list." });
 });
 
-const broadcast = new Broadcast(new PushClient(), (state) => {
-  running = state.phase !== "idle";
-  view.render(state);
+const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => followPushes(rest, follower, signal), {
+  stream: (state) => {
+    stream = state;
+    render();
+  },
+  push: (key, state) => {
+    const entry = entries.get(key);
+    if (entry) {
+      entry.state = state;
+      entry.view.render(state);
+      if (state.failure?.reason === "login_needed") {
+        view.askLogin();
+      }
+      render();
+    }
+  },
 });
 
-function showStream(stream: MediaStream | null): void {
-  view.showStream(stream);
+function render(): void {
+  const parts = [...entries.values()].filter(({ state }) => state !== initialPush);
+  view.render(stream, summarize(stream, parts.map((entry) => ({ name: entry.view.name, state: entry.state }))));
+}
+
+function showStream(media: MediaStream | null): void {
+  view.showStream(media);
   meter?.close();
-  const track = stream?.getAudioTracks()[0];
+  const track = media?.getAudioTracks()[0];
   meter = track ? new LevelMeter(track, (level) => view.showLevel(level)) : null;
 }
 
 /** Opens what is picked in the lists. */
 async function openDevices(): Promise<MediaStream> {
-  const stream = await capture.open(choice(view.inputs));
+  const opened = await capture.open(choice(view.inputs));
   view.showDeviceProblem(null);
   await showDevices();
-  return stream;
+  return opened;
 }
 
 function showDeviceFailure(error: unknown): void {
@@ -65,57 +107,139 @@ function choice(inputs: Inputs): Choice {
 async function showDevices(): Promise<void> {
   const [cameras, microphones] = await Promise.all([list("videoinput"), list("audioinput")]);
   const id = (tracks?: MediaStreamTrack[]): string => tracks?.[0]?.getSettings().deviceId ?? "";
-  const stream = capture.stream;
-  view.showDevices(cameras, microphones, { camera: id(stream?.getVideoTracks()), microphone: id(stream?.getAudioTracks()) });
+  const used = capture.stream;
+  view.showDevices(cameras, microphones, { camera: id(used?.getVideoTracks()), microphone: id(used?.getAudioTracks()) });
 }
 
 async function pick(kind: "camera" | "microphone" | "quality"): Promise<void> {
+  const running = stream.phase !== "idle";
   if (!capture.stream && !running) {
     return; // opened with the next Start
   }
-  const stream = await openDevices();
+  const opened = await openDevices();
   if (running && kind !== "quality") {
-    await Promise.all(stream.getTracks().map((track) => broadcast.replaceTrack(track)));
+    await Promise.all(opened.getTracks().map((track) => broadcast.replaceTrack(track)));
   }
+}
+
+function addDestination(to: Destination, stored: Destination | null = null): DestinationView {
+  const key = nextKey++;
+  const destination = view.addDestination(key, {
+    start: () => startDestination(key),
+    stop: () => void broadcast.stopPush(key),
+    remove: () => removeDestination(key),
+    mute: (muted) => change(key, (client, id) => client.mute(id, muted)),
+    sound: (file) => change(key, (client, id) => (file ? client.soundOn(id, file.name, file.loop) : client.soundOff(id))),
+    forget: () => store(key, false),
+  });
+  destination.fill(to, stored !== null);
+  entries.set(key, { view: destination, state: initialPush, stored });
+  return destination;
+}
+
+function removeDestination(key: number): void {
+  store(key, false);
+  entries.delete(key);
+  view.removeDestination(key);
+  render();
+}
+
+/** Stores what the page's fields say of a destination, or nothing any more. */
+function store(key: number, wanted: boolean): void {
+  const entry = entries.get(key);
+  if (!entry) {
+    return;
+  }
+  if (entry.stored) {
+    forget(entry.stored);
+  }
+  entry.stored = wanted ? entry.view.destination : null;
+  if (entry.stored) {
+    keep(entry.stored);
+  }
+}
+
+function change(key: number, run: (client: PushClient, id: string) => Promise<void>): void {
+  const entry = entries.get(key);
+  entry?.view.showSoundTrouble(null);
+  broadcast.change(key, run).catch((error: unknown) => entry?.view.showSoundTrouble(asFailure(error)));
 }
 
 function start(): void {
   const inputs = view.inputs;
-  const problems = { name: nameProblem(inputs.name), address: addressProblem(inputs.destination.address) };
-  if (!view.showProblems(problems)) {
+  if (!view.showProblems(nameProblem(inputs.name))) {
     return;
   }
-  remember(inputs);
-  view.begin(inputs);
+  rest.login = inputs.login;
+  for (const [key, entry] of entries) {
+    store(key, entry.view.kept);
+    entry.state = initialPush;
+    entry.view.render(initialPush);
+  }
+  const open = [...entries.values()].filter((entry) => !entry.stored).map((entry) => entry.view.destination);
+  remember({ name: inputs.name, quality: inputs.quality, destinations: open, live: false });
+  view.begin();
+  health.reset();
   broadcast.start({
     open: async () => usable(capture.stream) ?? openDevices(),
-    push: pushRequest(inputs.name, inputs.destination),
+    name: inputs.name,
     token: inputs.token,
     maxBitrateKbps: qualities[inputs.quality].maxBitrateKbps,
+    pushes: new Map([...entries].map(([key, entry]) => [key, pushRequest(inputs.name, entry.view.destination)])),
   });
 }
 
+/** Sends the stream that runs to one more destination. */
+function startDestination(key: number): void {
+  const entry = entries.get(key);
+  const wrong = entry?.view.check();
+  if (!entry || wrong) {
+    wrong?.focus();
+    return;
+  }
+  store(key, entry.view.kept);
+  void broadcast.startPush(key, pushRequest(view.inputs.name, entry.view.destination));
+}
+
 /** The stream, unless a device of it is gone. */
-function usable(stream: MediaStream | null): MediaStream | null {
-  return stream?.getTracks().every((track) => track.readyState === "live") ? stream : null;
+function usable(media: MediaStream | null): MediaStream | null {
+  return media?.getTracks().every((track) => track.readyState === "live") ? media : null;
+}
+
+async function readHealth(): Promise<void> {
+  const report = stream.phase === "sending" ? await broadcast.stats() : null;
+  const interval = [...entries.values()].map(({ state }) => (state.phase === "live" ? state.push?.keyIntervalMs : null));
+  view.showHealth(report ? health.read(report.values()) : null, interval.find((ms) => (ms ?? 0) > 0) ?? null);
 }
 
 /** Fills the page with what was entered before a reload, or with what works on this server. */
 async function begin(): Promise<void> {
   const memory = recall();
   config = await loadConfig();
+  rest.guarded = config.restAuth;
+  const login = recallLogin();
+  view.fill({ name: memory?.name ?? randomName(), quality: memory?.quality ?? "720p", login });
+  if (config.restAuth) {
+    view.askLogin();
+  }
+  const stored = kept();
   const address = config.rtmpPort === 0 ? "" : `rtmp://localhost:${config.rtmpPort}/live`;
-  view.fill({
-    name: memory?.name ?? randomName(),
-    address: memory?.address || address,
-    platform: memory?.platform ?? false,
-    quality: memory?.quality ?? "720p",
-  });
+  const usual: Destination = { kind: "server", address, key: "" };
+  for (const to of memory?.destinations ?? []) {
+    addDestination(to.kind === "server" && to.address === "" ? usual : to);
+  }
+  for (const to of stored) {
+    addDestination(to, to);
+  }
+  if (entries.size === 0) {
+    addDestination(usual);
+  }
   view.showVersion(config.version);
   if (memory?.live) {
     broadcast.report(new Failure("publish_ended"));
     rememberLive(false);
   }
+  setInterval(() => void readHealth(), healthMs);
   const blocked = obstacle();
   if (blocked) {
     showDeviceFailure(blocked);
@@ -128,13 +252,13 @@ async function begin(): Promise<void> {
 }
 
 window.addEventListener("beforeunload", (event) => {
-  if (running) {
+  if (stream.phase !== "idle") {
     event.preventDefault(); // the browser asks whether to leave
   }
 });
 
 window.addEventListener("pagehide", () => {
-  if (running) {
+  if (stream.phase !== "idle") {
     rememberLive(true);
     broadcast.abandon();
   }

@@ -47,6 +47,10 @@ export class Publisher {
     }
   }
 
+  stats(): Promise<RTCStatsReport> {
+    return this.pc.getStats();
+  }
+
   /** Ends the session on the server and here. It never fails: a server that is gone has ended it too. */
   async close(): Promise<void> {
     this.closed = true;
@@ -166,6 +170,8 @@ export class Publisher {
 
 function whipReason(status: number): Reason {
   switch (status) {
+    case 401:
+    case 403: return "unauthorized"; // by a token, not by a name as REST
     case 409: return "name_taken";
     case 400:
     case 404:

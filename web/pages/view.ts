@@ -1,14 +1,18 @@
-import { hostOf, playCommand, type Destination } from "./address.ts";
 import { qualities, type QualityName } from "./devices.ts";
+import { DestinationView, type DestinationHandlers } from "./destination-view.ts";
+import { element, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
 import * as format from "./format.ts";
-import type { Phase, State } from "./state.ts";
-import { explain, pushWords, type Words } from "./words.ts";
+import type { Health } from "./health.ts";
+import type { Login } from "./login.ts";
+import type { StreamState } from "./stream-state.ts";
+import type { Summary } from "./summary.ts";
+import { healthAdvice, type Words } from "./words.ts";
 
-/** What people have entered. */
+/** What people have entered, destinations aside. */
 export interface Inputs {
   name: string;
-  destination: Destination;
   token: string;
+  login: Login | null;
   camera: string;
   microphone: string;
   sound: boolean;
@@ -20,6 +24,7 @@ export interface Handlers {
   open: () => void;
   start: () => void;
   stop: () => void;
+  add: () => void;
   /** Another camera, microphone or quality was picked. */
   pick: (kind: "camera" | "microphone" | "quality") => void;
   mute: (muted: boolean) => void;
@@ -27,27 +32,28 @@ export interface Handlers {
 
 const noSound = "none";
 
-/** The page: it shows states and reads fields, and decides nothing. */
+/** The page, its destinations aside: it shows states and reads fields, and decides nothing. */
 export class View {
   private readonly video = element("video", HTMLVideoElement);
   private readonly status = element("status", HTMLElement);
   private readonly go = element("go", HTMLButtonElement);
+  private readonly add = element("add", HTMLButtonElement);
   private readonly muteButton = element("mute", HTMLButtonElement);
   private readonly name = element("name", HTMLInputElement);
-  private readonly address = element("address", HTMLInputElement);
-  private readonly key = element("key", HTMLInputElement);
   private readonly token = element("token", HTMLInputElement);
-  private readonly platform = element("kind-platform", HTMLInputElement);
+  private readonly user = element("user", HTMLInputElement);
+  private readonly password = element("password", HTMLInputElement);
   private readonly camera = element("camera", HTMLSelectElement);
   private readonly microphone = element("microphone", HTMLSelectElement);
   private readonly quality = element("quality", HTMLSelectElement);
   private readonly meter = element("meter", HTMLElement);
   private readonly levelBar = element("level", HTMLElement);
+  private readonly destinationList = element("destinations", HTMLElement);
 
-  private phase: Phase = "idle";
+  private readonly destinations = new Map<number, DestinationView>();
+  private stream: StreamState = { phase: "idle", silent: false, failure: null };
   private soundSent = false;
   private liveSince: number | null = null;
-  private destination: Destination | null = null;
 
   constructor(handlers: Handlers) {
     for (const [name, quality] of Object.entries(qualities)) {
@@ -56,8 +62,12 @@ export class View {
     element("open", HTMLButtonElement).addEventListener("click", () => handlers.open());
     element("form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
-      this.phase === "idle" ? handlers.start() : handlers.stop();
+      if (this.stream.phase === "idle") {
+        handlers.start();
+      }
     });
+    this.go.addEventListener("click", () => this.stream.phase !== "idle" && handlers.stop());
+    this.add.addEventListener("click", () => handlers.add());
     for (const kind of ["camera", "microphone", "quality"] as const) {
       this[kind].addEventListener("change", () => handlers.pick(kind));
     }
@@ -66,19 +76,16 @@ export class View {
       this.muteButton.setAttribute("aria-pressed", String(muted));
       handlers.mute(muted);
     });
-    for (const kind of document.querySelectorAll("input[name=kind]")) {
-      kind.addEventListener("change", () => this.showKind());
-    }
-    this.name.addEventListener("input", () => this.showKind());
-    element("copy", HTMLButtonElement).addEventListener("click", () => void this.copyCommand());
-    setInterval(() => this.showClock(), 250);
+    this.name.addEventListener("input", () => this.arrange());
+    setInterval(() => this.showClocks(), 250);
   }
 
   get inputs(): Inputs {
+    const user = this.user.value.trim();
     return {
       name: this.name.value.trim(),
-      destination: { address: this.address.value.trim(), platform: this.platform.checked, key: this.key.value.trim() },
       token: this.token.value.trim(),
+      login: user === "" ? null : { user, password: this.password.value },
       camera: this.camera.value,
       microphone: this.microphone.value === noSound ? "" : this.microphone.value,
       sound: this.microphone.value !== noSound,
@@ -86,28 +93,48 @@ export class View {
     };
   }
 
-  fill(inputs: { name: string; address: string; platform: boolean; quality: QualityName }): void {
+  fill(inputs: { name: string; quality: QualityName; login: Login | null }): void {
     this.name.value = inputs.name;
-    this.address.value = inputs.address;
-    this.platform.checked = inputs.platform;
     this.quality.value = inputs.quality;
-    this.showKind();
+    this.user.value = inputs.login?.user ?? "";
+    this.password.value = inputs.login?.password ?? "";
+    this.arrange();
+  }
+
+  addDestination(key: number, handlers: DestinationHandlers): DestinationView {
+    const destination = new DestinationView(key, handlers, this.destinationList);
+    this.destinations.set(key, destination);
+    this.arrange();
+    return destination;
+  }
+
+  removeDestination(key: number): void {
+    const gone = this.destinations.get(key);
+    const hadFocus = gone?.root.contains(document.activeElement);
+    gone?.root.remove();
+    this.destinations.delete(key);
+    this.arrange();
+    if (hadFocus) {
+      this.add.focus();
+    }
   }
 
   /** Says what is wrong with the fields, and goes to the first that has to be mended. True if none has. */
-  showProblems(problems: { name: string; address: string }): boolean {
-    const fields = [[this.name, problems.name], [this.address, problems.address]] as const;
-    for (const [field, problem] of fields) {
-      element(`${field.id}-problem`, HTMLElement).textContent = problem;
-      field.setAttribute("aria-invalid", String(problem !== ""));
-    }
-    const first = fields.find(([, problem]) => problem !== "");
-    first?.[0].focus();
+  showProblems(name: string): boolean {
+    showProblem(this.name, name);
+    const fields = [name === "" ? null : this.name, ...[...this.destinations.values()].map((one) => one.check())];
+    const first = fields.find((field) => field !== null);
+    first?.focus();
     return first === undefined;
   }
 
   showVersion(version: string): void {
-    element("version", HTMLElement).textContent = version && `Transponder ${version}`;
+    setText(element("version", HTMLElement), version && `Transponder ${version}`);
+  }
+
+  /** Lets people say who they are. */
+  askLogin(): void {
+    element("login-fields", HTMLElement).hidden = false;
   }
 
   showStream(stream: MediaStream | null): void {
@@ -134,80 +161,58 @@ export class View {
   }
 
   /** Tells of trouble with camera or microphone; null when it is over. */
-  showDeviceProblem(words: Words | null, link?: { text: string; href: string }): void {
+  showDeviceProblem(words: Words | null, link?: Link): void {
     showAlert(element("device-problem", HTMLElement), words, "", link);
   }
 
-  /** The fields as they are belong to the broadcast that starts now. */
-  begin(inputs: Inputs): void {
-    this.destination = inputs.destination;
-    this.soundSent = inputs.sound;
+  /** A stream begins: what is chosen now holds until it ends. */
+  begin(): void {
+    this.soundSent = this.inputs.sound;
   }
 
-  render(state: State): void {
-    const { failure, phase, push } = state;
-    this.phase = phase;
-    const running = phase !== "idle";
-    this.liveSince = state.liveSince;
-    this.status.dataset["phase"] = failure ? "failed" : phase;
-    this.status.dataset["status"] = push?.status ?? "";
+  render(stream: StreamState, summary: Summary): void {
+    this.stream = stream;
+    this.liveSince = summary.liveSince;
+    const running = stream.phase !== "idle";
+    this.status.dataset["phase"] = summary.phase;
     this.go.textContent = running ? "Stop" : "Start";
+    this.go.type = running ? "button" : "submit"; // Enter in a field starts, but never stops
     this.go.classList.toggle("stop", running);
-    this.go.disabled = phase === "stopping";
-    this.enableFields();
-
-    const [title, note] = this.stateWords(state);
-    setText("state", title);
-    setText("note", note);
-    const words = failure && explain(failure);
-    showAlert(element("failure", HTMLElement), words, failure?.detail ?? "");
-    if (failure?.reason === "unauthorized") {
+    this.go.disabled = stream.phase === "stopping";
+    setText(element("state", HTMLElement), summary.title);
+    setText(element("note", HTMLElement), summary.note);
+    showFailure(element("failure", HTMLElement), stream.failure);
+    if (stream.failure?.reason === "unauthorized") {
       element("token-field", HTMLElement).hidden = false;
     }
-
-    const live = phase === "live";
-    element("numbers", HTMLElement).hidden = push === null;
-    setText("bitrate", format.bitrate(live ? (push?.bitrateKbps ?? null) : null));
-    setText("picture", format.size(push?.width ?? 0, push?.height ?? 0));
-    setText("frames", format.count(push?.videoFrames ?? null));
-    setText("dropped", format.count(push?.droppedFrames ?? null));
-    setText("interval", format.interval(push?.keyIntervalMs ?? null));
-    setText("time", state.liveFor === null ? "–" : format.clock(state.liveFor));
+    const live = summary.liveSince !== null;
     element("badge", HTMLElement).hidden = !live;
     element("pill", HTMLElement).classList.toggle("live", live);
-    setText("pill", live ? "On air" : "Off air");
+    setText(element("pill", HTMLElement), live ? "On air" : "Off air");
     document.title = `${live ? "● Live" : "Go live"} – Transponder`;
-    this.showClock();
-
-    const command = live && push && this.destination ? playCommand(push, this.destination, location.hostname) : "";
-    element("watch", HTMLElement).hidden = command === "";
-    setText("command", command);
+    this.enableFields();
+    this.arrange();
+    this.showClocks();
   }
 
-  private stateWords(state: State): [title: string, note: string] {
-    const host = hostOf(this.destination?.address ?? "");
-    const attempts = state.push?.attempts ?? 0;
-    const reported = `${state.push?.info ?? ""} ${attempts > 1 ? `Attempt ${attempts}.` : ""}`.trim();
-    const note = state.silent ? "The server does not answer; asking again." : reported;
-    switch (state.phase) {
-      case "idle":
-        if (state.failure) {
-          return ["Not live", ""];
-        }
-        return state.liveFor === null ? ["Ready", "Nothing is being sent."] : ["Stopped", "Nothing is being sent any more."];
-      case "opening": return ["Opening camera and microphone", ""];
-      case "publishing": return ["Sending the stream to this server", ""];
-      case "pushing": return [state.push ? pushWords(state.push.status, host) : `Asking for ${host}`, note];
-      case "live": return [pushWords(state.push?.status ?? "PUBLISHING", host), note];
-      case "stopping": return ["Stopping", ""];
-    }
+  showHealth(health: Health | null, keyIntervalMs: number | null): void {
+    const show = (id: string, text: string): void => setText(element(id, HTMLElement), text);
+    show("picture", format.size(health?.width ?? 0, health?.height ?? 0));
+    show("fps", format.frameRate(health?.framesPerSecond ?? null));
+    show("upload", format.bitrate(health?.kbps ?? null));
+    show("loss", format.percent(health?.loss ?? null));
+    show("round-trip", format.delay(health?.roundTripMs ?? null));
+    show("interval", format.interval(keyIntervalMs));
+    show("advice", healthAdvice(health));
   }
 
-  /** While a broadcast runs, only what can be changed without disturbing it may be changed. */
+  /** While a stream runs, only what can be changed without disturbing it may be changed. */
   private enableFields(): void {
-    const running = this.phase !== "idle";
-    const sending = this.phase === "pushing" || this.phase === "live";
+    const { phase } = this.stream;
+    const running = phase !== "idle";
+    const sending = phase === "sending";
     element("fields", HTMLFieldSetElement).disabled = running;
+    this.add.disabled = running && !sending;
     this.quality.disabled = running;
     this.camera.disabled = running && !sending;
     this.microphone.disabled = running && !(sending && this.soundSent);
@@ -216,31 +221,21 @@ export class View {
     }
   }
 
-  private showKind(): void {
-    const platform = this.platform.checked;
-    element("key-field", HTMLElement).hidden = !platform;
-    const name = this.name.value.trim() || "NAME";
-    setText("address-hint", platform ? "As the platform gives it, such as rtmps://a.rtmps.youtube.com/live2"
-      : `The stream arrives there as rtmp_${name}`);
-  }
-
-  private showClock(): void {
-    if (this.liveSince !== null) {
-      const time = format.clock(Date.now() - this.liveSince);
-      setText("clock", time);
-      setText("time", time);
+  private arrange(): void {
+    const { phase } = this.stream;
+    const sending = phase === "sending";
+    const around = { count: this.destinations.size, busy: phase !== "idle" && !sending, sending, streamName: this.name.value.trim() };
+    for (const destination of this.destinations.values()) {
+      destination.place(around);
     }
   }
 
-  private async copyCommand(): Promise<void> {
-    const button = element("copy", HTMLButtonElement);
-    const code = element("command", HTMLElement);
-    try {
-      await navigator.clipboard.writeText(code.textContent ?? "");
-      button.textContent = "Copied";
-      setTimeout(() => (button.textContent = "Copy"), 2000);
-    } catch {
-      getSelection()?.selectAllChildren(code); // ready for the reader's own copy
+  private showClocks(): void {
+    if (this.liveSince !== null) {
+      setText(element("clock", HTMLElement), format.clock(Date.now() - this.liveSince));
+      for (const destination of this.destinations.values()) {
+        destination.showClock();
+      }
     }
   }
 }
@@ -251,40 +246,4 @@ function setOptions(select: HTMLSelectElement, devices: Option[], fallback: Opti
   const options = [...(devices.length > 0 ? devices : [fallback]), ...more];
   select.replaceChildren(...options.map(([label, value]) => new globalThis.Option(label, value)));
   select.value = options.some(([, value]) => value === picked) ? picked : (options[0]?.[1] ?? "");
-}
-
-function showAlert(box: HTMLElement, words: Words | null, detail: string, link?: { text: string; href: string }): void {
-  const parts: HTMLElement[] = [];
-  if (words) {
-    parts.push(Object.assign(document.createElement("strong"), { textContent: words.title }));
-    parts.push(Object.assign(document.createElement("span"), { textContent: words.advice }));
-  }
-  if (link) {
-    parts.push(Object.assign(document.createElement("a"), { textContent: link.text, href: link.href }));
-  }
-  if (detail !== "") {
-    parts.push(Object.assign(document.createElement("span"), { textContent: detail, className: "detail" }));
-  }
-  const text = parts.map((part) => part.textContent).join("\n");
-  if (box.dataset["text"] === text) {
-    return; // what is said already is not to be read out again
-  }
-  box.dataset["text"] = text;
-  box.replaceChildren(...parts);
-  box.hidden = words === null;
-}
-
-function setText(id: string, text: string): void {
-  const target = element(id, HTMLElement);
-  if (target.textContent !== text) {
-    target.textContent = text;
-  }
-}
-
-function element<T extends HTMLElement>(id: string, type: new () => T): T {
-  const found = document.getElementById(id);
-  if (!(found instanceof type)) {
-    throw new Error(`the page has no ${type.name} #${id}`);
-  }
-  return found;
 }

@@ -1,4 +1,5 @@
 import type { Failure, Reason } from "./failure.ts";
+import type { Health } from "./health.ts";
 
 /** What happened, and what the reader can do about it. */
 export interface Words {
@@ -60,6 +61,10 @@ const words: Record<Reason, Words> = {
     title: "The server wants to know who you are.",
     advice: "Enter the access token that the server's owner gave you, then start again.",
   },
+  login_needed: {
+    title: "The server wants a name and a password.",
+    advice: "Enter those that the server's owner gave you for its REST API, then start again.",
+  },
   server_busy: {
     title: "The server takes no more streams right now.",
     advice: "Wait a little, then start again.",
@@ -108,6 +113,14 @@ const words: Record<Reason, Words> = {
   push_failed: {
     title: "The server could not send the stream on.",
     advice: "The server's own words below say why. Mend that, or try another address, then start again.",
+  },
+  sound_missing: {
+    title: "The server has no sound file of that name.",
+    advice: "Check the name, or put the file into the server's media folder (media_dir).",
+  },
+  sound_refused: {
+    title: "The server cannot play that file.",
+    advice: "Use a WAV file. The server's own words below say what is wrong with this one.",
   },
 
   dns: {
@@ -221,5 +234,33 @@ export function pushWords(status: string, host: string): string {
     case "ENDED": return "Ended";
     case "FAILED": return "Not live";
     default: return `Working on it (${status.toLowerCase() || "no state given"})`;
+  }
+}
+
+/** The state of a push in a word or two. */
+export function pushLabel(status: string): string {
+  switch (status) {
+    case "STARTING": return "Starting";
+    case "CONNECTING": return "Connecting";
+    case "PUBLISHING": return "Live";
+    case "DEGRADED": return "Live, not well";
+    case "HOLDING": return "Holding";
+    case "RECONNECTING": return "Reconnecting";
+    case "DRAINING": return "Ending";
+    case "ENDED": return "Ended";
+    case "FAILED": return "Failed";
+    default: return status.toLowerCase() || "Unknown";
+  }
+}
+
+/** What can be done about a stream that does not get to the server well; "" if nothing has to be. */
+export function healthAdvice(health: Health | null): string {
+  if ((health?.loss ?? 0) > 0.05) {
+    return "Part of the stream is lost on its way to the server. A cable in place of Wi-Fi helps, or a lower quality.";
+  }
+  switch (health?.limit) {
+    case "cpu": return "This computer cannot keep up with the picture. Close other programs, or start again with a lower quality.";
+    case "bandwidth": return "Your network is too slow for this quality. Start again with a lower one, or use a cable in place of Wi-Fi.";
+    default: return "";
   }
 }

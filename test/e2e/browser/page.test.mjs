@@ -31,7 +31,7 @@ async function open(t, setUp = () => undefined, { address = (base) => base, perm
     await mock.close().catch(() => undefined);
   });
   await page.goto(address(mock.address));
-  await page.waitForFunction(() => document.getElementById("name").value !== "");
+  await page.waitForFunction(() => document.getElementById("address-1"));
   const phase = (wanted) => page.waitForFunction((p) => document.getElementById("status").dataset.phase === p, wanted);
   const text = async (id) => (await page.locator(`#${id}`).innerText()).trim();
   const start = async (name = "test") => {
@@ -48,10 +48,10 @@ async function until(condition, what) {
   }
 }
 
-/** What the page says once it is not live any more, in one line. */
+/** What the page says once it is not live any more, in one line: of the stream, or of its destination. */
 async function failure({ phase, text }) {
   await phase("failed");
-  return (await text("failure")).replaceAll("\n", " ");
+  return `${await text("failure")}${await text("failure-1")}`.replaceAll("\n", " ");
 }
 
 test("from Start to Stop", async (t) => {
@@ -63,14 +63,14 @@ test("from Start to Stop", async (t) => {
   await start();
   await phase("live");
   assert.equal(await text("state"), "Live on localhost:1935");
-  assert.equal(await text("bitrate"), "2.5 Mbit/s");
-  assert.equal(await text("picture"), "1280 × 720");
-  assert.equal(await text("frames"), "1,234");
-  assert.equal(await text("dropped"), "0");
-  assert.equal(await text("interval"), "every 2.0 s");
-  assert.equal(await text("command"), "ffplay rtmp://localhost:1935/live/rtmp_test");
+  assert.equal(await text("bitrate-1"), "2.5 Mbit/s");
+  await page.waitForFunction(() => document.getElementById("picture").textContent === "1280 × 720");
+  assert.equal(await text("frames-1"), "1,234");
+  assert.equal(await text("dropped-1"), "0");
+  await page.waitForFunction(() => document.getElementById("interval").textContent === "every 2.0 s");
+  assert.equal(await text("command-1"), "ffplay rtmp://localhost:1935/live/rtmp_test");
   assert.match(await text("badge"), /Live\s+0:0/);
-  assert.equal(await page.locator("#address").isDisabled(), true);
+  assert.equal(await page.locator("#address-1").isDisabled(), true);
   await until(async () => (await mock.framesReceived()) >= 10, "10 frames at the far end");
 
   await page.locator("#go").click();
@@ -92,9 +92,9 @@ test("from Start to Stop", async (t) => {
 
 test("a platform with a stream key", async (t) => {
   const { mock, page, phase, text, start } = await open(t);
-  await page.locator("label:has(#kind-platform)").click();
-  await page.locator("#address").fill("rtmps://live.example/app");
-  await page.locator("#key").fill("abcd-1234");
+  await page.locator("label:has(#kind-custom-1)").click();
+  await page.locator("#address-1").fill("rtmps://live.example/app");
+  await page.locator("#key-1").fill("abcd-1234");
   await start();
   await phase("live");
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body),
@@ -107,15 +107,15 @@ test("a platform with a stream key", async (t) => {
 
 test("ports of the server's own", async (t) => {
   const { page } = await open(t, (mock) => (mock.config = { version: "", rtmpPort: 19350, httpsPort: 0 }));
-  assert.equal(await page.locator("#address").inputValue(), "rtmp://localhost:19350/live");
+  assert.equal(await page.locator("#address-1").inputValue(), "rtmp://localhost:19350/live");
 });
 
 test("fields that cannot be right", async (t) => {
   const { mock, page, text, start } = await open(t);
-  await page.locator("#address").fill("http://localhost/live");
+  await page.locator("#address-1").fill("http://localhost/live");
   await start("two words");
   assert.match(await text("name-problem"), /without spaces/);
-  assert.match(await text("address-problem"), /rtmp:\/\//);
+  assert.match(await text("address-1-problem"), /rtmp:\/\//);
   assert.equal(await page.evaluate(() => document.activeElement.id), "name");
   assert.equal(mock.requests.length, 0);
 });
@@ -134,7 +134,7 @@ describe("the push fails", () => {
       all.mock.startup = () => push({ status: "FAILED", reason, info: `info of ${reason}` });
       await all.start();
       assert.match(await failure(all), words, reason);
-      assert.match(await all.text("failure"), new RegExp(`info of ${reason}`));
+      assert.match(await all.text("failure-1"), new RegExp(`info of ${reason}`));
       assert.equal(await all.text("go"), "Start");
     }
     assert.equal(all.mock.count("POST /rest-api/push/terminate"), 0); // they had ended
@@ -148,7 +148,7 @@ describe("the push fails", () => {
     await all.start();
     await all.phase("live");
     assert.match(await failure(all), /closed the connection.*stream key/);
-    assert.match(await all.text("time"), /^0:0/); // how long it lasted stays
+    assert.match(await all.text("time-1"), /^0:0/); // how long it lasted stays
     assert.equal(await all.page.locator("#badge").isVisible(), false);
   });
 
@@ -172,8 +172,9 @@ describe("the server refuses", () => {
       for (const [status, words] of statuses) {
         all.mock[door] = () => status;
         await all.start();
-        assert.match(await failure(all), words, String(status));
-        assert.match(await all.text("failure"), new RegExp(`says ${status}`));
+        const said = await failure(all);
+        assert.match(said, words, String(status));
+        assert.match(said, new RegExp(`says ${status}`));
         all.mock[door] = MockServer.prototype[door] ?? (() => 201);
       }
     });
@@ -305,7 +306,7 @@ describe("camera and microphone", () => {
 
 test("a reload while live ends the stream, and says so", async (t) => {
   const all = await open(t);
-  await all.page.locator("#address").fill("rtmp://127.0.0.1:1999/live");
+  await all.page.locator("#address-1").fill("rtmp://127.0.0.1:1999/live");
   await all.start("mine");
   await all.phase("live");
   let asked = false;
@@ -318,7 +319,7 @@ test("a reload while live ends the stream, and says so", async (t) => {
   assert.equal(asked, true);
   assert.equal(all.mock.count("DELETE /whip/mine/session-1"), 1);
   assert.equal(await all.page.locator("#name").inputValue(), "mine");
-  assert.equal(await all.page.locator("#address").inputValue(), "rtmp://127.0.0.1:1999/live");
+  assert.equal(await all.page.locator("#address-1").inputValue(), "rtmp://127.0.0.1:1999/live");
   await all.page.reload();
   await all.phase("idle"); // said once
 });
@@ -330,9 +331,9 @@ test("keyboard alone", async (t) => {
   await page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
   await tabTo(page, "name");
   await page.keyboard.type("by-keyboard");
-  await tabTo(page, "kind-server");
+  await tabTo(page, "kind-server-1");
   await page.keyboard.press("ArrowRight");
-  await tabTo(page, "key");
+  await tabTo(page, "key-1");
   await page.keyboard.type("k");
   await page.keyboard.press("Enter");
   await phase("live");
@@ -363,6 +364,6 @@ test("every look is accessible and fits", async (t) => {
   await inspect("live");
   all.mock.find = () => push({ status: "FAILED", reason: "key_in_use", info: "The server says that the stream name is in use." });
   await all.phase("failed");
-  await all.page.locator("label:has(#kind-platform)").click();
+  await all.page.locator("label:has(#kind-custom-1)").click();
   await inspect("failed");
 });

@@ -20,8 +20,9 @@ let browser, page, errors;
 /** What the page tells a person. */
 async function displayed() {
   const text = (id) => page.locator(`#${id}`).innerText();
-  const ids = ["state", "note", "failure", "bitrate", "time", "picture", "frames", "dropped", "interval", "command"];
-  const entries = await Promise.all(ids.map(async (id) => [id, (await text(id)).trim()]));
+  const ids = ["state", "note", "failure", "picture", "interval"];
+  const ofDestination = ["failure", "bitrate", "time", "frames", "dropped", "command"].map((id) => `${id}-1`);
+  const entries = await Promise.all([...ids, ...ofDestination].map(async (id) => [id, (await text(id)).trim()]));
   return { displayed: Object.fromEntries(entries), consoleErrors: errors };
 }
 
@@ -52,8 +53,10 @@ async function reach(phase) {
     const now = document.getElementById("status").dataset.phase;
     return now === wanted || now === "failed";
   }, phase, { timeout: 0 }); // the step has its limit
-  if (await page.locator("#failure").isVisible()) {
-    throw new Error(`the page says: ${(await page.locator("#failure").innerText()).replaceAll("\n", " ")}`);
+  for (const id of ["failure", "failure-1"]) {
+    if (await page.locator(`#${id}`).isVisible()) {
+      throw new Error(`the page says: ${(await page.locator(`#${id}`).innerText()).replaceAll("\n", " ")}`);
+    }
   }
 }
 
@@ -89,12 +92,12 @@ await main(async () => {
   await step("inspect the page", 60, () => inspect("ready"));
   await step("fill in", 20, async () => {
     await fill("name", options.name);
-    await fill("address", options.rtmp);
+    await fill("address-1", options.rtmp);
   });
   await step("go live", 40, async () => {
     await press("go");
     await reach("live");
-    await page.waitForFunction(() => /^[1-9].*bit\/s/.test(document.getElementById("bitrate").textContent));
+    await page.waitForFunction(() => /^[1-9].*bit\/s/.test(document.getElementById("bitrate-1").textContent));
   });
   say("live", await displayed());
   await step("inspect the page while live", 60, () => inspect("live"));

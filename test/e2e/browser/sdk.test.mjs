@@ -463,7 +463,7 @@ describe("a lost socket", () => {
       await until(() => world.sockets.length === 2);
       world.sockets[1].drop(); // not yet
       await until(() => world.sockets.length === 3);
-      world.sockets[2].establish();
+      world.sockets[2].establish("another");
       await until(() => world.sockets[2].last(`${mode}Stream`));
       assert.notEqual(stream.id(), first);
       assert.deepEqual([session.getStream(first), session.getStream(stream.id())], [undefined, stream]);
@@ -477,11 +477,50 @@ describe("a lost socket", () => {
     });
   }
 
+  test("a server that kept the session goes on with its streams", async (t) => {
+    const { world, session, stream, status, told } = await running(t, "publish", { session: { reconnect: quick } });
+    const id = stream.id();
+    assert.equal(world.sockets[0].last("connection").keepAlive, true);
+    world.sockets[0].drop();
+    await until(() => world.sockets.length === 2);
+    world.sockets[1].establish();
+    assert.equal(world.sockets[1].last("connection").authToken, "token");
+    status("PUBLISHING");
+    assert.deepEqual([told.slice(-2), stream.id(), world.peers.length, world.peers[0].state], [["RESTORING", "PUBLISHING"], id, 1, "new"]);
+
+    world.sockets[1].drop(); // and now a stream that it does not tell of
+    await until(() => world.sockets.length === 3);
+    const timer = setTimeout;
+    t.mock.method(globalThis, "setTimeout", (f, ms) => timer(f, ms / 1000));
+    world.sockets[2].establish();
+    await until(() => world.sockets[2].last("publishStream"));
+    assert.notEqual(stream.id(), id);
+
+    const { length } = world.sockets;
+    void session.disconnect();
+    assert.equal(world.sockets[2].last("unPublishStream").mediaSessionId, stream.id());
+    await until(() => session.status() === "DISCONNECTED");
+    assert.equal(world.sockets.length, length);
+  });
+
+  test("a session that the server has not kept is asked for but once", async (t) => {
+    const { world, session } = await running(t, "play", { session: { reconnect: quick } });
+    world.sockets[0].drop();
+    await until(() => world.sockets.length === 2);
+    world.sockets[1].accept();
+    world.sockets[1].drop();
+    await until(() => world.sockets.length === 3);
+    world.sockets[2].establish("another");
+    assert.deepEqual([world.sockets[1].last("connection").authToken, world.sockets[2].last("connection").authToken], ["token", undefined]);
+    assert.equal(session.status(), "ESTABLISHED");
+    await until(() => world.sockets[2].last("playStream"));
+  });
+
   test("a name that the lost session still holds is asked for again", async (t) => {
     const { world, stream, status } = await running(t, "publish", { session: { reconnect: quick } });
     world.sockets[0].drop();
     await until(() => world.sockets.length === 2);
-    world.sockets[1].establish();
+    world.sockets[1].establish("another");
     for (let n = 1; n <= 3; n++) {
       await until(() => world.sockets[1].count("publishStream") === n);
       status("FAILED", STREAM_STATUS_INFO.STREAM_NAME_ALREADY_IN_USE);
@@ -538,7 +577,8 @@ describe("a lost socket", () => {
     world.sockets[0].drop();
     open();
     await until(() => stream.status() === "RESTORING");
-    world.sockets.at(-1).establish();
+    await until(() => world.sockets.length === 2);
+    world.sockets[1].establish();
     await until(() => world.sockets.at(-1).last("publishStream"));
     world.sockets.at(-1).say("notifyStreamStatusEvent", { mediaSessionId: stream.id(), status: "PUBLISHING" });
     assert.equal(await live, stream);

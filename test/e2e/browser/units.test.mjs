@@ -2,19 +2,26 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { addressProblem, hostOf, nameProblem, playCommand, pushRequest, randomName } from "./.build/address.js";
+import { addressProblem, destinationProblems, hostOf, nameOf, nameProblem, playCommand, pushRequest, randomName, shownTarget } from "./.build/address.js";
 import { Failure, pageReasons, pushFailure, pushReasons } from "./.build/failure.js";
 import * as format from "./.build/format.js";
 import { level } from "./.build/level-meter.js";
 import { parseConfig } from "./.build/config.js";
 import { parsePush, PushClient } from "./.build/push-client.js";
 import { preferH264 } from "./.build/publisher.js";
-import { ending, initial, reduce } from "./.build/state.js";
+import { ending, initialPush, reducePush } from "./.build/push-state.js";
+import { EventParser, parseEvent } from "./.build/push-events.js";
+import { initialStream, reduceStream } from "./.build/stream-state.js";
+import { summarize } from "./.build/summary.js";
+import { HealthMeter } from "./.build/health.js";
+import { kinds, presets } from "./.build/presets.js";
+import { authorization } from "./.build/login.js";
+import { Rest } from "./.build/rest.js";
 import { explain, pushWords } from "./.build/words.js";
 import { push } from "./lib/mock-server.mjs";
 
-const server = (address) => ({ address, platform: false, key: "" });
-const platform = (address, key) => ({ address, platform: true, key });
+const server = (address) => ({ kind: "server", address, key: "" });
+const platform = (address, key) => ({ kind: "custom", address, key });
 
 describe("address", () => {
   test("names", () => {
@@ -45,6 +52,34 @@ describe("address", () => {
       { streamName: "n", rtmpUrl: "rtmps://host/app/abc-def", rtmpTransponderFullUrl: true });
     assert.deepEqual(pushRequest("n", platform("rtmps://host/app/abc-def", "")),
       { streamName: "n", rtmpUrl: "rtmps://host/app/abc-def", rtmpTransponderFullUrl: true });
+  });
+
+  test("presets", () => {
+    for (const [kind, rtmpUrl] of [["youtube", "rtmps://a.rtmps.youtube.com/live2/abc-def"],
+      ["facebook", "rtmps://live-api-s.facebook.com:443/rtmp/abc-def"], ["twitch", "rtmps://live.twitch.tv/app/abc-def"]]) {
+      const to = { kind, address: "left over", key: " abc-def " };
+      assert.deepEqual(pushRequest("n", to), { streamName: "n", rtmpUrl, rtmpTransponderFullUrl: true });
+      assert.deepEqual(destinationProblems(to), { address: "", key: "" });
+      assert.equal(nameOf(to), presets[kind].label);
+      for (const key of ["", "two words", "rtmp://host/app/key"]) {
+        assert.notEqual(destinationProblems({ ...to, key }).key, "", key);
+      }
+    }
+    assert.equal(destinationProblems(platform("rtmp://host/app/key", "")).key, "");
+    for (const kind of kinds) {
+      assert.equal(addressProblem(presets[kind].address || "rtmp://host/app"), "", kind);
+    }
+  });
+
+  test("targets hide keys", () => {
+    for (const [rtmpUrl, streamName, want] of [
+      ["rtmp://localhost:1935/live", "rtmp_n", "localhost:1935/live/rtmp_n"],
+      ["rtmp://user:secret@host/live?token=t", "rtmp_n", "host/live/rtmp_n"],
+      ["rtmps://host/app/secret-key", "secret-key", "host/app/•••"],
+      ["nonsense", "n", "an address"],
+    ]) {
+      assert.equal(shownTarget({ rtmpUrl, streamName }), want);
+    }
   });
 
   test("play commands", () => {
@@ -110,51 +145,57 @@ describe("format", () => {
   });
 });
 
-describe("state", () => {
-  const report = (fields, at) => ({ type: "report", push: parsePush(push(fields)), at });
-  const play = (...events) => events.reduce(reduce, initial);
-  const pushing = [{ type: "start" }, { type: "opened" }, { type: "published" }];
+describe("the state of a push", () => {
+  const report = (fields, at) => ({ type: "report", push: parsePush(push({ since: at, ...fields })), at });
+  const event = (fields, at) => ({ type: "event", event: { id: "x", at, status: "PUBLISHING", reason: "", info: "", attempts: 1, ...fields }, at });
+  const play = (...steps) => steps.reduce(reducePush, initialPush);
+  const start = { type: "start" };
 
-  test("a broadcast from start to stop", () => {
-    const live = play(...pushing, report({ status: "CONNECTING" }, 1000), report({}, 2000), report({}, 9000));
+  test("from start to stop", () => {
+    const live = play(start, report({ status: "CONNECTING" }, 1000), report({}, 2000), report({}, 9000));
     assert.equal(live.phase, "live");
     assert.equal(live.liveSince, 2000);
-    const over = play(...pushing, report({}, 2000), { type: "stop", at: 5000 }, { type: "ended", failure: null, at: 6000 });
+    const over = play(start, report({}, 2000), { type: "stop", at: 5000 }, { type: "ended", failure: null, at: 6000 });
     assert.equal(over.phase, "idle");
     assert.equal(over.liveFor, 3000);
     assert.equal(over.failure, null);
   });
 
-  test("a push that fails while live", () => {
+  test("it fails while live", () => {
     const failure = new Failure("peer_closed");
-    const state = play(...pushing, report({}, 2000), report({ status: "FAILED" }, 4000), { type: "ended", failure, at: 5000 });
+    const state = play(start, report({}, 2000), report({ status: "FAILED" }, 4000), { type: "ended", failure, at: 5000 });
     assert.equal(state.phase, "idle");
     assert.equal(state.liveFor, 2000);
     assert.equal(state.failure, failure);
-    assert.equal(reduce(state, { type: "start" }).failure, null);
+    assert.equal(reducePush(state, start).failure, null);
   });
 
-  test("a push that is not well is live, one that connects anew is not", () => {
-    const live = play(...pushing, report({}, 2000), report({ status: "DEGRADED" }, 3000), report({ status: "HOLDING" }, 4000));
+  test("one that is not well is live, one that connects anew is not", () => {
+    const live = play(start, report({}, 2000), report({ status: "DEGRADED" }, 3000), report({ status: "HOLDING" }, 4000));
     assert.equal(live.phase, "live");
     assert.equal(live.liveSince, 2000);
-    const lost = reduce(live, report({ status: "RECONNECTING" }, 5000));
+    const lost = reducePush(live, report({ status: "RECONNECTING" }, 5000));
     assert.equal(lost.phase, "pushing");
     assert.equal(lost.liveFor, 3000);
-    assert.equal(reduce(lost, report({}, 9000)).liveSince, 9000);
+    assert.equal(reducePush(lost, report({}, 9000)).liveSince, 9000);
   });
 
-  test("silence shows until the next report", () => {
-    const silent = play(...pushing, report({}, 1), { type: "silence" });
-    assert.equal(silent.phase, "live");
-    assert.equal(silent.silent, true);
-    assert.equal(reduce(silent, report({}, 2)).silent, false);
+  test("an event counts before the next answer, and an answer that is older than it does not undo it", () => {
+    const lost = play(start, report({}, 2000), event({ status: "RECONNECTING", reason: "peer_closed" }, 3000));
+    assert.equal(lost.phase, "pushing");
+    assert.equal(lost.push.reason, "peer_closed");
+    const late = reducePush(lost, { ...report({ bitrate: 7 }, 3100), push: parsePush(push({ since: 2000, bitrate: 7 })) });
+    assert.equal(late.push.status, "RECONNECTING");
+    assert.equal(late.push.bitrateKbps, 7);
+    assert.equal(reducePush(late, report({}, 4000)).phase, "live");
+    assert.equal(reducePush(late, event({ status: "CONNECTING" }, 2500)).push.status, "RECONNECTING");
+    assert.equal(play(start, event({}, 1)).push, null); // before it is known what it is about
   });
 
   test("what cannot happen changes nothing", () => {
-    assert.equal(reduce(initial, { type: "published" }), initial);
-    const stopping = play(...pushing, { type: "stop", at: 1 });
-    assert.equal(reduce(stopping, report({}, 2)), stopping);
+    const stopping = play(start, { type: "stop", at: 1 });
+    assert.equal(reducePush(stopping, report({}, 2)), stopping);
+    assert.equal(reducePush(initialPush, report({}, 2)), initialPush);
   });
 
   test("endings", () => {
@@ -162,6 +203,95 @@ describe("state", () => {
     assert.equal(ending(parsePush(push({ status: "FAILED", reason: "dns" }))).reason, "dns");
     assert.equal(ending(parsePush(push({ status: "ENDED", reason: "" }))).reason, "push_gone");
   });
+});
+
+describe("the state of a stream", () => {
+  const play = (...types) => types.reduce((state, type) => reduceStream(state, { type, failure: null, silent: true }), initialStream);
+
+  test("moves", () => {
+    assert.equal(play("start", "opened", "published").phase, "sending");
+    assert.equal(play("start", "opened", "published", "answer").silent, true);
+    assert.equal(play("start", "stop").phase, "stopping");
+    assert.equal(play("start", "stop", "ended").phase, "idle");
+    assert.equal(play("published"), initialStream);
+  });
+
+  test("in words", () => {
+    const part = (fields, at = 1) => ({ name: "host", state: [{ type: "start" }, { type: "report", push: parsePush(push(fields)), at }].reduce(reducePush, initialPush) });
+    const failed = { name: "other", state: reducePush(part().state, { type: "ended", failure: new Failure("dns"), at: 2 }) };
+    const stopped = { name: "third", state: reducePush(part().state, { type: "ended", failure: null, at: 2 }) };
+    const sending = play("start", "opened", "published");
+    const idle = { ...initialStream };
+    for (const [stream, parts, phase, title] of [
+      [idle, [], "idle", "Ready"],
+      [idle, [stopped], "idle", "Stopped"],
+      [idle, [failed], "failed", "Not live"],
+      [idle, [failed, stopped], "idle", "Stopped"],
+      [{ ...idle, failure: new Failure("server_gone") }, [stopped], "failed", "Not live"],
+      [play("start"), [], "opening", "Opening camera and microphone"],
+      [sending, [part({})], "live", "Live on host"],
+      [sending, [part({ status: "CONNECTING" })], "pushing", "Connecting to host"],
+      [sending, [part({}, 7), part({}, 5), failed], "live", "Live on 2 of 3 destinations"],
+      [sending, [part({}), part({})], "live", "Live on all 2 destinations"],
+      [sending, [part({ status: "CONNECTING" }), failed], "pushing", "Connecting to the destinations"],
+    ]) {
+      const got = summarize(stream, parts);
+      assert.deepEqual([got.phase, got.title], [phase, title]);
+    }
+    assert.equal(summarize(sending, [part({}, 7), part({}, 5)]).liveSince, 5);
+    assert.match(summarize({ ...sending, silent: true }, [part({})]).note, /asking again/);
+  });
+});
+
+describe("events", () => {
+  test("taken apart however they are cut", () => {
+    const text = "retry: 2000\nid: 2\n: heartbeat\n\nid: 3\nevent: push\ndata: {\"a\":1,\ndata: \"b\":2}\r\n\r\nevent: missed\ndata:{}\n\n";
+    const want = [{ id: "2", event: "message", data: "" }, { id: "3", event: "push", data: '{"a":1,\n"b":2}' }, { id: "3", event: "missed", data: "{}" }];
+    for (const size of [1, 2, 3, 7, text.length]) {
+      const parser = new EventParser();
+      const got = [];
+      for (let i = 0; i < text.length; i += size) {
+        got.push(...parser.take(text.slice(i, i + size)));
+      }
+      assert.deepEqual(got, want, `pieces of ${size}`);
+    }
+  });
+
+  test("of pushes", () => {
+    const data = { number: 3, id: "x", at: "2026-09-01T12:00:00.123Z", sourceStreamName: "name", target: "rtmp://h/live/***", to: "FAILED", reason: "dns", info: "i", attempt: 2 };
+    assert.deepEqual(parseEvent(JSON.stringify(data)), {
+      id: "x", at: Date.UTC(2026, 8, 1, 12, 0, 0, 123), sourceName: "name", target: "rtmp://h/live/***", status: "FAILED", reason: "dns", info: "i", attempts: 2,
+    });
+    for (const bad of ["", "{", "null", "{}", '{"id":"x","at":"yesterday"}']) {
+      assert.equal(parseEvent(bad), null, bad);
+    }
+  });
+});
+
+test("health", () => {
+  const entries = (seconds, fields = {}, heard = {}) => [
+    { type: "outbound-rtp", kind: "video", timestamp: seconds * 1000, bytesSent: seconds * 250_000, packetsSent: seconds * 300, frameWidth: 1280,
+      frameHeight: 720, framesPerSecond: 30, qualityLimitationReason: "none", ...fields },
+    { type: "outbound-rtp", kind: "audio", bytesSent: seconds * 5000 },
+    { type: "remote-inbound-rtp", kind: "video", packetsLost: 0, roundTripTime: 0.02, ...heard },
+  ];
+  const meter = new HealthMeter();
+  assert.deepEqual(meter.read(entries(1)), { width: 1280, height: 720, framesPerSecond: 30, kbps: null, loss: null, roundTripMs: 20, limit: "none" });
+  const second = meter.read(entries(2, {}, { packetsLost: 30 }));
+  assert.equal(second.kbps, 2040);
+  assert.equal(second.loss, 0.1);
+  assert.equal(meter.read(entries(3, {}, { packetsLost: 29 })).loss, 0); // one came late
+  for (const [at, want] of [[4, "none"], [10, "none"], [15, "cpu"]]) {
+    assert.equal(meter.read(entries(at, { qualityLimitationReason: "cpu" })).limit, want);
+  }
+  assert.equal(meter.read([]), null);
+  const bare = meter.read([{ type: "outbound-rtp", kind: "video" }, { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.005 }]);
+  assert.deepEqual([bare.roundTripMs, bare.loss, bare.width], [5, null, 0]);
+});
+
+test("who asks", () => {
+  assert.deepEqual(authorization(null), {});
+  assert.deepEqual(authorization({ user: "anna", password: "grün" }), { Authorization: `Basic ${Buffer.from("anna:grün").toString("base64")}` });
 });
 
 describe("the server's answers", () => {
@@ -174,17 +304,18 @@ describe("the server's answers", () => {
   });
 
   test("settings", () => {
-    assert.deepEqual(parseConfig({ version: "2", rtmpPort: 0, httpsPort: 443 }), { version: "2", rtmpPort: 0, httpsPort: 443 });
-    assert.deepEqual(parseConfig(null), { version: "", rtmpPort: 1935, httpsPort: 8444 });
+    assert.deepEqual(parseConfig({ version: "2", rtmpPort: 0, httpsPort: 443, restAuth: true }),
+      { version: "2", rtmpPort: 0, httpsPort: 443, restAuth: true });
+    assert.deepEqual(parseConfig(null), { version: "", rtmpPort: 1935, httpsPort: 8444, restAuth: false });
   });
 
   test("statuses become reasons", async (t) => {
-    const { signal } = new AbortController();
+    const client = new PushClient(new Rest());
     for (const [status, body, reason, detail] of [
       [400, JSON.stringify({ message: "rtmpUrl: the host does not resolve" }), "bad_request", "rtmpUrl: the host does not resolve"],
       [404, "{}", "stream_missing", "404 Not Found"],
       [409, "taken", "already_pushed", "taken"],
-      [401, "", "unauthorized", "401 Unauthorized"],
+      [401, "", "login_needed", "401 Unauthorized"],
       [500, "<html>boom</html>", "server_error", "500 Internal Server Error"],
       [501, JSON.stringify({ message: "not supported" }), "unsupported_request", "not supported"],
       [503, "", "server_busy", "503 Service Unavailable"],
@@ -192,10 +323,10 @@ describe("the server's answers", () => {
     ]) {
       const statusText = { 401: "Unauthorized", 404: "Not Found", 500: "Internal Server Error", 503: "Service Unavailable" }[status];
       t.mock.method(globalThis, "fetch", async () => new Response(body, { status, statusText }));
-      await assert.rejects(new PushClient().startup({}, signal), { reason, detail });
+      await assert.rejects(client.startup({}), { reason, detail });
     }
     t.mock.method(globalThis, "fetch", async () => Promise.reject(new TypeError("Failed to fetch")));
-    await assert.rejects(new PushClient().find("x", signal), { reason: "server_gone" });
+    await assert.rejects(client.find({}), { reason: "server_gone" });
   });
 });
 

@@ -86,9 +86,9 @@ class FakeSocket {
   }
 
   /** Accepts, and answers the first message as the server does. */
-  establish() {
+  establish(authToken = "token") {
     this.accept();
-    this.say("getUserData", { ...this.last("connection"), authToken: "token" });
+    this.say("getUserData", { ...this.last("connection"), authToken });
   }
 
   say(message, ...data) {

@@ -24,6 +24,16 @@ export function push(fields = {}) {
   };
 }
 
+/** A stream as the server's REST API describes it. */
+export function stream(fields = {}) {
+  return {
+    appKey: "defaultApp", sessionId: "5f0c1d5e", mediaSessionId: "56141d10", name: "test", published: true, hasVideo: true,
+    hasAudio: true, status: "PUBLISHING", audioCodec: "opus", videoCodec: "H264", width: 1280, height: 720, bitrate: 2480,
+    audioBitrate: 42, fps: 30, gop: 60, transport: "UDP", createDate: Date.now() - 61_000, mediaType: "publish",
+    audioState: { muted: false }, videoState: { muted: false }, mediaProvider: "WebRTC", ...fields,
+  };
+}
+
 export class MockServer {
   /** Every request to the API, as "METHOD path", with its body and headers. */
   requests = [];
@@ -31,8 +41,17 @@ export class MockServer {
   // What a test may set, each a function of the number of requests so far: a status or, for a push, its description.
   whip = () => 201;
   startup = () => push({ status: "STARTING", width: 0, height: 0, bitrate: 0, videoFramesSent: 0, keyFrameIntervalMs: 0 });
-  find = () => push();
-  config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444 };
+  find = () => push(); // or a list of them
+  history = () => [];
+  sound = () => 200;
+  streams = () => 404;
+  sessions = () => 404;
+  config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444, restAuth: false };
+  /** Name and password that REST asks for, as "name:password"; "" for none. */
+  login = "";
+
+  followers = new Set();
+  events = 0;
 
   static async start(browser) {
     const mock = new MockServer();
@@ -60,6 +79,17 @@ export class MockServer {
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
     await this.far.close();
+  }
+
+  /** Tells of an event, as the server does when something happens to a push. */
+  tell(fields) {
+    const number = ++this.events;
+    const data = { number, sequence: number, id: push().mediaSessionId, at: new Date().toISOString(), sourceStreamName: "test",
+      target: "rtmp://localhost:1935/live/***", from: "PUBLISHING", to: "PUBLISHING", reason: "", class: "", info: "", attempt: 1,
+      bytesAcked: 0, ...fields };
+    for (const response of this.followers) {
+      response.write(`id: ${number}\nevent: push\ndata: ${JSON.stringify(data)}\n\n`);
+    }
   }
 
   /** How many requests there were of this method and path. */
@@ -101,7 +131,7 @@ export class MockServer {
       this.json(response, 200, this.config);
       return;
     }
-    const name = pathname === "/" ? "/index.html" : pathname;
+    const name = pathname === "/" ? "/index.html" : path.extname(pathname) === "" ? `${pathname}.html` : pathname;
     const content = await readFile(path.join(dist, path.normalize(name))).catch(() => null);
     if (!content && name === "/index.html") {
       throw new Error("web/dist is empty: run make build first");
@@ -122,19 +152,35 @@ export class MockServer {
       }
       const answer = await this.far.evaluate((offer) => globalThis.answer(offer), body);
       response.writeHead(201, { "Content-Type": "application/sdp", Location: `${pathname}/session-1` }).end(answer);
-    } else if (pathname === "/rest-api/push/startup") {
-      this.reply(response, pathname, this.startup(this.count(`POST ${pathname}`)));
-    } else if (pathname === "/rest-api/push/find") {
-      const found = this.find(this.count(`POST ${pathname}`));
-      this.reply(response, pathname, typeof found === "number" ? found : [found]);
-    } else if (pathname === "/rest-api/push/terminate") {
-      response.writeHead(200).end();
+    } else if (this.login !== "" && this.requests.at(-1).headers.authorization !== `Basic ${btoa(this.login)}`) {
+      response.setHeader("WWW-Authenticate", 'Basic realm="rest-api"');
+      this.reply(response, pathname, 401);
+    } else if (pathname === "/rest-api/push/events") {
+      response.writeHead(200, { "Content-Type": "text/event-stream" }).write("retry: 2000\nid: 0\n: heartbeat\n\n");
+      this.followers.add(response);
+      response.on("close", () => this.followers.delete(response));
+    } else {
+      const list = (found) => (typeof found === "number" || Array.isArray(found) ? found : [found]);
+      const count = this.count(`${method} ${pathname}`);
+      const answers = {
+        "push/startup": () => this.startup(count, JSON.parse(body)),
+        "push/find": () => list(this.find(count)),
+        "push/history": () => this.history(count),
+        "push/sound_on": () => this.sound(count),
+        "stream/find_all": () => this.streams(count),
+        "connection/find_all": () => this.sessions(count),
+      };
+      this.reply(response, pathname, answers[pathname.slice("/rest-api/".length)]?.() ?? 200);
     }
   }
 
   reply(response, pathname, answer) {
     if (typeof answer !== "number") {
       this.json(response, 200, answer);
+      return;
+    }
+    if (answer === 200) {
+      response.writeHead(200).end();
       return;
     }
     this.json(response, answer, {

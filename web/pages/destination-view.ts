@@ -1,0 +1,255 @@
+import { destinationProblems, nameOf, playCommand, type Destination } from "./address.ts";
+import { copy, element, setText, showAlert, showFailure, showProblem, stamp } from "./dom.ts";
+import type { Failure } from "./failure.ts";
+import * as format from "./format.ts";
+import { kinds, presets, type Kind, type Preset } from "./presets.ts";
+import { initialPush, type PushState } from "./push-state.ts";
+import { explain, pushLabel } from "./words.ts";
+
+/** What people do with one destination. */
+export interface DestinationHandlers {
+  /** Sends the stream that runs there too. */
+  start: () => void;
+  stop: () => void;
+  remove: () => void;
+  mute: (muted: boolean) => void;
+  /** A file in place of the stream's sound; null for none any more. */
+  sound: (file: { name: string; loop: boolean } | null) => void;
+  /** A key is not to be kept in this browser any more. */
+  forget: () => void;
+}
+
+/** What surrounds a destination. */
+export interface Surroundings {
+  /** How many destinations there are. */
+  count: number;
+  /** The stream is being brought to the server, or ended: nothing may be changed. */
+  busy: boolean;
+  /** The stream is at the server, so that destinations may come and go. */
+  sending: boolean;
+  /** What the stream is called. */
+  streamName: string;
+}
+
+/** One destination on the page: its fields while nothing goes there, then how it goes. It decides nothing. */
+export class DestinationView {
+  readonly root: HTMLElement;
+  private state = initialPush;
+  private around: Surroundings = { count: 1, busy: false, sending: false, streamName: "" };
+
+  constructor(readonly key: number, handlers: DestinationHandlers, list: HTMLElement) {
+    this.root = stamp("destination-template", key);
+    list.append(this.root);
+    for (const kind of kinds) {
+      this.kindInput(kind).addEventListener("change", () => this.showKind());
+    }
+    const press = (id: string, run: () => void): void => this.button(id).addEventListener("click", run);
+    press("begin", handlers.start);
+    press("end", handlers.stop);
+    press("remove", handlers.remove);
+    press("mute", () => handlers.mute(!(this.state.push?.muted ?? false)));
+    press("insert", () => this.toggleSound());
+    press("play", () => this.playSound(handlers));
+    press("silence", () => handlers.sound(null));
+    press("copy", () => void copy(this.button("copy"), this.part("command")));
+    press("reveal", () => this.reveal());
+    this.input("keep").addEventListener("change", () => this.input("keep").checked || handlers.forget());
+    this.input("file").addEventListener("keydown", (event) => {
+      if (event.key === "Enter") {
+        event.preventDefault();
+        this.playSound(handlers);
+      }
+    });
+    for (const field of ["address", "key"]) {
+      this.input(field).addEventListener("keydown", (event) => {
+        if (event.key === "Enter" && this.around.sending) {
+          event.preventDefault();
+          handlers.start();
+        }
+      });
+    }
+    this.showKind();
+  }
+
+  get destination(): Destination {
+    const kind = kinds.find((name) => this.kindInput(name).checked) ?? "server";
+    return { kind, address: this.input("address").value.trim(), key: this.input("key").value.trim() };
+  }
+
+  get name(): string {
+    return nameOf(this.destination);
+  }
+
+  /** The key may be kept in this browser. */
+  get kept(): boolean {
+    const preset: Preset = presets[this.destination.kind];
+    return preset.key !== "none" && this.input("keep").checked;
+  }
+
+  fill(to: Destination, kept: boolean): void {
+    this.kindInput(to.kind).checked = true;
+    this.input("address").value = to.address;
+    this.input("key").value = to.key;
+    this.input("keep").checked = kept;
+    this.showKind();
+  }
+
+  /** Says what is wrong with the fields; the first that has to be mended, or null if none has. */
+  check(): HTMLInputElement | null {
+    const problems = destinationProblems(this.destination);
+    showProblem(this.input("address"), problems.address);
+    showProblem(this.input("key"), problems.key);
+    return problems.address !== "" ? this.input("address") : problems.key !== "" ? this.input("key") : null;
+  }
+
+  focus(): void {
+    this.kindInput(this.destination.kind).focus();
+  }
+
+  render(state: PushState): void {
+    this.state = state;
+    const { push, phase, failure } = state;
+    const live = phase === "live";
+    this.root.dataset["phase"] = failure ? "failed" : phase;
+    this.root.dataset["status"] = push?.status ?? "";
+    setText(this.part("state"), this.label());
+    setText(this.part("note"), this.note());
+    showFailure(this.part("failure"), failure);
+
+    setText(this.part("bitrate"), format.bitrate(live ? (push?.bitrateKbps ?? null) : null));
+    setText(this.part("frames"), format.count(push?.videoFrames ?? null));
+    setText(this.part("dropped"), format.count(push?.droppedFrames ?? null));
+    this.showClock();
+
+    const muted = push?.muted ?? false;
+    this.button("mute").setAttribute("aria-pressed", String(muted));
+    setText(this.part("playing"), push?.soundFile ? `Playing ${push.soundFile}` : "");
+    this.part("silence").hidden = !push?.soundFile;
+    if (phase === "idle") {
+      this.showSoundTrouble(null);
+    }
+
+    const command = live && push ? playCommand(push, this.destination, location.hostname) : "";
+    this.part("watch").hidden = command === "";
+    setText(this.part("command"), command);
+    this.arrange();
+  }
+
+  /** Shows and enables what makes sense in the surroundings. */
+  place(around: Surroundings): void {
+    this.around = around;
+    this.showKind();
+    this.arrange();
+  }
+
+  showClock(): void {
+    const { liveSince, liveFor } = this.state;
+    const ms = liveSince === null ? liveFor : Date.now() - liveSince;
+    setText(this.part("time"), ms === null ? "–" : format.clock(ms));
+  }
+
+  showSoundTrouble(failure: Failure | null): void {
+    showAlert(this.part("sound-problem"), failure && explain(failure), failure?.detail);
+  }
+
+  private label(): string {
+    const { push, phase, failure } = this.state;
+    switch (phase) {
+      case "idle": return failure ? "Not live" : "Stopped";
+      case "stopping": return "Stopping";
+      default: return push ? pushLabel(push.status) : "Asking";
+    }
+  }
+
+  private note(): string {
+    const { push, phase, liveFor } = this.state;
+    if (phase === "idle") {
+      return liveFor === null ? "" : `It was live for ${format.clock(liveFor)}.`;
+    }
+    const attempts = push?.attempts ?? 0;
+    return `${push?.info ?? ""} ${attempts > 1 ? `Attempt ${attempts}.` : ""}`.trim();
+  }
+
+  private arrange(): void {
+    const { phase, push, failure } = this.state;
+    const { count, busy, sending } = this.around;
+    const running = phase !== "idle";
+    const open = phase === "pushing" || phase === "live";
+    this.fieldset("where").disabled = running || busy;
+    this.fieldset("where").hidden = running;
+    this.part("label").hidden = !running && push === null && failure === null;
+    this.part("numbers").hidden = push === null;
+    this.part("actions").hidden = !running;
+    this.part("sound").hidden = !running || this.button("insert").getAttribute("aria-expanded") !== "true";
+    this.button("mute").disabled = !open;
+    this.button("insert").disabled = !open;
+    this.button("end").disabled = !open;
+    this.part("end").hidden = count < 2;
+    this.part("remove").hidden = count < 2 || running || busy;
+    this.part("begin").hidden = !sending || running;
+    const name = running || count > 1 ? this.name : "Destination";
+    setText(this.part("title"), name);
+    setText(this.part("whose"), `${name}: `);
+    for (const id of ["remove", "begin", "mute", "insert", "end"]) {
+      this.part(id).setAttribute("aria-description", name);
+    }
+  }
+
+  private showKind(): void {
+    const { kind } = this.destination;
+    const preset: Preset = presets[kind];
+    this.part("address-field").hidden = preset.address !== "";
+    this.part("key-field").hidden = preset.key === "none";
+    const name = this.around.streamName || "NAME";
+    setText(this.part("address-hint"), kind === "server" ? `The stream arrives there as rtmp_${name}`
+      : "As the platform gives it, such as rtmps://live.example.com/app");
+    setText(this.part("key-hint"), preset.hint);
+    this.arrange();
+  }
+
+  private reveal(): void {
+    const key = this.input("key");
+    const shown = key.type === "password";
+    key.type = shown ? "text" : "password";
+    setText(this.part("reveal"), shown ? "Hide" : "Show");
+    this.part("reveal").setAttribute("aria-label", shown ? "Hide the stream key" : "Show the stream key");
+  }
+
+  private toggleSound(): void {
+    const open = this.button("insert").getAttribute("aria-expanded") !== "true";
+    this.button("insert").setAttribute("aria-expanded", String(open));
+    this.arrange();
+    if (open) {
+      this.input("file").focus();
+    }
+  }
+
+  private playSound(handlers: DestinationHandlers): void {
+    const name = this.input("file").value.trim();
+    showProblem(this.input("file"), name === "" ? "Give the name of a WAV file on the server." : "");
+    if (name !== "") {
+      this.showSoundTrouble(null);
+      handlers.sound({ name, loop: this.input("loop").checked });
+    }
+  }
+
+  private kindInput(kind: Kind): HTMLInputElement {
+    return this.input(`kind-${kind}`);
+  }
+
+  private part(id: string): HTMLElement {
+    return element(`${id}-${this.key}`, HTMLElement);
+  }
+
+  private input(id: string): HTMLInputElement {
+    return element(`${id}-${this.key}`, HTMLInputElement);
+  }
+
+  private button(id: string): HTMLButtonElement {
+    return element(`${id}-${this.key}`, HTMLButtonElement);
+  }
+
+  private fieldset(id: string): HTMLFieldSetElement {
+    return element(`${id}-${this.key}`, HTMLFieldSetElement);
+  }
+}

@@ -1,0 +1,81 @@
+import type { Failure } from "./failure.ts";
+import { explain, type Words } from "./words.ts";
+
+/** The element of this id. It throws where the page and its script do not fit together. */
+export function element<T extends HTMLElement>(id: string, type: new () => T): T {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) {
+    throw new Error(`the page has no ${type.name} #${id}`);
+  }
+  return found;
+}
+
+/** A copy of a template's only element, in which every -N of an attribute has become the number. */
+export function stamp(templateID: string, n: number): HTMLElement {
+  const source = element(templateID, HTMLTemplateElement).content.firstElementChild;
+  const copy = document.importNode(source as HTMLElement, true);
+  for (const part of [copy, ...copy.querySelectorAll("*")]) {
+    for (const attribute of part.attributes) {
+      attribute.value = attribute.value.replace(/-N\b/g, `-${n}`);
+    }
+  }
+  return copy;
+}
+
+/** Sets a text; one that is there already is left alone, so that it is not read out again. */
+export function setText(target: HTMLElement, text: string): void {
+  if (target.textContent !== text) {
+    target.textContent = text;
+  }
+}
+
+export function create<K extends keyof HTMLElementTagNameMap>(tag: K, className = "", text = ""): HTMLElementTagNameMap[K] {
+  return Object.assign(document.createElement(tag), { className, textContent: text });
+}
+
+export interface Link {
+  text: string;
+  href: string;
+}
+
+/** Says what is wrong and what to do about it; null hides the box. */
+export function showAlert(box: HTMLElement, words: Words | null, detail = "", link?: Link): void {
+  const parts: HTMLElement[] = [];
+  if (words) {
+    parts.push(create("strong", "", words.title), create("span", "", words.advice));
+  }
+  if (link) {
+    parts.push(Object.assign(create("a", "", link.text), { href: link.href }));
+  }
+  if (detail !== "") {
+    parts.push(create("span", "detail", detail));
+  }
+  const text = parts.map((part) => part.textContent).join("\n");
+  if (box.dataset["text"] === text) {
+    return; // what is said already is not to be read out again
+  }
+  box.dataset["text"] = text;
+  box.replaceChildren(...parts);
+  box.hidden = words === null;
+}
+
+export function showFailure(box: HTMLElement, failure: Failure | null): void {
+  showAlert(box, failure && explain(failure), failure?.detail ?? "");
+}
+
+/** Says what is wrong with a field, in its #ID-problem; "" if nothing is. */
+export function showProblem(field: HTMLInputElement, problem: string): void {
+  setText(element(`${field.id}-problem`, HTMLElement), problem);
+  field.setAttribute("aria-invalid", String(problem !== ""));
+}
+
+/** Copies a text that is on the page, or selects it where that is not allowed. */
+export async function copy(button: HTMLButtonElement, source: HTMLElement): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(source.textContent ?? "");
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  } catch {
+    getSelection()?.selectAllChildren(source); // ready for the reader's own copy
+  }
+}

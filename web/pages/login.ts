@@ -1,0 +1,34 @@
+/** The name and password of somebody who may use the REST API. */
+export interface Login {
+  user: string;
+  password: string;
+}
+
+const storageKey = "transponder.login";
+
+/** The header that says so (RFC 7617, in UTF-8). */
+export function authorization(login: Login | null): Record<string, string> {
+  if (!login) {
+    return {};
+  }
+  const bytes = new TextEncoder().encode(`${login.user}:${login.password}`);
+  return { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` };
+}
+
+/** Keeps a login while this tab is open; null forgets it. */
+export function rememberLogin(login: Login | null): void {
+  try {
+    login ? sessionStorage.setItem(storageKey, JSON.stringify(login)) : sessionStorage.removeItem(storageKey);
+  } catch {
+    // A browser may forbid it: then a reload asks again.
+  }
+}
+
+/** What was kept; null if nothing was. */
+export function recallLogin(): Login | null {
+  try {
+    return JSON.parse(sessionStorage.getItem(storageKey) ?? "null") as Login | null;
+  } catch {
+    return null;
+  }
+}

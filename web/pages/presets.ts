@@ -1,0 +1,37 @@
+/** A kind of destination that people may choose. */
+export interface Preset {
+  label: string;
+  /** Where all streams of the platform go; "" where people enter an address. */
+  address: string;
+  /** A key is: not used, necessary, or part of the address if it is not given. */
+  key: "none" | "needed" | "optional";
+  /** Where to find what has to be entered. */
+  hint: string;
+}
+
+export const presets = {
+  server: {
+    label: "RTMP server", address: "", key: "none",
+    hint: "",
+  },
+  youtube: {
+    label: "YouTube", address: "rtmps://a.rtmps.youtube.com/live2", key: "needed",
+    hint: "In YouTube Studio: Create, Go live, Stream key.",
+  },
+  facebook: {
+    label: "Facebook", address: "rtmps://live-api-s.facebook.com:443/rtmp/", key: "needed",
+    hint: "At facebook.com/live/producer: Streaming software, Stream key.",
+  },
+  twitch: {
+    label: "Twitch", address: "rtmps://live.twitch.tv/app", key: "needed",
+    hint: "At dashboard.twitch.tv: Settings, Stream, Primary stream key.",
+  },
+  custom: {
+    label: "Custom", address: "", key: "optional",
+    hint: "Leave it empty if the address already ends with it.",
+  },
+} as const satisfies Record<string, Preset>;
+
+export type Kind = keyof typeof presets;
+
+export const kinds = Object.keys(presets) as Kind[];

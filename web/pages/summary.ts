@@ -1,0 +1,60 @@
+import type { PushState } from "./push-state.ts";
+import type { StreamState } from "./stream-state.ts";
+import { pushWords } from "./words.ts";
+
+/** A destination that takes part, or took part until it ended. */
+export interface Part {
+  name: string;
+  state: PushState;
+}
+
+/** The whole broadcast in a few words. */
+export interface Summary {
+  phase: "idle" | "opening" | "publishing" | "pushing" | "live" | "stopping" | "failed";
+  title: string;
+  note: string;
+  /** Since when it is live anywhere, ms since 1970; null if it is not. */
+  liveSince: number | null;
+}
+
+export function summarize(stream: StreamState, parts: Part[]): Summary {
+  const live = parts.filter(({ state }) => state.phase === "live");
+  const since = live.map(({ state }) => state.liveSince).filter((at) => at !== null);
+  const liveSince = since.length > 0 ? Math.min(...since) : null;
+  const words = (phase: Summary["phase"], title: string, note = ""): Summary => ({ phase, title, note, liveSince });
+  switch (stream.phase) {
+    case "idle": return idle(stream, parts);
+    case "opening": return words("opening", "Opening camera and microphone");
+    case "publishing": return words("publishing", "Sending the stream to this server");
+    case "stopping": return words("stopping", "Stopping");
+    case "sending": {
+      const note = stream.silent ? "The server does not answer; asking again." : only(parts)?.push?.info ?? "";
+      return words(live.length > 0 ? "live" : "pushing", sending(parts, live), note);
+    }
+  }
+}
+
+function idle(stream: StreamState, parts: Part[]): Summary {
+  const failed = stream.failure !== null || (parts.length > 0 && parts.every(({ state }) => state.failure !== null));
+  if (failed) {
+    return { phase: "failed", title: "Not live", note: "", liveSince: null };
+  }
+  return parts.length === 0
+    ? { phase: "idle", title: "Ready", note: "Nothing is being sent.", liveSince: null }
+    : { phase: "idle", title: "Stopped", note: "Nothing is being sent any more.", liveSince: null };
+}
+
+function sending(parts: Part[], live: Part[]): string {
+  const [first] = parts;
+  if (first && parts.length === 1) {
+    return first.state.push ? pushWords(first.state.push.status, first.name) : `Asking for ${first.name}`;
+  }
+  if (live.length === 0) {
+    return "Connecting to the destinations";
+  }
+  return live.length === parts.length ? `Live on all ${parts.length} destinations` : `Live on ${live.length} of ${parts.length} destinations`;
+}
+
+function only(parts: Part[]): PushState | undefined {
+  return parts.length === 1 ? parts[0]?.state : undefined;
+}
