@@ -10,8 +10,8 @@ export interface SessionOptions extends Abortable {
   /** The server's socket, such as `wss://host:8443`, or `wss://host:8444/ws` where only that port is open. */
   urlServer: string;
   /**
-   * true, or how patiently: a lost socket is opened anew, and streams that were live come back. If absent, the session ends
-   * with its socket, as in the vendor's SDK.
+   * true, or how patiently: a lost socket is opened anew, and streams that were live come back. The server is asked to keep the
+   * session meanwhile, so that they flow on, if it can. If absent, the session ends with its socket, as in the vendor's SDK.
    */
   reconnect?: boolean | Backoff;
   /** The application on the server; "defaultApp" if absent. */
@@ -28,7 +28,7 @@ export interface SessionOptions extends Abortable {
   probesInterval?: number;
   /** What goes to each RTCPeerConnection, such as iceServers. */
   mediaOptions?: RTCConfiguration;
-  /** Asks the server to keep the session for a while when its socket is lost. */
+  /** Asks the server to keep the session for a while when its socket is lost; true if absent and `reconnect` is not. */
   keepAlive?: boolean;
   /** Of a session that was kept, as its ESTABLISHED told it. */
   authToken?: string;
@@ -89,6 +89,9 @@ export class Session extends Emitter<SessionEvents> {
       this.open();
       sessions.set(this.sessionId, this);
     }
+    if (this.keepAlive) {
+      globalThis.addEventListener?.("pagehide", this.leave);
+    }
   }
 
   /** The session's id on this side. */
@@ -137,6 +140,9 @@ export class Session extends Emitter<SessionEvents> {
     if (!this.closing && sessions.has(this.sessionId)) {
       this.closing = true;
       this.cancelRetry();
+      if (this.keepAlive) { // the server would keep the streams, too
+        this.getStreams().forEach((stream) => void stream.stop());
+      }
       if (this.state === SESSION_STATUS.RECONNECTING) {
         this.end(SESSION_STATUS.DISCONNECTED, new SdkError("disconnected"));
       } else {
@@ -173,6 +179,12 @@ export class Session extends Emitter<SessionEvents> {
     this.signalling?.send("sessionDebug", { command: "stop" });
   }
 
+  private readonly leave = (): void => void this.disconnect();
+
+  private get keepAlive(): boolean {
+    return this.options.keepAlive ?? this.backoff !== undefined;
+  }
+
   /** What streams may do with the session. */
   private get link(): Link {
     const session = this;
@@ -204,12 +216,12 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   private opened(): void {
-    const { appKey = "defaultApp", custom, keepAlive } = this.options;
+    const { appKey = "defaultApp", custom } = this.options;
     if (this.state === SESSION_STATUS.PENDING) {
       this.change(SESSION_STATUS.CONNECTED);
     }
     this.signalling?.send("connection", {
-      appKey, mediaProviders: ["WebRTC"], keepAlive, authToken: this.token, clientVersion: "2.0",
+      appKey, mediaProviders: ["WebRTC"], keepAlive: this.keepAlive || undefined, authToken: this.token, clientVersion: "2.0",
       clientOSVersion: navigator.appVersion, clientBrowserVersion: navigator.userAgent, msePacketizationVersion: 2, custom,
     });
   }
@@ -256,13 +268,14 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   private established(connection: any): void {
+    const kept = this.state === SESSION_STATUS.RECONNECTING && connection?.authToken === this.token;
     this.token = connection?.authToken;
     this.pauses?.succeeded();
     this.cause = null;
     this.state = SESSION_STATUS.ESTABLISHED;
     this.up.resolve(this);
     this.fire(SESSION_STATUS.ESTABLISHED, this, connection);
-    this.getStreams().forEach((stream) => stream.relinked());
+    this.getStreams().forEach((stream) => stream.relinked(kept));
   }
 
   private answered({ operationId, status, ...answer }: { operationId?: string; status?: string; info?: string }): void {
@@ -276,6 +289,9 @@ export class Session extends Emitter<SessionEvents> {
     if (this.closing) {
       this.end(SESSION_STATUS.DISCONNECTED, error);
       return;
+    }
+    if (this.state === SESSION_STATUS.RECONNECTING && reason === "disconnected") {
+      this.token = undefined; // opened, and closed instead of an answer: the server has not kept the session
     }
     const wasUp = this.state === SESSION_STATUS.ESTABLISHED || this.state === SESSION_STATUS.RECONNECTING;
     const pause = wasUp && this.pauses ? this.pauses.next() : null;
@@ -310,6 +326,7 @@ export class Session extends Emitter<SessionEvents> {
     if (!sessions.delete(this.sessionId)) {
       return;
     }
+    globalThis.removeEventListener?.("pagehide", this.leave);
     this.state = state; // streams are told first, and may ask
     this.cause = state === SESSION_STATUS.FAILED ? error : null;
     this.rejectOperations(error);

@@ -100,6 +100,9 @@ export interface Link {
 /** How long the server may take to confirm the end of a stream, before it counts as ended without. */
 const stopTimeoutMs = 5000;
 
+/** How long a server that kept the session may take to tell of a stream, before that is opened anew. */
+const keptTimeoutMs = 3000;
+
 const terminal: string[] = [STREAM_STATUS.FAILED, STREAM_STATUS.STOPPED, STREAM_STATUS.UNPUBLISHED];
 
 /** Ends of a live stream after which it is opened anew. A name in use may be our own, of the session that was lost. */
@@ -131,6 +134,7 @@ export class Stream extends Emitter<StreamEvents> {
   private attempts = 0; // what comes from an earlier one, late, counts for nothing
   private asked = false; // the server knows of the attempt
   private stopping = false;
+  private flowing = false; // was live when the socket was lost
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly pauses: Pauses;
   private readonly live = deferred<this>();
@@ -161,7 +165,7 @@ export class Stream extends Emitter<StreamEvents> {
       this.end(STREAM_STATUS.FAILED, new SdkError("stopped"));
     } else if (!terminal.includes(this.state) && !this.stopping) {
       this.stopping = true;
-      if (!this.asked || !this.link.established || this.state === STREAM_STATUS.RESTORING) {
+      if (!this.asked || !this.link.established) {
         this.endStopped();
       } else {
         this.sendStop();
@@ -472,14 +476,16 @@ export class Stream extends Emitter<StreamEvents> {
       this.endStopped();
     } else if (this.asked) { // else it is being opened, and sees by itself
       this.cause = error;
+      this.flowing ||= this.state === STREAM_STATUS.PUBLISHING || this.state === STREAM_STATUS.PLAYING;
       this.change(STREAM_STATUS.RESTORING);
     }
   }
 
-  /** @internal The socket is there again. */
-  relinked(): void {
+  /** @internal The socket is there again; a server that kept the session tells at once how its streams are. */
+  relinked(kept: boolean): void {
     if (this.state === STREAM_STATUS.RESTORING) {
-      void this.attempt();
+      this.asked &&= kept;
+      this.timer = setTimeout(() => void this.attempt(), kept && this.flowing ? keptTimeoutMs : 0);
     }
   }
 
@@ -506,7 +512,7 @@ export class Stream extends Emitter<StreamEvents> {
   private async attempt(): Promise<void> {
     const attempt = ++this.attempts;
     clearTimeout(this.timer);
-    this.asked = false;
+    this.asked = this.flowing = false;
     try {
       const media = this.mode === "publish" ? await this.openLocal() : null;
       if (attempt !== this.attempts) {
@@ -615,8 +621,10 @@ export class Stream extends Emitter<StreamEvents> {
       this.sendStop(); // it was sent before the server knew the stream
       return;
     }
+    clearTimeout(this.timer);
     this.pauses.succeeded();
     this.cause = null;
+    this.flowing = false;
     this.live.resolve(this);
     this.change(status);
   }
@@ -645,6 +653,7 @@ export class Stream extends Emitter<StreamEvents> {
       return;
     }
     this.attempts++;
+    this.asked = false;
     this.cause = error;
     this.timer = setTimeout(() => this.link.established && void this.attempt(), pause); // else with the socket
     if (this.state !== STREAM_STATUS.RESTORING) {
