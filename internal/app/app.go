@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"transponder/internal/config"
+	"transponder/internal/media"
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/peer"
@@ -40,6 +41,7 @@ type App struct {
 	hub      *stream.Hub
 	receiver *peer.Receiver
 	audio    *transcode.Audio
+	egress   *rtc.Egress
 	sounds   *transcode.Sounds
 	video    *transcode.Video
 	pushes   *transponder.Registry
@@ -86,7 +88,10 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	ingest := rtc.NewIngest(cfg.Ingest, a.hub, log, a.receiver)
 	a.whip = whip.New(cfg.WHIP, ingest, log)
-	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{Publish: publishWith(ingest), Streams: a.hub, Pusher: a.pushes}, log)
+	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.opus, a.h264, log)
+	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{
+		Publish: publishWith(ingest), Play: playWith(a.egress), Snapshot: a.video.Snapshot, Streams: a.hub, Pusher: a.pushes,
+	}, log)
 	a.pushes.OnEnd(func(i transponder.Info) {
 		if i.State == transponder.Failed {
 			a.sdk.PushFailed(i)
@@ -111,6 +116,33 @@ func publishWith(ingest *rtc.Ingest) wcs.PublishFunc {
 		}
 		return p, nil
 	}
+}
+
+// playWith gives the Web SDK's door what it asks for.
+func playWith(egress *rtc.Egress) wcs.PlayFunc {
+	return func(ctx context.Context, offer rtc.Offer, src *stream.Source) (wcs.Playback, error) {
+		p, err := egress.Play(ctx, offer, src)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+}
+
+// opus is any stream's sound for those who play it.
+func (a *App) opus(s *stream.Source) (*stream.Feed, func(), error) {
+	return a.audio.Feed(s, media.AudioFormat{Codec: media.Opus})
+}
+
+// h264 is any stream's pictures for those who do not take them as they are.
+func (a *App) h264(s *stream.Source) (*stream.Feed, func(), error) {
+	if a.cfg.Push.TranscodingDisabled {
+		return nil, nil, transponder.ErrTranscodingDisabled
+	}
+	if err := a.video.Admit(s, transcode.VideoProfile{}); err != nil {
+		return nil, nil, err
+	}
+	return a.video.Feed(s, transcode.VideoProfile{})
 }
 
 // sounds gives pushes what they ask for of sound files.

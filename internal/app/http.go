@@ -77,7 +77,9 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 
 // pages is what the HTTP and HTTPS ports serve. closePages ends the requests that would last for ever.
 func (a *App) pages() (h http.Handler, closePages func(), err error) {
-	api, err := rest.New(a.cfg.REST, rest.Parts{Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal()}, a.log)
+	api, err := rest.New(a.cfg.REST, rest.Parts{
+		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
+	}, a.log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -164,7 +166,9 @@ func (a *App) stats() rest.Stats {
 			}
 		}
 	}
-	st.MediaPortsBusy = min(st.WebRTCIn, 1) // all peers share one port
+	st.WebRTCOut = int(a.sdk.Stats().Players)
+	st.Viewers += st.WebRTCOut
+	st.MediaPortsBusy = min(st.WebRTCIn+st.WebRTCOut, 1) // all peers share one port
 	st.MediaPortsFree = 1 - st.MediaPortsBusy
 	return st
 }

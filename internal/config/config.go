@@ -40,6 +40,7 @@ type Config struct {
 	Sounds transcode.SoundsConfig
 	Video  transcode.VideoConfig
 	Ingest rtc.Config
+	Egress rtc.EgressConfig
 	Peer   peer.Config
 	Push   transponder.Config
 	Hooks  transponder.HookConfig
@@ -88,6 +89,7 @@ func Default() Config {
 		Sounds:   transcode.DefaultSoundsConfig(),
 		Video:    transcode.DefaultVideoConfig(),
 		Ingest:   rtc.DefaultConfig(),
+		Egress:   rtc.DefaultEgressConfig(),
 		Peer:     peer.DefaultConfig(),
 		Push:     transponder.DefaultConfig(),
 		Hooks:    transponder.DefaultHookConfig(),
@@ -112,6 +114,7 @@ func (c *Config) Validate() error {
 		{"sound files", c.setSounds()},
 		{"pictures", c.Video.Validate()},
 		{"publishers", c.Ingest.Validate()},
+		{"players", c.setEgress()},
 		{"WebRTC", c.Peer.Validate()},
 		{"push", c.Push.Validate()},
 		{"push hooks", c.Hooks.Validate()},
@@ -136,6 +139,12 @@ func (l Listen) validate() error {
 		return errors.New("tls_cert_file and tls_key_file go together")
 	}
 	return nil
+}
+
+// setEgress has those who play connect as those who publish do.
+func (c *Config) setEgress() error {
+	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout
+	return c.Egress.Validate()
 }
 
 // setTargets makes the policy of the rules.
