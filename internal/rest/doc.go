@@ -1,5 +1,5 @@
-// Package rest is the HTTP API under /rest-api: it starts, finds and ends pushes, lists and ends streams, and says in words
-// what is wrong with a request.
+// Package rest is the HTTP API under /rest-api: it starts, finds and ends pushes, lists and ends streams, their players and the
+// sessions of the signalling, and says in words what is wrong with a request.
 //
 // It follows the published contract of Flashphoner Web Call Server and is as lenient as that contract's clients need:
 // exactly 200 on success, no body where there is nothing to say, GET beside POST where no body is sent, numbers and booleans

@@ -74,6 +74,14 @@ var (
 	}}
 )
 
+// docConnections is the publisher's.
+var docConnections = []Connection{{
+	SessionID: "5f0c1d5e-8c2a-4d2f-9a51-0a1f1f6d7e10", AppKey: "defaultApp", ClientVersion: "2.0",
+	ClientOSVersion: "5.0 (X11; Linux x86_64)", ClientBrowserVersion: "Mozilla/5.0 (X11; Linux x86_64)",
+	MediaProviders: []string{"WebRTC", "MSE", "WSPlayer"}, Connected: true, Address: "192.0.2.7:51000",
+	Origin: "https://studio.example", Created: pushTime, Publishers: 1,
+}}
+
 func newDocServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	hub := stream.NewHub(stream.DefaultConfig())
@@ -89,7 +97,10 @@ func newDocServer(t *testing.T) *httptest.Server {
 	for _, e := range docEvents {
 		events.add(e)
 	}
-	parts := Parts{Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events}
+	sessions := &fakeSessions{connections: docConnections}
+	parts := Parts{
+		Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Connections: sessions, Players: sessions,
+	}
 	api, err := New(DefaultConfig(), parts, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -112,13 +112,13 @@ func (s *Server) newFollower(w http.ResponseWriter, r *http.Request) (*follower,
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		query.Set("after", last)
 	}
-	newest := s.events.Last()
+	newest := s.parts.Events.Last()
 	after, err := count(query, "after", newest)
 	if err != nil {
 		return nil, err
 	}
 	f := &follower{
-		events: s.events, w: w, conn: http.NewResponseController(w), push: query.Get("mediaSessionId"), after: after,
+		events: s.parts.Events, w: w, conn: http.NewResponseController(w), push: query.Get("mediaSessionId"), after: after,
 	}
 	if after > newest {
 		f.after, f.gap = 0, true

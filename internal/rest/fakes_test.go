@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
 	"slices"
@@ -168,6 +169,64 @@ func (j *fakeEvents) Since(ctx context.Context, after uint64, dst []transponder.
 	}
 }
 
+// fakeSessions is a signalling with connections and players that stay as they are.
+type fakeSessions struct {
+	connections []Connection
+	players     []Player
+	muted       bool // the sound of every stream
+
+	mu         sync.Mutex
+	terminated []string              // guarded by mu; sessions and players
+	levels     map[string]slog.Level // guarded by mu; by session
+}
+
+func (s *fakeSessions) Connections() []Connection                { return s.connections }
+func (s *fakeSessions) Players() []Player                        { return s.players }
+func (s *fakeSessions) Muted(*stream.Source) (audio, video bool) { return s.muted, false }
+
+func (s *fakeSessions) Terminate(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.terminated = append(s.terminated, id)
+	return slices.ContainsFunc(s.connections, func(c Connection) bool { return c.SessionID == id })
+}
+
+func (s *fakeSessions) SetLogLevel(id string, level slog.Level) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.levels == nil {
+		s.levels = map[string]slog.Level{}
+	}
+	s.levels[id] = level
+	return slices.ContainsFunc(s.connections, func(c Connection) bool { return c.SessionID == id })
+}
+
+func (s *fakeSessions) StopPlayer(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.terminated = append(s.terminated, id)
+	return slices.ContainsFunc(s.players, func(p Player) bool { return p.ID == id })
+}
+
+// someSessions has a connection that plays "cam", and one that waits for its browser.
+func someSessions() *fakeSessions {
+	return &fakeSessions{
+		connections: []Connection{
+			{
+				SessionID: "s1", AppKey: "defaultApp", ClientVersion: "2.0", ClientOSVersion: "5.0 (X11)",
+				ClientBrowserVersion: "Mozilla/5.0", MediaProviders: []string{"WebRTC", "MSE"}, Custom: json.RawMessage(`{"token":"x"}`),
+				Connected: true, Address: "192.0.2.7:51000", Origin: "https://pages.example", Created: pushTime, Publishers: 1, Players: 1,
+			},
+			{SessionID: "s2", AppKey: "phone", ClientVersion: "0.5", KeepAlive: true, Address: "192.0.2.8:51001", Created: pushTime},
+		},
+		players: []Player{{
+			ID: "p1", Name: "cam", SessionID: "s1", AppKey: "defaultApp", Provider: "WebRTC", Transport: "UDP", Playing: true,
+			HasVideo: true, HasAudio: true, AudioMuted: true, Video: &media.Track{Codec: media.H264, Width: 640, Height: 360},
+			Audio: &media.Track{Codec: media.Opus}, VideoRateBPS: 1_500_900, Created: pushTime,
+		}},
+	}
+}
+
 const pushID = "eume87rjk3df1i9u14elffga6t"
 
 var pushTime = time.UnixMilli(1700000000123)
@@ -226,7 +285,8 @@ func newServer(t *testing.T, pushes Pushes, streams Streams) *httptest.Server {
 
 func newServerWith(t *testing.T, cfg Config, pushes Pushes, streams Streams) *httptest.Server {
 	t.Helper()
-	return serve(t, cfg, Parts{Pushes: pushes, Streams: streams, Events: newFakeEvents(0)})
+	none := &fakeSessions{}
+	return serve(t, cfg, Parts{Pushes: pushes, Streams: streams, Events: newFakeEvents(0), Connections: none, Players: none})
 }
 
 func serve(t *testing.T, cfg Config, parts Parts) *httptest.Server {

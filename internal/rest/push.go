@@ -109,7 +109,7 @@ func (s *Server) startPush(ctx context.Context, f *fields) (any, error) {
 	if req.Options, err = parseOptions(options); err != nil {
 		return nil, err
 	}
-	info, err := s.pushes.Start(ctx, req)
+	info, err := s.parts.Pushes.Start(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (s *Server) findAllPushes(context.Context, *fields) (any, error) {
 }
 
 func (s *Server) pushList(filter transponder.Filter) (any, error) {
-	found := s.pushes.Find(filter)
+	found := s.parts.Pushes.Find(filter)
 	if len(found) == 0 {
 		return nil, errNoPush
 	}
@@ -153,7 +153,7 @@ func (s *Server) terminatePush(ctx context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	return nil, s.pushes.Terminate(ctx, id)
+	return nil, s.parts.Pushes.Terminate(ctx, id)
 }
 
 func (s *Server) mutePush(on bool) func(context.Context, *fields) (any, error) {
@@ -162,7 +162,7 @@ func (s *Server) mutePush(on bool) func(context.Context, *fields) (any, error) {
 		if f.err != nil {
 			return nil, f.err
 		}
-		return nil, s.pushes.Mute(id, on)
+		return nil, s.parts.Pushes.Mute(id, on)
 	}
 }
 
@@ -171,7 +171,7 @@ func (s *Server) soundOn(_ context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	return nil, s.pushes.SoundOn(id, file, loop != nil && *loop)
+	return nil, s.parts.Pushes.SoundOn(id, file, loop != nil && *loop)
 }
 
 func (s *Server) soundOff(_ context.Context, f *fields) (any, error) {
@@ -179,5 +179,5 @@ func (s *Server) soundOff(_ context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	return nil, s.pushes.SoundOff(id)
+	return nil, s.parts.Pushes.SoundOff(id)
 }

@@ -42,9 +42,11 @@ type Events interface {
 
 // Parts are those who do the work.
 type Parts struct {
-	Pushes  Pushes
-	Streams Streams
-	Events  Events
+	Pushes      Pushes
+	Streams     Streams
+	Events      Events
+	Connections Connections
+	Players     Players
 }
 
 const (
@@ -62,10 +64,8 @@ const (
 
 // Server is the handler of everything under the prefix.
 type Server struct {
-	pushes  Pushes
-	streams Streams
-	events  Events
-	log     *slog.Logger
+	parts Parts
+	log   *slog.Logger
 
 	headers http.Header // of every answer
 	users   *users      // nil: everybody may
@@ -85,8 +85,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		pushes: parts.Pushes, streams: parts.Streams, events: parts.Events, log: log,
-		headers: headers, nodeID: cfg.NodeID, mux: http.NewServeMux(),
+		parts: parts, log: log, headers: headers, nodeID: cfg.NodeID, mux: http.NewServeMux(),
 	}
 	if cfg.Auth {
 		text, err := os.ReadFile(cfg.UsersFile)
@@ -115,6 +114,10 @@ func (s *Server) routes() {
 	s.method("/stream/find", s.findStreams, http.MethodPost)
 	s.method("/stream/find_all", s.findAllStreams, http.MethodGet, http.MethodPost)
 	s.method("/stream/terminate", s.terminateStreams, http.MethodPost)
+	s.method("/connection/find", s.findConnections, http.MethodPost)
+	s.method("/connection/find_all", s.findAllConnections, http.MethodGet, http.MethodPost)
+	s.method("/connection/terminate", s.terminateConnection, http.MethodPost)
+	s.method("/connection/set_log_level", s.setLogLevel, http.MethodPost)
 	s.notImplemented("/call/", "SIP calls are not available yet")
 
 	s.read("/openapi_specification", func(w http.ResponseWriter, _ *http.Request) error {

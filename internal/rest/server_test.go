@@ -45,7 +45,10 @@ func TestMethods(t *testing.T) {
 		{"POST", "/push", 404, ""},
 		{"POST", "/push/nothing", 404, ""},
 		{"GET", "/", 404, ""},
-		{"GET", "/connection/find_all", 404, ""},
+		{"GET", "/connection/find", 405, "POST, OPTIONS"},
+		{"DELETE", "/connection/find_all", 405, "GET, POST, OPTIONS"},
+		{"GET", "/connection/terminate", 405, "POST, OPTIONS"},
+		{"GET", "/connection/set_log_level", 405, "POST, OPTIONS"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {

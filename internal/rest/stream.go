@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"time"
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
@@ -14,9 +15,34 @@ import (
 const (
 	statusPending    = "PENDING"
 	statusPublishing = "PUBLISHING"
+	statusPlaying    = "PLAYING"
 )
 
-// streamBody is a stream in an answer: what the contract's StreamStatusEvent says of a publisher.
+// Player is one who plays a stream.
+type Player struct {
+	ID                     string // media session id
+	Name                   string // of the stream
+	SessionID              string
+	AppKey                 string
+	Provider               string // "WebRTC", "WHEP"
+	Transport              string // "UDP", "TCP"
+	Playing                bool   // false: is being connected
+	HasVideo, HasAudio     bool
+	AudioMuted, VideoMuted bool         // by the publisher
+	Video, Audio           *media.Track // as they are sent; nil before the first frame
+	VideoRateBPS           int64
+	Created                time.Time
+}
+
+// Players does what requests ask about those who play. app makes one of wcs.Server.
+type Players interface {
+	Players() []Player         // oldest first
+	StopPlayer(id string) bool // says whether there is a player of that id
+	// Muted says which tracks the publisher of a stream says it has muted.
+	Muted(src *stream.Source) (audio, video bool)
+}
+
+// streamBody is a stream in an answer: what the contract's StreamStatusEvent says of a publisher, or of a player.
 type streamBody struct {
 	NodeID         string     `json:"nodeId,omitempty"`
 	AppKey         string     `json:"appKey"`
@@ -47,10 +73,10 @@ type mediaState struct {
 	Muted bool `json:"muted"`
 }
 
-func newStreamBody(src *stream.Source, nodeID string) streamBody {
+func (s *Server) publisherBody(src *stream.Source) streamBody {
 	info, st := src.Info(), src.Stats()
 	b := streamBody{
-		NodeID:         nodeID,
+		NodeID:         s.nodeID,
 		AppKey:         info.AppKey,
 		SessionID:      info.SessionID,
 		MediaSessionID: info.ID,
@@ -68,12 +94,42 @@ func newStreamBody(src *stream.Source, nodeID string) streamBody {
 		MediaType:      "publish",
 		MediaProvider:  info.Provider,
 	}
-	b.AudioCodec = codecOf(st.Audio.Track)
-	b.VideoCodec = codecOf(st.Video.Track)
-	if t := st.Video.Track; t != nil {
-		b.Width, b.Height = t.Width, t.Height
-	}
+	b.AudioState.Muted, b.VideoState.Muted = s.parts.Players.Muted(src)
+	b.use(st.Video.Track, st.Audio.Track)
 	return b
+}
+
+func (s *Server) playerBody(p Player) streamBody {
+	b := streamBody{
+		NodeID:         s.nodeID,
+		AppKey:         p.AppKey,
+		SessionID:      p.SessionID,
+		MediaSessionID: p.ID,
+		Name:           p.Name,
+		HasVideo:       p.HasVideo,
+		HasAudio:       p.HasAudio,
+		Status:         statusPending,
+		Bitrate:        p.VideoRateBPS / 1000,
+		Transport:      p.Transport,
+		CreateDate:     p.Created.UnixMilli(),
+		MediaType:      "play",
+		AudioState:     mediaState{p.AudioMuted},
+		VideoState:     mediaState{p.VideoMuted},
+		MediaProvider:  p.Provider,
+	}
+	if p.Playing {
+		b.Status = statusPlaying
+	}
+	b.use(p.Video, p.Audio)
+	return b
+}
+
+// use notes how the media comes.
+func (b *streamBody) use(video, audio *media.Track) {
+	b.VideoCodec, b.AudioCodec = codecOf(video), codecOf(audio)
+	if video != nil {
+		b.Width, b.Height = video.Width, video.Height
+	}
 }
 
 func statusOf(st stream.SourceStats) string {
@@ -118,22 +174,38 @@ func (sf streamFilter) empty() bool {
 	return sf.ids == nil && sf.name == "" && sf.published == nil && sf.status == ""
 }
 
-// matches says whether the filter picks a publisher's stream. There are no players' streams yet.
-func (sf streamFilter) matches(src *stream.Source) bool {
-	info := src.Info()
-	return (sf.ids == nil || slices.Contains(sf.ids, info.ID)) &&
-		(sf.name == "" || sf.name == info.Name) &&
-		(sf.published == nil || *sf.published) &&
-		(sf.status == "" || sf.status == statusOf(src.Stats()))
+// matches says whether the filter picks a stream.
+func (sf streamFilter) matches(b streamBody) bool {
+	return (sf.ids == nil || slices.Contains(sf.ids, b.MediaSessionID)) &&
+		(sf.name == "" || sf.name == b.Name) &&
+		(sf.published == nil || *sf.published == b.Published) &&
+		(sf.status == "" || sf.status == b.Status)
 }
 
-// sources returns the streams that a filter picks, errNoStream if there are none.
-func (s *Server) sources(filter streamFilter) ([]*stream.Source, error) {
-	found := slices.DeleteFunc(s.streams.Sources(), func(src *stream.Source) bool { return !filter.matches(src) })
-	if len(found) == 0 {
+// found is a stream that a filter picks.
+type found struct {
+	streamBody
+	end func()
+}
+
+// streams returns what a filter picks, publishers and then players, errNoStream if there is none.
+func (s *Server) streams(filter streamFilter) ([]found, error) {
+	var list []found
+	add := func(b streamBody, end func()) {
+		if filter.matches(b) {
+			list = append(list, found{b, end})
+		}
+	}
+	for _, src := range s.parts.Streams.Sources() {
+		add(s.publisherBody(src), func() { src.Close(stream.ErrTerminated) })
+	}
+	for _, p := range s.parts.Players.Players() {
+		add(s.playerBody(p), func() { s.parts.Players.StopPlayer(p.ID) })
+	}
+	if list == nil {
 		return nil, errNoStream
 	}
-	return found, nil
+	return list, nil
 }
 
 func (s *Server) findStreams(_ context.Context, f *fields) (any, error) {
@@ -149,13 +221,13 @@ func (s *Server) findAllStreams(context.Context, *fields) (any, error) {
 }
 
 func (s *Server) streamList(filter streamFilter) (any, error) {
-	found, err := s.sources(filter)
+	picked, err := s.streams(filter)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]streamBody, 0, len(found))
-	for _, src := range found {
-		list = append(list, newStreamBody(src, s.nodeID))
+	list := make([]streamBody, 0, len(picked))
+	for _, st := range picked {
+		list = append(list, st.streamBody)
 	}
 	return list, nil
 }
@@ -172,13 +244,13 @@ func (s *Server) terminateStreams(_ context.Context, f *fields) (any, error) {
 		return nil, refusal{http.StatusBadRequest,
 			`say which streams by mediaSessionId, mediaSessionIds, name, published or status, or {"all":true} for every one`}
 	}
-	found, err := s.sources(filter)
+	picked, err := s.streams(filter)
 	if err != nil {
 		return nil, err
 	}
-	for _, src := range found {
-		s.log.Info("stream terminated by request", "stream", src.Info().Name)
-		src.Close(stream.ErrTerminated)
+	for _, st := range slices.Backward(picked) { // players first, so that they hear why
+		s.log.Info("stream terminated by request", "stream", st.Name, "type", st.MediaType)
+		st.end()
 	}
 	return nil, nil
 }

@@ -131,6 +131,63 @@ func TestTerminateStreams(t *testing.T) {
 	}
 }
 
+func TestPlayers(t *testing.T) {
+	sessions := someSessions()
+	sessions.muted = true
+	cfg := DefaultConfig()
+	cfg.NodeID = "node1"
+	srv := serve(t, cfg, Parts{
+		Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0), Connections: sessions, Players: sessions,
+	})
+	r := post(t, srv, "/rest-api/stream/find", `{"published":"false"}`)
+	r.wantStatus(t, http.StatusOK)
+	const want = `[{"nodeId":"node1","appKey":"defaultApp","sessionId":"s1","mediaSessionId":"p1","name":"cam","published":false,
+		"hasVideo":true,"hasAudio":true,"status":"PLAYING","audioCodec":"opus","videoCodec":"H264","width":640,"height":360,
+		"bitrate":1500,"audioBitrate":0,"fps":0,"gop":0,"transport":"UDP","createDate":1700000000123,"mediaType":"play",
+		"audioState":{"muted":true},"videoState":{"muted":false},"mediaProvider":"WebRTC"}]`
+	var got, wanted any
+	if err := errors.Join(json.Unmarshal(r.body, &got), json.Unmarshal([]byte(want), &wanted)); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, wanted) {
+		t.Errorf("players = %s, want %s", r.body, want)
+	}
+
+	tests := []struct {
+		body string
+		want []string // media session ids
+	}{
+		{`{}`, []string{"56141d10-fddc-11e6", "whip-1", "p1"}},
+		{`{"name":"cam"}`, []string{"56141d10-fddc-11e6", "p1"}},
+		{`{"name":"cam","published":true}`, []string{"56141d10-fddc-11e6"}},
+		{`{"status":"PLAYING"}`, []string{"p1"}},
+		{`{"mediaSessionId":"p1"}`, []string{"p1"}},
+	}
+	for _, tt := range tests {
+		r := post(t, srv, "/rest-api/stream/find", tt.body)
+		r.wantStatus(t, http.StatusOK)
+		var list []streamBody
+		if err := json.Unmarshal(r.body, &list); err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, s := range list {
+			ids = append(ids, s.MediaSessionID)
+			if muted := s.AudioState.Muted; !muted {
+				t.Errorf("%s is not muted", s.MediaSessionID)
+			}
+		}
+		if !slices.Equal(ids, tt.want) {
+			t.Errorf("find %s = %q, want %q", tt.body, ids, tt.want)
+		}
+	}
+
+	post(t, srv, "/rest-api/stream/terminate", `{"mediaSessionId":"p1"}`).wantStatus(t, http.StatusOK)
+	if want := []string{"p1"}; !slices.Equal(sessions.terminated, want) {
+		t.Errorf("terminated = %q, want %q", sessions.terminated, want)
+	}
+}
+
 func TestNoStreams(t *testing.T) {
 	srv := newServer(t, &fakePushes{}, stream.NewHub(stream.DefaultConfig()))
 	for _, r := range []reply{

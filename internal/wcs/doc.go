@@ -1,5 +1,5 @@
-// Package wcs is the WebSocket door: the signalling of the Flashphoner Web SDK, so that its pages publish streams here
-// without a change.
+// Package wcs is the WebSocket door: the signalling of the Flashphoner Web SDK, so that its pages publish and play
+// streams here without a change.
 //
 // A Server is an http.Handler that upgrades every request, whatever its path. Each socket that says who it is has a session: the
 // browser is pinged, publishes and plays streams by an offer in one message each and is told the status of each until exactly

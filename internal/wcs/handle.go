@@ -34,6 +34,7 @@ func (k *socket) handle(ctx context.Context, raw []byte) {
 }
 
 func (s *session) handle(ctx context.Context, name string, data json.RawMessage) {
+	s.log.Debug("message received", "message", short(name), "bytes", len(data))
 	switch name {
 	case "publishStream":
 		with(s, name, data, func(req mediaRequest) { s.handlePublish(ctx, req) })

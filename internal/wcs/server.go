@@ -262,13 +262,30 @@ func (s *Server) Connections() []Connection {
 
 // Terminate ends the session of that id with all that it made, and says whether there was one.
 func (s *Server) Terminate(sessionID string) bool {
+	ss := s.session(sessionID)
+	if ss != nil {
+		ss.end(errTerminated)
+	}
+	return ss != nil
+}
+
+// SetLogLevel lets the session of that id log from that level on, whatever the server does, and says whether there is one.
+func (s *Server) SetLogLevel(sessionID string, level slog.Level) bool {
+	ss := s.session(sessionID)
+	if ss != nil {
+		ss.level.set.Store(&level)
+	}
+	return ss != nil
+}
+
+// session returns the session of that id, nil if there is none.
+func (s *Server) session(id string) *session {
 	for _, ss := range s.all() {
-		if ss.id == sessionID {
-			ss.end(errTerminated)
-			return true
+		if ss.id == id {
+			return ss
 		}
 	}
-	return false
+	return nil
 }
 
 // all returns the sessions that are not over.

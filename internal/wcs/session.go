@@ -22,6 +22,7 @@ type session struct {
 	id      string
 	token   string
 	created time.Time
+	level   logLevel
 	log     *slog.Logger
 	client  connection
 	echo    map[string]json.RawMessage // what the browser said of itself, with the token; nil unless the session may be kept
@@ -52,7 +53,6 @@ func newSession(k *socket, c connection, echo map[string]json.RawMessage) *sessi
 		id:         id,
 		token:      rand.Text(),
 		created:    time.Now(),
-		log:        k.log.With("session", id),
 		client:     c,
 		sock:       k,
 		owner:      k,
@@ -63,6 +63,7 @@ func newSession(k *socket, c connection, echo map[string]json.RawMessage) *sessi
 		moved:      make(chan struct{}),
 		done:       make(chan struct{}),
 	}
+	s.log = s.level.logger(k.log).With("session", id)
 	echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
 	if bool(c.KeepAlive) && k.srv.cfg.KeepAliveGrace > 0 {
 		s.echo = echo

@@ -1,0 +1,150 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Connection is a session of the WebSocket signalling.
+type Connection struct {
+	SessionID            string
+	AppKey               string
+	ClientVersion        string
+	ClientOSVersion      string
+	ClientBrowserVersion string
+	MediaProviders       []string
+	Custom               json.RawMessage // as the page gave it; nil: nothing
+	KeepAlive            bool            // it survives the loss of its socket for a while
+	Connected            bool            // it has a socket
+	Address              string          // the browser's
+	Origin               string          // the page's
+	Created              time.Time
+	Publishers, Players  int
+}
+
+// Connections does what requests ask about the sessions of the signalling. app makes one of wcs.Server.
+type Connections interface {
+	Connections() []Connection // oldest first
+	// Terminate and SetLogLevel say whether there is a session of that id.
+	Terminate(sessionID string) bool
+	SetLogLevel(sessionID string, level slog.Level) bool
+}
+
+var errNoConnection = refusal{http.StatusNotFound, "Connection not found"}
+
+// What the contract calls the states of a connection: DISCONNECTED is one that waits for its browser to return.
+const (
+	statusEstablished  = "ESTABLISHED"
+	statusDisconnected = "DISCONNECTED"
+)
+
+// connectionBody is a connection in an answer: what the contract tells backends of one, and after nodeId's kin, what is our own.
+type connectionBody struct {
+	NodeID               string          `json:"nodeId,omitempty"`
+	AppKey               string          `json:"appKey"`
+	SessionID            string          `json:"sessionId"`
+	MediaProviders       []string        `json:"mediaProviders"`
+	ClientVersion        string          `json:"clientVersion"`
+	ClientOSVersion      string          `json:"clientOSVersion"`
+	ClientBrowserVersion string          `json:"clientBrowserVersion"`
+	KeepAlive            bool            `json:"keepAlive"`
+	Origin               string          `json:"origin"`
+	Custom               json.RawMessage `json:"custom,omitempty"`
+
+	Status     string `json:"status"`
+	CreateDate int64  `json:"createDate"` // ms since 1970
+	Address    string `json:"clientAddress"`
+	Publishers int    `json:"publishers"`
+	Players    int    `json:"players"`
+}
+
+func newConnectionBody(c Connection, nodeID string) connectionBody {
+	b := connectionBody{
+		NodeID:               nodeID,
+		AppKey:               c.AppKey,
+		SessionID:            c.SessionID,
+		MediaProviders:       c.MediaProviders,
+		ClientVersion:        c.ClientVersion,
+		ClientOSVersion:      c.ClientOSVersion,
+		ClientBrowserVersion: c.ClientBrowserVersion,
+		KeepAlive:            c.KeepAlive,
+		Origin:               c.Origin,
+		Custom:               c.Custom,
+		Status:               statusDisconnected,
+		CreateDate:           c.Created.UnixMilli(),
+		Address:              c.Address,
+		Publishers:           c.Publishers,
+		Players:              c.Players,
+	}
+	if c.Connected {
+		b.Status = statusEstablished
+	}
+	if b.MediaProviders == nil {
+		b.MediaProviders = []string{}
+	}
+	return b
+}
+
+func (s *Server) findConnections(_ context.Context, f *fields) (any, error) {
+	id, app, version := f.text("sessionId"), f.text("appKey"), f.text("clientVersion")
+	if f.err != nil {
+		return nil, f.err
+	}
+	return s.connectionList(func(c Connection) bool {
+		return (id == "" || id == c.SessionID) && (app == "" || app == c.AppKey) && (version == "" || version == c.ClientVersion)
+	})
+}
+
+func (s *Server) findAllConnections(context.Context, *fields) (any, error) {
+	return s.connectionList(func(Connection) bool { return true })
+}
+
+func (s *Server) connectionList(matches func(Connection) bool) (any, error) {
+	var list []connectionBody
+	for _, c := range s.parts.Connections.Connections() {
+		if matches(c) {
+			list = append(list, newConnectionBody(c, s.nodeID))
+		}
+	}
+	if list == nil {
+		return nil, errNoConnection
+	}
+	return list, nil
+}
+
+func (s *Server) terminateConnection(_ context.Context, f *fields) (any, error) {
+	id := f.required("sessionId")
+	if f.err != nil {
+		return nil, f.err
+	}
+	if !s.parts.Connections.Terminate(id) {
+		return nil, errNoConnection
+	}
+	s.log.Info("session terminated by request", "session", id)
+	return nil, nil
+}
+
+// logLevels are the words of the contract's server. Ours has fewer levels; off leaves what somebody should look at.
+var logLevels = map[string]slog.Level{
+	"ALL": slog.LevelDebug, "TRACE": slog.LevelDebug, "DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo, "WARN": slog.LevelWarn,
+	"ERROR": slog.LevelError, "FATAL": slog.LevelError, "OFF": slog.LevelError,
+}
+
+func (s *Server) setLogLevel(_ context.Context, f *fields) (any, error) {
+	id, word := f.required("sessionId"), f.required("logLevel")
+	level, ok := logLevels[strings.ToUpper(word)]
+	if !ok {
+		f.fail("logLevel", "it must be DEBUG, INFO, WARN or ERROR")
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	if !s.parts.Connections.SetLogLevel(id, level) {
+		return nil, errNoConnection
+	}
+	return nil, nil
+}

@@ -1,0 +1,37 @@
+package wcs
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+)
+
+// logLevel is the level of one session's log lines. Until it is set, the server's holds.
+type logLevel struct{ set atomic.Pointer[slog.Level] }
+
+// logger returns log with that level.
+func (l *logLevel) logger(log *slog.Logger) *slog.Logger { return slog.New(levelHandler{log.Handler(), l}) }
+
+// levelHandler asks the session's level before the server's.
+type levelHandler struct {
+	slog.Handler
+	level *logLevel
+}
+
+// Enabled implements slog.Handler.
+func (h levelHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	if set := h.level.set.Load(); set != nil {
+		return level >= *set
+	}
+	return h.Handler.Enabled(ctx, level)
+}
+
+// WithAttrs implements slog.Handler.
+func (h levelHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return levelHandler{h.Handler.WithAttrs(attrs), h.level}
+}
+
+// WithGroup implements slog.Handler.
+func (h levelHandler) WithGroup(name string) slog.Handler {
+	return levelHandler{h.Handler.WithGroup(name), h.level}
+}
