@@ -87,8 +87,8 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, portError("media_port_from", cfg.Peer.Port, err)
 	}
 	ingest := rtc.NewIngest(cfg.Ingest, a.hub, log, a.receiver)
-	a.whip = whip.New(cfg.WHIP, ingest, log)
 	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.opus, a.h264, log)
+	a.whip = whip.New(cfg.WHIP, ingest, a.egress, a.hub, log)
 	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{
 		Publish: publishWith(ingest), Play: playWith(a.egress), Snapshot: a.video.Snapshot, Streams: a.hub, Pusher: a.pushes,
 	}, log)

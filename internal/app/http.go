@@ -100,6 +100,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux := http.NewServeMux()
 	mux.Handle("/rest-api/", api)
 	mux.Handle("/whip/", a.whip)
+	mux.Handle("/whep/", a.whip)
 	mux.Handle("/ws", a.sdk) // for proxies that have one port to give
 	mux.Handle("/ws/", a.sdk)
 	mux.Handle("/metrics", figures)

@@ -10,12 +10,14 @@ import (
 
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/transcode"
+	"transponder/internal/transponder"
 )
 
 // guarded lets only those through who know the token.
-func (s *Server) guarded(next http.HandlerFunc) http.HandlerFunc {
+func guarded(token string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.Token != "" && !s.authorized(r) {
+		if token != "" && !authorized(r, token) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			problem(w, http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer TOKEN")
 			return
@@ -24,10 +26,10 @@ func (s *Server) guarded(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func (s *Server) authorized(r *http.Request) bool {
+func authorized(r *http.Request, want string) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.EqualFold(scheme, "Bearer") &&
-		subtle.ConstantTimeCompare([]byte(strings.TrimSpace(token)), []byte(s.cfg.Token)) == 1
+		subtle.ConstantTimeCompare([]byte(strings.TrimSpace(token)), []byte(want)) == 1
 }
 
 // options answers a browser's preflight, and clients that ask what may be posted (RFC 9725, 4.2).
@@ -50,9 +52,16 @@ func (s *Server) notAllowed(methods string) http.HandlerFunc {
 	}
 }
 
-// status turns an error of rtc.Ingest into a status and words for the client.
+// status turns an error of rtc.Ingest or rtc.Egress into a status and words for the client.
 func status(err error) (code int, detail string) {
+	var busy *transcode.BusyError
 	switch {
+	case errors.Is(err, errNoStream):
+		return http.StatusNotFound, err.Error()
+	case errors.As(err, &busy):
+		return http.StatusServiceUnavailable, err.Error()
+	case errors.Is(err, transponder.ErrTranscodingDisabled):
+		return http.StatusNotAcceptable, err.Error()
 	case errors.Is(err, rtc.ErrBadOffer), errors.Is(err, stream.ErrName):
 		return http.StatusBadRequest, err.Error()
 	case errors.Is(err, rtc.ErrNoCommonCodecs):

@@ -17,7 +17,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// Causes of a publication's end that are this door's own.
+// Causes of a session's end that are this door's own.
 var (
 	ErrDeleted  = errors.New("the client deleted the session")
 	ErrStopping = errors.New("the server is stopping")
@@ -28,15 +28,17 @@ const (
 	typeFragment = "application/trickle-ice-sdpfrag" // RFC 8840
 )
 
-// Config says who may publish.
+// Config says who may publish and play.
 type Config struct {
-	// Token is the bearer token that every request must carry; empty: anyone may publish.
+	// Token is the bearer token that every request to publish must carry; empty: anyone may publish.
 	Token string
+	// PlayToken is that of those who play; empty: anyone may.
+	PlayToken string
 	// MaxBody is the most that a request's body may have.
 	MaxBody int64
 }
 
-// DefaultConfig lets anyone publish.
+// DefaultConfig lets anyone publish and play.
 func DefaultConfig() Config { return Config{MaxBody: 256 << 10} }
 
 // Validate reports every value that cannot work.
@@ -47,12 +49,22 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Server answers WHIP requests. All methods may be called from any goroutine.
+// errNoStream means that nobody publishes what is to be played.
+var errNoStream = errors.New("nobody publishes a stream of that name")
+
+// Streams finds live streams, as stream.Hub does.
+type Streams interface {
+	Source(name string) (*stream.Source, bool)
+}
+
+// Server answers WHIP and WHEP requests. All methods may be called from any goroutine.
 type Server struct {
-	cfg    Config
-	ingest *rtc.Ingest
-	log    *slog.Logger
-	mux    *http.ServeMux
+	cfg     Config
+	ingest  *rtc.Ingest
+	egress  *rtc.Egress
+	streams Streams
+	log     *slog.Logger
+	mux     *http.ServeMux
 
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -60,27 +72,42 @@ type Server struct {
 	sessions map[string]*session // guarded by mu; by id
 }
 
-// session is one publication.
+// session is one publication or one playback.
 type session struct {
-	id, name    string
-	etag        string
-	ufrag       string // of the offer: tells a trickled candidate from an ICE restart
-	publication *rtc.Publication
-	cancel      context.CancelCauseFunc
-	done        chan struct{}
+	id, path string // path is that of the stream
+	etag     string
+	ufrag    string // of the offer: tells a trickled candidate from an ICE restart
+	media    connection
+	log      *slog.Logger
+	cancel   context.CancelCauseFunc
+	done     chan struct{}
 }
 
-// New makes a server for the paths /whip/{name} and /whip/{name}/{id}.
-func New(cfg Config, ingest *rtc.Ingest, log *slog.Logger) *Server {
-	s := &Server{cfg: cfg, ingest: ingest, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
-	s.mux.HandleFunc("POST /whip/{name}", s.guarded(s.publish))
-	s.mux.HandleFunc("DELETE /whip/{name}/{id}", s.guarded(s.delete))
-	s.mux.HandleFunc("PATCH /whip/{name}/{id}", s.guarded(s.patch))
-	s.mux.HandleFunc("OPTIONS /whip/{name}", s.options("POST, OPTIONS"))
-	s.mux.HandleFunc("OPTIONS /whip/{name}/{id}", s.options("DELETE, PATCH, OPTIONS"))
-	s.mux.HandleFunc("/whip/{name}", s.notAllowed("POST, OPTIONS"))
-	s.mux.HandleFunc("/whip/{name}/{id}", s.notAllowed("DELETE, PATCH, OPTIONS"))
+// connection is an rtc.Publication or an rtc.Playback.
+type connection interface {
+	Answer() string
+	Run(ctx context.Context) error
+	AddCandidate(candidate string) error
+}
+
+// New makes a server for the paths /whip/{name} and /whep/{name}, and those of their sessions below them.
+func New(cfg Config, ingest *rtc.Ingest, egress *rtc.Egress, streams Streams, log *slog.Logger) *Server {
+	s := &Server{cfg: cfg, ingest: ingest, egress: egress, streams: streams, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
+	s.handle("/whip", cfg.Token, s.publish)
+	s.handle("/whep", cfg.PlayToken, s.play)
 	return s
+}
+
+// handle takes the requests of one of the two protocols. begin makes a session's media of an offer.
+func (s *Server) handle(path, token string, begin func(r *http.Request, offer, id string) (connection, error)) {
+	offers, sessions := path+"/{name}", path+"/{name}/{id}"
+	s.mux.HandleFunc("POST "+offers, guarded(token, func(w http.ResponseWriter, r *http.Request) { s.create(w, r, begin) }))
+	s.mux.HandleFunc("DELETE "+sessions, guarded(token, s.delete))
+	s.mux.HandleFunc("PATCH "+sessions, guarded(token, s.patch))
+	s.mux.HandleFunc("OPTIONS "+offers, s.options("POST, OPTIONS"))
+	s.mux.HandleFunc("OPTIONS "+sessions, s.options("DELETE, PATCH, OPTIONS"))
+	s.mux.HandleFunc(offers, s.notAllowed("POST, OPTIONS"))
+	s.mux.HandleFunc(sessions, s.notAllowed("DELETE, PATCH, OPTIONS"))
 }
 
 // ServeHTTP implements http.Handler.
@@ -91,7 +118,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Close ends every publication and waits for it; no further one begins.
+// Close ends every session and waits for it; no further one begins.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -103,37 +130,61 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// publish is RFC 9725, 4.2.
-func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
+// create is RFC 9725, 4.2, for those who play as well.
+func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *http.Request, offer, id string) (connection, error)) {
 	offer, ok := s.body(w, r, typeSDP)
 	if !ok {
 		return
 	}
 	id := newID()
-	x := &session{id: id, name: r.PathValue("name"), etag: `"` + newID() + `"`, done: make(chan struct{})}
+	path := r.URL.EscapedPath()
+	x := &session{id: id, path: r.URL.Path, etag: `"` + newID() + `"`, ufrag: userName(offer), done: make(chan struct{})}
+	x.log = s.log.With("stream", r.PathValue("name"), "session", id, "peer", r.RemoteAddr)
 	var err error
-	x.publication, err = s.ingest.Publish(r.Context(), rtc.Offer{SDP: offer}, stream.Info{
-		Name: x.name, ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
-	})
-	if err != nil {
-		s.log.Warn("publication refused", "stream", x.name, "peer", r.RemoteAddr, "err", err)
+	if x.media, err = begin(r, offer, id); err != nil {
+		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
 		refuse(w, err)
 		return
 	}
-	if d, err := rtc.ParseOffer(offer); err == nil {
-		x.ufrag = d.Used()[0].Ufrag
-	}
-	s.start(context.WithoutCancel(r.Context()), x, r.RemoteAddr)
+	s.start(context.WithoutCancel(r.Context()), x)
 	h := w.Header()
 	h.Set("Content-Type", typeSDP)
-	h.Set("Location", r.URL.EscapedPath()+"/"+url.PathEscape(id))
+	h.Set("Location", path+"/"+url.PathEscape(id))
 	h.Set("ETag", x.etag)
 	w.WriteHeader(http.StatusCreated)
-	_, _ = io.WriteString(w, x.publication.Answer())
+	_, _ = io.WriteString(w, x.media.Answer())
 }
 
-// start runs a publication. On a server that is being closed it ends at once.
-func (s *Server) start(ctx context.Context, x *session, peer string) {
+func (s *Server) publish(r *http.Request, offer, id string) (connection, error) {
+	p, err := s.ingest.Publish(r.Context(), rtc.Offer{SDP: offer}, stream.Info{
+		Name: r.PathValue("name"), ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (s *Server) play(r *http.Request, offer, _ string) (connection, error) {
+	src, ok := s.streams.Source(r.PathValue("name"))
+	if !ok {
+		return nil, errNoStream
+	}
+	p, err := s.egress.Play(r.Context(), rtc.Offer{SDP: offer}, src)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// userName returns the ICE user name of an offer.
+func userName(offer string) string {
+	ufrag, _ := parseFragment(offer)
+	return ufrag
+}
+
+// start runs a session. On a server that is being closed it ends at once.
+func (s *Server) start(ctx context.Context, x *session) {
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
 	if s.closed {
@@ -144,21 +195,32 @@ func (s *Server) start(ctx context.Context, x *session, peer string) {
 	s.mu.Unlock()
 	go func() {
 		defer s.wg.Done()
-		s.run(ctx, x, peer)
+		s.run(ctx, x)
 	}()
 }
 
-func (s *Server) run(ctx context.Context, x *session, peer string) {
-	log := s.log.With("stream", x.name, "session", x.id, "peer", peer)
-	log.Info("publication begun")
-	err := x.publication.Run(ctx)
+func (s *Server) run(ctx context.Context, x *session) {
+	x.log.Info("session begun", "path", x.path)
+	err := x.media.Run(ctx)
 	s.mu.Lock()
 	delete(s.sessions, x.id)
 	s.mu.Unlock()
 	x.cancel(nil)
 	close(x.done)
-	st := x.publication.Stats()
-	log.Info("publication ended", "err", err, "packets", st.Packets, "lost", st.Lost, "nacks", st.NACKs, "plis", st.PLIs)
+	x.log.Info("session ended", append([]any{"path", x.path, "err", err}, figures(x.media)...)...)
+}
+
+// figures are what the log says of a session at its end.
+func figures(c connection) []any {
+	switch c := c.(type) {
+	case *rtc.Publication:
+		st := c.Stats()
+		return []any{"packets", st.Packets, "lost", st.Lost, "nacks", st.NACKs, "plis", st.PLIs}
+	case *rtc.Playback:
+		st := c.Stats()
+		return []any{"packets", st.Packets, "lost", st.Lost, "nacked", st.NACKed, "plis", st.PLIs}
+	}
+	return nil
 }
 
 // delete is RFC 9725, 4.2: it answers when the name is free again.
@@ -192,14 +254,14 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusPreconditionRequired, "If-Match is missing: send the ETag of the session")
 		return
 	case match == "*" || match == x.etag && ufrag != "" && ufrag != x.ufrag:
-		problem(w, http.StatusUnprocessableEntity, "ICE restarts are not supported: delete the session and publish anew")
+		problem(w, http.StatusUnprocessableEntity, "ICE restarts are not supported: delete the session and begin anew")
 		return
 	case match != x.etag:
 		problem(w, http.StatusPreconditionFailed, "If-Match is not the ETag of the session")
 		return
 	}
 	for _, c := range candidates {
-		err := x.publication.AddCandidate(c)
+		err := x.media.AddCandidate(c)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
 			problem(w, http.StatusUnprocessableEntity, "candidates are not taken: the answer's are enough")
@@ -215,11 +277,11 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
 // maxCandidates is how many candidates one fragment may bring.
 const maxCandidates = 64
 
-// parseFragment reads an SDP fragment (RFC 8840, 9): the ICE user name, "" if there is none, and the candidates.
+// parseFragment reads an SDP fragment (RFC 8840, 9): the first ICE user name, "" if there is none, and the candidates.
 func parseFragment(text string) (ufrag string, candidates []string) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok && ufrag == "" {
 			ufrag = v
 		} else if v, ok := strings.CutPrefix(line, "a=candidate:"); ok && len(candidates) < maxCandidates {
 			candidates = append(candidates, v)
@@ -233,7 +295,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) (*session, bool
 	s.mu.Lock()
 	x := s.sessions[r.PathValue("id")]
 	s.mu.Unlock()
-	if x == nil || x.name != r.PathValue("name") {
+	if x == nil || x.path+"/"+x.id != r.URL.Path {
 		problem(w, http.StatusNotFound, "no such session: it has ended, or never was")
 		return nil, false
 	}

@@ -1,14 +1,18 @@
 package whip
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,7 +43,8 @@ func open(t *testing.T, cfg Config, in rtc.Config) *door {
 		t.Fatal(err)
 	}
 	hub := stream.NewHub(stream.DefaultConfig())
-	s := New(cfg, rtc.NewIngest(in, hub, log, r), log)
+	none := func(*stream.Source) (*stream.Feed, func(), error) { return nil, nil, errors.New("no transcoder here") }
+	s := New(cfg, rtc.NewIngest(in, hub, log, r), rtc.NewEgress(rtc.DefaultEgressConfig(), r, none, none, log), hub, log)
 	ts := httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.Close()
@@ -260,5 +265,86 @@ func TestPublish(t *testing.T) {
 	}
 	if err := <-gone; err != testkit.ErrConnection {
 		t.Errorf("publisher ended with %v", err)
+	}
+}
+
+// Playing from the offer to DELETE: the publisher's pictures, numbers within, from a key frame on.
+func TestPlay(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.PlayToken = "watch"
+	d := open(t, cfg, rtc.DefaultConfig())
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	post := func(path string, headers ...string) testkit.Exchange {
+		return func(_ context.Context, offer string) (string, error) {
+			res, body := d.do(t, "POST", path, offer, append(headers, sdpType)...)
+			if res.StatusCode != 201 {
+				return "", fmt.Errorf("%s: %s %s", path, res.Status, body)
+			}
+			return body, nil
+		}
+	}
+	publisher := testkit.DefaultPublisherConfig()
+	publisher.FPS = 100
+	wg.Go(func() { _ = testkit.NewPublisher(publisher).Run(ctx, post("/whip/show")) })
+
+	// Who has no token plays nothing, and nobody what is not there.
+	if res, _ := d.do(t, "POST", "/whep/show", offer("H264"), sdpType); res.StatusCode != 401 {
+		t.Errorf("without a token: %s, want 401", res.Status)
+	}
+	const token = "Authorization: Bearer watch"
+	if res, body := d.do(t, "POST", "/whep/nothing", offer("H264"), sdpType, token); res.StatusCode != 404 || !strings.Contains(body, "nobody publishes") {
+		t.Errorf("a stream that is not there: %s %s, want 404", res.Status, body)
+	}
+
+	var location string
+	player := testkit.NewPlayer(testkit.PlayerConfig{Video: true, Audio: true})
+	ended := make(chan error, 1)
+	wg.Go(func() {
+		ended <- player.Run(ctx, func(_ context.Context, offer string) (string, error) {
+			for {
+				res, body := d.do(t, "POST", "/whep/show", offer, sdpType, token)
+				if res.StatusCode == 404 && ctx.Err() == nil { // not published yet
+					time.Sleep(5 * time.Millisecond)
+					continue
+				}
+				if res.StatusCode != 201 || res.Header.Get("ETag") == "" {
+					return "", fmt.Errorf("%s %s", res.Status, body)
+				}
+				location = res.Header.Get("Location")
+				return body, nil
+			}
+		})
+	})
+	player.Wait(t, "pictures and sound", func() bool {
+		return len(player.Frames("video")) > 50 && len(player.Frames("audio")) > 10
+	})
+	last := int64(-1)
+	for _, f := range player.Frames("video") {
+		number := int64(-1)
+		for nal := range bytes.SplitSeq(f.Data, []byte{0, 0, 0, 1}) {
+			if n, ok := testkit.FrameNumber(append(binary.BigEndian.AppendUint32(nil, uint32(len(nal))), nal...)); ok {
+				number = n
+			}
+		}
+		if last >= 0 && number != last+1 {
+			t.Fatalf("picture %d after %d", number, last)
+		}
+		last = number
+	}
+	if res, _ := d.do(t, "DELETE", strings.Replace(location, "whep", "whip", 1), "", token); res.StatusCode != 404 {
+		t.Errorf("a player's session among the publishers': %s, want 404", res.Status)
+	}
+	if res, _ := d.do(t, "DELETE", location, "", token); res.StatusCode != 200 {
+		t.Errorf("delete: %s", res.Status)
+	}
+	if err := <-ended; err != testkit.ErrConnection {
+		t.Errorf("the player ended with %v", err)
+	}
+	if _, ok := d.hub.Source("show"); !ok {
+		t.Error("the stream ended with its player")
 	}
 }
