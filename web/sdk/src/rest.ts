@@ -1,4 +1,4 @@
-import { Pauses, sleep } from "./backoff.ts";
+import { type Backoff, Pauses, sleep } from "./backoff.ts";
 import { type Reason, SdkError } from "./errors.ts";
 import { type ServerEvent, serverEvents } from "./sse.ts";
 import type { Abortable } from "./stream.ts";
@@ -10,6 +10,8 @@ export interface RestOptions {
   /** With a password, for servers that ask for them. */
   user?: string;
   password?: string;
+  /** How patiently `push.states` connects anew. */
+  reconnect?: Backoff;
 }
 
 /** How a push connects anew; see docs/rest.md. */
@@ -135,7 +137,11 @@ export class RestApi {
   private readonly base: string;
   private readonly headers: Record<string, string> = {};
 
-  constructor({ password = "", url = globalThis.location?.origin, user }: RestOptions = {}) {
+  /** @internal */
+  readonly backoff: Backoff;
+
+  constructor({ password = "", reconnect = {}, url = globalThis.location?.origin, user }: RestOptions = {}) {
+    this.backoff = reconnect;
     if (!url) {
       throw new SdkError("invalid_option", "options.url must be provided");
     }
@@ -251,7 +257,7 @@ export class Push {
     const aborter = new AbortController();
     const abort = (): void => aborter.abort(signal?.reason);
     signal?.addEventListener("abort", abort);
-    const pauses = new Pauses({});
+    const pauses = new Pauses(this.api.backoff);
     let after = "";
     let known: PushState | null = null;
     try {

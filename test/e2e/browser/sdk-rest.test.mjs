@@ -1,0 +1,206 @@
+// The SDK's REST client, against a server on this machine that says what each test wants. `npm test` compiles it first.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { test } from "node:test";
+import { RestApi } from "./.build/sdk/index.js";
+import { serverEvents } from "./.build/sdk/sse.js";
+import { push } from "./lib/mock-server.mjs";
+
+/** Starts a server; each handler answers its path, by path without /rest-api. */
+async function serve(t, handlers, options) {
+  const requests = [];
+  const server = createServer(async (request, response) => {
+    const { pathname, searchParams } = new URL(request.url, "http://localhost");
+    let body = "";
+    for await (const part of request) {
+      body += part;
+    }
+    const path = pathname.replace("/rest-api", "");
+    requests.push({ path, method: request.method, body: body && JSON.parse(body), headers: request.headers, query: Object.fromEntries(searchParams) });
+    const count = requests.filter((other) => other.path === path).length;
+    const answer = handlers[path]?.(requests.at(-1), count, response) ?? 404;
+    if (answer === response) {
+      return; // the handler goes on with it
+    }
+    if (typeof answer === "number") {
+      response.writeHead(answer).end(answer === 200 ? "" : JSON.stringify({ message: `it is ${answer}` }));
+    } else {
+      response.writeHead(200).end(JSON.stringify(answer));
+    }
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { requests, server, api: new RestApi({ url: `http://127.0.0.1:${server.address().port}/`, ...options }) };
+}
+
+/** Answers with server-sent events: texts are sent as they are, the end closes it unless it is to stay open. */
+function events(response, ...texts) {
+  response.writeHead(200, { "Content-Type": "text/event-stream" });
+  response.write("retry: 2000\n");
+  texts.forEach((text) => response.write(text));
+  return response;
+}
+
+const at = (ms) => new Date(ms).toISOString();
+const heartbeat = (id) => `id: ${id}\n: heartbeat\n\n`;
+const event = (id, to, time, more = {}) => `id: ${id}\nevent: push\ndata: ${JSON.stringify({
+  number: id, sequence: id, id: push().mediaSessionId, at: at(time), from: "", to, reason: "", class: "", info: "", attempt: 1, bytesAcked: 0, ...more,
+})}\n\n`;
+
+async function collect(states) {
+  const seen = [];
+  for await (const { status, since } of states) {
+    seen.push([status, since]);
+  }
+  return seen;
+}
+
+test("asking for a push, and acting on it", async (t) => {
+  const { api, requests } = await serve(t, {
+    "/push/startup": () => push({ status: "STARTING" }),
+    "/push/find": (_, n) => (n === 1 ? [push({ bitrate: 7 })] : 404),
+    "/push/history": () => [push({ mediaSessionId: "other" }), push({ status: "ENDED" })],
+    ...Object.fromEntries(["mute", "unmute", "sound_on", "sound_off", "terminate"].map((name) => [`/push/${name}`, () => 200])),
+  }, { user: "käthe", password: "p:w" });
+  const made = await api.push({ streamName: "n", rtmpUrl: "rtmp://far.test/live", options: { onSourceLoss: "hold" } });
+  const mediaSessionId = made.id;
+  assert.equal(made.info.status, "STARTING");
+  assert.equal((await made.refresh()).bitrate, 7);
+  assert.equal((await made.refresh()).status, "ENDED", "from the history");
+  await made.mute();
+  await made.unmute();
+  await made.soundOn({ soundFile: "x.wav", loop: true });
+  await made.soundOff();
+  await made.terminate();
+  assert.deepEqual(requests.map(({ path, body }) => [path, body]), [
+    ["/push/startup", { streamName: "n", rtmpUrl: "rtmp://far.test/live", options: { onSourceLoss: "hold" } }],
+    ["/push/find", { mediaSessionId }], ["/push/find", { mediaSessionId }], ["/push/history", ""],
+    ["/push/mute", { mediaSessionId }], ["/push/unmute", { mediaSessionId }],
+    ["/push/sound_on", { mediaSessionId, soundFile: "x.wav", loop: true }], ["/push/sound_off", { mediaSessionId }],
+    ["/push/terminate", { mediaSessionId }],
+  ]);
+  assert.equal(Buffer.from(requests[0].headers.authorization.split(" ")[1], "base64").toString(), "käthe:p:w");
+});
+
+test("lists", async (t) => {
+  const { api, requests } = await serve(t, {
+    "/push/find": () => 404,
+    "/stream/find": () => [{ name: "n", status: "PUBLISHING" }],
+    "/push/history": () => [push()],
+    "/stream/terminate": () => 200,
+  });
+  assert.deepEqual(await api.find(), []);
+  assert.equal((await api.streams({ name: "n" }))[0].status, "PUBLISHING");
+  assert.equal((await api.history(3)).length, 1);
+  await api.terminateStream({ name: "n" });
+  assert.deepEqual(requests.map(({ body, query }) => [body, query.limit]), [[{}, undefined], [{ name: "n" }, undefined], ["", "3"], [{ name: "n" }, undefined]]);
+});
+
+test("statuses become reasons", async (t) => {
+  for (const [status, reason] of [[400, "bad_request"], [401, "unauthorized"], [404, "not_found"], [409, "conflict"], [500, "server_error"],
+    [501, "unsupported"], [503, "busy"], [418, "server_error"]]) {
+    const { api } = await serve(t, { "/push/startup": () => status });
+    await assert.rejects(api.push({}), { reason, info: `it is ${status}` });
+  }
+  const { api, server } = await serve(t, {});
+  server.close();
+  server.closeAllConnections();
+  await assert.rejects(api.push({}), { reason: "unreachable" });
+  await assert.rejects(api.push({}, { signal: AbortSignal.abort("enough") }), (error) => error === "enough");
+  assert.throws(() => new RestApi(), { reason: "invalid_option" });
+});
+
+test("states, until the push is over", async (t) => {
+  const { api, requests } = await serve(t, {
+    "/push/startup": () => push({ status: "STARTING", since: 1 }),
+    "/push/find": () => [push({ status: "CONNECTING", since: 2000 })],
+    "/push/events": (_, n, response) => events(response, heartbeat(5),
+      event(6, "CONNECTING", 2000), // was on its way while the state was read
+      event(7, "PUBLISHING", 3000), heartbeat(8), event(9, "RECONNECTING", 4000, { reason: "peer_closed", class: "transient", nextRetryAt: at(9000) }),
+      event(10, "FAILED", 5000, { reason: "timeout" })),
+  });
+  const seen = [];
+  for await (const state of (await api.push({})).states()) {
+    seen.push(state);
+  }
+  assert.deepEqual(seen.map(({ status }) => status), ["CONNECTING", "PUBLISHING", "RECONNECTING", "FAILED"]);
+  assert.deepEqual(seen[2], {
+    status: "RECONNECTING", reason: "peer_closed", reasonClass: "transient", info: "", attempts: 1, since: 4000, nextRetryAt: 9000, bytesAcked: 0,
+  });
+  assert.deepEqual(requests.at(1).query, { mediaSessionId: push().mediaSessionId });
+});
+
+test("states go on where a lost connection was, and are read anew when some are missed", async (t) => {
+  const { api, requests } = await serve(t, {
+    "/push/startup": () => push(),
+    "/push/find": (_, n) => [push(n === 1 ? { since: 1000 } : { status: "DEGRADED", since: 4000 })],
+    "/push/events": (_, n, response) => [
+      () => {
+        events(response, heartbeat(5), event(6, "RECONNECTING", 2000)).end();
+        return response;
+      },
+      () => 503,
+      () => events(response, heartbeat(6), event(7, "PUBLISHING", 3000)).end() && response,
+      () => events(response, "id: 0\nevent: missed\ndata: {\"missed\":0}\n\n", event(1, "PUBLISHING", 3500), event(2, "ENDED", 5000)),
+    ][n - 1](),
+  }, { reconnect: { firstPauseMs: 1 } });
+  assert.deepEqual(await collect((await api.push({})).states()),
+    [["PUBLISHING", 1000], ["RECONNECTING", 2000], ["PUBLISHING", 3000], ["DEGRADED", 4000], ["ENDED", 5000]]);
+  assert.deepEqual(requests.filter(({ path }) => path === "/push/events").map(({ query }) => query.after), [undefined, "6", "6", "7"]);
+});
+
+test("states of a push that nobody knows any more, or that is over", async (t) => {
+  const { api } = await serve(t, {
+    "/push/startup": () => push(),
+    "/push/history": (_, n) => (n === 1 ? [push({ status: "ENDED", since: 9 })] : []),
+    "/push/events": (_, n, response) => events(response, heartbeat(0)),
+  });
+  const made = await api.push({});
+  assert.deepEqual(await collect(made.states()), [["ENDED", 9]]);
+  await assert.rejects(collect(made.states()), { reason: "not_found" });
+});
+
+test("states that nobody wants any more", async (t) => {
+  let left;
+  const gone = new Promise((resolve) => (left = resolve));
+  const { api } = await serve(t, {
+    "/push/startup": () => push(),
+    "/push/find": () => [push()],
+    "/push/events": (_, n, response) => events(response.on("close", left), heartbeat(0)),
+  });
+  const made = await api.push({});
+  for await (const { status } of made.states()) {
+    assert.equal(status, "PUBLISHING");
+    break;
+  }
+  await gone; // the connection is closed
+  const aborter = new AbortController();
+  const states = made.states({ signal: aborter.signal });
+  await states.next();
+  const waiting = states.next();
+  aborter.abort(new Error("enough"));
+  await assert.rejects(waiting, { message: "enough" });
+  await assert.rejects(made.states({ signal: aborter.signal }).next(), { message: "enough" });
+});
+
+test("events in pieces", async () => {
+  const text = "id: 1\nevent: push\ndata: {\"ä\":1,\ndata: \"b\":2}\n\n: comment\n\nid:2\r\n\r\ndata: unfinished";
+  const bytes = new TextEncoder().encode(text);
+  const body = new ReadableStream({
+    start(controller) {
+      bytes.forEach((byte) => controller.enqueue(Uint8Array.of(byte)));
+      controller.close();
+    },
+  });
+  const found = [];
+  for await (const one of serverEvents(body)) {
+    found.push(one);
+  }
+  assert.deepEqual(found, [
+    { event: "push", data: "{\"ä\":1,\n\"b\":2}", id: "1" }, { event: "", data: "", id: "1" }, { event: "", data: "", id: "2" },
+  ]);
+});
