@@ -121,6 +121,7 @@ func (a *App) figures() metrics.Parts {
 	p := metrics.Parts{
 		Streams:         a.hub.Sources,
 		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
+		Players:         a.egress.Players,
 		WebSockets:      func() int { return a.sdk.Stats().Sessions },
 		RTMPConnections: a.rtmpConnections,
 		Sound:           a.audio.Stats,
@@ -167,7 +168,7 @@ func (a *App) stats() rest.Stats {
 			}
 		}
 	}
-	st.WebRTCOut = int(a.sdk.Stats().Players)
+	st.WebRTCOut = a.egress.Players()
 	st.Viewers += st.WebRTCOut
 	st.MediaPortsBusy = min(st.WebRTCIn+st.WebRTCOut, 1) // all peers share one port
 	st.MediaPortsFree = 1 - st.MediaPortsBusy

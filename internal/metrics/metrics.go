@@ -19,6 +19,7 @@ import (
 type Parts struct {
 	Streams         func() []*stream.Source
 	Pushes          func() []transponder.Info
+	Players         func() int // over WebRTC
 	WebSockets      func() int // connections of the signalling
 	RTMPConnections func() int // to our own RTMP server
 	Hooks           func() transponder.HookStats
@@ -80,6 +81,7 @@ var (
 	hookEvents  = desc("push_hook_events_total", "Events for the web hook, by what became of them.", "outcome")
 	hookRetries = desc("push_hook_retries_total", "Tries to deliver an event to the web hook after the first.")
 
+	players         = desc("players", "Those who play streams over WebRTC.")
 	webSockets      = desc("websockets", "Open signalling connections.")
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
 )
@@ -99,6 +101,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.Pushes != nil {
 		s.pushes(c.parts.Pushes())
+	}
+	if c.parts.Players != nil {
+		s.gauge(players, float64(c.parts.Players()))
 	}
 	if c.parts.WebSockets != nil {
 		s.gauge(webSockets, float64(c.parts.WebSockets()))

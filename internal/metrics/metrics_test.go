@@ -59,6 +59,7 @@ func TestMetrics(t *testing.T) {
 				ID: "p2", SourceName: "cam", State: transponder.Starting,
 			}}
 		},
+		Players:         func() int { return 7 },
 		WebSockets:      func() int { return 5 },
 		RTMPConnections: func() int { return 6 },
 		Hooks:           func() transponder.HookStats { return transponder.HookStats{Delivered: 9, Retried: 4, Dead: 1} },
@@ -80,6 +81,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_pictures_damaged_total 3`,
 		`transponder_pictures_dropped_total 4`,
 		`transponder_pictures_transcoded_total 50`,
+		`transponder_players 7`,
 		`transponder_push_acked_bytes_total{push="p1",stream="cam"} 900`,
 		`transponder_push_acked_bytes_total{push="p2",stream="cam"} 0`,
 		`transponder_push_dropped_frames_total{push="p1",stream="cam"} 2`,
