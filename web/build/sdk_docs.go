@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,6 +70,9 @@ func reference(src string) (string, error) {
 			if d.doc == "" {
 				return "", fmt.Errorf("%s: %s has no comment", export[2], name)
 			}
+			if err := d.inherit(src); err != nil {
+				return "", err
+			}
 			out.WriteString(d.markdown())
 		}
 	}
@@ -79,9 +81,10 @@ func reference(src string) (string, error) {
 
 // declaration is something that a module exports. Its members are those of a class, interface or object.
 type declaration struct {
-	kind, name, doc string
-	source          string // of a type or a simple constant
-	members         []member
+	name, doc string
+	base      string // the class that it has more members from, of the module of that name
+	source    string // of a type or a simple constant
+	members   []member
 }
 
 type member struct{ signature, doc string }
@@ -97,8 +100,23 @@ func (l declarationList) find(name string) *declaration {
 	return nil
 }
 
+// inherit adds the members of the class that d extends, if that is one of ours.
+func (d *declaration) inherit(src string) error {
+	if d.base == "" {
+		return nil
+	}
+	module, err := os.ReadFile(filepath.Join(src, strings.ToLower(d.base)+".ts"))
+	if err != nil {
+		return err
+	}
+	if base := declarations(string(module)).find(d.base); base != nil {
+		d.members = append(d.members, base.members...)
+	}
+	return nil
+}
+
 var (
-	declarationLine = regexp.MustCompile(`^export (class|interface|type|const) (\w+)`)
+	declarationLine = regexp.MustCompile(`^export (class|interface|type|const) (\w+)(?: extends (\w+)<)?`)
 	// Members begin a line after two spaces. What is private is none, nor is what ends or continues one.
 	memberLine = regexp.MustCompile(`^  (?:readonly |get |async |static )*[\w"*]`)
 	hiddenLine = regexp.MustCompile(`^  (?:private|override) `)
@@ -124,7 +142,10 @@ func declarations(source string) declarationList {
 		comment := commentText(doc)
 		switch m := declarationLine.FindStringSubmatch(line); {
 		case m != nil:
-			open = &declaration{kind: m[1], name: m[2], doc: comment}
+			open = &declaration{name: m[2], doc: comment}
+			if m[1] == "class" {
+				open.base = m[3]
+			}
 			list = append(list, open)
 			if !strings.HasSuffix(line, "{") || m[1] == "type" {
 				open.source, i = statement(lines, i)
@@ -144,8 +165,12 @@ func declarations(source string) declarationList {
 
 // statement returns the lines of a declaration without members, and the last one's index.
 func statement(lines []string, i int) (string, int) {
-	first := i
-	for ; i < len(lines)-1 && !strings.HasSuffix(lines[i], ";"); i++ {
+	first, depth := i, 0
+	for ; ; i++ {
+		depth += strings.Count(lines[i], "{") - strings.Count(lines[i], "}")
+		if i == len(lines)-1 || depth == 0 && strings.HasSuffix(lines[i], ";") {
+			break
+		}
 	}
 	return strings.TrimPrefix(strings.Join(lines[first:i+1], "\n"), "export "), i
 }
@@ -162,13 +187,16 @@ func commentText(lines []string) string {
 	return strings.Join(words, " ")
 }
 
-var body = regexp.MustCompile(`(?: \{(?:\})?,?| = .*;|[;,])$`)
+var (
+	body   = regexp.MustCompile(`(?: \{(?:\})?,?| = .*;|[;,])$`)
+	getter = regexp.MustCompile(`^get (\w+)\(\): `)
+)
 
 // signature is a member's line without its body.
 func signature(line string) string {
 	line = strings.TrimPrefix(line, "async ")
 	line = strings.TrimPrefix(line, "*")
-	return body.ReplaceAllString(line, "")
+	return getter.ReplaceAllString(body.ReplaceAllString(line, ""), "readonly $1: ")
 }
 
 func (d *declaration) markdown() string {
@@ -181,7 +209,11 @@ func (d *declaration) markdown() string {
 		out.WriteString("\n")
 	}
 	for _, m := range d.members {
-		fmt.Fprintf(&out, "- `%s`%s\n", m.signature, cmp.Or(strings.TrimSuffix(": "+m.doc, ": "), ""))
+		fmt.Fprintf(&out, "- `%s`", m.signature)
+		if m.doc != "" {
+			out.WriteString(": " + m.doc)
+		}
+		out.WriteString("\n")
 	}
 	return out.String()
 }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const (
+	sdkSource   = "../sdk/src"
+	sdkDocument = "../../docs/sdk.md"
+
+	// sdkBudget is what a page may have to load. The vendor's takes over 100 kB.
+	sdkBudget = 15_000
+)
+
+func TestSDKSize(t *testing.T) {
+	files, err := bundleSDK(sdkSource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{sdkModule, sdkScript} {
+		var zipped bytes.Buffer
+		w, err := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(files[name]); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %d bytes, %d compressed", name, len(files[name]), zipped.Len())
+		if len(files[name]) == 0 || zipped.Len() > sdkBudget {
+			t.Errorf("%s takes %d bytes compressed, at most %d are allowed", name, zipped.Len(), sdkBudget)
+		}
+	}
+}
+
+// The reference in docs/sdk.md is what the sources say.
+func TestReference(t *testing.T) {
+	document, err := os.ReadFile(sdkDocument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := withReference(sdkSource, document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(document, want) {
+		t.Errorf("%s is out of date: run `go generate ./web/build`", sdkDocument)
+	}
+	for _, word := range []string{"@internal", "private ", "undefined: undefined"} {
+		if strings.Contains(string(want), word) {
+			t.Errorf("the reference shows %q", word)
+		}
+	}
+}
+
+func TestDeclarations(t *testing.T) {
+	const source = `import x from "y";
+
+/** A thing. */
+export class Thing extends Emitter<Events> {
+  /** What it is. */
+  readonly kind: string;
+  private secret = 1;
+
+  /** @internal */
+  constructor(readonly a: number) {
+    super();
+  }
+
+  /**
+   * Does
+   * it.
+   */
+  async run(now = true): Promise<void> {
+    const x = 1;
+  }
+
+  /** Its name. */
+  get name(): string {
+    return "";
+  }
+
+  private hide(): void {}
+}
+
+/** Either. */
+export type Either = { a: 1;
+  b: 2 } | string;
+
+/** Words. */
+export const WORDS = {
+  /** One. */
+  ONE: "one",
+  two(): void {},
+} as const;
+
+/** Seven. */
+export const SEVEN = 7;
+
+function helper(): void {}
+`
+	want := declarationList{
+		{name: "Thing", doc: "A thing.", base: "Emitter", members: []member{
+			{"readonly kind: string", "What it is."}, {"run(now = true): Promise<void>", "Does it."}, {"readonly name: string", "Its name."},
+		}},
+		{name: "Either", doc: "Either.", source: "type Either = { a: 1;\n  b: 2 } | string;"},
+		{name: "WORDS", doc: "Words.", members: []member{{`ONE: "one"`, "One."}, {"two(): void", ""}}},
+		{name: "SEVEN", doc: "Seven.", source: "const SEVEN = 7;"},
+	}
+	got := declarations(source)
+	if len(got) != len(want) {
+		t.Fatalf("%d declarations, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			t.Errorf("declaration %d:\ngot  %+v\nwant %+v", i, *got[i], *want[i])
+		}
+	}
+}
+
+func TestDocumentWithoutReference(t *testing.T) {
+	if _, err := withReference(sdkSource, []byte("# no mark")); err == nil {
+		t.Error("a document without the mark is taken")
+	}
+}
