@@ -178,7 +178,7 @@ export class DestinationView {
     this.fieldset("where").disabled = running || busy;
     this.fieldset("where").hidden = running;
     this.part("label").hidden = !running && push === null && failure === null;
-    this.part("numbers").hidden = push === null;
+    this.part("numbers").hidden = !running;
     this.part("actions").hidden = !running;
     this.part("sound").hidden = !running || this.button("insert").getAttribute("aria-expanded") !== "true";
     this.button("mute").disabled = !open;

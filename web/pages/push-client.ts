@@ -107,7 +107,6 @@ function startupReason(status: number): Reason {
     case 400: return "bad_request";
     case 404: return "stream_missing";
     case 409: return "already_pushed";
-    case 501: return "unsupported_request";
     default: return commonReason(status);
   }
 }
@@ -127,6 +126,7 @@ export function commonReason(status: number): Reason {
     case 403: return "login_needed";
     case 429:
     case 503: return "server_busy";
+    case 501: return "unsupported_request";
     default: return "server_error";
   }
 }

@@ -253,14 +253,17 @@ export function pushLabel(status: string): string {
   }
 }
 
-/** What can be done about a stream that does not get to the server well; "" if nothing has to be. */
+/** How the stream gets to the server, and what can be done about it. */
 export function healthAdvice(health: Health | null): string {
-  if ((health?.loss ?? 0) > 0.05) {
+  if (!health) {
+    return "Measured while a stream is sent.";
+  }
+  if ((health.loss ?? 0) > 0.05) {
     return "Part of the stream is lost on its way to the server. A cable in place of Wi-Fi helps, or a lower quality.";
   }
-  switch (health?.limit) {
+  switch (health.limit) {
     case "cpu": return "This computer cannot keep up with the picture. Close other programs, or start again with a lower quality.";
     case "bandwidth": return "Your network is too slow for this quality. Start again with a lower one, or use a cable in place of Wi-Fi.";
-    default: return "";
+    default: return "The stream gets to the server well.";
   }
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { faults, inEveryLook } from "./lib/accessibility.mjs";
+import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
 import { MockServer, push } from "./lib/mock-server.mjs";
 
@@ -105,6 +105,140 @@ test("a platform with a stream key", async (t) => {
   assert.doesNotMatch(stored, /abcd|live\.example/);
 });
 
+describe("several destinations", () => {
+  /** A server that makes a push of each request; what find answers may be changed. */
+  async function several(t, refuse = () => null) {
+    const pushes = [];
+    const all = await open(t, (mock) => {
+      mock.startup = (n, request) => {
+        const refused = refuse(request);
+        if (refused) {
+          return refused;
+        }
+        const made = push({ mediaSessionId: `push-${n}`, rtmpUrl: request.rtmpUrl, since: Date.now() });
+        pushes.push(made);
+        return made;
+      };
+      mock.find = () => (pushes.length > 0 ? pushes : 404);
+    });
+    const add = async (kind, n) => {
+      await all.page.locator("#add").click();
+      await all.page.locator(`label:has(#kind-${kind}-${n})`).click();
+    };
+    const chip = (n, wanted) => all.page.waitForFunction(([id, text]) => document.getElementById(id).textContent === text, [`state-${n}`, wanted]);
+    return { ...all, pushes, add, chip };
+  }
+
+  test("one is refused, one is muted, one comes later and goes again", async (t) => {
+    const all = await several(t, (request) => (request.rtmpUrl.includes("refused") ? 409 : null));
+    const { mock, page, phase, text, start, pushes, add, chip } = all;
+    await add("youtube", 2);
+    await page.locator("#go").click();
+    assert.match(await text("key-2-problem"), /stream key of YouTube/);
+    await page.locator("#key-2").fill("abcd-1234");
+    await add("server", 3);
+    await page.locator("#address-3").fill("rtmp://refused.example/live");
+    await start();
+    await phase("live");
+    await chip(3, "Not live");
+    assert.match(await text("failure-3"), /already goes to this address/);
+    assert.equal(await text("state"), "Live on 2 of 3 destinations");
+    assert.equal(await text("title-2"), "YouTube");
+    assert.deepEqual(pushes.map(({ rtmpUrl }) => rtmpUrl), ["rtmp://localhost:1935/live", "rtmps://a.rtmps.youtube.com/live2/abcd-1234"]);
+
+    await page.locator("#mute-2").click();
+    pushes[1].muted = true;
+    await page.waitForFunction(() => document.getElementById("mute-2").getAttribute("aria-pressed") === "true");
+    assert.equal(await page.locator("#mute-1").getAttribute("aria-pressed"), "false");
+    assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/mute").body), { mediaSessionId: "push-2" });
+
+    await page.locator("#remove-3").click();
+    await add("custom", 4);
+    await page.locator("#address-4").fill("rtmp://later.example/app/key");
+    await page.locator("#begin-4").click();
+    await chip(4, "Live");
+    assert.equal(await text("state"), "Live on all 3 destinations");
+    await page.locator("#end-4").click();
+    await chip(4, "Stopped");
+    assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/terminate").body), { mediaSessionId: "push-4" });
+    await phase("live");
+    assert.doesNotMatch(await page.locator("body").innerText(), /abcd-1234/);
+  });
+
+  test("a sound file", async (t) => {
+    const { mock, page, phase, text, start, pushes } = await several(t);
+    await start();
+    await phase("live");
+    await page.locator("#insert-1").click();
+    await page.locator("#play-1").click();
+    assert.match(await text("file-1-problem"), /name of a WAV file/);
+    mock.sound = (n) => (n === 1 ? 404 : 200);
+    await page.locator("#file-1").fill("jingle.wav");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => /no sound file of that name/.test(document.getElementById("sound-problem-1").textContent));
+    await page.locator("label:has(#loop-1)").click();
+    pushes[0].soundFile = "jingle.wav";
+    await page.locator("#play-1").click();
+    await page.waitForFunction(() => document.getElementById("playing-1").textContent === "Playing jingle.wav");
+    assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/sound_on").body), { mediaSessionId: "push-1", soundFile: "jingle.wav", loop: true });
+    await page.locator("#silence-1").click();
+    await until(() => mock.count("POST /rest-api/push/sound_off") === 1, "sound_off");
+    await phase("live"); // Enter in a field has stopped nothing
+  });
+
+  test("what happens is told at once, and asked for after a gap", async (t) => {
+    const { mock, page, phase, text, start, pushes, chip } = await several(t);
+    await start();
+    await phase("live");
+    await until(() => mock.followers.size === 1, "a follower of the events");
+    const at = new Date(Date.now() + 60_000).toISOString(); // newer than what find says
+    mock.tell({ id: "push-1", to: "RECONNECTING", reason: "peer_closed", info: "The server closed the connection.", at });
+    await chip(1, "Reconnecting");
+    assert.match(await text("note-1"), /closed the connection/);
+    pushes.length = 0; // it is over, and that was not told
+    mock.history = () => [push({ mediaSessionId: "push-1", status: "FAILED", reason: "key_rejected", info: "Wrong key.", since: Date.parse(at) + 1 })];
+    await phase("failed");
+    assert.match(await text("failure-1"), /refused the stream name or key/);
+    assert.equal(await page.locator("#address-1").isDisabled(), false);
+  });
+
+  test("a key is kept when that is asked for, and forgotten again", async (t) => {
+    const { page, phase, start, add } = await several(t);
+    await add("twitch", 2);
+    await page.locator("#key-2").fill("live_1_x");
+    assert.equal(await page.locator("#key-2").getAttribute("type"), "password");
+    await start();
+    await phase("live");
+    const stored = () => page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]));
+    assert.doesNotMatch(await stored(), /live_1_x/);
+    await page.locator("#go").click();
+    await phase("idle");
+    await page.locator("label:has(#keep-2)").click();
+    await page.locator("#go").click();
+    await phase("live");
+    await page.locator("#go").click();
+    await phase("idle");
+    assert.match(await stored(), /live_1_x/);
+    await page.reload();
+    await page.waitForFunction(() => document.getElementById("key-2")?.value === "live_1_x");
+    await page.locator("label:has(#keep-2)").click();
+    assert.doesNotMatch(await stored(), /live_1_x/);
+  });
+
+  test("a server that wants to know who asks", async (t) => {
+    const all = await open(t, (mock) => {
+      mock.login = "anna:sesame";
+      mock.config.restAuth = true;
+    });
+    await all.start();
+    assert.match(await failure(all), /wants a name and a password/);
+    await all.page.locator("#user").fill("anna");
+    await all.page.locator("#password").fill("sesame");
+    await all.page.locator("#go").click();
+    await all.phase("live");
+  });
+});
+
 test("ports of the server's own", async (t) => {
   const { page } = await open(t, (mock) => (mock.config = { version: "", rtmpPort: 19350, httpsPort: 0 }));
   assert.equal(await page.locator("#address-1").inputValue(), "rtmp://localhost:19350/live");
@@ -148,7 +282,7 @@ describe("the push fails", () => {
     await all.start();
     await all.phase("live");
     assert.match(await failure(all), /closed the connection.*stream key/);
-    assert.match(await all.text("time-1"), /^0:0/); // how long it lasted stays
+    assert.match(await all.text("note-1"), /live for 0:0/);
     assert.equal(await all.page.locator("#badge").isVisible(), false);
   });
 
@@ -351,16 +485,18 @@ test("every look is accessible and fits", async (t) => {
     assert.deepEqual(await faults(all.page), [], `${what}, ${look}`);
     const [wide, width] = await all.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(wide <= width, `${what}, ${look}: ${wide} px wide of ${width}`);
-    if (process.env.SCREENSHOTS) {
-      await all.page.screenshot({ path: `${process.env.SCREENSHOTS}/${what}-${look}.png`, fullPage: true });
-    }
+    await photograph(all.page, `${what}-${look}`);
   });
   await inspect("closed");
   await all.page.locator("#open").click();
   await all.page.waitForFunction(() => document.getElementById("video").videoWidth > 0);
+  await all.page.locator("#add").click();
+  await all.page.locator("label:has(#kind-youtube-2)").click();
   await inspect("ready");
+  await all.page.locator("#remove-2").click();
   await all.start("a-long-name-for-a-stream-of-the-morning-show-on-a-phone");
   await all.phase("live");
+  await all.page.locator("#insert-1").click();
   await inspect("live");
   all.mock.find = () => push({ status: "FAILED", reason: "key_in_use", info: "The server says that the stream name is in use." });
   await all.phase("failed");

@@ -25,3 +25,15 @@ export async function inEveryLook(page, run) {
   await page.setViewportSize(size);
   await page.emulateMedia({ colorScheme: "light", reducedMotion: "no-preference" });
 }
+
+/** Takes a picture of a whole page into the folder SCREENSHOTS, if there is one: as tall as it is, so that what sticks to an edge is at its end. */
+export async function photograph(page, name) {
+  if (!process.env.SCREENSHOTS) {
+    return;
+  }
+  const size = page.viewportSize();
+  const tall = await page.evaluate(() => document.documentElement.scrollHeight);
+  await page.setViewportSize({ width: size.width, height: Math.max(size.height, tall) });
+  await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
+  await page.setViewportSize(size);
+}

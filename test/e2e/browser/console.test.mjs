@@ -1,0 +1,184 @@
+// The console in a real browser, against a server that answers as each test wants. Needs web/dist: run `make build` first.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
+import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
+import { MockServer, push, stream } from "./lib/mock-server.mjs";
+
+const timeout = 15_000;
+let browser;
+
+before(async () => {
+  browser = await launch();
+}, { timeout: 60_000 });
+after(() => browser?.close());
+
+async function open(t, setUp) {
+  const mock = await MockServer.start(browser);
+  setUp(mock);
+  const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+  page.setDefaultTimeout(timeout);
+  const errors = watchConsole(page);
+  t.after(async () => {
+    await page.close();
+    await mock.close().catch(() => undefined);
+  });
+  await page.goto(`${mock.address}console`);
+  const text = async (selector) => (await page.locator(selector).innerText()).replaceAll(/\s+/g, " ").trim();
+  const says = (selector, pattern) => page.waitForFunction(
+    ([where, source]) => new RegExp(source).test((document.querySelector(where)?.innerText ?? "").replaceAll(/\s+/g, " ")), [selector, pattern.source]);
+  return { mock, page, errors, text, says };
+}
+
+const session = (fields = {}) => ({ sessionId: "s-1", appKey: "defaultApp", status: "ESTABLISHED", createDate: Date.now() - 5000,
+  clientAddress: "192.0.2.7:51234", origin: "https://studio.example", publishers: 1, players: 2, ...fields });
+
+/** A server with some of everything. */
+function busy(mock) {
+  const started = Date.now() - 754_000;
+  const pushes = [
+    push({ mediaSessionId: "p-1", sourceStreamName: "morning-show", streamName: "abcd-1234", rtmpUrl: "rtmps://a.rtmps.youtube.com/live2/abcd-1234", startedAt: started }),
+    push({ mediaSessionId: "p-2", sourceStreamName: "morning-show", streamName: "rtmp_morning-show", startedAt: started, muted: true }),
+    push({ mediaSessionId: "p-3", sourceStreamName: "lobby", streamName: "rtmp_lobby", rtmpUrl: "rtmp://media.example/live", startedAt: started,
+      status: "RECONNECTING", reason: "peer_closed", info: "The server closed the connection.", attempts: 4 }),
+    push({ mediaSessionId: "p-4", sourceStreamName: "lobby", streamName: "rtmp_lobby", rtmpUrl: "rtmp://slow.example/live", startedAt: started,
+      status: "DEGRADED", reason: "peer_slow", info: "The server takes less than is sent.", droppedFrames: 64, queuedMs: 2400 }),
+  ];
+  mock.find = (n) => (pushes.length === 0 ? 404 : pushes.map((one, i) => ({ ...one, bitrate: 2400 + 300 * Math.sin(n + i), queuedMs: one.queuedMs + (n % 4) * 60 })));
+  mock.streams = () => [stream({ name: "morning-show" }), stream({ mediaSessionId: "s-2", name: "lobby", width: 640, height: 360, mediaProvider: "RTMP", videoCodec: "H264", audioCodec: "AAC" })];
+  mock.sessions = () => [session(), session({ sessionId: "s-2", status: "DISCONNECTED", clientAddress: "198.51.100.20:40001", publishers: 0, players: 1 })];
+  mock.history = () => [
+    push({ mediaSessionId: "h-1", sourceStreamName: "lobby", streamName: "live_77_secret", rtmpUrl: "rtmps://live.twitch.tv/app/live_77_secret", status: "FAILED",
+      reason: "key_rejected", info: "NetStream.Publish.BadName", startedAt: started, endedAt: started + 900 }),
+    push({ mediaSessionId: "h-2", sourceStreamName: "evening", streamName: "rtmp_evening", status: "ENDED", reason: "terminated", info: "", startedAt: started - 9e6, endedAt: started }),
+  ];
+  return pushes;
+}
+
+test("shows what there is, without what is secret", async (t) => {
+  const { page, text, says, errors } = await open(t, busy);
+  await says("#pushes", /morning-show/);
+  assert.equal(await text("#push-count"), "3 of 4");
+  assert.equal(await text("#stream-count"), "2");
+  assert.equal(await text("#session-count"), "2");
+  assert.match(await text("#pushes li:nth-child(1)"), /Live morning-show a\.rtmps\.youtube\.com\/live2\/•••/);
+  assert.match(await text("#pushes li:nth-child(3)"), /Reconnecting lobby .*closed the connection\. Attempt 4\./);
+  assert.match(await text("#streams li:nth-child(2)"), /lobby RTMP .*640 × 360, 30 fps .*H264 \+ AAC/);
+  assert.match(await text("#sessions li:nth-child(2)"), /Away 198\.51\.100\.20/);
+  await says("#history", /Failed lobby live\.twitch\.tv\/app\/••• The destination refused the stream name or key\./);
+  await says("#history", /Ended evening localhost:1935\/live\/rtmp_evening Somebody ended this push/);
+  assert.doesNotMatch(await page.locator("html").innerHTML(), /abcd-1234|live_77_secret/);
+  await page.waitForFunction(() => /^M.*L/.test(document.querySelector("#pushes .line").getAttribute("d")));
+  await page.locator("#filter").fill("YOUTUBE");
+  assert.equal(await page.locator("#pushes li").count(), 1);
+  assert.match(await text("#sessions-empty"), /Nothing here matches/);
+  assert.deepEqual(errors, []);
+});
+
+test("stops a push, once that is confirmed, by keyboard", async (t) => {
+  let pushes;
+  const { mock, page, says } = await open(t, (m) => (pushes = busy(m)));
+  await says("#pushes", /lobby/);
+  const stop = page.locator("#pushes li:nth-child(3) button");
+  await stop.focus();
+  await page.keyboard.press("Enter");
+  await says("#confirm", /Stop the push of “lobby”\? media\.example\/live\/rtmp_lobby gets nothing any more/);
+  await page.keyboard.press("Enter"); // on what changes nothing
+  await page.locator("#confirm").waitFor({ state: "hidden" });
+  assert.equal(mock.count("POST /rest-api/push/terminate"), 0);
+  await page.keyboard.press("Enter"); // the focus is back
+  await tabTo(page, "confirm-yes", 3);
+  pushes.splice(2, 1);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll("#pushes li").length === 3);
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/terminate").body), { mediaSessionId: "p-3" });
+  assert.equal(await page.evaluate(() => document.activeElement.id), "pushes-title");
+});
+
+test("a stream and a session are stopped likewise", async (t) => {
+  const { mock, page, says } = await open(t, busy);
+  await says("#streams", /morning-show/);
+  await page.locator("#streams li:nth-child(1) button").click();
+  await says("#confirm", /Stop the stream “morning-show”\? Its publisher is cut off, and with it 2 pushes\./);
+  await page.locator("#confirm-yes").click();
+  await page.locator("#confirm").waitFor({ state: "hidden" });
+  await page.locator("#sessions li:nth-child(1) button").click();
+  await page.locator("#confirm-yes").click();
+  await page.locator("#confirm").waitFor({ state: "hidden" });
+  for (const deadline = Date.now() + timeout; mock.count("POST /rest-api/connection/terminate") === 0;) {
+    assert.ok(Date.now() < deadline);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/stream/terminate").body), { mediaSessionId: "56141d10" });
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/connection/terminate").body), { sessionId: "s-1" });
+});
+
+test("what happens is shown at once", async (t) => {
+  let pushes;
+  const { mock, says } = await open(t, (m) => (pushes = busy(m)));
+  await says("#pushes", /lobby/);
+  for (const deadline = Date.now() + timeout; mock.followers.size === 0;) {
+    assert.ok(Date.now() < deadline);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  pushes.length = 0;
+  mock.tell({ id: "p-1", to: "FAILED", reason: "peer_closed", sourceStreamName: "morning-show", target: "rtmps://a.rtmps.youtube.com/live2/***" });
+  await says("#news", /morning-show to a\.rtmps\.youtube\.com: Failed/);
+  await says("#pushes-empty", /Nothing is being pushed/);
+});
+
+test("asks for a name and a password, and for new ones if they are wrong", async (t) => {
+  const { mock, page, says } = await open(t, (m) => {
+    busy(m);
+    m.login = "anna:sesame";
+    m.config.restAuth = true;
+  });
+  await page.locator("#login").waitFor();
+  assert.equal(await page.locator("#board").isVisible(), false);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "user");
+  await page.keyboard.type("anna");
+  await tabTo(page, "password", 2);
+  await page.keyboard.type("open");
+  await page.keyboard.press("Enter");
+  await says("#login-problem", /does not know this name/);
+  await page.locator("#password").fill("sesame");
+  await page.locator("label:has(#keep)").click();
+  await inEveryLook(page, async (look) => {
+    assert.deepEqual(await faults(page), [], look);
+    await photograph(page, `console-login-${look}`);
+  });
+  await page.keyboard.press("Tab");
+  await page.locator("#login button").click();
+  await says("#pushes", /lobby/);
+  await page.reload();
+  await says("#pushes", /lobby/);
+  assert.equal(await page.locator("#login").isVisible(), false);
+  mock.login = "somebody:else";
+  await page.locator("#login").waitFor();
+});
+
+test("a server that goes away says so, and one that cannot list sessions", async (t) => {
+  const { mock, says } = await open(t, (m) => {
+    busy(m);
+    m.sessions = () => 501;
+  });
+  await says("#sessions-empty", /does not list its sessions/);
+  await mock.close();
+  await says("#trouble", /The server does not answer\. Check that it is running/);
+});
+
+test("every look is accessible and fits", async (t) => {
+  const { page, says } = await open(t, busy);
+  await says("#history", /Somebody ended/);
+  const inspect = (what) => inEveryLook(page, async (look) => {
+    assert.deepEqual(await faults(page), [], `${what}, ${look}`);
+    const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(wide <= width, `${what}, ${look}: ${wide} px wide of ${width}`);
+    await photograph(page, `${what}-${look}`);
+  });
+  await page.waitForFunction(() => document.querySelector("#pushes .line").getAttribute("d").split("L").length >= 3);
+  await inspect("console");
+  await page.locator("#pushes li:nth-child(1) button").click();
+  await inspect("console-confirm");
+});

@@ -1,0 +1,89 @@
+import { create } from "./dom.ts";
+
+/** The newest so many values of a number, the oldest first; null where it was not known. */
+export class Series {
+  readonly values: (number | null)[] = [];
+
+  constructor(private readonly size: number) {}
+
+  push(value: number | null): void {
+    this.values.push(value);
+    if (this.values.length > this.size) {
+      this.values.shift();
+    }
+  }
+
+  /** 0 if nothing is known. */
+  get max(): number {
+    return this.values.reduce<number>((max, value) => Math.max(max, value ?? 0), 0);
+  }
+}
+
+/** The size of a chart's own coordinates. */
+const width = 120;
+const height = 32;
+
+/** A chart of as many values as fit, the newest at the right edge: its line, and the area below it. */
+export function paths(values: (number | null)[], size: number, top: number): { line: string; area: string } {
+  const line: string[] = [];
+  const area: string[] = [];
+  const x = (i: number): string => (width - ((values.length - 1 - i) * width) / (size - 1)).toFixed(1);
+  for (let i = 0; i < values.length; ) {
+    const run: string[] = [];
+    const first = i;
+    for (let value = values[i]; i < values.length && value !== null && value !== undefined; value = values[++i]) {
+      run.push(`${x(i)} ${(height - 1 - (Math.min(value, top) / top) * (height - 2)).toFixed(1)}`);
+    }
+    if (run.length > 0) {
+      line.push(`M${run.join("L")}${run.length === 1 ? "h0" : ""}`);
+      area.push(`M${x(first)} ${height}L${run.join("L")}L${x(i - 1)} ${height}Z`);
+    } else {
+      i++;
+    }
+  }
+  return { line: line.join(""), area: area.join("") };
+}
+
+const namespace = "http://www.w3.org/2000/svg";
+
+/** A small chart of what a number was in the last minutes. */
+export class Chart {
+  readonly series: Series;
+  private readonly svg = document.createElementNS(namespace, "svg");
+  private readonly area = document.createElementNS(namespace, "path");
+  private readonly line = document.createElementNS(namespace, "path");
+  private readonly scale = create("span", "scale");
+
+  /** floor is the least that the chart's height stands for: small numbers are to look small. */
+  constructor(
+    private readonly size: number,
+    private readonly floor: number,
+    private readonly label: string,
+    private readonly format: (value: number | null) => string,
+  ) {
+    this.series = new Series(size);
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.svg.setAttribute("preserveAspectRatio", "none");
+    this.svg.setAttribute("role", "img");
+    this.svg.setAttribute("class", "chart");
+    this.area.setAttribute("class", "area");
+    this.line.setAttribute("class", "line");
+    this.svg.append(this.area, this.line);
+  }
+
+  appendTo(parent: HTMLElement): void {
+    parent.append(this.svg, this.scale);
+  }
+
+  push(value: number | null): void {
+    this.series.push(value);
+    const { values, max } = this.series;
+    const { line, area } = paths(values, this.size, Math.max(max, this.floor));
+    this.line.setAttribute("d", line);
+    this.area.setAttribute("d", area);
+    const known = values.filter((one) => one !== null);
+    const most = known.length > 0 ? this.format(max) : "";
+    this.svg.setAttribute("aria-label", `${this.label} in the last minutes, at most ${most || "unknown"}`);
+    this.scale.textContent = most && `max ${most}`;
+  }
+}

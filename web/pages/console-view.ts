@@ -1,0 +1,236 @@
+import { shownTarget } from "./address.ts";
+import { Chart } from "./chart.ts";
+import type { Question } from "./confirm.ts";
+import type { SessionInfo, StreamInfo } from "./console-client.ts";
+import { element, setText, showFailure } from "./dom.ts";
+import { pushFailure, type Failure } from "./failure.ts";
+import * as format from "./format.ts";
+import type { Login } from "./login.ts";
+import type { PushInfo } from "./push-client.ts";
+import { isTaking } from "./push-state.ts";
+import { Rows, type Row } from "./rows.ts";
+import { explain, pushLabel } from "./words.ts";
+
+/** What the server has and does at one moment. */
+export interface Picture {
+  pushes: PushInfo[];
+  streams: StreamInfo[];
+  /** null where the server cannot say. */
+  sessions: SessionInfo[] | null;
+}
+
+export interface ConsoleHandlers {
+  login: (login: Login, keep: boolean) => void;
+  /** Each asks first: the question goes with it. */
+  stopPush: (id: string, question: Question) => void;
+  stopStream: (id: string, question: Question) => void;
+  endSession: (id: string, question: Question) => void;
+}
+
+/** Five minutes, a value every two seconds. */
+const chartSize = 150;
+const sampleMs = 2000;
+
+/** The console: it shows what it is given, and decides nothing. */
+export class ConsoleView {
+  private readonly filter = element("filter", HTMLInputElement);
+  private readonly pushes: Rows<PushInfo>;
+  private readonly streams: Rows<StreamInfo>;
+  private readonly sessions: Rows<SessionInfo>;
+  private readonly past: Rows<PushInfo>;
+  private picture: Picture = { pushes: [], streams: [], sessions: [] };
+  private history: PushInfo[] = [];
+  private sampledAt = 0;
+  private due = false; // the charts take a value from what is drawn now
+
+  constructor(handlers: ConsoleHandlers) {
+    this.pushes = new Rows("pushes", ({ id }) => id, (row, id) => this.pushRow(row, id, handlers));
+    this.streams = new Rows("streams", ({ id }) => id, (row, id) => this.streamRow(row, id, handlers));
+    this.sessions = new Rows("sessions", ({ id }) => id, (row, id) => this.sessionRow(row, id, handlers));
+    this.past = new Rows("history", ({ id }) => id, (row) => (push) => showPast(row, push));
+    this.filter.addEventListener("input", () => {
+      this.draw();
+      this.drawHistory();
+    });
+    element("login", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      const user = element("user", HTMLInputElement).value.trim();
+      const password = element("password", HTMLInputElement).value;
+      handlers.login({ user, password }, element("keep", HTMLInputElement).checked);
+    });
+  }
+
+  showVersion(version: string): void {
+    setText(element("version", HTMLElement), version && `Transponder ${version}`);
+  }
+
+  /** Asks who is there, in place of all else; refused if that was asked before. */
+  askLogin(refused: boolean): void {
+    const box = element("login", HTMLElement);
+    if (box.hidden) {
+      box.hidden = false;
+      element("board", HTMLElement).hidden = true;
+      element("user", HTMLInputElement).focus();
+    }
+    setText(element("login-problem", HTMLElement), refused ? "The server does not know this name and password. Check both, then sign in again." : "");
+  }
+
+  /** Tells that the server cannot be asked; null when it can. What was known stays, and looks old. */
+  showTrouble(failure: Failure | null): void {
+    showFailure(element("trouble", HTMLElement), failure);
+    element("board", HTMLElement).classList.toggle("stale", failure !== null);
+  }
+
+  show(picture: Picture): void {
+    this.picture = picture;
+    this.due = Date.now() - this.sampledAt >= sampleMs;
+    this.sampledAt = this.due ? Date.now() : this.sampledAt;
+    element("login", HTMLElement).hidden = true;
+    element("board", HTMLElement).hidden = false;
+    this.draw();
+    this.due = false;
+    const live = picture.pushes.filter(({ status }) => isTaking(status));
+    const total = live.reduce((sum, { bitrateKbps }) => sum + (bitrateKbps ?? 0), 0);
+    const show = (id: string, text: string): void => setText(element(id, HTMLElement), text);
+    show("stream-count", format.count(picture.streams.length));
+    show("push-count", `${format.count(live.length)} of ${format.count(picture.pushes.length)}`);
+    show("session-count", format.count(picture.sessions?.length ?? null));
+    show("total", format.bitrate(total));
+  }
+
+  showHistory(pushes: PushInfo[]): void {
+    this.history = pushes;
+    this.drawHistory();
+  }
+
+  /** Says what has just happened. */
+  announce(text: string): void {
+    setText(element("news", HTMLElement), text);
+  }
+
+  private draw(): void {
+    const { pushes, streams, sessions } = this.picture;
+    const shownPushes = pushes.filter((push) => this.wanted(push.sourceName, shownTarget(push), pushLabel(push.status)));
+    this.pushes.show(shownPushes);
+    this.showEmpty("pushes", pushes.length, shownPushes.length, "Nothing is being pushed. Start a push in the Studio, or by REST.");
+    const shownStreams = streams.filter(({ name, provider }) => this.wanted(name, provider));
+    this.streams.show(shownStreams);
+    this.showEmpty("streams", streams.length, shownStreams.length, "Nobody publishes to this server.");
+    const shownSessions = (sessions ?? []).filter(({ id, app, address, origin }) => this.wanted(id, app, address, origin));
+    this.sessions.show(shownSessions);
+    this.showEmpty("sessions", sessions?.length ?? 0, shownSessions.length,
+      sessions ? "No page is connected by the Web SDK." : "This server does not list its sessions.");
+  }
+
+  private drawHistory(): void {
+    const shown = this.history.filter((push) => this.wanted(push.sourceName, shownTarget(push), push.reason));
+    this.past.show(shown);
+    this.showEmpty("history", this.history.length, shown.length, "No push has ended since the server was started.");
+  }
+
+  private wanted(...texts: string[]): boolean {
+    const wish = this.filter.value.trim().toLowerCase();
+    return texts.some((text) => text.toLowerCase().includes(wish));
+  }
+
+  private showEmpty(list: string, all: number, shown: number, nothing: string): void {
+    setText(element(`${list}-empty`, HTMLElement), all === 0 ? nothing : shown === 0 ? "Nothing here matches the filter." : "");
+  }
+
+  private pushRow(row: Row, id: string, handlers: ConsoleHandlers): (push: PushInfo) => void {
+    const rate = new Chart(chartSize, 500, "Bitrate", format.bitrate);
+    const queue = new Chart(chartSize, 1000, "Queue", format.delay);
+    rate.appendTo(row.part("rate-chart"));
+    queue.appendTo(row.part("queue-chart"));
+    let shown: PushInfo | null = null;
+    row.part("stop").addEventListener("click", () => handlers.stopPush(id, {
+      title: `Stop the push of “${shown?.sourceName ?? ""}”?`,
+      text: `${shown ? shownTarget(shown) : "Its destination"} gets nothing any more. The stream and its other pushes go on.`,
+      action: "Stop the push",
+    }));
+    return (push) => {
+      shown = push;
+      const live = isTaking(push.status);
+      row.root.dataset["status"] = push.status;
+      row.set("state", pushLabel(push.status));
+      row.set("name", push.sourceName);
+      row.set("target", shownTarget(push));
+      row.set("bitrate", format.bitrate(live ? push.bitrateKbps : null));
+      row.set("queue", format.delay(live ? push.queuedMs : null));
+      row.set("age", age(push.startedAt));
+      row.set("note", pushNote(push));
+      row.part("stop").setAttribute("aria-label", `Stop the push of ${push.sourceName} to ${shownTarget(push)}`);
+      if (this.due) {
+        rate.push(live ? push.bitrateKbps : null);
+        queue.push(live ? push.queuedMs : null);
+      }
+    };
+  }
+
+  private streamRow(row: Row, id: string, handlers: ConsoleHandlers): (stream: StreamInfo) => void {
+    let name = "";
+    const pushes = (): number => this.picture.pushes.filter(({ sourceName }) => sourceName === name).length;
+    row.part("stop").addEventListener("click", () => handlers.stopStream(id, {
+      title: `Stop the stream “${name}”?`,
+      text: `Its publisher is cut off${pushes() > 0 ? `, and with it ${count(pushes(), "push", "pushes")}` : ""}.`,
+      action: "Stop the stream",
+    }));
+    return (stream) => {
+      name = stream.name;
+      row.set("name", stream.name);
+      row.set("provider", stream.provider);
+      row.set("picture", `${format.size(stream.width, stream.height)}, ${format.frameRate(stream.framesPerSecond)}`);
+      row.set("codecs", [stream.videoCodec, stream.audioCodec].filter((codec) => codec !== "").join(" + ") || "–");
+      row.set("bitrate", format.bitrate(stream.bitrateKbps));
+      row.set("pushes", format.count(pushes()));
+      row.set("age", age(stream.createdAt));
+      row.part("stop").setAttribute("aria-label", `Stop the stream ${stream.name}`);
+    };
+  }
+
+  private sessionRow(row: Row, id: string, handlers: ConsoleHandlers): (session: SessionInfo) => void {
+    let where = "";
+    row.part("stop").addEventListener("click", () => handlers.endSession(id, {
+      title: `End the session of ${where}?`,
+      text: "What it publishes and plays ends with it.",
+      action: "End the session",
+    }));
+    return (session) => {
+      where = session.address || session.id;
+      row.root.dataset["status"] = session.connected ? "PUBLISHING" : "HOLDING";
+      row.set("state", session.connected ? "Connected" : "Away");
+      row.set("address", where);
+      row.set("origin", session.origin || session.app);
+      row.set("streams", `${count(session.publishers, "stream in", "streams in")}, ${session.players} out`);
+      row.set("age", age(session.createdAt));
+      row.part("stop").setAttribute("aria-label", `End the session of ${where}`);
+    };
+  }
+}
+
+function pushNote(push: PushInfo): string {
+  const sound = push.muted ? "Muted." : push.soundFile !== "" ? `Plays ${push.soundFile}.` : "";
+  const attempts = (push.attempts ?? 0) > 1 && !isTaking(push.status) ? `Attempt ${push.attempts}.` : "";
+  const dropped = (push.droppedFrames ?? 0) > 0 ? `${count(push.droppedFrames ?? 0, "frame", "frames")} dropped.` : "";
+  return [push.info, attempts, dropped, sound].filter((part) => part !== "").join(" ");
+}
+
+function showPast(row: Row, push: PushInfo): void {
+  row.root.dataset["status"] = push.status;
+  row.set("state", pushLabel(push.status));
+  row.set("name", push.sourceName);
+  row.set("target", shownTarget(push));
+  row.set("reason", push.reason === "" ? "" : explain(pushFailure(push.reason, push.info)).title);
+  row.set("info", push.info);
+  const { startedAt, endedAt } = push;
+  row.set("when", endedAt === null ? "" : new Date(endedAt).toLocaleString([], { dateStyle: "short", timeStyle: "medium" }));
+  row.set("lasted", startedAt === null || endedAt === null ? "" : `after ${format.clock(endedAt - startedAt)}`);
+}
+
+function age(since: number | null): string {
+  return since === null || since === 0 ? "–" : format.clock(Date.now() - since);
+}
+
+function count(n: number, one: string, many: string): string {
+  return `${format.count(n)} ${n === 1 ? one : many}`;
+}

@@ -1,0 +1,132 @@
+// The console: what the server receives and sends, as it happens. It wires what people do to the parts that do it.
+
+import { hostOf } from "./address.ts";
+import { loadConfig } from "./config.ts";
+import { confirm, type Question } from "./confirm.ts";
+import { ConsoleClient, type SessionInfo } from "./console-client.ts";
+import { ConsoleView } from "./console-view.ts";
+import { Failure } from "./failure.ts";
+import { sleep } from "./http.ts";
+import { recallLogin, rememberLogin, type Login } from "./login.ts";
+import { PushClient } from "./push-client.ts";
+import { followPushes, type PushEvent } from "./push-events.ts";
+import { asFailure } from "./push.ts";
+import { Rest } from "./rest.ts";
+import { pushLabel } from "./words.ts";
+
+/** How often numbers are asked for. What happens to pushes is told at once. */
+const pollMs = 2000;
+
+const settleMs = 200;
+
+const historyLength = 50;
+
+const forever = new AbortController().signal;
+
+let wake = new AbortController();
+let historyIsOld = true;
+
+const rest = new Rest();
+const pushes = new PushClient(rest);
+const server = new ConsoleClient(rest);
+const view = new ConsoleView({
+  login: (login, keep) => void signIn(login, keep),
+  stopPush: (id, question) => void ask(question, () => pushes.terminate(id)),
+  stopStream: (id, question) => void ask(question, () => server.stopStream(id)),
+  endSession: (id, question) => void ask(question, () => server.endSession(id)),
+});
+
+/** Does what is asked for, if that is confirmed, and shows what came of it. */
+async function ask(question: Question, run: () => Promise<void>): Promise<void> {
+  if (!(await confirm(question))) {
+    return;
+  }
+  try {
+    await run();
+    historyIsOld = true;
+  } catch (error) {
+    show(asFailure(error));
+    return; // what is asked next would hide it
+  }
+  wake.abort();
+}
+
+async function signIn(login: Login, keep: boolean): Promise<void> {
+  rest.login = login;
+  rememberLogin(keep ? login : null);
+  wake.abort();
+}
+
+/** Asks for all there is, once. */
+async function refresh(): Promise<void> {
+  const [found, streams, sessions] = await Promise.all([pushes.find({}), server.streams(forever), findSessions()]);
+  view.show({ pushes: found, streams, sessions });
+  if (historyIsOld) {
+    historyIsOld = false;
+    view.showHistory(await pushes.history(historyLength));
+  }
+  view.showTrouble(null);
+}
+
+/** null where the server is of a version that has none to tell of. */
+async function findSessions(): Promise<SessionInfo[] | null> {
+  try {
+    return await server.sessions(forever);
+  } catch (error) {
+    if (error instanceof Failure && error.reason === "unsupported_request") {
+      return null;
+    }
+    throw error;
+  }
+}
+
+function show(failure: Failure): void {
+  if (failure.reason === "login_needed") {
+    view.showTrouble(null);
+    view.askLogin(rest.login !== null);
+  } else {
+    view.showTrouble(failure);
+  }
+}
+
+function tell(event: PushEvent): void {
+  historyIsOld ||= event.status === "ENDED" || event.status === "FAILED";
+  view.announce(`${event.sourceName} to ${hostOf(event.target)}: ${pushLabel(event.status)}`);
+  wake.abort();
+}
+
+function gap(): void {
+  historyIsOld = true;
+  wake.abort();
+}
+
+async function visible(): Promise<void> {
+  while (document.hidden) {
+    await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+  }
+}
+
+async function run(): Promise<void> {
+  const config = await loadConfig();
+  view.showVersion(config.version);
+  rest.guarded = config.restAuth;
+  rest.login = recallLogin();
+  let following = false;
+  for (;;) {
+    await visible();
+    try {
+      await refresh();
+      if (!following) { // not before it is known who asks
+        following = true;
+        void followPushes(rest, { event: tell, gap }, forever);
+      }
+    } catch (error) {
+      show(asFailure(error));
+    }
+    await sleep(pollMs, wake.signal).catch(() => undefined);
+    await sleep(settleMs, forever); // one look for many events
+    wake = new AbortController();
+  }
+}
+
+void run();
