@@ -279,6 +279,7 @@ func dial(t *testing.T, url string) *browser {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.CloseNow() })
+	conn.SetReadLimit(-1) // browsers have none
 	return &browser{t: t, conn: conn}
 }
 
@@ -286,8 +287,7 @@ func dial(t *testing.T, url string) *browser {
 func dialIn(t *testing.T, url string) *browser {
 	t.Helper()
 	b := dial(t, url)
-	b.raw(`{"message":"connection","data":[{"appKey":"defaultApp","mediaProviders":["WebRTC","MSE"],"clientVersion":"2.0"}]}`)
-	b.want("getUserData")
+	b.hello("")
 	return b
 }
 
@@ -475,23 +475,41 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// inBubble serves the world over pipes and dials it; the returned function ends everything.
-func (w *world) inBubble(t *testing.T) (b *browser, done func()) {
+// inBubble serves the world over pipes; dial makes a browser, and done ends everything.
+func (w *world) inBubble(t *testing.T) (dial func() *browser, done func()) {
 	t.Helper()
 	ln := newPipes()
 	hs := &http.Server{Handler: w.srv}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = hs.Serve(ln) }()
 	tr := &http.Transport{DialContext: ln.dial}
-	conn, _, err := websocket.Dial(t.Context(), "ws://pipe/", &websocket.DialOptions{HTTPClient: &http.Client{Transport: tr}})
-	if err != nil {
-		t.Fatal(err)
+	var all []*browser
+	dial = func() *browser {
+		t.Helper()
+		conn, _, err := websocket.Dial(t.Context(), "ws://pipe/", &websocket.DialOptions{HTTPClient: &http.Client{Transport: tr}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetReadLimit(-1)
+		b := &browser{t: t, conn: conn}
+		all = append(all, b)
+		return b
 	}
-	return &browser{t: t, conn: conn}, func() {
-		_ = conn.CloseNow()
+	return dial, func() {
+		for _, b := range all {
+			_ = b.conn.CloseNow()
+		}
 		_ = w.srv.Shutdown(t.Context())
 		tr.CloseIdleConnections()
 		_ = hs.Close()
 		<-served
 	}
+}
+
+// hello gets a browser as far as ESTABLISHED and returns its token; more holds members that begin with a comma.
+func (b *browser) hello(more string) (token string) {
+	b.t.Helper()
+	b.raw(`{"message":"connection","data":[{"appKey":"defaultApp","mediaProviders":["WebRTC"],"clientVersion":"2.0"` + more + `}]}`)
+	token, _ = b.want("getUserData")["authToken"].(string)
+	return token
 }

@@ -232,7 +232,8 @@ func FuzzMessage(f *testing.F) {
 				s.wg.Wait()
 			}
 			close(k.out)
-			for frame := range k.out {
+			for m := range k.out {
+				frame := m.frame
 				var r reply
 				if err := json.Unmarshal(frame, &r); err != nil || r.Message == "" || r.Data == nil || (*r.Data)[0] != '[' {
 					t.Errorf("sent %s, which the SDK cannot read", frame)

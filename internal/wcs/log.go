@@ -10,7 +10,9 @@ import (
 type logLevel struct{ set atomic.Pointer[slog.Level] }
 
 // logger returns log with that level.
-func (l *logLevel) logger(log *slog.Logger) *slog.Logger { return slog.New(levelHandler{log.Handler(), l}) }
+func (l *logLevel) logger(log *slog.Logger) *slog.Logger {
+	return slog.New(levelHandler{log.Handler(), l})
+}
 
 // levelHandler asks the session's level before the server's.
 type levelHandler struct {

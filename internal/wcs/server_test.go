@@ -226,8 +226,9 @@ func TestKeepAlive(t *testing.T) {
 	t.Run("answered", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, DefaultConfig())
-			b, done := w.inBubble(t)
+			dial, done := w.inBubble(t)
 			defer done()
+			b := dial()
 			start := time.Now()
 			b.raw(`{"message":"connection","data":[{}]}`)
 			b.want("getUserData")
@@ -243,8 +244,9 @@ func TestKeepAlive(t *testing.T) {
 	t.Run("silent", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, DefaultConfig())
-			b, done := w.inBubble(t)
+			dial, done := w.inBubble(t)
 			defer done()
+			b := dial()
 			start := time.Now()
 			b.raw(`{"message":"connection","data":[{}]}`)
 			b.want("getUserData")
@@ -262,8 +264,9 @@ func TestKeepAlive(t *testing.T) {
 	t.Run("nobody", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, DefaultConfig())
-			b, done := w.inBubble(t)
+			dial, done := w.inBubble(t)
 			defer done()
+			b := dial()
 			start := time.Now()
 			b.raw(`{"message":"pong","data":[null]}`)
 			if _, reason := b.wantClosed(); reason != "no connection message in time" {
@@ -292,8 +295,9 @@ func TestSlowBrowser(t *testing.T) {
 				cfg := DefaultConfig()
 				cfg.PingInterval = time.Hour
 				w := newWorld(t, cfg)
-				b, done := w.inBubble(t)
+				dial, done := w.inBubble(t)
 				defer done()
+				b := dial()
 				b.raw(`{"message":"connection","data":[{}]}`)
 				b.want("getUserData")
 				b.publishLive(w, "id1", "one")

@@ -270,13 +270,6 @@ func (s *session) sendRate(name string, rate videoRate) {
 	}
 }
 
-// behind says whether the browser has more waiting for it than it should.
-func (s *session) behind() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.sock != nil && s.sock.behind()
-}
-
 func (s *session) ignore(why string, args ...any) { s.srv.ignore(s.log, why, args...) }
 
 // guard runs f, and ends the session if f panics.

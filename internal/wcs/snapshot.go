@@ -13,6 +13,8 @@ import (
 // maxSnapshots is how many one session may have under way.
 const maxSnapshots = 4
 
+const tooManySnapshots = "Too many snapshots at a time"
+
 // snapshot is the payload of snapshotCompleted.
 type snapshot struct {
 	PNG string `json:"snapshot"` // base64
@@ -35,7 +37,7 @@ func (s *session) handleSnapshot(ctx context.Context, ref streamRef) {
 	case s.srv.parts.Snapshot == nil:
 		s.snapshotFailed(id, "Snapshots are not available on this server")
 	case !s.startSnapshot(ctx, id, src):
-		s.snapshotFailed(id, "Too many snapshots at a time")
+		s.snapshotFailed(id, tooManySnapshots)
 	}
 }
 
@@ -47,7 +49,7 @@ func (s *session) snapshotFailed(id, info string) {
 func (s *session) startSnapshot(ctx context.Context, id string, src *stream.Source) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over != nil || s.snapshots >= maxSnapshots || s.sock != nil && s.sock.behind() {
+	if s.over != nil || s.snapshots >= maxSnapshots || s.sock == nil || !s.sock.takesPictures() {
 		return false
 	}
 	s.snapshots++
@@ -77,14 +79,23 @@ func (s *session) snapshot(ctx context.Context, id string, src *stream.Source) {
 	png, err := s.srv.parts.Snapshot(ctx, src)
 	var busy *transcode.BusyError
 	switch {
-	case err == nil && s.behind():
-		s.snapshotFailed(id, "Too many snapshots at a time")
 	case err == nil:
-		s.send("notifyStreamEvent", streamEvent{id, "snapshotCompleted", snapshot{base64.StdEncoding.EncodeToString(png)}})
+		s.sendSnapshot(id, png)
 	case errors.As(err, &busy):
 		s.snapshotFailed(id, "No available transcoders")
 	default:
 		s.log.Warn("snapshot failed", "stream", src.Info().Name, "err", err)
 		s.snapshotFailed(id, "Stream failed")
+	}
+}
+
+func (s *session) sendSnapshot(id string, png []byte) {
+	event := streamEvent{id, "snapshotCompleted", snapshot{base64.StdEncoding.EncodeToString(png)}}
+	frame, ok := s.srv.encode("notifyStreamEvent", event)
+	s.mu.Lock()
+	k := s.sock
+	s.mu.Unlock()
+	if ok && k != nil && !k.queuePicture(frame) {
+		s.snapshotFailed(id, tooManySnapshots)
 	}
 }

@@ -39,13 +39,20 @@ type socket struct {
 	created time.Time
 	log     *slog.Logger
 
-	limit   *rate.Limiter
-	missed  atomic.Int32            // pings sent since the last message came
-	waiting atomic.Int64            // bytes in out
-	session atomic.Pointer[session] // nil until the browser said who it is
+	limit    *rate.Limiter
+	missed   atomic.Int32            // pings sent since the last message came
+	waiting  atomic.Int64            // bytes of messages in out, but for snapshots,
+	pictures atomic.Int64            // which count here
+	session  atomic.Pointer[session] // nil until the browser said who it is
 
-	cancel context.CancelCauseFunc // ends the socket; set by run
-	out    chan []byte
+	cancel context.CancelCauseFunc // ends the socket; set by serve
+	out    chan outgoing
+}
+
+// outgoing is a message on its way to the browser.
+type outgoing struct {
+	frame []byte
+	count *atomic.Int64 // has its bytes until it was written
 }
 
 func newSocket(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin string) *socket {
@@ -58,7 +65,7 @@ func newSocket(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin s
 		created: time.Now(),
 		log:     srv.log.With("peer", peer),
 		limit:   rate.NewLimiter(rate.Limit(srv.cfg.Rate), srv.cfg.Burst),
-		out:     make(chan []byte, srv.cfg.MaxQueue),
+		out:     make(chan outgoing, srv.cfg.MaxQueue),
 	}
 }
 
@@ -169,12 +176,12 @@ func (k *socket) write(life, socket context.Context) error {
 		select {
 		case <-life.Done():
 			return nil
-		case frame := <-k.out:
+		case m := <-k.out:
 			// Not a context's deadline: that would tear the socket down before anybody knew why.
 			late := time.AfterFunc(k.srv.cfg.WriteTimeout, func() { k.end(errSlow) })
-			err := k.conn.Write(socket, websocket.MessageText, frame)
+			err := k.conn.Write(socket, websocket.MessageText, m.frame)
 			late.Stop()
-			k.waiting.Add(-int64(len(frame)))
+			m.count.Add(-int64(len(m.frame)))
 			if err != nil {
 				return fmt.Errorf("%w: %w", errGone, err)
 			}
@@ -220,20 +227,33 @@ func (k *socket) send(name string, data ...any) {
 // queue hands a message to the writer. It does not block: a browser that does not keep up is cut off, as to skip a message
 // would leave it in a wrong state.
 func (k *socket) queue(frame []byte) {
-	if k.behind() {
+	if k.waiting.Load() > int64(k.srv.cfg.MaxQueueBytes) {
 		k.end(errSlow)
 		return
 	}
-	k.waiting.Add(int64(len(frame)))
+	k.push(outgoing{frame, &k.waiting})
+}
+
+// queuePicture is queue for snapshots, which are large: too many are refused, and cost the session nothing.
+func (k *socket) queuePicture(frame []byte) bool {
+	if !k.takesPictures() {
+		return false
+	}
+	k.push(outgoing{frame, &k.pictures})
+	return true
+}
+
+// takesPictures says whether the browser has taken most of the snapshots that it got.
+func (k *socket) takesPictures() bool { return k.pictures.Load() <= int64(k.srv.cfg.MaxQueueBytes) }
+
+func (k *socket) push(m outgoing) {
+	m.count.Add(int64(len(m.frame)))
 	select {
-	case k.out <- frame:
+	case k.out <- m:
 	default:
 		k.end(errSlow)
 	}
 }
-
-// behind says whether more waits to be sent than a browser may have waiting.
-func (k *socket) behind() bool { return k.waiting.Load() > int64(k.srv.cfg.MaxQueueBytes) }
 
 // busy says whether so much waits that what is of no use later should be left out.
 func (k *socket) busy() bool { return len(k.out) > cap(k.out)/2 }
