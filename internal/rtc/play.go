@@ -38,8 +38,8 @@ type SendEvents interface {
 
 // Outlet is a session that sends. Write and Report are for one goroutine.
 type Outlet interface {
-	// Write sends a frame in packets, all of one RTP time.
-	Write(kind media.Kind, payloads [][]byte, rtpTime uint32) error
+	// Write sends packets of one RTP time. With last, the frame is whole.
+	Write(kind media.Kind, payloads [][]byte, rtpTime uint32, last bool) error
 	// Report sends a sender report: the wall clock, and the RTP time that belongs to it.
 	Report(kind media.Kind, wall time.Time, rtpTime uint32)
 	Stats() PlayStats
@@ -377,13 +377,34 @@ func (p *Playback) send(f media.Frame) error {
 	p.see(f)
 	first := !t.clock.begun
 	at := t.clock.at(f.Time.Add(f.Delay), long)
-	if err := p.outlet.Write(t.kind, t.cut.payloads(f), at); err != nil {
+	if err := p.write(t, t.cut.payloads(f), at); err != nil {
 		return err
 	}
 	if first { // so that sound and picture are together from the beginning
 		p.outlet.Report(t.kind, p.wall(f.Time), at)
 	}
 	return nil
+}
+
+const (
+	// burst is how many packets are sent at once: 35 kB, which any queue on the way takes.
+	burst = 30
+	// maxSpread is how long a large frame may take on its way out, in pauses of at most burstPause.
+	burstPause = 2 * time.Millisecond
+	maxSpread  = 15 * time.Millisecond
+)
+
+// write sends a frame, a large one in parts: the routers of homes drop what comes all at once.
+func (p *Playback) write(t *outTrack, payloads [][]byte, at uint32) error {
+	pause := min(burstPause, maxSpread*burst/time.Duration(max(len(payloads), 1)))
+	for len(payloads) > burst {
+		if err := p.outlet.Write(t.kind, payloads[:burst], at, false); err != nil {
+			return err
+		}
+		payloads = payloads[burst:]
+		time.Sleep(pause)
+	}
+	return p.outlet.Write(t.kind, payloads, at, true)
 }
 
 // instead has pictures made that the peer can show: browsers show them in the order in which they come, so those that come in

@@ -180,7 +180,7 @@ func (o *outlet) feedback(t *outTrack, p rtcp.Packet) {
 }
 
 // Write implements rtc.Outlet.
-func (o *outlet) Write(kind media.Kind, payloads [][]byte, rtpTime uint32) error {
+func (o *outlet) Write(kind media.Kind, payloads [][]byte, rtpTime uint32, last bool) error {
 	t := *o.of(kind)
 	if t == nil {
 		return nil
@@ -189,7 +189,7 @@ func (o *outlet) Write(kind media.Kind, payloads [][]byte, rtpTime uint32) error
 	p.Timestamp = rtpTime
 	for i, payload := range payloads {
 		p.Payload = payload
-		p.Marker = kind == media.Video && i == len(payloads)-1
+		p.Marker = last && kind == media.Video && i == len(payloads)-1
 		// A session that is being closed says so by its events.
 		if err := t.local.WriteRTP(p); err != nil && !errors.Is(err, net.ErrClosed) && o.open() {
 			return fmt.Errorf("send RTP: %w", err)

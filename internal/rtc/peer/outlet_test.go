@@ -154,7 +154,11 @@ func TestPlay(t *testing.T) {
 			if n > 20*frames {
 				t.Fatalf("loss %v: %d pictures came of %d", drop, len(p.Frames("video")), n)
 			}
-			f := picture(n, 10+n%frames*n%frames*10, n%30 == 2)
+			size, key := 10+n*n*7%5000, n%30 == 2
+			if key {
+				size *= 20 // more than is sent at once
+			}
+			f := picture(n, size, key)
 			th.source.Video.Write(f)
 			if n >= 2 {
 				want = append(want, byteStream(f))
