@@ -114,7 +114,7 @@ func (k *socket) handleConnection(data json.RawMessage) {
 	s := newSession(k, c, echo)
 	k.srv.remember(s)
 	k.session.Store(s)
-	s.log.Info("session opened",
+	s.log.Info("session opened", "peer", k.peer,
 		"app", short(string(c.AppKey)), "client", short(string(c.ClientVersion)), "origin", short(k.origin))
 	k.send("getUserData", echo)
 	if c.SIPLogin != "" {

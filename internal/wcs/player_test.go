@@ -540,6 +540,7 @@ func TestEventsToSlowPlayer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
 		cfg.Burst, cfg.Rate = 1<<20, 1<<20
+		cfg.MaxQueueBytes = 8 * maxPayload
 		w := newWorld(t, cfg)
 		dial, done := w.inBubble(t)
 		defer done()

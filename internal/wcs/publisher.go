@@ -222,7 +222,6 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 	status, info := outcome(cause)
 	last := p.describe(status, info)
 	p.s.forgetPublisher(p.id)
-	p.s.srv.stage.dropPublisher(p)
 
 	p.s.srv.count.publishers.Add(-1)
 	level := slog.LevelInfo
@@ -231,6 +230,7 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 		level = slog.LevelWarn
 	}
 	p.line.finish(last)
+	p.s.srv.stage.dropPublisher(p) // not before: players look here for whom to wait for
 	p.log.Log(ctx, level, "stream ended", "status", status, "err", cause)
 }
 

@@ -63,7 +63,7 @@ func newSession(k *socket, c connection, echo map[string]json.RawMessage) *sessi
 		moved:      make(chan struct{}),
 		done:       make(chan struct{}),
 	}
-	s.log = s.level.logger(k.log).With("session", id)
+	s.log = s.level.logger(k.srv.log).With("session", id)
 	echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
 	if bool(c.KeepAlive) && k.srv.cfg.KeepAliveGrace > 0 {
 		s.echo = echo
@@ -157,7 +157,7 @@ func (s *session) expire(k *socket) bool {
 	s.mu.Lock()
 	owned := s.owner == k
 	if owned {
-		s.finish(errGone)
+		s.finish(errLeft)
 	}
 	s.mu.Unlock()
 	if owned {

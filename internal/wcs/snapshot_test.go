@@ -82,6 +82,7 @@ func TestManySnapshots(t *testing.T) {
 func TestSnapshotsOfSlowBrowser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
+		cfg.MaxQueueBytes = 1 << 20
 		w := newWorld(t, cfg)
 		w.camera.size = cfg.MaxQueueBytes // of one picture
 		dial, done := w.inBubble(t)

@@ -27,6 +27,7 @@ var (
 	errTerminated = errors.New("terminated by request")
 	errPanic      = errors.New("internal error")
 	errGone       = errors.New("the socket was closed")
+	errLeft       = errors.New("the browser did not return")
 )
 
 // socket is one WebSocket. run owns its life; messages are handled one after another by the reading goroutine.
