@@ -217,6 +217,7 @@ func (p *publisher) end(cause error) {
 // finish sends the terminal status, after the name and the id have become free for whoever waits for it. The players are told
 // after that.
 func (p *publisher) finish(ctx context.Context, cause error) {
+	defer p.s.srv.stage.dropPublisher(p) // not before: players look there for whom to wait for
 	defer close(p.told)
 	p.media.Source().Close(cause) // done already, unless Run broke down
 	status, info := outcome(cause)
@@ -230,7 +231,6 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 		level = slog.LevelWarn
 	}
 	p.line.finish(last)
-	p.s.srv.stage.dropPublisher(p) // not before: players look here for whom to wait for
 	p.log.Log(ctx, level, "stream ended", "status", status, "err", cause)
 }
 
