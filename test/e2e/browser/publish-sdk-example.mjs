@@ -1,9 +1,10 @@
 // Publishes by the official Web SDK's example page webrtc-as-rtmp-republishing, exactly as it comes in the npm package.
 //
-//   node publish-sdk-example.mjs ws://localhost:8080 --name N --rtmp URL [--seconds 60] [--screenshot FILE.png]
+//   node publish-sdk-example.mjs ws://localhost:8080 --name N --rtmp URL [--seconds 60] [--screenshot FILE.png] [--sdk FILE]
 //
 // Says {"event":"live"} when the page shows PUBLISHING, stays so until standard input closes, then presses Stop and says
-// {"event":"stopped"} when it shows UNPUBLISHED; both with what the page displays.
+// {"event":"stopped"} when it shows UNPUBLISHED; both with what the page displays. --sdk has the page load
+// that script in place of the package's.
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -13,7 +14,7 @@ import path from "node:path";
 import { launch, watchConsole } from "./lib/browser.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
-const options = readArguments(["name", "rtmp", "seconds", "screenshot"]);
+const options = readArguments(["name", "rtmp", "seconds", "screenshot", "sdk"]);
 const example = "/examples/demo/streaming/webrtc-as-rtmp-republishing/webrtc-as-rtmp-republishing.html";
 const mediaTypes = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".png": "image/png" };
 let page, errors;
@@ -58,6 +59,9 @@ await main(async () => {
   const browser = await step("start the browser", 40, launch);
   page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
   errors = watchConsole(page);
+  if (options.sdk) {
+    await page.route("**/flashphoner.js", (route) => route.fulfill({ path: options.sdk }));
+  }
   await step("open the page", 20, async () => {
     await page.goto(base + example);
     await page.waitForFunction(() => document.getElementById("streamName").value !== "");

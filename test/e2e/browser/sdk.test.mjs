@@ -214,6 +214,20 @@ describe("publishing", () => {
     assert.deepEqual([display.children, Flashphoner.releaseLocalMedia(display)], [[], false]);
   });
 
+  test("two streams of one camera", async (t) => {
+    const { session, socket, world, display, stream, status } = await running(t, "publish");
+    const second = session.createStream({ name: "m", display });
+    void second.publish();
+    await until(() => socket.count("publishStream") === 2);
+    assert.deepEqual([world.asked.length, second.mediaStream], [1, stream.mediaStream]);
+    void stream.stop();
+    status("UNPUBLISHED");
+    assert.equal(second.mediaStream.getTracks()[0].readyState, "live");
+    void second.stop();
+    socket.say("notifyStreamStatusEvent", { mediaSessionId: second.id(), status: "UNPUBLISHED" });
+    assert.deepEqual([second.mediaStream.getTracks()[0].readyState, display.children], ["ended", []]);
+  });
+
   test("what the server says of the end", () => {
     for (const [info, reason] of [
       ["Stream name is already in use", "name_in_use"], ["Session does not exist", "stream_not_found"], ["No common codecs", "no_common_codecs"],
@@ -223,6 +237,7 @@ describe("publishing", () => {
       assert.equal(streamError(info).reason, reason);
     }
     assert.equal(new SdkError("busy", "full").message, `${reasons.busy} (full)`);
+    assert.equal(streamError("Stopped by publisher stop").message, reasons.publisher_stopped);
     for (const [reason, sentence] of Object.entries(reasons)) {
       assert.match(sentence, /^[A-Z][^(]*\.$/, reason);
     }
@@ -288,6 +303,13 @@ describe("publishing", () => {
       await stopped;
       await assert.rejects(live, { reason: "stopped" });
       assert.deepEqual(told, ["UNPUBLISHED"]);
+    });
+    await t.test("while the publisher stops, too", async (t) => {
+      const { stream, status } = await running(t, "play");
+      const stopped = stream.stop();
+      status("FAILED", STREAM_STATUS_INFO.STOPPED_BY_PUBLISHER_STOP);
+      await stopped;
+      assert.deepEqual([stream.status(), stream.error], ["STOPPED", null]);
     });
     await t.test("without an answer", async (t) => {
       const { stream } = await running(t, "play");

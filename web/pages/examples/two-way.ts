@@ -26,25 +26,25 @@ function half(mode: "publish" | "play", begin: string): void {
       return;
     }
     try {
-      show("opening", "Connecting…");
+      show("opening", "Connecting.");
       await session.connected;
       stream = session.createStream({
         name: name.value,
         display: element(`${mode}-display`),
         ...(mode === "publish" && { constraints: { audio: true, video: { width: 1280, height: 720 } } }),
       });
-      stream.on(STREAM_STATUS.RESTORING, (s) => show("opening", `${s.error?.message} Trying again…`));
-      stream.on(STREAM_STATUS.PUBLISHING, () => show("live", "Live"));
-      stream.on(STREAM_STATUS.PLAYING, () => show("live", "Playing"));
-      show("opening", "Connecting…");
+      stream.on(STREAM_STATUS.RESTORING, (s) => show("opening", `${s.error?.message} Trying again.`));
+      stream.on(STREAM_STATUS.PUBLISHING, () => show("live", "Live."));
+      stream.on(STREAM_STATUS.PLAYING, () => show("live", "Playing."));
+      show("opening", "Connecting.");
       await stream[mode]();
       const { error } = await stream.ended;
       stream = null;
-      show(error ? "failed" : "idle", error?.message ?? "Stopped");
+      show(error ? "failed" : "idle", error?.message ?? "Stopped.");
     } catch (error) {
       stream = null;
       const { message, reason } = error as SdkError;
-      reason === "stopped" ? show("idle", "Stopped") : show("failed", message);
+      reason === "stopped" ? show("idle", "Stopped.") : show("failed", message);
     }
   });
 }

@@ -1,39 +1,40 @@
 // Publishes the camera, lets the server push it to an RTMP server, and shows how the push goes.
 
-import { Flashphoner, RestApi, type SdkError, type Stream } from "/sdk/transponder.js";
+import { Flashphoner, type PushStatus, RestApi, type SdkError, type Stream } from "/sdk/transponder.js";
 
+const words: Record<PushStatus, string> = {
+  STARTING: "Waiting for sound and pictures.", CONNECTING: "Connecting to the RTMP server.", PUBLISHING: "Live.",
+  DEGRADED: "Live, with trouble.", HOLDING: "Your connection is lost; viewers see a still picture.",
+  RECONNECTING: "The RTMP server was lost; trying again.", DRAINING: "Sending the rest.", ENDED: "Stopped.", FAILED: "Failed.",
+};
 const element = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
 const [name, address] = [element<HTMLInputElement>("name"), element<HTMLInputElement>("address")];
-const button = element<HTMLButtonElement>("go");
 
 const session = Flashphoner.createSession({ urlServer: `${location.origin.replace("http", "ws")}/ws`, reconnect: true });
 const api = new RestApi();
 let stream: Stream | null = null;
 
-function show(phase: string, words: string): void {
+function show(phase: string, sentence: string): void {
   element("state").dataset["phase"] = phase;
-  element("state").lastElementChild!.textContent = words;
+  element("state").lastElementChild!.textContent = sentence;
   element("watch").hidden = phase !== "live";
-  button.textContent = stream ? "Stop" : "Start";
-  button.classList.toggle("stop", stream !== null);
+  name.disabled = address.disabled = stream !== null;
+  element("go").textContent = stream ? "Stop" : "Start";
+  element("go").classList.toggle("stop", stream !== null);
 }
 
 /** Sends camera and microphone until somebody stops it, or until the push is over. */
 async function send(): Promise<void> {
-  show("opening", "Connecting…");
   await session.connected;
-  stream = session.createStream({
-    name: name.value,
-    display: element("display"),
-    constraints: { audio: true, video: { width: 1280, height: 720 } },
-  });
-  show("opening", "Opening the camera…");
+  const constraints = { audio: true, video: { width: 1280, height: 720 } };
+  stream = session.createStream({ name: name.value, display: element("display"), constraints });
+  show("opening", "Opening the camera.");
   await stream.publish();
   const push = await api.push({ streamName: name.value, rtmpUrl: address.value, options: { onSourceLoss: "hold" } });
   element("command").textContent = `ffplay ${address.value.replace("localhost", location.hostname)}/${push.info.streamName}`;
   void stream.ended.then(() => push.terminate()).catch(() => undefined); // it may be over already
   for await (const { status, info } of push.states()) {
-    show(status === "PUBLISHING" ? "live" : "pushing", `${status.charAt(0)}${status.slice(1).toLowerCase()}. ${info}`);
+    show(status === "PUBLISHING" ? "live" : "pushing", `${words[status]} ${info}`);
     if (status === "FAILED") {
       throw new Error(info);
     }
@@ -41,10 +42,11 @@ async function send(): Promise<void> {
 }
 
 async function begin(): Promise<void> {
-  const error = await send().then(() => null, (reason: SdkError) => reason);
+  let failure = "";
+  await send().catch(({ message, reason }: SdkError) => (failure = reason === "stopped" ? "" : message));
   await stream?.stop();
   stream = null;
-  error && error.reason !== "stopped" ? show("failed", error.message) : show("idle", "Stopped. Nothing is sent");
+  failure ? show("failed", failure) : show("idle", "Stopped. Nothing is sent.");
 }
 
 element("form").addEventListener("submit", (event) => {

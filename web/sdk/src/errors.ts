@@ -62,7 +62,7 @@ export class SdkError extends Error {
 
   /** @internal */
   constructor(reason: Reason, info = "", options?: ErrorOptions) {
-    super(reasons[reason] + (info && ` (${info})`), options);
+    super(reasons[reason] + (info in byInfo || !info ? "" : ` (${info})`), options);
     this.reason = reason;
     this.info = info;
   }

@@ -57,6 +57,8 @@ export function setDefaultConstraints(constraints: Constraints): void {
 
 /** Camera and microphone, open, and the element that shows them. */
 export class LocalMedia {
+  private users = 0;
+
   private constructor(
     readonly stream: MediaStream,
     readonly video: HTMLVideoElement | null,
@@ -107,6 +109,18 @@ export class LocalMedia {
     }
     this.stream.addTrack(track);
     return old;
+  }
+
+  /** Notes that a stream sends it; several may, from one display. */
+  use(): void {
+    this.users++;
+  }
+
+  /** Ends what `use` began; the last one closes the devices, unless they are to be kept for the next in this display. */
+  leave(keep: boolean): void {
+    if (--this.users === 0 && !(keep && this.display)) {
+      this.release();
+    }
   }
 
   /** Closes the devices and takes the picture from the page. */

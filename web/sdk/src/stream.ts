@@ -544,10 +544,12 @@ export class Stream extends Emitter<StreamEvents> {
     if (!this.local?.usable) {
       const attempt = this.attempts;
       const local = await LocalMedia.open(constraints, display ?? null, useControls);
+      local.use();
       if (attempt !== this.attempts) {
-        this.options.cacheLocalResources || local.release(); // stopped meanwhile
+        local.leave(this.keepsMedia); // stopped meanwhile
         return local;
       }
+      this.local?.leave(false); // a device of it is gone
       this.local = local;
       local.stream.getVideoTracks().forEach((track) => (track.contentHint = videoContentHint));
     }
@@ -632,7 +634,7 @@ export class Stream extends Emitter<StreamEvents> {
   private toldEnd(status: StreamStatus, info: string): void {
     const error = streamError(info);
     if (this.stopping) {
-      this.end(status, null);
+      this.endStopped(); // whatever happened at the same time
     } else if (status === STREAM_STATUS.FAILED && this.restorable(error.reason)) {
       this.restoreLater(error);
     } else {
@@ -680,9 +682,7 @@ export class Stream extends Emitter<StreamEvents> {
     this.link.unregister(this.mediaSessionId);
     this.peer?.close();
     this.camera?.stop();
-    if (!this.options.cacheLocalResources) {
-      this.local?.release();
-    }
+    this.local?.leave(this.keepsMedia);
     const place = this.options.remoteVideo ?? this.options.display;
     if (place) {
       removeFrom(place, this.element);
@@ -748,6 +748,10 @@ export class Stream extends Emitter<StreamEvents> {
       minBitrate,
       maxBitrate,
     };
+  }
+
+  private get keepsMedia(): boolean {
+    return this.options.cacheLocalResources ?? false;
   }
 
   private get wanted(): ("audio" | "video")[] {

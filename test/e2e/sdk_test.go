@@ -1,0 +1,89 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// Our own SDK, loaded from the server by a page of another one: what it publishes goes on to an RTMP server and is played; lost
+// sockets are opened anew, and the streams go on where the server kept them and come back where it did not.
+func TestSDK(t *testing.T) {
+	s := startServer(t)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	b := startBrowser(t, "sdk.mjs", s.page, "--socket", s.socket, "--name", "own-sdk", "--rtmp", receiver.URL("live"))
+
+	live := b.await("live").Displayed
+	if live["publisher"] != "PUBLISHING" || live["player"] != "PENDING PLAYING" || live["data"] != `[{"count":23}]` {
+		t.Errorf("before the loss: %v", live)
+	}
+	receiver.Wait(t, "pictures and sound", func() bool {
+		return lastPicture(receiver) > time.Second && lastSound(receiver) > time.Second
+	})
+
+	kept := b.await("kept").Displayed
+	if kept["publisher"] != "PUBLISHING RESTORING PUBLISHING" || kept["player"] != "PENDING PLAYING RESTORING PLAYING" ||
+		!strings.HasSuffix(kept["session"], "ESTABLISHED RECONNECTING ESTABLISHED") || kept["sameIds"] != "true" || kept["videos"] != "2" {
+		t.Errorf("after the server kept the session: %v", kept)
+	}
+	at := lastPicture(receiver)
+	receiver.Wait(t, "pictures after the loss", func() bool { return lastPicture(receiver) > at+time.Second })
+	if n := strings.Count(strings.Join(receiver.Calls(), " "), "publish"); n != 1 {
+		t.Errorf("the far end was published to %d times: %v", n, receiver.Calls())
+	}
+
+	restored := b.await("restored").Displayed
+	if restored["now"] != "ESTABLISHED PUBLISHING PLAYING" || restored["errors"] != "" || restored["sameIds"] != "false" ||
+		!slices.Contains(strings.Fields(restored["player"]), "RESTORING") || restored["videos"] != "3" {
+		t.Errorf("after the streams came back: %v", restored)
+	}
+
+	stopped := b.stop()
+	if stopped.Displayed["now"] != "DISCONNECTED UNPUBLISHED STOPPED" || stopped.Displayed["videos"] != "0" || len(stopped.ConsoleErrors) > 0 {
+		t.Errorf("after the end: %v, errors %v", stopped.Displayed, stopped.ConsoleErrors)
+	}
+}
+
+// The vendor's example page with one script tag changed to ours.
+func TestSDKSwitched(t *testing.T) {
+	s := startServer(t)
+	script := filepath.Join("..", "..", "..", "web", "dist", "sdk", "flashphoner.js") // seen from browser/
+	b := startBrowser(t, "publish-sdk-example.mjs", s.socket, "--name", "switched", "--rtmp", s.rtmp, "--sdk", script)
+	live := b.await("live")
+	s.waitPush("switched", "PUBLISHING")
+	judge(t, capture(t, s.rtmp+"/rtmp_switched"), expectation{seconds: 10, tone: true})
+	if player := live.Displayed["player"]; player != s.rtmp+"/rtmp_switched" {
+		t.Errorf("the page says that it plays at %q", player)
+	}
+	if stopped := b.stop(); len(stopped.ConsoleErrors) > 0 {
+		t.Errorf("the page complains: %v", stopped.ConsoleErrors)
+	}
+}
+
+// Our examples: by keyboard, in every look, checked for accessibility.
+func TestSDKExamples(t *testing.T) {
+	s := startServer(t)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	args := []string{s.page, "--name", "example", "--rtmp", receiver.URL("live")}
+	if folder := os.Getenv("SCREENSHOTS"); folder != "" {
+		args = append(args, "--screenshot", filepath.Join(folder, "example.png"))
+	}
+	b := startBrowser(t, "sdk-examples.mjs", args...)
+	live := b.await("live").Displayed
+	if live["state"] != "Live." || live["command"] != "ffplay "+receiver.URL("live")+"/rtmp_example-rtmp" {
+		t.Errorf("the page shows %v", live)
+	}
+	receiver.Wait(t, "pictures and sound", func() bool {
+		return lastPicture(receiver) > time.Second && lastSound(receiver) > time.Second
+	})
+	if stopped := b.stop(); len(stopped.ConsoleErrors) > 0 {
+		t.Errorf("the pages complain: %v", stopped.ConsoleErrors)
+	}
+}
