@@ -23,11 +23,15 @@ export class Series {
 const width = 120;
 const height = 32;
 
-/** A chart of as many values as fit, the newest at the right edge: its line, and the area below it. */
-export function paths(values: (number | null)[], size: number, top: number): { line: string; area: string } {
+/** A chart is at least so many values wide: two points are no curve yet. */
+const leastWide = 30;
+
+/** A chart of all values, the newest at the right edge: its line, and the area below it. */
+export function paths(values: (number | null)[], top: number): { line: string; area: string } {
   const line: string[] = [];
   const area: string[] = [];
-  const x = (i: number): string => (width - ((values.length - 1 - i) * width) / (size - 1)).toFixed(1);
+  const steps = Math.max(values.length, leastWide) - 1;
+  const x = (i: number): string => (width - ((values.length - 1 - i) * width) / steps).toFixed(1);
   for (let i = 0; i < values.length; ) {
     const run: string[] = [];
     const first = i;
@@ -52,11 +56,11 @@ export class Chart {
   private readonly svg = document.createElementNS(namespace, "svg");
   private readonly area = document.createElementNS(namespace, "path");
   private readonly line = document.createElementNS(namespace, "path");
-  private readonly scale = create("span", "scale");
+  private readonly scale = create("span");
 
   /** floor is the least that the chart's height stands for: small numbers are to look small. */
   constructor(
-    private readonly size: number,
+    size: number,
     private readonly floor: number,
     private readonly label: string,
     private readonly format: (value: number | null) => string,
@@ -71,14 +75,16 @@ export class Chart {
     this.svg.append(this.area, this.line);
   }
 
-  appendTo(parent: HTMLElement): void {
-    parent.append(this.svg, this.scale);
+  /** Places the chart, and what its top stands for. */
+  appendTo(plot: HTMLElement, scale: HTMLElement): void {
+    plot.append(this.svg);
+    scale.append(this.scale);
   }
 
   push(value: number | null): void {
     this.series.push(value);
     const { values, max } = this.series;
-    const { line, area } = paths(values, this.size, Math.max(max, this.floor));
+    const { line, area } = paths(values, Math.max(max, this.floor));
     this.line.setAttribute("d", line);
     this.area.setAttribute("d", area);
     const known = values.filter((one) => one !== null);

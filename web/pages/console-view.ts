@@ -140,8 +140,8 @@ export class ConsoleView {
   private pushRow(row: Row, id: string, handlers: ConsoleHandlers): (push: PushInfo) => void {
     const rate = new Chart(chartSize, 500, "Bitrate", format.bitrate);
     const queue = new Chart(chartSize, 1000, "Queue", format.delay);
-    rate.appendTo(row.part("rate-chart"));
-    queue.appendTo(row.part("queue-chart"));
+    rate.appendTo(row.part("rate-chart"), row.part("rate-max"));
+    queue.appendTo(row.part("queue-chart"), row.part("queue-max"));
     let shown: PushInfo | null = null;
     row.part("stop").addEventListener("click", () => handlers.stopPush(id, {
       title: `Stop the push of “${shown?.sourceName ?? ""}”?`,
@@ -223,8 +223,8 @@ function showPast(row: Row, push: PushInfo): void {
   row.set("reason", push.reason === "" ? "" : explain(pushFailure(push.reason, push.info)).title);
   row.set("info", push.info);
   const { startedAt, endedAt } = push;
-  row.set("when", endedAt === null ? "" : new Date(endedAt).toLocaleString([], { dateStyle: "short", timeStyle: "medium" }));
-  row.set("lasted", startedAt === null || endedAt === null ? "" : `after ${format.clock(endedAt - startedAt)}`);
+  row.set("when", endedAt === null ? "" : format.moment(endedAt, Date.now()));
+  row.set("lasted", startedAt === null || endedAt === null ? "" : `lasted ${format.clock(endedAt - startedAt)}`);
 }
 
 function age(since: number | null): string {

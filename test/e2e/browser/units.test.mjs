@@ -14,6 +14,7 @@ import { EventParser, parseEvent } from "./.build/push-events.js";
 import { initialStream, reduceStream } from "./.build/stream-state.js";
 import { summarize } from "./.build/summary.js";
 import { HealthMeter } from "./.build/health.js";
+import { paths, Series } from "./.build/chart.js";
 import { kinds, presets } from "./.build/presets.js";
 import { authorization } from "./.build/login.js";
 import { Rest } from "./.build/rest.js";
@@ -345,4 +346,26 @@ test("loudness", () => {
   assert.equal(level(new Float32Array(1024).fill(1)), 1);
   assert.ok(Math.abs(level(new Float32Array(1024).fill(0.0316)) - 0.5) < 0.01); // -30 dB of 60
   assert.equal(level(new Float32Array(0)), 0);
+});
+
+test("charts", () => {
+  assert.deepEqual(paths([], 10), { line: "", area: "" });
+  assert.equal(paths([10], 10).line, "M120.0 1.0h0");
+  const { line, area } = paths([...Array(27).fill(null), 0, 5, null, 10], 10);
+  assert.equal(line, "M108.0 31.0L112.0 16.0M120.0 1.0h0");
+  assert.equal(area, "M108.0 32L108.0 31.0L112.0 16.0L112.0 32ZM120.0 32L120.0 1.0L120.0 32Z");
+  const long = paths(Array(150).fill(3), 10).line;
+  assert.match(long, /^M0\.0 /);
+  const series = new Series(3);
+  for (const value of [9, 1, null, 2]) {
+    series.push(value);
+  }
+  assert.deepEqual(series.values, [1, null, 2]);
+  assert.equal(series.max, 2);
+});
+
+test("moments", () => {
+  const now = new Date(2026, 10, 23, 12, 0, 0).getTime();
+  assert.equal(format.moment(new Date(2026, 10, 23, 9, 5, 7).getTime(), now), "09:05:07");
+  assert.equal(format.moment(new Date(2026, 10, 22, 23, 5, 7).getTime(), now), "22 Nov, 23:05:07");
 });

@@ -1,6 +1,7 @@
 // How the scripts that the Go tests start talk to them: one JSON object a line on standard output. The closing of standard
 // input is the sign to stop. The last line has "event": "stopped", or "failed" with the step and the reason, and exit code 1.
 
+import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 
 /** The arguments: one address and options that all take a value, but those named in flags. */
@@ -52,4 +53,12 @@ export async function main(run, facts = async () => ({})) {
     say("failed", { step: error.step ?? "", reason: error.message, ...(await facts().catch(() => ({}))) });
   }
   process.exit();
+}
+
+/** The lines on standard input as they come, until it closes or so many seconds are over. */
+export async function* commands(seconds) {
+  const lines = createInterface({ input: process.stdin });
+  const timer = setTimeout(() => lines.close(), seconds * 1000);
+  yield* lines;
+  clearTimeout(timer);
 }
