@@ -206,6 +206,8 @@ func FuzzMessage(f *testing.F) {
 		publishFrame("id1", "one", `,"rtmpUrl":"rtmp://h/app"`), publishFrame("id1", "", `,"transport":"TCP","bitrate":"12"`),
 		`{"message":"unPublishStream","data":[{"mediaSessionId":"known","name":"known"}]}`,
 		`{"message":"sendStreamEvent","data":[{"mediaSessionId":"known","type":"audioMuted"}]}`,
+		`{"message":"sendStreamEvent","data":[{"mediaSessionId":"known","type":"data","payload":{"a":[1]}}]}`,
+		`{"message":"stopStream","data":[{"mediaSessionId":"played","name":"known"}]}`, playFrame("x", "rtsp://known", ""),
 		`{"message":"playStream","data":[{"mediaSessionId":"x","name":"known","mediaProvider":"WebRTC"}]}`,
 		`{"message":"availableStream","data":[{"mediaSessionId":"x","name":"known"}]}`,
 		`{"message":"snapshot","data":[{"mediaSessionId":"x","name":"known"}]}`,
@@ -231,12 +233,10 @@ func FuzzMessage(f *testing.F) {
 				s.end(errGone)
 				s.wg.Wait()
 			}
-			close(k.out)
-			for m := range k.out {
-				frame := m.frame
+			for m, ok := k.out.next(); ok; m, ok = k.out.next() {
 				var r reply
-				if err := json.Unmarshal(frame, &r); err != nil || r.Message == "" || r.Data == nil || (*r.Data)[0] != '[' {
-					t.Errorf("sent %s, which the SDK cannot read", frame)
+				if err := json.Unmarshal(m.frame, &r); err != nil || r.Message == "" || r.Data == nil || (*r.Data)[0] != '[' {
+					t.Errorf("sent %s, which the SDK cannot read", m.frame)
 				}
 			}
 		}

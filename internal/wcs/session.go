@@ -265,7 +265,7 @@ func (s *session) sendRate(name string, rate videoRate) {
 	s.mu.Lock()
 	k := s.sock
 	s.mu.Unlock()
-	if k != nil && !k.busy() {
+	if k != nil && !k.out.busy() {
 		k.send(name, rate)
 	}
 }

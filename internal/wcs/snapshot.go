@@ -49,7 +49,7 @@ func (s *session) snapshotFailed(id, info string) {
 func (s *session) startSnapshot(ctx context.Context, id string, src *stream.Source) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over != nil || s.snapshots >= maxSnapshots || s.sock == nil || !s.sock.takesPictures() {
+	if s.over != nil || s.snapshots >= maxSnapshots || s.sock == nil || !s.sock.out.takesPictures() {
 		return false
 	}
 	s.snapshots++
@@ -95,7 +95,7 @@ func (s *session) sendSnapshot(id string, png []byte) {
 	s.mu.Lock()
 	k := s.sock
 	s.mu.Unlock()
-	if ok && k != nil && !k.queuePicture(frame) {
+	if ok && k != nil && !k.out.putPicture(frame) {
 		s.snapshotFailed(id, tooManySnapshots)
 	}
 }

@@ -40,20 +40,12 @@ type socket struct {
 	created time.Time
 	log     *slog.Logger
 
-	limit    *rate.Limiter
-	missed   atomic.Int32            // pings sent since the last message came
-	waiting  atomic.Int64            // bytes of messages in out, but for snapshots,
-	pictures atomic.Int64            // which count here
-	session  atomic.Pointer[session] // nil until the browser said who it is
+	limit   *rate.Limiter
+	missed  atomic.Int32            // pings sent since the last message came
+	session atomic.Pointer[session] // nil until the browser said who it is
+	out     *outbox
 
 	cancel context.CancelCauseFunc // ends the socket; set by serve
-	out    chan outgoing
-}
-
-// outgoing is a message on its way to the browser.
-type outgoing struct {
-	frame []byte
-	count *atomic.Int64 // has its bytes until it was written
 }
 
 func newSocket(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin string) *socket {
@@ -66,7 +58,7 @@ func newSocket(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin s
 		created: time.Now(),
 		log:     srv.log.With("peer", peer),
 		limit:   rate.NewLimiter(rate.Limit(srv.cfg.Rate), srv.cfg.Burst),
-		out:     make(chan outgoing, srv.cfg.MaxQueue),
+		out:     newOutbox(srv.cfg.MaxQueue, srv.cfg.MaxQueueBytes),
 	}
 }
 
@@ -174,20 +166,27 @@ func (k *socket) read(life, socket context.Context) error {
 // write sends what is queued until the socket's life is over.
 func (k *socket) write(life, socket context.Context) error {
 	for {
-		select {
-		case <-life.Done():
-			return nil
-		case m := <-k.out:
-			// Not a context's deadline: that would tear the socket down before anybody knew why.
-			late := time.AfterFunc(k.srv.cfg.WriteTimeout, func() { k.end(errSlow) })
-			err := k.conn.Write(socket, websocket.MessageText, m.frame)
-			late.Stop()
-			m.count.Add(-int64(len(m.frame)))
-			if err != nil {
-				return fmt.Errorf("%w: %w", errGone, err)
+		m, ok := k.out.next()
+		if !ok {
+			select {
+			case <-life.Done():
+				return nil
+			case <-k.out.arrived:
+				continue
 			}
-			k.srv.count.sent.Add(1)
 		}
+		if life.Err() != nil {
+			return nil
+		}
+		// Not a context's deadline: that would tear the socket down before anybody knew why.
+		late := time.AfterFunc(k.srv.cfg.WriteTimeout, func() { k.end(errSlow) })
+		err := k.conn.Write(socket, websocket.MessageText, m.frame)
+		late.Stop()
+		k.out.written(m)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errGone, err)
+		}
+		k.srv.count.sent.Add(1)
 	}
 }
 
@@ -228,36 +227,10 @@ func (k *socket) send(name string, data ...any) {
 // queue hands a message to the writer. It does not block: a browser that does not keep up is cut off, as to skip a message
 // would leave it in a wrong state.
 func (k *socket) queue(frame []byte) {
-	if k.waiting.Load() > int64(k.srv.cfg.MaxQueueBytes) {
-		k.end(errSlow)
-		return
-	}
-	k.push(outgoing{frame, &k.waiting})
-}
-
-// queuePicture is queue for snapshots, which are large: too many are refused, and cost the session nothing.
-func (k *socket) queuePicture(frame []byte) bool {
-	if !k.takesPictures() {
-		return false
-	}
-	k.push(outgoing{frame, &k.pictures})
-	return true
-}
-
-// takesPictures says whether the browser has taken most of the snapshots that it got.
-func (k *socket) takesPictures() bool { return k.pictures.Load() <= int64(k.srv.cfg.MaxQueueBytes) }
-
-func (k *socket) push(m outgoing) {
-	m.count.Add(int64(len(m.frame)))
-	select {
-	case k.out <- m:
-	default:
+	if !k.out.put(frame) {
 		k.end(errSlow)
 	}
 }
-
-// busy says whether so much waits that what is of no use later should be left out.
-func (k *socket) busy() bool { return len(k.out) > cap(k.out)/2 }
 
 // ignore notes a message that is not part of the protocol, or makes no sense now.
 func (k *socket) ignore(why string, args ...any) { k.srv.ignore(k.log, why, args...) }

@@ -1,0 +1,98 @@
+package wcs
+
+import "sync"
+
+// outgoing is a message on its way to a browser.
+type outgoing struct {
+	frame   []byte
+	picture bool
+}
+
+// outbox holds what waits to be written to one browser. It takes no room while nothing waits.
+type outbox struct {
+	maxMessages, maxBytes int
+
+	arrived chan struct{} // holds one token when there may be something to take
+
+	mu       sync.Mutex
+	list     []outgoing // guarded by mu
+	bytes    int        // guarded by mu; of messages in list, but for pictures
+	pictures int        // guarded by mu; bytes of pictures that are not written yet
+}
+
+func newOutbox(maxMessages, maxBytes int) *outbox {
+	return &outbox{maxMessages: maxMessages, maxBytes: maxBytes, arrived: make(chan struct{}, 1)}
+}
+
+// put adds a message. It reports false if the browser has more waiting than it may.
+func (o *outbox) put(frame []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.bytes > o.maxBytes || len(o.list) >= o.maxMessages {
+		return false
+	}
+	o.bytes += len(frame)
+	o.add(outgoing{frame: frame})
+	return true
+}
+
+// putPicture adds a snapshot, which is large. It reports false if there are too many.
+func (o *outbox) putPicture(frame []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pictures > o.maxBytes || len(o.list) >= o.maxMessages {
+		return false
+	}
+	o.pictures += len(frame)
+	o.add(outgoing{frame, true})
+	return true
+}
+
+func (o *outbox) add(m outgoing) {
+	o.list = append(o.list, m)
+	select {
+	case o.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// takesPictures says whether most of the snapshots were written.
+func (o *outbox) takesPictures() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.pictures <= o.maxBytes
+}
+
+// busy says whether so much waits that what is of no use later should be left out.
+func (o *outbox) busy() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.list) > o.maxMessages/2
+}
+
+// next removes the oldest message, and reports false if there is none.
+func (o *outbox) next() (m outgoing, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.list) == 0 {
+		return outgoing{}, false
+	}
+	m, o.list[0] = o.list[0], outgoing{}
+	o.list = o.list[1:]
+	if len(o.list) == 0 {
+		o.list = nil
+	}
+	if !m.picture {
+		o.bytes -= len(m.frame)
+	}
+	return m, true
+}
+
+// written notes that a message from next is on its way.
+func (o *outbox) written(m outgoing) {
+	if m.picture {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.pictures -= len(m.frame)
+	}
+}
