@@ -61,5 +61,5 @@ install-test:
 	@scripts/install.sh test
 
 clean: ## remove what was built
-	rm -rf bin bench/testdata test/e2e/browser/node_modules
+	rm -rf bin bench/testdata test/e2e/browser/node_modules web/sdk/dist
 	find web/dist -type f ! -name .gitkeep -delete

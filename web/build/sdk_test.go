@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,6 +38,23 @@ func TestSDKSize(t *testing.T) {
 		t.Logf("%s: %d bytes, %d compressed", name, len(files[name]), zipped.Len())
 		if len(files[name]) == 0 || zipped.Len() > sdkBudget {
 			t.Errorf("%s takes %d bytes compressed, at most %d are allowed", name, zipped.Len(), sdkBudget)
+		}
+	}
+}
+
+// The examples are what they say: short.
+func TestExamples(t *testing.T) {
+	scripts, err := filepath.Glob("../pages/examples/*.ts")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, name := range scripts {
+		script, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Count(script, []byte("\n")); lines >= 60 {
+			t.Errorf("%s has %d lines, want less than 60", name, lines)
 		}
 	}
 }

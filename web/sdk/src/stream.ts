@@ -25,7 +25,7 @@ export interface StreamOptions {
   /** What carries sound and pictures; UDP if absent. */
   transport?: "UDP" | "TCP";
   /** Codecs not to use: a list, or names with commas between. */
-  stripCodecs?: string | string[];
+  stripCodecs?: string | string[] | null;
   /** What the picture shows; "motion" if absent. */
   videoContentHint?: string;
   /** Tells the server how a phone is held, instead of turning pictures. */
@@ -738,7 +738,8 @@ export class Stream extends Emitter<StreamEvents> {
   }
 
   private get wishes(): ConstructorParameters<typeof Peer>[1] {
-    const { constraints, stripCodecs = [] } = this.options;
+    const { constraints } = this.options;
+    const stripCodecs = this.options.stripCodecs ?? []; // pages of the vendor's SDK say null
     const { bitrate, fec, stereo } = part<AudioConstraints>(constraints?.audio);
     const { maxBitrate = 0, minBitrate = 0 } = part<VideoConstraints>(constraints?.video);
     return {
