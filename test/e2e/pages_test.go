@@ -55,7 +55,7 @@ func TestStudioAndConsole(t *testing.T) {
 	seen := console.await("seen").Displayed
 	for id, want := range map[string]string{
 		"pushes":     host + "/live/rtmp_show",
-		"streams":    "show WHIP",
+		"streams":    "Published show WHIP",
 		"history":    "in use",
 		"push-count": "2 of 2",
 	} {

@@ -3,7 +3,7 @@ import { errorText } from "./http.ts";
 import { commonReason } from "./push-client.ts";
 import { Fields, json, type Rest } from "./rest.ts";
 
-/** A stream that somebody publishes to the server. */
+/** A stream that somebody publishes to the server, or plays from it. */
 export interface StreamInfo {
   id: string;
   name: string;
@@ -14,7 +14,9 @@ export interface StreamInfo {
   audioCodec: string;
   /** Of picture and sound. */
   bitrateKbps: number | null;
-  /** How it comes, such as WebRTC. */
+  /** It is played: it leaves the server. */
+  plays: boolean;
+  /** How it comes or goes, such as WebRTC. */
   provider: string;
   createdAt: number | null;
 }
@@ -84,6 +86,7 @@ export function parseStream(value: unknown): StreamInfo {
     videoCodec: fields.text("videoCodec"),
     audioCodec: fields.text("audioCodec"),
     bitrateKbps: video === null ? null : video + (fields.number("audioBitrate") ?? 0),
+    plays: fields.text("mediaType") === "play",
     provider: fields.text("mediaProvider"),
     createdAt: fields.number("createDate"),
   };

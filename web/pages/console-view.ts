@@ -92,7 +92,7 @@ export class ConsoleView {
     const live = picture.pushes.filter(({ status }) => isTaking(status));
     const total = live.reduce((sum, { bitrateKbps }) => sum + (bitrateKbps ?? 0), 0);
     const show = (id: string, text: string): void => setText(element(id, HTMLElement), text);
-    show("stream-count", format.count(picture.streams.length));
+    show("stream-count", format.count(picture.streams.filter(({ plays }) => !plays).length));
     show("push-count", `${format.count(live.length)} of ${format.count(picture.pushes.length)}`);
     show("session-count", format.count(picture.sessions?.length ?? null));
     show("total", format.bitrate(total));
@@ -168,23 +168,21 @@ export class ConsoleView {
   }
 
   private streamRow(row: Row, id: string, handlers: ConsoleHandlers): (stream: StreamInfo) => void {
-    let name = "";
-    const pushes = (): number => this.picture.pushes.filter(({ sourceName }) => sourceName === name).length;
-    row.part("stop").addEventListener("click", () => handlers.stopStream(id, {
-      title: `Stop the stream “${name}”?`,
-      text: `Its publisher is cut off${pushes() > 0 ? `, and with it ${count(pushes(), "push", "pushes")}` : ""}.`,
-      action: "Stop the stream",
-    }));
+    let shown: StreamInfo | null = null;
+    const pushes = (): number => this.picture.pushes.filter(({ sourceName }) => sourceName === shown?.name).length;
+    row.part("stop").addEventListener("click", () => shown && handlers.stopStream(id, streamQuestion(shown, pushes())));
     return (stream) => {
-      name = stream.name;
+      shown = stream;
+      row.root.dataset["status"] = stream.plays ? "" : "PUBLISHING";
+      row.set("state", stream.plays ? "Played" : "Published");
       row.set("name", stream.name);
       row.set("provider", stream.provider);
-      row.set("picture", `${format.size(stream.width, stream.height)}, ${format.frameRate(stream.framesPerSecond)}`);
+      row.set("picture", `${format.size(stream.width, stream.height)}${stream.plays ? "" : `, ${format.frameRate(stream.framesPerSecond)}`}`);
       row.set("codecs", [stream.videoCodec, stream.audioCodec].filter((codec) => codec !== "").join(" + ") || "–");
       row.set("bitrate", format.bitrate(stream.bitrateKbps));
-      row.set("pushes", format.count(pushes()));
+      row.set("pushes", format.count(stream.plays ? null : pushes()));
       row.set("age", age(stream.createdAt));
-      row.part("stop").setAttribute("aria-label", `Stop the stream ${stream.name}`);
+      row.part("stop").setAttribute("aria-label", stream.plays ? `Stop playing ${stream.name}` : `Stop the stream ${stream.name}`);
     };
   }
 
@@ -206,6 +204,14 @@ export class ConsoleView {
       row.part("stop").setAttribute("aria-label", `End the session of ${where}`);
     };
   }
+}
+
+function streamQuestion(stream: StreamInfo, pushes: number): Question {
+  if (stream.plays) {
+    return { title: `Stop playing “${stream.name}”?`, text: "This viewer is cut off. The stream and its other viewers go on.", action: "Stop playing" };
+  }
+  const more = pushes > 0 ? `, and with it ${count(pushes, "push", "pushes")}` : "";
+  return { title: `Stop the stream “${stream.name}”?`, text: `Its publisher is cut off${more}.`, action: "Stop the stream" };
 }
 
 function pushNote(push: PushInfo): string {

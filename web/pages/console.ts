@@ -19,18 +19,22 @@ const pollMs = 2000;
 
 const settleMs = 200;
 
+const longMs = 2 ** 31 - 1; // the longest that a timer can wait
+
 const historyLength = 50;
 
 const forever = new AbortController().signal;
 
 let wake = new AbortController();
 let historyIsOld = true;
+let following = false;
+let refused = false; // no use in asking before somebody signs in
 
 const rest = new Rest();
 const pushes = new PushClient(rest);
 const server = new ConsoleClient(rest);
 const view = new ConsoleView({
-  login: (login, keep) => void signIn(login, keep),
+  login: signIn,
   stopPush: (id, question) => void ask(question, () => pushes.terminate(id)),
   stopStream: (id, question) => void ask(question, () => server.stopStream(id)),
   endSession: (id, question) => void ask(question, () => server.endSession(id)),
@@ -51,14 +55,18 @@ async function ask(question: Question, run: () => Promise<void>): Promise<void> 
   wake.abort();
 }
 
-async function signIn(login: Login, keep: boolean): Promise<void> {
+function signIn(login: Login, keep: boolean): void {
   rest.login = login;
+  refused = false;
   rememberLogin(keep ? login : null);
   wake.abort();
 }
 
 /** Asks for all there is, once. */
 async function refresh(): Promise<void> {
+  if (rest.guarded && !rest.login) {
+    throw new Failure("login_needed");
+  }
   const [found, streams, sessions] = await Promise.all([pushes.find({}), server.streams(forever), findSessions()]);
   view.show({ pushes: found, streams, sessions });
   if (historyIsOld) {
@@ -82,6 +90,7 @@ async function findSessions(): Promise<SessionInfo[] | null> {
 
 function show(failure: Failure): void {
   if (failure.reason === "login_needed") {
+    refused = true;
     view.showTrouble(null);
     view.askLogin(rest.login !== null);
   } else {
@@ -106,24 +115,28 @@ async function visible(): Promise<void> {
   }
 }
 
+async function follow(): Promise<void> {
+  following = true;
+  await followPushes(rest, { event: tell, gap }, forever);
+  following = false;
+}
+
 async function run(): Promise<void> {
   const config = await loadConfig();
   view.showVersion(config.version);
   rest.guarded = config.restAuth;
   rest.login = recallLogin();
-  let following = false;
   for (;;) {
     await visible();
     try {
       await refresh();
       if (!following) { // not before it is known who asks
-        following = true;
-        void followPushes(rest, { event: tell, gap }, forever);
+        void follow();
       }
     } catch (error) {
       show(asFailure(error));
     }
-    await sleep(pollMs, wake.signal).catch(() => undefined);
+    await sleep(refused ? longMs : pollMs, wake.signal).catch(() => undefined);
     await sleep(settleMs, forever); // one look for many events
     wake = new AbortController();
   }

@@ -28,7 +28,7 @@ const silenceMs = 40_000;
 
 const pauseMs = 2000;
 
-/** Follows what happens to all pushes, through lost connections, until the signal ends it. */
+/** Follows what happens to all pushes, through lost connections, until the signal ends it or the server does not know who asks. */
 export async function followPushes(rest: Rest, follower: Follower, signal: AbortSignal): Promise<void> {
   let last = ""; // the number of the newest event
   while (!signal.aborted) {
@@ -44,8 +44,11 @@ export async function followPushes(rest: Rest, follower: Follower, signal: Abort
         last = message.id || last;
         deliver(message, follower);
       }
-    } catch {
-      // Whatever it was: those who follow ask now and then all the same, and say what they find.
+    } catch (error) {
+      if (error instanceof Failure && error.reason === "login_needed") {
+        return;
+      }
+      // Whatever else it was: those who follow ask now and then all the same, and say what they find.
     }
     await sleep(pauseMs, signal).catch(() => undefined);
   }

@@ -46,7 +46,8 @@ function busy(mock) {
       status: "DEGRADED", reason: "peer_slow", info: "The server takes less than is sent.", droppedFrames: 64, queuedMs: 2400 }),
   ];
   mock.find = (n) => (pushes.length === 0 ? 404 : pushes.map((one, i) => ({ ...one, bitrate: 2400 + 300 * Math.sin(n + i), queuedMs: one.queuedMs + (n % 4) * 60 })));
-  mock.streams = () => [stream({ name: "morning-show" }), stream({ mediaSessionId: "s-2", name: "lobby", width: 640, height: 360, mediaProvider: "RTMP", videoCodec: "H264", audioCodec: "AAC" })];
+  mock.streams = () => [stream({ name: "morning-show" }), stream({ mediaSessionId: "s-2", name: "lobby", width: 640, height: 360, mediaProvider: "RTMP", videoCodec: "H264", audioCodec: "AAC" }),
+    stream({ mediaSessionId: "s-3", name: "lobby", published: false, status: "PLAYING", mediaType: "play", mediaProvider: "WHEP", fps: 0 })];
   mock.sessions = () => [session(), session({ sessionId: "s-2", status: "DISCONNECTED", clientAddress: "198.51.100.20:40001", publishers: 0, players: 1 })];
   mock.history = () => [
     push({ mediaSessionId: "h-1", sourceStreamName: "lobby", streamName: "live_77_secret", rtmpUrl: "rtmps://live.twitch.tv/app/live_77_secret", status: "FAILED",
@@ -64,7 +65,8 @@ test("shows what there is, without what is secret", async (t) => {
   assert.equal(await text("#session-count"), "2");
   assert.match(await text("#pushes li:nth-child(1)"), /Live morning-show a\.rtmps\.youtube\.com\/live2\/•••/);
   assert.match(await text("#pushes li:nth-child(3)"), /Reconnecting lobby .*closed the connection\. Attempt 4\./);
-  assert.match(await text("#streams li:nth-child(2)"), /lobby RTMP .*640 × 360, 30 fps .*H264 \+ AAC/);
+  assert.match(await text("#streams li:nth-child(2)"), /Published lobby RTMP .*640 × 360, 30 fps .*H264 \+ AAC/);
+  assert.match(await text("#streams li:nth-child(3)"), /Played lobby WHEP .*1280 × 720 Codecs/);
   assert.match(await text("#sessions li:nth-child(2)"), /Away 198\.51\.100\.20/);
   await says("#history", /Failed lobby live\.twitch\.tv\/app\/••• The destination refused the stream name or key\./);
   await says("#history", /Ended evening localhost:1935\/live\/rtmp_evening Somebody ended this push/);
