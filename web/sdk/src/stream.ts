@@ -381,11 +381,11 @@ export class Stream extends Emitter<StreamEvents> {
   }
 
   /** The connection's counters; with `native`, the browser's own reports. */
-  async getStats(listener?: ((stats: any) => void) | null, native = false): Promise<StreamStats | RTCStatsReport> {
-    const peer = this.needPeer();
-    const stats = native ? await peer.connection.getStats() : await peer.stats();
-    listener?.(stats);
-    return stats;
+  getStats(listener?: ((stats: any) => void) | null, native = false): Promise<StreamStats | RTCStatsReport> {
+    return quiet(this.readStats(native).then((stats) => {
+      listener?.(stats);
+      return stats;
+    }));
   }
 
   /** The publisher's bit/s when the server last said that they are too many for this player; -1 if it never did. */
@@ -738,12 +738,12 @@ export class Stream extends Emitter<StreamEvents> {
   }
 
   private get wishes(): ConstructorParameters<typeof Peer>[1] {
-    const { constraints } = this.options;
-    const stripCodecs = this.options.stripCodecs ?? []; // pages of the vendor's SDK say null
+    const { constraints, stripCodecs } = this.options;
     const { bitrate, fec, stereo } = part<AudioConstraints>(constraints?.audio);
     const { maxBitrate = 0, minBitrate = 0 } = part<VideoConstraints>(constraints?.video);
     return {
-      stripCodecs: typeof stripCodecs === "string" ? stripCodecs.split(",") : stripCodecs,
+      // Pages of the vendor's SDK give anything here, a click's event even.
+      stripCodecs: typeof stripCodecs === "string" ? stripCodecs.split(",") : Array.isArray(stripCodecs) ? stripCodecs : [],
       opus: [bitrate && `maxaveragebitrate=${bitrate * 1000}`, stereo && "stereo=1;sprop-stereo=1", fec && "useinbandfec=1"]
         .filter(Boolean).join(";"),
       minBitrate,
@@ -791,6 +791,11 @@ export class Stream extends Emitter<StreamEvents> {
     const sender = this.peer?.sender(track.kind);
     this.local?.replace(track, keepOld);
     await sender?.replaceTrack(track);
+  }
+
+  private async readStats(native: boolean): Promise<StreamStats | RTCStatsReport> {
+    const peer = this.needPeer();
+    return native ? peer.connection.getStats() : peer.stats();
   }
 
   private need(status: StreamStatus): void {
