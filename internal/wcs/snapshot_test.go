@@ -97,8 +97,13 @@ func TestSnapshotsOfSlowBrowser(t *testing.T) {
 		if n := w.camera.taken; n > 2 {
 			t.Errorf("%d pictures were made for a browser that takes none", n)
 		}
+		time.Sleep(cfg.WriteTimeout) // is not enough for so much
 		if n := w.srv.Stats().Slow; n != 0 {
 			t.Errorf("Slow = %d: asking for pictures costs a session", n)
+		}
+		time.Sleep(transfer(2 * cfg.MaxQueueBytes))
+		if n := w.srv.Stats().Slow; n != 1 {
+			t.Errorf("Slow = %d, want 1: a browser takes nothing for ever", n)
 		}
 	})
 }

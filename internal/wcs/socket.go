@@ -179,7 +179,7 @@ func (k *socket) write(life, socket context.Context) error {
 			return nil
 		}
 		// Not a context's deadline: that would tear the socket down before anybody knew why.
-		late := time.AfterFunc(k.srv.cfg.WriteTimeout, func() { k.end(errSlow) })
+		late := time.AfterFunc(k.srv.cfg.WriteTimeout+transfer(len(m.frame)), func() { k.end(errSlow) })
 		err := k.conn.Write(socket, websocket.MessageText, m.frame)
 		late.Stop()
 		k.out.written(m)
@@ -189,6 +189,13 @@ func (k *socket) write(life, socket context.Context) error {
 		k.srv.count.sent.Add(1)
 	}
 }
+
+// slowest is how many bytes a second a browser must take: a snapshot has megabytes, and a line that carries no more than its
+// stream must not lose the session by it.
+const slowest = 128 << 10
+
+// transfer is how long a message may take beyond what any may.
+func transfer(size int) time.Duration { return time.Duration(size/slowest) * time.Second }
 
 // keepAlive pings a browser that has said who it is and ends a socket that does not say so, or that went silent.
 func (k *socket) keepAlive(ctx context.Context) error {
