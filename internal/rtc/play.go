@@ -350,7 +350,8 @@ func (p *Playback) play(ctx context.Context) error {
 		select {
 		case <-p.reader.Arrived():
 		case <-report.C:
-			p.report()
+			p.report(p.video)
+			p.report(p.audio)
 		case err := <-p.closed:
 			return err
 		case <-ctx.Done():
@@ -381,7 +382,7 @@ func (p *Playback) send(f media.Frame) error {
 		return err
 	}
 	if first { // so that sound and picture are together from the beginning
-		p.outlet.Report(t.kind, p.wall(f.Time), at)
+		p.report(t)
 	}
 	return nil
 }
@@ -442,15 +443,10 @@ func (p *Playback) see(f media.Frame) {
 	}
 }
 
-// report sends what the clocks say.
-func (p *Playback) report() {
-	now := p.src.Now()
-	for _, t := range []*outTrack{p.video, p.audio} {
-		if t != nil && t.clock.begun {
-			p.outlet.Report(t.kind, p.wall(now), t.clock.now(now))
-		}
+// report sends what a track's clock says. The wall clock's time is that of sending: peers' answers to it tell how long they take.
+func (p *Playback) report(t *outTrack) {
+	if t != nil && t.clock.begun {
+		now := p.src.Now()
+		p.outlet.Report(t.kind, p.src.Created().Add(time.Duration(now)), t.clock.now(now))
 	}
 }
-
-// wall returns the wall clock's time at a time of the stream.
-func (p *Playback) wall(t media.Timestamp) time.Time { return p.src.Created().Add(time.Duration(t)) }

@@ -13,7 +13,6 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
-	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
 )
 
 // PlayerConfig says what a player takes, and what goes wrong on the way to it.
@@ -186,17 +185,59 @@ func (p *Player) read(t *webrtc.TrackRemote) {
 	default:
 		parts = &codecs.OpusPacket{}
 	}
-	build := samplebuilder.New(512, parts, t.Codec().ClockRate)
+	order := sequence{waiting: map[uint16]*rtp.Packet{}}
+	var frame []byte
 	for {
 		packet, _, err := t.ReadRTP()
 		if err != nil {
 			return
 		}
-		build.Push(packet)
-		for s := build.Pop(); s != nil; s = build.Pop() {
-			p.note(func() { p.frames[kind] = append(p.frames[kind], Played{Data: s.Data, Time: s.PacketTimestamp}) })
+		for _, packet := range order.put(packet) {
+			part, err := parts.Unmarshal(packet.Payload)
+			if err != nil {
+				continue
+			}
+			frame = append(frame, part...)
+			if kind == "audio" || packet.Marker {
+				whole := Played{Data: frame, Time: packet.Timestamp}
+				p.note(func() { p.frames[kind] = append(p.frames[kind], whole) })
+				frame = nil
+			}
 		}
 	}
+}
+
+// sequence puts packets in order. It waits for those that are missing, as if it had all the time in the world.
+type sequence struct {
+	begun   bool
+	next    uint16
+	waiting map[uint16]*rtp.Packet
+}
+
+// maxWaiting is how many packets wait for a missing one.
+const maxWaiting = 8192
+
+// put returns the packets whose turn it is now that this one came.
+func (s *sequence) put(p *rtp.Packet) (out []*rtp.Packet) {
+	if !s.begun {
+		s.begun, s.next = true, p.SequenceNumber
+	}
+	if int16(p.SequenceNumber-s.next) < 0 {
+		return nil // it came before
+	}
+	s.waiting[p.SequenceNumber] = p
+	for len(s.waiting) > 0 {
+		p, ok := s.waiting[s.next]
+		if !ok && len(s.waiting) < maxWaiting {
+			break
+		}
+		if ok {
+			delete(s.waiting, s.next)
+			out = append(out, p)
+		}
+		s.next++
+	}
+	return out
 }
 
 func (p *Player) readReports(kind string, r *webrtc.RTPReceiver) {
@@ -213,7 +254,8 @@ func (p *Player) readReports(kind string, r *webrtc.RTPReceiver) {
 	}
 }
 
-// losses drops a share of the incoming packets.
+// losses drops a share of the incoming packets. Repeated ones are spared: they are decrypted by then, and the same one once more would
+// count for a replay.
 type losses struct {
 	interceptor.NoOp
 	share float64
@@ -224,8 +266,8 @@ type losses struct {
 
 func (l *losses) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
 
-func (l *losses) BindRemoteStream(_ *interceptor.StreamInfo, next interceptor.RTPReader) interceptor.RTPReader {
-	if l.share == 0 {
+func (l *losses) BindRemoteStream(info *interceptor.StreamInfo, next interceptor.RTPReader) interceptor.RTPReader {
+	if l.share == 0 || info.MimeType == webrtc.MimeTypeRTX {
 		return next
 	}
 	return interceptor.RTPReaderFunc(func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
