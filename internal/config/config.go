@@ -241,6 +241,10 @@ func (c *Config) settings() []setting {
 		// Signalling of the Web SDK.
 		list("ws_allowed_origins", &c.WCS.Origins),
 		whole("ws_max_sessions", &c.WCS.MaxSessions, 1, 1_000_000),
+		whole("ws_max_players", &c.WCS.MaxPlayers, 1, 10_000),
+		duration("ws_play_wait_ms", &c.WCS.ReadyTimeout, time.Millisecond),
+		duration("ws_keep_alive_grace_ms", &c.WCS.KeepAliveGrace, time.Millisecond),
+		whole("ws_max_kept_sessions", &c.WCS.MaxKept, 1, 1_000_000),
 		boolean("rtmp_push_fail_stream", &c.WCS.FailWithPush),
 
 		// Pushes.
