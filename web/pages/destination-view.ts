@@ -60,6 +60,7 @@ export class DestinationView {
         this.playSound(handlers);
       }
     });
+    this.input("address").addEventListener("input", () => this.arrange());
     for (const field of ["address", "key"]) {
       this.input(field).addEventListener("keydown", (event) => {
         if (event.key === "Enter" && this.around.sending) {
@@ -139,7 +140,6 @@ export class DestinationView {
   place(around: Surroundings): void {
     this.around = around;
     this.showKind();
-    this.arrange();
   }
 
   showClock(): void {
@@ -173,6 +173,7 @@ export class DestinationView {
   private arrange(): void {
     const { phase, push, failure } = this.state;
     const { count, busy, sending } = this.around;
+    const focused = this.root.contains(document.activeElement) ? document.activeElement : null; // until it is hidden
     const running = phase !== "idle";
     const open = phase === "pushing" || phase === "live";
     this.fieldset("where").disabled = running || busy;
@@ -187,11 +188,15 @@ export class DestinationView {
     this.part("end").hidden = count < 2;
     this.part("remove").hidden = count < 2 || running || busy;
     this.part("begin").hidden = !sending || running;
-    const name = running || count > 1 ? this.name : "Destination";
+    const named = running || (count > 1 && destinationProblems(this.destination).address === "");
+    const name = named ? this.name : "Destination";
     setText(this.part("title"), name);
     setText(this.part("whose"), `${name}: `);
     for (const id of ["remove", "begin", "mute", "insert", "end"]) {
       this.part(id).setAttribute("aria-description", name);
+    }
+    if (focused?.getClientRects().length === 0) {
+      this.part("title").focus(); // who stood on what is shown no more
     }
   }
 

@@ -57,6 +57,7 @@ const capture = new Capture(showStream, (track) => {
 const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => followPushes(rest, follower, signal), {
   stream: (state) => {
     stream = state;
+    askLogin(state.failure);
     render();
   },
   push: (key, state) => {
@@ -64,13 +65,17 @@ const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => foll
     if (entry) {
       entry.state = state;
       entry.view.render(state);
-      if (state.failure?.reason === "login_needed") {
-        view.askLogin();
-      }
+      askLogin(state.failure);
       render();
     }
   },
 });
+
+function askLogin(failure: Failure | null): void {
+  if (failure?.reason === "login_needed") {
+    view.askLogin();
+  }
+}
 
 function render(): void {
   const parts = [...entries.values()].filter(({ state }) => state !== initialPush);

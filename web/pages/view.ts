@@ -62,11 +62,14 @@ export class View {
     element("open", HTMLButtonElement).addEventListener("click", () => handlers.open());
     element("form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
-      if (this.stream.phase === "idle") {
+      if (!this.running()) {
         handlers.start();
+        if (this.running()) {
+          this.go.focus(); // the field that it was started from is disabled now
+        }
       }
     });
-    this.go.addEventListener("click", () => this.stream.phase !== "idle" && handlers.stop());
+    this.go.addEventListener("click", () => this.running() && handlers.stop());
     this.add.addEventListener("click", () => handlers.add());
     for (const kind of ["camera", "microphone", "quality"] as const) {
       this[kind].addEventListener("change", () => handlers.pick(kind));
@@ -173,7 +176,7 @@ export class View {
   render(stream: StreamState, summary: Summary): void {
     this.stream = stream;
     this.liveSince = summary.liveSince;
-    const running = stream.phase !== "idle";
+    const running = this.running();
     this.status.dataset["phase"] = summary.phase;
     this.go.textContent = running ? "Stop" : "Start";
     this.go.type = running ? "button" : "submit"; // Enter in a field starts, but never stops
@@ -206,10 +209,14 @@ export class View {
     show("advice", healthAdvice(health));
   }
 
+  private running(): boolean {
+    return this.stream.phase !== "idle";
+  }
+
   /** While a stream runs, only what can be changed without disturbing it may be changed. */
   private enableFields(): void {
     const { phase } = this.stream;
-    const running = phase !== "idle";
+    const running = this.running();
     const sending = phase === "sending";
     element("fields", HTMLFieldSetElement).disabled = running;
     this.add.disabled = running && !sending;

@@ -158,6 +158,7 @@ describe("several destinations", () => {
     await page.locator("#begin-4").click();
     await chip(4, "Live");
     assert.equal(await text("state"), "Live on all 3 destinations");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "title-4"); // what was pressed is shown no more
     await page.locator("#end-4").click();
     await chip(4, "Stopped");
     assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/terminate").body), { mediaSessionId: "push-4" });
@@ -472,6 +473,7 @@ test("keyboard alone", async (t) => {
   await page.keyboard.press("Enter");
   await phase("live");
   assert.equal(mock.count("POST /whip/by-keyboard"), 1);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "go");
   await tabTo(page, "go");
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
   assert.equal(outline, "solid");
