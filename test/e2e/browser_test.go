@@ -28,6 +28,7 @@ type browserEvent struct {
 	Reason        string            `json:"reason"`
 	Displayed     map[string]string `json:"displayed"`
 	ConsoleErrors []string          `json:"consoleErrors"`
+	Cases         []suiteCase       `json:"cases"`
 }
 
 // startBrowser runs a script; it is stopped at the end of the test at the latest.

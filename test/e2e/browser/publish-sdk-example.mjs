@@ -6,38 +6,13 @@
 // {"event":"stopped"} when it shows UNPUBLISHED; both with what the page displays. --sdk has the page load
 // that script in place of the package's.
 
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
-import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import path from "node:path";
 import { launch, watchConsole } from "./lib/browser.mjs";
+import { servePackage } from "./lib/package-server.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
 const options = readArguments(["name", "rtmp", "seconds", "screenshot", "sdk"]);
 const example = "/examples/demo/streaming/webrtc-as-rtmp-republishing/webrtc-as-rtmp-republishing.html";
-const mediaTypes = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".png": "image/png" };
 let page, errors;
-
-/** Serves the package as it is on a free port of localhost, where browsers allow the camera. */
-async function servePackage() {
-  const root = path.dirname(createRequire(import.meta.url).resolve("@flashphoner/websdk/package.json"));
-  const server = createServer(async (request, response) => {
-    if (request.url === "/favicon.ico") {
-      response.writeHead(204).end(); // the browser asks for it, the package has none
-      return;
-    }
-    const name = path.join(root, path.normalize(new URL(request.url, "http://localhost").pathname));
-    if (!(await stat(name).catch(() => null))?.isFile()) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.setHeader("Content-Type", mediaTypes[path.extname(name)] ?? "application/octet-stream");
-    createReadStream(name).pipe(response);
-  });
-  await new Promise((resolve, reject) => server.once("error", reject).listen(0, "localhost", resolve));
-  return `http://localhost:${server.address().port}`;
-}
 
 async function displayed() {
   const [status, player] = await Promise.all(["status", "player"].map((id) => page.locator(`#${id}`).innerText()));

@@ -1,0 +1,67 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"testing"
+)
+
+// suiteCase is one case of the official suite.
+type suiteCase struct {
+	Title  string `json:"title"`
+	Passed bool   `json:"passed"`
+	Error  string `json:"error"`
+}
+
+// hopeless are the cases of the official suite that fail with any server, each with the reason that lies in the suite or the SDK.
+var hopeless = map[string]string{
+	"should clean up video": "the SDK leaves its video elements where they are",
+	"getMediaAccess should work with cached instance in case of Flash provider": "there is no Flash",
+	"getMediaAccess should support screen sharing with WebRTC":                  "it wants an extension of the browser",
+
+	// The room API is in no bundle of this version.
+	"join room": "no room API", "join and publish": "no room API", "subscribe to already published stream": "no room API",
+	"subscribe to newly published stream": "no room API", "send message": "no room API", "join with error": "no room API",
+	"sendMessage with error": "no room API", "join, publish, leave": "no room API",
+}
+
+// The official SDK's own tests, as they come, in one run: every case passes that can. Many give the server and the browser two seconds;
+// where a busy machine takes longer they have a second run.
+func TestOfficialSuite(t *testing.T) {
+	s := startServer(t)
+	const runs = 2
+	for run := 1; ; run++ {
+		b := startBrowser(t, "suite.mjs", s.socket)
+		faults := judgeSuite(b.await("done").Cases)
+		if len(faults) == 0 {
+			return
+		}
+		for _, f := range faults {
+			t.Logf("run %d: %s", run, f)
+		}
+		if run == runs {
+			t.Fatal("the suite's results are not those that they should be")
+		}
+	}
+}
+
+// judgeSuite says what is wrong with the results.
+func judgeSuite(cases []suiteCase) (faults []string) {
+	passed := 0
+	for _, c := range cases {
+		reason, fails := hopeless[c.Title]
+		switch {
+		case c.Passed && fails:
+			faults = append(faults, fmt.Sprintf("%q passes, which was thought impossible: %s", c.Title, reason))
+		case !c.Passed && !fails:
+			faults = append(faults, fmt.Sprintf("%q fails: %s", c.Title, c.Error))
+		case c.Passed:
+			passed++
+		}
+	}
+	if len(cases) < 35 || passed != 24 {
+		faults = append(faults, fmt.Sprintf("%d cases pass of %d, want 24 of 35", passed, len(cases)))
+	}
+	return faults
+}
