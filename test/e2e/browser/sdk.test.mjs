@@ -105,18 +105,18 @@ describe("session", () => {
   });
 
   test("why it is not connected", async (t) => {
-    for (const [what, act, reason, status] of [
+    for (const [what, act, reason, status, info = ""] of [
       ["refused", ({ socket }) => socket.drop(), "connect_failed", "FAILED"],
       ["not in time", () => undefined, "connect_timeout", "FAILED"],
       ["closed at once", ({ socket }) => {
         socket.accept();
-        socket.drop();
-      }, "disconnected", "DISCONNECTED"],
+        socket.drop("too many");
+      }, "disconnected", "DISCONNECTED", "too many"],
     ]) {
       await t.test(what, async (t) => {
         const all = connect(t, { timeout: what === "not in time" ? 5 : 0, reconnect: true });
         act(all);
-        await assert.rejects(all.session.connected, (error) => error instanceof SdkError && error.reason === reason);
+        await assert.rejects(all.session.connected, (error) => error instanceof SdkError && error.reason === reason && error.info === info);
         assert.equal(all.told.at(-1), status);
         assert.equal(Flashphoner.getSessions().length, 0);
       });
@@ -167,6 +167,7 @@ describe("session", () => {
     assert.deepEqual(heard, [{ payload: 7 }, { info: "no SIP" }]);
     socket.drop();
     await assert.rejects(never, { reason: "disconnected" });
+    await assert.rejects(session.sendData(4), { reason: "invalid_state" });
   });
 });
 
@@ -344,6 +345,9 @@ describe("publishing", () => {
     const camera = senders[1].track;
     await stream.switchToScreen();
     assert.deepEqual([senders[1].track.deviceId, camera.readyState], ["screen", "live"]);
+    const first = senders[1].track;
+    await stream.switchToScreen(); // another
+    assert.equal(first.readyState, "ended");
     const screen = senders[1].track;
     screen.dispatchEvent(new Event("ended"));
     await until(() => senders[1].track === camera);
@@ -461,6 +465,7 @@ describe("playing", () => {
     const unanswered = stream.snapshot();
     socket.drop();
     await assert.rejects(unanswered, { reason: "disconnected" });
+    await assert.rejects(stream.available(), { reason: "invalid_state" });
   });
 });
 

@@ -3,7 +3,7 @@ import { deviceError, SdkError } from "./errors.ts";
 
 /** What is wished of sound, beside what getUserMedia knows. */
 export interface AudioConstraints extends MediaTrackConstraints {
-  /** kbit/s. */
+  /** bit/s, not kbit/s as of pictures: so it is in the vendor's SDK. */
   bitrate?: number;
   stereo?: boolean;
   /** Forward error correction. */

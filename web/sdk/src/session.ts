@@ -147,7 +147,8 @@ export class Session extends Emitter<SessionEvents> {
         this.end(SESSION_STATUS.DISCONNECTED, new SdkError("disconnected"));
       } else {
         this.signalling?.close();
-        setTimeout(() => this.end(SESSION_STATUS.DISCONNECTED, new SdkError("disconnected")), closeTimeoutMs);
+        const late = setTimeout(() => this.end(SESSION_STATUS.DISCONNECTED, new SdkError("disconnected")), closeTimeoutMs);
+        void this.down.promise.then(() => clearTimeout(late));
       }
     } else if (!sessions.has(this.sessionId)) {
       this.down.resolve();
@@ -159,8 +160,12 @@ export class Session extends Emitter<SessionEvents> {
   sendData(payload: unknown, options: Abortable = {}): Promise<unknown> {
     const operationId = randomId();
     const answer = deferred<unknown>();
-    this.operations.set(operationId, answer);
-    this.signalling?.send("sendData", { operationId, payload });
+    if (this.state === SESSION_STATUS.ESTABLISHED) {
+      this.operations.set(operationId, answer);
+      this.signalling?.send("sendData", { operationId, payload });
+    } else {
+      answer.reject(new SdkError("invalid_state", `the session is ${this.state}`));
+    }
     return abortable(answer, options.signal, () => this.operations.delete(operationId));
   }
 
@@ -208,7 +213,7 @@ export class Session extends Emitter<SessionEvents> {
       }, {
         opened: () => this.opened(),
         received: (name, data) => this.received(name, data[0], data[1]),
-        closed: (reason) => this.closed(reason),
+        closed: (reason, words) => this.closed(reason, words),
       });
     } catch (error) { // no address of a socket, or one that the page may not use
       throw new SdkError("invalid_option", (error as Error).message, { cause: error });
@@ -284,8 +289,8 @@ export class Session extends Emitter<SessionEvents> {
     status === "ACCEPTED" ? operation?.resolve({ status, ...answer }) : operation?.reject(new SdkError("data_refused", answer.info));
   }
 
-  private closed(reason: Reason): void {
-    const error = new SdkError(reason);
+  private closed(reason: Reason, words: string): void {
+    const error = new SdkError(reason, words);
     if (this.closing) {
       this.end(SESSION_STATUS.DISCONNECTED, error);
       return;

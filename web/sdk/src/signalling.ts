@@ -5,8 +5,8 @@ export interface SignallingHandlers {
   opened: () => void;
   /** data is what came with the message; there may be nothing. */
   received: (name: string, data: unknown[]) => void;
-  /** Called once, whoever closed it, and nothing after it. */
-  closed: (reason: Reason) => void;
+  /** Called once, whoever closed it, and nothing after it; with the server's words, if it has any. */
+  closed: (reason: Reason, words: string) => void;
 }
 
 export interface SignallingOptions {
@@ -30,7 +30,7 @@ export class Signalling {
     this.socket = new WebSocket(url);
     this.socket.onopen = () => this.opened(options);
     this.socket.onmessage = ({ data }) => this.received(data);
-    this.socket.onclose = () => this.end(this.wasOpen ? "disconnected" : "connect_failed");
+    this.socket.onclose = ({ reason }) => this.end(this.wasOpen ? "disconnected" : "connect_failed", reason);
     if (options.timeoutMs > 0) {
       this.timers.push(setTimeout(() => this.wasOpen || this.end("connect_timeout"), options.timeoutMs));
     }
@@ -82,13 +82,13 @@ export class Signalling {
     }
   }
 
-  private end(reason: Reason): void {
+  private end(reason: Reason, words = ""): void {
     if (this.over) {
       return;
     }
     this.over = true;
     this.timers.forEach(clearInterval);
     this.socket.close();
-    this.handlers.closed(reason);
+    this.handlers.closed(reason, words);
   }
 }

@@ -228,18 +228,12 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Asks whether somebody publishes under the name; rejects with the reason `stream_not_found` or `not_ready` if not. */
   available(options: Abortable = {}): Promise<this> {
-    const answer = deferred<this>();
-    this.availabilities.push(answer);
-    this.link.send("availableStream", { mediaSessionId: this.mediaSessionId, name: this.options.name });
-    return abortable(answer, options.signal, () => this.availabilities.splice(this.availabilities.indexOf(answer), 1));
+    return this.ask(this.availabilities, "availableStream", options);
   }
 
   /** Takes a picture of the stream of this name as it is now, which need not be played here: a `data:` URL of a PNG. */
   snapshot(options: Abortable = {}): Promise<string> {
-    const answer = deferred<string>();
-    this.snapshots.push(answer);
-    this.link.send("snapshot", { name: this.options.name, mediaSessionId: this.mediaSessionId });
-    return abortable(answer, options.signal, () => this.snapshots.splice(this.snapshots.indexOf(answer), 1));
+    return this.ask(this.snapshots, "snapshot", options);
   }
 
   /** Sends an object to everybody who plays the stream, who get a StreamEvent of the type `data`. */
@@ -306,7 +300,7 @@ export class Stream extends Emitter<StreamEvents> {
       if (screen) {
         screen.addEventListener("ended", () => void this.switchToCam()); // by the browser's own button
         this.camera ??= this.track("video") ?? null;
-        await this.send(screen, true);
+        await this.send(screen, this.track("video") === this.camera);
       }
     } catch (error) {
       throw deviceError(error);
@@ -324,13 +318,14 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Changes bandwidth, frame rate and scale of what is published. */
   async updateVideoSettings(settings: VideoSettings): Promise<RTCRtpEncodingParameters[]> {
-    return this.needPeer().set(settings);
+    const peer = this.needPeer();
+    return peer.set(settings).catch(refuse);
   }
 
   /** Changes the camera's picture while it is published. */
   async updateVideoResolution(resolution: { width?: number; height?: number }): Promise<void> {
     this.need(STREAM_STATUS.PUBLISHING);
-    await this.track("video")?.applyConstraints(resolution);
+    await this.track("video")?.applyConstraints(resolution).catch(refuse);
   }
 
   /** The size of the played picture, as the server tells it. */
@@ -371,7 +366,7 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Plays through another loudspeaker. */
   async setAudioOutputId(id: string): Promise<void> {
-    await this.element?.setSinkId(id);
+    await this.element?.setSinkId(id).catch(refuse);
   }
 
   /** Fills the screen with the picture, or ends that. */
@@ -491,8 +486,12 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** @internal The session is over. */
   unlinked(error: SdkError): void {
-    this.info ||= STREAM_STATUS_INFO.STOPPED_BY_SESSION_DISCONNECT;
-    this.end(STREAM_STATUS.FAILED, error);
+    if (this.stopping) {
+      this.endStopped();
+    } else {
+      this.info ||= STREAM_STATUS_INFO.STOPPED_BY_SESSION_DISCONNECT;
+      this.end(STREAM_STATUS.FAILED, error);
+    }
   }
 
   private begin(mode: "publish" | "play", signal: AbortSignal | undefined): Promise<this> {
@@ -582,7 +581,7 @@ export class Stream extends Emitter<StreamEvents> {
     element.muted = unmutePlayOnStart === false;
     const { outputId } = part<AudioConstraints>(constraints?.audio);
     if (outputId) {
-      element.setSinkId(outputId).catch(() => undefined); // the default device then
+      element.setSinkId?.(outputId).catch(() => undefined); // the default device then
     }
     return element;
   }
@@ -700,6 +699,18 @@ export class Stream extends Emitter<StreamEvents> {
     this.fire(status, this);
   }
 
+  /** Asks the server something about the stream; the answer, which names no question, is for all who wait for one. */
+  private ask<T>(waiting: Deferred<T>[], question: string, { signal }: Abortable): Promise<T> {
+    const answer = deferred<T>();
+    if (this.link.established) {
+      waiting.push(answer);
+      this.link.send(question, { mediaSessionId: this.mediaSessionId, name: this.options.name });
+    } else {
+      answer.reject(new SdkError("invalid_state", "the session is not connected"));
+    }
+    return abortable(answer, signal, () => waiting.splice(waiting.indexOf(answer), 1));
+  }
+
   private forgetQuestions(error: SdkError): void {
     [...this.availabilities.splice(0), ...this.snapshots.splice(0)].forEach(({ reject }) => reject(error));
   }
@@ -744,7 +755,7 @@ export class Stream extends Emitter<StreamEvents> {
     return {
       // Pages of the vendor's SDK give anything here, a click's event even.
       stripCodecs: typeof stripCodecs === "string" ? stripCodecs.split(",") : Array.isArray(stripCodecs) ? stripCodecs : [],
-      opus: [bitrate && `maxaveragebitrate=${bitrate * 1000}`, stereo && "stereo=1;sprop-stereo=1", fec && "useinbandfec=1"]
+      opus: [bitrate && `maxaveragebitrate=${bitrate}`, stereo && "stereo=1;sprop-stereo=1", fec && "useinbandfec=1"]
         .filter(Boolean).join(";"),
       minBitrate,
       maxBitrate,
@@ -810,6 +821,10 @@ export class Stream extends Emitter<StreamEvents> {
     }
     return this.peer;
   }
+}
+
+function refuse(error: unknown): never {
+  throw deviceError(error);
 }
 
 function part<T>(wishes: boolean | T | undefined): Partial<T> {

@@ -76,7 +76,7 @@ class FakeSocket {
   close() {
     if (this.readyState < 2) {
       this.readyState = 2;
-      queueMicrotask(() => this.drop());
+      queueMicrotask(() => this.readyState < 3 && this.drop());
     }
   }
 
@@ -99,9 +99,9 @@ class FakeSocket {
     this.onmessage({ data });
   }
 
-  drop() {
+  drop(reason = "") {
     this.readyState = 3;
-    this.onclose();
+    this.onclose({ reason });
   }
 
   /** The last message of that name. */
