@@ -1,0 +1,136 @@
+package rtc
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"transponder/internal/media"
+)
+
+// browserOffers are offers in the shape in which browsers and OBS send them, and what is chosen of each: codec/payload type/rtx
+// type/twcc id, as describe has it. They differ in order, in numbers, in what stands before the first m-line, and in what is missing.
+var browserOffers = []struct {
+	file         string
+	audio, video string
+	feedback     string // of video, in the answer's order
+	orientation  uint8
+	stereo       bool
+}{
+	// Safari puts H.264 first, High before Constrained Baseline, and has HEVC.
+	{"safari-publish", "opus/111/0/3", "H264/96/97/3", chromiumFeedback, 13, false},
+	{"safari-play", "opus/111/0/3", "H264/98/99/3", chromiumFeedback, 13, false},
+	{"safari-ios-publish", "opus/111/0/3", "H264/96/97/3", chromiumFeedback, 13, false},
+	{"safari-ios-play", "opus/111/0/3", "H264/98/99/3", chromiumFeedback, 13, false},
+	{"edge-publish", "opus/111/0/3", "H264/102/122/3", chromiumFeedback, 13, false},
+	{"edge-play", "opus/111/0/3", "H264/102/122/3", chromiumFeedback, 13, false},
+	{"android-publish", "opus/111/0/3", "H264/100/101/3", chromiumFeedback, 13, false},
+	{"android-play", "opus/111/0/3", "H264/100/101/3", chromiumFeedback, 13, false},
+	// Many telephones have no encoder of H.264 that the browser would use.
+	{"android-without-h264-publish", "opus/111/0/3", "VP8/96/97/3", chromiumFeedback, 13, false},
+	// Firefox says the fingerprint once for all, sorts lines by name, so that fmtp and rtcp-fb come before rtpmap, and has no
+	// transport-wide feedback for audio.
+	{"firefox-publish", "opus/109/0/0", "H264/126/127/7", chromiumFeedback, 0, true},
+	{"firefox-play", "opus/109/0/0", "H264/126/127/7", chromiumFeedback, 0, true},
+	// OBS offers the one codec that it has, without retransmissions of their own type; its ICE lines are the section's last.
+	{"obs-publish", "opus/111/0/0", "H264/96/0/0", "goog-remb nack nack pli ccm fir", 0, true},
+}
+
+const chromiumFeedback = "transport-cc goog-remb nack nack pli ccm fir"
+
+// baseline is what is played to browsers in this test.
+var baseline = &media.Track{Codec: media.H264, Config: []byte{1, 0x42, 0xe0, 0x1f}}
+
+func TestBrowserOffers(t *testing.T) {
+	for _, tt := range browserOffers {
+		t.Run(tt.file, func(t *testing.T) {
+			offer := browserOffer(t, tt.file)
+			plays := strings.HasSuffix(tt.file, "-play")
+			d, err := ParseOffer(offer)
+			if plays {
+				if d, err = ParsePlay(offer, baseline, &media.Track{Codec: media.Opus}); err == nil {
+					for i, s := range d.Used() {
+						s.Sent = Sending{Stream: "s", SSRC: uint32(2*i + 1)}
+						if s.RTXType != 0 {
+							s.Sent.RTXSSRC = s.Sent.SSRC + 1
+						}
+					}
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			audio, video := d.Section(media.Audio), d.Section(media.Video)
+			if got := describe(audio); got != tt.audio {
+				t.Errorf("audio %s, want %s", got, tt.audio)
+			}
+			if got := describe(video); got != tt.video {
+				t.Errorf("video %s, want %s", got, tt.video)
+			}
+			if video.Orientation != tt.orientation {
+				t.Errorf("orientation %d, want %d", video.Orientation, tt.orientation)
+			}
+			answer := d.Answer(Transport{Ufrag: "u", Pwd: "p", Fingerprint: "sha-256 AA:BB", Setup: "active", Candidates: []string{"x"}})
+			head, sections := splitSections(answer)
+			if !slices.Contains(head, "a=group:BUNDLE 0 1") {
+				t.Errorf("no bundle of both in %q", head)
+			}
+			if len(sections) != 2 {
+				t.Fatalf("%d sections, want 2:\n%s", len(sections), answer)
+			}
+			checkSection(t, sections[0], audio, plays, strings.Join(audio.Feedback(), " "))
+			checkSection(t, sections[1], video, plays, tt.feedback)
+			if got := strings.Contains(answer, "stereo=1"); got != tt.stereo {
+				t.Errorf("stereo = %v, want %v", got, tt.stereo)
+			}
+		})
+	}
+}
+
+// checkSection holds a section of an answer to what the offerer needs of it.
+func checkSection(t *testing.T, lines []string, s *Section, plays bool, feedback string) {
+	t.Helper()
+	line := fmt.Sprintf("m=%s 9 UDP/TLS/RTP/SAVPF %d", s.Kind, s.PayloadType)
+	if s.RTXType != 0 {
+		line += fmt.Sprintf(" %d", s.RTXType)
+	}
+	if lines[0] != line {
+		t.Errorf("m-line %q, want %q", lines[0], line)
+	}
+	direction := map[bool]string{false: "a=recvonly", true: "a=sendonly"}[plays]
+	for _, want := range []string{direction, "a=mid:" + s.MID, "a=rtcp-mux", "a=setup:active", "a=end-of-candidates"} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("%s: no %q in %q", s.Kind, want, lines)
+		}
+	}
+	// What the Web SDK looks for: the feedback right after the codec, and nothing between.
+	at := slices.Index(lines, fmt.Sprintf("a=rtpmap:%d %s", s.PayloadType, s.answerMap()))
+	if at < 0 {
+		t.Fatalf("%s: no rtpmap in %q", s.Kind, lines)
+	}
+	var got []string
+	for _, l := range lines[at+1:] {
+		fb, ok := strings.CutPrefix(l, fmt.Sprintf("a=rtcp-fb:%d ", s.PayloadType))
+		if !ok {
+			break
+		}
+		got = append(got, fb)
+	}
+	if strings.Join(got, " ") != feedback {
+		t.Errorf("%s: feedback after rtpmap %q, want %q", s.Kind, got, feedback)
+	}
+	if apt := fmt.Sprintf("a=fmtp:%d apt=%d", s.RTXType, s.PayloadType); s.RTXType != 0 && !slices.Contains(lines, apt) {
+		t.Errorf("%s: no %q in %q", s.Kind, apt, lines)
+	}
+}
+
+func browserOffer(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("testdata/" + name + ".sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
