@@ -46,7 +46,7 @@ func checkFormat(f media.AudioFormat) error {
 	case media.CodecNone, media.AAC:
 	case media.Opus: // for those who play; RTMP gets it as it comes, or not at all
 		if f.SampleRate != 0 && f.SampleRate != sampleRate || f.Channels != 0 && f.Channels != channels {
-			return fmt.Errorf("Opus is made in stereo at %d Hz", sampleRate)
+			return fmt.Errorf("sound in Opus is stereo at %d Hz", sampleRate)
 		}
 	case media.PCMA, media.PCMU, media.Speex:
 		if only := complete(f); f.RateBPS != 0 || f.SampleRate != 0 && f.SampleRate != only.SampleRate || f.Channels > 1 {
