@@ -1,0 +1,96 @@
+package peer
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+)
+
+// TestBrowserOffers: pion takes the offers of browsers and OBS as we clean them, and the answer has a transport.
+func TestBrowserOffers(t *testing.T) {
+	files, err := filepath.Glob("../testdata/*.sdp")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no offers: %v", err)
+	}
+	s := newServer(t, testConfig(), rtc.DefaultConfig())
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".sdp")
+		t.Run(name, func(t *testing.T) {
+			offer, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var answer string
+			direction := "a=recvonly"
+			if strings.HasSuffix(name, "-play") {
+				direction = "a=sendonly"
+				answer = s.play(t, string(offer))
+			} else {
+				answer = s.take(t, string(offer))
+			}
+			lines := strings.Split(answer, "\r\n")
+			for _, want := range []string{"a=group:BUNDLE 0 1", "a=setup:active", "a=end-of-candidates", direction} {
+				if !slices.Contains(lines, want) {
+					t.Errorf("no %q in the answer\n%s", want, answer)
+				}
+			}
+			for _, want := range []string{"a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=candidate:"} {
+				if n := strings.Count(answer, want); n < 2 || strings.Contains(answer, want+"\r\n") {
+					t.Errorf("%d of %q in the answer, want them in both sections\n%s", n, want, answer)
+				}
+			}
+			sends := direction == "a=sendonly"
+			if strings.Contains(answer, "a=ssrc:") != sends || strings.Contains(answer, "a=msid:") != sends {
+				t.Errorf("what is sent is named: %v, want %v\n%s", !sends, sends, answer)
+			}
+		})
+	}
+}
+
+func (s *server) take(t *testing.T, offer string) string {
+	t.Helper()
+	session, answer, err := s.receiver.Answer(t.Context(), rtc.Offer{SDP: offer}, deaf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Close(); err != nil {
+		t.Error(err)
+	}
+	return answer
+}
+
+func (s *server) play(t *testing.T, offer string) string {
+	t.Helper()
+	d, err := rtc.ParsePlay(offer, h264Track, opusTrack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, section := range d.Used() {
+		section.Sent.Stream = "s"
+	}
+	outlet, answer, err := s.receiver.Send(t.Context(), d, false, deaf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := outlet.Close(); err != nil {
+		t.Error(err)
+	}
+	return answer
+}
+
+// deaf takes what sessions have to say.
+type deaf struct{}
+
+func (deaf) Connected()                              {}
+func (deaf) Video(media.Codec, []byte, uint32, bool) {}
+func (deaf) Rotated(int)                             {}
+func (deaf) Audio(media.Codec, []byte, uint32)       {}
+func (deaf) Clock(media.Kind, uint64, uint32)        {}
+func (deaf) Lost(media.Kind)                         {}
+func (deaf) Closed(error)                            {}
+func (deaf) WantsKeyFrame()                          {}
