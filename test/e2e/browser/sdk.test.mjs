@@ -84,7 +84,7 @@ describe("session", () => {
     assert.equal(await session.connected, session);
     assert.deepEqual([session.status(), connection.authToken], ["ESTABLISHED", "token"]);
     assert.deepEqual([Flashphoner.getSessions(), Flashphoner.getSession(session.id())], [[session], session]);
-    assert.throws(() => session.createStream({}), { reason: "invalid_option" });
+    assert.throws(() => session.createStream({}), TypeError);
     await session.disconnect();
     await session.disconnect(); // as often as one likes
     assert.deepEqual(told, ["CONNECTED", "DISCONNECTED"]);
@@ -123,7 +123,11 @@ describe("session", () => {
     }
     fakeBrowser(t);
     assert.throws(() => Flashphoner.createSession({ urlServer: "http://server.test" }), { reason: "invalid_option" });
-    assert.throws(() => Flashphoner.createSession({}), { reason: "invalid_option" });
+    assert.throws(() => Flashphoner.createSession({}), TypeError);
+    const { createStream, status } = Flashphoner.createSession({ urlServer }); // as vendors' pages do
+    assert.equal(status(), "PENDING");
+    assert.throws(() => createStream({ name: "n" }), { reason: "invalid_state", info: "Invalid session state PENDING" });
+    await Promise.all(Flashphoner.getSessions().map(({ disconnect }) => disconnect()));
   });
 
   test("silence ends it, words keep it", async (t) => {

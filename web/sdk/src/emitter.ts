@@ -2,6 +2,17 @@
 export class Emitter<Events extends { [E in keyof Events]: unknown[] }> {
   private readonly listeners = new Map<keyof Events, unknown>();
 
+  /** @internal Methods may be handed around without their object, as those of the vendor's SDK. */
+  constructor() {
+    for (const prototype of [Emitter.prototype, Object.getPrototypeOf(this)]) {
+      for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+        if (typeof value === "function" && name !== "constructor") {
+          Object.defineProperty(this, name, { value: value.bind(this), configurable: true });
+        }
+      }
+    }
+  }
+
   /** Calls the listener at each such event from now on, instead of the one that was given before. */
   on<E extends keyof Events & string>(event: E, listener: (...facts: Events[E]) => void): this {
     if (!event || typeof listener !== "function") {

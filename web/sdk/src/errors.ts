@@ -5,7 +5,7 @@ import { STREAM_STATUS_INFO as info } from "./constants.ts";
 /** All reasons that an SdkError can have, with what it says to people: what happened, and what can be done. */
 export const reasons = {
   // Use of this SDK.
-  invalid_option: "An option is missing or cannot be used.",
+  invalid_option: "An option cannot be used.",
   invalid_state: "That cannot be done now.",
   // The socket.
   connect_failed: "The server cannot be reached. Check its address and the network.",

@@ -24,7 +24,7 @@ export const Flashphoner = {
   /** Connects to a server; `session.connected` tells when that is done. */
   createSession(options: SessionOptions): Session {
     if (!options?.urlServer) {
-      throw new SdkError("invalid_option", "options.urlServer must be provided");
+      throw new TypeError("options.urlServer must be provided");
     }
     return new Session(options);
   },

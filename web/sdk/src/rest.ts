@@ -143,7 +143,7 @@ export class RestApi {
   constructor({ password = "", reconnect = {}, url = globalThis.location?.origin, user }: RestOptions = {}) {
     this.backoff = reconnect;
     if (!url) {
-      throw new SdkError("invalid_option", "options.url must be provided");
+      throw new TypeError("options.url must be provided");
     }
     this.base = `${url.replace(/\/+$/, "")}/rest-api`;
     if (user !== undefined) {

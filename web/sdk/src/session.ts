@@ -117,10 +117,10 @@ export class Session extends Emitter<SessionEvents> {
   /** Makes a stream, to be published or played. The session must be ESTABLISHED. */
   createStream(options: StreamOptions): Stream {
     if (this.state !== SESSION_STATUS.ESTABLISHED) {
-      throw new SdkError("invalid_state", `the session is ${this.state}`);
+      throw new SdkError("invalid_state", `Invalid session state ${this.state}`);
     }
     if (!options?.name) {
-      throw new SdkError("invalid_option", "options.name must be provided");
+      throw new TypeError(`options${options ? ".name" : ""} must be provided`);
     }
     return new Stream(this.link, options);
   }
@@ -164,7 +164,7 @@ export class Session extends Emitter<SessionEvents> {
       this.operations.set(operationId, answer);
       this.signalling?.send("sendData", { operationId, payload });
     } else {
-      answer.reject(new SdkError("invalid_state", `the session is ${this.state}`));
+      answer.reject(new SdkError("invalid_state", `Invalid session state ${this.state}`));
     }
     return abortable(answer, options.signal, () => this.operations.delete(operationId));
   }

@@ -496,7 +496,7 @@ export class Stream extends Emitter<StreamEvents> {
 
   private begin(mode: "publish" | "play", signal: AbortSignal | undefined): Promise<this> {
     if (this.state !== STREAM_STATUS.NEW) {
-      return quiet(Promise.reject(new SdkError("invalid_state", `the stream is ${this.state}`)));
+      return quiet(Promise.reject(new SdkError("invalid_state", `Invalid stream state ${this.state}`)));
     }
     this.mode = mode;
     this.state = STREAM_STATUS.PENDING;
@@ -811,13 +811,13 @@ export class Stream extends Emitter<StreamEvents> {
 
   private need(status: StreamStatus): void {
     if (this.state !== status) {
-      throw new SdkError("invalid_state", `the stream is ${this.state}, not ${status}`);
+      throw new SdkError("invalid_state", `Invalid stream state ${this.state}, not ${status}`);
     }
   }
 
   private needPeer(): Peer {
     if (!this.peer) {
-      throw new SdkError("invalid_state", `the stream is ${this.state}`);
+      throw new SdkError("invalid_state", `Invalid stream state ${this.state}`);
     }
     return this.peer;
   }
