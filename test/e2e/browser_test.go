@@ -29,6 +29,14 @@ type browserEvent struct {
 	Displayed     map[string]string `json:"displayed"`
 	ConsoleErrors []string          `json:"consoleErrors"`
 	Cases         []suiteCase       `json:"cases"`
+	Direct        pictureDelay      `json:"direct"`
+	Server        pictureDelay      `json:"server"`
+}
+
+// pictureDelay is what play-delay.mjs measures.
+type pictureDelay struct {
+	Median   float64 `json:"median"` // ms
+	Pictures int     `json:"pictures"`
 }
 
 // startBrowser runs a script; it is stopped at the end of the test at the latest.

@@ -1,0 +1,24 @@
+//go:build e2e
+
+package e2e
+
+import "testing"
+
+// The official example pages, as they come, by their buttons.
+func TestOfficialPages(t *testing.T) {
+	s := startServer(t)
+	b := startBrowser(t, "official.mjs", s.socket, "--rest", s.rest)
+	b.await("done")
+}
+
+// What a publisher's camera sees is seen in another browser window soon after: compared with two windows that are connected to each other.
+func TestPlayDelay(t *testing.T) {
+	s := startServer(t)
+	b := startBrowser(t, "play-delay.mjs", s.page)
+	d := b.await("done")
+	t.Logf("from canvas to canvas: %.0f ms directly, %.0f ms through the server (medians of %d and %d pictures)",
+		d.Direct.Median, d.Server.Median, d.Direct.Pictures, d.Server.Pictures)
+	if d.Server.Pictures < 100 || d.Server.Median <= 0 {
+		t.Errorf("%d pictures came through the server, with a median delay of %v ms", d.Server.Pictures, d.Server.Median)
+	}
+}
