@@ -91,7 +91,10 @@ test("stops a push, once that is confirmed, by keyboard", async (t) => {
   assert.equal(mock.count("POST /rest-api/push/terminate"), 0);
   await page.keyboard.press("Enter"); // the focus is back
   await tabTo(page, "confirm-yes", 3);
-  pushes.splice(2, 1);
+  mock.terminate = () => {
+    pushes.splice(2, 1);
+    return 200;
+  };
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelectorAll("#pushes li").length === 3);
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/terminate").body), { mediaSessionId: "p-3" });

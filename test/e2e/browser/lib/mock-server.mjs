@@ -44,6 +44,7 @@ export class MockServer {
   find = () => push(); // or a list of them
   history = () => [];
   sound = () => 200;
+  terminate = () => 200;
   streams = () => 404;
   sessions = () => 404;
   config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444, restAuth: false };
@@ -167,6 +168,7 @@ export class MockServer {
         "push/find": () => list(this.find(count)),
         "push/history": () => this.history(count),
         "push/sound_on": () => this.sound(count),
+        "push/terminate": () => this.terminate(count),
         "stream/find_all": () => this.streams(count),
         "connection/find_all": () => this.sessions(count),
       };
