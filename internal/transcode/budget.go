@@ -29,6 +29,11 @@ const (
 	// learning is the weight of a rendition's sample in what the next are judged by, which stays within maxFactor of the prediction.
 	learning  = 0.05
 	maxFactor = 8
+	// A child that for overFor samples has taken spareCores more than its threads can, or has more than maxThreads, does something
+	// else than to transcode, and is killed. Codecs and Go's runtime have a dozen threads beside those that encode.
+	overFor    = 3
+	spareCores = 1
+	maxThreads = 64
 )
 
 // What pictures took in milliseconds of one core per million pixels, on a 2.1 GHz x86-64 server of 2022: with talking heads and
@@ -77,6 +82,7 @@ type cost struct {
 	used    time.Duration
 	at      time.Time
 	dropped int64 // pictures, by then
+	over    int   // samples in a row in which it took more than it may
 }
 
 // sample measures a rendition, and returns its cost; dropping tells that it takes less than it needs.
@@ -88,15 +94,30 @@ func (r *pictures) sample(now time.Time) (c cost, dropping bool) {
 	if r.process == nil {
 		return r.cost, true
 	}
-	used, pid := r.process.CPU(), r.process.PID()
+	usage, pid := r.process.Usage(), r.process.PID()
 	if passed := now.Sub(r.cost.at); pid == r.cost.pid && passed > 0 {
-		cores := max(used-r.cost.used, 0).Seconds() / passed.Seconds()
+		cores := max(usage.CPU-r.cost.used, 0).Seconds() / passed.Seconds()
 		r.cost.measured += smoothing * (cores - r.cost.measured)
+		r.bound(cores, usage.Threads)
 	}
-	r.cost.pid, r.cost.used, r.cost.at = pid, used, now
+	r.cost.pid, r.cost.used, r.cost.at = pid, usage.CPU, now
 	dropping = r.stats.Dropped > r.cost.dropped
 	r.cost.dropped = r.stats.Dropped
 	return r.cost, dropping
+}
+
+// bound kills a child that takes more than it may. The caller holds mu.
+func (r *pictures) bound(cores float64, threads int) {
+	if cores <= r.maxCores && threads <= maxThreads {
+		r.cost.over = 0
+		return
+	}
+	if r.cost.over++; r.cost.over < overFor {
+		return
+	}
+	r.cost.over = 0
+	r.log.Warn("the process that transcodes takes too much and is killed", "cores", cores, "threads", threads)
+	r.process.Kill()
 }
 
 // budget knows what renditions may take of the machine.

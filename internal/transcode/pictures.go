@@ -46,6 +46,8 @@ type pictures struct {
 	command []string
 	log     *slog.Logger
 
+	maxCores float64 // that a child may take for long
+
 	users   int         // guarded by Video.mu
 	wantKey atomic.Bool // a reader asks for a key frame
 
@@ -59,7 +61,8 @@ type pictures struct {
 func newPictures(s *stream.Source, cfg libav.VideoConfig, command []string, log *slog.Logger) *pictures {
 	return &pictures{
 		source: s, cfg: cfg, command: command, log: log.With("stream", s.Info().Name, "video", fmt.Sprintf("%+v", cfg)),
-		cost: cost{began: time.Now(), predicted: predict(s, cfg)},
+		maxCores: float64(max(cfg.Threads, 1) + spareCores),
+		cost:     cost{began: time.Now(), predicted: predict(s, cfg)},
 	}
 }
 

@@ -56,7 +56,7 @@ func BenchmarkVideoDelay(b *testing.B) {
 	delays := <-read
 	for _, r := range v.rendering() {
 		r.mu.Lock()
-		b.ReportMetric(r.process.CPU().Seconds()/time.Since(began).Seconds(), "cores")
+		b.ReportMetric(r.process.Usage().CPU.Seconds()/time.Since(began).Seconds(), "cores")
 		r.mu.Unlock()
 	}
 	if len(delays) < 30 {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -202,6 +203,46 @@ func TestVideo(t *testing.T) {
 	}
 	if _, ok := v.Stats(s, profile); ok {
 		t.Error("figures of a rendition that is over")
+	}
+}
+
+// killing counts what is said of children that are killed for what they take.
+type killing struct {
+	slog.Handler
+	said atomic.Int32
+}
+
+func (k *killing) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "takes too much") {
+		k.said.Add(1)
+	}
+	return nil
+}
+
+func (k *killing) Enabled(context.Context, slog.Level) bool { return true }
+func (k *killing) WithAttrs([]slog.Attr) slog.Handler       { return k }
+
+// A child that takes more than it needs is replaced.
+func TestVideoBound(t *testing.T) {
+	t.Parallel()
+	v := newVideo(t, "/bin/sh", "-c", "while :; do :; done")
+	killed := &killing{Handler: slog.DiscardHandler}
+	v.log = slog.New(killed)
+	_, release, err := v.Feed(newSource(t), VideoProfile{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	r := v.rendering()[0]
+	if r.maxCores != 2 {
+		t.Errorf("a child of one thread may take %v cores, want 2", r.maxCores)
+	}
+	r.maxCores = 0.001
+	for deadline := time.Now().Add(time.Minute); killed.said.Load() == 0 || r.figures().Restarts == 0; time.Sleep(50 * time.Millisecond) {
+		v.budget.sample(time.Now(), v.rendering())
+		if time.Now().After(deadline) {
+			t.Fatal("it is still there")
+		}
 	}
 }
 

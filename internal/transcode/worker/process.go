@@ -22,8 +22,9 @@ import (
 const Argument = "video-worker"
 
 const (
-	// maxLine bounds what is logged of what a child says.
-	maxLine = 512
+	// maxLine and maxLines bound what is logged of what a child says: the stack of a fault, and no more.
+	maxLine  = 512
+	maxLines = 100
 	// clockTicks is how Linux counts a second for programs.
 	clockTicks = 100
 )
@@ -82,10 +83,12 @@ func Start(command []string, cfg libav.VideoConfig, log *slog.Logger) (*Process,
 // listen logs what the child says on its standard error.
 func (p *Process) listen(r io.Reader) {
 	lines := bufio.NewReaderSize(r, maxLine)
-	for {
+	for said := 0; ; {
 		line, _, err := lines.ReadLine()
 		if len(line) > 0 {
-			p.log.Warn("the process that transcodes says", "line", string(line))
+			if said++; said <= maxLines {
+				p.log.Warn("the process that transcodes says", "line", string(line))
+			}
 		}
 		if err != nil {
 			return
@@ -163,22 +166,29 @@ func (p *Process) Close() {
 	_ = p.cmd.Wait() // how it ended is what Read said, or what we did
 }
 
-// CPU returns how much processor time the child has taken; 0 where the system does not tell.
-func (p *Process) CPU() time.Duration {
+// Usage is what a child has taken, and has.
+type Usage struct {
+	CPU     time.Duration // processor time
+	Threads int
+}
+
+// Usage returns what the child takes; nothing where the system does not tell.
+func (p *Process) Usage() Usage {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 	if err != nil {
-		return 0
+		return Usage{}
 	}
-	// proc(5): the second field is a name in brackets that may hold anything; utime and stime are the 14th and 15th.
-	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0
+	// proc(5): the second field is a name in brackets that may hold anything; utime and stime are the 14th and 15th, the number of
+	// threads is the 20th.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 18 {
+		return Usage{}
 	}
 	user, errUser := strconv.ParseInt(fields[11], 10, 64)
 	system, errSystem := strconv.ParseInt(fields[12], 10, 64)
-	if errUser != nil || errSystem != nil {
-		return 0
+	threads, errThreads := strconv.Atoi(fields[17])
+	if errUser != nil || errSystem != nil || errThreads != nil {
+		return Usage{}
 	}
-	return time.Duration(user+system) * (time.Second / clockTicks)
+	return Usage{CPU: time.Duration(user+system) * (time.Second / clockTicks), Threads: threads}
 }

@@ -12,11 +12,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"transponder/internal/media"
 	"transponder/internal/transcode/libav"
@@ -28,11 +31,25 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == Argument {
 		os.Exit(Main(os.Stdin, os.Stdout))
 	}
+	if os.Args[len(os.Args)-1] == "orphan" {
+		orphan()
+	}
 	if how, ok := strings.CutPrefix(os.Args[len(os.Args)-1], "confined "); ok {
 		fmt.Println(confined(how))
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// orphan starts a child that takes no notice of its input, says which, and dies as by a power cut.
+func orphan() {
+	p, err := Start([]string{"/bin/sleep", "1000"}, libav.VideoConfig{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		os.Exit(1)
+	}
+	fmt.Println(p.PID())
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
 }
 
 // confined does in the sandbox what must not be possible there.
@@ -61,6 +78,30 @@ func confined(how string) error {
 		return errno
 	case "signal":
 		return syscall.Kill(os.Getppid(), 0)
+	case "signal to a thread":
+		_, _, errno := syscall.RawSyscall(syscall.SYS_TGKILL, uintptr(os.Getppid()), uintptr(os.Getppid()), 0)
+		return errno
+	case "signal to itself":
+		_, _, errno := syscall.RawSyscall(syscall.SYS_TGKILL, uintptr(os.Getpid()), uintptr(syscall.Gettid()), 0)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	case "signal by a pipe":
+		_, err := unix.FcntlInt(0, unix.F_SETOWN, os.Getppid())
+		return err
+	case "trace":
+		return unix.PtraceAttach(os.Getppid())
+	case "privileges":
+		return unix.Setpriority(unix.PRIO_PROCESS, 0, -5)
+	case "limits":
+		return unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: 4 << 30, Max: 4 << 30})
+	case "many files":
+		for {
+			if _, err := unix.Dup(0); err != nil {
+				return err
+			}
+		}
 	case "thread":
 		var wg sync.WaitGroup
 		for range 50 {
@@ -70,6 +111,9 @@ func confined(how string) error {
 		return nil
 	case "memory":
 		_, err := syscall.Mmap(-1, 0, 3<<30, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+		return err
+	case "shared memory":
+		_, err := syscall.Mmap(-1, 0, 1<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_SHARED)
 		return err
 	}
 	return errors.New("unknown")
@@ -106,7 +150,15 @@ func TestSandbox(t *testing.T) {
 		{"execute", "operation not permitted"},
 		{"fork", "operation not permitted"},
 		{"signal", "operation not permitted"},
+		{"signal to a thread", "operation not permitted"},
+		{"signal to itself", "<nil>"},
+		{"signal by a pipe", "operation not permitted"},
+		{"trace", "operation not permitted"},
+		{"privileges", "operation not permitted"},
+		{"limits", "operation not permitted"},
+		{"many files", "operation not permitted"},
 		{"memory", "cannot allocate memory"},
+		{"shared memory", "operation not permitted"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.how, func(t *testing.T) {
@@ -175,6 +227,35 @@ func TestStrangeProcesses(t *testing.T) {
 			t.Errorf("what it said is not in the log: %s", &log)
 		}
 	})
+	t.Run("talkative", func(t *testing.T) {
+		var log bytes.Buffer
+		p := start(t, &log, "/bin/sh", "-c", "yes too much | head -n 100000 >&2")
+		if _, err := p.Read(); !errors.Is(err, io.EOF) {
+			t.Errorf("got %v, want io.EOF", err)
+		}
+		p.Close()
+		if n := strings.Count(log.String(), "too much"); n != maxLines {
+			t.Errorf("%d lines in the log, want %d", n, maxLines)
+		}
+	})
+	t.Run("orphan", func(t *testing.T) {
+		out, _ := exec.Command(os.Args[0], "orphan").Output() // it is killed
+		pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+		if err != nil {
+			t.Fatalf("said %q", out)
+		}
+		// It is a zombie for as long as whoever adopts it does not ask.
+		gone := func() bool {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			return err != nil || bytes.Contains(stat, []byte(") Z "))
+		}
+		for deadline := time.Now().Add(30 * time.Second); !gone(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				t.Fatal("a child lives on without its parent")
+			}
+		}
+	})
 	t.Run("deaf", func(t *testing.T) {
 		p := start(t, io.Discard, "/bin/sleep", "1000")
 		written := make(chan error, 1)
@@ -182,8 +263,8 @@ func TestStrangeProcesses(t *testing.T) {
 			f := media.Frame{Track: source, Data: make([]byte, 1<<20)} // more than a pipe holds
 			written <- p.WriteFrame(f)
 		}()
-		if p.CPU() < 0 || p.CPU() > time.Minute {
-			t.Errorf("it took %v", p.CPU())
+		if u := p.Usage(); u.CPU < 0 || u.CPU > time.Minute || u.Threads != 1 {
+			t.Errorf("it takes %+v", u)
 		}
 		p.Kill()
 		if err := <-written; err == nil {

@@ -3,6 +3,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 	"time"
@@ -18,18 +19,21 @@ const (
 	niceness = 5
 )
 
-// processAttributes are those of a child.
+// processAttributes are those of a child. No signal of a terminal's is for it. When we are killed it must not live on, even where it
+// is in a loop and does not see its input end. Linux minds the thread that started it, and those of Go's runtime end only where a
+// goroutine is locked to one, of which a server has none; if one did, it would cost a rendition its child once.
 func processAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true} // no signal of a terminal's is for it
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 }
 
 // allowed are the system calls that a child may make once it is confined: reading and writing what is open, memory, threads, time,
-// signals to itself, and its end. Codecs need no more.
+// signals to itself, and its end. Codecs need no more. Some are looked at more closely by program. Not even fcntl is among them, which
+// can have the kernel send any signal to any process of the user's when a pipe moves.
 var allowed = append([]uintptr{
-	unix.SYS_READ, unix.SYS_READV, unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_CLOSE, unix.SYS_FSTAT, unix.SYS_FCNTL,
-	unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MADVISE, unix.SYS_MREMAP, unix.SYS_BRK, unix.SYS_MINCORE,
+	unix.SYS_READ, unix.SYS_READV, unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_CLOSE, unix.SYS_FSTAT,
+	unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MADVISE, unix.SYS_MREMAP, unix.SYS_BRK, unix.SYS_MINCORE,
 	unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_CLOCK_GETTIME, unix.SYS_GETTIMEOFDAY,
-	unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_TGKILL, unix.SYS_GETRUSAGE,
+	unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_GETRUSAGE,
 	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
 	unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_CTL, unix.SYS_PPOLL, unix.SYS_GETRANDOM, unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ,
 	unix.SYS_MEMBARRIER, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
@@ -76,13 +80,14 @@ func enterSandbox() (warning string, err error) {
 	return warning, nil
 }
 
-// program makes the filter: the call's number decides, threads may be made and processes not, and what is not allowed fails with
-// EPERM, so that a library that only tries goes on.
+// program makes the filter: the call's number decides, and what is not allowed fails with EPERM, so that a library that only tries
+// goes on. Threads may be made and processes not; signals go to this process alone; memory is not shared, as no limit counts that.
 func program() ([]unix.SockFilter, error) {
 	const (
 		number = 0 // offsets in struct seccomp_data
 		arch   = 4
 		arg0   = 16
+		arg3   = arg0 + 3*8
 	)
 	load := func(offset uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
@@ -91,6 +96,9 @@ func program() ([]unix.SockFilter, error) {
 	equal := func(k uint32, yes, no uint8) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jt: yes, Jf: no}
 	}
+	anyOf := func(k uint32, yes, no uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: k, Jt: yes, Jf: no}
+	}
 	fail := func(e syscall.Errno) unix.SockFilter { return answer(unix.SECCOMP_RET_ERRNO | uint32(e)) }
 	allow := answer(unix.SECCOMP_RET_ALLOW)
 
@@ -98,8 +106,9 @@ func program() ([]unix.SockFilter, error) {
 		load(arch), equal(auditArch, 1, 0), answer(unix.SECCOMP_RET_KILL_PROCESS),
 		load(number),
 		equal(unix.SYS_CLONE3, 0, 1), fail(unix.ENOSYS), // its flags are in memory; libc then takes clone
-		equal(unix.SYS_CLONE, 0, 4), load(arg0),
-		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.CLONE_THREAD, Jt: 0, Jf: 1}, allow, fail(unix.EPERM),
+		equal(unix.SYS_CLONE, 0, 4), load(arg0), anyOf(unix.CLONE_THREAD, 0, 1), allow, fail(unix.EPERM),
+		equal(unix.SYS_TGKILL, 0, 4), load(arg0), equal(uint32(os.Getpid()), 0, 1), allow, fail(unix.EPERM),
+		equal(unix.SYS_MMAP, 0, 4), load(arg3), anyOf(unix.MAP_SHARED, 1, 0), allow, fail(unix.EPERM),
 	}
 	for _, n := range allowed {
 		p = append(p, equal(uint32(n), 0, 1), allow)
