@@ -34,16 +34,24 @@ func (r Request) transcodes() bool {
 // profile returns what the request wants made of the pictures.
 func (r Request) profile(keepAspect bool) transcode.VideoProfile {
 	p := transcode.VideoProfile{
-		Height: r.Height &^ 1, FPS: r.FPS, KeyFrameInterval: r.KeyFrameInterval, RateBPS: r.Options.RateBPS,
+		Height: even(r.Height), FPS: r.FPS, KeyFrameInterval: r.KeyFrameInterval, RateBPS: r.Options.RateBPS,
 		Letterbox: r.Options.Fit == fitLetterbox,
 	}
 	switch {
 	case p.Letterbox && r.Width == 0:
 		p.Width = p.Height * 16 / 9 &^ 1
 	case r.Height > 0 && (p.Letterbox || !keepAspect):
-		p.Width = r.Width &^ 1
+		p.Width = even(r.Width)
 	}
 	return p
+}
+
+// even makes a side even, and none of one: it is the smallest, which is refused.
+func even(side int) int {
+	if side == 1 {
+		return 2
+	}
+	return side &^ 1
 }
 
 // fitLetterbox is Options.Fit for a canvas that keeps its size.

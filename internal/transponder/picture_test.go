@@ -3,6 +3,7 @@ package transponder
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,6 +58,46 @@ func TestProfile(t *testing.T) {
 				t.Errorf("%v becomes %dx%d, want %v", tt.in, w, h, tt.expect)
 			}
 		})
+	}
+}
+
+// What no encoder makes is the caller's fault, and what is at fault is named.
+func TestBadPictures(t *testing.T) {
+	b := newBench(t, nil)
+	b.UseVideo(&fakeVideo{})
+	b.source("s")
+	tests := []struct {
+		name string
+		req  Request
+		want string // in the reason
+	}{
+		{"negative width", Request{Width: -1}, "negative"},
+		{"negative height", Request{Height: -2}, "negative"},
+		{"negative key frames", Request{KeyFrameInterval: -1}, "negative"},
+		{"negative rate", Request{FPS: -1}, "negative"},
+		{"negative bit rate", Request{Options: Options{RateBPS: -1}}, "negative"},
+		{"too low", Request{Height: 14}, "height 14"},
+		{"one line", Request{Height: 1}, "height 2"},
+		{"canvas of one column", Request{Width: 1, Height: 480, Options: Options{Fit: "letterbox"}}, "width 2"},
+		{"too high", Request{Height: 10000}, "height 10000"},
+		{"too large", Request{Width: 8000, Height: 8000, Options: Options{Fit: "letterbox"}}, "pixels"},
+		{"too few pictures", Request{FPS: 0.5}, "0.5 pictures"},
+		{"too many pictures", Request{FPS: 1000}, "1000 pictures"},
+		{"too many bits", Request{Options: Options{RateBPS: 2e9}}, "bit rate"},
+		{"unknown fit", Request{Height: 480, Options: Options{Fit: "crop"}}, "letterbox"},
+		{"canvas without a size", Request{Options: Options{Fit: "letterbox"}}, "height"},
+		{"canvas too narrow", Request{Width: 2, Height: 480, Options: Options{Fit: "letterbox"}}, "width"},
+	}
+	for _, tt := range tests {
+		tt.req.StreamName, tt.req.URL = "s", "rtmp://127.0.0.1:1/live"
+		_, err := b.Start(t.Context(), tt.req)
+		var bad *RequestError
+		if !errors.As(err, &bad) || !strings.Contains(bad.Error(), tt.want) {
+			t.Errorf("%s: %v, want a RequestError about %q", tt.name, err, tt.want)
+		}
+	}
+	if left := b.Find(Filter{}); len(left) != 0 {
+		t.Errorf("%d pushes were made", len(left))
 	}
 }
 
@@ -196,6 +237,35 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 	var busy *transcode.BusyError
 	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", FPS: 30}); !errors.As(err, &busy) {
 		t.Errorf("a start without room = %v, want a BusyError", err)
+	}
+
+	// Of a stream that shows already what it needs, the answer says it.
+	for _, tt := range []struct {
+		name     string
+		disabled bool
+		video    *fakeVideo
+		codecs   []string
+		refused  func(error) bool
+	}{
+		{"disabled", true, &fakeVideo{}, nil, func(err error) bool { return errors.Is(err, ErrTranscodingDisabled) }},
+		{"not there", false, nil, nil, func(err error) bool { return errors.Is(err, ErrUnsupported) }},
+		{"no room", false, &fakeVideo{busy: true}, nil, func(err error) bool { return errors.As(err, &busy) }},
+		{"room", false, &fakeVideo{track: realVideo(t)}, nil, func(err error) bool { return err == nil }},
+		{"perhaps untouched", false, &fakeVideo{busy: true}, []string{"vp9"}, func(err error) bool { return err == nil }},
+	} {
+		t.Run("live, "+tt.name, func(t *testing.T) {
+			b := newBench(t, func(c *Config) { c.TranscodingDisabled = tt.disabled })
+			if tt.video != nil {
+				b.UseVideo(tt.video)
+			}
+			s := b.source("s")
+			s.video = &media.Track{Codec: media.VP9}
+			s.write(1, 20)
+			req := Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", Options: Options{Codecs: tt.codecs}}
+			if _, err := b.Start(t.Context(), req); !tt.refused(err) {
+				t.Errorf("a start = %v", err)
+			}
+		})
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/transcode"
 )
 
 // ErrFull means that as many pushes run as the settings allow.
@@ -199,10 +200,8 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 		return Info{}, ErrFull
 	}
 	profile := req.profile(r.cfg.KeepAspect)
-	if req.transcodes() {
-		if err := r.video.Admit(src, profile); err != nil {
-			return Info{}, err
-		}
+	if err := r.admit(src, req, profile); err != nil {
+		return Info{}, err
 	}
 	id := newID()
 	t := &Transponder{
@@ -224,6 +223,22 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	}
 	r.wg.Go(func() { r.run(ctx, e) })
 	return t.Info(), nil
+}
+
+// admit refuses what needs a rendition that cannot be. Of a stream that sends nothing yet, or what the server at the far end may take
+// untouched, it is not known: such a push ends with the same words.
+func (r *Registry) admit(src *stream.Source, req Request, profile transcode.VideoProfile) error {
+	track := src.Video.Track()
+	switch {
+	case req.transcodes(): // checked by checkPicture
+	case track == nil, track.Codec == media.H264, req.Options.passes(track.Codec):
+		return nil
+	case r.cfg.TranscodingDisabled:
+		return ErrTranscodingDisabled
+	case r.video == nil:
+		return fmt.Errorf("transcoding %v: %w", track.Codec, ErrUnsupported)
+	}
+	return r.video.Admit(src, profile)
 }
 
 // begin puts a push's sound into the state that its request asks for.

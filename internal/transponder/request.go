@@ -3,6 +3,7 @@ package transponder
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"transponder/internal/flv"
@@ -79,6 +80,11 @@ const maxHold = 24 * time.Hour
 
 // passable are the codecs of Options.Codecs.
 var passable = map[string]media.Codec{"hevc": media.H265, "av1": media.AV1, "vp9": media.VP9, "opus": media.Opus}
+
+// passes says whether a codec may be sent untouched.
+func (o Options) passes(c media.Codec) bool {
+	return slices.ContainsFunc(o.Codecs, func(name string) bool { return passable[name] == c })
+}
 
 // fourCCs are the codecs as Enhanced RTMP names them.
 func (o Options) fourCCs() []string {

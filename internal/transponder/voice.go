@@ -35,6 +35,7 @@ type voice struct {
 	muted  bool         // guarded by mu
 	file   string       // guarded by mu; that plays
 	player SoundPlayer  // guarded by mu; nil: live sound
+	over   bool         // guarded by mu; nothing is played any more
 	track  *media.Track // guarded by mu; of the last sound
 }
 
@@ -45,10 +46,13 @@ func (v *voice) mute(on bool) {
 }
 
 // play has a file take the place of the live sound, from its beginning, until it ends or another is played. nil brings live sound
-// back. It fails with ErrUnsupported for sound that no file can take the place of.
+// back. It fails with ErrUnsupported for sound that no file can take the place of, and with ErrNotFound when the push is over.
 func (v *voice) play(file string, player SoundPlayer) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.over {
+		return ErrNotFound
+	}
 	if player != nil && v.track != nil && v.track.Codec == media.Opus {
 		return fmt.Errorf("a sound file in a push whose sound passes as Opus: %w", ErrUnsupported)
 	}
@@ -57,11 +61,12 @@ func (v *voice) play(file string, player SoundPlayer) error {
 	return nil
 }
 
-// close ends a file that plays.
+// close ends a file that plays, and all playing.
 func (v *voice) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.stop()
+	v.over = true
 }
 
 // stop is close for who holds mu.

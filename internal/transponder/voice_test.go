@@ -148,6 +148,65 @@ func TestVoice(t *testing.T) {
 	}
 }
 
+// What a push's sound is lasts over a new connection: silence, and a file that goes on where it was. When the push is over nothing
+// can be played any more, though it can still be found.
+func TestVoiceOverConnections(t *testing.T) {
+	sounds := &fakeSounds{}
+	b := newBench(t, nil)
+	b.UseSounds(sounds)
+	s := b.source("s")
+	tests := []struct {
+		name   string
+		change func(id string) error
+		want   []byte
+	}{
+		{"muted", func(id string) error { return b.Mute(id, true) }, nil},
+		{"file", func(id string) error { return b.SoundOn(id, "jingle", true) }, []byte("j")},
+	}
+	for _, tt := range tests {
+		server := testkit.NewRTMPServer(t, testkit.Script{})
+		info := b.start(Request{StreamName: "s", URL: server.URL(tt.name), Options: Options{Restore: quickly}})
+		s.live(t, server)
+		if err := tt.change(info.ID); err != nil {
+			t.Fatal(err)
+		}
+		server.Kick()
+		server.Wait(t, "second publish", func() bool { return countCalls(server, "publish('rtmp_s')") == 2 })
+		begun := len(server.Tags())
+		server.Wait(t, "sound", func() bool {
+			s.write(10, 20)
+			return len(server.Tags()) > begun+40
+		})
+		want := tt.want
+		if want == nil {
+			silent, _ := transcode.Silence(media.Frame{Track: s.audio, Data: []byte{0}})
+			want = silent.Data
+		}
+		for _, tag := range server.Tags()[begun:] {
+			if !tag.Video && !tag.Header && !bytes.Equal(tag.Data, want) {
+				t.Fatalf("%s: %x is sent after the connection was lost, want %x", tt.name, tag.Data, want)
+			}
+		}
+		if now := b.Find(Filter{ID: info.ID})[0]; now.State != Live || now.Muted != (tt.want == nil) || now.SoundEnabled != (tt.want != nil) {
+			t.Errorf("%s: %+v", tt.name, now)
+		}
+		if err := b.Terminate(t.Context(), info.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	refused := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse})
+	info := b.start(Request{StreamName: "s", URL: refused.URL("live")})
+	b.wait("failure", func() bool { return b.Find(Filter{ID: info.ID})[0].State == Failed })
+	b.wait("end of all playing", func() bool { return errors.Is(b.SoundOn(info.ID, "jingle", true), ErrNotFound) })
+	if now := b.Find(Filter{ID: info.ID})[0]; now.SoundEnabled {
+		t.Error("a push that has failed plays")
+	}
+	if sounds.open != sounds.closed {
+		t.Errorf("%d players opened, %d closed", sounds.open, sounds.closed)
+	}
+}
+
 // Sound that is muted and of which no silence is known does not go out; one that passes as Opus has no file in its place.
 func TestVoiceOfOtherCodecs(t *testing.T) {
 	v := &voice{}
