@@ -11,6 +11,13 @@ func TestOfficialPages(t *testing.T) {
 	b.await("done")
 }
 
+// The same pages with one script tag changed to ours.
+func TestOfficialPagesWithOurs(t *testing.T) {
+	s := startServer(t)
+	b := startBrowser(t, "official.mjs", s.socket, "--rest", s.rest, "--sdk", scriptBuild)
+	b.await("done")
+}
+
 // What a publisher's camera sees is seen in another browser window soon after: compared with two windows that are connected to each other.
 func TestPlayDelay(t *testing.T) {
 	s := startServer(t)

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -25,6 +26,9 @@ var hopeless = map[string]string{
 	"subscribe to newly published stream": "no room API", "send message": "no room API", "join with error": "no room API",
 	"sendMessage with error": "no room API", "join, publish, leave": "no room API",
 }
+
+// waiting are the cases that need SIP, which run last. They are not judged.
+var waiting = []string{"should register", "outgoing and incoming call"}
 
 // The official SDK's own tests, as they come, in one run: every case passes that can. Many give the server and the browser two seconds;
 // where a busy machine takes longer they have a second run.
@@ -53,6 +57,7 @@ func runSuite(t *testing.T, hopeless map[string]string, pass int, args ...string
 // judgeSuite says what is wrong with the results.
 func judgeSuite(cases []suiteCase, hopeless map[string]string, pass int) (faults []string) {
 	passed := 0
+	cases = slices.DeleteFunc(cases, func(c suiteCase) bool { return slices.Contains(waiting, c.Title) })
 	for _, c := range cases {
 		reason, fails := hopeless[c.Title]
 		switch {
@@ -64,7 +69,7 @@ func judgeSuite(cases []suiteCase, hopeless map[string]string, pass int) (faults
 			passed++
 		}
 	}
-	if len(cases) < 35 || passed != pass {
+	if len(cases) != 35 || passed != pass {
 		faults = append(faults, fmt.Sprintf("%d cases pass of %d, want %d of 35", passed, len(cases), pass))
 	}
 	return faults

@@ -1,6 +1,8 @@
 // Goes through the official Web SDK's example pages, exactly as they come in the npm package, by their buttons.
 //
-//   node official.mjs ws://localhost:8080 --rest http://localhost:8081/rest-api
+//   node official.mjs ws://localhost:8080 --rest http://localhost:8081/rest-api [--sdk FILE]
+//
+// --sdk has the pages load that script in place of the package's.
 //
 // Says {"event":"passed","page":NAME,"seconds":N} for each page that does what it is for, and {"event":"done"} at the end.
 
@@ -8,9 +10,9 @@ import { launch, watchConsole } from "./lib/browser.mjs";
 import { servePackage } from "./lib/package-server.mjs";
 import { main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["rest", "seconds"]);
+const options = readArguments(["rest", "sdk", "seconds"]);
 const stream = "show";
-let browser, base, page, errors;
+let browser, base, page, errors, camera;
 
 /** Waits until an element shows one of these words; another of the terminal ones ends the wait. */
 async function shows(id, ...wanted) {
@@ -62,9 +64,6 @@ const pages = {
     await page.waitForFunction(() => document.querySelector("#receivedData").textContent.includes("count"), null, { timeout: 0 });
     await press("#playBtn");
     await shows("#playStatus", "STOPPED");
-    await fill("#playStream", "nobody");
-    await press("#playBtn");
-    await page.waitForFunction(() => document.querySelector("#playInfo").textContent.includes("Actual session does not exist"), null, { timeout: 0 });
   },
   async player() {
     await fill("#url", options.address);
@@ -134,6 +133,23 @@ const pages = {
   },
 };
 
+/** The page that publishes hears of its own player that nothing comes any more, and then that there is nothing to play. */
+async function stopWhatIsPlayed() {
+  await fill("#playStream", stream);
+  await press("#playBtn");
+  await shows("#playStatus", "PLAYING");
+  await press("#publishBtn");
+  await shows("#publishStatus", "UNPUBLISHED");
+  await saysWhy("Related publisher stopped its stream or lost connection");
+  await press("#playBtn");
+  await saysWhy("Actual session does not exist");
+}
+
+async function saysWhy(words) {
+  await page.waitForFunction((wanted) => document.querySelector("#playStatus").textContent === "FAILED" &&
+    document.querySelector("#playInfo").textContent.includes(wanted), words, { timeout: 0 });
+}
+
 async function rest(method, body) {
   const response = await fetch(options.rest + method, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
@@ -149,23 +165,37 @@ async function find(name) {
   return JSON.parse(await rest("/stream/find", { name, published: true }))[0];
 }
 
+/** Goes through one page, and closes it, unless it is the one that publishes for the others. */
+async function visit(name, run) {
+  page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
+  errors = watchConsole(page);
+  if (options.sdk) {
+    await page.route("**/flashphoner.js", (route) => route.fulfill({ path: options.sdk }));
+  }
+  await page.goto(`${base}/examples/demo/streaming/${name}/${name}.html`);
+  await page.waitForFunction(() => document.querySelector("#url, #urlServer").value !== "");
+  await run();
+  const own = errors.filter((error) => !/404 .*\/images\/ui-/.test(error)); // pictures that the package names and does not have
+  if (own.length > 0) {
+    throw new Error(`the console: ${own.join("; ")}`);
+  }
+  if (name === "two_way_streaming") {
+    camera = page;
+  } else {
+    await page.close();
+  }
+}
+
 await main(async () => {
   base = await step("serve the examples", 10, servePackage);
   browser = await step("start the browser", 40, launch);
   for (const [name, run] of Object.entries(pages)) {
     const began = Date.now();
-    await step(name, 60, async () => {
-      page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
-      errors = watchConsole(page);
-      await page.goto(`${base}/examples/demo/streaming/${name}/${name}.html`);
-      await page.waitForFunction(() => document.querySelector("#url, #urlServer").value !== "");
-      await run();
-      if (name !== "two_way_streaming") {
-        await page.close();
-      }
-    });
+    await step(name, 60, () => visit(name, run));
     say("passed", { page: name, seconds: (Date.now() - began) / 1000 });
   }
+  page = camera;
+  await step("stop what is played", 30, stopWhatIsPlayed);
   say("done");
   await step("close the browser", 20, () => browser.close());
 });
