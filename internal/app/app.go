@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"transponder/internal/config"
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
@@ -38,6 +39,7 @@ type App struct {
 	version string
 	log     *slog.Logger
 
+	gate     *load.Gate // nil: there is always room
 	hub      *stream.Hub
 	receiver *peer.Receiver
 	audio    *transcode.Audio
@@ -69,9 +71,12 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if err := a.listen(); err != nil {
 		return nil, err
 	}
+	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream)
+	a.hub.UseGate(a.gate)
 	a.audio = transcode.NewAudio(cfg.Audio, log)
 	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, a.audio, log)
+	a.pushes.UseGate(a.gate)
 	a.pushes.UseStills(transcode.NewStills(cfg.MediaDir))
 	a.sounds = transcode.NewSounds(cfg.MediaDir, cfg.Sounds, log)
 	a.pushes.UseSounds(sounds{a.sounds})
@@ -88,6 +93,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	ingest := rtc.NewIngest(cfg.Ingest, a.hub, log, a.receiver)
 	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.opus, a.h264, log)
+	a.egress.UseGate(a.gate)
 	a.whip = whip.New(cfg.WHIP, ingest, a.egress, a.hub, log)
 	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{
 		Publish: publishWith(ingest), Play: playWith(a.egress), Snapshot: a.video.Snapshot, Streams: a.hub, Pusher: a.pushes,
@@ -103,6 +109,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		if a.server, err = rtmpserver.New(rtmp, a.hub, a.audio, log); err != nil {
 			return nil, portError("rtmp.port", cfg.Listen.RTMP, err)
 		}
+		a.server.UseGate(a.gate)
 	}
 	return a, nil
 }
@@ -127,6 +134,17 @@ func playWith(egress *rtc.Egress) wcs.PlayFunc {
 		}
 		return p, nil
 	}
+}
+
+// use is what the server does at present.
+func (a *App) use() load.Use {
+	u := load.Use{Streams: len(a.hub.Sources()), Pushes: a.pushes.Len(), Players: a.egress.Players()}
+	if a.server != nil {
+		u.Players += int(a.server.Stats().Players)
+	}
+	_, made := a.video.Totals()
+	u.Children = made.CPU
+	return u
 }
 
 // opus is any stream's sound for those who play it.
@@ -239,6 +257,9 @@ func (a *App) Run(ctx context.Context) error {
 	parts := []part{
 		{"hub", a.hub.Run},
 		{"WebRTC receiver", until(a.receiver.Close)},
+	}
+	if a.gate != nil {
+		parts = append(parts, part{"load", a.gate.Run})
 	}
 	if a.server != nil {
 		parts = append(parts, part{"RTMP server", a.server.Run})

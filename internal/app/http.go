@@ -127,6 +127,7 @@ func (a *App) figures() metrics.Parts {
 		Sound:           a.audio.Stats,
 		SoundFiles:      a.sounds.Stats,
 		Pictures:        a.video.Totals,
+		Load:            a.gate.Stats,
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats

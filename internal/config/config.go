@@ -49,6 +49,8 @@ type Config struct {
 	Stream stream.Config
 	WCS    wcs.Config
 	WHIP   whip.Config
+
+	MaxLoad int // percent of the processors that may be in use when somebody is let in; 0: any
 }
 
 // Listen says where the server is reached. A port of 0 is any free one, -1 opens none.
@@ -98,6 +100,7 @@ func Default() Config {
 		Stream:   stream.DefaultConfig(),
 		WCS:      wcs.DefaultConfig(),
 		WHIP:     whip.DefaultConfig(),
+		MaxLoad:  90,
 	}
 }
 
@@ -234,7 +237,9 @@ func (c *Config) settings() []setting {
 		activity("rtp_activity_detecting", &c.Ingest.ActivityTimeout),
 		boolean("rtp_activity_audio", &c.Ingest.ActivityAudio),
 		boolean("rtp_activity_video", &c.Ingest.ActivityVideo),
-		whole("max_publishers", &c.Ingest.MaxPublishers, 0, 1_000_000),
+		whole("max_publishers", &c.Stream.MaxStreams, 0, 1_000_000),
+		whole("max_players", &c.Egress.MaxPlayers, 0, 1_000_000),
+		whole("max_load_percent", &c.MaxLoad, 0, 100),
 		duration("periodic_fir_request_interval", &c.Stream.KeyFrameInterval, time.Millisecond),
 		duration("rtcp_pli_request_interval", &c.Stream.KeyFrameGap, time.Millisecond),
 

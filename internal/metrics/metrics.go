@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transcode"
@@ -26,6 +27,7 @@ type Parts struct {
 	Sound           func() transcode.AudioStats
 	SoundFiles      func() transcode.SoundStats
 	Pictures        func() (renditions int, sum transcode.VideoStats)
+	Load            func() load.Stats
 }
 
 // New makes the handler for /metrics: the parts' figures beside those of the process and the Go runtime.
@@ -81,6 +83,11 @@ var (
 	hookEvents  = desc("push_hook_events_total", "Events for the web hook, by what became of them.", "outcome")
 	hookRetries = desc("push_hook_retries_total", "Tries to deliver an event to the web hook after the first.")
 
+	loadCores   = desc("load_cores", "Processors that this server uses, its children included.")
+	loadAllowed = desc("load_allowed_cores", "Processors that it may use; beyond, nobody is let in. 0: any number.")
+	loadStream  = desc("load_stream_cores", "Processors that a stream takes, as measured here.")
+	loadRefused = desc("load_refused_total", "Publishers, pushes and players that the processors had no room for.")
+
 	players         = desc("players", "Those who play streams over WebRTC.")
 	webSockets      = desc("websockets", "Open signalling connections.")
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
@@ -116,6 +123,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		s.counter(hookEvents, st.Delivered, "delivered")
 		s.counter(hookEvents, st.Dead, "dead")
 		s.counter(hookRetries, st.Retried)
+	}
+	if c.parts.Load != nil {
+		st := c.parts.Load()
+		s.gauge(loadCores, st.Used)
+		s.gauge(loadAllowed, st.Allowed)
+		s.gauge(loadStream, st.Stream)
+		s.counter(loadRefused, st.Refused)
 	}
 	s.transcoding(c.parts)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"transponder/internal/load"
 	"transponder/internal/transcode"
 	"transponder/internal/transponder"
 )
@@ -52,7 +53,7 @@ func outcome(err error) (status int, message string) {
 		return http.StatusConflict, err.Error()
 	case errors.Is(err, transponder.ErrUnsupported):
 		return http.StatusNotImplemented, err.Error()
-	case errors.Is(err, transponder.ErrFull):
+	case errors.Is(err, load.ErrFull):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, transponder.ErrStopping), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, transponder.ErrStopping.Error()
@@ -87,6 +88,9 @@ func newErrorBody(path string, status int, message string, now time.Time) errorB
 	}
 }
 
+// retryAfter is when who found no room may ask again, in seconds.
+const retryAfter = "10"
+
 // fail answers a request with an error. Only what is this server's own fault is worth a line in everybody's log; the words
 // of the others may hold what the caller sent.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -95,6 +99,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.log.Error("rest request failed", "path", r.URL.Path, "err", err)
 	} else {
 		s.log.Debug("rest request refused", "path", r.URL.Path, "peer", r.RemoteAddr, "status", status)
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	s.answer(w, status, newErrorBody(r.URL.Path, status, message, time.Now()))
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/transcode"
 	"transponder/internal/transponder"
@@ -368,7 +369,7 @@ func TestOutcomes(t *testing.T) {
 		{fmt.Errorf("%q %w: it is a picture", "a.wav", transcode.ErrSound), 400, `soundFile: start: "a.wav" cannot be played: it is a picture`},
 		{transponder.ErrTranscodingDisabled, 400, "Transcoding required, but disabled"},
 		{&transcode.BusyError{Reason: "too much"}, 503, "no transcoding: too much"},
-		{transponder.ErrFull, 503, "as many pushes run as this server takes"},
+		{fmt.Errorf("%w: it takes 3 pushes", load.ErrFull), 503, "the server is full: it takes 3 pushes"},
 		{transponder.ErrStopping, 503, "the server is stopping"},
 		{errors.New("disk /var on fire"), 500, "the server failed to do this; its log says why"},
 	}

@@ -13,8 +13,6 @@ type Config struct {
 	// ActivityTimeout ends a publication of which a track that was offered brings no media for so long; 0: never.
 	ActivityTimeout              time.Duration
 	ActivityAudio, ActivityVideo bool // whether the track is watched
-	// MaxPublishers is how many publications there may be at a time; 0: any number.
-	MaxPublishers int
 }
 
 // DefaultConfig waits 12 s for a connection, so that a client which waits 15 s learns why, and 60 s for media.
@@ -35,9 +33,6 @@ func (c Config) Validate() error {
 	}
 	if c.ActivityTimeout < 0 {
 		errs = append(errs, fmt.Errorf("activity timeout %v is negative", c.ActivityTimeout))
-	}
-	if c.MaxPublishers < 0 {
-		errs = append(errs, fmt.Errorf("publisher limit %d is negative", c.MaxPublishers))
 	}
 	return errors.Join(errs...)
 }

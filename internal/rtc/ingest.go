@@ -18,8 +18,6 @@ type Ingest struct {
 	hub       *stream.Hub
 	log       *slog.Logger
 	receivers []Receiver
-
-	publishers atomic.Int64
 }
 
 // NewIngest makes an ingest that gives an offer to the first receiver that accepts it. Whoever made the receivers closes
@@ -29,8 +27,8 @@ func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Recei
 }
 
 // Publish reserves the name in the hub, answers the offer and returns the publication, not yet connected; the caller
-// calls its Run. It fails with the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName), ErrBadOffer,
-// ErrNoCommonCodecs or ErrBusy. info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
+// calls its Run. It fails with the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName, load.ErrFull), ErrBadOffer
+// or ErrNoCommonCodecs. info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
 func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*Publication, error) {
 	d, err := ParseOffer(offer.SDP)
 	if err != nil {
@@ -39,10 +37,6 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	receiver, err := in.receiver(offer.SDP)
 	if err != nil {
 		return nil, err
-	}
-	if n := in.publishers.Add(1); in.cfg.MaxPublishers > 0 && n > int64(in.cfg.MaxPublishers) {
-		in.publishers.Add(-1)
-		return nil, ErrBusy
 	}
 	p := &Publication{
 		in:        in,
@@ -54,13 +48,11 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	info.AskKeyFrame = p.askKeyFrame
 	p.source, err = in.hub.Publish(info)
 	if err != nil {
-		in.publishers.Add(-1)
 		return nil, err
 	}
 	p.sink = newSink(p)
 	session, answer, err := receiver.Answer(ctx, offer, p.sink)
 	if err != nil {
-		in.publishers.Add(-1)
 		p.source.Close(err)
 		return nil, err
 	}
@@ -120,7 +112,6 @@ func (p *Publication) AddCandidate(candidate string) error {
 // closed by somebody else (the source's error), or when ctx ends (its cause). The source is closed and the session joined
 // when it returns, and the error says why. It must be called, once.
 func (p *Publication) Run(ctx context.Context) error {
-	defer p.in.publishers.Add(-1)
 	cause := p.wait(ctx)
 	p.source.Close(cause)
 	if err := (*p.session.Load()).Close(); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 )
@@ -94,6 +95,7 @@ type Egress struct {
 	opus   Rendition
 	h264   Rendition
 	log    *slog.Logger
+	gate   *load.Gate
 
 	players atomic.Int64
 }
@@ -103,15 +105,17 @@ func NewEgress(cfg EgressConfig, sender Sender, opus, h264 Rendition, log *slog.
 	return &Egress{cfg: cfg, sender: sender, opus: opus, h264: h264, log: log}
 }
 
+// UseGate sets who is asked whether the machine has room for another player. It is called before the first Play.
+func (e *Egress) UseGate(g *load.Gate) { e.gate = g }
+
 // Players returns how many play at present.
 func (e *Egress) Players() int { return int(e.players.Load()) }
 
 // Play answers an offer with what the source sends, not yet connected; the caller calls Run. It fails with ErrBadOffer,
-// ErrNoCommonCodecs, ErrBusy, or an error of those who make what the source does not send.
+// ErrNoCommonCodecs, load.ErrFull, or an error of those who make what the source does not send.
 func (e *Egress) Play(ctx context.Context, offer Offer, src *stream.Source) (*Playback, error) {
-	if n := e.players.Add(1); e.cfg.MaxPlayers > 0 && n > int64(e.cfg.MaxPlayers) {
-		e.players.Add(-1)
-		return nil, ErrBusy
+	if err := e.enter(); err != nil {
+		return nil, err
 	}
 	p := &Playback{e: e, src: src, connected: make(chan struct{}), closed: make(chan error, 1), began: time.Now()}
 	if err := p.start(ctx, offer); err != nil {
@@ -119,6 +123,19 @@ func (e *Egress) Play(ctx context.Context, offer Offer, src *stream.Source) (*Pl
 		return nil, err
 	}
 	return p, nil
+}
+
+// enter counts one more player, where there is room.
+func (e *Egress) enter() error {
+	n := e.players.Add(1)
+	err := e.gate.Admit(load.Player)
+	if e.cfg.MaxPlayers > 0 && n > int64(e.cfg.MaxPlayers) {
+		err = fmt.Errorf("%w: it takes %d players", load.ErrFull, e.cfg.MaxPlayers)
+	}
+	if err != nil {
+		e.players.Add(-1)
+	}
+	return err
 }
 
 // Playback is one peer who plays.

@@ -12,7 +12,6 @@ import (
 var (
 	ErrBadOffer        = errors.New("the offer is not usable SDP")
 	ErrNoCommonCodecs  = errors.New("no common codecs")
-	ErrBusy            = errors.New("no room for another publisher")
 	ErrICETimeout      = errors.New("no ICE connection in time")
 	ErrICEFailed       = errors.New("ICE failed")
 	ErrICEKeepAlive    = errors.New("the peer stopped answering ICE checks")

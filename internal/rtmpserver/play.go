@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"transponder/internal/flv"
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
@@ -82,6 +83,9 @@ func (p *player) serve(ctx context.Context, name string) error {
 			return err
 		}
 		return c.refuse("NetStream.Play.StreamNotFound", "no such stream", err)
+	}
+	if err := c.srv.gate.Admit(load.Player); err != nil {
+		return c.refuse("NetStream.Play.Failed", err.Error(), err)
 	}
 	if t := src.Video.Track(); t != nil && t.Codec != media.H264 && !c.allowed(t.Codec) {
 		return c.refuseCodec(fmt.Errorf("%w: %s", flv.ErrUnsupported, t.Codec))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"transponder/internal/load"
 	"transponder/internal/stream"
 )
 
@@ -23,7 +24,9 @@ func (c *session) publish(ctx context.Context, name string) error {
 		HasVideo:  true, // which of the two will come is not said in advance
 		HasAudio:  true,
 	})
-	if err != nil {
+	if errors.Is(err, load.ErrFull) {
+		return c.refuse("NetStream.Failed", err.Error(), err)
+	} else if err != nil {
 		return c.refuse("NetStream.Publish.BadName", err.Error(), err)
 	}
 	c.srv.counters.publishers.Add(1)

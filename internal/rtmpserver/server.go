@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 )
@@ -30,6 +31,7 @@ type Server struct {
 	audio    AudioRenditions
 	log      *slog.Logger
 	listener net.Listener
+	gate     *load.Gate // set before Run
 
 	counters counters
 }
@@ -42,6 +44,10 @@ func New(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) (
 	}
 	return &Server{cfg: cfg, hub: hub, audio: audio, log: log, listener: l}, nil
 }
+
+// UseGate sets who is asked whether the machine has room for another player; the hub asks for publishers. It is called before
+// Run.
+func (s *Server) UseGate(g *load.Gate) { s.gate = g }
 
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }

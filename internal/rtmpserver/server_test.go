@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"transponder/internal/flv"
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
@@ -227,6 +228,24 @@ func TestFFmpegDecodes(t *testing.T) {
 		if err != nil || len(u.data) != len(f.Data) {
 			t.Errorf("a frame holds what it should not: %v", err)
 		}
+	}
+}
+
+// A server without room says so, and not that somebody else has the name.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	s, hub := runServer(t, nil)
+	full := load.NewGate(1, nil)
+	for range 10_000 { // promises fill it
+		if full.Admit(load.Stream) != nil {
+			break
+		}
+	}
+	hub.UseGate(full)
+	_, _, err := publisher(t, s, "name")
+	var status *rtmp.StatusError
+	if !errors.As(err, &status) || status.Code != "NetStream.Failed" || !strings.Contains(status.Description, load.ErrFull.Error()) {
+		t.Errorf("publish: %v, want NetStream.Failed with the reason", err)
 	}
 }
 

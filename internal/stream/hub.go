@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"transponder/internal/load"
 )
 
 var (
@@ -32,6 +34,8 @@ type Config struct {
 	KeyFrameInterval time.Duration
 	// KeyFrameGap is the least time between two requests to one publisher.
 	KeyFrameGap time.Duration
+	// MaxStreams is how many streams there may be at a time; 0: any number.
+	MaxStreams int
 }
 
 // DefaultConfig asks every 2 s, as YouTube, Facebook and Twitch want key frames, and at most once a second.
@@ -48,14 +52,18 @@ func (c Config) Validate() error {
 	if c.KeyFrameGap < 0 {
 		errs = append(errs, fmt.Errorf("key frame gap %v is negative", c.KeyFrameGap))
 	}
+	if c.MaxStreams < 0 {
+		errs = append(errs, fmt.Errorf("stream limit %d is negative", c.MaxStreams))
+	}
 	return errors.Join(errs...)
 }
 
 // Hub holds the live streams by name. All methods may be called from any goroutine.
 type Hub struct {
-	cfg Config
+	cfg  Config
+	gate *load.Gate
 
-	mu     sync.Mutex
+	mu     sync.Mutex         // before the gate's
 	byName map[string]*Source // guarded by mu
 	byID   map[string]*Source // guarded by mu
 	added  chan struct{}      // guarded by mu; closed and replaced when a name is taken
@@ -66,8 +74,11 @@ func NewHub(cfg Config) *Hub {
 	return &Hub{cfg: cfg, byName: map[string]*Source{}, byID: map[string]*Source{}, added: make(chan struct{})}
 }
 
+// UseGate sets who is asked whether the machine has room for another stream. It is called before the first Publish.
+func (h *Hub) UseGate(g *load.Gate) { h.gate = g }
+
 // Publish reserves a name and an id and returns the source that the publisher writes to. The name is free again as soon as
-// the source is closed. It fails with ErrName, ErrNameInUse or ErrIDInUse.
+// the source is closed. It fails with ErrName, ErrNameInUse, ErrIDInUse or load.ErrFull.
 func (h *Hub) Publish(info Info) (*Source, error) {
 	if err := checkName(info.Name); err != nil {
 		return nil, err
@@ -80,6 +91,12 @@ func (h *Hub) Publish(info Info) (*Source, error) {
 	}
 	if _, taken := h.byID[info.ID]; taken {
 		return nil, ErrIDInUse
+	}
+	if h.cfg.MaxStreams > 0 && len(h.byName) >= h.cfg.MaxStreams {
+		return nil, fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
+	}
+	if err := h.gate.Admit(load.Stream); err != nil {
+		return nil, err
 	}
 	h.byName[info.Name] = s
 	h.byID[info.ID] = s

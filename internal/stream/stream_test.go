@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 )
 
@@ -91,6 +92,19 @@ func TestPublishNames(t *testing.T) {
 	if left := h.Sources(); len(left) != 0 {
 		t.Errorf("%d sources left", len(left))
 	}
+}
+
+func TestFull(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.MaxStreams = 2
+	h := NewHub(cfg)
+	first, second := publish(t, h, Info{Name: "a", ID: "1"}), publish(t, h, Info{Name: "b", ID: "2"})
+	if _, err := h.Publish(Info{Name: "c", ID: "3"}); !errors.Is(err, load.ErrFull) {
+		t.Errorf("a stream too many: %v, want load.ErrFull", err)
+	}
+	first.Close(nil)
+	publish(t, h, Info{Name: "c", ID: "3"}).Close(nil) // there is room again
+	second.Close(nil)
 }
 
 func TestAwait(t *testing.T) {

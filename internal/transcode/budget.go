@@ -1,17 +1,14 @@
 package transcode
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
-	"os"
 	"runtime"
-	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
@@ -141,11 +138,11 @@ type promise struct {
 
 func newBudget(share float64) *budget {
 	b := &budget{share: share, cores: float64(runtime.GOMAXPROCS(0)), factor: 1, promises: map[pictureKey]promise{}}
-	total := ownTime // where this program has but a part of the machine
-	if _, err := machineTime(); err == nil && runtime.GOMAXPROCS(0) >= runtime.NumCPU() {
-		total, b.whole = machineTime, true
+	total := load.OwnTime // where this program has but a part of the machine
+	if _, err := load.MachineTime(); err == nil && runtime.GOMAXPROCS(0) >= runtime.NumCPU() {
+		total, b.whole = load.MachineTime, true
 	}
-	b.usage = rate(total)
+	b.usage = load.Rate(total)
 	return b
 }
 
@@ -203,53 +200,4 @@ func (b *budget) begun(key pictureKey) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.promises, key)
-}
-
-// rate returns what measures the cores in use by a total.
-func rate(total func() (time.Duration, error)) func(time.Time) float64 {
-	before, _ := total()
-	at := time.Now()
-	return func(now time.Time) float64 {
-		used, err := total()
-		passed := now.Sub(at)
-		if err != nil || passed <= 0 {
-			return 0
-		}
-		cores := max(used-before, 0).Seconds() / passed.Seconds()
-		before, at = used, now
-		return cores
-	}
-}
-
-// machineTime returns the time that the machine's processors have worked, by proc(5).
-func machineTime() (time.Duration, error) {
-	stat, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, err
-	}
-	line, _, _ := bytes.Cut(stat, []byte("\n"))
-	fields := bytes.Fields(line)
-	if len(fields) < 9 || string(fields[0]) != "cpu" {
-		return 0, fmt.Errorf("unknown form of /proc/stat: %q", line)
-	}
-	var ticks int64
-	for i, f := range fields[1:9] { // the guests' time behind these is counted as user's
-		n, err := strconv.ParseInt(string(f), 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		if i != 3 && i != 4 { // idle, and waiting for disks
-			ticks += n
-		}
-	}
-	return time.Duration(ticks) * (time.Second / 100), nil
-}
-
-// ownTime returns the processor time of this program.
-func ownTime() (time.Duration, error) {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0, err
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }

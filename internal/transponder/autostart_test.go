@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"transponder/internal/load"
 	"transponder/internal/stream"
 )
 
@@ -118,7 +119,7 @@ func TestAutoStart(t *testing.T) {
 		publishTo(t, f.hub, "a", "WebRTC")
 		expect("one that came back", "a")
 
-		f.fail(ErrFull)
+		f.fail(load.ErrFull)
 		publishTo(t, f.hub, "d", "WebRTC")
 		expect("no room", "d")
 		<-time.After(autoPause + time.Second)

@@ -14,13 +14,11 @@ import (
 	"sync"
 	"time"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transcode"
 )
-
-// ErrFull means that as many pushes run as the settings allow.
-var ErrFull = errors.New("as many pushes run as this server takes")
 
 // AudioRenditions turns any stream's sound into what is sent; package transcode does.
 type AudioRenditions interface {
@@ -46,6 +44,7 @@ type Registry struct {
 	hub   *stream.Hub
 	audio AudioRenditions
 	log   *slog.Logger
+	gate  *load.Gate // set before the first Start
 
 	journal *Journal
 	ended   func(Info)      // set before the first Start
@@ -101,12 +100,22 @@ func (r *Registry) UseStills(s Stills) { r.stills = s }
 // UseSounds sets what plays sound files. It is called before the first Start; without, there are none.
 func (r *Registry) UseSounds(s Sounds) { r.sounds = s }
 
+// Len returns how many pushes there are.
+func (r *Registry) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.pushes)
+}
+
+// UseGate sets who is asked whether the machine has room for another push. It is called before the first Start.
+func (r *Registry) UseGate(g *load.Gate) { r.gate = g }
+
 // UseVideo sets what transcodes pictures. It is called before the first Start; without, pictures are sent as they come.
 func (r *Registry) UseVideo(v VideoRenditions) { r.video = v }
 
 // Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
 // not resolve), transcode.ErrNoSound, transcode.ErrSound, *transcode.BusyError, ErrTranscodingDisabled, ErrStreamNotFound,
-// ErrDuplicate, ErrUnsupported, ErrFull, ErrStopping.
+// ErrDuplicate, ErrUnsupported, load.ErrFull, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
@@ -197,7 +206,10 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	case !ok:
 		return Info{}, ErrStreamNotFound
 	case len(r.pushes) >= r.cfg.MaxPushes:
-		return Info{}, ErrFull
+		return Info{}, fmt.Errorf("%w: it takes %d pushes", load.ErrFull, r.cfg.MaxPushes)
+	}
+	if err := r.gate.Admit(load.Push); err != nil {
+		return Info{}, err
 	}
 	profile := req.profile(r.cfg.KeepAspect)
 	if err := r.admit(src, req, profile); err != nil {

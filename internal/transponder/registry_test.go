@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
@@ -460,8 +461,8 @@ func TestStartRefuses(t *testing.T) {
 
 	server := testkit.NewRTMPServer(t, testkit.Script{At: "accept", Do: testkit.StaySilent})
 	b.start(Request{StreamName: "s", URL: server.URL("live"), Width: 640}) // width alone does nothing
-	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: server.URL("other")}); !errors.Is(err, ErrFull) {
-		t.Errorf("one push too many = %v, want ErrFull", err)
+	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: server.URL("other")}); !errors.Is(err, load.ErrFull) {
+		t.Errorf("one push too many = %v, want load.ErrFull", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -206,7 +207,7 @@ func TestPlayRefused(t *testing.T) {
 		{"WSPlayer", playFrame("p1", "one", `,"mediaProvider":"WSPlayer"`), nil, "p1", "No common codecs"},
 		{"codecs", playFrame("p1", "one", ""), rtc.ErrNoCommonCodecs, "p1", "No common codecs"},
 		{"bad offer", playFrame("p1", "one", ""), rtc.ErrBadOffer, "p1", "Failed by error"},
-		{"busy", playFrame("p1", "one", ""), rtc.ErrBusy, "p1", "Failed by error"},
+		{"busy", playFrame("p1", "one", ""), load.ErrFull, "p1", "Failed by error"},
 		{"transcoding disabled", playFrame("p1", "one", ""), transponder.ErrTranscodingDisabled, "p1", "Transcoding required, but disabled"},
 		{"no room for transcoding", playFrame("p1", "one", ""), &transcode.BusyError{}, "p1", "No available transcoders"},
 	}

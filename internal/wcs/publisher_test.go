@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -86,7 +87,7 @@ var ends = []struct {
 	{stream.ErrName, "FAILED", "Failed by error"},
 	{stream.ErrClosed, "FAILED", "Failed by error"},
 	{rtc.ErrBadOffer, "FAILED", "Failed by error"},
-	{rtc.ErrBusy, "FAILED", "Failed by error"},
+	{load.ErrFull, "FAILED", "Failed by error"},
 	{rtc.ErrNoCommonCodecs, "FAILED", "No common codecs"},
 	{rtc.ErrICETimeout, "FAILED", "Failed by ICE timeout"},
 	{rtc.ErrICEFailed, "FAILED", "Failed by ICE error"},
@@ -165,7 +166,7 @@ func TestPublishRefused(t *testing.T) {
 			"id2", "No common codecs"},
 		{"codecs", publishFrame("id2", "x", ""), rtc.ErrNoCommonCodecs, "id2", "No common codecs"},
 		{"bad offer", publishFrame("id2", "x", ""), rtc.ErrBadOffer, "id2", "Failed by error"},
-		{"busy", publishFrame("id2", "x", ""), rtc.ErrBusy, "id2", "Failed by error"},
+		{"busy", publishFrame("id2", "x", ""), load.ErrFull, "id2", "Failed by error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

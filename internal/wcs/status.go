@@ -89,7 +89,7 @@ func outcome(err error) (status, info string) {
 		return failed, "Transcoding required, but disabled"
 	case errors.As(err, &busy):
 		return failed, "No available transcoders"
-	default: // stream.ErrName, rtc.ErrBadOffer, rtc.ErrBusy, what has no words of its own
+	default: // stream.ErrName, rtc.ErrBadOffer, load.ErrFull, what has no words of its own
 		return failed, "Failed by error"
 	}
 }

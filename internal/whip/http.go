@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"transponder/internal/load"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transcode"
@@ -68,7 +69,7 @@ func status(err error) (code int, detail string) {
 		return http.StatusNotAcceptable, err.Error()
 	case errors.Is(err, stream.ErrNameInUse), errors.Is(err, stream.ErrIDInUse):
 		return http.StatusConflict, err.Error()
-	case errors.Is(err, rtc.ErrBusy):
+	case errors.Is(err, load.ErrFull):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable, "the request was given up"

@@ -33,7 +33,7 @@ type door struct {
 	url string
 }
 
-func open(t *testing.T, cfg Config, in rtc.Config) *door {
+func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config)) *door {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	pc := peer.DefaultConfig()
@@ -42,7 +42,11 @@ func open(t *testing.T, cfg Config, in rtc.Config) *door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hub := stream.NewHub(stream.DefaultConfig())
+	hc := stream.DefaultConfig()
+	for _, f := range change {
+		f(&hc)
+	}
+	hub := stream.NewHub(hc)
 	none := func(*stream.Source) (*stream.Feed, func(), error) { return nil, nil, errors.New("no transcoder here") }
 	s := New(cfg, rtc.NewIngest(in, hub, log, r), rtc.NewEgress(rtc.DefaultEgressConfig(), r, none, none, log), hub, log)
 	ts := httptest.NewServer(s)
@@ -175,9 +179,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestBusy(t *testing.T) {
-	in := rtc.DefaultConfig()
-	in.MaxPublishers = 1
-	d := open(t, DefaultConfig(), in)
+	d := open(t, DefaultConfig(), rtc.DefaultConfig(), func(c *stream.Config) { c.MaxStreams = 1 })
 	for i, want := range []int{201, 503} {
 		res, body := d.do(t, "POST", fmt.Sprintf("/whip/s%d", i), offer("H264"), sdpType)
 		if res.StatusCode != want {

@@ -92,17 +92,12 @@ func TestSecretsAreKept(t *testing.T) {
 		return ""
 	})
 
-	resp, err := http.Get(strings.TrimSuffix(s.page, "/") + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics, _ := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if !strings.Contains(string(metrics), "transponder_") {
+	metrics := s.metrics()
+	if !strings.Contains(metrics, "transponder_") {
 		t.Fatalf("metrics are %.200s", metrics)
 	}
 	for place, text := range map[string]string{
-		"log": s.log.String(), "metrics": string(metrics), "events": told.raw.String(), "hooks": hooks.String(),
+		"log": s.log.String(), "metrics": metrics, "events": told.raw.String(), "hooks": hooks.String(),
 	} {
 		if i := strings.Index(text, canary); i >= 0 {
 			t.Errorf("the %s show it: …%s…", place, text[max(0, i-200):min(len(text), i+50)])

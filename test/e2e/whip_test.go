@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -77,6 +78,21 @@ func publish(t *testing.T, s *server, name string, cfg testkit.PublisherConfig) 
 		t.Fatalf("%s is not connected after 15 s", name)
 	}
 	return p, leave
+}
+
+// metrics returns what the server gives out as metrics.
+func (s *server) metrics() string {
+	s.t.Helper()
+	resp, err := http.Get(strings.TrimSuffix(s.page, "/") + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // pictures makes real H.264 of a test picture: a GOP of two seconds, one slice a picture.
@@ -163,6 +179,67 @@ func TestEveryFrameArrives(t *testing.T) {
 				t.Error("nothing was asked for again: no loss took place")
 			}
 		})
+	}
+}
+
+// At a ceiling whoever comes is told so, over every door, and those who are on do not notice.
+func TestNoRoom(t *testing.T) {
+	s := startServer(t, "max_publishers=2", "max_players=1", "rtmp_push_max=1")
+	publishWHIP(t, s, "one")
+	publishWHIP(t, s, "two")
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	begin := func(name string) int {
+		return s.post("/push/startup", map[string]string{"streamName": name, "rtmpUrl": receiver.URL("live")}, nil)
+	}
+	if code := begin("one"); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	receiver.Wait(t, "pictures", func() bool { return len(videoTimes(receiver)) > 10 })
+	if code := begin("two"); code != http.StatusServiceUnavailable {
+		t.Errorf("a push too many answers %d, want 503", code)
+	}
+	tell := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+	if err := tell.Run(t.Context(), s.exchange("three")); err == nil || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "it takes 2 streams") {
+		t.Errorf("a WHIP publisher too many: %v, want 503 with the reason", err)
+	}
+	out, err := exec.Command("ffmpeg", "-hide_banner", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30:duration=1",
+		"-c:v", "libx264", "-f", "flv", s.rtmp+"/four").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "it takes 2 streams") {
+		t.Errorf("ffmpeg as a publisher too many: %v, %s", err, out)
+	}
+	at := lastPicture(receiver)
+	receiver.Wait(t, "pictures on", func() bool { return lastPicture(receiver) > at+time.Second })
+	judgeNumbers(t, receiver.Tags(), 0)
+}
+
+// A machine that is used as far as it may be takes nobody more, and says so.
+func TestNoProcessorsLeft(t *testing.T) {
+	s := startServer(t, "max_load_percent=1")
+	var refused error
+	for i := range 64 { // a core or two take one or two streams with a hundredth of themselves, and large machines a few more
+		p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx, s.exchange("s"+strconv.Itoa(i))) }()
+		defer func() {
+			cancel()
+			<-ended
+		}()
+		select {
+		case <-p.Connected():
+			continue
+		case refused = <-ended:
+			ended <- refused
+		case <-time.After(15 * time.Second):
+			t.Fatal("a publisher is neither connected nor refused after 15 s")
+		}
+		break
+	}
+	if refused == nil || !strings.Contains(refused.Error(), "503") || !strings.Contains(refused.Error(), "cores") {
+		t.Errorf("the last publisher: %v, want 503 with the reason", refused)
+	}
+	if m := s.metrics(); !strings.Contains(m, "\ntransponder_load_refused_total 1\n") {
+		t.Errorf("the metrics do not count one as refused")
 	}
 }
 
