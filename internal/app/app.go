@@ -22,6 +22,7 @@ import (
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/peer"
+	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/stream"
 	"transponder/internal/transcode"
@@ -41,6 +42,7 @@ type App struct {
 
 	gate     *load.Gate // nil: there is always room
 	hub      *stream.Hub
+	media    *udp.Port
 	receiver *peer.Receiver
 	audio    *transcode.Audio
 	egress   *rtc.Egress
@@ -61,7 +63,7 @@ type App struct {
 // New builds the parts and opens every port, so that what is taken shows at once. Whoever gets an App calls Run, once.
 func New(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *App, err error) {
 	a := &App{cfg: cfg, version: version, log: log}
-	a.cfg.REST.NodeID = nodeID(a.cfg.Peer)
+	a.cfg.REST.NodeID = nodeID(a.cfg.Media)
 	a.cfg.WCS.NodeID = a.cfg.REST.NodeID
 	defer func() {
 		if err != nil {
@@ -87,9 +89,11 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
 	}
-	a.receiver, err = peer.New(ctx, cfg.Peer, log)
-	if err != nil {
-		return nil, portError("media_port_from", cfg.Peer.Port, err)
+	if a.media, err = udp.Open(ctx, cfg.Media); err != nil {
+		return nil, portError("media_port_from", cfg.Media.Port, err)
+	}
+	if a.receiver, err = peer.New(ctx, cfg.Peer, a.media, log); err != nil {
+		return nil, portError("ice_tcp_port", cfg.Peer.TCPPort, err)
 	}
 	ingest := rtc.NewIngest(cfg.Ingest, a.hub, log, a.receiver)
 	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.opus, a.h264, log)
@@ -175,7 +179,7 @@ func (s sounds) Open(name string, loop bool) (transponder.SoundPlayer, error) {
 }
 
 // nodeID names this process as the contract's examples do: 32 letters and digits, and an address.
-func nodeID(cfg peer.Config) string {
+func nodeID(cfg udp.Config) string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails
 	address := "127.0.0.1"
@@ -240,9 +244,18 @@ func (a *App) close() {
 			l.Close()
 		}
 	}
+	a.closeMedia()
+}
+
+// closeMedia ends all peers, then the port.
+func (a *App) closeMedia() error {
 	if a.receiver != nil {
 		a.receiver.Close()
 	}
+	if a.media != nil {
+		a.media.Close()
+	}
+	return nil
 }
 
 // Run serves until ctx ends or a part fails, then ends everything politely: pushes say goodbye first, then the publishers are
@@ -256,7 +269,7 @@ func (a *App) Run(ctx context.Context) error {
 	// What stands on something else comes after it.
 	parts := []part{
 		{"hub", a.hub.Run},
-		{"WebRTC receiver", until(a.receiver.Close)},
+		{"WebRTC receivers", until(a.closeMedia)},
 	}
 	if a.gate != nil {
 		parts = append(parts, part{"load", a.gate.Run})

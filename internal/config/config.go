@@ -17,6 +17,7 @@ import (
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/peer"
+	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/stream"
 	"transponder/internal/transcode"
@@ -41,6 +42,7 @@ type Config struct {
 	Video  transcode.VideoConfig
 	Ingest rtc.Config
 	Egress rtc.EgressConfig
+	Media  udp.Config
 	Peer   peer.Config
 	Push   transponder.Config
 	Hooks  transponder.HookConfig
@@ -92,6 +94,7 @@ func Default() Config {
 		Video:    transcode.DefaultVideoConfig(),
 		Ingest:   rtc.DefaultConfig(),
 		Egress:   rtc.DefaultEgressConfig(),
+		Media:    udp.DefaultConfig(),
 		Peer:     peer.DefaultConfig(),
 		Push:     transponder.DefaultConfig(),
 		Hooks:    transponder.DefaultHookConfig(),
@@ -118,6 +121,7 @@ func (c *Config) Validate() error {
 		{"pictures", c.Video.Validate()},
 		{"publishers", c.Ingest.Validate()},
 		{"players", c.setEgress()},
+		{"media port", c.Media.Validate()},
 		{"WebRTC", c.Peer.Validate()},
 		{"push", c.Push.Validate()},
 		{"push hooks", c.Hooks.Validate()},
@@ -226,12 +230,12 @@ func (c *Config) settings() []setting {
 		boolean("log_json", &c.Log.JSON),
 
 		// WebRTC.
-		addresses("ip", &c.Peer.Addresses),
-		whole("media_port_from", &c.Peer.Port, 0, 65535),
+		addresses("ip", &c.Media.Addresses),
+		whole("media_port_from", &c.Media.Port, 0, 65535),
 		boolean("ice_tcp_transport", &c.Peer.TCP),
 		whole("ice_tcp_port", &c.Peer.TCPPort, 0, 65535),
-		whole("rtp_receive_buffer_size", &c.Peer.ReadBuffer, 0, 1<<30),
-		whole("rtp_sockets", &c.Peer.Sockets, 1, 64),
+		whole("rtp_receive_buffer_size", &c.Media.ReadBuffer, 0, 1<<30),
+		whole("rtp_sockets", &c.Media.Sockets, 1, 64),
 		boolean("rtp_video_orientation", &c.Peer.Orientation),
 		duration("webrtc_connect_timeout_ms", &c.Ingest.ConnectTimeout, time.Millisecond),
 		activity("rtp_activity_detecting", &c.Ingest.ActivityTimeout),

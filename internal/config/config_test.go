@@ -96,7 +96,7 @@ http.port = 9003
 		"empty prefix":                    c.Push.NamePrefix == "",
 		"flash version":                   c.Push.FlashVersion == "LNX 76.219.189.0",
 		"activity":                        c.Ingest.ActivityTimeout == 30*time.Second,
-		"addresses":                       len(c.Peer.Addresses) == 2 && c.Peer.Addresses[1].Is6(),
+		"addresses":                       len(c.Media.Addresses) == 2 && c.Media.Addresses[1].Is6(),
 		"auth is the opposite of its key": c.REST.Auth,
 		"nothing is expanded":             c.REST.UsersFile == "${HOME}/users",
 		"list":                            slices.Equal(c.WCS.Origins, []string{"example.com", "*.example.org"}),

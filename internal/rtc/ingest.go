@@ -34,7 +34,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	if err != nil {
 		return nil, err
 	}
-	receiver, err := in.receiver(offer.SDP)
+	receiver, err := in.receiver(offer)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 
 // receiver returns the first receiver that takes the offer, or what the last one has against it: the last one is the one
 // that can do most.
-func (in *Ingest) receiver(offer string) (Receiver, error) {
+func (in *Ingest) receiver(offer Offer) (Receiver, error) {
 	err := error(ErrNoCommonCodecs)
 	for _, r := range in.receivers {
 		if err = r.Accepts(offer); err == nil {

@@ -24,7 +24,7 @@ var (
 // Receiver turns offers into sessions.
 type Receiver interface {
 	// Accepts says why this receiver cannot take the offer, nil if it can. Nothing is reserved.
-	Accepts(offer string) error
+	Accepts(offer Offer) error
 
 	// Answer starts a session for an offer and returns the complete answer, all candidates included. Media goes to the
 	// sink until Closed is called on it, exactly once. ctx bounds the making of the answer only.

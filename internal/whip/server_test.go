@@ -21,6 +21,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/peer"
+	"transponder/internal/rtc/udp"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
 )
@@ -36,9 +37,11 @@ type door struct {
 func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config)) *door {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	pc := peer.DefaultConfig()
-	pc.Port, pc.Sockets = 0, 1
-	r, err := peer.New(t.Context(), pc, log)
+	media, err := udp.Open(t.Context(), udp.Config{Sockets: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := peer.New(t.Context(), peer.DefaultConfig(), media, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +57,7 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 		s.Close()
 		ts.Close()
 		r.Close()
+		media.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})
 	return &door{s, hub, ts.URL}

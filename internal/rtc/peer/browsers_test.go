@@ -17,7 +17,7 @@ func TestBrowserOffers(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no offers: %v", err)
 	}
-	s := newServer(t, testConfig(), rtc.DefaultConfig())
+	s := newServer(t, DefaultConfig(), rtc.DefaultConfig())
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".sdp")
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -45,16 +44,12 @@ func (l *link) negotiate(ctx context.Context, tcp bool, sent func() error) (stri
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-	return l.answer(answer.SDP, tcp)
+	return l.answer(answer.SDP, tcp), nil
 }
 
 // answer writes our own answer around the transport of pion's.
-func (l *link) answer(theirs string, tcp bool) (string, error) {
-	fingerprint, err := l.r.fingerprint()
-	if err != nil {
-		return "", err
-	}
-	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: fingerprint, Candidates: l.r.candidates(tcp)}
+func (l *link) answer(theirs string, tcp bool) string {
+	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: l.r.fingerprint, Candidates: l.r.candidates(tcp)}
 	for line := range strings.Lines(theirs) {
 		line = strings.TrimSpace(line)
 		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
@@ -65,7 +60,7 @@ func (l *link) answer(theirs string, tcp bool) (string, error) {
 			t.Setup = v
 		}
 	}
-	return l.offer.Answer(t), nil
+	return l.offer.Answer(t)
 }
 
 // failure says why a connection ended that we did not close. pion does not: a handshake that failed may also be reported as
@@ -89,9 +84,8 @@ func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {
 
 // offered says whether a certificate is the one of the offer, as far as we can compare.
 func (l *link) offered(cert []byte) bool {
-	hash, value, _ := strings.Cut(l.offer.Used()[0].Fingerprint, " ")
-	sum := fmt.Sprintf("% X", sha256.Sum256(cert))
-	return hash != "sha-256" || strings.EqualFold(strings.ReplaceAll(sum, " ", ":"), value)
+	offered := l.offer.Used()[0].Fingerprint
+	return !strings.HasPrefix(offered, "sha-256 ") || strings.EqualFold(rtc.Fingerprint(cert), offered)
 }
 
 // AddCandidate takes the value of an a=candidate line. It is a part of rtc.Trickler and rtc.Outlet.

@@ -1,136 +1,36 @@
 package peer
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/netip"
-	"strings"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/ice/v4"
-	"github.com/pion/stun/v4"
+
+	"transponder/internal/rtc/udp"
 )
 
-// maxDatagram is the most that is read of a datagram: more than any path's MTU that WebRTC uses.
-const maxDatagram = 2048
-
-// mux shares one UDP port among all peers: it is pion's ice.UDPMux, on several sockets. Each socket has a buffer of its own
-// in the kernel and a goroutine that empties it with recvmmsg; a datagram is then not copied until pion takes it.
+// mux is the media port as pion wants it. A datagram is not copied until pion takes it.
 type mux struct {
-	sockets []*socket
-	ipv4    *socket // to send from; nil if there is none
-	ipv6    *socket
-	port    int
-	wg      sync.WaitGroup
-	buffers sync.Pool // of *[maxDatagram]byte
+	*udp.Port
 	dropped atomic.Int64
-
-	mu     sync.RWMutex
-	closed bool                        // guarded by mu
-	users  map[user]*muxConn           // guarded by mu
-	peers  map[netip.AddrPort]*binding // guarded by mu
 }
 
 var _ ice.UDPMux = (*mux)(nil)
 
-// user is an ICE user name of ours, on one address family.
-type user struct {
-	ufrag string
-	ipv6  bool
-}
-
-// binding is an address and the conn that it belongs to: the last one that wrote to it.
-type binding struct{ conn *muxConn }
-
-// newMux opens n sockets for IPv4, and one for IPv6 where the machine has it, on one port.
-func newMux(ctx context.Context, port, n, readBuffer int) (*mux, error) {
-	m := &mux{users: map[user]*muxConn{}, peers: map[netip.AddrPort]*binding{}}
-	m.buffers.New = func() any { return new([maxDatagram]byte) }
-	for i := range n {
-		s, err := listen(ctx, "udp4", port, readBuffer, i > 0)
-		if err != nil {
-			m.closeSockets()
-			return nil, fmt.Errorf("listen for media: %w", err)
-		}
-		port = s.LocalAddr().(*net.UDPAddr).Port
-		m.sockets = append(m.sockets, s)
-	}
-	m.ipv4, m.port = m.sockets[0], port
-	// A machine without IPv6, or one where that port is taken on IPv6 only, still serves IPv4.
-	if s, err := listen(ctx, "udp6", port, readBuffer, false); err == nil {
-		m.ipv6 = s
-		m.sockets = append(m.sockets, s)
-	}
-	for _, s := range m.sockets {
-		m.wg.Go(func() { m.read(s) })
-	}
-	return m, nil
-}
-
-// read hands out a socket's datagrams until it is closed.
-func (m *mux) read(s *socket) {
-	r := newBatch(s.UDPConn, &m.buffers)
-	for {
-		n, err := r.read()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		for i := range n { // other errors concern one datagram, such as an ICMP answer to what was sent
-			m.dispatch(r, i)
-		}
-	}
-}
-
-// dispatch gives the i-th datagram of a batch to its conn. A check names its user, so that a client that publishes anew
-// from the same port is heard; all else goes by address.
-func (m *mux) dispatch(r *batch, i int) {
-	data, from := r.datagram(i)
-	var c *muxConn
-	var to netip.Addr
-	if ufrag, ok := checkUser(data); ok {
-		m.mu.RLock()
-		c = m.users[user{ufrag, from.Addr().Is6()}]
-		m.mu.RUnlock()
-		to = r.to(i)
-	} else {
-		m.mu.RLock()
-		if p := m.peers[from]; p != nil {
-			c = p.conn
-		}
-		m.mu.RUnlock()
-	}
-	if c != nil {
-		c.put(queued{r.take(i), len(data), from, to})
-	}
-}
-
-// checkUser returns our user name in a binding request.
-func checkUser(b []byte) (string, bool) {
-	// The two first bits tell STUN from DTLS and RTP (RFC 7983); a request's class bits are zero.
-	if len(b) < 20 || b[0] != 0 || b[1] != 1 || !stun.IsMessage(b) {
-		return "", false
-	}
-	msg := stun.Message{Raw: b}
-	if msg.Decode() != nil {
-		return "", false
-	}
-	name, err := msg.Get(stun.AttrUsername)
-	if err != nil {
-		return "", false
-	}
-	ours, _, _ := strings.Cut(string(name), ":")
-	return ours, true
-}
-
 // GetListenAddresses implements ice.UDPMux. pion needs one local address of each family, whatever addresses the machine
 // has: all of them come in by the same sockets, and the answer's candidates are written elsewhere.
 func (m *mux) GetListenAddresses() []net.Addr {
-	a := []net.Addr{&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: m.port}}
-	if m.ipv6 != nil {
-		a = append(a, &net.UDPAddr{IP: net.IPv6loopback, Port: m.port})
+	a := []net.Addr{&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: m.Number()}}
+	if m.Socket(true) != nil {
+		a = append(a, &net.UDPAddr{IP: net.IPv6loopback, Port: m.Number()})
 	}
 	return a
 }
@@ -141,78 +41,226 @@ func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
 	if !ok {
 		return nil, fmt.Errorf("%v is no UDP address", addr)
 	}
-	u := user{ufrag, a.IP.To4() == nil}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, net.ErrClosed
+	c := newMuxConn(m, ufrag, a)
+	if err := m.Join(ufrag, c.ipv6, c); err != nil {
+		return nil, err
 	}
-	if m.users[u] != nil {
-		return nil, fmt.Errorf("ICE user %q has a conn already", ufrag)
-	}
-	s := m.ipv4
-	if u.ipv6 {
-		s = m.ipv6
-	}
-	c := newMuxConn(m, u, s, a)
-	m.users[u] = c
 	return c, nil
 }
 
 // RemoveConnByUfrag implements ice.UDPMux.
 func (m *mux) RemoveConnByUfrag(ufrag string) {
 	for _, ipv6 := range []bool{false, true} {
-		m.mu.RLock()
-		c := m.users[user{ufrag, ipv6}]
-		m.mu.RUnlock()
-		if c != nil {
+		if c, ok := m.User(ufrag, ipv6).(*muxConn); ok {
 			c.Close()
 		}
 	}
 }
 
-// bind sends what comes from an address to the conn that wrote to it.
-func (m *mux) bind(c *muxConn, addr netip.AddrPort) *binding {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := &binding{c}
-	m.peers[addr] = p
-	return p
+// Close implements ice.UDPMux. The port is not ours to close.
+func (m *mux) Close() error { return nil }
+
+// maxQueued is how many datagrams wait for one peer's goroutine: half a second of 20 Mbit/s.
+const maxQueued = 1024
+
+// muxConn is one peer's share of the port, as a net.PacketConn for pion. Reads are for one goroutine.
+type muxConn struct {
+	mux    *mux
+	ufrag  string
+	ipv6   bool
+	socket *udp.Socket
+	local  net.Addr
+
+	arrive chan struct{} // holds a token when the queue may have changed
+	done   chan struct{}
+
+	mu     sync.Mutex
+	queue  []queued // ring, length a power of two; guarded by mu
+	first  int      // guarded by mu
+	n      int      // guarded by mu
+	closed bool     // guarded by mu
+
+	bindMu sync.Mutex
+	bound  map[netip.AddrPort]bool       // guarded by bindMu; nil when closed
+	routes map[netip.AddrPort]udp.Source // guarded by bindMu: where a peer's address sends its checks to
 }
 
-// remove forgets a conn and its addresses, but not those that another conn took over.
-func (m *mux) remove(c *muxConn, bound map[netip.AddrPort]*binding) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.users[c.user] == c {
-		delete(m.users, c.user)
+type queued struct {
+	buf  *[udp.MaxDatagram]byte
+	size int
+	from netip.AddrPort
+	to   netip.Addr // of ours; only of checks
+}
+
+func newMuxConn(m *mux, ufrag string, local *net.UDPAddr) *muxConn {
+	ipv6 := local.IP.To4() == nil
+	return &muxConn{
+		mux:    m,
+		ufrag:  ufrag,
+		ipv6:   ipv6,
+		socket: m.Socket(ipv6),
+		local:  local,
+		arrive: make(chan struct{}, 1),
+		done:   make(chan struct{}),
+		bound:  map[netip.AddrPort]bool{},
+		routes: map[netip.AddrPort]udp.Source{},
 	}
-	for addr, p := range bound {
-		if m.peers[addr] == p {
-			delete(m.peers, addr)
+}
+
+// Receive implements udp.User.
+func (c *muxConn) Receive(d *udp.Datagram) {
+	var to netip.Addr
+	if d.Check {
+		to = d.To()
+	}
+	c.put(queued{d.Take(), len(d.Data), d.From, to})
+}
+
+// put queues a datagram; the conn owns its buffer from then on.
+func (c *muxConn) put(q queued) {
+	c.mu.Lock()
+	if c.closed || c.n >= maxQueued {
+		if !c.closed {
+			c.mux.dropped.Add(1)
+		}
+		c.mu.Unlock()
+		c.mux.Release(q.buf)
+		return
+	}
+	if c.n == len(c.queue) {
+		bigger := make([]queued, max(16, 2*len(c.queue)))
+		for i := range c.n {
+			bigger[i] = c.queue[(c.first+i)&(len(c.queue)-1)]
+		}
+		c.queue, c.first = bigger, 0
+	}
+	c.queue[(c.first+c.n)&(len(c.queue)-1)] = q
+	c.n++
+	wake := c.n == 1
+	c.mu.Unlock()
+	if wake {
+		select {
+		case c.arrive <- struct{}{}:
+		default:
 		}
 	}
 }
 
-// Close closes the sockets and every conn, and waits for the goroutines.
-func (m *mux) Close() error {
-	m.mu.Lock()
-	m.closed = true
-	var conns []*muxConn
-	for _, c := range m.users {
-		conns = append(conns, c)
+// ReadFromAddrPort takes the next datagram. If it is a check, what is sent to its sender from now on leaves from the address
+// that it came to: pion answers it, and checks the way back, before it reads again.
+func (c *muxConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		c.mu.Lock()
+		if c.n > 0 {
+			q := c.queue[c.first]
+			c.queue[c.first] = queued{}
+			c.first = (c.first + 1) & (len(c.queue) - 1)
+			c.n--
+			c.mu.Unlock()
+			n := copy(b, q.buf[:q.size])
+			c.mux.Release(q.buf)
+			if q.to.IsValid() {
+				c.route(q.from, q.to)
+			}
+			return n, q.from, nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-c.arrive:
+		case <-c.done:
+			return 0, netip.AddrPort{}, io.EOF
+		}
 	}
-	m.mu.Unlock()
-	for _, c := range conns {
-		c.Close()
+}
+
+// ReadFrom implements net.PacketConn.
+func (c *muxConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.ReadFromAddrPort(b)
+	if err != nil {
+		return 0, nil, err
 	}
-	m.closeSockets()
-	m.wg.Wait()
+	return n, net.UDPAddrFromAddrPort(from), nil
+}
+
+// WriteToAddrPort sends a datagram; what comes back from there is ours.
+func (c *muxConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	from, ok := c.bind(to)
+	if !ok {
+		return 0, io.ErrClosedPipe
+	}
+	return c.socket.Write(b, from, to)
+}
+
+// bind notes that an address is this peer's and returns how to send to it; false if the conn is closed.
+func (c *muxConn) bind(to netip.AddrPort) (from udp.Source, ok bool) {
+	c.bindMu.Lock()
+	defer c.bindMu.Unlock()
+	if c.bound == nil {
+		return udp.Source{}, false
+	}
+	if !c.bound[to] {
+		c.bound[to] = true
+		c.mux.Claim(c, to)
+	}
+	return c.routes[to], true
+}
+
+// maxRoutes bounds the addresses that unproved checks may name.
+const maxRoutes = 64
+
+// route notes where a check came to.
+func (c *muxConn) route(from netip.AddrPort, local netip.Addr) {
+	c.bindMu.Lock()
+	defer c.bindMu.Unlock()
+	source, known := c.routes[from]
+	if source.Addr() == local || !known && len(c.routes) >= maxRoutes {
+		return
+	}
+	c.routes[from] = udp.NewSource(local)
+}
+
+// WriteTo implements net.PacketConn.
+func (c *muxConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	a, ok := to.(*net.UDPAddr)
+	if !ok {
+		return 0, os.ErrInvalid
+	}
+	return c.WriteToAddrPort(b, a.AddrPort())
+}
+
+// Close lets reads end and forgets the conn's addresses. Closing twice is harmless.
+func (c *muxConn) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	for ; c.n > 0; c.n-- {
+		c.mux.Release(c.queue[c.first].buf)
+		c.first = (c.first + 1) & (len(c.queue) - 1)
+	}
+	c.queue = nil
+	c.mu.Unlock()
+	close(c.done)
+
+	c.bindMu.Lock()
+	bound := c.bound
+	c.bound = nil
+	c.bindMu.Unlock()
+	c.mux.Leave(c, c.ufrag, c.ipv6, slices.Collect(maps.Keys(bound))...)
 	return nil
 }
 
-func (m *mux) closeSockets() {
-	for _, s := range m.sockets {
-		s.Close()
-	}
-}
+// LocalAddr implements net.PacketConn.
+func (c *muxConn) LocalAddr() net.Addr { return c.local }
+
+// SetDeadline implements net.PacketConn; pion uses it only just before Close.
+func (c *muxConn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.PacketConn.
+func (c *muxConn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.PacketConn.
+func (c *muxConn) SetWriteDeadline(time.Time) error { return nil }

@@ -18,6 +18,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/rtc"
+	"transponder/internal/rtc/udp"
 )
 
 // repeatable is how many packets of each track can be sent once more: some three seconds of 4 Mbit/s.
@@ -145,7 +146,7 @@ func (o *outlet) stateChanged(state webrtc.PeerConnectionState) {
 
 // read takes the peer's feedback for one track until it ends.
 func (o *outlet) read(t *outTrack) {
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, udp.MaxDatagram)
 	for {
 		n, _, err := t.sender.Read(buf)
 		if err != nil {

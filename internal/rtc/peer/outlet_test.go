@@ -44,7 +44,7 @@ func newTheatre(t *testing.T) *theatre {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { th.opus.Close(nil) })
-	r, err := New(t.Context(), testConfig(), slog.New(slog.DiscardHandler))
+	r, err := New(t.Context(), DefaultConfig(), openPort(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

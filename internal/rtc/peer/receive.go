@@ -8,6 +8,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/rtc"
+	"transponder/internal/rtc/udp"
 )
 
 // read takes one SSRC's packets until it ends. pion calls it in a goroutine of its own.
@@ -30,7 +31,7 @@ func (s *session) read(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver)
 	s.readers.Go(func() { s.readReports(kind, receiver) })
 	s.mu.Unlock()
 
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, udp.MaxDatagram)
 	for {
 		n, _, err := remote.Read(buf)
 		if err != nil {
@@ -174,7 +175,7 @@ func (s *session) bitRate(now time.Duration, feedback []rtcp.Packet) []rtcp.Pack
 
 // readReports takes the sender reports of one SSRC until it ends.
 func (s *session) readReports(kind media.Kind, receiver *webrtc.RTPReceiver) {
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, udp.MaxDatagram)
 	for {
 		n, _, err := receiver.Read(buf)
 		if err != nil {

@@ -2,20 +2,10 @@ package peer
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
-	"net/netip"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +14,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"transponder/internal/rtc"
+	"transponder/internal/rtc/udp"
 )
 
 // Receiver receives peers on one UDP port. All methods may be called from any goroutine.
@@ -36,6 +27,8 @@ type Receiver struct {
 	settings webrtc.SettingEngine
 	config   webrtc.Configuration
 
+	fingerprint string // of our certificate
+
 	mu       sync.Mutex
 	closed   bool               // guarded by mu
 	sessions map[io.Closer]bool // guarded by mu; of both directions
@@ -43,49 +36,22 @@ type Receiver struct {
 
 var _ rtc.Receiver = (*Receiver)(nil)
 
-// New opens the media port. Whoever made the receiver closes it.
-func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Receiver, err error) {
-	r := &Receiver{cfg: cfg, log: log, sessions: map[io.Closer]bool{}}
-	r.config.Certificates, err = certificates()
+// New makes a receiver on a port, which outlives it. Whoever made the receiver closes it.
+func New(ctx context.Context, cfg Config, port *udp.Port, log *slog.Logger) (*Receiver, error) {
+	r := &Receiver{cfg: cfg, log: log, mux: &mux{Port: port}, sessions: map[io.Closer]bool{}}
+	cert, err := rtc.NewCertificate()
 	if err != nil {
 		return nil, err
 	}
-	n := cfg.Sockets
-	if !canShare {
-		n = 1
-	}
-	r.mux, err = newMux(ctx, cfg.Port, n, cfg.ReadBuffer)
-	if err != nil {
-		return nil, err
-	}
+	r.fingerprint = rtc.Fingerprint(cert.Leaf.Raw)
+	r.config.Certificates = []webrtc.Certificate{webrtc.CertificateFromX509(cert.PrivateKey, cert.Leaf)}
 	if cfg.TCP {
 		if err := r.listenTCP(ctx); err != nil {
-			r.mux.Close()
 			return nil, err
 		}
 	}
 	r.settings = r.engine()
 	return r, nil
-}
-
-// certificates makes the DTLS certificate of all sessions. Peers compare its fingerprint and nothing else, so it only has
-// to outlive the process.
-func certificates() ([]webrtc.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make DTLS key: %w", err)
-	}
-	now := time.Now()
-	c, err := webrtc.NewCertificate(key, x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: "WebRTC"},
-		NotBefore:    now.AddDate(0, 0, -1),
-		NotAfter:     now.AddDate(10, 0, 0),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make DTLS certificate: %w", err)
-	}
-	return []webrtc.Certificate{*c}, nil
 }
 
 func (r *Receiver) listenTCP(ctx context.Context) error {
@@ -131,8 +97,8 @@ func (r *Receiver) engine() webrtc.SettingEngine {
 }
 
 // Accepts implements rtc.Receiver: everything that rtc.ParseOffer can read.
-func (r *Receiver) Accepts(offer string) error {
-	_, err := rtc.ParseOffer(offer)
+func (r *Receiver) Accepts(offer rtc.Offer) error {
+	_, err := rtc.ParseOffer(offer.SDP)
 	return err
 }
 
@@ -176,9 +142,6 @@ func (r *Receiver) remove(s io.Closer) {
 	delete(r.sessions, s)
 }
 
-// Port returns the UDP port that peers are received on.
-func (r *Receiver) Port() int { return r.mux.port }
-
 // Dropped returns how many datagrams were thrown away because a peer's goroutine did not keep up.
 func (r *Receiver) Dropped() int64 { return r.mux.dropped.Load() }
 
@@ -196,64 +159,25 @@ func (r *Receiver) Close() error {
 		wg.Go(func() { s.Close() })
 	}
 	wg.Wait()
-	err := r.mux.Close()
 	if r.tcp != nil {
-		err = errors.Join(err, r.tcp.Close())
+		return r.tcp.Close()
 	}
-	return err
+	return nil
 }
 
-// candidates returns the values of the answer's a=candidate lines: every address of this machine, or those of the
-// configuration and the loopback address, so that a browser beside the server needs no network.
+// candidates returns the values of the answer's a=candidate lines.
 func (r *Receiver) candidates(tcpOnly bool) []string {
 	var list []string
-	for i, a := range r.addresses() {
-		if a.Is6() && r.mux.ipv6 == nil {
-			continue
-		}
-		// RFC 8445, 5.1.2.1; the local preference keeps the order of the list.
-		local := uint32(65535 - i)
-		if !tcpOnly {
-			list = append(list, fmt.Sprintf("%d 1 udp %d %s %d typ host", 2*i+1, 126<<24|local<<8|255, a, r.mux.port))
-		}
-		if r.tcp != nil {
-			// RFC 6544, 4.2: direction preference 4 for passive.
-			list = append(list, fmt.Sprintf("%d 1 tcp %d %s %d typ host tcptype passive", 2*i+2,
-				90<<24|(4<<13|local&0x1fff)<<8|255, a, r.tcpPort))
-		}
+	if !tcpOnly {
+		list = r.mux.Candidates()
+	}
+	if r.tcp == nil {
+		return list
+	}
+	for i, a := range r.mux.Addresses() {
+		// RFC 6544, 4.2: direction preference 4 for passive. The local preference keeps the order of the list.
+		list = append(list, fmt.Sprintf("%d 1 tcp %d %s %d typ host tcptype passive", 2*i+2,
+			90<<24|(4<<13|uint32(65535-i)&0x1fff)<<8|255, a, r.tcpPort))
 	}
 	return list
-}
-
-// addresses returns what peers are told, the likeliest first: IPv4, IPv6, loopback.
-func (r *Receiver) addresses() []netip.Addr {
-	list := slices.Clone(r.cfg.Addresses)
-	local, _ := net.InterfaceAddrs()
-	var v6, loopback []netip.Addr
-	for _, a := range local {
-		p, err := netip.ParsePrefix(a.String())
-		if err != nil {
-			continue
-		}
-		ip := p.Addr().Unmap()
-		switch {
-		case ip.IsLoopback():
-			loopback = append(loopback, ip)
-		case len(r.cfg.Addresses) > 0 || ip.IsLinkLocalUnicast():
-		case ip.Is4():
-			list = append(list, ip)
-		default:
-			v6 = append(v6, ip)
-		}
-	}
-	return slices.Concat(list, v6, loopback)
-}
-
-// fingerprint returns our certificate's, as a=fingerprint spells it.
-func (r *Receiver) fingerprint() (string, error) {
-	f, err := r.config.Certificates[0].GetFingerprints()
-	if err != nil {
-		return "", fmt.Errorf("fingerprint of our certificate: %w", err)
-	}
-	return f[0].Algorithm + " " + strings.ToUpper(f[0].Value), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/rtc"
+	"transponder/internal/rtc/udp"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
 )
@@ -24,16 +25,21 @@ type server struct {
 	ingest   *rtc.Ingest
 }
 
-func testConfig() Config {
-	cfg := DefaultConfig()
-	cfg.Port = 0
-	return cfg
+// openPort opens a media port for the time of a test.
+func openPort(t *testing.T) *udp.Port {
+	t.Helper()
+	port, err := udp.Open(t.Context(), udp.Config{Sockets: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { port.Close() })
+	return port
 }
 
 func newServer(t *testing.T, cfg Config, in rtc.Config) *server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	r, err := New(t.Context(), cfg, log)
+	r, err := New(t.Context(), cfg, openPort(t), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +144,7 @@ func TestEveryFrameOnce(t *testing.T) {
 			cfg.FPS, cfg.Frames = 120, 150
 			var offer rtc.Offer
 			tt.change(&cfg, &offer)
-			own := testConfig()
+			own := DefaultConfig()
 			own.TCP = offer.TCP
 			s := newServer(t, own, rtc.DefaultConfig())
 			p := testkit.NewPublisher(cfg)

@@ -86,9 +86,7 @@ func same(s string) string { return s }
 
 func newReceiver(t *testing.T) *Receiver {
 	t.Helper()
-	cfg := testConfig()
-	cfg.Sockets = 2
-	r, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	r, err := New(t.Context(), DefaultConfig(), openPort(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,25 +190,13 @@ func TestReportsReachTheSink(t *testing.T) {
 	s.Close()
 }
 
-// TestPortTaken: a second server must not share the first one's port.
-func TestPortTaken(t *testing.T) {
-	r := newReceiver(t)
-	cfg := testConfig()
-	cfg.Port = r.Port()
-	second, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler))
-	if err == nil {
-		second.Close()
-		t.Fatal("two servers have one port")
-	}
-}
-
 func TestConfig(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Errorf("the default is not valid: %v", err)
 	}
 	bad := DefaultConfig()
-	bad.Port, bad.Sockets, bad.KeepAlive = -1, 0, 0
-	for _, want := range []string{"media port -1", "0 sockets", "keep-alive"} {
+	bad.TCPPort, bad.KeepAlive = -1, 0
+	for _, want := range []string{"media TCP port -1", "keep-alive"} {
 		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %q", err, want)
 		}

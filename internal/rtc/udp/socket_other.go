@@ -1,6 +1,6 @@
 //go:build !linux
 
-package peer
+package udp
 
 import (
 	"net/netip"
@@ -12,6 +12,6 @@ const canShare = false
 
 func share(syscall.RawConn) error { return nil }
 
-func tellDestination(syscall.RawConn, string) error { return nil }
+func tellMore(syscall.RawConn, string) error { return nil }
 
 func sourceControl(netip.Addr) []byte { return nil }

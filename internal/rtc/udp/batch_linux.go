@@ -1,0 +1,151 @@
+//go:build linux && (amd64 || arm64)
+
+package udp
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// batchSize is how many datagrams one system call takes at most.
+const batchSize = 32
+
+// batch reads datagrams with recvmmsg, many at a time. It is for one goroutine.
+type batch struct {
+	socket  *Socket
+	bufs    [batchSize]*[MaxDatagram]byte
+	names   [batchSize]syscall.RawSockaddrInet6
+	iovecs  [batchSize]syscall.Iovec
+	control [batchSize][controlSize]byte
+	headers [batchSize]mmsghdr
+
+	poll   func(fd uintptr) bool
+	n      int
+	errno  syscall.Errno
+	readAt time.Time
+}
+
+// mmsghdr is struct mmsghdr of recvmmsg(2) on 64-bit systems.
+type mmsghdr struct {
+	header syscall.Msghdr
+	size   uint32
+	_      [4]byte
+}
+
+func newBatch(s *Socket) *batch {
+	r := &batch{socket: s}
+	r.poll = r.receive
+	for i := range r.headers {
+		r.fill(i)
+		h := &r.headers[i].header
+		h.Name, h.Iov, h.Iovlen = (*byte)(unsafe.Pointer(&r.names[i])), &r.iovecs[i], 1
+		h.Control = &r.control[i][0]
+		h.Namelen, h.Controllen = uint32(unsafe.Sizeof(r.names[i])), controlSize
+	}
+	return r
+}
+
+// fill gives the i-th place a buffer.
+func (r *batch) fill(i int) {
+	r.bufs[i] = r.socket.port.buffers.Get().(*[MaxDatagram]byte)
+	r.iovecs[i] = syscall.Iovec{Base: &r.bufs[i][0], Len: MaxDatagram}
+}
+
+// read waits for datagrams, or until the socket's deadline, and returns how many came.
+func (r *batch) read() (int, error) {
+	if err := r.socket.raw.Read(r.poll); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil
+		}
+		return 0, err
+	}
+	if r.errno != 0 {
+		return 0, r.errno
+	}
+	return r.n, nil
+}
+
+// receive takes what there is; false: nothing. The call does not block and is short, so that the scheduler is not told of it:
+// that would wake its monitor for each one.
+func (r *batch) receive(fd uintptr) bool {
+	for i := range r.headers[:max(r.n, 1)] { // those that the last read wrote to
+		h := &r.headers[i].header
+		h.Namelen, h.Controllen = uint32(unsafe.Sizeof(r.names[i])), controlSize
+	}
+	r.n = 0
+	got, _, errno := syscall.RawSyscall6(syscall.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), batchSize,
+		syscall.MSG_DONTWAIT, 0, 0)
+	if errno == syscall.EAGAIN || errno == syscall.EINTR {
+		return false
+	}
+	if r.errno = errno; errno == 0 {
+		r.n, r.readAt = int(got), time.Now()
+	}
+	return true
+}
+
+// datagram returns the i-th datagram of the last read and its sender. The bytes are valid until the next read.
+func (r *batch) datagram(i int) ([]byte, netip.AddrPort) {
+	data := r.bufs[i][:min(r.headers[i].size, MaxDatagram)]
+	name := &r.names[i]
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:])
+	if name.Family == syscall.AF_INET {
+		v4 := (*syscall.RawSockaddrInet4)(unsafe.Pointer(name))
+		return data, netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port)
+	}
+	return data, netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), port)
+}
+
+func (r *batch) said(i int) control {
+	return parseControl(r.control[i][:min(r.headers[i].header.Controllen, controlSize)])
+}
+
+// to returns which of our addresses the i-th datagram came to; not valid if that is not known.
+func (r *batch) to(i int) netip.Addr { return r.said(i).to }
+
+// waited returns how long the i-th datagram was in the kernel. The wall clock may be set meanwhile: no longer than it can be.
+func (r *batch) waited(i int) time.Duration {
+	arrived := r.said(i).arrived
+	if arrived.IsZero() {
+		return 0
+	}
+	return min(max(0, r.readAt.Sub(arrived)), time.Second)
+}
+
+// take hands the i-th datagram's buffer to the caller and puts another one in its place.
+func (r *batch) take(i int) *[MaxDatagram]byte {
+	b := r.bufs[i]
+	r.fill(i)
+	return b
+}
+
+// send sends a datagram at once; false: the kernel had no room, or nothing leads there.
+func (s *Socket) send(b []byte, from Source, to netip.AddrPort) bool {
+	var name syscall.RawSockaddrInet6
+	size := uint32(syscall.SizeofSockaddrInet6)
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&name.Port))[:], to.Port())
+	if to.Addr().Is4() {
+		v4 := (*syscall.RawSockaddrInet4)(unsafe.Pointer(&name))
+		v4.Family, v4.Addr, size = syscall.AF_INET, to.Addr().As4(), syscall.SizeofSockaddrInet4
+	} else {
+		name.Family, name.Addr = syscall.AF_INET6, to.Addr().As16()
+	}
+	iov := syscall.Iovec{Base: unsafe.SliceData(b), Len: uint64(len(b))}
+	msg := syscall.Msghdr{Name: (*byte)(unsafe.Pointer(&name)), Namelen: size, Iov: &iov, Iovlen: 1}
+	if len(from.control) > 0 {
+		msg.Control = &from.control[0]
+		msg.SetControllen(len(from.control))
+	}
+	var errno syscall.Errno
+	err := s.raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), syscall.MSG_DONTWAIT)
+	})
+	return err == nil && errno == 0
+}

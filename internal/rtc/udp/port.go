@@ -1,0 +1,229 @@
+package udp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/stun/v4"
+)
+
+// MaxDatagram is the most that is read of a datagram: more than any path's MTU that WebRTC uses.
+const MaxDatagram = 2048
+
+// ErrUser means that a user name has a user already.
+var ErrUser = errors.New("this ICE user name is taken")
+
+// User takes the datagrams of one ICE user name of ours.
+type User interface {
+	// Receive is called in the goroutine of the socket that a datagram came in by. It must not block, and d is valid until
+	// it returns.
+	Receive(d *Datagram)
+}
+
+// Port is the UDP port. All methods may be called from any goroutine.
+type Port struct {
+	cfg     Config
+	sockets []*Socket
+	ipv4    *Socket
+	ipv6    *Socket // nil if there is none
+	number  int
+	opened  time.Time
+	wg      sync.WaitGroup
+	buffers sync.Pool // of *[MaxDatagram]byte
+
+	mu     sync.RWMutex
+	closed bool                    // guarded by mu
+	users  map[userName]User       // guarded by mu
+	peers  map[netip.AddrPort]User // guarded by mu: the last one that claimed it
+}
+
+// userName is an ICE user name of ours, on one address family.
+type userName struct {
+	ufrag string
+	ipv6  bool
+}
+
+// Open opens the sockets for IPv4, and one for IPv6 where the machine has it, on one port. Whoever opened the port closes it.
+func Open(ctx context.Context, cfg Config) (*Port, error) {
+	p := &Port{cfg: cfg, opened: time.Now(), users: map[userName]User{}, peers: map[netip.AddrPort]User{}}
+	p.buffers.New = func() any { return new([MaxDatagram]byte) }
+	n := cfg.Sockets
+	if !canShare {
+		n = 1
+	}
+	port := cfg.Port
+	for i := range n {
+		s, err := p.listen(ctx, "udp4", port, i > 0)
+		if err != nil {
+			p.closeSockets()
+			return nil, fmt.Errorf("listen for media: %w", err)
+		}
+		port = s.conn.LocalAddr().(*net.UDPAddr).Port
+		p.sockets = append(p.sockets, s)
+	}
+	p.ipv4, p.number = p.sockets[0], port
+	// A machine without IPv6, or one where that port is taken on IPv6 only, still serves IPv4.
+	if s, err := p.listen(ctx, "udp6", port, false); err == nil {
+		p.ipv6 = s
+		p.sockets = append(p.sockets, s)
+	}
+	for _, s := range p.sockets {
+		p.wg.Go(s.run)
+	}
+	return p, nil
+}
+
+// Number returns the port's number.
+func (p *Port) Number() int { return p.number }
+
+// Now returns the time since the port was opened, which is what datagrams and timers go by.
+func (p *Port) Now() time.Duration { return time.Since(p.opened) }
+
+// Socket returns one to send from; nil if the machine does not have that family.
+func (p *Port) Socket(ipv6 bool) *Socket {
+	if ipv6 {
+		return p.ipv6
+	}
+	return p.ipv4
+}
+
+// Join gives a user name to u, on one address family.
+func (p *Port) Join(ufrag string, ipv6 bool, u User) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := userName{ufrag, ipv6}
+	switch {
+	case p.closed:
+		return net.ErrClosed
+	case p.users[name] != nil:
+		return fmt.Errorf("%w: %q", ErrUser, ufrag)
+	}
+	p.users[name] = u
+	return nil
+}
+
+// User returns who has a user name, nil if nobody has.
+func (p *Port) User(ufrag string, ipv6 bool) User {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.users[userName{ufrag, ipv6}]
+}
+
+// Claim sends what comes from an address to u, whoever had it before.
+func (p *Port) Claim(u User, addr netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.peers[addr] = u
+}
+
+// Leave takes a user name from u, and addresses, but not those that another user has claimed since.
+func (p *Port) Leave(u User, ufrag string, ipv6 bool, claimed ...netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if name := (userName{ufrag, ipv6}); p.users[name] == u {
+		delete(p.users, name)
+	}
+	for _, addr := range claimed {
+		if p.peers[addr] == u {
+			delete(p.peers, addr)
+		}
+	}
+}
+
+// Unclaim takes an address from u.
+func (p *Port) Unclaim(u User, addr netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.peers[addr] == u {
+		delete(p.peers, addr)
+	}
+}
+
+// find returns who a datagram is for, and whether it is a check. A check names its user, so that a client that publishes anew
+// from the same port is heard; all else goes by address.
+func (p *Port) find(data []byte, from netip.AddrPort) (u User, check bool) {
+	ufrag, check := checkUser(data)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if check {
+		return p.users[userName{ufrag, from.Addr().Is6()}], true
+	}
+	return p.peers[from], false
+}
+
+// checkUser returns our user name in a binding request.
+func checkUser(b []byte) (string, bool) {
+	// The two first bits tell STUN from DTLS and RTP (RFC 7983); a request's class bits are zero.
+	if len(b) < 20 || b[0] != 0 || b[1] != 1 || !stun.IsMessage(b) {
+		return "", false
+	}
+	msg := stun.Message{Raw: b}
+	if msg.Decode() != nil {
+		return "", false
+	}
+	name, err := msg.Get(stun.AttrUsername)
+	if err != nil {
+		return "", false
+	}
+	ours, _, _ := strings.Cut(string(name), ":")
+	return ours, true
+}
+
+// Candidates returns the values of an answer's a=candidate lines for UDP.
+func (p *Port) Candidates() []string {
+	var list []string
+	for i, a := range p.Addresses() {
+		// RFC 8445, 5.1.2.1; the local preference keeps the order of the list.
+		list = append(list, fmt.Sprintf("%d 1 udp %d %s %d typ host", 2*i+1, 126<<24|uint32(65535-i)<<8|255, a, p.number))
+	}
+	return list
+}
+
+// Addresses returns what peers are told, the likeliest first: every address of this machine, or those of the configuration and
+// the loopback address, so that a browser beside the server needs no network. The order is IPv4, IPv6, loopback.
+func (p *Port) Addresses() []netip.Addr {
+	list := slices.Clone(p.cfg.Addresses)
+	local, _ := net.InterfaceAddrs()
+	var v6, loopback []netip.Addr
+	for _, a := range local {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		ip := prefix.Addr().Unmap()
+		switch {
+		case ip.IsLoopback():
+			loopback = append(loopback, ip)
+		case len(p.cfg.Addresses) > 0 || ip.IsLinkLocalUnicast():
+		case ip.Is4():
+			list = append(list, ip)
+		default:
+			v6 = append(v6, ip)
+		}
+	}
+	list = slices.Concat(list, v6, loopback)
+	return slices.DeleteFunc(list, func(a netip.Addr) bool { return a.Is6() && p.ipv6 == nil })
+}
+
+// Close closes the sockets and waits for their goroutines. Users hear nothing more.
+func (p *Port) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.closeSockets()
+	p.wg.Wait()
+	return nil
+}
+
+func (p *Port) closeSockets() {
+	for _, s := range p.sockets {
+		s.conn.Close()
+	}
+}

@@ -1,0 +1,206 @@
+package udp
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v4"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t *testing.T) *Port {
+	t.Helper()
+	p, err := Open(t.Context(), Config{Sockets: 3, ReadBuffer: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// told is a user that tells of what it gets.
+type told chan gotten
+
+type gotten struct {
+	Datagram
+	to      netip.Addr
+	arrived time.Duration
+}
+
+func (u told) Receive(d *Datagram) {
+	g := gotten{*d, d.To(), d.Arrived()}
+	g.Data = bytes.Clone(d.Data)
+	u <- g
+}
+
+func (u told) next(t *testing.T) gotten {
+	t.Helper()
+	return await(t, u)
+}
+
+func await[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing in 10 s")
+		panic("unreachable")
+	}
+}
+
+func dial(t *testing.T, p *Port, host string) *net.UDPConn {
+	t.Helper()
+	c, err := net.Dial("udp", netip.AddrPortFrom(netip.MustParseAddr(host), uint16(p.Number())).String())
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*net.UDPConn)
+}
+
+func check(t *testing.T, user string) []byte {
+	t.Helper()
+	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(user))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Raw
+}
+
+// TestDemultiplex: checks go by name, all else by address, to the last one that claimed it.
+func TestDemultiplex(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		t.Run(host, func(t *testing.T) {
+			p := open(t)
+			ipv6 := strings.Contains(host, ":")
+			if ipv6 && p.Socket(true) == nil {
+				t.Skip("no IPv6 here")
+			}
+			a, b := make(told, 10), make(told, 10)
+			for name, u := range map[string]User{"a": a, "b": b} {
+				if err := p.Join(name, ipv6, u); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if p.Join("a", ipv6, b) == nil || p.Join("c", !ipv6, b) != nil {
+				t.Error("a name can be had twice on one family, or not on the other")
+			}
+			c := dial(t, p, host)
+			local := c.LocalAddr().(*net.UDPAddr).AddrPort()
+			send := func(data string) {
+				if _, err := c.Write([]byte(data)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			send("nobody's")
+			sent := p.Now()
+			send(string(check(t, "a:x")))
+			got := a.next(t)
+			if !got.Check || got.From != local || got.to.IsValid() && got.to != netip.MustParseAddr(host) {
+				t.Errorf("got a check %v from %v to %v", got.Check, got.From, got.to)
+			}
+			if late := p.Now() - got.arrived; got.arrived < sent-time.Millisecond || late < 0 {
+				t.Errorf("arrived %v before now, sent at %v", late, sent)
+			}
+			p.Claim(a, local)
+			send("one")
+			if got := a.next(t); got.Check || string(got.Data) != "one" {
+				t.Errorf("got %q", got.Data)
+			}
+			p.Claim(b, local)
+			send("two")
+			if got := b.next(t); string(got.Data) != "two" {
+				t.Errorf("got %q", got.Data)
+			}
+			p.Leave(a, "a", ipv6, local)
+			send(string(check(t, "a:x"))) // nobody's again
+			send("three")
+			if got := b.next(t); string(got.Data) != "three" {
+				t.Errorf("got %q", got.Data)
+			}
+			if n := len(a) + len(b); n > 0 {
+				t.Errorf("%d more came", n)
+			}
+			got.Socket.Send([]byte("back"), NewSource(netip.MustParseAddr(host)), local)
+			buf := make([]byte, 10)
+			if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Read(buf); err != nil || string(buf[:n]) != "back" {
+				t.Errorf("got %q, %v", buf[:n], err)
+			}
+		})
+	}
+}
+
+// TestTimers: work and timers run while datagrams come and while none do.
+func TestTimers(t *testing.T) {
+	p := open(t)
+	s := p.Socket(false)
+	for _, wait := range []time.Duration{0, 30 * time.Millisecond, 500 * time.Millisecond} {
+		fired := make(chan time.Duration, 1)
+		var at time.Duration
+		set := make(chan struct{})
+		s.Do(func() {
+			at = p.Now() + wait
+			s.Set(NewTimer(func(now time.Duration) { fired <- now }), at)
+			close(set)
+		})
+		await(t, set)
+		if now := await(t, fired); now < at {
+			t.Errorf("fired at %v, want %v", now, at)
+		}
+	}
+	off := make(chan struct{})
+	s.Do(func() {
+		timer := NewTimer(func(time.Duration) { t.Error("a timer fired that was taken off") })
+		s.Set(timer, p.Now()+10*time.Millisecond)
+		s.Drop(timer)
+		s.Set(NewTimer(func(time.Duration) { close(off) }), p.Now()+30*time.Millisecond)
+	})
+	await(t, off)
+}
+
+// TestPortTaken: a second server must not share the first one's port.
+func TestPortTaken(t *testing.T) {
+	p := open(t)
+	second, err := Open(t.Context(), Config{Port: p.Number(), Sockets: 2})
+	if err == nil {
+		second.Close()
+		t.Fatal("two servers have one port")
+	}
+}
+
+func TestConfig(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Errorf("the default is not valid: %v", err)
+	}
+	bad := Config{Port: -1, ReadBuffer: -1, Addresses: []netip.Addr{netip.IPv4Unspecified()}}
+	for _, want := range []string{"media port -1", "0 sockets", "buffer -1", "address 0.0.0.0"} {
+		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not name %q", err, want)
+		}
+	}
+}
+
+func FuzzCheckUser(f *testing.F) {
+	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername("ours:theirs"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(m.Raw)
+	f.Add(append([]byte{0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42}, make([]byte, 16)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		user, ok := checkUser(bytes.Clone(b))
+		if !ok && user != "" || strings.Contains(user, ":") {
+			t.Errorf("user %q, %v", user, ok)
+		}
+	})
+}

@@ -1,0 +1,77 @@
+package udp
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// canShare says that several sockets can have one port, with the kernel spreading peers over them.
+const canShare = true
+
+// share lets further sockets of this user bind the same port.
+func share(raw syscall.RawConn) error { return setOption(raw, unix.SOL_SOCKET, unix.SO_REUSEPORT) }
+
+// tellMore lets reads say which of our addresses a datagram came to, and when.
+func tellMore(raw syscall.RawConn, network string) error {
+	// A kernel without times of arrival does as well: those of reading are used then.
+	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
+	if network == "udp6" {
+		return setOption(raw, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO)
+	}
+	return setOption(raw, unix.IPPROTO_IP, unix.IP_PKTINFO)
+}
+
+func setOption(raw syscall.RawConn, level, option int) error {
+	var err error
+	if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, 1) }); e != nil {
+		return e
+	}
+	return err
+}
+
+// controlSize fits what tellMore asks for, a struct in6_pktinfo and a struct timespec, each with its header.
+const controlSize = 40 + 32
+
+// control is what the kernel said of a datagram.
+type control struct {
+	to      netip.Addr // not valid if unknown
+	arrived time.Time  // zero if unknown
+}
+
+// parseControl reads a datagram's control messages, ip(7), ipv6(7) and socket(7).
+func parseControl(b []byte) control {
+	const header = unix.SizeofCmsghdr
+	var c control
+	for len(b) >= header {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+		n := int(h.Len)
+		if n < header || n > len(b) {
+			break
+		}
+		data := b[header:n]
+		switch {
+		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
+			c.to = netip.AddrFrom4([4]byte(data[4:8])) // ipi_spec_dst
+		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
+			c.to = netip.AddrFrom16([16]byte(data[:16]))
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_TIMESTAMPNS && len(data) >= 16:
+			c.arrived = time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:])))
+		}
+		b = b[min(len(b), (n+7)&^7):]
+	}
+	return c
+}
+
+// sourceControl makes the control message that lets a datagram leave from that address.
+func sourceControl(a netip.Addr) []byte {
+	if a.Is4() {
+		ip := a.As4()
+		return unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: ip})
+	}
+	return unix.PktInfo6(&unix.Inet6Pktinfo{Addr: a.As16()})
+}
