@@ -53,6 +53,8 @@ bench: build ## measure the server's cost beside its peers' (BENCH="-n 25,50 -du
 	bench/mkmedia.sh bench/testdata
 	bin/bench compare $(BENCH)
 	bin/bench fanout
+	bin/bench sound
+	bin/bench rendition
 
 install:
 	@scripts/install.sh build

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"transponder/bench/internal/added"
 	"transponder/bench/internal/blackbox"
 	"transponder/bench/internal/sink"
 	"transponder/bench/internal/stats"
@@ -135,6 +136,51 @@ func TestPrintFanOut(t *testing.T) {
 	printFanOut(&out, 11, one, all)
 	got := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{"transponder 0.0013 256 1.2 6.5 2 3300 0.10", "target 0.0020 300"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestPrintSounds(t *testing.T) {
+	var out strings.Builder
+	printSounds(&out, 50, []*blackbox.Report{{CPUCores: 0.1, PSSMB: 27}, {CPUCores: 0.11, PSSMB: 28}, {CPUCores: 0.13, PSSMB: 29}})
+	got := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{"untouched 0.100 0.0020 - -", "muted 0.110 0.0022 0.00020 0.0010 28.0", "file 0.130 0.0026 0.00060 0.0010 29.0"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if b := toneWAV(); len(b) != 44+441000*4 || string(b[8:16]) != "WAVEfmt " {
+		t.Errorf("a file of %d bytes", len(b))
+	}
+}
+
+func TestPrintRendition(t *testing.T) {
+	plain := &blackbox.Report{CPUCores: 0.04, PSSMB: 25}
+	one := &blackbox.Report{CPUCores: 0.26, ChildCores: 0.21, BesideCores: 0.2, PSSMB: 67, OthersCores: 0.1}
+	many := &blackbox.Report{CPUCores: 0.27, ChildCores: 0.21, PSSMB: 68}
+	var out strings.Builder
+	printRendition(&out, plain, one, many, added.Result{DelayMS: stats.Dist{P50: 7.4, P99: 15}, Matched: 600, Missing: 1})
+	got := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{
+		"transponder 0.210 1.05x 0.010 42.0 7.4 15.0 600 1 0.10", "target 1.10x 40 0", "ffmpeg beside it 0.200", "5 pushes of one profile 0.210 0.020 43.0",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestPrintSoak(t *testing.T) {
+	r := &blackbox.Report{WindowS: 1800, CPUCores: 0.2}
+	for i := range 120 {
+		r.PSSSeriesMB = append(r.PSSSeriesMB, 60+float64(i)/12)
+	}
+	var out strings.Builder
+	printSoak(&out, r)
+	got := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{"MB over 30 minutes 60.5 61.5", "growth 8.0", "target < 3", "cores 0.200"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

@@ -2,6 +2,9 @@
 //
 //	bench compare    our server and the pion floor, beside what the peers cost on the same load (make bench)
 //	bench fanout     what each further destination of one stream costs our server
+//	bench sound      what it costs to mute a push, and to play a file in it
+//	bench rendition  what transcoding costs and how long it takes, beside ffmpeg
+//	bench soak       what becomes of our server's memory over a long time
 //	bench measure    any server, once; a report as JSON
 //	bench floor      the least that a server on pion can do: receive, depacketise, discard
 //	bench lipsync    lip sync and audio latency of a stream that measure -dump wrote
@@ -25,18 +28,21 @@ import (
 )
 
 var commands = map[string]func(ctx context.Context, args []string, out io.Writer) error{
-	"compare": compare,
-	"fanout":  fanOut,
-	"measure": measure,
-	"floor":   floor,
-	"lipsync": judgeLipSync,
+	"compare":   compare,
+	"fanout":    fanOut,
+	"sound":     sounds,
+	"rendition": rendition,
+	"soak":      soak,
+	"measure":   measure,
+	"floor":     floor,
+	"lipsync":   judgeLipSync,
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|measure|floor|lipsync [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|sound|rendition|soak|measure|floor|lipsync [flags]")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](ctx, os.Args[2:], os.Stdout); err != nil {

@@ -40,10 +40,18 @@ type Config struct {
 	PushToken string // bearer token, if any
 	Pushes    int    // of each stream; {k} in RTMPURL stands for the number of one
 
+	PushBodies []string // of the first of them, in the place of PushBody
+
+	// Beside is a command that runs during the window, for its cost to be compared with the server's under the same conditions;
+	// empty: none.
+	Beside []string
+
 	Settle    time.Duration // idle time before the first stream
 	FirstWait time.Duration // how long to wait for every stream's first frame
 	Warmup    time.Duration // from the last stream's first frame to the window
 	Window    time.Duration // how long to measure
+
+	MemorySamples int // over the window
 }
 
 // DefaultConfig returns the times of the peers' table.
@@ -53,8 +61,8 @@ func DefaultConfig() Config {
 		SinkAddr: "127.0.0.1:0",
 		RTMPURL:  "rtmp://{sink}/live",
 		PushBody: `{"streamName":"{name}","rtmpUrl":"{rtmp}"}`,
-		Pushes:   1,
-		Settle:   time.Second, FirstWait: 25 * time.Second, Warmup: 5 * time.Second, Window: 20 * time.Second,
+		Pushes:   1, MemorySamples: 4,
+		Settle: time.Second, FirstWait: 25 * time.Second, Warmup: 5 * time.Second, Window: 20 * time.Second,
 	}
 }
 
@@ -206,17 +214,24 @@ func (m *measurement) awaitFirst(ctx context.Context) error {
 	return nil
 }
 
-// window takes the CPU time over the window, and the memory four times in it.
+// window takes the CPU time over the window, and the memory some times in it.
 func (m *measurement) window(ctx context.Context) error {
-	const memorySamples = 4
 	r := m.report
+	beside, err := startBeside(m.cfg.Beside)
+	if err != nil {
+		return err
+	}
+	defer beside.stop()
+	m.server.beside = beside.pid()
 	before, err := m.server.usage(false)
 	if err != nil {
 		return err
 	}
+	besideBefore, childBefore := beside.usage(), m.server.childUsage()
 	start, self, busy, overflows := time.Now(), ownCPU(), proctree.MachineCPU(), proctree.SocketOverflows()
-	for i := range memorySamples {
-		at := m.cfg.Window * time.Duration(2*i+1) / (2 * memorySamples)
+	samples := m.cfg.MemorySamples
+	for i := range samples {
+		at := m.cfg.Window * time.Duration(2*i+1) / time.Duration(2*samples)
 		if err := sleep(ctx, time.Until(start.Add(at))); err != nil {
 			return err
 		}
@@ -224,8 +239,9 @@ func (m *measurement) window(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.PSSMB += megabytes(u.PSS) / memorySamples
-		r.RSSMB += megabytes(u.RSS) / memorySamples
+		r.PSSMB += megabytes(u.PSS) / float64(samples)
+		r.RSSMB += megabytes(u.RSS) / float64(samples)
+		r.PSSSeriesMB = append(r.PSSSeriesMB, megabytes(u.PSS))
 		r.PSSMaxMB = max(r.PSSMaxMB, megabytes(u.PSS))
 	}
 	if err := sleep(ctx, time.Until(start.Add(m.cfg.Window))); err != nil {
@@ -237,13 +253,15 @@ func (m *measurement) window(ctx context.Context) error {
 	}
 	took, streams := time.Since(start).Seconds(), float64(m.cfg.Load.Streams)
 	r.WindowS = took
+	r.BesideCores = (beside.usage() - besideBefore) / took
+	r.ChildCores = max(m.server.childUsage()-childBefore, 0) / took
 	r.CPUCores = (after.CPU - before.CPU) / took
 	r.CPUCoresStream = r.CPUCores / streams
 	r.PSSMBStream, r.PSSMBAdded = r.PSSMB/streams, (r.PSSMB-r.PSSIdleMB)/streams
 	r.Processes, r.Threads = after.Processes, after.Threads
 	r.HarnessCores = (ownCPU() - self) / took
 	r.MachineCores = (proctree.MachineCPU() - busy) / took
-	r.OthersCores = max(0, r.MachineCores-r.CPUCores-r.HarnessCores)
+	r.OthersCores = max(0, r.MachineCores-r.CPUCores-r.HarnessCores-r.BesideCores)
 	r.SocketOverflows = proctree.SocketOverflows() - overflows
 	return nil
 }

@@ -22,7 +22,11 @@ func (m *measurement) push(ctx context.Context, p *loadgen.Publisher) {
 		names := []string{"{name}", p.Name(), "{i}", fmt.Sprint(p.Index()), "{k}", fmt.Sprint(k), "{sink}", m.sink.Addr()}
 		rtmp := strings.NewReplacer(names...).Replace(m.cfg.RTMPURL)
 		fill := strings.NewReplacer(append(names, "{rtmp}", rtmp)...)
-		m.note(post(ctx, fill.Replace(m.cfg.PushURL), m.cfg.PushToken, fill.Replace(m.cfg.PushBody)))
+		body := m.cfg.PushBody
+		if k < len(m.cfg.PushBodies) {
+			body = m.cfg.PushBodies[k]
+		}
+		m.note(post(ctx, fill.Replace(m.cfg.PushURL), m.cfg.PushToken, fill.Replace(body)))
 	}
 }
 

@@ -22,11 +22,14 @@ type Report struct {
 	PSSIdleMB       float64       `json:"server_pss_idle_mb"`
 	PSSMBStream     float64       `json:"server_pss_mb_per_stream"`
 	PSSMBAdded      float64       `json:"server_pss_mb_added_per_stream"`
+	PSSSeriesMB     []float64     `json:"server_pss_mb_over_time,omitempty"`
 	RSSMB           float64       `json:"server_rss_mb"`
 	Processes       int           `json:"server_processes"`
 	Threads         int           `json:"server_threads"`
 	HarnessCores    float64       `json:"harness_cpu_cores"`
 	MachineCores    float64       `json:"machine_busy_cores"`
+	ChildCores      float64       `json:"server_children_cpu_cores,omitempty"` // part of CPUCores
+	BesideCores     float64       `json:"beside_cpu_cores,omitempty"`
 	OthersCores     float64       `json:"others_busy_cores"`
 	SocketOverflows int64         `json:"machine_udp_receive_buffer_errors"`
 	FirstFrameMS    stats.Dist    `json:"answer_to_first_rtmp_frame_ms"` // of the whole run

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,8 +19,9 @@ const stopTimeout = 6 * time.Second
 
 // server is the black box: a command and all that it starts.
 type server struct {
-	cmd   *exec.Cmd
-	ended chan error // takes what Wait returned
+	cmd    *exec.Cmd
+	ended  chan error // takes what Wait returned
+	beside int        // a child of ours that is not the server's; 0: there is none
 }
 
 func startServer(cfg Config) (*server, error) {
@@ -67,9 +69,19 @@ func (s *server) awaitReady(ctx context.Context, addr string) error {
 
 // usage includes what our own reaped children used: what was the server's and has ended.
 func (s *server) usage(memory bool) (proctree.Usage, error) {
-	u, err := proctree.Measure(proctree.Children(os.Getpid()), memory)
+	roots := slices.DeleteFunc(proctree.Children(os.Getpid()), func(pid int) bool { return pid == s.beside })
+	u, err := proctree.Measure(roots, memory)
 	u.CPU += usedBy(unix.RUSAGE_CHILDREN)
 	return u, err
+}
+
+// childUsage is the processor time of those that the server started and that live, in seconds.
+func (s *server) childUsage() float64 {
+	u, err := proctree.Measure(proctree.Children(s.cmd.Process.Pid), false)
+	if err != nil {
+		return 0
+	}
+	return u.CPU
 }
 
 // stop asks the server to end, and then ends what is left below this process.
