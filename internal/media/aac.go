@@ -26,6 +26,16 @@ var elements = [...][]uint32{
 	7: {elementSCE, elementCPE, elementCPE, elementCPE, elementLFE},
 }
 
+// AACConfig makes the AudioSpecificConfig of AAC-LC.
+func AACConfig(sampleRate, channels int) ([]byte, error) {
+	c := mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: sampleRate, ChannelConfig: uint8(channels)}
+	b, err := c.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("make AudioSpecificConfig: %w", err)
+	}
+	return b, nil
+}
+
 // SilentAAC makes a packet of silence for a decoder with that AudioSpecificConfig, and says how long it lasts. It has no
 // spectrum at all, so it is the same for every sampling rate.
 func SilentAAC(config []byte) (packet []byte, length time.Duration, err error) {

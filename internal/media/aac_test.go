@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"encoding/hex"
 	"testing"
 	"time"
@@ -32,6 +33,17 @@ func TestSilentAAC(t *testing.T) {
 	for name, config := range map[string][]byte{"nothing": nil, "channels not told": {0x11, 0x80}} {
 		if packet, _, err := SilentAAC(config); err == nil {
 			t.Errorf("%s: SilentAAC = %x, want an error", name, packet)
+		}
+	}
+}
+
+func TestAACConfig(t *testing.T) {
+	for _, tt := range []struct {
+		rate, channels int
+		want           []byte
+	}{{48000, 2, []byte{0x11, 0x90}}, {48000, 1, []byte{0x11, 0x88}}, {44100, 2, []byte{0x12, 0x10}}} {
+		if got, err := AACConfig(tt.rate, tt.channels); err != nil || !bytes.Equal(got, tt.want) {
+			t.Errorf("%d Hz, %d channels: % x, %v; want % x", tt.rate, tt.channels, got, err, tt.want)
 		}
 	}
 }

@@ -16,9 +16,9 @@ const (
 	// so a frame is one chunk; SRS complains above 65536.
 	chunkSize = 60000
 
-	// ackWindow is how many bytes the peer may receive before it acknowledges: a second and a half of a 2.5 Mbit/s stream,
-	// so that a peer that stopped taking bytes is seen in time.
-	ackWindow = 500_000
+	// ackWindow is how many bytes the peer may receive before it acknowledges: two seconds of a 400 kbit/s stream, so that one
+	// that stopped taking bytes behind a proxy is seen within 10 s. A faster stream gets a few more of these small messages.
+	ackWindow = 100_000
 
 	// peerWindow is after how many bytes we acknowledge while the peer has not said so.
 	peerWindow = 2_500_000

@@ -123,11 +123,19 @@ func (s *Source) NewReader(cfg ReaderConfig) *Reader {
 	return r
 }
 
-// AddAudio takes sound from a feed as well, from now on. It is for readers that were made without, and is called once, before
-// Close.
+// AddAudio takes sound from a feed as well, from now on. It is for readers that were made without, and is called before Close.
 func (r *Reader) AddAudio(f *Feed) {
 	r.cfg.Audio = f
 	f.add(r)
+}
+
+// UseAudio takes sound from another feed of the same source instead, from its next frame on. It is for the goroutine that reads,
+// before Close.
+func (r *Reader) UseAudio(f *Feed) {
+	if r.cfg.Audio != nil {
+		r.cfg.Audio.drop(r)
+	}
+	r.AddAudio(f)
 }
 
 // UseVideo takes pictures from another feed of the same source instead, from its next key frame on, which is asked for at once.

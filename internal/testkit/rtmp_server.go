@@ -38,6 +38,7 @@ type RTMPServer struct {
 	calls    []string              // guarded by mu
 	tags     []Tag                 // guarded by mu
 	metadata []map[string]any      // guarded by mu
+	names    []string              // guarded by mu
 	conns    map[net.Conn]struct{} // guarded by mu
 	changed  chan struct{}         // guarded by mu; closed and replaced at each change
 
@@ -64,6 +65,10 @@ func newRTMPServer(t testing.TB, script Script, secure *tls.Config) *RTMPServer 
 		conns: map[net.Conn]struct{}{}, changed: make(chan struct{}), closed: make(chan struct{}),
 	}
 	if secure != nil {
+		secure.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			s.note(func() { s.names = append(s.names, hello.ServerName) })
+			return nil, nil
+		}
 		s.listener, s.scheme = tls.NewListener(l, secure), "rtmps"
 	}
 	s.wg.Go(s.accept)
@@ -111,6 +116,13 @@ func (s *RTMPServer) Metadata() []map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.metadata)
+}
+
+// ServerNames returns the names by which TLS clients asked for the server (RFC 6066, 3), "" for those that gave none.
+func (s *RTMPServer) ServerNames() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.names)
 }
 
 // Wait waits until condition holds, looking again whenever something was received; it fails the test after 10 s.

@@ -128,6 +128,24 @@ func (b *bridge) beginSilence() {
 	b.soundEnd = b.sound.Time.Add(b.length)
 }
 
+// resound goes on with the silence of another codec.
+func (b *bridge) resound(t *media.Track) {
+	if b.sound.Track == nil || b.sound.Track.Codec == t.Codec {
+		return
+	}
+	b.sound.Track = t
+	if b.sounds {
+		b.beginSilence()
+	}
+}
+
+// replace goes on with a slate where a picture is repeated that cannot be sent any more.
+func (b *bridge) replace(slate media.Frame) {
+	if b.pictures && slate.Track != nil && b.key.Track.Codec != slate.Track.Codec {
+		b.beginPictures(slate)
+	}
+}
+
 // beginPictures chooses between the last picture, which is repeated if the codec allows it, and a key frame.
 func (b *bridge) beginPictures(slate media.Frame) {
 	follow := !b.wantKey && slate.Track == nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -84,12 +85,21 @@ func printable(err error) string {
 	return err.Error()
 }
 
+// passing are the codes by which a server that is going down, or has too much to do, refuses connect. They say nothing
+// about the address.
+var passing = []string{
+	"NetConnection.Connect.AppShutdown", "NetConnection.Connect.Closed", "NetConnection.Connect.Failed",
+	"NetConnection.Connect.IdleTimeout", "NetConnection.Connect.InsufficientBW",
+}
+
 // explainStatus reads a peer's refusal (RTMP 1.0, 7.2; the codes are Adobe's).
 func explainStatus(s *rtmp.StatusError) (Reason, string) {
 	words := strings.ToLower(s.Code + " " + s.Description)
 	switch {
 	case s.Command == "connect" && (strings.Contains(words, "auth") || strings.Contains(words, "code=403")):
 		return ReasonAuth, "The server wants other credentials (" + s.Code + ")."
+	case s.Command == "connect" && slices.Contains(passing, s.Code):
+		return ReasonPeerClosed, "The server takes no connections now (" + s.Code + ")."
 	case s.Command == "connect":
 		return ReasonBadApp, "The server refused the application in the address (" + s.Code + ")."
 	case s.Code == "NetStream.Publish.BadName":
@@ -103,9 +113,8 @@ func explainStatus(s *rtmp.StatusError) (Reason, string) {
 
 func explainTLS(err error) (Reason, string) {
 	var verify *tls.CertificateVerificationError
-	var host x509.HostnameError
-	if errors.As(err, &verify) || errors.As(err, &host) {
-		return ReasonTLSVerify, "The server's certificate is not valid for its name."
+	if errors.As(err, &verify) {
+		return ReasonTLSVerify, explainCertificate(verify)
 	}
 	if reason, words := explainNetwork(err); reason == ReasonTimeout {
 		return reason, words
@@ -113,8 +122,26 @@ func explainTLS(err error) (Reason, string) {
 	return ReasonTLS, "No TLS connection could be made; is the address right with rtmps://?"
 }
 
+// explainCertificate says what is wrong with a certificate, so that who has to mend it knows where.
+func explainCertificate(err error) string {
+	var name x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &name):
+		return "The server's certificate is for another name."
+	case errors.As(err, &authority):
+		return "The server's certificate is signed by nobody who is trusted here (rtmps_ca_file)."
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "The server's certificate has expired, or is not valid yet."
+	default:
+		return "The server's certificate is not valid."
+	}
+}
+
 func explainNetwork(err error) (Reason, string) {
 	var timeout net.Error
+	var op *net.OpError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ReasonRefused, "Nothing listens at this address: the connection was refused."
@@ -126,6 +153,10 @@ func explainNetwork(err error) (Reason, string) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, rtmp.ErrClosedByPeer),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return ReasonPeerClosed, "The server closed the connection."
+	case errors.As(err, &op) && op.Op == "dial": // a firewall of this machine, say
+		return ReasonUnreachable, "There is no way to the server from here."
+	case errors.As(err, &op): // an interface that went down, or a TLS alert
+		return ReasonPeerClosed, "The connection to the server broke."
 	default:
 		return ReasonInternal, "An internal error ended the push."
 	}

@@ -19,6 +19,7 @@ type holderConfig struct {
 
 	pictures  func(*stream.Source) (*stream.Feed, func(), error) // what is sent of a source's; nil: the source's own
 	converted func(*stream.Source) (*stream.Feed, func(), error) // what is sent of those that cannot be sent as they are
+	silent    func() *media.Track                                // what silence is sent as where Opus is not taken
 
 	buffer BufferConfig // between the source and the connection
 
@@ -40,9 +41,10 @@ type holder struct {
 	clock   *stream.Source // the first
 	shift   time.Duration  // of the present source's clock to the first's
 	bridge  bridge
-	release func() // gives the present source's sound back; nil while it is not read
-	let     func() // likewise of its pictures; nil where they are the source's own
-	failed  error  // why there are no pictures
+	sound   *stream.Feed // of the present source; nil while it is not read
+	release func()       // gives it back; likewise
+	let     func()       // likewise of its pictures; nil where they are the source's own
+	failed  error        // why there are no pictures
 	until   time.Time
 	held    bool
 
@@ -90,13 +92,39 @@ func (h *holder) listen() error {
 	if err != nil {
 		return err
 	}
-	h.release = release
+	h.sound, h.release = feed, release
 	h.reader.AddAudio(feed)
+	return nil
+}
+
+// relisten asks anew for the sound, which cannot be sent as it is any more: the far end is another. Calling it again is harmless.
+func (h *holder) relisten() error {
+	h.bridge.resound(h.cfg.silent())
+	if h.reader == nil {
+		return nil
+	}
+	feed, release, err := h.cfg.aac(h.src)
+	switch {
+	case err == nil && feed == h.sound:
+		release()
+		return nil
+	case err == nil:
+	case h.src.Err() != nil:
+		return nil // Read will say so
+	default:
+		return err
+	}
+	h.reader.UseAudio(feed)
+	h.release()
+	h.sound, h.release = feed, release
 	return nil
 }
 
 // convert reads what is made of the present source's pictures instead of these. Calling it again is harmless.
 func (h *holder) convert() error {
+	if h.reader == nil && h.cfg.slate != nil { // what is repeated cannot be converted, but replaced
+		h.bridge.replace(h.still())
+	}
 	if h.let != nil || h.reader == nil {
 		return nil
 	}
@@ -136,7 +164,7 @@ func (h *holder) detach() {
 	h.reader.Close()
 	if h.release != nil {
 		h.release()
-		h.release = nil
+		h.sound, h.release = nil, nil
 	}
 	if h.let != nil {
 		h.let()
@@ -224,6 +252,27 @@ func (h *holder) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	}
 }
 
+// ReadRest is Read of what the source has left now, without waiting and without the pace of the buffer. ctx has ended.
+func (h *holder) ReadRest(ctx context.Context, dst []media.Frame) (int, error) {
+	if h.reader == nil || h.held {
+		return 0, nil
+	}
+	if h.buffer != nil {
+		h.buffer.Hurry()
+	}
+	return h.read(ctx, dst)
+}
+
+// ending returns why the source has ended if no other is waited for, though some of it may still be queued; nil if it is to go
+// on. Any goroutine may call it.
+func (h *holder) ending() error {
+	err := h.Source().Err()
+	if h.cfg.grace == 0 || errors.Is(err, stream.ErrTerminated) {
+		return err
+	}
+	return nil
+}
+
 // wait waits for what comes first: the source's frames, the source itself, or the time for more to be made up.
 func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
 	if !h.held && !h.bridge.active() {
@@ -302,8 +351,7 @@ func (h *holder) back(f media.Frame) {
 
 // lose bridges the time after a source's end, or returns its error if the end is final.
 func (h *holder) lose(ctx context.Context, err error) error {
-	cause := h.src.Err()
-	if ctx.Err() != nil || cause == nil || h.cfg.grace == 0 || errors.Is(cause, stream.ErrTerminated) {
+	if ctx.Err() != nil || h.src.Err() == nil || h.ending() != nil {
 		return err
 	}
 	h.detach()
@@ -321,6 +369,12 @@ func (h *holder) slate() media.Frame {
 	if h.cfg.slate == nil || h.bridge.pictures || last.Track == nil || last.Track.Codec != media.H264 {
 		return media.Frame{}
 	}
+	return h.still()
+}
+
+// still makes the slate in the size of what was sent.
+func (h *holder) still() media.Frame {
+	last := h.bridge.last
 	f, err := h.cfg.slate(last.Track.Width, last.Track.Height)
 	if err != nil {
 		h.cfg.log.Warn("slate cannot be shown, the last picture stays", "err", err)

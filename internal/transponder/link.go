@@ -177,7 +177,7 @@ func (t *Transponder) serve(l *link, move func(Target)) error {
 		err := l.client.Serve()
 		var asked *rtmp.ReconnectError
 		if !errors.As(err, &asked) {
-			return err
+			return liveError(err)
 		}
 		target, err := redirected(l.target, asked.TCURL)
 		switch {

@@ -12,10 +12,10 @@ import (
 var errTransition = errors.New("no such transition")
 
 // next is the table of moves. Ended and Failed are final. From Live straight to Connecting goes a push whose peer asked for
-// another connection and would not have two at once.
+// another connection and would not have two at once; Connecting to itself goes one that has nothing to send yet, to say so.
 var next = map[State][]State{
 	Starting:   {Connecting, Ended, Failed},
-	Connecting: {Live, Holding, Waiting, Draining, Ended, Failed},
+	Connecting: {Connecting, Live, Holding, Waiting, Draining, Ended, Failed},
 	Live:       {Connecting, Degraded, Holding, Waiting, Draining, Ended, Failed},
 	Degraded:   {Connecting, Live, Degraded, Holding, Waiting, Draining, Ended, Failed},
 	Holding:    {Connecting, Live, Degraded, Waiting, Draining, Ended, Failed},

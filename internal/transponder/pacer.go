@@ -213,6 +213,9 @@ func (b *Buffer) Restart() {
 	b.publish()
 }
 
+// Hurry has all frames go at once from now on.
+func (b *Buffer) Hurry() { b.pacer.phase = through }
+
 // Read waits for at least one frame that is due and copies as many as there are and fit to dst. After the source's end it
 // gives out what it holds, at its pace, and then why the source ended. If ctx ends, what is held stays for the next Read.
 func (b *Buffer) Read(ctx context.Context, dst []media.Frame) (int, error) {

@@ -101,18 +101,25 @@ func (t *Transponder) converted(s *stream.Source) (*stream.Feed, func(), error) 
 	return t.video.Feed(s, t.profile)
 }
 
-// sendable keeps of frames what the link takes. Where the stream's pictures are none of that, they are transcoded from now on.
+// sendable keeps of frames what the link takes. Where the stream's pictures are none of that, they are transcoded from now on, and
+// where its Opus is not, which the link before has taken, AAC is made of it.
 func (t *Transponder) sendable(l *link, in *holder, frames []media.Frame) (int, error) {
 	kept := 0
 	for _, f := range frames {
-		if f.Kind() == media.Video && f.Track.Codec != media.H264 && !t.passes(l.client, f.Track.Codec) {
-			if err := in.convert(); err != nil {
-				return 0, err
-			}
-			continue
+		var err error
+		switch {
+		case f.Kind() == media.Video && f.Track.Codec != media.H264 && !t.passes(l.client, f.Track.Codec):
+			err = in.convert()
+		case f.Track.Codec == media.Opus && !t.passes(l.client, media.Opus):
+			t.opus = false
+			err = in.relisten()
+		default:
+			frames[kept] = f
+			kept++
 		}
-		frames[kept] = f
-		kept++
+		if err != nil {
+			return 0, err
+		}
 	}
 	clear(frames[kept:])
 	return kept, nil

@@ -107,6 +107,8 @@ type fakeVideo struct {
 	busy  bool
 	fail  error
 
+	behind bool // leaves out a picture whenever it is asked how it goes
+
 	users, asked atomic.Int32
 	dropped      atomic.Int64
 }
@@ -145,6 +147,9 @@ func (v *fakeVideo) Feed(s *stream.Source, _ transcode.VideoProfile) (*stream.Fe
 }
 
 func (v *fakeVideo) Stats(*stream.Source, transcode.VideoProfile) (transcode.VideoStats, bool) {
+	if v.behind {
+		v.dropped.Add(1)
+	}
 	return transcode.VideoStats{Dropped: v.dropped.Load()}, v.users.Load() > 0
 }
 

@@ -298,15 +298,23 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	close(e.gone)
 }
 
-// runSafely runs the push; a panic, which is a bug of ours, ends this push and no other.
+// runSafely runs the push to a final state.
 func (t *Transponder) runSafely(ctx context.Context) {
+	err := t.safely(func() error { return t.Run(ctx) })
+	if !t.machine.now().State.final() {
+		t.finish(ctx, err)
+	}
+}
+
+// safely turns a panic of f, which is a bug of ours, into an error: it ends this push and no other.
+func (t *Transponder) safely(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			t.log.Error("push panicked", "panic", p, "stack", string(debug.Stack()))
-			t.finish(ctx, fmt.Errorf("panic: %v", p))
+			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	t.Run(ctx)
+	return f()
 }
 
 // newID makes a media session id of the contract's shape: 130 random bits as 26 digits of base 32.

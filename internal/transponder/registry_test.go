@@ -3,12 +3,17 @@ package transponder
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"math/big"
 	"net"
-	"net/http/httptest"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -78,8 +83,11 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- b.Run(ctx) }()
+	var hub sync.WaitGroup
+	hub.Go(func() { b.hub.Run(ctx) })
 	b.stop = func() {
 		cancel()
+		hub.Wait()
 		select {
 		case <-ran:
 			ran <- nil
@@ -102,7 +110,7 @@ func (b *bench) source(name string) *source {
 // pending publishes a stream whose media is not there yet.
 func (b *bench) pending(name string) *source {
 	b.t.Helper()
-	src, err := b.hub.Publish(stream.Info{Name: name, ID: name, HasVideo: true, HasAudio: true})
+	src, err := b.hub.Publish(stream.Info{Name: name, ID: name, HasVideo: true, HasAudio: true, AskKeyFrame: func() {}})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -115,6 +123,7 @@ type source struct {
 	*stream.Source
 	video, audio *media.Track
 	n            int
+	keyless      bool // only the first picture is a key frame
 }
 
 // realAudio has the AudioSpecificConfig of AAC-LC, 48 kHz, stereo.
@@ -142,7 +151,7 @@ func (s *source) write(pictures, size int) {
 		at := media.Timestamp(s.n) * media.Timestamp(40*time.Millisecond)
 		data := make([]byte, size)
 		copy(data, []byte{0, 0, 0, byte(size - 4), 0x65, byte(s.n)})
-		s.Video.Write(media.Frame{Track: s.video, Time: at, Key: s.n%10 == 0, Data: data})
+		s.Video.Write(media.Frame{Track: s.video, Time: at, Key: s.n == 0 || s.n%10 == 0 && !s.keyless, Data: data})
 		s.Audio.Write(media.Frame{Track: s.audio, Time: at, Key: true, Data: []byte{byte(s.n)}})
 		s.n++
 	}
@@ -552,40 +561,111 @@ func TestLocalAddress(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
-	signed := httptest.NewTLSServer(nil) // for its certificate, which nobody trusts
-	signed.Close()
-	server := testkit.NewRTMPSServer(t, testkit.Script{}, signed.TLS.Certificates[0])
-	plain := testkit.NewRTMPServer(t, testkit.Script{})
-	silent := testkit.NewRTMPServer(t, testkit.Script{At: "accept", Do: testkit.StaySilent})
-	secure := func(url string) string { return strings.Replace(url, "rtmp://", "rtmps://", 1) }
+// authority signs certificates.
+type authority struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
 
-	roots := x509.NewCertPool()
-	roots.AddCert(signed.Certificate())
-	for _, trust := range []func(*Config){
-		func(c *Config) { c.SkipTLSVerify = true },
-		func(c *Config) { c.RootCAs = roots },
-	} {
-		server := testkit.NewRTMPSServer(t, testkit.Script{}, signed.TLS.Certificates[0])
-		trusting := newBench(t, trust)
-		s := trusting.source("s")
-		trusting.start(Request{StreamName: "s", URL: server.URL("live")})
-		s.live(t, server)
-		s.Close(nil)
-		server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
 	}
+	a := &authority{t: t, key: key, cert: &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}}
+	der, err := x509.CreateCertificate(rand.Reader, a.cert, a.cert, key.Public(), key)
+	if err == nil {
+		a.cert, err = x509.ParseCertificate(der)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
 
-	careful := newBench(t, func(c *Config) { c.ConnectTimeout = time.Second })
-	careful.source("s")
-	for url, want := range map[string]Reason{
-		server.URL("live"):         ReasonTLSVerify,
-		secure(plain.URL("live")):  ReasonTLS,
-		secure(silent.URL("live")): ReasonTimeout,
-	} {
-		careful.start(Request{StreamName: "s", URL: url})
-		if end := careful.end(); end.State != Failed || end.Reason != want {
-			t.Errorf("%s ended as %s, %s (%s), want %s", url, end.State, end.Reason, end.Detail, want)
+// sign makes a certificate for a name that lasts until a moment.
+func (a *authority) sign(name string, until time.Time) tls.Certificate {
+	a.t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{name}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until,
+	}, a.cert, a.key.Public(), a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: a.key}
+}
+
+// An rtmps server is told by which name it is asked for, and taken only if its certificate is for that name, of our time and of
+// an authority that we know; what is wrong with one that is not has words of its own.
+func TestTLS(t *testing.T) {
+	const name = "live.name.test"
+	ours, theirs := newAuthority(t), newAuthority(t)
+	soon := time.Now().Add(time.Hour)
+	trust := func(c *Config) {
+		c.ConnectTimeout = 2 * time.Second
+		c.RootCAs = x509.NewCertPool()
+		c.RootCAs.AddCert(ours.cert)
+		c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 		}
+	}
+	skip := func(c *Config) { c.SkipTLSVerify = true }
+	silent := testkit.Script{At: "accept", Do: testkit.StaySilent}
+	tests := []struct {
+		title  string
+		server *testkit.RTMPServer
+		host   string // "": 127.0.0.1
+		change func(*Config)
+		want   Reason // "": live
+		detail string // a part of it
+		asked  string // for by name
+	}{
+		{"right", testkit.NewRTMPSServer(t, testkit.Script{}, ours.sign(name, soon)), name, trust, "", "", name},
+		{"right, name with a final dot", testkit.NewRTMPSServer(t, testkit.Script{}, ours.sign(name, soon)), name + ".", trust, "", "", name},
+		{"unverified, by address", testkit.NewRTMPSServer(t, testkit.Script{}, theirs.sign(name, soon)), "", skip, "", "", ""},
+		{
+			"expired", testkit.NewRTMPSServer(t, testkit.Script{}, ours.sign(name, time.Now().Add(-time.Hour))), name, trust,
+			ReasonTLSVerify, "expired", name,
+		},
+		{
+			"of another", testkit.NewRTMPSServer(t, testkit.Script{}, ours.sign("other.test", soon)), name, trust,
+			ReasonTLSVerify, "another name", name,
+		},
+		{
+			"of a stranger", testkit.NewRTMPSServer(t, testkit.Script{}, theirs.sign(name, soon)), name, trust,
+			ReasonTLSVerify, "trusted", name,
+		},
+		{"no TLS there", testkit.NewRTMPServer(t, testkit.Script{}), name, trust, ReasonTLS, "rtmps://", ""},
+		{"no answer", testkit.NewRTMPServer(t, silent), name, trust, ReasonTimeout, "in time", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.title, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, tt.change)
+			s := b.source("s")
+			_, address, _ := strings.Cut(tt.server.URL("live"), "://")
+			if tt.host != "" {
+				address = strings.Replace(address, "127.0.0.1", tt.host, 1)
+			}
+			b.start(Request{StreamName: "s", URL: "rtmps://" + address})
+			if tt.want == "" {
+				s.live(t, tt.server)
+				s.Close(nil)
+				tt.server.Wait(t, "goodbye", func() bool {
+					return strings.HasPrefix(tt.server.Calls()[len(tt.server.Calls())-1], "deleteStream")
+				})
+			} else if end := b.end(); end.State != Failed || end.Reason != tt.want || !strings.Contains(end.Detail, tt.detail) {
+				t.Errorf("ended as %s, %s (%s), want %s", end.State, end.Reason, end.Detail, tt.want)
+			}
+			if names := tt.server.ServerNames(); len(names) > 0 && (len(names) != 1 || names[0] != tt.asked) || len(names) == 0 && tt.asked != "" {
+				t.Errorf("asked for as %q, want %q", names, tt.asked)
+			}
+		})
 	}
 }
 

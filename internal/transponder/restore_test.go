@@ -164,13 +164,25 @@ func TestTimeline(t *testing.T) {
 // ended.
 func attemptsAt(t *testing.T, restore Restore, during func(r *Registry, src *stream.Source, id string)) (dials []time.Duration, end Info) {
 	t.Helper()
+	return attemptsWith(t, restore, func(*Config) {}, during)
+}
+
+// attemptsWith is attemptsAt with other settings.
+func attemptsWith(
+	t *testing.T, restore Restore, change func(*Config), during func(r *Registry, src *stream.Source, id string),
+) (dials []time.Duration, end Info) {
+	t.Helper()
 	begun := time.Now()
 	cfg := DefaultConfig()
 	cfg.FailedFor = 0
+	cfg.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
+	}
 	cfg.dialTCP = func(context.Context, netip.AddrPort) (net.Conn, error) {
 		dials = append(dials, time.Since(begun))
 		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	}
+	change(&cfg)
 	hub := stream.NewHub(stream.DefaultConfig())
 	r := NewRegistry(cfg, hub, sameAudio{}, slog.New(slog.DiscardHandler))
 	ended := make(chan Info, 1)
@@ -180,7 +192,7 @@ func attemptsAt(t *testing.T, restore Restore, during func(r *Registry, src *str
 		t.Fatal(err)
 	}
 	src.SetLive()
-	info, err := r.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://192.0.2.1/live", Options: Options{Restore: &restore}})
+	info, err := r.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://name.test/live", Options: Options{Restore: &restore}})
 	if err != nil {
 		t.Fatal(err)
 	}

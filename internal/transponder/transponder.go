@@ -88,6 +88,7 @@ func (t *Transponder) Run(ctx context.Context) error {
 func (t *Transponder) holding() holderConfig {
 	cfg := holderConfig{
 		hub: t.hub, log: t.log, aac: t.sound, converted: t.converted, changed: t.held, buffer: t.cfg.Buffer,
+		silent: t.silent,
 	}
 	if t.req.transcodes() {
 		cfg.pictures = t.pictures
@@ -107,6 +108,16 @@ func (t *Transponder) sound(s *stream.Source) (*stream.Feed, func(), error) {
 		return s.Audio, func() {}, nil
 	}
 	return t.audio.Feed(s, t.req.Options.Audio)
+}
+
+// silent describes the sound that is made of a source's, for silence when there is none.
+func (t *Transponder) silent() *media.Track {
+	track := *t.audio.Expect(t.source(), t.req.Options.Audio)
+	if track.Codec == media.AAC && track.Config == nil {
+		// Without it there is no silence, which players survive.
+		track.Config, _ = media.AACConfig(track.SampleRate, track.Channels)
+	}
+	return &track
 }
 
 // held is told that the stream is gone, and of the source by which it goes on.
@@ -286,19 +297,21 @@ func (t *Transponder) publish(ctx context.Context, l *link, in *holder) error {
 	wg.Go(func() {
 		// No deadline: a peer may lawfully stay silent for hours. One that is dead shows when writing, and the connection is
 		// closed when the sending ends.
-		cancel(t.serve(l, func(target Target) {
-			wg.Go(func() {
-				if err := t.reconnect(sending, l, target); err != nil {
-					cancel(err)
-				}
+		cancel(t.safely(func() error {
+			return t.serve(l, func(target Target) {
+				wg.Go(func() {
+					if err := t.safely(func() error { return t.reconnect(sending, l, target) }); err != nil {
+						cancel(err)
+					}
+				})
 			})
 		}))
 	})
-	wg.Go(func() { cancel(t.watch(sending, l, in)) })
-	err := t.send(sending, l, in)
+	wg.Go(func() { cancel(t.safely(func() error { return t.watch(sending, l, in) })) })
+	err := t.safely(func() error { return t.send(sending, l, in) })
 	cancel(err)
 	if polite(err) {
-		t.goodbye(err, l, &wg)
+		t.goodbye(sending, err, l, in, &wg)
 	}
 	l.conn.Close()
 	wg.Wait()
@@ -337,7 +350,11 @@ func polite(err error) bool {
 // send writes frames as they come. When another link is ready it goes on with that from the next key frame on, so that
 // between the two nothing is missing.
 func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
-	if err := t.write(ctx, l, l.backlog); err != nil {
+	n, err := t.sendable(l, in, l.backlog) // for the link before they were
+	if err != nil {
+		return err
+	}
+	if err := t.write(ctx, l, l.backlog[:n]); err != nil {
 		return err
 	}
 	l.backlog = nil
@@ -382,14 +399,17 @@ func (t *Transponder) turn(l *link, frames []media.Frame) int {
 	return len(frames)
 }
 
-// write lays frames onto the link.
+// write lays frames onto the link. It may change their order of storage.
 func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) error {
-	tags := l.tags[:0]
+	tags, written := l.tags[:0], frames[:0]
 	for _, f := range frames {
 		begun := len(tags)
 		var err error
 		if tags, err = l.mux.Append(tags, f); err != nil {
 			return err
+		}
+		if len(tags) > begun { // else it is from before the connection's first picture
+			written = append(written, f)
 		}
 		t.clock.place(l.mux, f, tags[begun:])
 	}
@@ -405,7 +425,7 @@ func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) 
 		return writeError(ctx, err)
 	}
 	clear(tags)
-	t.sent(frames)
+	t.sent(written)
 	return nil
 }
 
@@ -432,10 +452,20 @@ func (t *Transponder) readError(ctx context.Context, err error) error {
 
 // writeError names a stalled peer. An error that the reading side has explained better is its.
 func writeError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errStalled
+	default:
+		return liveError(err)
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) {
+}
+
+// liveError names a peer that has not acknowledged anything for so long that the kernel gave it up, on whichever side that
+// shows first.
+func liveError(err error) error {
+	if errors.Is(err, syscall.ETIMEDOUT) {
 		return errStalled
 	}
 	return err
@@ -474,13 +504,24 @@ func (t *Transponder) sent(frames []media.Frame) {
 	}
 }
 
-// goodbye tells the peer that the stream ends and lets it close first.
-func (t *Transponder) goodbye(why error, l *link, reading *sync.WaitGroup) {
+// drain says that the push ends, and why, if it has not been said yet.
+func (t *Transponder) drain(why error) {
+	reason, detail := explain(why)
+	t.moveFrom([]State{Connecting, Live, Degraded, Holding}, Status{State: Draining, Reason: reason, Detail: detail})
+}
+
+// goodbye sends what is queued, if there is to be no more, tells the peer that the stream ends and lets it close first. ctx has
+// ended.
+func (t *Transponder) goodbye(ctx context.Context, why error, l *link, in *holder, reading *sync.WaitGroup) {
+	l.conn.SetWriteDeadline(time.Now().Add(t.cfg.DrainTimeout))
 	var moved *redirect
 	if !errors.As(why, &moved) {
-		t.move(Status{State: Draining})
+		t.drain(why)
+		if err := t.empty(ctx, l, in); err != nil {
+			t.log.Debug("send what is queued", "err", printable(err))
+			return
+		}
 	}
-	l.conn.SetWriteDeadline(time.Now().Add(t.cfg.DrainTimeout))
 	if err := l.client.Unpublish(); err != nil {
 		t.log.Debug("say goodbye", "err", err)
 		return
@@ -492,6 +533,24 @@ func (t *Transponder) goodbye(why error, l *link, reading *sync.WaitGroup) {
 	}
 	l.conn.SetReadDeadline(time.Now().Add(goodbyeWait))
 	reading.Wait()
+}
+
+// empty sends what is queued, within the deadline that is set.
+func (t *Transponder) empty(ctx context.Context, l *link, in *holder) error {
+	l.allowed = time.Now().Add(time.Hour)
+	frames := make([]media.Frame, 64)
+	for {
+		n, err := in.ReadRest(ctx, frames)
+		if n == 0 || err != nil {
+			return nil
+		}
+		if n, err = t.sendable(l, in, frames[:n]); err != nil {
+			return err
+		}
+		if err := t.write(ctx, l, frames[:t.voice.apply(frames[:n])]); err != nil {
+			return err
+		}
+	}
 }
 
 // Info returns what can be said of the push now.

@@ -23,7 +23,7 @@ const (
 	deafAsks = 3
 
 	// ackSlack is how far acknowledgements may lag, if the peer's own step is not larger: two of the windows that we ask for.
-	ackSlack = 1_000_000
+	ackSlack = 200_000
 )
 
 // sample is what is looked at once a second.
@@ -151,23 +151,45 @@ var details = map[Reason]string{
 	ReasonNoKeyFrame:  "The stream's publisher sends no key frames although it is asked for them.",
 }
 
-// watch looks at the link once a second, moves between Live and Degraded, and returns when the peer is given up or ctx ends.
+// watch looks at the link once a second, moves between Live and Degraded, and returns when the peer is given up, when it takes
+// what an ended source has left too slowly, or when ctx ends.
 func (t *Transponder) watch(ctx context.Context, l *link, in *holder) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var h health
+	var ended time.Time
 	for {
 		stuck, reason := h.judge(t.sample(l, in))
 		if stuck >= t.cfg.WriteTimeout {
 			return errStalled
 		}
-		t.degrade(reason)
+		if err := in.ending(); err == nil {
+			t.degrade(reason)
+		} else {
+			t.drain(&sourceError{err})
+			if ended.IsZero() {
+				ended = time.Now()
+			}
+			if time.Since(ended) >= t.drainLimit() {
+				return &sourceError{err}
+			}
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// drainLimit is how long sending what an ended source has left may take: as long as the buffer holds it back, and then as long
+// as one write may take.
+func (t *Transponder) drainLimit() time.Duration {
+	limit := t.cfg.WriteTimeout
+	if t.cfg.Buffer.Enabled {
+		limit += t.cfg.Buffer.MaxSize
+	}
+	return limit
 }
 
 func (t *Transponder) sample(l *link, in *holder) sample {
@@ -180,8 +202,13 @@ func (t *Transponder) sample(l *link, in *holder) sample {
 	}
 }
 
-// degrade moves between Live and Degraded, or from one reason to another. In all other states it does nothing.
+// degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet is told when
+// that is its source's fault. In all other states it does nothing.
 func (t *Transponder) degrade(reason Reason) {
+	if reason.Class() == FromSource && t.moveFrom([]State{Connecting}, Status{State: Connecting, Reason: reason, Detail: details[reason]}) {
+		t.log.Info("push waits for its stream's media", "reason", reason)
+		return
+	}
 	state := Degraded
 	if reason == ReasonNone {
 		state = Live

@@ -16,10 +16,10 @@ import (
 func TestHealth(t *testing.T) {
 	const second = time.Second
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	// healthy is a push of 1 Mbit/s that is acknowledged every 500 kB, with a key frame every 2 s.
+	// healthy is a push of 1 Mbit/s that is acknowledged every 100 kB, with a key frame every 2 s.
 	healthy := func(n int64) sample {
 		return sample{
-			frames: 75 * n, pictures: 25 * n, keys: n / 2, asked: n / 2, sent: 125_000 * n, acked: 125_000 * n / 500_000 * 500_000,
+			frames: 75 * n, pictures: 25 * n, keys: n / 2, asked: n / 2, sent: 125_000 * n, acked: 125_000 * n / 100_000 * 100_000,
 		}
 	}
 	tests := []struct {
@@ -58,7 +58,7 @@ func TestHealth(t *testing.T) {
 		{
 			name:   "a proxy takes what the server does not acknowledge",
 			change: func(n int64, s *sample) { s.acked = 2_500_000 },
-			want:   map[int64]Reason{8: "", 15: ReasonPeerStalled},
+			want:   map[int64]Reason{6: "", 10: ReasonPeerStalled},
 		},
 		{
 			name:   "the source sends nothing",
@@ -129,7 +129,7 @@ func TestHealthOfAcknowledgements(t *testing.T) {
 		acked func(sent int64) int64
 	}{
 		{"none", func(int64) int64 { return 0 }},
-		{"one", func(sent int64) int64 { return min(sent/500_000, 1) * 500_000 }},
+		{"one", func(sent int64) int64 { return min(sent/100_000, 1) * 100_000 }},
 		{"far apart", func(sent int64) int64 { return sent / 5_000_000 * 5_000_000 }},
 		{"ahead: the handshake is counted twice", func(sent int64) int64 { return sent + 3073 }},
 	}

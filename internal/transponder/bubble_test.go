@@ -1,0 +1,133 @@
+package transponder
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/rtmp"
+	"transponder/internal/stream"
+)
+
+// farEnd is a server in the bubble of a test's own time, without a network. What it is sent is there to be looked at once the
+// bubble is at rest.
+type farEnd struct {
+	pace func() // called before each of its reads once it gets media; nil: it reads at once
+
+	wg sync.WaitGroup // of those that serve
+
+	mu       sync.Mutex
+	messages []rtmp.Message // guarded by mu; sound and pictures, without their payloads
+	conns    int            // guarded by mu
+}
+
+// dial makes a connection, and serves it in a goroutine that ends with it.
+func (e *farEnd) dial(context.Context, netip.AddrPort) (net.Conn, error) {
+	near, far := net.Pipe()
+	e.mu.Lock()
+	e.conns++
+	e.mu.Unlock()
+	e.wg.Go(func() {
+		defer far.Close()
+		e.serve(far)
+	})
+	return near, nil
+}
+
+func (e *farEnd) serve(conn net.Conn) {
+	paced := &pacedConn{Conn: conn}
+	s := rtmp.NewServerConn(paced)
+	if s.Handshake() != nil {
+		return
+	}
+	if _, err := s.Accept(); err != nil {
+		return
+	}
+	if _, err := s.Next(); err != nil || s.Start() != nil {
+		return
+	}
+	paced.pace = e.pace
+	for {
+		m, err := s.ReadMedia()
+		if err != nil {
+			return
+		}
+		m.Payload = m.Payload[:min(len(m.Payload), 2)]
+		e.mu.Lock()
+		e.messages = append(e.messages, m)
+		e.mu.Unlock()
+	}
+}
+
+// got returns what was received so far.
+func (e *farEnd) got() []rtmp.Message {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.messages
+}
+
+// pacedConn is read from no faster than pace lets it.
+type pacedConn struct {
+	net.Conn
+
+	pace func()
+}
+
+func (c *pacedConn) Read(b []byte) (int, error) {
+	if c.pace != nil {
+		c.pace()
+	}
+	return c.Conn.Read(b)
+}
+
+// pushInBubble starts a push to the far end. The registry ends with the returned stop, which the test calls before its bubble's
+// end.
+func pushInBubble(t *testing.T, e *farEnd, change func(*Config), req Request) (s *source, r *Registry, id string, stop func()) {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.FailedFor = 0
+	cfg.dialTCP = e.dial
+	if change != nil {
+		change(&cfg)
+	}
+	hub := stream.NewHub(stream.DefaultConfig())
+	r = NewRegistry(cfg, hub, sameAudio{}, slog.New(slog.DiscardHandler))
+	src, err := hub.Publish(stream.Info{Name: "s", ID: "s", HasVideo: true, HasAudio: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src.SetLive()
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		r.Run(ctx)
+	}()
+	stop = func() {
+		cancel()
+		<-ran
+		e.wg.Wait()
+		src.Close(nil)
+	}
+	req.StreamName, req.URL = "s", "rtmp://192.0.2.1/live"
+	info, err := r.Start(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait() // it has attached
+	return &source{Source: src, video: realVideo(t), audio: realAudio}, r, info.ID, stop
+}
+
+// at writes a picture, and sound with it, of a moment of the stream.
+func (s *source) at(d time.Duration, key bool, size int) {
+	data := make([]byte, size)
+	copy(data, []byte{0, 0, 0, byte(size - 4), 0x65})
+	s.Video.Write(media.Frame{Track: s.video, Time: media.Timestamp(d), Key: key, Data: data})
+	s.Audio.Write(media.Frame{Track: s.audio, Time: media.Timestamp(d), Key: true, Data: []byte{1}})
+}

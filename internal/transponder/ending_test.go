@@ -1,0 +1,231 @@
+package transponder
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"transponder/internal/flv"
+	"transponder/internal/media"
+	"transponder/internal/testkit"
+)
+
+// A peer that takes the rest of an ended stream, but ever so slowly, does not keep the push alive.
+func TestRestIsSentInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		e := &farEnd{pace: func() {
+			if slow.Load() {
+				time.Sleep(4 * time.Second)
+			}
+		}}
+		s, r, id, stop := pushInBubble(t, e, nil, Request{})
+		defer stop()
+		s.at(0, true, 6)
+		synctest.Wait()
+		slow.Store(true)
+		for n := range 120 {
+			s.at(time.Duration(n+1)*40*time.Millisecond, false, 200) // so that 64 are more than one read takes
+		}
+		time.Sleep(100 * time.Millisecond)
+		ended := time.Now()
+		s.Close(nil)
+		time.Sleep(2 * time.Second)
+		if i := r.Find(Filter{ID: id})[0]; i.State != Draining || i.Reason != ReasonSourceLost {
+			t.Errorf("after its stream the push is %s, %q", i.State, i.Reason)
+		}
+		for len(r.Find(Filter{ID: id})) > 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		took := time.Since(ended)
+		end := r.History(1)[0]
+		if end.State != Ended || end.Reason != ReasonSourceLost {
+			t.Errorf("ended as %s, %s", end.State, end.Reason)
+		}
+		if limit := r.cfg.WriteTimeout + r.cfg.DrainTimeout + 2*watchEvery; took < r.cfg.WriteTimeout || took > limit {
+			t.Errorf("ended after %v, want it after %v to %v", took, r.cfg.WriteTimeout, limit)
+		}
+	})
+}
+
+// A peer that stops reading is not called live 10 s later, whatever the settings leave it.
+func TestStuckPeerIsNotLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		var stop atomic.Bool
+		e := &farEnd{pace: func() {
+			if stop.Load() {
+				<-stuck
+			}
+		}}
+		s, r, id, end := pushInBubble(t, e, nil, Request{Options: Options{Restore: &Restore{Attempts: 1, FirstPause: time.Hour}}})
+		defer end()
+		for n := range 100 {
+			s.at(time.Duration(n)*100*time.Millisecond, n%10 == 0, 6)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if i := r.Find(Filter{ID: id})[0]; i.State != Live {
+			t.Errorf("%s before the peer is stuck", i.State)
+		}
+		stop.Store(true)
+		for n := range 102 {
+			s.at(time.Duration(n+100)*100*time.Millisecond, n%10 == 0, 6)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if i := r.Find(Filter{ID: id})[0]; i.State == Live || i.Reason != ReasonPeerStalled {
+			t.Errorf("%s, %q after 10 s", i.State, i.Reason)
+		}
+		close(stuck)
+	})
+}
+
+// A show of seven weeks: time on the wire goes through 2^24, 2^31 and 2^32 ms without a step.
+func TestClockEdges(t *testing.T) {
+	for _, edge := range []int64{1 << 24, 1 << 31, 1 << 32} {
+		t.Run(strconv.FormatInt(edge, 10), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := &farEnd{}
+				s, _, _, stop := pushInBubble(t, e, nil, Request{Options: Options{Restore: quickly}})
+				defer stop()
+				s.at(0, true, 6)
+				synctest.Wait()
+				var want []uint32
+				for n := int64(-5); n <= 5; n++ {
+					ms := edge + 20*n
+					s.at(time.Duration(ms)*time.Millisecond, n == 3, 6)
+					want = append(want, uint32(ms), uint32(ms))
+					synctest.Wait()
+				}
+				var got []uint32
+				for _, m := range e.got() {
+					if (m.Type == flv.TypeVideo || m.Type == flv.TypeAudio) && m.Payload[1] == 1 { // no header
+						got = append(got, m.Time)
+					}
+				}
+				if len(got) < 2 || !slices.Equal(got[2:], want) {
+					t.Errorf("on the wire %d, want %d", got, want)
+				}
+			})
+		})
+	}
+}
+
+// What the buffer holds back when a push is terminated is sent all the same.
+func TestTerminatedPushSendsTheRest(t *testing.T) {
+	b := newBench(t, func(c *Config) {
+		c.Buffer.Enabled, c.Buffer.StartSize, c.Buffer.MaxSize = true, 10*time.Second, 20*time.Second
+	})
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	id := b.start(Request{StreamName: "s", URL: server.URL("live")}).ID
+	server.Wait(t, "publish", func() bool { return slices.Contains(server.Calls(), "publish('rtmp_s')") })
+	s.write(100, 20) // four seconds
+	b.wait("buffer", func() bool { return b.Find(Filter{ID: id})[0].BufferDelay > 3*time.Second })
+	if len(server.Tags()) > 0 {
+		t.Fatal("the buffer does not hold anything back")
+	}
+	if err := b.Terminate(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	server.Wait(t, "goodbye", func() bool { return strings.HasPrefix(server.Calls()[len(server.Calls())-1], "deleteStream") })
+	checkTags(t, server.Tags(), 100)
+	if end := b.end(); end.State != Ended || end.Reason != ReasonTerminated || end.VideoFrames != 100 {
+		t.Errorf("ended as %s, %s after %d pictures", end.State, end.Reason, end.VideoFrames)
+	}
+}
+
+// A stream that sends nothing from the first has its push connected and told so, and live as soon as there is something.
+func TestNothingToSendYet(t *testing.T) {
+	t.Parallel() // it takes seconds
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	id := b.start(Request{StreamName: "s", URL: server.URL("live")}).ID
+	b.wait("word of it", func() bool {
+		i := b.Find(Filter{ID: id})[0]
+		return i.State == Connecting && i.Reason == ReasonNoMedia && i.Detail != ""
+	})
+	s.live(t, server)
+	b.wait("life", func() bool {
+		i := b.Find(Filter{ID: id})[0]
+		return i.State == Live && i.Reason == ReasonNone
+	})
+}
+
+// A bug of ours ends one push, which lets go of its connection, and none beside it.
+func TestPanicEndsOnePush(t *testing.T) {
+	b := newBench(t, nil)
+	server, other := testkit.NewRTMPServer(t, testkit.Script{}), testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	well := b.start(Request{StreamName: "s", URL: other.URL("live")}).ID
+	b.UseSounds(panickySounds{})
+	ill := b.start(Request{StreamName: "s", URL: server.URL("live")}).ID
+	s.live(t, server)
+	if err := b.SoundOn(ill, "x.wav", false); err != nil {
+		t.Fatal(err)
+	}
+	b.wait("failure", func() bool {
+		s.write(1, 20)
+		return b.Find(Filter{ID: ill})[0].State == Failed
+	})
+	if end := b.end(); end.Reason != ReasonInternal || strings.Contains(end.Detail, "bug") {
+		t.Errorf("ended for %s (%s)", end.Reason, end.Detail)
+	}
+	if log := b.log.String(); !strings.Contains(log, "panickySounds") {
+		t.Errorf("the log does not say where it was:\n%s", log)
+	}
+	before := len(other.Tags())
+	s.write(10, 20)
+	other.Wait(t, "more", func() bool { return len(other.Tags()) >= before+20 })
+	if i := b.Find(Filter{ID: well})[0]; i.State != Live {
+		t.Errorf("the other push is %s", i.State)
+	}
+}
+
+// panickySounds has a bug that shows when a file plays.
+type panickySounds struct{}
+
+func (panickySounds) Check(string) error                       { return nil }
+func (panickySounds) Open(string, bool) (SoundPlayer, error)   { return panickySounds{}, nil }
+func (panickySounds) Replace(media.Frame) (media.Frame, error) { panic("a bug") }
+func (panickySounds) Close()                                   {}
+
+// The address that was checked is the one that is dialled: a name that means another a moment later leads nowhere else.
+func TestCheckedAddressIsDialled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		public, inside := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("127.0.0.1")
+		var asked atomic.Int32
+		var dialled []netip.AddrPort
+		policy, err := ParseTargetPolicy(nil, nil, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dials, end := attemptsWith(t, Restore{Attempts: 3, FirstPause: time.Second}, func(c *Config) {
+			c.Targets = policy
+			c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+				if asked.Add(1)%2 == 1 {
+					return []netip.Addr{public}, nil
+				}
+				return []netip.Addr{inside}, nil
+			}
+			refuse := c.dialTCP
+			c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+				dialled = append(dialled, a)
+				return refuse(ctx, a)
+			}
+		}, nil)
+		if len(dials) != 1 || dialled[0].Addr() != public {
+			t.Errorf("dialled %v, want %v alone", dialled, public)
+		}
+		if end.State != Failed || end.Reason != ReasonForbidden || end.Attempts != 2 {
+			t.Errorf("ended as %s, %s after %d attempts", end.State, end.Reason, end.Attempts)
+		}
+	})
+}

@@ -1,0 +1,238 @@
+package transponder
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/testkit"
+	"transponder/internal/transcode"
+)
+
+// reasonCase leads a push to one reason, at a server that follows a script.
+type reasonCase struct {
+	script testkit.Script
+	login  string               // in the URL
+	url    func(string) string  // what becomes of the server's; nil: nothing
+	tls    bool                 // the server wants it, with a certificate that nobody trusts
+	change func(*Config)        // of the settings
+	source func(*source)        // of the stream
+	video  *fakeVideo           // nil: no transcoding
+	audio  AudioRenditions      // nil: sameAudio
+	req    Request              // besides its stream and URL
+	size   int                  // of pictures; 0: none are written
+	then   func(*bench, string) // once it is live, with the push's id
+
+	live  bool  // it may be
+	state State // in which the reason is told; Starting: Failed
+}
+
+var reasonCases = map[Reason]reasonCase{
+	ReasonDNS: {
+		size: 20, live: true, req: Request{Options: Options{Restore: &Restore{Attempts: 1, FirstPause: minPause}}},
+		url:    func(url string) string { return strings.Replace(url, "127.0.0.1", "name.test", 1) },
+		change: resolveOnce(nil, &net.DNSError{Err: "no such host", Name: "name.test", IsNotFound: true}),
+		script: testkit.Script{At: "media", Do: testkit.HangUp},
+	},
+	ReasonRefused: {url: func(string) string { return "rtmp://" + nobody() + "/live" }},
+	ReasonUnreachable: {
+		change: func(c *Config) { c.LocalAddr = netip.MustParseAddr("::1") },
+	},
+	ReasonTimeout: {script: testkit.Script{At: "accept", Do: testkit.StaySilent}, size: 20},
+	ReasonTLS:     {url: func(url string) string { return strings.Replace(url, "rtmp:", "rtmps:", 1) }},
+	ReasonTLSVerify: {
+		tls: true,
+	},
+	ReasonHandshake:   {script: testkit.Script{At: "accept", Do: testkit.TalkNonsense}, size: 20},
+	ReasonProtocol:    {script: testkit.Script{At: "connect", Do: testkit.TalkNonsense}, size: 20},
+	ReasonAuth:        {script: testkit.Script{Login: testkit.Login{Scheme: "adobe", User: "u", Password: "p"}}, login: "u:wrong@", size: 20},
+	ReasonBadApp:      {script: testkit.Script{At: "connect", Do: testkit.Refuse, Code: "NetConnection.Connect.InvalidApp"}, size: 20},
+	ReasonKeyInUse:    {script: testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.BadName"}, size: 20},
+	ReasonKeyRejected: {script: testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.Denied"}, size: 20},
+	ReasonPeerClosed:  {script: testkit.Script{At: "media", Do: testkit.HangUp}, size: 20, live: true},
+	ReasonPeerStalled: {
+		script: testkit.Script{At: "media", Do: testkit.StopReading}, size: 200_000, live: true,
+		change: func(c *Config) { c.WriteTimeout = time.Second },
+	},
+	ReasonPeerSlow: {
+		script: testkit.Script{At: "media", Do: testkit.StopReading}, size: 200_000, live: true, state: Degraded,
+		change: func(c *Config) { c.WriteTimeout = time.Minute },
+	},
+	ReasonForbidden: {
+		size: 20, live: true, req: Request{Options: Options{Restore: &Restore{Attempts: 1, FirstPause: minPause}}},
+		url:    func(url string) string { return strings.Replace(url, "127.0.0.1", "name.test", 1) },
+		change: resolveOnce([]netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil),
+		script: testkit.Script{At: "media", Do: testkit.HangUp},
+	},
+	ReasonSourceLost: {size: 20, live: true, state: Ended, then: func(b *bench, _ string) {
+		if s, ok := b.hub.Source("s"); ok {
+			s.Close(nil)
+		}
+	}},
+	ReasonNoMedia:    {state: Connecting},
+	ReasonNoKeyFrame: {size: 20, live: true, state: Degraded, source: func(s *source) { s.keyless = true }},
+	ReasonCodec: {
+		size: 20, source: func(s *source) { s.video = &media.Track{Codec: media.VP8} },
+		change: func(c *Config) { c.TranscodingDisabled = true },
+	},
+	ReasonTranscoder: {
+		size: 20, source: func(s *source) { s.video = &media.Track{Codec: media.VP8} },
+		video: &fakeVideo{fail: transcode.ErrTranscoder},
+	},
+	ReasonTooSlow: {
+		size: 20, live: true, state: Degraded, req: Request{Height: 180}, video: behind(),
+	},
+	ReasonNoCapacity: {
+		size: 20, source: func(s *source) { s.video = &media.Track{Codec: media.VP8} }, video: &fakeVideo{busy: true},
+	},
+	ReasonTerminated: {size: 20, live: true, state: Ended, then: func(b *bench, id string) { b.Terminate(context.Background(), id) }},
+	ReasonShutdown:   {size: 20, live: true, state: Ended, then: func(b *bench, _ string) { b.stop() }},
+	ReasonInternal:   {size: 20, audio: panickyAudio{}},
+}
+
+// resolveOnce resolves a name to loopback for the push's beginning, and to something else from then on.
+func resolveOnce(addrs []netip.Addr, err error) func(*Config) {
+	return func(c *Config) {
+		var asked atomic.Int32
+		c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+			if asked.Add(1) == 1 {
+				return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+			}
+			return addrs, err
+		}
+	}
+}
+
+// nobody returns an address at which nothing listens.
+func nobody() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// behind is an encoder that leaves out a picture whenever it is asked how it goes.
+func behind() *fakeVideo { return &fakeVideo{behind: true} }
+
+// panickyAudio has a bug.
+type panickyAudio struct{ sameAudio }
+
+func (panickyAudio) Expect(*stream.Source, media.AudioFormat) *media.Track { panic("a bug") }
+
+// Every reason of the closed list comes about, as told by find, by the events and by the history: none is there for show, and no
+// push that was not live has ever been called so.
+func TestEveryReason(t *testing.T) {
+	for reason := range classes {
+		tt, ok := reasonCases[reason]
+		if !ok {
+			t.Errorf("no case leads to %s", reason)
+			continue
+		}
+		t.Run(string(reason), func(t *testing.T) {
+			t.Parallel()
+			leadTo(t, reason, tt)
+		})
+	}
+}
+
+func leadTo(t *testing.T, want Reason, tt reasonCase) {
+	b := newBench(t, func(c *Config) {
+		c.ConnectTimeout = time.Second
+		if tt.change != nil {
+			tt.change(c)
+		}
+	})
+	if tt.audio != nil {
+		b.audio = tt.audio
+	}
+	if tt.video != nil {
+		tt.video.track = realVideo(t)
+		b.UseVideo(tt.video)
+	}
+	s := b.source("s")
+	if tt.source != nil {
+		tt.source(s)
+	}
+	server := testkit.NewRTMPServer(t, tt.script)
+	if tt.tls {
+		server = testkit.NewRTMPSServer(t, tt.script, selfSigned(t))
+	}
+	tt.req.StreamName, tt.req.URL = "s", strings.Replace(server.URL("live"), "://", "://"+tt.login, 1)
+	if tt.url != nil {
+		tt.req.URL = tt.url(tt.req.URL)
+	}
+	id := b.start(tt.req).ID
+	state := tt.state
+	if state == Starting {
+		state = Failed
+	}
+	then := tt.then
+	var story []Event
+	b.wait(string(want), func() bool {
+		story = b.storyOf(id)
+		switch {
+		case tt.size == 0:
+		case tt.live && !slices.ContainsFunc(story, func(e Event) bool { return e.To == Live }):
+			s.write(1, 20)
+		default:
+			s.write(10, tt.size)
+		}
+		for _, e := range story {
+			if e.To == Live && then != nil {
+				then(b, id)
+				then = nil
+			}
+			if e.To == state && e.Reason == want {
+				return true
+			}
+		}
+		return false
+	})
+	for _, e := range story {
+		if e.To == Live && !tt.live {
+			t.Errorf("the push was %s before it was %s", e.To, state)
+		}
+	}
+	told := b.Find(Filter{ID: id})
+	if state.final() {
+		b.end()
+		told = b.History(1)
+	}
+	if len(told) != 1 || told[0].ID != id || told[0].State == state && (told[0].Reason != want || told[0].Detail == "") {
+		t.Errorf("the push is told as %+v", told)
+	}
+}
+
+// storyOf returns the events of one push.
+func (b *bench) storyOf(id string) []Event {
+	events := make([]Event, 1000)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	n, _, _ := b.Journal().Since(ended, 0, events)
+	var story []Event
+	for _, e := range events[:n] {
+		if e.ID == id {
+			story = append(story, e)
+		}
+	}
+	return story
+}
+
+// selfSigned is a certificate for 127.0.0.1 and example.com that nobody trusts.
+func selfSigned(t *testing.T) tls.Certificate {
+	t.Helper()
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	return s.TLS.Certificates[0]
+}
