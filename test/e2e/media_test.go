@@ -60,6 +60,7 @@ type recording struct {
 	Packets []struct {
 		Kind  string `json:"codec_type"`
 		DTS   string `json:"dts_time"`
+		Size  string `json:"size"`
 		Flags string `json:"flags"`
 	} `json:"packets"`
 }

@@ -37,20 +37,23 @@ func TestPictureRules(t *testing.T) {
 		request       map[string]any
 		width, height int
 		fps           float64
-		keys          int // frames between key frames; 0: nothing is said of them
+		keys          int // frames between key frames; 0: two seconds; -1: as the publisher sends them
+		kbps          int // 0: nothing is said of it
 	}{
-		{"untouched", keeping, "wide", nil, 640, 360, 30, 0},
-		{"zeros", keeping, "wide", map[string]any{"width": 0, "height": 0}, 640, 360, 30, 0},
-		{"width-alone", keeping, "wide", map[string]any{"width": 320}, 640, 360, 30, 0},
-		{"height", keeping, "wide", map[string]any{"height": 240}, 426, 240, 30, 0},
-		{"width-is-not-counted", keeping, "wide", map[string]any{"width": 100, "height": 240}, 426, 240, 30, 0},
-		{"width-counts", free, "wide", map[string]any{"width": 100, "height": 240}, 100, 240, 30, 0},
-		{"odd-size", keeping, "wide", map[string]any{"height": 201}, 354, 200, 30, 0},
-		{"portrait", keeping, "tall", map[string]any{"height": 240}, 240, 426, 30, 0},
-		{"key-frames", keeping, "wide", map[string]any{"keyFrameInterval": 20}, 640, 360, 30, 20},
-		{"rate", keeping, "wide", map[string]any{"fps": 10}, 640, 360, 10, 0},
-		{"all", free, "wide", map[string]any{"width": 160, "height": 120, "fps": 15, "keyFrameInterval": 15}, 160, 120, 15, 15},
-		{"letterbox", keeping, "wide", map[string]any{"width": 200, "height": 200, "options": map[string]any{"fit": "letterbox"}}, 200, 200, 30, 0},
+		{"untouched", keeping, "wide", nil, 640, 360, 30, -1, 0},
+		{"zeros", keeping, "wide", map[string]any{"width": 0, "height": 0}, 640, 360, 30, -1, 0},
+		{"width-alone", keeping, "wide", map[string]any{"width": 320}, 640, 360, 30, -1, 0},
+		{"width-alone-free", free, "wide", map[string]any{"width": 320}, 640, 360, 30, -1, 0},
+		{"height", keeping, "wide", map[string]any{"height": 240}, 426, 240, 30, 0, 0},
+		{"width-is-not-counted", keeping, "wide", map[string]any{"width": 100, "height": 240}, 426, 240, 30, 0, 0},
+		{"width-counts", free, "wide", map[string]any{"width": 100, "height": 240}, 100, 240, 30, 0, 0},
+		{"odd-size", keeping, "wide", map[string]any{"height": 201}, 354, 200, 30, 0, 0},
+		{"portrait", keeping, "tall", map[string]any{"height": 240}, 240, 426, 30, 0, 0},
+		{"key-frames", keeping, "wide", map[string]any{"keyFrameInterval": 20}, 640, 360, 30, 20, 0},
+		{"rate", keeping, "wide", map[string]any{"fps": 10}, 640, 360, 10, 0, 0},
+		{"all", free, "wide", map[string]any{"width": 160, "height": 120, "fps": 15, "keyFrameInterval": 15}, 160, 120, 15, 15, 0},
+		{"bit-rate", keeping, "wide", map[string]any{"options": map[string]any{"bitrate": 200}}, 640, 360, 30, 0, 200},
+		{"letterbox", keeping, "wide", map[string]any{"width": 200, "height": 200, "options": map[string]any{"fit": "letterbox"}}, 200, 200, 30, 0, 0},
 	}
 	for _, tt := range tests {
 		body := map[string]any{"streamName": tt.stream, "rtmpUrl": url + "/" + tt.name, "rtmpTransponderFullUrl": true}
@@ -88,13 +91,60 @@ func TestPictureRules(t *testing.T) {
 				}
 			}
 			judgePictures(t, m, tt.fps, tt.keys, tt.request["fps"] != nil)
+			if got := m.kbps(t); tt.kbps > 0 && math.Abs(got/float64(tt.kbps)-1) > 0.25 {
+				t.Errorf("%.0f kbit/s of pictures, want %d", got, tt.kbps)
+			}
 			decodes(t, file)
 		})
 	}
 }
 
+// What no encoder makes is refused with the reason, and nothing is begun.
+func TestBadPictures(t *testing.T) {
+	s := startServer(t)
+	publishPictures(t, s, "a", 320, 180, 30)
+	for _, request := range []map[string]any{
+		{"height": -1}, {"height": "tall"}, {"height": 1}, {"height": 9000}, {"height": 240.5}, {"width": -2}, {"width": "wide"},
+		{"fps": 0.5}, {"fps": 1000}, {"fps": "many"}, {"fps": -1}, {"keyFrameInterval": -1}, {"keyFrameInterval": 1.5},
+		{"options": map[string]any{"bitrate": -1}}, {"options": map[string]any{"bitrate": "much"}},
+		{"height": 240, "options": map[string]any{"fit": "crop"}}, {"options": map[string]any{"fit": "letterbox"}},
+	} {
+		body := map[string]any{"streamName": "a", "rtmpUrl": "rtmp://127.0.0.1:1/live"}
+		maps.Copy(body, request)
+		var answer struct{ Message string }
+		if code := s.post("/push/startup", body, &answer); code != http.StatusBadRequest || answer.Message == "" {
+			t.Errorf("%v is answered %d %q, want 400 and a reason", request, code, answer.Message)
+		}
+	}
+	if code := s.post("/push/find_all", struct{}{}, nil); code != http.StatusNotFound {
+		t.Errorf("find_all answers %d after all were refused, want 404", code)
+	}
+}
+
+// kbps is the bit rate of the pictures from the first to the last.
+func (m recording) kbps(t *testing.T) float64 {
+	t.Helper()
+	var bits, first, last float64
+	for i, p := range m.Packets {
+		if p.Kind != "video" {
+			continue
+		}
+		at, err1 := strconv.ParseFloat(p.DTS, 64)
+		size, err2 := strconv.ParseFloat(p.Size, 64)
+		if err1 != nil || err2 != nil {
+			t.Fatalf("packet %d: %+v", i, p)
+		}
+		if bits == 0 {
+			first = at
+		}
+		bits, last = bits+8*size, at
+	}
+	return bits / 1000 / (last - first)
+}
+
 // judgePictures checks the rate of pictures and the number of pictures from each key frame to the next. Where no interval was
-// asked for it is 2 s, the publisher's own as well. A rate that was not asked for is the source's, less what a busy machine leaves out.
+// asked for it is 2 s; below 0 it is the publisher's, who answers whoever asks for a key frame. A rate that was not asked for is the
+// source's, less what a busy machine leaves out.
 func judgePictures(t *testing.T, m recording, fps float64, keys int, exact bool) {
 	t.Helper()
 	var times []float64
@@ -188,6 +238,57 @@ func TestEncoderKilled(t *testing.T) {
 		if p.Status != "PUBLISHING" {
 			t.Errorf("a push is %s (%s) after its encoder was killed, want PUBLISHING", p.Status, p.Reason)
 		}
+	}
+}
+
+// An encoder that falls behind leaves out pictures: the push stays connected, counts them, and says that it is degraded, until it is
+// over.
+func TestEncoderBehind(t *testing.T) {
+	s := startServer(t)
+	publishPictures(t, s, "a", 640, 360, 30)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	if code := s.post("/push/startup", map[string]any{"streamName": "a", "rtmpUrl": receiver.URL("live"), "height": 180}, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	receiver.Wait(t, "pictures", func() bool { return len(videoTimes(receiver)) > 30 })
+	encoders := children(t, s.cmd.Process.Pid)
+	if len(encoders) != 1 {
+		t.Fatalf("%d child processes, want 1", len(encoders))
+	}
+	if err := syscall.Kill(encoders[0], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	at := lastSound(receiver)
+	receiver.Wait(t, "sound without pictures", func() bool { return lastSound(receiver) > at+1500*time.Millisecond })
+	if err := syscall.Kill(encoders[0], syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	var found []struct {
+		Status, Reason string
+		Dropped        int `json:"transcoderDropped"`
+	}
+	state := func(want string) {
+		t.Helper()
+		waitFor(t, 60*time.Second, func() string {
+			s.post("/push/find", map[string]any{"streamName": "a"}, &found)
+			if len(found) != 1 || found[0].Status != want {
+				return fmt.Sprintf("the push is %+v, want %s", found, want)
+			}
+			return ""
+		})
+	}
+	state("DEGRADED")
+	if found[0].Reason != "transcoder_slow" || found[0].Dropped == 0 {
+		t.Errorf("degraded is shown as %+v", found[0])
+	}
+	state("PUBLISHING")
+	before := lastPicture(receiver)
+	receiver.Wait(t, "pictures after it", func() bool { return lastPicture(receiver) > before+time.Second })
+	if n := strings.Count(strings.Join(receiver.Calls(), " "), "publish("); n != 1 {
+		t.Errorf("the far end was published to %d times: %v", n, receiver.Calls())
+	}
+	if now := children(t, s.cmd.Process.Pid); len(now) != 1 || now[0] != encoders[0] {
+		t.Errorf("child processes %v after %v: it was not given the time", now, encoders)
 	}
 }
 

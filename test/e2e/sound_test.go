@@ -7,8 +7,10 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +104,169 @@ func TestSoundStates(t *testing.T) {
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			judgeSound(t, receivers[i].Tags(), tt.steps, append(changed[i], lastSound(receivers[i])))
+		})
+	}
+}
+
+// What sound_on and a startup with a sound answer to files that are not there, are none, or are none of the caller's business.
+func TestSoundFiles(t *testing.T) {
+	dir := t.TempDir()
+	media, outside := filepath.Join(dir, "media"), filepath.Join(dir, "outside.wav")
+	if err := os.Mkdir(media, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeWAV(t, outside, 48000, fileTone, time.Second)
+	writeWAV(t, filepath.Join(media, "good.wav"), 48000, fileTone, time.Second)
+	if err := os.WriteFile(filepath.Join(media, "text.wav"), []byte("this is no sound, though long enough to be one of some milliseconds"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"link.wav": outside, "up.wav": "../outside.wav", "link": dir} {
+		if err := os.Symlink(to, filepath.Join(media, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := startServer(t, "media_dir="+media)
+	publishTone(t, s, "a", liveTone)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	var running push
+	if code := s.post("/push/startup", map[string]any{"streamName": "a", "rtmpUrl": receiver.URL("live")}, &running); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	tests := []struct {
+		file string
+		code int
+		says string
+	}{
+		{"good.wav", http.StatusOK, ""},
+		{"none.wav", http.StatusNotFound, "No such file"},
+		{"", http.StatusBadRequest, "soundFile"},
+		{"text.wav", http.StatusBadRequest, "soundFile"},
+		{"../outside.wav", http.StatusNotFound, "No such file"},
+		{"..\\outside.wav", http.StatusNotFound, "No such file"},
+		{"./../outside.wav", http.StatusNotFound, "No such file"},
+		{outside, http.StatusNotFound, "No such file"},
+		{filepath.Join(media, "good.wav"), http.StatusNotFound, "No such file"},
+		{"link.wav", http.StatusNotFound, "No such file"},
+		{"up.wav", http.StatusNotFound, "No such file"},
+		{"link/outside.wav", http.StatusNotFound, "No such file"},
+		{"good.wav\x00", http.StatusNotFound, "No such file"},
+		{"\x00", http.StatusNotFound, "No such file"},
+		{".", http.StatusNotFound, "No such file"},
+		{"/", http.StatusNotFound, "No such file"},
+	}
+	for _, tt := range tests {
+		var answer struct{ Message string }
+		into := any(&answer)
+		if tt.code == http.StatusOK {
+			into = nil // there is no answer to read
+		}
+		code := s.post("/push/sound_on", map[string]any{"mediaSessionId": running.MediaSessionID, "soundFile": tt.file}, into)
+		if code != tt.code || !strings.Contains(answer.Message, tt.says) {
+			t.Errorf("sound_on %q answers %d %q, want %d %q", tt.file, code, answer.Message, tt.code, tt.says)
+		}
+		if code == http.StatusOK {
+			continue
+		}
+		body := map[string]any{
+			"streamName": "a", "rtmpUrl": receiver.URL("other"), "options": map[string]any{"action": "sound_on", "soundFile": tt.file},
+		}
+		if code := s.post("/push/startup", body, nil); code != tt.code {
+			t.Errorf("startup with %q answers %d, want %d", tt.file, code, tt.code)
+		}
+	}
+	for method, body := range map[string]map[string]any{
+		"mute": {}, "unmute": {}, "sound_on": {"soundFile": "good.wav"}, "sound_off": {},
+	} {
+		body["mediaSessionId"] = "nobody"
+		if code := s.post("/push/"+method, body, nil); code != http.StatusNotFound {
+			t.Errorf("%s of a push that is not there answers %d, want 404", method, code)
+		}
+	}
+	var all []push
+	if code := s.post("/push/find_all", struct{}{}, &all); code != http.StatusOK || len(all) != 1 {
+		t.Errorf("%d pushes (%d), want the one that was made", len(all), code)
+	}
+}
+
+// What the sound is sent as, as ffprobe finds it on a real receiver, and what is heard: the tone, and silence when it is muted.
+func TestSoundForms(t *testing.T) {
+	url, records := startNginx(t)
+	plain, alaw := startServer(t), startServer(t, "rtmp_push_audio_codec=pcma")
+	louder := startServer(t, "rtmp_push_audio_bitrate_kbps=192", "rtmp_push_audio_sample_rate=44100", "rtmp_push_audio_channels=1")
+	for _, s := range []*server{plain, alaw, louder} {
+		publishTone(t, s, "a", liveTone)
+	}
+	tests := []struct {
+		name     string
+		server   *server
+		options  map[string]any
+		codec    string
+		rate     string
+		channels int
+	}{
+		{"default", plain, nil, "aac", "48000", 2},
+		{"aac-64k-mono", plain, map[string]any{"audioCodec": "aac", "audioBitrate": 64, "audioRate": 44100, "audioChannels": 1}, "aac", "44100", 1},
+		{"a-law", plain, map[string]any{"audioCodec": "pcma"}, "pcm_alaw", "8000", 1},
+		{"mu-law", plain, map[string]any{"audioCodec": "pcmu"}, "pcm_mulaw", "8000", 1},
+		{"speex", plain, map[string]any{"audioCodec": "speex"}, "speex", "16000", 1},
+		{"setting-a-law", alaw, nil, "pcm_alaw", "8000", 1},
+		{"setting-aac", louder, nil, "aac", "44100", 1},
+		{"request-beats-setting", alaw, map[string]any{"audioCodec": "aac"}, "aac", "48000", 2},
+	}
+	ids := make([]string, len(tests))
+	for i, tt := range tests {
+		var p push
+		body := map[string]any{"streamName": "a", "rtmpUrl": url + "/" + tt.name, "rtmpTransponderFullUrl": true, "options": tt.options}
+		if code := tt.server.post("/push/startup", body, &p); code != http.StatusOK {
+			t.Fatalf("%s: startup answers %d", tt.name, code)
+		}
+		ids[i] = p.MediaSessionID
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sent := func(more int) {
+				t.Helper()
+				before := -1
+				waitFor(t, 60*time.Second, func() string {
+					var found []push
+					tt.server.post("/push/find", map[string]any{"mediaSessionId": ids[i]}, &found)
+					if len(found) == 1 && before < 0 {
+						before = found[0].AudioFramesSent
+					}
+					if len(found) != 1 || found[0].AudioFramesSent < before+more {
+						return fmt.Sprintf("not %d more packets of sound: %+v", more, found)
+					}
+					return ""
+				})
+			}
+			sent(100) // two seconds at least
+			if code := tt.server.post("/push/mute", map[string]any{"mediaSessionId": ids[i]}, nil); code != http.StatusOK {
+				t.Errorf("mute answers %d", code)
+			}
+			sent(100)
+			tt.server.post("/push/terminate", map[string]any{"mediaSessionId": ids[i]}, nil)
+			file := filepath.Join(records, tt.name+".flv")
+			for _, stream := range probe(t, file).Streams {
+				if stream.Kind == "audio" && (stream.Codec != tt.codec || stream.SampleRate != tt.rate || stream.Channels != tt.channels) {
+					t.Errorf("received %s of %s Hz in %d channels, want %s of %s in %d", stream.Codec, stream.SampleRate, stream.Channels,
+						tt.codec, tt.rate, tt.channels)
+				}
+			}
+			mono, _ := sound(t, file)
+			stereo := make([]float32, 0, 2*len(mono))
+			for _, x := range mono {
+				stereo = append(stereo, x, x)
+			}
+			second := 2 * soundRate
+			if len(stereo) < 3*second {
+				t.Fatalf("%.1f s of sound", float64(len(stereo))/float64(second))
+			}
+			if err := heard(stereo[second/2:second], liveTone); err != nil {
+				t.Errorf("before it is muted: %v", err)
+			}
+			if err := heard(stereo[len(stereo)-second/2:], silence); err != nil {
+				t.Errorf("when it is muted: %v", err)
+			}
 		})
 	}
 }
