@@ -43,6 +43,9 @@ var (
 	}
 )
 
+// encodingVP8 is the same of VP8, which has no presets.
+const encodingVP8 = 6.6
+
 // scaling is what it takes per million pixels of the source.
 const scaling = 0.7
 
@@ -62,7 +65,11 @@ func predict(s *stream.Source, cfg libav.VideoConfig) float64 {
 	made := cmp.Or(cfg.FPS, fps)
 	source := float64(track.Width*track.Height) / megapixel
 	width, height := cfg.Size(track.Width, track.Height)
-	ms := decoding[track.Codec]*source*fps + encoding[cmp.Or(cfg.Preset, "superfast")]*float64(width*height)/megapixel*made
+	making := encoding[cmp.Or(cfg.Preset, "superfast")]
+	if cfg.Codec == media.VP8 {
+		making = encodingVP8
+	}
+	ms := decoding[track.Codec]*source*fps + making*float64(width*height)/megapixel*made
 	if width != track.Width || height != track.Height {
 		ms += scaling * source * min(made, fps)
 	}

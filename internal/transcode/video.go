@@ -45,7 +45,7 @@ func (c VideoConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Video makes H.264 of the pictures of any number of sources, each rendition in a process of its own. All methods may be called
+// Video makes H.264 or VP8 of the pictures of any number of sources, each rendition in a process of its own. All methods may be called
 // from any goroutine.
 type Video struct {
 	cfg    VideoConfig

@@ -37,7 +37,7 @@ var videoDecoders = map[media.Codec]string{
 	media.AV1:  "libdav1d",
 }
 
-// Video decodes pictures of H.264, HEVC, VP8, VP9 or AV1 and encodes them in H.264. It holds nothing back: each picture
+// Video decodes pictures of H.264, HEVC, VP8, VP9 or AV1 and encodes them in H.264 or VP8. It holds nothing back: each picture
 // that is decoded can be encoded at once, and comes out at once. The track, its codec and its size may change at any
 // time.
 type Video struct {
@@ -87,6 +87,7 @@ func NewVideo(cfg VideoConfig) (*Video, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("transcode pictures: %w", err)
 	}
+	cfg.Codec = cmp.Or(cfg.Codec, media.H264)
 	cfg.Preset = cmp.Or(cfg.Preset, defaultPreset)
 	cfg.Threads = cmp.Or(cfg.Threads, 1)
 	cfg.KeyFrameTime = cmp.Or(cfg.KeyFrameTime, defaultKeyFrameTime)
@@ -352,17 +353,19 @@ func (v *Video) prepare(as encoding) error {
 	rate, buffer := v.rate(as)
 	preset := C.CString(v.cfg.Preset)
 	defer C.free(unsafe.Pointer(preset))
+	var vp8 C.int
+	if v.cfg.Codec == media.VP8 {
+		vp8 = 1
+	}
 	r := C.tp_video_encoder_new(&v.encoder, &C.tp_encoding{
-		width: C.int(as.width), height: C.int(as.height), matrix: as.matrix,
+		width: C.int(as.width), height: C.int(as.height), matrix: as.matrix, vp8: vp8,
 		rate_num: C.int(num), rate_den: C.int(den),
 		rate_bps: rate, buffer: buffer, threads: C.int(v.cfg.Threads), preset: preset,
 	})
 	if r < 0 {
-		return fmt.Errorf("open H.264 encoder for %dx%d: %w", as.width, as.height, avError(r))
+		return fmt.Errorf("open %v encoder for %dx%d: %w", v.cfg.Codec, as.width, as.height, avError(r))
 	}
-	var config *C.uint8_t
-	n := C.tp_video_encoder_config(v.encoder, &config)
-	output, err := h264Track(C.GoBytes(unsafe.Pointer(config), n))
+	output, err := v.made(as)
 	if err != nil {
 		C.tp_video_encoder_free(v.encoder)
 		v.encoder = nil
@@ -370,6 +373,16 @@ func (v *Video) prepare(as encoding) error {
 	}
 	v.encoding, v.output = as, output
 	return nil
+}
+
+// made is the track of what comes from the encoder.
+func (v *Video) made(as encoding) (*media.Track, error) {
+	if v.cfg.Codec == media.VP8 {
+		return &media.Track{Codec: media.VP8, Width: as.width, Height: as.height}, nil
+	}
+	var config *C.uint8_t
+	n := C.tp_video_encoder_config(v.encoder, &config)
+	return h264Track(C.GoBytes(unsafe.Pointer(config), n))
 }
 
 // rate is the bit rate to ask the encoder for, and the size of its buffer. The encoder shares the rate out evenly among
@@ -397,12 +410,13 @@ func (v *Video) encode(each func(media.Frame) error) error {
 		return fmt.Errorf("encode a picture: %w", avError(n))
 	}
 	v.stats.Encoded++
-	return each(media.Frame{
-		Track: v.output,
-		Time:  at,
-		Key:   key,
-		Data:  h264Units(unsafe.Slice((*byte)(unsafe.Pointer(data)), int(n))),
-	})
+	unit := unsafe.Slice((*byte)(unsafe.Pointer(data)), int(n))
+	if v.cfg.Codec == media.VP8 {
+		unit = bytes.Clone(unit)
+	} else {
+		unit = h264Units(unit)
+	}
+	return each(media.Frame{Track: v.output, Time: at, Key: key, Data: unit})
 }
 
 // Stats returns the counts so far.

@@ -48,16 +48,17 @@ typedef struct {
 	int width, height;
 	int rate_num, rate_den; // pictures per second
 	int matrix;
+	int vp8; // else H.264
 	int threads;
 	int64_t rate_bps, buffer; // the buffer is in bits
 	const char *preset;
 } tp_encoding;
 
 int tp_video_encoder_new(tp_video_encoder **out, const tp_encoding *as);
-// tp_video_encoder_config returns the parameter sets, with start codes.
+// tp_video_encoder_config returns the parameter sets of H.264, with start codes.
 int tp_video_encoder_config(const tp_video_encoder *e, const uint8_t **config);
 // tp_video_encoder_encode encodes what the canvas shows, at a rate and with a buffer as in tp_encoding, and returns the
-// size of the access unit, with start codes; *data is valid until the next call.
+// size of the access unit, that of H.264 with start codes; *data is valid until the next call.
 int tp_video_encoder_encode(tp_video_encoder *e, const tp_canvas *c, int key, int64_t rate_bps, int64_t buffer,
 	const uint8_t **data);
 void tp_video_encoder_free(tp_video_encoder *e);

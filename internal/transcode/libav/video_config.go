@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"transponder/internal/media"
 )
 
 const (
@@ -40,6 +42,8 @@ var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "
 
 // VideoConfig says what pictures are made into. The zero value asks for H.264 of the source's size and rate.
 type VideoConfig struct {
+	// Codec is H264 or VP8; none: H264.
+	Codec media.Codec
 	// Width and Height are the size, even. Height alone: the shorter side becomes Height, and the longer follows the
 	// source's shape.
 	Width, Height int
@@ -55,7 +59,7 @@ type VideoConfig struct {
 
 	// RateBPS is the bit rate; 0: what the size and the rate of pictures call for, see DefaultRateBPS.
 	RateBPS int
-	// Preset is libx264's; empty: superfast.
+	// Preset is libx264's; empty: superfast. VP8 has one way of being made.
 	Preset string
 	// Threads is how many threads encode; 0: one.
 	Threads int
@@ -69,6 +73,7 @@ func (c VideoConfig) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
+	check(slices.Contains([]media.Codec{media.CodecNone, media.H264, media.VP8}, c.Codec), "pictures are not made into %v", c.Codec)
 	side := func(n int) bool { return n >= MinSide && n <= MaxSide && n%2 == 0 }
 	check(c.Height == 0 || side(c.Height), "height %d is not an even number from %d to %d", c.Height, MinSide, MaxSide)
 	check(c.Width == 0 || side(c.Width), "width %d is not an even number from %d to %d", c.Width, MinSide, MaxSide)

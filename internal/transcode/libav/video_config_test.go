@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"transponder/internal/media"
 )
 
 func TestVideoSize(t *testing.T) {
@@ -68,6 +70,8 @@ func TestVideoConfigValidate(t *testing.T) {
 		}, true},
 		{"the largest", VideoConfig{Width: 4096, Height: 2304}, true},
 		{"too large", VideoConfig{Width: 8192, Height: 8192}, false},
+		{"VP8", VideoConfig{Codec: media.VP8}, true},
+		{"a codec that is not made", VideoConfig{Codec: media.AV1}, false},
 		{"odd", VideoConfig{Height: 481}, false},
 		{"flat", VideoConfig{Height: 14}, false},
 		{"negative", VideoConfig{Width: -2, Height: 480}, false},

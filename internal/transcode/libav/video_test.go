@@ -129,6 +129,52 @@ func TestVideoCodecs(t *testing.T) {
 	}
 }
 
+// VP8 comes out whole and at once, at about the rate that was asked for, with a key frame where one is asked for, and follows the
+// source's size.
+func TestVideoToVP8(t *testing.T) {
+	t.Parallel()
+	const rate = 600_000
+	source := picturetest.Source(320, 180, 30, 3*time.Second)
+	v := newVideo(t, VideoConfig{Codec: media.VP8, RateBPS: rate, KeyFrameTime: time.Minute})
+	var out []media.Frame
+	size := 0
+	for i, f := range picturetest.Clip(t, media.H264, source) {
+		if err := v.Decode(f); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Encode(i == 45, func(f media.Frame) error {
+			out = append(out, f)
+			size += len(f.Data)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(out) != i+1 {
+			t.Fatalf("%d pictures after frame %d", len(out), i)
+		}
+		last := out[i]
+		if key := i == 0 || i == 45; last.Key != key || (last.Data[0]&1 == 0) != key || last.Track != out[0].Track {
+			t.Errorf("picture %d: key %v, first byte %#x, track %+v", i, last.Key, last.Data[0], last.Track)
+		}
+	}
+	if track := *out[0].Track; track.Codec != media.VP8 || track.Width != 320 || track.Height != 180 {
+		t.Errorf("track = %+v", track)
+	}
+	if bps := float64(size) * 8 / 3; bps > 1.3*rate || bps < rate/3 {
+		t.Errorf("%.0f bit/s, want about %d", bps, rate)
+	}
+	compare(t, picturetest.Pictures(t, out), picturetest.Drawn(t, source, "null", 320, 180), 0.93, 0.85)
+
+	turned := put(t, v, func() media.Frame {
+		f := picturetest.Clip(t, media.H264, picturetest.Source(180, 320, 30, time.Second/30))[0]
+		f.Time = out[len(out)-1].Time.Add(time.Second / 30)
+		return f
+	}())
+	if len(turned) != 1 || !turned[0].Key || turned[0].Track.Width != 180 || turned[0].Track.Height != 320 {
+		t.Errorf("after the source's size changed: %+v", turned)
+	}
+}
+
 // What ffprobe says of each way to ask for pictures.
 func TestVideoRules(t *testing.T) {
 	t.Parallel()

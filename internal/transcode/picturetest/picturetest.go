@@ -146,11 +146,33 @@ type Picture struct {
 	Y, U, V       []byte
 }
 
-// Pictures has ffmpeg decode H.264 frames of one size.
+// IVF writes VP8 frames as a file whose times are in milliseconds.
+func IVF(frames []media.Frame) []byte {
+	track := frames[0].Track
+	b := append([]byte("DKIF\x00\x00\x20\x00VP80"), make([]byte, 20)...)
+	binary.LittleEndian.PutUint16(b[12:], uint16(track.Width))
+	binary.LittleEndian.PutUint16(b[14:], uint16(track.Height))
+	binary.LittleEndian.PutUint32(b[16:], 1000)
+	binary.LittleEndian.PutUint32(b[20:], 1)
+	for _, f := range frames {
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(f.Data)))
+		b = binary.LittleEndian.AppendUint64(b, uint64(time.Duration(f.Time).Milliseconds()))
+		b = append(b, f.Data...)
+	}
+	return b
+}
+
+// Pictures has ffmpeg decode H.264 or VP8 frames of one size.
 func Pictures(t testing.TB, frames []media.Frame) []Picture {
 	t.Helper()
 	track := frames[0].Track
-	b := ffmpeg(t, AnnexB(t, frames), "-f", "h264", "-i", "-", "-fps_mode", "passthrough",
+	format, file := "h264", []byte(nil)
+	if track.Codec == media.VP8 {
+		format, file = "ivf", IVF(frames)
+	} else {
+		file = AnnexB(t, frames)
+	}
+	b := ffmpeg(t, file, "-f", format, "-i", "-", "-fps_mode", "passthrough",
 		"-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
 	return Split(b, track.Width, track.Height)
 }
