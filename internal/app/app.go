@@ -96,7 +96,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, portError("ice_tcp_port", cfg.Peer.TCPPort, err)
 	}
 	ingest := rtc.NewIngest(cfg.Ingest, a.hub, log, a.receiver)
-	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.opus, a.h264, log)
+	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.made, log)
 	a.egress.UseGate(a.gate)
 	a.whip = whip.New(cfg.WHIP, ingest, a.egress, a.hub, log)
 	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{
@@ -151,20 +151,22 @@ func (a *App) use() load.Use {
 	return u
 }
 
-// opus is any stream's sound for those who play it.
-func (a *App) opus(s *stream.Source) (*stream.Feed, func(), error) {
-	return a.audio.Feed(s, media.AudioFormat{Codec: media.Opus})
-}
-
-// h264 is any stream's pictures for those who do not take them as they are.
-func (a *App) h264(s *stream.Source) (*stream.Feed, func(), error) {
+// made is any stream's sound or pictures in a codec, for those who play it and do not take them as they are.
+func (a *App) made(s *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
+	if codec.Kind() == media.Audio {
+		return a.audio.Feed(s, media.AudioFormat{Codec: codec})
+	}
 	if a.cfg.Push.TranscodingDisabled {
 		return nil, nil, transponder.ErrTranscodingDisabled
 	}
-	if err := a.video.Admit(s, transcode.VideoProfile{}); err != nil {
+	var p transcode.VideoProfile // that of H.264 is shared with the pushes that ask for nothing more
+	if codec != media.H264 {
+		p.Codec = codec
+	}
+	if err := a.video.Admit(s, p); err != nil {
 		return nil, nil, err
 	}
-	return a.video.Feed(s, transcode.VideoProfile{})
+	return a.video.Feed(s, p)
 }
 
 // sounds gives pushes what they ask for of sound files.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -85,24 +86,23 @@ func (c EgressConfig) Validate() error {
 	return nil
 }
 
-// Rendition returns a feed that is made of a source, and what gives it back.
-type Rendition func(*stream.Source) (feed *stream.Feed, release func(), err error)
+// Rendition returns a feed in a codec that is made of a source, and what gives it back.
+type Rendition func(*stream.Source, media.Codec) (feed *stream.Feed, release func(), err error)
 
 // Egress plays streams of the hub to peers. It is what the doors use. All methods may be called from any goroutine.
 type Egress struct {
 	cfg    EgressConfig
 	sender Sender
-	opus   Rendition
-	h264   Rendition
+	made   Rendition
 	log    *slog.Logger
 	gate   *load.Gate
 
 	players atomic.Int64
 }
 
-// NewEgress makes an egress that has Opus made of other sound, and H.264 of pictures that a peer does not take.
-func NewEgress(cfg EgressConfig, sender Sender, opus, h264 Rendition, log *slog.Logger) *Egress {
-	return &Egress{cfg: cfg, sender: sender, opus: opus, h264: h264, log: log}
+// NewEgress makes an egress that has Opus made of other sound, and H.264 or VP8 of pictures that a peer does not take.
+func NewEgress(cfg EgressConfig, sender Sender, made Rendition, log *slog.Logger) *Egress {
+	return &Egress{cfg: cfg, sender: sender, made: made, log: log}
 }
 
 // UseGate sets who is asked whether the machine has room for another player. It is called before the first Play.
@@ -203,8 +203,10 @@ func (p *Playback) choose(ctx context.Context, offer string) (*Description, erro
 		if newPacketizer(video.Codec) != nil {
 			tracks = append(tracks, video)
 		}
-		if video.Codec != media.H264 {
-			tracks = append(tracks, &media.Track{Codec: media.H264})
+		for _, codec := range madePictures {
+			if video.Codec != codec {
+				tracks = append(tracks, &media.Track{Codec: codec})
+			}
 		}
 	}
 	if audio != nil {
@@ -212,6 +214,10 @@ func (p *Playback) choose(ctx context.Context, offer string) (*Description, erro
 	}
 	return ParsePlay(offer, tracks...)
 }
+
+// madePictures are the codecs that pictures are made into. Browsers must have both (RFC 7742, 5); some have but the second until
+// they have fetched the first.
+var madePictures = []media.Codec{media.H264, media.VP8}
 
 // tracks waits for the source's first frames, within bounds. What is not known then is taken for what browsers send.
 func (p *Playback) tracks(ctx context.Context) (video, audio *media.Track) {
@@ -255,13 +261,13 @@ func (p *Playback) open(d *Description) error {
 	for i, s := range d.Used() {
 		origin := binary.BigEndian.Uint32(random[4*(i%2):])
 		t := &outTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec)}
-		source, rate, made := p.src.Video, 90000, p.e.h264
+		source, rate := p.src.Video, 90000
 		if s.Kind == media.Audio {
-			source, rate, made = p.src.Audio, 48000, p.e.opus
+			source, rate = p.src.Audio, 48000
 		}
 		t.feed, t.clock = source, newStopwatch(rate, s.Kind == media.Audio, origin)
 		if now := source.Track(); now != nil && now.Codec != s.Codec {
-			feed, release, err := made(p.src)
+			feed, release, err := p.e.made(p.src, s.Codec)
 			if err != nil {
 				return err
 			}
@@ -425,20 +431,24 @@ func (p *Playback) write(t *outTrack, payloads [][]byte, at uint32) error {
 	return p.outlet.Write(t.kind, payloads, at, true)
 }
 
-// instead has pictures made that the peer can show: browsers show them in the order in which they come, so those that come in
-// another are made anew, as are those of a codec that was not agreed. Sound that has become another is passed over until the stream
-// says what it sends now.
+// instead has sound or pictures made that the peer can play: browsers show pictures in the order in which they come, so those that
+// come in another are made anew, as is what comes in a codec that was not agreed. What was on its way by then is passed over.
 func (p *Playback) instead(f media.Frame, t *outTrack) error {
-	if t.kind != media.Video || t.codec != media.H264 || t.feed != p.src.Video {
+	made := t.codec == media.Opus || slices.Contains(madePictures, t.codec)
+	if !made || t.feed != p.src.Video && t.feed != p.src.Audio {
 		p.dropped.Add(1)
 		return nil
 	}
-	feed, release, err := p.e.h264(p.src)
+	feed, release, err := p.e.made(p.src, t.codec)
 	if err != nil {
-		return fmt.Errorf("play %v pictures out of order, or of another codec: %w", f.Track.Codec, err)
+		return fmt.Errorf("play %v out of order, or of another codec: %w", f.Track.Codec, err)
 	}
 	p.feeds = append(p.feeds, release)
 	t.feed = feed
+	if t.kind == media.Audio {
+		p.reader.UseAudio(feed)
+		return nil
+	}
 	p.shown.Store(feed)
 	p.reader.UseVideo(feed)
 	return nil

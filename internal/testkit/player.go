@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ import (
 // PlayerConfig says what a player takes, and what goes wrong on the way to it.
 type PlayerConfig struct {
 	Video, Audio bool
-	MimeType     string  // of the pictures; empty: H.264
+	MimeType     string  // the only codec of pictures that it takes; empty: any
 	Drop         float64 // share of the incoming packets that are lost
 	Seed         uint64
 }
@@ -121,7 +123,11 @@ func (p *Player) Run(ctx context.Context, exchange Exchange) error {
 	for kind, wanted := range map[webrtc.RTPCodecType]bool{webrtc.RTPCodecTypeAudio: p.cfg.Audio, webrtc.RTPCodecTypeVideo: p.cfg.Video} {
 		if wanted {
 			direction := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
-			if _, err := pc.AddTransceiverFromKind(kind, direction); err != nil {
+			t, err := pc.AddTransceiverFromKind(kind, direction)
+			if err == nil && kind == webrtc.RTPCodecTypeVideo {
+				err = p.prefer(t)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -150,6 +156,16 @@ func (p *Player) Run(ctx context.Context, exchange Exchange) error {
 		return cause
 	}
 	return nil
+}
+
+// prefer leaves but one codec of pictures in the offer.
+func (p *Player) prefer(t *webrtc.RTPTransceiver) error {
+	if p.cfg.MimeType == "" {
+		return nil
+	}
+	return t.SetCodecPreferences(slices.DeleteFunc(t.Receiver().GetParameters().Codecs, func(c webrtc.RTPCodecParameters) bool {
+		return !strings.EqualFold(c.MimeType, p.cfg.MimeType)
+	}))
 }
 
 func (p *Player) connection() (*webrtc.PeerConnection, error) {

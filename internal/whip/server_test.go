@@ -37,11 +37,11 @@ type door struct {
 func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config)) *door {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	media, err := udp.Open(t.Context(), udp.Config{Sockets: 1})
+	port, err := udp.Open(t.Context(), udp.Config{Sockets: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := peer.New(t.Context(), peer.DefaultConfig(), media, log)
+	r, err := peer.New(t.Context(), peer.DefaultConfig(), port, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,14 +50,16 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 		f(&hc)
 	}
 	hub := stream.NewHub(hc)
-	none := func(*stream.Source) (*stream.Feed, func(), error) { return nil, nil, errors.New("no transcoder here") }
-	s := New(cfg, rtc.NewIngest(in, hub, log, r), rtc.NewEgress(rtc.DefaultEgressConfig(), r, none, none, log), hub, log)
+	none := func(*stream.Source, media.Codec) (*stream.Feed, func(), error) {
+		return nil, nil, errors.New("no transcoder here")
+	}
+	s := New(cfg, rtc.NewIngest(in, hub, log, r), rtc.NewEgress(rtc.DefaultEgressConfig(), r, none, log), hub, log)
 	ts := httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.Close()
 		ts.Close()
 		r.Close()
-		media.Close()
+		port.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})
 	return &door{s, hub, ts.URL}

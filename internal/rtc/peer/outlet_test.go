@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +22,8 @@ type theatre struct {
 	t      *testing.T
 	source *stream.Source
 	egress *rtc.Egress
-	asked  chan struct{} // for key frames
-	opus   *stream.Source
+	asked  chan struct{}  // for key frames
+	made   *stream.Source // stands for what is transcoded
 }
 
 func newTheatre(t *testing.T) *theatre {
@@ -40,10 +41,10 @@ func newTheatre(t *testing.T) *theatre {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { th.source.Close(nil) })
-	if th.opus, err = hub.Publish(stream.Info{Name: "made of a", ID: "b"}); err != nil {
+	if th.made, err = hub.Publish(stream.Info{Name: "made of a", ID: "b"}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { th.opus.Close(nil) })
+	t.Cleanup(func() { th.made.Close(nil) })
 	r, err := New(t.Context(), DefaultConfig(), openPort(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -53,11 +54,37 @@ func newTheatre(t *testing.T) *theatre {
 			t.Error(err)
 		}
 	})
-	made := func(f *stream.Feed) rtc.Rendition {
-		return func(*stream.Source) (*stream.Feed, func(), error) { return f, func() {}, nil }
+	made := func(_ *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
+		if codec.Kind() == media.Audio {
+			return th.made.Audio, func() {}, nil
+		}
+		return th.made.Video, func() {}, nil
 	}
-	th.egress = rtc.NewEgress(rtc.DefaultEgressConfig(), r, made(th.opus.Audio), made(th.opus.Video), slog.New(slog.DiscardHandler))
+	th.egress = rtc.NewEgress(rtc.DefaultEgressConfig(), r, made, slog.New(slog.DiscardHandler))
 	return th
+}
+
+// repeat writes a frame again and again until the test ends, each 10 ms after the last.
+func (th *theatre) repeat(feed *stream.Feed, f media.Frame) {
+	ctx, cancel := context.WithCancel(th.t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		every := time.NewTicker(10 * time.Millisecond)
+		defer every.Stop()
+		for {
+			feed.Write(f)
+			f.Time = f.Time.Add(10 * time.Millisecond)
+			select {
+			case <-every.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	th.t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
 }
 
 // play plays in the background. end closes the player; ended gets what the playback's Run returned.
@@ -248,12 +275,46 @@ func TestPlayRenditions(t *testing.T) {
 	reordered.Delay = time.Second
 	th.source.Video.Write(reordered)
 	p.Wait(t, "a picture of the source's and one of the rendition's", func() bool {
-		th.opus.Video.Write(picture(200, 100, true))
-		th.opus.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 9}})
+		th.made.Video.Write(picture(200, 100, true))
+		th.made.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 9}})
 		time.Sleep(time.Millisecond)
 		v := p.Frames("video")
 		return len(v) > 1 && bytes.Equal(v[len(v)-1].Data, byteStream(picture(200, 100, true))) && len(p.Frames("audio")) > 0
 	})
+}
+
+// A browser without H.264 gets VP8.
+func TestPlayWithoutH264(t *testing.T) {
+	th := newTheatre(t)
+	th.source.Video.Write(picture(0, 100, true))
+	th.source.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 1}})
+	p, b, _, _ := th.play(testkit.PlayerConfig{Video: true, MimeType: "video/VP8"})
+	<-b.Connected()
+	vp8 := media.Frame{Track: &media.Track{Codec: media.VP8, Width: 16, Height: 16}, Key: true, Data: []byte{0x10, 0, 0, 0x9d, 1, 0x2a, 16, 0, 16, 0}}
+	th.repeat(th.made.Video, vp8)
+	p.Wait(t, "a picture of the rendition's", func() bool { return len(p.Frames("video")) > 0 })
+	if got := p.Frames("video")[0].Data; !bytes.Equal(got, vp8.Data) {
+		t.Errorf("the player got %x, want %x", got, vp8.Data)
+	}
+	if st := b.Stats(); st.Video == nil || st.Video.Codec != media.VP8 {
+		t.Errorf("Stats tells %+v as the pictures' track", st.Video)
+	}
+}
+
+// Sound that is not known when the offer is answered, and then is not what was taken for granted.
+func TestPlayLateSound(t *testing.T) {
+	th := newTheatre(t)
+	th.source.Video.Write(picture(0, 100, true))
+	p, b, _, _ := th.play(testkit.PlayerConfig{Video: true, Audio: true}) // the answer waits a while for sound
+	<-b.Connected()
+	<-th.asked
+	th.source.Video.Write(picture(1, 100, true))
+	th.repeat(th.source.Audio, media.Frame{Track: &media.Track{Codec: media.AAC}, Key: true, Data: []byte{1}})
+	th.repeat(th.made.Audio, media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 9}})
+	p.Wait(t, "sound of the rendition's", func() bool { return len(p.Frames("audio")) > 0 })
+	if got := p.Frames("audio")[0].Data; !bytes.Equal(got, []byte{0xfc, 9}) {
+		t.Errorf("the player got %x", got)
+	}
 }
 
 func TestPlayRefused(t *testing.T) {
