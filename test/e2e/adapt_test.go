@@ -54,14 +54,7 @@ func TestSizeChanges(t *testing.T) {
 	// Either push has then seen both, whichever it began with.
 	receiver.Wait(t, "both sizes, whole", func() bool { return len(pictureHeaders(receiver.Tags())) >= 4 })
 
-	tags := receiver.Tags()
-	for _, i := range pictureHeaders(tags) {
-		next := slices.IndexFunc(tags[i+1:], func(tag testkit.Tag) bool { return tag.Video })
-		if next >= 0 && (!tags[i+1+next].Key || tags[i+1+next].Time != tags[i].Time) {
-			t.Errorf("the header at %v comes before a picture at %v (key frame: %t), want its own key frame",
-				tags[i].Time, tags[i+1+next].Time, tags[i+1+next].Key)
-		}
-	}
+	judgeSizes(t, receiver)
 	// Who wants a fixed canvas sees nothing of it, but in the picture.
 	at := len(videoTimes(boxed))
 	boxed.Wait(t, "pictures on", func() bool { return len(videoTimes(boxed)) > at+40 })
@@ -74,25 +67,85 @@ func TestSizeChanges(t *testing.T) {
 		}
 	}
 
-	var widths []float64
-	for _, m := range receiver.Metadata() {
-		if w, ok := m["width"].(float64); ok {
-			widths = append(widths, w)
+	s.endStream("adapt")
+	file := filepath.Join(records, "rtmp_adapt.flv")
+	judgeRecording(t, file, false)
+	judgeBothSizes(t, file)
+}
+
+// A real browser whose pictures grow from 320x180 to 1280x720 while they are pushed.
+func TestBrowserAdapts(t *testing.T) {
+	s := startServer(t)
+	url, records := startNginx(t)
+	b := startBrowser(t, "adapt.mjs", s.page, "--name", "grows")
+	b.await("live")
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	for _, to := range []string{receiver.URL("live"), url} {
+		if code := s.post("/push/startup", map[string]any{"streamName": "grows", "rtmpUrl": to}, nil); code != http.StatusOK {
+			t.Fatalf("startup answers %d", code)
 		}
 	}
-	if !slices.Contains(widths, 320) || !slices.Contains(widths, 1280) {
-		t.Errorf("metadata tells of widths %v, want both", widths)
+	shows := func(width, frames int) {
+		t.Helper()
+		waitFor(t, 60*time.Second, func() string {
+			var found []struct {
+				Width  int `json:"width"`
+				Frames int `json:"videoFramesSent"`
+			}
+			s.post("/push/find", map[string]string{"streamName": "grows"}, &found)
+			if len(found) != 2 || found[0].Width != width || found[1].Width != width || found[0].Frames < frames || found[1].Frames < frames {
+				return fmt.Sprintf("the pushes are %+v, want %d pictures, now of width %d", found, frames, width)
+			}
+			return ""
+		})
 	}
+	shows(320, 90)
+	small := len(videoTimes(receiver))
+	b.say("grow")
+	b.await("grown")
+	shows(1280, small+120)
+	judgeSizes(t, receiver)
+	s.endStream("grows")
+	judgeBothSizes(t, filepath.Join(records, "rtmp_grows.flv"))
+}
 
-	file := filepath.Join(records, "rtmp_adapt.flv")
-	s.post("/stream/terminate", map[string]any{"name": "adapt"}, nil)
-	waitFor(t, 10*time.Second, func() string {
+// endStream ends a stream and waits for the end of its pushes.
+func (s *server) endStream(name string) {
+	s.t.Helper()
+	s.post("/stream/terminate", map[string]any{"name": name}, nil)
+	waitFor(s.t, 10*time.Second, func() string {
 		if s.post("/push/find_all", struct{}{}, nil) != http.StatusNotFound {
 			return "the pushes are still there"
 		}
 		return ""
 	})
-	judgeRecording(t, file, false)
+}
+
+// judgeSizes checks that each sequence header comes with its own key frame, and that metadata has told of both sizes.
+func judgeSizes(t *testing.T, receiver *testkit.RTMPServer) {
+	t.Helper()
+	tags := receiver.Tags()
+	for _, i := range pictureHeaders(tags) {
+		next := slices.IndexFunc(tags[i+1:], func(tag testkit.Tag) bool { return tag.Video })
+		if next >= 0 && (!tags[i+1+next].Key || tags[i+1+next].Time != tags[i].Time) {
+			t.Errorf("the header at %v comes before a picture at %v (key frame: %t), want its own key frame",
+				tags[i].Time, tags[i+1+next].Time, tags[i+1+next].Key)
+		}
+	}
+	sizes := map[string]bool{}
+	for _, m := range receiver.Metadata() {
+		sizes[fmt.Sprintf("%vx%v", m["width"], m["height"])] = true
+	}
+	if !sizes["320x180"] || !sizes["1280x720"] {
+		t.Errorf("metadata tells of %v, want both sizes", sizes)
+	}
+}
+
+// judgeBothSizes checks that a recording decodes, at least a second of either size. How evenly a browser sends is the machine's
+// business.
+func judgeBothSizes(t *testing.T, file string) {
+	t.Helper()
+	judgeDecoding(t, file)
 	decoded := string(tool(t, "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=width", "-of", "csv=p=0", file))
 	for _, width := range []string{"320", "1280"} {
 		if n := strings.Count(decoded, width); n < 30 {

@@ -102,6 +102,14 @@ func (b *browser) await(event string) browserEvent {
 	}
 }
 
+// say tells a script something.
+func (b *browser) say(line string) {
+	b.t.Helper()
+	if _, err := io.WriteString(b.stdin, line+"\n"); err != nil {
+		b.t.Fatalf("tell the browser %q: %v", line, err)
+	}
+}
+
 // stop presses Stop.
 func (b *browser) stop() browserEvent {
 	b.t.Helper()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -58,6 +59,15 @@ func (l *line) mend() {
 		l.t.Fatal(err)
 	}
 }
+
+// blackout is a line that carries nothing for a while and loses nothing: what is sent waits, as it does in the kernel whose packets
+// get no answer. toxiproxy has only faults that throw away.
+type blackout struct{}
+
+// Pipe takes nothing until the fault is mended.
+func (*blackout) Pipe(stub *toxics.ToxicStub) { <-stub.Interrupt }
+
+func init() { toxics.Register("blackout", new(blackout)) }
 
 // story follows the events of all pushes of a server.
 type story struct {
@@ -223,6 +233,46 @@ func TestFaultyLine(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A line that is gone for ten seconds is noticed within them, told as the peer's fault and not the stream's, and the show goes on
+// after it from a key frame, in the same push.
+func TestBlackout(t *testing.T) {
+	s := startServer(t)
+	told := s.follow()
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Units = testkit.SyntheticUnits(30, 20_000) // 5 Mbit/s
+	publish(t, s, "show", cfg)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	l := newLine(t, receiver.URL("live"))
+	var p push
+	if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": l.url(), "options": restoring}, &p); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	receiver.Wait(t, "three seconds", func() bool { return lastPicture(receiver) > 3*time.Second })
+	live := told.await(t, p.MediaSessionID, 0, 10*time.Second, "PUBLISHING")
+	before := lastPicture(receiver)
+	l.spoil("blackout", "upstream", "")
+	over := time.After(10 * time.Second) // is the fault
+	degraded := told.await(t, p.MediaSessionID, live, 10*time.Second, "DEGRADED/peer_stalled")
+	<-over
+	if during := lastPicture(receiver) - before; during > time.Second {
+		t.Errorf("%v of pictures came through: the line was not dark", during)
+	}
+	l.mend()
+	told.await(t, p.MediaSessionID, degraded, 60*time.Second, "PUBLISHING")
+	receiver.Wait(t, "pictures from after it", func() bool { return lastPicture(receiver) > before+12*time.Second })
+	judgeNumbers(t, receiver.Tags(), 2)
+	for i, times := 1, videoTimes(receiver); i < len(times); i++ {
+		if times[i] <= times[i-1] {
+			t.Fatalf("pictures go from %v to %v", times[i-1], times[i])
+		}
+	}
+	for _, step := range told.of(p.MediaSessionID) {
+		if strings.Contains(step, "source_") {
+			t.Errorf("the stream is blamed: %v", told.of(p.MediaSessionID))
+		}
 	}
 }
 

@@ -103,6 +103,12 @@ func judgeRecording(t *testing.T, file string, appended bool) {
 	if last["video"] == 0 || last["audio"] == 0 {
 		t.Errorf("%s has no pictures or no sound: %v", file, last)
 	}
+	judgeDecoding(t, file)
+}
+
+// judgeDecoding checks that a file decodes without a complaint.
+func judgeDecoding(t *testing.T, file string) {
+	t.Helper()
 	decode := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-v", "error", "-i", file, "-fps_mode", "vfr", "-f", "null", "-")
 	if out, err := decode.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("decoding: %v\n%s", err, out)
@@ -167,6 +173,112 @@ func TestPublisherReturns(t *testing.T) {
 	if !strings.Contains(string(sizes), "320") || !strings.Contains(string(sizes), "640") {
 		t.Error("the recording does not have pictures of both publishers")
 	}
+}
+
+// A push goes on, in one RTMP session, with whoever publishes under its stream's name: a page, an encoder over RTMP, a page again;
+// and while there is nobody, with a slate of the same size, which find and the metadata know of.
+func TestPublisherReturnsOverAnotherDoor(t *testing.T) {
+	for _, picture := range []string{"slate.png", "slate.jpg"} {
+		t.Run(picture, func(t *testing.T) {
+			t.Parallel()
+			media := t.TempDir()
+			tool(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=red:size=200x200", "-frames:v", "1", filepath.Join(media, picture))
+			s := startServer(t, "media_dir="+media)
+			receiver := testkit.NewRTMPServer(t, testkit.Script{})
+			leave := publishUntil(t, s, "show", 320, 180)
+			body := map[string]any{"streamName": "show", "rtmpUrl": receiver.URL("live"), "options": map[string]any{
+				"onSourceLoss": "hold", "holdMs": 60000, "slate": picture,
+			}}
+			var begun push
+			if code := s.post("/push/startup", body, &begun); code != http.StatusOK {
+				t.Fatalf("startup answers %d", code)
+			}
+			s.waitFrames("show", 60)
+			hold := func(leave func()) {
+				t.Helper()
+				headers := len(pictureHeaders(receiver.Tags()))
+				leave()
+				held := s.waitPush("show", "HOLDING")
+				s.waitFrames("show", held.VideoFramesSent+10)
+				var found []struct{ Width, Height int }
+				s.post("/push/find", map[string]string{"streamName": "show"}, &found)
+				if len(found) != 1 || found[0].Width != 320 || found[0].Height != 180 {
+					t.Errorf("while a slate shows, find tells of %+v", found)
+				}
+				if now := len(pictureHeaders(receiver.Tags())); now != headers+1 {
+					t.Errorf("%d sequence headers for a slate, want 1", now-headers)
+				}
+			}
+			goOn := func() {
+				t.Helper()
+				s.waitFrames("show", s.waitPush("show", "PUBLISHING").VideoFramesSent+60)
+			}
+
+			hold(leave)
+			leave = publishRTMP(t, s, "show", 320, 180)
+			goOn()
+			hold(leave)
+			publishPictures(t, s, "show", 320, 180, 30)
+			goOn()
+
+			n := 0
+			for _, call := range receiver.Calls() {
+				if strings.HasPrefix(call, "publish(") {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("published %d times: %q", n, receiver.Calls())
+			}
+			for _, m := range receiver.Metadata() {
+				if m["width"] != 320.0 || m["height"] != 180.0 {
+					t.Errorf("metadata tells of %vx%v", m["width"], m["height"])
+				}
+			}
+			judgeTimes(t, receiver)
+		})
+	}
+}
+
+// judgeTimes checks that time only grows, and that neither pictures nor sound pause for long.
+func judgeTimes(t *testing.T, receiver *testkit.RTMPServer) {
+	t.Helper()
+	last := map[bool]time.Duration{}
+	for _, tag := range receiver.Tags() {
+		before, seen := last[tag.Video]
+		switch {
+		case tag.Header:
+			continue
+		case seen && tag.Time <= before, seen && tag.Time > before+time.Second:
+			t.Errorf("%s comes after %v", tag, before)
+		}
+		last[tag.Video] = tag.Time
+	}
+}
+
+// publishRTMP publishes a test picture and a tone with FFmpeg, over RTMP, until leave is called.
+func publishRTMP(t *testing.T, s *server, name string, width, height int) (leave func()) {
+	t.Helper()
+	cmd := exec.Command("ffmpeg", "-hide_banner", "-v", "warning", "-re",
+		"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%dx%d:rate=30", width, height), "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "60", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2",
+		"-f", "flv", s.rtmp+"/"+name)
+	var log safeBuffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		cmd.Wait()
+	}()
+	leave = sync.OnceFunc(func() {
+		cmd.Process.Kill()
+		<-exited
+	})
+	t.Cleanup(leave)
+	return leave
 }
 
 // publishUntil publishes pictures until leave is called.
