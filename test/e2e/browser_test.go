@@ -172,6 +172,28 @@ func TestPageWithoutH264(t *testing.T) {
 	judgeSync(t, file)
 }
 
+// The official SDK that is told to leave H.264 out of its offer sends VP8, which arrives as H.264, with the sound in step.
+func TestSDKStripsH264(t *testing.T) {
+	s := startServer(t)
+	url, records := startNginx(t)
+	b := startBrowser(t, "publish-sdk-example.mjs", s.socket, "--name", "stripped", "--rtmp", url, "--flash", "--strip", "H264")
+	b.await("live")
+	waitFor(t, 60*time.Second, func() string { // until nginx has recorded 12 s
+		if sent := s.waitPush("stripped", "PUBLISHING").AudioFramesSent; sent < 12*48000/1024 {
+			return "too little was sent yet"
+		}
+		return ""
+	})
+	var streams []struct{ Name, VideoCodec string }
+	if s.post("/stream/find_all", struct{}{}, &streams); len(streams) == 0 || streams[0].VideoCodec != "VP8" {
+		t.Errorf("the stream comes as %+v, want VP8", streams)
+	}
+	b.stop()
+	file := filepath.Join(records, "rtmp_stripped.flv")
+	judge(t, file, expectation{seconds: 10, tone: true})
+	judgeSync(t, file)
+}
+
 // The official SDK's example, as it comes, to a real nginx and to our own server.
 func TestSDKExample(t *testing.T) {
 	s := startServer(t)

@@ -1,16 +1,19 @@
 // Publishes by the official Web SDK's example page webrtc-as-rtmp-republishing, exactly as it comes in the npm package.
 //
 //   node publish-sdk-example.mjs ws://localhost:8080 --name N --rtmp URL [--seconds 60] [--screenshot FILE.png] [--sdk FILE]
+//     [--flash] [--strip H264]
 //
 // Says {"event":"live"} when the page shows PUBLISHING, stays so until standard input closes, then presses Stop and says
 // {"event":"stopped"} when it shows UNPUBLISHED; both with what the page displays. --sdk has the page load
-// that script in place of the package's.
+// that script in place of the package's. --flash brings a camera whose flashes can be compared with its beeps; --strip has the page ask
+// the SDK to leave a codec out of its offer, by the option stripCodecs.
 
 import { launch, watchConsole } from "./lib/browser.mjs";
+import { flashAndBeep } from "./lib/flash.mjs";
 import { servePackage } from "./lib/package-server.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
-const options = readArguments(["name", "rtmp", "seconds", "screenshot", "sdk"]);
+const options = readArguments(["name", "rtmp", "seconds", "screenshot", "sdk", "strip"], ["flash"]);
 const example = "/examples/demo/streaming/webrtc-as-rtmp-republishing/webrtc-as-rtmp-republishing.html";
 let page, errors;
 
@@ -36,6 +39,20 @@ await main(async () => {
   errors = watchConsole(page);
   if (options.sdk) {
     await page.route("**/flashphoner.js", (route) => route.fulfill({ path: options.sdk }));
+  }
+  if (options.flash) {
+    await page.addInitScript(flashAndBeep);
+  }
+  if (options.strip) {
+    await page.route("**/webrtc-as-rtmp-republishing.js", async (route) => {
+      const response = await route.fetch();
+      const script = await response.text();
+      const changed = script.replace("rtmpUrl: rtmpUrl", `rtmpUrl: rtmpUrl, stripCodecs: ${JSON.stringify(options.strip)}`);
+      if (changed === script) {
+        throw new Error("the example does not create its stream as expected");
+      }
+      await route.fulfill({ response, body: changed });
+    });
   }
   await step("open the page", 20, async () => {
     await page.goto(base + example);

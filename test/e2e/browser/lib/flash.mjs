@@ -30,4 +30,9 @@ export function flashAndBeep() {
     setInterval(draw, 8);
     return new MediaStream([...canvas.captureStream(30).getVideoTracks(), ...microphone.stream.getAudioTracks()]);
   };
+  // The official SDK asks in Chromium's old way.
+  const camera = navigator.mediaDevices.getUserMedia;
+  for (const name of ["getUserMedia", "webkitGetUserMedia"]) {
+    navigator[name] = (_, done, failed) => void camera().then(done, failed);
+  }
 }
