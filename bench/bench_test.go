@@ -175,7 +175,7 @@ func TestPrintRendition(t *testing.T) {
 func TestPrintSoak(t *testing.T) {
 	r := &blackbox.Report{WindowS: 1800, CPUCores: 0.2}
 	for i := range 120 {
-		r.PSSSeriesMB = append(r.PSSSeriesMB, 60+float64(i)/12)
+		r.RSSSeriesMB = append(r.RSSSeriesMB, 60+float64(i)/12)
 	}
 	var out strings.Builder
 	printSoak(&out, r)

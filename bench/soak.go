@@ -51,15 +51,15 @@ func soak(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // printSoak prints the median of each tenth of the time, and how the last compares with the second: in the first, buffers and caches
-// fill.
+// fill. It is the resident memory: of PSS, what others that use the same libraries come and go with takes a share.
 func printSoak(out io.Writer, r *blackbox.Report) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
 	const parts = 10
 	var tenths []float64
 	for i := range parts {
-		n := len(r.PSSSeriesMB)
-		part := slices.Sorted(slices.Values(r.PSSSeriesMB[i*n/parts : (i+1)*n/parts]))
+		n := len(r.RSSSeriesMB)
+		part := slices.Sorted(slices.Values(r.RSSSeriesMB[i*n/parts : (i+1)*n/parts]))
 		tenths = append(tenths, part[len(part)/2])
 	}
 	cells := []string{fmt.Sprintf("MB over %.0f minutes", r.WindowS/60)}

@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -290,6 +292,61 @@ func TestEncoderBehind(t *testing.T) {
 	if now := children(t, s.cmd.Process.Pid); len(now) != 1 || now[0] != encoders[0] {
 		t.Errorf("child processes %v after %v: it was not given the time", now, encoders)
 	}
+}
+
+// Pictures that no encoder makes cost the transcoded push less than a second each, and the others nothing.
+func TestCraftedPictures(t *testing.T) {
+	s := startServer(t)
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Units = pictures(t, 640, 360, 30)
+	for i, unit := range cfg.Units {
+		if i%20 == 10 { // a slice of another kind, of another stream, with parameters that lead nowhere
+			nal := append([]byte{0x41, 0x9a}, bytes.Repeat([]byte{byte(i), 0xff, 0x13, 0xe4}, 200)...)
+			cfg.Units[i].NALs = [][]byte{nal, append([]byte{0x65, 0xb8}, nal...), unit.NALs[0]}
+			cfg.Units[i].Key = false
+		}
+	}
+	publish(t, s, "a", cfg)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	url, records := startNginx(t)
+	for _, to := range []string{receiver.URL("live"), url} {
+		if code := s.post("/push/startup", map[string]any{"streamName": "a", "rtmpUrl": to, "height": 180}, nil); code != http.StatusOK {
+			t.Fatalf("startup answers %d", code)
+		}
+	}
+	receiver.Wait(t, "six seconds of pictures", func() bool { return lastPicture(receiver) > 6*time.Second })
+	var found []push
+	s.post("/push/find", map[string]any{"streamName": "a"}, &found)
+	for _, p := range found {
+		if p.Status != "PUBLISHING" {
+			t.Errorf("a push is %s: %s (%s)", p.Status, p.Reason, p.Info)
+		}
+	}
+	times := videoTimes(receiver)
+	for i := 1; i < len(times); i++ {
+		if gap := times[i] - times[i-1]; gap <= 0 || gap > time.Second {
+			t.Errorf("pictures go from %v to %v, want at most a second", times[i-1], times[i])
+		}
+	}
+	resp, err := http.Get(s.page + "metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if m, err := io.ReadAll(resp.Body); err != nil || !regexp.MustCompile(`(?m)^transponder_pictures_damaged_total [1-9]`).Match(m) {
+		t.Errorf("no picture was damaged (%v):\n%s", err, m)
+	}
+	if n := strings.Count(strings.Join(receiver.Calls(), " "), "publish("); n != 1 {
+		t.Errorf("the far end was published to %d times", n)
+	}
+	s.post("/stream/terminate", map[string]any{"name": "a"}, nil)
+	waitFor(t, 10*time.Second, func() string {
+		if s.post("/push/find_all", struct{}{}, nil) != http.StatusNotFound {
+			return "the pushes are still there"
+		}
+		return ""
+	})
+	decodes(t, filepath.Join(records, "rtmp_a.flv"))
 }
 
 // judgeConfinement checks what a process that decodes what strangers send may do: little.

@@ -241,7 +241,7 @@ func (m *measurement) window(ctx context.Context) error {
 		}
 		r.PSSMB += megabytes(u.PSS) / float64(samples)
 		r.RSSMB += megabytes(u.RSS) / float64(samples)
-		r.PSSSeriesMB = append(r.PSSSeriesMB, megabytes(u.PSS))
+		r.RSSSeriesMB = append(r.RSSSeriesMB, megabytes(u.RSS))
 		r.PSSMaxMB = max(r.PSSMaxMB, megabytes(u.PSS))
 	}
 	if err := sleep(ctx, time.Until(start.Add(m.cfg.Window))); err != nil {

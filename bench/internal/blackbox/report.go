@@ -22,7 +22,7 @@ type Report struct {
 	PSSIdleMB       float64       `json:"server_pss_idle_mb"`
 	PSSMBStream     float64       `json:"server_pss_mb_per_stream"`
 	PSSMBAdded      float64       `json:"server_pss_mb_added_per_stream"`
-	PSSSeriesMB     []float64     `json:"server_pss_mb_over_time,omitempty"`
+	RSSSeriesMB     []float64     `json:"server_rss_mb_over_time,omitempty"`
 	RSSMB           float64       `json:"server_rss_mb"`
 	Processes       int           `json:"server_processes"`
 	Threads         int           `json:"server_threads"`

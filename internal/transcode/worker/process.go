@@ -36,6 +36,8 @@ type Process struct {
 	in  io.WriteCloser
 	out *reader
 
+	ready bool // the child has said so
+
 	mu sync.Mutex
 	w  *writer // guarded by mu
 
@@ -130,6 +132,10 @@ func (p *Process) Read() (Output, error) {
 		}
 		switch kind {
 		case typeReady:
+			if p.ready {
+				return Output{}, fmt.Errorf("%w: ready twice", ErrProtocol)
+			}
+			p.ready = true
 			if len(body) > 0 {
 				p.log.Warn("the process that transcodes is not confined as it should be", "why", string(body[:min(len(body), maxLine)]))
 			}

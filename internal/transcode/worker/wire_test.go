@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -77,11 +78,16 @@ func TestBadMessages(t *testing.T) {
 		{"frame without a track", message(typeFrame, make([]byte, frameHead)...), "without a track"},
 		{"short frame", track + message(typeFrame, 1), "short frame"},
 		{"figures", message(typeStats, '['), "figures"},
+		{"ready twice", message(typeReady) + message(typeReady), "ready twice"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &Process{out: newReader(strings.NewReader(tt.input))}
-			if _, err := p.Read(); !errors.Is(err, ErrProtocol) || !strings.Contains(err.Error(), tt.want) {
+			_, err := p.Read()
+			if err == nil {
+				_, err = p.Read()
+			}
+			if !errors.Is(err, ErrProtocol) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
@@ -105,7 +111,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, input []byte) {
-		p := &Process{out: newReader(bytes.NewReader(input))}
+		p := &Process{out: newReader(bytes.NewReader(input)), log: slog.New(slog.DiscardHandler)}
 		for {
 			o, err := p.Read()
 			if err != nil {
