@@ -38,6 +38,7 @@ type RTMPServer struct {
 	calls    []string              // guarded by mu
 	tags     []Tag                 // guarded by mu
 	metadata []map[string]any      // guarded by mu
+	connects []map[string]any      // guarded by mu
 	names    []string              // guarded by mu
 	conns    map[net.Conn]struct{} // guarded by mu
 	changed  chan struct{}         // guarded by mu; closed and replaced at each change
@@ -116,6 +117,13 @@ func (s *RTMPServer) Metadata() []map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.metadata)
+}
+
+// Connects returns what clients said of themselves in connect; lists are []any.
+func (s *RTMPServer) Connects() []map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.connects)
 }
 
 // ServerNames returns the names by which TLS clients asked for the server (RFC 6066, 3), "" for those that gave none.
@@ -307,6 +315,17 @@ func (c *rtmpConn) command(m *message.CommandAMF0) error {
 
 // connect asks for a login, or grants the connection.
 func (c *rtmpConn) connect(m *message.CommandAMF0) error {
+	if len(m.Arguments) > 0 {
+		said := map[string]any{}
+		o, _ := m.Arguments[0].(amf0.Object)
+		for _, e := range o {
+			said[e.Key] = e.Value
+			if list, ok := e.Value.(amf0.StrictArray); ok {
+				said[e.Key] = []any(list)
+			}
+		}
+		c.s.note(func() { c.s.connects = append(c.s.connects, said) })
+	}
 	app := strings.Trim(argument(m), "'")
 	if refusal := c.s.script.Login.refusal(app); refusal != "" {
 		info := amf0.Object{

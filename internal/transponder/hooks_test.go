@@ -10,7 +10,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -338,6 +341,43 @@ func TestHookConfig(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the fault holds a secret: %v", err)
+		}
+	}
+}
+
+// What the documentation shows receivers to do tells our posts from others.
+func TestDocumentedVerification(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3")
+	}
+	page, err := os.ReadFile("../../docs/rest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```python\n")
+	example, _, ok := strings.Cut(example, "```")
+	if !ok || !strings.Contains(example, "def genuine(") {
+		t.Fatal("the documentation has no example")
+	}
+	const secret, body = "a long random text", `{"number":3}`
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	long := strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
+	for _, tt := range []struct {
+		name, timestamp, body, secret string
+		want                          string
+	}{
+		{"ours", now, body, secret, "True"},
+		{"changed", now, body + " ", secret, "False"},
+		{"with another secret", now, body, "guessed", "False"},
+		{"sent again later", long, body, secret, "False"},
+	} {
+		header := "sha256=" + signature(tt.secret, tt.timestamp, []byte(body))
+		script := "import hmac, sys, time\n" + example +
+			`print(genuine({"X-Transponder-Timestamp": sys.argv[1], "X-Transponder-Signature": sys.argv[2]}, sys.argv[3].encode(), sys.argv[4]))`
+		out, err := exec.Command(python, "-c", script, tt.timestamp, header, tt.body, secret).CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != tt.want {
+			t.Errorf("%s: %s (%v), want %s", tt.name, got, err, tt.want)
 		}
 	}
 }

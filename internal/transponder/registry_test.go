@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -558,6 +559,64 @@ func TestLocalAddress(t *testing.T) {
 	b.start(Request{StreamName: "s", URL: server.URL("live")}) // on 127.0.0.1
 	if end := b.end(); end.Reason != ReasonUnreachable {
 		t.Errorf("from ::1 to 127.0.0.1 ended as %s, want unreachable", end.Reason)
+	}
+
+	b = newBench(t, func(c *Config) { c.LocalAddr = netip.MustParseAddr("127.0.0.2") })
+	b.source("s")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b.start(Request{StreamName: "s", URL: "rtmp://" + l.Addr().String() + "/live"})
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if from := conn.RemoteAddr().(*net.TCPAddr).IP.String(); from != "127.0.0.2" {
+		t.Errorf("the push comes from %s, want 127.0.0.2", from)
+	}
+}
+
+// What the settings and the request say of a push is what its server hears.
+func TestWhatServersAreTold(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Config)
+		req    Request
+		want   map[string]any // of connect; nil: it is not there
+		quiet  bool           // there is no metadata
+	}{
+		{"defaults", nil, Request{}, map[string]any{
+			"flashVer": "FMLE/3.0 (compatible; FMSc/1.0)", "capsEx": 1.0, "fourCcList": nil, "videoFourCcInfoMap": nil,
+		}, false},
+		{"rtmp_flash_ver_subscriber", func(c *Config) { c.FlashVersion = "LNX 1" }, Request{}, map[string]any{"flashVer": "LNX 1"}, false},
+		{
+			"rtmpFlashVersion", func(c *Config) { c.FlashVersion = "LNX 1" }, Request{FlashVersion: "LNX 76.219.189.0"},
+			map[string]any{"flashVer": "LNX 76.219.189.0"}, false,
+		},
+		{"codecs", nil, Request{Options: Options{Codecs: []string{"hevc", "opus"}}}, map[string]any{"fourCcList": []any{"hvc1", "Opus"}}, false},
+		{"rtmp_transponder_send_metadata", func(c *Config) { c.SendMetadata = false }, Request{}, nil, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, tt.change)
+			server := testkit.NewRTMPServer(t, testkit.Script{})
+			s := b.source("s")
+			tt.req.StreamName, tt.req.URL = "s", server.URL("live")
+			b.start(tt.req)
+			s.live(t, server)
+			said := server.Connects()[0]
+			for key, want := range tt.want {
+				if got := said[key]; !reflect.DeepEqual(got, want) {
+					t.Errorf("%s is %v, want %v", key, got, want)
+				}
+			}
+			if quiet := len(server.Metadata()) == 0; quiet != tt.quiet {
+				t.Errorf("metadata %v", server.Metadata())
+			}
+		})
 	}
 }
 

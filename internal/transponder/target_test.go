@@ -51,6 +51,24 @@ func TestParseTarget(t *testing.T) {
 			"h:1935", "app/?a=b", "rtmp://h/app/?a=b", "rtmp_s",
 		},
 		{"full URL without app", "rtmp://h/key", full, "h:1935", "", "rtmp://h/", "key"},
+
+		// odd, and legal
+		{"two slashes", "rtmp://h//live", prefixed, "h:1935", "/live", "rtmp://h//live", "rtmp_s"},
+		{"slashes within", "rtmp://h/a//b/c", prefixed, "h:1935", "a//b/c", "rtmp://h/a//b/c", "rtmp_s"},
+		{"slashes within, full", "rtmp://h/a//b", full, "h:1935", "a", "rtmp://h/a", "b"},
+		{"percent codes stay", "rtmp://h/a%20b/%C3%A4", prefixed, "h:1935", "a%20b/%C3%A4", "rtmp://h/a%20b/%C3%A4", "rtmp_s"},
+		{"letters beyond ASCII stay", "rtmp://h/ä/schlüssel", full, "h:1935", "ä", "rtmp://h/ä", "schlüssel"},
+		{"an address in the query", "rtmp://h/live?u=a@b.c:1", prefixed, "h:1935", "live?u=a@b.c:1", "rtmp://h/live?u=a@b.c:1", "rtmp_s"},
+		{"@ and : in the path", "rtmp://h/a:b@c/k:1@2", full, "h:1935", "a:b@c", "rtmp://h/a:b@c", "k:1@2"},
+		{"a URL in the query", "rtmp://h/live/k?u=rtmp://x/y/", full, "h:1935", "live", "rtmp://h/live", "k?u=rtmp://x/y/"},
+		{"a fragment", "rtmp://h/live/k#1", full, "h:1935", "live", "rtmp://h/live", "k#1"},
+		{"parameters of a part", "rtmp://h/live;v=1/k;w=2", full, "h:1935", "live;v=1", "rtmp://h/live;v=1", "k;w=2"},
+		{"an empty query", "rtmp://h/live?", prefixed, "h:1935", "live?", "rtmp://h/live?", "rtmp_s"},
+		{"dots", "rtmp://h/../live/./k", full, "h:1935", "../live/.", "rtmp://h/../live/.", "k"},
+		{"a final dot of the host", "rtmp://h.example./live", prefixed, "h.example.:1935", "live", "rtmp://h.example./live", "rtmp_s"},
+		{"a user without password", "rtmp://u@h/live", prefixed, "h:1935", "live", "rtmp://h/live", "rtmp_s"},
+		{"IPv6 with a user and a key", "rtmps://u:p@[2001:db8::1]/live/k?t=1", full, "[2001:db8::1]:443", "live", "rtmps://[2001:db8::1]/live", "k?t=1"},
+		{"an empty port", "rtmp://h:/live", prefixed, "h:1935", "live", "rtmp://h:/live", "rtmp_s"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
