@@ -45,7 +45,7 @@ type holder struct {
 	release func()       // gives it back; likewise
 	let     func()       // likewise of its pictures; nil where they are the source's own
 	failed  error        // why there are no pictures
-	until   time.Time
+	until   time.Time    // the publisher is waited for; zero while it is there
 	held    bool
 
 	mu     sync.Mutex
@@ -282,7 +282,7 @@ func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
 		}
 		return n, err
 	}
-	if h.reader == nil && !time.Now().Before(h.until) {
+	if h.expired() {
 		return 0, h.src.Err()
 	}
 	soon, cancel := context.WithTimeout(ctx, h.bridge.pause(h.Now()))
@@ -344,7 +344,7 @@ func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
 // back ends a hold with the first frame of what the source is awaited for: pictures, if it is to have any.
 func (h *holder) back(f media.Frame) {
 	if h.held && (f.Kind() == media.Video || !h.src.Info().HasVideo) {
-		h.held = false
+		h.held, h.until = false, time.Time{}
 		h.changed(h.src)
 	}
 }
@@ -357,10 +357,27 @@ func (h *holder) lose(ctx context.Context, err error) error {
 	h.detach()
 	h.bridge.begin(h.slate())
 	if !h.held {
-		h.held, h.until = true, time.Now().Add(h.cfg.grace)
+		h.held = true
+		h.miss()
 		h.changed(nil)
 	}
 	return nil
+}
+
+// miss begins the time for which the publisher is waited for, if it has not begun.
+func (h *holder) miss() {
+	if h.until.IsZero() {
+		h.until = time.Now().Add(h.cfg.grace)
+	}
+}
+
+// expired says whether the publisher was waited for long enough, and nobody has taken its name.
+func (h *holder) expired() bool {
+	if h.reader != nil || h.until.IsZero() || time.Now().Before(h.until) {
+		return false
+	}
+	_, back := h.cfg.hub.Source(h.src.Info().Name)
+	return !back
 }
 
 // slate returns the key frame to show, none if the last picture is to stay.

@@ -2,13 +2,10 @@ package transponder
 
 import (
 	"context"
-	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"transponder/internal/stream"
 )
 
 // The bounds of options.restore, and what stands in for a field that is left out.
@@ -142,16 +139,24 @@ func (t *Transponder) rest(ctx context.Context, pause time.Duration, in *holder)
 	defer timer.Stop()
 	src := in.Source()
 	gone := src.Done()
+	var expired <-chan time.Time
 	for {
 		select {
 		case <-timer.C:
 			in.wake()
 			return nil
 		case <-gone:
-			if in.cfg.grace == 0 || errors.Is(src.Err(), stream.ErrTerminated) {
-				return &sourceError{src.Err()}
+			if err := in.ending(); err != nil {
+				return &sourceError{err}
 			}
 			gone = nil // it is held for when the connection is back
+			in.miss()
+			expired = time.After(time.Until(in.until))
+		case <-expired:
+			if in.expired() {
+				return &sourceError{src.Err()}
+			}
+			expired = time.After(watchEvery) // who has taken the name may not stay
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

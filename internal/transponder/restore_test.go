@@ -376,3 +376,43 @@ func TestHoldBeginsBetweenConnections(t *testing.T) {
 	b.wait("hold", func() bool { return b.Find(Filter{})[0].State == Holding })
 	server.Wait(t, "second publish", func() bool { return countCalls(server, "publish('rtmp_s')") == 2 })
 }
+
+// A push that waits for its server and for its publisher waits for the latter no longer than it was told to, and goes on trying if
+// somebody has come.
+func TestHoldEndsBetweenConnections(t *testing.T) {
+	for _, returns := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			refuse := func(c *Config) {
+				c.dialTCP = func(context.Context, netip.AddrPort) (net.Conn, error) {
+					return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+				}
+			}
+			s, r, id, stop := pushInBubble(t, &farEnd{}, refuse, Request{Options: Options{
+				OnSourceLoss: "hold", HoldFor: 20 * time.Second, Restore: &Restore{Attempts: -1, FirstPause: 3 * time.Second},
+			}})
+			defer stop()
+			s.Close(nil)
+			time.Sleep(10 * time.Second)
+			if returns {
+				src, err := r.hub.Publish(stream.Info{Name: "s", ID: "s"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer src.Close(nil)
+				src.SetLive()
+			}
+			time.Sleep(9 * time.Second)
+			if found := r.Find(Filter{ID: id}); len(found) != 1 || found[0].State != Waiting {
+				t.Errorf("after 19 s there is %+v", found)
+			}
+			time.Sleep(2 * time.Second)
+			found := r.Find(Filter{ID: id})
+			if returns != (len(found) == 1) {
+				t.Errorf("publisher returned: %v; after 21 s there is %+v", returns, found)
+			}
+			if past := r.History(1); !returns && (len(past) != 1 || past[0].State != Ended || past[0].Reason != ReasonSourceLost) {
+				t.Errorf("ended as %+v", past)
+			}
+		})
+	}
+}
