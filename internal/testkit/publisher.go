@@ -38,6 +38,8 @@ type PublisherConfig struct {
 	PLIGap    time.Duration // the least time between two key frames that were asked for
 	Codecs    []webrtc.RTPCodecParameters
 	NoReports bool // sends no sender reports
+
+	WrapAfter time.Duration // RTP's clocks and packet numbers go through their ends after so long; 0: they begin at random
 }
 
 // DefaultPublisherConfig is a browser on a good day: 30 frames a second and Opus.
@@ -277,6 +279,10 @@ func (p *Publisher) send(ctx context.Context, video, audio *webrtc.TrackLocalSta
 	const packet = 20 * time.Millisecond
 	v := videoSender{p: p, track: video, packet: newPacket(), base: rand.Uint32()}
 	a, base := newPacket(), rand.Uint32()
+	if wrap := p.cfg.WrapAfter; wrap > 0 {
+		v.base, base = -uint32(wrap.Microseconds()*90/1000), -uint32(wrap.Microseconds()*48/1000)
+		v.packet.SequenceNumber, a.SequenceNumber = -uint16(wrap.Seconds()*float64(p.cfg.FPS)), -uint16(wrap/(20*time.Millisecond))
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var k, j int64

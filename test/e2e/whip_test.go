@@ -253,3 +253,40 @@ func frameNumbers(tags []testkit.Tag) []int64 {
 	}
 	return numbers
 }
+
+// RTP's clocks and packet numbers come to their ends and begin anew, in the middle of a show: nothing is missing, and on the RTMP
+// side time goes on as before.
+func TestRTPWraps(t *testing.T) {
+	s := startServer(t)
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.WrapAfter = 5 * time.Second
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	publish(t, s, "wraps", cfg)
+	if code := s.post("/push/startup", map[string]string{"streamName": "wraps", "rtmpUrl": receiver.URL("live")}, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	receiver.Wait(t, "eight seconds", func() bool { return lastPicture(receiver) > 8*time.Second && lastSound(receiver) > 8*time.Second })
+	judgeNumbers(t, receiver.Tags(), 0)
+	last, first := map[bool]time.Duration{}, int64(0)
+	for _, tag := range receiver.Tags() {
+		if tag.Header {
+			continue
+		}
+		before, seen := last[tag.Video]
+		last[tag.Video] = tag.Time
+		if seen && (tag.Time <= before || tag.Time > before+200*time.Millisecond) {
+			t.Errorf("%s comes after %v", tag, before)
+		}
+		n, ok := testkit.FrameNumber(tag.Data)
+		if !tag.Video || !ok {
+			continue
+		}
+		if !seen {
+			first = n
+		}
+		// A picture's time is its number's, but for what the sender's reports correct.
+		if due := time.Duration(n-first) * time.Second / time.Duration(cfg.FPS); (tag.Time - due).Abs() > 200*time.Millisecond {
+			t.Fatalf("picture %d is at %v, want about %v", n, tag.Time, due)
+		}
+	}
+}
