@@ -24,14 +24,14 @@ type farEnd struct {
 
 	mu       sync.Mutex
 	messages []rtmp.Message // guarded by mu; sound and pictures, without their payloads
-	conns    int            // guarded by mu
+	conn     net.Conn       // guarded by mu; the latest
 }
 
 // dial makes a connection, and serves it in a goroutine that ends with it.
 func (e *farEnd) dial(context.Context, netip.AddrPort) (net.Conn, error) {
 	near, far := net.Pipe()
 	e.mu.Lock()
-	e.conns++
+	e.conn = far
 	e.mu.Unlock()
 	e.wg.Go(func() {
 		defer far.Close()
@@ -70,6 +70,17 @@ func (e *farEnd) got() []rtmp.Message {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.messages
+}
+
+// ping asks the push whether it is there, as servers do when they hear nothing.
+func (e *farEnd) ping(t *testing.T) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ping := []byte{2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1} // RTMP 1.0, 7.1.7: event 6
+	if _, err := e.conn.Write(ping); err != nil {
+		t.Errorf("ping: %v", err)
+	}
 }
 
 // pacedConn is read from no faster than pace lets it.

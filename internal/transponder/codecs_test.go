@@ -65,6 +65,7 @@ func TestMoveToServerWithoutOpus(t *testing.T) {
 	first := testkit.NewRTMPServer(t, testkit.Script{FourCC: []string{"Opus"}, At: "media", Do: testkit.AskReconnect, NewURL: second.URL("live")})
 	s := b.source("s")
 	s.audio = realOpus
+	s.write(1, 20) // what the sound is must be known when the push begins
 	id := b.start(Request{StreamName: "s", URL: first.URL("live"), Options: Options{Codecs: []string{"opus"}}}).ID
 	b.wait("sound at the second", func() bool {
 		s.write(1, 20)
@@ -111,6 +112,7 @@ func TestHoldAtServerThatTakesLess(t *testing.T) {
 	b.UseVideo(&fakeVideo{track: &small})
 	s := b.source("s")
 	s.audio, s.video = realOpus, &media.Track{Codec: media.VP9, Config: []byte{1, 0, 0, 0, 0, 31, 0x80, 1, 1, 1, 0, 0}, Width: 1280, Height: 720}
+	s.write(1, 20)
 	id := b.start(Request{StreamName: "s", URL: "rtmp://127.0.0.1/live", Options: Options{
 		Codecs: []string{"opus", "vp9"}, OnSourceLoss: "hold", Slate: "a.png", Restore: quickly,
 	}}).ID

@@ -86,6 +86,30 @@ func TestStuckPeerIsNotLive(t *testing.T) {
 	})
 }
 
+// A push that has had nothing to send for longer than a write may take still answers its server, and goes on.
+func TestPingWhileNothingIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &farEnd{}
+		s, r, id, stop := pushInBubble(t, e, nil, Request{})
+		defer stop()
+		s.at(0, true, 6)
+		time.Sleep(time.Minute)
+		for range 3 {
+			e.ping(t)
+			time.Sleep(30 * time.Second)
+		}
+		if found := r.Find(Filter{ID: id}); len(found) != 1 || found[0].State != Degraded || found[0].Reason != ReasonNoMedia {
+			t.Fatalf("after a ping there is %+v, and in the history %+v", found, r.History(1))
+		}
+		before := len(e.got())
+		s.at(3*time.Minute, true, 6)
+		time.Sleep(2 * time.Second)
+		if i := r.Find(Filter{ID: id})[0]; i.State != Live || len(e.got()) != before+2 {
+			t.Errorf("%s, %s, and %d messages after the stream is back", i.State, i.Reason, len(e.got())-before)
+		}
+	})
+}
+
 // A show of seven weeks: time on the wire goes through 2^24, 2^31 and 2^32 ms without a step.
 func TestClockEdges(t *testing.T) {
 	for _, edge := range []int64{1 << 24, 1 << 31, 1 << 32} {

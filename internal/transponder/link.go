@@ -29,6 +29,8 @@ type link struct {
 	allowed time.Time     // owned by send; when the write deadline is to be moved again
 	made    *link         // owned by send; taken from next
 
+	busy atomic.Bool // send is writing
+
 	asked atomic.Pointer[Target] // where the peer wants us to connect instead
 	next  chan *link             // that connection once it is made, while this one still stands; holds one
 }

@@ -47,8 +47,11 @@ var reasonCases = map[Reason]reasonCase{
 	ReasonUnreachable: {
 		change: func(c *Config) { c.LocalAddr = netip.MustParseAddr("::1") },
 	},
-	ReasonTimeout: {script: testkit.Script{At: "accept", Do: testkit.StaySilent}, size: 20},
-	ReasonTLS:     {url: func(url string) string { return strings.Replace(url, "rtmp:", "rtmps:", 1) }},
+	ReasonTimeout: {
+		script: testkit.Script{At: "accept", Do: testkit.StaySilent}, size: 20,
+		change: func(c *Config) { c.ConnectTimeout = time.Second },
+	},
+	ReasonTLS: {url: func(url string) string { return strings.Replace(url, "rtmp:", "rtmps:", 1) }},
 	ReasonTLSVerify: {
 		tls: true,
 	},
@@ -147,12 +150,7 @@ func TestEveryReason(t *testing.T) {
 }
 
 func leadTo(t *testing.T, want Reason, tt reasonCase) {
-	b := newBench(t, func(c *Config) {
-		c.ConnectTimeout = time.Second
-		if tt.change != nil {
-			tt.change(c)
-		}
-	})
+	b := newBench(t, tt.change)
 	if tt.audio != nil {
 		b.audio = tt.audio
 	}

@@ -74,7 +74,7 @@ func (l *lockedBuffer) String() string {
 func newBench(t *testing.T, change func(*Config)) *bench {
 	t.Helper()
 	cfg := DefaultConfig()
-	cfg.ConnectTimeout, cfg.WriteTimeout, cfg.FailedFor = 2*time.Second, 2*time.Second, time.Hour
+	cfg.FailedFor = time.Hour
 	if change != nil {
 		change(&cfg)
 	}
@@ -345,7 +345,11 @@ func TestFailures(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, func(c *Config) { c.ConnectTimeout, c.WriteTimeout = time.Second, time.Second })
+			b := newBench(t, func(c *Config) {
+				if tt.want == ReasonTimeout || tt.want == ReasonPeerStalled {
+					c.ConnectTimeout, c.WriteTimeout = time.Second, time.Second
+				}
+			})
 			url := tt.url
 			if url == "" {
 				url = testkit.NewRTMPServer(t, tt.script).URL("live")
@@ -666,7 +670,6 @@ func TestTLS(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	soon := time.Now().Add(time.Hour)
 	trust := func(c *Config) {
-		c.ConnectTimeout = 2 * time.Second
 		c.RootCAs = x509.NewCertPool()
 		c.RootCAs.AddCert(ours.cert)
 		c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
@@ -674,6 +677,10 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	skip := func(c *Config) { c.SkipTLSVerify = true }
+	hasty := func(c *Config) {
+		trust(c)
+		c.ConnectTimeout = time.Second
+	}
 	silent := testkit.Script{At: "accept", Do: testkit.StaySilent}
 	tests := []struct {
 		title  string
@@ -700,7 +707,7 @@ func TestTLS(t *testing.T) {
 			ReasonTLSVerify, "trusted", name,
 		},
 		{"no TLS there", testkit.NewRTMPServer(t, testkit.Script{}), name, trust, ReasonTLS, "rtmps://", ""},
-		{"no answer", testkit.NewRTMPServer(t, silent), name, trust, ReasonTimeout, "in time", ""},
+		{"no answer", testkit.NewRTMPServer(t, silent), name, hasty, ReasonTimeout, "in time", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.title, func(t *testing.T) {

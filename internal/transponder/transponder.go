@@ -421,7 +421,10 @@ func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) 
 		l.allowed = now.Add(time.Second)
 		t.allowWrite(ctx, l.conn)
 	}
-	if err := l.client.WriteTags(tags); err != nil {
+	l.busy.Store(true)
+	err := l.client.WriteTags(tags)
+	l.busy.Store(false)
+	if err != nil {
 		return writeError(ctx, err)
 	}
 	clear(tags)

@@ -163,6 +163,10 @@ func (t *Transponder) watch(ctx context.Context, l *link, in *holder) error {
 		if stuck >= t.cfg.WriteTimeout {
 			return errStalled
 		}
+		if !l.busy.Load() {
+			// While there is nothing to send, the deadline of the last write passes, and an answer to a ping would not go out.
+			t.allowWrite(ctx, l.conn)
+		}
 		if err := in.ending(); err == nil {
 			t.degrade(reason)
 		} else {
