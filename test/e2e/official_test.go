@@ -25,7 +25,7 @@ func TestPlayDelay(t *testing.T) {
 	d := b.await("done")
 	t.Logf("from canvas to canvas: %.0f ms directly, %.0f ms through the server (medians of %d and %d pictures)",
 		d.Direct.Median, d.Server.Median, d.Direct.Pictures, d.Server.Pictures)
-	if d.Server.Pictures < 100 || d.Server.Median <= 0 {
-		t.Errorf("%d pictures came through the server, with a median delay of %v ms", d.Server.Pictures, d.Server.Median)
+	if d.Direct.Pictures == 0 || d.Server.Pictures == 0 || d.Server.Median <= 0 {
+		t.Errorf("measured %+v directly and %+v through the server", d.Direct, d.Server)
 	}
 }
