@@ -132,7 +132,23 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err != nil {
 		return Info{}, r.refuse(req.StreamName, target, err)
 	}
-	return r.add(context.WithoutCancel(ctx), req, target, addrs)
+	player, err := r.open(req)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := r.add(context.WithoutCancel(ctx), req, target, addrs, player)
+	if err != nil && player != nil {
+		player.Close()
+	}
+	return info, err
+}
+
+// open opens the file that a push is to begin with, nil if there is to be none.
+func (r *Registry) open(req Request) (SoundPlayer, error) {
+	if req.Options.Action != actionSound {
+		return nil, nil
+	}
+	return r.sounds.Open(req.Options.SoundFile, req.Options.Loop)
 }
 
 // refuse says why a target cannot be located. The rule that forbids it is for the log only.
@@ -191,8 +207,8 @@ func (r *Registry) checkSound(req Request) error {
 	return r.sounds.Check(req.Options.SoundFile)
 }
 
-// add enters the push and starts it. ctx carries values only.
-func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []netip.Addr) (Info, error) {
+// add enters the push and starts it; player becomes the push's unless it fails. ctx carries values only.
+func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []netip.Addr, player SoundPlayer) (Info, error) {
 	src, ok := r.hub.Source(req.StreamName)
 	key := req.StreamName + "\x00" + target.key()
 
@@ -222,7 +238,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 		machine: newMachine(), started: time.Now(), video: r.video, profile: profile,
 	}
 	t.voice.log = t.log
-	if err := r.begin(t); err != nil {
+	if err := t.beginSound(player); err != nil {
 		return Info{}, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -253,19 +269,13 @@ func (r *Registry) admit(src *stream.Source, req Request, profile transcode.Vide
 	return r.video.Admit(src, profile)
 }
 
-// begin puts a push's sound into the state that its request asks for.
-func (r *Registry) begin(t *Transponder) error {
-	switch o := t.req.Options; o.Action {
-	case actionMute:
-		t.voice.mute(true)
-	case actionSound:
-		player, err := r.sounds.Open(o.SoundFile, o.Loop)
-		if err != nil {
-			return err
-		}
-		return t.voice.play(o.SoundFile, player)
+// beginSound puts the push's sound into the state that its request asks for.
+func (t *Transponder) beginSound(player SoundPlayer) error {
+	t.voice.mute(t.req.Options.Action == actionMute)
+	if player == nil {
+		return nil
 	}
-	return nil
+	return t.voice.play(t.req.Options.SoundFile, player)
 }
 
 // run lives as long as the push can be found.
