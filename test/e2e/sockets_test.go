@@ -164,4 +164,3 @@ func publishSDK(t *testing.T, page *sdk, name, rtmpURL string) {
 		t.Fatalf("the stream is %+v", st)
 	}
 }
-
