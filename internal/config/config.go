@@ -297,6 +297,9 @@ func (c *Config) settings() []setting {
 		text("video_transcoder_preset", &c.Video.Preset),
 		whole("video_transcoder_threads", &c.Video.Threads, 1, 16),
 		duration("video_transcoder_key_frame_interval_ms", &c.Video.KeyFrameTime, time.Millisecond),
+		thousands("video_transcoder_bitrate_kbps", &c.Video.RateBPS, 0, 100_000),
+		whole("video_transcoder_quality", &c.Video.Quality, 0, 51),
+		duration("video_transcoder_buffer_ms", &c.Video.Buffer, time.Millisecond),
 		whole("video_transcoder_max_load_percent", &c.Video.MaxLoad, 0, 100),
 
 		// WHIP and REST.

@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,10 @@ type VideoConfig struct {
 	Threads      int           // of the encoder, per rendition
 	KeyFrameTime time.Duration // between key frames, where nothing else is asked for
 
+	RateBPS int           // where nothing else is asked for; 0: what size and frame rate call for
+	Quality int           // libx264's CRF, for which the bit rate is but the most; 0: the bit rate is used up
+	Buffer  time.Duration // that the bit rate is averaged over
+
 	// MaxLoad is how many percent of the processors may be in use for another rendition to be taken on, its own use included;
 	// 0: there is no bound.
 	MaxLoad int
@@ -30,13 +35,13 @@ type VideoConfig struct {
 
 // DefaultVideoConfig leaves a fifth of the processors to what comes unexpectedly.
 func DefaultVideoConfig() VideoConfig {
-	return VideoConfig{Preset: "superfast", Threads: 1, KeyFrameTime: 2 * time.Second, MaxLoad: 80}
+	return VideoConfig{Preset: "superfast", Threads: 1, KeyFrameTime: 2 * time.Second, Buffer: time.Second, MaxLoad: 80}
 }
 
 // Validate reports every value that cannot work.
 func (c VideoConfig) Validate() error {
 	var faults []error
-	if err := (libav.VideoConfig{Preset: c.Preset, Threads: c.Threads, KeyFrameTime: c.KeyFrameTime}).Validate(); err != nil {
+	if err := c.settle(VideoProfile{}).Validate(); err != nil {
 		faults = append(faults, err)
 	}
 	if c.MaxLoad < 0 || c.MaxLoad > 100 {
@@ -115,12 +120,13 @@ func (v *Video) Admit(s *stream.Source, p VideoProfile) error {
 	if shared {
 		return nil
 	}
-	return v.budget.admit(key, predict(s, v.settle(p)), v.rendering())
+	return v.budget.admit(key, predict(s, v.cfg.settle(p)), v.rendering())
 }
 
 // settle puts the settings into a profile.
-func (v *Video) settle(p VideoProfile) libav.VideoConfig {
-	p.Preset, p.Threads, p.KeyFrameTime = v.cfg.Preset, v.cfg.Threads, v.cfg.KeyFrameTime
+func (c VideoConfig) settle(p VideoProfile) libav.VideoConfig {
+	p.Preset, p.Threads, p.KeyFrameTime = c.Preset, c.Threads, c.KeyFrameTime
+	p.RateBPS, p.Quality, p.Buffer = cmp.Or(p.RateBPS, c.RateBPS), c.Quality, c.Buffer
 	return p
 }
 
@@ -136,7 +142,7 @@ func (v *Video) Feed(s *stream.Source, p VideoProfile) (feed *stream.Feed, relea
 	v.mu.Lock()
 	r := v.live[key]
 	if r == nil {
-		r = newPictures(s, v.settle(p), v.cfg.Command, v.log)
+		r = newPictures(s, v.cfg.settle(p), v.cfg.Command, v.log)
 		v.live[key] = r
 		v.budget.begun(key)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // VideoProfile says what a source's pictures are made into. Who wants the same of one source shares one encoder. The preset,
-// the threads and the time between key frames are the server's settings, and zero here.
+// the threads, the quality, the buffer and the time between key frames are the server's settings, and zero here.
 type VideoProfile = libav.VideoConfig
 
 // ErrTranscoder means that pictures cannot be transcoded any more: what does it has failed too often.

@@ -297,6 +297,10 @@ func TestVideoConfig(t *testing.T) {
 		{"threads", func(c *VideoConfig) { c.Threads = -1 }, false},
 		{"key frames", func(c *VideoConfig) { c.KeyFrameTime = -1 }, false},
 		{"load", func(c *VideoConfig) { c.MaxLoad = 101 }, false},
+		{"a quality", func(c *VideoConfig) { c.Quality, c.RateBPS, c.Buffer = 23, 3_000_000, 2*time.Second }, true},
+		{"quality", func(c *VideoConfig) { c.Quality = 52 }, false},
+		{"bit rate", func(c *VideoConfig) { c.RateBPS = -1 }, false},
+		{"buffer", func(c *VideoConfig) { c.Buffer = time.Millisecond }, false},
 	}
 	for _, tt := range tests {
 		c := DefaultVideoConfig()
@@ -304,6 +308,19 @@ func TestVideoConfig(t *testing.T) {
 		if err := c.Validate(); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+	}
+}
+
+// What a request says of the bit rate counts before the settings, which have all the rest.
+func TestVideoSettings(t *testing.T) {
+	t.Parallel()
+	c := VideoConfig{Preset: "fast", Threads: 3, KeyFrameTime: time.Second, RateBPS: 1000, Quality: 20, Buffer: 2 * time.Second}
+	want := VideoProfile{Height: 90, Preset: "fast", Threads: 3, KeyFrameTime: time.Second, RateBPS: 1000, Quality: 20, Buffer: 2 * time.Second}
+	if got := c.settle(VideoProfile{Height: 90}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if want.RateBPS = 2000; c.settle(VideoProfile{Height: 90, RateBPS: 2000}) != want {
+		t.Errorf("a rate that was asked for: %+v, want %+v", c.settle(VideoProfile{Height: 90, RateBPS: 2000}), want)
 	}
 }
 

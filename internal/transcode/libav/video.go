@@ -91,6 +91,7 @@ func NewVideo(cfg VideoConfig) (*Video, error) {
 	cfg.Preset = cmp.Or(cfg.Preset, defaultPreset)
 	cfg.Threads = cmp.Or(cfg.Threads, 1)
 	cfg.KeyFrameTime = cmp.Or(cfg.KeyFrameTime, defaultKeyFrameTime)
+	cfg.Buffer = cmp.Or(cfg.Buffer, defaultBuffer)
 	canvas := C.tp_canvas_new()
 	if canvas == nil {
 		return nil, errors.New("transcode pictures: no memory")
@@ -360,7 +361,7 @@ func (v *Video) prepare(as encoding) error {
 	r := C.tp_video_encoder_new(&v.encoder, &C.tp_encoding{
 		width: C.int(as.width), height: C.int(as.height), matrix: as.matrix, vp8: vp8,
 		rate_num: C.int(num), rate_den: C.int(den),
-		rate_bps: rate, buffer: buffer, threads: C.int(v.cfg.Threads), preset: preset,
+		rate_bps: rate, buffer: buffer, quality: C.int(v.cfg.Quality), threads: C.int(v.cfg.Threads), preset: preset,
 	})
 	if r < 0 {
 		return fmt.Errorf("open %v encoder for %dx%d: %w", v.cfg.Codec, as.width, as.height, avError(r))
@@ -393,7 +394,7 @@ func (v *Video) rate(as encoding) (rate, buffer C.int64_t) {
 	if bps == 0 {
 		bps = DefaultRateBPS(as.width, as.height, fps)
 	}
-	return C.int64_t(float64(bps) * v.pace.nominal / fps), C.int64_t(bps)
+	return C.int64_t(float64(bps) * v.pace.nominal / fps), C.int64_t(float64(bps) * v.cfg.Buffer.Seconds())
 }
 
 // encode encodes what the canvas shows.

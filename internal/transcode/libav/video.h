@@ -51,6 +51,7 @@ typedef struct {
 	int vp8; // else H.264
 	int threads;
 	int64_t rate_bps, buffer; // the buffer is in bits
+	int quality;              // x264's CRF, for which the rate is the most; 0: the rate is used up
 	const char *preset;
 } tp_encoding;
 

@@ -19,8 +19,14 @@ const (
 	MaxPixels = 36864 * 256
 	// MaxFPS bounds the pictures per second.
 	MaxFPS = 240
+	// MaxQuality is libx264's worst.
+	MaxQuality = 51
+	// MinBuffer and MaxBuffer bound what the bit rate is averaged over: some pictures, and what a viewer can wait for.
+	MinBuffer = 100 * time.Millisecond
+	MaxBuffer = 10 * time.Second
 
 	defaultKeyFrameTime = 2 * time.Second
+	defaultBuffer       = time.Second
 	defaultPreset       = "superfast"
 )
 
@@ -59,6 +65,11 @@ type VideoConfig struct {
 
 	// RateBPS is the bit rate; 0: what the size and the rate of pictures call for, see DefaultRateBPS.
 	RateBPS int
+	// Quality, from 1 (best) to 51, asks for one quality (libx264's CRF), for which the bit rate is but the most; 0: the bit rate is
+	// used up, and pictures are as good as it allows.
+	Quality int
+	// Buffer is for how long the bit rate may be exceeded, as far as it was not used before; 0: 1 s.
+	Buffer time.Duration
 	// Preset is libx264's; empty: superfast. VP8 has one way of being made.
 	Preset string
 	// Threads is how many threads encode; 0: one.
@@ -84,6 +95,8 @@ func (c VideoConfig) Validate() error {
 	check(c.KeyFrameInterval >= 0, "key frame interval %d is negative", c.KeyFrameInterval)
 	check(c.KeyFrameTime >= 0, "key frame time %v is negative", c.KeyFrameTime)
 	check(c.RateBPS >= 0 && c.RateBPS <= 1e9, "bit rate %d is not 0 to 1000000000", c.RateBPS)
+	check(c.Quality >= 0 && c.Quality <= MaxQuality, "quality %d is not 0 to %d", c.Quality, MaxQuality)
+	check(c.Buffer == 0 || c.Buffer >= MinBuffer && c.Buffer <= MaxBuffer, "buffer of %v is not %v to %v", c.Buffer, MinBuffer, MaxBuffer)
 	check(c.Preset == "" || slices.Contains(presets, c.Preset), "preset %q is none of %v", c.Preset, presets)
 	check(c.Threads >= 0 && c.Threads <= 64, "%d threads are not 0 to 64", c.Threads)
 	return errors.Join(faults...)

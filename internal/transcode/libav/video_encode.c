@@ -15,6 +15,7 @@ struct tp_video_encoder {
 	AVFrame *frame;
 	AVPacket *packet;
 	int64_t next; // the encoder counts pictures, whatever their times are
+	int quality;
 };
 
 void tp_video_encoder_free(tp_video_encoder *e) {
@@ -26,15 +27,18 @@ void tp_video_encoder_free(tp_video_encoder *e) {
 	av_free(e);
 }
 
-// set_rate asks for a constant rate, as services take it for granted.
-static void set_rate(AVCodecContext *c, int64_t rate_bps, int64_t buffer) {
-	c->bit_rate = rate_bps;
+// set_rate asks for a constant rate, as services take it for granted, or for one quality below a rate.
+static void set_rate(tp_video_encoder *e, int64_t rate_bps, int64_t buffer) {
+	AVCodecContext *c = e->ctx;
+	c->bit_rate = e->quality > 0 ? 0 : rate_bps;
 	c->rc_max_rate = rate_bps;
 	c->rc_buffer_size = (int)buffer;
 }
 
-static void set_x264(AVDictionary **options, const char *preset) {
-	av_dict_set(options, "preset", preset, 0);
+static void set_x264(AVDictionary **options, const tp_encoding *as) {
+	av_dict_set(options, "preset", as->preset, 0);
+	if (as->quality > 0)
+		av_dict_set_int(options, "crf", as->quality, 0);
 	av_dict_set(options, "tune", "zerolatency", 0);
 	av_dict_set(options, "profile", "high", 0);
 	av_dict_set(options, "forced-idr", "1", 0);
@@ -67,7 +71,8 @@ static int encoder_open(tp_video_encoder *e, const tp_encoding *as) {
 	c->thread_count = as->threads;
 	c->max_b_frames = 0;
 	c->gop_size = 1 << 30; // never by itself: key frames are asked for one by one
-	set_rate(c, as->rate_bps, as->buffer);
+	e->quality = as->vp8 ? 0 : as->quality; // VP8 is for those who watch, at once
+	set_rate(e, as->rate_bps, as->buffer);
 	c->color_range = AVCOL_RANGE_MPEG;
 	c->colorspace = as->matrix;
 	c->color_primaries = as->matrix == AVCOL_SPC_BT709 ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
@@ -81,7 +86,7 @@ static int encoder_open(tp_video_encoder *e, const tp_encoding *as) {
 		set_vpx(&options);
 	} else {
 		c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-		set_x264(&options, as->preset);
+		set_x264(&options, as);
 	}
 	int r = avcodec_open2(c, codec, &options);
 	av_dict_free(&options);
@@ -114,7 +119,7 @@ int tp_video_encoder_encode(tp_video_encoder *e, const tp_canvas *c, int key, in
 		return r;
 	e->frame->pict_type = key ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
 	e->frame->pts = e->next++;
-	set_rate(e->ctx, rate_bps, buffer);
+	set_rate(e, rate_bps, buffer);
 	r = avcodec_send_frame(e->ctx, e->frame);
 	av_frame_unref(e->frame);
 	if (r >= 0)

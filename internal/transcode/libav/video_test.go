@@ -256,6 +256,32 @@ func TestVideoRateBPS(t *testing.T) {
 	}
 }
 
+// One quality takes as many bits as the picture needs, but no more than the rate; a longer buffer lets it swing.
+func TestVideoQuality(t *testing.T) {
+	t.Parallel()
+	const seconds = 4
+	bps := func(source string, cfg VideoConfig) int {
+		cfg.Height, cfg.RateBPS = 180, 400_000
+		size := 0
+		for _, f := range transcode(t, newVideo(t, cfg), picturetest.Clip(t, media.H264, source)) {
+			size += len(f.Data)
+		}
+		return 8 * size / seconds
+	}
+	still := fmt.Sprintf("color=gray:size=320x180:rate=30:duration=%d", seconds)
+	lively := picturetest.Source(320, 180, 30, seconds*time.Second) + ",noise=alls=40:allf=t"
+	if got := bps(still, VideoConfig{Quality: 23}); got > 40_000 {
+		t.Errorf("a still picture takes %d bit/s in one quality", got)
+	}
+	if got := bps(lively, VideoConfig{Quality: 23}); got < 300_000 || got > 500_000 {
+		t.Errorf("a lively picture takes %d bit/s in one quality, want about the most of 400000", got)
+	}
+	if worse, better := bps(picturetest.Source(320, 180, 30, seconds*time.Second), VideoConfig{Quality: 40}),
+		bps(picturetest.Source(320, 180, 30, seconds*time.Second), VideoConfig{Quality: 30}); worse >= better {
+		t.Errorf("%d bit/s in quality 40 and %d in 30", worse, better)
+	}
+}
+
 // The picture is turned before it is measured.
 func TestVideoRotation(t *testing.T) {
 	t.Parallel()
