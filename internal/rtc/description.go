@@ -41,6 +41,7 @@ type Section struct {
 	NACK        bool
 	TWCC        uint8 // id of the transport-wide sequence number's header extension, 0 if not offered
 	REMB        bool
+	Simulcast   bool  // several encodings of one picture are offered
 	Orientation uint8 // id of the header extension that tells how pictures are to be turned, 0 if not offered or not taken
 
 	SSRC, RTXSSRC uint32 // 0 where the offer does not say
@@ -183,6 +184,19 @@ func (d *Description) Used() []*Section {
 	return slices.DeleteFunc(slices.Clone(d.Sections), func(s *Section) bool { return s.Codec == media.CodecNone })
 }
 
+// RefuseOrientation leaves pictures for the sender to turn.
+func (d *Description) RefuseOrientation() {
+	for _, s := range d.Sections {
+		s.Orientation = 0
+	}
+}
+
+// NewTrack makes a track that receives the section.
+func (s *Section) NewTrack(cfg TrackConfig, sink Sink) *Track {
+	cfg.Codec, cfg.NACK, cfg.SpropParameterSets, cfg.Orientation = s.Codec, s.NACK, s.SpropParameterSets(), s.Orientation
+	return NewTrack(cfg, sink)
+}
+
 // SpropParameterSets returns H.264 parameter sets that the offer holds, as RFC 6184 writes them.
 func (s *Section) SpropParameterSets() string { return parameter(s.Format, "sprop-parameter-sets") }
 
@@ -289,6 +303,8 @@ func (l *sectionLines) line(key, value string) {
 		if UsableCandidate(value) {
 			s.Candidates = append(s.Candidates, value)
 		}
+	case "simulcast":
+		s.Simulcast = true
 	case "rtcp-rsize":
 		s.ReducedRTCP = true
 	case "sendrecv", "sendonly", "recvonly", "inactive":

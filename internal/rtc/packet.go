@@ -57,8 +57,8 @@ func ParsePacket(b []byte) (Packet, error) {
 	return p, nil
 }
 
-// orientation returns what the element with an id says of the picture's orientation (3GPP TS 26.114, 7.4.5), as Packet.turn has it.
-func (p Packet) orientation(id uint8) uint8 {
+// element returns the data of the header extension's element with an id, nil if there is none.
+func (p *Packet) element(id uint8) []byte {
 	for b := p.extension; len(b) > 0; {
 		if b[0] == 0 { // padding
 			b = b[1:]
@@ -69,11 +69,27 @@ func (p Packet) orientation(id uint8) uint8 {
 			break
 		}
 		if b[0]>>4 == id {
-			return 1 + b[1]&3
+			return b[1 : 1+n]
 		}
 		b = b[1+n:]
 	}
+	return nil
+}
+
+// orientation returns what the element with an id says of the picture's orientation (3GPP TS 26.114, 7.4.5), as Packet.turn has it.
+func (p *Packet) orientation(id uint8) uint8 {
+	if e := p.element(id); len(e) > 0 {
+		return 1 + e[0]&3
+	}
 	return 0
+}
+
+// TransportSequence returns the transport-wide sequence number in the element with an id, if the packet has one.
+func (p *Packet) TransportSequence(id uint8) (number uint16, ok bool) {
+	if e := p.element(id); len(e) >= 2 {
+		return binary.BigEndian.Uint16(e), true
+	}
+	return 0, false
 }
 
 // Repaired turns a retransmission (RFC 4588, 4) into the packet that it repeats, of the stream with that SSRC and payload

@@ -38,6 +38,7 @@ type PublisherConfig struct {
 	PLIGap    time.Duration // the least time between two key frames that were asked for
 	Codecs    []webrtc.RTPCodecParameters
 	NoReports bool // sends no sender reports
+	Padding   bool // sends a packet of nothing else after each frame
 
 	WrapAfter time.Duration // RTP's clocks and packet numbers go through their ends after so long; 0: they begin at random
 }
@@ -357,7 +358,19 @@ func (v *videoSender) send(number int64, due time.Duration) error {
 		v.packet.SequenceNumber++
 	}
 	v.p.sent.Add(1)
+	if v.p.cfg.Padding {
+		return v.pad()
+	}
 	return nil
+}
+
+// pad sends a packet without payload.
+func (v *videoSender) pad() error {
+	p := *v.packet
+	p.Marker, p.Payload = false, nil
+	p.Header.Padding, p.Header.PaddingSize = true, 100
+	v.packet.SequenceNumber++
+	return v.track.WriteRTP(&p)
 }
 
 // faults loses, swaps and repeats packets on their way out.

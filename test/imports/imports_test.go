@@ -84,7 +84,7 @@ var rootContexts = map[string]string{
 	"cmd":                       "main",
 	"bench/main.go":             "main",
 	"internal/stream/source.go": "a rendition outlives the reader that asked for it first: it lives as long as any reads",
-	"internal/rtc/peer/log.go":  "the logger that pion calls is given no context",
+	"internal/rtc/pionlog.go":   "the logger that pion calls is given no context",
 	"internal/testkit":          "fakes stand for other programs, which have a main of their own",
 }
 

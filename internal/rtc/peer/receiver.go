@@ -63,7 +63,7 @@ func (r *Receiver) listenTCP(ctx context.Context) error {
 	r.tcpPort = l.Addr().(*net.TCPAddr).Port
 	r.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 		Listener:        l,
-		Logger:          logFactory{r.log}.NewLogger("ice"),
+		Logger:          rtc.PionLog{Log: r.log}.NewLogger("ice"),
 		ReadBufferSize:  64,
 		WriteBufferSize: 1 << 20, // of feedback only; a peer that does not read it loses it
 	})
@@ -73,7 +73,7 @@ func (r *Receiver) listenTCP(ctx context.Context) error {
 // engine returns what all peers' settings have in common.
 func (r *Receiver) engine() webrtc.SettingEngine {
 	var e webrtc.SettingEngine
-	e.LoggerFactory = logFactory{r.log}
+	e.LoggerFactory = rtc.PionLog{Log: r.log}
 	e.SetICEUDPMux(r.mux)
 	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if r.tcp != nil {
@@ -110,9 +110,7 @@ func (r *Receiver) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (
 		return nil, "", err
 	}
 	if !r.cfg.Orientation {
-		for _, section := range d.Sections {
-			section.Orientation = 0
-		}
+		d.RefuseOrientation()
 	}
 	s := newSession(r, d, sink)
 	if !r.add(s) {

@@ -60,10 +60,7 @@ func (s *session) newTrack(section *rtc.Section) track {
 	if section == nil {
 		return track{}
 	}
-	cfg := s.r.cfg.Track
-	cfg.Codec, cfg.NACK, cfg.SpropParameterSets = section.Codec, section.NACK, section.SpropParameterSets()
-	cfg.Orientation = section.Orientation
-	return track{section: section, order: rtc.NewTrack(cfg, s.sink), ssrc: section.SSRC}
+	return track{section: section, order: section.NewTrack(s.r.cfg.Track, s.sink), ssrc: section.SSRC}
 }
 
 // start makes the PeerConnection and returns the answer.

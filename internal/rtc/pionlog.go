@@ -1,4 +1,4 @@
-package peer
+package rtc
 
 import (
 	"context"
@@ -8,12 +8,13 @@ import (
 	"github.com/pion/logging"
 )
 
-// logFactory lets pion speak through slog. What it calls a warning or an error is a peer's misbehaviour or part of a
+// PionLog lets pion speak through slog. What it calls a warning or an error is a peer's misbehaviour or part of a
 // normal end, and each session's end is logged by its door; so all of it is for debugging.
-type logFactory struct{ log *slog.Logger }
+type PionLog struct{ Log *slog.Logger }
 
-func (f logFactory) NewLogger(scope string) logging.LeveledLogger {
-	return scopeLog{f.log.With("scope", scope)}
+// NewLogger implements logging.LoggerFactory.
+func (f PionLog) NewLogger(scope string) logging.LeveledLogger {
+	return scopeLog{f.Log.With("scope", scope)}
 }
 
 type scopeLog struct{ log *slog.Logger }

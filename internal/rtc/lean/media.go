@@ -1,0 +1,98 @@
+package lean
+
+import (
+	"slices"
+	"time"
+
+	"transponder/internal/rtc"
+	"transponder/internal/rtc/udp"
+)
+
+// maxEarly is how many datagrams are kept that come before the keys: the peer has them half a round trip before us, and begins
+// with a key frame.
+const maxEarly = 128
+
+// takeMedia takes a packet of SRTP or SRTCP. mu is held.
+func (s *session) takeMedia(d *udp.Datagram) {
+	if s.rx == nil {
+		if len(s.early) < maxEarly {
+			s.early = append(s.early, slices.Clone(d.Data))
+		} else {
+			s.r.refused.Add(1)
+		}
+		return
+	}
+	if s.open(d.Data, d.At, d.Arrived()) {
+		s.heard(d, s.pathOf(d.From))
+	}
+}
+
+// open decrypts a packet, in place, and takes what is in it; false: it is not the peer's, or came before. now is when it is
+// dealt with, arrived when it came. mu is held.
+func (s *session) open(b []byte, now, arrived time.Duration) bool {
+	// RTCP has packet types where RTP has its marker and payload type (RFC 5761, 4).
+	if len(b) > 1 && b[1] >= 192 && b[1] < 224 {
+		plain, err := s.rx.DecryptRTCP(nil, b, nil)
+		if err != nil {
+			s.r.refused.Add(1)
+			return false
+		}
+		s.takeReports(plain, now)
+		return true
+	}
+	plain, err := s.rx.DecryptRTP(b[:0], b, &s.header)
+	if err != nil {
+		s.r.refused.Add(1)
+		return false
+	}
+	p, err := rtc.ParsePacket(plain)
+	if err != nil {
+		s.r.refused.Add(1)
+		return true
+	}
+	if s.arrivals != nil {
+		if number, ok := p.TransportSequence(s.transport); ok {
+			s.arrivals.Record(p.SSRC, number, arrived.Microseconds())
+		}
+	}
+	s.push(p, now, arrived)
+	return true
+}
+
+// push gives a packet to its track. Codecs that the answer did not have are passed over: browsers send what it says.
+func (s *session) push(p rtc.Packet, now, arrived time.Duration) {
+	t := &s.audio
+	switch v := s.video.section; {
+	case t.section != nil && p.PayloadType == t.section.PayloadType:
+	case v != nil && p.PayloadType == v.PayloadType:
+		t = &s.video
+	case v != nil && v.RTXType != 0 && p.PayloadType == v.RTXType:
+		t = &s.video
+		var ok bool
+		if p, ok = p.Repaired(t.ssrc, v.PayloadType); !ok {
+			return
+		}
+	default:
+		return
+	}
+	if !p.Repair {
+		t.ssrc = p.SSRC
+		t.arrived.add(p, arrived)
+	}
+	t.order.Push(p, now)
+	if t.order.Waits() {
+		s.wake(t.order.Due(now))
+	}
+}
+
+// takeReports takes the sender reports of a compound RTCP packet.
+func (s *session) takeReports(b []byte, now time.Duration) {
+	for r := range rtc.SenderReports(b) {
+		for _, t := range []*track{&s.audio, &s.video} {
+			if t.section != nil && r.SSRC == t.ssrc {
+				t.arrived.report(r, now)
+				s.sink.Clock(t.section.Kind, r.NTP, r.Time)
+			}
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package lean
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/rtc/udp"
+)
+
+// Receiver receives peers on a port. All methods may be called from any goroutine.
+type Receiver struct {
+	cfg         Config
+	port        *udp.Port
+	log         *slog.Logger
+	certificate tls.Certificate
+	fingerprint string
+	handshakes  chan struct{} // holds one for each that is under way
+
+	refused atomic.Int64 // datagrams that were not what they should be
+	panics  atomic.Int64
+
+	mu       sync.Mutex
+	closed   bool              // guarded by mu
+	sessions map[*session]bool // guarded by mu
+}
+
+var _ rtc.Receiver = (*Receiver)(nil)
+
+// New makes a receiver on a port, which outlives it. Whoever made the receiver closes it.
+func New(cfg Config, port *udp.Port, log *slog.Logger) (*Receiver, error) {
+	cert, err := rtc.NewCertificate()
+	if err != nil {
+		return nil, err
+	}
+	return &Receiver{
+		cfg: cfg, port: port, log: log,
+		certificate: cert, fingerprint: rtc.Fingerprint(cert.Leaf.Raw),
+		handshakes: make(chan struct{}, cfg.Handshakes),
+		sessions:   map[*session]bool{},
+	}, nil
+}
+
+// Accepts implements rtc.Receiver: H.264 as the only picture, Opus or G.711 as the only sound, over UDP, from a full ICE agent.
+func (r *Receiver) Accepts(offer rtc.Offer) error {
+	_, err := r.parse(offer)
+	return err
+}
+
+func (r *Receiver) parse(offer rtc.Offer) (*rtc.Description, error) {
+	d, err := rtc.ParseOffer(offer.SDP)
+	if err != nil {
+		return nil, err
+	}
+	if offer.TCP {
+		return nil, fmt.Errorf("%w: this receiver has no ICE-TCP", rtc.ErrBadOffer)
+	}
+	if d.Lite {
+		return nil, fmt.Errorf("%w: two ICE-lite agents never begin", rtc.ErrBadOffer)
+	}
+	for _, s := range d.Used() {
+		switch {
+		case s.Codec != media.H264 && s.Codec != media.Opus && s.Codec != media.PCMA && s.Codec != media.PCMU:
+			return nil, fmt.Errorf("%w: this receiver takes no %v", rtc.ErrNoCommonCodecs, s.Codec)
+		case s.Simulcast:
+			return nil, fmt.Errorf("%w: this receiver takes no simulcast", rtc.ErrBadOffer)
+		case !strings.HasPrefix(s.Fingerprint, "sha-256 "):
+			return nil, fmt.Errorf("%w: this receiver knows SHA-256 fingerprints only", rtc.ErrBadOffer)
+		}
+	}
+	if !r.cfg.Orientation {
+		d.RefuseOrientation()
+	}
+	return d, nil
+}
+
+// Answer implements rtc.Receiver.
+func (r *Receiver) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (rtc.Session, string, error) {
+	d, err := r.parse(offer)
+	if err != nil {
+		return nil, "", err
+	}
+	s, ctx := newSession(ctx, r, d, sink)
+	if err := s.join(); err != nil {
+		return nil, "", err
+	}
+	if !r.add(s) {
+		s.leavePort()
+		return nil, "", net.ErrClosed
+	}
+	go s.run(ctx)
+	return s, d.Answer(rtc.Transport{
+		ID: random(), Ufrag: s.ufrag, Pwd: s.pwd, Fingerprint: r.fingerprint, Setup: s.setup(), Lite: true,
+		Candidates: r.port.Candidates(),
+	}), nil
+}
+
+func random() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint64(b[:])
+}
+
+func (r *Receiver) add(s *session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.sessions[s] = true
+	return true
+}
+
+func (r *Receiver) remove(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sessions, s)
+}
+
+// Refused returns how many datagrams came in the name or from the address of a peer and were not genuine, or not what a peer
+// may send.
+func (r *Receiver) Refused() int64 { return r.refused.Load() }
+
+// Close implements rtc.Receiver.
+func (r *Receiver) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	var all []*session
+	for s := range r.sessions {
+		all = append(all, s)
+	}
+	r.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, s := range all {
+		wg.Go(func() { s.Close() })
+	}
+	wg.Wait()
+	return nil
+}

@@ -1,0 +1,333 @@
+package rtc_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v4"
+	"github.com/pion/webrtc/v4"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/rtc/lean"
+	"transponder/internal/rtc/peer"
+	"transponder/internal/rtc/udp"
+	"transponder/internal/stream"
+	"transponder/internal/testkit"
+)
+
+// receivers are what the tests here hold to one behaviour. Both give up a silent peer after some seconds.
+var receivers = []struct {
+	name string
+	make func(context.Context, *udp.Port, *slog.Logger) (rtc.Receiver, error)
+}{
+	{"peer", func(ctx context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
+		cfg := peer.DefaultConfig()
+		cfg.DisconnectAfter, cfg.FailAfter, cfg.KeepAlive = time.Second, 3*time.Second, 500*time.Millisecond
+		return peer.New(ctx, cfg, port, log)
+	}},
+	{"lean", func(_ context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
+		cfg := lean.DefaultConfig()
+		cfg.Expiry, cfg.KeepAlive = 4*time.Second, 500*time.Millisecond
+		return lean.New(cfg, port, log)
+	}},
+}
+
+// both runs a test with each receiver.
+func both(t *testing.T, test func(*testing.T, rtc.Receiver)) {
+	for _, r := range receivers {
+		t.Run(r.name, func(t *testing.T) {
+			port, err := udp.Open(t.Context(), udp.Config{Sockets: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { port.Close() })
+			receiver, err := r.make(t.Context(), port, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { receiver.Close() })
+			test(t, receiver)
+		})
+	}
+}
+
+// published is a running publication with a reader of its frames.
+type published struct {
+	*rtc.Publication
+	reader *stream.Reader
+	relay  *testkit.Relay
+	leave  context.CancelFunc // ends the publisher
+	gone   chan error         // what the publisher returns
+	ended  chan error         // what the publication returns
+}
+
+// publish starts a publisher, and the publication that it makes, with a relay between them. Both end with the test.
+func publish(t *testing.T, r rtc.Receiver, cfg testkit.PublisherConfig, relay *testkit.Relay) *published {
+	t.Helper()
+	ingest := rtc.NewIngest(rtc.DefaultConfig(), stream.NewHub(stream.DefaultConfig()), slog.New(slog.DiscardHandler), r)
+	ctx, leave := context.WithCancel(t.Context())
+	pub := &published{relay: relay, leave: leave, gone: make(chan error, 1), ended: make(chan error, 1)}
+	answered := make(chan struct{})
+	go func() {
+		pub.gone <- testkit.NewPublisher(cfg).Run(ctx, func(ctx context.Context, sdp string) (answer string, err error) {
+			// Without candidates in the offer nothing but the relay leads to the client.
+			offer := rtc.Offer{SDP: regexp.MustCompile(`(?m)^a=candidate:.*\r\n`).ReplaceAllString(sdp, "")}
+			if pub.Publication, err = ingest.Publish(ctx, offer, stream.Info{Name: "s", ID: "1"}); err != nil {
+				return "", err
+			}
+			src := pub.Source()
+			pub.reader = src.NewReader(stream.ReaderConfig{Video: src.Video, Audio: src.Audio})
+			close(answered)
+			return relay.Answer(pub.Answer())
+		})
+	}()
+	select {
+	case <-answered:
+	case err := <-pub.gone:
+		leave()
+		t.Fatalf("publisher: %v", err)
+	}
+	serverCtx, stop := context.WithCancel(context.Background())
+	go func() { pub.ended <- pub.Run(serverCtx) }()
+	t.Cleanup(func() {
+		leave()
+		if err := <-pub.gone; err != nil && !errors.Is(err, testkit.ErrConnection) {
+			t.Errorf("publisher: %v", err)
+		}
+		stop()
+		<-pub.ended
+		relay.Close()
+	})
+	return pub
+}
+
+func newRelay(t *testing.T) *testkit.Relay {
+	t.Helper()
+	r, err := testkit.NewRelay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// frames reads until so many video frames came, and returns their numbers and how many packets of audio came between.
+func (p *published) frames(t *testing.T, n int) (numbers []int64, audio int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	buf := make([]media.Frame, 64)
+	last := map[media.Kind]media.Timestamp{}
+	for len(numbers) < n {
+		k, err := p.reader.Read(ctx, buf)
+		if err != nil {
+			t.Fatalf("after %d of %d frames: %v; %+v", len(numbers), n, err, p.Stats())
+		}
+		for _, f := range buf[:k] {
+			if before, ok := last[f.Kind()]; ok && f.Time <= before {
+				t.Errorf("%s goes from %v to %v", f.Kind(), before, f.Time)
+			}
+			last[f.Kind()] = f.Time
+			if f.Kind() == media.Audio {
+				audio++
+				continue
+			}
+			number, ok := testkit.FrameNumber(f.Data)
+			if !ok {
+				t.Fatalf("frame %d has no number", len(numbers))
+			}
+			if k := len(numbers); k > 0 && number <= numbers[k-1] {
+				t.Fatalf("frame %d follows %d", number, numbers[k-1])
+			}
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers, audio
+}
+
+// every loses or delays each n-th packet, and leaves the first ones as they are: what comes before a stream's first packet is
+// never waited for.
+func every(n, first int, f testkit.Fate) func(int) testkit.Fate {
+	return func(k int) testkit.Fate {
+		if k > first && k%n < 1 {
+			return f
+		}
+		return testkit.Fate{Copies: 1}
+	}
+}
+
+func TestEveryFrameOnce(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*testkit.PublisherConfig)
+		rtp    func(int) testkit.Fate
+	}{
+		{"clean", nil, nil},
+		{"2 % lost, repaired by RTX", func(c *testkit.PublisherConfig) { c.Drop = 0.02 }, nil},
+		{"2 % lost, repaired without RTX", func(c *testkit.PublisherConfig) { c.Drop, c.RTX = 0.02, false }, nil},
+		{"10 % lost", func(c *testkit.PublisherConfig) { c.Drop = 0.1 }, nil},
+		{"20 in a row lost", nil, func(k int) testkit.Fate {
+			if k > 50 && k%200 < 20 {
+				return testkit.Fate{}
+			}
+			return testkit.Fate{Copies: 1}
+		}},
+		{"swapped", func(c *testkit.PublisherConfig) { c.Swap, c.NACK, c.RTX = 0.1, false, false }, nil},
+		{"30 ms late", nil, every(20, 20, testkit.Fate{Copies: 1, Delay: 30 * time.Millisecond})},
+		{"twice", nil, every(3, 0, testkit.Fate{Copies: 2})},
+		{"twice, under new numbers", func(c *testkit.PublisherConfig) { c.Twice = 0.1 }, nil},
+		{"all of it", func(c *testkit.PublisherConfig) { c.Drop, c.Swap, c.Twice = 0.03, 0.05, 0.05 }, nil},
+		{"numbers and times wrap", func(c *testkit.PublisherConfig) { c.WrapAfter = 500 * time.Millisecond }, nil},
+		{"numbers and times wrap, with loss", func(c *testkit.PublisherConfig) { c.WrapAfter, c.Drop = 500*time.Millisecond, 0.05 }, nil},
+		{"padding", func(c *testkit.PublisherConfig) { c.Padding = true }, nil},
+		{"padding, with loss", func(c *testkit.PublisherConfig) { c.Padding, c.Drop = true, 0.05 }, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, r rtc.Receiver) {
+				cfg := testkit.DefaultPublisherConfig()
+				cfg.FPS, cfg.Frames = 120, 150
+				if tt.change != nil {
+					tt.change(&cfg)
+				}
+				relay := newRelay(t)
+				relay.RTP = tt.rtp
+				pub := publish(t, r, cfg, relay)
+				numbers, audio := pub.frames(t, cfg.Frames)
+				for i, n := range numbers {
+					if n != int64(i) {
+						t.Fatalf("frame %d follows %d frames; %+v", n, i, pub.Stats())
+					}
+				}
+				if audio < 50 {
+					t.Errorf("%d packets of audio in 1.25 s", audio)
+				}
+				if st := pub.Stats(); !st.ICEConnected || st.PLIs == 0 {
+					t.Errorf("stats %+v", st)
+				}
+			})
+		})
+	}
+}
+
+// TestGoesOn: what happens meanwhile does not end a stream, and at most costs it some frames.
+func TestGoesOn(t *testing.T) {
+	tests := []struct {
+		name string
+		mid  func(*testing.T, *published)
+		// pion's agent stays with the pair that was nominated, to which nothing comes any more, and fails at last, unless the
+		// peer nominates again with each check as browsers do.
+		pionEnds bool
+	}{
+		{"another address", func(t *testing.T, p *published) {
+			if err := p.relay.Move(); err != nil {
+				t.Error(err)
+			}
+		}, true},
+		{"strange bytes", func(_ *testing.T, p *published) { hostile(p.relay) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, r rtc.Receiver) {
+				cfg := testkit.DefaultPublisherConfig()
+				pub := publish(t, r, cfg, newRelay(t))
+				before, _ := pub.frames(t, 30)
+				tt.mid(t, pub)
+				n := 180 // longer than a silent peer is borne with
+				if _, pion := r.(*peer.Receiver); pion && tt.pionEnds {
+					n = 45
+				}
+				after, audio := pub.frames(t, n)
+				if audio < n {
+					t.Errorf("%d packets of audio with %d frames", audio, n)
+				}
+				t.Logf("frames %d to %d, then %d to %d", before[0], before[29], after[0], after[n-1])
+				pub.leave()
+				if err := await(t, pub.ended, "end"); !errors.Is(err, rtc.ErrPeerClosed) {
+					t.Errorf("ended with %v", err)
+				}
+				pub.ended <- nil
+			})
+		})
+	}
+}
+
+// hostile sends what a peer would not, in its name.
+func hostile(r *testkit.Relay) {
+	check, _ := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername("a:b"),
+		stun.NewShortTermIntegrity("not the password"), stun.Fingerprint)
+	success, _ := stun.Build(stun.TransactionID, stun.BindingSuccess, stun.Fingerprint)
+	for _, b := range [][]byte{
+		{}, {0}, check.Raw, success.Raw, check.Raw[:23], slices.Concat(check.Raw, check.Raw),
+		{0, 1, 0xff, 0xff, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		// DTLS: a ClientHello that is none, an alert in the clear (close_notify), a handshake message of 16 MB
+		{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		{21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0},
+		{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 7, 0, 13, 1, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 1, 0},
+		{23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 40},
+		{20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1},
+		// RTP: too short, an extension beyond the end, an unknown SSRC; RTCP likewise
+		{0x80}, {0x80, 96, 0, 1}, {0x90, 106, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0xbe, 0xde, 255, 255},
+		append([]byte{0x80, 106, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2}, make([]byte, 100)...),
+		append([]byte{0xbf, 106, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2}, make([]byte, 100)...),
+		{0x80, 200, 0, 6}, append([]byte{0x81, 201, 255, 255}, make([]byte, 60)...),
+		{70, 1, 2, 3}, {255, 255, 255, 255},
+	} {
+		r.Inject(b)
+	}
+}
+
+func TestLosesItsPeer(t *testing.T) {
+	both(t, func(t *testing.T, r rtc.Receiver) {
+		pub := publish(t, r, testkit.DefaultPublisherConfig(), newRelay(t))
+		pub.frames(t, 10)
+		pub.relay.Cut()
+		if err := await(t, pub.ended, "end"); !errors.Is(err, rtc.ErrICEKeepAlive) {
+			t.Errorf("ended with %v", err)
+		}
+		pub.ended <- nil
+	})
+}
+
+// TestSound: the other codecs, and sound alone.
+func TestSound(t *testing.T) {
+	for _, codec := range []struct {
+		mime     string
+		want     media.Codec
+		rate, pt int
+		payload  []byte
+	}{
+		{webrtc.MimeTypePCMA, media.PCMA, 8000, 8, make([]byte, 160)},
+		{webrtc.MimeTypePCMU, media.PCMU, 8000, 0, make([]byte, 160)},
+	} {
+		t.Run(codec.mime, func(t *testing.T) {
+			both(t, func(t *testing.T, r rtc.Receiver) {
+				cfg := testkit.DefaultPublisherConfig()
+				cfg.Video, cfg.Opus = false, [][]byte{codec.payload}
+				cfg.Codecs = []webrtc.RTPCodecParameters{{
+					RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: codec.mime, ClockRate: uint32(codec.rate)},
+					PayloadType:        webrtc.PayloadType(codec.pt),
+				}}
+				pub := publish(t, r, cfg, newRelay(t))
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				buf := make([]media.Frame, 1)
+				for range 20 {
+					if _, err := pub.reader.Read(ctx, buf); err != nil {
+						t.Fatal(err)
+					}
+					if buf[0].Track.Codec != codec.want || len(buf[0].Data) != 160 {
+						t.Fatalf("got %d bytes of %v", len(buf[0].Data), buf[0].Track.Codec)
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,194 @@
+package testkit
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Fate is what becomes of a packet on its way: it comes so many times, and later than it would. The zero value loses it.
+type Fate struct {
+	Copies int
+	Delay  time.Duration
+}
+
+// Relay is the way between one WebRTC client and a server, on which things go wrong. It is made with NewRelay; whoever made it
+// closes it.
+type Relay struct {
+	// RTP decides on the client's n-th packet of media; nil: it comes as it is. It is called from one goroutine.
+	RTP func(n int) Fate
+
+	server netip.AddrPort
+	front  *net.UDPConn // the client's side
+	cut    atomic.Bool
+	media  atomic.Int64
+	done   chan struct{}
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool           // guarded by mu
+	client netip.AddrPort // guarded by mu
+	back   *net.UDPConn   // guarded by mu: the server's side
+	backs  []*net.UDPConn // guarded by mu: with those before
+}
+
+// NewRelay makes a relay. Run by Answer, it leads to where an answer says.
+func NewRelay() (*Relay, error) {
+	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	return &Relay{front: front, done: make(chan struct{})}, nil
+}
+
+var loopbackCandidate = regexp.MustCompile(`a=candidate:\d+ 1 udp \d+ (127\.0\.0\.1 \d+) typ host`)
+
+// Answer returns an answer that leads through the relay, and starts it.
+func (r *Relay) Answer(answer string) (string, error) {
+	m := loopbackCandidate.FindStringSubmatch(answer)
+	if m == nil {
+		return "", errors.New("the answer has no candidate on the loopback address")
+	}
+	var err error
+	if r.server, err = netip.ParseAddrPort(strings.Replace(m[1], " ", ":", 1)); err != nil {
+		return "", err
+	}
+	ours := fmt.Sprintf("a=candidate:1 1 udp 2130706431 127.0.0.1 %d typ host", r.front.LocalAddr().(*net.UDPAddr).Port)
+	var b strings.Builder
+	first := true
+	for line := range strings.Lines(answer) {
+		switch {
+		case strings.HasPrefix(line, "m="):
+			first = true
+			b.WriteString(line)
+		case !strings.HasPrefix(line, "a=candidate:"):
+			b.WriteString(line)
+		case first:
+			first = false
+			b.WriteString(ours + "\r\n")
+		}
+	}
+	if err := r.Move(); err != nil {
+		return "", err
+	}
+	r.wg.Go(r.forth)
+	return b.String(), nil
+}
+
+// Move gives the client another address, as the server sees it.
+func (r *Relay) Move() error {
+	back, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		back.Close()
+		return net.ErrClosed
+	}
+	r.back = back
+	r.backs = append(r.backs, back)
+	r.wg.Go(func() { r.home(back) })
+	return nil
+}
+
+// Cut loses everything from now on.
+func (r *Relay) Cut() { r.cut.Store(true) }
+
+// Inject sends the server something in the client's name.
+func (r *Relay) Inject(b []byte) { r.send(b) }
+
+// Media returns how many packets of media the client has sent.
+func (r *Relay) Media() int64 { return r.media.Load() }
+
+// forth carries what the client sends.
+func (r *Relay) forth() {
+	buf := make([]byte, 2048)
+	for {
+		n, from, err := r.front.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil || r.cut.Load() {
+			continue
+		}
+		r.mu.Lock()
+		r.client = from
+		r.mu.Unlock()
+		fate := Fate{Copies: 1}
+		if isRTP(buf[:n]) {
+			k := r.media.Add(1)
+			if r.RTP != nil {
+				fate = r.RTP(int(k - 1))
+			}
+		}
+		b := append([]byte(nil), buf[:n]...)
+		for range fate.Copies {
+			r.later(b, fate.Delay)
+		}
+	}
+}
+
+func (r *Relay) later(b []byte, delay time.Duration) {
+	if delay == 0 {
+		r.send(b)
+		return
+	}
+	r.wg.Go(func() {
+		select {
+		case <-time.After(delay):
+			r.send(b)
+		case <-r.done:
+		}
+	})
+}
+
+func (r *Relay) send(b []byte) {
+	r.mu.Lock()
+	back := r.back
+	r.mu.Unlock()
+	_, _ = back.WriteToUDPAddrPort(b, r.server) // as if lost
+}
+
+// home carries what the server sends.
+func (r *Relay) home(back *net.UDPConn) {
+	buf := make([]byte, 2048)
+	for {
+		n, _, err := back.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil || r.cut.Load() {
+			continue
+		}
+		r.mu.Lock()
+		client := r.client
+		r.mu.Unlock()
+		_, _ = r.front.WriteToUDPAddrPort(buf[:n], client)
+	}
+}
+
+// isRTP tells media from RTCP, DTLS and STUN (RFC 7983, RFC 5761).
+func isRTP(b []byte) bool {
+	return len(b) > 12 && b[0]>>6 == 2 && (b[1] < 192 || b[1] >= 224)
+}
+
+// Close ends the relay and waits for it.
+func (r *Relay) Close() {
+	r.mu.Lock()
+	r.closed = true
+	for _, b := range r.backs {
+		b.Close()
+	}
+	r.mu.Unlock()
+	close(r.done)
+	r.front.Close()
+	r.wg.Wait()
+}
