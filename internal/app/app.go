@@ -21,6 +21,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
+	"transponder/internal/rtc/lean"
 	"transponder/internal/rtc/peer"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
@@ -43,7 +44,9 @@ type App struct {
 	gate     *load.Gate // nil: there is always room
 	hub      *stream.Hub
 	media    *udp.Port
+	lean     *lean.Receiver
 	receiver *peer.Receiver
+	ingest   *rtc.Ingest
 	audio    *transcode.Audio
 	egress   *rtc.Egress
 	sounds   *transcode.Sounds
@@ -95,12 +98,15 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if a.receiver, err = peer.New(ctx, cfg.Peer, a.media, log); err != nil {
 		return nil, portError("ice_tcp_port", cfg.Peer.TCPPort, err)
 	}
-	ingest := rtc.NewIngest(cfg.Ingest, a.hub, log, a.receiver)
+	if a.lean, err = lean.New(cfg.Lean, a.media, log); err != nil {
+		return nil, err
+	}
+	a.ingest = rtc.NewIngest(cfg.Ingest, a.hub, log, a.receivers()...)
 	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.made, log)
 	a.egress.UseGate(a.gate)
-	a.whip = whip.New(cfg.WHIP, ingest, a.egress, a.hub, log)
+	a.whip = whip.New(cfg.WHIP, a.ingest, a.egress, a.hub, log)
 	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{
-		Publish: publishWith(ingest), Play: playWith(a.egress), Snapshot: a.video.Snapshot, Streams: a.hub, Pusher: a.pushes,
+		Publish: publishWith(a.ingest), Play: playWith(a.egress), Snapshot: a.video.Snapshot, Streams: a.hub, Pusher: a.pushes,
 	}, log)
 	a.pushes.OnEnd(func(i transponder.Info) {
 		if i.State == transponder.Failed {
@@ -116,6 +122,18 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		a.server.UseGate(a.gate)
 	}
 	return a, nil
+}
+
+// receivers returns those that publishers come to, the first choice first.
+func (a *App) receivers() []rtc.Receiver {
+	switch a.cfg.Receiver {
+	case "lean":
+		return []rtc.Receiver{a.lean}
+	case "peer":
+		return []rtc.Receiver{a.receiver}
+	default:
+		return []rtc.Receiver{a.lean, a.receiver}
+	}
 }
 
 // publishWith gives the Web SDK's door what it asks for.
@@ -251,6 +269,9 @@ func (a *App) close() {
 
 // closeMedia ends all peers, then the port.
 func (a *App) closeMedia() error {
+	if a.lean != nil {
+		a.lean.Close()
+	}
 	if a.receiver != nil {
 		a.receiver.Close()
 	}

@@ -121,6 +121,8 @@ func (a *App) figures() metrics.Parts {
 	p := metrics.Parts{
 		Streams:         a.hub.Sources,
 		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
+		Publishers:      a.ingest.Publishers,
+		Datagrams:       a.datagrams,
 		Players:         a.egress.Players,
 		WebSockets:      func() int { return a.sdk.Stats().Sessions },
 		RTMPConnections: a.rtmpConnections,
@@ -133,6 +135,15 @@ func (a *App) figures() metrics.Parts {
 		p.Hooks = a.hooks.Stats
 	}
 	return p
+}
+
+// datagrams returns those that came to nothing.
+func (a *App) datagrams() map[string]int64 {
+	return map[string]int64{
+		"refused": a.lean.Refused(),
+		"dropped": a.receiver.Dropped(),
+		"unsent":  a.media.Unsent(),
+	}
 }
 
 func (a *App) ready() error {

@@ -11,11 +11,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
+	"transponder/internal/rtc/lean"
 	"transponder/internal/rtc/peer"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
@@ -35,6 +37,9 @@ type Config struct {
 
 	RootsFile string // PEM; more authorities for the certificates of rtmps servers
 
+	// Receiver is who receives WebRTC publishers: "lean" or "peer", or "auto": lean what it takes, peer the rest.
+	Receiver string
+
 	MediaDir string // sounds to play, and pictures to show while a publisher is away; nothing outside it is opened
 
 	Audio  transcode.AudioConfig
@@ -43,6 +48,7 @@ type Config struct {
 	Ingest rtc.Config
 	Egress rtc.EgressConfig
 	Media  udp.Config
+	Lean   lean.Config
 	Peer   peer.Config
 	Push   transponder.Config
 	Hooks  transponder.HookConfig
@@ -95,6 +101,8 @@ func Default() Config {
 		Ingest:   rtc.DefaultConfig(),
 		Egress:   rtc.DefaultEgressConfig(),
 		Media:    udp.DefaultConfig(),
+		Receiver: "peer",
+		Lean:     lean.DefaultConfig(),
 		Peer:     peer.DefaultConfig(),
 		Push:     transponder.DefaultConfig(),
 		Hooks:    transponder.DefaultHookConfig(),
@@ -123,6 +131,7 @@ func (c *Config) Validate() error {
 		{"players", c.setEgress()},
 		{"media port", c.Media.Validate()},
 		{"WebRTC", c.Peer.Validate()},
+		{"lean WebRTC", c.setLean()},
 		{"push", c.Push.Validate()},
 		{"push hooks", c.Hooks.Validate()},
 		{"push targets", c.setTargets()},
@@ -152,6 +161,15 @@ func (l Listen) validate() error {
 func (c *Config) setEgress() error {
 	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout
 	return c.Egress.Validate()
+}
+
+// setLean has both receivers ask the same of publishers.
+func (c *Config) setLean() error {
+	if !slices.Contains([]string{"auto", "lean", "peer"}, c.Receiver) {
+		return fmt.Errorf("rtc_receiver must be auto, lean or peer, not %q", c.Receiver)
+	}
+	c.Lean.Orientation = c.Peer.Orientation
+	return c.Lean.Validate()
 }
 
 // setTargets makes the policy of the rules.
@@ -232,6 +250,7 @@ func (c *Config) settings() []setting {
 		// WebRTC.
 		addresses("ip", &c.Media.Addresses),
 		whole("media_port_from", &c.Media.Port, 0, 65535),
+		text("rtc_receiver", &c.Receiver),
 		boolean("ice_tcp_transport", &c.Peer.TCP),
 		whole("ice_tcp_port", &c.Peer.TCPPort, 0, 65535),
 		whole("rtp_receive_buffer_size", &c.Media.ReadBuffer, 0, 1<<30),

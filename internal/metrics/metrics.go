@@ -20,9 +20,11 @@ import (
 type Parts struct {
 	Streams         func() []*stream.Source
 	Pushes          func() []transponder.Info
-	Players         func() int // over WebRTC
-	WebSockets      func() int // connections of the signalling
-	RTMPConnections func() int // to our own RTMP server
+	Publishers      func() map[string]int   // over WebRTC, by receiver
+	Datagrams       func() map[string]int64 // of the media port that came to nothing, by what was wrong
+	Players         func() int              // over WebRTC
+	WebSockets      func() int              // connections of the signalling
+	RTMPConnections func() int              // to our own RTMP server
 	Hooks           func() transponder.HookStats
 	Sound           func() transcode.AudioStats
 	SoundFiles      func() transcode.SoundStats
@@ -88,6 +90,8 @@ var (
 	loadStream  = desc("load_stream_cores", "Processors that a stream takes, as measured here.")
 	loadRefused = desc("load_refused_total", "Publishers, pushes and players that the processors had no room for.")
 
+	publishers      = desc("publishers", "Those who publish streams over WebRTC, by what receives them.", "receiver")
+	datagrams       = desc("media_datagrams_lost_total", "Datagrams of WebRTC that were no peer's, found no room, or could not be sent.", "reason")
 	players         = desc("players", "Those who play streams over WebRTC.")
 	webSockets      = desc("websockets", "Open signalling connections.")
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
@@ -108,6 +112,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.Pushes != nil {
 		s.pushes(c.parts.Pushes())
+	}
+	if c.parts.Publishers != nil {
+		for name, n := range c.parts.Publishers() {
+			s.gauge(publishers, float64(n), name)
+		}
+	}
+	if c.parts.Datagrams != nil {
+		for reason, n := range c.parts.Datagrams() {
+			s.counter(datagrams, n, reason)
+		}
 	}
 	if c.parts.Players != nil {
 		s.gauge(players, float64(c.parts.Players()))

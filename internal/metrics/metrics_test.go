@@ -59,6 +59,8 @@ func TestMetrics(t *testing.T) {
 				ID: "p2", SourceName: "cam", State: transponder.Starting,
 			}}
 		},
+		Publishers:      func() map[string]int { return map[string]int{"lean": 8, "peer": 2} },
+		Datagrams:       func() map[string]int64 { return map[string]int64{"refused": 11} },
 		Players:         func() int { return 7 },
 		WebSockets:      func() int { return 5 },
 		RTMPConnections: func() int { return 6 },
@@ -78,10 +80,13 @@ func TestMetrics(t *testing.T) {
 	}
 	text := scrape(t, h)
 	want := []string{
+		`transponder_media_datagrams_lost_total{reason="refused"} 11`,
 		`transponder_pictures_damaged_total 3`,
 		`transponder_pictures_dropped_total 4`,
 		`transponder_pictures_transcoded_total 50`,
 		`transponder_players 7`,
+		`transponder_publishers{receiver="lean"} 8`,
+		`transponder_publishers{receiver="peer"} 2`,
 		`transponder_push_acked_bytes_total{push="p1",stream="cam"} 900`,
 		`transponder_push_acked_bytes_total{push="p2",stream="cam"} 0`,
 		`transponder_push_dropped_frames_total{push="p1",stream="cam"} 2`,

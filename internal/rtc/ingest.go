@@ -18,12 +18,13 @@ type Ingest struct {
 	hub       *stream.Hub
 	log       *slog.Logger
 	receivers []Receiver
+	published []atomic.Int64 // at present, by receiver
 }
 
 // NewIngest makes an ingest that gives an offer to the first receiver that accepts it. Whoever made the receivers closes
 // them.
 func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Receiver) *Ingest {
-	return &Ingest{cfg: cfg, hub: hub, log: log, receivers: receivers}
+	return &Ingest{cfg: cfg, hub: hub, log: log, receivers: receivers, published: make([]atomic.Int64, len(receivers))}
 }
 
 // Publish reserves the name in the hub, answers the offer and returns the publication, not yet connected; the caller
@@ -40,6 +41,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	}
 	p := &Publication{
 		in:        in,
+		receiver:  receiver,
 		connected: make(chan struct{}),
 		closed:    make(chan error, 1),
 	}
@@ -51,35 +53,46 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 		return nil, err
 	}
 	p.sink = newSink(p)
-	session, answer, err := receiver.Answer(ctx, offer, p.sink)
+	session, answer, err := in.receivers[receiver].Answer(ctx, offer, p.sink)
 	if err != nil {
 		p.source.Close(err)
 		return nil, err
 	}
 	p.answer = answer
 	p.session.Store(&session)
+	in.published[receiver].Add(1)
 	return p, nil
 }
 
-// receiver returns the first receiver that takes the offer, or what the last one has against it: the last one is the one
+// receiver returns the index of the first receiver that takes the offer, or what the last one has against it: the last one is the one
 // that can do most.
-func (in *Ingest) receiver(offer Offer) (Receiver, error) {
+func (in *Ingest) receiver(offer Offer) (int, error) {
 	err := error(ErrNoCommonCodecs)
-	for _, r := range in.receivers {
+	for i, r := range in.receivers {
 		if err = r.Accepts(offer); err == nil {
-			return r, nil
+			return i, nil
 		}
 	}
-	return nil, err
+	return 0, err
+}
+
+// Publishers returns how many publications there are, by the names of their receivers.
+func (in *Ingest) Publishers() map[string]int {
+	m := map[string]int{}
+	for i, r := range in.receivers {
+		m[r.Name()] = int(in.published[i].Load())
+	}
+	return m
 }
 
 // Publication is one publisher's session and its stream.
 type Publication struct {
-	in      *Ingest
-	source  *stream.Source
-	sink    *sink
-	session atomic.Pointer[Session] // nil while the answer is being made
-	answer  string
+	in       *Ingest
+	receiver int // its index
+	source   *stream.Source
+	sink     *sink
+	session  atomic.Pointer[Session] // nil while the answer is being made
+	answer   string
 
 	connected chan struct{}
 	closed    chan error // gets one value: why the session ended
@@ -87,6 +100,9 @@ type Publication struct {
 
 // Answer returns the SDP answer, all candidates included.
 func (p *Publication) Answer() string { return p.answer }
+
+// Receiver returns the name of the receiver that has the session.
+func (p *Publication) Receiver() string { return p.in.receivers[p.receiver].Name() }
 
 // Source returns the stream. Its Live channel is closed when DTLS is connected.
 func (p *Publication) Source() *stream.Source { return p.source }
@@ -112,6 +128,7 @@ func (p *Publication) AddCandidate(candidate string) error {
 // closed by somebody else (the source's error), or when ctx ends (its cause). The source is closed and the session joined
 // when it returns, and the error says why. It must be called, once.
 func (p *Publication) Run(ctx context.Context) error {
+	defer p.in.published[p.receiver].Add(-1)
 	cause := p.wait(ctx)
 	p.source.Close(cause)
 	if err := (*p.session.Load()).Close(); err != nil {

@@ -30,6 +30,7 @@ type fakeReceiver struct {
 	keyFrames int
 }
 
+func (r *fakeReceiver) Name() string        { return "fake" }
 func (r *fakeReceiver) Accepts(Offer) error { return r.refuse }
 func (r *fakeReceiver) Answer(_ context.Context, _ Offer, sink Sink) (Session, string, error) {
 	r.sink = sink

@@ -23,6 +23,9 @@ var (
 
 // Receiver turns offers into sessions.
 type Receiver interface {
+	// Name is a word for metrics and logs.
+	Name() string
+
 	// Accepts says why this receiver cannot take the offer, nil if it can. Nothing is reserved.
 	Accepts(offer Offer) error
 

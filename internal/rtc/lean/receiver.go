@@ -50,6 +50,9 @@ func New(cfg Config, port *udp.Port, log *slog.Logger) (*Receiver, error) {
 	}, nil
 }
 
+// Name implements rtc.Receiver.
+func (*Receiver) Name() string { return "lean" }
+
 // Accepts implements rtc.Receiver: H.264 as the only picture, Opus or G.711 as the only sound, over UDP, from a full ICE agent.
 func (r *Receiver) Accepts(offer rtc.Offer) error {
 	_, err := r.parse(offer)

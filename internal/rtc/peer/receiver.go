@@ -96,6 +96,9 @@ func (r *Receiver) engine() webrtc.SettingEngine {
 	return e
 }
 
+// Name implements rtc.Receiver.
+func (*Receiver) Name() string { return "peer" }
+
 // Accepts implements rtc.Receiver: everything that rtc.ParseOffer can read.
 func (r *Receiver) Accepts(offer rtc.Offer) error {
 	_, err := rtc.ParseOffer(offer.SDP)

@@ -212,6 +212,15 @@ func (p *Port) Addresses() []netip.Addr {
 	return slices.DeleteFunc(list, func(a netip.Addr) bool { return a.Is6() && p.ipv6 == nil })
 }
 
+// Unsent returns how many datagrams of Socket.Send the kernel had no room for.
+func (p *Port) Unsent() int64 {
+	var n int64
+	for _, s := range p.sockets {
+		n += s.unsent.Load()
+	}
+	return n
+}
+
 // Close closes the sockets and waits for their goroutines. Users hear nothing more.
 func (p *Port) Close() error {
 	p.mu.Lock()
