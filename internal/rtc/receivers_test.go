@@ -42,7 +42,9 @@ var receivers = []struct {
 func both(t *testing.T, test func(*testing.T, rtc.Receiver)) {
 	for _, r := range receivers {
 		t.Run(r.name, func(t *testing.T) {
-			port, err := udp.Open(t.Context(), udp.Config{Sockets: 2})
+			cfg := udp.DefaultConfig()
+			cfg.Port = 0
+			port, err := udp.Open(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
