@@ -39,7 +39,10 @@ func (s *session) takeSTUN(d *udp.Datagram) {
 	switch {
 	case m.Type == stun.BindingRequest && s.genuine(&m):
 		s.takeCheck(d, &m)
-	case m.Type == stun.BindingSuccess && m.TransactionID == s.pending && s.theirs.Check(&m) == nil:
+	case m.Type == stun.BindingSuccess && s.theirs.Check(&m) == nil:
+		if m.TransactionID != s.pending {
+			return // to a check before the last one
+		}
 		s.pending = [stun.TransactionIDSize]byte{}
 		s.roundTrip = max(d.Arrived()-s.pendingAt, 1)
 		s.heard(d, s.pathOf(d.From))
