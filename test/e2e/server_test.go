@@ -315,10 +315,11 @@ func (n *nginx) start() {
 // kill ends nginx as a power cut would: master and worker at once.
 func (n *nginx) kill() {
 	n.t.Helper()
-	for _, worker := range children(n.t, n.cmd.Process.Pid) {
+	workers := children(n.t, n.cmd.Process.Pid)
+	n.cmd.Process.Kill() // first: it would start another worker
+	for _, worker := range workers {
 		syscall.Kill(worker, syscall.SIGKILL)
 	}
-	n.cmd.Process.Kill()
 	<-n.exited
 }
 
