@@ -101,7 +101,7 @@ func Default() Config {
 		Ingest:   rtc.DefaultConfig(),
 		Egress:   rtc.DefaultEgressConfig(),
 		Media:    udp.DefaultConfig(),
-		Receiver: "peer",
+		Receiver: "auto",
 		Lean:     lean.DefaultConfig(),
 		Peer:     peer.DefaultConfig(),
 		Push:     transponder.DefaultConfig(),

@@ -5,10 +5,13 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -123,6 +126,7 @@ func TestPageToOwnServer(t *testing.T) {
 	s := startServer(t)
 	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "camera", "--rtmp", s.rtmp, "--keyboard")
 	b.await("live")
+	s.receivedBy("lean")
 	judge(t, capture(t, s.rtmp+"/rtmp_camera"), expectation{seconds: 10, tone: true})
 	shown := b.stop()
 	if shown.Displayed["bitrate-1"] == "" || shown.Displayed["frames-1"] == "" {
@@ -134,6 +138,15 @@ func TestPageToOwnServer(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// receivedBy checks what receives the one publisher there is.
+func (s *server) receivedBy(receiver string) {
+	s.t.Helper()
+	want := fmt.Sprintf("transponder_publishers{receiver=%q} 1\n", receiver)
+	if all := s.metrics(); !strings.Contains(all, want) {
+		s.t.Errorf("the metrics have no %q: %v", want, regexp.MustCompile(`(?m)^transponder_publishers.*`).FindAllString(all, -1))
+	}
 }
 
 // To a real nginx, with a source whose sound and picture can be compared.
@@ -160,6 +173,7 @@ func TestPageWithoutH264(t *testing.T) {
 	url, records := startNginx(t)
 	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "vp8", "--rtmp", url, "--flash", "--without", "H264")
 	b.await("live")
+	s.receivedBy("peer")
 	waitFor(t, 60*time.Second, func() string { // until nginx has recorded 12 s
 		if sent := s.waitPush("vp8", "PUBLISHING").AudioFramesSent; sent < 12*48000/1024 {
 			return "too little was sent yet"

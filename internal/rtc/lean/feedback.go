@@ -36,7 +36,7 @@ func (s *session) adopt(socket *udp.Socket, now time.Duration) {
 // wake lets the session have its tick at a time, if not before. mu is held.
 func (s *session) wake(at time.Duration) {
 	// A timer can only be moved by the goroutine that has it; another one, for once, lets it be as it is.
-	if at < s.timerAt && s.in == s.socket {
+	if at < s.timerAt && s.in != nil && s.in == s.socket {
 		s.set(at)
 	}
 }

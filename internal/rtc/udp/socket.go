@@ -179,10 +179,20 @@ type Datagram struct {
 }
 
 // To returns which of our addresses it came to; not valid if that is not known.
-func (d *Datagram) To() netip.Addr { return d.batch.to(d.index) }
+func (d *Datagram) To() netip.Addr {
+	if d.batch == nil { // made by a test
+		return netip.Addr{}
+	}
+	return d.batch.to(d.index)
+}
 
 // Arrived returns when the kernel got it, as At.
-func (d *Datagram) Arrived() time.Duration { return d.At - d.batch.waited(d.index) }
+func (d *Datagram) Arrived() time.Duration {
+	if d.batch == nil {
+		return d.At
+	}
+	return d.At - d.batch.waited(d.index)
+}
 
 // Take gives the datagram's memory to the caller, who gives it back by Release.
 func (d *Datagram) Take() *[MaxDatagram]byte { return d.batch.take(d.index) }

@@ -1,0 +1,502 @@
+package lean
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+	"github.com/pion/stun/v4"
+	"go.uber.org/goleak"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/rtc/udp"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// counting is a sink that counts.
+type counting struct{ units, packets, lost, reports int }
+
+func (*counting) Connected()                                {}
+func (c *counting) Video(media.Codec, []byte, uint32, bool) { c.units++ }
+func (*counting) Rotated(int)                               {}
+func (c *counting) Audio(media.Codec, []byte, uint32)       { c.packets++ }
+func (c *counting) Clock(media.Kind, uint64, uint32)        { c.reports++ }
+func (c *counting) Lost(media.Kind)                         { c.lost++ }
+func (*counting) Closed(error)                              {}
+
+func newReceiver(tb testing.TB) *Receiver {
+	tb.Helper()
+	port, err := udp.Open(tb.Context(), udp.Config{Sockets: 1})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := New(DefaultConfig(), port, slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		r.Close()
+		port.Close()
+	})
+	return r
+}
+
+func offer(tb testing.TB, name string) rtc.Offer {
+	tb.Helper()
+	sdp, err := os.ReadFile(filepath.Join("../testdata", name+".sdp"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return rtc.Offer{SDP: string(sdp)}
+}
+
+// peer is the other end of a session: it has the same keys.
+type peer struct {
+	*session
+	sink   *counting
+	rx, tx *srtp.Context
+}
+
+// newPeer makes a session for an offer and gives it keys, as if DTLS had agreed on them.
+func newPeer(tb testing.TB, r *Receiver, o rtc.Offer) *peer {
+	tb.Helper()
+	p := &peer{sink: &counting{}}
+	made, _, err := r.Answer(tb.Context(), o, p.sink)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p.session = made.(*session)
+	create := func() *srtp.Context {
+		c, err := srtp.CreateContext(make([]byte, 16), make([]byte, 12), srtp.ProtectionProfileAeadAes128Gcm)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return c
+	}
+	p.rx, p.tx = create(), create()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.session.rx, p.session.tx = create(), create()
+	return p
+}
+
+// inSocket runs f in the goroutine of the socket.
+func (p *peer) inSocket(tb testing.TB, f func(socket *udp.Socket)) {
+	tb.Helper()
+	done := make(chan struct{})
+	socket := p.r.port.Socket(false)
+	socket.Do(func() {
+		defer close(done)
+		f(socket)
+	})
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		tb.Fatal("the socket's goroutine does nothing")
+	}
+}
+
+// check makes a check as the peer would send it.
+func (p *peer) check(tb testing.TB, setters ...stun.Setter) []byte {
+	tb.Helper()
+	all := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ufrag + ":" + p.offer.Used()[0].Ufrag)}, setters...)
+	m, err := stun.Build(append(all, p.ours, stun.Fingerprint)...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m.Raw
+}
+
+// packet makes a packet of RTP as the peer would send it.
+func (p *peer) packet(tb testing.TB, h rtp.Header, payload []byte) []byte {
+	tb.Helper()
+	h.Version = 2
+	plain, err := (&rtp.Packet{Header: h, Payload: payload}).Marshal()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b, err := p.tx.EncryptRTP(nil, plain, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func TestAccepts(t *testing.T) {
+	r := newReceiver(t)
+	for name, want := range map[string]error{
+		"chromium": nil, "edge-publish": nil, "safari-publish": nil, "safari-ios-publish": nil, "android-publish": nil,
+		"firefox-publish": nil, "obs-publish": nil, "android-without-h264-publish": rtc.ErrNoCommonCodecs,
+	} {
+		if err := r.Accepts(offer(t, name)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+	}
+	for name, edit := range map[string]func(*rtc.Offer){
+		"TCP":         func(o *rtc.Offer) { o.TCP = true },
+		"lite":        func(o *rtc.Offer) { o.SDP = strings.Replace(o.SDP, "t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n", 1) },
+		"simulcast":   func(o *rtc.Offer) { o.SDP += "a=simulcast:send h;l\r\n" },
+		"fingerprint": func(o *rtc.Offer) { o.SDP = strings.ReplaceAll(o.SDP, "sha-256", "sha-384") },
+	} {
+		o := offer(t, "chromium")
+		edit(&o)
+		if err := r.Accepts(o); !errors.Is(err, rtc.ErrBadOffer) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAnswer: what is said of us, and that nothing is left when the session is closed.
+func TestAnswer(t *testing.T) {
+	r := newReceiver(t)
+	s, answer, err := r.Answer(t.Context(), offer(t, "safari-publish"), &counting{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(answer, "\r\n")
+	for _, want := range []string{"a=ice-lite", "a=group:BUNDLE 0 1", "a=setup:active", "a=end-of-candidates", "a=recvonly"} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("no %q in the answer\n%s", want, answer)
+		}
+	}
+	ufrag := s.(*session).ufrag
+	if r.port.User(ufrag, false) == nil || r.port.User(ufrag, true) == nil {
+		t.Error("the session is not known by its name")
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if r.port.User(ufrag, false) != nil || r.port.User(ufrag, true) != nil || len(r.sessions) > 0 {
+		t.Error("a closed session is known")
+	}
+	r.Close()
+	if _, _, err := r.Answer(t.Context(), offer(t, "safari-publish"), &counting{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed receiver answers with %v", err)
+	}
+}
+
+// client is a socket for a peer.
+func client(t *testing.T) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func address(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// TestChecks: what is answered to whom, and whose addresses are believed.
+func TestChecks(t *testing.T) {
+	r := newReceiver(t)
+	p := newPeer(t, r, offer(t, "chromium"))
+	c := client(t)
+	server := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(r.port.Number()))
+	forged := p.check(t)
+	forged[len(forged)-20] ^= 1 // in the integrity, which the fingerprint covers as well
+	stranger, _ := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ufrag+":other"), p.ours)
+	for _, b := range [][]byte{forged, stranger.Raw, p.check(t, stun.RawAttribute{Type: stun.AttrICEControlled, Value: make([]byte, 8)}), p.check(t)} {
+		if _, err := c.WriteToUDPAddrPort(b, server); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, udp.MaxDatagram)
+	var got []stun.MessageType
+	for range 3 {
+		n, _, err := c.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			t.Fatalf("after %v: %v", got, err)
+		}
+		m := stun.Message{Raw: buf[:n]}
+		if err := m.Decode(); err != nil {
+			if buf[0] >= 20 { // the handshake, which we begin
+				got = append(got, stun.MessageType{})
+				continue
+			}
+			t.Fatal(err)
+		}
+		var code stun.ErrorCodeAttribute
+		if m.Type == stun.BindingError && (code.GetFrom(&m) != nil || code.Code != stun.CodeRoleConflict) {
+			t.Errorf("refused with %v", code)
+		}
+		if m.Type == stun.BindingSuccess {
+			var mapped stun.XORMappedAddress
+			if err := mapped.GetFrom(&m); err != nil || mapped.Port != int(address(c).Port()) || p.ours.Check(&m) != nil {
+				t.Errorf("answered with %v, %v", mapped, err)
+			}
+		}
+		got = append(got, m.Type)
+	}
+	if got[0] != stun.BindingError || got[1] != stun.BindingSuccess {
+		t.Errorf("answered with %v", got)
+	}
+	if n := r.Refused(); n != 2 {
+		t.Errorf("%d datagrams refused, want 2", n)
+	}
+	if st := p.Stats(); !st.ICEConnected {
+		t.Errorf("stats %+v", st)
+	}
+	p.Close()
+}
+
+// TestPathsAreBounded: a peer that sends checks from everywhere is known at some of these places, the one in use among them.
+func TestPathsAreBounded(t *testing.T) {
+	r := newReceiver(t)
+	p := newPeer(t, r, offer(t, "chromium"))
+	used := netip.MustParseAddrPort("127.0.0.1:9")
+	p.inSocket(t, func(socket *udp.Socket) {
+		for i := range 50 {
+			from := netip.AddrPortFrom(used.Addr(), used.Port()+uint16(i))
+			setters := []stun.Setter{}
+			if i == 0 {
+				setters = append(setters, stun.RawAttribute{Type: stun.AttrUseCandidate})
+			}
+			p.Receive(&udp.Datagram{Socket: socket, Data: p.check(t, setters...), From: from, Check: true, At: time.Duration(i)})
+		}
+	})
+	p.mu.Lock()
+	n, at := len(p.paths), p.path.addr
+	p.mu.Unlock()
+	if n != maxPaths || at != used {
+		t.Errorf("%d paths, %v in use", n, at)
+	}
+	p.Close()
+}
+
+// TestFeedback: each compound packet begins as RFC 3550 wants it, unless reduced size was agreed on, and holds what is due.
+func TestFeedback(t *testing.T) {
+	for _, reduced := range []bool{false, true} {
+		r := newReceiver(t)
+		o := offer(t, "chromium")
+		if !reduced {
+			o.SDP = strings.ReplaceAll(o.SDP, "a=rtcp-rsize\r\n", "")
+		}
+		o.SDP = strings.ReplaceAll(o.SDP, "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", "none")
+		p := newPeer(t, r, o)
+		c := client(t)
+		video := p.video.section.PayloadType
+		p.mu.Lock()
+		p.path, p.socket = &path{addr: address(c)}, r.port.Socket(false)
+		for _, seq := range []uint16{65534, 65535, 3} { // 0, 1 and 2 are missing
+			p.open(p.packet(t, rtp.Header{PayloadType: video, SequenceNumber: seq, SSRC: 77}, []byte{0x41, 1}), time.Second, time.Second)
+		}
+		report, err := p.tx.EncryptRTCP(nil, must(t)((&rtcp.SenderReport{SSRC: 77, NTPTime: 0x0000_1234_5678_0000}).Marshal()), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.open(report, time.Second, time.Second)
+		p.session.feedback(1100 * time.Millisecond)
+		p.session.feedback(1200 * time.Millisecond)
+		p.path, p.socket = nil, nil
+		p.mu.Unlock()
+
+		first, second := read(t, p, c), read(t, p, c)
+		rr, ok := first[0].(*rtcp.ReceiverReport)
+		if !ok || len(rr.Reports) != 1 {
+			t.Fatalf("reduced %v: begins with %v", reduced, first)
+		}
+		want := rtcp.ReceptionReport{
+			SSRC: 77, FractionLost: 3 * 256 / 6, TotalLost: 3, LastSequenceNumber: 65536 + 3, LastSenderReport: 0x1234_5678, Delay: 6553,
+			Jitter: rr.Reports[0].Jitter,
+		}
+		if rr.Reports[0] != want {
+			t.Errorf("reduced %v: reports %+v, want %+v", reduced, rr.Reports[0], want)
+		}
+		if _, ok := first[1].(*rtcp.SourceDescription); !ok {
+			t.Errorf("reduced %v: %T is second", reduced, first[1])
+		}
+		var nack *rtcp.TransportLayerNack
+		var kinds [3]bool
+		for _, x := range first[2:] {
+			switch x := x.(type) {
+			case *rtcp.TransportLayerNack:
+				nack, kinds[0] = x, true
+			case *rtcp.PictureLossIndication:
+				kinds[1] = x.MediaSSRC == 77
+			case *rtcp.ReceiverEstimatedMaximumBitrate:
+				kinds[2] = x.Bitrate == 10_000_000
+			}
+		}
+		if kinds != [3]bool{true, true, true} || !slices.Equal(nack.Nacks[0].PacketList(), []uint16{0, 1, 2}) {
+			t.Errorf("reduced %v: %v", reduced, first)
+		}
+		if _, bare := second[0].(*rtcp.TransportLayerNack); bare != reduced {
+			t.Errorf("reduced %v: then %v", reduced, second)
+		}
+		p.Close()
+	}
+}
+
+func must(t *testing.T) func([]byte, error) []byte {
+	return func(b []byte, err error) []byte {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+}
+
+func read(t *testing.T, p *peer, c *net.UDPConn) []rtcp.Packet {
+	t.Helper()
+	buf := make([]byte, udp.MaxDatagram)
+	n, _, err := c.ReadFromUDPAddrPort(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := rtcp.Unmarshal(must(t)(p.rx.DecryptRTCP(nil, buf[:n], nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packets
+}
+
+// FuzzSTUN takes any attributes, signed with the right password: the peer itself may be hostile.
+func FuzzSTUN(f *testing.F) {
+	r := newReceiver(f)
+	o := offer(f, "chromium")
+	f.Add([]byte{0, 0x25, 0, 0})
+	f.Add([]byte{0x80, 0x29, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8})
+	f.Fuzz(func(t *testing.T, attributes []byte) {
+		p := newPeer(t, r, o)
+		defer p.Close()
+		m := &stun.Message{Type: stun.BindingRequest}
+		m.WriteHeader()
+		_ = stun.NewUsername(p.ufrag + ":" + p.offer.Used()[0].Ufrag).AddTo(m)
+		m.Raw = append(m.Raw, attributes...)
+		m.Length += uint32(len(attributes))
+		m.WriteLength()
+		_ = p.ours.AddTo(m)
+		p.inSocket(t, func(socket *udp.Socket) {
+			for _, b := range [][]byte{m.Raw, attributes} {
+				p.Receive(&udp.Datagram{Socket: socket, Data: slices.Clone(b), From: netip.MustParseAddrPort("127.0.0.1:9"), Check: true})
+			}
+		})
+		if n := r.panics.Load(); n > 0 {
+			t.Fatalf("%d panics", n)
+		}
+	})
+}
+
+// FuzzMedia takes any packet, under the right keys and without.
+func FuzzMedia(f *testing.F) {
+	r := newReceiver(f)
+	o := offer(f, "chromium")
+	f.Add([]byte{0x80, 102, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0x7c, 0x85, 1, 2})
+	f.Add([]byte{0x90, 103, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0xbe, 0xde, 0, 1, 0x31, 1, 2, 0, 1, 2, 0x41, 0})
+	f.Add([]byte{0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := newPeer(t, r, o)
+		defer p.Close()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.open(slices.Clone(b), 0, 0)
+		if sealed, err := p.tx.EncryptRTP(nil, slices.Clone(b), nil); err == nil && len(b) <= 1500 {
+			p.open(sealed, time.Second, time.Second)
+		}
+		if sealed, err := p.tx.EncryptRTCP(nil, slices.Clone(b), nil); err == nil {
+			p.open(sealed, time.Second, time.Second)
+		}
+	})
+}
+
+// frames makes frames of ten packets each as the peer would send them, key frames all.
+func (p *peer) frames(tb testing.TB, n int) [][][]byte {
+	tb.Helper()
+	const packets = 10
+	frames := make([][][]byte, n)
+	payload := make([]byte, 1150)
+	var seq uint16
+	for k := range frames {
+		for i := range packets {
+			payload[0], payload[1] = 0x7c, 0x05 // FU-A of an IDR slice
+			switch i {
+			case 0:
+				payload[1] |= 0x80
+			case packets - 1:
+				payload[1] |= 0x40
+			}
+			h := rtp.Header{
+				PayloadType: p.video.section.PayloadType, SequenceNumber: seq, Timestamp: uint32(3000 * k), SSRC: 77, Marker: i == packets-1,
+			}
+			if err := h.SetExtension(p.transport, []byte{byte(seq >> 8), byte(seq)}); err != nil {
+				tb.Fatal(err)
+			}
+			frames[k] = append(frames[k], p.packet(tb, h, payload))
+			seq++
+		}
+	}
+	return frames
+}
+
+// take gives the session a frame, as its socket does.
+func (p *peer) take(frame [][]byte, now time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range frame {
+		p.open(b, now, now)
+	}
+}
+
+// TestMemory: up to the sink, neither a packet nor a frame needs any.
+func TestMemory(t *testing.T) {
+	p := newPeer(t, newReceiver(t), offer(t, "chromium"))
+	defer p.Close()
+	const warm, n = 200, 1000
+	frames := p.frames(t, warm+n+1)
+	i := 0
+	next := func() {
+		p.take(frames[i], time.Duration(i)*33*time.Millisecond)
+		if i++; i%3 == 0 {
+			p.arrivals.BuildFeedbackPacket() // as each 100 ms, which forgets what was told
+		}
+	}
+	for range warm {
+		next()
+	}
+	per := testing.AllocsPerRun(n, next)
+	// The feedback itself is made anew each time.
+	feedback := testing.AllocsPerRun(1, func() { p.arrivals.BuildFeedbackPacket() })
+	t.Logf("%v allocations a frame of ten packets, feedback included; %v for an empty one", per, feedback)
+	if per > 8 {
+		t.Errorf("%v allocations a frame, feedback included", per)
+	}
+	if p.sink.units != warm+n+1 {
+		t.Errorf("%d units of %d frames", p.sink.units, warm+n+1)
+	}
+}
+
+// BenchmarkFrame is what a frame of ten packets costs up to the sink.
+func BenchmarkFrame(b *testing.B) {
+	r := newReceiver(b)
+	b.ReportAllocs()
+	for i := 0; i < b.N; {
+		b.StopTimer()
+		p := newPeer(b, r, offer(b, "chromium"))
+		frames := p.frames(b, min(b.N-i, 500))
+		b.StartTimer()
+		for k, frame := range frames {
+			p.take(frame, time.Duration(k)*33*time.Millisecond)
+		}
+		i += len(frames)
+		b.StopTimer()
+		p.Close()
+	}
+}
