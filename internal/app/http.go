@@ -123,6 +123,7 @@ func (a *App) figures() metrics.Parts {
 		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
 		Publishers:      a.ingest.Publishers,
 		Datagrams:       a.datagrams,
+		Panics:          a.lean.Panics,
 		Players:         a.egress.Players,
 		WebSockets:      func() int { return a.sdk.Stats().Sessions },
 		RTMPConnections: a.rtmpConnections,

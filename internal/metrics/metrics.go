@@ -22,6 +22,7 @@ type Parts struct {
 	Pushes          func() []transponder.Info
 	Publishers      func() map[string]int   // over WebRTC, by receiver
 	Datagrams       func() map[string]int64 // of the media port that came to nothing, by what was wrong
+	Panics          func() int64            // of sessions
 	Players         func() int              // over WebRTC
 	WebSockets      func() int              // connections of the signalling
 	RTMPConnections func() int              // to our own RTMP server
@@ -92,6 +93,7 @@ var (
 
 	publishers      = desc("publishers", "Those who publish streams over WebRTC, by what receives them.", "receiver")
 	datagrams       = desc("media_datagrams_lost_total", "Datagrams of WebRTC that were no peer's, found no room, or could not be sent.", "reason")
+	panics          = desc("session_panics_total", "Publishers that a fault of this server has ended.")
 	players         = desc("players", "Those who play streams over WebRTC.")
 	webSockets      = desc("websockets", "Open signalling connections.")
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
@@ -122,6 +124,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for reason, n := range c.parts.Datagrams() {
 			s.counter(datagrams, n, reason)
 		}
+	}
+	if c.parts.Panics != nil {
+		s.counter(panics, c.parts.Panics())
 	}
 	if c.parts.Players != nil {
 		s.gauge(players, float64(c.parts.Players()))

@@ -133,6 +133,9 @@ func (r *Receiver) remove(s *session) {
 // may send.
 func (r *Receiver) Refused() int64 { return r.refused.Load() }
 
+// Panics returns how many sessions a fault of ours has ended.
+func (r *Receiver) Panics() int64 { return r.panics.Load() }
+
 // Close implements rtc.Receiver.
 func (r *Receiver) Close() error {
 	r.mu.Lock()

@@ -38,11 +38,16 @@ func (*counting) Closed(error)                              {}
 
 func newReceiver(tb testing.TB) *Receiver {
 	tb.Helper()
+	return newReceiverWith(tb, DefaultConfig())
+}
+
+func newReceiverWith(tb testing.TB, cfg Config) *Receiver {
+	tb.Helper()
 	port, err := udp.Open(tb.Context(), udp.Config{Sockets: 1})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r, err := New(DefaultConfig(), port, slog.New(slog.DiscardHandler))
+	r, err := New(cfg, port, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -190,7 +195,12 @@ func TestAnswer(t *testing.T) {
 // client is a socket for a peer.
 func client(t *testing.T) *net.UDPConn {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	return clientOn(t, netip.MustParseAddr("127.0.0.1"))
+}
+
+func clientOn(t *testing.T, host netip.Addr) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, 0)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,10 +215,19 @@ func address(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr
 
 // TestChecks: what is answered to whom, and whose addresses are believed.
 func TestChecks(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		t.Run(host, func(t *testing.T) { testChecks(t, netip.MustParseAddr(host)) })
+	}
+}
+
+func testChecks(t *testing.T, host netip.Addr) {
 	r := newReceiver(t)
+	if r.port.Socket(host.Is6()) == nil {
+		t.Skip("no IPv6 here")
+	}
 	p := newPeer(t, r, offer(t, "chromium"))
-	c := client(t)
-	server := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(r.port.Number()))
+	c := clientOn(t, host)
+	server := netip.AddrPortFrom(host, uint16(r.port.Number()))
 	forged := p.check(t)
 	forged[len(forged)-20] ^= 1 // in the integrity, which the fingerprint covers as well
 	stranger, _ := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ufrag+":other"), p.ours)
@@ -254,6 +273,83 @@ func TestChecks(t *testing.T) {
 		t.Errorf("stats %+v", st)
 	}
 	p.Close()
+}
+
+// TestHandshakesAreBounded: the second peer's handshake begins when the first one's is over, here as it is given up.
+func TestHandshakesAreBounded(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Handshakes = 1
+	r := newReceiverWith(t, cfg)
+	server := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(r.port.Number()))
+	peers := [2]*peer{newPeer(t, r, offer(t, "chromium")), newPeer(t, r, offer(t, "chromium"))}
+	clients := [2]*net.UDPConn{client(t), client(t)}
+	hello := func(i int) {
+		t.Helper()
+		for buf := make([]byte, udp.MaxDatagram); ; {
+			if _, _, err := clients[i].ReadFromUDPAddrPort(buf); err != nil {
+				t.Fatal(err)
+			}
+			if buf[0] == 22 {
+				return
+			}
+		}
+	}
+	for i, p := range peers {
+		if _, err := clients[i].WriteToUDPAddrPort(p.check(t), server); err != nil {
+			t.Fatal(err)
+		}
+		<-p.found
+		if i == 0 {
+			hello(0)
+		}
+	}
+	if n := len(r.handshakes); n != 1 {
+		t.Errorf("%d handshakes at a time", n)
+	}
+	peers[0].Close()
+	hello(1)
+	peers[1].Close()
+}
+
+// faulty is a sink with a fault.
+type faulty struct {
+	counting
+	closed chan error
+}
+
+func (*faulty) Video(media.Codec, []byte, uint32, bool) { panic("a fault") }
+func (f *faulty) Closed(cause error)                    { f.closed <- cause }
+
+// TestPanicEndsOneSession: the socket's goroutine, and with it the others, go on.
+func TestPanicEndsOneSession(t *testing.T) {
+	r := newReceiver(t)
+	sink := &faulty{closed: make(chan error, 1)}
+	p := newPeer(t, r, offer(t, "chromium"))
+	other := newPeer(t, r, offer(t, "chromium"))
+	p.mu.Lock()
+	p.session.sink, p.session.video.order = sink, p.video.section.NewTrack(r.cfg.Track, sink)
+	p.mu.Unlock()
+	for _, x := range []*peer{p, other} {
+		frame := x.frames(t, 1)[0]
+		x.inSocket(t, func(socket *udp.Socket) {
+			for _, b := range frame {
+				x.Receive(&udp.Datagram{Socket: socket, Data: b, From: netip.MustParseAddrPort("127.0.0.1:9")})
+			}
+		})
+	}
+	select {
+	case err := <-sink.closed:
+		if !errors.Is(err, errPanic) {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the session goes on")
+	}
+	if other.sink.units != 1 || r.panics.Load() != 1 {
+		t.Errorf("%d units for the other one, %d panics", other.sink.units, r.panics.Load())
+	}
+	p.Close()
+	other.Close()
 }
 
 // TestPathsAreBounded: a peer that sends checks from everywhere is known at some of these places, the one in use among them.
