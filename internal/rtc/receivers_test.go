@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"regexp"
 	"slices"
 	"testing"
@@ -259,6 +260,30 @@ func TestGoesOn(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestIPv6(t *testing.T) {
+	if l, err := net.ListenPacket("udp6", "[::1]:0"); err != nil {
+		t.Skip("this machine has no IPv6")
+	} else {
+		l.Close()
+	}
+	both(t, func(t *testing.T, r rtc.Receiver) {
+		if _, pion := r.(*peer.Receiver); pion {
+			t.Skip("pion's agent takes ::1 for no address")
+		}
+		relay := newRelay(t)
+		relay.IPv6 = true
+		cfg := testkit.DefaultPublisherConfig()
+		cfg.Drop = 0.05
+		pub := publish(t, r, cfg, relay)
+		pub.frames(t, 60)
+		pub.leave()
+		if err := await(t, pub.ended, "end"); !errors.Is(err, rtc.ErrPeerClosed) {
+			t.Errorf("ended with %v", err)
+		}
+		pub.ended <- nil
+	})
 }
 
 // hostile sends what a peer would not, in its name.

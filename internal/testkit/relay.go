@@ -23,6 +23,8 @@ type Fate struct {
 type Relay struct {
 	// RTP decides on the client's n-th packet of media; nil: it comes as it is. It is called from one goroutine.
 	RTP func(n int) Fate
+	// IPv6 is what the server is reached by.
+	IPv6 bool
 
 	server netip.AddrPort
 	front  *net.UDPConn // the client's side
@@ -59,6 +61,9 @@ func (r *Relay) Answer(answer string) (string, error) {
 	if r.server, err = netip.ParseAddrPort(strings.Replace(m[1], " ", ":", 1)); err != nil {
 		return "", err
 	}
+	if r.IPv6 {
+		r.server = netip.AddrPortFrom(netip.IPv6Loopback(), r.server.Port())
+	}
 	ours := fmt.Sprintf("a=candidate:1 1 udp 2130706431 127.0.0.1 %d typ host", r.front.LocalAddr().(*net.UDPAddr).Port)
 	var b strings.Builder
 	first := true
@@ -83,7 +88,11 @@ func (r *Relay) Answer(answer string) (string, error) {
 
 // Move gives the client another address, as the server sees it.
 func (r *Relay) Move() error {
-	back, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	ip := net.IPv4(127, 0, 0, 1)
+	if r.IPv6 {
+		ip = net.IPv6loopback
+	}
+	back, err := net.ListenUDP("udp", &net.UDPAddr{IP: ip})
 	if err != nil {
 		return err
 	}

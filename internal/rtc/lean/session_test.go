@@ -83,8 +83,8 @@ func newPeer(tb testing.TB, r *Receiver, o rtc.Offer) *peer {
 		tb.Fatal(err)
 	}
 	p.session = made.(*session)
-	create := func() *srtp.Context {
-		c, err := srtp.CreateContext(make([]byte, 16), make([]byte, 12), srtp.ProtectionProfileAeadAes128Gcm)
+	create := func(options ...srtp.ContextOption) *srtp.Context {
+		c, err := srtp.CreateContext(make([]byte, 16), make([]byte, 12), srtp.ProtectionProfileAeadAes128Gcm, options...)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func newPeer(tb testing.TB, r *Receiver, o rtc.Offer) *peer {
 	p.rx, p.tx = create(), create()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.session.rx, p.session.tx = create(), create()
+	p.session.rx, p.session.tx = create(srtp.SRTPReplayProtection(1024)), create()
 	return p
 }
 
