@@ -144,6 +144,7 @@ func (a *App) datagrams() map[string]int64 {
 		"refused": a.lean.Refused(),
 		"dropped": a.receiver.Dropped(),
 		"unsent":  a.media.Unsent(),
+		"full":    a.media.Overflowed(),
 	}
 }
 

@@ -110,6 +110,14 @@ func (r *batch) said(i int) control {
 // to returns which of our addresses the i-th datagram came to; not valid if that is not known.
 func (r *batch) to(i int) netip.Addr { return r.said(i).to }
 
+// full returns how many datagrams the socket had no room for since it was opened, as far as the last read tells.
+func (r *batch) full() uint32 {
+	if r.n == 0 {
+		return 0
+	}
+	return r.said(r.n - 1).full
+}
+
 // waited returns how long the i-th datagram was in the kernel. The wall clock may be set meanwhile: no longer than it can be.
 func (r *batch) waited(i int) time.Duration {
 	arrived := r.said(i).arrived

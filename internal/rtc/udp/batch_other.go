@@ -40,6 +40,9 @@ func (r *batch) datagram(int) ([]byte, netip.AddrPort) { return r.buf[:r.size], 
 // to returns which of our addresses the datagram came to: nobody says.
 func (r *batch) to(int) netip.Addr { return netip.Addr{} }
 
+// full returns how many datagrams the socket had no room for: nobody says.
+func (r *batch) full() uint32 { return 0 }
+
 // waited returns how long the datagram was in the kernel: nobody says.
 func (r *batch) waited(int) time.Duration { return 0 }
 

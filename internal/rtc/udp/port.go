@@ -221,6 +221,15 @@ func (p *Port) Unsent() int64 {
 	return n
 }
 
+// Overflowed returns how many datagrams found the kernel's buffers full, where the kernel tells.
+func (p *Port) Overflowed() int64 {
+	var n int64
+	for _, s := range p.sockets {
+		n += int64(s.full.Load())
+	}
+	return n
+}
+
 // Close closes the sockets and waits for their goroutines. Users hear nothing more.
 func (p *Port) Close() error {
 	p.mu.Lock()

@@ -140,6 +140,49 @@ func TestDemultiplex(t *testing.T) {
 	}
 }
 
+// slow is a user that keeps the socket's goroutine until it is let go.
+type slow struct{ got, leave chan struct{} }
+
+func (u slow) Receive(*Datagram) {
+	select {
+	case u.got <- struct{}{}:
+		<-u.leave
+	case <-u.leave:
+	}
+}
+
+// TestOverflow: what the kernel had no room for is counted.
+func TestOverflow(t *testing.T) {
+	if !canShare {
+		t.Skip("only Linux tells")
+	}
+	p, err := Open(t.Context(), Config{Sockets: 1, ReadBuffer: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	u := slow{make(chan struct{}), make(chan struct{})}
+	c := dial(t, p, "127.0.0.1")
+	p.Claim(u, c.LocalAddr().(*net.UDPAddr).AddrPort())
+	for i := range 200 {
+		if _, err := c.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			await(t, u.got)
+		}
+	}
+	close(u.leave)
+	for limit := time.Now().Add(10 * time.Second); p.Overflowed() == 0; {
+		if time.Now().After(limit) {
+			t.Fatal("nothing was counted")
+		}
+		if _, err := c.Write([]byte("one more, which tells")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestTimers: work and timers run while datagrams come and while none do.
 func TestTimers(t *testing.T) {
 	p := open(t)

@@ -23,6 +23,7 @@ type Socket struct {
 	now   time.Duration
 
 	unsent atomic.Int64
+	full   atomic.Uint32 // as the kernel counts, which begins anew after 2^32
 
 	mu    sync.Mutex
 	work  []func()      // guarded by mu: for run to do
@@ -86,6 +87,9 @@ func (s *Socket) run() {
 			if u, d.Check = s.port.find(d.Data, d.From); u != nil {
 				u.Receive(&d)
 			}
+		}
+		if full := b.full(); full != 0 {
+			s.full.Store(full)
 		}
 		s.wheel.advance(s.now)
 	}

@@ -16,10 +16,11 @@ const canShare = true
 // share lets further sockets of this user bind the same port.
 func share(raw syscall.RawConn) error { return setOption(raw, unix.SOL_SOCKET, unix.SO_REUSEPORT) }
 
-// tellMore lets reads say which of our addresses a datagram came to, and when.
+// tellMore lets reads say which of our addresses a datagram came to, and when, and how many found the socket's buffer full.
 func tellMore(raw syscall.RawConn, network string) error {
-	// A kernel without times of arrival does as well: those of reading are used then.
+	// A kernel without these does as well: times of reading are used then, and what is lost shows in the streams only.
 	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
+	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
 	if network == "udp6" {
 		return setOption(raw, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO)
 	}
@@ -34,13 +35,14 @@ func setOption(raw syscall.RawConn, level, option int) error {
 	return err
 }
 
-// controlSize fits what tellMore asks for, a struct in6_pktinfo and a struct timespec, each with its header.
-const controlSize = 40 + 32
+// controlSize fits what tellMore asks for, a struct in6_pktinfo, a struct timespec and a counter, each with its header.
+const controlSize = 40 + 32 + 24
 
 // control is what the kernel said of a datagram.
 type control struct {
 	to      netip.Addr // not valid if unknown
 	arrived time.Time  // zero if unknown
+	full    uint32     // datagrams before this one that the socket had no room for
 }
 
 // parseControl reads a datagram's control messages, ip(7), ipv6(7) and socket(7).
@@ -61,6 +63,8 @@ func parseControl(b []byte) control {
 			c.to = netip.AddrFrom16([16]byte(data[:16]))
 		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_TIMESTAMPNS && len(data) >= 16:
 			c.arrived = time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:])))
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
+			c.full = binary.NativeEndian.Uint32(data)
 		}
 		b = b[min(len(b), (n+7)&^7):]
 	}
