@@ -1,4 +1,4 @@
-// Package lean receives publishers of H.264 and Opus or G.711 at a third of what a PeerConnection costs. It is an rtc.Receiver
+// Package lean receives publishers of H.264 and Opus or G.711 at half of what a PeerConnection costs. It is an rtc.Receiver
 // of our own: an ICE-lite agent (RFC 8445, 2.5), a DTLS endpoint for the keys (RFC 5764), SRTP decrypted where it was read, and
 // feedback (RFC 3550, RFC 4585, transport-wide congestion control) by timers of the same goroutine.
 //
