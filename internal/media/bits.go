@@ -18,6 +18,24 @@ func (w *bitWriter) bits(v uint32, n int) {
 	}
 }
 
+// copy writes the bits of b from one position to another.
+func (w *bitWriter) copy(b []byte, from, to int) {
+	for ; from < to && w.free > 0; from++ {
+		w.bits(uint32(b[from/8]>>(7-from%8)), 1)
+	}
+	shift := from % 8
+	for ; from+8 <= to; from += 8 {
+		x := b[from/8] << shift
+		if shift > 0 {
+			x |= b[from/8+1] >> (8 - shift)
+		}
+		w.b = append(w.b, x)
+	}
+	for ; from < to; from++ {
+		w.bits(uint32(b[from/8]>>(7-from%8)), 1)
+	}
+}
+
 // ue writes an unsigned Exp-Golomb code (H.264, 9.1).
 func (w *bitWriter) ue(v uint32) {
 	n := 0
