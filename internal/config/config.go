@@ -309,6 +309,7 @@ func (c *Config) settings() []setting {
 		thousands("rtmp_push_audio_bitrate_kbps", &c.Audio.RateBPS, 32, 512),
 		whole("rtmp_push_audio_sample_rate", &c.Audio.SampleRate, 8000, 96000),
 		whole("rtmp_push_audio_channels", &c.Audio.Channels, 1, 2),
+		boolean("rtmp_push_audio_mono_as_stereo", &c.Audio.MonoAsStereo),
 		boolean("rtmp_push_add_silent_audio", &c.Audio.AddSilence),
 		megabytes("media_cache_mb", &c.Sounds.MaxBytes, 1, 1_000_000),
 		boolean("transcoding_disabled", &c.Push.TranscodingDisabled),

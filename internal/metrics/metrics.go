@@ -70,6 +70,8 @@ var (
 	pushQueue      = desc("push_queue_seconds", "Media that waits to be sent.", "push", "stream")
 
 	renditions     = desc("renditions", "What is made of streams at present, each once for all who want it.", "kind")
+	soundFrames    = desc("sound_frames_total", "Frames of sound made: of all channels, of one for both, or silent ones that cost nothing.", "coded")
+	soundChanges   = desc("sound_encoder_changes_total", "Changes between encoding both channels and one for both.")
 	soundErrors    = desc("sound_errors_total", "Packets of sound that could not be decoded.")
 	soundSilence   = desc("sound_silence_seconds_total", "Silence put where no sound came.")
 	soundFiles     = desc("sound_files_playing", "Pushes in which a sound file plays.")
@@ -168,6 +170,10 @@ func (s sink) transcoding(p Parts) {
 	if p.Sound != nil {
 		st := p.Sound()
 		s.gauge(renditions, float64(st.Renditions), media.Audio.String())
+		s.counter(soundFrames, st.FramesMade-st.FramesMono-st.FramesReused, "full")
+		s.counter(soundFrames, st.FramesMono, "mono")
+		s.counter(soundFrames, st.FramesReused, "silent")
+		s.counter(soundChanges, st.Changes)
 		s.counter(soundErrors, st.DecodeErrors)
 		s.out <- prometheus.MustNewConstMetric(soundSilence, prometheus.CounterValue, float64(st.Silence)/48000) // samples of that rate
 	}

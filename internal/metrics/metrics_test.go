@@ -67,7 +67,9 @@ func TestMetrics(t *testing.T) {
 		RTMPConnections: func() int { return 6 },
 		Hooks:           func() transponder.HookStats { return transponder.HookStats{Delivered: 9, Retried: 4, Dead: 1} },
 		Sound: func() transcode.AudioStats {
-			return transcode.AudioStats{Renditions: 2, DecodeErrors: 3, Silence: 24000}
+			return transcode.AudioStats{
+				Renditions: 2, FramesOut: 110, FramesMade: 100, FramesMono: 50, FramesReused: 20, Changes: 8, DecodeErrors: 3, Silence: 24000,
+			}
 		},
 		SoundFiles: func() transcode.SoundStats {
 			return transcode.SoundStats{Players: 1, Bytes: 500, Errors: 2, Starved: 7}
@@ -118,11 +120,15 @@ func TestMetrics(t *testing.T) {
 		`transponder_renditions{kind="video"} 1`,
 		`transponder_rtmp_connections 6`,
 		`transponder_session_panics_total 12`,
+		`transponder_sound_encoder_changes_total 8`,
 		`transponder_sound_errors_total 3`,
 		`transponder_sound_file_bytes 500`,
 		`transponder_sound_file_errors_total 2`,
 		`transponder_sound_file_starved_packets_total 7`,
 		`transponder_sound_files_playing 1`,
+		`transponder_sound_frames_total{coded="full"} 30`,
+		`transponder_sound_frames_total{coded="mono"} 50`,
+		`transponder_sound_frames_total{coded="silent"} 20`,
 		`transponder_sound_silence_seconds_total 0.5`,
 		`transponder_stream_bytes_total{kind="audio",stream="cam"} 7`,
 		`transponder_stream_bytes_total{kind="video",stream="cam"} 150`,

@@ -23,6 +23,10 @@ type AudioConfig struct {
 	SampleRate int // of AAC, in Hz
 	Channels   int // of AAC
 
+	// MonoAsStereo codes one channel only of sound that is the same on both, which halves the cost. What goes out is stereo all the
+	// same.
+	MonoAsStereo bool
+
 	// AddSilence gives sources without sound a silent track. Without it, nothing is sent before a first packet came.
 	AddSilence bool
 
@@ -39,14 +43,15 @@ type AudioConfig struct {
 // mobile network.
 func DefaultAudioConfig() AudioConfig {
 	return AudioConfig{
-		Codec:       media.AAC,
-		RateBPS:     128_000,
-		SampleRate:  sampleRate,
-		Channels:    channels,
-		AddSilence:  true,
-		Hold:        120 * time.Millisecond,
-		MaxHold:     600 * time.Millisecond,
-		FirstPacket: time.Second,
+		Codec:        media.AAC,
+		RateBPS:      128_000,
+		SampleRate:   sampleRate,
+		Channels:     channels,
+		MonoAsStereo: true,
+		AddSilence:   true,
+		Hold:         120 * time.Millisecond,
+		MaxHold:      600 * time.Millisecond,
+		FirstPacket:  time.Second,
 	}
 }
 
@@ -108,9 +113,21 @@ type encoder interface {
 	Close()
 }
 
-// NewAudio returns an Audio that has nothing to do yet. cfg is valid.
+// NewAudio returns an Audio that has nothing to do yet. cfg is valid. The first call tries out the codecs for a few milliseconds,
+// if MonoAsStereo is wanted.
 func NewAudio(cfg AudioConfig, log *slog.Logger) *Audio {
-	return &Audio{
+	return newAudio(cfg, log, pairsWork)
+}
+
+// newAudio leaves out what does not work.
+func newAudio(cfg AudioConfig, log *slog.Logger, pairsWork func() error) *Audio {
+	if cfg.MonoAsStereo && libav.Enabled {
+		if err := pairsWork(); err != nil {
+			log.Warn("sound in mono will cost as much as stereo", "err", err)
+			cfg.MonoAsStereo = false
+		}
+	}
+	a := &Audio{
 		cfg: cfg,
 		log: log,
 		newDecoder: func(t *media.Track) (decoder, error) {
@@ -119,9 +136,19 @@ func NewAudio(cfg AudioConfig, log *slog.Logger) *Audio {
 			}
 			return libav.NewDecoder(t)
 		},
-		newEncoder: func(f media.AudioFormat) (encoder, error) { return libav.NewEncoder(f) },
-		live:       map[*stream.Source][]*meter{},
+		live: map[*stream.Source][]*meter{},
 	}
+	a.newEncoder = a.encoder
+	return a
+}
+
+// encoder opens an encoder, of one channel where that is enough.
+func (a *Audio) encoder(f media.AudioFormat) (encoder, error) {
+	open := func(f media.AudioFormat) (encoder, error) { return libav.NewEncoder(f) }
+	if !a.cfg.MonoAsStereo || f.Codec != media.AAC || f.Channels != channels {
+		return open(f)
+	}
+	return newPairEncoder(f, open, func(err error) { a.log.Warn("sound in mono costs as much as stereo", "err", err) })
 }
 
 // Check says what is wrong with a format that is asked for.

@@ -718,18 +718,13 @@ func TestUndecodableTrack(t *testing.T) {
 	})
 }
 
-// Opus packet to AAC frame, as in a rendition but for the waiting.
-func newPath(tb testing.TB) (packet func(i int), end func()) {
+// newPath is the way from Opus packets to AAC frames, as in a rendition but for the waiting.
+func newPath(tb testing.TB, packets [][]byte, enc encoder) (packet func(i int), end func()) {
 	tb.Helper()
 	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	enc, err := libav.NewEncoder(aacStereo)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	packets := soundtest.Opus(tb, soundtest.Music(2*time.Second))
 	pack := newPackager(enc, aacStereo, src.Audio, 0)
 	open := func(*media.Track) (decoder, error) { return libav.NewOpusDecoder() }
 	a := newAligner(newTape(0, enc.FrameSize(), pack.frame), open)
@@ -741,30 +736,59 @@ func newPath(tb testing.TB) (packet func(i int), end func()) {
 			}
 		}, func() {
 			a.close()
-			enc.Close()
 			src.Close(nil)
 		}
 }
 
+// paths are the sounds that cost differently: both channels, one for both, and none.
+var paths = []struct {
+	name string
+	pcm  func() []float32
+	args []string
+}{
+	{"stereo", func() []float32 { return soundtest.Music(2 * time.Second) }, nil},
+	{"mono", func() []float32 { return soundtest.Music(2 * time.Second) }, []string{"-af", "pan=mono|c0=.5*c0+.5*c1"}},
+	{"silence", func() []float32 { return make([]float32, channels*2*sampleRate) }, []string{"-af", "pan=mono|c0=c0"}},
+}
+
 func TestPathAllocations(t *testing.T) {
-	packet, end := newPath(t)
-	defer end()
-	i := 0
-	for ; i < 10; i++ {
-		packet(i)
-	}
-	// A packet makes 0.94 frames, each of which owns its bytes.
-	if got := testing.AllocsPerRun(200, func() { packet(i); i++ }); got > 1 {
-		t.Errorf("%v allocations a packet, want 1 at most", got)
+	for _, tt := range paths {
+		packet, end := newPath(t, soundtest.Opus(t, tt.pcm(), tt.args...), newPair(t))
+		i := 0
+		for ; i < 10; i++ {
+			packet(i)
+		}
+		// A packet makes 0.94 frames, each of which owns its bytes.
+		if got := testing.AllocsPerRun(200, func() { packet(i); i++ }); got > 1 {
+			t.Errorf("%s: %v allocations a packet, want 1 at most", tt.name, got)
+		}
+		end()
 	}
 }
 
 // BenchmarkPath is the cost of one packet of 20 ms: times 50 it is that of a stream's second.
 func BenchmarkPath(b *testing.B) {
-	packet, end := newPath(b)
-	defer end()
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		packet(i)
+	for _, tt := range paths {
+		b.Run(tt.name, func(b *testing.B) {
+			packet, end := newPath(b, soundtest.Opus(b, tt.pcm(), tt.args...), newPair(b))
+			defer end()
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				packet(i)
+			}
+		})
 	}
+	b.Run("mono coded as stereo", func(b *testing.B) {
+		enc, err := openAAC(aacStereo)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer enc.Close()
+		packet, end := newPath(b, soundtest.Opus(b, paths[1].pcm(), paths[1].args...), enc)
+		defer end()
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			packet(i)
+		}
+	})
 }

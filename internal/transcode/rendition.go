@@ -209,8 +209,11 @@ func (r *rendition) report() {
 	if r.aligner != nil {
 		made := r.aligner.stats
 		made.Renditions, made.PacketsIn, made.Hold = st.Renditions, st.PacketsIn, st.Hold
-		made.FramesOut = r.relayed + r.pack.packets
+		made.FramesOut, made.FramesMade = r.relayed+r.pack.packets, r.pack.packets
 		made.FramesReused = r.pack.reused
+		if e, pair := r.pack.enc.(*pairEncoder); pair {
+			made.FramesMono, made.Changes = e.frames, e.changes
+		}
 		made.DriftPPM = -1e6 * r.aligner.drift.rate
 		st = made
 	}

@@ -15,7 +15,10 @@ type AudioStats struct {
 
 	PacketsIn    int64 // read from the source
 	FramesOut    int64 // frames written
-	FramesReused int64 // of them silent ones that cost no encoding
+	FramesMade   int64 // of them those that are not the source's own
+	FramesReused int64 // of those silent ones that cost no encoding
+	FramesMono   int64 // of those stereo of which one channel only was encoded
+	Changes      int64 // of the encoder, from one channel to both or back
 	DecodeErrors int64 // packets, or whole tracks, that could not be decoded
 
 	Concealed int64 // samples that the decoder made up, or recovered, for lost packets
@@ -33,7 +36,10 @@ func (s *AudioStats) add(b AudioStats) {
 	s.Renditions += b.Renditions
 	s.PacketsIn += b.PacketsIn
 	s.FramesOut += b.FramesOut
+	s.FramesMade += b.FramesMade
 	s.FramesReused += b.FramesReused
+	s.FramesMono += b.FramesMono
+	s.Changes += b.Changes
 	s.DecodeErrors += b.DecodeErrors
 	s.Concealed += b.Concealed
 	s.Silence += b.Silence
