@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,19 +101,47 @@ func TestMoveBreaksFirst(t *testing.T) {
 	b.wait("second life", func() bool { return b.Find(Filter{})[0].State == Live })
 }
 
-// A way to where this server must not push is not taken, and the push goes on as it was.
+// A way to where this server must not push is not taken, however it is written, and the push goes on as it was.
 func TestMoveIsChecked(t *testing.T) {
-	b := newBench(t, nil)
-	server := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.AskReconnect, NewURL: "rtmp://169.254.169.254/live"})
-	s := b.source("s")
-	b.start(Request{StreamName: "s", URL: server.URL("live")})
-	server.Wait(t, "publish", func() bool { return slices.Contains(server.Calls(), "publish('rtmp_s')") })
-	b.wait("word of the refusal", func() bool {
-		s.write(1, 20)
-		return strings.Contains(b.log.String(), "no connection to where the peer wants it")
-	})
-	if i := b.Find(Filter{})[0]; i.State != Live {
-		t.Errorf("state %s, want it unmoved", i.State)
+	for _, to := range []string{
+		"rtmp://169.254.169.254/live", "//[::ffff:169.254.169.254]/live", "rtmp://10.0.0.1/live", "rtmp://[::ffff:10.0.0.1]/live",
+		"rtmp://rebound.test/live", // not where it was when the push began
+	} {
+		t.Run(to, func(t *testing.T) {
+			t.Parallel()
+			policy := mustPolicy(t, "", "", true)
+			server := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.AskReconnect, NewURL: to})
+			var dialled atomic.Int32
+			b := newBench(t, func(c *Config) {
+				c.Targets = policy
+				c.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
+					if host == "rebound.test" {
+						return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+					}
+					return []netip.Addr{netip.MustParseAddr("203.0.113.7")}, nil
+				}
+				c.dialTCP = dialInstead(server, &dialled)
+			})
+			s := b.source("s")
+			b.start(Request{StreamName: "s", URL: "rtmp://name.test/live"})
+			server.Wait(t, "publish", func() bool { return slices.Contains(server.Calls(), "publish('rtmp_s')") })
+			b.wait("word of the refusal", func() bool {
+				s.write(1, 20)
+				return strings.Contains(b.log.String(), "no connection to where the peer wants it")
+			})
+			if i := b.Find(Filter{})[0]; i.State != Live || dialled.Load() != 1 {
+				t.Errorf("%s after %d connections, want it unmoved", i.State, dialled.Load())
+			}
+		})
+	}
+}
+
+// dialInstead connects to a server whatever the address is, and counts.
+func dialInstead(server *testkit.RTMPServer, dialled *atomic.Int32) func(context.Context, netip.AddrPort) (net.Conn, error) {
+	address, _, _ := strings.Cut(strings.TrimPrefix(server.URL(""), "rtmp://"), "/")
+	return func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+		dialled.Add(1)
+		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	}
 }
 
@@ -174,6 +203,39 @@ func TestTargetIsCheckedAtEachAttempt(t *testing.T) {
 func isRequestError(err error, field string) bool {
 	var e *RequestError
 	return errors.As(err, &e) && e.Field == field
+}
+
+// Where private networks are denied, no spelling of one leads into it, at whatever resolver.
+func TestPrivateTargetsAreRefused(t *testing.T) {
+	policy := mustPolicy(t, "", "", true)
+	var dialled atomic.Int32
+	b := newBench(t, func(c *Config) {
+		c.Targets = policy
+		// As C libraries read them, which ours does not.
+		c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+		}
+		c.dialTCP = func(context.Context, netip.AddrPort) (net.Conn, error) {
+			dialled.Add(1)
+			return nil, errors.New("not to be dialled")
+		}
+	})
+	b.source("s")
+	for _, host := range []string{
+		"127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "localhost.", "name.test",
+		"[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:127.0.0.1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]",
+		"10.0.0.1", "[::ffff:10.0.0.1]", "[::ffff:192.168.0.1]", "[fd00::1]",
+	} {
+		for _, scheme := range []string{"rtmp", "rtmps"} {
+			_, err := b.Start(t.Context(), Request{StreamName: "s", URL: scheme + "://" + host + "/live"})
+			if !isRequestError(err, "rtmpUrl") || strings.Contains(err.Error(), "private") {
+				t.Errorf("a push to %s = %v, want a RequestError that does not say why", host, err)
+			}
+		}
+	}
+	if dialled.Load() > 0 || len(b.Find(Filter{})) > 0 {
+		t.Errorf("dialled %d times; there are %+v", dialled.Load(), b.Find(Filter{}))
+	}
 }
 
 // A key frame of a large picture is many times what the socket takes at once, and arrives whole.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -296,6 +297,44 @@ func TestBackAfterALoss(t *testing.T) {
 	}
 	if past := b.History(10); len(past) != 1 || past[0].ID != info.ID || past[0].State != Ended || past[0].Ended.IsZero() {
 		t.Errorf("history %+v", past)
+	}
+}
+
+// A server that still holds the name for the connection that broke is asked again until it lets go; one that refuses it at first
+// is not.
+func TestNameIsHeldForAWhile(t *testing.T) {
+	before := testkit.NewRTMPServer(t, testkit.Script{})
+	after := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Times: 3, Code: "NetStream.Publish.BadName"})
+	var dialled atomic.Int32
+	b := newBench(t, func(c *Config) {
+		first, later := dialInstead(before, &dialled), dialInstead(after, &dialled)
+		c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+			if dialled.Load() == 0 {
+				return first(ctx, a)
+			}
+			return later(ctx, a)
+		}
+	})
+	s := b.source("s")
+	id := b.start(Request{StreamName: "s", URL: "rtmp://192.0.2.1/live", Options: Options{Restore: quickly}}).ID
+	s.live(t, before)
+	if err := b.Mute(id, true); err != nil {
+		t.Fatal(err)
+	}
+	before.Kick()
+	s.live(t, after)
+	b.wait("life", func() bool {
+		s.write(1, 20)
+		return b.Find(Filter{ID: id})[0].State == Live
+	})
+	refusals := 0
+	for _, e := range b.storyOf(id) {
+		if e.To == Waiting && e.Reason == ReasonKeyInUse {
+			refusals++
+		}
+	}
+	if i := b.Find(Filter{ID: id})[0]; refusals != 3 || i.Attempts != 5 || !i.Muted {
+		t.Errorf("%d refusals, and after them %+v", refusals, i)
 	}
 }
 
