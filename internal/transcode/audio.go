@@ -23,8 +23,8 @@ type AudioConfig struct {
 	SampleRate int // of AAC, in Hz
 	Channels   int // of AAC
 
-	// MonoAsStereo codes one channel only of sound that is the same on both, which halves the cost. What goes out is stereo all the
-	// same.
+	// MonoAsStereo codes one channel only of sound that is the same on both, at little more than half the cost. What goes out is stereo
+	// all the same.
 	MonoAsStereo bool
 
 	// AddSilence gives sources without sound a silent track. Without it, nothing is sent before a first packet came.

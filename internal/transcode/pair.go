@@ -20,7 +20,7 @@ const (
 )
 
 // pairEncoder makes stereo AAC. While both channels are the same, as those of most microphones are, it codes one of them,
-// which costs half, and writes it as a pair of channels; the stream's form never changes. It goes over to coding
+// which costs little more than half, and writes it as a pair of channels; the stream's form never changes. It goes over to coding
 // both with the first frame in which they differ, and back when they have been the same for a while.
 //
 // At a change, the encoder that takes over has coded the last frames as well, and the packets overlap in frames whose channels
