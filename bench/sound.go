@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
+	"time"
 
 	"transponder/bench/internal/blackbox"
 )
@@ -17,8 +18,12 @@ import (
 // targetSoundCores is what a push that is muted or plays a file may cost beyond one that does neither.
 const targetSoundCores = 0.001
 
-// soundFile is what is played.
-const soundFile = "tone.wav"
+const (
+	// soundFile is what is played.
+	soundFile = "tone.wav"
+	// soundMade is after how long our server has encoded it: once, for all who play it, in the time that it takes to play 30 s.
+	soundMade = 35 * time.Second
+)
 
 // sounds pushes one stream many times, untouched, muted and with a file in the place of its sound, and prints what the last two cost
 // beyond the first.
@@ -57,7 +62,7 @@ func (c *comparison) measureSound(ctx context.Context, n int, state struct{ name
 	if err := c.addMedia(&cfg); err != nil {
 		return nil, err
 	}
-	cfg.Pushes, cfg.RTMPURL = n, "rtmp://{sink}/live{k}"
+	cfg.Pushes, cfg.RTMPURL, cfg.Warmup = n, "rtmp://{sink}/live{k}", soundMade
 	cfg.PushBody = pushBody(`"options":` + state.options)
 	return c.measure(ctx, cfg)
 }
