@@ -16,7 +16,7 @@ type Config struct {
 	// Sockets is how many sockets share the port, each with its own buffer in the kernel. One buffer of the kernel's
 	// default size overflows at ten streams, four of them lost 2 of 282957 packets at fifty, eight lost none.
 	Sockets int
-	// ReadBuffer is what is asked of the kernel for each socket; it grants no more than net.core.rmem_max.
+	// ReadBuffer is what is asked of the kernel for each socket; without CAP_NET_ADMIN it grants no more than net.core.rmem_max.
 	ReadBuffer int
 }
 

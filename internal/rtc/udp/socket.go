@@ -62,7 +62,7 @@ func (s *Socket) prepare(network string, shared bool) (err error) {
 	if err := tellMore(s.raw, network); err != nil {
 		return fmt.Errorf("ask for destinations and times of datagrams: %w", err)
 	}
-	if n := s.port.cfg.ReadBuffer; n > 0 {
+	if n := s.port.cfg.ReadBuffer; n > 0 && force(s.raw, n) != nil {
 		_ = s.conn.SetReadBuffer(n) // as much as the kernel allows
 	}
 	return nil

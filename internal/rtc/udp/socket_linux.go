@@ -14,22 +14,27 @@ import (
 const canShare = true
 
 // share lets further sockets of this user bind the same port.
-func share(raw syscall.RawConn) error { return setOption(raw, unix.SOL_SOCKET, unix.SO_REUSEPORT) }
+func share(raw syscall.RawConn) error { return setOption(raw, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+
+// force gives a socket a buffer beyond net.core.rmem_max, which takes CAP_NET_ADMIN.
+func force(raw syscall.RawConn, size int) error {
+	return setOption(raw, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size)
+}
 
 // tellMore lets reads say which of our addresses a datagram came to, and when, and how many found the socket's buffer full.
 func tellMore(raw syscall.RawConn, network string) error {
 	// A kernel without these does as well: times of reading are used then, and what is lost shows in the streams only.
-	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
-	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
+	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	if network == "udp6" {
-		return setOption(raw, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO)
+		return setOption(raw, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 	}
-	return setOption(raw, unix.IPPROTO_IP, unix.IP_PKTINFO)
+	return setOption(raw, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 }
 
-func setOption(raw syscall.RawConn, level, option int) error {
+func setOption(raw syscall.RawConn, level, option, value int) error {
 	var err error
-	if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, 1) }); e != nil {
+	if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, value) }); e != nil {
 		return e
 	}
 	return err

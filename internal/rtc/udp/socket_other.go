@@ -3,6 +3,7 @@
 package udp
 
 import (
+	"errors"
 	"net/netip"
 	"syscall"
 )
@@ -11,6 +12,8 @@ import (
 const canShare = false
 
 func share(syscall.RawConn) error { return nil }
+
+func force(syscall.RawConn, int) error { return errors.ErrUnsupported }
 
 func tellMore(syscall.RawConn, string) error { return nil }
 
