@@ -5,11 +5,15 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 
@@ -22,6 +26,9 @@ import (
 	"transponder/internal/testkit"
 )
 
+// patient is how long packets are waited for that were asked for again: a busy machine may take its time to send them.
+const patient = 5 * time.Second
+
 // receivers are what the tests here hold to one behaviour. Both give up a silent peer after some seconds.
 var receivers = []struct {
 	name string
@@ -30,11 +37,13 @@ var receivers = []struct {
 	{"peer", func(ctx context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
 		cfg := peer.DefaultConfig()
 		cfg.DisconnectAfter, cfg.FailAfter, cfg.KeepAlive = time.Second, 3*time.Second, 500*time.Millisecond
+		cfg.Track.Wait = patient
 		return peer.New(ctx, cfg, port, log)
 	}},
 	{"lean", func(_ context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
 		cfg := lean.DefaultConfig()
 		cfg.Expiry, cfg.KeepAlive = 4*time.Second, 500*time.Millisecond
+		cfg.Track.Wait = patient
 		return lean.New(cfg, port, log)
 	}},
 }
@@ -43,14 +52,7 @@ var receivers = []struct {
 func both(t *testing.T, test func(*testing.T, rtc.Receiver)) {
 	for _, r := range receivers {
 		t.Run(r.name, func(t *testing.T) {
-			cfg := udp.DefaultConfig()
-			cfg.Port = 0
-			port, err := udp.Open(t.Context(), cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { port.Close() })
-			receiver, err := r.make(t.Context(), port, slog.New(slog.DiscardHandler))
+			receiver, err := r.make(t.Context(), openPort(t), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,6 +60,19 @@ func both(t *testing.T, test func(*testing.T, rtc.Receiver)) {
 			test(t, receiver)
 		})
 	}
+}
+
+// openPort opens a media port for the time of a test.
+func openPort(t *testing.T) *udp.Port {
+	t.Helper()
+	cfg := udp.DefaultConfig()
+	cfg.Port = 0
+	port, err := udp.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { port.Close() })
+	return port
 }
 
 // published is a running publication with a reader of its frames.
@@ -70,7 +85,8 @@ type published struct {
 	ended  chan error         // what the publication returns
 }
 
-// publish starts a publisher, and the publication that it makes, with a relay between them. Both end with the test.
+// publish starts a publisher, and the publication that it makes, with a relay between them, or by TCP if that is nil. Both end with
+// the test.
 func publish(t *testing.T, r rtc.Receiver, cfg testkit.PublisherConfig, relay *testkit.Relay) *published {
 	t.Helper()
 	ingest := rtc.NewIngest(rtc.DefaultConfig(), stream.NewHub(stream.DefaultConfig()), slog.New(slog.DiscardHandler), r)
@@ -80,13 +96,19 @@ func publish(t *testing.T, r rtc.Receiver, cfg testkit.PublisherConfig, relay *t
 	go func() {
 		pub.gone <- testkit.NewPublisher(cfg).Run(ctx, func(ctx context.Context, sdp string) (answer string, err error) {
 			// Without candidates in the offer nothing but the relay leads to the client.
-			offer := rtc.Offer{SDP: regexp.MustCompile(`(?m)^a=candidate:.*\r\n`).ReplaceAllString(sdp, "")}
+			offer := rtc.Offer{SDP: sdp, TCP: relay == nil}
+			if relay != nil {
+				offer.SDP = regexp.MustCompile(`(?m)^a=candidate:.*\r\n`).ReplaceAllString(sdp, "")
+			}
 			if pub.Publication, err = ingest.Publish(ctx, offer, stream.Info{Name: "s", ID: "1"}); err != nil {
 				return "", err
 			}
 			src := pub.Source()
 			pub.reader = src.NewReader(stream.ReaderConfig{Video: src.Video, Audio: src.Audio})
 			close(answered)
+			if relay == nil {
+				return pub.Answer(), nil
+			}
 			return relay.Answer(pub.Answer())
 		})
 	}()
@@ -105,7 +127,9 @@ func publish(t *testing.T, r rtc.Receiver, cfg testkit.PublisherConfig, relay *t
 		}
 		stop()
 		<-pub.ended
-		relay.Close()
+		if relay != nil {
+			relay.Close()
+		}
 	})
 	return pub
 }
@@ -219,6 +243,29 @@ func TestEveryFrameOnce(t *testing.T) {
 	}
 }
 
+// TestTCP: only package peer takes media so.
+func TestTCP(t *testing.T) {
+	own := peer.DefaultConfig()
+	own.TCP = true
+	r, err := peer.New(t.Context(), own, openPort(t), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.FPS = 120
+	pub := publish(t, r, cfg, nil)
+	numbers, audio := pub.frames(t, 150)
+	for i, n := range numbers {
+		if n != int64(i) {
+			t.Fatalf("frame %d follows %d frames; %+v", n, i, pub.Stats())
+		}
+	}
+	if audio < 50 {
+		t.Errorf("%d packets of audio in 1.25 s", audio)
+	}
+}
+
 // TestGoesOn: what happens meanwhile does not end a stream, and at most costs it some frames.
 func TestGoesOn(t *testing.T) {
 	tests := []struct {
@@ -284,6 +331,190 @@ func TestIPv6(t *testing.T) {
 		}
 		pub.ended <- nil
 	})
+}
+
+// TestKeysStay: a second handshake in a peer's name, even with its certificate, changes nothing.
+func TestKeysStay(t *testing.T) {
+	both(t, func(t *testing.T, r rtc.Receiver) {
+		own, err := rtc.NewCertificate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := testkit.DefaultPublisherConfig()
+		cfg.Certificate, cfg.Active = &own, true
+		pub := publish(t, r, cfg, newRelay(t))
+		pub.frames(t, 30)
+		again, err := dtls.DialWithOptions("udp4", pub.relay.Addr(), dtls.WithCertificates(own), dtls.WithInsecureSkipVerify(true),
+			dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM), dtls.WithFlightInterval(100*time.Millisecond))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := again.HandshakeContext(ctx); err == nil {
+			t.Error("new keys were agreed on")
+		}
+		numbers, audio := pub.frames(t, 60)
+		for i, n := range numbers {
+			if n != numbers[0]+int64(i) {
+				t.Fatalf("frame %d is the %d. after %d", n, i, numbers[0])
+			}
+		}
+		if audio < 50 {
+			t.Errorf("%d packets of audio in 2 s", audio)
+		}
+		again.Close() // its goodbye is not the peer's either
+		pub.frames(t, 30)
+	})
+}
+
+// elsewhere is a receiver that tells peers an address which does not lead to it.
+type elsewhere struct{ rtc.Receiver }
+
+func (e elsewhere) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (rtc.Session, string, error) {
+	s, answer, err := e.Receiver.Answer(ctx, offer, sink)
+	return s, regexp.MustCompile(`(?m)^(a=candidate:\S+ 1 udp \d+ )\S+`).ReplaceAllString(answer, "${1}192.0.2.1"), err
+}
+
+// TestWrongAddress: behind a NAT that the server was not told of, those are received who can be reached from it.
+func TestWrongAddress(t *testing.T) {
+	candidate := regexp.MustCompile(`(?m)^a=candidate:(.*)\r\n`)
+	for _, name := range []string{"candidates offered", "candidates trickled"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, r rtc.Receiver) {
+				var later []string
+				w := newWatch()
+				s, leave := connect(t, elsewhere{r}, w, testkit.NewPublisher(testkit.DefaultPublisherConfig()), func(offer string) string {
+					if name == "candidates offered" {
+						return offer
+					}
+					for _, c := range candidate.FindAllStringSubmatch(offer, -1) {
+						later = append(later, c[1])
+					}
+					return candidate.ReplaceAllString(offer, "")
+				})
+				for _, c := range later {
+					if err := s.(rtc.Trickler).AddCandidate(c); err != nil {
+						t.Error(err)
+					}
+				}
+				await(t, w.video, "video")
+				leave()
+				s.Close()
+			})
+		})
+	}
+}
+
+// TestCrowd: a thousand handshakes that begin at once and never end cost those on air nothing, and keep nobody out. Only lean has a
+// limit to hold.
+func TestCrowd(t *testing.T) {
+	own := lean.DefaultConfig()
+	own.Expiry = time.Minute // so that none of them gives up meanwhile
+	own.Track.Wait = patient
+	port := openPort(t)
+	r, err := lean.New(own, port, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+
+	pub := publish(t, r, testkit.DefaultPublisherConfig(), newRelay(t))
+	pub.frames(t, 30)
+	hello := clientHello(t)
+	var crowd []*net.UDPConn
+	for range 1000 {
+		crowd = append(crowd, join(t, r))
+	}
+	for _, c := range crowd {
+		if _, err := c.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWatch()
+	s, leave := connect(t, r, w, testkit.NewPublisher(testkit.DefaultPublisherConfig()), same)
+	await(t, w.video, "video of one who came in the crowd")
+	leave()
+	s.Close()
+	pub.frames(t, 60)
+	if st := pub.Stats(); st.Lost > 0 || st.BrokenUnits > 0 {
+		t.Errorf("who was on air lost something: %+v; %d datagrams found no room, %d refused", st, port.Overflowed(), r.Refused())
+	}
+}
+
+// join begins a session that wants to begin the handshake, and is found by the receiver.
+func join(t *testing.T, r rtc.Receiver) *net.UDPConn {
+	t.Helper()
+	sdp, err := os.ReadFile("testdata/chromium.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer := strings.ReplaceAll(string(sdp), "a=setup:actpass", "a=setup:active")
+	s, answer, err := r.Answer(t.Context(), rtc.Offer{SDP: offer}, newWatch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	value := func(sdp, key string) string {
+		return regexp.MustCompile(`(?m)^a=` + key + `:(\S+)`).FindStringSubmatch(sdp)[1]
+	}
+	port, _ := strconv.Atoi(regexp.MustCompile(`(?m)^a=candidate:\S+ 1 udp \d+ 127.0.0.1 (\d+)`).FindStringSubmatch(answer)[1])
+	c, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	check, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(value(answer, "ice-ufrag")+":"+value(offer, "ice-ufrag")),
+		stun.NewShortTermIntegrity(value(answer, "ice-pwd")), stun.Fingerprint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(check.Raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1500)); err != nil {
+		t.Fatalf("a check was not answered: %v", err)
+	}
+	return c
+}
+
+// clientHello returns a client's first message.
+func clientHello(t *testing.T) []byte {
+	t.Helper()
+	l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := dtls.DialWithOptions("udp4", l.LocalAddr().(*net.UDPAddr), dtls.WithInsecureSkipVerify(true),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.HandshakeContext(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	buf := make([]byte, 2048)
+	if err := l.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	n, err := l.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return buf[:n]
 }
 
 // hostile sends what a peer would not, in its name.

@@ -148,7 +148,7 @@ func (p *Player) Run(ctx context.Context, exchange Exchange) error {
 	p.mu.Lock()
 	p.pc = pc
 	p.mu.Unlock()
-	if err := negotiate(ctx, pc, exchange); err != nil {
+	if err := Negotiate(ctx, pc, exchange); err != nil {
 		return err
 	}
 	<-ctx.Done()

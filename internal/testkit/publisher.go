@@ -2,9 +2,11 @@ package testkit
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,9 @@ type PublisherConfig struct {
 	Codecs    []webrtc.RTPCodecParameters
 	NoReports bool // sends no sender reports
 	Padding   bool // sends a packet of nothing else after each frame
+
+	Certificate *tls.Certificate // nil: one of its own
+	Active      bool             // begins the DTLS handshake
 
 	WrapAfter time.Duration // RTP's clocks and packet numbers go through their ends after so long; 0: they begin at random
 }
@@ -99,7 +104,11 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	if err != nil {
 		return err
 	}
-	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	var own webrtc.Configuration
+	if c := p.cfg.Certificate; c != nil {
+		own.Certificates = []webrtc.Certificate{webrtc.CertificateFromX509(c.PrivateKey, c.Leaf)}
+	}
+	pc, err := api.NewPeerConnection(own)
 	if err != nil {
 		return err
 	}
@@ -129,7 +138,10 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 			cancel(ErrConnection)
 		}
 	})
-	if err := negotiate(ctx, pc, func(ctx context.Context, offer string) (string, error) {
+	if err := Negotiate(ctx, pc, func(ctx context.Context, offer string) (string, error) {
+		if p.cfg.Active {
+			offer = strings.ReplaceAll(offer, "a=setup:actpass", "a=setup:active")
+		}
 		answer, err := exchange(ctx, offer)
 		p.answeredAt.Store(time.Now().UnixNano())
 		return answer, err
@@ -147,8 +159,8 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	return err
 }
 
-// negotiate offers all that the connection has.
-func negotiate(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchange) error {
+// Negotiate offers all that the connection has.
+func Negotiate(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchange) error {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
 		return err

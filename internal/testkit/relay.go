@@ -36,9 +36,13 @@ type Relay struct {
 	mu     sync.Mutex
 	closed bool           // guarded by mu
 	client netip.AddrPort // guarded by mu
+	shaker netip.AddrPort // guarded by mu: who spoke DTLS last
 	back   *net.UDPConn   // guarded by mu: the server's side
 	backs  []*net.UDPConn // guarded by mu: with those before
 }
+
+// relayBuffer is what a relay asks of the kernel, so that it loses nothing on a busy machine but what it is told to.
+const relayBuffer = 4 << 20
 
 // NewRelay makes a relay. Run by Answer, it leads to where an answer says.
 func NewRelay() (*Relay, error) {
@@ -46,7 +50,7 @@ func NewRelay() (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Relay{front: front, done: make(chan struct{})}, nil
+	return &Relay{front: front, done: make(chan struct{})}, front.SetReadBuffer(relayBuffer)
 }
 
 var loopbackCandidate = regexp.MustCompile(`a=candidate:\d+ 1 udp \d+ (127\.0\.0\.1 \d+) typ host`)
@@ -64,7 +68,7 @@ func (r *Relay) Answer(answer string) (string, error) {
 	if r.IPv6 {
 		r.server = netip.AddrPortFrom(netip.IPv6Loopback(), r.server.Port())
 	}
-	ours := fmt.Sprintf("a=candidate:1 1 udp 2130706431 127.0.0.1 %d typ host", r.front.LocalAddr().(*net.UDPAddr).Port)
+	ours := fmt.Sprintf("a=candidate:1 1 udp 2130706431 127.0.0.1 %d typ host", r.Addr().Port)
 	var b strings.Builder
 	first := true
 	for line := range strings.Lines(answer) {
@@ -96,6 +100,10 @@ func (r *Relay) Move() error {
 	if err != nil {
 		return err
 	}
+	if err := back.SetReadBuffer(relayBuffer); err != nil {
+		back.Close()
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -114,6 +122,9 @@ func (r *Relay) Cut() { r.cut.Store(true) }
 // Inject sends the server something in the client's name.
 func (r *Relay) Inject(b []byte) { r.send(b) }
 
+// Addr returns where the client's side is: who speaks DTLS there gets the server's answers to it.
+func (r *Relay) Addr() *net.UDPAddr { return r.front.LocalAddr().(*net.UDPAddr) }
+
 // Media returns how many packets of media the client has sent.
 func (r *Relay) Media() int64 { return r.media.Load() }
 
@@ -129,7 +140,11 @@ func (r *Relay) forth() {
 			continue
 		}
 		r.mu.Lock()
-		r.client = from
+		if isDTLS(buf[:n]) {
+			r.shaker = from
+		} else {
+			r.client = from
+		}
 		r.mu.Unlock()
 		fate := Fate{Copies: 1}
 		if isRTP(buf[:n]) {
@@ -178,11 +193,16 @@ func (r *Relay) home(back *net.UDPConn) {
 			continue
 		}
 		r.mu.Lock()
-		client := r.client
+		to := r.client
+		if isDTLS(buf[:n]) && r.shaker.IsValid() {
+			to = r.shaker
+		}
 		r.mu.Unlock()
-		_, _ = r.front.WriteToUDPAddrPort(buf[:n], client)
+		_, _ = r.front.WriteToUDPAddrPort(buf[:n], to)
 	}
 }
+
+func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] < 64 }
 
 // isRTP tells media from RTCP, DTLS and STUN (RFC 7983, RFC 5761).
 func isRTP(b []byte) bool {

@@ -14,7 +14,8 @@ type Config struct {
 	Expiry time.Duration
 	// KeepAlive is the pause between two checks of ours, which tell the round trip time.
 	KeepAlive time.Duration
-	// Handshakes is how many DTLS handshakes there may be at a time; others wait. One is a millisecond or two of work.
+	// Handshakes is how many DTLS handshakes there may be at a time; others wait, but none for one that takes longer than a quarter
+	// of a second. One is a millisecond or two of work.
 	Handshakes int
 
 	// MaxBitrate is told in bit/s to senders that know no transport-wide feedback (REMB).

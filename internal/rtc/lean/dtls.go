@@ -39,22 +39,10 @@ func (s *session) setup() string {
 // secure waits for the peer, agrees on keys with it, and waits until it goes. It returns why the session ended.
 func (s *session) secure(ctx context.Context) error {
 	defer s.dtls.Close()
-	wait := time.NewTimer(s.r.cfg.Expiry)
-	defer wait.Stop()
-	select {
-	case <-s.found:
-	case <-wait.C:
-		return rtc.ErrICEFailed
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	select {
-	case s.r.handshakes <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := s.meet(ctx); err != nil {
+		return err
 	}
 	conn, err := s.shakeHands(ctx)
-	<-s.r.handshakes
 	if err != nil {
 		return err
 	}
@@ -80,8 +68,32 @@ func (s *session) secure(ctx context.Context) error {
 	}
 }
 
+// meet waits until the peer has found us, and knocks where it may be.
+func (s *session) meet(ctx context.Context) error {
+	wait := time.NewTimer(s.r.cfg.Expiry)
+	defer wait.Stop()
+	pause := firstKnock
+	knock := time.NewTimer(pause)
+	defer knock.Stop()
+	for {
+		select {
+		case <-s.found:
+			return nil
+		case <-knock.C:
+			s.knock()
+			pause *= 2
+			knock.Reset(pause)
+		case <-wait.C:
+			return rtc.ErrICEFailed
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // shakeHands makes a DTLS connection.
 func (s *session) shakeHands(ctx context.Context) (*dtls.Conn, error) {
+	defer s.dtls.leaveTurn()
 	var forged atomic.Bool
 	options := []dtls.Option{
 		dtls.WithCertificates(s.r.certificate),
@@ -164,10 +176,15 @@ func (s *session) connect(conn *dtls.Conn) error {
 // maxFlight is how many datagrams wait for the handshake: more than the greatest flight has.
 const maxFlight = 32
 
+// maxTurn is how long a handshake keeps its place among Config.Handshakes: a peer that is far away, or falls silent, must not keep
+// others out.
+const maxTurn = 250 * time.Millisecond
+
 // dtlsConn is the peer as a net.PacketConn for pion: what it sends is put in by the socket's goroutine.
 type dtlsConn struct {
 	s        *session
 	in       chan []byte
+	turn     atomic.Pointer[time.Timer] // gives the place back
 	deadline *deadline.Deadline
 	closed   chan struct{}
 	once     sync.Once
@@ -175,6 +192,30 @@ type dtlsConn struct {
 
 func newDTLSConn(s *session) *dtlsConn {
 	return &dtlsConn{s: s, in: make(chan []byte, maxFlight), deadline: deadline.New(), closed: make(chan struct{})}
+}
+
+// takeTurn waits for a place, once: before the peer's first message is read, as there is no work before it.
+func (c *dtlsConn) takeTurn() error {
+	if c.turn.Load() != nil {
+		return nil
+	}
+	places := c.s.r.handshakes
+	select {
+	case places <- struct{}{}:
+		c.turn.Store(time.AfterFunc(maxTurn, func() { <-places }))
+		return nil
+	case <-c.deadline.Done():
+		return os.ErrDeadlineExceeded
+	case <-c.closed:
+		return net.ErrClosed
+	}
+}
+
+// leaveTurn gives the place back when the handshake is over.
+func (c *dtlsConn) leaveTurn() {
+	if t := c.turn.Load(); t != nil && t.Stop() {
+		<-c.s.r.handshakes
+	}
 }
 
 // open makes a DTLS endpoint on the conn.
@@ -209,7 +250,7 @@ func (c *dtlsConn) put(b []byte) {
 func (c *dtlsConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	select {
 	case in := <-c.in:
-		return copy(b, in), &net.UDPAddr{}, nil
+		return copy(b, in), &net.UDPAddr{}, c.takeTurn()
 	case <-c.deadline.Done():
 		return 0, nil, os.ErrDeadlineExceeded
 	case <-c.closed:

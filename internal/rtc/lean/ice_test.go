@@ -1,6 +1,7 @@
 package lean
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -50,5 +51,118 @@ func TestMoves(t *testing.T) {
 			t.Errorf("after %s it is sent to %v, want %v", step.name, p.path.addr, step.want)
 		}
 		p.mu.Unlock()
+	}
+}
+
+// TestExpires: a peer is gone when nothing of its own came for so long; what others send in its name keeps it no longer.
+func TestExpires(t *testing.T) {
+	expiry := DefaultConfig().Expiry
+	from := netip.MustParseAddrPort("127.0.0.1:9")
+	sound := func(t *testing.T, p *peer) []byte {
+		return p.packet(t, rtp.Header{PayloadType: p.audio.section.PayloadType, SequenceNumber: 1, SSRC: 7}, []byte{1})
+	}
+	tests := []struct {
+		name string
+		data func(*testing.T, *peer) []byte // comes a second before the end
+		keep bool
+	}{
+		{"nothing", nil, false},
+		{"a check", func(t *testing.T, p *peer) []byte { return p.check(t) }, true},
+		{"media", sound, true},
+		{"a forged check", func(t *testing.T, p *peer) []byte {
+			b := p.check(t)
+			b[len(b)-20] ^= 1
+			return b
+		}, false},
+		{"forged media", func(t *testing.T, p *peer) []byte {
+			b := sound(t, p)
+			b[len(b)-1] ^= 1
+			return b
+		}, false},
+		{"an answer to no check of ours", func(t *testing.T, p *peer) []byte {
+			m, err := stun.Build(stun.TransactionID, stun.BindingSuccess, p.theirs, stun.Fingerprint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m.Raw
+		}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReceiver(t)
+			p := newPeer(t, r, offer(t, "chromium"))
+			defer p.Close()
+			p.inSocket(t, func(socket *udp.Socket) {
+				p.Receive(&udp.Datagram{Socket: socket, Data: p.check(t), From: from, Check: true, At: r.port.Now()})
+				first := p.heardAt
+				if tt.data != nil {
+					p.Receive(&udp.Datagram{Socket: socket, Data: tt.data(t, p), From: from, At: first + expiry - time.Second})
+				}
+				p.tick(socket, first+expiry)
+				if p.ended {
+					t.Error("it is gone too early")
+				}
+				p.tick(socket, first+expiry+time.Millisecond)
+				if p.ended == tt.keep {
+					t.Errorf("gone: %v", p.ended)
+				}
+				p.tick(socket, first+2*expiry)
+				if !p.ended {
+					t.Error("it is never gone")
+				}
+			})
+		})
+	}
+}
+
+// TestDoors: which candidates are knocked at, and how many.
+func TestDoors(t *testing.T) {
+	r := newReceiver(t)
+	o := offer(t, "chromium")
+	p := newPeer(t, r, o)
+	defer p.Close()
+	p.mu.Lock()
+	p.doors = nil
+	p.mu.Unlock()
+	for candidate, bad := range map[string]bool{
+		"1 1 udp 1 0.0.0.0 9 typ host":                  false,
+		"1 1 udp 1 224.0.0.1 9 typ host":                false,
+		"1 1 udp 1 169.254.169.254 9 typ host":          false,
+		"1 1 udp 1 255.255.255.255 9 typ host":          false,
+		"1 1 udp 1 192.0.2.1 0 typ host":                false,
+		"1 1 tcp 1 192.0.2.1 9 typ host tcptype active": false,
+		"1 2 udp 1 192.0.2.1 9 typ host":                false,
+		"1 1 udp 1 6ab0e6f5-94dd.local 9 typ host":      false,
+		"":                                   false,
+		"1 1 udp 1 192.0.2.1 65536 typ host": true,
+		"1 1 udp x 192.0.2.1 9 typ host":     true,
+		"1 1 udp 1 192.0.2.256 9 typ host":   true,
+		"1 1 udp 1 192.0.2.1 -9 typ host":    true,
+	} {
+		if err := p.AddCandidate(candidate); (err != nil) != bad {
+			t.Errorf("%q: %v", candidate, err)
+		}
+	}
+	if len(p.doors) > 0 {
+		t.Errorf("it would knock at %v", p.doors)
+	}
+	c := client(t)
+	for i := range 4 * maxDoors {
+		if err := p.AddCandidate(fmt.Sprintf("1 1 UDP 1 127.0.0.1 %d typ host", address(c).Port()+uint16(i/2))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(p.doors) != maxDoors {
+		t.Errorf("%d doors, want %d", len(p.doors), maxDoors)
+	}
+	p.knock()
+	buf := make([]byte, udp.MaxDatagram)
+	n, err := c.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := stun.Message{Raw: buf[:n]}
+	if err := m.Decode(); err != nil || m.Type != stun.BindingRequest || p.theirs.Check(&m) != nil {
+		t.Errorf("it knocks with %v, %v", m.Type, err)
 	}
 }

@@ -46,8 +46,9 @@ type session struct {
 	socket    *udp.Socket // whose goroutine has the timer; nil while the peer is unknown
 	timer     *udp.Timer
 	timerAt   time.Duration
-	paths     []*path // at most maxPaths
-	path      *path   // the one to send on
+	paths     []*path          // at most maxPaths
+	path      *path            // the one to send on
+	doors     []netip.AddrPort // candidates of the peer's, at most maxDoors
 	heardAt   time.Duration
 	pending   [stun.TransactionIDSize]byte // the last check of ours
 	pendingAt time.Duration
@@ -88,6 +89,9 @@ func newSession(ctx context.Context, r *Receiver, d *rtc.Description, sink rtc.S
 	s.audio = s.newTrack(d.Section(media.Audio))
 	s.video = s.newTrack(d.Section(media.Video))
 	for _, section := range d.Used() {
+		for _, c := range section.Candidates {
+			_ = s.addDoor(c) // one that cannot be read is as good as none
+		}
 		s.reduced = s.reduced && section.ReducedRTCP
 		if section.TWCC != 0 {
 			s.transport = section.TWCC
@@ -196,8 +200,12 @@ func (s *session) RequestKeyFrame() {
 	}
 }
 
-// AddCandidate implements rtc.Trickler. A lite agent has no use for candidates: the peer's checks show where it is.
-func (*session) AddCandidate(string) error { return nil }
+// AddCandidate implements rtc.Trickler. The peer's checks show where it is; its candidates serve where none come.
+func (s *session) AddCandidate(candidate string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addDoor(candidate)
+}
 
 // Stats implements rtc.Session.
 func (s *session) Stats() rtc.SessionStats {

@@ -1,6 +1,7 @@
 package lean
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
+	dtlsnet "github.com/pion/dtls/v3/pkg/net"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
@@ -275,40 +278,89 @@ func testChecks(t *testing.T, host netip.Addr) {
 	p.Close()
 }
 
-// TestHandshakesAreBounded: the second peer's handshake begins when the first one's is over, here as it is given up.
-func TestHandshakesAreBounded(t *testing.T) {
+// TestHandshakesTakeTurns: what the second peer says waits for the first one's handshake, but not for long if that says no more.
+func TestHandshakesTakeTurns(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Handshakes = 1
 	r := newReceiverWith(t, cfg)
+	r.handshakes <- struct{}{} // somebody has the only place
+	o := offer(t, "chromium")
+	o.SDP = strings.ReplaceAll(o.SDP, "a=setup:actpass", "a=setup:active")
+	p, c := newPeer(t, r, o), client(t)
+	defer p.Close()
 	server := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(r.port.Number()))
-	peers := [2]*peer{newPeer(t, r, offer(t, "chromium")), newPeer(t, r, offer(t, "chromium"))}
-	clients := [2]*net.UDPConn{client(t), client(t)}
-	hello := func(i int) {
+	send := func(b []byte) {
 		t.Helper()
-		for buf := make([]byte, udp.MaxDatagram); ; {
-			if _, _, err := clients[i].ReadFromUDPAddrPort(buf); err != nil {
-				t.Fatal(err)
-			}
-			if buf[0] == 22 {
-				return
-			}
-		}
-	}
-	for i, p := range peers {
-		if _, err := clients[i].WriteToUDPAddrPort(p.check(t), server); err != nil {
+		if _, err := c.WriteToUDPAddrPort(b, server); err != nil {
 			t.Fatal(err)
 		}
-		<-p.found
-		if i == 0 {
-			hello(0)
+	}
+	send(p.check(t))
+	<-p.found
+	buf := make([]byte, udp.MaxDatagram)
+	answered := func() bool {
+		t.Helper()
+		for {
+			n, _, err := c.ReadFromUDPAddrPort(buf)
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				return false
+			case err != nil:
+				t.Fatal(err)
+			case n > 0 && buf[0] == 22:
+				return true
+			}
 		}
 	}
-	if n := len(r.handshakes); n != 1 {
-		t.Errorf("%d handshakes at a time", n)
+	send(clientHello(t))
+	if err := c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
 	}
-	peers[0].Close()
-	hello(1)
-	peers[1].Close()
+	if answered() {
+		t.Error("a handshake began while another one had its turn")
+	}
+	<-r.handshakes
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if !answered() {
+		t.Fatal("the handshake never began")
+	}
+	select {
+	case r.handshakes <- struct{}{}: // the peer says no more
+	case <-time.After(10 * time.Second):
+		t.Error("a silent peer keeps its place")
+	}
+}
+
+// clientHello returns the first message of a handshake.
+func clientHello(tb testing.TB) []byte {
+	tb.Helper()
+	in, out := net.Pipe()
+	defer in.Close()
+	c, err := dtls.ClientWithOptions(dtlsnet.PacketConnFromConn(out), &net.UDPAddr{}, dtls.WithInsecureSkipVerify(true),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(tb.Context())
+	go func() {
+		defer close(done)
+		_ = c.HandshakeContext(ctx)
+	}()
+	defer func() {
+		cancel()
+		in.Close()
+		<-done
+		c.Close()
+	}()
+	b := make([]byte, udp.MaxDatagram)
+	n, err := in.Read(b)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b[:n]
 }
 
 // faulty is a sink with a fault.
@@ -440,6 +492,45 @@ func TestFeedback(t *testing.T) {
 	}
 }
 
+// TestTransportFeedback: what is told of packets is when the kernel got them, not when they were read.
+func TestTransportFeedback(t *testing.T) {
+	r := newReceiver(t)
+	p := newPeer(t, r, offer(t, "chromium"))
+	defer p.Close()
+	c := client(t)
+	p.mu.Lock()
+	p.path, p.socket = &path{addr: address(c)}, r.port.Socket(false)
+	arrived := []time.Duration{100 * time.Millisecond, 103 * time.Millisecond, 103 * time.Millisecond, 121 * time.Millisecond}
+	for i, at := range arrived {
+		h := rtp.Header{PayloadType: p.audio.section.PayloadType, SequenceNumber: uint16(i), SSRC: 7}
+		if err := h.SetExtension(p.transport, []byte{255, byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+		p.open(p.packet(t, h, []byte{1}), 150*time.Millisecond, at)
+	}
+	p.due.report = time.Hour
+	p.session.feedback(200 * time.Millisecond)
+	p.path, p.socket = nil, nil
+	p.mu.Unlock()
+	for _, x := range read(t, p, c) {
+		f, ok := x.(*rtcp.TransportLayerCC)
+		if !ok {
+			continue
+		}
+		var got []time.Duration
+		at := time.Duration(f.ReferenceTime) * 64 * time.Millisecond
+		for _, d := range f.RecvDeltas {
+			at += time.Duration(d.Delta) * time.Microsecond
+			got = append(got, at)
+		}
+		if f.BaseSequenceNumber != 255<<8 || !slices.Equal(got, arrived) {
+			t.Errorf("packets from %d on came at %v, want %v", f.BaseSequenceNumber, got, arrived)
+		}
+		return
+	}
+	t.Error("no transport-wide feedback")
+}
+
 func must(t *testing.T) func([]byte, error) []byte {
 	return func(b []byte, err error) []byte {
 		t.Helper()
@@ -464,12 +555,14 @@ func read(t *testing.T, p *peer, c *net.UDPConn) []rtcp.Packet {
 	return packets
 }
 
-// FuzzSTUN takes any attributes, signed with the right password: the peer itself may be hostile.
+// FuzzSTUN takes any attributes, signed with the right password: the peer itself may be hostile. It may move itself, and no more.
 func FuzzSTUN(f *testing.F) {
 	r := newReceiver(f)
 	o := offer(f, "chromium")
 	f.Add([]byte{0, 0x25, 0, 0})
 	f.Add([]byte{0x80, 0x29, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8})
+	f.Add([]byte{0x80, 0x2a, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0x24, 0, 4, 0x6e, 0, 1, 0xff, 0, 0x25, 0, 0})
+	f.Add([]byte{0, 6, 0, 3, 'a', ':', 'b', 0, 0, 8, 0, 20, 0x80, 0x28, 0, 4})
 	f.Fuzz(func(t *testing.T, attributes []byte) {
 		p := newPeer(t, r, o)
 		defer p.Close()
@@ -480,23 +573,119 @@ func FuzzSTUN(f *testing.F) {
 		m.Length += uint32(len(attributes))
 		m.WriteLength()
 		_ = p.ours.AddTo(m)
+		from := netip.MustParseAddrPort("127.0.0.1:9")
 		p.inSocket(t, func(socket *udp.Socket) {
 			for _, b := range [][]byte{m.Raw, attributes} {
-				p.Receive(&udp.Datagram{Socket: socket, Data: slices.Clone(b), From: netip.MustParseAddrPort("127.0.0.1:9"), Check: true})
+				p.Receive(&udp.Datagram{Socket: socket, Data: slices.Clone(b), From: from, Check: true})
+			}
+			p.stands(t, from)
+		})
+	})
+}
+
+// stands fails if the session does not: it has ended, or is somewhere else.
+func (p *peer) stands(t *testing.T, at netip.AddrPort) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.r.panics.Load(); n > 0 || p.ended || p.path != nil && p.path.addr != at || len(p.paths) > 1 {
+		t.Errorf("%d panics, ended %v, %d paths", n, p.ended, len(p.paths))
+	}
+}
+
+// FuzzStranger takes any datagram from who does not have the keys: it counts for nothing.
+func FuzzStranger(f *testing.F) {
+	r := newReceiver(f)
+	o := offer(f, "chromium")
+	forged, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername("a:b"), stun.NewShortTermIntegrity("x"), stun.Fingerprint)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(forged.Raw)
+	f.Add([]byte{1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add(clientHello(f))
+	f.Add([]byte{0x80, 102, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0x7c, 0x85, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0x80, 0, 0, 1})
+	f.Add([]byte{70, 1, 2, 3})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := newPeer(t, r, o)
+		defer p.Close()
+		here, there := netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddrPort("127.0.0.1:13")
+		p.inSocket(t, func(socket *udp.Socket) {
+			p.Receive(&udp.Datagram{Socket: socket, Data: p.check(t), From: here, Check: true, At: time.Second})
+			for _, from := range []netip.AddrPort{here, there} {
+				p.Receive(&udp.Datagram{Socket: socket, Data: slices.Clone(b), From: from, At: time.Minute})
+			}
+			// DTLS has a handshake that strangers can end (RFC 6347, 4.1.2.7).
+			if len(b) == 0 || b[0] < 20 || b[0] >= 64 {
+				p.stands(t, here)
+			}
+			if p.heardAt != time.Second {
+				t.Errorf("a stranger keeps the session alive, at %v", p.heardAt)
 			}
 		})
+	})
+}
+
+// FuzzDTLS takes any datagrams of a handshake, each behind its length, after a good first one or not: it ends in time, and gives its
+// place back.
+func FuzzDTLS(f *testing.F) {
+	r := newReceiver(f)
+	o := offer(f, "chromium")
+	o.SDP = strings.ReplaceAll(o.SDP, "a=setup:actpass", "a=setup:active")
+	hello := clientHello(f)
+	f.Add(true, []byte{15, 21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0})
+	f.Add(false, append([]byte{byte(len(hello))}, hello...))
+	f.Add(true, []byte{26, 22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 7, 0, 13, 1, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 1, 0})
+	f.Add(true, []byte{14, 20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1, 14, 23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 0})
+	f.Add(false, []byte{25, 22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, begun bool, in []byte) {
+		p := newPeer(t, r, o)
+		from := netip.MustParseAddrPort("127.0.0.1:9")
+		take := func(b []byte) {
+			p.inSocket(t, func(socket *udp.Socket) {
+				p.Receive(&udp.Datagram{Socket: socket, Data: b, From: from})
+			})
+		}
+		take(p.check(t))
+		if begun {
+			take(hello)
+		}
+		for len(in) > 1 {
+			n := min(int(in[0]), len(in)-1)
+			if b := in[1 : 1+n]; n > 0 && b[0] >= 20 && b[0] < 64 {
+				take(b)
+			}
+			in = in[1+n:]
+		}
+		closed := make(chan struct{})
+		go func() {
+			p.Close()
+			close(closed)
+		}()
+		select {
+		case <-closed:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the session does not end")
+		}
+		for limit := time.Now().Add(10 * time.Second); len(r.handshakes) > 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Fatal("the handshake keeps its place")
+			}
+		}
 		if n := r.panics.Load(); n > 0 {
 			t.Fatalf("%d panics", n)
 		}
 	})
 }
 
-// FuzzMedia takes any packet, under the right keys and without.
+// FuzzMedia takes any packet, under the right keys and without; what is good comes through after it.
 func FuzzMedia(f *testing.F) {
 	r := newReceiver(f)
 	o := offer(f, "chromium")
 	f.Add([]byte{0x80, 102, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0x7c, 0x85, 1, 2})
 	f.Add([]byte{0x90, 103, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0xbe, 0xde, 0, 1, 0x31, 1, 2, 0, 1, 2, 0x41, 0})
+	f.Add([]byte{0x90, 111, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 3, 0xbe, 0xde, 0, 1, 0x31, 1, 2, 0, 0xfc})
 	f.Add([]byte{0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := newPeer(t, r, o)
@@ -509,6 +698,15 @@ func FuzzMedia(f *testing.F) {
 		}
 		if sealed, err := p.tx.EncryptRTCP(nil, slices.Clone(b), nil); err == nil {
 			p.open(sealed, time.Second, time.Second)
+		}
+		before := p.sink.packets
+		// Where it took the place of the sound's SSRC, this one may take it back after a while.
+		for i := range 2 {
+			good := p.packet(t, rtp.Header{PayloadType: p.audio.section.PayloadType, SequenceNumber: uint16(i), SSRC: 0xfeed}, []byte{1})
+			p.open(good, time.Minute, time.Minute)
+		}
+		if p.sink.packets < before+1 {
+			t.Errorf("%d packets of sound after it", p.sink.packets-before)
 		}
 	})
 }
