@@ -95,6 +95,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if a.media, err = udp.Open(ctx, cfg.Media); err != nil {
 		return nil, portError("media_port_from", cfg.Media.Port, err)
 	}
+	hintAtMedia(cfg.Media, a.media, log)
 	if a.receiver, err = peer.New(ctx, cfg.Peer, a.media, log); err != nil {
 		return nil, portError("ice_tcp_port", cfg.Peer.TCPPort, err)
 	}
@@ -122,6 +123,21 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		a.server.UseGate(a.gate)
 	}
 	return a, nil
+}
+
+// hintAtMedia says what about the media port may not be as it should, where the server cannot know.
+func hintAtMedia(cfg udp.Config, port *udp.Port, log *slog.Logger) {
+	if n := port.ReadBuffer(); n > 0 && n < cfg.ReadBuffer {
+		log.Info("the kernel grants small buffers to media sockets; for many streams raise net.core.rmem_max", "bytes", n, "wanted", cfg.ReadBuffer)
+	}
+	var private, public bool
+	for _, a := range port.Addresses() {
+		private = private || a.Is4() && a.IsPrivate()
+		public = public || a.Is4() && !a.IsPrivate() && !a.IsLoopback()
+	}
+	if private && !public {
+		log.Info("browsers in other networks may not find this machine; if they should, set ip to its public address", "addresses", port.Addresses())
+	}
 }
 
 // receivers returns those that publishers come to, the first choice first.

@@ -83,6 +83,9 @@ func Open(ctx context.Context, cfg Config) (*Port, error) {
 // Number returns the port's number.
 func (p *Port) Number() int { return p.number }
 
+// ReadBuffer returns how large a buffer the kernel has granted each socket, 0 where it does not say.
+func (p *Port) ReadBuffer() int { return granted(p.ipv4.raw) }
+
 // Now returns the time since the port was opened, which is what datagrams and timers go by.
 func (p *Port) Now() time.Duration { return time.Since(p.opened) }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +185,71 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
+// TestReadBuffer: the whole buffer where we may have it, else what everybody may have.
+func TestReadBuffer(t *testing.T) {
+	limit, err := os.ReadFile("/proc/sys/net/core/rmem_max")
+	if err != nil {
+		t.Skip(err)
+	}
+	most, err := strconv.Atoi(strings.TrimSpace(string(limit)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{most / 2, 2 * most} {
+		p, err := Open(t.Context(), Config{Sockets: 1, ReadBuffer: want})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.ReadBuffer(); got != want && got != min(want, most) {
+			t.Errorf("granted %d of %d; everybody may have %d", got, want, most)
+		}
+		p.Close()
+	}
+}
+
+// TestArrival: a datagram that waits because its socket's goroutine is busy came when it came.
+func TestArrival(t *testing.T) {
+	if !canShare {
+		t.Skip("only Linux tells")
+	}
+	p, err := Open(t.Context(), Config{Sockets: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	u := make(told, 2)
+	c := dial(t, p, "127.0.0.1")
+	p.Claim(u, c.LocalAddr().(*net.UDPAddr).AddrPort())
+	const pause = 40 * time.Millisecond
+	apart := func() time.Duration {
+		busy, leave := make(chan struct{}), make(chan struct{})
+		p.Socket(false).Do(func() {
+			close(busy)
+			<-leave
+		})
+		await(t, busy)
+		for i := range 2 {
+			if i > 0 {
+				<-time.After(pause) // what is measured
+			}
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(leave)
+		first, second := u.next(t), u.next(t)
+		return second.arrived - first.arrived
+	}
+	// The kernel begins to note times some while after it was asked to.
+	d := apart()
+	for limit := time.Now().Add(10 * time.Second); d < pause*9/10 && time.Now().Before(limit); {
+		d = apart()
+	}
+	if d < pause*9/10 {
+		t.Errorf("the second came %v after the first, want %v", d, pause)
+	}
+}
+
 // TestTimers: work and timers run while datagrams come and while none do.
 func TestTimers(t *testing.T) {
 	p := open(t)
@@ -239,6 +306,11 @@ func FuzzCheckUser(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(m.Raw)
+	for _, name := range []string{":", "ours", "", strings.Repeat("x", 600) + ":y"} {
+		if m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(name), stun.Fingerprint); err == nil {
+			f.Add(m.Raw)
+		}
+	}
 	f.Add(append([]byte{0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42}, make([]byte, 16)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		user, ok := checkUser(bytes.Clone(b))

@@ -21,6 +21,12 @@ func force(raw syscall.RawConn, size int) error {
 	return setOption(raw, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size)
 }
 
+// granted returns the size of a socket's buffer, of which half is the kernel's own (socket(7)).
+func granted(raw syscall.RawConn) (size int) {
+	_ = raw.Control(func(fd uintptr) { size, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF) })
+	return size / 2
+}
+
 // tellMore lets reads say which of our addresses a datagram came to, and when, and how many found the socket's buffer full.
 func tellMore(raw syscall.RawConn, network string) error {
 	// A kernel without these does as well: times of reading are used then, and what is lost shows in the streams only.

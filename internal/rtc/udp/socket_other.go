@@ -15,6 +15,8 @@ func share(syscall.RawConn) error { return nil }
 
 func force(syscall.RawConn, int) error { return errors.ErrUnsupported }
 
+func granted(syscall.RawConn) int { return 0 }
+
 func tellMore(syscall.RawConn, string) error { return nil }
 
 func sourceControl(netip.Addr) []byte { return nil }
