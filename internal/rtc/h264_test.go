@@ -191,18 +191,3 @@ func FuzzH264Units(f *testing.F) {
 		}
 	})
 }
-
-// FuzzParsePacket: the payload lies within the packet.
-func FuzzParsePacket(f *testing.F) {
-	f.Add([]byte{0x80, 0xe0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3})
-	f.Add([]byte{0xb1, 0x60, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 9, 9, 9, 9, 0xbe, 0xde, 0, 1, 1, 1, 1, 1, 5, 0, 0, 3})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := ParsePacket(b)
-		if err == nil && len(p.Payload) > len(b)-12 {
-			t.Fatalf("payload of %d in a packet of %d bytes", len(p.Payload), len(b))
-		}
-		p.Repaired(1, 2)
-		for range SenderReports(b) {
-		}
-	})
-}

@@ -20,6 +20,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/rtc"
+	"transponder/internal/rtc/lean"
 	"transponder/internal/rtc/peer"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/stream"
@@ -53,11 +54,16 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 	none := func(*stream.Source, media.Codec) (*stream.Feed, func(), error) {
 		return nil, nil, errors.New("no transcoder here")
 	}
-	s := New(cfg, rtc.NewIngest(in, hub, log, r), rtc.NewEgress(rtc.DefaultEgressConfig(), r, none, log), hub, log)
+	first, err := lean.New(lean.DefaultConfig(), port, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(cfg, rtc.NewIngest(in, hub, log, first, r), rtc.NewEgress(rtc.DefaultEgressConfig(), r, none, log), hub, log)
 	ts := httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.Close()
 		ts.Close()
+		first.Close()
 		r.Close()
 		port.Close()
 		http.DefaultClient.CloseIdleConnections()
@@ -153,6 +159,8 @@ func TestRefusals(t *testing.T) {
 		{"restart with ETag", "PATCH", session, "a=ice-ufrag:new\r\n", []string{fragment, etag}, 422, "restart"},
 		{"bad candidate", "PATCH", session, "a=candidate:1 1 udp x 192.0.2.1 5 typ host\r\n", []string{fragment, etag}, 400, ""},
 		{"trickle", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment, etag}, 204, ""},
+		{"the last of them", "PATCH", session, "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" +
+			candidate + "a=end-of-candidates\r\n", []string{fragment, etag}, 204, ""},
 		{"mDNS trickle", "PATCH", session, "a=candidate:1 1 udp 1 x.local 5 typ host\r\n", []string{fragment, etag}, 204, ""},
 		{"options", "OPTIONS", "/whip/a", "", nil, 204, ""},
 		{"options of the session", "OPTIONS", session, "", nil, 204, ""},
@@ -182,6 +190,24 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzFragment: what is read of a fragment stands in it, and is bounded.
+func FuzzFragment(f *testing.F) {
+	f.Add("a=ice-ufrag:abcd\r\na=ice-pwd:x\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 5 typ host\r\na=end-of-candidates\r\n")
+	f.Add("a=ice-ufrag:a\na=ice-ufrag:b\n a=candidate: \r\r\n")
+	f.Add(strings.Repeat("a=candidate:1 1 udp 1 x.local 5 typ host\n", 100))
+	f.Fuzz(func(t *testing.T, text string) {
+		ufrag, candidates := parseFragment(text)
+		if !strings.Contains(text, "a=ice-ufrag:"+ufrag) && ufrag != "" || len(candidates) > maxCandidates {
+			t.Errorf("user name %q and %d candidates", ufrag, len(candidates))
+		}
+		for _, c := range candidates {
+			if strings.Contains(c, "\n") || !strings.Contains(text, "a=candidate:"+c) {
+				t.Errorf("candidate %q", c)
+			}
+		}
+	})
 }
 
 func TestBusy(t *testing.T) {
