@@ -114,20 +114,7 @@ func (c *camera) run(ctx context.Context, exchange testkit.Exchange) error {
 			once.Do(func() { close(connected) })
 		}
 	})
-	offer, err := pc.CreateOffer(nil)
-	if err != nil {
-		return err
-	}
-	gathered := webrtc.GatheringCompletePromise(pc)
-	if err := pc.SetLocalDescription(offer); err != nil {
-		return err
-	}
-	<-gathered
-	answer, err := exchange(ctx, pc.LocalDescription().SDP)
-	if err != nil {
-		return err
-	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+	if err := testkit.Negotiate(ctx, pc, exchange); err != nil {
 		return err
 	}
 	wg.Go(func() { c.listen(sender) })

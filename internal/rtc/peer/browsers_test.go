@@ -17,7 +17,7 @@ func TestBrowserOffers(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no offers: %v", err)
 	}
-	s := newServer(t, DefaultConfig(), rtc.DefaultConfig())
+	r := newReceiver(t)
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".sdp")
 		t.Run(name, func(t *testing.T) {
@@ -29,9 +29,9 @@ func TestBrowserOffers(t *testing.T) {
 			direction := "a=recvonly"
 			if strings.HasSuffix(name, "-play") {
 				direction = "a=sendonly"
-				answer = s.play(t, string(offer))
+				answer = play(t, r, string(offer))
 			} else {
-				answer = s.take(t, string(offer))
+				answer = take(t, r, string(offer))
 			}
 			lines := strings.Split(answer, "\r\n")
 			for _, want := range []string{"a=group:BUNDLE 0 1", "a=setup:active", "a=end-of-candidates", direction} {
@@ -52,9 +52,9 @@ func TestBrowserOffers(t *testing.T) {
 	}
 }
 
-func (s *server) take(t *testing.T, offer string) string {
+func take(t *testing.T, r *Receiver, offer string) string {
 	t.Helper()
-	session, answer, err := s.receiver.Answer(t.Context(), rtc.Offer{SDP: offer}, deaf{})
+	session, answer, err := r.Answer(t.Context(), rtc.Offer{SDP: offer}, deaf{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func (s *server) take(t *testing.T, offer string) string {
 	return answer
 }
 
-func (s *server) play(t *testing.T, offer string) string {
+func play(t *testing.T, r *Receiver, offer string) string {
 	t.Helper()
 	d, err := rtc.ParsePlay(offer, h264Track, opusTrack)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *server) play(t *testing.T, offer string) string {
 	for _, section := range d.Used() {
 		section.Sent.Stream = "s"
 	}
-	outlet, answer, err := s.receiver.Send(t.Context(), d, false, deaf{})
+	outlet, answer, err := r.Send(t.Context(), d, false, deaf{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,15 +45,7 @@ func newTheatre(t *testing.T) *theatre {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { th.made.Close(nil) })
-	r, err := New(t.Context(), DefaultConfig(), openPort(t), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	r := newReceiver(t)
 	made := func(_ *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
 		if codec.Kind() == media.Audio {
 			return th.made.Audio, func() {}, nil
