@@ -141,6 +141,7 @@ func (a *App) figures() metrics.Parts {
 // datagrams returns those that came to nothing.
 func (a *App) datagrams() map[string]int64 {
 	return map[string]int64{
+		"strange": a.media.Strange(),
 		"refused": a.lean.Refused(),
 		"dropped": a.receiver.Dropped(),
 		"unsent":  a.media.Unsent(),

@@ -126,6 +126,9 @@ func TestRefusals(t *testing.T) {
 	if res.StatusCode != 201 {
 		t.Fatalf("first publication: %s", res.Status)
 	}
+	if n := d.ingest.Publishers()["lean"]; n != 1 {
+		t.Fatalf("%d publishers with the lean receiver, want 1", n)
+	}
 	session := res.Header.Get("Location")
 	etag := "If-Match: " + res.Header.Get("ETag")
 	const fragment = "Content-Type: application/trickle-ice-sdpfrag"

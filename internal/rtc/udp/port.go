@@ -215,6 +215,15 @@ func (p *Port) Addresses() []netip.Addr {
 	return slices.DeleteFunc(list, func(a netip.Addr) bool { return a.Is6() && p.ipv6 == nil })
 }
 
+// Strange returns how many datagrams were no user's: those of peers that have just gone, and of strangers.
+func (p *Port) Strange() int64 {
+	var n int64
+	for _, s := range p.sockets {
+		n += s.strange.Load()
+	}
+	return n
+}
+
 // Unsent returns how many datagrams of Socket.Send the kernel had no room for.
 func (p *Port) Unsent() int64 {
 	var n int64

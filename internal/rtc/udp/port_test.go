@@ -127,8 +127,8 @@ func TestDemultiplex(t *testing.T) {
 			if got := b.next(t); string(got.Data) != "three" {
 				t.Errorf("got %q", got.Data)
 			}
-			if n := len(a) + len(b); n > 0 {
-				t.Errorf("%d more came", n)
+			if n := len(a) + len(b); n > 0 || p.Strange() != 2 {
+				t.Errorf("%d more came, and %d of strangers, want 2", n, p.Strange())
 			}
 			got.Socket.Send([]byte("back"), NewSource(netip.MustParseAddr(host)), local)
 			buf := make([]byte, 10)

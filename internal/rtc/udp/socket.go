@@ -22,8 +22,9 @@ type Socket struct {
 	wheel wheel // owned by run
 	now   time.Duration
 
-	unsent atomic.Int64
-	full   atomic.Uint32 // as the kernel counts, which begins anew after 2^32
+	strange atomic.Int64
+	unsent  atomic.Int64
+	full    atomic.Uint32 // as the kernel counts, which begins anew after 2^32
 
 	mu    sync.Mutex
 	work  []func()      // guarded by mu: for run to do
@@ -86,6 +87,8 @@ func (s *Socket) run() {
 			var u User
 			if u, d.Check = s.port.find(d.Data, d.From); u != nil {
 				u.Receive(&d)
+			} else {
+				s.strange.Add(1)
 			}
 		}
 		if full := b.full(); full != 0 {
