@@ -177,6 +177,20 @@ func (p *published) frames(t *testing.T, n int) (numbers []int64, audio int) {
 	return numbers, audio
 }
 
+// wholeFrames checks that the first 150 frames come, each once, of a publisher that sends 120 a second.
+func (p *published) wholeFrames(t *testing.T) {
+	t.Helper()
+	numbers, audio := p.frames(t, 150)
+	for i, n := range numbers {
+		if n != int64(i) {
+			t.Fatalf("frame %d follows %d frames; %+v", n, i, p.Stats())
+		}
+	}
+	if audio < 50 {
+		t.Errorf("%d packets of audio in 1.25 s", audio)
+	}
+}
+
 // every loses or delays each n-th packet, and leaves the first ones as they are: what comes before a stream's first packet is
 // never waited for.
 func every(n, first int, f testkit.Fate) func(int) testkit.Fate {
@@ -226,15 +240,7 @@ func TestEveryFrameOnce(t *testing.T) {
 				relay := newRelay(t)
 				relay.RTP = tt.rtp
 				pub := publish(t, r, cfg, relay)
-				numbers, audio := pub.frames(t, 150)
-				for i, n := range numbers {
-					if n != int64(i) {
-						t.Fatalf("frame %d follows %d frames; %+v", n, i, pub.Stats())
-					}
-				}
-				if audio < 50 {
-					t.Errorf("%d packets of audio in 1.25 s", audio)
-				}
+				pub.wholeFrames(t)
 				if st := pub.Stats(); !st.ICEConnected || st.PLIs == 0 {
 					t.Errorf("stats %+v", st)
 				}
@@ -255,15 +261,7 @@ func TestTCP(t *testing.T) {
 	cfg := testkit.DefaultPublisherConfig()
 	cfg.FPS = 120
 	pub := publish(t, r, cfg, nil)
-	numbers, audio := pub.frames(t, 150)
-	for i, n := range numbers {
-		if n != int64(i) {
-			t.Fatalf("frame %d follows %d frames; %+v", n, i, pub.Stats())
-		}
-	}
-	if audio < 50 {
-		t.Errorf("%d packets of audio in 1.25 s", audio)
-	}
+	pub.wholeFrames(t)
 }
 
 // TestGoesOn: what happens meanwhile does not end a stream, and at most costs it some frames.

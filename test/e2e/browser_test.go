@@ -140,7 +140,7 @@ func TestPageToOwnServer(t *testing.T) {
 	})
 }
 
-// receivedBy checks what receives the one publisher there is.
+// receivedBy checks that a receiver has one publisher.
 func (s *server) receivedBy(receiver string) {
 	s.t.Helper()
 	want := fmt.Sprintf("transponder_publishers{receiver=%q} 1\n", receiver)

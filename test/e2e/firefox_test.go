@@ -10,6 +10,8 @@ func TestTwoBrowsers(t *testing.T) {
 	s := startServer(t)
 	b := startBrowser(t, "browsers.mjs", s.socket)
 	b.await("live")
+	s.receivedBy("lean") // Chromium's H.264
+	s.receivedBy("peer") // Firefox's VP8
 	if code := s.post("/push/startup", map[string]string{"streamName": "firefox", "rtmpUrl": s.rtmp}, nil); code != 200 {
 		t.Fatalf("push/startup answers %d", code)
 	}
