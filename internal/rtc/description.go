@@ -9,8 +9,15 @@ import (
 	"transponder/internal/media"
 )
 
-// maxOffer bounds the size of an offer; browsers' offers are under 10 kB.
-const maxOffer = 256 << 10
+const (
+	// maxOffer bounds the size of an offer; browsers' offers are under 10 kB.
+	maxOffer    = 256 << 10
+	maxSections = 64 // m-lines
+	// maxCandidates bounds a section's candidates, to each of which checks may be sent.
+	maxCandidates = 64
+	// maxFeedback bounds the kinds of feedback of a payload type; browsers offer five.
+	maxFeedback = 32
+)
 
 // Description is what matters of an offer.
 type Description struct {
@@ -103,8 +110,8 @@ func (r reading) parse(text string) (*Description, error) {
 			group = strings.Fields(value)[1:]
 		}
 	}
-	if len(parts) == 0 {
-		return nil, fmt.Errorf("%w: it has no m-line", ErrBadOffer)
+	if len(parts) == 0 || len(parts) > maxSections {
+		return nil, fmt.Errorf("%w: it has %d m-lines", ErrBadOffer, len(parts))
 	}
 	for i, part := range parts {
 		s, err := r.section(part, session.section)
@@ -254,8 +261,13 @@ func (r reading) section(lines []string, session Section) (*Section, error) {
 	}
 	l := sectionLines{section: session, formats: map[string]*format{}}
 	l.section.Media, l.section.Protocol, l.section.FirstPT = fields[0], fields[2], fields[3]
+	var types []string
 	for _, pt := range fields[3:] {
-		l.formats[pt] = &format{rtpmap: staticFormats[pt]}
+		n, err := strconv.ParseUint(pt, 10, 7)
+		if err == nil && strconv.FormatUint(n, 10) == pt && l.formats[pt] == nil {
+			types = append(types, pt)
+			l.formats[pt] = &format{rtpmap: staticFormats[pt]}
+		}
 	}
 	for _, line := range lines[1:] {
 		l.line(attribute(line))
@@ -276,7 +288,7 @@ func (r reading) section(lines []string, session Section) (*Section, error) {
 	default:
 		return s, nil
 	}
-	l.pick(fields[3:], r.rank)
+	l.pick(types, r.rank)
 	return s, nil
 }
 
@@ -300,7 +312,7 @@ func (l *sectionLines) line(key, value string) {
 	case "setup":
 		s.Setup = word(value)
 	case "candidate":
-		if UsableCandidate(value) {
+		if len(s.Candidates) < maxCandidates && UsableCandidate(value) {
 			s.Candidates = append(s.Candidates, value)
 		}
 	case "simulcast":
@@ -329,7 +341,7 @@ func (l *sectionLines) line(key, value string) {
 		}
 	case "rtcp-fb":
 		for pt, f := range l.formats {
-			if pt == first || first == "*" {
+			if len(f.feedback) < maxFeedback && (pt == first || first == "*") {
 				f.feedback = append(f.feedback, strings.TrimSpace(second))
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -67,6 +68,7 @@ func TestParseOffer(t *testing.T) {
 		{"not bundled", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0", 1), "", "", ErrBadOffer},
 		{"empty", "", "", "", ErrBadOffer},
 		{"no SDP", "hello\nm=\n", "", "", ErrBadOffer},
+		{"too many sections", offer + strings.Repeat("m=audio 0 UDP/TLS/RTP/SAVPF 0\r\n", maxSections), "", "", ErrBadOffer},
 		{"too long", strings.Repeat("a=x\n", maxOffer), "", "", ErrBadOffer},
 	}
 	for _, tt := range tests {
@@ -93,6 +95,37 @@ func describe(s *Section) string {
 		return ""
 	}
 	return fmt.Sprintf("%s/%d/%d/%d", s.Codec, s.PayloadType, s.RTXType, s.TWCC)
+}
+
+// TestOfferIsBounded: what an offer of a quarter of a megabyte costs does not grow with the square of it.
+func TestOfferIsBounded(t *testing.T) {
+	const head, half = "a=ice-ufrag:a\na=ice-pwd:b\na=fingerprint:sha-256 AA\n", 120 << 10
+	fill := func(line string) string { return strings.Repeat(line, half/len(line)) }
+	var types strings.Builder
+	for i := 0; types.Len() < half; i++ {
+		fmt.Fprintf(&types, " %d", i)
+	}
+	for name, offer := range map[string]string{
+		"feedback of all types":    "m=video 9 UDP/TLS/RTP/SAVPF" + types.String() + "\n" + head + "a=rtpmap:1 VP8/90000\n" + fill("a=rtcp-fb:* x\n"),
+		"one type again and again": "m=video 9 UDP/TLS/RTP/SAVPF" + fill(" 1") + "\n" + head + "a=rtpmap:1 VP9/90000\na=fmtp:1 " + fill("x;") + "\n",
+		"types of many spellings":  "m=video 9 UDP/TLS/RTP/SAVPF" + fill(" 01 001 0001 1") + "\n" + head + "a=rtpmap:1 VP8/90000\n" + fill("a=rtcp-fb:* x\n"),
+		"candidates":               "m=video 9 UDP/TLS/RTP/SAVPF 1\n" + head + "a=rtpmap:1 VP8/90000\n" + fill("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\n"),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d, err := ParseOffer(offer)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if n := len(d.Section(media.Video).Candidates); n > maxCandidates {
+			t.Errorf("%s: %d candidates", name, n)
+		}
+		d.Answer(Transport{Candidates: []string{"x"}})
+		runtime.ReadMemStats(&after)
+		if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 20 {
+			t.Errorf("%s: it takes %d MB", name, mb)
+		}
+	}
 }
 
 // TestAnswer holds the answer to what the Web SDK needs.
