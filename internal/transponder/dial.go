@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -125,7 +126,29 @@ func (c Config) secure(ctx context.Context, t Target, conn net.Conn) (net.Conn, 
 		conn.Close()
 		return nil, &tlsError{err}
 	}
-	return secured, nil
+	return &securedConn{secured}, nil
+}
+
+// securedConn is a TLS connection whose errors all are the network's. crypto/tls has some of other types, for bytes that are no
+// valid records.
+type securedConn struct{ *tls.Conn }
+
+func (c *securedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return n, c.networkError("read", err)
+}
+
+func (c *securedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, c.networkError("write", err)
+}
+
+func (c *securedConn) networkError(op string, err error) error {
+	var known net.Error
+	if err == nil || err == io.EOF || errors.As(err, &known) {
+		return err
+	}
+	return &net.OpError{Op: op, Net: "tls", Addr: c.RemoteAddr(), Err: err}
 }
 
 // tlsError marks what went wrong during the TLS handshake.

@@ -2,7 +2,6 @@ package transponder
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"syscall"
 	"time"
@@ -224,7 +223,7 @@ func (t *Transponder) degrade(reason Reason) {
 
 // sendQueue returns how many bytes the kernel holds that the peer's has not acknowledged, -1 where it does not tell.
 func sendQueue(conn net.Conn) int {
-	if secured, ok := conn.(*tls.Conn); ok {
+	if secured, ok := conn.(*securedConn); ok {
 		conn = secured.NetConn()
 	}
 	sys, ok := conn.(syscall.Conn)

@@ -180,7 +180,7 @@ func TestSendQueue(t *testing.T) {
 		n, err = conn.Write(make([]byte, 1<<20))
 		sent += int64(n)
 	}
-	secured := tls.Client(conn, &tls.Config{ServerName: "x"})
+	secured := &securedConn{tls.Client(conn, &tls.Config{ServerName: "x"})}
 	if n := sendQueue(secured); n <= 0 || int64(n) > sent {
 		t.Errorf("with a peer that does not read: %d of %d bytes", n, sent)
 	}
