@@ -221,12 +221,37 @@ func TestClosedLists(t *testing.T) {
 	if len(reasons) < 20 {
 		t.Fatalf("%d reasons were found", len(reasons))
 	}
+	documented := documentedClasses(docs)
 	for _, m := range reasons {
 		if !slices.Contains(c.doc.Components.Schemas["PushReason"].Value.Enum, any(m[1])) {
 			t.Errorf("the contract does not have the reason %s", m[1])
 		}
-		if !strings.Contains(docs, "`"+m[1]+"`") || !strings.Contains(page, "\n  "+m[1]+": {") {
-			t.Errorf("the documentation or the page does not have the reason %s", m[1])
+		if !strings.Contains(page, "\n  "+m[1]+": {") {
+			t.Errorf("the page does not have the reason %s", m[1])
+		}
+		class := transponder.Reason(m[1]).Class()
+		if class == "" || !slices.Contains(c.doc.Components.Schemas["PushReasonClass"].Value.Enum, any(string(class))) {
+			t.Errorf("%s is of class %q, which the contract does not have", m[1], class)
+		}
+		if documented[m[1]] != string(class) {
+			t.Errorf("%s is documented as %q, want %q", m[1], documented[m[1]], class)
 		}
 	}
+	if more := len(c.doc.Components.Schemas["PushReason"].Value.Enum) - 1; more != len(reasons) || len(documented) != len(reasons) {
+		t.Errorf("the contract has %d reasons and the documentation %d, want the %d that there are", more, len(documented), len(reasons))
+	}
+}
+
+// documentedClasses reads the table of reasons in docs/rest.md.
+func documentedClasses(docs string) map[string]string {
+	_, table, _ := strings.Cut(docs, "| `reason` | `reasonClass` | meaning |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	classes := map[string]string{}
+	for row := range strings.Lines(table) {
+		cells := strings.Split(row, "|")
+		for _, name := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cells[1], -1) {
+			classes[name[1]] = strings.Trim(cells[2], " `")
+		}
+	}
+	return classes
 }

@@ -82,6 +82,24 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// For each reason of the closed list it is settled whether a push connects anew: at first, and once it has been live. All others
+// end it.
+func TestRetriable(t *testing.T) {
+	atFirst := []Reason{ReasonDNS, ReasonRefused, ReasonUnreachable, ReasonTimeout}
+	later := append([]Reason{
+		ReasonTLS, ReasonHandshake, ReasonProtocol, ReasonKeyInUse, ReasonPeerClosed, ReasonPeerStalled, ReasonPeerSlow,
+		ReasonTranscoder, ReasonTooSlow, ReasonNoCapacity,
+	}, atFirst...)
+	for reason := range classes {
+		if got, want := (loss{reason: reason}).retriable(), slices.Contains(atFirst, reason); got != want {
+			t.Errorf("%s at first is tried again: %v, want %v", reason, got, want)
+		}
+		if got, want := (loss{reason: reason, ever: true}).retriable(), slices.Contains(later, reason); got != want {
+			t.Errorf("%s of a push that was live is tried again: %v, want %v", reason, got, want)
+		}
+	}
+}
+
 func TestPolicyNeverOverflows(t *testing.T) {
 	p := policy{Restore: Restore{Attempts: -1, FirstPause: time.Hour, Factor: maxFactor, MaxPause: time.Hour, HealthyFor: time.Hour}}
 	for i := range 10_000 {
