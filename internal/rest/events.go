@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,7 +76,7 @@ func (f *followers) close() {
 // down: http.Server.RegisterOnShutdown does.
 func (s *Server) Close() { s.followers.close() }
 
-// followPushes sends the journal's events as they come, as server-sent events (HTML, 9.2), from the number on that the
+// followPushes sends the journal's events as they come, as server-sent events (HTML, 9.2), from the one on that the
 // browser or the query names, else from now on.
 func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
 	f, err := s.newFollower(w, r)
@@ -100,7 +102,7 @@ type follower struct {
 	conn   *http.ResponseController
 	push   string // the only push to tell of; "" for all
 	after  uint64 // the last number that was dealt with
-	gap    bool   // the number asked for is of an earlier run of the server
+	gap    bool   // what was asked for begins in an earlier run of the server
 
 	buf  bytes.Buffer
 	sent time.Time // when something was sent last
@@ -112,18 +114,35 @@ func (s *Server) newFollower(w http.ResponseWriter, r *http.Request) (*follower,
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		query.Set("after", last)
 	}
-	newest := s.parts.Events.Last()
-	after, err := count(query, "after", newest)
-	if err != nil {
-		return nil, err
+	f := &follower{events: s.parts.Events, w: w, conn: http.NewResponseController(w), push: query.Get("mediaSessionId")}
+	return f, f.begin(query.Get("after"))
+}
+
+// begin goes to an event that a client has had: its id, or its number alone, which is taken for one of this run as long as it
+// can be. An id of an earlier run says that all of this one is new.
+func (f *follower) begin(after string) error {
+	newest := f.events.Last()
+	if after == "" {
+		f.after = newest
+		return nil
 	}
-	f := &follower{
-		events: s.parts.Events, w: w, conn: http.NewResponseController(w), push: query.Get("mediaSessionId"), after: after,
+	run, number, isID := strings.Cut(after, "-")
+	if !isID {
+		run, number = f.events.Run(), after
 	}
-	if after > newest {
-		f.after, f.gap = 0, true
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || run == "" {
+		return &transponder.RequestError{Field: "after", Reason: "it must be an event's id or number, not " + strconv.Quote(shorten(after))}
 	}
-	return f, nil
+	if f.gap = run != f.events.Run() || n > newest; !f.gap {
+		f.after = n
+	}
+	return nil
+}
+
+// id is that of the event with a number.
+func (f *follower) id(number uint64) string {
+	return f.events.Run() + "-" + strconv.FormatUint(number, 10)
 }
 
 // run sends until ctx ends or the client takes no more.
@@ -172,17 +191,17 @@ func (f *follower) tell(e transponder.Event) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(&f.buf, "id: %d\nevent: push\ndata: %s\n\n", e.Number, data)
+	fmt.Fprintf(&f.buf, "id: %s\nevent: push\ndata: %s\n\n", f.id(e.Number), data)
 	return nil
 }
 
 // miss says that events before the next one are gone; 0 stands for a number that is not known.
 func (f *follower) miss(events uint64) {
-	fmt.Fprintf(&f.buf, "id: %d\nevent: missed\ndata: {\"missed\":%d}\n\n", f.after, events)
+	fmt.Fprintf(&f.buf, "id: %s\nevent: missed\ndata: {\"missed\":%d}\n\n", f.id(f.after), events)
 }
 
 // beat says nothing but how far it is, so that a browser that connects anew goes on from there.
-func (f *follower) beat() { fmt.Fprintf(&f.buf, "id: %d\n: heartbeat\n\n", f.after) }
+func (f *follower) beat() { fmt.Fprintf(&f.buf, "id: %s\n: heartbeat\n\n", f.id(f.after)) }
 
 // flush sends what was written.
 func (f *follower) flush() error {

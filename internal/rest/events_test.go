@@ -60,7 +60,14 @@ func (s eventStream) block() string {
 	}
 }
 
-// want reads blocks and compares them. The data of a push is given as its id and held to the contract.
+// fakeRun is the run of fakeEvents.
+var fakeRun = new(fakeEvents).Run()
+
+// ofRun is a block whose id is of the run; the number alone is given.
+func ofRun(block string) string { return strings.Replace(block, "id: ", "id: "+fakeRun+"-", 1) }
+
+// want reads blocks and compares them. The id of a block is given as its number; the data of a push as its id, and held to the
+// contract.
 func (s eventStream) want(blocks ...string) {
 	s.t.Helper()
 	c, err := loadContract()
@@ -79,7 +86,7 @@ func (s eventStream) want(blocks ...string) {
 			}
 			got = head + body["id"].(string)
 		}
-		if got != want {
+		if want := ofRun(want); got != want {
 			s.t.Fatalf("block = %q, want %q", got, want)
 		}
 	}
@@ -87,26 +94,28 @@ func (s eventStream) want(blocks ...string) {
 
 func TestEvents(t *testing.T) {
 	const retry = "retry: 2000|"
+	fromAnotherRun := []string{
+		retry + `id: 0|event: missed|data: {"missed":0}`, `id: 3|event: missed|data: {"missed":3}`,
+		"id: 4|a", "id: 5|a", "id: 6|b", "id: 7|c",
+	}
 	tests := []struct {
 		name, query, last string
 		want              []string
 	}{
 		{"what is new", "", "", []string{retry + "id: 6|: heartbeat", "id: 7|c"}},
 		{"after a number", "?after=5", "", []string{retry + "id: 5|: heartbeat", "id: 6|b", "id: 7|c"}},
-		{"connected anew", "", "5", []string{retry + "id: 5|: heartbeat", "id: 6|b", "id: 7|c"}},
+		{"after an id", "?after=" + fakeRun + "-5", "", []string{retry + "id: 5|: heartbeat", "id: 6|b", "id: 7|c"}},
+		{"connected anew", "", fakeRun + "-5", []string{retry + "id: 5|: heartbeat", "id: 6|b", "id: 7|c"}},
+		{"connected anew with a number alone", "", "5", []string{retry + "id: 5|: heartbeat", "id: 6|b", "id: 7|c"}},
 		{"connected anew at the same address", "?after=2", "5", []string{retry + "id: 5|: heartbeat", "id: 6|b", "id: 7|c"}},
 		{
 			"all", "?after=0", "",
 			[]string{retry + "id: 0|: heartbeat", `id: 3|event: missed|data: {"missed":3}`, "id: 4|a", "id: 5|a", "id: 6|b", "id: 7|c"},
 		},
 		{"from the oldest", "?after=3", "", []string{retry + "id: 3|: heartbeat", "id: 4|a", "id: 5|a", "id: 6|b", "id: 7|c"}},
-		{
-			"of an earlier run", "", "900",
-			[]string{
-				retry + `id: 0|event: missed|data: {"missed":0}`, `id: 3|event: missed|data: {"missed":3}`,
-				"id: 4|a", "id: 5|a", "id: 6|b", "id: 7|c",
-			},
-		},
+		{"of an earlier run, with a number that this one has too", "", "9v2m4k1f8r0a-5", fromAnotherRun},
+		{"of an earlier run, with a number that this one has not reached", "", "9v2m4k1f8r0a-900", fromAnotherRun},
+		{"with a number alone that this run has not reached", "", "900", fromAnotherRun},
 		{"of one push", "?after=3&mediaSessionId=c", "", []string{retry + "id: 3|: heartbeat", "id: 7|c"}},
 	}
 	for _, tt := range tests {
@@ -124,9 +133,11 @@ func TestEvents(t *testing.T) {
 func TestBadEvents(t *testing.T) {
 	srv := newServer(t, &fakePushes{}, newHub(t))
 	for query, want := range map[string]string{
-		"events?after=x":                           `after: it must be a whole number, not "x"`,
-		"events?after=-1":                          `after: it must be a whole number, not "-1"`,
-		"events?after=1.5":                         `after: it must be a whole number, not "1.5"`,
+		"events?after=x":                           `after: it must be an event's id or number, not "x"`,
+		"events?after=-1":                          `after: it must be an event's id or number, not "-1"`,
+		"events?after=1.5":                         `after: it must be an event's id or number, not "1.5"`,
+		"events?after=4k1f8r0v2m9a-":               `after: it must be an event's id or number, not "4k1f8r0v2m9a-"`,
+		"events?after=4k1f8r0v2m9a-1-2":            `after: it must be an event's id or number, not "4k1f8r0v2m9a-1-2"`,
 		"history?limit=x":                          `limit: it must be a whole number, not "x"`,
 		"history?limit=0":                          `limit: it must be at least 1`,
 		"history?limit=" + strings.Repeat("9", 99): `limit: it must be a whole number, not "` + strings.Repeat("9", maxToken) + `…"`,
@@ -252,7 +263,7 @@ func TestHeartbeats(t *testing.T) {
 		}
 		for i, w := range want {
 			// At the very moment of a heartbeat an event may or may not have been read.
-			if got := strings.Replace(strings.Replace(c.pieces[i], "14", "15", 1), "29", "30", 1); got != w.piece || c.times[i] != w.at {
+			if got := strings.Replace(strings.Replace(c.pieces[i], "-14", "-15", 1), "-29", "-30", 1); got != ofRun(w.piece) || c.times[i] != w.at {
 				t.Errorf("piece %d = %q at %v, want %q at %v", i, c.pieces[i], c.times[i], w.piece, w.at)
 			}
 		}

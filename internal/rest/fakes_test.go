@@ -138,12 +138,14 @@ func newFakeEvents(gone uint64, ids ...string) *fakeEvents {
 func (j *fakeEvents) add(e transponder.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	e.Number = j.gone + uint64(len(j.list)) + 1
+	e.Run, e.Number = j.Run(), j.gone+uint64(len(j.list))+1
 	e.Sequence = e.Number
 	j.list = append(j.list, e)
 	close(j.added)
 	j.added = make(chan struct{})
 }
+
+func (*fakeEvents) Run() string { return "4k1f8r0v2m9a" }
 
 func (j *fakeEvents) Last() uint64 {
 	j.mu.Lock()

@@ -38,6 +38,7 @@ type Streams interface {
 type Events interface {
 	Since(ctx context.Context, after uint64, dst []transponder.Event) (n int, missed uint64, err error)
 	Last() uint64
+	Run() string
 }
 
 // Parts are those who do the work.

@@ -9,7 +9,8 @@ import (
 
 // Event is one step in the life of a push. It holds no secrets.
 type Event struct {
-	Number     uint64    // over all pushes of this server's run, from 1
+	Run        string    // of the server: others give the same numbers to other events
+	Number     uint64    // over all pushes of the run, from 1
 	Sequence   uint64    // of this push, from 1 without a gap
 	ID         string    // the push
 	At         time.Time // when it happened
@@ -25,6 +26,7 @@ type Event struct {
 
 // eventBody is an event as everybody is told of it, whichever way.
 type eventBody struct {
+	Run         string `json:"run"`
 	Number      uint64 `json:"number"`
 	Sequence    uint64 `json:"sequence"`
 	ID          string `json:"id"`
@@ -47,7 +49,7 @@ const eventTime = "2006-01-02T15:04:05.000Z07:00"
 // MarshalJSON writes the event as the API's description has it; moments are in UTC.
 func (e Event) MarshalJSON() ([]byte, error) {
 	b := eventBody{
-		Number: e.Number, Sequence: e.Sequence, ID: e.ID, At: e.At.UTC().Format(eventTime),
+		Run: e.Run, Number: e.Number, Sequence: e.Sequence, ID: e.ID, At: e.At.UTC().Format(eventTime),
 		SourceName: e.SourceName, Target: e.Target, From: e.From.String(), To: e.To.String(),
 		Reason: e.Reason, Class: e.Reason.Class(), Detail: e.Detail, Attempt: e.Attempt, BytesAcked: e.BytesAcked,
 	}
@@ -60,6 +62,8 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // Journal keeps the last events, so that whoever missed some can read them again. Any goroutine may call its methods, and no
 // reader holds up a writer: one that is too slow finds the oldest events gone, and is told how many.
 type Journal struct {
+	run string
+
 	mu        sync.Mutex
 	ring      []Event           // guarded by mu; number n is at (n-1) % len
 	last      uint64            // guarded by mu; the newest number
@@ -67,9 +71,13 @@ type Journal struct {
 	added     chan struct{}     // guarded by mu; closed and replaced with each event
 }
 
+// runDigits is how many digits of base 32 tell one run of a server from the few that a client may remember.
+const runDigits = 12
+
 // NewJournal makes a journal of so many events, at least one.
 func NewJournal(size int) *Journal {
 	return &Journal{
+		run:       newID()[:runDigits],
 		ring:      make([]Event, max(size, 1)),
 		sequences: map[string]uint64{},
 		added:     make(chan struct{}),
@@ -81,7 +89,7 @@ func (j *Journal) add(e Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.last++
-	e.Number = j.last
+	e.Run, e.Number = j.run, j.last
 	e.Sequence = j.sequences[e.ID] + 1
 	if e.To == Ended || e.To == Failed {
 		delete(j.sequences, e.ID)
@@ -92,6 +100,9 @@ func (j *Journal) add(e Event) {
 	close(j.added)
 	j.added = make(chan struct{})
 }
+
+// Run names this run of the server, in letters and digits.
+func (j *Journal) Run() string { return j.run }
 
 // Last returns the newest event's number, 0 if there is none yet. Since goes on from there with what is new.
 func (j *Journal) Last() uint64 {

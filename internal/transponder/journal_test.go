@@ -80,6 +80,19 @@ func TestJournalSequences(t *testing.T) {
 	}
 }
 
+// Two runs of a server have names of their own, and their events bear them.
+func TestJournalRuns(t *testing.T) {
+	one, two := NewJournal(1), NewJournal(1)
+	if one.Run() == two.Run() || len(one.Run()) != runDigits {
+		t.Errorf("runs %q and %q, want two of %d digits", one.Run(), two.Run(), runDigits)
+	}
+	one.add(Event{ID: "a"})
+	dst := make([]Event, 1)
+	if _, _, err := one.Since(t.Context(), 0, dst); err != nil || dst[0].Run != one.Run() {
+		t.Errorf("the event is of the run %q, want %q (%v)", dst[0].Run, one.Run(), err)
+	}
+}
+
 func TestJournalWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := NewJournal(4)
@@ -132,11 +145,11 @@ func TestJournalReaders(t *testing.T) {
 func TestEventJSON(t *testing.T) {
 	at := time.Date(2026, 9, 1, 14, 0, 0, 120_400_000, time.FixedZone("", 2*3600))
 	e := Event{
-		Number: 42, Sequence: 7, ID: "eume87rjk3df1i9u14elffga6t", At: at, SourceName: "name", Target: "rtmp://host/live/***",
+		Run: "4k1f8r0v2m9a", Number: 42, Sequence: 7, ID: "eume87rjk3df1i9u14elffga6t", At: at, SourceName: "name", Target: "rtmp://host/live/***",
 		From: Live, To: Waiting, Reason: ReasonPeerStalled, Detail: "The server stopped taking data.", Attempt: 3,
 		NextRetry: at.Add(5 * time.Second), BytesAcked: 18234511,
 	}
-	const want = `{"number":42,"sequence":7,"id":"eume87rjk3df1i9u14elffga6t","at":"2026-09-01T12:00:00.120Z",` +
+	const want = `{"run":"4k1f8r0v2m9a","number":42,"sequence":7,"id":"eume87rjk3df1i9u14elffga6t","at":"2026-09-01T12:00:00.120Z",` +
 		`"sourceStreamName":"name","target":"rtmp://host/live/***","from":"PUBLISHING","to":"RECONNECTING",` +
 		`"reason":"peer_stalled","class":"transient","info":"The server stopped taking data.","attempt":3,` +
 		`"nextRetryAt":"2026-09-01T12:00:05.120Z","bytesAcked":18234511}`
