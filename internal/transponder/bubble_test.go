@@ -18,12 +18,13 @@ import (
 // farEnd is a server in the bubble of a test's own time, without a network. What it is sent is there to be looked at once the
 // bubble is at rest.
 type farEnd struct {
-	pace func() // called before each of its reads once it gets media; nil: it reads at once
+	pace  func() // called before each of its reads once it gets media; nil: it reads at once
+	whole bool   // payloads are kept whole
 
 	wg sync.WaitGroup // of those that serve
 
 	mu       sync.Mutex
-	messages []rtmp.Message // guarded by mu; sound and pictures, without their payloads
+	messages []rtmp.Message // guarded by mu; sound, pictures and data, with the heads of their payloads
 	conn     net.Conn       // guarded by mu; the latest
 }
 
@@ -58,7 +59,9 @@ func (e *farEnd) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		m.Payload = m.Payload[:min(len(m.Payload), 2)]
+		if !e.whole {
+			m.Payload = m.Payload[:min(len(m.Payload), 2)]
+		}
 		e.mu.Lock()
 		e.messages = append(e.messages, m)
 		e.mu.Unlock()
