@@ -9,11 +9,12 @@ import (
 	"transponder/internal/media"
 )
 
-// lengthDecoder decodes every packet to 20 ms of nothing.
+// lengthDecoder decodes every packet to 20 ms of a sound that begins at once, so that looking whether it is silence is short.
 type lengthDecoder struct{}
 
 func (lengthDecoder) Decode(pcm []float32, _ []byte) (int, error) {
 	clear(pcm[:channels*960])
+	pcm[0] = 1
 	return 960, nil
 }
 func (lengthDecoder) Delay() int { return 0 }
