@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -322,10 +323,13 @@ func (b *browser) next() (name, data string) {
 	return r.Message, string(*r.Data)
 }
 
-// want reads the next message, which must have that name, and returns the first element of its data.
-func (b *browser) want(name string) map[string]any {
+// want reads the next message, which must have that name, and returns the first element of its data. Others may come before it.
+func (b *browser) want(name string, others ...string) map[string]any {
 	b.t.Helper()
 	got, data := b.next()
+	for slices.Contains(others, got) {
+		got, data = b.next()
+	}
 	if got != name {
 		b.t.Fatalf("next message = %s %s, want %s", got, data, name)
 	}
@@ -351,11 +355,11 @@ func (b *browser) wantStatus(id, status, info string) map[string]any {
 	return d
 }
 
-// wantQuiet sees that nothing is waiting: the answer to a new question is the next message.
-func (b *browser) wantQuiet() {
+// wantQuiet sees that nothing is waiting, or nothing but the others: the answer to a new question is the next message.
+func (b *browser) wantQuiet(others ...string) {
 	b.t.Helper()
 	b.raw(`{"message":"sendData","data":[{"operationId":"quiet?","payload":{}}]}`)
-	if d := b.want("DataStatusEvent"); d["operationId"] != "quiet?" || d["status"] != "ACCEPTED" {
+	if d := b.want("DataStatusEvent", others...); d["operationId"] != "quiet?" || d["status"] != "ACCEPTED" {
 		b.t.Fatalf("DataStatusEvent = %v", d)
 	}
 }

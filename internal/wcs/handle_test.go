@@ -184,7 +184,7 @@ func TestHostileFramesCostNothing(t *testing.T) {
 	if err := b.conn.Write(t.Context(), websocket.MessageBinary, []byte{0, 1, 2}); err != nil {
 		t.Fatal(err)
 	}
-	b.wantQuiet()
+	b.wantQuiet("inboundVideoRate") // which comes every second
 	early.raw(`{"message":"connection","data":[{"custom":"` + strings.Repeat("x", maxConnection) + `"}]}`)
 	early.raw(`{"message":"connection","data":[{}]}`)
 	early.want("getUserData")
