@@ -41,8 +41,9 @@ portable: install ## build without cgo, as on a machine without FFmpeg's librari
 web: install-test build ## type-check the pages, and test them in a browser
 	cd test/e2e/browser && npm run --silent typecheck && npm test --silent
 
+# What runs side by side mostly waits: four tests at once are no load for two cores.
 e2e: install-test build ## real browsers in, real RTMP servers out
-	$(GO) test -tags e2e -count 1 -timeout 15m ./test/e2e/...
+	$(GO) test -tags e2e -count 1 -parallel 4 -timeout 15m ./test/e2e/...
 
 fuzz: install ## run every fuzz target for FUZZTIME (30s) in turn
 	@GO=$(GO) FUZZTIME=$(FUZZTIME) scripts/fuzz.sh

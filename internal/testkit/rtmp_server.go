@@ -133,10 +133,10 @@ func (s *RTMPServer) ServerNames() []string {
 	return slices.Clone(s.names)
 }
 
-// Wait waits until condition holds, looking again whenever something was received; it fails the test after 10 s.
+// Wait waits until condition holds, looking again whenever something was received; it fails the test after 30 s.
 func (s *RTMPServer) Wait(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	limit := time.NewTimer(10 * time.Second)
+	limit := time.NewTimer(30 * time.Second)
 	defer limit.Stop()
 	for {
 		s.mu.Lock()
@@ -148,7 +148,7 @@ func (s *RTMPServer) Wait(t testing.TB, what string, condition func() bool) {
 		select {
 		case <-changed:
 		case <-limit.C:
-			t.Fatalf("after 10 s there is no %s; the server got %q and %d tags", what, s.Calls(), len(s.Tags()))
+			t.Fatalf("after 30 s there is no %s; the server got %q and %d tags", what, s.Calls(), len(s.Tags()))
 		}
 	}
 }

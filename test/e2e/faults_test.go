@@ -239,6 +239,7 @@ func TestFaultyLine(t *testing.T) {
 // A line that is gone for ten seconds is noticed within them, told as the peer's fault and not the stream's, and the show goes on
 // after it from a key frame, in the same push.
 func TestBlackout(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	told := s.follow()
 	cfg := testkit.DefaultPublisherConfig()
@@ -278,6 +279,7 @@ func TestBlackout(t *testing.T) {
 
 // A line that carries less than the stream has the push drop groups of pictures, say so, and keep the sound.
 func TestNarrowLine(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	told := s.follow()
 	cfg := testkit.DefaultPublisherConfig()

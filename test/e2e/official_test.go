@@ -4,18 +4,16 @@ package e2e
 
 import "testing"
 
-// The official example pages, as they come, by their buttons.
+// The official example pages, by their buttons: as they come, and with one script tag changed to ours.
 func TestOfficialPages(t *testing.T) {
-	s := startServer(t)
-	b := startBrowser(t, "official.mjs", s.socket, "--rest", s.rest)
-	b.await("done")
-}
-
-// The same pages with one script tag changed to ours.
-func TestOfficialPagesWithOurs(t *testing.T) {
-	s := startServer(t)
-	b := startBrowser(t, "official.mjs", s.socket, "--rest", s.rest, "--sdk", scriptBuild)
-	b.await("done")
+	for sdk, args := range map[string][]string{"theirs": nil, "ours": {"--sdk", scriptBuild}} {
+		t.Run(sdk, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t)
+			b := startBrowser(t, "official.mjs", append([]string{s.socket, "--rest", s.rest}, args...)...)
+			b.await("done")
+		})
+	}
 }
 
 // What a publisher's camera sees is seen in another browser window soon after: compared with two windows that are connected to each other.

@@ -29,6 +29,7 @@ var restoring = map[string]any{"restore": map[string]any{"attempts": 100, "first
 // A receiver that is killed, as by a power cut, and started again gets the show back: the same push reconnects, and what is
 // recorded decodes from its first picture on, with no step back in time.
 func TestReceiverKilled(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name      string
 		recording []string
@@ -150,6 +151,7 @@ func (s *server) waitFrames(stream string, frames int) {
 // A publisher who leaves and comes back, with another picture size, leaves no mark in a recording but the picture that stands
 // still meanwhile.
 func TestPublisherReturns(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	url, records := startNginx(t)
 	leave := publishUntil(t, s, "hold", 320, 180)
@@ -180,6 +182,7 @@ func TestPublisherReturns(t *testing.T) {
 // A push goes on, in one RTMP session, with whoever publishes under its stream's name: a page, an encoder over RTMP, a page again;
 // and while there is nobody, with a slate of the same size, which find and the metadata know of.
 func TestPublisherReturnsOverAnotherDoor(t *testing.T) {
+	t.Parallel()
 	for _, picture := range []string{"slate.png", "slate.jpg"} {
 		t.Run(picture, func(t *testing.T) {
 			t.Parallel()

@@ -144,6 +144,7 @@ func offerOf(t *testing.T, codecs ...string) string {
 
 // A publish that comes to nothing says so, in the documented words and in time, and the name is free again.
 func TestPublishThatFails(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := connect(t, s)
 

@@ -224,6 +224,7 @@ func TestSoundForms(t *testing.T) {
 	}
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			sent := func(more int) {
 				t.Helper()
 				before := -1

@@ -257,6 +257,7 @@ func frameNumbers(tags []testkit.Tag) []int64 {
 // RTP's clocks and packet numbers come to their ends and begin anew, in the middle of a show: nothing is missing, and on the RTMP
 // side time goes on as before.
 func TestRTPWraps(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	cfg := testkit.DefaultPublisherConfig()
 	cfg.WrapAfter = 5 * time.Second
