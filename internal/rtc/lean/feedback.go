@@ -82,7 +82,7 @@ func (s *session) feedback(now time.Duration) (next time.Duration) {
 	if s.wantsKey.Swap(false) && s.video.order != nil {
 		s.video.order.WantKeyFrame()
 	}
-	c := compound{s: s}
+	c := compound{s: s, plain: s.report}
 	reports := now >= s.due.report
 	if reports {
 		s.due.report = now + reportPause
@@ -100,8 +100,10 @@ func (s *session) feedback(now time.Duration) (next time.Duration) {
 	if s.arrivals != nil {
 		if now >= s.due.turn {
 			s.due.turn = (now + turn) / grid * grid
-			for _, p := range s.arrivals.BuildFeedbackPacket() {
-				c.add(p)
+			for s.arrivals.due() {
+				before := len(c.plain)
+				c.plain = s.arrivals.appendFeedback(c.plain)
+				c.added(before)
 			}
 		}
 		next = min(next, s.due.turn)
@@ -150,10 +152,15 @@ func (c *compound) write(p rtcp.Packet) {
 	c.plain = append(c.plain, b...)
 }
 
-// add puts feedback in, in a further datagram if this one is full.
+// add puts feedback in.
 func (c *compound) add(p rtcp.Packet) {
 	before := len(c.plain)
 	c.write(p)
+	c.added(before)
+}
+
+// added takes note of feedback that was put in from a place on. It goes into a further datagram if this one is full.
+func (c *compound) added(before int) {
 	if len(c.plain) > maxFeedback && before > c.bare {
 		rest := append([]byte(nil), c.plain[before:]...)
 		c.plain = c.plain[:before]
@@ -199,10 +206,12 @@ func (c *compound) flush() {
 		return
 	}
 	c.empty = true
-	b, err := c.s.tx.EncryptRTCP(nil, c.plain, nil)
+	s := c.s
+	s.report = c.plain
+	b, err := s.tx.EncryptRTCP(s.sealed[:0], c.plain, nil)
 	if err != nil {
 		return
 	}
-	p := c.s.path
-	c.s.socket.Send(b, p.source, p.addr)
+	s.sealed = b
+	s.socket.Send(b, s.path.source, s.path.addr)
 }

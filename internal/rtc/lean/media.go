@@ -52,7 +52,7 @@ func (s *session) open(b []byte, now, arrived time.Duration) bool {
 	}
 	if s.arrivals != nil {
 		if number, ok := p.TransportSequence(s.transport); ok {
-			s.arrivals.Record(p.SSRC, number, arrived.Microseconds())
+			s.arrivals.add(p.SSRC, number, arrived)
 		}
 	}
 	s.push(p, now, arrived)

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
@@ -56,7 +55,9 @@ type session struct {
 	rx, tx    *srtp.Context // nil before the keys are agreed on
 	early     [][]byte      // what came before them
 	header    rtp.Header
-	arrivals  *twcc.Recorder // nil: no transport-wide feedback
+	arrivals  *arrivals // nil: no transport-wide feedback
+	report    []byte    // scratch: of RTCP to be sent
+	sealed    []byte    // scratch: the same, encrypted
 	due       schedule
 	ended     bool // the sink is closed
 }
@@ -95,7 +96,7 @@ func newSession(ctx context.Context, r *Receiver, d *rtc.Description, sink rtc.S
 		s.reduced = s.reduced && section.ReducedRTCP
 		if section.TWCC != 0 {
 			s.transport = section.TWCC
-			s.arrivals = twcc.NewRecorder(localSSRC)
+			s.arrivals = &arrivals{}
 		}
 	}
 	return s, ctx

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -134,26 +135,46 @@ func (r *batch) take(i int) *[MaxDatagram]byte {
 	return b
 }
 
+// outgoing is a datagram on its way to the kernel, which wants to be pointed to its parts.
+type outgoing struct {
+	name    syscall.RawSockaddrInet6
+	iov     syscall.Iovec
+	message syscall.Msghdr
+	errno   syscall.Errno
+	write   func(fd uintptr)
+}
+
+var outgoings = sync.Pool{New: func() any {
+	o := &outgoing{}
+	o.write = o.writeTo
+	return o
+}}
+
+func (o *outgoing) writeTo(fd uintptr) {
+	_, _, o.errno = syscall.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.message)), syscall.MSG_DONTWAIT)
+}
+
 // send sends a datagram at once; false: the kernel had no room, or nothing leads there.
 func (s *Socket) send(b []byte, from Source, to netip.AddrPort) bool {
-	var name syscall.RawSockaddrInet6
+	o := outgoings.Get().(*outgoing)
 	size := uint32(syscall.SizeofSockaddrInet6)
-	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&name.Port))[:], to.Port())
+	o.name = syscall.RawSockaddrInet6{}
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&o.name.Port))[:], to.Port())
 	if to.Addr().Is4() {
-		v4 := (*syscall.RawSockaddrInet4)(unsafe.Pointer(&name))
+		v4 := (*syscall.RawSockaddrInet4)(unsafe.Pointer(&o.name))
 		v4.Family, v4.Addr, size = syscall.AF_INET, to.Addr().As4(), syscall.SizeofSockaddrInet4
 	} else {
-		name.Family, name.Addr = syscall.AF_INET6, to.Addr().As16()
+		o.name.Family, o.name.Addr = syscall.AF_INET6, to.Addr().As16()
 	}
-	iov := syscall.Iovec{Base: unsafe.SliceData(b), Len: uint64(len(b))}
-	msg := syscall.Msghdr{Name: (*byte)(unsafe.Pointer(&name)), Namelen: size, Iov: &iov, Iovlen: 1}
+	o.iov = syscall.Iovec{Base: unsafe.SliceData(b), Len: uint64(len(b))}
+	o.message = syscall.Msghdr{Name: (*byte)(unsafe.Pointer(&o.name)), Namelen: size, Iov: &o.iov, Iovlen: 1}
 	if len(from.control) > 0 {
-		msg.Control = &from.control[0]
-		msg.SetControllen(len(from.control))
+		o.message.Control = &from.control[0]
+		o.message.SetControllen(len(from.control))
 	}
-	var errno syscall.Errno
-	err := s.raw.Control(func(fd uintptr) {
-		_, _, errno = syscall.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), syscall.MSG_DONTWAIT)
-	})
-	return err == nil && errno == 0
+	err := s.raw.Control(o.write)
+	sent := err == nil && o.errno == 0
+	o.iov.Base, o.message.Control = nil, nil // the caller's
+	outgoings.Put(o)
+	return sent
 }

@@ -1,0 +1,5 @@
+//go:build race
+
+package lean
+
+func init() { countsAllocations = false }
