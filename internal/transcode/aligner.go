@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"bytes"
+	"sync"
 	"time"
 
 	"transponder/internal/media"
@@ -37,10 +38,10 @@ type aligner struct {
 	tape *tape
 	open func(*media.Track) (decoder, error)
 
-	dec   decoder      // nil before the first packet, and for a track that cannot be decoded
-	track *media.Track // that dec is for
-	pcm   []float32    // what dec decodes to
-	wide  []float32    // the same, stretched
+	dec     decoder      // nil before the first packet, and for a track that cannot be decoded
+	track   *media.Track // that dec is for
+	room    int          // samples that dec may make of a packet
+	scratch *scratch     // nil between calls
 
 	heard     bool            // a packet has come
 	next      media.Timestamp // where the last packet ended, by its own time
@@ -50,6 +51,30 @@ type aligner struct {
 	joint     bool            // the next sound does not continue what is on the tape
 	drift     drift
 	stats     AudioStats // the counters of samples and of decode errors
+}
+
+// scratch is where a packet is decoded to. It is of use during a call only, so the renditions share a few: each with its own would
+// take a hundred kilobytes, nearly all of them for packets longer than anybody sends.
+type scratch struct {
+	pcm  []float32
+	wide []float32 // pcm, stretched
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// borrow takes a scratch that has room for what dec makes.
+func (a *aligner) borrow() {
+	s := scratches.Get().(*scratch)
+	if len(s.pcm) < channels*a.room {
+		s.pcm = make([]float32, channels*a.room)
+		s.wide = make([]float32, channels*(a.room+a.room/100+1))
+	}
+	a.scratch = s
+}
+
+func (a *aligner) giveBack() {
+	scratches.Put(a.scratch)
+	a.scratch = nil
 }
 
 func newAligner(t *tape, open func(*media.Track) (decoder, error)) *aligner {
@@ -68,6 +93,8 @@ func (a *aligner) packet(f media.Frame, now media.Timestamp) error {
 	if a.use(f.Track); a.dec == nil {
 		return nil
 	}
+	a.borrow()
+	defer a.giveBack()
 	at := min(f.Time, now.Add(maxAhead)).Add(-media.Samples(int64(a.dec.Delay()), sampleRate))
 	short := a.tape.until(at)
 	switch {
@@ -79,14 +106,14 @@ func (a *aligner) packet(f media.Frame, now media.Timestamp) error {
 	default:
 		a.joint = true
 	}
-	n, err := a.dec.Decode(a.pcm, f.Data)
+	n, err := a.dec.Decode(a.scratch.pcm, f.Data)
 	if err != nil {
 		a.stats.DecodeErrors++
 		return nil
 	}
 	a.heard, a.dtx = true, f.Track.Codec == media.Opus && len(f.Data) <= dtxSize
 	a.next, a.length = at.Add(media.Samples(int64(n), sampleRate)), n
-	return a.place(a.pcm[:channels*n], a.tape.until(at))
+	return a.place(a.scratch.pcm[:channels*n], a.tape.until(at))
 }
 
 // follows says whether the packet continues what is on the tape, so that stretching is all it takes to be in time.
@@ -133,9 +160,16 @@ func (a *aligner) stretched(pcm []float32, more int) []float32 {
 	} else {
 		a.stats.Removed -= int64(more)
 	}
-	out := a.wide[:channels*(n+more)]
+	out := a.scratch.wide[:channels*(n+more)]
 	stretch(out, pcm)
 	return out
+}
+
+// makeUp puts n samples where nothing came so far.
+func (a *aligner) makeUp(n int64) error {
+	a.borrow()
+	defer a.giveBack()
+	return a.fill(n, nil)
 }
 
 // fill puts n samples where nothing came: what the decoder makes up, as long as that sounds like something, then silence.
@@ -190,16 +224,16 @@ func (a *aligner) conceal(n int64, next []byte) (int, error) {
 	var k int
 	var err error
 	if next != nil {
-		k, err = c.Recover(a.pcm, int(n), next)
+		k, err = c.Recover(a.scratch.pcm, int(n), next)
 	} else {
-		k, err = c.Conceal(a.pcm, int(n))
+		k, err = c.Conceal(a.scratch.pcm, int(n))
 	}
 	if err != nil || k == 0 {
 		return 0, nil // silence will do
 	}
 	a.concealed += k
 	a.stats.Concealed += int64(k)
-	return k, a.tape.write(a.pcm[:channels*k])
+	return k, a.tape.write(a.scratch.pcm[:channels*k])
 }
 
 // use makes the decoder fit the track. The tape runs on if there is none for it.
@@ -214,15 +248,10 @@ func (a *aligner) use(t *media.Track) {
 		a.stats.DecodeErrors++
 		return
 	}
-	room := libav.MaxSamples
+	a.dec, a.room = dec, libav.MaxSamples
 	if t.Codec == media.Opus {
-		room = libav.MaxOpusSamples
+		a.room = libav.MaxOpusSamples
 	}
-	if len(a.pcm) < channels*room {
-		a.pcm = make([]float32, channels*room)
-		a.wide = make([]float32, channels*(room+room/100+1))
-	}
-	a.dec = dec
 }
 
 func sameForm(a, b *media.Track) bool {

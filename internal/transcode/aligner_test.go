@@ -71,7 +71,7 @@ func TestAlignerTable(t *testing.T) {
 				if e >= 0 {
 					r.send(t, ms(e), 960, 0)
 				} else if n := r.tape.until(media.Timestamp(ms(-e))); n > 0 {
-					if err := r.fill(n, nil); err != nil {
+					if err := r.makeUp(n); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -134,7 +134,7 @@ func TestAlignerDTX(t *testing.T) {
 			end := media.Timestamp(ms(40) + tt.gap)
 			for now := r.tape.end(); now < end.Add(-ms(120)); now = now.Add(ms(43)) { // as time passes
 				if n := r.tape.until(now); n > 0 {
-					if err := r.fill(n, nil); err != nil {
+					if err := r.makeUp(n); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -165,7 +165,7 @@ func TestAlignerClicks(t *testing.T) {
 			for _, e := range events {
 				if e >= 0 {
 					r.send(t, ms(e), 960, 0)
-				} else if err := r.fill(r.tape.until(media.Timestamp(ms(-e))), nil); err != nil {
+				} else if err := r.makeUp(r.tape.until(media.Timestamp(ms(-e)))); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -313,7 +313,7 @@ func FuzzAligner(f *testing.F) {
 			before := r.tape.n
 			if n == 0 { // nothing comes
 				if missing := r.tape.until(media.Timestamp(now)); missing > 0 {
-					if err := r.fill(missing, nil); err != nil {
+					if err := r.makeUp(missing); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -192,7 +192,7 @@ func (r *rendition) makeUp() error {
 		r.hold = max(r.audio.cfg.Hold, r.hold-r.hold/64)
 	}
 	if n := r.aligner.tape.until(until); n > 0 {
-		return r.aligner.fill(n, nil)
+		return r.aligner.makeUp(n)
 	}
 	return nil
 }
