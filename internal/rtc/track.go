@@ -9,6 +9,10 @@ import (
 // window is how many packets of one SSRC are waited for at most: more than a key frame of 500 kB.
 const window = 512
 
+// maxSpare is how many buffers of packets that had to wait are kept for the next ones: those of a lossy path with a long round
+// trip. A burst that fills the window leaves no more behind.
+const maxSpare = 64
+
 // takeOver is how long an SSRC must have been silent before another one may go on in its place.
 const takeOver = time.Second
 
@@ -235,10 +239,13 @@ func (t *Track) hold(p Packet) {
 
 // free keeps a slot's buffer for the next packet that has to wait.
 func (t *Track) free(s *slot) {
-	if s.held {
-		t.spare = append(t.spare, s.packet.Payload)
-		s.held, s.packet.Payload = false, nil
+	if !s.held {
+		return
 	}
+	if len(t.spare) < maxSpare {
+		t.spare = append(t.spare, s.packet.Payload)
+	}
+	s.held, s.packet.Payload = false, nil
 }
 
 // drain delivers what is now in order.

@@ -198,6 +198,22 @@ func TestTrackTakeOver(t *testing.T) {
 	}
 }
 
+// TestTrackSpare: what a burst needed is not kept for the life of the track.
+func TestTrackSpare(t *testing.T) {
+	cfg := DefaultTrackConfig()
+	cfg.Codec = media.Opus
+	var r recorder
+	track := NewTrack(cfg, &r)
+	track.Push(Packet{Payload: []byte("a")}, 0)
+	for seq := uint16(2); seq < window; seq++ {
+		track.Push(Packet{Seq: seq, Payload: []byte("b")}, 0)
+	}
+	track.Push(Packet{Seq: 1, Payload: []byte("b")}, 0)
+	if len(r.said) != window || len(track.spare) != maxSpare {
+		t.Errorf("%d packets came and %d buffers are kept, want %d and %d", len(r.said), len(track.spare), window, maxSpare)
+	}
+}
+
 func BenchmarkTrack(b *testing.B) {
 	cfg := DefaultTrackConfig()
 	cfg.Codec, cfg.NACK = media.H264, true

@@ -68,6 +68,25 @@ func TestReaderGivesUpWholeGroups(t *testing.T) {
 	}
 }
 
+// TestQueueShrinks: a reader that was behind takes no more memory than another once it is not.
+func TestQueueShrinks(t *testing.T) {
+	var q ring
+	for i := range 1000 {
+		q.put(video(i, true, 1))
+	}
+	frames := make([]media.Frame, 999)
+	if q.take(frames); len(q.frames) < 1000 {
+		t.Errorf("room for %d frames while one is queued, want no less than 1000", len(q.frames))
+	}
+	if q.take(frames); q.n != 0 || len(q.frames) > maxRing {
+		t.Errorf("%d frames and room for %d, want none and at most %d", q.n, len(q.frames), maxRing)
+	}
+	q.put(video(1000, true, 1))
+	if n := q.take(frames); n != 1 || frames[0].Time.Milliseconds() != 1000 {
+		t.Errorf("%d frames, the first of %v, want the one that was put", n, frames[0].Time)
+	}
+}
+
 // Ten readers, one of which reads nothing: the others get every frame.
 func TestStalledReaderDisturbsNobody(t *testing.T) {
 	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})

@@ -6,7 +6,12 @@ import (
 	"transponder/internal/media"
 )
 
-// ring is a queue of frames that grows as needed; its user bounds it. It knows where the newest group of pictures begins, so
+const (
+	minRing = 16 // the first room of a queue
+	maxRing = 64 // the most that is kept once nothing is in it: what a reader takes at once
+)
+
+// ring is a queue of frames that grows as needed; its user bounds it. What it has grown to beyond maxRing it lets go once it is empty. It knows where the newest group of pictures begins, so
 // that this group can be taken back whole.
 type ring struct {
 	frames []media.Frame // length a power of two, or nil
@@ -57,6 +62,9 @@ func (q *ring) take(dst []media.Frame) int {
 	if n > 0 {
 		q.first = (q.first + n) & (len(q.frames) - 1)
 		q.n -= n
+	}
+	if q.n == 0 && len(q.frames) > maxRing {
+		q.clear()
 	}
 	return n
 }
@@ -114,7 +122,7 @@ func (q *ring) span() time.Duration {
 }
 
 func (q *ring) grow() {
-	bigger := make([]media.Frame, max(16, 2*len(q.frames)))
+	bigger := make([]media.Frame, max(minRing, 2*len(q.frames)))
 	for i := range q.n {
 		bigger[i] = q.frames[(q.first+i)&(len(q.frames)-1)]
 	}

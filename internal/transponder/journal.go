@@ -62,10 +62,11 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // Journal keeps the last events, so that whoever missed some can read them again. Any goroutine may call its methods, and no
 // reader holds up a writer: one that is too slow finds the oldest events gone, and is told how many.
 type Journal struct {
-	run string
+	run  string
+	size int // of the ring once it is full
 
 	mu        sync.Mutex
-	ring      []Event           // guarded by mu; number n is at (n-1) % len
+	ring      []Event           // guarded by mu; number n is at (n-1) % size
 	last      uint64            // guarded by mu; the newest number
 	sequences map[string]uint64 // guarded by mu; the newest of each push that is not over
 	added     chan struct{}     // guarded by mu; closed and replaced with each event
@@ -76,12 +77,7 @@ const runDigits = 12
 
 // NewJournal makes a journal of so many events, at least one.
 func NewJournal(size int) *Journal {
-	return &Journal{
-		run:       newID()[:runDigits],
-		ring:      make([]Event, max(size, 1)),
-		sequences: map[string]uint64{},
-		added:     make(chan struct{}),
-	}
+	return &Journal{run: newID()[:runDigits], size: max(size, 1), sequences: map[string]uint64{}, added: make(chan struct{})}
 }
 
 // add numbers an event and keeps it. It does not block. The event that ends a push is its last.
@@ -96,7 +92,11 @@ func (j *Journal) add(e Event) {
 	} else {
 		j.sequences[e.ID] = e.Sequence
 	}
-	j.ring[(e.Number-1)%uint64(len(j.ring))] = e
+	if len(j.ring) < j.size {
+		j.ring = append(j.ring, e)
+	} else {
+		j.ring[(e.Number-1)%uint64(j.size)] = e
+	}
 	close(j.added)
 	j.added = make(chan struct{})
 }
@@ -132,7 +132,7 @@ func (j *Journal) Since(ctx context.Context, after uint64, dst []Event) (n int, 
 func (j *Journal) read(after uint64, dst []Event) (n int, missed uint64, added <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	size := uint64(len(j.ring))
+	size := uint64(j.size)
 	if after > j.last {
 		after = 0
 	}
