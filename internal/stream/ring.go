@@ -11,8 +11,8 @@ const (
 	maxRing = 64 // the most that is kept once nothing is in it: what a reader takes at once
 )
 
-// ring is a queue of frames that grows as needed; its user bounds it. What it has grown to beyond maxRing it lets go once it is empty. It knows where the newest group of pictures begins, so
-// that this group can be taken back whole.
+// ring is a queue of frames that grows as needed; its user bounds it. Once it is empty, it lets go of what it has grown to beyond
+// maxRing. It knows where the newest group of pictures begins, so that this group can be taken back whole.
 type ring struct {
 	frames []media.Frame // length a power of two, or nil
 	first  int
