@@ -2,7 +2,7 @@ package transcode
 
 import (
 	"bytes"
-	"sync"
+	"runtime"
 	"time"
 
 	"transponder/internal/media"
@@ -60,11 +60,17 @@ type scratch struct {
 	wide []float32 // pcm, stretched
 }
 
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
+// scratches are those that nobody needs now: as many as can be in use at a time, with those in C.
+var scratches = make(chan *scratch, 4*runtime.GOMAXPROCS(0))
 
 // borrow takes a scratch that has room for what dec makes.
 func (a *aligner) borrow() {
-	s := scratches.Get().(*scratch)
+	var s *scratch
+	select {
+	case s = <-scratches:
+	default:
+		s = new(scratch)
+	}
 	if len(s.pcm) < channels*a.room {
 		s.pcm = make([]float32, channels*a.room)
 		s.wide = make([]float32, channels*(a.room+a.room/100+1))
@@ -73,7 +79,10 @@ func (a *aligner) borrow() {
 }
 
 func (a *aligner) giveBack() {
-	scratches.Put(a.scratch)
+	select {
+	case scratches <- a.scratch:
+	default:
+	}
 	a.scratch = nil
 }
 
