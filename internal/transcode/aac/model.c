@@ -1,0 +1,190 @@
+//go:build cgo
+
+#include "model.h"
+
+#include <math.h>
+#include <string.h>
+
+// The model follows that of 3GPP TS 26.403, 5.4 to 5.6: a band hides noise that is MASKED below it, and less of it in its neighbours.
+#define MASKED 1.2589e-3f // -29 dB
+#define UP_DB 15.0f       // per Bark
+#define DOWN_DB 30.0f
+#define RISE 2.0f    // of a threshold from frame to frame; more would be heard before an attack
+#define FALLS 0.01f  // and the least that is left of it for that
+#define HOLE 1.0f    // log2 of what a band has above its noise, at least
+
+// Noise of 1/12 of a step of 16 bits, squared, in the units of lines.
+#define QUIET_LONG 170.0f
+#define QUIET_SHORT 21.0f
+
+// A band wants log2(energy / threshold) bits a line from DENSE on, and less below it.
+#define DENSE 3.0f
+#define SPARSE_OFFSET 1.3219281f
+#define SPARSE_SLOPE 0.5593573f
+
+typedef float v4 __attribute__((vector_size(16)));
+
+static inline v4 load(const float *x) { return *(const v4 *)x; }
+static inline float sum(v4 x) { return (x[0] + x[1]) + (x[2] + x[3]); }
+
+// log2_of is right to 0.01, for what is above 0.
+static inline float log2_of(float x) {
+	union { float f; uint32_t u; } v = {x};
+	float e = (float)(int)(v.u >> 23) - 127;
+	v.u = (v.u & 0x7fffff) | 0x3f800000;
+	return e + (-0.34484843f * v.f + 2.02466578f) * v.f - 1.67487759f;
+}
+
+static float bark(float hz) { return 13 * atanf(0.00076f * hz) + 3.5f * atanf((hz / 7500) * (hz / 7500)); }
+
+static void masking_init(tp_aac_masking *m, const uint8_t *widths, int bands, float line_hz, float quiet) {
+	m->quiet = quiet;
+	float at = 0, last = 0;
+	for (int b = 0; b < bands; b++) {
+		float here = bark((at + 0.5f * widths[b]) * line_hz);
+		at += widths[b];
+		m->up[b] = b ? powf(10, -0.1f * UP_DB * (here - last)) : 0;
+		if (b)
+			m->down[b - 1] = powf(10, -0.1f * DOWN_DB * (here - last));
+		last = here;
+	}
+	m->down[bands - 1] = 0;
+}
+
+void tp_aac_model_init(tp_aac_model *m, const tp_aac_form *form) {
+	memset(m, 0, sizeof *m);
+	masking_init(&m->long_masking, form->long_widths, form->long_bands, 0.5f * form->rate / FRAME, QUIET_LONG);
+	masking_init(&m->short_masking, form->short_widths, form->short_bands, 0.5f * form->rate / SHORT, QUIET_SHORT);
+}
+
+static void spread(const tp_aac_masking *m, int bands, float *threshold) {
+	for (int b = 1; b < bands; b++)
+		threshold[b] = fmaxf(threshold[b], m->up[b] * threshold[b - 1]);
+	for (int b = bands - 2; b >= 0; b--)
+		threshold[b] = fmaxf(threshold[b], m->down[b] * threshold[b + 1]);
+}
+
+void tp_aac_model_thresholds(tp_aac_model *m, const tp_aac_layout *l, tp_aac_channel *c, int channels) {
+	int is_short = l->sequence == EIGHT_SHORT;
+	const tp_aac_masking *masking = is_short ? &m->short_masking : &m->long_masking;
+	for (int k = 0; k < channels; k++, c++) {
+		for (int b = 0; b < l->bands; b++) {
+			v4 s = {0};
+			for (int i = l->start[b]; i < l->start[b + 1]; i += 4)
+				s += load(c->lines + i) * load(c->lines + i);
+			c->energy[b] = sum(s);
+			c->threshold[b] = MASKED * c->energy[b];
+		}
+		for (int g = 0; g < l->groups; g++)
+			spread(masking, l->per_group, c->threshold + g * l->per_group);
+		for (int b = 0; b < l->bands; b++) {
+			float quiet = masking->quiet * (l->start[b + 1] - l->start[b]);
+			float t = c->threshold[b];
+			if (!is_short) {
+				if (m->have_last)
+					t = fmaxf(FALLS * t, fminf(t, RISE * m->last[k][b]));
+				m->last[k][b] = c->threshold[b];
+			}
+			c->threshold[b] = fmaxf(t, quiet);
+		}
+	}
+	m->have_last = !is_short;
+}
+
+void tp_aac_model_pair(const tp_aac_layout *l, tp_aac_channel *c, uint8_t *is_middle) {
+	tp_aac_channel *left = &c[0], *right = &c[1];
+	for (int b = 0; b < l->bands; b++) {
+		v4 s = {0};
+		for (int i = l->start[b]; i < l->start[b + 1]; i += 4)
+			s += load(left->lines + i) * load(right->lines + i);
+		float both = left->energy[b] + right->energy[b], cross = 2 * sum(s);
+		float middle = fmaxf(0.25f * (both + cross), 0), side = fmaxf(0.25f * (both - cross), 0);
+		float threshold = 0.5f * fminf(left->threshold[b], right->threshold[b]);
+		float apart = fmaxf(left->energy[b] / left->threshold[b], 1) * fmaxf(right->energy[b] / right->threshold[b], 1);
+		is_middle[b] = fmaxf(middle / threshold, 1) * fmaxf(side / threshold, 1) < apart;
+		if (!is_middle[b])
+			continue;
+		for (int i = l->start[b]; i < l->start[b + 1]; i++) {
+			float x = left->lines[i], y = right->lines[i];
+			left->lines[i] = 0.5f * (x + y);
+			right->lines[i] = 0.5f * (x - y);
+		}
+		left->energy[b] = middle;
+		right->energy[b] = side;
+		left->threshold[b] = right->threshold[b] = threshold;
+	}
+}
+
+void tp_aac_model_prepare(const tp_aac_layout *l, tp_aac_channel *c) {
+	float root[FRAME] __attribute__((aligned(64)));
+	int lines = l->start[l->bands];
+	for (int i = 0; i < lines; i++) {
+		root[i] = sqrtf(fabsf(c->lines[i]));
+		c->power[i] = root[i] * sqrtf(root[i]);
+	}
+	for (int b = 0; b < l->bands; b++) {
+		v4 s = {0};
+		float peak[4] = {0};
+		for (int i = l->start[b]; i < l->start[b + 1]; i += 4) {
+			s += load(root + i);
+			for (int k = 0; k < 4; k++)
+				peak[k] = c->power[i + k] > peak[k] ? c->power[i + k] : peak[k];
+		}
+		c->form[b] = sum(s);
+		c->peak[b] = fmaxf(fmaxf(peak[0], peak[1]), fmaxf(peak[2], peak[3]));
+	}
+}
+
+void tp_aac_demand_of(tp_aac_demand *d, const tp_aac_layout *l, const tp_aac_channel *c, int channels) {
+	int n = 0;
+	for (int k = 0; k < channels; k++, c++)
+		for (int b = 0; b < l->bands; b++) {
+			if (c->energy[b] <= c->threshold[b])
+				continue;
+			int width = l->start[b + 1] - l->start[b];
+			d->energy[n] = log2_of(c->energy[b]);
+			d->threshold[n] = sqrtf(sqrtf(c->threshold[b]));
+			d->lines[n] = c->form[b] / sqrtf(sqrtf(c->energy[b] / width));
+			n++;
+		}
+	d->bands = n;
+}
+
+float tp_aac_demand_bits(const tp_aac_demand *d, float noise) {
+	float bits = 0;
+	for (int i = 0; i < d->bands; i++) {
+		float ratio = fmaxf(d->energy[i] - 4 * log2_of(fmaxf(d->threshold[i] + noise, 1e-9f)), HOLE);
+		bits += d->lines[i] * (ratio >= DENSE ? ratio : SPARSE_OFFSET + SPARSE_SLOPE * ratio);
+	}
+	return bits;
+}
+
+float tp_aac_demand_noise(const tp_aac_demand *d, float bits) {
+	float low = 0, high = 1;
+	if (tp_aac_demand_bits(d, 0) <= bits)
+		return 0;
+	while (high < 1e6f && tp_aac_demand_bits(d, high) > bits) {
+		low = high;
+		high *= 4;
+	}
+	for (int i = 0; i < 7; i++) {
+		float middle = 0.5f * (low + high);
+		if (tp_aac_demand_bits(d, middle) > bits)
+			low = middle;
+		else
+			high = middle;
+	}
+	return 0.5f * (low + high);
+}
+
+void tp_aac_model_scales(const tp_aac_layout *l, tp_aac_channel *c, float noise) {
+	for (int b = 0; b < l->bands; b++) {
+		c->scale[b] = -1;
+		if (c->energy[b] <= c->threshold[b])
+			continue;
+		float root = sqrtf(sqrtf(c->threshold[b])) + noise;
+		float threshold = fminf(root * root * root * root, 0.5f * c->energy[b]);
+		int scale = 100 + (int)floorf(8 / 3.0f * log2_of(6.75f * threshold / c->form[b]));
+		c->scale[b] = scale < 0 ? 0 : scale >= SCALES ? SCALES - 1 : scale;
+	}
+}

@@ -1,0 +1,46 @@
+// What can be heard: thresholds, and the share of each band in the bits there are.
+#ifndef TP_AAC_MODEL_H
+#define TP_AAC_MODEL_H
+
+#include "frame.h"
+
+typedef struct {
+	float up[BANDS], down[BANDS]; // how much of a band's threshold reaches the next one, and the one before
+	float quiet;                  // energy of a line that nobody hears
+} tp_aac_masking;
+
+typedef struct {
+	tp_aac_masking long_masking, short_masking;
+	float last[CHANNELS][LONG_BANDS]; // thresholds of the last frame, if it had a long window
+	int have_last;
+} tp_aac_model;
+
+void tp_aac_model_init(tp_aac_model *m, const tp_aac_form *form);
+
+// tp_aac_model_thresholds sets energies and thresholds of channels.
+void tp_aac_model_thresholds(tp_aac_model *m, const tp_aac_layout *l, tp_aac_channel *c, int channels);
+// tp_aac_model_pair makes middle and side of the bands of left and right for which that is cheaper, and says which.
+void tp_aac_model_pair(const tp_aac_layout *l, tp_aac_channel *c, uint8_t *is_middle);
+// tp_aac_model_prepare sets what is known of the lines when they do not change any more.
+void tp_aac_model_prepare(const tp_aac_layout *l, tp_aac_channel *c);
+
+// A tp_aac_demand is how many bits bands want, in one unit of their own, and how that changes with more noise.
+typedef struct {
+	int bands;
+	float energy[CHANNELS * BANDS];    // log2
+	float threshold[CHANNELS * BANDS]; // to the power of 1/4
+	float lines[CHANNELS * BANDS];     // that count
+} tp_aac_demand;
+
+// tp_aac_demand_of takes those bands of channels that are above their thresholds.
+void tp_aac_demand_of(tp_aac_demand *d, const tp_aac_layout *l, const tp_aac_channel *c, int channels);
+// tp_aac_demand_bits returns what they want with so much more noise: noise is added to thresholds in powers of 1/4, which are about
+// as it is heard.
+float tp_aac_demand_bits(const tp_aac_demand *d, float noise);
+// tp_aac_demand_noise returns the noise with which they want so many.
+float tp_aac_demand_noise(const tp_aac_demand *d, float bits);
+
+// tp_aac_model_scales sets the scale factors for so much more noise, and which bands have a spectrum.
+void tp_aac_model_scales(const tp_aac_layout *l, tp_aac_channel *c, float noise);
+
+#endif
