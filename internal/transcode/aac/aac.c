@@ -12,13 +12,18 @@
 
 enum {
 	MOST_BITS = 6144, // of a channel in a frame (ISO/IEC 14496-3, 4.5.3.1)
-	TRIES = 4,        // to find the noise that fits, before it is only raised
+	HEAD_BITS = 160,  // most that is not counted: what a packet begins and ends with, which bands are middle and side, a silent side
+	LEAST_BITS = 2 * HEAD_BITS,
+	TRIES = 4, // to find the noise that fits, before all of it is raised step by step
 };
+
+#define PRICE_STEP 0.1f
+#define USUAL_STEP 0.03f
 
 struct tp_aac {
 	const tp_aac_tables *tables;
 	int channels;
-	int frames;
+	int begun; // a frame was taken
 
 	tp_aac_spectrum *spectrum;
 	tp_aac_model model;
@@ -32,7 +37,7 @@ struct tp_aac {
 
 // bandwidth_of returns the highest frequency that bits are spent on, in Hz.
 static float bandwidth_of(int rate, float bits_a_second) {
-	static const struct { float bits, hz; } steps[] = {{8e3f, 4000}, {16e3f, 6500}, {24e3f, 9000}, {32e3f, 12000}, {48e3f, 14500}, {64e3f, 17000},
+	static const struct { float bits, hz; } steps[] = {{8e3f, 4000}, {16e3f, 6500}, {24e3f, 9000}, {32e3f, 12000}, {48e3f, 14000}, {64e3f, 16000},
 		{96e3f, 20000}};
 	enum { LAST = sizeof steps / sizeof *steps - 1 };
 	float hz = steps[LAST].hz;
@@ -46,7 +51,7 @@ static float bandwidth_of(int rate, float bits_a_second) {
 
 tp_aac *tp_aac_new(int rate, int channels, int bit_rate) {
 	const tp_aac_form *form = tp_aac_form_of(rate);
-	if (!form || channels < 1 || channels > CHANNELS || bit_rate <= 0)
+	if (!form || channels < 1 || channels > CHANNELS || (int64_t)bit_rate * FRAME / rate < LEAST_BITS)
 		return NULL;
 	tp_aac *e = calloc(1, sizeof *e);
 	if (!e)
@@ -60,8 +65,8 @@ tp_aac *tp_aac_new(int rate, int channels, int bit_rate) {
 	}
 	tp_aac_model_init(&e->model, form);
 	e->most = MOST_BITS * channels;
-	e->mean = fminf((float)bit_rate * FRAME / rate, 0.95f * e->most);
-	e->most_held = fminf(e->most - e->mean, 4 * e->mean);
+	e->mean = fminf((float)bit_rate * FRAME / rate, e->most);
+	e->most_held = fminf(e->most - e->mean, 4 * e->mean) + 1;
 	e->held = 0.5f * e->most_held;
 	e->price[0] = e->price[1] = 1;
 	return e;
@@ -79,65 +84,68 @@ static float wanted(tp_aac *e, float demand) {
 	if (e->usual == 0)
 		e->usual = demand;
 	float more = e->usual > 0 ? fminf(fmaxf(demand / e->usual, 0.6f), 1.8f) : 1;
-	e->usual += 0.03f * (demand - e->usual);
+	e->usual += USUAL_STEP * (demand - e->usual);
 	float fullness = e->held / e->most_held;
 	float bits = e->mean * more * (0.8f + 0.4f * fullness);
 	return fminf(bits, e->mean + 0.8f * e->held);
 }
 
-int tp_aac_encode(tp_aac *e, const float *pcm, uint8_t *data) {
+// fit sets the scale factors, values and books of channels for about so many bits, and for no more than most. It returns how many
+// bands of each group are used.
+static int fit(tp_aac *e, const tp_aac_layout *l, tp_aac_channel *c, int channels, const tp_aac_demand *d, float bits, float most) {
+	float *price = &e->price[l->sequence == EIGHT_SHORT];
+	float noise = tp_aac_demand_noise(d, bits / *price);
+	int used, total;
+	for (int try = 0;; try++) {
+		used = total = 0;
+		for (int k = 0; k < channels; k++) {
+			if (try < TRIES)
+				tp_aac_model_scales(l, &c[k], noise);
+			else
+				tp_aac_model_coarser(l, &c[k]);
+			tp_aac_code_quantise(e->tables, l, &c[k]);
+			int n = tp_aac_code_used(l, &c[k]);
+			used = n > used ? n : used;
+		}
+		for (int k = 0; k < channels; k++)
+			total += tp_aac_code_books(e->tables, l, &c[k], used);
+		if (total <= most)
+			break;
+		bits *= 0.95f * fminf(most / total, 1);
+		noise = fmaxf(tp_aac_demand_noise(d, bits / *price), noise + 0.1f * fabsf(noise) + 0.01f);
+	}
+	float expected = tp_aac_demand_bits(d, noise);
+	if (expected > LEAST_BITS)
+		*price += PRICE_STEP * (fminf(fmaxf(total / expected, 0.3f), 3) - *price);
+	return used;
+}
+
+int tp_aac_encode(tp_aac *e, const float *pcm, uint8_t *data, int *same) {
 	tp_aac_spectrum_take(e->spectrum, pcm);
-	if (e->frames == 0) {
-		e->frames = 1;
+	*same = 0;
+	if (!e->begun) {
+		e->begun = 1;
 		return 0;
 	}
 	tp_aac_channel c[CHANNELS];
 	tp_aac_layout l;
 	tp_aac_demand d;
-	uint8_t is_middle[BANDS] = {0};
-	int coded = tp_aac_spectrum_same(e->spectrum) ? 1 : e->channels;
+	uint8_t is_middle[BANDS];
+	*same = tp_aac_spectrum_same(e->spectrum);
+	int channels = *same ? 1 : e->channels;
 	tp_aac_spectrum_layout(e->spectrum, &l);
-	for (int k = 0; k < coded; k++)
+	for (int k = 0; k < channels; k++)
 		tp_aac_spectrum_lines(e->spectrum, &l, k, c[k].lines);
-	tp_aac_model_thresholds(&e->model, &l, c, coded);
-	if (coded == 1)
-		memcpy(e->model.last[1], e->model.last[0], sizeof *e->model.last);
-	else
+	tp_aac_model_thresholds(&e->model, &l, c, channels);
+	if (channels == 2)
 		tp_aac_model_pair(&l, c, is_middle);
-	for (int k = 0; k < coded; k++)
+	for (int k = 0; k < channels; k++)
 		tp_aac_model_prepare(&l, &c[k]);
-	tp_aac_demand_of(&d, &l, c, coded);
+	tp_aac_demand_of(&d, &l, c, channels);
 
-	int is_short = l.sequence == EIGHT_SHORT;
-	float *price = &e->price[is_short];
-	float demand = tp_aac_demand_bits(&d, 0);
-	float bits = wanted(e, demand * *price), most = fminf(e->mean + e->held, e->most) - 40;
-	float noise = tp_aac_demand_noise(&d, bits / *price);
-	int used = 0, total = 0;
-	for (int try = 0;; try++) {
-		used = total = 0;
-		for (int k = 0; k < coded; k++) {
-			if (try < TRIES)
-				tp_aac_model_scales(&l, &c[k], noise);
-			else
-				for (int b = 0; b < l.bands; b++)
-					if (c[k].scale[b] >= 0 && c[k].scale[b] < SCALES - 1)
-						c[k].scale[b]++;
-			tp_aac_code_quantise(e->tables, &l, &c[k]);
-			int n = tp_aac_code_used(&l, &c[k]);
-			used = n > used ? n : used;
-		}
-		for (int k = 0; k < coded; k++)
-			total += tp_aac_code_books(e->tables, &l, &c[k], used);
-		if (total <= most)
-			break;
-		bits = fminf(0.95f * bits * most / total, 0.95f * bits);
-		noise = fmaxf(tp_aac_demand_noise(&d, bits / *price), 1.1f * noise);
-	}
-	float expected = tp_aac_demand_bits(&d, noise);
-	if (expected > 100)
-		*price += 0.1f * (fminf(fmaxf(total / expected, 0.3f), 3) - *price);
-	int size = tp_aac_code_write(e->tables, &l, c, coded, e->channels == 2, is_middle, used, data);
+	float demand = tp_aac_demand_bits(&d, 0) * e->price[l.sequence == EIGHT_SHORT];
+	int used = fit(e, &l, c, channels, &d, wanted(e, demand), fminf(e->mean + e->held, e->most) - HEAD_BITS);
+	int size = tp_aac_code_write(e->tables, &l, c, channels, e->channels == 2, is_middle, used, data);
 	e->held = fminf(e->held + e->mean - 8 * size, e->most_held);
 	return size;
 }

@@ -17,7 +17,7 @@ typedef struct {
 
 void tp_aac_model_init(tp_aac_model *m, const tp_aac_form *form);
 
-// tp_aac_model_thresholds sets energies and thresholds of channels.
+// tp_aac_model_thresholds sets energies and thresholds of channels; one stands for both if there are two.
 void tp_aac_model_thresholds(tp_aac_model *m, const tp_aac_layout *l, tp_aac_channel *c, int channels);
 // tp_aac_model_pair makes middle and side of the bands of left and right for which that is cheaper, and says which.
 void tp_aac_model_pair(const tp_aac_layout *l, tp_aac_channel *c, uint8_t *is_middle);
@@ -35,12 +35,14 @@ typedef struct {
 // tp_aac_demand_of takes those bands of channels that are above their thresholds.
 void tp_aac_demand_of(tp_aac_demand *d, const tp_aac_layout *l, const tp_aac_channel *c, int channels);
 // tp_aac_demand_bits returns what they want with so much more noise: noise is added to thresholds in powers of 1/4, which are about
-// as it is heard.
+// as it is heard. From 0 to -1 it is the share that is taken off them.
 float tp_aac_demand_bits(const tp_aac_demand *d, float noise);
 // tp_aac_demand_noise returns the noise with which they want so many.
 float tp_aac_demand_noise(const tp_aac_demand *d, float bits);
 
 // tp_aac_model_scales sets the scale factors for so much more noise, and which bands have a spectrum.
 void tp_aac_model_scales(const tp_aac_layout *l, tp_aac_channel *c, float noise);
+// tp_aac_model_coarser raises all scale factors by a step.
+void tp_aac_model_coarser(const tp_aac_layout *l, tp_aac_channel *c);
 
 #endif

@@ -1,0 +1,91 @@
+//go:build cgo
+
+package aac
+
+/*
+#cgo pkg-config: libavutil
+#cgo CFLAGS: -O3 -Wall
+#cgo LDFLAGS: -lm
+#cgo noescape tp_aac_encode
+#cgo nocallback tp_aac_encode
+#include "aac.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"transponder/internal/media"
+	"transponder/internal/transcode/libav"
+)
+
+// FrameSize is how many samples per channel a packet stands for.
+const FrameSize = C.TP_AAC_FRAME
+
+// Encoder makes AAC-LC. It owns C memory until Close, and is for one goroutine at a time.
+type Encoder struct {
+	state    *C.tp_aac
+	config   []byte
+	channels int
+	packet   [C.TP_AAC_PACKET]byte
+
+	same, changes int64
+	one           bool
+}
+
+// New makes an encoder for a format whose bit rate, sampling rate and channels are set. It fails with libav.ErrUnsupported.
+func New(f media.AudioFormat) (*Encoder, error) {
+	config, err := media.AACConfig(f.SampleRate, f.Channels)
+	if err != nil {
+		return nil, err
+	}
+	e := &Encoder{config: config, channels: f.Channels}
+	if f.Codec == media.AAC {
+		e.state = C.tp_aac_new(C.int(f.SampleRate), C.int(f.Channels), C.int(f.RateBPS))
+	}
+	if e.state == nil {
+		return nil, fmt.Errorf("encode %v with %d channels at %d Hz and %d bit/s: %w",
+			f.Codec, f.Channels, f.SampleRate, f.RateBPS, libav.ErrUnsupported)
+	}
+	return e, nil
+}
+
+// FrameSize returns how many samples per channel Encode takes.
+func (e *Encoder) FrameSize() int { return FrameSize }
+
+// Delay returns by how many samples decoded sound trails what was encoded, if the first packet is decoded at time 0.
+func (e *Encoder) Delay() int { return FrameSize }
+
+// Config returns the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
+func (e *Encoder) Config() []byte { return e.config }
+
+// Encode takes exactly one frame of interleaved PCM and returns the packet of the one before, valid until the next call; the first
+// gives none. Samples are clipped to ±1, and what is no number becomes 0.
+func (e *Encoder) Encode(pcm []float32) ([]byte, error) {
+	if e.state == nil {
+		return nil, libav.ErrClosed
+	}
+	if len(pcm) != e.channels*FrameSize {
+		return nil, fmt.Errorf("encode: %d values are no frame", len(pcm))
+	}
+	var same C.int
+	n := C.tp_aac_encode(e.state, (*C.float)(unsafe.SliceData(pcm)), (*C.uint8_t)(&e.packet[0]), &same)
+	if n > 0 {
+		if one := same != 0; one != e.one {
+			e.one = one
+			e.changes++
+		}
+		e.same += int64(same)
+	}
+	return e.packet[:n], nil
+}
+
+// Mono returns how many packets of stereo were made of one channel, and how often that began or ended.
+func (e *Encoder) Mono() (packets, changes int64) { return e.same, e.changes }
+
+// Close frees the encoder. Closing twice is harmless.
+func (e *Encoder) Close() {
+	C.tp_aac_free(e.state)
+	e.state = nil
+}
