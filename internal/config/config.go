@@ -179,9 +179,9 @@ func (c *Config) setTargets() error {
 	return err
 }
 
-// setSounds gives sound files the bit rate of all sound.
+// setSounds gives sound files the bit rate and the encoder of all sound.
 func (c *Config) setSounds() error {
-	c.Sounds.RateBPS = c.Audio.RateBPS
+	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
 	return c.Sounds.Validate()
 }
 
@@ -309,6 +309,7 @@ func (c *Config) settings() []setting {
 		thousands("rtmp_push_audio_bitrate_kbps", &c.Audio.RateBPS, 32, 512),
 		whole("rtmp_push_audio_sample_rate", &c.Audio.SampleRate, 8000, 96000),
 		whole("rtmp_push_audio_channels", &c.Audio.Channels, 1, 2),
+		boolean("rtmp_push_audio_fast_aac", &c.Audio.FastAAC),
 		boolean("rtmp_push_audio_mono_as_stereo", &c.Audio.MonoAsStereo),
 		boolean("rtmp_push_add_silent_audio", &c.Audio.AddSilence),
 		megabytes("media_cache_mb", &c.Sounds.MaxBytes, 1, 1_000_000),

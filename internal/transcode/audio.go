@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/transcode/aac"
 	"transponder/internal/transcode/libav"
 )
 
@@ -23,8 +24,11 @@ type AudioConfig struct {
 	SampleRate int // of AAC, in Hz
 	Channels   int // of AAC
 
-	// MonoAsStereo codes one channel only of sound that is the same on both, at little more than half the cost. What goes out is stereo
-	// all the same.
+	// FastAAC makes AAC by package aac, at a fraction of what FFmpeg's encoder costs.
+	FastAAC bool
+
+	// MonoAsStereo has FFmpeg's encoder code one channel only of sound that is the same on both, at little more than half the cost. What
+	// goes out is stereo all the same. Package aac always does that.
 	MonoAsStereo bool
 
 	// AddSilence gives sources without sound a silent track. Without it, nothing is sent before a first packet came.
@@ -47,6 +51,7 @@ func DefaultAudioConfig() AudioConfig {
 		RateBPS:      128_000,
 		SampleRate:   sampleRate,
 		Channels:     channels,
+		FastAAC:      true,
 		MonoAsStereo: true,
 		AddSilence:   true,
 		Hold:         120 * time.Millisecond,
@@ -113,16 +118,24 @@ type encoder interface {
 	Close()
 }
 
-// NewAudio returns an Audio that has nothing to do yet. cfg is valid. The first call tries out the codecs for a few milliseconds,
-// if MonoAsStereo is wanted.
+// NewAudio returns an Audio that has nothing to do yet. cfg is valid. The first call tries out the codecs for a few milliseconds.
 func NewAudio(cfg AudioConfig, log *slog.Logger) *Audio {
-	return newAudio(cfg, log, pairsWork)
+	return newAudio(cfg, log, checks{fast: fastWorks, pairs: pairsWork})
 }
 
+// checks say what of the codecs does not work.
+type checks struct{ fast, pairs func() error }
+
 // newAudio leaves out what does not work.
-func newAudio(cfg AudioConfig, log *slog.Logger, pairsWork func() error) *Audio {
-	if cfg.MonoAsStereo && libav.Enabled {
-		if err := pairsWork(); err != nil {
+func newAudio(cfg AudioConfig, log *slog.Logger, checks checks) *Audio {
+	if cfg.FastAAC && libav.Enabled {
+		if err := checks.fast(); err != nil {
+			log.Warn("AAC is made by FFmpeg and will cost some times as much", "err", err)
+			cfg.FastAAC = false
+		}
+	}
+	if !cfg.FastAAC && cfg.MonoAsStereo && libav.Enabled {
+		if err := checks.pairs(); err != nil {
 			log.Warn("sound in mono will cost as much as stereo", "err", err)
 			cfg.MonoAsStereo = false
 		}
@@ -144,11 +157,19 @@ func newAudio(cfg AudioConfig, log *slog.Logger, pairsWork func() error) *Audio 
 
 // encoder opens an encoder, of one channel where that is enough.
 func (a *Audio) encoder(f media.AudioFormat) (encoder, error) {
-	open := func(f media.AudioFormat) (encoder, error) { return libav.NewEncoder(f) }
-	if !a.cfg.MonoAsStereo || f.Codec != media.AAC || f.Channels != channels {
-		return open(f)
+	if f.Codec != media.AAC || a.cfg.FastAAC || !a.cfg.MonoAsStereo || f.Channels != channels {
+		return openEncoder(f, a.cfg.FastAAC)
 	}
+	open := func(f media.AudioFormat) (encoder, error) { return libav.NewEncoder(f) }
 	return newPairEncoder(f, open, func(err error) { a.log.Warn("sound in mono costs as much as stereo", "err", err) })
+}
+
+// openEncoder opens an encoder; fast is for AAC.
+func openEncoder(f media.AudioFormat, fast bool) (encoder, error) {
+	if f.Codec == media.AAC && fast {
+		return aac.New(f)
+	}
+	return libav.NewEncoder(f)
 }
 
 // Check says what is wrong with a format that is asked for.

@@ -19,7 +19,7 @@ const (
 	primeFrames = 6
 )
 
-// pairEncoder makes stereo AAC. While both channels are the same, as those of most microphones are, it codes one of them,
+// pairEncoder makes stereo AAC with FFmpeg's encoder. While both channels are the same, as those of most microphones are, it codes one of them,
 // which costs little more than half, and writes it as a pair of channels; the stream's form never changes. It goes over to coding
 // both with the first frame in which they differ, and back when they have been the same for a while.
 //
@@ -93,6 +93,9 @@ func stereoConfig(mono []byte) []byte {
 	}
 	return config
 }
+
+// Mono returns how many packets were made of one channel, and how often the encoder changed.
+func (e *pairEncoder) Mono() (packets, changes int64) { return e.frames, e.changes }
 
 // Encode is libav.Encoder's.
 func (e *pairEncoder) Encode(pcm []float32) ([]byte, error) {

@@ -5,6 +5,7 @@ package transcode
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/transcode/aac"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/soundtest"
 )
@@ -148,38 +150,50 @@ func TestPairsThatDoNotWork(t *testing.T) {
 	}
 }
 
-// A program that cannot do it says so once and codes both channels.
-func TestAudioWithoutPairs(t *testing.T) {
+// What does not work, or is not wanted, is said once and left out.
+func TestAudioEncoders(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	off := DefaultAudioConfig()
-	off.MonoAsStereo = false
+	ffmpeg, plain := DefaultAudioConfig(), DefaultAudioConfig()
+	ffmpeg.FastAAC = false
+	plain.FastAAC, plain.MonoAsStereo = false, false
+	works, fails := func() error { return nil }, func() error { return errFake }
+	mono := media.AudioFormat{Codec: media.AAC, RateBPS: 64_000, SampleRate: sampleRate, Channels: 1}
 	for _, tt := range []struct {
-		name  string
-		audio *Audio
-		form  media.AudioFormat
-		pair  bool
-		lines int
+		name   string
+		cfg    AudioConfig
+		checks checks
+		form   media.AudioFormat
+		want   encoder
+		warn   string
 	}{
-		{"works", newAudio(DefaultAudioConfig(), logger, func() error { return nil }), aacStereo, true, 0},
-		{"mono is wanted", newAudio(DefaultAudioConfig(), logger, func() error { return nil }),
-			media.AudioFormat{Codec: media.AAC, RateBPS: 64_000, SampleRate: sampleRate, Channels: 1}, false, 0},
-		{"set off", newAudio(off, logger, func() error { return errPair }), aacStereo, false, 0},
-		{"does not work", newAudio(DefaultAudioConfig(), logger, func() error { return errPair }), aacStereo, false, 1},
+		{"fast", DefaultAudioConfig(), checks{works, fails}, aacStereo, &aac.Encoder{}, ""},
+		{"fast mono", DefaultAudioConfig(), checks{works, fails}, mono, &aac.Encoder{}, ""},
+		{"fast does not work", DefaultAudioConfig(), checks{fails, works}, aacStereo, &pairEncoder{}, "FFmpeg"},
+		{"FFmpeg's", ffmpeg, checks{fails, works}, aacStereo, &pairEncoder{}, ""},
+		{"FFmpeg's mono", ffmpeg, checks{fails, works}, mono, &libav.Encoder{}, ""},
+		{"FFmpeg's without pairs", plain, checks{fails, fails}, aacStereo, &libav.Encoder{}, ""},
+		{"pairs do not work", ffmpeg, checks{works, fails}, aacStereo, &libav.Encoder{}, "mono"},
+		{"nothing works", DefaultAudioConfig(), checks{fails, fails}, aacStereo, &libav.Encoder{}, "mono"},
+		{"no AAC", DefaultAudioConfig(), checks{works, works}, media.AudioFormat{Codec: media.PCMA, SampleRate: 8000, Channels: 1}, &libav.Encoder{}, ""},
 	} {
-		for range 2 {
-			enc, err := tt.audio.newEncoder(tt.form)
-			if err != nil {
-				t.Fatal(err)
+		t.Run(tt.name, func(t *testing.T) {
+			log.Reset()
+			audio := newAudio(tt.cfg, logger, tt.checks)
+			for range 2 {
+				enc, err := audio.newEncoder(tt.form)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := fmt.Sprintf("%T", enc), fmt.Sprintf("%T", tt.want); got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+				enc.Close()
 			}
-			if _, pair := enc.(*pairEncoder); pair != tt.pair {
-				t.Errorf("%s: %T", tt.name, enc)
+			if (tt.warn != "") != (log.Len() > 0) || !strings.Contains(log.String(), tt.warn) {
+				t.Errorf("the log says %q, want a warning with %q", log.String(), tt.warn)
 			}
-			enc.Close()
-		}
-	}
-	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "mono") {
-		t.Errorf("%d lines, want one warning:\n%s", n, log.String())
+		})
 	}
 }
 
@@ -425,8 +439,26 @@ func TestMonoAndStereoInTurn(t *testing.T) {
 	}
 	stereo := soundtest.Opus(t, wide)
 	mono := soundtest.Opus(t, soundtest.Tone(440, 0.5, 5*time.Second), "-af", "pan=mono|c0=c0")
+	for _, tt := range []struct {
+		name        string
+		fast        bool
+		least, most int64 // packets made of one channel
+	}{
+		{"fast", true, 300, 330},
+		{"FFmpeg's, with patience", false, 150, 210},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := DefaultAudioConfig()
+			cfg.FastAAC = tt.fast
+			testMonoAndStereo(t, cfg, mono, stereo, tt.least, tt.most)
+		})
+	}
+}
+
+func testMonoAndStereo(t *testing.T, cfg AudioConfig, mono, stereo [][]byte, least, most int64) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, true)
+		r.audio = NewAudio(cfg, slog.New(slog.DiscardHandler))
 		r.start()
 		track := &media.Track{Codec: media.Opus}
 		send := func(packets [][]byte) media.Timestamp {
@@ -443,7 +475,7 @@ func TestMonoAndStereoInTurn(t *testing.T) {
 		frames := r.stop()
 		checkClock(t, frames)
 		checkReaches(t, frames, r.src.Now(), 80*time.Millisecond)
-		if st.Changes != 2 || st.FramesMono < 150 || st.FramesMono > 210 || st.FramesMono+st.FramesReused >= st.FramesOut {
+		if st.Changes != 2 || st.FramesMono < least || st.FramesMono > most || st.FramesMono+st.FramesReused >= st.FramesOut {
 			t.Errorf("unexpected counts: %+v", st)
 		}
 		pcm := decodeAAC(t, frames)

@@ -211,8 +211,10 @@ func (r *rendition) report() {
 		made.Renditions, made.PacketsIn, made.Hold = st.Renditions, st.PacketsIn, st.Hold
 		made.FramesOut, made.FramesMade = r.relayed+r.pack.packets, r.pack.packets
 		made.FramesReused = r.pack.reused
-		if e, pair := r.pack.enc.(*pairEncoder); pair {
-			made.FramesMono, made.Changes = e.frames, e.changes
+		if e, pair := r.pack.enc.(interface {
+			Mono() (packets, changes int64)
+		}); pair {
+			made.FramesMono, made.Changes = e.Mono()
 		}
 		made.DriftPPM = -1e6 * r.aligner.drift.rate
 		st = made

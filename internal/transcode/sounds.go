@@ -32,11 +32,14 @@ const (
 // SoundsConfig says how sound files are played.
 type SoundsConfig struct {
 	RateBPS  int   // of AAC in stereo, in bit/s; the rest of its form is that of the sound in whose place a file is played
+	FastAAC  bool  // as in AudioConfig
 	MaxBytes int64 // most encoded sound at a time, in memory and in the directory for temporary files
 }
 
 // DefaultSoundsConfig keeps some eight hours at 128 kbit/s.
-func DefaultSoundsConfig() SoundsConfig { return SoundsConfig{RateBPS: 128_000, MaxBytes: 512 << 20} }
+func DefaultSoundsConfig() SoundsConfig {
+	return SoundsConfig{RateBPS: 128_000, FastAAC: true, MaxBytes: 512 << 20}
+}
 
 // Validate reports every value that cannot work.
 func (c SoundsConfig) Validate() error {
@@ -127,7 +130,7 @@ func (c soundChunk) bytes() *[]byte {
 func NewSounds(dir string, cfg SoundsConfig, log *slog.Logger) *Sounds {
 	return &Sounds{
 		dir: dir, cfg: cfg, log: log,
-		newEncoder: func(f media.AudioFormat) (encoder, error) { return libav.NewEncoder(f) },
+		newEncoder: func(f media.AudioFormat) (encoder, error) { return openEncoder(f, cfg.FastAAC && fastWorks() == nil) },
 		loopLength: loopLength,
 		wake:       make(chan struct{}, 1),
 		kept:       map[soundKey]*sound{},

@@ -18,7 +18,7 @@ enum {
 };
 
 #define PRICE_STEP 0.1f
-#define USUAL_STEP 0.03f
+#define USUAL_STEP 0.1f
 
 struct tp_aac {
 	const tp_aac_tables *tables;
@@ -69,6 +69,7 @@ tp_aac *tp_aac_new(int rate, int channels, int bit_rate) {
 	e->most_held = fminf(e->most - e->mean, 4 * e->mean) + 1;
 	e->held = 0.5f * e->most_held;
 	e->price[0] = e->price[1] = 1;
+	e->usual = e->mean;
 	return e;
 }
 
@@ -81,10 +82,8 @@ void tp_aac_free(tp_aac *e) {
 
 // wanted returns the bits that a frame of some demand should have.
 static float wanted(tp_aac *e, float demand) {
-	if (e->usual == 0)
-		e->usual = demand;
-	float more = e->usual > 0 ? fminf(fmaxf(demand / e->usual, 0.6f), 1.8f) : 1;
-	e->usual += USUAL_STEP * (demand - e->usual);
+	float more = fminf(fmaxf(demand / e->usual, 0.6f), 2.5f);
+	e->usual += USUAL_STEP * (fmaxf(demand, 1) - e->usual);
 	float fullness = e->held / e->most_held;
 	float bits = e->mean * more * (0.8f + 0.4f * fullness);
 	return fminf(bits, e->mean + 0.8f * e->held);

@@ -242,7 +242,7 @@ static int flush(writer *w, const uint8_t *data) {
 static void put_info(writer *w, const tp_aac_layout *l, int used) {
 	put(w, 0, 1); // ics_reserved_bit
 	put(w, l->sequence, 2);
-	put(w, 0, 1); // window_shape: sine
+	put(w, 1, 1); // window_shape: Kaiser-Bessel derived
 	if (l->sequence != EIGHT_SHORT) {
 		put(w, used, 6);
 		put(w, 0, 1); // predictor_data_present

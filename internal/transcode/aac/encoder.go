@@ -30,8 +30,8 @@ type Encoder struct {
 	channels int
 	packet   [C.TP_AAC_PACKET]byte
 
+	one           bool // the last packet was made of one of two channels
 	same, changes int64
-	one           bool
 }
 
 // New makes an encoder for a format whose bit rate, sampling rate and channels are set. It fails with libav.ErrUnsupported.
@@ -40,7 +40,7 @@ func New(f media.AudioFormat) (*Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Encoder{config: config, channels: f.Channels}
+	e := &Encoder{config: config, channels: f.Channels, one: f.Channels == 2}
 	if f.Codec == media.AAC {
 		e.state = C.tp_aac_new(C.int(f.SampleRate), C.int(f.Channels), C.int(f.RateBPS))
 	}

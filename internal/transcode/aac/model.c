@@ -19,7 +19,7 @@
 #define FALLS 0.01f  // and the least that is left of it for that
 #define HOLE 1.0f    // log2 of what a band has above its noise, at least, as its demand is counted
 #define LOUDEST 0.3f // noise in a band, of its energy
-#define FINEST -0.5f // noise: thresholds are lowered by 12 dB at most, where there are more bits than are wanted
+#define FINEST -0.8f // noise: thresholds are lowered by 12 dB at most, where there are more bits than are wanted
 
 // Noise of 1/12 of a step of 16 bits, squared, in the units of lines.
 #define QUIET_LONG 170.0f

@@ -190,24 +190,24 @@ void tp_aac_spectrum_layout(tp_aac_spectrum *s, tp_aac_layout *l) {
 static void rise(const tp_aac_tables *t, float *out, const float *x, int is_short) {
 	if (!is_short) {
 		for (int i = 0; i < FRAME; i++)
-			out[i] = x[i] * t->long_sine[i];
+			out[i] = x[i] * t->long_slope[i];
 		return;
 	}
 	memset(out, 0, FLAT * sizeof *out);
 	for (int i = 0; i < SHORT; i++)
-		out[FLAT + i] = x[FLAT + i] * t->short_sine[i];
+		out[FLAT + i] = x[FLAT + i] * t->short_slope[i];
 	memcpy(out + FLAT + SHORT, x + FLAT + SHORT, FLAT * sizeof *out);
 }
 
 static void fall(const tp_aac_tables *t, float *out, const float *x, int is_short) {
 	if (!is_short) {
 		for (int i = 0; i < FRAME; i++)
-			out[i] = x[i] * t->long_sine[FRAME - 1 - i];
+			out[i] = x[i] * t->long_slope[FRAME - 1 - i];
 		return;
 	}
 	memcpy(out, x, FLAT * sizeof *out);
 	for (int i = 0; i < SHORT; i++)
-		out[FLAT + i] = x[FLAT + i] * t->short_sine[SHORT - 1 - i];
+		out[FLAT + i] = x[FLAT + i] * t->short_slope[SHORT - 1 - i];
 	memset(out + FLAT + SHORT, 0, FLAT * sizeof *out);
 }
 
@@ -222,8 +222,8 @@ static void short_lines(tp_aac_spectrum *s, const tp_aac_layout *l, const float 
 	for (int g = 0; g < l->groups; g++, band += l->per_group)
 		for (int w = 0; w < l->windows[g]; w++, x += SHORT) {
 			for (int i = 0; i < SHORT; i++) {
-				window[i] = x[i] * s->tables->short_sine[i];
-				window[SHORT + i] = x[SHORT + i] * s->tables->short_sine[SHORT - 1 - i];
+				window[i] = x[i] * s->tables->short_slope[i];
+				window[SHORT + i] = x[SHORT + i] * s->tables->short_slope[SHORT - 1 - i];
 			}
 			s->short_transform(s->short_context, plain, window, sizeof *plain);
 			const float *from = plain;

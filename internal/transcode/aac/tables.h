@@ -41,7 +41,7 @@ typedef struct {
 	uint32_t bits[6][289];
 
 	float quantise[SCALES]; // 2^(-3/16 (scale - 100))
-	float long_sine[FRAME], short_sine[SHORT]; // rising halves
+	float long_slope[FRAME], short_slope[SHORT]; // rising halves of windows
 } tp_aac_tables;
 
 // tp_aac_tables_of makes the tables the first time; it may be called by several threads.
