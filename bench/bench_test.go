@@ -107,13 +107,17 @@ func TestPrintTable(t *testing.T) {
 		FirstFrameMS: stats.Dist{P50: 90, Max: 110},
 		Sink:         sink.Totals{Streams: 25, LatencyMS: stats.Dist{P50: 0.4, P99: 6.2}},
 	}
+	mono := *ours
+	mono.CPUCoresStream = 0.0260
 	floor := &blackbox.Report{Streams: 25, CPUCoresStream: 0.0120, PSSMBStream: 2}
 	var out strings.Builder
-	printTable(&out, 25, rowOf("transponder", ours), rowOf("pion floor", floor))
+	printTable(&out, 25, rowOf("transponder", ours), rowOf("mono", &mono), rowOf("pion floor", floor))
 	got := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
 		"transponder 0.0360 2.6 0.4 6.2 0 15000 90 110 0.00",
-		"target 0.0300 1.20x 4.0 0.65x 1.0 10.0 0 - - 120 -",
+		"target 0.0180 2.00x 2.5 1.04x 0.5 5.0 0 - 100 - -",
+		"mono 0.0260 2.6 0.4 6.2 0 15000 90 110 0.00",
+		"target, mono 0.0130 2.00x 2.5 1.04x 0.5 5.0 0 - 100 - -",
 		"pion floor 0.0120 3.00x 2.0 1.30x - - - - - - 0.00",
 		"SRS 7.0.18 0.0180 2.00x 5.2 0.50x 249.0 496.0 0 15022 2306 2325 0.06",
 	} {
@@ -121,8 +125,8 @@ func TestPrintTable(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
-	if lines := strings.Count(out.String(), "\n"); lines != 10 {
-		t.Errorf("%d lines, want the head, three rows and six peers:\n%s", lines, out.String())
+	if lines := strings.Count(out.String(), "\n"); lines != 12 {
+		t.Errorf("%d lines, want the head, five rows and six peers:\n%s", lines, out.String())
 	}
 }
 

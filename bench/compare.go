@@ -28,6 +28,9 @@ type comparison struct {
 	out        io.Writer
 }
 
+// The sounds that mkmedia.sh made.
+const stereoSound, monoSound = "audio.ogg", "mono.ogg"
+
 // compare prints our rows beside the floor's and the peers'.
 func compare(ctx context.Context, args []string, out io.Writer) error {
 	c := comparison{out: out}
@@ -82,7 +85,7 @@ func parseNumbers(list string) ([]int, error) {
 
 func (c *comparison) run(ctx context.Context, numbers []int) error {
 	fmt.Fprintf(c.out, "One stream for the sound, then %v for the cost; about %v.\n\n", numbers,
-		(time.Duration(2*len(numbers)+1) * (c.window + 10*time.Second)).Round(time.Minute))
+		(time.Duration(3*len(numbers)+1) * (c.window + 10*time.Second)).Round(time.Minute))
 	sound, err := c.soundOf(ctx)
 	if err != nil {
 		return err
@@ -93,12 +96,16 @@ func (c *comparison) run(ctx context.Context, numbers []int) error {
 		if err != nil {
 			return err
 		}
-		ours, err := c.measureServer(ctx, n, "")
+		ours, err := c.measureServer(ctx, n, "transponder", stereoSound, "")
 		if err != nil {
 			return err
 		}
-		printTable(c.out, n, rowOf("transponder", ours), rowOf("pion floor (receives only)", floor))
-		printNotes(c.out, ours, floor)
+		mono, err := c.measureServer(ctx, n, "mono", monoSound, "")
+		if err != nil {
+			return err
+		}
+		printTable(c.out, n, rowOf("transponder", ours), rowOf("transponder, mono", mono), rowOf("pion floor (receives only)", floor))
+		printNotes(c.out, ours, mono, floor)
 	}
 	return nil
 }
@@ -109,7 +116,7 @@ func (c *comparison) soundOf(ctx context.Context) (soundRow, error) {
 	if err := os.MkdirAll(dump, 0o755); err != nil {
 		return soundRow{}, err
 	}
-	if _, err := c.measureServer(ctx, 1, dump); err != nil {
+	if _, err := c.measureServer(ctx, 1, "transponder", stereoSound, dump); err != nil {
 		return soundRow{}, err
 	}
 	dumps, err := filepath.Glob(filepath.Join(dump, "*.flv"))
@@ -126,11 +133,12 @@ func (c *comparison) soundOf(ctx context.Context) (soundRow, error) {
 	}, nil
 }
 
-func (c *comparison) measureServer(ctx context.Context, n int, dump string) (*blackbox.Report, error) {
-	cfg, err := c.serverConfig(n, "transponder")
+func (c *comparison) measureServer(ctx context.Context, n int, label, sound, dump string) (*blackbox.Report, error) {
+	cfg, err := c.serverConfig(n, label)
 	if err != nil {
 		return nil, err
 	}
+	cfg.Load.Audio = filepath.Join(c.media, sound)
 	cfg.Dump = dump
 	return c.measure(ctx, cfg)
 }
@@ -185,7 +193,7 @@ func (c *comparison) config(n int, label string) blackbox.Config {
 	cfg.Label = fmt.Sprintf("%s-%d", label, n)
 	cfg.Window = c.window
 	cfg.Load.Streams = n
-	cfg.Load.Video, cfg.Load.Audio = filepath.Join(c.media, "video.h264"), filepath.Join(c.media, "audio.ogg")
+	cfg.Load.Video, cfg.Load.Audio = filepath.Join(c.media, "video.h264"), filepath.Join(c.media, stereoSound)
 	cfg.Log = filepath.Join(c.dir, cfg.Label+".log")
 	return cfg
 }

@@ -1,13 +1,14 @@
 #!/bin/sh
-# Makes the two looped sources of the load generator in DIR (default: testdata), if they are not there:
+# Makes the looped sources of the load generator in DIR (default: testdata), if they are not there:
 #   video.h264  720p30 constrained-baseline H.264, about 2.5 Mbit/s, one slice a frame, closed 60-frame GOPs, an even number
 #               of them (so that idr_pic_id still alternates where the loop wraps)
 #   audio.ogg   48 kHz stereo Opus, 20 ms packets, about 96 kbit/s; every 2 s it falls silent for 300 ms, then beeps (3 kHz,
 #               100 ms) exactly on the 2 s mark: bench lipsync finds the beeps again in the output.
+#   mono.ogg    the same from one microphone, in mono at 64 kbit/s
 set -eu
 dir=${1:-testdata}
 seconds=12
-[ -s "$dir/video.h264" ] && [ -s "$dir/audio.ogg" ] && exit 0
+[ -s "$dir/video.h264" ] && [ -s "$dir/audio.ogg" ] && [ -s "$dir/mono.ogg" ] && exit 0
 mkdir -p "$dir"
 
 ffmpeg -hide_banner -loglevel error -y \
@@ -25,3 +26,5 @@ ffmpeg -hide_banner -loglevel error -y \
 	-f lavfi -i "anoisesrc=r=48000:c=pink:a=0.08" \
 	-filter_complex "[1]volume='$gate':eval=frame,aformat=channel_layouts=stereo[n];[0][n]amix=inputs=2:normalize=0:duration=first" \
 	-t "$seconds" -c:a libopus -b:a 96k -vbr on -frame_duration 20 -application audio "$dir/audio.ogg"
+
+ffmpeg -hide_banner -loglevel error -y -i "$dir/audio.ogg" -ac 1 -c:a libopus -b:a 64k -vbr on -frame_duration 20 -application audio "$dir/mono.ogg"

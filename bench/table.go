@@ -22,21 +22,37 @@ func rowOf(name string, r *blackbox.Report) row {
 	return out
 }
 
-// printTable sets our row beside the target, the floor and those peers that were measured at as many streams.
-func printTable(out io.Writer, n int, ours, floor row) {
+// printTable sets our row beside the target, the floor and those peers that were measured at as many streams, and then that of streams
+// with one microphone beside its own target.
+func printTable(out io.Writer, n int, ours, mono, floor row) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
 	line(w, fmt.Sprintf("%d streams", n), "cores/stream", "ours is", "MB/stream", "ours is", "latency p50", "p99 ms",
 		"frames lost", "of", "first frame p50", "max ms", "others")
-	rows := []row{ours, targets, floor}
-	for _, peer := range peers {
-		if peer.streams == n {
-			rows = append(rows, peer)
+	type pair struct{ ours, theirs row }
+	pairs := []pair{{ours, ours}}
+	monoTarget := row{cores: unknown}
+	for _, target := range targets {
+		if target.streams == n {
+			pairs = append(pairs, pair{ours, target.row})
+			monoTarget = target.row
+			monoTarget.name, monoTarget.cores = "target, mono", target.mono
 		}
 	}
-	for _, r := range rows {
-		line(w, r.name, number(r.cores, 4), ratio(ours.cores, r.cores), number(r.megabytes, 1),
-			ratio(ours.megabytes, r.megabytes), number(r.p50, 1), number(r.p99, 1), count(r.lost), count(r.sent),
+	pairs = append(pairs, pair{ours, floor})
+	for _, peer := range peers {
+		if peer.streams == n {
+			pairs = append(pairs, pair{ours, peer})
+		}
+	}
+	pairs = append(pairs, pair{mono, mono})
+	if monoTarget.streams == n {
+		pairs = append(pairs, pair{mono, monoTarget})
+	}
+	for _, p := range pairs {
+		r := p.theirs
+		line(w, r.name, number(r.cores, 4), ratio(p.ours.cores, r.cores), number(r.megabytes, 1),
+			ratio(p.ours.megabytes, r.megabytes), number(r.p50, 1), number(r.p99, 1), count(r.lost), count(r.sent),
 			number(r.firstP50, 0), number(r.firstMost, 0), number(r.others, 2))
 	}
 }
