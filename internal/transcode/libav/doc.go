@@ -8,7 +8,7 @@
 // for one goroutine at a time. No call blocks; none can be cancelled; the longest takes a few milliseconds for sound,
 // and for pictures some tens in the usual sizes.
 //
-// It is the only package with cgo. It uses what FFmpeg 5.1 to 8 have in common, and no struct of FFmpeg's is visible to Go.
+// It and package aac are the only ones with cgo. It uses what FFmpeg 5.1 to 8 have in common, and no struct of FFmpeg's is visible to Go.
 // Without cgo every constructor fails with ErrDisabled. FFmpeg's own log is silent: what matters comes back as errors.
 package libav
 
