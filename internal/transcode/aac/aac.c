@@ -80,9 +80,10 @@ void tp_aac_free(tp_aac *e) {
 	free(e);
 }
 
-// wanted returns the bits that a frame of some demand should have.
+// wanted returns the bits that a frame of some demand should have. A frame that demands less than others saves bits for those, if there is
+// need to save at all.
 static float wanted(tp_aac *e, float demand) {
-	float more = fminf(fmaxf(demand / e->usual, 0.6f), 2.5f);
+	float more = fminf(fmaxf(demand / e->usual, demand < e->mean ? 1 : 0.6f), 2.5f);
 	e->usual += USUAL_STEP * (fmaxf(demand, 1) - e->usual);
 	float fullness = e->held / e->most_held;
 	float bits = e->mean * more * (0.8f + 0.4f * fullness);

@@ -13,13 +13,13 @@
 // The model follows that of 3GPP TS 26.403, 5.4 to 5.6: a band hides noise that is MASKED below it, and less of it in its neighbours. The
 // constants are those with which recorded music measured best at 128 kbit/s.
 #define MASKED 1.26e-2f // -19 dB
-#define UP_DB 15.0f       // per Bark
+#define UP_DB 15.0f     // per Bark
 #define DOWN_DB 30.0f
 #define RISE 2.0f    // of a threshold from frame to frame; more would be heard before an attack
-#define FALLS 0.01f  // and the least that is left of it for that
+#define FALLS 0.01f  // the least that is left of a threshold for that
 #define HOLE 1.0f    // log2 of what a band has above its noise, at least, as its demand is counted
 #define LOUDEST 0.3f // noise in a band, of its energy
-#define FINEST -0.8f // noise: thresholds are lowered by 12 dB at most, where there are more bits than are wanted
+#define FINEST -0.8f // noise where there are more bits than are wanted: thresholds are lowered by 28 dB at most
 
 // Noise of 1/12 of a step of 16 bits, squared, in the units of lines.
 #define QUIET_LONG 170.0f
@@ -30,7 +30,7 @@
 #define SPARSE_OFFSET 1.3219281f
 #define SPARSE_SLOPE 0.5593573f
 
-typedef float v4 __attribute__((vector_size(16)));
+typedef float v4 __attribute__((vector_size(16), may_alias));
 
 // roots are of four numbers at once. The compiler does not make that of sqrtf, which sets errno, without an option that cgo does
 // not allow.
