@@ -12,7 +12,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 build="gcc libc6-dev pkg-config libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libopus-dev ca-certificates"
-test="ffmpeg nginx libnginx-mod-rtmp chromium firefox-esr tshark python3"
+test="ffmpeg faad nginx libnginx-mod-rtmp chromium firefox-esr tshark python3"
 
 say() { echo "install: $*" >&2; }
 
