@@ -46,7 +46,7 @@ static float bandwidth_of(int rate, float bits_a_second) {
 	for (int i = 0; i < LAST; i++)
 		if (bits_a_second > steps[i].bits && bits_a_second <= steps[i + 1].bits)
 			hz = steps[i].hz + (steps[i + 1].hz - steps[i].hz) * (bits_a_second - steps[i].bits) / (steps[i + 1].bits - steps[i].bits);
-	return fminf(hz, 0.5f * rate);
+	return smaller(hz, 0.5f * rate);
 }
 
 tp_aac *tp_aac_new(int rate, int channels, int bit_rate) {
@@ -65,8 +65,8 @@ tp_aac *tp_aac_new(int rate, int channels, int bit_rate) {
 	}
 	tp_aac_model_init(&e->model, form);
 	e->most = MOST_BITS * channels;
-	e->mean = fminf((float)bit_rate * FRAME / rate, e->most);
-	e->most_held = fminf(e->most - e->mean, 4 * e->mean) + 1;
+	e->mean = smaller((float)bit_rate * FRAME / rate, e->most);
+	e->most_held = smaller(e->most - e->mean, 4 * e->mean) + 1;
 	e->held = 0.5f * e->most_held;
 	e->price[0] = e->price[1] = 1;
 	e->usual = e->mean;
@@ -83,11 +83,11 @@ void tp_aac_free(tp_aac *e) {
 // wanted returns the bits that a frame of some demand should have. A frame that demands less than others saves bits for those, if there is
 // need to save at all.
 static float wanted(tp_aac *e, float demand) {
-	float more = fminf(fmaxf(demand / e->usual, demand < e->mean ? 1 : 0.6f), 2.5f);
-	e->usual += USUAL_STEP * (fmaxf(demand, 1) - e->usual);
+	float more = smaller(greater(demand / e->usual, demand < e->mean ? 1 : 0.6f), 2.5f);
+	e->usual += USUAL_STEP * (greater(demand, 1) - e->usual);
 	float fullness = e->held / e->most_held;
 	float bits = e->mean * more * (0.8f + 0.4f * fullness);
-	return fminf(bits, e->mean + 0.8f * e->held);
+	return smaller(bits, e->mean + 0.8f * e->held);
 }
 
 // fit sets the scale factors, values and books of channels for about so many bits, and for no more than most. It returns how many
@@ -111,12 +111,12 @@ static int fit(tp_aac *e, const tp_aac_layout *l, tp_aac_channel *c, int channel
 			total += tp_aac_code_books(e->tables, l, &c[k], used);
 		if (total <= most)
 			break;
-		bits *= 0.95f * fminf(most / total, 1);
-		noise = fmaxf(tp_aac_demand_noise(d, bits / *price), noise + 0.1f * fabsf(noise) + 0.01f);
+		bits *= 0.95f * smaller(most / total, 1);
+		noise = greater(tp_aac_demand_noise(d, bits / *price), noise + 0.1f * fabsf(noise) + 0.01f);
 	}
 	float expected = tp_aac_demand_bits(d, noise);
 	if (expected > LEAST_BITS)
-		*price += PRICE_STEP * (fminf(fmaxf(total / expected, 0.3f), 3) - *price);
+		*price += PRICE_STEP * (smaller(greater(total / expected, 0.3f), 3) - *price);
 	return used;
 }
 
@@ -144,8 +144,8 @@ int tp_aac_encode(tp_aac *e, const float *pcm, uint8_t *data, int *same) {
 	tp_aac_demand_of(&d, &l, c, channels);
 
 	float demand = tp_aac_demand_bits(&d, 0) * e->price[l.sequence == EIGHT_SHORT];
-	int used = fit(e, &l, c, channels, &d, wanted(e, demand), fminf(e->mean + e->held, e->most) - HEAD_BITS);
+	int used = fit(e, &l, c, channels, &d, wanted(e, demand), smaller(e->mean + e->held, e->most) - HEAD_BITS);
 	int size = tp_aac_code_write(e->tables, &l, c, channels, e->channels == 2, is_middle, used, data);
-	e->held = fminf(e->held + e->mean - 8 * size, e->most_held);
+	e->held = smaller(e->held + e->mean - 8 * size, e->most_held);
 	return size;
 }

@@ -32,4 +32,8 @@ typedef struct {
 	uint8_t book[BANDS];
 } tp_aac_channel;
 
+// greater and smaller are of numbers. Those of math.h, which know what to do with what is none, are calls.
+static inline float greater(float a, float b) { return a > b ? a : b; }
+static inline float smaller(float a, float b) { return a < b ? a : b; }
+
 #endif

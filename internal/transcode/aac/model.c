@@ -84,9 +84,9 @@ void tp_aac_model_init(tp_aac_model *m, const tp_aac_form *form) {
 
 static void spread(const tp_aac_masking *m, int bands, float *threshold) {
 	for (int b = 1; b < bands; b++)
-		threshold[b] = fmaxf(threshold[b], m->up[b] * threshold[b - 1]);
+		threshold[b] = greater(threshold[b], m->up[b] * threshold[b - 1]);
 	for (int b = bands - 2; b >= 0; b--)
-		threshold[b] = fmaxf(threshold[b], m->down[b] * threshold[b + 1]);
+		threshold[b] = greater(threshold[b], m->down[b] * threshold[b + 1]);
 }
 
 void tp_aac_model_thresholds(tp_aac_model *m, const tp_aac_layout *l, tp_aac_channel *c, int channels) {
@@ -107,10 +107,10 @@ void tp_aac_model_thresholds(tp_aac_model *m, const tp_aac_layout *l, tp_aac_cha
 			float t = c->threshold[b];
 			if (!is_short) {
 				if (m->have_last)
-					t = fmaxf(FALLS * t, fminf(t, RISE * m->last[k][b]));
+					t = greater(FALLS * t, smaller(t, RISE * m->last[k][b]));
 				m->last[k][b] = c->threshold[b];
 			}
-			c->threshold[b] = fmaxf(t, quiet);
+			c->threshold[b] = greater(t, quiet);
 		}
 	}
 	if (channels == 1)
@@ -125,10 +125,10 @@ void tp_aac_model_pair(const tp_aac_layout *l, tp_aac_channel *c, uint8_t *is_mi
 		for (int i = l->start[b]; i < l->start[b + 1]; i += 4)
 			s += load(left->lines + i) * load(right->lines + i);
 		float both = left->energy[b] + right->energy[b], cross = 2 * sum(s);
-		float middle = fmaxf(0.25f * (both + cross), 0), side = fmaxf(0.25f * (both - cross), 0);
-		float threshold = 0.5f * fminf(left->threshold[b], right->threshold[b]);
-		float apart = fmaxf(left->energy[b] / left->threshold[b], 1) * fmaxf(right->energy[b] / right->threshold[b], 1);
-		is_middle[b] = fmaxf(middle / threshold, 1) * fmaxf(side / threshold, 1) < apart;
+		float middle = greater(0.25f * (both + cross), 0), side = greater(0.25f * (both - cross), 0);
+		float threshold = 0.5f * smaller(left->threshold[b], right->threshold[b]);
+		float apart = greater(left->energy[b] / left->threshold[b], 1) * greater(right->energy[b] / right->threshold[b], 1);
+		is_middle[b] = greater(middle / threshold, 1) * greater(side / threshold, 1) < apart;
 		if (!is_middle[b])
 			continue;
 		for (int i = l->start[b]; i < l->start[b + 1]; i++) {
@@ -155,7 +155,7 @@ void tp_aac_model_prepare(const tp_aac_layout *l, tp_aac_channel *c) {
 				peak[k] = c->power[i + k] > peak[k] ? c->power[i + k] : peak[k];
 		}
 		c->form[b] = sum(s);
-		c->peak[b] = fmaxf(fmaxf(peak[0], peak[1]), fmaxf(peak[2], peak[3]));
+		c->peak[b] = greater(greater(peak[0], peak[1]), greater(peak[2], peak[3]));
 	}
 }
 
@@ -180,7 +180,7 @@ static inline float with(float threshold, float noise) { return noise >= 0 ? thr
 float tp_aac_demand_bits(const tp_aac_demand *d, float noise) {
 	float bits = 0;
 	for (int i = 0; i < d->bands; i++) {
-		float ratio = fmaxf(d->energy[i] - 4 * log2_of(with(d->threshold[i], noise)), HOLE);
+		float ratio = greater(d->energy[i] - 4 * log2_of(with(d->threshold[i], noise)), HOLE);
 		bits += d->lines[i] * (ratio >= DENSE ? ratio : SPARSE_OFFSET + SPARSE_SLOPE * ratio);
 	}
 	return bits;
@@ -192,7 +192,7 @@ float tp_aac_demand_noise(const tp_aac_demand *d, float bits) {
 		float lines = 0;
 		for (int i = 0; i < d->bands; i++)
 			lines += d->lines[i];
-		return lines > 0 ? fmaxf(exp2f((wanted - bits) / (4 * lines)) - 1, FINEST) : 0;
+		return lines > 0 ? greater(exp2f((wanted - bits) / (4 * lines)) - 1, FINEST) : 0;
 	}
 	while (high < 1e6f && tp_aac_demand_bits(d, high) > bits) {
 		low = high;
@@ -214,7 +214,7 @@ void tp_aac_model_scales(const tp_aac_layout *l, tp_aac_channel *c, float noise)
 		if (c->energy[b] <= c->threshold[b])
 			continue;
 		float root = with(sqrtf(sqrtf(c->threshold[b])), noise);
-		float threshold = fminf(root * root * root * root, LOUDEST * c->energy[b]);
+		float threshold = smaller(root * root * root * root, LOUDEST * c->energy[b]);
 		int scale = 100 + (int)floorf(8 / 3.0f * log2_of(6.75f * threshold / c->form[b]));
 		c->scale[b] = scale < 0 ? 0 : scale >= SCALES ? SCALES - 1 : scale;
 	}
