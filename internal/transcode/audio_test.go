@@ -18,6 +18,7 @@ import (
 	"transponder/internal/flv"
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/transcode/aac"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/soundtest"
 )
@@ -751,44 +752,51 @@ var paths = []struct {
 	{"silence", func() []float32 { return make([]float32, channels*2*sampleRate) }, []string{"-af", "pan=mono|c0=c0"}},
 }
 
+// pathEncoders are those that make AAC, by what stands behind a path's name.
+var pathEncoders = []struct {
+	name string
+	open func(tb testing.TB) encoder
+}{
+	{"", func(tb testing.TB) encoder {
+		e, err := aac.New(aacStereo)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(e.Close)
+		return e
+	}},
+	{" by FFmpeg", func(tb testing.TB) encoder { return newPair(tb) }},
+}
+
 func TestPathAllocations(t *testing.T) {
 	for _, tt := range paths {
-		packet, end := newPath(t, soundtest.Opus(t, tt.pcm(), tt.args...), newPair(t))
-		i := 0
-		for ; i < 10; i++ {
-			packet(i)
+		for _, enc := range pathEncoders {
+			packet, end := newPath(t, soundtest.Opus(t, tt.pcm(), tt.args...), enc.open(t))
+			i := 0
+			for ; i < 10; i++ {
+				packet(i)
+			}
+			// A packet makes 0.94 frames, each of which owns its bytes.
+			if got := testing.AllocsPerRun(200, func() { packet(i); i++ }); got > 1 {
+				t.Errorf("%s%s: %v allocations a packet, want 1 at most", tt.name, enc.name, got)
+			}
+			end()
 		}
-		// A packet makes 0.94 frames, each of which owns its bytes.
-		if got := testing.AllocsPerRun(200, func() { packet(i); i++ }); got > 1 {
-			t.Errorf("%s: %v allocations a packet, want 1 at most", tt.name, got)
-		}
-		end()
 	}
 }
 
 // BenchmarkPath is the cost of one packet of 20 ms: times 50 it is that of a stream's second.
 func BenchmarkPath(b *testing.B) {
-	for _, tt := range paths {
-		b.Run(tt.name, func(b *testing.B) {
-			packet, end := newPath(b, soundtest.Opus(b, tt.pcm(), tt.args...), newPair(b))
-			defer end()
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				packet(i)
-			}
-		})
+	for _, enc := range pathEncoders {
+		for _, tt := range paths {
+			b.Run(tt.name+enc.name, func(b *testing.B) {
+				packet, end := newPath(b, soundtest.Opus(b, tt.pcm(), tt.args...), enc.open(b))
+				defer end()
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					packet(i)
+				}
+			})
+		}
 	}
-	b.Run("mono coded as stereo", func(b *testing.B) {
-		enc, err := openAAC(aacStereo)
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer enc.Close()
-		packet, end := newPath(b, soundtest.Opus(b, paths[1].pcm(), paths[1].args...), enc)
-		defer end()
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			packet(i)
-		}
-	})
 }
