@@ -2,7 +2,6 @@
 
 #include "code.h"
 
-#include <math.h>
 #include <string.h>
 
 enum {
@@ -220,9 +219,11 @@ static inline void put(writer *w, uint32_t value, int bits) {
 	w->bits += bits;
 	if (w->bits >= 32) {
 		w->bits -= 32;
-		uint32_t out = __builtin_bswap32((uint32_t)(w->held >> w->bits));
-		memcpy(w->at, &out, 4);
-		w->at += 4;
+		uint32_t out = (uint32_t)(w->held >> w->bits);
+		*w->at++ = (uint8_t)(out >> 24);
+		*w->at++ = (uint8_t)(out >> 16);
+		*w->at++ = (uint8_t)(out >> 8);
+		*w->at++ = (uint8_t)out;
 	}
 }
 

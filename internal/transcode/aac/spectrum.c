@@ -8,13 +8,12 @@
 #include <libavutil/tx.h>
 
 enum {
-	KEPT = 3,                    // frames: the two that a window lies over, and the one that tells what comes
-	FLAT = (FRAME - SHORT) / 2,  // samples beside the slope of a short window in a long one
-	FIRST_SHORT = FRAME / 2 - SHORT / 2,
+	KEPT = 3,                   // frames: the two that a window lies over, and the one that tells what comes
+	FLAT = (FRAME - SHORT) / 2, // samples beside the slope of a short window in a long one, and before the first short window
 };
 
 // An attack is a part of a frame, as long as a short window's step, whose higher frequencies have more than ATTACK times the energy of
-// those before it, and are not next to nothing (3GPP TS 26.403, 5.2).
+// those before it, and are not next to nothing (as in 3GPP TS 26.403).
 #define ATTACK 10.0f
 #define ATTACK_LEAST 9e-4f
 #define ATTACK_MEMORY 0.7f
@@ -29,11 +28,11 @@ struct tp_aac_spectrum {
 	int latest;
 	int same[KEPT]; // both channels of a frame
 
-	float before[CHANNELS];                  // sample
-	float level[CHANNELS];                   // of the higher frequencies' energy
-	float energy[CHANNELS][2 * SHORTS];      // of parts, of the last frame and the latest
-	tp_aac_sequence sequence;                // of the last frame
-	int attack, coming;                      // part of the next frame's window with an attack, and of the one after it; -1: none
+	float before[CHANNELS];             // the last sample
+	float level[CHANNELS];              // of the higher frequencies' energy
+	float energy[CHANNELS][2 * SHORTS]; // of the higher frequencies, by parts of the last frame and the latest
+	tp_aac_sequence sequence;           // of the last packet
+	int attack, coming;                 // parts with an attack of what the next packet's short windows lie over, and the one's after it; -1: none
 
 	AVTXContext *long_context, *short_context;
 	av_tx_fn long_transform, short_transform;
@@ -150,7 +149,7 @@ int tp_aac_spectrum_same(const tp_aac_spectrum *s) {
 	return s->channels == 2 && s->same[(s->latest + 1) % KEPT] && s->same[(s->latest + 2) % KEPT];
 }
 
-// groups are those of the short windows around an attack (3GPP TS 26.403, 5.2).
+// groups are those of the short windows around an attack (as in 3GPP TS 26.403).
 static const uint8_t groups_of[SHORTS][4] = {
 	{1, 3, 3, 1}, {1, 1, 3, 3}, {2, 1, 3, 2}, {3, 1, 3, 1}, {3, 1, 1, 3}, {3, 2, 1, 2}, {3, 3, 1, 1}, {3, 3, 1, 1},
 };
@@ -217,7 +216,7 @@ static void short_lines(tp_aac_spectrum *s, const tp_aac_layout *l, const float 
 	float plain[SHORT] __attribute__((aligned(64)));
 	memcpy(both, first, FRAME * sizeof *both);
 	memcpy(both + FRAME, second, FRAME * sizeof *both);
-	const float *x = both + FIRST_SHORT;
+	const float *x = both + FLAT;
 	int band = 0;
 	for (int g = 0; g < l->groups; g++, band += l->per_group)
 		for (int w = 0; w < l->windows[g]; w++, x += SHORT) {

@@ -111,12 +111,12 @@ static const uint8_t short24[] = {4, 4, 4, 4, 4, 4, 4, 8, 8, 8, 12, 12, 16, 16, 
 static const uint8_t short16[] = {4, 4, 4, 4, 4, 4, 4, 4, 8, 8, 12, 12, 16, 20, 20};
 static const uint8_t short8[] = {4, 4, 4, 4, 4, 4, 4, 8, 8, 8, 8, 12, 16, 20, 20};
 
-#define FORM(rate, index, l, s) {rate, index, sizeof l, sizeof s, l, s}
+#define FORM(rate, l, s) {rate, sizeof l, sizeof s, l, s}
 
 static const tp_aac_form forms[] = {
-	FORM(48000, 3, long48, short48), FORM(44100, 4, long48, short48), FORM(32000, 5, long32, short48),
-	FORM(24000, 6, long24, short24), FORM(22050, 7, long24, short24), FORM(16000, 8, long16, short16),
-	FORM(12000, 9, long16, short16), FORM(11025, 10, long16, short16), FORM(8000, 11, long8, short8),
+	FORM(48000, long48, short48), FORM(44100, long48, short48), FORM(32000, long32, short48),
+	FORM(24000, long24, short24), FORM(22050, long24, short24), FORM(16000, long16, short16),
+	FORM(12000, long16, short16), FORM(11025, long16, short16), FORM(8000, long8, short8),
 };
 
 const tp_aac_form *tp_aac_form_of(int rate) {

@@ -23,7 +23,6 @@ enum {
 // tp_aac_form says how the spectrum is divided at a sampling rate.
 typedef struct {
 	int rate;
-	uint8_t index; // samplingFrequencyIndex
 	uint8_t long_bands, short_bands;
 	const uint8_t *long_widths, *short_widths;
 } tp_aac_form;
