@@ -3,7 +3,7 @@
 GO       := scripts/go
 GOFMT     = $$($(GO) env GOROOT)/bin/gofmt
 FOLDERS   = $(wildcard api bench cmd examples internal test web)
-FUZZTIME ?= 30s
+FUZZTIME ?= 1m
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Few linters, at fixed versions. A finding is mended, or waived where it stands with the reason beside it.
@@ -45,7 +45,7 @@ web: install-test build ## type-check the pages, and test them in a browser
 e2e: install-test build ## real browsers in, real RTMP servers out
 	$(GO) test -tags e2e -count 1 -parallel 4 -timeout 15m ./test/e2e/...
 
-fuzz: install ## run every fuzz target for FUZZTIME (30s) in turn
+fuzz: install ## run every fuzz target for FUZZTIME (1m) in turn
 	@GO=$(GO) FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 bench: build ## measure the server's cost beside its peers' (BENCH="-n 25,50 -duration 20s")

@@ -7,5 +7,5 @@ grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' internal bench api 2>
 	sed 's|^\(.*\)/[^/]*:func \(Fuzz[A-Za-z0-9_]*\)(.*|\1 \2|' | sort |
 	while read -r package target; do
 		echo "$package $target"
-		"${GO:-go}" test -run '^$' -fuzz "^$target\$" -fuzzminimizetime 10x -fuzztime "${FUZZTIME:-30s}" "./$package" </dev/null
+		"${GO:-go}" test -run '^$' -fuzz "^$target\$" -fuzzminimizetime 10x -fuzztime "${FUZZTIME:-1m}" "./$package" </dev/null
 	done

@@ -26,9 +26,6 @@ import (
 	"transponder/internal/testkit"
 )
 
-// patient is how long packets are waited for that were asked for again: a busy machine may take its time to send them.
-const patient = 5 * time.Second
-
 // receivers are what the tests here hold to one behaviour. Both give up a silent peer after some seconds.
 var receivers = []struct {
 	name string
@@ -37,13 +34,11 @@ var receivers = []struct {
 	{"peer", func(ctx context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
 		cfg := peer.DefaultConfig()
 		cfg.DisconnectAfter, cfg.FailAfter, cfg.KeepAlive = time.Second, 3*time.Second, 500*time.Millisecond
-		cfg.Track.Wait = patient
 		return peer.New(ctx, cfg, port, log)
 	}},
 	{"lean", func(_ context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
 		cfg := lean.DefaultConfig()
 		cfg.Expiry, cfg.KeepAlive = 4*time.Second, 500*time.Millisecond
-		cfg.Track.Wait = patient
 		return lean.New(cfg, port, log)
 	}},
 }
@@ -410,7 +405,6 @@ func TestWrongAddress(t *testing.T) {
 func TestCrowd(t *testing.T) {
 	own := lean.DefaultConfig()
 	own.Expiry = time.Minute // so that none of them gives up meanwhile
-	own.Track.Wait = patient
 	port := openPort(t)
 	r, err := lean.New(own, port, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -72,7 +72,11 @@ func connect(t *testing.T, r rtc.Receiver, w *watch, p *testkit.Publisher, edit 
 	case s := <-sessions:
 		return s, func() {
 			cancel()
-			<-gone
+			select {
+			case <-gone:
+			case <-time.After(30 * time.Second):
+				t.Error("the publisher does not end")
+			}
 		}
 	case <-gone:
 		cancel()
