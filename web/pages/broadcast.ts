@@ -136,6 +136,9 @@ export class Broadcast {
         maxBitrateKbps: plan.maxBitrateKbps,
         onLost: (lost) => aborter.abort(lost),
       }, signal);
+      for (const track of stream.getTracks()) {
+        await this.publisher.replaceTrack(track); // it may have become another one meanwhile
+      }
       this.dispatch({ type: "published" });
       following = this.follow({
         event: (event) => this.byID(event.id)?.tell(event),

@@ -18,6 +18,8 @@ export const qualities = {
 
 export type QualityName = keyof typeof qualities;
 
+export type Kind = "video" | "audio";
+
 export interface Choice {
   /** Device ids; "" lets the browser choose. */
   camera: string;
@@ -38,29 +40,34 @@ export function obstacle(): Failure | null {
   return null;
 }
 
-/** Opens camera and microphone; asks for permission where it was not given. */
-export async function open(choice: Choice): Promise<MediaStream> {
+/** Opens the chosen devices of these kinds; the browser asks for permission where it was not given. */
+export async function open(choice: Choice, kinds: readonly Kind[]): Promise<MediaStreamTrack[]> {
   const blocked = obstacle();
   if (blocked) {
     throw blocked;
   }
+  const { camera, microphone } = choice;
   try {
     const stream = await navigator.mediaDevices.getUserMedia({
-      video: {
-        ...(choice.camera && { deviceId: { exact: choice.camera } }),
-        width: { ideal: choice.quality.width },
-        height: { ideal: choice.quality.height },
-        frameRate: { ideal: 30, max: 30 },
-      },
-      audio: choice.sound && (choice.microphone ? { deviceId: { exact: choice.microphone } } : true),
+      video: kinds.includes("video") && { ...(camera && { deviceId: { exact: camera } }), ...picture(choice.quality) },
+      audio: kinds.includes("audio") && (microphone ? { deviceId: { exact: microphone } } : true),
     });
     for (const track of stream.getTracks()) {
       track.contentHint = track.kind === "video" ? "motion" : "speech";
     }
-    return stream;
+    return stream.getTracks();
   } catch (error) {
     throw deviceFailure(error);
   }
+}
+
+/** Changes the picture of an open camera. A camera that cannot do that goes on as it is. */
+export async function adapt(camera: MediaStreamTrack, quality: Quality): Promise<void> {
+  await camera.applyConstraints(picture(quality)).catch(() => undefined);
+}
+
+function picture({ height, width }: Quality): MediaTrackConstraints {
+  return { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: 30, max: 30 } };
 }
 
 /** The devices of one kind. Their names are empty until permission was given. */
@@ -80,8 +87,8 @@ export async function permitted(): Promise<boolean> {
   }
 }
 
-export function stop(stream: MediaStream): void {
-  for (const track of stream.getTracks()) {
+export function stop(tracks: MediaStreamTrack[]): void {
+  for (const track of tracks) {
     track.stop();
   }
 }

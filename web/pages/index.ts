@@ -45,13 +45,18 @@ const view = new View({
   start,
   stop: () => void broadcast.stop(),
   add: () => addDestination({ kind: "server", address: "", key: "" }).focus(),
-  pick: (kind) => void pick(kind).catch(showDeviceFailure),
+  pick: () => void pick().catch(showDeviceFailure),
   mute: (muted) => capture.mute(muted),
 });
 
-const capture = new Capture(showStream, (track) => {
-  const device = track.kind === "video" ? "camera" : "microphone";
-  view.showDeviceProblem({ title: `The ${device} is gone.`, advice: "Plug it in again, or pick another in the list." });
+const capture = new Capture({
+  changed: showStream,
+  use: (track) => broadcast.replaceTrack(track),
+  lost: (track) => {
+    const device = track.kind === "video" ? "camera" : "microphone";
+    showStream(capture.stream);
+    view.showDeviceProblem({ title: `The ${device} is gone.`, advice: "Plug it in again, or pick another in the list." });
+  },
 });
 
 const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => followPushes(rest, follower, signal), {
@@ -84,17 +89,22 @@ function render(): void {
 
 function showStream(media: MediaStream | null): void {
   view.showStream(media);
-  meter?.close();
   const track = media?.getAudioTracks()[0];
-  meter = track ? new LevelMeter(track, (level) => view.showLevel(level)) : null;
+  if (track !== meter?.track) {
+    meter?.close();
+    meter = track ? new LevelMeter(track, (level) => view.showLevel(level)) : null;
+  }
 }
 
-/** Opens what is picked in the lists. */
+/** Opens what is picked in the lists, which then show what is in use, even if that is not what was picked. */
 async function openDevices(): Promise<MediaStream> {
-  const opened = await capture.open(choice(view.inputs));
-  view.showDeviceProblem(null);
-  await showDevices();
-  return opened;
+  try {
+    const opened = await capture.open(choice(view.inputs));
+    view.showDeviceProblem(null);
+    return opened;
+  } finally {
+    await showDevices().catch(() => undefined); // what kept the devices from being opened may forbid the lists as well
+  }
 }
 
 function showDeviceFailure(error: unknown): void {
@@ -116,14 +126,10 @@ async function showDevices(): Promise<void> {
   view.showDevices(cameras, microphones, { camera: id(used?.getVideoTracks()), microphone: id(used?.getAudioTracks()) });
 }
 
-async function pick(kind: "camera" | "microphone" | "quality"): Promise<void> {
-  const running = stream.phase !== "idle";
-  if (!capture.stream && !running) {
-    return; // opened with the next Start
-  }
-  const opened = await openDevices();
-  if (running && kind !== "quality") {
-    await Promise.all(opened.getTracks().map((track) => broadcast.replaceTrack(track)));
+/** Another device or quality was picked. What is closed is opened with the next Start. */
+async function pick(): Promise<void> {
+  if (capture.stream || stream.phase !== "idle") {
+    await openDevices();
   }
 }
 
@@ -186,7 +192,7 @@ function start(): void {
   view.begin();
   health.reset();
   broadcast.start({
-    open: async () => usable(capture.stream) ?? openDevices(),
+    open: openDevices,
     name: inputs.name,
     token: inputs.token,
     maxBitrateKbps: qualities[inputs.quality].maxBitrateKbps,
@@ -204,11 +210,6 @@ function startDestination(key: number): void {
   }
   store(key, entry.view.kept);
   void broadcast.startPush(key, pushRequest(view.inputs.name, entry.view.destination));
-}
-
-/** The stream, unless a device of it is gone. */
-function usable(media: MediaStream | null): MediaStream | null {
-  return media?.getTracks().every((track) => track.readyState === "live") ? media : null;
 }
 
 async function readHealth(): Promise<void> {

@@ -19,7 +19,7 @@ export class LevelMeter {
   private frame = 0;
   private shown = 0;
 
-  constructor(track: MediaStreamTrack, private readonly show: (level: number) => void) {
+  constructor(readonly track: MediaStreamTrack, private readonly show: (level: number) => void) {
     this.analyser = this.audio.createAnalyser();
     this.analyser.fftSize = 1024;
     this.samples = new Float32Array(this.analyser.fftSize);

@@ -40,9 +40,9 @@ export class Publisher {
 
   /** Sends another camera or microphone in place of the one of the same kind. */
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
-    for (const transceiver of this.pc.getTransceivers()) {
-      if (transceiver.sender.track?.kind === track.kind) {
-        await transceiver.sender.replaceTrack(track);
+    for (const { receiver, sender } of this.pc.getTransceivers()) {
+      if (receiver.track.kind === track.kind && sender.track !== track) {
+        await sender.replaceTrack(track);
       }
     }
   }

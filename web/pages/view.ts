@@ -26,7 +26,7 @@ export interface Handlers {
   stop: () => void;
   add: () => void;
   /** Another camera, microphone or quality was picked. */
-  pick: (kind: "camera" | "microphone" | "quality") => void;
+  pick: () => void;
   mute: (muted: boolean) => void;
 }
 
@@ -72,7 +72,7 @@ export class View {
     this.go.addEventListener("click", () => this.running() && handlers.stop());
     this.add.addEventListener("click", () => handlers.add());
     for (const kind of ["camera", "microphone", "quality"] as const) {
-      this[kind].addEventListener("change", () => handlers.pick(kind));
+      this[kind].addEventListener("change", () => handlers.pick());
     }
     this.muteButton.addEventListener("click", () => {
       const muted = this.muteButton.getAttribute("aria-pressed") !== "true";
@@ -141,8 +141,10 @@ export class View {
   }
 
   showStream(stream: MediaStream | null): void {
-    this.video.srcObject = stream;
-    element("cover", HTMLElement).hidden = stream !== null;
+    if (this.video.srcObject !== stream) {
+      this.video.srcObject = stream;
+    }
+    element("cover", HTMLElement).hidden = stream?.getVideoTracks().some(({ readyState }) => readyState === "live") ?? false;
     this.muteButton.disabled = !stream || stream.getAudioTracks().length === 0;
   }
 

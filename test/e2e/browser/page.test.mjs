@@ -413,6 +413,106 @@ describe("camera and microphone", () => {
     await phase("live");
   });
 
+  describe("a device that cannot be opened, while live", () => {
+    /** A page that is live, whose browser then refuses what a test says: a function of the asked constraints that gives an error's name. */
+    async function liveWith(t, refusal) {
+      const all = await open(t);
+      await all.start();
+      await all.phase("live");
+      await all.page.evaluate((source) => {
+        const refuse = new Function("asked", "live", `return (${source})(asked, live)`);
+        const { mediaDevices } = navigator;
+        const media = document.getElementById("video").srcObject;
+        const getUserMedia = mediaDevices.getUserMedia.bind(mediaDevices);
+        globalThis.asked = [];
+        globalThis.first = Object.fromEntries(media.getTracks().map((track) => [track.kind, track]));
+        globalThis.now = (kind) => media.getTracks().find((track) => track.kind === kind);
+        mediaDevices.getUserMedia = async (constraints) => {
+          globalThis.asked.push(constraints);
+          const wanted = JSON.stringify(constraints.video || constraints.audio);
+          const index = [...document.querySelectorAll("#camera option, #microphone option")].findIndex(({ value }) => value && wanted.includes(value));
+          const name = refuse({ index, video: Boolean(constraints.video), audio: Boolean(constraints.audio) },
+            media.getTracks().filter(({ readyState }) => readyState === "live").map(({ kind }) => kind));
+          if (name) {
+            throw new DOMException("no", name);
+          }
+          return getUserMedia(constraints);
+        };
+      }, String(refusal));
+      const flows = async () => {
+        const before = await all.mock.framesReceived();
+        await until(async () => (await all.mock.framesReceived()) > before + 20, "frames at the far end");
+      };
+      return { ...all, flows, kept: (kind) => all.page.evaluate((k) => globalThis.first[k] === globalThis.now(k) && globalThis.now(k).readyState === "live", kind) };
+    }
+
+    test("a busy camera costs nothing", async (t) => {
+      const { page, flows, kept, phase, text } = await liveWith(t, ({ index }) => (index === 2 ? "NotReadableError" : ""));
+      await page.locator("#camera").selectOption({ index: 2 });
+      await page.locator("#device-problem").waitFor();
+      assert.match(await text("device-problem"), /Another program/);
+      await flows();
+      await phase("live");
+      assert.equal(await kept("audio"), true);
+      assert.equal(await page.evaluate(() => globalThis.asked.some(({ audio }) => audio)), false);
+      assert.equal(await page.locator("#cover").isVisible(), false);
+      assert.equal(await page.locator("#camera").evaluate((select) => select.selectedIndex), 0, "the list shows what is sent");
+    });
+
+    test("a camera that is gone, or not allowed, is no reason to close the other", async (t) => {
+      const { page, flows, kept } = await liveWith(t, ({ index }) => (index === 2 ? "NotFoundError" : index === 1 ? "NotAllowedError" : ""));
+      for (const index of [2, 1]) {
+        await page.locator("#camera").selectOption({ index });
+        await page.waitForFunction((n) => globalThis.asked.length === n && document.getElementById("camera").selectedIndex === 0, 3 - index);
+        assert.deepEqual([await kept("video"), await kept("audio")], [true, true]);
+      }
+      await flows();
+    });
+
+    test("where one camera can be open at a time", async (t) => {
+      const { page, flows, kept } = await liveWith(t, ({ video }, live) => (video && live.includes("video") ? "NotReadableError" : ""));
+      await page.locator("#camera").selectOption({ index: 2 });
+      await page.waitForFunction(() => globalThis.first.video !== globalThis.now("video") && globalThis.now("video").readyState === "live");
+      await flows();
+      assert.equal(await kept("audio"), true);
+      assert.equal(await page.locator("#camera").evaluate((select) => select.selectedIndex), 2);
+    });
+
+    test("a microphone is a matter of its own", async (t) => {
+      const { page, flows, kept, text } = await liveWith(t, ({ audio }) => (audio ? "NotAllowedError" : ""));
+      await page.locator("#microphone").selectOption({ index: 1 });
+      await page.locator("#device-problem").waitFor();
+      assert.match(await text("device-problem"), /may not use/);
+      assert.deepEqual([await kept("video"), await kept("audio")], [true, true]);
+      await flows();
+    });
+
+    test("Turn on camera revives what is sent", async (t) => {
+      const { mock, page, flows, kept, phase } = await liveWith(t, () => "");
+      await page.evaluate(() => {
+        globalThis.first.video.stop();
+        globalThis.first.video.dispatchEvent(new Event("ended"));
+      });
+      await page.locator("#open").click();
+      await page.locator("#cover").waitFor({ state: "hidden" });
+      await flows();
+      assert.equal(await kept("audio"), true);
+      assert.equal(await page.locator("#device-problem").isVisible(), false);
+      await phase("live");
+      assert.equal(mock.count("POST /whip/test"), 1);
+    });
+  });
+
+  test("another quality of the same camera", async (t) => {
+    const { page } = await open(t);
+    const height = (wanted) => page.waitForFunction((h) => document.getElementById("video").srcObject?.getVideoTracks()[0]?.getSettings().height === h, wanted);
+    await height(720);
+    await page.locator("#quality").selectOption("360p");
+    await height(360);
+    await page.locator("#quality").selectOption("1080p");
+    await height(1080);
+  });
+
   test("unplugged while live", async (t) => {
     const { page, phase, start, text } = await open(t);
     await start();

@@ -211,10 +211,14 @@ describe("publishing", () => {
     void stream.stop();
     status("UNPUBLISHED");
     assert.equal(display.children.length, 1);
-    const second = session.createStream({ name: "n", display });
+    const second = session.createStream({ name: "n", display, cacheLocalResources: true });
     void second.publish();
     await until(() => socket.count("publishStream") === 2);
     assert.deepEqual([world.asked.length, second.mediaStream], [1, stream.mediaStream]);
+    assert.equal(Flashphoner.releaseLocalMedia(display), false, "a stream sends it");
+    assert.ok(second.mediaStream.getTracks().every(({ readyState }) => readyState === "live"));
+    void second.stop();
+    socket.say("notifyStreamStatusEvent", { mediaSessionId: second.id(), status: "UNPUBLISHED" });
     assert.equal(Flashphoner.releaseLocalMedia(display), true);
     assert.deepEqual([display.children, Flashphoner.releaseLocalMedia(display)], [[], false]);
   });
@@ -360,6 +364,127 @@ describe("publishing", () => {
     assert.deepEqual(camera.applied, { width: 640 });
     assert.deepEqual(await stream.updateVideoSettings({ frameRate: 5, scaleResolutionDownBy: 2 }),
       [{ maxFramerate: 5, scaleResolutionDownBy: 2 }]);
+  });
+
+  describe("a device that cannot be opened", () => {
+    const error = (name) => Object.assign(new Error("no"), { name });
+    /** A publisher whose devices open one at a time per kind if they are exclusive, and never if they are missing or busy. */
+    async function withDevices(t, { busy = [], exclusive = false, more } = {}) {
+      const all = await running(t, "publish", more);
+      const { world } = all;
+      const open = [];
+      const senders = world.peers[0].getTransceivers().map(({ sender }) => sender);
+      open.push(...senders.map(({ track }) => track));
+      world.devices = ["front", "back", "taken"].map((deviceId) => ({ kind: "videoinput", deviceId, label: "" }))
+        .concat(["mic", "mic2"].map((deviceId) => ({ kind: "audioinput", deviceId, label: "" })));
+      world.capture = ({ audio, video }) => {
+        const kind = video ? "video" : "audio";
+        const id = (video || audio).deviceId?.exact ?? (video ? "front" : "mic");
+        if (!world.devices.some(({ deviceId }) => deviceId === id)) {
+          throw error("OverconstrainedError");
+        }
+        if (busy.includes(id) || (exclusive && open.some((track) => track.kind === kind && track.readyState === "live"))) {
+          throw error("NotReadableError");
+        }
+        open.push(new FakeTrack(kind, id));
+        return new FakeMediaStream([open.at(-1)]);
+      };
+      const live = () => open.filter(({ readyState }) => readyState === "live").map(({ deviceId }) => deviceId).sort();
+      return { ...all, senders, live, mic: senders[0].track, camera: senders[1].track };
+    }
+
+    test("the one in use goes on", async (t) => {
+      const { stream, senders, mic, camera, live } = await withDevices(t);
+      await assert.rejects(stream.switchCam("nope"), { reason: "no_device" });
+      await assert.rejects(stream.switchMic("nope"), { reason: "no_device" });
+      assert.deepEqual([senders[1].track, camera.readyState, senders[0].track, mic.readyState], [camera, "live", mic, "live"]);
+      assert.equal(await stream.switchCam("front"), "front"); // which it is already
+      assert.equal(senders[1].track, camera);
+      assert.equal(await stream.switchMic(), "mic2");
+      assert.deepEqual([live(), senders[1].track], [["front", "mic2"], camera]);
+    });
+
+    test("the new one is open before the old one closes", async (t) => {
+      const { world, stream, camera, live } = await withDevices(t);
+      const { capture } = world;
+      let before;
+      world.capture = (constraints) => {
+        before = camera.readyState;
+        return capture(constraints);
+      };
+      assert.deepEqual([await stream.switchCam(), before, live()], ["back", "live", ["back", "mic"]]);
+    });
+
+    test("one that is busy", async (t) => {
+      const { stream, senders, mic, live } = await withDevices(t, { busy: ["taken"] });
+      await assert.rejects(stream.switchCam("taken"), { reason: "device_busy" });
+      assert.deepEqual([live(), senders[1].track.readyState, senders[0].track], [["front", "mic"], "live", mic]);
+      assert.ok(stream.mediaStream.getTracks().includes(senders[1].track));
+    });
+
+    test("where one can be open at a time", async (t) => {
+      const { stream, senders, live } = await withDevices(t, { busy: ["taken"], exclusive: true });
+      assert.equal(await stream.switchCam("back"), "back");
+      await assert.rejects(stream.switchCam("taken"), { reason: "device_busy" });
+      assert.deepEqual([live(), senders[1].track.deviceId, senders[1].track.readyState], [["back", "mic"], "back", "live"]);
+    });
+
+    test("while the screen is shown", async (t) => {
+      const { world, stream, senders, live, camera } = await withDevices(t, { busy: ["taken"] });
+      const screen = new FakeTrack("video", "screen");
+      navigator.mediaDevices.getDisplayMedia = async () => {
+        throw error("NotAllowedError");
+      };
+      await assert.rejects(stream.switchToScreen(), { reason: "permission_denied" });
+      assert.deepEqual([senders[1].track, camera.readyState], [camera, "live"]);
+      navigator.mediaDevices.getDisplayMedia = async () => new FakeMediaStream([screen]);
+      await stream.switchToScreen();
+      await assert.rejects(stream.switchCam("nope"), { reason: "no_device" });
+      assert.deepEqual([senders[1].track, screen.readyState, camera.readyState], [screen, "live", "live"]);
+      camera.stop(); // unplugged
+      world.devices = world.devices.filter(({ deviceId }) => deviceId !== "front");
+      await assert.rejects(stream.switchToCam(), { reason: "no_device" });
+      assert.equal(screen.readyState, "live");
+      assert.equal(await stream.switchCam(), "back");
+      assert.deepEqual([senders[1].track.deviceId, screen.readyState, live()], ["back", "ended", ["back", "mic"]]);
+    });
+
+    test("switches take turns, and end with the stream", async (t) => {
+      const { world, stream, status, senders, live } = await withDevices(t);
+      const both = await Promise.all([stream.switchCam(), stream.switchCam()]);
+      assert.deepEqual([both, senders[1].track.deviceId], [["back", "taken"], "taken"]);
+      let go;
+      const { capture } = world;
+      world.capture = (constraints) => new Promise((resolve) => (go = () => resolve(capture(constraints))));
+      const switched = stream.switchCam();
+      await until(() => go);
+      void stream.stop();
+      status("UNPUBLISHED");
+      go();
+      await assert.rejects(switched, { reason: "stopped" });
+      assert.deepEqual(live(), []);
+    });
+
+    test("another preview in a display that sends", async (t) => {
+      const { display, stream, camera, live } = await withDevices(t);
+      await assert.rejects(Flashphoner.getMediaAccess({ audio: false, video: { deviceId: { exact: "nope" } } }, display), { reason: "no_device" });
+      assert.equal(display.children.length, 1);
+      await Flashphoner.getMediaAccess({ audio: false, video: { deviceId: { exact: "back" } } }, display);
+      assert.deepEqual([camera.readyState, stream.status(), live(), display.children.length], ["live", "PUBLISHING", ["back", "front", "mic"], 1]);
+      assert.equal(Flashphoner.releaseLocalMedia(display), true);
+      assert.deepEqual(live(), ["front", "mic"]);
+    });
+
+    test("a page's own stream stays the page's", async (t) => {
+      const own = new FakeMediaStream([new FakeTrack("audio", "page"), new FakeTrack("video", "page")]);
+      const [, picture] = own.getTracks();
+      const { stream, status, live } = await withDevices(t, { more: { options: { constraints: { customStream: own } } } });
+      await stream.switchCam("back");
+      assert.equal(picture.readyState, "live");
+      void stream.stop();
+      status("UNPUBLISHED");
+      assert.deepEqual(live(), ["page", "page"]);
+    });
   });
 
   test("muting is told", async (t) => {

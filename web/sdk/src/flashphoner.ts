@@ -53,11 +53,14 @@ export const Flashphoner = {
     return display;
   },
 
-  /** Closes what is open in a display; false if nothing was. */
+  /** Closes what is open in a display; false if nothing was, or if a stream sends it. */
   releaseLocalMedia(display: HTMLElement): boolean {
     const media = LocalMedia.of(display);
-    media?.release();
-    return media !== undefined;
+    if (!media || media.inUse) {
+      return false;
+    }
+    media.release();
+    return true;
   },
 
   /** Does nothing, as nothing is needed: for pages of the vendor's SDK. */

@@ -58,16 +58,19 @@ export function setDefaultConstraints(constraints: Constraints): void {
 /** Camera and microphone, open, and the element that shows them. */
 export class LocalMedia {
   private users = 0;
+  private readonly borrowed: MediaStreamTrack[]; // the page's own
 
   private constructor(
     readonly stream: MediaStream,
     readonly video: HTMLVideoElement | null,
     private readonly display: HTMLElement | null,
+    private readonly constraints: Constraints,
     private readonly key: string,
-    private readonly custom: boolean,
-  ) {}
+  ) {
+    this.borrowed = constraints.customStream?.getTracks() ?? [];
+  }
 
-  /** Opens what is asked for, or takes what is open in the display, if that is the same. */
+  /** Opens what is asked for, in place of what is open in the display; or takes that, if it is the same. */
   static async open(wanted: Constraints | undefined, display: HTMLElement | null, controls = false): Promise<LocalMedia> {
     const constraints = wanted && Object.keys(wanted).length > 0 ? wanted : defaults.constraints;
     const key = JSON.stringify(constraints);
@@ -75,15 +78,18 @@ export class LocalMedia {
     if (open && open.key === key && !constraints.customStream && open.usable) {
       return open;
     }
-    open?.release();
-    const stream = constraints.customStream ?? await capture(constraints);
+    const unused = open && !open.inUse ? open : undefined;
+    const stream = constraints.customStream ?? await openInPlaceOf(unused?.own ?? [], () => capture(constraints),
+      () => LocalMedia.open(open?.constraints, display, controls));
+    open?.hide();
+    unused?.release();
     const video = display && elementIn(display, controls);
     if (video) {
       video.muted = true;
       video.srcObject = stream;
       video.play().catch(() => undefined); // it is what autoplay says as well
     }
-    const media = new LocalMedia(stream, video, display, key, constraints.customStream !== undefined);
+    const media = new LocalMedia(stream, video, display, constraints, key);
     if (display) {
       shown.set(display, media);
     }
@@ -96,19 +102,22 @@ export class LocalMedia {
   }
 
   get usable(): boolean {
-    return this.stream.getTracks().every(({ readyState }) => readyState === "live");
+    return this.stream.getTracks().every(isLive);
+  }
+
+  get inUse(): boolean {
+    return this.users > 0;
   }
 
   /** Puts another track in the place of the one of its kind, which goes on if it is kept. */
-  replace(track: MediaStreamTrack, keep = false): MediaStreamTrack | undefined {
+  replace(track: MediaStreamTrack, keep = false): void {
     const old = this.stream.getTracks().find(({ kind }) => kind === track.kind);
     if (old) {
       track.enabled = old.enabled;
       this.stream.removeTrack(old);
-      keep || old.stop();
+      keep || this.borrowed.includes(old) || old.stop();
     }
     this.stream.addTrack(track);
-    return old;
   }
 
   /** Notes that a stream sends it; several may, from one display. */
@@ -125,10 +134,17 @@ export class LocalMedia {
 
   /** Closes the devices and takes the picture from the page. */
   release(): void {
-    if (!this.custom) {
-      this.stream.getTracks().forEach((track) => track.stop());
-    }
-    if (this.display) {
+    this.own.forEach((track) => track.stop());
+    this.hide();
+  }
+
+  private get own(): MediaStreamTrack[] {
+    return this.stream.getTracks().filter((track) => !this.borrowed.includes(track));
+  }
+
+  /** Takes the picture from the page, unless another one is there now. */
+  private hide(): void {
+    if (this.display && shown.get(this.display) === this) {
       shown.delete(this.display);
       removeFrom(this.display, this.video);
     }
@@ -187,24 +203,54 @@ function plain(wishes: boolean | AudioConstraints | VideoConstraints): boolean |
   return Object.fromEntries(Object.entries(wishes).filter(([key]) => !ours.includes(key)));
 }
 
-/** Opens another camera or microphone: the given one, or the one after that in use. */
-export async function openNext(kind: "audio" | "video", current: MediaStreamTrack | undefined, wishes: unknown,
-  deviceId?: string): Promise<MediaStreamTrack> {
-  const devices = mediaDevices();
-  try {
-    const all = (await devices.enumerateDevices()).filter((device) => device.kind === `${kind}input`);
-    const at = all.findIndex((device) => device.deviceId === current?.getSettings().deviceId);
-    const id = deviceId ?? all[(at + 1) % all.length]?.deviceId;
-    if (!id || (deviceId === undefined && all.length < 2)) {
-      throw new SdkError("no_device", "there is no other one");
-    }
-    current?.stop(); // phones have one camera open at a time
-    const constraints = { ...(plain(typeof wishes === "object" ? wishes as VideoConstraints : {}) as object), deviceId: { exact: id } };
-    const [track] = (await devices.getUserMedia({ [kind]: constraints })).getTracks();
-    return track as MediaStreamTrack;
-  } catch (error) {
-    throw deviceError(error);
+/** Opens one camera or microphone: the one with this id, or any. */
+export async function openDevice(kind: "audio" | "video", wishes: unknown, id?: string): Promise<MediaStreamTrack> {
+  const constraints = { ...(plain(typeof wishes === "object" ? wishes as VideoConstraints : {}) as object), ...(id && { deviceId: { exact: id } }) };
+  const [track] = (await capture({ [kind]: constraints })).getTracks();
+  return track as MediaStreamTrack;
+}
+
+/** The id of the camera or microphone after the one in use. */
+export async function nextDevice(kind: "audio" | "video", used: string | undefined): Promise<string> {
+  const all = (await mediaDevices().enumerateDevices()).filter((device) => device.kind === `${kind}input`);
+  const id = all[(all.findIndex(({ deviceId }) => deviceId === used) + 1) % all.length]?.deviceId;
+  if (!id || id === used) {
+    throw new SdkError("no_device", "there is no other one");
   }
+  return id;
+}
+
+/** A device that was just closed may need a moment before it can be opened again. */
+const returnPausesMs = [0, 300, 1000];
+
+/**
+ * Opens what is to take the place of old, which the caller closes afterwards. Where only one can be open, as on phones, old is
+ * closed first; when even that does not help, goBack is to open it again.
+ */
+export async function openInPlaceOf<T>(old: MediaStreamTrack[], open: () => Promise<T>, goBack: () => Promise<unknown>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (deviceError(error).reason !== "device_busy" || !old.some(isLive)) {
+      throw error;
+    }
+  }
+  old.forEach((track) => track.stop());
+  try {
+    return await open();
+  } catch (error) {
+    for (const pause of returnPausesMs) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      if (await goBack().then(() => true, () => false)) {
+        break;
+      }
+    }
+    throw error;
+  }
+}
+
+export function isLive({ readyState }: MediaStreamTrack): boolean {
+  return readyState === "live";
 }
 
 /** Lists devices; with labels, the browser may ask the person first. */

@@ -3,8 +3,8 @@ import { CONNECTION_QUALITY, type ConnectionQuality, ERROR_INFO, STREAM_EVENT, S
   STREAM_STATUS_INFO, type StreamStatus } from "./constants.ts";
 import { Emitter } from "./emitter.ts";
 import { abortable, type Deferred, deferred, deviceError, quiet, type Reason, SdkError, streamError } from "./errors.ts";
-import { type AudioConstraints, type Constraints, elementIn, LocalMedia, mediaDevices, openNext, removeFrom,
-  type VideoConstraints } from "./media.ts";
+import { type AudioConstraints, type Constraints, elementIn, isLive, LocalMedia, mediaDevices, nextDevice,
+  openDevice, openInPlaceOf, removeFrom, type VideoConstraints } from "./media.ts";
 import { Peer, type StreamStats, type VideoSettings } from "./peer.ts";
 import { QualityMeter } from "./quality.ts";
 
@@ -123,6 +123,7 @@ export class Stream extends Emitter<StreamEvents> {
   private peer: Peer | null = null;
   private local: LocalMedia | null = null;
   private camera: MediaStreamTrack | null = null; // kept while the screen is shared
+  private changing: Promise<unknown> = Promise.resolve();
   private remote: MediaStream | null = null;
   private element: HTMLVideoElement | null = null; // of a player
   private resolution: { width?: number; height?: number } = {};
@@ -282,38 +283,38 @@ export class Stream extends Emitter<StreamEvents> {
     return this.videoState;
   }
 
-  /** Sends another microphone: the one with this id, or the next. Resolves to its id. */
+  /** Sends another microphone: the one with this id, or the next. Resolves to its id; when it rejects, the old one goes on. */
   switchMic(deviceId?: string): Promise<string> {
     return this.switchDevice("audio", deviceId);
   }
 
-  /** Sends another camera: the one with this id, or the next. Resolves to its id. */
+  /** Sends another camera: the one with this id, or the next. Resolves to its id; when it rejects, the old one goes on. */
   switchCam(deviceId?: string): Promise<string> {
     return this.switchDevice("video", deviceId);
   }
 
   /** Sends a screen or window, which the browser lets the person pick, in place of the camera. */
-  async switchToScreen(): Promise<void> {
-    this.need(STREAM_STATUS.PUBLISHING);
-    try {
+  switchToScreen(): Promise<void> {
+    return this.inTurn("video", async () => {
       const [screen] = (await mediaDevices().getDisplayMedia({ video: true })).getVideoTracks();
       if (screen) {
-        screen.addEventListener("ended", () => void this.switchToCam()); // by the browser's own button
-        this.camera ??= this.track("video") ?? null;
-        await this.send(screen, this.track("video") === this.camera);
+        const camera = this.camera ?? this.track("video") ?? null;
+        await this.send(screen, !this.camera);
+        this.camera = camera;
+        screen.addEventListener("ended", () => void this.switchToCam().catch(() => undefined)); // by the browser's own button
       }
-    } catch (error) {
-      throw deviceError(error);
-    }
+    });
   }
 
   /** Sends the camera again. */
-  async switchToCam(): Promise<void> {
-    const { camera } = this;
-    this.camera = null;
-    if (camera) {
-      await this.send(camera);
-    }
+  switchToCam(): Promise<void> {
+    return this.inTurn("video", async () => {
+      const { camera } = this;
+      if (camera) {
+        await this.send(isLive(camera) ? camera : await this.openDevice("video", camera.getSettings().deviceId));
+        this.camera = null;
+      }
+    });
   }
 
   /** Changes bandwidth, frame rate and scale of what is published. */
@@ -539,10 +540,18 @@ export class Stream extends Emitter<StreamEvents> {
   }
 
   private async openLocal(): Promise<LocalMedia> {
-    const { constraints, display, useControls, videoContentHint = "motion" } = this.options;
+    const { constraints, display, useControls } = this.options;
     if (!this.local?.usable) {
       const attempt = this.attempts;
-      const local = await LocalMedia.open(constraints, display ?? null, useControls);
+      const local = await LocalMedia.open(constraints, display ?? null, useControls).catch((error) => {
+        if (this.local?.stream.getTracks().some(isLive)) {
+          return this.local; // better than nothing
+        }
+        throw error;
+      });
+      if (local === this.local) {
+        return local;
+      }
       local.use();
       if (attempt !== this.attempts) {
         local.leave(this.keepsMedia); // stopped meanwhile
@@ -550,7 +559,7 @@ export class Stream extends Emitter<StreamEvents> {
       }
       this.local?.leave(false); // a device of it is gone
       this.local = local;
-      local.stream.getVideoTracks().forEach((track) => (track.contentHint = videoContentHint));
+      local.stream.getVideoTracks().forEach((track) => (track.contentHint = this.contentHint));
     }
     return this.local;
   }
@@ -762,6 +771,10 @@ export class Stream extends Emitter<StreamEvents> {
     };
   }
 
+  private get contentHint(): string {
+    return this.options.videoContentHint ?? "motion";
+  }
+
   private get keepsMedia(): boolean {
     return this.options.cacheLocalResources ?? false;
   }
@@ -790,18 +803,56 @@ export class Stream extends Emitter<StreamEvents> {
     }
   }
 
-  private async switchDevice(kind: "audio" | "video", deviceId?: string): Promise<string> {
+  private switchDevice(kind: "audio" | "video", deviceId?: string): Promise<string> {
+    return this.inTurn(kind, async () => {
+      const kept = kind === "video" ? this.camera : null;
+      const old = kept ?? this.track(kind);
+      const used = old && isLive(old) ? old.getSettings().deviceId : undefined;
+      const id = deviceId ?? await nextDevice(kind, used);
+      if (id !== used || kept) {
+        const track = await openInPlaceOf(old ? [old] : [], () => this.openDevice(kind, id), async () => {
+          const again = await this.openDevice(kind, used);
+          kept ? this.camera = again : await this.send(again);
+        });
+        await this.send(track);
+        kept?.stop();
+        this.camera = kind === "video" ? null : this.camera;
+      }
+      return id;
+    });
+  }
+
+  private async openDevice(kind: "audio" | "video", id: string | undefined): Promise<MediaStreamTrack> {
+    const track = await openDevice(kind, this.options.constraints?.[kind], id);
+    if (kind === "video") {
+      track.contentHint = this.contentHint;
+    }
+    return track;
+  }
+
+  /** Changes what is sent, one change after another. */
+  private async inTurn<T>(kind: string, change: () => Promise<T>): Promise<T> {
     this.need(STREAM_STATUS.PUBLISHING);
-    const track = await openNext(kind, this.track(kind), this.options.constraints?.[kind], deviceId);
-    await this.send(track);
-    return track.getSettings().deviceId ?? "";
+    if (!this.track(kind)) {
+      throw new SdkError("invalid_state", `no ${kind} is sent`);
+    }
+    const done = this.changing.then(change).catch(refuse);
+    this.changing = done.catch(() => undefined);
+    return done;
   }
 
   /** Sends a track in the place of the one of its kind. */
   private async send(track: MediaStreamTrack, keepOld = false): Promise<void> {
-    const sender = this.peer?.sender(track.kind);
+    try {
+      await this.peer?.sender(track.kind)?.replaceTrack(track);
+      if (terminal.includes(this.state)) {
+        throw new SdkError("stopped");
+      }
+    } catch (error) {
+      track.stop();
+      throw error;
+    }
     this.local?.replace(track, keepOld);
-    await sender?.replaceTrack(track);
   }
 
   private async readStats(native: boolean): Promise<StreamStats | RTCStatsReport> {
