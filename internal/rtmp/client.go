@@ -54,7 +54,8 @@ func (c *Client) Handshake() error {
 	return clientHandshake(c.conn.chunks.in, countingWriter{c.conn})
 }
 
-// Connect asks for the application. A refusal is a *StatusError whose Command is "connect".
+// Connect asks for the application. A refusal is a *StatusError whose Command is "connect", or a *ReconnectError if the
+// server names another address.
 func (c *Client) Connect() error {
 	if err := c.conn.post(call("connect", txConnect, c.connectObject())); err != nil {
 		return fmt.Errorf("send connect: %w", err)
@@ -92,7 +93,7 @@ func (c *Client) connectObject() amf.Object {
 }
 
 // Publish sends releaseStream, FCPublish, createStream and publish and returns when the peer answered
-// NetStream.Publish.Start. A refusal is a *StatusError whose Command is "createStream" or "publish".
+// NetStream.Publish.Start. A refusal is a *StatusError whose Command is "createStream" or "publish", or a *ReconnectError.
 func (c *Client) Publish() error {
 	// The first two help servers that keep a name after a broken connection. Many do not know them: answers do not matter.
 	err := c.conn.post(
@@ -132,14 +133,14 @@ func (c *Client) await(name string, transaction float64, answer string) (command
 		switch cmd.name {
 		case "_error":
 			if cmd.transaction == transaction {
-				return command{}, cmd.status(name)
+				return command{}, cmd.refusal(name)
 			}
 		case "close":
 			return command{}, fmt.Errorf("read the answer to %s: %w", name, ErrClosedByPeer)
 		case "_result":
 			if answer == "_result" && cmd.transaction == transaction {
 				if cmd.info().String("level") == "error" {
-					return command{}, cmd.status(name)
+					return command{}, cmd.refusal(name)
 				}
 				return cmd, nil
 			}
@@ -171,9 +172,14 @@ func (c *Client) readCommand() (command, error) {
 var endings = map[string]bool{
 	"NetConnection.Connect.Closed":      true,
 	"NetConnection.Connect.AppShutdown": true,
+	"NetConnection.Connect.Failed":      true,
+	"NetConnection.Connect.InvalidApp":  true,
 	"NetConnection.Connect.Rejected":    true,
+	"NetStream.Failed":                  true,
 	"NetStream.Publish.BadName":         true,
 	"NetStream.Publish.Denied":          true,
+	"NetStream.Publish.Failed":          true,
+	"NetStream.Publish.Rejected":        true,
 	"NetStream.Unpublish.Success":       true,
 }
 
@@ -185,7 +191,7 @@ func (c *Client) statusEnd(cmd command, name string) error {
 	case code == "NetConnection.Connect.ReconnectRequest":
 		return &ReconnectError{TCURL: o.String("tcUrl"), Description: o.String("description")}
 	case o.String("level") == "error" || endings[code]:
-		return cmd.status(name)
+		return cmd.refusal(name)
 	default:
 		return nil
 	}
@@ -210,7 +216,7 @@ func (c *Client) Serve() error {
 		case "_error":
 			// Late answers to releaseStream and FCPublish do not matter.
 			if cmd.transaction == txPublish {
-				return cmd.status("publish")
+				return cmd.refusal("publish")
 			}
 		case "onStatus":
 			if err := c.statusEnd(cmd, "onStatus"); err != nil {

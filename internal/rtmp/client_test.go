@@ -56,6 +56,12 @@ func onStatus(level, code string) outgoing {
 	return streamCall(1, "onStatus", 0, nil, statusInfo(level, code, "words"))
 }
 
+// redirect is a refusal with more about it in ex.
+func redirect(level string, code any, to string) amf.Object {
+	return append(statusInfo(level, "NetConnection.Connect.Rejected", "words"),
+		amf.Property{Name: "ex", Value: amf.Object{{Name: "code", Value: code}, {Name: "redirect", Value: to}}})
+}
+
 func rejected(transaction float64, code string) outgoing {
 	return call("_error", transaction, nil, statusInfo("error", code, "words"))
 }
@@ -126,6 +132,18 @@ func TestClient(t *testing.T) {
 		{"elsewhere", with("connect", call("onStatus", 0, nil, append(
 			statusInfo("status", "NetConnection.Connect.ReconnectRequest", "words"),
 			amf.Property{Name: "tcUrl", Value: "rtmp://b/app"}))), 1, &ReconnectError{"rtmp://b/app", "words"}},
+		{"redirected", with("connect", call("_error", txConnect, nil, redirect("status", 302.0, "rtmp://b/app"))), 1,
+			&ReconnectError{"rtmp://b/app", "words"}},
+		{"redirected by a status, the code in letters", with("connect", call("onStatus", 0, nil, redirect("error", "302", "rtmp://b/app"))), 1,
+			&ReconnectError{"rtmp://b/app", "words"}},
+		{"redirected when publishing", with("publish", call("onStatus", 0, nil, redirect("error", 302.0, "rtmp://b/app"))), 5,
+			&ReconnectError{"rtmp://b/app", "words"}},
+		{"redirected to nowhere", with("connect", call("_error", txConnect, nil, redirect("error", 302.0, ""))), 1,
+			&StatusError{"connect", "error", "NetConnection.Connect.Rejected", "words"}},
+		{"more about a refusal", with("connect", call("_error", txConnect, nil, redirect("error", 403.0, "rtmp://b/app"))), 1,
+			&StatusError{"connect", "error", "NetConnection.Connect.Rejected", "words"}},
+		{"failed, called a status", with("publish", onStatus("status", "NetStream.Publish.Failed")), 5,
+			&StatusError{"publish", "status", "NetStream.Publish.Failed", "words"}},
 		{"closes in words", with("publish", call("close", 0, nil)), 5, ErrClosedByPeer},
 		{"hangs up", with("publish", hangUp), 5, io.EOF},
 	} {

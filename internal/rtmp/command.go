@@ -79,6 +79,19 @@ func (c command) status(refused string) *StatusError {
 	return e
 }
 
+// refusal is status, or a *ReconnectError if the peer says where to go instead. Adobe's servers, Wowza and SRS do so with an
+// error that holds ex.code 302 and the address in ex.redirect (Adobe, application.redirectConnection).
+func (c command) refusal(refused string) error {
+	o := c.info()
+	value, _ := o.Lookup("ex")
+	ex, _ := amf.AsObject(value)
+	to := ex.String("redirect")
+	if code, _ := ex.Lookup("code"); to == "" || code != 302.0 && code != "302" {
+		return c.status(refused)
+	}
+	return &ReconnectError{TCURL: to, Description: o.String("description")}
+}
+
 // call makes a command on the connection.
 func call(name string, transaction float64, args ...any) outgoing {
 	return streamCall(0, name, transaction, args...)

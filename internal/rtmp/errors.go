@@ -28,7 +28,8 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: peer answered %q: %s", e.Command, e.Code, e.Description)
 }
 
-// ReconnectError is a peer's request to connect anew (Enhanced RTMP v2, NetConnection.Connect.ReconnectRequest).
+// ReconnectError is a peer's request to connect elsewhere or anew: NetConnection.Connect.ReconnectRequest of Enhanced RTMP v2,
+// or a refusal with a redirect.
 type ReconnectError struct {
 	TCURL       string // where to, as the peer said it; see Resolve
 	Description string

@@ -17,15 +17,16 @@ type Misdeed int
 
 // The misdeeds.
 const (
-	Obey         Misdeed = iota // nothing wrong
-	Refuse                      // answers _error or onStatus with the script's Code
-	StaySilent                  // does not answer, and reads on
-	HangUp                      // closes the connection
-	TalkNonsense                // sends bytes that are no RTMP
-	StopReading                 // takes no more bytes, and keeps the connection
-	AnswerLate                  // waits for Release, then goes on as if nothing had been
-	StopAcking                  // acknowledges no more bytes, and goes on
-	AskReconnect                // asks for a connection to NewURL, and goes on
+	Obey          Misdeed = iota // nothing wrong
+	Refuse                       // answers _error or onStatus with the script's Code
+	StaySilent                   // does not answer, and reads on
+	HangUp                       // closes the connection
+	TalkNonsense                 // sends bytes that are no RTMP
+	StopReading                  // takes no more bytes, and keeps the connection
+	AnswerLate                   // waits for Release, then goes on as if nothing had been
+	StopAcking                   // acknowledges no more bytes, and goes on
+	AskReconnect                 // asks for a connection to NewURL, and goes on
+	SendElsewhere                // refuses as Refuse does, with a redirect to NewURL, and hangs up
 )
 
 // Script says at which step a server misbehaves and how. Steps are "accept" (before the handshake), "handshake" (after it),
@@ -37,7 +38,7 @@ type Script struct {
 	Code        string // of a refusal
 	Description string
 	Release     <-chan struct{} // ends the wait of AnswerLate when it is closed
-	NewURL      string          // the tcUrl of AskReconnect
+	NewURL      string          // of AskReconnect and SendElsewhere
 
 	Host      string // to listen on; "": 127.0.0.1
 	Login     Login
@@ -121,9 +122,12 @@ func (c *rtmpConn) misbehave(step string, refuse func() error) error {
 	}
 	c.misbehaved = true
 	switch script.Do {
-	case Refuse:
+	case Refuse, SendElsewhere:
 		if err := refuse(); err != nil {
 			return err
+		}
+		if script.Do == SendElsewhere {
+			return errEnd
 		}
 		return errRefused
 	case StaySilent:

@@ -291,10 +291,14 @@ func (c *rtmpConn) data(m *message.DataAMF0) {
 func (c *rtmpConn) command(m *message.CommandAMF0) error {
 	c.s.note(func() { c.s.calls = append(c.s.calls, m.Name+"("+argument(m)+")") })
 	err := c.misbehave(m.Name, func() error {
-		if m.Name == "publish" {
-			return c.onStatus(m.MessageStreamID, c.info("error", c.s.script.Code))
+		info := c.info("error", c.s.script.Code)
+		if c.s.script.Do == SendElsewhere {
+			info = append(info, entry("ex", amf0.Object{entry("code", float64(302)), entry("redirect", c.s.script.NewURL)}))
 		}
-		return c.answer(m, "_error", nil, c.info("error", c.s.script.Code))
+		if m.Name == "publish" {
+			return c.onStatus(m.MessageStreamID, info)
+		}
+		return c.answer(m, "_error", nil, info)
 	})
 	if errors.Is(err, errRefused) {
 		return nil

@@ -37,6 +37,7 @@ func explain(err error) (Reason, string) {
 	var secured *tlsError
 	var forbidden *TargetError
 	var busy *transcode.BusyError
+	var forwarded *forwardedError
 	switch {
 	case errors.As(err, &source):
 		return ReasonSourceLost, "The stream ended."
@@ -44,6 +45,15 @@ func explain(err error) (Reason, string) {
 		return ReasonTerminated, "Ended by request."
 	case errors.Is(err, ErrStopping):
 		return ReasonShutdown, "The server was stopped."
+	case errors.As(err, &forwarded):
+		reason, words := explain(forwarded.err)
+		return reason, "The server sent the push on to " + forwarded.target.String() + ". " + words
+	case errors.Is(err, errDowngrade):
+		return ReasonBadApp, "The server sends the push on to an address without TLS."
+	case errors.Is(err, errRedirect):
+		return ReasonBadApp, "The server sends the push on to an address that cannot be used."
+	case errors.Is(err, errHops):
+		return ReasonPeerClosed, "The servers send the push on from one to the next without end."
 	case errors.Is(err, rtmp.ErrLoginRefused):
 		_, words, _ := strings.Cut(err.Error(), ": ") // rtmp's own
 		return ReasonAuth, "The server refused the login: " + words + "."
@@ -80,7 +90,7 @@ func explain(err error) (Reason, string) {
 func printable(err error) string {
 	var status *rtmp.StatusError
 	if errors.As(err, &status) {
-		return status.Command + ": " + status.Code
+		return status.Command + " refused" + quoteCode(status.Code)
 	}
 	return err.Error()
 }
@@ -89,26 +99,71 @@ func printable(err error) string {
 // about the address.
 var passing = []string{
 	"NetConnection.Connect.AppShutdown", "NetConnection.Connect.Closed", "NetConnection.Connect.Failed",
-	"NetConnection.Connect.IdleTimeout", "NetConnection.Connect.InsufficientBW",
+	"NetConnection.Connect.IdleTimeout", "NetConnection.Connect.InsufficientBW", "NetConnection.Call.Failed",
 }
 
-// explainStatus reads a peer's refusal (RTMP 1.0, 7.2; the codes are Adobe's).
+// full are the words with which servers say, in a code or a description, that they have no room. Adobe's have
+// [ License.Limit.Exceeded ] and [ Resource.Limit.Exceeded ] under NetConnection.Connect.Rejected, Wowza "licensed connection
+// limit"; ours says that the server is full.
+var full = []string{
+	"limit.exceeded", "limit exceeded", "limitexceeded", "limit reached", "connection limit", "license", "too many", "maximum number",
+	"max connections", "overload", "no capacity", "out of capacity", "server is full", "server is busy", "serverbusy", "temporarily",
+	"try again", "shutting down", "starting up", "not ready", "service unavailable",
+}
+
+// isFull says whether a peer refuses because it has no room, or is going down. The same request may succeed later.
+func isFull(s *rtmp.StatusError) bool {
+	return s.Command == "connect" && slices.Contains(passing, s.Code) || containsAny(s.Code+" "+s.Description, full)
+}
+
+// The words by which a code says that the stream's name or key is the matter. "NetStream.Failed", "NetStream.Publish.Failed"
+// and "NetConnection.Call.Failed" say nothing of the kind: a server that has lost its disk or its database answers so.
+var (
+	inUse    = []string{"badname", "inuse", "in.use", "already", "duplicate"}
+	notTaken = []string{"denied", "auth", "forbidden", "rejected", "notallowed", "invalid", "notfound", "expired", "badkey"}
+)
+
+// containsAny says whether text holds one of the words, which are in lower case.
+func containsAny(text string, words []string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+}
+
+// explainStatus reads a peer's refusal (RTMP 1.0, 7.2; the codes are Adobe's). Only a code that speaks of the name or the key
+// is about them: every other refusal may pass.
 func explainStatus(s *rtmp.StatusError) (Reason, string) {
-	words := strings.ToLower(s.Code + " " + s.Description)
+	code := quoteCode(s.Code)
+	atConnect, live := s.Command == "connect", s.Command == "onStatus"
+	ofStream := strings.HasPrefix(s.Code, "NetStream.")
 	switch {
-	case s.Command == "connect" && (strings.Contains(words, "auth") || strings.Contains(words, "code=403")):
-		return ReasonAuth, "The server wants other credentials (" + s.Code + ")."
-	case s.Command == "connect" && slices.Contains(passing, s.Code):
-		return ReasonPeerClosed, "The server takes no connections now (" + s.Code + ")."
-	case s.Command == "connect":
-		return ReasonBadApp, "The server refused the application in the address (" + s.Code + ")."
-	case s.Code == "NetStream.Publish.BadName":
-		return ReasonKeyInUse, "The server says that the stream name is in use or not allowed (" + s.Code + ")."
-	case s.Command == "publish" || s.Command == "createStream":
-		return ReasonKeyRejected, "The server refused the stream name or key (" + s.Code + ")."
+	case atConnect && containsAny(s.Description, []string{"authmod=", "code=403"}):
+		return ReasonAuth, "The server wants other credentials" + code + "."
+	case s.Code == "NetStream.Publish.BadName", ofStream && !live && containsAny(s.Code, inUse):
+		return ReasonKeyInUse, "The server says that the stream name is in use or not allowed" + code + "."
+	case isFull(s) && live:
+		return ReasonPeerClosed, "The server ended the stream, as it has no room for it now" + code + "."
+	case isFull(s):
+		return ReasonPeerClosed, "The server takes no connections now" + code + "."
+	case atConnect && containsAny(s.Code+" "+s.Description, []string{"auth"}):
+		return ReasonAuth, "The server wants other credentials" + code + "."
+	case ofStream && !live && containsAny(s.Code, notTaken):
+		return ReasonKeyRejected, "The server refused the stream name or key" + code + "."
+	case atConnect && !ofStream:
+		return ReasonBadApp, "The server refused the application in the address" + code + "."
+	case !live:
+		return ReasonPeerClosed, "The server does not take the stream, and does not say that its name or key is the matter" + code + "."
 	default:
-		return ReasonPeerClosed, "The server ended the stream (" + s.Code + ")."
+		return ReasonPeerClosed, "The server ended the stream" + code + "."
 	}
+}
+
+// quoteCode returns a peer's code in brackets, or nothing if it is no code: it could be anything, the stream key too.
+func quoteCode(code string) string {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789."
+	if code == "" || len(code) > 64 || !strings.HasPrefix(code, "Net") || strings.Trim(code, letters) != "" {
+		return ""
+	}
+	return " (" + code + ")"
 }
 
 func explainTLS(err error) (Reason, string) {

@@ -50,7 +50,30 @@ func TestExplain(t *testing.T) {
 		{"bad app", refused("connect", "NetConnection.Connect.InvalidApp", ""), ReasonBadApp, Permanent},
 		{"name in use", refused("publish", "NetStream.Publish.BadName", "Already publishing"), ReasonKeyInUse, Permanent},
 		{"key refused", refused("publish", "NetStream.Publish.Denied", ""), ReasonKeyRejected, Permanent},
-		{"no stream made", refused("createStream", "NetConnection.Call.Failed", ""), ReasonKeyRejected, Permanent},
+		{"name in use, by other words", refused("publish", "NetStream.Publish.AlreadyPublishing", ""), ReasonKeyInUse, Permanent},
+		{"name in use for now", refused("publish", "NetStream.Publish.BadName", "try again later"), ReasonKeyInUse, Permanent},
+		{"name refused while the stream is made", refused("createStream", "NetStream.Publish.BadName", ""), ReasonKeyInUse, Permanent},
+		{"key not authorized", refused("publish", "NetStream.Publish.Unauthorized", ""), ReasonKeyRejected, Permanent},
+		{"key not authenticated", refused("publish", "NetStream.Authenticate.Failed", ""), ReasonKeyRejected, Permanent},
+		{"key refused when connecting", refused("connect", "NetStream.Publish.Denied", ""), ReasonKeyRejected, Permanent},
+		{"no stream made", refused("createStream", "NetConnection.Call.Failed", ""), ReasonPeerClosed, Transient},
+		{"no stream made, without a word", refused("createStream", "", ""), ReasonPeerClosed, Transient},
+		{"stream failed", refused("publish", "NetStream.Failed", "the server is full: of 1 cores 1 are in use"), ReasonPeerClosed, Transient},
+		{"publish failed", refused("publish", "NetStream.Publish.Failed", "Disk error"), ReasonPeerClosed, Transient},
+		{"publish failed, without a code", refused("publish", "", "sorry"), ReasonPeerClosed, Transient},
+		{"connection closed in the answer to publish", refused("publish", "NetConnection.Connect.Closed", ""), ReasonPeerClosed, Transient},
+		{"Adobe's license", refused("connect", "NetConnection.Connect.Rejected", "[ License.Limit.Exceeded ] : (_defaultRoot_, _defaultVHost_) : "), ReasonPeerClosed, Transient},
+		{"Adobe's resources", refused("connect", "NetConnection.Connect.Rejected", "[ Resource.Limit.Exceeded ] : "), ReasonPeerClosed, Transient},
+		{"Wowza's license", refused("connect", "NetConnection.Connect.Rejected", "Licensed connection limit exceeded"), ReasonPeerClosed, Transient},
+		{"too many wait to be let in", refused("connect", "NetConnection.Connect.Rejected", "too many connections pending for authorization"), ReasonPeerClosed, Transient},
+		{"unknown application", refused("connect", "NetConnection.Connect.Rejected", "[ Server.Reject ] : (_defaultRoot_, _defaultVHost_) : Application (x) is not defined."), ReasonBadApp, Permanent},
+		{"a refusal without a code", refused("connect", "", "go away"), ReasonBadApp, Permanent},
+		{"no room while live", refused("onStatus", "NetStream.Failed", "too many streams"), ReasonPeerClosed, Transient},
+		{"sent on to a server that is not there", &forwardedError{Target{}, dial(syscall.ECONNREFUSED)}, ReasonRefused, Transient},
+		{"sent on to where we may not", &forwardedError{Target{}, &TargetError{"x"}}, ReasonForbidden, Policy},
+		{"sent on to nowhere", errRedirect, ReasonBadApp, Permanent},
+		{"sent on in the clear", errDowngrade, ReasonBadApp, Permanent},
+		{"sent on without end", errHops, ReasonPeerClosed, Transient},
 		{"ended while live", refused("onStatus", "NetStream.Unpublish.Success", ""), ReasonPeerClosed, Transient},
 		{"end of file", io.EOF, ReasonPeerClosed, Transient},
 		{"said close", rtmp.ErrClosedByPeer, ReasonPeerClosed, Transient},
@@ -86,6 +109,12 @@ func TestExplainKeepsSecrets(t *testing.T) {
 	err := fmt.Errorf("publish: %w", &rtmp.StatusError{Command: "publish", Code: "NetStream.Publish.BadName", Description: "CANARY is taken"})
 	if _, words := explain(err); strings.Contains(words+printable(err), "CANARY") {
 		t.Errorf("%q or %q repeats the peer's description", words, printable(err))
+	}
+	for _, code := range []string{"CANARY", "NetStream.CANARY_1", "Net" + strings.Repeat("CANARY", 20)} {
+		err := &rtmp.StatusError{Command: "publish", Code: code}
+		if _, words := explain(err); strings.Contains(words+printable(err), "CANARY") {
+			t.Errorf("%q or %q repeats what is no code", words, printable(err))
+		}
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,11 +35,53 @@ type link struct {
 	next  chan *link             // that connection once it is made, while this one still stands; holds one
 }
 
-// connect makes a link, all within one deadline. A server that wants a login refuses twice before it takes it, each time
-// with a connection of its own.
+// maxHops is how many times servers may send a push on before it is published.
+const maxHops = 4
+
+var (
+	errRedirect  = errors.New("bad address") // an address in the error could hold a key
+	errDowngrade = fmt.Errorf("%w: it gives up TLS", errRedirect)
+	errHops      = errors.New("the servers send the push on without end")
+)
+
+// forwardedError is what went wrong at a server to which another one had sent the push.
+type forwardedError struct {
+	target Target
+	err    error
+}
+
+func (e *forwardedError) Error() string {
+	return "sent on to " + e.target.String() + ": " + e.err.Error()
+}
+func (e *forwardedError) Unwrap() error { return e.err }
+
+// connect makes a link, all within one deadline. It goes where a server sends it instead, as far as the settings allow.
 func (t *Transponder) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
 	defer cancel()
+	for hops := 0; ; hops++ {
+		l, err := t.connectTo(ctx, target, addrs)
+		if err != nil && hops > 0 {
+			err = &forwardedError{target, err}
+		}
+		var asked *rtmp.ReconnectError
+		if !errors.As(err, &asked) {
+			return l, err
+		}
+		if hops == maxHops {
+			return nil, errHops
+		}
+		if target, err = redirected(target, asked.TCURL); err != nil {
+			return nil, err
+		}
+		t.log.Info("server sends the push on", "to", target)
+		addrs = nil
+	}
+}
+
+// connectTo makes a link to a target. A server that wants a login refuses twice before it takes it, each time with a
+// connection of its own.
+func (t *Transponder) connectTo(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
 	if addrs == nil {
 		var err error
 		if addrs, err = t.cfg.locate(ctx, target); err != nil {
@@ -195,34 +237,32 @@ func (t *Transponder) serve(l *link, move func(Target)) error {
 	}
 }
 
-// redirected is where a ReconnectRequest leads (Enhanced RTMP v2, NetConnection.Connect.ReconnectRequest): to the same name at
-// an address that may be left out or relative. The way there is never less secure than the one that was asked for.
+// redirected is where a server sends us instead: to the same name at an address that may be left out or relative (Enhanced RTMP
+// v2, NetConnection.Connect.ReconnectRequest). An address without an application keeps the one that was asked for. The way
+// there is never less secure than the one that was asked for.
 func redirected(from Target, tcURL string) (Target, error) {
 	if tcURL == "" {
 		return from, nil
 	}
-	base, err := url.Parse(from.TCURL)
+	to, err := (&rtmp.ReconnectError{TCURL: tcURL}).Resolve(from.TCURL)
 	if err != nil {
 		return Target{}, errRedirect
 	}
-	to, err := base.Parse(tcURL)
-	if err != nil {
-		return Target{}, errRedirect
+	target, err := ParseTarget(to, from.Name, Naming{})
+	if err == nil && target.App == "" {
+		target, err = ParseTarget(strings.TrimSuffix(to, "/")+"/"+from.App, from.Name, Naming{})
 	}
-	target, err := ParseTarget(to.String(), from.Name, Naming{})
 	switch {
 	case err != nil:
 		return Target{}, errRedirect
 	case from.TLS && !target.TLS:
-		return Target{}, fmt.Errorf("%w: it gives up TLS", errRedirect)
+		return Target{}, errDowngrade
 	}
 	if target.User == "" {
 		target.User, target.Password = from.User, from.Password
 	}
 	return target, nil
 }
-
-var errRedirect = errors.New("bad address") // an address in the error could hold a key
 
 // reconnect makes the link that the peer asked for while the present one stands, and leaves it in l.next. If the new
 // server answers that it would not have it, the name being in use, say, the present link is ended for it.

@@ -29,6 +29,8 @@ func TestRedirected(t *testing.T) {
 		{"another host", "rtmp://a/live", "//b/live", "rtmp://@b:1935/live rtmp_s"},
 		{"to TLS", "rtmp://a/live", "rtmps://b/live", "rtmps://@b:443/live rtmp_s"},
 		{"the login goes along", "rtmp://user:pass@a/live", "rtmp://b/live", "rtmp://user@b:1935/live rtmp_s"},
+		{"without an app", "rtmp://a/live?x=1", "rtmp://b:1936", "rtmp://@b:1936/live?x=1 rtmp_s"},
+		{"without an app, with a slash", "rtmp://a/live", "rtmp://b/", "rtmp://@b:1935/live rtmp_s"},
 		{"away from TLS", "rtmps://a/live", "rtmp://a/live", ""},
 		{"another protocol", "rtmp://a/live", "http://b/live", ""},
 		{"nonsense", "rtmp://a/live", "rtmp://a:b:c/%zz", ""},
@@ -131,6 +133,72 @@ func TestMoveIsChecked(t *testing.T) {
 			})
 			if i := b.Find(Filter{})[0]; i.State != Live || dialled.Load() != 1 {
 				t.Errorf("%s after %d connections, want it unmoved", i.State, dialled.Load())
+			}
+		})
+	}
+}
+
+// A server that refuses and says where to go instead is followed there, and each time anew.
+func TestSentElsewhere(t *testing.T) {
+	for _, at := range []string{"connect", "createStream", "publish"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
+			second := testkit.NewRTMPServer(t, testkit.Script{})
+			first := testkit.NewRTMPServer(t, testkit.Script{
+				At: at, Do: testkit.SendElsewhere, Code: "NetConnection.Connect.Rejected", NewURL: second.URL("other"),
+			})
+			s := b.source("s")
+			id := b.start(Request{StreamName: "s", URL: first.URL("live"), Options: Options{Restore: quickly}}).ID
+			s.live(t, second)
+			if got := second.Calls(); got[0] != "connect('other')" || !slices.Contains(got, "publish('rtmp_s')") {
+				t.Errorf("commands %q", got)
+			}
+			second.Kick()
+			second.Wait(t, "second publish", func() bool { return countCalls(second, "publish('rtmp_s')") == 2 })
+			if n := countCalls(first, "connect('live')"); n != 2 {
+				t.Errorf("the first server was asked %d times, want 2", n)
+			}
+			b.wait("life", func() bool {
+				s.write(1, 20)
+				return b.Find(Filter{ID: id})[0].State == Live
+			})
+		})
+	}
+}
+
+// Where a server may not send us, or there is nobody, the reason says so. Servers that send us in a ring are asked a few times.
+func TestSentNowhere(t *testing.T) {
+	for _, tt := range []struct {
+		to     string // "": to itself
+		reason Reason
+		words  string
+	}{
+		{"rtmp://169.254.169.254/live", ReasonForbidden, "sent the push on to rtmp://169.254.169.254/live/***"},
+		{"rtmp://" + nobody() + "/live", ReasonRefused, "sent the push on to rtmp://"},
+		{"rtmp://nowhere.test/live", ReasonDNS, "sent the push on to rtmp://nowhere.test/live/***"},
+		{"http://x/live", ReasonBadApp, "an address that cannot be used"},
+		{"", ReasonPeerClosed, "from one to the next without end"},
+	} {
+		t.Run(tt.to, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, func(c *Config) {
+				c.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, &net.DNSError{Err: "no such host"} }
+			})
+			script := testkit.Script{At: "connect", Do: testkit.SendElsewhere, Code: "NetConnection.Connect.Rejected", NewURL: tt.to}
+			if tt.to == "" {
+				script.NewURL = "/again" // of the server itself
+			}
+			server := testkit.NewRTMPServer(t, script)
+			s := b.source("s")
+			id := b.start(Request{StreamName: "s", URL: server.URL("live")}).ID
+			s.write(1, 20)
+			end := b.end()
+			if end.ID != id || end.State != Failed || end.Reason != tt.reason || !strings.Contains(end.Detail, tt.words) {
+				t.Errorf("ended as %s, %s (%s)", end.State, end.Reason, end.Detail)
+			}
+			if n := len(server.Calls()); tt.to == "" && n != maxHops+1 {
+				t.Errorf("asked %d times, want %d", n, maxHops+1)
 			}
 		})
 	}

@@ -334,7 +334,7 @@ func TestFailures(t *testing.T) {
 		},
 		{"never answers connect", testkit.Script{At: "connect", Do: testkit.StaySilent}, "", ReasonTimeout},
 		{"hangs up at connect", testkit.Script{At: "connect", Do: testkit.HangUp}, "", ReasonPeerClosed},
-		{"refuses a stream", testkit.Script{At: "createStream", Do: testkit.Refuse, Code: "NetConnection.Call.Failed"}, "", ReasonKeyRejected},
+		{"refuses a stream", testkit.Script{At: "createStream", Do: testkit.Refuse, Code: "NetConnection.Call.Failed"}, "", ReasonPeerClosed},
 		{"the name is taken", testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.BadName"}, "", ReasonKeyInUse},
 		{"the key is wrong", testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.Denied"}, "", ReasonKeyRejected},
 		{"never answers publish", testkit.Script{At: "publish", Do: testkit.StaySilent}, "", ReasonTimeout},
@@ -393,17 +393,8 @@ func TestFailedPushIsForgotten(t *testing.T) {
 	server := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.HangUp})
 	b.source("s")
 	b.start(Request{StreamName: "s", URL: server.URL("live")})
-	b.mu.Lock()
-	gone := b.pushes[0].gone
-	b.mu.Unlock()
-	select {
-	case <-gone:
-	case <-time.After(10 * time.Second):
-		t.Fatal("still there")
-	}
-	if left := b.Find(Filter{}); len(left) != 0 {
-		t.Errorf("find says %+v", left)
-	}
+	b.end()
+	b.wait("end of its being found", func() bool { return len(b.Find(Filter{})) == 0 })
 }
 
 func TestFailedPushDoesNotBlockItsAddress(t *testing.T) {

@@ -2,10 +2,13 @@ package transponder
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"transponder/internal/rtmp"
 )
 
 // The bounds of options.restore, and what stands in for a field that is left out.
@@ -66,6 +69,7 @@ func (c Config) restore(asked *Restore) Restore {
 // loss is the end of a connection, or of an attempt to make one, as a policy sees it.
 type loss struct {
 	reason  Reason
+	full    bool          // the server says that it has no room now
 	ever    bool          // the push has been live before, on whichever connection
 	healthy time.Duration // how long this connection was live
 }
@@ -95,19 +99,20 @@ func (p *policy) next(l loss, random float64) (pause time.Duration, again bool) 
 }
 
 // unreachable are the reasons for which a push that was never live is tried again: the server may be starting. All else that
-// a server does at first is its answer to this address and key, and asking again would be hammering.
+// a server does at first, unless it says that it is full, is its answer to this address and key, and asking again would be
+// hammering.
 var unreachable = []Reason{ReasonDNS, ReasonRefused, ReasonUnreachable, ReasonTimeout}
+
+// refusals are the reasons with which a server refuses an address, a name or a key. A server that took all of them before
+// refuses them for a while: it has not seen the end of our last connection, starts its applications, or cannot ask its database.
+var refusals = []Reason{ReasonAuth, ReasonBadApp, ReasonKeyInUse, ReasonKeyRejected}
 
 // retriable says whether another connection could fare better.
 func (l loss) retriable() bool {
-	switch {
-	case !l.ever:
-		return slices.Contains(unreachable, l.reason)
-	case l.reason == ReasonKeyInUse:
-		return true // by our own last connection, whose end the server has not seen yet
-	default:
-		return l.reason.Class() == Transient
+	if !l.ever {
+		return l.full || slices.Contains(unreachable, l.reason)
 	}
+	return l.reason.Class() == Transient || slices.Contains(refusals, l.reason)
 }
 
 // persist makes one connection after the other, as the policy wants it, and returns why there is no further one.
@@ -117,6 +122,9 @@ func (t *Transponder) persist(ctx context.Context, in *holder) error {
 		err := t.attempt(ctx, in)
 		reason, detail := explain(err)
 		l := loss{reason: reason, ever: t.everLive}
+		if status := (*rtmp.StatusError)(nil); errors.As(err, &status) {
+			l.full = isFull(status) && reason == ReasonPeerClosed
+		}
 		if !t.liveSince.IsZero() {
 			l.healthy = time.Since(t.liveSince)
 		}

@@ -48,9 +48,13 @@ func TestPolicy(t *testing.T) {
 		{"never to nothing", jittery, 1, []loss{lost}, []time.Duration{minPause}},
 		{"key in use after our own drop", constant, 0, []loss{lost, later(ReasonKeyInUse), later(ReasonKeyInUse)}, []time.Duration{5 * s, 5 * s, 5 * s}},
 		{"key in use at first", constant, 0, []loss{first(ReasonKeyInUse)}, nil},
-		{"refused credentials", constant, 0, []loss{later(ReasonAuth)}, nil},
-		{"refused key", constant, 0, []loss{later(ReasonKeyRejected)}, nil},
-		{"refused app", constant, 0, []loss{later(ReasonBadApp)}, nil},
+		{"refused credentials at first", constant, 0, []loss{first(ReasonAuth)}, nil},
+		{"refused key at first", constant, 0, []loss{first(ReasonKeyRejected)}, nil},
+		{"refused app at first", constant, 0, []loss{first(ReasonBadApp)}, nil},
+		{"credentials that were taken before", constant, 0, []loss{later(ReasonAuth)}, []time.Duration{5 * s}},
+		{"a key that was taken before", constant, 0, []loss{later(ReasonKeyRejected), later(ReasonKeyRejected)}, []time.Duration{5 * s, 5 * s}},
+		{"an app that was there before", constant, 0, []loss{later(ReasonBadApp)}, []time.Duration{5 * s}},
+		{"no room at first", constant, 0, []loss{{reason: ReasonPeerClosed, full: true}}, []time.Duration{5 * s}},
 		{"bad certificate", constant, 0, []loss{later(ReasonTLSVerify)}, nil},
 		{"a bug", constant, 0, []loss{later(ReasonInternal)}, nil},
 		{"source gone", constant, 0, []loss{later(ReasonSourceLost)}, nil},
@@ -87,7 +91,7 @@ func TestPolicy(t *testing.T) {
 func TestRetriable(t *testing.T) {
 	atFirst := []Reason{ReasonDNS, ReasonRefused, ReasonUnreachable, ReasonTimeout}
 	later := append([]Reason{
-		ReasonTLS, ReasonHandshake, ReasonProtocol, ReasonKeyInUse, ReasonPeerClosed, ReasonPeerStalled, ReasonPeerSlow,
+		ReasonTLS, ReasonHandshake, ReasonProtocol, ReasonAuth, ReasonBadApp, ReasonKeyInUse, ReasonKeyRejected, ReasonPeerClosed, ReasonPeerStalled, ReasonPeerSlow,
 		ReasonTranscoder, ReasonTooSlow, ReasonNoCapacity,
 	}, atFirst...)
 	for reason := range classes {
@@ -318,41 +322,76 @@ func TestBackAfterALoss(t *testing.T) {
 	}
 }
 
-// A server that still holds the name for the connection that broke is asked again until it lets go; one that refuses it at first
-// is not.
-func TestNameIsHeldForAWhile(t *testing.T) {
-	before := testkit.NewRTMPServer(t, testkit.Script{})
-	after := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Times: 3, Code: "NetStream.Publish.BadName"})
-	var dialled atomic.Int32
-	b := newBench(t, func(c *Config) {
-		first, later := dialInstead(before, &dialled), dialInstead(after, &dialled)
-		c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
-			if dialled.Load() == 0 {
-				return first(ctx, a)
+// What was live with this very address and is refused then comes back when the server takes it again, whatever the refusal
+// was: the server holds the name for the connection that broke, starts its applications, has no license left or no database.
+// The same refusal of a push that was never live is the end, unless the server says that it is full.
+func TestRefusedForAWhile(t *testing.T) {
+	for _, tt := range []struct {
+		at, code, description string
+		reason                Reason
+		full                  bool
+	}{
+		{"publish", "NetStream.Publish.BadName", "", ReasonKeyInUse, false},
+		{"publish", "NetStream.Publish.Denied", "", ReasonKeyRejected, false},
+		{"publish", "NetStream.Publish.Failed", "", ReasonPeerClosed, false},
+		{"publish", "NetStream.Failed", "", ReasonPeerClosed, false},
+		{"publish", "NetStream.Failed", "the server is full: it takes 3 streams", ReasonPeerClosed, true},
+		{"createStream", "NetConnection.Call.Failed", "", ReasonPeerClosed, false},
+		{"connect", "NetConnection.Connect.InvalidApp", "", ReasonBadApp, false},
+		{"connect", "NetConnection.Connect.Rejected", "Application (live) is not defined.", ReasonBadApp, false},
+		{"connect", "NetConnection.Connect.Rejected", "Licensed connection limit", ReasonPeerClosed, true},
+		{"connect", "NetConnection.Connect.Rejected", "unauthorized", ReasonAuth, false},
+		{"connect", "NetConnection.Connect.Closed", "", ReasonPeerClosed, true},
+	} {
+		t.Run(tt.at+" "+tt.code+" "+tt.description, func(t *testing.T) {
+			t.Parallel()
+			before := testkit.NewRTMPServer(t, testkit.Script{})
+			refuse := testkit.Script{At: tt.at, Do: testkit.Refuse, Times: 3, Code: tt.code, Description: tt.description}
+			after, other := testkit.NewRTMPServer(t, refuse), testkit.NewRTMPServer(t, refuse)
+			var dialled atomic.Int32
+			b := newBench(t, func(c *Config) {
+				first, later, strange := dialInstead(before, &dialled), dialInstead(after, &dialled), dialInstead(other, &dialled)
+				c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+					switch {
+					case a.Port() != 1935:
+						return strange(ctx, a)
+					case dialled.Load() == 0:
+						return first(ctx, a)
+					}
+					return later(ctx, a)
+				}
+			})
+			s := b.source("s")
+			unlimited := &Restore{Attempts: -1, FirstPause: minPause}
+			id := b.start(Request{StreamName: "s", URL: "rtmp://192.0.2.1/live", Options: Options{Restore: unlimited}}).ID
+			s.live(t, before)
+			if err := b.Mute(id, true); err != nil {
+				t.Fatal(err)
 			}
-			return later(ctx, a)
-		}
-	})
-	s := b.source("s")
-	id := b.start(Request{StreamName: "s", URL: "rtmp://192.0.2.1/live", Options: Options{Restore: quickly}}).ID
-	s.live(t, before)
-	if err := b.Mute(id, true); err != nil {
-		t.Fatal(err)
-	}
-	before.Kick()
-	s.live(t, after)
-	b.wait("life", func() bool {
-		s.write(1, 20)
-		return b.Find(Filter{ID: id})[0].State == Live
-	})
-	refusals := 0
-	for _, e := range b.storyOf(id) {
-		if e.To == Waiting && e.Reason == ReasonKeyInUse {
-			refusals++
-		}
-	}
-	if i := b.Find(Filter{ID: id})[0]; refusals != 3 || i.Attempts != 5 || !i.Muted {
-		t.Errorf("%d refusals, and after them %+v", refusals, i)
+			before.Kick()
+			s.live(t, after)
+			b.wait("life", func() bool {
+				s.write(1, 20)
+				return b.Find(Filter{ID: id})[0].State == Live
+			})
+			refusals := 0
+			for _, e := range b.storyOf(id) {
+				if e.To == Waiting && e.Reason == tt.reason && e.Attempt > 1 {
+					refusals++
+				}
+			}
+			if i := b.Find(Filter{ID: id})[0]; refusals != 3 || i.Attempts != 5 || !i.Muted {
+				t.Errorf("%d refusals for %s, and after them %+v", refusals, tt.reason, i)
+			}
+
+			id = b.start(Request{StreamName: "s", URL: "rtmp://192.0.2.1:1936/live", Options: Options{Restore: unlimited}}).ID
+			b.wait("answer to the one that was never live", func() bool {
+				s.write(1, 20)
+				story := b.storyOf(id)
+				last := story[len(story)-1]
+				return last.To == Failed && last.Reason == tt.reason || tt.full && last.To == Live
+			})
+		})
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -73,6 +74,64 @@ func TestReceiverKilled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A receiver that refuses for a while what it took before, since the service that it asks for leave is down, gets the show back.
+func TestReceiverRefusesForAWhile(t *testing.T) {
+	t.Parallel()
+	var down atomic.Bool
+	leave := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(leave.Close)
+	s := startServer(t)
+	n := newNginx(t, "on_publish "+leave.URL+"/;")
+	publishPictures(t, s, "asked", 320, 180, 30)
+	options := map[string]any{"restore": map[string]any{"attempts": "unlimited", "firstPauseMs": 100}}
+	var begun push
+	if code := s.post("/push/startup", map[string]any{"streamName": "asked", "rtmpUrl": n.url(), "options": options}, &begun); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	s.waitFrames("asked", 30)
+	down.Store(true)
+	n.kill()
+	n.start()
+	waitFor(t, 15*time.Second, func() string {
+		var found []push
+		s.post("/push/find", map[string]string{"streamName": "asked"}, &found)
+		if len(found) == 0 || found[0].Reason != "peer_closed" && !strings.HasPrefix(found[0].Reason, "key_") || found[0].Attempts < 3 {
+			return fmt.Sprintf("not refused yet: %+v", found)
+		}
+		return ""
+	})
+	down.Store(false)
+	if again := s.waitPush("asked", "PUBLISHING"); again.MediaSessionID != begun.MediaSessionID {
+		t.Errorf("the push is %s after it was %s", again.MediaSessionID, begun.MediaSessionID)
+	}
+}
+
+// A push to a server of our own that is full waits for room, and says so.
+func TestReceiverIsFull(t *testing.T) {
+	t.Parallel()
+	s, far := startServer(t), startServer(t, "max_publishers=1")
+	leave := publishRTMP(t, far, "first", 320, 180)
+	waitFor(t, 15*time.Second, func() string {
+		if far.post("/stream/find", map[string]any{"name": "first"}, nil) != http.StatusOK {
+			return "the first stream is not there"
+		}
+		return ""
+	})
+	publishPictures(t, s, "second", 320, 180, 30)
+	if code := s.post("/push/startup", map[string]any{"streamName": "second", "rtmpUrl": far.rtmp, "options": restoring}, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	if p := s.waitPush("second", "RECONNECTING"); p.Reason != "peer_closed" || !strings.Contains(p.Info, "no connections now") {
+		t.Errorf("while there is no room: %s, %s", p.Reason, p.Info)
+	}
+	leave()
+	s.waitPush("second", "PUBLISHING")
 }
 
 // nginxJoint is how far nginx lets what it appends to a recording overlap what is there: it gives the first picture the time of

@@ -170,6 +170,7 @@ type push struct {
 	Status         string `json:"status"`
 	Reason         string `json:"reason"`
 	Info           string `json:"info"`
+	Attempts       int    `json:"attempts"`
 
 	VideoFramesSent int `json:"videoFramesSent"`
 	AudioFramesSent int `json:"audioFramesSent"`
