@@ -11,12 +11,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"transponder/internal/config"
+	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rest"
@@ -42,6 +45,8 @@ type App struct {
 	log     *slog.Logger
 
 	gate     *load.Gate // nil: there is always room
+	guard    *guard.Guard
+	refusals *guard.Refusals
 	hub      *stream.Hub
 	media    *udp.Port
 	lean     *lean.Receiver
@@ -76,6 +81,8 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if err := a.listen(); err != nil {
 		return nil, err
 	}
+	a.refusals = guard.NewRefusals(log)
+	a.guard = guard.New(a.names(), a.refusals)
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream)
 	a.hub.UseGate(a.gate)
@@ -106,9 +113,11 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.made, log)
 	a.egress.UseGate(a.gate)
 	a.whip = whip.New(cfg.WHIP, a.ingest, a.egress, a.hub, log)
+	a.whip.UseGuard(a.guard)
 	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{
 		Publish: publishWith(a.ingest), Play: playWith(a.egress), Snapshot: a.video.Snapshot, Streams: a.hub, Pusher: a.pushes,
 	}, log)
+	a.sdk.UseGuard(a.guard)
 	a.pushes.OnEnd(func(i transponder.Info) {
 		if i.State == transponder.Failed {
 			a.sdk.PushFailed(i)
@@ -123,6 +132,18 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		a.server.UseGate(a.gate)
 	}
 	return a, nil
+}
+
+// names are those by which this server may be called: those in the settings, the machine's, and those of the certificate.
+func (a *App) names() []string {
+	names := slices.Clone(a.cfg.Listen.Names)
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name)
+	}
+	if a.certificate.Leaf != nil {
+		names = append(names, a.certificate.Leaf.DNSNames...)
+	}
+	return names
 }
 
 // hintAtMedia says what about the media port may not be as it should, where the server cannot know.

@@ -79,11 +79,12 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
+		Guard: a.guard,
 	}, a.log)
 	if err != nil {
 		return nil, nil, err
 	}
-	stat, err := rest.Stat(a.cfg.REST, a.stats)
+	stat, err := rest.Stat(a.cfg.REST, a.guard, a.stats)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,7 +104,8 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux.Handle("/whep/", a.whip)
 	mux.Handle("/ws", a.sdk) // for proxies that have one port to give
 	mux.Handle("/ws/", a.sdk)
-	mux.Handle("/metrics", figures)
+	mux.Handle("/metrics", a.onlyByName("metrics", figures))
+	mux.Handle("/config.json", a.onlyByName("pages", ui))
 	mux.Handle("/health/live", metrics.Live())
 	mux.Handle("/health/ready", metrics.Ready(a.ready))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -114,6 +116,17 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		ui.ServeHTTP(w, r)
 	})
 	return mux, api.Close, nil
+}
+
+// onlyByName serves what pages of strangers must not read, which they could under a name that they had resolved to this address.
+func (a *App) onlyByName(door string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := a.guard.Host(door, r); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // figures are where /metrics gets its numbers.
@@ -131,6 +144,7 @@ func (a *App) figures() metrics.Parts {
 		SoundFiles:      a.sounds.Stats,
 		Pictures:        a.video.Totals,
 		Load:            a.gate.Stats,
+		Refusals:        a.refusals.Counts,
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats

@@ -69,6 +69,8 @@ type Listen struct {
 
 	CertFile, KeyFile string // PEM; without them a self-signed pair is made and kept
 	TLSDir            string // where that pair is kept
+
+	Names []string // the server's, beside those that it knows of itself; *.suffix for all below one
 }
 
 // Log says what is logged and how. It goes to standard error.
@@ -153,6 +155,11 @@ func (c *Config) Validate() error {
 func (l Listen) validate() error {
 	if (l.CertFile == "") != (l.KeyFile == "") {
 		return errors.New("tls_cert_file and tls_key_file go together")
+	}
+	for _, name := range l.Names {
+		if strings.ContainsAny(name, ":/ ") || strings.Contains(strings.TrimPrefix(name, "*"), "*") {
+			return fmt.Errorf("http_allowed_hosts: %q must be a host's name without a port, or *.suffix", name)
+		}
 	}
 	return nil
 }
@@ -244,6 +251,7 @@ func (c *Config) settings() []setting {
 		text("tls_cert_file", &c.Listen.CertFile),
 		text("tls_key_file", &c.Listen.KeyFile),
 		text("tls_dir", &c.Listen.TLSDir),
+		list("http_allowed_hosts", &c.Listen.Names),
 		text("log_level", &c.Log.Level),
 		boolean("log_json", &c.Log.JSON),
 

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
@@ -31,6 +32,7 @@ type Parts struct {
 	SoundFiles      func() transcode.SoundStats
 	Pictures        func() (renditions int, sum transcode.VideoStats)
 	Load            func() load.Stats
+	Refusals        func() map[guard.Refused]int64
 }
 
 // New makes the handler for /metrics: the parts' figures beside those of the process and the Go runtime.
@@ -93,6 +95,7 @@ var (
 	loadStream  = desc("load_stream_cores", "Processors that a stream takes, as measured here.")
 	loadRefused = desc("load_refused_total", "Publishers, pushes and players that the processors had no room for.")
 
+	turnedAway      = desc("turned_away_total", "Requests and connections that were turned away, by which door and why.", "door", "reason")
 	publishers      = desc("publishers", "Those who publish streams over WebRTC, by what receives them.", "receiver")
 	datagrams       = desc("media_datagrams_lost_total", "Datagrams of WebRTC that were no peer's, found no room, or could not be sent.", "reason")
 	panics          = desc("session_panics_total", "Publishers that a fault of this server has ended.")
@@ -151,6 +154,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		s.gauge(loadAllowed, st.Allowed)
 		s.gauge(loadStream, st.Stream)
 		s.counter(loadRefused, st.Refused)
+	}
+	if c.parts.Refusals != nil {
+		for what, n := range c.parts.Refusals() {
+			s.counter(turnedAway, n, what.Door, what.Why)
+		}
 	}
 	s.transcoding(c.parts)
 }

@@ -105,7 +105,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stat, err := Stat(DefaultConfig(), func() Stats { return someStats })
+	stat, err := Stat(DefaultConfig(), nil, func() Stats { return someStats })
 	if err != nil {
 		t.Fatal(err)
 	}

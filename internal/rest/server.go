@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"transponder/api"
+	"transponder/internal/guard"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
 )
@@ -48,6 +49,7 @@ type Parts struct {
 	Events      Events
 	Connections Connections
 	Players     Players
+	Guard       *guard.Guard // nil: one that knows no names of this server
 }
 
 const (
@@ -68,10 +70,10 @@ type Server struct {
 	parts Parts
 	log   *slog.Logger
 
-	headers http.Header // of every answer
-	users   *users      // nil: everybody may
-	nodeID  string
-	mux     *http.ServeMux
+	access access
+	users  *users // nil: everybody may
+	nodeID string
+	mux    *http.ServeMux
 
 	followers followers
 }
@@ -81,12 +83,15 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	headers, err := cfg.headers()
+	access, err := cfg.access("rest", parts.Guard)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		parts: parts, log: log, headers: headers, nodeID: cfg.NodeID, mux: http.NewServeMux(),
+		parts: parts, log: log, access: access, nodeID: cfg.NodeID, mux: http.NewServeMux(),
+	}
+	if access.origins.Any() {
+		log.Warn("pages of every host may use the REST API through their visitors' browsers: name those that may in rest_access_control_allow_origin")
 	}
 	if cfg.Auth {
 		text, err := os.ReadFile(cfg.UsersFile)
@@ -133,10 +138,10 @@ func (s *Server) routes() {
 
 // ServeHTTP answers preflights before it asks who is there: browsers send them without credentials.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for name, values := range s.headers {
-		w.Header()[name] = slices.Clone(values)
+	if err := s.access.check(w, r, s.users != nil); err != nil {
+		s.fail(w, r, err)
+		return
 	}
-	w.Header().Set("Cache-Control", "no-store") // answers repeat the caller's stream keys
 	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -147,12 +152,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if given {
 				s.log.Warn("rest login refused", "peer", r.RemoteAddr)
 			}
-			w.Header().Set("WWW-Authenticate", `Basic realm="rest-api", charset="UTF-8"`)
+			challenge(w, r)
 			s.fail(w, r, refusal{http.StatusUnauthorized, "a valid user name and password are needed"})
 			return
 		}
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// challenge asks for a name and a password. Browsers are not asked: what a person tells a browser in answer goes out with whatever
+// other pages send here, too. Our pages ask by themselves.
+func challenge(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Mode") == "" {
+		w.Header().Set("WWW-Authenticate", `Basic realm="rest-api", charset="UTF-8"`)
+	}
 }
 
 // method serves do under a path: the body's fields go in, and what comes out is the answer, nil for none.

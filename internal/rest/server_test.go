@@ -152,46 +152,90 @@ func TestSpecification(t *testing.T) {
 }
 
 func TestCrossOrigin(t *testing.T) {
-	own := Config{
-		AllowOrigin: "https://studio.example", AllowHeaders: "content-type,authorization", AllowMethods: "POST",
+	studio := Config{
+		AllowOrigin: "https://studio.example", AllowHeaders: "content-type", AllowMethods: "POST",
 		Headers: "X-Frame-Options: DENY; Access-Control-Max-Age:600;",
 		Auth:    true, UsersFile: usersFile(t, "ann", "secret"),
 	}
+	raw := DefaultConfig()
+	raw.Headers = "Access-Control-Allow-Origin: https://studio.example"
+	any := DefaultConfig()
+	any.AllowOrigin = "*"
 	tests := []struct {
-		name    string
-		cfg     Config
-		headers map[string]string
+		name, origin string
+		cfg          Config
+		status       int // of a POST without a password
+		headers      map[string]string
 	}{
-		{"default", DefaultConfig(), map[string]string{
-			"Access-Control-Allow-Origin":  "*",
+		{"own host", "http://127.0.0.1:3000", DefaultConfig(), 404, map[string]string{
+			"Access-Control-Allow-Origin":  "http://127.0.0.1:3000",
 			"Access-Control-Allow-Headers": "content-type,x-requested-with",
 			"Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+			"Vary":                         "Origin",
 		}},
-		{"own, with users", own, map[string]string{
+		{"foreign", "https://studio.example", DefaultConfig(), 403, map[string]string{"Access-Control-Allow-Origin": "", "Vary": "Origin"}},
+		{"foreign, nothing set", "https://studio.example", Config{}, 403, map[string]string{"Access-Control-Allow-Origin": ""}},
+		{"named, with users", "https://studio.example", studio, 401, map[string]string{
 			"Access-Control-Allow-Origin":  "https://studio.example",
 			"Access-Control-Allow-Headers": "content-type,authorization",
 			"Access-Control-Allow-Methods": "POST",
 			"Access-Control-Max-Age":       "600",
 			"X-Frame-Options":              "DENY",
 		}},
-		{"none", Config{}, map[string]string{"Access-Control-Allow-Origin": "", "Access-Control-Allow-Methods": ""}},
+		{"not named, with users", "https://evil.test", studio, 403, map[string]string{"Access-Control-Allow-Origin": "", "WWW-Authenticate": ""}},
+		{"named by a header", "https://studio.example", raw, 404, map[string]string{"Access-Control-Allow-Origin": "https://studio.example"}},
+		{"not named by a header", "https://evil.test", raw, 403, map[string]string{"Access-Control-Allow-Origin": ""}},
+		{"any", "https://evil.test", any, 404, map[string]string{"Access-Control-Allow-Origin": "*"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := newServerWith(t, tt.cfg, &fakePushes{}, newHub(t))
 			preflight := newRequest(t, srv, http.MethodOptions, "/rest-api/push/startup", "")
-			preflight.Header.Set("Origin", "https://studio.example")
 			preflight.Header.Set("Access-Control-Request-Method", "POST")
-			answered := send(t, srv, preflight)
-			answered.wantStatus(t, http.StatusNoContent)
-			for _, r := range []reply{answered, post(t, srv, "/rest-api/push/find", "{}")} {
+			asked := newRequest(t, srv, http.MethodPost, "/rest-api/push/find", "{}")
+			for r, want := range map[*http.Request]int{preflight: http.StatusNoContent, asked: tt.status} {
+				if tt.status == http.StatusForbidden {
+					want = tt.status
+				}
+				r.Header.Set("Origin", tt.origin)
+				got := send(t, srv, r)
+				got.wantStatus(t, want)
 				for name, want := range tt.headers {
-					if got := r.Header.Get(name); got != want {
-						t.Errorf("%s of a %s = %q, want %q", name, r.Request.Method, got, want)
+					if got := got.Header.Get(name); got != want {
+						t.Errorf("%s of a %s = %q, want %q", name, r.Method, got, want)
 					}
 				}
 			}
 		})
+	}
+}
+
+// A stranger's page that has had its name resolved to this server's address gets nothing that needs no password, and no challenge
+// is put to a browser.
+func TestStolenName(t *testing.T) {
+	open := newServer(t, &fakePushes{}, newHub(t))
+	closed := newServerWith(t, Config{Auth: true, UsersFile: usersFile(t, "ann", "secret")}, &fakePushes{}, newHub(t))
+	for _, method := range []string{"GET", "POST"} {
+		r := newRequest(t, open, method, "/rest-api/push/find_all", "")
+		r.Host = "evil.test:8081"
+		got := send(t, open, r)
+		got.wantStatus(t, http.StatusForbidden)
+		if !strings.Contains(got.message(t), "http_allowed_hosts=evil.test") {
+			t.Errorf("message = %q", got.message(t))
+		}
+		r = newRequest(t, closed, method, "/rest-api/push/find_all", "")
+		r.Host = "evil.test:8081"
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		r.Header.Set("Sec-Fetch-Mode", "cors")
+		got = send(t, closed, r)
+		got.wantStatus(t, http.StatusUnauthorized)
+		if challenge := got.Header.Get("WWW-Authenticate"); challenge != "" {
+			t.Errorf("a browser is asked %q", challenge)
+		}
+		r = newRequest(t, closed, method, "/rest-api/push/find_all", "")
+		r.Host = "live.example.org"
+		r.SetBasicAuth("ann", "secret")
+		send(t, closed, r).wantStatus(t, http.StatusNotFound)
 	}
 }
 
@@ -264,7 +308,7 @@ func TestConfig(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Errorf("the defaults are not valid: %v", err)
 	}
-	bad := Config{AllowOrigin: "a\nb", Headers: "X-Good: 1;no colon;bad name: 2", Auth: true}
+	bad := Config{AllowOrigin: "studio.example", Headers: "X-Good: 1;no colon;bad name: 2", Auth: true}
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("a bad config is valid")

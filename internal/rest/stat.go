@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"transponder/internal/guard"
 )
 
 // Stats are the counts that /?action=stat gives out.
@@ -73,17 +75,17 @@ func (st Stats) groups(p process) []statGroup {
 // Stat serves the counts that snapshot returns, as text or with format=json as JSON, there only the groups that groups=
 // names. It is for requests to / whose query says action=stat; the settings are those of the API's answers to pages of other
 // origins.
-func Stat(cfg Config, snapshot func() Stats) (http.Handler, error) {
-	headers, err := cfg.headers()
+func Stat(cfg Config, g *guard.Guard, snapshot func() Stats) (http.Handler, error) {
+	access, err := cfg.access("stat", g)
 	if err != nil {
 		return nil, err
 	}
 	var meter processMeter
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, values := range headers {
-			w.Header()[name] = slices.Clone(values)
+		if err := access.check(w, r, false); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
 		}
-		w.Header().Set("Cache-Control", "no-store")
 		groups := snapshot().groups(meter.read())
 		query := r.URL.Query()
 		if query.Get("format") == "json" {

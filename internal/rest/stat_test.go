@@ -19,7 +19,7 @@ var someStats = Stats{
 
 func newStatServer(t *testing.T) *httptest.Server {
 	t.Helper()
-	h, err := Stat(DefaultConfig(), func() Stats { return someStats })
+	h, err := Stat(DefaultConfig(), nil, func() Stats { return someStats })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,9 @@ func newStatServer(t *testing.T) *httptest.Server {
 
 func getStat(t *testing.T, srv *httptest.Server, query string) (body, contentType string) {
 	t.Helper()
-	resp, err := srv.Client().Get(srv.URL + "/?action=stat" + query)
+	r := newRequest(t, srv, http.MethodGet, "/?action=stat"+query, "")
+	r.Header.Set("Origin", "http://127.0.0.1:3000") // a page of the same host
+	resp, err := srv.Client().Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +41,8 @@ func getStat(t *testing.T, srv *httptest.Server, query string) (body, contentTyp
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("stat = %d, %v", resp.StatusCode, err)
 	}
-	if got := resp.Header.Get("Access-Control-Allow-Origin"); got != "*" {
-		t.Errorf("Access-Control-Allow-Origin = %q, want *", got)
+	if got := resp.Header.Get("Access-Control-Allow-Origin"); got != "http://127.0.0.1:3000" {
+		t.Errorf("Access-Control-Allow-Origin = %q, want the page's origin", got)
 	}
 	return string(b), resp.Header.Get("Content-Type")
 }

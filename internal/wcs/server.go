@@ -17,6 +17,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"transponder/internal/guard"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
@@ -73,6 +74,7 @@ type Server struct {
 	parts Parts
 	log   *slog.Logger
 
+	pages *guard.Guard // judges them; nil: one that knows no names of this server
 	count counters
 	stage stage
 	wg    sync.WaitGroup // handlers
@@ -143,8 +145,16 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	}
 }
 
+// UseGuard has g judge which pages may open sockets. Call it before the server is used.
+func (s *Server) UseGuard(g *guard.Guard) { s.pages = g }
+
 // ServeHTTP upgrades the request and runs the session until the socket is gone, or longer if it is to be kept.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.pages.Socket("websocket", r, s.cfg.Origins); err != nil {
+		s.count.refused.Add(1)
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
 	if !s.enter() {
 		s.count.refused.Add(1)
 		w.Header().Set("Retry-After", "5")
@@ -154,8 +164,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.wg.Done()
 	under := &hijacker{ResponseWriter: w}
 	conn, err := websocket.Accept(under, r, &websocket.AcceptOptions{
-		InsecureSkipVerify: len(s.cfg.Origins) == 0, // pages come from other ports and hosts than the socket
-		OriginPatterns:     s.cfg.Origins,
+		InsecureSkipVerify: true, // the guard has judged the origin: the library takes any page whose origin is the Host header
 	})
 	if err != nil {
 		s.leave()

@@ -30,8 +30,11 @@ func TestUpgrade(t *testing.T) {
 		{"root", nil, "/", "", 101},
 		{"none", nil, "", "", 101},
 		{"a stream's name as path", nil, "/a1b2c3d4", "", 101},
-		{"foreign page", nil, "/", "http://elsewhere:8081", 101},
-		{"page from a file", nil, "/", "null", 101},
+		{"page of the same host", nil, "/", "http://127.0.0.1:3000", 101},
+		{"page of this machine", nil, "/", "http://localhost:3000", 101},
+		{"foreign page", nil, "/", "http://elsewhere:8081", 403},
+		{"page from a file", nil, "/", "null", 403},
+		{"any page", []string{"*"}, "/", "http://elsewhere:8081", 101},
 		{"named page", []string{"pages.example.com"}, "/", "https://pages.example.com", 101},
 		{"page that is not named", []string{"pages.example.com"}, "/", "https://evil.example.com", 403},
 	}

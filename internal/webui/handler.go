@@ -182,6 +182,8 @@ func secure(header http.Header) {
 	header.Set("Permissions-Policy", "camera=(self), microphone=(self)")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
 // share lets pages of other servers load the SDK, as a module too.

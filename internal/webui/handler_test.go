@@ -89,7 +89,7 @@ func TestAnswers(t *testing.T) {
 			if strings.Contains(text, "<script>") {
 				t.Error("the answer repeats what the visitor sent")
 			}
-			for _, name := range []string{"Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "Permissions-Policy"} {
+			for _, name := range []string{"Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "Permissions-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy"} {
 				if r.Header.Get(name) == "" {
 					t.Errorf("no header %s", name)
 				}

@@ -15,14 +15,31 @@ import (
 	"transponder/internal/transponder"
 )
 
-// guarded lets only those through who know the token.
-func guarded(token string, next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if token != "" && !authorized(r, token) {
+// guarded lets only those through who know the token. Where there is none, pages of other hosts that reach this server through
+// their visitors' browsers only are kept out.
+func (p protocol) guarded(next http.HandlerFunc) http.HandlerFunc {
+	return p.allowed(func(w http.ResponseWriter, r *http.Request) {
+		if p.token != "" && !authorized(r, p.token) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			problem(w, http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer TOKEN")
 			return
 		}
+		next(w, r)
+	})
+}
+
+// allowed lets the pages through that may ask, and tells their browsers so.
+func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if p.token == "" {
+			if err := p.server.guard.Media(p.name, p.setting, r); err != nil {
+				problem(w, http.StatusForbidden, err.Error())
+				return
+			}
+		}
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Expose-Headers", "Location, ETag, Retry-After, WWW-Authenticate")
 		next(w, r)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"transponder/internal/guard"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 )
@@ -65,6 +66,7 @@ type Server struct {
 	streams Streams
 	log     *slog.Logger
 	mux     *http.ServeMux
+	guard   *guard.Guard // nil: one that knows no names of this server
 
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -93,30 +95,37 @@ type connection interface {
 // New makes a server for the paths /whip/{name} and /whep/{name}, and those of their sessions below them.
 func New(cfg Config, ingest *rtc.Ingest, egress *rtc.Egress, streams Streams, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg, ingest: ingest, egress: egress, streams: streams, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
-	s.handle("/whip", cfg.Token, s.publish)
-	s.handle("/whep", cfg.PlayToken, s.play)
+	s.handle(protocol{s, "whip", "whip_token", cfg.Token, s.publish})
+	s.handle(protocol{s, "whep", "whep_token", cfg.PlayToken, s.play})
 	return s
 }
 
-// handle takes the requests of one of the two protocols. begin makes a session's media of an offer.
-func (s *Server) handle(path, token string, begin func(r *http.Request, offer, id string) (connection, error)) {
-	offers, sessions := path+"/{name}", path+"/{name}/{id}"
-	s.mux.HandleFunc("POST "+offers, guarded(token, func(w http.ResponseWriter, r *http.Request) { s.create(w, r, begin) }))
-	s.mux.HandleFunc("DELETE "+sessions, guarded(token, s.delete))
-	s.mux.HandleFunc("PATCH "+sessions, guarded(token, s.patch))
-	s.mux.HandleFunc("OPTIONS "+offers, s.options("POST, OPTIONS"))
-	s.mux.HandleFunc("OPTIONS "+sessions, s.options("DELETE, PATCH, OPTIONS"))
-	s.mux.HandleFunc(offers, s.notAllowed("POST, OPTIONS"))
-	s.mux.HandleFunc(sessions, s.notAllowed("DELETE, PATCH, OPTIONS"))
+// UseGuard has g judge which pages may publish and play without a token. Call it before the server is used.
+func (s *Server) UseGuard(g *guard.Guard) { s.guard = g }
+
+// protocol is one of the two that this door takes requests of.
+type protocol struct {
+	server         *Server
+	name           string
+	setting, token string // token is that which requests must carry, "" for none, and setting its name in the settings
+
+	begin func(r *http.Request, offer, id string) (connection, error) // makes a session's media of an offer
+}
+
+// handle takes the requests of a protocol.
+func (s *Server) handle(p protocol) {
+	offers, sessions := "/"+p.name+"/{name}", "/"+p.name+"/{name}/{id}"
+	s.mux.HandleFunc("POST "+offers, p.guarded(func(w http.ResponseWriter, r *http.Request) { s.create(w, r, p.begin) }))
+	s.mux.HandleFunc("DELETE "+sessions, p.guarded(s.delete))
+	s.mux.HandleFunc("PATCH "+sessions, p.guarded(s.patch))
+	s.mux.HandleFunc("OPTIONS "+offers, p.allowed(s.options("POST, OPTIONS")))
+	s.mux.HandleFunc("OPTIONS "+sessions, p.allowed(s.options("DELETE, PATCH, OPTIONS")))
+	s.mux.HandleFunc(offers, p.allowed(s.notAllowed("POST, OPTIONS")))
+	s.mux.HandleFunc(sessions, p.allowed(s.notAllowed("DELETE, PATCH, OPTIONS")))
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Location, ETag, Retry-After, WWW-Authenticate")
-	s.mux.ServeHTTP(w, r)
-}
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Close ends every session and waits for it; no further one begins.
 func (s *Server) Close() error {

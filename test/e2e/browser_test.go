@@ -32,6 +32,7 @@ type browserEvent struct {
 	Displayed     map[string]string `json:"displayed"`
 	ConsoleErrors []string          `json:"consoleErrors"`
 	Cases         []suiteCase       `json:"cases"`
+	Faults        []string          `json:"faults"` // of strangers.mjs
 	Direct        pictureDelay      `json:"direct"`
 	Server        pictureDelay      `json:"server"`
 }

@@ -1,0 +1,118 @@
+package guard
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// privateSuffixes end the names that nobody can register: RFC 6761, 6762 and 8375, and ICANN's resolution of July 2024.
+var privateSuffixes = []string{".localhost", ".local", ".home.arpa", ".internal"}
+
+// carrierNAT is the network between providers and their customers (RFC 6598). Private networks of many sites use it, too.
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+// Peer returns the address of a connection's other end.
+func Peer(remote string) (netip.Addr, bool) {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	return ap.Addr().Unmap().WithZone(""), true
+}
+
+// isPrivate says whether an address is this machine's own, or one that is only reached from within a network.
+func isPrivate(a netip.Addr) bool {
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || carrierNAT.Contains(a)
+}
+
+// splitHost returns the name or address in a Host header or an origin, in small letters, without its port.
+func splitHost(host string) (name string, ok bool) {
+	name = host
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		if strings.Trim(host[i+1:], "0123456789") != "" {
+			return "", false
+		}
+		name = host[:i]
+	}
+	if inside, bracketed := strings.CutPrefix(name, "["); bracketed {
+		inside, closed := strings.CutSuffix(inside, "]")
+		return strings.ToLower(inside), closed && isAddress(inside)
+	}
+	return plainName(name), name != "" && !strings.ContainsAny(name, ":[]@/ ")
+}
+
+// plainName writes a name as it is compared: in small letters, without the root's dot.
+func plainName(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
+
+func isAddress(name string) bool {
+	_, err := netip.ParseAddr(name)
+	return err == nil
+}
+
+// isLoopbackName says whether a name or address means this machine.
+func isLoopbackName(name string) bool {
+	if a, err := netip.ParseAddr(name); err == nil {
+		return a.Unmap().IsLoopback() || a.IsUnspecified()
+	}
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// isPrivateName says whether a Host header holds a name or an address that has no meaning elsewhere. A name without a dot is one: no
+// top-level domain has an address.
+func isPrivateName(host string) bool {
+	name, ok := splitHost(host)
+	if !ok {
+		return false
+	}
+	if a, err := netip.ParseAddr(name); err == nil {
+		return isPrivate(a.Unmap())
+	}
+	return !strings.Contains(name, ".") || slices.ContainsFunc(privateSuffixes, func(s string) bool { return strings.HasSuffix(name, s) })
+}
+
+// matchesName says whether a name is among patterns: a name, *.domain for all names below it, or * for any.
+func matchesName(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		if suffix, ok := strings.CutPrefix(pattern, "*"); ok {
+			return strings.HasSuffix(name, suffix) && len(name) > len(suffix)
+		}
+		return name == pattern
+	})
+}
+
+// neighbours knows the networks of this machine's interfaces, and with them its own addresses.
+type neighbours struct {
+	mu       sync.Mutex
+	networks []netip.Prefix // guarded by mu
+	read     time.Time      // guarded by mu
+}
+
+// interfacesFor is how long the list of interfaces is taken to be right.
+const interfacesFor = time.Minute
+
+func (n *neighbours) has(a netip.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.read.IsZero() || time.Since(n.read) > interfacesFor {
+		n.networks, n.read = networks(), time.Now()
+	}
+	return slices.ContainsFunc(n.networks, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+func networks() []netip.Prefix {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var all []netip.Prefix
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			all = append(all, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()))
+		}
+	}
+	return all
+}
