@@ -1,6 +1,7 @@
 package media
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,6 +35,49 @@ func AACConfig(sampleRate, channels int) ([]byte, error) {
 		return nil, fmt.Errorf("make AudioSpecificConfig: %w", err)
 	}
 	return b, nil
+}
+
+// IsADTS says whether bytes begin with an ADTS header. No packet of AAC begins like that: its first element would be the end.
+func IsADTS(b []byte) bool { return len(b) > 1 && b[0] == 0xff && b[1]&0xf6 == 0xf0 }
+
+// ErrADTS means bytes that are no ADTS header that we can use.
+var ErrADTS = errors.New("not a usable ADTS header")
+
+// ADTSHeader is the header of a frame of AAC that brings its configuration with it.
+type ADTSHeader struct {
+	Begin, End int // where the packet is, counted from the header's first byte
+
+	profile, rate, channels uint8 // in the numbers of an AudioSpecificConfig
+}
+
+// ReadADTS reads the header that bytes begin with (ISO/IEC 14496-3, table 1.A.5). The packet may be longer than they are. It fails
+// with ErrADTS.
+func ReadADTS(b []byte) (ADTSHeader, error) {
+	const size, checksum = 7, 2
+	if len(b) < size || !IsADTS(b) {
+		return ADTSHeader{}, fmt.Errorf("%w: %d bytes", ErrADTS, len(b))
+	}
+	h := ADTSHeader{
+		Begin: size, End: int(b[3]&3)<<11 | int(b[4])<<3 | int(b[5]>>5),
+		profile: b[2]>>6 + 1, rate: b[2] >> 2 & 0x0f, channels: b[2]&1<<2 | b[3]>>6,
+	}
+	if b[1]&1 == 0 {
+		h.Begin += checksum
+	}
+	switch {
+	case h.End <= h.Begin:
+		return ADTSHeader{}, fmt.Errorf("%w: a frame of %d bytes", ErrADTS, h.End)
+	case b[6]&3 != 0:
+		return ADTSHeader{}, fmt.Errorf("%w: several packets behind one header", ErrADTS)
+	case h.rate > 12 || h.channels == 0:
+		return ADTSHeader{}, fmt.Errorf("%w: sampling rate %d, channels %d", ErrADTS, h.rate, h.channels)
+	}
+	return h, nil
+}
+
+// Config returns the AudioSpecificConfig that the header stands for (ISO/IEC 14496-3, 1.6.2.1).
+func (h ADTSHeader) Config() []byte {
+	return []byte{h.profile<<3 | h.rate>>1, h.rate<<7 | h.channels<<3}
 }
 
 // SilentAAC makes a packet of silence for a decoder with that AudioSpecificConfig, and says how long it lasts. It has no

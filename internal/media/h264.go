@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,34 +41,41 @@ func avcConfig(sps []byte, pps [][]byte) []byte {
 	return b
 }
 
-// ParseH264Config makes a track of an AVCDecoderConfigurationRecord as a publisher sent it. Only records for 4-byte NAL
-// unit lengths are taken, as every RTMP encoder writes them.
-func ParseH264Config(record []byte) (*Track, error) {
+// ParseH264Config makes a track of an AVCDecoderConfigurationRecord as a publisher sent it, and says how long the lengths of its
+// NAL units are, also where it fails. The track's record is for 4-byte lengths, which Frame.Data has. Parameter sets behind
+// start codes, as some encoders send them, are taken too.
+func ParseH264Config(record []byte) (track *Track, form NALForm, err error) {
+	if hasStartCode(record) {
+		var sets H264Sets
+		for nal := range startCoded(record) {
+			sets.Add(nal)
+		}
+		track, err = sets.Track()
+		return track, NALStartCodes, err
+	}
 	if len(record) < 7 || record[0] != 1 {
-		return nil, ErrH264Config
+		return nil, NALLengths4, ErrH264Config
 	}
-	if record[4]&3 != 3 {
-		return nil, fmt.Errorf("%w: %d-byte NAL unit lengths", ErrH264Config, record[4]&3+1)
+	form, ok := lengthsOf(record[4])
+	if !ok {
+		return nil, NALLengths4, fmt.Errorf("%w: 3-byte NAL unit lengths", ErrH264Config)
 	}
-	sps, rest, err := parameterSets(record[6:], int(record[5]&0x1f))
+	sps, pps, err := H264ParameterSets(record)
 	if err != nil {
-		return nil, err
-	}
-	if len(rest) == 0 {
-		return nil, ErrH264Config
-	}
-	pps, _, err := parameterSets(rest[1:], int(rest[0]))
-	if err != nil {
-		return nil, err
+		return nil, form, err
 	}
 	if len(sps) == 0 || len(pps) == 0 {
-		return nil, fmt.Errorf("%w: no parameter sets", ErrH264Config)
+		return nil, form, fmt.Errorf("%w: no parameter sets", ErrH264Config)
 	}
 	var p h264.SPS
 	if err := p.Unmarshal(sps[0]); err != nil {
-		return nil, fmt.Errorf("read H.264 sequence parameter set: %w", err)
+		return nil, form, fmt.Errorf("read H.264 sequence parameter set: %w", err)
 	}
-	return &Track{Codec: H264, Config: record, Width: p.Width(), Height: p.Height()}, nil
+	if form != NALLengths4 {
+		record = bytes.Clone(record)
+		record[4] |= 3
+	}
+	return &Track{Codec: H264, Config: record, Width: p.Width(), Height: p.Height()}, form, nil
 }
 
 // H264ParameterSets returns the sequence and picture parameter sets of a track's Config, as slices of it.
@@ -100,4 +108,94 @@ func parameterSets(b []byte, n int) (sets [][]byte, rest []byte, err error) {
 		b = b[2+size:]
 	}
 	return sets, b, nil
+}
+
+// H264Sets are the parameter sets of a stream as they come among its NAL units. The zero value has none.
+type H264Sets struct {
+	sps     []byte
+	pps     [][]byte
+	changed bool
+}
+
+// Changed says whether a set has come that the last Track or Load did not have.
+func (s *H264Sets) Changed() bool { return s.changed }
+
+// Load takes the sets of a decoder configuration record in place of all others.
+func (s *H264Sets) Load(record []byte) {
+	*s = H264Sets{}
+	sps, pps, err := H264ParameterSets(record)
+	if err != nil || len(sps) == 0 {
+		return
+	}
+	s.setSPS(sps[0])
+	for _, nal := range pps {
+		s.setPPS(nal)
+	}
+	s.changed = false
+}
+
+// Add takes a NAL unit if it is a parameter set; it is copied.
+func (s *H264Sets) Add(nal []byte) {
+	switch h264.NALUType(nal[0] & 0x1f) {
+	case h264.NALUTypeSPS:
+		s.setSPS(nal)
+	case h264.NALUTypePPS:
+		s.setPPS(nal)
+	}
+}
+
+// Track makes a track of the sets. It fails while they are not complete or cannot be read.
+func (s *H264Sets) Track() (*Track, error) {
+	if s.sps == nil || len(s.pps) == 0 {
+		return nil, fmt.Errorf("%w: no parameter sets", ErrH264Config)
+	}
+	track, err := NewH264Track(s.sps, s.pps...)
+	if err == nil {
+		s.changed = false
+	}
+	return track, err
+}
+
+// setSPS takes a sequence parameter set. A new one makes the picture parameter sets that refer to the old one void.
+func (s *H264Sets) setSPS(nal []byte) {
+	if !bytes.Equal(nal, s.sps) {
+		s.sps, s.pps, s.changed = bytes.Clone(nal), nil, true
+	}
+}
+
+// maxPPS bounds how many picture parameter sets are kept: encoders use one to three.
+const maxPPS = 16
+
+// setPPS takes a picture parameter set, in place of the one with its id.
+func (s *H264Sets) setPPS(nal []byte) {
+	id := ppsID(nal)
+	at := slices.IndexFunc(s.pps, func(p []byte) bool { return ppsID(p) == id })
+	switch {
+	case at >= 0 && bytes.Equal(s.pps[at], nal):
+		return
+	case at >= 0:
+		s.pps[at] = bytes.Clone(nal)
+	case len(s.pps) < maxPPS:
+		s.pps = append(s.pps, bytes.Clone(nal))
+	default:
+		return
+	}
+	s.changed = true
+}
+
+// ppsID reads pic_parameter_set_id (ITU-T H.264, 7.3.2.2), an Exp-Golomb number of up to 15 bits.
+func ppsID(nal []byte) int {
+	var bits uint32
+	for i := 1; i < 5; i++ {
+		bits <<= 8
+		if i < len(nal) {
+			bits |= uint32(nal[i])
+		}
+	}
+	zeros := 0
+	for bits&(1<<31) == 0 && zeros < 15 {
+		bits <<= 1
+		zeros++
+	}
+	return int(bits>>(31-zeros)) - 1
 }

@@ -38,7 +38,7 @@ func TestH264Track(t *testing.T) {
 	if !bytes.Equal(track.Config, want) {
 		t.Errorf("record\n%x, want\n%x", track.Config, want)
 	}
-	again, err := ParseH264Config(track.Config)
+	again, _, err := ParseH264Config(track.Config)
 	if err != nil || again.Width != 1280 || !bytes.Equal(again.Config, want) {
 		t.Errorf("ParseH264Config = %+v, %v", again, err)
 	}
@@ -67,7 +67,7 @@ func TestParseH264ConfigRefuses(t *testing.T) {
 		{"empty", ""},
 		{"short", good[:12]},
 		{"version", "02" + good[2:]},
-		{"2-byte lengths", good[:8] + "fd" + good[10:]},
+		{"3-byte lengths", good[:8] + "fe" + good[10:]},
 		{"cut in the SPS", good[:40]},
 		{"no PPS count", good[:8*2+25*2]},
 		{"cut in the PPS", good[:len(good)-2]},
@@ -76,12 +76,12 @@ func TestParseH264ConfigRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if track, err := ParseH264Config(unhex(t, tt.record)); err == nil {
+			if track, _, err := ParseH264Config(unhex(t, tt.record)); err == nil {
 				t.Errorf("ParseH264Config = %+v, want an error", track)
 			}
 		})
 	}
-	if _, err := ParseH264Config(nil); !errors.Is(err, ErrH264Config) {
+	if _, _, err := ParseH264Config(nil); !errors.Is(err, ErrH264Config) {
 		t.Errorf("ParseH264Config(nil) = %v, want ErrH264Config", err)
 	}
 }
@@ -90,9 +90,15 @@ func FuzzParseH264Config(f *testing.F) {
 	b, _ := hex.DecodeString("0142c01fffe10019" + sps720 + "010005" + pps720)
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, record []byte) {
-		track, err := ParseH264Config(record)
-		if err == nil && !bytes.Equal(track.Config, record) {
+		track, form, err := ParseH264Config(record)
+		if err != nil {
+			return
+		}
+		if form == NALLengths4 && !bytes.Equal(track.Config, record) {
 			t.Error("the record was changed")
+		}
+		if again, form, err := ParseH264Config(track.Config); err != nil || form != NALLengths4 || again.Width != track.Width {
+			t.Errorf("its own record becomes %+v, %d, %v", again, form, err)
 		}
 	})
 }

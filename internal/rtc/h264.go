@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
+
+	"transponder/internal/media"
 )
 
 // NAL unit types (ITU-T H.264, 7.4.1) and packet types (RFC 6184, 5.2).
@@ -60,7 +62,7 @@ func (d *h264Parts) isKey([]byte) bool { return d.key }
 
 // refers says whether a unit holds coded pictures, not only parameter sets and the like.
 func (d *h264Parts) refers(unit []byte) bool {
-	for nal := range NALUnits(unit) {
+	for nal := range media.EachNAL(unit) {
 		if t := nal[0] & nalTypeMask; t >= nalSlice && t <= nalIDR {
 			return true
 		}
@@ -127,17 +129,4 @@ func (d *h264Parts) fragment(unit, p []byte) ([]byte, bool) {
 		d.inFU = false
 	}
 	return unit, true
-}
-
-// NALUnits yields the NAL units of an access unit with 4-byte lengths. It stops where the unit is not well-formed.
-func NALUnits(unit []byte) func(yield func([]byte) bool) {
-	return func(yield func([]byte) bool) {
-		for len(unit) > 4 {
-			n := int(binary.BigEndian.Uint32(unit))
-			if n == 0 || n > len(unit)-4 || !yield(unit[4:4+n]) {
-				return
-			}
-			unit = unit[4+n:]
-		}
-	}
 }

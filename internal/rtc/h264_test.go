@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"transponder/internal/media"
 )
 
 // units gathers what comes out of a depacketiser, as "time key: type type".
@@ -21,7 +23,7 @@ func (u *units) depacketiser() *assembler {
 		needKey: true,
 		unit: func(unit []byte, rtpTime uint32, key bool) {
 			var types []string
-			for nal := range NALUnits(unit) {
+			for nal := range media.EachNAL(unit) {
 				types = append(types, fmt.Sprintf("%d/%d", nal[0]&nalTypeMask, len(nal)))
 			}
 			u.list = append(u.list, fmt.Sprintf("%d %t: %s", rtpTime, key, strings.Join(types, " ")))
@@ -159,7 +161,7 @@ func FuzzH264Units(f *testing.F) {
 		d := &assembler{parts: reader, needKey: true, broken: func() {}}
 		d.unit = func(unit []byte, _ uint32, key bool) {
 			size, idr := 0, false
-			for nal := range NALUnits(unit) {
+			for nal := range media.EachNAL(unit) {
 				size += 4 + len(nal)
 				idr = idr || nal[0]&nalTypeMask == nalIDR
 			}

@@ -2,6 +2,8 @@ package rtc
 
 import (
 	"encoding/binary"
+
+	"transponder/internal/media"
 )
 
 // NAL unit types (ITU-T H.265, 7.4.2.2) and packet types (RFC 7798, 4.4).
@@ -43,7 +45,7 @@ func (d *h265Parts) whole() bool { return !d.inFU }
 func (d *h265Parts) isKey([]byte) bool { return d.key }
 
 func (d *h265Parts) refers(unit []byte) bool {
-	for nal := range NALUnits(unit) {
+	for nal := range media.EachNAL(unit) {
 		if hevcType(nal[0]) < hevcVPS {
 			return true
 		}
