@@ -35,7 +35,7 @@ type Audio struct {
 }
 
 // ParseVideo reads a video message; Payload is a slice of b. It fails with ErrUnsupported for codecs that are
-// none of H.264 and, in Enhanced RTMP, HEVC, AV1 and VP9.
+// none of H.264, HEVC and, in Enhanced RTMP, AV1 and VP9, and with ErrTrack for other tracks than the first.
 func ParseVideo(b []byte) (Video, error) {
 	if len(b) == 0 {
 		return Video{}, nil // some encoders keep a connection alive with these
@@ -46,13 +46,17 @@ func ParseVideo(b []byte) (Video, error) {
 	if b[0]>>4 == frameCommand {
 		return Video{}, nil
 	}
-	if id := b[0] & 0x0f; id != videoAVC {
-		return Video{}, fmt.Errorf("%w: video codec %d", ErrUnsupported, id)
+	codec, ok := videoCodecs[b[0]&0x0f]
+	if !ok {
+		return Video{}, fmt.Errorf("%w: video codec %d", ErrUnsupported, b[0]&0x0f)
+	}
+	if len(b) == 2 && b[1] == avcEnd {
+		return Video{}, nil
 	}
 	if len(b) < 5 {
 		return Video{}, fmt.Errorf("%w: video of %d bytes", ErrInvalid, len(b))
 	}
-	v := Video{Codec: media.H264, Key: b[0]>>4 == frameKey, Payload: b[5:]}
+	v := Video{Codec: codec, Key: b[0]>>4 == frameKey, Payload: b[5:]}
 	switch b[1] {
 	case avcConfig:
 		v.Packet = Config
@@ -66,6 +70,9 @@ func ParseVideo(b []byte) (Video, error) {
 	return v, nil
 }
 
+// videoCodecs are the codec ids that are taken.
+var videoCodecs = map[byte]media.Codec{videoAVC: media.H264, videoHEVC: media.H265}
+
 // fourCCVideos are the codecs of Enhanced RTMP that are taken.
 var fourCCVideos = map[string]media.Codec{"avc1": media.H264, "hvc1": media.H265, "av01": media.AV1, "vp09": media.VP9}
 
@@ -76,10 +83,7 @@ func parseVideoEx(b []byte) (Video, error) {
 	if err != nil || frame == frameCommand {
 		return Video{}, err
 	}
-	if packet == exMultitrack {
-		return Video{}, fmt.Errorf("%w: several video tracks", ErrUnsupported)
-	}
-	fourCC, rest, err := takeFourCC(rest)
+	fourCC, packet, rest, err := takeTrack(packet, exMultitrack, rest)
 	if err != nil {
 		return Video{}, err
 	}
@@ -114,7 +118,7 @@ var soundCodecs = map[byte]media.Codec{
 }
 
 // ParseAudio reads an audio message; Payload is a slice of b. It fails with ErrUnsupported for codecs that are none of
-// AAC, G.711, Speex, MP3 and, in Enhanced RTMP, Opus.
+// AAC, G.711, Speex, MP3 and, in Enhanced RTMP, Opus, and with ErrTrack for other tracks than the first.
 func ParseAudio(b []byte) (Audio, error) {
 	if len(b) == 0 {
 		return Audio{}, nil // the end of sound, for some encoders
@@ -150,6 +154,8 @@ func parseAAC(b []byte) (Audio, error) {
 	}
 	a := Audio{Codec: media.AAC, Payload: b[2:]}
 	switch {
+	case b[1] == 0xff: // an ADTS header where the packet type should be
+		a.Packet, a.Payload = Frame, b[1:]
 	case len(a.Payload) == 0: // sent by encoders that have no configuration yet
 		return Audio{}, nil
 	case b[1] == aacConfig:
@@ -171,10 +177,7 @@ func parseAudioEx(b []byte) (Audio, error) {
 	if err != nil {
 		return Audio{}, err
 	}
-	if packet == exMultiSound {
-		return Audio{}, fmt.Errorf("%w: several audio tracks", ErrUnsupported)
-	}
-	fourCC, rest, err := takeFourCC(rest)
+	fourCC, packet, rest, err := takeTrack(packet, exMultiSound, rest)
 	if err != nil {
 		return Audio{}, err
 	}
@@ -218,6 +221,54 @@ func skipModifiers(packet byte, b []byte) (byte, []byte, error) {
 		b = b[size+1:]
 	}
 	return packet, b, nil
+}
+
+// takeTrack reads the codec, the packet type and the payload of the only track that a message has, or of track 0 if it says which
+// tracks it has (Enhanced RTMP v2, multitrack).
+func takeTrack(packet, multi byte, b []byte) (fourCC string, _ byte, payload []byte, err error) {
+	if packet != multi {
+		fourCC, b, err = takeFourCC(b)
+		return fourCC, packet, b, err
+	}
+	if len(b) < 1 {
+		return "", 0, nil, fmt.Errorf("%w: multitrack message ends early", ErrInvalid)
+	}
+	kind := b[0] >> 4
+	packet, b = b[0]&0x0f, b[1:]
+	if kind > manyTracksManyCodecs || packet == multi || packet == exModifier {
+		return "", 0, nil, fmt.Errorf("%w: multitrack message of type %d", ErrInvalid, kind)
+	}
+	if kind != manyTracksManyCodecs {
+		if fourCC, b, err = takeFourCC(b); err != nil {
+			return "", 0, nil, err
+		}
+	}
+	for len(b) > 0 {
+		if kind == manyTracksManyCodecs {
+			if fourCC, b, err = takeFourCC(b); err != nil {
+				return "", 0, nil, err
+			}
+		}
+		head := 4 // the track's id and how long its payload is
+		if kind == oneTrack {
+			head = 1
+		}
+		if len(b) < head {
+			return "", 0, nil, fmt.Errorf("%w: multitrack message ends early", ErrInvalid)
+		}
+		id, size := b[0], len(b)-head
+		if kind != oneTrack {
+			size = int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+		}
+		if size > len(b)-head {
+			return "", 0, nil, fmt.Errorf("%w: multitrack message ends early", ErrInvalid)
+		}
+		if id == 0 {
+			return fourCC, packet, b[head : head+size : head+size], nil
+		}
+		b = b[head+size:]
+	}
+	return "", 0, nil, ErrTrack
 }
 
 func takeFourCC(b []byte) (string, []byte, error) {

@@ -8,6 +8,9 @@ var ErrUnsupported = errors.New("codec is not supported over RTMP")
 // ErrInvalid means bytes that are no audio or video message.
 var ErrInvalid = errors.New("invalid FLV tag")
 
+// ErrTrack means a message of another track than the first, which is the only one that is taken.
+var ErrTrack = errors.New("another track than the first")
+
 // Video frame types (FLV 10.1, E.4.3.1).
 const (
 	frameKey     byte = 1
@@ -15,10 +18,13 @@ const (
 	frameCommand byte = 5
 )
 
-// Video codec ids.
-const videoAVC byte = 7
+// Video codec ids. 12 is in no specification: servers and encoders agreed on it before there was Enhanced RTMP.
+const (
+	videoAVC  byte = 7
+	videoHEVC byte = 12
+)
 
-// AVC packet types.
+// AVC packet types, which codec id 12 has too.
 const (
 	avcConfig byte = 0
 	avcFrame  byte = 1
@@ -57,4 +63,11 @@ const (
 	exMultitrack byte = 6 // of video
 	exMultiSound byte = 5 // multitrack of audio
 	exModifier   byte = 7
+)
+
+// Kinds of multitrack packets.
+const (
+	oneTrack             byte = 0
+	manyTracks           byte = 1
+	manyTracksManyCodecs byte = 2
 )
