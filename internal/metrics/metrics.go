@@ -61,6 +61,7 @@ var (
 	streamKeyFrames   = desc("stream_key_frames_total", "Key frames that came from the publisher.", "stream")
 	streamKeyInterval = desc("stream_key_frame_interval_seconds", "Time between the last two key frames.", "stream")
 	streamKeyRequests = desc("stream_key_frame_requests_total", "Key frames asked for.", "stream")
+	streamFaults      = desc("stream_faults_total", "What came from the publisher and could not be used as it was, by what is wrong with it.", "stream", "kind", "fault")
 	streamReaders     = desc("stream_readers", "Those who read what the publisher sends.", "stream", "kind")
 
 	pushes         = desc("pushes", "Pushes by state.", "state")
@@ -226,6 +227,11 @@ func (s sink) feed(name string, kind media.Kind, st stream.FeedStats) {
 	s.counter(streamFrames, st.Frames, name, kind.String())
 	s.counter(streamBytes, st.Bytes, name, kind.String())
 	s.gauge(streamReaders, float64(st.Readers), name, kind.String())
+	for fault, n := range st.Faults {
+		if n > 0 {
+			s.counter(streamFaults, n, name, kind.String(), stream.Fault(fault).String())
+		}
+	}
 }
 
 func (s sink) pushes(all []transponder.Info) {

@@ -43,6 +43,9 @@ func TestMetrics(t *testing.T) {
 	defer cam.Close(nil)
 	cam.SetLive()
 	track := &media.Track{Codec: media.H264}
+	cam.Video.Fault(stream.FaultForm)
+	cam.Video.Fault(stream.FaultForm)
+	cam.Audio.Fault(stream.FaultConfig)
 	cam.Video.Write(media.Frame{Track: track, Key: true, Data: make([]byte, 100)})
 	cam.Video.Write(media.Frame{Track: track, Key: true, Data: make([]byte, 50), Time: media.Timestamp(1500 * time.Millisecond)})
 	cam.Audio.Write(media.Frame{Track: &media.Track{Codec: media.Opus}, Data: make([]byte, 7)})
@@ -132,6 +135,8 @@ func TestMetrics(t *testing.T) {
 		`transponder_sound_silence_seconds_total 0.5`,
 		`transponder_stream_bytes_total{kind="audio",stream="cam"} 7`,
 		`transponder_stream_bytes_total{kind="video",stream="cam"} 150`,
+		`transponder_stream_faults_total{fault="malformed",kind="video",stream="cam"} 2`,
+		`transponder_stream_faults_total{fault="no_config",kind="audio",stream="cam"} 1`,
 		`transponder_stream_frames_total{kind="audio",stream="cam"} 1`,
 		`transponder_stream_frames_total{kind="video",stream="cam"} 2`,
 		`transponder_stream_key_frame_interval_seconds{stream="cam"} 1.5`,

@@ -52,6 +52,12 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	if err != nil {
 		return nil, err
 	}
+	if info.HasVideo {
+		p.source.Video.Expect()
+	}
+	if info.HasAudio {
+		p.source.Audio.Expect()
+	}
 	p.sink = newSink(p)
 	session, answer, err := in.receivers[receiver].Answer(ctx, offer, p.sink)
 	if err != nil {

@@ -218,3 +218,32 @@ func TestFrames(t *testing.T) {
 		})
 	}
 }
+
+// B-frames are told from the RTP times of pictures that come in order, and nothing else is taken for them.
+func TestOrder(t *testing.T) {
+	const frame = videoRate / 25
+	tests := []struct {
+		name  string
+		times func(n int) uint32 // in frames
+		wrong bool
+	}{
+		{"in order", func(n int) uint32 { return uint32(n) * frame }, false},
+		{"two B-frames", func(n int) uint32 { return uint32(n+[3]int{2, -1, -1}[n%3]) * frame }, true},
+		{"a clock that is set back, and wraps", func(n int) uint32 { return uint32(n-n/50*60-20) * frame }, false},
+		{"a clock that is set anew", func(n int) uint32 { return uint32(n)*frame + uint32(n/10)*0x9000_0000 }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var o order
+			wrong := 0
+			for n := range 300 {
+				if o.wrong(tt.times(n)) {
+					wrong++
+				}
+			}
+			if (wrong > 50) != tt.wrong || !tt.wrong && wrong > 0 {
+				t.Errorf("%d pictures of 300 are out of order", wrong)
+			}
+		})
+	}
+}

@@ -3,10 +3,10 @@ package rtc
 import (
 	"bytes"
 	"encoding/binary"
-	"slices"
 	"sync/atomic"
 
 	"transponder/internal/media"
+	"transponder/internal/stream"
 )
 
 // sink turns one publisher's media into frames of its stream.
@@ -17,6 +17,8 @@ type sink struct {
 	audio *media.Track // nil before the first packet
 	video h264Frames
 	coded codedFrames // of other codecs
+	order order
+	mixed bool // it was wrong, and said
 
 	rotation int          // of the pictures that come
 	angle    int          // of shown; the rotation as of its first key frame
@@ -47,14 +49,50 @@ func (s *sink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
 		frame, ok, needKey = s.coded.frame(codec, unit, key)
 	}
 	if needKey {
+		s.p.source.Video.Fault(stream.FaultKeyFrame)
 		s.p.source.RequestKeyFrame()
 	}
 	if !ok {
 		return
 	}
+	if s.order.wrong(rtpTime) {
+		s.p.source.Video.Fault(stream.FaultOrder)
+		if !s.mixed {
+			s.mixed = true
+			s.p.in.log.Warn("publisher sends B-frames, which WebRTC has no order for: pictures will jerk", "stream", s.p.source.Info().Name)
+		}
+	}
 	frame.Track = s.turned(frame)
 	frame.Time = s.time(media.Video, videoRate, rtpTime, now)
 	s.p.source.Video.Write(frame)
+}
+
+// order notices pictures that are not shown in the order in which they are sent. RTP says when each is shown and not when it is
+// decoded, so that their times cannot be told.
+type order struct {
+	last           uint32 // RTP time
+	pictures, back int    // of the present window; back are those before their predecessor
+}
+
+// A window of pictures has B-frames in it when so many go back: a clock that is set anew does so once.
+const (
+	orderWindow = 64
+	orderBack   = 4
+	orderReach  = 2 * videoRate // farther back is another clock
+)
+
+// wrong takes a picture's RTP time and says whether it goes back, as others before it.
+func (o *order) wrong(rtpTime uint32) bool {
+	step := int32(rtpTime - o.last)
+	o.last = rtpTime
+	if o.pictures++; o.pictures > orderWindow {
+		o.pictures, o.back = 0, 0
+	}
+	if step >= 0 || step < -orderReach {
+		return false
+	}
+	o.back++
+	return o.back >= orderBack
 }
 
 // Rotated implements Sink.
@@ -141,10 +179,8 @@ func (s *sink) last(k media.Kind) *atomic.Int64 {
 // h264Frames makes frames of access units: parameter sets go into the track, the rest stays. Nothing goes out before the
 // first key frame with its parameter sets.
 type h264Frames struct {
-	sps     []byte
-	pps     [][]byte
-	changed bool // since track was made
-	track   *media.Track
+	sets  media.H264Sets
+	track *media.Track
 }
 
 // frame returns the unit as a frame without time. It is not ok where the unit holds no picture, and where no decoder could
@@ -152,12 +188,10 @@ type h264Frames struct {
 func (f *h264Frames) frame(unit []byte, key bool) (_ media.Frame, ok, needKey bool) {
 	size := 0
 	picture := false
-	for nal := range NALUnits(unit) {
+	for nal := range media.EachNAL(unit) {
 		switch t := nal[0] & nalTypeMask; {
-		case t == nalSPS:
-			f.setSPS(nal)
-		case t == nalPPS:
-			f.setPPS(nal)
+		case t == nalSPS, t == nalPPS:
+			f.sets.Add(nal)
 		case t != nalAUD && t != nalFiller:
 			size += 4 + len(nal)
 			picture = picture || t >= nalSlice && t <= nalIDR
@@ -166,14 +200,14 @@ func (f *h264Frames) frame(unit []byte, key bool) (_ media.Frame, ok, needKey bo
 	if !picture {
 		return media.Frame{}, false, false
 	}
-	if key && (f.changed || f.track == nil) {
-		f.track = f.newTrack()
+	if key && (f.sets.Changed() || f.track == nil) {
+		f.track, _ = f.sets.Track() // nil without
 	}
-	if f.track == nil || !key && f.changed {
+	if f.track == nil || !key && f.sets.Changed() {
 		return media.Frame{}, false, true
 	}
 	data := make([]byte, 0, size)
-	for nal := range NALUnits(unit) {
+	for nal := range media.EachNAL(unit) {
 		switch nal[0] & nalTypeMask {
 		case nalSPS, nalPPS, nalAUD, nalFiller:
 		default:
@@ -182,61 +216,4 @@ func (f *h264Frames) frame(unit []byte, key bool) (_ media.Frame, ok, needKey bo
 		}
 	}
 	return media.Frame{Track: f.track, Key: key, Data: data}, true, false
-}
-
-// newTrack makes a track of the parameter sets, nil if they are not complete or cannot be read.
-func (f *h264Frames) newTrack() *media.Track {
-	if f.sps == nil || len(f.pps) == 0 {
-		return nil
-	}
-	track, err := media.NewH264Track(f.sps, f.pps...)
-	if err != nil {
-		return nil
-	}
-	f.changed = false
-	return track
-}
-
-// setSPS takes a sequence parameter set. A new one makes the picture parameter sets that refer to the old one void.
-func (f *h264Frames) setSPS(nal []byte) {
-	if !bytes.Equal(nal, f.sps) {
-		f.sps, f.pps, f.changed = bytes.Clone(nal), nil, true
-	}
-}
-
-// maxPPS bounds how many picture parameter sets are kept: encoders use one to three.
-const maxPPS = 16
-
-// setPPS takes a picture parameter set, in place of the one with its id.
-func (f *h264Frames) setPPS(nal []byte) {
-	id := ppsID(nal)
-	at := slices.IndexFunc(f.pps, func(p []byte) bool { return ppsID(p) == id })
-	switch {
-	case at >= 0 && bytes.Equal(f.pps[at], nal):
-		return
-	case at >= 0:
-		f.pps[at] = bytes.Clone(nal)
-	case len(f.pps) < maxPPS:
-		f.pps = append(f.pps, bytes.Clone(nal))
-	default:
-		return
-	}
-	f.changed = true
-}
-
-// ppsID reads pic_parameter_set_id (ITU-T H.264, 7.3.2.2), an Exp-Golomb number of up to 15 bits.
-func ppsID(nal []byte) int {
-	var bits uint32
-	for i := 1; i < 5; i++ {
-		bits <<= 8
-		if i < len(nal) {
-			bits |= uint32(nal[i])
-		}
-	}
-	zeros := 0
-	for bits&(1<<31) == 0 && zeros < 15 {
-		bits <<= 1
-		zeros++
-	}
-	return int(bits>>(31-zeros)) - 1
 }

@@ -61,18 +61,18 @@ func TestIngestEnhanced(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFeeder(t)
-			if err := f.send(flv.TypeVideo, 0, []byte(c.key), c.frame); !errors.Is(err, errBadFrame) {
-				t.Errorf("frame before its configuration: %v, want errBadFrame", err)
-			}
-			inter := "\xa1" + c.config[1:]
+			inter, rest := "\xa1"+c.config[1:], []byte{1, 2}
 			if c.name == "hevc" {
-				inter = "\xa3hvc1"
+				inter, rest = "\xa3hvc1", unitOf([]byte{0x02, 1, 9})
+			}
+			if err := f.send(flv.TypeVideo, 0, []byte(inter), rest); !errors.Is(err, errBadFrame) {
+				t.Errorf("frame before its configuration: %v, want errBadFrame", err)
 			}
 			for i, m := range []struct {
 				head    string
 				payload []byte
 			}{
-				{c.config, c.record}, {c.key, c.frame}, {inter, []byte{1, 2}}, {inter, nil}, {c.config, c.record}, {c.key, c.frame},
+				{c.config, c.record}, {c.key, c.frame}, {inter, rest}, {inter, nil}, {c.config, c.record}, {c.key, c.frame},
 			} {
 				if err := f.send(flv.TypeVideo, uint32(i)*40, []byte(m.head), m.payload); err != nil {
 					t.Fatalf("message %d: %v", i, err)
@@ -103,20 +103,6 @@ func TestIngestEnhanced(t *testing.T) {
 				t.Errorf("after a change of codec: %+v", got)
 			}
 		})
-	}
-}
-
-func TestHEVCSizeRefuses(t *testing.T) {
-	good := hvcC(hevcSPS)
-	short := bytes.Clone(good)
-	short[21] = 0xfd
-	for name, record := range map[string][]byte{
-		"empty": nil, "short": good[:22], "cut in an array": good[:24], "cut in a set": good[:len(good)-1],
-		"2-byte lengths": short, "no set": hvcC(), "another set": hvcC([]byte{0x40, 1}), "nonsense": hvcC([]byte{0x42, 1}),
-	} {
-		if w, h, err := hevcSize(record); !errors.Is(err, errBadFrame) {
-			t.Errorf("%s: %dx%d, %v; want errBadFrame", name, w, h, err)
-		}
 	}
 }
 
@@ -266,7 +252,8 @@ func FuzzIngest(f *testing.F) {
 		}
 		defer src.Close(nil)
 		for _, codec := range []media.Codec{media.H264, media.H265, media.AV1, media.VP9} {
-			in := ingest{src: src, video: &media.Track{Codec: codec}}
+			in := newIngest(src)
+			in.video = &media.Track{Codec: codec}
 			_, _ = in.take(rtmp.Message{Type: flv.TypeVideo, Payload: message}, 0)
 		}
 	})

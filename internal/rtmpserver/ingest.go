@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
@@ -17,8 +18,12 @@ import (
 	"transponder/internal/stream"
 )
 
-// errBadFrame means a message that cannot be used; the stream goes on without it.
-var errBadFrame = errors.New("unusable frame")
+var (
+	// errBadFrame means a message that cannot be used; the stream goes on without it.
+	errBadFrame = errors.New("unusable frame")
+	errNoConfig = errors.New("it needs a decoder configuration, and none has come")
+	errLate     = errors.New("silence has been put in its place")
+)
 
 // ingest turns a publisher's messages into frames of its source. It belongs to one goroutine.
 type ingest struct {
@@ -27,24 +32,58 @@ type ingest struct {
 
 	video, audio         *media.Track
 	lastVideo, lastAudio media.Timestamp
+
+	form media.NALForm // of the pictures
+	h264 media.H264Sets
+	h265 media.H265Sets
+
+	gap gap
 }
+
+func newIngest(src *stream.Source) ingest { return ingest{src: src, form: media.NALLengths4} }
 
 // take writes a message to the source. It fails with errBadFrame for a message that is to be passed over, with ErrCodec
 // for a stream that cannot be taken at all. lead is how far the publisher is ahead of the stream's clock.
 func (in *ingest) take(m rtmp.Message, now media.Timestamp) (lead time.Duration, err error) {
+	feed := in.src.Video
 	switch m.Type {
 	case flv.TypeVideo:
 		err = in.takeVideo(m, now)
 	case flv.TypeAudio:
+		feed = in.src.Audio
 		err = in.takeAudio(m, now)
 	}
+	if err != nil {
+		feed.Fault(fault(err))
+	}
+	// Without its sound a stream is still worth a lot. One whose pictures cannot be taken from the first on is refused: encoders
+	// show that.
 	if errors.Is(err, flv.ErrUnsupported) {
-		return 0, fmt.Errorf("%w: %w", ErrCodec, err)
+		if m.Type == flv.TypeVideo && in.video == nil {
+			return 0, fmt.Errorf("%w: %w", ErrCodec, err)
+		}
+		err = fmt.Errorf("%w: %w", errBadFrame, err)
 	}
 	if !in.clock.started {
 		return 0, err
 	}
 	return in.clock.at.Sub(now), err
+}
+
+// fault says how a message is counted that could not be used.
+func fault(err error) stream.Fault {
+	switch {
+	case errors.Is(err, flv.ErrUnsupported):
+		return stream.FaultCodec
+	case errors.Is(err, flv.ErrTrack):
+		return stream.FaultTrack
+	case errors.Is(err, errNoConfig):
+		return stream.FaultConfig
+	case errors.Is(err, errLate):
+		return stream.FaultLate
+	default:
+		return stream.FaultForm
+	}
 }
 
 func (in *ingest) takeVideo(m rtmp.Message, now media.Timestamp) error {
@@ -54,45 +93,54 @@ func (in *ingest) takeVideo(m rtmp.Message, now media.Timestamp) error {
 		return badFrame(err)
 	case v.Packet == flv.Config:
 		return in.configureVideo(v)
-	case v.Packet == flv.Nothing:
+	case v.Packet == flv.Nothing || len(v.Payload) == 0:
 		return nil
-	case in.video == nil || in.video.Codec != v.Codec:
-		return fmt.Errorf("%w: video before its configuration", errBadFrame)
+	}
+	if v.Codec == media.H264 || v.Codec == media.H265 {
+		if v.Payload, in.form, err = media.NALUnits(v.Payload, in.form); err != nil {
+			return badFrame(err)
+		}
 	}
 	if v.Codec == media.H264 {
 		return in.takeH264(v, m.Time, now)
 	}
-	if len(v.Payload) == 0 {
-		return nil
-	}
 	in.examine(&v)
-	in.writeVideo(v, in.clock.timestamp(m.Time, now))
+	if in.video == nil || in.video.Codec != v.Codec {
+		return fmt.Errorf("%w: %w", errBadFrame, errNoConfig)
+	}
+	in.writeVideo(v, m.Time, now)
 	return nil
 }
 
-// takeH264 writes an access unit without what media.Frame does not hold.
+// takeH264 writes an access unit without what media.Frame does not hold. Parameter sets that differ from the configuration's
+// belong to a new sequence; unreadable ones change nothing.
 func (in *ingest) takeH264(v flv.Video, ms uint32, now media.Timestamp) error {
-	unit, err := readUnit(v.Payload)
-	if err != nil {
-		return err
+	unit := readUnit(v.Payload)
+	if len(unit.sps) > 0 {
+		in.h264.Add(unit.sps[0])
 	}
-	if len(unit.sps) > 0 && len(unit.pps) > 0 {
-		// Sets that differ from the configuration's belong to a new sequence; unreadable ones change nothing.
-		if t, err := media.NewH264Track(unit.sps[0], unit.pps...); err == nil {
-			in.setVideo(t)
+	for _, pps := range unit.pps {
+		in.h264.Add(pps)
+	}
+	if in.h264.Changed() {
+		if t, err := in.h264.Track(); err == nil {
+			in.video = t
 		}
 	}
-	at := in.clock.timestamp(ms, now)
 	if len(unit.data) == 0 {
+		in.clock.timestamp(ms, now)
 		return nil // parameter sets only
 	}
+	if in.video == nil || in.video.Codec != media.H264 {
+		return fmt.Errorf("%w: %w", errBadFrame, errNoConfig)
+	}
 	v.Key, v.Payload = v.Key || unit.idr, unit.data
-	in.writeVideo(v, at)
+	in.writeVideo(v, ms, now)
 	return nil
 }
 
-func (in *ingest) writeVideo(v flv.Video, at media.Timestamp) {
-	in.lastVideo = after(in.lastVideo, at)
+func (in *ingest) writeVideo(v flv.Video, ms uint32, now media.Timestamp) {
+	in.lastVideo = after(in.lastVideo, in.clock.timestamp(ms, now))
 	in.src.Video.Write(media.Frame{
 		Track: in.video,
 		Time:  in.lastVideo,
@@ -100,44 +148,52 @@ func (in *ingest) writeVideo(v flv.Video, at media.Timestamp) {
 		Key:   v.Key,
 		Data:  v.Payload,
 	})
+	in.fillSound(now)
 }
 
+// configureVideo begins a sequence. A publisher whose configuration cannot be read may still send what it should have said among
+// its pictures.
 func (in *ingest) configureVideo(v flv.Video) error {
-	if v.Codec != media.H264 {
-		return in.configureEnhanced(v)
+	if len(v.Payload) == 0 {
+		return nil
 	}
-	t, err := media.ParseH264Config(v.Payload)
-	if err != nil {
-		return badFrame(err)
+	var t *media.Track
+	var err error
+	switch v.Codec {
+	case media.H264:
+		if t, in.form, err = media.ParseH264Config(v.Payload); err != nil {
+			return badFrame(err)
+		}
+		in.h264.Load(t.Config)
+	case media.H265:
+		if t, in.form, err = media.ParseH265Config(v.Payload); err != nil {
+			return badFrame(err)
+		}
+		in.h265.Load(t.Config)
+	default: // AV1 and VP9 tell the picture's size with their key frames
+		t = &media.Track{Codec: v.Codec, Config: v.Payload}
 	}
 	in.setVideo(t)
+	in.src.Video.Announce(in.video)
 	return nil
 }
 
 // setVideo changes the track if t says anything new.
 func (in *ingest) setVideo(t *media.Track) {
-	if in.video == nil || in.video.Codec != t.Codec || !sameSets(in.video.Config, t.Config) {
+	if in.video == nil || in.video.Codec != t.Codec || !sameConfig(in.video, t) {
 		in.video = t
 	}
 }
 
-// sameSets says whether two configurations hold the same parameter sets, whatever else they say.
-func sameSets(a, b []byte) bool {
-	spsA, ppsA, errA := media.H264ParameterSets(a)
-	spsB, ppsB, errB := media.H264ParameterSets(b)
-	return errA == nil && errB == nil && equalSets(spsA, spsB) && equalSets(ppsA, ppsB)
-}
-
-func equalSets(a, b [][]byte) bool {
-	if len(a) != len(b) {
-		return false
+// sameConfig says whether two configurations of a codec say the same: for H.264, hold the same parameter sets.
+func sameConfig(a, b *media.Track) bool {
+	if bytes.Equal(a.Config, b.Config) {
+		return true
 	}
-	for i := range a {
-		if !bytes.Equal(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
+	spsA, ppsA, errA := media.H264ParameterSets(a.Config)
+	spsB, ppsB, errB := media.H264ParameterSets(b.Config)
+	return a.Codec == media.H264 && errA == nil && errB == nil &&
+		slices.EqualFunc(spsA, spsB, bytes.Equal) && slices.EqualFunc(ppsA, ppsB, bytes.Equal)
 }
 
 func (in *ingest) takeAudio(m rtmp.Message, now media.Timestamp) error {
@@ -148,11 +204,53 @@ func (in *ingest) takeAudio(m rtmp.Message, now media.Timestamp) error {
 	if a.Packet == flv.Nothing {
 		return nil
 	}
+	in.gap.heard = now
+	if a.Codec == media.AAC && media.IsADTS(a.Payload) {
+		return in.takeADTS(a, m.Time, now)
+	}
 	if err := in.configureAudio(a); err != nil || a.Packet == flv.Config {
 		return err
 	}
-	in.lastAudio = after(in.lastAudio, in.clock.timestamp(m.Time, now))
-	in.src.Audio.Write(media.Frame{Track: in.audio, Time: in.lastAudio, Key: true, Data: a.Payload})
+	return in.writeAudio(a.Payload, in.clock.timestamp(m.Time, now))
+}
+
+// takeADTS writes AAC that brings its configuration with it, in one or more frames. The header may be in the place of the
+// configuration as well, before no frame.
+func (in *ingest) takeADTS(a flv.Audio, ms uint32, now media.Timestamp) error {
+	at := in.clock.timestamp(ms, now)
+	for b := a.Payload; len(b) > 0; {
+		header, err := media.ReadADTS(b)
+		if err != nil {
+			return badFrame(err)
+		}
+		if err := in.configureAudio(flv.Audio{Packet: flv.Config, Codec: media.AAC, Payload: header.Config()}); err != nil {
+			return err
+		}
+		if a.Packet == flv.Config {
+			return nil
+		}
+		if header.End > len(b) {
+			return fmt.Errorf("%w: ADTS frame ends early", errBadFrame)
+		}
+		if err := in.writeAudio(b[header.Begin:header.End], at); err != nil {
+			return err
+		}
+		at = at.Add(media.Samples(1024, in.audio.SampleRate))
+		b = b[header.End:]
+	}
+	return nil
+}
+
+func (in *ingest) writeAudio(packet []byte, at media.Timestamp) error {
+	if in.gap.open {
+		if at <= in.lastAudio {
+			return fmt.Errorf("%w: %w", errBadFrame, errLate)
+		}
+		in.silence(at.Add(-in.gap.length))
+		in.gap.open = false
+	}
+	in.lastAudio = after(in.lastAudio, at)
+	in.src.Audio.Write(media.Frame{Track: in.audio, Time: in.lastAudio, Key: true, Data: packet})
 	return nil
 }
 
@@ -168,7 +266,7 @@ func (in *ingest) configureAudio(a flv.Audio) error {
 		t.Config, t.SampleRate, t.Channels = a.Payload, c.SampleRate, channels(c.ChannelConfig)
 	case a.Codec == media.AAC:
 		if in.audio == nil || in.audio.Codec != media.AAC {
-			return fmt.Errorf("%w: AAC before its configuration", errBadFrame)
+			return fmt.Errorf("%w: %w", errBadFrame, errNoConfig)
 		}
 		return nil
 	case a.Codec == media.Opus:
@@ -192,6 +290,7 @@ func (in *ingest) configureAudio(a flv.Audio) error {
 	if old := in.audio; old == nil || old.Codec != t.Codec || old.SampleRate != t.SampleRate ||
 		old.Channels != t.Channels || !bytes.Equal(old.Config, t.Config) {
 		in.audio = &t
+		in.src.Audio.Announce(in.audio)
 	}
 	return nil
 }
@@ -226,52 +325,28 @@ type unit struct {
 	sps, pps [][]byte
 }
 
-// readUnit checks an access unit and takes out what media.Frame does not hold: parameter sets, delimiters, filler. A unit
+// readUnit takes out of an access unit with 4-byte lengths what media.Frame does not hold: parameter sets, delimiters, filler. A unit
 // without them, the usual one, is used as it is.
-func readUnit(b []byte) (unit, error) {
+func readUnit(b []byte) unit {
 	var u unit
-	clean := true
 	kept := 0
-	for rest := b; len(rest) > 0; {
-		nal, after, err := nextNAL(rest)
-		if err != nil {
-			return unit{}, err
-		}
-		switch {
-		case len(nal) == 0:
-			clean = false
-		case !u.note(nal):
-			clean = false
-		default:
+	for nal := range media.EachNAL(b) {
+		if u.note(nal) {
 			kept += 4 + len(nal)
 		}
-		rest = after
 	}
-	if clean {
+	if kept == len(b) {
 		u.data = b
-		return u, nil
+		return u
 	}
 	u.data = make([]byte, 0, kept)
-	for rest := b; len(rest) > 0; {
-		nal, after, _ := nextNAL(rest) // was checked above
-		if len(nal) > 0 && keeps(nal) {
-			u.data = append(u.data, rest[:4+len(nal)]...)
+	for nal := range media.EachNAL(b) {
+		if keeps(nal) {
+			u.data = binary.BigEndian.AppendUint32(u.data, uint32(len(nal)))
+			u.data = append(u.data, nal...)
 		}
-		rest = after
 	}
-	return u, nil
-}
-
-// nextNAL returns the first NAL unit of b and what follows it.
-func nextNAL(b []byte) (nal, rest []byte, err error) {
-	if len(b) < 4 {
-		return nil, nil, fmt.Errorf("%w: NAL unit ends early", errBadFrame)
-	}
-	size := int64(binary.BigEndian.Uint32(b))
-	if size > int64(len(b)-4) {
-		return nil, nil, fmt.Errorf("%w: NAL unit ends early", errBadFrame)
-	}
-	return b[4 : 4+size], b[4+size:], nil
+	return u
 }
 
 // note learns from a NAL unit and says whether it stays in the frame.

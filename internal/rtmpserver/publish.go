@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"transponder/internal/flv"
 	"transponder/internal/load"
 	"transponder/internal/stream"
 )
@@ -65,8 +66,21 @@ func (c *session) receive(ctx context.Context, src *stream.Source) error {
 	return c.readFrames(ctx, src)
 }
 
+// tell logs the first message of each kind that could not be used.
+func (c *session) tell(src *stream.Source, kind uint8, err error) {
+	told := &c.toldAudio
+	if kind == flv.TypeVideo {
+		told = &c.toldVideo
+	}
+	if !*told {
+		*told = true
+		c.log.Warn("rtmp publisher sends what cannot be used", "stream", src.Info().Name, "type", kind, "err", err)
+	}
+}
+
 func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
-	in := ingest{src: src}
+	in := newIngest(src)
+	c.toldVideo, c.toldAudio = false, false
 	defer func() { c.srv.counters.jumps.Add(in.clock.jumps) }()
 	for {
 		m, err := c.conn.ReadMedia()
@@ -77,6 +91,7 @@ func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 		switch {
 		case errors.Is(err, errBadFrame):
 			c.srv.counters.badFrames.Add(1)
+			c.tell(src, m.Type, err)
 		case err != nil:
 			_ = c.conn.EndPublish(err.Error()) // closed in any case
 			return err

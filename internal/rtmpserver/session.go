@@ -37,6 +37,8 @@ type session struct {
 	who  rtmp.Connect // set by run
 	id   string
 	log  *slog.Logger
+
+	toldVideo, toldAudio bool // that some of it cannot be used
 }
 
 // serve talks with one client until it goes or ctx ends.

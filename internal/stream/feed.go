@@ -16,12 +16,15 @@ type Feed struct {
 	onKey func(time.Time) // told of each key frame; nil for renditions
 	ask   func()          // asks whoever writes for a key frame; nil where that makes no sense
 
-	mu      sync.Mutex
-	track   *media.Track // guarded by mu; of the last frame
-	readers []*Reader    // guarded by mu
-	closed  error        // guarded by mu
-	meter   Meter        // guarded by mu
-	stats   FeedStats    // guarded by mu; rates come from meter
+	mu        sync.Mutex
+	track     *media.Track // guarded by mu; of the last frame
+	announced *media.Track // guarded by mu; that frames are to come of
+	expected  bool         // guarded by mu; the publisher has said that it sends this kind
+	readers   []*Reader    // guarded by mu
+	closed    error        // guarded by mu
+	meter     Meter        // guarded by mu
+	pace      pace         // guarded by mu
+	stats     FeedStats    // guarded by mu; rates come from meter
 }
 
 func newFeed(s *Source) *Feed { return &Feed{src: s} }
@@ -35,6 +38,11 @@ type FeedStats struct {
 	FPS           float64       // likewise
 	KeyInterval   time.Duration // between the last two key frames, 0 while unknown
 	Readers       int
+	Faults        Faults
+
+	// Missing says that the publisher has sent this kind, or said that it would, and does not. One that is slow by nature, like a
+	// slide show, is not missing.
+	Missing bool
 
 	lastKey media.Timestamp
 }
@@ -54,6 +62,7 @@ func (f *Feed) Write(frame media.Frame) {
 	}
 	f.track = frame.Track
 	f.meter.Count(now, len(frame.Data))
+	f.pace.came(now)
 	f.stats.Frames++
 	f.stats.Bytes += int64(len(frame.Data))
 	if key {
@@ -66,6 +75,39 @@ func (f *Feed) Write(frame media.Frame) {
 	for _, r := range f.readers {
 		r.push(frame)
 	}
+}
+
+// Fill is Write of a frame that is not the publisher's: it stands for something that is missing.
+func (f *Feed) Fill(frame media.Frame) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed != nil {
+		return
+	}
+	for _, r := range f.readers {
+		r.push(frame)
+	}
+}
+
+// Expect says that the publisher will send this kind, though nothing has come yet.
+func (f *Feed) Expect() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.expected = true
+}
+
+// Announce is Expect with the track of the frames to come.
+func (f *Feed) Announce(t *media.Track) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.expected, f.announced = true, t
+}
+
+// Fault counts something that the publisher sent and that could not be used as it is.
+func (f *Feed) Fault(fault Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats.Faults[fault]++
 }
 
 // RequestKeyFrame asks whoever writes the feed for a key frame. Many calls may become one request.
@@ -82,6 +124,16 @@ func (f *Feed) Track() *media.Track {
 	return f.track
 }
 
+// Announced returns the track of the last frame, or before the first what was announced; nil without either.
+func (f *Feed) Announced() *media.Track {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.track != nil {
+		return f.track
+	}
+	return f.announced
+}
+
 // Stats returns the feed's figures.
 func (f *Feed) Stats() FeedStats {
 	f.mu.Lock()
@@ -89,8 +141,19 @@ func (f *Feed) Stats() FeedStats {
 	st := f.stats
 	st.Track = f.track
 	st.Readers = len(f.readers)
-	st.RateBPS, st.FPS = f.meter.Rates(time.Now())
+	now := time.Now()
+	st.RateBPS, st.FPS = f.meter.Rates(now)
+	st.Missing = f.missing(now)
 	return st
+}
+
+// missing is FeedStats.Missing. The caller holds mu.
+func (f *Feed) missing(now time.Time) bool {
+	if f.pace.count > 0 {
+		return f.pace.stopped(now)
+	}
+	live := f.src.liveAt.Load()
+	return f.expected && live > 0 && media.Timestamp(now.Sub(f.src.created)).Sub(media.Timestamp(live)) >= missingAfter
 }
 
 func (f *Feed) add(r *Reader) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"transponder/internal/media"
@@ -40,6 +41,7 @@ type Source struct {
 	keys    keyFrames
 
 	liveOnce sync.Once
+	liveAt   atomic.Int64 // on the stream's clock; 0 before
 	live     chan struct{}
 	done     chan struct{}
 
@@ -74,7 +76,12 @@ func (s *Source) Created() time.Time { return s.created }
 func (s *Source) Now() media.Timestamp { return media.Timestamp(time.Since(s.created)) }
 
 // SetLive says that the publisher is connected and its media is on the way. Until then the name is only reserved.
-func (s *Source) SetLive() { s.liveOnce.Do(func() { close(s.live) }) }
+func (s *Source) SetLive() {
+	s.liveOnce.Do(func() {
+		s.liveAt.Store(max(int64(s.Now()), 1))
+		close(s.live)
+	})
+}
 
 // Live is closed once the publisher is connected.
 func (s *Source) Live() <-chan struct{} { return s.live }
