@@ -36,6 +36,10 @@ const (
 	ReasonSourceLost  Reason = "source_lost"
 	ReasonNoMedia     Reason = "source_no_media"
 	ReasonNoKeyFrame  Reason = "source_no_keyframe"
+	ReasonNoVideo     Reason = "source_no_video"
+	ReasonNoAudio     Reason = "source_no_audio"
+	ReasonUnusable    Reason = "source_unusable"
+	ReasonBFrames     Reason = "source_b_frames"
 	ReasonCodec       Reason = "codec_unsupported"
 	ReasonTranscoder  Reason = "transcoder_failed"
 	ReasonTooSlow     Reason = "transcoder_slow"
@@ -50,7 +54,8 @@ var classes = map[Reason]Class{
 	ReasonTLS: Transient, ReasonTLSVerify: Permanent, ReasonHandshake: Transient, ReasonProtocol: Transient,
 	ReasonAuth: Permanent, ReasonBadApp: Permanent, ReasonKeyInUse: Permanent, ReasonKeyRejected: Permanent,
 	ReasonPeerClosed: Transient, ReasonPeerStalled: Transient, ReasonPeerSlow: Transient,
-	ReasonSourceLost: FromSource, ReasonNoMedia: FromSource, ReasonNoKeyFrame: FromSource, ReasonCodec: FromSource,
+	ReasonSourceLost: FromSource, ReasonNoMedia: FromSource, ReasonNoKeyFrame: FromSource,
+	ReasonNoVideo: FromSource, ReasonNoAudio: FromSource, ReasonUnusable: FromSource, ReasonBFrames: FromSource, ReasonCodec: FromSource,
 	ReasonTranscoder: Transient, ReasonTooSlow: Transient, ReasonNoCapacity: Transient,
 	ReasonTerminated: Operator, ReasonShutdown: Operator,
 	ReasonForbidden: Policy,

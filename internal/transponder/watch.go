@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"transponder/internal/stream"
 )
 
 const (
@@ -35,7 +37,20 @@ type sample struct {
 	skipped     int64 // pictures that the encoder left out
 	sent, acked int64
 	queued      int // bytes in the kernel that the peer's has not taken; -1: unknown
+
+	kinds     [2]kindSample // audio, video of the source
+	keyless   int64         // pictures of the source that came before any key frame
+	reordered int64         // pictures of the source whose order is not known
 }
+
+// kindSample is of one kind of the source's media.
+type kindSample struct {
+	frames, unusable int64
+	missing          bool
+}
+
+// alive says whether the kind has come, and still comes at its own pace.
+func (k kindSample) alive() bool { return k.frames > 0 && !k.missing }
 
 // health judges a connection and its source by what moves and what does not. It has no clock of its own.
 type health struct {
@@ -44,6 +59,9 @@ type health struct {
 	dropped                   time.Time // the last frame
 	skip                      still
 	skipped                   time.Time // the last picture
+	kinds                     [2]kindHealth
+	keyless                   recent
+	reordered                 recent
 
 	taken   still // by the peer's kernel
 	acked   still // by the peer
@@ -67,27 +85,73 @@ func (s *still) note(at time.Time, value int64) (changed bool, unchanged time.Du
 	return changed, at.Sub(s.since)
 }
 
+// recent is a number that counts something wrong, and when it last grew.
+type recent struct {
+	value still
+	at    time.Time
+}
+
+// note takes the number as it is now and says whether it grew within a time.
+func (r *recent) note(at time.Time, value int64, within time.Duration) bool {
+	if changed, _ := r.value.note(at, value); changed {
+		r.at = at
+	}
+	return !r.at.IsZero() && at.Sub(r.at) < within
+}
+
+// kindHealth judges one kind of the source's media.
+type kindHealth struct {
+	frames   still
+	unusable recent
+}
+
+// useless says whether something comes and nothing of it can be used.
+func (k *kindHealth) useless(at time.Time, s kindSample) bool {
+	_, without := k.frames.note(at, s.frames)
+	return k.unusable.note(at, s.unusable, stillFor) && without >= stillFor-watchEvery
+}
+
 // judge returns for how long the peer has taken nothing although there was something to take, and what is wrong, if anything.
 func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
 	stuck = max(h.kernel(s), h.window(s))
 	_, noMedia := h.media.note(s.at, s.frames)
 	_, noPicture := h.picture.note(s.at, s.pictures)
-	deaf := h.deaf(s)
+	keyless := h.keyless.note(s.at, s.keyless, stillFor)
+	deaf := h.deaf(s) && (noPicture < stillFor || keyless)
 	slow := h.slow(s)
 	behind := h.behind(s)
+	source := h.source(s)
 	switch {
 	case stuck >= stillFor:
 		return stuck, ReasonPeerStalled
-	case noMedia >= stillFor:
+	case noMedia >= stillFor && !s.kinds[0].alive() && !s.kinds[1].alive() && source != ReasonUnusable:
 		return stuck, ReasonNoMedia
 	case slow:
 		return stuck, ReasonPeerSlow
 	case behind:
 		return stuck, ReasonTooSlow
-	case deaf && noPicture < stillFor:
+	case deaf:
 		return stuck, ReasonNoKeyFrame
 	}
-	return stuck, ReasonNone
+	return stuck, source
+}
+
+// source looks at each kind of the source's media by itself: one that comes hides another that does not.
+func (h *health) source(s sample) Reason {
+	audio, video := s.kinds[0], s.kinds[1]
+	noSound, noPictures := h.kinds[0].useless(s.at, audio), h.kinds[1].useless(s.at, video)
+	mixed := h.reordered.note(s.at, s.reordered, slowFor)
+	switch {
+	case noSound || noPictures:
+		return ReasonUnusable
+	case video.missing && audio.alive():
+		return ReasonNoVideo
+	case audio.missing && video.alive():
+		return ReasonNoAudio
+	case mixed:
+		return ReasonBFrames
+	}
+	return ReasonNone
 }
 
 // kernel looks at the bytes that the peer's kernel has not acknowledged. With TLS the queue counts more bytes than were handed to
@@ -148,6 +212,10 @@ var details = map[Reason]string{
 	ReasonTooSlow:     "This server cannot transcode the pictures as fast as they come: some are left out.",
 	ReasonNoMedia:     "The stream's publisher sends nothing.",
 	ReasonNoKeyFrame:  "The stream's publisher sends no key frames although it is asked for them.",
+	ReasonNoVideo:     "The stream's publisher sends sound and no pictures.",
+	ReasonNoAudio:     "The stream's publisher sends pictures and no sound.",
+	ReasonUnusable:    "The stream's publisher sends pictures or sound in a form that cannot be read.",
+	ReasonBFrames:     "The stream's publisher sends B-frames over WebRTC, which does not tell when each is shown: the pictures jerk.",
 }
 
 // watch looks at the link once a second, moves between Live and Degraded, and returns when the peer is given up, when it takes
@@ -202,7 +270,13 @@ func (t *Transponder) sample(l *link, in *holder) sample {
 		at: time.Now(), frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
 		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: in.Stats().DroppedFrames, skipped: made.Dropped,
 		sent: l.client.BytesSent(), acked: l.client.BytesAcked(), queued: sendQueue(l.conn),
+		kinds:   [2]kindSample{kindOf(src.Audio), kindOf(src.Video)},
+		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}
+}
+
+func kindOf(f stream.FeedStats) kindSample {
+	return kindSample{frames: f.Frames, unusable: f.Faults.Unusable(), missing: f.Missing}
 }
 
 // degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet is told when

@@ -2,13 +2,16 @@ package transponder
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"transponder/internal/media"
 	"transponder/internal/testkit"
 )
 
@@ -20,6 +23,7 @@ func TestHealth(t *testing.T) {
 	healthy := func(n int64) sample {
 		return sample{
 			frames: 75 * n, pictures: 25 * n, keys: n / 2, asked: n / 2, sent: 125_000 * n, acked: 125_000 * n / 100_000 * 100_000,
+			kinds: [2]kindSample{{frames: 50 * n}, {frames: 25 * n}},
 		}
 	}
 	tests := []struct {
@@ -61,23 +65,88 @@ func TestHealth(t *testing.T) {
 			want:   map[int64]Reason{6: "", 10: ReasonPeerStalled},
 		},
 		{
-			name:   "the source sends nothing",
-			change: func(n int64, s *sample) { s.frames, s.pictures, s.keys = 1500, 500, 10 },
-			want:   map[int64]Reason{4: "", 6: ReasonNoMedia, 30: ReasonNoMedia},
+			name: "the source sends nothing",
+			change: func(n int64, s *sample) {
+				s.frames, s.pictures, s.keys = 1500, 500, 10
+				s.kinds[0].missing, s.kinds[1].missing = n >= 4, n >= 4
+			},
+			want: map[int64]Reason{4: "", 6: ReasonNoMedia, 30: ReasonNoMedia},
 		},
 		{
 			name: "it comes back",
 			change: func(n int64, s *sample) {
 				if n < 10 {
 					s.frames, s.pictures, s.keys = 1500, 500, 10
+					s.kinds[0].missing, s.kinds[1].missing = n >= 4, n >= 4
 				}
 			},
 			want: map[int64]Reason{8: ReasonNoMedia, 10: "", 30: ""},
 		},
 		{
 			name:   "only sound comes",
-			change: func(n int64, s *sample) { s.pictures, s.keys = 500, 10 },
+			change: func(n int64, s *sample) { s.pictures, s.keys, s.kinds[1] = 500, 10, kindSample{500, 0, n >= 4} },
+			want:   map[int64]Reason{3: "", 5: ReasonNoVideo, 30: ReasonNoVideo},
+		},
+		{
+			name:   "only pictures come",
+			change: func(n int64, s *sample) { s.frames, s.kinds[0] = 1000+25*(n+20), kindSample{1000, 0, n >= 4} },
+			want:   map[int64]Reason{3: "", 5: ReasonNoAudio, 30: ReasonNoAudio},
+		},
+		{
+			name: "pictures that are announced never come",
+			change: func(n int64, s *sample) {
+				s.frames, s.pictures, s.keys, s.asked, s.kinds[1] = 50*(n+20), 0, 0, n, kindSample{0, 0, true}
+			},
+			want: map[int64]Reason{5: ReasonNoVideo, 30: ReasonNoVideo},
+		},
+		{
+			name: "a slide show without sound",
+			change: func(n int64, s *sample) {
+				s.frames, s.pictures, s.keys = 1500+n/10, 500+n/10, 10+n/10
+				s.kinds = [2]kindSample{{}, {frames: s.pictures}}
+			},
+			want: map[int64]Reason{6: "", 9: "", 18: "", 30: ""},
+		},
+		{
+			name: "pictures that cannot be read",
+			change: func(n int64, s *sample) {
+				s.pictures, s.keys = 500, 10
+				s.kinds[1] = kindSample{500, 25 * n, n >= 4}
+			},
+			want: map[int64]Reason{2: "", 6: ReasonUnusable, 30: ReasonUnusable},
+		},
+		{
+			name: "sound that cannot be read, from the first on",
+			change: func(n int64, s *sample) {
+				s.frames = 25 * (n + 20)
+				s.kinds[0] = kindSample{0, 50 * n, false}
+			},
+			want: map[int64]Reason{6: ReasonUnusable, 30: ReasonUnusable},
+		},
+		{
+			name: "nothing that can be read",
+			change: func(n int64, s *sample) {
+				s.frames, s.pictures, s.keys = 1500, 500, 10
+				s.kinds = [2]kindSample{{1000, 50 * n, n >= 4}, {500, 25 * n, n >= 4}}
+			},
+			want: map[int64]Reason{6: ReasonUnusable, 30: ReasonUnusable},
+		},
+		{
+			name:   "some that cannot be read",
+			change: func(n int64, s *sample) { s.kinds[0].unusable, s.kinds[1].unusable = n, n },
 			want:   map[int64]Reason{6: "", 30: ""},
+		},
+		{
+			name: "pictures before a key frame",
+			change: func(n int64, s *sample) {
+				s.pictures, s.keys, s.keyless, s.kinds[1] = 500, 10, 25*n, kindSample{500, 0, n >= 4}
+			},
+			want: map[int64]Reason{9: ReasonNoKeyFrame, 30: ReasonNoKeyFrame},
+		},
+		{
+			name:   "B-frames that nothing can order",
+			change: func(n int64, s *sample) { s.reordered = min(n, 20) * 8 },
+			want:   map[int64]Reason{2: ReasonBFrames, 20: ReasonBFrames, 33: ""},
 		},
 		{
 			name:   "deaf to requests for key frames",
@@ -250,4 +319,44 @@ func TestSilentSource(t *testing.T) {
 		i := b.Find(Filter{})[0]
 		return i.State == Live && i.Reason == ReasonNone
 	})
+}
+
+// A kind that stops while the other goes on is told within 5 s, and the push is live again with its first frame.
+func TestKindStops(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		stop media.Kind
+		want Reason
+	}{{"sound", media.Audio, ReasonNoAudio}, {"pictures", media.Video, ReasonNoVideo}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, r, id, stop := pushInBubble(t, &farEnd{}, nil, Request{})
+				defer stop()
+				var before State
+				changes := []string{}
+				for n := range 60 * 25 {
+					at := s.Now()
+					stopped := n >= 10*25 && n < 30*25
+					if !stopped || tt.stop != media.Video {
+						s.Video.Write(media.Frame{Track: s.video, Time: at, Key: n%25 == 0, Data: []byte{0, 0, 0, 1, 0x65}})
+					}
+					if !stopped || tt.stop != media.Audio {
+						s.Audio.Write(media.Frame{Track: s.audio, Time: at, Key: true, Data: []byte{1}})
+					}
+					time.Sleep(40 * time.Millisecond) // of the bubble's time
+					i := r.Find(Filter{ID: id})[0]
+					if i.State != before {
+						before = i.State
+						changes = append(changes, fmt.Sprintf("%v %s", i.State, i.Reason))
+						if second := n / 25; i.State == Degraded && (second < 13 || second > 15) || i.Reason == "" && n > 100 && (second < 30 || second > 31) {
+							t.Errorf("%v %s after %d s", i.State, i.Reason, second)
+						}
+					}
+				}
+				if want := []string{"PUBLISHING ", "DEGRADED " + string(tt.want), "PUBLISHING "}; !slices.Equal(changes, want) {
+					t.Errorf("states %q, want %q", changes, want)
+				}
+			})
+		})
+	}
 }

@@ -215,7 +215,9 @@ function startDestination(key: number): void {
 async function readHealth(): Promise<void> {
   const report = stream.phase === "sending" ? await broadcast.stats() : null;
   const interval = [...entries.values()].map(({ state }) => (state.phase === "live" ? state.push?.keyIntervalMs : null));
-  view.showHealth(report ? health.read(report.values()) : null, interval.find((ms) => (ms ?? 0) > 0) ?? null);
+  const reasons = [...entries.values()].map(({ state }) => (state.phase === "live" ? (state.push?.reason ?? "") : ""));
+  const missing = reasons.find((reason) => reason.startsWith("source_")) ?? null;
+  view.showHealth(report ? health.read(report.values()) : null, interval.find((ms) => (ms ?? 0) > 0) ?? null, missing);
 }
 
 /** Fills the page with what was entered before a reload, or with what works on this server. */

@@ -200,7 +200,7 @@ export class View {
     this.showClocks();
   }
 
-  showHealth(health: Health | null, keyIntervalMs: number | null): void {
+  showHealth(health: Health | null, keyIntervalMs: number | null, missing: string | null): void {
     const show = (id: string, text: string): void => setText(element(id, HTMLElement), text);
     show("picture", format.size(health?.width ?? 0, health?.height ?? 0));
     show("fps", format.frameRate(health?.framesPerSecond ?? null));
@@ -208,7 +208,7 @@ export class View {
     show("loss", format.percent(health?.loss ?? null));
     show("round-trip", format.delay(health?.roundTripMs ?? null));
     show("interval", format.interval(keyIntervalMs));
-    show("advice", healthAdvice(health));
+    show("advice", healthAdvice(health, missing));
   }
 
   private running(): boolean {

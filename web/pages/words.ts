@@ -1,4 +1,4 @@
-import type { Failure, Reason } from "./failure.ts";
+import { type Failure, pushFailure, type Reason } from "./failure.ts";
 import type { Health } from "./health.ts";
 
 /** What happened, and what the reader can do about it. */
@@ -199,6 +199,22 @@ const words: Record<Reason, Words> = {
     title: "The browser sends no picture that others could begin with.",
     advice: "Use a current Chrome, Edge, Firefox or Safari, then start again.",
   },
+  source_no_video: {
+    title: "The server receives sound, but no pictures.",
+    advice: "Check in the preview that the camera works and that this page is in the foreground; phones stop the camera of a hidden page.",
+  },
+  source_no_audio: {
+    title: "The server receives pictures, but no sound; it sends silence.",
+    advice: "Check that the microphone is connected and not in use by another program.",
+  },
+  source_unusable: {
+    title: "The server cannot read the pictures or the sound of this stream.",
+    advice: "Set the encoder to H.264 and AAC. The server's log says what is wrong with them.",
+  },
+  source_b_frames: {
+    title: "The stream has B-frames, so the pictures jerk.",
+    advice: "Turn B-frames off in the encoder (0 B-frames, or tune zerolatency).",
+  },
   codec_unsupported: {
     title: "The stream's format cannot be sent by RTMP.",
     advice: "Use a browser that sends H.264, such as Chrome, Edge or Safari.",
@@ -253,10 +269,14 @@ export function pushLabel(status: string): string {
   }
 }
 
-/** How the stream gets to the server, and what can be done about it. */
-export function healthAdvice(health: Health | null): string {
+/** How the stream gets to the server, and what can be done about it. reason is what the server misses of the stream, if anything. */
+export function healthAdvice(health: Health | null, reason: string | null): string {
   if (!health) {
     return "Measured while a stream is sent.";
+  }
+  if (reason !== null) {
+    const { title, advice } = explain(pushFailure(reason, ""));
+    return `${title} ${advice}`;
   }
   if ((health.loss ?? 0) > 0.05) {
     return "Part of the stream is lost on its way to the server. A cable in place of Wi-Fi helps, or a lower quality.";

@@ -260,7 +260,8 @@ describe("the push fails", () => {
     dns: /could not be found/, tcp_refused: /Nothing listens/, unreachable: /no way/, timeout: /in time/, tls: /secure connection/,
     tls_verify: /certificate/, rtmp_handshake: /not speak RTMP/, rtmp_protocol: /not valid RTMP/, auth_rejected: /password/,
     bad_app: /application/, key_in_use: /in use/, key_rejected: /refused/, peer_closed: /closed/, peer_stalled: /stopped taking/,
-    source_lost: /no longer receives/, source_no_media: /no pictures/, codec_unsupported: /H\.264/, terminated: /ended this push/,
+    source_lost: /no longer receives/, source_no_media: /no pictures/, source_no_video: /no pictures/, source_no_audio: /no sound/,
+    source_unusable: /cannot read/, source_b_frames: /B-frames/, codec_unsupported: /H\.264/, terminated: /ended this push/,
     shutdown: /shut down/, internal: /error of its own/, something_new: /own words/,
   };
   test("each reason has its words", async (t) => {

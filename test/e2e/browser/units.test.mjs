@@ -18,7 +18,7 @@ import { paths, Series } from "./.build/chart.js";
 import { kinds, presets } from "./.build/presets.js";
 import { authorization } from "./.build/login.js";
 import { Rest } from "./.build/rest.js";
-import { explain, pushWords } from "./.build/words.js";
+import { explain, healthAdvice, pushWords } from "./.build/words.js";
 import { push } from "./lib/mock-server.mjs";
 
 const server = (address) => ({ kind: "server", address, key: "" });
@@ -288,6 +288,8 @@ test("health", () => {
   assert.equal(meter.read([]), null);
   const bare = meter.read([{ type: "outbound-rtp", kind: "video" }, { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.005 }]);
   assert.deepEqual([bare.roundTripMs, bare.loss, bare.width], [5, null, 0]);
+  assert.match(healthAdvice(bare, null), /gets to the server well/);
+  assert.match(healthAdvice(bare, "source_no_video"), /sound, but no pictures.*preview/); // what the server misses, no browser counts
 });
 
 test("who asks", () => {
