@@ -83,6 +83,21 @@ var reasonCases = map[Reason]reasonCase{
 	}},
 	ReasonNoMedia:    {state: Connecting},
 	ReasonNoKeyFrame: {size: 20, live: true, state: Degraded, source: func(s *source) { s.keyless = true }},
+	ReasonNoVideo: {size: 20, live: true, state: Degraded, source: func(s *source) {
+		s.only = media.Audio
+		s.Video.Expect()
+	}},
+	ReasonNoAudio: {size: 20, live: true, state: Degraded, source: func(s *source) {
+		s.only = media.Video
+		s.Audio.Expect()
+	}},
+	ReasonUnusable: {size: 20, live: true, state: Degraded, source: func(s *source) {
+		s.only = media.Video
+		s.also = func() { s.Audio.Fault(stream.FaultConfig) }
+	}},
+	ReasonBFrames: {size: 20, live: true, state: Degraded, source: func(s *source) {
+		s.also = func() { s.Video.Fault(stream.FaultOrder) }
+	}},
 	ReasonCodec: {
 		size: 20, source: func(s *source) { s.video = &media.Track{Codec: media.VP8} },
 		change: func(c *Config) { c.TranscodingDisabled = true },
