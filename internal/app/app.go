@@ -130,6 +130,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 			return nil, portError("rtmp.port", cfg.Listen.RTMP, err)
 		}
 		a.server.UseGate(a.gate)
+		a.server.UseOrigins(a.pushes)
 	}
 	return a, nil
 }

@@ -1,6 +1,7 @@
 package rtmp
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io"
 	"math"
@@ -37,8 +38,9 @@ const (
 // be in Serve, and the figures may be read by any. After an error of any call, other than *ReconnectError, the connection
 // is of no use.
 type Client struct {
-	cfg  ClientConfig
-	conn *conn
+	cfg   ClientConfig
+	conn  *conn
+	hello Hello
 
 	offered  fourCCs // set by Connect
 	streamID uint32  // set by Publish
@@ -46,12 +48,17 @@ type Client struct {
 
 // NewClient makes a client for a connection that is open and on which nothing was sent. Nothing is sent before Handshake.
 func NewClient(rw io.ReadWriter, cfg ClientConfig) *Client {
-	return &Client{cfg: cfg, conn: newConn(rw)}
+	c := &Client{cfg: cfg, conn: newConn(rw)}
+	rand.Read(c.hello[:])
+	return c
 }
+
+// Hello returns what the handshake begins with.
+func (c *Client) Hello() Hello { return c.hello }
 
 // Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
 func (c *Client) Handshake() error {
-	return clientHandshake(c.conn.chunks.in, countingWriter{c.conn})
+	return clientHandshake(c.conn.chunks.in, countingWriter{c.conn}, c.hello)
 }
 
 // Connect asks for the application. A refusal is a *StatusError whose Command is "connect", or a *ReconnectError if the

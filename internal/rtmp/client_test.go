@@ -20,7 +20,7 @@ type answerer map[string][]outgoing
 // serve shakes hands and answers until the client goes; it returns the names of the commands that came.
 func (a answerer) serve(nc net.Conn) ([]string, error) {
 	c := newConn(nc)
-	if err := serverHandshake(c.chunks.in, nc); err != nil {
+	if _, err := serverHandshake(c.chunks.in, nc); err != nil {
 		return nil, err
 	}
 	var names []string

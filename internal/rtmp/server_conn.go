@@ -48,6 +48,7 @@ type Request struct {
 type ServerConn struct {
 	conn *conn
 
+	hello    Hello     // set by Handshake
 	created  int       // message streams created so far; owned by the reading goroutine
 	queued   []Message // of an aggregate message; likewise
 	streamID uint32    // of the request; set by Next and kept until the next one
@@ -59,9 +60,13 @@ type ServerConn struct {
 func NewServerConn(rw io.ReadWriter) *ServerConn { return &ServerConn{conn: newConn(rw)} }
 
 // Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
-func (s *ServerConn) Handshake() error {
-	return serverHandshake(s.conn.chunks.in, countingWriter{s.conn})
+func (s *ServerConn) Handshake() (err error) {
+	s.hello, err = serverHandshake(s.conn.chunks.in, countingWriter{s.conn})
+	return err
 }
+
+// Hello returns the client's, as Client.Hello does there.
+func (s *ServerConn) Hello() Hello { return s.hello }
 
 // Accept waits for connect and grants it, whatever the application. Clients that speak Enhanced RTMP are told the codecs
 // that package flv takes.

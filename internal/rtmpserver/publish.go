@@ -11,10 +11,21 @@ import (
 	"transponder/internal/stream"
 )
 
+// errRing refuses a push of this server's that would keep the name for itself for ever: it is held for a publisher, and fed by its
+// own output.
+var errRing = errors.New("this server's own push would send this stream on to itself")
+
 // publish takes a stream until the client ends it, the source is closed by somebody else, or ctx ends. It returns
 // rtmp.ErrStreamClosed if the client may ask for another.
 func (c *session) publish(ctx context.Context, name string) error {
 	app, _, _ := strings.Cut(c.who.App, "?")
+	push := ""
+	if c.srv.origins != nil {
+		var ring bool
+		if push, ring = c.srv.origins.Origin(c.conn.Hello(), name); ring {
+			return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)
+		}
+	}
 	src, err := c.srv.hub.Publish(stream.Info{
 		Name:      name,
 		ID:        newID(),
@@ -22,6 +33,7 @@ func (c *session) publish(ctx context.Context, name string) error {
 		AppKey:    app,
 		Provider:  "RTMP",
 		Transport: "TCP",
+		Push:      push,
 		HasVideo:  true, // which of the two will come is not said in advance
 		HasAudio:  true,
 	})

@@ -12,6 +12,7 @@ import (
 
 	"transponder/internal/load"
 	"transponder/internal/media"
+	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 )
 
@@ -19,6 +20,13 @@ import (
 // silence. release gives it back and is called once.
 type AudioRenditions interface {
 	Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error)
+}
+
+// Origins knows the connections that this server has made to itself: a transponder.Registry.
+type Origins interface {
+	// Origin returns the push that a connection belongs to, "" if it is none of this server's, and whether the push would send what
+	// it publishes under that name on to itself.
+	Origin(hello rtmp.Hello, name string) (push string, ring bool)
 }
 
 // acceptPause is the time between two tries to accept when the system has no room for a connection.
@@ -32,6 +40,7 @@ type Server struct {
 	log      *slog.Logger
 	listener net.Listener
 	gate     *load.Gate // set before Run
+	origins  Origins    // likewise; nil: there are none
 
 	counters counters
 }
@@ -48,6 +57,9 @@ func New(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) (
 // UseGate sets who is asked whether the machine has room for another player; the hub asks for publishers. It is called before
 // Run.
 func (s *Server) UseGate(g *load.Gate) { s.gate = g }
+
+// UseOrigins sets who knows the connections that come from this server itself. It is called before Run.
+func (s *Server) UseOrigins(o Origins) { s.origins = o }
 
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }

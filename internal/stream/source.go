@@ -24,6 +24,7 @@ type Info struct {
 	AppKey    string
 	Provider  string // "WebRTC", "WHIP", "RTMP"
 	Transport string // "UDP", "TCP"
+	Push      string // the push of this server whose output it is; "" for all others
 
 	HasVideo, HasAudio bool // what the publisher said it would send
 

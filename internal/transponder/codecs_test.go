@@ -165,6 +165,7 @@ func (b *bench) runDoor() *rtmpserver.Server {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	door.UseOrigins(b.Registry)
 	ctx, cancel := context.WithCancel(context.Background())
 	var ran sync.WaitGroup
 	ran.Go(func() { door.Run(ctx) })

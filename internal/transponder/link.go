@@ -113,6 +113,7 @@ func (t *Transponder) open(ctx context.Context, target Target, addrs []netip.Add
 		App: target.App, TCURL: target.TCURL, FlashVersion: t.flashVersion(), StreamName: target.Name, Login: login,
 		FourCC: t.req.Options.fourCCs(), Reconnect: true,
 	})
+	t.greet(client.Hello())
 	for _, step := range []func() error{client.Handshake, client.Connect, client.Publish} {
 		if err = step(); err != nil {
 			break

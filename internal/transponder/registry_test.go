@@ -124,7 +124,9 @@ type source struct {
 	*stream.Source
 	video, audio *media.Track
 	n            int
-	keyless      bool // only the first picture is a key frame
+	keyless      bool       // only the first picture is a key frame
+	only         media.Kind // what it writes; none: both
+	also         func()     // called with each picture's time; nil: nothing
 }
 
 // realAudio has the AudioSpecificConfig of AAC-LC, 48 kHz, stereo.
@@ -152,8 +154,15 @@ func (s *source) write(pictures, size int) {
 		at := media.Timestamp(s.n) * media.Timestamp(40*time.Millisecond)
 		data := make([]byte, size)
 		copy(data, []byte{0, 0, 0, byte(size - 4), 0x65, byte(s.n)})
-		s.Video.Write(media.Frame{Track: s.video, Time: at, Key: s.n == 0 || s.n%10 == 0 && !s.keyless, Data: data})
-		s.Audio.Write(media.Frame{Track: s.audio, Time: at, Key: true, Data: []byte{byte(s.n)}})
+		if s.only != media.Audio {
+			s.Video.Write(media.Frame{Track: s.video, Time: at, Key: s.n == 0 || s.n%10 == 0 && !s.keyless, Data: data})
+		}
+		if s.only != media.Video {
+			s.Audio.Write(media.Frame{Track: s.audio, Time: at, Key: true, Data: []byte{byte(s.n)}})
+		}
+		if s.also != nil {
+			s.also()
+		}
 		s.n++
 	}
 }

@@ -57,12 +57,13 @@ type Transponder struct {
 	movedAt   time.Time // owned by Run, and by what publish starts; when the peer last had us move
 
 	mu                  sync.Mutex
-	in                  *holder      // guarded by mu; set by Run
-	client              *rtmp.Client // guarded by mu; of the present connection
-	pastSent, pastAcked int64        // guarded by mu; bytes of the connections before
-	meter               stream.Meter // guarded by mu
-	frames              [2]int64     // guarded by mu; audio, video sent
-	picture             *media.Track // guarded by mu; of the last one sent
+	in                  *holder       // guarded by mu; set by Run
+	client              *rtmp.Client  // guarded by mu; of the present connection
+	hellos              [4]rtmp.Hello // guarded by mu; of the latest connections, the newest first
+	pastSent, pastAcked int64         // guarded by mu; bytes of the connections before
+	meter               stream.Meter  // guarded by mu
+	frames              [2]int64      // guarded by mu; audio, video sent
+	picture             *media.Track  // guarded by mu; of the last one sent
 	lastKey             media.Timestamp
 	keyInterval         time.Duration // guarded by mu, as is lastKey
 }
