@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build format lint test unit portable web e2e fuzz bench install install-test clean
+.PHONY: help run build format lint test unit portable web e2e fuzz bench quality install install-test clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,11 @@ bench: build ## measure the server's cost beside its peers' (BENCH="-n 25,50 -du
 	bin/bench fanout
 	bin/bench sound
 	bin/bench rendition
+
+quality: build ## measure how good our AAC is, on recordings (QUALITY="-rates 96"; bench/README.md)
+	@command -v ffmpeg >/dev/null || scripts/install.sh test
+	$(GO) build -o bin/ ./bench ./internal/transcode/aac/aacenc
+	bin/bench quality $(QUALITY)
 
 install:
 	@scripts/install.sh build

@@ -76,7 +76,7 @@ func parseNumbers(list string) ([]int, error) {
 	for field := range strings.SplitSeq(list, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || n < 1 {
-			return nil, fmt.Errorf("numbers of streams: %q is none", field)
+			return nil, fmt.Errorf("%q in %q is no number", field, list)
 		}
 		out = append(out, n)
 	}

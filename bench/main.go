@@ -3,6 +3,7 @@
 //	bench compare    our server and the pion floor, beside what the peers cost on the same load (make bench)
 //	bench fanout     what each further destination of one stream costs our server
 //	bench sound      what it costs to mute a push, and to play a file in it
+//	bench quality    how good our AAC is on recordings, beside other encoders
 //	bench rendition  what transcoding costs and how long it takes, beside ffmpeg
 //	bench soak       what becomes of our server's memory over a long time
 //	bench measure    any server, once; a report as JSON
@@ -31,6 +32,7 @@ var commands = map[string]func(ctx context.Context, args []string, out io.Writer
 	"compare":   compare,
 	"fanout":    fanOut,
 	"sound":     sounds,
+	"quality":   quality,
 	"rendition": rendition,
 	"soak":      soak,
 	"measure":   measure,
@@ -42,7 +44,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|sound|rendition|soak|measure|floor|lipsync [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|sound|quality|rendition|soak|measure|floor|lipsync [flags]")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](ctx, os.Args[2:], os.Stdout); err != nil {

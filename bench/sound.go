@@ -85,25 +85,31 @@ func (c *comparison) addMedia(cfg *blackbox.Config) error {
 
 // toneWAV makes ten seconds of a tone in stereo, 16 bits at 44.1 kHz.
 func toneWAV() []byte {
-	const rate, seconds, channels, hz = 44100, 10, 2, 441
-	size := rate * seconds * channels * 2
+	const rate, seconds, hz = 44100, 10, 441
 	le := binary.LittleEndian
-	b := append([]byte("RIFF"), le.AppendUint32(nil, uint32(36+size))...)
+	var pcm []byte
+	for i := range rate * seconds {
+		x := uint16(int16(8000 * math.Sin(2*math.Pi*hz*float64(i)/rate)))
+		pcm = le.AppendUint16(le.AppendUint16(pcm, x), x)
+	}
+	return waveFile(rate, pcm)
+}
+
+// waveFile makes a WAV file of samples of 16 bits in stereo.
+func waveFile(rate int, pcm []byte) []byte {
+	const channels, size = 2, 2
+	le := binary.LittleEndian
+	b := append([]byte("RIFF"), le.AppendUint32(nil, uint32(36+len(pcm)))...)
 	b = append(b, "WAVEfmt "...)
 	b = le.AppendUint32(b, 16)
 	b = le.AppendUint16(b, 1) // PCM
 	b = le.AppendUint16(b, channels)
-	b = le.AppendUint32(b, rate)
-	b = le.AppendUint32(b, rate*channels*2)
-	b = le.AppendUint16(b, channels*2)
-	b = le.AppendUint16(b, 16)
+	b = le.AppendUint32(b, uint32(rate))
+	b = le.AppendUint32(b, uint32(rate*channels*size))
+	b = le.AppendUint16(b, channels*size)
+	b = le.AppendUint16(b, 8*size)
 	b = append(b, "data"...)
-	b = le.AppendUint32(b, uint32(size))
-	for i := range rate * seconds {
-		x := uint16(int16(8000 * math.Sin(2*math.Pi*hz*float64(i)/rate)))
-		b = le.AppendUint16(le.AppendUint16(b, x), x)
-	}
-	return b
+	return append(le.AppendUint32(b, uint32(len(pcm))), pcm...)
 }
 
 // printSounds sets what each state costs a push beside its target.
