@@ -12,7 +12,7 @@ enum {
 	MOST_APART = 60, // scale factors that follow each other
 };
 
-#define ROUND 0.34f // values are rounded down more often than up: it takes fewer bits, and most lines are small
+#define ROUND 0.4f // values are rounded down more often than up: it takes fewer bits, and most lines are small
 
 static inline int width_of(const tp_aac_layout *l, int b) { return l->start[b + 1] - l->start[b]; }
 
@@ -154,9 +154,6 @@ static void count(const tp_aac_tables *t, const int32_t *v, int n, int32_t *bits
 		bits[ESCAPE] = sums[5];
 }
 
-// length_bits is how many bits the length of a section takes.
-static inline int length_bits(int bands, int each) { return each * (1 + bands / ((1 << each) - 1)); }
-
 static inline int each_length(const tp_aac_layout *l) { return l->sequence == EIGHT_SHORT ? 3 : 5; }
 
 int tp_aac_code_books(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_channel *c, int used) {
@@ -243,7 +240,7 @@ static int flush(writer *w, const uint8_t *data) {
 static void put_info(writer *w, const tp_aac_layout *l, int used) {
 	put(w, 0, 1); // ics_reserved_bit
 	put(w, l->sequence, 2);
-	put(w, 1, 1); // window_shape: Kaiser-Bessel derived
+	put(w, 0, 1); // window_shape: sine
 	if (l->sequence != EIGHT_SHORT) {
 		put(w, used, 6);
 		put(w, 0, 1); // predictor_data_present

@@ -5,6 +5,7 @@
 #include "frame.h"
 
 typedef struct {
+	float masked[BANDS];          // noise that a band hides, of its energy
 	float up[BANDS], down[BANDS]; // how much of a band's threshold reaches the next one, and the one before
 	float quiet;                  // energy of a line that nobody hears
 } tp_aac_masking;
@@ -34,8 +35,8 @@ typedef struct {
 
 // tp_aac_demand_of takes those bands of channels that are above their thresholds.
 void tp_aac_demand_of(tp_aac_demand *d, const tp_aac_layout *l, const tp_aac_channel *c, int channels);
-// tp_aac_demand_bits returns what they want with so much more noise: noise is added to thresholds in powers of 1/4, which are about
-// as it is heard. From 0 to -1 it is the share that is taken off them.
+// tp_aac_demand_bits returns what they want with so much more noise: noise is added to thresholds in powers of 1/4 (3GPP TS
+// 26.403, 5.6.2): what has the lower threshold loses more dB, but not all of them. From 0 to -1 it is the share that is taken off them.
 float tp_aac_demand_bits(const tp_aac_demand *d, float noise);
 // tp_aac_demand_noise returns the noise with which they want so many.
 float tp_aac_demand_noise(const tp_aac_demand *d, float bits);

@@ -14,7 +14,7 @@ enum {
 
 // An attack is a part of a frame, as long as a short window's step, whose higher frequencies have more than ATTACK times the energy of
 // those before it, and are not next to nothing (as in 3GPP TS 26.403).
-#define ATTACK 10.0f
+#define ATTACK 6.0f
 #define ATTACK_LEAST 9e-4f
 #define ATTACK_MEMORY 0.7f
 

@@ -147,25 +147,11 @@ static int signs(int symbol, int b, int n) {
 	return count;
 }
 
-// bessel is the modified one of order 0.
-static double bessel(double x) {
-	double sum = 1, term = 1;
-	for (int k = 1; term > 1e-12 * sum; k++) {
-		term *= x * x / (4.0 * k * k);
-		sum += term;
-	}
-	return sum;
-}
-
-// slope makes the rising half of a Kaiser-Bessel derived window (4.6.11.3.2).
-static void slope(float *w, int n, double alpha) {
-	double sum = 0, all = 0;
-	for (int i = 0; i <= n; i++)
-		all += bessel(M_PI * alpha * sqrt(1 - (2.0 * i / n - 1) * (2.0 * i / n - 1)));
-	for (int i = 0; i < n; i++) {
-		sum += bessel(M_PI * alpha * sqrt(1 - (2.0 * i / n - 1) * (2.0 * i / n - 1)));
-		w[i] = (float)sqrt(sum / all);
-	}
+// slope makes the rising half of a sine window (4.6.11.3.2). The other window of the standard, a Kaiser-Bessel derived one, got worse
+// grades on all kinds of recordings.
+static void slope(float *w, int n) {
+	for (int i = 0; i < n; i++)
+		w[i] = (float)sin(M_PI * (i + 0.5) / (2 * n));
 }
 
 static void make(void) {
@@ -183,8 +169,8 @@ static void make(void) {
 		}
 	for (int i = 0; i < SCALES; i++)
 		tables.quantise[i] = exp2f(-0.1875f * (i - 100));
-	slope(tables.long_slope, FRAME, 4);
-	slope(tables.short_slope, SHORT, 6);
+	slope(tables.long_slope, FRAME);
+	slope(tables.short_slope, SHORT);
 }
 
 const tp_aac_tables *tp_aac_tables_of(void) {

@@ -44,6 +44,35 @@ func Music(d time.Duration) []float32 {
 	return pcm
 }
 
+// Ensemble returns what is as hard as recorded music: a bass, chords of many harmonics at different places of the stereo image, drums,
+// cymbals and room noise up to 16 kHz. All of it sounds all the time, so every band needs bits.
+func Ensemble(d time.Duration) []float32 {
+	pcm := make([]float32, 2*samples(d))
+	noise := rand.New(rand.NewPCG(7, 8))
+	voice := func(hz, t float64) (x float64) { // a sawtooth without what is above 12 kHz, with vibrato
+		for k := 1; hz*float64(k) < 12000 && k <= 30; k++ {
+			x += math.Sin(2*math.Pi*float64(k)*(hz*t+0.1*math.Sin(2*math.Pi*5*t))) / float64(k)
+		}
+		return x
+	}
+	var low [2]float64 // of the noise, for each channel
+	for i := range len(pcm) / 2 {
+		t := float64(i) / rate
+		beat, bar := math.Mod(t, 0.5), int(t*2)%4
+		root := []float64{55, 65.4, 73.4, 49}[bar]
+		bass := 0.25*math.Sin(2*math.Pi*root*t) + 0.08*math.Sin(2*math.Pi*2*root*t)
+		chord := [3]float64{voice(4*root, t), voice(5*root, t), voice(6*root, t)}
+		drum := 0.3 * math.Sin(2*math.Pi*60*beat) * math.Exp(-beat*25)
+		for c, place := range [2][3]float64{{0.05, 0.01, 0.03}, {0.01, 0.05, 0.03}} {
+			x := noise.NormFloat64()
+			low[c] += 0.15 * (x - low[c])
+			cymbal := (x - low[c]) * (0.004 + 0.04*math.Exp(-math.Mod(t, 0.25)*30))
+			pcm[2*i+c] = float32(bass + drum + cymbal + 0.01*low[c] + place[0]*chord[0] + place[1]*chord[1] + place[2]*chord[2])
+		}
+	}
+	return pcm
+}
+
 // Click returns silence with one short burst of a high tone that begins at a time.
 func Click(at, d time.Duration) []float32 {
 	pcm := make([]float32, 2*samples(d))
