@@ -89,7 +89,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		return nil, nil, err
 	}
 	ui, err := webui.New(webui.Config{
-		Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth,
+		Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth, NamePrefix: a.cfg.Push.NamePrefix,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -19,6 +19,7 @@ const autoPause = 10 * time.Second
 // runs publishes. A push that fails is not begun anew, except as its own rules say.
 type AutoStart struct {
 	url    string
+	full   *bool // Request.FullURL
 	hub    *stream.Hub
 	pushes starter
 	log    *slog.Logger
@@ -42,7 +43,11 @@ func ValidateAutoStart(url string) error {
 
 // NewAutoStart makes what pushes every stream to url.
 func NewAutoStart(url string, hub *stream.Hub, pushes *Registry, log *slog.Logger) *AutoStart {
-	return &AutoStart{url: url, hub: hub, pushes: pushes, log: log}
+	a := &AutoStart{url: url, hub: hub, pushes: pushes, log: log}
+	if _, err := ParseTarget(url, "stream", Naming{FullURL: true, Parameters: true}); err != nil {
+		a.full = new(bool) // streams get names of their own where the address has none, whatever the settings say
+	}
+	return a
 }
 
 // Run starts pushes until ctx ends, and returns why it did. The pushes are the registry's to end.
@@ -83,7 +88,7 @@ func (a *AutoStart) settle(ctx context.Context, s *stream.Source) bool {
 		a.log.Info("stream comes from a push of this server, not pushed again", "stream", name)
 		return true
 	}
-	_, err := a.pushes.Start(ctx, Request{StreamName: name, URL: a.url})
+	_, err := a.pushes.Start(ctx, Request{StreamName: name, URL: a.url, FullURL: a.full})
 	switch {
 	case err == nil, errors.Is(err, ErrDuplicate), errors.Is(err, ErrStreamNotFound): // the latter has ended meanwhile
 		a.trouble = ""

@@ -120,9 +120,9 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
 	}
-	naming := Naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL}
+	naming := Naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL, Parameters: true}
 	if req.FullURL != nil {
-		naming.FullURL = *req.FullURL
+		naming.FullURL, naming.Parameters = *req.FullURL, false
 	}
 	target, err := ParseTarget(req.URL, req.StreamName, naming)
 	if err != nil {

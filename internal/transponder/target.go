@@ -1,8 +1,10 @@
 package transponder
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -13,6 +15,10 @@ import (
 type Naming struct {
 	Prefix  string // put before the stream's name
 	FullURL bool   // take the name from the URL's last part instead
+	// Parameters has FullURL read app/?user=u&pass=p as an application with parameters, which is what the contract has
+	// rtmp_transponder_full_url=true do. A request that says FullURL means a name there: some platforms have keys that begin with
+	// a question mark.
+	Parameters bool
 }
 
 // Target is an RTMP address taken apart, with the name to publish under. It cannot print its secrets: the application's
@@ -36,13 +42,20 @@ const (
 	portRTMPS = "443"
 )
 
+// maxURL bounds addresses. The longest honest ones hold a signed token of some kilobytes; servers take no more of a name than
+// fits into a string of AMF0 (64 KiB), most much less.
+const maxURL = 8 << 10
+
 // ParseTarget takes a push's URL apart.
 //
 // Without Naming.FullURL the whole path and query are the application, and the name is the prefix and the stream's name:
 // rtmp://host/live/?user=u gives connect('live/?user=u'), publish('rtmp_NAME'). With it the last part of the path is the
-// name, with the query as it stands; a URL that ends in a slash has no such part and is read as without FullURL.
+// name, see splitName, and a URL that has none is refused.
 func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 	t := Target{raw: rawURL}
+	if len(rawURL) > maxURL {
+		return Target{}, &RequestError{"rtmpUrl", fmt.Sprintf("it is longer than %d characters", maxURL)}
+	}
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
 		return Target{}, &RequestError{"rtmpUrl", `it must look like rtmp://server:port/app`}
@@ -74,9 +87,11 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 	}
 
 	t.App, t.Name = path, n.Prefix+streamName
-	if n.FullURL {
-		if app, name := splitName(path); name != "" {
-			t.App, t.Name = app, name
+	if n.FullURL && !(n.Parameters && isParameters(path)) {
+		t.App, t.Name = splitName(path)
+		if t.Name == "" {
+			return Target{}, &RequestError{"rtmpUrl", "a full URL must end in the name or key to publish under, as in rtmp://server/app/name; " +
+				"here nothing stands after the last slash"}
 		}
 	}
 	if !strings.Contains(t.App, "?") {
@@ -86,17 +101,55 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 	return t, nil
 }
 
-// splitName splits app/instance/name?query before the name.
+// splitName splits a path before the name to publish under, as FFmpeg and GStreamer do where they agree: the name is the last
+// part. It has the query with it (app/name?a=b), unless the query is the application's: one that follows the application's first
+// part (app?a=b/name), or a slash (app/?a=b/name), or has the name's own behind it (app/inst?a=b/name?c=d). A query alone may be
+// the name (app/?name=n&key=k).
+//
+// FFmpeg and GStreamer take app/name?a=b/c for the name c: keys with a slash in their query would be broken. A part with a colon
+// is taken for the beginning of the name, as by FFmpeg and Adobe's servers: app/mp4:folder/name.
 func splitName(path string) (app, name string) {
-	query := ""
-	if q := strings.IndexByte(path, '?'); q >= 0 {
-		path, query = path[:q], path[q:]
+	mark := strings.IndexByte(path, '?')
+	if mark < 0 {
+		return splitAt(path, colonSlash(path))
 	}
-	slash := strings.LastIndexByte(path, '/')
-	if slash+1 == len(path) {
-		return "", ""
+	before, query := path[:mark], path[mark:]
+	second := strings.IndexByte(query[1:], '?') + 1
+	end := len(query)
+	if second > 0 {
+		end = second
 	}
-	return path[:max(slash, 0)], path[slash+1:] + query
+	within := strings.LastIndexByte(query[:end], '/')
+	slash := strings.LastIndexByte(before, '/')
+	switch {
+	case within >= 0 && (slash < 0 || slash == mark-1 || second > 0):
+		return splitAt(path, mark+within)
+	case slash > 0 && slash == mark-1: // the query alone
+		return splitAt(path, slash)
+	case slash == mark-1: // there is nothing before the query
+		return path, ""
+	default:
+		return splitAt(path, colonSlash(before))
+	}
+}
+
+// splitAt splits a path at a slash; at -1 all of it is the name.
+func splitAt(path string, slash int) (app, name string) { return path[:max(slash, 0)], path[slash+1:] }
+
+// colonSlash is where the slash before the name is in a path without a query, -1 if there is none.
+func colonSlash(path string) int {
+	last := strings.LastIndexByte(path, '/')
+	first := strings.IndexByte(path, '/')
+	if colon := strings.IndexByte(path[first+1:], ':'); first >= 0 && colon >= 0 {
+		return min(last, strings.LastIndexByte(path[:first+1+colon], '/'))
+	}
+	return last
+}
+
+// isParameters says whether a path ends in a query that belongs to no name: app/?a=b.
+func isParameters(path string) bool {
+	before, query, ok := strings.Cut(path, "?")
+	return ok && (before == "" || strings.HasSuffix(before, "/")) && !strings.Contains(query, "/")
 }
 
 func (t *Target) setUser(info string) error {
@@ -135,10 +188,11 @@ func (t *Target) setHost(authority string) error {
 		return &RequestError{"rtmpUrl", `the server's name holds letters that DNS does not know; write it in its form that begins with "xn--"`}
 	}
 	if port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
 			return &RequestError{"rtmpUrl", "the port must be a number from 1 to 65535"}
 		}
-		t.Port = port
+		t.Port = strconv.FormatUint(n, 10) // without zeros before it
 	}
 	t.Host = host
 	return nil
@@ -156,7 +210,11 @@ func (t Target) key() string {
 	if t.TLS {
 		scheme = "rtmps"
 	}
-	return scheme + "://" + t.User + "@" + strings.ToLower(t.Address()) + "/" + strings.TrimSuffix(t.App, "/") + "\x00" + t.Name
+	host := strings.TrimSuffix(strings.ToLower(t.Host), ".")
+	if a, err := netip.ParseAddr(host); err == nil {
+		host = a.Unmap().String()
+	}
+	return scheme + "://" + t.User + "@" + net.JoinHostPort(host, t.Port) + "/" + strings.TrimSuffix(t.App, "/") + "\x00" + t.Name
 }
 
 // String returns the address without anything that could be a key: scheme, server and the application's first part.

@@ -10,6 +10,7 @@ import (
 func TestParseTarget(t *testing.T) {
 	prefixed := Naming{Prefix: "rtmp_"}
 	full := Naming{Prefix: "rtmp_", FullURL: true}
+	bySetting := Naming{Prefix: "rtmp_", FullURL: true, Parameters: true}
 	tests := []struct {
 		name   string
 		url    string
@@ -47,9 +48,52 @@ func TestParseTarget(t *testing.T) {
 			"h:443", "rtmp", "rtmps://h:443/rtmp", "14?ds=1&s_l=1&a=A%2Fb/c",
 		},
 		{
-			"full URL that ends in a slash", "rtmp://h/app/?a=b", full,
-			"h:1935", "app/?a=b", "rtmp://h/app/?a=b", "rtmp_s",
+			"the seed's parameters with rtmp_transponder_full_url", "rtmp://h/app/?user=u&pass=p", bySetting,
+			"h:1935", "app/?user=u&pass=p", "rtmp://h/app/?user=u&pass=p", "rtmp_s",
 		},
+		{
+			"the seed's instance with rtmp_transponder_full_url", "rtmp://h/app/inst/?user=u&pass=p", bySetting,
+			"h:1935", "app/inst/?user=u&pass=p", "rtmp://h/app/inst/?user=u&pass=p", "rtmp_s",
+		},
+		{"parameters and no app", "rtmp://h?a=b", bySetting, "h:1935", "?a=b", "rtmp://h/?a=b", "rtmp_s"},
+		{
+			"the seed's name with rtmp_transponder_full_url", "rtmp://h/app/inst/key", bySetting,
+			"h:1935", "app/inst", "rtmp://h/app/inst", "key",
+		},
+		{
+			"YouTube's backup", "rtmp://b.rtmp.youtube.com/live2?backup=1/abcd-efgh", full,
+			"b.rtmp.youtube.com:1935", "live2?backup=1", "rtmp://b.rtmp.youtube.com/live2?backup=1", "abcd-efgh",
+		},
+		{"SRS's vhost", "rtmp://h/live?vhost=a.example/key", full, "h:1935", "live?vhost=a.example", "rtmp://h/live?vhost=a.example", "key"},
+		{"SRS's vhost at the name", "rtmp://h/live/key?vhost=a.example", full, "h:1935", "live", "rtmp://h/live", "key?vhost=a.example"},
+		{
+			"Kaltura's", "rtmp://h/kLive?p=1&e=0_a&i=0&t=tok/0_a_1", full,
+			"h:1935", "kLive?p=1&e=0_a&i=0&t=tok", "rtmp://h/kLive?p=1&e=0_a&i=0&t=tok", "0_a_1",
+		},
+		{
+			"Bilibili's", "rtmp://h/live-bvc/?streamname=live_1_2&key=abc&schedule=rtmp&pflag=1", full,
+			"h:1935", "live-bvc", "rtmp://h/live-bvc", "?streamname=live_1_2&key=abc&schedule=rtmp&pflag=1",
+		},
+		{"the seed's parameters with a key", "rtmp://h/app/?user=u&pass=p/key", full, "h:1935", "app/?user=u&pass=p", "rtmp://h/app/?user=u&pass=p", "key"},
+		{
+			"the same by setting", "rtmp://h/app/inst/?user=u&pass=p/key", bySetting,
+			"h:1935", "app/inst/?user=u&pass=p", "rtmp://h/app/inst/?user=u&pass=p", "key",
+		},
+		{
+			"a query of the app and one of the name", "rtmp://h/live?a=b/key?c=d/e", full,
+			"h:1935", "live?a=b", "rtmp://h/live?a=b", "key?c=d/e",
+		},
+		{
+			"a query of the instance and one of the name", "rtmp://h/live/inst?a=b/key?c=d/e", full,
+			"h:1935", "live/inst?a=b", "rtmp://h/live/inst?a=b", "key?c=d/e",
+		},
+		{"a slash in the query of the app", "rtmp://h/live?a=b/c/key", full, "h:1935", "live?a=b/c", "rtmp://h/live?a=b/c", "key"},
+		{"a query without an app, and a key", "rtmp://h?a=b/key", full, "h:1935", "?a=b", "rtmp://h/?a=b", "key"},
+		{"a name with a query and no app", "rtmp://h/key?a=b", full, "h:1935", "", "rtmp://h/", "key?a=b"},
+		{"a name with Adobe's prefix", "rtmp://h/live/mp4:folder/name", full, "h:1935", "live", "rtmp://h/live", "mp4:folder/name"},
+		{"the same in an instance", "rtmp://h/live/inst/mp4:folder/name?a=b", full, "h:1935", "live/inst", "rtmp://h/live/inst", "mp4:folder/name?a=b"},
+		{"many parts", "rtmp://h/a/b/c/d", full, "h:1935", "a/b/c", "rtmp://h/a/b/c", "d"},
+		{"a colon in the app", "rtmp://h/a:b/c/d", full, "h:1935", "a:b/c", "rtmp://h/a:b/c", "d"},
 		{"full URL without app", "rtmp://h/key", full, "h:1935", "", "rtmp://h/", "key"},
 
 		// odd, and legal
@@ -101,12 +145,31 @@ func TestParseTargetRefuses(t *testing.T) {
 	for _, url := range []string{
 		"", "live", "http://h/live", "rtmp:/h/live", "://h", "rtmp://", "rtmp:///live", "rtmp://:1935/live", "rtmp://h:0/live",
 		"rtmp://h:70000/live", "rtmp://h:port/live", "rtmp://::1/live", "rtmp://[::1/live", "rtmp://[::1]x/live",
-		"rtmp://[nonsense]/live", "rtmp://bücher.example/live", "rtmp://u%zz@h/live", "rtmp://h/li ve", "rtmp://h/li\nve",
+		"rtmp://h/live/" + strings.Repeat("k", 60_000), "rtmp://[nonsense]/live", "rtmp://bücher.example/live", "rtmp://u%zz@h/live", "rtmp://h/li ve", "rtmp://h/li\nve",
 	} {
 		_, err := ParseTarget(url, "s", Naming{})
 		var bad *RequestError
 		if !errors.As(err, &bad) || bad.Field != "rtmpUrl" || bad.Reason == "" {
 			t.Errorf("ParseTarget(%q) = %v, want a RequestError on rtmpUrl", url, err)
+		}
+	}
+}
+
+// A full URL that names nothing to publish under is refused, and the text says what is missing.
+func TestParseTargetWithoutName(t *testing.T) {
+	for _, url := range []string{
+		"rtmp://h", "rtmp://h/", "rtmp://h/live/", "rtmp://h/live2/KEY/", "rtmp://h/live2?backup=1/", "rtmp://h?a=b", "rtmp://h/?a=b",
+		"rtmp://h/live/?a=b/", "rtmp://h/live//",
+	} {
+		for _, bySetting := range []bool{false, true} {
+			_, err := ParseTarget(url, "s", Naming{Prefix: "rtmp_", FullURL: true, Parameters: bySetting})
+			var bad *RequestError
+			if bySetting && isParameters(url[len("rtmp://h"):]) {
+				continue
+			}
+			if !errors.As(err, &bad) || bad.Field != "rtmpUrl" || !strings.Contains(bad.Reason, "name") {
+				t.Errorf("ParseTarget(%q), by setting %v = %v, want a RequestError on rtmpUrl", url, bySetting, err)
+			}
 		}
 	}
 }
@@ -119,6 +182,9 @@ func TestTargetKeepsSecrets(t *testing.T) {
 		"rtmp://h/live?CANARY",
 		"rtmp://h/live/?k=CANARY",
 		"rtmps://h/app/inst/CANARY?t=CANARY",
+		"rtmp://h/app?t=CANARY/CANARY",
+		"rtmp://h/app/?t=CANARY/CANARY",
+		"rtmp://h/app/mp4:CANARY/CANARY",
 		"rtmp://user:CANARY/CANARY@h/live",
 		"rtmp://user:1/CANARY@h/live",
 		"rtmp://user:%CANARY@h/live",
@@ -145,13 +211,19 @@ func TestTargetKey(t *testing.T) {
 		}
 		return target.key()
 	}
-	same := []string{"rtmp://host/live", "RTMP://HOST/live", "rtmp://host:1935/live", "rtmp://host:1935/live/"}
+	same := []string{
+		"rtmp://host/live", "RTMP://HOST/live", "rtmp://host:1935/live", "rtmp://host:1935/live/", "rtmp://host:01935/live",
+		"rtmp://host./live", "rtmp://host:/live",
+	}
+	if key("rtmp://[::1]/live") != key("rtmp://[0:0::1]:1935/live") {
+		t.Error("two spellings of ::1 are one address")
+	}
 	for _, url := range same {
 		if key(url) != key(same[0]) {
 			t.Errorf("%q and %q are one address", url, same[0])
 		}
 	}
-	for _, url := range []string{"rtmps://host/live", "rtmp://host:1936/live", "rtmp://host/Live", "rtmp://u@host/live", "rtmp://host/live/2"} {
+	for _, url := range []string{"rtmps://host/live", "rtmp://host:1936/live", "rtmp://host/Live", "rtmp://u@host/live", "rtmp://host/live/2", "rtmp://host/live?backup=1"} {
 		if key(url) == key(same[0]) {
 			t.Errorf("%q and %q are two addresses", url, same[0])
 		}
@@ -165,6 +237,9 @@ func FuzzParseTarget(f *testing.F) {
 		target, err := ParseTarget(url, name, Naming{Prefix: "rtmp_", FullURL: full})
 		if err != nil {
 			return
+		}
+		if full && target.Name == "" {
+			t.Errorf("ParseTarget(%q) has no name: %#v", url, target)
 		}
 		if target.Host == "" || target.Port == "" || target.URL() != url || strings.Contains(target.TCURL, "@") && !strings.Contains(target.App, "@") {
 			t.Errorf("ParseTarget(%q) = %#v", url, target)

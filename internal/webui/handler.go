@@ -28,6 +28,8 @@ type Config struct {
 	RTMPPort  int    `json:"rtmpPort"`  // of our own RTMP server, the default destination
 	HTTPSPort int    `json:"httpsPort"` // where browsers allow the camera to pages that are not on localhost
 	RESTAuth  bool   `json:"restAuth"`  // the REST API asks for a name and a password
+
+	NamePrefix string `json:"namePrefix"` // before a stream's name where a push publishes it
 }
 
 // file is one answer: its plain form and, where that is smaller, the compressed one.

@@ -6,7 +6,7 @@ export interface Destination {
   kind: Kind;
   /** Of no meaning where the kind has one of its own. */
   address: string;
-  /** What a platform gives out, in place of rtmp_NAME. */
+  /** What a platform gives out: the name to publish under. */
   key: string;
 }
 
@@ -28,13 +28,16 @@ export function nameProblem(name: string): string {
   if (!/^[A-Za-z0-9._~-]{1,100}$/.test(name)) {
     return "Use only letters a to z, digits, and - . _ ~, without spaces, 100 at most.";
   }
+  if (name === "." || name === "..") {
+    return "Use at least one letter or digit: addresses have no room for a name of dots alone.";
+  }
   return "";
 }
 
 /** Says what is wrong with an RTMP address; "" if nothing is. */
 export function addressProblem(address: string): string {
   if (address === "") {
-    return "Give the address of an RTMP server, such as rtmp://localhost:1935/live.";
+    return "Give the address of an RTMP server, such as rtmp://example.com/live.";
   }
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(address)?.[1]?.toLowerCase();
   if (scheme !== "rtmp" && scheme !== "rtmps") {
@@ -59,6 +62,9 @@ export function keyProblem(to: Destination): string {
   if (/^rtmps?:\/\//i.test(key)) {
     return preset.key === "needed" ? "Give the key alone, or choose Custom for a whole address." : "Give the key alone; the address goes above.";
   }
+  if (/^[^?]*\//.test(key)) {
+    return "The key must not contain a slash; what stands before it belongs to the address.";
+  }
   return "";
 }
 
@@ -78,9 +84,19 @@ export function pushRequest(name: string, to: Destination): PushRequest {
   const address = preset.address || to.address.trim();
   return {
     streamName: name,
-    rtmpUrl: key === "" ? address : `${address.replace(/\/+$/, "")}/${key}`,
+    rtmpUrl: key === "" ? address : withKey(address, key),
     rtmpTransponderFullUrl: preset.key !== "none",
   };
+}
+
+/**
+ * The address that ends in a key, as the server takes it apart again. Parameters of the address stay its own: behind app they do
+ * by themselves (app?a=b/KEY), behind app/instance only after a slash (app/instance/?a=b/KEY), or they would be the key's.
+ */
+function withKey(address: string, key: string): string {
+  const [path = "", ...query] = address.replace(/\/+$/, "").split("?");
+  const instance = /^[^/]*\/\/[^/]*\/[^/]+\/[^/]/.test(path) && !path.endsWith("/");
+  return `${path}${query.length === 0 ? "" : `${instance ? "/" : ""}?${query.join("?")}`}/${key}`;
 }
 
 /** What people call a destination: the platform, or the host of an address. */

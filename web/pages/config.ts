@@ -5,6 +5,8 @@ export interface Config {
   httpsPort: number;
   /** The REST API asks for a name and a password. */
   restAuth: boolean;
+  /** What the server puts before a stream's name at an RTMP server. Absent: it has not said. */
+  namePrefix?: string;
 }
 
 /** Reads the server's answer; the usual ports stand in for what it does not say. */
@@ -16,6 +18,7 @@ export function parseConfig(value: unknown): Config {
     rtmpPort: port(fields.rtmpPort, 1935),
     httpsPort: port(fields.httpsPort, 8444),
     restAuth: fields.restAuth === true,
+    ...(typeof fields.namePrefix === "string" ? { namePrefix: fields.namePrefix } : {}),
   };
 }
 

@@ -29,13 +29,15 @@ export interface Surroundings {
   sending: boolean;
   /** What the stream is called. */
   streamName: string;
+  /** What the server puts before that name at an RTMP server; undefined if it has not said. */
+  namePrefix: string | undefined;
 }
 
 /** One destination on the page: its fields while nothing goes there, then how it goes. It decides nothing. */
 export class DestinationView {
   readonly root: HTMLElement;
   private state = initialPush;
-  private around: Surroundings = { count: 1, busy: false, sending: false, streamName: "" };
+  private around: Surroundings = { count: 1, busy: false, sending: false, streamName: "", namePrefix: undefined };
 
   constructor(readonly key: number, handlers: DestinationHandlers, list: HTMLElement) {
     this.root = stamp("destination-template", key);
@@ -205,9 +207,10 @@ export class DestinationView {
     const preset: Preset = presets[kind];
     this.part("address-field").hidden = preset.address !== "";
     this.part("key-field").hidden = preset.key === "none";
-    const name = this.around.streamName || "NAME";
-    setText(this.part("address-hint"), kind === "server" ? `The stream arrives there as rtmp_${name}`
-      : "As the platform gives it, such as rtmps://live.example.com/app");
+    const { namePrefix, streamName } = this.around;
+    const arrives = namePrefix === undefined ? "The stream arrives there under its name, with the server's prefix"
+      : `The stream arrives there as ${namePrefix}${streamName || "NAME"}`;
+    setText(this.part("address-hint"), kind === "server" ? arrives : "As the platform gives it, such as rtmps://live.example.com/app");
     setText(this.part("key-hint"), preset.hint);
     this.arrange();
   }

@@ -225,6 +225,7 @@ async function begin(): Promise<void> {
   const memory = recall();
   config = await loadConfig();
   rest.guarded = config.restAuth;
+  view.namePrefix = config.namePrefix;
   const login = recallLogin();
   view.fill({ name: memory?.name ?? randomName(), quality: memory?.quality ?? "720p", login });
   if (config.restAuth) {

@@ -6,7 +6,7 @@ import { Fields, json, type Rest } from "./rest.ts";
 export interface PushRequest {
   streamName: string;
   rtmpUrl: string;
-  /** The address ends in the name or key to publish under; otherwise the server adds rtmp_NAME. */
+  /** The address ends in the name or key to publish under; otherwise that is the stream's name with the server's prefix. */
   rtmpTransponderFullUrl: boolean;
 }
 

@@ -54,6 +54,8 @@ export class View {
   private stream: StreamState = { phase: "idle", silent: false, failure: null };
   private soundSent = false;
   private liveSince: number | null = null;
+  /** What the server puts before a stream's name at an RTMP server; undefined while it has not said. */
+  namePrefix: string | undefined = undefined;
 
   constructor(handlers: Handlers) {
     for (const [name, quality] of Object.entries(qualities)) {
@@ -233,7 +235,10 @@ export class View {
   private arrange(): void {
     const { phase } = this.stream;
     const sending = phase === "sending";
-    const around = { count: this.destinations.size, busy: phase !== "idle" && !sending, sending, streamName: this.name.value.trim() };
+    const around = {
+      count: this.destinations.size, busy: phase !== "idle" && !sending, sending, streamName: this.name.value.trim(),
+      namePrefix: this.namePrefix,
+    };
     for (const destination of this.destinations.values()) {
       destination.place(around);
     }

@@ -29,7 +29,7 @@ describe("address", () => {
     for (const good of ["a", "calm-river-101", "A.b_c~d", "x".repeat(100)]) {
       assert.equal(nameProblem(good), "", good);
     }
-    for (const bad of ["", "two words", "a/b", "ü", "a?b", "x".repeat(101), "<b>"]) {
+    for (const bad of ["", "two words", "a/b", "ü", "a?b", ".", "..", "x".repeat(101), "<b>"]) {
       assert.notEqual(nameProblem(bad), "", bad);
     }
     assert.equal(nameProblem(randomName()), "");
@@ -53,6 +53,20 @@ describe("address", () => {
       { streamName: "n", rtmpUrl: "rtmps://host/app/abc-def", rtmpTransponderFullUrl: true });
     assert.deepEqual(pushRequest("n", platform("rtmps://host/app/abc-def", "")),
       { streamName: "n", rtmpUrl: "rtmps://host/app/abc-def", rtmpTransponderFullUrl: true });
+    for (const [address, key, rtmpUrl] of [
+      ["rtmp://h/live?x=1", "KEY", "rtmp://h/live?x=1/KEY"],
+      ["rtmp://h/live?x=1/", "KEY?y=2", "rtmp://h/live?x=1/KEY?y=2"],
+      ["rtmp://h/live/?x=1", "KEY", "rtmp://h/live/?x=1/KEY"],
+      ["rtmp://h/live/inst?x=1", "KEY", "rtmp://h/live/inst/?x=1/KEY"],
+      ["rtmp://h/live-bvc/", "?streamname=s&key=k", "rtmp://h/live-bvc/?streamname=s&key=k"],
+      ["rtmp://h/live", "KEY?t=a/b", "rtmp://h/live/KEY?t=a/b"],
+      ["rtmp://h", "KEY", "rtmp://h/KEY"],
+      ["rtmp://h?x=1", "KEY", "rtmp://h?x=1/KEY"],
+    ]) {
+      assert.deepEqual(pushRequest("n", platform(address, key)), { streamName: "n", rtmpUrl, rtmpTransponderFullUrl: true });
+    }
+    assert.notEqual(destinationProblems(platform("rtmp://host/app", "inst/KEY")).key, "");
+    assert.equal(destinationProblems(platform("rtmp://host/app", "KEY?t=a/b")).key, "");
   });
 
   test("presets", () => {
@@ -309,6 +323,7 @@ describe("the server's answers", () => {
   test("settings", () => {
     assert.deepEqual(parseConfig({ version: "2", rtmpPort: 0, httpsPort: 443, restAuth: true }),
       { version: "2", rtmpPort: 0, httpsPort: 443, restAuth: true });
+    assert.equal(parseConfig({ namePrefix: "live_" }).namePrefix, "live_");
     assert.deepEqual(parseConfig(null), { version: "", rtmpPort: 1935, httpsPort: 8444, restAuth: false });
   });
 

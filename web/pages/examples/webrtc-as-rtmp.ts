@@ -31,7 +31,9 @@ async function send(): Promise<void> {
   show("opening", "Opening the camera.");
   await stream.publish();
   const push = await api.push({ streamName: name.value, rtmpUrl: address.value, options: { onSourceLoss: "hold" } });
-  element("command").textContent = `ffplay ${address.value.replace("localhost", location.hostname)}/${push.info.streamName}`;
+  const [app = "", parameters] = address.value.replace("localhost", location.hostname).split(/(?=\?)/);
+  const played = `${app.replace(/\/$/, "")}/${push.info.streamName}`;
+  element("command").textContent = `ffplay ${parameters ? `'${played}${parameters}'` : played}`;
   void stream.ended.then(() => push.terminate()).catch(() => undefined); // it may be over already
   for await (const { status, info } of push.states()) {
     show(status === "PUBLISHING" ? "live" : "pushing", `${words[status]} ${info}`);
@@ -56,4 +58,10 @@ element("form").addEventListener("submit", (event) => {
 
 const query = new URLSearchParams(location.search);
 name.value = query.get("name") ?? Math.random().toString(16).slice(2, 6);
-address.value = query.get("rtmp") ?? "rtmp://localhost:1935/live";
+address.value = query.get("rtmp") ?? "";
+if (address.value === "") {
+  void fetch("/config.json").then(async (answer) => { // the server's own RTMP port, which takes streams too
+    const { rtmpPort } = await answer.json() as { rtmpPort: number };
+    address.value ||= rtmpPort === 0 ? "" : `rtmp://localhost:${rtmpPort}/live`;
+  }).catch(() => undefined);
+}
