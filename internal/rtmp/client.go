@@ -248,6 +248,13 @@ func (c *Client) BytesSent() int64 { return c.conn.BytesSent() }
 // BytesReceived returns the bytes that came from the connection so far.
 func (c *Client) BytesReceived() int64 { return c.conn.BytesReceived() }
 
-// BytesAcked returns the bytes that the peer has acknowledged; it stays 0 with peers that never do. Whether they count the
-// handshake differs from peer to peer.
+// BytesAcked returns the bytes that the peer has acknowledged, as far as it can be understood, and never more than BytesSent. It
+// stays 0 with peers that never acknowledge. Whether they count the handshake differs from peer to peer.
 func (c *Client) BytesAcked() int64 { return c.conn.BytesAcked() }
+
+// Ping asks the peer for an answer. It goes out with the next tags, behind all that was sent before. Not every server answers a
+// client. Any goroutine may call it.
+func (c *Client) Ping(value uint32) { c.conn.ping.Store(&value) }
+
+// PingsAnswered returns how many pings the peer has answered.
+func (c *Client) PingsAnswered() int64 { return c.conn.answered.Load() }

@@ -312,16 +312,6 @@ func TestPingsAndAcks(t *testing.T) {
 	}
 }
 
-func TestAcknowledgementWraps(t *testing.T) {
-	c := newConn(nil)
-	for _, sequence := range []uint32{1 << 30, 3 << 30, 3<<30 - 1, 5, 1 << 31} {
-		c.noteAck(sequence)
-	}
-	if got, want := c.BytesAcked(), int64(1<<32+1<<31); got != want {
-		t.Errorf("%d bytes acknowledged, want %d", got, want)
-	}
-}
-
 func TestHandshakeRefused(t *testing.T) {
 	for _, c := range []struct{ name, bytes string }{
 		{"http", "HTTP/1.1 400 Bad Request\r\n\r\n"},

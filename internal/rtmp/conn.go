@@ -16,8 +16,8 @@ const (
 	// so a frame is one chunk; SRS complains above 65536.
 	chunkSize = 60000
 
-	// ackWindow is how many bytes the peer may receive before it acknowledges: two seconds of a 400 kbit/s stream, so that one
-	// that stopped taking bytes behind a proxy is seen within 10 s. A faster stream gets a few more of these small messages.
+	// ackWindow is how many bytes the peer may receive before it acknowledges: two seconds of a 400 kbit/s stream, so that most
+	// peers give a sign of life within 5 s. A faster stream gets a few more of these small messages.
 	ackWindow = 100_000
 
 	// peerWindow is after how many bytes we acknowledge while the peer has not said so.
@@ -52,7 +52,11 @@ type conn struct {
 	pending   []byte // guarded by pendingMu; answers in chunks, sent by whoever writes next
 	outSize   int    // guarded by pendingMu; the chunk size of what is put into pending
 
-	sent, acked atomic.Int64
+	acks     ackTally               // owned by the reading goroutine
+	ping     atomic.Pointer[uint32] // goes out with the next tags; nil: none does
+	answered atomic.Int64           // pings of ours
+
+	begun, sent, acked atomic.Int64 // bytes: of which the writing has begun, handed over, acknowledged
 }
 
 func newConn(rw io.ReadWriter) *conn {
@@ -74,6 +78,7 @@ func (r countingReader) Read(b []byte) (int, error) {
 type countingWriter struct{ c *conn }
 
 func (w countingWriter) Write(b []byte) (int, error) {
+	w.c.begun.Add(int64(len(b))) // the peer may acknowledge them before Write returns
 	n, err := w.c.rw.Write(b)
 	w.c.sent.Add(int64(n))
 	return n, err
@@ -85,9 +90,9 @@ func (c *conn) BytesSent() int64 { return c.sent.Load() }
 // BytesReceived returns the bytes that came from the connection so far.
 func (c *conn) BytesReceived() int64 { return c.received.Load() }
 
-// BytesAcked returns the bytes that the peer has acknowledged; it stays 0 with peers that never do. Whether they count the
-// handshake differs from peer to peer.
-func (c *conn) BytesAcked() int64 { return c.acked.Load() }
+// BytesAcked returns the bytes that the peer has acknowledged, as far as it can be understood, and never more than BytesSent. It
+// stays 0 with peers that never acknowledge. Whether they count the handshake differs from peer to peer.
+func (c *conn) BytesAcked() int64 { return min(c.acked.Load(), c.sent.Load()) }
 
 // next returns the next message that is not about the connection itself.
 func (c *conn) next() (Message, error) {
@@ -127,24 +132,22 @@ func (c *conn) obey(m Message) error {
 		}
 		value := binary.BigEndian.Uint32(m.Payload)
 		if m.Type == typeAck {
-			c.noteAck(value)
+			c.acked.Store(c.acks.take(value, c.begun.Load()))
 		} else {
 			c.window = int64(max(value, 1<<10)) // a smaller one would have us answer every packet
 		}
 	case typeUserControl:
-		if len(m.Payload) >= 6 && binary.BigEndian.Uint16(m.Payload) == eventPingRequest {
-			return c.post(userControl(eventPingResponse, binary.BigEndian.Uint32(m.Payload[2:])))
+		if len(m.Payload) < 6 {
+			return nil
+		}
+		switch value := binary.BigEndian.Uint32(m.Payload[2:]); binary.BigEndian.Uint16(m.Payload) {
+		case eventPingRequest:
+			return c.post(userControl(eventPingResponse, value))
+		case eventPingResponse:
+			c.answered.Add(1)
 		}
 	}
 	return nil
-}
-
-// noteAck takes an acknowledged sequence number, which wraps at 2^32.
-func (c *conn) noteAck(sequence uint32) {
-	acked := c.acked.Load()
-	if step := sequence - uint32(acked); step < 1<<31 {
-		c.acked.Store(acked + int64(step))
-	}
 }
 
 // post sends messages that are not media, in order and in one Write. It does not wait for a goroutine that is writing:
@@ -222,6 +225,10 @@ func (c *conn) writeTagsOnly(streamID uint32, tags []flv.Tag) error {
 	b := (*scratch)[:0]
 	defer func() { *scratch = b }()
 	var err error
+	if ping := c.ping.Swap(nil); ping != nil {
+		w := chunkWriter{size: c.writer.size} // with a full header, as pending answers have
+		b, _ = w.appendMessage(b, userControl(eventPingRequest, *ping), nil)
+	}
 	for i := range tags {
 		t := &tags[i]
 		if len(b) >= spillBytes {

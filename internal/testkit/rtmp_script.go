@@ -45,6 +45,11 @@ type Script struct {
 	FourCC    []string // offered in the answer to connect
 	ChunkSize uint32   // of what is sent; 0: RTMP's own 128
 	SplitSent bool     // sends byte by byte
+
+	// Ack returns what a connection's nth acknowledgement, from 0, says when so many bytes were received, and whether it is sent;
+	// nil: the sum.
+	Ack    func(n int, received uint32) (number uint32, send bool)
+	NoPong bool // pings get no answer
 }
 
 // Login is what a server wants to know before it grants connect. It asks as the makers of the scheme do: a connection is

@@ -161,12 +161,17 @@ func TestOfferedCodecs(t *testing.T) {
 
 func TestAcknowledgements(t *testing.T) {
 	for name, c := range map[string]struct {
-		do    testkit.Misdeed
-		acked bool
-	}{"sent": {testkit.Obey, true}, "stopped": {testkit.StopAcking, false}} {
+		script testkit.Script
+		acked  bool
+	}{
+		"sent":    {testkit.Script{}, true},
+		"stopped": {testkit.Script{At: "connect", Do: testkit.StopAcking}, false},
+		"none":    {testkit.Script{Ack: func(int, uint32) (uint32, bool) { return 0, false }}, false},
+		"absurd":  {testkit.Script{Ack: func(int, uint32) (uint32, bool) { return 1 << 30, true }}, false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: c.do})
+			s := testkit.NewRTMPServer(t, c.script)
 			client, err := publish(t, s, rtmp.ClientConfig{App: "live", StreamName: "n"}, rtmp.Login{})
 			if err != nil {
 				t.Fatal(err)

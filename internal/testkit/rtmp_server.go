@@ -232,17 +232,31 @@ type rtmpConn struct {
 
 	misbehaved bool
 	silentAcks bool
+	acks       int // that were due
 }
 
 func (c *rtmpConn) acknowledge(count uint32) error {
 	if c.silentAcks {
 		return nil
 	}
+	if c.s.script.Ack != nil {
+		number, send := c.s.script.Ack(c.acks, count)
+		c.acks++
+		if !send {
+			return nil
+		}
+		count = number
+	}
 	return c.out.Write(&message.Acknowledge{Value: count})
 }
 
 func (c *rtmpConn) take(msg message.Message) error {
 	switch m := msg.(type) {
+	case *message.UserControlPingRequest:
+		if c.s.script.NoPong {
+			return nil
+		}
+		return c.out.Write(&message.UserControlPingResponse{ServerTime: m.ServerTime})
 	case *message.CommandAMF0:
 		return c.command(m)
 	case *message.DataAMF0:

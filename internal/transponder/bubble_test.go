@@ -1,7 +1,9 @@
 package transponder
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -20,6 +22,11 @@ import (
 type farEnd struct {
 	pace  func() // called before each of its reads once it gets media; nil: it reads at once
 	whole bool   // payloads are kept whole
+
+	// told returns what an acknowledgement says in place of its sum, and whether it is sent; nil: the sum.
+	told    func(n int, sum uint32) (number uint32, send bool)
+	mute    bool        // pings get no answer
+	stopped func() bool // nor do they when this says so; nil: never
 
 	wg sync.WaitGroup // of those that serve
 
@@ -42,7 +49,7 @@ func (e *farEnd) dial(context.Context, netip.AddrPort) (net.Conn, error) {
 }
 
 func (e *farEnd) serve(conn net.Conn) {
-	paced := &pacedConn{Conn: conn}
+	paced := &pacedConn{Conn: conn, far: e}
 	s := rtmp.NewServerConn(paced)
 	if s.Handshake() != nil {
 		return
@@ -86,11 +93,13 @@ func (e *farEnd) ping(t *testing.T) {
 	}
 }
 
-// pacedConn is read from no faster than pace lets it.
+// pacedConn is read from no faster than pace lets it, and what is written to it is changed as a farEnd wants it.
 type pacedConn struct {
 	net.Conn
 
+	far  *farEnd
 	pace func()
+	acks int
 }
 
 func (c *pacedConn) Read(b []byte) (int, error) {
@@ -98,6 +107,22 @@ func (c *pacedConn) Read(b []byte) (int, error) {
 		c.pace()
 	}
 	return c.Conn.Read(b)
+}
+
+// Write looks for messages that are written alone: acknowledgements and answers to pings (RTMP 1.0, 5.4.3 and 7.1.7).
+func (c *pacedConn) Write(b []byte) (int, error) {
+	switch {
+	case (c.far.mute || c.far.stopped != nil && c.far.stopped()) && bytes.HasPrefix(b, []byte{2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 7}):
+		return len(b), nil
+	case c.far.told == nil || len(b) != 16 || !bytes.HasPrefix(b, []byte{2, 0, 0, 0, 0, 0, 4, 3}):
+		return c.Conn.Write(b)
+	}
+	number, send := c.far.told(c.acks, binary.BigEndian.Uint32(b[12:]))
+	c.acks++
+	if !send {
+		return len(b), nil
+	}
+	return c.Conn.Write(binary.BigEndian.AppendUint32(bytes.Clone(b[:12]), number))
 }
 
 // pushInBubble starts a push to the far end. The registry ends with the returned stop, which the test calls before its bubble's

@@ -266,20 +266,20 @@ func (t *Transponder) use(client *rtmp.Client) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.client != nil && t.client != client {
-		t.pastSent += t.client.BytesSent()
 		t.pastAcked += t.client.BytesAcked()
+		t.pastSent += t.client.BytesSent()
 	}
 	t.client = client
 }
 
-// bytes returns what was sent and acknowledged over all connections.
+// bytes returns what was sent and acknowledged over all connections, never more of the latter.
 func (t *Transponder) bytes() (sent, acked int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	sent, acked = t.pastSent, t.pastAcked
 	if t.client != nil {
+		acked += t.client.BytesAcked() // first: both may grow meanwhile
 		sent += t.client.BytesSent()
-		acked += t.client.BytesAcked()
 	}
 	return sent, acked
 }

@@ -23,8 +23,11 @@ const (
 	deafFor  = 6 * time.Second
 	deafAsks = 3
 
-	// ackSlack is how far acknowledgements may lag, if the peer's own step is not larger: two of the windows that we ask for.
-	ackSlack = 200_000
+	// pingTries is how many pings a peer gets to show that it answers pings. Servers send pings and clients answer them (RTMP 1.0,
+	// 7.1.7), but nginx-rtmp, SRS and MediaMTX answer as well. The others get no more: their silence says nothing.
+	pingTries = 3
+	// pingProof is how many pings a peer has answered when it is taken for granted that it would answer the next.
+	pingProof = 2
 )
 
 // sample is what is looked at once a second.
@@ -35,8 +38,10 @@ type sample struct {
 	keys, asked int64 // key frames that came, and requests for them
 	dropped     int64
 	skipped     int64 // pictures that the encoder left out
-	sent, acked int64
-	queued      int // bytes in the kernel that the peer's has not taken; -1: unknown
+	sent        int64
+	queued      int   // bytes in the kernel that the peer's has not taken; -1: unknown
+	received    int64 // bytes, of any kind
+	pings       int64 // that the peer has answered
 
 	kinds     [2]kindSample // audio, video of the source
 	keyless   int64         // pictures of the source that came before any key frame
@@ -63,11 +68,19 @@ type health struct {
 	keyless                   recent
 	reordered                 recent
 
-	taken   still // by the peer's kernel
-	acked   still // by the peer
-	ackStep int64 // the most that one acknowledgement has told
-	acks    int   // how many have come
-	overdue time.Time
+	taken still // by the peer's kernel
+	sent  still
+	heard still // of the peer
+	mute  silence
+}
+
+// silence watches a peer of which nothing is heard. Nothing can be learned from acknowledgements that do not come: peers may
+// stop to acknowledge, and many never begin. But a peer that has answered pings answers them.
+type silence struct {
+	asked  int       // pings
+	last   time.Time // ping
+	since  time.Time // the first ping after which nothing was heard left; zero: there is none
+	behind int64     // bytes that had been sent before it
 }
 
 // still is a number and when it changed.
@@ -113,7 +126,7 @@ func (k *kindHealth) useless(at time.Time, s kindSample) bool {
 
 // judge returns for how long the peer has taken nothing although there was something to take, and what is wrong, if anything.
 func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
-	stuck = max(h.kernel(s), h.window(s))
+	stuck = max(h.kernel(s), h.silent(s))
 	_, noMedia := h.media.note(s.at, s.frames)
 	_, noPicture := h.picture.note(s.at, s.pictures)
 	keyless := h.keyless.note(s.at, s.keyless, stillFor)
@@ -164,22 +177,39 @@ func (h *health) kernel(s sample) time.Duration {
 	return s.at.Sub(h.taken.since)
 }
 
-// window looks at RTMP's own acknowledgements: a proxy may take bytes that its server does not. Peers choose their own
-// step, or stop after the first, so a peer counts only when it has shown a rhythm, and against that.
-func (h *health) window(s sample) time.Duration {
-	step := s.acked - h.acked.value
-	if moved, _ := h.acked.note(s.at, s.acked); moved {
-		h.ackStep = max(h.ackStep, step)
-		h.acks++
+// silent returns for how long the peer has not answered a ping although it has always done so. A proxy may take bytes that its server does
+// not. While bytes wait in the kernel, which the ping is behind, it is the kernel that tells.
+func (h *health) silent(s sample) time.Duration {
+	if heard, _ := h.heard.note(s.at, s.received); heard || s.queued > 0 {
+		h.mute.since = time.Time{}
 	}
-	if h.acks < 3 || s.sent-s.acked <= max(ackSlack, 2*h.ackStep) {
-		h.overdue = time.Time{}
+	if h.mute.since.IsZero() || s.pings < pingProof {
 		return 0
 	}
-	if h.overdue.IsZero() || h.overdue.Before(h.acked.since) {
-		h.overdue = s.at
+	if s.sent == h.mute.behind { // it goes with the next frames, and there are none
+		h.mute.since = s.at
 	}
-	return s.at.Sub(h.overdue)
+	return s.at.Sub(h.mute.since)
+}
+
+// ping says whether the peer is to be pinged now: at first to see whether it answers, and later when nothing is heard of it.
+func (h *health) ping(s sample) bool {
+	m := &h.mute
+	moved, _ := h.sent.note(s.at, s.sent)
+	switch {
+	case !moved: // nothing would take it along
+		return false
+	case s.pings == 0 && m.asked >= pingTries:
+		return false
+	case s.pings >= pingProof && (s.at.Sub(h.heard.since) < stillFor || s.at.Sub(m.last) < stillFor):
+		return false
+	}
+	m.asked++
+	m.last = s.at
+	if m.since.IsZero() {
+		m.since, m.behind = s.at, s.sent
+	}
+	return true
 }
 
 func (h *health) slow(s sample) bool {
@@ -226,9 +256,13 @@ func (t *Transponder) watch(ctx context.Context, l *link, in *holder) error {
 	var h health
 	var ended time.Time
 	for {
-		stuck, reason := h.judge(t.sample(l, in))
+		now := t.sample(l, in)
+		stuck, reason := h.judge(now)
 		if stuck >= t.cfg.WriteTimeout {
 			return errStalled
+		}
+		if h.ping(now) {
+			l.client.Ping(uint32(now.at.UnixMilli()))
 		}
 		if !l.busy.Load() {
 			// While there is nothing to send, the deadline of the last write passes, and an answer to a ping would not go out.
@@ -269,7 +303,7 @@ func (t *Transponder) sample(l *link, in *holder) sample {
 	return sample{
 		at: time.Now(), frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
 		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: in.Stats().DroppedFrames, skipped: made.Dropped,
-		sent: l.client.BytesSent(), acked: l.client.BytesAcked(), queued: sendQueue(l.conn),
+		sent: l.client.BytesSent(), queued: sendQueue(l.conn), received: l.client.BytesReceived(), pings: l.client.PingsAnswered(),
 		kinds:   [2]kindSample{kindOf(src.Audio), kindOf(src.Video)},
 		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}

@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,10 +21,10 @@ import (
 func TestHealth(t *testing.T) {
 	const second = time.Second
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	// healthy is a push of 1 Mbit/s that is acknowledged every 100 kB, with a key frame every 2 s.
+	// healthy is a push of 1 Mbit/s of which something is heard every second, with a key frame every 2 s.
 	healthy := func(n int64) sample {
 		return sample{
-			frames: 75 * n, pictures: 25 * n, keys: n / 2, asked: n / 2, sent: 125_000 * n, acked: 125_000 * n / 100_000 * 100_000,
+			frames: 75 * n, pictures: 25 * n, keys: n / 2, asked: n / 2, sent: 125_000 * n, received: 16 * n, pings: min(n, 2),
 			kinds: [2]kindSample{{frames: 50 * n}, {frames: 25 * n}},
 		}
 	}
@@ -55,14 +57,35 @@ func TestHealth(t *testing.T) {
 		},
 		{
 			name:   "nothing to take",
-			change: func(n int64, s *sample) { s.sent, s.acked = 2_500_000, 2_500_000 },
+			change: func(n int64, s *sample) { s.sent, s.received = 2_500_000, 320 },
 			want:   map[int64]Reason{30: ""},
 			stuck:  map[int64]time.Duration{30: 0},
 		},
 		{
-			name:   "a proxy takes what the server does not acknowledge",
-			change: func(n int64, s *sample) { s.acked = 2_500_000 },
-			want:   map[int64]Reason{6: "", 10: ReasonPeerStalled},
+			name:   "a proxy takes what the server does not",
+			change: func(n int64, s *sample) { s.received = 320 },
+			want:   map[int64]Reason{8: "", 10: ReasonPeerStalled},
+			stuck:  map[int64]time.Duration{14: 9 * second},
+		},
+		{
+			name:   "no acknowledgements, but answers to pings",
+			change: func(n int64, s *sample) { s.received = 320 + n/6*18 },
+			want:   map[int64]Reason{8: "", 10: "", 30: ""},
+		},
+		{
+			name:   "neither acknowledgements nor answers from a server that never answered pings",
+			change: func(n int64, s *sample) { s.received, s.pings = 320, 0 },
+			want:   map[int64]Reason{8: "", 10: "", 30: ""},
+		},
+		{
+			name:   "nor from one that answered once",
+			change: func(n int64, s *sample) { s.received, s.pings = 320, 1 },
+			want:   map[int64]Reason{8: "", 10: "", 30: ""},
+		},
+		{
+			name:   "nothing is heard while there is nothing to send",
+			change: func(n int64, s *sample) { s.sent, s.received = 2_500_000+n/20*100_000, 320 },
+			want:   map[int64]Reason{8: "", 18: "", 22: ""},
 		},
 		{
 			name: "the source sends nothing",
@@ -179,6 +202,7 @@ func TestHealth(t *testing.T) {
 					tt.change(n-20, &s)
 				}
 				stuck, got := h.judge(s)
+				h.ping(s)
 				if want, ok := tt.want[n-20]; (ok || n < 20) && got != want {
 					t.Errorf("at %d s: %q, want %q", n-20, got, want)
 				}
@@ -190,26 +214,87 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// Peers whose acknowledgements are unlike ours are left alone.
-func TestHealthOfAcknowledgements(t *testing.T) {
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	tests := []struct {
-		name  string
-		acked func(sent int64) int64
-	}{
-		{"none", func(int64) int64 { return 0 }},
-		{"one", func(sent int64) int64 { return min(sent/100_000, 1) * 100_000 }},
-		{"far apart", func(sent int64) int64 { return sent / 5_000_000 * 5_000_000 }},
-		{"ahead: the handshake is counted twice", func(sent int64) int64 { return sent + 3073 }},
+// Whatever a server's acknowledgements say, if they come at all, a push that it takes stays live, and nobody is told of more bytes
+// acknowledged than sent.
+func TestAcknowledgementsProveNothing(t *testing.T) {
+	always := func(int, uint32) bool { return true }
+	first := func(count int) func(int, uint32) bool { return func(n int, _ uint32) bool { return n < count } }
+	sum := func(_ int, sum uint32) uint32 { return sum }
+	for name, e := range map[string]*farEnd{
+		"sums":                    told(sum, always),
+		"steps":                   told(func(int, uint32) uint32 { return 100_213 }, always),
+		"steps of changing size":  told(func(n int, _ uint32) uint32 { return uint32(100_000 + n*7919%5000) }, always),
+		"never":                   told(sum, first(0)),
+		"once":                    told(sum, first(1)),
+		"four times":              told(sum, first(4)),
+		"forty times":             told(sum, first(40)),
+		"every seventh":           told(sum, func(n int, _ uint32) bool { return n%7 == 0 }),
+		"a sum modulo 2^20":       told(func(_ int, sum uint32) uint32 { return sum & (1<<20 - 1) }, always),
+		"ahead":                   told(func(_ int, sum uint32) uint32 { return sum + 1<<28 }, always),
+		"bits":                    told(func(_ int, sum uint32) uint32 { return 8 * sum }, always),
+		"thousands":               told(func(_ int, sum uint32) uint32 { return sum / 1000 }, always),
+		"0":                       told(func(int, uint32) uint32 { return 0 }, always),
+		"the greatest":            told(func(int, uint32) uint32 { return math.MaxUint32 }, always),
+		"backwards":               told(func(n int, _ uint32) uint32 { return uint32(1<<30 - 100_000*n) }, always),
+		"the same for a while":    told(func(_ int, sum uint32) uint32 { return sum / 1_000_000 * 1_000_000 }, always),
+		"anything":                told(func(n int, _ uint32) uint32 { return uint32(n) * 2654435761 }, always),
+		"nothing after 100 times": told(sum, first(100)),
+	} {
+		for _, mute := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, mute %v", name, mute), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					e := &farEnd{told: e.told, mute: mute}
+					s, r, id, stop := pushInBubble(t, e, nil, Request{})
+					defer stop()
+					for n := range 1200 { // two minutes of 1.6 Mbit/s
+						s.at(time.Duration(n)*100*time.Millisecond, n%20 == 0, 20_000)
+						time.Sleep(100 * time.Millisecond)
+						i := r.Find(Filter{ID: id})
+						if len(i) != 1 || i[0].State != Live || i[0].Reason != ReasonNone {
+							t.Fatalf("after %d frames: %+v, in the history %+v", n, i, r.History(1))
+						}
+						if i[0].BytesAcked > i[0].BytesSent {
+							t.Fatalf("%d bytes acknowledged of %d sent", i[0].BytesAcked, i[0].BytesSent)
+						}
+					}
+				})
+			})
+		}
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var h health
-			for n := range int64(1000) {
-				s := sample{at: start.Add(time.Duration(n) * time.Second), frames: n, pictures: n, keys: n, sent: 60_000 * n}
-				s.acked = tt.acked(s.sent)
-				if stuck, reason := h.judge(s); stuck != 0 || reason != ReasonNone {
-					t.Fatalf("after %d s: %q, stuck for %v", n, reason, stuck)
+}
+
+// told is a far end whose acknowledgements say a number, those that are sent.
+func told(number func(n int, sum uint32) uint32, send func(n int, sum uint32) bool) *farEnd {
+	return &farEnd{told: func(n int, sum uint32) (uint32, bool) { return number(n, sum), send(n, sum) }}
+}
+
+// A server behind a proxy that takes everything is found out when it falls silent, if it used to answer pings.
+func TestServerBehindProxyStops(t *testing.T) {
+	for _, mute := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var stopped atomic.Bool
+			e := &farEnd{
+				told:    func(_ int, sum uint32) (uint32, bool) { return sum, !stopped.Load() },
+				stopped: stopped.Load, mute: mute,
+			}
+			s, r, id, stop := pushInBubble(t, e, nil, Request{})
+			defer stop()
+			for n := range 600 {
+				s.at(time.Duration(n)*100*time.Millisecond, n%20 == 0, 20_000)
+				time.Sleep(100 * time.Millisecond)
+				if n == 200 {
+					stopped.Store(true)
+				}
+				i := r.Find(Filter{ID: id})
+				switch {
+				case mute || n < 300:
+					if len(i) != 1 || n < 250 && i[0].State != Live {
+						t.Fatalf("mute %v, after %d frames: %+v, in the history %+v", mute, n, i, r.History(1))
+					}
+				case n > 400:
+					if h := r.History(1); len(i) != 0 || len(h) != 1 || h[0].Reason != ReasonPeerStalled {
+						t.Fatalf("after %d frames: %+v, in the history %+v", n, i, r.History(1))
+					}
 				}
 			}
 		})

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/flv"
+	"transponder/internal/rtmp"
 	"transponder/internal/testkit"
 )
 
@@ -478,4 +480,48 @@ func TestOutBuffer(t *testing.T) {
 	if len(found) != 1 || found[0].Delay < 700 || found[0].Delay > 1500 || found[0].Bufferings != 0 {
 		t.Errorf("find shows %+v, want a delay of about 1000 ms and no new buffering", found)
 	}
+}
+
+// nginx begins to count anew at 0xF0000000 bytes. What is told of its acknowledgements then is never more than was sent, nor much less.
+func TestNginxBeyondItsCounter(t *testing.T) {
+	t.Parallel()
+	n := newNginx(t, "record off;")
+	conn, err := net.Dial("tcp", "127.0.0.1:"+n.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	client := rtmp.NewClient(conn, rtmp.ClientConfig{App: "live", TCURL: n.url(), StreamName: "long"})
+	for _, step := range []func() error{client.Handshake, client.Connect, client.Publish} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { client.Serve() })
+	defer wg.Wait()
+	defer conn.Close()
+	frame := make([]byte, 1<<20-100)
+	copy(frame, "\x27\x01\x00\x00\x00")
+	tags := []flv.Tag{{Type: flv.TypeVideo, Payload: frame}}
+	begun := time.Now()
+	for client.BytesSent() < 0xf0000000+20<<20 {
+		tags[0].Time++
+		if err := client.WriteTags(tags); err != nil {
+			t.Fatal(err)
+		}
+		acked := client.BytesAcked()
+		if sent := client.BytesSent(); acked > sent {
+			t.Fatalf("%d bytes acknowledged of %d sent", acked, sent)
+		}
+	}
+	sent := client.BytesSent()
+	t.Logf("%d bytes in %v", sent, time.Since(begun).Round(time.Millisecond))
+	waitFor(t, 10*time.Second, func() string {
+		if acked := client.BytesAcked(); acked < 0xf0000000+10<<20 {
+			return fmt.Sprintf("%d bytes acknowledged of %d sent", acked, sent)
+		}
+		return ""
+	})
 }

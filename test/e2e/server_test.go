@@ -246,7 +246,11 @@ func startNginx(t *testing.T) (url, records string) {
 func newNginx(t *testing.T, recording ...string) *nginx {
 	t.Helper()
 	n := &nginx{t: t, dir: t.TempDir(), port: freePort(t)}
-	conf := strings.NewReplacer("DIR", n.dir, "PORT", n.port, "MORE", strings.Join(recording, "\n\t\t\t")).Replace(`
+	more := strings.Join(recording, "\n\t\t\t")
+	if !strings.Contains(more, "record ") {
+		more = "record all;\n\t\t\t" + more
+	}
+	conf := strings.NewReplacer("DIR", n.dir, "PORT", n.port, "MORE", more).Replace(`
 daemon off;
 worker_processes 1;
 pid DIR/nginx.pid;
@@ -258,7 +262,6 @@ rtmp {
 		listen 127.0.0.1:PORT;
 		application live {
 			live on;
-			record all;
 			record_path DIR;
 			record_suffix .flv;
 			MORE
