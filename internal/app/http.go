@@ -133,6 +133,7 @@ func (a *App) onlyByName(door string, h http.Handler) http.Handler {
 func (a *App) figures() metrics.Parts {
 	p := metrics.Parts{
 		Streams:         a.hub.Sources,
+		Takeovers:       a.hub.Takeovers,
 		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
 		Publishers:      a.ingest.Publishers,
 		Datagrams:       a.datagrams,

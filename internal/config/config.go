@@ -268,6 +268,7 @@ func (c *Config) settings() []setting {
 		activity("rtp_activity_detecting", &c.Ingest.ActivityTimeout),
 		boolean("rtp_activity_audio", &c.Ingest.ActivityAudio),
 		boolean("rtp_activity_video", &c.Ingest.ActivityVideo),
+		text("publish_takeover", (*string)(&c.Stream.Takeover)),
 		whole("max_publishers", &c.Stream.MaxStreams, 0, 1_000_000),
 		whole("max_players", &c.Egress.MaxPlayers, 0, 1_000_000),
 		whole("max_load_percent", &c.MaxLoad, 0, 100),

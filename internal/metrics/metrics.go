@@ -20,6 +20,7 @@ import (
 // Parts returns the figures of the parts. Any goroutine may call its functions. Nil ones are left out.
 type Parts struct {
 	Streams         func() []*stream.Source
+	Takeovers       func() int64 // of streams by a newer connection
 	Pushes          func() []transponder.Info
 	Publishers      func() map[string]int   // over WebRTC, by receiver
 	Datagrams       func() map[string]int64 // of the media port that came to nothing, by what was wrong
@@ -62,6 +63,7 @@ var (
 	streamKeyInterval = desc("stream_key_frame_interval_seconds", "Time between the last two key frames.", "stream")
 	streamKeyRequests = desc("stream_key_frame_requests_total", "Key frames asked for.", "stream")
 	streamFaults      = desc("stream_faults_total", "What came from the publisher and could not be used as it was, by what is wrong with it.", "stream", "kind", "fault")
+	takeovers         = desc("takeovers_total", "Publishers that a newer one of the same name has replaced.")
 	streamReaders     = desc("stream_readers", "Those who read what the publisher sends.", "stream", "kind")
 
 	pushes         = desc("pushes", "Pushes by state.", "state")
@@ -117,6 +119,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	s := sink{out}
 	if c.parts.Streams != nil {
 		s.streams(c.parts.Streams())
+	}
+	if c.parts.Takeovers != nil {
+		s.counter(takeovers, c.parts.Takeovers())
 	}
 	if c.parts.Pushes != nil {
 		s.pushes(c.parts.Pushes())

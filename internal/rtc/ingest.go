@@ -27,7 +27,7 @@ func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Recei
 	return &Ingest{cfg: cfg, hub: hub, log: log, receivers: receivers, published: make([]atomic.Int64, len(receivers))}
 }
 
-// Publish reserves the name in the hub, answers the offer and returns the publication, not yet connected; the caller
+// Publish claims the name in the hub, answers the offer and returns the publication, not yet connected; the caller
 // calls its Run. It fails with the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName, load.ErrFull), ErrBadOffer
 // or ErrNoCommonCodecs. info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
 func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*Publication, error) {
@@ -48,7 +48,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	info.HasAudio = d.Section(media.Audio) != nil
 	info.HasVideo = d.Section(media.Video) != nil
 	info.AskKeyFrame = p.askKeyFrame
-	p.source, err = in.hub.Publish(info)
+	p.source, err = in.hub.Claim(ctx, info)
 	if err != nil {
 		return nil, err
 	}

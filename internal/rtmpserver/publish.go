@@ -15,9 +15,10 @@ import (
 // own output.
 var errRing = errors.New("this server's own push would send this stream on to itself")
 
-// publish takes a stream until the client ends it, the source is closed by somebody else, or ctx ends. It returns
-// rtmp.ErrStreamClosed if the client may ask for another.
-func (c *session) publish(ctx context.Context, name string) error {
+// publish takes a stream, under the name of a stream key, until the client ends it, the source is closed by somebody else, or ctx
+// ends. It returns rtmp.ErrStreamClosed if the client may ask for another.
+func (c *session) publish(ctx context.Context, key string) error {
+	name := streamName(key)
 	app, _, _ := strings.Cut(c.who.App, "?")
 	push := ""
 	if c.srv.origins != nil {
@@ -26,7 +27,7 @@ func (c *session) publish(ctx context.Context, name string) error {
 			return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)
 		}
 	}
-	src, err := c.srv.hub.Publish(stream.Info{
+	src, err := c.srv.hub.Claim(ctx, stream.Info{
 		Name:      name,
 		ID:        newID(),
 		SessionID: c.id,
@@ -34,6 +35,7 @@ func (c *session) publish(ctx context.Context, name string) error {
 		Provider:  "RTMP",
 		Transport: "TCP",
 		Push:      push,
+		Publisher: stream.Publisher{Credential: secretQuery(c.who.App, key), Address: stream.AddressOf(c.net.RemoteAddr().String())},
 		HasVideo:  true, // which of the two will come is not said in advance
 		HasAudio:  true,
 	})
@@ -69,7 +71,7 @@ func (c *session) receive(ctx context.Context, src *stream.Source) error {
 	wg.Go(func() {
 		select {
 		case <-src.Done():
-			_ = c.conn.EndPublish("the stream was ended by the server") // closed in any case
+			_ = c.conn.EndPublish(endWords(src.Err())) // closed in any case
 			_ = pause(ctx, lingerTime)
 			c.net.Close()
 		case <-ctx.Done():
@@ -88,6 +90,14 @@ func (c *session) tell(src *stream.Source, kind uint8, err error) {
 		*told = true
 		c.log.Warn("rtmp publisher sends what cannot be used", "stream", src.Info().Name, "type", kind, "err", err)
 	}
+}
+
+// endWords tells a publisher why the server ended its stream.
+func endWords(cause error) string {
+	if errors.Is(cause, stream.ErrReplaced) {
+		return cause.Error()
+	}
+	return "the stream was ended by the server"
 }
 
 func (c *session) readFrames(ctx context.Context, src *stream.Source) error {

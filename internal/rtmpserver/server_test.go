@@ -251,9 +251,20 @@ func TestFull(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	s, hub := runServer(t, func(c *Config) { c.PlayWait = 50 * time.Millisecond })
-	if _, _, err := publisher(t, s, "name?a=b"); err != nil {
+	first, _, err := publisher(t, s, "name?a=b")
+	if err != nil {
 		t.Fatal(err)
 	}
+	sending, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { // it is alive: its name is not to be taken over
+		for i := uint32(0); sending.Err() == nil; i++ {
+			_ = first.WriteTags([]flv.Tag{{Type: flv.TypeAudio, Time: 10 * i, Payload: []byte("\x72a frame")}})
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
 	for _, name := range []string{"name", "", "rtmp://x/y"} {
 		_, _, err := publisher(t, s, name)
 		var status *rtmp.StatusError

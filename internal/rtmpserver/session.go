@@ -93,7 +93,7 @@ func (c *session) run(ctx context.Context) error {
 			return err
 		}
 		if req.Verb == rtmp.Publish {
-			err = c.publish(ctx, streamName(req.Name))
+			err = c.publish(ctx, req.Name)
 		} else {
 			err = c.play(ctx, streamName(req.Name))
 		}
@@ -118,6 +118,21 @@ func (c *session) refuse(code, description string, cause error) error {
 func streamName(name string) string {
 	name, _, _ = strings.Cut(name, "?")
 	return strings.Trim(name, "/")
+}
+
+// minSecret is the length of a query's value from which on the query is taken for a secret. Shorter values are switches and names.
+const minSecret = 8
+
+// secretQuery returns the queries of an application and of a stream key as one text, if they may hold a secret, else "".
+func secretQuery(app, key string) string {
+	_, a, _ := strings.Cut(app, "?")
+	_, k, _ := strings.Cut(key, "?")
+	for pair := range strings.SplitSeq(a+"&"+k, "&") {
+		if _, value, _ := strings.Cut(pair, "="); len(value) >= minSecret {
+			return a + "&" + k
+		}
+	}
+	return ""
 }
 
 // newID makes an id as the contract spells them: 26 characters of 0-9a-v.

@@ -134,6 +134,13 @@ func (f *Feed) Announced() *media.Track {
 	return f.announced
 }
 
+// written returns when the last frame was written, the zero Time before the first.
+func (f *Feed) written() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pace.at
+}
+
 // Stats returns the feed's figures.
 func (f *Feed) Stats() FeedStats {
 	f.mu.Lock()

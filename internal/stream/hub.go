@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -36,11 +37,14 @@ type Config struct {
 	KeyFrameGap time.Duration
 	// MaxStreams is how many streams there may be at a time; 0: any number.
 	MaxStreams int
+	// Takeover says who may take over a name that another publisher has.
+	Takeover Takeover
 }
 
-// DefaultConfig asks every 2 s, as YouTube, Facebook and Twitch want key frames, and at most once a second.
+// DefaultConfig asks every 2 s, as YouTube, Facebook and Twitch want key frames, and at most once a second. A publisher may replace
+// itself.
 func DefaultConfig() Config {
-	return Config{KeyFrameInterval: 2 * time.Second, KeyFrameGap: time.Second}
+	return Config{KeyFrameInterval: 2 * time.Second, KeyFrameGap: time.Second, Takeover: TakeoverSame}
 }
 
 // Validate reports every value that cannot work.
@@ -55,6 +59,11 @@ func (c Config) Validate() error {
 	if c.MaxStreams < 0 {
 		errs = append(errs, fmt.Errorf("stream limit %d is negative", c.MaxStreams))
 	}
+	switch c.Takeover {
+	case TakeoverSame, TakeoverAlways, TakeoverNever:
+	default:
+		errs = append(errs, fmt.Errorf("publish_takeover must be same, always or never, not %q", c.Takeover))
+	}
 	return errors.Join(errs...)
 }
 
@@ -67,6 +76,8 @@ type Hub struct {
 	byName map[string]*Source // guarded by mu
 	byID   map[string]*Source // guarded by mu
 	added  chan struct{}      // guarded by mu; closed and replaced when a name is taken
+
+	takeovers atomic.Int64
 }
 
 // NewHub makes an empty hub.
@@ -80,29 +91,55 @@ func (h *Hub) UseGate(g *load.Gate) { h.gate = g }
 // Publish reserves a name and an id and returns the source that the publisher writes to. The name is free again as soon as
 // the source is closed. It fails with ErrName, ErrNameInUse, ErrIDInUse or load.ErrFull.
 func (h *Hub) Publish(info Info) (*Source, error) {
+	s, _, err := h.publish(info, false)
+	return s, err
+}
+
+// publish is Publish. With replace it replaces the publisher that has the name if it may do so now; if it may do so later, it
+// returns the present source beside ErrNameInUse.
+func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 	if err := checkName(info.Name); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s := newSource(h, info)
+	s = newSource(h, info)
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if _, taken := h.byName[info.Name]; taken {
-		return nil, ErrNameInUse
+	defer func() {
+		h.mu.Unlock()
+		if err == nil && old != nil {
+			h.takeovers.Add(1)
+			old.Close(ErrReplaced)
+		}
+	}()
+	if old = h.byName[info.Name]; old != nil {
+		c := refused
+		if replace {
+			c = h.cfg.Takeover.over(old.info, info)
+		}
+		switch {
+		case c == refused:
+			return nil, nil, ErrNameInUse
+		case c == whenDead && old.quiet(time.Now()) < quietFor:
+			return nil, old, ErrNameInUse
+		}
 	}
-	if _, taken := h.byID[info.ID]; taken {
-		return nil, ErrIDInUse
+	if other := h.byID[info.ID]; other != nil && other != old {
+		return nil, nil, ErrIDInUse
 	}
-	if h.cfg.MaxStreams > 0 && len(h.byName) >= h.cfg.MaxStreams {
-		return nil, fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
-	}
-	if err := h.gate.Admit(load.Stream); err != nil {
-		return nil, err
+	if old == nil { // else the newcomer takes the old one's place
+		if h.cfg.MaxStreams > 0 && len(h.byName) >= h.cfg.MaxStreams {
+			return nil, nil, fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
+		}
+		if err := h.gate.Admit(load.Stream); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		delete(h.byID, old.info.ID)
 	}
 	h.byName[info.Name] = s
 	h.byID[info.ID] = s
 	close(h.added)
 	h.added = make(chan struct{})
-	return s, nil
+	return s, old, nil
 }
 
 // checkName refuses names that no URL, log line or API answer could carry: empty, over 255 bytes, not UTF-8, with control

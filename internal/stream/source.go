@@ -25,6 +25,7 @@ type Info struct {
 	Provider  string // "WebRTC", "WHIP", "RTMP"
 	Transport string // "UDP", "TCP"
 	Push      string // the push of this server whose output it is; "" for all others
+	Publisher Publisher
 
 	HasVideo, HasAudio bool // what the publisher said it would send
 

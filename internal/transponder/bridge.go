@@ -25,6 +25,8 @@ var opusSilence = []byte{0xf8, 0xff, 0xfe}
 // before. Each kind of media is bridged until the next publisher's own is there. It has no clock of its own, does no I/O, and is
 // for one goroutine.
 type bridge struct {
+	silenceOnly bool // no picture is kept to be repeated
+
 	// What was sent. The frames share their data with the stream's other readers.
 	last      media.Frame // picture
 	reference media.Frame // picture that others may refer to
@@ -45,10 +47,17 @@ type bridge struct {
 func (b *bridge) sent(f media.Frame) {
 	if f.Kind() == media.Audio {
 		b.sound, b.sounds = f, false
+		b.sound.Data = nil
 		return
 	}
-	b.last, b.pictures, b.wantKey = f, false, false
+	b.pictures, b.wantKey = false, false
 	b.shown = max(b.shown, f.Time.Add(f.Delay))
+	if b.silenceOnly {
+		f.Data = nil
+		b.last = f
+		return
+	}
+	b.last = f
 	if f.Key {
 		b.key, b.lastKey = f, f.Time
 	}
@@ -150,6 +159,9 @@ func (b *bridge) replace(slate media.Frame) {
 func (b *bridge) beginPictures(slate media.Frame) {
 	follow := !b.wantKey && slate.Track == nil
 	b.pictures, b.repeater, b.wantKey = true, nil, true
+	if b.silenceOnly {
+		return
+	}
 	if slate.Track != nil {
 		b.key = slate
 	}
@@ -218,6 +230,9 @@ func (b *bridge) picture(now media.Timestamp) (media.Frame, bool) {
 	f := b.key
 	f.Time = b.after(now, f.Delay)
 	b.last.Time = f.Time
+	if b.silenceOnly {
+		return f, false
+	}
 	if b.wantKey || f.Time.Sub(b.lastKey) >= bridgeKeys {
 		if !b.again() {
 			return f, false

@@ -23,7 +23,7 @@ type holderConfig struct {
 
 	buffer BufferConfig // between the source and the connection
 
-	grace time.Duration // how long a stream's publisher is waited for; 0: the end of the stream is the end
+	grace time.Duration // how long a stream's publisher is waited for; 0: the end of the stream is the end, unless it was taken over
 
 	// slate returns a key frame to show meanwhile, for the size of what was sent; nil shows the last picture.
 	slate func(width, height int) (media.Frame, error)
@@ -58,7 +58,7 @@ type holder struct {
 
 // newHolder attaches to a source's pictures at once, so that none is missed.
 func newHolder(cfg holderConfig, src *stream.Source) *holder {
-	h := &holder{cfg: cfg, clock: src}
+	h := &holder{cfg: cfg, clock: src, bridge: bridge{silenceOnly: cfg.grace == 0}}
 	h.attach(src)
 	return h
 }
@@ -89,7 +89,11 @@ func (h *holder) listen() error {
 		return nil
 	}
 	feed, release, err := h.cfg.aac(h.src)
-	if err != nil {
+	switch {
+	case err == nil:
+	case h.src.Err() != nil && h.ending() == nil:
+		return nil // Read will say so
+	default:
 		return err
 	}
 	h.sound, h.release = feed, release
@@ -267,10 +271,22 @@ func (h *holder) ReadRest(ctx context.Context, dst []media.Frame) (int, error) {
 // on. Any goroutine may call it.
 func (h *holder) ending() error {
 	err := h.Source().Err()
-	if h.cfg.grace == 0 || errors.Is(err, stream.ErrTerminated) {
+	if errors.Is(err, stream.ErrTerminated) || h.grace(err) == 0 {
 		return err
 	}
 	return nil
+}
+
+// takeoverGrace is how long the newcomer that took over a stream's name may take until its media comes: as long as a WebRTC publisher
+// may take to connect, and some time more.
+const takeoverGrace = 15 * time.Second
+
+// grace returns how long another publisher is waited for after a source ended with err.
+func (h *holder) grace(err error) time.Duration {
+	if errors.Is(err, stream.ErrReplaced) {
+		return max(h.cfg.grace, takeoverGrace)
+	}
+	return h.cfg.grace
 }
 
 // wait waits for what comes first: the source's frames, the source itself, or the time for more to be made up.
@@ -313,9 +329,6 @@ const joinRoom = 8
 
 // read takes what the source has and fits it to what was sent before.
 func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
-	if h.cfg.grace == 0 {
-		return h.take(ctx, dst)
-	}
 	var room []media.Frame // for silence before the source's first sound
 	if h.bridge.sounds && len(dst) > 2*joinRoom {
 		room = dst[:joinRoom]
@@ -367,7 +380,7 @@ func (h *holder) lose(ctx context.Context, err error) error {
 // miss begins the time for which the publisher is waited for, if it has not begun.
 func (h *holder) miss() {
 	if h.until.IsZero() {
-		h.until = time.Now().Add(h.cfg.grace)
+		h.until = time.Now().Add(h.grace(h.src.Err()))
 	}
 }
 

@@ -79,7 +79,15 @@ type publisher struct {
 	begun    media.Timestamp
 }
 
+// newShow reads a publisher for two seconds, who then goes.
 func newShow(t *testing.T, grace time.Duration, slate *media.Frame) *show {
+	s, first := beginShow(t, grace, slate)
+	first.Close(nil)
+	return s
+}
+
+// beginShow reads a publisher for two seconds.
+func beginShow(t *testing.T, grace time.Duration, slate *media.Frame) (*show, *publisher) {
 	s := &show{t: t, hub: stream.NewHub(stream.DefaultConfig()), joined: make(chan struct{})}
 	first := s.publish(40)
 	cfg := holderConfig{
@@ -111,8 +119,7 @@ func newShow(t *testing.T, grace time.Duration, slate *media.Frame) *show {
 	})
 	go s.read(ctx)
 	first.write(2 * time.Second)
-	first.Close(nil)
-	return s
+	return s, first
 }
 
 func (s *show) read(ctx context.Context) {
@@ -136,14 +143,16 @@ func (s *show) read(ctx context.Context) {
 	}
 }
 
-// publish takes the stream's name, live.
+// publish takes the stream's name, live. It takes it over from its own dead connection, if there is one.
 func (s *show) publish(level uint8) *publisher {
 	s.t.Helper()
 	provider := "WebRTC"
 	if level > 40 {
 		provider = "RTMP"
 	}
-	src, err := s.hub.Publish(stream.Info{Name: "s", ID: "s", Provider: provider, HasVideo: true, HasAudio: true})
+	src, err := s.hub.Claim(s.t.Context(), stream.Info{
+		Name: "s", ID: "s", Provider: provider, HasVideo: true, HasAudio: true, Publisher: stream.Publisher{Credential: "a token"},
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -655,4 +664,69 @@ func TestPushHolds(t *testing.T) {
 	if headers != 2 {
 		t.Errorf("%d video headers, want one for each publisher", headers)
 	}
+}
+
+// A newer connection of the publisher takes over the name while the old one hangs: the push goes on, on one clock, though it was not
+// asked to hold. The sound never pauses; pictures pause until the newcomer's first key frame.
+func TestTakenOver(t *testing.T) {
+	for _, grace := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			s, first := beginShow(t, grace, nil)
+			time.Sleep(time.Second) // the connection hangs
+			p := s.publish(200)
+			if !errors.Is(first.Err(), stream.ErrReplaced) {
+				t.Errorf("the old source ended with %v, want ErrReplaced", first.Err())
+			}
+			before := s.h.Now()
+			s.wait(300 * time.Millisecond)
+			p.write(2 * time.Second)
+			p.Close(nil)
+			s.wait(time.Millisecond)
+			if want := []string{"held", "back with RTMP"}; !slices.Equal(s.changes[:2], want) {
+				t.Errorf("changes %q, want %q", s.changes, want)
+			}
+			last := map[media.Kind]media.Timestamp{}
+			newcomer := false
+			for i, f := range s.got() {
+				kind := f.Kind()
+				gap := f.Time.Sub(last[kind])
+				if i > 2 && (gap <= 0 || kind == media.Audio && f.Time > before && last[kind] > before && gap > 35*time.Millisecond) {
+					t.Errorf("grace %v, frame %d: %v at %v, %v after the last", grace, i, kind, time.Duration(f.Time), gap)
+				}
+				last[kind] = f.Time
+				if kind == media.Video && f.Track == p.video.Track {
+					if !newcomer && !f.Key {
+						t.Error("the newcomer does not begin with a key frame")
+					}
+					newcomer = true
+				} else if newcomer && kind == media.Video && s.h.cfg.grace == 0 {
+					t.Error("a picture that is not the newcomer's after its first")
+				}
+			}
+			if !newcomer || last[media.Video] < before.Add(2*time.Second) || last[media.Audio] < before.Add(2*time.Second) {
+				t.Errorf("grace %v: the last frames are at %v, the takeover was at %v", grace, last, time.Duration(before))
+			}
+			if grace == 0 && !errors.Is(s.err, stream.ErrClosed) {
+				t.Errorf("after the newcomer's end: %v, want ErrClosed", s.err)
+			}
+		})
+	}
+}
+
+// A newcomer that took over the name and then does not come ends a push that is not to hold, after a while.
+func TestTakenOverByNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := beginShow(t, 0, nil)
+		src, err := s.hub.Claim(t.Context(), stream.Info{Name: "s", ID: "s", Publisher: stream.Publisher{Credential: "a token"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		s.wait(12 * time.Second)
+		src.Close(errors.New("it never connected"))
+		s.wait(takeoverGrace)
+		if took := s.ended.Sub(begun); s.err == nil || took < 12*time.Second || took > takeoverGrace+time.Second {
+			t.Errorf("the push ended with %v after %v, want it after %v", s.err, took, takeoverGrace)
+		}
+	})
 }

@@ -147,15 +147,23 @@ func (t *Transponder) source() *stream.Source {
 	return in.Source()
 }
 
-// waitLive waits for a stream whose name is only reserved yet.
+// waitLive waits for a stream whose name is only reserved yet. Another publisher may take over the name meanwhile.
 func (t *Transponder) waitLive(ctx context.Context) error {
-	select {
-	case <-t.src.Live():
-		return nil
-	case <-t.src.Done():
-		return &sourceError{t.src.Err()}
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	src := t.src
+	for {
+		select {
+		case <-src.Live():
+			return nil
+		case <-src.Done():
+			err := src.Err()
+			next, ok := t.hub.Source(src.Info().Name)
+			if !ok || next == src || !errors.Is(err, stream.ErrReplaced) {
+				return &sourceError{err}
+			}
+			src = next
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 

@@ -86,6 +86,7 @@ func (s *session) publish(ctx context.Context, req mediaRequest) (Publication, e
 		AppKey:    s.appKey(),
 		Provider:  webRTC,
 		Transport: transport,
+		Publisher: stream.Publisher{Address: s.address()},
 	})
 }
 

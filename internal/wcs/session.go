@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -69,6 +70,13 @@ func newSession(k *socket, c connection, echo map[string]json.RawMessage) *sessi
 		s.echo = echo
 	}
 	return s
+}
+
+// address returns where the session's browser is.
+func (s *session) address() netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return stream.AddressOf(s.peer)
 }
 
 // keeps says whether the session survives the loss of a socket for that cause. What this side has against a browser does

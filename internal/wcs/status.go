@@ -61,7 +61,7 @@ func outcome(err error) (status, info string) {
 		return failed, "MediaSessionId is null"
 	case errors.Is(err, stream.ErrIDInUse):
 		return failed, "MediaSessionId is already in use"
-	case errors.Is(err, stream.ErrNameInUse):
+	case errors.Is(err, stream.ErrNameInUse), errors.Is(err, stream.ErrReplaced): // the contract has no word for the latter
 		return failed, "Stream name is already in use"
 	case errors.Is(err, rtc.ErrNoCommonCodecs):
 		return failed, "No common codecs"

@@ -45,9 +45,16 @@ func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func authorized(r *http.Request, want string) bool {
+	return subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(want)) == 1
+}
+
+// bearer returns the request's bearer token (RFC 6750, 2.1), "" if there is none.
+func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.EqualFold(scheme, "Bearer") &&
-		subtle.ConstantTimeCompare([]byte(strings.TrimSpace(token)), []byte(want)) == 1
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
 }
 
 // options answers a browser's preflight, and clients that ask what may be posted (RFC 9725, 4.2).

@@ -167,6 +167,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *ht
 func (s *Server) publish(r *http.Request, offer, id string) (connection, error) {
 	p, err := s.ingest.Publish(r.Context(), rtc.Offer{SDP: offer}, stream.Info{
 		Name: r.PathValue("name"), ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
+		Publisher: stream.Publisher{Credential: bearer(r), Address: stream.AddressOf(r.RemoteAddr)},
 	})
 	if err != nil {
 		return nil, err

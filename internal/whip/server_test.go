@@ -121,7 +121,7 @@ a=rtpmap:96 `+codec+`/90000
 }
 
 func TestRefusals(t *testing.T) {
-	d := open(t, DefaultConfig(), rtc.DefaultConfig())
+	d := open(t, DefaultConfig(), rtc.DefaultConfig(), func(c *stream.Config) { c.Takeover = stream.TakeoverNever })
 	res, _ := d.do(t, "POST", "/whip/taken", offer("H264"), sdpType)
 	if res.StatusCode != 201 {
 		t.Fatalf("first publication: %s", res.Status)

@@ -325,7 +325,14 @@ func judgeTimes(t *testing.T, receiver *testkit.RTMPServer) {
 // publishRTMP publishes a test picture and a tone with FFmpeg, over RTMP, until leave is called.
 func publishRTMP(t *testing.T, s *server, name string, width, height int) (leave func()) {
 	t.Helper()
-	cmd := exec.Command("ffmpeg", "-hide_banner", "-v", "warning", "-re",
+	_, leave = startFFmpeg(t, s, name, width, height)
+	return leave
+}
+
+// startFFmpeg is publishRTMP that returns the process too.
+func startFFmpeg(t *testing.T, s *server, name string, width, height int) (cmd *exec.Cmd, leave func()) {
+	t.Helper()
+	cmd = exec.Command("ffmpeg", "-hide_banner", "-v", "warning", "-re",
 		"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%dx%d:rate=30", width, height), "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
 		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "60", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2",
 		"-f", "flv", s.rtmp+"/"+name)
@@ -344,7 +351,7 @@ func publishRTMP(t *testing.T, s *server, name string, width, height int) (leave
 		<-exited
 	})
 	t.Cleanup(leave)
-	return leave
+	return cmd, leave
 }
 
 // publishUntil publishes pictures until leave is called.

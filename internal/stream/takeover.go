@@ -1,0 +1,133 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// ErrReplaced is the cause of a source's end when a newer publisher took over the name.
+var ErrReplaced = errors.New("another connection of the publisher took over the stream")
+
+// Takeover says who may take over the name of a stream that still has a publisher.
+type Takeover string
+
+const (
+	// TakeoverSame lets the same publisher in (Publisher.same): an encoder that reconnects while its dead connection hangs.
+	TakeoverSame Takeover = "same"
+	// TakeoverAlways lets anybody in who may publish: the newest publisher wins.
+	TakeoverAlways Takeover = "always"
+	// TakeoverNever refuses everybody while the name is taken.
+	TakeoverNever Takeover = "never"
+)
+
+// quietFor is how long a publisher must have sent no media before a newcomer from the same address may replace it. An address
+// alone does not prove who somebody is: a whole office, or all users of a proxy, may share it, and two of them may choose one name.
+// A publisher that is there sends far more often; one whose machine or network has gone sends nothing.
+const quietFor = time.Second
+
+// quietTick is how often a publisher is looked at while a newcomer waits.
+const quietTick = 50 * time.Millisecond
+
+// Publisher tells who publishes a stream, as far as a door knows. The zero Publisher is nobody in particular and is never the same
+// as another.
+type Publisher struct {
+	// Credential is what only this publisher knows: a bearer token, or the query of a stream key. "" if it showed none.
+	Credential string
+	// Address is where the publisher's connection comes from.
+	Address netip.Addr
+}
+
+// AddressOf returns the address without port of a connection's far end ("host:port"), the zero Addr if there is none.
+func AddressOf(hostPort string) netip.Addr {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = hostPort
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap()
+}
+
+// String keeps the credential out of logs.
+func (p Publisher) String() string { return p.Address.String() }
+
+// GoString is String.
+func (p Publisher) GoString() string { return p.String() }
+
+// claim is what one publisher may do about another that has the name.
+type claim int
+
+const (
+	refused  claim = iota
+	whenDead       // the name is free once the other one has been quiet for quietFor
+	atOnce
+)
+
+// over says what the newcomer may do about the publisher of old.
+func (t Takeover) over(old, newcomer Info) claim {
+	was, is := old.Publisher, newcomer.Publisher
+	switch {
+	case t == TakeoverAlways:
+		return atOnce
+	case t == TakeoverNever:
+		return refused
+	case was.Credential != "" || is.Credential != "":
+		if was.Credential == is.Credential {
+			return atOnce
+		}
+	case old.Provider == newcomer.Provider && old.AppKey == newcomer.AppKey && was.Address.IsValid() && was.Address == is.Address:
+		return whenDead
+	}
+	return refused
+}
+
+// Claim is Publish, but where Config.Takeover allows it the newcomer replaces a publisher that has the name: the old source ends
+// with ErrReplaced in the same moment in which the new one has the name. Claim may wait for up to a second to see whether the old
+// publisher still sends.
+func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
+	var began int64 // frames of the old source when the wait began
+	var watched *Source
+	for {
+		s, old, err := h.publish(info, true)
+		if !errors.Is(err, ErrNameInUse) || old == nil {
+			return s, err
+		}
+		frames := old.frames()
+		if old != watched {
+			watched, began = old, frames
+		}
+		if frames != began {
+			return nil, err // it is alive
+		}
+		t := time.NewTimer(quietTick)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		}
+	}
+}
+
+// Takeovers returns how many publishers were replaced by a newer one of the same name.
+func (h *Hub) Takeovers() int64 { return h.takeovers.Load() }
+
+// frames returns how many frames have come from the publisher.
+func (s *Source) frames() int64 { return s.Video.Stats().Frames + s.Audio.Stats().Frames }
+
+// quiet returns for how long the publisher has sent no media.
+func (s *Source) quiet(now time.Time) time.Duration {
+	last := s.created
+	for _, f := range []*Feed{s.Video, s.Audio} {
+		if at := f.written(); at.After(last) {
+			last = at
+		}
+	}
+	return now.Sub(last)
+}

@@ -1,0 +1,161 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"transponder/internal/load"
+	"transponder/internal/media"
+)
+
+// TestTakeover: who gets a name that has a publisher, and after how long.
+func TestTakeover(t *testing.T) {
+	office, home := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	at := func(credential string, a netip.Addr) Info {
+		return Info{Name: "n", AppKey: "live", Provider: "RTMP", Publisher: Publisher{credential, a}}
+	}
+	otherApp, otherDoor := at("", office), at("", office)
+	otherApp.AppKey, otherDoor.Provider = "other", "WHIP"
+	const never = -1
+	for _, c := range []struct {
+		name          string
+		rule          Takeover
+		old, newcomer Info
+		alive         bool          // the old publisher sends 20 frames a second
+		silent        time.Duration // for how long the old one has sent nothing
+		after         time.Duration // until the newcomer has the name
+	}{
+		{"dead for long, same address", TakeoverSame, at("", office), at("", office), false, 5 * time.Second, 0},
+		{"dead just now, same address", TakeoverSame, at("", office), at("", office), false, 300 * time.Millisecond, 700 * time.Millisecond},
+		{"alive, same address", TakeoverSame, at("", office), at("", office), true, 0, never},
+		{"alive, same key", TakeoverSame, at("k", office), at("k", home), true, 0, 0},
+		{"same key over another door", TakeoverSame, at("k", office), Info{Name: "n", Provider: "WHIP", Publisher: Publisher{"k", home}}, true, 0, 0},
+		{"other key, same address", TakeoverSame, at("k", office), at("x", office), false, time.Minute, never},
+		{"no key where there was one", TakeoverSame, at("k", office), at("", office), false, time.Minute, never},
+		{"key where there was none", TakeoverSame, at("", office), at("k", office), false, time.Minute, never},
+		{"other address", TakeoverSame, at("", office), at("", home), false, time.Minute, never},
+		{"other app", TakeoverSame, at("", office), otherApp, false, time.Minute, never},
+		{"other door", TakeoverSame, at("", office), otherDoor, false, time.Minute, never},
+		{"nobody in particular", TakeoverSame, Info{Name: "n"}, Info{Name: "n"}, false, time.Minute, never},
+		{"always", TakeoverAlways, at("k", office), at("", home), true, 0, 0},
+		{"never", TakeoverNever, at("k", office), at("k", office), false, time.Minute, never},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := NewHub(Config{Takeover: c.rule, MaxStreams: 1})
+				c.old.ID, c.newcomer.ID = "old", "new"
+				old, err := h.Publish(c.old)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var sending sync.WaitGroup
+				defer sending.Wait()
+				defer cancel()
+				track := &media.Track{Codec: media.Opus}
+				old.Audio.Write(media.Frame{Track: track})
+				if c.alive {
+					sending.Go(func() {
+						for ctx.Err() == nil {
+							old.Audio.Write(media.Frame{Track: track})
+							time.Sleep(50 * time.Millisecond)
+						}
+					})
+				}
+				time.Sleep(c.silent)
+				asked := time.Now()
+				s, err := h.Claim(ctx, c.newcomer)
+				took := time.Since(asked)
+				if c.after == never {
+					if !errors.Is(err, ErrNameInUse) || old.Err() != nil || took > quietFor {
+						t.Fatalf("Claim: %v after %v, the old source: %v; want it refused and the old one alive", err, took, old.Err())
+					}
+					if got, _ := h.SourceByID("old"); got != old || h.Takeovers() != 0 {
+						t.Error("the old source has lost its id")
+					}
+					return
+				}
+				if err != nil || took < c.after || took > c.after+quietTick {
+					t.Fatalf("Claim: %v after %v, want the name after %v", err, took, c.after)
+				}
+				if !errors.Is(old.Err(), ErrReplaced) {
+					t.Errorf("the old source ended with %v, want ErrReplaced", old.Err())
+				}
+				old.Close(nil) // its publisher notices later
+				byName, _ := h.Source("n")
+				byID, _ := h.SourceByID("new")
+				if _, ok := h.SourceByID("old"); byName != s || byID != s || ok {
+					t.Error("the hub does not have the newcomer alone")
+				}
+				if n := h.Takeovers(); n != 1 {
+					t.Errorf("%d takeovers counted, want 1", n)
+				}
+			})
+		})
+	}
+}
+
+// TestTakeoverOnlyOfTheName: what else is wrong with a newcomer does not cost the publisher its stream.
+func TestTakeoverOnlyOfTheName(t *testing.T) {
+	h := NewHub(Config{Takeover: TakeoverAlways, MaxStreams: 2})
+	n, err := h.Publish(Info{Name: "n", ID: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Publish(Info{Name: "m", ID: "2"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Claim(t.Context(), Info{Name: "n", ID: "2"}); !errors.Is(err, ErrIDInUse) {
+		t.Errorf("another one's id: %v, want ErrIDInUse", err)
+	}
+	if _, err := h.Claim(t.Context(), Info{Name: "x", ID: "3"}); !errors.Is(err, load.ErrFull) {
+		t.Errorf("a third name: %v, want ErrFull", err)
+	}
+	if n.Err() != nil {
+		t.Fatalf("the stream has ended: %v", n.Err())
+	}
+	if _, err := h.Claim(t.Context(), Info{Name: "n", ID: "1"}); err != nil || n.Err() == nil {
+		t.Errorf("its own id again: %v; the old source: %v", err, n.Err())
+	}
+}
+
+// TestTakeoverGivenUp: a newcomer that goes while it waits leaves everything as it was.
+func TestTakeoverGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(DefaultConfig())
+		info := Info{Name: "n", ID: "1", Publisher: Publisher{Address: AddressOf("192.0.2.1:5")}}
+		old, err := h.Publish(info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := errors.New("gone")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 120*time.Millisecond, gone)
+		defer cancel()
+		info.ID = "2"
+		if _, err := h.Claim(ctx, info); !errors.Is(err, ErrNameInUse) || !errors.Is(err, gone) || old.Err() != nil {
+			t.Errorf("Claim: %v; the old source: %v", err, old.Err())
+		}
+	})
+}
+
+func TestAddressOf(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.1:80": "192.0.2.1", "[::ffff:192.0.2.1]:80": "192.0.2.1", "[2001:db8::1]:80": "2001:db8::1", "192.0.2.1": "192.0.2.1",
+		"pipe": "invalid IP", "": "invalid IP",
+	} {
+		if got := AddressOf(in).String(); got != want {
+			t.Errorf("AddressOf(%q) = %s, want %s", in, got, want)
+		}
+	}
+	p := Publisher{Credential: "secret", Address: AddressOf("192.0.2.1:80")}
+	if got := fmt.Sprintf("%v %+v %#v", p, Info{Publisher: p}, p); strings.Contains(got, "secret") {
+		t.Errorf("printed: %s", got)
+	}
+}
