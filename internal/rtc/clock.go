@@ -11,18 +11,40 @@ const (
 	// delayWindow is how long a packet counts among those that came fastest: long enough to span the bursts of a
 	// congested path, short enough to follow a clock that is 100 ppm off within 2 ms.
 	delayWindow = 20 * time.Second
-	// audioSlew and videoSlew are how fast a track's times move towards a better estimate: 5 ms of sound a second is heard
-	// by nobody, and pictures may hurry ten times as much.
+	// audioSlew and videoSlew are how fast times move towards a better estimate: 5 ms of sound a second is heard by nobody, and
+	// pictures may hurry twenty times as much.
 	audioSlew = 0.005
-	videoSlew = 0.05
+	videoSlew = 0.1
+	// settling is for how long no packet of a track may have come faster than those before: the burst that a sender begins with
+	// is over then, and how the two tracks arrive tells how they belong together.
+	settling = 300 * time.Millisecond
+	// settlingStep is how much faster a packet must be to count as such.
+	settlingStep = 5 * time.Millisecond
+	// farApart is from when on the tracks' distance is too much for a slew of seconds. One of them then leaves a gap.
+	farApart = 250 * time.Millisecond
+	// inBurst is how far ahead of arrival both tracks are after a burst, and sameBurst is how much further one may be than the
+	// other if both bursts began with the same moment.
+	inBurst   = 200 * time.Millisecond
+	sameBurst = 120 * time.Millisecond
+	// idleAfter is how long a track must be silent to have paused.
+	idleAfter = 500 * time.Millisecond
 	// stalledBy is how much later than before all packets of stallSeconds must be for their sender's clock to have stood
 	// still, or their path to have become longer for good: a browser that gets no processor counts no samples meanwhile.
 	stalledBy    = 200 * time.Millisecond
 	stallSeconds = 2
-	// jumpAfter is how far RTP time may be from arrival before the sender must have set its clock anew.
+	// stepBy is how far a single step of RTP time may go back, or ahead of the time that passed. Pictures in coding order go
+	// back by less.
+	stepBy = 200 * time.Millisecond
+	// onTime is how late a packet may be that proves that the path is open.
+	onTime = 100 * time.Millisecond
+	// maxAhead is how far times may be ahead of arrival. A sender that begins with a longer burst, or whose clock is fast, is
+	// followed no further.
+	maxAhead = 8 * time.Second
+	// jumpAfter is how late a track may be, and lateFor for how long, before its clock is not believed.
 	jumpAfter = 3 * time.Second
-	// lateFor is how long a track may be that late before its clock is not believed.
-	lateFor = 2 * time.Second
+	lateFor   = 2 * time.Second
+	// leastStep is how long a track's last frame lasts before a new beginning.
+	leastStep = 10 * time.Millisecond
 	// reportTolerance is how far two sender reports of a track may be from each other, beside the clocks' own difference.
 	reportTolerance = 20 * time.Millisecond
 	// reportDrift is that difference at most, of RTP clock and wall clock.
@@ -35,12 +57,20 @@ const (
 
 // clock lays a publisher's tracks on the stream's clock.
 //
-// Each track begins at the time of arrival of its first frame and goes on by its RTP time. The frames that came fastest
-// show where it should be: arrival is late by the path's queues, never early. Once sender reports (RFC 3550, 6.4.1) say how
-// the tracks' RTP times belong together, sound goes by the track that is faster on its way, and pictures keep to the sound.
-// All corrections are slewed, but for the one after a stall: what was not recorded leaves a gap.
+// A track's times are its RTP times plus an offset. The clock answers two questions apart from each other. How do the tracks
+// belong together? Sender reports (RFC 3550, 6.4.1) say so; without usable ones the packets of each track that came fastest
+// do, once the burst is over that some senders begin with. When did it all happen? Arrival is late by the path's queues,
+// never early, so again the fastest packets tell. A correction of the first kind moves the pictures alone. A correction of
+// the second kind moves both tracks together and as slowly as sound may move: the tracks stay together meanwhile.
+//
+// All corrections are slewed, but for large ones, which leave a gap: times never go back.
 type clock struct {
 	lanes [2]lane // audio, video
+
+	// lag is how much later pictures arrive than sound of the same moment: as reports told, which holds when they are void, or as
+	// the beginning of a burst did.
+	lag  time.Duration
+	told bool // lag is known
 }
 
 func (c *clock) lane(k media.Kind) *lane {
@@ -50,25 +80,34 @@ func (c *clock) lane(k media.Kind) *lane {
 	return &c.lanes[0]
 }
 
-// start sets the rates of a track's RTP clock.
-func (c *clock) start(k media.Kind, rate int) { c.lane(k).rate = int64(rate) }
+// start sets the rate of a track's RTP clock. With another rate the track begins anew.
+func (c *clock) start(k media.Kind, rate int) {
+	if l := c.lane(k); l.rate != int64(rate) {
+		l.rate = int64(rate)
+		l.begun, l.ticks, l.at = false, 0, 0
+	}
+}
 
 // time returns when on the stream's clock a frame belongs that arrived now. It never goes back within a track.
 func (c *clock) time(k media.Kind, rtpTime uint32, now media.Timestamp) media.Timestamp {
-	l, rate := c.lane(k), audioSlew
-	if k == media.Video {
-		rate = videoSlew
-	}
+	l := c.lane(k)
 	before := l.at
-	m := l.follow(rtpTime, now)
-	if l.delay.stalled(now) {
+	ahead := c.ahead(l, now)
+	switch {
+	case !l.begun:
+		l.begun, l.rtpTime = true, rtpTime
+		l.anchor(now, ahead)
+	case l.follow(rtpTime, now, c.heard(k, now)):
+		l.jumped++
+		l.anchor(now, ahead)
+	case l.delay.stalled(now):
 		l.restart(now)
 	}
-	if target, ok := c.target(k, now); ok {
-		most := time.Duration(float64(min(max(l.at-before, 0), time.Second)) * rate)
-		l.offset += min(max(target-l.offset, -most), most)
-	}
-	t := media.Timestamp(m + l.offset)
+	l.heardAt = now
+	passed := float64(min(max(l.at-before, 0), time.Second))
+	c.join(k, passed, now)
+	c.move(k, passed, now)
+	t := media.Timestamp(l.at + l.offset)
 	if l.timed && t <= l.last {
 		t = l.last + 1
 	}
@@ -76,32 +115,112 @@ func (c *clock) time(k media.Kind, rtpTime uint32, now media.Timestamp) media.Ti
 	return t
 }
 
-// target returns what a track's offset should be.
-func (c *clock) target(k media.Kind, now media.Timestamp) (time.Duration, bool) {
-	l := c.lane(k)
-	own, ok := l.delay.least(now)
-	if !ok || !c.shared(now) {
-		return own, ok
+// heard says whether the other track's packets come, and in time: then the path is open.
+func (c *clock) heard(k media.Kind, now media.Timestamp) bool {
+	other := &c.lanes[0]
+	if k == media.Audio {
+		other = &c.lanes[1]
 	}
-	// The sender's clock runs at lane time + sender; both tracks' offsets to the stream's clock must then be one.
-	audio, video := &c.lanes[0], &c.lanes[1]
-	if k == media.Video {
-		return audio.offset - audio.sender + video.sender, true
-	}
-	theirs, _ := video.delay.least(now)
-	return min(own-audio.sender, theirs-video.sender) + audio.sender, true
+	least, ok := other.delay.least(now)
+	return ok && now.Sub(other.heardAt) < idleAfter/2 && time.Duration(other.heardAt)-other.at-least < onTime
 }
 
-// shared says whether both tracks have reports, and of one clock.
-func (c *clock) shared(now media.Timestamp) bool {
+// ahead returns how far ahead of arrival a track is to begin, or to begin anew: as far as the other track is, or as it was
+// itself.
+func (c *clock) ahead(l *lane, now media.Timestamp) time.Duration {
+	audio, video := &c.lanes[0], &c.lanes[1]
+	other, lag := audio, -c.lag
+	if l == audio {
+		other, lag = video, c.lag
+	}
+	if d, ok := other.ahead(now); ok && other.settled(now) {
+		return d + lag
+	}
+	d, _ := l.ahead(now)
+	return d
+}
+
+// join moves the tracks towards where they belong together.
+func (c *clock) join(k media.Kind, passed float64, now media.Timestamp) {
+	audio, video := &c.lanes[0], &c.lanes[1]
+	distance, ok := c.distance(now)
+	if !ok {
+		return
+	}
+	switch wrong := video.offset - audio.offset - distance; {
+	case wrong > farApart:
+		audio.offset += wrong
+	case wrong < -farApart:
+		video.offset -= wrong
+	case k == media.Video:
+		video.offset -= slewed(wrong, passed*videoSlew)
+	}
+}
+
+// distance returns what the video's offset should be beyond the audio's.
+func (c *clock) distance(now media.Timestamp) (time.Duration, bool) {
 	audio, video := &c.lanes[0], &c.lanes[1]
 	a, ok1 := audio.delay.least(now)
 	v, ok2 := video.delay.least(now)
-	if !ok1 || !ok2 || !audio.reported || !video.reported {
-		return false
+	if !ok1 || !ok2 {
+		return 0, false
 	}
-	spread := (a - audio.sender) - (v - video.sender)
-	return spread <= sharedWithin && spread >= -sharedWithin
+	arriving := v - a
+	if audio.reported && video.reported {
+		// The sender's clock runs at lane time + sender; both tracks' offsets to the stream's clock must then be one.
+		told := video.sender - audio.sender
+		if d := arriving - told; d <= sharedWithin && d >= -sharedWithin { // else they are not of one clock
+			if audio.settled(now) && video.settled(now) {
+				c.lag, c.told = d, true
+			}
+			return told, true
+		}
+	}
+	if !audio.settled(now) || !video.settled(now) {
+		return 0, false
+	}
+	if !c.told {
+		c.told, c.lag = true, commonStart(audio.offset-a, video.offset-v)
+	}
+	return arriving - c.lag, true
+}
+
+// commonStart returns how much later pictures arrive than sound, by how far both tracks are ahead of their arrival. A sender that
+// begins with a burst has kept what it recorded since its start, so that the first packets are of the same moment. That says more
+// than how fast the packets after them come, which holds what its encoders take. Without a burst nothing is known.
+func commonStart(audio, video time.Duration) time.Duration {
+	d := audio - video
+	if min(audio, video) < inBurst || d > sameBurst || d < -sameBurst {
+		return 0
+	}
+	return d
+}
+
+// move brings both tracks nearer to arrival. Sound sets the pace while there is any.
+func (c *clock) move(k media.Kind, passed float64, now media.Timestamp) {
+	rate := audioSlew
+	if k == media.Video {
+		if audio := &c.lanes[0]; audio.begun && now.Sub(audio.heardAt) < 2*idleAfter {
+			return
+		}
+		rate = videoSlew
+	}
+	nearest, known := time.Duration(0), false
+	for i := range c.lanes {
+		l := &c.lanes[i]
+		if least, ok := l.delay.least(now); ok && (!known || least-l.offset < nearest) {
+			nearest, known = least-l.offset, true
+		}
+	}
+	d := slewed(nearest, passed*rate)
+	for i := range c.lanes {
+		c.lanes[i].offset += d
+	}
+}
+
+// slewed returns the part of a correction that may be made now.
+func slewed(d time.Duration, most float64) time.Duration {
+	return min(max(d, -time.Duration(most)), time.Duration(most))
 }
 
 // report takes a sender report.
@@ -123,15 +242,18 @@ func (c *clock) jumps() int64 { return c.lanes[0].jumped + c.lanes[1].jumped }
 type lane struct {
 	rate int64
 
-	begun   bool
-	rtpTime uint32
-	ticks   int64
-	at      time.Duration // lane time of the last frame
-	offset  time.Duration // from lane time to the stream's clock
-	delay   leastDelay
-	timed   bool
-	last    media.Timestamp
-	jumped  int64
+	begun     bool
+	rtpTime   uint32
+	ticks     int64
+	at        time.Duration // lane time of the last frame
+	heardAt   media.Timestamp
+	offset    time.Duration // from lane time to the stream's clock
+	delay     leastDelay
+	lowest    time.Duration // of the delay, since the last anchor or stall
+	loweredAt media.Timestamp
+	timed     bool
+	last      media.Timestamp
+	jumped    int64
 
 	late      bool // by more than jumpAfter
 	lateSince media.Timestamp
@@ -145,32 +267,62 @@ type lane struct {
 	goodOf    time.Duration
 }
 
-// follow moves the lane to a frame and returns its lane time.
-func (l *lane) follow(rtpTime uint32, now media.Timestamp) time.Duration {
-	if !l.begun {
-		l.begun, l.rtpTime = true, rtpTime
-		l.anchor(now)
-		return l.at
-	}
-	step := int64(int32(rtpTime - l.rtpTime))
+// follow moves the lane to a frame. It returns true if the RTP clock was set anew, and the frame is to be a new beginning.
+// open says that the path is known not to be blocked.
+func (l *lane) follow(rtpTime uint32, now media.Timestamp, open bool) (lost bool) {
+	step := media.Samples(int64(int32(rtpTime-l.rtpTime)), int(l.rate))
+	lost = l.stepped(step, now, open)
+	l.ticks += int64(int32(rtpTime - l.rtpTime))
 	l.rtpTime = rtpTime
-	l.ticks += step
 	l.at = media.Samples(l.ticks, int(l.rate))
-	arrival := time.Duration(now) - l.at
-	l.delay.add(now, arrival)
-	if l.lost(step, arrival-l.offset, now) {
-		l.jumped++
-		l.anchor(now)
-	}
-	return l.at
+	l.arrive(now)
+	return lost || l.misplaced(now)
 }
 
-// lost says that the RTP clock was set anew: a frame is far before the one before it, or ahead of its own arrival. One that
-// is late may come from a path that was blocked and delivers now, so that is believed only after some time.
-func (l *lane) lost(step int64, late time.Duration, now media.Timestamp) bool {
+// arrive notes a frame's way from lane time to arrival.
+func (l *lane) arrive(now media.Timestamp) {
+	d := time.Duration(now) - l.at
+	l.delay.add(now, d)
+	if d < l.lowest-settlingStep {
+		l.lowest, l.loweredAt = d, now
+	}
+}
+
+// settled says whether the track's fastest packets are known.
+func (l *lane) settled(now media.Timestamp) bool { return l.begun && now.Sub(l.loweredAt) >= settling }
+
+// ahead returns how far the track's times are ahead of its fastest packets.
+func (l *lane) ahead(now media.Timestamp) (time.Duration, bool) {
+	least, ok := l.delay.least(now)
+	if !ok {
+		return 0, false
+	}
+	return l.offset - least, true
+}
+
+// stepped says whether a step from the last frame cannot be time that passed: it goes back, or far ahead of arrival, or its clock stood
+// still while the path was open. A track that is late catches up, and one that has just begun may come in a burst with
+// losses.
+func (l *lane) stepped(step time.Duration, now media.Timestamp, open bool) bool {
+	least, ok := l.delay.least(now)
+	if step < -stepBy || !ok {
+		return step < -stepBy
+	}
+	passed := now.Sub(l.heardAt)
+	late := time.Duration(l.heardAt) - l.at - least
+	if step-passed > stepBy {
+		return l.settled(now) && late < onTime
+	}
+	return open && passed >= idleAfter && passed-step > stepBy
+}
+
+// misplaced says that a frame is far ahead of its own arrival. One that is late may come from a path that was blocked and
+// delivers now, so that is believed only after some time.
+func (l *lane) misplaced(now media.Timestamp) bool {
+	late := time.Duration(now) - l.at - l.offset
 	if late <= jumpAfter {
 		l.late = false
-		return late < -jumpAfter || media.Samples(step, int(l.rate)) < -jumpAfter
+		return late < -maxAhead
 	}
 	if !l.late {
 		l.late, l.lateSince = true, now
@@ -178,18 +330,27 @@ func (l *lane) lost(step int64, late time.Duration, now media.Timestamp) bool {
 	return now.Sub(l.lateSince) > lateFor
 }
 
-// anchor begins anew at a frame that arrives now.
-func (l *lane) anchor(now media.Timestamp) {
-	l.offset = time.Duration(now) - l.at
+// anchor begins anew at a frame that arrives now, so far ahead of its arrival, and after the last frame. Reports are of the
+// time before.
+func (l *lane) anchor(now media.Timestamp, ahead time.Duration) {
+	l.lowest, l.loweredAt = time.Duration(now)-l.at, now
+	l.offset = l.lowest + ahead
+	if l.timed {
+		l.offset = max(l.offset, time.Duration(l.last)+leastStep-l.at)
+	}
 	l.delay = leastDelay{}
-	l.delay.add(now, l.offset)
+	l.delay.add(now, l.lowest)
 	l.reported, l.candidate, l.late = false, false, false
 }
 
 // restart goes on from where the packets since a stall are. Reports are of the time before.
 func (l *lane) restart(now media.Timestamp) {
 	least, ok := l.delay.least(now)
-	if !ok || least <= l.offset {
+	if !ok {
+		return
+	}
+	l.lowest, l.loweredAt = least, now-media.Timestamp(settling)
+	if least <= l.offset {
 		return
 	}
 	l.offset = least
@@ -235,6 +396,7 @@ func wallClock(ntp uint64) time.Duration {
 // leastDelay keeps the least of the offsets from lane time to arrival over the last delayWindow, by the second.
 type leastDelay struct {
 	buckets [delayWindow / time.Second]delayBucket
+	overall delayBucket // the least of them all, as of that second
 }
 
 type delayBucket struct {
@@ -242,14 +404,23 @@ type delayBucket struct {
 	least  time.Duration
 }
 
-func (d *leastDelay) add(now media.Timestamp, offset time.Duration) {
-	second := int64(now)/int64(time.Second) + 1
-	b := &d.buckets[second%int64(len(d.buckets))]
+// note takes an offset of a second.
+func (b *delayBucket) note(second int64, offset time.Duration) {
 	if b.second != second {
 		*b = delayBucket{second: second, least: offset}
 		return
 	}
 	b.least = min(b.least, offset)
+}
+
+func secondOf(now media.Timestamp) int64 { return int64(now)/int64(time.Second) + 1 }
+
+func (d *leastDelay) add(now media.Timestamp, offset time.Duration) {
+	second := secondOf(now)
+	if d.overall.second == second {
+		d.overall.note(second, offset)
+	}
+	d.buckets[second%int64(len(d.buckets))].note(second, offset)
 }
 
 // stalled says whether all that came in the last stallSeconds was later, by stalledBy, than the best before. What came before
@@ -259,7 +430,7 @@ func (d *leastDelay) stalled(now media.Timestamp) bool {
 	if !ok {
 		return false
 	}
-	second := int64(now)/int64(time.Second) + 1
+	second := secondOf(now)
 	if second <= stallSeconds {
 		return false
 	}
@@ -280,11 +451,17 @@ func (d *leastDelay) stalled(now media.Timestamp) bool {
 }
 
 func (d *leastDelay) least(now media.Timestamp) (least time.Duration, ok bool) {
-	second := int64(now)/int64(time.Second) + 1
+	second := secondOf(now)
+	if d.overall.second == second {
+		return d.overall.least, true
+	}
 	for _, b := range d.buckets {
 		if b.second != 0 && second-b.second < int64(len(d.buckets)) && (!ok || b.least < least) {
 			least, ok = b.least, true
 		}
+	}
+	if ok {
+		d.overall = delayBucket{second: second, least: least}
 	}
 	return least, ok
 }

@@ -1,8 +1,10 @@
 package rtc
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -125,6 +127,10 @@ func TestClockLipSync(t *testing.T) {
 					return ntp, rtpTime, true
 				}
 			}},
+		{"never a report, sample clock 100 ppm off for 12 h", sender{audioSkew: 100e-6}, 12 * hours, 30, 45 * time.Millisecond,
+			func(*sender) func(media.Kind, float64) (uint64, uint32, bool) {
+				return func(media.Kind, float64) (uint64, uint32, bool) { return 0, 0, false }
+			}},
 		{"never a report", sender{}, 300, 30, 45 * time.Millisecond,
 			func(*sender) func(media.Kind, float64) (uint64, uint32, bool) {
 				return func(media.Kind, float64) (uint64, uint32, bool) { return 0, 0, false }
@@ -220,6 +226,24 @@ func TestClockStall(t *testing.T) {
 	}
 }
 
+// A publisher that goes on in another codec has another RTP clock.
+func TestClockRate(t *testing.T) {
+	c := newTestClock()
+	var last media.Timestamp
+	for i := range 1500 { // of 20 ms
+		at, rate := float64(i)/50, 48000
+		if i >= 500 {
+			rate = 8000
+		}
+		c.start(media.Audio, rate)
+		got := c.time(media.Audio, uint32(int(at*float64(rate))), stamp(at+0.01))
+		if step := got.Sub(last); i > 0 && (step < 18*time.Millisecond || step > 22*time.Millisecond) {
+			t.Fatalf("packet %d comes %v after the one before", i, step)
+		}
+		last = got
+	}
+}
+
 func TestClockJump(t *testing.T) {
 	tests := []struct {
 		name string
@@ -271,6 +295,155 @@ func TestClockJump(t *testing.T) {
 			}
 			if d := last - stamp(40); d < -stamp(0.2) || d > stamp(0.2) {
 				t.Errorf("ends at %v, want about 40 s", time.Duration(last))
+			}
+		})
+	}
+}
+
+// course is how one track of a publisher comes: what is recorded at t seconds arrives at arrival(t), unless skip says that it
+// never does, and carries rtp(t) seconds.
+type course struct {
+	from    float64
+	rtp     func(t float64) float64
+	skip    func(t float64) bool
+	arrival func(t float64) float64
+}
+
+// event is something that reaches the clock.
+type event struct {
+	kind    media.Kind
+	t, at   float64
+	rtpTime uint32
+	report  bool
+	ntp     uint64
+}
+
+// events lays out a minute of both tracks, in the order of arrival.
+func events(courses [2]course, reports func(k media.Kind, t float64) (ntp float64, rtp float64, ok bool)) []event {
+	r := rand.New(rand.NewPCG(7, 0))
+	var all []event
+	for i, k := range []media.Kind{media.Audio, media.Video} {
+		c, step, rate := courses[i], []float64{0.020, 1.0 / 30}[i], []float64{48000, 90000}[i]
+		last := 0.0
+		for t := c.from; t < 60; t += step {
+			if c.skip != nil && c.skip(t) {
+				continue
+			}
+			rtp, at := t, t
+			if c.rtp != nil {
+				rtp = c.rtp(t)
+			}
+			if c.arrival != nil {
+				at = c.arrival(t)
+			}
+			last = max(last+2e-5, at+0.005+r.ExpFloat64()*0.001) // a path keeps the order
+			all = append(all, event{kind: k, t: t, at: last, rtpTime: uint32(int64(rtp * rate))})
+		}
+		for t := 0.5 + 0.2*float64(i); t < 60 && reports != nil; t += 2.5 {
+			if ntp, rtp, ok := reports(k, t); ok {
+				all = append(all, event{kind: k, at: t + 0.006, rtpTime: uint32(int64(rtp * rate)), report: true, ntp: uint64(ntp * (1 << 32))})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b event) int { return cmp.Compare(a.at, b.at) })
+	return all
+}
+
+// What was recorded together is stamped together from the first second to the last, however a publisher begins and whatever it
+// reports; times never go back, and a recording is never squeezed.
+func TestClockBeginnings(t *testing.T) {
+	burst := func(t float64) float64 { return max(t, 1.2+t/100) } // what was recorded since the start comes at once
+	honest := func(_ media.Kind, t float64) (float64, float64, bool) { return 3.9e9 + t, t, true }
+	after := func(from, shift float64) func(float64) float64 {
+		return func(t float64) float64 {
+			if t >= from {
+				t += shift
+			}
+			return t
+		}
+	}
+	between := func(from, to float64) func(float64) bool { return func(t float64) bool { return t >= from && t < to } }
+	type span struct{ from, to float64 }
+	tests := []struct {
+		name         string
+		audio, video course
+		reports      func(media.Kind, float64) (float64, float64, bool)
+		unknown      span // of arrival, in which nothing can be known
+		gap          float64
+	}{
+		{name: "no burst"},
+		{name: "a burst", audio: course{arrival: burst}, video: course{arrival: burst}},
+		{name: "a burst and good reports", audio: course{arrival: burst}, video: course{arrival: burst}, reports: honest},
+		{name: "a burst and reports whose RTP time runs at twice the speed", audio: course{arrival: burst}, video: course{arrival: burst},
+			reports: func(_ media.Kind, t float64) (float64, float64, bool) { return 3.9e9 + t, 2 * t, true }},
+		{name: "a burst of five seconds",
+			audio: course{arrival: func(t float64) float64 { return max(t, 5+t/100) }}, video: course{arrival: func(t float64) float64 { return max(t, 5+t/100) }}},
+		{name: "a burst, and pictures take 80 ms from then on", audio: course{arrival: burst},
+			video: course{arrival: func(t float64) float64 { return max(t+0.08, 1.2+t/100) }}},
+		{name: "a burst of sound alone", audio: course{arrival: burst}, video: course{from: 1.2}, unknown: span{0, 1.6}, gap: 1.3},
+		{name: "a burst of pictures alone", audio: course{from: 1.2}, video: course{arrival: burst}, unknown: span{0, 1.6}, gap: 1.3},
+		{name: "a burst of sound, pictures after three seconds", audio: course{arrival: burst}, video: course{from: 3}},
+		{name: "sound after three seconds", audio: course{from: 3}, reports: honest},
+		{name: "reports after ten seconds", audio: course{arrival: burst}, video: course{arrival: burst},
+			reports: func(k media.Kind, t float64) (float64, float64, bool) { return 3.9e9 + t, t, t > 10 }},
+		{name: "reports without a wall clock", reports: func(_ media.Kind, t float64) (float64, float64, bool) { return 0, t, true }},
+		{name: "each track has a wall clock of its own", audio: course{arrival: burst}, video: course{arrival: burst},
+			reports: func(k media.Kind, t float64) (float64, float64, bool) { return 3.9e9 + t + 1000*float64(k), t, true }},
+		{name: "the wall clock jumps all the time",
+			reports: func(_ media.Kind, t float64) (float64, float64, bool) {
+				return 3.9e9 + t + 100*math.Floor(t/2.5), t, true
+			}},
+		{name: "sound pauses, its clock runs on", audio: course{arrival: burst, skip: between(20, 30)}, video: course{arrival: burst}, gap: 10.1},
+		{name: "sound pauses, its clock stands still", audio: course{skip: between(20, 30), rtp: after(30, -10)}, gap: 10.1},
+		{name: "pictures pause, their clock stands still", video: course{skip: between(20, 45), rtp: after(45, -25)}, gap: 25.1},
+		{name: "another track of sound", audio: course{arrival: burst, rtp: after(20, 31_000)}, video: course{arrival: burst}, gap: 0.1},
+		{name: "another track of pictures", audio: course{arrival: burst}, video: course{arrival: burst, rtp: after(20, 15_000)}, reports: honest, gap: 0.1},
+		{name: "time goes back by half a second", audio: course{rtp: after(20, -0.5)}, video: course{rtp: after(20, -0.5)}, gap: 0.1},
+		{name: "time goes back by three seconds", audio: course{rtp: after(20, -3)}, video: course{rtp: after(20, -3)}, gap: 0.1},
+		{name: "time goes ahead by a second", audio: course{rtp: after(20, 1)}, video: course{rtp: after(20, 1)}, gap: 0.1},
+		{name: "time goes ahead by an hour", audio: course{rtp: after(20, 3600)}, video: course{rtp: after(20, 3600)}, gap: 0.1},
+		{name: "one packet in ten is lost", audio: course{arrival: burst, skip: func(t float64) bool { return int(t*50)%10 == 3 }},
+			video: course{arrival: burst, skip: func(t float64) bool { return int(t*30)%10 == 7 }}, gap: 0.1},
+		{name: "the path is blocked for eight seconds", audio: course{arrival: func(t float64) float64 {
+			if t > 20 && t < 28 {
+				return 28 + (t-20)/100
+			}
+			return t
+		}}, video: course{arrival: func(t float64) float64 {
+			if t > 20 && t < 28 {
+				return 28 + (t-20)/100
+			}
+			return t
+		}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newTestClock()
+			var last, content, shift [2]float64
+			var seen [2]bool
+			for _, e := range events([2]course{tt.audio, tt.video}, tt.reports) {
+				if e.report {
+					c.report(e.kind, e.ntp, e.rtpTime)
+					continue
+				}
+				i := 0
+				if e.kind == media.Video {
+					i = 1
+				}
+				got := float64(c.time(e.kind, e.rtpTime, stamp(e.at))) / 1e9
+				if step, made := got-last[i], e.t-content[i]; seen[i] && (step < made*0.85-0.012 || step <= 0) {
+					t.Fatalf("%s: %.1f ms of media are stamped as %.1f ms, %.2f s in", e.kind, made*1000, step*1000, e.at)
+				} else if seen[i] && step > made*1.15+0.012+tt.gap {
+					t.Fatalf("%s: a gap of %.1f ms for %.1f ms of media, %.2f s in", e.kind, step*1000, made*1000, e.at)
+				}
+				last[i], content[i], shift[i], seen[i] = got, e.t, got-e.t, true
+				together := seen[0] && seen[1] && math.Abs(content[0]-content[1]) < 0.1
+				if d := shift[0] - shift[1]; together && math.Abs(d) > 0.020 && (e.at < tt.unknown.from || e.at > tt.unknown.to) {
+					t.Fatalf("sound and pictures are %.1f ms apart, %.2f s in", d*1000, e.at)
+				}
+				if late := e.at - got; late > 0.1 && tt.audio.arrival == nil {
+					t.Fatalf("%s is stamped %.0f ms before its arrival, %.2f s in", e.kind, late*1000, e.at)
+				}
 			}
 		})
 	}

@@ -29,8 +29,9 @@ const (
 	minStep = 4 * sampleRate / 1000
 	maxStep = 20 * sampleRate / 1000
 
-	// maxAhead is how far ahead of the clock a packet's timestamp may be. No door makes such; it bounds what one could do.
-	maxAhead = 2 * time.Second
+	// maxAhead is how far ahead of the clock a packet's timestamp may be. Publishers that begin with a burst are ahead by that. No
+	// door lets any be further ahead; it bounds what one could do.
+	maxAhead = 10 * time.Second
 )
 
 // aligner puts each packet's sound where its timestamp says, and fills what is missing.
