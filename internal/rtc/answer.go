@@ -18,7 +18,7 @@ type Transport struct {
 }
 
 // Answer writes the answer to the offer: each section receives, or sends, the one codec that was chosen, under the offerer's own
-// payload types; what is not used is refused. Right after each a=rtpmap stands its a=rtcp-fb: the Web SDK inserts
+// payload types; what is not used is refused, but for what the transport needs (see Section.Kept). Right after each a=rtpmap stands its a=rtcp-fb: the Web SDK inserts
 // parameters of its own between the two.
 func (d *Description) Answer(t Transport) string {
 	var b strings.Builder
@@ -30,9 +30,9 @@ func (d *Description) Answer(t Transport) string {
 	line("o=- %d 2 IN IP4 127.0.0.1", t.ID&(1<<62-1))
 	line("s=-")
 	line("t=0 0")
-	if d.Bundle {
+	if len(d.Bundle) > 0 {
 		mids := ""
-		for _, s := range d.Used() {
+		for _, s := range d.Bundle {
 			mids += " " + s.MID
 		}
 		line("a=group:BUNDLE%s", mids)
@@ -42,24 +42,42 @@ func (d *Description) Answer(t Transport) string {
 	}
 	line("a=msid-semantic: WMS *")
 	for _, s := range d.Sections {
-		if s.Codec == media.CodecNone {
+		switch {
+		case s.Kept:
+			s.keep(line, t)
+		case s.Codec == media.CodecNone:
 			line("m=%s 0 %s %s", s.Media, s.Protocol, s.FirstPT)
 			line("c=IN IP4 0.0.0.0")
 			line("a=inactive")
 			line("a=mid:%s", s.MID)
-			continue
+		default:
+			s.answer(line, t)
 		}
-		s.answer(line, t)
 	}
 	return b.String()
 }
 
-func (s *Section) answer(line func(string, ...any), t Transport) {
-	types := fmt.Sprint(s.PayloadType)
-	if s.RTXType != 0 {
-		types += fmt.Sprintf(" %d", s.RTXType)
+// keep answers a section as inactive, with the first of its formats. A section for data channels cannot be inactive: it is accepted,
+// and no channel is ever opened.
+func (s *Section) keep(line func(string, ...any), t Transport) {
+	line("m=%s 9 %s %s", s.Media, s.Protocol, s.FirstPT)
+	s.transport(line, t)
+	if !s.isRTP() {
+		line("a=sctp-port:5000")
+		return
 	}
-	line("m=%s 9 %s %s", s.Media, s.Protocol, types)
+	line("a=inactive")
+	line("a=rtcp-mux")
+	if s.FirstMap != "" {
+		line("a=rtpmap:%s %s", s.FirstPT, s.FirstMap)
+	}
+	if s.FirstFormat != "" {
+		line("a=fmtp:%s %s", s.FirstPT, s.FirstFormat)
+	}
+}
+
+// transport writes our end of the transport, and the section's name.
+func (s *Section) transport(line func(string, ...any), t Transport) {
 	line("c=IN IP4 0.0.0.0")
 	line("a=rtcp:9 IN IP4 0.0.0.0")
 	for _, c := range t.Candidates {
@@ -71,6 +89,15 @@ func (s *Section) answer(line func(string, ...any), t Transport) {
 	line("a=fingerprint:%s", t.Fingerprint)
 	line("a=setup:%s", t.Setup)
 	line("a=mid:%s", s.MID)
+}
+
+func (s *Section) answer(line func(string, ...any), t Transport) {
+	types := fmt.Sprint(s.PayloadType)
+	if s.RTXType != 0 {
+		types += fmt.Sprintf(" %d", s.RTXType)
+	}
+	line("m=%s 9 %s %s", s.Media, s.Protocol, types)
+	s.transport(line, t)
 	if s.Sent.SSRC == 0 {
 		line("a=recvonly")
 	} else {

@@ -34,6 +34,9 @@ var browserOffers = []struct {
 	// transport-wide feedback for audio.
 	{"firefox-publish", "opus/109/0/0", "H264/126/127/7", chromiumFeedback, 0, true},
 	{"firefox-play", "opus/109/0/0", "H264/126/127/7", chromiumFeedback, 0, true},
+	// With the bundle policy max-bundle the second section has port 0.
+	{"firefox-max-bundle-publish", "opus/109/0/0", "VP8/120/124/7", chromiumFeedback, 0, true},
+	{"firefox-max-bundle-play", "opus/109/0/0", "VP8/120/124/7", chromiumFeedback, 0, true},
 	// OBS offers the one codec that it has, without retransmissions of their own type; its ICE lines are the section's last.
 	{"obs-publish", "opus/111/0/0", "H264/96/0/0", "goog-remb nack nack pli ccm fir", 0, true},
 }
@@ -50,7 +53,7 @@ func TestBrowserOffers(t *testing.T) {
 			plays := strings.HasSuffix(tt.file, "-play")
 			d, err := ParseOffer(offer)
 			if plays {
-				if d, err = ParsePlay(offer, baseline, &media.Track{Codec: media.Opus}); err == nil {
+				if d, err = ParsePlay(offer, baseline, &media.Track{Codec: media.VP8}, &media.Track{Codec: media.Opus}); err == nil {
 					for i, s := range d.Used() {
 						s.Sent = Sending{Stream: "s", SSRC: uint32(2*i + 1)}
 						if s.RTXType != 0 {

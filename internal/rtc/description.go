@@ -23,7 +23,10 @@ const (
 type Description struct {
 	Sections []*Section // as many as the offer has, in its order
 	Lite     bool       // the offerer is an ICE-lite agent
-	Bundle   bool
+	// Bundle are the sections of the answer's BUNDLE group, the tagged one first; empty where the offer has no group for what is used.
+	Bundle []*Section
+	// Left says why a section that sends is not used; empty if all that send are.
+	Left string
 }
 
 // Section is one m-section of an offer.
@@ -31,8 +34,16 @@ type Section struct {
 	Kind     media.Kind // KindNone: nothing that we know, to be refused
 	Media    string     // the m-line's first word
 	Protocol string
-	FirstPT  string // an m-line that is refused repeats it
+	FirstPT  string // an m-line that is not used repeats it, with FirstMap and FirstFormat where it is kept
 	MID      string
+
+	FirstMap, FirstFormat string // of FirstPT, as in the offer; empty if it has none
+
+	Disabled   bool // the offerer itself refuses it: port 0 without a=bundle-only
+	BundleOnly bool // port 0, but it lives in a bundle (RFC 9143, 6)
+	// Kept marks a section of the bundle that is not used. It is answered as inactive: to refuse the tagged section would take the
+	// transport away from the others (RFC 9143, 7.3.1), and GStreamer 1.22 does not begin at all where one of a bundle is refused.
+	Kept bool
 
 	Ufrag, Pwd  string
 	Fingerprint string // "sha-256 AB:CD:…"
@@ -99,56 +110,103 @@ func (r reading) parse(text string) (*Description, error) {
 	d := &Description{}
 	head, parts := splitSections(text)
 	var session sectionLines
-	var group []string
+	var groups [][]string
 	for _, line := range head {
 		key, value := attribute(line)
 		session.line(key, value)
 		switch {
 		case key == "ice-lite":
 			d.Lite = true
-		case key == "group" && strings.HasPrefix(value, "BUNDLE"):
-			group = strings.Fields(value)[1:]
+		case key == "group":
+			if f := strings.Fields(value); len(f) > 1 && f[0] == "BUNDLE" {
+				groups = append(groups, f[1:])
+			}
 		}
 	}
 	if len(parts) == 0 || len(parts) > maxSections {
 		return nil, fmt.Errorf("%w: it has %d m-lines", ErrBadOffer, len(parts))
 	}
-	for i, part := range parts {
-		s, err := r.section(part, session.section)
+	for _, part := range parts {
+		s, left, err := r.section(part, session)
 		if err != nil {
 			return nil, err
 		}
-		if s.MID == "" {
-			s.MID = strconv.Itoa(i)
-		}
+		d.leave(left)
 		d.Sections = append(d.Sections, s)
+	}
+	if err := d.nameSections(); err != nil {
+		return nil, err
 	}
 	for _, s := range d.Sections {
 		if s.Kind != media.KindNone && !r.wants(s.Kind) {
 			s.refuse()
 		}
 	}
-	return d, d.choose(group)
+	used, err := d.choose()
+	if err != nil {
+		return nil, err
+	}
+	return d, d.connect(used, groups)
 }
 
-// choose checks the sections that are to be used, and refuses all but the first of each kind.
-func (d *Description) choose(group []string) error {
+// leave notes the first reason why a section that sends is not used.
+func (d *Description) leave(why string) {
+	if d.Left == "" {
+		d.Left = why
+	}
+}
+
+// nameSections gives names to the sections that have none, and refuses two sections of one name.
+func (d *Description) nameSections() error {
+	names := map[string]bool{}
+	for _, s := range d.Sections {
+		if s.MID != "" && names[s.MID] {
+			return fmt.Errorf("%w: two sections have a=mid:%s", ErrBadOffer, s.MID)
+		}
+		names[s.MID] = true
+	}
+	next := 0
+	for i, s := range d.Sections {
+		if s.MID != "" {
+			continue
+		}
+		// The index is what peers without a=mid lines mean where they name a section.
+		for s.MID = strconv.Itoa(i); names[s.MID]; next++ {
+			s.MID = strconv.Itoa(len(d.Sections) + next)
+		}
+		names[s.MID] = true
+	}
+	return nil
+}
+
+// choose returns the sections that are to be used: the first of each kind. The others are refused.
+func (d *Description) choose() ([]*Section, error) {
 	var used []*Section
 	for _, s := range d.Sections {
 		if s.Kind == media.KindNone {
 			continue
 		}
 		if slices.ContainsFunc(used, func(u *Section) bool { return u.Kind == s.Kind }) {
+			d.leave(fmt.Sprintf("there are two sections of %s, and one stream has one of them", s.Kind))
 			s.refuse()
 			continue
 		}
 		if s.Codec == media.CodecNone {
-			return fmt.Errorf("%w: %s needs %s", ErrNoCommonCodecs, s.Kind, wanted(s.Kind))
+			return nil, fmt.Errorf("%w: %s needs %s", ErrNoCommonCodecs, s.Kind, wanted(s.Kind))
 		}
 		used = append(used, s)
 	}
 	if len(used) == 0 {
-		return fmt.Errorf("%w: it sends neither audio nor video", ErrBadOffer)
+		return nil, fmt.Errorf("%w: no section for audio or video can be used", ErrBadOffer)
+	}
+	return used, nil
+}
+
+// connect finds the transport of the sections that are used, which is one for all of them.
+func (d *Description) connect(used []*Section, groups [][]string) error {
+	d.bundle(used, groups)
+	if len(d.Bundle) == 0 && slices.ContainsFunc(used, func(s *Section) bool { return s.BundleOnly }) {
+		return fmt.Errorf("%w: a section is bundle-only, but not in one BUNDLE group with the others", ErrBadOffer)
 	}
 	for _, s := range used {
 		switch {
@@ -156,17 +214,63 @@ func (d *Description) choose(group []string) error {
 			return fmt.Errorf("%w: it has no ICE user name and password", ErrBadOffer)
 		case s.Fingerprint == "":
 			return fmt.Errorf("%w: it has no DTLS fingerprint", ErrBadOffer)
-		case len(used) > 1 && len(group) > 0 && !slices.Contains(group, s.MID):
-			return fmt.Errorf("%w: audio and video are not in one BUNDLE group", ErrBadOffer)
-		case s.Ufrag != used[0].Ufrag && len(group) == 0:
-			return fmt.Errorf("%w: audio and video are not bundled", ErrBadOffer)
+		case len(d.Bundle) == 0 && (len(groups) > 0 || s.Ufrag != used[0].Ufrag) && len(used) > 1:
+			return fmt.Errorf("%w: audio and video are not in one BUNDLE group; set the client's bundle policy to max-bundle", ErrUnsupported)
 		}
 	}
 	if len(used) > 1 && used[0].PayloadType == used[1].PayloadType {
 		return fmt.Errorf("%w: audio and video share payload type %d", ErrBadOffer, used[0].PayloadType)
 	}
-	d.Bundle = len(group) > 0
 	return nil
+}
+
+// bundle finds the BUNDLE group that all used sections are in and gives them its transport: what the tagged section, the first of the
+// group, says of ICE and DTLS counts for all of them (RFC 9143, 7.1.2 and 9). What it does not say is taken from the next that does.
+func (d *Description) bundle(used []*Section, groups [][]string) {
+	for _, group := range groups {
+		var sections []*Section
+		for _, mid := range group {
+			i := slices.IndexFunc(d.Sections, func(s *Section) bool { return s.MID == mid })
+			if i >= 0 && !d.Sections[i].Disabled && !slices.Contains(sections, d.Sections[i]) {
+				sections = append(sections, d.Sections[i])
+			}
+		}
+		if !slices.ContainsFunc(used, func(s *Section) bool { return !slices.Contains(sections, s) }) {
+			d.Bundle = sections
+			break
+		}
+	}
+	if len(d.Bundle) == 0 {
+		return
+	}
+	var transport Section
+	for _, s := range d.Bundle {
+		transport.complete(s)
+	}
+	for _, s := range used {
+		s.Ufrag, s.Pwd, s.Fingerprint, s.Setup = transport.Ufrag, transport.Pwd, transport.Fingerprint, transport.Setup
+		s.Candidates = transport.Candidates
+	}
+	for i, s := range d.Bundle {
+		s.Kept = s.Codec == media.CodecNone && (i == 0 || s.isRTP())
+	}
+	d.Bundle = slices.DeleteFunc(d.Bundle, func(s *Section) bool { return s.Codec == media.CodecNone && !s.Kept })
+}
+
+// complete takes from another section of the bundle what is not known of the transport yet.
+func (s *Section) complete(from *Section) {
+	if s.Ufrag == "" || s.Pwd == "" {
+		s.Ufrag, s.Pwd = from.Ufrag, from.Pwd
+	}
+	if s.Fingerprint == "" {
+		s.Fingerprint = from.Fingerprint
+	}
+	if s.Setup == "" {
+		s.Setup = from.Setup
+	}
+	if len(s.Candidates) == 0 {
+		s.Candidates = from.Candidates
+	}
 }
 
 func wanted(k media.Kind) string {
@@ -206,6 +310,9 @@ func (s *Section) NewTrack(cfg TrackConfig, sink Sink) *Track {
 
 // SpropParameterSets returns H.264 parameter sets that the offer holds, as RFC 6184 writes them.
 func (s *Section) SpropParameterSets() string { return parameter(s.Format, "sprop-parameter-sets") }
+
+// isRTP says whether the section is for media, over the protocol of WebRTC.
+func (s *Section) isRTP() bool { return strings.Contains(s.Protocol, "RTP/SAVP") }
 
 func (s *Section) refuse() { s.Kind, s.Codec = media.KindNone, media.CodecNone }
 
@@ -247,19 +354,22 @@ type format struct {
 
 // sectionLines gathers the lines of a section.
 type sectionLines struct {
-	section   Section
-	direction string
-	formats   map[string]*format
-	fid       []string
-	ssrcs     []string
+	section    Section
+	direction  string
+	bundleOnly bool
+	formats    map[string]*format
+	fid        []string
+	ssrcs      []string
 }
 
-func (r reading) section(lines []string, session Section) (*Section, error) {
+// section reads one m-section. left says why media that it sends is not taken, empty where there is none, or it is.
+func (r reading) section(lines []string, session sectionLines) (s *Section, left string, err error) {
 	fields := strings.Fields(strings.TrimPrefix(lines[0], "m="))
 	if len(fields) < 4 {
-		return nil, fmt.Errorf("%w: it has a short m-line", ErrBadOffer)
+		return nil, "", fmt.Errorf("%w: it has a short m-line", ErrBadOffer)
 	}
-	l := sectionLines{section: session, formats: map[string]*format{}}
+	l := sectionLines{section: session.section, direction: session.direction, formats: map[string]*format{}}
+	l.section.Candidates = slices.Clip(l.section.Candidates)
 	l.section.Media, l.section.Protocol, l.section.FirstPT = fields[0], fields[2], fields[3]
 	var types []string
 	for _, pt := range fields[3:] {
@@ -272,24 +382,26 @@ func (r reading) section(lines []string, session Section) (*Section, error) {
 	for _, line := range lines[1:] {
 		l.line(attribute(line))
 	}
-	s := &l.section
+	s = &l.section
+	if f := l.formats[s.FirstPT]; f != nil {
+		s.FirstMap, s.FirstFormat = f.rtpmap, f.fmtp
+	}
+	// Port 0 is a refused section, or one that only lives in a bundle (RFC 9143, 6).
 	port, _, _ := strings.Cut(fields[1], "/")
+	s.BundleOnly = port == "0" && l.bundleOnly
+	s.Disabled = port == "0" && !l.bundleOnly
 	wanted := map[bool]string{false: "sendonly", true: "recvonly"}[r.receives]
 	fits := l.direction == "" || l.direction == "sendrecv" || l.direction == wanted
-	// Port 0 is a refused section, or one that only lives in a bundle (RFC 8843, 7.2.1), which nobody uses for media.
-	if !fits || port == "0" || !strings.Contains(s.Protocol, "RTP/SAVP") {
-		return s, nil
+	kind := map[string]media.Kind{"audio": media.Audio, "video": media.Video}[s.Media]
+	if kind == media.KindNone || s.Disabled || !fits {
+		return s, "", nil
 	}
-	switch s.Media {
-	case "audio":
-		s.Kind = media.Audio
-	case "video":
-		s.Kind = media.Video
-	default:
-		return s, nil
+	if !s.isRTP() {
+		return s, fmt.Sprintf("%s is offered over %s, not UDP/TLS/RTP/SAVPF", kind, s.Protocol), nil
 	}
+	s.Kind = kind
 	l.pick(types, r.rank)
-	return s, nil
+	return s, "", nil
 }
 
 // staticFormats are the payload types that need no rtpmap (RFC 3551, 6).
@@ -315,6 +427,8 @@ func (l *sectionLines) line(key, value string) {
 		if len(s.Candidates) < maxCandidates && UsableCandidate(value) {
 			s.Candidates = append(s.Candidates, value)
 		}
+	case "bundle-only":
+		l.bundleOnly = true
 	case "simulcast":
 		s.Simulcast = true
 	case "rtcp-rsize":

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,15 @@ func TestParseOffer(t *testing.T) {
 		{"nothing sent", strings.ReplaceAll(offer, "a=sendonly", "a=recvonly"), "", "", ErrBadOffer},
 		{"without ICE", without(offer, `a=ice-ufrag:.*`), "", "", ErrBadOffer},
 		{"without fingerprint", without(offer, `a=fingerprint:.*`), "", "", ErrBadOffer},
-		{"not bundled", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0", 1), "", "", ErrBadOffer},
+		{"not bundled", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0", 1), "", "", ErrUnsupported},
+		{"in two bundles", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0\r\na=group:BUNDLE 1", 1), "", "", ErrUnsupported},
+		{"other groups", strings.Replace(offer, "BUNDLE 0 1", "LS 0 1\r\na=group:BUNDLE 7\r\na=group:BUNDLE 0 1", 1), "opus/111/0/3", "H264/102/103/3", nil},
+		{"bundle-only", bundleOnly(offer), "opus/111/0/3", "H264/102/103/3", nil},
+		{"bundle-only in no bundle", strings.Replace(bundleOnly(offer), "BUNDLE 0 1", "BUNDLE 0", 1), "", "", ErrBadOffer},
+		{"disabled", strings.Replace(bundleOnly(offer), "a=bundle-only", "a=x", 1), "opus/111/0/3", "", nil},
+		{"a name twice", strings.Replace(offer, "a=mid:1", "a=mid:0", 1), "", "", ErrBadOffer},
+		{"no names", without(offer, `a=mid:\d`), "opus/111/0/3", "H264/102/103/3", nil},
+		{"direction for all", strings.Replace(without(offer, `a=sendonly`), "t=0 0", "t=0 0\r\na=recvonly", 1), "", "", ErrBadOffer},
 		{"empty", "", "", "", ErrBadOffer},
 		{"no SDP", "hello\nm=\n", "", "", ErrBadOffer},
 		{"too many sections", offer + strings.Repeat("m=audio 0 UDP/TLS/RTP/SAVPF 0\r\n", maxSections), "", "", ErrBadOffer},
@@ -95,6 +104,131 @@ func describe(s *Section) string {
 		return ""
 	}
 	return fmt.Sprintf("%s/%d/%d/%d", s.Codec, s.PayloadType, s.RTXType, s.TWCC)
+}
+
+// bundleOnly makes every section but the first bundle-only, with nothing of ICE and DTLS in it.
+func bundleOnly(offer string) string {
+	head, sections := splitSections(offer)
+	lines := append(head, sections[0]...)
+	for _, s := range sections[1:] {
+		lines = append(lines, strings.Replace(s[0], " 9 ", " 0 ", 1), "a=bundle-only")
+		for _, line := range s[1:] {
+			switch key, _ := attribute(line); key {
+			case "ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates":
+			default:
+				lines = append(lines, line)
+			}
+		}
+	}
+	return strings.Join(lines, "\r\n") + "\r\n"
+}
+
+// What the tagged section says of ICE and DTLS counts for all, whatever the others say, and whether or not it is used itself.
+func TestTransportOfBundle(t *testing.T) {
+	const head = "v=0\nt=0 0\n"
+	own := func(name string) string {
+		return strings.ReplaceAll("a=ice-ufrag:X\na=ice-pwd:pX\na=fingerprint:sha-256 X\na=setup:active\na=candidate:X 1 udp 1 192.0.2.1 9 typ host\n", "X", name)
+	}
+	const audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\na=rtpmap:111 opus/48000/2\na=mid:a\n"
+	const video = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=mid:v\n"
+	const data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=mid:d\na=sctp-port:5000\n"
+	only := func(section string) string { return strings.Replace(section, " 9 ", " 0 ", 1) + "a=bundle-only\n" }
+	tests := []struct {
+		name, offer string
+		group       string // of the answer
+		ufrag       string
+		ports       string // of the answer's sections
+	}{
+		{"each its own", "a=group:BUNDLE a v\n" + audio + own("1") + video + own("2"), "a v", "1", "9 9"},
+		{"the second is tagged", "a=group:BUNDLE v a\n" + audio + own("1") + video + own("2"), "v a", "2", "9 9"},
+		{"the others say nothing", "a=group:BUNDLE a v\n" + audio + own("1") + only(video), "a v", "1", "9 9"},
+		{"for all", "a=group:BUNDLE a v\n" + own("0") + audio + only(video), "a v", "0", "9 9"},
+		{"the tagged section says nothing", "a=group:BUNDLE a v\n" + audio + video + own("2"), "a v", "2", "9 9"},
+		{"the tagged section receives", "a=group:BUNDLE a v\n" + audio + "a=recvonly\n" + own("1") + only(video), "a v", "1", "9 9"},
+		{"another one receives", "a=group:BUNDLE a v\n" + audio + own("1") + only(video) + "a=inactive\n", "a v", "1", "9 9"},
+		{"the tagged section is for data", "a=group:BUNDLE d a v\n" + data + own("3") + only(audio) + only(video), "d a v", "3", "9 9 9"},
+		{"another one is for data", "a=group:BUNDLE a v d\n" + audio + own("1") + only(video) + only(data), "a v", "1", "9 9 0"},
+		{"the first is disabled", "a=group:BUNDLE a v\n" + strings.Replace(audio, " 9 ", " 0 ", 1) + video + own("2"), "v", "2", "0 9"},
+		{"alone in its bundle", "a=group:BUNDLE a\n" + audio + own("1") + video + own("2") + "a=inactive\n", "a", "1", "9 0"},
+		{"outside the bundle", "a=group:BUNDLE v\n" + audio + own("1") + video + own("2") + "a=inactive\n", "", "1", "9 0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d, err := ParseOffer(head + tt.offer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range d.Used() {
+				if s.Ufrag != tt.ufrag || s.Pwd != "p"+tt.ufrag || s.Fingerprint != "sha-256 "+tt.ufrag || s.Setup != "active" ||
+					len(s.Candidates) != 1 || !strings.HasPrefix(s.Candidates[0], tt.ufrag+" ") {
+					t.Errorf("the transport of %s is %+v, want that of %q", s.Kind, s, tt.ufrag)
+				}
+			}
+			answer := d.Answer(Transport{Ufrag: "u", Pwd: "p", Fingerprint: "sha-256 AA:BB", Setup: "passive", Candidates: []string{"x"}})
+			head, sections := splitSections(answer)
+			group := ""
+			for _, line := range head {
+				if g, ok := strings.CutPrefix(line, "a=group:BUNDLE "); ok {
+					group = g
+				}
+			}
+			var ports []string
+			for _, s := range sections {
+				port := strings.Fields(s[0])[1]
+				ports = append(ports, port)
+				for _, want := range []string{"a=ice-ufrag:u", "a=fingerprint:sha-256 AA:BB", "a=setup:passive", "a=candidate:x"} {
+					if slices.Contains(s, want) != (port == "9") {
+						t.Errorf("port %s, and %q in the section: %v", port, want, slices.Contains(s, want))
+					}
+				}
+			}
+			if group != tt.group || strings.Join(ports, " ") != tt.ports {
+				t.Errorf("group %q and ports %q, want %q and %q:\n%s", group, ports, tt.group, tt.ports, answer)
+			}
+		})
+	}
+}
+
+// A section that is kept for the bundle's sake is inactive and repeats a format of the offer, where to refuse it would do otherwise.
+func TestKeptSection(t *testing.T) {
+	d, err := ParsePlay(strings.ReplaceAll(bundleOnly(chromium(t)), "sendonly", "recvonly"), baseline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sections := splitSections(d.Answer(Transport{Ufrag: "u", Setup: "active", Candidates: []string{"x"}}))
+	for _, want := range []string{
+		"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=inactive", "a=mid:0", "a=rtcp-mux", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1",
+	} {
+		if !slices.Contains(sections[0], want) {
+			t.Errorf("no %q in %q", want, sections[0])
+		}
+	}
+	if d.Section(media.Audio) != nil || d.Section(media.Video) == nil {
+		t.Errorf("sound is used where the stream has none")
+	}
+}
+
+// What a section that sends cannot be taken for is told, for those who want all or nothing.
+func TestLeft(t *testing.T) {
+	offer := chromium(t)
+	_, video, _ := strings.Cut(offer, "m=video")
+	video = "m=video" + strings.Replace(video, "a=mid:1", "a=mid:2", 1)
+	for _, tt := range []struct{ name, offer, want string }{
+		{"whole", offer, ""},
+		{"data", offer + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n", ""},
+		{"not sent", offer + strings.Replace(video, "a=sendonly", "a=recvonly", 1), ""},
+		{"disabled", offer + strings.Replace(video, " 9 ", " 0 ", 1), ""},
+		{"two of a kind", offer + video, "two sections of video"},
+		{"another protocol", strings.Replace(offer, "m=audio 9 UDP/TLS/RTP/SAVPF", "m=audio 9 RTP/AVP", 1), "RTP/AVP"},
+	} {
+		d, err := ParseOffer(tt.offer)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if got := d.Left; got != tt.want && (tt.want == "" || !strings.Contains(got, tt.want)) {
+			t.Errorf("%s: %q is left, want %q", tt.name, got, tt.want)
+		}
+	}
 }
 
 // TestOfferIsBounded: what an offer of a quarter of a megabyte costs does not grow with the square of it.

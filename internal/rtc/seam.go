@@ -12,6 +12,7 @@ import (
 var (
 	ErrBadOffer        = errors.New("the offer is not usable SDP")
 	ErrNoCommonCodecs  = errors.New("no common codecs")
+	ErrUnsupported     = errors.New("the offer asks for more than is supported")
 	ErrICETimeout      = errors.New("no ICE connection in time")
 	ErrICEFailed       = errors.New("ICE failed")
 	ErrICEKeepAlive    = errors.New("the peer stopped answering ICE checks")
@@ -41,6 +42,8 @@ type Receiver interface {
 type Offer struct {
 	SDP string
 	TCP bool // offer only ICE-TCP candidates (the Web SDK's transport option)
+	// Whole refuses the offer if a section that sends cannot be used, where otherwise the answer refuses the section.
+	Whole bool
 }
 
 // Session is one connected or connecting publisher.

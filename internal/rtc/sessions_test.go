@@ -159,6 +159,11 @@ func TestOddOffers(t *testing.T) {
 		{"orphaned rtx", func(s string) string { return strings.ReplaceAll(s, "apt=106", "apt=99") }},
 		{"no header extensions", drop(`a=extmap:.*`)},
 		{"no rtcp-mux line", drop(`a=rtcp-mux`)},
+		{"max-bundle", func(s string) string {
+			first, rest, _ := strings.Cut(s, "m=audio 9")
+			bare := regexp.MustCompile(`(?m)^a=(ice-ufrag|ice-pwd|fingerprint|setup|candidate|end-of-candidates).*\r\n`)
+			return first + "m=audio 0" + bare.ReplaceAllString(rest, "") + "a=bundle-only\r\n"
+		}},
 		{"passive", func(s string) string { return strings.ReplaceAll(s, "setup:actpass", "setup:active") }},
 	}
 	for _, tt := range tests {

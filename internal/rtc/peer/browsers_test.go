@@ -66,7 +66,7 @@ func take(t *testing.T, r *Receiver, offer string) string {
 
 func play(t *testing.T, r *Receiver, offer string) string {
 	t.Helper()
-	d, err := rtc.ParsePlay(offer, h264Track, opusTrack)
+	d, err := rtc.ParsePlay(offer, h264Track, &media.Track{Codec: media.VP8}, opusTrack)
 	if err != nil {
 		t.Fatal(err)
 	}
