@@ -335,6 +335,7 @@ func (c *Config) settings() []setting {
 		// WHIP and REST.
 		text("whip_token", &c.WHIP.Token),
 		text("whep_token", &c.WHIP.PlayToken),
+		duration("whep_hold_ms", &c.WHIP.Hold, time.Millisecond),
 		inverse("disable_rest_auth", &c.REST.Auth),
 		text("rest_users_file", &c.REST.UsersFile),
 		text("rest_access_control_allow_origin", &c.REST.AllowOrigin),

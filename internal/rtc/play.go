@@ -117,7 +117,7 @@ func (e *Egress) Play(ctx context.Context, offer Offer, src *stream.Source) (*Pl
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
-	p := &Playback{e: e, src: src, connected: make(chan struct{}), closed: make(chan error, 1), began: time.Now()}
+	p := &Playback{e: e, src: src, playing: src, connected: make(chan struct{}), closed: make(chan error, 1), began: time.Now()}
 	if err := p.start(ctx, offer); err != nil {
 		p.release()
 		return nil, err
@@ -138,16 +138,30 @@ func (e *Egress) enter() error {
 	return err
 }
 
+// Sources finds the streams that are live, as stream.Hub does.
+type Sources interface {
+	Source(name string) (*stream.Source, bool)
+	// Added is closed when the next name is taken.
+	Added() <-chan struct{}
+}
+
 // Playback is one peer who plays.
 type Playback struct {
 	e      *Egress
-	src    *stream.Source
+	src    *stream.Source // the first, whose clock is that of what is sent
 	outlet Outlet
-	answer string
-	began  time.Time
 
-	video, audio *outTrack // nil: not sent
-	feeds        []func()  // that give back what was made
+	sources Sources       // where the publisher is looked for when it has left; nil: the end of the stream is the end
+	hold    time.Duration // how long it is waited for
+	answer  string
+	began   time.Time
+
+	// What plays at present, owned by Run once it is called.
+	playing      *stream.Source
+	shift        time.Duration // of the playing source's clock to the first's
+	joined       bool          // a frame of the playing source was sent
+	video, audio *outTrack     // nil: not sent
+	feeds        []func()      // that give back what was made
 	reader       *stream.Reader
 
 	connected chan struct{}
@@ -260,25 +274,18 @@ func (p *Playback) open(d *Description) error {
 	id := fmt.Sprintf("%x", random)
 	for i, s := range d.Used() {
 		origin := binary.BigEndian.Uint32(random[4*(i%2):])
-		t := &outTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec)}
-		source, rate := p.src.Video, 90000
+		rate := 90000
 		if s.Kind == media.Audio {
-			source, rate = p.src.Audio, 48000
+			rate = 48000
 		}
-		t.feed, t.clock = source, newStopwatch(rate, s.Kind == media.Audio, origin)
-		if now := source.Track(); now != nil && now.Codec != s.Codec {
-			feed, release, err := p.e.made(p.src, s.Codec)
-			if err != nil {
-				return err
-			}
-			t.feed = feed
-			p.feeds = append(p.feeds, release)
+		t := &outTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec), clock: newStopwatch(rate, s.Kind == media.Audio, origin)}
+		if err := p.feed(t); err != nil {
+			return err
 		}
 		s.Sent.Stream = id
 		s.TWCC, s.Orientation = 0, 0 // are for those who receive
 		if s.Kind == media.Video {
 			p.video = t
-			p.shown.Store(t.feed)
 		} else {
 			p.audio = t
 		}
@@ -286,14 +293,25 @@ func (p *Playback) open(d *Description) error {
 	return nil
 }
 
-// release gives back what was made.
+// release gives back what was made, and the player's place.
 func (p *Playback) release() {
+	p.releaseFeeds()
+	p.e.players.Add(-1)
+}
+
+func (p *Playback) releaseFeeds() {
 	for _, f := range p.feeds {
 		f()
 	}
 	p.feeds = nil
-	p.e.players.Add(-1)
 }
+
+// Hold has the playback wait for so long, when its source has ended, for a publisher that takes the name again; then it goes on with
+// that one's stream. It is called before Run.
+func (p *Playback) Hold(sources Sources, limit time.Duration) { p.sources, p.hold = sources, limit }
+
+// holds says whether the end of the source is not the end.
+func (p *Playback) holds() bool { return p.sources != nil && p.hold > 0 }
 
 // Answer returns the SDP answer, all candidates included.
 func (p *Playback) Answer() string { return p.answer }
@@ -314,8 +332,8 @@ func (p *Playback) Stats() PlayStats {
 	return st
 }
 
-// Run lives as long as the playback: until the peer goes (one of this package's errors), the source ends (ErrSourceEnded), or ctx
-// ends (its cause). The session is joined when it returns. It must be called, once.
+// Run lives as long as the playback: until the peer goes (one of this package's errors), the source ends (ErrSourceEnded) and, after
+// Hold, does not return, or ctx ends (its cause). The session is joined when it returns. It must be called, once.
 func (p *Playback) Run(ctx context.Context) error {
 	defer p.release()
 	cause := p.run(ctx)
@@ -328,10 +346,14 @@ func (p *Playback) Run(ctx context.Context) error {
 func (p *Playback) run(ctx context.Context) error {
 	connect := time.NewTimer(p.e.cfg.ConnectTimeout)
 	defer connect.Stop()
+	gone := p.src.Done()
+	if p.holds() {
+		gone = nil
+	}
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-p.src.Done():
+	case <-gone:
 		return fmt.Errorf("%w: %w", ErrSourceEnded, p.src.Err())
 	case err := <-p.closed:
 		return err
@@ -339,7 +361,77 @@ func (p *Playback) run(ctx context.Context) error {
 		return ErrICETimeout
 	case <-p.connected:
 	}
-	return p.play(ctx)
+	for {
+		err := p.play(ctx)
+		if !errors.Is(err, ErrSourceEnded) || !p.holds() {
+			return err
+		}
+		next, err := p.await(ctx, err)
+		if err != nil {
+			return err
+		}
+		if err := p.join(next); err != nil && next.Err() == nil { // else play will say that it has ended
+			return err
+		}
+	}
+}
+
+// await waits for the source of a publisher that returns; ended is what is returned when none did in time.
+func (p *Playback) await(ctx context.Context, ended error) (*stream.Source, error) {
+	p.releaseFeeds()
+	limit := time.NewTimer(p.hold)
+	defer limit.Stop()
+	for {
+		added := p.sources.Added()
+		if next, ok := p.sources.Source(p.src.Info().Name); ok && next != p.playing {
+			return next, nil
+		}
+		select {
+		case <-added:
+		case <-limit.C:
+			return nil, ended
+		case err := <-p.closed:
+			return nil, err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// join goes on with another source, in the codecs that were agreed on. What is not known of it yet is taken for what it was, until
+// its first frame tells.
+func (p *Playback) join(next *stream.Source) error {
+	p.playing, p.shift, p.joined = next, next.Created().Sub(p.src.Created()), false
+	for _, t := range []*outTrack{p.video, p.audio} {
+		if t == nil {
+			continue
+		}
+		if err := p.feed(t); err != nil {
+			return err
+		}
+	}
+	p.e.log.Info("playback goes on with another publisher", "stream", p.src.Info().Name)
+	return nil
+}
+
+// feed gives a track what it sends of the playing source: the source's own, or what is made of it if that is of another codec.
+func (p *Playback) feed(t *outTrack) error {
+	t.feed = p.playing.Video
+	if t.kind == media.Audio {
+		t.feed = p.playing.Audio
+	}
+	if now := t.feed.Track(); now != nil && now.Codec != t.codec {
+		feed, release, err := p.e.made(p.playing, t.codec)
+		if err != nil {
+			return err
+		}
+		t.feed = feed
+		p.feeds = append(p.feeds, release)
+	}
+	if t.kind == media.Video {
+		p.shown.Store(t.feed)
+	}
+	return nil
 }
 
 // play sends what comes.
@@ -351,7 +443,7 @@ func (p *Playback) play(ctx context.Context) error {
 	if p.audio != nil {
 		cfg.Audio = p.audio.feed
 	}
-	p.reader = p.src.NewReader(cfg)
+	p.reader = p.playing.NewReader(cfg)
 	defer p.reader.Close()
 	report := time.NewTicker(time.Second)
 	defer report.Stop()
@@ -395,12 +487,12 @@ func (p *Playback) send(f media.Frame) error {
 	if t == nil {
 		return nil
 	}
-	if f.Track.Codec != t.codec || f.Kind() == media.Video && f.Delay != 0 && t.feed == p.src.Video {
+	if f.Track.Codec != t.codec || f.Kind() == media.Video && f.Delay != 0 && t.feed == p.playing.Video {
 		return p.instead(f, t)
 	}
 	p.see(f)
 	first := !t.clock.begun
-	at := t.clock.at(f.Time.Add(f.Delay), long)
+	at := t.clock.at(p.timeOf(f.Time.Add(f.Delay)), long)
 	if err := p.write(t, t.cut.payloads(f), at); err != nil {
 		return err
 	}
@@ -408,6 +500,23 @@ func (p *Playback) send(f media.Frame) error {
 		p.report(t)
 	}
 	return nil
+}
+
+// seam is the least time between what was sent of one source and what is sent of the next.
+const seam = 20 * time.Millisecond
+
+// timeOf returns a time of the playing source on the clock of what is sent. A publisher that takes over at once, or whose clock is
+// slow, does not go back behind what its predecessor sent.
+func (p *Playback) timeOf(t media.Timestamp) media.Timestamp {
+	if !p.joined {
+		p.joined = true
+		for _, track := range []*outTrack{p.video, p.audio} {
+			if track != nil && track.clock.begun {
+				p.shift += max(0, track.clock.last.Add(seam).Sub(t.Add(p.shift)))
+			}
+		}
+	}
+	return t.Add(p.shift)
 }
 
 const (
@@ -435,11 +544,14 @@ func (p *Playback) write(t *outTrack, payloads [][]byte, at uint32) error {
 // come in another are made anew, as is what comes in a codec that was not agreed. What was on its way by then is passed over.
 func (p *Playback) instead(f media.Frame, t *outTrack) error {
 	made := t.codec == media.Opus || slices.Contains(madePictures, t.codec)
-	if !made || t.feed != p.src.Video && t.feed != p.src.Audio {
+	if !made && p.playing != p.src { // only a new offer can get it
+		return fmt.Errorf("the publisher has come back with %v, which was not agreed on: %w", f.Track.Codec, ErrNoCommonCodecs)
+	}
+	if !made || t.feed != p.playing.Video && t.feed != p.playing.Audio {
 		p.dropped.Add(1)
 		return nil
 	}
-	feed, release, err := p.e.made(p.src, t.codec)
+	feed, release, err := p.e.made(p.playing, t.codec)
 	if err != nil {
 		return fmt.Errorf("play %v out of order, or of another codec: %w", f.Track.Codec, err)
 	}

@@ -39,7 +39,7 @@ func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
 		}
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("Access-Control-Expose-Headers", "Location, ETag, Retry-After, WWW-Authenticate")
+		h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Allow, Accept-Post, Accept-Patch, Retry-After, WWW-Authenticate")
 		next(w, r)
 	}
 }
@@ -63,8 +63,12 @@ func (s *Server) options(methods string) http.HandlerFunc {
 		h := w.Header()
 		h.Set("Allow", methods)
 		h.Set("Accept-Post", typeSDP)
+		if strings.Contains(methods, http.MethodPatch) {
+			h.Set("Accept-Patch", typeFragment)
+		}
 		h.Set("Access-Control-Allow-Methods", methods)
-		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+		// Eyevinn's client names the session by ETag, not by If-Match.
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match, ETag, Link")
 		h.Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
 	}
@@ -89,7 +93,7 @@ func status(err error) (code int, detail string) {
 		return http.StatusNotAcceptable, err.Error()
 	case errors.Is(err, rtc.ErrBadOffer), errors.Is(err, stream.ErrName):
 		return http.StatusBadRequest, err.Error()
-	case errors.Is(err, rtc.ErrNoCommonCodecs):
+	case errors.Is(err, rtc.ErrNoCommonCodecs), errors.Is(err, rtc.ErrUnsupported):
 		return http.StatusNotAcceptable, err.Error()
 	case errors.Is(err, stream.ErrNameInUse), errors.Is(err, stream.ErrIDInUse):
 		return http.StatusConflict, err.Error()

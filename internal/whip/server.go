@@ -5,13 +5,16 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"transponder/internal/guard"
 	"transponder/internal/rtc"
@@ -37,15 +40,20 @@ type Config struct {
 	PlayToken string
 	// MaxBody is the most that a request's body may have.
 	MaxBody int64
+	// Hold is how long a player's session outlives its publisher: who takes the name again meanwhile is played on in it. 0: not at all.
+	Hold time.Duration
 }
 
-// DefaultConfig lets anyone publish and play.
-func DefaultConfig() Config { return Config{MaxBody: 256 << 10} }
+// DefaultConfig lets anyone publish and play, and holds players while an encoder reconnects or a page is loaded anew.
+func DefaultConfig() Config { return Config{MaxBody: 256 << 10, Hold: 10 * time.Second} }
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
 	if c.MaxBody < 1024 {
 		return errors.New("a body of less than 1024 bytes holds no offer")
+	}
+	if c.Hold < 0 {
+		return fmt.Errorf("players cannot be held for %v", c.Hold)
 	}
 	return nil
 }
@@ -53,17 +61,12 @@ func (c Config) Validate() error {
 // errNoStream means that nobody publishes what is to be played.
 var errNoStream = errors.New("nobody publishes a stream of that name")
 
-// Streams finds live streams, as stream.Hub does.
-type Streams interface {
-	Source(name string) (*stream.Source, bool)
-}
-
 // Server answers WHIP and WHEP requests. All methods may be called from any goroutine.
 type Server struct {
 	cfg     Config
 	ingest  *rtc.Ingest
 	egress  *rtc.Egress
-	streams Streams
+	streams rtc.Sources
 	log     *slog.Logger
 	mux     *http.ServeMux
 	guard   *guard.Guard // nil: one that knows no names of this server
@@ -78,7 +81,7 @@ type Server struct {
 type session struct {
 	id, path string // path is that of the stream
 	etag     string
-	ufrag    string // of the offer: tells a trickled candidate from an ICE restart
+	ufrags   []string // of the offer: tell a trickled candidate from an ICE restart
 	media    connection
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
@@ -93,7 +96,7 @@ type connection interface {
 }
 
 // New makes a server for the paths /whip/{name} and /whep/{name}, and those of their sessions below them.
-func New(cfg Config, ingest *rtc.Ingest, egress *rtc.Egress, streams Streams, log *slog.Logger) *Server {
+func New(cfg Config, ingest *rtc.Ingest, egress *rtc.Egress, streams rtc.Sources, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg, ingest: ingest, egress: egress, streams: streams, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
 	s.handle(protocol{s, "whip", "whip_token", cfg.Token, s.publish})
 	s.handle(protocol{s, "whep", "whep_token", cfg.PlayToken, s.play})
@@ -118,10 +121,14 @@ func (s *Server) handle(p protocol) {
 	s.mux.HandleFunc("POST "+offers, p.guarded(func(w http.ResponseWriter, r *http.Request) { s.create(w, r, p.begin) }))
 	s.mux.HandleFunc("DELETE "+sessions, p.guarded(s.delete))
 	s.mux.HandleFunc("PATCH "+sessions, p.guarded(s.patch))
-	s.mux.HandleFunc("OPTIONS "+offers, p.allowed(s.options("POST, OPTIONS")))
-	s.mux.HandleFunc("OPTIONS "+sessions, p.allowed(s.options("DELETE, PATCH, OPTIONS")))
-	s.mux.HandleFunc(offers, p.allowed(s.notAllowed("POST, OPTIONS")))
-	s.mux.HandleFunc(sessions, p.allowed(s.notAllowed("DELETE, PATCH, OPTIONS")))
+	// GET has HEAD with it.
+	s.mux.HandleFunc("GET "+offers, p.guarded(s.describe))
+	s.mux.HandleFunc("GET "+sessions, p.guarded(s.probe))
+	const toOffers, toSessions = "POST, GET, HEAD, OPTIONS", "DELETE, PATCH, GET, HEAD, OPTIONS"
+	s.mux.HandleFunc("OPTIONS "+offers, p.allowed(s.options(toOffers)))
+	s.mux.HandleFunc("OPTIONS "+sessions, p.allowed(s.options(toSessions)))
+	s.mux.HandleFunc(offers, p.allowed(s.notAllowed(toOffers)))
+	s.mux.HandleFunc(sessions, p.allowed(s.notAllowed(toSessions)))
 }
 
 // ServeHTTP implements http.Handler.
@@ -147,7 +154,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *ht
 	}
 	id := newID()
 	path := r.URL.EscapedPath()
-	x := &session{id: id, path: r.URL.Path, etag: `"` + newID() + `"`, ufrag: userName(offer), done: make(chan struct{})}
+	x := &session{id: id, path: r.URL.Path, etag: `"` + newID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{})}
 	x.log = s.log.With("stream", r.PathValue("name"), "session", id, "peer", r.RemoteAddr)
 	var err error
 	if x.media, err = begin(r, offer, id); err != nil {
@@ -165,7 +172,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *ht
 }
 
 func (s *Server) publish(r *http.Request, offer, id string) (connection, error) {
-	p, err := s.ingest.Publish(r.Context(), rtc.Offer{SDP: offer}, stream.Info{
+	p, err := s.ingest.Publish(r.Context(), rtc.Offer{SDP: offer, Whole: true}, stream.Info{
 		Name: r.PathValue("name"), ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
 		Publisher: stream.Publisher{Credential: bearer(r), Address: stream.AddressOf(r.RemoteAddr)},
 	})
@@ -184,13 +191,26 @@ func (s *Server) play(r *http.Request, offer, _ string) (connection, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Hold(s.streams, s.cfg.Hold)
 	return p, nil
 }
 
-// userName returns the ICE user name of an offer.
-func userName(offer string) string {
-	ufrag, _ := parseFragment(offer)
-	return ufrag
+// describe says that offers are taken here: RFC 9725, 4.1, wants GET to succeed with no content, and players tell by the type that the
+// address is one of WHEP (draft-ietf-wish-whep, 4.1).
+func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Accept-Post", typeSDP)
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", typeSDP)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// probe says whether a session is on: a player learns here that its stream has ended.
+func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
+	if _, ok := s.session(w, r); ok {
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // start runs a session. On a server that is being closed it ends at once.
@@ -248,29 +268,31 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// patch is RFC 9725, 4.3: candidates are taken, ICE restarts are not.
+// patch is RFC 9725, 4.3: candidates are taken, ICE restarts are not. Which of the two a request is, its user name tells, not its
+// If-Match: MediaMTX's pages send candidates with If-Match: *, which the RFC has for restarts. Who sends none means the only session
+// that there is, so that it is not asked for as in 4.3.1.
 func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
 	x, ok := s.session(w, r)
 	if !ok {
 		return
 	}
-	fragment, ok := s.body(w, r, typeFragment)
+	text, ok := s.body(w, r, typeFragment)
 	if !ok {
 		return
 	}
-	ufrag, candidates := parseFragment(fragment)
-	switch match := strings.TrimSpace(r.Header.Get("If-Match")); {
-	case match == "":
-		problem(w, http.StatusPreconditionRequired, "If-Match is missing: send the ETag of the session")
+	f := parseFragment(text)
+	switch {
+	case !f.isSDP:
+		problem(w, http.StatusBadRequest, "the body is no SDP fragment: it has no line that begins with a= or m=")
 		return
-	case match == "*" || match == x.etag && ufrag != "" && ufrag != x.ufrag:
+	case !matches(r.Header.Values("If-Match"), x.etag):
+		problem(w, http.StatusPreconditionFailed, "If-Match does not name the ETag of the session")
+		return
+	case slices.ContainsFunc(f.ufrags, func(u string) bool { return !slices.Contains(x.ufrags, u) }):
 		problem(w, http.StatusUnprocessableEntity, "ICE restarts are not supported: delete the session and begin anew")
 		return
-	case match != x.etag:
-		problem(w, http.StatusPreconditionFailed, "If-Match is not the ETag of the session")
-		return
 	}
-	for _, c := range candidates {
+	for _, c := range f.candidates {
 		err := x.media.AddCandidate(c)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
@@ -284,20 +306,42 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// maxCandidates is how many candidates one fragment may bring.
-const maxCandidates = 64
-
-// parseFragment reads an SDP fragment (RFC 8840, 9): the first ICE user name, "" if there is none, and the candidates.
-func parseFragment(text string) (ufrag string, candidates []string) {
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok && ufrag == "" {
-			ufrag = v
-		} else if v, ok := strings.CutPrefix(line, "a=candidate:"); ok && len(candidates) < maxCandidates {
-			candidates = append(candidates, v)
+// matches says whether the values of If-Match allow a request: one of them is *, or names the entity tag, or there is none. A weak tag
+// does too, since proxies that compress weaken tags, and one without quotes.
+func matches(values []string, etag string) bool {
+	var tags []string
+	for tag := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		if tag = strings.TrimSpace(tag); tag != "" {
+			tags = append(tags, strings.Trim(strings.TrimPrefix(tag, "W/"), `"`))
 		}
 	}
-	return ufrag, candidates
+	return len(tags) == 0 || slices.Contains(tags, "*") || slices.Contains(tags, strings.Trim(etag, `"`))
+}
+
+const (
+	maxCandidates = 64 // that one fragment may bring
+	maxUfrags     = 8  // of one fragment or offer
+)
+
+// fragment is what matters of an SDP fragment (RFC 8840, 9).
+type fragment struct {
+	isSDP      bool
+	ufrags     []string // different ones
+	candidates []string
+}
+
+// parseFragment reads a fragment, or an offer.
+func parseFragment(text string) (f fragment) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		f.isSDP = f.isSDP || strings.HasPrefix(line, "a=") || strings.HasPrefix(line, "m=")
+		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok && !slices.Contains(f.ufrags, v) && len(f.ufrags) < maxUfrags {
+			f.ufrags = append(f.ufrags, v)
+		} else if v, ok := strings.CutPrefix(line, "a=candidate:"); ok && len(f.candidates) < maxCandidates {
+			f.candidates = append(f.candidates, v)
+		}
+	}
+	return f
 }
 
 // session finds the session that a request names.

@@ -110,7 +110,12 @@ a=group:BUNDLE 0
 a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF
 a=ice-ufrag:abcd
 a=ice-pwd:abcdefghijklmnopqrstuv
-m=video 9 UDP/TLS/RTP/SAVPF 96
+`, "\n", "\r\n") + section(codec)
+}
+
+// section is its one m-section.
+func section(codec string) string {
+	return strings.ReplaceAll(`m=video 9 UDP/TLS/RTP/SAVPF 96
 c=IN IP4 0.0.0.0
 a=mid:0
 a=sendonly
@@ -148,17 +153,29 @@ func TestRefusals(t *testing.T) {
 		{"no common codecs", "POST", "/whip/a", offer("H263"), []string{sdpType}, 406, "H264"},
 		{"taken", "POST", "/whip/taken", offer("H264"), []string{sdpType}, 409, "in use"},
 		{"bad name", "POST", "/whip/a%0Ab", offer("H264"), []string{sdpType}, 400, "control character"},
-		{"read the endpoint", "GET", "/whip/a", "", nil, 405, "POST"},
+		{"two sections of video", "POST", "/whip/a", offer("H264") + strings.Replace(section("H264"), "a=mid:0", "a=mid:1", 1), []string{sdpType}, 406, "two sections of video"},
+		{"not bundled", "POST", "/whip/a", offer("H264") + "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\n", []string{sdpType}, 406, "max-bundle"},
+		{"read the endpoint", "GET", "/whip/a", "", nil, 204, ""},
+		{"ask what the endpoint is", "HEAD", "/whep/a", "", nil, 200, ""},
 		{"put the endpoint", "PUT", "/whip/a", "", nil, 405, "POST"},
-		{"read the session", "GET", session, "", nil, 405, "DELETE"},
+		{"read the session", "GET", session, "", nil, 204, ""},
+		{"read no session", "GET", "/whip/taken/nothing", "", nil, 404, "no such session"},
 		{"put the session", "PUT", session, "", nil, 405, "DELETE"},
 		{"delete nothing", "DELETE", "/whip/taken/nothing", "", nil, 404, "no such session"},
 		{"delete under another name", "DELETE", strings.Replace(session, "taken", "other", 1), "", nil, 404, "no such session"},
 		{"patch nothing", "PATCH", "/whip/taken/nothing", "", nil, 404, "no such session"},
 		{"patch of another type", "PATCH", session, "x", []string{sdpType, etag}, 415, "sdpfrag"},
-		{"patch without ETag", "PATCH", session, candidate, []string{fragment}, 428, "If-Match"},
+		{"patch with what is no fragment", "PATCH", session, "hello", []string{fragment, etag}, 400, "fragment"},
+		{"patch without ETag", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment}, 204, ""},
 		{"patch with another ETag", "PATCH", session, candidate, []string{fragment, `If-Match: "x"`}, 412, "If-Match"},
+		{"patch with other ETags", "PATCH", session, candidate, []string{fragment, `If-Match: "x", W/"y"`}, 412, "If-Match"},
 		{"restart", "PATCH", session, "a=ice-ufrag:new\r\na=ice-pwd:new\r\n", []string{fragment, "If-Match: *"}, 422, "restart"},
+		{"restart without ETag", "PATCH", session, "a=ice-ufrag:new\r\na=ice-pwd:new\r\n", []string{fragment}, 422, "restart"},
+		{"trickle to any", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment, "If-Match: *"}, 204, ""},
+		{"trickle to any, without user name", "PATCH", session, candidate, []string{fragment, "If-Match: *"}, 204, ""},
+		{"trickle to a list", "PATCH", session, candidate, []string{fragment, `If-Match: "x", ` + res.Header.Get("ETag")}, 204, ""},
+		{"trickle to a weak ETag", "PATCH", session, candidate, []string{fragment, "If-Match: W/" + res.Header.Get("ETag")}, 204, ""},
+		{"trickle to an ETag without quotes", "PATCH", session, candidate, []string{fragment, "If-Match: " + strings.Trim(res.Header.Get("ETag"), `"`)}, 204, ""},
 		{"restart with ETag", "PATCH", session, "a=ice-ufrag:new\r\n", []string{fragment, etag}, 422, "restart"},
 		{"bad candidate", "PATCH", session, "a=candidate:1 1 udp x 192.0.2.1 5 typ host\r\n", []string{fragment, etag}, 400, ""},
 		{"trickle", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment, etag}, 204, ""},
@@ -201,11 +218,16 @@ func FuzzFragment(f *testing.F) {
 	f.Add("a=ice-ufrag:a\na=ice-ufrag:b\n a=candidate: \r\r\n")
 	f.Add(strings.Repeat("a=candidate:1 1 udp 1 x.local 5 typ host\n", 100))
 	f.Fuzz(func(t *testing.T, text string) {
-		ufrag, candidates := parseFragment(text)
-		if !strings.Contains(text, "a=ice-ufrag:"+ufrag) && ufrag != "" || len(candidates) > maxCandidates {
-			t.Errorf("user name %q and %d candidates", ufrag, len(candidates))
+		got := parseFragment(text)
+		if len(got.ufrags) > maxUfrags || len(got.candidates) > maxCandidates {
+			t.Errorf("%d user names and %d candidates", len(got.ufrags), len(got.candidates))
 		}
-		for _, c := range candidates {
+		for _, u := range got.ufrags {
+			if strings.Contains(u, "\n") || !strings.Contains(text, "a=ice-ufrag:"+u) {
+				t.Errorf("user name %q", u)
+			}
+		}
+		for _, c := range got.candidates {
 			if strings.Contains(c, "\n") || !strings.Contains(text, "a=candidate:"+c) {
 				t.Errorf("candidate %q", c)
 			}

@@ -252,6 +252,7 @@ func (o *outlet) Stats() rtc.PlayStats {
 func (o *outlet) Close() error {
 	o.mu.Lock()
 	if !o.ended {
+		o.sayGoodbye()
 		o.ended = true
 		o.events.Closed(context.Canceled)
 	}
@@ -260,6 +261,21 @@ func (o *outlet) Close() error {
 		return fmt.Errorf("close WebRTC: %w", err)
 	}
 	return nil
+}
+
+// sayGoodbye tells the peer that its tracks have ended (RFC 3550, 6.6), which players see sooner than that the connection has. mu is
+// held.
+func (o *outlet) sayGoodbye() {
+	if !o.connected {
+		return
+	}
+	var sources []uint32
+	for _, t := range o.tracks {
+		if t != nil {
+			sources = append(sources, t.section.Sent.SSRC)
+		}
+	}
+	_ = o.pc.WriteRTCP([]rtcp.Packet{&rtcp.Goodbye{Sources: sources}}) // fails only at the session's end
 }
 
 // shut closes the PeerConnection and joins all.

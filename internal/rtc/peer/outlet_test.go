@@ -20,28 +20,20 @@ import (
 // theatre is a source, and those who play it.
 type theatre struct {
 	t      *testing.T
+	hub    *stream.Hub
 	source *stream.Source
 	egress *rtc.Egress
 	asked  chan struct{}  // for key frames
 	made   *stream.Source // stands for what is transcoded
+	hold   time.Duration  // of those who play
 }
 
 func newTheatre(t *testing.T) *theatre {
 	t.Helper()
-	th := &theatre{t: t, asked: make(chan struct{}, 100)}
-	hub := stream.NewHub(stream.DefaultConfig())
+	th := &theatre{t: t, hub: stream.NewHub(stream.DefaultConfig()), asked: make(chan struct{}, 100)}
+	th.publish("a")
 	var err error
-	th.source, err = hub.Publish(stream.Info{Name: "a", ID: "a", HasVideo: true, HasAudio: true, AskKeyFrame: func() {
-		select {
-		case th.asked <- struct{}{}:
-		default:
-		}
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { th.source.Close(nil) })
-	if th.made, err = hub.Publish(stream.Info{Name: "made of a", ID: "b"}); err != nil {
+	if th.made, err = th.hub.Publish(stream.Info{Name: "made of a", ID: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { th.made.Close(nil) })
@@ -54,6 +46,22 @@ func newTheatre(t *testing.T) *theatre {
 	}
 	th.egress = rtc.NewEgress(rtc.DefaultEgressConfig(), r, made, slog.New(slog.DiscardHandler))
 	return th
+}
+
+// publish takes the name for another publisher.
+func (th *theatre) publish(id string) {
+	th.t.Helper()
+	source, err := th.hub.Publish(stream.Info{Name: "a", ID: id, HasVideo: true, HasAudio: true, AskKeyFrame: func() {
+		select {
+		case th.asked <- struct{}{}:
+		default:
+		}
+	}})
+	if err != nil {
+		th.t.Fatal(err)
+	}
+	th.source = source
+	th.t.Cleanup(func() { source.Close(nil) })
 }
 
 // repeat writes a frame again and again until the test ends, each 10 ms after the last.
@@ -92,6 +100,9 @@ func (th *theatre) play(cfg testkit.PlayerConfig) (p *testkit.Player, b *rtc.Pla
 			b, err := th.egress.Play(ctx, rtc.Offer{SDP: offer}, th.source)
 			if err != nil {
 				return "", err
+			}
+			if th.hold > 0 {
+				b.Hold(th.hub, th.hold)
 			}
 			begun <- b
 			go func() { ended <- b.Run(context.WithoutCancel(ctx)) }()
@@ -251,6 +262,96 @@ func TestPlayEnd(t *testing.T) {
 	}
 	if n := th.egress.Players(); n != 0 {
 		t.Errorf("%d players at the end", n)
+	}
+}
+
+// A player keeps its session while the publisher is away, and goes on with who takes the name, in time that only grows: also if that
+// one is there before the other's last frames are over, or sends another codec.
+func TestPlayGoesOn(t *testing.T) {
+	th := newTheatre(t)
+	th.hold = time.Minute
+	th.source.Video.Write(picture(0, 100, true))
+	th.source.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 1}})
+	p, b, _, ended := th.play(testkit.PlayerConfig{Video: true, Audio: true})
+	<-b.Connected()
+	// show writes pictures until one of them is played.
+	show := func(n int, at time.Duration) {
+		t.Helper()
+		want := byteStream(picture(n, 100, true))
+		sound := media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, byte(n)}}
+		p.Wait(t, "picture and sound", func() bool {
+			f := picture(n, 100, true)
+			f.Time, sound.Time = media.Timestamp(at), media.Timestamp(at)
+			th.source.Video.Write(f)
+			th.source.Audio.Write(sound)
+			at += 20 * time.Millisecond
+			time.Sleep(5 * time.Millisecond)
+			v, a := p.Frames("video"), p.Frames("audio")
+			return len(v) > 0 && len(a) > 0 && bytes.Equal(v[len(v)-1].Data, want) && bytes.Equal(a[len(a)-1].Data, sound.Data)
+		})
+	}
+	<-th.asked
+	show(1, time.Second)
+	for i, id := range []string{"second", "third"} {
+		for len(th.asked) > 0 {
+			<-th.asked
+		}
+		th.source.Close(errors.New("the publisher left"))
+		th.publish(id)
+		select {
+		case <-th.asked: // for the first picture
+		case <-time.After(30 * time.Second):
+			t.Fatal("no key frame was asked for")
+		}
+		show(i+2, 0) // its own clock has hardly begun
+	}
+	if st := b.Stats(); st.Dropped != 0 {
+		t.Errorf("figures %+v", st)
+	}
+	for _, kind := range []string{"video", "audio"} {
+		frames := p.Frames(kind)
+		for i := 1; i < len(frames); i++ {
+			if step := int32(frames[i].Time - frames[i-1].Time); step <= 0 {
+				t.Errorf("%s goes from %d to %d", kind, frames[i-1].Time, frames[i].Time)
+			}
+		}
+	}
+	th.source.Close(nil)
+	th.publish("fourth")
+	th.repeat(th.source.Audio, media.Frame{Track: &media.Track{Codec: media.AAC}, Key: true, Data: []byte{1}})
+	th.repeat(th.made.Audio, media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 99}})
+	p.Wait(t, "sound of the rendition's", func() bool {
+		a := p.Frames("audio")
+		return bytes.Equal(a[len(a)-1].Data, []byte{0xfc, 99})
+	})
+	select {
+	case err := <-ended:
+		t.Errorf("it ended meanwhile: %v", err)
+	default:
+	}
+}
+
+// Who waits in vain is told: the session ends.
+func TestPlayHeldInVain(t *testing.T) {
+	th := newTheatre(t)
+	th.hold = 50 * time.Millisecond
+	th.source.Video.Write(picture(0, 100, true))
+	th.source.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 1}})
+	p, b, _, ended := th.play(testkit.PlayerConfig{Video: true, Audio: true})
+	<-b.Connected()
+	<-th.asked
+	th.source.Video.Write(picture(1, 100, true))
+	th.source.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 1}})
+	p.Wait(t, "media", func() bool { return len(p.Frames("video")) > 0 && len(p.Frames("audio")) > 0 })
+	cause := errors.New("the publisher left")
+	th.source.Close(cause)
+	select {
+	case err := <-ended:
+		if !errors.Is(err, rtc.ErrSourceEnded) || !errors.Is(err, cause) {
+			t.Errorf("ends with %v, want ErrSourceEnded for the source's cause", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it does not end")
 	}
 }
 
