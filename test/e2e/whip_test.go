@@ -291,3 +291,43 @@ func TestRTPWraps(t *testing.T) {
 		}
 	}
 }
+
+// Browsers whose bundle policy is max-bundle publish by WHIP and play by WHEP, with their candidates in the offer or sent later, as
+// MediaMTX's pages send them; a stream without sound is played, though the section for sound comes first; and a player goes on in its
+// session when the publisher returns soon, learns that the stream is gone when it does not, and gets the picture when it returns late.
+func TestWHIPInBrowsers(t *testing.T) {
+	s := startServer(t, "whep_hold_ms=5000")
+	b := startBrowser(t, "whip.mjs", s.page, "--socket", s.socket)
+	do := func(command string) map[string]string {
+		t.Helper()
+		b.tell(command)
+		return b.await("done").Displayed
+	}
+	b.await("live")
+	s.receivedBy("lean") // Chromium's H.264
+	s.receivedBy("peer") // Firefox's VP8
+
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Units, cfg.Audio = pictures(t, 320, 180, 30), false
+	_, leave := publish(t, s, "silent", cfg)
+	do("play silent")
+	leave()
+
+	leave = publishUntil(t, s, "show", 320, 180)
+	do("watch show")
+	do("goes on")
+	leave()
+	leave = publishUntil(t, s, "show", 320, 180)
+	if now := do("goes on"); now["begun"] != "1" {
+		t.Errorf("the publisher was away for a moment, and the player has begun %s times: %s", now["begun"], now["losses"])
+	}
+	leave()
+	if now := do("lost"); now["begun"] != "1" {
+		t.Errorf("the player has begun %s times before its session ended: %s", now["begun"], now["losses"])
+	}
+	publishUntil(t, s, "show", 320, 180)
+	if now := do("goes on"); now["begun"] == "1" || now["losses"] == "" {
+		t.Errorf("the player shows pictures without a new session: %v", now)
+	}
+	b.stop()
+}
