@@ -46,15 +46,20 @@ func (d *Description) Answer(t Transport) string {
 		case s.Kept:
 			s.keep(line, t)
 		case s.Codec == media.CodecNone:
-			line("m=%s 0 %s %s", s.Media, s.Protocol, s.FirstPT)
-			line("c=IN IP4 0.0.0.0")
-			line("a=inactive")
-			line("a=mid:%s", s.MID)
+			s.refusal(line)
 		default:
 			s.answer(line, t)
 		}
 	}
 	return b.String()
+}
+
+// refusal answers a section that is not used.
+func (s *Section) refusal(line func(string, ...any)) {
+	line("m=%s 0 %s %s", s.Media, s.Protocol, s.FirstPT)
+	line("c=IN IP4 0.0.0.0")
+	line("a=inactive")
+	line("a=mid:%s", s.MID)
 }
 
 // keep answers a section as inactive, with the first of its formats. A section for data channels cannot be inactive: it is accepted,

@@ -25,6 +25,8 @@ type Description struct {
 	Lite     bool       // the offerer is an ICE-lite agent
 	// Bundle are the sections of the answer's BUNDLE group, the tagged one first; empty where the offer has no group for what is used.
 	Bundle []*Section
+	// Apart: audio and video have a transport each, since the offer has them in no common group.
+	Apart bool
 	// Left says why a section that sends is not used; empty if all that send are.
 	Left string
 }
@@ -202,7 +204,7 @@ func (d *Description) choose() ([]*Section, error) {
 	return used, nil
 }
 
-// connect finds the transport of the sections that are used, which is one for all of them.
+// connect finds the transport of the sections that are used: one for all of them, or one for each.
 func (d *Description) connect(used []*Section, groups [][]string) error {
 	d.bundle(used, groups)
 	if len(d.Bundle) == 0 && slices.ContainsFunc(used, func(s *Section) bool { return s.BundleOnly }) {
@@ -214,11 +216,11 @@ func (d *Description) connect(used []*Section, groups [][]string) error {
 			return fmt.Errorf("%w: it has no ICE user name and password", ErrBadOffer)
 		case s.Fingerprint == "":
 			return fmt.Errorf("%w: it has no DTLS fingerprint", ErrBadOffer)
-		case len(d.Bundle) == 0 && (len(groups) > 0 || s.Ufrag != used[0].Ufrag) && len(used) > 1:
-			return fmt.Errorf("%w: audio and video are not in one BUNDLE group; set the client's bundle policy to max-bundle", ErrUnsupported)
 		}
+		// Who names no groups and has one user name for all has lost the line.
+		d.Apart = d.Apart || len(d.Bundle) == 0 && (len(groups) > 0 || s.Ufrag != used[0].Ufrag) && len(used) > 1
 	}
-	if len(used) > 1 && used[0].PayloadType == used[1].PayloadType {
+	if len(used) > 1 && !d.Apart && used[0].PayloadType == used[1].PayloadType {
 		return fmt.Errorf("%w: audio and video share payload type %d", ErrBadOffer, used[0].PayloadType)
 	}
 	return nil

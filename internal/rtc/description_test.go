@@ -66,8 +66,8 @@ func TestParseOffer(t *testing.T) {
 		{"nothing sent", strings.ReplaceAll(offer, "a=sendonly", "a=recvonly"), "", "", ErrBadOffer},
 		{"without ICE", without(offer, `a=ice-ufrag:.*`), "", "", ErrBadOffer},
 		{"without fingerprint", without(offer, `a=fingerprint:.*`), "", "", ErrBadOffer},
-		{"not bundled", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0", 1), "", "", ErrUnsupported},
-		{"in two bundles", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0\r\na=group:BUNDLE 1", 1), "", "", ErrUnsupported},
+		{"not bundled", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0", 1), "opus/111/0/3", "H264/102/103/3", nil},
+		{"in two bundles", strings.Replace(offer, "BUNDLE 0 1", "BUNDLE 0\r\na=group:BUNDLE 1", 1), "opus/111/0/3", "H264/102/103/3", nil},
 		{"other groups", strings.Replace(offer, "BUNDLE 0 1", "LS 0 1\r\na=group:BUNDLE 7\r\na=group:BUNDLE 0 1", 1), "opus/111/0/3", "H264/102/103/3", nil},
 		{"bundle-only", bundleOnly(offer), "opus/111/0/3", "H264/102/103/3", nil},
 		{"bundle-only in no bundle", strings.Replace(bundleOnly(offer), "BUNDLE 0 1", "BUNDLE 0", 1), "", "", ErrBadOffer},
@@ -96,6 +96,32 @@ func TestParseOffer(t *testing.T) {
 				t.Errorf("video %s, want %s", got, tt.video)
 			}
 		})
+	}
+}
+
+// Sections in no common group have a transport each, unless the user name tells that a line was lost.
+func TestApartOrNot(t *testing.T) {
+	offer := chromium(t)
+	at := strings.LastIndex(offer, "a=ice-ufrag:")
+	other := offer[:at] + strings.Replace(offer[at:], "a=ice-ufrag:", "a=ice-ufrag:other", 1)
+	for _, tt := range []struct {
+		name, offer string
+		want        bool
+	}{
+		{"one group", offer, false},
+		{"one group, a user name each", other, false},
+		{"no group, one user name", without(offer, `a=group:.*`), false},
+		{"no group, a user name each", without(other, `a=group:.*`), true},
+		{"a group each", strings.Replace(other, "BUNDLE 0 1", "BUNDLE 0\r\na=group:BUNDLE 1", 1), true},
+		{"one of them in a group", strings.Replace(other, "BUNDLE 0 1", "BUNDLE 1", 1), true},
+	} {
+		d, err := ParseOffer(tt.offer)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if d.Apart != tt.want {
+			t.Errorf("%s: apart %v, want %v", tt.name, d.Apart, tt.want)
+		}
 	}
 }
 

@@ -38,7 +38,11 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	if offer.Whole && d.Left != "" {
 		return nil, fmt.Errorf("%w: %s", ErrUnsupported, d.Left)
 	}
-	receiver, err := in.receiver(offer)
+	offers := []Offer{offer}
+	if d.Apart {
+		offers = d.parts(offer)
+	}
+	receiver, err := in.receiver(offers)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +66,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 		p.source.Audio.Expect()
 	}
 	p.sink = newSink(p)
-	session, answer, err := in.receivers[receiver].Answer(ctx, offer, p.sink)
+	session, answer, err := in.answer(ctx, receiver, d, offer, p.sink)
 	if err != nil {
 		p.source.Close(err)
 		return nil, err
@@ -73,12 +77,25 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	return p, nil
 }
 
-// receiver returns the index of the first receiver that takes the offer, or what the last one has against it: the last one is the one
-// that can do most.
-func (in *Ingest) receiver(offer Offer) (int, error) {
+// answer has a receiver answer the offer.
+func (in *Ingest) answer(ctx context.Context, receiver int, d *Description, offer Offer, sink Sink) (Session, string, error) {
+	if d.Apart {
+		return answerApart(ctx, in.receivers[receiver], d, offer, sink)
+	}
+	return in.receivers[receiver].Answer(ctx, offer, sink)
+}
+
+// receiver returns the index of the first receiver that takes the offers, or what the last one has against one: the last one is the
+// one that can do most.
+func (in *Ingest) receiver(offers []Offer) (int, error) {
 	err := error(ErrNoCommonCodecs)
 	for i, r := range in.receivers {
-		if err = r.Accepts(offer); err == nil {
+		for _, offer := range offers {
+			if err = r.Accepts(offer); err != nil {
+				break
+			}
+		}
+		if err == nil {
 			return i, nil
 		}
 	}

@@ -202,7 +202,13 @@ func (p *Playback) start(ctx context.Context, offer Offer) error {
 	if err := p.open(d); err != nil {
 		return err
 	}
-	p.outlet, p.answer, err = p.e.sender.Send(ctx, d, offer.TCP, sendEvents{p})
+	send := p.e.sender.Send
+	if d.Apart {
+		send = func(ctx context.Context, d *Description, tcp bool, events SendEvents) (Outlet, string, error) {
+			return sendApart(ctx, p.e.sender, d, tcp, events)
+		}
+	}
+	p.outlet, p.answer, err = send(ctx, d, offer.TCP, sendEvents{p})
 	return err
 }
 

@@ -302,6 +302,55 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
+// TestApart: pictures and sound that come by a transport each are one stream, which ends with the first of the two.
+func TestApart(t *testing.T) {
+	both(t, func(t *testing.T, r rtc.Receiver) {
+		hub := stream.NewHub(stream.DefaultConfig())
+		ingest := rtc.NewIngest(rtc.DefaultConfig(), hub, slog.New(slog.DiscardHandler), r)
+		begun, ended := make(chan *rtc.Publication, 1), make(chan error, 1)
+		first, second := testkit.Apart(func(ctx context.Context, offer string) (string, error) {
+			p, err := ingest.Publish(ctx, rtc.Offer{SDP: offer, Whole: true}, stream.Info{Name: "s", ID: "1"})
+			if err != nil {
+				return "", err
+			}
+			begun <- p
+			go func() { ended <- p.Run(context.WithoutCancel(ctx)) }()
+			return p.Answer(), nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		gone := make(chan error, 2)
+		for i, exchange := range []testkit.Exchange{first, second} {
+			cfg := testkit.DefaultPublisherConfig()
+			cfg.Video, cfg.Audio, cfg.Drop = i == 0, i == 1, 0.02
+			go func() { gone <- testkit.NewPublisher(cfg).Run(ctx, exchange) }()
+		}
+		var p *rtc.Publication
+		select {
+		case p = <-begun:
+		case err := <-gone:
+			t.Fatal(err)
+		}
+		src := p.Source()
+		pub := &published{Publication: p, reader: src.NewReader(stream.ReaderConfig{Video: src.Video, Audio: src.Audio})}
+		if _, audio := pub.frames(t, 60); audio < 50 {
+			t.Errorf("%d packets of audio with 60 frames", audio)
+		}
+		if st := p.Stats(); !st.ICEConnected || st.Packets < 100 {
+			t.Errorf("stats %+v", st)
+		}
+		cancel()
+		for range 2 {
+			if err := <-gone; err != nil && !errors.Is(err, testkit.ErrConnection) {
+				t.Error(err)
+			}
+		}
+		if err := await(t, ended, "end"); !errors.Is(err, rtc.ErrPeerClosed) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
 func TestIPv6(t *testing.T) {
 	if l, err := net.ListenPacket("udp6", "[::1]:0"); err != nil {
 		t.Skip("this machine has no IPv6")

@@ -154,7 +154,6 @@ func TestRefusals(t *testing.T) {
 		{"taken", "POST", "/whip/taken", offer("H264"), []string{sdpType}, 409, "in use"},
 		{"bad name", "POST", "/whip/a%0Ab", offer("H264"), []string{sdpType}, 400, "control character"},
 		{"two sections of video", "POST", "/whip/a", offer("H264") + strings.Replace(section("H264"), "a=mid:0", "a=mid:1", 1), []string{sdpType}, 406, "two sections of video"},
-		{"not bundled", "POST", "/whip/a", offer("H264") + "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\n", []string{sdpType}, 406, "max-bundle"},
 		{"read the endpoint", "GET", "/whip/a", "", nil, 204, ""},
 		{"ask what the endpoint is", "HEAD", "/whep/a", "", nil, 200, ""},
 		{"put the endpoint", "PUT", "/whip/a", "", nil, 405, "POST"},

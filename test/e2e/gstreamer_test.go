@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,26 +101,33 @@ func (g *gstreamer) wait(what string, condition func() bool) {
 	})
 }
 
-// GStreamer 1.22 publishes and plays with the bundle policy max-bundle, in either order of its sections, and streams that lack what
-// it asks for first or last.
+// GStreamer 1.22 publishes and plays with the bundle policy max-bundle, in either order of its sections, and with none, its default; and
+// it plays streams that lack what it asks for first or last.
 func TestGStreamer(t *testing.T) {
 	s := startServer(t)
 	base := strings.TrimSuffix(s.page, "/")
-	for _, stream := range []string{"audio,video", "video", "audio"} {
-		name := strings.ReplaceAll(stream, ",", "-")
-		publisher, _ := startGStreamer(t, "publish", base+"/whip/"+name, "--bundle", "max-bundle", "--kinds", stream)
-		publisher.wait("the connection", func() bool { return publisher.state == "connected" })
-		for _, first := range []string{"audio", "video"} {
-			player, leave := startGStreamer(t, "play", base+"/whep/"+name, "--bundle", "max-bundle", "--first", first)
-			player.wait(stream+" of "+name, func() bool {
-				for kind := range strings.SplitSeq(stream, ",") {
-					if player.buffers[kind] < 20 {
-						return false
-					}
-				}
-				return true
-			})
-			leave()
-		}
+	for _, tt := range []struct {
+		name, bundle string
+		kinds        []string
+	}{
+		{"both", "max-bundle", []string{"audio", "video"}},
+		{"apart", "none", []string{"audio", "video"}},
+		{"video", "max-bundle", []string{"video"}},
+		{"audio", "max-bundle", []string{"audio"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			publisher, _ := startGStreamer(t, "publish", base+"/whip/"+tt.name, "--bundle", tt.bundle, "--kinds", strings.Join(tt.kinds, ","))
+			publisher.wait("the connection", func() bool { return publisher.state == "connected" })
+			var players []*gstreamer
+			for _, first := range []string{"audio", "video"} {
+				player, _ := startGStreamer(t, "play", base+"/whep/"+tt.name, "--bundle", tt.bundle, "--first", first)
+				players = append(players, player)
+			}
+			for _, player := range players {
+				player.wait("media", func() bool {
+					return !slices.ContainsFunc(tt.kinds, func(kind string) bool { return player.buffers[kind] < 20 })
+				})
+			}
+		})
 	}
 }

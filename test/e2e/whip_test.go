@@ -297,7 +297,7 @@ func TestRTPWraps(t *testing.T) {
 // session when the publisher returns soon, learns that the stream is gone when it does not, and gets the picture when it returns late.
 func TestWHIPInBrowsers(t *testing.T) {
 	s := startServer(t, "whep_hold_ms=5000")
-	b := startBrowser(t, "whip.mjs", s.page, "--socket", s.socket)
+	b := startBrowser(t, "whip.mjs", s.page)
 	do := func(command string) map[string]string {
 		t.Helper()
 		b.tell(command)

@@ -174,7 +174,7 @@ func (o *outlet) feedback(t *outTrack, p rtcp.Packet) {
 	case *rtcp.ReceiverReport:
 		for _, r := range p.Reports {
 			if r.SSRC == t.section.Sent.SSRC {
-				t.lost.Store(int64(r.TotalLost))
+				t.lost.Store(max(0, int64(int32(r.TotalLost<<8)>>8))) // 24 bits with a sign: what comes twice counts against it
 			}
 		}
 	}

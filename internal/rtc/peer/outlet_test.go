@@ -265,6 +265,46 @@ func TestPlayEnd(t *testing.T) {
 	}
 }
 
+// Pictures and sound leave by a transport each for a player that bundles nothing, and both end when one of them does.
+func TestPlayApart(t *testing.T) {
+	th := newTheatre(t)
+	th.source.Video.Write(picture(0, 100, true))
+	th.source.Audio.Write(media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 1}})
+	ended := make(chan error, 1)
+	first, second := testkit.Apart(func(ctx context.Context, offer string) (string, error) {
+		b, err := th.egress.Play(ctx, rtc.Offer{SDP: offer}, th.source)
+		if err != nil {
+			return "", err
+		}
+		go func() { ended <- b.Run(context.WithoutCancel(ctx)) }()
+		return b.Answer(), nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pictures := testkit.NewPlayer(testkit.PlayerConfig{Video: true})
+	sound := testkit.NewPlayer(testkit.PlayerConfig{Audio: true})
+	gone := make(chan error, 2)
+	leaving, leave := context.WithCancel(ctx)
+	go func() { gone <- pictures.Run(leaving, first) }()
+	go func() { gone <- sound.Run(ctx, second) }()
+	th.repeat(th.source.Audio, media.Frame{Track: opusTrack, Key: true, Data: []byte{0xfc, 2}})
+	th.repeat(th.source.Video, picture(1, 100, true))
+	pictures.Wait(t, "pictures", func() bool { return len(pictures.Frames("video")) > 10 && len(pictures.Reports("video")) > 0 })
+	sound.Wait(t, "sound", func() bool { return len(sound.Frames("audio")) > 10 && len(sound.Reports("audio")) > 0 })
+	leave()
+	for range 2 {
+		if err := <-gone; err != nil && !errors.Is(err, testkit.ErrConnection) {
+			t.Error(err)
+		}
+	}
+	if err := <-ended; !errors.Is(err, rtc.ErrPeerClosed) {
+		t.Errorf("ends with %v, want ErrPeerClosed", err)
+	}
+	if n := th.egress.Players(); n != 0 {
+		t.Errorf("%d players at the end", n)
+	}
+}
+
 // A player keeps its session while the publisher is away, and goes on with who takes the name, in time that only grows: also if that
 // one is there before the other's last frames are over, or sends another codec.
 func TestPlayGoesOn(t *testing.T) {

@@ -1,6 +1,6 @@
 // Firefox and Chromium as WHIP publishers and WHEP players of the bundle policy max-bundle, as RFC 9725 wants them.
 //
-//   node whip.mjs http://localhost:8081/ --socket ws://localhost:8080 [--seconds 120]
+//   node whip.mjs http://localhost:8081/ [--seconds 120]
 //
 // Firefox publishes "firefox", with all candidates in its offer; Chromium publishes "chromium", and sends its candidates later, as
 // MediaMTX's pages do, with If-Match: *. Says {"event":"live"} when each plays the other's. Then each line on standard input is a
@@ -17,7 +17,7 @@ import { launch } from "./lib/browser.mjs";
 import { launchFirefox } from "./lib/firefox.mjs";
 import { commands, main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["socket", "seconds"]);
+const options = readArguments(["seconds"]);
 
 /** In the page: what publishes and plays. */
 function install() {
@@ -220,7 +220,7 @@ await main(async () => {
     if (command === "play") {
       await step(`play ${name} in Chromium`, 40, () => run(chromium, "play", { url: whep(name), want: ["video"] }));
       await step(`play ${name} in Firefox`, 40, () => run(firefox, "play", { url: whep(name), want: ["video"] }));
-      await step(`play ${name} by the SDK`, 40, () => chromium.evaluate(playBySDK, { urlServer: options.socket, name }));
+      await step(`play ${name} by the SDK`, 40, () => chromium.evaluate(playBySDK, { urlServer: `${options.address.replace("http", "ws")}ws`, name }));
     } else if (command === "watch") {
       await run(chromium, "watch", { url: whep(name) });
     } else if (command === "goes") {
