@@ -47,6 +47,8 @@ type outTrack struct {
 
 	packets, bytes atomic.Int64
 	lost           atomic.Int64
+
+	report []rtcp.Packet // the last one; guarded by the outlet's mu
 }
 
 var (
@@ -215,7 +217,7 @@ func (o *outlet) Report(kind media.Kind, wall time.Time, rtpTime uint32) {
 		return
 	}
 	ssrc := t.section.Sent.SSRC
-	_ = o.pc.WriteRTCP([]rtcp.Packet{ // fails only at the session's end
+	report := []rtcp.Packet{
 		&rtcp.SenderReport{
 			SSRC: ssrc, NTPTime: ntp(wall), RTPTime: rtpTime,
 			PacketCount: uint32(t.packets.Load()), OctetCount: uint32(t.bytes.Load()),
@@ -223,7 +225,11 @@ func (o *outlet) Report(kind media.Kind, wall time.Time, rtpTime uint32) {
 		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
 			Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: t.section.Sent.Stream}},
 		}}},
-	})
+	}
+	o.mu.Lock()
+	t.report = report
+	o.mu.Unlock()
+	_ = o.pc.WriteRTCP(report) // fails only at the session's end
 }
 
 // ntp writes a time in the format of RFC 3550, 4.
@@ -263,19 +269,15 @@ func (o *outlet) Close() error {
 	return nil
 }
 
-// sayGoodbye tells the peer that its tracks have ended (RFC 3550, 6.6), which players see sooner than that the connection has. mu is
-// held.
+// sayGoodbye tells the peer that its tracks have ended (RFC 3550, 6.6), which it may see sooner than that the connection has. Firefox
+// wants a sender report before it, and a packet for each track. mu is held.
 func (o *outlet) sayGoodbye() {
-	if !o.connected {
-		return
-	}
-	var sources []uint32
 	for _, t := range o.tracks {
-		if t != nil {
-			sources = append(sources, t.section.Sent.SSRC)
+		if t != nil && t.report != nil {
+			bye := &rtcp.Goodbye{Sources: []uint32{t.section.Sent.SSRC}}
+			_ = o.pc.WriteRTCP(append(t.report, bye)) // fails only at the session's end
 		}
 	}
-	_ = o.pc.WriteRTCP([]rtcp.Packet{&rtcp.Goodbye{Sources: sources}}) // fails only at the session's end
 }
 
 // shut closes the PeerConnection and joins all.
