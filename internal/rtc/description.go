@@ -120,7 +120,7 @@ func (r reading) parse(text string) (*Description, error) {
 		case key == "ice-lite":
 			d.Lite = true
 		case key == "group":
-			if f := strings.Fields(value); len(f) > 1 && f[0] == "BUNDLE" {
+			if f := strings.Fields(value); len(f) > 1 && len(f) <= maxSections+1 && f[0] == "BUNDLE" && len(groups) < maxSections {
 				groups = append(groups, f[1:])
 			}
 		}

@@ -269,8 +269,8 @@ func (o *outlet) Close() error {
 	return nil
 }
 
-// sayGoodbye tells the peer that its tracks have ended (RFC 3550, 6.6), which it may see sooner than that the connection has. Firefox
-// wants a sender report before it, and a packet for each track. mu is held.
+// sayGoodbye tells the peer that its tracks have ended (RFC 3550, 6.6), which it may see sooner than that the connection has. Such a
+// packet begins with a report (6.1). mu is held.
 func (o *outlet) sayGoodbye() {
 	for _, t := range o.tracks {
 		if t != nil && t.report != nil {
