@@ -116,6 +116,7 @@ func TestGStreamer(t *testing.T) {
 		{"audio", "max-bundle", []string{"audio"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			publisher, _ := startGStreamer(t, "publish", base+"/whip/"+tt.name, "--bundle", tt.bundle, "--kinds", strings.Join(tt.kinds, ","))
 			publisher.wait("the connection", func() bool { return publisher.state == "connected" })
 			var players []*gstreamer

@@ -296,6 +296,7 @@ func TestRTPWraps(t *testing.T) {
 // MediaMTX's pages send them; a stream without sound is played, though the section for sound comes first; and a player goes on in its
 // session when the publisher returns soon, learns that the stream is gone when it does not, and gets the picture when it returns late.
 func TestWHIPInBrowsers(t *testing.T) {
+	t.Parallel() // it waits for half a minute
 	s := startServer(t, "whep_hold_ms=5000")
 	b := startBrowser(t, "whip.mjs", s.page)
 	do := func(command string) map[string]string {
