@@ -18,8 +18,8 @@ type Transport struct {
 }
 
 // Answer writes the answer to the offer: each section receives, or sends, the one codec that was chosen, under the offerer's own
-// payload types; what is not used is refused, but for what the transport needs (see Section.Kept). Right after each a=rtpmap stands its a=rtcp-fb: the Web SDK inserts
-// parameters of its own between the two.
+// payload types. What is not used is refused, or inactive where the bundle needs it (see Section.Kept). Right after each a=rtpmap
+// stands its a=rtcp-fb: the Web SDK inserts parameters of its own between the two.
 func (d *Description) Answer(t Transport) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {

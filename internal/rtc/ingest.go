@@ -29,14 +29,14 @@ func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Recei
 
 // Publish claims the name in the hub, answers the offer and returns the publication, not yet connected; the caller
 // calls its Run. It fails with the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName, load.ErrFull), ErrBadOffer,
-// ErrUnsupported or ErrNoCommonCodecs. info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
+// ErrPartial or ErrNoCommonCodecs. info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
 func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*Publication, error) {
 	d, err := ParseOffer(offer.SDP)
 	if err != nil {
 		return nil, err
 	}
 	if offer.Whole && d.Left != "" {
-		return nil, fmt.Errorf("%w: %s", ErrUnsupported, d.Left)
+		return nil, fmt.Errorf("%w: %s", ErrPartial, d.Left)
 	}
 	offers := []Offer{offer}
 	if d.Apart {

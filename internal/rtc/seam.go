@@ -12,7 +12,7 @@ import (
 var (
 	ErrBadOffer        = errors.New("the offer is not usable SDP")
 	ErrNoCommonCodecs  = errors.New("no common codecs")
-	ErrUnsupported     = errors.New("the offer asks for more than is supported")
+	ErrPartial         = errors.New("a part of the offer cannot be taken")
 	ErrICETimeout      = errors.New("no ICE connection in time")
 	ErrICEFailed       = errors.New("ICE failed")
 	ErrICEKeepAlive    = errors.New("the peer stopped answering ICE checks")

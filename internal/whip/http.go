@@ -93,7 +93,7 @@ func status(err error) (code int, detail string) {
 		return http.StatusNotAcceptable, err.Error()
 	case errors.Is(err, rtc.ErrBadOffer), errors.Is(err, stream.ErrName):
 		return http.StatusBadRequest, err.Error()
-	case errors.Is(err, rtc.ErrNoCommonCodecs), errors.Is(err, rtc.ErrUnsupported):
+	case errors.Is(err, rtc.ErrNoCommonCodecs), errors.Is(err, rtc.ErrPartial):
 		return http.StatusNotAcceptable, err.Error()
 	case errors.Is(err, stream.ErrNameInUse), errors.Is(err, stream.ErrIDInUse):
 		return http.StatusConflict, err.Error()
