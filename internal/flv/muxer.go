@@ -2,6 +2,7 @@ package flv
 
 import (
 	"fmt"
+	"time"
 
 	"transponder/internal/media"
 )
@@ -18,6 +19,9 @@ type Muxer struct {
 	// no video header at first may never look for one, so the wait is worth its while; a camera that is off must not stop a
 	// show.
 	WaitVideoMS int64
+	// Announced returns the track of pictures that are to come and of which none has, nil if none is known. Where sound goes first, the
+	// header of that track goes before it: some receivers look for headers in the first second or two only. nil: none is known.
+	Announced func() *media.Track
 	// Allowed says which of the codecs that FourCC knows may be sent; nil: none. A receiver that has not said that it takes
 	// them would not show them.
 	Allowed func(media.Codec) bool
@@ -54,6 +58,9 @@ func (m *Muxer) Append(tags []Tag, f media.Frame) ([]Tag, error) {
 		return tags, nil // sound from before the first picture
 	}
 	ms := f.Time.Sub(m.base).Milliseconds()
+	if f.Kind() == media.Audio && m.audio == nil && m.video == nil {
+		tags = m.announce(tags, ms)
+	}
 	if f.Kind() == media.Video {
 		ms = max(ms, m.lastVideo+1)
 		tags = m.videoHeaders(tags, f.Track, ms)
@@ -83,6 +90,34 @@ func (m *Muxer) begin(f media.Frame) bool {
 	m.begun, m.base = true, f.Time
 	m.lastVideo, m.lastAudio = -1, -1
 	return true
+}
+
+// announce writes the headers of pictures that are to come.
+func (m *Muxer) announce(tags []Tag, ms int64) []Tag {
+	if m.Announced == nil {
+		return tags
+	}
+	t := m.Announced()
+	if t == nil || t.Codec != media.H264 && (FourCC(t.Codec) == "" || m.Allowed == nil || !m.Allowed(t.Codec)) {
+		return tags
+	}
+	return m.videoHeaders(tags, t, ms)
+}
+
+// lateAfter is how long after the beginning of a connection a header can still be sent. Receivers that look for headers at the
+// beginning do so for about two seconds.
+const lateAfter = time.Second
+
+// Late says that f is the first of its kind, on a connection that has begun so long ago that receivers may not look for its header
+// any more. A new connection would have both.
+func (m *Muxer) Late(f media.Frame) bool {
+	if !m.begun || f.Time.Sub(m.base) <= lateAfter {
+		return false
+	}
+	if f.Kind() == media.Video {
+		return m.video == nil
+	}
+	return m.audio == nil
 }
 
 func (m *Muxer) videoHeaders(tags []Tag, t *media.Track, ms int64) []Tag {

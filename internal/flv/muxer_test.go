@@ -197,3 +197,41 @@ func TestMuxerSound(t *testing.T) {
 		}
 	}
 }
+
+// Pictures that are announced have their header at the connection's beginning, though sound goes first; others are late.
+func TestAnnounced(t *testing.T) {
+	hevc := &media.Track{Codec: media.H265, Config: []byte{1}}
+	for _, c := range []struct {
+		name      string
+		announced *media.Track
+		allowed   bool
+		header    bool
+	}{
+		{"none", nil, false, false},
+		{"H.264", avc, false, true},
+		{"HEVC that is taken", hevc, true, true},
+		{"HEVC that is not", hevc, false, false},
+	} {
+		m := Muxer{
+			Announced: func() *media.Track { return c.announced }, Allowed: func(media.Codec) bool { return c.allowed },
+			FrameRate: func() float64 { return 0 },
+		}
+		tags, err := m.Append(nil, media.Frame{Track: aac, Key: true, Data: []byte{1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tags[0].Type == TypeVideo; got != c.header {
+			t.Errorf("%s: the first tag is %d", c.name, tags[0].Type)
+		}
+		picture := media.Frame{Track: avc, Key: true, Data: []byte{1}}
+		if c.announced != nil {
+			picture.Track = c.announced
+		}
+		for at, late := range map[time.Duration]bool{time.Second: false, 1100 * time.Millisecond: !c.header} {
+			picture.Time = media.Timestamp(at)
+			if got := m.Late(picture); got != late {
+				t.Errorf("%s: late after %v is %v", c.name, at, got)
+			}
+		}
+	}
+}

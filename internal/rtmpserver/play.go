@@ -202,6 +202,7 @@ func muxer(from stream.ReaderConfig) *flv.Muxer {
 	m := &flv.Muxer{Metadata: flv.PlayerMetadataTag, FrameRate: func() float64 { return 0 }}
 	if v := from.Video; v != nil {
 		m.FrameRate = func() float64 { return math.Round(v.Stats().FPS) }
+		m.Announced = v.Announced
 		m.WaitVideoMS = videoWait.Milliseconds()
 		if v.Track() != nil {
 			m.WaitVideoMS = pictureWait.Milliseconds()

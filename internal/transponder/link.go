@@ -31,6 +31,12 @@ type link struct {
 
 	busy atomic.Bool // send is writing
 
+	// Of a kind of media that comes when the link has begun without.
+	replace  func()      // makes another link; set by publish
+	replaced bool        // owned by send; replace was called
+	alone    atomic.Bool // no other link can be made
+	lateAt   time.Time   // owned by send; when that kind was sent all the same, zero before
+
 	asked atomic.Pointer[Target] // where the peer wants us to connect instead
 	next  chan *link             // that connection once it is made, while this one still stands; holds one
 }
@@ -154,6 +160,7 @@ func (t *Transponder) muxer(client *rtmp.Client) *flv.Muxer {
 	if t.cfg.SendMetadata {
 		m.Metadata = flv.MetadataTag
 	}
+	m.Announced = func() *media.Track { return t.in.feed().Announced() }
 	if t.src.Info().HasVideo {
 		m.WaitVideoMS = videoWait.Milliseconds()
 	}
@@ -264,6 +271,58 @@ func redirected(from Target, tcURL string) (Target, error) {
 	}
 	return target, nil
 }
+
+const (
+	// lateFor is after how long without an objection a server has accepted a kind of media that came late.
+	lateFor = 10 * time.Second
+	// lateGap is the least time between two connections made for such a kind: one that comes and goes is not to keep us busy.
+	lateGap = 30 * time.Second
+)
+
+// complete returns how many of the frames go to the link. A kind of media that the link has begun without is lost on servers that
+// look for headers at the beginning only, and some end the connection for it. So a link is made that has both kinds from its first
+// frame on; until then the present one goes on without. A server that would not have two links at once gets the kind late.
+func (t *Transponder) complete(l *link, frames []media.Frame) int {
+	kept := 0
+	for _, f := range frames {
+		if l.lateAt.IsZero() && l.mux.Late(f) {
+			switch {
+			case l.alone.Load(), !l.replaced && time.Since(t.movedAt) < lateGap:
+				l.lateAt = time.Now()
+			case !l.replaced:
+				l.replaced = true
+				if l.asked.CompareAndSwap(nil, &l.target) { // else there will be another link anyway
+					t.log.Info("the stream has more than the connection began with, reconnecting", "kind", f.Kind())
+					l.replace()
+				}
+			}
+			if l.lateAt.IsZero() {
+				continue
+			}
+		}
+		frames[kept] = f
+		kept++
+	}
+	clear(frames[kept:])
+	return kept
+}
+
+// replace makes the link that complete wants, and leaves it in l.next.
+func (t *Transponder) replace(ctx context.Context, l *link) {
+	t.attempts.Add(1)
+	made, err := t.connect(ctx, l.target, nil)
+	switch {
+	case err == nil:
+		l.next <- made
+	case ctx.Err() == nil:
+		t.log.Warn("no second connection, so the first gets what it began without", "err", printable(err))
+		l.asked.Store(nil)
+		l.alone.Store(true)
+	}
+}
+
+// objects says whether the link may have been ended for a kind of media that came late: another link would begin with it.
+func (l *link) objects() bool { return !l.lateAt.IsZero() && time.Since(l.lateAt) < lateFor }
 
 // reconnect makes the link that the peer asked for while the present one stands, and leaves it in l.next. If the new
 // server answers that it would not have it, the name being in use, say, the present link is ended for it.

@@ -317,6 +317,13 @@ func (t *Transponder) publish(ctx context.Context, l *link, in *holder) error {
 		}))
 	})
 	wg.Go(func() { cancel(t.safely(func() error { return t.watch(sending, l, in) })) })
+	l.replace = func() {
+		wg.Go(func() {
+			if err := t.safely(func() error { t.replace(sending, l); return nil }); err != nil {
+				cancel(err)
+			}
+		})
+	}
 	err := t.safely(func() error { return t.send(sending, l, in) })
 	cancel(err)
 	if polite(err) {
@@ -339,6 +346,9 @@ func (t *Transponder) after(ctx context.Context, l *link, in *holder, err error)
 	var moved *redirect
 	var gone *sourceError
 	asked := l.asked.Load()
+	if asked == nil && l.objects() {
+		asked = &l.target
+	}
 	if errors.As(err, &gone) || errors.As(err, &moved) || ctx.Err() != nil || asked == nil {
 		if made != nil && (moved == nil || moved.link != made) {
 			made.conn.Close()
@@ -378,7 +388,7 @@ func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
 		}
 		n = t.voice.apply(frames[:n])
 		now := t.turn(l, frames[:n])
-		if err := t.write(ctx, l, frames[:now]); err != nil {
+		if err := t.write(ctx, l, frames[:t.complete(l, frames[:now])]); err != nil {
 			return err
 		}
 		if now < n {

@@ -1,0 +1,214 @@
+package transponder
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bluenviron/gortmplib"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/testkit"
+)
+
+// trackReader is a server that we did not write, in the way that MediaMTX uses it: it looks for tracks in the first two seconds, and
+// ends a connection on which another comes later. A second publisher takes the name of the first, if that is allowed.
+type trackReader struct {
+	listener net.Listener
+	takeOver bool
+	done     sync.WaitGroup
+
+	mu       sync.Mutex
+	conns    []net.Conn // guarded by mu
+	present  net.Conn   // guarded by mu; that publishes
+	pictures atomic.Int64
+	sounds   atomic.Int64
+	faults   atomic.Int64
+}
+
+func newTrackReader(t *testing.T, takeOver bool) *trackReader {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &trackReader{listener: l, takeOver: takeOver}
+	s.done.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.conns = append(s.conns, conn)
+			s.mu.Unlock()
+			s.done.Go(func() { s.serve(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		s.mu.Lock()
+		for _, conn := range s.conns {
+			conn.Close()
+		}
+		s.mu.Unlock()
+		s.done.Wait()
+	})
+	return s
+}
+
+func (s *trackReader) serve(conn net.Conn) {
+	defer conn.Close()
+	server := &gortmplib.ServerConn{RW: conn}
+	if server.Initialize() != nil {
+		return
+	}
+	s.mu.Lock()
+	if s.present != nil {
+		if !s.takeOver {
+			s.mu.Unlock()
+			return
+		}
+		s.present.Close()
+	}
+	s.present = conn
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.present == conn {
+			s.present = nil
+		}
+	}()
+	r := &gortmplib.Reader{Conn: server}
+	if server.Accept() != nil || r.Initialize() != nil {
+		return
+	}
+	for _, track := range r.Tracks() {
+		if track.Codec.IsVideo() {
+			r.OnDataH264(track, func(time.Duration, time.Duration, [][]byte) { s.pictures.Add(1) })
+		} else {
+			r.OnDataMPEG4Audio(track, func(time.Duration, []byte) { s.sounds.Add(1) })
+		}
+	}
+	for {
+		if err := r.Read(); err != nil {
+			if !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "closed") && !strings.Contains(err.Error(), "reset") {
+				s.faults.Add(1)
+			}
+			return
+		}
+	}
+}
+
+// Pictures that begin six seconds after the sound are seen by servers that look for tracks at the beginning only, whether they let the
+// second connection take over or refuse it.
+func TestLatePictures(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		announced bool
+		takeOver  bool
+	}{
+		{"the header is known", true, false},
+		{"a second connection takes over", false, true},
+		{"a second connection is refused", false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
+			server := newTrackReader(t, tt.takeOver)
+			s := b.source("s")
+			s.only = media.Audio
+			if tt.announced {
+				s.Video.Announce(s.video)
+			}
+			info := b.start(Request{StreamName: "s", URL: "rtmp://" + server.listener.Addr().String() + "/live"})
+			b.wait("sound", func() bool {
+				s.write(1, 20)
+				return server.sounds.Load() > 50 && s.n > 150
+			})
+			s.only = 0
+			b.wait("pictures", func() bool {
+				s.write(1, 20)
+				return server.pictures.Load() > 20
+			})
+			i := b.Find(Filter{ID: info.ID})[0]
+			if connections := len(server.conns); tt.announced != (connections == 1) || connections > 3 {
+				t.Errorf("%d connections", connections)
+			}
+			if i.State != Live || tt.takeOver && server.faults.Load() > 0 {
+				t.Errorf("the push is %s, the server found %d faults", i.State, server.faults.Load())
+			}
+		})
+	}
+}
+
+// Sound that begins six seconds after the pictures is treated likewise, and the far end's time goes on.
+func TestLateSound(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	s.only = media.Video
+	b.start(Request{StreamName: "s", URL: server.URL("live")})
+	b.wait("pictures", func() bool {
+		s.write(1, 20)
+		return count(server.Tags(), true) > 150
+	})
+	before := len(server.Tags())
+	s.only = 0
+	b.wait("sound", func() bool {
+		s.write(1, 20)
+		return slices.ContainsFunc(server.Tags(), func(tag testkit.Tag) bool { return !tag.Video && !tag.Header })
+	})
+	last := time.Duration(-1)
+	for i, tag := range server.Tags() {
+		if tag.Header || !tag.Video {
+			continue
+		}
+		if tag.Time <= last {
+			t.Errorf("picture %d of %d at %v after %v", i, before, tag.Time, last)
+		}
+		last = tag.Time
+	}
+	if n := strings.Count("\n"+strings.Join(server.Calls(), "\n"), "\npublish("); n != 2 {
+		t.Errorf("published %d times, want twice: %q", n, server.Calls())
+	}
+}
+
+// A server that is ours shows what comes late on the connection that it has, as it refuses a second of that name.
+func TestLateAtServerThatRefuses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	door := b.runDoor()
+	s := b.source("s")
+	s.only = media.Audio
+	b.start(Request{StreamName: "s", URL: "rtmp://" + door.Addr().String() + "/live"})
+	frame := media.Timestamp(40 * time.Millisecond)
+	write := func(ahead int) { // no faster than the server reads
+		if n := int(s.Now()/frame) + ahead; n >= s.n {
+			s.n = n
+			s.write(1, 20)
+		}
+	}
+	var first *stream.Source
+	begun := s.Now()
+	b.wait("sound", func() bool {
+		write(int(min((s.Now()-begun)/frame, 10)) * 10) // more than is waited for pictures
+		first, _ = b.hub.Source("rtmp_s")
+		return first != nil && first.Audio.Stats().Frames > 10
+	})
+	s.only = 0
+	b.wait("pictures", func() bool {
+		write(200)
+		return first.Video.Stats().Frames > 20
+	})
+	if made, ok := b.hub.Source("rtmp_s"); !ok || made != first {
+		t.Error("the stream was interrupted")
+	}
+}
