@@ -13,8 +13,12 @@ const window = 512
 // trip. A burst that fills the window leaves no more behind.
 const maxSpare = 64
 
-// takeOver is how long an SSRC must have been silent before another one may go on in its place.
-const takeOver = time.Second
+// An SSRC goes on in the place of another that was silent for takeOver, or for as long as it took the new one to send takeOverFrames
+// frames: a sender that sends both at once, as simulcast does, sends a frame of each in turn.
+const (
+	takeOver       = time.Second
+	takeOverFrames = 3
+)
 
 // TrackConfig says how one track is received.
 type TrackConfig struct {
@@ -54,6 +58,7 @@ type Track struct {
 
 	begun   bool
 	ssrc    uint32
+	rival   rival
 	heardAt time.Duration
 	next    uint16 // due
 	highest uint16 // seen
@@ -65,6 +70,24 @@ type Track struct {
 	restartAt uint16 // the packet that would confirm a new beginning
 
 	stats TrackStats
+}
+
+// rival is an SSRC that is not the track's, and what it has sent since the track's own was last heard.
+type rival struct {
+	ssrc, time uint32
+	frames     int
+}
+
+// heard takes a packet and says whether the rival has sent so much that the track's own SSRC must be gone.
+func (r *rival) heard(p Packet) bool {
+	switch {
+	case r.frames == 0 || p.SSRC != r.ssrc:
+		*r = rival{p.SSRC, p.Time, 1}
+	case p.Time != r.time:
+		r.time = p.Time
+		r.frames++
+	}
+	return r.frames >= takeOverFrames
 }
 
 // slot is one sequence number ahead of the one that is due.
@@ -144,10 +167,13 @@ func (t *Track) Push(p Packet, now time.Duration) {
 	case !t.begun:
 		t.begun, t.ssrc, t.next, t.highest = true, p.SSRC, p.Seq, p.Seq-1
 	case p.SSRC == t.ssrc:
-	case now-t.heardAt < takeOver:
+		t.rival.frames = 0
+	case p.Repair:
+		return
+	case !t.rival.heard(p) && now-t.heardAt < takeOver:
 		return
 	default:
-		t.ssrc = p.SSRC
+		t.ssrc, t.rival.frames = p.SSRC, 0
 		t.restart(p)
 	}
 	t.heardAt = now

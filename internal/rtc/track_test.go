@@ -198,6 +198,42 @@ func TestTrackTakeOver(t *testing.T) {
 	}
 }
 
+// TestTrackNewSSRC: a sender that changes its SSRC costs some frames and one key frame; one that sends two at once changes nothing.
+func TestTrackNewSSRC(t *testing.T) {
+	cfg := DefaultTrackConfig()
+	cfg.Codec = media.H264
+	var r recorder
+	track := NewTrack(cfg, &r)
+	seq := [3]uint16{0, 100, 40_000}
+	push := func(ssrc, at uint32, kind byte) { // two packets
+		for i := range 2 {
+			seq[ssrc]++
+			track.Push(Packet{SSRC: ssrc, Seq: seq[ssrc], Time: ssrc<<28 + at*3600, Marker: i == 1, Payload: nal(kind, 5)}, time.Duration(at)*40*ms)
+		}
+	}
+	push(1, 0, nalIDR)
+	track.Tick(0, nil)
+	for at := uint32(1); at < 20; at++ { // simulcast
+		push(2, at, nalSlice)
+		push(1, at, nalSlice)
+	}
+	if n := len(r.said); n != 20 || track.Stats().Lost > 0 {
+		t.Fatalf("%d units, %+v", n, track.Stats())
+	}
+	for at := uint32(20); at < 23; at++ {
+		push(2, at, nalSlice)
+	}
+	if _, pli, _ := track.Tick(23*40*ms, nil); !pli {
+		t.Error("no key frame is asked for 120 ms after the change")
+	}
+	push(2, 23, nalIDR)
+	push(2, 24, nalSlice)
+	track.Tick(24*40*ms, nil)
+	if st := track.Stats(); st.PLIs != 2 || len(r.said) < 22 {
+		t.Errorf("after the key frame %q, %+v", r.said, st)
+	}
+}
+
 // TestTrackSpare: what a burst needed is not kept for the life of the track.
 func TestTrackSpare(t *testing.T) {
 	cfg := DefaultTrackConfig()

@@ -8,10 +8,10 @@ import (
 )
 
 // The limits of what a peer may make us hold. A 16 MiB message is a key frame that no encoder sends; honest peers use
-// fewer than ten chunk streams and rarely leave a message unfinished on more than one.
+// fewer than ten chunk streams, with a track each some dozens, and rarely leave a message unfinished on more than one.
 const (
 	maxMessage      = 16 << 20
-	maxChunkStreams = 32
+	maxChunkStreams = 128
 	maxHeld         = 24 << 20 // of unfinished messages, in all chunk streams
 )
 
@@ -102,7 +102,7 @@ func (r *chunkReader) readChunk() (*incoming, error) {
 			return nil, fmt.Errorf("%w: chunk stream %d begins with a header of type %d", ErrProtocol, id, format)
 		}
 		if len(r.streams) >= maxChunkStreams {
-			return nil, fmt.Errorf("%w: too many chunk streams", ErrProtocol)
+			return nil, fmt.Errorf("%w: more than %d chunk streams", ErrProtocol, maxChunkStreams)
 		}
 		s = &incoming{}
 		r.streams[id] = s

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"transponder/internal/amf"
@@ -49,6 +50,7 @@ type ServerConn struct {
 	conn *conn
 
 	hello    Hello     // set by Handshake
+	denied   []uint32  // message streams that asked for a second stream; owned by the reading goroutine
 	created  int       // message streams created so far; owned by the reading goroutine
 	queued   []Message // of an aggregate message; likewise
 	streamID uint32    // of the request; set by Next and kept until the next one
@@ -142,7 +144,7 @@ func (s *ServerConn) Next() (Request, error) {
 }
 
 func (s *ServerConn) request(verb Verb, cmd command) Request {
-	s.streamID, s.verb = cmd.streamID, verb
+	s.streamID, s.verb, s.denied = cmd.streamID, verb, nil
 	s.open.Store(true)
 	return Request{Verb: verb, Name: cmd.text(1)}
 }
@@ -195,6 +197,16 @@ func (s *ServerConn) EndPublish(description string) error {
 
 func (s *ServerConn) status(level, code, description string) outgoing {
 	return streamCall(s.streamID, "onStatus", 0, nil, statusInfo(level, code, description))
+}
+
+// Stray says that a message of ReadMedia belongs to another stream of the connection than the one that was granted. Publishers that
+// send their media on a stream which they have neither made nor asked for are believed to mean the one they have.
+func (s *ServerConn) Stray(m Message) bool {
+	if m.StreamID == s.streamID {
+		return false
+	}
+	made := func(id uint32) bool { return id > 0 && id <= uint32(s.created) }
+	return made(m.StreamID) && made(s.streamID) || slices.Contains(s.denied, m.StreamID)
 }
 
 // ReadMedia returns the publisher's next audio, video or data message, whose Payload is the caller's to keep, and answers
@@ -266,6 +278,9 @@ func (s *ServerConn) answer(cmd command) error {
 	case "getStreamLength":
 		return s.result(cmd, 0.0) // live
 	case "publish", "play":
+		if cmd.streamID != s.streamID && !slices.Contains(s.denied, cmd.streamID) && len(s.denied) < maxStreams {
+			s.denied = append(s.denied, cmd.streamID)
+		}
 		return s.conn.post(streamCall(cmd.streamID, "onStatus", 0, nil,
 			statusInfo("error", "NetStream.Failed", "one stream at a time on a connection")))
 	case "pause", "pauseRaw":

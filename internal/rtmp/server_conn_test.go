@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"transponder/internal/amf"
@@ -116,6 +117,43 @@ func TestServerPublish(t *testing.T) {
 	}
 	if got := answers(t, client, len(want)); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// TestStray publishes a second stream on a connection: it is refused, and its media belongs to nobody.
+func TestStray(t *testing.T) {
+	s, client := accepted(t)
+	err := client.post(
+		call("createStream", 2, nil), call("createStream", 3, nil), streamCall(1, "publish", 4, nil, "n", "live"),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	media := func(stream uint32) outgoing {
+		return outgoing{chunk: chunkVideo, kind: flv.TypeVideo, streamID: stream, payload: []byte{byte(stream)}}
+	}
+	err = client.post(media(1), media(2), media(7), streamCall(2, "publish", 5, nil, "m", "live"), streamCall(7, "publish", 6, nil, "m", "live"),
+		media(1), media(2), media(7), media(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, false, false, true, true, false} {
+		m, err := s.ReadMedia()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Stray(m); got != want {
+			t.Errorf("message %d, of stream %d: stray %v, want %v", i, m.StreamID, got, want)
+		}
+	}
+	if got := answers(t, client, 5); !strings.HasPrefix(got[3], "onStatus/0 NetStream.Failed") || got[4] != got[3] {
+		t.Errorf("answers %q", got)
 	}
 }
 

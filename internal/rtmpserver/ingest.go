@@ -70,6 +70,16 @@ func (in *ingest) take(m rtmp.Message, now media.Timestamp) (lead time.Duration,
 	return in.clock.at.Sub(now), err
 }
 
+// pass counts a message of another stream on the connection.
+func (in *ingest) pass(m rtmp.Message) {
+	switch m.Type {
+	case flv.TypeVideo:
+		in.src.Video.Fault(stream.FaultTrack)
+	case flv.TypeAudio:
+		in.src.Audio.Fault(stream.FaultTrack)
+	}
+}
+
 // fault says how a message is counted that could not be used.
 func fault(err error) stream.Fault {
 	switch {

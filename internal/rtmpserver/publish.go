@@ -8,6 +8,7 @@ import (
 
 	"transponder/internal/flv"
 	"transponder/internal/load"
+	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 )
 
@@ -107,7 +108,15 @@ func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 	for {
 		m, err := c.conn.ReadMedia()
 		if err != nil {
+			if errors.Is(err, rtmp.ErrProtocol) {
+				c.log.Warn("rtmp publisher breaks the protocol", "stream", src.Info().Name, "err", err)
+				_ = c.conn.EndPublish(err.Error()) // closed in any case
+			}
 			return err
+		}
+		if c.conn.Stray(m) {
+			in.pass(m)
+			continue
 		}
 		lead, err := in.take(m, src.Now())
 		switch {

@@ -55,7 +55,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if errors.Is(err, errRefused) || errors.Is(err, ErrCodec) || errors.Is(err, errPlayed) {
+	if errors.Is(err, errRefused) || errors.Is(err, ErrCodec) || errors.Is(err, errPlayed) || errors.Is(err, rtmp.ErrProtocol) {
 		c.net.linger()
 	}
 	c.log.Info("rtmp connection closed", "err", err, "duration", time.Since(opened).Round(time.Millisecond),
