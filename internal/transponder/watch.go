@@ -44,6 +44,7 @@ type sample struct {
 	pings       int64 // that the peer has answered
 
 	kinds     [2]kindSample // audio, video of the source
+	unheard   bool          // the push does not send the source's sound
 	keyless   int64         // pictures of the source that came before any key frame
 	reordered int64         // pictures of the source whose order is not known
 }
@@ -159,7 +160,7 @@ func (h *health) source(s sample) Reason {
 		return ReasonUnusable
 	case video.missing && audio.alive():
 		return ReasonNoVideo
-	case audio.missing && video.alive():
+	case audio.missing && video.alive() && !s.unheard:
 		return ReasonNoAudio
 	case mixed:
 		return ReasonBFrames
@@ -300,10 +301,12 @@ func (t *Transponder) drainLimit() time.Duration {
 func (t *Transponder) sample(l *link, in *holder) sample {
 	src := in.Source().Stats()
 	made, _ := t.transcoder()
+	muted, file := t.voice.state()
 	return sample{
 		at: time.Now(), frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
 		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: in.Stats().DroppedFrames, skipped: made.Dropped,
 		sent: l.client.BytesSent(), queued: sendQueue(l.conn), received: l.client.BytesReceived(), pings: l.client.PingsAnswered(),
+		unheard: muted || file != "",
 		kinds:   [2]kindSample{kindOf(src.Audio), kindOf(src.Video)},
 		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}

@@ -116,6 +116,13 @@ func TestHealth(t *testing.T) {
 			want:   map[int64]Reason{3: "", 5: ReasonNoAudio, 30: ReasonNoAudio},
 		},
 		{
+			name: "only pictures come, and the push is muted",
+			change: func(n int64, s *sample) {
+				s.frames, s.kinds[0], s.unheard = 1000+25*(n+20), kindSample{1000, 0, n >= 4}, true
+			},
+			want: map[int64]Reason{5: "", 30: ""},
+		},
+		{
 			name: "pictures that are announced never come",
 			change: func(n int64, s *sample) {
 				s.frames, s.pictures, s.keys, s.asked, s.kinds[1] = 50*(n+20), 0, 0, n, kindSample{0, 0, true}
