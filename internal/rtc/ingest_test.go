@@ -247,3 +247,24 @@ func TestOrder(t *testing.T) {
 		})
 	}
 }
+
+// What a publisher sends and cannot be used is counted: pictures before a key frame, and B-frames.
+func TestFaults(t *testing.T) {
+	r := &fakeReceiver{}
+	in, _ := newTestIngest(DefaultConfig(), r)
+	p, err := in.Publish(t.Context(), Offer{SDP: chromium(t)}, stream.Info{Name: "a", ID: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Source().Close(nil)
+	const frame = videoRate / 25
+	r.sink.Video(media.H264, avcc(nal(nalSlice, 7)), 0, false)
+	r.sink.Video(media.H264, avcc(spsLarge, pps0, nal(nalIDR, 9)), frame, true)
+	for n := range 30 {
+		r.sink.Video(media.H264, avcc(nal(nalSlice, 7)), uint32(n+2+[3]int{2, -1, -1}[n%3])*frame, false)
+	}
+	got := p.Source().Stats().Video
+	if got.Faults[stream.FaultKeyFrame] != 1 || got.Faults[stream.FaultOrder] != 7 || got.Frames != 31 || got.Faults.Unusable() != 0 {
+		t.Errorf("%d frames, faults %v", got.Frames, got.Faults)
+	}
+}
