@@ -2,7 +2,6 @@ package flv
 
 import (
 	"fmt"
-	"time"
 
 	"transponder/internal/media"
 )
@@ -104,14 +103,14 @@ func (m *Muxer) announce(tags []Tag, ms int64) []Tag {
 	return m.videoHeaders(tags, t, ms)
 }
 
-// lateAfter is how long after the beginning of a connection a header can still be sent. Receivers that look for headers at the
+// lateAfterMS is how long after the beginning of a connection a header can still be sent. Receivers that look for headers at the
 // beginning do so for about two seconds.
-const lateAfter = time.Second
+const lateAfterMS = 1000
 
 // Late says that f is the first of its kind, on a connection that has begun so long ago that receivers may not look for its header
 // any more. A new connection would have both.
 func (m *Muxer) Late(f media.Frame) bool {
-	if !m.begun || f.Time.Sub(m.base) <= lateAfter {
+	if !m.begun || f.Time.Sub(m.base).Milliseconds() <= lateAfterMS {
 		return false
 	}
 	if f.Kind() == media.Video {

@@ -106,6 +106,15 @@ func (s *trackReader) serve(conn net.Conn) {
 	}
 }
 
+// keep writes what the source writes for so long.
+func (s *source) keep(b *bench, d time.Duration) {
+	until := time.Now().Add(d)
+	b.wait("the time", func() bool {
+		s.write(1, 20)
+		return time.Now().After(until)
+	})
+}
+
 // Pictures that begin six seconds after the sound are seen by servers that look for tracks at the beginning only, whether they let the
 // second connection take over or refuse it.
 func TestLatePictures(t *testing.T) {
@@ -132,6 +141,7 @@ func TestLatePictures(t *testing.T) {
 				s.write(1, 20)
 				return server.sounds.Load() > 50 && s.n > 150
 			})
+			s.keep(b, lateAfter)
 			s.only = 0
 			b.wait("pictures", func() bool {
 				s.write(1, 20)
@@ -160,6 +170,7 @@ func TestLateSound(t *testing.T) {
 		s.write(1, 20)
 		return count(server.Tags(), true) > 150
 	})
+	s.keep(b, lateAfter)
 	before := len(server.Tags())
 	s.only = 0
 	b.wait("sound", func() bool {

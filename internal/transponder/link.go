@@ -31,6 +31,8 @@ type link struct {
 
 	busy atomic.Bool // send is writing
 
+	begunAt time.Time // owned by send; when the first frames went out, zero before
+
 	// Of a kind of media that comes when the link has begun without.
 	replace  func()      // makes another link; set by publish
 	replaced bool        // owned by send; replace was called
@@ -273,6 +275,9 @@ func redirected(from Target, tcURL string) (Target, error) {
 }
 
 const (
+	// lateAfter is how long a link must have begun before a kind of media counts as late: what is made of a source's sound takes a
+	// moment to come.
+	lateAfter = time.Second
 	// lateFor is after how long without an objection a server has accepted a kind of media that came late.
 	lateFor = 10 * time.Second
 	// lateGap is the least time between two connections made for such a kind: one that comes and goes is not to keep us busy.
@@ -285,7 +290,7 @@ const (
 func (t *Transponder) complete(l *link, frames []media.Frame) int {
 	kept := 0
 	for _, f := range frames {
-		if l.lateAt.IsZero() && l.mux.Late(f) {
+		if l.lateAt.IsZero() && l.mux.Late(f) && time.Since(l.begunAt) > lateAfter {
 			switch {
 			case l.alone.Load(), !l.replaced && time.Since(t.movedAt) < lateGap:
 				l.lateAt = time.Now()

@@ -440,6 +440,9 @@ func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) 
 		l.allowed = now.Add(time.Second)
 		t.allowWrite(ctx, l.conn)
 	}
+	if l.begunAt.IsZero() {
+		l.begunAt = time.Now()
+	}
 	l.busy.Store(true)
 	err := l.client.WriteTags(tags)
 	l.busy.Store(false)
