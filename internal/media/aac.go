@@ -27,12 +27,21 @@ var elements = [...][]uint32{
 	7: {elementSCE, elementCPE, elementCPE, elementCPE, elementLFE},
 }
 
+// mostWithSBR is the highest sampling rate that SBR may double, so decoders may take it for granted.
+const mostWithSBR = 24000
+
+// noSBR ends an AudioSpecificConfig and says that there is no SBR (ISO/IEC 14496-3, 1.6.6.2).
+var noSBR = []byte{0x56, 0xe5, 0x00}
+
 // AACConfig makes the AudioSpecificConfig of AAC-LC.
 func AACConfig(sampleRate, channels int) ([]byte, error) {
 	c := mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: sampleRate, ChannelConfig: uint8(channels)}
 	b, err := c.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("make AudioSpecificConfig: %w", err)
+	}
+	if sampleRate <= mostWithSBR {
+		b = append(b, noSBR...)
 	}
 	return b, nil
 }

@@ -41,7 +41,8 @@ func TestAACConfig(t *testing.T) {
 	for _, tt := range []struct {
 		rate, channels int
 		want           []byte
-	}{{48000, 2, []byte{0x11, 0x90}}, {48000, 1, []byte{0x11, 0x88}}, {44100, 2, []byte{0x12, 0x10}}} {
+	}{{48000, 2, []byte{0x11, 0x90}}, {48000, 1, []byte{0x11, 0x88}}, {44100, 2, []byte{0x12, 0x10}},
+		{24000, 1, []byte{0x13, 0x08, 0x56, 0xe5, 0x00}}} {
 		if got, err := AACConfig(tt.rate, tt.channels); err != nil || !bytes.Equal(got, tt.want) {
 			t.Errorf("%d Hz, %d channels: % x, %v; want % x", tt.rate, tt.channels, got, err, tt.want)
 		}

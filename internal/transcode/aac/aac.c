@@ -37,7 +37,7 @@ struct tp_aac {
 
 // bandwidth_of returns the highest frequency that bits are spent on, in Hz.
 static float bandwidth_of(int rate, float bits_a_second) {
-	static const struct { float bits, hz; } steps[] = {{8e3f, 4000}, {16e3f, 6500}, {24e3f, 9000}, {32e3f, 12000}, {48e3f, 14000}, {64e3f, 16000},
+	static const struct { float bits, hz; } steps[] = {{8e3f, 4000}, {16e3f, 6500}, {24e3f, 9000}, {32e3f, 12000}, {48e3f, 16000}, {64e3f, 17000},
 		{96e3f, 20000}};
 	enum { LAST = sizeof steps / sizeof *steps - 1 };
 	float hz = steps[LAST].hz;
@@ -63,7 +63,7 @@ tp_aac *tp_aac_new(int rate, int channels, int bit_rate) {
 		free(e);
 		return NULL;
 	}
-	tp_aac_model_init(&e->model, form);
+	tp_aac_model_init(&e->model, form, (float)bit_rate / channels);
 	e->most = MOST_BITS * channels;
 	e->mean = smaller((float)bit_rate * FRAME / rate, e->most);
 	e->most_held = smaller(e->most - e->mean, 4 * e->mean) + 1;
@@ -138,14 +138,20 @@ int tp_aac_encode(tp_aac *e, const float *pcm, uint8_t *data, int *same) {
 		tp_aac_spectrum_lines(e->spectrum, &l, k, c[k].lines);
 	tp_aac_model_thresholds(&e->model, &l, c, channels);
 	if (channels == 2)
-		tp_aac_model_pair(&l, c, is_middle);
-	for (int k = 0; k < channels; k++)
+		tp_aac_model_pair(&e->model, &l, c, is_middle);
+	for (int k = 0; k < channels; k++) {
 		tp_aac_model_prepare(&l, &c[k]);
+		// Decoders make other noise on either channel, and what is the same on both must stay so.
+		int may_be_noise = !*same && l.sequence != EIGHT_SHORT && tp_aac_spectrum_steady(e->spectrum, k);
+		tp_aac_model_instead(&e->model, &l, &c[k], k, channels == 2 ? is_middle : NULL, may_be_noise);
+	}
 	tp_aac_demand_of(&d, &l, c, channels);
 
 	float demand = tp_aac_demand_bits(&d, 0) * e->price[l.sequence == EIGHT_SHORT];
 	int used = fit(e, &l, c, channels, &d, wanted(e, demand), smaller(e->mean + e->held, e->most) - HEAD_BITS);
 	int size = tp_aac_code_write(e->tables, &l, c, channels, e->channels == 2, is_middle, used, data);
+	for (int k = 0; k < e->channels; k++)
+		tp_aac_model_remember(&e->model, &l, k < channels ? &c[k] : NULL, k);
 	e->held = smaller(e->held + e->mean - 8 * size, e->most_held);
 	return size;
 }

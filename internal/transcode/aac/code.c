@@ -9,7 +9,8 @@ enum {
 	SCE = 0,
 	CPE = 1,
 	END = 7,
-	MOST_APART = 60, // scale factors that follow each other
+	FIRST_NOISE_BITS = 9, // of the first level of noise, which is counted from the global gain
+	FIRST_NOISE = -90 - 256, // what a level of 0 in those bits means
 };
 
 #define ROUND 0.4f // values are rounded down more often than up: it takes fewer bits, and most lines are small
@@ -82,7 +83,7 @@ void tp_aac_code_quantise(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac
 int tp_aac_code_used(const tp_aac_layout *l, const tp_aac_channel *c) {
 	int used = 0;
 	for (int b = 0; b < l->bands; b++)
-		if (c->scale[b] >= 0 && b % l->per_group >= used)
+		if ((c->scale[b] >= 0 || c->noise[b] != NO_NOISE) && b % l->per_group >= used)
 			used = b % l->per_group + 1;
 	return used;
 }
@@ -157,18 +158,26 @@ static void count(const tp_aac_tables *t, const int32_t *v, int n, int32_t *bits
 static inline int each_length(const tp_aac_layout *l) { return l->sequence == EIGHT_SHORT ? 3 : 5; }
 
 int tp_aac_code_books(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_channel *c, int used) {
+	enum { KINDS = BOOKS + 1 }; // the books, and noise
 	int each = each_length(l), total = 8 + 3;
-	uint8_t from[LONG_BANDS][BOOKS];
+	uint8_t from[LONG_BANDS][KINDS];
 	for (int g = 0; g < l->groups; g++) {
 		int first = g * l->per_group;
-		int32_t cost[BOOKS], best = 0, best_book = 0; // of the bands so far, by the last one's book
+		int32_t cost[KINDS], best = 0, best_book = 0; // of the bands so far, by the last one's book
 		for (int b = 0; b < used; b++) {
-			int32_t bits[BOOKS], next_best = NEVER * 2, next_book = 0;
-			count(t, c->values + l->start[first + b], width_of(l, first + b), bits);
-			if (c->scale[first + b] < 0)
-				for (int k = 1; k < BOOKS; k++)
-					bits[k]++; // its scale factor is the last one
-			for (int k = 0; k < BOOKS; k++) {
+			int32_t bits[KINDS], next_best = NEVER * 2, next_book = 0;
+			if (c->noise[first + b] != NO_NOISE) {
+				for (int k = 0; k < BOOKS; k++)
+					bits[k] = NEVER;
+				bits[BOOKS] = 0;
+			} else {
+				count(t, c->values + l->start[first + b], width_of(l, first + b), bits);
+				bits[BOOKS] = NEVER;
+				if (c->scale[first + b] < 0)
+					for (int k = 1; k < BOOKS; k++)
+						bits[k]++; // its scale factor is the last one
+			}
+			for (int k = 0; k < KINDS; k++) {
 				int32_t enter = best + 4 + each;
 				from[b][k] = best_book;
 				if (b > 0 && cost[k] < enter) {
@@ -185,7 +194,7 @@ int tp_aac_code_books(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_cha
 			best_book = next_book;
 		}
 		for (int b = used - 1, k = best_book; b >= 0; b--) {
-			c->book[first + b] = k;
+			c->book[first + b] = k == BOOKS ? NOISE : k;
 			k = from[b][k];
 		}
 		total += best;
@@ -195,10 +204,13 @@ int tp_aac_code_books(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_cha
 				total += each;
 		}
 	}
-	int last = -1;
+	int last = -1, last_noise = NO_NOISE;
 	for (int g = 0; g < l->groups; g++)
 		for (int b = g * l->per_group; b < g * l->per_group + used; b++)
-			if (c->scale[b] >= 0) {
+			if (c->noise[b] != NO_NOISE) {
+				total += last_noise == NO_NOISE ? FIRST_NOISE_BITS : t->differences[c->noise[b] - last_noise + MOST_APART] & 255;
+				last_noise = c->noise[b];
+			} else if (c->scale[b] >= 0) {
 				total += t->differences[last < 0 ? MOST_APART : c->scale[b] - last + MOST_APART] & 255;
 				last = c->scale[b];
 			}
@@ -240,7 +252,7 @@ static int flush(writer *w, const uint8_t *data) {
 static void put_info(writer *w, const tp_aac_layout *l, int used) {
 	put(w, 0, 1); // ics_reserved_bit
 	put(w, l->sequence, 2);
-	put(w, 0, 1); // window_shape: sine
+	put(w, l->sequence == LONG_START || l->sequence == EIGHT_SHORT, 1); // window_shape of the falling half: a sine if it is long
 	if (l->sequence != EIGHT_SHORT) {
 		put(w, used, 6);
 		put(w, 0, 1); // predictor_data_present
@@ -337,11 +349,19 @@ static int gain_of(const tp_aac_layout *l, const tp_aac_channel *c, int used) {
 // put_spectrum writes what of individual_channel_stream comes after ics_info (table 4.50).
 static void put_spectrum(writer *w, const tp_aac_tables *t, const tp_aac_layout *l, const tp_aac_channel *c, int used) {
 	put_sections(w, l, c->book, used);
-	int last = gain_of(l, c, used);
+	int gain = gain_of(l, c, used), last = gain, last_noise = NO_NOISE;
 	for (int g = 0; g < l->groups; g++)
 		for (int b = g * l->per_group; b < g * l->per_group + used; b++) {
 			if (!c->book[b])
 				continue;
+			if (c->book[b] == NOISE) {
+				if (last_noise == NO_NOISE)
+					put(w, c->noise[b] - gain - FIRST_NOISE, FIRST_NOISE_BITS);
+				else
+					put_code(w, t->differences[c->noise[b] - last_noise + MOST_APART]);
+				last_noise = c->noise[b];
+				continue;
+			}
 			int scale = c->scale[b] < 0 ? last : c->scale[b];
 			put_code(w, t->differences[scale - last + MOST_APART]);
 			last = scale;
@@ -349,7 +369,7 @@ static void put_spectrum(writer *w, const tp_aac_tables *t, const tp_aac_layout 
 	put(w, 0, 3); // no pulse data, no TNS, no gain control
 	for (int g = 0; g < l->groups; g++)
 		for (int b = g * l->per_group; b < g * l->per_group + used; b++)
-			if (c->book[b])
+			if (c->book[b] && c->book[b] != NOISE)
 				put_values(w, t, c->book[b], c->values + l->start[b], width_of(l, b));
 }
 

@@ -4,7 +4,11 @@
 
 #include "tables.h"
 
-enum { CHANNELS = 2 };
+enum {
+	CHANNELS = 2,
+	NO_NOISE = INT16_MIN,
+	MOST_APART = 60, // scale factors that follow each other, and levels of noise
+};
 
 typedef enum { ONLY_LONG, LONG_START, EIGHT_SHORT, LONG_STOP } tp_aac_sequence;
 
@@ -19,6 +23,8 @@ typedef struct {
 	uint16_t start[BANDS + 1];
 } tp_aac_layout;
 
+#define NEVER_NOISE 1e30f
+
 // tp_aac_channel is one channel's spectrum and what becomes of it.
 typedef struct {
 	float lines[FRAME] __attribute__((aligned(64)));
@@ -28,7 +34,9 @@ typedef struct {
 	float energy[BANDS], threshold[BANDS]; // sums over the lines of a band; the threshold is that of noise
 	float form[BANDS];                     // sum of |line|^(1/2)
 	float peak[BANDS];                     // largest power
-	int16_t scale[BANDS];
+	float instead[BANDS];                  // the least error in a band with which noise of its level stands for it; NEVER_NOISE: none does
+	int16_t scale[BANDS];                  // -1: the band has no lines
+	int16_t noise[BANDS];                  // its level, in steps of 1.5 dB, where it stands for a band (4.6.13); NO_NOISE: elsewhere
 	uint8_t book[BANDS];
 } tp_aac_channel;
 

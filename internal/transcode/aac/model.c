@@ -11,18 +11,29 @@
 #endif
 
 // The model follows that of 3GPP TS 26.403, 5.4 to 5.6: a band hides noise that is some dB below it, and less of it in its neighbours. The
-// constants are those with which recordings got the best grades by PEAQ (ITU-R BS.1387) at 64, 96 and 128 kbit/s; see `bench quality`.
-// Bass hides less than treble does: noise-to-mask ratio, the one measure before, does not see that.
-#define MASKED_DB 26.0f // at 0 Bark
-#define LESS_DB 14.0f   // at BARKS
+// constants are those with which recordings got the best grades by PEAQ (ITU-R BS.1387) at 64, 96 and 128 kbit/s; `bench quality` measures
+// that. Bass hides less than treble: the noise-to-mask ratio alone does not see it.
+#define MASKED_DB 30.0f // how far below a band the noise is that it hides, at 0 Bark
+#define LESS_DB 16.0f   // how much less that is at BARKS
 #define BARKS 24.0f
 #define UP_DB 15.0f // per Bark
 #define DOWN_DB 30.0f
 #define RISE 2.0f    // of a threshold from frame to frame; more would be heard before an attack
 #define FALLS 0.01f  // the least that is left of a threshold for that
-#define LOUDEST 2.0f // noise in a band, of its energy: where bits are short, bands are left out rather than bass is spoilt
-#define ALIKE 2      // steps of 1.5 dB between scale factors that become the same: to tell them apart takes more bits than it is worth
+#define LOUDEST 5.0f // noise in a band, of its energy: where bits are short, treble is left out before the bass is spoilt
 #define FINEST -0.8f // noise where there are more bits than are wanted: thresholds are lowered by 28 dB at most
+#define ALIKE 2      // steps of 1.5 dB between scale factors that become the same: to tell them apart takes more bits than it is worth
+
+// Where bits are few, a decoder's own noise stands for bands of noise (4.6.13): bands with holes in them, which come and go, sound worse.
+#define NOISE_HZ 4000.0f  // below, there is none
+#define NOISE_FLAT 0.65f  // how flat a band must be: Gaussian noise has 0.82, a tone next to nothing
+#define NOISE_LEAST 0.15f // the error of a band, of its energy, from which on noise is better, up to NOISE_FEW bits a second and channel
+#define NOISE_MOST 0.5f   // the same at NOISE_MANY; beyond, there is none
+#define NOISE_FEW 48e3f
+#define NOISE_MANY 64e3f
+#define NOISE_STAYS 0.5f // of that, if the band was noise in the last frame: coming and going would be heard
+#define NOISE_BITS 4.0f  // about what such a band takes
+#define NOISE_APART 0.3f // square of the correlation of left and right; below, they are not made middle and side, so that either can be noise
 
 // Noise of 1/12 of a step of 16 bits, squared, in the units of lines.
 #define QUIET_LONG 170.0f
@@ -80,9 +91,12 @@ static void masking_init(tp_aac_masking *m, const uint8_t *widths, int bands, fl
 	m->down[bands - 1] = 0;
 }
 
-void tp_aac_model_init(tp_aac_model *m, const tp_aac_form *form) {
+void tp_aac_model_init(tp_aac_model *m, const tp_aac_form *form, float bits_a_second) {
 	memset(m, 0, sizeof *m);
+	float many = greater((bits_a_second - NOISE_FEW) / (NOISE_MANY - NOISE_FEW), 0);
+	m->noise_least = many <= 1 ? NOISE_LEAST + many * (NOISE_MOST - NOISE_LEAST) : NEVER_NOISE;
 	masking_init(&m->long_masking, form->long_widths, form->long_bands, 0.5f * form->rate / FRAME, QUIET_LONG);
+	m->noise_from = (int)ceilf(NOISE_HZ * FRAME / (0.5f * form->rate));
 	masking_init(&m->short_masking, form->short_widths, form->short_bands, 0.5f * form->rate / SHORT, QUIET_SHORT);
 }
 
@@ -122,7 +136,7 @@ void tp_aac_model_thresholds(tp_aac_model *m, const tp_aac_layout *l, tp_aac_cha
 	m->have_last = !is_short;
 }
 
-void tp_aac_model_pair(const tp_aac_layout *l, tp_aac_channel *c, uint8_t *is_middle) {
+void tp_aac_model_pair(const tp_aac_model *m, const tp_aac_layout *l, tp_aac_channel *c, uint8_t *is_middle) {
 	tp_aac_channel *left = &c[0], *right = &c[1];
 	for (int b = 0; b < l->bands; b++) {
 		v4 s = {0};
@@ -132,7 +146,9 @@ void tp_aac_model_pair(const tp_aac_layout *l, tp_aac_channel *c, uint8_t *is_mi
 		float middle = greater(0.25f * (both + cross), 0), side = greater(0.25f * (both - cross), 0);
 		float threshold = 0.5f * smaller(left->threshold[b], right->threshold[b]);
 		float apart = greater(left->energy[b] / left->threshold[b], 1) * greater(right->energy[b] / right->threshold[b], 1);
-		is_middle[b] = greater(middle / threshold, 1) * greater(side / threshold, 1) < apart;
+		int both_noise = l->sequence != EIGHT_SHORT && l->start[b] >= m->noise_from &&
+			cross * cross < NOISE_APART * 4 * left->energy[b] * right->energy[b];
+		is_middle[b] = !both_noise && greater(middle / threshold, 1) * greater(side / threshold, 1) < apart;
 		if (!is_middle[b])
 			continue;
 		for (int i = l->start[b]; i < l->start[b + 1]; i++) {
@@ -163,6 +179,24 @@ void tp_aac_model_prepare(const tp_aac_layout *l, tp_aac_channel *c) {
 	}
 }
 
+void tp_aac_model_instead(const tp_aac_model *m, const tp_aac_layout *l, tp_aac_channel *c, int k, const uint8_t *is_middle, int may_be_noise) {
+	for (int b = 0; b < l->bands; b++) {
+		int width = l->start[b + 1] - l->start[b];
+		c->instead[b] = NEVER_NOISE;
+		if (may_be_noise && m->noise_least < NEVER_NOISE && l->start[b] >= m->noise_from && !(is_middle && is_middle[b]) &&
+			c->form[b] >= NOISE_FLAT * width * sqrtf(sqrtf(c->energy[b] / width)))
+			c->instead[b] = m->noise_least * (m->noisy[k][b] ? NOISE_STAYS : 1) * c->energy[b];
+	}
+}
+
+void tp_aac_model_remember(tp_aac_model *m, const tp_aac_layout *l, const tp_aac_channel *c, int k) {
+	memset(m->noisy[k], 0, sizeof m->noisy[k]);
+	if (!c || l->sequence == EIGHT_SHORT)
+		return;
+	for (int b = 0; b < l->bands; b++)
+		m->noisy[k][b] = c->noise[b] != NO_NOISE;
+}
+
 void tp_aac_demand_of(tp_aac_demand *d, const tp_aac_layout *l, const tp_aac_channel *c, int channels) {
 	int n = 0;
 	for (int k = 0; k < channels; k++, c++)
@@ -173,6 +207,7 @@ void tp_aac_demand_of(tp_aac_demand *d, const tp_aac_layout *l, const tp_aac_cha
 			d->energy[n] = log2_of(c->energy[b]);
 			d->threshold[n] = sqrtf(sqrtf(c->threshold[b]));
 			d->lines[n] = c->form[b] / sqrtf(sqrtf(c->energy[b] / width));
+			d->instead[n] = c->instead[b] < NEVER_NOISE ? d->energy[n] - log2_of(c->instead[b]) : -NEVER_NOISE;
 			n++;
 		}
 	d->bands = n;
@@ -184,7 +219,12 @@ static inline float with(float threshold, float noise) { return noise >= 0 ? thr
 float tp_aac_demand_bits(const tp_aac_demand *d, float noise) {
 	float bits = 0;
 	for (int i = 0; i < d->bands; i++) {
-		float ratio = greater(d->energy[i] - 4 * log2_of(with(d->threshold[i], noise)), 0);
+		float ratio = d->energy[i] - 4 * log2_of(with(d->threshold[i], noise));
+		if (ratio <= d->instead[i]) {
+			bits += NOISE_BITS;
+			continue;
+		}
+		ratio = greater(ratio, 0);
 		bits += d->lines[i] * (ratio >= DENSE ? ratio : SPARSE_OFFSET + SPARSE_SLOPE * ratio);
 	}
 	return bits;
@@ -213,13 +253,22 @@ float tp_aac_demand_noise(const tp_aac_demand *d, float bits) {
 }
 
 void tp_aac_model_scales(const tp_aac_layout *l, tp_aac_channel *c, float noise) {
-	int last = -1;
+	int last = -1, last_noise = NO_NOISE;
 	for (int b = 0; b < l->bands; b++) {
 		c->scale[b] = -1;
+		c->noise[b] = NO_NOISE;
 		if (c->energy[b] <= c->threshold[b])
 			continue;
 		float root = with(sqrtf(sqrtf(c->threshold[b])), noise);
-		float threshold = smaller(root * root * root * root, LOUDEST * c->energy[b]);
+		float threshold = root * root * root * root;
+		if (threshold >= c->instead[b]) {
+			int level = (int)floorf(2 * log2_of(c->energy[b]) + 0.5f);
+			if (last_noise != NO_NOISE) // levels that follow each other can be so far apart
+				level = level > last_noise + MOST_APART ? last_noise + MOST_APART : level < last_noise - MOST_APART ? last_noise - MOST_APART : level;
+			c->noise[b] = last_noise = level;
+			continue;
+		}
+		threshold = smaller(threshold, LOUDEST * c->energy[b]);
 		int scale = 100 + (int)floorf(8 / 3.0f * log2_of(6.75f * threshold / c->form[b]));
 		scale = scale < 0 ? 0 : scale >= SCALES ? SCALES - 1 : scale;
 		if (last >= 0 && scale >= last - ALIKE && scale <= last + ALIKE)
@@ -229,7 +278,9 @@ void tp_aac_model_scales(const tp_aac_layout *l, tp_aac_channel *c, float noise)
 }
 
 void tp_aac_model_coarser(const tp_aac_layout *l, tp_aac_channel *c) {
-	for (int b = 0; b < l->bands; b++)
+	for (int b = 0; b < l->bands; b++) {
+		c->noise[b] = NO_NOISE;
 		if (c->scale[b] >= 0 && c->scale[b] < SCALES - 1)
 			c->scale[b]++;
+	}
 }

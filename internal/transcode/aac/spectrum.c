@@ -9,6 +9,7 @@
 
 enum {
 	KEPT = 3,                   // frames: the two that a window lies over, and the one that tells what comes
+	LATEST = (KEPT - 1) * SHORTS, // the first part of the latest frame
 	FLAT = (FRAME - SHORT) / 2, // samples beside the slope of a short window in a long one, and before the first short window
 };
 
@@ -17,6 +18,9 @@ enum {
 #define ATTACK 6.0f
 #define ATTACK_LEAST 9e-4f
 #define ATTACK_MEMORY 0.7f
+
+// A frame is steady whose parts have no more than STEADY times the mean energy of the higher frequencies.
+#define STEADY 4.0f
 
 struct tp_aac_spectrum {
 	const tp_aac_form *form;
@@ -30,7 +34,7 @@ struct tp_aac_spectrum {
 
 	float before[CHANNELS];             // the last sample
 	float level[CHANNELS];              // of the higher frequencies' energy
-	float energy[CHANNELS][2 * SHORTS]; // of the higher frequencies, by parts of the last frame and the latest
+	float energy[CHANNELS][KEPT * SHORTS]; // of the higher frequencies, by parts of the frames that are kept
 	tp_aac_sequence sequence;           // of the last packet
 	int attack, coming;                 // parts with an attack of what the next packet's short windows lie over, and the one's after it; -1: none
 
@@ -85,7 +89,7 @@ static inline float clip(float x) {
 // measure takes the energies of the higher frequencies of a frame, part by part.
 static void measure(tp_aac_spectrum *s, int channel, const float *x) {
 	float *energy = s->energy[channel];
-	memcpy(energy, energy + SHORTS, SHORTS * sizeof *energy);
+	memmove(energy, energy + SHORTS, LATEST * sizeof *energy);
 	float before = s->before[channel];
 	for (int p = 0; p < SHORTS; p++, x += SHORT) {
 		float sum[4] = {(x[0] - before) * (x[0] - before)};
@@ -94,7 +98,7 @@ static void measure(tp_aac_spectrum *s, int channel, const float *x) {
 		for (int i = 4; i < SHORT; i += 4)
 			for (int k = 0; k < 4; k++)
 				sum[k] += (x[i + k] - x[i + k - 1]) * (x[i + k] - x[i + k - 1]);
-		energy[SHORTS + p] = sum[0] + sum[1] + sum[2] + sum[3];
+		energy[LATEST + p] = sum[0] + sum[1] + sum[2] + sum[3];
 		before = x[SHORT - 1];
 	}
 	s->before[channel] = before;
@@ -102,7 +106,7 @@ static void measure(tp_aac_spectrum *s, int channel, const float *x) {
 
 // listen returns the part with the first attack in a channel, of those that the short windows after the next frame's lie over, or -1.
 static int listen(tp_aac_spectrum *s, int channel) {
-	const float *energy = s->energy[channel] + SHORTS / 2;
+	const float *energy = s->energy[channel] + LATEST - SHORTS / 2;
 	int attack = -1;
 	for (int p = 0; p < SHORTS; p++) {
 		if (attack < 0 && energy[p] > ATTACK_LEAST && energy[p] > ATTACK * s->level[channel])
@@ -147,6 +151,15 @@ void tp_aac_spectrum_take(tp_aac_spectrum *s, const float *pcm) {
 
 int tp_aac_spectrum_same(const tp_aac_spectrum *s) {
 	return s->channels == 2 && s->same[(s->latest + 1) % KEPT] && s->same[(s->latest + 2) % KEPT];
+}
+
+int tp_aac_spectrum_steady(const tp_aac_spectrum *s, int channel) {
+	float most = 0, all = 0;
+	for (int p = 0; p < LATEST; p++) {
+		most = greater(most, s->energy[channel][p]);
+		all += s->energy[channel][p];
+	}
+	return most * LATEST <= STEADY * all;
 }
 
 // groups are those of the short windows around an attack (as in 3GPP TS 26.403).

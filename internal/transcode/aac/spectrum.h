@@ -15,6 +15,8 @@ void tp_aac_spectrum_take(tp_aac_spectrum *s, const float *pcm);
 int tp_aac_spectrum_same(const tp_aac_spectrum *s);
 // tp_aac_spectrum_layout chooses the windows of the frame before the last one that was taken, and advances.
 void tp_aac_spectrum_layout(tp_aac_spectrum *s, tp_aac_layout *l);
+// tp_aac_spectrum_steady says whether a channel's higher frequencies are about as loud throughout that frame.
+int tp_aac_spectrum_steady(const tp_aac_spectrum *s, int channel);
 // tp_aac_spectrum_lines transforms a channel of that frame.
 void tp_aac_spectrum_lines(tp_aac_spectrum *s, const tp_aac_layout *l, int channel, float *lines);
 

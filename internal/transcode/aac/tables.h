@@ -15,6 +15,7 @@ enum {
 
 	BOOKS = 12,    // codebooks, of which 0 has no code: its lines are 0
 	ESCAPE = 11,   // the book whose values may be followed by an escape
+	NOISE = 13,    // the number in the place of a book of a band that is noise: a decoder makes it up
 	MAX_CODE = 19, // bits of the longest code word
 	MAX_QUANT = 8191,
 	SCALES = 256,  // scale factors
