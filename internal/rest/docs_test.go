@@ -60,7 +60,7 @@ func (p docPushes) Find(f transponder.Filter) []transponder.Info {
 // docHistory and docEvents are what the page shows of a push that ended.
 var (
 	docHistory = []transponder.Info{{
-		ID: pushID, SourceName: "name", StreamName: "rtmp_name", URL: "rtmp://localhost:1935/live", Width: 1280, Height: 720,
+		ID: pushID, SourceName: "name", StreamName: "rtmp_name", Target: "rtmp://localhost/live/***", URL: "rtmp://localhost:1935/live", Width: 1280, Height: 720,
 		State: transponder.Failed, Since: pushTime, Reason: transponder.ReasonPeerClosed, Detail: "The server closed the connection.",
 		Attempts: 4, Started: pushTime, Ended: pushTime,
 	}}

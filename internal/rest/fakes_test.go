@@ -41,6 +41,7 @@ func (p *fakePushes) Start(_ context.Context, req transponder.Request) (transpon
 		ID:         pushID,
 		SourceName: req.StreamName,
 		StreamName: "rtmp_" + req.StreamName,
+		Target:     "rtmp://localhost/live/***",
 		URL:        req.URL,
 		Options:    req.Options,
 		Muted:      req.Options.Action == "mute",
@@ -236,7 +237,7 @@ var pushTime = time.UnixMilli(1700000000123)
 // livePush is a push with a value for each of its fields.
 func livePush() transponder.Info {
 	return transponder.Info{
-		ID: pushID, SourceName: "name", StreamName: "rtmp_name", URL: "rtmp://localhost:1935/live?a=1&b=2",
+		ID: pushID, SourceName: "name", StreamName: "rtmp_name", Target: "rtmp://localhost/live/***", URL: "rtmp://localhost:1935/live?a=1&b=2",
 		Options: transponder.Options{
 			Action: "sound_on", SoundFile: "sound.wav", Loop: true,
 			Restore: &transponder.Restore{

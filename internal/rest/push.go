@@ -19,6 +19,8 @@ type pushBody struct {
 	Options        optionsBody `json:"options"`
 
 	SoundFile          string `json:"soundFile,omitempty"` // that plays
+	Target             string `json:"target"`              // rtmpUrl as it may be shown
+	SecretName         bool   `json:"secretName"`          // streamName may not be shown
 	SourceStreamName   string `json:"sourceStreamName"`
 	Status             string `json:"status"`
 	Since              int64  `json:"since"` // ms since 1970
@@ -56,6 +58,8 @@ func newPushBody(p transponder.Info) pushBody {
 		Options:        newOptionsBody(p.Options),
 
 		SoundFile:          p.SoundFile,
+		Target:             p.Target,
+		SecretName:         p.SecretName,
 		SourceStreamName:   p.SourceName,
 		Status:             p.State.String(),
 		Since:              milliseconds(p.Since),

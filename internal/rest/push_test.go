@@ -46,6 +46,8 @@ func TestPushAnswer(t *testing.T) {
       "opus"
     ]
   },
+  "target": "rtmp://localhost/live/***",
+  "secretName": false,
   "sourceStreamName": "name",
   "status": "PUBLISHING",
   "since": 1700000001123,

@@ -161,6 +161,8 @@ type Info struct {
 	SourceName string
 	StreamName string // as published at the far end
 	URL        string // as the caller gave it, secrets included: for the caller only
+	Target     string // the same without secrets, as Target.String prints it
+	SecretName bool   // StreamName came with the URL and may be a stream key
 	Options    Options
 
 	Width, Height       int // of what is sent; 0 while unknown

@@ -34,6 +34,8 @@ type Target struct {
 	TCURL string // the URL up to and with the app, without user info
 	Name  string // to publish under
 
+	SecretName bool // the URL gave the name: a platform's stream key is such a name
+
 	raw string
 }
 
@@ -89,6 +91,7 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 	t.App, t.Name = path, n.Prefix+streamName
 	if n.FullURL && !(n.Parameters && isParameters(path)) {
 		t.App, t.Name = splitName(path)
+		t.SecretName = true
 		if t.Name == "" {
 			return Target{}, &RequestError{"rtmpUrl", "a full URL must end in the name or key to publish under, as in rtmp://server/app/name; " +
 				"here nothing stands after the last slash"}

@@ -192,6 +192,9 @@ func TestTargetKeepsSecrets(t *testing.T) {
 	} {
 		for _, full := range []bool{false, true} {
 			target, err := ParseTarget(url, "s", Naming{FullURL: full})
+			if strings.Contains(target.Name, "CANARY") && !target.SecretName {
+				t.Errorf("ParseTarget(%q), full URL %v: the name may be shown", url, full)
+			}
 			for _, printed := range []string{
 				fmt.Sprint(err), target.String(), fmt.Sprintf("%v %+v %#v %s", target, target, target, target), target.LogValue().String(),
 			} {

@@ -584,6 +584,7 @@ func (t *Transponder) Info() Info {
 	sent, acked := t.bytes()
 	i := Info{
 		ID: t.id, SourceName: t.src.Info().Name, StreamName: t.target.Name, URL: t.target.URL(), Options: t.req.Options,
+		Target: t.target.String(), SecretName: t.target.SecretName,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(t.attempts.Load()), Started: t.started,
 		BytesSent: sent, BytesAcked: acked,

@@ -50,14 +50,20 @@ func TestStudioAndConsole(t *testing.T) {
 		t.Errorf("the other destination hears a peak of %.4f, want a tone", loudest)
 	}
 
+	// A stream key that is not written as the far end is told it.
+	const key = "sesame%2Dkey?sign=sesame"
+	body := map[string]any{"streamName": "show", "rtmpUrl": muted.URL("live/" + key), "rtmpTransponderFullUrl": true}
+	if code := s.post("/push/startup", body, nil); code != 200 {
+		t.Fatalf("startup answers %d", code)
+	}
 	host := hostOf(t, targets[0])
-	console := startBrowser(t, "console.mjs", s.page+"console", "--pushes", "2", "--stop", host)
+	console := startBrowser(t, "console.mjs", s.page+"console", "--pushes", "3", "--stop", host, "--secret", "sesame")
 	seen := console.await("seen").Displayed
 	for id, want := range map[string]string{
 		"pushes":     host + "/live/rtmp_show",
 		"streams":    "Published show WHIP",
 		"history":    "in use",
-		"push-count": "2 of 2",
+		"push-count": "3 of 3",
 	} {
 		if !strings.Contains(seen[id], want) {
 			t.Errorf("the console shows %s = %q, want %q in it", id, seen[id], want)

@@ -125,17 +125,10 @@ export function hostOf(address: string): string {
   return url ? url.host + url.port : "the server";
 }
 
-/** Where a push goes, with what is secret left out: user, password and query, and the key where it is part of the address. */
-export function shownTarget(push: { rtmpUrl: string; streamName: string }): string {
-  const url = parse(push.rtmpUrl);
-  if (!url) {
-    return "an address";
-  }
-  const parts = url.path.split("/").filter((part) => part !== "");
-  if (parts.at(-1) === push.streamName) {
-    return [url.host + url.port, ...parts.slice(0, -1), "•••"].join("/");
-  }
-  return [url.host + url.port, ...parts, push.streamName].join("/");
+/** Where a push goes, as the server says that it may be shown: what is secret in an address only the server knows. */
+export function shownTarget(push: { target: string; streamName: string; secretName: boolean }): string {
+  const target = push.target.replace(/^rtmps?:\/\//, "");
+  return target.replace(/\*{3}$/, () => (push.secretName ? "•••" : push.streamName)) || "an address";
 }
 
 interface Parts {

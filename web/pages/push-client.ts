@@ -18,6 +18,10 @@ export interface PushInfo {
   /** As published to this server. */
   sourceName: string;
   rtmpUrl: string;
+  /** Where it goes, without secrets. */
+  target: string;
+  /** streamName is not to be shown. */
+  secretName: boolean;
   status: string;
   /** When that status began, 0 if it is not said. */
   since: number;
@@ -143,6 +147,8 @@ export function parsePush(value: unknown): PushInfo {
     streamName: fields.text("streamName"),
     sourceName: fields.text("sourceStreamName"),
     rtmpUrl: fields.text("rtmpUrl"),
+    target: fields.text("target"),
+    secretName: fields.value("secretName") !== false, // what nobody has called harmless is not
     status: fields.text("status"),
     since: fields.number("since") ?? 0,
     reason: fields.text("reason"),

@@ -65,6 +65,10 @@ export class Fields {
     return typeof value === "number" && Number.isFinite(value) ? value : null;
   }
 
+  value(key: string): unknown {
+    return this.fields[key];
+  }
+
   flag(key: string): boolean {
     return this.fields[key] === true;
   }

@@ -1,16 +1,16 @@
 // Looks at the server's console and stops a push there, as a person does.
 //
-//   node console.mjs http://localhost:8081/console --pushes 2 --stop HOST:PORT [--seconds 60]
+//   node console.mjs http://localhost:8081/console --pushes 2 --stop HOST:PORT --secret KEY [--seconds 60]
 //
 // Says {"event":"seen"} with what the console displays once it shows so many pushes with their rates, then stops the one that
-// goes to that address, and says {"event":"stopped"} when the console shows that it is over. With SCREENSHOTS=folder it
+// goes to that address, while KEY is nowhere in the page, and says {"event":"stopped"} when the console shows that it is over. With SCREENSHOTS=folder it
 // leaves pictures there.
 
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, watchConsole } from "./lib/browser.mjs";
 import { main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["pushes", "stop", "seconds"]);
+const options = readArguments(["pushes", "stop", "secret", "seconds"]);
 let browser, page, errors;
 
 async function displayed() {
@@ -45,6 +45,9 @@ await main(async () => {
   await step("stop a push", 30, async () => {
     await page.locator("#pushes li", { hasText: options.stop }).getByRole("button").click();
     await page.locator("#confirm-yes").click();
+    if ((await page.content()).includes(options.secret)) {
+      throw new Error("a stream key is shown");
+    }
     await page.waitForFunction((left) => document.querySelectorAll("#pushes li").length === left, Number(options.pushes) - 1);
     await page.waitForFunction((where) => document.querySelector("#history li")?.innerText.includes(where), options.stop);
   });

@@ -38,11 +38,11 @@ const session = (fields = {}) => ({ sessionId: "s-1", appKey: "defaultApp", stat
 function busy(mock) {
   const started = Date.now() - 754_000;
   const pushes = [
-    push({ mediaSessionId: "p-1", sourceStreamName: "morning-show", streamName: "abcd-1234", rtmpUrl: "rtmps://a.rtmps.youtube.com/live2/abcd-1234", startedAt: started }),
+    push({ mediaSessionId: "p-1", sourceStreamName: "morning-show", streamName: "abcd-1234", rtmpUrl: "rtmps://a.rtmps.youtube.com/live2/abcd-1234", target: "rtmps://a.rtmps.youtube.com/live2/***", secretName: true, startedAt: started }),
     push({ mediaSessionId: "p-2", sourceStreamName: "morning-show", streamName: "rtmp_morning-show", startedAt: started, muted: true }),
-    push({ mediaSessionId: "p-3", sourceStreamName: "lobby", streamName: "rtmp_lobby", rtmpUrl: "rtmp://media.example/live", startedAt: started,
+    push({ mediaSessionId: "p-3", sourceStreamName: "lobby", streamName: "rtmp_lobby", rtmpUrl: "rtmp://media.example/live", target: "rtmp://media.example/live/***", startedAt: started,
       status: "RECONNECTING", reason: "peer_closed", info: "The server closed the connection.", attempts: 4 }),
-    push({ mediaSessionId: "p-4", sourceStreamName: "lobby", streamName: "rtmp_lobby", rtmpUrl: "rtmp://slow.example/live", startedAt: started,
+    push({ mediaSessionId: "p-4", sourceStreamName: "lobby", streamName: "rtmp_lobby", rtmpUrl: "rtmp://slow.example/live", target: "rtmp://slow.example/live/***", startedAt: started,
       status: "DEGRADED", reason: "peer_slow", info: "The server takes less than is sent.", droppedFrames: 64, queuedMs: 2400 }),
   ];
   mock.find = (n) => (pushes.length === 0 ? 404 : pushes.map((one, i) => ({ ...one, bitrate: 2400 + 300 * Math.sin(n + i), queuedMs: one.queuedMs + (n % 4) * 60 })));
@@ -50,7 +50,8 @@ function busy(mock) {
     stream({ mediaSessionId: "s-3", name: "lobby", published: false, status: "PLAYING", mediaType: "play", mediaProvider: "WHEP", fps: 0 })];
   mock.sessions = () => [session(), session({ sessionId: "s-2", status: "DISCONNECTED", clientAddress: "198.51.100.20:40001", publishers: 0, players: 1 })];
   mock.history = () => [
-    push({ mediaSessionId: "h-1", sourceStreamName: "lobby", streamName: "live_77_secret", rtmpUrl: "rtmps://live.twitch.tv/app/live_77_secret", status: "FAILED",
+    push({ mediaSessionId: "h-1", sourceStreamName: "lobby", streamName: "live_77_secret?bandwidthtest=a%2Fb", rtmpUrl: "rtmps://live.twitch.tv/app/live%5F77_secret?bandwidthtest=a%2Fb",
+      target: "rtmps://live.twitch.tv/app/***", secretName: true, status: "FAILED",
       reason: "key_rejected", info: "NetStream.Publish.BadName", startedAt: started, endedAt: started + 900 }),
     push({ mediaSessionId: "h-2", sourceStreamName: "evening", streamName: "rtmp_evening", status: "ENDED", reason: "terminated", info: "", startedAt: started - 9e6, endedAt: started }),
   ];
@@ -69,8 +70,8 @@ test("shows what there is, without what is secret", async (t) => {
   assert.match(await text("#streams li:nth-child(3)"), /Played lobby WHEP .*1280 × 720 Codecs/);
   assert.match(await text("#sessions li:nth-child(2)"), /Away 198\.51\.100\.20/);
   await says("#history", /Failed lobby live\.twitch\.tv\/app\/••• The destination refused the stream name or key\./);
-  await says("#history", /Ended evening localhost:1935\/live\/rtmp_evening Somebody ended this push/);
-  assert.doesNotMatch(await page.locator("html").innerHTML(), /abcd-1234|live_77_secret/);
+  await says("#history", /Ended evening localhost\/live\/rtmp_evening Somebody ended this push/);
+  assert.doesNotMatch(await page.locator("html").innerHTML(), /abcd-1234|77_secret|bandwidthtest/);
   await page.waitForFunction(() => /^M.*L/.test(document.querySelector("#pushes .line").getAttribute("d")));
   await page.locator("#filter").fill("YOUTUBE");
   assert.equal(await page.locator("#pushes li").count(), 1);

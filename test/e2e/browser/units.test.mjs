@@ -87,14 +87,16 @@ describe("address", () => {
   });
 
   test("targets hide keys", () => {
-    for (const [rtmpUrl, streamName, want] of [
-      ["rtmp://localhost:1935/live", "rtmp_n", "localhost:1935/live/rtmp_n"],
-      ["rtmp://user:secret@host/live?token=t", "rtmp_n", "host/live/rtmp_n"],
-      ["rtmps://host/app/secret-key", "secret-key", "host/app/•••"],
-      ["nonsense", "n", "an address"],
+    for (const [target, streamName, secretName, want] of [
+      ["rtmp://localhost:1936/live/***", "rtmp_n", false, "localhost:1936/live/rtmp_n"],
+      ["rtmp://localhost/live/***", "$&", false, "localhost/live/$&"],
+      ["rtmps://host/app/***", "secret-key?sign=a%2Fb", true, "host/app/•••"],
+      ["", "secret", true, "an address"],
     ]) {
-      assert.equal(shownTarget({ rtmpUrl, streamName }), want);
+      assert.equal(shownTarget({ target, streamName, secretName, rtmpUrl: "rtmp://host/secret-key" }), want);
     }
+    const { target, secretName } = parsePush({ mediaSessionId: "1", streamName: "key" });
+    assert.deepEqual([target, secretName], ["", true]);
   });
 
   test("play commands", () => {

@@ -85,7 +85,12 @@ export interface PushInfo extends PushState {
   mediaSessionId: string;
   /** The name at the far end. */
   streamName: string;
+  /** As it was given, secrets included. */
   rtmpUrl: string;
+  /** The same without secrets, to be shown to people. */
+  target: string;
+  /** rtmpUrl gave the streamName, which may be a stream key. */
+  secretName: boolean;
   width: number;
   height: number;
   muted: boolean;

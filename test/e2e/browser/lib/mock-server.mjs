@@ -16,8 +16,8 @@ const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; bas
 /** A push as the server's REST API describes it. */
 export function push(fields = {}) {
   return {
-    mediaSessionId: "eume87rjk3df1i9u14elffga6t", streamName: "rtmp_test", rtmpUrl: "rtmp://localhost:1935/live",
-    width: 1280, height: 720, muted: false, soundEnabled: false, options: {}, sourceStreamName: "test",
+    mediaSessionId: "eume87rjk3df1i9u14elffga6t", streamName: "rtmp_test", rtmpUrl: "rtmp://localhost:1935/live", target: "rtmp://localhost/live/***",
+    secretName: false, width: 1280, height: 720, muted: false, soundEnabled: false, options: {}, sourceStreamName: "test",
     status: "PUBLISHING", since: 1, reason: "", reasonClass: "", info: "", attempts: 1, startedAt: 1, bytesSent: 1e6,
     bytesAcked: 1e6, videoFramesSent: 1234, audioFramesSent: 99, droppedFrames: 0, queuedBytes: 0, queuedMs: 0,
     bitrate: 2480, keyFrameIntervalMs: 2000, ...fields,
