@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,12 +39,79 @@ func (w *world) lost(t *testing.T) {
 	})
 }
 
+// A page that closes its socket, or is left, is gone for good: its names are free, and it takes no room of those who may return.
+func TestSessionEndsWithItsPage(t *testing.T) {
+	for _, code := range []websocket.StatusCode{websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd} {
+		t.Run(code.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, testConfig())
+				dial, done := w.inBubble(t)
+				defer done()
+				b, watcher := dial(), dial()
+				token := b.hello(keep)
+				watcher.hello("")
+				b.publishLive(w, "id1", "one")
+				watcher.playLive(w, "p1", "one")
+				start := time.Now()
+				_ = b.conn.Close(code, "")
+				watcher.wantStatus("p1", "FAILED", "Stopped by publisher stop")
+				synctest.Wait()
+				if st := w.srv.Stats(); st.Kept != 0 || st.Publishers != 0 || len(w.srv.Connections()) != 1 {
+					t.Errorf("Stats = %+v, want nothing left of the session", st)
+				}
+				if lasted := time.Since(start); lasted > time.Second {
+					t.Errorf("it took %v", lasted)
+				}
+				late := dial()
+				late.raw(`{"message":"connection","data":[{"authToken":"` + token + `"}]}`)
+				if _, reason := late.wantClosed(); reason != "unknown authToken" {
+					t.Errorf("closed with %q", reason)
+				}
+			})
+		})
+	}
+}
+
+// Writing fails before the reader has told of the close frame.
+func TestGoodbyeIsHeardWhileSending(t *testing.T) {
+	w := newWorld(t, testConfig())
+	url := w.serve(t)
+	for range 20 {
+		b := dial(t, url)
+		b.hello(keep)
+		s := w.srv.all()[0]
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(50 * time.Microsecond):
+					s.sendRate("inboundVideoRate", videoRate{})
+				}
+			}
+		})
+		_ = b.conn.Close(websocket.StatusNoStatusRcvd, "")
+		select {
+		case <-s.done:
+		case <-time.After(10 * time.Second): // it is kept
+			t.Error("the session goes on")
+		}
+		close(stop)
+		wg.Wait()
+		if cause := s.over; !said(cause) {
+			t.Fatalf("the session ended by %v", cause)
+		}
+	}
+}
+
 func TestSessionSurvivesItsSocket(t *testing.T) {
 	tests := []struct {
 		name  string
 		leave func(*browser)
 	}{
-		{"close", func(b *browser) { _ = b.conn.Close(websocket.StatusNormalClosure, "") }},
+		{"broken off", func(b *browser) { _ = b.conn.Close(websocket.StatusProtocolError, "") }},
 		{"socket lost", func(b *browser) { _ = b.conn.CloseNow() }},
 	}
 	for _, tt := range tests {

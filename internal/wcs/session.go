@@ -11,13 +11,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
 	"transponder/internal/stream"
 )
 
 // session is a browser that said who it is, and what it made here. It lives as long as its socket; one that asked to be kept
-// survives that for a while, and goes on over the next socket that has its token. The handler of its last socket owns it.
+// survives the loss of it for a while, and goes on over the next socket that has its token. The handler of its last socket owns it.
 type session struct {
 	srv     *Server
 	id      string
@@ -79,10 +80,20 @@ func (s *session) address() netip.Addr {
 	return stream.AddressOf(s.peer)
 }
 
-// keeps says whether the session survives the loss of a socket for that cause. What this side has against a browser does
-// not get better by another socket.
+// keeps says whether the session survives the end of a socket for that cause. What this side has against a browser does
+// not get better by another socket, and a page that closed its socket has left.
 func (s *session) keeps(cause error) bool {
-	return s.echo != nil && (errors.Is(cause, errGone) || errors.Is(cause, errSilent))
+	return s.echo != nil && !said(cause) && (errors.Is(cause, errGone) || errors.Is(cause, errSilent))
+}
+
+// said reports whether the browser sent a close frame: the SDK's session.disconnect() sends one without a code, and a page that
+// is left sends 1001. A line that breaks, a browser that is killed and a phone that sleeps send none.
+func said(cause error) bool {
+	switch websocket.CloseStatus(cause) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
+		return true
+	}
+	return false
 }
 
 // lose notes that a socket is over: the session ends, unless it is to be kept.

@@ -184,9 +184,21 @@ func (k *socket) write(life, socket context.Context) error {
 		late.Stop()
 		k.out.written(m)
 		if err != nil {
+			k.hearOut(life)
 			return fmt.Errorf("%w: %w", errGone, err)
 		}
 		k.srv.count.sent.Add(1)
+	}
+}
+
+// hearOut waits for the reader to end the socket: writing fails as soon as the browser's close frame has come, and a moment
+// before the reader says that it has.
+func (k *socket) hearOut(life context.Context) {
+	late := time.NewTimer(k.srv.cfg.CloseTimeout)
+	defer late.Stop()
+	select {
+	case <-life.Done():
+	case <-late.C:
 	}
 }
 
