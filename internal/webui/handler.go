@@ -98,6 +98,7 @@ var mediaTypes = map[string]string{
 	".js":   "text/javascript; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".json": "application/json; charset=utf-8",
+	".map":  "application/json; charset=utf-8",
 	".svg":  "image/svg+xml",
 }
 

@@ -40,12 +40,17 @@ func bundleSDK(src string) (map[string][]byte, error) {
 			MinifyWhitespace:  true,
 			MinifyIdentifiers: true,
 			LegalComments:     api.LegalCommentsNone,
+			Outfile:           filepath.Join(root, build.name), // only to name the output and its map: nothing is written
+			Sourcemap:         api.SourceMapLinked,
+			SourceRoot:        "src/",
 			LogLevel:          api.LogLevelWarning, // esbuild prints what is wrong, with its place
 		})
 		if len(result.Errors) > 0 {
 			return nil, errors.New("the SDK does not compile")
 		}
-		files[build.name] = result.OutputFiles[0].Contents
+		for _, out := range result.OutputFiles {
+			files[filepath.Base(out.Path)] = out.Contents
+		}
 	}
 	return files, nil
 }

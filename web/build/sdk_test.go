@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/evanw/esbuild/pkg/api"
 )
 
 const (
@@ -38,6 +40,34 @@ func TestSDKSize(t *testing.T) {
 		t.Logf("%s: %d bytes, %d compressed", name, len(files[name]), zipped.Len())
 		if len(files[name]) == 0 || zipped.Len() > sdkBudget {
 			t.Errorf("%s takes %d bytes compressed, at most %d are allowed", name, zipped.Len(), sdkBudget)
+		}
+	}
+}
+
+// Pages that name the package as they name the vendor's compile, and keep only what they use.
+func TestSDKImports(t *testing.T) {
+	files, err := bundleSDK(sdkSource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sdk := filepath.Join(t.TempDir(), "transponder.mjs")
+	if err := os.WriteFile(sdk, files[sdkModule], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{
+		`import * as Flashphoner from "SDK"; Flashphoner.init({}); console.log(Flashphoner.constants.SESSION_STATUS, Flashphoner.getMobileDevices);`,
+		`import Flashphoner from "SDK"; Flashphoner.createSession({});`,
+		`import { constants, createSession, Browser, STREAM_STATUS } from "SDK"; createSession(constants, Browser, STREAM_STATUS);`,
+		`const Flashphoner = require("SDK"); Flashphoner.createSession({});`,
+	} {
+		for _, format := range []api.Format{api.FormatESModule, api.FormatIIFE, api.FormatCommonJS} {
+			result := api.Build(api.BuildOptions{
+				Stdin:  &api.StdinOptions{Contents: strings.ReplaceAll(page, "SDK", filepath.ToSlash(sdk)), ResolveDir: filepath.Dir(sdk)},
+				Bundle: true, Format: format, LogLevel: api.LogLevelSilent,
+			})
+			for _, message := range append(result.Errors, result.Warnings...) { // an export that is not there is a warning
+				t.Errorf("%s: %s", page, message.Text)
+			}
 		}
 	}
 }

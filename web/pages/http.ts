@@ -14,13 +14,17 @@ export async function request(url: string, init: RequestInit, waitMs: number, si
   }
 }
 
-/** What the server says about an error: the message of its JSON errors, or a short plain text. */
+/** What the server says about an error: in REST's JSON, in problem details (RFC 9457), or in a short plain text. */
 export async function errorText(response: Response): Promise<string> {
   const text = (await response.text().catch(() => "")).trim();
   try {
     const body: unknown = JSON.parse(text);
-    if (typeof body === "object" && body !== null && "message" in body && typeof body.message === "string") {
-      return body.message;
+    if (typeof body === "object" && body !== null) {
+      const { message, detail, title } = body as Record<string, unknown>;
+      const words = [message, detail, title].find((one) => typeof one === "string" && one !== "");
+      if (typeof words === "string") {
+        return words;
+      }
     }
   } catch {
     // not JSON

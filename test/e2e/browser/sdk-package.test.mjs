@@ -34,11 +34,16 @@ test("what is in it", async () => {
   for (const wanted of ["LICENSE", "README.md", "package.json", "dist/transponder.js", "dist/flashphoner.js", "dist/index.d.ts"]) {
     assert.ok(files.includes(wanted), `${wanted} is in ${files}`);
   }
-  assert.deepEqual(files.filter((name) => !/^(LICENSE|README\.md|package\.json|dist\/[\w-]+\.(d\.ts|js))$/.test(name)), []);
+  assert.deepEqual(files.filter((name) => !/^(LICENSE|README\.md|package\.json|dist\/[\w-]+\.(d\.ts|js|js\.map))$/.test(name)), []);
   const { dependencies, exports, types } = JSON.parse(await readFile(inPackage("package.json"), "utf8"));
   assert.equal(dependencies, undefined);
   for (const name of [types, exports["."].types, exports["."].default, exports["./flashphoner.js"]]) {
     assert.ok(files.includes(name.slice(2)), name);
+  }
+  for (const build of ["transponder", "flashphoner"]) {
+    const map = JSON.parse(await readFile(inPackage(`dist/${build}.js.map`), "utf8"));
+    assert.ok(map.sources.includes("session.ts") && map.sourcesContent.length === map.sources.length);
+    assert.ok((await readFile(inPackage(`dist/${build}.js`), "utf8")).trimEnd().endsWith(`//# sourceMappingURL=${build}.js.map`));
   }
   assert.equal(await readFile(inPackage("LICENSE"), "utf8"), await readFile(path.join(root, "LICENSE"), "utf8"));
 });
@@ -56,6 +61,78 @@ test("both builds", async () => {
     assert.equal(typeof Flashphoner[name], "function", name);
   }
 });
+
+/** What the vendor's package exports, read from its source: it cannot be loaded without a browser. */
+async function vendorNames(pattern) {
+  const source = await readFile(new URL("node_modules/@flashphoner/websdk/src/flashphoner-core.js", import.meta.url), "utf8");
+  return [...source.matchAll(pattern)].map(([, name]) => name);
+}
+
+test("what users of the vendor's package name is there", async () => {
+  const sdk = await import(pathToFileURL(inPackage("dist/transponder.js")));
+  const exported = await vendorNames(/^    (\w+): (?:util\.)?(?:\w+),?$/gm);
+  assert.ok(exported.includes("getMobileDevices") && exported.includes("Browser"), exported.join());
+  for (const name of exported) {
+    assert.notEqual(sdk[name], undefined, name);
+    assert.equal(sdk[name], sdk.Flashphoner[name], name);
+  }
+  assert.equal(sdk.default, sdk.Flashphoner);
+  const declared = await readFile(inPackage("dist/stream.d.ts"), "utf8") + await readFile(inPackage("dist/session.d.ts"), "utf8");
+  const methods = await vendorNames(/^ {4,8}(?:stream|session)\.(\w+) = \w+;$/gm);
+  assert.ok(methods.includes("setMicrophoneGain") && methods.includes("createCall"));
+  for (const name of methods.filter((method) => method !== "on")) {
+    assert.match(declared, new RegExp(`^    (?:readonly )?${name}\\(`, "m"), name);
+  }
+});
+
+test("without a browser", async () => {
+  const program = `
+    delete globalThis.navigator; // which Node has from 21 on
+    delete globalThis.WebSocket; // and this from 22 on
+    const Flashphoner = await import("transponder-sdk");
+    const reason = (promise) => promise.then(() => "none", (error) => error.reason);
+    const names = Object.keys(Flashphoner.Browser).filter((name) => name.startsWith("is"));
+    console.log(JSON.stringify([
+      names.length > 10 && names.every((name) => Flashphoner.Browser[name]() === false), Flashphoner.Browser.version(),
+      await reason(Flashphoner.getMediaDevices(null, true)), await reason(Flashphoner.init()),
+      await reason(Flashphoner.getMediaAccess(null, null)), await reason(Promise.resolve().then(() => Flashphoner.createSession({ urlServer: "ws://localhost" }))),
+    ]));`;
+  await writeFile(path.join(work, "server.mjs"), program);
+  const { stdout } = await run(process.execPath, [path.join(work, "server.mjs")], { cwd: work });
+  assert.deepEqual(JSON.parse(stdout), [true, "0", ...Array(4).fill("unsupported_browser")]);
+});
+
+// A page of the vendor's SDK in TypeScript, but for the package's name.
+const vendorPage = `
+import * as Flashphoner from "transponder-sdk";
+import { constants, createSession, type CreateStreamOptions, type Session, type Stream } from "transponder-sdk";
+
+const { SESSION_STATUS, STREAM_STATUS } = Flashphoner.constants;
+const display = document.getElementById("display") as HTMLElement;
+Flashphoner.init({ flashMediaProviderSwfLocation: "media-provider.swf", preferredMediaProviders: ["WebRTC"], logger: { severity: "INFO" } });
+Flashphoner.getMediaDevices(undefined, true, constants.MEDIA_DEVICE_KIND.INPUT, { audio: true, video: false })
+  .then((list) => list.video.forEach((device) => device.label));
+Flashphoner.getMediaAccess({ audio: true, video: { width: 640, height: 480 } }, display, "WebRTC", false).then(() => undefined);
+let session: Session = createSession({ urlServer: "wss://host.example", keepAlive: true, flashProto: "rtmp", timeout: 5000 })
+  .on(SESSION_STATUS.ESTABLISHED, (session) => start(session)).on(SESSION_STATUS.REGISTERED, () => undefined)
+  .on(SESSION_STATUS.INCOMING_CALL, (call: any) => call);
+function start(session: Session): void {
+  const options: CreateStreamOptions = {
+    name: "show", display, mediaProvider: Flashphoner.getMediaProviders()[0], record: false, cacheLocalResources: true,
+    receiveVideo: false, receiveAudio: false, disableConstraintsNormalization: true, logger: Flashphoner.getLogger(),
+  };
+  const stream: Stream = session.createStream(options).on(STREAM_STATUS.PUBLISHING, (stream) => stream.id()).on(STREAM_STATUS.PLAYBACK_PROBLEM, () => undefined);
+  stream.publish();
+  stream.switchToScreen("screen", true).then(() => stream.switchToCam());
+  stream.setMicrophoneGain(50);
+  const zoom: number | null = stream.getZoom();
+  stream.getStats((stats: any) => stats.outboundStream, false);
+  Flashphoner.Browser.isSafariWebRTC() && Flashphoner.playFirstVideo(display, true, "preloader.mp4").then(() => Flashphoner.playFirstSound(true));
+  Flashphoner.releaseLocalMedia(display, "WebRTC");
+  session.getLogger().info(zoom, stream.getRecordInfo());
+}
+export default session;
+`;
 
 // What the snippets speak of without saying where it comes from.
 const told = `
@@ -81,6 +158,7 @@ test("the code of the documents", async () => {
   }
   assert.ok(snippets.length > 10);
   await writeFile(path.join(work, "told.d.ts"), told);
+  await writeFile(path.join(work, "vendor-page.ts"), vendorPage);
   await writeFile(path.join(work, "package.json"), JSON.stringify({ type: "module" }));
   await writeFile(path.join(work, "tsconfig.json"), JSON.stringify({
     compilerOptions: {

@@ -1,4 +1,5 @@
-const has = (pattern: RegExp): boolean => pattern.test(navigator.userAgent);
+const agent = (): string => globalThis.navigator?.userAgent ?? ""; // pages are rendered by servers, too
+const has = (pattern: RegExp): boolean => pattern.test(agent());
 
 /** Guesses what browser this is by what it says of itself, as the vendor's SDK does. Ask for features instead. */
 export const Browser = {
@@ -14,5 +15,5 @@ export const Browser = {
   isAndroidFirefox: (): boolean => has(/Android.*Firefox/),
   isSafari: (): boolean => has(/AppleWebKit/) && !has(/Chrome|Chromium|Android/),
   isSafariWebRTC: (): boolean => Browser.isSafari() && navigator.mediaDevices !== undefined,
-  version: (): string => /(?:Version|OPR|Edg|SamsungBrowser|Chrome|Firefox)\/(\d+)/.exec(navigator.userAgent)?.[1] ?? "0",
+  version: (): string => /(?:Version|OPR|Edg|SamsungBrowser|Chrome|Firefox)\/(\d+)/.exec(agent())?.[1] ?? "0",
 };

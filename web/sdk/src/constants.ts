@@ -20,10 +20,20 @@ export const SESSION_STATUS = {
   DEBUG: "DEBUG",
   /** No status: the server's application sent data. */
   APP_DATA: "APP_DATA",
+  /** Never told: `sendData` answers by its promise. */
+  SEND_DATA_STATUS: "SEND_DATA_STATUS",
+  /** Never told: there are no calls. */
+  REGISTERED: "REGISTERED",
+  /** Never told: there are no calls. */
+  UNREGISTERED: "UNREGISTERED",
+  /** Never told: there are no calls. */
+  INCOMING_CALL: "INCOMING_CALL",
 } as const;
 
 /** A value of SESSION_STATUS that is a status. */
-export type SessionStatus = Exclude<keyof typeof SESSION_STATUS, "WARN" | "DEBUG" | "APP_DATA">;
+export type SessionStatus = Exclude<keyof typeof SESSION_STATUS, "WARN" | "DEBUG" | "APP_DATA" | UnusedStatus>;
+
+type UnusedStatus = "SEND_DATA_STATUS" | "REGISTERED" | "UNREGISTERED" | "INCOMING_CALL";
 
 /** What a stream can be; `on` tells of each. */
 export const STREAM_STATUS = {
@@ -49,10 +59,15 @@ export const STREAM_STATUS = {
   SNAPSHOT_COMPLETE: "SNAPSHOT_COMPLETE",
   /** No status, and only from old servers: now an event, see STREAM_EVENT_TYPE. */
   NOT_ENOUGH_BANDWIDTH: "NOT_ENOUGH_BANDWIDTH",
+  /** Never told: of the vendor's other media providers. */
+  PAUSED: "PAUSED",
+  /** Never told: of the vendor's other media providers. */
+  PLAYBACK_PROBLEM: "PLAYBACK_PROBLEM",
 } as const;
 
 /** A value of STREAM_STATUS that is a status. */
-export type StreamStatus = Exclude<keyof typeof STREAM_STATUS, "RESIZE" | "SNAPSHOT_COMPLETE" | "NOT_ENOUGH_BANDWIDTH">;
+export type StreamStatus =
+  Exclude<keyof typeof STREAM_STATUS, "RESIZE" | "SNAPSHOT_COMPLETE" | "NOT_ENOUGH_BANDWIDTH" | "PAUSED" | "PLAYBACK_PROBLEM">;
 
 /** The name by which `stream.on` tells of a StreamEvent. */
 export const STREAM_EVENT = "STREAM_EVENT";

@@ -121,6 +121,11 @@ export function deviceError(error: unknown): SdkError {
   return new SdkError(byDomName[name] ?? "device_failed", message, { cause: error });
 }
 
+/** Tells who moved a page here that something of the vendor's SDK does nothing. */
+export function notHere(what: string): void {
+  console.warn(`Flashphoner: ${what} is not supported here and does nothing.`);
+}
+
 /** Keeps a promise that nobody may have asked for from being reported when it rejects. */
 export function quiet<P extends Promise<unknown>>(promise: P): P {
   promise.catch(() => undefined);

@@ -8,6 +8,8 @@ import { getSessions, Session, type SessionOptions } from "./session.ts";
 export interface InitOptions {
   /** What is published where a stream does not say; 320 x 240 and sound if absent. */
   constraints?: Constraints;
+  /** Flash, other media providers and logging are of the vendor's SDK: taken, and passed over. */
+  [vendors: string]: unknown;
 }
 
 /** Where everything begins; the same as the vendor's global object. */
@@ -42,19 +44,24 @@ export const Flashphoner = {
     return ["WebRTC"];
   },
 
-  /** Lists devices; with labels, the browser may ask the person first. kind is of MEDIA_DEVICE_KIND. */
-  getMediaDevices(_provider?: string | null, labels?: boolean, kind?: string): Promise<MediaDeviceList> {
-    return listDevices(labels, kind);
+  /** Lists devices; with labels, the browser may ask the person first, for those of asked. kind is of MEDIA_DEVICE_KIND. */
+  getMediaDevices(_provider?: string | null, labels?: boolean, kind?: string, asked?: Constraints): Promise<MediaDeviceList> {
+    return listDevices(labels, kind, asked);
+  },
+
+  /** The same with labels: for pages of the vendor's SDK. */
+  getMobileDevices(_provider?: string | null, kind?: string, asked?: Constraints): Promise<MediaDeviceList> {
+    return listDevices(true, kind, asked);
   },
 
   /** Opens camera and microphone and shows them, before anything is published; a stream with this display then takes them. */
-  async getMediaAccess(constraints: Constraints | null | undefined, display: HTMLElement): Promise<HTMLElement> {
+  async getMediaAccess(constraints: Constraints | null | undefined, display: HTMLElement, ..._vendors: unknown[]): Promise<HTMLElement> {
     await LocalMedia.open(constraints ?? undefined, display);
     return display;
   },
 
   /** Closes what is open in a display; false if nothing was, or if a stream sends it. */
-  releaseLocalMedia(display: HTMLElement): boolean {
+  releaseLocalMedia(display: HTMLElement, _provider?: string): boolean {
     const media = LocalMedia.of(display);
     if (!media || media.inUse) {
       return false;
@@ -64,10 +71,10 @@ export const Flashphoner = {
   },
 
   /** Does nothing, as nothing is needed: for pages of the vendor's SDK. */
-  playFirstSound(): void {},
+  playFirstSound(_noise?: boolean): void {},
 
   /** Does nothing, as nothing is needed: for pages of the vendor's SDK. */
-  playFirstVideo(): Promise<void> {
+  playFirstVideo(..._vendors: unknown[]): Promise<void> {
     return Promise.resolve();
   },
 
@@ -75,6 +82,14 @@ export const Flashphoner = {
   getLogger(): Console {
     return console;
   },
+
+  /** false: for pages of the vendor's SDK. */
+  isUsingTemasys(): boolean {
+    return false;
+  },
+
+  /** true: browsers need no extension. For pages of the vendor's SDK. */
+  firefoxScreenSharingExtensionInstalled: true,
 
   /** All constants, which this module exports as well. */
   constants,

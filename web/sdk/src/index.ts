@@ -1,8 +1,14 @@
 // What the package exports; docs/sdk.md is written from it.
 
+import { Flashphoner } from "./flashphoner.ts";
+
+export default Flashphoner;
+
 export { Flashphoner, type InitOptions } from "./flashphoner.ts";
+export * from "./functions.ts";
 export { Session, type SessionEvents, type SessionOptions } from "./session.ts";
-export { type Abortable, type MuteState, Stream, type StreamEvent, type StreamEvents, type StreamOptions } from "./stream.ts";
+export { type Abortable, type CreateStreamOptions, type MuteState, Stream, type StreamEvent, type StreamEvents, type StreamOptions,
+} from "./stream.ts";
 export type { AudioConstraints, Constraints, MediaDevice, MediaDeviceList, VideoConstraints } from "./media.ts";
 export type { StreamStats, TrackStats, VideoSettings } from "./peer.ts";
 export type { Backoff } from "./backoff.ts";

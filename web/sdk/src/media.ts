@@ -185,7 +185,7 @@ async function capture(constraints: Constraints): Promise<MediaStream> {
 }
 
 export function mediaDevices(): MediaDevices {
-  const { mediaDevices: devices } = navigator;
+  const devices = globalThis.navigator?.mediaDevices;
   if (!devices) {
     throw globalThis.isSecureContext === false
       ? new SdkError("insecure_origin", "browsers give the camera only to pages by https, or of localhost")
@@ -254,12 +254,13 @@ export function isLive({ readyState }: MediaStreamTrack): boolean {
 }
 
 /** Lists devices; with labels, the browser may ask the person first. */
-export async function listDevices(labels = false, kind: string = MEDIA_DEVICE_KIND.INPUT): Promise<MediaDeviceList> {
+export async function listDevices(labels = false, kind: string = MEDIA_DEVICE_KIND.INPUT,
+  { audio = true, video = true }: Pick<Constraints, "audio" | "video"> = {}): Promise<MediaDeviceList> {
   const devices = mediaDevices();
   let found = await devices.enumerateDevices();
   if (labels && found.some(({ label }) => label === "")) {
     const has = (type: string): boolean => found.some((device) => device.kind === `${type}input`);
-    const stream = await capture({ audio: has("audio"), video: has("video") });
+    const stream = await capture({ audio: !!audio && has("audio"), video: !!video && has("video") });
     found = await devices.enumerateDevices();
     stream.getTracks().forEach((track) => track.stop());
   }

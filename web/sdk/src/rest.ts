@@ -214,7 +214,10 @@ export class RestApi {
       response = await fetch(this.base + path, { ...options, headers: { ...options.headers, ...this.headers } });
     } catch (error) {
       options.signal?.throwIfAborted();
-      throw new SdkError("unreachable", (error as Error).message, { cause: error });
+      const { location } = globalThis; // browsers do not tell a page what they keep from it
+      const foreign = location && new URL(this.base, location.href).origin !== location.origin;
+      const hint = foreign ? `; or its rest_access_control_allow_origin lacks ${location.origin}` : "";
+      throw new SdkError("unreachable", (error as Error).message + hint, { cause: error });
     }
     if (response.status !== 200) {
       const body = await response.json().catch(() => ({}));

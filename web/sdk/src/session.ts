@@ -1,7 +1,7 @@
 import { type Backoff, Pauses } from "./backoff.ts";
 import { SESSION_STATUS, STREAM_STATUS, type SessionStatus } from "./constants.ts";
 import { Emitter } from "./emitter.ts";
-import { abortable, type Deferred, deferred, type Reason, SdkError } from "./errors.ts";
+import { abortable, type Deferred, deferred, notHere, type Reason, SdkError } from "./errors.ts";
 import { Signalling } from "./signalling.ts";
 import { type Abortable, type Link, randomId, Stream, type StreamOptions } from "./stream.ts";
 
@@ -32,6 +32,16 @@ export interface SessionOptions extends Abortable {
   keepAlive?: boolean;
   /** Of a session that was kept, as its ESTABLISHED told it. */
   authToken?: string;
+  /** Of the vendor's SDK, for calls: not supported here. */
+  sipOptions?: unknown;
+  /** Of the vendor's SDK, for its load balancer: not supported here. */
+  lbUrl?: string;
+  /** Of the vendor's SDK: taken, and passed over. */
+  flashProto?: string;
+  /** Of the vendor's SDK: taken, and passed over. */
+  flashPort?: number;
+  /** Of the vendor's SDK: taken, and passed over. */
+  logger?: unknown;
 }
 
 /** What `session.on` tells of, and with what. */
@@ -46,6 +56,10 @@ export interface SessionEvents {
   WARN: [warning: any];
   DEBUG: [event: any];
   APP_DATA: [data: any];
+  SEND_DATA_STATUS: [data: any];
+  REGISTERED: [session: Session];
+  UNREGISTERED: [session: Session];
+  INCOMING_CALL: [call: any];
 }
 
 /** How long a server may take to answer a close, before the session counts as closed without. */
@@ -80,7 +94,9 @@ export class Session extends Emitter<SessionEvents> {
   /** @internal */
   constructor(private readonly options: SessionOptions) {
     super();
-    const { reconnect, signal } = options;
+    const { lbUrl, reconnect, signal, sipOptions } = options;
+    sipOptions && notHere("sipOptions");
+    lbUrl && notHere("lbUrl");
     this.backoff = reconnect === true ? {} : reconnect || undefined;
     this.pauses = this.backoff ? new Pauses(this.backoff) : null;
     this.token = options.authToken;
@@ -123,6 +139,16 @@ export class Session extends Emitter<SessionEvents> {
       throw new TypeError(`options${options ? ".name" : ""} must be provided`);
     }
     return new Stream(this.link, options);
+  }
+
+  /** Of the vendor's SDK: this server has no calls, so it throws `unsupported`. */
+  createCall(_options?: unknown): never {
+    throw new SdkError("unsupported", "no calls");
+  }
+
+  /** The console: for pages of the vendor's SDK. */
+  getLogger(): Console {
+    return console;
   }
 
   /** The stream with this id, if it is not over. */
@@ -216,7 +242,7 @@ export class Session extends Emitter<SessionEvents> {
         closed: (reason, words) => this.closed(reason, words),
       });
     } catch (error) { // no address of a socket, or one that the page may not use
-      throw new SdkError("invalid_option", (error as Error).message, { cause: error });
+      throw new SdkError(globalThis.WebSocket ? "invalid_option" : "unsupported_browser", (error as Error).message, { cause: error });
     }
   }
 
@@ -227,7 +253,7 @@ export class Session extends Emitter<SessionEvents> {
     }
     this.signalling?.send("connection", {
       appKey, mediaProviders: ["WebRTC"], keepAlive: this.keepAlive || undefined, authToken: this.token, clientVersion: "2.0",
-      clientOSVersion: navigator.appVersion, clientBrowserVersion: navigator.userAgent, msePacketizationVersion: 2, custom,
+      clientOSVersion: globalThis.navigator?.appVersion, clientBrowserVersion: globalThis.navigator?.userAgent, msePacketizationVersion: 2, custom,
     });
   }
 

@@ -2,7 +2,7 @@ import { type Backoff, Pauses } from "./backoff.ts";
 import { CONNECTION_QUALITY, type ConnectionQuality, ERROR_INFO, STREAM_EVENT, STREAM_EVENT_TYPE, STREAM_STATUS,
   STREAM_STATUS_INFO, type StreamStatus } from "./constants.ts";
 import { Emitter } from "./emitter.ts";
-import { abortable, type Deferred, deferred, deviceError, quiet, type Reason, SdkError, streamError } from "./errors.ts";
+import { abortable, type Deferred, deferred, deviceError, notHere, quiet, type Reason, SdkError, streamError } from "./errors.ts";
 import { type AudioConstraints, type Constraints, elementIn, isLive, LocalMedia, mediaDevices, nextDevice,
   openDevice, openInPlaceOf, removeFrom, type VideoConstraints } from "./media.ts";
 import { Peer, type StreamStats, type VideoSettings } from "./peer.ts";
@@ -46,9 +46,26 @@ export interface StreamOptions {
   receiveAudio?: boolean;
   /** false plays without a picture; `constraints.video` says it as well. */
   receiveVideo?: boolean;
+  /** Of the vendor's SDK: not supported here. */
+  record?: boolean;
+  /** Of the vendor's SDK: always WebRTC here. */
+  mediaProvider?: string | undefined;
+  /** Of the vendor's SDK: taken, and passed over. */
+  mediaConnectionConstraints?: unknown;
+  /** Of the vendor's SDK: taken, and passed over. */
+  flashShowFullScreenButton?: boolean;
+  /** Of the vendor's SDK: taken, and passed over. */
+  useCanvasMediaStream?: boolean;
+  /** Of the vendor's SDK: taken, and passed over. */
+  disableConstraintsNormalization?: boolean;
+  /** Of the vendor's SDK: taken, and passed over. */
+  logger?: unknown;
   /** May change the server's answer before it is used. */
   sdpHook?: (sdp: { sdpString: string }) => string;
 }
+
+/** The same, under the vendor's name. */
+export type CreateStreamOptions = StreamOptions;
 
 /** Something that happened to a stream; its type is one of STREAM_EVENT_TYPE. */
 export interface StreamEvent {
@@ -147,6 +164,7 @@ export class Stream extends Emitter<StreamEvents> {
   constructor(private readonly link: Link, private readonly options: StreamOptions) {
     super();
     this.pauses = new Pauses(link.backoff ?? {});
+    options.record && notHere("record");
     link.register(this.mediaSessionId, this);
   }
 
@@ -294,7 +312,7 @@ export class Stream extends Emitter<StreamEvents> {
   }
 
   /** Sends a screen or window, which the browser lets the person pick, in place of the camera. */
-  switchToScreen(): Promise<void> {
+  switchToScreen(..._vendors: unknown[]): Promise<void> {
     return this.inTurn("video", async () => {
       const [screen] = (await mediaDevices().getDisplayMedia({ video: true })).getVideoTracks();
       if (screen) {
@@ -327,6 +345,37 @@ export class Stream extends Emitter<StreamEvents> {
   async updateVideoResolution(resolution: { width?: number; height?: number }): Promise<void> {
     this.need(STREAM_STATUS.PUBLISHING);
     await this.track("video")?.applyConstraints(resolution).catch(refuse);
+  }
+
+  /** How far the camera in use zooms; null where it does not, or the browser does not tell. */
+  getZoomCapabilities(): { min: number; max: number; step: number } | null {
+    return (this.track("video")?.getCapabilities?.() as any)?.zoom ?? null;
+  }
+
+  /** The camera's zoom; null where there is none. */
+  getZoom(): number | null {
+    return (this.track("video")?.getSettings() as any)?.zoom ?? null;
+  }
+
+  /** Zooms the camera; rejects where that cannot be. */
+  async setZoom(zoom: number): Promise<void> {
+    this.need(STREAM_STATUS.PUBLISHING);
+    await this.track("video")?.applyConstraints({ advanced: [{ zoom } as MediaTrackConstraintSet] }).catch(refuse);
+  }
+
+  /** Does nothing, and warns: for pages of the vendor's SDK. */
+  setMicrophoneGain(_volume: number): void {
+    notHere("setMicrophoneGain");
+  }
+
+  /** Empty, as nothing is recorded: for pages of the vendor's SDK. */
+  getRecordInfo(): string {
+    return "";
+  }
+
+  /** The console: for pages of the vendor's SDK. */
+  getLogger(): Console {
+    return console;
   }
 
   /** The size of the played picture, as the server tells it. */

@@ -148,7 +148,7 @@ export class MockServer {
     } else if (pathname.startsWith("/whip/")) {
       const status = this.whip(this.count(`POST ${pathname}`));
       if (status !== 201) {
-        response.writeHead(status, { "Content-Type": "text/plain" }).end(`whip says ${status}`);
+        this.json(response, status, { title: "Refused", status, detail: `whip says ${status}` }, "application/problem+json");
         return;
       }
       const answer = await this.far.evaluate((offer) => globalThis.answer(offer), body);
@@ -190,7 +190,7 @@ export class MockServer {
     });
   }
 
-  json(response, status, value) {
-    response.writeHead(status, { "Content-Type": "application/json;charset=UTF-8" }).end(JSON.stringify(value));
+  json(response, status, value, type = "application/json;charset=UTF-8") {
+    response.writeHead(status, { "Content-Type": type }).end(JSON.stringify(value));
   }
 }
