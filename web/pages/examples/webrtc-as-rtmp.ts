@@ -9,7 +9,6 @@ const words: Record<PushStatus, string> = {
 };
 const element = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
 const [name, address] = [element<HTMLInputElement>("name"), element<HTMLInputElement>("address")];
-
 const session = Flashphoner.createSession({ urlServer: `${location.origin.replace("http", "ws")}/ws`, reconnect: true });
 const api = new RestApi();
 let stream: Stream | null = null;
@@ -26,26 +25,25 @@ function show(phase: string, sentence: string): void {
 /** Sends camera and microphone until somebody stops it, or until the push is over. */
 async function send(): Promise<void> {
   await session.connected;
-  const constraints = { audio: true, video: { width: 1280, height: 720 } };
-  stream = session.createStream({ name: name.value, display: element("display"), constraints });
+  const video = { width: 1280, height: 720 };
+  stream = session.createStream({ name: name.value, display: element("display"), constraints: { audio: true, video } });
   show("opening", "Opening the camera.");
   await stream.publish();
   const push = await api.push({ streamName: name.value, rtmpUrl: address.value, options: { onSourceLoss: "hold" } });
-  const [app = "", parameters] = address.value.replace("localhost", location.hostname).split(/(?=\?)/);
-  const played = `${app.replace(/\/$/, "")}/${push.info.streamName}`;
-  element("command").textContent = `ffplay ${parameters ? `'${played}${parameters}'` : played}`;
+  const [app, parameters] = address.value.replace("localhost", location.hostname).split(/\/?(?=\?|$)/);
+  const played = `${app}/${push.info.streamName}`;
+  element("command").textContent = parameters ? `ffplay '${played}${parameters}'` : `ffplay ${played}`;
   void stream.ended.then(() => push.terminate()).catch(() => undefined); // it may be over already
   for await (const { status, info } of push.states()) {
-    show(status === "PUBLISHING" ? "live" : "pushing", `${words[status]} ${info}`);
     if (status === "FAILED") {
       throw new Error(info);
     }
+    show(status === "PUBLISHING" ? "live" : "pushing", `${words[status]} ${info}`);
   }
 }
 
 async function begin(): Promise<void> {
-  let failure = "";
-  await send().catch(({ message, reason }: SdkError) => (failure = reason === "stopped" ? "" : message));
+  const failure = await send().then(() => "", ({ message, reason }: SdkError) => (reason === "stopped" ? "" : message));
   await stream?.stop();
   stream = null;
   failure ? show("failed", failure) : show("idle", "Stopped. Nothing is sent.");
@@ -58,10 +56,4 @@ element("form").addEventListener("submit", (event) => {
 
 const query = new URLSearchParams(location.search);
 name.value = query.get("name") ?? Math.random().toString(16).slice(2, 6);
-address.value = query.get("rtmp") ?? "";
-if (address.value === "") {
-  void fetch("/config.json").then(async (answer) => { // the server's own RTMP port, which takes streams too
-    const { rtmpPort } = await answer.json() as { rtmpPort: number };
-    address.value ||= rtmpPort === 0 ? "" : `rtmp://localhost:${rtmpPort}/live`;
-  }).catch(() => undefined);
-}
+address.value = query.get("rtmp") ?? `rtmp://localhost:${(await (await fetch("/config.json")).json()).rtmpPort || 1935}/live`;
