@@ -99,7 +99,6 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		return nil, nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/rest-api/", api)
 	mux.Handle("/whip/", a.whip)
 	mux.Handle("/whep/", a.whip)
 	mux.Handle("/ws", a.sdk) // for proxies that have one port to give
@@ -115,7 +114,13 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		}
 		ui.ServeHTTP(w, r)
 	})
-	return mux, api.Close, nil
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rest.Serves(r.URL.Path) { // the mux would redirect what has a slash too many, and a POST would become a GET
+			api.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}), api.Close, nil
 }
 
 // onlyByName serves what pages of strangers must not read, which they could under a name that they had resolved to this address.

@@ -27,6 +27,11 @@ var (
 	errNoStream = refusal{http.StatusNotFound, "Stream not found"}
 )
 
+// isNothing says whether a request found nothing, which the contract answers with 404.
+func isNothing(err error) bool {
+	return err == errNoPush || err == errNoStream || err == errNoConnection
+}
+
 // outcome turns an error into the status and the words of an answer.
 func outcome(err error) (status int, message string) {
 	var own refusal
@@ -100,8 +105,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	} else {
 		s.log.Debug("rest request refused", "path", r.URL.Path, "peer", r.RemoteAddr, "status", status)
 	}
-	if status == http.StatusServiceUnavailable {
+	switch status {
+	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", retryAfter)
+	case http.StatusUnsupportedMediaType:
+		w.Header().Set("Accept-Encoding", "gzip") // RFC 9110, 12.5.3
 	}
 	s.answer(w, status, newErrorBody(r.URL.Path, status, message, time.Now()))
 }

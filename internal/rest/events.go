@@ -83,6 +83,10 @@ func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/event-stream")
+		return nil
+	}
 	ctx, leave, err := s.followers.enter(r.Context())
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"compress/flate"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +78,8 @@ type Server struct {
 	nodeID string
 	mux    *http.ServeMux
 
+	methods map[string][]string // by path: what Allow tells
+
 	followers followers
 }
 
@@ -89,6 +94,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		parts: parts, log: log, access: access, nodeID: cfg.NodeID, mux: http.NewServeMux(),
+		methods: map[string][]string{},
 	}
 	if access.origins.Any() {
 		log.Warn("pages of every host may use the REST API through their visitors' browsers: name those that may in rest_access_control_allow_origin")
@@ -108,8 +114,8 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 
 func (s *Server) routes() {
 	s.method("/push/startup", s.startPush, http.MethodPost)
-	s.method("/push/find", s.findPushes, http.MethodPost)
-	s.method("/push/find_all", s.findAllPushes, http.MethodGet, http.MethodPost)
+	s.list("/push/find", s.findPushes, http.MethodPost)
+	s.list("/push/find_all", s.findAllPushes, http.MethodGet, http.MethodPost)
 	s.method("/push/terminate", s.terminatePush, http.MethodPost)
 	s.read("/push/history", s.pushHistory)
 	s.read("/push/events", s.followPushes)
@@ -117,14 +123,14 @@ func (s *Server) routes() {
 	s.method("/push/unmute", s.mutePush(false), http.MethodPost)
 	s.method("/push/sound_on", s.soundOn, http.MethodPost)
 	s.method("/push/sound_off", s.soundOff, http.MethodPost)
-	s.method("/stream/find", s.findStreams, http.MethodPost)
-	s.method("/stream/find_all", s.findAllStreams, http.MethodGet, http.MethodPost)
+	s.list("/stream/find", s.findStreams, http.MethodPost)
+	s.list("/stream/find_all", s.findAllStreams, http.MethodGet, http.MethodPost)
 	s.method("/stream/terminate", s.terminateStreams, http.MethodPost)
-	s.method("/connection/find", s.findConnections, http.MethodPost)
-	s.method("/connection/find_all", s.findAllConnections, http.MethodGet, http.MethodPost)
+	s.list("/connection/find", s.findConnections, http.MethodPost)
+	s.list("/connection/find_all", s.findAllConnections, http.MethodGet, http.MethodPost)
 	s.method("/connection/terminate", s.terminateConnection, http.MethodPost)
 	s.method("/connection/set_log_level", s.setLogLevel, http.MethodPost)
-	s.notImplemented("/call/", "SIP calls are not available yet")
+	s.notImplemented("/call", "SIP calls are not available yet")
 
 	s.read("/openapi_specification", func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/yaml")
@@ -136,14 +142,18 @@ func (s *Server) routes() {
 	})
 }
 
+// Serves says whether an address is one of this API, however many slashes it has.
+func Serves(address string) bool { return strings.HasPrefix(path.Clean(address)+"/", prefix+"/") }
+
 // ServeHTTP answers preflights before it asks who is there: browsers send them without credentials.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.access.check(w, r, s.users != nil); err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	r = tidy(r)
 	if r.Method == http.MethodOptions {
-		w.WriteHeader(http.StatusNoContent)
+		s.options(w, r)
 		return
 	}
 	if s.users != nil {
@@ -160,6 +170,49 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// tidy takes the slashes away that clients put at the end of an address or double where they join two parts. The mux would
+// send them elsewhere, and a POST that follows becomes a GET.
+func tidy(r *http.Request) *http.Request {
+	clean := path.Clean(r.URL.Path)
+	if clean == r.URL.Path {
+		return r
+	}
+	again := *r
+	u := *r.URL
+	u.Path, u.RawPath = clean, ""
+	again.URL = &u
+	return &again
+}
+
+// options answers a preflight, or who asks what there is.
+func (s *Server) options(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	if methods, ok := s.methods[r.URL.Path]; ok {
+		h.Set("Allow", allow(methods))
+	}
+	const allowed, asked = "Access-Control-Allow-Headers", "Access-Control-Request-Headers"
+	// A page that sends a login to a server that wants none is served as well.
+	if names := h.Get(allowed); names != "" && hasToken(r.Header.Get(asked), "authorization") && !hasToken(names, "authorization") {
+		h.Set(allowed, names+",authorization")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// allow is the header of that name.
+func allow(methods []string) string {
+	return strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
+}
+
+// hasToken says whether a list with commas has an entry, in any case.
+func hasToken(list, token string) bool {
+	for entry := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.TrimSpace(entry), token) {
+			return true
+		}
+	}
+	return false
+}
+
 // challenge asks for a name and a password. Browsers are not asked: what a person tells a browser in answer goes out with whatever
 // other pages send here, too. Our pages ask by themselves.
 func challenge(w http.ResponseWriter, r *http.Request) {
@@ -170,30 +223,60 @@ func challenge(w http.ResponseWriter, r *http.Request) {
 
 // method serves do under a path: the body's fields go in, and what comes out is the answer, nil for none.
 func (s *Server) method(path string, do func(context.Context, *fields) (any, error), methods ...string) {
-	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
-		if !s.allowed(w, r, methods...) {
-			return
-		}
+	s.handle(path, methods, func(w http.ResponseWriter, r *http.Request) {
 		answer, err := s.call(w, r, do)
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		s.log.Debug("rest request", "path", r.URL.Path, "peer", r.RemoteAddr)
-		if answer != nil {
-			s.answer(w, http.StatusOK, answer)
-		}
+		s.conclude(w, r, answer, err)
 	})
+}
+
+// list is method for what answers with a list, or with the contract's 404 if there is nothing to list. Who asks again and again may
+// have an empty list instead: browsers complain of each 404.
+func (s *Server) list(path string, do func(context.Context, *fields) (any, error), methods ...string) {
+	s.handle(path, methods, func(w http.ResponseWriter, r *http.Request) {
+		empty := r.URL.Query().Get("empty") == "true"
+		answer, err := s.call(w, r, func(ctx context.Context, f *fields) (any, error) {
+			if wish := f.boolean("empty"); wish != nil {
+				empty = *wish
+			}
+			return do(ctx, f)
+		})
+		if empty && isNothing(err) {
+			answer, err = []struct{}{}, nil
+		}
+		s.conclude(w, r, answer, err)
+	})
+}
+
+// conclude answers a request that was done, or not.
+func (s *Server) conclude(w http.ResponseWriter, r *http.Request, answer any, err error) {
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.log.Debug("rest request", "path", r.URL.Path, "peer", r.RemoteAddr)
+	if answer != nil {
+		s.answer(w, http.StatusOK, answer)
+	}
 }
 
 // read serves do under a path for GET: it answers by itself unless it returns an error.
 func (s *Server) read(path string, do func(http.ResponseWriter, *http.Request) error) {
-	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
-		if !s.allowed(w, r, http.MethodGet) {
-			return
-		}
+	s.handle(path, []string{http.MethodGet}, func(w http.ResponseWriter, r *http.Request) {
 		if err := do(w, r); err != nil {
 			s.fail(w, r, err)
+		}
+	})
+}
+
+// handle serves do under a path for those methods, and HEAD where GET is one of them.
+func (s *Server) handle(path string, methods []string, do http.HandlerFunc) {
+	if get := slices.Index(methods, http.MethodGet); get >= 0 {
+		methods = slices.Insert(slices.Clone(methods), get+1, http.MethodHead)
+	}
+	s.methods[prefix+path] = methods
+	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
+		if s.allowed(w, r, methods...) {
+			do(w, r)
 		}
 	})
 }
@@ -224,10 +307,13 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout))
 	defer func() { _ = conn.SetReadDeadline(time.Time{}) }()
 
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := readEncoded(http.MaxBytesReader(w, r.Body, maxBody), r.Header)
+	var own refusal
 	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
+	case errors.As(err, &own):
+		return nil, own
+	case errors.As(err, &tooLarge), errors.Is(err, errInflated):
 		return nil, refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refusal{http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", bodyTimeout)}
@@ -237,11 +323,49 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
+// errInflated says that a compressed body is too large once it is not.
+var errInflated = errors.New("the body is too large")
+
+// readEncoded reads a body that may be compressed by gzip. What is neither is refused, and what is no gzip is, too.
+func readEncoded(body io.Reader, h http.Header) ([]byte, error) {
+	switch coding := strings.ToLower(strings.TrimSpace(strings.Join(h.Values("Content-Encoding"), ","))); coding {
+	case "", "identity":
+		return io.ReadAll(body)
+	case "gzip", "x-gzip":
+	default:
+		return nil, refusal{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding is %q; gzip can be read, or none", shorten(coding))}
+	}
+	unzip, err := gzip.NewReader(body)
+	if err != nil {
+		return nil, notZipped(err)
+	}
+	plain, err := io.ReadAll(io.LimitReader(unzip, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, notZipped(err)
+	case len(plain) > maxBody:
+		return nil, errInflated
+	}
+	return plain, nil
+}
+
+// notZipped is the error for a body that gzip cannot read. Errors of the connection stay what they are.
+func notZipped(err error) error {
+	var corrupt flate.CorruptInputError
+	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return refusal{http.StatusBadRequest, "the body is not gzip, as Content-Encoding says"}
+	}
+	return err
+}
+
 // notImplemented answers 501 under a path, to any method.
 func (s *Server) notImplemented(path, message string) {
-	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, refusal{http.StatusNotImplemented, message})
-	})
+	}
+	s.mux.HandleFunc(prefix+path, answer)
+	s.mux.HandleFunc(prefix+path+"/", answer)
 }
 
 // allowed answers 405 if the request's method is none of those, and says whether it is one.
@@ -249,7 +373,7 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, methods ...stri
 	if slices.Contains(methods, r.Method) {
 		return true
 	}
-	w.Header().Set("Allow", strings.Join(methods, ", ")+", "+http.MethodOptions)
+	w.Header().Set("Allow", allow(methods))
 	s.fail(w, r, refusal{http.StatusMethodNotAllowed, "use " + strings.Join(methods, " or ")})
 	return false
 }

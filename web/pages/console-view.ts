@@ -178,7 +178,7 @@ export class ConsoleView {
       row.set("name", stream.name);
       row.set("provider", stream.provider);
       row.set("picture", `${format.size(stream.width, stream.height)}${stream.plays ? "" : `, ${format.frameRate(stream.framesPerSecond)}`}`);
-      row.set("codecs", [stream.videoCodec, stream.audioCodec].filter((codec) => codec !== "").join(" + ") || "–");
+      row.set("codecs", format.codecs(stream.videoCodec, stream.audioCodec));
       row.set("bitrate", format.bitrate(stream.bitrateKbps));
       row.set("pushes", format.count(stream.plays ? null : pushes()));
       row.set("age", age(stream.createdAt));

@@ -38,6 +38,14 @@ export function size(width: number, height: number): string {
   return width > 0 && height > 0 ? `${width} × ${height}` : unknown;
 }
 
+// RTP's names for what people know by others.
+const codecNames: Record<string, string> = { "mpeg4-generic": "AAC", MPA: "MP3" };
+
+/** The codecs of a stream by the names that people know. */
+export function codecs(...names: string[]): string {
+  return names.filter((name) => name !== "").map((name) => codecNames[name] ?? name).join(" + ") || unknown;
+}
+
 /** 0:07, 12:05, 1:00:00 */
 export function clock(ms: number): string {
   const total = Math.max(0, Math.floor(ms / 1000));

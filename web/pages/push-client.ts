@@ -59,7 +59,7 @@ export class PushClient {
 
   /** The pushes that match; those that are over are not among them, or not for long. */
   async find(filter: PushFilter, signal?: AbortSignal): Promise<PushInfo[]> {
-    const response = await this.rest.post("/push/find", filter, signal);
+    const response = await this.rest.post("/push/find", { ...filter, empty: true }, signal);
     return response.status === 404 ? [] : this.list(response);
   }
 

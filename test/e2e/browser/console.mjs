@@ -51,7 +51,6 @@ await main(async () => {
     await page.waitForFunction((left) => document.querySelectorAll("#pushes li").length === left, Number(options.pushes) - 1);
     await page.waitForFunction((where) => document.querySelector("#history li")?.innerText.includes(where), options.stop);
   });
-  errors = errors.filter((error) => !error.includes("status of 404")); // which says that there is nothing of a kind
   if (errors.length > 0) {
     throw Object.assign(new Error("errors on the console"), { step: "read the console" });
   }

@@ -46,7 +46,8 @@ function busy(mock) {
       status: "DEGRADED", reason: "peer_slow", info: "The server takes less than is sent.", droppedFrames: 64, queuedMs: 2400 }),
   ];
   mock.find = (n) => (pushes.length === 0 ? 404 : pushes.map((one, i) => ({ ...one, bitrate: 2400 + 300 * Math.sin(n + i), queuedMs: one.queuedMs + (n % 4) * 60 })));
-  mock.streams = () => [stream({ name: "morning-show" }), stream({ mediaSessionId: "s-2", name: "lobby", width: 640, height: 360, mediaProvider: "RTMP", videoCodec: "H264", audioCodec: "AAC" }),
+  mock.streams = () => [stream({ name: "morning-show" }), stream({ mediaSessionId: "s-2", name: "lobby", width: 640, height: 360, mediaProvider: "RTMP", videoCodec: "H264", audioCodec: "mpeg4-generic" }),
+    stream({ mediaSessionId: "s-4", name: "tower", videoCodec: "unknown-codec-of-a-day", audioCodec: "speex", width: 3840, height: 2160, bitrate: 12_345 }),
     stream({ mediaSessionId: "s-3", name: "lobby", published: false, status: "PLAYING", mediaType: "play", mediaProvider: "WHEP", fps: 0 })];
   mock.sessions = () => [session(), session({ sessionId: "s-2", status: "DISCONNECTED", clientAddress: "198.51.100.20:40001", publishers: 0, players: 1 })];
   mock.history = () => [
@@ -62,12 +63,12 @@ test("shows what there is, without what is secret", async (t) => {
   const { page, text, says, errors } = await open(t, busy);
   await says("#pushes", /morning-show/);
   assert.equal(await text("#push-count"), "3 of 4");
-  assert.equal(await text("#stream-count"), "2");
+  assert.equal(await text("#stream-count"), "3");
   assert.equal(await text("#session-count"), "2");
   assert.match(await text("#pushes li:nth-child(1)"), /Live morning-show a\.rtmps\.youtube\.com\/live2\/•••/);
   assert.match(await text("#pushes li:nth-child(3)"), /Reconnecting lobby .*closed the connection\. Attempt 4\./);
   assert.match(await text("#streams li:nth-child(2)"), /Published lobby RTMP .*640 × 360, 30 fps .*H264 \+ AAC/);
-  assert.match(await text("#streams li:nth-child(3)"), /Played lobby WHEP .*1280 × 720 Codecs/);
+  assert.match(await text("#streams li:nth-child(4)"), /Played lobby WHEP .*1280 × 720 Codecs/);
   assert.match(await text("#sessions li:nth-child(2)"), /Away 198\.51\.100\.20/);
   await says("#history", /Failed lobby live\.twitch\.tv\/app\/••• The destination refused the stream name or key\./);
   await says("#history", /Ended evening localhost\/live\/rtmp_evening Somebody ended this push/);
@@ -181,6 +182,9 @@ test("every look is accessible and fits", async (t) => {
     assert.deepEqual(await faults(page), [], `${what}, ${look}`);
     const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(wide <= width, `${what}, ${look}: ${wide} px wide of ${width}`);
+    const spilt = await page.evaluate(() => [...document.querySelectorAll(".rows .fact")].filter((cell) => cell.scrollWidth > cell.clientWidth)
+      .map((cell) => cell.textContent));
+    assert.deepEqual(spilt, [], `${what}, ${look}: what does not fit its column`);
     await photograph(page, `${what}-${look}`);
   });
   await page.waitForFunction(() => document.querySelector("#pushes .line").getAttribute("d").split("L").length >= 3);
