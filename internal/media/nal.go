@@ -28,8 +28,8 @@ func lengthsOf(b byte) (form NALForm, ok bool) {
 	return form, form != 3
 }
 
-// NALUnits returns an access unit with 4-byte lengths, and the form that it came in. form is what is expected; start codes and
-// 4-byte lengths are told by themselves. Zero bytes behind the last NAL unit are left out. A unit with 4-byte lengths is not
+// NALUnits returns an access unit with 4-byte lengths, and the form that it came in. form is what is expected; another is told by
+// itself. Zero bytes behind the last NAL unit are left out. A unit with 4-byte lengths is not
 // copied. It fails with ErrNAL.
 func NALUnits(unit []byte, form NALForm) (data []byte, found NALForm, err error) {
 	if form == NALStartCodes {
@@ -44,11 +44,31 @@ func NALUnits(unit []byte, form NALForm) (data []byte, found NALForm, err error)
 	if data, ok := fromStartCodes(unit); ok {
 		return data, NALStartCodes, nil
 	}
-	// One- and two-byte lengths are not guessed: too much looks like them.
 	if data, ok := fromLengths(unit, NALLengths4); ok {
 		return data, NALLengths4, nil
 	}
+	for _, short := range []NALForm{NALLengths2, NALLengths1} {
+		if looksLike(unit, short) {
+			data, _ := fromLengths(unit, short)
+			return data, short, nil
+		}
+	}
 	return nil, form, ErrNAL
+}
+
+// looksLike says whether bytes are NAL units with short lengths that nothing has announced. Much may look like them, so none may be
+// empty, which excludes all that is left of longer lengths, or begin with the bit that is always zero.
+func looksLike(unit []byte, form NALForm) bool {
+	size := int(form)
+	rest := unit
+	for len(rest) > size {
+		n := nalLength(rest[:size])
+		if n == 0 || n > len(rest)-size || rest[size]&0x80 != 0 {
+			return false
+		}
+		rest = rest[size+n:]
+	}
+	return len(rest) == 0 && len(unit) > 0
 }
 
 // fromLengths reads NAL units with lengths of so many bytes.
