@@ -113,16 +113,26 @@ func (r *recent) note(at time.Time, value int64, within time.Duration) bool {
 	return !r.at.IsZero() && at.Sub(r.at) < within
 }
 
-// kindHealth judges one kind of the source's media.
+// kindHealth judges one kind of the source's media by the last few seconds.
 type kindHealth struct {
-	frames   still
-	unusable recent
+	past  [stillFor / watchEvery]kindSample
+	count int // of samples so far
 }
 
-// useless says whether something comes and nothing of it can be used.
-func (k *kindHealth) useless(at time.Time, s kindSample) bool {
-	_, without := k.frames.note(at, s.frames)
-	return k.unusable.note(at, s.unusable, stillFor) && without >= stillFor-watchEvery
+// leastUnusable is how many frames of a kind must be unusable in stillFor to be worth a word.
+const leastUnusable = 3
+
+// useless says whether half of what comes, or more, cannot be used.
+func (k *kindHealth) useless(s kindSample) bool {
+	at := k.count % len(k.past)
+	before, known := k.past[at], k.count >= len(k.past)
+	if k.count == len(k.past)-1 { // soon enough for a push that begins like that
+		before, known = k.past[0], true
+	}
+	k.past[at] = s
+	k.count++
+	lost := s.unusable - before.unusable
+	return known && lost >= leastUnusable && lost >= s.frames-before.frames
 }
 
 // judge returns for how long the peer has taken nothing although there was something to take, and what is wrong, if anything.
@@ -153,7 +163,7 @@ func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
 // source looks at each kind of the source's media by itself: one that comes hides another that does not.
 func (h *health) source(s sample) Reason {
 	audio, video := s.kinds[0], s.kinds[1]
-	noSound, noPictures := h.kinds[0].useless(s.at, audio), h.kinds[1].useless(s.at, video)
+	noSound, noPictures := h.kinds[0].useless(audio), h.kinds[1].useless(video)
 	mixed := h.reordered.note(s.at, s.reordered, slowFor)
 	switch {
 	case noSound || noPictures:

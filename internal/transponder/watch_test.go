@@ -154,6 +154,14 @@ func TestHealth(t *testing.T) {
 			want: map[int64]Reason{6: ReasonUnusable, 30: ReasonUnusable},
 		},
 		{
+			name: "every other picture cannot be read",
+			change: func(n int64, s *sample) {
+				s.pictures = 500 + 12*n
+				s.kinds[1] = kindSample{s.pictures, 13 * n, false}
+			},
+			want: map[int64]Reason{1: "", 6: ReasonUnusable, 30: ReasonUnusable},
+		},
+		{
 			name: "nothing that can be read",
 			change: func(n int64, s *sample) {
 				s.frames, s.pictures, s.keys = 1500, 500, 10
