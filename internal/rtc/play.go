@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -117,7 +118,10 @@ func (e *Egress) Play(ctx context.Context, offer Offer, src *stream.Source) (*Pl
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
-	p := &Playback{e: e, src: src, playing: src, connected: make(chan struct{}), closed: make(chan error, 1), began: time.Now()}
+	p := &Playback{
+		e: e, src: src, playing: src, awayChanged: make(chan struct{}),
+		connected: make(chan struct{}), closed: make(chan error, 1), began: time.Now(),
+	}
 	if err := p.start(ctx, offer); err != nil {
 		p.release()
 		return nil, err
@@ -163,6 +167,10 @@ type Playback struct {
 	video, audio *outTrack     // nil: not sent
 	feeds        []func()      // that give back what was made
 	reader       *stream.Reader
+
+	awayMu      sync.Mutex
+	away        bool          // guarded by awayMu: the publisher is waited for
+	awayChanged chan struct{} // guarded by awayMu; closed when away changes
 
 	connected chan struct{}
 	closed    chan error                  // gets one value: why the session ended
@@ -316,6 +324,23 @@ func (p *Playback) releaseFeeds() {
 // that one's stream. It is called before Run.
 func (p *Playback) Hold(sources Sources, limit time.Duration) { p.sources, p.hold = sources, limit }
 
+// Away says whether the publisher has left and is waited for, and returns a channel that is closed when that changes.
+func (p *Playback) Away() (away bool, changed <-chan struct{}) {
+	p.awayMu.Lock()
+	defer p.awayMu.Unlock()
+	return p.away, p.awayChanged
+}
+
+func (p *Playback) setAway(away bool) {
+	p.awayMu.Lock()
+	defer p.awayMu.Unlock()
+	if p.away != away {
+		p.away = away
+		close(p.awayChanged)
+		p.awayChanged = make(chan struct{})
+	}
+}
+
 // holds says whether the end of the source is not the end.
 func (p *Playback) holds() bool { return p.sources != nil && p.hold > 0 }
 
@@ -372,6 +397,7 @@ func (p *Playback) run(ctx context.Context) error {
 		if !errors.Is(err, ErrSourceEnded) || !p.holds() {
 			return err
 		}
+		p.setAway(true)
 		next, err := p.await(ctx, err)
 		if err != nil {
 			return err
@@ -516,6 +542,7 @@ const seam = 20 * time.Millisecond
 func (p *Playback) timeOf(t media.Timestamp) media.Timestamp {
 	if !p.joined {
 		p.joined = true
+		p.setAway(false)
 		for _, track := range []*outTrack{p.video, p.audio} {
 			if track != nil && track.clock.begun {
 				p.shift += max(0, track.clock.last.Add(seam).Sub(t.Add(p.shift)))

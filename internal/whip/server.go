@@ -83,6 +83,7 @@ type session struct {
 	etag     string
 	ufrags   []string // of the offer: tell a trickled candidate from an ICE restart
 	media    connection
+	events   map[string]*eventStream // guarded by the server's mu; by id
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
@@ -99,7 +100,9 @@ type connection interface {
 func New(cfg Config, ingest *rtc.Ingest, egress *rtc.Egress, streams rtc.Sources, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg, ingest: ingest, egress: egress, streams: streams, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
 	s.handle(protocol{s, "whip", "whip_token", cfg.Token, s.publish})
-	s.handle(protocol{s, "whep", "whep_token", cfg.PlayToken, s.play})
+	whep := protocol{s, "whep", "whep_token", cfg.PlayToken, s.play}
+	s.handle(whep)
+	s.handleEvents(whep)
 	return s
 }
 
@@ -129,6 +132,18 @@ func (s *Server) handle(p protocol) {
 	s.mux.HandleFunc("OPTIONS "+sessions, p.allowed(s.options(toSessions)))
 	s.mux.HandleFunc(offers, p.allowed(s.notAllowed(toOffers)))
 	s.mux.HandleFunc(sessions, p.allowed(s.notAllowed(toSessions)))
+}
+
+// handleEvents takes the requests of those who want to hear of their sessions.
+func (s *Server) handleEvents(p protocol) {
+	events, one := "/"+p.name+"/{name}/{id}/events", "/"+p.name+"/{name}/{id}/events/{stream}"
+	s.mux.HandleFunc("POST "+events, p.guarded(s.subscribe))
+	s.mux.HandleFunc("GET "+one, p.allowed(s.follow))
+	s.mux.HandleFunc("DELETE "+one, p.allowed(s.unsubscribe))
+	for path, methods := range map[string]string{events: "POST, OPTIONS", one: "GET, DELETE, OPTIONS"} {
+		s.mux.HandleFunc("OPTIONS "+path, p.allowed(func(w http.ResponseWriter, _ *http.Request) { preflight(w, methods) }))
+		s.mux.HandleFunc(path, p.allowed(s.notAllowed(methods)))
+	}
 }
 
 // ServeHTTP implements http.Handler.
@@ -167,6 +182,9 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *ht
 	h.Set("Content-Type", typeSDP)
 	h.Set("Location", path+"/"+url.PathEscape(id))
 	h.Set("ETag", x.etag)
+	if _, plays := x.media.(*rtc.Playback); plays {
+		h.Set("Link", link(h.Get("Location")))
+	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, x.media.Answer())
 }
@@ -349,7 +367,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) (*session, bool
 	s.mu.Lock()
 	x := s.sessions[r.PathValue("id")]
 	s.mu.Unlock()
-	if x == nil || x.path+"/"+x.id != r.URL.Path {
+	if x == nil || r.URL.Path != x.path+"/"+x.id && !strings.HasPrefix(r.URL.Path, x.path+"/"+x.id+"/") {
 		problem(w, http.StatusNotFound, "no such session: it has ended, or never was")
 		return nil, false
 	}

@@ -1,6 +1,7 @@
 package whip
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -404,5 +405,145 @@ func TestPlay(t *testing.T) {
 	}
 	if _, ok := d.hub.Source("show"); !ok {
 		t.Error("the stream ended with its player")
+	}
+}
+
+// A player hears of its publisher by server-sent events: that it is there, that it has left, that it is back; and when the session ends
+// the stream of events does.
+func TestEvents(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Hold = time.Second
+	d := open(t, cfg, rtc.DefaultConfig())
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	publish := func() (leave func()) {
+		t.Helper()
+		p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+		own, stop := context.WithCancel(ctx)
+		gone := make(chan struct{})
+		wg.Go(func() {
+			defer close(gone)
+			_ = p.Run(own, func(_ context.Context, offer string) (string, error) {
+				res, body := d.do(t, "POST", "/whip/show", offer, sdpType)
+				if res.StatusCode != 201 {
+					return "", fmt.Errorf("%s %s", res.Status, body)
+				}
+				return body, nil
+			})
+		})
+		select {
+		case <-p.Connected():
+		case <-ctx.Done():
+			t.Fatal("no connection")
+		}
+		return func() {
+			stop()
+			<-gone
+		}
+	}
+	leave := publish()
+	player := testkit.NewPlayer(testkit.PlayerConfig{Video: true, Audio: true})
+	answered := make(chan *http.Response, 1)
+	wg.Go(func() {
+		_ = player.Run(ctx, func(_ context.Context, offer string) (string, error) {
+			res, body := d.do(t, "POST", "/whep/show", offer, sdpType)
+			answered <- res
+			return body, nil
+		})
+	})
+	res := <-answered
+	session := res.Header.Get("Location")
+	address, rest, _ := strings.Cut(strings.TrimPrefix(res.Header.Get("Link"), "<"), ">")
+	if address != session+"/events" || !strings.Contains(rest, `rel="urn:ietf:params:whep:ext:core:server-sent-events"`) ||
+		!strings.Contains(rest, `events="active,inactive"`) {
+		t.Fatalf("Link is %q", res.Header.Get("Link"))
+	}
+	for body, want := range map[string]int{`["viewercount"]`: 400, `{}`: 400, `["inactive"]`: 201} {
+		if res, _ := d.do(t, "POST", address, body, "Content-Type: application/json"); res.StatusCode != want {
+			t.Errorf("subscribe to %s: %s, want %d", body, res.Status, want)
+		}
+	}
+	res, _ = d.do(t, "POST", address, "")
+	stream := res.Header.Get("Location")
+	if res.StatusCode != 201 || !strings.HasPrefix(stream, address+"/") {
+		t.Fatalf("subscribe: %s, at %q", res.Status, stream)
+	}
+	req, err := http.NewRequestWithContext(ctx, "GET", d.url+stream, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Body.Close()
+	if got := events.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Fatalf("events are %s", got)
+	}
+	lines := bufio.NewScanner(events.Body)
+	next := func(want string) {
+		t.Helper()
+		for lines.Scan() {
+			if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+				if name != want {
+					t.Fatalf("event %q, want %q", name, want)
+				}
+				return
+			}
+		}
+		t.Fatalf("the events end before %q: %v", want, lines.Err())
+	}
+	next("active")
+	leave()
+	next("inactive")
+	leave = publish()
+	next("active")
+	leave()
+	next("inactive")
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "event") {
+			t.Errorf("%q after the end", lines.Text())
+		}
+	}
+	for _, path := range []string{session, stream} {
+		if res, _ := d.do(t, "GET", path, ""); res.StatusCode != 404 {
+			t.Errorf("%s after the end: %s, want 404", path, res.Status)
+		}
+	}
+}
+
+// A session has but a few streams of events, each of which may be deleted.
+func TestEventStreams(t *testing.T) {
+	d := open(t, DefaultConfig(), rtc.DefaultConfig())
+	if res, body := d.do(t, "POST", "/whip/show", offer("H264"), sdpType); res.StatusCode != 201 {
+		t.Fatalf("publish: %s %s", res.Status, body)
+	}
+	res, body := d.do(t, "POST", "/whep/show", strings.Replace(offer("H264"), "sendonly", "recvonly", 1), sdpType)
+	if res.StatusCode != 201 {
+		t.Fatalf("play: %s %s", res.Status, body)
+	}
+	events := res.Header.Get("Location") + "/events"
+	for i := range maxEventStreams + 1 {
+		want := map[bool]int{true: 201, false: 429}[i < maxEventStreams]
+		if res, _ = d.do(t, "POST", events, ""); res.StatusCode != want {
+			t.Errorf("stream %d: %s, want %d", i, res.Status, want)
+		}
+		if want == 201 {
+			defer func(stream string) {
+				for _, want := range []int{200, 404} {
+					if res, _ := d.do(t, "DELETE", stream, ""); res.StatusCode != want {
+						t.Errorf("delete: %s, want %d", res.Status, want)
+					}
+				}
+			}(res.Header.Get("Location"))
+		}
+	}
+	for method, want := range map[string]int{"OPTIONS": 204, "GET": 405} {
+		if res, _ := d.do(t, method, events, ""); res.StatusCode != want || !strings.Contains(res.Header.Get("Allow"), "POST") {
+			t.Errorf("%s: %s, allowed are %s", method, res.Status, res.Header.Get("Allow"))
+		}
 	}
 }

@@ -319,8 +319,8 @@ func TestWHIPInBrowsers(t *testing.T) {
 	do("goes on")
 	leave()
 	leave = publishUntil(t, s, "show", 320, 180)
-	if now := do("goes on"); now["begun"] != "1" {
-		t.Errorf("the publisher was away for a moment, and the player has begun %s times: %s", now["begun"], now["losses"])
+	if now := do("goes on"); now["begun"] != "1" || now["heard"] != "active,inactive,active" {
+		t.Errorf("the publisher was away for a moment, and the player has begun %s times (%s) and heard %s", now["begun"], now["losses"], now["heard"])
 	}
 	leave()
 	if now := do("lost"); now["begun"] != "1" {

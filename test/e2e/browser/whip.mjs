@@ -8,7 +8,7 @@
 //
 //   play NAME    both browsers play a stream by WHEP, and Chromium by our SDK
 //   watch NAME   Chromium plays a stream with a page that begins anew two seconds after it lost its connection
-//   goes on      that page shows pictures that it did not show before; says how often it has begun
+//   goes on      that page shows pictures that it did not show before; says how often it has begun, and which events it has heard
 //   lost         that page has seen that the stream is gone
 //
 // When standard input closes it ends.
@@ -64,7 +64,7 @@ function install() {
     });
     const text = await response.text();
     if (response.status !== 201) {
-      throw Object.assign(new Error(`${response.status} ${text}`), { status: response.status });
+      throw new Error(`${response.status} ${text}`);
     }
     await pc.setRemoteDescription({ type: "answer", sdp: text });
     session = new URL(response.headers.get("Location"), url).href;
@@ -126,7 +126,7 @@ function install() {
 
   /** A page that begins anew two seconds after it lost its connection or was refused. */
   function watch({ url }) {
-    const page = { begun: 0, losses: [], missing: 0, shown: 0 };
+    const page = { begun: 0, losses: [], heard: [] };
     const begin = async () => {
       page.begun++;
       const { pc, video } = receive("video");
@@ -143,9 +143,12 @@ function install() {
       pc.onconnectionstatechange = () => ["failed", "closed"].includes(pc.connectionState) && again(pc.connectionState);
       try {
         page.session = await exchange(pc, url, true);
+        const created = await fetch(`${page.session}/events`, { method: "POST" });
+        const events = new EventSource(new URL(created.headers.get("Location"), page.session));
+        ["active", "inactive"].forEach((name) => events.addEventListener(name, () => page.heard.push(name)));
+        events.onerror = () => events.close();
         pc.failed.catch((error) => again(String(error)));
       } catch (error) {
-        page.missing += error.status === 404 ? 1 : 0;
         again(String(error));
       }
     };
@@ -165,7 +168,7 @@ function install() {
       }
       return (await count()) > before + 15;
     });
-    return { begun: page.begun, losses: page.losses };
+    return { begun: page.begun, losses: page.losses, heard: page.heard };
   }
 
   /** The session's address is known to the server no more. */
