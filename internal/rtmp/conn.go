@@ -69,6 +69,9 @@ func newConn(rw io.ReadWriter) *conn {
 type countingReader struct{ c *conn }
 
 func (r countingReader) Read(b []byte) (int, error) {
+	if err := r.c.acknowledge(); err != nil {
+		return 0, err
+	}
 	n, err := r.c.rw.Read(b)
 	r.c.received.Add(int64(n))
 	return n, err
@@ -101,9 +104,6 @@ func (c *conn) next() (Message, error) {
 		if err != nil {
 			return Message{}, err
 		}
-		if err := c.acknowledge(); err != nil {
-			return Message{}, err
-		}
 		if m.Type > typePeerBandwidth {
 			return m, nil
 		}
@@ -113,10 +113,18 @@ func (c *conn) next() (Message, error) {
 	}
 }
 
-// acknowledge tells the peer how much has come, once a window is full.
+// unreader is a connection that knows how many bytes have come and have not been read.
+type unreader interface{ Unread() int }
+
+// acknowledge tells the peer how much has come, once a window is full. While more is there to be read the peer does not wait to be
+// told; it may even have sent all it has and closed the connection. Its kernel would answer the acknowledgement with a reset then, and
+// throw away what it has not sent yet.
 func (c *conn) acknowledge() error {
 	received := c.received.Load()
 	if received-c.ackSent < c.window {
+		return nil
+	}
+	if u, ok := c.rw.(unreader); ok && u.Unread() > 0 {
 		return nil
 	}
 	c.ackSent = received

@@ -43,8 +43,9 @@ type ingest struct {
 func newIngest(src *stream.Source) ingest { return ingest{src: src, form: media.NALLengths4} }
 
 // take writes a message to the source. It fails with errBadFrame for a message that is to be passed over, with ErrCodec
-// for a stream that cannot be taken at all. lead is how far the publisher is ahead of the stream's clock.
-func (in *ingest) take(m rtmp.Message, now media.Timestamp) (lead time.Duration, err error) {
+// for a stream that cannot be taken at all. wait is how long the next message is to wait before it is read.
+func (in *ingest) take(m rtmp.Message, now media.Timestamp) (wait time.Duration, err error) {
+	in.clock.mayRead = 0
 	feed := in.src.Video
 	switch m.Type {
 	case flv.TypeVideo:
@@ -64,10 +65,7 @@ func (in *ingest) take(m rtmp.Message, now media.Timestamp) (lead time.Duration,
 		}
 		err = fmt.Errorf("%w: %w", errBadFrame, err)
 	}
-	if !in.clock.started {
-		return 0, err
-	}
-	return in.clock.at.Sub(now), err
+	return in.clock.mayRead, err
 }
 
 // pass counts a message of another stream on the connection.
@@ -138,7 +136,7 @@ func (in *ingest) takeH264(v flv.Video, ms uint32, now media.Timestamp) error {
 		}
 	}
 	if len(unit.data) == 0 {
-		in.clock.timestamp(ms, now)
+		in.clock.timestamp(media.Video, ms, now)
 		return nil // parameter sets only
 	}
 	if in.video == nil || in.video.Codec != media.H264 {
@@ -150,7 +148,7 @@ func (in *ingest) takeH264(v flv.Video, ms uint32, now media.Timestamp) error {
 }
 
 func (in *ingest) writeVideo(v flv.Video, ms uint32, now media.Timestamp) {
-	in.lastVideo = after(in.lastVideo, in.clock.timestamp(ms, now))
+	in.lastVideo = after(in.lastVideo, in.clock.timestamp(media.Video, ms, now))
 	in.src.Video.Write(media.Frame{
 		Track: in.video,
 		Time:  in.lastVideo,
@@ -221,13 +219,13 @@ func (in *ingest) takeAudio(m rtmp.Message, now media.Timestamp) error {
 	if err := in.configureAudio(a); err != nil || a.Packet == flv.Config {
 		return err
 	}
-	return in.writeAudio(a.Payload, in.clock.timestamp(m.Time, now))
+	return in.writeAudio(a.Payload, in.clock.timestamp(media.Audio, m.Time, now))
 }
 
 // takeADTS writes AAC that brings its configuration with it, in one or more frames. The header may be in the place of the
 // configuration as well, before no frame.
 func (in *ingest) takeADTS(a flv.Audio, ms uint32, now media.Timestamp) error {
-	at := in.clock.timestamp(ms, now)
+	at := in.clock.timestamp(media.Audio, ms, now)
 	for b := a.Payload; len(b) > 0; {
 		header, err := media.ReadADTS(b)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"transponder/internal/flv"
 	"transponder/internal/load"
@@ -15,6 +16,9 @@ import (
 // errRing refuses a push of this server's that would keep the name for itself for ever: it is held for a publisher, and fed by its
 // own output.
 var errRing = errors.New("this server's own push would send this stream on to itself")
+
+// leastWait is the shortest time that reading waits. Shorter ones add up until it does.
+const leastWait = 5 * time.Millisecond
 
 // publish takes a stream, under the name of a stream key, until the client ends it, the source is closed by somebody else, or ctx
 // ends. It returns rtmp.ErrStreamClosed if the client may ask for another.
@@ -101,24 +105,73 @@ func endWords(cause error) string {
 	return "the stream was ended by the server"
 }
 
+// received is a message, and whether it belongs to another stream than the one that was granted.
+type received struct {
+	rtmp.Message
+	stray bool
+}
+
+// read reads the publisher's next message.
+func (c *session) read() (received, error) {
+	m, err := c.conn.ReadMedia()
+	return received{m, err == nil && c.conn.Stray(m)}, err
+}
+
+// readAhead has a goroutine read ahead until stop is called, which closes the connection if the publisher has not ended by then.
+// ended is called when the stream was ended from elsewhere, and the publisher has been told.
+func (c *session) readAhead(ctx context.Context, src *stream.Source, ended func()) (a *ahead, stop func()) {
+	a = newAhead(c.read)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := c.guard(func() error { a.run(ctx); return nil }); err != nil {
+			a.end(err)
+		}
+	})
+	wg.Go(func() {
+		select {
+		case <-src.Done():
+			_ = pause(ctx, lingerTime)
+			ended()
+		case <-ctx.Done():
+		}
+	})
+	return a, func() {
+		c.net.early.Store(false)
+		cancel()
+		if !a.over() {
+			c.net.Close() // the only way out of a blocked read
+		}
+		wg.Wait()
+	}
+}
+
 func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 	in := newIngest(src)
 	c.toldVideo, c.toldAudio = false, false
 	defer func() { c.srv.counters.jumps.Add(in.clock.jumps) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next := func(context.Context) (received, error) { return c.read() }
+	var early *ahead
 	for {
-		m, err := c.conn.ReadMedia()
+		m, err := next(ctx)
 		if err != nil {
 			if errors.Is(err, rtmp.ErrProtocol) {
 				c.log.Warn("rtmp publisher breaks the protocol", "stream", src.Info().Name, "err", err)
 				_ = c.conn.EndPublish(err.Error()) // closed in any case
 			}
+			// A file that was sent faster than it plays is heard to its end.
+			if paused := pause(ctx, in.clock.rest(src.Now())); paused != nil {
+				return paused
+			}
 			return err
 		}
-		if c.conn.Stray(m) {
-			in.pass(m)
+		if m.stray {
+			in.pass(m.Message)
 			continue
 		}
-		lead, err := in.take(m, src.Now())
+		wait, err := in.take(m.Message, src.Now())
 		switch {
 		case errors.Is(err, errBadFrame):
 			c.srv.counters.badFrames.Add(1)
@@ -127,10 +180,18 @@ func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 			_ = c.conn.EndPublish(err.Error()) // closed in any case
 			return err
 		}
-		if lead > maxLead {
-			if err := pause(ctx, lead-maxLead); err != nil {
-				return err
-			}
+		c.net.early.Store(in.clock.fast())
+		if wait < leastWait {
+			continue
+		}
+		if in.clock.held && early == nil {
+			var stop func()
+			early, stop = c.readAhead(ctx, src, cancel)
+			defer stop()
+			next = early.next
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

@@ -12,7 +12,11 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"transponder/internal/rtmp"
 )
@@ -150,6 +154,7 @@ type timedConn struct {
 	net.Conn
 	write time.Duration
 	idle  time.Duration // of a read; 0: as limit said. Set while nothing reads
+	early atomic.Bool   // what comes is read ahead of time
 }
 
 // limit lets all reads together take d.
@@ -166,6 +171,34 @@ func (c *timedConn) patience(d time.Duration) {
 
 // interrupt ends reads, the one that waits and all that follow until the next limit.
 func (c *timedConn) interrupt() { c.SetReadDeadline(time.Unix(1, 0)) }
+
+// Unread returns how many bytes have come and have not been read, 0 where the system does not tell. From a publisher that is read
+// ahead of time it waits a little for some: there is nearly always more, or the end of the connection.
+func (c *timedConn) Unread() int {
+	sys, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	if err := raw.Control(func(fd uintptr) {
+		if v, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ); err == nil {
+			n = v
+		}
+		if n == 0 && c.early.Load() {
+			n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(earlyWait.Milliseconds()))
+		}
+	}); err != nil {
+		return 0
+	}
+	return n
+}
+
+// earlyWait is how long a publisher that sends faster than its media plays must be silent to be waiting for an acknowledgement.
+const earlyWait = 200 * time.Millisecond
 
 // Read reads within the deadline.
 func (c *timedConn) Read(b []byte) (int, error) {
