@@ -2,6 +2,7 @@ package transponder
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"log/slog"
@@ -154,7 +155,7 @@ func pushInBubble(t *testing.T, e *farEnd, change func(*Config), req Request) (s
 		e.wg.Wait()
 		src.Close(nil)
 	}
-	req.StreamName, req.URL = "s", "rtmp://192.0.2.1/live"
+	req.StreamName, req.URL = "s", cmp.Or(req.URL, "rtmp://192.0.2.1/live")
 	info, err := r.Start(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,43 +61,14 @@ func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	return addrs, nil
 }
 
-// dial connects to the first of the addresses that answers, and does the TLS handshake where the target wants it. The
-// addresses share the time that ctx leaves.
-func (c Config) dial(ctx context.Context, t Target, addrs []netip.Addr) (net.Conn, error) {
-	port, err := t.port()
-	if err != nil {
-		return nil, err
+// dialOne opens a TCP connection.
+func (c Config) dialOne(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+	if c.dialTCP != nil {
+		return c.dialTCP(ctx, a)
 	}
 	d := net.Dialer{Control: c.control}
 	if c.LocalAddr.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.LocalAddr, 0))
-	}
-	err = errNoAddress
-	for i, a := range addrs {
-		if c.LocalAddr.IsValid() && c.LocalAddr.Is4() != a.Is4() {
-			continue
-		}
-		var conn net.Conn
-		conn, err = c.dialOne(ctx, &d, netip.AddrPortFrom(a, port), len(addrs)-i)
-		if err == nil {
-			return c.secure(ctx, t, conn)
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, err
-}
-
-// dialOne dials with its share of the time that is left for so many addresses.
-func (c Config) dialOne(ctx context.Context, d *net.Dialer, a netip.AddrPort, left int) (net.Conn, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
-		defer cancel()
-	}
-	if c.dialTCP != nil {
-		return c.dialTCP(ctx, a)
 	}
 	return d.DialContext(ctx, "tcp", a.String())
 }

@@ -87,8 +87,8 @@ func (t *Transponder) connect(ctx context.Context, target Target, addrs []netip.
 	}
 }
 
-// connectTo makes a link to a target. A server that wants a login refuses twice before it takes it, each time with a
-// connection of its own.
+// connectTo makes a link to a target, at the first of its addresses that takes the stream. If none does, the error that tells
+// most is returned.
 func (t *Transponder) connectTo(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
 	if addrs == nil {
 		var err error
@@ -96,45 +96,76 @@ func (t *Transponder) connectTo(ctx context.Context, target Target, addrs []neti
 			return nil, causeOr(ctx, err)
 		}
 	}
-	login := rtmp.Login{User: target.User, Password: target.Password, App: target.App}
-	query := ""
+	port, err := target.port()
+	if err != nil {
+		return nil, err
+	}
+	r := newRace(ctx, t, target, t.order(port, addrs))
+	var l *link
+	defer func() { r.stop(l != nil) }()
+	failed := greeting{stage: -1, err: errNoAddress}
 	for {
-		l, err := t.open(ctx, target, addrs, query)
-		var refused *rtmp.StatusError
-		if !errors.As(err, &refused) {
-			return l, err
+		g, ok := r.next()
+		if !ok {
+			return nil, failed.err
 		}
-		if query, err = login.Next(refused); err != nil {
+		if g.err == nil {
+			l, g = t.publishAt(ctx, target, g, r.left() > 0)
+		}
+		if g.err == nil || settles(g.err) {
+			t.remember(g.addr, false)
+			return l, g.err
+		}
+		if err := causeOr(ctx, nil); err != nil {
 			return nil, err
+		}
+		t.remember(g.addr, true)
+		if r.left() > 0 {
+			t.log.Info("address passed over", "peer", g.addr, "err", printable(g.err))
+		}
+		if failed.stage < 0 || telling(g) > telling(failed) {
+			failed = g
 		}
 	}
 }
 
-// open dials and goes as far as NetStream.Publish.Start.
-func (t *Transponder) open(ctx context.Context, target Target, addrs []netip.Addr, login string) (*link, error) {
-	conn, err := t.cfg.dial(ctx, target, addrs)
-	if err != nil {
-		return nil, causeOr(ctx, err)
+// publishAt goes on from a handshake to NetStream.Publish.Start, and closes the connection unless it gets there. If there are
+// others to try, half of the time that is left is theirs. A server that wants a login refuses twice before it takes it, each time
+// with a connection of its own.
+func (t *Transponder) publishAt(ctx context.Context, target Target, g greeting, others bool) (*link, greeting) {
+	if deadline, ok := ctx.Deadline(); ok && others {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) }) // the way out of blocked I/O
-	client := rtmp.NewClient(conn, rtmp.ClientConfig{
-		App: target.App, TCURL: target.TCURL, FlashVersion: t.flashVersion(), StreamName: target.Name, Login: login,
-		FourCC: t.req.Options.fourCCs(), Reconnect: true,
-	})
-	t.greet(client.Hello())
-	for _, step := range []func() error{client.Handshake, client.Connect, client.Publish} {
-		if err = step(); err != nil {
-			break
+	login := rtmp.Login{User: target.User, Password: target.Password, App: target.App}
+	for {
+		g.err = interruptible(ctx, g.conn, func() error {
+			t.greet(g.client.Hello())
+			g.stage = atConnect
+			if err := g.client.Connect(); err != nil {
+				return err
+			}
+			g.stage = atPublish
+			return g.client.Publish()
+		})
+		if g.err == nil {
+			return &link{target: target, conn: g.conn, client: g.client, mux: t.muxer(g.client), next: make(chan *link, 1)}, g
+		}
+		g.conn.Close()
+		var refused *rtmp.StatusError
+		if !errors.As(g.err, &refused) {
+			return nil, g
+		}
+		query, err := login.Next(refused)
+		if err != nil {
+			g.err = err
+			return nil, g
+		}
+		if g = t.approach(ctx, target, g.addr, query, func() {}); g.err != nil {
+			return nil, g
 		}
 	}
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		conn.Close()
-		return nil, causeOr(ctx, err)
-	}
-	return &link{target: target, conn: conn, client: client, mux: t.muxer(client), next: make(chan *link, 1)}, nil
 }
 
 // causeOr returns why ctx ended where that is somebody's wish, else err. A deadline is no wish: err then says more.

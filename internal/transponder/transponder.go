@@ -65,7 +65,8 @@ type Transponder struct {
 	frames              [2]int64      // guarded by mu; audio, video sent
 	picture             *media.Track  // guarded by mu; of the last one sent
 	lastKey             media.Timestamp
-	keyInterval         time.Duration // guarded by mu, as is lastKey
+	keyInterval         time.Duration                // guarded by mu, as is lastKey
+	failed              map[netip.AddrPort]time.Time // guarded by mu; addresses that failed last, and when
 }
 
 // Run publishes until the stream ends, ctx ends or the far end fails for good, and returns which. The state is final when it

@@ -136,6 +136,31 @@ func TestReceiverIsFull(t *testing.T) {
 	s.waitPush("second", "PUBLISHING")
 }
 
+// Of a name's two addresses the one where no RTMP is spoken is passed over.
+func TestReceiverAtSecondAddress(t *testing.T) {
+	t.Parallel()
+	if addrs, err := net.LookupHost("localhost"); err != nil || len(addrs) < 2 {
+		t.Skipf("localhost has no two addresses here: %v, %v", addrs, err)
+	}
+	n := newNginx(t)
+	l, err := net.Listen("tcp6", "[::1]:"+n.port)
+	if err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	}
+	web := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.NotFoundHandler()}}
+	web.Start()
+	t.Cleanup(web.Close)
+	s := startServer(t)
+	publishPictures(t, s, "two", 320, 180, 30)
+	body := map[string]any{"streamName": "two", "rtmpUrl": "rtmp://localhost:" + n.port + "/live"}
+	if code := s.post("/push/startup", body, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	if p := s.waitPush("two", "PUBLISHING"); p.Attempts != 1 {
+		t.Errorf("it took %d attempts", p.Attempts)
+	}
+}
+
 // nginxJoint is how far nginx lets what it appends to a recording overlap what is there: it gives the first picture the time of
 // the last tag, which may be of sound that is older than the last picture.
 const nginxJoint = 0.1

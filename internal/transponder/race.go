@@ -1,0 +1,273 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"transponder/internal/rtmp"
+)
+
+const (
+	// dialDelay is how long an address may take to accept a TCP connection before the next one is tried beside it (RFC 8305, 5).
+	dialDelay = 250 * time.Millisecond
+	// greetDelay is how long a server that has accepted one may take for TLS and the RTMP handshake before the next address is tried
+	// beside it: eight round trips around the world.
+	greetDelay = 2 * time.Second
+	// maxAddresses bounds the addresses of one attempt. Those that failed come last in the next.
+	maxAddresses = 16
+	// maxRemembered bounds the addresses whose failure is remembered.
+	maxRemembered = 64
+)
+
+// stage is how far the way to an address was gone.
+type stage int
+
+const (
+	atTCP stage = iota
+	atTLS
+	atHandshake
+	atConnect
+	atPublish
+)
+
+// greeting is a connection past the RTMP handshake, or why there is none.
+type greeting struct {
+	addr   netip.AddrPort
+	conn   net.Conn
+	client *rtmp.Client
+	stage  stage
+	err    error
+}
+
+// approach dials an address and goes as far as the RTMP handshake. connected is called when TCP is there.
+func (t *Transponder) approach(ctx context.Context, target Target, addr netip.AddrPort, login string, connected func()) (g greeting) {
+	g.addr = addr
+	g.err = t.safely(func() error {
+		conn, err := t.cfg.dialOne(ctx, addr)
+		if err != nil {
+			return err
+		}
+		connected()
+		g.stage = atTLS
+		if conn, err = t.cfg.secure(ctx, target, conn); err != nil {
+			return err
+		}
+		g.stage = atHandshake
+		g.conn = conn
+		g.client = rtmp.NewClient(conn, rtmp.ClientConfig{
+			App: target.App, TCURL: target.TCURL, FlashVersion: t.flashVersion(), StreamName: target.Name, Login: login,
+			FourCC: t.req.Options.fourCCs(), Reconnect: true,
+		})
+		return interruptible(ctx, conn, g.client.Handshake)
+	})
+	if g.err != nil && g.conn != nil {
+		g.conn.Close()
+	}
+	return g
+}
+
+// interruptible runs I/O on conn, which ends early when ctx ends.
+func interruptible(ctx context.Context, conn net.Conn, io func() error) error {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) })
+	err := io()
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// race finds one after the other of a host's addresses where RTMP is spoken. An address that is slow has the next one tried
+// beside it (RFC 8305, "Happy Eyeballs"). A race belongs to one goroutine, which ends it with stop.
+type race struct {
+	t      *Transponder
+	ctx    context.Context // ends with the race
+	cancel context.CancelFunc
+	target Target
+
+	waiting []netip.AddrPort // not tried yet
+	running []*runner        // being tried
+	timer   *time.Timer      // when to try the next beside them
+	events  chan event
+	wg      sync.WaitGroup
+}
+
+// runner is the try of one address.
+type runner struct {
+	addr      netip.AddrPort
+	begun     time.Time
+	connected atomic.Bool
+	greeting  greeting // once it is over
+}
+
+// event says that a runner is connected, or over.
+type event struct {
+	*runner
+	over bool
+}
+
+func newRace(ctx context.Context, t *Transponder, target Target, addrs []netip.AddrPort) *race {
+	ctx, cancel := context.WithCancel(ctx)
+	return &race{
+		t: t, ctx: ctx, cancel: cancel, target: target, waiting: addrs, timer: time.NewTimer(0),
+		events: make(chan event, 2*len(addrs)),
+	}
+}
+
+// left returns how many addresses may still work.
+func (r *race) left() int { return len(r.waiting) + len(r.running) }
+
+// next returns the next address that shook hands or failed; false when there is none left, or no time.
+func (r *race) next() (greeting, bool) {
+	for {
+		if len(r.running) == 0 && !r.begin() {
+			return greeting{}, false
+		}
+		select {
+		case one := <-r.events:
+			if !one.over {
+				if one.runner == r.running[len(r.running)-1] {
+					r.timer.Reset(greetDelay)
+				}
+				continue
+			}
+			r.running = slices.DeleteFunc(r.running, func(x *runner) bool { return x == one.runner })
+			if one.greeting.err != nil {
+				r.begin()
+			}
+			return one.greeting, true
+		case <-r.timer.C:
+			r.begin()
+		}
+	}
+}
+
+// begin tries another address, if there is one.
+func (r *race) begin() bool {
+	if len(r.waiting) == 0 || r.ctx.Err() != nil {
+		return false
+	}
+	one := &runner{addr: r.waiting[0], begun: time.Now()}
+	r.waiting = r.waiting[1:]
+	r.running = append(r.running, one)
+	r.timer.Reset(dialDelay)
+	r.wg.Go(func() {
+		one.greeting = r.t.approach(r.ctx, r.target, one.addr, "", func() {
+			one.connected.Store(true)
+			r.events <- event{one, false}
+		})
+		r.events <- event{one, true}
+	})
+	return true
+}
+
+// stop ends what still runs. When an address has won, those that had more than enough time are remembered as failed.
+func (r *race) stop(won bool) {
+	r.timer.Stop()
+	for _, one := range r.running {
+		enough := dialDelay
+		if one.connected.Load() {
+			enough = greetDelay
+		}
+		if won && time.Since(one.begun) >= enough {
+			r.t.remember(one.addr, true)
+		}
+	}
+	r.cancel()
+	r.wg.Wait()
+	for _, one := range r.running {
+		if g := one.greeting; g.err == nil {
+			g.conn.Close()
+		}
+	}
+}
+
+// remember notes whether an address failed, for the next attempt.
+func (t *Transponder) remember(a netip.AddrPort, failed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.failed, a)
+	if !failed {
+		return
+	}
+	if t.failed == nil || len(t.failed) >= maxRemembered {
+		t.failed = map[netip.AddrPort]time.Time{}
+	}
+	t.failed[a] = time.Now()
+}
+
+// order returns the addresses in the order to try them: those that have not failed, then the others, the longest ago first. In
+// each half the families take turns (RFC 8305, 4), so that one that leads nowhere does not hold up the other.
+func (t *Transponder) order(port uint16, addrs []netip.Addr) []netip.AddrPort {
+	var fresh, failed []netip.AddrPort
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range addrs {
+		a := netip.AddrPortFrom(a, port)
+		switch _, bad := t.failed[a]; {
+		case t.cfg.LocalAddr.IsValid() && t.cfg.LocalAddr.Is4() != a.Addr().Is4():
+		case bad:
+			failed = append(failed, a)
+		default:
+			fresh = append(fresh, a)
+		}
+	}
+	slices.SortStableFunc(failed, func(a, b netip.AddrPort) int { return t.failed[a].Compare(t.failed[b]) })
+	all := append(inTurn(fresh), failed...)
+	return all[:min(len(all), maxAddresses)]
+}
+
+// inTurn takes turns between the family of the first address and the other one.
+func inTurn(addrs []netip.AddrPort) []netip.AddrPort {
+	var families [2][]netip.AddrPort
+	for _, a := range addrs {
+		other := 0
+		if a.Addr().Is4() != addrs[0].Addr().Is4() {
+			other = 1
+		}
+		families[other] = append(families[other], a)
+	}
+	turns := make([]netip.AddrPort, 0, len(addrs))
+	for i := range max(len(families[0]), len(families[1])) {
+		for _, family := range families {
+			if i < len(family) {
+				turns = append(turns, family[i])
+			}
+		}
+	}
+	return turns
+}
+
+// settles says whether an address's answer is that of its whole host: a refusal of the application, the name, the key or the
+// login, and a redirect. Whatever else went wrong may be better at the host's next address.
+func settles(err error) bool {
+	var asked *rtmp.ReconnectError
+	reason, _ := explain(err)
+	return errors.As(err, &asked) || slices.Contains(refusals, reason)
+}
+
+// telling says how much an error tells of a host: the further the way was gone, the more. Of addresses that were not reached,
+// one that refuses tells most.
+func telling(g greeting) int {
+	var refused *rtmp.StatusError
+	var timeout net.Error
+	score := 10 * int(g.stage)
+	switch reason, _ := explain(g.err); {
+	case errors.As(g.err, &refused), reason == ReasonTLSVerify, errors.Is(g.err, syscall.ECONNREFUSED):
+		return score + 3
+	case errors.Is(g.err, context.DeadlineExceeded), errors.Is(g.err, os.ErrDeadlineExceeded),
+		errors.As(g.err, &timeout) && timeout.Timeout():
+		return score + 1
+	case g.stage == atTCP:
+		return score
+	default:
+		return score + 2
+	}
+}
