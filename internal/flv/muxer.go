@@ -26,7 +26,8 @@ type Muxer struct {
 	Allowed func(media.Codec) bool
 	// Sound describes the sound for metadata that goes out before its first frame; nil: the AAC that is made by default.
 	Sound *media.Track
-	// FrameRate returns the source's frame rate for the metadata, 0 while it is unknown.
+	// FrameRate returns the source's frame rate for the metadata, 0 while it is unknown. When it becomes known, or another, the
+	// metadata goes out again.
 	FrameRate func() float64
 
 	begun        bool
@@ -36,7 +37,12 @@ type Muxer struct {
 	video, audio *media.Track // of the last frame sent
 	lastVideo    int64        // milliseconds; of the last tag sent
 	lastAudio    int64
+	rate         float64 // of the last metadata
+	rateAt       int64   // milliseconds; when to look at the rate again
 }
+
+// rateEveryMS is how often the frame rate is looked at.
+const rateEveryMS = 1000
 
 // defaultSound is what is made of a stream's sound unless something else is asked for.
 var defaultSound = &media.Track{Codec: media.AAC, SampleRate: 48000, Channels: 2}
@@ -62,7 +68,7 @@ func (m *Muxer) Append(tags []Tag, f media.Frame) ([]Tag, error) {
 	}
 	if f.Kind() == media.Video {
 		ms = max(ms, m.lastVideo+1)
-		tags = m.videoHeaders(tags, f.Track, ms)
+		tags = m.rateHeader(m.videoHeaders(tags, f.Track, ms), ms)
 		m.lastVideo = ms
 	} else {
 		ms = max(ms, m.lastAudio+1)
@@ -127,6 +133,18 @@ func (m *Muxer) videoHeaders(tags []Tag, t *media.Track, ms int64) []Tag {
 	return appendConfig(m.appendMetadata(tags, ms), t, ms)
 }
 
+// rateHeader adds the metadata again if they had another frame rate.
+func (m *Muxer) rateHeader(tags []Tag, ms int64) []Tag {
+	if m.Metadata == nil || ms < m.rateAt {
+		return tags
+	}
+	m.rateAt = ms + rateEveryMS
+	if rate := m.FrameRate(); rate == 0 || rate == m.rate {
+		return tags
+	}
+	return m.appendMetadata(tags, ms)
+}
+
 func (m *Muxer) audioHeaders(tags []Tag, t *media.Track, ms int64) []Tag {
 	if t == m.audio {
 		return tags
@@ -167,6 +185,7 @@ func (m *Muxer) appendMetadata(tags []Tag, ms int64) []Tag {
 	if data.Audio == nil {
 		data.Audio = m.sound()
 	}
+	m.rate = data.FrameRate
 	tag := m.Metadata(data)
 	tag.Time = uint32(ms)
 	return append(tags, tag)

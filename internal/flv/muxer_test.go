@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -94,6 +95,38 @@ func TestMuxer(t *testing.T) {
 				t.Errorf("tags\n%q, want\n%q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A frame rate that becomes known, or another, is told again with the next picture, once.
+func TestMuxerTellsRate(t *testing.T) {
+	rate := 0.0
+	m := &Muxer{FrameRate: func() float64 { return rate }, Metadata: func(d Metadata) Tag {
+		return Tag{Type: TypeData, Payload: []byte(strconv.FormatFloat(d.FrameRate, 'f', -1, 64))}
+	}}
+	track := h264Track(320, 180)
+	var got []string
+	for ms := 0.0; ms < 10_000; ms += 40 {
+		switch ms {
+		case 2000:
+			rate = 30
+		case 5000:
+			rate = 29.97
+		case 8000:
+			rate = 0 // unknown again, as after a pause
+		}
+		tags, err := m.Append(nil, frame(track, ms, ms == 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range tags {
+			if tag.Type == TypeData {
+				got = append(got, fmt.Sprintf("%s at %d", tag.Payload, tag.Time))
+			}
+		}
+	}
+	if want := []string{"0 at 0", "30 at 2000", "29.97 at 5000"}; !slices.Equal(got, want) {
+		t.Errorf("rates told: %q, want %q", got, want)
 	}
 }
 

@@ -44,6 +44,9 @@ type Client struct {
 
 	offered  fourCCs // set by Connect
 	streamID uint32  // set by Publish
+
+	started    bool  // Publish was granted; as unreadable, owned by the reading goroutine
+	unreadable error // of a command that came before that
 }
 
 // NewClient makes a client for a connection that is open and on which nothing was sent. Nothing is sent before Handshake.
@@ -126,6 +129,9 @@ func (c *Client) Publish() error {
 		return fmt.Errorf("send publish: %w", err)
 	}
 	_, err = c.await("publish", txPublish, "onStatus")
+	if err == nil {
+		c.started, c.unreadable = true, nil
+	}
 	return err
 }
 
@@ -162,15 +168,26 @@ func (c *Client) await(name string, transaction float64, answer string) (command
 	}
 }
 
-// readCommand returns the next command and passes over all else: what a server sends besides means nothing to a publisher.
+// readCommand returns the next command and passes over all else: what a server sends besides means nothing to a publisher. A
+// command that cannot be read is passed over too. It only counts where no other comes: it may have been the answer.
 func (c *Client) readCommand() (command, error) {
 	for {
 		m, err := c.conn.next()
 		if err != nil {
+			if c.unreadable != nil {
+				err = fmt.Errorf("%w, after %w", err, c.unreadable)
+			}
 			return command{}, err
 		}
-		if m.Type == typeCommand || m.Type == typeCommandAMF3 {
-			return parseCommand(m)
+		if m.Type != typeCommand && m.Type != typeCommandAMF3 {
+			continue
+		}
+		cmd, err := parseCommand(m)
+		if err == nil {
+			return cmd, nil
+		}
+		if !c.started {
+			c.unreadable = err
 		}
 	}
 }

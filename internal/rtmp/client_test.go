@@ -114,6 +114,8 @@ func TestClient(t *testing.T) {
 		{"answer with a tail that is not AMF0", with("createStream", outgoing{
 			chunk: chunkCommand, kind: typeCommand, payload: append(slices.Clone(created.payload), 0x11, 0x0a),
 		}), 5, nil},
+		{"nonsense before an answer", with("connect", outgoing{chunk: chunkCommand, kind: typeCommand, payload: []byte{0xff}}, connected), 5, nil},
+		{"nonsense in place of one", with("connect", outgoing{chunk: chunkCommand, kind: typeCommand, payload: []byte{0xff}}, hangUp), 1, ErrProtocol},
 		{"bad app", with("connect", rejected(txConnect, "NetConnection.Connect.InvalidApp"), call("close", 0, nil)), 1,
 			&StatusError{"connect", "error", "NetConnection.Connect.InvalidApp", "words"}},
 		{"refuses in a result", with("connect", call("_result", txConnect, nil, statusInfo("error", "X", "words"))), 1,
@@ -245,8 +247,9 @@ func TestServe(t *testing.T) {
 		}, ErrClosedByPeer},
 		{"reconnect", []outgoing{call("onStatus", 0, nil, statusInfo("status", "NetConnection.Connect.ReconnectRequest", "w"))},
 			&ReconnectError{Description: "w"}},
-		{"nonsense", []outgoing{{chunk: chunkCommand, kind: typeCommand, payload: []byte{0xff}}}, ErrProtocol},
-		{"long command", []outgoing{call(strings.Repeat("x", maxCommand), 0)}, ErrProtocol},
+		{"nonsense is passed over", []outgoing{{chunk: chunkCommand, kind: typeCommand, payload: []byte{0xff}}, call("close", 0, nil)}, ErrClosedByPeer},
+		{"a long command is passed over", []outgoing{call(strings.Repeat("x", maxCommand), 0), call("close", 0, nil)}, ErrClosedByPeer},
+		{"nothing is passed over", []outgoing{{chunk: chunkCommand, kind: typeCommandAMF3}, call("close", 0, nil)}, ErrClosedByPeer},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			client, peer := publishing(t)

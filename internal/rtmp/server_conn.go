@@ -230,7 +230,11 @@ func (s *ServerConn) ReadMedia() (Message, error) {
 				return Message{}, err
 			}
 		case typeCommand, typeCommandAMF3:
-			if _, err := s.command(m); err != nil {
+			cmd, err := parseCommand(m)
+			if err != nil {
+				continue // the stream is what matters
+			}
+			if err := s.answer(cmd); err != nil {
 				return Message{}, err
 			}
 		}

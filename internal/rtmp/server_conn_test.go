@@ -84,6 +84,7 @@ func TestServerPublish(t *testing.T) {
 	err = client.post(
 		outgoing{chunk: chunkVideo, kind: flv.TypeVideo, streamID: 1, time: 40, payload: []byte{1}},
 		outgoing{chunk: chunkVideo, kind: typeAggregate, streamID: 1, time: 100, payload: tags},
+		outgoing{chunk: chunkCommand, kind: typeCommand, payload: []byte{0xff}}, // no command
 		streamCall(1, "publish", 6, nil, "other", "live"),
 		call("FCUnpublish", 7, nil, "n"),
 		call("deleteStream", 8, nil, 9.0), // of nobody

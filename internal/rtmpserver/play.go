@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -201,7 +200,7 @@ const (
 func muxer(from stream.ReaderConfig) *flv.Muxer {
 	m := &flv.Muxer{Metadata: flv.PlayerMetadataTag, FrameRate: func() float64 { return 0 }}
 	if v := from.Video; v != nil {
-		m.FrameRate = func() float64 { return math.Round(v.Stats().FPS) }
+		m.FrameRate = func() float64 { return v.Stats().FrameRate }
 		m.Announced = v.Announced
 		m.WaitVideoMS = videoWait.Milliseconds()
 		if v.Track() != nil {

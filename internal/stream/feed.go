@@ -24,6 +24,7 @@ type Feed struct {
 	closed    error        // guarded by mu
 	meter     Meter        // guarded by mu
 	pace      pace         // guarded by mu
+	rate      frameRate    // guarded by mu; of pictures
 	stats     FeedStats    // guarded by mu; rates come from meter
 }
 
@@ -36,6 +37,7 @@ type FeedStats struct {
 	KeyFrames     int64
 	RateBPS       int64         // of the last whole second
 	FPS           float64       // likewise
+	FrameRate     float64       // of pictures by their own times, as cameras and encoders have it (29.97); 0 while unknown
 	KeyInterval   time.Duration // between the last two key frames, 0 while unknown
 	Readers       int
 	Faults        Faults
@@ -63,6 +65,9 @@ func (f *Feed) Write(frame media.Frame) {
 	f.track = frame.Track
 	f.meter.Count(now, len(frame.Data))
 	f.pace.came(now)
+	if frame.Kind() == media.Video {
+		f.rate.came(frame.Time)
+	}
 	f.stats.Frames++
 	f.stats.Bytes += int64(len(frame.Data))
 	if key {
@@ -150,6 +155,7 @@ func (f *Feed) Stats() FeedStats {
 	st.Readers = len(f.readers)
 	now := time.Now()
 	st.RateBPS, st.FPS = f.meter.Rates(now)
+	st.FrameRate = f.rate.rate
 	st.Missing = f.missing(now)
 	return st
 }

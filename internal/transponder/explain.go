@@ -174,7 +174,27 @@ func explainTLS(err error) (Reason, string) {
 	if reason, words := explainNetwork(err); reason == ReasonTimeout {
 		return reason, words
 	}
-	return ReasonTLS, "No TLS connection could be made; is the address right with rtmps://?"
+	return ReasonTLS, explainHandshake(err)
+}
+
+// explainHandshake says why two sides that both speak TLS do not come together. The errors and the alerts (RFC 8446, 6) of
+// crypto/tls have no types that could be asked for, only words.
+func explainHandshake(err error) string {
+	is := func(words ...string) bool { return containsAny(err.Error(), words) }
+	switch {
+	case is("protocol version", "supported versions"):
+		return "The server speaks no version of TLS that is spoken here (1.2 and 1.3)."
+	case is("cipher suite", "insufficient security", "no mutual"):
+		return "The server and we have no TLS cipher in common."
+	case is("handshake failure"):
+		return "The server and we have no TLS cipher in common, or it wants a certificate from us."
+	case is("unrecognized name"):
+		return "The server has no certificate for the name in the address."
+	case is("certificate required", "tls: bad certificate"):
+		return "The server wants a certificate from us, and we have none."
+	default:
+		return "No TLS connection could be made; is the address right with rtmps://?"
+	}
 }
 
 // explainCertificate says what is wrong with a certificate, so that who has to mend it knows where.
@@ -182,7 +202,12 @@ func explainCertificate(err error) string {
 	var name x509.HostnameError
 	var authority x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
+	var unsafe x509.InsecureAlgorithmError
 	switch {
+	case errors.As(err, &name) && name.Certificate != nil && len(name.Certificate.DNSNames)+len(name.Certificate.IPAddresses) == 0:
+		return "The server's certificate has its name as a Common Name only, which does not count any more; it needs a Subject Alternative Name."
+	case errors.As(err, &unsafe):
+		return "The server's certificate is signed with a method that is not safe (" + x509.SignatureAlgorithm(unsafe).String() + ")."
 	case errors.As(err, &name):
 		return "The server's certificate is for another name."
 	case errors.As(err, &authority):

@@ -152,7 +152,7 @@ func (h *holder) convert() error {
 func (h *holder) RequestKeyFrame() { h.feed().RequestKeyFrame() }
 
 // FrameRate returns how many pictures a second come, 0 while that is unknown.
-func (h *holder) FrameRate() float64 { return h.feed().Stats().FPS }
+func (h *holder) FrameRate() float64 { return h.feed().Stats().FrameRate }
 
 func (h *holder) feed() *stream.Feed {
 	h.mu.Lock()

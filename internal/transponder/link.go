@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -200,12 +199,12 @@ func (t *Transponder) muxer(client *rtmp.Client) *flv.Muxer {
 	return m
 }
 
-// frameRate is that of what is sent now, rounded.
+// frameRate is that of what is sent now.
 func (t *Transponder) frameRate() float64 {
 	if t.in.held {
 		return float64(time.Second / bridgePause)
 	}
-	return math.Round(t.in.FrameRate())
+	return t.in.FrameRate()
 }
 
 // passes says whether frames of a codec that plain RTMP does not have go through untouched: the request allows it and the

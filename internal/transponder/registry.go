@@ -163,6 +163,9 @@ func (r *Registry) refuse(streamName string, target Target, err error) error {
 	return &RequestError{"rtmpUrl", fmt.Sprintf("the server's name %q cannot be resolved", target.Host)}
 }
 
+// maxFlashVersion bounds what a request calls us: servers read it into small buffers.
+const maxFlashVersion = 256
+
 // check refuses what no push can do.
 func (r *Registry) check(req Request) error {
 	switch {
@@ -170,6 +173,8 @@ func (r *Registry) check(req Request) error {
 		return &RequestError{"streamName", "it is missing"}
 	case req.URL == "":
 		return &RequestError{"rtmpUrl", "it is missing"}
+	case len(req.FlashVersion) > maxFlashVersion:
+		return &RequestError{"rtmpFlashVersion", fmt.Sprintf("it is longer than %d characters", maxFlashVersion)}
 	}
 	for _, check := range []func(Request) error{
 		func(req Request) error { return req.Options.validate() }, r.checkPicture, r.checkSound, r.checkSlate,

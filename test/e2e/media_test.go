@@ -9,12 +9,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"transponder/internal/testkit"
 )
 
 // capture plays an RTMP URL into a file, copying what comes, as ffplay would take it: ten seconds and a key frame's wait.
@@ -201,4 +204,48 @@ func brightness(t *testing.T, file string) (times, luma []float64) {
 		times, luma = append(times, at), append(luma, y)
 	}
 	return times, luma
+}
+
+// The frame rate that a publisher's camera is set to is told to the receiver, when it is known, and no other.
+func TestFrameRateIsTold(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	for _, fps := range []int{25, 30} {
+		t.Run(strconv.Itoa(fps), func(t *testing.T) {
+			t.Parallel()
+			name := "rate" + strconv.Itoa(fps)
+			receiver := testkit.NewRTMPServer(t, testkit.Script{})
+			publishPictures(t, s, name, 320, 180, fps)
+			if code := s.post("/push/startup", map[string]any{"streamName": name, "rtmpUrl": receiver.URL("live")}, nil); code != http.StatusOK {
+				t.Fatalf("startup answers %d", code)
+			}
+			told := func() (rates []any) {
+				for _, m := range receiver.Metadata() {
+					if rate, ok := m["framerate"]; ok {
+						rates = append(rates, rate)
+					}
+				}
+				return rates
+			}
+			receiver.Wait(t, "frame rate", func() bool { return len(told()) > 0 })
+			begun := pictureCount(receiver)
+			receiver.Wait(t, "five seconds more", func() bool { return pictureCount(receiver) > begun+5*fps })
+			for _, rate := range told() {
+				if rate != float64(fps) {
+					t.Errorf("rates %v were told, want %d", told(), fps)
+				}
+			}
+		})
+	}
+}
+
+// pictureCount returns how many pictures a receiver has got.
+func pictureCount(receiver *testkit.RTMPServer) int {
+	n := 0
+	for _, tag := range receiver.Tags() {
+		if tag.Video && !tag.Header {
+			n++
+		}
+	}
+	return n
 }
