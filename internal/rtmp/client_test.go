@@ -249,6 +249,9 @@ func TestServe(t *testing.T) {
 			&ReconnectError{Description: "w"}},
 		{"nonsense is passed over", []outgoing{{chunk: chunkCommand, kind: typeCommand, payload: []byte{0xff}}, call("close", 0, nil)}, ErrClosedByPeer},
 		{"a long command is passed over", []outgoing{call(strings.Repeat("x", maxCommand), 0), call("close", 0, nil)}, ErrClosedByPeer},
+		{"a short acknowledgement is passed over", []outgoing{
+			{chunk: chunkControl, kind: typeAck, payload: []byte{1}}, {chunk: chunkControl, kind: typeWindowAckSize}, call("close", 0, nil),
+		}, ErrClosedByPeer},
 		{"nothing is passed over", []outgoing{{chunk: chunkCommand, kind: typeCommandAMF3}, call("close", 0, nil)}, ErrClosedByPeer},
 	} {
 		t.Run(c.name, func(t *testing.T) {

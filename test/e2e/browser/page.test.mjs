@@ -240,9 +240,11 @@ describe("several destinations", () => {
   });
 });
 
-test("ports of the server's own", async (t) => {
-  const { page } = await open(t, (mock) => (mock.config = { version: "", rtmpPort: 19350, httpsPort: 0 }));
+test("ports and names of the server's own", async (t) => {
+  const { page, text } = await open(t, (mock) => (mock.config = { version: "", rtmpPort: 19350, httpsPort: 0, namePrefix: "out-" }));
   assert.equal(await page.locator("#address-1").inputValue(), "rtmp://localhost:19350/live");
+  await page.locator("#name").fill("cam");
+  assert.equal(await text("address-hint-1"), "The stream arrives there as out-cam");
 });
 
 test("fields that cannot be right", async (t) => {
