@@ -99,12 +99,13 @@ func (t *Transponder) connectTo(ctx context.Context, target Target, addrs []neti
 	if err != nil {
 		return nil, err
 	}
-	r := newRace(ctx, t, target, t.order(port, addrs))
+	racing, cancel := context.WithCancel(ctx)
+	r := newRace(t, target, t.order(port, addrs))
 	var l *link
-	defer func() { r.stop(l != nil) }()
+	defer func() { r.stop(cancel, l != nil) }()
 	failed := greeting{stage: -1, err: errNoAddress}
 	for {
-		g, ok := r.next()
+		g, ok := r.next(racing)
 		if !ok {
 			return nil, failed.err
 		}

@@ -88,8 +88,6 @@ func interruptible(ctx context.Context, conn net.Conn, io func() error) error {
 // beside it (RFC 8305, "Happy Eyeballs"). A race belongs to one goroutine, which ends it with stop.
 type race struct {
 	t      *Transponder
-	ctx    context.Context // ends with the race
-	cancel context.CancelFunc
 	target Target
 
 	waiting []netip.AddrPort // not tried yet
@@ -113,21 +111,20 @@ type event struct {
 	over bool
 }
 
-func newRace(ctx context.Context, t *Transponder, target Target, addrs []netip.AddrPort) *race {
-	ctx, cancel := context.WithCancel(ctx)
+func newRace(t *Transponder, target Target, addrs []netip.AddrPort) *race {
 	return &race{
-		t: t, ctx: ctx, cancel: cancel, target: target, waiting: addrs, timer: time.NewTimer(0),
-		events: make(chan event, 2*len(addrs)),
+		t: t, target: target, waiting: addrs, timer: time.NewTimer(0), events: make(chan event, 2*len(addrs)), // none waits to be read
 	}
 }
 
 // left returns how many addresses may still work.
 func (r *race) left() int { return len(r.waiting) + len(r.running) }
 
-// next returns the next address that shook hands or failed; false when there is none left, or no time.
-func (r *race) next() (greeting, bool) {
+// next returns the next address that shook hands or failed; false when there is none left, or no time. ctx is that of the whole
+// race.
+func (r *race) next(ctx context.Context) (greeting, bool) {
 	for {
-		if len(r.running) == 0 && !r.begin() {
+		if len(r.running) == 0 && !r.begin(ctx) {
 			return greeting{}, false
 		}
 		select {
@@ -140,18 +137,18 @@ func (r *race) next() (greeting, bool) {
 			}
 			r.running = slices.DeleteFunc(r.running, func(x *runner) bool { return x == one.runner })
 			if one.greeting.err != nil {
-				r.begin()
+				r.begin(ctx)
 			}
 			return one.greeting, true
 		case <-r.timer.C:
-			r.begin()
+			r.begin(ctx)
 		}
 	}
 }
 
 // begin tries another address, if there is one.
-func (r *race) begin() bool {
-	if len(r.waiting) == 0 || r.ctx.Err() != nil {
+func (r *race) begin(ctx context.Context) bool {
+	if len(r.waiting) == 0 || ctx.Err() != nil {
 		return false
 	}
 	one := &runner{addr: r.waiting[0], begun: time.Now()}
@@ -159,7 +156,7 @@ func (r *race) begin() bool {
 	r.running = append(r.running, one)
 	r.timer.Reset(dialDelay)
 	r.wg.Go(func() {
-		one.greeting = r.t.approach(r.ctx, r.target, one.addr, "", func() {
+		one.greeting = r.t.approach(ctx, r.target, one.addr, "", func() {
 			one.connected.Store(true)
 			r.events <- event{one, false}
 		})
@@ -168,8 +165,9 @@ func (r *race) begin() bool {
 	return true
 }
 
-// stop ends what still runs. When an address has won, those that had more than enough time are remembered as failed.
-func (r *race) stop(won bool) {
+// stop ends the race's context and joins what still runs. When an address has won, those that had more than enough time are
+// remembered as failed.
+func (r *race) stop(cancel context.CancelFunc, won bool) {
 	r.timer.Stop()
 	for _, one := range r.running {
 		enough := dialDelay
@@ -180,7 +178,7 @@ func (r *race) stop(won bool) {
 			r.t.remember(one.addr, true)
 		}
 	}
-	r.cancel()
+	cancel()
 	r.wg.Wait()
 	for _, one := range r.running {
 		if g := one.greeting; g.err == nil {
