@@ -37,7 +37,7 @@ struct tp_aac {
 
 // bandwidth_of returns the highest frequency that bits are spent on, in Hz.
 static float bandwidth_of(int rate, float bits_a_second) {
-	static const struct { float bits, hz; } steps[] = {{8e3f, 4000}, {16e3f, 6500}, {24e3f, 9000}, {32e3f, 12000}, {48e3f, 16000}, {64e3f, 17000},
+	static const struct { float bits, hz; } steps[] = {{8e3f, 4000}, {16e3f, 6500}, {24e3f, 8500}, {32e3f, 11000}, {48e3f, 16000}, {64e3f, 17000},
 		{96e3f, 20000}};
 	enum { LAST = sizeof steps / sizeof *steps - 1 };
 	float hz = steps[LAST].hz;

@@ -178,13 +178,17 @@ int tp_aac_code_books(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_cha
 						bits[k]++; // its scale factor is the last one
 			}
 			for (int k = 0; k < KINDS; k++) {
+				if (bits[k] >= NEVER) {
+					cost[k] = NEVER;
+					continue;
+				}
 				int32_t enter = best + 4 + each;
 				from[b][k] = best_book;
 				if (b > 0 && cost[k] < enter) {
 					enter = cost[k];
 					from[b][k] = k;
 				}
-				cost[k] = enter + bits[k] < NEVER ? enter + bits[k] : NEVER;
+				cost[k] = enter + bits[k];
 				if (cost[k] < next_best) {
 					next_best = cost[k];
 					next_book = k;

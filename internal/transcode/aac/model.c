@@ -27,13 +27,13 @@
 // Where bits are few, a decoder's own noise stands for bands of noise (4.6.13): bands with holes in them, which come and go, sound worse.
 #define NOISE_HZ 4000.0f  // below, there is none
 #define NOISE_FLAT 0.65f  // how flat a band must be: Gaussian noise has 0.82, a tone next to nothing
-#define NOISE_LEAST 0.15f // the error of a band, of its energy, from which on noise is better, up to NOISE_FEW bits a second and channel
+#define NOISE_LEAST 0.12f // the error of a band, of its energy, from which on noise is better, up to NOISE_FEW bits a second and channel
 #define NOISE_MOST 0.5f   // the same at NOISE_MANY; beyond, there is none
 #define NOISE_FEW 48e3f
 #define NOISE_MANY 64e3f
 #define NOISE_STAYS 0.5f // of that, if the band was noise in the last frame: coming and going would be heard
-#define NOISE_BITS 4.0f  // about what such a band takes
-#define NOISE_APART 0.3f // square of the correlation of left and right; below, they are not made middle and side, so that either can be noise
+#define NOISE_BITS 6.0f  // about what such a band takes
+#define NOISE_APART 0.6f // square of the correlation of left and right; below, they are not made middle and side, so that either can be noise
 
 // Noise of 1/12 of a step of 16 bits, squared, in the units of lines.
 #define QUIET_LONG 170.0f
@@ -58,10 +58,11 @@ static inline v4 roots(v4 x) {
 #endif
 }
 
-static inline v4 magnitudes(v4 x) {
-	typedef uint32_t u4 __attribute__((vector_size(16)));
-	return (v4)((u4)x & 0x7fffffff);
-}
+typedef uint32_t u4 __attribute__((vector_size(16)));
+typedef int32_t i4 __attribute__((vector_size(16)));
+
+static inline v4 magnitudes(v4 x) { return (v4)((u4)x & 0x7fffffff); }
+static inline v4 either(i4 is_first, v4 first, v4 second) { return (v4)((is_first & (i4)first) | (~is_first & (i4)second)); }
 
 static inline v4 load(const float *x) { return *(const v4 *)x; }
 static inline float sum(v4 x) { return (x[0] + x[1]) + (x[2] + x[3]); }
@@ -72,6 +73,12 @@ static inline float log2_of(float x) {
 	float e = (float)(int)(v.u >> 23) - 127;
 	v.u = (v.u & 0x7fffff) | 0x3f800000;
 	return e + (-0.34484843f * v.f + 2.02466578f) * v.f - 1.67487759f;
+}
+
+static inline v4 logs2_of(v4 x) {
+	v4 e = __builtin_convertvector((i4)((u4)x >> 23), v4) - 127;
+	v4 f = (v4)(((u4)x & 0x7fffff) | 0x3f800000);
+	return e + (-0.34484843f * f + 2.02466578f) * f - 1.67487759f;
 }
 
 static float bark(float hz) { return 13 * atanf(0.00076f * hz) + 3.5f * atanf((hz / 7500) * (hz / 7500)); }
@@ -211,23 +218,26 @@ void tp_aac_demand_of(tp_aac_demand *d, const tp_aac_layout *l, const tp_aac_cha
 			n++;
 		}
 	d->bands = n;
+	for (; n % 4; n++) { // they go by fours; these want nothing
+		d->energy[n] = d->lines[n] = 0;
+		d->threshold[n] = 1;
+		d->instead[n] = -NEVER_NOISE;
+	}
 }
 
 // with adds noise to a threshold, both to the power of 1/4.
 static inline float with(float threshold, float noise) { return noise >= 0 ? threshold + noise : threshold * (1 + noise); }
 
 float tp_aac_demand_bits(const tp_aac_demand *d, float noise) {
-	float bits = 0;
-	for (int i = 0; i < d->bands; i++) {
-		float ratio = d->energy[i] - 4 * log2_of(with(d->threshold[i], noise));
-		if (ratio <= d->instead[i]) {
-			bits += NOISE_BITS;
-			continue;
-		}
-		ratio = greater(ratio, 0);
-		bits += d->lines[i] * (ratio >= DENSE ? ratio : SPARSE_OFFSET + SPARSE_SLOPE * ratio);
+	float times = noise >= 0 ? 1 : 1 + noise, more = noise >= 0 ? noise : 0;
+	v4 bits = {0};
+	for (int i = 0; i < d->bands; i += 4) {
+		v4 ratio = load(d->energy + i) - 4 * logs2_of(times * load(d->threshold + i) + more);
+		v4 sparse = SPARSE_OFFSET + SPARSE_SLOPE * either(ratio > 0, ratio, (v4){0});
+		v4 lines = load(d->lines + i) * either(ratio >= DENSE, ratio, sparse);
+		bits += either(ratio <= load(d->instead + i), (v4){0} + NOISE_BITS, lines);
 	}
-	return bits;
+	return sum(bits);
 }
 
 float tp_aac_demand_noise(const tp_aac_demand *d, float bits) {

@@ -37,10 +37,10 @@ void tp_aac_model_remember(tp_aac_model *m, const tp_aac_layout *l, const tp_aac
 // A tp_aac_demand is how many bits bands want, in one unit of their own, and how that changes with more noise.
 typedef struct {
 	int bands;
-	float energy[CHANNELS * BANDS];    // log2
-	float threshold[CHANNELS * BANDS]; // to the power of 1/4
-	float lines[CHANNELS * BANDS];     // that count
-	float instead[CHANNELS * BANDS];   // log2 of the energy to the error from which on noise stands for a band
+	float energy[CHANNELS * BANDS] __attribute__((aligned(16)));    // log2
+	float threshold[CHANNELS * BANDS] __attribute__((aligned(16))); // to the power of 1/4
+	float lines[CHANNELS * BANDS] __attribute__((aligned(16)));     // that count
+	float instead[CHANNELS * BANDS] __attribute__((aligned(16)));   // log2 of the energy to the error from which on noise stands for a band
 } tp_aac_demand;
 
 // tp_aac_demand_of takes those bands of channels that are above their thresholds.
