@@ -18,6 +18,10 @@ type ReaderConfig struct {
 	// A queue longer than either bound loses whole groups of pictures; see Reader. Zero takes the default.
 	MaxBytes    int
 	MaxDuration time.Duration
+
+	// MaxLag is how much older than the newest a picture may get in the queue: then the pictures before the newest key frame are given
+	// up, so that whoever takes less than there is gets whole groups of the present. Zero: no limit.
+	MaxLag time.Duration
 }
 
 // The default bounds: a 2 MB key frame of a 4K picture fits several times, and a receiver that is this late is better
@@ -40,19 +44,21 @@ const audioAllowance = 2
 //
 // When video does not fit, the group of pictures that it belongs to is given up whole: what is queued of it is taken back as
 // long as older pictures stay in front, and what comes is dropped up to the next key frame that fits. So what is read can
-// always be decoded, and no picture is sent that leads nowhere. Sound is only dropped far beyond the bounds.
+// always be decoded, and no picture is sent that leads nowhere. Sound is only dropped far beyond the bounds. With a MaxLag it is the
+// oldest that is given up instead of the newest.
 type Reader struct {
 	cfg    ReaderConfig
 	src    *Source
 	arrive chan struct{} // holds one token when the queue may have changed
 
 	mu      sync.Mutex
-	queue   ring        // guarded by mu
-	needKey bool        // guarded by mu: video waits for a key frame
-	video   gap         // guarded by mu: open while video waits because the queue was full
-	audio   gap         // guarded by mu
-	ended   error       // guarded by mu
-	stats   ReaderStats // guarded by mu
+	maxLag  time.Duration // guarded by mu
+	queue   ring          // guarded by mu
+	needKey bool          // guarded by mu: video waits for a key frame
+	video   gap           // guarded by mu: open while video waits because the queue was full
+	audio   gap           // guarded by mu
+	ended   error         // guarded by mu
+	stats   ReaderStats   // guarded by mu
 
 	closeOnce sync.Once
 }
@@ -111,7 +117,7 @@ func (s *Source) NewReader(cfg ReaderConfig) *Reader {
 	if cfg.MaxDuration == 0 {
 		cfg.MaxDuration = DefaultMaxDuration
 	}
-	r := &Reader{cfg: cfg, src: s, arrive: make(chan struct{}, 1), needKey: true}
+	r := &Reader{cfg: cfg, src: s, arrive: make(chan struct{}, 1), maxLag: cfg.MaxLag, needKey: true}
 	r.keyed(1)
 	if cfg.Video != nil {
 		cfg.Video.add(r)
@@ -155,6 +161,13 @@ func (r *Reader) UseVideo(f *Feed) {
 	r.mu.Unlock()
 	f.add(r)
 	f.RequestKeyFrame()
+}
+
+// SetMaxLag changes what ReaderConfig says.
+func (r *Reader) SetMaxLag(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.maxLag = d
 }
 
 // keyed counts the reader among those, or no more, that want the publisher's key frames at the interval.
@@ -250,6 +263,7 @@ func (r *Reader) push(f media.Frame) {
 		return
 	default:
 		r.audio.end(f.Time)
+		r.shedSound(f.Time)
 	}
 	r.queue.put(f)
 	r.wake()
@@ -259,7 +273,7 @@ func (r *Reader) push(f media.Frame) {
 // goes too. A key frame begins a group, so the one before is whole and stays.
 func (r *Reader) takesVideo(f media.Frame) bool {
 	switch {
-	case r.needKey && !f.Key:
+	case r.needKey && !f.Key, !r.shedPictures(f.Time) && !f.Key:
 		if r.video.open {
 			r.dropped(&r.video, f)
 		}
@@ -273,6 +287,56 @@ func (r *Reader) takesVideo(f media.Frame) bool {
 	r.needKey = true
 	r.dropped(&r.video, f)
 	return false
+}
+
+// shedPictures gives up pictures that have become too old when one of a time comes. It says whether a group is left for that to go on.
+func (r *Reader) shedPictures(now media.Timestamp) bool {
+	for r.maxLag > 0 {
+		oldest, ok := r.queue.oldestOf(media.Video)
+		if !ok || now.Sub(oldest) <= r.maxLag {
+			return true
+		}
+		q := &r.queue
+		last, end := q.n, now
+		if q.older > 0 {
+			last = (q.newest - q.first) & (len(q.frames) - 1)
+			end = q.frames[q.newest].Time
+		}
+		r.needKey = last == q.n
+		q.cut(func(i int, f *media.Frame) bool {
+			if i >= last || f.Kind() != media.Video {
+				return true
+			}
+			r.dropped(&r.video, *f)
+			return false
+		})
+		if r.needKey {
+			return false
+		}
+		r.video.end(end)
+	}
+	return true
+}
+
+// soundGrace is how much older than pictures sound may get: it is small, and a receiver forgives a frozen picture before it forgives a
+// gap in the sound. One gap of that length is better than many.
+const soundGrace = 1500 * time.Millisecond
+
+// shedSound gives up sound that has become too old when some of a time comes.
+func (r *Reader) shedSound(now media.Timestamp) {
+	oldest, ok := r.queue.oldestOf(media.Audio)
+	if r.maxLag == 0 || !ok || now.Sub(oldest) <= r.maxLag+soundGrace {
+		return
+	}
+	from := now.Add(-r.maxLag)
+	r.queue.cut(func(_ int, f *media.Frame) bool {
+		if f.Kind() != media.Audio || f.Time >= from {
+			return true
+		}
+		r.dropped(&r.audio, *f)
+		return false
+	})
+	r.audio.end(from)
 }
 
 // withdraw takes back what is queued of the newest group of pictures.

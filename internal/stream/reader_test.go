@@ -9,8 +9,36 @@ import (
 	"transponder/internal/media"
 )
 
-// Each step writes one frame of 100 bytes, 100 ms after the one before, or reads some: K is a key frame, p another picture,
-// a is sound, and a digit reads so many frames.
+// playSteps takes steps with a reader of a new stream, and returns the times of all frames that were read in the end, and its figures. Each step
+// writes one frame of 100 bytes, 100 ms after the one before, or reads some: K is a key frame, p another picture, a is sound, and a digit
+// reads so many frames.
+func playSteps(t *testing.T, cfg ReaderConfig, steps string) (got []int64, st ReaderStats) {
+	t.Helper()
+	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	defer s.Close(nil)
+	cfg.Video, cfg.Audio = s.Video, s.Audio
+	r := s.NewReader(cfg)
+	defer r.Close()
+	ms := 0
+	for _, step := range steps {
+		switch step {
+		case 'K', 'p':
+			s.Video.Write(video(ms, step == 'K', 100))
+		case 'a':
+			s.Audio.Write(audio(ms, 100))
+		default:
+			frames := make([]media.Frame, step-'0')
+			n, _ := r.TryRead(frames)
+			for _, f := range frames[:n] {
+				got = append(got, f.Time.Milliseconds())
+			}
+			continue
+		}
+		ms += 100
+	}
+	return append(got, read(t, r)...), r.Stats()
+}
+
 func TestReaderGivesUpWholeGroups(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -33,33 +61,10 @@ func TestReaderGivesUpWholeGroups(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
-			defer s.Close(nil)
-			r := s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio, MaxBytes: tt.maxBytes})
-			defer r.Close()
-			var got []int64
-			ms := 0
-			for _, step := range tt.steps {
-				switch step {
-				case 'K', 'p':
-					s.Video.Write(video(ms, step == 'K', 100))
-				case 'a':
-					s.Audio.Write(audio(ms, 100))
-				default:
-					frames := make([]media.Frame, step-'0')
-					n, _ := r.TryRead(frames)
-					for _, f := range frames[:n] {
-						got = append(got, f.Time.Milliseconds())
-					}
-					continue
-				}
-				ms += 100
-			}
-			got = append(got, read(t, r)...)
+			got, st := playSteps(t, ReaderConfig{MaxBytes: tt.maxBytes}, tt.steps)
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("read %v, want %v", got, tt.want)
 			}
-			st := r.Stats()
 			if st.DroppedFrames != tt.dropped || st.DroppedBytes != 100*tt.dropped || st.DroppedTime != tt.lost || st.Drops != tt.drops {
 				t.Errorf("dropped %d frames, %d bytes, %v, %d times; want %d, %d, %v, %d", st.DroppedFrames, st.DroppedBytes,
 					st.DroppedTime, st.Drops, tt.dropped, 100*tt.dropped, tt.lost, tt.drops)
@@ -280,5 +285,37 @@ func TestReaderUsesAnotherVideo(t *testing.T) {
 	}
 	if d := r.Stats().DroppedFrames; d != 0 {
 		t.Errorf("%d frames dropped, want none: they were not meant to be sent", d)
+	}
+}
+
+// With a bound of 500 ms to how old pictures get, those before the newest key frame go. The steps are those of playSteps.
+func TestReaderGivesUpTheOldest(t *testing.T) {
+	tests := []struct {
+		name    string
+		steps   string
+		want    []int64
+		dropped int64
+		lost    time.Duration
+	}{
+		{"all fits", "KppKpp", []int64{0, 100, 200, 300, 400, 500}, 0, 0},
+		{"the older group goes whole", "KppKppp", []int64{300, 400, 500, 600}, 3, 300 * time.Millisecond},
+		{"its rest goes", "Kpp2Kppppp", []int64{0, 100, 300, 400, 500, 600, 700, 800}, 1, 100 * time.Millisecond},
+		{"sound stays", "KapKapp", []int64{100, 300, 400, 500, 600}, 2, 300 * time.Millisecond},
+		{"all groups but the newest", "KpKpKpKp", []int64{400, 500, 600, 700}, 4, 400 * time.Millisecond},
+		{"a lone group goes", "KpppppppKp", []int64{800, 900}, 8, 800 * time.Millisecond},
+		{"so does the rest of one", "K1pppppppKp", []int64{0, 800, 900}, 7, 700 * time.Millisecond},
+		{"a key frame makes room for itself", "KpppppKp", []int64{600, 700}, 6, 600 * time.Millisecond},
+		{"sound has some grace", "aaaaaaaaaaaaaaaaaaaaaa", []int64{1600, 1700, 1800, 1900, 2000, 2100}, 16, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, st := playSteps(t, ReaderConfig{MaxLag: 500 * time.Millisecond}, tt.steps)
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("read %v, want %v", got, tt.want)
+			}
+			if st.DroppedFrames != tt.dropped || st.DroppedBytes != 100*tt.dropped || st.DroppedTime != tt.lost {
+				t.Errorf("dropped %d frames, %d bytes, %v; want %d, %v", st.DroppedFrames, st.DroppedBytes, st.DroppedTime, tt.dropped, tt.lost)
+			}
+		})
 	}
 }

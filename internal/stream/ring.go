@@ -96,6 +96,47 @@ func (q *ring) withdraw() (frames, bytes int, from media.Timestamp) {
 	return frames, bytes, from
 }
 
+// cut takes the frames out of the queue that keep says no to, given their place, and leaves the others in their order. Pictures must go
+// from the oldest on, and from a group's newest key frame on none or all of them.
+func (q *ring) cut(keep func(i int, f *media.Frame) bool) {
+	mask := len(q.frames) - 1
+	kept, newest, pictures := 0, (q.newest-q.first)&mask, 0
+	for i := range q.n {
+		at := &q.frames[(q.first+i)&mask]
+		f := *at
+		if !keep(i, at) {
+			q.bytes -= len(f.Data)
+			*at = media.Frame{}
+			continue
+		}
+		*at = media.Frame{}
+		q.frames[(q.first+kept)&mask] = f
+		if q.older > 0 && i == newest {
+			q.newest = (q.first + kept) & mask
+		}
+		if f.Kind() == media.Video {
+			pictures++
+		}
+		kept++
+	}
+	q.n = kept
+	if pictures <= q.group {
+		q.older, q.group = 0, pictures
+	} else {
+		q.older = pictures - q.group
+	}
+}
+
+// oldestOf returns the time of the first frame of a kind.
+func (q *ring) oldestOf(kind media.Kind) (t media.Timestamp, ok bool) {
+	for i := range q.n {
+		if f := &q.frames[(q.first+i)&(len(q.frames)-1)]; f.Kind() == kind {
+			return f.Time, true
+		}
+	}
+	return 0, false
+}
+
 func (q *ring) clear() { *q = ring{} }
 
 // discardVideo takes all pictures out of the queue.
