@@ -292,6 +292,7 @@ func (c *Config) settings() []setting {
 		address("rtmp_publisher_ip", &c.Push.LocalAddr),
 		duration("rtmp_push_connect_timeout_ms", &c.Push.ConnectTimeout, time.Millisecond),
 		duration("rtmp_push_write_timeout_ms", &c.Push.WriteTimeout, time.Millisecond),
+		duration("rtmp_push_max_delay_ms", &c.Push.MaxDelay, time.Millisecond),
 		duration("rtmp_push_failed_keep_ms", &c.Push.FailedFor, time.Millisecond),
 		whole("rtmp_push_max", &c.Push.MaxPushes, 1, 1_000_000),
 		text("rtmps_ca_file", &c.RootsFile),

@@ -72,7 +72,7 @@ var (
 	pushFrames     = desc("push_frames_total", "Frames sent.", "push", "stream", "kind")
 	pushDropped    = desc("push_dropped_frames_total", "Frames lost because the peer was too slow.", "push", "stream")
 	pushReconnects = desc("push_reconnects_total", "Connections tried after the first.", "push", "stream")
-	pushQueue      = desc("push_queue_seconds", "Media that waits to be sent.", "push", "stream")
+	pushQueue      = desc("push_queue_seconds", "Age of the oldest media that the peer has not got, as far as that is known.", "push", "stream")
 
 	renditions     = desc("renditions", "What is made of streams at present, each once for all who want it.", "kind")
 	soundFrames    = desc("sound_frames_total", "Frames of sound made: of all channels, of one for both, or silent ones that cost nothing.", "coded")

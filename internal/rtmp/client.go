@@ -21,6 +21,11 @@ type ClientConfig struct {
 	// What is offered of Enhanced RTMP v2. Some servers refuse what they do not know: offer only what is needed.
 	FourCC    []string // codecs, by flv.FourCC, that may be sent if the server offers them too
 	Reconnect bool     // a *ReconnectError is obeyed
+
+	// Acked is told of each acknowledgement, with the bytes that the peer has received, and Answered of each answer to a ping, with the
+	// ping's value. Whoever reads calls them: they must not block. Nil: nobody is told.
+	Acked    func(bytes int64)
+	Answered func(value uint32)
 }
 
 // The transactions of a client, in the order of its commands.
@@ -53,6 +58,7 @@ type Client struct {
 func NewClient(rw io.ReadWriter, cfg ClientConfig) *Client {
 	c := &Client{cfg: cfg, conn: newConn(rw)}
 	rand.Read(c.hello[:])
+	c.conn.onAck, c.conn.onAnswer = cfg.Acked, cfg.Answered
 	return c
 }
 
@@ -269,8 +275,7 @@ func (c *Client) BytesReceived() int64 { return c.conn.BytesReceived() }
 // stays 0 with peers that never acknowledge. Whether they count the handshake differs from peer to peer.
 func (c *Client) BytesAcked() int64 { return c.conn.BytesAcked() }
 
-// Ping asks the peer for an answer. It goes out with the next tags, behind all that was sent before. Not every server answers a
-// client. Any goroutine may call it.
+// Ping asks the peer for an answer. It goes out behind the next tags. Not every server answers a client. Any goroutine may call it.
 func (c *Client) Ping(value uint32) { c.conn.ping.Store(&value) }
 
 // PingsAnswered returns how many pings the peer has answered.

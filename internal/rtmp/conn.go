@@ -53,8 +53,11 @@ type conn struct {
 	outSize   int    // guarded by pendingMu; the chunk size of what is put into pending
 
 	acks     ackTally               // owned by the reading goroutine
-	ping     atomic.Pointer[uint32] // goes out with the next tags; nil: none does
+	ping     atomic.Pointer[uint32] // goes out behind the next tags; nil: none does
 	answered atomic.Int64           // pings of ours
+
+	onAck    func(int64)  // may be nil
+	onAnswer func(uint32) // likewise
 
 	begun, sent, acked atomic.Int64 // bytes: of which the writing has begun, handed over, acknowledged
 }
@@ -141,6 +144,9 @@ func (c *conn) obey(m Message) error {
 		value := binary.BigEndian.Uint32(m.Payload)
 		if m.Type == typeAck {
 			c.acked.Store(c.acks.take(value, c.begun.Load()))
+			if c.onAck != nil {
+				c.onAck(c.acked.Load())
+			}
 		} else {
 			c.window = int64(max(value, 1<<10)) // a smaller one would have us answer every packet
 		}
@@ -153,6 +159,9 @@ func (c *conn) obey(m Message) error {
 			return c.post(userControl(eventPingResponse, value))
 		case eventPingResponse:
 			c.answered.Add(1)
+			if c.onAnswer != nil {
+				c.onAnswer(value)
+			}
 		}
 	}
 	return nil
@@ -233,10 +242,6 @@ func (c *conn) writeTagsOnly(streamID uint32, tags []flv.Tag) error {
 	b := (*scratch)[:0]
 	defer func() { *scratch = b }()
 	var err error
-	if ping := c.ping.Swap(nil); ping != nil {
-		w := chunkWriter{size: c.writer.size} // with a full header, as pending answers have
-		b, _ = w.appendMessage(b, userControl(eventPingRequest, *ping), nil)
-	}
 	for i := range tags {
 		t := &tags[i]
 		if len(b) >= spillBytes {
@@ -251,6 +256,10 @@ func (c *conn) writeTagsOnly(streamID uint32, tags []flv.Tag) error {
 		if b, err = c.writer.appendMessage(b, m, c.spill); err != nil {
 			return err
 		}
+	}
+	if ping := c.ping.Swap(nil); ping != nil {
+		w := chunkWriter{size: c.writer.size} // with a full header, as pending answers have
+		b, _ = w.appendMessage(b, userControl(eventPingRequest, *ping), nil)
 	}
 	if len(b) == 0 {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,6 +24,9 @@ import (
 type farEnd struct {
 	pace  func() // called before each of its reads once it gets media; nil: it reads at once
 	whole bool   // payloads are kept whole
+
+	takes  func(at time.Time, m rtmp.Message) // told of each message; nil: nobody is
+	behind func(near net.Conn) *proxy         // what the connection leads through; nil: nothing
 
 	// told returns what an acknowledgement says in place of its sum, and whether it is sent; nil: the sum.
 	told    func(n int, sum uint32) (number uint32, send bool)
@@ -46,6 +50,11 @@ func (e *farEnd) dial(context.Context, netip.AddrPort) (net.Conn, error) {
 		defer far.Close()
 		e.serve(far)
 	})
+	if e.behind != nil {
+		p := e.behind(near)
+		e.wg.Go(p.run)
+		return p, nil
+	}
 	return near, nil
 }
 
@@ -70,6 +79,10 @@ func (e *farEnd) serve(conn net.Conn) {
 		if !e.whole {
 			m.Payload = m.Payload[:min(len(m.Payload), 2)]
 		}
+		if e.takes != nil {
+			e.takes(time.Now(), m)
+			continue
+		}
 		e.mu.Lock()
 		e.messages = append(e.messages, m)
 		e.mu.Unlock()
@@ -92,6 +105,94 @@ func (e *farEnd) ping(t *testing.T) {
 	if _, err := e.conn.Write(ping); err != nil {
 		t.Errorf("ping: %v", err)
 	}
+}
+
+// proxy is a connection that takes bytes until so many wait, and passes them on at a rate.
+type proxy struct {
+	net.Conn // to the server
+
+	room   int
+	rate   func() int // bytes a second
+	kernel bool       // it is the kernel, which tells what waits
+
+	mu       sync.Mutex
+	changed  *sync.Cond
+	waiting  []byte    // guarded by mu
+	passed   int64     // guarded by mu
+	deadline time.Time // guarded by mu
+	closed   bool      // guarded by mu
+}
+
+func newProxy(near net.Conn, room int, rate func() int, kernel bool) *proxy {
+	p := &proxy{Conn: near, room: room, rate: rate, kernel: kernel}
+	p.changed = sync.NewCond(&p.mu)
+	return p
+}
+
+func (p *proxy) run() {
+	const step = 20 * time.Millisecond
+	for {
+		time.Sleep(step)
+		p.mu.Lock()
+		n := min(len(p.waiting), p.rate()*int(step)/int(time.Second))
+		b := p.waiting[:n]
+		p.waiting = p.waiting[n:]
+		p.passed += int64(n)
+		closed := p.closed && len(p.waiting) == 0
+		p.changed.Broadcast()
+		p.mu.Unlock()
+		var err error
+		if n > 0 { // a pipe passes on empty writes, too
+			_, err = p.Conn.Write(b)
+		}
+		if err != nil || closed {
+			p.Conn.Close()
+			return
+		}
+	}
+}
+
+func (p *proxy) Write(b []byte) (written int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(b) > 0 {
+		switch room := p.room - len(p.waiting); {
+		case p.closed:
+			return written, net.ErrClosed
+		case !p.deadline.IsZero() && !time.Now().Before(p.deadline):
+			return written, os.ErrDeadlineExceeded
+		case room > 0:
+			n := min(room, len(b))
+			p.waiting = append(p.waiting, b[:n]...)
+			written, b = written+n, b[n:]
+		default:
+			p.changed.Wait()
+		}
+	}
+	return written, nil
+}
+
+func (p *proxy) SetWriteDeadline(t time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deadline = t
+	return nil
+}
+
+func (p *proxy) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed, p.waiting = true, nil
+	return p.Conn.Close()
+}
+
+func (p *proxy) tcpState() tcpState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.kernel {
+		return tcpState{queued: 0}
+	}
+	return tcpState{queued: len(p.waiting), unsent: len(p.waiting), taken: p.passed}
 }
 
 // pacedConn is read from no faster than pace lets it, and what is written to it is changed as a farEnd wants it.

@@ -28,6 +28,7 @@ type Config struct {
 	ResolveTimeout time.Duration // for a request's host name
 	ConnectTimeout time.Duration // from dialling to NetStream.Publish.Start
 	WriteTimeout   time.Duration // a peer that takes nothing for so long is stalled
+	MaxDelay       time.Duration // a peer that takes too little gets pictures no later than this: others are dropped
 	DrainTimeout   time.Duration // to send what is queued and say goodbye
 	FailedFor      time.Duration // how long a failed push can still be found
 
@@ -50,6 +51,9 @@ type Config struct {
 	dialTCP func(ctx context.Context, a netip.AddrPort) (net.Conn, error) // nil: the network; for tests
 }
 
+// minDelay and maxDelay bound Config.MaxDelay: a group of pictures should fit, and memory is bounded in any case.
+const minDelay, maxDelay = 2 * time.Second, time.Minute
+
 // DefaultConfig follows the contract's defaults. The flash version is the one that encoders commonly send: servers that
 // pick by it expect an encoder.
 func DefaultConfig() Config {
@@ -61,6 +65,7 @@ func DefaultConfig() Config {
 		ResolveTimeout: 3 * time.Second,
 		ConnectTimeout: 10 * time.Second,
 		WriteTimeout:   10 * time.Second,
+		MaxDelay:       5 * time.Second,
 		DrainTimeout:   time.Second,
 		FailedFor:      10 * time.Second,
 		MaxPushes:      1000,
@@ -97,6 +102,9 @@ func (c Config) Validate() error {
 	}
 	if c.HoldFor <= 0 || c.HoldFor > maxHold {
 		errs = append(errs, fmt.Errorf("hold time %v is not from 0 to %v", c.HoldFor, maxHold))
+	}
+	if c.MaxDelay < minDelay || c.MaxDelay > maxDelay {
+		errs = append(errs, fmt.Errorf("delay %v of a slow push is not from %v to %v", c.MaxDelay, minDelay, maxDelay))
 	}
 	if c.MaxPushes < 1 {
 		errs = append(errs, fmt.Errorf("limit of %d pushes leaves none", c.MaxPushes))

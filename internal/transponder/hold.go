@@ -23,6 +23,8 @@ type holderConfig struct {
 
 	buffer BufferConfig // between the source and the connection
 
+	maxLag time.Duration // how old pictures may get before they are sent
+
 	grace time.Duration // how long a stream's publisher is waited for; 0: the end of the stream is the end, unless it was taken over
 
 	// slate returns a key frame to show meanwhile, for the size of what was sent; nil shows the last picture.
@@ -49,6 +51,7 @@ type holder struct {
 	held    bool
 
 	mu     sync.Mutex
+	maxLag time.Duration      // guarded by mu; of the reader
 	src    *stream.Source     // guarded by mu; the present or last one
 	reader *stream.Reader     // guarded by mu; nil while there is no source
 	video  *stream.Feed       // guarded by mu; that pictures are read from
@@ -58,7 +61,7 @@ type holder struct {
 
 // newHolder attaches to a source's pictures at once, so that none is missed.
 func newHolder(cfg holderConfig, src *stream.Source) *holder {
-	h := &holder{cfg: cfg, clock: src, bridge: bridge{silenceOnly: cfg.grace == 0}}
+	h := &holder{cfg: cfg, clock: src, maxLag: cfg.maxLag, bridge: bridge{silenceOnly: cfg.grace == 0}}
 	h.attach(src)
 	return h
 }
@@ -74,9 +77,11 @@ func (h *holder) attach(src *stream.Source) {
 			h.failed = err
 		}
 	}
-	reader := src.NewReader(stream.ReaderConfig{Video: video, KeyFrames: true})
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	reader := src.NewReader(stream.ReaderConfig{
+		Video: video, KeyFrames: true, MaxLag: h.maxLag, MaxDuration: 2 * max(h.maxLag, stream.DefaultMaxDuration),
+	})
 	h.src, h.reader, h.video = src, reader, video
 	if h.cfg.buffer.Enabled {
 		h.buffer = NewBuffer(h.cfg.buffer, reader)
@@ -193,6 +198,19 @@ func (h *holder) Source() *stream.Source {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.src
+}
+
+// SetMaxLag changes how old pictures may get before they are sent. Any goroutine may call it.
+func (h *holder) SetMaxLag(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.maxLag == d {
+		return
+	}
+	h.maxLag = d
+	if h.reader != nil {
+		h.reader.SetMaxLag(d)
+	}
 }
 
 // Now returns the present time on the clock of the frames.

@@ -22,6 +22,7 @@ type link struct {
 	conn   net.Conn
 	client *rtmp.Client
 	mux    *flv.Muxer
+	out    *outflow
 
 	backlog []media.Frame // owned by send; what it begins with, from a key frame on
 	tags    []flv.Tag     // owned by send; scratch
@@ -150,7 +151,7 @@ func (t *Transponder) publishAt(ctx context.Context, target Target, g greeting, 
 			return g.client.Publish()
 		})
 		if g.err == nil {
-			return &link{target: target, conn: g.conn, client: g.client, mux: t.muxer(g.client), next: make(chan *link, 1)}, g
+			return &link{target: target, conn: g.conn, client: g.client, mux: t.muxer(g.client), out: g.out, next: make(chan *link, 1)}, g
 		}
 		g.conn.Close()
 		var refused *rtmp.StatusError

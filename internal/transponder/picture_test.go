@@ -283,7 +283,7 @@ func TestHealthOfSlowTranscoder(t *testing.T) {
 		if second == 5 || second == 6 {
 			skipped += 3
 		}
-		s := sample{at: begin.Add(time.Duration(second) * time.Second), frames: int64(second), pictures: int64(second), keys: int64(second), skipped: skipped, queued: 0}
+		s := sample{at: begin.Add(time.Duration(second) * time.Second), frames: int64(second), pictures: int64(second), keys: int64(second), skipped: skipped}
 		want := ReasonNone
 		if second >= 5 && second < 16 {
 			want = ReasonTooSlow

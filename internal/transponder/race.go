@@ -43,6 +43,7 @@ type greeting struct {
 	addr   netip.AddrPort
 	conn   net.Conn
 	client *rtmp.Client
+	out    *outflow
 	stage  stage
 	err    error
 }
@@ -62,11 +63,19 @@ func (t *Transponder) approach(ctx context.Context, target Target, addr netip.Ad
 		}
 		g.stage = atHandshake
 		g.conn = conn
-		g.client = rtmp.NewClient(conn, rtmp.ClientConfig{
+		var client *rtmp.Client
+		out := newOutflow()
+		client = rtmp.NewClient(conn, rtmp.ClientConfig{
 			App: target.App, TCURL: target.TCURL, FlashVersion: t.flashVersion(), StreamName: target.Name, Login: login,
 			FourCC: t.req.Options.fourCCs(), Reconnect: true,
+			Acked:    func(bytes int64) { out.ack(time.Now(), bytes, client.BytesSent()) },
+			Answered: func(value uint32) { out.answer(time.Now(), value) },
 		})
-		return interruptible(ctx, conn, g.client.Handshake)
+		g.client, g.out = client, out
+		begun := time.Now()
+		err = interruptible(ctx, conn, client.Handshake)
+		out.rtt = time.Since(begun)
+		return err
 	})
 	if g.err != nil && g.conn != nil {
 		g.conn.Close()

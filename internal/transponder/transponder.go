@@ -59,6 +59,7 @@ type Transponder struct {
 	mu                  sync.Mutex
 	in                  *holder       // guarded by mu; set by Run
 	client              *rtmp.Client  // guarded by mu; of the present connection
+	out                 *outflow      // guarded by mu; likewise
 	hellos              [4]rtmp.Hello // guarded by mu; of the latest connections, the newest first
 	pastSent, pastAcked int64         // guarded by mu; bytes of the connections before
 	meter               stream.Meter  // guarded by mu
@@ -90,7 +91,7 @@ func (t *Transponder) Run(ctx context.Context) error {
 func (t *Transponder) holding() holderConfig {
 	cfg := holderConfig{
 		hub: t.hub, log: t.log, aac: t.sound, converted: t.converted, changed: t.held, buffer: t.cfg.Buffer,
-		silent: t.silent,
+		silent: t.silent, maxLag: t.cfg.MaxDelay,
 	}
 	if t.req.transcodes() {
 		cfg.pictures = t.pictures
@@ -224,7 +225,7 @@ func (t *Transponder) tell(before State, s Status) {
 
 // attempt makes a connection and publishes on it, and on those that its peer asks for instead, to the end.
 func (t *Transponder) attempt(ctx context.Context, in *holder) error {
-	defer t.use(nil)
+	defer t.use(nil, nil)
 	if !slices.Contains(t.req.Options.Codecs, "opus") { // else what is heard depends on what the server offers
 		if err := in.listen(); err != nil {
 			return t.readError(ctx, err)
@@ -262,7 +263,7 @@ func (t *Transponder) begin(ctx context.Context, in *holder, target Target, addr
 	t.move(Status{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()
 	t.liveSince = time.Time{}
-	t.use(nil)
+	t.use(nil, nil)
 	l, err := t.connect(ctx, target, addrs)
 	if err == nil && time.Since(begun) > time.Second {
 		in.Restart()
@@ -271,14 +272,14 @@ func (t *Transponder) begin(ctx context.Context, in *holder, target Target, addr
 }
 
 // use says whose figures are counted from now on.
-func (t *Transponder) use(client *rtmp.Client) {
+func (t *Transponder) use(client *rtmp.Client, out *outflow) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.client != nil && t.client != client {
 		t.pastAcked += t.client.BytesAcked()
 		t.pastSent += t.client.BytesSent()
 	}
-	t.client = client
+	t.client, t.out = client, out
 }
 
 // bytes returns what was sent and acknowledged over all connections, never more of the latter.
@@ -296,7 +297,7 @@ func (t *Transponder) bytes() (sent, acked int64) {
 // publish sends frames and reads what the peer says, until one of the two ends, and then says goodbye. It closes the link.
 // A *redirect says that, and how, the stream goes on elsewhere.
 func (t *Transponder) publish(ctx context.Context, l *link, in *holder) error {
-	t.use(l.client)
+	t.use(l.client, l.out)
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// A write that is blocked when the push is to end gets a little time to finish, and no more.
@@ -380,7 +381,14 @@ func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
 	l.backlog = nil
 	frames := make([]media.Frame, 64)
 	for {
-		n, err := in.Read(ctx, frames)
+		batch := frames
+		if l.out.late.Load() {
+			if err := t.room(ctx, l, in); err != nil {
+				return t.readError(ctx, err)
+			}
+			batch = frames[:lateBatch] // what is read can not be dropped any more
+		}
+		n, err := in.Read(ctx, batch)
 		if err != nil {
 			return t.readError(ctx, err)
 		}
@@ -397,6 +405,30 @@ func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
 			return &redirect{link: l.made}
 		}
 		clear(frames[:n])
+	}
+}
+
+// lateBatch is how many frames are sent at once while writing waits for room. It is the least that can be read.
+const lateBatch = 2
+
+// room waits until so little lies outside that more may be written.
+func (t *Transponder) room(ctx context.Context, l *link, in *holder) error {
+	poll := time.NewTicker(roomPoll)
+	defer poll.Stop()
+	for {
+		t.look(l, in, tcpInfo(l.conn))
+		now := time.Now()
+		if in.Stats().QueuedFrames == 0 {
+			l.out.caughtUp(now)
+		}
+		if l.out.room(now, l.client.BytesSent()) {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 
@@ -437,12 +469,16 @@ func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) 
 	if len(tags) == 0 {
 		return nil
 	}
-	if now := time.Now(); now.After(l.allowed) { // moved once a second: a timer per write is not free
+	now := time.Now()
+	if now.After(l.allowed) { // moved once a second: a timer per write is not free
 		l.allowed = now.Add(time.Second)
 		t.allowWrite(ctx, l.conn)
 	}
 	if l.begunAt.IsZero() {
-		l.begunAt = time.Now()
+		l.begunAt = now
+	}
+	if ping, due := l.out.write(now, l.client.BytesSent(), tags); due {
+		l.client.Ping(ping)
 	}
 	l.busy.Store(true)
 	err := l.client.WriteTags(tags)
@@ -616,6 +652,11 @@ func (t *Transponder) Info() Info {
 		queue := t.in.Stats()
 		i.DroppedFrames, i.DroppedTime = queue.DroppedFrames, queue.DroppedTime
 		i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
+		if t.out != nil {
+			outside := t.out.outside()
+			i.QueuedBytes += int(outside.bytes)
+			i.QueuedTime += outside.lag
+		}
 		buffered := t.in.Buffered()
 		i.BufferDelay, i.Bufferings = buffered.Delay, buffered.Bufferings
 	}

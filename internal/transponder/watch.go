@@ -23,11 +23,12 @@ const (
 	deafFor  = 6 * time.Second
 	deafAsks = 3
 
-	// pingTries is how many pings a peer gets to show that it answers pings. Servers send pings and clients answer them (RTMP 1.0,
-	// 7.1.7), but nginx-rtmp, SRS and MediaMTX answer as well. The others get no more: their silence says nothing.
-	pingTries = 3
-	// pingProof is how many pings a peer has answered when it is taken for granted that it would answer the next.
-	pingProof = 2
+	// quietFor is how long a server that answers may be silent before it is perhaps not slow, but gone.
+	quietFor = 2 * time.Second
+	// lagReserve is for what the delay of a picture has in it that nobody counts: the time to send it, and that it is looked at intervals.
+	lagReserve = time.Second
+	// minLag is how old pictures may get in the queue however late the peer is already.
+	minLag = time.Second
 )
 
 // sample is what is looked at once a second.
@@ -39,9 +40,12 @@ type sample struct {
 	dropped     int64
 	skipped     int64 // pictures that the encoder left out
 	sent        int64
-	queued      int   // bytes in the kernel that the peer's has not taken; -1: unknown
-	received    int64 // bytes, of any kind
-	pings       int64 // that the peer has answered
+	tcp         tcpState
+	received    int64         // bytes, of any kind
+	lag, maxLag time.Duration // how old the oldest is that the peer has not got
+	unanswered  time.Time     // the oldest ping without an answer; zero: there is none
+	answers     bool          // the peer is known to answer pings
+	late        bool          // writing waits for room
 
 	kinds     [2]kindSample // audio, video of the source
 	unheard   bool          // the push does not send the source's sound
@@ -70,18 +74,7 @@ type health struct {
 	reordered                 recent
 
 	taken still // by the peer's kernel
-	sent  still
 	heard still // of the peer
-	mute  silence
-}
-
-// silence watches a peer of which nothing is heard. Nothing can be learned from acknowledgements that do not come: peers may
-// stop to acknowledge, and many never begin. But a peer that has answered pings answers them.
-type silence struct {
-	asked  int       // pings
-	last   time.Time // ping
-	since  time.Time // the first ping after which nothing was heard left; zero: there is none
-	behind int64     // bytes that had been sent before it
 }
 
 // still is a number and when it changed.
@@ -137,7 +130,8 @@ func (k *kindHealth) useless(s kindSample) bool {
 
 // judge returns for how long the peer has taken nothing although there was something to take, and what is wrong, if anything.
 func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
-	stuck = max(h.kernel(s), h.silent(s))
+	silent := h.silent(s)
+	stuck = max(h.kernel(s), min(silent, stillFor+(silent-stillFor)/3)) // a ping may lie behind what a proxy holds
 	_, noMedia := h.media.note(s.at, s.frames)
 	_, noPicture := h.picture.note(s.at, s.pictures)
 	keyless := h.keyless.note(s.at, s.keyless, stillFor)
@@ -150,7 +144,7 @@ func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
 		return stuck, ReasonPeerStalled
 	case noMedia >= stillFor && !s.kinds[0].alive() && !s.kinds[1].alive() && source != ReasonUnusable:
 		return stuck, ReasonNoMedia
-	case slow:
+	case slow && silent < quietFor: // else it is not known yet which
 		return stuck, ReasonPeerSlow
 	case behind:
 		return stuck, ReasonTooSlow
@@ -178,53 +172,40 @@ func (h *health) source(s sample) Reason {
 	return ReasonNone
 }
 
-// kernel looks at the bytes that the peer's kernel has not acknowledged. With TLS the queue counts more bytes than were handed to
-// it, by a share that only grows, so progress is a new maximum.
+// kernel looks at the bytes that the peer's kernel has acknowledged. Where the kernel does not count them, what is left of the queue
+// tells: with TLS that has more bytes than were handed to it, by a share that only grows, so progress is a new maximum.
 func (h *health) kernel(s sample) time.Duration {
-	taken := s.sent - int64(s.queued)
-	if s.queued <= 0 || taken > h.taken.value || h.taken.since.IsZero() {
+	taken := s.tcp.taken
+	if taken == 0 {
+		taken = s.sent - int64(s.tcp.queued)
+	}
+	if s.tcp.queued <= 0 || taken > h.taken.value || h.taken.since.IsZero() {
 		h.taken = still{max(taken, h.taken.value), s.at}
 	}
 	return s.at.Sub(h.taken.since)
 }
 
-// silent returns for how long the peer has not answered a ping although it has always done so. A proxy may take bytes that its server does
-// not. While bytes wait in the kernel, which the ping is behind, it is the kernel that tells.
+// silent returns for how long the peer has not answered a ping although it has always done so. A proxy may take bytes that its server
+// does not. Nothing can be learned from acknowledgements that do not come: peers may stop to acknowledge, and many never begin. While
+// bytes wait in the kernel, which the ping is behind, it is the kernel that tells.
 func (h *health) silent(s sample) time.Duration {
-	if heard, _ := h.heard.note(s.at, s.received); heard || s.queued > 0 {
-		h.mute.since = time.Time{}
-	}
-	if h.mute.since.IsZero() || s.pings < pingProof {
+	h.heard.note(s.at, s.received)
+	if s.unanswered.IsZero() || !s.answers || s.tcp.queued > 0 {
 		return 0
 	}
-	if s.sent == h.mute.behind { // it goes with the next frames, and there are none
-		h.mute.since = s.at
+	since := s.unanswered
+	if h.heard.since.After(since) {
+		since = h.heard.since
 	}
-	return s.at.Sub(h.mute.since)
+	return max(0, s.at.Sub(since))
 }
 
-// ping says whether the peer is to be pinged now: at first to see whether it answers, and later when nothing is heard of it.
-func (h *health) ping(s sample) bool {
-	m := &h.mute
-	moved, _ := h.sent.note(s.at, s.sent)
-	switch {
-	case !moved: // nothing would take it along
-		return false
-	case s.pings == 0 && m.asked >= pingTries:
-		return false
-	case s.pings >= pingProof && (s.at.Sub(h.heard.since) < stillFor || s.at.Sub(m.last) < stillFor):
-		return false
-	}
-	m.asked++
-	m.last = s.at
-	if m.since.IsZero() {
-		m.since, m.behind = s.at, s.sent
-	}
-	return true
-}
+// progressed says whether the peer's kernel has taken bytes since the sample before, or all there are.
+func (h *health) progressed(s sample) bool { return s.tcp.queued >= 0 && h.taken.since.Equal(s.at) }
 
+// slow says whether frames are dropped, or were and will be again: the peer is still half as late as it may get.
 func (h *health) slow(s sample) bool {
-	if changed, _ := h.drop.note(s.at, s.dropped); changed {
+	if changed, _ := h.drop.note(s.at, s.dropped); changed || !h.dropped.IsZero() && s.late && s.lag > s.maxLag/2 {
 		h.dropped = s.at
 	}
 	return !h.dropped.IsZero() && s.at.Sub(h.dropped) < slowFor
@@ -272,10 +253,8 @@ func (t *Transponder) watch(ctx context.Context, l *link, in *holder) error {
 		if stuck >= t.cfg.WriteTimeout {
 			return errStalled
 		}
-		if h.ping(now) {
-			l.client.Ping(uint32(now.at.UnixMilli()))
-		}
-		if !l.busy.Load() {
+		if !l.busy.Load() || h.progressed(now) {
+			// A peer that takes a large frame slowly takes it.
 			// While there is nothing to send, the deadline of the last write passes, and an answer to a ping would not go out.
 			t.allowWrite(ctx, l.conn)
 		}
@@ -309,17 +288,32 @@ func (t *Transponder) drainLimit() time.Duration {
 }
 
 func (t *Transponder) sample(l *link, in *holder) sample {
+	now := time.Now()
 	src := in.Source().Stats()
 	made, _ := t.transcoder()
 	muted, file := t.voice.state()
-	return sample{
-		at: time.Now(), frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
-		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: in.Stats().DroppedFrames, skipped: made.Dropped,
-		sent: l.client.BytesSent(), queued: sendQueue(l.conn), received: l.client.BytesReceived(), pings: l.client.PingsAnswered(),
+	queue := in.Stats()
+	s := sample{
+		at: now, frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
+		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: queue.DroppedFrames, skipped: made.Dropped,
+		sent: l.client.BytesSent(), tcp: tcpInfo(l.conn), received: l.client.BytesReceived(),
 		unheard: muted || file != "",
 		kinds:   [2]kindSample{kindOf(src.Audio), kindOf(src.Video)},
 		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}
+	s.lag, s.maxLag, s.late = queue.QueuedTime+t.look(l, in, s.tcp), t.cfg.MaxDelay, l.out.late.Load()
+	s.unanswered, s.answers = l.out.unanswered()
+	return s
+}
+
+// look takes the kernel's figures of a link, has the queue take account of what lies outside, and returns how old that is.
+func (t *Transponder) look(l *link, in *holder, tcp tcpState) time.Duration {
+	outside := l.out.look(time.Now(), l.client.BytesSent(), tcp)
+	if l.out.late.Load() {
+		outside.delay += lagReserve
+	}
+	in.SetMaxLag(max(t.cfg.MaxDelay-outside.delay-in.Buffered().Delay, minLag))
+	return outside.lag
 }
 
 func kindOf(f stream.FeedStats) kindSample {
@@ -342,26 +336,36 @@ func (t *Transponder) degrade(reason Reason) {
 	}
 }
 
-// sendQueue returns how many bytes the kernel holds that the peer's has not acknowledged, -1 where it does not tell.
-func sendQueue(conn net.Conn) int {
+// tcpInfo returns what the kernel tells of a connection; its queue is -1 where it tells nothing.
+func tcpInfo(conn net.Conn) tcpState {
+	none := tcpState{queued: -1}
+	if simulated, ok := conn.(interface{ tcpState() tcpState }); ok { // of a test
+		return simulated.tcpState()
+	}
 	if secured, ok := conn.(*securedConn); ok {
 		conn = secured.NetConn()
 	}
 	sys, ok := conn.(syscall.Conn)
 	if !ok {
-		return -1
+		return none
 	}
 	raw, err := sys.SyscallConn()
 	if err != nil {
-		return -1
+		return none
 	}
-	n := -1
+	s := none
 	if err := raw.Control(func(fd uintptr) {
-		if v, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
-			n = v
+		n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+		if err != nil {
+			return
+		}
+		s.queued = n
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			s.unsent, s.taken, s.window = int(info.Notsent_bytes), int64(info.Bytes_acked), int(info.Snd_wnd)
+			s.minRTT = time.Duration(info.Min_rtt) * time.Microsecond
 		}
 	}); err != nil {
-		return -1
+		return none
 	}
-	return n
+	return s
 }

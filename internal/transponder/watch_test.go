@@ -24,7 +24,7 @@ func TestHealth(t *testing.T) {
 	// healthy is a push of 1 Mbit/s of which something is heard every second, with a key frame every 2 s.
 	healthy := func(n int64) sample {
 		return sample{
-			frames: 75 * n, pictures: 25 * n, keys: n / 2, asked: n / 2, sent: 125_000 * n, received: 16 * n, pings: min(n, 2),
+			frames: 75 * n, pictures: 25 * n, keys: n / 2, asked: n / 2, sent: 125_000 * n, received: 16 * n, answers: true,
 			kinds: [2]kindSample{{frames: 50 * n}, {frames: 25 * n}},
 		}
 	}
@@ -37,20 +37,20 @@ func TestHealth(t *testing.T) {
 		{name: "healthy", want: map[int64]Reason{0: "", 30: ""}},
 		{
 			name:   "the peer's kernel takes nothing",
-			change: func(n int64, s *sample) { s.queued = int(125_000 * (n + 1)) },
+			change: func(n int64, s *sample) { s.tcp.queued = int(125_000 * (n + 1)) },
 			want:   map[int64]Reason{3: "", 5: ReasonPeerStalled, 20: ReasonPeerStalled},
 			stuck:  map[int64]time.Duration{20: 21 * second},
 		},
 		{
 			name:   "it takes a little",
-			change: func(n int64, s *sample) { s.queued = int(124_000 * (n + 1)) },
+			change: func(n int64, s *sample) { s.tcp.queued = int(124_000 * (n + 1)) },
 			want:   map[int64]Reason{6: "", 30: ""},
 		},
 		{
 			name: "it takes all, in bursts",
 			change: func(n int64, s *sample) {
 				if n%5 != 4 {
-					s.queued = int(125_000 * (n%5 + 1))
+					s.tcp.queued = int(125_000 * (n%5 + 1))
 				}
 			},
 			want: map[int64]Reason{4: "", 12: "", 30: ""},
@@ -63,29 +63,34 @@ func TestHealth(t *testing.T) {
 		},
 		{
 			name:   "a proxy takes what the server does not",
-			change: func(n int64, s *sample) { s.received = 320 },
-			want:   map[int64]Reason{8: "", 10: ReasonPeerStalled},
-			stuck:  map[int64]time.Duration{14: 9 * second},
+			change: func(n int64, s *sample) { s.received, s.unanswered = 304, start.Add(20*second) },
+			want:   map[int64]Reason{4: "", 6: ReasonPeerStalled},
+			stuck:  map[int64]time.Duration{5: 5 * second, 20: 10 * second},
 		},
 		{
 			name:   "no acknowledgements, but answers to pings",
-			change: func(n int64, s *sample) { s.received = 320 + n/6*18 },
+			change: func(n int64, s *sample) { s.received, s.unanswered = 320+n/4*18, start.Add(time.Duration(18+n)*second) },
 			want:   map[int64]Reason{8: "", 10: "", 30: ""},
 		},
 		{
 			name:   "neither acknowledgements nor answers from a server that never answered pings",
-			change: func(n int64, s *sample) { s.received, s.pings = 320, 0 },
+			change: func(n int64, s *sample) { s.received, s.unanswered, s.answers = 320, start.Add(20*second), false },
 			want:   map[int64]Reason{8: "", 10: "", 30: ""},
 		},
 		{
-			name:   "nor from one that answered once",
-			change: func(n int64, s *sample) { s.received, s.pings = 320, 1 },
+			name:   "acknowledgements, but no answers any more",
+			change: func(n int64, s *sample) { s.unanswered = start.Add(20 * second) },
 			want:   map[int64]Reason{8: "", 10: "", 30: ""},
 		},
 		{
-			name:   "nothing is heard while there is nothing to send",
-			change: func(n int64, s *sample) { s.sent, s.received = 2_500_000+n/20*100_000, 320 },
-			want:   map[int64]Reason{8: "", 18: "", 22: ""},
+			name: "it is late, and pictures were left out once",
+			change: func(n int64, s *sample) {
+				s.lag, s.maxLag, s.late = 3*second, 5*second, n < 20
+				if n > 2 {
+					s.dropped = 20
+				}
+			},
+			want: map[int64]Reason{2: "", 3: ReasonPeerSlow, 28: ReasonPeerSlow, 31: ""},
 		},
 		{
 			name: "the source sends nothing",
@@ -203,7 +208,7 @@ func TestHealth(t *testing.T) {
 		},
 		{
 			name:   "a stalled peer comes before what it leads to",
-			change: func(n int64, s *sample) { s.queued, s.dropped = int(125_000*(n+1)), n },
+			change: func(n int64, s *sample) { s.tcp.queued, s.dropped = int(125_000*(n+1)), n },
 			want:   map[int64]Reason{1: ReasonPeerSlow, 7: ReasonPeerStalled},
 		},
 	}
@@ -217,7 +222,6 @@ func TestHealth(t *testing.T) {
 					tt.change(n-20, &s)
 				}
 				stuck, got := h.judge(s)
-				h.ping(s)
 				if want, ok := tt.want[n-20]; (ok || n < 20) && got != want {
 					t.Errorf("at %d s: %q, want %q", n-20, got, want)
 				}
@@ -306,7 +310,7 @@ func TestServerBehindProxyStops(t *testing.T) {
 					if len(i) != 1 || n < 250 && i[0].State != Live {
 						t.Fatalf("mute %v, after %d frames: %+v, in the history %+v", mute, n, i, r.History(1))
 					}
-				case n > 400:
+				case n > 440:
 					if h := r.History(1); len(i) != 0 || len(h) != 1 || h[0].Reason != ReasonPeerStalled {
 						t.Fatalf("after %d frames: %+v, in the history %+v", n, i, r.History(1))
 					}
@@ -317,11 +321,11 @@ func TestServerBehindProxyStops(t *testing.T) {
 }
 
 // The kernel tells what the peer's has not taken, under TLS as well.
-func TestSendQueue(t *testing.T) {
+func TestTCPInfo(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	defer server.Close()
-	if n := sendQueue(client); n != -1 {
+	if n := tcpInfo(client).queued; n != -1 {
 		t.Errorf("a pipe has a queue of %d", n)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -339,7 +343,7 @@ func TestSendQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer peer.Close()
-	if n := sendQueue(conn); n != 0 {
+	if n := tcpInfo(conn).queued; n != 0 {
 		t.Errorf("before anything is sent: %d", n)
 	}
 	conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
@@ -350,19 +354,19 @@ func TestSendQueue(t *testing.T) {
 		sent += int64(n)
 	}
 	secured := &securedConn{tls.Client(conn, &tls.Config{ServerName: "x"})}
-	if n := sendQueue(secured); n <= 0 || int64(n) > sent {
+	if n := tcpInfo(secured).queued; n <= 0 || int64(n) > sent {
 		t.Errorf("with a peer that does not read: %d of %d bytes", n, sent)
 	}
 	if _, err := io.CopyN(io.Discard, peer, sent); err != nil {
 		t.Fatal(err)
 	}
 	for range 1000 { // the last acknowledgement is on its way
-		if sendQueue(conn) == 0 {
+		if tcpInfo(conn).queued == 0 {
 			return
 		}
 		runtime.Gosched()
 	}
-	t.Errorf("after all was read: %d", sendQueue(conn))
+	t.Errorf("after all was read: %d", tcpInfo(conn).queued)
 }
 
 // Ten pushes of one source, one of them stalled: the others lose nothing, and only that one leaves pictures out.

@@ -1,0 +1,122 @@
+package transponder
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"transponder/internal/flv"
+	"transponder/internal/rtmp"
+)
+
+// taken is what came of a stream through a proxy.
+type taken struct {
+	pictures, sounds int
+	first            time.Duration // the most that a picture or sound was late in the first half minute
+	latest           time.Duration // the most that a picture was late after that
+	latestSound      time.Duration // likewise
+	slow             time.Duration
+	queued           time.Duration // the most that was said to wait
+}
+
+// pushThrough writes so many seconds of a stream of 10 pictures and sounds each: of so many bytes a second, with a key frame every
+// two seconds, which is as large as five others.
+func pushThrough(t *testing.T, e *farEnd, seconds int, size int) (out taken) {
+	t.Helper()
+	start := time.Time{}
+	var late, lateSound time.Duration
+	e.takes = func(at time.Time, m rtmp.Message) {
+		d := at.Sub(start) - time.Duration(m.Time)*time.Millisecond
+		most := &out.first
+		switch m.Type {
+		case flv.TypeVideo:
+			out.pictures++
+			if m.Time > 30_000 {
+				most = &late
+			}
+		case flv.TypeAudio:
+			out.sounds++
+			if m.Time > 30_000 {
+				most = &lateSound
+			}
+		}
+		*most = max(*most, d)
+	}
+	s, r, id, stop := pushInBubble(t, e, nil, Request{})
+	start = time.Now()
+	for n := range 10 * seconds {
+		picture := size / 12
+		if n%20 == 0 {
+			picture *= 5
+		}
+		s.at(time.Duration(n)*100*time.Millisecond, n%20 == 0, picture)
+		time.Sleep(100 * time.Millisecond)
+		i := r.Find(Filter{ID: id})
+		if len(i) == 0 {
+			t.Errorf("after %v the push is gone: %+v", time.Since(start), r.History(1))
+			break
+		}
+		if i[0].State == Degraded && i[0].Reason == ReasonPeerSlow {
+			out.slow += 100 * time.Millisecond
+		} else if i[0].State == Degraded {
+			t.Errorf("after %v: %s, %s", time.Since(start), i[0].State, i[0].Reason)
+			break
+		}
+		out.queued = max(out.queued, i[0].QueuedTime)
+	}
+	stop()
+	synctest.Wait()
+	out.latest, out.latestSound = late, lateSound
+	return out
+}
+
+// A destination that takes half of the rate shows half of the pictures, no more than 5 s late, for an hour: bare, where the kernel holds
+// 4 MB before a write blocks, and behind a proxy that holds as much. Sound goes on. A healthy one over a long way loses nothing.
+func TestSlowDestination(t *testing.T) {
+	const size = 114_000
+	for _, tt := range []struct {
+		name    string
+		seconds int
+		room    int
+		kernel  bool
+		share   float64 // of the rate that is taken
+		told    func(n int, sum uint32) (uint32, bool)
+		mute    bool
+		least   float64 // the share of pictures
+		sound   float64
+	}{
+		{"bare, an hour", 3600, 4 << 20, true, 0.5, nil, true, 0.4, 1},
+		{"behind a proxy, an hour", 3600, 4 << 20, false, 0.5, nil, false, 0.37, 1},
+		{"behind a proxy, acknowledgements only", 600, 4 << 20, false, 0.5, nil, true, 0.35, 1},
+		{"behind a proxy, pings only", 600, 4 << 20, false, 0.5, func(int, uint32) (uint32, bool) { return 0, false }, false, 0.4, 1},
+		{"steps", 600, 4 << 20, false, 0.5, func(int, uint32) (uint32, bool) { return 100_000, true }, true, 0.2, 0.7},
+		{"bare, a tenth", 600, 4 << 20, true, 0.1, nil, false, 0.02, 0.3},
+		{"behind a proxy, a quarter", 600, 4 << 20, false, 0.25, nil, false, 0.12, 0.75},
+		{"nearly enough", 600, 4 << 20, true, 0.9, nil, false, 0.8, 1},
+		{"a small buffer", 600, 64 << 10, true, 0.5, nil, false, 0.4, 1},
+		{"enough", 600, 4 << 20, true, 1.2, nil, false, 1, 1},
+		{"enough, behind a proxy", 600, 4 << 20, false, 1.2, nil, false, 1, 1},
+		{"enough, behind a proxy, acknowledgements only", 600, 4 << 20, false, 1.2, nil, true, 1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				rate := func() int { return int(tt.share * size) }
+				e := &farEnd{told: tt.told, mute: tt.mute, behind: func(near net.Conn) *proxy { return newProxy(near, tt.room, rate, tt.kernel) }}
+				got := pushThrough(t, e, tt.seconds, size)
+				t.Logf("%+v", got)
+				all := float64(10 * tt.seconds)
+				if float64(got.pictures) < tt.least*all-60 {
+					t.Errorf("%d pictures of %.0f came", got.pictures, all)
+				}
+				if float64(got.sounds) < tt.sound*all-60 {
+					t.Errorf("%d sounds of %.0f came", got.sounds, all)
+				}
+				if got.latest > 5500*time.Millisecond || tt.share >= 0.5 && got.latest > 5*time.Second || got.latestSound > 5500*time.Millisecond {
+					t.Errorf("pictures came up to %v late, sound %v", got.latest, got.latestSound)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,159 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// A destination that takes 60 of 115 kB a second gets about half of the pictures, 5 s late at most, and the sound: bare or behind a
+// real stunnel, whether it answers pings, acknowledges, or does neither. The push says so all the time, and does not fail.
+func TestLateDestination(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Units = testkit.SyntheticUnits(60, 3100)
+	publish(t, s, "show", cfg)
+	deaf := testkit.Script{NoPong: true, Ack: func(int, uint32) (uint32, bool) { return 0, false }}
+	for _, tt := range []struct {
+		name   string
+		script testkit.Script
+		tunnel bool
+		limit  time.Duration
+	}{
+		{"bare", testkit.Script{}, false, 5 * time.Second},
+		{"acknowledgements only", testkit.Script{NoPong: true}, false, 5500 * time.Millisecond},
+		// What the kernel of such a one holds can only be guessed.
+		{"deaf", deaf, false, 7 * time.Second},
+		{"behind stunnel", testkit.Script{}, true, 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			receiver := testkit.NewRTMPServer(t, tt.script)
+			l := newLine(t, receiver.URL("live"))
+			url := l.url()
+			if tt.tunnel {
+				inner, outer := freePort(t), freePort(t)
+				l = newLine(t, "rtmp://127.0.0.1:"+inner)
+				startStunnel(t, outer, l.proxy.Listen, inner, strings.Split(receiver.URL("live"), "/")[2])
+				url = "rtmp://127.0.0.1:" + outer + "/live"
+			}
+			var p push
+			if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": url}, &p); code != http.StatusOK {
+				t.Fatalf("startup answers %d", code)
+			}
+			receiver.Wait(t, "two seconds", func() bool { return lastPicture(receiver) > 2*time.Second })
+			begun, seen := time.Now(), 0
+			first := time.Duration(math.MaxInt64) // how late things are when nothing is wrong, by this clock
+			for range 50 {
+				receiver.Wait(t, "more", func() bool { return len(receiver.Tags()) > seen })
+				seen = len(receiver.Tags())
+				first = min(first, time.Since(begun)-receiver.Tags()[seen-1].Time)
+			}
+			l.spoil("bandwidth", "upstream", `"rate": 60`) // kB/s
+			slowed := time.Now()
+			before := len(videoTimes(receiver))
+			var late, lateSound time.Duration
+			for time.Since(slowed) < 40*time.Second {
+				receiver.Wait(t, "more", func() bool { return len(receiver.Tags()) > seen })
+				tags := receiver.Tags()
+				for _, tag := range tags[seen:] {
+					most := &lateSound
+					if tag.Video {
+						most = &late
+					}
+					*most = max(*most, time.Since(begun)-tag.Time-first)
+				}
+				seen = len(tags)
+				time.Sleep(10 * time.Millisecond)
+			}
+			var found []struct {
+				Status, Reason string
+				QueuedMs       int64 `json:"queuedMs"`
+				Dropped        int   `json:"droppedFrames"`
+			}
+			s.post("/push/find", map[string]string{"mediaSessionId": p.MediaSessionID}, &found)
+			if len(found) != 1 || found[0].Status != "DEGRADED" || found[0].Reason != "peer_slow" || found[0].Dropped == 0 {
+				t.Fatalf("the push is %+v", found)
+			}
+			share := float64(len(videoTimes(receiver))-before) / (30 * time.Since(slowed).Seconds())
+			t.Logf("pictures came up to %v late, sound %v, %.0f %% of the pictures; %d ms are said to wait",
+				late.Round(10*time.Millisecond), lateSound.Round(10*time.Millisecond), 100*share, found[0].QueuedMs)
+			if late > tt.limit || lateSound > tt.limit+500*time.Millisecond {
+				t.Errorf("pictures came up to %v late, sound %v", late, lateSound)
+			}
+			if share < 0.28 {
+				t.Errorf("%.0f %% of the pictures came", 100*share)
+			}
+			judgeNumbers(t, receiver.Tags(), 100)
+		})
+	}
+}
+
+// startStunnel runs a real stunnel until the test ends, as client from one port to an address, and as the server of TLS from another port
+// to a second address.
+func startStunnel(t *testing.T, clientPort, to, serverPort, receiver string) {
+	t.Helper()
+	dir := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := append(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})...)
+	conf := fmt.Sprintf("foreground = yes\npid =\n[out]\nclient = yes\naccept = 127.0.0.1:%s\nconnect = %s\n"+
+		"[in]\naccept = 127.0.0.1:%s\nconnect = %s\ncert = %s/pair.pem\n", clientPort, to, serverPort, receiver, dir)
+	for name, data := range map[string][]byte{"pair.pem": pair, "conf": []byte(conf)} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log safeBuffer
+	cmd := exec.Command("stunnel4", filepath.Join(dir, "conf"))
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("stunnel's log:\n%s", log.String())
+		}
+	})
+	waitFor(t, 10*time.Second, func() string {
+		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+clientPort, time.Second)
+		if err != nil {
+			return err.Error() + "\n" + log.String()
+		}
+		conn.Close()
+		return ""
+	})
+}
