@@ -3,8 +3,16 @@
 package e2e
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 
 	"transponder/internal/testkit"
 )
@@ -25,4 +33,45 @@ func TestVendorPages(t *testing.T) {
 		}
 	}
 	b.stop()
+}
+
+// RestApi in a page of another server: with a login it works where that page is named, also where no login is wanted; where it is not
+// named, the error says which setting that is.
+func TestRestApiFromElsewhere(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<!doctype html><link rel=icon href=data:,><title>Elsewhere</title>")
+	}))
+	defer page.Close()
+	elsewhere := strings.Replace(page.URL, "127.0.0.1", "elsewhere.test", 1) // a name that only the browser knows
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, append([]byte("ann:"), hash...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	named, guarded := "rest_access_control_allow_origin="+elsewhere, []string{"disable_rest_auth=false", "rest_users_file=" + users}
+	for _, tt := range []struct {
+		name               string
+		settings           []string
+		right, wrong, none string
+	}{
+		{"named", append([]string{named}, guarded...), "0 pushes", "unauthorized: ", "unauthorized: "},
+		{"named, no login wanted", []string{named}, "0 pushes", "0 pushes", "0 pushes"},
+		{"not named", guarded, "unreachable: ", "unreachable: ", "unreachable: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := startServer(t, tt.settings...)
+			b := startBrowser(t, "rest-elsewhere.mjs", s.page, "--page", elsewhere, "--user", "ann", "--password", "secret")
+			got := b.await("done").Displayed
+			for which, want := range map[string]string{"right": tt.right, "wrong": tt.wrong, "none": tt.none} {
+				if !strings.HasPrefix(got[which], want) || strings.HasPrefix(want, "unreachable") && !strings.HasSuffix(got[which], "rest_access_control_allow_origin lacks "+elsewhere) {
+					t.Errorf("a login that is %s: %q, want %q", which, got[which], want)
+				}
+			}
+			b.stop()
+		})
+	}
 }

@@ -109,7 +109,10 @@ test("statuses become reasons", async (t) => {
   const { api, server } = await serve(t, {});
   server.close();
   server.closeAllConnections();
-  await assert.rejects(api.push({}), { reason: "unreachable" });
+  await assert.rejects(api.push({}), ({ info, reason }) => reason === "unreachable" && !info.includes("allow_origin"));
+  globalThis.location = new URL("https://studio.test/page"); // of another server, which the browser may not say
+  await assert.rejects(api.push({}), ({ info }) => info.endsWith("rest_access_control_allow_origin lacks https://studio.test"));
+  delete globalThis.location;
   await assert.rejects(api.push({}, { signal: AbortSignal.abort("enough") }), (error) => error === "enough");
   assert.throws(() => new RestApi(), TypeError);
 });
