@@ -381,6 +381,11 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, want string) (stri
 		problem(w, http.StatusUnsupportedMediaType, "Content-Type must be "+want)
 		return "", false
 	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		w.Header().Set("Accept-Encoding", "identity") // RFC 9110, 12.5.3
+		problem(w, http.StatusUnsupportedMediaType, "the body must not be compressed")
+		return "", false
+	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxBody))
 	var large *http.MaxBytesError
 	switch {

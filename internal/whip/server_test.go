@@ -147,6 +147,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"no content type", "POST", "/whip/a", offer("H264"), nil, 415, "application/sdp"},
 		{"wrong content type", "POST", "/whip/a", offer("H264"), []string{"Content-Type: text/plain"}, 415, "application/sdp"},
+		{"compressed", "POST", "/whip/a", offer("H264"), []string{sdpType, "Content-Encoding: gzip"}, 415, "compressed"},
 		{"type with parameter", "POST", "/whip/taken", offer("H264"), []string{sdpType + "; charset=utf-8"}, 409, "in use"},
 		{"empty", "POST", "/whip/a", " \n", []string{sdpType}, 400, "empty"},
 		{"not SDP", "POST", "/whip/a", "hello", []string{sdpType}, 400, "m-line"},
