@@ -1,6 +1,7 @@
 """GStreamer's webrtcbin as a WHIP publisher or a WHEP player, which Debian 12 has no element for.
 
     gstreamer.py publish|play URL [--bundle none|balanced|max-compat|max-bundle] [--first audio|video] [--kinds audio,video]
+        [--marks] [--late SECONDS]
 
 Prints a JSON object a line: {"answer": STATUS, "body": TEXT, "headers": {...}} once, {"state": NAME} with each change of the connection,
 {"media": KIND, "buffers": N} of what a player gets, each second. Ends when standard input closes.
@@ -10,6 +11,7 @@ import argparse
 import json
 import sys
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,9 +19,10 @@ import urllib.request
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstController", "1.0")
 gi.require_version("GstSdp", "1.0")
 gi.require_version("GstWebRTC", "1.0")
-from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
+from gi.repository import GLib, Gst, GstController, GstSdp, GstWebRTC  # noqa: E402
 
 SOURCES = {
     "video": "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 ! x264enc tune=zerolatency speed-preset=ultrafast"
@@ -28,6 +31,8 @@ SOURCES = {
     "audio": "audiotestsrc is-live=true wave=ticks ! audioconvert ! audioresample ! opusenc ! rtpopuspay pt=97"
     " ! capsfilter caps=application/x-rtp,media=audio,encoding-name=OPUS,payload=97",
 }
+# The pictures are black but for a flash of a tenth of a second where the sound ticks, each second.
+MARKED = SOURCES["video"].replace(" ! x264enc", " ! videobalance name=light ! videoconvert ! x264enc").replace("is-live=true", "is-live=true pattern=white")
 CAPS = {
     "video": "application/x-rtp,media=video,encoding-name=H264,clock-rate=90000,payload=96,packetization-mode=(string)1,profile-level-id=(string)42e01f",
     "audio": "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000,encoding-params=(string)2,payload=97",
@@ -60,12 +65,22 @@ class Peer:
         else:
             self.peer.connect("on-negotiation-needed", self.negotiate)
             for i, kind in enumerate(kinds):
-                source = Gst.parse_bin_from_description(SOURCES[kind], True)
+                marked = options.marks and kind == "video"
+                source = Gst.parse_bin_from_description(MARKED if marked else SOURCES[kind], True)
+                if marked:
+                    self.flash(source.get_by_name("light"))
                 self.pipeline.add(source)
                 source.link(self.peer)
                 transceiver = self.peer.emit("get-transceiver", i)
                 transceiver.set_property("direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
         self.pipeline.set_state(Gst.State.PLAYING)
+
+    def flash(self, light):
+        self.brightness = GstController.InterpolationControlSource(mode=GstController.InterpolationMode.NONE)
+        light.add_control_binding(GstController.DirectControlBinding.new_absolute(light, "brightness", self.brightness))
+        for second in range(600):
+            self.brightness.set(second * Gst.SECOND, 0.0)
+            self.brightness.set(second * Gst.SECOND + Gst.SECOND // 10, -1.0)
 
     def negotiate(self, peer):
         if not self.offered:
@@ -98,6 +113,7 @@ class Peer:
             self.session = urllib.parse.urljoin(self.options.url, headers["Location"])
             _, message = GstSdp.SDPMessage.new_from_text(body)
             answer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message)
+            time.sleep(self.options.late)  # what is recorded meanwhile is sent at once
             self.peer.emit("set-remote-description", answer, Gst.Promise.new())
 
     def state_changed(self, peer, _):
@@ -135,6 +151,8 @@ def main():
     parser.add_argument("--bundle", default="max-bundle")
     parser.add_argument("--first")
     parser.add_argument("--kinds", default="audio,video")
+    parser.add_argument("--marks", action="store_true")
+    parser.add_argument("--late", type=float, default=0)
     Gst.init(None)
     peer = Peer(parser.parse_args())
     loop = GLib.MainLoop()
