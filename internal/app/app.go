@@ -118,6 +118,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		Publish: publishWith(a.ingest), Play: playWith(a.egress), Snapshot: a.video.Snapshot, Streams: a.hub, Pusher: a.pushes,
 	}, log)
 	a.sdk.UseGuard(a.guard)
+	a.sdk.UseShares(cfg.Shares, a.refusals)
 	a.pushes.OnEnd(func(i transponder.Info) {
 		if i.State == transponder.Failed {
 			a.sdk.PushFailed(i)
@@ -131,6 +132,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		}
 		a.server.UseGate(a.gate)
 		a.server.UseOrigins(a.pushes)
+		a.server.UseShares(cfg.Shares, a.refusals)
 	}
 	return a, nil
 }

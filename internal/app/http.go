@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"transponder/internal/metrics"
@@ -18,8 +19,11 @@ import (
 
 const (
 	headerTimeout = 10 * time.Second       // for a request's headers to come
+	answerTimeout = time.Minute            // for an answer to be taken; events have deadlines of their own
 	idleTimeout   = 2 * time.Minute        // between two requests on a connection
 	drainTimeout  = 500 * time.Millisecond // for requests under way when the server stops
+
+	maxHeader = 64 << 10
 )
 
 // httpParts makes the four HTTP servers, of those that have a port. Requests' contexts descend from ctx.
@@ -28,19 +32,23 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
+	places := a.cfg.Shares.Places(a.cfg.Listen.MaxHTTP)
 	var parts []part
 	add := func(name string, l net.Listener, secure bool, h http.Handler) {
 		if l == nil {
 			return
 		}
+		l = places.Listener(l, strings.ToLower(name), a.refusals)
 		if secure {
 			// Browsers open WebSockets by HTTP/1.1 only, and the pages gain nothing from HTTP/2.
 			l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{a.certificate}, NextProtos: []string{"http/1.1"}})
 		}
 		s := &http.Server{
-			Handler:           h,
+			Handler:           limitBody(h),
 			ReadHeaderTimeout: headerTimeout,
+			WriteTimeout:      answerTimeout,
 			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
 			BaseContext:       func(net.Listener) context.Context { return ctx },
 			ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		}
@@ -79,7 +87,7 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
-		Guard: a.guard,
+		Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares,
 	}, a.log)
 	if err != nil {
 		return nil, nil, err

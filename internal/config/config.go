@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"transponder/internal/guard"
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/lean"
@@ -57,6 +58,7 @@ type Config struct {
 	Stream stream.Config
 	WCS    wcs.Config
 	WHIP   whip.Config
+	Shares guard.SharesConfig
 
 	MaxLoad int // percent of the processors that may be in use when somebody is let in; 0: any
 }
@@ -66,6 +68,8 @@ type Listen struct {
 	HTTP, HTTPS int // REST, WHIP, the pages, metrics
 	WS, WSS     int // signalling of the Web SDK
 	RTMP        int // our own RTMP server
+
+	MaxHTTP int // connections at a time to the first four
 
 	CertFile, KeyFile string // PEM; without them a self-signed pair is made and kept
 	TLSDir            string // where that pair is kept
@@ -94,7 +98,7 @@ type AutoStart struct {
 // Default returns the settings of a server that was told nothing.
 func Default() Config {
 	return Config{
-		Listen:   Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, TLSDir: "tls"},
+		Listen:   Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, MaxHTTP: 10_000, TLSDir: "tls"},
 		Log:      Log{Level: "info"},
 		MediaDir: "media",
 		Audio:    transcode.DefaultAudioConfig(),
@@ -113,6 +117,7 @@ func Default() Config {
 		Stream:   stream.DefaultConfig(),
 		WCS:      wcs.DefaultConfig(),
 		WHIP:     whip.DefaultConfig(),
+		Shares:   guard.DefaultSharesConfig(),
 		MaxLoad:  90,
 	}
 }
@@ -144,6 +149,7 @@ func (c *Config) Validate() error {
 		{"streams", c.Stream.Validate()},
 		{"signalling", c.WCS.Validate()},
 		{"WHIP", c.WHIP.Validate()},
+		{"shares", c.Shares.Validate()},
 	} {
 		if part.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", part.name, part.err))
@@ -247,7 +253,10 @@ func (c *Config) settings() []setting {
 		port("ws.port", &c.Listen.WS),
 		port("wss.port", &c.Listen.WSS),
 		port("rtmp.port", &c.Listen.RTMP),
+		whole("http_max_connections", &c.Listen.MaxHTTP, 1, 1_000_000),
 		whole("rtmp_max_connections", &c.RTMP.MaxConnections, 1, 1_000_000),
+		whole("address_share_percent", &c.Shares.Percent, 0, 100),
+		networks("trusted_proxies", &c.Shares.Proxies),
 		text("tls_cert_file", &c.Listen.CertFile),
 		text("tls_key_file", &c.Listen.KeyFile),
 		text("tls_dir", &c.Listen.TLSDir),

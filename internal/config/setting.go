@@ -262,3 +262,34 @@ func activity(key string, field *time.Duration) setting {
 		get: func() string { return fmt.Sprintf("%t,%d", *field > 0, int(*field/time.Second)) },
 	}
 }
+
+// networks is a list of networks; an address alone is a network of one.
+func networks(key string, field *[]netip.Prefix) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			*field = nil
+			for part := range strings.SplitSeq(value, ",") {
+				if part = strings.TrimSpace(part); part == "" {
+					continue
+				}
+				p, err := netip.ParsePrefix(part)
+				if a, bad := netip.ParseAddr(part); bad == nil {
+					p, err = netip.PrefixFrom(a, a.BitLen()), nil
+				}
+				if err != nil {
+					return fmt.Errorf("must be networks like 10.1.0.0/16, not %q", part)
+				}
+				*field = append(*field, p.Masked())
+			}
+			return nil
+		},
+		get: func() string {
+			var parts []string
+			for _, p := range *field {
+				parts = append(parts, p.String())
+			}
+			return strings.Join(parts, ",")
+		},
+	}
+}

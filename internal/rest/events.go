@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"transponder/internal/guard"
 	"transponder/internal/transponder"
 )
 
@@ -31,24 +34,33 @@ const (
 	reconnectMs = 2000
 )
 
-var errFollowers = refusal{http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events, and no more may", maxFollowers)}
+var (
+	errFollowers = refusal{http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events, and no more may", maxFollowers)}
+	errShare     = refusal{http.StatusServiceUnavailable, "as many clients of your address follow the events as may of one address"}
+)
 
 // followers are the requests that stay open to follow events.
 type followers struct {
+	places *guard.Places
+
 	mu      sync.Mutex
 	cancels map[*context.CancelCauseFunc]struct{} // guarded by mu
 	closed  bool                                  // guarded by mu
 }
 
-// enter admits a follower. Its context ends with the request or with the server; leave is to be called.
-func (f *followers) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+// enter admits a follower from an address. Its context ends with the request or with the server; leave is to be called.
+func (f *followers) enter(ctx context.Context, from netip.Addr) (_ context.Context, leave func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case f.closed:
+	if f.closed {
 		return nil, nil, transponder.ErrStopping
-	case len(f.cancels) >= maxFollowers:
+	}
+	giveBack, why := f.places.Take(from)
+	switch why {
+	case guard.WhyFull:
 		return nil, nil, errFollowers
+	case guard.WhyShare:
+		return nil, nil, errShare
 	}
 	if f.cancels == nil {
 		f.cancels = map[*context.CancelCauseFunc]struct{}{}
@@ -59,6 +71,7 @@ func (f *followers) enter(ctx context.Context) (_ context.Context, leave func(),
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.cancels, &cancel)
+		giveBack()
 		cancel(nil)
 	}, nil
 }
@@ -87,7 +100,13 @@ func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return nil
 	}
-	ctx, leave, err := s.followers.enter(r.Context())
+	ctx, leave, err := s.followers.enter(r.Context(), s.parts.Shares.Client(r))
+	switch {
+	case errors.Is(err, errFollowers):
+		s.parts.Refusals.Note("events", guard.WhyFull, "peer", r.RemoteAddr)
+	case errors.Is(err, errShare):
+		s.parts.Refusals.Note("events", guard.WhyShare, "peer", r.RemoteAddr)
+	}
 	if err != nil {
 		return err
 	}

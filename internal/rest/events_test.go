@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -162,7 +163,7 @@ func TestFollowers(t *testing.T) {
 	events.want("retry: 2000|id: 0|: heartbeat")
 	var leaves []func()
 	for range maxFollowers - 1 {
-		_, leave, err := h.followers.enter(t.Context())
+		_, leave, err := h.followers.enter(t.Context(), netip.Addr{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,6 +53,8 @@ type Parts struct {
 	Connections Connections
 	Players     Players
 	Guard       *guard.Guard // nil: one that knows no names of this server
+	Refusals    *guard.Refusals
+	Shares      guard.SharesConfig // of who follows the events
 }
 
 const (
@@ -94,7 +96,8 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		parts: parts, log: log, access: access, nodeID: cfg.NodeID, mux: http.NewServeMux(),
-		methods: map[string][]string{},
+		methods:   map[string][]string{},
+		followers: followers{places: parts.Shares.Places(maxFollowers)},
 	}
 	if access.origins.Any() {
 		log.Warn("pages of every host may use the REST API through their visitors' browsers: name those that may in rest_access_control_allow_origin")

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
@@ -41,6 +42,8 @@ type Server struct {
 	listener net.Listener
 	gate     *load.Gate // set before Run
 	origins  Origins    // likewise; nil: there are none
+	places   *guard.Places
+	refusals *guard.Refusals
 
 	counters counters
 }
@@ -51,7 +54,7 @@ func New(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) (
 	if err != nil {
 		return nil, fmt.Errorf("open the RTMP port: %w", err)
 	}
-	return &Server{cfg: cfg, hub: hub, audio: audio, log: log, listener: l}, nil
+	return &Server{cfg: cfg, hub: hub, audio: audio, log: log, listener: l, places: guard.SharesConfig{}.Places(cfg.MaxConnections)}, nil
 }
 
 // UseGate sets who is asked whether the machine has room for another player; the hub asks for publishers. It is called before
@@ -60,6 +63,11 @@ func (s *Server) UseGate(g *load.Gate) { s.gate = g }
 
 // UseOrigins sets who knows the connections that come from this server itself. It is called before Run.
 func (s *Server) UseOrigins(o Origins) { s.origins = o }
+
+// UseShares has each address get no more than its share of all connections, and counts who is refused. It is called before Run.
+func (s *Server) UseShares(shares guard.SharesConfig, refusals *guard.Refusals) {
+	s.places, s.refusals = shares.Places(s.cfg.MaxConnections), refusals
+}
 
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
@@ -92,14 +100,18 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		if s.counters.connections.Add(1) > int64(s.cfg.MaxConnections) {
-			s.counters.connections.Add(-1)
+		peer, _ := guard.Peer(nc.RemoteAddr().String())
+		leave, why := s.places.Take(peer)
+		if leave == nil {
 			s.counters.rejected.Add(1)
+			s.refusals.Note("rtmp", why, "peer", nc.RemoteAddr().String())
 			nc.Close()
 			continue
 		}
+		s.counters.connections.Add(1)
 		s.counters.accepted.Add(1)
 		wg.Go(func() {
+			defer leave()
 			defer s.counters.connections.Add(-1)
 			s.serve(ctx, nc)
 		})

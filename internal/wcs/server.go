@@ -74,7 +74,11 @@ type Server struct {
 	parts Parts
 	log   *slog.Logger
 
-	pages *guard.Guard // judges them; nil: one that knows no names of this server
+	pages    *guard.Guard // judges them; nil: one that knows no names of this server
+	shares   guard.SharesConfig
+	places   *guard.Places // of sockets
+	refusals *guard.Refusals
+
 	count counters
 	stage stage
 	wg    sync.WaitGroup // handlers
@@ -142,11 +146,17 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		stage:    newStage(),
 		sockets:  map[*socket]struct{}{},
 		sessions: map[string]*session{},
+		places:   guard.SharesConfig{}.Places(cfg.MaxSessions),
 	}
 }
 
 // UseGuard has g judge which pages may open sockets. Call it before the server is used.
 func (s *Server) UseGuard(g *guard.Guard) { s.pages = g }
+
+// UseShares has each address get no more than its share of all sockets, and counts who is refused. Call it before the server is used.
+func (s *Server) UseShares(shares guard.SharesConfig, refusals *guard.Refusals) {
+	s.shares, s.places, s.refusals = shares, shares.Places(s.cfg.MaxSessions), refusals
+}
 
 // ServeHTTP upgrades the request and runs the session until the socket is gone, or longer if it is to be kept.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -155,10 +165,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
+	leave, why := s.places.Take(s.shares.Client(r))
+	if leave == nil {
+		s.noRoom(w, r, why)
+		return
+	}
+	leave = sync.OnceFunc(leave) // with the socket, which the session may outlive
+	defer leave()
 	if !s.enter() {
-		s.count.refused.Add(1)
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "no room for another session", http.StatusServiceUnavailable)
+		s.noRoom(w, r, guard.WhyFull)
 		return
 	}
 	defer s.wg.Done()
@@ -173,7 +188,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.count.accepted.Add(1)
-	newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin")).run(r.Context())
+	k := newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin"))
+	k.leave = leave
+	k.run(r.Context())
+}
+
+// noRoom refuses a socket.
+func (s *Server) noRoom(w http.ResponseWriter, r *http.Request, why string) {
+	s.count.refused.Add(1)
+	s.refusals.Note("websocket", why, "peer", r.RemoteAddr)
+	w.Header().Set("Retry-After", "5")
+	words := "no room for another session"
+	if why == guard.WhyShare {
+		words = "no room for another session of your address"
+	}
+	http.Error(w, words, http.StatusServiceUnavailable)
 }
 
 // hijacker keeps the connection below a WebSocket. The library waits for its own time for the answer to a close frame, and
@@ -339,6 +368,7 @@ func (s *Server) remove(k *socket) {
 	defer s.mu.Unlock()
 	delete(s.sockets, k)
 	s.slots--
+	k.leave()
 }
 
 // remember lists the session.

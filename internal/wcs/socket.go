@@ -40,6 +40,7 @@ type socket struct {
 	created time.Time
 	log     *slog.Logger
 
+	leave   func() // gives its place back
 	limit   *rate.Limiter
 	missed  atomic.Int32            // pings sent since the last message came
 	session atomic.Pointer[session] // nil until the browser said who it is

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -391,6 +392,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, want string) (stri
 	switch {
 	case errors.As(err, &large):
 		problem(w, http.StatusRequestEntityTooLarge, "the body is too long for an SDP text")
+		return "", false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		problem(w, http.StatusRequestTimeout, "the body did not come in time")
 		return "", false
 	case err != nil:
 		problem(w, http.StatusBadRequest, "the body could not be read")
