@@ -5,9 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"time"
 )
 
-// The limits of what a peer may make us hold. A 16 MiB message is a key frame that no encoder sends; honest peers use
+// The limits of what a publisher may make us hold. A 16 MiB message is a key frame that no encoder sends; honest peers use
 // fewer than ten chunk streams, with a track each some dozens, and rarely leave a message unfinished on more than one.
 const (
 	maxMessage      = 16 << 20
@@ -15,16 +16,28 @@ const (
 	maxHeld         = 24 << 20 // of unfinished messages, in all chunk streams
 )
 
+// maxCommandHeld is the limit for all others: a server that we send to, and a client that has not been granted to publish. They send
+// commands only, each of which is of maxCommand at most.
+const maxCommandHeld = 256 << 10
+
+// ownHeld is what a peer may hold whatever others do: more than most key frames.
+const ownHeld = 512 << 10
+
 // firstPart is how much is reserved for a message before its bytes come: enough for nearly all, and little for a peer that
 // only announces.
 const firstPart = 64 << 10
 
 // chunkReader puts messages together from chunks (RTMP 1.0, 5.3).
 type chunkReader struct {
-	in      *bufio.Reader
-	size    int
-	streams map[uint32]*incoming
-	held    int // bytes reserved for unfinished messages
+	in         *bufio.Reader
+	size       int
+	streams    map[uint32]*incoming
+	maxMessage int
+	maxHeld    int
+
+	held   int       // bytes reserved for unfinished messages
+	budget *Budget   // that they are taken from; nil: of nobody else's
+	oldest time.Time // when the oldest unfinished message began; zero if there is none
 }
 
 // incoming is the state of one chunk stream.
@@ -37,12 +50,23 @@ type incoming struct {
 	extended bool   // the last header had one
 	length   int
 
-	started bool // a message is unfinished
+	since   time.Time // when the unfinished message began; zero if there is none
 	payload []byte
 }
 
 func newChunkReader(in *bufio.Reader) *chunkReader {
-	return &chunkReader{in: in, size: defaultChunkSize, streams: map[uint32]*incoming{}}
+	return &chunkReader{
+		in: in, size: defaultChunkSize, streams: map[uint32]*incoming{}, maxMessage: maxCommand, maxHeld: maxCommandHeld,
+	}
+}
+
+// expectMedia lets the peer send messages of the size of frames.
+func (r *chunkReader) expectMedia() { r.maxMessage, r.maxHeld = maxMessage, maxHeld }
+
+// release gives back what is held. Nothing may be read any more.
+func (r *chunkReader) release() {
+	r.budget.give(shared(r.held))
+	r.held, r.streams = 0, map[uint32]*incoming{}
 }
 
 // read returns the next whole message. It sees to Set Chunk Size and Abort itself, and returns those too.
@@ -85,9 +109,36 @@ func (r *chunkReader) obey(m Message) error {
 
 // forget lets go of a chunk stream's message.
 func (r *chunkReader) forget(s *incoming) {
-	r.held -= cap(s.payload)
-	s.payload, s.started = nil, false
+	r.hold(-cap(s.payload))
+	wasOldest := s.since.Equal(r.oldest)
+	s.payload, s.since = nil, time.Time{}
+	if !wasOldest {
+		return
+	}
+	r.oldest = time.Time{}
+	for _, other := range r.streams {
+		if !other.since.IsZero() && (r.oldest.IsZero() || other.since.Before(r.oldest)) {
+			r.oldest = other.since
+		}
+	}
 }
+
+// hold counts bytes that are held, or are no longer, and says whether there is room for them.
+func (r *chunkReader) hold(n int) bool {
+	more := shared(r.held+n) - shared(r.held)
+	if more > 0 && !r.budget.take(more) {
+		return false
+	}
+	if more < 0 {
+		r.budget.give(-more)
+	}
+	r.held += n
+	return true
+}
+
+// shared is what the budget is asked for of so many bytes: the rest is each peer's own, so that no stranger ends an honest publisher's
+// stream by using the budget up.
+func shared(held int) int { return max(0, held-ownHeld) }
 
 // readChunk reads one chunk and returns its chunk stream.
 func (r *chunkReader) readChunk() (*incoming, error) {
@@ -107,7 +158,7 @@ func (r *chunkReader) readChunk() (*incoming, error) {
 		s = &incoming{}
 		r.streams[id] = s
 	}
-	if s.started && format != 3 {
+	if !s.since.IsZero() && format != 3 {
 		return nil, fmt.Errorf("%w: a message begins within another", ErrProtocol)
 	}
 	if err := r.messageHeader(s, format); err != nil {
@@ -167,7 +218,7 @@ func (r *chunkReader) messageHeader(s *incoming, format byte) error {
 	}
 	if format <= 1 {
 		s.length, s.kind = int(uint24(h[3:])), h[6]
-		if s.length > maxMessage {
+		if s.length > r.maxMessage {
 			return fmt.Errorf("%w: message of %d bytes", ErrProtocol, s.length)
 		}
 	}
@@ -186,7 +237,7 @@ func (r *chunkReader) noHeader(s *incoming) error {
 			r.in.Discard(4) // cannot fail: the bytes are there
 		}
 	}
-	if s.started {
+	if !s.since.IsZero() {
 		return nil
 	}
 	s.time += s.delta
@@ -195,7 +246,10 @@ func (r *chunkReader) noHeader(s *incoming) error {
 
 // begin makes room for a message.
 func (r *chunkReader) begin(s *incoming) error {
-	s.started = true
+	s.since = time.Now()
+	if r.oldest.IsZero() {
+		r.oldest = s.since
+	}
 	return r.reserve(s, min(s.length, firstPart))
 }
 
@@ -204,12 +258,14 @@ func (r *chunkReader) reserve(s *incoming, n int) error {
 	if n <= cap(s.payload) {
 		return nil
 	}
-	if r.held+n-cap(s.payload) > maxHeld {
+	if r.held+n-cap(s.payload) > r.maxHeld {
 		return fmt.Errorf("%w: too many unfinished messages", ErrProtocol)
+	}
+	if !r.hold(n - cap(s.payload)) {
+		return fmt.Errorf("%w: the unfinished messages of all connections take too much memory", ErrNoMemory)
 	}
 	bigger := make([]byte, len(s.payload), n)
 	copy(bigger, s.payload)
-	r.held += n - cap(s.payload)
 	s.payload = bigger
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"transponder/internal/flv"
 )
@@ -24,7 +26,9 @@ func unhex(t testing.TB, s string) []byte {
 }
 
 func readerOf(b []byte) *chunkReader {
-	return newChunkReader(bufio.NewReaderSize(bytes.NewReader(b), 64))
+	r := newChunkReader(bufio.NewReaderSize(bytes.NewReader(b), 64))
+	r.expectMedia()
+	return r
 }
 
 // readAll reads messages until the bytes end, and returns why they did.
@@ -169,10 +173,123 @@ func TestChunkReaderHeld(t *testing.T) {
 		header := []byte{0, byte(i), 0, 0, 0, 0xff, 0xff, 0xff, 8, 1, 0, 0, 0}
 		chunks = append(chunks, bytes.NewReader(header), bytes.NewReader(body))
 	}
-	r := newChunkReader(bufio.NewReader(io.MultiReader(chunks...)))
-	if _, err := readAll(r); !errors.Is(err, ErrProtocol) || r.held > maxHeld {
-		t.Errorf("got %v with %d bytes held, want ErrProtocol and at most %d", err, r.held, maxHeld)
+	for _, media := range []bool{true, false} {
+		r := newChunkReader(bufio.NewReader(io.MultiReader(chunks...)))
+		r.budget = NewBudget(1 << 30)
+		most := maxCommandHeld
+		if media {
+			r.expectMedia()
+			most = maxHeld
+		}
+		if _, err := readAll(r); !errors.Is(err, ErrProtocol) || r.held > most || r.budget.Held() != int64(shared(r.held)) {
+			t.Errorf("got %v with %d bytes held, %d by the budget, want ErrProtocol and at most %d", err, r.held, r.budget.Held(), most)
+		}
+		if r.release(); r.budget.Held() != 0 {
+			t.Errorf("%d bytes are still held after the end", r.budget.Held())
+		}
 	}
+}
+
+// Whoever may only send commands holds 256 KiB of them at most, however many are unfinished.
+func TestCommandsHeld(t *testing.T) {
+	for streams, want := range map[int]error{4: io.EOF, 5: ErrProtocol} {
+		r := newChunkReader(bufio.NewReader(bytes.NewReader(unfinished(streams, 0xffff))))
+		if _, err := readAll(r); !errors.Is(err, want) {
+			t.Errorf("%d unfinished commands: %v, want %v", streams, err, want)
+		}
+	}
+	r := newChunkReader(bufio.NewReader(bytes.NewReader(unfinished(1, 0x10001))))
+	if _, err := readAll(r); !errors.Is(err, ErrProtocol) {
+		t.Errorf("a command that is too long: %v, want %v", err, ErrProtocol)
+	}
+}
+
+// unfinished is the beginning of a message on each of so many chunk streams.
+func unfinished(streams, length int) []byte {
+	var b []byte
+	for i := range streams {
+		b = append(b, 0, byte(i), 0, 0, 0, byte(length>>16), byte(length>>8), byte(length), 20, 0, 0, 0, 0)
+		b = append(b, make([]byte, defaultChunkSize)...)
+	}
+	return b
+}
+
+// What publishers hold beyond their own half a megabyte comes from one budget; what is their own they get when that is used up.
+func TestBudget(t *testing.T) {
+	budget := NewBudget(512 << 10)
+	read := func(streams int) (*chunkReader, error) {
+		r := newChunkReader(bufio.NewReader(bytes.NewReader(unfinished(streams, 64<<10))))
+		r.budget = budget
+		r.expectMedia()
+		_, err := readAll(r)
+		return r, err
+	}
+	first, err := read(12)
+	if err != io.EOF || budget.Held() != 256<<10 {
+		t.Fatalf("the first: %v with %d bytes of the budget, want half of it", err, budget.Held())
+	}
+	if _, err := read(13); !errors.Is(err, ErrNoMemory) {
+		t.Errorf("the second: %v, want %v", err, ErrNoMemory)
+	}
+	if _, err := read(8); err != io.EOF {
+		t.Errorf("one with its own: %v, want none", err)
+	}
+	before := budget.Held()
+	if first.release(); budget.Held() != before-256<<10 {
+		t.Errorf("%d bytes are held after the first has gone, %d before", budget.Held(), before)
+	}
+}
+
+// The oldest unfinished message is the one that counts, whatever else is finished meanwhile.
+func TestUnfinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		theirs, ours := io.Pipe()
+		r := newChunkReader(bufio.NewReader(theirs))
+		whole := make(chan Message)
+		go func() {
+			defer close(whole)
+			for {
+				m, err := r.read()
+				if err != nil {
+					return
+				}
+				whole <- m
+			}
+		}()
+		begin := func(chunk byte) { // a message of 200 bytes, of which 128 come
+			ours.Write(append([]byte{chunk, 0, 0, 0, 0, 0, 200, 9, 1, 0, 0, 0}, make([]byte, 128)...))
+			synctest.Wait()
+		}
+		end := func(chunk byte) {
+			go ours.Write(append([]byte{0xc0 | chunk}, make([]byte, 72)...))
+			<-whole
+			synctest.Wait()
+		}
+		if !r.oldest.IsZero() {
+			t.Error("a message is unfinished before one has begun")
+		}
+		first := time.Now()
+		begin(4)
+		time.Sleep(time.Second)
+		second := time.Now()
+		begin(5)
+		for range 3 {
+			time.Sleep(time.Second)
+			begin(6)
+			end(6)
+		}
+		if !r.oldest.Equal(first) {
+			t.Errorf("the oldest began at %v, want %v", r.oldest, first)
+		}
+		if end(4); !r.oldest.Equal(second) {
+			t.Errorf("the oldest began at %v, want %v", r.oldest, second)
+		}
+		if end(5); !r.oldest.IsZero() {
+			t.Errorf("the oldest began at %v, want none", r.oldest)
+		}
+		ours.Close()
+		<-whole
+	})
 }
 
 // writeAll writes messages as one batch.

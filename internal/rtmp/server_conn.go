@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"transponder/internal/amf"
 	"transponder/internal/flv"
@@ -60,6 +61,17 @@ type ServerConn struct {
 
 // NewServerConn makes the server's side of a connection on which nothing was read.
 func NewServerConn(rw io.ReadWriter) *ServerConn { return &ServerConn{conn: newConn(rw)} }
+
+// UseBudget has what the client makes us hold counted with what others do. It is called before anything is read; Release is to be called
+// then.
+func (s *ServerConn) UseBudget(b *Budget) { s.conn.chunks.budget = b }
+
+// Release gives back what is held for the client. Nothing may be read any more.
+func (s *ServerConn) Release() { s.conn.chunks.release() }
+
+// Unfinished returns when the oldest message began that the client has sent a part of only; the zero time if there is none. It belongs
+// to the goroutine that reads, which may be within a read.
+func (s *ServerConn) Unfinished() time.Time { return s.conn.chunks.oldest }
 
 // Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
 func (s *ServerConn) Handshake() (err error) {
@@ -159,9 +171,10 @@ func (s *ServerConn) nextCommand() (Message, error) {
 	}
 }
 
-// Start grants what Next returned.
+// Start grants what Next returned. From then on a publisher may send messages of the size of frames; nothing may be read meanwhile.
 func (s *ServerConn) Start() error {
 	if s.verb == Publish {
+		s.conn.chunks.expectMedia()
 		return s.conn.post(
 			userControl(eventStreamBegin, s.streamID),
 			s.status("status", "NetStream.Publish.Start", "publishing"),

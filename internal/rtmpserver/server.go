@@ -30,6 +30,9 @@ type Origins interface {
 	Origin(hello rtmp.Hello, name string) (push string, ring bool)
 }
 
+// maxUnfinished is what the unfinished messages of all connections may hold, beyond half a megabyte for each.
+const maxUnfinished = 256 << 20
+
 // acceptPause is the time between two tries to accept when the system has no room for a connection.
 const acceptPause = 50 * time.Millisecond
 
@@ -43,6 +46,7 @@ type Server struct {
 	gate     *load.Gate // set before Run
 	origins  Origins    // likewise; nil: there are none
 	places   *guard.Places
+	budget   *rtmp.Budget
 	refusals *guard.Refusals
 
 	counters counters
@@ -54,7 +58,8 @@ func New(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) (
 	if err != nil {
 		return nil, fmt.Errorf("open the RTMP port: %w", err)
 	}
-	return &Server{cfg: cfg, hub: hub, audio: audio, log: log, listener: l, places: guard.SharesConfig{}.Places(cfg.MaxConnections)}, nil
+	return &Server{cfg: cfg, hub: hub, audio: audio, log: log, listener: l, places: guard.SharesConfig{}.Places(cfg.MaxConnections),
+		budget: rtmp.NewBudget(maxUnfinished)}, nil
 }
 
 // UseGate sets who is asked whether the machine has room for another player; the hub asks for publishers. It is called before

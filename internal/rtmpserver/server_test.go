@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -384,4 +385,56 @@ func TestManyIdle(t *testing.T) {
 		_, _, err := publisher(t, s, "name")
 		return err
 	})
+}
+
+// A message that is sent byte by byte, or never ended while others are, holds its connection no longer than a silent publisher does.
+func TestUnfinishedMessage(t *testing.T) {
+	s, hub := runServer(t, func(c *Config) { c.IdleTimeout = 500 * time.Millisecond })
+	_, nc, err := publisher(t, s, "slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, ok := hub.Source("slow")
+	if !ok {
+		t.Fatal("there is no stream")
+	}
+	// The chunks are of 60000 bytes, as the client has said: this one begins a message of 15 MB.
+	if _, err := nc.Write([]byte{0x06, 0, 0, 0, 0xe0, 0, 0, 9, 1, 0, 0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	every := time.NewTicker(50 * time.Millisecond)
+	defer every.Stop()
+	limit := time.After(10 * time.Second)
+	for {
+		select {
+		case <-src.Done():
+			if !errors.Is(src.Err(), ErrActivity) {
+				t.Errorf("the stream ended with %v, want %v", src.Err(), ErrActivity)
+			}
+			return
+		case <-every.C:
+			_, _ = nc.Write([]byte{0}) // fails once the server has had enough
+		case <-limit:
+			t.Fatal("the stream is still there")
+		}
+	}
+}
+
+// Strangers who begin messages and never end them hold next to nothing before they are granted to publish.
+func TestMemoryBeforePublish(t *testing.T) {
+	s, _ := runServer(t, nil)
+	nc := dial(t, s)
+	c := rtmp.NewClient(nc, rtmp.ClientConfig{App: "live", TCURL: "rtmp://h/live", FlashVersion: "test", StreamName: "x"})
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nc.Write([]byte{0x06, 0, 0, 0, 0xe0, 0, 0, 9, 1, 0, 0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a message of 15 MB is waited for")
+	}
 }

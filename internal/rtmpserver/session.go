@@ -49,6 +49,9 @@ type session struct {
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	tc := &timedConn{Conn: nc, write: s.cfg.WriteTimeout}
 	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc), id: newID()}
+	tc.unfinished = c.conn.Unfinished
+	c.conn.UseBudget(s.budget)
+	defer c.conn.Release()
 	c.log = s.log.With("session", c.id, "peer", nc.RemoteAddr().String())
 	stop := context.AfterFunc(ctx, func() { nc.Close() }) // the only way out of a blocked read or write
 	defer stop()
@@ -155,6 +158,8 @@ type timedConn struct {
 	write time.Duration
 	idle  time.Duration // of a read; 0: as limit said. Set while nothing reads
 	early atomic.Bool   // what comes is read ahead of time
+
+	unfinished func() time.Time // when the oldest message began that is not whole yet; called by the goroutine that reads
 }
 
 // limit lets all reads together take d.
@@ -163,7 +168,7 @@ func (c *timedConn) limit(d time.Duration) {
 	c.SetReadDeadline(time.Now().Add(d))
 }
 
-// patience lets each read take d; 0 for ever.
+// patience lets each read take d, and all those of a message; 0 for ever.
 func (c *timedConn) patience(d time.Duration) {
 	c.idle = d
 	c.SetReadDeadline(time.Time{})
@@ -203,7 +208,11 @@ const earlyWait = 200 * time.Millisecond
 // Read reads within the deadline.
 func (c *timedConn) Read(b []byte) (int, error) {
 	if c.idle > 0 {
-		c.SetReadDeadline(time.Now().Add(c.idle))
+		until := time.Now()
+		if since := c.unfinished(); !since.IsZero() {
+			until = since
+		}
+		c.SetReadDeadline(until.Add(c.idle))
 	}
 	return c.Conn.Read(b)
 }
