@@ -80,7 +80,7 @@ type Server struct {
 
 // session is one publication or one playback.
 type session struct {
-	id, path string // path is that of the stream
+	id, path string // id is a secret between the client and us; path is that of the stream
 	etag     string
 	ufrags   []string // of the offer: tell a trickled candidate from an ICE restart
 	media    connection
@@ -168,12 +168,12 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *ht
 	if !ok {
 		return
 	}
-	id := newID()
+	id, public := newID(), newID() // everybody who may read REST sees the public one
 	path := r.URL.EscapedPath()
 	x := &session{id: id, path: r.URL.Path, etag: `"` + newID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{})}
-	x.log = s.log.With("stream", r.PathValue("name"), "session", id, "peer", r.RemoteAddr)
+	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
 	var err error
-	if x.media, err = begin(r, offer, id); err != nil {
+	if x.media, err = begin(r, offer, public); err != nil {
 		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
 		refuse(w, err)
 		return

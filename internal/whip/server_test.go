@@ -548,3 +548,25 @@ func TestEventStreams(t *testing.T) {
 		}
 	}
 }
+
+// What REST shows of a stream is not what ends it: only the client that published has been told that.
+func TestSessionIsSecret(t *testing.T) {
+	d := open(t, DefaultConfig(), rtc.DefaultConfig())
+	res, _ := d.do(t, "POST", "/whip/mine", offer("H264"), sdpType)
+	src, ok := d.hub.Source("mine")
+	if res.StatusCode != 201 || !ok {
+		t.Fatalf("publish: %s", res.Status)
+	}
+	info := src.Info()
+	for _, id := range []string{info.ID, info.SessionID} {
+		if id == "" || strings.Contains(res.Header.Get("Location"), id) {
+			t.Errorf("id %q is told to everybody, and is in the address %s", id, res.Header.Get("Location"))
+		}
+		if res, _ := d.do(t, "DELETE", "/whip/mine/"+id, ""); res.StatusCode != 404 {
+			t.Errorf("a stranger's DELETE with it is answered %s", res.Status)
+		}
+	}
+	if res, _ := d.do(t, "DELETE", res.Header.Get("Location"), ""); res.StatusCode != 200 {
+		t.Errorf("the client's own DELETE is answered %s", res.Status)
+	}
+}
