@@ -96,8 +96,13 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	stat = api.Protect("stat", stat)
+	version := a.version
+	if a.cfg.REST.Auth {
+		version = "" // for those who log in: it tells which faults a server has
+	}
 	ui, err := webui.New(webui.Config{
-		Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth, NamePrefix: a.cfg.Push.NamePrefix,
+		Version: version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth, NamePrefix: a.cfg.Push.NamePrefix,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -111,7 +116,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux.Handle("/whep/", a.whip)
 	mux.Handle("/ws", a.sdk) // for proxies that have one port to give
 	mux.Handle("/ws/", a.sdk)
-	mux.Handle("/metrics", a.onlyByName("metrics", figures))
+	mux.Handle("/metrics", a.onlyByName("metrics", api.Protect("metrics", figures)))
 	mux.Handle("/config.json", a.onlyByName("pages", ui))
 	mux.Handle("/health/live", metrics.Live())
 	mux.Handle("/health/ready", metrics.Ready(a.ready))

@@ -9,8 +9,10 @@ import (
 
 // Why a request is turned away, as metrics name it.
 const (
-	WhyHost   = "host"
-	WhyOrigin = "origin"
+	WhyHost     = "host"
+	WhyOrigin   = "origin"
+	WhyPassword = "password" // a wrong one
+	WhyTries    = "tries"    // of passwords, too many
 )
 
 // Error says why a request is turned away, and which line in the settings would let it in.
@@ -136,6 +138,20 @@ func (g *Guard) refuse(door, why string, r *http.Request, message string) error 
 		g.refusals.Note(door, why, "peer", r.RemoteAddr, "host", shown(r.Host), "origin", shown(r.Header.Get("Origin")), "detail", message)
 	}
 	return &Error{message}
+}
+
+// IsLocal says whether a request comes from this machine, and from no proxy on it that says so.
+func IsLocal(r *http.Request) bool {
+	peer, ok := Peer(r.RemoteAddr)
+	if !ok || !peer.IsLoopback() {
+		return false
+	}
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
+		if r.Header.Get(header) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // isNear says whether the other end of the connection is this machine or in a network that strangers do not reach.

@@ -35,8 +35,8 @@ func (c SharesConfig) Validate() error {
 	return nil
 }
 
-// isProxy says whether an address is one that many people may be behind: this machine's own, too, as a proxy may run here.
-func (c SharesConfig) isProxy(a netip.Addr) bool {
+// IsProxy says whether an address is one that many people may be behind: this machine's own, too, as a proxy may run here.
+func (c SharesConfig) IsProxy(a netip.Addr) bool {
 	if a.IsLoopback() {
 		return true
 	}
@@ -51,7 +51,7 @@ func (c SharesConfig) isProxy(a netip.Addr) bool {
 // Client returns the address of who asks: what a proxy says, or the other end of the connection.
 func (c SharesConfig) Client(r *http.Request) netip.Addr {
 	peer, _ := Peer(r.RemoteAddr)
-	if !c.isProxy(peer) {
+	if !c.IsProxy(peer) {
 		return peer
 	}
 	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -60,7 +60,7 @@ func (c SharesConfig) Client(r *http.Request) netip.Addr {
 		if err != nil {
 			break
 		}
-		if a = a.Unmap().WithZone(""); !c.isProxy(a) {
+		if a = a.Unmap().WithZone(""); !c.IsProxy(a) {
 			return a
 		}
 	}
@@ -85,9 +85,9 @@ func (c SharesConfig) Places(all int) *Places {
 
 // Take gives a place to an address, or says why not: WhyFull, WhyShare. leave gives the place back, and is called once.
 func (p *Places) Take(a netip.Addr) (leave func(), why string) {
-	who := block(a)
+	who := Block(a)
 	most := share(p.all, p.shares.Percent)
-	if p.shares.isProxy(a) {
+	if p.shares.IsProxy(a) {
 		most = max(most, share(p.all, proxyPercent))
 	}
 	p.mu.Lock()
@@ -118,8 +118,8 @@ func share(all, percent int) int {
 	return (all*percent + 99) / 100
 }
 
-// block is what counts as one address: with IPv6 a network of 64 bits, of which everybody has a whole one.
-func block(a netip.Addr) netip.Prefix {
+// Block is what counts as one address: with IPv6 a network of 64 bits, of which everybody has a whole one.
+func Block(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {
 		bits = 64

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -107,7 +108,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read rest_users_file: %w", err)
 		}
-		if s.users, err = parseUsers(string(text)); err != nil {
+		if s.users, err = parseUsers(string(text), parts.Shares); err != nil {
 			return nil, fmt.Errorf("rest_users_file %s: %w", cfg.UsersFile, err)
 		}
 	}
@@ -160,13 +161,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.users != nil {
-		name, password, given := r.BasicAuth()
-		if !given || !s.users.admit(name, password) {
-			if given {
-				s.log.Warn("rest login refused", "peer", r.RemoteAddr)
-			}
-			challenge(w, r)
-			s.fail(w, r, refusal{http.StatusUnauthorized, "a valid user name and password are needed"})
+		if err := s.login("rest", w, r); err != nil {
+			s.fail(w, r, err)
 			return
 		}
 	}
@@ -214,6 +210,46 @@ func hasToken(list, token string) bool {
 		}
 	}
 	return false
+}
+
+// login asks who it is, and returns nil if that is a user.
+func (s *Server) login(door string, w http.ResponseWriter, r *http.Request) error {
+	name, password, given := r.BasicAuth()
+	if !given {
+		challenge(w, r)
+		return refusal{http.StatusUnauthorized, "a valid user name and password are needed"}
+	}
+	ok, wait := s.users.admit(r.Context(), s.parts.Shares.Client(r), name, password)
+	switch {
+	case ok:
+		return nil
+	case wait > 0:
+		s.parts.Refusals.Note(door, guard.WhyTries, "peer", r.RemoteAddr)
+		seconds := int((wait + time.Second - 1) / time.Second)
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		return refusal{http.StatusTooManyRequests, fmt.Sprintf("there were too many tries to log in: the next may come in %d s", seconds)}
+	default:
+		s.parts.Refusals.Note(door, guard.WhyPassword, "peer", r.RemoteAddr)
+		challenge(w, r)
+		return refusal{http.StatusUnauthorized, "a valid user name and password are needed"}
+	}
+}
+
+// Protect asks for a name and a password before h serves somebody on another machine, if the API does so.
+func (s *Server) Protect(door string, h http.Handler) http.Handler {
+	if s.users == nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !guard.IsLocal(r) {
+			if err := s.login(door, w, r); err != nil {
+				status, message := outcome(err)
+				http.Error(w, message, status)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // challenge asks for a name and a password. Browsers are not asked: what a person tells a browser in answer goes out with whatever

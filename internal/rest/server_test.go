@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"transponder/api"
+	"transponder/internal/guard"
 )
 
 func TestMethods(t *testing.T) {
@@ -298,7 +299,7 @@ func TestParseUsersFails(t *testing.T) {
 		"\n:" + hash:                           "line 2 is not",
 		"ann:" + hash + "\nann:" + hash + "\n": `line 2: "ann" is there twice`,
 	} {
-		if _, err := parseUsers(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parseUsers(text, guard.SharesConfig{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("users of %q: %v, want %q", text, err, want)
 		}
 	}

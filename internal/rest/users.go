@@ -1,15 +1,20 @@
 package rest
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"transponder/internal/guard"
 )
 
 // users are those who may use the API. bcrypt is slow on purpose, and clients ask every few seconds, so the last password
@@ -19,15 +24,15 @@ type users struct {
 	decoy  []byte // a hash to compare with for names that are not there, so that the time does not tell
 	key    [32]byte
 
-	// slow lets one bcrypt hash be computed at a time, so that guessing takes no more than one core.
-	slow  sync.Mutex
+	logins *logins
+
 	mu    sync.Mutex
 	known map[string][sha256.Size]byte // guarded by mu
 }
 
 // parseUsers reads lines of "name:bcrypt hash". Empty lines and lines that begin with # are skipped.
-func parseUsers(text string) (*users, error) {
-	u := &users{hashes: map[string][]byte{}, known: map[string][sha256.Size]byte{}}
+func parseUsers(text string, shares guard.SharesConfig) (*users, error) {
+	u := &users{logins: newLogins(shares), hashes: map[string][]byte{}, known: map[string][sha256.Size]byte{}}
 	_, _ = rand.Read(u.key[:]) // never fails
 	n := 0
 	for line := range strings.Lines(text) {
@@ -51,8 +56,9 @@ func parseUsers(text string) (*users, error) {
 	return u, nil
 }
 
-// admit says whether the password is the user's. It takes a while the first time.
-func (u *users) admit(name, password string) bool {
+// admit says whether the password that comes from an address is the user's. It takes a while the first time. If wait is not 0 nobody
+// looked: there were too many tries, and the next may come after that time.
+func (u *users) admit(ctx context.Context, from netip.Addr, name, password string) (ok bool, wait time.Duration) {
 	mac := hmac.New(sha256.New, u.key[:])
 	mac.Write([]byte(password))
 	sum := [sha256.Size]byte(mac.Sum(nil))
@@ -60,21 +66,20 @@ func (u *users) admit(name, password string) bool {
 	last, used := u.known[name]
 	u.mu.Unlock()
 	if used && hmac.Equal(last[:], sum[:]) {
-		return true
+		return true, 0
 	}
 
 	hash, exists := u.hashes[name]
 	if !exists {
 		hash = u.decoy
 	}
-	u.slow.Lock()
-	right := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
-	u.slow.Unlock()
-	if !exists || !right {
-		return false
+	ok, wait = u.logins.try(ctx, from, name, name+"\x00"+string(sum[:]), func() bool {
+		return bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && exists
+	})
+	if ok {
+		u.mu.Lock()
+		u.known[name] = sum
+		u.mu.Unlock()
 	}
-	u.mu.Lock()
-	u.known[name] = sum
-	u.mu.Unlock()
-	return true
+	return ok, wait
 }
