@@ -194,6 +194,9 @@ func (f *follower) run(ctx context.Context) error {
 			f.miss(missed)
 		}
 		for _, e := range events[:n] {
+			if isStranger(ctx) {
+				e = e.ForStrangers()
+			}
 			if err := f.tell(e); err != nil {
 				return err
 			}

@@ -86,6 +86,11 @@ func newPushBody(p transponder.Info) pushBody {
 	}
 }
 
+// strangerKey marks the context of a request of somebody who has neither given a password nor asks from this machine.
+type strangerKey struct{}
+
+func isStranger(ctx context.Context) bool { return ctx.Value(strangerKey{}) != nil }
+
 // milliseconds returns a moment as the contract writes it, 0 if it is not known.
 func milliseconds(t time.Time) int64 {
 	if t.IsZero() {
@@ -120,7 +125,7 @@ func (s *Server) startPush(ctx context.Context, f *fields) (any, error) {
 	return newPushBody(info), nil
 }
 
-func (s *Server) findPushes(_ context.Context, f *fields) (any, error) {
+func (s *Server) findPushes(ctx context.Context, f *fields) (any, error) {
 	filter := transponder.Filter{
 		ID:         f.text("mediaSessionId"),
 		StreamName: f.text("streamName"),
@@ -129,24 +134,27 @@ func (s *Server) findPushes(_ context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	return s.pushList(filter)
+	return s.pushList(ctx, filter)
 }
 
-func (s *Server) findAllPushes(context.Context, *fields) (any, error) {
-	return s.pushList(transponder.Filter{})
+func (s *Server) findAllPushes(ctx context.Context, _ *fields) (any, error) {
+	return s.pushList(ctx, transponder.Filter{})
 }
 
-func (s *Server) pushList(filter transponder.Filter) (any, error) {
+func (s *Server) pushList(ctx context.Context, filter transponder.Filter) (any, error) {
 	found := s.parts.Pushes.Find(filter)
 	if len(found) == 0 {
 		return nil, errNoPush
 	}
-	return pushBodies(found), nil
+	return pushBodies(ctx, found), nil
 }
 
-func pushBodies(pushes []transponder.Info) []pushBody {
+func pushBodies(ctx context.Context, pushes []transponder.Info) []pushBody {
 	list := make([]pushBody, 0, len(pushes))
 	for _, p := range pushes {
+		if isStranger(ctx) {
+			p = p.ForStrangers()
+		}
 		list = append(list, newPushBody(p))
 	}
 	return list

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -423,6 +425,46 @@ func TestFindAndTerminatePush(t *testing.T) {
 		r.wantStatus(t, http.StatusNotFound)
 		if got, want := r.message(t), "Transponder not found"; got != want {
 			t.Errorf("message = %q, want %q", got, want)
+		}
+	}
+}
+
+// Who asks from elsewhere without a password does not learn what is in this server's private networks.
+func TestReasonsForStrangers(t *testing.T) {
+	failed := livePush()
+	failed.State, failed.Reason, failed.Detail, failed.Hidden = transponder.Failed, transponder.ReasonHandshake, "no RTMP there", true
+	cfg := DefaultConfig()
+	closed := cfg
+	closed.Auth, closed.UsersFile = true, usersFile(t, "ann", "secret")
+	for _, tt := range []struct {
+		name, peer, forwarded string
+		cfg                   Config
+		want                  transponder.Reason
+	}{
+		{"this machine", "127.0.0.1:1", "", cfg, transponder.ReasonHandshake},
+		{"through a proxy on this machine", "127.0.0.1:1", "203.0.113.1", cfg, transponder.ReasonUnreachable},
+		{"elsewhere", "203.0.113.1:1", "", cfg, transponder.ReasonUnreachable},
+		{"elsewhere with a password", "203.0.113.1:1", "", closed, transponder.ReasonHandshake},
+	} {
+		h, err := New(tt.cfg, Parts{
+			Pushes: &fakePushes{list: []transponder.Info{failed}, over: []transponder.Info{failed}}, Streams: newHub(t), Events: newFakeEvents(0),
+		}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"/push/find_all", "/push/history"} {
+			r := httptest.NewRequest(http.MethodGet, "/rest-api"+path, nil)
+			r.RemoteAddr, r.Host = tt.peer, "localhost"
+			r.SetBasicAuth("ann", "secret")
+			if tt.forwarded != "" {
+				r.Header.Set("X-Forwarded-For", tt.forwarded)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			var list []pushBody
+			if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || len(list) != 1 || list[0].Reason != string(tt.want) {
+				t.Errorf("%s from %s: %s %v, want the reason %s", path, tt.name, w.Body, err, tt.want)
+			}
 		}
 	}
 }

@@ -165,6 +165,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.fail(w, r, err)
 			return
 		}
+	} else if !guard.IsLocal(r) {
+		r = r.WithContext(context.WithValue(r.Context(), strangerKey{}, true))
 	}
 	s.mux.ServeHTTP(w, r)
 }

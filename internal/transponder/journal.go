@@ -22,6 +22,7 @@ type Event struct {
 	Attempt    int
 	NextRetry  time.Time // zero unless the push waits to connect anew
 	BytesAcked int64
+	Hidden     bool // the reason tells what is there in a private network: see ForStrangers
 }
 
 // eventBody is an event as everybody is told of it, whichever way.

@@ -96,6 +96,9 @@ func (t *Transponder) connectTo(ctx context.Context, target Target, addrs []neti
 			return nil, causeOr(ctx, err)
 		}
 	}
+	if slices.ContainsFunc(addrs, isInside) {
+		t.inside.Store(true)
+	}
 	port, err := target.port()
 	if err != nil {
 		return nil, err

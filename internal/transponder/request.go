@@ -178,6 +178,8 @@ type Info struct {
 	Ended    time.Time // zero while it is not over
 	NextTry  time.Time // of a push that waits; zero otherwise
 
+	Hidden bool // the reason tells what is there in a private network: see ForStrangers
+
 	BytesSent, BytesAcked    int64
 	VideoFrames, AudioFrames int64
 	DroppedFrames            int64

@@ -47,6 +47,8 @@ type Transponder struct {
 	machine  *machine
 	started  time.Time
 	attempts atomic.Int32
+	inside   atomic.Bool // an address of a private network was dialled
+	known    atomic.Bool // it was live once: what is there is no secret any more
 
 	moving sync.Mutex // held through a move and its entry in the journal, so that these are in order; before mu
 
@@ -216,8 +218,12 @@ func (t *Transponder) moveFrom(states []State, s Status) bool {
 // tell enters a step in the journal. The caller holds moving.
 func (t *Transponder) tell(before State, s Status) {
 	_, acked := t.bytes()
+	if s.State == Live {
+		t.known.Store(true)
+	}
 	t.journal.add(Event{
-		ID: t.id, At: t.machine.now().Since, SourceName: t.src.Info().Name, Target: t.target.String(),
+		Hidden: t.hidden(),
+		ID:     t.id, At: t.machine.now().Since, SourceName: t.src.Info().Name, Target: t.target.String(),
 		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(t.attempts.Load()),
 		NextRetry: s.NextTry, BytesAcked: acked,
 	})
@@ -615,6 +621,9 @@ func (t *Transponder) empty(ctx context.Context, l *link, in *holder) error {
 	}
 }
 
+// hidden says whether the reasons of the push tell what is there in a private network.
+func (t *Transponder) hidden() bool { return t.inside.Load() && !t.known.Load() }
+
 // Info returns what can be said of the push now.
 func (t *Transponder) Info() Info {
 	status := t.machine.now()
@@ -624,7 +633,7 @@ func (t *Transponder) Info() Info {
 		Target: t.target.String(), SecretName: t.target.SecretName,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(t.attempts.Load()), Started: t.started,
-		BytesSent: sent, BytesAcked: acked,
+		BytesSent: sent, BytesAcked: acked, Hidden: t.hidden(),
 	}
 	if status.State.final() {
 		i.Ended = status.Since

@@ -189,7 +189,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.count.accepted.Add(1)
 	k := newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin"))
-	k.leave = leave
+	k.leave, k.local = leave, guard.IsLocal(r)
 	k.run(r.Context())
 }
 
@@ -249,6 +249,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) PushFailed(info transponder.Info) {
 	for _, ss := range s.all() {
 		if p := ss.pushing(info.SourceName, info.URL); p != nil {
+			if !ss.isLocal() {
+				info = info.ForStrangers()
+			}
 			words := string(info.Reason)
 			if info.Detail != "" {
 				words += ": " + info.Detail

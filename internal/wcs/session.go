@@ -114,6 +114,13 @@ func (s *session) lose(k *socket, cause error) {
 	s.log.Info("session lost its socket", "err", cause)
 }
 
+// isLocal says whether the page is on this machine.
+func (s *session) isLocal() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner.local
+}
+
 // attach lets the session go on over a socket: its browser gets back what it said of itself, the terminal statuses that it
 // missed and those of the streams that live. It reports false if the session is over.
 func (s *session) attach(k *socket) bool {

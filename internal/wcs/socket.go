@@ -41,6 +41,7 @@ type socket struct {
 	log     *slog.Logger
 
 	leave   func() // gives its place back
+	local   bool   // the page is on this machine
 	limit   *rate.Limiter
 	missed  atomic.Int32            // pings sent since the last message came
 	session atomic.Pointer[session] // nil until the browser said who it is
