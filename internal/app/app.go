@@ -63,7 +63,8 @@ type App struct {
 	server   *rtmpserver.Server // nil: no RTMP
 
 	http, https, ws, wss net.Listener // nil: not open
-	certificate          tls.Certificate
+	certificate          atomic.Pointer[tls.Certificate]
+	api                  atomic.Pointer[rest.Server] // nil before Run
 
 	stopping atomic.Bool
 }
@@ -143,8 +144,8 @@ func (a *App) names() []string {
 	if name, err := os.Hostname(); err == nil {
 		names = append(names, name)
 	}
-	if a.certificate.Leaf != nil {
-		names = append(names, a.certificate.Leaf.DNSNames...)
+	if c := a.certificate.Load(); c != nil && c.Leaf != nil {
+		names = append(names, c.Leaf.DNSNames...)
 	}
 	return names
 }
@@ -281,9 +282,33 @@ func (a *App) listen() error {
 	if a.https == nil && a.wss == nil {
 		return nil
 	}
-	var err error
-	a.certificate, err = certificate(l.CertFile, l.KeyFile, l.TLSDir, a.log)
+	return a.loadCertificate()
+}
+
+func (a *App) loadCertificate() error {
+	l := a.cfg.Listen
+	pair, err := certificate(l.CertFile, l.KeyFile, l.TLSDir, a.log)
+	if err == nil {
+		a.certificate.Store(&pair)
+	}
 	return err
+}
+
+// Reload reads the users' and the certificate's files again, for those who come from now on. What cannot be read stays as it was, and
+// the log says so. It may be called from any goroutine.
+func (a *App) Reload() {
+	var errs []error
+	if a.certificate.Load() != nil {
+		errs = append(errs, a.loadCertificate())
+	}
+	if api := a.api.Load(); api != nil {
+		errs = append(errs, api.Reload())
+	}
+	if err := errors.Join(errs...); err != nil {
+		a.log.Error("not everything was read again: what could not be read is as it was", "err", err)
+		return
+	}
+	a.log.Info("users and certificate read again")
 }
 
 // portError says which setting to change where a port is taken.

@@ -237,3 +237,72 @@ func TestOneAddressTakesAll(t *testing.T) {
 		t.Errorf("while one address takes all it can, another gets %d", got)
 	}
 }
+
+// Users and certificates are read again; a file that cannot be used changes nothing.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	users, certFile, keyFile := filepath.Join(dir, "users"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	write := func(name string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enroll := func(name string) {
+		t.Helper()
+		hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(users, []byte(name+":"+string(hash)+"\n"))
+	}
+	certify := func() {
+		t.Helper()
+		cert, key, err := selfSigned(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(certFile, cert)
+		write(keyFile, key)
+	}
+	enroll("ann")
+	certify()
+	a := runApp(t, "disable_rest_auth=false", "rest_users_file="+users, "tls_cert_file="+certFile, "tls_key_file="+keyFile)
+	state := func() (ann, bob int, serial string) {
+		t.Helper()
+		_, port, _ := net.SplitHostPort(a.https.Addr().String())
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+		ask := func(name string) int {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://localhost:"+port+"/rest-api/push/find_all", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.SetBasicAuth(name, "secret")
+			resp, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			serial = resp.TLS.PeerCertificates[0].SerialNumber.String()
+			return resp.StatusCode
+		}
+		return ask("ann"), ask("bob"), serial
+	}
+	ann, bob, first := state()
+	if ann != 404 || bob != 401 {
+		t.Fatalf("ann gets %d and bob %d", ann, bob)
+	}
+	enroll("bob")
+	certify()
+	a.Reload()
+	ann, bob, second := state()
+	if ann != 401 || bob != 404 || second == first {
+		t.Errorf("afterwards ann gets %d and bob %d, with the old certificate %t", ann, bob, second == first)
+	}
+	write(users, []byte("nonsense"))
+	write(certFile, []byte("nonsense"))
+	a.Reload()
+	if ann, bob, third := state(); ann != 401 || bob != 404 || third != second {
+		t.Errorf("after broken files ann gets %d and bob %d, with another certificate %t", ann, bob, third != second)
+	}
+}

@@ -41,7 +41,10 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 		l = places.Listener(l, strings.ToLower(name), a.refusals)
 		if secure {
 			// Browsers open WebSockets by HTTP/1.1 only, and the pages gain nothing from HTTP/2.
-			l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{a.certificate}, NextProtos: []string{"http/1.1"}})
+			l = tls.NewListener(l, &tls.Config{
+				GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate.Load(), nil },
+				NextProtos:     []string{"http/1.1"},
+			})
 		}
 		s := &http.Server{
 			Handler:           limitBody(h),
@@ -92,6 +95,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	a.api.Store(api)
 	stat, err := rest.Stat(a.cfg.REST, a.guard, a.stats)
 	if err != nil {
 		return nil, nil, err

@@ -40,8 +40,14 @@ func parseFields(body []byte) (*fields, error) {
 	if err := json.Unmarshal(body, &f.raw); err != nil {
 		return nil, explain(body, err)
 	}
+	if len(f.raw) > maxMembers {
+		return nil, refusal{http.StatusBadRequest, fmt.Sprintf("the body has more than %d members", maxMembers)}
+	}
 	return f, nil
 }
+
+// maxMembers is far above what any request has.
+const maxMembers = 1000
 
 // take removes a field and returns its value, nil if there is none.
 func (f *fields) take(name string) json.RawMessage {
@@ -166,6 +172,10 @@ func (f *fields) object(name string) *fields {
 	v := f.take(name)
 	if v != nil && json.Unmarshal(v, &o.raw) != nil {
 		f.fail(name, "it must be an object, not %s", kind(v))
+	}
+	if len(o.raw) > maxMembers {
+		f.fail(name, "it has more than %d members", maxMembers)
+		o.raw = nil
 	}
 	return o
 }

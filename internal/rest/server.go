@@ -78,6 +78,7 @@ type Server struct {
 
 	access access
 	users  *users // nil: everybody may
+	file   string // that the users are in
 	nodeID string
 	mux    *http.ServeMux
 
@@ -104,16 +105,28 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 		log.Warn("pages of every host may use the REST API through their visitors' browsers: name those that may in rest_access_control_allow_origin")
 	}
 	if cfg.Auth {
-		text, err := os.ReadFile(cfg.UsersFile)
-		if err != nil {
-			return nil, fmt.Errorf("read rest_users_file: %w", err)
-		}
-		if s.users, err = parseUsers(string(text), parts.Shares); err != nil {
-			return nil, fmt.Errorf("rest_users_file %s: %w", cfg.UsersFile, err)
+		s.users, s.file = newUsers(parts.Shares), cfg.UsersFile
+		if err := s.Reload(); err != nil {
+			return nil, err
 		}
 	}
 	s.routes()
 	return s, nil
+}
+
+// Reload reads the users' file again. If that fails, the users are those that they were.
+func (s *Server) Reload() error {
+	if s.users == nil {
+		return nil
+	}
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		return fmt.Errorf("read rest_users_file: %w", err)
+	}
+	if err := s.users.parse(string(text)); err != nil {
+		return fmt.Errorf("rest_users_file %s: %w", s.file, err)
+	}
+	return nil
 }
 
 func (s *Server) routes() {
@@ -335,8 +348,10 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, do func(context.Co
 		return nil, err
 	}
 	answer, err := do(r.Context(), f)
-	if unknown := f.rest(); len(unknown) > 0 {
-		s.log.Debug("rest request with unknown fields", "path", r.URL.Path, "fields", unknown)
+	if s.log.Enabled(r.Context(), slog.LevelDebug) {
+		if unknown := f.rest(); len(unknown) > 0 {
+			s.log.Debug("rest request with unknown fields", "path", r.URL.Path, "fields", unknown)
+		}
 	}
 	return answer, err
 }

@@ -97,6 +97,25 @@ func TestLargeBody(t *testing.T) {
 	post(t, srv, "/rest-api/stream/find", fits+strings.Repeat(" ", 2)).wantStatus(t, http.StatusRequestEntityTooLarge)
 }
 
+// Many members cost no more than reading them, at the top and below.
+func TestManyMembers(t *testing.T) {
+	srv := newServer(t, &fakePushes{}, newHub(t))
+	var members strings.Builder
+	for i := range 80_000 {
+		fmt.Fprintf(&members, `"m%d":1,`, i)
+	}
+	for path, body := range map[string]string{
+		"/rest-api/push/find":    "{" + members.String() + `"streamName":"x"}`,
+		"/rest-api/push/startup": `{"streamName":"x","rtmpUrl":"rtmp://h/live","options":{` + members.String() + `"x":1}}`,
+	} {
+		r := post(t, srv, path, body)
+		r.wantStatus(t, http.StatusBadRequest)
+		if !strings.Contains(r.message(t), "more than 1000 members") {
+			t.Errorf("message = %q", r.message(t))
+		}
+	}
+}
+
 func TestShortBody(t *testing.T) {
 	srv := newServer(t, &fakePushes{}, newHub(t))
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -299,7 +318,7 @@ func TestParseUsersFails(t *testing.T) {
 		"\n:" + hash:                           "line 2 is not",
 		"ann:" + hash + "\nann:" + hash + "\n": `line 2: "ann" is there twice`,
 	} {
-		if _, err := parseUsers(text, guard.SharesConfig{}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := newUsers(guard.SharesConfig{}).parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("users of %q: %v, want %q", text, err, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -20,20 +21,25 @@ import (
 // users are those who may use the API. bcrypt is slow on purpose, and clients ask every few seconds, so the last password
 // that was right is remembered for each user, as a keyed hash.
 type users struct {
-	hashes map[string][]byte
-	decoy  []byte // a hash to compare with for names that are not there, so that the time does not tell
 	key    [32]byte
-
 	logins *logins
 
-	mu    sync.Mutex
-	known map[string][sha256.Size]byte // guarded by mu
+	mu     sync.Mutex
+	hashes map[string][]byte            // guarded by mu
+	decoy  []byte                       // guarded by mu; a hash to compare with for names that are not there, so that the time does not tell
+	known  map[string][sha256.Size]byte // guarded by mu
 }
 
-// parseUsers reads lines of "name:bcrypt hash". Empty lines and lines that begin with # are skipped.
-func parseUsers(text string, shares guard.SharesConfig) (*users, error) {
-	u := &users{logins: newLogins(shares), hashes: map[string][]byte{}, known: map[string][sha256.Size]byte{}}
+func newUsers(shares guard.SharesConfig) *users {
+	u := &users{logins: newLogins(shares)}
 	_, _ = rand.Read(u.key[:]) // never fails
+	return u
+}
+
+// parse reads lines of "name:bcrypt hash" in the place of those that were read before. Empty lines and lines that begin with # are
+// skipped. If there is a fault, nothing changes.
+func (u *users) parse(text string) error {
+	hashes, decoy := map[string][]byte{}, []byte(nil)
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
@@ -43,17 +49,20 @@ func parseUsers(text string, shares guard.SharesConfig) (*users, error) {
 		}
 		name, hash, _ := strings.Cut(line, ":")
 		if _, err := bcrypt.Cost([]byte(hash)); name == "" || err != nil {
-			return nil, fmt.Errorf("line %d is not \"name:bcrypt hash\"", n)
+			return fmt.Errorf("line %d is not \"name:bcrypt hash\"", n)
 		}
-		if _, twice := u.hashes[name]; twice {
-			return nil, fmt.Errorf("line %d: %q is there twice", n, name)
+		if _, twice := hashes[name]; twice {
+			return fmt.Errorf("line %d: %q is there twice", n, name)
 		}
-		u.hashes[name], u.decoy = []byte(hash), []byte(hash)
+		hashes[name], decoy = []byte(hash), []byte(hash)
 	}
-	if len(u.hashes) == 0 {
-		return nil, errors.New("holds no user")
+	if len(hashes) == 0 {
+		return errors.New("holds no user")
 	}
-	return u, nil
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.hashes, u.decoy, u.known = hashes, decoy, map[string][sha256.Size]byte{}
+	return nil
 }
 
 // admit says whether the password that comes from an address is the user's. It takes a while the first time. If wait is not 0 nobody
@@ -64,21 +73,23 @@ func (u *users) admit(ctx context.Context, from netip.Addr, name, password strin
 	sum := [sha256.Size]byte(mac.Sum(nil))
 	u.mu.Lock()
 	last, used := u.known[name]
+	hash, exists := u.hashes[name]
+	if !exists {
+		hash = u.decoy
+	}
 	u.mu.Unlock()
 	if used && hmac.Equal(last[:], sum[:]) {
 		return true, 0
 	}
 
-	hash, exists := u.hashes[name]
-	if !exists {
-		hash = u.decoy
-	}
 	ok, wait = u.logins.try(ctx, from, name, name+"\x00"+string(sum[:]), func() bool {
 		return bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && exists
 	})
 	if ok {
 		u.mu.Lock()
-		u.known[name] = sum
+		if bytes.Equal(hash, u.hashes[name]) { // the file may have been read again meanwhile
+			u.known[name] = sum
+		}
 		u.mu.Unlock()
 	}
 	return ok, wait

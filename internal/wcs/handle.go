@@ -79,8 +79,11 @@ func short(name string) string {
 	return name
 }
 
-// maxConnection bounds what is kept of every browser. The SDK's own members take 2 kB; the rest is for custom.
-const maxConnection = 64 << 10
+// What is kept of every browser that says who it is. The SDK's own members take 2 kB; custom may hold a token.
+const (
+	maxConnection = 16 << 10
+	maxCustom     = 8 << 10
+)
 
 // handleConnection takes what the browser says of itself and gives it back with a token, which is how the SDK learns that
 // the session is established. A browser that has a token returns to its session instead.
@@ -97,6 +100,10 @@ func (k *socket) handleConnection(data json.RawMessage) {
 	var echo map[string]json.RawMessage
 	if json.Unmarshal(data, &echo) != nil || echo == nil || json.Unmarshal(data, &c) != nil {
 		k.ignore("no object in data", "message", "connection")
+		return
+	}
+	if len(c.Custom) > maxCustom {
+		k.ignore("too big", "message", "connection")
 		return
 	}
 	if c.AuthToken != "" {

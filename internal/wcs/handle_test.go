@@ -186,6 +186,7 @@ func TestHostileFramesCostNothing(t *testing.T) {
 	}
 	b.wantQuiet("inboundVideoRate") // which comes every second
 	early.raw(`{"message":"connection","data":[{"custom":"` + strings.Repeat("x", maxConnection) + `"}]}`)
+	early.raw(`{"message":"connection","data":[{"custom":"` + strings.Repeat("x", maxCustom) + `"}]}`)
 	early.raw(`{"message":"connection","data":[{}]}`)
 	early.want("getUserData")
 	early.wantQuiet()

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,7 @@ type Server struct {
 	pages    *guard.Guard // judges them; nil: one that knows no names of this server
 	shares   guard.SharesConfig
 	places   *guard.Places // of sockets
+	keeping  *guard.Places // of sessions without one
 	refusals *guard.Refusals
 
 	count counters
@@ -147,6 +149,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		sockets:  map[*socket]struct{}{},
 		sessions: map[string]*session{},
 		places:   guard.SharesConfig{}.Places(cfg.MaxSessions),
+		keeping:  guard.SharesConfig{}.Places(cfg.MaxKept),
 	}
 }
 
@@ -155,7 +158,8 @@ func (s *Server) UseGuard(g *guard.Guard) { s.pages = g }
 
 // UseShares has each address get no more than its share of all sockets, and counts who is refused. Call it before the server is used.
 func (s *Server) UseShares(shares guard.SharesConfig, refusals *guard.Refusals) {
-	s.shares, s.places, s.refusals = shares, shares.Places(s.cfg.MaxSessions), refusals
+	s.shares, s.refusals = shares, refusals
+	s.places, s.keeping = shares.Places(s.cfg.MaxSessions), shares.Places(s.cfg.MaxKept)
 }
 
 // ServeHTTP upgrades the request and runs the session until the socket is gone, or longer if it is to be kept.
@@ -189,7 +193,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.count.accepted.Add(1)
 	k := newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin"))
-	k.leave, k.local = leave, guard.IsLocal(r)
+	k.leave, k.local, k.client = leave, guard.IsLocal(r), s.shares.Client(r)
 	k.run(r.Context())
 }
 
@@ -395,15 +399,20 @@ func (s *Server) toReturnTo(token string) (*session, bool) {
 	return ss, ss != nil && ss.echo != nil
 }
 
-// keepOne says whether there is room for another session without a socket, and counts it.
-func (s *Server) keepOne() bool {
+// keepOne takes a place for a session without a socket, and returns nil if there is none.
+func (s *Server) keepOne(client netip.Addr) (leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.count.kept.Load() >= int64(s.cfg.MaxKept) {
-		return false
+	if s.closing {
+		return nil
+	}
+	leave, why := s.keeping.Take(client)
+	if leave == nil {
+		s.refusals.Note("kept sessions", why, "peer", client.String())
+		return nil
 	}
 	s.count.kept.Add(1)
-	return true
+	return leave
 }
 
 // noteEnd counts why a socket ended.

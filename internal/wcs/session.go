@@ -36,7 +36,7 @@ type session struct {
 	owner      *socket               // guarded by mu; the last one that there was
 	peer       string                // guarded by mu; of the owner
 	origin     string                // guarded by mu; likewise
-	kept       bool                  // guarded by mu; waits for its browser, and is counted
+	place      func()                // guarded by mu; gives up its place while it waits for its browser; nil: it does not
 	last       [][]byte              // guarded by mu; terminal statuses that came about meanwhile
 	over       error                 // guarded by mu; set when done is closed
 	publishers map[string]*publisher // guarded by mu; by media session id; nil while the offer is being answered
@@ -104,8 +104,10 @@ func (s *session) lose(k *socket, cause error) {
 		return
 	}
 	s.sock = nil
-	s.kept = s.over == nil && s.keeps(cause) && s.srv.keepOne()
-	kept := s.kept
+	if s.over == nil && s.keeps(cause) {
+		s.place = s.srv.keepOne(k.client)
+	}
+	kept := s.place != nil
 	s.mu.Unlock()
 	if !kept {
 		s.end(cause)
@@ -217,8 +219,9 @@ func (s *session) finish(cause error) {
 
 // unkeep ends the waiting for the browser. The caller holds mu.
 func (s *session) unkeep() {
-	if s.kept {
-		s.kept = false
+	if s.place != nil {
+		s.place()
+		s.place = nil
 		s.srv.count.kept.Add(-1)
 	}
 }
@@ -281,7 +284,7 @@ func (s *session) sendLast(info streamInfo) {
 	switch {
 	case s.sock != nil:
 		s.sock.queue(frame)
-	case s.kept: // bounded by the number of streams: none begins without a socket
+	case s.place != nil: // bounded by the number of streams: none begins without a socket
 		s.last = append(s.last, frame)
 	}
 }

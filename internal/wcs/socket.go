@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ type socket struct {
 
 	leave   func() // gives its place back
 	local   bool   // the page is on this machine
+	client  netip.Addr
 	limit   *rate.Limiter
 	missed  atomic.Int32            // pings sent since the last message came
 	session atomic.Pointer[session] // nil until the browser said who it is

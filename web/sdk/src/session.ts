@@ -16,7 +16,7 @@ export interface SessionOptions extends Abortable {
   reconnect?: boolean | Backoff;
   /** The application on the server; "defaultApp" if absent. */
   appKey?: string;
-  /** Anything that the server's application is to be told. */
+  /** Anything that the server's application is to be told, up to 8 KiB as JSON. */
   custom?: unknown;
   /** How long opening the socket may take, in ms; if absent, as long as the browser lets it. */
   timeout?: number;
