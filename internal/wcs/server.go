@@ -408,7 +408,7 @@ func (s *Server) keepOne(client netip.Addr) (leave func()) {
 	}
 	leave, why := s.keeping.Take(client)
 	if leave == nil {
-		s.refusals.Note("kept sessions", why, "peer", client.String())
+		s.refusals.Note("kept", why, "peer", client.String())
 		return nil
 	}
 	s.count.kept.Add(1)
