@@ -16,9 +16,15 @@ const (
 	maxHeld         = 24 << 20 // of unfinished messages, in all chunk streams
 )
 
-// maxCommandHeld is the limit for all others: a server that we send to, and a client that has not been granted to publish. They send
-// commands only, each of which is of maxCommand at most.
+// maxCommandHeld is the limit for a client that has not been granted to publish. It sends commands only, each of which is of maxCommand
+// at most.
 const maxCommandHeld = 256 << 10
+
+// The limits for a server that we send to. A command that is too long to be looked into ends no push.
+const (
+	maxAnswer     = 256 << 10
+	maxAnswerHeld = 512 << 10
+)
 
 // ownHeld is what a peer may hold whatever others do: more than most key frames.
 const ownHeld = 512 << 10
@@ -62,6 +68,9 @@ func newChunkReader(in *bufio.Reader) *chunkReader {
 
 // expectMedia lets the peer send messages of the size of frames.
 func (r *chunkReader) expectMedia() { r.maxMessage, r.maxHeld = maxMessage, maxHeld }
+
+// expectAnswers lets the peer send what servers do.
+func (r *chunkReader) expectAnswers() { r.maxMessage, r.maxHeld = maxAnswer, maxAnswerHeld }
 
 // release gives back what is held. Nothing may be read any more.
 func (r *chunkReader) release() {

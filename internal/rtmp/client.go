@@ -57,6 +57,7 @@ type Client struct {
 // NewClient makes a client for a connection that is open and on which nothing was sent. Nothing is sent before Handshake.
 func NewClient(rw io.ReadWriter, cfg ClientConfig) *Client {
 	c := &Client{cfg: cfg, conn: newConn(rw)}
+	c.conn.chunks.expectAnswers()
 	rand.Read(c.hello[:])
 	c.conn.onAck, c.conn.onAnswer = cfg.Acked, cfg.Answered
 	return c
