@@ -12,7 +12,7 @@ type Config struct {
 	MaxConnections int    // more are closed at once
 
 	HandshakeTimeout time.Duration // from accepting a connection to its publish or play
-	IdleTimeout      time.Duration // without a byte from a publisher
+	IdleTimeout      time.Duration // without a byte from a publisher; a link may stand still for half a minute and go on
 	WriteTimeout     time.Duration // for a player to take what one write holds
 	PlayWait         time.Duration // that a player waits for its stream to appear
 }
@@ -24,7 +24,7 @@ func DefaultConfig() Config {
 		Address:          ":1935",
 		MaxConnections:   2000,
 		HandshakeTimeout: 10 * time.Second,
-		IdleTimeout:      30 * time.Second,
+		IdleTimeout:      40 * time.Second,
 		WriteTimeout:     10 * time.Second,
 		PlayWait:         10 * time.Second,
 	}
