@@ -240,29 +240,31 @@ func floats(pcm []byte) []float32 {
 	return out
 }
 
-// align takes off what decoded sound trails by, and makes it as long as the sound that was encoded. The delay is where the loudest part
-// of the sound correlates best.
+// align takes off what decoded sound trails by, and makes it as long as the sound that was encoded. The delay is that with the least error in
+// the loudest part of the sound: correlation alone is too blunt for bass, and a sample off is a grade off.
 func align(want, got []byte) []byte {
 	const longest, part = 4096, 16384 // samples
 	a, b := floats(want), floats(got)
-	from, best := 0, -1.0
+	from, loudest := 0, -1.0
 	for at := 0; at+2*part <= len(a); at += part {
 		var energy float64
 		for _, x := range a[at : at+2*part] {
 			energy += float64(x) * float64(x)
 		}
-		if energy > best {
-			from, best = at, energy
+		if energy > loudest {
+			from, loudest = at, energy
 		}
 	}
-	delay, best := 0, math.Inf(-1)
-	for d := range longest {
-		var sum float64
-		for i := from; i < from+2*part && i < len(a) && i+2*d < len(b); i++ {
-			sum += float64(a[i]) * float64(b[i+2*d])
+	sound := a[from:min(from+2*part, len(a))]
+	delay, least := 0, float32(math.Inf(1))
+	for d := 0; d < longest && from+2*d+len(sound) <= len(b); d++ {
+		var sum float32
+		for i, y := range b[from+2*d : from+2*d+len(sound)] {
+			e := sound[i] - y
+			sum += e * e
 		}
-		if sum > best {
-			delay, best = d, sum
+		if sum < least {
+			delay, least = d, sum
 		}
 	}
 	got = got[min(4*delay, len(got)):]

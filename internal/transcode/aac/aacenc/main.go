@@ -60,7 +60,7 @@ func readWAV(b []byte) (f media.AudioFormat, pcm []float32, err error) {
 		b = b[8:]
 		body := b[:min(size, len(b))]
 		switch {
-		case id == "fmt " && size >= 16:
+		case id == "fmt " && len(body) >= 16:
 			if le.Uint16(body[14:]) != 16 {
 				return f, nil, errWAV
 			}
@@ -76,7 +76,8 @@ func readWAV(b []byte) (f media.AudioFormat, pcm []float32, err error) {
 	return f, nil, errWAV
 }
 
-// makeADTS encodes all samples, the last frame filled up with silence, and another so that the last packet comes out.
+// makeADTS encodes all samples. The last frame is filled up with silence, and two more follow: one for the packet that comes a frame later, one as
+// decoded sound trails by a frame.
 func makeADTS(f media.AudioFormat, pcm []float32) (file []byte, err error) {
 	e, err := aac.New(f)
 	if err != nil {
@@ -84,7 +85,7 @@ func makeADTS(f media.AudioFormat, pcm []float32) (file []byte, err error) {
 	}
 	defer e.Close()
 	size := f.Channels * e.FrameSize()
-	pcm = append(pcm, make([]float32, 2*size-len(pcm)%size)...)
+	pcm = append(pcm, make([]float32, 3*size-len(pcm)%size)...)
 	for frame := range slices.Chunk(pcm, size) {
 		packet, err := e.Encode(frame)
 		if err != nil {
