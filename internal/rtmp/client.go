@@ -278,6 +278,3 @@ func (c *Client) BytesAcked() int64 { return c.conn.BytesAcked() }
 
 // Ping asks the peer for an answer. It goes out behind the next tags. Not every server answers a client. Any goroutine may call it.
 func (c *Client) Ping(value uint32) { c.conn.ping.Store(&value) }
-
-// PingsAnswered returns how many pings the peer has answered.
-func (c *Client) PingsAnswered() int64 { return c.conn.answered.Load() }

@@ -52,9 +52,8 @@ type conn struct {
 	pending   []byte // guarded by pendingMu; answers in chunks, sent by whoever writes next
 	outSize   int    // guarded by pendingMu; the chunk size of what is put into pending
 
-	acks     ackTally               // owned by the reading goroutine
-	ping     atomic.Pointer[uint32] // goes out behind the next tags; nil: none does
-	answered atomic.Int64           // pings of ours
+	acks ackTally               // owned by the reading goroutine
+	ping atomic.Pointer[uint32] // goes out behind the next tags; nil: none does
 
 	onAck    func(int64)  // may be nil
 	onAnswer func(uint32) // likewise
@@ -158,7 +157,6 @@ func (c *conn) obey(m Message) error {
 		case eventPingRequest:
 			return c.post(userControl(eventPingResponse, value))
 		case eventPingResponse:
-			c.answered.Add(1)
 			if c.onAnswer != nil {
 				c.onAnswer(value)
 			}

@@ -30,8 +30,9 @@ type farEnd struct {
 
 	// told returns what an acknowledgement says in place of its sum, and whether it is sent; nil: the sum.
 	told    func(n int, sum uint32) (number uint32, send bool)
-	mute    bool        // pings get no answer
-	stopped func() bool // nor do they when this says so; nil: never
+	mute    bool          // pings get no answer
+	stopped func() bool   // nor do they when this says so; nil: never
+	later   time.Duration // answers to pings come so much later
 
 	wg sync.WaitGroup // of those that serve
 
@@ -211,10 +212,16 @@ func (c *pacedConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
+var pong = []byte{2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 7}
+
 // Write looks for messages that are written alone: acknowledgements and answers to pings (RTMP 1.0, 5.4.3 and 7.1.7).
 func (c *pacedConn) Write(b []byte) (int, error) {
 	switch {
-	case (c.far.mute || c.far.stopped != nil && c.far.stopped()) && bytes.HasPrefix(b, []byte{2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 7}):
+	case (c.far.mute || c.far.stopped != nil && c.far.stopped()) && bytes.HasPrefix(b, pong):
+		return len(b), nil
+	case c.far.later > 0 && bytes.HasPrefix(b, pong):
+		answer := bytes.Clone(b)
+		time.AfterFunc(c.far.later, func() { c.Conn.Write(answer) })
 		return len(b), nil
 	case c.far.told == nil || len(b) != 16 || !bytes.HasPrefix(b, []byte{2, 0, 0, 0, 0, 0, 4, 3}):
 		return c.Conn.Write(b)

@@ -33,8 +33,6 @@ const (
 	pingTries = 3
 	// pingProof is how many pings a peer has answered when it is taken for granted that it would answer the next.
 	pingProof = 2
-	// firstPings is how many pings' answers are compared with the handshake's.
-	firstPings = 4
 	// maxPings is how many may be without an answer at a time.
 	maxPings = 64
 	// farExpires is after how long without news what the server has told is not believed any more.
@@ -137,7 +135,6 @@ type outflow struct {
 	asked    int
 	answered int
 	lastPing time.Time
-	rtt      time.Duration // of the handshake; set before anything is sent after it
 	minRTT   time.Duration // of pings
 
 	ackStep        int64   // the largest of an acknowledgement
@@ -206,22 +203,22 @@ func (o *outflow) answer(now time.Time, value uint32) {
 	o.answered++
 	rtt := now.Sub(p.at)
 	o.minRTT = min(o.minRTT, rtt)
-	o.reach(now, p.bytes, max(0, rtt-o.base()))
-}
-
-// base returns how long an answer takes when nothing lies in front: the first pings may lie behind something. The caller holds mu.
-func (o *outflow) base() time.Duration {
-	if o.answered < firstPings {
-		return min(o.rtt, o.minRTT)
+	if p.bytes >= o.far.reached.bytes {
+		o.reach(now, p.bytes, rtt-o.minRTT)
 	}
-	return o.minRTT
 }
 
-// ack notes how many bytes the server says it has received, of so many that were sent. Where pings tell, they tell more.
+// ack notes how many bytes the server says it has received, of so many that were sent. Where pings tell, they tell more at most times.
 func (o *outflow) ack(now time.Time, acked, sent int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.answered >= pingProof || o.noSums || len(o.written.list) == 0 {
+	if o.answered >= pingProof {
+		if acked > o.far.reached.bytes && acked <= sent { // some servers take their time to answer
+			o.reach(now, acked, o.age(now, acked, sent))
+		}
+		return
+	}
+	if o.noSums || len(o.written.list) == 0 {
 		return
 	}
 	got, more := acked-o.acked, sent-o.ackSent
@@ -348,8 +345,13 @@ func (o *outflow) farLag(now time.Time) time.Duration {
 		return 0
 	}
 	lag := o.far.lag
-	if len(o.pings) > 0 && o.answered > 0 {
-		lag = max(lag, now.Sub(o.pings[0].at)-o.base())
+	if o.answered == 0 {
+		return lag
+	}
+	for _, p := range o.pings {
+		if p.bytes > o.far.reached.bytes {
+			return max(lag, now.Sub(p.at)-o.minRTT)
+		}
 	}
 	return lag
 }
@@ -393,7 +395,15 @@ func (o *outflow) fits(now time.Time, sent int64) bool {
 		o.ackBase, o.far.known = max(o.ackBase, float64(sent-o.acked-o.far.step)), false
 		return true
 	}
-	return waiting <= leastRoom || float64(waiting) <= rate*(farRoom+min(o.base(), farRoom)).Seconds()
+	return waiting <= leastRoom || float64(waiting) <= rate*o.farAllowed().Seconds()
+}
+
+// farAllowed returns how long what is on its way to the server may last. The caller holds mu.
+func (o *outflow) farAllowed() time.Duration {
+	if o.answered == 0 {
+		return farRoom
+	}
+	return farRoom + o.minRTT
 }
 
 // caughtUp ends the waiting for room when nothing waits in front, hardly anything outside, and there was room for a while.

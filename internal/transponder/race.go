@@ -72,10 +72,7 @@ func (t *Transponder) approach(ctx context.Context, target Target, addr netip.Ad
 			Answered: func(value uint32) { out.answer(time.Now(), value) },
 		})
 		g.client, g.out = client, out
-		begun := time.Now()
-		err = interruptible(ctx, conn, client.Handshake)
-		out.rtt = time.Since(begun)
-		return err
+		return interruptible(ctx, conn, client.Handshake)
 	})
 	if g.err != nil && g.conn != nil {
 		g.conn.Close()
