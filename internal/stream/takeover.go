@@ -81,6 +81,8 @@ func (t Takeover) over(old, newcomer Info) claim {
 		if was.Credential == is.Credential {
 			return atOnce
 		}
+	case old.SessionID != "" && old.SessionID == newcomer.SessionID: // a page that goes on over another network
+		return whenDead
 	case old.Provider == newcomer.Provider && old.AppKey == newcomer.AppKey && was.Address.IsValid() && was.Address == is.Address:
 		return whenDead
 	}

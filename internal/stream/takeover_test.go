@@ -21,7 +21,9 @@ func TestTakeover(t *testing.T) {
 	at := func(credential string, a netip.Addr) Info {
 		return Info{Name: "n", AppKey: "live", Provider: "RTMP", Publisher: Publisher{credential, a}}
 	}
-	otherApp, otherDoor := at("", office), at("", office)
+	moved := at("", home)
+	otherApp, otherDoor, before := at("", office), at("", office), at("", office)
+	before.SessionID, moved.SessionID = "a page", "a page"
 	otherApp.AppKey, otherDoor.Provider = "other", "WHIP"
 	const never = -1
 	for _, c := range []struct {
@@ -41,6 +43,8 @@ func TestTakeover(t *testing.T) {
 		{"no key where there was one", TakeoverSame, at("k", office), at("", office), false, time.Minute, never},
 		{"key where there was none", TakeoverSame, at("", office), at("k", office), false, time.Minute, never},
 		{"other address", TakeoverSame, at("", office), at("", home), false, time.Minute, never},
+		{"same session from another network", TakeoverSame, before, moved, false, time.Minute, 0},
+		{"same session that sends", TakeoverSame, before, moved, true, 0, never},
 		{"other app", TakeoverSame, at("", office), otherApp, false, time.Minute, never},
 		{"other door", TakeoverSame, at("", office), otherDoor, false, time.Minute, never},
 		{"nobody in particular", TakeoverSame, Info{Name: "n"}, Info{Name: "n"}, false, time.Minute, never},
