@@ -118,7 +118,7 @@ func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 		switch {
 		case c == refused:
 			return nil, nil, ErrNameInUse
-		case c == whenDead && old.quiet(time.Now()) < quietFor:
+		case c == whenDead && !old.dead(time.Now()):
 			return nil, old, ErrNameInUse
 		}
 	}

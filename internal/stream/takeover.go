@@ -29,6 +29,10 @@ const (
 // A publisher that is there sends far more often; one whose machine or network has gone sends nothing.
 const quietFor = time.Second
 
+// connectsWithin is how long a publisher that has not been live yet may take to connect before a newcomer of its address may replace
+// it: over relays that takes some seconds.
+const connectsWithin = 5 * time.Second
+
 // quietTick is how often a publisher is looked at while a newcomer waits.
 const quietTick = 50 * time.Millisecond
 
@@ -93,6 +97,7 @@ func (t Takeover) over(old, newcomer Info) claim {
 // with ErrReplaced in the same moment in which the new one has the name. Claim may wait for up to a second to see whether the old
 // publisher still sends.
 func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
+	asked := time.Now()
 	var began int64 // frames of the old source when the wait began
 	var watched *Source
 	for {
@@ -104,8 +109,8 @@ func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
 		if old != watched {
 			watched, began = old, frames
 		}
-		if frames != began {
-			return nil, err // it is alive
+		if frames != began || time.Since(asked) > quietFor { // it is alive, or may come to life
+			return nil, err
 		}
 		t := time.NewTimer(quietTick)
 		select {
@@ -123,13 +128,17 @@ func (h *Hub) Takeovers() int64 { return h.takeovers.Load() }
 // frames returns how many frames have come from the publisher.
 func (s *Source) frames() int64 { return s.Video.Stats().Frames + s.Audio.Stats().Frames }
 
-// quiet returns for how long the publisher has sent no media.
-func (s *Source) quiet(now time.Time) time.Duration {
+// dead says whether the publisher seems to be gone: it has sent no media for a while, or did not connect in time.
+func (s *Source) dead(now time.Time) bool {
 	last := s.created
 	for _, f := range []*Feed{s.Video, s.Audio} {
 		if at := f.written(); at.After(last) {
 			last = at
 		}
 	}
-	return now.Sub(last)
+	limit := quietFor
+	if s.frames() == 0 {
+		limit = connectsWithin
+	}
+	return now.Sub(last) >= limit
 }

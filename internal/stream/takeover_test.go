@@ -31,25 +31,28 @@ func TestTakeover(t *testing.T) {
 		rule          Takeover
 		old, newcomer Info
 		alive         bool          // the old publisher sends 20 frames a second
+		fresh         bool          // the old one has sent nothing yet
 		silent        time.Duration // for how long the old one has sent nothing
 		after         time.Duration // until the newcomer has the name
 	}{
-		{"dead for long, same address", TakeoverSame, at("", office), at("", office), false, 5 * time.Second, 0},
-		{"dead just now, same address", TakeoverSame, at("", office), at("", office), false, 300 * time.Millisecond, 700 * time.Millisecond},
-		{"alive, same address", TakeoverSame, at("", office), at("", office), true, 0, never},
-		{"alive, same key", TakeoverSame, at("k", office), at("k", home), true, 0, 0},
-		{"same key over another door", TakeoverSame, at("k", office), Info{Name: "n", Provider: "WHIP", Publisher: Publisher{"k", home}}, true, 0, 0},
-		{"other key, same address", TakeoverSame, at("k", office), at("x", office), false, time.Minute, never},
-		{"no key where there was one", TakeoverSame, at("k", office), at("", office), false, time.Minute, never},
-		{"key where there was none", TakeoverSame, at("", office), at("k", office), false, time.Minute, never},
-		{"other address", TakeoverSame, at("", office), at("", home), false, time.Minute, never},
-		{"same session from another network", TakeoverSame, before, moved, false, time.Minute, 0},
-		{"same session that sends", TakeoverSame, before, moved, true, 0, never},
-		{"other app", TakeoverSame, at("", office), otherApp, false, time.Minute, never},
-		{"other door", TakeoverSame, at("", office), otherDoor, false, time.Minute, never},
-		{"nobody in particular", TakeoverSame, Info{Name: "n"}, Info{Name: "n"}, false, time.Minute, never},
-		{"always", TakeoverAlways, at("k", office), at("", home), true, 0, 0},
-		{"never", TakeoverNever, at("k", office), at("k", office), false, time.Minute, never},
+		{"dead for long, same address", TakeoverSame, at("", office), at("", office), false, false, 5 * time.Second, 0},
+		{"dead just now, same address", TakeoverSame, at("", office), at("", office), false, false, 300 * time.Millisecond, 700 * time.Millisecond},
+		{"alive, same address", TakeoverSame, at("", office), at("", office), true, false, 0, never},
+		{"connecting, same address", TakeoverSame, at("", office), at("", office), false, true, time.Second, never},
+		{"not connected in time, same address", TakeoverSame, at("", office), at("", office), false, true, 4500 * time.Millisecond, 500 * time.Millisecond},
+		{"alive, same key", TakeoverSame, at("k", office), at("k", home), true, false, 0, 0},
+		{"same key over another door", TakeoverSame, at("k", office), Info{Name: "n", Provider: "WHIP", Publisher: Publisher{"k", home}}, true, false, 0, 0},
+		{"other key, same address", TakeoverSame, at("k", office), at("x", office), false, false, time.Minute, never},
+		{"no key where there was one", TakeoverSame, at("k", office), at("", office), false, false, time.Minute, never},
+		{"key where there was none", TakeoverSame, at("", office), at("k", office), false, false, time.Minute, never},
+		{"other address", TakeoverSame, at("", office), at("", home), false, false, time.Minute, never},
+		{"same session from another network", TakeoverSame, before, moved, false, false, time.Minute, 0},
+		{"same session that sends", TakeoverSame, before, moved, true, false, 0, never},
+		{"other app", TakeoverSame, at("", office), otherApp, false, false, time.Minute, never},
+		{"other door", TakeoverSame, at("", office), otherDoor, false, false, time.Minute, never},
+		{"nobody in particular", TakeoverSame, Info{Name: "n"}, Info{Name: "n"}, false, false, time.Minute, never},
+		{"always", TakeoverAlways, at("k", office), at("", home), true, false, 0, 0},
+		{"never", TakeoverNever, at("k", office), at("k", office), false, false, time.Minute, never},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -64,7 +67,9 @@ func TestTakeover(t *testing.T) {
 				defer sending.Wait()
 				defer cancel()
 				track := &media.Track{Codec: media.Opus}
-				old.Audio.Write(media.Frame{Track: track})
+				if !c.fresh {
+					old.Audio.Write(media.Frame{Track: track})
+				}
 				if c.alive {
 					sending.Go(func() {
 						for ctx.Err() == nil {
@@ -78,7 +83,7 @@ func TestTakeover(t *testing.T) {
 				s, err := h.Claim(ctx, c.newcomer)
 				took := time.Since(asked)
 				if c.after == never {
-					if !errors.Is(err, ErrNameInUse) || old.Err() != nil || took > quietFor {
+					if !errors.Is(err, ErrNameInUse) || old.Err() != nil || took > quietFor+2*quietTick {
 						t.Fatalf("Claim: %v after %v, the old source: %v; want it refused and the old one alive", err, took, old.Err())
 					}
 					if got, _ := h.SourceByID("old"); got != old || h.Takeovers() != 0 {

@@ -38,12 +38,18 @@ export class Rest {
   }
 }
 
-/** An answer's JSON. */
+/** An answer's JSON. The request's signal may end it before all of it has come: the signal's reason is the error then. */
 export async function json(response: Response): Promise<unknown> {
   try {
     return await response.json();
-  } catch {
-    throw new Failure("server_error", "the answer is not JSON");
+  } catch (error) {
+    if (error instanceof SyntaxError) {
+      throw new Failure("server_error", "the answer is not JSON");
+    }
+    if (error instanceof TypeError || (error instanceof DOMException && error.name === "TimeoutError")) {
+      throw new Failure("server_gone", message(error));
+    }
+    throw error;
   }
 }
 

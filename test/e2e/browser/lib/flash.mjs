@@ -3,7 +3,9 @@
 
 /** Put into a page before its own scripts: every getUserMedia then gets a white picture and 1 kHz for 100 ms each second. */
 export function flashAndBeep() {
-  navigator.mediaDevices.getUserMedia = async () => {
+  /** One camera and one microphone, however often they are opened: two pairs would not flash and beep together. */
+  let devices;
+  const begin = async () => {
     const audio = new AudioContext({ sampleRate: 48000 });
     await audio.resume();
     const tone = new OscillatorNode(audio, { frequency: 1000 });
@@ -28,11 +30,19 @@ export function flashAndBeep() {
     };
     draw();
     setInterval(draw, 8);
-    return new MediaStream([...canvas.captureStream(30).getVideoTracks(), ...microphone.stream.getAudioTracks()]);
+    return { video: canvas.captureStream(30).getVideoTracks()[0], audio: microphone.stream.getAudioTracks()[0] };
+  };
+  navigator.mediaDevices.getUserMedia = async (constraints) => {
+    devices ??= begin();
+    const { video, audio } = await devices;
+    return new MediaStream([
+      ...(constraints?.video ? [video.clone()] : []),
+      ...(constraints?.audio ? [audio.clone()] : []),
+    ]);
   };
   // The official SDK asks in Chromium's old way.
   const camera = navigator.mediaDevices.getUserMedia;
   for (const name of ["getUserMedia", "webkitGetUserMedia"]) {
-    navigator[name] = (_, done, failed) => void camera().then(done, failed);
+    navigator[name] = (constraints, done, failed) => void camera(constraints).then(done, failed);
   }
 }
