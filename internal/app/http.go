@@ -167,6 +167,7 @@ func (a *App) figures() metrics.Parts {
 		SoundFiles:      a.sounds.Stats,
 		Pictures:        a.video.Totals,
 		Load:            a.gate.Stats,
+		Stuck:           a.receiver.Stuck,
 		Refusals:        a.refusals.Counts,
 	}
 	if a.hooks != nil {

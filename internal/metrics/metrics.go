@@ -25,6 +25,7 @@ type Parts struct {
 	Publishers      func() map[string]int   // over WebRTC, by receiver
 	Datagrams       func() map[string]int64 // of the media port that came to nothing, by what was wrong
 	Panics          func() int64            // of sessions
+	Stuck           func() int64            // WebRTC peers that could not be closed
 	Players         func() int              // over WebRTC
 	WebSockets      func() int              // connections of the signalling
 	RTMPConnections func() int              // to our own RTMP server
@@ -102,6 +103,7 @@ var (
 	publishers      = desc("publishers", "Those who publish streams over WebRTC, by what receives them.", "receiver")
 	datagrams       = desc("media_datagrams_lost_total", "Datagrams of WebRTC that were no peer's, found no room, or could not be sent.", "reason")
 	panics          = desc("session_panics_total", "Publishers that a fault of this server has ended.")
+	stuck           = desc("peers_given_up_total", "WebRTC peers that could not be closed. What they held is lost until the server ends.")
 	players         = desc("players", "Those who play streams over WebRTC.")
 	webSockets      = desc("websockets", "Open signalling connections.")
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
@@ -138,6 +140,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.Panics != nil {
 		s.counter(panics, c.parts.Panics())
+	}
+	if c.parts.Stuck != nil {
+		s.counter(stuck, c.parts.Stuck())
 	}
 	if c.parts.Players != nil {
 		s.gauge(players, float64(c.parts.Players()))

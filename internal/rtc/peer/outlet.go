@@ -284,9 +284,8 @@ func (o *outlet) sayGoodbye() {
 func (o *outlet) shut() error {
 	var err error
 	if o.pc != nil {
-		err = o.pc.GracefulClose()
+		err = o.r.closePeer(o.pc.GracefulClose, &o.readers)
 	}
-	o.readers.Wait()
 	o.r.remove(o)
 	return err
 }

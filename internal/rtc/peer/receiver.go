@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -28,6 +29,8 @@ type Receiver struct {
 	config   webrtc.Configuration
 
 	fingerprint string // of our certificate
+
+	stuck atomic.Int64 // peers that could not be closed
 
 	mu       sync.Mutex
 	closed   bool               // guarded by mu

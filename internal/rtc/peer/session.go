@@ -144,8 +144,7 @@ func (s *session) Stats() rtc.SessionStats {
 // Close implements rtc.Session.
 func (s *session) Close() error {
 	s.end(context.Canceled)
-	err := s.pc.GracefulClose()
-	s.readers.Wait()
+	err := s.r.closePeer(s.pc.GracefulClose, &s.readers)
 	s.r.remove(s)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("close WebRTC: %w", err)
@@ -160,8 +159,7 @@ func (s *session) abandon() {
 	s.mu.Unlock()
 	s.timer.Stop()
 	if s.pc != nil {
-		s.pc.GracefulClose()
+		_ = s.r.closePeer(s.pc.GracefulClose, &s.readers) // nobody asked for it
 	}
-	s.readers.Wait()
 	s.r.remove(s)
 }

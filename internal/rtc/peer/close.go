@@ -1,0 +1,38 @@
+package peer
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// closeLimit is how long a PeerConnection may take to close. A healthy one takes some milliseconds.
+const closeLimit = 5 * time.Second
+
+// errStuck says that a PeerConnection did not close in time.
+var errStuck = errors.New("the WebRTC connection cannot be closed and is given up")
+
+// closePeer closes a PeerConnection and joins its readers. pion v4.2.26 may block for ever in Close: DTLSTransport.Stop holds a lock that
+// its SRTCP session needs to hand over a packet that came before anybody reads RTCP. Such a peer is given up after closeLimit, counted
+// and logged; its goroutines stay.
+func (r *Receiver) closePeer(close func() error, readers *sync.WaitGroup) error {
+	closed := make(chan error, 1)
+	go func() {
+		err := close()
+		readers.Wait()
+		closed <- err
+	}()
+	limit := time.NewTimer(closeLimit)
+	defer limit.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-limit.C:
+		r.stuck.Add(1)
+		r.log.Error("WebRTC connection does not close and is given up", "after", closeLimit)
+		return errStuck
+	}
+}
+
+// Stuck returns how many peers were given up because their connections could not be closed.
+func (r *Receiver) Stuck() int64 { return r.stuck.Load() }
