@@ -158,7 +158,7 @@ func (s *source) write(pictures, size int) {
 			s.Video.Write(media.Frame{Track: s.video, Time: at, Key: s.n == 0 || s.n%10 == 0 && !s.keyless, Data: data})
 		}
 		if s.only != media.Video {
-			s.Audio.Write(media.Frame{Track: s.audio, Time: at, Key: true, Data: []byte{byte(s.n)}})
+			s.Audio.Write(media.Frame{Track: s.audio, Time: at, Key: true, Data: []byte{byte(s.n), 0}}) // two bytes: letters are of sound files
 		}
 		if s.also != nil {
 			s.also()
