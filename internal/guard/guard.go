@@ -69,7 +69,7 @@ func (g *Guard) Page(door string, r *http.Request, named Origins) error {
 	}
 	line := "rest_access_control_allow_origin=" + named.with(origin)
 	switch {
-	case origin == "" || origin == "null" || !ok:
+	case !ok || !hasHost(origin):
 		return g.refuse(door, WhyOrigin, r, "a page of another origin may not use this: serve it from a host of its own, "+
 			"and name its origin in the setting rest_access_control_allow_origin")
 	case named.any:
@@ -102,10 +102,11 @@ func (g *Guard) Socket(door string, r *http.Request, allowed []string) error {
 			return nil
 		}
 	}
-	host := strings.TrimSpace(origin)
-	if _, after, found := strings.Cut(origin, "://"); found {
-		host = after
+	if !ok || !hasHost(origin) {
+		return g.refuse(door, WhyOrigin, r, "a page from a file or in a sandbox may not use this: serve it from a host of its own, "+
+			"and name that host in the setting ws_allowed_origins")
 	}
+	_, host, _ := strings.Cut(origin, "://")
 	return g.refuse(door, WhyOrigin, r, fmt.Sprintf("a page of %s may not use this: if it may, write ws_allowed_origins=%s in the settings",
 		shown(origin), strings.Join(append(append([]string{}, allowed...), shown(host)), ",")))
 }

@@ -58,8 +58,13 @@ func TestHost(t *testing.T) {
 		{lan, "a.b.studio.example", true},
 		{lan, "studio.example", false},
 		{lan, "notstudio.example", false},
+		{here, "transponder.media.svc:8081", true},
+		{lan, "media.lan", true},
+		{lan, "media.home", true},
 		{here, "evil.test", false},
 		{here, "evil.test:8081", false},
+		{lan, "lan.evil.test", false},
+		{lan, "evil-lan", true}, // one word is no domain
 		{here, "evil.test.:8081", false},
 		{here, "localhost.evil.test", false},
 		{here, "127.0.0.1.evil.test:8081", false},
@@ -254,6 +259,21 @@ func TestSocket(t *testing.T) {
 	err := newGuard().Socket("websocket", request("GET", here, "localhost", "Origin", "https://www.example.net"), nil)
 	if err == nil || !strings.Contains(err.Error(), "ws_allowed_origins=www.example.net in") {
 		t.Errorf("the refusal is %v, want the line for the settings", err)
+	}
+}
+
+// No refusal tells the operator to write what cannot be written.
+func TestRefusedPagesWithoutHost(t *testing.T) {
+	for _, origin := range []string{"null", "file://", "about:blank", "data:", "://"} {
+		r := request("POST", here, "localhost", "Origin", origin)
+		for setting, err := range map[string]error{
+			"ws_allowed_origins":               newGuard().Socket("websocket", r, nil),
+			"rest_access_control_allow_origin": newGuard().Page("rest", r, Origins{}),
+		} {
+			if err == nil || !strings.Contains(err.Error(), setting) || strings.Contains(err.Error(), setting+"=") {
+				t.Errorf("to a page of %q: %v, want it told to be served from a host that %s can name", origin, err, setting)
+			}
+		}
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
-// privateSuffixes end the names that nobody can register: RFC 6761, 6762 and 8375, and ICANN's resolution of July 2024.
-var privateSuffixes = []string{".localhost", ".local", ".home.arpa", ".internal"}
+// privateSuffixes end the names that nobody can register: RFC 6761, 6762 (with the habits that its appendix G lists) and 8375, and
+// ICANN's resolutions of February 2018 and July 2024. .svc ends the short names of services in Kubernetes.
+var privateSuffixes = []string{
+	".localhost", ".local", ".home.arpa", ".internal", ".intranet", ".private", ".corp", ".home", ".lan", ".svc",
+}
 
 // carrierNAT is the network between providers and their customers (RFC 6598). Private networks of many sites use it, too.
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")

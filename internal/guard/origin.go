@@ -113,6 +113,12 @@ func sameHostPort(host, origin string) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
+// hasHost says whether an origin can be named in the settings. That of a page from a file or in a sandbox cannot: all of them share it.
+func hasHost(origin string) bool {
+	_, ok := hostOf(origin)
+	return ok
+}
+
 // matches says whether a page's host, or scheme and host, is among the patterns of path.Match.
 func matches(patterns []string, origin string) bool {
 	u, err := url.Parse(origin)
