@@ -122,12 +122,14 @@ type outflow struct {
 
 	mu      sync.Mutex
 	written marks
+	wrote   time.Time // the last write
 	kernel  passage
 	far     passage
 	tcp     tcpState
-	window  int       // the largest of the peer's
-	held    int       // bytes that the peer's kernel is thought to hold
-	waited  time.Time // there was no room
+	window  int           // the largest of the peer's
+	dwell   time.Duration // how long what is written now will lie in the kernels
+	held    int           // bytes that the peer's kernel is thought to hold
+	waited  time.Time     // there was no room
 	seen    backlog
 
 	pings    []mark // that are not answered yet, with the bytes before them
@@ -164,6 +166,7 @@ func (o *outflow) write(now time.Time, sent int64, tags []flv.Tag) (ping uint32,
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.written.add(now, sent)
+	o.wrote = now
 	every := pingEvery
 	switch {
 	case o.answered < pingProof:
@@ -279,8 +282,10 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 	defer o.mu.Unlock()
 	o.tcp = tcp
 	o.window = max(o.window, tcp.window)
+	moved := true
 	if tcp.queued >= 0 {
 		at := sent - int64(tcp.queued)
+		moved = at != o.kernel.reached.bytes || tcp.queued == 0
 		o.kernel.set(now, at, o.age(now, at, sent))
 		if tcp.queued == 0 && !o.late.Load() {
 			o.kernel.past.list = o.kernel.past.list[:0]
@@ -298,9 +303,10 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 		o.late.Store(true)
 	}
 	o.seen.lag = max(o.seen.lag, far)
-	o.seen.delay = o.seen.lag
+	// For as long as nothing has been written, what waits in front has grown older by itself.
+	o.seen.delay = max(0, o.seen.lag-now.Sub(o.wrote))
 	if !late {
-		o.held = 0
+		o.held, o.dwell = 0, 0
 		return o.seen
 	}
 	waiting, rate := o.farWaiting(now, sent)
@@ -311,7 +317,10 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 	hidden := o.hidden(now)
 	o.seen.bytes = max(o.seen.bytes+hidden, waiting)
 	o.seen.lag += lasts(hidden, kernelRate)
-	o.seen.delay = max(o.seen.lag, lasts(waiting, rate), lasts(int64(tcp.queued)+hidden, kernelRate))
+	if moved { // while nothing leaves, a rate says nothing
+		o.dwell = lasts(int64(tcp.queued)+hidden, kernelRate)
+	}
+	o.seen.delay = max(o.seen.delay, lasts(waiting, rate), o.dwell)
 	return o.seen
 }
 

@@ -127,3 +127,32 @@ func TestSlowDestination(t *testing.T) {
 		})
 	}
 }
+
+// A destination that stops for three seconds out of ten, and takes all of it at once then, is never 5 s late: it gets every picture.
+func TestDestinationStopsForMoments(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		kernel bool
+		mute   bool
+	}{{"bare", true, true}, {"bare, with pings", true, false}, {"behind a proxy", false, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const size, seconds = 114_000, 120
+				start := time.Now()
+				rate := func() int {
+					if time.Since(start)%(10*time.Second) > 7*time.Second {
+						return 0
+					}
+					return 10 * size
+				}
+				e := &farEnd{mute: tt.mute, behind: func(near net.Conn) *proxy { return newProxy(near, 4<<20, rate, tt.kernel) }}
+				got := pushThrough(t, e, seconds, size)
+				t.Logf("%+v", got)
+				if got.pictures < 10*seconds-60 {
+					t.Errorf("%d pictures of %d came", got.pictures, 10*seconds)
+				}
+			})
+		})
+	}
+}

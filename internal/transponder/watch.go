@@ -67,6 +67,7 @@ type health struct {
 	media, picture, key, drop still
 	asked                     int64     // key frames, when the last one came
 	dropped                   time.Time // the last frame
+	wasSlow                   bool      // the peer is slow, and was said to be
 	skip                      still
 	skipped                   time.Time // the last picture
 	kinds                     [2]kindHealth
@@ -139,12 +140,14 @@ func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
 	slow := h.slow(s)
 	behind := h.behind(s)
 	source := h.source(s)
+	h.wasSlow = h.wasSlow && slow
 	switch {
 	case stuck >= stillFor:
 		return stuck, ReasonPeerStalled
 	case noMedia >= stillFor && !s.kinds[0].alive() && !s.kinds[1].alive() && source != ReasonUnusable:
 		return stuck, ReasonNoMedia
-	case slow && silent < quietFor: // else it is not known yet which
+	case slow && (silent < quietFor || h.wasSlow): // else it is not known yet which
+		h.wasSlow = true
 		return stuck, ReasonPeerSlow
 	case behind:
 		return stuck, ReasonTooSlow

@@ -207,6 +207,16 @@ func TestHealth(t *testing.T) {
 			want:   map[int64]Reason{0: ReasonPeerSlow, 8: ReasonPeerSlow, 11: "", 30: ""},
 		},
 		{
+			name: "a slow peer that falls silent does not recover by that",
+			change: func(n int64, s *sample) {
+				s.dropped, s.answers, s.received = min(n, 6)*10, true, 5000
+				if n >= 2 {
+					s.unanswered = s.at.Add(-time.Duration(n-1) * second)
+				}
+			},
+			want: map[int64]Reason{1: ReasonPeerSlow, 3: ReasonPeerSlow, 4: ReasonPeerSlow},
+		},
+		{
 			name:   "a stalled peer comes before what it leads to",
 			change: func(n int64, s *sample) { s.tcp.queued, s.dropped = int(125_000*(n+1)), n },
 			want:   map[int64]Reason{1: ReasonPeerSlow, 7: ReasonPeerStalled},
