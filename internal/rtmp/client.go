@@ -22,6 +22,8 @@ type ClientConfig struct {
 	FourCC    []string // codecs, by flv.FourCC, that may be sent if the server offers them too
 	Reconnect bool     // a *ReconnectError is obeyed
 
+	Came Trail // of the connection by which the stream came, if it was RTMP
+
 	// Acked is told of each acknowledgement, with the bytes that the peer has received, and Answered of each answer to a ping, with the
 	// ping's value. Whoever reads calls them: they must not block. Nil: nobody is told.
 	Acked    func(bytes int64)
@@ -45,7 +47,7 @@ const (
 type Client struct {
 	cfg   ClientConfig
 	conn  *conn
-	hello Hello
+	trail Trail
 
 	offered  fourCCs // set by Connect
 	streamID uint32  // set by Publish
@@ -58,17 +60,18 @@ type Client struct {
 func NewClient(rw io.ReadWriter, cfg ClientConfig) *Client {
 	c := &Client{cfg: cfg, conn: newConn(rw)}
 	c.conn.chunks.expectAnswers()
-	rand.Read(c.hello[:])
+	rand.Read(c.trail[0][:])
+	copy(c.trail[1:], cfg.Came[:])
 	c.conn.onAck, c.conn.onAnswer = cfg.Acked, cfg.Answered
 	return c
 }
 
 // Hello returns what the handshake begins with.
-func (c *Client) Hello() Hello { return c.hello }
+func (c *Client) Hello() Hello { return c.trail[0] }
 
 // Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
 func (c *Client) Handshake() error {
-	return clientHandshake(c.conn.chunks.in, countingWriter{c.conn}, c.hello)
+	return clientHandshake(c.conn.chunks.in, countingWriter{c.conn}, c.trail)
 }
 
 // Connect asks for the application. A refusal is a *StatusError whose Command is "connect", or a *ReconnectError if the

@@ -13,17 +13,26 @@ const (
 
 // Hello is what a client's handshake begins with: random bytes, by which a program knows a connection that it has made to itself,
 // whatever is between.
-type Hello [16]byte
+type Hello = [16]byte
+
+// Trail begins with a connection's own hello. Behind it are those of the connections by which the stream came, the latest first, so that
+// a server knows what it has sent out itself when it comes back from another one. Other clients have random bytes or zeros there.
+type Trail = [8]Hello
 
 // helloAt is where C1 has them: behind a time of 0 and four zero bytes, which ask for the simple handshake.
 const helloAt = 8
 
 // clientHandshake is the client's side of the handshake (RTMP 1.0, 5.2). The peer's S2 is not compared with C1: servers
 // that sign their handshake send something else there.
-func clientHandshake(r io.Reader, w io.Writer, hello Hello) error {
+func clientHandshake(r io.Reader, w io.Writer, trail Trail) error {
 	var c0c1 [1 + handshakeSize]byte
 	c0c1[0] = version
-	rand.Read(c0c1[1+helloAt+copy(c0c1[1+helloAt:], hello[:]):])
+	rand.Read(c0c1[1+helloAt:])
+	for i, hello := range trail {
+		if hello != (Hello{}) {
+			copy(c0c1[1+helloAt+i*len(hello):], hello[:])
+		}
+	}
 	if _, err := w.Write(c0c1[:]); err != nil {
 		return fmt.Errorf("%w: send C0 and C1: %w", ErrHandshake, err)
 	}
@@ -44,25 +53,27 @@ func clientHandshake(r io.Reader, w io.Writer, hello Hello) error {
 }
 
 // serverHandshake is the server's side. A client that signs its C1 goes on without when S1 has zeros for a version.
-func serverHandshake(r io.Reader, w io.Writer) (hello Hello, err error) {
+func serverHandshake(r io.Reader, w io.Writer) (trail Trail, err error) {
 	if err := readVersion(r); err != nil {
-		return hello, err
+		return trail, err
 	}
 	var answer [1 + 2*handshakeSize]byte
 	answer[0] = version
 	rand.Read(answer[1+8 : 1+handshakeSize])
 	echo := answer[1+handshakeSize:]
 	if _, err := io.ReadFull(r, echo); err != nil {
-		return hello, fmt.Errorf("%w: read C1: %w", ErrHandshake, noEOF(err))
+		return trail, fmt.Errorf("%w: read C1: %w", ErrHandshake, noEOF(err))
 	}
-	copy(hello[:], echo[helloAt:])
+	for i := range trail {
+		copy(trail[i][:], echo[helloAt+i*len(trail[i]):])
+	}
 	if _, err := w.Write(answer[:]); err != nil {
-		return hello, fmt.Errorf("%w: send S0, S1 and S2: %w", ErrHandshake, err)
+		return trail, fmt.Errorf("%w: send S0, S1 and S2: %w", ErrHandshake, err)
 	}
 	if _, err := io.ReadFull(r, echo); err != nil {
-		return hello, fmt.Errorf("%w: read C2: %w", ErrHandshake, noEOF(err))
+		return trail, fmt.Errorf("%w: read C2: %w", ErrHandshake, noEOF(err))
 	}
-	return hello, nil
+	return trail, nil
 }
 
 // readVersion reads C0 or S0 alone, so that a peer that speaks something else is known by its first byte.

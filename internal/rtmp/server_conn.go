@@ -50,7 +50,7 @@ type Request struct {
 type ServerConn struct {
 	conn *conn
 
-	hello    Hello     // set by Handshake
+	trail    Trail     // set by Handshake
 	denied   []uint32  // message streams that asked for a second stream; owned by the reading goroutine
 	created  int       // message streams created so far; owned by the reading goroutine
 	queued   []Message // of an aggregate message; likewise
@@ -75,12 +75,12 @@ func (s *ServerConn) Unfinished() time.Time { return s.conn.chunks.oldest }
 
 // Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
 func (s *ServerConn) Handshake() (err error) {
-	s.hello, err = serverHandshake(s.conn.chunks.in, countingWriter{s.conn})
+	s.trail, err = serverHandshake(s.conn.chunks.in, countingWriter{s.conn})
 	return err
 }
 
-// Hello returns the client's, as Client.Hello does there.
-func (s *ServerConn) Hello() Hello { return s.hello }
+// Trail returns the client's hello, as Client.Hello does there, and those before it.
+func (s *ServerConn) Trail() Trail { return s.trail }
 
 // Accept waits for connect and grants it, whatever the application. Clients that speak Enhanced RTMP are told the codecs
 // that package flv takes.

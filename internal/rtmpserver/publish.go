@@ -28,7 +28,7 @@ func (c *session) publish(ctx context.Context, key string) error {
 	push := ""
 	if c.srv.origins != nil {
 		var ring bool
-		if push, ring = c.srv.origins.Origin(c.conn.Hello(), name); ring {
+		if push, ring = c.srv.origins.Origin(c.conn.Trail(), name); ring {
 			return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)
 		}
 	}
@@ -40,6 +40,7 @@ func (c *session) publish(ctx context.Context, key string) error {
 		Provider:  "RTMP",
 		Transport: "TCP",
 		Push:      push,
+		Trail:     c.conn.Trail(),
 		Publisher: stream.Publisher{Credential: secretQuery(c.who.App, key), Address: stream.AddressOf(c.net.RemoteAddr().String())},
 		HasVideo:  true, // which of the two will come is not said in advance
 		HasAudio:  true,

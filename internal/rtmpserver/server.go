@@ -25,9 +25,9 @@ type AudioRenditions interface {
 
 // Origins knows the connections that this server has made to itself: a transponder.Registry.
 type Origins interface {
-	// Origin returns the push that a connection belongs to, "" if it is none of this server's, and whether the push would send what
-	// it publishes under that name on to itself.
-	Origin(hello rtmp.Hello, name string) (push string, ring bool)
+	// Origin returns the push whose output a connection brings, directly or from another server, "" if it is none of this server's, and
+	// whether the push would send what is published under that name on to itself.
+	Origin(trail rtmp.Trail, name string) (push string, ring bool)
 }
 
 // maxUnfinished is what the unfinished messages of all connections may hold, beyond half a megabyte for each.

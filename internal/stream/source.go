@@ -22,9 +22,10 @@ type Info struct {
 	ID        string // media session id: the browser's own, or made by the door
 	SessionID string // of the connection that publishes, for those who list streams
 	AppKey    string
-	Provider  string // "WebRTC", "WHIP", "RTMP"
-	Transport string // "UDP", "TCP"
-	Push      string // the push of this server whose output it is; "" for all others
+	Provider  string      // "WebRTC", "WHIP", "RTMP"
+	Transport string      // "UDP", "TCP"
+	Push      string      // the push of this server whose output it is; "" for all others
+	Trail     [8][16]byte // of an RTMP publisher: an rtmp.Trail
 	Publisher Publisher
 
 	HasVideo, HasAudio bool // what the publisher said it would send

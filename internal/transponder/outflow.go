@@ -217,7 +217,7 @@ func (o *outflow) ack(now time.Time, acked, sent int64) {
 	defer o.mu.Unlock()
 	if o.answered >= pingProof {
 		if acked > o.far.reached.bytes && acked <= sent { // some servers take their time to answer
-			o.reach(now, acked, o.age(now, acked, sent))
+			o.reach(now, acked, max(0, o.age(now, acked, sent)-o.minRTT))
 		}
 		return
 	}

@@ -67,7 +67,7 @@ func (t *Transponder) approach(ctx context.Context, target Target, addr netip.Ad
 		out := newOutflow()
 		client = rtmp.NewClient(conn, rtmp.ClientConfig{
 			App: target.App, TCURL: target.TCURL, FlashVersion: t.flashVersion(), StreamName: target.Name, Login: login,
-			FourCC: t.req.Options.fourCCs(), Reconnect: true,
+			FourCC: t.req.Options.fourCCs(), Reconnect: true, Came: t.source().Info().Trail,
 			Acked:    func(bytes int64) { out.ack(time.Now(), bytes, client.BytesSent()) },
 			Answered: func(value uint32) { out.answer(time.Now(), value) },
 		})

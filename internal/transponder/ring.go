@@ -17,39 +17,47 @@ func (t *Transponder) greet(hello rtmp.Hello) {
 func (t *Transponder) greeted(hello rtmp.Hello) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Contains(t.hellos[:], hello)
+	return hello != (rtmp.Hello{}) && slices.Contains(t.hellos[:], hello) // some clients send zeros
 }
 
-// Origin returns the id of the push whose connection to our own RTMP server begins with that hello, "" if it is nobody's here. ring
-// says that the push reads the stream of that name, itself or from another push: it would feed itself once the name's publisher
-// is gone and a push holds the stream.
-func (r *Registry) Origin(hello rtmp.Hello, name string) (push string, ring bool) {
+// Origin returns the id of the push whose output a connection with that trail to our own RTMP server brings, from here or by way of
+// other servers, "" if it is nobody's here. ring says that a push reads the stream of that name, itself or from another push: it would
+// feed itself once the name's publisher is gone and a push holds the stream.
+func (r *Registry) Origin(trail rtmp.Trail, name string) (push string, ring bool) {
 	r.mu.Lock()
 	pushes := slices.Clone(r.pushes)
 	r.mu.Unlock()
-	find := func(match func(*entry) bool) *entry {
-		if i := slices.IndexFunc(pushes, match); i >= 0 {
-			return pushes[i]
+	for _, hello := range trail {
+		i := slices.IndexFunc(pushes, func(e *entry) bool { return e.greeted(hello) })
+		if i < 0 {
+			continue
 		}
-		return nil
-	}
-	e := find(func(e *entry) bool { return e.greeted(hello) })
-	if e == nil {
-		return "", false
-	}
-	push = e.id
-	for range pushes { // a chain is no longer
-		read := e.src.Info().Name
-		if read == name {
+		if push == "" {
+			push = pushes[i].id
+		}
+		if r.reads(pushes, pushes[i], name) {
 			return push, true
-		}
-		src, ok := r.hub.Source(read)
-		if !ok || src.Info().Push == "" {
-			return push, false
-		}
-		if e = find(func(e *entry) bool { return e.id == src.Info().Push }); e == nil {
-			return push, false
 		}
 	}
 	return push, false
+}
+
+// reads says whether a push reads the stream of that name, itself or from another push.
+func (r *Registry) reads(pushes []*entry, e *entry, name string) bool {
+	for range pushes { // a chain is no longer
+		read := e.src.Info().Name
+		if read == name {
+			return true
+		}
+		src, ok := r.hub.Source(read)
+		if !ok || src.Info().Push == "" {
+			return false
+		}
+		i := slices.IndexFunc(pushes, func(e *entry) bool { return e.id == src.Info().Push })
+		if i < 0 {
+			return false
+		}
+		e = pushes[i]
+	}
+	return false
 }

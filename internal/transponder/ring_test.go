@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/rtmp"
 )
 
 // relayTo passes connections on, as a TLS front would: nobody can tell by their addresses who made them.
@@ -116,5 +117,55 @@ func TestNoRing(t *testing.T) {
 	}
 	if n := len(b.hub.Sources()); n != 3 {
 		t.Errorf("%d streams, want 3", n)
+	}
+}
+
+// What goes through other servers' ports and holds on its way is known when it comes back. Each server is reached by other addresses.
+func TestRingOfServers(t *testing.T) {
+	t.Parallel()
+	full := true
+	one, two, three := newBench(t, nil), newBench(t, nil), newBench(t, nil)
+	at := func(b *bench) string { return "rtmp://" + relayTo(t, b.runDoor().Addr()) + "/live/a" }
+	home := at(one)
+	start := func(b *bench, url string) string {
+		return b.start(Request{
+			StreamName: "a", URL: url, FullURL: &full, Options: Options{OnSourceLoss: "hold", HoldFor: time.Minute},
+		}).ID
+	}
+	owner := one.source("a")
+	first := start(one, at(two))
+	live := func(b *bench) {
+		b.wait("the stream", func() bool {
+			owner.write(10, 20)
+			s, ok := b.hub.Source("a")
+			return ok && s.Video.Track() != nil
+		})
+	}
+	live(two)
+	start(two, at(three))
+	live(three)
+	state := func(b *bench, id string) Info { return b.Find(Filter{ID: id})[0] }
+	owner.Close(nil)
+	one.wait("the hold", func() bool { return state(one, first).State == Holding })
+	for _, b := range []*bench{two, three} {
+		last := start(b, home)
+		b.wait("the refusal", func() bool {
+			if _, taken := one.hub.Source("a"); taken {
+				t.Fatal("the stream has come back to its first server")
+			}
+			i := state(b, last)
+			return i.State == Failed && i.Reason == ReasonKeyInUse
+		})
+	}
+}
+
+// A client whose handshake has zeros where others are random is nobody's push.
+func TestHandshakeOfZeros(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.source("a")
+	b.start(Request{StreamName: "a", URL: "rtmp://127.0.0.1:1/live"})
+	if push, ring := b.Origin(rtmp.Trail{}, "a"); push != "" || ring {
+		t.Errorf("it is push %q, a ring %v", push, ring)
 	}
 }
