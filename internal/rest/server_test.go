@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -305,6 +306,22 @@ func TestUsers(t *testing.T) {
 		"/rest-api/openapi_specification",
 	} {
 		get(t, srv, path).wantStatus(t, http.StatusUnauthorized)
+	}
+}
+
+// A file that an editor on Windows has saved holds the same users: the first of them, too.
+func TestUsersWithByteOrderMark(t *testing.T) {
+	text, err := os.ReadFile(usersFile(t, "ann", "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(text), "\n\n")
+	u := newUsers(guard.SharesConfig{})
+	if err := u.parse("\ufeff" + line); err != nil {
+		t.Fatal(err)
+	}
+	if ok, _ := u.admit(t.Context(), netip.Addr{}, "ann", "secret"); !ok {
+		t.Error("the user of the first line is not let in")
 	}
 }
 

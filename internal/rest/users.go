@@ -41,6 +41,7 @@ func newUsers(shares guard.SharesConfig) *users {
 func (u *users) parse(text string) error {
 	hashes, decoy := map[string][]byte{}, []byte(nil)
 	n := 0
+	text = strings.TrimPrefix(text, "\ufeff") // editors on Windows begin with a byte order mark
 	for line := range strings.Lines(text) {
 		n++
 		line = strings.TrimSpace(line)
