@@ -130,7 +130,8 @@ func (g *Guard) Media(door, setting string, r *http.Request) error {
 		return nil
 	}
 	return g.refuse(door, WhyOrigin, r, fmt.Sprintf(
-		"a page of another host may not use this without a token: write %s=TOKEN in the settings, and give the page that token", setting))
+		"a page of another host may not use this without a token: write %s=TOKEN in the settings, and give the page that token; "+
+			"if the page is this server's own, the proxy before it has to pass the Host header on", setting))
 }
 
 // refuse counts the refusal and makes its error.
