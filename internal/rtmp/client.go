@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strings"
 
 	"transponder/internal/amf"
 	"transponder/internal/flv"
@@ -217,6 +219,14 @@ var endings = map[string]bool{
 	"NetStream.Unpublish.Success":       true,
 }
 
+// beside says whether a code, at whatever level, is about something else than a stream that is live: its recording at the server, a
+// player's request, or a call. A server that ends the stream with it closes it as well.
+func beside(code string) bool {
+	return slices.ContainsFunc([]string{"NetStream.Record.", "NetStream.Play.", "NetConnection.Call."}, func(about string) bool {
+		return strings.HasPrefix(code, about)
+	})
+}
+
 // statusEnd says whether an onStatus ends the stream or asks for another connection.
 func (c *Client) statusEnd(cmd command, name string) error {
 	o := cmd.info()
@@ -224,6 +234,8 @@ func (c *Client) statusEnd(cmd command, name string) error {
 	switch {
 	case code == "NetConnection.Connect.ReconnectRequest":
 		return &ReconnectError{TCURL: o.String("tcUrl"), Description: o.String("description")}
+	case c.started && beside(code):
+		return nil
 	case o.String("level") == "error" || endings[code]:
 		return cmd.refusal(name)
 	default:

@@ -243,6 +243,7 @@ func TestServe(t *testing.T) {
 			&StatusError{"onStatus", "status", "NetStream.Unpublish.Success", "words"}},
 		{"late answers, then close", []outgoing{
 			rejected(txReleaseStream, "X"), call("_result", txFCPublish, nil), onStatus("status", "NetStream.Data.Start"),
+			onStatus("error", "NetStream.Record.Failed"), onStatus("error", "NetStream.Record.NoAccess"), onStatus("error", "NetConnection.Call.Failed"),
 			call("close", 0, nil),
 		}, ErrClosedByPeer},
 		{"reconnect", []outgoing{call("onStatus", 0, nil, statusInfo("status", "NetConnection.Connect.ReconnectRequest", "w"))},
