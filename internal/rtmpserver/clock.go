@@ -21,7 +21,7 @@ const (
 	// maxLag is how late a message may be that is still believed: longer than a link may stand still without being closed.
 	maxLag = time.Minute
 
-	// late is from when on messages that stay equally late, for two of lateWindow, are of a publisher that stood still, and not
+	// late is from when on messages that stay late, for two of lateWindow, are of a publisher that stood still or is slow, and not
 	// of a link that catches up. catching is by how much a link gets better in one of them.
 	late       = 250 * time.Millisecond
 	lateWindow = time.Second
@@ -40,9 +40,9 @@ const (
 	freeBurst = time.Second
 
 	// window is over how long the earliest arrival is taken for the true one, and paceWindows over how many of them a
-	// publisher's pace is known.
+	// publisher's pace is known: longer than a link is slow that then catches up.
 	window      = 10 * time.Second
-	paceWindows = 6
+	paceWindows = 60
 
 	// slew is the most that a window corrects: a tenth of a percent, inaudible and faster than any two clocks part.
 	slew = window / 1000
@@ -261,8 +261,8 @@ func (l *line) correct(now media.Timestamp, way time.Duration) time.Duration {
 	return moved + d
 }
 
-// standstill moves the line to where messages arrive that stay equally late: their publisher has stood still. Those of a link that catches
-// up are ever less late.
+// standstill moves the line to where messages arrive that stay late: their publisher has stood still, or is slower than its times. Those
+// of a link that catches up are ever less late.
 func (l *line) standstill(now media.Timestamp, way time.Duration) time.Duration {
 	delay := way - l.offset
 	if now < l.lateEnd {
@@ -270,8 +270,8 @@ func (l *line) standstill(now media.Timestamp, way time.Duration) time.Duration 
 		return 0
 	}
 	moved := time.Duration(0)
-	if d := l.lateThen - l.lateNow; l.lateThen > late && l.lateNow > late && d < catching && d > -catching {
-		moved = min(l.lateNow, delay)
+	if l.lateThen > late && l.lateNow > late && l.lateThen-l.lateNow < catching {
+		moved = min(l.lateThen, l.lateNow, delay)
 		l.offset += moved
 		l.least = way
 	}

@@ -193,6 +193,50 @@ func runFeed(t *testing.T, f feed) {
 	}
 }
 
+// TestClockLate has a publisher whose media get ever later: its link recovers after more than a minute, or it is slower than its times.
+func TestClockLate(t *testing.T) {
+	for _, f := range []struct {
+		name   string
+		sent   func(t float64) float64
+		behind float64 // that a time may be behind its arrival
+		delay  float64 // of reading, at the end
+	}{
+		{"a full link for 70 s", func(t float64) float64 {
+			switch {
+			case t < 10:
+				return t
+			case t < 20:
+				return 10 + (t-10)*2
+			case t < 90:
+				return t + 10
+			}
+			return max(t, 100+(t-90)/10)
+		}, 2, 0.2},
+		{"a publisher at 80 %", func(t float64) float64 { return t / 0.8 }, 1, math.Inf(1)},
+		{"a publisher at half its speed", func(t float64) float64 { return t * 2 }, 2, math.Inf(1)},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			var k clock
+			free, read := 0.0, 0.0
+			for i := range 150 * 30 {
+				at := float64(i) / 30
+				now := max(f.sent(at), free)
+				got := float64(k.timestamp(media.Video, uint32(math.Round(at*1000)), media.Timestamp(now*1e9))) / 1e9
+				free, read = now, now-at
+				if k.mayRead > leastWait {
+					free += k.mayRead.Seconds()
+				}
+				if now-got > f.behind {
+					t.Fatalf("the picture of %.2f s has a time %.2f s before its arrival", at, now-got)
+				}
+			}
+			if read > f.delay || k.jumps > 0 {
+				t.Errorf("at the end pictures are read %.2f s late; %d jumps", read, k.jumps)
+			}
+		})
+	}
+}
+
 // TestClockFile sends a file without pace: it is read two seconds ahead of its time, and the end is waited for.
 func TestClockFile(t *testing.T) {
 	var k clock

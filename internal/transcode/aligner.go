@@ -29,9 +29,9 @@ const (
 	minStep = 4 * sampleRate / 1000
 	maxStep = 20 * sampleRate / 1000
 
-	// maxAhead is how far ahead of the clock a packet's timestamp may be. Publishers that begin with a burst are ahead by that. No
-	// door lets any be further ahead; it bounds what one could do.
-	maxAhead = 10 * time.Second
+	// maxAhead is how far ahead of the clock a packet's timestamp may be. Publishers that begin with a burst are ahead by that, and those
+	// whose slow link has recovered by up to a minute. No door lets any be further ahead; it bounds what one could do.
+	maxAhead = 70 * time.Second
 )
 
 // aligner puts each packet's sound where its timestamp says, and fills what is missing.
