@@ -128,6 +128,9 @@ func (c *session) readAhead(ctx context.Context, src *stream.Source, ended func(
 		if err := c.guard(func() error { a.run(ctx); return nil }); err != nil {
 			a.end(err)
 		}
+		if a.over() {
+			src.SetEnding()
+		}
 	})
 	wg.Go(func() {
 		select {

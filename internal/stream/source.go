@@ -47,6 +47,7 @@ type Source struct {
 	liveAt   atomic.Int64 // on the stream's clock; 0 before
 	live     chan struct{}
 	done     chan struct{}
+	ending   atomic.Bool // see SetEnding
 
 	mu         sync.Mutex
 	err        error                 // guarded by mu; set when done is closed
@@ -85,6 +86,9 @@ func (s *Source) SetLive() {
 		close(s.live)
 	})
 }
+
+// SetEnding says that the publisher has left, and that only what it sent before is still to come.
+func (s *Source) SetEnding() { s.ending.Store(true) }
 
 // Live is closed once the publisher is connected.
 func (s *Source) Live() <-chan struct{} { return s.live }

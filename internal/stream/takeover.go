@@ -33,6 +33,9 @@ const quietFor = time.Second
 // it: over relays that takes some seconds.
 const connectsWithin = 5 * time.Second
 
+// endsWithin is how long a newcomer waits for the end of a publisher that has left and is still heard (Source.SetEnding).
+const endsWithin = 10 * time.Second
+
 // quietTick is how often a publisher is looked at while a newcomer waits.
 const quietTick = 50 * time.Millisecond
 
@@ -109,7 +112,11 @@ func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
 		if old != watched {
 			watched, began = old, frames
 		}
-		if frames != began || time.Since(asked) > quietFor { // it is alive, or may come to life
+		patience := quietFor
+		if old.ending.Load() {
+			patience, began = endsWithin, frames
+		}
+		if frames != began || time.Since(asked) > patience { // it is alive, or may come to life
 			return nil, err
 		}
 		t := time.NewTimer(quietTick)
@@ -130,6 +137,9 @@ func (s *Source) frames() int64 { return s.Video.Stats().Frames + s.Audio.Stats(
 
 // dead says whether the publisher seems to be gone: it has sent no media for a while, or did not connect in time.
 func (s *Source) dead(now time.Time) bool {
+	if s.ending.Load() { // it is heard to its end, which comes by itself
+		return false
+	}
 	last := s.created
 	for _, f := range []*Feed{s.Video, s.Audio} {
 		if at := f.written(); at.After(last) {

@@ -154,6 +154,39 @@ func TestTakeoverGivenUp(t *testing.T) {
 	})
 }
 
+// TestTakeoverEnding: who has sent a file faster than it plays, and left, may send the next one, which is heard after it.
+func TestTakeoverEnding(t *testing.T) {
+	for _, rest := range []time.Duration{5 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			h := NewHub(DefaultConfig())
+			info := Info{Name: "n", ID: "1", Publisher: Publisher{Address: AddressOf("192.0.2.1:5")}}
+			old, err := h.Publish(info)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old.SetEnding()
+			var playing sync.WaitGroup
+			defer playing.Wait()
+			playing.Go(func() {
+				for end := time.Now().Add(rest); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+					old.Audio.Write(media.Frame{Track: &media.Track{Codec: media.AAC}})
+				}
+				old.Close(nil)
+			})
+			info.ID = "2"
+			asked := time.Now()
+			_, err = h.Claim(t.Context(), info)
+			took := time.Since(asked)
+			switch {
+			case rest < endsWithin && (err != nil || took < rest || took > rest+2*quietTick || h.Takeovers() > 0):
+				t.Errorf("Claim: %v after %v, %d takeovers; want the name after %v", err, took, h.Takeovers(), rest)
+			case rest > endsWithin && (!errors.Is(err, ErrNameInUse) || took > endsWithin+2*quietTick):
+				t.Errorf("Claim: %v after %v, want it refused after %v", err, took, endsWithin)
+			}
+		})
+	}
+}
+
 func TestAddressOf(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.1:80": "192.0.2.1", "[::ffff:192.0.2.1]:80": "192.0.2.1", "[2001:db8::1]:80": "2001:db8::1", "192.0.2.1": "192.0.2.1",
