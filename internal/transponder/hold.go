@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"transponder/internal/media"
@@ -49,6 +50,8 @@ type holder struct {
 	failed  error        // why there are no pictures
 	until   time.Time    // the publisher is waited for; zero while it is there
 	held    bool
+	heard   time.Time   // the first sound of the source that ends a hold
+	blind   atomic.Bool // a hold has ended by sound, and a picture is repeated
 
 	mu     sync.Mutex
 	maxLag time.Duration      // guarded by mu; of the reader
@@ -68,6 +71,7 @@ func newHolder(cfg holderConfig, src *stream.Source) *holder {
 
 func (h *holder) attach(src *stream.Source) {
 	h.shift = src.Created().Sub(h.clock.Created())
+	h.heard = time.Time{}
 	video := src.Video
 	if h.cfg.pictures != nil {
 		feed, let, err := h.cfg.pictures(src)
@@ -372,12 +376,27 @@ func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
 	return kept, err
 }
 
-// back ends a hold with the first frame of what the source is awaited for: pictures, if it is to have any.
+// back ends a hold with the first frame of what the source is awaited for: pictures, if it is to have any. One that has sent sound
+// alone for a while is back without.
 func (h *holder) back(f media.Frame) {
-	if h.held && (f.Kind() == media.Video || !h.src.Info().HasVideo) {
-		h.held, h.until = false, time.Time{}
-		h.changed(h.src)
+	picture := f.Kind() == media.Video
+	if picture && h.blind.Load() {
+		h.blind.Store(false)
 	}
+	if !h.held {
+		return
+	}
+	if !picture && h.src.Info().HasVideo {
+		if h.heard.IsZero() {
+			h.heard = time.Now()
+		}
+		if time.Since(h.heard) < videoWait {
+			return
+		}
+		h.blind.Store(h.bridge.pictures)
+	}
+	h.held, h.until = false, time.Time{}
+	h.changed(h.src)
 }
 
 // lose bridges the time after a source's end, or returns its error if the end is final.
@@ -389,6 +408,7 @@ func (h *holder) lose(ctx context.Context, err error) error {
 	h.bridge.begin(h.slate())
 	if !h.held {
 		h.held = true
+		h.blind.Store(false)
 		h.miss()
 		h.changed(nil)
 	}

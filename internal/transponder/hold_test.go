@@ -447,6 +447,33 @@ func TestHoldHalfBack(t *testing.T) {
 	})
 }
 
+// A publisher that might send pictures, and comes back with sound alone, is back: nobody is told for ever that it is gone. That the
+// picture stands is told.
+func TestHoldBackWithoutPictures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShow(t, time.Minute, nil)
+		src, err := s.hub.Publish(stream.Info{Name: "s", ID: "s", Provider: "RTMP", HasVideo: true, HasAudio: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		src.SetLive()
+		for i := range int64(250) {
+			s.wait(time.Until(src.Created().Add(media.Samples(i*1024, 48000))))
+			src.Audio.Write(media.Frame{Track: realAudio, Time: src.Now(), Key: true, Data: []byte{1}})
+		}
+		synctest.Wait()
+		s.check()
+		if want := []string{"held", "back with RTMP"}; !slices.Equal(s.changes, want) || !s.h.blind.Load() {
+			t.Errorf("changes %q, want %q; the picture stands: %v", s.changes, want, s.h.blind.Load())
+		}
+		src.Close(nil)
+		s.wait(time.Second)
+		if s.h.blind.Load() {
+			t.Error("the picture of a hold is told as the publisher's fault")
+		}
+	})
+}
+
 // A new connection begins with a key frame, whatever is being read.
 func TestHoldRestart(t *testing.T) {
 	slate := grey(t, 90)

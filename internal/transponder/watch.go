@@ -304,6 +304,7 @@ func (t *Transponder) sample(l *link, in *holder) sample {
 		kinds:   [2]kindSample{kindOf(src.Audio), kindOf(src.Video)},
 		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}
+	s.kinds[1].missing = s.kinds[1].missing || in.blind.Load()
 	s.lag, s.maxLag, s.late = queue.QueuedTime+t.look(l, in, s.tcp), t.cfg.MaxDelay, l.out.late.Load()
 	s.unanswered, s.answers = l.out.unanswered()
 	return s
