@@ -300,6 +300,7 @@ func (a *App) Reload() {
 	var errs []error
 	if a.certificate.Load() != nil {
 		errs = append(errs, a.loadCertificate())
+		a.guard.SetNames(a.names())
 	}
 	if api := a.api.Load(); api != nil {
 		errs = append(errs, api.Reload())

@@ -2,9 +2,15 @@ package app
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"log/slog"
+	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,4 +87,54 @@ func TestCertificateOfTheSettings(t *testing.T) {
 	if _, err := certificate(filepath.Join(dir, "none.pem"), keyFile, dir, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a certificate file that is not there is no error")
 	}
+}
+
+// With another certificate the server is known by other names.
+func TestNamesOfTheCertificateAreReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
+	certify := func(name string) {
+		t.Helper()
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}}
+		der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+		if err := keep(dir, certFile, cert, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certify("one.example")
+	a := runApp(t, "tls_cert_file="+certFile, "tls_key_file="+keyFile)
+	wantKnown := func(name string, known bool) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+a.http.Addr().String()+"/config.json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = name
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.StatusCode == http.StatusOK; got != known {
+			t.Errorf("%s is answered %d", name, resp.StatusCode)
+		}
+	}
+	wantKnown("one.example", true)
+	wantKnown("two.example", false)
+	certify("two.example")
+	a.Reload()
+	wantKnown("one.example", false)
+	wantKnown("two.example", true)
 }

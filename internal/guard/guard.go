@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 )
 
 // Why a request is turned away, as metrics name it.
@@ -24,7 +25,7 @@ func (e *Error) Error() string { return e.message }
 // Guard judges requests by the page that they come from. A nil Guard knows no names of this server beyond the general ones, and
 // counts nothing. All methods may be called from any goroutine.
 type Guard struct {
-	names    []string // of this server, as patterns
+	names    atomic.Pointer[[]string] // of this server, as patterns
 	refusals *Refusals
 	near     neighbours
 }
@@ -32,10 +33,17 @@ type Guard struct {
 // New makes a guard for a server of these names; *.example.com is all names that end so. Its refusals are counted there.
 func New(names []string, refusals *Refusals) *Guard {
 	g := &Guard{refusals: refusals}
-	for _, name := range names {
-		g.names = append(g.names, plainName(name))
-	}
+	g.SetNames(names)
 	return g
+}
+
+// SetNames puts others in the place of the server's names.
+func (g *Guard) SetNames(names []string) {
+	plain := make([]string, len(names))
+	for i, name := range names {
+		plain[i] = plainName(name)
+	}
+	g.names.Store(&plain)
 }
 
 // Host refuses a request from this machine or a private network that calls the server by an unknown name: a stranger's page that
@@ -199,5 +207,5 @@ func (g *Guard) knows(host string) bool {
 	case isAddress(name), isPrivateName(name):
 		return true
 	}
-	return g != nil && matchesName(g.names, name)
+	return g != nil && matchesName(*g.names.Load(), name)
 }
