@@ -147,8 +147,16 @@ func (s *Server) handleEvents(p protocol) {
 	}
 }
 
-// ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// ServeHTTP implements http.Handler. A slash that a client put at the end of an address is no part of the name.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.EscapedPath(), "/") {
+		again, u := *r, *r.URL
+		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
+		again.URL = &u
+		r = &again
+	}
+	s.mux.ServeHTTP(w, r)
+}
 
 // Close ends every session and waits for it; no further one begins.
 func (s *Server) Close() error {
