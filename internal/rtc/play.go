@@ -247,9 +247,10 @@ func (p *Playback) choose(ctx context.Context, offer string) (*Description, erro
 // they have fetched the first.
 var madePictures = []media.Codec{media.H264, media.VP8}
 
-// tracks waits for the source's first frames, within bounds. What is not known then is taken for what browsers send.
+// tracks waits for the source's first frames, within bounds: a stream that has been live for that long has shown what it has. What is
+// not known then is taken for what browsers send.
 func (p *Playback) tracks(ctx context.Context) (video, audio *media.Track) {
-	limit := time.NewTimer(p.e.cfg.TrackTimeout)
+	limit := time.NewTimer(max(0, p.e.cfg.TrackTimeout-p.src.LiveFor()))
 	defer limit.Stop()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()

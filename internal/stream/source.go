@@ -90,6 +90,15 @@ func (s *Source) SetLive() {
 // SetEnding says that the publisher has left, and that only what it sent before is still to come.
 func (s *Source) SetEnding() { s.ending.Store(true) }
 
+// LiveFor returns for how long the publisher has been connected, 0 if it is not yet.
+func (s *Source) LiveFor() time.Duration {
+	at := s.liveAt.Load()
+	if at == 0 {
+		return 0
+	}
+	return s.Now().Sub(media.Timestamp(at))
+}
+
 // Live is closed once the publisher is connected.
 func (s *Source) Live() <-chan struct{} { return s.live }
 
