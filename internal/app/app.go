@@ -25,7 +25,7 @@ import (
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/lean"
-	"transponder/internal/rtc/peer"
+	"transponder/internal/rtc/pion"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/stream"
@@ -50,7 +50,7 @@ type App struct {
 	hub      *stream.Hub
 	media    *udp.Port
 	lean     *lean.Receiver
-	receiver *peer.Receiver
+	receiver *pion.Receiver
 	ingest   *rtc.Ingest
 	audio    *transcode.Audio
 	egress   *rtc.Egress
@@ -104,7 +104,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, portError("media_port_from", cfg.Media.Port, err)
 	}
 	hintAtMedia(cfg.Media, a.media, log)
-	if a.receiver, err = peer.New(ctx, cfg.Peer, a.media, log); err != nil {
+	if a.receiver, err = pion.New(ctx, cfg.Peer, a.media, log); err != nil {
 		return nil, portError("ice_tcp_port", cfg.Peer.TCPPort, err)
 	}
 	if a.lean, err = lean.New(cfg.Lean, a.media, log); err != nil {

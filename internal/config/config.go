@@ -19,7 +19,7 @@ import (
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/lean"
-	"transponder/internal/rtc/peer"
+	"transponder/internal/rtc/pion"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/stream"
@@ -50,7 +50,7 @@ type Config struct {
 	Egress rtc.EgressConfig
 	Media  udp.Config
 	Lean   lean.Config
-	Peer   peer.Config
+	Peer   pion.Config
 	Push   transponder.Config
 	Hooks  transponder.HookConfig
 	REST   rest.Config
@@ -109,7 +109,7 @@ func Default() Config {
 		Media:    udp.DefaultConfig(),
 		Receiver: "auto",
 		Lean:     lean.DefaultConfig(),
-		Peer:     peer.DefaultConfig(),
+		Peer:     pion.DefaultConfig(),
 		Push:     transponder.DefaultConfig(),
 		Hooks:    transponder.DefaultHookConfig(),
 		REST:     rest.DefaultConfig(),

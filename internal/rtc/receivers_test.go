@@ -20,7 +20,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/lean"
-	"transponder/internal/rtc/peer"
+	"transponder/internal/rtc/pion"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
@@ -32,9 +32,9 @@ var receivers = []struct {
 	make func(context.Context, *udp.Port, *slog.Logger) (rtc.Receiver, error)
 }{
 	{"peer", func(ctx context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
-		cfg := peer.DefaultConfig()
+		cfg := pion.DefaultConfig()
 		cfg.DisconnectAfter, cfg.FailAfter, cfg.KeepAlive = time.Second, 3*time.Second, 500*time.Millisecond
-		return peer.New(ctx, cfg, port, log)
+		return pion.New(ctx, cfg, port, log)
 	}},
 	{"lean", func(_ context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
 		cfg := lean.DefaultConfig()
@@ -246,9 +246,9 @@ func TestEveryFrameOnce(t *testing.T) {
 
 // TestTCP: only package peer takes media so.
 func TestTCP(t *testing.T) {
-	own := peer.DefaultConfig()
+	own := pion.DefaultConfig()
 	own.TCP = true
-	r, err := peer.New(t.Context(), own, openPort(t), slog.New(slog.DiscardHandler))
+	r, err := pion.New(t.Context(), own, openPort(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestGoesOn(t *testing.T) {
 				before, _ := pub.frames(t, 30)
 				tt.mid(t, pub)
 				n, sound := 180, 180 // longer than a silent peer is borne with
-				if _, pion := r.(*peer.Receiver); pion && tt.pionEnds {
+				if _, isPion := r.(*pion.Receiver); isPion && tt.pionEnds {
 					n, sound = 45, 1
 				}
 				after, audio := pub.frames(t, n)
@@ -358,7 +358,7 @@ func TestIPv6(t *testing.T) {
 		l.Close()
 	}
 	both(t, func(t *testing.T, r rtc.Receiver) {
-		if _, pion := r.(*peer.Receiver); pion {
+		if _, isPion := r.(*pion.Receiver); isPion {
 			t.Skip("pion's agent takes ::1 for no address")
 		}
 		relay := newRelay(t)

@@ -22,7 +22,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/lean"
-	"transponder/internal/rtc/peer"
+	"transponder/internal/rtc/pion"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
@@ -43,7 +43,7 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := peer.New(t.Context(), peer.DefaultConfig(), port, log)
+	r, err := pion.New(t.Context(), pion.DefaultConfig(), port, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ var forbidden = []struct {
 	},
 	{
 		in: "", imported: "github.com/pion/webrtc/v4", reason: "PeerConnections stay behind the seam rtc.Receiver",
-		except: []string{"internal/rtc/peer", "internal/testkit", "bench", "examples", "test"},
+		except: []string{"internal/rtc/pion", "internal/testkit", "bench", "examples", "test"},
 	},
 	{
 		in: "", imported: "github.com/bluenviron/gortmplib/...", reason: "it is the tests' peer that we did not write",
@@ -115,7 +115,7 @@ func TestJudge(t *testing.T) {
 	tests := []struct{ dir, imported, want string }{
 		{"cmd/transponder", "transponder/internal/app", ""},
 		{"internal/rest", "transponder/internal/transponder", ""},
-		{"internal/rtc/peer", "transponder/internal/rtc", ""},
+		{"internal/rtc/pion", "transponder/internal/rtc", ""},
 		{"internal/transponder", "transponder/internal/transcode", ""},
 		{"internal/transcode/libav", "C", ""},
 		{"internal/transcode/aac", "C", ""},

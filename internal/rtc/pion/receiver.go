@@ -1,4 +1,4 @@
-package peer
+package pion
 
 import (
 	"context"
