@@ -50,7 +50,7 @@ type App struct {
 	hub      *stream.Hub
 	media    *udp.Port
 	lean     *lean.Receiver
-	receiver *pion.Receiver
+	receiver *pion.Endpoint
 	ingest   *rtc.Ingest
 	audio    *transcode.Audio
 	egress   *rtc.Egress

@@ -88,7 +88,7 @@ func (d *drain) serve(l net.Listener) error {
 
 // path is the whole way of a stream: from RTP packets, as they are decrypted, to the connection of a push.
 type path struct {
-	video, audio *rtc.Track
+	video, audio *rtc.JitterBuffer
 	pictures     [][][]byte // RTP packets of each
 	sounds       [][]byte   // payloads
 	soundTime    uint32     // of each, in units of its RTP clock
@@ -157,10 +157,10 @@ func newPath(tb testing.TB, codec media.Codec, sounds [][]byte) *path {
 	}
 	tb.Cleanup(release)
 	p.sound = feed
-	track := func(codec media.Codec) *rtc.Track {
-		cfg := rtc.DefaultTrackConfig()
+	track := func(codec media.Codec) *rtc.JitterBuffer {
+		cfg := rtc.DefaultJitterBufferConfig()
 		cfg.Codec, cfg.NACK = codec, true
-		return rtc.NewTrack(cfg, s.sink)
+		return rtc.NewJitterBuffer(cfg, s.sink)
 	}
 	p.video, p.audio = track(media.H264), track(codec)
 	payloader := &codecs.H264Payloader{}
@@ -236,7 +236,7 @@ func pack(b []byte, seq uint16, at uint32, last bool, payload []byte) []byte {
 	return b
 }
 
-func push(tb testing.TB, t *rtc.Track, b []byte) {
+func push(tb testing.TB, t *rtc.JitterBuffer, b []byte) {
 	p, err := rtc.ParsePacket(b)
 	if err != nil {
 		tb.Fatal(err)

@@ -304,10 +304,10 @@ func (d *Description) RefuseOrientation() {
 	}
 }
 
-// NewTrack makes a track that receives the section.
-func (s *Section) NewTrack(cfg TrackConfig, sink Sink) *Track {
+// NewJitterBuffer makes a track that receives the section.
+func (s *Section) NewJitterBuffer(cfg JitterBufferConfig, sink Sink) *JitterBuffer {
 	cfg.Codec, cfg.NACK, cfg.SpropParameterSets, cfg.Orientation = s.Codec, s.NACK, s.SpropParameterSets(), s.Orientation
-	return NewTrack(cfg, sink)
+	return NewJitterBuffer(cfg, sink)
 }
 
 // SpropParameterSets returns H.264 parameter sets that the offer holds, as RFC 6184 writes them.

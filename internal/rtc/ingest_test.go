@@ -234,10 +234,10 @@ func TestOrder(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var o order
+			var d bFrameDetector
 			wrong := 0
 			for n := range 300 {
-				if o.wrong(tt.times(n)) {
+				if d.outOfOrder(tt.times(n)) {
 					wrong++
 				}
 			}

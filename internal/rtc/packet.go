@@ -19,7 +19,7 @@ type Packet struct {
 	Payload     []byte // without padding; empty if the packet is nothing else
 
 	extension []byte // the header extension's elements, of one byte of header each (RFC 8285, 4.2)
-	turn      uint8  // 1 + the quarter turns that the packet tells of, 0 if it tells nothing
+	rotation  uint8  // 1 + the number of quarter turns clockwise that the packet announces; 0 if it announces none
 }
 
 // ParsePacket reads an RTP packet. The payload is a slice of b.
@@ -76,8 +76,8 @@ func (p *Packet) element(id uint8) []byte {
 	return nil
 }
 
-// orientation returns what the element with an id says of the picture's orientation (3GPP TS 26.114, 7.4.5), as Packet.turn has it.
-func (p *Packet) orientation(id uint8) uint8 {
+// quarterTurns reads the picture's rotation (3GPP TS 26.114, 7.4.5) from the element with an id, in the form of Packet.rotation.
+func (p *Packet) quarterTurns(id uint8) uint8 {
 	if e := p.element(id); len(e) > 0 {
 		return 1 + e[0]&3
 	}

@@ -107,10 +107,10 @@ func naked(codec media.Codec, unit []byte) []byte {
 // pictureSink makes frames of what a Track hands over.
 type pictureSink struct {
 	recorder
-	coded  codedFrames
-	frames []media.Frame
-	times  []uint32
-	turned []int
+	coded     codedFrames
+	frames    []media.Frame
+	times     []uint32
+	rotations []int
 }
 
 func (s *pictureSink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
@@ -119,7 +119,7 @@ func (s *pictureSink) Video(codec media.Codec, unit []byte, rtpTime uint32, key 
 	}
 }
 
-func (s *pictureSink) Rotated(degrees int) { s.turned = append(s.turned, degrees) }
+func (s *pictureSink) Rotated(degrees int) { s.rotations = append(s.rotations, degrees) }
 
 // What was encoded comes out again, byte for byte, with a track that says what it is; after a loss nothing does before the next
 // key frame.
@@ -133,9 +133,9 @@ func TestCodedPictures(t *testing.T) {
 			}
 			for _, lose := range []int{-1, 5} {
 				sink := &pictureSink{}
-				cfg := DefaultTrackConfig()
+				cfg := DefaultJitterBufferConfig()
 				cfg.Codec = tt.codec
-				track := NewTrack(cfg, sink)
+				buffer := NewJitterBuffer(cfg, sink)
 				seq := uint16(65530)
 				for i, payloads := range c.payloads {
 					for k, payload := range payloads {
@@ -143,10 +143,10 @@ func TestCodedPictures(t *testing.T) {
 						if i == lose && k == 0 {
 							continue
 						}
-						track.Push(Packet{SSRC: 1, Seq: seq, Time: uint32(i), Marker: k == len(payloads)-1, Payload: payload}, 0)
+						buffer.Push(Packet{SSRC: 1, Seq: seq, Time: uint32(i), Marker: k == len(payloads)-1, Payload: payload}, 0)
 					}
 				}
-				track.Tick(time.Second, nil)
+				buffer.Tick(time.Second, nil)
 				var want []int
 				for i := range c.units {
 					if lose < 0 || i < lose || i >= codedGOP {
@@ -178,9 +178,9 @@ func TestCodedPictures(t *testing.T) {
 // A phone tells with its packets how its pictures are to be turned.
 func TestOrientation(t *testing.T) {
 	sink := &pictureSink{}
-	cfg := DefaultTrackConfig()
+	cfg := DefaultJitterBufferConfig()
 	cfg.Codec, cfg.Orientation = media.VP8, 13
-	track := NewTrack(cfg, sink)
+	buffer := NewJitterBuffer(cfg, sink)
 	for i, turn := range []byte{1, 0xff, 3, 0} {
 		raw := []byte{0x90, 0xe0, 0, byte(i), 0, 0, 0, byte(i), 0, 0, 0, 1, 0xbe, 0xde, 0, 2, 0x31, 0, 0, 0 /* id 3 */, 0xd0, turn, 0, 0, 0x10, 0}
 		if turn == 0xff { // tells nothing
@@ -190,10 +190,10 @@ func TestOrientation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		track.Push(p, 0)
+		buffer.Push(p, 0)
 	}
-	if want := []int{90, 270, 0}; !slices.Equal(sink.turned, want) {
-		t.Errorf("turned by %v, want %v", sink.turned, want)
+	if want := []int{90, 270, 0}; !slices.Equal(sink.rotations, want) {
+		t.Errorf("turned by %v, want %v", sink.rotations, want)
 	}
 }
 
@@ -234,7 +234,7 @@ func FuzzUnits(f *testing.F) {
 }
 
 // A phone that is turned shows from the next key frame on, which is asked for.
-func TestTurnedPictures(t *testing.T) {
+func TestRotatedPictures(t *testing.T) {
 	receiver := &fakeReceiver{}
 	in, _ := newTestIngest(DefaultConfig(), receiver)
 	p, err := in.Publish(t.Context(), Offer{SDP: chromium(t)}, stream.Info{Name: "a", ID: "1"})
@@ -247,10 +247,10 @@ func TestTurnedPictures(t *testing.T) {
 	sink := receiver.sink
 	asked := p.Source().Stats().KeyRequests
 	for i, step := range []struct {
-		turn int
-		unit []byte
+		degrees int
+		unit    []byte
 	}{{90, key}, {90, []byte{1}}, {180, []byte{1}}, {180, key}, {0, key}} {
-		sink.Rotated(step.turn)
+		sink.Rotated(step.degrees)
 		sink.Video(media.VP8, step.unit, uint32(3000*i), step.unit[0]&1 == 0)
 	}
 	frames := make([]media.Frame, 8)
@@ -258,12 +258,12 @@ func TestTurnedPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var turns []int
+	var rotations []int
 	for _, f := range frames[:n] {
-		turns = append(turns, f.Track.Rotation)
+		rotations = append(rotations, f.Track.Rotation)
 	}
-	if want := []int{90, 90, 90, 180, 0}; !slices.Equal(turns, want) {
-		t.Errorf("frames are to be turned by %v, want %v", turns, want)
+	if want := []int{90, 90, 90, 180, 0}; !slices.Equal(rotations, want) {
+		t.Errorf("frames are to be turned by %v, want %v", rotations, want)
 	}
 	if frames[0].Track != frames[2].Track {
 		t.Error("a track changes without a key frame")

@@ -87,14 +87,14 @@ func (c EgressConfig) Validate() error {
 	return nil
 }
 
-// Rendition returns a feed in a codec that is made of a source, and what gives it back.
-type Rendition func(*stream.Source, media.Codec) (feed *stream.Feed, release func(), err error)
+// TranscodeFunc returns a feed in a codec that is made of a source, and what gives it back.
+type TranscodeFunc func(*stream.Source, media.Codec) (feed *stream.Feed, release func(), err error)
 
 // Egress plays streams of the hub to peers. It is what the doors use. All methods may be called from any goroutine.
 type Egress struct {
 	cfg    EgressConfig
 	sender Sender
-	made   Rendition
+	made   TranscodeFunc
 	log    *slog.Logger
 	gate   *load.Gate
 
@@ -102,7 +102,7 @@ type Egress struct {
 }
 
 // NewEgress makes an egress that has Opus made of other sound, and H.264 or VP8 of pictures that a peer does not take.
-func NewEgress(cfg EgressConfig, sender Sender, made Rendition, log *slog.Logger) *Egress {
+func NewEgress(cfg EgressConfig, sender Sender, made TranscodeFunc, log *slog.Logger) *Egress {
 	return &Egress{cfg: cfg, sender: sender, made: made, log: log}
 }
 
@@ -164,7 +164,7 @@ type Playback struct {
 	playing      *stream.Source
 	shift        time.Duration // of the playing source's clock to the first's
 	joined       bool          // a frame of the playing source was sent
-	video, audio *outTrack     // nil: not sent
+	video, audio *sendTrack    // nil: not sent
 	feeds        []func()      // that give back what was made
 	reader       *stream.Reader
 
@@ -179,8 +179,8 @@ type Playback struct {
 	dropped   atomic.Int64
 }
 
-// outTrack is one track on its way out.
-type outTrack struct {
+// sendTrack is one track on its way out.
+type sendTrack struct {
 	kind  media.Kind
 	codec media.Codec
 	feed  *stream.Feed
@@ -293,7 +293,7 @@ func (p *Playback) open(d *Description) error {
 		if s.Kind == media.Audio {
 			rate = 48000
 		}
-		t := &outTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec), clock: newStopwatch(rate, s.Kind == media.Audio, origin)}
+		t := &sendTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec), clock: newStopwatch(rate, s.Kind == media.Audio, origin)}
 		if err := p.feed(t); err != nil {
 			return err
 		}
@@ -435,7 +435,7 @@ func (p *Playback) await(ctx context.Context, ended error) (*stream.Source, erro
 // its first frame tells.
 func (p *Playback) join(next *stream.Source) error {
 	p.playing, p.shift, p.joined = next, next.Created().Sub(p.src.Created()), false
-	for _, t := range []*outTrack{p.video, p.audio} {
+	for _, t := range []*sendTrack{p.video, p.audio} {
 		if t == nil {
 			continue
 		}
@@ -448,7 +448,7 @@ func (p *Playback) join(next *stream.Source) error {
 }
 
 // feed gives a track what it sends of the playing source: the source's own, or what is made of it if that is of another codec.
-func (p *Playback) feed(t *outTrack) error {
+func (p *Playback) feed(t *sendTrack) error {
 	t.feed = p.playing.Video
 	if t.kind == media.Audio {
 		t.feed = p.playing.Audio
@@ -544,7 +544,7 @@ func (p *Playback) timeOf(t media.Timestamp) media.Timestamp {
 	if !p.joined {
 		p.joined = true
 		p.setAway(false)
-		for _, track := range []*outTrack{p.video, p.audio} {
+		for _, track := range []*sendTrack{p.video, p.audio} {
 			if track != nil && track.clock.begun {
 				p.shift += max(0, track.clock.last.Add(seam).Sub(t.Add(p.shift)))
 			}
@@ -562,7 +562,7 @@ const (
 )
 
 // write sends a frame, a large one in parts: the routers of homes drop what comes all at once.
-func (p *Playback) write(t *outTrack, payloads [][]byte, at uint32) error {
+func (p *Playback) write(t *sendTrack, payloads [][]byte, at uint32) error {
 	pause := min(burstPause, maxSpread*burst/time.Duration(max(len(payloads), 1)))
 	for len(payloads) > burst {
 		if err := p.outlet.Write(t.kind, payloads[:burst], at, false); err != nil {
@@ -576,7 +576,7 @@ func (p *Playback) write(t *outTrack, payloads [][]byte, at uint32) error {
 
 // instead has sound or pictures made that the peer can play: browsers show pictures in the order in which they come, so those that
 // come in another are made anew, as is what comes in a codec that was not agreed. What was on its way by then is passed over.
-func (p *Playback) instead(f media.Frame, t *outTrack) error {
+func (p *Playback) instead(f media.Frame, t *sendTrack) error {
 	made := t.codec == media.Opus || slices.Contains(madePictures, t.codec)
 	if !made && p.playing != p.src { // only a new offer can get it
 		return fmt.Errorf("the publisher has come back with %v, which was not agreed on: %w", f.Track.Codec, ErrNoCommonCodecs)
@@ -617,7 +617,7 @@ func (p *Playback) see(f media.Frame) {
 }
 
 // report sends what a track's clock says. The wall clock's time is that of sending: peers' answers to it tell how long they take.
-func (p *Playback) report(t *outTrack) {
+func (p *Playback) report(t *sendTrack) {
 	if t != nil && t.clock.begun {
 		now := p.src.Now()
 		p.outlet.Report(t.kind, p.src.Created().Add(time.Duration(now)), t.clock.now(now))

@@ -284,7 +284,7 @@ func TestGoesOn(t *testing.T) {
 				before, _ := pub.frames(t, 30)
 				tt.mid(t, pub)
 				n, sound := 180, 180 // longer than a silent peer is borne with
-				if _, isPion := r.(*pion.Receiver); isPion && tt.pionEnds {
+				if _, isPion := r.(*pion.Endpoint); isPion && tt.pionEnds {
 					n, sound = 45, 1
 				}
 				after, audio := pub.frames(t, n)
@@ -358,7 +358,7 @@ func TestIPv6(t *testing.T) {
 		l.Close()
 	}
 	both(t, func(t *testing.T, r rtc.Receiver) {
-		if _, isPion := r.(*pion.Receiver); isPion {
+		if _, isPion := r.(*pion.Endpoint); isPion {
 			t.Skip("pion's agent takes ::1 for no address")
 		}
 		relay := newRelay(t)

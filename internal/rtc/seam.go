@@ -75,7 +75,7 @@ type SessionStats struct {
 }
 
 // Add counts a track's figures in.
-func (s *SessionStats) Add(t TrackStats) {
+func (s *SessionStats) Add(t JitterBufferStats) {
 	s.Packets += t.Packets
 	s.Bytes += t.Bytes
 	s.Lost += t.Lost

@@ -13,12 +13,12 @@ import (
 type sink struct {
 	p *Publication
 
-	clock clock
-	audio *media.Track // nil before the first packet
-	video h264Frames
-	coded codedFrames // of other codecs
-	order order
-	mixed bool // it was wrong, and said
+	clock   clock
+	audio   *media.Track // nil before the first packet
+	video   h264Frames
+	coded   codedFrames // of other codecs
+	bFrames bFrameDetector
+	mixed   bool // it was wrong, and said
 
 	rotation int          // of the pictures that come
 	angle    int          // of shown; the rotation as of its first key frame
@@ -55,21 +55,21 @@ func (s *sink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
 	if !ok {
 		return
 	}
-	if s.order.wrong(rtpTime) {
+	if s.bFrames.outOfOrder(rtpTime) {
 		s.p.source.Video.Fault(stream.FaultOrder)
 		if !s.mixed {
 			s.mixed = true
 			s.p.in.log.Warn("publisher sends B-frames, which WebRTC has no order for: pictures will jerk", "stream", s.p.source.Info().Name)
 		}
 	}
-	frame.Track = s.turned(frame)
+	frame.Track = s.rotated(frame)
 	frame.Time = s.time(media.Video, videoRate, rtpTime, now)
 	s.p.source.Video.Write(frame)
 }
 
-// order notices pictures that are not shown in the order in which they are sent. RTP says when each is shown and not when it is
+// bFrameDetector notices pictures that are not shown in the order in which they are sent. RTP says when each is shown and not when it is
 // decoded, so that their times cannot be told.
-type order struct {
+type bFrameDetector struct {
 	last           uint32 // RTP time
 	pictures, back int    // of the present window; back are those before their predecessor
 }
@@ -81,26 +81,26 @@ const (
 	orderReach  = 2 * videoRate // farther back is another clock
 )
 
-// wrong takes a picture's RTP time and says whether it goes back, as others before it.
-func (o *order) wrong(rtpTime uint32) bool {
-	step := int32(rtpTime - o.last)
-	o.last = rtpTime
-	if o.pictures++; o.pictures > orderWindow {
-		o.pictures, o.back = 0, 0
+// outOfOrder takes a picture's RTP time and says whether it goes back, as others before it.
+func (d *bFrameDetector) outOfOrder(rtpTime uint32) bool {
+	step := int32(rtpTime - d.last)
+	d.last = rtpTime
+	if d.pictures++; d.pictures > orderWindow {
+		d.pictures, d.back = 0, 0
 	}
 	if step >= 0 || step < -orderReach {
 		return false
 	}
-	o.back++
-	return o.back >= orderBack
+	d.back++
+	return d.back >= orderBack
 }
 
 // Rotated implements Sink.
 func (s *sink) Rotated(degrees int) { s.rotation = degrees }
 
-// turned returns a frame's track with the rotation of its pictures. A phone that is turned shows with the next key frame, which
+// rotated returns a frame's track with the rotation of its pictures. A phone that is turned shows with the next key frame, which
 // is asked for: readers begin anew with a track.
-func (s *sink) turned(f media.Frame) *media.Track {
+func (s *sink) rotated(f media.Frame) *media.Track {
 	switch {
 	case f.Track != s.plain, f.Key && s.angle != s.rotation:
 		s.plain, s.angle, s.shown = f.Track, s.rotation, f.Track

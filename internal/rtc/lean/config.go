@@ -23,17 +23,17 @@ type Config struct {
 	// Orientation lets senders leave pictures as their cameras have them and tell how to turn them (CVO).
 	Orientation bool
 
-	Track rtc.TrackConfig // Codec, NACK, orientation and parameter sets come from the offer
+	JitterBuffer rtc.JitterBufferConfig // Codec, NACK, orientation and parameter sets come from the offer
 }
 
 // DefaultConfig does as package peer's does.
 func DefaultConfig() Config {
 	return Config{
-		Expiry:     15 * time.Second,
-		KeepAlive:  2 * time.Second,
-		Handshakes: 64,
-		MaxBitrate: 10_000_000,
-		Track:      rtc.DefaultTrackConfig(),
+		Expiry:       15 * time.Second,
+		KeepAlive:    2 * time.Second,
+		Handshakes:   64,
+		MaxBitrate:   10_000_000,
+		JitterBuffer: rtc.DefaultJitterBufferConfig(),
 	}
 }
 

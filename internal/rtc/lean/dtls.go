@@ -72,17 +72,17 @@ func (s *session) secure(ctx context.Context) error {
 func (s *session) meet(ctx context.Context) error {
 	wait := time.NewTimer(s.r.cfg.Expiry)
 	defer wait.Stop()
-	pause := firstKnock
-	knock := time.NewTimer(pause)
-	defer knock.Stop()
+	pause := firstPunch
+	punch := time.NewTimer(pause)
+	defer punch.Stop()
 	for {
 		select {
 		case <-s.found:
 			return nil
-		case <-knock.C:
-			s.knock()
+		case <-punch.C:
+			s.punch()
 			pause *= 2
-			knock.Reset(pause)
+			punch.Reset(pause)
 		case <-wait.C:
 			return rtc.ErrICEFailed
 		case <-ctx.Done():
@@ -93,7 +93,7 @@ func (s *session) meet(ctx context.Context) error {
 
 // shakeHands makes a DTLS connection.
 func (s *session) shakeHands(ctx context.Context) (*dtls.Conn, error) {
-	defer s.dtls.leaveTurn()
+	defer s.dtls.releaseSlot()
 	var forged atomic.Bool
 	options := []dtls.Option{
 		dtls.WithCertificates(s.r.certificate),
@@ -176,15 +176,15 @@ func (s *session) connect(conn *dtls.Conn) error {
 // maxFlight is how many datagrams wait for the handshake: more than the greatest flight has.
 const maxFlight = 32
 
-// maxTurn is how long a handshake keeps its place among Config.Handshakes: a peer that is far away, or falls silent, must not keep
+// maxSlotTime is how long a handshake keeps its slot among Config.Handshakes: a peer that is far away, or falls silent, must not keep
 // others out.
-const maxTurn = 250 * time.Millisecond
+const maxSlotTime = 250 * time.Millisecond
 
 // dtlsConn is the peer as a net.PacketConn for pion: what it sends is put in by the socket's goroutine.
 type dtlsConn struct {
 	s        *session
 	in       chan []byte
-	turn     atomic.Pointer[time.Timer] // gives the place back
+	slot     atomic.Pointer[time.Timer] // releases the slot after maxSlotTime; nil: none acquired yet
 	deadline *deadline.Deadline
 	closed   chan struct{}
 	once     sync.Once
@@ -194,15 +194,15 @@ func newDTLSConn(s *session) *dtlsConn {
 	return &dtlsConn{s: s, in: make(chan []byte, maxFlight), deadline: deadline.New(), closed: make(chan struct{})}
 }
 
-// takeTurn waits for a place, once: before the peer's first message is read, as there is no work before it.
-func (c *dtlsConn) takeTurn() error {
-	if c.turn.Load() != nil {
+// acquireSlot waits for a slot, once: before the peer's first message is read, as there is no work before it.
+func (c *dtlsConn) acquireSlot() error {
+	if c.slot.Load() != nil {
 		return nil
 	}
 	places := c.s.r.handshakes
 	select {
 	case places <- struct{}{}:
-		c.turn.Store(time.AfterFunc(maxTurn, func() { <-places }))
+		c.slot.Store(time.AfterFunc(maxSlotTime, func() { <-places }))
 		return nil
 	case <-c.deadline.Done():
 		return os.ErrDeadlineExceeded
@@ -211,9 +211,9 @@ func (c *dtlsConn) takeTurn() error {
 	}
 }
 
-// leaveTurn gives the place back when the handshake is over.
-func (c *dtlsConn) leaveTurn() {
-	if t := c.turn.Load(); t != nil && t.Stop() {
+// releaseSlot gives the slot back when the handshake is over.
+func (c *dtlsConn) releaseSlot() {
+	if t := c.slot.Load(); t != nil && t.Stop() {
 		<-c.s.r.handshakes
 	}
 }
@@ -250,7 +250,7 @@ func (c *dtlsConn) put(b []byte) {
 func (c *dtlsConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	select {
 	case in := <-c.in:
-		return copy(b, in), &net.UDPAddr{}, c.takeTurn()
+		return copy(b, in), &net.UDPAddr{}, c.acquireSlot()
 	case <-c.deadline.Done():
 		return 0, nil, os.ErrDeadlineExceeded
 	case <-c.closed:

@@ -12,9 +12,9 @@ import (
 const (
 	// localSSRC is what our reports come from; we send no media that could be confused with it.
 	localSSRC = 1
-	// turn is the pause between two transport-wide feedbacks, as libwebrtc's own receivers have it at most bit rates.
-	turn = 100 * time.Millisecond
-	// grid lets the sessions of a socket have their turns together, so that it wakes up once for many.
+	// feedbackInterval is the time between two transport-wide feedbacks, as libwebrtc's own receivers have it at most bit rates.
+	feedbackInterval = 100 * time.Millisecond
+	// grid lets the sessions of a socket send their feedback together, so that it wakes up once for many.
 	grid = 20 * time.Millisecond
 	// reportPause is the pause between two receiver reports, and between two REMBs.
 	reportPause = time.Second
@@ -23,7 +23,7 @@ const (
 )
 
 // schedule is when things are due.
-type schedule struct{ turn, report, check time.Duration }
+type schedule struct{ feedback, report, check time.Duration }
 
 // adopt makes a socket the session's own: its goroutine has the timer from now on. It is called in that goroutine, with mu held.
 func (s *session) adopt(socket *udp.Socket, now time.Duration) {
@@ -62,7 +62,7 @@ func (s *session) tick(socket *udp.Socket, now time.Duration) {
 	if now >= s.due.check {
 		s.check(socket, s.path, now)
 	}
-	next := now + turn
+	next := now + feedbackInterval
 	if s.tx != nil {
 		next = s.feedback(now)
 	}
@@ -79,8 +79,8 @@ func (s *session) expired() error {
 
 // feedback tells the peer what there is to tell, and returns when there may be more. mu is held.
 func (s *session) feedback(now time.Duration) (next time.Duration) {
-	if s.wantsKey.Swap(false) && s.video.order != nil {
-		s.video.order.WantKeyFrame()
+	if s.wantsKey.Swap(false) && s.video.jitter != nil {
+		s.video.jitter.WantKeyFrame()
 	}
 	c := compound{s: s, plain: s.report}
 	reports := now >= s.due.report
@@ -89,8 +89,8 @@ func (s *session) feedback(now time.Duration) (next time.Duration) {
 	}
 	c.begin(reports, now)
 	next = now + reportPause
-	for _, t := range []*track{&s.audio, &s.video} {
-		if t.order != nil && t.ssrc != 0 {
+	for _, t := range []*receiveTrack{&s.audio, &s.video} {
+		if t.jitter != nil && t.ssrc != 0 {
 			next = min(next, c.ask(t, now))
 		}
 	}
@@ -98,15 +98,15 @@ func (s *session) feedback(now time.Duration) (next time.Duration) {
 		c.bitRate()
 	}
 	if s.arrivals != nil {
-		if now >= s.due.turn {
-			s.due.turn = (now + turn) / grid * grid
+		if now >= s.due.feedback {
+			s.due.feedback = (now + feedbackInterval) / grid * grid
 			for s.arrivals.due() {
 				before := len(c.plain)
 				c.plain = s.arrivals.appendFeedback(c.plain)
 				c.added(before)
 			}
 		}
-		next = min(next, s.due.turn)
+		next = min(next, s.due.feedback)
 	}
 	c.flush()
 	return min(next, s.due.report)
@@ -131,7 +131,7 @@ func (c *compound) begin(blocks bool, now time.Duration) {
 	}
 	report := &rtcp.ReceiverReport{SSRC: localSSRC}
 	if blocks {
-		for _, t := range []*track{&c.s.audio, &c.s.video} {
+		for _, t := range []*receiveTrack{&c.s.audio, &c.s.video} {
 			if t.arrived.begun {
 				report.Reports = append(report.Reports, t.arrived.block(now))
 			}
@@ -172,9 +172,9 @@ func (c *compound) added(before int) {
 }
 
 // ask puts in what a track wants from the sender, and returns when it wants to be asked again.
-func (c *compound) ask(t *track, now time.Duration) time.Duration {
+func (c *compound) ask(t *receiveTrack, now time.Duration) time.Duration {
 	var space [64]uint16
-	nacks, pli, again := t.order.Tick(now, space[:0])
+	nacks, pli, again := t.jitter.Tick(now, space[:0])
 	if len(nacks) > 0 {
 		c.add(&rtcp.TransportLayerNack{
 			SenderSSRC: localSSRC, MediaSSRC: t.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(nacks),
@@ -183,7 +183,7 @@ func (c *compound) ask(t *track, now time.Duration) time.Duration {
 	if pli {
 		c.add(&rtcp.PictureLossIndication{SenderSSRC: localSSRC, MediaSSRC: t.ssrc})
 	}
-	if !t.order.Waits() {
+	if !t.jitter.Waits() {
 		return now + reportPause
 	}
 	return again

@@ -22,10 +22,10 @@ const (
 	// silent is how long a path must bring nothing before another one that does is sent on in its place. A peer's checks
 	// name the path that it chose (USE-CANDIDATE), but say nothing when a NAT on the way gave it a new address.
 	silent = 500 * time.Millisecond
-	// firstKnock is how long a peer may take to find us before we knock where it may be; the pauses double.
-	firstKnock = 500 * time.Millisecond
-	// maxDoors bounds the candidates that are knocked at: an offer must not make us a scanner of ports.
-	maxDoors = 8
+	// firstPunch is how long a peer may take to find us before we punch where it may be; the pauses double.
+	firstPunch = 500 * time.Millisecond
+	// maxCandidates bounds the candidates that are knocked at: an offer must not make us a scanner of ports.
+	maxCandidates = 8
 )
 
 // path is an address that the peer has proved to be its own, by a check that is signed with our password, and the address of
@@ -174,9 +174,9 @@ func (s *session) check(socket *udp.Socket, p *path, now time.Duration) {
 	socket.Send(m.Raw, p.source, p.addr)
 }
 
-// addDoor notes a candidate of the peer's: the value of an a=candidate line. mu is held.
-func (s *session) addDoor(candidate string) error {
-	if len(s.doors) == maxDoors || !rtc.UsableCandidate(candidate) {
+// addCandidate notes a candidate of the peer's: the value of an a=candidate line. mu is held.
+func (s *session) addCandidate(candidate string) error {
+	if len(s.candidates) == maxCandidates || !rtc.UsableCandidate(candidate) {
 		return nil
 	}
 	f := strings.Fields(candidate)
@@ -188,22 +188,22 @@ func (s *session) addDoor(candidate string) error {
 	if _, bad := strconv.ParseUint(f[3], 10, 32); bad != nil || err != nil {
 		return fmt.Errorf("%w: a candidate with priority %q and port %q", rtc.ErrBadOffer, f[3], f[5])
 	}
-	door := netip.AddrPortFrom(addr.Unmap(), uint16(port))
-	if port == 0 || slices.Contains(s.doors, door) || s.r.port.Socket(door.Addr().Is6()) == nil {
+	candidateAddr := netip.AddrPortFrom(addr.Unmap(), uint16(port))
+	if port == 0 || slices.Contains(s.candidates, candidateAddr) || s.r.port.Socket(candidateAddr.Addr().Is6()) == nil {
 		return nil // each section of a bundle repeats them
 	}
-	if a := door.Addr(); a.IsGlobalUnicast() || a.IsLoopback() {
-		s.doors = append(s.doors, door)
+	if a := candidateAddr.Addr(); a.IsGlobalUnicast() || a.IsLoopback() {
+		s.candidates = append(s.candidates, candidateAddr)
 	}
 	return nil
 }
 
-// knock sends checks to the peer's candidates. Where no address that the peer was told leads here, as from behind a NAT that nobody
+// punch sends checks to the peer's candidates. Where no address that the peer was told leads here, as from behind a NAT that nobody
 // told us of, they open a way: the peer answers them by checks of its own.
-func (s *session) knock() {
+func (s *session) punch() {
 	s.mu.Lock()
 	defer s.release()
-	for _, addr := range s.doors {
+	for _, addr := range s.candidates {
 		socket := s.r.port.Socket(addr.Addr().Is6())
 		s.check(socket, &path{addr: addr}, s.r.port.Now())
 	}

@@ -115,14 +115,14 @@ func TestExpires(t *testing.T) {
 	}
 }
 
-// TestDoors: which candidates are knocked at, and how many.
-func TestDoors(t *testing.T) {
+// TestCandidates: which candidates are sent checks to, and how many.
+func TestCandidates(t *testing.T) {
 	r := newReceiver(t)
 	o := offer(t, "chromium")
 	p := newPeer(t, r, o)
 	defer p.Close()
 	p.mu.Lock()
-	p.doors = nil
+	p.candidates = nil
 	p.mu.Unlock()
 	for candidate, bad := range map[string]bool{
 		"1 1 udp 1 0.0.0.0 9 typ host":                  false,
@@ -143,19 +143,19 @@ func TestDoors(t *testing.T) {
 			t.Errorf("%q: %v", candidate, err)
 		}
 	}
-	if len(p.doors) > 0 {
-		t.Errorf("it would knock at %v", p.doors)
+	if len(p.candidates) > 0 {
+		t.Errorf("it would send checks to %v", p.candidates)
 	}
 	c := client(t)
-	for i := range 4 * maxDoors {
+	for i := range 4 * maxCandidates {
 		if err := p.AddCandidate(fmt.Sprintf("1 1 UDP 1 127.0.0.1 %d typ host", address(c).Port()+uint16(i/2))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(p.doors) != maxDoors {
-		t.Errorf("%d doors, want %d", len(p.doors), maxDoors)
+	if len(p.candidates) != maxCandidates {
+		t.Errorf("%d candidates, want %d", len(p.candidates), maxCandidates)
 	}
-	p.knock()
+	p.punch()
 	buf := make([]byte, udp.MaxDatagram)
 	n, err := c.Read(buf)
 	if err != nil {
@@ -163,6 +163,6 @@ func TestDoors(t *testing.T) {
 	}
 	m := stun.Message{Raw: buf[:n]}
 	if err := m.Decode(); err != nil || m.Type != stun.BindingRequest || p.theirs.Check(&m) != nil {
-		t.Errorf("it knocks with %v, %v", m.Type, err)
+		t.Errorf("it punches with %v, %v", m.Type, err)
 	}
 }

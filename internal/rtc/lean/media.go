@@ -79,16 +79,16 @@ func (s *session) push(p rtc.Packet, now, arrived time.Duration) {
 		t.ssrc = p.SSRC
 		t.arrived.add(p, arrived)
 	}
-	t.order.Push(p, now)
-	if t.order.Waits() {
-		s.wake(t.order.Due(now))
+	t.jitter.Push(p, now)
+	if t.jitter.Waits() {
+		s.wake(t.jitter.Due(now))
 	}
 }
 
 // takeReports takes the sender reports of a compound RTCP packet.
 func (s *session) takeReports(b []byte, now time.Duration) {
 	for r := range rtc.SenderReports(b) {
-		for _, t := range []*track{&s.audio, &s.video} {
+		for _, t := range []*receiveTrack{&s.audio, &s.video} {
 			if t.section != nil && r.SSRC == t.ssrc {
 				t.arrived.report(r, now)
 				s.sink.Clock(t.section.Kind, r.NTP, r.Time)

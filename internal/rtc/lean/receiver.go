@@ -24,7 +24,7 @@ type Receiver struct {
 	log         *slog.Logger
 	certificate tls.Certificate
 	fingerprint string
-	handshakes  chan struct{} // holds one for each that has its turn
+	handshakes  chan struct{} // one entry for each handshake that has a slot
 
 	refused atomic.Int64 // datagrams that were not what they should be
 	panics  atomic.Int64

@@ -37,35 +37,35 @@ type session struct {
 	home     atomic.Pointer[udp.Socket] // as socket, for those who must not wait for mu
 	wantsKey atomic.Bool                // a key frame, by RequestKeyFrame
 
-	mu        sync.Mutex
-	sink      rtc.Sink
-	audio     track
-	video     track
-	in        *udp.Socket // whose goroutine has mu; nil: that of none
-	socket    *udp.Socket // whose goroutine has the timer; nil while the peer is unknown
-	timer     *udp.Timer
-	timerAt   time.Duration
-	paths     []*path          // at most maxPaths
-	path      *path            // the one to send on
-	doors     []netip.AddrPort // candidates of the peer's, at most maxDoors
-	heardAt   time.Duration
-	pending   [stun.TransactionIDSize]byte // the last check of ours
-	pendingAt time.Duration
-	roundTrip time.Duration
-	rx, tx    *srtp.Context // nil before the keys are agreed on
-	early     [][]byte      // what came before them
-	header    rtp.Header
-	arrivals  *arrivals // nil: no transport-wide feedback
-	report    []byte    // scratch: of RTCP to be sent
-	sealed    []byte    // scratch: the same, encrypted
-	due       schedule
-	ended     bool // the sink is closed
+	mu         sync.Mutex
+	sink       rtc.Sink
+	audio      receiveTrack
+	video      receiveTrack
+	in         *udp.Socket // whose goroutine has mu; nil: that of none
+	socket     *udp.Socket // whose goroutine has the timer; nil while the peer is unknown
+	timer      *udp.Timer
+	timerAt    time.Duration
+	paths      []*path          // at most maxPaths
+	path       *path            // the one to send on
+	candidates []netip.AddrPort // candidates of the peer's, at most maxCandidates
+	heardAt    time.Duration
+	pending    [stun.TransactionIDSize]byte // the last check of ours
+	pendingAt  time.Duration
+	roundTrip  time.Duration
+	rx, tx     *srtp.Context // nil before the keys are agreed on
+	early      [][]byte      // what came before them
+	header     rtp.Header
+	arrivals   *arrivals // nil: no transport-wide feedback
+	report     []byte    // scratch: of RTCP to be sent
+	sealed     []byte    // scratch: the same, encrypted
+	due        schedule
+	ended      bool // the sink is closed
 }
 
-// track is what a session keeps of one m-section.
-type track struct {
+// receiveTrack is what a session keeps of one m-section.
+type receiveTrack struct {
 	section *rtc.Section // nil: not offered
-	order   *rtc.Track
+	jitter  *rtc.JitterBuffer
 	ssrc    uint32 // 0 while unknown
 	arrived reception
 }
@@ -87,11 +87,11 @@ func newSession(ctx context.Context, r *Receiver, d *rtc.Description, sink rtc.S
 	ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	s.ours, s.theirs = stun.NewShortTermIntegrity(s.pwd), stun.NewShortTermIntegrity(first.Pwd)
 	s.dtls = newDTLSConn(s)
-	s.audio = s.newTrack(d.Section(media.Audio))
-	s.video = s.newTrack(d.Section(media.Video))
+	s.audio = s.newReceiveTrack(d.Section(media.Audio))
+	s.video = s.newReceiveTrack(d.Section(media.Video))
 	for _, section := range d.Used() {
 		for _, c := range section.Candidates {
-			_ = s.addDoor(c) // one that cannot be read is as good as none
+			_ = s.addCandidate(c) // one that cannot be read is as good as none
 		}
 		s.reduced = s.reduced && section.ReducedRTCP
 		if section.TWCC != 0 {
@@ -102,11 +102,11 @@ func newSession(ctx context.Context, r *Receiver, d *rtc.Description, sink rtc.S
 	return s, ctx
 }
 
-func (s *session) newTrack(section *rtc.Section) track {
+func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 	if section == nil {
-		return track{}
+		return receiveTrack{}
 	}
-	t := track{section: section, order: section.NewTrack(s.r.cfg.Track, s.sink), ssrc: section.SSRC}
+	t := receiveTrack{section: section, jitter: section.NewJitterBuffer(s.r.cfg.JitterBuffer, s.sink), ssrc: section.SSRC}
 	t.arrived.rate = 90000
 	switch section.Codec {
 	case media.Opus:
@@ -205,7 +205,7 @@ func (s *session) RequestKeyFrame() {
 func (s *session) AddCandidate(candidate string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.addDoor(candidate)
+	return s.addCandidate(candidate)
 }
 
 // Stats implements rtc.Session.
@@ -213,9 +213,9 @@ func (s *session) Stats() rtc.SessionStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := rtc.SessionStats{RoundTripNanoseconds: int64(s.roundTrip), ICEConnected: s.path != nil && !s.ended}
-	for _, t := range []*track{&s.audio, &s.video} {
-		if t.order != nil {
-			st.Add(t.order.Stats())
+	for _, t := range []*receiveTrack{&s.audio, &s.video} {
+		if t.jitter != nil {
+			st.Add(t.jitter.Stats())
 			st.JitterNS = max(st.JitterNS, int64(t.arrived.jitterTime()))
 		}
 	}

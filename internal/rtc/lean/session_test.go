@@ -317,7 +317,7 @@ func TestHandshakesTakeTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if answered() {
-		t.Error("a handshake began while another one had its turn")
+		t.Error("a handshake began while another one had the only slot")
 	}
 	<-r.handshakes
 	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
@@ -379,7 +379,7 @@ func TestPanicEndsOneSession(t *testing.T) {
 	p := newPeer(t, r, offer(t, "chromium"))
 	other := newPeer(t, r, offer(t, "chromium"))
 	p.mu.Lock()
-	p.session.sink, p.session.video.order = sink, p.video.section.NewTrack(r.cfg.Track, sink)
+	p.session.sink, p.session.video.jitter = sink, p.video.section.NewJitterBuffer(r.cfg.JitterBuffer, sink)
 	p.mu.Unlock()
 	for _, x := range []*peer{p, other} {
 		frame := x.frames(t, 1)[0]
@@ -768,12 +768,12 @@ func TestMemory(t *testing.T) {
 		p.mu.Unlock()
 		next := func() {
 			for range each {
-				p.take(frames[i], time.Duration(i)*turn/each)
+				p.take(frames[i], time.Duration(i)*feedbackInterval/each)
 				i++
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.feedback(time.Duration(i)*turn/each + grid)
+			p.feedback(time.Duration(i)*feedbackInterval/each + grid)
 		}
 		for range turns {
 			next()

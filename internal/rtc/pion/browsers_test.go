@@ -17,7 +17,7 @@ func TestBrowserOffers(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no offers: %v", err)
 	}
-	r := newReceiver(t)
+	e := newEndpoint(t)
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".sdp")
 		t.Run(name, func(t *testing.T) {
@@ -29,9 +29,9 @@ func TestBrowserOffers(t *testing.T) {
 			direction := "a=recvonly"
 			if strings.HasSuffix(name, "-play") {
 				direction = "a=sendonly"
-				answer = play(t, r, string(offer))
+				answer = play(t, e, string(offer))
 			} else {
-				answer = take(t, r, string(offer))
+				answer = take(t, e, string(offer))
 			}
 			lines := strings.Split(answer, "\r\n")
 			for _, want := range []string{"a=group:BUNDLE 0 1", "a=setup:active", "a=end-of-candidates", direction} {
@@ -52,9 +52,9 @@ func TestBrowserOffers(t *testing.T) {
 	}
 }
 
-func take(t *testing.T, r *Receiver, offer string) string {
+func take(t *testing.T, e *Endpoint, offer string) string {
 	t.Helper()
-	session, answer, err := r.Answer(t.Context(), rtc.Offer{SDP: offer}, deaf{})
+	session, answer, err := e.Answer(t.Context(), rtc.Offer{SDP: offer}, deaf{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func take(t *testing.T, r *Receiver, offer string) string {
 	return answer
 }
 
-func play(t *testing.T, r *Receiver, offer string) string {
+func play(t *testing.T, e *Endpoint, offer string) string {
 	t.Helper()
 	d, err := rtc.ParsePlay(offer, h264Track, &media.Track{Codec: media.VP8}, opusTrack)
 	if err != nil {
@@ -73,7 +73,7 @@ func play(t *testing.T, r *Receiver, offer string) string {
 	for _, section := range d.Used() {
 		section.Sent.Stream = "s"
 	}
-	outlet, answer, err := r.Send(t.Context(), d, false, deaf{})
+	outlet, answer, err := e.Send(t.Context(), d, false, deaf{})
 	if err != nil {
 		t.Fatal(err)
 	}

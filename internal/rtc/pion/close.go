@@ -15,7 +15,7 @@ var errStuck = errors.New("the WebRTC connection cannot be closed and is given u
 // closePeer closes a PeerConnection and joins its readers. pion v4.2.26 may block for ever in Close: DTLSTransport.Stop holds a lock that
 // its SRTCP session needs to hand over a packet that came before anybody reads RTCP. Such a peer is given up after closeLimit, counted
 // and logged; its goroutines stay.
-func (r *Receiver) closePeer(close func() error, readers *sync.WaitGroup) error {
+func (e *Endpoint) closePeer(close func() error, readers *sync.WaitGroup) error {
 	closed := make(chan error, 1)
 	go func() {
 		err := close()
@@ -28,11 +28,11 @@ func (r *Receiver) closePeer(close func() error, readers *sync.WaitGroup) error 
 	case err := <-closed:
 		return err
 	case <-limit.C:
-		r.stuck.Add(1)
-		r.log.Error("WebRTC connection does not close and is given up", "after", closeLimit)
+		e.stuck.Add(1)
+		e.log.Error("WebRTC connection does not close and is given up", "after", closeLimit)
 		return errStuck
 	}
 }
 
 // Stuck returns how many peers were given up because their connections could not be closed.
-func (r *Receiver) Stuck() int64 { return r.stuck.Load() }
+func (e *Endpoint) Stuck() int64 { return e.stuck.Load() }

@@ -25,7 +25,7 @@ type Config struct {
 	// which players heed, so that without it, when senders turn pictures themselves, more is seen upright.
 	Orientation bool
 
-	Track rtc.TrackConfig // Codec, NACK, orientation and parameter sets come from the offer
+	JitterBuffer rtc.JitterBufferConfig // Codec, NACK, orientation and parameter sets come from the offer
 }
 
 // DefaultConfig suits a server on a public address or on a laptop.
@@ -35,7 +35,7 @@ func DefaultConfig() Config {
 		FailAfter:       10 * time.Second,
 		KeepAlive:       2 * time.Second,
 		MaxBitrate:      10_000_000,
-		Track:           rtc.DefaultTrackConfig(),
+		JitterBuffer:    rtc.DefaultJitterBufferConfig(),
 	}
 }
 

@@ -2,5 +2,5 @@
 //
 // All peers share one UDP port, and one TCP port where that is asked for. ICE, DTLS, SRTP and transport-wide feedback are
 // pion's; what is offered to pion and what is answered to the peer is written here (rtc.Description), as are order, loss
-// and NACK (rtc.Track). A Receiver's goroutines end with its Close.
+// and NACK (rtc.JitterBuffer). A Receiver's goroutines end with its Close.
 package pion

@@ -13,10 +13,10 @@ import (
 
 // link is the PeerConnection of a session, whichever way media goes.
 type link struct {
-	r     *Receiver
-	offer *rtc.Description
-	pc    *webrtc.PeerConnection
-	dtls  *webrtc.DTLSTransport
+	endpoint *Endpoint
+	offer    *rtc.Description
+	pc       *webrtc.PeerConnection
+	dtls     *webrtc.DTLSTransport
 }
 
 // negotiate answers the offer. sent is called when pion knows the offer, to add what is sent.
@@ -49,7 +49,7 @@ func (l *link) negotiate(ctx context.Context, tcp bool, sent func() error) (stri
 
 // answer writes our own answer around the transport of pion's.
 func (l *link) answer(theirs string, tcp bool) string {
-	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: l.r.fingerprint, Candidates: l.r.candidates(tcp)}
+	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: l.endpoint.fingerprint, Candidates: l.endpoint.candidates(tcp)}
 	for line := range strings.Lines(theirs) {
 		line = strings.TrimSpace(line)
 		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {

@@ -87,7 +87,7 @@ func cleanSection(line func(string, ...any), s *rtc.Section, plays bool) {
 }
 
 // newAPI makes pion's API for one offer: it knows the codecs that were chosen, under the offer's payload types.
-func (r *Receiver) newAPI(d *rtc.Description, tcp bool, tap *tap) (*webrtc.API, error) {
+func (e *Endpoint) newAPI(d *rtc.Description, tcp bool, tap *tap) (*webrtc.API, error) {
 	reg := &interceptor.Registry{}
 	reports, err := report.NewReceiverInterceptor()
 	if err != nil {
@@ -100,18 +100,18 @@ func (r *Receiver) newAPI(d *rtc.Description, tcp bool, tap *tap) (*webrtc.API, 
 	reg.Add(reports)
 	reg.Add(feedback)
 	reg.Add(tap) // the last one gets packets after the others saw them
-	return r.api(d, tcp, reg)
+	return e.api(d, tcp, reg)
 }
 
 // api makes pion's API for one offer with interceptors.
-func (r *Receiver) api(d *rtc.Description, tcp bool, reg *interceptor.Registry) (*webrtc.API, error) {
+func (e *Endpoint) api(d *rtc.Description, tcp bool, reg *interceptor.Registry) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
 	for _, s := range d.Used() {
 		if err := register(m, s); err != nil {
 			return nil, err
 		}
 	}
-	settings := r.settings
+	settings := e.settings
 	if tcp {
 		settings.SetICEUDPMux(nil)
 		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})

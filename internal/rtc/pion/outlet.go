@@ -28,7 +28,7 @@ const repeatable = 1024
 type outlet struct {
 	link
 	events  rtc.SendEvents
-	tracks  [2]*outTrack // by kind, see of; nil: not sent
+	tracks  [2]*sendTrack // by kind, see of; nil: not sent
 	readers sync.WaitGroup
 
 	nacked, plis atomic.Int64
@@ -38,8 +38,8 @@ type outlet struct {
 	ended     bool // guarded by mu: the events hear nothing more
 }
 
-// outTrack is one track that is sent.
-type outTrack struct {
+// sendTrack is one track that is sent.
+type sendTrack struct {
 	section *rtc.Section
 	local   *webrtc.TrackLocalStaticRTP
 	sender  *webrtc.RTPSender
@@ -52,17 +52,17 @@ type outTrack struct {
 }
 
 var (
-	_ rtc.Sender = (*Receiver)(nil)
+	_ rtc.Sender = (*Endpoint)(nil)
 	_ rtc.Outlet = (*outlet)(nil)
 )
 
 // Send implements rtc.Sender.
-func (r *Receiver) Send(ctx context.Context, d *rtc.Description, tcp bool, events rtc.SendEvents) (rtc.Outlet, string, error) {
-	o := &outlet{link: link{r: r, offer: d}, events: events}
-	if !r.add(o) {
+func (e *Endpoint) Send(ctx context.Context, d *rtc.Description, tcp bool, events rtc.SendEvents) (rtc.Outlet, string, error) {
+	o := &outlet{link: link{endpoint: e, offer: d}, events: events}
+	if !e.add(o) {
 		return nil, "", net.ErrClosed
 	}
-	answer, err := o.start(ctx, tcp && r.tcp != nil)
+	answer, err := o.start(ctx, tcp && e.tcp != nil)
 	if err != nil {
 		o.mu.Lock()
 		o.ended = true
@@ -81,11 +81,11 @@ func (o *outlet) start(ctx context.Context, tcp bool) (string, error) {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
 	reg.Add(repeats)
-	api, err := o.r.api(o.offer, tcp, reg)
+	api, err := o.endpoint.api(o.offer, tcp, reg)
 	if err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
-	if o.pc, err = api.NewPeerConnection(o.r.config); err != nil {
+	if o.pc, err = api.NewPeerConnection(o.endpoint.config); err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
 	o.pc.OnConnectionStateChange(o.stateChanged)
@@ -115,7 +115,7 @@ func (o *outlet) addTracks() error {
 		if s.RTXType != 0 {
 			s.Sent.RTXSSRC = uint32(encoding.RTX.SSRC)
 		}
-		t := &outTrack{section: s, local: local, sender: sender}
+		t := &sendTrack{section: s, local: local, sender: sender}
 		t.packet.Header = rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32())}
 		*o.of(s.Kind) = t
 		o.readers.Go(func() { o.read(t) })
@@ -124,7 +124,7 @@ func (o *outlet) addTracks() error {
 }
 
 // of returns where a kind's track is.
-func (o *outlet) of(kind media.Kind) **outTrack {
+func (o *outlet) of(kind media.Kind) **sendTrack {
 	if kind == media.Video {
 		return &o.tracks[0]
 	}
@@ -147,7 +147,7 @@ func (o *outlet) stateChanged(state webrtc.PeerConnectionState) {
 }
 
 // read takes the peer's feedback for one track until it ends.
-func (o *outlet) read(t *outTrack) {
+func (o *outlet) read(t *sendTrack) {
 	buf := make([]byte, udp.MaxDatagram)
 	for {
 		n, _, err := t.sender.Read(buf)
@@ -164,7 +164,7 @@ func (o *outlet) read(t *outTrack) {
 	}
 }
 
-func (o *outlet) feedback(t *outTrack, p rtcp.Packet) {
+func (o *outlet) feedback(t *sendTrack, p rtcp.Packet) {
 	switch p := p.(type) {
 	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 		o.plis.Add(1)
@@ -284,8 +284,8 @@ func (o *outlet) sayGoodbye() {
 func (o *outlet) shut() error {
 	var err error
 	if o.pc != nil {
-		err = o.r.closePeer(o.pc.GracefulClose, &o.readers)
+		err = o.endpoint.closePeer(o.pc.GracefulClose, &o.readers)
 	}
-	o.r.remove(o)
+	o.endpoint.remove(o)
 	return err
 }

@@ -37,14 +37,14 @@ func newTheatre(t *testing.T) *theatre {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { th.made.Close(nil) })
-	r := newReceiver(t)
+	e := newEndpoint(t)
 	made := func(_ *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
 		if codec.Kind() == media.Audio {
 			return th.made.Audio, func() {}, nil
 		}
 		return th.made.Video, func() {}, nil
 	}
-	th.egress = rtc.NewEgress(rtc.DefaultEgressConfig(), r, made, slog.New(slog.DiscardHandler))
+	th.egress = rtc.NewEgress(rtc.DefaultEgressConfig(), e, made, slog.New(slog.DiscardHandler))
 	return th
 }
 

@@ -42,7 +42,7 @@ func (s *session) read(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver)
 }
 
 // of returns a kind's track. mu is held.
-func (s *session) of(kind media.Kind) *track {
+func (s *session) of(kind media.Kind) *receiveTrack {
 	if kind == media.Video {
 		return &s.video
 	}
@@ -87,7 +87,7 @@ func (s *session) retransmission(b []byte) {
 }
 
 // repair takes a retransmission. mu is held.
-func (s *session) repair(t *track, p rtc.Packet) {
+func (s *session) repair(t *receiveTrack, p rtc.Packet) {
 	if t.section.RTXType == 0 {
 		return
 	}
@@ -97,14 +97,14 @@ func (s *session) repair(t *track, p rtc.Packet) {
 }
 
 // give hands a packet to its track and sets the timer if there is something to ask for. mu is held.
-func (s *session) give(t *track, p rtc.Packet) {
+func (s *session) give(t *receiveTrack, p rtc.Packet) {
 	if !p.Repair {
 		t.ssrc = p.SSRC
 	}
 	now := s.now()
-	t.order.Push(p, now)
-	if t.order.Waits() {
-		s.schedule(min(s.tickAt, t.order.Due(now)))
+	t.jitter.Push(p, now)
+	if t.jitter.Waits() {
+		s.schedule(min(s.tickAt, t.jitter.Due(now)))
 	}
 }
 
@@ -125,12 +125,12 @@ func (s *session) tick() {
 	}
 	now := s.now()
 	s.tickAt = never
-	if s.wantsKey.Swap(false) && s.video.order != nil {
-		s.video.order.WantKeyFrame()
+	if s.wantsKey.Swap(false) && s.video.jitter != nil {
+		s.video.jitter.WantKeyFrame()
 	}
 	var feedback []rtcp.Packet
-	for _, t := range []*track{&s.audio, &s.video} {
-		if t.order != nil && t.ssrc != 0 {
+	for _, t := range []*receiveTrack{&s.audio, &s.video} {
+		if t.jitter != nil && t.ssrc != 0 {
 			feedback = s.ask(t, now, feedback)
 		}
 	}
@@ -142,16 +142,16 @@ func (s *session) tick() {
 }
 
 // ask appends what a track wants from the sender. mu is held.
-func (s *session) ask(t *track, now time.Duration, feedback []rtcp.Packet) []rtcp.Packet {
+func (s *session) ask(t *receiveTrack, now time.Duration, feedback []rtcp.Packet) []rtcp.Packet {
 	var space [64]uint16
-	nacks, pli, again := t.order.Tick(now, space[:0])
+	nacks, pli, again := t.jitter.Tick(now, space[:0])
 	if len(nacks) > 0 {
 		feedback = append(feedback, &rtcp.TransportLayerNack{MediaSSRC: t.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(nacks)})
 	}
 	if pli {
 		feedback = append(feedback, &rtcp.PictureLossIndication{MediaSSRC: t.ssrc})
 	}
-	if t.order.Waits() {
+	if t.jitter.Waits() {
 		s.schedule(again)
 	}
 	return feedback
@@ -160,13 +160,13 @@ func (s *session) ask(t *track, now time.Duration, feedback []rtcp.Packet) []rtc
 // bitRate appends a REMB each second for senders that have no better way to learn what they may send. mu is held.
 func (s *session) bitRate(now time.Duration, feedback []rtcp.Packet) []rtcp.Packet {
 	v := s.video.section
-	if v == nil || !v.REMB || v.TWCC != 0 || s.video.ssrc == 0 || s.r.cfg.MaxBitrate == 0 {
+	if v == nil || !v.REMB || v.TWCC != 0 || s.video.ssrc == 0 || s.endpoint.cfg.MaxBitrate == 0 {
 		return feedback
 	}
 	if now >= s.remb {
 		s.remb = now + time.Second
 		feedback = append(feedback, &rtcp.ReceiverEstimatedMaximumBitrate{
-			Bitrate: float32(s.r.cfg.MaxBitrate), SSRCs: []uint32{s.video.ssrc},
+			Bitrate: float32(s.endpoint.cfg.MaxBitrate), SSRCs: []uint32{s.video.ssrc},
 		})
 	}
 	s.schedule(s.remb)

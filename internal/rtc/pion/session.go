@@ -25,18 +25,18 @@ type session struct {
 
 	mu        sync.Mutex
 	sink      rtc.Sink      // guarded by mu
-	audio     track         // guarded by mu
-	video     track         // guarded by mu
+	audio     receiveTrack  // guarded by mu
+	video     receiveTrack  // guarded by mu
 	tickAt    time.Duration // guarded by mu: when the timer is set for
 	remb      time.Duration // guarded by mu: when the next REMB is due
 	connected bool          // guarded by mu
 	ended     bool          // guarded by mu: the sink is closed
 }
 
-// track is what a session keeps of one m-section.
-type track struct {
+// receiveTrack is what a session keeps of one m-section.
+type receiveTrack struct {
 	section *rtc.Section // nil: not offered
-	order   *rtc.Track
+	jitter  *rtc.JitterBuffer
 	ssrc    uint32 // 0 while unknown
 }
 
@@ -48,28 +48,28 @@ var (
 	_ rtc.Trickler = (*session)(nil)
 )
 
-func newSession(r *Receiver, d *rtc.Description, sink rtc.Sink) *session {
-	s := &session{link: link{r: r, offer: d}, sink: sink, began: time.Now(), tickAt: never}
-	s.audio = s.newTrack(d.Section(media.Audio))
-	s.video = s.newTrack(d.Section(media.Video))
+func newSession(e *Endpoint, d *rtc.Description, sink rtc.Sink) *session {
+	s := &session{link: link{endpoint: e, offer: d}, sink: sink, began: time.Now(), tickAt: never}
+	s.audio = s.newReceiveTrack(d.Section(media.Audio))
+	s.video = s.newReceiveTrack(d.Section(media.Video))
 	s.timer = time.AfterFunc(never, s.tick)
 	return s
 }
 
-func (s *session) newTrack(section *rtc.Section) track {
+func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 	if section == nil {
-		return track{}
+		return receiveTrack{}
 	}
-	return track{section: section, order: section.NewTrack(s.r.cfg.Track, s.sink), ssrc: section.SSRC}
+	return receiveTrack{section: section, jitter: section.NewJitterBuffer(s.endpoint.cfg.JitterBuffer, s.sink), ssrc: section.SSRC}
 }
 
 // start makes the PeerConnection and returns the answer.
 func (s *session) start(ctx context.Context, tcp bool) (string, error) {
-	api, err := s.r.newAPI(s.offer, tcp, &tap{retransmission: s.retransmission})
+	api, err := s.endpoint.newAPI(s.offer, tcp, &tap{retransmission: s.retransmission})
 	if err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
-	if s.pc, err = api.NewPeerConnection(s.r.config); err != nil {
+	if s.pc, err = api.NewPeerConnection(s.endpoint.config); err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
 	s.pc.OnTrack(s.read)
@@ -127,9 +127,9 @@ func (s *session) RequestKeyFrame() {
 func (s *session) Stats() rtc.SessionStats {
 	var st rtc.SessionStats
 	s.mu.Lock()
-	for _, t := range []track{s.audio, s.video} {
-		if t.order != nil {
-			st.Add(t.order.Stats())
+	for _, t := range []receiveTrack{s.audio, s.video} {
+		if t.jitter != nil {
+			st.Add(t.jitter.Stats())
 		}
 	}
 	s.mu.Unlock()
@@ -144,8 +144,8 @@ func (s *session) Stats() rtc.SessionStats {
 // Close implements rtc.Session.
 func (s *session) Close() error {
 	s.end(context.Canceled)
-	err := s.r.closePeer(s.pc.GracefulClose, &s.readers)
-	s.r.remove(s)
+	err := s.endpoint.closePeer(s.pc.GracefulClose, &s.readers)
+	s.endpoint.remove(s)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("close WebRTC: %w", err)
 	}
@@ -159,7 +159,7 @@ func (s *session) abandon() {
 	s.mu.Unlock()
 	s.timer.Stop()
 	if s.pc != nil {
-		_ = s.r.closePeer(s.pc.GracefulClose, &s.readers) // nobody asked for it
+		_ = s.endpoint.closePeer(s.pc.GracefulClose, &s.readers) // nobody asked for it
 	}
-	s.r.remove(s)
+	s.endpoint.remove(s)
 }

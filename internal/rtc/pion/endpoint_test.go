@@ -11,8 +11,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newReceiver makes a receiver, on a port of its own, for the time of a test.
-func newReceiver(t *testing.T) *Receiver {
+// newEndpoint makes an endpoint, on a port of its own, for the time of a test.
+func newEndpoint(t *testing.T) *Endpoint {
 	t.Helper()
 	cfg := udp.DefaultConfig()
 	cfg.Port = 0
@@ -21,14 +21,14 @@ func newReceiver(t *testing.T) *Receiver {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { port.Close() })
-	r, err := New(t.Context(), DefaultConfig(), port, slog.New(slog.DiscardHandler))
+	e, err := New(t.Context(), DefaultConfig(), port, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
+		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return r
+	return e
 }

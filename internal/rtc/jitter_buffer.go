@@ -1,0 +1,385 @@
+package rtc
+
+import (
+	"time"
+
+	"transponder/internal/media"
+)
+
+// window is how many packets of one SSRC are waited for at most: more than a key frame of 500 kB.
+const window = 512
+
+// maxSpare is how many buffers of packets that had to wait are kept for the next ones: those of a lossy path with a long round
+// trip. A burst that fills the window leaves no more behind.
+const maxSpare = 64
+
+// An SSRC goes on in the place of another that was silent for takeOver, or for as long as it took the new one to send takeOverFrames
+// frames: a sender that sends both at once, as simulcast does, sends a frame of each in turn.
+const (
+	takeOver       = time.Second
+	takeOverFrames = 3
+)
+
+// JitterBufferConfig says how one track is received.
+type JitterBufferConfig struct {
+	Codec media.Codec
+	// SpropParameterSets is what the offer's format says under that name, "" if nothing.
+	SpropParameterSets string
+	// Orientation is the id of the header extension that tells how pictures are to be turned, 0 for none.
+	Orientation uint8
+	// NACK says that the peer sends again what is asked for.
+	NACK bool
+
+	Wait      time.Duration // for a packet that was asked for again
+	ShortWait time.Duration // for a packet that nobody will send again: it may only be out of order
+	FirstNACK time.Duration // leaves room for mere disorder
+	NACKPause time.Duration // between two requests for one packet, doubled each time
+	PLIGap    time.Duration // the least time between two requests for a key frame
+}
+
+// DefaultJitterBufferConfig suits paths of up to 300 ms round trip.
+func DefaultJitterBufferConfig() JitterBufferConfig {
+	return JitterBufferConfig{
+		Wait:      500 * time.Millisecond,
+		ShortWait: 40 * time.Millisecond,
+		FirstNACK: 5 * time.Millisecond,
+		NACKPause: 50 * time.Millisecond,
+		PLIGap:    500 * time.Millisecond,
+	}
+}
+
+// JitterBuffer puts the packets of one SSRC in order and hands whole media to a sink. It has no goroutine and no clock: the
+// session calls it, from one goroutine at a time, with the time since some fixed moment.
+type JitterBuffer struct {
+	cfg  JitterBufferConfig
+	sink Sink
+	kind media.Kind
+	au   assembler // of video
+
+	begun   bool
+	ssrc    uint32
+	rival   rival
+	heardAt time.Duration
+	next    uint16 // due
+	highest uint16 // seen
+	slots   []slot // made at the first gap
+	spare   [][]byte
+	wantPLI bool
+	pliAt   time.Duration // not before
+
+	restartAt uint16 // the packet that would confirm a new beginning
+
+	stats JitterBufferStats
+}
+
+// rival is an SSRC that is not the track's, and what it has sent since the track's own was last heard.
+type rival struct {
+	ssrc, time uint32
+	frames     int
+}
+
+// heard takes a packet and says whether the rival has sent so much that the track's own SSRC must be gone.
+func (r *rival) heard(p Packet) bool {
+	switch {
+	case r.frames == 0 || p.SSRC != r.ssrc:
+		*r = rival{p.SSRC, p.Time, 1}
+	case p.Time != r.time:
+		r.time = p.Time
+		r.frames++
+	}
+	return r.frames >= takeOverFrames
+}
+
+// slotState is what is known of one sequence number.
+type slotState uint8
+
+const (
+	slotEmpty   slotState = iota // nothing; or the packet was delivered
+	slotMissing                  // a later packet came, this one did not
+	slotHeld                     // the packet came and waits for an earlier one
+	slotLost                     // the packet was given up
+)
+
+// slot is one sequence number. Numbers that are window apart share a slot.
+type slot struct {
+	state  slotState
+	asked  uint8         // how often a NACK named it
+	since  time.Duration // missing since
+	askAt  time.Duration // next NACK
+	packet Packet        // while held; the payload is a copy of ours
+}
+
+// JitterBufferStats are a track's figures.
+type JitterBufferStats struct {
+	Packets, Bytes  int64
+	Lost            int64 // given up
+	Late, Duplicate int64
+	NACKs, PLIs     int64
+	BrokenUnits     int64
+}
+
+// NewJitterBuffer makes a jitter buffer. A video track asks for a key frame at its first Tick: the sender has no reason to begin with one
+// that reaches us.
+func NewJitterBuffer(cfg JitterBufferConfig, sink Sink) *JitterBuffer {
+	b := &JitterBuffer{cfg: cfg, sink: sink, kind: cfg.Codec.Kind(), wantPLI: cfg.Codec.Kind() == media.Video}
+	if b.kind != media.Video {
+		return b
+	}
+	b.au = assembler{
+		parts: newParts(cfg.Codec),
+		unit:  func(unit []byte, rtpTime uint32, key bool) { sink.Video(cfg.Codec, unit, rtpTime, key) },
+		broken: func() {
+			b.stats.BrokenUnits++
+			b.wantPLI = true
+		},
+		needKey: true,
+	}
+	if cfg.Codec == media.H264 {
+		b.au.primer = h264Primer(cfg.SpropParameterSets)
+	}
+	return b
+}
+
+// Stats returns the track's figures.
+func (b *JitterBuffer) Stats() JitterBufferStats { return b.stats }
+
+// WantKeyFrame lets the next Tick ask for a key frame.
+func (b *JitterBuffer) WantKeyFrame() { b.wantPLI = true }
+
+// Waits says whether Tick has anything to do, now or later.
+func (b *JitterBuffer) Waits() bool { return b.wantPLI || b.needsKey() || b.behind() }
+
+// Due returns when Tick has something to do after a Push, if Waits.
+func (b *JitterBuffer) Due(now time.Duration) time.Duration {
+	switch {
+	case b.wantPLI || b.needsKey():
+		return max(now, b.pliAt)
+	case b.cfg.NACK:
+		return now + b.cfg.FirstNACK
+	default:
+		return now + b.cfg.ShortWait
+	}
+}
+
+func (b *JitterBuffer) behind() bool { return b.begun && b.next != b.highest+1 }
+
+// Push takes a packet as it came. Its payload may be reused after the call.
+func (b *JitterBuffer) Push(p Packet, now time.Duration) {
+	b.stats.Packets++
+	b.stats.Bytes += int64(len(p.Payload))
+	if b.cfg.Orientation != 0 {
+		p.rotation = p.quarterTurns(b.cfg.Orientation)
+	}
+	p.extension = nil // of the caller's buffer
+	switch {
+	case !b.begun:
+		b.begun, b.ssrc, b.next, b.highest = true, p.SSRC, p.Seq, p.Seq-1
+	case p.SSRC == b.ssrc:
+		b.rival.frames = 0
+	case p.Repair:
+		return
+	case !b.rival.heard(p) && now-b.heardAt < takeOver:
+		return
+	default:
+		b.ssrc, b.rival.frames = p.SSRC, 0
+		b.restart(p)
+	}
+	b.heardAt = now
+	ahead := int16(p.Seq - b.next)
+	if ahead < 0 {
+		if !b.restarts(p, ahead) {
+			b.past(p)
+			return
+		}
+		b.restart(p)
+	}
+	if beyond := int16(p.Seq - b.highest); beyond > 0 {
+		if int(ahead) >= window {
+			b.skipTo(p.Seq)
+		} else if beyond > 1 {
+			b.miss(b.highest+1, p.Seq, now)
+		}
+		b.highest = p.Seq
+	}
+	if p.Seq != b.next {
+		b.hold(p)
+		return
+	}
+	b.deliver(p)
+	if b.slots != nil {
+		b.slots[p.Seq%window].state = slotEmpty
+	}
+	b.next++
+	b.drain()
+}
+
+// past counts a packet that is not due any more.
+func (b *JitterBuffer) past(p Packet) {
+	if b.slots != nil && b.next-p.Seq <= window && b.slots[p.Seq%window].state == slotLost {
+		b.slots[p.Seq%window].state = slotEmpty
+		b.stats.Late++
+		return
+	}
+	b.stats.Duplicate++
+}
+
+// restarts says whether the sender began its sequence numbers anew: two packets in a row are far behind (RFC 3550, A.1).
+// Browsers probe the path with old packets on the retransmission stream; those prove nothing.
+func (b *JitterBuffer) restarts(p Packet, ahead int16) bool {
+	if ahead >= -2*window || p.Repair {
+		return false
+	}
+	again := p.Seq == b.restartAt
+	b.restartAt = p.Seq + 1
+	return again
+}
+
+// restart follows a sender that began its sequence numbers anew.
+func (b *JitterBuffer) restart(p Packet) {
+	for i := range b.slots {
+		b.free(&b.slots[i])
+		b.slots[i] = slot{}
+	}
+	b.next, b.highest = p.Seq, p.Seq-1
+	b.lost(1)
+}
+
+// miss notes that the packets from one number to before another have not come.
+func (b *JitterBuffer) miss(from, to uint16, now time.Duration) {
+	if b.slots == nil {
+		b.slots = make([]slot, window)
+	}
+	for seq := from; seq != to; seq++ {
+		b.slots[seq%window] = slot{state: slotMissing, since: now, askAt: now + b.cfg.FirstNACK}
+	}
+}
+
+func (b *JitterBuffer) hold(p Packet) {
+	if b.slots == nil {
+		b.slots = make([]slot, window)
+	}
+	s := &b.slots[p.Seq%window]
+	if s.state == slotHeld {
+		b.stats.Duplicate++
+		return
+	}
+	var buf []byte
+	if n := len(b.spare); n > 0 {
+		buf, b.spare = b.spare[n-1][:0], b.spare[:n-1]
+	}
+	p.Payload = append(buf, p.Payload...)
+	*s = slot{state: slotHeld, packet: p}
+}
+
+// free keeps a slot's buffer for the next packet that has to wait.
+func (b *JitterBuffer) free(s *slot) {
+	if s.state != slotHeld {
+		return
+	}
+	if len(b.spare) < maxSpare {
+		b.spare = append(b.spare, s.packet.Payload)
+	}
+	s.state, s.packet.Payload = slotEmpty, nil
+}
+
+// drain delivers what is now in order.
+func (b *JitterBuffer) drain() {
+	for b.behind() {
+		s := &b.slots[b.next%window]
+		if s.state != slotHeld {
+			return
+		}
+		b.deliver(s.packet)
+		b.free(s)
+		b.next++
+	}
+}
+
+// skip gives up the packet that is due.
+func (b *JitterBuffer) skip() {
+	b.slots[b.next%window].state = slotLost
+	b.next++
+	b.lost(1)
+}
+
+// skipTo gives up all that is missing before seq.
+func (b *JitterBuffer) skipTo(seq uint16) {
+	for b.slots != nil && b.behind() {
+		if b.drain(); b.behind() {
+			b.skip()
+		}
+	}
+	if b.next != seq {
+		b.lost(int64(seq - b.next))
+		b.next = seq
+	}
+}
+
+func (b *JitterBuffer) lost(n int64) {
+	b.stats.Lost += n
+	b.sink.Lost(b.kind)
+	if b.kind == media.Video {
+		b.au.gap()
+		b.wantPLI = true
+	}
+}
+
+// deliver takes the next packet in order.
+func (b *JitterBuffer) deliver(p Packet) {
+	switch {
+	case len(p.Payload) == 0: // only padding: it counted as a sequence number
+	case b.kind == media.Video:
+		if p.rotation != 0 {
+			b.sink.Rotated(90 * int(p.rotation-1))
+		}
+		b.au.push(p)
+	default:
+		b.sink.Audio(b.cfg.Codec, p.Payload, p.Time)
+	}
+}
+
+// Tick gives up what was waited for too long, and says what to ask the sender for: packets, appended to nacks, and a key
+// frame. It wants to be called again at the time it returns, if Waits.
+func (b *JitterBuffer) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli bool, again time.Duration) {
+	again = now + time.Second
+	wait := b.cfg.ShortWait
+	if b.cfg.NACK {
+		wait = b.cfg.Wait
+	}
+	for b.behind() {
+		s := &b.slots[b.next%window]
+		if s.state == slotMissing && now-s.since < wait {
+			again = min(again, s.since+wait)
+			break
+		}
+		b.skip()
+		b.drain()
+	}
+	if b.cfg.NACK && b.behind() {
+		for seq := b.next; seq != b.highest; seq++ {
+			s := &b.slots[seq%window]
+			if s.state != slotMissing {
+				continue
+			}
+			if s.askAt <= now {
+				nacks = append(nacks, seq)
+				b.stats.NACKs++
+				s.askAt = now + b.cfg.NACKPause<<min(s.asked, 8)
+				s.asked++
+			}
+			again = min(again, s.askAt)
+		}
+	}
+	if b.wantPLI || b.needsKey() {
+		if now >= b.pliAt {
+			b.wantPLI, b.pliAt, pli = false, now+b.cfg.PLIGap, true
+			b.stats.PLIs++
+		}
+		again = min(again, b.pliAt)
+	}
+	return nacks, pli, again
+}
+
+// needsKey says that nothing can go on without a key frame. The request or the key frame may get lost, so it is asked for
+// until one comes.
+func (b *JitterBuffer) needsKey() bool { return b.kind == media.Video && b.begun && b.au.needKey }
