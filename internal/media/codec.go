@@ -62,6 +62,21 @@ func (c Codec) Kind() Kind {
 	}
 }
 
+// ClockRate returns how many units of RTP time the codec counts in a second (RFC 3551, 4.5.11 and 5; RFC 7587, 4.1); 0 for a codec
+// that the server does not carry over RTP.
+func (c Codec) ClockRate() int {
+	switch c {
+	case H264, H265, VP8, VP9, AV1:
+		return 90000
+	case Opus:
+		return 48000
+	case PCMA, PCMU:
+		return 8000
+	default:
+		return 0
+	}
+}
+
 // Kind is the kind of a track.
 type Kind uint8
 

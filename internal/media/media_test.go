@@ -129,3 +129,16 @@ func TestCodecKinds(t *testing.T) {
 		t.Error("an unknown codec has a kind or a name")
 	}
 }
+
+// TestClockRates: all video counts in one unit, and each codec of sound has its own.
+func TestClockRates(t *testing.T) {
+	want := map[Codec]int{
+		H264: 90000, H265: 90000, VP8: 90000, VP9: 90000, AV1: 90000,
+		Opus: 48000, PCMA: 8000, PCMU: 8000, AAC: 0, CodecNone: 0,
+	}
+	for c, rate := range want {
+		if got := c.ClockRate(); got != rate {
+			t.Errorf("%v: clock rate %d, want %d", c, got, rate)
+		}
+	}
+}

@@ -151,16 +151,9 @@ func (a apartSession) Stats() SessionStats {
 	sum := SessionStats{ICEConnected: true}
 	for _, s := range a {
 		st := s.Stats()
-		sum.Packets += st.Packets
-		sum.Bytes += st.Bytes
-		sum.Lost += st.Lost
-		sum.Late += st.Late
-		sum.Duplicate += st.Duplicate
-		sum.NACKs += st.NACKs
-		sum.PLIs += st.PLIs
-		sum.BrokenUnits += st.BrokenUnits
-		sum.RoundTripNanoseconds = max(sum.RoundTripNanoseconds, st.RoundTripNanoseconds)
-		sum.JitterNS = max(sum.JitterNS, st.JitterNS)
+		sum.Add(st.JitterBufferStats)
+		sum.RoundTrip = max(sum.RoundTrip, st.RoundTrip)
+		sum.Jitter = max(sum.Jitter, st.Jitter)
 		sum.ICEConnected = sum.ICEConnected && st.ICEConnected
 	}
 	return sum

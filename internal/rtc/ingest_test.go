@@ -221,7 +221,7 @@ func TestFrames(t *testing.T) {
 
 // B-frames are told from the RTP times of pictures that come in order, and nothing else is taken for them.
 func TestOrder(t *testing.T) {
-	const frame = videoRate / 25
+	const frame = 90000 / 25
 	tests := []struct {
 		name  string
 		times func(n int) uint32 // in frames
@@ -257,7 +257,7 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Source().Close(nil)
-	const frame = videoRate / 25
+	const frame = 90000 / 25
 	r.sink.Video(media.H264, avcc(nal(nalSlice, 7)), 0, false)
 	r.sink.Video(media.H264, avcc(spsLarge, pps0, nal(nalIDR, 9)), frame, true)
 	for n := range 30 {

@@ -289,11 +289,7 @@ func (p *Playback) open(d *Description) error {
 	id := fmt.Sprintf("%x", random)
 	for i, s := range d.Used() {
 		origin := binary.BigEndian.Uint32(random[4*(i%2):])
-		rate := 90000
-		if s.Kind == media.Audio {
-			rate = 48000
-		}
-		t := &sendTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec), clock: newStopwatch(rate, s.Kind == media.Audio, origin)}
+		t := &sendTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec), clock: newStopwatch(s.Codec.ClockRate(), s.Kind == media.Audio, origin)}
 		if err := p.feed(t); err != nil {
 			return err
 		}

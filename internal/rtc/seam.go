@@ -3,6 +3,7 @@ package rtc
 import (
 	"context"
 	"errors"
+	"time"
 
 	"transponder/internal/media"
 )
@@ -64,26 +65,12 @@ type Trickler interface {
 
 // SessionStats are a session's figures at one moment.
 type SessionStats struct {
-	Packets, Bytes                 int64 // RTP received
-	Lost                           int64 // given up
-	Late, Duplicate                int64 // came too late or twice
-	NACKs, PLIs                    int64 // sent
-	BrokenUnits                    int64 // access units that were not whole and went no further
-	RoundTripNanoseconds, JitterNS int64 // 0 while unknown
-	ICEConnected                   bool
-	ClockJumps                     int64 // how often the sender set an RTP clock anew; filled in by Publication.Stats
-}
+	JitterBufferStats // the sums of all streams
 
-// Add counts a track's figures in.
-func (s *SessionStats) Add(t JitterBufferStats) {
-	s.Packets += t.Packets
-	s.Bytes += t.Bytes
-	s.Lost += t.Lost
-	s.Late += t.Late
-	s.Duplicate += t.Duplicate
-	s.NACKs += t.NACKs
-	s.PLIs += t.PLIs
-	s.BrokenUnits += t.BrokenUnits
+	RoundTrip    time.Duration // between the two ICE agents; 0 while unknown
+	Jitter       time.Duration // of the stream that has more of it (RFC 3550, 6.4.1); 0 while unknown
+	ICEConnected bool
+	ClockJumps   int64 // how often the sender's RTP clock jumped; filled in by Publication.Stats
 }
 
 // Sink takes one publisher's media, in order. Its methods are called from one goroutine at a time and must not block;

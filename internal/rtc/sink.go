@@ -63,7 +63,7 @@ func (s *sink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
 		}
 	}
 	frame.Track = s.rotated(frame)
-	frame.Time = s.time(media.Video, videoRate, rtpTime, now)
+	frame.Time = s.time(codec, rtpTime, now)
 	s.p.source.Video.Write(frame)
 }
 
@@ -78,7 +78,7 @@ type bFrameDetector struct {
 const (
 	orderWindow = 64
 	orderBack   = 4
-	orderReach  = 2 * videoRate // farther back is another clock
+	orderReach  = 2 * 90000 // in RTP time: 2 s. A step farther back means another clock
 )
 
 // outOfOrder takes a picture's RTP time and says whether it goes back, as others before it.
@@ -115,9 +115,6 @@ func (s *sink) rotated(f media.Frame) *media.Track {
 	return s.shown
 }
 
-// videoRate is the RTP clock rate of all video (RFC 6184, 8.1).
-const videoRate = 90000
-
 // Audio implements Sink.
 func (s *sink) Audio(codec media.Codec, payload []byte, rtpTime uint32) {
 	now := s.p.source.Now()
@@ -127,16 +124,16 @@ func (s *sink) Audio(codec media.Codec, payload []byte, rtpTime uint32) {
 	}
 	s.p.source.Audio.Write(media.Frame{
 		Track: s.audio,
-		Time:  s.time(media.Audio, s.audio.SampleRate, rtpTime, now),
+		Time:  s.time(codec, rtpTime, now),
 		Key:   true,
 		Data:  bytes.Clone(payload),
 	})
 }
 
 // time places a frame on the stream's clock.
-func (s *sink) time(k media.Kind, rate int, rtpTime uint32, now media.Timestamp) media.Timestamp {
-	s.clock.start(k, rate)
-	t := s.clock.time(k, rtpTime, now)
+func (s *sink) time(codec media.Codec, rtpTime uint32, now media.Timestamp) media.Timestamp {
+	s.clock.start(codec.Kind(), codec.ClockRate())
+	t := s.clock.time(codec.Kind(), rtpTime, now)
 	s.jumps.Store(s.clock.jumps())
 	return t
 }
@@ -144,10 +141,11 @@ func (s *sink) time(k media.Kind, rate int, rtpTime uint32, now media.Timestamp)
 // audioTrack describes what RTP carries of a codec: Opus is always declared as 48 kHz stereo (RFC 7587, 7), whatever its
 // packets hold.
 func audioTrack(codec media.Codec) *media.Track {
+	t := &media.Track{Codec: codec, SampleRate: codec.ClockRate(), Channels: 1}
 	if codec == media.Opus {
-		return &media.Track{Codec: codec, SampleRate: 48000, Channels: 2}
+		t.Channels = 2
 	}
-	return &media.Track{Codec: codec, SampleRate: 8000, Channels: 1}
+	return t
 }
 
 // Clock implements Sink.

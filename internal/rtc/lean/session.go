@@ -107,13 +107,7 @@ func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 		return receiveTrack{}
 	}
 	t := receiveTrack{section: section, jitter: section.NewJitterBuffer(s.r.cfg.JitterBuffer, s.sink), ssrc: section.SSRC}
-	t.arrived.rate = 90000
-	switch section.Codec {
-	case media.Opus:
-		t.arrived.rate = 48000
-	case media.PCMA, media.PCMU:
-		t.arrived.rate = 8000
-	}
+	t.arrived.rate = int64(section.Codec.ClockRate())
 	return t
 }
 
@@ -212,11 +206,11 @@ func (s *session) AddCandidate(candidate string) error {
 func (s *session) Stats() rtc.SessionStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := rtc.SessionStats{RoundTripNanoseconds: int64(s.roundTrip), ICEConnected: s.path != nil && !s.ended}
+	st := rtc.SessionStats{RoundTrip: s.roundTrip, ICEConnected: s.path != nil && !s.ended}
 	for _, t := range []*receiveTrack{&s.audio, &s.video} {
 		if t.jitter != nil {
 			st.Add(t.jitter.Stats())
-			st.JitterNS = max(st.JitterNS, int64(t.arrived.jitterTime()))
+			st.Jitter = max(st.Jitter, t.arrived.jitterTime())
 		}
 	}
 	return st

@@ -121,22 +121,26 @@ func (e *Endpoint) api(d *rtc.Description, tcp bool, reg *interceptor.Registry) 
 		webrtc.WithSettingEngine(settings)), nil
 }
 
+// capability describes a section's codec to pion.
+func capability(s *rtc.Section) webrtc.RTPCodecCapability {
+	c := webrtc.RTPCodecCapability{
+		MimeType:    s.Kind.String() + "/" + s.Codec.String(),
+		ClockRate:   uint32(s.Codec.ClockRate()),
+		SDPFmtpLine: s.Format,
+	}
+	if s.Codec == media.Opus {
+		c.Channels = 2
+	}
+	return c
+}
+
 // register tells pion of a section's codec, its retransmissions and its header extension.
 func register(m *webrtc.MediaEngine, s *rtc.Section) error {
-	kind, mime := webrtc.RTPCodecTypeAudio, "audio/"
+	kind := webrtc.RTPCodecTypeAudio
 	if s.Kind == media.Video {
-		kind, mime = webrtc.RTPCodecTypeVideo, "video/"
+		kind = webrtc.RTPCodecTypeVideo
 	}
-	codec := webrtc.RTPCodecParameters{PayloadType: webrtc.PayloadType(s.PayloadType)}
-	codec.MimeType = mime + s.Codec.String()
-	codec.SDPFmtpLine = s.Format
-	codec.ClockRate, codec.Channels = 8000, 0
-	switch s.Codec {
-	case media.Opus:
-		codec.ClockRate, codec.Channels = 48000, 2
-	case media.H264, media.VP8, media.VP9, media.AV1, media.H265:
-		codec.ClockRate = 90000
-	}
+	codec := webrtc.RTPCodecParameters{RTPCodecCapability: capability(s), PayloadType: webrtc.PayloadType(s.PayloadType)}
 	for _, fb := range s.Feedback() {
 		t, p, _ := strings.Cut(fb, " ")
 		codec.RTCPFeedback = append(codec.RTCPFeedback, webrtc.RTCPFeedback{Type: t, Parameter: p})

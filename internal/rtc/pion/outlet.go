@@ -95,14 +95,7 @@ func (o *outlet) start(ctx context.Context, tcp bool) (string, error) {
 // addTracks adds what is sent, and tells the description of it.
 func (o *outlet) addTracks() error {
 	for _, s := range o.offer.Used() {
-		codec := webrtc.RTPCodecCapability{MimeType: s.Kind.String() + "/" + s.Codec.String(), ClockRate: 90000, SDPFmtpLine: s.Format}
-		switch s.Codec {
-		case media.Opus:
-			codec.ClockRate, codec.Channels = 48000, 2
-		case media.PCMA, media.PCMU:
-			codec.ClockRate = 8000
-		}
-		local, err := webrtc.NewTrackLocalStaticRTP(codec, s.Kind.String(), s.Sent.Stream)
+		local, err := webrtc.NewTrackLocalStaticRTP(capability(s), s.Kind.String(), s.Sent.Stream)
 		if err != nil {
 			return fmt.Errorf("set up WebRTC: %w", err)
 		}

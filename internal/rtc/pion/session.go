@@ -136,7 +136,7 @@ func (s *session) Stats() rtc.SessionStats {
 	ice := s.dtls.ICETransport()
 	st.ICEConnected = ice.State() == webrtc.ICETransportStateConnected || ice.State() == webrtc.ICETransportStateCompleted
 	if pair, ok := ice.GetSelectedCandidatePairStats(); ok {
-		st.RoundTripNanoseconds = int64(pair.CurrentRoundTripTime * float64(time.Second))
+		st.RoundTrip = time.Duration(pair.CurrentRoundTripTime * float64(time.Second))
 	}
 	return st
 }
