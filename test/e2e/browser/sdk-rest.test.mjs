@@ -191,19 +191,36 @@ test("states that nobody wants any more", async (t) => {
 });
 
 test("events in pieces", async () => {
-  const text = "id: 1\nevent: push\ndata: {\"ä\":1,\ndata: \"b\":2}\n\n: comment\n\nid:2\r\n\r\ndata: unfinished";
-  const bytes = new TextEncoder().encode(text);
-  const body = new ReadableStream({
-    start(controller) {
-      bytes.forEach((byte) => controller.enqueue(Uint8Array.of(byte)));
-      controller.close();
-    },
-  });
-  const found = [];
-  for await (const one of serverEvents(body)) {
-    found.push(one);
+  const pieces = async (text, size) => {
+    const bytes = new TextEncoder().encode(text);
+    const body = new ReadableStream({
+      start(controller) {
+        for (let i = 0; i < bytes.length; i += size) {
+          controller.enqueue(bytes.subarray(i, i + size));
+        }
+        controller.close();
+      },
+    });
+    const found = [];
+    for await (const one of serverEvents(body)) {
+      found.push(one);
+    }
+    return found;
+  };
+  for (const [text, want] of [
+    ["id: 1\nevent: push\ndata: {\"ä\":1,\ndata: \"b\":2}\n\n: comment\n\nid:2\r\n\r\ndata: unfinished", [
+      { event: "push", data: "{\"ä\":1,\n\"b\":2}", id: "1" }, { event: "", data: "", id: "1" }, { event: "", data: "", id: "2" },
+    ]],
+    ["retry: 2000\nid: 2\n: heartbeat\n\nid: 3\nevent: push\ndata: {\"a\":1,\ndata: \"b\":2}\r\n\r\nevent: missed\ndata:{}\n\n", [
+      { event: "", data: "", id: "2" }, { event: "push", data: "{\"a\":1,\n\"b\":2}", id: "3" }, { event: "missed", data: "{}", id: "3" },
+    ]],
+    // Lines may end by \r, \n, or both together, in one stream; other separators of Unicode end none.
+    ["id: 4\revent: push\rdata: a\r\rdata: b\r\n\r\ndata: c\u2028d\ndata\n\rdata: e\r", [
+      { event: "push", data: "a", id: "4" }, { event: "", data: "b", id: "4" }, { event: "", data: "c\u2028d\n", id: "4" },
+    ]],
+  ]) {
+    for (const size of [1, 2, 3, 7, text.length * 2]) {
+      assert.deepEqual(await pieces(text, size), want, `${JSON.stringify(text)} in pieces of ${size}`);
+    }
   }
-  assert.deepEqual(found, [
-    { event: "push", data: "{\"ä\":1,\n\"b\":2}", id: "1" }, { event: "", data: "", id: "1" }, { event: "", data: "", id: "2" },
-  ]);
 });

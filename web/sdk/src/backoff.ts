@@ -48,10 +48,6 @@ export class Pauses {
 /** Rejects with the signal's reason when it aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(signal.reason);
-      return;
-    }
     const abort = (): void => {
       clearTimeout(timer);
       reject(signal?.reason);
@@ -60,6 +56,6 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener("abort", abort);
       resolve();
     }, ms);
-    signal?.addEventListener("abort", abort, { once: true });
+    signal?.aborted ? abort() : signal?.addEventListener("abort", abort, { once: true });
   });
 }

@@ -137,10 +137,21 @@ const byStatus: Record<number, Reason> = {
   400: "bad_request", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 409: "conflict", 501: "unsupported", 503: "busy",
 };
 
+/** The reason for a status that is not 200. */
+export function reasonOf(status: number): Reason {
+  return byStatus[status] ?? "server_error";
+}
+
+/** The header that tells the server who asks (RFC 7617, in UTF-8). */
+export function authorization(user: string, password: string): Record<string, string> {
+  const bytes = new TextEncoder().encode(`${user}:${password}`);
+  return { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` };
+}
+
 /** The server's REST API: pushes of streams to other servers, and the streams. See docs/rest.md. */
 export class RestApi {
   private readonly base: string;
-  private readonly headers: Record<string, string> = {};
+  private readonly headers: Record<string, string>;
 
   /** @internal */
   readonly backoff: Backoff;
@@ -151,10 +162,7 @@ export class RestApi {
       throw new TypeError("options.url must be provided");
     }
     this.base = `${url.replace(/\/+$/, "")}/rest-api`;
-    if (user !== undefined) {
-      const bytes = new TextEncoder().encode(`${user}:${password}`);
-      this.headers["Authorization"] = `Basic ${btoa(String.fromCharCode(...bytes))}`;
-    }
+    this.headers = user === undefined ? {} : authorization(user, password);
   }
 
   /** Pushes a stream to an RTMP server; resolves when the push is made, which connects from then on. */
@@ -169,7 +177,7 @@ export class RestApi {
 
   /** Pushes that are over, the newest first. */
   async history(limit = 100, options: Abortable = {}): Promise<PushInfo[]> {
-    return (await this.request(`/push/history?limit=${limit}`, options)).json();
+    return (await this.request(`/push/history?limit=${limit}`, options as RequestInit)).json();
   }
 
   /** The streams of the server; those with this name or id, if given. */
@@ -200,30 +208,35 @@ export class RestApi {
     try {
       return await this.post(path, filter, options);
     } catch (error) {
-      if (error instanceof SdkError && error.reason === "not_found") {
+      if ((error as SdkError | null)?.reason === "not_found") {
         return [];
       }
       throw error;
     }
   }
 
-  private async request(path: string, init: RequestInit | Abortable): Promise<Response> {
-    const options = init as RequestInit;
+  /** @internal Sends one request; an answer other than 200 is an error. */
+  async request(path: string, init: RequestInit): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(this.base + path, { ...options, headers: { ...options.headers, ...this.headers } });
+      response = await fetch(this.base + path, { ...init, headers: { ...init.headers, ...this.headers } });
     } catch (error) {
-      options.signal?.throwIfAborted();
+      init.signal?.throwIfAborted();
       const { location } = globalThis; // browsers do not tell a page what they keep from it
       const foreign = location && new URL(this.base, location.href).origin !== location.origin;
       const hint = foreign ? `; or its rest_access_control_allow_origin lacks ${location.origin}` : "";
       throw new SdkError("unreachable", (error as Error).message + hint, { cause: error });
     }
     if (response.status !== 200) {
-      const body = await response.json().catch(() => ({}));
-      throw new SdkError(byStatus[response.status] ?? "server_error", body.message ?? `status ${response.status}`);
+      throw await this.refusal(response);
     }
     return response;
+  }
+
+  /** @internal The error for an answer other than 200. */
+  async refusal(response: Response): Promise<Error> {
+    const body = await response.json().catch(() => ({}));
+    return new SdkError(byStatus[response.status] ?? "server_error", body.message ?? `status ${response.status}`);
   }
 }
 

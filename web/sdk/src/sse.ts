@@ -1,12 +1,13 @@
-/** One server-sent event (HTML, 9.2). One with no data only says how far the server is. */
+/** One server-sent event (HTML, 9.2). One without data only tells the id of the newest event. */
 export interface ServerEvent {
+  /** Empty if the server named none. */
   event: string;
   data: string;
-  /** The last that was said, by this event or an earlier one. */
+  /** The newest id so far, of this event or an earlier one. */
   id: string;
 }
 
-/** Takes a stream of server-sent events apart. */
+/** Parses a stream of server-sent events. EventSource does the same, but cannot send a name and a password. */
 export async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
@@ -20,17 +21,18 @@ export async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGene
       if (done) {
         return;
       }
-      const lines = (rest + decoder.decode(value, { stream: true })).split("\n"); // our server ends lines so
+      // A \r at the end waits for the next bytes: a \n may follow, and both together end one line.
+      const lines = (rest + decoder.decode(value, { stream: true })).split(/\r\n|\n|\r(?!$)/);
       rest = lines.pop() ?? "";
       for (const line of lines) {
-        const [, field = "", text = ""] = /^(\w+): ?(.*?)\r?$/.exec(line) ?? [];
+        const [, field, text = ""] = /^([^:]*):? ?(.*)/s.exec(line) ?? [];
         if (field === "event") {
           event = text;
         } else if (field === "data") {
           data.push(text);
         } else if (field === "id") {
           id = text;
-        } else if (/^\r?$/.test(line)) {
+        } else if (!line) {
           yield { event, data: data.join("\n"), id };
           event = "";
           data = [];
