@@ -17,7 +17,7 @@ import (
 
 	"transponder/internal/app"
 	"transponder/internal/config"
-	"transponder/internal/transcode/worker"
+	"transponder/internal/transcode/picture/worker"
 )
 
 // version is set by the build: -ldflags "-X main.version=1.2.3".

@@ -29,7 +29,9 @@ import (
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
+	"transponder/internal/transcode/sound"
+	"transponder/internal/transcode/soundfile"
 	"transponder/internal/transponder"
 	"transponder/internal/wcs"
 	"transponder/internal/whip"
@@ -52,10 +54,10 @@ type App struct {
 	lean     *lean.Receiver
 	receiver *pion.Endpoint
 	ingest   *rtc.Ingest
-	audio    *transcode.Audio
+	audio    *sound.Transcoder
 	egress   *rtc.Egress
-	sounds   *transcode.Sounds
-	video    *transcode.Video
+	sounds   *soundfile.Library
+	video    *picture.Transcoder
 	pushes   *transponder.Registry
 	hooks    *transponder.Hooks // nil: none
 	sdk      *wcs.Server
@@ -87,13 +89,13 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream)
 	a.hub.UseGate(a.gate)
-	a.audio = transcode.NewAudio(cfg.Audio, log)
+	a.audio = sound.New(cfg.Audio, log)
 	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, a.audio, log)
 	a.pushes.UseGate(a.gate)
-	a.pushes.UseStills(transcode.NewStills(cfg.MediaDir))
-	a.sounds = transcode.NewSounds(cfg.MediaDir, cfg.Sounds, log)
+	a.pushes.UseStills(picture.NewStills(cfg.MediaDir))
+	a.sounds = soundfile.New(cfg.MediaDir, cfg.Sounds, log)
 	a.pushes.UseSounds(sounds{a.sounds})
-	if a.video, err = transcode.NewVideo(cfg.Video, log); err != nil {
+	if a.video, err = picture.New(cfg.Video, log); err != nil {
 		return nil, err
 	}
 	a.pushes.UseVideo(a.video)
@@ -218,7 +220,7 @@ func (a *App) made(s *stream.Source, codec media.Codec) (*stream.Feed, func(), e
 	if a.cfg.Push.TranscodingDisabled {
 		return nil, nil, transponder.ErrTranscodingDisabled
 	}
-	var p transcode.VideoProfile // that of H.264 is shared with the pushes that ask for nothing more
+	var p picture.Profile // that of H.264 is shared with the pushes that ask for nothing more
 	if codec != media.H264 {
 		p.Codec = codec
 	}
@@ -229,10 +231,10 @@ func (a *App) made(s *stream.Source, codec media.Codec) (*stream.Feed, func(), e
 }
 
 // sounds gives pushes what they ask for of sound files.
-type sounds struct{ *transcode.Sounds }
+type sounds struct{ *soundfile.Library }
 
 func (s sounds) Open(name string, loop bool) (transponder.SoundPlayer, error) {
-	p, err := s.Sounds.Open(name, loop)
+	p, err := s.Library.Open(name, loop)
 	if err != nil {
 		return nil, err
 	}

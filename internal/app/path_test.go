@@ -18,9 +18,9 @@ import (
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
-	"transponder/internal/transcode"
 	"transponder/internal/transcode/libav"
-	"transponder/internal/transcode/soundtest"
+	"transponder/internal/transcode/sound"
+	"transponder/internal/transcode/sound/soundtest"
 	"transponder/internal/transponder"
 )
 
@@ -111,9 +111,9 @@ func newPath(tb testing.TB, codec media.Codec, sounds [][]byte) *path {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.DiscardHandler)
 	hub := stream.NewHub(stream.DefaultConfig())
-	cfg := transcode.DefaultAudioConfig()
+	cfg := sound.DefaultConfig()
 	cfg.Copy = true
-	audio := transcode.NewAudio(cfg, log)
+	audio := sound.New(cfg, log)
 	pushes := transponder.NewRegistry(transponder.DefaultConfig(), hub, audio, log)
 	sdp, err := os.ReadFile("../rtc/testdata/chromium.sdp")
 	if err != nil {

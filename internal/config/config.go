@@ -23,7 +23,9 @@ import (
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
+	"transponder/internal/transcode/sound"
+	"transponder/internal/transcode/soundfile"
 	"transponder/internal/transponder"
 	"transponder/internal/wcs"
 	"transponder/internal/whip"
@@ -43,9 +45,9 @@ type Config struct {
 
 	MediaDir string // sounds to play, and pictures to show while a publisher is away; nothing outside it is opened
 
-	Audio  transcode.AudioConfig
-	Sounds transcode.SoundsConfig
-	Video  transcode.VideoConfig
+	Audio  sound.Config
+	Sounds soundfile.Config
+	Video  picture.Config
 	Ingest rtc.Config
 	Egress rtc.EgressConfig
 	Media  udp.Config
@@ -101,9 +103,9 @@ func Default() Config {
 		Listen:   Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, MaxHTTP: 10_000, TLSDir: "tls"},
 		Log:      Log{Level: "info"},
 		MediaDir: "media",
-		Audio:    transcode.DefaultAudioConfig(),
-		Sounds:   transcode.DefaultSoundsConfig(),
-		Video:    transcode.DefaultVideoConfig(),
+		Audio:    sound.DefaultConfig(),
+		Sounds:   soundfile.DefaultConfig(),
+		Video:    picture.DefaultConfig(),
 		Ingest:   rtc.DefaultConfig(),
 		Egress:   rtc.DefaultEgressConfig(),
 		Media:    udp.DefaultConfig(),

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/sound"
 )
 
 // setting is one key of the settings file and the field it stands for.
@@ -121,7 +121,7 @@ var audioCodecs = []struct {
 }{{"aac", media.AAC}, {"pcma", media.PCMA}, {"pcmu", media.PCMU}, {"speex", media.Speex}}
 
 // audioCodec is what sound is made into: a codec's name, or "copy" for AAC where the sound cannot stay what it is.
-func audioCodec(key string, cfg *transcode.AudioConfig) setting {
+func audioCodec(key string, cfg *sound.Config) setting {
 	return setting{
 		key: key,
 		set: func(value string) error {

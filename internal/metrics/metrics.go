@@ -13,7 +13,9 @@ import (
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
+	"transponder/internal/transcode/sound"
+	"transponder/internal/transcode/soundfile"
 	"transponder/internal/transponder"
 )
 
@@ -30,9 +32,9 @@ type Parts struct {
 	WebSockets      func() int              // connections of the signalling
 	RTMPConnections func() int              // to our own RTMP server
 	Hooks           func() transponder.HookStats
-	Sound           func() transcode.AudioStats
-	SoundFiles      func() transcode.SoundStats
-	Pictures        func() (renditions int, sum transcode.VideoStats)
+	Sound           func() sound.Stats
+	SoundFiles      func() soundfile.Stats
+	Pictures        func() (renditions int, sum picture.Stats)
 	Load            func() load.Stats
 	Refusals        func() map[guard.Refused]int64
 }

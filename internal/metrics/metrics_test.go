@@ -13,7 +13,9 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
+	"transponder/internal/transcode/sound"
+	"transponder/internal/transcode/soundfile"
 	"transponder/internal/transponder"
 )
 
@@ -69,16 +71,16 @@ func TestMetrics(t *testing.T) {
 		WebSockets:      func() int { return 5 },
 		RTMPConnections: func() int { return 6 },
 		Hooks:           func() transponder.HookStats { return transponder.HookStats{Delivered: 9, Retried: 4, Dead: 1} },
-		Sound: func() transcode.AudioStats {
-			return transcode.AudioStats{
+		Sound: func() sound.Stats {
+			return sound.Stats{
 				Renditions: 2, FramesOut: 110, FramesMade: 100, FramesMono: 50, FramesReused: 20, Changes: 8, DecodeErrors: 3, Silence: 24000,
 			}
 		},
-		SoundFiles: func() transcode.SoundStats {
-			return transcode.SoundStats{Players: 1, Bytes: 500, Errors: 2, Starved: 7}
+		SoundFiles: func() soundfile.Stats {
+			return soundfile.Stats{Players: 1, Bytes: 500, Errors: 2, Starved: 7}
 		},
-		Pictures: func() (int, transcode.VideoStats) {
-			return 1, transcode.VideoStats{Frames: 50, Dropped: 4, Damaged: 3, Restarts: 2, CPU: 0.25}
+		Pictures: func() (int, picture.Stats) {
+			return 1, picture.Stats{Frames: 50, Dropped: 4, Damaged: 3, Restarts: 2, CPU: 0.25}
 		},
 	})
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"transponder/internal/load"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
+	"transponder/internal/transcode/soundfile"
 	"transponder/internal/transponder"
 )
 
@@ -36,7 +37,7 @@ func isNothing(err error) bool {
 func outcome(err error) (status int, message string) {
 	var own refusal
 	var bad *transponder.RequestError
-	var busy *transcode.BusyError
+	var busy *picture.BusyError
 	switch {
 	case errors.As(err, &own):
 		return own.status, own.message
@@ -46,9 +47,9 @@ func outcome(err error) (status int, message string) {
 		return errNoStream.status, errNoStream.message
 	case errors.Is(err, transponder.ErrNotFound):
 		return errNoPush.status, errNoPush.message
-	case errors.Is(err, transcode.ErrNoSound):
+	case errors.Is(err, soundfile.ErrNotFound):
 		return http.StatusNotFound, "No such file"
-	case errors.Is(err, transcode.ErrSound):
+	case errors.Is(err, soundfile.ErrUnplayable):
 		return http.StatusBadRequest, "soundFile: " + err.Error()
 	case errors.Is(err, transponder.ErrTranscodingDisabled):
 		return http.StatusBadRequest, transponder.ErrTranscodingDisabled.Error()

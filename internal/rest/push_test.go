@@ -15,7 +15,8 @@ import (
 
 	"transponder/internal/load"
 	"transponder/internal/media"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
+	"transponder/internal/transcode/soundfile"
 	"transponder/internal/transponder"
 )
 
@@ -369,10 +370,10 @@ func TestOutcomes(t *testing.T) {
 		{transponder.ErrNotFound, 404, "Transponder not found"},
 		{transponder.ErrDuplicate, 409, "the stream is already pushed to this address"},
 		{fmt.Errorf("%w: transcoding", transponder.ErrUnsupported), 501, "not supported: transcoding"},
-		{fmt.Errorf("%q: %w", "a.wav", transcode.ErrNoSound), 404, "No such file"},
-		{fmt.Errorf("%q %w: it is a picture", "a.wav", transcode.ErrSound), 400, `soundFile: start: "a.wav" cannot be played: it is a picture`},
+		{fmt.Errorf("%q: %w", "a.wav", soundfile.ErrNotFound), 404, "No such file"},
+		{fmt.Errorf("%q %w: it is a picture", "a.wav", soundfile.ErrUnplayable), 400, `soundFile: start: "a.wav" cannot be played: it is a picture`},
 		{transponder.ErrTranscodingDisabled, 400, "Transcoding required, but disabled"},
-		{&transcode.BusyError{Reason: "too much"}, 503, "no transcoding: too much"},
+		{&picture.BusyError{Reason: "too much"}, 503, "no transcoding: too much"},
 		{fmt.Errorf("%w: it takes 3 pushes", load.ErrFull), 503, "the server is full: it takes 3 pushes"},
 		{transponder.ErrStopping, 503, "the server is stopping"},
 		{errors.New("disk /var on fire"), 500, "the server failed to do this; its log says why"},

@@ -14,7 +14,7 @@ import (
 
 	"transponder/internal/flv"
 	"transponder/internal/rtmp"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 )
 
 var (
@@ -36,7 +36,7 @@ func explain(err error) (Reason, string) {
 	var dns *net.DNSError
 	var secured *tlsError
 	var forbidden *TargetError
-	var busy *transcode.BusyError
+	var busy *picture.BusyError
 	var forwarded *forwardedError
 	switch {
 	case errors.As(err, &source):
@@ -69,7 +69,7 @@ func explain(err error) (Reason, string) {
 		return ReasonCodec, ErrTranscodingDisabled.Error() + "."
 	case errors.As(err, &busy):
 		return ReasonNoCapacity, busy.Reason
-	case errors.Is(err, transcode.ErrTranscoder):
+	case errors.Is(err, picture.ErrTranscoder):
 		return ReasonTranscoder, "The pictures could not be transcoded; the server's log says more."
 	case errors.Is(err, ErrUnsupported), errors.Is(err, flv.ErrUnsupported):
 		return ReasonCodec, "The stream's codec cannot be sent over RTMP."

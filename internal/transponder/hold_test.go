@@ -22,8 +22,8 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
-	"transponder/internal/transcode"
 	"transponder/internal/transcode/libav"
+	"transponder/internal/transcode/picture"
 )
 
 // grey makes a key frame of one grey.
@@ -45,7 +45,7 @@ func grey(t *testing.T, level uint8) media.Frame {
 	if err := os.WriteFile(filepath.Join(dir, "a.png"), b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := transcode.NewStills(dir).Frame("a.png", 128, 96)
+	f, err := picture.NewStills(dir).Frame("a.png", 128, 96)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 )
 
 // ErrTranscodingDisabled means that a push needs its pictures transcoded and the settings forbid that. The words are the
@@ -17,13 +17,13 @@ var ErrTranscodingDisabled = errors.New("Transcoding required, but disabled")
 
 // VideoRenditions makes other pictures of a stream's; package transcode does.
 type VideoRenditions interface {
-	// Admit says whether the machine has room for a rendition, with *transcode.BusyError if it has not.
-	Admit(s *stream.Source, p transcode.VideoProfile) error
+	// Admit says whether the machine has room for a rendition, with *picture.BusyError if it has not.
+	Admit(s *stream.Source, p picture.Profile) error
 	// Feed returns the feed of a rendition, made once for all who ask for the same. release is called once, when the feed is
 	// no longer needed.
-	Feed(s *stream.Source, p transcode.VideoProfile) (feed *stream.Feed, release func(), err error)
+	Feed(s *stream.Source, p picture.Profile) (feed *stream.Feed, release func(), err error)
 	// Stats returns the figures of a rendition, false if there is none now.
-	Stats(s *stream.Source, p transcode.VideoProfile) (transcode.VideoStats, bool)
+	Stats(s *stream.Source, p picture.Profile) (picture.Stats, bool)
 }
 
 // transcodes says whether the request asks for other pictures than the stream's: a width alone does not.
@@ -32,8 +32,8 @@ func (r Request) transcodes() bool {
 }
 
 // profile returns what the request wants made of the pictures.
-func (r Request) profile(keepAspect bool) transcode.VideoProfile {
-	p := transcode.VideoProfile{
+func (r Request) profile(keepAspect bool) picture.Profile {
+	p := picture.Profile{
 		Height: even(r.Height), FPS: r.FPS, KeyFrameInterval: r.KeyFrameInterval, RateBPS: r.Options.RateBPS,
 		Letterbox: r.Options.Fit == fitLetterbox,
 	}
@@ -126,9 +126,9 @@ func (t *Transponder) sendable(l *link, in *holder, frames []media.Frame) (int, 
 }
 
 // transcoder returns the figures of what makes the push's pictures, false where nothing does.
-func (t *Transponder) transcoder() (transcode.VideoStats, bool) {
+func (t *Transponder) transcoder() (picture.Stats, bool) {
 	if t.video == nil {
-		return transcode.VideoStats{}, false
+		return picture.Stats{}, false
 	}
 	return t.video.Stats(t.source(), t.profile)
 }

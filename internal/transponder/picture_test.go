@@ -11,7 +11,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 )
 
 // The rules of the published contract, row by row.
@@ -21,23 +21,23 @@ func TestProfile(t *testing.T) {
 		req    Request
 		free   bool // the shape of the picture need not be kept
 		none   bool // nothing is transcoded
-		want   transcode.VideoProfile
+		want   picture.Profile
 		in     [2]int
 		expect [2]int
 	}{
 		{name: "nothing", none: true},
 		{name: "width alone", req: Request{Width: 640}, none: true},
 		{name: "width alone, shape free", req: Request{Width: 640}, free: true, none: true},
-		{name: "height", req: Request{Height: 480}, want: transcode.VideoProfile{Height: 480}, in: [2]int{1280, 720}, expect: [2]int{852, 480}},
-		{name: "portrait", req: Request{Height: 360}, want: transcode.VideoProfile{Height: 360}, in: [2]int{1080, 1920}, expect: [2]int{360, 640}},
-		{name: "width does not count", req: Request{Width: 100, Height: 480}, want: transcode.VideoProfile{Height: 480}, in: [2]int{1280, 720}, expect: [2]int{852, 480}},
-		{name: "width counts", req: Request{Width: 101, Height: 481}, free: true, want: transcode.VideoProfile{Width: 100, Height: 480}, in: [2]int{1280, 720}, expect: [2]int{100, 480}},
-		{name: "shape free without width", req: Request{Height: 480}, free: true, want: transcode.VideoProfile{Height: 480}, in: [2]int{640, 480}, expect: [2]int{640, 480}},
-		{name: "key frames", req: Request{KeyFrameInterval: 60}, want: transcode.VideoProfile{KeyFrameInterval: 60}, in: [2]int{641, 361}, expect: [2]int{640, 360}},
-		{name: "rate", req: Request{FPS: 12.5, Width: 9}, want: transcode.VideoProfile{FPS: 12.5}, in: [2]int{640, 360}, expect: [2]int{640, 360}},
-		{name: "bit rate", req: Request{Options: Options{RateBPS: 500_000}}, want: transcode.VideoProfile{RateBPS: 500_000}, in: [2]int{640, 360}, expect: [2]int{640, 360}},
-		{name: "canvas", req: Request{Width: 300, Height: 300, Options: Options{Fit: "letterbox"}}, want: transcode.VideoProfile{Width: 300, Height: 300, Letterbox: true}, in: [2]int{640, 360}, expect: [2]int{300, 300}},
-		{name: "canvas of 16:9", req: Request{Height: 720, Options: Options{Fit: "letterbox"}}, want: transcode.VideoProfile{Width: 1280, Height: 720, Letterbox: true}, in: [2]int{360, 640}, expect: [2]int{1280, 720}},
+		{name: "height", req: Request{Height: 480}, want: picture.Profile{Height: 480}, in: [2]int{1280, 720}, expect: [2]int{852, 480}},
+		{name: "portrait", req: Request{Height: 360}, want: picture.Profile{Height: 360}, in: [2]int{1080, 1920}, expect: [2]int{360, 640}},
+		{name: "width does not count", req: Request{Width: 100, Height: 480}, want: picture.Profile{Height: 480}, in: [2]int{1280, 720}, expect: [2]int{852, 480}},
+		{name: "width counts", req: Request{Width: 101, Height: 481}, free: true, want: picture.Profile{Width: 100, Height: 480}, in: [2]int{1280, 720}, expect: [2]int{100, 480}},
+		{name: "shape free without width", req: Request{Height: 480}, free: true, want: picture.Profile{Height: 480}, in: [2]int{640, 480}, expect: [2]int{640, 480}},
+		{name: "key frames", req: Request{KeyFrameInterval: 60}, want: picture.Profile{KeyFrameInterval: 60}, in: [2]int{641, 361}, expect: [2]int{640, 360}},
+		{name: "rate", req: Request{FPS: 12.5, Width: 9}, want: picture.Profile{FPS: 12.5}, in: [2]int{640, 360}, expect: [2]int{640, 360}},
+		{name: "bit rate", req: Request{Options: Options{RateBPS: 500_000}}, want: picture.Profile{RateBPS: 500_000}, in: [2]int{640, 360}, expect: [2]int{640, 360}},
+		{name: "canvas", req: Request{Width: 300, Height: 300, Options: Options{Fit: "letterbox"}}, want: picture.Profile{Width: 300, Height: 300, Letterbox: true}, in: [2]int{640, 360}, expect: [2]int{300, 300}},
+		{name: "canvas of 16:9", req: Request{Height: 720, Options: Options{Fit: "letterbox"}}, want: picture.Profile{Width: 1280, Height: 720, Letterbox: true}, in: [2]int{360, 640}, expect: [2]int{1280, 720}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,14 +113,14 @@ type fakeVideo struct {
 	dropped      atomic.Int64
 }
 
-func (v *fakeVideo) Admit(*stream.Source, transcode.VideoProfile) error {
+func (v *fakeVideo) Admit(*stream.Source, picture.Profile) error {
 	if v.busy {
-		return &transcode.BusyError{Reason: "All of it is busy."}
+		return &picture.BusyError{Reason: "All of it is busy."}
 	}
 	return nil
 }
 
-func (v *fakeVideo) Feed(s *stream.Source, _ transcode.VideoProfile) (*stream.Feed, func(), error) {
+func (v *fakeVideo) Feed(s *stream.Source, _ picture.Profile) (*stream.Feed, func(), error) {
 	feed, release, err := s.Rendition("fake", func() { v.asked.Add(1) }, func(ctx context.Context, out *stream.Feed) error {
 		in := s.NewReader(stream.ReaderConfig{Video: s.Video})
 		defer in.Close()
@@ -146,11 +146,11 @@ func (v *fakeVideo) Feed(s *stream.Source, _ transcode.VideoProfile) (*stream.Fe
 	return feed, func() { v.users.Add(-1); release() }, nil
 }
 
-func (v *fakeVideo) Stats(*stream.Source, transcode.VideoProfile) (transcode.VideoStats, bool) {
+func (v *fakeVideo) Stats(*stream.Source, picture.Profile) (picture.Stats, bool) {
 	if v.behind {
 		v.dropped.Add(1)
 	}
-	return transcode.VideoStats{Dropped: v.dropped.Load()}, v.users.Load() > 0
+	return picture.Stats{Dropped: v.dropped.Load()}, v.users.Load() > 0
 }
 
 func TestTranscodedPush(t *testing.T) {
@@ -209,7 +209,7 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 		{"disabled", true, &fakeVideo{}, ReasonCodec, "Transcoding required, but disabled."},
 		{"not there", false, nil, ReasonCodec, "The stream's codec cannot be sent over RTMP."},
 		{"no room", false, &fakeVideo{busy: true}, ReasonNoCapacity, "All of it is busy."},
-		{"fails", false, &fakeVideo{fail: transcode.ErrTranscoder}, ReasonTranscoder, "The pictures could not be transcoded; the server's log says more."},
+		{"fails", false, &fakeVideo{fail: picture.ErrTranscoder}, ReasonTranscoder, "The pictures could not be transcoded; the server's log says more."},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -239,7 +239,7 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 	b = newBench(t, nil)
 	b.UseVideo(&fakeVideo{busy: true})
 	b.source("s")
-	var busy *transcode.BusyError
+	var busy *picture.BusyError
 	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", FPS: 30}); !errors.As(err, &busy) {
 		t.Errorf("a start without room = %v, want a BusyError", err)
 	}

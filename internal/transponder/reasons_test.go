@@ -15,7 +15,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 )
 
 // reasonCase leads a push to one reason, at a server that follows a script.
@@ -104,7 +104,7 @@ var reasonCases = map[Reason]reasonCase{
 	},
 	ReasonTranscoder: {
 		size: 20, source: func(s *source) { s.video = &media.Track{Codec: media.VP8} },
-		video: &fakeVideo{fail: transcode.ErrTranscoder},
+		video: &fakeVideo{fail: picture.ErrTranscoder},
 	},
 	ReasonTooSlow: {
 		size: 20, live: true, state: Degraded, req: Request{Height: 180}, video: behind(),

@@ -17,7 +17,7 @@ import (
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 )
 
 // AudioRenditions turns any stream's sound into what is sent; package transcode does.
@@ -114,7 +114,7 @@ func (r *Registry) UseGate(g *load.Gate) { r.gate = g }
 func (r *Registry) UseVideo(v VideoRenditions) { r.video = v }
 
 // Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
-// not resolve), transcode.ErrNoSound, transcode.ErrSound, *transcode.BusyError, ErrTranscodingDisabled, ErrStreamNotFound,
+// not resolve), soundfile.ErrNotFound, soundfile.ErrUnplayable, *picture.BusyError, ErrTranscodingDisabled, ErrStreamNotFound,
 // ErrDuplicate, ErrUnsupported, load.ErrFull, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
@@ -260,7 +260,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 
 // admit refuses what needs a rendition that cannot be. Of a stream that sends nothing yet, or what the server at the far end may take
 // untouched, it is not known: such a push ends with the same words.
-func (r *Registry) admit(src *stream.Source, req Request, profile transcode.VideoProfile) error {
+func (r *Registry) admit(src *stream.Source, req Request, profile picture.Profile) error {
 	track := src.Video.Track()
 	switch {
 	case req.transcodes(): // checked by checkPicture
@@ -407,8 +407,8 @@ func (r *Registry) Mute(id string, on bool) error {
 	return nil
 }
 
-// SoundOn plays a file in the place of a push's sound, once or in a loop. It fails with ErrNotFound, transcode.ErrNoSound,
-// transcode.ErrSound and ErrUnsupported.
+// SoundOn plays a file in the place of a push's sound, once or in a loop. It fails with ErrNotFound, soundfile.ErrNotFound,
+// soundfile.ErrUnplayable and ErrUnsupported.
 func (r *Registry) SoundOn(id, file string, loop bool) error {
 	e, err := r.entry(id)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 )
 
 // goodbyeWait is how long a peer gets to close its side after deleteStream, before we close ours. Closing at once would
@@ -39,7 +39,7 @@ type Transponder struct {
 	audio   AudioRenditions
 	stills  Stills
 	video   VideoRenditions // nil: pictures are sent as they come
-	profile transcode.VideoProfile
+	profile picture.Profile
 	voice   voice
 	journal *Journal
 	log     *slog.Logger

@@ -8,12 +8,12 @@ import (
 	"sync"
 
 	"transponder/internal/media"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/sound"
 )
 
 // Sounds plays sound files; package transcode does.
 type Sounds interface {
-	// Check fails with transcode.ErrNoSound or transcode.ErrSound.
+	// Check fails with soundfile.ErrNotFound or soundfile.ErrUnplayable.
 	Check(name string) error
 	// Open fails as Check does.
 	Open(name string, loop bool) (SoundPlayer, error)
@@ -120,5 +120,5 @@ func (v *voice) replace(f media.Frame) (media.Frame, bool) {
 	if !v.muted {
 		return f, true
 	}
-	return transcode.Silence(f)
+	return sound.Silence(f)
 }

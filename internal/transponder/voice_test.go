@@ -10,7 +10,8 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/testkit"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/sound"
+	"transponder/internal/transcode/soundfile"
 )
 
 // fakeSounds has files whose packets all hold the first letter of their names. A file plays as many packets as its name is long.
@@ -19,9 +20,9 @@ type fakeSounds struct{ open, closed int }
 func (s *fakeSounds) Check(name string) error {
 	switch {
 	case strings.HasSuffix(name, ".txt"):
-		return transcode.ErrSound
+		return soundfile.ErrUnplayable
 	case name == "missing":
-		return transcode.ErrNoSound
+		return soundfile.ErrNotFound
 	}
 	return nil
 }
@@ -80,7 +81,7 @@ func TestVoice(t *testing.T) {
 		server.Wait(t, "sound", func() bool { return len(packets()) == before+n })
 		var heard []string
 		for _, tag := range packets()[before:] {
-			switch silent, _ := transcode.Silence(media.Frame{Track: s.audio, Data: []byte{0}}); {
+			switch silent, _ := sound.Silence(media.Frame{Track: s.audio, Data: []byte{0}}); {
 			case bytes.Equal(tag.Data, silent.Data):
 				heard = append(heard, "-")
 			case len(tag.Data) == 1 && tag.Data[0] >= 'a':
@@ -120,7 +121,7 @@ func TestVoice(t *testing.T) {
 		t.Errorf("at the end %+v", now)
 	}
 
-	for name, want := range map[string]error{"missing": transcode.ErrNoSound, "a.txt": transcode.ErrSound} {
+	for name, want := range map[string]error{"missing": soundfile.ErrNotFound, "a.txt": soundfile.ErrUnplayable} {
 		if err := b.SoundOn(info.ID, name, false); !errors.Is(err, want) {
 			t.Errorf("SoundOn(%q) = %v, want %v", name, err, want)
 		}
@@ -179,7 +180,7 @@ func TestVoiceOverConnections(t *testing.T) {
 		})
 		want := tt.want
 		if want == nil {
-			silent, _ := transcode.Silence(media.Frame{Track: s.audio, Data: []byte{0}})
+			silent, _ := sound.Silence(media.Frame{Track: s.audio, Data: []byte{0}})
 			want = silent.Data
 		}
 		for _, tag := range server.Tags()[begun:] {

@@ -16,7 +16,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 	"transponder/internal/transponder"
 )
 
@@ -209,7 +209,7 @@ func TestPlayRefused(t *testing.T) {
 		{"bad offer", playFrame("p1", "one", ""), rtc.ErrBadOffer, "p1", "Failed by error"},
 		{"busy", playFrame("p1", "one", ""), load.ErrFull, "p1", "Failed by error"},
 		{"transcoding disabled", playFrame("p1", "one", ""), transponder.ErrTranscodingDisabled, "p1", "Transcoding required, but disabled"},
-		{"no room for transcoding", playFrame("p1", "one", ""), &transcode.BusyError{}, "p1", "No available transcoders"},
+		{"no room for transcoding", playFrame("p1", "one", ""), &picture.BusyError{}, "p1", "No available transcoders"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

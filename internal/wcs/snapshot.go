@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 )
 
 // maxSnapshots is how many one session may have under way.
@@ -77,7 +77,7 @@ func (s *session) snapshot(ctx context.Context, id string, src *stream.Source) {
 		}
 	})
 	png, err := s.srv.parts.Snapshot(ctx, src)
-	var busy *transcode.BusyError
+	var busy *picture.BusyError
 	switch {
 	case err == nil:
 		s.sendSnapshot(id, png)

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 )
 
 func snapshotFrame(id, name string) string {
@@ -44,7 +44,7 @@ func TestSnapshot(t *testing.T) {
 		{"no name", `{"message":"snapshot","data":[{"mediaSessionId":"new"}]}`, nil, "new", "Stream not found"},
 		{"name of another kind", `{"message":"snapshot","data":[{"mediaSessionId":"new","name":["one"]}]}`, nil, "new", "Stream not found"},
 		{"cannot be made", snapshotFrame("new", "one"), errors.New("no picture came"), "new", "Stream failed"},
-		{"no room", snapshotFrame("new", "one"), &transcode.BusyError{}, "new", "No available transcoders"},
+		{"no room", snapshotFrame("new", "one"), &picture.BusyError{}, "new", "No available transcoders"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 	"transponder/internal/transponder"
 )
 
@@ -47,7 +47,7 @@ func outcomeOfPlay(err error) (status, info string) {
 // compare. A peer that said goodbye was stopped by its page: the SDK closes the peer connection together with sending
 // unPublishStream, and either may come first.
 func outcome(err error) (status, info string) {
-	var busy *transcode.BusyError
+	var busy *picture.BusyError
 	switch {
 	case errors.Is(err, errStopped), errors.Is(err, rtc.ErrPeerClosed):
 		return unpublished, "Stopped by user"

@@ -11,7 +11,7 @@ import (
 	"transponder/internal/load"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
-	"transponder/internal/transcode"
+	"transponder/internal/transcode/picture"
 	"transponder/internal/transponder"
 )
 
@@ -89,7 +89,7 @@ func (s *Server) notAllowed(methods string) http.HandlerFunc {
 
 // status turns an error of rtc.Ingest or rtc.Egress into a status and words for the client.
 func status(err error) (code int, detail string) {
-	var busy *transcode.BusyError
+	var busy *picture.BusyError
 	switch {
 	case errors.Is(err, errNoStream):
 		return http.StatusNotFound, err.Error()

@@ -23,7 +23,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/testkit"
-	"transponder/internal/transcode/picturetest"
+	"transponder/internal/transcode/picture/picturetest"
 )
 
 const (

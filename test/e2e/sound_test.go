@@ -17,7 +17,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/testkit"
 	"transponder/internal/transcode/libav"
-	"transponder/internal/transcode/soundtest"
+	"transponder/internal/transcode/sound/soundtest"
 )
 
 // The tones of TestSoundStates, in Hz.

@@ -19,7 +19,7 @@ import (
 	"transponder/bench/hearing"
 	"transponder/internal/media"
 	"transponder/internal/transcode/libav"
-	"transponder/internal/transcode/soundtest"
+	"transponder/internal/transcode/sound/soundtest"
 )
 
 const rate = 48000

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
-	"transponder/internal/transcode/soundtest"
+	"transponder/internal/transcode/sound/soundtest"
 )
 
 // aacStereo is the format of most that is sent.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
-	"transponder/internal/transcode/picturetest"
+	"transponder/internal/transcode/picture/picturetest"
 )
 
 func newVideo(t testing.TB, cfg VideoConfig) *Video {

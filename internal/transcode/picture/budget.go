@@ -1,0 +1,210 @@
+package picture
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"runtime"
+	"sync"
+	"time"
+
+	"transponder/internal/load"
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
+)
+
+const (
+	// sampleEvery is how often use is measured.
+	sampleEvery = time.Second
+	// settled is how long a rendition must have run before what it takes is believed rather than what was predicted.
+	settled = 5 * time.Second
+	// promised is how long room is kept for a rendition that was admitted and has not begun.
+	promised = 5 * time.Second
+	// smoothing is the weight of a sample.
+	smoothing = 0.3
+	// learning is the weight of a rendition's sample in what the next are judged by, which stays within maxFactor of the prediction.
+	learning  = 0.05
+	maxFactor = 8
+	// A child that for overFor samples has taken spareCores more than its threads can, or has more than maxThreads, does something
+	// else than to transcode, and is killed. Codecs and Go's runtime have a dozen threads beside those that encode.
+	overFor    = 3
+	spareCores = 1
+	maxThreads = 64
+)
+
+// What pictures took in milliseconds of one core per million pixels, on a 2.1 GHz x86-64 server of 2022: with talking heads and
+// street scenes at 720p. Machines differ, and a budget learns by how much; what matters here is the proportion.
+var (
+	decoding = map[media.Codec]float64{media.H264: 2, media.H265: 3, media.VP8: 2.7, media.VP9: 4, media.AV1: 2.8}
+	encoding = map[string]float64{
+		"ultrafast": 3.2, "superfast": 4.8, "veryfast": 8, "faster": 10, "fast": 13, "medium": 16, "slow": 25,
+		"slower": 50, "veryslow": 90, "placebo": 250,
+	}
+)
+
+// encodingVP8 is the same of VP8, which has no presets.
+const encodingVP8 = 6.6
+
+// scaling is what it takes per million pixels of the source.
+const scaling = 0.7
+
+// predict returns how many cores a rendition takes on the machine of these figures. Of a source that has not sent anything, 720p
+// is assumed.
+func predict(s *stream.Source, cfg libav.VideoConfig) float64 {
+	const megapixel = 1e6
+	st := s.Video.Stats()
+	track := media.Track{Codec: media.H264, Width: 1280, Height: 720}
+	if st.Track != nil && st.Track.Width > 0 && st.Track.Height > 0 {
+		track = *st.Track
+	}
+	if track.Rotation%180 != 0 {
+		track.Width, track.Height = track.Height, track.Width
+	}
+	fps := min(cmp.Or(st.FPS, 30), libav.MaxFPS)
+	made := cmp.Or(cfg.FPS, fps)
+	source := float64(track.Width*track.Height) / megapixel
+	width, height := cfg.Size(track.Width, track.Height)
+	making := encoding[cmp.Or(cfg.Preset, "superfast")]
+	if cfg.Codec == media.VP8 {
+		making = encodingVP8
+	}
+	ms := decoding[track.Codec]*source*fps + making*float64(width*height)/megapixel*made
+	if width != track.Width || height != track.Height {
+		ms += scaling * source * min(made, fps)
+	}
+	return ms / 1000
+}
+
+// cost is what one rendition takes.
+type cost struct {
+	began     time.Time
+	predicted float64 // cores, see predict
+	measured  float64 // cores
+
+	pid     int // of which used and at are
+	used    time.Duration
+	at      time.Time
+	dropped int64 // pictures, by then
+	over    int   // samples in a row in which it took more than it may
+}
+
+// sample measures a rendition, and returns its cost; dropping tells that it takes less than it needs.
+func (r *rendition) sample(now time.Time) (c cost, dropping bool) {
+	predicted := predict(r.source, r.cfg)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cost.predicted = predicted
+	if r.process == nil {
+		return r.cost, true
+	}
+	usage, pid := r.process.Usage(), r.process.PID()
+	if passed := now.Sub(r.cost.at); pid == r.cost.pid && passed > 0 {
+		cores := max(usage.CPU-r.cost.used, 0).Seconds() / passed.Seconds()
+		r.cost.measured += smoothing * (cores - r.cost.measured)
+		r.bound(cores, usage.Threads)
+	}
+	r.cost.pid, r.cost.used, r.cost.at = pid, usage.CPU, now
+	dropping = r.stats.Dropped > r.cost.dropped
+	r.cost.dropped = r.stats.Dropped
+	return r.cost, dropping
+}
+
+// bound kills a child that takes more than it may. The caller holds mu.
+func (r *rendition) bound(cores float64, threads int) {
+	if cores <= r.maxCores && threads <= maxThreads {
+		r.cost.over = 0
+		return
+	}
+	if r.cost.over++; r.cost.over < overFor {
+		return
+	}
+	r.cost.over = 0
+	r.log.Warn("the process that transcodes takes too much and is killed", "cores", cores, "threads", threads)
+	r.process.Kill()
+}
+
+// budget knows what renditions may take of the machine.
+type budget struct {
+	share float64 // of the cores; 0: any
+	cores float64
+	usage func(time.Time) float64 // cores in use since it was called last
+	whole bool                    // usage is the whole machine's, not that of this program without its children
+
+	mu       sync.Mutex
+	used     float64                  // guarded by mu; cores, of late
+	factor   float64                  // guarded by mu; what renditions took, by what was predicted
+	promises map[renditionKey]promise // guarded by mu
+}
+
+// promise is room for a rendition that has not begun.
+type promise struct {
+	cores float64 // predicted
+	until time.Time
+}
+
+func newBudget(share float64) *budget {
+	b := &budget{share: share, cores: float64(runtime.GOMAXPROCS(0)), factor: 1, promises: map[renditionKey]promise{}}
+	total := load.OwnTime // where this program has but a part of the machine
+	if _, err := load.MachineTime(); err == nil && runtime.GOMAXPROCS(0) >= runtime.NumCPU() {
+		total, b.whole = load.MachineTime, true
+	}
+	b.usage = load.Rate(total)
+	return b
+}
+
+// sample measures the machine and the renditions that run.
+func (b *budget) sample(now time.Time, running []*rendition) {
+	used := b.usage(now)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range running {
+		c, dropping := r.sample(now)
+		if !b.whole {
+			used += c.measured
+		}
+		if !dropping && c.predicted > 0 && c.measured > 0 && now.Sub(c.began) > settled {
+			b.factor += learning * (c.measured/c.predicted - b.factor)
+			b.factor = min(max(b.factor, 1/maxFactor), maxFactor)
+		}
+	}
+	b.used += smoothing * (used - b.used)
+}
+
+// admit keeps room for a rendition, or says why there is none.
+func (b *budget) admit(key renditionKey, predicted float64, running []*rendition) error {
+	if b.share == 0 {
+		return nil
+	}
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	need := predicted * b.factor
+	free := b.share*b.cores - b.used
+	for _, r := range running {
+		r.mu.Lock()
+		c := r.cost
+		r.mu.Unlock()
+		if now.Sub(c.began) < settled {
+			free -= max(c.predicted*b.factor-c.measured, 0)
+		}
+	}
+	maps.DeleteFunc(b.promises, func(_ renditionKey, p promise) bool { return now.After(p.until) })
+	delete(b.promises, key)
+	for _, p := range b.promises {
+		free -= p.cores * b.factor
+	}
+	if need > free {
+		return &BusyError{fmt.Sprintf("it takes about %.2f cores, and of the %.1f that may be used %.2f are free",
+			need, b.share*b.cores, max(free, 0))}
+	}
+	b.promises[key] = promise{predicted, now.Add(promised)}
+	return nil
+}
+
+// begun gives back the room of a rendition that counts among those that run from now on.
+func (b *budget) begun(key renditionKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.promises, key)
+}

@@ -1,0 +1,103 @@
+package picture
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image/png"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
+	"transponder/internal/transcode/picture/worker"
+)
+
+const (
+	// maxSnapshots is how many are made at a time.
+	maxSnapshots = 2
+	// snapshotLimit bounds what one takes, the wait for the source's next key frame included.
+	snapshotLimit = 10 * time.Second
+)
+
+// ErrNoPicture means that a source has no picture to take.
+var ErrNoPicture = errors.New("the stream has no picture")
+
+// Snapshot returns the source's next key frame as PNG. The frame is asked for at once, and decoded in a process of its own.
+func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, error) {
+	if !libav.Enabled {
+		return nil, libav.ErrDisabled
+	}
+	if !s.Info().HasVideo && s.Video.Track() == nil {
+		return nil, ErrNoPicture
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, snapshotLimit, fmt.Errorf("%w that comes in time", ErrNoPicture))
+	defer cancel()
+	select {
+	case v.shooting <- struct{}{}:
+		defer func() { <-v.shooting }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	p, err := worker.Start(v.cfg.Command, libav.VideoConfig{}, v.log)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	stop := context.AfterFunc(ctx, p.Kill)
+	defer stop()
+	reading, enough := context.WithCancel(ctx)
+	shots := make(chan []byte, 1)
+	go func() { // ends when the child does
+		defer enough()
+		shots <- picture(p)
+	}()
+	err = shoot(reading, s, p)
+	shot := <-shots
+	switch {
+	case shot != nil:
+		return shot, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	default:
+		return nil, fmt.Errorf("%w that can be decoded: %w", ErrNoPicture, errors.Join(err))
+	}
+}
+
+// shoot gives a child the source's pictures until it has enough.
+func shoot(ctx context.Context, s *stream.Source, p *worker.Process) error {
+	reader := s.NewReader(stream.ReaderConfig{Video: s.Video})
+	defer reader.Close()
+	if err := p.Shoot(); err != nil {
+		return err
+	}
+	frames := make([]media.Frame, 1)
+	for {
+		if _, err := reader.Read(ctx, frames); err != nil {
+			p.Kill()
+			return err
+		}
+		if err := p.WriteFrame(frames[0]); err != nil { // it has been killed: there is a picture, or none to be had
+			return err
+		}
+	}
+}
+
+// picture waits for the child's, and ends it; nil: there was none, or nonsense.
+func picture(p *worker.Process) []byte {
+	defer p.Kill()
+	for {
+		o, err := p.Read()
+		if err != nil {
+			return nil
+		}
+		if o.PNG == nil {
+			continue
+		}
+		if _, err := png.DecodeConfig(bytes.NewReader(o.PNG)); err != nil {
+			return nil
+		}
+		return o.PNG
+	}
+}

@@ -1,0 +1,172 @@
+package picture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/draw"
+	_ "image/jpeg" // what a still may be
+	_ "image/png"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/transcode/libav"
+)
+
+// ErrStill means that a file cannot be shown as a still picture.
+var ErrStill = errors.New("cannot be shown as a still picture")
+
+const (
+	// maxStillBytes and maxStillPixels bound what one file can make us allocate: 8K fits.
+	maxStillBytes  = 32 << 20
+	maxStillPixels = 7680 * 4320
+	// maxStills is how many encoded pictures are kept. More sizes and files than that at a time are encoded again.
+	maxStills = 16
+)
+
+// Stills makes video of the PNG and JPEG files in a directory: each one key frame of H.264, encoded once for a size and kept.
+// All methods may be called from any goroutine.
+type Stills struct {
+	dir    string
+	encode func(picture *image.NRGBA, width, height int) ([]byte, error)
+
+	mu   sync.Mutex
+	kept []still // guarded by mu; the one used last at the end
+}
+
+// still is one file for one size.
+type still struct {
+	name          string
+	modified      time.Time
+	size          int64
+	width, height int
+	frame         media.Frame
+}
+
+// NewStills makes Stills for a directory, which need not exist.
+func NewStills(dir string) *Stills { return &Stills{dir: dir, encode: libav.EncodeStill} }
+
+// Check fails with ErrStill if the file is not a picture that can be shown, or not in the directory.
+func (s *Stills) Check(name string) error {
+	f, _, err := s.open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return checkStill(f)
+}
+
+// Frame returns the file as a key frame, scaled to fit into width and height and centred on black. It fails with ErrStill. The first call for a
+// file and size takes 20 to 150 ms.
+func (s *Stills) Frame(name string, width, height int) (media.Frame, error) {
+	f, info, err := s.open(name)
+	if err != nil {
+		return media.Frame{}, err
+	}
+	defer f.Close()
+	// Held while encoding: who asks for the same picture in the meantime gets it without encoding it again.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want := still{name: name, modified: info.ModTime(), size: info.Size(), width: width, height: height}
+	if i := slices.IndexFunc(s.kept, func(k still) bool { return k.same(want) }); i >= 0 {
+		found := s.kept[i]
+		s.kept = append(slices.Delete(s.kept, i, i+1), found)
+		return found.frame, nil
+	}
+	if want.frame, err = s.make(f, width, height); err != nil {
+		return media.Frame{}, fmt.Errorf("%q: %w", name, err)
+	}
+	if len(s.kept) == maxStills {
+		s.kept = slices.Delete(s.kept, 0, 1)
+	}
+	s.kept = append(s.kept, want)
+	return want.frame, nil
+}
+
+func (k still) same(o still) bool {
+	return k.name == o.name && k.modified.Equal(o.modified) && k.size == o.size && k.width == o.width && k.height == o.height
+}
+
+// open opens a file of the directory; os.Root sees to it that no name or link leads out of it.
+func (s *Stills) open(name string) (*os.File, os.FileInfo, error) {
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%q %w: the folder of media cannot be opened", name, ErrStill) // its path is nobody's business
+	}
+	defer root.Close()
+	info, err := root.Stat(name) // before opening, which would wait for a pipe's writer
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("%q %w: %w", name, ErrStill, err)
+	case !info.Mode().IsRegular() || info.Size() > maxStillBytes:
+		return nil, nil, fmt.Errorf("%q %w: it is no file of at most %d MB", name, ErrStill, maxStillBytes>>20)
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%q %w: %w", name, ErrStill, err)
+	}
+	return f, info, nil
+}
+
+// checkStill reads a picture's header and goes back to the file's beginning.
+func checkStill(f io.ReadSeeker) error {
+	c, _, err := image.DecodeConfig(f)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStill, err)
+	}
+	if c.Width < 1 || c.Height < 1 || int64(c.Width)*int64(c.Height) > maxStillPixels {
+		return fmt.Errorf("%w: %dx%d is too large", ErrStill, c.Width, c.Height)
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return err
+}
+
+// make decodes in Go, so that a bad file can do no harm to memory, and encodes.
+func (s *Stills) make(f io.ReadSeeker, width, height int) (media.Frame, error) {
+	if err := checkStill(f); err != nil {
+		return media.Frame{}, err
+	}
+	picture, _, err := image.Decode(io.LimitReader(f, maxStillBytes))
+	if err != nil {
+		return media.Frame{}, fmt.Errorf("%w: %w", ErrStill, err)
+	}
+	flat := image.NewNRGBA(image.Rectangle{Max: picture.Bounds().Size()})
+	draw.Draw(flat, flat.Bounds(), image.Black, image.Point{}, draw.Src)
+	draw.Draw(flat, flat.Bounds(), picture, picture.Bounds().Min, draw.Over)
+	unit, err := s.encode(flat, width&^1, height&^1)
+	if err != nil {
+		return media.Frame{}, fmt.Errorf("%w: %w", ErrStill, err)
+	}
+	return keyFrame(unit)
+}
+
+// keyFrame makes a frame of an access unit with start codes and parameter sets.
+func keyFrame(unit []byte) (media.Frame, error) {
+	var sps, data []byte
+	var pps [][]byte
+	for n := range bytes.SplitSeq(unit, []byte{0, 0, 1}) {
+		n = bytes.TrimRight(n, "\x00") // the first byte of a longer start code; a NAL unit never ends so
+		if len(n) == 0 {
+			continue
+		}
+		switch n[0] & 0x1f {
+		case 7:
+			sps = n
+		case 8:
+			pps = append(pps, n)
+		case 5:
+			data = append(data, byte(len(n)>>24), byte(len(n)>>16), byte(len(n)>>8), byte(len(n)))
+			data = append(data, n...)
+		}
+	}
+	track, err := media.NewH264Track(sps, pps...)
+	if err != nil {
+		return media.Frame{}, err
+	}
+	return media.Frame{Track: track, Key: true, Data: data}, nil
+}

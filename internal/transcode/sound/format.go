@@ -1,0 +1,99 @@
+package sound
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+
+	"transponder/internal/media"
+	"transponder/internal/transcode/libav"
+)
+
+// The bounds of AAC's bit rate: below, not even mono speech is worth hearing; above lies the most that a frame can hold.
+const (
+	MinRateBPS = 16_000
+	MaxRateBPS = 512_000
+)
+
+// opusRateBPS is what music in stereo takes in Opus without a loss that many hear.
+const opusRateBPS = 96_000
+
+// aacRates are the sampling rates of AAC that are made, in Hz.
+var aacRates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
+
+// ErrForm means that a track's sound has a form that is not made here.
+var ErrForm = errors.New("sound of this form is not made here")
+
+// complete fills in what a codec's only form is.
+func complete(f media.AudioFormat) media.AudioFormat {
+	switch f.Codec {
+	case media.PCMA, media.PCMU:
+		return media.AudioFormat{Codec: f.Codec, SampleRate: 8000, Channels: 1}
+	case media.Speex:
+		return media.AudioFormat{Codec: f.Codec, SampleRate: 16000, Channels: 1}
+	case media.Opus:
+		return media.AudioFormat{Codec: f.Codec, RateBPS: cmp.Or(f.RateBPS, opusRateBPS), SampleRate: sampleRate, Channels: channels}
+	}
+	return f
+}
+
+// checkFormat says what is wrong with a format. Zero fields are right.
+func checkFormat(f media.AudioFormat) error {
+	switch f.Codec {
+	case media.CodecNone, media.AAC:
+	case media.Opus: // for those who play; RTMP gets it as it comes, or not at all
+		if f.SampleRate != 0 && f.SampleRate != sampleRate || f.Channels != 0 && f.Channels != channels {
+			return fmt.Errorf("sound in Opus is stereo at %d Hz", sampleRate)
+		}
+	case media.PCMA, media.PCMU, media.Speex:
+		if only := complete(f); f.RateBPS != 0 || f.SampleRate != 0 && f.SampleRate != only.SampleRate || f.Channels > 1 {
+			return fmt.Errorf("%v has %d Hz and one channel, and no other bit rate than its own", f.Codec, only.SampleRate)
+		}
+	default:
+		return fmt.Errorf("sound cannot be sent as %v", f.Codec)
+	}
+	switch {
+	case f.RateBPS != 0 && (f.RateBPS < MinRateBPS || f.RateBPS > MaxRateBPS):
+		return fmt.Errorf("audio bit rate %d is not within %d and %d bit/s", f.RateBPS, MinRateBPS, MaxRateBPS)
+	case f.SampleRate != 0 && !slices.Contains(aacRates, f.SampleRate):
+		return fmt.Errorf("audio sample rate %d is none of %v Hz", f.SampleRate, aacRates)
+	case f.Channels < 0 || f.Channels > 2:
+		return fmt.Errorf("%d audio channels are not 1 or 2", f.Channels)
+	}
+	return nil
+}
+
+// FormatOf returns the format that fits a track, so that a decoder for the track decodes what is made. The bit rate, in bit/s,
+// is that of stereo at 48 kHz.
+func FormatOf(t *media.Track, rateBPS int) (media.AudioFormat, error) {
+	f := media.AudioFormat{Codec: t.Codec}
+	switch t.Codec {
+	case media.PCMA, media.PCMU:
+		f.SampleRate, f.Channels = cmp.Or(t.SampleRate, 8000), cmp.Or(t.Channels, 1)
+		if f.SampleRate != 8000 || f.Channels > 2 {
+			return f, ErrForm
+		}
+	case media.Speex:
+		f = complete(f)
+	case media.AAC:
+		var c mpeg4audio.AudioSpecificConfig
+		if err := c.Unmarshal(t.Config); err != nil {
+			return f, ErrForm
+		}
+		f.SampleRate, f.Channels = c.SampleRate, int(c.ChannelConfig)
+		plain := c.Type == mpeg4audio.ObjectTypeAACLC && c.ExtensionType == 0 && !c.FrameLengthFlag
+		if !plain || f.Channels < 1 || f.Channels > 2 || !slices.Contains(aacRates, f.SampleRate) {
+			return f, ErrForm
+		}
+		f.RateBPS = max(MinRateBPS, rateBPS/(3-f.Channels))
+	default:
+		return f, ErrForm
+	}
+	if !libav.CanEncode(f.Codec) {
+		return f, ErrForm
+	}
+	return f, nil
+}

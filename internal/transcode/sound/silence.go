@@ -1,0 +1,111 @@
+package sound
+
+import (
+	"bytes"
+	"encoding/hex"
+
+	"transponder/internal/media"
+)
+
+// maxG711 is the longest packet of G.711 that silence is kept for: half a second of stereo, beyond all that stream in real time.
+const maxG711 = 8000
+
+// The samples of G.711 that are closest to 0.
+var (
+	silentPCMA = bytes.Repeat([]byte{0xd5}, maxG711)
+	silentPCMU = bytes.Repeat([]byte{0xff}, maxG711)
+)
+
+// SilentSpeex is a frame of silence as libspeex codes it after another one.
+var SilentSpeex, _ = hex.DecodeString("369d1b9a20080168e8e8e8e8e8e8e88400b47474747474747442005a3a3a3a3a3a3a3a21002d1d1d1d1d1d1d1d" +
+	"1b3b60ababababab0ababababab0ababababab0ababababab7")
+
+// Silence returns a frame with silence in its sound's place: the same codec, form, time and length. It needs no encoder and
+// next to no time. It says false where no silence is known; the frame is then as it was.
+func Silence(f media.Frame) (media.Frame, bool) {
+	if data := silence(f); data != nil {
+		f.Data = data
+		return f, true
+	}
+	return f, false
+}
+
+func silence(f media.Frame) []byte {
+	n := len(f.Data)
+	switch f.Track.Codec {
+	case media.AAC:
+		packet, _, err := media.SilentAAC(f.Track.Config)
+		if err != nil {
+			return nil
+		}
+		return packet
+	case media.PCMA:
+		if n <= maxG711 {
+			return silentPCMA[:n]
+		}
+	case media.PCMU:
+		if n <= maxG711 {
+			return silentPCMU[:n]
+		}
+	case media.Opus:
+		return silentOpus(opusSamples(f.Data))
+	case media.Speex:
+		frames, _ := SpeexFrames(f.Data)
+		if frames == 1 {
+			return SilentSpeex
+		}
+		packets := make([][]byte, frames)
+		for i := range packets {
+			packets[i] = SilentSpeex
+		}
+		return JoinSpeex(packets...)
+	}
+	return nil
+}
+
+// opusSamples returns how long an Opus packet is, in samples at 48 kHz; 0 if it is none (RFC 6716, 3.1 and 3.2).
+func opusSamples(packet []byte) int {
+	if len(packet) == 0 {
+		return 0
+	}
+	frames := 1
+	switch packet[0] & 3 {
+	case 1, 2:
+		frames = 2
+	case 3:
+		if len(packet) < 2 {
+			return 0
+		}
+		frames = int(packet[1] & 0x3f)
+	}
+	config := packet[0] >> 3
+	switch {
+	case config < 12: // SILK: 10, 20, 40, 60 ms
+		return frames * [...]int{480, 960, 1920, 2880}[config&3]
+	case config < 16: // hybrid: 10, 20 ms
+		return frames * 480 << (config & 1)
+	default: // CELT: 2.5, 5, 10, 20 ms
+		return frames * 120 << (config & 3)
+	}
+}
+
+// silentOpus makes a packet of so many samples: frames of CELT at full bandwidth, as long as fit, that say that they have no
+// energy (RFC 6716, 4.3: the first symbol is the silence flag).
+func silentOpus(samples int) []byte {
+	if samples <= 0 || samples > 5760 {
+		return nil
+	}
+	size, length := byte(3), 960
+	for samples%length != 0 {
+		size, length = size-1, length/2
+	}
+	toc, frames := (28+size)<<3, samples/length
+	if frames == 1 {
+		return []byte{toc, 0xff, 0xfe}
+	}
+	out := []byte{toc | 3, byte(frames)} // all of the same size
+	for range frames {
+		out = append(out, 0xff, 0xfe)
+	}
+	return out
+}
