@@ -22,6 +22,7 @@ import (
 	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/lean"
@@ -68,6 +69,7 @@ type App struct {
 	certificate          atomic.Pointer[tls.Certificate]
 	api                  atomic.Pointer[rest.Server] // nil before Run
 
+	panics   panics.Counter // of HTTP requests
 	stopping atomic.Bool
 }
 

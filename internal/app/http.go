@@ -47,7 +47,7 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 			})
 		}
 		s := &http.Server{
-			Handler:           limitBody(h),
+			Handler:           a.safely(limitBody(h)),
 			ReadHeaderTimeout: headerTimeout,
 			WriteTimeout:      answerTimeout,
 			IdleTimeout:       idleTimeout,
@@ -63,6 +63,23 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 	add("WebSocket", a.ws, false, a.sdk)
 	add("secure WebSocket", a.wss, true, a.sdk)
 	return parts, nil
+}
+
+// safely serves by next. If next panics, the panic is logged and counted, and the connection is closed, as net/http does it.
+func (a *App) safely(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			value := recover()
+			if value == nil {
+				return
+			}
+			if value != http.ErrAbortHandler { // which a handler may use on purpose
+				_ = a.panics.Note(a.log.With("peer", r.RemoteAddr), "request panicked", value)
+			}
+			panic(http.ErrAbortHandler) // net/http logs nothing of it
+		}()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // serve runs a server until ctx ends. Requests under way get a moment; sockets that were upgraded have owners of their own.
@@ -159,7 +176,7 @@ func (a *App) figures() metrics.Parts {
 		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
 		Publishers:      a.ingest.Publishers,
 		Datagrams:       a.datagrams,
-		Panics:          a.lean.Panics,
+		Panics:          a.countPanics,
 		Players:         a.egress.Players,
 		WebSockets:      func() int { return a.sdk.Stats().Sessions },
 		RTMPConnections: a.rtmpConnections,
@@ -174,6 +191,20 @@ func (a *App) figures() metrics.Parts {
 		p.Hooks = a.hooks.Stats
 	}
 	return p
+}
+
+// countPanics returns how often each part has panicked.
+func (a *App) countPanics() map[string]int64 {
+	n := map[string]int64{
+		"webrtc":    a.lean.Panics(),
+		"websocket": a.sdk.Stats().Panics,
+		"http":      a.panics.Load(),
+		"push":      a.pushes.Panics(),
+	}
+	if a.server != nil {
+		n["rtmp"] = a.server.Stats().Panics
+	}
+	return n
 }
 
 // datagrams returns those that came to nothing.

@@ -26,7 +26,7 @@ type Parts struct {
 	Pushes          func() []transponder.Info
 	Publishers      func() map[string]int   // over WebRTC, by receiver
 	Datagrams       func() map[string]int64 // of the media port that came to nothing, by what was wrong
-	Panics          func() int64            // of sessions
+	Panics          func() map[string]int64 // by the part that has panicked
 	Stuck           func() int64            // WebRTC peers that could not be closed
 	Players         func() int              // over WebRTC
 	WebSockets      func() int              // connections of the signalling
@@ -104,7 +104,7 @@ var (
 	turnedAway      = desc("turned_away_total", "Requests and connections that were turned away, by which door and why.", "door", "reason")
 	publishers      = desc("publishers", "Those who publish streams over WebRTC, by what receives them.", "receiver")
 	datagrams       = desc("media_datagrams_lost_total", "Datagrams of WebRTC that were no peer's, found no room, or could not be sent.", "reason")
-	panics          = desc("session_panics_total", "Publishers that a fault of this server has ended.")
+	panics          = desc("session_panics_total", "Sessions, requests and pushes that a fault of this server has ended, by the part of the server.", "part")
 	stuck           = desc("peers_given_up_total", "WebRTC peers that could not be closed. What they held is lost until the server ends.")
 	players         = desc("players", "Those who play streams over WebRTC.")
 	webSockets      = desc("websockets", "Open signalling connections.")
@@ -141,7 +141,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	if c.parts.Panics != nil {
-		s.counter(panics, c.parts.Panics())
+		for part, n := range c.parts.Panics() {
+			s.counter(panics, n, part)
+		}
 	}
 	if c.parts.Stuck != nil {
 		s.counter(stuck, c.parts.Stuck())

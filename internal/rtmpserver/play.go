@@ -31,13 +31,13 @@ func (c *session) play(ctx context.Context, name string) error {
 
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		err := c.guard(p.readCommands)
+		err := c.safely(p.readCommands)
 		cancel(err)
 		if !errors.Is(err, rtmp.ErrStreamClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
 			c.net.Close() // lets a blocked write go
 		}
 	})
-	err := c.guard(func() error { return p.serve(ctx, name) })
+	err := c.safely(func() error { return p.serve(ctx, name) })
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // the reading goroutine ended first and said why
 	} else {

@@ -53,7 +53,7 @@ func (c *session) publish(ctx context.Context, key string) error {
 	c.srv.counters.publishers.Add(1)
 	defer c.srv.counters.publishers.Add(-1)
 
-	err = c.guard(func() error { return c.receive(ctx, src) })
+	err = c.safely(func() error { return c.receive(ctx, src) })
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -125,7 +125,7 @@ func (c *session) readAhead(ctx context.Context, src *stream.Source, ended func(
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := c.guard(func() error { a.run(ctx); return nil }); err != nil {
+		if err := c.safely(func() error { a.run(ctx); return nil }); err != nil {
 			a.end(err)
 		}
 		if a.over() {

@@ -13,6 +13,7 @@ import (
 	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 )
@@ -50,6 +51,7 @@ type Server struct {
 	refusals *guard.Refusals
 
 	counters counters
+	panics   panics.Counter
 }
 
 // New opens the port. Nothing is accepted before Run, which also closes it.
@@ -153,7 +155,6 @@ type Stats struct {
 type counters struct {
 	connections, publishers, players                                      atomic.Int64
 	accepted, rejected, refused, strangers, badFrames, jumps, slow, drops atomic.Int64
-	panics                                                                atomic.Int64
 }
 
 // Stats returns the server's figures.
@@ -163,6 +164,6 @@ func (s *Server) Stats() Stats {
 		Connections: c.connections.Load(), Publishers: c.publishers.Load(), Players: c.players.Load(),
 		Accepted: c.accepted.Load(), Rejected: c.rejected.Load(), Refused: c.refused.Load(),
 		Strangers: c.strangers.Load(), BadFrames: c.badFrames.Load(), TimeJumps: c.jumps.Load(),
-		SlowPlayer: c.slow.Load(), Dropped: c.drops.Load(), Panics: c.panics.Load(),
+		SlowPlayer: c.slow.Load(), Dropped: c.drops.Load(), Panics: s.panics.Load(),
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -30,7 +29,6 @@ var (
 	ErrCodec = errors.New("the RTMP publisher sends an unsupported codec")
 
 	errRefused = errors.New("refused")
-	errPanic   = errors.New("panic")
 )
 
 // session is one connection. Its fields belong to the goroutine of serve; publish and play start others and join them.
@@ -58,7 +56,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	defer nc.Close()
 
 	opened := time.Now()
-	err := c.guard(func() error { return c.run(ctx) })
+	err := c.safely(func() error { return c.run(ctx) })
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -69,16 +67,9 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 		"received", c.conn.BytesReceived(), "sent", c.conn.BytesSent())
 }
 
-// guard turns a panic, which is a bug, into an error that ends this connection only.
-func (c *session) guard(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.srv.counters.panics.Add(1)
-			c.log.Error("rtmp connection panicked", "panic", p, "stack", string(debug.Stack()))
-			err = errPanic
-		}
-	}()
-	return f()
+// safely runs f. If f panics, the error ends this connection and no other.
+func (c *session) safely(f func() error) error {
+	return c.srv.panics.Run(c.log, "rtmp connection panicked", f)
 }
 
 // run serves the client's requests one after the other.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/big"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 	"transponder/internal/load"
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 )
@@ -51,6 +51,8 @@ type Registry struct {
 	stills  Stills          // likewise; nil: there are none
 	sounds  Sounds          // likewise
 	video   VideoRenditions // likewise
+
+	panics panics.Counter
 
 	mu       sync.Mutex
 	pushes   []*entry // guarded by mu; oldest first
@@ -106,6 +108,9 @@ func (r *Registry) Len() int {
 	defer r.mu.Unlock()
 	return len(r.pushes)
 }
+
+// Panics returns how many pushes have ended because they panicked.
+func (r *Registry) Panics() int64 { return r.panics.Load() }
 
 // UseGate sets who is asked whether the machine has room for another push. It is called before the first Start.
 func (r *Registry) UseGate(g *load.Gate) { r.gate = g }
@@ -238,7 +243,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	}
 	id := newID()
 	t := &Transponder{
-		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, hub: r.hub, src: src, audio: r.audio, stills: r.stills, journal: r.journal,
+		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, hub: r.hub, panics: &r.panics, src: src, audio: r.audio, stills: r.stills, journal: r.journal,
 		log:     r.log.With("stream", req.StreamName, "push", id, "target", target),
 		machine: newMachine(), started: time.Now(), video: r.video, profile: profile,
 	}
@@ -321,15 +326,9 @@ func (t *Transponder) runSafely(ctx context.Context) {
 	}
 }
 
-// safely turns a panic of f, which is a bug of ours, into an error: it ends this push and no other.
-func (t *Transponder) safely(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			t.log.Error("push panicked", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return f()
+// safely runs f. If f panics, the error ends this push and no other.
+func (t *Transponder) safely(f func() error) error {
+	return t.panics.Run(t.log, "push panicked", f)
 }
 
 // newID makes a media session id of the contract's shape: 130 random bits as 26 digits of base 32.

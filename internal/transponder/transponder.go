@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
@@ -43,6 +44,7 @@ type Transponder struct {
 	voice   voice
 	journal *Journal
 	log     *slog.Logger
+	panics  *panics.Counter // of all pushes
 
 	machine  *machine
 	started  time.Time

@@ -29,7 +29,7 @@ func (k *socket) handle(ctx context.Context, raw []byte) {
 			k.ignore("sent before connection", "message", short(name))
 			return
 		}
-		s.guard(func() { s.handle(ctx, name, data) })
+		s.safely(func() { s.handle(ctx, name, data) })
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 )
@@ -141,8 +142,8 @@ func (s *session) addPlayer(p *player, run func()) error {
 // run lives as long as the playing and tells the page how it goes.
 func (p *player) run(ctx context.Context, offer rtc.Offer) {
 	defer p.cancel(nil)
-	err := errPanic // unless it is replaced below
-	p.s.guard(func() { err = p.play(ctx, offer) })
+	err := panics.Err // unless it is replaced below
+	p.s.safely(func() { err = p.play(ctx, offer) })
 	switch {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx) // whatever the media noticed first
@@ -150,7 +151,7 @@ func (p *player) run(ctx context.Context, offer rtc.Offer) {
 		err = errPublisherGone // the publisher's own cause would read as the player's
 		p.awaitPublisher(ctx)
 	}
-	p.s.guard(func() { p.finish(ctx, err) })
+	p.s.safely(func() { p.finish(ctx, err) })
 }
 
 // play waits for the stream, answers the offer and runs the media, and returns why that ended.
@@ -169,7 +170,7 @@ func (p *player) play(ctx context.Context, offer rtc.Offer) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { p.s.guard(func() { p.announcePlaying(announcing, playback) }) })
+	wg.Go(func() { p.s.safely(func() { p.announcePlaying(announcing, playback) }) })
 	return playback.Run(ctx)
 }
 

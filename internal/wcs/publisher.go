@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
@@ -120,12 +121,12 @@ func checkMedia(req mediaRequest) error {
 // run lives as long as the stream and tells the page how it goes.
 func (p *publisher) run(ctx context.Context) {
 	defer p.cancel(nil)
-	err := errPanic // unless it is replaced below
-	p.s.guard(func() { err = p.follow(ctx) })
+	err := panics.Err // unless it is replaced below
+	p.s.safely(func() { err = p.follow(ctx) })
 	if ctx.Err() != nil {
 		err = errDisconnected // whatever the media noticed first
 	}
-	p.s.guard(func() { p.finish(ctx, err) })
+	p.s.safely(func() { p.finish(ctx, err) })
 }
 
 // follow runs the media and announces it, and returns why the media ended.
@@ -134,7 +135,7 @@ func (p *publisher) follow(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { p.s.guard(func() { p.announceLive(announcing) }) })
+	wg.Go(func() { p.s.safely(func() { p.announceLive(announcing) }) })
 	return p.media.Run(ctx)
 }
 
@@ -154,7 +155,7 @@ func (p *publisher) announceLive(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	if p.req.RTMPURL != "" {
-		wg.Go(func() { p.s.guard(func() { p.push(ctx) }) })
+		wg.Go(func() { p.s.safely(func() { p.push(ctx) }) })
 	}
 	p.tellRate(ctx)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 
 	"transponder/internal/guard"
+	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
@@ -81,9 +82,10 @@ type Server struct {
 	keeping  *guard.Places // of sessions without one
 	refusals *guard.Refusals
 
-	count counters
-	stage stage
-	wg    sync.WaitGroup // handlers
+	count  counters
+	panics panics.Counter
+	stage  stage
+	wg     sync.WaitGroup // handlers
 
 	mu       sync.Mutex
 	closing  bool                 // guarded by mu
@@ -95,7 +97,7 @@ type Server struct {
 type counters struct {
 	accepted, refused                    atomic.Int64
 	received, sent, ignored              atomic.Int64
-	floods, slow, silent, panics         atomic.Int64
+	floods, slow, silent                 atomic.Int64
 	publishers, published, publishFailed atomic.Int64
 	players, played, playFailed          atomic.Int64
 	kept                                 atomic.Int64
@@ -285,7 +287,7 @@ func (s *Server) Stats() Stats {
 		Floods:     c.floods.Load(),
 		Slow:       c.slow.Load(),
 		Silent:     c.silent.Load(),
-		Panics:     c.panics.Load(),
+		Panics:     s.panics.Load(),
 		Published:  c.published.Load(),
 		Failed:     c.publishFailed.Load(),
 		Played:     c.played.Load(),

@@ -301,9 +301,9 @@ func (s *session) sendRate(name string, rate videoRate) {
 
 func (s *session) ignore(why string, args ...any) { s.srv.ignore(s.log, why, args...) }
 
-// guard runs f, and ends the session if f panics.
-func (s *session) guard(f func()) {
-	if err := s.srv.guard(s.log, f); err != nil {
+// safely runs f, and ends the session if f panics.
+func (s *session) safely(f func()) {
+	if err := s.srv.safely(s.log, f); err != nil {
 		s.end(err)
 	}
 }

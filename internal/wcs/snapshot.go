@@ -59,7 +59,7 @@ func (s *session) startSnapshot(ctx context.Context, id string, src *stream.Sour
 			defer s.mu.Unlock()
 			s.snapshots--
 		}()
-		s.guard(func() { s.snapshot(context.WithoutCancel(ctx), id, src) })
+		s.safely(func() { s.snapshot(context.WithoutCancel(ctx), id, src) })
 	})
 	return true
 }

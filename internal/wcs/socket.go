@@ -7,13 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
+
+	"transponder/internal/panics"
 )
 
 // Why this side closes a socket, and with it, most times, the session.
@@ -26,7 +27,6 @@ var (
 	errAuthToken  = errors.New("unknown authToken")
 	errMoved      = errors.New("the session went on over another socket")
 	errTerminated = errors.New("terminated by request")
-	errPanic      = errors.New("internal error")
 	errGone       = errors.New("the socket was closed")
 	errLeft       = errors.New("the browser did not return")
 )
@@ -75,7 +75,7 @@ func (k *socket) run(ctx context.Context) {
 		return
 	}
 	level := slog.LevelDebug // a port scan, a page that was left at once
-	if errors.Is(cause, errPanic) {
+	if errors.Is(cause, panics.Err) {
 		level = slog.LevelInfo
 	}
 	k.log.Log(ctx, level, "socket closed", "err", cause, "lasted", time.Since(k.created).Round(time.Millisecond))
@@ -133,8 +133,8 @@ func closeStatus(cause error) (websocket.StatusCode, string) {
 	switch {
 	case errors.Is(cause, errShutdown), errors.Is(cause, context.Canceled):
 		return websocket.StatusGoingAway, errShutdown.Error()
-	case errors.Is(cause, errPanic):
-		return websocket.StatusInternalError, errPanic.Error()
+	case errors.Is(cause, panics.Err):
+		return websocket.StatusInternalError, "internal error"
 	}
 	for _, reason := range []error{errFlood, errSlow, errSilent, errNobody, errAuthToken, errMoved, errTerminated} {
 		if errors.Is(cause, reason) {
@@ -162,7 +162,7 @@ func (k *socket) read(life, socket context.Context) error {
 		case kind != websocket.MessageText:
 			k.ignore("binary frame")
 		default:
-			k.guard(func() { k.handle(life, frame) })
+			k.safely(func() { k.handle(life, frame) })
 		}
 	}
 }
@@ -258,24 +258,16 @@ func (k *socket) queue(frame []byte) {
 // ignore notes a message that is not part of the protocol, or makes no sense now.
 func (k *socket) ignore(why string, args ...any) { k.srv.ignore(k.log, why, args...) }
 
-// guard runs f, and ends the socket if f panics: a bug that one browser found must not cost the others.
-func (k *socket) guard(f func()) {
-	if err := k.srv.guard(k.log, f); err != nil {
+// safely runs f. If f panics, the socket ends and no other.
+func (k *socket) safely(f func()) {
+	if err := k.srv.safely(k.log, f); err != nil {
 		k.end(err)
 	}
 }
 
-// guard runs f and returns its panic as an error.
-func (s *Server) guard(log *slog.Logger, f func()) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.count.panics.Add(1)
-			log.Error("panic", "err", v, "stack", string(debug.Stack()))
-			err = fmt.Errorf("%w: %v", errPanic, v)
-		}
-	}()
-	f()
-	return nil
+// safely runs f and returns its panic as an error.
+func (s *Server) safely(log *slog.Logger, f func()) error {
+	return s.panics.Run(log, "websocket panicked", func() error { f(); return nil })
 }
 
 // ignore counts a message of a browser that nothing is done about.

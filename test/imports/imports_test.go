@@ -33,7 +33,7 @@ var layers = []struct {
 	}},
 	{"work", []string{"internal/rtc", "internal/transponder", "internal/transcode", "internal/cluster"}},
 	{"hub", []string{"internal/stream"}},
-	{"machine", []string{"internal/load", "internal/guard"}},
+	{"machine", []string{"internal/load", "internal/guard", "internal/panics"}},
 	{"wire", []string{"internal/rtmp", "internal/flv", "internal/amf"}},
 	{"vocabulary", []string{"internal/media"}},
 	{"embedded files", []string{"api", "web"}},

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/udp"
 )
@@ -27,7 +28,7 @@ type Receiver struct {
 	handshakes  chan struct{} // one entry for each handshake that has a slot
 
 	refused atomic.Int64 // datagrams that were not what they should be
-	panics  atomic.Int64
+	panics  panics.Counter
 
 	mu       sync.Mutex
 	closed   bool              // guarded by mu
@@ -133,7 +134,7 @@ func (r *Receiver) remove(s *session) {
 // may send.
 func (r *Receiver) Refused() int64 { return r.refused.Load() }
 
-// Panics returns how many sessions a fault of ours has ended.
+// Panics returns how many sessions have ended because they panicked.
 func (r *Receiver) Panics() int64 { return r.panics.Load() }
 
 // Close implements rtc.Receiver.

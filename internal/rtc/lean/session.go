@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -165,8 +164,7 @@ func (s *session) Receive(d *udp.Datagram) {
 // release gives mu back. A panic is a bug, of which the port's other peers must not suffer: it ends this session.
 func (s *session) release() {
 	if v := recover(); v != nil {
-		s.r.panics.Add(1)
-		s.r.log.Error("session panicked", "session", s.ufrag, "err", v, "stack", string(debug.Stack()))
+		_ = s.r.panics.Note(s.r.log.With("session", s.ufrag), "session panicked", v)
 		s.end(errPanic)
 	}
 	s.in = nil
