@@ -219,9 +219,6 @@ func (a *App) made(s *stream.Source, codec media.Codec) (*stream.Feed, func(), e
 	if codec.Kind() == media.Audio {
 		return a.audio.Feed(s, media.AudioFormat{Codec: codec})
 	}
-	if a.cfg.Push.TranscodingDisabled {
-		return nil, nil, transponder.ErrTranscodingDisabled
-	}
 	var p picture.Profile // that of H.264 is shared with the pushes that ask for nothing more
 	if codec != media.H264 {
 		p.Codec = codec

@@ -334,7 +334,7 @@ func (c *Config) settings() []setting {
 		boolean("rtmp_push_audio_mono_as_stereo", &c.Audio.MonoAsStereo),
 		boolean("rtmp_push_add_silent_audio", &c.Audio.AddSilence),
 		megabytes("media_cache_mb", &c.Sounds.MaxBytes, 1, 1_000_000),
-		boolean("transcoding_disabled", &c.Push.TranscodingDisabled),
+		boolean("transcoding_disabled", &c.Video.Disabled),
 		boolean("video_transcoder_preserve_aspect_ratio", &c.Push.KeepAspect),
 		text("video_transcoder_preset", &c.Video.Preset),
 		whole("video_transcoder_threads", &c.Video.Threads, 1, 16),

@@ -51,8 +51,8 @@ func outcome(err error) (status int, message string) {
 		return http.StatusNotFound, "No such file"
 	case errors.Is(err, soundfile.ErrUnplayable):
 		return http.StatusBadRequest, "soundFile: " + err.Error()
-	case errors.Is(err, transponder.ErrTranscodingDisabled):
-		return http.StatusBadRequest, transponder.ErrTranscodingDisabled.Error()
+	case errors.Is(err, picture.ErrDisabled):
+		return http.StatusBadRequest, picture.ErrDisabled.Error()
 	case errors.As(err, &busy):
 		return http.StatusServiceUnavailable, busy.Error()
 	case errors.Is(err, transponder.ErrDuplicate):

@@ -372,7 +372,7 @@ func TestOutcomes(t *testing.T) {
 		{fmt.Errorf("%w: transcoding", transponder.ErrUnsupported), 501, "not supported: transcoding"},
 		{fmt.Errorf("%q: %w", "a.wav", soundfile.ErrNotFound), 404, "No such file"},
 		{fmt.Errorf("%q %w: it is a picture", "a.wav", soundfile.ErrUnplayable), 400, `soundFile: start: "a.wav" cannot be played: it is a picture`},
-		{transponder.ErrTranscodingDisabled, 400, "Transcoding required, but disabled"},
+		{picture.ErrDisabled, 400, "Transcoding required, but disabled"},
 		{&picture.BusyError{Reason: "too much"}, 503, "no transcoding: too much"},
 		{fmt.Errorf("%w: it takes 3 pushes", load.ErrFull), 503, "the server is full: it takes 3 pushes"},
 		{transponder.ErrStopping, 503, "the server is stopping"},

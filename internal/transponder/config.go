@@ -17,8 +17,7 @@ type Config struct {
 	FlashVersion string // connect's flashVer
 	SendMetadata bool   // send onMetaData
 
-	KeepAspect          bool // a request's width does not count: it follows from the height and the picture's shape
-	TranscodingDisabled bool // pictures are sent as they come or not at all
+	KeepAspect bool // a request's width does not count: it follows from the height and the picture's shape
 
 	LocalAddr netip.Addr // source address of connections; the zero Addr leaves it to the system
 

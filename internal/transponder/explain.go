@@ -65,8 +65,8 @@ func explain(err error) (Reason, string) {
 		return ReasonDNS, "The server's name could not be resolved."
 	case errors.As(err, &secured):
 		return explainTLS(secured)
-	case errors.Is(err, ErrTranscodingDisabled):
-		return ReasonCodec, ErrTranscodingDisabled.Error() + "."
+	case errors.Is(err, picture.ErrDisabled):
+		return ReasonCodec, picture.ErrDisabled.Error() + "."
 	case errors.As(err, &busy):
 		return ReasonNoCapacity, busy.Reason
 	case errors.Is(err, picture.ErrTranscoder):

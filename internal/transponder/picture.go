@@ -1,7 +1,6 @@
 package transponder
 
 import (
-	"errors"
 	"fmt"
 
 	"transponder/internal/media"
@@ -9,15 +8,11 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// ErrTranscodingDisabled means that a push needs its pictures transcoded and the settings forbid that. The words are the
-// contract's.
-//
-//lint:ignore ST1005 the contract begins them with a capital
-var ErrTranscodingDisabled = errors.New("Transcoding required, but disabled")
-
-// VideoRenditions makes other pictures of a stream's; package transcode does.
+// VideoRenditions transcodes the pictures of streams; *picture.Transcoder does.
 type VideoRenditions interface {
-	// Admit says whether the machine has room for a rendition, with *picture.BusyError if it has not.
+	// Check fails with picture.ErrDisabled if the settings forbid transcoding.
+	Check() error
+	// Admit reserves what a rendition costs. It fails with *picture.BusyError if the machine has no room, and as Check does.
 	Admit(s *stream.Source, p picture.Profile) error
 	// Feed returns the feed of a rendition, made once for all who ask for the same. release is called once, when the feed is
 	// no longer needed.
@@ -72,13 +67,10 @@ func (r *Registry) checkPicture(req Request) error {
 	if err := req.profile(r.cfg.KeepAspect).Validate(); err != nil {
 		return &RequestError{"width, height, keyFrameInterval, fps, options.bitrate", err.Error()}
 	}
-	switch {
-	case r.cfg.TranscodingDisabled:
-		return ErrTranscodingDisabled
-	case r.video == nil:
+	if r.video == nil {
 		return fmt.Errorf("transcoding (height, keyFrameInterval, fps, options.bitrate): %w", ErrUnsupported)
 	}
-	return nil
+	return r.video.Check()
 }
 
 // pictures is what is sent of a source's: a rendition where the request asks for one, nothing of its own otherwise.
@@ -88,10 +80,7 @@ func (t *Transponder) pictures(s *stream.Source) (*stream.Feed, func(), error) {
 
 // converted is a rendition of pictures that the far end does not take as they are.
 func (t *Transponder) converted(s *stream.Source) (*stream.Feed, func(), error) {
-	switch {
-	case t.cfg.TranscodingDisabled:
-		return nil, nil, ErrTranscodingDisabled
-	case t.video == nil:
+	if t.video == nil {
 		return nil, nil, fmt.Errorf("transcoding %v: %w", s.Video.Track().Codec, ErrUnsupported)
 	}
 	if err := t.video.Admit(s, t.profile); err != nil {

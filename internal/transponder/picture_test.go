@@ -107,13 +107,25 @@ type fakeVideo struct {
 	busy  bool
 	fail  error
 
+	disabled bool // the settings forbid transcoding
+
 	behind bool // leaves out a picture whenever it is asked how it goes
 
 	users, asked atomic.Int32
 	dropped      atomic.Int64
 }
 
+func (v *fakeVideo) Check() error {
+	if v.disabled {
+		return picture.ErrDisabled
+	}
+	return nil
+}
+
 func (v *fakeVideo) Admit(*stream.Source, picture.Profile) error {
+	if v.disabled {
+		return picture.ErrDisabled
+	}
 	if v.busy {
 		return &picture.BusyError{Reason: "All of it is busy."}
 	}
@@ -200,20 +212,19 @@ func TestTranscodedPush(t *testing.T) {
 func TestTranscodingThatCannotBe(t *testing.T) {
 	vp8 := &media.Track{Codec: media.VP8}
 	tests := []struct {
-		name     string
-		disabled bool
-		video    *fakeVideo
-		want     Reason
-		detail   string
+		name   string
+		video  *fakeVideo
+		want   Reason
+		detail string
 	}{
-		{"disabled", true, &fakeVideo{}, ReasonCodec, "Transcoding required, but disabled."},
-		{"not there", false, nil, ReasonCodec, "The stream's codec cannot be sent over RTMP."},
-		{"no room", false, &fakeVideo{busy: true}, ReasonNoCapacity, "All of it is busy."},
-		{"fails", false, &fakeVideo{fail: picture.ErrTranscoder}, ReasonTranscoder, "The pictures could not be transcoded; the server's log says more."},
+		{"disabled", &fakeVideo{disabled: true}, ReasonCodec, "Transcoding required, but disabled."},
+		{"not there", nil, ReasonCodec, "The stream's codec cannot be sent over RTMP."},
+		{"no room", &fakeVideo{busy: true}, ReasonNoCapacity, "All of it is busy."},
+		{"fails", &fakeVideo{fail: picture.ErrTranscoder}, ReasonTranscoder, "The pictures could not be transcoded; the server's log says more."},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, func(c *Config) { c.TranscodingDisabled = tt.disabled })
+			b := newBench(t, nil)
 			if tt.video != nil {
 				b.UseVideo(tt.video)
 			}
@@ -231,10 +242,11 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 		})
 	}
 
-	b := newBench(t, func(c *Config) { c.TranscodingDisabled = true })
+	b := newBench(t, nil)
+	b.UseVideo(&fakeVideo{disabled: true})
 	b.source("s")
-	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", Height: 480}); !errors.Is(err, ErrTranscodingDisabled) {
-		t.Errorf("a start with a height = %v, want ErrTranscodingDisabled", err)
+	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", Height: 480}); !errors.Is(err, picture.ErrDisabled) {
+		t.Errorf("a start with a height = %v, want ErrDisabled", err)
 	}
 	b = newBench(t, nil)
 	b.UseVideo(&fakeVideo{busy: true})
@@ -246,20 +258,19 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 
 	// Of a stream that shows already what it needs, the answer says it.
 	for _, tt := range []struct {
-		name     string
-		disabled bool
-		video    *fakeVideo
-		codecs   []string
-		refused  func(error) bool
+		name    string
+		video   *fakeVideo
+		codecs  []string
+		refused func(error) bool
 	}{
-		{"disabled", true, &fakeVideo{}, nil, func(err error) bool { return errors.Is(err, ErrTranscodingDisabled) }},
-		{"not there", false, nil, nil, func(err error) bool { return errors.Is(err, ErrUnsupported) }},
-		{"no room", false, &fakeVideo{busy: true}, nil, func(err error) bool { return errors.As(err, &busy) }},
-		{"room", false, &fakeVideo{track: realVideo(t)}, nil, func(err error) bool { return err == nil }},
-		{"perhaps untouched", false, &fakeVideo{busy: true}, []string{"vp9"}, func(err error) bool { return err == nil }},
+		{"disabled", &fakeVideo{disabled: true}, nil, func(err error) bool { return errors.Is(err, picture.ErrDisabled) }},
+		{"not there", nil, nil, func(err error) bool { return errors.Is(err, ErrUnsupported) }},
+		{"no room", &fakeVideo{busy: true}, nil, func(err error) bool { return errors.As(err, &busy) }},
+		{"room", &fakeVideo{track: realVideo(t)}, nil, func(err error) bool { return err == nil }},
+		{"perhaps untouched", &fakeVideo{busy: true}, []string{"vp9"}, func(err error) bool { return err == nil }},
 	} {
 		t.Run("live, "+tt.name, func(t *testing.T) {
-			b := newBench(t, func(c *Config) { c.TranscodingDisabled = tt.disabled })
+			b := newBench(t, nil)
 			if tt.video != nil {
 				b.UseVideo(tt.video)
 			}

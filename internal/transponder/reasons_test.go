@@ -100,7 +100,7 @@ var reasonCases = map[Reason]reasonCase{
 	}},
 	ReasonCodec: {
 		size: 20, source: func(s *source) { s.video = &media.Track{Codec: media.VP8} },
-		change: func(c *Config) { c.TranscodingDisabled = true },
+		video: &fakeVideo{disabled: true},
 	},
 	ReasonTranscoder: {
 		size: 20, source: func(s *source) { s.video = &media.Track{Codec: media.VP8} },

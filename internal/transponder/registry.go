@@ -119,7 +119,7 @@ func (r *Registry) UseGate(g *load.Gate) { r.gate = g }
 func (r *Registry) UseVideo(v VideoRenditions) { r.video = v }
 
 // Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
-// not resolve), soundfile.ErrNotFound, soundfile.ErrUnplayable, *picture.BusyError, ErrTranscodingDisabled, ErrStreamNotFound,
+// not resolve), soundfile.ErrNotFound, soundfile.ErrUnplayable, *picture.BusyError, picture.ErrDisabled, ErrStreamNotFound,
 // ErrDuplicate, ErrUnsupported, load.ErrFull, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
@@ -271,8 +271,6 @@ func (r *Registry) admit(src *stream.Source, req Request, profile picture.Profil
 	case req.transcodes(): // checked by checkPicture
 	case track == nil, track.Codec == media.H264, req.Options.passes(track.Codec):
 		return nil
-	case r.cfg.TranscodingDisabled:
-		return ErrTranscodingDisabled
 	case r.video == nil:
 		return fmt.Errorf("transcoding %v: %w", track.Codec, ErrUnsupported)
 	}

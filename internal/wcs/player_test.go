@@ -17,7 +17,6 @@ import (
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
-	"transponder/internal/transponder"
 )
 
 func stopFrame(id string) string {
@@ -208,7 +207,7 @@ func TestPlayRefused(t *testing.T) {
 		{"codecs", playFrame("p1", "one", ""), rtc.ErrNoCommonCodecs, "p1", "No common codecs"},
 		{"bad offer", playFrame("p1", "one", ""), rtc.ErrBadOffer, "p1", "Failed by error"},
 		{"busy", playFrame("p1", "one", ""), load.ErrFull, "p1", "Failed by error"},
-		{"transcoding disabled", playFrame("p1", "one", ""), transponder.ErrTranscodingDisabled, "p1", "Transcoding required, but disabled"},
+		{"transcoding disabled", playFrame("p1", "one", ""), picture.ErrDisabled, "p1", "Transcoding required, but disabled"},
 		{"no room for transcoding", playFrame("p1", "one", ""), &picture.BusyError{}, "p1", "No available transcoders"},
 	}
 	for _, tt := range tests {

@@ -7,7 +7,6 @@ import (
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
-	"transponder/internal/transponder"
 )
 
 // The statuses of a publisher's stream and of a player's.
@@ -85,7 +84,7 @@ func outcome(err error) (status, info string) {
 		return failed, "Publish stream is not ready"
 	case errors.Is(err, errBadURI):
 		return failed, "Bad URI"
-	case errors.Is(err, transponder.ErrTranscodingDisabled):
+	case errors.Is(err, picture.ErrDisabled):
 		return failed, "Transcoding required, but disabled"
 	case errors.As(err, &busy):
 		return failed, "No available transcoders"

@@ -12,7 +12,6 @@ import (
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
-	"transponder/internal/transponder"
 )
 
 // guarded lets only those through who know the token. Where there is none, pages of other hosts that reach this server through
@@ -95,7 +94,7 @@ func status(err error) (code int, detail string) {
 		return http.StatusNotFound, err.Error()
 	case errors.As(err, &busy):
 		return http.StatusServiceUnavailable, err.Error()
-	case errors.Is(err, transponder.ErrTranscodingDisabled):
+	case errors.Is(err, picture.ErrDisabled):
 		return http.StatusNotAcceptable, err.Error()
 	case errors.Is(err, rtc.ErrBadOffer), errors.Is(err, stream.ErrName):
 		return http.StatusBadRequest, err.Error()

@@ -10,6 +10,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
 )
 
 // camOf returns a source that has sent one frame of such a track.
@@ -27,21 +28,21 @@ func camOf(t *testing.T, track media.Track) *stream.Source {
 func TestPredict(t *testing.T) {
 	hd := media.Track{Codec: media.H264, Width: 1280, Height: 720}
 	tests := []struct {
-		name    string
-		track   media.Track
-		profile Profile
-		want    float64
+		name  string
+		track media.Track
+		cfg   libav.VideoConfig
+		want  float64
 	}{
-		{"same size", hd, Profile{}, 30 * 0.9216 * (2 + 4.8) / 1000},
-		{"smaller", hd, Profile{Height: 360}, 30 * (0.9216*2.7 + 0.2304*4.8) / 1000},
-		{"turned", media.Track{Codec: media.H264, Width: 720, Height: 1280, Rotation: 90}, Profile{Height: 360}, 30 * (0.9216*2.7 + 0.2304*4.8) / 1000},
-		{"another codec", media.Track{Codec: media.VP9, Width: 1280, Height: 720}, Profile{}, 30 * 0.9216 * (4 + 4.8) / 1000},
-		{"fewer pictures", hd, Profile{FPS: 10}, 0.9216 * (30*2 + 10*4.8) / 1000},
-		{"slow preset", hd, Profile{Preset: "medium"}, 30 * 0.9216 * (2 + 16) / 1000},
-		{"unknown size", media.Track{Codec: media.H264}, Profile{}, 30 * 0.9216 * (2 + 4.8) / 1000},
+		{"same size", hd, libav.VideoConfig{}, 30 * 0.9216 * (2 + 4.8) / 1000},
+		{"smaller", hd, libav.VideoConfig{Height: 360}, 30 * (0.9216*2.7 + 0.2304*4.8) / 1000},
+		{"turned", media.Track{Codec: media.H264, Width: 720, Height: 1280, Rotation: 90}, libav.VideoConfig{Height: 360}, 30 * (0.9216*2.7 + 0.2304*4.8) / 1000},
+		{"another codec", media.Track{Codec: media.VP9, Width: 1280, Height: 720}, libav.VideoConfig{}, 30 * 0.9216 * (4 + 4.8) / 1000},
+		{"fewer pictures", hd, libav.VideoConfig{FPS: 10}, 0.9216 * (30*2 + 10*4.8) / 1000},
+		{"slow preset", hd, libav.VideoConfig{Preset: "medium"}, 30 * 0.9216 * (2 + 16) / 1000},
+		{"unknown size", media.Track{Codec: media.H264}, libav.VideoConfig{}, 30 * 0.9216 * (2 + 4.8) / 1000},
 	}
 	for _, tt := range tests {
-		if got := predict(camOf(t, tt.track), tt.profile); math.Abs(got-tt.want) > 1e-3 {
+		if got := predict(camOf(t, tt.track), tt.cfg); math.Abs(got-tt.want) > 1e-3 {
 			t.Errorf("%s: %.4f cores, want %.4f", tt.name, got, tt.want)
 		}
 	}

@@ -1,7 +1,6 @@
 package picture
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,25 +14,26 @@ import (
 	"transponder/internal/transcode/picture/worker"
 )
 
-// Config says how pictures are transcoded.
+// Config says whether and how pictures are transcoded.
 type Config struct {
+	Disabled bool // no pictures are transcoded
+
 	Preset       string        // of libx264
-	Threads      int           // of the encoder, per rendition
-	KeyFrameTime time.Duration // between key frames, where nothing else is asked for
+	Threads      int           // of the encoder, for each rendition
+	KeyFrameTime time.Duration // from one key frame to the next, if the profile sets no interval
 
-	RateBPS int           // where nothing else is asked for; 0: what size and frame rate call for
-	Quality int           // libx264's CRF, for which the bit rate is but the most; 0: the bit rate is used up
-	Buffer  time.Duration // that the bit rate is averaged over
+	RateBPS int           // if the profile sets none; 0: it follows from the size and the frame rate
+	Quality int           // libx264's CRF, with the bit rate as its upper bound; 0: the encoder uses the whole bit rate
+	Buffer  time.Duration // over which the bit rate is averaged
 
-	// MaxLoad is how many percent of the processors may be in use for another rendition to be taken on, its own use included;
-	// 0: there is no bound.
+	// MaxLoad is the share of the processors, in percent, that may be in use once another rendition runs; 0: there is no bound.
 	MaxLoad int
 
-	// Command is the program that transcodes, with its arguments; empty: this one, as worker.Argument has it do.
+	// Command is the program of the child processes, with its arguments; empty: this program with worker.Argument.
 	Command []string
 }
 
-// DefaultConfig leaves a fifth of the processors to what comes unexpectedly.
+// DefaultConfig leaves a fifth of the processors free for peaks.
 func DefaultConfig() Config {
 	return Config{Preset: "superfast", Threads: 1, KeyFrameTime: 2 * time.Second, Buffer: time.Second, MaxLoad: 80}
 }
@@ -41,7 +41,7 @@ func DefaultConfig() Config {
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
 	var faults []error
-	if err := c.settle(Profile{}).Validate(); err != nil {
+	if err := c.engine(Profile{}).Validate(); err != nil {
 		faults = append(faults, err)
 	}
 	if c.MaxLoad < 0 || c.MaxLoad > 100 {
@@ -50,8 +50,8 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Transcoder makes H.264 or VP8 of the pictures of any number of sources, each rendition in a process of its own. All methods may be called
-// from any goroutine.
+// Transcoder makes H.264 or VP8 of the pictures of any number of sources. Each rendition has a child process. All methods may be
+// called from any goroutine.
 type Transcoder struct {
 	cfg    Config
 	log    *slog.Logger
@@ -61,7 +61,7 @@ type Transcoder struct {
 
 	mu    sync.Mutex
 	live  map[renditionKey]*rendition // guarded by mu
-	ended Stats                       // guarded by mu; of all that are over
+	ended Stats                       // guarded by mu; of the renditions that have ended
 }
 
 // renditionKey tells renditions apart.
@@ -82,7 +82,7 @@ func New(cfg Config, log *slog.Logger) (*Transcoder, error) {
 	return &Transcoder{cfg: cfg, log: log, budget: newBudget(float64(cfg.MaxLoad) / 100), live: map[renditionKey]*rendition{}, shooting: make(chan struct{}, maxSnapshots)}, nil
 }
 
-// Run measures what renditions cost, and what is left of the machine, until ctx ends.
+// Run measures once a second how much of the machine the renditions use and how much is free, until ctx ends.
 func (v *Transcoder) Run(ctx context.Context) error {
 	every := time.NewTicker(sampleEvery)
 	defer every.Stop()
@@ -96,7 +96,7 @@ func (v *Transcoder) Run(ctx context.Context) error {
 	}
 }
 
-// rendering returns the renditions that run.
+// rendering returns the renditions that run now.
 func (v *Transcoder) rendering() []*rendition {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -107,11 +107,22 @@ func (v *Transcoder) rendering() []*rendition {
 	return all
 }
 
-// Admit says whether the machine has room for a rendition of a source's pictures, with *BusyError if it has not. One that runs
-// already is shared and costs nothing.
-func (v *Transcoder) Admit(s *stream.Source, p Profile) error {
-	if !libav.Enabled {
+// Check fails with ErrDisabled if the settings forbid transcoding.
+func (v *Transcoder) Check() error {
+	switch {
+	case v.cfg.Disabled:
+		return ErrDisabled
+	case !libav.Enabled:
 		return libav.ErrDisabled
+	}
+	return nil
+}
+
+// Admit reserves the cost of a rendition for some seconds, in which Feed should be called. A rendition that runs already is shared
+// and costs nothing. Admit fails with *BusyError if the machine has no room, and as Check does.
+func (v *Transcoder) Admit(s *stream.Source, p Profile) error {
+	if err := v.Check(); err != nil {
+		return err
 	}
 	key := renditionKey{s, p}
 	v.mu.Lock()
@@ -120,41 +131,35 @@ func (v *Transcoder) Admit(s *stream.Source, p Profile) error {
 	if shared {
 		return nil
 	}
-	return v.budget.admit(key, predict(s, v.cfg.settle(p)), v.rendering())
+	return v.budget.admit(key, predict(s, v.cfg.engine(p)), v.rendering())
 }
 
-// settle puts the settings into a profile.
-func (c Config) settle(p Profile) libav.VideoConfig {
-	p.Preset, p.Threads, p.KeyFrameTime = c.Preset, c.Threads, c.KeyFrameTime
-	p.RateBPS, p.Quality, p.Buffer = cmp.Or(p.RateBPS, c.RateBPS), c.Quality, c.Buffer
-	return p
-}
-
-// Feed returns a feed of the source's pictures made into what the profile says, the same for all who ask for the same, and what
-// gives it back; release may be called once. The profile is valid. The pictures have the source's times, but for those of a constant
-// rate, and come without end as long as the source's do, whatever becomes of the process that makes them; only if that
-// fails again and again the feed ends, with ErrTranscoder. Readers of the feed get key frames when they ask.
+// Feed returns the source's pictures in a valid profile. All users of the same profile get the same feed; each calls release once.
+//
+// The pictures keep the times of the source, except at a constant frame rate. The feed lasts as long as the source, also when the
+// child process dies and another one takes over. If that happens too often in a row, the feed ends with ErrTranscoder. Readers of
+// the feed may ask for key frames. Feed fails as Check does.
 func (v *Transcoder) Feed(s *stream.Source, p Profile) (feed *stream.Feed, release func(), err error) {
-	if !libav.Enabled {
-		return nil, nil, libav.ErrDisabled
+	if err := v.Check(); err != nil {
+		return nil, nil, err
 	}
 	key := renditionKey{s, p}
 	v.mu.Lock()
 	r := v.live[key]
 	if r == nil {
-		r = newRendition(s, v.cfg.settle(p), v.cfg.Command, v.log)
+		r = newRendition(s, v.cfg.engine(p), v.cfg.Command, v.log)
 		v.live[key] = r
 		v.budget.begun(key)
 	}
 	r.users++
 	v.mu.Unlock()
-	feed, let, err := s.Rendition(fmt.Sprintf("video %+v", p), r.ask, r.run)
+	feed, leave, err := s.Rendition(fmt.Sprintf("video %+v", p), r.ask, r.run)
 	if err != nil {
 		v.release(key, r)
 		return nil, nil, err
 	}
 	return feed, func() {
-		let()
+		leave()
 		v.release(key, r)
 	}, nil
 }
@@ -170,8 +175,8 @@ func (v *Transcoder) release(key renditionKey, r *rendition) {
 	}
 }
 
-// Stats returns the figures of a rendition, false if there is none now.
-func (v *Transcoder) Stats(s *stream.Source, p Profile) (Stats, bool) {
+// Stats returns the figures of a rendition; ok is false if there is none now.
+func (v *Transcoder) Stats(s *stream.Source, p Profile) (st Stats, ok bool) {
 	v.mu.Lock()
 	r := v.live[renditionKey{s, p}]
 	v.mu.Unlock()
@@ -181,7 +186,7 @@ func (v *Transcoder) Stats(s *stream.Source, p Profile) (Stats, bool) {
 	return r.figures(), true
 }
 
-// Totals returns how many renditions run, and the sums over all, those that are over included.
+// Totals returns how many renditions run now, and the sum of the figures of all renditions since the start.
 func (v *Transcoder) Totals() (renditions int, sum Stats) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

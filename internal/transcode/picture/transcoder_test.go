@@ -19,6 +19,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture/picturetest"
 	"transponder/internal/transcode/picture/worker"
 )
@@ -284,6 +285,22 @@ func TestVideoHopeless(t *testing.T) {
 	}
 }
 
+func TestDisabled(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Disabled = true
+	v, err := New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSource(t)
+	_, _, feedErr := v.Feed(s, Profile{})
+	for name, err := range map[string]error{"Check": v.Check(), "Admit": v.Admit(s, Profile{}), "Feed": feedErr} {
+		if !errors.Is(err, ErrDisabled) {
+			t.Errorf("%s: %v, want ErrDisabled", name, err)
+		}
+	}
+}
+
 func TestVideoConfig(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -315,12 +332,12 @@ func TestVideoConfig(t *testing.T) {
 func TestVideoSettings(t *testing.T) {
 	t.Parallel()
 	c := Config{Preset: "fast", Threads: 3, KeyFrameTime: time.Second, RateBPS: 1000, Quality: 20, Buffer: 2 * time.Second}
-	want := Profile{Height: 90, Preset: "fast", Threads: 3, KeyFrameTime: time.Second, RateBPS: 1000, Quality: 20, Buffer: 2 * time.Second}
-	if got := c.settle(Profile{Height: 90}); got != want {
+	want := libav.VideoConfig{Height: 90, Preset: "fast", Threads: 3, KeyFrameTime: time.Second, RateBPS: 1000, Quality: 20, Buffer: 2 * time.Second}
+	if got := c.engine(Profile{Height: 90}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if want.RateBPS = 2000; c.settle(Profile{Height: 90, RateBPS: 2000}) != want {
-		t.Errorf("a rate that was asked for: %+v, want %+v", c.settle(Profile{Height: 90, RateBPS: 2000}), want)
+	if want.RateBPS = 2000; c.engine(Profile{Height: 90, RateBPS: 2000}) != want {
+		t.Errorf("a rate that was asked for: %+v, want %+v", c.engine(Profile{Height: 90, RateBPS: 2000}), want)
 	}
 }
 
