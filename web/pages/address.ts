@@ -1,5 +1,5 @@
+import type { PushRequest } from "../sdk/src/rest.ts";
 import { presets, type Kind, type Preset } from "./presets.ts";
-import type { PushRequest } from "./push-client.ts";
 
 /** Where the stream is to go, as people enter it. */
 export interface Destination {

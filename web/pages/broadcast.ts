@@ -1,9 +1,10 @@
-import { Failure } from "./failure.ts";
-import { sleep } from "./http.ts";
+import { sleep } from "../sdk/src/backoff.ts";
+import type { PushRequest } from "../sdk/src/rest.ts";
+import { asFailure, Failure } from "./failure.ts";
 import { Publisher, type PublishOptions } from "./publisher.ts";
-import type { PushClient, PushInfo, PushRequest } from "./push-client.ts";
+import type { PushClient, PushInfo } from "./push-client.ts";
 import type { Follower } from "./push-events.ts";
-import { asFailure, Push } from "./push.ts";
+import { Push } from "./push.ts";
 import type { PushState } from "./push-state.ts";
 import { initialStream, reduceStream, type StreamState, type StreamStep } from "./stream-state.ts";
 

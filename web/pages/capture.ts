@@ -1,6 +1,6 @@
+import { sleep } from "../sdk/src/backoff.ts";
 import { adapt, open, stop, type Choice, type Kind, type Quality } from "./devices.ts";
 import { Failure } from "./failure.ts";
-import { sleep } from "./http.ts";
 
 export interface CaptureListener {
   /** The tracks are others now; null while nothing was ever open. */

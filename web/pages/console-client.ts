@@ -1,7 +1,4 @@
-import { Failure } from "./failure.ts";
-import { errorText } from "./http.ts";
-import { commonReason } from "./push-client.ts";
-import { Fields, json, type Rest } from "./rest.ts";
+import { Fields, type Rest } from "./rest.ts";
 
 /** A stream that somebody publishes to the server, or plays from it. */
 export interface StreamInfo {
@@ -37,40 +34,20 @@ export interface SessionInfo {
 export class ConsoleClient {
   constructor(private readonly rest: Rest) {}
 
-  async streams(signal: AbortSignal): Promise<StreamInfo[]> {
-    return (await this.list("/stream/find_all", signal)).map(parseStream);
+  async streams(): Promise<StreamInfo[]> {
+    return (await this.rest.search("/stream/find_all", {})).map(parseStream);
   }
 
-  async sessions(signal: AbortSignal): Promise<SessionInfo[]> {
-    return (await this.list("/connection/find_all", signal)).map(parseSession);
+  async sessions(): Promise<SessionInfo[]> {
+    return (await this.rest.search("/connection/find_all", {})).map(parseSession);
   }
 
   stopStream(id: string): Promise<void> {
-    return this.tell("/stream/terminate", { mediaSessionId: id });
+    return this.rest.tell("/stream/terminate", { mediaSessionId: id });
   }
 
   endSession(id: string): Promise<void> {
-    return this.tell("/connection/terminate", { sessionId: id });
-  }
-
-  /** Nothing found is 404, unless an empty list is asked for, of which the browser does not complain. */
-  private async list(path: string, signal: AbortSignal): Promise<unknown[]> {
-    const response = await this.rest.post(path, { empty: true }, signal);
-    if (response.status === 404) {
-      return [];
-    }
-    if (!response.ok) {
-      throw new Failure(commonReason(response.status), await errorText(response));
-    }
-    const found = await json(response);
-    return Array.isArray(found) ? found : [];
-  }
-
-  private async tell(path: string, body: object): Promise<void> {
-    const response = await this.rest.post(path, body);
-    if (!response.ok && response.status !== 404) {
-      throw new Failure(commonReason(response.status), await errorText(response));
-    }
+    return this.rest.tell("/connection/terminate", { sessionId: id });
   }
 }
 

@@ -1,16 +1,15 @@
 // The console: what the server receives and sends, as it happens. It wires what people do to the parts that do it.
 
+import { sleep } from "../sdk/src/backoff.ts";
 import { hostOf } from "./address.ts";
 import { loadConfig } from "./config.ts";
 import { confirm, type Question } from "./confirm.ts";
 import { ConsoleClient, type SessionInfo } from "./console-client.ts";
 import { ConsoleView } from "./console-view.ts";
-import { Failure } from "./failure.ts";
-import { sleep } from "./http.ts";
+import { asFailure, Failure } from "./failure.ts";
 import { recallLogin, rememberLogin, type Login } from "./login.ts";
 import { PushClient } from "./push-client.ts";
 import { followPushes, type PushEvent } from "./push-events.ts";
-import { asFailure } from "./push.ts";
 import { Rest } from "./rest.ts";
 import { pushLabel } from "./words.ts";
 
@@ -65,9 +64,9 @@ function signIn(login: Login, keep: boolean): void {
 /** Asks for all there is, once. */
 async function refresh(): Promise<void> {
   if (rest.guarded && !rest.login) {
-    throw new Failure("login_needed");
+    throw new Failure("unauthorized");
   }
-  const [found, streams, sessions] = await Promise.all([pushes.find({}), server.streams(forever), findSessions()]);
+  const [found, streams, sessions] = await Promise.all([pushes.find({}), server.streams(), findSessions()]);
   view.show({ pushes: found, streams, sessions });
   if (historyIsOld) {
     historyIsOld = false;
@@ -79,9 +78,9 @@ async function refresh(): Promise<void> {
 /** null where the server is of a version that has none to tell of. */
 async function findSessions(): Promise<SessionInfo[] | null> {
   try {
-    return await server.sessions(forever);
+    return await server.sessions();
   } catch (error) {
-    if (error instanceof Failure && error.reason === "unsupported_request") {
+    if (error instanceof Failure && error.reason === "unsupported") {
       return null;
     }
     throw error;
@@ -89,7 +88,7 @@ async function findSessions(): Promise<SessionInfo[] | null> {
 }
 
 function show(failure: Failure): void {
-  if (failure.reason === "login_needed") {
+  if (failure.reason === "unauthorized") {
     refused = true;
     view.showTrouble(null);
     view.askLogin(rest.login !== null);

@@ -1,5 +1,4 @@
-import { Failure } from "./failure.ts";
-import { message } from "./http.ts";
+import { Failure, message } from "./failure.ts";
 
 export interface Quality {
   label: string;
@@ -99,7 +98,7 @@ function deviceFailure(error: unknown): Failure {
     case "NotAllowedError":
     case "SecurityError": return new Failure("permission_denied");
     case "NotFoundError":
-    case "OverconstrainedError": return new Failure("no_camera");
+    case "OverconstrainedError": return new Failure("no_device");
     case "NotReadableError":
     case "AbortError": return new Failure("device_busy", message(error));
     default: return new Failure("device_failed", message(error));

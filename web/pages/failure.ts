@@ -1,4 +1,19 @@
-// Everything that can keep a broadcast from being live, as a closed list. The words for each are in words.ts.
+// Everything that can keep a broadcast from being live, as a closed list. The words for each reason are in words.ts.
+
+import { type Reason as SdkReason, SdkError } from "../sdk/src/errors.ts";
+
+/** Reasons of the SDK's list that its parts give on these pages, or that WHIP gives for the same cause. */
+export const sdkReasons = [
+  "insecure_origin", "unsupported_browser", "permission_denied", "no_device", "device_busy", "device_failed",
+  "name_in_use", "no_common_codecs", "ice_failed", "disconnected", "push_failed",
+  "bad_request", "unauthorized", "not_found", "conflict", "unsupported", "busy", "server_error",
+] as const satisfies readonly SdkReason[];
+
+/** Reasons that only these pages have. */
+export const pageReasons = [
+  "server_gone", // the SDK's "unreachable", which for a push is about the destination
+  "offer_refused", "token_needed", "publish_ended", "push_gone", "sound_missing", "sound_refused",
+] as const;
 
 /** Reasons that the server gives for a push; the list of its REST API. */
 export const pushReasons = [
@@ -9,21 +24,8 @@ export const pushReasons = [
   "transcoder_failed", "transcoder_slow", "no_capacity", "terminated", "shutdown", "internal",
 ] as const;
 
-/** Reasons that this page finds itself. */
-export const pageReasons = [
-  // Before anything is sent.
-  "insecure_origin", "unsupported_browser", "permission_denied", "no_camera", "device_busy", "device_failed",
-  // Getting the stream to the server.
-  "name_taken", "offer_refused", "no_common_codec", "unauthorized", "login_needed", "server_busy", "server_error", "server_gone",
-  "media_timeout", "connection_lost", "publish_ended",
-  // Asking for the push, and watching it.
-  "bad_request", "stream_missing", "already_pushed", "unsupported_request", "push_gone", "push_failed",
-  "sound_missing", "sound_refused",
-] as const;
-
-export type PushReason = (typeof pushReasons)[number];
-export type PageReason = (typeof pageReasons)[number];
-export type Reason = PushReason | PageReason;
+export type PageReason = (typeof sdkReasons)[number] | (typeof pageReasons)[number];
+export type Reason = PageReason | (typeof pushReasons)[number];
 
 export class Failure extends Error {
   override readonly name = "Failure";
@@ -38,4 +40,26 @@ export class Failure extends Error {
 export function pushFailure(reason: string, detail: string): Failure {
   const known = pushReasons.find((r) => r === reason);
   return new Failure(known ?? "push_failed", detail || reason);
+}
+
+/** The failure that an error stands for. An error of no known kind gets the reason that the caller names. */
+export function asFailure(error: unknown, otherwise: PageReason = "server_error"): Failure {
+  if (error instanceof Failure) {
+    return error;
+  }
+  if (!(error instanceof SdkError)) {
+    return new Failure(otherwise, message(error));
+  }
+  const reason = pageReason(error.reason);
+  const told = reason === "permission_denied" || reason === "no_device"; // the browser's own words say no more than ours
+  return new Failure(reason, told ? "" : error.info);
+}
+
+/** The SDK's reason as one of this list. */
+export function pageReason(reason: SdkReason): PageReason {
+  return reason === "unreachable" ? "server_gone" : (sdkReasons.find((r) => r === reason) ?? "server_error");
+}
+
+export function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,20 +1,33 @@
-import { Failure } from "./failure.ts";
+import { asFailure, Failure, message } from "./failure.ts";
 
-/** Longest waits for an answer: the server looks up names for up to 3 s, but most questions need none of that. */
+/** The longest waits for an answer. The server resolves host names for up to 3 s, but most requests need none. */
 export const patienceMs = { slow: 8000, quick: 3000 } as const;
 
-/** fetch with a time limit, whose only error besides the signal's own reason is server_gone. */
-export async function request(url: string, init: RequestInit, waitMs: number, signal?: AbortSignal): Promise<Response> {
-  const timeout = AbortSignal.timeout(waitMs);
+/**
+ * Asks the server with a time limit: `ask` gets a signal that aborts at the limit, or with the caller's signal. Every error is
+ * a Failure, except the caller's own reason to abort.
+ */
+export async function inTime<T>(limitMs: number, signal: AbortSignal | undefined, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const timeout = AbortSignal.timeout(limitMs);
   try {
-    return await fetch(url, { ...init, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+    return await ask(signal ? AbortSignal.any([signal, timeout]) : timeout);
   } catch (error) {
     signal?.throwIfAborted();
-    throw new Failure("server_gone", timeout.aborted ? "no answer in time" : message(error));
+    if (error instanceof Failure) {
+      throw error;
+    }
+    if (timeout.aborted) {
+      throw new Failure("server_gone", "no answer in time");
+    }
+    if (error instanceof SyntaxError) {
+      throw new Failure("server_error", "the answer is not JSON");
+    }
+    // fetch throws a TypeError where the network fails, and so does reading an answer.
+    throw error instanceof TypeError ? new Failure("server_gone", message(error)) : asFailure(error);
   }
 }
 
-/** What the server says about an error: in REST's JSON, in problem details (RFC 9457), or in a short plain text. */
+/** The server's words for an error: from REST's JSON, from problem details (RFC 9457), or a short plain text. */
 export async function errorText(response: Response): Promise<string> {
   const text = (await response.text().catch(() => "")).trim();
   try {
@@ -31,27 +44,4 @@ export async function errorText(response: Response): Promise<string> {
   }
   const plain = text !== "" && text.length <= 300 && !text.startsWith("<") && !text.startsWith("{");
   return plain ? text : `${response.status} ${response.statusText}`.trim();
-}
-
-export function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Waits; rejects with the signal's reason when that comes first. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(signal.reason);
-      return;
-    }
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, ms);
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
 }

@@ -6,13 +6,11 @@ import { Capture } from "./capture.ts";
 import { loadConfig, type Config } from "./config.ts";
 import type { DestinationView } from "./destination-view.ts";
 import { list, obstacle, permitted, qualities, type Choice } from "./devices.ts";
-import { Failure } from "./failure.ts";
+import { asFailure, Failure } from "./failure.ts";
 import { HealthMeter } from "./health.ts";
 import { LevelMeter } from "./level-meter.ts";
 import { recallLogin } from "./login.ts";
 import { forget, keep, kept, recall, remember, rememberLive } from "./memory.ts";
-import { message } from "./http.ts";
-import { asFailure } from "./push.ts";
 import { PushClient } from "./push-client.ts";
 import { followPushes } from "./push-events.ts";
 import { initialPush, type PushState } from "./push-state.ts";
@@ -77,7 +75,7 @@ const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => foll
 });
 
 function askLogin(failure: Failure | null): void {
-  if (failure?.reason === "login_needed") {
+  if (failure?.reason === "unauthorized") {
     view.askLogin();
   }
 }
@@ -108,7 +106,7 @@ async function openDevices(): Promise<MediaStream> {
 }
 
 function showDeviceFailure(error: unknown): void {
-  const failure = error instanceof Failure ? error : new Failure("device_failed", message(error));
+  const failure = asFailure(error, "device_failed");
   const port = config?.httpsPort ?? 0;
   const link = failure.reason === "insecure_origin" && port !== 0
     ? { text: "Open this page by https", href: `https://${location.hostname}:${port}/` } : undefined;

@@ -6,15 +6,6 @@ export interface Login {
 
 const storageKey = "transponder.login";
 
-/** The header that says so (RFC 7617, in UTF-8). */
-export function authorization(login: Login | null): Record<string, string> {
-  if (!login) {
-    return {};
-  }
-  const bytes = new TextEncoder().encode(`${login.user}:${login.password}`);
-  return { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` };
-}
-
 /** Keeps a login while this tab is open; null forgets it. */
 export function rememberLogin(login: Login | null): void {
   try {

@@ -1,6 +1,7 @@
-import { Failure, type Reason } from "./failure.ts";
-import { errorText, message, patienceMs, request, sleep } from "./http.ts";
-import { commonReason } from "./push-client.ts";
+import { sleep } from "../sdk/src/backoff.ts";
+import { Failure, message, type PageReason } from "./failure.ts";
+import { errorText, inTime, patienceMs } from "./http.ts";
+import { restReason } from "./rest.ts";
 
 export interface PublishOptions {
   name: string;
@@ -60,7 +61,7 @@ export class Publisher {
       // Before the connection is closed, which would end the session as well, as one that was lost.
       // keepalive: the request outlives a page that is being closed.
       const goodbye = { method: "DELETE", headers: this.authorization(), keepalive: true };
-      await request(resource, goodbye, patienceMs.quick).catch(() => undefined);
+      await inTime(patienceMs.quick, undefined, (signal) => fetch(resource, { ...goodbye, signal })).catch(() => undefined);
     }
     this.pc.close();
   }
@@ -75,7 +76,7 @@ export class Publisher {
     try {
       await this.pc.setRemoteDescription({ type: "answer", sdp: answer });
     } catch (error) {
-      throw new Failure("no_common_codec", message(error));
+      throw new Failure("no_common_codecs", message(error));
     }
     await this.limitBitrate();
     await this.connected(signal);
@@ -102,19 +103,21 @@ export class Publisher {
     await sleep(gatherTimeoutMs, AbortSignal.any([signal, done.signal])).catch(() => signal.throwIfAborted());
   }
 
-  private async post(offer: string, signal: AbortSignal): Promise<string> {
-    const url = `/whip/${encodeURIComponent(this.options.name)}`;
-    const response = await request(url, {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp", ...this.authorization() },
-      body: offer,
-    }, patienceMs.slow, signal);
-    if (response.status !== 201) {
-      throw new Failure(whipReason(response.status), await errorText(response));
-    }
-    const location = response.headers.get("Location");
-    this.resource = location ? new URL(location, response.url).href : "";
-    return response.text();
+  private post(offer: string, signal: AbortSignal): Promise<string> {
+    return inTime(patienceMs.slow, signal, async (either) => {
+      const response = await fetch(`/whip/${encodeURIComponent(this.options.name)}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/sdp", ...this.authorization() },
+        body: offer,
+        signal: either,
+      });
+      if (response.status !== 201) {
+        throw new Failure(whipReason(response.status), await errorText(response));
+      }
+      const location = response.headers.get("Location");
+      this.resource = location ? new URL(location, response.url).href : "";
+      return response.text();
+    });
   }
 
   private authorization(): Record<string, string> {
@@ -148,7 +151,7 @@ export class Publisher {
     await sleep(connectTimeoutMs, AbortSignal.any([signal, settled.signal])).catch(() => signal.throwIfAborted());
     this.pc.removeEventListener("connectionstatechange", check);
     if (this.pc.connectionState !== "connected") {
-      throw new Failure("media_timeout");
+      throw new Failure("ice_failed");
     }
     this.watch();
   }
@@ -160,7 +163,7 @@ export class Publisher {
       const over = this.pc.connectionState === "failed" || transport?.state === "closed" || transport?.state === "failed";
       if (over && !this.closed) {
         this.closed = true;
-        this.options.onLost(new Failure("connection_lost"));
+        this.options.onLost(new Failure("disconnected"));
       }
     };
     this.pc.addEventListener("connectionstatechange", check);
@@ -168,18 +171,18 @@ export class Publisher {
   }
 }
 
-function whipReason(status: number): Reason {
+function whipReason(status: number): PageReason {
   switch (status) {
     case 401:
-    case 403: return "unauthorized"; // by a token, not by a name as REST
-    case 409: return "name_taken";
+    case 403: return "token_needed"; // REST wants a name and a password instead
+    case 409: return "name_in_use";
     case 400:
     case 404:
     case 406:
     case 413:
     case 415:
     case 422: return "offer_refused";
-    default: return commonReason(status);
+    default: return restReason(status);
   }
 }
 

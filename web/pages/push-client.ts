@@ -1,14 +1,7 @@
-import { Failure, type Reason } from "./failure.ts";
-import { errorText, patienceMs } from "./http.ts";
-import { Fields, json, type Rest } from "./rest.ts";
-
-/** What is asked of the server: to send a stream to an RTMP address. */
-export interface PushRequest {
-  streamName: string;
-  rtmpUrl: string;
-  /** The address ends in the name or key to publish under; otherwise that is the stream's name with the server's prefix. */
-  rtmpTransponderFullUrl: boolean;
-}
+import type { PushRequest } from "../sdk/src/rest.ts";
+import { asFailure, Failure, type Reason } from "./failure.ts";
+import { inTime, patienceMs } from "./http.ts";
+import { asList, Fields, type Rest } from "./rest.ts";
 
 /** What the server says of a push at one moment. Numbers that it does not give are null; moments are ms since 1970. */
 export interface PushInfo {
@@ -50,90 +43,47 @@ export class PushClient {
   constructor(private readonly rest: Rest) {}
 
   async startup(push: PushRequest): Promise<PushInfo> {
-    const response = await this.rest.post("/push/startup", push, undefined, patienceMs.slow);
-    if (!response.ok) {
-      throw new Failure(startupReason(response.status), await errorText(response));
-    }
-    return parsePush(await json(response));
+    return parsePush(await this.rest.ask("/push/startup", push, undefined, patienceMs.slow));
   }
 
-  /** The pushes that match; those that are over are not among them, or not for long. */
+  /** The pushes that match. A push that has ended is not among them, or not for long. */
   async find(filter: PushFilter, signal?: AbortSignal): Promise<PushInfo[]> {
-    const response = await this.rest.post("/push/find", { ...filter, empty: true }, signal);
-    return response.status === 404 ? [] : this.list(response);
+    return (await this.rest.search("/push/find", filter, signal)).map(parsePush);
   }
 
-  /** Pushes that are over, the newest first. */
+  /** The pushes that have ended, the newest first. */
   async history(limit: number, signal?: AbortSignal): Promise<PushInfo[]> {
-    return this.list(await this.rest.get(`/push/history?limit=${limit}`, signal));
+    return asList(await inTime(patienceMs.quick, signal, (either) => this.rest.history(limit, { signal: either }))).map(parsePush);
   }
 
-  /** Ends a push politely. One that is gone already is what was wanted. */
+  /** Ends a push, which sends first what the server still holds of it. */
   terminate(id: string): Promise<void> {
-    return this.tell("terminate", { mediaSessionId: id });
+    return this.rest.tell("/push/terminate", { mediaSessionId: id });
   }
 
-  /** Silences a push, or lets it be heard again. */
+  /** Sends silence, or sound again. */
   mute(id: string, muted: boolean): Promise<void> {
-    return this.tell(muted ? "mute" : "unmute", { mediaSessionId: id });
+    return this.rest.tell(`/push/${muted ? "mute" : "unmute"}`, { mediaSessionId: id });
   }
 
-  /** Lets a file of the server be heard in place of the stream's sound. */
+  /** Sends a sound file of the server in place of the stream's sound. */
   async soundOn(id: string, file: string, loop: boolean): Promise<void> {
-    const response = await this.rest.post("/push/sound_on", { mediaSessionId: id, soundFile: file, loop }, undefined, patienceMs.slow);
-    if (!response.ok) {
-      throw new Failure(soundReason(response.status), await errorText(response));
+    try {
+      await this.rest.ask("/push/sound_on", { mediaSessionId: id, soundFile: file, loop }, undefined, patienceMs.slow);
+    } catch (error) {
+      const { reason, detail } = asFailure(error);
+      throw new Failure(soundReasons.get(reason) ?? reason, detail);
     }
   }
 
+  /** Sends the stream's own sound again. */
   soundOff(id: string): Promise<void> {
-    return this.tell("sound_off", { mediaSessionId: id });
-  }
-
-  private async tell(method: string, body: object): Promise<void> {
-    const response = await this.rest.post(`/push/${method}`, body);
-    if (!response.ok && response.status !== 404) {
-      throw new Failure(commonReason(response.status), await errorText(response));
-    }
-  }
-
-  private async list(response: Response): Promise<PushInfo[]> {
-    if (!response.ok) {
-      throw new Failure(commonReason(response.status), await errorText(response));
-    }
-    const found = await json(response);
-    return Array.isArray(found) ? found.map(parsePush) : [];
+    return this.rest.tell("/push/sound_off", { mediaSessionId: id });
   }
 }
 
-function startupReason(status: number): Reason {
-  switch (status) {
-    case 400: return "bad_request";
-    case 404: return "stream_missing";
-    case 409: return "already_pushed";
-    default: return commonReason(status);
-  }
-}
-
-function soundReason(status: number): Reason {
-  switch (status) {
-    case 400: return "sound_refused";
-    case 404: return "sound_missing";
-    default: return commonReason(status);
-  }
-}
-
-/** The reason behind a status that means the same in every method. */
-export function commonReason(status: number): Reason {
-  switch (status) {
-    case 401:
-    case 403: return "login_needed";
-    case 429:
-    case 503: return "server_busy";
-    case 501: return "unsupported_request";
-    default: return "server_error";
-  }
-}
+/** What the reasons of REST mean for a sound file. */
+const soundReasons = new Map<Reason, Reason>([["bad_request", "sound_refused"], ["not_found", "sound_missing"]]);
 
 /** Reads a push from an answer. */
 export function parsePush(value: unknown): PushInfo {

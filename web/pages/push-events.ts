@@ -1,7 +1,7 @@
-import { errorText, sleep } from "./http.ts";
-import { Failure } from "./failure.ts";
+import { sleep } from "../sdk/src/backoff.ts";
+import type { ServerEvent } from "../sdk/src/sse.ts";
+import { asFailure } from "./failure.ts";
 import { Fields, type Rest } from "./rest.ts";
-import { commonReason } from "./push-client.ts";
 
 /** A step in the life of a push. */
 export interface PushEvent {
@@ -23,44 +23,52 @@ export interface Follower {
   gap: () => void;
 }
 
-/** The server says something every 15 s. */
+/** A connection that is silent for so long is lost: the server sends something every 15 s. */
 const silenceMs = 40_000;
 
 const pauseMs = 2000;
 
-/** Follows what happens to all pushes, through lost connections, until the signal ends it or the server does not know who asks. */
+/**
+ * Follows what happens to all pushes. A lost connection is opened again. It returns when the signal aborts, or when the server
+ * wants to know who asks.
+ */
 export async function followPushes(rest: Rest, follower: Follower, signal: AbortSignal): Promise<void> {
-  let last = ""; // the number of the newest event
+  let last = ""; // id of the newest event
   while (!signal.aborted) {
+    const silence = new AbortController();
+    const alarm = (): ReturnType<typeof setTimeout> => setTimeout(() => silence.abort(), silenceMs);
+    let timer = alarm();
     try {
-      const response = await rest.open("/push/events", last === "" ? {} : { "Last-Event-ID": last }, signal);
-      if (!response.ok || !response.body) {
-        throw new Failure(commonReason(response.status), await errorText(response));
-      }
+      const query = last === "" ? "" : String(new URLSearchParams({ after: last }));
+      const events = await rest.events(query, AbortSignal.any([signal, silence.signal]));
       if (last === "") {
-        follower.gap(); // what came before the connection
+        follower.gap(); // the server does not tell what happened before the connection
       }
-      for await (const message of read(response.body, signal)) {
-        last = message.id || last;
-        deliver(message, follower);
+      for await (const event of events) {
+        clearTimeout(timer);
+        timer = alarm();
+        last = event.id || last;
+        deliver(event, follower);
       }
     } catch (error) {
-      if (error instanceof Failure && error.reason === "login_needed") {
+      if (asFailure(error).reason === "unauthorized") {
         return;
       }
-      // Whatever else it was: those who follow ask now and then all the same, and say what they find.
+      // Followers also poll the server, and report any other error themselves.
+    } finally {
+      clearTimeout(timer);
     }
     await sleep(pauseMs, signal).catch(() => undefined);
   }
 }
 
-function deliver(message: Message, follower: Follower): void {
-  if (message.event === "missed") {
+function deliver({ data, event }: ServerEvent, follower: Follower): void {
+  if (event === "missed") {
     follower.gap();
   }
-  const event = message.event === "push" ? parseEvent(message.data) : null;
-  if (event) {
-    follower.event(event);
+  const told = event === "push" ? parseEvent(data) : null;
+  if (told) {
+    follower.event(told);
   }
 }
 
@@ -77,65 +85,4 @@ export function parseEvent(data: string): PushEvent | null {
     id: fields.text("id"), at, sourceName: fields.text("sourceStreamName"), target: fields.text("target"), status: fields.text("to"),
     reason: fields.text("reason"), info: fields.text("info"), attempts: fields.number("attempt"),
   };
-}
-
-async function* read(body: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<Message> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  const parser = new EventParser();
-  const cancel = (): void => void reader.cancel().catch(() => undefined);
-  signal.addEventListener("abort", cancel);
-  try {
-    for (;;) {
-      const timer = setTimeout(cancel, silenceMs);
-      const { done, value } = await reader.read().finally(() => clearTimeout(timer));
-      if (done) {
-        return;
-      }
-      yield* parser.take(decoder.decode(value, { stream: true }));
-    }
-  } finally {
-    signal.removeEventListener("abort", cancel);
-    cancel();
-  }
-}
-
-/** One server-sent event; event and data are empty where only a number was told. */
-export interface Message {
-  id: string;
-  event: string;
-  data: string;
-}
-
-/** Takes text/event-stream apart (HTML, 9.2.6). EventSource would do so too, but it cannot say who asks. */
-export class EventParser {
-  private rest = "";
-  private id = "";
-  private event = "";
-  private data: string[] = [];
-
-  take(text: string): Message[] {
-    const lines = (this.rest + text).split(/\r\n|\n|\r(?!$)/);
-    this.rest = lines.pop() ?? "";
-    const messages: Message[] = [];
-    for (const line of lines) {
-      if (line === "") {
-        messages.push({ id: this.id, event: this.event || "message", data: this.data.join("\n") });
-        this.event = "";
-        this.data = [];
-      } else {
-        this.field(line);
-      }
-    }
-    return messages;
-  }
-
-  private field(line: string): void {
-    const [, name, value = ""] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
-    switch (name) {
-      case "id": this.id = value; break;
-      case "event": this.event = value; break;
-      case "data": this.data.push(value); break;
-    }
-  }
 }

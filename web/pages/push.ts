@@ -1,6 +1,7 @@
-import { Failure } from "./failure.ts";
-import { message, sleep } from "./http.ts";
-import type { PushClient, PushInfo, PushRequest } from "./push-client.ts";
+import { sleep } from "../sdk/src/backoff.ts";
+import type { PushRequest } from "../sdk/src/rest.ts";
+import { asFailure, Failure } from "./failure.ts";
+import type { PushClient, PushInfo } from "./push-client.ts";
 import type { PushEvent } from "./push-events.ts";
 import { ending, initialPush, reducePush, type PushState, type PushStep } from "./push-state.ts";
 
@@ -80,7 +81,7 @@ export class Push {
       try {
         return await this.client.startup(request);
       } catch (error) {
-        const early = error instanceof Failure && error.reason === "stream_missing" && Date.now() < deadline;
+        const early = error instanceof Failure && error.reason === "not_found" && Date.now() < deadline;
         if (!early) {
           throw error;
         }
@@ -102,9 +103,4 @@ export class Push {
       this.onState(state);
     }
   }
-}
-
-/** The failure that an error stands for. */
-export function asFailure(error: unknown): Failure {
-  return error instanceof Failure ? error : new Failure("server_error", message(error));
 }

@@ -1,59 +1,67 @@
-import { Failure } from "./failure.ts";
-import { message, patienceMs, request } from "./http.ts";
-import { authorization, type Login } from "./login.ts";
+import { authorization, byStatus, RestApi } from "../sdk/src/rest.ts";
+import { asFailure, Failure, pageReason, type PageReason } from "./failure.ts";
+import { errorText, inTime, patienceMs } from "./http.ts";
+import type { Login } from "./login.ts";
 
-/** The server's REST API as such: who asks, and how long an answer may take. */
-export class Rest {
+/** The SDK's client of the REST API, as the pages use it: with a time limit, and a Failure for every error. */
+export class Rest extends RestApi {
   /** Who asks, where the server wants to know. */
   login: Login | null = null;
 
-  /** The server wants to know. Pages then ask by themselves: a browser's own dialog would come again and again. */
+  /** The server wants to know who asks. The page then has its own form: a browser's dialog would come again and again. */
   guarded = false;
 
-  constructor(private readonly base = "/rest-api") {}
-
-  get(path: string, signal?: AbortSignal): Promise<Response> {
-    return request(this.base + path, this.options({}), patienceMs.quick, signal);
+  constructor() {
+    super({ url: "/" });
   }
 
-  post(path: string, body: object, signal?: AbortSignal, waitMs: number = patienceMs.quick): Promise<Response> {
-    const options = this.options({ "Content-Type": "application/json" });
-    return request(this.base + path, { ...options, method: "POST", body: JSON.stringify(body) }, waitMs, signal);
+  /** Sends a request, and returns the JSON of the answer. */
+  ask(path: string, body: object, signal?: AbortSignal, waitMs: number = patienceMs.quick): Promise<unknown> {
+    return inTime(waitMs, signal, (either) => this.post(path, body, { signal: either }));
   }
 
-  /** Asks for an answer that goes on until the signal ends it. */
-  async open(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+  /** Ends or changes something. It succeeds if that no longer exists. */
+  async tell(path: string, body: object): Promise<void> {
     try {
-      return await fetch(this.base + path, { ...this.options(headers), signal, cache: "no-store" });
+      await this.ask(path, body);
     } catch (error) {
-      signal.throwIfAborted();
-      throw new Failure("server_gone", message(error));
+      if (asFailure(error).reason !== "not_found") {
+        throw error;
+      }
     }
   }
 
-  private options(headers: Record<string, string>): RequestInit {
-    // Cookies are for a proxy in front of the server, which may want them.
-    const credentials = this.guarded ? "omit" : "same-origin";
-    return { headers: { ...headers, ...authorization(this.login) }, credentials };
+  /** Lists what matches. Without `empty`, the server answers 404 if nothing does, and browsers log that as an error. */
+  async search(path: string, filter: object, signal?: AbortSignal): Promise<unknown[]> {
+    return asList(await inTime(patienceMs.quick, signal, (either) => this.list(path, { ...filter, empty: true }, { signal: either })));
+  }
+
+  override request(path: string, init: RequestInit): Promise<Response> {
+    return super.request(path, {
+      ...init,
+      cache: "no-store",
+      // A proxy in front of the server may want cookies.
+      credentials: this.guarded ? "omit" : "same-origin",
+      headers: { ...init.headers, ...(this.login && authorization(this.login.user, this.login.password)) },
+    });
+  }
+
+  override async refusal(response: Response): Promise<Failure> {
+    return new Failure(restReason(response.status), await errorText(response));
   }
 }
 
-/** An answer's JSON. The request's signal may end it before all of it has come: the signal's reason is the error then. */
-export async function json(response: Response): Promise<unknown> {
-  try {
-    return await response.json();
-  } catch (error) {
-    if (error instanceof SyntaxError) {
-      throw new Failure("server_error", "the answer is not JSON");
-    }
-    if (error instanceof TypeError || (error instanceof DOMException && error.name === "TimeoutError")) {
-      throw new Failure("server_gone", message(error));
-    }
-    throw error;
-  }
+/** The reason for a status that is not a success. */
+export function restReason(status: number): PageReason {
+  return status === 429 ? "busy" : pageReason(byStatus[status] ?? "server_error");
 }
 
-/** The members of an answer's object; what is missing or of another type is taken as not given. */
+/** An answer that should be a list. */
+export function asList(answer: unknown): unknown[] {
+  return Array.isArray(answer) ? answer : [];
+}
+
+/** The members of an answer's object. A member that is missing or has another type counts as not given. */
 export class Fields {
   private readonly fields: Record<string, unknown>;
 

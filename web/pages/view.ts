@@ -189,7 +189,7 @@ export class View {
     setText(element("state", HTMLElement), summary.title);
     setText(element("note", HTMLElement), summary.note);
     showFailure(element("failure", HTMLElement), stream.failure);
-    if (stream.failure?.reason === "unauthorized") {
+    if (stream.failure?.reason === "token_needed") {
       element("token-field", HTMLElement).hidden = false;
     }
     const live = summary.liveSince !== null;

@@ -20,7 +20,7 @@ const words: Record<Reason, Words> = {
     title: "The browser may not use the camera or the microphone.",
     advice: "Allow both for this page, by the icon beside its address or in the system's settings, then try again.",
   },
-  no_camera: {
+  no_device: {
     title: "No such camera or microphone is connected.",
     advice: "Plug one in, or pick another in the lists, then try again. Without a microphone, pick “No sound”.",
   },
@@ -33,7 +33,7 @@ const words: Record<Reason, Words> = {
     advice: "Pick another device, or restart the browser, then try again.",
   },
 
-  name_taken: {
+  name_in_use: {
     title: "Somebody is already live under this stream name.",
     advice: "Choose another name. If it was you a moment ago, wait a few seconds and start again.",
   },
@@ -41,7 +41,7 @@ const words: Record<Reason, Words> = {
     title: "The server did not accept the stream.",
     advice: "Try another stream name or another browser. The server's own words below say more.",
   },
-  no_common_codec: {
+  no_common_codecs: {
     title: "The browser and the server have no video format in common.",
     advice: "Use a browser that sends H.264, such as Chrome, Edge or Safari.",
   },
@@ -57,15 +57,15 @@ const words: Record<Reason, Words> = {
     title: "The server has no room to convert another picture.",
     advice: "Use a browser that sends H.264, which needs no converting, or try again later.",
   },
-  unauthorized: {
+  token_needed: {
     title: "The server wants to know who you are.",
     advice: "Enter the access token that the server's owner gave you, then start again.",
   },
-  login_needed: {
+  unauthorized: {
     title: "The server wants a name and a password.",
     advice: "Enter those that the server's owner gave you for its REST API, then start again.",
   },
-  server_busy: {
+  busy: {
     title: "The server takes no more streams right now.",
     advice: "Wait a little, then start again.",
   },
@@ -77,11 +77,11 @@ const words: Record<Reason, Words> = {
     title: "The server does not answer.",
     advice: "Check that it is running and that your network is up, then start again.",
   },
-  media_timeout: {
+  ice_failed: {
     title: "The page reaches the server, but sound and pictures do not.",
     advice: "A firewall probably blocks UDP. Open the server's media port, or use another network, then start again.",
   },
-  connection_lost: {
+  disconnected: {
     title: "The connection to the server was lost.",
     advice: "Check that the server is running and that your network is up, then start again.",
   },
@@ -94,15 +94,15 @@ const words: Record<Reason, Words> = {
     title: "The server cannot use this destination.",
     advice: "Check the address for typing errors, its host above all, then start again.",
   },
-  stream_missing: {
+  not_found: {
     title: "The stream ended before it could be sent on.",
     advice: "Start again.",
   },
-  already_pushed: {
+  conflict: {
     title: "This stream already goes to this address.",
     advice: "Choose another stream name or another address.",
   },
-  unsupported_request: {
+  unsupported: {
     title: "This server cannot do that.",
     advice: "Check the destination's address. The server's own words below say more.",
   },

@@ -1,24 +1,23 @@
-// The parts of the page that need no browser. `npm test` compiles them to .build first.
+// The parts of the page that need no browser. `npm test` compiles them to .build/web first.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { addressProblem, destinationProblems, hostOf, nameOf, nameProblem, playCommand, pushRequest, randomName, shownTarget } from "./.build/address.js";
-import { Failure, pageReasons, pushFailure, pushReasons } from "./.build/failure.js";
-import * as format from "./.build/format.js";
-import { level } from "./.build/level-meter.js";
-import { parseConfig } from "./.build/config.js";
-import { parsePush, PushClient } from "./.build/push-client.js";
-import { preferH264 } from "./.build/publisher.js";
-import { ending, initialPush, reducePush } from "./.build/push-state.js";
-import { EventParser, parseEvent } from "./.build/push-events.js";
-import { initialStream, reduceStream } from "./.build/stream-state.js";
-import { summarize } from "./.build/summary.js";
-import { HealthMeter } from "./.build/health.js";
-import { paths, Series } from "./.build/chart.js";
-import { kinds, presets } from "./.build/presets.js";
-import { authorization } from "./.build/login.js";
-import { Rest } from "./.build/rest.js";
-import { explain, healthAdvice, pushWords } from "./.build/words.js";
+import { addressProblem, destinationProblems, hostOf, nameOf, nameProblem, playCommand, pushRequest, randomName, shownTarget } from "./.build/web/pages/address.js";
+import { Failure, pageReasons, pushFailure, pushReasons, sdkReasons } from "./.build/web/pages/failure.js";
+import * as format from "./.build/web/pages/format.js";
+import { level } from "./.build/web/pages/level-meter.js";
+import { parseConfig } from "./.build/web/pages/config.js";
+import { parsePush, PushClient } from "./.build/web/pages/push-client.js";
+import { preferH264 } from "./.build/web/pages/publisher.js";
+import { ending, initialPush, reducePush } from "./.build/web/pages/push-state.js";
+import { parseEvent } from "./.build/web/pages/push-events.js";
+import { initialStream, reduceStream } from "./.build/web/pages/stream-state.js";
+import { summarize } from "./.build/web/pages/summary.js";
+import { HealthMeter } from "./.build/web/pages/health.js";
+import { paths, Series } from "./.build/web/pages/chart.js";
+import { kinds, presets } from "./.build/web/pages/presets.js";
+import { Rest } from "./.build/web/pages/rest.js";
+import { explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
 import { push } from "./lib/mock-server.mjs";
 
 const server = (address) => ({ kind: "server", address, key: "" });
@@ -121,7 +120,7 @@ describe("address", () => {
 
 describe("words", () => {
   test("every reason has a sentence, and says what to do", () => {
-    for (const reason of [...pushReasons, ...pageReasons]) {
+    for (const reason of [...pushReasons, ...sdkReasons, ...pageReasons]) {
       const { title, advice } = explain(new Failure(reason));
       assert.match(title, /^[A-Z].*\.$/, reason);
       assert.match(advice, /^[A-Z].*\.$/, reason);
@@ -261,19 +260,6 @@ describe("the state of a stream", () => {
 });
 
 describe("events", () => {
-  test("taken apart however they are cut", () => {
-    const text = "retry: 2000\nid: 2\n: heartbeat\n\nid: 3\nevent: push\ndata: {\"a\":1,\ndata: \"b\":2}\r\n\r\nevent: missed\ndata:{}\n\n";
-    const want = [{ id: "2", event: "message", data: "" }, { id: "3", event: "push", data: '{"a":1,\n"b":2}' }, { id: "3", event: "missed", data: "{}" }];
-    for (const size of [1, 2, 3, 7, text.length]) {
-      const parser = new EventParser();
-      const got = [];
-      for (let i = 0; i < text.length; i += size) {
-        got.push(...parser.take(text.slice(i, i + size)));
-      }
-      assert.deepEqual(got, want, `pieces of ${size}`);
-    }
-  });
-
   test("of pushes", () => {
     const data = { number: 3, id: "x", at: "2026-09-01T12:00:00.123Z", sourceStreamName: "name", target: "rtmp://h/live/***", to: "FAILED", reason: "dns", info: "i", attempt: 2 };
     assert.deepEqual(parseEvent(JSON.stringify(data)), {
@@ -308,9 +294,20 @@ test("health", () => {
   assert.match(healthAdvice(bare, "source_no_video"), /sound, but no pictures.*preview/); // what the server misses, no browser counts
 });
 
-test("who asks", () => {
-  assert.deepEqual(authorization(null), {});
-  assert.deepEqual(authorization({ user: "anna", password: "grün" }), { Authorization: `Basic ${Buffer.from("anna:grün").toString("base64")}` });
+test("who asks", async (t) => {
+  const rest = new Rest();
+  let sent;
+  t.mock.method(globalThis, "fetch", async (url, init) => {
+    sent = { url, ...init };
+    return new Response("");
+  });
+  await rest.ask("/push/find", {});
+  assert.deepEqual([sent.url, sent.headers, sent.credentials], ["/rest-api/push/find", { "Content-Type": "application/json" }, "same-origin"]);
+  rest.login = { user: "anna", password: "grün" };
+  rest.guarded = true;
+  await rest.ask("/push/find", {});
+  assert.equal(sent.headers.Authorization, `Basic ${Buffer.from("anna:grün").toString("base64")}`);
+  assert.equal(sent.credentials, "omit");
 });
 
 describe("the server's answers", () => {
@@ -333,12 +330,12 @@ describe("the server's answers", () => {
     const client = new PushClient(new Rest());
     for (const [status, body, reason, detail] of [
       [400, JSON.stringify({ message: "rtmpUrl: the host does not resolve" }), "bad_request", "rtmpUrl: the host does not resolve"],
-      [404, "{}", "stream_missing", "404 Not Found"],
-      [409, "taken", "already_pushed", "taken"],
-      [401, "", "login_needed", "401 Unauthorized"],
+      [404, "{}", "not_found", "404 Not Found"],
+      [409, "taken", "conflict", "taken"],
+      [401, "", "unauthorized", "401 Unauthorized"],
       [500, "<html>boom</html>", "server_error", "500 Internal Server Error"],
-      [501, JSON.stringify({ message: "not supported" }), "unsupported_request", "not supported"],
-      [503, "", "server_busy", "503 Service Unavailable"],
+      [501, JSON.stringify({ message: "not supported" }), "unsupported", "not supported"],
+      [503, "", "busy", "503 Service Unavailable"],
       [200, "not JSON", "server_error", "the answer is not JSON"],
     ]) {
       const statusText = { 401: "Unauthorized", 404: "Not Found", 500: "Internal Server Error", 503: "Service Unavailable" }[status];

@@ -133,7 +133,8 @@ export interface StreamDescription {
   [more: string]: unknown;
 }
 
-const byStatus: Record<number, Reason> = {
+/** The reasons for the statuses of REST; any other status but 200 is a server_error. */
+export const byStatus: Record<number, Reason> = {
   400: "bad_request", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 409: "conflict", 501: "unsupported", 503: "busy",
 };
 
