@@ -45,7 +45,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// The settings that are named in backticks in the settings' own document exist.
+// The settings that are named in backticks in the settings' own document exist, and where a value is named, the server takes it.
 func TestSettingsDocument(t *testing.T) {
 	b, err := os.ReadFile("../../docs/settings.md")
 	if err != nil {
@@ -62,6 +62,11 @@ func TestSettingsDocument(t *testing.T) {
 		}
 		if !slices.Contains(Keys(), m[1]) {
 			t.Errorf("%s is no setting", m[1])
+		} else if m[2] != "" {
+			accept(t, m[1]+m[2])
 		}
+	}
+	if m := regexp.MustCompile("`-?[0-9]+`").FindString(string(b)); m != "" {
+		t.Errorf("write %s as `key=value`: then it is loaded here", m)
 	}
 }

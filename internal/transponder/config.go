@@ -35,7 +35,7 @@ type Config struct {
 
 	// How requests without a policy of their own connect anew: not at all, or so many times in a row, after a pause each.
 	Restore         bool
-	RestoreAttempts int
+	RestoreAttempts int // -1: any number
 	RestoreInterval time.Duration
 
 	Buffer BufferConfig // makes what is sent smoother, and later
@@ -93,8 +93,8 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s %v is not positive", d.name, d.value))
 		}
 	}
-	if c.RestoreAttempts < 0 || c.RestoreAttempts > maxAttempts {
-		errs = append(errs, fmt.Errorf("%d attempts to restore a push are not from 0 to %d", c.RestoreAttempts, maxAttempts))
+	if c.RestoreAttempts < -1 || c.RestoreAttempts > maxAttempts {
+		errs = append(errs, fmt.Errorf("%d attempts to restore a push are not from -1 to %d", c.RestoreAttempts, maxAttempts))
 	}
 	if c.RestoreInterval < minPause || c.RestoreInterval > maxPause {
 		errs = append(errs, fmt.Errorf("restore interval %v is not from %v to %v", c.RestoreInterval, minPause, maxPause))
