@@ -277,15 +277,6 @@ func (r *Registry) admit(src *stream.Source, req Request, profile picture.Profil
 	return r.video.Admit(src, profile)
 }
 
-// beginSound puts the push's sound into the state that its request asks for.
-func (t *Transponder) beginSound(player SoundPlayer) error {
-	t.voice.mute(t.req.Options.Action == actionMute)
-	if player == nil {
-		return nil
-	}
-	return t.voice.play(t.req.Options.SoundFile, player)
-}
-
 // run lives as long as the push can be found.
 func (r *Registry) run(ctx context.Context, e *entry) {
 	defer e.cancel(nil)
@@ -316,19 +307,6 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	close(e.gone)
 }
 
-// runSafely runs the push to a final state.
-func (t *Transponder) runSafely(ctx context.Context) {
-	err := t.safely(func() error { return t.Run(ctx) })
-	if !t.machine.now().State.final() {
-		t.finish(ctx, err)
-	}
-}
-
-// safely runs f. If f panics, the error ends this push and no other.
-func (t *Transponder) safely(f func() error) error {
-	return t.panics.Run(t.log, "push panicked", f)
-}
-
 // newID makes a media session id of the contract's shape: 130 random bits as 26 digits of base 32.
 func newID() string {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 130))
@@ -350,22 +328,6 @@ func (r *Registry) Find(f Filter) []Info {
 		}
 	}
 	return found
-}
-
-// matches compares the name with the source's and the published one, and the URL as it was given or as we read it.
-func (t *Transponder) matches(f Filter) bool {
-	if f.ID != "" && f.ID != t.id {
-		return false
-	}
-	if f.StreamName != "" && f.StreamName != t.src.Info().Name && f.StreamName != t.target.Name {
-		return false
-	}
-	if f.URL == "" || f.URL == t.target.URL() {
-		return true
-	}
-	other, err := ParseTarget(f.URL, "", Naming{})
-	own, _ := ParseTarget(t.target.URL(), "", Naming{})
-	return err == nil && other.key() == own.key()
 }
 
 // Terminate ends a push politely and returns when it is gone: what is queued gets a moment to be sent.

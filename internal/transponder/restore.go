@@ -1,14 +1,9 @@
 package transponder
 
 import (
-	"context"
-	"errors"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"time"
-
-	"transponder/internal/rtmp"
 )
 
 // The bounds of options.restore, and what stands in for a field that is left out.
@@ -113,62 +108,6 @@ func (l loss) retriable() bool {
 		return l.full || slices.Contains(unreachable, l.reason)
 	}
 	return l.reason.Class() == Transient || slices.Contains(refusals, l.reason)
-}
-
-// persist makes one connection after the other, as the policy wants it, and returns why there is no further one.
-func (t *Transponder) persist(ctx context.Context, in *holder) error {
-	p := policy{Restore: t.cfg.restore(t.req.Options.Restore)}
-	for {
-		err := t.attempt(ctx, in)
-		reason, detail := explain(err)
-		l := loss{reason: reason, ever: t.everLive}
-		if status := (*rtmp.StatusError)(nil); errors.As(err, &status) {
-			l.full = isFull(status) && reason == ReasonPeerClosed
-		}
-		if !t.liveSince.IsZero() {
-			l.healthy = time.Since(t.liveSince)
-		}
-		pause, again := p.next(l, rand.Float64())
-		if !again {
-			return err
-		}
-		t.log.Warn("push lost", "reason", reason, "err", printable(err), "pause", pause)
-		t.move(Status{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
-		if err := t.rest(ctx, pause, in); err != nil {
-			return err
-		}
-	}
-}
-
-// rest waits for a pause to be over, unless there is nothing left to connect for. Nothing is read meanwhile.
-func (t *Transponder) rest(ctx context.Context, pause time.Duration, in *holder) error {
-	in.sleep()
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	src := in.Source()
-	gone := src.Done()
-	var expired <-chan time.Time
-	for {
-		select {
-		case <-timer.C:
-			in.wake()
-			return nil
-		case <-gone:
-			if err := in.ending(); err != nil {
-				return &sourceError{err}
-			}
-			gone = nil // it is held for when the connection is back
-			in.miss()
-			expired = time.After(time.Until(in.until))
-		case <-expired:
-			if in.expired() {
-				return &sourceError{src.Err()}
-			}
-			expired = time.After(watchEvery) // who has taken the name may not stay
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // sleep lets the source go while nothing can be sent.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -676,4 +677,98 @@ func (t *Transponder) Info() Info {
 	}
 	i.AudioFrames, i.VideoFrames, i.KeyInterval = t.frames[0], t.frames[1], t.keyInterval
 	return i
+}
+
+// persist makes one connection after the other, as the policy wants it, and returns why there is no further one.
+func (t *Transponder) persist(ctx context.Context, in *holder) error {
+	p := policy{Restore: t.cfg.restore(t.req.Options.Restore)}
+	for {
+		err := t.attempt(ctx, in)
+		reason, detail := explain(err)
+		l := loss{reason: reason, ever: t.everLive}
+		if status := (*rtmp.StatusError)(nil); errors.As(err, &status) {
+			l.full = isFull(status) && reason == ReasonPeerClosed
+		}
+		if !t.liveSince.IsZero() {
+			l.healthy = time.Since(t.liveSince)
+		}
+		pause, again := p.next(l, rand.Float64())
+		if !again {
+			return err
+		}
+		t.log.Warn("push lost", "reason", reason, "err", printable(err), "pause", pause)
+		t.move(Status{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
+		if err := t.rest(ctx, pause, in); err != nil {
+			return err
+		}
+	}
+}
+
+// rest waits for a pause to be over, unless there is nothing left to connect for. Nothing is read meanwhile.
+func (t *Transponder) rest(ctx context.Context, pause time.Duration, in *holder) error {
+	in.sleep()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	src := in.Source()
+	gone := src.Done()
+	var expired <-chan time.Time
+	for {
+		select {
+		case <-timer.C:
+			in.wake()
+			return nil
+		case <-gone:
+			if err := in.ending(); err != nil {
+				return &sourceError{err}
+			}
+			gone = nil // it is held for when the connection is back
+			in.miss()
+			expired = time.After(time.Until(in.until))
+		case <-expired:
+			if in.expired() {
+				return &sourceError{src.Err()}
+			}
+			expired = time.After(watchEvery) // who has taken the name may not stay
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// beginSound puts the push's sound into the state that its request asks for.
+func (t *Transponder) beginSound(player SoundPlayer) error {
+	t.voice.mute(t.req.Options.Action == actionMute)
+	if player == nil {
+		return nil
+	}
+	return t.voice.play(t.req.Options.SoundFile, player)
+}
+
+// runSafely runs the push to a final state.
+func (t *Transponder) runSafely(ctx context.Context) {
+	err := t.safely(func() error { return t.Run(ctx) })
+	if !t.machine.now().State.final() {
+		t.finish(ctx, err)
+	}
+}
+
+// safely runs f. If f panics, the error ends this push and no other.
+func (t *Transponder) safely(f func() error) error {
+	return t.panics.Run(t.log, "push panicked", f)
+}
+
+// matches compares the name with the source's and the published one, and the URL as it was given or as we read it.
+func (t *Transponder) matches(f Filter) bool {
+	if f.ID != "" && f.ID != t.id {
+		return false
+	}
+	if f.StreamName != "" && f.StreamName != t.src.Info().Name && f.StreamName != t.target.Name {
+		return false
+	}
+	if f.URL == "" || f.URL == t.target.URL() {
+		return true
+	}
+	other, err := ParseTarget(f.URL, "", Naming{})
+	own, _ := ParseTarget(t.target.URL(), "", Naming{})
+	return err == nil && other.key() == own.key()
 }
