@@ -62,12 +62,21 @@ type holder struct {
 	past   stream.ReaderStats // guarded by mu; of the readers before
 }
 
-// newHolder attaches to a source's pictures at once, so that none is missed.
+// newHolder makes a holder that reads nothing until wake is called.
 func newHolder(cfg holderConfig, src *stream.Source) *holder {
-	h := &holder{cfg: cfg, clock: src, maxLag: cfg.maxLag, bridge: bridge{silenceOnly: cfg.grace == 0}}
-	h.attach(src)
-	return h
+	return &holder{cfg: cfg, clock: src, src: src, maxLag: cfg.maxLag, bridge: bridge{silenceOnly: cfg.grace == 0}}
 }
+
+// wake attaches to the source's pictures at once, so that none is missed. If the source has gone meanwhile, Read finds out.
+func (h *holder) wake() {
+	h.bridge.restart()
+	if !h.held {
+		h.attach(h.src)
+	}
+}
+
+// sleep releases the source while nothing can be sent.
+func (h *holder) sleep() { h.detach() }
 
 func (h *holder) attach(src *stream.Source) {
 	h.shift = src.Created().Sub(h.clock.Created())

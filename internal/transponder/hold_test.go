@@ -107,6 +107,7 @@ func beginShow(t *testing.T, grace time.Duration, slate *media.Frame) (*show, *p
 		cfg.slate = func(int, int) (media.Frame, error) { return *slate, nil }
 	}
 	s.h = newHolder(cfg, first.Source)
+	s.h.wake()
 	if err := s.h.listen(); err != nil {
 		t.Fatal(err)
 	}

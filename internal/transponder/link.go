@@ -64,11 +64,11 @@ func (e *forwardedError) Error() string {
 func (e *forwardedError) Unwrap() error { return e.err }
 
 // connect makes a link, all within one deadline. It goes where a server sends it instead, as far as the settings allow.
-func (t *Transponder) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
+func (p *push) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.ConnectTimeout)
 	defer cancel()
 	for hops := 0; ; hops++ {
-		l, err := t.connectTo(ctx, target, addrs)
+		l, err := p.connectTo(ctx, target, addrs)
 		if err != nil && hops > 0 {
 			err = &forwardedError{target, err}
 		}
@@ -82,29 +82,29 @@ func (t *Transponder) connect(ctx context.Context, target Target, addrs []netip.
 		if target, err = redirected(target, asked.TCURL); err != nil {
 			return nil, err
 		}
-		t.log.Info("server sends the push on", "to", target)
+		p.log.Info("server sends the push on", "to", target)
 		addrs = nil
 	}
 }
 
 // connectTo makes a link to a target, at the first of its addresses that takes the stream. If none does, the error that tells
 // most is returned.
-func (t *Transponder) connectTo(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
+func (p *push) connectTo(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
 	if addrs == nil {
 		var err error
-		if addrs, err = t.cfg.locate(ctx, target); err != nil {
+		if addrs, err = p.cfg.locate(ctx, target); err != nil {
 			return nil, causeOr(ctx, err)
 		}
 	}
 	if slices.ContainsFunc(addrs, isInside) {
-		t.inside.Store(true)
+		p.inside.Store(true)
 	}
 	port, err := target.port()
 	if err != nil {
 		return nil, err
 	}
 	racing, cancel := context.WithCancel(ctx)
-	r := newRace(t, target, t.order(port, addrs))
+	r := newRace(p, target, p.order(port, addrs))
 	var l *link
 	defer func() { r.stop(cancel, l != nil) }()
 	failed := greeting{stage: -1, err: errNoAddress}
@@ -114,18 +114,18 @@ func (t *Transponder) connectTo(ctx context.Context, target Target, addrs []neti
 			return nil, failed.err
 		}
 		if g.err == nil {
-			l, g = t.publishAt(ctx, target, g, r.left() > 0)
+			l, g = p.publishAt(ctx, target, g, r.left() > 0)
 		}
 		if g.err == nil || settles(g.err) {
-			t.remember(g.addr, false)
+			p.remember(g.addr, false)
 			return l, g.err
 		}
 		if err := causeOr(ctx, nil); err != nil {
 			return nil, err
 		}
-		t.remember(g.addr, true)
+		p.remember(g.addr, true)
 		if r.left() > 0 {
-			t.log.Info("address passed over", "peer", g.addr, "err", printable(g.err))
+			p.log.Info("address passed over", "peer", g.addr, "err", printable(g.err))
 		}
 		if failed.stage < 0 || telling(g) > telling(failed) {
 			failed = g
@@ -136,7 +136,7 @@ func (t *Transponder) connectTo(ctx context.Context, target Target, addrs []neti
 // publishAt goes on from a handshake to NetStream.Publish.Start, and closes the connection unless it gets there. If there are
 // others to try, half of the time that is left is theirs. A server that wants a login refuses twice before it takes it, each time
 // with a connection of its own.
-func (t *Transponder) publishAt(ctx context.Context, target Target, g greeting, others bool) (*link, greeting) {
+func (p *push) publishAt(ctx context.Context, target Target, g greeting, others bool) (*link, greeting) {
 	if deadline, ok := ctx.Deadline(); ok && others {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
@@ -145,7 +145,7 @@ func (t *Transponder) publishAt(ctx context.Context, target Target, g greeting, 
 	login := rtmp.Login{User: target.User, Password: target.Password, App: target.App}
 	for {
 		g.err = interruptible(ctx, g.conn, func() error {
-			t.greet(g.client.Hello())
+			p.greet(g.client.Hello())
 			g.stage = atConnect
 			if err := g.client.Connect(); err != nil {
 				return err
@@ -154,7 +154,7 @@ func (t *Transponder) publishAt(ctx context.Context, target Target, g greeting, 
 			return g.client.Publish()
 		})
 		if g.err == nil {
-			return &link{target: target, conn: g.conn, client: g.client, mux: t.muxer(g.client), out: g.out, next: make(chan *link, 1)}, g
+			return &link{target: target, conn: g.conn, client: g.client, mux: p.muxer(g.client), out: g.out, next: make(chan *link, 1)}, g
 		}
 		g.conn.Close()
 		var refused *rtmp.StatusError
@@ -166,7 +166,7 @@ func (t *Transponder) publishAt(ctx context.Context, target Target, g greeting, 
 			g.err = err
 			return nil, g
 		}
-		if g = t.approach(ctx, target, g.addr, query, func() {}); g.err != nil {
+		if g = p.approach(ctx, target, g.addr, query, func() {}); g.err != nil {
 			return nil, g
 		}
 	}
@@ -180,43 +180,43 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
-func (t *Transponder) flashVersion() string {
-	if t.req.FlashVersion != "" {
-		return t.req.FlashVersion
+func (p *push) flashVersion() string {
+	if p.req.FlashVersion != "" {
+		return p.req.FlashVersion
 	}
-	return t.cfg.FlashVersion
+	return p.cfg.FlashVersion
 }
 
 // muxer makes what lays the source's frames onto a new connection.
-func (t *Transponder) muxer(client *rtmp.Client) *flv.Muxer {
+func (p *push) muxer(client *rtmp.Client) *flv.Muxer {
 	m := &flv.Muxer{
-		FrameRate: t.frameRate,
-		Allowed:   func(c media.Codec) bool { return t.passes(client, c) },
-		Sound:     t.audio.Expect(t.source(), t.req.Options.Audio),
+		FrameRate: p.frameRate,
+		Allowed:   func(c media.Codec) bool { return p.passes(client, c) },
+		Sound:     p.audio.Expect(p.source(), p.req.Options.Audio),
 	}
-	if t.cfg.SendMetadata {
+	if p.cfg.SendMetadata {
 		m.Metadata = flv.MetadataTag
 	}
-	m.Announced = func() *media.Track { return t.in.feed().Announced() }
-	if t.src.Info().HasVideo {
+	m.Announced = func() *media.Track { return p.in.feed().Announced() }
+	if p.src.Info().HasVideo {
 		m.WaitVideoMS = videoWait.Milliseconds()
 	}
 	return m
 }
 
 // frameRate is that of what is sent now.
-func (t *Transponder) frameRate() float64 {
-	if t.in.held {
+func (p *push) frameRate() float64 {
+	if p.in.held {
 		return float64(time.Second / bridgePause)
 	}
-	return t.in.FrameRate()
+	return p.in.FrameRate()
 }
 
 // passes says whether frames of a codec that plain RTMP does not have go through untouched: the request allows it and the
 // server offers it.
-func (t *Transponder) passes(client *rtmp.Client, c media.Codec) bool {
+func (p *push) passes(client *rtmp.Client, c media.Codec) bool {
 	name := flv.FourCC(c)
-	return slices.Contains(t.req.Options.fourCCs(), name) && client.Offers(name)
+	return slices.Contains(p.req.Options.fourCCs(), name) && client.Offers(name)
 }
 
 // timeline is the clock of the far end: zero with the push's first frame, and going on over all its connections, so that who
@@ -261,7 +261,7 @@ const moveGap = 5 * time.Second
 
 // serve reads from the peer until it ends the stream. move is called, and must not block, when the peer asks for another
 // connection.
-func (t *Transponder) serve(l *link, move func(Target)) error {
+func (p *push) serve(l *link, move func(Target)) error {
 	for {
 		err := l.client.Serve()
 		var asked *rtmp.ReconnectError
@@ -271,11 +271,11 @@ func (t *Transponder) serve(l *link, move func(Target)) error {
 		target, err := redirected(l.target, asked.TCURL)
 		switch {
 		case err != nil:
-			t.log.Warn("peer asks for a reconnect that cannot be", "err", err)
-		case time.Since(t.movedAt) < moveGap || l.asked.Load() != nil:
-			t.log.Debug("peer asks for a reconnect again")
+			p.log.Warn("peer asks for a reconnect that cannot be", "err", err)
+		case time.Since(p.movedAt) < moveGap || l.asked.Load() != nil:
+			p.log.Debug("peer asks for a reconnect again")
 		default:
-			t.log.Info("peer asks for a reconnect", "to", target)
+			p.log.Info("peer asks for a reconnect", "to", target)
 			l.asked.Store(&target)
 			move(target)
 		}
@@ -322,17 +322,17 @@ const (
 // complete returns how many of the frames go to the link. A kind of media that the link has begun without is lost on servers that
 // look for headers at the beginning only, and some end the connection for it. So a link is made that has both kinds from its first
 // frame on; until then the present one goes on without. A server that would not have two links at once gets the kind late.
-func (t *Transponder) complete(l *link, frames []media.Frame) int {
+func (p *push) complete(l *link, frames []media.Frame) int {
 	kept := 0
 	for _, f := range frames {
 		if l.lateAt.IsZero() && l.mux.Late(f) && time.Since(l.begunAt) > lateAfter {
 			switch {
-			case l.alone.Load(), !l.replaced && time.Since(t.movedAt) < lateGap:
+			case l.alone.Load(), !l.replaced && time.Since(p.movedAt) < lateGap:
 				l.lateAt = time.Now()
 			case !l.replaced:
 				l.replaced = true
 				if l.asked.CompareAndSwap(nil, &l.target) { // else there will be another link anyway
-					t.log.Info("the stream has more than the connection began with, reconnecting", "kind", f.Kind())
+					p.log.Info("the stream has more than the connection began with, reconnecting", "kind", f.Kind())
 					l.replace()
 				}
 			}
@@ -348,14 +348,14 @@ func (t *Transponder) complete(l *link, frames []media.Frame) int {
 }
 
 // replace makes the link that complete wants, and leaves it in l.next.
-func (t *Transponder) replace(ctx context.Context, l *link) {
-	t.attempts.Add(1)
-	made, err := t.connect(ctx, l.target, nil)
+func (p *push) replace(ctx context.Context, l *link) {
+	p.attempts.Add(1)
+	made, err := p.connect(ctx, l.target, nil)
 	switch {
 	case err == nil:
 		l.next <- made
 	case ctx.Err() == nil:
-		t.log.Warn("no second connection, so the first gets what it began without", "err", printable(err))
+		p.log.Warn("no second connection, so the first gets what it began without", "err", printable(err))
 		l.asked.Store(nil)
 		l.alone.Store(true)
 	}
@@ -366,9 +366,9 @@ func (l *link) objects() bool { return !l.lateAt.IsZero() && time.Since(l.lateAt
 
 // reconnect makes the link that the peer asked for while the present one stands, and leaves it in l.next. If the new
 // server answers that it would not have it, the name being in use, say, the present link is ended for it.
-func (t *Transponder) reconnect(ctx context.Context, l *link, target Target) error {
-	t.attempts.Add(1)
-	made, err := t.connect(ctx, target, nil)
+func (p *push) reconnect(ctx context.Context, l *link, target Target) error {
+	p.attempts.Add(1)
+	made, err := p.connect(ctx, target, nil)
 	var refused *rtmp.StatusError
 	switch {
 	case err == nil:
@@ -379,7 +379,7 @@ func (t *Transponder) reconnect(ctx context.Context, l *link, target Target) err
 	case errors.As(err, &refused):
 		return &redirect{target: target}
 	default: // it may still work once the peer closes
-		t.log.Warn("no connection to where the peer wants it", "to", target, "err", printable(err))
+		p.log.Warn("no connection to where the peer wants it", "to", target, "err", printable(err))
 		return nil
 	}
 }

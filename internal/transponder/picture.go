@@ -74,34 +74,34 @@ func (r *Registry) checkPicture(req Request) error {
 }
 
 // pictures is what is sent of a source's: a rendition where the request asks for one, nothing of its own otherwise.
-func (t *Transponder) pictures(s *stream.Source) (*stream.Feed, func(), error) {
-	return t.video.Feed(s, t.profile)
+func (p *push) pictures(s *stream.Source) (*stream.Feed, func(), error) {
+	return p.video.Feed(s, p.profile)
 }
 
 // converted is a rendition of pictures that the far end does not take as they are.
-func (t *Transponder) converted(s *stream.Source) (*stream.Feed, func(), error) {
-	if t.video == nil {
+func (p *push) converted(s *stream.Source) (*stream.Feed, func(), error) {
+	if p.video == nil {
 		return nil, nil, fmt.Errorf("transcoding %v: %w", s.Video.Track().Codec, ErrUnsupported)
 	}
-	if err := t.video.Admit(s, t.profile); err != nil {
+	if err := p.video.Admit(s, p.profile); err != nil {
 		return nil, nil, err
 	}
-	t.log.Info("pictures are transcoded", "from", s.Video.Track().Codec)
-	return t.video.Feed(s, t.profile)
+	p.log.Info("pictures are transcoded", "from", s.Video.Track().Codec)
+	return p.video.Feed(s, p.profile)
 }
 
 // sendable keeps of frames what the link takes. Where the stream's pictures are none of that, they are transcoded from now on, and
 // where its Opus is not, which the link before has taken, AAC is made of it.
-func (t *Transponder) sendable(l *link, in *holder, frames []media.Frame) (int, error) {
+func (p *push) sendable(l *link, frames []media.Frame) (int, error) {
 	kept := 0
 	for _, f := range frames {
 		var err error
 		switch {
-		case f.Kind() == media.Video && f.Track.Codec != media.H264 && !t.passes(l.client, f.Track.Codec):
-			err = in.convert()
-		case f.Track.Codec == media.Opus && !t.passes(l.client, media.Opus):
-			t.opus = false
-			err = in.relisten()
+		case f.Kind() == media.Video && f.Track.Codec != media.H264 && !p.passes(l.client, f.Track.Codec):
+			err = p.in.convert()
+		case f.Track.Codec == media.Opus && !p.passes(l.client, media.Opus):
+			p.opus = false
+			err = p.in.relisten()
 		default:
 			frames[kept] = f
 			kept++
@@ -115,9 +115,9 @@ func (t *Transponder) sendable(l *link, in *holder, frames []media.Frame) (int, 
 }
 
 // transcoder returns the figures of what makes the push's pictures, false where nothing does.
-func (t *Transponder) transcoder() (picture.Stats, bool) {
-	if t.video == nil {
+func (p *push) transcoder() (picture.Stats, bool) {
+	if p.video == nil {
 		return picture.Stats{}, false
 	}
-	return t.video.Stats(t.source(), t.profile)
+	return p.video.Stats(p.source(), p.profile)
 }

@@ -29,98 +29,119 @@ const goodbyeWait = 300 * time.Millisecond
 // videoWait is how long a push waits for a source's first picture before it goes on with the sound alone.
 const videoWait = 3 * time.Second
 
-// Transponder is one push. Run does the work; the other methods may be called from any goroutine.
-type Transponder struct {
+// pushConfig is what a push is made from. It does not change.
+type pushConfig struct {
 	id      string
 	cfg     Config
 	req     Request
 	target  Target
-	addrs   []netip.Addr // of the target when the push was asked for; the first connection takes them
+	src     *stream.Source // the first source: with options.onSourceLoss others may follow
+	profile picture.Profile
+
 	hub     *stream.Hub
-	src     *stream.Source // the first: with options.onSourceLoss there may be others after it
 	audio   AudioRenditions
 	stills  Stills
 	video   VideoRenditions // nil: pictures are sent as they come
-	profile picture.Profile
-	voice   voice
 	journal *Journal
 	log     *slog.Logger
 	panics  *panics.Counter // of all pushes
+}
 
+// push is one push. run does the work; the other methods may be called from any goroutine unless their comment says otherwise.
+type push struct {
+	pushConfig
+
+	in       *holder // what the push reads
+	voice    voice
 	machine  *machine
 	started  time.Time
 	attempts atomic.Int32
 	inside   atomic.Bool // an address of a private network was dialled
-	known    atomic.Bool // it was live once: what is there is no secret any more
+	known    atomic.Bool // the push was live once, so what is at its address is no secret any more
 
-	moving sync.Mutex // held through a move and its entry in the journal, so that these are in order; before mu
+	moving sync.Mutex // held while the state changes and the journal is told, so that the journal has the right order; taken before mu
 
-	clock     timeline  // owned by Run
-	opus      bool      // owned by Run; the present server takes Opus
-	everLive  bool      // owned by Run
-	liveSince time.Time // owned by Run; when the present connection took its first tags, zero before
-	movedAt   time.Time // owned by Run, and by what publish starts; when the peer last had us move
+	addrs     []netip.Addr // owned by run; of the target when the push was asked for, for the first connection
+	clock     timeline     // owned by run
+	opus      bool         // owned by run; the present server takes Opus
+	everLive  bool         // owned by run
+	liveSince time.Time    // owned by run; when the present connection took its first tags, zero before
+	movedAt   time.Time    // written by run between two connections, so their goroutines may read it; when a server last made us reconnect
 
 	mu                  sync.Mutex
-	in                  *holder       // guarded by mu; set by Run
-	client              *rtmp.Client  // guarded by mu; of the present connection
-	out                 *outflow      // guarded by mu; likewise
-	hellos              [4]rtmp.Hello // guarded by mu; of the latest connections, the newest first
-	pastSent, pastAcked int64         // guarded by mu; bytes of the connections before
-	meter               stream.Meter  // guarded by mu
-	frames              [2]int64      // guarded by mu; audio, video sent
-	picture             *media.Track  // guarded by mu; of the last one sent
-	lastKey             media.Timestamp
-	keyInterval         time.Duration                // guarded by mu, as is lastKey
+	client              *rtmp.Client                 // guarded by mu; of the present connection
+	out                 *outflow                     // guarded by mu; of the present connection
+	hellos              [4]rtmp.Hello                // guarded by mu; of the latest connections, the newest first
+	pastSent, pastAcked int64                        // guarded by mu; bytes of the connections before
+	meter               stream.Meter                 // guarded by mu
+	frames              [2]int64                     // guarded by mu; audio, video sent
+	picture             *media.Track                 // guarded by mu; of the last picture sent
+	lastKey             media.Timestamp              // guarded by mu; of the last key frame sent
+	keyInterval         time.Duration                // guarded by mu
 	failed              map[netip.AddrPort]time.Time // guarded by mu; addresses that failed last, and when
 }
 
-// Run publishes until the stream ends, ctx ends or the far end fails for good, and returns which. The state is final when it
-// returns.
-func (t *Transponder) Run(ctx context.Context) error {
-	// Attached before the stream is live and before dialling: its first key frame is the one to begin with.
-	in := newHolder(t.holding(), t.src)
-	defer in.Close()
-	t.mu.Lock()
-	t.in = in
-	t.mu.Unlock()
-	err := t.waitLive(ctx)
-	if err == nil {
-		err = t.persist(ctx, in)
+// newPush makes a push that begins with the addresses of its target and, if it is to begin with a sound file, that file's player.
+func newPush(c pushConfig, addrs []netip.Addr, player SoundPlayer) *push {
+	p := &push{pushConfig: c, addrs: addrs, machine: newMachine(), started: time.Now()}
+	p.in = newHolder(p.holding(), c.src)
+	p.voice.log = c.log
+	p.voice.muted = c.req.Options.Action == actionMute
+	if player != nil {
+		p.voice.file, p.voice.player = c.req.Options.SoundFile, player
 	}
-	t.finish(ctx, err)
+	return p
+}
+
+// announce writes the first state to the journal.
+func (p *push) announce() {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	p.tell(Starting, p.machine.now())
+}
+
+// run publishes until the stream ends, ctx ends or the far end fails for good, and returns which. The state is final when it
+// returns.
+func (p *push) run(ctx context.Context) error {
+	defer p.in.Close()
+	p.in.wake() // before the stream is live and before dialling: its first key frame is the one to begin with
+	err := p.waitLive(ctx)
+	if err == nil {
+		err = p.persist(ctx)
+	}
+	p.finish(ctx, err)
 	return err
 }
 
 // holding says how the stream is read, and what happens when it ends.
-func (t *Transponder) holding() holderConfig {
+func (p *push) holding() holderConfig {
 	cfg := holderConfig{
-		hub: t.hub, log: t.log, aac: t.sound, converted: t.converted, changed: t.held, buffer: t.cfg.Buffer,
-		silent: t.silent, maxLag: t.cfg.MaxDelay,
+		hub: p.hub, log: p.log, aac: p.sound, converted: p.converted, changed: p.held, buffer: p.cfg.Buffer,
+		silent: p.silent, maxLag: p.cfg.MaxDelay,
 	}
-	if t.req.transcodes() {
-		cfg.pictures = t.pictures
+	if p.req.transcodes() {
+		cfg.pictures = p.pictures
 	}
-	if o := t.req.Options; o.OnSourceLoss == "hold" {
-		cfg.grace = cmp.Or(o.HoldFor, t.cfg.HoldFor)
+	if o := p.req.Options; o.OnSourceLoss == "hold" {
+		cfg.grace = cmp.Or(o.HoldFor, p.cfg.HoldFor)
 		if o.Slate != "" {
-			cfg.slate = func(w, h int) (media.Frame, error) { return t.stills.Frame(o.Slate, w, h) }
+			cfg.slate = func(w, h int) (media.Frame, error) { return p.stills.Frame(o.Slate, w, h) }
 		}
 	}
 	return cfg
 }
 
 // sound is what is sent of a source's: AAC made of it, or itself where the request allows Opus and the server offers it.
-func (t *Transponder) sound(s *stream.Source) (*stream.Feed, func(), error) {
-	if track := s.Audio.Track(); t.opus && track != nil && track.Codec == media.Opus {
+func (p *push) sound(s *stream.Source) (*stream.Feed, func(), error) {
+	if track := s.Audio.Track(); p.opus && track != nil && track.Codec == media.Opus {
 		return s.Audio, func() {}, nil
 	}
-	return t.audio.Feed(s, t.req.Options.Audio)
+	return p.audio.Feed(s, p.req.Options.Audio)
 }
 
 // silent describes the sound that is made of a source's, for silence when there is none.
-func (t *Transponder) silent() *media.Track {
-	track := *t.audio.Expect(t.source(), t.req.Options.Audio)
+func (p *push) silent() *media.Track {
+	track := *p.audio.Expect(p.source(), p.req.Options.Audio)
 	if track.Codec == media.AAC && track.Config == nil {
 		// Without it there is no silence, which players survive.
 		track.Config, _ = media.AACConfig(track.SampleRate, track.Channels)
@@ -129,14 +150,14 @@ func (t *Transponder) silent() *media.Track {
 }
 
 // held is told that the stream is gone, and of the source by which it goes on.
-func (t *Transponder) held(back *stream.Source) {
+func (p *push) held(back *stream.Source) {
 	if back != nil {
-		t.log.Info("push has its stream back", "provider", back.Info().Provider)
-		t.moveFrom([]State{Holding}, Status{State: Live})
+		p.log.Info("push has its stream back", "provider", back.Info().Provider)
+		p.moveFrom([]State{Holding}, Status{State: Live})
 		return
 	}
-	t.log.Info("push holds", "err", t.source().Err())
-	t.moveFrom([]State{Live, Degraded}, holdingStatus)
+	p.log.Info("push holds", "err", p.source().Err())
+	p.moveFrom([]State{Live, Degraded}, holdingStatus)
 }
 
 var holdingStatus = Status{
@@ -144,26 +165,18 @@ var holdingStatus = Status{
 }
 
 // source is what is read now, or was last.
-func (t *Transponder) source() *stream.Source {
-	t.mu.Lock()
-	in := t.in
-	t.mu.Unlock()
-	if in == nil {
-		return t.src
-	}
-	return in.Source()
-}
+func (p *push) source() *stream.Source { return p.in.Source() }
 
 // waitLive waits for a stream whose name is only reserved yet. Another publisher may take over the name meanwhile.
-func (t *Transponder) waitLive(ctx context.Context) error {
-	src := t.src
+func (p *push) waitLive(ctx context.Context) error {
+	src := p.src
 	for {
 		select {
 		case <-src.Live():
 			return nil
 		case <-src.Done():
 			err := src.Err()
-			next, ok := t.hub.Source(src.Info().Name)
+			next, ok := p.hub.Source(src.Info().Name)
 			if !ok || next == src || !errors.Is(err, stream.ErrReplaced) {
 				return &sourceError{err}
 			}
@@ -175,7 +188,7 @@ func (t *Transponder) waitLive(ctx context.Context) error {
 }
 
 // finish enters the final state that err stands for, and says so in the log.
-func (t *Transponder) finish(ctx context.Context, err error) {
+func (p *push) finish(ctx context.Context, err error) {
 	reason, detail := explain(err)
 	state, level := Failed, slog.LevelWarn
 	switch {
@@ -184,80 +197,80 @@ func (t *Transponder) finish(ctx context.Context, err error) {
 	case reason == ReasonInternal:
 		level = slog.LevelError
 	}
-	t.move(Status{State: state, Reason: reason, Detail: detail})
-	info := t.Info()
-	t.log.Log(ctx, level, "push stopped", "reason", reason, "err", printable(err), "attempts", info.Attempts,
+	p.move(Status{State: state, Reason: reason, Detail: detail})
+	info := p.Info()
+	p.log.Log(ctx, level, "push stopped", "reason", reason, "err", printable(err), "attempts", info.Attempts,
 		"bytes", info.BytesSent, "video", info.VideoFrames, "audio", info.AudioFrames, "dropped", info.DroppedFrames)
 }
 
 // move enters a state and tells the journal.
-func (t *Transponder) move(s Status) {
-	t.moving.Lock()
-	defer t.moving.Unlock()
-	before, err := t.machine.to(s)
+func (p *push) move(s Status) {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	before, err := p.machine.to(s)
 	if err != nil {
-		t.log.Error("push state", "err", err)
+		p.log.Error("push state", "err", err)
 		return
 	}
-	t.tell(before.State, s)
+	p.tell(before.State, s)
 }
 
 // moveFrom is move if the state is one of those, and the status another than it was; it says whether it moved.
-func (t *Transponder) moveFrom(states []State, s Status) bool {
-	t.moving.Lock()
-	defer t.moving.Unlock()
-	now := t.machine.now()
+func (p *push) moveFrom(states []State, s Status) bool {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	now := p.machine.now()
 	if !slices.Contains(states, now.State) || now.State == s.State && now.Reason == s.Reason {
 		return false
 	}
-	if _, err := t.machine.to(s); err != nil {
-		t.log.Error("push state", "err", err)
+	if _, err := p.machine.to(s); err != nil {
+		p.log.Error("push state", "err", err)
 		return false
 	}
-	t.tell(now.State, s)
+	p.tell(now.State, s)
 	return true
 }
 
 // tell enters a step in the journal. The caller holds moving.
-func (t *Transponder) tell(before State, s Status) {
-	_, acked := t.bytes()
+func (p *push) tell(before State, s Status) {
+	_, acked := p.bytes()
 	if s.State == Live {
-		t.known.Store(true)
+		p.known.Store(true)
 	}
-	t.journal.add(Event{
-		Hidden: t.hidden(),
-		ID:     t.id, At: t.machine.now().Since, SourceName: t.src.Info().Name, Target: t.target.String(),
-		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(t.attempts.Load()),
+	p.journal.add(Event{
+		Hidden: p.hidden(),
+		ID:     p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.target.String(),
+		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(p.attempts.Load()),
 		NextRetry: s.NextTry, BytesAcked: acked,
 	})
 }
 
 // attempt makes a connection and publishes on it, and on those that its peer asks for instead, to the end.
-func (t *Transponder) attempt(ctx context.Context, in *holder) error {
-	defer t.use(nil, nil)
-	if !slices.Contains(t.req.Options.Codecs, "opus") { // else what is heard depends on what the server offers
-		if err := in.listen(); err != nil {
-			return t.readError(ctx, err)
+func (p *push) attempt(ctx context.Context) error {
+	defer p.use(nil, nil)
+	if !slices.Contains(p.req.Options.Codecs, "opus") { // else what is heard depends on what the server offers
+		if err := p.in.listen(); err != nil {
+			return p.readError(ctx, err)
 		}
 	}
-	target, addrs := t.target, t.addrs
-	t.addrs = nil // a later attempt asks for them again: the server may have moved
+	target, addrs := p.target, p.addrs
+	p.addrs = nil // a later attempt asks for them again: the server may have moved
 	for {
-		l, err := t.begin(ctx, in, target, addrs)
+		l, err := p.begin(ctx, target, addrs)
 		if err != nil {
 			return err
 		}
-		t.opus = l.mux.Allowed(media.Opus)
-		if err := in.listen(); err != nil {
+		p.opus = l.mux.Allowed(media.Opus)
+		if err := p.in.listen(); err != nil {
 			l.conn.Close()
-			return t.readError(ctx, err)
+			return p.readError(ctx, err)
 		}
 		var moved *redirect
 		for l != nil {
-			if err := t.publish(ctx, l, in); !errors.As(err, &moved) {
+			if err := p.publish(ctx, l); !errors.As(err, &moved) {
 				return err
 			}
-			t.movedAt = time.Now()
+			p.movedAt = time.Now()
 			l = moved.link
 		}
 		target, addrs = moved.target, nil
@@ -266,87 +279,87 @@ func (t *Transponder) attempt(ctx context.Context, in *holder) error {
 
 // begin connects for the first time, or anew when there is no connection. What the reader has got meanwhile would be late
 // for good if that took long.
-func (t *Transponder) begin(ctx context.Context, in *holder, target Target, addrs []netip.Addr) (*link, error) {
-	before := t.machine.now()
-	t.attempts.Add(1)
-	t.move(Status{State: Connecting, Reason: before.Reason, Detail: before.Detail})
+func (p *push) begin(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
+	before := p.machine.now()
+	p.attempts.Add(1)
+	p.move(Status{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()
-	t.liveSince = time.Time{}
-	t.use(nil, nil)
-	l, err := t.connect(ctx, target, addrs)
+	p.liveSince = time.Time{}
+	p.use(nil, nil)
+	l, err := p.connect(ctx, target, addrs)
 	if err == nil && time.Since(begun) > time.Second {
-		in.Restart()
+		p.in.Restart()
 	}
 	return l, err
 }
 
 // use says whose figures are counted from now on.
-func (t *Transponder) use(client *rtmp.Client, out *outflow) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.client != nil && t.client != client {
-		t.pastAcked += t.client.BytesAcked()
-		t.pastSent += t.client.BytesSent()
+func (p *push) use(client *rtmp.Client, out *outflow) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.client != nil && p.client != client {
+		p.pastAcked += p.client.BytesAcked()
+		p.pastSent += p.client.BytesSent()
 	}
-	t.client, t.out = client, out
+	p.client, p.out = client, out
 }
 
 // bytes returns what was sent and acknowledged over all connections, never more of the latter.
-func (t *Transponder) bytes() (sent, acked int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	sent, acked = t.pastSent, t.pastAcked
-	if t.client != nil {
-		acked += t.client.BytesAcked() // first: both may grow meanwhile
-		sent += t.client.BytesSent()
+func (p *push) bytes() (sent, acked int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sent, acked = p.pastSent, p.pastAcked
+	if p.client != nil {
+		acked += p.client.BytesAcked() // first: both may grow meanwhile
+		sent += p.client.BytesSent()
 	}
 	return sent, acked
 }
 
 // publish sends frames and reads what the peer says, until one of the two ends, and then says goodbye. It closes the link.
 // A *redirect says that, and how, the stream goes on elsewhere.
-func (t *Transponder) publish(ctx context.Context, l *link, in *holder) error {
-	t.use(l.client, l.out)
+func (p *push) publish(ctx context.Context, l *link) error {
+	p.use(l.client, l.out)
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// A write that is blocked when the push is to end gets a little time to finish, and no more.
-	stop := context.AfterFunc(sending, func() { l.conn.SetWriteDeadline(time.Now().Add(t.cfg.DrainTimeout)) })
+	stop := context.AfterFunc(sending, func() { l.conn.SetWriteDeadline(time.Now().Add(p.cfg.DrainTimeout)) })
 	defer stop()
 
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		// No deadline: a peer may lawfully stay silent for hours. One that is dead shows when writing, and the connection is
 		// closed when the sending ends.
-		cancel(t.safely(func() error {
-			return t.serve(l, func(target Target) {
+		cancel(p.safely(func() error {
+			return p.serve(l, func(target Target) {
 				wg.Go(func() {
-					if err := t.safely(func() error { return t.reconnect(sending, l, target) }); err != nil {
+					if err := p.safely(func() error { return p.reconnect(sending, l, target) }); err != nil {
 						cancel(err)
 					}
 				})
 			})
 		}))
 	})
-	wg.Go(func() { cancel(t.safely(func() error { return t.watch(sending, l, in) })) })
+	wg.Go(func() { cancel(p.safely(func() error { return p.watch(sending, l) })) })
 	l.replace = func() {
 		wg.Go(func() {
-			if err := t.safely(func() error { t.replace(sending, l); return nil }); err != nil {
+			if err := p.safely(func() error { p.replace(sending, l); return nil }); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	err := t.safely(func() error { return t.send(sending, l, in) })
+	err := p.safely(func() error { return p.send(sending, l) })
 	cancel(err)
 	if polite(err) {
-		t.goodbye(sending, err, l, in, &wg)
+		p.goodbye(sending, err, l, &wg)
 	}
 	l.conn.Close()
 	wg.Wait()
-	return t.after(ctx, l, in, err)
+	return p.after(ctx, l, err)
 }
 
 // after says how it goes on after a link: if its peer had asked for another, there, however the link ended.
-func (t *Transponder) after(ctx context.Context, l *link, in *holder, err error) error {
+func (p *push) after(ctx context.Context, l *link, err error) error {
 	made := l.made
 	if made == nil {
 		select {
@@ -366,7 +379,7 @@ func (t *Transponder) after(ctx context.Context, l *link, in *holder, err error)
 		}
 		return err
 	}
-	in.Restart()
+	p.in.Restart()
 	return &redirect{target: *asked, link: made}
 }
 
@@ -379,12 +392,12 @@ func polite(err error) bool {
 
 // send writes frames as they come. When another link is ready it goes on with that from the next key frame on, so that
 // between the two nothing is missing.
-func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
-	n, err := t.sendable(l, in, l.backlog) // for the link before they were
+func (p *push) send(ctx context.Context, l *link) error {
+	n, err := p.sendable(l, l.backlog) // for the link before they were
 	if err != nil {
 		return err
 	}
-	if err := t.write(ctx, l, l.backlog[:n]); err != nil {
+	if err := p.write(ctx, l, l.backlog[:n]); err != nil {
 		return err
 	}
 	l.backlog = nil
@@ -392,21 +405,21 @@ func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
 	for {
 		batch := frames
 		if l.out.late.Load() {
-			if err := t.room(ctx, l, in); err != nil {
-				return t.readError(ctx, err)
+			if err := p.room(ctx, l); err != nil {
+				return p.readError(ctx, err)
 			}
 			batch = frames[:lateBatch] // what is read can not be dropped any more
 		}
-		n, err := in.Read(ctx, batch)
+		n, err := p.in.Read(ctx, batch)
 		if err != nil {
-			return t.readError(ctx, err)
+			return p.readError(ctx, err)
 		}
-		if n, err = t.sendable(l, in, frames[:n]); err != nil {
+		if n, err = p.sendable(l, frames[:n]); err != nil {
 			return err
 		}
-		n = t.voice.apply(frames[:n])
-		now := t.turn(l, frames[:n])
-		if err := t.write(ctx, l, frames[:t.complete(l, frames[:now])]); err != nil {
+		n = p.voice.apply(frames[:n])
+		now := p.turn(l, frames[:n])
+		if err := p.write(ctx, l, frames[:p.complete(l, frames[:now])]); err != nil {
 			return err
 		}
 		if now < n {
@@ -421,13 +434,13 @@ func (t *Transponder) send(ctx context.Context, l *link, in *holder) error {
 const lateBatch = 2
 
 // room waits until so little lies outside that more may be written.
-func (t *Transponder) room(ctx context.Context, l *link, in *holder) error {
+func (p *push) room(ctx context.Context, l *link) error {
 	poll := time.NewTicker(roomPoll)
 	defer poll.Stop()
 	for {
-		t.look(l, in, tcpInfo(l.conn))
+		p.look(l, tcpInfo(l.conn))
 		now := time.Now()
-		if in.Stats().QueuedFrames == 0 {
+		if p.in.Stats().QueuedFrames == 0 {
 			l.out.caughtUp(now)
 		}
 		if l.out.room(now, l.client.BytesSent()) {
@@ -442,16 +455,16 @@ func (t *Transponder) room(ctx context.Context, l *link, in *holder) error {
 }
 
 // turn returns how many of the frames are still the link's: all, unless another is ready and begins with one of them.
-func (t *Transponder) turn(l *link, frames []media.Frame) int {
+func (p *push) turn(l *link, frames []media.Frame) int {
 	if l.made == nil {
 		select {
 		case l.made = <-l.next:
-			t.in.RequestKeyFrame()
+			p.in.RequestKeyFrame()
 		default:
 			return len(frames)
 		}
 	}
-	silent := t.source().Video.Track() == nil // there is nothing but sound, where any frame will do
+	silent := p.source().Video.Track() == nil // there is nothing but sound, where any frame will do
 	for i, f := range frames {
 		if silent || f.Kind() == media.Video && f.Key {
 			return i
@@ -461,7 +474,7 @@ func (t *Transponder) turn(l *link, frames []media.Frame) int {
 }
 
 // write lays frames onto the link. It may change their order of storage.
-func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) error {
+func (p *push) write(ctx context.Context, l *link, frames []media.Frame) error {
 	tags, written := l.tags[:0], frames[:0]
 	for _, f := range frames {
 		begun := len(tags)
@@ -472,7 +485,7 @@ func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) 
 		if len(tags) > begun { // else it is from before the connection's first picture
 			written = append(written, f)
 		}
-		t.clock.place(l.mux, f, tags[begun:])
+		p.clock.place(l.mux, f, tags[begun:])
 	}
 	l.tags = tags
 	if len(tags) == 0 {
@@ -481,7 +494,7 @@ func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) 
 	now := time.Now()
 	if now.After(l.allowed) { // moved once a second: a timer per write is not free
 		l.allowed = now.Add(time.Second)
-		t.allowWrite(ctx, l.conn)
+		p.allowWrite(ctx, l.conn)
 	}
 	if l.begunAt.IsZero() {
 		l.begunAt = now
@@ -496,26 +509,26 @@ func (t *Transponder) write(ctx context.Context, l *link, frames []media.Frame) 
 		return writeError(ctx, err)
 	}
 	clear(tags)
-	t.sent(written)
+	p.sent(written)
 	return nil
 }
 
 // allowWrite gives the next writes the time that a healthy peer needs, or a little when ctx has ended. The order matters: ctx
 // may end between the two lines, and its own change of the deadline be overwritten.
-func (t *Transponder) allowWrite(ctx context.Context, conn net.Conn) {
-	conn.SetWriteDeadline(time.Now().Add(t.cfg.WriteTimeout))
+func (p *push) allowWrite(ctx context.Context, conn net.Conn) {
+	conn.SetWriteDeadline(time.Now().Add(p.cfg.WriteTimeout))
 	if ctx.Err() != nil {
-		conn.SetWriteDeadline(time.Now().Add(t.cfg.DrainTimeout))
+		conn.SetWriteDeadline(time.Now().Add(p.cfg.DrainTimeout))
 	}
 }
 
 // readError says whether the reader ended because of the stream, the push, or what makes the sound.
-func (t *Transponder) readError(ctx context.Context, err error) error {
+func (p *push) readError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case t.source().Err() != nil:
-		return &sourceError{t.source().Err()}
+	case p.source().Err() != nil:
+		return &sourceError{p.source().Err()}
 	default:
 		return err
 	}
@@ -543,58 +556,58 @@ func liveError(err error) error {
 }
 
 // sent counts what was written. The first tags that the peer took make the push live.
-func (t *Transponder) sent(frames []media.Frame) {
+func (p *push) sent(frames []media.Frame) {
 	now := time.Now()
-	t.mu.Lock()
+	p.mu.Lock()
 	for _, f := range frames {
-		t.meter.Count(now, len(f.Data))
+		p.meter.Count(now, len(f.Data))
 		if f.Kind() != media.Video {
-			t.frames[0]++
+			p.frames[0]++
 			continue
 		}
-		t.picture = f.Track
+		p.picture = f.Track
 		if f.Key {
-			if t.lastKey != 0 {
-				t.keyInterval = f.Time.Sub(t.lastKey)
+			if p.lastKey != 0 {
+				p.keyInterval = f.Time.Sub(p.lastKey)
 			}
-			t.lastKey = f.Time
+			p.lastKey = f.Time
 		}
-		t.frames[1]++
+		p.frames[1]++
 	}
-	t.mu.Unlock()
-	if !t.liveSince.IsZero() {
+	p.mu.Unlock()
+	if !p.liveSince.IsZero() {
 		return
 	}
-	t.liveSince, t.everLive = now, true
+	p.liveSince, p.everLive = now, true
 	status := Status{State: Live}
-	if t.in.held { // the stream went while there was no connection
+	if p.in.held { // the stream went while there was no connection
 		status = holdingStatus
 	}
-	if t.moveFrom([]State{Connecting}, status) {
-		t.log.Info("push live", "attempt", t.attempts.Load(), "after", time.Since(t.started).Round(time.Millisecond))
+	if p.moveFrom([]State{Connecting}, status) {
+		p.log.Info("push live", "attempt", p.attempts.Load(), "after", time.Since(p.started).Round(time.Millisecond))
 	}
 }
 
 // drain says that the push ends, and why, if it has not been said yet.
-func (t *Transponder) drain(why error) {
+func (p *push) drain(why error) {
 	reason, detail := explain(why)
-	t.moveFrom([]State{Connecting, Live, Degraded, Holding}, Status{State: Draining, Reason: reason, Detail: detail})
+	p.moveFrom([]State{Connecting, Live, Degraded, Holding}, Status{State: Draining, Reason: reason, Detail: detail})
 }
 
 // goodbye sends what is queued, if there is to be no more, tells the peer that the stream ends and lets it close first. ctx has
 // ended.
-func (t *Transponder) goodbye(ctx context.Context, why error, l *link, in *holder, reading *sync.WaitGroup) {
-	l.conn.SetWriteDeadline(time.Now().Add(t.cfg.DrainTimeout))
+func (p *push) goodbye(ctx context.Context, why error, l *link, reading *sync.WaitGroup) {
+	l.conn.SetWriteDeadline(time.Now().Add(p.cfg.DrainTimeout))
 	var moved *redirect
 	if !errors.As(why, &moved) {
-		t.drain(why)
-		if err := t.empty(ctx, l, in); err != nil {
-			t.log.Debug("send what is queued", "err", printable(err))
+		p.drain(why)
+		if err := p.empty(ctx, l); err != nil {
+			p.log.Debug("send what is queued", "err", printable(err))
 			return
 		}
 	}
 	if err := l.client.Unpublish(); err != nil {
-		t.log.Debug("say goodbye", "err", err)
+		p.log.Debug("say goodbye", "err", err)
 		return
 	}
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
@@ -607,125 +620,122 @@ func (t *Transponder) goodbye(ctx context.Context, why error, l *link, in *holde
 }
 
 // empty sends what is queued, within the deadline that is set.
-func (t *Transponder) empty(ctx context.Context, l *link, in *holder) error {
+func (p *push) empty(ctx context.Context, l *link) error {
 	l.allowed = time.Now().Add(time.Hour)
 	frames := make([]media.Frame, 64)
 	for {
-		n, err := in.ReadRest(ctx, frames)
+		n, err := p.in.ReadRest(ctx, frames)
 		if n == 0 || err != nil {
 			return nil
 		}
-		if n, err = t.sendable(l, in, frames[:n]); err != nil {
+		if n, err = p.sendable(l, frames[:n]); err != nil {
 			return err
 		}
-		if err := t.write(ctx, l, frames[:t.voice.apply(frames[:n])]); err != nil {
+		if err := p.write(ctx, l, frames[:p.voice.apply(frames[:n])]); err != nil {
 			return err
 		}
 	}
 }
 
 // hidden says whether the reasons of the push tell what is there in a private network.
-func (t *Transponder) hidden() bool { return t.inside.Load() && !t.known.Load() }
+func (p *push) hidden() bool { return p.inside.Load() && !p.known.Load() }
 
 // Info returns what can be said of the push now.
-func (t *Transponder) Info() Info {
-	status := t.machine.now()
-	sent, acked := t.bytes()
+func (p *push) Info() Info {
+	status := p.machine.now()
+	sent, acked := p.bytes()
 	i := Info{
-		ID: t.id, SourceName: t.src.Info().Name, StreamName: t.target.Name, URL: t.target.URL(), Options: t.req.Options,
-		Target: t.target.String(), SecretName: t.target.SecretName,
+		ID: p.id, SourceName: p.src.Info().Name, StreamName: p.target.Name, URL: p.target.URL(), Options: p.req.Options,
+		Target: p.target.String(), SecretName: p.target.SecretName,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
-		Attempts: int(t.attempts.Load()), Started: t.started,
-		BytesSent: sent, BytesAcked: acked, Hidden: t.hidden(),
+		Attempts: int(p.attempts.Load()), Started: p.started,
+		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(),
 	}
 	if status.State.final() {
 		i.Ended = status.Since
 	}
-	i.Muted, i.SoundFile = t.voice.state()
+	i.Muted, i.SoundFile = p.voice.state()
 	i.SoundEnabled = i.SoundFile != ""
-	if made, ok := t.transcoder(); ok {
+	if made, ok := p.transcoder(); ok {
 		i.TranscoderDropped = made.Dropped
 	}
-	track := t.source().Video.Track()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.picture != nil {
-		track = t.picture // what is sent: a slate, say
+	queue, buffered := p.in.Stats(), p.in.Buffered()
+	i.DroppedFrames, i.DroppedTime = queue.DroppedFrames, queue.DroppedTime
+	i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
+	i.BufferDelay, i.Bufferings = buffered.Delay, buffered.Bufferings
+	track := p.source().Video.Track()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.picture != nil {
+		track = p.picture // what is sent: a slate, say
 	}
 	if track != nil {
 		i.Width, i.Height = track.Width, track.Height
-		if t.picture == nil && t.req.transcodes() {
-			i.Width, i.Height = t.profile.Size(track.Width, track.Height)
+		if p.picture == nil && p.req.transcodes() {
+			i.Width, i.Height = p.profile.Size(track.Width, track.Height)
 		}
 	} else {
-		i.Width, i.Height = t.profile.Width, t.profile.Height
+		i.Width, i.Height = p.profile.Width, p.profile.Height
 	}
-	if t.in != nil {
-		queue := t.in.Stats()
-		i.DroppedFrames, i.DroppedTime = queue.DroppedFrames, queue.DroppedTime
-		i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
-		if t.out != nil {
-			outside := t.out.outside()
-			i.QueuedBytes += int(outside.bytes)
-			i.QueuedTime += outside.lag
-		}
-		buffered := t.in.Buffered()
-		i.BufferDelay, i.Bufferings = buffered.Delay, buffered.Bufferings
+	if p.out != nil {
+		outside := p.out.outside()
+		i.QueuedBytes += int(outside.bytes)
+		i.QueuedTime += outside.lag
 	}
 	if status.State.up() {
-		i.RateBPS, _ = t.meter.Rates(time.Now())
+		i.RateBPS, _ = p.meter.Rates(time.Now())
 	}
-	i.AudioFrames, i.VideoFrames, i.KeyInterval = t.frames[0], t.frames[1], t.keyInterval
+	i.AudioFrames, i.VideoFrames, i.KeyInterval = p.frames[0], p.frames[1], p.keyInterval
 	return i
 }
 
 // persist makes one connection after the other, as the policy wants it, and returns why there is no further one.
-func (t *Transponder) persist(ctx context.Context, in *holder) error {
-	p := policy{Restore: t.cfg.restore(t.req.Options.Restore)}
+func (p *push) persist(ctx context.Context) error {
+	policy := retryPolicy{Restore: p.cfg.restore(p.req.Options.Restore)}
 	for {
-		err := t.attempt(ctx, in)
+		err := p.attempt(ctx)
 		reason, detail := explain(err)
-		l := loss{reason: reason, ever: t.everLive}
+		l := loss{reason: reason, ever: p.everLive}
 		if status := (*rtmp.StatusError)(nil); errors.As(err, &status) {
 			l.full = isFull(status) && reason == ReasonPeerClosed
 		}
-		if !t.liveSince.IsZero() {
-			l.healthy = time.Since(t.liveSince)
+		if !p.liveSince.IsZero() {
+			l.healthy = time.Since(p.liveSince)
 		}
-		pause, again := p.next(l, rand.Float64())
+		pause, again := policy.next(l, rand.Float64())
 		if !again {
 			return err
 		}
-		t.log.Warn("push lost", "reason", reason, "err", printable(err), "pause", pause)
-		t.move(Status{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
-		if err := t.rest(ctx, pause, in); err != nil {
+		p.log.Warn("push lost", "reason", reason, "err", printable(err), "pause", pause)
+		p.move(Status{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
+		if err := p.rest(ctx, pause); err != nil {
 			return err
 		}
 	}
 }
 
 // rest waits for a pause to be over, unless there is nothing left to connect for. Nothing is read meanwhile.
-func (t *Transponder) rest(ctx context.Context, pause time.Duration, in *holder) error {
-	in.sleep()
+func (p *push) rest(ctx context.Context, pause time.Duration) error {
+	p.in.sleep()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	src := in.Source()
+	src := p.in.Source()
 	gone := src.Done()
 	var expired <-chan time.Time
 	for {
 		select {
 		case <-timer.C:
-			in.wake()
+			p.in.wake()
 			return nil
 		case <-gone:
-			if err := in.ending(); err != nil {
+			if err := p.in.ending(); err != nil {
 				return &sourceError{err}
 			}
 			gone = nil // it is held for when the connection is back
-			in.miss()
-			expired = time.After(time.Until(in.until))
+			p.in.miss()
+			expired = time.After(time.Until(p.in.until))
 		case <-expired:
-			if in.expired() {
+			if p.in.expired() {
 				return &sourceError{src.Err()}
 			}
 			expired = time.After(watchEvery) // who has taken the name may not stay
@@ -735,40 +745,31 @@ func (t *Transponder) rest(ctx context.Context, pause time.Duration, in *holder)
 	}
 }
 
-// beginSound puts the push's sound into the state that its request asks for.
-func (t *Transponder) beginSound(player SoundPlayer) error {
-	t.voice.mute(t.req.Options.Action == actionMute)
-	if player == nil {
-		return nil
-	}
-	return t.voice.play(t.req.Options.SoundFile, player)
-}
-
 // runSafely runs the push to a final state.
-func (t *Transponder) runSafely(ctx context.Context) {
-	err := t.safely(func() error { return t.Run(ctx) })
-	if !t.machine.now().State.final() {
-		t.finish(ctx, err)
+func (p *push) runSafely(ctx context.Context) {
+	err := p.safely(func() error { return p.run(ctx) })
+	if !p.machine.now().State.final() {
+		p.finish(ctx, err)
 	}
 }
 
 // safely runs f. If f panics, the error ends this push and no other.
-func (t *Transponder) safely(f func() error) error {
-	return t.panics.Run(t.log, "push panicked", f)
+func (p *push) safely(f func() error) error {
+	return p.panics.Run(p.log, "push panicked", f)
 }
 
 // matches compares the name with the source's and the published one, and the URL as it was given or as we read it.
-func (t *Transponder) matches(f Filter) bool {
-	if f.ID != "" && f.ID != t.id {
+func (p *push) matches(f Filter) bool {
+	if f.ID != "" && f.ID != p.id {
 		return false
 	}
-	if f.StreamName != "" && f.StreamName != t.src.Info().Name && f.StreamName != t.target.Name {
+	if f.StreamName != "" && f.StreamName != p.src.Info().Name && f.StreamName != p.target.Name {
 		return false
 	}
-	if f.URL == "" || f.URL == t.target.URL() {
+	if f.URL == "" || f.URL == p.target.URL() {
 		return true
 	}
 	other, err := ParseTarget(f.URL, "", Naming{})
-	own, _ := ParseTarget(t.target.URL(), "", Naming{})
+	own, _ := ParseTarget(p.target.URL(), "", Naming{})
 	return err == nil && other.key() == own.key()
 }

@@ -49,16 +49,16 @@ type greeting struct {
 }
 
 // approach dials an address and goes as far as the RTMP handshake. connected is called when TCP is there.
-func (t *Transponder) approach(ctx context.Context, target Target, addr netip.AddrPort, login string, connected func()) (g greeting) {
+func (p *push) approach(ctx context.Context, target Target, addr netip.AddrPort, login string, connected func()) (g greeting) {
 	g.addr = addr
-	g.err = t.safely(func() error {
-		conn, err := t.cfg.dialOne(ctx, addr)
+	g.err = p.safely(func() error {
+		conn, err := p.cfg.dialOne(ctx, addr)
 		if err != nil {
 			return err
 		}
 		connected()
 		g.stage = atTLS
-		if conn, err = t.cfg.secure(ctx, target, conn); err != nil {
+		if conn, err = p.cfg.secure(ctx, target, conn); err != nil {
 			return err
 		}
 		g.stage = atHandshake
@@ -66,8 +66,8 @@ func (t *Transponder) approach(ctx context.Context, target Target, addr netip.Ad
 		var client *rtmp.Client
 		out := newOutflow()
 		client = rtmp.NewClient(conn, rtmp.ClientConfig{
-			App: target.App, TCURL: target.TCURL, FlashVersion: t.flashVersion(), StreamName: target.Name, Login: login,
-			FourCC: t.req.Options.fourCCs(), Reconnect: true, Came: t.source().Info().Trail,
+			App: target.App, TCURL: target.TCURL, FlashVersion: p.flashVersion(), StreamName: target.Name, Login: login,
+			FourCC: p.req.Options.fourCCs(), Reconnect: true, Came: p.source().Info().Trail,
 			Acked:    func(bytes int64) { out.ack(time.Now(), bytes, client.BytesSent()) },
 			Answered: func(value uint32) { out.answer(time.Now(), value) },
 		})
@@ -93,7 +93,7 @@ func interruptible(ctx context.Context, conn net.Conn, io func() error) error {
 // race finds one after the other of a host's addresses where RTMP is spoken. An address that is slow has the next one tried
 // beside it (RFC 8305, "Happy Eyeballs"). A race belongs to one goroutine, which ends it with stop.
 type race struct {
-	t      *Transponder
+	t      *push
 	target Target
 
 	waiting []netip.AddrPort // not tried yet
@@ -117,7 +117,7 @@ type event struct {
 	over bool
 }
 
-func newRace(t *Transponder, target Target, addrs []netip.AddrPort) *race {
+func newRace(t *push, target Target, addrs []netip.AddrPort) *race {
 	return &race{
 		t: t, target: target, waiting: addrs, timer: time.NewTimer(0), events: make(chan event, 2*len(addrs)), // none waits to be read
 	}
@@ -194,36 +194,36 @@ func (r *race) stop(cancel context.CancelFunc, won bool) {
 }
 
 // remember notes whether an address failed, for the next attempt.
-func (t *Transponder) remember(a netip.AddrPort, failed bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.failed, a)
+func (p *push) remember(a netip.AddrPort, failed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.failed, a)
 	if !failed {
 		return
 	}
-	if t.failed == nil || len(t.failed) >= maxRemembered {
-		t.failed = map[netip.AddrPort]time.Time{}
+	if p.failed == nil || len(p.failed) >= maxRemembered {
+		p.failed = map[netip.AddrPort]time.Time{}
 	}
-	t.failed[a] = time.Now()
+	p.failed[a] = time.Now()
 }
 
 // order returns the addresses in the order to try them: those that have not failed, then the others, the longest ago first. In
 // each half the families take turns (RFC 8305, 4), so that one that leads nowhere does not hold up the other.
-func (t *Transponder) order(port uint16, addrs []netip.Addr) []netip.AddrPort {
+func (p *push) order(port uint16, addrs []netip.Addr) []netip.AddrPort {
 	var fresh, failed []netip.AddrPort
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, a := range addrs {
 		a := netip.AddrPortFrom(a, port)
-		switch _, bad := t.failed[a]; {
-		case t.cfg.LocalAddr.IsValid() && t.cfg.LocalAddr.Is4() != a.Addr().Is4():
+		switch _, bad := p.failed[a]; {
+		case p.cfg.LocalAddr.IsValid() && p.cfg.LocalAddr.Is4() != a.Addr().Is4():
 		case bad:
 			failed = append(failed, a)
 		default:
 			fresh = append(fresh, a)
 		}
 	}
-	slices.SortStableFunc(failed, func(a, b netip.AddrPort) int { return t.failed[a].Compare(t.failed[b]) })
+	slices.SortStableFunc(failed, func(a, b netip.AddrPort) int { return p.failed[a].Compare(p.failed[b]) })
 	all := append(inTurn(fresh), failed...)
 	return all[:min(len(all), maxAddresses)]
 }

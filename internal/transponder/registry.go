@@ -63,7 +63,7 @@ type Registry struct {
 
 // entry is a push in the registry.
 type entry struct {
-	*Transponder
+	*push
 	key    string // of its address; "" once the address is free again
 	cancel context.CancelCauseFunc
 	gone   chan struct{} // closed when the push can no longer be found
@@ -242,25 +242,21 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 		return Info{}, err
 	}
 	id := newID()
-	t := &Transponder{
-		id: id, cfg: r.cfg, req: req, target: target, addrs: addrs, hub: r.hub, panics: &r.panics, src: src, audio: r.audio, stills: r.stills, journal: r.journal,
-		log:     r.log.With("stream", req.StreamName, "push", id, "target", target),
-		machine: newMachine(), started: time.Now(), video: r.video, profile: profile,
-	}
-	t.voice.log = t.log
-	if err := t.beginSound(player); err != nil {
-		return Info{}, err
-	}
+	p := newPush(pushConfig{
+		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: profile,
+		hub: r.hub, audio: r.audio, stills: r.stills, video: r.video, journal: r.journal, panics: &r.panics,
+		log: r.log.With("stream", req.StreamName, "push", id, "target", target),
+	}, addrs, player)
 	ctx, cancel := context.WithCancelCause(ctx)
-	e := &entry{Transponder: t, key: key, cancel: cancel, gone: make(chan struct{})}
+	e := &entry{push: p, key: key, cancel: cancel, gone: make(chan struct{})}
 	r.pushes = append(r.pushes, e)
-	t.log.Info("push started")
-	t.tell(Starting, t.machine.now())
+	p.log.Info("push started")
+	p.announce()
 	if last := target.App[strings.LastIndexByte(target.App, '/')+1:]; last == req.StreamName {
-		t.log.Warn("the address ends in the stream's name, and the name is published below it; was rtmpTransponderFullUrl meant?")
+		p.log.Warn("the address ends in the stream's name, and the name is published below it; was rtmpTransponderFullUrl meant?")
 	}
 	r.wg.Go(func() { r.run(ctx, e) })
-	return t.Info(), nil
+	return p.Info(), nil
 }
 
 // admit refuses what needs a rendition that cannot be. Of a stream that sends nothing yet, or what the server at the far end may take

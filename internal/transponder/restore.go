@@ -69,15 +69,15 @@ type loss struct {
 	healthy time.Duration // how long this connection was live
 }
 
-// policy decides whether a push connects anew, and when. It has no clock and no randomness of its own.
-type policy struct {
+// retryPolicy decides whether a push connects anew, and when. It has no clock and no randomness of its own.
+type retryPolicy struct {
 	Restore
 
 	tried int // connections in a row that did not last
 }
 
 // next returns the pause before the next connection, or that there is to be none. random is from 0 to 1.
-func (p *policy) next(l loss, random float64) (pause time.Duration, again bool) {
+func (p *retryPolicy) next(l loss, random float64) (pause time.Duration, again bool) {
 	if !l.retriable() {
 		return 0, false
 	}
@@ -108,15 +108,4 @@ func (l loss) retriable() bool {
 		return l.full || slices.Contains(unreachable, l.reason)
 	}
 	return l.reason.Class() == Transient || slices.Contains(refusals, l.reason)
-}
-
-// sleep lets the source go while nothing can be sent.
-func (h *holder) sleep() { h.detach() }
-
-// wake attaches to the source anew. If it has gone meanwhile, Read finds out.
-func (h *holder) wake() {
-	h.bridge.restart()
-	if !h.held {
-		h.attach(h.src)
-	}
 }

@@ -67,7 +67,7 @@ func TestPolicy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := policy{Restore: tt.policy}
+			p := retryPolicy{Restore: tt.policy}
 			var got []time.Duration
 			for i, l := range tt.losses {
 				pause, again := p.next(l, tt.random)
@@ -105,7 +105,7 @@ func TestRetriable(t *testing.T) {
 }
 
 func TestPolicyNeverOverflows(t *testing.T) {
-	p := policy{Restore: Restore{Attempts: -1, FirstPause: time.Hour, Factor: maxFactor, MaxPause: time.Hour, HealthyFor: time.Hour}}
+	p := retryPolicy{Restore: Restore{Attempts: -1, FirstPause: time.Hour, Factor: maxFactor, MaxPause: time.Hour, HealthyFor: time.Hour}}
 	for i := range 10_000 {
 		if pause, again := p.next(loss{reason: ReasonPeerClosed, ever: true}, 0); pause != time.Hour || !again {
 			t.Fatalf("pause %d is %v, %v", i, pause, again)

@@ -7,17 +7,17 @@ import (
 )
 
 // greet takes note of how a connection begins, before it does.
-func (t *Transponder) greet(hello rtmp.Hello) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	copy(t.hellos[1:], t.hellos[:])
-	t.hellos[0] = hello
+func (p *push) greet(hello rtmp.Hello) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	copy(p.hellos[1:], p.hellos[:])
+	p.hellos[0] = hello
 }
 
-func (t *Transponder) greeted(hello rtmp.Hello) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return hello != (rtmp.Hello{}) && slices.Contains(t.hellos[:], hello) // some clients send zeros
+func (p *push) greeted(hello rtmp.Hello) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return hello != (rtmp.Hello{}) && slices.Contains(p.hellos[:], hello) // some clients send zeros
 }
 
 // Origin returns the id of the push whose output a connection with that trail to our own RTMP server brings, from here or by way of

@@ -245,30 +245,30 @@ var details = map[Reason]string{
 
 // watch looks at the link once a second, moves between Live and Degraded, and returns when the peer is given up, when it takes
 // what an ended source has left too slowly, or when ctx ends.
-func (t *Transponder) watch(ctx context.Context, l *link, in *holder) error {
+func (p *push) watch(ctx context.Context, l *link) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var h health
 	var ended time.Time
 	for {
-		now := t.sample(l, in)
+		now := p.sample(l)
 		stuck, reason := h.judge(now)
-		if stuck >= t.cfg.WriteTimeout {
+		if stuck >= p.cfg.WriteTimeout {
 			return errStalled
 		}
 		if !l.busy.Load() || h.progressed(now) {
 			// A peer that takes a large frame slowly takes it.
 			// While there is nothing to send, the deadline of the last write passes, and an answer to a ping would not go out.
-			t.allowWrite(ctx, l.conn)
+			p.allowWrite(ctx, l.conn)
 		}
-		if err := in.ending(); err == nil {
-			t.degrade(reason)
+		if err := p.in.ending(); err == nil {
+			p.degrade(reason)
 		} else {
-			t.drain(&sourceError{err})
+			p.drain(&sourceError{err})
 			if ended.IsZero() {
 				ended = time.Now()
 			}
-			if time.Since(ended) >= t.drainLimit() {
+			if time.Since(ended) >= p.drainLimit() {
 				return &sourceError{err}
 			}
 		}
@@ -282,20 +282,20 @@ func (t *Transponder) watch(ctx context.Context, l *link, in *holder) error {
 
 // drainLimit is how long sending what an ended source has left may take: as long as the buffer holds it back, and then as long
 // as one write may take.
-func (t *Transponder) drainLimit() time.Duration {
-	limit := t.cfg.WriteTimeout
-	if t.cfg.Buffer.Enabled {
-		limit += t.cfg.Buffer.MaxSize
+func (p *push) drainLimit() time.Duration {
+	limit := p.cfg.WriteTimeout
+	if p.cfg.Buffer.Enabled {
+		limit += p.cfg.Buffer.MaxSize
 	}
 	return limit
 }
 
-func (t *Transponder) sample(l *link, in *holder) sample {
+func (p *push) sample(l *link) sample {
 	now := time.Now()
-	src := in.Source().Stats()
-	made, _ := t.transcoder()
-	muted, file := t.voice.state()
-	queue := in.Stats()
+	src := p.in.Source().Stats()
+	made, _ := p.transcoder()
+	muted, file := p.voice.state()
+	queue := p.in.Stats()
 	s := sample{
 		at: now, frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
 		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: queue.DroppedFrames, skipped: made.Dropped,
@@ -304,19 +304,19 @@ func (t *Transponder) sample(l *link, in *holder) sample {
 		kinds:   [2]kindSample{kindOf(src.Audio), kindOf(src.Video)},
 		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}
-	s.kinds[1].missing = s.kinds[1].missing || in.blind.Load()
-	s.lag, s.maxLag, s.late = queue.QueuedTime+t.look(l, in, s.tcp), t.cfg.MaxDelay, l.out.late.Load()
+	s.kinds[1].missing = s.kinds[1].missing || p.in.blind.Load()
+	s.lag, s.maxLag, s.late = queue.QueuedTime+p.look(l, s.tcp), p.cfg.MaxDelay, l.out.late.Load()
 	s.unanswered, s.answers = l.out.unanswered()
 	return s
 }
 
 // look takes the kernel's figures of a link, has the queue take account of what lies outside, and returns how old that is.
-func (t *Transponder) look(l *link, in *holder, tcp tcpState) time.Duration {
+func (p *push) look(l *link, tcp tcpState) time.Duration {
 	outside := l.out.look(time.Now(), l.client.BytesSent(), tcp)
 	if l.out.late.Load() {
 		outside.delay += lagReserve
 	}
-	in.SetMaxLag(max(t.cfg.MaxDelay-outside.delay-in.Buffered().Delay, minLag))
+	p.in.SetMaxLag(max(p.cfg.MaxDelay-outside.delay-p.in.Buffered().Delay, minLag))
 	return outside.lag
 }
 
@@ -326,17 +326,17 @@ func kindOf(f stream.FeedStats) kindSample {
 
 // degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet is told when
 // that is its source's fault. In all other states it does nothing.
-func (t *Transponder) degrade(reason Reason) {
-	if reason.Class() == FromSource && t.moveFrom([]State{Connecting}, Status{State: Connecting, Reason: reason, Detail: details[reason]}) {
-		t.log.Info("push waits for its stream's media", "reason", reason)
+func (p *push) degrade(reason Reason) {
+	if reason.Class() == FromSource && p.moveFrom([]State{Connecting}, Status{State: Connecting, Reason: reason, Detail: details[reason]}) {
+		p.log.Info("push waits for its stream's media", "reason", reason)
 		return
 	}
 	state := Degraded
 	if reason == ReasonNone {
 		state = Live
 	}
-	if t.moveFrom([]State{Live, Degraded}, Status{State: state, Reason: reason, Detail: details[reason]}) {
-		t.log.Info("push "+map[State]string{Live: "recovered", Degraded: "degraded"}[state], "reason", reason)
+	if p.moveFrom([]State{Live, Degraded}, Status{State: state, Reason: reason, Detail: details[reason]}) {
+		p.log.Info("push "+map[State]string{Live: "recovered", Degraded: "degraded"}[state], "reason", reason)
 	}
 }
 
