@@ -30,12 +30,12 @@ type seam struct {
 	asked chan struct{} // holds one token when a key frame is wanted
 }
 
-func (*seam) Name() string            { return "seam" }
-func (*seam) Accepts(rtc.Offer) error { return nil }
-func (*seam) Stats() rtc.SessionStats { return rtc.SessionStats{ICEConnected: true} }
-func (*seam) Close() error            { return nil }
+func (*seam) Name() string                   { return "seam" }
+func (*seam) Accepts(*rtc.ParsedOffer) error { return nil }
+func (*seam) Stats() rtc.SessionStats        { return rtc.SessionStats{ICEConnected: true} }
+func (*seam) Close() error                   { return nil }
 
-func (s *seam) Answer(_ context.Context, _ rtc.Offer, sink rtc.Sink) (rtc.Session, string, error) {
+func (s *seam) Answer(_ context.Context, _ *rtc.ParsedOffer, sink rtc.Sink) (rtc.Session, string, error) {
 	s.sink = sink
 	return s, "", nil
 }

@@ -7,7 +7,22 @@ import (
 	"transponder/internal/media"
 )
 
-// Transport is our end of a session's transport, for the answer.
+// Answer is what we answer to an offer, before it is written as SDP.
+type Answer struct {
+	Offer *ParsedOffer
+
+	TransportCC bool                   // transport-wide feedback is used where it is offered
+	Rotation    bool                   // the sender tells the rotation of pictures where it offers to; otherwise it rotates them itself
+	Sent        map[media.Kind]Sending // what we send; a section of another kind receives
+}
+
+// Sending names what is sent in a section.
+type Sending struct {
+	Stream        string // sections of one stream are played together
+	SSRC, RTXSSRC uint32 // RTXSSRC is 0 without retransmissions
+}
+
+// Transport is our end of a session's transport.
 type Transport struct {
 	ID          uint64 // the origin line's session id
 	Ufrag, Pwd  string
@@ -17,10 +32,10 @@ type Transport struct {
 	Candidates  []string // values of a=candidate; at least one: the Web SDK never learns of others
 }
 
-// Answer writes the answer to the offer: each section receives, or sends, the one codec that was chosen, under the offerer's own
-// payload types. What is not used is refused, or inactive where the bundle needs it (see Section.Kept). Right after each a=rtpmap
-// stands its a=rtcp-fb: the Web SDK inserts parameters of its own between the two.
-func (d *Description) Answer(t Transport) string {
+// SDP writes the answer. Each section receives, or sends, the one codec that was chosen, under the offerer's own payload types. A
+// section that is not used is refused, or inactive if the bundle needs it (see Section.Kept). The a=rtcp-fb lines stand right after
+// their a=rtpmap: the Web SDK inserts parameters of its own between the two.
+func (a Answer) SDP(t Transport) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		fmt.Fprintf(&b, format, args...)
@@ -30,9 +45,9 @@ func (d *Description) Answer(t Transport) string {
 	line("o=- %d 2 IN IP4 127.0.0.1", t.ID&(1<<62-1))
 	line("s=-")
 	line("t=0 0")
-	if len(d.Bundle) > 0 {
+	if len(a.Offer.Bundle) > 0 {
 		mids := ""
-		for _, s := range d.Bundle {
+		for _, s := range a.Offer.Bundle {
 			mids += " " + s.MID
 		}
 		line("a=group:BUNDLE%s", mids)
@@ -41,20 +56,70 @@ func (d *Description) Answer(t Transport) string {
 		line("a=ice-lite")
 	}
 	line("a=msid-semantic: WMS *")
-	for _, s := range d.Sections {
+	for _, s := range a.Offer.Sections {
 		switch {
 		case s.Kept:
 			s.keep(line, t)
 		case s.Codec == media.CodecNone:
 			s.refusal(line)
 		default:
-			s.answer(line, t)
+			a.section(line, s, t)
 		}
 	}
 	return b.String()
 }
 
-// refusal answers a section that is not used.
+// section answers a section that is used.
+func (a Answer) section(line func(string, ...any), s *Section, t Transport) {
+	types := fmt.Sprint(s.PayloadType)
+	if s.RTXType != 0 {
+		types += fmt.Sprintf(" %d", s.RTXType)
+	}
+	line("m=%s 9 %s %s", s.Media, s.Protocol, types)
+	s.transport(line, t)
+	sent, sends := a.Sent[s.Kind]
+	if sends {
+		line("a=sendonly")
+		line("a=msid:%s %s", sent.Stream, s.Kind)
+	} else {
+		line("a=recvonly")
+	}
+	line("a=rtcp-mux")
+	if s.ReducedRTCP {
+		line("a=rtcp-rsize")
+	}
+	if a.TransportCC && s.TWCC != 0 {
+		line("a=extmap:%d %s", s.TWCC, transportCCURI)
+	}
+	if a.Rotation && s.Orientation != 0 {
+		line("a=extmap:%d %s", s.Orientation, orientationURI)
+	}
+	line("a=rtpmap:%d %s", s.PayloadType, s.answerMap())
+	for _, fb := range s.Feedback(a.TransportCC) {
+		line("a=rtcp-fb:%d %s", s.PayloadType, fb)
+	}
+	if f := s.answerFormat(); f != "" {
+		line("a=fmtp:%d %s", s.PayloadType, f)
+	}
+	if s.RTXType != 0 {
+		line("a=rtpmap:%d rtx/90000", s.RTXType)
+		line("a=fmtp:%d apt=%d", s.RTXType, s.PayloadType)
+	}
+	if sends {
+		sent.sources(line)
+	}
+}
+
+// sources writes which SSRCs are sent.
+func (s Sending) sources(line func(string, ...any)) {
+	line("a=ssrc:%d cname:%s", s.SSRC, s.Stream)
+	if s.RTXSSRC != 0 {
+		line("a=ssrc:%d cname:%s", s.RTXSSRC, s.Stream)
+		line("a=ssrc-group:FID %d %d", s.SSRC, s.RTXSSRC)
+	}
+}
+
+// refusal refuses the section.
 func (s *Section) refusal(line func(string, ...any)) {
 	line("m=%s 0 %s %s", s.Media, s.Protocol, s.FirstPT)
 	line("c=IN IP4 0.0.0.0")
@@ -62,8 +127,8 @@ func (s *Section) refusal(line func(string, ...any)) {
 	line("a=mid:%s", s.MID)
 }
 
-// keep answers a section as inactive, with the first of its formats. A section for data channels cannot be inactive: it is accepted,
-// and no channel is ever opened.
+// keep answers the section as inactive, with the first of its formats. A section for data channels cannot be inactive: it is
+// accepted, and no channel is ever opened.
 func (s *Section) keep(line func(string, ...any), t Transport) {
 	line("m=%s 9 %s %s", s.Media, s.Protocol, s.FirstPT)
 	s.transport(line, t)
@@ -81,7 +146,7 @@ func (s *Section) keep(line func(string, ...any), t Transport) {
 	}
 }
 
-// transport writes our end of the transport, and the section's name.
+// transport writes our end of the transport and the name of the section.
 func (s *Section) transport(line func(string, ...any), t Transport) {
 	line("c=IN IP4 0.0.0.0")
 	line("a=rtcp:9 IN IP4 0.0.0.0")
@@ -96,65 +161,17 @@ func (s *Section) transport(line func(string, ...any), t Transport) {
 	line("a=mid:%s", s.MID)
 }
 
-func (s *Section) answer(line func(string, ...any), t Transport) {
-	types := fmt.Sprint(s.PayloadType)
-	if s.RTXType != 0 {
-		types += fmt.Sprintf(" %d", s.RTXType)
-	}
-	line("m=%s 9 %s %s", s.Media, s.Protocol, types)
-	s.transport(line, t)
-	if s.Sent.SSRC == 0 {
-		line("a=recvonly")
-	} else {
-		line("a=sendonly")
-		line("a=msid:%s %s", s.Sent.Stream, s.Kind)
-	}
-	line("a=rtcp-mux")
-	if s.ReducedRTCP {
-		line("a=rtcp-rsize")
-	}
-	if s.TWCC != 0 {
-		line("a=extmap:%d %s", s.TWCC, transportCC)
-	}
-	if s.Orientation != 0 {
-		line("a=extmap:%d %s", s.Orientation, orientation)
-	}
-	line("a=rtpmap:%d %s", s.PayloadType, s.answerMap())
-	for _, fb := range s.Feedback() {
-		line("a=rtcp-fb:%d %s", s.PayloadType, fb)
-	}
-	if f := s.AnswerFormat(); f != "" {
-		line("a=fmtp:%d %s", s.PayloadType, f)
-	}
-	if s.RTXType != 0 {
-		line("a=rtpmap:%d rtx/90000", s.RTXType)
-		line("a=fmtp:%d apt=%d", s.RTXType, s.PayloadType)
-	}
-	s.sources(line)
-}
-
-// sources says which SSRCs are sent.
-func (s *Section) sources(line func(string, ...any)) {
-	if s.Sent.SSRC == 0 {
-		return
-	}
-	line("a=ssrc:%d cname:%s", s.Sent.SSRC, s.Sent.Stream)
-	if s.Sent.RTXSSRC != 0 {
-		line("a=ssrc:%d cname:%s", s.Sent.RTXSSRC, s.Sent.Stream)
-		line("a=ssrc-group:FID %d %d", s.Sent.SSRC, s.Sent.RTXSSRC)
-	}
-}
-
-// answerMap spells the codec as the Web SDK looks for it.
+// answerMap spells the codec in the way that the Web SDK looks for.
 func (s *Section) answerMap() string {
 	_, clock, _ := strings.Cut(s.RTPMap, "/")
 	return s.Codec.String() + "/" + clock
 }
 
-// Feedback returns the kinds of feedback that we send, as values of a=rtcp-fb.
-func (s *Section) Feedback() []string {
+// Feedback returns the kinds of feedback that the answer has, as values of a=rtcp-fb. transportCC says whether transport-wide feedback
+// is used where it is offered.
+func (s *Section) Feedback(transportCC bool) []string {
 	var fb []string
-	if s.TWCC != 0 {
+	if transportCC && s.TWCC != 0 {
 		fb = append(fb, "transport-cc")
 	}
 	if s.REMB {
@@ -169,9 +186,9 @@ func (s *Section) Feedback() []string {
 	return fb
 }
 
-// AnswerFormat returns the codec's parameters. Those of video are the offer's: the profile must be the same, and a level is what
-// the offerer can do. Opus is taken in stereo from those who send it so.
-func (s *Section) AnswerFormat() string {
+// answerFormat returns the codec's parameters. The parameters of video are the offer's: the profile must be the same, and the level
+// says what the offerer can do. Opus is stereo if the offerer sends stereo.
+func (s *Section) answerFormat() string {
 	switch s.Codec {
 	case media.H264, media.VP9, media.AV1, media.H265:
 		return s.Format

@@ -51,14 +51,16 @@ func TestBrowserOffers(t *testing.T) {
 		t.Run(tt.file, func(t *testing.T) {
 			offer := browserOffer(t, tt.file)
 			plays := strings.HasSuffix(tt.file, "-play")
+			sent := map[media.Kind]Sending{}
 			d, err := ParseOffer(offer)
 			if plays {
 				if d, err = ParsePlay(offer, baseline, &media.Track{Codec: media.VP8}, &media.Track{Codec: media.Opus}); err == nil {
 					for i, s := range d.Used() {
-						s.Sent = Sending{Stream: "s", SSRC: uint32(2*i + 1)}
+						sending := Sending{Stream: "s", SSRC: uint32(2*i + 1)}
 						if s.RTXType != 0 {
-							s.Sent.RTXSSRC = s.Sent.SSRC + 1
+							sending.RTXSSRC = sending.SSRC + 1
 						}
+						sent[s.Kind] = sending
 					}
 				}
 			}
@@ -75,7 +77,7 @@ func TestBrowserOffers(t *testing.T) {
 			if video.Orientation != tt.orientation {
 				t.Errorf("orientation %d, want %d", video.Orientation, tt.orientation)
 			}
-			answer := d.Answer(Transport{Ufrag: "u", Pwd: "p", Fingerprint: "sha-256 AA:BB", Setup: "active", Candidates: []string{"x"}})
+			answer := Answer{Offer: d, TransportCC: true, Rotation: true, Sent: sent}.SDP(Transport{Ufrag: "u", Pwd: "p", Fingerprint: "sha-256 AA:BB", Setup: "active", Candidates: []string{"x"}})
 			head, sections := splitSections(answer)
 			if !slices.Contains(head, "a=group:BUNDLE 0 1") {
 				t.Errorf("no bundle of both in %q", head)
@@ -83,7 +85,7 @@ func TestBrowserOffers(t *testing.T) {
 			if len(sections) != 2 {
 				t.Fatalf("%d sections, want 2:\n%s", len(sections), answer)
 			}
-			checkSection(t, sections[0], audio, plays, strings.Join(audio.Feedback(), " "))
+			checkSection(t, sections[0], audio, plays, strings.Join(audio.Feedback(true), " "))
 			checkSection(t, sections[1], video, plays, tt.feedback)
 			if got := strings.Contains(answer, "stereo=1"); got != tt.stereo {
 				t.Errorf("stereo = %v, want %v", got, tt.stereo)

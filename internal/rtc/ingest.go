@@ -31,18 +31,14 @@ func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Recei
 // calls its Run. It fails with the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName, load.ErrFull), ErrBadOffer,
 // ErrPartial or ErrNoCommonCodecs. info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
 func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*Publication, error) {
-	d, err := ParseOffer(offer.SDP)
+	parsed, err := offer.Parse()
 	if err != nil {
 		return nil, err
 	}
-	if offer.Whole && d.Left != "" {
-		return nil, fmt.Errorf("%w: %s", ErrPartial, d.Left)
+	if offer.Whole && parsed.Left != "" {
+		return nil, fmt.Errorf("%w: %s", ErrPartial, parsed.Left)
 	}
-	offers := []Offer{offer}
-	if d.Apart {
-		offers = d.parts(offer)
-	}
-	receiver, err := in.receiver(offers)
+	receiver, err := in.receiver(parsed)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +48,8 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 		connected: make(chan struct{}),
 		closed:    make(chan error, 1),
 	}
-	info.HasAudio = d.Section(media.Audio) != nil
-	info.HasVideo = d.Section(media.Video) != nil
+	info.HasAudio = parsed.Section(media.Audio) != nil
+	info.HasVideo = parsed.Section(media.Video) != nil
 	info.AskKeyFrame = p.askKeyFrame
 	p.source, err = in.hub.Claim(ctx, info)
 	if err != nil {
@@ -66,7 +62,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 		p.source.Audio.Expect()
 	}
 	p.sink = newSink(p)
-	session, answer, err := in.answer(ctx, receiver, d, offer, p.sink)
+	session, answer, err := in.answer(ctx, receiver, parsed, p.sink)
 	if err != nil {
 		p.source.Close(err)
 		return nil, err
@@ -77,29 +73,37 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	return p, nil
 }
 
-// answer has a receiver answer the offer.
-func (in *Ingest) answer(ctx context.Context, receiver int, d *Description, offer Offer, sink Sink) (Session, string, error) {
-	if d.Apart {
-		return answerApart(ctx, in.receivers[receiver], d, offer, sink)
+// answer lets a receiver answer the offer.
+func (in *Ingest) answer(ctx context.Context, receiver int, offer *ParsedOffer, sink Sink) (Session, string, error) {
+	if offer.Unbundled {
+		return answerUnbundled(ctx, in.receivers[receiver], offer, sink)
 	}
 	return in.receivers[receiver].Answer(ctx, offer, sink)
 }
 
-// receiver returns the index of the first receiver that takes the offers, or what the last one has against one: the last one is the
-// one that can do most.
-func (in *Ingest) receiver(offers []Offer) (int, error) {
+// receiver returns the index of the first receiver that accepts the offer. If none does, the error is the last receiver's: the last
+// one can do most.
+func (in *Ingest) receiver(offer *ParsedOffer) (int, error) {
 	err := error(ErrNoCommonCodecs)
 	for i, r := range in.receivers {
-		for _, offer := range offers {
-			if err = r.Accepts(offer); err != nil {
-				break
-			}
-		}
-		if err == nil {
+		if err = accepts(r, offer); err == nil {
 			return i, nil
 		}
 	}
 	return 0, err
+}
+
+// accepts says why a receiver cannot take the offer, nil if it can.
+func accepts(r Receiver, offer *ParsedOffer) error {
+	if !offer.Unbundled {
+		return r.Accepts(offer)
+	}
+	for _, part := range offer.parts() {
+		if err := r.Accepts(part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Publishers returns how many publications there are, by the names of their receivers.

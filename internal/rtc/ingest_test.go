@@ -30,9 +30,9 @@ type fakeReceiver struct {
 	keyFrames int
 }
 
-func (r *fakeReceiver) Name() string        { return "fake" }
-func (r *fakeReceiver) Accepts(Offer) error { return r.refuse }
-func (r *fakeReceiver) Answer(_ context.Context, _ Offer, sink Sink) (Session, string, error) {
+func (r *fakeReceiver) Name() string               { return "fake" }
+func (r *fakeReceiver) Accepts(*ParsedOffer) error { return r.refuse }
+func (r *fakeReceiver) Answer(_ context.Context, _ *ParsedOffer, sink Sink) (Session, string, error) {
 	r.sink = sink
 	return r, "the answer", r.fail
 }

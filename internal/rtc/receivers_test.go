@@ -413,7 +413,7 @@ func TestKeysStay(t *testing.T) {
 // elsewhere is a receiver that tells peers an address which does not lead to it.
 type elsewhere struct{ rtc.Receiver }
 
-func (e elsewhere) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (rtc.Session, string, error) {
+func (e elsewhere) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.Sink) (rtc.Session, string, error) {
 	s, answer, err := e.Receiver.Answer(ctx, offer, sink)
 	return s, regexp.MustCompile(`(?m)^(a=candidate:\S+ 1 udp \d+ )\S+`).ReplaceAllString(answer, "${1}192.0.2.1"), err
 }
@@ -492,7 +492,11 @@ func join(t *testing.T, r rtc.Receiver) *net.UDPConn {
 		t.Fatal(err)
 	}
 	offer := strings.ReplaceAll(string(sdp), "a=setup:actpass", "a=setup:active")
-	s, answer, err := r.Answer(t.Context(), rtc.Offer{SDP: offer}, newWatch())
+	parsed, err := rtc.ParseOffer(offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, answer, err := r.Answer(t.Context(), parsed, newWatch())
 	if err != nil {
 		t.Fatal(err)
 	}

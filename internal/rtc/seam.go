@@ -29,22 +29,14 @@ type Receiver interface {
 	Name() string
 
 	// Accepts says why this receiver cannot take the offer, nil if it can. Nothing is reserved.
-	Accepts(offer Offer) error
+	Accepts(offer *ParsedOffer) error
 
 	// Answer starts a session for an offer and returns the complete answer, all candidates included. Media goes to the
 	// sink until Closed is called on it, exactly once. ctx bounds the making of the answer only.
-	Answer(ctx context.Context, offer Offer, sink Sink) (Session, string, error)
+	Answer(ctx context.Context, offer *ParsedOffer, sink Sink) (Session, string, error)
 
 	// Close ends every session and waits for them.
 	Close() error
-}
-
-// Offer is what a publisher sent, and what was agreed beside it.
-type Offer struct {
-	SDP string
-	TCP bool // offer only ICE-TCP candidates (the Web SDK's transport option)
-	// Whole refuses the offer if a section that sends cannot be used, where otherwise the answer refuses the section.
-	Whole bool
 }
 
 // Session is one connected or connecting publisher.

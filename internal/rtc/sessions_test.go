@@ -61,7 +61,11 @@ func connect(t *testing.T, r rtc.Receiver, w *watch, p *testkit.Publisher, edit 
 	go func() {
 		defer close(gone)
 		failed = p.Run(ctx, func(ctx context.Context, sdp string) (string, error) {
-			s, answer, err := r.Answer(ctx, rtc.Offer{SDP: edit(sdp)}, w)
+			offer, err := rtc.ParseOffer(edit(sdp))
+			if err != nil {
+				return "", err
+			}
+			s, answer, err := r.Answer(ctx, offer, w)
 			if err == nil {
 				sessions <- s
 			}

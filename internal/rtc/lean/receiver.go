@@ -55,45 +55,32 @@ func New(cfg Config, port *udp.Port, log *slog.Logger) (*Receiver, error) {
 func (*Receiver) Name() string { return "lean" }
 
 // Accepts implements rtc.Receiver: H.264 as the only picture, Opus or G.711 as the only sound, over UDP, from a full ICE agent.
-func (r *Receiver) Accepts(offer rtc.Offer) error {
-	_, err := r.parse(offer)
-	return err
-}
-
-func (r *Receiver) parse(offer rtc.Offer) (*rtc.Description, error) {
-	d, err := rtc.ParseOffer(offer.SDP)
-	if err != nil {
-		return nil, err
-	}
+func (r *Receiver) Accepts(offer *rtc.ParsedOffer) error {
 	if offer.TCP {
-		return nil, fmt.Errorf("%w: this receiver has no ICE-TCP", rtc.ErrBadOffer)
+		return fmt.Errorf("%w: this receiver has no ICE-TCP", rtc.ErrBadOffer)
 	}
-	if d.Lite {
-		return nil, fmt.Errorf("%w: two ICE-lite agents never begin", rtc.ErrBadOffer)
+	if offer.Lite {
+		return fmt.Errorf("%w: two ICE-lite agents never start checks", rtc.ErrBadOffer)
 	}
-	for _, s := range d.Used() {
+	for _, s := range offer.Used() {
 		switch {
 		case s.Codec != media.H264 && s.Codec != media.Opus && s.Codec != media.PCMA && s.Codec != media.PCMU:
-			return nil, fmt.Errorf("%w: this receiver takes no %v", rtc.ErrNoCommonCodecs, s.Codec)
+			return fmt.Errorf("%w: this receiver takes no %v", rtc.ErrNoCommonCodecs, s.Codec)
 		case s.Simulcast:
-			return nil, fmt.Errorf("%w: this receiver takes no simulcast", rtc.ErrBadOffer)
+			return fmt.Errorf("%w: this receiver takes no simulcast", rtc.ErrBadOffer)
 		case !strings.HasPrefix(s.Fingerprint, "sha-256 "):
-			return nil, fmt.Errorf("%w: this receiver knows SHA-256 fingerprints only", rtc.ErrBadOffer)
+			return fmt.Errorf("%w: this receiver knows SHA-256 fingerprints only", rtc.ErrBadOffer)
 		}
 	}
-	if !r.cfg.Orientation {
-		d.RefuseOrientation()
-	}
-	return d, nil
+	return nil
 }
 
 // Answer implements rtc.Receiver.
-func (r *Receiver) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (rtc.Session, string, error) {
-	d, err := r.parse(offer)
-	if err != nil {
+func (r *Receiver) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.Sink) (rtc.Session, string, error) {
+	if err := r.Accepts(offer); err != nil {
 		return nil, "", err
 	}
-	s, ctx := newSession(ctx, r, d, sink)
+	s, ctx := newSession(ctx, r, offer, sink)
 	if err := s.join(); err != nil {
 		return nil, "", err
 	}
@@ -102,7 +89,8 @@ func (r *Receiver) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (
 		return nil, "", net.ErrClosed
 	}
 	go s.run(ctx)
-	return s, d.Answer(rtc.Transport{
+	answer := rtc.Answer{Offer: offer, TransportCC: true, Rotation: r.cfg.Orientation}
+	return s, answer.SDP(rtc.Transport{
 		ID: random(), Ufrag: s.ufrag, Pwd: s.pwd, Fingerprint: r.fingerprint, Setup: s.setup(), Lite: true,
 		Candidates: r.port.Candidates(),
 	}), nil

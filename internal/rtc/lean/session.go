@@ -21,7 +21,7 @@ import (
 // short time in which that may be two, and for those who ask. The sink is called with mu held.
 type session struct {
 	r          *Receiver
-	offer      *rtc.Description
+	offer      *rtc.ParsedOffer
 	ufrag, pwd string
 	ours       stun.MessageIntegrity // of checks that we get
 	theirs     stun.MessageIntegrity // of checks that we send
@@ -76,19 +76,19 @@ var (
 )
 
 // newSession makes a session, and the context that ends with it: it lives until Close, beyond ctx.
-func newSession(ctx context.Context, r *Receiver, d *rtc.Description, sink rtc.Sink) (*session, context.Context) {
-	first := d.Used()[0]
+func newSession(ctx context.Context, r *Receiver, offer *rtc.ParsedOffer, sink rtc.Sink) (*session, context.Context) {
+	first := offer.Used()[0]
 	// RFC 8445, 5.3: at least 24 and 128 bits of chance; rand.Text has 130.
 	s := &session{
-		r: r, offer: d, sink: sink, ufrag: rand.Text()[:8], pwd: rand.Text(), reduced: true,
+		r: r, offer: offer, sink: sink, ufrag: rand.Text()[:8], pwd: rand.Text(), reduced: true,
 		found: make(chan struct{}), done: make(chan struct{}),
 	}
 	ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	s.ours, s.theirs = stun.NewShortTermIntegrity(s.pwd), stun.NewShortTermIntegrity(first.Pwd)
 	s.dtls = newDTLSConn(s)
-	s.audio = s.newReceiveTrack(d.Section(media.Audio))
-	s.video = s.newReceiveTrack(d.Section(media.Video))
-	for _, section := range d.Used() {
+	s.audio = s.newReceiveTrack(offer.Section(media.Audio))
+	s.video = s.newReceiveTrack(offer.Section(media.Video))
+	for _, section := range offer.Used() {
 		for _, c := range section.Candidates {
 			_ = s.addCandidate(c) // one that cannot be read is as good as none
 		}
@@ -105,7 +105,7 @@ func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 	if section == nil {
 		return receiveTrack{}
 	}
-	t := receiveTrack{section: section, jitter: section.NewJitterBuffer(s.r.cfg.JitterBuffer, s.sink), ssrc: section.SSRC}
+	t := receiveTrack{section: section, jitter: section.NewJitterBuffer(s.r.cfg.JitterBuffer, s.r.cfg.Orientation, s.sink), ssrc: section.SSRC}
 	t.arrived.rate = int64(section.Codec.ClockRate())
 	return t
 }

@@ -70,6 +70,15 @@ func offer(tb testing.TB, name string) rtc.Offer {
 	return rtc.Offer{SDP: string(sdp)}
 }
 
+func parse(tb testing.TB, o rtc.Offer) *rtc.ParsedOffer {
+	tb.Helper()
+	parsed, err := o.Parse()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return parsed
+}
+
 // peer is the other end of a session: it has the same keys.
 type peer struct {
 	*session
@@ -81,7 +90,7 @@ type peer struct {
 func newPeer(tb testing.TB, r *Receiver, o rtc.Offer) *peer {
 	tb.Helper()
 	p := &peer{sink: &counting{}}
-	made, _, err := r.Answer(tb.Context(), o, p.sink)
+	made, _, err := r.Answer(tb.Context(), parse(tb, o), p.sink)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -148,7 +157,7 @@ func TestAccepts(t *testing.T) {
 		"chromium": nil, "edge-publish": nil, "safari-publish": nil, "safari-ios-publish": nil, "android-publish": nil,
 		"firefox-publish": nil, "obs-publish": nil, "android-without-h264-publish": rtc.ErrNoCommonCodecs,
 	} {
-		if err := r.Accepts(offer(t, name)); !errors.Is(err, want) {
+		if err := r.Accepts(parse(t, offer(t, name))); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
 		}
 	}
@@ -160,7 +169,7 @@ func TestAccepts(t *testing.T) {
 	} {
 		o := offer(t, "chromium")
 		edit(&o)
-		if err := r.Accepts(o); !errors.Is(err, rtc.ErrBadOffer) {
+		if err := r.Accepts(parse(t, o)); !errors.Is(err, rtc.ErrBadOffer) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -169,7 +178,7 @@ func TestAccepts(t *testing.T) {
 // TestAnswer: what is said of us, and that nothing is left when the session is closed.
 func TestAnswer(t *testing.T) {
 	r := newReceiver(t)
-	s, answer, err := r.Answer(t.Context(), offer(t, "safari-publish"), &counting{})
+	s, answer, err := r.Answer(t.Context(), parse(t, offer(t, "safari-publish")), &counting{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +199,7 @@ func TestAnswer(t *testing.T) {
 		t.Error("a closed session is known")
 	}
 	r.Close()
-	if _, _, err := r.Answer(t.Context(), offer(t, "safari-publish"), &counting{}); !errors.Is(err, net.ErrClosed) {
+	if _, _, err := r.Answer(t.Context(), parse(t, offer(t, "safari-publish")), &counting{}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a closed receiver answers with %v", err)
 	}
 }
@@ -379,7 +388,7 @@ func TestPanicEndsOneSession(t *testing.T) {
 	p := newPeer(t, r, offer(t, "chromium"))
 	other := newPeer(t, r, offer(t, "chromium"))
 	p.mu.Lock()
-	p.session.sink, p.session.video.jitter = sink, p.video.section.NewJitterBuffer(r.cfg.JitterBuffer, sink)
+	p.session.sink, p.session.video.jitter = sink, p.video.section.NewJitterBuffer(r.cfg.JitterBuffer, r.cfg.Orientation, sink)
 	p.mu.Unlock()
 	for _, x := range []*peer{p, other} {
 		frame := x.frames(t, 1)[0]

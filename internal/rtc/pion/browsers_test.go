@@ -54,7 +54,11 @@ func TestBrowserOffers(t *testing.T) {
 
 func take(t *testing.T, e *Endpoint, offer string) string {
 	t.Helper()
-	session, answer, err := e.Answer(t.Context(), rtc.Offer{SDP: offer}, deaf{})
+	parsed, err := rtc.ParseOffer(offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, answer, err := e.Answer(t.Context(), parsed, deaf{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,10 +74,7 @@ func play(t *testing.T, e *Endpoint, offer string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, section := range d.Used() {
-		section.Sent.Stream = "s"
-	}
-	outlet, answer, err := e.Send(t.Context(), d, false, deaf{})
+	outlet, answer, err := e.Send(t.Context(), d, "s", deaf{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,27 +102,16 @@ func (e *Endpoint) engine() webrtc.SettingEngine {
 // Name implements rtc.Receiver.
 func (*Endpoint) Name() string { return "peer" }
 
-// Accepts implements rtc.Receiver: everything that rtc.ParseOffer can read.
-func (e *Endpoint) Accepts(offer rtc.Offer) error {
-	_, err := rtc.ParseOffer(offer.SDP)
-	return err
-}
+// Accepts implements rtc.Receiver. It accepts every offer.
+func (*Endpoint) Accepts(*rtc.ParsedOffer) error { return nil }
 
-// Answer implements rtc.Receiver. An offer for TCP is answered with UDP where TCP is off: it may work, and nothing else
-// could.
-func (e *Endpoint) Answer(ctx context.Context, offer rtc.Offer, sink rtc.Sink) (rtc.Session, string, error) {
-	d, err := rtc.ParseOffer(offer.SDP)
-	if err != nil {
-		return nil, "", err
-	}
-	if !e.cfg.Orientation {
-		d.RefuseOrientation()
-	}
-	s := newSession(e, d, sink)
+// Answer implements rtc.Receiver.
+func (e *Endpoint) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.Sink) (rtc.Session, string, error) {
+	s := newSession(e, rtc.Answer{Offer: offer, TransportCC: true, Rotation: e.cfg.Orientation}, sink)
 	if !e.add(s) {
 		return nil, "", net.ErrClosed
 	}
-	answer, err := s.start(ctx, offer.TCP && e.tcp != nil)
+	answer, err := s.start(ctx)
 	if err != nil {
 		s.abandon()
 		return nil, "", err

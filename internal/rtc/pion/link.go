@@ -11,23 +11,29 @@ import (
 	"transponder/internal/rtc"
 )
 
-// link is the PeerConnection of a session, whichever way media goes.
+// link is what sessions of both directions have in common: a PeerConnection, and how the offer is answered.
 type link struct {
 	endpoint *Endpoint
-	offer    *rtc.Description
+	answer   rtc.Answer
+	tcp      bool // over ICE-TCP only
 	pc       *webrtc.PeerConnection
 	dtls     *webrtc.DTLSTransport
 }
 
-// negotiate answers the offer. sent is called when pion knows the offer, to add what is sent.
-func (l *link) negotiate(ctx context.Context, tcp bool, sent func() error) (string, error) {
+// newLink plans an answer. An offer for TCP is answered with UDP if TCP is off: UDP may work, and nothing else could.
+func newLink(e *Endpoint, answer rtc.Answer) link {
+	return link{endpoint: e, answer: answer, tcp: answer.Offer.TCP && e.tcp != nil}
+}
+
+// negotiate answers the offer. It calls addTracks, if not nil, when pion knows the offer, so that the answer has what we send.
+func (l *link) negotiate(ctx context.Context, addTracks func() error) (string, error) {
 	gathered := webrtc.GatheringCompletePromise(l.pc)
-	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: cleanOffer(l.offer, sent != nil)}
+	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: cleanOffer(l.answer)}
 	if err := l.pc.SetRemoteDescription(offer); err != nil {
 		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
 	}
-	if sent != nil {
-		if err := sent(); err != nil {
+	if addTracks != nil {
+		if err := addTracks(); err != nil {
 			return "", err
 		}
 	}
@@ -44,13 +50,13 @@ func (l *link) negotiate(ctx context.Context, tcp bool, sent func() error) (stri
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-	return l.answer(answer.SDP, tcp), nil
+	return l.write(answer.SDP), nil
 }
 
-// answer writes our own answer around the transport of pion's.
-func (l *link) answer(theirs string, tcp bool) string {
-	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: l.endpoint.fingerprint, Candidates: l.endpoint.candidates(tcp)}
-	for line := range strings.Lines(theirs) {
+// write writes our own answer. It takes the transport from pion's answer.
+func (l *link) write(pionAnswer string) string {
+	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: l.endpoint.fingerprint, Candidates: l.endpoint.candidates(l.tcp)}
+	for line := range strings.Lines(pionAnswer) {
 		line = strings.TrimSpace(line)
 		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
 			t.Ufrag = v
@@ -60,7 +66,7 @@ func (l *link) answer(theirs string, tcp bool) string {
 			t.Setup = v
 		}
 	}
-	return l.offer.Answer(t)
+	return l.answer.SDP(t)
 }
 
 // failure says why a connection ended that we did not close. pion does not: a handshake that failed may also be reported as
@@ -84,7 +90,7 @@ func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {
 
 // offered says whether a certificate is the one of the offer, as far as we can compare.
 func (l *link) offered(cert []byte) bool {
-	offered := l.offer.Used()[0].Fingerprint
+	offered := l.answer.Offer.Used()[0].Fingerprint
 	return !strings.HasPrefix(offered, "sha-256 ") || strings.EqualFold(rtc.Fingerprint(cert), offered)
 }
 

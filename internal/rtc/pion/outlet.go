@@ -27,9 +27,10 @@ const repeatable = 1024
 // outlet is one peer that plays.
 type outlet struct {
 	link
-	events  rtc.SendEvents
-	tracks  [2]*sendTrack // by kind, see of; nil: not sent
-	readers sync.WaitGroup
+	streamID string // names the stream in the answer and in reports
+	events   rtc.SendEvents
+	tracks   [2]*sendTrack // by kind, see of; nil: not sent
+	readers  sync.WaitGroup
 
 	nacked, plis atomic.Int64
 
@@ -40,10 +41,10 @@ type outlet struct {
 
 // sendTrack is one track that is sent.
 type sendTrack struct {
-	section *rtc.Section
-	local   *webrtc.TrackLocalStaticRTP
-	sender  *webrtc.RTPSender
-	packet  rtp.Packet // that is sent next; for the goroutine that writes
+	ssrc   uint32
+	local  *webrtc.TrackLocalStaticRTP
+	sender *webrtc.RTPSender
+	packet rtp.Packet // that is sent next; for the goroutine that writes
 
 	packets, bytes atomic.Int64
 	lost           atomic.Int64
@@ -57,12 +58,13 @@ var (
 )
 
 // Send implements rtc.Sender.
-func (e *Endpoint) Send(ctx context.Context, d *rtc.Description, tcp bool, events rtc.SendEvents) (rtc.Outlet, string, error) {
-	o := &outlet{link: link{endpoint: e, offer: d}, events: events}
+func (e *Endpoint) Send(ctx context.Context, offer *rtc.ParsedOffer, streamID string, events rtc.SendEvents) (rtc.Outlet, string, error) {
+	answer := rtc.Answer{Offer: offer, Sent: map[media.Kind]rtc.Sending{}}
+	o := &outlet{link: newLink(e, answer), streamID: streamID, events: events}
 	if !e.add(o) {
 		return nil, "", net.ErrClosed
 	}
-	answer, err := o.start(ctx, tcp && e.tcp != nil)
+	text, err := o.start(ctx)
 	if err != nil {
 		o.mu.Lock()
 		o.ended = true
@@ -70,32 +72,28 @@ func (e *Endpoint) Send(ctx context.Context, d *rtc.Description, tcp bool, event
 		o.shut()
 		return nil, "", err
 	}
-	return o, answer, nil
+	return o, text, nil
 }
 
 // start makes the PeerConnection and returns the answer.
-func (o *outlet) start(ctx context.Context, tcp bool) (string, error) {
+func (o *outlet) start(ctx context.Context) (string, error) {
 	reg := &interceptor.Registry{}
 	repeats, err := nack.NewResponderInterceptor(nack.ResponderSize(repeatable))
 	if err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
 	reg.Add(repeats)
-	api, err := o.endpoint.api(o.offer, tcp, reg)
-	if err != nil {
-		return "", fmt.Errorf("set up WebRTC: %w", err)
-	}
-	if o.pc, err = api.NewPeerConnection(o.endpoint.config); err != nil {
+	if o.pc, err = o.newPeerConnection(reg); err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
 	o.pc.OnConnectionStateChange(o.stateChanged)
-	return o.negotiate(ctx, tcp, o.addTracks)
+	return o.negotiate(ctx, o.addTracks)
 }
 
-// addTracks adds what is sent, and tells the description of it.
+// addTracks adds the tracks that are sent, to the PeerConnection and to the answer.
 func (o *outlet) addTracks() error {
-	for _, s := range o.offer.Used() {
-		local, err := webrtc.NewTrackLocalStaticRTP(capability(s), s.Kind.String(), s.Sent.Stream)
+	for _, s := range o.answer.Offer.Used() {
+		local, err := webrtc.NewTrackLocalStaticRTP(capability(s), s.Kind.String(), o.streamID)
 		if err != nil {
 			return fmt.Errorf("set up WebRTC: %w", err)
 		}
@@ -104,11 +102,12 @@ func (o *outlet) addTracks() error {
 			return fmt.Errorf("set up WebRTC: %w", err)
 		}
 		encoding := sender.GetParameters().Encodings[0]
-		s.Sent.SSRC = uint32(encoding.SSRC)
+		sent := rtc.Sending{Stream: o.streamID, SSRC: uint32(encoding.SSRC)}
 		if s.RTXType != 0 {
-			s.Sent.RTXSSRC = uint32(encoding.RTX.SSRC)
+			sent.RTXSSRC = uint32(encoding.RTX.SSRC)
 		}
-		t := &sendTrack{section: s, local: local, sender: sender}
+		o.answer.Sent[s.Kind] = sent
+		t := &sendTrack{ssrc: sent.SSRC, local: local, sender: sender}
 		t.packet.Header = rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32())}
 		*o.of(s.Kind) = t
 		o.readers.Go(func() { o.read(t) })
@@ -168,7 +167,7 @@ func (o *outlet) feedback(t *sendTrack, p rtcp.Packet) {
 		}
 	case *rtcp.ReceiverReport:
 		for _, r := range p.Reports {
-			if r.SSRC == t.section.Sent.SSRC {
+			if r.SSRC == t.ssrc {
 				t.lost.Store(max(0, int64(int32(r.TotalLost<<8)>>8))) // 24 bits with a sign: what comes twice counts against it
 			}
 		}
@@ -209,14 +208,14 @@ func (o *outlet) Report(kind media.Kind, wall time.Time, rtpTime uint32) {
 	if t == nil {
 		return
 	}
-	ssrc := t.section.Sent.SSRC
+	ssrc := t.ssrc
 	report := []rtcp.Packet{
 		&rtcp.SenderReport{
 			SSRC: ssrc, NTPTime: ntp(wall), RTPTime: rtpTime,
 			PacketCount: uint32(t.packets.Load()), OctetCount: uint32(t.bytes.Load()),
 		},
 		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-			Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: t.section.Sent.Stream}},
+			Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: o.streamID}},
 		}}},
 	}
 	o.mu.Lock()
@@ -267,7 +266,7 @@ func (o *outlet) Close() error {
 func (o *outlet) sayGoodbye() {
 	for _, t := range o.tracks {
 		if t != nil && t.report != nil {
-			bye := &rtcp.Goodbye{Sources: []uint32{t.section.Sent.SSRC}}
+			bye := &rtcp.Goodbye{Sources: []uint32{t.ssrc}}
 			_ = o.pc.WriteRTCP(append(t.report, bye)) // fails only at the session's end
 		}
 	}

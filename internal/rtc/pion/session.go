@@ -48,10 +48,10 @@ var (
 	_ rtc.Trickler = (*session)(nil)
 )
 
-func newSession(e *Endpoint, d *rtc.Description, sink rtc.Sink) *session {
-	s := &session{link: link{endpoint: e, offer: d}, sink: sink, began: time.Now(), tickAt: never}
-	s.audio = s.newReceiveTrack(d.Section(media.Audio))
-	s.video = s.newReceiveTrack(d.Section(media.Video))
+func newSession(e *Endpoint, answer rtc.Answer, sink rtc.Sink) *session {
+	s := &session{link: newLink(e, answer), sink: sink, began: time.Now(), tickAt: never}
+	s.audio = s.newReceiveTrack(answer.Offer.Section(media.Audio))
+	s.video = s.newReceiveTrack(answer.Offer.Section(media.Video))
 	s.timer = time.AfterFunc(never, s.tick)
 	return s
 }
@@ -60,21 +60,22 @@ func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 	if section == nil {
 		return receiveTrack{}
 	}
-	return receiveTrack{section: section, jitter: section.NewJitterBuffer(s.endpoint.cfg.JitterBuffer, s.sink), ssrc: section.SSRC}
+	jitter := section.NewJitterBuffer(s.endpoint.cfg.JitterBuffer, s.answer.Rotation, s.sink)
+	return receiveTrack{section: section, jitter: jitter, ssrc: section.SSRC}
 }
 
 // start makes the PeerConnection and returns the answer.
-func (s *session) start(ctx context.Context, tcp bool) (string, error) {
-	api, err := s.endpoint.newAPI(s.offer, tcp, &tap{retransmission: s.retransmission})
+func (s *session) start(ctx context.Context) (string, error) {
+	interceptors, err := receiveInterceptors(&tap{retransmission: s.retransmission})
 	if err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
-	if s.pc, err = api.NewPeerConnection(s.endpoint.config); err != nil {
+	if s.pc, err = s.newPeerConnection(interceptors); err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
 	s.pc.OnTrack(s.read)
 	s.pc.OnConnectionStateChange(s.stateChanged)
-	return s.negotiate(ctx, tcp, nil)
+	return s.negotiate(ctx, nil)
 }
 
 // stateChanged follows ICE and DTLS together.

@@ -119,8 +119,8 @@ func TestApartOrNot(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
-		if d.Apart != tt.want {
-			t.Errorf("%s: apart %v, want %v", tt.name, d.Apart, tt.want)
+		if d.Unbundled != tt.want {
+			t.Errorf("%s: apart %v, want %v", tt.name, d.Unbundled, tt.want)
 		}
 	}
 }
@@ -190,7 +190,7 @@ func TestTransportOfBundle(t *testing.T) {
 					t.Errorf("the transport of %s is %+v, want that of %q", s.Kind, s, tt.ufrag)
 				}
 			}
-			answer := d.Answer(Transport{Ufrag: "u", Pwd: "p", Fingerprint: "sha-256 AA:BB", Setup: "passive", Candidates: []string{"x"}})
+			answer := Answer{Offer: d, TransportCC: true, Rotation: true}.SDP(Transport{Ufrag: "u", Pwd: "p", Fingerprint: "sha-256 AA:BB", Setup: "passive", Candidates: []string{"x"}})
 			head, sections := splitSections(answer)
 			group := ""
 			for _, line := range head {
@@ -221,7 +221,7 @@ func TestKeptSection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, sections := splitSections(d.Answer(Transport{Ufrag: "u", Setup: "active", Candidates: []string{"x"}}))
+	_, sections := splitSections(Answer{Offer: d, TransportCC: true, Rotation: true}.SDP(Transport{Ufrag: "u", Setup: "active", Candidates: []string{"x"}}))
 	for _, want := range []string{
 		"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=inactive", "a=mid:0", "a=rtcp-mux", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1",
 	} {
@@ -280,7 +280,7 @@ func TestOfferIsBounded(t *testing.T) {
 		if n := len(d.Section(media.Video).Candidates); n > maxCandidates {
 			t.Errorf("%s: %d candidates", name, n)
 		}
-		d.Answer(Transport{Candidates: []string{"x"}})
+		Answer{Offer: d, TransportCC: true, Rotation: true}.SDP(Transport{Candidates: []string{"x"}})
 		runtime.ReadMemStats(&after)
 		if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 20 {
 			t.Errorf("%s: it takes %d MB", name, mb)
@@ -295,7 +295,7 @@ func TestAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := d.Answer(Transport{
+	answer := Answer{Offer: d, TransportCC: true, Rotation: true}.SDP(Transport{
 		Ufrag: "u", Pwd: "p", Fingerprint: "sha-256 AA:BB", Setup: "active",
 		Candidates: []string{"1 1 udp 1 192.0.2.1 31001 typ host"},
 	})
@@ -371,15 +371,15 @@ func FuzzParseOffer(f *testing.F) {
 	}
 	f.Add("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=ice-ufrag:a\rb\r\na=ice-pwd:c\r\na=fingerprint:sha-256 AA\r\na=mid:x\r\n")
 	f.Fuzz(func(t *testing.T, offer string) {
-		for _, parse := range []func(string) (*Description, error){
+		for _, parse := range []func(string) (*ParsedOffer, error){
 			ParseOffer,
-			func(s string) (*Description, error) { return ParsePlay(s, baseline, &media.Track{Codec: media.Opus}) },
+			func(s string) (*ParsedOffer, error) { return ParsePlay(s, baseline, &media.Track{Codec: media.Opus}) },
 		} {
 			d, err := parse(offer)
 			if err != nil {
 				continue
 			}
-			for line := range strings.SplitSeq(strings.TrimSuffix(d.Answer(Transport{Candidates: []string{"x"}}), "\r\n"), "\r\n") {
+			for line := range strings.SplitSeq(strings.TrimSuffix(Answer{Offer: d, TransportCC: true, Rotation: true}.SDP(Transport{Candidates: []string{"x"}}), "\r\n"), "\r\n") {
 				if len(line) < 3 || line[1] != '=' || strings.ContainsAny(line, "\r\n") {
 					t.Fatalf("bad line %q", line)
 				}

@@ -24,9 +24,9 @@ var ErrSourceEnded = errors.New("the stream has ended")
 
 // Sender answers the offers of those who play. All methods may be called from any goroutine.
 type Sender interface {
-	// Send starts a session for an offer whose codecs are chosen, and returns it with the complete answer. It tells the events
-	// what becomes of it. ctx bounds the making of the answer only.
-	Send(ctx context.Context, d *Description, tcp bool, events SendEvents) (Outlet, string, error)
+	// Send starts a session for an offer to receive, and returns it with the complete answer. streamID names what is sent: the client
+	// plays tracks of one stream together. ctx bounds the making of the answer only.
+	Send(ctx context.Context, offer *ParsedOffer, streamID string, events SendEvents) (Outlet, string, error)
 }
 
 // SendEvents hears of a session that sends. Its methods may be called from any goroutine, and must not block.
@@ -203,25 +203,24 @@ func (e sendEvents) Closed(cause error) { e.p.closed <- ended(cause) }
 
 // start chooses what is sent and answers.
 func (p *Playback) start(ctx context.Context, offer Offer) error {
-	d, err := p.choose(ctx, offer.SDP)
+	parsed, err := p.choose(ctx, offer)
 	if err != nil {
 		return err
 	}
-	if err := p.open(d); err != nil {
+	streamID, err := p.open(parsed)
+	if err != nil {
 		return err
 	}
-	send := p.e.sender.Send
-	if d.Apart {
-		send = func(ctx context.Context, d *Description, tcp bool, events SendEvents) (Outlet, string, error) {
-			return sendApart(ctx, p.e.sender, d, tcp, events)
-		}
+	if parsed.Unbundled {
+		p.outlet, p.answer, err = sendUnbundled(ctx, p.e.sender, parsed, streamID, sendEvents{p})
+	} else {
+		p.outlet, p.answer, err = p.e.sender.Send(ctx, parsed, streamID, sendEvents{p})
 	}
-	p.outlet, p.answer, err = send(ctx, d, offer.TCP, sendEvents{p})
 	return err
 }
 
 // choose reads the offer for what the source sends, or else for what can be made of it.
-func (p *Playback) choose(ctx context.Context, offer string) (*Description, error) {
+func (p *Playback) choose(ctx context.Context, offer Offer) (*ParsedOffer, error) {
 	video, audio := p.tracks(ctx)
 	if video == nil && audio == nil {
 		return nil, fmt.Errorf("%w: the stream has neither sound nor pictures", ErrNoCommonCodecs)
@@ -240,7 +239,7 @@ func (p *Playback) choose(ctx context.Context, offer string) (*Description, erro
 	if audio != nil {
 		tracks = append(tracks, &media.Track{Codec: media.Opus})
 	}
-	return ParsePlay(offer, tracks...)
+	return offer.parsePlay(tracks)
 }
 
 // madePictures are the codecs that pictures are made into. Browsers must have both (RFC 7742, 5); some have but the second until
@@ -282,26 +281,23 @@ func (p *Playback) tracks(ctx context.Context) (video, audio *media.Track) {
 	return video, audio
 }
 
-// open gets the feeds of what was chosen, and names them for the answer.
-func (p *Playback) open(d *Description) error {
+// open gets a feed for each section that is used. It returns the stream's id for the answer.
+func (p *Playback) open(offer *ParsedOffer) (streamID string, err error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
-	id := fmt.Sprintf("%x", random)
-	for i, s := range d.Used() {
+	for i, s := range offer.Used() {
 		origin := binary.BigEndian.Uint32(random[4*(i%2):])
 		t := &sendTrack{kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec), clock: newStopwatch(s.Codec.ClockRate(), s.Kind == media.Audio, origin)}
 		if err := p.feed(t); err != nil {
-			return err
+			return "", err
 		}
-		s.Sent.Stream = id
-		s.TWCC, s.Orientation = 0, 0 // are for those who receive
 		if s.Kind == media.Video {
 			p.video = t
 		} else {
 			p.audio = t
 		}
 	}
-	return nil
+	return fmt.Sprintf("%x", random), nil
 }
 
 // release gives back what was made, and the player's place.

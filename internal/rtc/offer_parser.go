@@ -19,77 +19,21 @@ const (
 	maxFeedback = 32
 )
 
-// Description is what matters of an offer.
-type Description struct {
-	Sections []*Section // as many as the offer has, in its order
-	Lite     bool       // the offerer is an ICE-lite agent
-	// Bundle are the sections of the answer's BUNDLE group, the tagged one first; empty where the offer has no group for what is used.
-	Bundle []*Section
-	// Apart: audio and video have a transport each, since the offer has them in no common group.
-	Apart bool
-	// Left says why a section that sends is not used; empty if all that send are.
-	Left string
-}
+// transportCCURI is the header extension that transport-wide feedback needs.
+const transportCCURI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
-// Section is one m-section of an offer.
-type Section struct {
-	Kind     media.Kind // KindNone: nothing that we know, to be refused
-	Media    string     // the m-line's first word
-	Protocol string
-	FirstPT  string // an m-line that is not used repeats it, with FirstMap and FirstFormat where it is kept
-	MID      string
-
-	FirstMap, FirstFormat string // of FirstPT, as in the offer; empty if it has none
-
-	Disabled   bool // the offerer itself refuses it: port 0 without a=bundle-only
-	BundleOnly bool // port 0, but it lives in a bundle (RFC 9143, 6)
-	// Kept marks a section of the bundle that is not used. It is answered as inactive: to refuse the tagged section would take the
-	// transport away from the others (RFC 9143, 7.3.1), and GStreamer 1.22 does not begin at all where one of a bundle is refused.
-	Kept bool
-
-	Ufrag, Pwd  string
-	Fingerprint string // "sha-256 AB:CD:…"
-	Setup       string
-	Candidates  []string // with numeric addresses only; no browser's mDNS names
-	ReducedRTCP bool
-
-	Codec       media.Codec // CodecNone: the section is refused
-	PayloadType uint8
-	RTPMap      string // as in the offer: "H264/90000"
-	Format      string // the value of a=fmtp, "" if there is none
-	RTXType     uint8  // payload type of retransmissions, 0 if not offered
-	NACK        bool
-	TWCC        uint8 // id of the transport-wide sequence number's header extension, 0 if not offered
-	REMB        bool
-	Simulcast   bool  // several encodings of one picture are offered
-	Orientation uint8 // id of the header extension that tells how pictures are to be turned, 0 if not offered or not taken
-
-	SSRC, RTXSSRC uint32 // 0 where the offer does not say
-
-	Sent Sending // what we send in it; zero for sections that we receive
-}
-
-// Sending names what is sent in a section, for the answer.
-type Sending struct {
-	Stream        string // sections of one stream are played together
-	SSRC, RTXSSRC uint32
-}
-
-// transportCC is the header extension that transport-wide feedback needs.
-const transportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
-
-// orientation is the header extension that tells how pictures are to be turned (3GPP TS 26.114, 6.2.3).
-const orientation = "urn:3gpp:video-orientation"
+// orientationURI is the header extension that tells the rotation of pictures (3GPP TS 26.114, 6.2.3).
+const orientationURI = "urn:3gpp:video-orientation"
 
 // ParseOffer reads an offer and picks one codec for each section that sends: H.264 (packetization mode 1 before mode 0), else the
 // first of VP8, VP9, AV1 and HEVC; Opus, else G.711. It is as lenient as it can be, because clients edit their offers: lines that it does not know or
 // cannot read are passed over. It fails with ErrBadOffer or ErrNoCommonCodecs.
-func ParseOffer(text string) (*Description, error) { return reading{rank: (*format).rank}.parse(text) }
+func ParseOffer(text string) (*ParsedOffer, error) { return reading{rank: (*format).rank}.parse(text) }
 
 // ParsePlay reads an offer to receive and picks for each section the payload type that fits what is to be sent: the first of these
 // tracks of which it takes the codec. Sections of a kind that there is nothing of are refused. It is as lenient as ParseOffer, and
 // fails as that does.
-func ParsePlay(text string, tracks ...*media.Track) (*Description, error) {
+func ParsePlay(text string, tracks ...*media.Track) (*ParsedOffer, error) {
 	return reading{receives: true, rank: func(f *format, k media.Kind) (media.Codec, int) { return f.rankFor(k, tracks) }, tracks: tracks}.parse(text)
 }
 
@@ -105,11 +49,11 @@ func (r reading) wants(k media.Kind) bool {
 	return !r.receives || slices.ContainsFunc(r.tracks, func(t *media.Track) bool { return t.Codec.Kind() == k })
 }
 
-func (r reading) parse(text string) (*Description, error) {
+func (r reading) parse(text string) (*ParsedOffer, error) {
 	if len(text) > maxOffer {
 		return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrBadOffer, maxOffer)
 	}
-	d := &Description{}
+	o := &ParsedOffer{}
 	head, parts := splitSections(text)
 	var session sectionLines
 	var groups [][]string
@@ -118,7 +62,7 @@ func (r reading) parse(text string) (*Description, error) {
 		session.line(key, value)
 		switch {
 		case key == "ice-lite":
-			d.Lite = true
+			o.Lite = true
 		case key == "group":
 			if f := strings.Fields(value); len(f) > 1 && len(f) <= maxSections+1 && f[0] == "BUNDLE" && len(groups) < maxSections {
 				groups = append(groups, f[1:])
@@ -133,48 +77,48 @@ func (r reading) parse(text string) (*Description, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.leave(left)
-		d.Sections = append(d.Sections, s)
+		o.leave(left)
+		o.Sections = append(o.Sections, s)
 	}
-	if err := d.nameSections(); err != nil {
+	if err := o.nameSections(); err != nil {
 		return nil, err
 	}
-	for _, s := range d.Sections {
+	for _, s := range o.Sections {
 		if s.Kind != media.KindNone && !r.wants(s.Kind) {
 			s.refuse()
 		}
 	}
-	used, err := d.choose()
+	used, err := o.choose()
 	if err != nil {
 		return nil, err
 	}
-	return d, d.connect(used, groups)
+	return o, o.connect(used, groups)
 }
 
 // leave notes the first reason why a section that sends is not used.
-func (d *Description) leave(why string) {
-	if d.Left == "" {
-		d.Left = why
+func (o *ParsedOffer) leave(why string) {
+	if o.Left == "" {
+		o.Left = why
 	}
 }
 
 // nameSections gives names to the sections that have none, and refuses two sections of one name.
-func (d *Description) nameSections() error {
+func (o *ParsedOffer) nameSections() error {
 	names := map[string]bool{}
-	for _, s := range d.Sections {
+	for _, s := range o.Sections {
 		if s.MID != "" && names[s.MID] {
 			return fmt.Errorf("%w: two sections have a=mid:%s", ErrBadOffer, s.MID)
 		}
 		names[s.MID] = true
 	}
 	next := 0
-	for i, s := range d.Sections {
+	for i, s := range o.Sections {
 		if s.MID != "" {
 			continue
 		}
 		// The index is what peers without a=mid lines mean where they name a section.
 		for s.MID = strconv.Itoa(i); names[s.MID]; next++ {
-			s.MID = strconv.Itoa(len(d.Sections) + next)
+			s.MID = strconv.Itoa(len(o.Sections) + next)
 		}
 		names[s.MID] = true
 	}
@@ -182,14 +126,14 @@ func (d *Description) nameSections() error {
 }
 
 // choose returns the sections that are to be used: the first of each kind. The others are refused.
-func (d *Description) choose() ([]*Section, error) {
+func (o *ParsedOffer) choose() ([]*Section, error) {
 	var used []*Section
-	for _, s := range d.Sections {
+	for _, s := range o.Sections {
 		if s.Kind == media.KindNone {
 			continue
 		}
 		if slices.ContainsFunc(used, func(u *Section) bool { return u.Kind == s.Kind }) {
-			d.leave(fmt.Sprintf("there are two sections of %s, and one stream has one of them", s.Kind))
+			o.leave(fmt.Sprintf("there are two sections of %s, and one stream has one of them", s.Kind))
 			s.refuse()
 			continue
 		}
@@ -205,9 +149,9 @@ func (d *Description) choose() ([]*Section, error) {
 }
 
 // connect finds the transport of the sections that are used: one for all of them, or one for each.
-func (d *Description) connect(used []*Section, groups [][]string) error {
-	d.bundle(used, groups)
-	if len(d.Bundle) == 0 && slices.ContainsFunc(used, func(s *Section) bool { return s.BundleOnly }) {
+func (o *ParsedOffer) connect(used []*Section, groups [][]string) error {
+	o.bundle(used, groups)
+	if len(o.Bundle) == 0 && slices.ContainsFunc(used, func(s *Section) bool { return s.BundleOnly }) {
 		return fmt.Errorf("%w: a section is bundle-only, but not in one BUNDLE group with the others", ErrBadOffer)
 	}
 	for _, s := range used {
@@ -218,9 +162,9 @@ func (d *Description) connect(used []*Section, groups [][]string) error {
 			return fmt.Errorf("%w: it has no DTLS fingerprint", ErrBadOffer)
 		}
 		// Who names no groups and has one user name for all has lost the line.
-		d.Apart = d.Apart || len(d.Bundle) == 0 && (len(groups) > 0 || s.Ufrag != used[0].Ufrag) && len(used) > 1
+		o.Unbundled = o.Unbundled || len(o.Bundle) == 0 && (len(groups) > 0 || s.Ufrag != used[0].Ufrag) && len(used) > 1
 	}
-	if len(used) > 1 && !d.Apart && used[0].PayloadType == used[1].PayloadType {
+	if len(used) > 1 && !o.Unbundled && used[0].PayloadType == used[1].PayloadType {
 		return fmt.Errorf("%w: audio and video share payload type %d", ErrBadOffer, used[0].PayloadType)
 	}
 	return nil
@@ -228,35 +172,35 @@ func (d *Description) connect(used []*Section, groups [][]string) error {
 
 // bundle finds the BUNDLE group that all used sections are in and gives them its transport: what the tagged section, the first of the
 // group, says of ICE and DTLS counts for all of them (RFC 9143, 7.1.2 and 9). What it does not say is taken from the next that does.
-func (d *Description) bundle(used []*Section, groups [][]string) {
+func (o *ParsedOffer) bundle(used []*Section, groups [][]string) {
 	for _, group := range groups {
 		var sections []*Section
 		for _, mid := range group {
-			i := slices.IndexFunc(d.Sections, func(s *Section) bool { return s.MID == mid })
-			if i >= 0 && !d.Sections[i].Disabled && !slices.Contains(sections, d.Sections[i]) {
-				sections = append(sections, d.Sections[i])
+			i := slices.IndexFunc(o.Sections, func(s *Section) bool { return s.MID == mid })
+			if i >= 0 && !o.Sections[i].Disabled && !slices.Contains(sections, o.Sections[i]) {
+				sections = append(sections, o.Sections[i])
 			}
 		}
 		if !slices.ContainsFunc(used, func(s *Section) bool { return !slices.Contains(sections, s) }) {
-			d.Bundle = sections
+			o.Bundle = sections
 			break
 		}
 	}
-	if len(d.Bundle) == 0 {
+	if len(o.Bundle) == 0 {
 		return
 	}
 	var transport Section
-	for _, s := range d.Bundle {
+	for _, s := range o.Bundle {
 		transport.complete(s)
 	}
 	for _, s := range used {
 		s.Ufrag, s.Pwd, s.Fingerprint, s.Setup = transport.Ufrag, transport.Pwd, transport.Fingerprint, transport.Setup
 		s.Candidates = transport.Candidates
 	}
-	for i, s := range d.Bundle {
+	for i, s := range o.Bundle {
 		s.Kept = s.Codec == media.CodecNone && (i == 0 || s.isRTP())
 	}
-	d.Bundle = slices.DeleteFunc(d.Bundle, func(s *Section) bool { return s.Codec == media.CodecNone && !s.Kept })
+	o.Bundle = slices.DeleteFunc(o.Bundle, func(s *Section) bool { return s.Codec == media.CodecNone && !s.Kept })
 }
 
 // complete takes from another section of the bundle what is not known of the transport yet.
@@ -281,40 +225,6 @@ func wanted(k media.Kind) string {
 	}
 	return "opus, PCMA or PCMU"
 }
-
-// Section returns the section of that kind that is used, nil if there is none.
-func (d *Description) Section(k media.Kind) *Section {
-	for _, s := range d.Sections {
-		if s.Kind == k && s.Codec != media.CodecNone {
-			return s
-		}
-	}
-	return nil
-}
-
-// Used returns the sections that are not refused.
-func (d *Description) Used() []*Section {
-	return slices.DeleteFunc(slices.Clone(d.Sections), func(s *Section) bool { return s.Codec == media.CodecNone })
-}
-
-// RefuseOrientation leaves pictures for the sender to turn.
-func (d *Description) RefuseOrientation() {
-	for _, s := range d.Sections {
-		s.Orientation = 0
-	}
-}
-
-// NewJitterBuffer makes a track that receives the section.
-func (s *Section) NewJitterBuffer(cfg JitterBufferConfig, sink Sink) *JitterBuffer {
-	cfg.Codec, cfg.NACK, cfg.SpropParameterSets, cfg.Orientation = s.Codec, s.NACK, s.SpropParameterSets(), s.Orientation
-	return NewJitterBuffer(cfg, sink)
-}
-
-// SpropParameterSets returns H.264 parameter sets that the offer holds, as RFC 6184 writes them.
-func (s *Section) SpropParameterSets() string { return parameter(s.Format, "sprop-parameter-sets") }
-
-// isRTP says whether the section is for media, over the protocol of WebRTC.
-func (s *Section) isRTP() bool { return strings.Contains(s.Protocol, "RTP/SAVP") }
 
 func (s *Section) refuse() { s.Kind, s.Codec = media.KindNone, media.CodecNone }
 
@@ -442,9 +352,9 @@ func (l *sectionLines) line(key, value string) {
 		n, err := strconv.ParseUint(id, 10, 8)
 		switch {
 		case err != nil || n >= 15:
-		case word(second) == transportCC:
+		case word(second) == transportCCURI:
 			s.TWCC = uint8(n)
-		case word(second) == orientation:
+		case word(second) == orientationURI:
 			s.Orientation = uint8(n)
 		}
 	case "rtpmap":
