@@ -205,10 +205,7 @@ func playWith(egress *rtc.Egress) wcs.PlayFunc {
 
 // use is what the server does at present.
 func (a *App) use() load.Use {
-	u := load.Use{Streams: len(a.hub.Sources()), Pushes: a.pushes.Len(), Players: a.egress.Players()}
-	if a.server != nil {
-		u.Players += int(a.server.Stats().Players)
-	}
+	u := load.Use{Streams: len(a.hub.Sources()), Pushes: a.pushes.Len(), Players: a.egress.Players() + int(a.rtmpStats().Players)}
 	_, made := a.video.Totals()
 	u.Children = made.CPU
 	return u

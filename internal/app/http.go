@@ -12,6 +12,7 @@ import (
 
 	"transponder/internal/metrics"
 	"transponder/internal/rest"
+	"transponder/internal/rtmpserver"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
 	"transponder/internal/webui"
@@ -171,21 +172,23 @@ func (a *App) onlyByName(door string, h http.Handler) http.Handler {
 // figures are where /metrics gets its numbers.
 func (a *App) figures() metrics.Parts {
 	p := metrics.Parts{
-		Streams:         a.hub.Sources,
-		Takeovers:       a.hub.Takeovers,
-		Pushes:          func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
-		Publishers:      a.ingest.Publishers,
-		Datagrams:       a.datagrams,
-		Panics:          a.countPanics,
-		Players:         a.egress.Players,
-		WebSockets:      func() int { return a.sdk.Stats().Sessions },
-		RTMPConnections: a.rtmpConnections,
-		Sound:           a.audio.Stats,
-		SoundFiles:      a.sounds.Stats,
-		Pictures:        a.video.Totals,
-		Load:            a.gate.Stats,
-		Stuck:           a.receiver.Stuck,
-		Refusals:        a.refusals.Counts,
+		Streams:     a.hub.Sources,
+		Takeovers:   a.hub.Takeovers,
+		Pushes:      func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
+		Publishers:  a.ingest.Publishers,
+		Datagrams:   a.datagrams,
+		Panics:      a.countPanics,
+		Players:     a.egress.Players,
+		Sessions:    a.ingest.Stats,
+		WebSockets:  func() metrics.WebSocketStats { return metrics.WebSocketStats(a.sdk.Stats()) },
+		RTMP:        func() metrics.RTMPStats { return metrics.RTMPStats(a.rtmpStats()) },
+		Sound:       a.audio.Stats,
+		SourceSound: a.audio.SourceStats,
+		SoundFiles:  a.sounds.Stats,
+		Pictures:    a.video.Totals,
+		Load:        a.gate.Stats,
+		Stuck:       a.receiver.Stuck,
+		Refusals:    a.refusals.Counts,
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats
@@ -193,18 +196,9 @@ func (a *App) figures() metrics.Parts {
 	return p
 }
 
-// countPanics returns how often each part has panicked.
+// countPanics returns how often parts have panicked that do not say so in their Stats.
 func (a *App) countPanics() map[string]int64 {
-	n := map[string]int64{
-		"webrtc":    a.lean.Panics(),
-		"websocket": a.sdk.Stats().Panics,
-		"http":      a.panics.Load(),
-		"push":      a.pushes.Panics(),
-	}
-	if a.server != nil {
-		n["rtmp"] = a.server.Stats().Panics
-	}
-	return n
+	return map[string]int64{"webrtc": a.lean.Panics(), "http": a.panics.Load(), "push": a.pushes.Panics()}
 }
 
 // datagrams returns those that came to nothing.
@@ -225,23 +219,21 @@ func (a *App) ready() error {
 	return nil
 }
 
-func (a *App) rtmpConnections() int {
+func (a *App) rtmpStats() rtmpserver.Stats {
 	if a.server == nil {
-		return 0
+		return rtmpserver.Stats{}
 	}
-	return int(a.server.Stats().Connections)
+	return a.server.Stats()
 }
 
 // stats are the counts of /?action=stat.
 func (a *App) stats() rest.Stats {
+	rtmp := a.rtmpStats()
 	st := rest.Stats{
 		WebSockets:      a.sdk.Stats().Sessions,
-		RTMPConnections: a.rtmpConnections(),
-		RTMPOut:         len(a.pushes.Find(transponder.Filter{})),
-	}
-	if a.server != nil {
-		st.Viewers = int(a.server.Stats().Players)
-		st.RTMPOut += st.Viewers
+		RTMPConnections: int(rtmp.Connections),
+		RTMPOut:         len(a.pushes.Find(transponder.Filter{})) + int(rtmp.Players),
+		Viewers:         int(rtmp.Players),
 	}
 	for _, s := range a.hub.Sources() {
 		if isLive(s) {

@@ -12,6 +12,7 @@ import (
 	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/media"
+	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -21,22 +22,24 @@ import (
 
 // Parts returns the figures of the parts. Any goroutine may call its functions. Nil ones are left out.
 type Parts struct {
-	Streams         func() []*stream.Source
-	Takeovers       func() int64 // of streams by a newer connection
-	Pushes          func() []transponder.Info
-	Publishers      func() map[string]int   // over WebRTC, by receiver
-	Datagrams       func() map[string]int64 // of the media port that came to nothing, by what was wrong
-	Panics          func() map[string]int64 // by the part that has panicked
-	Stuck           func() int64            // WebRTC peers that could not be closed
-	Players         func() int              // over WebRTC
-	WebSockets      func() int              // connections of the signalling
-	RTMPConnections func() int              // to our own RTMP server
-	Hooks           func() transponder.HookStats
-	Sound           func() sound.Stats
-	SoundFiles      func() soundfile.Stats
-	Pictures        func() (renditions int, sum picture.Stats)
-	Load            func() load.Stats
-	Refusals        func() map[guard.Refused]int64
+	Streams     func() []*stream.Source
+	Takeovers   func() int64 // of streams by a newer connection
+	Pushes      func() []transponder.Info
+	Publishers  func() map[string]int       // over WebRTC, by receiver
+	Sessions    func() []rtc.PublisherStats // of those publishers
+	Datagrams   func() map[string]int64     // of the media port that came to nothing, by what was wrong
+	Panics      func() map[string]int64     // of parts that have no field for it below, by part
+	Stuck       func() int64                // WebRTC peers that could not be closed
+	Players     func() int                  // over WebRTC
+	WebSockets  func() WebSocketStats
+	RTMP        func() RTMPStats
+	Hooks       func() transponder.HookStats
+	Sound       func() sound.Stats
+	SourceSound func(*stream.Source) (sound.Stats, bool) // false: nothing is made of the source's sound
+	SoundFiles  func() soundfile.Stats
+	Pictures    func() (renditions int, sum picture.Stats)
+	Load        func() load.Stats
+	Refusals    func() map[guard.Refused]int64
 }
 
 // New makes the handler for /metrics: the parts' figures beside those of the process and the Go runtime.
@@ -67,6 +70,8 @@ var (
 	streamKeyRequests = desc("stream_key_frame_requests_total", "Key frames asked for.", "stream")
 	streamFaults      = desc("stream_faults_total", "What came from the publisher and could not be used as it was, by what is wrong with it.", "stream", "kind", "fault")
 	takeovers         = desc("takeovers_total", "Publishers that a newer one of the same name has replaced.")
+	streamDrift       = desc("stream_clock_drift_ratio", "How much faster the publisher's sound clock is than the server's; below 0: slower.", "stream")
+	streamHold        = desc("stream_sound_hold_seconds", "How late sound may come at present before silence takes its place.", "stream")
 	streamReaders     = desc("stream_readers", "Those who read what the publisher sends.", "stream", "kind")
 
 	pushes         = desc("pushes", "Pushes by state.", "state")
@@ -82,6 +87,10 @@ var (
 	soundChanges   = desc("sound_encoder_changes_total", "Changes between encoding both channels and one for both.")
 	soundErrors    = desc("sound_errors_total", "Packets of sound that could not be decoded.")
 	soundSilence   = desc("sound_silence_seconds_total", "Silence put where no sound came.")
+	soundPackets   = desc("sound_packets_total", "Packets of sound that renditions have read from streams and written.", "direction")
+	soundCorrected = desc("sound_corrected_seconds_total", "Sound that was made up, left out, or changed to follow the publisher's clock.", "how")
+	soundFilesKept = desc("sound_files_kept", "Sound files that are encoded, or being encoded, each once for each format.")
+	soundFileMade  = desc("sound_file_packets_total", "Packets encoded from sound files.")
 	soundFiles     = desc("sound_files_playing", "Pushes in which a sound file plays.")
 	soundFileBytes = desc("sound_file_bytes", "Encoded sound files that are kept, at most.")
 	soundFileFails = desc("sound_file_errors_total", "Sound files that could not be read or encoded to their end.")
@@ -101,14 +110,44 @@ var (
 	loadStream  = desc("load_stream_cores", "Processors that a stream takes, as measured here.")
 	loadRefused = desc("load_refused_total", "Publishers, pushes and players that the processors had no room for.")
 
-	turnedAway      = desc("turned_away_total", "Requests and connections that were turned away, by which door and why.", "door", "reason")
-	publishers      = desc("publishers", "Those who publish streams over WebRTC, by what receives them.", "receiver")
-	datagrams       = desc("media_datagrams_lost_total", "Datagrams of WebRTC that were no peer's, found no room, or could not be sent.", "reason")
-	panics          = desc("session_panics_total", "Sessions, requests and pushes that a fault of this server has ended, by the part of the server.", "part")
-	stuck           = desc("peers_given_up_total", "WebRTC peers that could not be closed. What they held is lost until the server ends.")
-	players         = desc("players", "Those who play streams over WebRTC.")
-	webSockets      = desc("websockets", "Open signalling connections.")
+	turnedAway         = desc("turned_away_total", "Requests and connections that were turned away, by which door and why.", "door", "reason")
+	publisherPackets   = desc("publisher_packets_total", "RTP packets that came from the publisher.", "stream")
+	publisherBytes     = desc("publisher_bytes_total", "Bytes of the payloads of these packets.", "stream")
+	publisherFaults    = desc("publisher_packet_faults_total", "RTP packets that were given up as lost, came after that, or came twice.", "stream", "fault")
+	publisherNACKs     = desc("publisher_nacks_total", "RTP packets that the publisher was asked to send again.", "stream")
+	publisherPLIs      = desc("publisher_plis_total", "Requests for a key frame that were sent to the publisher because pictures were missing.", "stream")
+	publisherBroken    = desc("publisher_broken_pictures_total", "Pictures that did not arrive whole and were left out.", "stream")
+	publisherJumps     = desc("publisher_clock_jumps_total", "Jumps of the publisher's RTP clocks.", "stream")
+	publisherJitter    = desc("publisher_jitter_seconds", "Variation of the time that packets take from the publisher (RFC 3550).", "stream")
+	publisherRoundTrip = desc("publisher_round_trip_seconds", "Round trip time between the server and the publisher.", "stream")
+
+	publishers = desc("publishers", "Those who publish streams over WebRTC, by what receives them.", "receiver")
+	datagrams  = desc("media_datagrams_lost_total", "Datagrams of WebRTC that were no peer's, found no room, or could not be sent.", "reason")
+	panics     = desc("session_panics_total", "Sessions, requests and pushes that a fault of this server has ended, by the part of the server.", "part")
+	stuck      = desc("peers_given_up_total", "WebRTC peers that could not be closed. What they held is lost until the server ends.")
+	players    = desc("players", "Those who play streams over WebRTC.")
+
+	webSockets          = desc("websockets", "Open signalling connections.")
+	webSocketsKept      = desc("websocket_sessions_kept", "Web SDK sessions that wait for their browser to connect again.")
+	webSocketPublishers = desc("websocket_publishers", "Streams that Web SDK sessions publish, those that still connect included.")
+	webSocketPlayers    = desc("websocket_players", "Players of Web SDK sessions.")
+	webSocketsAccepted  = desc("websockets_accepted_total", "Signalling connections that were accepted.")
+	webSocketsClosed    = desc("websockets_closed_total", "Signalling connections that the server closed because the browser sent too much, took too little, or answered no pings.", "reason")
+	webSocketMessages   = desc("websocket_messages_total", "Signalling messages.", "direction")
+	webSocketIgnored    = desc("websocket_messages_ignored_total", "Signalling messages that were received and are not part of the protocol.")
+	webSocketPublishes  = desc("websocket_publishes_total", "Publishes of Web SDK sessions that reached PUBLISHING, or ended in FAILED.", "outcome")
+	webSocketPlays      = desc("websocket_plays_total", "Players of Web SDK sessions that reached PLAYING, or ended in FAILED.", "outcome")
+
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
+	rtmpPublishers  = desc("rtmp_publishers", "Publishers of the RTMP server.")
+	rtmpPlayers     = desc("rtmp_players", "Players of the RTMP server.")
+	rtmpOpened      = desc("rtmp_connections_total", "Connections to the RTMP server that were accepted, or rejected because there were too many.", "outcome")
+	rtmpRefused     = desc("rtmp_refused_total", "Requests to publish or to play that the RTMP server refused.")
+	rtmpStrangers   = desc("rtmp_strangers_total", "Connections to the RTMP server that did not speak RTMP, or not in time.")
+	rtmpBadMessages = desc("rtmp_bad_messages_total", "Audio and video messages of RTMP publishers that could not be used.")
+	rtmpClockJumps  = desc("rtmp_clock_jumps_total", "Jumps of the clocks of RTMP publishers, counted when the stream ends.")
+	rtmpSlowPlayers = desc("rtmp_slow_players_total", "Times that an RTMP player was too slow and lost frames, counted when it ends.")
+	rtmpDropped     = desc("rtmp_player_dropped_frames_total", "Frames that slow RTMP players lost, counted when a player ends.")
 )
 
 // collector asks the parts at each scrape. Which series there are changes with the streams, so it is unchecked: it describes
@@ -122,7 +161,7 @@ func (collector) Describe(chan<- *prometheus.Desc) {}
 func (c collector) Collect(out chan<- prometheus.Metric) {
 	s := sink{out}
 	if c.parts.Streams != nil {
-		s.streams(c.parts.Streams())
+		s.streams(c.parts.Streams(), c.parts.SourceSound)
 	}
 	if c.parts.Takeovers != nil {
 		s.counter(takeovers, c.parts.Takeovers())
@@ -133,6 +172,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if c.parts.Publishers != nil {
 		for name, n := range c.parts.Publishers() {
 			s.gauge(publishers, float64(n), name)
+		}
+	}
+	if c.parts.Sessions != nil {
+		for _, st := range c.parts.Sessions() {
+			s.publisher(st)
 		}
 	}
 	if c.parts.Datagrams != nil {
@@ -152,10 +196,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		s.gauge(players, float64(c.parts.Players()))
 	}
 	if c.parts.WebSockets != nil {
-		s.gauge(webSockets, float64(c.parts.WebSockets()))
+		s.webSockets(c.parts.WebSockets())
 	}
-	if c.parts.RTMPConnections != nil {
-		s.gauge(rtmpConnections, float64(c.parts.RTMPConnections()))
+	if c.parts.RTMP != nil {
+		s.rtmp(c.parts.RTMP())
 	}
 	if c.parts.Hooks != nil {
 		st := c.parts.Hooks()
@@ -189,6 +233,14 @@ func (s sink) counter(d *prometheus.Desc, value int64, labels ...string) {
 	s.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
 }
 
+// samples shows a count of samples as seconds.
+func (s sink) samples(d *prometheus.Desc, n int64, labels ...string) {
+	s.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n)/sampleRate, labels...)
+}
+
+// sampleRate is that of the samples that package sound counts.
+const sampleRate = 48000
+
 func (s sink) transcoding(p Parts) {
 	if p.Sound != nil {
 		st := p.Sound()
@@ -198,12 +250,20 @@ func (s sink) transcoding(p Parts) {
 		s.counter(soundFrames, st.FramesReused, "silent")
 		s.counter(soundChanges, st.Changes)
 		s.counter(soundErrors, st.DecodeErrors)
-		s.out <- prometheus.MustNewConstMetric(soundSilence, prometheus.CounterValue, float64(st.Silence)/48000) // samples of that rate
+		s.counter(soundPackets, st.PacketsIn, "in")
+		s.counter(soundPackets, st.FramesOut, "out")
+		s.samples(soundSilence, st.Silence)
+		s.samples(soundCorrected, st.Concealed, "concealed")
+		s.samples(soundCorrected, st.Trimmed, "trimmed")
+		s.samples(soundCorrected, st.Inserted, "inserted")
+		s.samples(soundCorrected, st.Removed, "removed")
 	}
 	if p.SoundFiles != nil {
 		st := p.SoundFiles()
 		s.gauge(soundFiles, float64(st.Players))
 		s.gauge(soundFileBytes, float64(st.Bytes))
+		s.gauge(soundFilesKept, float64(st.Files))
+		s.counter(soundFileMade, st.Encoded)
 		s.counter(soundFileFails, st.Errors)
 		s.counter(soundStarved, st.Starved)
 	}
@@ -218,7 +278,7 @@ func (s sink) transcoding(p Parts) {
 	}
 }
 
-func (s sink) streams(all []*stream.Source) {
+func (s sink) streams(all []*stream.Source, madeOf func(*stream.Source) (sound.Stats, bool)) {
 	var live, pending int
 	for _, src := range all {
 		name, st := src.Info().Name, src.Stats()
@@ -232,6 +292,13 @@ func (s sink) streams(all []*stream.Source) {
 		s.counter(streamKeyFrames, st.Video.KeyFrames, name)
 		s.counter(streamKeyRequests, st.KeyRequests, name)
 		s.gauge(streamKeyInterval, st.Video.KeyInterval.Seconds(), name)
+		if madeOf == nil {
+			continue
+		}
+		if made, ok := madeOf(src); ok {
+			s.gauge(streamDrift, made.DriftPPM/1e6, name)
+			s.gauge(streamHold, made.Hold.Seconds(), name)
+		}
 	}
 	s.gauge(streams, float64(live), "live")
 	s.gauge(streams, float64(pending), "pending")

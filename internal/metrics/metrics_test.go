@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"transponder/internal/media"
+	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -64,20 +65,45 @@ func TestMetrics(t *testing.T) {
 				ID: "p2", SourceName: "cam", State: transponder.Starting,
 			}}
 		},
-		Publishers:      func() map[string]int { return map[string]int{"lean": 8, "peer": 2} },
-		Datagrams:       func() map[string]int64 { return map[string]int64{"refused": 11} },
-		Panics:          func() map[string]int64 { return map[string]int64{"push": 12} },
-		Players:         func() int { return 7 },
-		WebSockets:      func() int { return 5 },
-		RTMPConnections: func() int { return 6 },
-		Hooks:           func() transponder.HookStats { return transponder.HookStats{Delivered: 9, Retried: 4, Dead: 1} },
+		Publishers: func() map[string]int { return map[string]int{"lean": 8, "peer": 2} },
+		Datagrams:  func() map[string]int64 { return map[string]int64{"refused": 11} },
+		Panics:     func() map[string]int64 { return map[string]int64{"push": 12} },
+		Players:    func() int { return 7 },
+		WebSockets: func() WebSocketStats {
+			return WebSocketStats{
+				Sessions: 5, Kept: 21, Publishers: 22, Players: 23, Accepted: 24, Received: 25, Sent: 26, Ignored: 27,
+				Floods: 28, Slow: 29, Silent: 30, Panics: 31, Published: 32, Failed: 33, Played: 34, PlayFailed: 35,
+			}
+		},
+		RTMP: func() RTMPStats {
+			return RTMPStats{
+				Connections: 6, Publishers: 41, Players: 42, Accepted: 43, Rejected: 44, Refused: 45, Strangers: 46,
+				BadFrames: 47, TimeJumps: 48, SlowPlayer: 49, Dropped: 50, Panics: 51,
+			}
+		},
+		Sessions: func() []rtc.PublisherStats {
+			return []rtc.PublisherStats{
+				{Stream: "cam", SessionStats: rtc.SessionStats{
+					JitterBufferStats: rtc.JitterBufferStats{
+						Packets: 60, Bytes: 61, Lost: 62, Late: 63, Duplicate: 64, NACKs: 65, PLIs: 66, BrokenUnits: 67,
+					},
+					RoundTrip: 40 * time.Millisecond, Jitter: 5 * time.Millisecond, ClockJumps: 68,
+				}},
+				{Stream: "new"},
+			}
+		},
+		SourceSound: func(*stream.Source) (sound.Stats, bool) {
+			return sound.Stats{DriftPPM: -50, Hold: 120 * time.Millisecond}, true
+		},
+		Hooks: func() transponder.HookStats { return transponder.HookStats{Delivered: 9, Retried: 4, Dead: 1} },
 		Sound: func() sound.Stats {
 			return sound.Stats{
 				Renditions: 2, FramesOut: 110, FramesMade: 100, FramesMono: 50, FramesReused: 20, Changes: 8, DecodeErrors: 3, Silence: 24000,
+				PacketsIn: 70, Concealed: 48000, Trimmed: 96000, Inserted: 480, Removed: 960,
 			}
 		},
 		SoundFiles: func() soundfile.Stats {
-			return soundfile.Stats{Players: 1, Bytes: 500, Errors: 2, Starved: 7}
+			return soundfile.Stats{Players: 1, Files: 3, Encoded: 71, Bytes: 500, Errors: 2, Starved: 7}
 		},
 		Pictures: func() (int, picture.Stats) {
 			return 1, picture.Stats{Frames: 50, Dropped: 4, Damaged: 3, Restarts: 2, CPU: 0.25}
@@ -93,6 +119,26 @@ func TestMetrics(t *testing.T) {
 		`transponder_pictures_dropped_total 4`,
 		`transponder_pictures_transcoded_total 50`,
 		`transponder_players 7`,
+		`transponder_publisher_broken_pictures_total{stream="cam"} 67`,
+		`transponder_publisher_broken_pictures_total{stream="new"} 0`,
+		`transponder_publisher_bytes_total{stream="cam"} 61`,
+		`transponder_publisher_bytes_total{stream="new"} 0`,
+		`transponder_publisher_clock_jumps_total{stream="cam"} 68`,
+		`transponder_publisher_clock_jumps_total{stream="new"} 0`,
+		`transponder_publisher_jitter_seconds{stream="cam"} 0.005`,
+		`transponder_publisher_nacks_total{stream="cam"} 65`,
+		`transponder_publisher_nacks_total{stream="new"} 0`,
+		`transponder_publisher_packet_faults_total{fault="duplicate",stream="cam"} 64`,
+		`transponder_publisher_packet_faults_total{fault="duplicate",stream="new"} 0`,
+		`transponder_publisher_packet_faults_total{fault="late",stream="cam"} 63`,
+		`transponder_publisher_packet_faults_total{fault="late",stream="new"} 0`,
+		`transponder_publisher_packet_faults_total{fault="lost",stream="cam"} 62`,
+		`transponder_publisher_packet_faults_total{fault="lost",stream="new"} 0`,
+		`transponder_publisher_packets_total{stream="cam"} 60`,
+		`transponder_publisher_packets_total{stream="new"} 0`,
+		`transponder_publisher_plis_total{stream="cam"} 66`,
+		`transponder_publisher_plis_total{stream="new"} 0`,
+		`transponder_publisher_round_trip_seconds{stream="cam"} 0.04`,
 		`transponder_publishers{receiver="lean"} 8`,
 		`transponder_publishers{receiver="peer"} 2`,
 		`transponder_push_acked_bytes_total{push="p1",stream="cam"} 900`,
@@ -123,20 +169,41 @@ func TestMetrics(t *testing.T) {
 		`transponder_pushes{state="starting"} 1`,
 		`transponder_renditions{kind="audio"} 2`,
 		`transponder_renditions{kind="video"} 1`,
+		`transponder_rtmp_bad_messages_total 47`,
+		`transponder_rtmp_clock_jumps_total 48`,
 		`transponder_rtmp_connections 6`,
+		`transponder_rtmp_connections_total{outcome="accepted"} 43`,
+		`transponder_rtmp_connections_total{outcome="rejected"} 44`,
+		`transponder_rtmp_player_dropped_frames_total 50`,
+		`transponder_rtmp_players 42`,
+		`transponder_rtmp_publishers 41`,
+		`transponder_rtmp_refused_total 45`,
+		`transponder_rtmp_slow_players_total 49`,
+		`transponder_rtmp_strangers_total 46`,
 		`transponder_session_panics_total{part="push"} 12`,
+		`transponder_session_panics_total{part="rtmp"} 51`,
+		`transponder_session_panics_total{part="websocket"} 31`,
+		`transponder_sound_corrected_seconds_total{how="concealed"} 1`,
+		`transponder_sound_corrected_seconds_total{how="inserted"} 0.01`,
+		`transponder_sound_corrected_seconds_total{how="removed"} 0.02`,
+		`transponder_sound_corrected_seconds_total{how="trimmed"} 2`,
 		`transponder_sound_encoder_changes_total 8`,
 		`transponder_sound_errors_total 3`,
 		`transponder_sound_file_bytes 500`,
 		`transponder_sound_file_errors_total 2`,
+		`transponder_sound_file_packets_total 71`,
 		`transponder_sound_file_starved_packets_total 7`,
+		`transponder_sound_files_kept 3`,
 		`transponder_sound_files_playing 1`,
 		`transponder_sound_frames_total{coded="full"} 30`,
 		`transponder_sound_frames_total{coded="mono"} 50`,
 		`transponder_sound_frames_total{coded="silent"} 20`,
+		`transponder_sound_packets_total{direction="in"} 70`,
+		`transponder_sound_packets_total{direction="out"} 110`,
 		`transponder_sound_silence_seconds_total 0.5`,
 		`transponder_stream_bytes_total{kind="audio",stream="cam"} 7`,
 		`transponder_stream_bytes_total{kind="video",stream="cam"} 150`,
+		`transponder_stream_clock_drift_ratio{stream="cam"} -5e-05`,
 		`transponder_stream_faults_total{fault="malformed",kind="video",stream="cam"} 2`,
 		`transponder_stream_faults_total{fault="no_config",kind="audio",stream="cam"} 1`,
 		`transponder_stream_frames_total{kind="audio",stream="cam"} 1`,
@@ -146,11 +213,26 @@ func TestMetrics(t *testing.T) {
 		`transponder_stream_key_frames_total{stream="cam"} 2`,
 		`transponder_stream_readers{kind="audio",stream="cam"} 0`,
 		`transponder_stream_readers{kind="video",stream="cam"} 0`,
+		`transponder_stream_sound_hold_seconds{stream="cam"} 0.12`,
 		`transponder_streams{state="live"} 1`,
 		`transponder_streams{state="pending"} 0`,
 		`transponder_transcoder_cores 0.25`,
 		`transponder_transcoder_restarts_total 2`,
+		`transponder_websocket_messages_ignored_total 27`,
+		`transponder_websocket_messages_total{direction="received"} 25`,
+		`transponder_websocket_messages_total{direction="sent"} 26`,
+		`transponder_websocket_players 23`,
+		`transponder_websocket_plays_total{outcome="failed"} 35`,
+		`transponder_websocket_plays_total{outcome="played"} 34`,
+		`transponder_websocket_publishers 22`,
+		`transponder_websocket_publishes_total{outcome="failed"} 33`,
+		`transponder_websocket_publishes_total{outcome="published"} 32`,
+		`transponder_websocket_sessions_kept 21`,
 		`transponder_websockets 5`,
+		`transponder_websockets_accepted_total 24`,
+		`transponder_websockets_closed_total{reason="flood"} 28`,
+		`transponder_websockets_closed_total{reason="silent"} 30`,
+		`transponder_websockets_closed_total{reason="slow"} 29`,
 	}
 	if got := ours(text); !slices.Equal(got, want) {
 		t.Errorf("figures =\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

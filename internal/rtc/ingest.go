@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,13 +21,15 @@ type Ingest struct {
 	hub       *stream.Hub
 	log       *slog.Logger
 	receivers []Receiver
-	published []atomic.Int64 // at present, by receiver
+
+	mu        sync.Mutex
+	published map[*Publication]struct{} // guarded by mu; at present
 }
 
 // NewIngest makes an ingest that gives an offer to the first receiver that accepts it. Whoever made the receivers closes
 // them.
 func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Receiver) *Ingest {
-	return &Ingest{cfg: cfg, hub: hub, log: log, receivers: receivers, published: make([]atomic.Int64, len(receivers))}
+	return &Ingest{cfg: cfg, hub: hub, log: log, receivers: receivers, published: map[*Publication]struct{}{}}
 }
 
 // Publish claims the name in the hub, answers the offer and returns the publication, not yet connected; the caller
@@ -69,7 +74,9 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	}
 	p.answer = answer
 	p.session.Store(&session)
-	in.published[receiver].Add(1)
+	in.mu.Lock()
+	in.published[p] = struct{}{}
+	in.mu.Unlock()
 	return p, nil
 }
 
@@ -109,10 +116,42 @@ func accepts(r Receiver, offer *ParsedOffer) error {
 // Publishers returns how many publications there are, by the names of their receivers.
 func (in *Ingest) Publishers() map[string]int {
 	m := map[string]int{}
-	for i, r := range in.receivers {
-		m[r.Name()] = int(in.published[i].Load())
+	for _, r := range in.receivers {
+		m[r.Name()] = 0
+	}
+	for _, p := range in.publications() {
+		m[p.Receiver()]++
 	}
 	return m
+}
+
+// PublisherStats are the figures of one publisher's session.
+type PublisherStats struct {
+	Stream string
+	SessionStats
+}
+
+// Stats returns the figures of the publications whose streams have not ended: one for each name.
+func (in *Ingest) Stats() []PublisherStats {
+	var all []PublisherStats
+	for _, p := range in.publications() {
+		if p.source.Err() == nil {
+			all = append(all, PublisherStats{p.source.Info().Name, p.Stats()})
+		}
+	}
+	return all
+}
+
+func (in *Ingest) publications() []*Publication {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return slices.Collect(maps.Keys(in.published))
+}
+
+func (in *Ingest) forget(p *Publication) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.published, p)
 }
 
 // Publication is one publisher's session and its stream.
@@ -158,7 +197,7 @@ func (p *Publication) AddCandidate(candidate string) error {
 // closed by somebody else (the source's error), or when ctx ends (its cause). The source is closed and the session joined
 // when it returns, and the error says why. It must be called, once.
 func (p *Publication) Run(ctx context.Context) error {
-	defer p.in.published[p.receiver].Add(-1)
+	defer p.in.forget(p)
 	cause := p.wait(ctx)
 	p.source.Close(cause)
 	if err := (*p.session.Load()).Close(); err != nil {

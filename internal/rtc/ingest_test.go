@@ -166,6 +166,34 @@ var (
 	pps1     = []byte{0x68, 0x5b, 0x83, 0xcb, 0x20} // id 1
 )
 
+// A publisher that another one has replaced may still be closing. A name appears in the figures once all the same.
+func TestStatsAfterTakeover(t *testing.T) {
+	cfg := stream.DefaultConfig()
+	cfg.Takeover = stream.TakeoverAlways
+	in := NewIngest(DefaultConfig(), stream.NewHub(cfg), slog.New(slog.DiscardHandler), &fakeReceiver{})
+	var ends []func()
+	for _, id := range []string{"1", "2"} {
+		p, err := in.Publish(t.Context(), Offer{SDP: chromium(t)}, stream.Info{Name: "a", ID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_ = p.Run(ctx)
+		})
+	}
+	if n, st := in.Publishers()["fake"], in.Stats(); n != 2 || len(st) != 1 || st[0].Stream != "a" {
+		t.Errorf("%d publishers, figures %+v; want 2, and the figures of one", n, st)
+	}
+	for _, end := range ends {
+		end()
+	}
+	if n, st := in.Publishers()["fake"], in.Stats(); n != 0 || len(st) != 0 {
+		t.Errorf("%d publishers, figures %+v; want none", n, st)
+	}
+}
+
 func TestFrames(t *testing.T) {
 	idr, slice, sei := nal(nalIDR, 9), nal(nalSlice, 7), nal(6, 5)
 	type in struct {

@@ -142,7 +142,7 @@ type Stats struct {
 	Connections, Publishers, Players int64 // now
 
 	Accepted   int64 // connections taken
-	Rejected   int64 // connections closed at once, for there were too many
+	Rejected   int64 // connections closed at once because there were too many
 	Refused    int64 // publishes and plays that were not granted
 	Strangers  int64 // connections that did not speak RTMP, or not in time
 	BadFrames  int64 // audio and video messages that could not be used

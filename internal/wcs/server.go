@@ -95,7 +95,7 @@ type Server struct {
 }
 
 type counters struct {
-	accepted, refused                    atomic.Int64
+	accepted                             atomic.Int64
 	received, sent, ignored              atomic.Int64
 	floods, slow, silent                 atomic.Int64
 	publishers, published, publishFailed atomic.Int64
@@ -110,7 +110,6 @@ type Stats struct {
 	Publishers int64 // streams of all sessions
 	Players    int64 // that play now
 	Accepted   int64 // sockets, ever
-	Refused    int64 // upgrades refused: bad requests, foreign origins, too many sockets
 	Received   int64 // messages from browsers
 	Sent       int64 // messages to browsers
 	Ignored    int64 // messages received that are no part of the protocol
@@ -167,7 +166,6 @@ func (s *Server) UseShares(shares guard.SharesConfig, refusals *guard.Refusals) 
 // ServeHTTP upgrades the request and runs the session until the socket is gone, or longer if it is to be kept.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.pages.Socket("websocket", r, s.cfg.Origins); err != nil {
-		s.count.refused.Add(1)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
@@ -189,7 +187,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil {
 		s.leave()
-		s.count.refused.Add(1)
 		s.log.Debug("upgrade refused", "peer", r.RemoteAddr, "err", err)
 		return
 	}
@@ -201,7 +198,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // noRoom refuses a socket.
 func (s *Server) noRoom(w http.ResponseWriter, r *http.Request, why string) {
-	s.count.refused.Add(1)
 	s.refusals.Note("websocket", why, "peer", r.RemoteAddr)
 	w.Header().Set("Retry-After", "5")
 	words := "no room for another session"
@@ -280,7 +276,6 @@ func (s *Server) Stats() Stats {
 		Publishers: c.publishers.Load(),
 		Players:    c.players.Load(),
 		Accepted:   c.accepted.Load(),
-		Refused:    c.refused.Load(),
 		Received:   c.received.Load(),
 		Sent:       c.sent.Load(),
 		Ignored:    c.ignored.Load(),
