@@ -10,36 +10,37 @@ import (
 )
 
 const (
-	// loopLength is the least length of what is repeated in a loop, so that making it whole packets is not heard: half a packet in
-	// so long is a hundredth of a semitone.
+	// loopLength is the least duration of the packets that a loop repeats. The file is stretched to whole packets for that; over this
+	// duration the change is a hundredth of a semitone at most, which nobody hears.
 	loopLength = 30 * time.Second
-	// loopLead is how many packets of a loop come before those that are repeated. By then the coder has forgotten that there was
-	// silence before the file, so that each of them follows the last as it followed the one before it.
+	// loopLead is how many packets of a loop are sent once, before the repeated ones. After these the encoder's state no longer
+	// depends on the silence before the file, so the first repeated packet also fits behind the last one.
 	loopLead = 8
-	// loopPause is how many frames of silence end a loop of Speex. It tells each frame from those before it, and a decoder whose
-	// memory is of others goes astray; in silence the memories meet.
+	// loopPause is how many frames of silence end a loop of Speex. A Speex frame is decoded from the frames before it. At the jump
+	// back to the beginning these are other frames than the encoder saw; after silence the difference is not heard.
 	loopPause = 2
 )
 
-// coder makes the packets of a file, one after the other, and is for one goroutine.
+// coder encodes a file, packet by packet. One goroutine uses it.
 //
-// Packets of AAC overlap: each holds half of two frames. A file that is played once is laid between frames of silence. A loop
-// is a number of whole files, stretched to a whole number of frames; its packets from number loopStart on follow the last.
+// Packets of AAC overlap: each holds half of two frames. If the file is played once, there is silence before and after it. For a
+// loop, the file is repeated until it lasts loopLength, and stretched to a whole number of frames; after the last packet, playing
+// continues with packet loopStart.
 type coder struct {
 	src      *wavReader
 	enc      sound.Encoder
 	channels int
 	rate     *sound.Resampler
 
-	frames    int64 // of sound until the pause; 0: there is none
-	sent      int64 // frames to the encoder
-	packets   int64 // there are in all
+	frames    int64 // of sound before loopPause; 0: there is no pause
+	sent      int64 // frames given to the encoder
+	packets   int64 // that the file will have
 	loopStart int64
 	made      int64
 	in, pcm   []float32
 }
 
-// newCoder codes a file once, or so often that it is as long as a loop is to be at least.
+// newCoder returns a coder that encodes a file once (loop is 0), or as a loop that lasts at least that long.
 func newCoder(w *wav, enc sound.Encoder, f media.AudioFormat, loop time.Duration) *coder {
 	c := &coder{src: w.reader(f.Channels, loop > 0), enc: enc, channels: f.Channels}
 	size := int64(enc.FrameSize())
@@ -61,13 +62,13 @@ func newCoder(w *wav, enc sound.Encoder, f media.AudioFormat, loop time.Duration
 	return c
 }
 
-// lead returns by how many packets the sound trails what is encoded.
+// lead returns the encoder's delay in packets, rounded up.
 func (c *coder) lead() int64 {
 	size := c.enc.FrameSize()
 	return int64((c.enc.Delay() + size - 1) / size)
 }
 
-// next appends the next packet to dst, behind its length in two bytes. It fails with io.EOF after the last.
+// next appends the length of the next packet, in two bytes, and the packet to dst. It fails with io.EOF after the last packet.
 func (c *coder) next(dst []byte) ([]byte, error) {
 	if c.made == c.packets {
 		return dst, io.EOF
@@ -92,7 +93,7 @@ func (c *coder) next(dst []byte) ([]byte, error) {
 	}
 }
 
-// read takes a little more of the file, or of the pause in a loop.
+// read adds the sound of one frame, from the file or from the pause in a loop, to pcm.
 func (c *coder) read() error {
 	if c.frames > 0 && c.sent >= c.frames {
 		c.pcm = append(c.pcm[:0], make([]float32, c.channels*c.enc.FrameSize())...)

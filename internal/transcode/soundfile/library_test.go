@@ -123,7 +123,7 @@ func silentFrames(t testing.TB, f media.AudioFormat, d time.Duration) []media.Fr
 }
 
 // The live tone, the file's to its end, the live tone again: on the live clock, under the live headers, without a click.
-func TestSoundPlayer(t *testing.T) {
+func TestPlayer(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "tone.wav", wavBytes(44100, 1, 44100, fileHz))
 	l := newLibrary(t, dir, DefaultConfig())
@@ -176,7 +176,7 @@ func TestSoundPlayer(t *testing.T) {
 }
 
 // A loop has no gap and no click: through its seam the tone goes on as if there was none.
-func TestSoundLoop(t *testing.T) {
+func TestLoop(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name         string
@@ -240,7 +240,7 @@ func TestSoundLoop(t *testing.T) {
 
 // Where the coder changes its windows for an attack, a loop's packets still fit together at the seam: the second time sounds as
 // the first.
-func TestSoundLoopOfAttacks(t *testing.T) {
+func TestLoopOfAttacks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	l := newLibrary(t, dir, DefaultConfig())
@@ -280,7 +280,7 @@ func TestSoundLoopOfAttacks(t *testing.T) {
 }
 
 // Ten players of a file that begin at different times share one encoding.
-func TestSoundIsMadeOnce(t *testing.T) {
+func TestFileIsEncodedOnce(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "tone.wav", wavBytes(48000, 2, 4*48000, fileHz))
 	l := newLibrary(t, dir, DefaultConfig())
@@ -318,7 +318,7 @@ func TestSoundIsMadeOnce(t *testing.T) {
 }
 
 // A file of two hours is neither read nor encoded as a whole before it is needed.
-func TestLongSound(t *testing.T) {
+func TestLongFile(t *testing.T) {
 	dir := t.TempDir()
 	size := 2 * 3600 * 48000 * 4
 	writeFile(t, dir, "long.wav", wavHeader(wavPCM, 48000, 2, 16, size))
@@ -353,7 +353,7 @@ func heap() int {
 }
 
 // What is not played any more makes room; what has no room is not played.
-func TestSoundsRoom(t *testing.T) {
+func TestCacheIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a.wav", "b.wav", "c.wav"} {
 		writeFile(t, dir, name, wavBytes(48000, 1, 48000*5, fileHz))
@@ -390,7 +390,7 @@ func TestSoundsRoom(t *testing.T) {
 }
 
 // Nobody waits for a file: silence is heard until it is there.
-func TestStarvedSound(t *testing.T) {
+func TestStarvedPlayer(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "tone.wav", wavBytes(48000, 1, 4800, fileHz))
 	l := New(dir, DefaultConfig(), slog.New(slog.DiscardHandler)) // does not run
@@ -412,7 +412,7 @@ func TestStarvedSound(t *testing.T) {
 }
 
 // Players come and go at any time, from any goroutine.
-func TestSoundsAtOnce(t *testing.T) {
+func TestManyPlayers(t *testing.T) {
 	dir := t.TempDir()
 	names := []string{"a.wav", "b.wav", "c.wav"}
 	for _, name := range names {
@@ -454,7 +454,7 @@ func TestSoundsAtOnce(t *testing.T) {
 	}
 }
 
-func TestSoundForms(t *testing.T) {
+func TestForms(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "tone.wav", wavBytes(48000, 1, 48000, fileHz))
 	l := newLibrary(t, dir, DefaultConfig())
@@ -485,7 +485,7 @@ func TestSoundForms(t *testing.T) {
 	}
 }
 
-func TestCheckSound(t *testing.T) {
+func TestCheck(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	good := wavBytes(8000, 1, 800, fileHz)
 	writeFile(t, dir, "good.wav", good)
@@ -526,7 +526,7 @@ func TestCheckSound(t *testing.T) {
 	}
 }
 
-func TestSoundsConfig(t *testing.T) {
+func TestConfig(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
 	}
@@ -567,8 +567,8 @@ func BenchmarkSilence(b *testing.B) {
 	}
 }
 
-// BenchmarkSoundCoder is the cost of a second of a file, from 44.1 kHz.
-func BenchmarkSoundCoder(b *testing.B) {
+// BenchmarkCoder is the cost of a second of a file, from 44.1 kHz.
+func BenchmarkCoder(b *testing.B) {
 	file := wavBytes(44100, 2, 44100, fileHz)
 	w, err := parseWAV(bytes.NewReader(file), int64(len(file)))
 	if err != nil {

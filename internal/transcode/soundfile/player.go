@@ -8,29 +8,30 @@ import (
 	"transponder/internal/transcode/sound"
 )
 
-// ErrForm means that no file can be played in the place of live sound of this codec or form.
+// ErrForm means that the live sound has a codec or form for which no file can be encoded.
 var ErrForm = errors.New("no file can be played in the place of sound of this form")
 
-// Player plays a file in the place of live sound. It is for one goroutine, but for Close.
+// Player plays a file in the place of one stream's live sound. One goroutine uses it; Close may be called from any.
 type Player struct {
 	library *Library
-	key     encodingKey
-	track   *media.Track // that key.format fits
-	rest    []byte       // of the chunk that is played, behind what was
-	left    []byte       // G.711 that was begun
-	err     error        // why there is no more
+	key     encodingKey  // its format is that of track
+	track   *media.Track // of the live sound
+	rest    []byte       // of the present chunk: the packets that are still to be sent
+	left    []byte       // of G.711: the part of a packet that is still to be sent
+	err     error        // why the file has ended
 
 	// Guarded by Library.mu.
 	encoding *encoding
-	at       int     // the chunk that is played, -1 before the first
-	next     *[]byte // the one after it, once it is in memory
+	at       int     // number of the present chunk, -1 before the first
+	next     *[]byte // the chunk after it, once it is in memory
 	closed   bool
 }
 
-// Replace returns the file's next packet in the place of a live frame's, with the same Track and Time. Silence takes its place
-// while the file's packet is not ready. It never blocks. It fails with io.EOF after the file's end, with ErrForm if the live
-// sound has a form that no file can be given, and otherwise if the file cannot be played to its end; the live frame is then
-// the one to be sent.
+// Replace returns a live frame with the file's next packet as its data; track and time stay. While the next packet is not ready, the
+// data is silence. Replace never blocks.
+//
+// It fails with io.EOF after the end of the file, with ErrForm if no file can be encoded in the form of the live sound, and with
+// another error if the file cannot be played to its end. With an error it returns the live frame unchanged.
 func (p *Player) Replace(f media.Frame) (media.Frame, error) {
 	if f.Track != p.track {
 		if err := p.follow(f.Track); err != nil {
@@ -53,13 +54,13 @@ func (p *Player) Replace(f media.Frame) (media.Frame, error) {
 	return f, nil
 }
 
-// follow makes the file fit another track. One of another form has it begin anew.
+// follow adapts the player to another track. If the format differs, the file begins again.
 func (p *Player) follow(t *media.Track) error {
-	format, err := sound.FormatOf(t, p.library.cfg.RateBPS)
+	l := p.library
+	format, err := sound.FormatOf(t, l.cfg.RateBPS)
 	if err != nil {
 		return ErrForm
 	}
-	l := p.library
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.track = t
@@ -72,7 +73,7 @@ func (p *Player) follow(t *media.Track) error {
 	return nil
 }
 
-// data returns what takes the place of a frame's data, nil while that is not ready.
+// data returns the data that replaces that of a live frame, nil if it is not ready yet.
 func (p *Player) data(f media.Frame) ([]byte, error) {
 	switch f.Track.Codec {
 	case media.PCMA, media.PCMU:
@@ -85,10 +86,10 @@ func (p *Player) data(f media.Frame) ([]byte, error) {
 	return p.packet()
 }
 
-// packet returns the next packet.
+// packet returns the next packet, nil if it is not ready yet.
 func (p *Player) packet() ([]byte, error) {
 	if len(p.rest) == 0 {
-		if err := p.turn(); err != nil || len(p.rest) == 0 {
+		if err := p.nextChunk(); err != nil || len(p.rest) == 0 {
 			return nil, err
 		}
 	}
@@ -98,8 +99,8 @@ func (p *Player) packet() ([]byte, error) {
 	return packet, nil
 }
 
-// turn goes on to the next chunk if it is there.
-func (p *Player) turn() error {
+// nextChunk goes on to the next chunk. If that is not ready yet, rest stays empty.
+func (p *Player) nextChunk() error {
 	l := p.library
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,7 +122,7 @@ func (p *Player) turn() error {
 	return nil
 }
 
-// samples returns n bytes of G.711, however long the packets are; silence fills up the last.
+// samples returns n bytes of G.711, whatever the size of the file's packets. At the end of the file, silence fills up the last n.
 func (p *Player) samples(n int) ([]byte, error) {
 	if len(p.left) >= n {
 		data := p.left[:n:n]
@@ -136,7 +137,7 @@ func (p *Player) samples(n int) ([]byte, error) {
 			packet, err = fill.Data, nil
 		}
 		if err != nil || packet == nil {
-			p.left = data // to be heard once there is more
+			p.left = data // sent once there is more
 			return nil, err
 		}
 		k := min(len(packet), n-len(data))
@@ -145,7 +146,7 @@ func (p *Player) samples(n int) ([]byte, error) {
 	return data, nil
 }
 
-// frames returns a packet of n frames of Speex, fewer at the end.
+// frames returns one packet with n frames of Speex. At the end of the file, silence fills it up.
 func (p *Player) frames(n int) ([]byte, error) {
 	var packets [][]byte
 	for range n {
@@ -161,7 +162,7 @@ func (p *Player) frames(n int) ([]byte, error) {
 	return sound.JoinSpeex(packets...), nil
 }
 
-// Close ends the playing. It may be called more than once, and from any goroutine; Replace then says io.EOF soon.
+// Close ends the player. It may be called more than once. After it, Replace returns io.EOF once the chunk that was begun is over.
 func (p *Player) Close() {
 	l := p.library
 	l.mu.Lock()

@@ -17,27 +17,27 @@ const (
 	wavExtensible = 0xfffe
 )
 
-// maxWAVChunks bounds how much of a file is searched for its sound.
+// maxWAVChunks is how many chunks of a file are searched for the samples.
 const maxWAVChunks = 1000
 
-// maxWAVFrames bounds how long a file may be, so that no sum of its samples overflows: two months at the highest rate.
+// maxWAVFrames is the most samples of a channel, so that no product overflows: two months at the highest rate.
 const maxWAVFrames = 1 << 40
 
-// wavSubtype is what follows the coding in the identifier of an extensible format.
+// wavSubtype follows the coding in the GUID of WAVE_FORMAT_EXTENSIBLE.
 const wavSubtype = "\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
 
-// wav is a RIFF WAV file whose header was read (Multimedia Programming Interface and Data Specifications 1.0; RF64 is EBU
-// Tech 3306). It reads the file's samples wherever they are asked for, and keeps none.
+// wav describes a RIFF WAV file (Multimedia Programming Interface and Data Specifications 1.0) or an RF64 file (EBU Tech 3306). It
+// holds no samples; a wavReader reads them.
 type wav struct {
 	file           io.ReaderAt
 	coding         int
 	rate, channels int
 	size           int   // of a sample of one channel, in bytes
-	begin          int64 // where the samples are in the file
+	begin          int64 // offset of the first sample in the file
 	frames         int64 // samples of each channel
 }
 
-// parseWAV reads the header of a file of so many bytes. Its errors say in a few words what is wrong with the file.
+// parseWAV reads the header of a file of size bytes. Errors say in a few words, for users, what is wrong with the file.
 func parseWAV(file io.ReaderAt, size int64) (*wav, error) {
 	var head [12]byte
 	if _, err := file.ReadAt(head[:], 0); err != nil {
@@ -47,7 +47,7 @@ func parseWAV(file io.ReaderAt, size int64) (*wav, error) {
 	if form != "RIFF" && form != "RF64" && form != "BW64" || string(head[8:]) != "WAVE" {
 		return nil, errors.New("it is no RIFF WAV file")
 	}
-	// While it is recorded, and after a crash, a file does not say how long it is.
+	// The header of a file does not tell the length while the file is recorded, and after a crash of the recorder.
 	open := form == "RIFF" && (binary.LittleEndian.Uint32(head[4:]) == 0 || binary.LittleEndian.Uint32(head[4:]) == math.MaxUint32)
 	w := &wav{file: file}
 	data, err := w.chunks(size, open)
@@ -68,7 +68,7 @@ func parseWAV(file io.ReaderAt, size int64) (*wav, error) {
 	return w, nil
 }
 
-// wavError is the words, unless the file cannot be read at all.
+// wavError returns an error with the words if the file is too short, and another one if it cannot be read at all.
 func wavError(err error, words string) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New(words)
@@ -76,7 +76,7 @@ func wavError(err error, words string) error {
 	return errors.New("it cannot be read") // the error itself may name a path
 }
 
-// chunks finds the format and the samples, and returns the size of the latter. open says that the file does not know it.
+// chunks finds the format and the samples, and returns the size of the samples. open says that the header does not tell the size.
 func (w *wav) chunks(size int64, open bool) (data int64, err error) {
 	long := int64(-1) // the size as RF64 has it
 	at := int64(12)
@@ -155,8 +155,8 @@ func (w *wav) format(at, n int64) error {
 	return nil
 }
 
-// wavMix says how much of each channel, in the usual order of speakers, goes to the left and to the right. A centre and the
-// surrounds count 3 dB less (ITU-R BS.775-4, annex 4), an LFE channel not at all; the sum is then made to fit full scale.
+// wavMix says, for 1 to 8 channels in the usual order of speakers, how much of each channel goes to the left and to the right. A
+// centre and the surrounds count 3 dB less (ITU-R BS.775-4, annex 4), an LFE channel is left out; mix scales the sum to full scale.
 var wavMix = [...][][2]float32{
 	{{1, 1}},
 	{{1, 0}, {0, 1}},
@@ -168,7 +168,7 @@ var wavMix = [...][][2]float32{
 	{{1, 0}, {0, 1}, {.707, .707}, {0, 0}, {.707, 0}, {0, .707}, {.707, 0}, {0, .707}},
 }
 
-// mix returns the shares of each channel in one or two channels.
+// mix returns how much of each channel goes to each of one or two output channels.
 func (w *wav) mix(channels int) [][2]float32 {
 	shares := make([][2]float32, w.channels)
 	var sum float32
@@ -185,7 +185,7 @@ func (w *wav) mix(channels int) [][2]float32 {
 	return shares
 }
 
-// wavReader reads a file from its beginning on, in one or two channels.
+// wavReader reads the samples of a file in order, mixed to one or two channels.
 type wavReader struct {
 	*wav
 	as     int // channels
@@ -196,15 +196,15 @@ type wavReader struct {
 	bytes  []byte
 }
 
-// wavBlock is how many bytes of a file are read at a time, and up to which a file is kept.
+// wavBlock is how many bytes of a file are read at a time. A file that is not larger is read only once.
 const wavBlock = 256 << 10
 
-// reader reads the file once and then silence, or in a loop.
+// reader returns a wavReader that reads the file once and then silence, or the file in a loop.
 func (w *wav) reader(channels int, loop bool) *wavReader {
 	return &wavReader{wav: w, as: channels, shares: w.mix(channels), loop: loop}
 }
 
-// read appends at most n samples of each channel to pcm, and at least one.
+// read appends from 1 to n samples of each channel to pcm.
 func (r *wavReader) read(pcm []float32, n int) ([]float32, error) {
 	if r.at == r.frames {
 		if !r.loop {
@@ -233,7 +233,7 @@ func (r *wavReader) read(pcm []float32, n int) ([]float32, error) {
 	return pcm, nil
 }
 
-// load reads a part of the samples. The slice is valid until the next call.
+// load reads bytes of the file. The slice is valid until the next call.
 func (r *wavReader) load(at, n int64) ([]byte, error) {
 	if r.whole {
 		return r.bytes[at:][:n], nil
@@ -260,7 +260,7 @@ func (r *wavReader) fill(b []byte, at int64) error {
 	return nil
 }
 
-// sample decodes one sample to ±1. What is no number is silent.
+// sample decodes one sample to a value from -1 to 1. NaN becomes 0.
 func (w *wav) sample(b []byte) float32 {
 	switch w.coding {
 	case wavALaw:
@@ -289,7 +289,7 @@ func (w *wav) sample(b []byte) float32 {
 	}
 }
 
-// The values of G.711's codes.
+// aLaw and muLaw hold the sample value of each code of G.711.
 var aLaw, muLaw = func() (a, mu [256]float32) {
 	for i := range 256 {
 		b := i ^ 0x55
