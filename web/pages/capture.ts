@@ -1,6 +1,5 @@
-import { sleep } from "../sdk/src/backoff.ts";
-import { adapt, open, stop, type Choice, type Kind, type Quality } from "./devices.ts";
-import { Failure } from "./failure.ts";
+import { isLive, openInPlaceOf } from "../sdk/src/media.ts";
+import { adapt, open, openOne, type Choice, type Kind, type Quality } from "./devices.ts";
 
 export interface CaptureListener {
   /** The tracks are others now; null while nothing was ever open. */
@@ -10,9 +9,6 @@ export interface CaptureListener {
   /** A device went away by itself. */
   lost: (track: MediaStreamTrack) => void;
 }
-
-/** A device that was just closed may need a moment before it can be opened again. */
-const returnPausesMs = [0, 300, 1000];
 
 /**
  * The camera and microphone in use. A new device is open before the one of its kind is closed, and the other kind is not
@@ -78,42 +74,18 @@ export class Capture {
       }
       return;
     }
-    await this.take(await this.openInPlaceOf(old, kind, choice));
+    const used = old?.getSettings().deviceId ?? "";
+    const before = { ...choice, camera: used, microphone: used, quality: this.quality ?? choice.quality };
+    const goBack = async (): Promise<void> => this.take(await openOne(before, kind));
+    try {
+      await this.take(await openInPlaceOf(old ? [old] : [], () => openOne(choice, kind), goBack));
+    } catch (error) {
+      this.listener.changed(this.media); // the old device may be closed, and could not be opened again
+      throw error;
+    }
     if (kind === "video") {
       this.quality = choice.quality;
     }
-  }
-
-  private async openInPlaceOf(old: MediaStreamTrack | null, kind: Kind, choice: Choice): Promise<MediaStreamTrack> {
-    try {
-      return await openOne(kind, choice);
-    } catch (error) {
-      if (!old || !(error instanceof Failure && error.reason === "device_busy")) {
-        throw error;
-      }
-    }
-    // Phones open one camera at a time, and two cameras may share a USB port that carries one.
-    const id = old.getSettings().deviceId ?? "";
-    old.stop();
-    try {
-      return await openOne(kind, choice);
-    } catch (error) {
-      await this.goBack(kind, { ...choice, camera: id, microphone: id, quality: this.quality ?? choice.quality });
-      throw error;
-    }
-  }
-
-  /** Opens a device again that was closed for another, in vain. */
-  private async goBack(kind: Kind, before: Choice): Promise<void> {
-    for (const pause of returnPausesMs) {
-      await sleep(pause);
-      const track = await openOne(kind, before).catch(() => null);
-      if (track) {
-        await this.take(track);
-        return;
-      }
-    }
-    this.listener.changed(this.media);
   }
 
   /** Puts a new track in the place of the one of its kind. */
@@ -137,21 +109,13 @@ export class Capture {
   private drop(kind: Kind): void {
     const old = this.media?.getTracks().filter((track) => track.kind === kind) ?? [];
     old.forEach((track) => this.media?.removeTrack(track));
-    stop(old);
+    old.forEach((track) => track.stop());
     if (old.length > 0) {
       this.listener.changed(this.media);
     }
   }
 
   private live(kind: Kind): MediaStreamTrack | null {
-    return this.media?.getTracks().find((track) => track.kind === kind && track.readyState === "live") ?? null;
+    return this.media?.getTracks().find((track) => track.kind === kind && isLive(track)) ?? null;
   }
-}
-
-async function openOne(kind: Kind, choice: Choice): Promise<MediaStreamTrack> {
-  const [track] = await open(choice, [kind]);
-  if (!track) {
-    throw new Failure("device_failed", "the browser gave no track");
-  }
-  return track;
 }

@@ -1,4 +1,5 @@
-import { Failure, message } from "./failure.ts";
+import { capture } from "../sdk/src/media.ts";
+import { Failure } from "./failure.ts";
 
 export interface Quality {
   label: string;
@@ -39,25 +40,30 @@ export function obstacle(): Failure | null {
   return null;
 }
 
-/** Opens the chosen devices of these kinds; the browser asks for permission where it was not given. */
+/** Opens the chosen devices of these kinds. The browser asks for permission first, unless it was given before. */
 export async function open(choice: Choice, kinds: readonly Kind[]): Promise<MediaStreamTrack[]> {
   const blocked = obstacle();
   if (blocked) {
     throw blocked;
   }
-  const { camera, microphone } = choice;
-  try {
-    const stream = await navigator.mediaDevices.getUserMedia({
-      video: kinds.includes("video") && { ...(camera && { deviceId: { exact: camera } }), ...picture(choice.quality) },
-      audio: kinds.includes("audio") && (microphone ? { deviceId: { exact: microphone } } : true),
-    });
-    for (const track of stream.getTracks()) {
-      track.contentHint = track.kind === "video" ? "motion" : "speech";
-    }
-    return stream.getTracks();
-  } catch (error) {
-    throw deviceFailure(error);
+  const chosen = (deviceId: string): MediaTrackConstraints => (deviceId === "" ? {} : { deviceId: { exact: deviceId } });
+  const stream = await capture({
+    video: kinds.includes("video") && { ...chosen(choice.camera), ...picture(choice.quality) },
+    audio: kinds.includes("audio") && chosen(choice.microphone),
+  });
+  for (const track of stream.getTracks()) {
+    track.contentHint = track.kind === "video" ? "motion" : "speech";
   }
+  return stream.getTracks();
+}
+
+/** Opens the chosen device of one kind. */
+export async function openOne(choice: Choice, kind: Kind): Promise<MediaStreamTrack> {
+  const [track] = await open(choice, [kind]);
+  if (!track) {
+    throw new Failure("device_failed", "the browser gave no track");
+  }
+  return track;
 }
 
 /** Changes the picture of an open camera. A camera that cannot do that goes on as it is. */
@@ -69,12 +75,6 @@ function picture({ height, width }: Quality): MediaTrackConstraints {
   return { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: 30, max: 30 } };
 }
 
-/** The devices of one kind. Their names are empty until permission was given. */
-export async function list(kind: "videoinput" | "audioinput"): Promise<MediaDeviceInfo[]> {
-  const devices = await navigator.mediaDevices.enumerateDevices();
-  return devices.filter((device) => device.kind === kind);
-}
-
 /** True if the browser will not ask again. Browsers that cannot tell count as not permitted. */
 export async function permitted(): Promise<boolean> {
   try {
@@ -83,24 +83,5 @@ export async function permitted(): Promise<boolean> {
     return answers.every((answer) => answer.state === "granted");
   } catch {
     return false;
-  }
-}
-
-export function stop(tracks: MediaStreamTrack[]): void {
-  for (const track of tracks) {
-    track.stop();
-  }
-}
-
-/** Media Capture and Streams, 10.2: why getUserMedia refused. */
-function deviceFailure(error: unknown): Failure {
-  switch (error instanceof DOMException ? error.name : "") {
-    case "NotAllowedError":
-    case "SecurityError": return new Failure("permission_denied");
-    case "NotFoundError":
-    case "OverconstrainedError": return new Failure("no_device");
-    case "NotReadableError":
-    case "AbortError": return new Failure("device_busy", message(error));
-    default: return new Failure("device_failed", message(error));
   }
 }

@@ -1,11 +1,12 @@
 // The studio: one stream from this browser, to many destinations. It wires what people do to the parts that do it.
 
+import { listDevices } from "../sdk/src/media.ts";
 import { nameProblem, pushRequest, randomName, type Destination } from "./address.ts";
 import { Broadcast } from "./broadcast.ts";
 import { Capture } from "./capture.ts";
 import { loadConfig, type Config } from "./config.ts";
 import type { DestinationView } from "./destination-view.ts";
-import { list, obstacle, permitted, qualities, type Choice } from "./devices.ts";
+import { obstacle, permitted, qualities, type Choice } from "./devices.ts";
 import { asFailure, Failure } from "./failure.ts";
 import { HealthMeter } from "./health.ts";
 import { LevelMeter } from "./level-meter.ts";
@@ -118,10 +119,10 @@ function choice(inputs: Inputs): Choice {
 }
 
 async function showDevices(): Promise<void> {
-  const [cameras, microphones] = await Promise.all([list("videoinput"), list("audioinput")]);
+  const { audio, video } = await listDevices();
   const id = (tracks?: MediaStreamTrack[]): string => tracks?.[0]?.getSettings().deviceId ?? "";
   const used = capture.stream;
-  view.showDevices(cameras, microphones, { camera: id(used?.getVideoTracks()), microphone: id(used?.getAudioTracks()) });
+  view.showDevices(video, audio, { camera: id(used?.getVideoTracks()), microphone: id(used?.getAudioTracks()) });
 }
 
 /** Another device or quality was picked. What is closed is opened with the next Start. */

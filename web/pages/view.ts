@@ -1,3 +1,4 @@
+import type { MediaDevice } from "../sdk/src/media.ts";
 import { qualities, type QualityName } from "./devices.ts";
 import { DestinationView, type DestinationHandlers } from "./destination-view.ts";
 import { element, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
@@ -151,9 +152,9 @@ export class View {
   }
 
   /** Fills the lists; a device that is in use stays picked. */
-  showDevices(cameras: MediaDeviceInfo[], microphones: MediaDeviceInfo[], used: { camera: string; microphone: string }): void {
-    const named = (devices: MediaDeviceInfo[], kind: string): Option[] =>
-      devices.filter((d) => d.deviceId !== "").map((d, i) => [d.label || `${kind} ${i + 1}`, d.deviceId]);
+  showDevices(cameras: MediaDevice[], microphones: MediaDevice[], used: { camera: string; microphone: string }): void {
+    const named = (devices: MediaDevice[], kind: string): Option[] =>
+      devices.filter(({ id }) => id !== "").map(({ id, label }, i) => [label || `${kind} ${i + 1}`, id]);
     const silent = this.microphone.value === noSound;
     setOptions(this.camera, named(cameras, "Camera"), ["Default camera", ""], used.camera);
     setOptions(this.microphone, named(microphones, "Microphone"), ["Default microphone", ""], silent ? noSound : used.microphone,

@@ -1,3 +1,4 @@
+import { sleep } from "./backoff.ts";
 import { MEDIA_DEVICE_KIND } from "./constants.ts";
 import { deviceError, SdkError } from "./errors.ts";
 
@@ -171,7 +172,8 @@ export function removeFrom(display: HTMLElement, video: HTMLVideoElement | null)
   }
 }
 
-async function capture(constraints: Constraints): Promise<MediaStream> {
+/** Opens camera and microphone, or a screen. */
+export async function capture(constraints: Constraints): Promise<MediaStream> {
   const devices = mediaDevices();
   const { audio = false, video = false } = constraints;
   try {
@@ -240,7 +242,7 @@ export async function openInPlaceOf<T>(old: MediaStreamTrack[], open: () => Prom
     return await open();
   } catch (error) {
     for (const pause of returnPausesMs) {
-      await new Promise((resolve) => setTimeout(resolve, pause));
+      await sleep(pause);
       if (await goBack().then(() => true, () => false)) {
         break;
       }
