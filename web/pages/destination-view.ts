@@ -168,6 +168,9 @@ export class DestinationView {
     if (phase === "idle") {
       return liveFor === null ? "" : `It was live for ${format.clock(liveFor)}.`;
     }
+    if (phase === "stopping") {
+      return ""; // what the server said last was about a push that goes on
+    }
     const attempts = push?.attempts ?? 0;
     return `${push?.info ?? ""} ${attempts > 1 ? `Attempt ${attempts}.` : ""}`.trim();
   }

@@ -212,7 +212,8 @@ function startDestination(key: number): void {
 }
 
 async function readHealth(): Promise<void> {
-  const report = stream.phase === "sending" ? await broadcast.stats() : null;
+  const stats = await broadcast.stats();
+  const report = stream.phase === "sending" ? stats : null;
   const interval = [...entries.values()].map(({ state }) => (state.phase === "live" ? state.push?.keyIntervalMs : null));
   const reasons = [...entries.values()].map(({ state }) => (state.phase === "live" ? (state.push?.reason ?? "") : ""));
   const missing = reasons.find((reason) => reason.startsWith("source_")) ?? null;

@@ -29,7 +29,7 @@ export function summarize(stream: StreamState, parts: Part[]): Summary {
     case "stopping": return words("stopping", "Stopping");
     case "sending": {
       const note = stream.silent ? "The server does not answer; asking again." : only(parts)?.push?.info ?? "";
-      return words(live.length > 0 ? "live" : "pushing", sending(parts, live), note);
+      return ending(parts) ? words("stopping", "Stopping") : words(live.length > 0 ? "live" : "pushing", sending(parts, live), note);
     }
   }
 }
@@ -42,6 +42,11 @@ function idle(stream: StreamState, parts: Part[]): Summary {
   return parts.length === 0
     ? { phase: "idle", title: "Ready", note: "Nothing is being sent.", liveSince: null }
     : { phase: "idle", title: "Stopped", note: "Nothing is being sent any more.", liveSince: null };
+}
+
+/** No destination is sent to any more, so the stream is about to end. */
+function ending(parts: Part[]): boolean {
+  return parts.length > 0 && parts.every(({ state }) => state.phase === "stopping" || state.phase === "idle");
 }
 
 function sending(parts: Part[], live: Part[]): string {

@@ -1,4 +1,4 @@
-import type { MediaDevice } from "../sdk/src/media.ts";
+import { isLive, type MediaDevice } from "../sdk/src/media.ts";
 import { qualities, type QualityName } from "./devices.ts";
 import { DestinationView, type DestinationHandlers } from "./destination-view.ts";
 import { element, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
@@ -7,7 +7,7 @@ import type { Health } from "./health.ts";
 import type { Login } from "./login.ts";
 import type { StreamState } from "./stream-state.ts";
 import type { Summary } from "./summary.ts";
-import { healthAdvice, type Words } from "./words.ts";
+import { coverText, healthAdvice, type Words } from "./words.ts";
 
 /** What people have entered, destinations aside. */
 export interface Inputs {
@@ -55,6 +55,7 @@ export class View {
   private stream: StreamState = { phase: "idle", silent: false, failure: null };
   private soundSent = false;
   private liveSince: number | null = null;
+  private troubled = false; // camera or microphone could not be opened, or are gone
   /** What the server puts before a stream's name at an RTMP server; undefined while it has not said. */
   namePrefix: string | undefined = undefined;
 
@@ -147,7 +148,8 @@ export class View {
     if (this.video.srcObject !== stream) {
       this.video.srcObject = stream;
     }
-    element("cover", HTMLElement).hidden = stream?.getVideoTracks().some(({ readyState }) => readyState === "live") ?? false;
+    element("cover", HTMLElement).hidden = stream?.getVideoTracks().some(isLive) ?? false;
+    setText(element("open", HTMLElement), stream?.getAudioTracks().some(isLive) ? "Turn on the camera" : "Turn on camera and microphone");
     this.muteButton.disabled = !stream || stream.getAudioTracks().length === 0;
   }
 
@@ -171,6 +173,8 @@ export class View {
   /** Tells of trouble with camera or microphone; null when it is over. */
   showDeviceProblem(words: Words | null, link?: Link): void {
     showAlert(element("device-problem", HTMLElement), words, "", link);
+    this.troubled = words !== null;
+    this.showCover();
   }
 
   /** A stream begins: what is chosen now holds until it ends. */
@@ -179,7 +183,12 @@ export class View {
   }
 
   render(stream: StreamState, summary: Summary): void {
+    const moved = stream.phase !== this.stream.phase;
     this.stream = stream;
+    if (moved) {
+      this.showCover();
+      this.showHealth(null, null, null); // what was measured before says nothing of this phase
+    }
     this.liveSince = summary.liveSince;
     const running = this.running();
     this.status.dataset["phase"] = summary.phase;
@@ -211,7 +220,11 @@ export class View {
     show("loss", format.percent(health?.loss ?? null));
     show("round-trip", format.delay(health?.roundTripMs ?? null));
     show("interval", format.interval(keyIntervalMs));
-    show("advice", healthAdvice(health, missing));
+    show("advice", healthAdvice(health, missing, this.stream.phase === "sending"));
+  }
+
+  private showCover(): void {
+    setText(element("cover-text", HTMLElement), coverText(this.stream.phase, this.troubled));
   }
 
   private running(): boolean {

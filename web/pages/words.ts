@@ -1,5 +1,6 @@
 import { type Failure, pushFailure, type Reason } from "./failure.ts";
 import type { Health } from "./health.ts";
+import type { StreamPhase } from "./stream-state.ts";
 
 /** What happened, and what the reader can do about it. */
 export interface Words {
@@ -269,14 +270,31 @@ export function pushLabel(status: string): string {
   }
 }
 
-/** How the stream gets to the server, and what can be done about it. reason is what the server misses of the stream, if anything. */
-export function healthAdvice(health: Health | null, reason: string | null): string {
-  if (!health) {
+/** The text in place of the preview while the camera is off. troubled: camera or microphone could not be opened, or are gone. */
+export function coverText(phase: StreamPhase, troubled: boolean): string {
+  const ask = "Your browser asks for permission first.";
+  const wait = "Nothing is sent before you press Start.";
+  switch (phase) {
+    case "idle": return troubled ? wait : `${ask} ${wait}`;
+    case "opening": return ask;
+    default: return "No picture is sent while the camera is off.";
+  }
+}
+
+/**
+ * How well the stream gets to the server, and what can be done about it. missing is the reason by which the server says what it
+ * does not get of the stream; null if it gets everything.
+ */
+export function healthAdvice(health: Health | null, missing: string | null, sending = true): string {
+  if (!sending) {
     return "Measured while a stream is sent.";
   }
-  if (reason !== null) {
-    const { title, advice } = explain(pushFailure(reason, ""));
+  if (missing !== null) {
+    const { title, advice } = explain(pushFailure(missing, ""));
     return `${title} ${advice}`;
+  }
+  if (!health) {
+    return "The first numbers come in a moment.";
   }
   if ((health.loss ?? 0) > 0.05) {
     return "Part of the stream is lost on its way to the server. A cable in place of Wi-Fi helps, or a lower quality.";

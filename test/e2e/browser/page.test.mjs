@@ -203,6 +203,23 @@ describe("several destinations", () => {
     assert.equal(await page.locator("#address-1").isDisabled(), false);
   });
 
+  test("one that stops says no more what it waited for", async (t) => {
+    const { mock, page, phase, text, start, chip } = await several(t);
+    await start();
+    await phase("live");
+    mock.find = () => push({ mediaSessionId: "push-1", status: "RECONNECTING", info: "The server closed the connection.", attempts: 3, since: Date.now() });
+    await chip(1, "Reconnecting");
+    assert.match(await text("note-1"), /closed the connection\. Attempt 3\./);
+    let terminate;
+    await page.route("**/push/terminate", (route) => (terminate = () => route.continue()));
+    await page.locator("#go").click();
+    await chip(1, "Stopping");
+    assert.equal(await text("note-1"), "");
+    await until(() => terminate, "the request to end the push");
+    await terminate();
+    await phase("idle");
+  });
+
   test("a key is kept when that is asked for, and forgotten again", async (t) => {
     const { page, phase, start, add } = await several(t);
     await add("twitch", 2);
@@ -524,6 +541,48 @@ describe("camera and microphone", () => {
     assert.match(await text("device-problem"), /camera is gone.*Plug it in/s);
     await page.locator("#camera").selectOption({ index: 2 });
     await page.locator("#device-problem").waitFor({ state: "hidden" });
+  });
+
+  test("what stands in place of the preview is true of the state", async (t) => {
+    const { page, phase, start, text } = await open(t, undefined, { permitted: false });
+    const says = (id, pattern) => page.waitForFunction(([i, source]) => new RegExp(source).test(document.getElementById(i).textContent), [id, pattern.source]);
+    assert.equal(await text("cover-text"), "Your browser asks for permission first. Nothing is sent before you press Start.");
+    assert.equal(await text("open"), "Turn on camera and microphone");
+    assert.equal(await text("advice"), "Measured while a stream is sent.");
+    await start();
+    await phase("live");
+    await says("advice", /^The stream gets to the server well/);
+    const unplug = () => page.evaluate(() => {
+      const [camera] = document.getElementById("video").srcObject.getVideoTracks();
+      camera.stop();
+      camera.dispatchEvent(new Event("ended"));
+    });
+    await unplug();
+    await page.locator("#cover").waitFor();
+    assert.equal(await text("cover-text"), "No picture is sent while the camera is off.");
+    assert.equal(await text("open"), "Turn on the camera");
+    await page.locator("#open").click();
+    await page.locator("#cover").waitFor({ state: "hidden" });
+
+    await page.locator("#go").click();
+    await phase("idle");
+    assert.equal(await text("advice"), "Measured while a stream is sent.");
+    await unplug();
+    await page.locator("#cover").waitFor();
+    assert.equal(await text("cover-text"), "Nothing is sent before you press Start."); // the browser does not ask once more
+  });
+
+  test("no promise to ask where the browser has refused", async (t) => {
+    const { page, text, start, phase } = await open(t, undefined, { permitted: false });
+    await page.evaluate(() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"));
+    });
+    await page.locator("#open").click();
+    await page.locator("#device-problem").waitFor();
+    assert.equal(await text("cover-text"), "Nothing is sent before you press Start.");
+    await start();
+    await phase("failed");
+    assert.doesNotMatch(await text("cover-text"), /asks for permission/);
   });
 
   test("mute, and no sound at all", async (t) => {

@@ -17,7 +17,7 @@ import { HealthMeter } from "./.build/web/pages/health.js";
 import { paths, Series } from "./.build/web/pages/chart.js";
 import { kinds, presets } from "./.build/web/pages/presets.js";
 import { Rest } from "./.build/web/pages/rest.js";
-import { explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
+import { coverText, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
 import { push } from "./lib/mock-server.mjs";
 
 const server = (address) => ({ kind: "server", address, key: "" });
@@ -255,6 +255,16 @@ describe("the state of a stream", () => {
       assert.deepEqual([got.phase, got.title], [phase, title]);
     }
     assert.equal(summarize(sending, [part({}, 7), part({}, 5)]).liveSince, 5);
+    const stopping = { name: "fourth", state: reducePush(part({}).state, { type: "stop", at: 2 }) };
+    for (const [parts, phase, title] of [
+      [[stopping], "stopping", "Stopping"], // not "Live on", which is what the server said of it last
+      [[stopping, stopped], "stopping", "Stopping"], // not "Connecting"
+      [[stopping, part({})], "live", "Live on 1 of 2 destinations"],
+      [[stopping, part({ status: "CONNECTING" })], "pushing", "Connecting to the destinations"],
+    ]) {
+      const got = summarize(sending, parts);
+      assert.deepEqual([got.phase, got.title], [phase, title]);
+    }
     assert.match(summarize({ ...sending, silent: true }, [part({})]).note, /asking again/);
   });
 });
@@ -291,7 +301,18 @@ test("health", () => {
   const bare = meter.read([{ type: "outbound-rtp", kind: "video" }, { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.005 }]);
   assert.deepEqual([bare.roundTripMs, bare.loss, bare.width], [5, null, 0]);
   assert.match(healthAdvice(bare, null), /gets to the server well/);
+  assert.match(healthAdvice(null, null), /come in a moment/);
+  assert.match(healthAdvice(null, null, false), /^Measured while a stream is sent/);
   assert.match(healthAdvice(bare, "source_no_video"), /sound, but no pictures.*preview/); // what the server misses, no browser counts
+});
+
+test("the text in place of the preview", () => {
+  assert.match(coverText("idle", false), /asks for permission.*before you press Start/);
+  assert.doesNotMatch(coverText("idle", true), /asks for permission/); // it has asked
+  assert.doesNotMatch(coverText("opening", false), /before you press Start/);
+  for (const phase of ["publishing", "sending", "stopping"]) {
+    assert.equal(coverText(phase, true), "No picture is sent while the camera is off.");
+  }
 });
 
 test("who asks", async (t) => {
