@@ -3,7 +3,6 @@ package transponder
 import (
 	"fmt"
 
-	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 )
@@ -88,30 +87,6 @@ func (p *push) converted(s *stream.Source) (*stream.Feed, func(), error) {
 	}
 	p.log.Info("pictures are transcoded", "from", s.Video.Track().Codec)
 	return p.video.Feed(s, p.profile)
-}
-
-// sendable keeps of frames what the link takes. Where the stream's pictures are none of that, they are transcoded from now on, and
-// where its Opus is not, which the link before has taken, AAC is made of it.
-func (p *push) sendable(l *link, frames []media.Frame) (int, error) {
-	kept := 0
-	for _, f := range frames {
-		var err error
-		switch {
-		case f.Kind() == media.Video && f.Track.Codec != media.H264 && !p.passes(l.client, f.Track.Codec):
-			err = p.in.convert()
-		case f.Track.Codec == media.Opus && !p.passes(l.client, media.Opus):
-			p.opus = false
-			err = p.in.relisten()
-		default:
-			frames[kept] = f
-			kept++
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	clear(frames[kept:])
-	return kept, nil
 }
 
 // transcoder returns the figures of what makes the push's pictures, false where nothing does.

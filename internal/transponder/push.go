@@ -6,13 +6,10 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"transponder/internal/media"
@@ -21,10 +18,6 @@ import (
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 )
-
-// goodbyeWait is how long a peer gets to close its side after deleteStream, before we close ours. Closing at once would
-// throw away what it has not read yet.
-const goodbyeWait = 300 * time.Millisecond
 
 // videoWait is how long a push waits for a source's first picture before it goes on with the sound alone.
 const videoWait = 3 * time.Second
@@ -316,212 +309,6 @@ func (p *push) bytes() (sent, acked int64) {
 	return sent, acked
 }
 
-// publish sends frames and reads what the peer says, until one of the two ends, and then says goodbye. It closes the link.
-// A *redirect says that, and how, the stream goes on elsewhere.
-func (p *push) publish(ctx context.Context, l *link) error {
-	p.use(l.client, l.out)
-	sending, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	// A write that is blocked when the push is to end gets a little time to finish, and no more.
-	stop := context.AfterFunc(sending, func() { l.conn.SetWriteDeadline(time.Now().Add(p.cfg.DrainTimeout)) })
-	defer stop()
-
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		// No deadline: a peer may lawfully stay silent for hours. One that is dead shows when writing, and the connection is
-		// closed when the sending ends.
-		cancel(p.safely(func() error {
-			return p.serve(l, func(target Target) {
-				wg.Go(func() {
-					if err := p.safely(func() error { return p.reconnect(sending, l, target) }); err != nil {
-						cancel(err)
-					}
-				})
-			})
-		}))
-	})
-	wg.Go(func() { cancel(p.safely(func() error { return p.watch(sending, l) })) })
-	l.replace = func() {
-		wg.Go(func() {
-			if err := p.safely(func() error { p.replace(sending, l); return nil }); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	err := p.safely(func() error { return p.send(sending, l) })
-	cancel(err)
-	if polite(err) {
-		p.goodbye(sending, err, l, &wg)
-	}
-	l.conn.Close()
-	wg.Wait()
-	return p.after(ctx, l, err)
-}
-
-// after says how it goes on after a link: if its peer had asked for another, there, however the link ended.
-func (p *push) after(ctx context.Context, l *link, err error) error {
-	made := l.made
-	if made == nil {
-		select {
-		case made = <-l.next:
-		default:
-		}
-	}
-	var moved *redirect
-	var gone *sourceError
-	asked := l.asked.Load()
-	if asked == nil && l.objects() {
-		asked = &l.target
-	}
-	if errors.As(err, &gone) || errors.As(err, &moved) || ctx.Err() != nil || asked == nil {
-		if made != nil && (moved == nil || moved.link != made) {
-			made.conn.Close()
-		}
-		return err
-	}
-	p.in.Restart()
-	return &redirect{target: *asked, link: made}
-}
-
-// polite says whether the peer is still there to be told that the stream ends.
-func polite(err error) bool {
-	var source *sourceError
-	var moved *redirect
-	return errors.As(err, &source) || errors.As(err, &moved) || errors.Is(err, errTerminated) || errors.Is(err, ErrStopping)
-}
-
-// send writes frames as they come. When another link is ready it goes on with that from the next key frame on, so that
-// between the two nothing is missing.
-func (p *push) send(ctx context.Context, l *link) error {
-	n, err := p.sendable(l, l.backlog) // for the link before they were
-	if err != nil {
-		return err
-	}
-	if err := p.write(ctx, l, l.backlog[:n]); err != nil {
-		return err
-	}
-	l.backlog = nil
-	frames := make([]media.Frame, 64)
-	for {
-		batch := frames
-		if l.out.late.Load() {
-			if err := p.room(ctx, l); err != nil {
-				return p.readError(ctx, err)
-			}
-			batch = frames[:lateBatch] // what is read can not be dropped any more
-		}
-		n, err := p.in.Read(ctx, batch)
-		if err != nil {
-			return p.readError(ctx, err)
-		}
-		if n, err = p.sendable(l, frames[:n]); err != nil {
-			return err
-		}
-		n = p.voice.apply(frames[:n])
-		now := p.turn(l, frames[:n])
-		if err := p.write(ctx, l, frames[:p.complete(l, frames[:now])]); err != nil {
-			return err
-		}
-		if now < n {
-			l.made.backlog = slices.Clone(frames[now:n])
-			return &redirect{link: l.made}
-		}
-		clear(frames[:n])
-	}
-}
-
-// lateBatch is how many frames are sent at once while writing waits for room. It is the least that can be read.
-const lateBatch = 2
-
-// room waits until so little lies outside that more may be written.
-func (p *push) room(ctx context.Context, l *link) error {
-	poll := time.NewTicker(roomPoll)
-	defer poll.Stop()
-	for {
-		p.look(l, tcpInfo(l.conn))
-		now := time.Now()
-		if p.in.Stats().QueuedFrames == 0 {
-			l.out.caughtUp(now)
-		}
-		if l.out.room(now, l.client.BytesSent()) {
-			return nil
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// turn returns how many of the frames are still the link's: all, unless another is ready and begins with one of them.
-func (p *push) turn(l *link, frames []media.Frame) int {
-	if l.made == nil {
-		select {
-		case l.made = <-l.next:
-			p.in.RequestKeyFrame()
-		default:
-			return len(frames)
-		}
-	}
-	silent := p.source().Video.Track() == nil // there is nothing but sound, where any frame will do
-	for i, f := range frames {
-		if silent || f.Kind() == media.Video && f.Key {
-			return i
-		}
-	}
-	return len(frames)
-}
-
-// write lays frames onto the link. It may change their order of storage.
-func (p *push) write(ctx context.Context, l *link, frames []media.Frame) error {
-	tags, written := l.tags[:0], frames[:0]
-	for _, f := range frames {
-		begun := len(tags)
-		var err error
-		if tags, err = l.mux.Append(tags, f); err != nil {
-			return err
-		}
-		if len(tags) > begun { // else it is from before the connection's first picture
-			written = append(written, f)
-		}
-		p.clock.place(l.mux, f, tags[begun:])
-	}
-	l.tags = tags
-	if len(tags) == 0 {
-		return nil
-	}
-	now := time.Now()
-	if now.After(l.allowed) { // moved once a second: a timer per write is not free
-		l.allowed = now.Add(time.Second)
-		p.allowWrite(ctx, l.conn)
-	}
-	if l.begunAt.IsZero() {
-		l.begunAt = now
-	}
-	if ping, due := l.out.write(now, l.client.BytesSent(), tags); due {
-		l.client.Ping(ping)
-	}
-	l.busy.Store(true)
-	err := l.client.WriteTags(tags)
-	l.busy.Store(false)
-	if err != nil {
-		return writeError(ctx, err)
-	}
-	clear(tags)
-	p.sent(written)
-	return nil
-}
-
-// allowWrite gives the next writes the time that a healthy peer needs, or a little when ctx has ended. The order matters: ctx
-// may end between the two lines, and its own change of the deadline be overwritten.
-func (p *push) allowWrite(ctx context.Context, conn net.Conn) {
-	conn.SetWriteDeadline(time.Now().Add(p.cfg.WriteTimeout))
-	if ctx.Err() != nil {
-		conn.SetWriteDeadline(time.Now().Add(p.cfg.DrainTimeout))
-	}
-}
-
 // readError says whether the reader ended because of the stream, the push, or what makes the sound.
 func (p *push) readError(ctx context.Context, err error) error {
 	switch {
@@ -532,27 +319,6 @@ func (p *push) readError(ctx context.Context, err error) error {
 	default:
 		return err
 	}
-}
-
-// writeError names a stalled peer. An error that the reading side has explained better is its.
-func writeError(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errStalled
-	default:
-		return liveError(err)
-	}
-}
-
-// liveError names a peer that has not acknowledged anything for so long that the kernel gave it up, on whichever side that
-// shows first.
-func liveError(err error) error {
-	if errors.Is(err, syscall.ETIMEDOUT) {
-		return errStalled
-	}
-	return err
 }
 
 // sent counts what was written. The first tags that the peer took make the push live.
@@ -592,49 +358,6 @@ func (p *push) sent(frames []media.Frame) {
 func (p *push) drain(why error) {
 	reason, detail := explain(why)
 	p.moveFrom([]State{Connecting, Live, Degraded, Holding}, Status{State: Draining, Reason: reason, Detail: detail})
-}
-
-// goodbye sends what is queued, if there is to be no more, tells the peer that the stream ends and lets it close first. ctx has
-// ended.
-func (p *push) goodbye(ctx context.Context, why error, l *link, reading *sync.WaitGroup) {
-	l.conn.SetWriteDeadline(time.Now().Add(p.cfg.DrainTimeout))
-	var moved *redirect
-	if !errors.As(why, &moved) {
-		p.drain(why)
-		if err := p.empty(ctx, l); err != nil {
-			p.log.Debug("send what is queued", "err", printable(err))
-			return
-		}
-	}
-	if err := l.client.Unpublish(); err != nil {
-		p.log.Debug("say goodbye", "err", err)
-		return
-	}
-	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
-		if err := half.CloseWrite(); err != nil {
-			return
-		}
-	}
-	l.conn.SetReadDeadline(time.Now().Add(goodbyeWait))
-	reading.Wait()
-}
-
-// empty sends what is queued, within the deadline that is set.
-func (p *push) empty(ctx context.Context, l *link) error {
-	l.allowed = time.Now().Add(time.Hour)
-	frames := make([]media.Frame, 64)
-	for {
-		n, err := p.in.ReadRest(ctx, frames)
-		if n == 0 || err != nil {
-			return nil
-		}
-		if n, err = p.sendable(l, frames[:n]); err != nil {
-			return err
-		}
-		if err := p.write(ctx, l, frames[:p.voice.apply(frames[:n])]); err != nil {
-			return err
-		}
-	}
 }
 
 // hidden says whether the reasons of the push tell what is there in a private network.
