@@ -124,7 +124,7 @@ func (p *push) publishAt(ctx context.Context, target Target, g greeting, others 
 			return g.client.Publish()
 		})
 		if g.err == nil {
-			return &link{target: target, conn: g.conn, client: g.client, mux: p.muxer(g.client), out: g.out, next: make(chan *link, 1)}, g
+			return newLink(p, target, g), g
 		}
 		g.conn.Close()
 		var refused *rtmp.StatusError

@@ -18,6 +18,7 @@ import (
 
 // link is one connection to the far end, past NetStream.Publish.Start.
 type link struct {
+	push   *push
 	target Target
 	conn   net.Conn
 	client *rtmp.Client
@@ -34,45 +35,54 @@ type link struct {
 	begunAt time.Time // owned by send; when the first frames went out, zero before
 
 	// Of a kind of media that comes when the link has begun without.
-	replace  func()      // makes another link; set by publish
-	replaced bool        // owned by send; replace was called
+	replaced bool        // owned by send; another link was asked for
 	alone    atomic.Bool // no other link can be made
 	lateAt   time.Time   // owned by send; when that kind was sent all the same, zero before
+
+	wg  sync.WaitGroup          // of what run starts
+	end context.CancelCauseFunc // set by run; ends the sending
 
 	asked atomic.Pointer[Target] // where the peer wants us to connect instead
 	next  chan *link             // that connection once it is made, while this one still stands; holds one
 }
 
+// newLink makes a link of a connection on which the server has begun to take the stream.
+func newLink(p *push, target Target, g greeting) *link {
+	l := &link{push: p, target: target, conn: g.conn, client: g.client, out: g.out, next: make(chan *link, 1)}
+	l.mux = l.muxer()
+	return l
+}
+
 // muxer makes what lays the source's frames onto a new connection.
-func (p *push) muxer(client *rtmp.Client) *flv.Muxer {
+func (l *link) muxer() *flv.Muxer {
 	m := &flv.Muxer{
-		FrameRate: p.frameRate,
-		Allowed:   func(c media.Codec) bool { return p.passes(client, c) },
-		Sound:     p.audio.Expect(p.source(), p.req.Options.Audio),
+		FrameRate: l.frameRate,
+		Allowed:   l.passes,
+		Sound:     l.push.audio.Expect(l.push.source(), l.push.req.Options.Audio),
 	}
-	if p.cfg.SendMetadata {
+	if l.push.cfg.SendMetadata {
 		m.Metadata = flv.MetadataTag
 	}
-	m.Announced = func() *media.Track { return p.in.feed().Announced() }
-	if p.src.Info().HasVideo {
+	m.Announced = func() *media.Track { return l.push.in.feed().Announced() }
+	if l.push.src.Info().HasVideo {
 		m.WaitVideoMS = videoWait.Milliseconds()
 	}
 	return m
 }
 
 // frameRate is that of what is sent now.
-func (p *push) frameRate() float64 {
-	if p.in.held {
+func (l *link) frameRate() float64 {
+	if l.push.in.held {
 		return float64(time.Second / bridgePause)
 	}
-	return p.in.FrameRate()
+	return l.push.in.FrameRate()
 }
 
 // passes says whether frames of a codec that plain RTMP does not have go through untouched: the request allows it and the
 // server offers it.
-func (p *push) passes(client *rtmp.Client, c media.Codec) bool {
+func (l *link) passes(c media.Codec) bool {
 	name := flv.FourCC(c)
-	return slices.Contains(p.req.Options.fourCCs(), name) && client.Offers(name)
+	return slices.Contains(l.push.req.Options.fourCCs(), name) && l.client.Offers(name)
 }
 
 // redirect ends a link because the peer asked for another.
@@ -86,9 +96,9 @@ func (r *redirect) Error() string { return "the server asked for another connect
 // moveGap is the least time between two moves: two servers that send us to each other are not to keep us busy.
 const moveGap = 5 * time.Second
 
-// serve reads from the peer until it ends the stream. move is called, and must not block, when the peer asks for another
-// connection.
-func (p *push) serve(l *link, move func(Target)) error {
+// serve reads from the peer until it ends the stream. No deadline: a peer may lawfully stay silent for hours. One that is dead shows
+// when writing, and the connection is closed when the sending ends.
+func (l *link) serve(ctx context.Context) error {
 	for {
 		err := l.client.Serve()
 		var asked *rtmp.ReconnectError
@@ -98,22 +108,22 @@ func (p *push) serve(l *link, move func(Target)) error {
 		target, err := redirected(l.target, asked.TCURL)
 		switch {
 		case err != nil:
-			p.log.Warn("peer asks for a reconnect that cannot be", "err", err)
-		case time.Since(p.movedAt) < moveGap || l.asked.Load() != nil:
-			p.log.Debug("peer asks for a reconnect again")
+			l.push.log.Warn("peer asks for a reconnect that cannot be", "err", err)
+		case time.Since(l.push.movedAt) < moveGap || l.asked.Load() != nil:
+			l.push.log.Debug("peer asks for a reconnect again")
 		default:
-			p.log.Info("peer asks for a reconnect", "to", target)
+			l.push.log.Info("peer asks for a reconnect", "to", target)
 			l.asked.Store(&target)
-			move(target)
+			l.do(ctx, func(ctx context.Context) error { return l.reconnect(ctx, target) })
 		}
 	}
 }
 
 // reconnect makes the link that the peer asked for while the present one stands, and leaves it in l.next. If the new
 // server answers that it would not have it, the name being in use, say, the present link is ended for it.
-func (p *push) reconnect(ctx context.Context, l *link, target Target) error {
-	p.attempts.Add(1)
-	made, err := p.connect(ctx, target, nil)
+func (l *link) reconnect(ctx context.Context, target Target) error {
+	l.push.attempts.Add(1)
+	made, err := l.push.connect(ctx, target, nil)
 	var refused *rtmp.StatusError
 	switch {
 	case err == nil:
@@ -124,55 +134,45 @@ func (p *push) reconnect(ctx context.Context, l *link, target Target) error {
 	case errors.As(err, &refused):
 		return &redirect{target: target}
 	default: // it may still work once the peer closes
-		p.log.Warn("no connection to where the peer wants it", "to", target, "err", printable(err))
+		l.push.log.Warn("no connection to where the peer wants it", "to", target, "err", printable(err))
 		return nil
 	}
 }
 
-// publish sends frames and reads what the peer says, until one of the two ends, and then says goodbye. It closes the link.
+// run sends frames and reads what the peer says, until one of the two ends, and then says goodbye. It closes the link.
 // A *redirect says that, and how, the stream goes on elsewhere.
-func (p *push) publish(ctx context.Context, l *link) error {
-	p.use(l.client, l.out)
+func (l *link) run(ctx context.Context) error {
+	l.push.use(l)
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	l.end = cancel
 	// A write that is blocked when the push is to end gets a little time to finish, and no more.
-	stop := context.AfterFunc(sending, func() { l.conn.SetWriteDeadline(time.Now().Add(p.cfg.DrainTimeout)) })
+	stop := context.AfterFunc(sending, func() { l.conn.SetWriteDeadline(time.Now().Add(l.push.cfg.DrainTimeout)) })
 	defer stop()
 
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		// No deadline: a peer may lawfully stay silent for hours. One that is dead shows when writing, and the connection is
-		// closed when the sending ends.
-		cancel(p.safely(func() error {
-			return p.serve(l, func(target Target) {
-				wg.Go(func() {
-					if err := p.safely(func() error { return p.reconnect(sending, l, target) }); err != nil {
-						cancel(err)
-					}
-				})
-			})
-		}))
-	})
-	wg.Go(func() { cancel(p.safely(func() error { return p.watch(sending, l) })) })
-	l.replace = func() {
-		wg.Go(func() {
-			if err := p.safely(func() error { p.replace(sending, l); return nil }); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	err := p.safely(func() error { return p.send(sending, l) })
+	l.do(sending, l.serve)
+	l.do(sending, l.watch)
+	err := l.push.safely(func() error { return l.send(sending) })
 	cancel(err)
 	if polite(err) {
-		p.goodbye(sending, err, l, &wg)
+		l.goodbye(sending, err)
 	}
 	l.conn.Close()
-	wg.Wait()
-	return p.after(ctx, l, err)
+	l.wg.Wait()
+	return l.after(ctx, err)
+}
+
+// do runs f in a goroutine that run joins. An error of f ends the sending.
+func (l *link) do(ctx context.Context, f func(context.Context) error) {
+	l.wg.Go(func() {
+		if err := l.push.safely(func() error { return f(ctx) }); err != nil {
+			l.end(err)
+		}
+	})
 }
 
 // after says how it goes on after a link: if its peer had asked for another, there, however the link ended.
-func (p *push) after(ctx context.Context, l *link, err error) error {
+func (l *link) after(ctx context.Context, err error) error {
 	made := l.made
 	if made == nil {
 		select {
@@ -192,7 +192,7 @@ func (p *push) after(ctx context.Context, l *link, err error) error {
 		}
 		return err
 	}
-	p.in.Restart()
+	l.push.in.Restart()
 	return &redirect{target: *asked, link: made}
 }
 
@@ -209,18 +209,18 @@ const goodbyeWait = 300 * time.Millisecond
 
 // goodbye sends what is queued, if there is to be no more, tells the peer that the stream ends and lets it close first. ctx has
 // ended.
-func (p *push) goodbye(ctx context.Context, why error, l *link, reading *sync.WaitGroup) {
-	l.conn.SetWriteDeadline(time.Now().Add(p.cfg.DrainTimeout))
+func (l *link) goodbye(ctx context.Context, why error) {
+	l.conn.SetWriteDeadline(time.Now().Add(l.push.cfg.DrainTimeout))
 	var moved *redirect
 	if !errors.As(why, &moved) {
-		p.drain(why)
-		if err := p.empty(ctx, l); err != nil {
-			p.log.Debug("send what is queued", "err", printable(err))
+		l.push.drain(why)
+		if err := l.empty(ctx); err != nil {
+			l.push.log.Debug("send what is queued", "err", printable(err))
 			return
 		}
 	}
 	if err := l.client.Unpublish(); err != nil {
-		p.log.Debug("say goodbye", "err", err)
+		l.push.log.Debug("say goodbye", "err", err)
 		return
 	}
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
@@ -229,22 +229,22 @@ func (p *push) goodbye(ctx context.Context, why error, l *link, reading *sync.Wa
 		}
 	}
 	l.conn.SetReadDeadline(time.Now().Add(goodbyeWait))
-	reading.Wait()
+	l.wg.Wait()
 }
 
 // empty sends what is queued, within the deadline that is set.
-func (p *push) empty(ctx context.Context, l *link) error {
+func (l *link) empty(ctx context.Context) error {
 	l.allowed = time.Now().Add(time.Hour)
 	frames := make([]media.Frame, 64)
 	for {
-		n, err := p.in.ReadRest(ctx, frames)
+		n, err := l.push.in.ReadRest(ctx, frames)
 		if n == 0 || err != nil {
 			return nil
 		}
-		if n, err = p.sendable(l, frames[:n]); err != nil {
+		if n, err = l.sendable(frames[:n]); err != nil {
 			return err
 		}
-		if err := p.write(ctx, l, frames[:p.voice.apply(frames[:n])]); err != nil {
+		if err := l.write(ctx, frames[:l.push.voice.apply(frames[:n])]); err != nil {
 			return err
 		}
 	}

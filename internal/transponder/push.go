@@ -62,8 +62,7 @@ type push struct {
 	movedAt   time.Time    // written by run between two connections, so their goroutines may read it; when a server last made us reconnect
 
 	mu                  sync.Mutex
-	client              *rtmp.Client                 // guarded by mu; of the present connection
-	out                 *outflow                     // guarded by mu; of the present connection
+	link                *link                        // guarded by mu; the present one, nil while there is none
 	hellos              [4]rtmp.Hello                // guarded by mu; of the latest connections, the newest first
 	pastSent, pastAcked int64                        // guarded by mu; bytes of the connections before
 	meter               stream.Meter                 // guarded by mu
@@ -240,7 +239,7 @@ func (p *push) tell(before State, s Status) {
 
 // attempt makes a connection and publishes on it, and on those that its peer asks for instead, to the end.
 func (p *push) attempt(ctx context.Context) error {
-	defer p.use(nil, nil)
+	defer p.use(nil)
 	if !slices.Contains(p.req.Options.Codecs, "opus") { // else what is heard depends on what the server offers
 		if err := p.in.listen(); err != nil {
 			return p.readError(ctx, err)
@@ -260,7 +259,7 @@ func (p *push) attempt(ctx context.Context) error {
 		}
 		var moved *redirect
 		for l != nil {
-			if err := p.publish(ctx, l); !errors.As(err, &moved) {
+			if err := l.run(ctx); !errors.As(err, &moved) {
 				return err
 			}
 			p.movedAt = time.Now()
@@ -278,7 +277,7 @@ func (p *push) begin(ctx context.Context, target Target, addrs []netip.Addr) (*l
 	p.move(Status{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()
 	p.liveSince = time.Time{}
-	p.use(nil, nil)
+	p.use(nil)
 	l, err := p.connect(ctx, target, addrs)
 	if err == nil && time.Since(begun) > time.Second {
 		p.in.Restart()
@@ -286,15 +285,15 @@ func (p *push) begin(ctx context.Context, target Target, addrs []netip.Addr) (*l
 	return l, err
 }
 
-// use says whose figures are counted from now on.
-func (p *push) use(client *rtmp.Client, out *outflow) {
+// use switches the byte counters to a link and adds those of the link before to the total. nil: there is no connection now.
+func (p *push) use(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.client != nil && p.client != client {
-		p.pastAcked += p.client.BytesAcked()
-		p.pastSent += p.client.BytesSent()
+	if p.link != nil && p.link != l {
+		p.pastAcked += p.link.client.BytesAcked()
+		p.pastSent += p.link.client.BytesSent()
 	}
-	p.client, p.out = client, out
+	p.link = l
 }
 
 // bytes returns what was sent and acknowledged over all connections, never more of the latter.
@@ -302,9 +301,9 @@ func (p *push) bytes() (sent, acked int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sent, acked = p.pastSent, p.pastAcked
-	if p.client != nil {
-		acked += p.client.BytesAcked() // first: both may grow meanwhile
-		sent += p.client.BytesSent()
+	if p.link != nil {
+		acked += p.link.client.BytesAcked() // first: both may grow meanwhile
+		sent += p.link.client.BytesSent()
 	}
 	return sent, acked
 }
@@ -400,8 +399,8 @@ func (p *push) Info() Info {
 	} else {
 		i.Width, i.Height = p.profile.Width, p.profile.Height
 	}
-	if p.out != nil {
-		outside := p.out.outside()
+	if p.link != nil {
+		outside := p.link.out.outside()
 		i.QueuedBytes += int(outside.bytes)
 		i.QueuedTime += outside.lag
 	}

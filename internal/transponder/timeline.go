@@ -1,8 +1,6 @@
 package transponder
 
 import (
-
-
 	"transponder/internal/flv"
 	"transponder/internal/media"
 )

@@ -13,30 +13,30 @@ import (
 
 // watch looks at the link once a second, moves between Live and Degraded, and returns when the peer is given up, when it takes
 // what an ended source has left too slowly, or when ctx ends.
-func (p *push) watch(ctx context.Context, l *link) error {
+func (l *link) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var h health
 	var ended time.Time
 	for {
-		now := p.sample(l)
+		now := l.sample()
 		stuck, reason := h.judge(now)
-		if stuck >= p.cfg.WriteTimeout {
+		if stuck >= l.push.cfg.WriteTimeout {
 			return errStalled
 		}
 		if !l.busy.Load() || h.progressed(now) {
 			// A peer that takes a large frame slowly takes it.
 			// While there is nothing to send, the deadline of the last write passes, and an answer to a ping would not go out.
-			p.allowWrite(ctx, l.conn)
+			l.allowWrite(ctx)
 		}
-		if err := p.in.ending(); err == nil {
-			p.degrade(reason)
+		if err := l.push.in.ending(); err == nil {
+			l.push.degrade(reason)
 		} else {
-			p.drain(&sourceError{err})
+			l.push.drain(&sourceError{err})
 			if ended.IsZero() {
 				ended = time.Now()
 			}
-			if time.Since(ended) >= p.drainLimit() {
+			if time.Since(ended) >= l.push.drainLimit() {
 				return &sourceError{err}
 			}
 		}
@@ -58,12 +58,12 @@ func (p *push) drainLimit() time.Duration {
 	return limit
 }
 
-func (p *push) sample(l *link) sample {
+func (l *link) sample() sample {
 	now := time.Now()
-	src := p.in.Source().Stats()
-	made, _ := p.transcoder()
-	muted, file := p.voice.state()
-	queue := p.in.Stats()
+	src := l.push.in.Source().Stats()
+	made, _ := l.push.transcoder()
+	muted, file := l.push.voice.state()
+	queue := l.push.in.Stats()
 	s := sample{
 		at: now, frames: src.Video.Frames + src.Audio.Frames, pictures: src.Video.Frames,
 		keys: src.Video.KeyFrames, asked: src.KeyRequests, dropped: queue.DroppedFrames, skipped: made.Dropped,
@@ -72,19 +72,19 @@ func (p *push) sample(l *link) sample {
 		kinds:   [2]kindSample{kindOf(src.Audio), kindOf(src.Video)},
 		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}
-	s.kinds[1].missing = s.kinds[1].missing || p.in.blind.Load()
-	s.lag, s.maxLag, s.late = queue.QueuedTime+p.look(l, s.tcp), p.cfg.MaxDelay, l.out.late.Load()
+	s.kinds[1].missing = s.kinds[1].missing || l.push.in.blind.Load()
+	s.lag, s.maxLag, s.late = queue.QueuedTime+l.look(s.tcp), l.push.cfg.MaxDelay, l.out.late.Load()
 	s.unanswered, s.answers = l.out.unanswered()
 	return s
 }
 
 // look takes the kernel's figures of a link, has the queue take account of what lies outside, and returns how old that is.
-func (p *push) look(l *link, tcp tcpState) time.Duration {
+func (l *link) look(tcp tcpState) time.Duration {
 	outside := l.out.look(time.Now(), l.client.BytesSent(), tcp)
 	if l.out.late.Load() {
 		outside.delay += lagReserve
 	}
-	p.in.SetMaxLag(max(p.cfg.MaxDelay-outside.delay-p.in.Buffered().Delay, minLag))
+	l.push.in.SetMaxLag(max(l.push.cfg.MaxDelay-outside.delay-l.push.in.Buffered().Delay, minLag))
 	return outside.lag
 }
 
