@@ -89,18 +89,16 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a.refusals = guard.NewRefusals(log)
 	a.guard = guard.New(a.names(), a.refusals)
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
-	a.hub = stream.NewHub(cfg.Stream)
-	a.hub.UseGate(a.gate)
+	a.hub = stream.NewHub(cfg.Stream, a.gate)
 	a.audio = sound.New(cfg.Audio, log)
-	a.pushes = transponder.NewRegistry(cfg.Push, a.hub, a.audio, log)
-	a.pushes.UseGate(a.gate)
-	a.pushes.UseStills(picture.NewStills(cfg.MediaDir))
 	a.sounds = soundfile.New(cfg.MediaDir, cfg.Sounds, log)
-	a.pushes.UseSounds(sounds{a.sounds})
 	if a.video, err = picture.New(cfg.Video, log); err != nil {
 		return nil, err
 	}
-	a.pushes.UseVideo(a.video)
+	a.pushes = transponder.NewRegistry(cfg.Push, transponder.Parts{
+		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
+		OnEnd: a.pushEnded,
+	}, log)
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
 	}
@@ -115,29 +113,17 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, err
 	}
 	a.ingest = rtc.NewIngest(cfg.Ingest, a.hub, log, a.receivers()...)
-	a.egress = rtc.NewEgress(cfg.Egress, a.receiver, a.made, log)
-	a.egress.UseGate(a.gate)
-	a.whip = whip.New(cfg.WHIP, a.ingest, a.egress, a.hub, log)
-	a.whip.UseGuard(a.guard)
-	a.sdk = wcs.New(a.cfg.WCS, wcs.Parts{
-		Publish: publishWith(a.ingest), Play: playWith(a.egress), Snapshot: a.video.Snapshot, Streams: a.hub, Pusher: a.pushes,
-	}, log)
-	a.sdk.UseGuard(a.guard)
-	a.sdk.UseShares(cfg.Shares, a.refusals)
-	a.pushes.OnEnd(func(i transponder.Info) {
-		if i.State == transponder.Failed {
-			a.sdk.PushFailed(i)
-		}
-	})
+	a.egress = rtc.NewEgress(cfg.Egress, rtc.EgressParts{Sender: a.receiver, Transcode: a.made, Gate: a.gate}, log)
+	a.whip = whip.New(cfg.WHIP, a.whipParts(), log)
+	a.sdk = wcs.New(a.cfg.WCS, a.sdkParts(), log)
 	if cfg.Listen.RTMP >= 0 {
 		rtmp := cfg.RTMP
 		rtmp.Address = ":" + strconv.Itoa(cfg.Listen.RTMP)
-		if a.server, err = rtmpserver.New(rtmp, a.hub, a.audio, log); err != nil {
+		if a.server, err = rtmpserver.New(rtmp, rtmpserver.Parts{
+			Hub: a.hub, Audio: a.audio, Origins: a.pushes, Gate: a.gate, Shares: cfg.Shares, Refusals: a.refusals,
+		}, log); err != nil {
 			return nil, portError("rtmp.port", cfg.Listen.RTMP, err)
 		}
-		a.server.UseGate(a.gate)
-		a.server.UseOrigins(a.pushes)
-		a.server.UseShares(cfg.Shares, a.refusals)
 	}
 	return a, nil
 }
@@ -181,25 +167,50 @@ func (a *App) receivers() []rtc.Receiver {
 	}
 }
 
-// publishWith gives the Web SDK's door what it asks for.
-func publishWith(ingest *rtc.Ingest) wcs.PublishFunc {
-	return func(ctx context.Context, offer rtc.Offer, info stream.Info) (wcs.Publication, error) {
-		p, err := ingest.Publish(ctx, offer, info)
-		if err != nil {
-			return nil, err
-		}
-		return p, nil
+func (a *App) whipParts() whip.Parts {
+	return whip.Parts{
+		Publish: func(ctx context.Context, offer rtc.Offer, info stream.Info) (whip.Publication, error) {
+			return orNil[whip.Publication](a.ingest.Publish(ctx, offer, info))
+		},
+		Play: func(ctx context.Context, offer rtc.Offer, src *stream.Source) (whip.Playback, error) {
+			return orNil[whip.Playback](a.egress.Play(ctx, offer, src))
+		},
+		Streams: a.hub,
+		Guard:   a.guard,
 	}
 }
 
-// playWith gives the Web SDK's door what it asks for.
-func playWith(egress *rtc.Egress) wcs.PlayFunc {
-	return func(ctx context.Context, offer rtc.Offer, src *stream.Source) (wcs.Playback, error) {
-		p, err := egress.Play(ctx, offer, src)
-		if err != nil {
-			return nil, err
-		}
-		return p, nil
+func (a *App) sdkParts() wcs.Parts {
+	return wcs.Parts{
+		Publish: func(ctx context.Context, offer rtc.Offer, info stream.Info) (wcs.Publication, error) {
+			return orNil[wcs.Publication](a.ingest.Publish(ctx, offer, info))
+		},
+		Play: func(ctx context.Context, offer rtc.Offer, src *stream.Source) (wcs.Playback, error) {
+			return orNil[wcs.Playback](a.egress.Play(ctx, offer, src))
+		},
+		Snapshot: a.video.Snapshot,
+		Streams:  a.hub,
+		Pusher:   a.pushes,
+		Guard:    a.guard,
+		Shares:   a.cfg.Shares,
+		Refusals: a.refusals,
+	}
+}
+
+// orNil turns the result of a concrete type into an interface: nil with an error, since an interface that holds a nil pointer is not
+// nil.
+func orNil[I any](value I, err error) (I, error) {
+	if err != nil {
+		var none I
+		return none, err
+	}
+	return value, nil
+}
+
+// pushEnded tells the page that started a push through its publisher that the push failed.
+func (a *App) pushEnded(i transponder.Info) {
+	if i.State == transponder.Failed {
+		a.sdk.PushFailed(i)
 	}
 }
 
@@ -230,11 +241,7 @@ func (a *App) made(s *stream.Source, codec media.Codec) (*stream.Feed, func(), e
 type sounds struct{ *soundfile.Library }
 
 func (s sounds) Open(name string, loop bool) (transponder.SoundPlayer, error) {
-	p, err := s.Library.Open(name, loop)
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	return orNil[transponder.SoundPlayer](s.Library.Open(name, loop))
 }
 
 // nodeID names this process as the contract's examples do: 32 letters and digits, and an address.

@@ -19,6 +19,7 @@ import (
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
 	"transponder/internal/transcode/libav"
+	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
 	"transponder/internal/transcode/sound/soundtest"
 	"transponder/internal/transponder"
@@ -59,7 +60,7 @@ func (d *drain) serve(l net.Listener) error {
 		return err
 	}
 	defer conn.Close()
-	s := rtmp.NewServerConn(conn)
+	s := rtmp.NewServerConn(conn, nil)
 	if err := s.Handshake(); err != nil {
 		return err
 	}
@@ -110,11 +111,15 @@ func newPath(tb testing.TB, codec media.Codec, sounds [][]byte) *path {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.DiscardHandler)
-	hub := stream.NewHub(stream.DefaultConfig())
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	cfg := sound.DefaultConfig()
 	cfg.Copy = true
 	audio := sound.New(cfg, log)
-	pushes := transponder.NewRegistry(transponder.DefaultConfig(), hub, audio, log)
+	video, err := picture.New(picture.DefaultConfig(), log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pushes := transponder.NewRegistry(transponder.DefaultConfig(), transponder.Parts{Hub: hub, Audio: audio, Video: video}, log)
 	sdp, err := os.ReadFile("../rtc/testdata/chromium.sdp")
 	if err != nil {
 		tb.Fatal(err)

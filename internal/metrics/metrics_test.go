@@ -38,7 +38,7 @@ func ours(text string) []string {
 }
 
 func TestMetrics(t *testing.T) {
-	hub := stream.NewHub(stream.DefaultConfig())
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	cam, err := hub.Publish(stream.Info{Name: "cam", ID: "1", AskKeyFrame: func() {}})
 	if err != nil {
 		t.Fatal(err)

@@ -84,7 +84,7 @@ var docConnections = []Connection{{
 
 func newDocServer(t *testing.T) *httptest.Server {
 	t.Helper()
-	hub := stream.NewHub(stream.DefaultConfig())
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	src := publish(t, hub, stream.Info{
 		Name: "name", ID: "56141d10-fddc-11e6-bc64-92361f002671", SessionID: "5f0c1d5e-8c2a-4d2f-9a51-0a1f1f6d7e10",
 		AppKey: "defaultApp", Provider: "WebRTC", Transport: "UDP", HasVideo: true, HasAudio: true,

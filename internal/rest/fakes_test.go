@@ -257,7 +257,7 @@ func livePush() transponder.Info {
 // newHub makes a hub with the live stream "cam", which has sent a key frame and a packet of sound, and the pending "door".
 func newHub(t *testing.T) *stream.Hub {
 	t.Helper()
-	hub := stream.NewHub(stream.DefaultConfig())
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	cam := publish(t, hub, stream.Info{
 		Name: "cam", ID: "56141d10-fddc-11e6", SessionID: "s1", AppKey: "defaultApp", Provider: "WebRTC", Transport: "UDP",
 		HasVideo: true, HasAudio: true,

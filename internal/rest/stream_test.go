@@ -189,7 +189,7 @@ func TestPlayers(t *testing.T) {
 }
 
 func TestNoStreams(t *testing.T) {
-	srv := newServer(t, &fakePushes{}, stream.NewHub(stream.DefaultConfig()))
+	srv := newServer(t, &fakePushes{}, stream.NewHub(stream.DefaultConfig(), nil))
 	for _, r := range []reply{
 		get(t, srv, "/rest-api/stream/find_all"),
 		post(t, srv, "/rest-api/stream/find", ""),

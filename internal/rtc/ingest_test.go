@@ -48,7 +48,7 @@ func (r *fakeReceiver) Close() error {
 }
 
 func newTestIngest(cfg Config, receivers ...Receiver) (*Ingest, *stream.Hub) {
-	hub := stream.NewHub(stream.DefaultConfig())
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	return NewIngest(cfg, hub, slog.New(slog.DiscardHandler), receivers...), hub
 }
 
@@ -170,7 +170,7 @@ var (
 func TestStatsAfterTakeover(t *testing.T) {
 	cfg := stream.DefaultConfig()
 	cfg.Takeover = stream.TakeoverAlways
-	in := NewIngest(DefaultConfig(), stream.NewHub(cfg), slog.New(slog.DiscardHandler), &fakeReceiver{})
+	in := NewIngest(DefaultConfig(), stream.NewHub(cfg, nil), slog.New(slog.DiscardHandler), &fakeReceiver{})
 	var ends []func()
 	for _, id := range []string{"1", "2"} {
 		p, err := in.Publish(t.Context(), Offer{SDP: chromium(t)}, stream.Info{Name: "a", ID: id})

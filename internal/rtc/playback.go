@@ -90,24 +90,26 @@ func (c EgressConfig) Validate() error {
 // TranscodeFunc returns a feed in a codec that is made of a source, and what gives it back.
 type TranscodeFunc func(*stream.Source, media.Codec) (feed *stream.Feed, release func(), err error)
 
+// EgressParts are the parts of the server that an Egress works with.
+type EgressParts struct {
+	Sender    Sender
+	Transcode TranscodeFunc // makes Opus of other sound, and H.264 or VP8 of pictures that a browser does not take
+	Gate      *load.Gate    // decides whether the machine has room for another player; nil: it always has
+}
+
 // Egress plays streams of the hub to peers. It is what the doors use. All methods may be called from any goroutine.
 type Egress struct {
-	cfg    EgressConfig
-	sender Sender
-	made   TranscodeFunc
-	log    *slog.Logger
-	gate   *load.Gate
+	cfg   EgressConfig
+	parts EgressParts
+	log   *slog.Logger
 
 	players atomic.Int64
 }
 
-// NewEgress makes an egress that has Opus made of other sound, and H.264 or VP8 of pictures that a peer does not take.
-func NewEgress(cfg EgressConfig, sender Sender, made TranscodeFunc, log *slog.Logger) *Egress {
-	return &Egress{cfg: cfg, sender: sender, made: made, log: log}
+// NewEgress makes an egress for a valid configuration.
+func NewEgress(cfg EgressConfig, parts EgressParts, log *slog.Logger) *Egress {
+	return &Egress{cfg: cfg, parts: parts, log: log}
 }
-
-// UseGate sets who is asked whether the machine has room for another player. It is called before the first Play.
-func (e *Egress) UseGate(g *load.Gate) { e.gate = g }
 
 // Players returns how many play at present.
 func (e *Egress) Players() int { return int(e.players.Load()) }
@@ -132,7 +134,7 @@ func (e *Egress) Play(ctx context.Context, offer Offer, src *stream.Source) (*Pl
 // enter counts one more player, where there is room.
 func (e *Egress) enter() error {
 	n := e.players.Add(1)
-	err := e.gate.Admit(load.Player)
+	err := e.parts.Gate.Admit(load.Player)
 	if e.cfg.MaxPlayers > 0 && n > int64(e.cfg.MaxPlayers) {
 		err = fmt.Errorf("%w: it takes %d players", load.ErrFull, e.cfg.MaxPlayers)
 	}
@@ -212,9 +214,9 @@ func (p *Playback) start(ctx context.Context, offer Offer) error {
 		return err
 	}
 	if parsed.Unbundled {
-		p.outlet, p.answer, err = sendUnbundled(ctx, p.e.sender, parsed, streamID, sendEvents{p})
+		p.outlet, p.answer, err = sendUnbundled(ctx, p.e.parts.Sender, parsed, streamID, sendEvents{p})
 	} else {
-		p.outlet, p.answer, err = p.e.sender.Send(ctx, parsed, streamID, sendEvents{p})
+		p.outlet, p.answer, err = p.e.parts.Sender.Send(ctx, parsed, streamID, sendEvents{p})
 	}
 	return err
 }
@@ -446,7 +448,7 @@ func (p *Playback) feed(t *sendTrack) error {
 		t.feed = p.playing.Audio
 	}
 	if now := t.feed.Track(); now != nil && now.Codec != t.codec {
-		feed, release, err := p.e.made(p.playing, t.codec)
+		feed, release, err := p.e.parts.Transcode(p.playing, t.codec)
 		if err != nil {
 			return err
 		}
@@ -577,7 +579,7 @@ func (p *Playback) instead(f media.Frame, t *sendTrack) error {
 		p.dropped.Add(1)
 		return nil
 	}
-	feed, release, err := p.e.made(p.playing, t.codec)
+	feed, release, err := p.e.parts.Transcode(p.playing, t.codec)
 	if err != nil {
 		return fmt.Errorf("play %v out of order, or of another codec: %w", f.Track.Codec, err)
 	}

@@ -13,7 +13,7 @@ import (
 func TestWaitForTracks(t *testing.T) {
 	for old, want := range map[time.Duration]time.Duration{0: 2 * time.Second, 1500 * time.Millisecond: 500 * time.Millisecond, time.Minute: 0} {
 		synctest.Test(t, func(t *testing.T) {
-			src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "n", ID: "1", HasVideo: true, HasAudio: true})
+			src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "n", ID: "1", HasVideo: true, HasAudio: true})
 			if err != nil {
 				t.Fatal(err)
 			}

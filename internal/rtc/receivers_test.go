@@ -84,7 +84,7 @@ type published struct {
 // the test.
 func publish(t *testing.T, r rtc.Receiver, cfg testkit.PublisherConfig, relay *testkit.Relay) *published {
 	t.Helper()
-	ingest := rtc.NewIngest(rtc.DefaultConfig(), stream.NewHub(stream.DefaultConfig()), slog.New(slog.DiscardHandler), r)
+	ingest := rtc.NewIngest(rtc.DefaultConfig(), stream.NewHub(stream.DefaultConfig(), nil), slog.New(slog.DiscardHandler), r)
 	ctx, leave := context.WithCancel(t.Context())
 	pub := &published{relay: relay, leave: leave, gone: make(chan error, 1), ended: make(chan error, 1)}
 	answered := make(chan struct{})
@@ -305,7 +305,7 @@ func TestGoesOn(t *testing.T) {
 // TestApart: pictures and sound that come by a transport each are one stream, which ends with the first of the two.
 func TestApart(t *testing.T) {
 	both(t, func(t *testing.T, r rtc.Receiver) {
-		hub := stream.NewHub(stream.DefaultConfig())
+		hub := stream.NewHub(stream.DefaultConfig(), nil)
 		ingest := rtc.NewIngest(rtc.DefaultConfig(), hub, slog.New(slog.DiscardHandler), r)
 		begun, ended := make(chan *rtc.Publication, 1), make(chan error, 1)
 		first, second := testkit.Apart(func(ctx context.Context, offer string) (string, error) {

@@ -205,7 +205,7 @@ func publishing(t testing.TB) (*Client, *conn) {
 	ours, theirs := connect(t)
 	ready := make(chan *conn, 1)
 	go func() {
-		s := NewServerConn(theirs)
+		s := NewServerConn(theirs, nil)
 		err := s.Handshake()
 		if err == nil {
 			_, err = s.Accept()

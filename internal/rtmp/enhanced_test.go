@@ -57,7 +57,7 @@ func TestOffers(t *testing.T) {
 			ours, theirs := connect(t)
 			who := make(chan Connect, 1)
 			during(t, func() error {
-				s := NewServerConn(theirs)
+				s := NewServerConn(theirs, nil)
 				if err := s.Handshake(); err != nil {
 					return err
 				}

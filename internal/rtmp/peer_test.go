@@ -251,7 +251,7 @@ func TestForeignPublisher(t *testing.T) {
 		return nil
 	})
 
-	s := NewServerConn(ours)
+	s := NewServerConn(ours, nil)
 	if err := serveOne(s, Request{Verb: Publish, Name: "n"}); err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestForeignPlayer(t *testing.T) {
 	tags, want := sample(t)
 	theirs, ours := connect(t)
 	during(t, func() error {
-		s := NewServerConn(ours)
+		s := NewServerConn(ours, nil)
 		if err := serveOne(s, Request{Verb: Play, Name: "n"}); err != nil {
 			return err
 		}

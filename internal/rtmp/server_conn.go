@@ -59,14 +59,15 @@ type ServerConn struct {
 	open     atomic.Bool
 }
 
-// NewServerConn makes the server's side of a connection on which nothing was read.
-func NewServerConn(rw io.ReadWriter) *ServerConn { return &ServerConn{conn: newConn(rw)} }
+// NewServerConn makes the server's side of a connection on which nothing was read. budget bounds what all clients that share it make
+// the server hold, and the caller calls Release at the end; nil: each connection has only its own bound.
+func NewServerConn(rw io.ReadWriter, budget *Budget) *ServerConn {
+	s := &ServerConn{conn: newConn(rw)}
+	s.conn.chunks.budget = budget
+	return s
+}
 
-// UseBudget has what the client makes us hold counted with what others do. It is called before anything is read; Release is to be called
-// then.
-func (s *ServerConn) UseBudget(b *Budget) { s.conn.chunks.budget = b }
-
-// Release gives back what is held for the client. Nothing may be read any more.
+// Release gives back to the budget what is held for the client. Nothing may be read any more.
 func (s *ServerConn) Release() { s.conn.chunks.release() }
 
 // Unfinished returns when the oldest message began that the client has sent a part of only; the zero time if there is none. It belongs

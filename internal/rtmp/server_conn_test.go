@@ -26,7 +26,7 @@ func accepted(t *testing.T) (*ServerConn, *conn) {
 		}
 		done <- err
 	}()
-	s := NewServerConn(ours)
+	s := NewServerConn(ours, nil)
 	if err := s.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestConnectFirst(t *testing.T) {
 		theirs.Write(hello)
 		newConn(theirs).post(call("createStream", 1, amf.Undefined{}))
 	}()
-	s := NewServerConn(ours)
+	s := NewServerConn(ours, nil)
 	if err := s.Handshake(); err != nil {
 		t.Fatal(err)
 	}

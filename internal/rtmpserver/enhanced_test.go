@@ -246,7 +246,7 @@ func FuzzIngest(f *testing.F) {
 	f.Add(append([]byte("\x91vp09"), vp9Key...))
 	f.Add(append([]byte("\x17\x01\x00\x00\x00"), unitOf(sps, pps, idr)...))
 	f.Fuzz(func(t *testing.T, message []byte) {
-		src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "n", ID: "i", HasVideo: true})
+		src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "n", ID: "i", HasVideo: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,7 +79,7 @@ type feeder struct {
 
 func newFeeder(t *testing.T) *feeder {
 	t.Helper()
-	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "n", ID: "i", HasVideo: true, HasAudio: true})
+	src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "n", ID: "i", HasVideo: true, HasAudio: true})
 	if err != nil {
 		t.Fatal(err)
 	}

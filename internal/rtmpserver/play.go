@@ -83,7 +83,7 @@ func (p *player) serve(ctx context.Context, name string) error {
 		}
 		return c.refuse("NetStream.Play.StreamNotFound", "no such stream", err)
 	}
-	if err := c.srv.gate.Admit(load.Player); err != nil {
+	if err := c.srv.parts.Gate.Admit(load.Player); err != nil {
 		return c.refuse("NetStream.Play.Failed", err.Error(), err)
 	}
 	if t := src.Video.Track(); t != nil && t.Codec != media.H264 && !c.allowed(t.Codec) {
@@ -127,7 +127,7 @@ func (c *session) refuseCodec(err error) error {
 
 // audioFeed returns the feed of the stream's sound as AAC, nil if there is none and none can be made.
 func (c *session) audioFeed(src *stream.Source) (feed *stream.Feed, release func()) {
-	feed, release, err := c.srv.audio.Feed(src, media.AudioFormat{Codec: media.AAC})
+	feed, release, err := c.srv.parts.Audio.Feed(src, media.AudioFormat{Codec: media.AAC})
 	if err == nil {
 		return feed, release
 	}
@@ -143,7 +143,7 @@ func (s *Server) await(ctx context.Context, name string) (*stream.Source, error)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.PlayWait, errNotFound)
 	defer cancel()
 	for {
-		src, err := s.hub.Await(ctx, name)
+		src, err := s.parts.Hub.Await(ctx, name)
 		if err != nil {
 			return nil, err
 		}

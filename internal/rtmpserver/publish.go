@@ -25,14 +25,11 @@ const leastWait = 5 * time.Millisecond
 func (c *session) publish(ctx context.Context, key string) error {
 	name := streamName(key)
 	app, _, _ := strings.Cut(c.who.App, "?")
-	push := ""
-	if c.srv.origins != nil {
-		var ring bool
-		if push, ring = c.srv.origins.Origin(c.conn.Trail(), name); ring {
-			return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)
-		}
+	push, ring := c.srv.parts.Origins.Origin(c.conn.Trail(), name)
+	if ring {
+		return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)
 	}
-	src, err := c.srv.hub.Claim(ctx, stream.Info{
+	src, err := c.srv.parts.Hub.Claim(ctx, stream.Info{
 		Name:      name,
 		ID:        newID(),
 		SessionID: c.id,

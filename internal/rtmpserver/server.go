@@ -37,43 +37,40 @@ const maxUnfinished = 256 << 20
 // acceptPause is the time between two tries to accept when the system has no room for a connection.
 const acceptPause = 50 * time.Millisecond
 
+// Parts are the parts of the server that this door works with.
+type Parts struct {
+	Hub     *stream.Hub
+	Audio   AudioRenditions
+	Origins Origins
+	Gate    *load.Gate // decides whether there is room for another player, as the hub does for publishers; nil: there always is
+
+	Shares   guard.SharesConfig // how much of all connections one address may have; the zero value sets no limit
+	Refusals *guard.Refusals    // counts the connections that are refused; nil: nobody does
+}
+
 // Server serves RTMP publishers and players.
 type Server struct {
 	cfg      Config
-	hub      *stream.Hub
-	audio    AudioRenditions
+	parts    Parts
 	log      *slog.Logger
 	listener net.Listener
-	gate     *load.Gate // set before Run
-	origins  Origins    // likewise; nil: there are none
 	places   *guard.Places
 	budget   *rtmp.Budget
-	refusals *guard.Refusals
 
 	counters counters
 	panics   panics.Counter
 }
 
 // New opens the port. Nothing is accepted before Run, which also closes it.
-func New(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) (*Server, error) {
+func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	l, err := net.Listen("tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("open the RTMP port: %w", err)
 	}
-	return &Server{cfg: cfg, hub: hub, audio: audio, log: log, listener: l, places: guard.SharesConfig{}.Places(cfg.MaxConnections),
-		budget: rtmp.NewBudget(maxUnfinished)}, nil
-}
-
-// UseGate sets who is asked whether the machine has room for another player; the hub asks for publishers. It is called before
-// Run.
-func (s *Server) UseGate(g *load.Gate) { s.gate = g }
-
-// UseOrigins sets who knows the connections that come from this server itself. It is called before Run.
-func (s *Server) UseOrigins(o Origins) { s.origins = o }
-
-// UseShares has each address get no more than its share of all connections, and counts who is refused. It is called before Run.
-func (s *Server) UseShares(shares guard.SharesConfig, refusals *guard.Refusals) {
-	s.places, s.refusals = shares.Places(s.cfg.MaxConnections), refusals
+	return &Server{
+		cfg: cfg, parts: parts, log: log, listener: l,
+		places: parts.Shares.Places(cfg.MaxConnections), budget: rtmp.NewBudget(maxUnfinished),
+	}, nil
 }
 
 // Addr returns the address that the server listens on.
@@ -111,7 +108,7 @@ func (s *Server) Run(ctx context.Context) error {
 		leave, why := s.places.Take(peer)
 		if leave == nil {
 			s.counters.rejected.Add(1)
-			s.refusals.Note("rtmp", why, "peer", nc.RemoteAddr().String())
+			s.parts.Refusals.Note("rtmp", why, "peer", nc.RemoteAddr().String())
 			nc.Close()
 			continue
 		}

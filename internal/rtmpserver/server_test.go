@@ -34,8 +34,20 @@ func (ownAudio) Feed(s *stream.Source, _ media.AudioFormat) (*stream.Feed, func(
 	return s.Audio, func() {}, nil
 }
 
+// noOrigins knows no connection.
+type noOrigins struct{}
+
+func (noOrigins) Origin(rtmp.Trail, string) (push string, ring bool) { return "", false }
+
 // runServer runs a server on a free port until the test ends.
 func runServer(t *testing.T, change func(*Config)) (*Server, *stream.Hub) {
+	t.Helper()
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
+	return runServerOf(t, hub, change), hub
+}
+
+// runServerOf is runServer for a hub of the test's own.
+func runServerOf(t *testing.T, hub *stream.Hub, change func(*Config)) *Server {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Address = "127.0.0.1:0"
@@ -45,8 +57,7 @@ func runServer(t *testing.T, change func(*Config)) (*Server, *stream.Hub) {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	hub := stream.NewHub(stream.DefaultConfig())
-	s, err := New(cfg, hub, ownAudio{}, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, Parts{Hub: hub, Audio: ownAudio{}, Origins: noOrigins{}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +73,7 @@ func runServer(t *testing.T, change func(*Config)) (*Server, *stream.Hub) {
 			t.Errorf("after the end: %+v", st)
 		}
 	})
-	return s, hub
+	return s
 }
 
 // eventually polls until check returns nil.
@@ -234,14 +245,13 @@ func TestFFmpegDecodes(t *testing.T) {
 // A server without room says so, and not that somebody else has the name.
 func TestFull(t *testing.T) {
 	t.Parallel()
-	s, hub := runServer(t, nil)
 	full := load.NewGate(1, nil)
 	for range 10_000 { // promises fill it
 		if full.Admit(load.Stream) != nil {
 			break
 		}
 	}
-	hub.UseGate(full)
+	s := runServerOf(t, stream.NewHub(stream.DefaultConfig(), full), nil)
 	_, _, err := publisher(t, s, "name")
 	var status *rtmp.StatusError
 	if !errors.As(err, &status) || status.Code != "NetStream.Failed" || !strings.Contains(status.Description, load.ErrFull.Error()) {

@@ -46,9 +46,8 @@ type session struct {
 // serve talks with one client until it goes or ctx ends.
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	tc := &timedConn{Conn: nc, write: s.cfg.WriteTimeout}
-	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc), id: newID()}
+	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc, s.budget), id: newID()}
 	tc.unfinished = c.conn.Unfinished
-	c.conn.UseBudget(s.budget)
 	defer c.conn.Release()
 	c.log = s.log.With("session", c.id, "peer", nc.RemoteAddr().String())
 	stop := context.AfterFunc(ctx, func() { nc.Close() }) // the only way out of a blocked read or write

@@ -46,7 +46,7 @@ func TestMissing(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+				s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 				defer s.Close(nil)
 				s.SetLive()
 				begin, missing, times := time.Now(), false, 0
@@ -84,7 +84,7 @@ func TestMissing(t *testing.T) {
 // What never came is missing if the publisher has said that it would.
 func TestMissingFromTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+		s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 		defer s.Close(nil)
 		s.Video.Expect()
 		<-time.After(time.Minute)

@@ -70,7 +70,7 @@ func (c Config) Validate() error {
 // Hub holds the live streams by name. All methods may be called from any goroutine.
 type Hub struct {
 	cfg  Config
-	gate *load.Gate
+	gate *load.Gate // nil: there is always room
 
 	mu     sync.Mutex         // before the gate's
 	byName map[string]*Source // guarded by mu
@@ -80,13 +80,10 @@ type Hub struct {
 	takeovers atomic.Int64
 }
 
-// NewHub makes an empty hub.
-func NewHub(cfg Config) *Hub {
-	return &Hub{cfg: cfg, byName: map[string]*Source{}, byID: map[string]*Source{}, added: make(chan struct{})}
+// NewHub makes an empty hub. gate decides whether the machine has room for another stream; nil: it always has.
+func NewHub(cfg Config, gate *load.Gate) *Hub {
+	return &Hub{cfg: cfg, gate: gate, byName: map[string]*Source{}, byID: map[string]*Source{}, added: make(chan struct{})}
 }
-
-// UseGate sets who is asked whether the machine has room for another stream. It is called before the first Publish.
-func (h *Hub) UseGate(g *load.Gate) { h.gate = g }
 
 // Publish reserves a name and an id and returns the source that the publisher writes to. The name is free again as soon as
 // the source is closed. It fails with ErrName, ErrNameInUse, ErrIDInUse or load.ErrFull.

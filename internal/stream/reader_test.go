@@ -14,7 +14,7 @@ import (
 // reads so many frames.
 func playSteps(t *testing.T, cfg ReaderConfig, steps string) (got []int64, st ReaderStats) {
 	t.Helper()
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 	defer s.Close(nil)
 	cfg.Video, cfg.Audio = s.Video, s.Audio
 	r := s.NewReader(cfg)
@@ -94,7 +94,7 @@ func TestQueueShrinks(t *testing.T) {
 
 // Ten readers, one of which reads nothing: the others get every frame.
 func TestStalledReaderDisturbsNobody(t *testing.T) {
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 	defer s.Close(nil)
 	readers := make([]*Reader, 10)
 	for i := range readers {
@@ -123,7 +123,7 @@ func TestStalledReaderDisturbsNobody(t *testing.T) {
 
 // Frames without bytes and at one time reach no other bound.
 func TestReaderBoundsFrames(t *testing.T) {
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 	defer s.Close(nil)
 	r := s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio})
 	defer r.Close()
@@ -148,7 +148,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("\x00\x00\x01\x00\x05\x02\x03\xf4\xf4\xf4\x00\xff"), uint16(900), uint16(100))
 	f.Add([]byte{0, 4, 4, 2, 2, 0, 4, 2, 4, 19, 4, 4, 0, 4, 2, 0, 4, 4, 255, 0, 4}, uint16(120), uint16(40000))
 	f.Fuzz(func(t *testing.T, script []byte, maxBytes, maxMS uint16) {
-		h := NewHub(DefaultConfig())
+		h := NewHub(DefaultConfig(), nil)
 		s := publish(t, h, Info{Name: "a"})
 		defer s.Close(nil)
 		r := s.NewReader(ReaderConfig{
@@ -250,7 +250,7 @@ func check(t *testing.T, all map[int64]*written, st ReaderStats) {
 
 func TestReaderUsesAnotherVideo(t *testing.T) {
 	publisherAsked, renditionAsked := 0, 0
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a", AskKeyFrame: func() { publisherAsked++ }})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a", AskKeyFrame: func() { publisherAsked++ }})
 	defer s.Close(nil)
 	feeds := make(chan *Feed, 1)
 	small, release, err := s.Rendition("small", func() { renditionAsked++ }, func(ctx context.Context, out *Feed) error {

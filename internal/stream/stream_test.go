@@ -59,7 +59,7 @@ func read(t *testing.T, r *Reader) []int64 {
 }
 
 func TestPublishNames(t *testing.T) {
-	h := NewHub(DefaultConfig())
+	h := NewHub(DefaultConfig(), nil)
 	first := publish(t, h, Info{Name: "a", ID: "1"})
 	tests := []struct {
 		name string
@@ -97,7 +97,7 @@ func TestPublishNames(t *testing.T) {
 func TestFull(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.MaxStreams = 2
-	h := NewHub(cfg)
+	h := NewHub(cfg, nil)
 	first, second := publish(t, h, Info{Name: "a", ID: "1"}), publish(t, h, Info{Name: "b", ID: "2"})
 	if _, err := h.Publish(Info{Name: "c", ID: "3"}); !errors.Is(err, load.ErrFull) {
 		t.Errorf("a stream too many: %v, want load.ErrFull", err)
@@ -109,7 +109,7 @@ func TestFull(t *testing.T) {
 
 func TestAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := NewHub(DefaultConfig())
+		h := NewHub(DefaultConfig(), nil)
 		found := make(chan *Source, 1)
 		go func() {
 			s, _ := h.Await(t.Context(), "a")
@@ -131,7 +131,7 @@ func TestAwait(t *testing.T) {
 
 func TestReaderBeginsAtKeyFrame(t *testing.T) {
 	asked := 0
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a", AskKeyFrame: func() { asked++ }})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a", AskKeyFrame: func() { asked++ }})
 	defer s.Close(nil)
 	s.Video.Write(video(0, true, 1))
 	r := s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio})
@@ -152,7 +152,7 @@ func TestReaderBeginsAtKeyFrame(t *testing.T) {
 }
 
 func TestReaderDropsToKeyFrame(t *testing.T) {
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 	defer s.Close(nil)
 	slow := s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio, MaxBytes: 250})
 	defer slow.Close()
@@ -184,7 +184,7 @@ func TestReaderDropsToKeyFrame(t *testing.T) {
 }
 
 func TestReaderBoundsTime(t *testing.T) {
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 	defer s.Close(nil)
 	r := s.NewReader(ReaderConfig{Video: s.Video, Audio: s.Audio, MaxDuration: time.Second})
 	defer r.Close()
@@ -206,7 +206,7 @@ func TestReaderBoundsTime(t *testing.T) {
 
 func TestCloseDrainsReaders(t *testing.T) {
 	cause := errors.New("the publisher left")
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 	r := s.NewReader(ReaderConfig{Video: s.Video})
 	defer r.Close()
 	s.Video.Write(video(0, true, 1))
@@ -232,7 +232,7 @@ func TestCloseDrainsReaders(t *testing.T) {
 
 func TestReaderCloseWakesRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+		s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 		defer s.Close(nil)
 		r := s.NewReader(ReaderConfig{Video: s.Video})
 		ended := make(chan error, 1)
@@ -250,7 +250,7 @@ func TestReaderCloseWakesRead(t *testing.T) {
 }
 
 func TestRestartForgetsQueue(t *testing.T) {
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 	defer s.Close(nil)
 	r := s.NewReader(ReaderConfig{Video: s.Video})
 	defer r.Close()
@@ -285,7 +285,7 @@ func TestKeyFrameRequests(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := NewHub(DefaultConfig())
+				h := NewHub(DefaultConfig(), nil)
 				ctx, cancel := context.WithCancel(t.Context())
 				ran := make(chan error)
 				go func() { ran <- h.Run(ctx) }()
@@ -332,7 +332,7 @@ func TestKeyFrameRequests(t *testing.T) {
 
 func TestKeyFrameGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := NewHub(DefaultConfig())
+		h := NewHub(DefaultConfig(), nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := make(chan error)
 		go func() { ran <- h.Run(ctx) }()
@@ -356,7 +356,7 @@ func TestKeyFrameGap(t *testing.T) {
 }
 
 func TestRenditionIsShared(t *testing.T) {
-	s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 	started, stopped := make(chan struct{}, 2), make(chan struct{}, 2)
 	run := func(ctx context.Context, out *Feed) error {
 		in := s.NewReader(ReaderConfig{Audio: s.Audio})
@@ -415,7 +415,7 @@ func TestRenditionIsShared(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := publish(t, NewHub(DefaultConfig()), Info{Name: "a"})
+		s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
 		defer s.Close(nil)
 		for i := range 61 {
 			s.Video.Write(video(i*50, i%40 == 0, 1000))
@@ -439,7 +439,7 @@ func TestStats(t *testing.T) {
 
 // The way of a frame from publisher to reader allocates nothing once the queue has grown.
 func BenchmarkFeed(b *testing.B) {
-	s, err := NewHub(DefaultConfig()).Publish(Info{Name: "a"})
+	s, err := NewHub(DefaultConfig(), nil).Publish(Info{Name: "a"})
 	if err != nil {
 		b.Fatal(err)
 	}

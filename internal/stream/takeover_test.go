@@ -56,7 +56,7 @@ func TestTakeover(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := NewHub(Config{Takeover: c.rule, MaxStreams: 1})
+				h := NewHub(Config{Takeover: c.rule, MaxStreams: 1}, nil)
 				c.old.ID, c.newcomer.ID = "old", "new"
 				old, err := h.Publish(c.old)
 				if err != nil {
@@ -113,7 +113,7 @@ func TestTakeover(t *testing.T) {
 
 // TestTakeoverOnlyOfTheName: what else is wrong with a newcomer does not cost the publisher its stream.
 func TestTakeoverOnlyOfTheName(t *testing.T) {
-	h := NewHub(Config{Takeover: TakeoverAlways, MaxStreams: 2})
+	h := NewHub(Config{Takeover: TakeoverAlways, MaxStreams: 2}, nil)
 	n, err := h.Publish(Info{Name: "n", ID: "1"})
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestTakeoverOnlyOfTheName(t *testing.T) {
 // TestTakeoverGivenUp: a newcomer that goes while it waits leaves everything as it was.
 func TestTakeoverGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := NewHub(DefaultConfig())
+		h := NewHub(DefaultConfig(), nil)
 		info := Info{Name: "n", ID: "1", Publisher: Publisher{Address: AddressOf("192.0.2.1:5")}}
 		old, err := h.Publish(info)
 		if err != nil {
@@ -158,7 +158,7 @@ func TestTakeoverGivenUp(t *testing.T) {
 func TestTakeoverEnding(t *testing.T) {
 	for _, rest := range []time.Duration{5 * time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			h := NewHub(DefaultConfig())
+			h := NewHub(DefaultConfig(), nil)
 			info := Info{Name: "n", ID: "1", Publisher: Publisher{Address: AddressOf("192.0.2.1:5")}}
 			old, err := h.Publish(info)
 			if err != nil {

@@ -70,7 +70,7 @@ func (f *fakePushes) names() []string {
 // follow runs an AutoStart over fake pushes for the length of a test, and returns what it logs.
 func follow(t *testing.T, f *fakePushes) *lockedBuffer {
 	t.Helper()
-	f.hub = stream.NewHub(stream.DefaultConfig())
+	f.hub = stream.NewHub(stream.DefaultConfig(), nil)
 	log := &lockedBuffer{}
 	a := NewAutoStart("rtmp://localhost/live", f.hub, nil, slog.New(slog.NewTextHandler(log, nil)))
 	a.pushes = f

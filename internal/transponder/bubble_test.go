@@ -61,7 +61,7 @@ func (e *farEnd) dial(context.Context, netip.AddrPort) (net.Conn, error) {
 
 func (e *farEnd) serve(conn net.Conn) {
 	paced := &pacedConn{Conn: conn, far: e}
-	s := rtmp.NewServerConn(paced)
+	s := rtmp.NewServerConn(paced, nil)
 	if s.Handshake() != nil {
 		return
 	}
@@ -244,8 +244,8 @@ func pushInBubble(t *testing.T, e *farEnd, change func(*Config), req Request) (s
 	if change != nil {
 		change(&cfg)
 	}
-	hub := stream.NewHub(stream.DefaultConfig())
-	r = NewRegistry(cfg, hub, sameAudio{}, slog.New(slog.DiscardHandler))
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
+	r = NewRegistry(cfg, testParts(hub), slog.New(slog.DiscardHandler))
 	src, err := hub.Publish(stream.Info{Name: "s", ID: "s", HasVideo: true, HasAudio: true})
 	if err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func kinds(server *testkit.RTMPServer) map[string]int {
 // A push that goes on at a server that takes less than the one before sends what that takes, without a break.
 func TestMoveToServerWithoutOpus(t *testing.T) {
 	b := newBench(t, nil)
-	b.audio = madeAudio{}
+	b.parts.Audio = madeAudio{}
 	second := testkit.NewRTMPServer(t, testkit.Script{})
 	first := testkit.NewRTMPServer(t, testkit.Script{FourCC: []string{"Opus"}, At: "media", Do: testkit.AskReconnect, NewURL: second.URL("live")})
 	s := b.source("s")
@@ -116,10 +116,10 @@ func TestHoldAtServerThatTakesLess(t *testing.T) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", addressOf(to))
 		}
 	})
-	b.audio = madeAudio{}
-	b.UseStills(slates{grey(t, 90)})
+	b.parts.Audio = madeAudio{}
+	b.parts.Stills = slates{grey(t, 90)}
 	small := *realVideo(t)
-	b.UseVideo(&fakeVideo{track: &small})
+	b.parts.Video = &fakeVideo{track: &small}
 	s := b.source("s")
 	s.audio, s.video = realOpus, &media.Track{Codec: media.VP9, Config: []byte{1, 0, 0, 0, 0, 31, 0x80, 1, 1, 1, 0, 0}, Width: 1280, Height: 720}
 	s.write(1, 20)
@@ -161,11 +161,10 @@ func (b *bench) runDoor() *rtmpserver.Server {
 	b.t.Helper()
 	cfg := rtmpserver.DefaultConfig()
 	cfg.Address = "127.0.0.1:0"
-	door, err := rtmpserver.New(cfg, b.hub, sameAudio{}, slog.New(slog.DiscardHandler))
+	door, err := rtmpserver.New(cfg, rtmpserver.Parts{Hub: b.hub, Audio: sameAudio{}, Origins: b.Registry}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	door.UseOrigins(b.Registry)
 	ctx, cancel := context.WithCancel(context.Background())
 	var ran sync.WaitGroup
 	ran.Go(func() { door.Run(ctx) })

@@ -216,7 +216,7 @@ func TestPanicEndsOnePush(t *testing.T) {
 	server, other := testkit.NewRTMPServer(t, testkit.Script{}), testkit.NewRTMPServer(t, testkit.Script{})
 	s := b.source("s")
 	well := b.start(Request{StreamName: "s", URL: other.URL("live")}).ID
-	b.UseSounds(panickySounds{})
+	b.parts.Sounds = panickySounds{}
 	ill := b.start(Request{StreamName: "s", URL: server.URL("live")}).ID
 	s.live(t, server)
 	if err := b.SoundOn(ill, "x.wav", false); err != nil {

@@ -88,7 +88,7 @@ func newShow(t *testing.T, grace time.Duration, slate *media.Frame) *show {
 
 // beginShow reads a publisher for two seconds.
 func beginShow(t *testing.T, grace time.Duration, slate *media.Frame) (*show, *publisher) {
-	s := &show{t: t, hub: stream.NewHub(stream.DefaultConfig()), joined: make(chan struct{})}
+	s := &show{t: t, hub: stream.NewHub(stream.DefaultConfig(), nil), joined: make(chan struct{})}
 	first := s.publish(40)
 	cfg := holderConfig{
 		hub: s.hub, log: slog.New(slog.DiscardHandler), grace: grace,

@@ -47,7 +47,7 @@ func pace(t *testing.T, cfg BufferConfig, list []arrival, send func(now time.Dur
 	t.Helper()
 	cause := errors.New("the publisher left")
 	synctest.Test(t, func(t *testing.T) {
-		src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+		src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestBufferAndSlowPeer(t *testing.T) {
 // A Read that ends with its context loses nothing; a restart does.
 func TestBufferEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+		src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,6 @@
 package transponder
 
 import (
-	"fmt"
-
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 )
@@ -66,10 +64,7 @@ func (r *Registry) checkPicture(req Request) error {
 	if err := req.profile(r.cfg.KeepAspect).Validate(); err != nil {
 		return &RequestError{"width, height, keyFrameInterval, fps, options.bitrate", err.Error()}
 	}
-	if r.video == nil {
-		return fmt.Errorf("transcoding (height, keyFrameInterval, fps, options.bitrate): %w", ErrUnsupported)
-	}
-	return r.video.Check()
+	return r.parts.Video.Check()
 }
 
 // pictures is what is sent of a source's: a rendition where the request asks for one, nothing of its own otherwise.
@@ -79,9 +74,6 @@ func (p *push) pictures(s *stream.Source) (*stream.Feed, func(), error) {
 
 // converted is a rendition of pictures that the far end does not take as they are.
 func (p *push) converted(s *stream.Source) (*stream.Feed, func(), error) {
-	if p.video == nil {
-		return nil, nil, fmt.Errorf("transcoding %v: %w", s.Video.Track().Codec, ErrUnsupported)
-	}
 	if err := p.video.Admit(s, p.profile); err != nil {
 		return nil, nil, err
 	}
@@ -91,8 +83,5 @@ func (p *push) converted(s *stream.Source) (*stream.Feed, func(), error) {
 
 // transcoder returns the figures of what makes the push's pictures, false where nothing does.
 func (p *push) transcoder() (picture.Stats, bool) {
-	if p.video == nil {
-		return picture.Stats{}, false
-	}
 	return p.video.Stats(p.source(), p.profile)
 }

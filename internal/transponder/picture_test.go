@@ -64,7 +64,7 @@ func TestProfile(t *testing.T) {
 // What no encoder makes is the caller's fault, and what is at fault is named.
 func TestBadPictures(t *testing.T) {
 	b := newBench(t, nil)
-	b.UseVideo(&fakeVideo{})
+	b.parts.Video = &fakeVideo{}
 	b.source("s")
 	tests := []struct {
 		name string
@@ -180,7 +180,7 @@ func TestTranscodedPush(t *testing.T) {
 			small := *realVideo(t)
 			small.Width, small.Height = 320, 180
 			video := &fakeVideo{track: &small}
-			b.UseVideo(video)
+			b.parts.Video = video
 			server := testkit.NewRTMPServer(t, testkit.Script{})
 			s := b.source("s")
 			if tt.in != nil {
@@ -226,7 +226,7 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, nil)
 			if tt.video != nil {
-				b.UseVideo(tt.video)
+				b.parts.Video = tt.video
 			}
 			server := testkit.NewRTMPServer(t, testkit.Script{})
 			s := b.source("s")
@@ -243,13 +243,13 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 	}
 
 	b := newBench(t, nil)
-	b.UseVideo(&fakeVideo{disabled: true})
+	b.parts.Video = &fakeVideo{disabled: true}
 	b.source("s")
 	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", Height: 480}); !errors.Is(err, picture.ErrDisabled) {
 		t.Errorf("a start with a height = %v, want ErrDisabled", err)
 	}
 	b = newBench(t, nil)
-	b.UseVideo(&fakeVideo{busy: true})
+	b.parts.Video = &fakeVideo{busy: true}
 	b.source("s")
 	var busy *picture.BusyError
 	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "rtmp://127.0.0.1:1/live", FPS: 30}); !errors.As(err, &busy) {
@@ -272,7 +272,7 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 		t.Run("live, "+tt.name, func(t *testing.T) {
 			b := newBench(t, nil)
 			if tt.video != nil {
-				b.UseVideo(tt.video)
+				b.parts.Video = tt.video
 			}
 			s := b.source("s")
 			s.video = &media.Track{Codec: media.VP9}

@@ -34,7 +34,7 @@ type pushConfig struct {
 	hub     *stream.Hub
 	audio   AudioRenditions
 	stills  Stills
-	video   VideoRenditions // nil: pictures are sent as they come
+	video   VideoRenditions
 	journal *Journal
 	log     *slog.Logger
 	panics  *panics.Counter // of all pushes

@@ -167,11 +167,11 @@ func TestEveryReason(t *testing.T) {
 func leadTo(t *testing.T, want Reason, tt reasonCase) {
 	b := newBench(t, tt.change)
 	if tt.audio != nil {
-		b.audio = tt.audio
+		b.parts.Audio = tt.audio
 	}
 	if tt.video != nil {
 		tt.video.track = realVideo(t)
-		b.UseVideo(tt.video)
+		b.parts.Video = tt.video
 	}
 	s := b.source("s")
 	if tt.source != nil {

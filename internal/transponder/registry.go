@@ -38,19 +38,25 @@ type Stills interface {
 	Frame(name string, width, height int) (media.Frame, error)
 }
 
+// Parts are the parts of the server that pushes work with.
+type Parts struct {
+	Hub    *stream.Hub
+	Audio  AudioRenditions
+	Video  VideoRenditions
+	Sounds Sounds
+	Stills Stills
+	Gate   *load.Gate // decides whether the machine has room for another push; nil: it always has
+
+	// OnEnd is called with each push that is over, ended or failed. It must not block. nil: nobody is told.
+	OnEnd func(Info)
+}
+
 // Registry holds the pushes. It runs each in a goroutine and joins them all in Run. Any goroutine may call its methods.
 type Registry struct {
-	cfg   Config
-	hub   *stream.Hub
-	audio AudioRenditions
-	log   *slog.Logger
-	gate  *load.Gate // set before the first Start
-
+	cfg     Config
+	parts   Parts
+	log     *slog.Logger
 	journal *Journal
-	ended   func(Info)      // set before the first Start
-	stills  Stills          // likewise; nil: there are none
-	sounds  Sounds          // likewise
-	video   VideoRenditions // likewise
 
 	panics panics.Counter
 
@@ -70,8 +76,8 @@ type entry struct {
 }
 
 // NewRegistry makes an empty registry.
-func NewRegistry(cfg Config, hub *stream.Hub, audio AudioRenditions, log *slog.Logger) *Registry {
-	return &Registry{cfg: cfg, hub: hub, audio: audio, log: log, journal: NewJournal(journalSize)}
+func NewRegistry(cfg Config, parts Parts, log *slog.Logger) *Registry {
+	return &Registry{cfg: cfg, parts: parts, log: log, journal: NewJournal(journalSize)}
 }
 
 const (
@@ -93,15 +99,6 @@ func (r *Registry) History(n int) []Info {
 	return last
 }
 
-// OnEnd sets what is told of each push that is over, ended or failed. It must not block, and is set before the first Start.
-func (r *Registry) OnEnd(f func(Info)) { r.ended = f }
-
-// UseStills sets what makes the pictures of options.slate. It is called before the first Start; without, there are no slates.
-func (r *Registry) UseStills(s Stills) { r.stills = s }
-
-// UseSounds sets what plays sound files. It is called before the first Start; without, there are none.
-func (r *Registry) UseSounds(s Sounds) { r.sounds = s }
-
 // Len returns how many pushes there are.
 func (r *Registry) Len() int {
 	r.mu.Lock()
@@ -111,12 +108,6 @@ func (r *Registry) Len() int {
 
 // Panics returns how many pushes have ended because they panicked.
 func (r *Registry) Panics() int64 { return r.panics.Load() }
-
-// UseGate sets who is asked whether the machine has room for another push. It is called before the first Start.
-func (r *Registry) UseGate(g *load.Gate) { r.gate = g }
-
-// UseVideo sets what transcodes pictures. It is called before the first Start; without, pictures are sent as they come.
-func (r *Registry) UseVideo(v VideoRenditions) { r.video = v }
 
 // Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
 // not resolve), soundfile.ErrNotFound, soundfile.ErrUnplayable, *picture.BusyError, picture.ErrDisabled, ErrStreamNotFound,
@@ -153,7 +144,7 @@ func (r *Registry) open(req Request) (SoundPlayer, error) {
 	if req.Options.Action != actionSound {
 		return nil, nil
 	}
-	return r.sounds.Open(req.Options.SoundFile, req.Options.Loop)
+	return r.parts.Sounds.Open(req.Options.SoundFile, req.Options.Loop)
 }
 
 // refuse says why a target cannot be located. The rule that forbids it is for the log only.
@@ -195,31 +186,25 @@ func (r *Registry) checkSlate(req Request) error {
 	if req.Options.Slate == "" {
 		return nil
 	}
-	if r.stills == nil {
-		return fmt.Errorf("options.slate: %w", ErrUnsupported)
-	}
-	if err := r.stills.Check(req.Options.Slate); err != nil {
+	if err := r.parts.Stills.Check(req.Options.Slate); err != nil {
 		return &RequestError{"options.slate", err.Error()}
 	}
 	return nil
 }
 
 func (r *Registry) checkSound(req Request) error {
-	if err := r.audio.Check(req.Options.Audio); err != nil {
+	if err := r.parts.Audio.Check(req.Options.Audio); err != nil {
 		return &RequestError{"options.audioCodec, audioBitrate, audioRate, audioChannels", err.Error()}
 	}
 	if req.Options.Action != actionSound {
 		return nil
 	}
-	if r.sounds == nil {
-		return fmt.Errorf("options.action %q: %w", actionSound, ErrUnsupported)
-	}
-	return r.sounds.Check(req.Options.SoundFile)
+	return r.parts.Sounds.Check(req.Options.SoundFile)
 }
 
 // add enters the push and starts it; player becomes the push's unless it fails. ctx carries values only.
 func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []netip.Addr, player SoundPlayer) (Info, error) {
-	src, ok := r.hub.Source(req.StreamName)
+	src, ok := r.parts.Hub.Source(req.StreamName)
 	key := req.StreamName + "\x00" + target.key()
 
 	r.mu.Lock()
@@ -234,7 +219,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	case len(r.pushes) >= r.cfg.MaxPushes:
 		return Info{}, fmt.Errorf("%w: it takes %d pushes", load.ErrFull, r.cfg.MaxPushes)
 	}
-	if err := r.gate.Admit(load.Push); err != nil {
+	if err := r.parts.Gate.Admit(load.Push); err != nil {
 		return Info{}, err
 	}
 	profile := req.profile(r.cfg.KeepAspect)
@@ -244,7 +229,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	id := newID()
 	p := newPush(pushConfig{
 		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: profile,
-		hub: r.hub, audio: r.audio, stills: r.stills, video: r.video, journal: r.journal, panics: &r.panics,
+		hub: r.parts.Hub, audio: r.parts.Audio, stills: r.parts.Stills, video: r.parts.Video, journal: r.journal, panics: &r.panics,
 		log: r.log.With("stream", req.StreamName, "push", id, "target", target),
 	}, addrs, player)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -267,10 +252,8 @@ func (r *Registry) admit(src *stream.Source, req Request, profile picture.Profil
 	case req.transcodes(): // checked by checkPicture
 	case track == nil, track.Codec == media.H264, req.Options.passes(track.Codec):
 		return nil
-	case r.video == nil:
-		return fmt.Errorf("transcoding %v: %w", track.Codec, ErrUnsupported)
 	}
-	return r.video.Admit(src, profile)
+	return r.parts.Video.Admit(src, profile)
 }
 
 // run lives as long as the push can be found.
@@ -286,8 +269,8 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	}
 	r.history = append(r.history, info)
 	r.mu.Unlock()
-	if r.ended != nil {
-		r.ended(info)
+	if r.parts.OnEnd != nil {
+		r.parts.OnEnd(info)
 	}
 	if e.machine.now().State == Failed {
 		linger := time.NewTimer(r.cfg.FailedFor)
@@ -369,10 +352,7 @@ func (r *Registry) SoundOn(id, file string, loop bool) error {
 	if err != nil {
 		return err
 	}
-	if r.sounds == nil {
-		return fmt.Errorf("sound files: %w", ErrUnsupported)
-	}
-	player, err := r.sounds.Open(file, loop)
+	player, err := r.parts.Sounds.Open(file, loop)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
+	"transponder/internal/transcode/picture"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,6 +44,38 @@ func (sameAudio) Feed(s *stream.Source, _ media.AudioFormat) (*stream.Feed, func
 }
 
 func (sameAudio) Expect(s *stream.Source, _ media.AudioFormat) *media.Track { return s.Audio.Track() }
+
+// noVideo, noSounds and noStills are parts that can do nothing.
+type (
+	noVideo  struct{}
+	noSounds struct{}
+	noStills struct{}
+)
+
+func (noVideo) Check() error { return ErrUnsupported }
+
+func (noVideo) Admit(*stream.Source, picture.Profile) error { return ErrUnsupported }
+
+func (noVideo) Feed(*stream.Source, picture.Profile) (*stream.Feed, func(), error) {
+	return nil, nil, ErrUnsupported
+}
+
+func (noVideo) Stats(*stream.Source, picture.Profile) (picture.Stats, bool) {
+	return picture.Stats{}, false
+}
+
+func (noSounds) Check(string) error { return ErrUnsupported }
+
+func (noSounds) Open(string, bool) (SoundPlayer, error) { return nil, ErrUnsupported }
+
+func (noStills) Check(string) error { return ErrUnsupported }
+
+func (noStills) Frame(string, int, int) (media.Frame, error) { return media.Frame{}, ErrUnsupported }
+
+// testParts are parts of which only the sound does something: it passes as it is.
+func testParts(hub *stream.Hub) Parts {
+	return Parts{Hub: hub, Audio: sameAudio{}, Video: noVideo{}, Sounds: noSounds{}, Stills: noStills{}}
+}
 
 // bench is a hub and a registry that run as long as the test.
 type bench struct {
@@ -78,9 +111,10 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 	if change != nil {
 		change(&cfg)
 	}
-	b := &bench{t: t, hub: stream.NewHub(stream.DefaultConfig()), log: &lockedBuffer{}, ended: make(chan Info, 100)}
-	b.Registry = NewRegistry(cfg, b.hub, sameAudio{}, slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	b.OnEnd(func(i Info) { b.ended <- i })
+	b := &bench{t: t, hub: stream.NewHub(stream.DefaultConfig(), nil), log: &lockedBuffer{}, ended: make(chan Info, 100)}
+	parts := testParts(b.hub)
+	parts.OnEnd = func(i Info) { b.ended <- i }
+	b.Registry = NewRegistry(cfg, parts, slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- b.Run(ctx) }()
@@ -457,7 +491,7 @@ func TestStartRefuses(t *testing.T) {
 		{"unknown loss", Request{StreamName: "s", URL: url, Options: Options{OnSourceLoss: "cry"}}, bad("options.onSourceLoss")},
 		{"long hold", Request{StreamName: "s", URL: url, Options: Options{HoldFor: 48 * time.Hour}}, bad("options.holdMs")},
 		{"slate without hold", Request{StreamName: "s", URL: url, Options: Options{Slate: "a.png"}}, bad("options.slate")},
-		{"no slates", Request{StreamName: "s", URL: url, Options: Options{Slate: "a.png", OnSourceLoss: "hold"}}, is(ErrUnsupported)},
+		{"no slates", Request{StreamName: "s", URL: url, Options: Options{Slate: "a.png", OnSourceLoss: "hold"}}, bad("options.slate")},
 		{"unknown codec", Request{StreamName: "s", URL: url, Options: Options{Codecs: []string{"opus", "mp3"}}}, bad("options.codecs")},
 		{"forbidden", Request{StreamName: "s", URL: "rtmp://169.254.169.254/live"}, bad("rtmpUrl")},
 		{"unknown action", Request{StreamName: "s", URL: url, Options: Options{Action: "sing"}}, bad("options.action")},

@@ -206,10 +206,11 @@ func attemptsWith(
 		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	}
 	change(&cfg)
-	hub := stream.NewHub(stream.DefaultConfig())
-	r := NewRegistry(cfg, hub, sameAudio{}, slog.New(slog.DiscardHandler))
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	ended := make(chan Info, 1)
-	r.OnEnd(func(i Info) { ended <- i })
+	parts := testParts(hub)
+	parts.OnEnd = func(i Info) { ended <- i }
+	r := NewRegistry(cfg, parts, slog.New(slog.DiscardHandler))
 	src, err := hub.Publish(stream.Info{Name: "s", ID: "s", HasVideo: true})
 	if err != nil {
 		t.Fatal(err)
@@ -490,7 +491,7 @@ func TestHoldEndsBetweenConnections(t *testing.T) {
 			s.Close(nil)
 			time.Sleep(10 * time.Second)
 			if returns {
-				src, err := r.hub.Publish(stream.Info{Name: "s", ID: "s"})
+				src, err := r.parts.Hub.Publish(stream.Info{Name: "s", ID: "s"})
 				if err != nil {
 					t.Fatal(err)
 				}

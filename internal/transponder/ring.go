@@ -49,7 +49,7 @@ func (r *Registry) reads(pushes []*entry, e *entry, name string) bool {
 		if read == name {
 			return true
 		}
-		src, ok := r.hub.Source(read)
+		src, ok := r.parts.Hub.Source(read)
 		if !ok || src.Info().Push == "" {
 			return false
 		}

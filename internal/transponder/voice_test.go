@@ -57,7 +57,7 @@ func (p *fakePlayer) Close() { p.sounds.closed++ }
 func TestVoice(t *testing.T) {
 	sounds := &fakeSounds{}
 	b := newBench(t, nil)
-	b.UseSounds(sounds)
+	b.parts.Sounds = sounds
 	server := testkit.NewRTMPServer(t, testkit.Script{})
 	s := b.source("s")
 	info := b.start(Request{StreamName: "s", URL: server.URL("live"), Options: Options{Action: "sound_on", SoundFile: "xy", Loop: true}})
@@ -154,7 +154,7 @@ func TestVoice(t *testing.T) {
 func TestVoiceOverConnections(t *testing.T) {
 	sounds := &fakeSounds{}
 	b := newBench(t, nil)
-	b.UseSounds(sounds)
+	b.parts.Sounds = sounds
 	s := b.source("s")
 	tests := []struct {
 		name   string

@@ -40,7 +40,7 @@ func newWorld(tb testing.TB, cfg Config) *world {
 	if err := cfg.Validate(); err != nil {
 		tb.Fatal(err)
 	}
-	hub := stream.NewHub(stream.DefaultConfig())
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	w := &world{
 		hub:    hub,
 		ingest: &fakeIngest{hub: hub, made: map[string]*fakePublication{}},

@@ -68,6 +68,10 @@ type Parts struct {
 	Snapshot SnapshotFunc // nil: there are none
 	Streams  Streams
 	Pusher   Pusher
+	Guard    *guard.Guard // judges which pages may open sockets; nil: a guard that knows no names of this server
+
+	Shares   guard.SharesConfig // how much of all sockets one address may have; the zero value sets no limit
+	Refusals *guard.Refusals    // counts the sockets that are refused; nil: nobody does
 }
 
 // Server is the door for the Web SDK. All its methods may be called from any goroutine.
@@ -76,11 +80,8 @@ type Server struct {
 	parts Parts
 	log   *slog.Logger
 
-	pages    *guard.Guard // judges them; nil: one that knows no names of this server
-	shares   guard.SharesConfig
-	places   *guard.Places // of sockets
-	keeping  *guard.Places // of sessions without one
-	refusals *guard.Refusals
+	places  *guard.Places // of sockets
+	keeping *guard.Places // of sessions without one
 
 	count  counters
 	panics panics.Counter
@@ -149,27 +150,18 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		stage:    newStage(),
 		sockets:  map[*socket]struct{}{},
 		sessions: map[string]*session{},
-		places:   guard.SharesConfig{}.Places(cfg.MaxSessions),
-		keeping:  guard.SharesConfig{}.Places(cfg.MaxKept),
+		places:   parts.Shares.Places(cfg.MaxSessions),
+		keeping:  parts.Shares.Places(cfg.MaxKept),
 	}
-}
-
-// UseGuard has g judge which pages may open sockets. Call it before the server is used.
-func (s *Server) UseGuard(g *guard.Guard) { s.pages = g }
-
-// UseShares has each address get no more than its share of all sockets, and counts who is refused. Call it before the server is used.
-func (s *Server) UseShares(shares guard.SharesConfig, refusals *guard.Refusals) {
-	s.shares, s.refusals = shares, refusals
-	s.places, s.keeping = shares.Places(s.cfg.MaxSessions), shares.Places(s.cfg.MaxKept)
 }
 
 // ServeHTTP upgrades the request and runs the session until the socket is gone, or longer if it is to be kept.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.pages.Socket("websocket", r, s.cfg.Origins); err != nil {
+	if err := s.parts.Guard.Socket("websocket", r, s.cfg.Origins); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	leave, why := s.places.Take(s.shares.Client(r))
+	leave, why := s.places.Take(s.parts.Shares.Client(r))
 	if leave == nil {
 		s.noRoom(w, r, why)
 		return
@@ -192,13 +184,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.count.accepted.Add(1)
 	k := newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin"))
-	k.leave, k.local, k.client = leave, guard.IsLocal(r), s.shares.Client(r)
+	k.leave, k.local, k.client = leave, guard.IsLocal(r), s.parts.Shares.Client(r)
 	k.run(r.Context())
 }
 
 // noRoom refuses a socket.
 func (s *Server) noRoom(w http.ResponseWriter, r *http.Request, why string) {
-	s.refusals.Note("websocket", why, "peer", r.RemoteAddr)
+	s.parts.Refusals.Note("websocket", why, "peer", r.RemoteAddr)
 	w.Header().Set("Retry-After", "5")
 	words := "no room for another session"
 	if why == guard.WhyShare {
@@ -405,7 +397,7 @@ func (s *Server) keepOne(client netip.Addr) (leave func()) {
 	}
 	leave, why := s.keeping.Take(client)
 	if leave == nil {
-		s.refusals.Note("kept", why, "peer", client.String())
+		s.parts.Refusals.Note("kept", why, "peer", client.String())
 		return nil
 	}
 	s.count.kept.Add(1)

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"transponder/internal/rtc"
 )
 
 // Events tell a player whether the stream has a publisher, by server-sent events as the extension of draft-ietf-wish-whep has them: a
@@ -95,10 +93,6 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	if e == nil {
 		return
 	}
-	playback, ok := x.media.(*rtc.Playback)
-	if !ok {
-		return
-	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -112,7 +106,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	defer pause.Stop()
 	line := ": events follow\n\n"
 	for told := eventInactive; ; { // which is no event to begin with
-		away, changed := playback.Away()
+		away, changed := x.playback.Away()
 		now := eventActive
 		if away {
 			now = eventInactive

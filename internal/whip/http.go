@@ -31,7 +31,7 @@ func (p protocol) guarded(next http.HandlerFunc) http.HandlerFunc {
 func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if p.token == "" {
-			if err := p.server.guard.Media(p.name, p.setting, r); err != nil {
+			if err := p.server.parts.Guard.Media(p.name, p.setting, r); err != nil {
 				problem(w, http.StatusForbidden, err.Error())
 				return
 			}

@@ -59,18 +59,53 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// PublishFunc makes a stream from an offer, as rtc.Ingest.Publish does.
+type PublishFunc func(ctx context.Context, offer rtc.Offer, info stream.Info) (Publication, error)
+
+// PlayFunc answers an offer to play a stream, as rtc.Egress.Play does.
+type PlayFunc func(ctx context.Context, offer rtc.Offer, src *stream.Source) (Playback, error)
+
+// connection is what a Publication and a Playback have in common.
+type connection interface {
+	Answer() string
+	// Run is called once, and returns why the session ended.
+	Run(ctx context.Context) error
+	AddCandidate(candidate string) error
+}
+
+// Publication is a publisher's media, as rtc.Publication is.
+type Publication interface {
+	connection
+	Stats() rtc.SessionStats
+}
+
+// Playback is a player's media, as rtc.Playback is.
+type Playback interface {
+	connection
+	Stats() rtc.PlayStats
+	// Hold is called before Run: when the stream ends, the playback waits so long for a publisher that takes the name again.
+	Hold(streams rtc.Sources, limit time.Duration)
+	// Away says whether the publisher has left and is waited for. changed is closed when that changes.
+	Away() (away bool, changed <-chan struct{})
+}
+
+// Parts are the parts of the server that this door works with.
+type Parts struct {
+	Publish PublishFunc
+	Play    PlayFunc
+	Streams rtc.Sources
+	Guard   *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
+}
+
 // errNoStream means that nobody publishes what is to be played.
 var errNoStream = errors.New("nobody publishes a stream of that name")
 
 // Server answers WHIP and WHEP requests. All methods may be called from any goroutine.
 type Server struct {
-	cfg     Config
-	ingest  *rtc.Ingest
-	egress  *rtc.Egress
-	streams rtc.Sources
-	log     *slog.Logger
-	mux     *http.ServeMux
-	guard   *guard.Guard // nil: one that knows no names of this server
+	cfg   Config
+	parts Parts
+	log   *slog.Logger
+	mux   *http.ServeMux
 
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -84,22 +119,17 @@ type session struct {
 	etag     string
 	ufrags   []string // of the offer: tell a trickled candidate from an ICE restart
 	media    connection
+	playback Playback                // the media of a session that plays; nil: the session publishes
+	figures  func() []any            // of the media, for the log's last line on the session
 	events   map[string]*eventStream // guarded by the server's mu; by id
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
 }
 
-// connection is an rtc.Publication or an rtc.Playback.
-type connection interface {
-	Answer() string
-	Run(ctx context.Context) error
-	AddCandidate(candidate string) error
-}
-
 // New makes a server for the paths /whip/{name} and /whep/{name}, and those of their sessions below them.
-func New(cfg Config, ingest *rtc.Ingest, egress *rtc.Egress, streams rtc.Sources, log *slog.Logger) *Server {
-	s := &Server{cfg: cfg, ingest: ingest, egress: egress, streams: streams, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
+func New(cfg Config, parts Parts, log *slog.Logger) *Server {
+	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
 	s.handle(protocol{s, "whip", "whip_token", cfg.Token, s.publish})
 	whep := protocol{s, "whep", "whep_token", cfg.PlayToken, s.play}
 	s.handle(whep)
@@ -107,16 +137,13 @@ func New(cfg Config, ingest *rtc.Ingest, egress *rtc.Egress, streams rtc.Sources
 	return s
 }
 
-// UseGuard has g judge which pages may publish and play without a token. Call it before the server is used.
-func (s *Server) UseGuard(g *guard.Guard) { s.guard = g }
-
 // protocol is one of the two that this door takes requests of.
 type protocol struct {
 	server         *Server
 	name           string
 	setting, token string // token is that which requests must carry, "" for none, and setting its name in the settings
 
-	begin func(r *http.Request, offer, id string) (connection, error) // makes a session's media of an offer
+	begin func(x *session, r *http.Request, offer, id string) error // gives a session the media for an offer
 }
 
 // handle takes the requests of a protocol.
@@ -171,7 +198,7 @@ func (s *Server) Close() error {
 }
 
 // create is RFC 9725, 4.2, for those who play as well.
-func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *http.Request, offer, id string) (connection, error)) {
+func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(x *session, r *http.Request, offer, id string) error) {
 	offer, ok := s.body(w, r, typeSDP)
 	if !ok {
 		return
@@ -180,8 +207,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *ht
 	path := r.URL.EscapedPath()
 	x := &session{id: id, path: r.URL.Path, etag: `"` + newID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{})}
 	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
-	var err error
-	if x.media, err = begin(r, offer, public); err != nil {
+	if err := begin(x, r, offer, public); err != nil {
 		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
 		refuse(w, err)
 		return
@@ -191,35 +217,45 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(r *ht
 	h.Set("Content-Type", typeSDP)
 	h.Set("Location", path+"/"+url.PathEscape(id))
 	h.Set("ETag", x.etag)
-	if _, plays := x.media.(*rtc.Playback); plays {
+	if x.playback != nil {
 		h.Set("Link", link(h.Get("Location")))
 	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, x.media.Answer())
 }
 
-func (s *Server) publish(r *http.Request, offer, id string) (connection, error) {
-	p, err := s.ingest.Publish(r.Context(), rtc.Offer{SDP: offer, Whole: true}, stream.Info{
+func (s *Server) publish(x *session, r *http.Request, offer, id string) error {
+	p, err := s.parts.Publish(r.Context(), rtc.Offer{SDP: offer, Whole: true}, stream.Info{
 		Name: r.PathValue("name"), ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
 		Publisher: stream.Publisher{Credential: bearer(r), Address: stream.AddressOf(r.RemoteAddr)},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return p, nil
+	x.media = p
+	x.figures = func() []any {
+		st := p.Stats()
+		return []any{"packets", st.Packets, "lost", st.Lost, "nacks", st.NACKs, "plis", st.PLIs}
+	}
+	return nil
 }
 
-func (s *Server) play(r *http.Request, offer, _ string) (connection, error) {
-	src, ok := s.streams.Source(r.PathValue("name"))
+func (s *Server) play(x *session, r *http.Request, offer, _ string) error {
+	src, ok := s.parts.Streams.Source(r.PathValue("name"))
 	if !ok {
-		return nil, errNoStream
+		return errNoStream
 	}
-	p, err := s.egress.Play(r.Context(), rtc.Offer{SDP: offer}, src)
+	p, err := s.parts.Play(r.Context(), rtc.Offer{SDP: offer}, src)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	p.Hold(s.streams, s.cfg.Hold)
-	return p, nil
+	p.Hold(s.parts.Streams, s.cfg.Hold)
+	x.media, x.playback = p, p
+	x.figures = func() []any {
+		st := p.Stats()
+		return []any{"packets", st.Packets, "lost", st.Lost, "nacked", st.NACKed, "plis", st.PLIs}
+	}
+	return nil
 }
 
 // describe says that offers are taken here: RFC 9725, 4.1, wants GET to succeed with no content, and players tell by the type that the
@@ -264,20 +300,7 @@ func (s *Server) run(ctx context.Context, x *session) {
 	s.mu.Unlock()
 	x.cancel(nil)
 	close(x.done)
-	x.log.Info("session ended", append([]any{"path", x.path, "err", err}, figures(x.media)...)...)
-}
-
-// figures are what the log says of a session at its end.
-func figures(c connection) []any {
-	switch c := c.(type) {
-	case *rtc.Publication:
-		st := c.Stats()
-		return []any{"packets", st.Packets, "lost", st.Lost, "nacks", st.NACKs, "plis", st.PLIs}
-	case *rtc.Playback:
-		st := c.Stats()
-		return []any{"packets", st.Packets, "lost", st.Lost, "nacked", st.NACKed, "plis", st.PLIs}
-	}
-	return nil
+	x.log.Info("session ended", append([]any{"path", x.path, "err", err}, x.figures()...)...)
 }
 
 // delete is RFC 9725, 4.2: it answers when the name is free again.

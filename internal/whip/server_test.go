@@ -32,8 +32,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type door struct {
 	*Server
-	hub *stream.Hub
-	url string
+	ingest *rtc.Ingest
+	hub    *stream.Hub
+	url    string
 }
 
 func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config)) *door {
@@ -51,7 +52,7 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 	for _, f := range change {
 		f(&hc)
 	}
-	hub := stream.NewHub(hc)
+	hub := stream.NewHub(hc, nil)
 	none := func(*stream.Source, media.Codec) (*stream.Feed, func(), error) {
 		return nil, nil, errors.New("no transcoder here")
 	}
@@ -59,7 +60,25 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(cfg, rtc.NewIngest(in, hub, log, first, r), rtc.NewEgress(rtc.DefaultEgressConfig(), r, none, log), hub, log)
+	ingest := rtc.NewIngest(in, hub, log, first, r)
+	egress := rtc.NewEgress(rtc.DefaultEgressConfig(), rtc.EgressParts{Sender: r, Transcode: none}, log)
+	s := New(cfg, Parts{
+		Publish: func(ctx context.Context, offer rtc.Offer, info stream.Info) (Publication, error) {
+			p, err := ingest.Publish(ctx, offer, info)
+			if err != nil {
+				return nil, err
+			}
+			return p, nil
+		},
+		Play: func(ctx context.Context, offer rtc.Offer, src *stream.Source) (Playback, error) {
+			p, err := egress.Play(ctx, offer, src)
+			if err != nil {
+				return nil, err
+			}
+			return p, nil
+		},
+		Streams: hub,
+	}, log)
 	ts := httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.Close()
@@ -69,7 +88,7 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 		port.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return &door{s, hub, ts.URL}
+	return &door{s, ingest, hub, ts.URL}
 }
 
 // do sends a request; headers are "Key: value".

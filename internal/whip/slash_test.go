@@ -8,7 +8,7 @@ import (
 )
 
 func TestSlashAtTheEnd(t *testing.T) {
-	s := New(Config{}, nil, nil, nil, slog.New(slog.DiscardHandler))
+	s := New(Config{}, Parts{}, slog.New(slog.DiscardHandler))
 	for path, want := range map[string]int{
 		"/whip/a": 204, "/whip/a/": 204, "/whep/a%20b/": 204, "/whip/a%2F/": 204, "/whip/a/id/": 204, "/whip/": 404,
 	} {

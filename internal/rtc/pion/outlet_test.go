@@ -30,7 +30,7 @@ type theatre struct {
 
 func newTheatre(t *testing.T) *theatre {
 	t.Helper()
-	th := &theatre{t: t, hub: stream.NewHub(stream.DefaultConfig()), asked: make(chan struct{}, 100)}
+	th := &theatre{t: t, hub: stream.NewHub(stream.DefaultConfig(), nil), asked: make(chan struct{}, 100)}
 	th.publish("a")
 	var err error
 	if th.made, err = th.hub.Publish(stream.Info{Name: "made of a", ID: "b"}); err != nil {
@@ -44,7 +44,7 @@ func newTheatre(t *testing.T) *theatre {
 		}
 		return th.made.Video, func() {}, nil
 	}
-	th.egress = rtc.NewEgress(rtc.DefaultEgressConfig(), e, made, slog.New(slog.DiscardHandler))
+	th.egress = rtc.NewEgress(rtc.DefaultEgressConfig(), rtc.EgressParts{Sender: e, Transcode: made}, slog.New(slog.DiscardHandler))
 	return th
 }
 

@@ -16,7 +16,7 @@ import (
 // camOf returns a source that has sent one frame of such a track.
 func camOf(t *testing.T, track media.Track) *stream.Source {
 	t.Helper()
-	s, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+	s, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func newVideo(t testing.TB, command ...string) *Transcoder {
 
 func newSource(t testing.TB) *stream.Source {
 	t.Helper()
-	s, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a", HasVideo: true})
+	s, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a", HasVideo: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +381,7 @@ func TestSnapshot(t *testing.T) {
 	if _, err := v.Snapshot(ctx, s); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("of a stream that stands still: %v", err)
 	}
-	radio, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "radio", HasAudio: true})
+	radio, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "radio", HasAudio: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func TestDisabled(t *testing.T) {
-	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+	src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}

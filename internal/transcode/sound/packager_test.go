@@ -22,7 +22,7 @@ func TestReusedSilence(t *testing.T) {
 
 	// code returns what is heard, and how many frames were reused.
 	code := func(tell bool) ([]float32, int64) {
-		src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+		src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ const liveHz = 440
 
 func newRig(t *testing.T, hasAudio bool) *rig {
 	t.Helper()
-	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a", ID: "1", HasAudio: hasAudio})
+	src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a", ID: "1", HasAudio: hasAudio})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -533,7 +533,7 @@ func TestCheckFormat(t *testing.T) {
 
 func mustPublish(t *testing.T) *stream.Source {
 	t.Helper()
-	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+	src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -723,7 +723,7 @@ func TestUndecodableTrack(t *testing.T) {
 // newPath is the way from Opus packets to AAC frames, as in a rendition but for the waiting.
 func newPath(tb testing.TB, packets [][]byte, enc Encoder) (packet func(i int), end func()) {
 	tb.Helper()
-	src, err := stream.NewHub(stream.DefaultConfig()).Publish(stream.Info{Name: "a"})
+	src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a"})
 	if err != nil {
 		tb.Fatal(err)
 	}
