@@ -3,6 +3,7 @@
 package docs
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -136,6 +137,35 @@ func anchors(text string) []string {
 		all = append(all, regexp.MustCompile(`[^\w-]`).ReplaceAllString(title, ""))
 	}
 	return all
+}
+
+// The architecture's drawing has every package of the server.
+func TestDrawing(t *testing.T) {
+	_, drawing, _ := strings.Cut(read(t, "docs/architecture.md"), "```mermaid\n")
+	drawing, _, found := strings.Cut(drawing, "```")
+	if !found {
+		t.Fatal("there is no drawing")
+	}
+	drawn := matches(inTree, drawing)
+	err := filepath.WalkDir(filepath.Join(root, "internal"), func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		dir = filepath.ToSlash(dir)
+		forTests := strings.HasPrefix(dir, "internal/testkit") || strings.HasSuffix(dir, "test") || strings.HasSuffix(dir, "/aacenc")
+		if !forTests && !slices.Contains(drawn, dir) {
+			t.Errorf("the drawing lacks %s", dir)
+			drawn = append(drawn, dir) // said once
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // The architecture's table tells of at least twenty changes where to begin, each by files.
