@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// errDue is the cause that ends a wait for packets: it is time to make something up.
+// errDue ends a wait for packets: the gap must be filled now.
 var errDue = errors.New("audio is due")
 
-// alarm is a context that ends with errDue at a time that can be put off. Putting it off costs no wake-up and no memory;
-// only after it went off is a new context made.
+// alarm is a context that ends with errDue at a set time. Setting another time before that costs no wake-up and no memory; a
+// new context is made only after the alarm went off.
 type alarm struct {
 	parent context.Context
 	ctx    context.Context
@@ -24,7 +24,7 @@ func newAlarm(parent context.Context) *alarm {
 	return a
 }
 
-// set lets the alarm go off after d.
+// set makes the alarm go off after d.
 func (a *alarm) set(d time.Duration) {
 	if a.timer != nil && a.timer.Stop() {
 		a.timer.Reset(d)
@@ -36,7 +36,7 @@ func (a *alarm) set(d time.Duration) {
 	a.timer = time.AfterFunc(d, func() { cancel(errDue) })
 }
 
-// unset lets it not go off.
+// unset makes the alarm go off never.
 func (a *alarm) unset() {
 	a.stop()
 	a.ctx, a.cancel = context.WithCancelCause(a.parent)

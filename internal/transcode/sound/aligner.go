@@ -10,61 +10,61 @@ import (
 )
 
 const (
-	// maxConceal is how much a decoder may make up in a row for a loss: 80 ms. Beyond that it only drones.
+	// maxConceal is how much sound in a row a decoder may invent for a loss: 80 ms. After that it only hums.
 	maxConceal = 80 * sampleRate / 1000
 
-	// maxComfort is the same after a packet that says that nothing will be sent for a while, as its encoder found only
-	// background noise (Opus DTX). The decoder then goes on with such noise; the encoder describes it anew every 400 ms.
+	// maxComfort is the same after an Opus DTX packet, which says that the encoder heard only background noise and will
+	// pause. The decoder then continues with such noise; the encoder describes the noise again every 400 ms.
 	maxComfort = 500 * sampleRate / 1000
 
-	// dtxSize is the longest of such packets: nothing but a header (RFC 6716, 3.1).
+	// dtxSize is the largest DTX packet: a header and no sound (RFC 6716, 3.1).
 	dtxSize = 2
 
-	// maxError is the error of lip sync, 60 ms, that is removed at once, by silence or a cut; smaller ones are stretched
-	// away. It is what EBU R37 allows sound to be late.
+	// maxError is the largest error of lip sync, 60 ms, that is removed by stretching. Larger ones are removed at once, by
+	// silence or by a cut. EBU R37 allows sound to be 60 ms late.
 	maxError = 60 * sampleRate / 1000
 
-	// A step between two packets' timestamps counts as a loss or an overlap, not as jitter of a clock, from three quarters
-	// of a packet on, within these bounds.
+	// A step between two timestamps is a loss or an overlap, not jitter, if it is at least three quarters of a packet;
+	// minStep and maxStep bound these three quarters.
 	minStep = 4 * sampleRate / 1000
 	maxStep = 20 * sampleRate / 1000
 
-	// maxAhead is how far ahead of the clock a packet's timestamp may be. Publishers that begin with a burst are ahead by that, and those
-	// whose slow link has recovered by up to a minute. No door lets any be further ahead; it bounds what one could do.
+	// maxAhead is how far ahead of the stream's clock a timestamp may be. A publisher that begins with a burst is ahead, and
+	// one whose slow link recovers can be ahead by a minute. The doors allow no more; maxAhead bounds the damage if one did.
 	maxAhead = 70 * time.Second
 )
 
-// aligner puts each packet's sound where its timestamp says, and fills what is missing.
+// aligner puts the sound of each packet where its timestamp says, and fills the gaps.
 type aligner struct {
 	tape *tape
 	open func(*media.Track) (decoder, error)
 
 	dec     decoder      // nil before the first packet, and for a track that cannot be decoded
-	track   *media.Track // that dec is for
-	room    int          // samples that dec may make of a packet
-	scratch *scratch     // nil between calls
+	track   *media.Track // the track of the last packet
+	room    int          // the most samples of one packet
+	scratch *scratch     // borrowed during a call, else nil
 
 	heard     bool            // a packet has come
-	next      media.Timestamp // where the last packet ended, by its own time
+	next      media.Timestamp // the end of the last packet, by its timestamp
 	length    int             // of the last packet, in samples
-	concealed int             // samples that dec made up in a row
-	dtx       bool            // the last packet said that nothing will be sent for a while
-	joint     bool            // the next sound does not continue what is on the tape
+	concealed int             // samples in a row that the decoder has invented
+	dtx       bool            // the last packet was DTX
+	joint     bool            // the next sound does not continue the sound at the end of the tape
 	drift     drift
 	stats     Stats // the counters of samples and of decode errors
 }
 
-// scratch is where a packet is decoded to. It is of use during a call only, so the renditions share a few: each with its own would
-// take a hundred kilobytes, nearly all of them for packets longer than anybody sends.
+// scratch holds decoded samples during a call. Renditions share them: one scratch for each would cost a hundred kilobytes,
+// most of it for packets longer than anybody sends.
 type scratch struct {
 	pcm  []float32
-	wide []float32 // pcm, stretched
+	wide []float32 // pcm after stretching
 }
 
-// scratches are those that nobody needs now: as many as can be in use at a time, with those in C.
+// scratches holds the free ones: at most as many as can be in use at a time, calls into C included.
 var scratches = make(chan *scratch, 4*runtime.GOMAXPROCS(0))
 
-// borrow takes a scratch that has room for what dec makes.
+// borrow takes a scratch with room for one packet of dec.
 func (a *aligner) borrow() {
 	var s *scratch
 	select {
@@ -97,8 +97,8 @@ func (a *aligner) close() {
 	}
 }
 
-// packet adds one packet's sound; now is the time on the stream's clock. Its error is the tape's: a packet that cannot be
-// decoded counts and is as good as lost.
+// packet adds the sound of one packet. now is the time on the stream's clock. Its error is that of the tape: a packet that
+// cannot be decoded is counted and treated as lost.
 func (a *aligner) packet(f media.Frame, now media.Timestamp) error {
 	if a.use(f.Track); a.dec == nil {
 		return nil
@@ -126,7 +126,7 @@ func (a *aligner) packet(f media.Frame, now media.Timestamp) error {
 	return a.place(a.scratch.pcm[:channels*n], a.tape.until(at))
 }
 
-// follows says whether the packet continues what is on the tape, so that stretching is all it takes to be in time.
+// follows says whether the packet continues the sound at the end of the tape. Then stretching is enough to keep it in time.
 func (a *aligner) follows(short int64, at media.Timestamp) bool {
 	if a.joint || short > maxError || short < -maxError {
 		return false
@@ -136,7 +136,8 @@ func (a *aligner) follows(short int64, at media.Timestamp) bool {
 	return short > -step && short < step || jump > -step && jump < step
 }
 
-// place writes a packet's sound, which the tape is so many samples short of, or has gone past.
+// place writes the sound of a packet. short is how many samples are missing between the end of the tape and the packet; it is
+// negative if they overlap.
 func (a *aligner) place(pcm []float32, short int64) error {
 	n := len(pcm) / channels
 	if n == 0 {
@@ -159,7 +160,7 @@ func (a *aligner) place(pcm []float32, short int64) error {
 	return a.tape.splice(pcm)
 }
 
-// stretched returns pcm with so many samples more.
+// stretched returns pcm with more samples added, or removed if more is negative.
 func (a *aligner) stretched(pcm []float32, more int) []float32 {
 	n := len(pcm) / channels
 	if more == 0 || n < 2 || n+more < 2 {
@@ -175,15 +176,15 @@ func (a *aligner) stretched(pcm []float32, more int) []float32 {
 	return out
 }
 
-// makeUp puts n samples where nothing came so far.
+// makeUp adds n samples for packets that have not come.
 func (a *aligner) makeUp(n int64) error {
 	a.borrow()
 	defer a.giveBack()
 	return a.fill(n, nil)
 }
 
-// fill puts n samples where nothing came: what the decoder makes up, as long as that sounds like something, then silence.
-// next is the packet after the gap, nil while that has not come.
+// fill adds n samples: first what the decoder can invent, then silence. next is the packet after the gap, nil if it has not
+// come.
 func (a *aligner) fill(n int64, next []byte) error {
 	made := false
 	for n > 0 {
@@ -200,9 +201,9 @@ func (a *aligner) fill(n int64, next []byte) error {
 	switch {
 	case n <= 0:
 		return nil
-	case made && next != nil && n < minStep: // concealing goes by 2.5 ms; drift corrects the rest
+	case made && next != nil && n < minStep: // concealing goes in steps of 2.5 ms; drift corrects the rest
 		return nil
-	case made && next == nil && a.concealed < a.mayConceal(): // it goes on with the rest later
+	case made && next == nil && a.concealed < a.mayConceal(): // the next call continues
 		return nil
 	}
 	a.joint = true
@@ -210,7 +211,7 @@ func (a *aligner) fill(n int64, next []byte) error {
 	return a.tape.silence(n)
 }
 
-// mayConceal returns how much the decoder may make up in a row, in samples.
+// mayConceal returns how many samples in a row the decoder may invent.
 func (a *aligner) mayConceal() int {
 	if a.dtx {
 		return maxComfort
@@ -218,13 +219,13 @@ func (a *aligner) mayConceal() int {
 	return maxConceal
 }
 
-// conceal lets the decoder make up some of n samples and returns how many it made; none after silence.
+// conceal lets the decoder invent up to n samples and returns how many it made. After silence it makes none.
 func (a *aligner) conceal(n int64, next []byte) (int, error) {
 	c, able := a.dec.(concealer)
 	if !able || a.joint || !a.heard {
 		return 0, nil
 	}
-	// What next knows of its predecessor is of use only if it comes to lie directly before next.
+	// The next packet may hold a copy of the one before it (in-band FEC). The copy fits only directly before that next packet.
 	if most := int64(min(a.mayConceal()-a.concealed, libav.MaxOpusSamples)); n > most {
 		n, next = most, nil
 	}
@@ -246,7 +247,7 @@ func (a *aligner) conceal(n int64, next []byte) (int, error) {
 	return k, a.tape.write(a.scratch.pcm[:channels*k])
 }
 
-// use makes the decoder fit the track. The tape runs on if there is none for it.
+// use opens a decoder for the track if it differs from the last one. If there is no decoder, the tape runs on without.
 func (a *aligner) use(t *media.Track) {
 	if t == a.track || a.track != nil && sameForm(t, a.track) {
 		return

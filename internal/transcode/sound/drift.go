@@ -1,23 +1,24 @@
 package sound
 
-// How a source's clock is followed. A second's time constant makes 500 ppm an error of half a millisecond beyond the dead
-// band; half a percent is a twelfth of a semitone, which nobody hears come and go.
+// These numbers say how the tape follows the clock of a source. With a time constant of a second, a clock that is 500 ppm off gives
+// an error of half a millisecond beyond driftBand. A stretch of half a percent is a twelfth of a semitone, which nobody hears.
 const (
 	driftFilter   = sampleRate / 2    // samples over which the error is averaged, against jitter of timestamps
-	driftRecovery = sampleRate        // samples over which an error is made good
-	driftBand     = sampleRate / 2000 // error that is left alone, 0.5 ms, so that good clocks cost no quality
-	driftLimit    = 0.005             // most samples to add or take away, of those that pass
-	driftAverage  = 10 * sampleRate   // samples over which the reported drift is averaged
+	driftRecovery = sampleRate        // samples over which an error is corrected
+	driftBand     = sampleRate / 2000 // an error up to 0.5 ms is not corrected, so that good clocks cost no quality
+	driftLimit    = 0.005             // the most samples to add or remove, as a part of the samples that pass
+	driftAverage  = 10 * sampleRate   // samples over which the drift that is reported is averaged
 )
 
-// drift decides how many samples to add to packets or take away, so that the tape follows the packets' timestamps.
+// drift decides how many samples to add to each packet, or to remove, so that the tape follows the timestamps.
 type drift struct {
-	err  float64 // samples that the tape is short of, averaged
-	owed float64 // part of a sample still to add
-	rate float64 // samples added for each that passed, averaged
+	err  float64 // samples missing on the tape, averaged
+	owed float64 // the fraction of a sample that is still to be added
+	rate float64 // samples added for each sample that passed, averaged
 }
 
-// correct returns how many samples to add to a packet of n, given by how many the tape is short of the packet's time.
+// correct returns how many samples to add to a packet of n samples. short is how many samples the tape lacks before that
+// packet.
 func (d *drift) correct(short int64, n int) int {
 	size := float64(n)
 	d.err += (float64(short) - d.err) * min(1, size/driftFilter)
@@ -30,11 +31,11 @@ func (d *drift) correct(short int64, n int) int {
 	return add
 }
 
-// aligned says that the error was removed by other means.
+// aligned resets the error after it was removed by silence or a cut.
 func (d *drift) aligned() { d.err, d.owed = 0, 0 }
 
-// stretch spreads the samples of src evenly over dst, first on first and last on last, with cubic (Catmull-Rom)
-// interpolation: a linear one would dull the sound in the middle of each packet. Both hold at least two samples.
+// stretch spreads the samples of src evenly over dst, the first on the first and the last on the last, by cubic (Catmull-Rom)
+// interpolation: linear interpolation would dull the sound in the middle of each packet. Both hold at least two samples.
 func stretch(dst, src []float32) {
 	n, m := len(src)/channels, len(dst)/channels
 	step := float64(n-1) / float64(m-1)

@@ -11,21 +11,22 @@ import (
 	"transponder/internal/transcode/libav"
 )
 
-// errFast means that the fast encoder's packets are not decoded as what went in.
+// errFast means that decoding does not give back the sound that the fast encoder was given.
 var errFast = errors.New("what is made of AAC is not the sound that it was made of")
 
-// fastLeast is how many times the power of the error the sound's must be, while the codecs are tried out. It is 20 of sound that is
-// right, mostly for what is above the bandwidth, and 4 of sound that is half as loud.
+// fastLeast is how many times larger than the error the power of the sound must be. A correct encoder reaches 20; most of its
+// error is the sound above its bandwidth. Sound of half the amplitude would reach 4.
 const fastLeast = 8
 
-// fastWorks is checkFast with the codecs of this program, which do not change.
+// fastWorks runs checkFast on the codecs of this program, once: they do not change.
 var fastWorks = sync.OnceValue(func() error {
 	return checkFast(
 		func(f media.AudioFormat) (Encoder, error) { return aac.New(f) },
 		func(t *media.Track) (decoder, error) { return libav.NewDecoder(t) })
 })
 
-// checkFast codes some sound, first the same on both channels, then on one of them only, and wants FFmpeg's decoder to give it back.
+// checkFast encodes some sound, first the same on both channels, then on the left channel only, and checks that FFmpeg's
+// decoder gives it back.
 func checkFast(newEncoder func(media.AudioFormat) (Encoder, error), newDecoder func(*media.Track) (decoder, error)) error {
 	f := media.AudioFormat{Codec: media.AAC, RateBPS: 128_000, SampleRate: sampleRate, Channels: channels}
 	enc, err := newEncoder(f)
@@ -66,7 +67,7 @@ func checkFast(newEncoder func(media.AudioFormat) (Encoder, error), newDecoder f
 		sound += float64(pcm[i]) * float64(pcm[i])
 		wrong += d * d
 	}
-	if !(sound > fastLeast*wrong) { // nor what is no number
+	if !(sound > fastLeast*wrong) { // also false for NaN
 		return fmt.Errorf("%w: an error of %.2g of its power", errFast, wrong/sound)
 	}
 	return nil

@@ -12,22 +12,22 @@ import (
 	"transponder/internal/transcode/libav"
 )
 
-// The bounds of AAC's bit rate: below, not even mono speech is worth hearing; above lies the most that a frame can hold.
+// MinRateBPS and MaxRateBPS bound the bit rate of AAC. Below, not even speech in mono is intelligible; a frame cannot hold more.
 const (
 	MinRateBPS = 16_000
 	MaxRateBPS = 512_000
 )
 
-// opusRateBPS is what music in stereo takes in Opus without a loss that many hear.
+// opusRateBPS is a bit rate at which few listeners hear a difference to stereo music without Opus.
 const opusRateBPS = 96_000
 
-// aacRates are the sampling rates of AAC that are made, in Hz.
+// aacRates are the sampling rates of AAC that can be encoded, in Hz.
 var aacRates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 
-// ErrForm means that a track's sound has a form that is not made here.
+// ErrForm means that sound in the form of a track cannot be encoded.
 var ErrForm = errors.New("sound of this form is not made here")
 
-// complete fills in what a codec's only form is.
+// complete fills in the fields of codecs that have only one form.
 func complete(f media.AudioFormat) media.AudioFormat {
 	switch f.Codec {
 	case media.PCMA, media.PCMU:
@@ -40,11 +40,11 @@ func complete(f media.AudioFormat) media.AudioFormat {
 	return f
 }
 
-// checkFormat says what is wrong with a format. Zero fields are right.
+// checkFormat returns what is wrong with a format. Zero fields are right.
 func checkFormat(f media.AudioFormat) error {
 	switch f.Codec {
 	case media.CodecNone, media.AAC:
-	case media.Opus: // for those who play; RTMP gets it as it comes, or not at all
+	case media.Opus: // for players; to RTMP, Opus is only passed on
 		if f.SampleRate != 0 && f.SampleRate != sampleRate || f.Channels != 0 && f.Channels != channels {
 			return fmt.Errorf("sound in Opus is stereo at %d Hz", sampleRate)
 		}
@@ -66,8 +66,8 @@ func checkFormat(f media.AudioFormat) error {
 	return nil
 }
 
-// FormatOf returns the format that fits a track, so that a decoder for the track decodes what is made. The bit rate, in bit/s,
-// is that of stereo at 48 kHz.
+// FormatOf returns the format in which sound must be encoded so that a decoder of the track can decode it. rateBPS is the bit
+// rate of stereo AAC at 48 kHz, in bit/s.
 func FormatOf(t *media.Track, rateBPS int) (media.AudioFormat, error) {
 	f := media.AudioFormat{Codec: t.Codec}
 	switch t.Codec {

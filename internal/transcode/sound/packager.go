@@ -7,13 +7,13 @@ import (
 	"transponder/internal/stream"
 )
 
-// settle is how many silent frames in a row are encoded before the last of their packets stands for all that follow: by
-// then the coder's look-ahead and the overlap of its windows hold nothing but silence. As it is then left in the state
-// that every further silent frame would leave it in, it can go on at any time.
-const settle = 4
+// After settledFrames silent frames in a row, the state of the encoder contains only silence. The last packet is then
+// repeated for further silent frames instead of encoding them, and the encoder can continue at any time, because these frames
+// would not change its state.
+const settledFrames = 4
 
-// packager turns full frames of the tape into the encoder's form, encodes them and writes them to a feed, at times that follow
-// from the number of packets.
+// packager converts full frames of the tape to the form that the encoder takes, encodes them, and writes the packets to a
+// feed. The time of a packet follows from the number of packets before it.
 type packager struct {
 	enc    Encoder
 	format media.AudioFormat
@@ -21,15 +21,15 @@ type packager struct {
 	track  *media.Track
 	start  media.Timestamp // of packet 0
 
-	step  int        // samples in a frame of the tape: those of a packet, or a part of one less
-	exact bool       // those of a packet
+	step  int        // samples in a frame of the tape: those of a packet, rounded down
+	exact bool       // step needed no rounding
 	rate  *Resampler // nil: the tape has the encoder's rate
-	mono  []float32  // a frame of the tape in one channel
-	pcm   []float32  // in the encoder's form
+	mono  []float32  // a frame of the tape, mixed to one channel
+	pcm   []float32  // samples for the encoder
 
 	packets, reused int64
 	quiet           int    // silent frames in a row
-	rest            []byte // the packet of a silent frame among silent frames, once it is known
+	rest            []byte // the packet that is repeated for further silent frames, once it is known
 }
 
 func newPackager(enc Encoder, f media.AudioFormat, out *stream.Feed, start media.Timestamp) *packager {
@@ -52,7 +52,7 @@ func newPackager(enc Encoder, f media.AudioFormat, out *stream.Feed, start media
 	return p
 }
 
-// frame encodes one frame, which may be known to be silent. It is a tape's put.
+// frame encodes one frame. silent says that it is known to be silent. It is the put of a tape.
 func (p *packager) frame(pcm []float32, silent bool) error {
 	if !silent {
 		p.quiet, p.rest = 0, nil
@@ -70,8 +70,8 @@ func (p *packager) frame(pcm []float32, silent bool) error {
 		return nil
 	}
 	data := bytes.Clone(packet)
-	if silent && p.exact { // else packets and frames would part
-		if p.quiet++; p.quiet >= settle {
+	if silent && p.exact { // otherwise frames and packets are not one to one
+		if p.quiet++; p.quiet >= settledFrames {
 			p.rest = data
 		}
 	}
@@ -79,7 +79,7 @@ func (p *packager) frame(pcm []float32, silent bool) error {
 	return nil
 }
 
-// encode returns the packet that a frame of the tape makes full, if any.
+// encode returns the packet that this frame completes, nil if it completes none.
 func (p *packager) encode(pcm []float32) ([]byte, error) {
 	if p.mono != nil {
 		for i := range p.mono {

@@ -9,44 +9,47 @@ import (
 )
 
 const (
-	// pairPatience is how long both channels must have been the same before one of them is coded for both. A stereo recording has
-	// such passages too, and each change costs some frames' encoding.
+	// pairPatience is how long both channels must have been the same before only one is encoded. Stereo recordings have such
+	// passages too, and each change encodes some frames twice.
 	pairPatience = 3 * time.Second
 
-	// primeFrames is how many of the last frames an encoder is fed that takes over from another. AAC looks one frame ahead and
-	// overlaps with the one before; the others let it forget the silence that it began in, which tells on the form of its windows.
-	// With four of them changes are heard as a click, with five not; see TestPairChangesAreNotHeard.
+	// primeFrames is how many of the last frames an encoder is given when it takes over from another one. AAC looks one frame
+	// ahead and overlaps with one frame before; the others let the encoder forget the silence in which it began, which shows
+	// in the shape of its windows. With four frames a change is heard as a click, with five it is not; see
+	// TestPairChangesAreNotHeard.
 	primeFrames = 6
 )
 
-// pairEncoder makes stereo AAC with FFmpeg's encoder. While both channels are the same, as those of most microphones are, it codes one of them,
-// which costs little more than half, and writes it as a pair of channels; the stream's form never changes. It goes over to coding
-// both with the first frame in which they differ, and back when they have been the same for a while.
+// pairEncoder makes stereo AAC with FFmpeg's encoder. While both channels are the same, as with most microphones, it encodes
+// one channel, which takes little more than half the time, and writes the result as a pair of channels. The format of the
+// stream never changes. The first frame in which the channels differ switches to encoding both. When they have been the same
+// for pairPatience, it switches back.
 //
-// At a change, the encoder that takes over has coded the last frames as well, and the packets overlap in frames whose channels
-// are the same, so that both encoders' packets are of the same sound there and nothing is heard of it.
+// At a change, the new encoder also encodes the last frames. The channels of these frames are the same, so both encoders'
+// packets hold the same sound where they overlap, and the change is not heard.
 type pairEncoder struct {
 	open   func(media.AudioFormat) (Encoder, error)
 	format media.AudioFormat
-	refuse func(error) // says that a packet could not be made a pair
+	refuse func(error) // is told when a packet cannot be written as a pair
 
 	enc      Encoder
 	one      bool // enc has one channel
-	never    bool // packets of one channel cannot be used
-	same     int  // frames in a row with both channels the same, those not coded left out
-	patience int  // frames
+	never    bool // a packet could not be written as a pair; always encode both channels
+	same     int  // frames in a row with both channels the same
+	patience int  // pairPatience in frames
 
-	past [primeFrames][]float32 // one channel of the last frames whose channels are the same, in a ring
-	held int                    // how many there are, up to primeFrames
-	last int                    // the latest
-	both []float32              // one of them, for an encoder of both channels
+	past [primeFrames][]float32 // ring of the last frames with both channels the same, one channel each
+	held int                    // frames in past
+	last int                    // index of the latest frame in past
+	both []float32              // a frame of past, for an encoder of both channels
 	out  []byte
 
-	frames  int64 // packets made of one channel
-	changes int64 // of the encoder
+	frames  int64 // packets made from one channel
+	changes int64 // of encoders
 }
 
-// newPairEncoder returns an encoder for a format, which is stereo AAC. Errors of single packets go to refuse, and are mended.
+// newPairEncoder returns an encoder for stereo AAC. refuse is told of a packet that cannot be written as a pair; from then on
+// both channels are encoded.
 func newPairEncoder(f media.AudioFormat, open func(media.AudioFormat) (Encoder, error), refuse func(error)) (*pairEncoder, error) {
 	e := &pairEncoder{open: open, format: f, refuse: refuse, one: true}
 	var err error
@@ -62,7 +65,7 @@ func newPairEncoder(f media.AudioFormat, open func(media.AudioFormat) (Encoder, 
 	return e, nil
 }
 
-// form is the format of the encoder of one channel, or of both. The bit rate is what was asked for in both cases.
+// form returns the format of the encoder of one channel, or of both. The bit rate is the same.
 func (e *pairEncoder) form(one bool) media.AudioFormat {
 	f := e.format
 	if one {
@@ -83,8 +86,8 @@ func (e *pairEncoder) Config() []byte {
 	return e.enc.Config()
 }
 
-// stereoConfig makes the AudioSpecificConfig of stereo from that of mono (ISO/IEC 14496-3, table 1.15; all rates that are made have
-// an index of four bits).
+// stereoConfig returns the AudioSpecificConfig of stereo for that of mono (ISO/IEC 14496-3, table 1.15; all sampling rates in
+// use here have an index of four bits).
 func stereoConfig(mono []byte) []byte {
 	const mask = 0x0f << 3
 	config := bytes.Clone(mono)
@@ -94,10 +97,10 @@ func stereoConfig(mono []byte) []byte {
 	return config
 }
 
-// Mono returns how many packets were made of one channel, and how often the encoder changed.
+// Mono returns how many packets were made from one channel, and how often the encoder changed.
 func (e *pairEncoder) Mono() (packets, changes int64) { return e.frames, e.changes }
 
-// Encode is libav.Encoder's.
+// Encode works as libav.Encoder.Encode.
 func (e *pairEncoder) Encode(pcm []float32) ([]byte, error) {
 	if !alike(pcm) {
 		e.same = 0
@@ -118,7 +121,7 @@ func (e *pairEncoder) Encode(pcm []float32) ([]byte, error) {
 	case e.never || e.same < e.patience:
 		return e.enc.Encode(pcm)
 	default:
-		if packet, err = e.change(true); err != nil { // what there is goes on
+		if packet, err = e.change(true); err != nil { // continue with the present encoder
 			e.same = 0
 			return e.enc.Encode(pcm)
 		}
@@ -135,7 +138,7 @@ func (e *pairEncoder) Encode(pcm []float32) ([]byte, error) {
 	return e.out, nil
 }
 
-// keep puts one channel of a frame to the past.
+// keep stores one channel of a frame in past.
 func (e *pairEncoder) keep(pcm []float32) {
 	e.last = (e.last + 1) % primeFrames
 	e.held = min(e.held+1, primeFrames)
@@ -145,7 +148,8 @@ func (e *pairEncoder) keep(pcm []float32) {
 	}
 }
 
-// change goes over to an encoder of one channel, or of both, that has coded the past. It returns the packet of the latest frame.
+// change switches to a new encoder of one channel, or of both, which first encodes past. It returns the packet of the latest
+// frame.
 func (e *pairEncoder) change(one bool) ([]byte, error) {
 	enc, err := e.open(e.form(one))
 	if err != nil {

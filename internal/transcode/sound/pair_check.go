@@ -12,18 +12,19 @@ import (
 	"transponder/internal/transcode/libav"
 )
 
-// errPair means that a pair of channels that was made of one does not sound like it.
+// errPair means that a packet of one channel, written as a pair, does not decode to the same sound.
 var errPair = errors.New("one channel cannot be written as two")
 
-// pairsWork is checkPairs with the codecs of this program, which do not change.
+// pairsWork runs checkPairs on the codecs of this program, once: they do not change.
 var pairsWork = sync.OnceValue(func() error {
 	return checkPairs(
 		func(f media.AudioFormat) (Encoder, error) { return libav.NewEncoder(f) },
 		func(t *media.Track) (decoder, error) { return libav.NewDecoder(t) })
 })
 
-// checkPairs codes some sound in one channel, writes its packets as pairs, and wants both to be decoded as the same, to the
-// last bit. The encoder is another one with each version of FFmpeg, and nothing in a packet says where its channel ends.
+// checkPairs encodes some sound in one channel, writes the packets as pairs, and checks that both decode to the same samples,
+// to the last bit. That can fail with another version of FFmpeg, because nothing in a packet says where the data of its
+// channel ends.
 func checkPairs(newEncoder func(media.AudioFormat) (Encoder, error), newDecoder func(*media.Track) (decoder, error)) error {
 	f := media.AudioFormat{Codec: media.AAC, RateBPS: 128_000, SampleRate: sampleRate, Channels: channels}
 	stereo, err := newEncoder(f)
@@ -70,7 +71,7 @@ func checkPairs(newEncoder func(media.AudioFormat) (Encoder, error), newDecoder 
 	return nil
 }
 
-// checkSound is silence, a tone, strokes that make the encoder use short windows, and noise: one channel, in whole frames.
+// checkSound returns whole frames of one channel: silence, a tone, pulses that make the encoder use short windows, and noise.
 func checkSound(size int) []float32 {
 	const frames = 24
 	pcm := make([]float32, frames*size)
@@ -91,7 +92,7 @@ func checkSound(size int) []float32 {
 	return pcm
 }
 
-// decodeCheck decodes packets.
+// decodeCheck decodes packets to PCM.
 func decodeCheck(newDecoder func(*media.Track) (decoder, error), t *media.Track, packets [][]byte) ([]float32, error) {
 	dec, err := newDecoder(t)
 	if err != nil {

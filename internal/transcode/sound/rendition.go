@@ -11,13 +11,13 @@ import (
 	"transponder/internal/stream"
 )
 
-// wakeFrames is how many frames of silence are made at a time: fewer wake-ups, for sound that nobody waits for.
+// wakeFrames is how many frames of silence are made at a time, so that a silent source costs few wake-ups.
 const wakeFrames = 2
 
-// holdMargin is added to how late a packet came, when the hold grows for it.
+// holdMargin is added to the lateness of a packet when the hold grows.
 const holdMargin = 20 * time.Millisecond
 
-// render makes a source's sound what is wanted until ctx or the source ends. It is run by the source.
+// render converts the sound of a source until ctx or the source ends. The source runs it in a goroutine.
 func (a *Transcoder) render(ctx context.Context, s *stream.Source, want wanted, out *stream.Feed) error {
 	reader := s.NewReader(stream.ReaderConfig{Audio: s.Audio})
 	defer reader.Close()
@@ -33,7 +33,7 @@ func (a *Transcoder) render(ctx context.Context, s *stream.Source, want wanted, 
 	return err
 }
 
-// rendition is one source's sound in the making. It is owned by the goroutine in run.
+// rendition converts the sound of one source to one format. The goroutine of run owns it.
 type rendition struct {
 	audio  *Transcoder
 	want   wanted
@@ -44,18 +44,18 @@ type rendition struct {
 	meter  *meter
 
 	batch   [16]media.Frame
-	pending []media.Frame // of batch, still to be taken
+	pending []media.Frame // of batch, not handled yet
 	alarm   *alarm
 
 	packets int64
 	relayed int64
 	hold    time.Duration
-	warned  time.Time // of a track that cannot be decoded
+	warned  time.Time // when the log last said that a track cannot be decoded
 	aligner *aligner
 	pack    *packager
 }
 
-// run relays a source that turns out to send what is wanted, and encodes any other.
+// run passes the frames on while the source sends the wanted format, and encodes from the first frame that has another one.
 func (r *rendition) run(ctx context.Context) error {
 	r.alarm = newAlarm(ctx)
 	defer r.alarm.stop()
@@ -81,15 +81,15 @@ func (r *rendition) run(ctx context.Context) error {
 	}
 	defer enc.Close()
 	r.pack = newPackager(enc, r.want.make, r.out, start)
-	// The first packet is the encoder's lead-in. What is heard begins behind it.
+	// The first packet holds the delay of the encoder. The sound begins after it.
 	sound := start.Add(media.Samples(int64(enc.Delay()), r.want.make.SampleRate))
 	r.aligner = newAligner(newTape(sound, r.pack.step, r.pack.frame), r.decoder)
 	defer r.aligner.close()
 	return r.encode()
 }
 
-// first waits for the first packet if that may be what is wanted: the source is to have audio and has sent none yet, or it has
-// begun with that in the meantime. It also waits if nothing is to be heard before.
+// first waits for the first packet if that decides whether an encoder is needed: the source has not sent any yet, or has
+// begun to send the wanted format. It also waits if nothing may be sent before the first packet.
 func (r *rendition) first() error {
 	switch t := r.src.Audio.Track(); {
 	case !r.audio.cfg.AddSilence:
@@ -107,8 +107,8 @@ func (r *rendition) first() error {
 	return nil
 }
 
-// relay passes on what is wanted as it is. When something else comes it returns, without an error, the time from which that is
-// to be encoded.
+// relay passes frames on unchanged. When a frame of another format comes, it returns the time from which sound must be
+// encoded.
 func (r *rendition) relay() (media.Timestamp, error) {
 	r.alarm.unset()
 	var next media.Timestamp
@@ -130,7 +130,7 @@ func (r *rendition) relay() (media.Timestamp, error) {
 	}
 }
 
-// encode makes sound of the packets as they come, and of nothing when none come.
+// encode encodes the packets as they come, and fills the gaps when they do not come.
 func (r *rendition) encode() error {
 	for {
 		for _, f := range r.pending {
@@ -151,7 +151,7 @@ func (r *rendition) encode() error {
 	}
 }
 
-// decoder opens a decoder for the aligner, and says so once a second if there is none.
+// decoder opens a decoder for the aligner. If there is none, it logs that at most once a second.
 func (r *rendition) decoder(t *media.Track) (decoder, error) {
 	dec, err := r.audio.newDecoder(t)
 	if err != nil && time.Since(r.warned) > time.Second {
@@ -161,7 +161,7 @@ func (r *rendition) decoder(t *media.Track) (decoder, error) {
 	return dec, err
 }
 
-// packet adds a packet to the tape. One that comes after its place was filled lengthens the hold.
+// packet adds a packet to the tape. If the packet comes after its place was filled, the hold grows.
 func (r *rendition) packet(f media.Frame) error {
 	r.packets++
 	now := r.src.Now()
@@ -175,7 +175,7 @@ func (r *rendition) packet(f media.Frame) error {
 	return nil
 }
 
-// due returns how long the tape can do without packets. Before the first there is nothing that a hold could keep room for.
+// due returns how long the tape needs no packets. There is no hold before the first packet.
 func (r *rendition) due() time.Duration {
 	d := r.aligner.tape.end().Sub(r.src.Now()) + media.Samples(int64(wakeFrames*r.pack.step), sampleRate)
 	if r.aligner.heard {
@@ -184,7 +184,7 @@ func (r *rendition) due() time.Duration {
 	return d
 }
 
-// makeUp fills the tape up to the hold. The hold falls back slowly while it is not needed.
+// makeUp fills the tape up to the hold. The hold shrinks slowly while no packet is late.
 func (r *rendition) makeUp() error {
 	until := r.src.Now()
 	if r.aligner.heard {

@@ -3,17 +3,17 @@ package sound
 import "math"
 
 const (
-	// sincZeros is how many zero crossings of the filter lie to each side of a sample, sincSteps how many values of it are kept
-	// between two. With the window's shape they put what the filter adds and leaves 80 dB below the signal.
+	// sincZeros is the number of zero crossings of the filter on each side of a sample. sincSteps is the number of values of
+	// the filter that are stored between two crossings. With this window, aliases and errors are 80 dB below the signal.
 	sincZeros = 24
 	sincSteps = 512
 	sincBeta  = 8.5
 
-	// sincPass is how much of the band below half the lower rate is kept.
+	// sincPass is the part of the band below half the lower rate that is kept.
 	sincPass = 0.94
 )
 
-// sinc is the right half of the filter: a sine cardinal under a Kaiser window.
+// sinc is the right half of the filter: a sinc function under a Kaiser window.
 var sinc = func() []float32 {
 	t := make([]float32, sincZeros*sincSteps+2) // one more for interpolation at the end
 	for i := range sincZeros*sincSteps + 1 {
@@ -37,20 +37,20 @@ func bessel(x float64) float64 {
 	return sum
 }
 
-// Resampler turns exactly so many samples into so many others: sample j of what comes out is the signal's value at j*in/out,
-// without delay and without end. Before the first sample there is silence.
+// Resampler changes the sampling rate by an exact ratio. Sample j of the output is the value of the input signal at j*in/out,
+// without delay. Before the first sample there is silence.
 type Resampler struct {
 	channels int
 	in, out  int64   // the ratio
-	scale    float64 // of the filter, below 1 if the rate is lowered
-	half     int     // samples to each side that count
+	scale    float64 // of the filter; below 1 if the rate is lowered
+	half     int     // samples on each side that count
 
-	buf  []float32 // of the input, from half-1 samples before the next value on
-	at   int       // the sample of buf at or before the next value
-	frac int64     // of out; how far behind that sample the value is
+	buf  []float32 // input, from half-1 samples before the next value on
+	at   int       // the sample of buf at the next value, or just before it
+	frac int64     // how far the next value is behind that sample, in parts of out
 }
 
-// NewResampler returns a Resampler that makes out samples of each in samples of its input, which has 1 or 2 channels.
+// NewResampler returns a Resampler that makes out samples from every in samples. channels is 1 or 2.
 func NewResampler(channels int, in, out int64) *Resampler {
 	r := &Resampler{channels: channels, in: in, out: out, scale: sincPass * min(1, float64(out)/float64(in))}
 	r.half = int(math.Ceil(sincZeros / r.scale))
@@ -59,7 +59,7 @@ func NewResampler(channels int, in, out int64) *Resampler {
 	return r
 }
 
-// Append takes samples and appends those that follow from them to dst.
+// Append takes the next samples of the input and appends the samples of the output that are complete to dst.
 func (r *Resampler) Append(dst, pcm []float32) []float32 {
 	if r.in == r.out {
 		return append(dst, pcm...)
@@ -78,7 +78,7 @@ func (r *Resampler) Append(dst, pcm []float32) []float32 {
 	return dst
 }
 
-// value appends the next value.
+// value appends the next sample of the output.
 func (r *Resampler) value(dst []float32) []float32 {
 	near := float64(r.frac) / float64(r.out)
 	step := r.scale * sincSteps

@@ -7,21 +7,22 @@ import (
 	"transponder/internal/media"
 )
 
-// maxG711 is the longest packet of G.711 that silence is kept for: half a second of stereo, beyond all that stream in real time.
+// maxG711 is the largest packet of G.711, in bytes, that Silence can replace: half a second of stereo, more than any live
+// packet.
 const maxG711 = 8000
 
-// The samples of G.711 that are closest to 0.
+// These packets hold the codes of G.711 that are closest to 0.
 var (
 	silentPCMA = bytes.Repeat([]byte{0xd5}, maxG711)
 	silentPCMU = bytes.Repeat([]byte{0xff}, maxG711)
 )
 
-// SilentSpeex is a frame of silence as libspeex codes it after another one.
+// SilentSpeex is a frame of silence, encoded by libspeex after another frame of silence.
 var SilentSpeex, _ = hex.DecodeString("369d1b9a20080168e8e8e8e8e8e8e88400b47474747474747442005a3a3a3a3a3a3a3a21002d1d1d1d1d1d1d1d" +
 	"1b3b60ababababab0ababababab0ababababab0ababababab7")
 
-// Silence returns a frame with silence in its sound's place: the same codec, form, time and length. It needs no encoder and
-// next to no time. It says false where no silence is known; the frame is then as it was.
+// Silence returns a frame with the same codec, form, time and length, whose sound is silence. It uses no encoder. If it knows
+// no silence for the codec, it returns the frame unchanged and false.
 func Silence(f media.Frame) (media.Frame, bool) {
 	if data := silence(f); data != nil {
 		f.Data = data
@@ -63,7 +64,7 @@ func silence(f media.Frame) []byte {
 	return nil
 }
 
-// opusSamples returns how long an Opus packet is, in samples at 48 kHz; 0 if it is none (RFC 6716, 3.1 and 3.2).
+// opusSamples returns the length of an Opus packet in samples at 48 kHz; 0 if it is not valid (RFC 6716, 3.1 and 3.2).
 func opusSamples(packet []byte) int {
 	if len(packet) == 0 {
 		return 0
@@ -89,8 +90,8 @@ func opusSamples(packet []byte) int {
 	}
 }
 
-// silentOpus makes a packet of so many samples: frames of CELT at full bandwidth, as long as fit, that say that they have no
-// energy (RFC 6716, 4.3: the first symbol is the silence flag).
+// silentOpus returns a packet of silence with so many samples. Its frames are CELT at full bandwidth, as long as possible,
+// with the silence flag, which is the first symbol (RFC 6716, 4.3).
 func silentOpus(samples int) []byte {
 	if samples <= 0 || samples > 5760 {
 		return nil

@@ -1,19 +1,19 @@
 package sound
 
-// The sizes of a Speex frame's two parts in bits, by their modes (The Speex Codec Manual 1.2, tables 9.2 and 10.2); 0: there is
-// no such mode.
+// speexLow and speexHigh hold the sizes in bits of the two parts of a wideband Speex frame, by their modes (The Speex Codec Manual
+// 1.2, tables 9.2 and 10.2); 0: there is no such mode.
 var (
 	speexLow  = [16]int{5, 43, 119, 160, 220, 300, 364, 492, 79}
 	speexHigh = [8]int{4, 36, 112, 192, 352}
 )
 
-// maxSpeexFrames is the most frames, of 20 ms each, that a packet may hold to be dealt with here.
+// maxSpeexFrames is the most frames of 20 ms in a packet; packets with more are refused.
 const maxSpeexFrames = 10
 
-// SpeexFrames returns how many frames a packet of wideband Speex holds, and in how many bits; 0 if that cannot be told.
+// SpeexFrames returns how many frames a packet of wideband Speex holds, and their size in bits; 0 if the packet is not valid.
 func SpeexFrames(packet []byte) (frames, bits int) {
 	for end := 8 * len(packet); end-bits >= 5; frames++ {
-		low := bitsAt(packet, bits, 5) // the first of them is 0, for the low part
+		low := bitsAt(packet, bits, 5) // the first bit is 0: this is the low part
 		if low == 15 {                 // padding
 			break
 		}
@@ -35,7 +35,7 @@ func SpeexFrames(packet []byte) (frames, bits int) {
 	return frames, bits
 }
 
-// bitsAt reads n bits, zeros behind the end.
+// bitsAt reads n bits; after the end of b it reads zeros.
 func bitsAt(b []byte, at, n int) int {
 	x := 0
 	for ; n > 0; n-- {
@@ -48,7 +48,7 @@ func bitsAt(b []byte, at, n int) int {
 	return x
 }
 
-// JoinSpeex makes one packet of the frames of several.
+// JoinSpeex returns one packet with the frames of several packets.
 func JoinSpeex(packets ...[]byte) []byte {
 	var out []byte
 	n := 0

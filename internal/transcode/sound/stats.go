@@ -8,27 +8,26 @@ import (
 	"transponder/internal/stream"
 )
 
-// Stats are the figures of one source's renditions at one moment, or the sums over many. Samples are per channel, at
-// 48 kHz.
+// Stats are the figures of one source's renditions, or sums over many. Samples are per channel at 48 kHz.
 type Stats struct {
-	Renditions int // that run
+	Renditions int // running now
 
 	PacketsIn    int64 // read from the source
 	FramesOut    int64 // frames written
-	FramesMade   int64 // of them those that are not the source's own
-	FramesReused int64 // of those silent ones that cost no encoding
-	FramesMono   int64 // of those stereo of which one channel only was encoded
-	Changes      int64 // of the encoder, from one channel to both or back
+	FramesMade   int64 // frames written that were encoded, not passed on
+	FramesReused int64 // frames made by repeating a silent packet
+	FramesMono   int64 // stereo frames made by encoding one channel
+	Changes      int64 // from encoding one channel to both, or back
 	DecodeErrors int64 // packets, or whole tracks, that could not be decoded
 
-	Concealed int64 // samples that the decoder made up, or recovered, for lost packets
-	Silence   int64 // samples of silence put where nothing came
+	Concealed int64 // samples that the decoder invented or recovered for lost packets
+	Silence   int64 // samples of silence added where nothing came
 	Trimmed   int64 // samples left out because they came too late or overlapped
-	Inserted  int64 // samples added to follow a source's clock that is slower than ours
-	Removed   int64 // samples taken away to follow one that is faster
+	Inserted  int64 // samples added because the source's clock is slower than ours
+	Removed   int64 // samples removed because the source's clock is faster than ours
 
-	DriftPPM float64       // how much faster than ours the source's clock is, over some ten seconds; of one rendition only
-	Hold     time.Duration // how late sound may be at present; of one rendition only
+	DriftPPM float64       // how much faster than ours the source's clock is, averaged over ten seconds; of one rendition only
+	Hold     time.Duration // how late a packet may come now; of one rendition only
 }
 
 // add adds the counters of b.
@@ -48,7 +47,7 @@ func (s *Stats) add(b Stats) {
 	s.Removed += b.Removed
 }
 
-// meter is where a rendition leaves its figures for others to read.
+// meter holds the latest figures of a rendition, for other goroutines.
 type meter struct {
 	mu    sync.Mutex
 	stats Stats // guarded by mu
@@ -66,8 +65,8 @@ func (m *meter) get() Stats {
 	return m.stats
 }
 
-// SourceStats returns the figures of a source's renditions, and whether it has any. The drift and the hold are those of the
-// oldest.
+// SourceStats returns the figures of a source's renditions, and false if it has none. DriftPPM and Hold are those of the
+// oldest one.
 func (a *Transcoder) SourceStats(s *stream.Source) (Stats, bool) {
 	a.mu.Lock()
 	meters := slices.Clone(a.live[s])
@@ -82,7 +81,7 @@ func (a *Transcoder) SourceStats(s *stream.Source) (Stats, bool) {
 	return sum, true
 }
 
-// Stats returns the sums over all renditions, those that are over included.
+// Stats returns the sums over all renditions since the start.
 func (a *Transcoder) Stats() Stats {
 	a.mu.Lock()
 	sum := a.ended
@@ -97,7 +96,7 @@ func (a *Transcoder) Stats() Stats {
 	return sum
 }
 
-// begin makes the meter of a rendition of a source's; end is for when it is over.
+// begin registers a rendition of a source and returns its meter. end is called when the rendition has ended.
 func (a *Transcoder) begin(s *stream.Source) (m *meter, end func()) {
 	m = &meter{stats: Stats{Renditions: 1}}
 	a.mu.Lock()

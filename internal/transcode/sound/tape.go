@@ -11,25 +11,25 @@ const (
 	sampleRate = libav.SampleRate
 	channels   = libav.Channels
 
-	// fade is how many samples a joint takes, 5 ms: long enough not to click, short enough not to be heard.
+	// fade is the length of a cross-fade in samples, 5 ms: long enough not to click, short enough not to be heard.
 	fade = sampleRate / 200
 
-	// inaudible is the level up to which sound is taken for silence, which costs no encoding: a little more than the least step of
-	// 16 bits. A muted microphone's packets are decoded as that, or less, hardly ever as zeros.
+	// inaudible is the amplitude up to which sound counts as silence, which needs no encoding: a little more than the
+	// smallest step of 16 bits. The decoded packets of a muted microphone are at or below it, and hardly ever zero.
 	inaudible = 1.25 / 32768
 )
 
-// tape lays samples end to end from a start on the stream's clock and cuts them into frames. The number of samples so far
-// is the only measure of time it has.
+// tape joins samples end to end and cuts them into frames. Time on the tape is its start, on the stream's clock, plus the
+// number of samples written.
 type tape struct {
 	start media.Timestamp
 	n     int64 // samples written
 	put   func(frame []float32, silent bool) error
 
-	buf   []float32 // the last fade samples of the frame before, then the frame being filled
+	buf   []float32 // the last fade samples of the previous frame, then the frame that is being filled
 	size  int       // samples in a frame
-	fill  int       // samples of it that are there
-	quiet int64     // samples of silence at the end of the tape, which are 0
+	fill  int       // samples in that frame so far
+	quiet int64     // samples of silence, all 0, at the end of the tape
 }
 
 func newTape(start media.Timestamp, frameSize int, put func(frame []float32, silent bool) error) *tape {
@@ -42,13 +42,14 @@ func newTape(start media.Timestamp, frameSize int, put func(frame []float32, sil
 	}
 }
 
-// end returns the time at which the next sample will be heard.
+// end returns the time of the next sample.
 func (t *tape) end() media.Timestamp { return t.start.Add(media.Samples(t.n, sampleRate)) }
 
-// until returns how many samples are missing between the tape's end and a time; it is negative for a time that is past.
+// until returns how many samples are missing from the end of the tape to a time. It is negative if the tape is past that
+// time.
 func (t *tape) until(at media.Timestamp) int64 { return toSamples(at.Sub(t.end())) }
 
-// toSamples is the inverse of media.Samples, rounded to the nearest.
+// toSamples is the inverse of media.Samples, rounded to the nearest sample.
 func toSamples(d time.Duration) int64 {
 	whole, rest := d/time.Second, d%time.Second
 	return int64(whole)*sampleRate + int64((rest*sampleRate+time.Second/2*sign(rest))/time.Second)
@@ -61,7 +62,7 @@ func sign(d time.Duration) time.Duration {
 	return 1
 }
 
-// silent says whether the tape ends in silence, so that a joint would have nothing to lead out of.
+// silent says whether the tape ends in silence. Then a joint needs no fade out.
 func (t *tape) silent() bool { return t.quiet >= fade }
 
 // write appends samples.
@@ -83,14 +84,14 @@ func audible(pcm []float32) bool {
 	return false
 }
 
-// splice appends samples that do not continue the tape's end: that end runs on backwards, as no step in level is heard at
-// a turning point, and fades out while the new sound fades in. It changes pcm.
+// splice appends samples that do not continue the sound at the end of the tape. The end is played backwards, because a
+// turning point is not heard as a step, and fades out while pcm fades in. splice changes pcm.
 func (t *tape) splice(pcm []float32) error {
 	t.lead(pcm)
 	return t.write(pcm)
 }
 
-// silence appends n samples of silence, led into without a click.
+// silence appends n samples of silence, after a fade out.
 func (t *tape) silence(n int64) error {
 	if n > 0 && !t.silent() {
 		var out [channels * fade]float32
@@ -104,7 +105,7 @@ func (t *tape) silence(n int64) error {
 	return t.zeros(n)
 }
 
-// zeros appends n samples of 0, a frame at a time at most, so that each frame tells whether it is silent.
+// zeros appends n samples of 0. It goes frame by frame, so that put learns of each frame whether it is silent.
 func (t *tape) zeros(n int64) error {
 	for n > 0 {
 		k := int(min(n, int64(t.size-t.fill)))
@@ -130,7 +131,7 @@ func (t *tape) lead(pcm []float32) {
 	}
 }
 
-// append copies n samples, zeros if pcm is nil, and hands over each frame that gets full.
+// append copies n samples, or zeros if pcm is nil, and hands each full frame to put.
 func (t *tape) append(pcm []float32, n int) error {
 	for n > 0 {
 		k := min(n, t.size-t.fill)

@@ -15,36 +15,36 @@ import (
 	"transponder/internal/transcode/libav"
 )
 
-// Config says what sound is made into, unless something else is asked for, and how.
+// Config says which format sound is converted to if a user asks for nothing else, and how.
 type Config struct {
 	Codec media.Codec // AAC, PCMA, PCMU or Speex
-	Copy  bool        // G.711 and Speex stay what they are, whatever Codec says
+	Copy  bool        // G.711 and Speex are sent as they are, whatever Codec says
 
 	RateBPS    int // of AAC, in bit/s
 	SampleRate int // of AAC, in Hz
 	Channels   int // of AAC
 
-	// FastAAC makes AAC by package aac, at a fraction of what FFmpeg's encoder costs.
+	// FastAAC encodes AAC with package aac, which takes a fraction of the time of FFmpeg's encoder.
 	FastAAC bool
 
-	// MonoAsStereo has FFmpeg's encoder code one channel only of sound that is the same on both, at little more than half the cost. What
-	// goes out is stereo all the same. Package aac always does that.
+	// MonoAsStereo is for FFmpeg's AAC encoder. While both channels are the same, it encodes only one of them and sends it as
+	// stereo, which takes little more than half the time. Package aac always does the same.
 	MonoAsStereo bool
 
-	// AddSilence gives sources without sound a silent track. Without it, nothing is sent before a first packet came.
+	// AddSilence gives sources without sound a silent track. Without it, nothing is sent before the first packet comes.
 	AddSilence bool
 
-	// Hold is how long sound that is due may be late before something else is put in its place. It grows for a source whose
-	// packets keep coming later than that, up to MaxHold.
+	// Hold is how late a packet may come before its place is filled with something else. For a source whose packets keep
+	// coming later than that, it grows up to MaxHold.
 	Hold, MaxHold time.Duration
 
-	// FirstPacket bounds the wait for the first packet of a source that is to have audio. Only then is it known whether the
-	// source sends what is asked for, which needs no encoder.
+	// FirstPacket bounds the wait for the first packet of a source that is expected to send sound. The packet shows whether
+	// the source sends the wanted format already, which needs no encoder.
 	FirstPacket time.Duration
 }
 
-// DefaultConfig makes AAC of 128 kbit/s, as YouTube and Facebook want stereo. The hold outlasts the usual jitter of a
-// mobile network.
+// DefaultConfig makes stereo AAC of 128 kbit/s, which YouTube and Facebook recommend. The hold is longer than the usual
+// jitter of a mobile network.
 func DefaultConfig() Config {
 	return Config{
 		Codec:        media.AAC,
@@ -83,7 +83,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Transcoder makes AAC, G.711 and Speex of the sound of any number of sources. All methods may be called from any goroutine.
+// Transcoder converts the sound of any number of sources. All methods may be called from any goroutine.
 type Transcoder struct {
 	cfg Config
 	log *slog.Logger
@@ -93,7 +93,7 @@ type Transcoder struct {
 
 	mu    sync.Mutex
 	live  map[*stream.Source][]*meter // guarded by mu
-	ended Stats                       // guarded by mu; of all that are over
+	ended Stats                       // guarded by mu; of all renditions that have ended
 }
 
 // decoder turns packets into interleaved stereo PCM at 48 kHz. See libav.Decoder.
@@ -103,13 +103,13 @@ type decoder interface {
 	Close()
 }
 
-// concealer is a decoder that can make up what is lost. See libav.OpusDecoder.
+// concealer is a decoder that can replace lost packets by similar sound. See libav.OpusDecoder.
 type concealer interface {
 	Conceal(pcm []float32, n int) (int, error)
 	Recover(pcm []float32, n int, next []byte) (int, error)
 }
 
-// Encoder turns frames of PCM, of the form that the encoder was opened for, into packets. See libav.Encoder.
+// Encoder turns frames of PCM, in the format that it was opened for, into packets. See libav.Encoder.
 type Encoder interface {
 	FrameSize() int
 	Delay() int
@@ -118,15 +118,15 @@ type Encoder interface {
 	Close()
 }
 
-// New returns a Transcoder that has nothing to do yet. cfg is valid. The first call tries out the codecs for a few milliseconds.
+// New returns a Transcoder. cfg is valid. The first call in a program tests the encoders, which takes some milliseconds.
 func New(cfg Config, log *slog.Logger) *Transcoder {
 	return newTranscoder(cfg, log, checks{fast: fastWorks, pairs: pairsWork})
 }
 
-// checks say what of the codecs does not work.
+// checks test two ways of encoding. Each returns why that way cannot be used on this machine.
 type checks struct{ fast, pairs func() error }
 
-// newTranscoder leaves out what does not work.
+// newTranscoder switches off what its test refuses.
 func newTranscoder(cfg Config, log *slog.Logger, checks checks) *Transcoder {
 	if cfg.FastAAC && libav.Enabled {
 		if err := checks.fast(); err != nil {
@@ -155,7 +155,7 @@ func newTranscoder(cfg Config, log *slog.Logger, checks checks) *Transcoder {
 	return a
 }
 
-// encoder opens an encoder, of one channel where that is enough.
+// encoder opens an encoder that uses the settings FastAAC and MonoAsStereo.
 func (a *Transcoder) encoder(f media.AudioFormat) (Encoder, error) {
 	if f.Codec != media.AAC || a.cfg.FastAAC || !a.cfg.MonoAsStereo || f.Channels != channels {
 		return OpenEncoder(f, a.cfg.FastAAC)
@@ -164,7 +164,7 @@ func (a *Transcoder) encoder(f media.AudioFormat) (Encoder, error) {
 	return newPairEncoder(f, open, func(err error) { a.log.Warn("sound in mono costs as much as stereo", "err", err) })
 }
 
-// OpenEncoder opens an encoder for a format. If fast is set, AAC is made by package aac, unless that fails its trial on this machine.
+// OpenEncoder opens an encoder for a format. If fast is set, package aac makes AAC, unless its test failed on this machine.
 func OpenEncoder(f media.AudioFormat, fast bool) (Encoder, error) {
 	if f.Codec == media.AAC && fast && fastWorks() == nil {
 		return aac.New(f)
@@ -172,7 +172,7 @@ func OpenEncoder(f media.AudioFormat, fast bool) (Encoder, error) {
 	return libav.NewEncoder(f)
 }
 
-// Check says what is wrong with a format that is asked for.
+// Check returns what is wrong with a format that a user asks for; zero fields are right.
 func (a *Transcoder) Check(format media.AudioFormat) error {
 	if err := checkFormat(format); err != nil {
 		return err
@@ -187,19 +187,21 @@ func (a *Transcoder) Check(format media.AudioFormat) error {
 	return nil
 }
 
-// Feed returns a feed of the source's sound in a format, and what gives it back; release may be called once. Fields of the
-// format that are zero are as the settings say; Check knows what is wrong with it.
+// Feed returns the sound of a source in a format. Fields of the format that are zero follow the settings. release is called
+// once.
 //
-// A source that sends what is asked for gives its own feed: the codec, and the bit rate, sampling rate and channels where the
-// format, not the settings, says them. Any other gives a rendition, the same for all who ask for the same, every frame with
-// one and the same Track, at times that only the count of samples decides, and without end: what is lost or not sent becomes
-// silence, up to the hold behind the source's clock. A source without audio is silent from the beginning, and any sound it
-// sends later is heard; with Config.AddSilence unset it gives nothing until then.
+// If the source sends this format already, Feed returns the feed of the source itself. "This format" means the same codec
+// and, if the format (not the settings) names them, the same bit rate, sampling rate and channels.
 //
-// A source that is to have audio (stream.Info.HasAudio) but has sent none gives a rendition that waits for its first packet,
-// at most Config.FirstPacket. If that is what is asked for the rendition passes the source's frames through as they are;
-// else it is as above, silence included, from the time of the call. A door that does not know yet whether its publisher
-// sends audio says HasAudio.
+// Otherwise Feed returns a rendition, one for all users of the same format. All its frames have the same Track, and their
+// times follow from the count of samples alone. It has no gaps: lost or missing sound becomes silence once it is later than
+// the hold. A source without sound gives silence from the beginning, and its sound is heard if it comes later; if
+// Config.AddSilence is unset, a rendition gives nothing before the first packet.
+//
+// If a source says that it will send sound (stream.Info.HasAudio) but has not sent any, the rendition waits for the first
+// packet, for at most Config.FirstPacket. If that packet has the wanted format, the rendition passes the frames of the source
+// on unchanged. Otherwise it encodes, and silence fills the time since the call. A protocol that does not know yet whether
+// its publisher sends sound sets HasAudio.
 func (a *Transcoder) Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error) {
 	if !libav.Enabled {
 		return nil, nil, libav.ErrDisabled
@@ -216,8 +218,8 @@ func (a *Transcoder) Feed(s *stream.Source, format media.AudioFormat) (feed *str
 	})
 }
 
-// Expect describes the frames of Feed before the first of them came, as far as that can be told. A source that passes is described
-// by its own track; what is made has no Config here.
+// Expect describes the frames of Feed before the first of them has come. If the frames of the source are passed on, it
+// returns the track of the source; otherwise a track without Config.
 func (a *Transcoder) Expect(s *stream.Source, format media.AudioFormat) *media.Track {
 	want := a.want(format)
 	if t := s.Audio.Track(); t != nil && want.passes(t) {
@@ -226,14 +228,14 @@ func (a *Transcoder) Expect(s *stream.Source, format media.AudioFormat) *media.T
 	return &media.Track{Codec: want.make.Codec, SampleRate: want.make.SampleRate, Channels: want.make.Channels}
 }
 
-// wanted is what is asked for.
+// wanted is what a user asks for, with the settings applied.
 type wanted struct {
-	asked media.AudioFormat // zero where any will do, but for the codec
-	make  media.AudioFormat // of sound that does not pass
-	any   bool              // all that RTMP has always had passes
+	asked media.AudioFormat // which fields a source must match; zero fields match anything
+	make  media.AudioFormat // the format to encode if the source does not match
+	any   bool              // every codec that classic RTMP knows matches
 }
 
-// want puts the settings where the format says nothing.
+// want applies the settings to the fields that the format leaves zero.
 func (a *Transcoder) want(f media.AudioFormat) wanted {
 	w := wanted{asked: f, any: f == media.AudioFormat{} && a.cfg.Copy}
 	w.asked.Codec = cmp.Or(f.Codec, a.cfg.Codec)
@@ -247,10 +249,10 @@ func (a *Transcoder) want(f media.AudioFormat) wanted {
 	return w
 }
 
-// key tells renditions apart.
+// key identifies the rendition.
 func (w wanted) key() string { return fmt.Sprintf("audio %+v", w) }
 
-// passes says whether a track's sound is what is asked for already.
+// passes says whether the sound of a track matches already.
 func (w wanted) passes(t *media.Track) bool {
 	switch t.Codec {
 	case media.PCMA, media.PCMU, media.Speex:

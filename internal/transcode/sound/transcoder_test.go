@@ -272,8 +272,8 @@ func TestNoAudio(t *testing.T) {
 				if frames[0].Time != began {
 					t.Errorf("AAC begins at %v, want %v", time.Duration(frames[0].Time), time.Duration(began))
 				}
-				if coded := st.FramesOut - st.FramesReused; st.FramesOut != int64(quiet) || coded > settle {
-					t.Errorf("%d frames out, %d of them coded, want %d and %d at most", st.FramesOut, coded, quiet, settle)
+				if coded := st.FramesOut - st.FramesReused; st.FramesOut != int64(quiet) || coded > settledFrames {
+					t.Errorf("%d frames out, %d of them coded, want %d and %d at most", st.FramesOut, coded, quiet, settledFrames)
 				}
 				pcm := decodeFrames(t, frames)
 				if got := soundtest.Level(soundtest.Between(frames, pcm, began, from.Add(-ms(50))), 0, fakeHz); got != 0 {
