@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,7 +15,8 @@ import (
 	"transponder/internal/rtmp"
 )
 
-// link is one connection to the far end, past NetStream.Publish.Start.
+// link is one connection on which the server has answered NetStream.Publish.Start. run does the work; the goroutine of run is that of
+// the push.
 type link struct {
 	push   *push
 	target Target
@@ -25,52 +25,50 @@ type link struct {
 	mux    *flv.Muxer
 	out    *outflow
 
-	backlog []media.Frame // owned by send; what it begins with, from a key frame on
-	tags    []flv.Tag     // owned by send; scratch
-	allowed time.Time     // owned by send; when the write deadline is to be moved again
-	made    *link         // owned by send; taken from next
+	backlog    []media.Frame // what send begins with, from a key frame on; written before run, then owned by send
+	tags       []flv.Tag     // owned by send; scratch
+	deadlineAt time.Time     // owned by send; when to move the write deadline again
+	begunAt    time.Time     // owned by send; when the first frames went out, zero before
+	busy       atomic.Bool   // send is writing
 
-	busy atomic.Bool // send is writing
+	// A kind of media that comes after the link began without it.
+	replaced bool        // owned by send; a second link was asked for
+	alone    atomic.Bool // a second link cannot be made
+	lateAt   time.Time   // owned by send; when the kind was sent on this link all the same, zero before
 
-	begunAt time.Time // owned by send; when the first frames went out, zero before
+	// The next link.
+	wanted atomic.Pointer[Target] // where the stream is to go on; nil: no other connection is wanted
+	made   atomic.Pointer[link]   // the connection to wanted; nil: not made, or not yet
 
-	// Of a kind of media that comes when the link has begun without.
-	replaced bool        // owned by send; another link was asked for
-	alone    atomic.Bool // no other link can be made
-	lateAt   time.Time   // owned by send; when that kind was sent all the same, zero before
-
-	wg  sync.WaitGroup          // of what run starts
-	end context.CancelCauseFunc // set by run; ends the sending
-
-	asked atomic.Pointer[Target] // where the peer wants us to connect instead
-	next  chan *link             // that connection once it is made, while this one still stands; holds one
+	wg  sync.WaitGroup          // of the goroutines that do started
+	end context.CancelCauseFunc // ends the sending; set by run before it starts goroutines
 }
 
-// newLink makes a link of a connection on which the server has begun to take the stream.
+// newLink makes a link of a connection on which the server has answered NetStream.Publish.Start.
 func newLink(p *push, target Target, g greeting) *link {
-	l := &link{push: p, target: target, conn: g.conn, client: g.client, out: g.out, next: make(chan *link, 1)}
+	l := &link{push: p, target: target, conn: g.conn, client: g.client, out: g.out}
 	l.mux = l.muxer()
 	return l
 }
 
-// muxer makes what lays the source's frames onto a new connection.
+// muxer makes what turns the source's frames into FLV tags for a new connection.
 func (l *link) muxer() *flv.Muxer {
 	m := &flv.Muxer{
 		FrameRate: l.frameRate,
 		Allowed:   l.passes,
 		Sound:     l.push.audio.Expect(l.push.source(), l.push.req.Options.Audio),
+		Announced: func() *media.Track { return l.push.in.feed().Announced() },
 	}
 	if l.push.cfg.SendMetadata {
 		m.Metadata = flv.MetadataTag
 	}
-	m.Announced = func() *media.Track { return l.push.in.feed().Announced() }
 	if l.push.src.Info().HasVideo {
 		m.WaitVideoMS = videoWait.Milliseconds()
 	}
 	return m
 }
 
-// frameRate is that of what is sent now.
+// frameRate is the frame rate of what is sent now. send calls it, through the muxer.
 func (l *link) frameRate() float64 {
 	if l.push.in.held {
 		return float64(time.Second / bridgePause)
@@ -78,70 +76,16 @@ func (l *link) frameRate() float64 {
 	return l.push.in.FrameRate()
 }
 
-// passes says whether frames of a codec that plain RTMP does not have go through untouched: the request allows it and the
-// server offers it.
+// passes reports whether frames of a codec that plain RTMP does not have are sent as they are: the request allows it and the server
+// offers it.
 func (l *link) passes(c media.Codec) bool {
 	name := flv.FourCC(c)
 	return slices.Contains(l.push.req.Options.fourCCs(), name) && l.client.Offers(name)
 }
 
-// redirect ends a link because the peer asked for another.
-type redirect struct {
-	target Target
-	link   *link // made already; nil: still to be made, for the peer would not have two at once
-}
-
-func (r *redirect) Error() string { return "the server asked for another connection" }
-
-// moveGap is the least time between two moves: two servers that send us to each other are not to keep us busy.
-const moveGap = 5 * time.Second
-
-// serve reads from the peer until it ends the stream. No deadline: a peer may lawfully stay silent for hours. One that is dead shows
-// when writing, and the connection is closed when the sending ends.
-func (l *link) serve(ctx context.Context) error {
-	for {
-		err := l.client.Serve()
-		var asked *rtmp.ReconnectError
-		if !errors.As(err, &asked) {
-			return liveError(err)
-		}
-		target, err := redirected(l.target, asked.TCURL)
-		switch {
-		case err != nil:
-			l.push.log.Warn("peer asks for a reconnect that cannot be", "err", err)
-		case time.Since(l.push.movedAt) < moveGap || l.asked.Load() != nil:
-			l.push.log.Debug("peer asks for a reconnect again")
-		default:
-			l.push.log.Info("peer asks for a reconnect", "to", target)
-			l.asked.Store(&target)
-			l.do(ctx, func(ctx context.Context) error { return l.reconnect(ctx, target) })
-		}
-	}
-}
-
-// reconnect makes the link that the peer asked for while the present one stands, and leaves it in l.next. If the new
-// server answers that it would not have it, the name being in use, say, the present link is ended for it.
-func (l *link) reconnect(ctx context.Context, target Target) error {
-	l.push.attempts.Add(1)
-	made, err := l.push.connect(ctx, target, nil)
-	var refused *rtmp.StatusError
-	switch {
-	case err == nil:
-		l.next <- made
-		return nil
-	case ctx.Err() != nil:
-		return nil
-	case errors.As(err, &refused):
-		return &redirect{target: target}
-	default: // it may still work once the peer closes
-		l.push.log.Warn("no connection to where the peer wants it", "to", target, "err", printable(err))
-		return nil
-	}
-}
-
-// run sends frames and reads what the peer says, until one of the two ends, and then says goodbye. It closes the link.
-// A *redirect says that, and how, the stream goes on elsewhere.
-func (l *link) run(ctx context.Context) error {
+// run sends frames and reads what the server says, until one of the two ends. Then it says goodbye and closes the connection. It
+// returns where the stream goes on, or, if it does not go on, why the link ended.
+func (l *link) run(ctx context.Context) (successor, error) {
 	l.push.use(l)
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -171,48 +115,43 @@ func (l *link) do(ctx context.Context, f func(context.Context) error) {
 	})
 }
 
-// after says how it goes on after a link: if its peer had asked for another, there, however the link ended.
-func (l *link) after(ctx context.Context, err error) error {
-	made := l.made
-	if made == nil {
-		select {
-		case made = <-l.next:
+// serve reads from the server until the server ends the stream. Reading has no deadline, because a server may be silent for hours. A
+// dead server is noticed when writing, and the connection is closed when the sending ends.
+func (l *link) serve(ctx context.Context) error {
+	for {
+		err := l.client.Serve()
+		var asked *rtmp.ReconnectError
+		if !errors.As(err, &asked) {
+			return liveError(err)
+		}
+		target, err := redirected(l.target, asked.TCURL)
+		switch {
+		case err != nil:
+			l.push.log.Warn("peer asks for a reconnect that cannot be", "err", err)
+		case time.Since(l.push.movedAt) < moveGap || !l.wanted.CompareAndSwap(nil, &target):
+			l.push.log.Debug("peer asks for a reconnect again")
 		default:
+			l.push.log.Info("peer asks for a reconnect", "to", target)
+			l.do(ctx, l.reconnect)
 		}
 	}
-	var moved *redirect
-	var gone *sourceError
-	asked := l.asked.Load()
-	if asked == nil && l.objects() {
-		asked = &l.target
-	}
-	if errors.As(err, &gone) || errors.As(err, &moved) || ctx.Err() != nil || asked == nil {
-		if made != nil && (moved == nil || moved.link != made) {
-			made.conn.Close()
-		}
-		return err
-	}
-	l.push.in.Restart()
-	return &redirect{target: *asked, link: made}
 }
 
-// polite says whether the peer is still there to be told that the stream ends.
+// polite reports whether the server is still there to be told that the stream ends.
 func polite(err error) bool {
 	var source *sourceError
-	var moved *redirect
-	return errors.As(err, &source) || errors.As(err, &moved) || errors.Is(err, errTerminated) || errors.Is(err, ErrStopping)
+	return errors.As(err, &source) || errors.Is(err, errMoved) || errors.Is(err, errTerminated) || errors.Is(err, ErrStopping)
 }
 
-// goodbyeWait is how long a peer gets to close its side after deleteStream, before we close ours. Closing at once would
-// throw away what it has not read yet.
+// goodbyeWait is how long the server gets to close its side after deleteStream, before we close ours. Closing at once would throw
+// away what the server has not read yet.
 const goodbyeWait = 300 * time.Millisecond
 
-// goodbye sends what is queued, if there is to be no more, tells the peer that the stream ends and lets it close first. ctx has
-// ended.
+// goodbye tells the server that the stream ends and lets it close first. Unless the stream goes on over another link, what is queued is
+// sent before. ctx has ended.
 func (l *link) goodbye(ctx context.Context, why error) {
 	l.conn.SetWriteDeadline(time.Now().Add(l.push.cfg.DrainTimeout))
-	var moved *redirect
-	if !errors.As(why, &moved) {
+	if !errors.Is(why, errMoved) {
 		l.push.drain(why)
 		if err := l.empty(ctx); err != nil {
 			l.push.log.Debug("send what is queued", "err", printable(err))
@@ -234,7 +173,7 @@ func (l *link) goodbye(ctx context.Context, why error) {
 
 // empty sends what is queued, within the deadline that is set.
 func (l *link) empty(ctx context.Context) error {
-	l.allowed = time.Now().Add(time.Hour)
+	l.deadlineAt = time.Now().Add(time.Hour)
 	frames := make([]media.Frame, 64)
 	for {
 		n, err := l.push.in.ReadRest(ctx, frames)
@@ -250,20 +189,8 @@ func (l *link) empty(ctx context.Context) error {
 	}
 }
 
-// writeError names a stalled peer. An error that the reading side has explained better is its.
-func writeError(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errStalled
-	default:
-		return liveError(err)
-	}
-}
-
-// liveError names a peer that has not acknowledged anything for so long that the kernel gave it up, on whichever side that
-// shows first.
+// liveError returns errStalled if the kernel gave up the connection because the server acknowledged nothing for too long. Reading or
+// writing may notice that first.
 func liveError(err error) error {
 	if errors.Is(err, syscall.ETIMEDOUT) {
 		return errStalled

@@ -2,16 +2,18 @@ package transponder
 
 import (
 	"context"
+	"errors"
+	"os"
 	"slices"
 	"time"
 
 	"transponder/internal/media"
 )
 
-// send writes frames as they come. When another link is ready it goes on with that from the next key frame on, so that
-// between the two nothing is missing.
+// send writes frames as they come. When the next link is ready, it goes on from the next key frame on, so that no frame is missing
+// between the two.
 func (l *link) send(ctx context.Context) error {
-	n, err := l.sendable(l.backlog) // for the link before they were
+	n, err := l.sendable(l.backlog) // the link before could perhaps take more
 	if err != nil {
 		return err
 	}
@@ -26,7 +28,7 @@ func (l *link) send(ctx context.Context) error {
 			if err := l.room(ctx); err != nil {
 				return l.push.readError(ctx, err)
 			}
-			batch = frames[:lateBatch] // what is read can not be dropped any more
+			batch = frames[:lateBatch] // frames that are read cannot be dropped any more
 		}
 		n, err := l.push.in.Read(ctx, batch)
 		if err != nil {
@@ -36,13 +38,13 @@ func (l *link) send(ctx context.Context) error {
 			return err
 		}
 		n = l.push.voice.apply(frames[:n])
-		now := l.turn(frames[:n])
-		if err := l.write(ctx, frames[:l.complete(ctx, frames[:now])]); err != nil {
+		own := l.changeover(frames[:n])
+		if err := l.write(ctx, frames[:l.withoutLate(ctx, frames[:own])]); err != nil {
 			return err
 		}
-		if now < n {
-			l.made.backlog = slices.Clone(frames[now:n])
-			return &redirect{link: l.made}
+		if own < n {
+			l.made.Load().backlog = slices.Clone(frames[own:n])
+			return errMoved
 		}
 		clear(frames[:n])
 	}
@@ -72,25 +74,6 @@ func (l *link) room(ctx context.Context) error {
 	}
 }
 
-// turn returns how many of the frames are still the link's: all, unless another is ready and begins with one of them.
-func (l *link) turn(frames []media.Frame) int {
-	if l.made == nil {
-		select {
-		case l.made = <-l.next:
-			l.push.in.RequestKeyFrame()
-		default:
-			return len(frames)
-		}
-	}
-	silent := l.push.source().Video.Track() == nil // there is nothing but sound, where any frame will do
-	for i, f := range frames {
-		if silent || f.Kind() == media.Video && f.Key {
-			return i
-		}
-	}
-	return len(frames)
-}
-
 // sendable keeps of frames what the link takes. Where the stream's pictures are none of that, they are transcoded from now on, and
 // where its Opus is not, which the link before has taken, AAC is made of it.
 func (l *link) sendable(frames []media.Frame) (int, error) {
@@ -115,62 +98,6 @@ func (l *link) sendable(frames []media.Frame) (int, error) {
 	return kept, nil
 }
 
-const (
-	// lateAfter is how long a link must have begun before a kind of media counts as late: what is made of a source's sound takes a
-	// moment to come.
-	lateAfter = time.Second
-	// lateFor is after how long without an objection a server has accepted a kind of media that came late.
-	lateFor = 10 * time.Second
-	// lateGap is the least time between two connections made for such a kind: one that comes and goes is not to keep us busy.
-	lateGap = 30 * time.Second
-)
-
-// complete returns how many of the frames go to the link. A kind of media that the link has begun without is lost on servers that
-// look for headers at the beginning only, and some end the connection for it. So a link is made that has both kinds from its first
-// frame on; until then the present one goes on without. A server that would not have two links at once gets the kind late.
-func (l *link) complete(ctx context.Context, frames []media.Frame) int {
-	kept := 0
-	for _, f := range frames {
-		if l.lateAt.IsZero() && l.mux.Late(f) && time.Since(l.begunAt) > lateAfter {
-			switch {
-			case l.alone.Load(), !l.replaced && time.Since(l.push.movedAt) < lateGap:
-				l.lateAt = time.Now()
-			case !l.replaced:
-				l.replaced = true
-				if l.asked.CompareAndSwap(nil, &l.target) { // else there will be another link anyway
-					l.push.log.Info("the stream has more than the connection began with, reconnecting", "kind", f.Kind())
-					l.do(ctx, l.replace)
-				}
-			}
-			if l.lateAt.IsZero() {
-				continue
-			}
-		}
-		frames[kept] = f
-		kept++
-	}
-	clear(frames[kept:])
-	return kept
-}
-
-// replace makes the link that complete wants, and leaves it in l.next.
-func (l *link) replace(ctx context.Context) error {
-	l.push.attempts.Add(1)
-	made, err := l.push.connect(ctx, l.target, nil)
-	switch {
-	case err == nil:
-		l.next <- made
-	case ctx.Err() == nil:
-		l.push.log.Warn("no second connection, so the first gets what it began without", "err", printable(err))
-		l.asked.Store(nil)
-		l.alone.Store(true)
-	}
-	return nil
-}
-
-// objects says whether the link may have been ended for a kind of media that came late: another link would begin with it.
-func (l *link) objects() bool { return !l.lateAt.IsZero() && time.Since(l.lateAt) < lateFor }
-
 // write lays frames onto the link. It may change their order of storage.
 func (l *link) write(ctx context.Context, frames []media.Frame) error {
 	tags, written := l.tags[:0], frames[:0]
@@ -190,8 +117,8 @@ func (l *link) write(ctx context.Context, frames []media.Frame) error {
 		return nil
 	}
 	now := time.Now()
-	if now.After(l.allowed) { // moved once a second: a timer per write is not free
-		l.allowed = now.Add(time.Second)
+	if now.After(l.deadlineAt) { // moved once a second: a timer per write is not free
+		l.deadlineAt = now.Add(time.Second)
 		l.allowWrite(ctx)
 	}
 	if l.begunAt.IsZero() {
@@ -217,5 +144,18 @@ func (l *link) allowWrite(ctx context.Context) {
 	l.conn.SetWriteDeadline(time.Now().Add(l.push.cfg.WriteTimeout))
 	if ctx.Err() != nil {
 		l.conn.SetWriteDeadline(time.Now().Add(l.push.cfg.DrainTimeout))
+	}
+}
+
+// writeError returns why a write failed: errStalled if the server took nothing for too long. If the reading goroutine has already
+// given a more precise cause, that one is returned.
+func writeError(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errStalled
+	default:
+		return liveError(err)
 	}
 }

@@ -237,7 +237,7 @@ func (p *push) tell(before State, s Status) {
 	})
 }
 
-// attempt makes a connection and publishes on it, and on those that its peer asks for instead, to the end.
+// attempt makes a connection and publishes on it, then on each connection that follows it, and returns why no further one follows.
 func (p *push) attempt(ctx context.Context) error {
 	defer p.use(nil)
 	if !slices.Contains(p.req.Options.Codecs, "opus") { // else what is heard depends on what the server offers
@@ -245,27 +245,26 @@ func (p *push) attempt(ctx context.Context) error {
 			return p.readError(ctx, err)
 		}
 	}
-	target, addrs := p.target, p.addrs
+	next, addrs := successor{target: p.target}, p.addrs
 	p.addrs = nil // a later attempt asks for them again: the server may have moved
 	for {
-		l, err := p.begin(ctx, target, addrs)
-		if err != nil {
-			return err
-		}
-		p.opus = l.mux.Allowed(media.Opus)
-		if err := p.in.listen(); err != nil {
-			l.conn.Close()
-			return p.readError(ctx, err)
-		}
-		var moved *redirect
-		for l != nil {
-			if err := l.run(ctx); !errors.As(err, &moved) {
+		if next.link == nil {
+			l, err := p.begin(ctx, next.target, addrs)
+			if err != nil {
 				return err
 			}
-			p.movedAt = time.Now()
-			l = moved.link
+			p.opus = l.mux.Allowed(media.Opus)
+			if err := p.in.listen(); err != nil {
+				l.conn.Close()
+				return p.readError(ctx, err)
+			}
+			next.link, addrs = l, nil
 		}
-		target, addrs = moved.target, nil
+		var err error
+		if next, err = next.link.run(ctx); err != nil {
+			return err
+		}
+		p.movedAt = time.Now()
 	}
 }
 
