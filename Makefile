@@ -2,7 +2,7 @@
 
 GO       := scripts/go
 GOFMT     = $$($(GO) env GOROOT)/bin/gofmt
-FOLDERS   = $(wildcard api bench cmd examples internal test web)
+FOLDERS   = api bench cmd internal test web
 FUZZTIME ?= 1m
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 

@@ -389,7 +389,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	for _, l := range []net.Listener{a.http, a.https} {
 		if l != nil {
-			rest.Config.WarnIfOpen(a.cfg.REST, l.Addr(), a.log)
+			a.cfg.REST.WarnIfOpen(l.Addr(), a.log)
 		}
 	}
 	stop := context.AfterFunc(ctx, func() { a.stopping.Store(true) })

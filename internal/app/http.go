@@ -13,7 +13,6 @@ import (
 	"transponder/internal/metrics"
 	"transponder/internal/rest"
 	"transponder/internal/rtmpserver"
-	"transponder/internal/stream"
 	"transponder/internal/transponder"
 	"transponder/internal/webui"
 )
@@ -236,7 +235,7 @@ func (a *App) stats() rest.Stats {
 		Viewers:         int(rtmp.Players),
 	}
 	for _, s := range a.hub.Sources() {
-		if isLive(s) {
+		if s.IsLive() {
 			if s.Info().Provider == "RTMP" {
 				st.RTMPIn++
 			} else {
@@ -249,13 +248,4 @@ func (a *App) stats() rest.Stats {
 	st.MediaPortsBusy = min(st.WebRTCIn+st.WebRTCOut, 1) // all peers share one port
 	st.MediaPortsFree = 1 - st.MediaPortsBusy
 	return st
-}
-
-func isLive(s *stream.Source) bool {
-	select {
-	case <-s.Live():
-		return true
-	default:
-		return false
-	}
 }

@@ -31,7 +31,7 @@ func (c *session) publish(ctx context.Context, key string) error {
 	}
 	src, err := c.srv.parts.Hub.Claim(ctx, stream.Info{
 		Name:      name,
-		ID:        newID(),
+		ID:        stream.NewID(),
 		SessionID: c.id,
 		AppKey:    app,
 		Provider:  "RTMP",

@@ -2,8 +2,6 @@ package rtmpserver
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"transponder/internal/rtmp"
+	"transponder/internal/stream"
 )
 
 var (
@@ -46,7 +45,7 @@ type session struct {
 // serve talks with one client until it goes or ctx ends.
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	tc := &timedConn{Conn: nc, write: s.cfg.WriteTimeout}
-	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc, s.budget), id: newID()}
+	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc, s.budget), id: stream.NewID()}
 	tc.unfinished = c.conn.Unfinished
 	defer c.conn.Release()
 	c.log = s.log.With("session", c.id, "peer", nc.RemoteAddr().String())
@@ -130,13 +129,6 @@ func secretQuery(app, key string) string {
 		}
 	}
 	return ""
-}
-
-// newID makes an id as the contract spells them: 26 characters of 0-9a-v.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
 // lingerTime is how long a client has to read the last answer.

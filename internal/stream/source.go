@@ -102,6 +102,9 @@ func (s *Source) LiveFor() time.Duration {
 // Live is closed once the publisher is connected.
 func (s *Source) Live() <-chan struct{} { return s.live }
 
+// IsLive says whether the publisher is connected.
+func (s *Source) IsLive() bool { return s.liveAt.Load() != 0 }
+
 // Done is closed when the stream has ended.
 func (s *Source) Done() <-chan struct{} { return s.done }
 
@@ -203,11 +206,5 @@ type SourceStats struct {
 
 // Stats returns the source's figures.
 func (s *Source) Stats() SourceStats {
-	st := SourceStats{Video: s.Video.Stats(), Audio: s.Audio.Stats(), KeyRequests: s.keys.asked.Load()}
-	select {
-	case <-s.live:
-		st.Live = true
-	default:
-	}
-	return st
+	return SourceStats{Video: s.Video.Stats(), Audio: s.Audio.Stats(), Live: s.IsLive(), KeyRequests: s.keys.asked.Load()}
 }

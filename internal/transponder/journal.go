@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"sync"
 	"time"
+
+	"transponder/internal/stream"
 )
 
 // Event is one step in the life of a push. It holds no secrets.
@@ -78,7 +80,7 @@ const runDigits = 12
 
 // NewJournal makes a journal of so many events, at least one.
 func NewJournal(size int) *Journal {
-	return &Journal{run: newID()[:runDigits], size: max(size, 1), sequences: map[string]uint64{}, added: make(chan struct{})}
+	return &Journal{run: stream.NewID()[:runDigits], size: max(size, 1), sequences: map[string]uint64{}, added: make(chan struct{})}
 }
 
 // add numbers an event and keeps it. It does not block. The event that ends a push is its last.

@@ -2,11 +2,9 @@ package transponder
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net/netip"
 	"slices"
 	"strings"
@@ -226,7 +224,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	if err := r.admit(src, req, profile); err != nil {
 		return Info{}, err
 	}
-	id := newID()
+	id := stream.NewID()
 	p := newPush(pushConfig{
 		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: profile,
 		hub: r.parts.Hub, audio: r.parts.Audio, stills: r.parts.Stills, video: r.parts.Video, journal: r.journal, panics: &r.panics,
@@ -284,15 +282,6 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	r.pushes = slices.DeleteFunc(r.pushes, func(x *entry) bool { return x == e })
 	r.mu.Unlock()
 	close(e.gone)
-}
-
-// newID makes a media session id of the contract's shape: 130 random bits as 26 digits of base 32.
-func newID() string {
-	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 130))
-	if err != nil {
-		panic(err) // the system has no randomness: nothing is safe then
-	}
-	return fmt.Sprintf("%026s", n.Text(32))
 }
 
 // Find returns the pushes that match, oldest first. A failed push stays for a short while, so that its reason can be read.

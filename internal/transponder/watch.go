@@ -95,12 +95,12 @@ func (p *push) degrade(reason Reason) {
 		p.log.Info("push waits for its stream's media", "reason", reason)
 		return
 	}
-	state := Degraded
+	state, message := Degraded, "push degraded"
 	if reason == ReasonNone {
-		state = Live
+		state, message = Live, "push recovered"
 	}
 	if p.moveFrom([]State{Live, Degraded}, Status{State: state, Reason: reason, Detail: details[reason]}) {
-		p.log.Info("push "+map[State]string{Live: "recovered", Degraded: "degraded"}[state], "reason", reason)
+		p.log.Info(message, "reason", reason)
 	}
 }
 

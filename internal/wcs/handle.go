@@ -3,8 +3,6 @@ package wcs
 import (
 	"context"
 	"encoding/json"
-
-	"transponder/internal/stream"
 )
 
 // webRTC is the one media provider of browsers that this door serves; the others are ways of playing.
@@ -194,20 +192,10 @@ func (s *session) handleAvailable(ref streamRef) {
 	switch {
 	case !found:
 		a.Status, a.Info = "false", "Stream not found"
-	case !live(src):
+	case !src.IsLive():
 		a.Status, a.Info = "false", "Publish stream is not ready"
 	}
 	s.send("availableStream", a)
-}
-
-// live says whether the publisher is connected.
-func live(src *stream.Source) bool {
-	select {
-	case <-src.Live():
-		return true
-	default:
-		return false
-	}
 }
 
 // streamEvent is the object of notifyStreamEvent.

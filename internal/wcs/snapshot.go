@@ -32,7 +32,7 @@ func (s *session) handleSnapshot(ctx context.Context, ref streamRef) {
 	switch {
 	case !found:
 		s.snapshotFailed(id, "Stream not found")
-	case !live(src):
+	case !src.IsLive():
 		s.snapshotFailed(id, "Publish stream is not ready")
 	case s.srv.parts.Snapshot == nil:
 		s.snapshotFailed(id, "Snapshots are not available on this server")

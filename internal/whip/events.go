@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"transponder/internal/stream"
 )
 
 // Events tell a player whether the stream has a publisher, by server-sent events as the extension of draft-ietf-wish-whep has them: a
@@ -54,7 +56,7 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, `the body must be a JSON array of event types, of which there are "active" and "inactive"`)
 		return
 	}
-	id := newID()
+	id := stream.NewID()
 	s.mu.Lock()
 	full := len(x.events) >= maxEventStreams
 	if !full {

@@ -2,8 +2,6 @@ package whip
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
@@ -203,9 +201,9 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(x *se
 	if !ok {
 		return
 	}
-	id, public := newID(), newID() // everybody who may read REST sees the public one
+	id, public := stream.NewID(), stream.NewID() // everybody who may read REST sees the public one
 	path := r.URL.EscapedPath()
-	x := &session{id: id, path: r.URL.Path, etag: `"` + newID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{})}
+	x := &session{id: id, path: r.URL.Path, etag: `"` + stream.NewID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{})}
 	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
 	if err := begin(x, r, offer, public); err != nil {
 		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
@@ -409,7 +407,11 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) (*session, bool
 // body reads a request's body if it is of the type that is wanted.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, want string) (string, bool) {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != want {
-		w.Header().Set("Accept-"+map[string]string{http.MethodPost: "Post", http.MethodPatch: "Patch"}[r.Method], want)
+		accept := "Accept-Post"
+		if r.Method == http.MethodPatch {
+			accept = "Accept-Patch"
+		}
+		w.Header().Set(accept, want)
 		problem(w, http.StatusUnsupportedMediaType, "Content-Type must be "+want)
 		return "", false
 	}
@@ -435,11 +437,4 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, want string) (stri
 		return "", false
 	}
 	return string(b), true
-}
-
-// newID returns 128 random bits as 26 characters of 0-9a-v.
-func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }

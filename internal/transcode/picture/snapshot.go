@@ -61,7 +61,7 @@ func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, er
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	default:
-		return nil, fmt.Errorf("%w that can be decoded: %w", ErrNoPicture, errors.Join(err))
+		return nil, fmt.Errorf("%w that can be decoded: %w", ErrNoPicture, err)
 	}
 }
 

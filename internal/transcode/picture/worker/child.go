@@ -86,12 +86,23 @@ type item struct {
 	err   error
 }
 
+// config reads the first message.
+func (c *child) config() (cfg libav.VideoConfig, err error) {
+	kind, body, err := c.in.next()
+	if err != nil {
+		return cfg, err
+	}
+	if kind != typeConfig {
+		return cfg, fmt.Errorf("the first message is of type %q", kind)
+	}
+	return cfg, json.Unmarshal(body, &cfg)
+}
+
 // run ends with the input.
 func (c *child) run() error {
-	var cfg libav.VideoConfig
-	kind, body, err := c.in.next()
-	if err != nil || kind != typeConfig || json.Unmarshal(body, &cfg) != nil {
-		return fmt.Errorf("%w: no configuration (%w)", ErrProtocol, errors.Join(err))
+	cfg, err := c.config()
+	if err != nil {
+		return fmt.Errorf("%w: no configuration: %w", ErrProtocol, err)
 	}
 	if c.engine, err = c.open(cfg); err != nil {
 		return err

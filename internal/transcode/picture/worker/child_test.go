@@ -140,8 +140,8 @@ func TestChildInputs(t *testing.T) {
 	begin := message(typeConfig, config...)
 	track := message(typeTrack, append([]byte{byte(media.VP8)}, make([]byte, trackHead-1)...)...)
 	tests := []struct{ name, input, want string }{
-		{"nothing", "", "no configuration"},
-		{"no configuration", message(typeKey), "no configuration"},
+		{"nothing", "", "no configuration: EOF"},
+		{"no configuration", message(typeKey), "no configuration: the first message is of type 'K'"},
 		{"bad configuration", message(typeConfig, '['), "no configuration"},
 		{"unknown", begin + message('x'), "of type 'x'"},
 		{"frame without a track", begin + message(typeFrame, make([]byte, frameHead)...), "without a track"},
