@@ -13,9 +13,10 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"transponder/internal/guard"
+	"transponder/internal/limits"
+	"transponder/internal/load"
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/lean"
@@ -23,6 +24,7 @@ import (
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/stream"
+	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
 	"transponder/internal/transcode/soundfile"
@@ -78,6 +80,12 @@ type Listen struct {
 
 	Names []string // the server's, beside those that it knows of itself; *.suffix for all below one
 }
+
+// The ranges of a Listen's numbers.
+var (
+	portRange    = limits.Of(-1, 65535)
+	maxHTTPRange = limits.Of(1, 1_000_000)
+)
 
 // Log says what is logged and how. It goes to standard error.
 type Log struct {
@@ -152,6 +160,7 @@ func (c *Config) Validate() error {
 		{"signalling", c.WCS.Validate()},
 		{"WHIP", c.WHIP.Validate()},
 		{"shares", c.Shares.Validate()},
+		{"load", load.PercentRange.Check("max_load_percent:", c.MaxLoad)},
 	} {
 		if part.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", part.name, part.err))
@@ -169,7 +178,10 @@ func (l Listen) validate() error {
 			return fmt.Errorf("http_allowed_hosts: %q must be a host's name without a port, or *.suffix", name)
 		}
 	}
-	return nil
+	return errors.Join(
+		portRange.Check("http.port", l.HTTP), portRange.Check("https.port", l.HTTPS), portRange.Check("ws.port", l.WS),
+		portRange.Check("wss.port", l.WSS), portRange.Check("rtmp.port", l.RTMP), maxHTTPRange.Check("http_max_connections", l.MaxHTTP),
+	)
 }
 
 // setEgress has those who play connect as those who publish do.
@@ -255,9 +267,9 @@ func (c *Config) settings() []setting {
 		port("ws.port", &c.Listen.WS),
 		port("wss.port", &c.Listen.WSS),
 		port("rtmp.port", &c.Listen.RTMP),
-		whole("http_max_connections", &c.Listen.MaxHTTP, 1, 1_000_000),
-		whole("rtmp_max_connections", &c.RTMP.MaxConnections, 1, 1_000_000),
-		whole("address_share_percent", &c.Shares.Percent, 0, 100),
+		whole("http_max_connections", &c.Listen.MaxHTTP, maxHTTPRange),
+		whole("rtmp_max_connections", &c.RTMP.MaxConnections, rtmpserver.MaxConnectionsRange),
+		whole("address_share_percent", &c.Shares.Percent, guard.PercentRange),
 		networks("trusted_proxies", &c.Shares.Proxies),
 		text("tls_cert_file", &c.Listen.CertFile),
 		text("tls_key_file", &c.Listen.KeyFile),
@@ -268,31 +280,31 @@ func (c *Config) settings() []setting {
 
 		// WebRTC.
 		addresses("ip", &c.Media.Addresses),
-		whole("media_port_from", &c.Media.Port, 0, 65535),
+		whole("media_port_from", &c.Media.Port, udp.PortRange),
 		text("rtc_receiver", &c.Receiver),
 		boolean("ice_tcp_transport", &c.Peer.TCP),
-		whole("ice_tcp_port", &c.Peer.TCPPort, 0, 65535),
-		whole("rtp_receive_buffer_size", &c.Media.ReadBuffer, 0, 1<<30),
-		whole("rtp_sockets", &c.Media.Sockets, 1, 64),
+		whole("ice_tcp_port", &c.Peer.TCPPort, pion.TCPPortRange),
+		whole("rtp_receive_buffer_size", &c.Media.ReadBuffer, udp.ReadBufferRange),
+		whole("rtp_sockets", &c.Media.Sockets, udp.SocketsRange),
 		boolean("rtp_video_orientation", &c.Peer.Orientation),
-		duration("webrtc_connect_timeout_ms", &c.Ingest.ConnectTimeout, time.Millisecond),
-		activity("rtp_activity_detecting", &c.Ingest.ActivityTimeout),
+		milliseconds("webrtc_connect_timeout_ms", &c.Ingest.ConnectTimeout, rtc.ConnectTimeoutRange),
+		activity("rtp_activity_detecting", &c.Ingest.ActivityTimeout, rtc.ActivityTimeoutRange),
 		boolean("rtp_activity_audio", &c.Ingest.ActivityAudio),
 		boolean("rtp_activity_video", &c.Ingest.ActivityVideo),
 		text("publish_takeover", (*string)(&c.Stream.Takeover)),
-		whole("max_publishers", &c.Stream.MaxStreams, 0, 1_000_000),
-		whole("max_players", &c.Egress.MaxPlayers, 0, 1_000_000),
-		whole("max_load_percent", &c.MaxLoad, 0, 100),
-		duration("periodic_fir_request_interval", &c.Stream.KeyFrameInterval, time.Millisecond),
-		duration("rtcp_pli_request_interval", &c.Stream.KeyFrameGap, time.Millisecond),
+		whole("max_publishers", &c.Stream.MaxStreams, stream.MaxStreamsRange),
+		whole("max_players", &c.Egress.MaxPlayers, rtc.MaxPlayersRange),
+		whole("max_load_percent", &c.MaxLoad, load.PercentRange),
+		milliseconds("periodic_fir_request_interval", &c.Stream.KeyFrameInterval, stream.KeyFrameIntervalRange),
+		milliseconds("rtcp_pli_request_interval", &c.Stream.KeyFrameGap, stream.KeyFrameGapRange),
 
 		// Signalling of the Web SDK.
 		list("ws_allowed_origins", &c.WCS.Origins),
-		whole("ws_max_sessions", &c.WCS.MaxSessions, 1, 1_000_000),
-		whole("ws_max_players", &c.WCS.MaxPlayers, 1, 10_000),
-		duration("ws_play_wait_ms", &c.WCS.ReadyTimeout, time.Millisecond),
-		duration("ws_keep_alive_grace_ms", &c.WCS.KeepAliveGrace, time.Millisecond),
-		whole("ws_max_kept_sessions", &c.WCS.MaxKept, 1, 1_000_000),
+		whole("ws_max_sessions", &c.WCS.MaxSessions, wcs.MaxSessionsRange),
+		whole("ws_max_players", &c.WCS.MaxPlayers, wcs.MaxPlayersRange),
+		milliseconds("ws_play_wait_ms", &c.WCS.ReadyTimeout, wcs.ReadyTimeoutRange),
+		milliseconds("ws_keep_alive_grace_ms", &c.WCS.KeepAliveGrace, wcs.KeepAliveGraceRange),
+		whole("ws_max_kept_sessions", &c.WCS.MaxKept, wcs.MaxKeptRange),
 		boolean("rtmp_push_fail_stream", &c.WCS.FailWithPush),
 
 		// Pushes.
@@ -301,22 +313,22 @@ func (c *Config) settings() []setting {
 		boolean("rtmp_transponder_send_metadata", &c.Push.SendMetadata),
 		text("rtmp_flash_ver_subscriber", &c.Push.FlashVersion),
 		address("rtmp_publisher_ip", &c.Push.LocalAddr),
-		duration("rtmp_push_connect_timeout_ms", &c.Push.ConnectTimeout, time.Millisecond),
-		duration("rtmp_push_write_timeout_ms", &c.Push.WriteTimeout, time.Millisecond),
-		duration("rtmp_push_max_delay_ms", &c.Push.MaxDelay, time.Millisecond),
-		duration("rtmp_push_failed_keep_ms", &c.Push.FailedFor, time.Millisecond),
-		whole("rtmp_push_max", &c.Push.MaxPushes, 1, 1_000_000),
+		milliseconds("rtmp_push_connect_timeout_ms", &c.Push.ConnectTimeout, transponder.TimeoutRange),
+		milliseconds("rtmp_push_write_timeout_ms", &c.Push.WriteTimeout, transponder.TimeoutRange),
+		milliseconds("rtmp_push_max_delay_ms", &c.Push.MaxDelay, transponder.MaxDelayRange),
+		milliseconds("rtmp_push_failed_keep_ms", &c.Push.FailedFor, transponder.FailedForRange),
+		whole("rtmp_push_max", &c.Push.MaxPushes, transponder.MaxPushesRange),
 		text("rtmps_ca_file", &c.RootsFile),
 		boolean("rtmps_insecure_skip_verify", &c.Push.SkipTLSVerify),
 		boolean("rtmp_push_restore", &c.Push.Restore),
-		whole("rtmp_push_restore_attempts", &c.Push.RestoreAttempts, -1, 1_000_000),
-		duration("rtmp_push_restore_interval_ms", &c.Push.RestoreInterval, time.Millisecond),
-		duration("rtmp_push_hold_ms", &c.Push.HoldFor, time.Millisecond),
+		whole("rtmp_push_restore_attempts", &c.Push.RestoreAttempts, transponder.RestoreAttemptsRange),
+		milliseconds("rtmp_push_restore_interval_ms", &c.Push.RestoreInterval, transponder.RestorePauseRange),
+		milliseconds("rtmp_push_hold_ms", &c.Push.HoldFor, transponder.HoldForRange),
 		boolean("rtmp_out_buffer_enabled", &c.Push.Buffer.Enabled),
-		duration("rtmp_out_buffer_start_size", &c.Push.Buffer.StartSize, time.Millisecond),
-		duration("rtmp_out_buffer_initial_size", &c.Push.Buffer.MaxSize, time.Millisecond),
-		duration("rtmp_out_buffer_polling_time", &c.Push.Buffer.PollingTime, time.Millisecond),
-		whole("rtmp_out_buffer_max_bufferings_allowed", &c.Push.Buffer.MaxBufferings, -1, 1_000_000),
+		milliseconds("rtmp_out_buffer_start_size", &c.Push.Buffer.StartSize, transponder.BufferTimeRange),
+		milliseconds("rtmp_out_buffer_initial_size", &c.Push.Buffer.MaxSize, transponder.BufferTimeRange),
+		milliseconds("rtmp_out_buffer_polling_time", &c.Push.Buffer.PollingTime, transponder.BufferTimeRange),
+		whole("rtmp_out_buffer_max_bufferings_allowed", &c.Push.Buffer.MaxBufferings, transponder.MaxBufferingsRange),
 		text("media_dir", &c.MediaDir),
 		boolean("rtmp_push_auto_start", &c.Auto.Enabled),
 		text("rtmp_push_auto_start_url", &c.Auto.URL),
@@ -325,29 +337,29 @@ func (c *Config) settings() []setting {
 		boolean("push_deny_private", &c.Targets.DenyPrivate),
 		text("push_hook_url", &c.Hooks.URL),
 		text("push_hook_secret", &c.Hooks.Secret),
-		duration("push_hook_timeout_ms", &c.Hooks.Timeout, time.Millisecond),
+		milliseconds("push_hook_timeout_ms", &c.Hooks.Timeout, transponder.TimeoutRange),
 		audioCodec("rtmp_push_audio_codec", &c.Audio),
-		thousands("rtmp_push_audio_bitrate_kbps", &c.Audio.RateBPS, 32, 512),
-		whole("rtmp_push_audio_sample_rate", &c.Audio.SampleRate, 8000, 96000),
-		whole("rtmp_push_audio_channels", &c.Audio.Channels, 1, 2),
+		number("rtmp_push_audio_bitrate_kbps", &c.Audio.RateBPS, 1000, sound.RateRange),
+		oneOf("rtmp_push_audio_sample_rate", &c.Audio.SampleRate, sound.SampleRates),
+		whole("rtmp_push_audio_channels", &c.Audio.Channels, sound.ChannelsRange),
 		boolean("rtmp_push_audio_fast_aac", &c.Audio.FastAAC),
 		boolean("rtmp_push_audio_mono_as_stereo", &c.Audio.MonoAsStereo),
 		boolean("rtmp_push_add_silent_audio", &c.Audio.AddSilence),
-		megabytes("media_cache_mb", &c.Sounds.MaxBytes, 1, 1_000_000),
+		number("media_cache_mb", &c.Sounds.MaxBytes, 1<<20, soundfile.MaxBytesRange),
 		boolean("transcoding_disabled", &c.Video.Disabled),
 		boolean("video_transcoder_preserve_aspect_ratio", &c.Push.KeepAspect),
 		text("video_transcoder_preset", &c.Video.Preset),
-		whole("video_transcoder_threads", &c.Video.Threads, 1, 16),
-		duration("video_transcoder_key_frame_interval_ms", &c.Video.KeyFrameTime, time.Millisecond),
-		thousands("video_transcoder_bitrate_kbps", &c.Video.RateBPS, 0, 100_000),
-		whole("video_transcoder_quality", &c.Video.Quality, 0, 51),
-		duration("video_transcoder_buffer_ms", &c.Video.Buffer, time.Millisecond),
-		whole("video_transcoder_max_load_percent", &c.Video.MaxLoad, 0, 100),
+		whole("video_transcoder_threads", &c.Video.Threads, libav.ThreadsRange),
+		milliseconds("video_transcoder_key_frame_interval_ms", &c.Video.KeyFrameTime, libav.KeyFrameTimeRange),
+		number("video_transcoder_bitrate_kbps", &c.Video.RateBPS, 1000, libav.RateRange),
+		whole("video_transcoder_quality", &c.Video.Quality, libav.QualityRange),
+		milliseconds("video_transcoder_buffer_ms", &c.Video.Buffer, libav.BufferRange, 0),
+		whole("video_transcoder_max_load_percent", &c.Video.MaxLoad, picture.MaxLoadRange),
 
 		// WHIP and REST.
 		text("whip_token", &c.WHIP.Token),
 		text("whep_token", &c.WHIP.PlayToken),
-		duration("whep_hold_ms", &c.WHIP.Hold, time.Millisecond),
+		milliseconds("whep_hold_ms", &c.WHIP.Hold, whip.HoldRange),
 		inverse("disable_rest_auth", &c.REST.Auth),
 		text("rest_users_file", &c.REST.UsersFile),
 		text("rest_access_control_allow_origin", &c.REST.AllowOrigin),

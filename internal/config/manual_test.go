@@ -112,6 +112,33 @@ func TestDocumentedValues(t *testing.T) {
 	}
 }
 
+// The ranges and words in the manual are those that the parts own: each number has one, and where a word is refused, the error names all.
+func TestManualShowsLimits(t *testing.T) {
+	c := Default()
+	settings := c.settings()
+	for _, e := range readManual(t) {
+		for _, key := range e.keys {
+			s := settings[slices.IndexFunc(settings, func(s setting) bool { return s.key == key })]
+			shown := ""
+			if e.least != e.most {
+				shown = fmt.Sprintf("from %d to %d", e.least, e.most)
+			}
+			if shown != s.limits {
+				t.Errorf("%s: the manual has the range %q, want %q", key, shown, s.limits)
+			}
+			if len(e.words) == 0 {
+				continue
+			}
+			_, _, err := Load(Sources{Set: []string{key + "=none of these"}})
+			for _, word := range e.words {
+				if err == nil || !strings.Contains(err.Error(), word) {
+					t.Errorf("%s: %v, want %s named", key, err, word)
+				}
+			}
+		}
+	}
+}
+
 // The server refuses a number that is neither in the range that the manual names nor a value with a meaning of its own.
 func TestDocumentedRanges(t *testing.T) {
 	for _, e := range readManual(t) {

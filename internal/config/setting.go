@@ -3,10 +3,12 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"transponder/internal/limits"
 	"transponder/internal/media"
 	"transponder/internal/transcode/sound"
 )
@@ -16,6 +18,8 @@ type setting struct {
 	key string
 	set func(value string) error // the error says what the value must be
 	get func() string            // the field's value as the file would spell it
+
+	limits string // of a number: "from 1 to 64"
 }
 
 func boolean(key string, field *bool) setting {
@@ -61,56 +65,46 @@ func text(key string, field *string) setting {
 	}
 }
 
-// whole is a whole number within limits.
-func whole(key string, field *int, least, most int) setting {
+// number is a whole number of units that a part takes: within a range, or a value outside it that stands for the default.
+func number[T int | int64 | time.Duration](key string, field *T, unit T, r limits.Range[T], alsoTaken ...T) setting {
+	words := limits.Of(int64(r.Min/unit), int64(r.Max/unit)).String()
+	return setting{
+		key:    key,
+		limits: words,
+		set: func(value string) error {
+			n, err := strconv.ParseInt(value, 10, 64)
+			inRange := n >= int64(r.Min/unit) && n <= int64(r.Max/unit)
+			if err != nil || !inRange && !slices.Contains(alsoTaken, T(n)) {
+				return fmt.Errorf("must be a whole number %s, not %q", words, value)
+			}
+			*field = T(n) * unit
+			return nil
+		},
+		get: func() string { return strconv.FormatInt(int64(*field/unit), 10) },
+	}
+}
+
+func whole(key string, field *int, r limits.Range[int]) setting { return number(key, field, 1, r) }
+
+func milliseconds(key string, field *time.Duration, r limits.Range[time.Duration], alsoTaken ...time.Duration) setting {
+	return number(key, field, time.Millisecond, r, alsoTaken...)
+}
+
+func port(key string, field *int) setting { return whole(key, field, portRange) }
+
+// oneOf is one of some numbers.
+func oneOf(key string, field *int, numbers []int) setting {
 	return setting{
 		key: key,
 		set: func(value string) error {
 			n, err := strconv.Atoi(value)
-			if err != nil || n < least || n > most {
-				return fmt.Errorf("must be a whole number from %d to %d, not %q", least, most, value)
+			if err != nil || !slices.Contains(numbers, n) {
+				return fmt.Errorf("must be one of %v, not %q", numbers, value)
 			}
 			*field = n
 			return nil
 		},
 		get: func() string { return strconv.Itoa(*field) },
-	}
-}
-
-// port is a port to listen on: 0 takes any free one, -1 opens none.
-func port(key string, field *int) setting { return whole(key, field, -1, 65535) }
-
-// thousands is a whole number of thousands.
-func thousands(key string, field *int, least, most int) setting {
-	n := *field / 1000
-	s := whole(key, &n, least, most)
-	return setting{
-		key: key,
-		set: func(value string) error {
-			if err := s.set(value); err != nil {
-				return err
-			}
-			*field = 1000 * n
-			return nil
-		},
-		get: func() string { return strconv.Itoa(*field / 1000) },
-	}
-}
-
-// megabytes is a whole number of 2^20 bytes.
-func megabytes(key string, field *int64, least, most int) setting {
-	n := int(*field >> 20)
-	s := whole(key, &n, least, most)
-	return setting{
-		key: key,
-		set: func(value string) error {
-			if err := s.set(value); err != nil {
-				return err
-			}
-			*field = int64(n) << 20
-			return nil
-		},
-		get: func() string { return strconv.FormatInt(*field>>20, 10) },
 	}
 }
 
@@ -194,24 +188,6 @@ func addresses(key string, field *[]netip.Addr) setting {
 	}
 }
 
-// duration is a time written as a whole number of units, up to a day.
-func duration(key string, field *time.Duration, unit time.Duration) setting {
-	most := int(24 * time.Hour / unit)
-	n := int(*field / unit)
-	s := whole(key, &n, 0, most)
-	return setting{
-		key: key,
-		set: func(value string) error {
-			if err := s.set(value); err != nil {
-				return err
-			}
-			*field = time.Duration(n) * unit
-			return nil
-		},
-		get: func() string { return strconv.Itoa(int(*field / unit)) },
-	}
-}
-
 // address is an IP address, or nothing.
 func address(key string, field *netip.Addr) setting {
 	return setting{
@@ -238,9 +214,10 @@ func address(key string, field *netip.Addr) setting {
 }
 
 // activity is the contract's "true,60": a switch and a number of seconds. Off is kept as zero.
-func activity(key string, field *time.Duration) setting {
+func activity(key string, field *time.Duration, r limits.Range[time.Duration]) setting {
 	return setting{
-		key: key,
+		key:    key,
+		limits: number(key, field, time.Second, r).limits,
 		set: func(value string) error {
 			on, seconds, both := strings.Cut(value, ",")
 			var enabled bool
@@ -249,7 +226,7 @@ func activity(key string, field *time.Duration) setting {
 			}
 			limit := *field
 			if both {
-				if err := duration(key, &limit, time.Second).set(strings.TrimSpace(seconds)); err != nil {
+				if err := number(key, &limit, time.Second, r).set(strings.TrimSpace(seconds)); err != nil {
 					return fmt.Errorf(`must look like "true,60", not %q`, value)
 				}
 			}

@@ -1,12 +1,13 @@
 package guard
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
+
+	"transponder/internal/limits"
 )
 
 // WhyShare is why somebody is turned away whose address has its share already.
@@ -24,15 +25,15 @@ type SharesConfig struct {
 	Proxies []netip.Prefix // that tell us in X-Forwarded-For who asks, and this machine does, too
 }
 
+// PercentRange is the range of SharesConfig.Percent.
+var PercentRange = limits.Of(0, 100)
+
 // DefaultSharesConfig leaves four fifths to others.
 func DefaultSharesConfig() SharesConfig { return SharesConfig{Percent: 20} }
 
 // Validate reports a value that cannot work.
 func (c SharesConfig) Validate() error {
-	if c.Percent < 0 || c.Percent > 100 {
-		return fmt.Errorf("address_share_percent: %d is not from 0 to 100", c.Percent)
-	}
-	return nil
+	return PercentRange.Check("address_share_percent:", c.Percent)
 }
 
 // IsProxy says whether an address is one that many people may be behind: this machine's own, too, as a proxy may run here.

@@ -7,7 +7,12 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"transponder/internal/limits"
 )
+
+// PercentRange is the range of the percentage that NewGate takes.
+var PercentRange = limits.Of(0, 100)
 
 // ErrFull means that there is no room for another of what was asked for.
 var ErrFull = errors.New("the server is full")

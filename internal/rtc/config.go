@@ -2,8 +2,9 @@ package rtc
 
 import (
 	"errors"
-	"fmt"
 	"time"
+
+	"transponder/internal/limits"
 )
 
 // Config says what is asked of publishers.
@@ -14,6 +15,13 @@ type Config struct {
 	ActivityTimeout              time.Duration
 	ActivityAudio, ActivityVideo bool // whether the track is watched
 }
+
+// The ranges of the settings of publishers and players.
+var (
+	ConnectTimeoutRange  = limits.Of(time.Millisecond, 24*time.Hour)
+	ActivityTimeoutRange = limits.Of(0, 24*time.Hour)
+	MaxPlayersRange      = limits.Of(0, 1_000_000)
+)
 
 // DefaultConfig waits 12 s for a connection, so that a client which waits 15 s learns why, and 60 s for media.
 func DefaultConfig() Config {
@@ -27,12 +35,8 @@ func DefaultConfig() Config {
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
-	var errs []error
-	if c.ConnectTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("connect timeout %v is not positive", c.ConnectTimeout))
-	}
-	if c.ActivityTimeout < 0 {
-		errs = append(errs, fmt.Errorf("activity timeout %v is negative", c.ActivityTimeout))
-	}
-	return errors.Join(errs...)
+	return errors.Join(
+		ConnectTimeoutRange.Check("connect timeout", c.ConnectTimeout),
+		ActivityTimeoutRange.Check("activity timeout", c.ActivityTimeout),
+	)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"transponder/internal/limits"
 )
 
 // Config says where the server listens and how patient it is.
@@ -16,6 +18,9 @@ type Config struct {
 	WriteTimeout     time.Duration // for a player to take what one write holds
 	PlayWait         time.Duration // that a player waits for its stream to appear
 }
+
+// MaxConnectionsRange is the range of Config.MaxConnections.
+var MaxConnectionsRange = limits.Of(1, 1_000_000)
 
 // DefaultConfig listens on RTMP's own port. A player may come some seconds before its publisher, as happens when both are
 // started by one command.
@@ -36,9 +41,7 @@ func (c Config) Validate() error {
 	if c.Address == "" {
 		errs = append(errs, errors.New("address is empty"))
 	}
-	if c.MaxConnections < 1 {
-		errs = append(errs, fmt.Errorf("max connections %d is not positive", c.MaxConnections))
-	}
+	errs = append(errs, MaxConnectionsRange.Check("number of connections", c.MaxConnections))
 	for _, d := range []struct {
 		name  string
 		value time.Duration

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"transponder/internal/limits"
 	"transponder/internal/load"
 )
 
@@ -41,6 +42,13 @@ type Config struct {
 	Takeover Takeover
 }
 
+// The ranges of a Config's numbers.
+var (
+	KeyFrameIntervalRange = limits.Of(0, 24*time.Hour) // 0: no key frame is asked for because of its age
+	KeyFrameGapRange      = limits.Of(0, 24*time.Hour)
+	MaxStreamsRange       = limits.Of(0, 1_000_000)
+)
+
 // DefaultConfig asks every 2 s, as YouTube, Facebook and Twitch want key frames, and at most once a second. A publisher may replace
 // itself.
 func DefaultConfig() Config {
@@ -49,15 +57,10 @@ func DefaultConfig() Config {
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
-	var errs []error
-	if c.KeyFrameInterval < 0 {
-		errs = append(errs, fmt.Errorf("key frame interval %v is negative", c.KeyFrameInterval))
-	}
-	if c.KeyFrameGap < 0 {
-		errs = append(errs, fmt.Errorf("key frame gap %v is negative", c.KeyFrameGap))
-	}
-	if c.MaxStreams < 0 {
-		errs = append(errs, fmt.Errorf("stream limit %d is negative", c.MaxStreams))
+	errs := []error{
+		KeyFrameIntervalRange.Check("key frame interval", c.KeyFrameInterval),
+		KeyFrameGapRange.Check("key frame gap", c.KeyFrameGap),
+		MaxStreamsRange.Check("number of streams", c.MaxStreams),
 	}
 	switch c.Takeover {
 	case TakeoverSame, TakeoverAlways, TakeoverNever:

@@ -4,10 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
+
+	"transponder/internal/limits"
 )
 
 // Config says how pushes are made. Requests override where they may.
@@ -50,8 +51,17 @@ type Config struct {
 	dialTCP func(ctx context.Context, a netip.AddrPort) (net.Conn, error) // nil: the network; for tests
 }
 
-// minDelay and maxDelay bound Config.MaxDelay: a group of pictures should fit, and memory is bounded in any case.
-const minDelay, maxDelay = 2 * time.Second, time.Minute
+// The ranges of a Config's values, and of the members of options that override them.
+var (
+	TimeoutRange   = limits.Of(time.Millisecond, 24*time.Hour)
+	MaxDelayRange  = limits.Of(2*time.Second, time.Minute) // a group of pictures should fit, and memory is bounded in any case
+	FailedForRange = limits.Of(0, 24*time.Hour)
+	MaxPushesRange = limits.Of(1, 1_000_000)
+	HoldForRange   = limits.Of(time.Millisecond, 24*time.Hour)
+
+	RestoreAttemptsRange = limits.Of(-1, 1_000_000) // -1: any number
+	RestorePauseRange    = limits.Of(minPause, time.Hour)
+)
 
 // DefaultConfig follows the contract's defaults. The flash version is the one that encoders commonly send: servers that
 // pick by it expect an encoder.
@@ -89,25 +99,15 @@ func (c Config) Validate() error {
 		{"write timeout", c.WriteTimeout},
 		{"drain timeout", c.DrainTimeout},
 	} {
-		if d.value <= 0 {
-			errs = append(errs, fmt.Errorf("%s %v is not positive", d.name, d.value))
-		}
+		errs = append(errs, TimeoutRange.Check(d.name, d.value))
 	}
-	if c.RestoreAttempts < -1 || c.RestoreAttempts > maxAttempts {
-		errs = append(errs, fmt.Errorf("%d attempts to restore a push are not from -1 to %d", c.RestoreAttempts, maxAttempts))
-	}
-	if c.RestoreInterval < minPause || c.RestoreInterval > maxPause {
-		errs = append(errs, fmt.Errorf("restore interval %v is not from %v to %v", c.RestoreInterval, minPause, maxPause))
-	}
-	if c.HoldFor <= 0 || c.HoldFor > maxHold {
-		errs = append(errs, fmt.Errorf("hold time %v is not from 0 to %v", c.HoldFor, maxHold))
-	}
-	if c.MaxDelay < minDelay || c.MaxDelay > maxDelay {
-		errs = append(errs, fmt.Errorf("delay %v of a slow push is not from %v to %v", c.MaxDelay, minDelay, maxDelay))
-	}
-	if c.MaxPushes < 1 {
-		errs = append(errs, fmt.Errorf("limit of %d pushes leaves none", c.MaxPushes))
-	}
-	errs = append(errs, c.Buffer.Validate())
-	return errors.Join(errs...)
+	return errors.Join(append(errs,
+		RestoreAttemptsRange.Check("number of attempts to restore a push", c.RestoreAttempts),
+		RestorePauseRange.Check("restore interval", c.RestoreInterval),
+		HoldForRange.Check("hold time", c.HoldFor),
+		MaxDelayRange.Check("delay of a slow push", c.MaxDelay),
+		FailedForRange.Check("time that a failed push can be found", c.FailedFor),
+		MaxPushesRange.Check("number of pushes", c.MaxPushes),
+		c.Buffer.Validate(),
+	)...)
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"io"
 	"log/slog"
@@ -40,10 +39,7 @@ func (c HookConfig) Validate() error {
 	if c.URL == "" && c.Secret != "" {
 		errs = append(errs, errors.New("push_hook_secret: there is no push_hook_url to sign for"))
 	}
-	if c.Timeout <= 0 {
-		errs = append(errs, fmt.Errorf("push hooks: timeout %v is not positive", c.Timeout))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, TimeoutRange.Check("push hooks: timeout", c.Timeout))...)
 }
 
 // LogValue keeps the secrets out of logs.

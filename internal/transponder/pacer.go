@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/limits"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 )
@@ -24,6 +25,12 @@ type BufferConfig struct {
 	MaxBufferings int
 }
 
+// The ranges of a BufferConfig's values. A buffer that is enabled needs more than 0.
+var (
+	BufferTimeRange    = limits.Of(0, 24*time.Hour)
+	MaxBufferingsRange = limits.Of(-1, 1_000_000) // -1: any number
+)
+
 // DefaultBufferConfig has the contract's defaults.
 func DefaultBufferConfig() BufferConfig {
 	return BufferConfig{
@@ -36,10 +43,15 @@ func DefaultBufferConfig() BufferConfig {
 
 // Validate reports every value that cannot work.
 func (c BufferConfig) Validate() error {
-	if !c.Enabled {
-		return nil
+	errs := []error{
+		BufferTimeRange.Check("buffer start size", c.StartSize),
+		BufferTimeRange.Check("buffer size", c.MaxSize),
+		BufferTimeRange.Check("buffer polling time", c.PollingTime),
+		MaxBufferingsRange.Check("number of bufferings", c.MaxBufferings),
 	}
-	var errs []error
+	if !c.Enabled {
+		return errors.Join(errs...)
+	}
 	if c.StartSize <= 0 {
 		errs = append(errs, fmt.Errorf("buffer start size %v is not positive", c.StartSize))
 	}

@@ -75,9 +75,6 @@ const (
 	actionSound = "sound_on"
 )
 
-// maxHold is the longest that a push may wait for its publisher to return.
-const maxHold = 24 * time.Hour
-
 // passable are the codecs of Options.Codecs.
 var passable = map[string]media.Codec{"hevc": media.H265, "av1": media.AV1, "vp9": media.VP9, "opus": media.Opus}
 
@@ -106,8 +103,8 @@ func (o Options) validate() error {
 		return &RequestError{"options.onSourceLoss", `it must be "end" or "hold"`}
 	case o.Slate != "" && o.OnSourceLoss != "hold":
 		return &RequestError{"options.slate", `it is shown with "onSourceLoss": "hold" only`}
-	case o.HoldFor < 0 || o.HoldFor > maxHold:
-		return &RequestError{"options.holdMs", "it must be from 0 to 24 hours"}
+	case o.HoldFor != 0 && !HoldForRange.Contains(o.HoldFor):
+		return &RequestError{"options.holdMs", mustBeMS(HoldForRange)}
 	}
 	for _, name := range o.Codecs {
 		if _, ok := passable[name]; !ok {

@@ -1,18 +1,24 @@
 package transponder
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
+
+	"transponder/internal/limits"
 )
 
-// The bounds of options.restore, and what stands in for a field that is left out.
+// The ranges of options.restore that no setting has.
+var (
+	factorRange  = limits.Of(1.0, maxFactor)
+	jitterRange  = limits.Of(0.0, 1)
+	healthyRange = limits.Of(0, 24*time.Hour)
+)
+
 const (
-	maxAttempts = 1_000_000
-	minPause    = 100 * time.Millisecond // a peer that is being restarted is not to be hammered
-	maxPause    = time.Hour
-	maxFactor   = 10
-	maxHealthy  = 24 * time.Hour
+	minPause  = 100 * time.Millisecond // a destination that is being restarted is not to be hammered
+	maxFactor = 10
 
 	defaultMaxPause   = time.Minute
 	defaultHealthyFor = 30 * time.Second
@@ -23,20 +29,25 @@ func (r *Restore) validate() error {
 	switch {
 	case r == nil:
 		return nil
-	case r.Attempts > maxAttempts:
-		return &RequestError{"options.restore.attempts", "it must be at most 1000000, or negative for any number"}
-	case r.FirstPause != 0 && (r.FirstPause < minPause || r.FirstPause > maxPause):
-		return &RequestError{"options.restore.firstPauseMs", "it must be from 100 ms to 1 hour"}
-	case r.MaxPause != 0 && (r.MaxPause < minPause || r.MaxPause > maxPause):
-		return &RequestError{"options.restore.maxPauseMs", "it must be from 100 ms to 1 hour"}
-	case r.Factor != 0 && !(r.Factor >= 1 && r.Factor <= maxFactor): // so written that NaN is refused
-		return &RequestError{"options.restore.factor", "it must be from 1 to 10"}
-	case !(r.Jitter >= 0 && r.Jitter <= 1):
-		return &RequestError{"options.restore.jitter", "it must be from 0 to 1"}
-	case r.HealthyFor < 0 || r.HealthyFor > maxHealthy:
-		return &RequestError{"options.restore.healthyForMs", "it must be from 0 to 24 hours"}
+	case r.Attempts > RestoreAttemptsRange.Max:
+		return &RequestError{"options.restore.attempts", fmt.Sprintf("it must be at most %d, or negative for any number", RestoreAttemptsRange.Max)}
+	case r.FirstPause != 0 && !RestorePauseRange.Contains(r.FirstPause):
+		return &RequestError{"options.restore.firstPauseMs", mustBeMS(RestorePauseRange)}
+	case r.MaxPause != 0 && !RestorePauseRange.Contains(r.MaxPause):
+		return &RequestError{"options.restore.maxPauseMs", mustBeMS(RestorePauseRange)}
+	case r.Factor != 0 && !factorRange.Contains(r.Factor):
+		return &RequestError{"options.restore.factor", fmt.Sprintf("it must be %v", factorRange)}
+	case !jitterRange.Contains(r.Jitter):
+		return &RequestError{"options.restore.jitter", fmt.Sprintf("it must be %v", jitterRange)}
+	case !healthyRange.Contains(r.HealthyFor):
+		return &RequestError{"options.restore.healthyForMs", mustBeMS(healthyRange)}
 	}
 	return nil
+}
+
+// mustBeMS says which times a member of a request takes, in milliseconds as the member has them.
+func mustBeMS(r limits.Range[time.Duration]) string {
+	return fmt.Sprintf("it must be from %d to %d", r.Min.Milliseconds(), r.Max.Milliseconds())
 }
 
 // restore is what a request asks for, else what the settings say, with all fields filled in.

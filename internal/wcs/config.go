@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"time"
+
+	"transponder/internal/limits"
 )
 
 // Config says how sessions are treated.
@@ -37,6 +39,15 @@ type Config struct {
 	// A session may send Burst units at once and Rate a second after that. A message costs one, and one more for every 4 KiB.
 	Rate, Burst int
 }
+
+// The ranges of the numbers that are settings.
+var (
+	MaxSessionsRange    = limits.Of(1, 1_000_000)
+	MaxKeptRange        = limits.Of(0, 1_000_000)
+	MaxPlayersRange     = limits.Of(1, 10_000)
+	ReadyTimeoutRange   = limits.Of(time.Millisecond, 24*time.Hour)
+	KeepAliveGraceRange = limits.Of(0, 24*time.Hour)
+)
 
 // DefaultConfig pings as the original server does. The burst covers the SDK's log push, which sends its whole backlog, a
 // message for each line; a publish with its offer costs four units.
@@ -71,29 +82,28 @@ const minMessage = 256 << 10
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
-	var errs []error
+	errs := []error{
+		MaxSessionsRange.Check("number of sessions", c.MaxSessions),
+		MaxKeptRange.Check("number of kept sessions", c.MaxKept),
+		MaxPlayersRange.Check("number of players", c.MaxPlayers),
+		ReadyTimeoutRange.Check("ready timeout", c.ReadyTimeout),
+		KeepAliveGraceRange.Check("keep-alive grace", c.KeepAliveGrace),
+	}
 	for name, d := range map[string]time.Duration{
 		"ping interval": c.PingInterval, "connect timeout": c.ConnectTimeout, "answer timeout": c.AnswerTimeout,
-		"write timeout": c.WriteTimeout, "close timeout": c.CloseTimeout, "ready timeout": c.ReadyTimeout,
-		"snapshot timeout": c.SnapshotTimeout,
+		"write timeout": c.WriteTimeout, "close timeout": c.CloseTimeout, "snapshot timeout": c.SnapshotTimeout,
 	} {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("%s %v is not positive", name, d))
 		}
 	}
 	for name, n := range map[string]int{
-		"missed pings": c.MaxMissedPings, "sessions": c.MaxSessions, "publishers": c.MaxPublishers,
-		"players": c.MaxPlayers, "queued messages": c.MaxQueue, "queued bytes": c.MaxQueueBytes, "message rate": c.Rate,
+		"missed pings": c.MaxMissedPings, "publishers": c.MaxPublishers, "queued messages": c.MaxQueue,
+		"queued bytes": c.MaxQueueBytes, "message rate": c.Rate,
 	} {
 		if n <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %d is not positive", name, n))
 		}
-	}
-	if c.KeepAliveGrace < 0 {
-		errs = append(errs, fmt.Errorf("keep-alive grace %v is negative", c.KeepAliveGrace))
-	}
-	if c.MaxKept < 0 {
-		errs = append(errs, fmt.Errorf("kept sessions: %d is negative", c.MaxKept))
 	}
 	if c.MaxMessage < minMessage {
 		errs = append(errs, fmt.Errorf("message size %d is under %d", c.MaxMessage, minMessage))

@@ -3,7 +3,6 @@ package whip
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"transponder/internal/guard"
+	"transponder/internal/limits"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 )
@@ -43,6 +43,9 @@ type Config struct {
 	Hold time.Duration
 }
 
+// HoldRange is the range of Config.Hold.
+var HoldRange = limits.Of(0, 24*time.Hour)
+
 // DefaultConfig lets anyone publish and play, and holds players while an encoder reconnects or a page is loaded anew.
 func DefaultConfig() Config { return Config{MaxBody: 256 << 10, Hold: 10 * time.Second} }
 
@@ -51,10 +54,7 @@ func (c Config) Validate() error {
 	if c.MaxBody < 1024 {
 		return errors.New("a body of less than 1024 bytes holds no offer")
 	}
-	if c.Hold < 0 {
-		return fmt.Errorf("players cannot be held for %v", c.Hold)
-	}
-	return nil
+	return HoldRange.Check("hold time of players", c.Hold)
 }
 
 // PublishFunc makes a stream from an offer, as rtc.Ingest.Publish does.

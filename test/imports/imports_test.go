@@ -35,7 +35,7 @@ var layers = []struct {
 	{"hub", []string{"internal/stream"}},
 	{"machine", []string{"internal/load", "internal/guard", "internal/panics"}},
 	{"wire", []string{"internal/rtmp", "internal/flv", "internal/amf"}},
-	{"vocabulary", []string{"internal/media"}},
+	{"vocabulary", []string{"internal/media", "internal/limits"}},
 	{"embedded files", []string{"api", "web"}},
 }
 

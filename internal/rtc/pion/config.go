@@ -2,9 +2,9 @@ package pion
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
+	"transponder/internal/limits"
 	"transponder/internal/rtc"
 )
 
@@ -28,6 +28,9 @@ type Config struct {
 	JitterBuffer rtc.JitterBufferConfig // Codec, NACK, orientation and parameter sets come from the offer
 }
 
+// TCPPortRange is the range of Config.TCPPort.
+var TCPPortRange = limits.Of(0, 65535)
+
 // DefaultConfig suits a server on a public address or on a laptop.
 func DefaultConfig() Config {
 	return Config{
@@ -41,10 +44,7 @@ func DefaultConfig() Config {
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
-	var errs []error
-	if c.TCPPort < 0 || c.TCPPort > 65535 {
-		errs = append(errs, fmt.Errorf("media TCP port %d is not between 0 and 65535", c.TCPPort))
-	}
+	errs := []error{TCPPortRange.Check("media TCP port", c.TCPPort)}
 	if c.DisconnectAfter <= 0 || c.FailAfter <= 0 || c.KeepAlive <= 0 {
 		errs = append(errs, errors.New("disconnect, fail and keep-alive times must be positive"))
 	}

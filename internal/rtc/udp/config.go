@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"transponder/internal/limits"
 )
 
 // Config says where peers are received.
@@ -20,20 +22,24 @@ type Config struct {
 	ReadBuffer int
 }
 
+// The ranges of a Config's numbers.
+var (
+	PortRange       = limits.Of(0, 65535)
+	SocketsRange    = limits.Of(1, 64)
+	ReadBufferRange = limits.Of(0, 1<<30) // 0: the kernel's default
+)
+
 // DefaultConfig suits a server on a public address or on a laptop.
 func DefaultConfig() Config { return Config{Port: 31001, Sockets: 8, ReadBuffer: 4 << 20} }
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
-	var errs []error
-	if c.Port < 0 || c.Port > 65535 {
-		errs = append(errs, fmt.Errorf("media port %d is not between 0 and 65535", c.Port))
+	errs := []error{
+		PortRange.Check("media port", c.Port),
+		ReadBufferRange.Check("media receive buffer", c.ReadBuffer),
 	}
-	if c.Sockets < 1 || c.Sockets > 64 {
-		errs = append(errs, fmt.Errorf("%d sockets are not between 1 and 64", c.Sockets))
-	}
-	if c.ReadBuffer < 0 {
-		errs = append(errs, fmt.Errorf("read buffer %d is negative", c.ReadBuffer))
+	if !SocketsRange.Contains(c.Sockets) {
+		errs = append(errs, fmt.Errorf("%d sockets are not %v", c.Sockets, SocketsRange))
 	}
 	for _, a := range c.Addresses {
 		if !a.IsValid() || a.IsUnspecified() {

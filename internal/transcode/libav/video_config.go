@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"transponder/internal/limits"
 	"transponder/internal/media"
 )
 
@@ -19,15 +20,24 @@ const (
 	MaxPixels = 36864 * 256
 	// MaxFPS bounds the pictures per second.
 	MaxFPS = 240
-	// MaxQuality is libx264's worst.
-	MaxQuality = 51
-	// MinBuffer and MaxBuffer bound what the bit rate is averaged over: some pictures, and what a viewer can wait for.
-	MinBuffer = 100 * time.Millisecond
-	MaxBuffer = 10 * time.Second
 
 	defaultKeyFrameTime = 2 * time.Second
 	defaultBuffer       = time.Second
 	defaultPreset       = "superfast"
+)
+
+// The ranges of a VideoConfig's numbers. A 0 in the config stands for the default, as its field says.
+var (
+	// RateRange is in bit/s.
+	RateRange = limits.Of(0, 1_000_000_000)
+	// QualityRange is libx264's CRF: from the best to the worst, and 0 for no constant quality.
+	QualityRange = limits.Of(0, 51)
+	// BufferRange holds some pictures at least, and at most as much as a viewer can wait for.
+	BufferRange = limits.Of(100*time.Millisecond, 10*time.Second)
+	// KeyFrameTimeRange ends where no viewer waits any more.
+	KeyFrameTimeRange = limits.Of(0, 24*time.Hour)
+	// ThreadsRange ends where the largest picture still fits into the memory that a child process may have. With 64 threads it does not.
+	ThreadsRange = limits.Of(1, 16)
 )
 
 // ErrKeyFrame means that a picture was lost, and that none can be decoded before the next key frame.
@@ -93,12 +103,12 @@ func (c VideoConfig) Validate() error {
 	check(!c.Letterbox || c.Width > 0, "letterbox without a size")
 	check(c.FPS == 0 || c.FPS >= 1 && c.FPS <= MaxFPS, "%v pictures per second are not 1 to %d", c.FPS, MaxFPS) // nor NaN
 	check(c.KeyFrameInterval >= 0, "key frame interval %d is negative", c.KeyFrameInterval)
-	check(c.KeyFrameTime >= 0, "key frame time %v is negative", c.KeyFrameTime)
-	check(c.RateBPS >= 0 && c.RateBPS <= 1e9, "bit rate %d is not 0 to 1000000000", c.RateBPS)
-	check(c.Quality >= 0 && c.Quality <= MaxQuality, "quality %d is not 0 to %d", c.Quality, MaxQuality)
-	check(c.Buffer == 0 || c.Buffer >= MinBuffer && c.Buffer <= MaxBuffer, "buffer of %v is not %v to %v", c.Buffer, MinBuffer, MaxBuffer)
+	check(KeyFrameTimeRange.Contains(c.KeyFrameTime), "key frame time %v is not %v", c.KeyFrameTime, KeyFrameTimeRange)
+	check(RateRange.Contains(c.RateBPS), "bit rate %d bit/s is not %v", c.RateBPS, RateRange)
+	check(QualityRange.Contains(c.Quality), "quality %d is not %v", c.Quality, QualityRange)
+	check(c.Buffer == 0 || BufferRange.Contains(c.Buffer), "buffer of %v is not %v", c.Buffer, BufferRange)
 	check(c.Preset == "" || slices.Contains(presets, c.Preset), "preset %q is none of %v", c.Preset, presets)
-	check(c.Threads >= 0 && c.Threads <= 64, "%d threads are not 0 to 64", c.Threads)
+	check(c.Threads == 0 || ThreadsRange.Contains(c.Threads), "%d threads are not %v", c.Threads, ThreadsRange)
 	return errors.Join(faults...)
 }
 

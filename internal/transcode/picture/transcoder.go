@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"transponder/internal/limits"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture/worker"
@@ -33,6 +34,9 @@ type Config struct {
 	Command []string
 }
 
+// MaxLoadRange is the range of Config.MaxLoad.
+var MaxLoadRange = limits.Of(0, 100)
+
 // DefaultConfig leaves a fifth of the processors free for peaks.
 func DefaultConfig() Config {
 	return Config{Preset: "superfast", Threads: 1, KeyFrameTime: 2 * time.Second, Buffer: time.Second, MaxLoad: 80}
@@ -40,14 +44,7 @@ func DefaultConfig() Config {
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
-	var faults []error
-	if err := c.engine(Profile{}).Validate(); err != nil {
-		faults = append(faults, err)
-	}
-	if c.MaxLoad < 0 || c.MaxLoad > 100 {
-		faults = append(faults, fmt.Errorf("a load of %d percent is not within 0 and 100", c.MaxLoad))
-	}
-	return errors.Join(faults...)
+	return errors.Join(c.engine(Profile{}).Validate(), MaxLoadRange.Check("load in percent", c.MaxLoad))
 }
 
 // Transcoder makes H.264 or VP8 of the pictures of any number of sources. Each rendition has a child process. All methods may be

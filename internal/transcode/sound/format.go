@@ -8,21 +8,22 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
+	"transponder/internal/limits"
 	"transponder/internal/media"
 	"transponder/internal/transcode/libav"
 )
 
-// MinRateBPS and MaxRateBPS bound the bit rate of AAC. Below, not even speech in mono is intelligible; a frame cannot hold more.
-const (
-	MinRateBPS = 16_000
-	MaxRateBPS = 512_000
-)
+// RateRange is the range of AAC's bit rate, in bit/s. Below, not even speech in mono is intelligible; a frame cannot hold more.
+var RateRange = limits.Of(16_000, 512_000)
+
+// ChannelsRange is the range of AAC's channels: mono and stereo.
+var ChannelsRange = limits.Of(1, 2)
 
 // opusRateBPS is a bit rate at which few listeners hear a difference to stereo music without Opus.
 const opusRateBPS = 96_000
 
-// aacRates are the sampling rates of AAC that can be encoded, in Hz.
-var aacRates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
+// SampleRates are the sampling rates of AAC that can be encoded, in Hz.
+var SampleRates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 
 // ErrForm means that sound in the form of a track cannot be encoded.
 var ErrForm = errors.New("sound of this form is not made here")
@@ -56,12 +57,12 @@ func checkFormat(f media.AudioFormat) error {
 		return fmt.Errorf("sound cannot be sent as %v", f.Codec)
 	}
 	switch {
-	case f.RateBPS != 0 && (f.RateBPS < MinRateBPS || f.RateBPS > MaxRateBPS):
-		return fmt.Errorf("audio bit rate %d is not within %d and %d bit/s", f.RateBPS, MinRateBPS, MaxRateBPS)
-	case f.SampleRate != 0 && !slices.Contains(aacRates, f.SampleRate):
-		return fmt.Errorf("audio sample rate %d is none of %v Hz", f.SampleRate, aacRates)
-	case f.Channels < 0 || f.Channels > 2:
-		return fmt.Errorf("%d audio channels are not 1 or 2", f.Channels)
+	case f.RateBPS != 0 && !RateRange.Contains(f.RateBPS):
+		return fmt.Errorf("audio bit rate %d bit/s is not %v", f.RateBPS, RateRange)
+	case f.SampleRate != 0 && !slices.Contains(SampleRates, f.SampleRate):
+		return fmt.Errorf("audio sample rate %d Hz is none of %v", f.SampleRate, SampleRates)
+	case f.Channels != 0 && !ChannelsRange.Contains(f.Channels):
+		return fmt.Errorf("%d audio channels are not %v", f.Channels, ChannelsRange)
 	}
 	return nil
 }
@@ -85,10 +86,10 @@ func FormatOf(t *media.Track, rateBPS int) (media.AudioFormat, error) {
 		}
 		f.SampleRate, f.Channels = c.SampleRate, int(c.ChannelConfig)
 		plain := c.Type == mpeg4audio.ObjectTypeAACLC && c.ExtensionType == 0 && !c.FrameLengthFlag
-		if !plain || f.Channels < 1 || f.Channels > 2 || !slices.Contains(aacRates, f.SampleRate) {
+		if !plain || !ChannelsRange.Contains(f.Channels) || !slices.Contains(SampleRates, f.SampleRate) {
 			return f, ErrForm
 		}
-		f.RateBPS = max(MinRateBPS, rateBPS/(3-f.Channels))
+		f.RateBPS = max(RateRange.Min, rateBPS/(3-f.Channels))
 	default:
 		return f, ErrForm
 	}

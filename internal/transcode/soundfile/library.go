@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"transponder/internal/limits"
 	"transponder/internal/media"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/sound"
@@ -28,6 +29,9 @@ type Config struct {
 	MaxBytes int64 // bound for all encoded sound, in memory and in the directory for temporary files
 }
 
+// MaxBytesRange is the range of Config.MaxBytes.
+var MaxBytesRange = limits.Of[int64](1<<20, 1_000_000<<20)
+
 // DefaultConfig has room for about eight hours at 128 kbit/s.
 func DefaultConfig() Config {
 	return Config{RateBPS: 128_000, FastAAC: true, MaxBytes: 512 << 20}
@@ -35,14 +39,11 @@ func DefaultConfig() Config {
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
-	var errs []error
-	if c.RateBPS < sound.MinRateBPS || c.RateBPS > sound.MaxRateBPS {
-		errs = append(errs, fmt.Errorf("bit rate %d of sound files is not within %d and %d bit/s", c.RateBPS, sound.MinRateBPS, sound.MaxRateBPS))
+	err := sound.RateRange.Check("bit rate of sound files, in bit/s,", c.RateBPS)
+	if !MaxBytesRange.Contains(c.MaxBytes) {
+		err = errors.Join(err, fmt.Errorf("%d bytes for encoded sound files are not %v", c.MaxBytes, MaxBytesRange))
 	}
-	if c.MaxBytes < 1<<20 {
-		errs = append(errs, fmt.Errorf("%d bytes are not enough for encoded sound files", c.MaxBytes))
-	}
-	return errors.Join(errs...)
+	return err
 }
 
 // Library plays the WAV files of one directory. All methods may be called from any goroutine.
