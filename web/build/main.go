@@ -1,8 +1,8 @@
 // Command build bundles the pages of web/pages into web/dist, which package web embeds. Run it from the top of the tree as
 // `go run ./web/build`, or by `go generate ./web`.
 //
-// Every NAME.html is a page, in folders too. A NAME.ts beside it is its script, bundled with all that it imports into NAME.js;
-// style sheets are bundled likewise. The SDK's builds come beside the pages, in sdk.
+// Every NAME.html is a page, in subfolders too. If there is a NAME.ts beside the page, it is bundled with all its imports into
+// NAME.js. Style sheets are bundled in the same way. The builds of the SDK are written to the folder sdk, beside the pages.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// build replaces what dist holds. Nothing is written when a page or the SDK does not compile.
+// build replaces the content of dist. It writes nothing if a page or the SDK does not compile.
 func build(pages, sdk, dist string) error {
 	root, err := filepath.Abs(pages)
 	if err != nil {
@@ -66,7 +66,7 @@ func build(pages, sdk, dist string) error {
 	return replace(dist, files)
 }
 
-// list names what is copied as it is, and what is to be bundled.
+// list names the files to copy, and the files to bundle.
 func list(root string) (copied, entries []string, err error) {
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -100,7 +100,7 @@ func bundle(root string, entries []string) (map[string][]byte, error) {
 		Outdir:            root, // only to name the outputs: nothing is written there
 		Outbase:           root,
 		Bundle:            true,
-		External:          []string{"/sdk/*"}, // examples load the SDK as pages elsewhere do
+		External:          []string{"/sdk/*"}, // the examples load the SDK at run time, as pages of other servers do
 		Format:            api.FormatESModule,
 		Target:            api.ES2022,
 		Charset:           api.CharsetUTF8,
@@ -108,7 +108,7 @@ func bundle(root string, entries []string) (map[string][]byte, error) {
 		MinifyWhitespace:  true,
 		MinifyIdentifiers: true,
 		LegalComments:     api.LegalCommentsNone,
-		LogLevel:          api.LogLevelWarning, // esbuild prints what is wrong, with its place
+		LogLevel:          api.LogLevelWarning, // esbuild prints each error with file and line
 	})
 	if len(result.Errors) > 0 {
 		return nil, errors.New("the pages do not compile")
@@ -124,7 +124,7 @@ func bundle(root string, entries []string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// replace writes the files, and removes those of earlier builds.
+// replace writes the files, and removes the files of earlier builds.
 func replace(dist string, files map[string][]byte) error {
 	if err := os.MkdirAll(dist, 0o755); err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-// The SDK's two builds, by their names in dist and in the npm package: a module, and a script for a script tag, which is called
-// as the vendor's, so that pages need change no more than the address.
+// The names of the SDK's two builds, in dist and in the npm package: a module, and a script for a script tag. The script has the
+// name of the vendor's script, so that a page only has to change the address.
 const (
 	sdkModule = "transponder.js"
 	sdkScript = "flashphoner.js"
@@ -34,16 +34,16 @@ func bundleSDK(src string) (map[string][]byte, error) {
 			EntryPoints:       []string{build.entry},
 			Bundle:            true,
 			Format:            build.format,
-			Target:            api.ES2020, // of pages that nobody built for today's browsers
+			Target:            api.ES2020, // pages may support older browsers than ours do
 			Charset:           api.CharsetUTF8,
 			MinifySyntax:      true,
 			MinifyWhitespace:  true,
 			MinifyIdentifiers: true,
 			LegalComments:     api.LegalCommentsNone,
-			Outfile:           filepath.Join(root, build.name), // only to name the output and its map: nothing is written
+			Outfile:           filepath.Join(root, build.name), // names the output and its map; api.Build writes no file
 			Sourcemap:         api.SourceMapLinked,
 			SourceRoot:        "src/",
-			LogLevel:          api.LogLevelWarning, // esbuild prints what is wrong, with its place
+			LogLevel:          api.LogLevelWarning, // esbuild prints each error with file and line
 		})
 		if len(result.Errors) > 0 {
 			return nil, errors.New("the SDK does not compile")

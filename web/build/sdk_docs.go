@@ -11,7 +11,7 @@ import (
 
 //go:generate go run . -dir .. -docs ../../docs/sdk.md
 
-// referenceMark is where the written part of docs/sdk.md ends and the reference begins, which is made here.
+// referenceMark separates the two parts of docs/sdk.md: people write the part above, this command writes the reference below.
 const referenceMark = "<!-- From here on, made by `go generate ./web/build` from the comments in web/sdk/src. -->\n"
 
 // writeDocs replaces the reference in a document.
@@ -27,7 +27,7 @@ func writeDocs(src, document string) error {
 	return os.WriteFile(document, text, 0o644)
 }
 
-// withReference returns the document with the reference as the sources have it.
+// withReference returns the document with a new reference from the sources.
 func withReference(src string, document []byte) ([]byte, error) {
 	written, _, found := bytes.Cut(document, []byte(referenceMark))
 	if !found {
@@ -40,10 +40,10 @@ func withReference(src string, document []byte) ([]byte, error) {
 	return []byte(string(written) + referenceMark + reference), nil
 }
 
-// An export of index.ts: a list of names, or all of a module.
+// An export of index.ts: a list of names, or a whole module.
 var exportLine = regexp.MustCompile(`(?s)export (?:type )?(?:\{([^}]*)\}|\*) from "\./([\w.-]+)"`)
 
-// reference describes what index.ts exports, in its order.
+// reference describes the exports of index.ts, in the same order.
 func reference(src string) (string, error) {
 	index, err := os.ReadFile(filepath.Join(src, "index.ts"))
 	if err != nil {
@@ -79,11 +79,11 @@ func reference(src string) (string, error) {
 	return out.String(), nil
 }
 
-// declaration is something that a module exports. Its members are those of a class, interface or object.
+// declaration is one export of a module. Classes, interfaces and objects have members.
 type declaration struct {
 	name, doc string
-	base      string // the class that it has more members from, of the module of that name
-	source    string // of a type or a simple constant
+	base      string // the class that it extends, in the module of the same name
+	source    string // the code, for a type or a simple constant
 	members   []member
 }
 
@@ -100,7 +100,7 @@ func (l declarationList) find(name string) *declaration {
 	return nil
 }
 
-// inherit adds the members of the class that d extends, if that is one of ours.
+// inherit adds the members of the class that d extends, if the SDK has that class.
 func (d *declaration) inherit(src string) error {
 	if d.base == "" {
 		return nil
@@ -117,17 +117,17 @@ func (d *declaration) inherit(src string) error {
 
 var (
 	declarationLine = regexp.MustCompile(`^export (class|interface|type|const) (\w+)(?: extends (\w+)<)?`)
-	// Members begin a line after two spaces. What is private is none, nor is what ends or continues one.
+	// A member is a line with an indent of two spaces. Private members, and lines that end or continue a member, do not count.
 	memberLine = regexp.MustCompile(`^  (?:readonly |get |async |static )*[\w"*]`)
 	hiddenLine = regexp.MustCompile(`^  (?:private|override) `)
 )
 
-// declarations reads what a module exports. It knows TypeScript only as our sources are written: one declaration of a line's
-// beginning, members indented by two spaces, each signature in one line.
+// declarations reads the exports of a module. It understands only the style of our sources: a declaration starts at the beginning
+// of a line, members are indented by two spaces, and each signature is one line.
 func declarations(source string) declarationList {
 	var list declarationList
 	var doc []string
-	var open *declaration // that members belong to
+	var open *declaration // the declaration whose members follow
 	lines := strings.Split(source, "\n")
 	for i := 0; i < len(lines); i++ {
 		line := lines[i]
@@ -163,7 +163,7 @@ func declarations(source string) declarationList {
 	return list
 }
 
-// statement returns the lines of a declaration without members, and the last one's index.
+// statement returns the lines of a declaration without members, and the index of the last line.
 func statement(lines []string, i int) (string, int) {
 	first, depth := i, 0
 	for ; ; i++ {
@@ -175,7 +175,7 @@ func statement(lines []string, i int) (string, int) {
 	return strings.TrimPrefix(strings.Join(lines[first:i+1], "\n"), "export "), i
 }
 
-// commentText takes the stars from a comment.
+// commentText returns the text of a comment, without the stars.
 func commentText(lines []string) string {
 	var words []string
 	for _, line := range lines {
@@ -192,7 +192,7 @@ var (
 	getter = regexp.MustCompile(`^get (\w+)\(\): `)
 )
 
-// signature is a member's line without its body.
+// signature returns the line of a member without the body.
 func signature(line string) string {
 	line = strings.TrimPrefix(line, "async ")
 	line = strings.TrimPrefix(line, "*")

@@ -16,7 +16,7 @@ const (
 	sdkSource   = "../sdk/src"
 	sdkDocument = "../../docs/sdk.md"
 
-	// sdkBudget is what a page may have to load. The vendor's takes over 100 kB.
+	// sdkBudget is the limit for the compressed size of a build. The vendor's SDK takes over 100 kB.
 	sdkBudget = 15_000
 )
 
@@ -44,7 +44,7 @@ func TestSDKSize(t *testing.T) {
 	}
 }
 
-// Pages that name the package as they name the vendor's compile, and keep only what they use.
+// Pages that import the package in the same ways as the vendor's package compile.
 func TestSDKImports(t *testing.T) {
 	files, err := bundleSDK(sdkSource)
 	if err != nil {
@@ -65,14 +65,14 @@ func TestSDKImports(t *testing.T) {
 				Stdin:  &api.StdinOptions{Contents: strings.ReplaceAll(page, "SDK", filepath.ToSlash(sdk)), ResolveDir: filepath.Dir(sdk)},
 				Bundle: true, Format: format, LogLevel: api.LogLevelSilent,
 			})
-			for _, message := range append(result.Errors, result.Warnings...) { // an export that is not there is a warning
+			for _, message := range append(result.Errors, result.Warnings...) { // esbuild warns of an export that does not exist
 				t.Errorf("%s: %s", page, message.Text)
 			}
 		}
 	}
 }
 
-// The examples are what they say: short.
+// The page of the examples promises less than 60 lines of script.
 func TestExamples(t *testing.T) {
 	scripts, err := filepath.Glob("../pages/examples/*.ts")
 	if err != nil || len(scripts) == 0 {
@@ -89,7 +89,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// The reference in docs/sdk.md is what the sources say.
+// The reference in docs/sdk.md is up to date with the sources.
 func TestReference(t *testing.T) {
 	document, err := os.ReadFile(sdkDocument)
 	if err != nil {

@@ -1,12 +1,12 @@
 import type { PushRequest } from "../sdk/src/rest.ts";
 import { presets, type Kind, type Preset } from "./presets.ts";
 
-/** Where the stream is to go, as people enter it. */
+/** A destination of the stream, as people enter it. */
 export interface Destination {
   kind: Kind;
-  /** Of no meaning where the kind has one of its own. */
+  /** Ignored for kinds that have a fixed address. */
   address: string;
-  /** What a platform gives out: the name to publish under. */
+  /** The stream key: the name to publish under, which a platform gives out. */
   key: string;
 }
 
@@ -19,22 +19,22 @@ export function randomName(random: () => number = Math.random): string {
   return `${pick(calm)}-${pick(things)}-${100 + Math.floor(random() * 900)}`;
 }
 
-/** Says what is wrong with a stream's name; "" if nothing is. */
+/** The problem with a stream's name; "" if there is none. */
 export function nameProblem(name: string): string {
   if (name === "") {
     return "Give the stream a name.";
   }
-  // Any name would reach the server, but not every name survives in an address that people copy.
+  // The server takes any name, but people copy addresses with the name in them, and other characters get lost there.
   if (!/^[A-Za-z0-9._~-]{1,100}$/.test(name)) {
     return "Use only letters a to z, digits, and - . _ ~, without spaces, 100 at most.";
   }
   if (name === "." || name === "..") {
-    return "Use at least one letter or digit: addresses have no room for a name of dots alone.";
+    return "Use at least one letter or digit: a name of dots alone cannot stand in an address.";
   }
   return "";
 }
 
-/** Says what is wrong with an RTMP address; "" if nothing is. */
+/** The problem with an RTMP address; "" if there is none. */
 export function addressProblem(address: string): string {
   if (address === "") {
     return "Give the address of an RTMP server, such as rtmp://example.com/live.";
@@ -49,7 +49,7 @@ export function addressProblem(address: string): string {
   return parse(address) ? "" : "After the // there must be a host, such as rtmp://example.com/live.";
 }
 
-/** Says what is wrong with a key; "" if nothing is. */
+/** The problem with a key; "" if there is none. */
 export function keyProblem(to: Destination): string {
   const preset: Preset = presets[to.kind];
   const key = to.key.trim();
@@ -63,12 +63,12 @@ export function keyProblem(to: Destination): string {
     return preset.key === "needed" ? "Give the key alone, or choose Custom for a whole address." : "Give the key alone; the address goes above.";
   }
   if (/^[^?]*\//.test(key)) {
-    return "The key must not contain a slash; what stands before it belongs to the address.";
+    return "The key must not contain a slash; the part before the slash belongs to the address.";
   }
   return "";
 }
 
-/** What is wrong with a destination, by field. */
+/** The problems with a destination, by field. */
 export function destinationProblems(to: Destination): { address: string; key: string } {
   const preset: Preset = presets[to.kind];
   return {
@@ -90,8 +90,8 @@ export function pushRequest(name: string, to: Destination): PushRequest {
 }
 
 /**
- * The address that ends in a key, as the server takes it apart again. Parameters of the address stay its own: behind app they do
- * by themselves (app?a=b/KEY), behind app/instance only after a slash (app/instance/?a=b/KEY), or they would be the key's.
+ * Appends a key to an address, in the form that the server splits again. The query of the address must not become part of the
+ * key: after app it stays with the address (app?a=b/KEY), after app/instance only if a slash precedes it (app/instance/?a=b/KEY).
  */
 function withKey(address: string, key: string): string {
   const [path = "", ...query] = address.replace(/\/+$/, "").split("?");
@@ -99,15 +99,15 @@ function withKey(address: string, key: string): string {
   return `${path}${query.length === 0 ? "" : `${instance ? "/" : ""}?${query.join("?")}`}/${key}`;
 }
 
-/** What people call a destination: the platform, or the host of an address. */
+/** The name of a destination for people: the platform, or the host of the address. */
 export function nameOf(to: Destination): string {
   const preset: Preset = presets[to.kind];
   return preset.address === "" ? hostOf(to.address) : preset.label;
 }
 
 /**
- * A command that plays what arrives, seen from where the page is open; "" where there can be none: platforms do not let
- * their stream keys be played, and those should not be shown either.
+ * A command that plays the stream at the destination, for the machine on which the page is open. It is "" for platforms: they
+ * do not let anybody play a stream key, and the key should not be shown.
  */
 export function playCommand(push: { rtmpUrl: string; streamName: string }, to: Destination, pageHost: string): string {
   const url = parse(push.rtmpUrl);
@@ -119,13 +119,13 @@ export function playCommand(push: { rtmpUrl: string; streamName: string }, to: D
   return `ffplay ${/^[\w:/.~[\]-]+$/.test(address) ? address : `'${address.replaceAll("'", "%27")}'`}`;
 }
 
-/** The host of an address, for people: the address itself may hold secrets. */
+/** The host of an address, to be shown to people: the whole address may hold secrets. */
 export function hostOf(address: string): string {
   const url = parse(address.trim());
   return url ? url.host + url.port : "the server";
 }
 
-/** Where a push goes, as the server says that it may be shown: what is secret in an address only the server knows. */
+/** The target of a push, to be shown to people. Only the server knows which part of an address is secret. */
 export function shownTarget(push: { target: string; streamName: string; secretName: boolean }): string {
   const target = push.target.replace(/^rtmps?:\/\//, "");
   return target.replace(/\*{3}$/, () => (push.secretName ? "•••" : push.streamName)) || "an address";
@@ -134,14 +134,14 @@ export function shownTarget(push: { target: string; streamName: string; secretNa
 interface Parts {
   scheme: string;
   host: string;
-  /** With its colon, or "". */
+  /** With the colon, or "". */
   port: string;
   path: string;
-  /** With its question mark, or "". */
+  /** With the question mark, or "". */
   query: string;
 }
 
-/** Takes an address apart, its user and password left out. URL is no help: it knows no ports of rtmp, and browsers differ. */
+/** Splits an address, and leaves out user and password. The class URL cannot do it: browsers parse rtmp:// in different ways. */
 function parse(address: string): Parts | null {
   const parts = /^(rtmps?):\/\/(?:[^@/?#\s]*@)?(\[[0-9a-f:.]+\]|[^:/?#@\s[\]]+)(:\d{1,5})?(\/[^?#\s]*)?(\?[^#\s]*)?$/i.exec(address);
   const [, scheme = "", host = "", port = "", path = "", query = ""] = parts ?? [];

@@ -9,12 +9,12 @@ import type { PushState } from "./push-state.ts";
 import { initialStream, reduceStream, type StreamState, type StreamStep } from "./stream-state.ts";
 
 export interface Plan {
-  /** Opens camera and microphone, or returns them where they are open. */
+  /** Opens camera and microphone, unless they are open already. */
   open: () => Promise<MediaStream>;
   name: string;
   token: string;
   maxBitrateKbps: number;
-  /** The destinations to begin with, each by a number of the caller's. */
+  /** The first destinations; the caller chooses their numbers. */
   pushes: Map<number, PushRequest>;
 }
 
@@ -26,22 +26,22 @@ export interface Listener {
 type Follow = (follower: Follower, signal: AbortSignal) => Promise<void>;
 type Connect = (options: PublishOptions, signal: AbortSignal) => Promise<Publisher>;
 
-/** How often the server is asked how the pushes go. What happens to them is told at once; numbers are not. */
+/** How often the server is asked for the numbers of the pushes. Changes of state come at once, as events. */
 const pollMs = 1000;
 
-/** So many questions in a row may stay without an answer before the server counts as gone. */
+/** The server counts as gone after so many requests in a row without an answer. */
 const maxSilences = 3;
 
 const stopAsked = Symbol("stop asked");
 
 /**
- * One broadcast after another: the stream to the server, the server to the destinations, and how that goes. It ends when it
- * is stopped, when the stream is lost, or with its last destination.
+ * Runs one broadcast at a time: publishes the stream to the server, starts the pushes to the destinations, and watches both.
+ * A broadcast ends when it is stopped, when the stream is lost, or when the last push has ended.
  */
 export class Broadcast {
   private state = initialStream;
   private aborter = new AbortController();
-  private wake = new AbortController(); // cuts the pause between two questions short
+  private wake = new AbortController(); // ends the pause between two requests early
   private publisher: Publisher | null = null;
   private running: Promise<void> = Promise.resolve();
   private readonly pushes = new Map<number, Push>();
@@ -53,7 +53,7 @@ export class Broadcast {
     private readonly connect: Connect = Publisher.connect,
   ) {}
 
-  /** Starts a broadcast; does nothing while one runs. How it goes is told to the listener. */
+  /** Starts a broadcast, unless one runs. The listener gets each change of state. */
   start(plan: Plan): void {
     if (this.state.phase === "idle") {
       this.aborter = new AbortController();
@@ -63,14 +63,14 @@ export class Broadcast {
     }
   }
 
-  /** Ends the broadcast that runs, and resolves when it is over. */
+  /** Stops the broadcast that runs. Resolves when it has ended. */
   async stop(): Promise<void> {
     this.dispatch({ type: "stop" });
     this.aborter.abort(stopAsked);
     await this.running;
   }
 
-  /** Sends the stream to one more destination, or again to one that is over. */
+  /** Starts a push to another destination, or again to one whose push has ended. */
   async startPush(key: number, request: PushRequest): Promise<void> {
     if (this.state.phase !== "sending" || this.pushes.get(key)?.running) {
       return;
@@ -78,7 +78,7 @@ export class Broadcast {
     const push = new Push(this.client, (state) => {
       this.listener.push(key, state);
       if (state.phase === "idle") {
-        this.look(); // it may have been the last
+        this.look(); // this may have been the last push
       }
     });
     this.pushes.set(key, push);
@@ -89,7 +89,7 @@ export class Broadcast {
     await this.pushes.get(key)?.stop();
   }
 
-  /** Changes what one destination hears. */
+  /** Changes the sound of one destination. */
   async change(key: number, change: (client: PushClient, id: string) => Promise<void>): Promise<void> {
     const id = this.pushes.get(key)?.id ?? "";
     if (id !== "") {
@@ -98,25 +98,25 @@ export class Broadcast {
     }
   }
 
-  /** Tells of a failure outside of the broadcast. */
+  /** Shows a failure that happened while no broadcast ran. */
   report(failure: Failure): void {
     if (this.state.phase === "idle") {
       this.dispatch({ type: "ended", failure });
     }
   }
 
-  /** Ends the stream at once, as a page must that is going away: there is no time to ask for the pushes' end as well. */
+  /** Ends the stream at once, because the page is being left: there is no time to end the pushes one by one. */
   abandon(): void {
     this.aborter.abort(new Failure("publish_ended"));
     void this.publisher?.close();
   }
 
-  /** Sends another camera or microphone from now on. */
+  /** Sends this camera or microphone from now on. */
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
     await this.publisher?.replaceTrack(track);
   }
 
-  /** What the browser counts of the stream; null while there is none. */
+  /** The browser's statistics of the stream; null while there is no stream. */
   async stats(): Promise<RTCStatsReport | null> {
     return (await this.publisher?.stats()) ?? null;
   }
@@ -138,7 +138,7 @@ export class Broadcast {
         onLost: (lost) => aborter.abort(lost),
       }, signal);
       for (const track of stream.getTracks()) {
-        await this.publisher.replaceTrack(track); // it may have become another one meanwhile
+        await this.publisher.replaceTrack(track); // the user may have picked another device meanwhile
       }
       this.dispatch({ type: "published" });
       following = this.follow({
@@ -158,7 +158,7 @@ export class Broadcast {
     this.dispatch({ type: "ended", failure });
   }
 
-  /** Asks again and again, until no destination is left. */
+  /** Polls the server until no push is left. */
   private async watch(name: string, signal: AbortSignal): Promise<void> {
     for (let silences = 0; this.runs(); await this.pause(signal)) {
       const asked = [...this.pushes.values()].filter((push) => push.running && push.id !== "");
@@ -183,7 +183,7 @@ export class Broadcast {
       const info = found.find(({ id }) => id === push.id);
       info ? push.report(info) : missing.push(push);
     }
-    const gone = missing.filter((push) => push.running); // not those of which an event told it meanwhile
+    const gone = missing.filter((push) => push.running); // an event may have ended the others meanwhile
     if (gone.length === 0) {
       return;
     }
@@ -194,7 +194,7 @@ export class Broadcast {
     }
   }
 
-  /** The pushes first, so that what the server still holds is sent; then the stream. */
+  /** Ends the pushes first, so that the server can send the media that it still holds; then the stream. */
   private async end(): Promise<void> {
     await Promise.all([...this.pushes.values()].map((push) => push.stop()));
     await this.publisher?.close();
@@ -211,10 +211,10 @@ export class Broadcast {
 
   private async pause(signal: AbortSignal): Promise<void> {
     await sleep(pollMs, AbortSignal.any([signal, this.wake.signal])).catch(() => signal.throwIfAborted());
-    this.wake = new AbortController(); // only now: what wakes while a question is under way asks for another one
+    this.wake = new AbortController(); // not earlier: a wake-up during a request must lead to another request
   }
 
-  /** Asks the server now. */
+  /** Polls the server now. */
   private look(): void {
     this.wake.abort();
   }

@@ -2,17 +2,17 @@ import { isLive, openInPlaceOf } from "../sdk/src/media.ts";
 import { adapt, open, openOne, type Choice, type Kind, type Quality } from "./devices.ts";
 
 export interface CaptureListener {
-  /** The tracks are others now; null while nothing was ever open. */
+  /** The tracks have changed; null as long as nothing was open yet. */
   changed: (stream: MediaStream | null) => void;
-  /** A new track is about to take the place of the open one, which is closed once this has resolved. */
+  /** A new track is about to replace the open one, which is closed when the promise has resolved. */
   use: (track: MediaStreamTrack) => Promise<void>;
-  /** A device went away by itself. */
+  /** A device has gone, such as one that was unplugged. */
   lost: (track: MediaStreamTrack) => void;
 }
 
 /**
- * The camera and microphone in use. A new device is open before the one of its kind is closed, and the other kind is not
- * touched. One choice follows another; whoever opens the next one waits for the last.
+ * The camera and microphone in use. A new device is opened before the old one of the same kind is closed; the other kind is not
+ * touched. Calls of open run one after another.
  */
 export class Capture {
   private media: MediaStream | null = null;
@@ -22,19 +22,19 @@ export class Capture {
 
   constructor(private readonly listener: CaptureListener) {}
 
-  /** The same stream for good, once something was open; its tracks change. */
+  /** The open stream; null before the first device is open. It stays the same object, its tracks change. */
   get stream(): MediaStream | null {
     return this.media;
   }
 
-  /** Opens what is chosen and not open yet. When that fails, what is open stays open. */
+  /** Opens the chosen devices that are not open yet. If that fails, the devices that are open stay open. */
   open(choice: Choice): Promise<MediaStream> {
     const opened = this.queue.then(() => this.bring(choice));
     this.queue = opened.catch(() => undefined);
     return opened;
   }
 
-  /** Silences the microphone, and each that follows. */
+  /** Mutes the microphone, and every other one that is opened later. */
   mute(muted: boolean): void {
     this.muted = muted;
     for (const track of this.media?.getAudioTracks() ?? []) {
@@ -50,7 +50,7 @@ export class Capture {
         await this.bringOne(kind, choice).catch((error: unknown) => failures.push(error));
       }
     } else {
-      for (const track of await open(choice, kinds)) { // together: the browser asks the person once
+      for (const track of await open(choice, kinds)) { // both together, so that the browser asks only once
         await this.take(track);
       }
       this.quality = choice.quality;
@@ -88,12 +88,12 @@ export class Capture {
     }
   }
 
-  /** Puts a new track in the place of the one of its kind. */
+  /** Replaces the track of the same kind. */
   private async take(track: MediaStreamTrack): Promise<void> {
     if (track.kind === "audio") {
       track.enabled = !this.muted;
     }
-    track.addEventListener("ended", () => this.listener.lost(track)); // not by our own stop()
+    track.addEventListener("ended", () => this.listener.lost(track)); // our own stop() does not fire this event
     try {
       await this.listener.use(track);
     } catch (error) {

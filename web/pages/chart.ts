@@ -1,6 +1,6 @@
 import { create } from "./dom.ts";
 
-/** The newest so many values of a number, the oldest first; null where it was not known. */
+/** The newest values of a number, at most `size` of them, the oldest first. An unknown value is null. */
 export class Series {
   readonly values: (number | null)[] = [];
 
@@ -13,20 +13,20 @@ export class Series {
     }
   }
 
-  /** 0 if nothing is known. */
+  /** 0 if no value is known. */
   get max(): number {
     return this.values.reduce<number>((max, value) => Math.max(max, value ?? 0), 0);
   }
 }
 
-/** The size of a chart's own coordinates. */
+/** The size of a chart in its own coordinates. */
 const width = 120;
 const height = 32;
 
-/** A chart is at least so many values wide: two points are no curve yet. */
+/** A chart is drawn as wide as this many values, even if there are fewer: two points would not look like a curve. */
 const leastWide = 30;
 
-/** A chart of all values, the newest at the right edge: its line, and the area below it. */
+/** The SVG paths of a chart: the line through all values, with the newest at the right edge, and the area below the line. */
 export function paths(values: (number | null)[], top: number): { line: string; area: string } {
   const line: string[] = [];
   const area: string[] = [];
@@ -50,7 +50,7 @@ export function paths(values: (number | null)[], top: number): { line: string; a
 
 const namespace = "http://www.w3.org/2000/svg";
 
-/** A small chart of what a number was in the last minutes. */
+/** A small chart of a number in the last minutes. */
 export class Chart {
   readonly series: Series;
   private readonly svg = document.createElementNS(namespace, "svg");
@@ -58,7 +58,7 @@ export class Chart {
   private readonly line = document.createElementNS(namespace, "path");
   private readonly scale = create("span");
 
-  /** floor is the least that the chart's height stands for: small numbers are to look small. */
+  /** floor is the smallest value for the top edge of the chart, so that small numbers look small. */
   constructor(
     size: number,
     private readonly floor: number,
@@ -75,7 +75,7 @@ export class Chart {
     this.svg.append(this.area, this.line);
   }
 
-  /** Places the chart, and what its top stands for. */
+  /** Adds the chart, and the label for its top edge. */
   appendTo(plot: HTMLElement, scale: HTMLElement): void {
     plot.append(this.svg);
     scale.append(this.scale);

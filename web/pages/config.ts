@@ -1,15 +1,15 @@
-/** What the server says about itself to its page. A port is 0 where the server does not listen. */
+/** The settings that the server tells its pages. A port is 0 if the server does not listen on it. */
 export interface Config {
   version: string;
   rtmpPort: number;
   httpsPort: number;
   /** The REST API asks for a name and a password. */
   restAuth: boolean;
-  /** What the server puts before a stream's name at an RTMP server. Absent: it has not said. */
+  /** The prefix of the stream's name at an RTMP server. Absent if the server did not tell it. */
   namePrefix?: string;
 }
 
-/** Reads the server's answer; the usual ports stand in for what it does not say. */
+/** Reads the server's answer. Ports that are missing get their usual values. */
 export function parseConfig(value: unknown): Config {
   const fields = (typeof value === "object" && value !== null ? value : {}) as Partial<Record<keyof Config, unknown>>;
   const port = (given: unknown, usual: number): number => (typeof given === "number" ? given : usual);
@@ -22,7 +22,7 @@ export function parseConfig(value: unknown): Config {
   };
 }
 
-/** Asks the server; a page must work even where the answer is lost. */
+/** Asks the server. A page works with the usual values if there is no answer. */
 export async function loadConfig(): Promise<Config> {
   try {
     const response = await fetch("/config.json");

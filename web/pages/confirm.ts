@@ -3,11 +3,11 @@ import { element } from "./dom.ts";
 export interface Question {
   title: string;
   text: string;
-  /** What the button says that does it. */
+  /** The text of the button that confirms. */
   action: string;
 }
 
-/** Asks before something is done that cannot be undone. The answer that changes nothing has the focus. */
+/** Asks before an action that cannot be undone. The button that changes nothing has the focus. */
 export function confirm(question: Question): Promise<boolean> {
   const dialog = element("confirm", HTMLDialogElement);
   const yes = element("confirm-yes", HTMLButtonElement);

@@ -9,11 +9,11 @@ export interface StreamInfo {
   framesPerSecond: number | null;
   videoCodec: string;
   audioCodec: string;
-  /** Of picture and sound. */
+  /** Of picture and sound together. */
   bitrateKbps: number | null;
-  /** It is played: it leaves the server. */
+  /** A player of the stream, not its publisher. */
   plays: boolean;
-  /** How it comes or goes, such as WebRTC. */
+  /** The protocol, such as WebRTC. */
   provider: string;
   createdAt: number | null;
 }
@@ -30,7 +30,7 @@ export interface SessionInfo {
   createdAt: number | null;
 }
 
-/** What the console asks of the server beside pushes. Every failure is a Failure. */
+/** The requests of the console, except those about pushes. Every error is a Failure. */
 export class ConsoleClient {
   constructor(private readonly rest: Rest) {}
 

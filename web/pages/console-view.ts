@@ -11,27 +11,27 @@ import { isTaking } from "./push-state.ts";
 import { Rows, type Row } from "./rows.ts";
 import { explain, pushLabel } from "./words.ts";
 
-/** What the server has and does at one moment. */
+/** Everything on the server at one moment. */
 export interface Picture {
   pushes: PushInfo[];
   streams: StreamInfo[];
-  /** null where the server cannot say. */
+  /** null if the server cannot list them. */
   sessions: SessionInfo[] | null;
 }
 
 export interface ConsoleHandlers {
   login: (login: Login, keep: boolean) => void;
-  /** Each asks first: the question goes with it. */
+  /** Each of these asks the user first; question is the text. */
   stopPush: (id: string, question: Question) => void;
   stopStream: (id: string, question: Question) => void;
   endSession: (id: string, question: Question) => void;
 }
 
-/** Five minutes, a value every two seconds. */
+/** Five minutes, with one value every two seconds. */
 const chartSize = 150;
 const sampleMs = 2000;
 
-/** The console: it shows what it is given, and decides nothing. */
+/** The console on the page. It shows the data that it gets, and decides nothing. */
 export class ConsoleView {
   private readonly filter = element("filter", HTMLInputElement);
   private readonly pushes: Rows<PushInfo>;
@@ -41,7 +41,7 @@ export class ConsoleView {
   private picture: Picture = { pushes: [], streams: [], sessions: [] };
   private history: PushInfo[] = [];
   private sampledAt = 0;
-  private due = false; // the charts take a value from what is drawn now
+  private due = false; // the next drawing adds a value to the charts
 
   constructor(handlers: ConsoleHandlers) {
     this.pushes = new Rows("pushes", ({ id }) => id, (row, id) => this.pushRow(row, id, handlers));
@@ -64,7 +64,7 @@ export class ConsoleView {
     setText(element("version", HTMLElement), version && `Transponder ${version}`);
   }
 
-  /** Asks who is there, in place of all else; refused if that was asked before. */
+  /** Shows the login form instead of everything else. refused: the server did not accept the last login. */
   askLogin(refused: boolean): void {
     const box = element("login", HTMLElement);
     if (box.hidden) {
@@ -75,7 +75,7 @@ export class ConsoleView {
     setText(element("login-problem", HTMLElement), refused ? "The server does not know this name and password. Check both, then sign in again." : "");
   }
 
-  /** Tells that the server cannot be asked; null when it can. What was known stays, and looks old. */
+  /** Shows that the server cannot be asked; null hides it. The last data stay on the page, dimmed. */
   showTrouble(failure: Failure | null): void {
     showFailure(element("trouble", HTMLElement), failure);
     element("board", HTMLElement).classList.toggle("stale", failure !== null);
@@ -103,7 +103,7 @@ export class ConsoleView {
     this.drawHistory();
   }
 
-  /** Says what has just happened. */
+  /** Shows the latest event. */
   announce(text: string): void {
     setText(element("news", HTMLElement), text);
   }
@@ -190,7 +190,7 @@ export class ConsoleView {
     let where = "";
     row.part("stop").addEventListener("click", () => handlers.endSession(id, {
       title: `End the session of ${where}?`,
-      text: "What it publishes and plays ends with it.",
+      text: "The streams that it publishes and plays end with it.",
       action: "End the session",
     }));
     return (session) => {

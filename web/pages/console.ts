@@ -1,4 +1,4 @@
-// The console: what the server receives and sends, as it happens. It wires what people do to the parts that do it.
+// The console: what the server receives and sends now. This file connects the view with the parts that ask the server.
 
 import { sleep } from "../sdk/src/backoff.ts";
 import { hostOf } from "./address.ts";
@@ -13,12 +13,12 @@ import { followPushes, type PushEvent } from "./push-events.ts";
 import { Rest } from "./rest.ts";
 import { pushLabel } from "./words.ts";
 
-/** How often numbers are asked for. What happens to pushes is told at once. */
+/** How often the server is asked for numbers. Changes of pushes come at once, as events. */
 const pollMs = 2000;
 
 const settleMs = 200;
 
-const longMs = 2 ** 31 - 1; // the longest that a timer can wait
+const longMs = 2 ** 31 - 1; // the longest time that setTimeout can wait
 
 const historyLength = 50;
 
@@ -27,7 +27,7 @@ const forever = new AbortController().signal;
 let wake = new AbortController();
 let historyIsOld = true;
 let following = false;
-let refused = false; // no use in asking before somebody signs in
+let refused = false; // the server refused the login: polling waits until somebody signs in
 
 const rest = new Rest();
 const pushes = new PushClient(rest);
@@ -39,7 +39,7 @@ const view = new ConsoleView({
   endSession: (id, question) => void ask(question, () => server.endSession(id)),
 });
 
-/** Does what is asked for, if that is confirmed, and shows what came of it. */
+/** Runs an action after the user has confirmed it, and shows the result. */
 async function ask(question: Question, run: () => Promise<void>): Promise<void> {
   if (!(await confirm(question))) {
     return;
@@ -49,7 +49,7 @@ async function ask(question: Question, run: () => Promise<void>): Promise<void> 
     historyIsOld = true;
   } catch (error) {
     show(asFailure(error));
-    return; // what is asked next would hide it
+    return; // a successful poll would hide the failure at once
   }
   wake.abort();
 }
@@ -61,7 +61,7 @@ function signIn(login: Login, keep: boolean): void {
   wake.abort();
 }
 
-/** Asks for all there is, once. */
+/** Asks for everything once. */
 async function refresh(): Promise<void> {
   if (rest.guarded && !rest.login) {
     throw new Failure("unauthorized");
@@ -75,7 +75,7 @@ async function refresh(): Promise<void> {
   view.showTrouble(null);
 }
 
-/** null where the server is of a version that has none to tell of. */
+/** null if the server is of a version that cannot list sessions. */
 async function findSessions(): Promise<SessionInfo[] | null> {
   try {
     return await server.sessions();
@@ -129,14 +129,14 @@ async function run(): Promise<void> {
     await visible();
     try {
       await refresh();
-      if (!following) { // not before it is known who asks
+      if (!following) { // only after a login has worked
         void follow();
       }
     } catch (error) {
       show(asFailure(error));
     }
     await sleep(refused ? longMs : pollMs, wake.signal).catch(() => undefined);
-    await sleep(settleMs, forever); // one look for many events
+    await sleep(settleMs, forever); // one request for many events
     wake = new AbortController();
   }
 }

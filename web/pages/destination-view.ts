@@ -6,34 +6,34 @@ import { kinds, presets, type Kind, type Preset } from "./presets.ts";
 import { initialPush, type PushState } from "./push-state.ts";
 import { explain, pushLabel } from "./words.ts";
 
-/** What people do with one destination. */
+/** The actions of the user on one destination. */
 export interface DestinationHandlers {
-  /** Sends the stream that runs there too. */
+  /** Starts a push of the running stream to this destination. */
   start: () => void;
   stop: () => void;
   remove: () => void;
   mute: (muted: boolean) => void;
-  /** A file in place of the stream's sound; null for none any more. */
+  /** Plays a file in place of the stream's sound; null ends that. */
   sound: (file: { name: string; loop: boolean } | null) => void;
-  /** A key is not to be kept in this browser any more. */
+  /** Removes the stored key from this browser. */
   forget: () => void;
 }
 
-/** What surrounds a destination. */
+/** The state of the page around a destination. */
 export interface Surroundings {
   /** How many destinations there are. */
   count: number;
-  /** The stream is being brought to the server, or ended: nothing may be changed. */
+  /** The stream is being published or ended: nothing may be changed. */
   busy: boolean;
-  /** The stream is at the server, so that destinations may come and go. */
+  /** The server has the stream: pushes may be started and stopped. */
   sending: boolean;
-  /** What the stream is called. */
+  /** The name of the stream. */
   streamName: string;
-  /** What the server puts before that name at an RTMP server; undefined if it has not said. */
+  /** The prefix of that name at an RTMP server; undefined if the server did not tell it. */
   namePrefix: string | undefined;
 }
 
-/** One destination on the page: its fields while nothing goes there, then how it goes. It decides nothing. */
+/** One destination on the page: its fields, or the state of its push. It decides nothing. */
 export class DestinationView {
   readonly root: HTMLElement;
   private state = initialPush;
@@ -83,7 +83,7 @@ export class DestinationView {
     return nameOf(this.destination);
   }
 
-  /** The key may be kept in this browser. */
+  /** The user lets this browser store the key. */
   get kept(): boolean {
     const preset: Preset = presets[this.destination.kind];
     return preset.key !== "none" && this.input("keep").checked;
@@ -97,7 +97,7 @@ export class DestinationView {
     this.showKind();
   }
 
-  /** Says what is wrong with the fields; the first that has to be mended, or null if none has. */
+  /** Shows the problems of the fields. Returns the first field that has one, or null. */
   check(): HTMLInputElement | null {
     const problems = destinationProblems(this.destination);
     showProblem(this.input("address"), problems.address);
@@ -138,7 +138,7 @@ export class DestinationView {
     this.arrange();
   }
 
-  /** Shows and enables what makes sense in the surroundings. */
+  /** Adapts to the state of the page around it. */
   place(around: Surroundings): void {
     this.around = around;
     this.showKind();
@@ -169,7 +169,7 @@ export class DestinationView {
       return liveFor === null ? "" : `It was live for ${format.clock(liveFor)}.`;
     }
     if (phase === "stopping") {
-      return ""; // what the server said last was about a push that goes on
+      return ""; // the last words of the server were about a push that was to go on
     }
     const attempts = push?.attempts ?? 0;
     return `${push?.info ?? ""} ${attempts > 1 ? `Attempt ${attempts}.` : ""}`.trim();
@@ -178,7 +178,7 @@ export class DestinationView {
   private arrange(): void {
     const { phase, push, failure } = this.state;
     const { count, busy, sending } = this.around;
-    const focused = this.root.contains(document.activeElement) ? document.activeElement : null; // until it is hidden
+    const focused = this.root.contains(document.activeElement) ? document.activeElement : null; // a hidden element loses the focus
     const running = phase !== "idle";
     const open = phase === "pushing" || phase === "live";
     this.fieldset("where").disabled = running || busy;
@@ -201,7 +201,7 @@ export class DestinationView {
       this.part(id).setAttribute("aria-description", name);
     }
     if (focused?.getClientRects().length === 0) {
-      this.part("title").focus(); // who stood on what is shown no more
+      this.part("title").focus(); // the element that had the focus is hidden now
     }
   }
 

@@ -8,7 +8,7 @@ export interface Quality {
   maxBitrateKbps: number;
 }
 
-/** What people may choose from, by its key in the page. */
+/** The qualities that people can choose, by the value in the list. */
 export const qualities = {
   "360p": { label: "Low, 360p", width: 640, height: 360, maxBitrateKbps: 800 },
   "480p": { label: "Medium, 480p", width: 854, height: 480, maxBitrateKbps: 1500 },
@@ -21,15 +21,15 @@ export type QualityName = keyof typeof qualities;
 export type Kind = "video" | "audio";
 
 export interface Choice {
-  /** Device ids; "" lets the browser choose. */
+  /** Ids of devices; "" lets the browser choose. */
   camera: string;
   microphone: string;
-  /** Off: pictures without sound. */
+  /** false: picture without sound. */
   sound: boolean;
   quality: Quality;
 }
 
-/** What keeps this page from using a camera at all; null when nothing does. */
+/** The reason why this page cannot use a camera at all; null if it can. */
 export function obstacle(): Failure | null {
   if (!window.isSecureContext) {
     return new Failure("insecure_origin");
@@ -66,7 +66,7 @@ export async function openOne(choice: Choice, kind: Kind): Promise<MediaStreamTr
   return track;
 }
 
-/** Changes the picture of an open camera. A camera that cannot do that goes on as it is. */
+/** Changes the size of an open camera's picture. A camera that cannot do that stays as it is. */
 export async function adapt(camera: MediaStreamTrack, quality: Quality): Promise<void> {
   await camera.applyConstraints(picture(quality)).catch(() => undefined);
 }
@@ -75,7 +75,7 @@ function picture({ height, width }: Quality): MediaTrackConstraints {
   return { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: 30, max: 30 } };
 }
 
-/** True if the browser will not ask again. Browsers that cannot tell count as not permitted. */
+/** True if the browser will open the devices without asking. A browser that cannot tell counts as one that asks. */
 export async function permitted(): Promise<boolean> {
   try {
     const names = ["camera", "microphone"] as const;

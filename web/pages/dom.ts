@@ -1,7 +1,7 @@
 import type { Failure } from "./failure.ts";
 import { explain, type Words } from "./words.ts";
 
-/** The element of this id. It throws where the page and its script do not fit together. */
+/** The element with this id. Throws if there is none, or one of another type: then page and script do not fit. */
 export function element<T extends HTMLElement>(id: string, type: new () => T): T {
   const found = document.getElementById(id);
   if (!(found instanceof type)) {
@@ -10,7 +10,7 @@ export function element<T extends HTMLElement>(id: string, type: new () => T): T
   return found;
 }
 
-/** A copy of a template's only element, in which every -N of an attribute has become the number. */
+/** A copy of the only element of a template. In all attributes, -N is replaced by the number. */
 export function stamp(templateID: string, n: number): HTMLElement {
   const source = element(templateID, HTMLTemplateElement).content.firstElementChild;
   const copy = document.importNode(source as HTMLElement, true);
@@ -22,7 +22,7 @@ export function stamp(templateID: string, n: number): HTMLElement {
   return copy;
 }
 
-/** Sets a text; one that is there already is left alone, so that it is not read out again. */
+/** Sets a text. An equal text is not set again, because screen readers would read it again. */
 export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) {
     target.textContent = text;
@@ -38,7 +38,7 @@ export interface Link {
   href: string;
 }
 
-/** Says what is wrong and what to do about it; null hides the box. */
+/** Shows what is wrong and what to do about it; null hides the box. */
 export function showAlert(box: HTMLElement, words: Words | null, detail = "", link?: Link): void {
   const parts: HTMLElement[] = [];
   if (words) {
@@ -52,7 +52,7 @@ export function showAlert(box: HTMLElement, words: Words | null, detail = "", li
   }
   const text = parts.map((part) => part.textContent).join("\n");
   if (box.dataset["text"] === text) {
-    return; // what is said already is not to be read out again
+    return; // see setText
   }
   box.dataset["text"] = text;
   box.replaceChildren(...parts);
@@ -63,19 +63,19 @@ export function showFailure(box: HTMLElement, failure: Failure | null): void {
   showAlert(box, failure && explain(failure), failure?.detail ?? "");
 }
 
-/** Says what is wrong with a field, in its #ID-problem; "" if nothing is. */
+/** Shows the problem of a field, in the element #ID-problem; "" for none. */
 export function showProblem(field: HTMLInputElement, problem: string): void {
   setText(element(`${field.id}-problem`, HTMLElement), problem);
   field.setAttribute("aria-invalid", String(problem !== ""));
 }
 
-/** Copies a text that is on the page, or selects it where that is not allowed. */
+/** Copies a text of the page. If the browser does not allow that, selects the text. */
 export async function copy(button: HTMLButtonElement, source: HTMLElement): Promise<void> {
   try {
     await navigator.clipboard.writeText(source.textContent ?? "");
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 2000);
   } catch {
-    getSelection()?.selectAllChildren(source); // ready for the reader's own copy
+    getSelection()?.selectAllChildren(source); // the user can copy it by keyboard
   }
 }

@@ -2,7 +2,7 @@
 
 import { type Reason as SdkReason, SdkError } from "../sdk/src/errors.ts";
 
-/** Reasons of the SDK's list that its parts give on these pages, or that WHIP gives for the same cause. */
+/** The reasons of the SDK that can occur on these pages, in its modules or with the same cause in WHIP. */
 export const sdkReasons = [
   "insecure_origin", "unsupported_browser", "permission_denied", "no_device", "device_busy", "device_failed",
   "name_in_use", "no_common_codecs", "ice_failed", "disconnected", "push_failed",
@@ -11,11 +11,11 @@ export const sdkReasons = [
 
 /** Reasons that only these pages have. */
 export const pageReasons = [
-  "server_gone", // the SDK's "unreachable", which for a push is about the destination
+  "server_gone", // the SDK says "unreachable", but in pushReasons that is about the destination
   "offer_refused", "token_needed", "publish_ended", "push_gone", "sound_missing", "sound_refused",
 ] as const;
 
-/** Reasons that the server gives for a push; the list of its REST API. */
+/** The reasons that the server gives for a push; the list is part of its REST API. */
 export const pushReasons = [
   "dns", "tcp_refused", "unreachable", "timeout", "tls", "tls_verify", "rtmp_handshake", "rtmp_protocol",
   "auth_rejected", "bad_app", "key_in_use", "key_rejected", "peer_closed", "peer_stalled",
@@ -30,19 +30,19 @@ export type Reason = PageReason | (typeof pushReasons)[number];
 export class Failure extends Error {
   override readonly name = "Failure";
 
-  /** detail is what the server or the browser said; it may be empty. */
+  /** detail: the words of the server or the browser; may be empty. */
   constructor(readonly reason: Reason, readonly detail = "") {
     super(detail ? `${reason}: ${detail}` : reason);
   }
 }
 
-/** The failure of a push that ended; a reason that this page does not know becomes push_failed. */
+/** The failure of a push that has ended. A reason that this page does not know becomes push_failed. */
 export function pushFailure(reason: string, detail: string): Failure {
   const known = pushReasons.find((r) => r === reason);
   return new Failure(known ?? "push_failed", detail || reason);
 }
 
-/** The failure that an error stands for. An error of no known kind gets the reason that the caller names. */
+/** Turns any error into a Failure. An error of an unknown kind gets the reason `otherwise`. */
 export function asFailure(error: unknown, otherwise: PageReason = "server_error"): Failure {
   if (error instanceof Failure) {
     return error;
@@ -51,11 +51,11 @@ export function asFailure(error: unknown, otherwise: PageReason = "server_error"
     return new Failure(otherwise, message(error));
   }
   const reason = pageReason(error.reason);
-  const told = reason === "permission_denied" || reason === "no_device"; // the browser's own words say no more than ours
+  const told = reason === "permission_denied" || reason === "no_device"; // the browser's words would only repeat ours
   return new Failure(reason, told ? "" : error.info);
 }
 
-/** The SDK's reason as one of this list. */
+/** Translates a reason of the SDK. */
 export function pageReason(reason: SdkReason): PageReason {
   return reason === "unreachable" ? "server_gone" : (sdkReasons.find((r) => r === reason) ?? "server_error");
 }

@@ -1,4 +1,4 @@
-// Numbers for people. What is not known is a dash.
+// Formats numbers for people. An unknown number is a dash.
 
 const unknown = "–";
 
@@ -21,7 +21,7 @@ export function frameRate(perSecond: number | null): string {
   return perSecond === null ? unknown : `${Math.round(perSecond)} fps`;
 }
 
-/** A share of 0 to 1. */
+/** share is from 0 to 1. */
 export function percent(share: number | null): string {
   return share === null ? unknown : `${(share * 100).toFixed(1)} %`;
 }
@@ -38,10 +38,10 @@ export function size(width: number, height: number): string {
   return width > 0 && height > 0 ? `${width} × ${height}` : unknown;
 }
 
-// RTP's names for what people know by others.
+// RTP's names for codecs that people know by other names.
 const codecNames: Record<string, string> = { "mpeg4-generic": "AAC", MPA: "MP3" };
 
-/** The codecs of a stream by the names that people know. */
+/** The codecs of a stream, by the names that people know. */
 export function codecs(...names: string[]): string {
   return names.filter((name) => name !== "").map((name) => codecNames[name] ?? name).join(" + ") || unknown;
 }
@@ -54,7 +54,7 @@ export function clock(ms: number): string {
   return shown.map((part, i) => (i === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
 }
 
-/** A moment of today by its time, an earlier one by its day as well. */
+/** The time of day, and for moments before today the date as well. */
 export function moment(at: number, now: number): string {
   const [then, today] = [new Date(at), new Date(now)];
   const time = then.toLocaleTimeString("en-GB");

@@ -1,22 +1,22 @@
-/** How well the stream gets from the browser to the server. What is not known is null. */
+/** How well the stream gets from the browser to the server. An unknown number is null. */
 export interface Health {
   width: number;
   height: number;
   framesPerSecond: number | null;
   kbps: number | null;
-  /** Of the packets in the last moments, 0 to 1. */
+  /** The share of lost packets since the last reading, from 0 to 1. */
   loss: number | null;
   roundTripMs: number | null;
-  /** What has kept the picture from being better for a while. */
+  /** The reason why the picture has been worse than it could be for some time. */
   limit: Limit;
 }
 
 type Limit = "none" | "cpu" | "bandwidth";
 
-/** Every stream is limited while it begins. */
+/** A limit counts only after this time: every stream is limited at its start. */
 const patienceMs = 10_000;
 
-/** What the browser counts, as far as it matters here. */
+/** The counters of the browser that are needed here. */
 interface Counts {
   at: number;
   bytes: number;
@@ -26,7 +26,7 @@ interface Counts {
 
 type Entry = Record<string, unknown> & { type?: string; kind?: string };
 
-/** Turns what the browser counts into what happened since the last time. */
+/** Turns the counters of the browser into rates since the last reading. */
 export class HealthMeter {
   private last: Counts | null = null;
   private limit: Limit = "none";
@@ -37,7 +37,7 @@ export class HealthMeter {
     this.limit = "none";
   }
 
-  /** entries are those of an RTCStatsReport. */
+  /** entries: the values of an RTCStatsReport. */
   read(entries: Iterable<unknown>): Health | null {
     const all = [...entries] as Entry[];
     const sent = all.filter(({ type }) => type === "outbound-rtp");
@@ -77,7 +77,7 @@ export class HealthMeter {
   }
 }
 
-/** The count of lost packets goes down when one is sent again, or comes late. */
+/** The counter of lost packets can go down: when a packet is sent again, or comes late. */
 function loss(last: Counts, now: Counts): number | null {
   const sent = now.packets - last.packets;
   if (now.lost === null || sent <= 0) {

@@ -22,12 +22,12 @@ export async function inTime<T>(limitMs: number, signal: AbortSignal | undefined
     if (error instanceof SyntaxError) {
       throw new Failure("server_error", "the answer is not JSON");
     }
-    // fetch throws a TypeError where the network fails, and so does reading an answer.
+    // fetch and the reading of an answer throw a TypeError if the network fails.
     throw error instanceof TypeError ? new Failure("server_gone", message(error)) : asFailure(error);
   }
 }
 
-/** The server's words for an error: from REST's JSON, from problem details (RFC 9457), or a short plain text. */
+/** The text of an error: from the JSON of REST, from problem details (RFC 9457), or a short plain text. */
 export async function errorText(response: Response): Promise<string> {
   const text = (await response.text().catch(() => "")).trim();
   try {

@@ -1,4 +1,4 @@
-// The studio: one stream from this browser, to many destinations. It wires what people do to the parts that do it.
+// The studio: one stream from this browser to many destinations. This file connects the view with the parts that do the work.
 
 import { listDevices } from "../sdk/src/media.ts";
 import { nameProblem, pushRequest, randomName, type Destination } from "./address.ts";
@@ -21,11 +21,11 @@ import { summarize } from "./summary.ts";
 import { View, type Inputs } from "./view.ts";
 import { explain } from "./words.ts";
 
-/** A destination on the page, and how it goes there. */
+/** A destination on the page, and the state of its push. */
 interface Entry {
   view: DestinationView;
   state: PushState;
-  /** What is stored of it in the browser. */
+  /** The copy in the browser's storage; null if there is none. */
   stored: Destination | null;
 }
 
@@ -95,14 +95,14 @@ function showStream(media: MediaStream | null): void {
   }
 }
 
-/** Opens what is picked in the lists, which then show what is in use, even if that is not what was picked. */
+/** Opens the devices that are picked in the lists. Then the lists show the devices in use, which may be others. */
 async function openDevices(): Promise<MediaStream> {
   try {
     const opened = await capture.open(choice(view.inputs));
     view.showDeviceProblem(null);
     return opened;
   } finally {
-    await showDevices().catch(() => undefined); // what kept the devices from being opened may forbid the lists as well
+    await showDevices().catch(() => undefined); // if the devices could not be opened, listing them may be forbidden as well
   }
 }
 
@@ -125,7 +125,7 @@ async function showDevices(): Promise<void> {
   view.showDevices(video, audio, { camera: id(used?.getVideoTracks()), microphone: id(used?.getAudioTracks()) });
 }
 
-/** Another device or quality was picked. What is closed is opened with the next Start. */
+/** Another device or quality was picked. While nothing is open, it takes effect with the next Start. */
 async function pick(): Promise<void> {
   if (capture.stream || stream.phase !== "idle") {
     await openDevices();
@@ -154,7 +154,7 @@ function removeDestination(key: number): void {
   render();
 }
 
-/** Stores what the page's fields say of a destination, or nothing any more. */
+/** Stores the fields of a destination in the browser, or removes them. */
 function store(key: number, wanted: boolean): void {
   const entry = entries.get(key);
   if (!entry) {
@@ -199,7 +199,7 @@ function start(): void {
   });
 }
 
-/** Sends the stream that runs to one more destination. */
+/** Starts a push of the running stream to one more destination. */
 function startDestination(key: number): void {
   const entry = entries.get(key);
   const wrong = entry?.view.check();
@@ -220,7 +220,7 @@ async function readHealth(): Promise<void> {
   view.showHealth(report ? health.read(report.values()) : null, interval.find((ms) => (ms ?? 0) > 0) ?? null, missing);
 }
 
-/** Fills the page with what was entered before a reload, or with what works on this server. */
+/** Fills the fields with the values from before a reload, or with values that work on this server. */
 async function begin(): Promise<void> {
   const memory = recall();
   config = await loadConfig();

@@ -1,7 +1,7 @@
-/** Below this a microphone counts as silent. */
+/** A microphone below this level counts as silent. */
 const floorDB = -60;
 
-/** Loudness of a block of samples from 0 (silence) to 1 (full scale), by its decibels. */
+/** The level of a block of samples, from 0 (silence) to 1 (full scale), linear in decibels. */
 export function level(samples: Float32Array): number {
   let sum = 0;
   for (const sample of samples) {
@@ -11,7 +11,7 @@ export function level(samples: Float32Array): number {
   return Math.min(1, Math.max(0, 1 - db / floorDB));
 }
 
-/** Shows how loud a microphone is, until close is called. */
+/** Shows the level of a microphone until close is called. */
 export class LevelMeter {
   private readonly audio = new AudioContext();
   private readonly analyser: AnalyserNode;
@@ -36,7 +36,7 @@ export class LevelMeter {
 
   private readonly tick = (): void => {
     this.analyser.getFloatTimeDomainData(this.samples);
-    // Up at once, down slowly, so that the eye can follow.
+    // It rises at once and falls slowly, so that the eye can follow.
     this.shown = Math.max(level(this.samples), this.shown - 0.02);
     this.show(this.shown);
     this.frame = requestAnimationFrame(this.tick);

@@ -11,11 +11,11 @@ export function rememberLogin(login: Login | null): void {
   try {
     login ? sessionStorage.setItem(storageKey, JSON.stringify(login)) : sessionStorage.removeItem(storageKey);
   } catch {
-    // A browser may forbid it: then a reload asks again.
+    // A browser may forbid storage: then the page asks again after a reload.
   }
 }
 
-/** What was kept; null if nothing was. */
+/** The login that was kept; null if there is none. */
 export function recallLogin(): Login | null {
   try {
     return JSON.parse(sessionStorage.getItem(storageKey) ?? "null") as Login | null;

@@ -2,13 +2,13 @@ import type { Destination } from "./address.ts";
 import type { QualityName } from "./devices.ts";
 import { presets, type Preset } from "./presets.ts";
 
-/** What outlives a reload of the page, in this tab only. Never a key or a token, nor an address that may hold one. */
+/** The values that survive a reload of the page, in this tab only. No key or token, and no address that may hold one. */
 export interface Memory {
   name: string;
   quality: QualityName;
-  /** Those that are not kept in the browser. */
+  /** Only the destinations that are not kept in the browser. */
   destinations: Destination[];
-  /** The page went away while it was live. */
+  /** The page was left while it was live. */
   live: boolean;
 }
 
@@ -26,13 +26,13 @@ export function rememberLive(live: boolean): void {
   }
 }
 
-/** What was remembered; null if nothing was. */
+/** The remembered values; null if there are none. */
 export function recall(): Memory | null {
   const memory = load("sessionStorage", tabKey) as Memory | null;
   return memory && Array.isArray(memory.destinations) ? { ...memory, destinations: memory.destinations.filter(valid) } : null;
 }
 
-/** Destinations that people asked to keep in this browser, with their keys. */
+/** The destinations that the user asked to keep in this browser, with their keys. */
 export function kept(): Destination[] {
   const list = load("localStorage", browserKey);
   return Array.isArray(list) ? list.filter(valid) : [];
@@ -58,13 +58,13 @@ function withoutSecrets({ kind, address }: Destination): Destination {
   return { kind, address: secret ? "" : address, key: "" };
 }
 
-/** What another version of this page stored may look otherwise. */
+/** Another version of this page may have stored something else. */
 function valid(one: unknown): one is Destination {
   return typeof one === "object" && one !== null && "kind" in one && String(one.kind) in presets
     && "address" in one && typeof one.address === "string" && "key" in one && typeof one.key === "string";
 }
 
-/** Named, since a browser may forbid even to look at them. */
+/** A name, not the object: a browser may forbid even to read the property of window. */
 type Where = "sessionStorage" | "localStorage";
 
 function load(where: Where, key: string): unknown {
@@ -79,7 +79,7 @@ function save(where: Where, key: string, value: unknown): void {
   try {
     globalThis[where].setItem(key, JSON.stringify(value));
   } catch {
-    // It may be full: then a reload starts with an empty page.
+    // The storage may be full: then the page is empty after a reload.
   }
 }
 

@@ -1,11 +1,11 @@
 /** A kind of destination that people may choose. */
 export interface Preset {
   label: string;
-  /** Where all streams of the platform go; "" where people enter an address. */
+  /** The address of the platform; "" if people enter one. */
   address: string;
-  /** A key is: not used, necessary, or part of the address if it is not given. */
+  /** Whether there is a stream key. "optional": without it, the address ends with the key. */
   key: "none" | "needed" | "optional";
-  /** Where to find what has to be entered. */
+  /** Where people find the stream key. */
   hint: string;
 }
 

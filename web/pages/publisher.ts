@@ -6,28 +6,28 @@ import { restReason } from "./rest.ts";
 export interface PublishOptions {
   name: string;
   stream: MediaStream;
-  /** For servers that ask for a token; "" sends none. */
+  /** The access token, for servers that ask for one; "" sends none. */
   token: string;
   maxBitrateKbps: number;
-  /** Called once, when a publisher that was connected no longer is, and nobody asked for that. */
+  /** Called once if the connection is lost after it was established. */
   onLost: (failure: Failure) => void;
 }
 
-/** How long the connection may take once the answer is there. The server gives up after 15 s itself. */
+/** How long ICE and DTLS may take after the answer. The server itself gives up after 15 s. */
 const connectTimeoutMs = 15_000;
 
-/** Host candidates come within a few milliseconds; the server also learns them from the first packet. */
+/** Host candidates come within a few milliseconds. The server can do without: it learns the address from the first packet. */
 const gatherTimeoutMs = 300;
 
-/** Sends one stream to the server by WHIP (RFC 9725), H.264 first. */
+/** Publishes one stream to the server by WHIP (RFC 9725), preferably as H.264. */
 export class Publisher {
   private readonly pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   private resource = "";
-  private closed = false; // by us or by the server: nothing that happens later is news
+  private closed = false; // by us or by the server: later changes are not reported
 
   private constructor(private readonly options: PublishOptions) {}
 
-  /** Resolves when media can flow; what was begun is undone when it fails. */
+  /** Resolves when media can flow. If it fails, the session is ended. */
   static async connect(options: PublishOptions, signal: AbortSignal): Promise<Publisher> {
     const publisher = new Publisher(options);
     try {
@@ -39,7 +39,7 @@ export class Publisher {
     }
   }
 
-  /** Sends another camera or microphone in place of the one of the same kind. */
+  /** Replaces the camera or the microphone that is sent. */
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
     for (const { receiver, sender } of this.pc.getTransceivers()) {
       if (receiver.track.kind === track.kind && sender.track !== track) {
@@ -52,14 +52,14 @@ export class Publisher {
     return this.pc.getStats();
   }
 
-  /** Ends the session on the server and here. It never fails: a server that is gone has ended it too. */
+  /** Ends the session on the server and here. It never fails: if the server is gone, the session has ended anyway. */
   async close(): Promise<void> {
     this.closed = true;
     const resource = this.resource;
     this.resource = "";
     if (resource !== "") {
-      // Before the connection is closed, which would end the session as well, as one that was lost.
-      // keepalive: the request outlives a page that is being closed.
+      // This comes before pc.close(), which would also end the session, but the server would call it lost.
+      // keepalive: the browser sends the request even if the page is closed meanwhile.
       const goodbye = { method: "DELETE", headers: this.authorization(), keepalive: true };
       await inTime(patienceMs.quick, undefined, (signal) => fetch(resource, { ...goodbye, signal })).catch(() => undefined);
     }
@@ -133,9 +133,9 @@ export class Publisher {
       for (const encoding of parameters.encodings) {
         encoding.maxBitrate = this.options.maxBitrateKbps * 1000;
       }
-      // Players and platforms cope with fewer pictures a second, but many stumble over a size that changes.
+      // Players and platforms can handle a lower frame rate, but many fail if the size of the picture changes.
       parameters.degradationPreference = "maintain-resolution";
-      await sender.setParameters(parameters).catch(() => undefined); // a wish: the stream works without it
+      await sender.setParameters(parameters).catch(() => undefined); // the stream works without it
     }
   }
 
@@ -156,7 +156,7 @@ export class Publisher {
     this.watch();
   }
 
-  /** Tells of the end of the connection: of a server that closes it at once, of one that falls silent after a while. */
+  /** Reports the end of the connection: at once if the server closes it, after some seconds if the server falls silent. */
   private watch(): void {
     const transport = this.pc.getSenders()[0]?.transport;
     const check = (): void => {
@@ -174,7 +174,7 @@ export class Publisher {
 function whipReason(status: number): PageReason {
   switch (status) {
     case 401:
-    case 403: return "token_needed"; // REST wants a name and a password instead
+    case 403: return "token_needed"; // in REST, these statuses ask for a name and a password
     case 409: return "name_in_use";
     case 400:
     case 404:
@@ -188,7 +188,7 @@ function whipReason(status: number): PageReason {
 
 type Codec = Pick<RTCRtpCodec, "mimeType" | "sdpFmtpLine">;
 
-/** H.264 before all else, since RTMP carries it untouched; packetization mode 1 and plain profiles first among it. */
+/** Sorts H.264 first, because RTMP carries it unchanged. Within H.264, packetization mode 1 and baseline profiles come first. */
 export function preferH264<C extends Codec>(codecs: C[]): C[] {
   const rank = (codec: C): number => {
     if (codec.mimeType.toLowerCase() !== "video/h264") {

@@ -3,23 +3,23 @@ import { asFailure, Failure, type Reason } from "./failure.ts";
 import { inTime, patienceMs } from "./http.ts";
 import { asList, Fields, type Rest } from "./rest.ts";
 
-/** What the server says of a push at one moment. Numbers that it does not give are null; moments are ms since 1970. */
+/** The state of a push at one moment, as the server tells it. Missing numbers are null; times are ms since 1970. */
 export interface PushInfo {
   id: string;
-  /** As published at the far end. */
+  /** The name at the destination. */
   streamName: string;
-  /** As published to this server. */
+  /** The name on this server. */
   sourceName: string;
   rtmpUrl: string;
-  /** Where it goes, without secrets. */
+  /** The address without secrets. */
   target: string;
-  /** streamName is not to be shown. */
+  /** streamName is secret, so it must not be shown. */
   secretName: boolean;
   status: string;
-  /** When that status began, 0 if it is not said. */
+  /** When that status began; 0 if unknown. */
   since: number;
   reason: string;
-  /** In words. */
+  /** The reason in words. */
   info: string;
   attempts: number | null;
   startedAt: number | null;
@@ -32,13 +32,13 @@ export interface PushInfo {
   queuedMs: number | null;
   keyIntervalMs: number | null;
   muted: boolean;
-  /** The file that is heard in place of the stream's sound; "" for none. */
+  /** The file that plays in place of the stream's sound; "" for none. */
   soundFile: string;
 }
 
 export type PushFilter = { streamName: string } | { mediaSessionId: string } | Record<string, never>;
 
-/** The push methods of the server's REST API. Every failure is a Failure. */
+/** The push methods of the REST API. Every error is a Failure. */
 export class PushClient {
   constructor(private readonly rest: Rest) {}
 
@@ -46,7 +46,7 @@ export class PushClient {
     return parsePush(await this.rest.ask("/push/startup", push, undefined, patienceMs.slow));
   }
 
-  /** The pushes that match. A push that has ended is not among them, or not for long. */
+  /** The pushes that match. Pushes that have ended are soon no longer among them. */
   async find(filter: PushFilter, signal?: AbortSignal): Promise<PushInfo[]> {
     return (await this.rest.search("/push/find", filter, signal)).map(parsePush);
   }
@@ -56,7 +56,7 @@ export class PushClient {
     return asList(await inTime(patienceMs.quick, signal, (either) => this.rest.history(limit, { signal: either }))).map(parsePush);
   }
 
-  /** Ends a push, which sends first what the server still holds of it. */
+  /** Ends a push. The server first sends the media that it still holds. */
   terminate(id: string): Promise<void> {
     return this.rest.tell("/push/terminate", { mediaSessionId: id });
   }
@@ -82,7 +82,7 @@ export class PushClient {
   }
 }
 
-/** What the reasons of REST mean for a sound file. */
+/** The reasons of REST that mean something else for a sound file. */
 const soundReasons = new Map<Reason, Reason>([["bad_request", "sound_refused"], ["not_found", "sound_missing"]]);
 
 /** Reads a push from an answer. */
@@ -98,7 +98,7 @@ export function parsePush(value: unknown): PushInfo {
     sourceName: fields.text("sourceStreamName"),
     rtmpUrl: fields.text("rtmpUrl"),
     target: fields.text("target"),
-    secretName: fields.value("secretName") !== false, // what nobody has called harmless is not
+    secretName: fields.value("secretName") !== false, // a name is secret unless the server says that it is not
     status: fields.text("status"),
     since: fields.number("since") ?? 0,
     reason: fields.text("reason"),

@@ -3,13 +3,13 @@ import type { ServerEvent } from "../sdk/src/sse.ts";
 import { asFailure } from "./failure.ts";
 import { Fields, type Rest } from "./rest.ts";
 
-/** A step in the life of a push. */
+/** A change of a push's state. */
 export interface PushEvent {
   id: string;
   /** ms since 1970 */
   at: number;
   sourceName: string;
-  /** Where it goes, without what is secret. */
+  /** The address without secrets. */
   target: string;
   status: string;
   reason: string;
@@ -19,7 +19,7 @@ export interface PushEvent {
 
 export interface Follower {
   event: (event: PushEvent) => void;
-  /** Events may have been missed until now: what is true has to be asked for. */
+  /** Events may have been missed: ask the server for the present state. */
   gap: () => void;
 }
 
@@ -29,8 +29,8 @@ const silenceMs = 40_000;
 const pauseMs = 2000;
 
 /**
- * Follows what happens to all pushes. A lost connection is opened again. It returns when the signal aborts, or when the server
- * wants to know who asks.
+ * Follows the events of all pushes. A lost connection is opened again. The promise resolves when the signal aborts, or when the
+ * server does not accept the login.
  */
 export async function followPushes(rest: Rest, follower: Follower, signal: AbortSignal): Promise<void> {
   let last = ""; // id of the newest event
@@ -42,7 +42,7 @@ export async function followPushes(rest: Rest, follower: Follower, signal: Abort
       const query = last === "" ? "" : String(new URLSearchParams({ after: last }));
       const events = await rest.events(query, AbortSignal.any([signal, silence.signal]));
       if (last === "") {
-        follower.gap(); // the server does not tell what happened before the connection
+        follower.gap(); // the server does not repeat events from before the connection
       }
       for await (const event of events) {
         clearTimeout(timer);
@@ -54,7 +54,7 @@ export async function followPushes(rest: Rest, follower: Follower, signal: Abort
       if (asFailure(error).reason === "unauthorized") {
         return;
       }
-      // Followers also poll the server, and report any other error themselves.
+      // The caller also polls the server, and shows all other errors itself.
     } finally {
       clearTimeout(timer);
     }

@@ -2,22 +2,22 @@ import { pushFailure, Failure } from "./failure.ts";
 import type { PushInfo } from "./push-client.ts";
 import type { PushEvent } from "./push-events.ts";
 
-/** Where the way to one destination is in its life. */
+/** The phases of a push. */
 export type PushPhase =
-  | "idle" // nothing is sent there
-  | "pushing" // the server was asked, and works on it
-  | "live" // the destination takes it
-  | "stopping"; // goodbyes are said
+  | "idle" // nothing is sent to the destination
+  | "pushing" // the server was asked for the push, and works on it
+  | "live" // the destination receives the stream
+  | "stopping"; // the push is being ended
 
 export interface PushState {
   phase: PushPhase;
-  /** What the server said last; kept after the end, so that it can be read. */
+  /** The last report of the server. It stays after the end, so that people can read it. */
   push: PushInfo | null;
   /** When it became live, ms since 1970; null while it is not. */
   liveSince: number | null;
-  /** How long it was live, once it no longer is. */
+  /** How long it was live; set when it no longer is. */
   liveFor: number | null;
-  /** Why it ended, unless it was stopped here. */
+  /** Why it ended; null if it was stopped here. */
   failure: Failure | null;
 }
 
@@ -30,7 +30,7 @@ export type PushStep =
 
 export const initialPush: PushState = { phase: "idle", push: null, liveSince: null, liveFor: null, failure: null };
 
-/** Steps that a phase does not list do not happen in it; they change nothing. */
+/** The steps that each phase allows. Other steps change nothing. */
 const next: Record<PushPhase, PushStep["type"][]> = {
   idle: ["start"],
   pushing: ["report", "event", "stop", "ended"],
@@ -38,7 +38,7 @@ const next: Record<PushPhase, PushStep["type"][]> = {
   stopping: ["ended"],
 };
 
-/** The states of a push whose destination takes what is sent. */
+/** The states in which the destination receives the stream. */
 const taking = new Set(["PUBLISHING", "DEGRADED", "HOLDING"]);
 
 export function isTaking(status: string): boolean {
@@ -64,7 +64,7 @@ function take(state: PushState, push: PushInfo, at: number): PushState {
     : { ...fall(state, at), phase: "pushing", push };
 }
 
-/** An answer that was on its way when an event came keeps its numbers, but says nothing of the status. */
+/** An event may overtake an answer. Then the numbers of the answer count, but not its status. */
 function newest(known: PushInfo | null, push: PushInfo): PushInfo {
   if (!known || push.since >= known.since) {
     return push;
@@ -81,13 +81,13 @@ function after(push: PushInfo, event: PushEvent): PushInfo {
   return { ...push, status, since, reason, info, attempts };
 }
 
-/** The state once the push is live no more. */
+/** The state of a push that is no longer live. */
 function fall(state: PushState, at: number): PushState {
   const liveFor = state.liveSince === null ? state.liveFor : at - state.liveSince;
   return { ...state, liveSince: null, liveFor };
 }
 
-/** Why a push that was reported is over; null while it is not. */
+/** Why the push has ended, by the server's report; null if it has not. */
 export function ending(push: PushInfo): Failure | null {
   const over = push.status === "FAILED" || push.status === "ENDED";
   return over ? (push.reason === "" ? new Failure("push_gone", push.info) : pushFailure(push.reason, push.info)) : null;

@@ -5,10 +5,10 @@ import type { PushClient, PushInfo } from "./push-client.ts";
 import type { PushEvent } from "./push-events.ts";
 import { ending, initialPush, reducePush, type PushState, type PushStep } from "./push-state.ts";
 
-/** A stream may take a moment to be known to the push's side of the server after its connection is up. */
+/** After the connection is established, it can take a moment until the server can push the stream. */
 const streamWaitMs = 3000;
 
-/** The way to one destination. What the server observed of it is told to it by whoever asks the server. */
+/** The push to one destination. It does not poll the server: the caller passes on reports and events. */
 export class Push {
   private current = initialPush;
   private aborter = new AbortController();
@@ -19,7 +19,7 @@ export class Push {
     return this.current;
   }
 
-  /** The server's name for it; "" before it has one. */
+  /** The server's id of the push; "" before there is one. */
   get id(): string {
     return this.current.push?.id ?? "";
   }
@@ -28,7 +28,7 @@ export class Push {
     return this.current.phase !== "idle";
   }
 
-  /** Asks the server for it. What comes of that is told by onState; it never fails. */
+  /** Asks the server for the push. It never fails: onState gets the result. */
   async start(request: PushRequest): Promise<void> {
     const aborter = new AbortController();
     this.aborter = aborter;
@@ -36,7 +36,7 @@ export class Push {
     try {
       const push = await this.startup(request, aborter.signal);
       if (aborter.signal.aborted) {
-        await this.client.terminate(push.id); // asked to stop in the meantime
+        await this.client.terminate(push.id); // it was stopped in the meantime
       } else {
         this.report(push);
       }
@@ -57,12 +57,12 @@ export class Push {
     this.endIfOver();
   }
 
-  /** It is over, for a reason or because that was asked for. */
+  /** The push has ended: with a failure, or with null because it was stopped. */
   end(failure: Failure | null): void {
     this.dispatch({ type: "ended", failure, at: Date.now() });
   }
 
-  /** Ends it politely, and resolves when it is over. */
+  /** Ends the push. Resolves when it has ended. */
   async stop(): Promise<void> {
     if (!this.running) {
       return;
@@ -70,12 +70,12 @@ export class Push {
     this.dispatch({ type: "stop", at: Date.now() });
     this.aborter.abort();
     if (this.id !== "") {
-      await this.client.terminate(this.id).catch(() => undefined); // it ends with the stream all the same
+      await this.client.terminate(this.id).catch(() => undefined); // it will end with the stream
     }
     this.end(null);
   }
 
-  /** A request that is under way is not cut short: the server would make the push all the same. */
+  /** A request is not aborted once it was sent: the server would start the push anyway. */
   private async startup(request: PushRequest, signal: AbortSignal): Promise<PushInfo> {
     for (const deadline = Date.now() + streamWaitMs; ; await sleep(200, signal)) {
       try {

@@ -3,12 +3,12 @@ import { asFailure, Failure, pageReason, type PageReason } from "./failure.ts";
 import { errorText, inTime, patienceMs } from "./http.ts";
 import type { Login } from "./login.ts";
 
-/** The SDK's client of the REST API, as the pages use it: with a time limit, and a Failure for every error. */
+/** The SDK's client of the REST API, with a time limit for each request, and a Failure for every error. */
 export class Rest extends RestApi {
-  /** Who asks, where the server wants to know. */
+  /** Name and password for servers that ask for them. */
   login: Login | null = null;
 
-  /** The server wants to know who asks. The page then has its own form: a browser's dialog would come again and again. */
+  /** The server asks for a login. The page then shows its own form: the browser's dialog would appear again and again. */
   guarded = false;
 
   constructor() {
@@ -20,7 +20,7 @@ export class Rest extends RestApi {
     return inTime(waitMs, signal, (either) => this.post(path, body, { signal: either }));
   }
 
-  /** Ends or changes something. It succeeds if that no longer exists. */
+  /** Ends or changes an object of the server. An object that no longer exists is no error. */
   async tell(path: string, body: object): Promise<void> {
     try {
       await this.ask(path, body);
@@ -31,7 +31,7 @@ export class Rest extends RestApi {
     }
   }
 
-  /** Lists what matches. Without `empty`, the server answers 404 if nothing does, and browsers log that as an error. */
+  /** Lists the objects that match. Without `empty`, the server answers 404 if there are none, which browsers log as an error. */
   async search(path: string, filter: object, signal?: AbortSignal): Promise<unknown[]> {
     return asList(await inTime(patienceMs.quick, signal, (either) => this.list(path, { ...filter, empty: true }, { signal: either })));
   }
@@ -40,7 +40,7 @@ export class Rest extends RestApi {
     return super.request(path, {
       ...init,
       cache: "no-store",
-      // A proxy in front of the server may want cookies.
+      // Cookies are for a proxy in front of the server.
       credentials: this.guarded ? "omit" : "same-origin",
       headers: { ...init.headers, ...(this.login && authorization(this.login.user, this.login.password)) },
     });
@@ -51,12 +51,12 @@ export class Rest extends RestApi {
   }
 }
 
-/** The reason for a status that is not a success. */
+/** The reason for an HTTP status of failure. */
 export function restReason(status: number): PageReason {
   return status === 429 ? "busy" : pageReason(byStatus[status] ?? "server_error");
 }
 
-/** An answer that should be a list. */
+/** The answer if it is a list, else an empty list. */
 export function asList(answer: unknown): unknown[] {
   return Array.isArray(answer) ? answer : [];
 }

@@ -1,6 +1,6 @@
 import { element, setText } from "./dom.ts";
 
-/** A copy of a template's only element, whose parts are named by data-part. */
+/** A copy of the only element of a template. Its parts are named by the attribute data-part. */
 export class Row {
   readonly root: HTMLElement;
 
@@ -21,13 +21,13 @@ export class Row {
   }
 }
 
-/** A list on the page that follows a list of things: rows stay what they are as long as their thing is there. */
+/** A list on the page that shows a list of things. A row stays the same element as long as its thing exists. */
 export class Rows<T> {
   private readonly list: HTMLElement;
   private readonly template: HTMLTemplateElement;
   private readonly rows = new Map<string, { row: Row; update: (thing: T) => void }>();
 
-  /** The template is called as the list, with -row. make returns what shows the thing as it is now. */
+  /** The id of the template is the id of the list with -row. make returns the function that updates a row. */
   constructor(private readonly id: string, private readonly key: (thing: T) => string, private readonly make: (row: Row, key: string) => (thing: T) => void) {
     this.list = element(id, HTMLElement);
     this.template = element(`${id}-row`, HTMLTemplateElement);
@@ -61,7 +61,7 @@ export class Rows<T> {
     return found;
   }
 
-  /** Who stood in a row that goes away stands at the list's heading then. */
+  /** If the row has the focus, the heading of the list gets it. */
   private remove(root: HTMLElement): void {
     const hadFocus = root.contains(document.activeElement);
     root.remove();

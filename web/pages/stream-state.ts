@@ -1,18 +1,18 @@
 import type { Failure } from "./failure.ts";
 
-/** Where the stream to this server is in its life. */
+/** The phases of the stream to this server. */
 export type StreamPhase =
   | "idle" // nothing is sent
-  | "opening" // waits for camera and microphone
-  | "publishing" // brings the stream to this server
-  | "sending" // the server has it, and sends it on
-  | "stopping"; // goodbyes are said
+  | "opening" // camera and microphone are being opened
+  | "publishing" // the stream is being published to this server
+  | "sending" // the server has the stream and pushes it
+  | "stopping"; // the stream is being ended
 
 export interface StreamState {
   phase: StreamPhase;
-  /** The server has not answered the last question. */
+  /** The server has not answered the last request. */
   silent: boolean;
-  /** Why the last stream ended, unless it was stopped here or its destinations say why. */
+  /** Why the last stream ended; null if it was stopped here, or if the destinations say why. */
   failure: Failure | null;
 }
 
@@ -26,7 +26,7 @@ export type StreamStep =
 
 export const initialStream: StreamState = { phase: "idle", silent: false, failure: null };
 
-/** Steps that a phase does not list do not happen in it; they change nothing. */
+/** The steps that each phase allows, and the phase that follows. Other steps change nothing. */
 const next: Record<StreamPhase, Partial<Record<StreamStep["type"], StreamPhase>>> = {
   idle: { start: "opening", ended: "idle" },
   opening: { opened: "publishing", stop: "stopping", ended: "idle" },

@@ -2,7 +2,7 @@ import type { PushState } from "./push-state.ts";
 import type { StreamState } from "./stream-state.ts";
 import { pushWords } from "./words.ts";
 
-/** A destination that takes part, or took part until it ended. */
+/** A destination of this broadcast; its push may have ended. */
 export interface Part {
   name: string;
   state: PushState;
@@ -13,7 +13,7 @@ export interface Summary {
   phase: "idle" | "opening" | "publishing" | "pushing" | "live" | "stopping" | "failed";
   title: string;
   note: string;
-  /** Since when it is live anywhere, ms since 1970; null if it is not. */
+  /** When the first of the live destinations became live, ms since 1970; null if none is live. */
   liveSince: number | null;
 }
 
@@ -44,7 +44,7 @@ function idle(stream: StreamState, parts: Part[]): Summary {
     : { phase: "idle", title: "Stopped", note: "Nothing is being sent any more.", liveSince: null };
 }
 
-/** No destination is sent to any more, so the stream is about to end. */
+/** True if all pushes have ended or are ending: then the stream is about to end. */
 function ending(parts: Part[]): boolean {
   return parts.length > 0 && parts.every(({ state }) => state.phase === "stopping" || state.phase === "idle");
 }

@@ -9,7 +9,7 @@ import type { StreamState } from "./stream-state.ts";
 import type { Summary } from "./summary.ts";
 import { coverText, healthAdvice, type Words } from "./words.ts";
 
-/** What people have entered, destinations aside. */
+/** The values of the fields, without the destinations. */
 export interface Inputs {
   name: string;
   token: string;
@@ -20,7 +20,7 @@ export interface Inputs {
   quality: QualityName;
 }
 
-/** What people do. */
+/** The actions of the user. */
 export interface Handlers {
   open: () => void;
   start: () => void;
@@ -33,7 +33,7 @@ export interface Handlers {
 
 const noSound = "none";
 
-/** The page, its destinations aside: it shows states and reads fields, and decides nothing. */
+/** The page without the destinations. It shows states and reads fields, and decides nothing. */
 export class View {
   private readonly video = element("video", HTMLVideoElement);
   private readonly status = element("status", HTMLElement);
@@ -55,8 +55,8 @@ export class View {
   private stream: StreamState = { phase: "idle", silent: false, failure: null };
   private soundSent = false;
   private liveSince: number | null = null;
-  private troubled = false; // camera or microphone could not be opened, or are gone
-  /** What the server puts before a stream's name at an RTMP server; undefined while it has not said. */
+  private troubled = false; // a problem with camera or microphone is shown
+  /** The prefix of the stream's name at an RTMP server; undefined if the server did not tell it. */
   namePrefix: string | undefined = undefined;
 
   constructor(handlers: Handlers) {
@@ -69,7 +69,7 @@ export class View {
       if (!this.running()) {
         handlers.start();
         if (this.running()) {
-          this.go.focus(); // the field that it was started from is disabled now
+          this.go.focus(); // the field that had the focus is disabled now
         }
       }
     });
@@ -126,7 +126,7 @@ export class View {
     }
   }
 
-  /** Says what is wrong with the fields, and goes to the first that has to be mended. True if none has. */
+  /** Shows the problems of the fields, and focuses the first field that has one. True if there is none. */
   showProblems(name: string): boolean {
     showProblem(this.name, name);
     const fields = [name === "" ? null : this.name, ...[...this.destinations.values()].map((one) => one.check())];
@@ -139,7 +139,7 @@ export class View {
     setText(element("version", HTMLElement), version && `Transponder ${version}`);
   }
 
-  /** Lets people say who they are. */
+  /** Shows the fields for name and password. */
   askLogin(): void {
     element("login-fields", HTMLElement).hidden = false;
   }
@@ -153,7 +153,7 @@ export class View {
     this.muteButton.disabled = !stream || stream.getAudioTracks().length === 0;
   }
 
-  /** Fills the lists; a device that is in use stays picked. */
+  /** Fills the lists of devices, and selects the devices in use. */
   showDevices(cameras: MediaDevice[], microphones: MediaDevice[], used: { camera: string; microphone: string }): void {
     const named = (devices: MediaDevice[], kind: string): Option[] =>
       devices.filter(({ id }) => id !== "").map(({ id, label }, i) => [label || `${kind} ${i + 1}`, id]);
@@ -170,14 +170,14 @@ export class View {
     this.meter.setAttribute("aria-valuenow", String(percent));
   }
 
-  /** Tells of trouble with camera or microphone; null when it is over. */
+  /** Shows a problem with camera or microphone; null hides it. */
   showDeviceProblem(words: Words | null, link?: Link): void {
     showAlert(element("device-problem", HTMLElement), words, "", link);
     this.troubled = words !== null;
     this.showCover();
   }
 
-  /** A stream begins: what is chosen now holds until it ends. */
+  /** A stream begins. It is sent without sound until its end if "No sound" is chosen now. */
   begin(): void {
     this.soundSent = this.inputs.sound;
   }
@@ -187,7 +187,7 @@ export class View {
     this.stream = stream;
     if (moved) {
       this.showCover();
-      this.showHealth(null, null, null); // what was measured before says nothing of this phase
+      this.showHealth(null, null, null); // the last measurement was of another phase
     }
     this.liveSince = summary.liveSince;
     const running = this.running();
@@ -231,7 +231,7 @@ export class View {
     return this.stream.phase !== "idle";
   }
 
-  /** While a stream runs, only what can be changed without disturbing it may be changed. */
+  /** While a stream runs, only fields that do not disturb it are enabled. */
   private enableFields(): void {
     const { phase } = this.stream;
     const running = this.running();

@@ -2,7 +2,7 @@ import { type Failure, pushFailure, type Reason } from "./failure.ts";
 import type { Health } from "./health.ts";
 import type { StreamPhase } from "./stream-state.ts";
 
-/** What happened, and what the reader can do about it. */
+/** A sentence that says what happened, and an advice. */
 export interface Words {
   title: string;
   advice: string;
@@ -48,7 +48,7 @@ const words: Record<Reason, Words> = {
   },
   transcoder_failed: {
     title: "The picture could not be converted for this address.",
-    advice: "Start again. If it comes again, whoever runs this server finds why in its log.",
+    advice: "Start again. If it happens each time, the server's log says why.",
   },
   transcoder_slow: {
     title: "The server cannot convert the picture as fast as it comes; some of it is left out.",
@@ -56,7 +56,7 @@ const words: Record<Reason, Words> = {
   },
   no_capacity: {
     title: "The server has no room to convert another picture.",
-    advice: "Use a browser that sends H.264, which needs no converting, or try again later.",
+    advice: "Use a browser that sends H.264, which needs no conversion, or try again later.",
   },
   token_needed: {
     title: "The server wants to know who you are.",
@@ -64,7 +64,7 @@ const words: Record<Reason, Words> = {
   },
   unauthorized: {
     title: "The server wants a name and a password.",
-    advice: "Enter those that the server's owner gave you for its REST API, then start again.",
+    advice: "Enter the user name and the password that the server's owner gave you for its REST API, then start again.",
   },
   busy: {
     title: "The server takes no more streams right now.",
@@ -149,7 +149,7 @@ const words: Record<Reason, Words> = {
     advice: "Use the host name that the certificate was made for, or have the certificate renewed.",
   },
   rtmp_handshake: {
-    title: "What answers at the destination does not speak RTMP.",
+    title: "The program at the destination does not speak RTMP.",
     advice: "Check the port in the address: 1935 is usual for rtmp://, 443 for rtmps://. Then start again.",
   },
   rtmp_protocol: {
@@ -197,7 +197,7 @@ const words: Record<Reason, Words> = {
     advice: "Check in the preview that the camera works, then start again.",
   },
   source_no_keyframe: {
-    title: "The browser sends no picture that others could begin with.",
+    title: "The browser sends no key frame, so nobody could start to watch.",
     advice: "Use a current Chrome, Edge, Firefox or Safari, then start again.",
   },
   source_no_video: {
@@ -238,7 +238,7 @@ export function explain(failure: Failure): Words {
   return words[failure.reason];
 }
 
-/** The state of a push in words; host is where it goes. */
+/** The state of a push in words; host names the destination. */
 export function pushWords(status: string, host: string): string {
   switch (status) {
     case "STARTING": return "Waiting for the first picture";
@@ -270,7 +270,7 @@ export function pushLabel(status: string): string {
   }
 }
 
-/** The text in place of the preview while the camera is off. troubled: camera or microphone could not be opened, or are gone. */
+/** The text in place of the preview while the camera is off. troubled: a problem with camera or microphone is shown. */
 export function coverText(phase: StreamPhase, troubled: boolean): string {
   const ask = "Your browser asks for permission first.";
   const wait = "Nothing is sent before you press Start.";
@@ -282,8 +282,8 @@ export function coverText(phase: StreamPhase, troubled: boolean): string {
 }
 
 /**
- * How well the stream gets to the server, and what can be done about it. missing is the reason by which the server says what it
- * does not get of the stream; null if it gets everything.
+ * How well the stream gets to the server, and what can be done about it. missing: the reason why the server gets only a part of
+ * the stream; null if it gets everything.
  */
 export function healthAdvice(health: Health | null, missing: string | null, sending = true): string {
   if (!sending) {

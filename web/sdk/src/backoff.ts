@@ -1,18 +1,18 @@
-/** How often, and how patiently, what was lost is opened anew. */
+/** How often a lost connection is opened again, and after which pauses. */
 export interface Backoff {
-  /** Attempts in a row before giving up; 20 if absent, and Infinity may be said. */
+  /** Attempts in a row before giving up; 20 by default. It may be Infinity. */
   attempts?: number;
-  /** The pause before the first attempt; 500 ms if absent. */
+  /** The pause before the first attempt; 500 ms by default. */
   firstPauseMs?: number;
-  /** Each pause is so many times the one before; 2 if absent. */
+  /** Each pause is this many times as long as the one before; 2 by default. */
   factor?: number;
-  /** But no longer than this; 10,000 ms if absent. */
+  /** The longest pause; 10,000 ms by default. */
   maxPauseMs?: number;
-  /** The share, 0 to 1, by which a pause is shortened at random, so that not all come back at once; 0.3 if absent. */
+  /** Each pause is shortened at random by up to this share (0 to 1), so that clients do not all come back at once; 0.3 by default. */
   jitter?: number;
 }
 
-/** What held for so long was well: attempts and pauses begin anew. */
+/** After a connection has held for so long, attempts and pauses are counted from the start again. */
 const healthyMs = 10_000;
 
 /** The pauses between attempts. */
@@ -30,7 +30,7 @@ export class Pauses {
     this.since = Date.now();
   }
 
-  /** The pause before the next attempt; null when there is none left. */
+  /** The pause before the next attempt; null if no attempt is left. */
   next(): number | null {
     const { attempts, factor, firstPauseMs, jitter, maxPauseMs } = this.policy;
     if (Date.now() - this.since >= healthyMs) {
@@ -45,7 +45,7 @@ export class Pauses {
   }
 }
 
-/** Rejects with the signal's reason when it aborts. */
+/** Waits. Rejects with the signal's reason if it aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = (): void => {

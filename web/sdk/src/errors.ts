@@ -2,7 +2,7 @@
 
 import { STREAM_STATUS_INFO as info } from "./constants.ts";
 
-/** All reasons that an SdkError can have, with what it says to people: what happened, and what can be done. */
+/** All reasons of an SdkError, each with a message for people: what happened, and what they can do. */
 export const reasons = {
   // Use of this SDK.
   invalid_option: "An option cannot be used.",
@@ -47,14 +47,14 @@ export const reasons = {
   server_error: "The server failed to do this; its log says why.",
 } as const;
 
-/** Why something came to nothing. */
+/** The reason of a failure. */
 export type Reason = keyof typeof reasons;
 
-/** What every promise of this SDK rejects with, but for an AbortSignal's own reason. Its message is for people. */
+/** The error with which every promise of this SDK rejects, except after an AbortSignal. The message is for people. */
 export class SdkError extends Error {
   override readonly name = "SdkError";
 
-  /** What went wrong, of the closed list. */
+  /** The reason, from the closed list. */
   readonly reason: Reason;
 
   /** The server's or the browser's own words; may be empty. */
@@ -67,7 +67,7 @@ export class SdkError extends Error {
     this.info = info;
   }
 
-  /** The same as `info`: pages of the vendor's SDK ask for it when `available()` rejects. */
+  /** The same as `info`. Pages of the vendor's SDK call it when `available()` rejects. */
   getInfo(): string {
     return this.info;
   }
@@ -98,7 +98,7 @@ const byInfo: Record<string, Reason> = {
   [info.RESTRICTED_ACCESS]: "restricted",
 };
 
-/** The error that the server's words for the end of a stream stand for. */
+/** The error for the server's words about the end of a stream. */
 export function streamError(words: string): SdkError {
   return new SdkError(byInfo[words] ?? "failed", words);
 }
@@ -112,7 +112,7 @@ const byDomName: Record<string, Reason> = {
   AbortError: "device_busy",
 };
 
-/** The error that a browser's refusal of camera or microphone stands for. */
+/** The error for a browser's refusal of camera or microphone. */
 export function deviceError(error: unknown): SdkError {
   if (error instanceof SdkError) {
     return error;
@@ -121,18 +121,18 @@ export function deviceError(error: unknown): SdkError {
   return new SdkError(byDomName[name] ?? "device_failed", message, { cause: error });
 }
 
-/** Tells who moved a page here that something of the vendor's SDK does nothing. */
+/** Warns in the browser's console that a part of the vendor's SDK does nothing here. */
 export function notHere(what: string): void {
   console.warn(`Flashphoner: ${what} is not supported here and does nothing.`);
 }
 
-/** Keeps a promise that nobody may have asked for from being reported when it rejects. */
+/** Keeps browsers from reporting the rejection of a promise that perhaps nobody waits for. */
 export function quiet<P extends Promise<unknown>>(promise: P): P {
   promise.catch(() => undefined);
   return promise;
 }
 
-/** A promise and what settles it. */
+/** A promise, and the functions that settle it. */
 export interface Deferred<T> {
   promise: Promise<T>;
   resolve: (value: T) => void;
@@ -145,7 +145,7 @@ export function deferred<T>(): Deferred<T> {
   return d;
 }
 
-/** Makes a promise reject when the signal aborts, whatever becomes of its work. */
+/** Makes the promise reject when the signal aborts. Then undo ends the work behind the promise. */
 export function abortable<T>(d: Deferred<T>, signal: AbortSignal | undefined, undo: () => void): Promise<T> {
   const abort = (): void => {
     d.reject(signal?.reason);

@@ -3,18 +3,18 @@ import { type Reason, SdkError } from "./errors.ts";
 import { type ServerEvent, serverEvents } from "./sse.ts";
 import type { Abortable } from "./stream.ts";
 
-/** Where the REST API is, and who asks. */
+/** The address of the REST API, and the login. */
 export interface RestOptions {
-  /** Such as `https://host:8444`; the page's own server if absent. */
+  /** Such as `https://host:8444`; by default the server of the page. */
   url?: string;
-  /** With a password, for servers that ask for them. */
+  /** The name, with `password`, for servers that ask for a login. */
   user?: string;
   password?: string;
-  /** How patiently `push.states` connects anew. */
+  /** When `push.states` opens a lost connection again. */
   reconnect?: Backoff;
 }
 
-/** How a push connects anew; see docs/rest.md. */
+/** When a push reconnects; see docs/rest.md. */
 export interface RestorePolicy {
   attempts: number | "unlimited";
   firstPauseMs?: number;
@@ -24,7 +24,7 @@ export interface RestorePolicy {
   healthyForMs?: number;
 }
 
-/** What is asked of a push beside its address; see docs/rest.md. */
+/** The options of a push; see docs/rest.md. */
 export interface PushOptions {
   action?: "mute" | "sound_on";
   soundFile?: string;
@@ -42,13 +42,13 @@ export interface PushOptions {
   codecs?: ("hevc" | "av1" | "vp9" | "opus")[];
 }
 
-/** What is pushed, and where; see docs/rest.md. */
+/** The request for a push; see docs/rest.md. */
 export interface PushRequest {
-  /** The stream, as it is called on this server. */
+  /** The name of the stream on this server. */
   streamName: string;
   /** rtmp:// or rtmps://. */
   rtmpUrl: string;
-  /** The last part of the address is the name to publish under, as platforms want their stream keys. */
+  /** The address ends with the name to publish under, such as the stream key of a platform. */
   rtmpTransponderFullUrl?: boolean;
   rtmpFlashVersion?: string;
   width?: number;
@@ -58,38 +58,38 @@ export interface PushRequest {
   options?: PushOptions;
 }
 
-/** What a push can be; ENDED and FAILED are the end. */
+/** The states of a push. ENDED and FAILED are final. */
 export type PushStatus = "STARTING" | "CONNECTING" | "PUBLISHING" | "DEGRADED" | "HOLDING" | "RECONNECTING" | "DRAINING" | "ENDED"
   | "FAILED";
 
-/** What `push.states` tells. */
+/** The state of a push, as `push.states` gives it. */
 export interface PushState {
   status: PushStatus;
-  /** Why it is not live, of the list in docs/rest.md; empty if it is. */
+  /** Why the push is not live, from the list in docs/rest.md; empty if it is live. */
   reason: string;
-  /** Whether that will pass. */
+  /** The class of the reason, which says whether the push can recover. */
   reasonClass: "" | "permanent" | "transient" | "policy" | "source" | "operator";
-  /** The same in words. */
+  /** The reason in words. */
   info: string;
   attempts: number;
-  /** When it became so; milliseconds since 1970, as all times. */
+  /** When this state began. All times are milliseconds since 1970. */
   since: number;
-  /** When RECONNECTING tries again. */
+  /** When the next attempt begins; only in RECONNECTING. */
   nextRetryAt?: number;
-  /** What the far end has confirmed. */
+  /** Bytes that the RTMP server has acknowledged. */
   bytesAcked: number;
 }
 
-/** All that the server tells of a push. */
+/** Everything that the server tells about a push. */
 export interface PushInfo extends PushState {
   mediaSessionId: string;
-  /** The name at the far end. */
+  /** The name at the RTMP server. */
   streamName: string;
-  /** As it was given, secrets included. */
+  /** The address as it was given, secrets included. */
   rtmpUrl: string;
-  /** The same without secrets, to be shown to people. */
+  /** The address without secrets, to be shown to people. */
   target: string;
-  /** rtmpUrl gave the streamName, which may be a stream key. */
+  /** streamName was a part of rtmpUrl, so it may be a stream key. */
   secretName: boolean;
   width: number;
   height: number;
@@ -149,7 +149,7 @@ export function authorization(user: string, password: string): Record<string, st
   return { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` };
 }
 
-/** The server's REST API: pushes of streams to other servers, and the streams. See docs/rest.md. */
+/** A client of the server's REST API: pushes of streams to RTMP servers, and the streams. See docs/rest.md. */
 export class RestApi {
   private readonly base: string;
   private readonly headers: Record<string, string>;
@@ -166,27 +166,27 @@ export class RestApi {
     this.headers = user === undefined ? {} : authorization(user, password);
   }
 
-  /** Pushes a stream to an RTMP server; resolves when the push is made, which connects from then on. */
+  /** Starts a push to an RTMP server. Resolves when the push exists; it connects after that. */
   async push(request: PushRequest, options: Abortable = {}): Promise<Push> {
     return new Push(this, await this.post("/push/startup", request, options));
   }
 
-  /** The pushes with this id, stream name or address; all of them if nothing is given. */
+  /** The pushes with this id, stream name or address; all pushes without a filter. */
   async find(filter: { mediaSessionId?: string; streamName?: string; rtmpUrl?: string } = {}, options: Abortable = {}): Promise<Push[]> {
     return (await this.list<PushInfo>("/push/find", filter, options)).map((info) => new Push(this, info));
   }
 
-  /** Pushes that are over, the newest first. */
+  /** The pushes that have ended, the newest first. */
   async history(limit = 100, options: Abortable = {}): Promise<PushInfo[]> {
     return (await this.request(`/push/history?limit=${limit}`, options as RequestInit)).json();
   }
 
-  /** The streams of the server; those with this name or id, if given. */
+  /** The streams with this name or id; all streams of the server without a filter. */
   streams(filter: { name?: string; mediaSessionId?: string } = {}, options: Abortable = {}): Promise<StreamDescription[]> {
     return this.list("/stream/find", filter, options);
   }
 
-  /** Ends a stream, and with it its pushes. */
+  /** Ends a stream and the pushes of that stream. */
   async terminateStream(filter: { name?: string; mediaSessionId?: string }, options: Abortable = {}): Promise<void> {
     await this.post("/stream/terminate", filter, options);
   }
@@ -198,13 +198,13 @@ export class RestApi {
     return text === "" ? undefined : JSON.parse(text);
   }
 
-  /** @internal What happens to a push, or to all of them. */
+  /** @internal The events of one push, or of all pushes. */
   async events(query: string, signal: AbortSignal): Promise<AsyncGenerator<ServerEvent>> {
     const response = await this.request(`/push/events?${query}`, { signal });
     return serverEvents(response.body as ReadableStream<Uint8Array>);
   }
 
-  /** @internal Finding nothing is a 404 of this API, and an empty list here. */
+  /** @internal The API answers 404 if nothing matches; here that is an empty list. */
   async list<T>(path: string, filter: object, options: Abortable): Promise<T[]> {
     try {
       return await this.post(path, filter, options);
@@ -223,7 +223,7 @@ export class RestApi {
       response = await fetch(this.base + path, { ...init, headers: { ...init.headers, ...this.headers } });
     } catch (error) {
       init.signal?.throwIfAborted();
-      const { location } = globalThis; // browsers do not tell a page what they keep from it
+      const { location } = globalThis; // a browser does not tell the page that CORS forbids the answer
       const foreign = location && new URL(this.base, location.href).origin !== location.origin;
       const hint = foreign ? `; or its rest_access_control_allow_origin lacks ${location.origin}` : "";
       throw new SdkError("unreachable", (error as Error).message + hint, { cause: error });
@@ -250,17 +250,17 @@ export class Push {
     this.last = info;
   }
 
-  /** Its id, mediaSessionId in REST. */
+  /** The id of the push; REST calls it mediaSessionId. */
   get id(): string {
     return this.last.mediaSessionId;
   }
 
-  /** What the server told of it last; `refresh` asks anew. */
+  /** The latest information from the server; `refresh` asks again. */
   get info(): PushInfo {
     return this.last;
   }
 
-  /** Asks the server how it is. A push that is over is looked up in the history. */
+  /** Asks the server for the latest information. A push that has ended is looked up in the history. */
   async refresh(options: Abortable = {}): Promise<PushInfo> {
     const [found] = await this.api.list<PushInfo>("/push/find", { mediaSessionId: this.id }, options);
     const info = found ?? (await this.api.history(1000, options)).find(({ mediaSessionId }) => mediaSessionId === this.id);
@@ -272,8 +272,8 @@ export class Push {
   }
 
   /**
-   * Its state now and at each change, until it is over. A lost connection is opened anew, and goes on where it was; if the server
-   * no longer knows what happened meanwhile, it is asked how things are.
+   * The state now and after each change, until the push has ended. A lost connection is opened again, and continues after the
+   * last event. If the server no longer has the events in between, the present state is read instead.
    */
   async *states({ signal }: Abortable = {}): AsyncGenerator<PushState, void> {
     const aborter = new AbortController();
@@ -325,22 +325,22 @@ export class Push {
     return this.act("mute", {}, options);
   }
 
-  /** Ends what `mute` began. */
+  /** Sends sound again after `mute`. */
   unmute(options: Abortable = {}): Promise<void> {
     return this.act("unmute", {}, options);
   }
 
-  /** Sends the sound of a WAV file of the server in place of the stream's. */
+  /** Plays a WAV file of the server in place of the stream's sound. */
   soundOn(sound: { soundFile: string; loop?: boolean }, options: Abortable = {}): Promise<void> {
     return this.act("sound_on", sound, options);
   }
 
-  /** Ends what `soundOn` began. */
+  /** Sends the stream's own sound again after `soundOn`. */
   soundOff(options: Abortable = {}): Promise<void> {
     return this.act("sound_off", {}, options);
   }
 
-  /** Ends the push; resolves when it is gone. */
+  /** Ends the push. Resolves when it has ended. */
   terminate(options: Abortable = {}): Promise<void> {
     return this.act("terminate", {}, options);
   }
@@ -350,7 +350,7 @@ export class Push {
   }
 }
 
-/** The state that an event of docs/rest.md tells. */
+/** The state in an event; see docs/rest.md. */
 function stateOf(data: string): PushState {
   const { at, attempt, bytesAcked, class: reasonClass, info, nextRetryAt, reason, to } = JSON.parse(data);
   return {
@@ -359,7 +359,7 @@ function stateOf(data: string): PushState {
   };
 }
 
-/** What was read may be newer than events that are still on their way. */
+/** A state that was read may be newer than events that arrive after it. */
 function isNews(state: PushState, known: PushState | null): boolean {
   return !known || state.since > known.since || (state.since === known.since && state.status !== known.status);
 }
