@@ -58,24 +58,25 @@ type Registry struct {
 
 	panics panics.Counter
 
-	mu       sync.Mutex
-	pushes   []*entry // guarded by mu; oldest first
-	history  []Info   // guarded by mu; of pushes that are over, oldest first
-	stopping bool     // guarded by mu
-	wg       sync.WaitGroup
+	mu       sync.Mutex          // held for these fields only: nothing that may wait is called under it
+	pushes   []*entry            // guarded by mu; oldest first
+	reserved map[string]struct{} // guarded by mu; keys of pushes that are being started, each of which has a place among MaxPushes
+	history  []Info              // guarded by mu; of pushes that are over, oldest first
+	stopping bool                // guarded by mu
+	wg       sync.WaitGroup      // of the pushes; added to under mu while stopping is false
 }
 
 // entry is a push in the registry.
 type entry struct {
 	*push
-	key    string // of its address; "" once the address is free again
+	key    string // guarded by Registry.mu; of its address; "" once the address is free again
 	cancel context.CancelCauseFunc
 	gone   chan struct{} // closed when the push can no longer be found
 }
 
 // NewRegistry makes an empty registry.
 func NewRegistry(cfg Config, parts Parts, log *slog.Logger) *Registry {
-	return &Registry{cfg: cfg, parts: parts, log: log, journal: NewJournal(journalSize)}
+	return &Registry{cfg: cfg, parts: parts, log: log, journal: NewJournal(journalSize), reserved: map[string]struct{}{}}
 }
 
 const (
@@ -200,26 +201,22 @@ func (r *Registry) checkSound(req Request) error {
 	return r.parts.Sounds.Check(req.Options.SoundFile)
 }
 
-// add enters the push and starts it; player becomes the push's unless it fails. ctx carries values only.
+// add makes the push and starts it. The player becomes the push's unless add fails. ctx carries values only.
+//
+// The address is reserved first. Whether the server has room for the push is asked without holding mu, since the parts that know may take
+// a while. Meanwhile a second start to the same address is refused, and all other requests are answered.
 func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []netip.Addr, player SoundPlayer) (Info, error) {
-	src, ok := r.parts.Hub.Source(req.StreamName)
+	src, found := r.parts.Hub.Source(req.StreamName)
 	key := req.StreamName + "\x00" + target.key()
-
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.stopping:
-		return Info{}, ErrStopping
-	case slices.ContainsFunc(r.pushes, func(e *entry) bool { return e.key == key }):
-		return Info{}, ErrDuplicate
-	case !ok:
-		return Info{}, ErrStreamNotFound
-	case len(r.pushes) >= r.cfg.MaxPushes:
-		return Info{}, fmt.Errorf("%w: it takes %d pushes", load.ErrFull, r.cfg.MaxPushes)
-	}
-	if err := r.parts.Gate.Admit(load.Push); err != nil {
+	if err := r.reserve(key, found); err != nil {
 		return Info{}, err
 	}
+	entered := false
+	defer func() {
+		if !entered {
+			r.release(key)
+		}
+	}()
 	profile := req.profile(r.cfg.KeepAspect)
 	if err := r.admit(src, req, profile); err != nil {
 		return Info{}, err
@@ -232,19 +229,68 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	}, addrs, player)
 	ctx, cancel := context.WithCancelCause(ctx)
 	e := &entry{push: p, key: key, cancel: cancel, gone: make(chan struct{})}
-	r.pushes = append(r.pushes, e)
+	if entered = r.enter(e); !entered {
+		cancel(nil)
+		return Info{}, ErrStopping
+	}
 	p.log.Info("push started")
 	p.announce()
 	if last := target.App[strings.LastIndexByte(target.App, '/')+1:]; last == req.StreamName {
 		p.log.Warn("the address ends in the stream's name, and the name is published below it; was rtmpTransponderFullUrl meant?")
 	}
-	r.wg.Go(func() { r.run(ctx, e) })
+	go func() {
+		defer r.wg.Done()
+		r.run(ctx, e)
+	}()
 	return p.Info(), nil
 }
 
-// admit refuses what needs a rendition that cannot be. Of a stream that sends nothing yet, or what the server at the far end may take
-// untouched, it is not known: such a push ends with the same words.
+// reserve keeps the address and a place for a push that is being started, until release or enter.
+func (r *Registry) reserve(key string, found bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, starting := r.reserved[key]
+	switch {
+	case r.stopping:
+		return ErrStopping
+	case starting, slices.ContainsFunc(r.pushes, func(e *entry) bool { return e.key == key }):
+		return ErrDuplicate
+	case !found:
+		return ErrStreamNotFound
+	case len(r.pushes)+len(r.reserved) >= r.cfg.MaxPushes:
+		return fmt.Errorf("%w: it takes %d pushes", load.ErrFull, r.cfg.MaxPushes)
+	}
+	r.reserved[key] = struct{}{}
+	return nil
+}
+
+// release gives back what reserve kept.
+func (r *Registry) release(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.reserved, key)
+}
+
+// enter puts a push in the place that was reserved for it, unless the server is stopping. From then on the push can be found, and Run
+// waits until the caller has run it.
+func (r *Registry) enter(e *entry) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping {
+		return false
+	}
+	delete(r.reserved, e.key)
+	r.pushes = append(r.pushes, e)
+	r.wg.Add(1)
+	return true
+}
+
+// admit asks whether the machine has room for the push, and for the rendition of the pictures if the push needs one. That is not known of
+// a stream that sends nothing yet, nor of a codec that the destination may take untouched: such a push ends later, with the same words.
 func (r *Registry) admit(src *stream.Source, req Request, profile picture.Profile) error {
+	if err := r.parts.Gate.Admit(load.Push); err != nil {
+		return err
+	}
 	track := src.Video.Track()
 	switch {
 	case req.transcodes(): // checked by checkPicture

@@ -12,6 +12,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
+	"transponder/internal/transcode/picture/worker"
 )
 
 const (
@@ -80,48 +81,66 @@ func predict(s *stream.Source, cfg libav.VideoConfig) float64 {
 type cost struct {
 	began     time.Time
 	predicted float64 // cores, see predict
-	measured  float64 // cores
+	measured  float64 // cores, smoothed
+	latest    float64 // cores, by the latest sample alone
 
-	pid     int // of which used and at are
-	used    time.Duration
-	at      time.Time
-	dropped int64 // pictures, by then
-	over    int   // samples in a row in which it took more than it may
+	pid     int           // of the child that the latest sample measured
+	used    time.Duration // processor time that the child had used by then
+	at      time.Time     // of the latest sample
+	dropped int64         // pictures left out by then
+	over    int           // samples in a row in which the child took more than it may
 }
 
-// sample measures a rendition, and returns its cost; dropping tells that it takes less than it needs.
+// sample measures a rendition and returns its cost. dropping is true if it takes less than it needs. A child that takes too much for
+// too long is killed.
 func (r *rendition) sample(now time.Time) (c cost, dropping bool) {
 	predicted := predict(r.source, r.cfg)
 	r.mu.Lock()
+	process := r.process
+	r.mu.Unlock()
+	var usage worker.Usage
+	if process != nil {
+		usage = process.Usage() // reads /proc, so mu is not held
+	}
+	c, dropping, tooMuch := r.count(now, predicted, process, usage)
+	if tooMuch {
+		r.log.Warn("the process that transcodes takes too much and is killed", "cores", c.latest, "threads", usage.Threads)
+		process.Kill()
+	}
+	return c, dropping
+}
+
+// count enters what a process takes into the rendition's cost. tooMuch tells that it takes too much for too long.
+func (r *rendition) count(now time.Time, predicted float64, process *worker.Process, usage worker.Usage) (c cost, dropping, tooMuch bool) {
+	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cost.predicted = predicted
-	if r.process == nil {
-		return r.cost, true
+	if process == nil || r.process != process { // none, or it was replaced while it was measured
+		return r.cost, true, false
 	}
-	usage, pid := r.process.Usage(), r.process.PID()
+	pid := process.PID()
 	if passed := now.Sub(r.cost.at); pid == r.cost.pid && passed > 0 {
-		cores := max(usage.CPU-r.cost.used, 0).Seconds() / passed.Seconds()
-		r.cost.measured += smoothing * (cores - r.cost.measured)
-		r.bound(cores, usage.Threads)
+		r.cost.latest = max(usage.CPU-r.cost.used, 0).Seconds() / passed.Seconds()
+		r.cost.measured += smoothing * (r.cost.latest - r.cost.measured)
+		tooMuch = r.cost.exceeds(r.maxCores, usage.Threads)
 	}
 	r.cost.pid, r.cost.used, r.cost.at = pid, usage.CPU, now
 	dropping = r.stats.Dropped > r.cost.dropped
 	r.cost.dropped = r.stats.Dropped
-	return r.cost, dropping
+	return r.cost, dropping, tooMuch
 }
 
-// bound kills a child that takes more than it may. The caller holds mu.
-func (r *rendition) bound(cores float64, threads int) {
-	if cores <= r.maxCores && threads <= maxThreads {
-		r.cost.over = 0
-		return
+// exceeds counts the samples in a row in which a child took more than it may, and says whether these are too many.
+func (c *cost) exceeds(maxCores float64, threads int) bool {
+	if c.latest <= maxCores && threads <= maxThreads {
+		c.over = 0
+		return false
 	}
-	if r.cost.over++; r.cost.over < overFor {
-		return
+	if c.over++; c.over < overFor {
+		return false
 	}
-	r.cost.over = 0
-	r.log.Warn("the process that transcodes takes too much and is killed", "cores", cores, "threads", threads)
-	r.process.Kill()
+	c.over = 0
+	return true
 }
 
 // budget knows what renditions may take of the machine.
@@ -131,7 +150,7 @@ type budget struct {
 	usage func(time.Time) float64 // cores in use since it was called last
 	whole bool                    // usage is the whole machine's, not that of this program without its children
 
-	mu       sync.Mutex
+	mu       sync.Mutex               // held for arithmetic only; no other lock is taken under it
 	used     float64                  // guarded by mu; cores, of late
 	factor   float64                  // guarded by mu; what renditions took, by what was predicted
 	promises map[renditionKey]promise // guarded by mu
@@ -156,17 +175,21 @@ func newBudget(share float64) *budget {
 // sample measures the machine and the renditions that run.
 func (b *budget) sample(now time.Time, running []*rendition) {
 	used := b.usage(now)
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	var ratios []float64 // of what a rendition took to what was predicted
 	for _, r := range running {
 		c, dropping := r.sample(now)
 		if !b.whole {
 			used += c.measured
 		}
 		if !dropping && c.predicted > 0 && c.measured > 0 && now.Sub(c.began) > settled {
-			b.factor += learning * (c.measured/c.predicted - b.factor)
-			b.factor = min(max(b.factor, 1/maxFactor), maxFactor)
+			ratios = append(ratios, c.measured/c.predicted)
 		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, ratio := range ratios {
+		b.factor += learning * (ratio - b.factor)
+		b.factor = min(max(b.factor, 1/maxFactor), maxFactor)
 	}
 	b.used += smoothing * (used - b.used)
 }
@@ -177,14 +200,17 @@ func (b *budget) admit(key renditionKey, predicted float64, running []*rendition
 		return nil
 	}
 	now := time.Now()
+	costs := make([]cost, len(running))
+	for i, r := range running {
+		r.mu.Lock()
+		costs[i] = r.cost
+		r.mu.Unlock()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	need := predicted * b.factor
 	free := b.share*b.cores - b.used
-	for _, r := range running {
-		r.mu.Lock()
-		c := r.cost
-		r.mu.Unlock()
+	for _, c := range costs {
 		if now.Sub(c.began) < settled {
 			free -= max(c.predicted*b.factor-c.measured, 0)
 		}

@@ -56,7 +56,7 @@ type Transcoder struct {
 
 	shooting chan struct{} // holds one for each snapshot that is being made
 
-	mu    sync.Mutex
+	mu    sync.Mutex                  // taken before budget.mu and rendition.mu
 	live  map[renditionKey]*rendition // guarded by mu
 	ended Stats                       // guarded by mu; of the renditions that have ended
 }
