@@ -9,5 +9,14 @@
 // happens after a loss is decided by a Restore policy, what is sent while the stream's publisher is away by a bridge, and where
 // a push may go at all by the TargetPolicy, asked for each address that is dialled.
 //
+// Locks that nest are taken in this order:
+//
+//   - push.moving, then push.mu, machine.mu or Journal.mu, one after another
+//   - push.mu, then outflow.mu
+//   - holder.mu, then the locks of package stream (Feed.mu, then Reader.mu)
+//   - voice.mu, then the lock of the sound files' Library
+//
+// Registry.mu and the other locks of this package are taken alone.
+//
 // The contract is the published one of Flashphoner Web Call Server, "Republish to another RTMP server".
 package transponder

@@ -11,7 +11,7 @@ import (
 	"transponder/internal/transcode/sound"
 )
 
-// Sounds plays sound files; package transcode does.
+// Sounds plays sound files; package soundfile does.
 type Sounds interface {
 	// Check fails with soundfile.ErrNotFound or soundfile.ErrUnplayable.
 	Check(name string) error
@@ -19,24 +19,23 @@ type Sounds interface {
 	Open(name string, loop bool) (SoundPlayer, error)
 }
 
-// SoundPlayer plays one file in the place of live sound. Replace never blocks; it fails with io.EOF behind the file's end.
+// SoundPlayer plays one file in the place of live sound. Replace never blocks; it fails with io.EOF after the end of the file.
 type SoundPlayer interface {
 	Replace(media.Frame) (media.Frame, error)
 	Close()
 }
 
-// voice is what becomes of a push's sound on its way out: as it is, silence, or a file in its place. It changes neither times
-// nor headers, and so lives through holds and new connections. A file that is muted goes on unheard. All methods may be called from any
-// goroutine.
+// voice decides which sound a push sends: the sound of the stream, silence, or a file. It changes neither the times nor the headers of
+// frames, so it outlives holds and connections. A file that is muted plays on, unheard. All methods may be called from any goroutine.
 type voice struct {
 	log *slog.Logger
 
-	mu     sync.Mutex
+	mu     sync.Mutex   // taken before the locks of the player
 	muted  bool         // guarded by mu
 	file   string       // guarded by mu; that plays
-	player SoundPlayer  // guarded by mu; nil: live sound
+	player SoundPlayer  // guarded by mu; nil: the sound of the stream
 	over   bool         // guarded by mu; nothing is played any more
-	track  *media.Track // guarded by mu; of the last sound
+	track  *media.Track // guarded by mu; of the latest sound
 }
 
 func (v *voice) mute(on bool) {
@@ -45,35 +44,40 @@ func (v *voice) mute(on bool) {
 	v.muted = on
 }
 
-// play has a file take the place of the live sound, from its beginning, until it ends or another is played. nil brings live sound
-// back. It fails with ErrUnsupported for sound that no file can take the place of, and with ErrNotFound when the push is over.
+// play replaces the sound of the stream by a file, from the beginning of the file, until the file ends or play is called again. A nil
+// player brings back the sound of the stream. play fails with ErrUnsupported if no file can replace this kind of sound, and with
+// ErrNotFound when the push is over.
 func (v *voice) play(file string, player SoundPlayer) error {
+	before, err := v.swap(file, player)
+	if before != nil {
+		before.Close()
+	}
+	return err
+}
+
+// swap is play, but leaves it to the caller to close the player that played before.
+func (v *voice) swap(file string, player SoundPlayer) (before SoundPlayer, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.over {
-		return ErrNotFound
+		return nil, ErrNotFound
 	}
 	if player != nil && v.track != nil && v.track.Codec == media.Opus {
-		return fmt.Errorf("a sound file in a push whose sound passes as Opus: %w", ErrUnsupported)
+		return nil, fmt.Errorf("a sound file in a push whose sound passes as Opus: %w", ErrUnsupported)
 	}
-	v.stop()
+	before = v.player
 	v.file, v.player = file, player
-	return nil
+	return before, nil
 }
 
-// close ends a file that plays, and all playing.
+// close ends all playing, now and later.
 func (v *voice) close() {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.stop()
-	v.over = true
-}
-
-// stop is close for who holds mu.
-func (v *voice) stop() {
-	if v.player != nil {
-		v.player.Close()
-		v.player, v.file = nil, ""
+	player := v.player
+	v.file, v.player, v.over = "", nil, true
+	v.mu.Unlock()
+	if player != nil {
+		player.Close()
 	}
 }
 
@@ -84,41 +88,50 @@ func (v *voice) state() (muted bool, file string) {
 	return v.muted, v.file
 }
 
-// apply puts into frames what is to be heard and returns how many are left: sound that is muted and of which no silence is
-// known must not go out at all.
+// apply puts the sound that is to be heard into frames and returns how many frames are left: muted sound is left out if its codec has no
+// silence that is known.
 func (v *voice) apply(frames []media.Frame) int {
+	kept, ended := v.replaceAll(frames)
+	if ended.player != nil {
+		if !errors.Is(ended.err, io.EOF) {
+			v.log.Warn("sound file ends early, the stream's sound is back", "file", ended.file, "err", ended.err)
+		}
+		ended.player.Close()
+	}
+	return kept
+}
+
+// endedFile is a file that plays no longer, and why.
+type endedFile struct {
+	file   string
+	player SoundPlayer // nil: no file has ended
+	err    error       // io.EOF: the file is over
+}
+
+func (v *voice) replaceAll(frames []media.Frame) (kept int, ended endedFile) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	kept := 0
 	for _, f := range frames {
 		if f.Kind() == media.Audio {
-			var ok bool
-			if f, ok = v.replace(f); !ok {
-				continue
+			v.track = f.Track
+			if v.player != nil {
+				if played, err := v.player.Replace(f); err == nil {
+					f = played
+				} else {
+					ended = endedFile{v.file, v.player, err}
+					v.file, v.player = "", nil
+				}
+			}
+			if v.muted {
+				var ok bool
+				if f, ok = sound.Silence(f); !ok {
+					continue
+				}
 			}
 		}
 		frames[kept] = f
 		kept++
 	}
 	clear(frames[kept:])
-	return kept
-}
-
-func (v *voice) replace(f media.Frame) (media.Frame, bool) {
-	v.track = f.Track
-	if v.player != nil {
-		played, err := v.player.Replace(f)
-		if err == nil {
-			f = played
-		} else {
-			if !errors.Is(err, io.EOF) {
-				v.log.Warn("sound file ends early, the stream's sound is back", "file", v.file, "err", err)
-			}
-			v.stop()
-		}
-	}
-	if !v.muted {
-		return f, true
-	}
-	return sound.Silence(f)
+	return kept, ended
 }
