@@ -16,6 +16,7 @@ import (
 
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 )
 
 const keep = `,"keepAlive":true,"custom":{"user":"x"}`
@@ -31,7 +32,7 @@ func comeBack(t *testing.T, url, token string) (*browser, map[string]any) {
 // lost waits until the server knows that a browser's socket is gone.
 func (w *world) lost(t *testing.T) {
 	t.Helper()
-	eventually(t, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if n := w.srv.Stats().Kept; n != 1 {
 			return fmt.Sprintf("%d sessions are kept, want 1", n)
 		}
@@ -134,7 +135,7 @@ func TestSessionSurvivesItsSocket(t *testing.T) {
 			if !w.srv.StopPlayer("p2") { // meanwhile
 				t.Error("the player did not survive")
 			}
-			eventually(t, func() string {
+			testkit.Eventually(t, 10*time.Second, func() string {
 				if n := len(w.srv.Players()); n != 1 {
 					return fmt.Sprintf("%d players, want 1", n)
 				}
@@ -155,7 +156,7 @@ func TestSessionSurvivesItsSocket(t *testing.T) {
 			if got["id1"] != "PUBLISHING" || got["p1"] != "PLAYING" {
 				t.Errorf("told again: %v", got)
 			}
-			if c := w.srv.Connections()[1]; c.SessionID != id || !c.Connected || c.Peer == "" {
+			if c := w.srv.Connections()[1]; c.SessionID != id || !c.Connected || c.Address == "" {
 				t.Errorf("Connection with its new socket = %+v", c)
 			}
 			again.raw(eventFrame("id1", "audioMuted", "")) // its own streams are its own
@@ -218,7 +219,7 @@ func TestNobodyReturnsToWhatIsNotKept(t *testing.T) {
 			if tt.lose {
 				_ = b.conn.CloseNow()
 				<-src.Done()
-				eventually(t, func() string {
+				testkit.Eventually(t, 10*time.Second, func() string {
 					if n := len(w.srv.Connections()); n != 0 {
 						return fmt.Sprintf("%d sessions are left", n)
 					}
@@ -354,7 +355,7 @@ func TestEndedSessionsAreNotKept(t *testing.T) {
 			src := w.ingest.publication("id1").src
 			tt.end(w, b)
 			<-src.Done()
-			eventually(t, func() string {
+			testkit.Eventually(t, 10*time.Second, func() string {
 				if st := w.srv.Stats(); st.Kept != 0 || len(w.srv.Connections()) != 0 || st.Publishers != 0 {
 					return fmt.Sprintf("Stats = %+v, want nothing left", st)
 				}
@@ -397,7 +398,7 @@ func TestKeptSessionsTakeNoSlot(t *testing.T) {
 	_ = b.conn.CloseNow()
 	w.lost(t)
 	again := &browser{t: t}
-	eventually(t, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		conn, _, err := websocket.Dial(t.Context(), url, nil)
 		if err != nil {
 			return fmt.Sprintf("while a session is kept: %v", err)
@@ -426,7 +427,7 @@ func TestLostWhileStarting(t *testing.T) {
 	w.egress.fail(rtc.ErrNoCommonCodecs)
 	w.ingest.publication("id1").die <- rtc.ErrActivity
 	close(w.egress.hold)
-	eventually(t, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if c := w.srv.Connections()[0]; c.Players+c.Publishers != 0 {
 			return fmt.Sprintf("streams are left: %+v", c)
 		}

@@ -31,19 +31,20 @@ type player struct {
 	stats   atomic.Pointer[rtc.PlayStats]
 }
 
-// Player is what can be said of one player.
+// Player describes one player. Its fields are those of rest.Player.
 type Player struct {
-	SessionID              string
-	AppKey                 string
 	ID                     string // media session id
 	Name                   string // of the stream
-	Playing                bool   // it was told so
-	Transport              string
-	Created                time.Time
+	SessionID              string
+	AppKey                 string
+	Provider               string       // always "WebRTC"
+	Transport              string       // "UDP", "TCP"
+	Playing                bool         // the page was told so
 	HasVideo, HasAudio     bool         // of the stream
 	AudioMuted, VideoMuted bool         // by the publisher
 	Video, Audio           *media.Track // as they are sent; nil before the first frame
 	VideoRateBPS           int64
+	Created                time.Time
 }
 
 // Players returns who plays here, oldest first.
@@ -301,16 +302,17 @@ func (p *player) transport() string {
 func (p *player) player() Player {
 	si := p.src.Info()
 	v := Player{
-		SessionID:    p.s.id,
-		AppKey:       p.s.appKey(),
 		ID:           p.id,
 		Name:         string(p.req.Name),
-		Playing:      p.announced.Load(),
+		SessionID:    p.s.id,
+		AppKey:       p.s.appKey(),
+		Provider:     webRTC,
 		Transport:    p.transport(),
-		Created:      p.created,
+		Playing:      p.announced.Load(),
 		HasVideo:     si.HasVideo,
 		HasAudio:     si.HasAudio,
 		VideoRateBPS: p.rateBPS.Load(),
+		Created:      p.created,
 	}
 	v.AudioMuted, v.VideoMuted = p.s.srv.Muted(p.src)
 	if st := p.stats.Load(); st != nil {

@@ -124,7 +124,7 @@ type Stats struct {
 	PlayFailed int64 // players that ended in FAILED, but for lost sessions and publishers that left
 }
 
-// Connection is what can be said of one session.
+// Connection describes one session. Its fields are those of rest.Connection.
 type Connection struct {
 	SessionID            string
 	AppKey               string
@@ -134,9 +134,9 @@ type Connection struct {
 	MediaProviders       []string
 	Custom               json.RawMessage // as the page gave it; nil: nothing
 	KeepAlive            bool            // the session survives the loss of its socket for a while
-	Connected            bool            // it has one now
-	Peer                 string          // the browser's address
-	Origin               string          // the page's
+	Connected            bool            // the session has a socket now
+	Address              string          // of the browser
+	Origin               string          // of the page
 	Created              time.Time
 	Publishers, Players  int
 }

@@ -14,6 +14,7 @@ import (
 
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 	"transponder/internal/transponder"
 )
 
@@ -82,7 +83,7 @@ func TestMaxSessions(t *testing.T) {
 		t.Fatalf("second socket = %v, %v; want 503", resp, err)
 	}
 	_ = first.conn.Close(websocket.StatusNormalClosure, "")
-	eventually(t, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		conn, _, err := websocket.Dial(t.Context(), url, nil)
 		if err != nil {
 			return fmt.Sprintf("after the first left: %v", err)
@@ -160,7 +161,7 @@ func TestFloodHurtsNobodyElse(t *testing.T) {
 	if code, reason := wild.wantClosed(); code != websocket.StatusPolicyViolation || reason != "too many messages" {
 		t.Errorf("closed with %v %q, want 1008 and the reason", code, reason)
 	}
-	eventually(t, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if _, found := w.hub.Source("wild"); found {
 			return "the stream outlived its session"
 		}
@@ -216,7 +217,7 @@ func TestConnections(t *testing.T) {
 	c := all[0]
 	if c.SessionID == "" || c.AppKey != "app" || c.ClientVersion != "2.0" || c.ClientOSVersion != "os" ||
 		c.ClientBrowserVersion != "br" || len(c.MediaProviders) != 1 || string(c.Custom) != `{"a":[1]}` ||
-		c.Peer == "" || c.Created.IsZero() || c.Publishers != 1 {
+		c.Address == "" || c.Created.IsZero() || c.Publishers != 1 {
 		t.Errorf("Connection = %+v", c)
 	}
 	src, _ := w.hub.Source("one")

@@ -371,7 +371,7 @@ func (s *session) connection() Connection {
 		Custom:               c.Custom,
 		KeepAlive:            s.echo != nil,
 		Connected:            s.sock != nil,
-		Peer:                 s.peer,
+		Address:              s.peer,
 		Origin:               s.origin,
 		Created:              s.created,
 		Publishers:           len(s.publishers),
