@@ -17,6 +17,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 )
 
 // A sequence parameter set of HEVC for 1920x1080; a key frame's beginning of AV1 and of VP9 for 1920x804.
@@ -286,16 +287,16 @@ func TestPlayEnhanced(t *testing.T) {
 			player := playRaw(t, s, "n", c.offer...)
 			var got []byte
 			b := make([]byte, 4096)
-			eventually(t, func() error {
+			testkit.Eventually(t, 10*time.Second, func() string {
 				write()
 				n, err := player.Read(b)
 				if got = append(got, b[:n]...); err != nil {
 					t.Fatalf("read: %v, after %q", err, got)
 				}
 				if !strings.Contains(string(got), c.want) {
-					return errors.New("the server does not send " + c.want)
+					return "the server does not send " + c.want
 				}
-				return nil
+				return ""
 			})
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 )
 
 // TestPlayerEnds plays streams with the other side of our own wire package until they end, each in its way.
@@ -26,28 +27,28 @@ func TestPlayerEnds(t *testing.T) {
 	}
 	stalled := playRaw(t, s, "n")
 	polite := playRaw(t, s, "n")
-	eventually(t, func() error {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if n := src.Video.Stats().Readers; n != 2 {
-			return fmt.Errorf("%d readers, want 2", n)
+			return fmt.Sprintf("%d readers, want 2", n)
 		}
-		return nil
+		return ""
 	})
 	go io.Copy(io.Discard, polite)
 	big := append(unitOf(idr), unitOf(make([]byte, 1<<20))...)
 	big[len(unitOf(idr))+4] = inter[0]
-	eventually(t, func() error { // the stalled player's socket fills, then it is dropped
+	testkit.Eventually(t, 10*time.Second, func() string { // the stalled player's socket fills, then it is dropped
 		src.Video.Write(media.Frame{Track: track, Time: src.Now(), Key: true, Data: big})
 		if n := s.Stats().Players; n != 1 {
-			return fmt.Errorf("%d players, want 1", n)
+			return fmt.Sprintf("%d players, want 1", n)
 		}
-		return nil
+		return ""
 	})
 	src.Close(errors.New("over"))
-	eventually(t, func() error {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if n := s.Stats().Players; n != 0 {
-			return fmt.Errorf("%d players, want none", n)
+			return fmt.Sprintf("%d players, want none", n)
 		}
-		return nil
+		return ""
 	})
 	stalled.Close()
 }

@@ -23,6 +23,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -74,22 +75,6 @@ func runServerOf(t *testing.T, hub *stream.Hub, change func(*Config)) *Server {
 		}
 	})
 	return s
-}
-
-// eventually polls until check returns nil.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }
 
 func dial(t *testing.T, s *Server) net.Conn {
@@ -148,23 +133,23 @@ func TestFFmpeg(t *testing.T) {
 		"stream=codec_name,width,height,sample_rate,channels -of csv "+url)
 	publish := ffmpeg(t, "ffmpeg", "-re "+testSources+"-t 3.5 -c:v libx264 -preset ultrafast -bf 2 -g 25 "+
 		"-c:a aac -ac 2 -f flv "+url+"?key=secret")
-	eventually(t, func() error {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		src, ok := hub.Source("name")
 		if !ok {
-			return errors.New("the stream is not there")
+			return "the stream is not there"
 		}
 		if v, a := src.Video.Track(), src.Audio.Track(); v == nil || a == nil || v.Width != 320 || a.Channels != 2 {
-			return fmt.Errorf("tracks are %+v and %+v", v, a)
+			return fmt.Sprintf("tracks are %+v and %+v", v, a)
 		}
-		return nil
+		return ""
 	})
 	checkPackets(t, play())
 	publish()
-	eventually(t, func() error {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if _, ok := hub.Source("name"); ok {
-			return errors.New("the stream is still there")
+			return "the stream is still there"
 		}
-		return nil
+		return ""
 	})
 }
 
@@ -217,11 +202,11 @@ func TestFFmpegDecodes(t *testing.T) {
 	url := fmt.Sprintf("rtmp://%s/live/name", s.Addr())
 	ffmpeg(t, "ffmpeg", "-re "+testSources+"-t 2.5 -c:v libx264 -preset ultrafast -tune zerolatency -g 10 "+
 		"-x264-params aud=1:repeat-headers=1 -c:a aac -f flv "+url)
-	eventually(t, func() error {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if src, ok := hub.Source("name"); !ok || src.Video.Track() == nil {
-			return errors.New("no pictures yet")
+			return "no pictures yet"
 		}
-		return nil
+		return ""
 	})
 	src, _ := hub.Source("name")
 	r := src.NewReader(stream.ReaderConfig{Video: src.Video})
@@ -369,11 +354,11 @@ func TestStrangers(t *testing.T) {
 			io.Copy(io.Discard, nc) // returns when the server closes
 		})
 	}
-	eventually(t, func() error {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if st := s.Stats(); st.Strangers != 5 || st.Connections != 0 {
-			return fmt.Errorf("%d strangers and %d connections, want 5 and 0", st.Strangers, st.Connections)
+			return fmt.Sprintf("%d strangers and %d connections, want 5 and 0", st.Strangers, st.Connections)
 		}
-		return nil
+		return ""
 	})
 }
 
@@ -385,15 +370,18 @@ func TestManyIdle(t *testing.T) {
 	for range limit + excess {
 		dial(t, s)
 	}
-	eventually(t, func() error {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if st := s.Stats(); st.Accepted != limit || st.Rejected != excess {
-			return fmt.Errorf("%d accepted and %d rejected, want %d and %d", st.Accepted, st.Rejected, limit, excess)
+			return fmt.Sprintf("%d accepted and %d rejected, want %d and %d", st.Accepted, st.Rejected, limit, excess)
 		}
-		return nil
+		return ""
 	})
-	eventually(t, func() error {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		_, _, err := publisher(t, s, "name")
-		return err
+		if err != nil {
+			return err.Error()
+		}
+		return ""
 	})
 }
 

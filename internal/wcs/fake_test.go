@@ -430,18 +430,6 @@ func (b *browser) playLive(w *world, id, name string) *fakePlayback {
 	return p
 }
 
-// eventually waits for a condition, which says why it is not yet so.
-func eventually(t *testing.T, why func() string) {
-	t.Helper()
-	var last string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if last = why(); last == "" {
-			return
-		}
-	}
-	t.Fatal(last)
-}
-
 // pipes is a listener whose connections are pipes, so that a test can run in a bubble of synthetic time.
 type pipes struct {
 	conns chan net.Conn

@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
+
+	"transponder/internal/testkit"
 )
 
 // requests are the messages of the SDK with all their fields. Each is right by itself in a session that publishes "mine" as
@@ -134,7 +137,7 @@ func TestBadInput(t *testing.T) {
 				}
 			}
 			_ = b.conn.Close(websocket.StatusNormalClosure, "")
-			eventually(t, func() string {
+			testkit.Eventually(t, 10*time.Second, func() string {
 				if n, p := len(w.srv.Players()), w.srv.Stats().Publishers; n != 1 || p != 1 {
 					return fmt.Sprintf("%d players and %d publishers are left, want 1 and 1", n, p)
 				}

@@ -16,6 +16,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 	"transponder/internal/transcode/picture"
 )
 
@@ -338,7 +339,7 @@ func TestPanicOfPlayingEndsOneSession(t *testing.T) {
 		t.Errorf("closed with %v, want 1011", code)
 	}
 	camera.wantQuiet()
-	eventually(t, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if n := len(w.srv.Players()); n != 0 {
 			return fmt.Sprintf("%d players are left", n)
 		}

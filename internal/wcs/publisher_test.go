@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -14,6 +15,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 	"transponder/internal/transponder"
 )
 
@@ -243,7 +245,7 @@ func TestDisconnectEndsStreams(t *testing.T) {
 			again := dialIn(t, url)
 			again.publishLive(w, "id1", "one")
 			again.publishLive(w, "id2", "two")
-			eventually(t, func() string {
+			testkit.Eventually(t, 10*time.Second, func() string {
 				if st := w.srv.Stats(); st.Sessions != 1 || st.Publishers != 2 || st.Failed != 0 {
 					return fmt.Sprintf("Stats = %+v, want 1 session, 2 publishers, none failed", st)
 				}
@@ -266,7 +268,7 @@ func TestPush(t *testing.T) {
 	}
 	w.ingest.publication("id1").src.SetLive()
 	b.wantStatus("id1", "PUBLISHING", "")
-	eventually(t, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		got := w.pusher.started()
 		if len(got) != 1 || !reflect.DeepEqual(got[0], transponder.Request{StreamName: "one", URL: pushURL}) {
 			return fmt.Sprintf("pushes = %+v, want one of stream one to %s", got, pushURL)

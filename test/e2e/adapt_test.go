@@ -37,7 +37,7 @@ func TestSizeChanges(t *testing.T) {
 		t.Fatalf("startup of a letterbox answers %d", code)
 	}
 	sizes := map[string]bool{}
-	waitFor(t, 30*time.Second, func() string {
+	testkit.Eventually(t, 30*time.Second, func() string {
 		var found []struct{ Width, Height int }
 		s.post("/push/find", map[string]string{"streamName": "adapt"}, &found)
 		for _, p := range found {
@@ -87,7 +87,7 @@ func TestBrowserAdapts(t *testing.T) {
 	}
 	shows := func(width, frames int) {
 		t.Helper()
-		waitFor(t, 60*time.Second, func() string {
+		testkit.Eventually(t, 60*time.Second, func() string {
 			var found []struct {
 				Width  int `json:"width"`
 				Frames int `json:"videoFramesSent"`
@@ -113,7 +113,7 @@ func TestBrowserAdapts(t *testing.T) {
 func (s *server) endStream(name string) {
 	s.t.Helper()
 	s.post("/stream/terminate", map[string]any{"name": name}, nil)
-	waitFor(s.t, 10*time.Second, func() string {
+	testkit.Eventually(s.t, 10*time.Second, func() string {
 		if s.post("/push/find_all", struct{}{}, nil) != http.StatusNotFound {
 			return "the pushes are still there"
 		}

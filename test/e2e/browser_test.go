@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"transponder/internal/testkit"
 )
 
 // browser is a running script of browser/ with a real browser below it.
@@ -133,7 +135,7 @@ func TestPageToOwnServer(t *testing.T) {
 	if shown.Displayed["bitrate-1"] == "" || shown.Displayed["frames-1"] == "" {
 		t.Errorf("the page showed %v", shown.Displayed)
 	}
-	waitFor(t, 10*time.Second, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if code := s.post("/push/find", struct{}{}, nil); code != 404 {
 			return "the push is still there"
 		}
@@ -156,7 +158,7 @@ func TestPageToNginx(t *testing.T) {
 	url, records := startNginx(t)
 	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "sync", "--rtmp", url, "--flash")
 	b.await("live")
-	waitFor(t, 40*time.Second, func() string { // until nginx has recorded 12 s
+	testkit.Eventually(t, 40*time.Second, func() string { // until nginx has recorded 12 s
 		if sent := s.waitPush("sync", "PUBLISHING").AudioFramesSent; sent < 12*48000/1024 {
 			return "too little was sent yet"
 		}
@@ -175,7 +177,7 @@ func TestPageWithoutH264(t *testing.T) {
 	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "vp8", "--rtmp", url, "--flash", "--without", "H264")
 	b.await("live")
 	s.receivedBy("peer")
-	waitFor(t, 60*time.Second, func() string { // until nginx has recorded 12 s
+	testkit.Eventually(t, 60*time.Second, func() string { // until nginx has recorded 12 s
 		if sent := s.waitPush("vp8", "PUBLISHING").AudioFramesSent; sent < 12*48000/1024 {
 			return "too little was sent yet"
 		}
@@ -193,7 +195,7 @@ func TestSDKStripsH264(t *testing.T) {
 	url, records := startNginx(t)
 	b := startBrowser(t, "publish-sdk-example.mjs", s.socket, "--name", "stripped", "--rtmp", url, "--flash", "--strip", "H264")
 	b.await("live")
-	waitFor(t, 60*time.Second, func() string { // until nginx has recorded 12 s
+	testkit.Eventually(t, 60*time.Second, func() string { // until nginx has recorded 12 s
 		if sent := s.waitPush("stripped", "PUBLISHING").AudioFramesSent; sent < 12*48000/1024 {
 			return "too little was sent yet"
 		}

@@ -88,7 +88,7 @@ func TestStalledPublisher(t *testing.T) {
 			t.Logf("ffmpeg: %s", log.String())
 		}
 	}()
-	waitFor(t, 20*time.Second, func() string {
+	testkit.Eventually(t, 20*time.Second, func() string {
 		if code := s.post("/push/startup", map[string]string{"streamName": "stalled", "rtmpUrl": receiver.URL("live")}, nil); code != http.StatusOK {
 			return fmt.Sprintf("startup answers %d", code)
 		}
@@ -109,7 +109,7 @@ func TestStalledPublisher(t *testing.T) {
 	before := delay()
 	way.spoil("blackout", "upstream", "")
 	halted := time.Now()
-	waitFor(t, 2*stall, func() string { // nothing but time mends a link
+	testkit.Eventually(t, 2*stall, func() string { // nothing but time mends a link
 		if d := time.Since(halted); d < stall {
 			return fmt.Sprintf("the link has stood still for %v", d)
 		}
@@ -120,7 +120,7 @@ func TestStalledPublisher(t *testing.T) {
 	}
 	way.mend()
 	mended := time.Now()
-	waitFor(t, 20*time.Second, func() string {
+	testkit.Eventually(t, 20*time.Second, func() string {
 		if d := time.Since(begun) - lastPicture(receiver) - before; d > 200*time.Millisecond {
 			return fmt.Sprintf("the stream is %v late", d)
 		}

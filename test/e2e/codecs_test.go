@@ -65,7 +65,7 @@ func publishCodec(t *testing.T, s *server, name string, codec media.Codec, width
 		cancel()
 		wg.Wait()
 	})
-	waitFor(t, 30*time.Second, func() string {
+	testkit.Eventually(t, 30*time.Second, func() string {
 		select {
 		case err := <-failed:
 			t.Fatalf("publish %v: %v", codec, err)

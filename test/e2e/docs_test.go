@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"transponder/internal/testkit"
 )
 
 // What docs/getting-started.md tells people to type works: the REST calls against a running server and a real nginx, and the
@@ -47,7 +49,7 @@ func TestGettingStarted(t *testing.T) {
 			t.Errorf("%s %v answers %d, want %d", call[1], body, code, want)
 		}
 	}
-	waitFor(t, 15*time.Second, func() string {
+	testkit.Eventually(t, 15*time.Second, func() string {
 		var pushes []push
 		s.post("/push/find_all", struct{}{}, &pushes)
 		for _, p := range pushes {
@@ -71,7 +73,7 @@ func TestGettingStarted(t *testing.T) {
 		cmd.Process.Signal(syscall.SIGINT)
 		cmd.Wait()
 	}()
-	waitFor(t, 15*time.Second, func() string {
+	testkit.Eventually(t, 15*time.Second, func() string {
 		if code := s.post("/stream/find", map[string]string{"name": "test"}, nil); code != http.StatusOK {
 			return "there is no stream of that name"
 		}

@@ -143,7 +143,7 @@ func (s *story) of(id string) []string {
 // await waits for a step of a push that comes after so many others.
 func (s *story) await(t *testing.T, id string, after int, limit time.Duration, step string) (index int) {
 	t.Helper()
-	waitFor(t, limit, func() string {
+	testkit.Eventually(t, limit, func() string {
 		steps := s.of(id)
 		if len(steps) > after {
 			if i := slices.Index(steps[after:], step); i >= 0 {

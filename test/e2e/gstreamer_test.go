@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"transponder/internal/testkit"
 )
 
 // gstreamer is a running gstreamer.py.
@@ -91,7 +93,7 @@ func (g *gstreamer) read(from io.Reader) {
 // wait waits until a condition holds, which is called with mu held.
 func (g *gstreamer) wait(what string, condition func() bool) {
 	g.t.Helper()
-	waitFor(g.t, 30*time.Second, func() string {
+	testkit.Eventually(g.t, 30*time.Second, func() string {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if condition() {

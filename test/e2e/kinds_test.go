@@ -54,7 +54,7 @@ func TestOneKindStops(t *testing.T) {
 				}
 			})
 			var begun push
-			waitFor(t, 15*time.Second, func() string {
+			testkit.Eventually(t, 15*time.Second, func() string {
 				if code := s.post("/push/startup", map[string]any{"streamName": "cam", "rtmpUrl": receiver.URL("live")}, &begun); code != http.StatusOK {
 					return fmt.Sprintf("startup answers %d", code)
 				}
@@ -63,7 +63,7 @@ func TestOneKindStops(t *testing.T) {
 			at := told.await(t, begun.MediaSessionID, 0, 15*time.Second, "PUBLISHING")
 			told.await(t, begun.MediaSessionID, at, 15*time.Second, "DEGRADED/"+c.reason)
 			if c.silence {
-				waitFor(t, 10*time.Second, func() string {
+				testkit.Eventually(t, 10*time.Second, func() string {
 					if picture, sound := lastPicture(receiver), lastSound(receiver); picture < 6*time.Second || sound < picture-time.Second {
 						return fmt.Sprintf("the receiver has pictures up to %v, sound up to %v", picture, sound)
 					}
@@ -190,7 +190,7 @@ func TestLatePicturesThroughNginx(t *testing.T) {
 			if code := s.post("/push/startup", map[string]any{"streamName": "late", "rtmpUrl": n.url()}, &begun); code != http.StatusOK {
 				t.Fatalf("startup answers %d", code)
 			}
-			waitFor(t, 20*time.Second, func() string {
+			testkit.Eventually(t, 20*time.Second, func() string {
 				var all []push
 				if code := s.post("/push/find", map[string]string{"streamName": "late"}, &all); code != http.StatusOK || all[0].VideoFramesSent < 25 {
 					return fmt.Sprintf("find answers %d, %+v", code, all)

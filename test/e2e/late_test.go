@@ -148,7 +148,7 @@ func startStunnel(t *testing.T, clientPort, to, serverPort, receiver string) {
 			t.Logf("stunnel's log:\n%s", log.String())
 		}
 	})
-	waitFor(t, 10*time.Second, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+clientPort, time.Second)
 		if err != nil {
 			return err.Error() + "\n" + log.String()

@@ -79,7 +79,7 @@ func TestStudioAndConsole(t *testing.T) {
 		t.Errorf("the studio shows %q and %q, want %q and who ended it", ended["state"], ended["failure-1"], want)
 	}
 	studio.stop()
-	waitFor(t, 10*time.Second, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if code := s.post("/push/find", struct{}{}, nil); code != 404 {
 			return "a push is still there"
 		}

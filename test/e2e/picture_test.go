@@ -72,7 +72,7 @@ func TestPictureRules(t *testing.T) {
 				Sent          int `json:"videoFramesSent"`
 				Status        string
 			}
-			waitFor(t, 60*time.Second, func() string {
+			testkit.Eventually(t, 60*time.Second, func() string {
 				tt.server.post("/push/find", map[string]any{"rtmpUrl": url + "/" + tt.name}, &found)
 				if len(found) != 1 || float64(found[0].Sent) < 5*tt.fps {
 					return fmt.Sprintf("not five seconds of pictures yet: %+v", found)
@@ -271,7 +271,7 @@ func TestEncoderBehind(t *testing.T) {
 	}
 	state := func(want string) {
 		t.Helper()
-		waitFor(t, 60*time.Second, func() string {
+		testkit.Eventually(t, 60*time.Second, func() string {
 			s.post("/push/find", map[string]any{"streamName": "a"}, &found)
 			if len(found) != 1 || found[0].Status != want {
 				return fmt.Sprintf("the push is %+v, want %s", found, want)
@@ -340,7 +340,7 @@ func TestCraftedPictures(t *testing.T) {
 		t.Errorf("the far end was published to %d times", n)
 	}
 	s.post("/stream/terminate", map[string]any{"name": "a"}, nil)
-	waitFor(t, 10*time.Second, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if s.post("/push/find_all", struct{}{}, nil) != http.StatusNotFound {
 			return "the pushes are still there"
 		}

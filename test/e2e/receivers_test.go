@@ -100,7 +100,7 @@ func TestReceiverRefusesForAWhile(t *testing.T) {
 	down.Store(true)
 	n.kill()
 	n.start()
-	waitFor(t, 15*time.Second, func() string {
+	testkit.Eventually(t, 15*time.Second, func() string {
 		var found []push
 		s.post("/push/find", map[string]string{"streamName": "asked"}, &found)
 		if len(found) == 0 || found[0].Reason != "peer_closed" && !strings.HasPrefix(found[0].Reason, "key_") || found[0].Attempts < 3 {
@@ -119,7 +119,7 @@ func TestReceiverIsFull(t *testing.T) {
 	t.Parallel()
 	s, far := startServer(t), startServer(t, "max_publishers=1")
 	leave := publishRTMP(t, far, "first", 320, 180)
-	waitFor(t, 15*time.Second, func() string {
+	testkit.Eventually(t, 15*time.Second, func() string {
 		if far.post("/stream/find", map[string]any{"name": "first"}, nil) != http.StatusOK {
 			return "the first stream is not there"
 		}
@@ -224,7 +224,7 @@ func duration(t *testing.T, file string) float64 {
 // waitFrames waits until a push has sent so many pictures in all.
 func (s *server) waitFrames(stream string, frames int) {
 	s.t.Helper()
-	waitFor(s.t, 30*time.Second, func() string {
+	testkit.Eventually(s.t, 30*time.Second, func() string {
 		var found []push
 		s.post("/push/find", map[string]string{"streamName": stream}, &found)
 		if len(found) == 0 || found[0].VideoFramesSent < frames {
@@ -550,7 +550,7 @@ func TestNginxBeyondItsCounter(t *testing.T) {
 	}
 	sent := client.BytesSent()
 	t.Logf("%d bytes in %v", sent, time.Since(begun).Round(time.Millisecond))
-	waitFor(t, 10*time.Second, func() string {
+	testkit.Eventually(t, 10*time.Second, func() string {
 		if acked := client.BytesAcked(); acked < 0xf0000000+10<<20 {
 			return fmt.Sprintf("%d bytes acknowledged of %d sent", acked, sent)
 		}

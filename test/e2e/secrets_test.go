@@ -52,7 +52,7 @@ func TestSecretsAreKept(t *testing.T) {
 		if code := s.post("/push/startup", body, nil); code != http.StatusOK {
 			t.Fatalf("startup to %s answers %d", tt.url, code)
 		}
-		waitFor(t, 15*time.Second, func() string {
+		testkit.Eventually(t, 15*time.Second, func() string {
 			var found []push
 			s.post("/push/find", map[string]string{"rtmpUrl": tt.url}, &found)
 			if len(found) != 1 || found[0].Status != tt.status {
@@ -85,7 +85,7 @@ func TestSecretsAreKept(t *testing.T) {
 			t.Errorf("%s answers %d: %s", b, resp.StatusCode, answer)
 		}
 	}
-	waitFor(t, 15*time.Second, func() string {
+	testkit.Eventually(t, 15*time.Second, func() string {
 		if n := strings.Count(hooks.String(), `"to":"FAILED"`); n < 5 {
 			return "the hook has not been told of all failures yet"
 		}

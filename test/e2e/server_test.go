@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"transponder/internal/testkit"
 )
 
 // server is a running transponder on free ports.
@@ -176,29 +178,11 @@ type push struct {
 	AudioFramesSent int `json:"audioFramesSent"`
 }
 
-// waitFor polls until condition returns "", and fails with what it says otherwise when the time is over.
-func waitFor(t *testing.T, limit time.Duration, condition func() (notYet string)) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	poll := time.NewTicker(50 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		notYet := condition()
-		if notYet == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v: %s", limit, notYet)
-		}
-		<-poll.C
-	}
-}
-
 // waitPush waits until the stream's push has a status.
 func (s *server) waitPush(stream, status string) push {
 	s.t.Helper()
 	var found push
-	waitFor(s.t, 15*time.Second, func() string {
+	testkit.Eventually(s.t, 15*time.Second, func() string {
 		var all []push
 		if code := s.post("/push/find", map[string]string{"streamName": stream}, &all); code != http.StatusOK {
 			return "find answers " + strconv.Itoa(code)
@@ -306,7 +290,7 @@ func (n *nginx) start() {
 		defer close(exited)
 		cmd.Wait()
 	}()
-	waitFor(n.t, 10*time.Second, func() string {
+	testkit.Eventually(n.t, 10*time.Second, func() string {
 		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+n.port, time.Second)
 		if err != nil {
 			return err.Error() + "\n" + n.log.String()

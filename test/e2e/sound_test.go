@@ -228,7 +228,7 @@ func TestSoundForms(t *testing.T) {
 			sent := func(more int) {
 				t.Helper()
 				before := -1
-				waitFor(t, 60*time.Second, func() string {
+				testkit.Eventually(t, 60*time.Second, func() string {
 					var found []push
 					tt.server.post("/push/find", map[string]any{"mediaSessionId": ids[i]}, &found)
 					if len(found) == 1 && before < 0 {

@@ -69,7 +69,7 @@ func TestEncoderReturnsOverItsDeadConnection(t *testing.T) {
 			url, records := startNginx(t)
 			hang := c.first(t, s)
 			var begun push
-			waitFor(t, 15*time.Second, func() string {
+			testkit.Eventually(t, 15*time.Second, func() string {
 				if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": url}, &begun); code != http.StatusOK {
 					return fmt.Sprintf("startup answers %d", code)
 				}
@@ -78,7 +78,7 @@ func TestEncoderReturnsOverItsDeadConnection(t *testing.T) {
 			s.waitFrames("show", 60)
 			hang()
 			c.again(t, s)
-			waitFor(t, 15*time.Second, func() string {
+			testkit.Eventually(t, 15*time.Second, func() string {
 				if !strings.Contains(s.metrics(), "transponder_takeovers_total 1\n") {
 					return "no takeover is counted"
 				}

@@ -161,7 +161,7 @@ func TestEveryFrameArrives(t *testing.T) {
 				}
 			}()
 			receiver.Wait(t, "media", func() bool { return len(receiver.Tags()) > 0 })
-			waitFor(t, 30*time.Second, func() string {
+			testkit.Eventually(t, 30*time.Second, func() string {
 				numbers := frameNumbers(receiver.Tags())
 				if len(numbers) == 0 || numbers[len(numbers)-1] < frames-1 {
 					return fmt.Sprintf("%d frames arrived, %d were sent", len(numbers), p.Sent())

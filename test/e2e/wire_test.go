@@ -120,7 +120,7 @@ func startCapture(t *testing.T, ports []string) *wireCapture {
 	}
 	go func() { c.exited <- c.cmd.Wait() }()
 	t.Cleanup(c.stop)
-	waitFor(t, 20*time.Second, func() string {
+	testkit.Eventually(t, 20*time.Second, func() string {
 		select {
 		case err := <-c.exited:
 			c.exited <- err
@@ -139,7 +139,7 @@ func startCapture(t *testing.T, ports []string) *wireCapture {
 // wait waits until a text is n times in the capture.
 func (c *wireCapture) wait(text string, n int) {
 	c.t.Helper()
-	waitFor(c.t, 20*time.Second, func() string {
+	testkit.Eventually(c.t, 20*time.Second, func() string {
 		if got := c.count(text); got < n {
 			return fmt.Sprintf("%q was captured %d times, want %d", text, got, n)
 		}

@@ -24,6 +24,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/udp"
+	"transponder/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -677,11 +678,12 @@ func FuzzDTLS(f *testing.F) {
 		case <-time.After(10 * time.Second):
 			t.Fatal("the session does not end")
 		}
-		for limit := time.Now().Add(10 * time.Second); len(r.handshakes) > 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(limit) {
-				t.Fatal("the handshake keeps its place")
+		testkit.Eventually(t, 10*time.Second, func() string {
+			if len(r.handshakes) > 0 {
+				return "the handshake keeps its place"
 			}
-		}
+			return ""
+		})
 		if n := r.panics.Load(); n > 0 {
 			t.Fatalf("%d panics", n)
 		}

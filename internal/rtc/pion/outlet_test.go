@@ -236,11 +236,12 @@ func TestPlay(t *testing.T) {
 		if err := p.RequestKeyFrame(); err != nil {
 			t.Error(err)
 		}
-		for deadline := time.Now().Add(30 * time.Second); b.Stats().PLIs == 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal("the player's request for a key frame went nowhere")
+		testkit.Eventually(t, 30*time.Second, func() string {
+			if b.Stats().PLIs == 0 {
+				return "the player's request for a key frame went nowhere"
 			}
-		}
+			return ""
+		})
 		end()
 		if err := <-ended; !errors.Is(err, rtc.ErrPeerClosed) {
 			t.Errorf("ends with %v, want ErrPeerClosed", err)

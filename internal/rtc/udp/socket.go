@@ -144,9 +144,6 @@ func (s *Socket) Do(f func()) {
 // Set sets a timer; one that is set already is moved. It is called from the socket's goroutine only.
 func (s *Socket) Set(t *Timer, at time.Duration) { s.wheel.set(t, at) }
 
-// Drop takes a timer off. It is called from the socket's goroutine only.
-func (s *Socket) Drop(t *Timer) { s.wheel.remove(t) }
-
 // Write sends a datagram, and waits while the kernel has no room for it.
 func (s *Socket) Write(b []byte, from Source, to netip.AddrPort) (int, error) {
 	n, _, err := s.conn.WriteMsgUDPAddrPort(b, from.control, to)

@@ -19,6 +19,7 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/testkit"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture/picturetest"
 	"transponder/internal/transcode/picture/worker"
@@ -239,12 +240,13 @@ func TestVideoBound(t *testing.T) {
 		t.Errorf("a child of one thread may take %v cores, want 2", r.maxCores)
 	}
 	r.maxCores = 0.001
-	for deadline := time.Now().Add(time.Minute); killed.said.Load() == 0 || r.figures().Restarts == 0; time.Sleep(50 * time.Millisecond) {
-		v.budget.sample(time.Now(), v.rendering())
-		if time.Now().After(deadline) {
-			t.Fatal("it is still there")
+	testkit.Eventually(t, time.Minute, func() string {
+		if killed.said.Load() > 0 && r.figures().Restarts > 0 {
+			return ""
 		}
-	}
+		v.budget.sample(time.Now(), v.rendering())
+		return "it is still there"
+	})
 }
 
 // The rendition ends with its source, for the same cause.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/testkit"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/sound"
 	"transponder/internal/transcode/sound/soundtest"
@@ -69,20 +70,15 @@ func play(t testing.TB, p *Player, f media.Frame) (media.Frame, error) {
 		}
 	}
 	need := 2 * len(f.Data)
-	deadline := time.Now().Add(time.Minute)
-	for len(p.rest) < need {
+	testkit.Eventually(t, time.Minute, func() string {
 		p.library.mu.Lock()
+		defer p.library.mu.Unlock()
 		e := p.encoding
-		ready := e == nil || p.next != nil || e.err != nil || e.after(p.at) < 0
-		p.library.mu.Unlock()
-		if ready {
-			break
+		if len(p.rest) < need && e != nil && p.next == nil && e.err == nil && e.after(p.at) >= 0 {
+			return "no packets of the file"
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("no packets of the file")
-		}
-		time.Sleep(100 * time.Microsecond)
-	}
+		return ""
+	})
 	return p.Replace(f)
 }
 

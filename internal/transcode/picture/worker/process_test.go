@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"transponder/internal/media"
+	"transponder/internal/testkit"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture/picturetest"
 )
@@ -249,12 +250,17 @@ func TestStrangeProcesses(t *testing.T) {
 			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 			return err != nil || bytes.Contains(stat, []byte(") Z "))
 		}
-		for deadline := time.Now().Add(30 * time.Second); !gone(); time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
+		defer func() {
+			if !gone() {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
-				t.Fatal("a child lives on without its parent")
 			}
-		}
+		}()
+		testkit.Eventually(t, 30*time.Second, func() string {
+			if !gone() {
+				return "a child lives on without its parent"
+			}
+			return ""
+		})
 	})
 	t.Run("deaf", func(t *testing.T) {
 		p := start(t, io.Discard, "/bin/sleep", "1000")
