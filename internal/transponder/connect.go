@@ -33,111 +33,111 @@ func (e *forwardedError) Error() string {
 
 func (e *forwardedError) Unwrap() error { return e.err }
 
-// connect makes a link, all within one deadline. It goes where a server sends it instead, as far as the settings allow.
-func (p *push) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.ConnectTimeout)
+// connect publishes at a target, all within one deadline. It goes where servers send it instead, as far as the settings allow.
+func (d *dialer) connect(ctx context.Context, target Target, addrs []netip.Addr) (connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.ConnectTimeout)
 	defer cancel()
 	for hops := 0; ; hops++ {
-		l, err := p.connectTo(ctx, target, addrs)
+		c, err := d.connectTo(ctx, target, addrs)
 		if err != nil && hops > 0 {
 			err = &forwardedError{target, err}
 		}
 		var asked *rtmp.ReconnectError
 		if !errors.As(err, &asked) {
-			return l, err
+			return c, err
 		}
 		if hops == maxHops {
-			return nil, errHops
+			return connection{}, errHops
 		}
 		if target, err = redirected(target, asked.TCURL); err != nil {
-			return nil, err
+			return connection{}, err
 		}
-		p.log.Info("server sends the push on", "to", target)
+		d.log.Info("server sends the push on", "to", target)
 		addrs = nil
 	}
 }
 
-// connectTo makes a link to a target, at the first of its addresses that takes the stream. If none does, the error that tells
-// most is returned.
-func (p *push) connectTo(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
+// connectTo publishes at the first address of a target that takes the stream. If none does, it returns the error that tells most.
+func (d *dialer) connectTo(ctx context.Context, target Target, addrs []netip.Addr) (connection, error) {
 	if addrs == nil {
 		var err error
-		if addrs, err = p.cfg.locate(ctx, target); err != nil {
-			return nil, causeOr(ctx, err)
+		if addrs, err = d.cfg.locate(ctx, target); err != nil {
+			return connection{}, causeOr(ctx, err)
 		}
 	}
 	if slices.ContainsFunc(addrs, isInside) {
-		p.inside.Store(true)
+		d.inside.Store(true)
 	}
 	port, err := target.port()
 	if err != nil {
-		return nil, err
+		return connection{}, err
 	}
 	racing, cancel := context.WithCancel(ctx)
-	r := newRace(p, target, p.order(port, addrs))
-	var l *link
-	defer func() { r.stop(cancel, l != nil) }()
-	failed := greeting{stage: -1, err: errNoAddress}
+	r := newRace(d, target, d.order(port, addrs))
+	won := false
+	defer func() { r.stop(cancel, won) }()
+	failed := connection{stage: -1, err: errNoAddress}
 	for {
-		g, ok := r.next(racing)
+		c, ok := r.next(racing)
 		if !ok {
-			return nil, failed.err
+			return connection{}, failed.err
 		}
-		if g.err == nil {
-			l, g = p.publishAt(ctx, target, g, r.left() > 0)
+		if c.err == nil {
+			c = d.publishAt(ctx, c, r.left() > 0)
 		}
-		if g.err == nil || settles(g.err) {
-			p.remember(g.addr, false)
-			return l, g.err
+		if c.err == nil || settles(c.err) {
+			won = c.err == nil
+			d.remember(c.addr, false)
+			return c, c.err
 		}
 		if err := causeOr(ctx, nil); err != nil {
-			return nil, err
+			return connection{}, err
 		}
-		p.remember(g.addr, true)
+		d.remember(c.addr, true)
 		if r.left() > 0 {
-			p.log.Info("address passed over", "peer", g.addr, "err", printable(g.err))
+			d.log.Info("address passed over", "peer", c.addr, "err", printable(c.err))
 		}
-		if failed.stage < 0 || telling(g) > telling(failed) {
-			failed = g
+		if failed.stage < 0 || telling(c) > telling(failed) {
+			failed = c
 		}
 	}
 }
 
-// publishAt goes on from a handshake to NetStream.Publish.Start, and closes the connection unless it gets there. If there are
-// others to try, half of the time that is left is theirs. A server that wants a login refuses twice before it takes it, each time
-// with a connection of its own.
-func (p *push) publishAt(ctx context.Context, target Target, g greeting, others bool) (*link, greeting) {
+// publishAt goes on from the RTMP handshake to NetStream.Publish.Start. It closes the connection unless it gets there. If there are
+// other addresses to try, it leaves half of the time to them. A server that wants a login refuses twice before it accepts, and each time
+// the next try needs a connection of its own.
+func (d *dialer) publishAt(ctx context.Context, c connection, others bool) connection {
 	if deadline, ok := ctx.Deadline(); ok && others {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
-	login := rtmp.Login{User: target.User, Password: target.Password, App: target.App}
+	login := rtmp.Login{User: c.target.User, Password: c.target.Password, App: c.target.App}
 	for {
-		g.err = interruptible(ctx, g.conn, func() error {
-			p.greet(g.client.Hello())
-			g.stage = atConnect
-			if err := g.client.Connect(); err != nil {
+		c.err = interruptible(ctx, c.conn, func() error {
+			d.greet(c.client.Hello())
+			c.stage = atConnect
+			if err := c.client.Connect(); err != nil {
 				return err
 			}
-			g.stage = atPublish
-			return g.client.Publish()
+			c.stage = atPublish
+			return c.client.Publish()
 		})
-		if g.err == nil {
-			return newLink(p, target, g), g
+		if c.err == nil {
+			return c
 		}
-		g.conn.Close()
+		c.conn.Close()
 		var refused *rtmp.StatusError
-		if !errors.As(g.err, &refused) {
-			return nil, g
+		if !errors.As(c.err, &refused) {
+			return c
 		}
 		query, err := login.Next(refused)
 		if err != nil {
-			g.err = err
-			return nil, g
+			c.err = err
+			return c
 		}
-		if g = p.approach(ctx, target, g.addr, query, func() {}); g.err != nil {
-			return nil, g
+		if c = d.approach(ctx, c.target, c.addr, query, func() {}); c.err != nil {
+			return c
 		}
 	}
 }
@@ -148,13 +148,6 @@ func causeOr(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-func (p *push) flashVersion() string {
-	if p.req.FlashVersion != "" {
-		return p.req.FlashVersion
-	}
-	return p.cfg.FlashVersion
 }
 
 // redirected is where a server sends us instead: to the same name at an address that may be left out or relative (Enhanced RTMP

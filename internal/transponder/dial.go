@@ -9,13 +9,36 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"transponder/internal/rtmp"
+	"transponder/internal/stream"
 )
 
 // errNoAddress means that a host has addresses, but none that the source address can reach.
 var errNoAddress = errors.New("the host has no address of the same family as rtmp_publisher_ip")
+
+// dialer makes the connections of a push. It remembers which addresses failed, so that the next connection tries the others first. Any
+// goroutine may use it.
+type dialer struct {
+	pushConfig
+	source func() *stream.Source // what the push reads now
+
+	inside atomic.Bool // an address of a private network was dialled
+
+	mu     sync.Mutex
+	hellos [4]rtmp.Hello                // guarded by mu; of the latest connections, the newest first
+	failed map[netip.AddrPort]time.Time // guarded by mu; addresses that failed last, and when
+}
+
+func newDialer(c pushConfig, source func() *stream.Source) *dialer {
+	return &dialer{pushConfig: c, source: source}
+}
 
 // locate returns the addresses of a target that may be dialled, as of now: *TargetError if none may.
 func (c Config) locate(ctx context.Context, t Target) ([]netip.Addr, error) {
@@ -61,36 +84,36 @@ func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	return addrs, nil
 }
 
-// dialOne opens a TCP connection.
-func (c Config) dialOne(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
-	if c.dialTCP != nil {
-		return c.dialTCP(ctx, a)
+// dialTCP opens a TCP connection.
+func (d *dialer) dialTCP(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+	if d.cfg.dialTCP != nil {
+		return d.cfg.dialTCP(ctx, a)
 	}
-	d := net.Dialer{Control: c.control}
-	if c.LocalAddr.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.LocalAddr, 0))
+	tcp := net.Dialer{Control: d.control}
+	if d.cfg.LocalAddr.IsValid() {
+		tcp.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.cfg.LocalAddr, 0))
 	}
-	return d.DialContext(ctx, "tcp", a.String())
+	return tcp.DialContext(ctx, "tcp", a.String())
 }
 
 // control lets the kernel give up a connection whose bytes are not acknowledged for as long as a write may take. Keep-alive
 // probes are only sent on idle connections, and a push is never idle.
-func (c Config) control(_, _ string, raw syscall.RawConn) error {
+func (d *dialer) control(_, _ string, raw syscall.RawConn) error {
 	var err error
 	if e := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(c.WriteTimeout.Milliseconds()))
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.cfg.WriteTimeout.Milliseconds()))
 	}); e != nil {
 		return e
 	}
 	return err
 }
 
-func (c Config) secure(ctx context.Context, t Target, conn net.Conn) (net.Conn, error) {
+func (d *dialer) secure(ctx context.Context, t Target, conn net.Conn) (net.Conn, error) {
 	if !t.TLS {
 		return conn, nil
 	}
 	secured := tls.Client(conn, &tls.Config{
-		ServerName: t.Host, RootCAs: c.RootCAs, InsecureSkipVerify: c.SkipTLSVerify, //nolint:gosec // a setting for tests
+		ServerName: t.Host, RootCAs: d.cfg.RootCAs, InsecureSkipVerify: d.cfg.SkipTLSVerify, //nolint:gosec // a setting for tests
 	})
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()

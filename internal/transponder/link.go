@@ -45,8 +45,8 @@ type link struct {
 }
 
 // newLink makes a link of a connection on which the server has answered NetStream.Publish.Start.
-func newLink(p *push, target Target, g greeting) *link {
-	l := &link{push: p, target: target, conn: g.conn, client: g.client, out: g.out}
+func newLink(p *push, c connection) *link {
+	l := &link{push: p, target: c.target, conn: c.conn, client: c.client, out: c.out}
 	l.mux = l.muxer()
 	return l
 }
@@ -56,7 +56,7 @@ func (l *link) muxer() *flv.Muxer {
 	m := &flv.Muxer{
 		FrameRate: l.frameRate,
 		Allowed:   l.passes,
-		Sound:     l.push.audio.Expect(l.push.source(), l.push.req.Options.Audio),
+		Sound:     l.push.parts.Audio.Expect(l.push.source(), l.push.req.Options.Audio),
 		Announced: func() *media.Track { return l.push.in.feed().Announced() },
 	}
 	if l.push.cfg.SendMetadata {

@@ -31,10 +31,7 @@ type pushConfig struct {
 	src     *stream.Source // the first source: with options.onSourceLoss others may follow
 	profile picture.Profile
 
-	hub     *stream.Hub
-	audio   AudioRenditions
-	stills  Stills
-	video   VideoRenditions
+	parts   Parts
 	journal *Journal
 	log     *slog.Logger
 	panics  *panics.Counter // of all pushes
@@ -45,11 +42,11 @@ type push struct {
 	pushConfig
 
 	in       *holder // what the push reads
+	dialer   *dialer
 	voice    voice
 	machine  *machine
 	started  time.Time
 	attempts atomic.Int32
-	inside   atomic.Bool // an address of a private network was dialled
 	known    atomic.Bool // the push was live once, so what is at its address is no secret any more
 
 	moving sync.Mutex // held while the state changes and the journal is told, so that the journal has the right order; taken before mu
@@ -58,25 +55,24 @@ type push struct {
 	clock     timeline     // owned by run
 	opus      bool         // owned by run; the present server takes Opus
 	everLive  bool         // owned by run
-	liveSince time.Time    // owned by run; when the present connection took its first tags, zero before
+	liveSince time.Time    // owned by run; since when the push is live without a break, zero while it is not
 	movedAt   time.Time    // written by run between two connections, so their goroutines may read it; when a server last made us reconnect
 
 	mu                  sync.Mutex
-	link                *link                        // guarded by mu; the present one, nil while there is none
-	hellos              [4]rtmp.Hello                // guarded by mu; of the latest connections, the newest first
-	pastSent, pastAcked int64                        // guarded by mu; bytes of the connections before
-	meter               stream.Meter                 // guarded by mu
-	frames              [2]int64                     // guarded by mu; audio, video sent
-	picture             *media.Track                 // guarded by mu; of the last picture sent
-	lastKey             media.Timestamp              // guarded by mu; of the last key frame sent
-	keyInterval         time.Duration                // guarded by mu
-	failed              map[netip.AddrPort]time.Time // guarded by mu; addresses that failed last, and when
+	link                *link           // guarded by mu; the present one, nil while there is none
+	pastSent, pastAcked int64           // guarded by mu; bytes of the connections before
+	meter               stream.Meter    // guarded by mu
+	frames              [2]int64        // guarded by mu; audio, video sent
+	picture             *media.Track    // guarded by mu; of the last picture sent
+	lastKey             media.Timestamp // guarded by mu; of the last key frame sent
+	keyInterval         time.Duration   // guarded by mu
 }
 
 // newPush makes a push that begins with the addresses of its target and, if it is to begin with a sound file, that file's player.
 func newPush(c pushConfig, addrs []netip.Addr, player SoundPlayer) *push {
 	p := &push{pushConfig: c, addrs: addrs, machine: newMachine(), started: time.Now()}
 	p.in = newHolder(p.holding(), c.src)
+	p.dialer = newDialer(c, p.source)
 	p.voice.log = c.log
 	p.voice.muted = c.req.Options.Action == actionMute
 	if player != nil {
@@ -108,7 +104,7 @@ func (p *push) run(ctx context.Context) error {
 // holding says how the stream is read, and what happens when it ends.
 func (p *push) holding() holderConfig {
 	cfg := holderConfig{
-		hub: p.hub, log: p.log, aac: p.sound, converted: p.converted, changed: p.held, buffer: p.cfg.Buffer,
+		hub: p.parts.Hub, log: p.log, aac: p.sound, converted: p.converted, changed: p.held, buffer: p.cfg.Buffer,
 		silent: p.silent, maxLag: p.cfg.MaxDelay,
 	}
 	if p.req.transcodes() {
@@ -117,7 +113,7 @@ func (p *push) holding() holderConfig {
 	if o := p.req.Options; o.OnSourceLoss == "hold" {
 		cfg.grace = cmp.Or(o.HoldFor, p.cfg.HoldFor)
 		if o.Slate != "" {
-			cfg.slate = func(w, h int) (media.Frame, error) { return p.stills.Frame(o.Slate, w, h) }
+			cfg.slate = func(w, h int) (media.Frame, error) { return p.parts.Stills.Frame(o.Slate, w, h) }
 		}
 	}
 	return cfg
@@ -128,12 +124,12 @@ func (p *push) sound(s *stream.Source) (*stream.Feed, func(), error) {
 	if track := s.Audio.Track(); p.opus && track != nil && track.Codec == media.Opus {
 		return s.Audio, func() {}, nil
 	}
-	return p.audio.Feed(s, p.req.Options.Audio)
+	return p.parts.Audio.Feed(s, p.req.Options.Audio)
 }
 
 // silent describes the sound that is made of a source's, for silence when there is none.
 func (p *push) silent() *media.Track {
-	track := *p.audio.Expect(p.source(), p.req.Options.Audio)
+	track := *p.parts.Audio.Expect(p.source(), p.req.Options.Audio)
 	if track.Codec == media.AAC && track.Config == nil {
 		// Without it there is no silence, which players survive.
 		track.Config, _ = media.AACConfig(track.SampleRate, track.Channels)
@@ -168,7 +164,7 @@ func (p *push) waitLive(ctx context.Context) error {
 			return nil
 		case <-src.Done():
 			err := src.Err()
-			next, ok := p.hub.Source(src.Info().Name)
+			next, ok := p.parts.Hub.Source(src.Info().Name)
 			if !ok || next == src || !errors.Is(err, stream.ErrReplaced) {
 				return &sourceError{err}
 			}
@@ -268,6 +264,15 @@ func (p *push) attempt(ctx context.Context) error {
 	}
 }
 
+// connect makes a link to a target, or to where its servers send the push.
+func (p *push) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
+	c, err := p.dialer.connect(ctx, target, addrs)
+	if err != nil {
+		return nil, err
+	}
+	return newLink(p, c), nil
+}
+
 // begin connects for the first time, or anew when there is no connection. What the reader has got meanwhile would be late
 // for good if that took long.
 func (p *push) begin(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
@@ -359,7 +364,7 @@ func (p *push) drain(why error) {
 }
 
 // hidden says whether the reasons of the push tell what is there in a private network.
-func (p *push) hidden() bool { return p.inside.Load() && !p.known.Load() }
+func (p *push) hidden() bool { return p.dialer.inside.Load() && !p.known.Load() }
 
 // Info returns what can be said of the push now.
 func (p *push) Info() Info {

@@ -1,6 +1,7 @@
 package transponder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -38,8 +39,9 @@ const (
 	atPublish
 )
 
-// greeting is a connection past the RTMP handshake, or why there is none.
-type greeting struct {
+// connection is what came of trying an address: a connection past the RTMP handshake, or the error and how far it got.
+type connection struct {
+	target Target
 	addr   netip.AddrPort
 	conn   net.Conn
 	client *rtmp.Client
@@ -49,35 +51,35 @@ type greeting struct {
 }
 
 // approach dials an address and goes as far as the RTMP handshake. connected is called when TCP is there.
-func (p *push) approach(ctx context.Context, target Target, addr netip.AddrPort, login string, connected func()) (g greeting) {
-	g.addr = addr
-	g.err = p.safely(func() error {
-		conn, err := p.cfg.dialOne(ctx, addr)
+func (d *dialer) approach(ctx context.Context, target Target, addr netip.AddrPort, login string, connected func()) (c connection) {
+	c.target, c.addr = target, addr
+	c.err = d.panics.Run(d.log, "push panicked", func() error {
+		conn, err := d.dialTCP(ctx, addr)
 		if err != nil {
 			return err
 		}
 		connected()
-		g.stage = atTLS
-		if conn, err = p.cfg.secure(ctx, target, conn); err != nil {
+		c.stage = atTLS
+		if conn, err = d.secure(ctx, target, conn); err != nil {
 			return err
 		}
-		g.stage = atHandshake
-		g.conn = conn
+		c.stage = atHandshake
+		c.conn = conn
 		var client *rtmp.Client
 		out := newOutflow()
 		client = rtmp.NewClient(conn, rtmp.ClientConfig{
-			App: target.App, TCURL: target.TCURL, FlashVersion: p.flashVersion(), StreamName: target.Name, Login: login,
-			FourCC: p.req.Options.fourCCs(), Reconnect: true, Came: p.source().Info().Trail,
+			App: target.App, TCURL: target.TCURL, FlashVersion: cmp.Or(d.req.FlashVersion, d.cfg.FlashVersion), StreamName: target.Name, Login: login,
+			FourCC: d.req.Options.fourCCs(), Reconnect: true, Came: d.source().Info().Trail,
 			Acked:    func(bytes int64) { out.ack(time.Now(), bytes, client.BytesSent()) },
 			Answered: func(value uint32) { out.answer(time.Now(), value) },
 		})
-		g.client, g.out = client, out
+		c.client, c.out = client, out
 		return interruptible(ctx, conn, client.Handshake)
 	})
-	if g.err != nil && g.conn != nil {
-		g.conn.Close()
+	if c.err != nil && c.conn != nil {
+		c.conn.Close()
 	}
-	return g
+	return c
 }
 
 // interruptible runs I/O on conn, which ends early when ctx ends.
@@ -93,7 +95,7 @@ func interruptible(ctx context.Context, conn net.Conn, io func() error) error {
 // race finds one after the other of a host's addresses where RTMP is spoken. An address that is slow has the next one tried
 // beside it (RFC 8305, "Happy Eyeballs"). A race belongs to one goroutine, which ends it with stop.
 type race struct {
-	t      *push
+	d      *dialer
 	target Target
 
 	waiting []netip.AddrPort // not tried yet
@@ -105,10 +107,10 @@ type race struct {
 
 // runner is the try of one address.
 type runner struct {
-	addr      netip.AddrPort
-	begun     time.Time
-	connected atomic.Bool
-	greeting  greeting // once it is over
+	addr       netip.AddrPort
+	begun      time.Time
+	connected  atomic.Bool
+	connection connection // once it is over
 }
 
 // event says that a runner is connected, or over.
@@ -117,9 +119,9 @@ type event struct {
 	over bool
 }
 
-func newRace(t *push, target Target, addrs []netip.AddrPort) *race {
+func newRace(d *dialer, target Target, addrs []netip.AddrPort) *race {
 	return &race{
-		t: t, target: target, waiting: addrs, timer: time.NewTimer(0), events: make(chan event, 2*len(addrs)), // none waits to be read
+		d: d, target: target, waiting: addrs, timer: time.NewTimer(0), events: make(chan event, 2*len(addrs)), // none waits to be read
 	}
 }
 
@@ -128,10 +130,10 @@ func (r *race) left() int { return len(r.waiting) + len(r.running) }
 
 // next returns the next address that shook hands or failed; false when there is none left, or no time. ctx is that of the whole
 // race.
-func (r *race) next(ctx context.Context) (greeting, bool) {
+func (r *race) next(ctx context.Context) (connection, bool) {
 	for {
 		if len(r.running) == 0 && !r.begin(ctx) {
-			return greeting{}, false
+			return connection{}, false
 		}
 		select {
 		case one := <-r.events:
@@ -142,10 +144,10 @@ func (r *race) next(ctx context.Context) (greeting, bool) {
 				continue
 			}
 			r.running = slices.DeleteFunc(r.running, func(x *runner) bool { return x == one.runner })
-			if one.greeting.err != nil {
+			if one.connection.err != nil {
 				r.begin(ctx)
 			}
-			return one.greeting, true
+			return one.connection, true
 		case <-r.timer.C:
 			r.begin(ctx)
 		}
@@ -162,7 +164,7 @@ func (r *race) begin(ctx context.Context) bool {
 	r.running = append(r.running, one)
 	r.timer.Reset(dialDelay)
 	r.wg.Go(func() {
-		one.greeting = r.t.approach(ctx, r.target, one.addr, "", func() {
+		one.connection = r.d.approach(ctx, r.target, one.addr, "", func() {
 			one.connected.Store(true)
 			r.events <- event{one, false}
 		})
@@ -181,49 +183,49 @@ func (r *race) stop(cancel context.CancelFunc, won bool) {
 			enough = greetDelay
 		}
 		if won && time.Since(one.begun) >= enough {
-			r.t.remember(one.addr, true)
+			r.d.remember(one.addr, true)
 		}
 	}
 	cancel()
 	r.wg.Wait()
 	for _, one := range r.running {
-		if g := one.greeting; g.err == nil {
-			g.conn.Close()
+		if c := one.connection; c.err == nil {
+			c.conn.Close()
 		}
 	}
 }
 
 // remember notes whether an address failed, for the next attempt.
-func (p *push) remember(a netip.AddrPort, failed bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.failed, a)
+func (d *dialer) remember(a netip.AddrPort, failed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.failed, a)
 	if !failed {
 		return
 	}
-	if p.failed == nil || len(p.failed) >= maxRemembered {
-		p.failed = map[netip.AddrPort]time.Time{}
+	if d.failed == nil || len(d.failed) >= maxRemembered {
+		d.failed = map[netip.AddrPort]time.Time{}
 	}
-	p.failed[a] = time.Now()
+	d.failed[a] = time.Now()
 }
 
 // order returns the addresses in the order to try them: those that have not failed, then the others, the longest ago first. In
 // each half the families take turns (RFC 8305, 4), so that one that leads nowhere does not hold up the other.
-func (p *push) order(port uint16, addrs []netip.Addr) []netip.AddrPort {
+func (d *dialer) order(port uint16, addrs []netip.Addr) []netip.AddrPort {
 	var fresh, failed []netip.AddrPort
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, a := range addrs {
 		a := netip.AddrPortFrom(a, port)
-		switch _, bad := p.failed[a]; {
-		case p.cfg.LocalAddr.IsValid() && p.cfg.LocalAddr.Is4() != a.Addr().Is4():
+		switch _, bad := d.failed[a]; {
+		case d.cfg.LocalAddr.IsValid() && d.cfg.LocalAddr.Is4() != a.Addr().Is4():
 		case bad:
 			failed = append(failed, a)
 		default:
 			fresh = append(fresh, a)
 		}
 	}
-	slices.SortStableFunc(failed, func(a, b netip.AddrPort) int { return p.failed[a].Compare(p.failed[b]) })
+	slices.SortStableFunc(failed, func(a, b netip.AddrPort) int { return d.failed[a].Compare(d.failed[b]) })
 	all := append(inTurn(fresh), failed...)
 	return all[:min(len(all), maxAddresses)]
 }
@@ -259,17 +261,17 @@ func settles(err error) bool {
 
 // telling says how much an error tells of a host: the further the way was gone, the more. Of addresses that were not reached,
 // one that refuses tells most.
-func telling(g greeting) int {
+func telling(c connection) int {
 	var refused *rtmp.StatusError
 	var timeout net.Error
-	score := 10 * int(g.stage)
-	switch reason, _ := explain(g.err); {
-	case errors.As(g.err, &refused), reason == ReasonTLSVerify, errors.Is(g.err, syscall.ECONNREFUSED):
+	score := 10 * int(c.stage)
+	switch reason, _ := explain(c.err); {
+	case errors.As(c.err, &refused), reason == ReasonTLSVerify, errors.Is(c.err, syscall.ECONNREFUSED):
 		return score + 3
-	case errors.Is(g.err, context.DeadlineExceeded), errors.Is(g.err, os.ErrDeadlineExceeded),
-		errors.As(g.err, &timeout) && timeout.Timeout():
+	case errors.Is(c.err, context.DeadlineExceeded), errors.Is(c.err, os.ErrDeadlineExceeded),
+		errors.As(c.err, &timeout) && timeout.Timeout():
 		return score + 1
-	case g.stage == atTCP:
+	case c.stage == atTCP:
 		return score
 	default:
 		return score + 2

@@ -242,7 +242,7 @@ func TestMostTellingError(t *testing.T) {
 func TestAddressOrder(t *testing.T) {
 	a := func(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
 	six := []netip.Addr{host6, host6.Next(), host6.Next().Next()}
-	tr := &push{pushConfig: pushConfig{cfg: DefaultConfig()}}
+	tr := &dialer{pushConfig: pushConfig{cfg: DefaultConfig()}}
 	got := tr.order(1935, append(six, hostA, hostB))
 	want := []netip.AddrPort{
 		a("[2001:db8::1]:1935"), a("192.0.2.1:1935"), a("[2001:db8::2]:1935"), a("192.0.2.2:1935"), a("[2001:db8::3]:1935"),

@@ -224,8 +224,7 @@ func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []
 	id := stream.NewID()
 	p := newPush(pushConfig{
 		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: profile,
-		hub: r.parts.Hub, audio: r.parts.Audio, stills: r.parts.Stills, video: r.parts.Video, journal: r.journal, panics: &r.panics,
-		log: r.log.With("stream", req.StreamName, "push", id, "target", target),
+		parts: r.parts, journal: r.journal, panics: &r.panics, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
 	}, addrs, player)
 	ctx, cancel := context.WithCancelCause(ctx)
 	e := &entry{push: p, key: key, cancel: cancel, gone: make(chan struct{})}

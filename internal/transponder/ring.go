@@ -7,17 +7,17 @@ import (
 )
 
 // greet takes note of how a connection begins, before it does.
-func (p *push) greet(hello rtmp.Hello) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	copy(p.hellos[1:], p.hellos[:])
-	p.hellos[0] = hello
+func (d *dialer) greet(hello rtmp.Hello) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	copy(d.hellos[1:], d.hellos[:])
+	d.hellos[0] = hello
 }
 
-func (p *push) greeted(hello rtmp.Hello) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return hello != (rtmp.Hello{}) && slices.Contains(p.hellos[:], hello) // some clients send zeros
+func (d *dialer) greeted(hello rtmp.Hello) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return hello != (rtmp.Hello{}) && slices.Contains(d.hellos[:], hello) // some clients send zeros
 }
 
 // Origin returns the id of the push whose output a connection with that trail to our own RTMP server brings, from here or by way of
@@ -28,7 +28,7 @@ func (r *Registry) Origin(trail rtmp.Trail, name string) (push string, ring bool
 	pushes := slices.Clone(r.pushes)
 	r.mu.Unlock()
 	for _, hello := range trail {
-		i := slices.IndexFunc(pushes, func(e *entry) bool { return e.greeted(hello) })
+		i := slices.IndexFunc(pushes, func(e *entry) bool { return e.dialer.greeted(hello) })
 		if i < 0 {
 			continue
 		}
