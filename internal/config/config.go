@@ -107,7 +107,7 @@ type AutoStart struct {
 
 // Default returns the settings of a server that was told nothing.
 func Default() Config {
-	return Config{
+	c := Config{
 		Listen:   Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, MaxHTTP: 10_000, TLSDir: "tls"},
 		Log:      Log{Level: "info"},
 		MediaDir: "media",
@@ -130,10 +130,48 @@ func Default() Config {
 		Shares:   guard.DefaultSharesConfig(),
 		MaxLoad:  90,
 	}
+	_ = c.derive() // without a rule and without a file nothing can fail
+	return c
 }
 
-// Validate reports every value that cannot work, each with the part that it belongs to.
-func (c *Config) Validate() error {
+// derive fills in the fields that follow from others. It is the only step that reads a file. Load calls it when all settings are known.
+func (c *Config) derive() error {
+	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout // players connect as publishers do
+	c.Lean.Orientation = c.Peer.Orientation           // both receivers ask the same of publishers
+	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
+
+	var errs []error
+	var err error
+	if c.Push.Targets, err = transponder.ParseTargetPolicy(c.Targets.Allow, c.Targets.Deny, c.Targets.DenyPrivate); err != nil {
+		errs = append(errs, fmt.Errorf("push targets: %w", err))
+	}
+	if c.Push.RootCAs, err = readRoots(c.RootsFile); err != nil {
+		errs = append(errs, fmt.Errorf("rtmps_ca_file: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// readRoots returns the authorities of the system and those of a PEM file; nil, which means the system's, without a file.
+func readRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a system without any
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	return roots, nil
+}
+
+// Validate reports every value that cannot work, each with the part that it belongs to. It changes nothing and reads no file.
+func (c Config) Validate() error {
 	var errs []error
 	for _, part := range []struct {
 		name string
@@ -142,17 +180,16 @@ func (c *Config) Validate() error {
 		{"listen", c.Listen.validate()},
 		{"log", c.Log.validate()},
 		{"audio", c.Audio.Validate()},
-		{"sound files", c.setSounds()},
+		{"sound files", c.Sounds.Validate()},
 		{"pictures", c.Video.Validate()},
 		{"publishers", c.Ingest.Validate()},
-		{"players", c.setEgress()},
+		{"players", c.Egress.Validate()},
 		{"media port", c.Media.Validate()},
 		{"WebRTC", c.Peer.Validate()},
-		{"lean WebRTC", c.setLean()},
+		{"lean WebRTC", c.Lean.Validate()},
+		{"WebRTC receiver", validateReceiver(c.Receiver)},
 		{"push", c.Push.Validate()},
 		{"push hooks", c.Hooks.Validate()},
-		{"push targets", c.setTargets()},
-		{"rtmps_ca_file", c.setRoots()},
 		{"automatic pushes", c.Auto.validate()},
 		{"REST", c.REST.Validate()},
 		{"RTMP server", c.RTMP.Validate()},
@@ -184,52 +221,10 @@ func (l Listen) validate() error {
 	)
 }
 
-// setEgress has those who play connect as those who publish do.
-func (c *Config) setEgress() error {
-	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout
-	return c.Egress.Validate()
-}
-
-// setLean has both receivers ask the same of publishers.
-func (c *Config) setLean() error {
-	if !slices.Contains([]string{"auto", "lean", "peer"}, c.Receiver) {
-		return fmt.Errorf("rtc_receiver must be auto, lean or peer, not %q", c.Receiver)
+func validateReceiver(name string) error {
+	if !slices.Contains([]string{"auto", "lean", "peer"}, name) {
+		return fmt.Errorf("rtc_receiver must be auto, lean or peer, not %q", name)
 	}
-	c.Lean.Orientation = c.Peer.Orientation
-	return c.Lean.Validate()
-}
-
-// setTargets makes the policy of the rules.
-func (c *Config) setTargets() error {
-	policy, err := transponder.ParseTargetPolicy(c.Targets.Allow, c.Targets.Deny, c.Targets.DenyPrivate)
-	c.Push.Targets = policy
-	return err
-}
-
-// setSounds gives sound files the bit rate and the encoder of all sound.
-func (c *Config) setSounds() error {
-	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
-	return c.Sounds.Validate()
-}
-
-// setRoots adds the authorities of RootsFile to the system's.
-func (c *Config) setRoots() error {
-	c.Push.RootCAs = nil
-	if c.RootsFile == "" {
-		return nil
-	}
-	pem, err := os.ReadFile(c.RootsFile)
-	if err != nil {
-		return err
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool() // a system without any
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("%s holds no certificate in PEM", c.RootsFile)
-	}
-	c.Push.RootCAs = roots
 	return nil
 }
 

@@ -1,6 +1,13 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -53,6 +60,86 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
+}
+
+// The defaults are complete before anybody validates them.
+func TestDefaultsAreComplete(t *testing.T) {
+	c := Default()
+	if err := c.derive(); err != nil {
+		t.Error(err)
+	}
+	if !reflect.DeepEqual(c, Default()) {
+		t.Errorf("derived: %+v, want %+v", c, Default())
+	}
+	if c.Push.Targets.Check("", netip.MustParseAddrPort("169.254.169.254:1935")) == nil {
+		t.Error("a push may go to a cloud's metadata")
+	}
+}
+
+// Load derives: the rules, the authorities, and the values that two parts share.
+func TestLoadDerives(t *testing.T) {
+	c, _, err := Load(Sources{Set: []string{
+		"push_deny=192.0.2.0/24", "rtmps_ca_file=" + authority(t), "webrtc_connect_timeout_ms=7000", "rtp_video_orientation=true",
+		"rtmp_push_audio_bitrate_kbps=64", "rtmp_push_audio_fast_aac=false",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{
+		"rule":           c.Push.Targets.Check("", netip.MustParseAddrPort("192.0.2.1:1935")) != nil,
+		"authority":      c.Push.RootCAs != nil,
+		"players":        c.Egress.ConnectTimeout == 7*time.Second,
+		"both receivers": c.Lean.Orientation,
+		"sound files":    c.Sounds.RateBPS == 64_000 && !c.Sounds.FastAAC,
+	} {
+		if !ok {
+			t.Errorf("%s: not so in %+v", name, c)
+		}
+	}
+}
+
+// Validate changes nothing and reads no file, however often it is called.
+func TestValidateHasNoEffect(t *testing.T) {
+	file := authority(t)
+	settings := Sources{Set: []string{"push_deny=192.0.2.0/24", "rtmps_ca_file=" + file, "rtp_video_orientation=true"}}
+	c, _, err := Load(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, err := Load(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.Validate(); err != nil {
+			t.Errorf("the authorities' file is gone: %v", err)
+		}
+	}
+	if !c.Push.RootCAs.Equal(before.Push.RootCAs) {
+		t.Error("validating changes the authorities")
+	}
+	c.Push.RootCAs, before.Push.RootCAs = nil, nil // compared above; they hold functions
+	if !reflect.DeepEqual(c, before) {
+		t.Errorf("validated: %+v, want %+v", c, before)
+	}
+}
+
+// authority writes a certificate to a file.
+func authority(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }
 
 func write(t *testing.T, text string) string {

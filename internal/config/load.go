@@ -38,7 +38,7 @@ func Load(from Sources) (c Config, warnings []string, err error) {
 		l.apply("--set "+key, strings.TrimSpace(key), strings.TrimSpace(value))
 	}
 	if len(l.faults) == 0 {
-		l.faults = append(l.faults, c.Validate())
+		l.faults = append(l.faults, c.derive(), c.Validate())
 	}
 	return c, l.warnings, errors.Join(l.faults...)
 }
