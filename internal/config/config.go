@@ -1,8 +1,11 @@
-// Package config composes the parts' own Config types into one, and lays the keys of a flashphoner.properties file, of the
-// environment and of the command line onto them. The names and meanings are those of Flashphoner Web Call Server where it
-// has the setting; the shipped flashphoner.properties is the manual, and a test holds it to the defaults here.
+// Package config reads the settings of the server: from a file in the format of flashphoner.properties, from the environment and from the
+// command line.
 //
-// Nothing changes a Config after Load.
+// Each part of the server has a Config type of its own, with its defaults, its ranges and its Validate. Config here holds one Config of
+// each part, and the table in settings joins each key to a field of a part. The keys and their meanings are those of Flashphoner Web Call
+// Server where that server has the setting. The shipped flashphoner.properties is the manual; tests hold it to the defaults and ranges.
+//
+// Load applies the settings, derives the values that follow from them, and validates the result. Nothing changes a Config after Load.
 package config
 
 import (
@@ -33,19 +36,20 @@ import (
 	"transponder/internal/whip"
 )
 
-// Config is everything that can be set.
+// Config is all that can be set.
 type Config struct {
 	Listen  Listen
 	Log     Log
 	Targets Targets
 	Auto    AutoStart
 
-	RootsFile string // PEM; more authorities for the certificates of rtmps servers
+	RootsFile string // PEM file with more authorities that may have signed the certificates of rtmps servers
 
-	// Receiver is who receives WebRTC publishers: "lean" or "peer", or "auto": lean what it takes, peer the rest.
+	// Receiver says which receiver takes WebRTC publishers: "lean", "peer", or "auto", which gives to lean whatever it takes and the rest to
+	// peer.
 	Receiver string
 
-	MediaDir string // sounds to play, and pictures to show while a publisher is away; nothing outside it is opened
+	MediaDir string // holds sound files, and pictures to show while a publisher is away; no file outside it is opened
 
 	Audio  sound.Config
 	Sounds soundfile.Config
@@ -64,21 +68,21 @@ type Config struct {
 	WHIP   whip.Config
 	Shares guard.SharesConfig
 
-	MaxLoad int // percent of the processors that may be in use when somebody is let in; 0: any
+	MaxLoad int // load limit for new publishers, pushes and players, in percent of the processors; 0: no limit
 }
 
-// Listen says where the server is reached. A port of 0 is any free one, -1 opens none.
+// Listen says on which ports the server listens. 0 is any free port. With -1 the port is not opened.
 type Listen struct {
-	HTTP, HTTPS int // REST, WHIP, the pages, metrics
-	WS, WSS     int // signalling of the Web SDK
+	HTTP, HTTPS int // REST, WHIP, WHEP, the pages, metrics
+	WS, WSS     int // the WebSocket of the Web SDK
 	RTMP        int // our own RTMP server
 
-	MaxHTTP int // connections at a time to the first four
+	MaxHTTP int // the most connections at the same time to the first four ports together
 
-	CertFile, KeyFile string // PEM; without them a self-signed pair is made and kept
-	TLSDir            string // where that pair is kept
+	CertFile, KeyFile string // PEM files; without them the server makes and keeps a self-signed pair
+	TLSDir            string // holds the self-signed pair
 
-	Names []string // the server's, beside those that it knows of itself; *.suffix for all below one
+	Names []string // names of the server that it cannot find out itself; *.suffix is every name below suffix
 }
 
 // The ranges of a Listen's numbers.
@@ -87,16 +91,16 @@ var (
 	maxHTTPRange = limits.Of(1, 1_000_000)
 )
 
-// Log says what is logged and how. It goes to standard error.
+// Log says what is logged to standard error, and in which form.
 type Log struct {
 	Level string // debug, info, warn, error
 	JSON  bool
 }
 
-// Targets says where pushes may go. Load makes Push.Targets of it.
+// Targets are the rules that say where pushes may go. Load makes Push.Targets of them.
 type Targets struct {
-	Allow, Deny []string // hosts, *.suffixes, networks, each with a port if need be
-	DenyPrivate bool     // this machine and networks that are not public
+	Allow, Deny []string // each rule is a host, *.suffix or a network, with or without a port
+	DenyPrivate bool     // refuse this machine and networks that are not public
 }
 
 // AutoStart pushes every stream to one address.
@@ -105,7 +109,7 @@ type AutoStart struct {
 	URL     string
 }
 
-// Default returns the settings of a server that was told nothing.
+// Default returns the settings of a server that is started without any. The result is complete; it needs no Validate.
 func Default() Config {
 	c := Config{
 		Listen:   Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, MaxHTTP: 10_000, TLSDir: "tls"},
@@ -244,7 +248,7 @@ func (l Log) validate() error {
 	return err
 }
 
-// SlogLevel returns the level in slog's terms.
+// SlogLevel returns the level as slog has it.
 func (l Log) SlogLevel() (slog.Level, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
@@ -253,7 +257,7 @@ func (l Log) SlogLevel() (slog.Level, error) {
 	return level, nil
 }
 
-// settings are the keys with the fields of c that they stand for.
+// settings is the table of all keys. Each joins a key to a field of c.
 func (c *Config) settings() []setting {
 	return []setting{
 		// Where the server is reached.
@@ -364,7 +368,7 @@ func (c *Config) settings() []setting {
 	}
 }
 
-// Keys returns the names of all settings.
+// Keys returns the keys of all settings.
 func Keys() []string {
 	c := Default()
 	settings := c.settings()
@@ -375,7 +379,7 @@ func Keys() []string {
 	return keys
 }
 
-// Properties returns every setting with its value as a settings file would spell it, "key=value" each, in the manual's order.
+// Properties returns one line "key=value" for every setting, as a settings file has them. The lines are in the order of the table.
 func (c Config) Properties() []string {
 	settings := c.settings()
 	lines := make([]string, len(settings))

@@ -10,18 +10,18 @@ import (
 	"github.com/magiconair/properties"
 )
 
-// Sources are the places that settings come from, weakest first: the file, the environment, the command line.
+// Sources are the places that settings come from. Each overrides the ones before it: the file, the environment, the command line.
 type Sources struct {
-	File    string   // path of a settings file; "" for none
-	Environ []string // as os.Environ gives it
+	File    string   // path of a settings file; "": no file
+	Environ []string // as os.Environ returns it
 	Set     []string // key=value
 }
 
-// envPrefix begins the environment variables that are settings: TRANSPONDER_HTTP_PORT is http.port.
+// envPrefix is the beginning of every environment variable that is a setting: TRANSPONDER_HTTP_PORT is http.port.
 const envPrefix = "TRANSPONDER_"
 
-// Load returns the settings: the defaults, changed by each source in turn. warnings are for the log, one each: unknown keys
-// with the nearest known one, and keys that are known but do nothing here. The error names every bad value with its place.
+// Load returns the defaults, changed by each source in turn, and complete. Each warning is one line for the log, about an unknown key or
+// about a key that has no effect in this server. The error names every bad value with the place where it stands.
 func Load(from Sources) (c Config, warnings []string, err error) {
 	c = Default()
 	l := loader{settings: c.settings()}
@@ -43,7 +43,7 @@ func Load(from Sources) (c Config, warnings []string, err error) {
 	return c, l.warnings, errors.Join(l.faults...)
 }
 
-// loader applies values to settings and gathers what is to be said about them.
+// loader applies values to settings, and collects warnings and faults.
 type loader struct {
 	settings []setting
 	warnings []string
@@ -54,7 +54,7 @@ func (l *loader) fault(place, reason string) {
 	l.faults = append(l.faults, fmt.Errorf("%s: %s", place, reason))
 }
 
-// file reads a Java properties file, as the published contract's is.
+// file applies a settings file. The file has the format of Java properties, because the files of Web Call Server have it.
 func (l *loader) file(path string) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func (l *loader) file(path string) {
 	}
 }
 
-// lineOf returns the last line that sets key, which is the one that counts.
+// lineOf returns the number of the last line that sets key: the last line is the one that counts.
 func lineOf(content, key string) int {
 	line := 0
 	for n, text := range strings.Split(content, "\n") {
@@ -140,11 +140,11 @@ func (l *loader) unknown(place, key, near string) {
 	l.warnings = append(l.warnings, w)
 }
 
-// notYet is said of what this version cannot do.
+// notYet is the text for a feature that this version does not have.
 const notYet = "this version cannot do that"
 
-// withoutEffect lists keys of the published contract that a settings file may hold and that this server has no use for, with
-// what it does instead.
+// withoutEffect has the keys of Web Call Server that a settings file may hold and that this server does not use. The text says what the
+// server does instead.
 var withoutEffect = map[string]string{
 	"disable_streaming_proxy":                notYet,
 	"disable_rest_requests":                  notYet,
@@ -159,26 +159,26 @@ var withoutEffect = map[string]string{
 	"rtp_activity_audio_exclude":             notYet,
 	"rtp_activity_video_exclude":             notYet,
 	"rtmp.server_buffer_enabled":             "a push never sends part of a picture, however large",
-	"rtp_send_buffer_size":                   "nothing is sent over RTP yet",
+	"rtp_send_buffer_size":                   "the send buffer of the media sockets has the kernel's default size",
 	"ip_local":                               "the server listens on all addresses",
-	"media_port_to":                          "all publishers share media_port_from",
-	"compact_media_port_usage":               "all publishers share media_port_from",
-	"rtp_bundle":                             "publishers always share one port",
+	"media_port_to":                          "all publishers and players share media_port_from",
+	"compact_media_port_usage":               "all publishers and players share media_port_from",
+	"rtp_bundle":                             "all tracks of a connection always share one port",
 	"port_from":                              "there is no SIP yet",
 	"port_to":                                "there is no SIP yet",
-	"ice_tcp_channel_high_water_mark":        "the queue's bound is built in",
-	"ice_tcp_channel_low_water_mark":         "the queue's bound is built in",
-	"dtls_force_version_0":                   "DTLS 1.0 is not spoken",
-	"dtls0_ua_match_substring":               "DTLS 1.0 is not spoken",
-	"codecs":                                 "what needs no transcoding is taken first: H.264, then the others",
-	"codecs_exclude_streaming":               "what needs no transcoding is taken first: H.264, then the others",
+	"ice_tcp_channel_high_water_mark":        "the size of the queue is built in",
+	"ice_tcp_channel_low_water_mark":         "the size of the queue is built in",
+	"dtls_force_version_0":                   "DTLS 1.0 is not supported",
+	"dtls0_ua_match_substring":               "DTLS 1.0 is not supported",
+	"codecs":                                 "codecs that need no transcoding are chosen first: H.264, then the others",
+	"codecs_exclude_streaming":               "codecs that need no transcoding are chosen first: H.264, then the others",
 	"codecs_exclude_sip":                     "there is no SIP yet",
 	"codecs_exclude_sip_rtmp":                "there is no SIP yet",
 	"codecs_exclude_cdn":                     "there is no CDN",
-	"disable_rtc_avoid_transcoding_alg":      "H.264 always goes through untouched",
+	"disable_rtc_avoid_transcoding_alg":      "H.264 goes through untouched, unless a request asks for another picture",
 	"streaming_video_decoder_fast_start":     "nothing is decoded before it is needed",
-	"periodic_fir_request":                   "key frames are always asked for while a push reads a stream",
-	"h264_strict_kframe_detect":              "key frames are always told by their slices",
+	"periodic_fir_request":                   "use periodic_fir_request_interval; with 0 key frames are not asked for periodically",
+	"h264_strict_kframe_detect":              "key frames are always recognized by their slices",
 	"h264_sps_rbsp_scale":                    "parameter sets are never rewritten",
 	"wss.keystore.password":                  "use tls_cert_file and tls_key_file",
 	"wss.cert.password":                      "use tls_cert_file and tls_key_file",

@@ -1,6 +1,6 @@
 package config
 
-// nearest returns the known key that takes the fewest edits to get from the unknown one, "" if none is near enough to be
+// nearest returns the known key that differs from the unknown key in the fewest letters, or "" if every known key differs too much to be
 // worth naming.
 func nearest(unknown string, known []string) string {
 	best, bestEdits := "", len(unknown)/3+1
@@ -12,7 +12,7 @@ func nearest(unknown string, known []string) string {
 	return best
 }
 
-// edits is the Levenshtein distance in bytes.
+// edits returns the Levenshtein distance of a and b, in bytes.
 func edits(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

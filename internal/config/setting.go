@@ -13,11 +13,11 @@ import (
 	"transponder/internal/transcode/sound"
 )
 
-// setting is one key of the settings file and the field it stands for.
+// setting joins one key of the settings file to a field of a Config.
 type setting struct {
 	key string
-	set func(value string) error // the error says what the value must be
-	get func() string            // the field's value as the file would spell it
+	set func(value string) error // sets the field; the error says what the value must be
+	get func() string            // returns the value of the field as the file spells it
 
 	limits string // of a number: "from 1 to 64"
 }
@@ -40,7 +40,7 @@ func boolean(key string, field *bool) setting {
 	}
 }
 
-// inverse is a switch whose key says the opposite of its field.
+// inverse joins a key to a boolean field that means the opposite.
 func inverse(key string, field *bool) setting {
 	positive := *field
 	s := boolean(key, &positive)
@@ -65,7 +65,7 @@ func text(key string, field *string) setting {
 	}
 }
 
-// number is a whole number of units that a part takes: within a range, or a value outside it that stands for the default.
+// number is a whole number of units, in the range that a part allows. alsoTaken are values outside the range that stand for the default.
 func number[T int | int64 | time.Duration](key string, field *T, unit T, r limits.Range[T], alsoTaken ...T) setting {
 	words := limits.Of(int64(r.Min/unit), int64(r.Max/unit)).String()
 	return setting{
@@ -108,13 +108,13 @@ func oneOf(key string, field *int, numbers []int) setting {
 	}
 }
 
-// audioCodecs are the codecs of rtmp_push_audio_codec by their names there.
+// audioCodecs are the codecs that rtmp_push_audio_codec can name.
 var audioCodecs = []struct {
 	name  string
 	codec media.Codec
 }{{"aac", media.AAC}, {"pcma", media.PCMA}, {"pcmu", media.PCMU}, {"speex", media.Speex}}
 
-// audioCodec is what sound is made into: a codec's name, or "copy" for AAC where the sound cannot stay what it is.
+// audioCodec is the name of the codec for the sound of pushes. "copy" leaves G.711 and Speex as they are, and makes AAC of all other sound.
 func audioCodec(key string, cfg *sound.Config) setting {
 	return setting{
 		key: key,
@@ -142,7 +142,7 @@ func audioCodec(key string, cfg *sound.Config) setting {
 	}
 }
 
-// list is words between commas.
+// list is a list of words, with commas between them.
 func list(key string, field *[]string) setting {
 	return setting{
 		key: key,
@@ -159,7 +159,7 @@ func list(key string, field *[]string) setting {
 	}
 }
 
-// addresses is IP addresses between commas.
+// addresses is a list of IP addresses.
 func addresses(key string, field *[]netip.Addr) setting {
 	return setting{
 		key: key,
@@ -188,7 +188,7 @@ func addresses(key string, field *[]netip.Addr) setting {
 	}
 }
 
-// address is an IP address, or nothing.
+// address is one IP address. An empty value is the zero Addr.
 func address(key string, field *netip.Addr) setting {
 	return setting{
 		key: key,
@@ -213,7 +213,7 @@ func address(key string, field *netip.Addr) setting {
 	}
 }
 
-// activity is the contract's "true,60": a switch and a number of seconds. Off is kept as zero.
+// activity is a switch with a number of seconds, "true,60", as Web Call Server has it. The field is 0 while the switch is off.
 func activity(key string, field *time.Duration, r limits.Range[time.Duration]) setting {
 	return setting{
 		key:    key,
@@ -240,7 +240,7 @@ func activity(key string, field *time.Duration, r limits.Range[time.Duration]) s
 	}
 }
 
-// networks is a list of networks; an address alone is a network of one.
+// networks is a list of networks. An entry that is a single address means that address alone.
 func networks(key string, field *[]netip.Prefix) setting {
 	return setting{
 		key: key,
