@@ -20,21 +20,21 @@ import (
 	"transponder/internal/transcode/libav"
 )
 
-// FrameSize is how many samples per channel a packet stands for.
+// FrameSize is the number of samples per channel in a packet.
 const FrameSize = C.TP_AAC_FRAME
 
-// Encoder makes AAC-LC. It owns C memory until Close, and is for one goroutine at a time.
+// Encoder encodes AAC-LC. It owns C memory until Close. Only one goroutine may use it at a time.
 type Encoder struct {
 	state    *C.tp_aac
 	config   []byte
 	channels int
 	packet   [C.TP_AAC_PACKET]byte
 
-	one           bool // the last packet was made of one of two channels
+	one           bool // the last packet of stereo was encoded from one channel
 	same, changes int64
 }
 
-// New makes an encoder for a format whose bit rate, sampling rate and channels are set. It fails with libav.ErrUnsupported.
+// New returns an encoder for a format whose bit rate, sampling rate and channels are set. It fails with libav.ErrUnsupported.
 func New(f media.AudioFormat) (*Encoder, error) {
 	config, err := media.AACConfig(f.SampleRate, f.Channels)
 	if err != nil {
@@ -54,14 +54,14 @@ func New(f media.AudioFormat) (*Encoder, error) {
 // FrameSize returns how many samples per channel Encode takes.
 func (e *Encoder) FrameSize() int { return FrameSize }
 
-// Delay returns by how many samples decoded sound trails what was encoded, if the first packet is decoded at time 0.
+// Delay returns by how many samples the decoded sound is behind the encoded sound, if the first packet is decoded at time 0.
 func (e *Encoder) Delay() int { return FrameSize }
 
 // Config returns the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
 func (e *Encoder) Config() []byte { return e.config }
 
-// Encode takes exactly one frame of interleaved PCM and returns the packet of the one before, valid until the next call; the first
-// gives none. Samples are clipped to ±1, and what is no number becomes 0.
+// Encode takes one frame of interleaved PCM and returns the packet of the frame before, which is valid until the next call.
+// The first call returns no packet. Samples are clipped to the range from -1 to 1; NaN becomes 0.
 func (e *Encoder) Encode(pcm []float32) ([]byte, error) {
 	if e.state == nil {
 		return nil, libav.ErrClosed
@@ -81,10 +81,10 @@ func (e *Encoder) Encode(pcm []float32) ([]byte, error) {
 	return e.packet[:n], nil
 }
 
-// Mono returns how many packets of stereo were made of one channel, and how often that began or ended.
+// Mono returns how many packets of stereo were encoded from one channel, and how often that began or ended.
 func (e *Encoder) Mono() (packets, changes int64) { return e.same, e.changes }
 
-// Close frees the encoder. Closing twice is harmless.
+// Close frees the encoder. It may be called twice.
 func (e *Encoder) Close() {
 	C.tp_aac_free(e.state)
 	e.state = nil

@@ -16,8 +16,8 @@ import (
 	"transponder/internal/media"
 )
 
-// decoders maps the codings to libavcodec's, with the form of tracks that do not tell it: RFC 3551 for G.711, Adobe's
-// FLV for Speex.
+// decoders maps codecs to those of libavcodec, with the form of tracks that do not tell theirs: by RFC 3551 for G.711, by FLV
+// for Speex.
 var decoders = map[media.Codec]struct {
 	id             uint32
 	rate, channels int
@@ -29,13 +29,13 @@ var decoders = map[media.Codec]struct {
 	media.Speex: {C.AV_CODEC_ID_SPEEX, 16000, 1},
 }
 
-// Decoder decodes any coding but Opus.
+// Decoder decodes the sound of any codec but Opus.
 type Decoder struct {
 	state *C.tp_decoder
 }
 
-// NewDecoder makes a decoder for a track's packets. It fails with ErrUnsupported for codings that it does not know, and
-// for tracks whose form or configuration makes no sense.
+// NewDecoder returns a decoder for the packets of a track. It fails with ErrUnsupported for unknown codecs, and for tracks
+// whose form or configuration is not valid.
 func NewDecoder(t *media.Track) (*Decoder, error) {
 	as, known := decoders[t.Codec]
 	if !known {
@@ -53,8 +53,8 @@ func NewDecoder(t *media.Track) (*Decoder, error) {
 	return d, nil
 }
 
-// Decode writes the packet's sound to pcm, which has room for MaxSamples, and returns the samples per channel. The first
-// packets may give less than they last, or none: the rest is still to come, see Delay.
+// Decode writes the sound of a packet to pcm, which has room for MaxSamples, and returns the samples per channel. The first
+// packets may give fewer samples than they last, or none; the rest comes with later packets, see Delay.
 func (d *Decoder) Decode(pcm []float32, packet []byte) (int, error) {
 	if d.state == nil {
 		return 0, ErrClosed
@@ -69,7 +69,7 @@ func (d *Decoder) Decode(pcm []float32, packet []byte) (int, error) {
 	return int(n), nil
 }
 
-// Delay returns by how many samples the sound of the next packet will begin before the time on that packet.
+// Delay returns by how many samples the sound of the next packet begins before the time of that packet.
 func (d *Decoder) Delay() int {
 	if d.state == nil {
 		return 0
@@ -77,7 +77,7 @@ func (d *Decoder) Delay() int {
 	return int(C.tp_decoder_delay(d.state))
 }
 
-// Close frees the decoder. Closing twice is harmless.
+// Close frees the decoder. It may be called twice.
 func (d *Decoder) Close() {
 	C.tp_decoder_free(d.state)
 	d.state = nil

@@ -17,30 +17,30 @@ import (
 	"transponder/internal/media"
 )
 
-// maxPacket is more than an AAC frame can take: 6144 bits a channel (ISO/IEC 14496-3, 4.5.3.1) and some headers.
+// maxPacket is the largest packet in bytes: 6144 bits for each channel of AAC (ISO/IEC 14496-3, 4.5.3.1), and some headers.
 const maxPacket = 2048
 
-// encoders maps the codings to libavcodec's.
+// encoders maps codecs to those of libavcodec.
 var encoders = map[media.Codec]uint32{
 	media.AAC: C.AV_CODEC_ID_AAC, media.PCMA: C.AV_CODEC_ID_PCM_ALAW, media.PCMU: C.AV_CODEC_ID_PCM_MULAW, media.Speex: C.AV_CODEC_ID_SPEEX,
 	media.Opus: C.AV_CODEC_ID_OPUS,
 }
 
-// CanEncode says whether there is an encoder for a coding. FFmpeg may have been built without libspeex or libopus.
+// CanEncode says whether there is an encoder for a codec. FFmpeg may have been built without libspeex or libopus.
 func CanEncode(c media.Codec) bool {
 	id, known := encoders[c]
 	return known && C.tp_encoder_known(id) != 0
 }
 
-// Encoder makes AAC-LC, G.711, Speex or Opus.
+// Encoder encodes sound to AAC-LC, G.711, Speex or Opus.
 type Encoder struct {
 	state    *C.tp_encoder
 	channels int
 	packet   [maxPacket]byte
 }
 
-// NewEncoder makes an encoder for a format, all of whose fields are set, but for the bit rate where the coding has but one. It
-// fails with ErrUnsupported.
+// NewEncoder returns an encoder for a format. All fields of the format are set, except the bit rate of codecs that have only
+// one. It fails with ErrUnsupported.
 func NewEncoder(f media.AudioFormat) (*Encoder, error) {
 	e := &Encoder{channels: f.Channels}
 	id, known := encoders[f.Codec]
@@ -62,7 +62,7 @@ func (e *Encoder) FrameSize() int {
 	return int(C.tp_encoder_frame_size(e.state))
 }
 
-// Delay returns by how many samples decoded sound trails what was encoded, if the first packet is decoded at time 0.
+// Delay returns by how many samples the decoded sound is behind the encoded sound, if the first packet is decoded at time 0.
 func (e *Encoder) Delay() int {
 	if e.state == nil {
 		return 0
@@ -70,7 +70,7 @@ func (e *Encoder) Delay() int {
 	return int(C.tp_encoder_delay(e.state))
 }
 
-// Config returns a copy of the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), nil for codings without.
+// Config returns a copy of the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1); nil for codecs that have none.
 func (e *Encoder) Config() []byte {
 	if e.state == nil {
 		return nil
@@ -83,8 +83,8 @@ func (e *Encoder) Config() []byte {
 	return C.GoBytes(unsafe.Pointer(config), n)
 }
 
-// Encode takes exactly one frame of interleaved PCM and returns the next packet, valid until the next call; the first frames
-// of AAC give none. Samples are clipped to ±1, and what is no number becomes 0.
+// Encode takes one frame of interleaved PCM and returns the next packet, which is valid until the next call. The first frames
+// of AAC give no packet. Samples are clipped to the range from -1 to 1; NaN becomes 0.
 func (e *Encoder) Encode(pcm []float32) ([]byte, error) {
 	if e.state == nil {
 		return nil, ErrClosed
@@ -99,7 +99,7 @@ func (e *Encoder) Encode(pcm []float32) ([]byte, error) {
 	return e.packet[:n], nil
 }
 
-// Close frees the encoder. Closing twice is harmless.
+// Close frees the encoder. It may be called twice.
 func (e *Encoder) Close() {
 	C.tp_encoder_free(e.state)
 	e.state = nil

@@ -19,15 +19,15 @@ const Enabled = true
 
 func init() { C.tp_quiet() }
 
-// avError turns FFmpeg's error code into an error with FFmpeg's words.
+// avError turns an error code of FFmpeg into an error with FFmpeg's text.
 func avError(code C.int) error {
 	var text [128]C.char
 	C.tp_error(code, &text[0], C.int(len(text)))
 	return errors.New(C.GoString(&text[0]))
 }
 
-// bytesPtr returns where b begins, for a call that does not keep it.
+// bytesPtr returns a pointer to the data of b, for a C function that does not keep it.
 func bytesPtr(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(b))) }
 
-// pcmPtr is bytesPtr for PCM.
+// pcmPtr does the same for PCM.
 func pcmPtr(pcm []float32) *C.float { return (*C.float)(unsafe.Pointer(unsafe.SliceData(pcm))) }

@@ -17,19 +17,19 @@ import (
 	"unsafe"
 )
 
-// opusLookahead is how far a decoded Opus signal trails the time on its packets: encoders other than restricted low delay
-// ones look 6.5 ms ahead, and RTP says when the encoder's input began (RFC 7845, 4.2 calls it the pre-skip).
+// opusLookahead is by how much decoded Opus is behind the time of its packets. Encoders, except in restricted low-delay mode,
+// look 6.5 ms ahead, and RTP carries the time at which the encoder's input began (the pre-skip of RFC 7845, 4.2).
 const opusLookahead = 312
 
-// opusGranule is what libopus conceals in multiples of: 2.5 ms.
+// opusGranule is the unit in which libopus conceals: 2.5 ms.
 const opusGranule = 120
 
-// OpusDecoder decodes Opus packets. Mono comes out on both channels; mono and stereo may alternate.
+// OpusDecoder decodes Opus packets. Mono is written to both channels; mono and stereo packets may alternate.
 type OpusDecoder struct {
 	state *C.OpusDecoder
 }
 
-// NewOpusDecoder makes a decoder.
+// NewOpusDecoder returns a decoder.
 func NewOpusDecoder() (*OpusDecoder, error) {
 	var code C.int
 	state := C.opus_decoder_create(SampleRate, Channels, &code)
@@ -39,7 +39,7 @@ func NewOpusDecoder() (*OpusDecoder, error) {
 	return &OpusDecoder{state: state}, nil
 }
 
-// Decode writes the packet's sound to pcm, which has room for MaxOpusSamples, and returns the samples per channel.
+// Decode writes the sound of a packet to pcm, which has room for MaxOpusSamples, and returns the samples per channel.
 func (d *OpusDecoder) Decode(pcm []float32, packet []byte) (int, error) {
 	if len(packet) == 0 {
 		return 0, ErrPacket
@@ -47,7 +47,7 @@ func (d *OpusDecoder) Decode(pcm []float32, packet []byte) (int, error) {
 	return d.decode(pcm, packet, len(pcm)/Channels, false)
 }
 
-// Conceal makes up n samples per channel for what is lost, or a little less: n is rounded down to 2.5 ms.
+// Conceal invents sound for lost packets: n samples per channel, rounded down to a multiple of 2.5 ms.
 func (d *OpusDecoder) Conceal(pcm []float32, n int) (int, error) {
 	n -= n % opusGranule
 	if n <= 0 {
@@ -56,8 +56,9 @@ func (d *OpusDecoder) Conceal(pcm []float32, n int) (int, error) {
 	return d.decode(pcm, nil, n, false)
 }
 
-// Recover makes n samples per channel, rounded to the nearest 2.5 ms, for what is lost before the packet next: of the copy
-// that next carries of its predecessor, if it does, and else like Conceal. Afterwards next is to be decoded.
+// Recover makes n samples per channel, rounded to a multiple of 2.5 ms, for the packet lost just before next. If next carries
+// a copy of the lost packet (in-band FEC), Recover decodes that; otherwise it works as Conceal. The caller decodes next
+// afterwards.
 func (d *OpusDecoder) Recover(pcm []float32, n int, next []byte) (int, error) {
 	n += opusGranule / 2
 	n -= n % opusGranule
@@ -67,10 +68,10 @@ func (d *OpusDecoder) Recover(pcm []float32, n int, next []byte) (int, error) {
 	return d.decode(pcm, next, n, true)
 }
 
-// Delay returns by how many samples the sound trails the time on its packet.
+// Delay returns by how many samples the sound is behind the time of its packet.
 func (d *OpusDecoder) Delay() int { return opusLookahead }
 
-// Close frees the decoder. Closing twice is harmless.
+// Close frees the decoder. It may be called twice.
 func (d *OpusDecoder) Close() {
 	if d.state != nil {
 		C.opus_decoder_destroy(d.state)
@@ -78,7 +79,7 @@ func (d *OpusDecoder) Close() {
 	}
 }
 
-// decode calls libopus; n is the room, or exactly what is wanted for a loss.
+// decode calls libopus. n is the room in pcm; for a loss it is exactly the number of samples wanted.
 func (d *OpusDecoder) decode(pcm []float32, packet []byte, n int, fec bool) (int, error) {
 	if d.state == nil {
 		return 0, ErrClosed

@@ -15,8 +15,9 @@ import (
 	"unsafe"
 )
 
-// EncodeStill encodes a picture, scaled to fit into width and height and centred on black, as one H.264 IDR picture: an access unit with
-// start codes and parameter sets, constrained baseline. The size is even. It takes 20 to 150 ms.
+// EncodeStill encodes a picture as one H.264 IDR picture of constrained baseline profile: an access unit with start codes and
+// parameter sets. The picture is scaled to fit into width x height, which are even, and centred on black. It takes 20 to 150
+// ms.
 func EncodeStill(picture *image.NRGBA, width, height int) ([]byte, error) {
 	from := picture.Bounds().Size()
 	if from.X < 1 || from.Y < 1 || picture.Stride != 4*from.X || width < 16 || height < 16 || width%2 != 0 || height%2 != 0 {

@@ -25,10 +25,10 @@ import (
 	"transponder/internal/media"
 )
 
-// maxPending is how many decoded pictures wait at most.
+// maxPending is how many decoded pictures may wait.
 const maxPending = 32
 
-// videoDecoders names libavcodec's decoders: those that need no hardware.
+// videoDecoders names the decoders of libavcodec, which need no special hardware.
 var videoDecoders = map[media.Codec]string{
 	media.H264: "h264",
 	media.H265: "hevc",
@@ -37,9 +37,8 @@ var videoDecoders = map[media.Codec]string{
 	media.AV1:  "libdav1d",
 }
 
-// Video decodes pictures of H.264, HEVC, VP8, VP9 or AV1 and encodes them in H.264 or VP8. It holds nothing back: each picture
-// that is decoded can be encoded at once, and comes out at once. The track, its codec and its size may change at any
-// time.
+// Video decodes pictures of H.264, HEVC, VP8, VP9 or AV1 and encodes them as H.264 or VP8. It adds no delay: each decoded
+// picture can be encoded at once, and its frame comes out at once. Track, codec and size may change at any time.
 type Video struct {
 	cfg VideoConfig
 
@@ -49,7 +48,7 @@ type Video struct {
 	pending []picture
 
 	canvas   *C.tp_canvas
-	drawn    bool // the canvas shows something
+	drawn    bool // there is a picture on the canvas
 	encoding encoding
 	encoder  *C.tp_video_encoder
 	output   *media.Track
@@ -59,16 +58,16 @@ type Video struct {
 	closed bool
 }
 
-// picture is a decoded one.
+// picture is a decoded picture.
 type picture struct {
 	c        C.tp_picture
 	rotation int
 }
 
-// time is when it is shown.
+// time returns when the picture is shown.
 func (p *picture) time() media.Timestamp { return media.Timestamp(p.c.time) }
 
-// size is that of the picture as it is shown, turned.
+// size returns the size of the picture as it is shown, after rotation.
 func (p *picture) size() (width, height int) {
 	if p.rotation == 90 || p.rotation == 270 {
 		return int(p.c.height), int(p.c.width)
@@ -76,13 +75,13 @@ func (p *picture) size() (width, height int) {
 	return int(p.c.width), int(p.c.height)
 }
 
-// encoding is what an encoder is made for.
+// encoding describes the pictures for which an encoder was opened.
 type encoding struct {
 	width, height int
 	matrix        C.int
 }
 
-// NewVideo makes an engine.
+// NewVideo returns a Video.
 func NewVideo(cfg VideoConfig) (*Video, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("transcode pictures: %w", err)
@@ -99,10 +98,9 @@ func NewVideo(cfg VideoConfig) (*Video, error) {
 	return &Video{cfg: cfg, canvas: canvas, pace: newPace(cfg)}, nil
 }
 
-// Decode takes one access unit. What it shows waits for Encode afterwards: nothing, one picture, or several if the
-// source has B-frames. More than a second's worth is not kept. A frame that cannot be decoded is counted and gives
-// ErrKeyFrame, as do those that follow until a key frame comes; a track of a codec that is not known gives
-// ErrUnsupported.
+// Decode takes one access unit. The decoded pictures wait for Encode: none, one, or several if the source has B-frames. At
+// most maxPending wait. If a frame cannot be decoded, Decode counts it and fails with ErrKeyFrame, also for the frames that
+// follow, until a key frame comes. It fails with ErrUnsupported for a track of an unknown codec.
 func (v *Video) Decode(f media.Frame) error {
 	if v.closed {
 		return ErrClosed
@@ -129,21 +127,21 @@ func (v *Video) Decode(f media.Frame) error {
 		v.waiting = true
 		return fmt.Errorf("decode %v picture: %w: %w", f.Track.Codec, ErrKeyFrame, avError(r))
 	case v.stats.Damaged > damaged:
-		// Those that follow are tried: an open group of pictures begins with some that nothing can come of.
+		// The frames that follow are tried: an open GOP begins with pictures that cannot be decoded without the GOP before it.
 		return ErrKeyFrame
 	default:
 		return nil
 	}
 }
 
-// follow makes the decoder fit the track.
+// follow opens another decoder if the track needs it.
 func (v *Video) follow(t *media.Track) error {
 	old := v.track
 	if t == old {
 		return nil
 	}
 	if old != nil && v.decoder != nil && t.Codec == old.Codec && bytes.Equal(decoderConfig(t), decoderConfig(old)) {
-		v.track = t // turned at most
+		v.track = t // only the rotation may differ
 		return nil
 	}
 	name, known := videoDecoders[t.Codec]
@@ -163,7 +161,7 @@ func (v *Video) follow(t *media.Track) error {
 	return nil
 }
 
-// decoderConfig returns the track's configuration for those codecs whose access units do not repeat it.
+// decoderConfig returns the configuration of the track for codecs whose access units do not repeat it.
 func decoderConfig(t *media.Track) []byte {
 	if t.Codec == media.H264 || t.Codec == media.H265 {
 		return t.Config
@@ -171,7 +169,7 @@ func decoderConfig(t *media.Track) []byte {
 	return nil
 }
 
-// drain ends the decoder and keeps what it still held.
+// drain takes the last pictures of the decoder and closes it.
 func (v *Video) drain() {
 	if v.decoder == nil {
 		return
@@ -182,8 +180,7 @@ func (v *Video) drain() {
 	v.decoder = nil
 }
 
-// receive takes all pictures that the decoder has, but for those that it had to make up. It returns an error of the
-// decoder's.
+// receive takes all pictures that the decoder has ready, except those that it had to invent. It returns the decoder's error.
 func (v *Video) receive() C.int {
 	for {
 		p := picture{rotation: v.track.Rotation}
@@ -200,26 +197,26 @@ func (v *Video) receive() C.int {
 	}
 }
 
-// keep queues a picture.
+// keep adds a picture to those that wait.
 func (v *Video) keep(p picture) {
 	v.stats.Decoded++
 	if n := len(v.pending); n > 0 && v.pending[n-1].c.time == p.c.time {
-		// Of the layers of one access unit, the last is the best.
+		// If an access unit has several layers, the last one is the best.
 		C.tp_picture_free(&v.pending[n-1].c)
 		v.pending[n-1] = p
 		return
 	}
 	v.pending = append(v.pending, p)
 	if len(v.pending) > maxPending {
-		v.Skip()
+		v.Drop()
 	}
 }
 
 // Pending returns how many decoded pictures wait for Encode.
 func (v *Video) Pending() int { return len(v.pending) }
 
-// Skip drops the picture that has waited longest, for a caller that falls behind.
-func (v *Video) Skip() {
+// Drop drops the decoded picture that has waited longest, for a caller that falls behind.
+func (v *Video) Drop() {
 	if p, ok := v.take(); ok {
 		C.tp_picture_free(&p.c)
 		v.stats.Dropped++
@@ -235,9 +232,9 @@ func (v *Video) take() (picture, bool) {
 	return p, true
 }
 
-// Encode encodes the picture that has waited longest and hands over what comes of it: one access unit, or with a
-// constant rate none or several. Their Data is the caller's, and their Track changes only with a key frame. With key,
-// the next is a key frame. The first error of each ends it and is returned.
+// Encode encodes the picture that has waited longest and calls each for every access unit: one, or with a constant frame rate
+// none or several. each owns their Data; their Track changes only with a key frame. If key is set, the next one is a key
+// frame. Encode stops at the first error and returns it.
 func (v *Video) Encode(key bool, each func(media.Frame) error) error {
 	if v.closed {
 		return ErrClosed
@@ -270,7 +267,7 @@ func (v *Video) Encode(key bool, each func(media.Frame) error) error {
 	return v.encode(each)
 }
 
-// Snapshot returns the picture that has waited longest, instead of encoding it.
+// Snapshot returns the picture that has waited longest, and does not encode it.
 func (v *Video) Snapshot() (*image.NRGBA, error) {
 	if v.closed {
 		return nil, ErrClosed
@@ -291,7 +288,7 @@ func (v *Video) Snapshot() (*image.NRGBA, error) {
 	return shot, nil
 }
 
-// draw puts the picture on the canvas and makes the encoder fit.
+// draw draws the picture on the canvas and opens another encoder if the picture needs it.
 func (v *Video) draw(p *picture) error {
 	as, err := v.paint(p)
 	if err != nil {
@@ -300,7 +297,7 @@ func (v *Video) draw(p *picture) error {
 	return v.prepare(as)
 }
 
-// paint puts the picture on the canvas, and returns what an encoder for it must be made for.
+// paint draws the picture on the canvas, and returns which encoding it needs.
 func (v *Video) paint(p *picture) (encoding, error) {
 	width, height := p.size()
 	l := C.tp_layout{rotation: C.int(p.rotation)}
@@ -323,9 +320,9 @@ func (v *Video) paint(p *picture) (encoding, error) {
 	return encoding{width: w, height: h, matrix: p.c.matrix}, nil
 }
 
-// matrix tells by which coefficients the picture's colours are coded. Where the stream does not say it, it is what
-// players take it for by its size; but a source that changes its size keeps to what it began with, as browsers do that
-// adapt to a link.
+// matrix returns the coefficients that turn the colours of the picture into RGB. If the stream does not name them, they are
+// what players assume for the size of the picture. A source that changes its size keeps the coefficients of its first size,
+// as browsers do that adapt to a link.
 func (v *Video) matrix(p *picture, width, height int) C.int {
 	switch {
 	case p.c.matrix != C.AVCOL_SPC_UNSPECIFIED:
@@ -339,7 +336,7 @@ func (v *Video) matrix(p *picture, width, height int) C.int {
 	}
 }
 
-// prepare makes the encoder for what the canvas shows.
+// prepare opens an encoder for the canvas.
 func (v *Video) prepare(as encoding) error {
 	if v.encoder != nil && v.encoding == as {
 		return nil
@@ -376,7 +373,7 @@ func (v *Video) prepare(as encoding) error {
 	return nil
 }
 
-// made is the track of what comes from the encoder.
+// made returns the track of the encoder's frames.
 func (v *Video) made(as encoding) (*media.Track, error) {
 	if v.cfg.Codec == media.VP8 {
 		return &media.Track{Codec: media.VP8, Width: as.width, Height: as.height}, nil
@@ -386,8 +383,8 @@ func (v *Video) made(as encoding) (*media.Track, error) {
 	return h264Track(C.GoBytes(unsafe.Pointer(config), n))
 }
 
-// rate is the bit rate to ask the encoder for, and the size of its buffer. The encoder shares the rate out evenly among
-// the pictures of the frame rate that it was made for, so it is told more or less where they come more slowly or faster.
+// rate returns the bit rate and the buffer size to ask the encoder for. The encoder divides the bit rate by the frame rate
+// for which it was opened. If pictures come more slowly or faster, it is given more or less accordingly.
 func (v *Video) rate(as encoding) (rate, buffer C.int64_t) {
 	fps := v.pace.fps()
 	bps := v.cfg.RateBPS
@@ -397,7 +394,7 @@ func (v *Video) rate(as encoding) (rate, buffer C.int64_t) {
 	return C.int64_t(float64(bps) * v.pace.nominal / fps), C.int64_t(float64(bps) * v.cfg.Buffer.Seconds())
 }
 
-// encode encodes what the canvas shows.
+// encode encodes the canvas.
 func (v *Video) encode(each func(media.Frame) error) error {
 	at, key := v.pace.next()
 	var forced C.int
@@ -420,10 +417,10 @@ func (v *Video) encode(each func(media.Frame) error) error {
 	return each(media.Frame{Track: v.output, Time: at, Key: key, Data: unit})
 }
 
-// Stats returns the counts so far.
+// Stats returns the counts since the start.
 func (v *Video) Stats() VideoStats { return v.stats }
 
-// Close frees all. Closing twice is harmless.
+// Close frees everything. It may be called twice.
 func (v *Video) Close() {
 	if v.closed {
 		return

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// MinSide and MaxSide bound the sides of pictures, in and out.
+	// MinSide and MaxSide bound the width and the height of pictures, decoded and encoded.
 	MinSide = 16
 	MaxSide = 8192
-	// MaxPixels bounds the area of pictures, in and out: what H.264 allows up to its level 5.2 (table A-1), which is
+	// MaxPixels bounds the area of pictures, decoded and encoded, to what H.264 allows up to level 5.2 (table A-1):
 	// 4096x2304.
 	MaxPixels = 36864 * 256
-	// MaxFPS bounds the pictures per second.
+	// MaxFPS is the highest frame rate.
 	MaxFPS = 240
 
 	defaultKeyFrameTime = 2 * time.Second
@@ -40,53 +40,54 @@ var (
 	ThreadsRange = limits.Of(1, 16)
 )
 
-// ErrKeyFrame means that a picture was lost, and that none can be decoded before the next key frame.
+// ErrKeyFrame means that a picture was lost, and that decoding can go on only at the next key frame.
 var ErrKeyFrame = errors.New("pictures can be decoded from the next key frame on")
 
 // VideoStats counts pictures.
 type VideoStats struct {
 	Decoded  int // came out of the decoder
-	Damaged  int // access units that gave nothing, as they or what they build on is damaged
-	Dropped  int // decoded, but not encoded: skipped, out of order, or too many for the constant rate
-	Repeated int // encoded once more, for the constant rate
-	Encoded  int // repeated ones included
+	Damaged  int // access units that could not be decoded, because they or the pictures they refer to are damaged
+	Dropped  int // decoded, but not encoded: by Drop, out of order, or too many for the constant frame rate
+	Repeated int // encoded again, for the constant frame rate
+	Encoded  int // including repeated ones
 }
 
-// presets are libx264's, from the fastest to the slowest.
+// presets are those of libx264, from the fastest to the slowest.
 var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
 	"veryslow", "placebo"}
 
-// VideoConfig says what pictures are made into. The zero value asks for H.264 of the source's size and rate.
+// VideoConfig says how pictures are encoded. The zero value asks for H.264 of the source's size and frame rate.
 type VideoConfig struct {
 	// Codec is H264 or VP8; none: H264.
 	Codec media.Codec
-	// Width and Height are the size, even. Height alone: the shorter side becomes Height, and the longer follows the
-	// source's shape.
+	// Width and Height are even. With a Height alone, the shorter side of the picture becomes Height, and the longer side
+	// keeps the shape of the source.
 	Width, Height int
-	// Letterbox fits the picture into Width x Height, with black beside it; else it is stretched to them.
+	// Letterbox fits the picture into Width x Height and fills the rest with black; without it, the picture is stretched.
 	Letterbox bool
 
-	// FPS asks for a constant rate, for which pictures are dropped or repeated; 0: each is sent at its own time.
+	// FPS asks for a constant frame rate, for which pictures are dropped or repeated; 0: each picture is sent at its own
+	// time.
 	FPS float64
-	// KeyFrameInterval is how many frames there are from one key frame to the next; 0: KeyFrameTime tells.
+	// KeyFrameInterval is the number of frames from one key frame to the next; 0: KeyFrameTime applies.
 	KeyFrameInterval int
 	// KeyFrameTime is the time from one key frame to the next; 0: 2 s.
 	KeyFrameTime time.Duration
 
-	// RateBPS is the bit rate; 0: what the size and the rate of pictures call for, see DefaultRateBPS.
+	// RateBPS is the bit rate in bit/s; 0: it follows from size and frame rate, see DefaultRateBPS.
 	RateBPS int
-	// Quality, from 1 (best) to 51, asks for one quality (libx264's CRF), for which the bit rate is but the most; 0: the bit rate is
-	// used up, and pictures are as good as it allows.
+	// Quality, from 1 (best) to 51, asks for constant quality (libx264's CRF), with the bit rate as its upper bound; 0: the
+	// encoder uses the whole bit rate.
 	Quality int
-	// Buffer is for how long the bit rate may be exceeded, as far as it was not used before; 0: 1 s.
+	// Buffer is the time over which the bit rate is averaged; 0: 1 s.
 	Buffer time.Duration
-	// Preset is libx264's; empty: superfast. VP8 has one way of being made.
+	// Preset is libx264's; empty: superfast. VP8 has no presets.
 	Preset string
-	// Threads is how many threads encode; 0: one.
+	// Threads is the number of threads that encode; 0: one.
 	Threads int
 }
 
-// Validate joins every fault.
+// Validate reports every value that cannot work.
 func (c VideoConfig) Validate() error {
 	var faults []error
 	check := func(ok bool, format string, args ...any) {
@@ -101,7 +102,7 @@ func (c VideoConfig) Validate() error {
 	check(c.Width == 0 || c.Height > 0, "width without height")
 	check(c.Width*c.Height <= MaxPixels, "%dx%d is more than %d pixels", c.Width, c.Height, MaxPixels)
 	check(!c.Letterbox || c.Width > 0, "letterbox without a size")
-	check(c.FPS == 0 || c.FPS >= 1 && c.FPS <= MaxFPS, "%v pictures per second are not 1 to %d", c.FPS, MaxFPS) // nor NaN
+	check(c.FPS == 0 || c.FPS >= 1 && c.FPS <= MaxFPS, "%v pictures per second are not 1 to %d", c.FPS, MaxFPS) // false for NaN, too
 	check(c.KeyFrameInterval >= 0, "key frame interval %d is negative", c.KeyFrameInterval)
 	check(KeyFrameTimeRange.Contains(c.KeyFrameTime), "key frame time %v is not %v", c.KeyFrameTime, KeyFrameTimeRange)
 	check(RateRange.Contains(c.RateBPS), "bit rate %d bit/s is not %v", c.RateBPS, RateRange)
@@ -112,7 +113,7 @@ func (c VideoConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Size returns the size of what is made of a picture whose size, when turned as it is to be shown, is width x height.
+// Size returns the size of the encoded pictures for pictures of width x height, measured after rotation.
 func (c VideoConfig) Size(width, height int) (int, int) {
 	switch {
 	case c.Height == 0:
@@ -126,10 +127,10 @@ func (c VideoConfig) Size(width, height int) (int, int) {
 	}
 }
 
-// evenSide rounds a side down to an even one within the bounds.
+// evenSide rounds a side down to an even number within MinSide and MaxSide.
 func evenSide(n int) int { return min(max(n&^1, MinSide), MaxSide) }
 
-// fit returns the largest part of a canvas that has the shape of width x height, in even numbers, and where it begins.
+// fit returns the largest rectangle of a canvas that has the shape of width x height, in even numbers, and its position.
 func fit(canvasWidth, canvasHeight, width, height int) (left, top, innerWidth, innerHeight int) {
 	innerWidth, innerHeight = canvasWidth, canvasHeight
 	if width*canvasHeight > height*canvasWidth {
@@ -140,11 +141,12 @@ func fit(canvasWidth, canvasHeight, width, height int) (left, top, innerWidth, i
 	return (canvasWidth - innerWidth) / 2 &^ 1, (canvasHeight - innerHeight) / 2 &^ 1, innerWidth, innerHeight
 }
 
-// rates are what pictures need whose shorter side is so long, at up to 30 per second.
+// rates are the bit rates for pictures with a shorter side of so many pixels, at up to 30 per second.
 var rates = []struct{ side, bps int }{{0, 100_000}, {360, 800_000}, {480, 1_500_000}, {720, 2_500_000}, {1080, 4_500_000}}
 
-// DefaultRateBPS returns the bit rate for pictures of that size, fps of them per second: 800 kbit/s for 360p, 1.5 Mbit/s
-// for 480p, 2.5 Mbit/s for 720p, 4.5 Mbit/s for 1080p and in proportion between and beyond; more above 30 per second.
+// DefaultRateBPS returns the bit rate, in bit/s, for pictures of width x height, fps of them per second: 800 kbit/s for 360p,
+// 1.5 Mbit/s for 480p, 2.5 Mbit/s for 720p, 4.5 Mbit/s for 1080p, in proportion between and beyond, and more above 30 per
+// second.
 func DefaultRateBPS(width, height int, fps float64) int {
 	side := min(width, height)
 	i := 1

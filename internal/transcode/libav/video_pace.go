@@ -10,29 +10,29 @@ import (
 )
 
 const (
-	// assumedFPS is the rate of sources that do not tell it, until it is measured.
+	// assumedFPS is the frame rate of a source that does not tell its own, until it is measured.
 	assumedFPS = 30
-	// slack is how far, in frames, a picture of a constant rate may be from its place on the grid before one is dropped
-	// or repeated. It is more than a half, so that pictures that come just between two places do not swing from one to
-	// the other.
+	// slack is how far, in frames, a picture may be from its place on the grid of a constant frame rate before a picture is
+	// dropped or repeated. It is more than a half, so that pictures that come just between two places do not alternate.
 	slack = 0.75
-	// maxRepeat is the longest gap, in seconds, that is filled. After a longer one the grid goes on where the pictures are.
+	// maxRepeat is the longest gap, in seconds, that is filled by repeated pictures. After a longer gap the grid starts
+	// again.
 	maxRepeat = 1.0
 )
 
-// pace decides when pictures are shown and which are key frames.
+// pace decides which pictures are encoded, at which time, and which of them are key frames.
 type pace struct {
-	constant     float64 // pictures per second, or 0
+	constant     float64 // the constant frame rate, or 0
 	keyFrames    int
 	keyFrameTime time.Duration
 
 	begun   bool
 	origin  media.Timestamp // of the grid
-	slot    int64           // of the grid, the next
-	last    media.Timestamp // of the last picture shown
-	period  float64         // seconds from picture to picture, averaged
-	steady  float64         // pictures per second by that, changed only where it is off by a twentieth
-	nominal float64         // pictures per second that the encoder was made for
+	slot    int64           // the next place of the grid
+	last    media.Timestamp // time of the last encoded picture
+	period  float64         // seconds between pictures, averaged
+	steady  float64         // frame rate by period, changed only when it is off by a twentieth
+	nominal float64         // frame rate for which the encoder was opened
 
 	wantKey  bool
 	lastKey  media.Timestamp
@@ -43,7 +43,7 @@ func newPace(cfg VideoConfig) pace {
 	return pace{constant: cfg.FPS, keyFrames: cfg.KeyFrameInterval, keyFrameTime: cfg.KeyFrameTime, nominal: assumedFPS}
 }
 
-// picture says of a picture at that time whether it is shown, and how often the one before is repeated first.
+// picture says whether the picture at that time is encoded, and how often the one before is encoded again first.
 func (p *pace) picture(at media.Timestamp) (repeats int, shown bool) {
 	if !p.begun {
 		p.begun = true
@@ -82,7 +82,7 @@ func (p *pace) measure(seconds float64) {
 	}
 }
 
-// fps returns the pictures per second.
+// fps returns the frame rate.
 func (p *pace) fps() float64 {
 	switch {
 	case p.constant > 0:
@@ -94,7 +94,7 @@ func (p *pace) fps() float64 {
 	}
 }
 
-// begin starts a new encoder, with a key frame, and returns its rate. claimed is the source's, or 0.
+// begin starts a new encoder, with a key frame, and returns its frame rate. claimed is what the source says, or 0.
 func (p *pace) begin(claimed float64) (num, den int) {
 	p.wantKey = true
 	switch {
@@ -108,7 +108,7 @@ func (p *pace) begin(claimed float64) (num, den int) {
 	return rational(p.nominal)
 }
 
-// next returns the time of the picture to be encoded, and whether it is a key frame.
+// next returns the time of the next picture to encode, and whether it is a key frame.
 func (p *pace) next() (at media.Timestamp, key bool) {
 	at = p.last
 	if p.constant > 0 {
@@ -123,7 +123,7 @@ func (p *pace) next() (at media.Timestamp, key bool) {
 	return at, key
 }
 
-// due says whether it is time for a key frame. A picture that is a little early is not waited past.
+// due says whether the next picture is a key frame. A picture that is only a little early is.
 func (p *pace) due(at media.Timestamp) bool {
 	if p.keyFrames > 0 {
 		return p.sinceKey >= p.keyFrames
@@ -131,7 +131,7 @@ func (p *pace) due(at media.Timestamp) bool {
 	return at.Sub(p.lastKey) >= p.keyFrameTime-10*time.Millisecond
 }
 
-// rational returns a rate as a fraction; those of NTSC exactly.
+// rational returns a frame rate as a fraction; the NTSC rates exactly.
 func rational(fps float64) (num, den int) {
 	if r := math.Round(fps * 1.001); r > 0 && math.Abs(fps-r/1.001) < 0.01 && math.Abs(fps-r) > 0.01 {
 		return int(r) * 1000, 1001

@@ -21,7 +21,7 @@ func (v *Video) Decode(media.Frame) error { return ErrDisabled }
 func (v *Video) Pending() int { return 0 }
 
 // Skip does nothing.
-func (v *Video) Skip() {}
+func (v *Video) Drop() {}
 
 // Encode fails with ErrDisabled.
 func (v *Video) Encode(bool, func(media.Frame) error) error { return ErrDisabled }

@@ -516,7 +516,7 @@ func TestVideoPending(t *testing.T) {
 	if n := v.Pending(); n != maxPending {
 		t.Errorf("%d pictures wait, want %d", n, maxPending)
 	}
-	v.Skip()
+	v.Drop()
 	stop := errors.New("stop")
 	var got media.Frame
 	err := v.Encode(false, func(f media.Frame) error { got = f; return stop })
@@ -604,7 +604,7 @@ func BenchmarkVideo(b *testing.B) {
 							b.Fatal(err)
 						}
 						if !tt.run {
-							v.Skip()
+							v.Drop()
 						} else if err := v.Encode(false, func(media.Frame) error { return nil }); err != nil {
 							b.Fatal(err)
 						}

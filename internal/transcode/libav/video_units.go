@@ -11,7 +11,7 @@ import (
 	"transponder/internal/media"
 )
 
-// NAL unit types (H.264, table 7-1).
+// These are types of NAL units (H.264, table 7-1).
 const (
 	unitSlice = 1
 	unitIDR   = 5
@@ -21,7 +21,7 @@ const (
 
 var startCode = []byte{0, 0, 1}
 
-// eachUnit calls f with the NAL units of a byte stream (H.264, B.1), without start codes.
+// eachUnit calls f with the NAL units of a byte stream (H.264, annex B), without start codes.
 func eachUnit(b []byte, f func(unit []byte)) {
 	at := bytes.Index(b, startCode)
 	for at >= 0 {
@@ -37,7 +37,7 @@ func eachUnit(b []byte, f func(unit []byte)) {
 	}
 }
 
-// h264Units returns the slices of an access unit in a byte stream, with 4-byte lengths.
+// h264Units returns the slices of an access unit in a byte stream, each after its length in four bytes.
 func h264Units(b []byte) []byte {
 	out := make([]byte, 0, len(b)+16)
 	eachUnit(b, func(unit []byte) {
@@ -49,7 +49,7 @@ func h264Units(b []byte) []byte {
 	return out
 }
 
-// h264Track makes a track of parameter sets in a byte stream.
+// h264Track returns a track with the parameter sets in a byte stream.
 func h264Track(b []byte) (*media.Track, error) {
 	var sps []byte
 	var pps [][]byte

@@ -16,26 +16,27 @@ import (
 )
 
 const (
-	// sampleEvery is how often use is measured.
+	// sampleEvery is the time between two measurements.
 	sampleEvery = time.Second
-	// settled is how long a rendition must have run before what it takes is believed rather than what was predicted.
-	settled = 5 * time.Second
-	// promised is how long room is kept for a rendition that was admitted and has not begun.
-	promised = 5 * time.Second
-	// smoothing is the weight of a sample.
+	// settlingTime is how long a rendition must have run before its measured cost counts instead of the predicted one.
+	settlingTime = 5 * time.Second
+	// promiseTime is how long room is kept for a rendition that was admitted and has not begun.
+	promiseTime = 5 * time.Second
+	// smoothing is the weight of one sample in an average.
 	smoothing = 0.3
-	// learning is the weight of a rendition's sample in what the next are judged by, which stays within maxFactor of the prediction.
+	// learning is the weight of one sample of a rendition in budget.factor, which stays between 1/maxFactor and maxFactor.
 	learning  = 0.05
 	maxFactor = 8
-	// A child that for overFor samples has taken spareCores more than its threads can, or has more than maxThreads, does something
-	// else than to transcode, and is killed. Codecs and Go's runtime have a dozen threads beside those that encode.
+	// A child is killed if it uses, for overFor samples in a row, spareCores more than its threads need, or has more than
+	// maxThreads threads: then it does something else than transcoding. Codecs and Go's runtime have a dozen threads beside
+	// those that encode.
 	overFor    = 3
 	spareCores = 1
 	maxThreads = 64
 )
 
-// What pictures took in milliseconds of one core per million pixels, on a 2.1 GHz x86-64 server of 2022: with talking heads and
-// street scenes at 720p. Machines differ, and a budget learns by how much; what matters here is the proportion.
+// decoding and encoding hold the time of one core, in milliseconds, that a million pixels took: talking heads and street scenes at
+// 720p on a 2.1 GHz x86-64 server of 2022. Other machines differ by a factor that the budget learns; the proportions matter.
 var (
 	decoding = map[media.Codec]float64{media.H264: 2, media.H265: 3, media.VP8: 2.7, media.VP9: 4, media.AV1: 2.8}
 	encoding = map[string]float64{
@@ -44,14 +45,14 @@ var (
 	}
 )
 
-// encodingVP8 is the same of VP8, which has no presets.
+// encodingVP8 is the same for VP8, which has no presets.
 const encodingVP8 = 6.6
 
-// scaling is what it takes per million pixels of the source.
+// scaling is the same for scaling, per million pixels of the source.
 const scaling = 0.7
 
-// predict returns how many cores a rendition takes on the machine of these figures. Of a source that has not sent anything, 720p
-// is assumed.
+// predict returns how many cores a rendition would use on the machine of these figures. For a source that has not sent
+// anything yet it assumes 720p.
 func predict(s *stream.Source, cfg libav.VideoConfig) float64 {
 	const megapixel = 1e6
 	st := s.Video.Stats()
@@ -77,7 +78,7 @@ func predict(s *stream.Source, cfg libav.VideoConfig) float64 {
 	return ms / 1000
 }
 
-// cost is what one rendition takes.
+// cost is what one rendition uses of the machine.
 type cost struct {
 	began     time.Time
 	predicted float64 // cores, see predict
@@ -87,12 +88,12 @@ type cost struct {
 	pid     int           // of the child that the latest sample measured
 	used    time.Duration // processor time that the child had used by then
 	at      time.Time     // of the latest sample
-	dropped int64         // pictures left out by then
-	over    int           // samples in a row in which the child took more than it may
+	dropped int64         // pictures dropped by then
+	over    int           // samples in a row in which the child used too much
 }
 
-// sample measures a rendition and returns its cost. dropping is true if it takes less than it needs. A child that takes too much for
-// too long is killed.
+// sample measures a rendition and returns its cost. dropping says that pictures were dropped, so that the
+// rendition needs more than it used. A child that uses too much for too long is killed.
 func (r *rendition) sample(now time.Time) (c cost, dropping bool) {
 	predicted := predict(r.source, r.cfg)
 	r.mu.Lock()
@@ -130,7 +131,7 @@ func (r *rendition) count(now time.Time, predicted float64, process *worker.Proc
 	return r.cost, dropping, tooMuch
 }
 
-// exceeds counts the samples in a row in which a child took more than it may, and says whether these are too many.
+// exceeds counts the samples in a row in which a child used too much, and says whether these are too many.
 func (c *cost) exceeds(maxCores float64, threads int) bool {
 	if c.latest <= maxCores && threads <= maxThreads {
 		c.over = 0
@@ -143,20 +144,20 @@ func (c *cost) exceeds(maxCores float64, threads int) bool {
 	return true
 }
 
-// budget knows what renditions may take of the machine.
+// budget decides whether the machine has room for another rendition.
 type budget struct {
-	share float64 // of the cores; 0: any
+	share float64 // of the cores that may be in use; 0: no bound
 	cores float64
-	usage func(time.Time) float64 // cores in use since it was called last
-	whole bool                    // usage is the whole machine's, not that of this program without its children
+	usage func(time.Time) float64 // cores in use since the last call
+	whole bool                    // usage counts the whole machine, not only this process without its children
 
 	mu       sync.Mutex               // held for arithmetic only; no other lock is taken under it
-	used     float64                  // guarded by mu; cores, of late
-	factor   float64                  // guarded by mu; what renditions took, by what was predicted
+	used     float64                  // guarded by mu; cores in use, averaged
+	factor   float64                  // guarded by mu; measured cost of renditions divided by the predicted cost
 	promises map[renditionKey]promise // guarded by mu
 }
 
-// promise is room for a rendition that has not begun.
+// promise is the room kept for a rendition that was admitted and has not begun.
 type promise struct {
 	cores float64 // predicted
 	until time.Time
@@ -164,7 +165,7 @@ type promise struct {
 
 func newBudget(share float64) *budget {
 	b := &budget{share: share, cores: float64(runtime.GOMAXPROCS(0)), factor: 1, promises: map[renditionKey]promise{}}
-	total := load.OwnTime // where this program has but a part of the machine
+	total := load.OwnTime // if this process may use only a part of the machine
 	if _, err := load.MachineTime(); err == nil && runtime.GOMAXPROCS(0) >= runtime.NumCPU() {
 		total, b.whole = load.MachineTime, true
 	}
@@ -181,7 +182,7 @@ func (b *budget) sample(now time.Time, running []*rendition) {
 		if !b.whole {
 			used += c.measured
 		}
-		if !dropping && c.predicted > 0 && c.measured > 0 && now.Sub(c.began) > settled {
+		if !dropping && c.predicted > 0 && c.measured > 0 && now.Sub(c.began) > settlingTime {
 			ratios = append(ratios, c.measured/c.predicted)
 		}
 	}
@@ -194,7 +195,7 @@ func (b *budget) sample(now time.Time, running []*rendition) {
 	b.used += smoothing * (used - b.used)
 }
 
-// admit keeps room for a rendition, or says why there is none.
+// admit keeps room for a rendition, or fails with *BusyError.
 func (b *budget) admit(key renditionKey, predicted float64, running []*rendition) error {
 	if b.share == 0 {
 		return nil
@@ -211,7 +212,7 @@ func (b *budget) admit(key renditionKey, predicted float64, running []*rendition
 	need := predicted * b.factor
 	free := b.share*b.cores - b.used
 	for _, c := range costs {
-		if now.Sub(c.began) < settled {
+		if now.Sub(c.began) < settlingTime {
 			free -= max(c.predicted*b.factor-c.measured, 0)
 		}
 	}
@@ -224,11 +225,11 @@ func (b *budget) admit(key renditionKey, predicted float64, running []*rendition
 		return &BusyError{fmt.Sprintf("it takes about %.2f cores, and of the %.1f that may be used %.2f are free",
 			need, b.share*b.cores, max(free, 0))}
 	}
-	b.promises[key] = promise{predicted, now.Add(promised)}
+	b.promises[key] = promise{predicted, now.Add(promiseTime)}
 	return nil
 }
 
-// begun gives back the room of a rendition that counts among those that run from now on.
+// begun gives the kept room back, because the rendition runs and is measured now.
 func (b *budget) begun(key renditionKey) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -18,17 +18,17 @@ import (
 )
 
 const (
-	// maxWaiting is how late pictures may come to the child. Beyond that it gets none before the next key frame.
+	// maxWaiting is how late pictures may reach the child. After that the child gets none before the next key frame.
 	maxWaiting = time.Second
-	// childStart is how long a child may take to begin, childPatience to answer, and childEnd to be seen to have ended when
-	// nothing can be written to it any more.
+	// childStart bounds the time in which a child becomes ready, childPatience the time in which it answers, and childEnd the
+	// time in which reading must fail once writing has failed.
 	childStart    = 15 * time.Second
 	childPatience = 3 * time.Second
 	childEnd      = time.Second
-	// maxFailures is how often in a row a child may end that has not made one picture.
+	// maxFailures is how many children in a row may end without having made a picture.
 	maxFailures = 3
-	// healthyChild is how long a child must live for the one after it to be started at once; else there is a pause of
-	// childPause, then of twice that, up to maxChildPause.
+	// A child that lived for healthyChild is replaced at once. Otherwise there is a pause, first of childPause, then twice as
+	// long each time, up to maxChildPause.
 	healthyChild  = 10 * time.Second
 	childPause    = 100 * time.Millisecond
 	maxChildPause = 2 * time.Second
@@ -39,22 +39,23 @@ var (
 	errChildSilent = errors.New("the process that transcodes does not answer")
 )
 
-// rendition is one rendition of a source's: a child process that is given what comes and started anew when it dies.
+// rendition makes the pictures of one source in one profile. It runs a child process, and starts another one when the child
+// dies.
 type rendition struct {
 	source  *stream.Source
 	cfg     libav.VideoConfig
 	command []string
 	log     *slog.Logger
 
-	maxCores float64 // that a child may take for long
+	maxCores float64 // more than this for long is not transcoding; see bound
 
 	users   int         // guarded by Transcoder.mu
 	wantKey atomic.Bool // a reader asks for a key frame
 
 	mu      sync.Mutex
 	stats   Stats           // guarded by mu
-	reader  *stream.Reader  // guarded by mu; nil while nothing runs
-	process *worker.Process // guarded by mu; likewise
+	reader  *stream.Reader  // guarded by mu; nil while run does not run
+	process *worker.Process // guarded by mu; nil while there is no child
 	cost    cost            // guarded by mu
 }
 
@@ -66,10 +67,10 @@ func newRendition(s *stream.Source, cfg libav.VideoConfig, command []string, log
 	}
 }
 
-// ask is for readers of the rendition that want a key frame. It does not block.
+// ask makes the next picture a key frame. It does not block.
 func (r *rendition) ask() { r.wantKey.Store(true) }
 
-// figures returns what there is to tell.
+// figures returns the figures of the rendition until now.
 func (r *rendition) figures() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +82,7 @@ func (r *rendition) figures() Stats {
 	return st
 }
 
-// run makes the rendition until ctx or the source ends.
+// run makes pictures until ctx or the source ends.
 func (r *rendition) run(ctx context.Context, out *stream.Feed) error {
 	reader := r.source.NewReader(stream.ReaderConfig{Video: r.source.Video, MaxDuration: maxWaiting})
 	r.mu.Lock()
@@ -132,7 +133,7 @@ func (r *rendition) run(ctx context.Context, out *stream.Feed) error {
 	}
 }
 
-// child has one process make pictures until it ends, ctx ends, or the source has; then err is why that ended.
+// child runs one child process until it ends, or ctx, or the source. ended says that the source has ended, with err.
 func (r *rendition) child(ctx context.Context, reader *stream.Reader, sink *childSink) (ended bool, err error) {
 	p, err := worker.Start(r.command, r.cfg, r.log)
 	if err != nil {
@@ -163,7 +164,7 @@ func (r *rendition) child(ctx context.Context, reader *stream.Reader, sink *chil
 	case readErr != nil:
 		return true, readErr
 	default:
-		select { // what reading tells says more
+		select { // the error of reading tells more
 		case <-received:
 			return false, context.Cause(ctx)
 		case <-time.After(childEnd):
@@ -178,7 +179,7 @@ func (r *rendition) setProcess(p *worker.Process) {
 	r.process = p
 }
 
-// give writes what comes to the child.
+// give writes the frames of the source to the child.
 func (r *rendition) give(ctx context.Context, reader *stream.Reader, p *worker.Process, patience *patience) (readErr, writeErr error) {
 	frames := make([]media.Frame, 8)
 	for {
@@ -201,7 +202,7 @@ func (r *rendition) give(ctx context.Context, reader *stream.Reader, p *worker.P
 	}
 }
 
-// childSink takes what children send and makes one feed of it.
+// childSink writes the frames of one child after the other to one feed.
 type childSink struct {
 	r   *rendition
 	out *stream.Feed
@@ -211,7 +212,7 @@ type childSink struct {
 	track *media.Track
 }
 
-// receive takes what a child sends until that ends.
+// receive reads from a child until it ends.
 func (s *childSink) receive(p *worker.Process, patience *patience) error {
 	var before worker.Stats
 	for {
@@ -233,10 +234,10 @@ func (s *childSink) receive(p *worker.Process, patience *patience) error {
 	}
 }
 
-// count adds a child's figures.
+// count adds the figures of a child. before are the figures that it sent last.
 func (s *childSink) count(st, before worker.Stats) {
 	s.r.mu.Lock()
-	s.r.stats.Dropped += st.Skipped - before.Skipped
+	s.r.stats.Dropped += st.Dropped - before.Dropped
 	s.r.stats.Damaged += st.Damaged - before.Damaged
 	s.r.mu.Unlock()
 	if st.NeedKey {
@@ -244,8 +245,9 @@ func (s *childSink) count(st, before worker.Stats) {
 	}
 }
 
-// write passes a picture on. A child that follows another begins with a track of its own: where it says the same, readers see
-// no change. Nor may it go back in time, as the one before may have been ahead by a part of its constant rate.
+// write writes a frame to the feed. A new child sends a track of its own; if it equals the last one, readers get the last one
+// again and see no change. Time must not go backwards: at a constant frame rate, the child before may have been ahead by a
+// fraction of a frame.
 func (s *childSink) write(f media.Frame) {
 	if t := s.track; t != nil && t != f.Track && t.Codec == f.Track.Codec && t.Width == f.Track.Width && t.Height == f.Track.Height &&
 		bytes.Equal(t.Config, f.Track.Config) {
@@ -263,14 +265,14 @@ func (s *childSink) write(f media.Frame) {
 	s.out.Write(f)
 }
 
-// patience runs out when nothing is answered for too long to what was asked.
+// patience calls a function when a request has had no answer for too long.
 type patience struct {
 	mu      sync.Mutex
 	timer   *time.Timer // guarded by mu
 	waiting bool        // guarded by mu
 }
 
-// newPatience waits for a first answer.
+// newPatience waits for the first answer, for at most first.
 func newPatience(first time.Duration, over func()) *patience {
 	return &patience{timer: time.AfterFunc(first, over), waiting: true}
 }

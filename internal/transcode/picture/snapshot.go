@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// maxSnapshots is how many are made at a time.
+	// maxSnapshots is how many snapshots are made at a time.
 	maxSnapshots = 2
-	// snapshotLimit bounds what one takes, the wait for the source's next key frame included.
+	// snapshotLimit bounds the time of one snapshot, including the wait for the next key frame.
 	snapshotLimit = 10 * time.Second
 )
 
-// ErrNoPicture means that a source has no picture to take.
+// ErrNoPicture means that a source has no picture.
 var ErrNoPicture = errors.New("the stream has no picture")
 
-// Snapshot returns the source's next key frame as PNG. The frame is asked for at once, and decoded in a process of its own.
+// Snapshot returns the next key frame of a source as PNG. It asks the source for a key frame at once, and decodes it in a
+// child process.
 func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, error) {
 	if !libav.Enabled {
 		return nil, libav.ErrDisabled
@@ -65,7 +66,7 @@ func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, er
 	}
 }
 
-// shoot gives a child the source's pictures until it has enough.
+// shoot gives a child the pictures of the source until the child has sent the snapshot.
 func shoot(ctx context.Context, s *stream.Source, p *worker.Process) error {
 	reader := s.NewReader(stream.ReaderConfig{Video: s.Video})
 	defer reader.Close()
@@ -78,13 +79,13 @@ func shoot(ctx context.Context, s *stream.Source, p *worker.Process) error {
 			p.Kill()
 			return err
 		}
-		if err := p.WriteFrame(frames[0]); err != nil { // it has been killed: there is a picture, or none to be had
+		if err := p.WriteFrame(frames[0]); err != nil { // picture has killed the child: it has the snapshot, or there is none
 			return err
 		}
 	}
 }
 
-// picture waits for the child's, and ends it; nil: there was none, or nonsense.
+// picture waits for the PNG of a child and kills the child. It returns nil if the child sends none, or something else.
 func picture(p *worker.Process) []byte {
 	defer p.Kill()
 	for {

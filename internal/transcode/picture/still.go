@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
-	_ "image/jpeg" // what a still may be
+	_ "image/jpeg" // stills are JPEG or PNG files
 	_ "image/png"
 	"io"
 	"os"
@@ -22,24 +22,24 @@ import (
 var ErrStill = errors.New("cannot be shown as a still picture")
 
 const (
-	// maxStillBytes and maxStillPixels bound what one file can make us allocate: 8K fits.
+	// maxStillBytes and maxStillPixels bound the memory that one file can make us allocate. A picture of 8K fits.
 	maxStillBytes  = 32 << 20
 	maxStillPixels = 7680 * 4320
 	// maxStills is how many encoded pictures are kept. More sizes and files than that at a time are encoded again.
 	maxStills = 16
 )
 
-// Stills makes video of the PNG and JPEG files in a directory: each one key frame of H.264, encoded once for a size and kept.
-// All methods may be called from any goroutine.
+// Stills encodes PNG and JPEG files of one directory as video: one H.264 key frame for each file and size, which is kept. All
+// methods may be called from any goroutine.
 type Stills struct {
 	dir    string
 	encode func(picture *image.NRGBA, width, height int) ([]byte, error)
 
 	mu   sync.Mutex
-	kept []still // guarded by mu; the one used last at the end
+	kept []still // guarded by mu; the most recently used is last
 }
 
-// still is one file for one size.
+// still is one file in one size.
 type still struct {
 	name          string
 	modified      time.Time
@@ -48,10 +48,10 @@ type still struct {
 	frame         media.Frame
 }
 
-// NewStills makes Stills for a directory, which need not exist.
+// NewStills returns the Stills of a directory, which need not exist.
 func NewStills(dir string) *Stills { return &Stills{dir: dir, encode: libav.EncodeStill} }
 
-// Check fails with ErrStill if the file is not a picture that can be shown, or not in the directory.
+// Check fails with ErrStill if the directory has no such file, or if it is not a picture that can be shown.
 func (s *Stills) Check(name string) error {
 	f, _, err := s.open(name)
 	if err != nil {
@@ -61,15 +61,15 @@ func (s *Stills) Check(name string) error {
 	return checkStill(f)
 }
 
-// Frame returns the file as a key frame, scaled to fit into width and height and centred on black. It fails with ErrStill. The first call for a
-// file and size takes 20 to 150 ms.
+// Frame returns the file as a key frame of width x height, scaled to fit and centred on black. It fails with ErrStill. The
+// first call for a file and size takes 20 to 150 ms.
 func (s *Stills) Frame(name string, width, height int) (media.Frame, error) {
 	f, info, err := s.open(name)
 	if err != nil {
 		return media.Frame{}, err
 	}
 	defer f.Close()
-	// Held while encoding: who asks for the same picture in the meantime gets it without encoding it again.
+	// mu stays locked while encoding, so that a second call for the same picture finds it instead of encoding it again.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	want := still{name: name, modified: info.ModTime(), size: info.Size(), width: width, height: height}
@@ -92,14 +92,14 @@ func (k still) same(o still) bool {
 	return k.name == o.name && k.modified.Equal(o.modified) && k.size == o.size && k.width == o.width && k.height == o.height
 }
 
-// open opens a file of the directory; os.Root sees to it that no name or link leads out of it.
+// open opens a file of the directory. os.Root refuses names and links that lead out of the directory.
 func (s *Stills) open(name string) (*os.File, os.FileInfo, error) {
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%q %w: the folder of media cannot be opened", name, ErrStill) // its path is nobody's business
+		return nil, nil, fmt.Errorf("%q %w: the folder of media cannot be opened", name, ErrStill) // users must not learn its path
 	}
 	defer root.Close()
-	info, err := root.Stat(name) // before opening, which would wait for a pipe's writer
+	info, err := root.Stat(name) // before Open, which would block on a pipe without a writer
 	switch {
 	case err != nil:
 		return nil, nil, fmt.Errorf("%q %w: %w", name, ErrStill, err)
@@ -113,7 +113,7 @@ func (s *Stills) open(name string) (*os.File, os.FileInfo, error) {
 	return f, info, nil
 }
 
-// checkStill reads a picture's header and goes back to the file's beginning.
+// checkStill reads the header of a picture, and goes back to the beginning of the file.
 func checkStill(f io.ReadSeeker) error {
 	c, _, err := image.DecodeConfig(f)
 	if err != nil {
@@ -126,7 +126,7 @@ func checkStill(f io.ReadSeeker) error {
 	return err
 }
 
-// make decodes in Go, so that a bad file can do no harm to memory, and encodes.
+// make decodes the file in Go, where a bad file cannot damage memory, and encodes it.
 func (s *Stills) make(f io.ReadSeeker, width, height int) (media.Frame, error) {
 	if err := checkStill(f); err != nil {
 		return media.Frame{}, err
@@ -150,7 +150,7 @@ func keyFrame(unit []byte) (media.Frame, error) {
 	var sps, data []byte
 	var pps [][]byte
 	for n := range bytes.SplitSeq(unit, []byte{0, 0, 1}) {
-		n = bytes.TrimRight(n, "\x00") // the first byte of a longer start code; a NAL unit never ends so
+		n = bytes.TrimRight(n, "\x00") // part of a start code of four bytes; a NAL unit never ends in 0
 		if len(n) == 0 {
 			continue
 		}

@@ -1,5 +1,5 @@
-// Command aacenc encodes a WAV file of 16 bits to an ADTS file with our encoder, for bench quality and for who wants to hear it. The
-// server does not need it.
+// Command aacenc encodes a WAV file of 16 bits to an ADTS file with our encoder, for "bench quality" and for listening. The server does
+// not use it.
 //
 //	aacenc -rate 128000 in.wav out.aac
 package main
@@ -48,7 +48,7 @@ func encode(rateBPS int, from, to string) error {
 
 var errWAV = errors.New("it is no WAV file of 16 bits")
 
-// readWAV finds the format and the samples, which are from -1 to 1.
+// readWAV returns the format and the samples, from -1 to 1.
 func readWAV(b []byte) (f media.AudioFormat, pcm []float32, err error) {
 	le := binary.LittleEndian
 	f.Codec = media.AAC
@@ -76,8 +76,8 @@ func readWAV(b []byte) (f media.AudioFormat, pcm []float32, err error) {
 	return f, nil, errWAV
 }
 
-// makeADTS encodes all samples. The last frame is filled up with silence, and two more follow: one for the packet that comes a frame later, one as
-// decoded sound trails by a frame.
+// makeADTS encodes all samples. It fills up the last frame with silence and adds two more frames: one because each packet
+// comes a frame later, one because decoded sound is a frame behind.
 func makeADTS(f media.AudioFormat, pcm []float32) (file []byte, err error) {
 	e, err := aac.New(f)
 	if err != nil {

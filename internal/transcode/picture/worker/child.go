@@ -19,33 +19,33 @@ import (
 )
 
 const (
-	// queueSize is how many messages are read ahead. Beyond that the pipe fills, and the parent drops by its own rules.
+	// queueSize is how many messages the child reads ahead. After that the pipe fills up, and the parent drops frames.
 	queueSize = 64
-	// maxBehind is how far decoding may be behind what was read before pictures are left out, until it is back within caughtUp.
-	// One in maxSkipped is shown however late it is.
-	maxBehind  = 500 * time.Millisecond
-	caughtUp   = 50 * time.Millisecond
-	maxSkipped = 500 * time.Millisecond
-	// statsEvery is how often figures are told while pictures come.
+	// If decoding is more than maxBehind behind reading, pictures are dropped until it is less than caughtUp behind. But one
+	// picture is encoded every maxDropping.
+	maxBehind   = 500 * time.Millisecond
+	caughtUp    = 50 * time.Millisecond
+	maxDropping = 500 * time.Millisecond
+	// statsEvery is how often the child sends its figures while pictures come.
 	statsEvery = 300 * time.Millisecond
-	// memoryLimit is what the child's own heap is to stay under; what the codecs take is bounded by the sandbox.
+	// memoryLimit is for Go's heap in the child. The sandbox bounds the memory of the codecs.
 	memoryLimit = 256 << 20
 )
 
-// engine transcodes; libav.Video is one.
+// engine decodes and encodes; *libav.Video does.
 type engine interface {
 	Decode(media.Frame) error
 	Pending() int
-	Skip()
+	Drop()
 	Encode(key bool, each func(media.Frame) error) error
 	Snapshot() (*image.NRGBA, error)
 	Stats() libav.VideoStats
 	Close()
 }
 
-// Main is the child process, from its standard input and output to its exit code.
+// Main is the child process. It returns the exit code.
 func Main(in io.Reader, out io.Writer) int {
-	// Reading and transcoding alternate, and the codecs are outside of Go: a second processor would wait for work, at 2 % of the cost.
+	// Go code reads and hands on, while the codecs run in C. A second processor for Go would mostly look for work; that costs 2 %.
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(memoryLimit)
 	c := &child{
@@ -64,7 +64,7 @@ type child struct {
 	in    *reader
 	out   *writer
 	open  func(libav.VideoConfig) (engine, error)
-	enter func() (warning string, err error) // the sandbox
+	enter func() (warning string, err error) // enters the sandbox
 
 	queue   chan item
 	latest  atomic.Int64 // media.Timestamp of the last frame that was read
@@ -72,15 +72,15 @@ type child struct {
 	shoot   atomic.Bool
 
 	engine  engine
-	shown   media.Timestamp // of the access unit of the last picture that was not left out
+	shown   media.Timestamp // time of the last access unit whose picture was encoded
 	behind  bool
-	skipped int64
+	dropped int64
 	needKey bool
-	sent    int // access units
+	sent    int // access units sent
 	told    time.Time
 }
 
-// item is what was read: a frame, or why nothing more comes.
+// item is a frame that was read, or the reason why reading ended.
 type item struct {
 	frame media.Frame
 	err   error
@@ -98,7 +98,7 @@ func (c *child) config() (cfg libav.VideoConfig, err error) {
 	return cfg, json.Unmarshal(body, &cfg)
 }
 
-// run ends with the input.
+// run ends with its input.
 func (c *child) run() error {
 	cfg, err := c.config()
 	if err != nil {
@@ -118,7 +118,7 @@ func (c *child) run() error {
 	if err := c.out.w.Flush(); err != nil {
 		return err
 	}
-	go c.read() // ends with the input, as the process does
+	go c.read() // ends with the input; then the process ends, too
 	for i := range c.queue {
 		if errors.Is(i.err, io.EOF) {
 			return nil
@@ -167,7 +167,7 @@ func (c *child) read() {
 	}
 }
 
-// picture transcodes one access unit. Pictures that come too late are decoded, as others refer to them, and left out.
+// picture transcodes one access unit. A picture that comes too late is decoded, because others refer to it, but not encoded.
 func (c *child) picture(f media.Frame) error {
 	sent := c.sent
 	err := c.engine.Decode(f)
@@ -183,8 +183,8 @@ func (c *child) picture(f media.Frame) error {
 			continue
 		}
 		if c.late(f.Time) {
-			c.skipped++
-			c.engine.Skip()
+			c.dropped++
+			c.engine.Drop()
 			continue
 		}
 		c.shown = f.Time
@@ -214,7 +214,7 @@ func (c *child) snapshot() error {
 	return c.out.w.Flush()
 }
 
-// late says whether a picture is to be left out.
+// late says whether a picture comes too late to be encoded.
 func (c *child) late(at media.Timestamp) bool {
 	switch late := media.Timestamp(c.latest.Load()).Sub(at); {
 	case late > maxBehind:
@@ -222,7 +222,7 @@ func (c *child) late(at media.Timestamp) bool {
 	case late <= caughtUp:
 		c.behind = false
 	}
-	return c.behind && c.sent > 0 && at.Sub(c.shown) < maxSkipped
+	return c.behind && c.sent > 0 && at.Sub(c.shown) < maxDropping
 }
 
 func (c *child) send(f media.Frame) error {
@@ -230,10 +230,10 @@ func (c *child) send(f media.Frame) error {
 	return c.out.frame(f)
 }
 
-// tell sends figures: now and then, and for each access unit that nothing came of. So whoever waits for an answer gets one.
+// tell sends figures: every statsEvery, and for each access unit that gave no frame. So each access unit gets an answer.
 func (c *child) tell() error {
 	c.told = time.Now()
-	st := Stats{Skipped: c.skipped, Damaged: int64(c.engine.Stats().Damaged), NeedKey: c.needKey}
+	st := Stats{Dropped: c.dropped, Damaged: int64(c.engine.Stats().Damaged), NeedKey: c.needKey}
 	c.needKey = false
 	return c.out.object(typeStats, st)
 }

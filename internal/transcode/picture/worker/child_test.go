@@ -20,7 +20,7 @@ import (
 type fakeEngine struct {
 	pending []media.Frame
 	made    *media.Track
-	skipped int
+	dropped int
 	damaged int
 	closed  bool
 }
@@ -41,8 +41,8 @@ func (e *fakeEngine) Decode(f media.Frame) error {
 
 func (e *fakeEngine) Pending() int { return len(e.pending) }
 
-func (e *fakeEngine) Skip() {
-	e.skipped++
+func (e *fakeEngine) Drop() {
+	e.dropped++
 	e.pending = e.pending[1:]
 }
 
@@ -224,7 +224,7 @@ func TestChildLate(t *testing.T) {
 	if want := []int{0, 1, 2, 3, 4, 9, 14, 16}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("shown are %v, want %v", got, want)
 	}
-	if last := stats[len(stats)-1]; e.skipped != 9 || last.Skipped != 9 {
-		t.Errorf("%d left out and %d told, want 9", e.skipped, last.Skipped)
+	if last := stats[len(stats)-1]; e.dropped != 9 || last.Dropped != 9 {
+		t.Errorf("%d left out and %d told, want 9", e.dropped, last.Dropped)
 	}
 }

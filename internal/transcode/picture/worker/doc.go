@@ -1,9 +1,10 @@
-// Package worker is the child process that transcodes pictures: decoding what strangers send is done where it can do no harm.
+// Package worker transcodes pictures in a child process. Codecs decode data from strangers; in the child, a fault in a codec can do
+// no harm.
 //
-// A Process is the parent's end: it starts the program anew with an argument that has it call Main, and talks to it over its
-// standard input and output in messages of a type, a length and a body (wire.go). The child makes its codecs ready, gives up
-// everything but reading, writing, memory and threads (sandbox_linux.go), and only then takes pictures. It ends with its standard
-// input, and so never outlives the parent.
+// A Process is the parent's end. It starts this program again, with an argument that makes it call Main, and exchanges messages with
+// it over standard input and output (wire.go). The child opens its codecs, then gives up everything except reading, writing, memory
+// and threads (sandbox_linux.go), and only then accepts pictures. It ends when its standard input ends, so it never outlives the
+// parent.
 //
-// Package transcode owns the Process, restarts it and knows what its pictures are for.
+// Package picture owns the Process and starts another one when it dies.
 package worker

@@ -18,43 +18,43 @@ import (
 	"transponder/internal/transcode/libav"
 )
 
-// Argument has the program call Main instead of being a server.
+// Argument is the command-line argument that makes the program call Main instead of being a server.
 const Argument = "video-worker"
 
 const (
-	// maxLine and maxLines bound what is logged of what a child says: the stack of a fault, and no more.
+	// maxLine and maxLines bound how much of the child's standard error is logged. The stack of a panic fits.
 	maxLine  = 512
 	maxLines = 100
-	// clockTicks is how Linux counts a second for programs.
+	// clockTicks is the length of a second in /proc.
 	clockTicks = 100
 )
 
-// Process is a running child. WriteFrame is for one goroutine, Read for another; the rest is for any.
+// Process is a running child. One goroutine calls WriteFrame, one calls Read; any may call the other methods.
 type Process struct {
 	cmd *exec.Cmd
 	log *slog.Logger
 	in  io.WriteCloser
 	out *reader
 
-	ready bool // the child has said so
+	ready bool // the child is ready
 
 	mu sync.Mutex
 	w  *writer // guarded by mu
 
-	said sync.WaitGroup // what reads its standard error
+	said sync.WaitGroup // of the goroutine that reads its standard error
 }
 
-// Output is what a child has sent: a frame, its figures, or a picture as PNG.
+// Output is one message of a child: a frame, its figures, or a picture as PNG.
 type Output struct {
-	Frame media.Frame // its Track is nil where there is none
+	Frame media.Frame // its Track is nil if the message is not a frame
 	Stats *Stats
 	PNG   []byte
 }
 
-// Start starts a child with a command: the program and its arguments. The caller calls Close.
+// Start starts a child. command is the program and its arguments. The caller calls Close.
 func Start(command []string, cfg libav.VideoConfig, log *slog.Logger) (*Process, error) {
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = []string{} // nothing of ours is its business
+	cmd.Env = []string{} // the child must not learn our environment
 	cmd.Dir = "/"
 	cmd.SysProcAttr = processAttributes()
 	in, err := cmd.StdinPipe()
@@ -77,12 +77,12 @@ func Start(command []string, cfg libav.VideoConfig, log *slog.Logger) (*Process,
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.w.object(typeConfig, cfg); err != nil {
-		p.log.Debug("configure", "err", err) // Read says more
+		p.log.Debug("configure", "err", err) // the error of Read tells more
 	}
 	return p, nil
 }
 
-// listen logs what the child says on its standard error.
+// listen logs the child's standard error.
 func (p *Process) listen(r io.Reader) {
 	lines := bufio.NewReaderSize(r, maxLine)
 	for said := 0; ; {
@@ -98,7 +98,7 @@ func (p *Process) listen(r io.Reader) {
 	}
 }
 
-// PID returns the child's process id.
+// PID returns the process id of the child.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // WriteFrame gives the child an access unit. It blocks while the child does not keep up, until Kill.
@@ -108,10 +108,10 @@ func (p *Process) WriteFrame(f media.Frame) error {
 	return p.w.frame(f)
 }
 
-// RequestKeyFrame has the child make its next picture a key frame. It may block as WriteFrame does.
+// RequestKeyFrame makes the child's next picture a key frame. It may block as WriteFrame does.
 func (p *Process) RequestKeyFrame() error { return p.tell(typeKey) }
 
-// Shoot has the child send its next picture as PNG instead of encoding it. It may block as WriteFrame does.
+// Shoot makes the child send its next picture as PNG instead of encoding it. It may block as WriteFrame does.
 func (p *Process) Shoot() error { return p.tell(typeShoot) }
 
 func (p *Process) tell(kind byte) error {
@@ -123,7 +123,7 @@ func (p *Process) tell(kind byte) error {
 	return p.w.w.Flush()
 }
 
-// Read waits for what the child sends next. It fails at its end, and with ErrProtocol when it talks nonsense.
+// Read waits for the next message of the child. It fails when the child ends, and with ErrProtocol if a message is not valid.
 func (p *Process) Read() (Output, error) {
 	for {
 		kind, body, err := p.out.next()
@@ -162,30 +162,30 @@ func (p *Process) Read() (Output, error) {
 }
 
 // Kill ends the child at once. WriteFrame and Read return.
-func (p *Process) Kill() { _ = p.cmd.Process.Kill() } // it may be over already
+func (p *Process) Kill() { _ = p.cmd.Process.Kill() } // fails only if the child has ended already
 
-// Close ends the child and waits for it. WriteFrame and Read must have returned, or return by the child's end.
+// Close kills the child and waits for its end. WriteFrame and Read must have returned, or return because the child ends.
 func (p *Process) Close() {
 	p.Kill()
 	p.in.Close()
 	p.said.Wait()
-	_ = p.cmd.Wait() // how it ended is what Read said, or what we did
+	_ = p.cmd.Wait() // Read has told how it ended, unless we killed it
 }
 
-// Usage is what a child has taken, and has.
+// Usage is what a child uses of the machine.
 type Usage struct {
-	CPU     time.Duration // processor time
+	CPU     time.Duration // processor time since its start
 	Threads int
 }
 
-// Usage returns what the child takes; nothing where the system does not tell.
+// Usage returns what the child uses now; zero if the system does not tell.
 func (p *Process) Usage() Usage {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 	if err != nil {
 		return Usage{}
 	}
-	// proc(5): the second field is a name in brackets that may hold anything; utime and stime are the 14th and 15th, the number of
-	// threads is the 20th.
+	// proc(5): the second field is a name in brackets, which may contain anything. utime and stime are fields 14 and 15, the number
+	// of threads is field 20.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 18 {
 		return Usage{}

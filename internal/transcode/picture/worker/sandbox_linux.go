@@ -13,22 +13,23 @@ import (
 )
 
 const (
-	// maxData is how much memory a child may have written to: a 4K picture takes about 500 MB.
+	// maxData is how much memory a child may use. A picture of 4K takes about 500 MB.
 	maxData = 2 << 30
-	// niceness leaves the processor to what must not wait: those who publish and are pushed.
+	// niceness gives other work on the machine, which cannot wait, precedence over the child.
 	niceness = 5
 )
 
-// processAttributes are those of a child. No signal of a terminal's is for it. When we are killed it must not live on, even where it
-// is in a loop and does not see its input end. Linux minds the thread that started it, and those of Go's runtime end only where a
-// goroutine is locked to one, of which a server has none; if one did, it would cost a rendition its child once.
+// processAttributes returns how a child is started. It gets no signals from a terminal. If we are killed, the kernel kills
+// the child, even if it is in an endless loop and does not notice the end of its input. The kernel does so already when the
+// thread ends that started the child; Go's runtime ends threads only if a goroutine is locked to one, which never happens in
+// the server. If it did, a rendition would lose its child once.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 }
 
-// allowed are the system calls that a child may make once it is confined: reading and writing what is open, memory, threads, time,
-// signals to itself, and its end. Codecs need no more. Some are looked at more closely by program. Not even fcntl is among them, which
-// can have the kernel send any signal to any process of the user's when a pipe moves.
+// allowed are the system calls of a confined child: reading and writing open files, memory, threads, time, signals to itself,
+// and exit. Codecs need no more. program checks the arguments of some. fcntl is not allowed, because it can make the kernel
+// send any signal to any process of the user when a pipe becomes readable.
 var allowed = append([]uintptr{
 	unix.SYS_READ, unix.SYS_READV, unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_CLOSE, unix.SYS_FSTAT,
 	unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MADVISE, unix.SYS_MREMAP, unix.SYS_BRK, unix.SYS_MINCORE,
@@ -39,8 +40,8 @@ var allowed = append([]uintptr{
 	unix.SYS_MEMBARRIER, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
 }, allowedHere...)
 
-// enterSandbox gives up, for good and for every thread, all that a child does not need. Where the kernel has no seccomp that is a
-// warning; the limits hold.
+// enterSandbox gives up, for good and for all threads, everything that a child does not need. If the kernel has no seccomp,
+// it returns a warning; the resource limits still apply.
 func enterSandbox() (warning string, err error) {
 	for _, l := range []struct {
 		resource int
@@ -60,10 +61,10 @@ func enterSandbox() (warning string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// With its first timer the runtime makes itself an epoll instance, and for that it would be too late afterwards.
+	// The runtime creates an epoll instance with its first timer. The filter would not allow that later.
 	time.Sleep(time.Nanosecond)
 
-	// Without privileges to gain, a filter may be set by anybody. The thread that does it must be the one that has none.
+	// Any process may set a filter once it has given up gaining privileges. Both calls must come from the same thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -80,8 +81,9 @@ func enterSandbox() (warning string, err error) {
 	return warning, nil
 }
 
-// program makes the filter: the call's number decides, and what is not allowed fails with EPERM, so that a library that only tries
-// goes on. Threads may be made and processes not; signals go to this process alone; memory is not shared, as no limit counts that.
+// program returns the filter. The number of the call decides. A call that is not allowed fails with EPERM, so that a library
+// that only tries something goes on. Threads may be started, processes may not. Signals may only go to this process. Memory
+// must not be shared, because no limit counts shared memory.
 func program() ([]unix.SockFilter, error) {
 	const (
 		number = 0 // offsets in struct seccomp_data

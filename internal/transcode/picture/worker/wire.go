@@ -12,37 +12,37 @@ import (
 	"transponder/internal/media"
 )
 
-// ErrProtocol means that the other end sent what no message is.
+// ErrProtocol means that the other process sent an invalid message.
 var ErrProtocol = errors.New("bad message")
 
-// The types of messages.
+// These are the types of messages.
 const (
-	typeConfig = 'C' // to the child, the first: a libav.VideoConfig in JSON
-	typeReady  = 'R' // from the child: it takes pictures now; the body is a warning, mostly empty
-	typeTrack  = 'T' // either way: how the frames that follow are to be read
-	typeFrame  = 'F' // either way
-	typeKey    = 'K' // to the child: the next picture is to be a key frame
+	typeConfig = 'C' // to the child, first of all: a libav.VideoConfig in JSON
+	typeReady  = 'R' // from the child: it is ready for frames; the body is a warning, mostly empty
+	typeTrack  = 'T' // both ways: the track of the frames that follow
+	typeFrame  = 'F' // both ways
+	typeKey    = 'K' // to the child: make the next picture a key frame
 	typeStats  = 'S' // from the child: Stats in JSON
-	typeShoot  = 'P' // to the child: the next picture is to be sent as PNG, and not encoded; from the child: that
+	typeShoot  = 'P' // to the child: send the next picture as PNG instead of encoding it; from the child: that PNG
 )
 
 const (
 	headerSize = 5
-	// maxBody bounds a message: a little more than an access unit may have, and a PNG picture of 4K.
+	// maxBody bounds the body of a message: a little more than the largest access unit or PNG of 4K.
 	maxBody = 64 << 20
 
 	trackHead = 1 + 2 + 4 + 4 // codec, rotation, width, height
 	frameHead = 8 + 8 + 1     // time, delay, key
 )
 
-// Stats are a child's figures.
+// Stats are the figures of a child since its start.
 type Stats struct {
-	Skipped int64 // pictures that were left out because it could not keep up
-	Damaged int64 // access units that gave nothing
-	NeedKey bool  // nothing can be decoded before the next key frame
+	Dropped int64 // pictures that were not encoded because the child could not keep up
+	Damaged int64 // access units that could not be decoded
+	NeedKey bool  // decoding can go on only at a key frame
 }
 
-// writer writes messages. It is for one goroutine.
+// writer writes messages. One goroutine uses it.
 type writer struct {
 	w     *bufio.Writer
 	track *media.Track // of the last frame
@@ -50,7 +50,7 @@ type writer struct {
 
 func newWriter(w io.Writer) *writer { return &writer{w: bufio.NewWriterSize(w, 64<<10)} }
 
-// message writes a header and the parts of a body, and does not flush.
+// message writes a header and the parts of a body. It does not flush.
 func (w *writer) message(kind byte, parts ...[]byte) error {
 	size := 0
 	for _, p := range parts {
@@ -73,7 +73,7 @@ func (w *writer) message(kind byte, parts ...[]byte) error {
 	return nil
 }
 
-// frame writes a frame, before it its track if that is new, and flushes.
+// frame writes a frame, after its track if that is new, and flushes.
 func (w *writer) frame(f media.Frame) error {
 	if f.Track != w.track {
 		var head [trackHead]byte
@@ -98,7 +98,7 @@ func (w *writer) frame(f media.Frame) error {
 	return w.w.Flush()
 }
 
-// object writes a message whose body is JSON, and flushes.
+// object writes a message with a JSON body, and flushes.
 func (w *writer) object(kind byte, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -110,7 +110,7 @@ func (w *writer) object(kind byte, v any) error {
 	return w.w.Flush()
 }
 
-// reader reads messages. It is for one goroutine.
+// reader reads messages. One goroutine uses it.
 type reader struct {
 	r     *bufio.Reader
 	track *media.Track // of the frames that come
@@ -118,7 +118,7 @@ type reader struct {
 
 func newReader(r io.Reader) *reader { return &reader{r: bufio.NewReaderSize(r, 64<<10)} }
 
-// next reads a message. Its body is the caller's.
+// next reads a message. The caller owns the body.
 func (r *reader) next() (kind byte, body []byte, err error) {
 	var head [headerSize]byte
 	if _, err := io.ReadFull(r.r, head[:]); err != nil {

@@ -106,7 +106,7 @@ func FuzzRead(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	if err := w.object(typeStats, Stats{Skipped: 1}); err != nil {
+	if err := w.object(typeStats, Stats{Dropped: 1}); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
