@@ -2,14 +2,14 @@ import { shownTarget } from "./address.ts";
 import { Chart } from "./chart.ts";
 import type { Question } from "./confirm.ts";
 import type { SessionInfo, StreamInfo } from "./console-client.ts";
-import { element, setText, showFailure } from "./dom.ts";
+import { element, setText, showAlert } from "./dom.ts";
 import { pushFailure, type Failure } from "./failure.ts";
 import * as format from "./format.ts";
 import type { Login } from "./login.ts";
 import type { PushInfo } from "./push-client.ts";
 import { isTaking } from "./push-state.ts";
 import { Rows, type Row } from "./rows.ts";
-import { explain, pushLabel } from "./words.ts";
+import { consoleWords, explain, pushLabel } from "./words.ts";
 
 /** Everything on the server at one moment. */
 export interface Picture {
@@ -77,7 +77,7 @@ export class ConsoleView {
 
   /** Shows that the server cannot be asked; null hides it. The last data stay on the page, dimmed. */
   showTrouble(failure: Failure | null): void {
-    showFailure(element("trouble", HTMLElement), failure);
+    showAlert(element("trouble", HTMLElement), failure && consoleWords(failure), failure?.detail);
     element("board", HTMLElement).classList.toggle("stale", failure !== null);
   }
 

@@ -238,6 +238,26 @@ export function explain(failure: Failure): Words {
   return words[failure.reason];
 }
 
+const consoleOnly: Partial<Record<Reason, Words>> = {
+  server_gone: {
+    title: "The server does not answer.",
+    advice: "Check that it is running and that your network is up. This page goes on as soon as the server answers.",
+  },
+  busy: {
+    title: "The server takes no more requests right now.",
+    advice: "Wait a little. This page goes on as soon as the server answers.",
+  },
+  server_error: {
+    title: "The server failed to do this.",
+    advice: "If it happens each time, the server's log says why.",
+  },
+};
+
+/** The same for the console, where nothing has to be started again: it polls the server all the time. */
+export function consoleWords(failure: Failure): Words {
+  return consoleOnly[failure.reason] ?? explain(failure);
+}
+
 /** The state of a push in words; host names the destination. */
 export function pushWords(status: string, host: string): string {
   switch (status) {

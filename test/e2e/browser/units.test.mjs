@@ -10,14 +10,14 @@ import { parseConfig } from "./.build/web/pages/config.js";
 import { parsePush, PushClient } from "./.build/web/pages/push-client.js";
 import { preferH264 } from "./.build/web/pages/publisher.js";
 import { ending, initialPush, reducePush } from "./.build/web/pages/push-state.js";
-import { parseEvent } from "./.build/web/pages/push-events.js";
+import { followPushes, parseEvent } from "./.build/web/pages/push-events.js";
 import { initialStream, reduceStream } from "./.build/web/pages/stream-state.js";
 import { summarize } from "./.build/web/pages/summary.js";
 import { HealthMeter } from "./.build/web/pages/health.js";
 import { paths, Series } from "./.build/web/pages/chart.js";
 import { kinds, presets } from "./.build/web/pages/presets.js";
 import { Rest } from "./.build/web/pages/rest.js";
-import { coverText, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
+import { consoleWords, coverText, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
 import { push } from "./lib/mock-server.mjs";
 
 const server = (address) => ({ kind: "server", address, key: "" });
@@ -125,6 +125,15 @@ describe("words", () => {
       assert.match(title, /^[A-Z].*\.$/, reason);
       assert.match(advice, /^[A-Z].*\.$/, reason);
     }
+  });
+
+  test("the console asks nobody to start again", () => {
+    for (const reason of ["server_gone", "busy", "server_error"]) {
+      const { title, advice } = consoleWords(new Failure(reason));
+      assert.match(title, /^[A-Z].*\.$/, reason);
+      assert.doesNotMatch(advice, /start again/i, reason);
+    }
+    assert.deepEqual(consoleWords(new Failure("bad_request")), explain(new Failure("bad_request")));
   });
 
   test("a reason that is new to the page keeps the server's words", () => {
@@ -270,6 +279,33 @@ describe("the state of a stream", () => {
 });
 
 describe("events", () => {
+  test("are followed through connections that are lost or silent, until the login is not accepted", async (t) => {
+    const { setTimeout: wait } = globalThis;
+    t.mock.method(globalThis, "setTimeout", (run, ms) => wait(run, ms / 1000));
+    const event = { id: "x", at: "2026-09-01T12:00:00Z", to: "PUBLISHING" };
+    const answers = [
+      () => new Response(`retry: 2000\nid: r-5\n: heartbeat\n\nid: r-6\nevent: push\ndata: ${JSON.stringify(event)}\n\n`),
+      () => Promise.reject(new TypeError("Failed to fetch")),
+      ({ signal }) => new Response(new ReadableStream({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode("id: r-7\nevent: missed\ndata: {}\n\n"));
+          signal.addEventListener("abort", () => controller.error(signal.reason)); // silent from here on
+        },
+      })),
+      () => new Response("", { status: 401 }),
+    ];
+    const asked = [];
+    t.mock.method(globalThis, "fetch", async (url, init) => {
+      asked.push(url);
+      return answers[asked.length - 1](init);
+    });
+    const told = [];
+    const follower = { event: ({ id, status }) => told.push([id, status]), gap: () => told.push("gap") };
+    await followPushes(new Rest(), follower, new AbortController().signal);
+    assert.deepEqual(asked, ["", "after=r-6", "after=r-6", "after=r-7"].map((query) => `/rest-api/push/events?${query}`));
+    assert.deepEqual(told, ["gap", ["x", "PUBLISHING"], "gap"]);
+  });
+
   test("of pushes", () => {
     const data = { number: 3, id: "x", at: "2026-09-01T12:00:00.123Z", sourceStreamName: "name", target: "rtmp://h/live/***", to: "FAILED", reason: "dns", info: "i", attempt: 2 };
     assert.deepEqual(parseEvent(JSON.stringify(data)), {
