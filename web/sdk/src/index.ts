@@ -7,10 +7,12 @@ export default Flashphoner;
 export { Flashphoner, type InitOptions } from "./flashphoner.ts";
 export * from "./functions.ts";
 export { Session, type SessionEvents, type SessionOptions } from "./session.ts";
-export { type Abortable, type CreateStreamOptions, type MuteState, Stream, type StreamEvent, type StreamEvents, type StreamOptions,
-} from "./stream.ts";
+export type { Abortable, CreateStreamOptions, MuteState } from "./stream-options.ts";
+export { Stream } from "./stream.ts";
+export type { StreamEvent, StreamEvents, StreamOptions } from "./stream-options.ts";
 export type { AudioConstraints, Constraints, MediaDevice, MediaDeviceList, VideoConstraints } from "./media.ts";
-export type { StreamStats, TrackStats, VideoSettings } from "./peer.ts";
+export type { StreamStats, TrackStats } from "./stats.ts";
+export type { VideoSettings } from "./attempt.ts";
 export type { Backoff } from "./backoff.ts";
 export { type PushInfo, Push, type PushOptions, type PushRequest, type PushState, type PushStatus, RestApi, type RestOptions,
   type RestorePolicy, type StreamDescription } from "./rest.ts";

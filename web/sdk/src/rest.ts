@@ -1,7 +1,7 @@
 import { type Backoff, Pauses, sleep } from "./backoff.ts";
 import { type Reason, SdkError } from "./errors.ts";
 import { type ServerEvent, serverEvents } from "./sse.ts";
-import type { Abortable } from "./stream.ts";
+import type { Abortable } from "./stream-options.ts";
 
 /** The address of the REST API, and the login. */
 export interface RestOptions {

@@ -2,8 +2,10 @@ import { type Backoff, Pauses } from "./backoff.ts";
 import { SESSION_STATUS, STREAM_STATUS, type SessionStatus } from "./constants.ts";
 import { Emitter } from "./emitter.ts";
 import { abortable, type Deferred, deferred, notHere, type Reason, SdkError } from "./errors.ts";
+import { randomId } from "./id.ts";
 import { Signalling } from "./signalling.ts";
-import { type Abortable, type Link, randomId, Stream, type StreamOptions } from "./stream.ts";
+import { type Link, Stream } from "./stream.ts";
+import type { Abortable, StreamOptions } from "./stream-options.ts";
 
 /** How to reach the server, and what to tell it. */
 export interface SessionOptions extends Abortable {

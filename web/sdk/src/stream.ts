@@ -1,92 +1,15 @@
 import { type Backoff, Pauses } from "./backoff.ts";
-import { CONNECTION_QUALITY, type ConnectionQuality, ERROR_INFO, STREAM_EVENT, STREAM_EVENT_TYPE, STREAM_STATUS,
+import { CONNECTION_QUALITY, ERROR_INFO, STREAM_EVENT, STREAM_EVENT_TYPE, STREAM_STATUS,
   STREAM_STATUS_INFO, type StreamStatus } from "./constants.ts";
 import { Emitter } from "./emitter.ts";
 import { abortable, type Deferred, deferred, deviceError, notHere, quiet, type Reason, SdkError, streamError } from "./errors.ts";
-import { type AudioConstraints, type Constraints, elementIn, isLive, LocalMedia, mediaDevices, nextDevice,
+import { randomId } from "./id.ts";
+import { type AudioConstraints, elementIn, isLive, LocalMedia, mediaDevices, nextDevice,
   openDevice, openInPlaceOf, removeFrom, type VideoConstraints } from "./media.ts";
-import { Peer, type StreamStats, type VideoSettings } from "./peer.ts";
+import { Attempt, type VideoSettings } from "./attempt.ts";
 import { QualityMeter } from "./quality.ts";
-
-/** What a stream is to be. */
-export interface StreamOptions {
-  /** What it is called on the server. */
-  name: string;
-  /** Where it is shown: an element that a video is put into, or a video of the page. A publisher needs none. */
-  display?: HTMLElement | null;
-  /** What is published or played; camera and microphone, in a small picture, if absent. */
-  constraints?: Constraints;
-  /** The server pushes the published stream to this address, under the name `rtmp_` and its own. */
-  rtmpUrl?: string;
-  /** Camera and microphone stay open, and shown, when the stream ends. */
-  cacheLocalResources?: boolean;
-  /** Anything that the server's application is to be told. */
-  custom?: unknown;
-  /** What carries sound and pictures; UDP if absent. */
-  transport?: "UDP" | "TCP";
-  /** Codecs not to use: a list, or names with commas between. */
-  stripCodecs?: string | string[] | null;
-  /** What the picture shows; "motion" if absent. */
-  videoContentHint?: string;
-  /** Tells the server how a phone is held, instead of turning pictures. */
-  cvoExtension?: boolean;
-  /** Seconds that a player waits on purpose, so that little is lost. */
-  playoutDelay?: number;
-  /** false plays without sound until `unmuteRemoteAudio`; else so only where the browser insists. */
-  unmutePlayOnStart?: boolean;
-  /** Shows the browser's own controls. */
-  useControls?: boolean;
-  /** A video of the page to play in; the same as a video in `display`. */
-  remoteVideo?: HTMLVideoElement;
-  /** Width to play with, where the server makes other sizes. */
-  playWidth?: number;
-  /** Height to play with, where the server makes other sizes. */
-  playHeight?: number;
-  /** false plays without sound; `constraints.audio` says it as well. */
-  receiveAudio?: boolean;
-  /** false plays without a picture; `constraints.video` says it as well. */
-  receiveVideo?: boolean;
-  /** Of the vendor's SDK: not supported here. */
-  record?: boolean;
-  /** Of the vendor's SDK: always WebRTC here. */
-  mediaProvider?: string | undefined;
-  /** Of the vendor's SDK: taken, and passed over. */
-  mediaConnectionConstraints?: unknown;
-  /** Of the vendor's SDK: taken, and passed over. */
-  flashShowFullScreenButton?: boolean;
-  /** Of the vendor's SDK: taken, and passed over. */
-  useCanvasMediaStream?: boolean;
-  /** Of the vendor's SDK: taken, and passed over. */
-  disableConstraintsNormalization?: boolean;
-  /** Of the vendor's SDK: taken, and passed over. */
-  logger?: unknown;
-  /** May change the server's answer before it is used. */
-  sdpHook?: (sdp: { sdpString: string }) => string;
-}
-
-/** The same, under the vendor's name. */
-export type CreateStreamOptions = StreamOptions;
-
-/** Something that happened to a stream; its type is one of STREAM_EVENT_TYPE. */
-export interface StreamEvent {
-  mediaSessionId: string;
-  type: string;
-  /** What goes with the type; the publisher's object for `data`. */
-  payload?: any;
-}
-
-/** What `stream.on` tells of, and with what. */
-export type StreamEvents = { [S in keyof typeof STREAM_STATUS]: [stream: Stream] } & {
-  STREAM_EVENT: [event: StreamEvent];
-  /** Rates in bit/s, smoothed, as this side and as the server sees them. */
-  UPDATE: [quality: ConnectionQuality, rate: number, serverRate: number];
-};
-
-/** For what takes a while. */
-export interface Abortable {
-  /** Gives up when it aborts; the promise then rejects with the signal's reason. */
-  signal?: AbortSignal | undefined;
-}
+import type { StreamStats } from "./stats.ts";
+import type { Abortable, MuteState, StreamEvent, StreamEvents, StreamOptions } from "./stream-options.ts";
 
 /** The server's description of a stream, with the end of it, perhaps. @internal */
 export interface StreamInfo {
@@ -97,11 +20,6 @@ export interface StreamInfo {
   videoState?: MuteState;
   streamerVideoWidth?: number;
   streamerVideoHeight?: number;
-}
-
-/** Whether the publisher is muted. */
-export interface MuteState {
-  muted: boolean;
 }
 
 /** What a stream needs of its session. @internal */
@@ -137,7 +55,7 @@ export class Stream extends Emitter<StreamEvents> {
   private errorInfo = "";
   private cause: SdkError | null = null;
 
-  private peer: Peer | null = null;
+  private peer: Attempt | null = null;
   private local: LocalMedia | null = null;
   private camera: MediaStreamTrack | null = null; // kept while the screen is shared
   private changing: Promise<unknown> = Promise.resolve();
@@ -568,7 +486,7 @@ export class Stream extends Emitter<StreamEvents> {
         return;
       }
       this.peer?.close(); // only now: until the server is reached, the old one may still carry something
-      const peer = this.peer = new Peer(this.link.mediaOptions, this.wishes);
+      const peer = this.peer = new Attempt(this.link.mediaOptions, this.wishes);
       this.rename();
       const offered = media ? peer.offerToSend(media.stream) : peer.offerToReceive(this.wanted, (event) => this.show(event));
       if (this.mode === "play" && this.state === STREAM_STATUS.PENDING) {
@@ -806,7 +724,7 @@ export class Stream extends Emitter<StreamEvents> {
     return { ...common, rtmpUrl, hasAudio: stream.getAudioTracks().length > 0, hasVideo: stream.getVideoTracks().length > 0 };
   }
 
-  private get wishes(): ConstructorParameters<typeof Peer>[1] {
+  private get wishes(): ConstructorParameters<typeof Attempt>[1] {
     const { constraints, stripCodecs } = this.options;
     const { bitrate, fec, stereo } = part<AudioConstraints>(constraints?.audio);
     const { maxBitrate = 0, minBitrate = 0 } = part<VideoConstraints>(constraints?.video);
@@ -915,7 +833,7 @@ export class Stream extends Emitter<StreamEvents> {
     }
   }
 
-  private needPeer(): Peer {
+  private needPeer(): Attempt {
     if (!this.peer) {
       throw new SdkError("invalid_state", `Invalid stream state ${this.state}`);
     }
@@ -929,10 +847,4 @@ function refuse(error: unknown): never {
 
 function part<T>(wishes: boolean | T | undefined): Partial<T> {
   return typeof wishes === "object" ? wishes as Partial<T> : {};
-}
-
-/** An id that nobody else has. crypto.randomUUID is only there for pages by https. */
-export function randomId(): string {
-  const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }

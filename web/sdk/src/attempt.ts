@@ -1,5 +1,6 @@
 import { SdkError } from "./errors.ts";
 import { addFormat } from "./sdp.ts";
+import { type StreamStats, summarize } from "./stats.ts";
 
 /** What is wished of an offer and its answer. */
 export interface PeerWishes {
@@ -21,24 +22,8 @@ export interface VideoSettings {
   scaleResolutionDownBy?: number;
 }
 
-/** What `stream.getStats` tells of one direction and kind; the browser's own counters, as far as it has them. */
-export interface TrackStats {
-  codec?: string;
-  codecRate?: number;
-  width?: number;
-  height?: number;
-  [counter: string]: number | string | undefined;
-}
-
-/** What `stream.getStats` tells. */
-export interface StreamStats {
-  outboundStream: { audio?: TrackStats; video?: TrackStats };
-  inboundStream: { audio?: TrackStats; video?: TrackStats };
-  otherStats: { availableOutgoingBitrate?: number; availableIncomingBitrate?: number };
-}
-
 /** One peer connection, from its offer to its end. */
-export class Peer {
+export class Attempt {
   readonly connection: RTCPeerConnection;
 
   constructor(config: RTCConfiguration | undefined, private readonly wishes: PeerWishes) {
@@ -109,20 +94,7 @@ export class Peer {
   }
 
   async stats(): Promise<StreamStats> {
-    const reports = [...(await this.connection.getStats()).values()];
-    const stats: StreamStats = { outboundStream: {}, inboundStream: {}, otherStats: {} };
-    for (const report of reports) {
-      if (report.type === "outbound-rtp") {
-        stats.outboundStream[report.kind as "video"] = describe(report, reports);
-      } else if (report.type === "inbound-rtp") {
-        stats.inboundStream[report.kind as "video"] = describe(report, reports);
-      } else if (report.type === "candidate-pair" && report.nominated) {
-        const { availableIncomingBitrate, availableOutgoingBitrate } = report;
-        Object.assign(stats.otherStats, availableIncomingBitrate && { availableIncomingBitrate },
-          availableOutgoingBitrate && { availableOutgoingBitrate });
-      }
-    }
-    return stats;
+    return summarize([...(await this.connection.getStats()).values()]);
   }
 
   close(): void {
@@ -146,17 +118,4 @@ export class Peer {
       transceiver.setCodecPreferences(codecs.filter(({ mimeType }) => !unwanted.includes(mimeType.toLowerCase().split("/")[1] ?? "")));
     }
   }
-}
-
-/** The counters that the vendor's SDK gives, under its names. */
-function describe(report: Record<string, unknown>, all: Record<string, unknown>[]): TrackStats {
-  const stats: TrackStats = {};
-  for (const [key, value] of Object.entries(report)) {
-    if (/^(bytes|packets)|Count|audioLevel|^framesPerSecond$|^qualityLimitationReason$/.test(key)) {
-      stats[key] = value as number;
-    }
-  }
-  const codec = all.find(({ id }) => id === report["codecId"]);
-  return Object.assign(stats, codec && { codec: String(codec["mimeType"]).split("/")[1], codecRate: codec["clockRate"] },
-    report["frameWidth"] !== undefined && { width: report["frameWidth"], height: report["frameHeight"] });
 }
