@@ -54,6 +54,7 @@ test("both builds", async () => {
   const context = vm.createContext({});
   vm.runInContext(await readFile(inPackage("dist/flashphoner.js"), "utf8"), context);
   const { Flashphoner } = context;
+  assert.deepEqual(Object.keys(Flashphoner).sort(), Object.keys(sdk).sort());
   assert.deepEqual(Object.keys(Flashphoner.constants).sort(), ["CONNECTION_QUALITY", "CONTENT_HINT_TYPE", "ERROR_INFO", "MEDIA_DEVICE_KIND",
     "SESSION_STATUS", "STREAM_EVENT", "STREAM_EVENT_TYPE", "STREAM_STATUS", "STREAM_STATUS_INFO", "TRANSPORT_TYPE"]);
   for (const name of ["init", "createSession", "getSessions", "getSession", "getMediaDevices", "getMediaAccess", "releaseLocalMedia",

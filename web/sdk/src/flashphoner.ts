@@ -1,4 +1,6 @@
-import * as constants from "./constants.ts";
+import type * as all from "./constants.ts";
+import { CONNECTION_QUALITY, CONTENT_HINT_TYPE, ERROR_INFO, MEDIA_DEVICE_KIND, SESSION_STATUS, STREAM_EVENT, STREAM_EVENT_TYPE, STREAM_STATUS,
+  STREAM_STATUS_INFO, TRANSPORT_TYPE } from "./constants.ts";
 import { quiet, SdkError } from "./errors.ts";
 import { Browser } from "./browser.ts";
 import { type Constraints, listDevices, LocalMedia, type MediaDeviceList, setDefaultConstraints } from "./media.ts";
@@ -11,6 +13,10 @@ export interface InitOptions {
   /** Flash, other media providers and logging are of the vendor's SDK: taken, and passed over. */
   [vendors: string]: unknown;
 }
+
+// Listed, because esbuild's object for `import *` makes the bundle larger. tsc refuses the list when it is not complete.
+const constants: typeof all = { CONNECTION_QUALITY, CONTENT_HINT_TYPE, ERROR_INFO, MEDIA_DEVICE_KIND, SESSION_STATUS, STREAM_EVENT,
+  STREAM_EVENT_TYPE, STREAM_STATUS, STREAM_STATUS_INFO, TRANSPORT_TYPE };
 
 /** Where everything begins; the same as the vendor's global object. */
 export const Flashphoner = {

@@ -1,5 +1,8 @@
-// The build for a script tag: everything is a member of the global object Flashphoner.
+// The build for a script tag: everything that the module exports is a member of the global object Flashphoner.
 
-import * as sdk from "./index.ts";
+import { Flashphoner, Push, reasons, RestApi, SdkError, Session, Stream } from "./index.ts";
 
-Object.assign(globalThis, { Flashphoner: { ...sdk, ...sdk.Flashphoner } });
+// Listed, because esbuild's object for `import *` makes the bundle larger. A test compares the list with the module.
+Object.assign(globalThis, {
+  Flashphoner: { ...Flashphoner, ...Flashphoner.constants, default: Flashphoner, Flashphoner, Push, reasons, RestApi, SdkError, Session, Stream },
+});
