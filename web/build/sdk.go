@@ -40,6 +40,7 @@ func bundleSDK(src string) (map[string][]byte, error) {
 			MinifyWhitespace:  true,
 			MinifyIdentifiers: true,
 			LegalComments:     api.LegalCommentsNone,
+			MangleProps:       "^_",                            // members that are no part of the API, see web/sdk/README.md
 			Outfile:           filepath.Join(root, build.name), // names the output and its map; api.Build writes no file
 			Sourcemap:         api.SourceMapLinked,
 			SourceRoot:        "src/",

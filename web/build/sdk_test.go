@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -40,6 +41,19 @@ func TestSDKSize(t *testing.T) {
 		t.Logf("%s: %d bytes, %d compressed", name, len(files[name]), zipped.Len())
 		if len(files[name]) == 0 || zipped.Len() > sdkBudget {
 			t.Errorf("%s takes %d bytes compressed, at most %d are allowed", name, zipped.Len(), sdkBudget)
+		}
+	}
+}
+
+// The builds shorten the names that begin with an underscore. One that is left would be reached by a string, and not be found.
+func TestSDKPrivateNames(t *testing.T) {
+	files, err := bundleSDK(sdkSource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{sdkModule, sdkScript} {
+		if left := regexp.MustCompile(`\b_[a-z]\w{2,}`).FindAllString(string(files[name]), -1); len(left) > 0 {
+			t.Errorf("%s has the private names %q", name, left)
 		}
 	}
 }

@@ -722,6 +722,15 @@ describe("a lost socket", () => {
     assert.deepEqual([session.status(), world.sockets.length], ["DISCONNECTED", 1]);
   });
 
+  test("disconnecting while another socket opens closes that socket", async (t) => {
+    const { world, session, told } = await established(t, { reconnect: quick });
+    world.sockets[0].drop();
+    await until(() => world.sockets.length === 2);
+    await session.disconnect();
+    await until(() => world.sockets[1].readyState === 3);
+    assert.deepEqual([told.at(-1), session.status(), Flashphoner.getSessions()], ["DISCONNECTED", "DISCONNECTED", []]);
+  });
+
   test("lost while a stream is being opened", async (t) => {
     const { world, session } = await established(t, { reconnect: quick });
     let open;

@@ -1,17 +1,10 @@
+import type { ConnectionQuality } from "./constants.ts";
 import { SdkError } from "./errors.ts";
+import { type AudioConstraints, details, type VideoConstraints } from "./media.ts";
+import { QualityMeter } from "./quality.ts";
 import { addFormat } from "./sdp.ts";
 import { type StreamStats, summarize } from "./stats.ts";
-
-/** What is wished of an offer and its answer. */
-export interface PeerWishes {
-  stripCodecs?: string[];
-  /** Format parameters of Opus, such as stereo=1. */
-  opus?: string;
-  /** kbit/s. */
-  minBitrate?: number;
-  /** kbit/s. */
-  maxBitrate?: number;
-}
+import type { StreamOptions } from "./stream-options.ts";
 
 /** The bandwidth, frame rate and scale that `stream.updateVideoSettings` sets. */
 export interface VideoSettings {
@@ -22,36 +15,43 @@ export interface VideoSettings {
   scaleResolutionDownBy?: number;
 }
 
-/** One peer connection, from its offer to its end. */
+/** One attempt to publish or play a stream: a peer connection, from its offer to its end. A stream that is restored makes another. */
 export class Attempt {
   readonly connection: RTCPeerConnection;
+  private readonly _quality = new QualityMeter();
 
-  constructor(config: RTCConfiguration | undefined, private readonly wishes: PeerWishes) {
+  constructor(config: RTCConfiguration | undefined, private readonly _options: StreamOptions) {
     this.connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...config });
   }
 
-  /** The offer to send what the stream has. Candidates are not waited for: the server learns them by being reached. */
+  /** Makes the offer to send these tracks. It carries no candidates: the server learns ours when packets reach it. */
   async offerToSend(stream: MediaStream): Promise<string> {
     for (const track of stream.getTracks()) {
-      this.prefer(this.connection.addTransceiver(track, { direction: "sendonly", streams: [stream] }), RTCRtpSender);
+      this._prefer(this.connection.addTransceiver(track, { direction: "sendonly", streams: [stream] }), RTCRtpSender);
     }
-    return this.offer();
+    return this._offer();
   }
 
-  /** The offer to receive; each track is handed to onTrack when it comes. */
-  async offerToReceive(kinds: ("audio" | "video")[], onTrack: (event: RTCTrackEvent) => void): Promise<string> {
+  /** Makes the offer to receive what the page wants; onTrack gets each track when it comes. */
+  async offerToReceive(onTrack: (event: RTCTrackEvent) => void): Promise<string> {
     this.connection.ontrack = onTrack;
-    for (const kind of kinds) {
-      this.prefer(this.connection.addTransceiver(kind, { direction: "recvonly" }), RTCRtpReceiver);
+    const { constraints, receiveAudio = true, receiveVideo = true } = this._options;
+    for (const [kind, wanted] of [["audio", constraints?.audio ?? receiveAudio], ["video", constraints?.video ?? receiveVideo]] as const) {
+      if (wanted) {
+        this._prefer(this.connection.addTransceiver(kind, { direction: "recvonly" }), RTCRtpReceiver);
+      }
     }
-    return this.offer();
+    return this._offer();
   }
 
-  /** Takes the server's answer. */
+  /** Takes the server's answer, after the page's `sdpHook` changed it. */
   async accept(answer: string): Promise<void> {
-    const { maxBitrate, minBitrate, opus } = this.wishes;
-    let sdp = opus ? addFormat(answer, ["opus"], opus) : answer;
-    if (minBitrate) { // Chromium and Safari read it; there is no other way to say it
+    const { maxBitrate, minBitrate } = details<VideoConstraints>(this._options.constraints?.video);
+    let sdp = this._options.sdpHook?.({ sdpString: answer }) || answer;
+    if (this._opus) {
+      sdp = addFormat(sdp, ["opus"], this._opus);
+    }
+    if (minBitrate) { // only this way; Chromium and Safari read it
       sdp = addFormat(sdp, ["H264", "VP8"], `x-google-min-bitrate=${minBitrate}`);
     }
     try {
@@ -60,11 +60,11 @@ export class Attempt {
       throw new SdkError("no_common_codecs", (error as Error).message, { cause: error });
     }
     if (maxBitrate) {
-      await this.set({ maxBitrate }).catch(() => undefined); // a wish: the stream works without it
+      await this.set({ maxBitrate }).catch(() => undefined); // the stream works without it
     }
   }
 
-  /** Changes how the picture is encoded, and gives back what the browser made of it. */
+  /** Changes how the picture is encoded, and returns the settings that the browser then has. */
   async set({ frameRate, maxBitrate, scaleResolutionDownBy }: VideoSettings): Promise<RTCRtpEncodingParameters[]> {
     const sender = this.sender("video");
     const parameters = sender?.getParameters();
@@ -87,14 +87,15 @@ export class Attempt {
     return this.connection.getTransceivers().find(({ sender }) => sender.track?.kind === kind)?.sender;
   }
 
-  /** Bytes of the picture, sent or received. */
-  async videoBytes(): Promise<number> {
-    const { inboundStream, outboundStream } = await this.stats();
-    return Number(outboundStream.video?.["bytesSent"] ?? inboundStream.video?.["bytesReceived"] ?? 0);
-  }
-
   async stats(): Promise<StreamStats> {
     return summarize([...(await this.connection.getStats()).values()]);
+  }
+
+  /** Compares the picture's bit/s here with what the server sees; null while that tells nothing. */
+  async measure(serverBPS: number): Promise<[ConnectionQuality, number, number] | null> {
+    const { inboundStream, outboundStream } = await this.stats();
+    const bytes = Number(outboundStream.video?.["bytesSent"] ?? inboundStream.video?.["bytesReceived"] ?? 0);
+    return bytes ? this._quality.measure(bytes, serverBPS) : null;
   }
 
   close(): void {
@@ -102,18 +103,28 @@ export class Attempt {
     this.connection.close();
   }
 
-  private async offer(): Promise<string> {
-    const offer = await this.connection.createOffer();
-    const sdp = this.wishes.opus?.includes("stereo") ? addFormat(offer.sdp ?? "", ["opus"], "stereo=1;sprop-stereo=1") : offer.sdp;
-    await this.connection.setLocalDescription({ type: "offer", sdp: sdp ?? "" });
-    return sdp ?? "";
+  private async _offer(): Promise<string> {
+    let { sdp = "" } = await this.connection.createOffer();
+    if (this._opus.includes("stereo")) {
+      sdp = addFormat(sdp, ["opus"], "stereo=1;sprop-stereo=1");
+    }
+    await this.connection.setLocalDescription({ type: "offer", sdp });
+    return sdp;
+  }
+
+  /** The format parameters of Opus that the page asks for. */
+  private get _opus(): string {
+    const { bitrate, fec, stereo } = details<AudioConstraints>(this._options.constraints?.audio);
+    return [bitrate && `maxaveragebitrate=${bitrate}`, stereo && "stereo=1;sprop-stereo=1", fec && "useinbandfec=1"].filter(Boolean).join(";");
   }
 
   /** Leaves out the codecs that the page does not want. */
-  private prefer(transceiver: RTCRtpTransceiver, side: typeof RTCRtpSender | typeof RTCRtpReceiver): void {
-    const unwanted = this.wishes.stripCodecs?.map((name) => name.trim().toLowerCase()) ?? [];
-    const { kind } = transceiver.receiver.track;
-    const codecs = unwanted.length > 0 ? side.getCapabilities(kind)?.codecs : undefined;
+  private _prefer(transceiver: RTCRtpTransceiver, side: typeof RTCRtpSender | typeof RTCRtpReceiver): void {
+    const { stripCodecs } = this._options;
+    // Pages of the vendor's SDK pass anything here, even the event of a click.
+    const list = typeof stripCodecs === "string" ? stripCodecs.split(",") : Array.isArray(stripCodecs) ? stripCodecs : [];
+    const unwanted = list.map((name) => name.trim().toLowerCase());
+    const codecs = unwanted.length > 0 ? side.getCapabilities(transceiver.receiver.track.kind)?.codecs : undefined;
     if (codecs) {
       transceiver.setCodecPreferences(codecs.filter(({ mimeType }) => !unwanted.includes(mimeType.toLowerCase().split("/")[1] ?? "")));
     }

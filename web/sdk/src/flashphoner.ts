@@ -4,7 +4,8 @@ import { CONNECTION_QUALITY, CONTENT_HINT_TYPE, ERROR_INFO, MEDIA_DEVICE_KIND, S
 import { quiet, SdkError } from "./errors.ts";
 import { Browser } from "./browser.ts";
 import { type Constraints, listDevices, LocalMedia, type MediaDeviceList, setDefaultConstraints } from "./media.ts";
-import { getSessions, Session, type SessionOptions } from "./session.ts";
+import { getSessions, Session } from "./session.ts";
+import type { SessionOptions } from "./session-options.ts";
 
 /** For all of the page. */
 export interface InitOptions {

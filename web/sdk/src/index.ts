@@ -6,7 +6,8 @@ export default Flashphoner;
 
 export { Flashphoner, type InitOptions } from "./flashphoner.ts";
 export * from "./functions.ts";
-export { Session, type SessionEvents, type SessionOptions } from "./session.ts";
+export { Session } from "./session.ts";
+export type { SessionEvents, SessionOptions } from "./session-options.ts";
 export type { Abortable, CreateStreamOptions, MuteState } from "./stream-options.ts";
 export { Stream } from "./stream.ts";
 export type { StreamEvent, StreamEvents, StreamOptions } from "./stream-options.ts";

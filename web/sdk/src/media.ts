@@ -49,6 +49,11 @@ export interface MediaDeviceList {
   video: MediaDevice[];
 }
 
+/** What is wished of a kind of media; nothing where the page only says whether it wants the kind. */
+export function details<T>(wish: boolean | T | undefined): Partial<T> {
+  return typeof wish === "object" ? wish as Partial<T> : {};
+}
+
 const defaults = { constraints: { audio: true, video: { width: 320, height: 240 } } as Constraints };
 
 /** What is asked for where a page says nothing: the vendor's small picture, unless `init` is told otherwise. */
@@ -58,17 +63,17 @@ export function setDefaultConstraints(constraints: Constraints): void {
 
 /** Camera and microphone, open, and the element that shows them. */
 export class LocalMedia {
-  private users = 0;
-  private readonly borrowed: MediaStreamTrack[]; // the page's own
+  private _users = 0;
+  private readonly _borrowed: MediaStreamTrack[]; // the page's own
 
   private constructor(
     readonly stream: MediaStream,
     readonly video: HTMLVideoElement | null,
-    private readonly display: HTMLElement | null,
-    private readonly constraints: Constraints,
-    private readonly key: string,
+    private readonly _display: HTMLElement | null,
+    private readonly _constraints: Constraints,
+    private readonly _key: string,
   ) {
-    this.borrowed = constraints.customStream?.getTracks() ?? [];
+    this._borrowed = _constraints.customStream?.getTracks() ?? [];
   }
 
   /** Opens what is asked for, in place of what is open in the display; or takes that, if it is the same. */
@@ -76,13 +81,13 @@ export class LocalMedia {
     const constraints = wanted && Object.keys(wanted).length > 0 ? wanted : defaults.constraints;
     const key = JSON.stringify(constraints);
     const open = display && shown.get(display);
-    if (open && open.key === key && !constraints.customStream && open.usable) {
+    if (open && open._key === key && !constraints.customStream && open.usable) {
       return open;
     }
     const unused = open && !open.inUse ? open : undefined;
-    const stream = constraints.customStream ?? await openInPlaceOf(unused?.own ?? [], () => capture(constraints),
-      () => LocalMedia.open(open?.constraints, display, controls));
-    open?.hide();
+    const stream = constraints.customStream ?? await openInPlaceOf(unused?._own ?? [], () => capture(constraints),
+      () => LocalMedia.open(open?._constraints, display, controls));
+    open?._hide();
     unused?.release();
     const video = display && elementIn(display, controls);
     if (video) {
@@ -107,7 +112,7 @@ export class LocalMedia {
   }
 
   get inUse(): boolean {
-    return this.users > 0;
+    return this._users > 0;
   }
 
   /** Puts another track in the place of the one of its kind, which goes on if it is kept. */
@@ -116,38 +121,38 @@ export class LocalMedia {
     if (old) {
       track.enabled = old.enabled;
       this.stream.removeTrack(old);
-      keep || this.borrowed.includes(old) || old.stop();
+      keep || this._borrowed.includes(old) || old.stop();
     }
     this.stream.addTrack(track);
   }
 
   /** Notes that a stream sends it; several may, from one display. */
   use(): void {
-    this.users++;
+    this._users++;
   }
 
   /** Ends what `use` began; the last one closes the devices, unless they are to be kept for the next in this display. */
   leave(keep: boolean): void {
-    if (--this.users === 0 && !(keep && this.display)) {
+    if (--this._users === 0 && !(keep && this._display)) {
       this.release();
     }
   }
 
   /** Closes the devices and takes the picture from the page. */
   release(): void {
-    this.own.forEach((track) => track.stop());
-    this.hide();
+    this._own.forEach((track) => track.stop());
+    this._hide();
   }
 
-  private get own(): MediaStreamTrack[] {
-    return this.stream.getTracks().filter((track) => !this.borrowed.includes(track));
+  private get _own(): MediaStreamTrack[] {
+    return this.stream.getTracks().filter((track) => !this._borrowed.includes(track));
   }
 
   /** Takes the picture from the page, unless another one is there now. */
-  private hide(): void {
-    if (this.display && shown.get(this.display) === this) {
-      shown.delete(this.display);
-      removeFrom(this.display, this.video);
+  private _hide(): void {
+    if (this._display && shown.get(this._display) === this) {
+      shown.delete(this._display);
+      removeFrom(this._display, this.video);
     }
   }
 }
@@ -206,8 +211,8 @@ function plain(wishes: boolean | AudioConstraints | VideoConstraints): boolean |
 }
 
 /** Opens one camera or microphone: the one with this id, or any. */
-export async function openDevice(kind: "audio" | "video", wishes: unknown, id?: string): Promise<MediaStreamTrack> {
-  const constraints = { ...(plain(typeof wishes === "object" ? wishes as VideoConstraints : {}) as object), ...(id && { deviceId: { exact: id } }) };
+export async function openDevice(kind: "audio" | "video", wishes: boolean | VideoConstraints | AudioConstraints | undefined, id?: string): Promise<MediaStreamTrack> {
+  const constraints = { ...(plain(details(wishes)) as object), ...(id && { deviceId: { exact: id } }) };
   const [track] = (await capture({ [kind]: constraints })).getTracks();
   return track as MediaStreamTrack;
 }

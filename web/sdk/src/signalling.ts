@@ -20,50 +20,50 @@ export interface SignallingOptions {
 
 /** One socket to the server, from its opening to its end: messages both ways, pings, and silence noticed. */
 export class Signalling {
-  private readonly socket: WebSocket;
-  private readonly timers: ReturnType<typeof setInterval>[] = [];
-  private heard = Date.now();
-  private wasOpen = false;
-  private over = false;
+  private readonly _socket: WebSocket;
+  private readonly _timers: ReturnType<typeof setInterval>[] = [];
+  private _heard = Date.now();
+  private _wasOpen = false;
+  private _over = false;
 
-  constructor(url: string, options: SignallingOptions, private readonly handlers: SignallingHandlers) {
-    this.socket = new WebSocket(url);
-    this.socket.onopen = () => this.opened(options);
-    this.socket.onmessage = ({ data }) => this.received(data);
-    this.socket.onclose = ({ reason }) => this.end(this.wasOpen ? "disconnected" : "connect_failed", reason);
+  constructor(url: string, options: SignallingOptions, private readonly _handlers: SignallingHandlers) {
+    this._socket = new WebSocket(url);
+    this._socket.onopen = () => this._opened(options);
+    this._socket.onmessage = ({ data }) => this._received(data);
+    this._socket.onclose = ({ reason }) => this._end(this._wasOpen ? "disconnected" : "connect_failed", reason);
     if (options.timeoutMs > 0) {
-      this.timers.push(setTimeout(() => this.wasOpen || this.end("connect_timeout"), options.timeoutMs));
+      this._timers.push(setTimeout(() => this._wasOpen || this._end("connect_timeout"), options.timeoutMs));
     }
   }
 
   /** What is sent while the socket is not open is lost: the server would not know of its session. */
   send(name: string, data: unknown): void {
-    if (this.socket.readyState === WebSocket.OPEN) {
-      this.socket.send(JSON.stringify({ message: name, data: [data] }));
+    if (this._socket.readyState === WebSocket.OPEN) {
+      this._socket.send(JSON.stringify({ message: name, data: [data] }));
     }
   }
 
   /** Closes the socket; `closed` is called when that is done. */
   close(): void {
-    this.socket.close();
+    this._socket.close();
   }
 
-  private opened({ pingMs, silenceMs }: SignallingOptions): void {
-    this.wasOpen = true;
-    this.heard = Date.now();
+  private _opened({ pingMs, silenceMs }: SignallingOptions): void {
+    this._wasOpen = true;
+    this._heard = Date.now();
     if (pingMs > 0) {
-      this.timers.push(setInterval(() => this.send("ping", null), pingMs));
+      this._timers.push(setInterval(() => this.send("ping", null), pingMs));
     }
     if (silenceMs > 0) {
       // Often enough to notice within a fifth; a browser that slept through the time hears what waited for it first.
-      this.timers.push(setInterval(() => Date.now() - this.heard > silenceMs && this.end("silent"), silenceMs / 5));
+      this._timers.push(setInterval(() => Date.now() - this._heard > silenceMs && this._end("silent"), silenceMs / 5));
     }
-    this.handlers.opened();
+    this._handlers.opened();
   }
 
-  private received(text: unknown): void {
-    this.heard = Date.now();
-    if (this.over || typeof text !== "string") {
+  private _received(text: unknown): void {
+    this._heard = Date.now();
+    if (this._over || typeof text !== "string") {
       return;
     }
     let frame: { message?: unknown; data?: unknown } | null;
@@ -78,17 +78,17 @@ export class Signalling {
     if (frame.message === "ping") {
       this.send("pong", null);
     } else {
-      this.handlers.received(frame.message, Array.isArray(frame.data) ? frame.data : []);
+      this._handlers.received(frame.message, Array.isArray(frame.data) ? frame.data : []);
     }
   }
 
-  private end(reason: Reason, words = ""): void {
-    if (this.over) {
+  private _end(reason: Reason, words = ""): void {
+    if (this._over) {
       return;
     }
-    this.over = true;
-    this.timers.forEach(clearInterval);
-    this.socket.close();
-    this.handlers.closed(reason, words);
+    this._over = true;
+    this._timers.forEach(clearInterval);
+    this._socket.close();
+    this._handlers.closed(reason, words);
   }
 }

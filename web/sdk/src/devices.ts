@@ -1,0 +1,158 @@
+import { deviceError, SdkError } from "./errors.ts";
+import { isLive, LocalMedia, mediaDevices, nextDevice, openDevice, openInPlaceOf } from "./media.ts";
+import type { StreamOptions } from "./stream-options.ts";
+
+/** What a publisher sends: a microphone, and a camera or the screen in its place. */
+export class Devices {
+  /** What is sent, also after the end; null before anything was opened. */
+  local: LocalMedia | null = null;
+  private _camera: MediaStreamTrack | null = null; // stays open while the screen is sent in its place
+  private _lastChange: Promise<unknown> = Promise.resolve();
+  private _closed = false;
+
+  /** sender returns what the connection of this moment sends a kind by. */
+  constructor(private readonly _options: StreamOptions, private readonly _sender: (kind: string) => RTCRtpSender | undefined) {}
+
+  track(kind: string): MediaStreamTrack | undefined {
+    return this.local?.stream.getTracks().find((track) => track.kind === kind);
+  }
+
+  /**
+   * Opens camera and microphone, unless they are open. If wanted returns false when that is done, they are closed again: the
+   * attempt that they were for is over.
+   */
+  async open(wanted: () => boolean): Promise<MediaStream> {
+    const { constraints, display, useControls } = this._options;
+    if (this.local?.usable) {
+      return this.local.stream;
+    }
+    const local = await LocalMedia.open(constraints, display ?? null, useControls).catch((error) => {
+      if (this.local?.stream.getTracks().some(isLive)) {
+        return this.local; // better than nothing
+      }
+      throw error;
+    });
+    if (local !== this.local) {
+      local.use();
+      if (wanted()) {
+        this.local?.leave(false); // one of its devices is gone
+        this.local = local;
+        local.stream.getVideoTracks().forEach((track) => this._hint(track));
+      } else {
+        local.leave(this._keep);
+      }
+    }
+    return local.stream;
+  }
+
+  /** Sends media of a kind, or silence and black pictures in its place; false if there is none. */
+  enable(kind: string, enabled: boolean): boolean {
+    const track = this.track(kind);
+    if (track) {
+      track.enabled = enabled;
+    }
+    return !!track;
+  }
+
+  /** Changes the camera's picture. */
+  async apply(constraints: MediaTrackConstraints): Promise<void> {
+    await this.track("video")?.applyConstraints(constraints).catch(refuse);
+  }
+
+  /** Sends another device: the one with this id, or the next. Returns its id. */
+  switchTo(kind: "audio" | "video", deviceId?: string): Promise<string> {
+    return this._change(kind, async () => {
+      const kept = kind === "video" ? this._camera : null;
+      const old = kept ?? this.track(kind);
+      const used = old && isLive(old) ? old.getSettings().deviceId : undefined;
+      const id = deviceId ?? await nextDevice(kind, used);
+      if (id !== used || kept) {
+        const track = await openInPlaceOf(old ? [old] : [], () => this._openDevice(kind, id), async () => {
+          const again = await this._openDevice(kind, used);
+          kept ? this._camera = again : await this._send(again);
+        });
+        await this._send(track);
+        kept?.stop();
+        this._camera = kind === "video" ? null : this._camera;
+      }
+      return id;
+    });
+  }
+
+  /** Sends a screen or window. onEnded is called when the person ends that by the browser's own button. */
+  toScreen(onEnded: () => void): Promise<void> {
+    return this._change("video", async () => {
+      const [screen] = (await mediaDevices().getDisplayMedia({ video: true })).getVideoTracks();
+      if (screen) {
+        const camera = this._camera ?? this.track("video") ?? null;
+        await this._send(screen, !this._camera);
+        this._camera = camera;
+        screen.addEventListener("ended", onEnded);
+      }
+    });
+  }
+
+  /** Sends the camera in place of the screen. */
+  toCamera(): Promise<void> {
+    return this._change("video", async () => {
+      const camera = this._camera;
+      if (camera) {
+        await this._send(isLive(camera) ? camera : await this._openDevice("video", camera.getSettings().deviceId));
+        this._camera = null;
+      }
+    });
+  }
+
+  /** Closes all, unless the page wants camera and microphone to stay open. */
+  close(): void {
+    this._closed = true;
+    this._camera?.stop();
+    this.local?.leave(this._keep);
+  }
+
+  private get _keep(): boolean {
+    return this._options.cacheLocalResources ?? false;
+  }
+
+  /** Runs one change after the other. */
+  private _change<T>(kind: string, run: () => Promise<T>): Promise<T> {
+    if (!this.track(kind)) {
+      throw new SdkError("invalid_state", `no ${kind} is sent`);
+    }
+    const done = this._lastChange.then(run).catch(refuse);
+    this._lastChange = done.catch(() => undefined);
+    return done;
+  }
+
+  private async _openDevice(kind: "audio" | "video", id: string | undefined): Promise<MediaStreamTrack> {
+    const track = await openDevice(kind, this._options.constraints?.[kind], id);
+    this._hint(track);
+    return track;
+  }
+
+  /** Sends a track in place of the one of its kind. */
+  private async _send(track: MediaStreamTrack, keepOld = false): Promise<void> {
+    try {
+      await this._sender(track.kind)?.replaceTrack(track);
+      if (this._closed) {
+        throw new SdkError("stopped");
+      }
+    } catch (error) {
+      track.stop();
+      throw error;
+    }
+    this.local?.replace(track, keepOld);
+  }
+
+  /** Tells the browser what a picture shows. */
+  private _hint(track: MediaStreamTrack): void {
+    if (track.kind === "video") {
+      track.contentHint = this._options.videoContentHint ?? "motion";
+    }
+  }
+}
+
+/** Throws the error that a browser's refusal stands for. */
+export function refuse(error: unknown): never {
+  throw deviceError(error);
+}

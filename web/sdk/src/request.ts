@@ -1,0 +1,12 @@
+import { details, type VideoConstraints } from "./media.ts";
+import type { StreamOptions } from "./stream-options.ts";
+
+/** What a request to publish or to play tells the server beside the stream's description. media is what is published, null to play. */
+export function request(options: StreamOptions, sdp: string, media: MediaStream | null): object {
+  const { constraints, custom, cvoExtension, playHeight, playWidth, rtmpUrl, transport } = options;
+  const { bitrate = 0, height, maxBitrate = 0, minBitrate = 0, quality = 0, width } = details<VideoConstraints>(constraints?.video);
+  const common = { mediaProvider: "WebRTC", sdp, custom, bitrate, minBitrate, maxBitrate, constraints, transport, cvoExtension };
+  return media
+    ? { ...common, rtmpUrl, hasAudio: media.getAudioTracks().length > 0, hasVideo: media.getVideoTracks().length > 0 }
+    : { ...common, quality, width: playWidth ?? width ?? 0, height: playHeight ?? height ?? 0 };
+}

@@ -1,0 +1,216 @@
+import { Attempt } from "./attempt.ts";
+import { type Backoff, Pauses } from "./backoff.ts";
+import { ERROR_INFO, STREAM_STATUS_INFO, type StreamStatus } from "./constants.ts";
+import type { Devices } from "./devices.ts";
+import { abortable, deferred, quiet, SdkError } from "./errors.ts";
+import { randomId } from "./id.ts";
+import type { Player } from "./player.ts";
+import { request } from "./request.ts";
+import type { Stream } from "./stream.ts";
+import type { StreamOptions } from "./stream-options.ts";
+import { isKnown, isRestorable, newStream, reduceStream, type StreamMode, type StreamStep } from "./stream-state.ts";
+
+/** What a stream needs of its session. */
+export interface Link {
+  /** Whether the server hears what is sent. */
+  readonly established: () => boolean;
+  readonly mediaOptions: RTCConfiguration | undefined;
+  readonly backoff: Backoff | undefined;
+  send(name: string, data: unknown): void;
+  /** All streams that are not over, by their ids. */
+  readonly streams: Map<string, Stream>;
+}
+
+/** Runs the life of a stream: takes the steps of stream-state.ts, and does what each phase asks for. It owns the attempts and the timer. */
+export class StreamLife<S extends Stream> {
+  state = newStream;
+  /** The stream's id on the server. */
+  id = randomId();
+  /** The server's words for the last status, or ERROR_INFO.LOCAL_ERROR. */
+  info = "";
+  /** The browser's words, if the browser has ended the stream. */
+  errorInfo = "";
+  /** The last attempt; it stays when the stream is over. */
+  attempt: Attempt | null = null;
+  readonly live = deferred<S>();
+  readonly over = deferred<S>();
+  private readonly _pauses: Pauses;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly _stream: S,
+    private readonly _link: Link,
+    private readonly _options: StreamOptions,
+    private readonly _devices: Devices,
+    private readonly _player: Player,
+  ) {
+    this._pauses = new Pauses(_link.backoff ?? {});
+    _link.streams.set(this.id, _stream);
+  }
+
+  /** Makes the first attempt. */
+  begin(mode: StreamMode, signal: AbortSignal | undefined): Promise<S> {
+    if (this.state.phase !== "new") {
+      return quiet(Promise.reject(this.wrongState()));
+    }
+    this.step({ type: "begin", mode });
+    const live = abortable(this.live, signal, () => this.stop()); // at once, if the signal has aborted already
+    this.step({ type: "due" });
+    return live;
+  }
+
+  stop(): void {
+    this.step({ type: isKnown(this.state) && this._link.established() ? "stop" : "drop" });
+  }
+
+  /** The server answers the offer. */
+  async answered(sdp: string): Promise<void> {
+    const { attempt } = this.state;
+    try {
+      await this.attempt?.accept(sdp);
+    } catch (error) {
+      if (attempt === this.state.attempt && isKnown(this.state)) {
+        this._sendStop();
+        this._fail(error as Error);
+      }
+    }
+  }
+
+  /** The server says that the stream is live. */
+  toldLive(status: StreamStatus): void {
+    if (this.state.phase === "stopping") {
+      this._sendStop(); // the server did not know the stream yet when we sent the first one
+    }
+    this.step({ type: "live", status });
+  }
+
+  /** The server says that the stream has ended. */
+  toldEnd(status: StreamStatus, error: SdkError): void {
+    const again = status === "FAILED" && this._link.backoff && isRestorable(this.state, error.reason);
+    const waitMs = again ? this._pauses.next() : null;
+    this.step(waitMs === null ? { type: "end", status, error } : { type: "retry", error, waitMs });
+  }
+
+  /** The session is over. */
+  closed(error: SdkError): void {
+    if (this.state.phase !== "stopping") {
+      this.info ||= STREAM_STATUS_INFO.STOPPED_BY_SESSION_DISCONNECT;
+    }
+    this.step({ type: "end", status: "FAILED", error });
+  }
+
+  /** Takes a step, and does what the new phase asks for. */
+  step(step: StreamStep): void {
+    const before = this.state;
+    const { error, phase, status, waitMs } = this.state = reduceStream(before, step);
+    if (this.state === before) {
+      return;
+    }
+    clearTimeout(this._timer);
+    if (waitMs !== null) { // a timer that ends while there is no socket does nothing: "kept" or "relinked" follows
+      this._timer = setTimeout(() => this._link.established() && this.step({ type: "due" }), waitMs);
+    }
+    switch (phase) {
+      case "opening":
+        void this._open();
+        break;
+      case "live":
+        this._pauses.succeeded();
+        this.live.resolve(this._stream);
+        break;
+      case "stopping":
+        this._sendStop();
+        this.attempt?.close();
+        break;
+      case "over":
+        this._close(error);
+        break;
+    }
+    // The page hears of each new status, and of these two phases each time. Of PENDING it hears from _open.
+    if (phase === "live" || phase === "unlinked" || status !== before.status && status !== "PENDING") {
+      this._stream._fire(status, this._stream);
+    }
+  }
+
+  wrongState(wanted = ""): SdkError {
+    return new SdkError("invalid_state", `Invalid stream state ${this.state.status}${wanted && `, not ${wanted}`}`);
+  }
+
+  /** Makes an attempt: opens the devices, makes the offer and sends it. */
+  private async _open(): Promise<void> {
+    const { attempt, mode, status } = this.state;
+    const wanted = (): boolean => this.state.attempt === attempt && this.state.phase === "opening";
+    try {
+      const media = mode === "publish" ? await this._devices.open(wanted) : null;
+      if (!wanted()) {
+        return;
+      }
+      this.attempt?.close(); // not earlier: the old connection may still carry media until the session has a socket again
+      this.attempt = new Attempt(this._link.mediaOptions, this._options);
+      this._show();
+      const offered = media ? this.attempt.offerToSend(media) : this.attempt.offerToReceive((event) => this._player.show(event));
+      if (!media && status === "PENDING") {
+        this._stream._fire(status, this._stream); // pages look for the video now
+      }
+      const sdp = await offered;
+      if (wanted()) {
+        this.step({ type: this._link.established() ? "sent" : "unsent" });
+        if (isKnown(this.state)) {
+          this._link.send(media ? "publishStream" : "playStream", { ...this._description, ...request(this._options, sdp, media) });
+        }
+      }
+    } catch (error) {
+      if (wanted()) {
+        this._fail(error as Error);
+      }
+    }
+  }
+
+  /** Gives the attempt's id to the element. Each attempt but the first gets a new id: the server may still hold the old one for the lost socket. */
+  private _show(): void {
+    const { display, remoteVideo } = this._options;
+    if (this.state.attempt > 1) {
+      this._link.streams.delete(this.id);
+      this.id = randomId();
+      this._link.streams.set(this.id, this._stream);
+    }
+    if (this.state.mode === "play") {
+      this._player.open();
+    }
+    const { video } = this._stream;
+    if (video && video !== display && video !== remoteVideo) {
+      video.id = this.id;
+    }
+  }
+
+  /** Ends the stream because the browser refused something. */
+  private _fail(error: Error): void {
+    this.info = ERROR_INFO.LOCAL_ERROR;
+    this.errorInfo = error.message;
+    this.step({ type: "end", status: "FAILED", error: error instanceof SdkError ? error : new SdkError("failed", error.message, { cause: error }) });
+  }
+
+  /** Gives back all that the stream holds. */
+  private _close(reason: SdkError | null): void {
+    this._link.streams.delete(this.id);
+    this.attempt?.close();
+    this._devices.close();
+    this._player.close();
+    this._stream._refuseQuestions(reason);
+    this.live.reject(reason);
+    this.over.resolve(this._stream);
+  }
+
+  private _sendStop(): void {
+    this._link.send(this.state.mode === "publish" ? "unPublishStream" : "stopStream", this._description);
+  }
+
+  /** What each message about the stream's life says of it. */
+  private get _description(): object {
+    const { mode, status } = this.state;
+    return {
+      mediaSessionId: this.id, name: this._options.name, published: mode === "publish", hasVideo: true, hasAudio: true,
+      status: status === "RESTORING" ? "PENDING" : status, record: false,
+    };
+  }
+}

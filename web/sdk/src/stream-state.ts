@@ -1,0 +1,123 @@
+// The life of a stream: a table of moves and a pure function. It knows neither browser nor server; Stream does what a phase asks for.
+
+import type { StreamStatus } from "./constants.ts";
+import { type Reason, SdkError } from "./errors.ts";
+
+export type StreamMode = "publish" | "play";
+
+/** Where a stream is in its life. */
+export type StreamPhase =
+  | "new" // neither published nor played yet
+  | "waiting" // another attempt begins after waitMs, or as soon as the session has a socket
+  | "opening" // an attempt opens the devices and makes its offer; the server does not know the attempt yet
+  | "requested" // the server has the offer
+  | "live" // the server has confirmed the attempt
+  | "unlinked" // the session has lost its socket; sound and pictures may still flow
+  | "resuming" // the session has a socket again and the server has kept it: the server now says whether the stream goes on
+  | "stopping" // the server was asked to end the stream
+  | "over";
+
+export interface StreamState {
+  phase: StreamPhase;
+  mode: StreamMode | null;
+  /** The status that the page sees. */
+  status: StreamStatus;
+  /** Why the stream is being restored, or why it is over. */
+  error: SdkError | null;
+  /** The number of the current attempt. Work for an earlier attempt that ends late counts for nothing. */
+  attempt: number;
+  /** The step "due" follows after this time; null if it does not follow. */
+  waitMs: number | null;
+  /** How long the server may take in the phase "resuming": 0 for an attempt that was never live. */
+  resumeMs: number;
+}
+
+export type StreamStep =
+  | { type: "begin"; mode: StreamMode }
+  | { type: "due" } // the time waitMs is over
+  | { type: "sent" } // the server was sent the offer
+  | { type: "unsent" } // the offer is ready, but the session has no socket
+  | { type: "live"; status: StreamStatus } // the server has the media, or sends it
+  | { type: "retry"; error: SdkError; waitMs: number } // the server has ended the stream, which is opened again
+  | { type: "end"; status: StreamStatus; error: SdkError } // the server, the browser or the end of the session has ended the stream
+  | { type: "stop" } // the page ends the stream, and the server is asked to
+  | { type: "drop" } // the page ends the stream, and the server does not know of it or cannot be reached
+  | { type: "lost"; error: SdkError } // the session has lost its socket, and opens another
+  | { type: "kept" } // the session has a socket again, and the server has kept the streams
+  | { type: "relinked" }; // the session has a socket again, but the server has kept nothing
+
+type Moves = { [type in StreamStep["type"]]?: StreamPhase };
+
+/** Where steps lead while the server does not know the attempt. */
+const unknown: Moves = { retry: "waiting", drop: "over", end: "over" };
+
+/** Where steps lead while the server knows the attempt. */
+const known: Moves = { ...unknown, live: "live", stop: "stopping" };
+
+/** Where each step leads. A step that a phase does not list changes nothing. */
+const moves: Record<StreamPhase, Moves> = {
+  new: { begin: "waiting", drop: "over", end: "over" },
+  waiting: { ...unknown, due: "opening", live: "live", kept: "opening", relinked: "opening" },
+  opening: { ...unknown, sent: "requested", unsent: "waiting" },
+  requested: { ...known, lost: "unlinked" },
+  live: { ...known, lost: "unlinked" },
+  unlinked: { ...known, kept: "resuming", relinked: "opening" },
+  resuming: { ...known, lost: "unlinked", due: "opening" },
+  stopping: { due: "over", lost: "over", end: "over" },
+  over: {},
+};
+
+export const newStream: StreamState = { phase: "new", mode: null, status: "NEW", error: null, attempt: 0, waitMs: null, resumeMs: 0 };
+
+/** The status that a step leads to, where the step does not say one. */
+const statuses: { [type in StreamStep["type"]]?: StreamStatus } = { begin: "PENDING", unsent: "RESTORING", retry: "RESTORING", lost: "RESTORING" };
+
+/** How long the server may take to confirm the end of a stream. After that the stream counts as ended. */
+const stopTimeoutMs = 5000;
+
+/** How long a server that kept the session may take to say that a stream goes on. After that the stream is opened again. */
+const resumeTimeoutMs = 3000;
+
+/** Whether the server knows the attempt. */
+export function isKnown({ phase }: StreamState): boolean {
+  return "stop" in moves[phase];
+}
+
+export function reduceStream(old: StreamState, { type, ...facts }: StreamStep): StreamState {
+  const phase = moves[old.phase][type];
+  if (!phase) {
+    return old;
+  }
+  const state = { ...old, waitMs: null, status: statuses[type] ?? old.status, ...facts, phase };
+  switch (phase) {
+    case "opening":
+      return { ...state, attempt: old.attempt + 1, resumeMs: 0 };
+    case "live":
+      return { ...state, error: null, resumeMs: resumeTimeoutMs };
+    case "resuming":
+      return { ...state, waitMs: old.resumeMs };
+    case "stopping":
+      return { ...state, waitMs: stopTimeoutMs };
+    case "over":
+      return type === "end" && old.phase !== "stopping" ? state : stopped(state);
+  }
+  return state;
+}
+
+/** The end that the page asked for, whatever happened at the same time. */
+function stopped(state: StreamState): StreamState {
+  const status = state.mode === "publish" ? "UNPUBLISHED" : state.mode === "play" ? "STOPPED" : "FAILED";
+  return { ...state, status, error: new SdkError("stopped") };
+}
+
+/** Reasons after which a stream that was live is opened again. Our own lost session may still hold a name that is in use. */
+const passing: Reason[] = ["ice_failed", "media_lost", "disconnected", "failed", "name_in_use", "not_ready"];
+
+/** More such reasons for players: the publisher may come back. */
+const passingForPlayers: Reason[] = ["publisher_stopped", "stream_not_found"];
+
+/** Whether a stream that the server has ended for this reason should be opened again. */
+export function isRestorable(state: StreamState, reason: Reason): boolean {
+  return state.status !== "PENDING" && "retry" in moves[state.phase]
+    && (passing.includes(reason) || state.mode === "play" && passingForPlayers.includes(reason));
+}
