@@ -45,7 +45,7 @@ func read(t *testing.T, path string) string {
 
 // beside are folders whose files a document names without the folder, because it is about that folder.
 var beside = map[string][]string{
-	"web/README.md":     {"web/pages", "test/e2e/browser"},
+	"web/README.md":     {"web/pages", "web/sdk/src", "test/e2e/browser"},
 	"web/sdk/README.md": {"web/sdk/src"},
 }
 
