@@ -14,6 +14,7 @@ import (
 type Feed struct {
 	src   *Source
 	onKey func(time.Time) // told of each key frame; nil for renditions
+	begun chan struct{}   // closed at the first frame
 	ask   func()          // asks whoever writes for a key frame; nil where that makes no sense
 
 	mu        sync.Mutex
@@ -28,7 +29,7 @@ type Feed struct {
 	stats     FeedStats    // guarded by mu; rates come from meter
 }
 
-func newFeed(s *Source) *Feed { return &Feed{src: s} }
+func newFeed(s *Source) *Feed { return &Feed{src: s, begun: make(chan struct{})} }
 
 // FeedStats are a feed's figures at one moment.
 type FeedStats struct {
@@ -61,6 +62,9 @@ func (f *Feed) Write(frame media.Frame) {
 	defer f.mu.Unlock()
 	if f.closed != nil {
 		return
+	}
+	if f.stats.Frames == 0 {
+		close(f.begun)
 	}
 	f.track = frame.Track
 	f.meter.Count(now, len(frame.Data))
@@ -121,6 +125,9 @@ func (f *Feed) RequestKeyFrame() {
 		f.ask()
 	}
 }
+
+// Begun is closed when the first frame has come. From then on Track is not nil.
+func (f *Feed) Begun() <-chan struct{} { return f.begun }
 
 // Track returns the track of the last frame, nil before the first.
 func (f *Feed) Track() *media.Track {
