@@ -1,6 +1,9 @@
 package rtc
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,4 +36,56 @@ func TestWaitForTracks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEgressConfig: every value that cannot work is named.
+func TestEgressConfig(t *testing.T) {
+	if err := DefaultEgressConfig().Validate(); err != nil {
+		t.Errorf("the default is not valid: %v", err)
+	}
+	err := EgressConfig{TrackTimeout: -1, MaxPlayers: -2}.Validate()
+	for _, want := range []string{"connect timeout 0s", "track timeout -1ns", "-2 players"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not name %q", err, want)
+		}
+	}
+}
+
+// TestSlowFrame: a player that is told to stop in the middle of a large frame stops there.
+func TestSlowFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stopped := errors.New("stopped")
+		outlet := &fakeOutlet{written: func() { cancel(stopped) }}
+		p := &Playback{outlet: outlet}
+		began := time.Now()
+		err := p.write(ctx, &sendTrack{kind: media.Video}, make([][]byte, 3*burst), 0)
+		if err != stopped || outlet.packets != burst || time.Since(began) > 0 {
+			t.Errorf("%v after %d packets and %v, want %v after %d", err, outlet.packets, time.Since(began), stopped, burst)
+		}
+
+		outlet = &fakeOutlet{}
+		p = &Playback{outlet: outlet}
+		if err := p.write(t.Context(), &sendTrack{kind: media.Video}, make([][]byte, 3*burst), 0); err != nil || outlet.packets != 3*burst {
+			t.Errorf("%v after %d packets, want all %d", err, outlet.packets, 3*burst)
+		}
+		if took := time.Since(began); took != 2*burstPause {
+			t.Errorf("it takes %v, want %v", took, 2*burstPause)
+		}
+	})
+}
+
+// fakeOutlet counts packets.
+type fakeOutlet struct {
+	Outlet
+	packets int
+	written func()
+}
+
+func (o *fakeOutlet) Write(_ media.Kind, payloads [][]byte, _ uint32, _ bool) error {
+	o.packets += len(payloads)
+	if o.written != nil {
+		o.written()
+	}
+	return nil
 }

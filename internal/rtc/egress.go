@@ -1,0 +1,98 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"transponder/internal/load"
+	"transponder/internal/media"
+	"transponder/internal/stream"
+)
+
+// EgressConfig says how streams are played.
+type EgressConfig struct {
+	// ConnectTimeout limits the time from the answer to the end of the DTLS handshake.
+	ConnectTimeout time.Duration
+	// TrackTimeout limits the wait for the first frames of a new stream: they tell what the stream sends.
+	TrackTimeout time.Duration
+	// MaxPlayers limits how many clients play at a time; 0: no limit.
+	MaxPlayers int
+}
+
+// DefaultEgressConfig waits as long for a connection as DefaultConfig, and 2 s for the first frames.
+func DefaultEgressConfig() EgressConfig {
+	return EgressConfig{ConnectTimeout: 12 * time.Second, TrackTimeout: 2 * time.Second}
+}
+
+// Validate reports every value that cannot work.
+func (c EgressConfig) Validate() error {
+	var errs []error
+	if c.ConnectTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("connect timeout %v of players is not positive", c.ConnectTimeout))
+	}
+	if c.TrackTimeout < 0 {
+		errs = append(errs, fmt.Errorf("track timeout %v is negative", c.TrackTimeout))
+	}
+	if c.MaxPlayers < 0 {
+		errs = append(errs, fmt.Errorf("limit of %d players is negative; 0 means no limit", c.MaxPlayers))
+	}
+	return errors.Join(errs...)
+}
+
+// TranscodeFunc returns a feed of the source in another codec, and the function that releases the feed.
+type TranscodeFunc func(*stream.Source, media.Codec) (feed *stream.Feed, release func(), err error)
+
+// EgressParts are the parts of the server that an Egress works with.
+type EgressParts struct {
+	Sender    Sender
+	Transcode TranscodeFunc // makes Opus of other sound, and H.264 or VP8 of pictures that the client cannot play
+	Gate      *load.Gate    // decides whether this machine has room for another player; nil: it always has
+}
+
+// Egress plays streams of the hub to WebRTC clients. The doors use it. All methods may be called from any goroutine.
+type Egress struct {
+	cfg   EgressConfig
+	parts EgressParts
+	log   *slog.Logger
+
+	players atomic.Int64
+}
+
+// NewEgress makes an egress for a valid configuration.
+func NewEgress(cfg EgressConfig, parts EgressParts, log *slog.Logger) *Egress {
+	return &Egress{cfg: cfg, parts: parts, log: log}
+}
+
+// Players returns how many clients play now.
+func (e *Egress) Players() int { return int(e.players.Load()) }
+
+// Play answers an offer to receive. The playback is not connected yet; the caller calls Run. Play fails with ErrBadOffer,
+// ErrNoCommonCodecs, load.ErrFull or an error of the transcoder.
+func (e *Egress) Play(ctx context.Context, offer Offer, src *stream.Source) (*Playback, error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	p := newPlayback(e, src)
+	if err := p.start(ctx, offer); err != nil {
+		p.release()
+		return nil, err
+	}
+	return p, nil
+}
+
+// enter counts another player, if there is room.
+func (e *Egress) enter() error {
+	n := e.players.Add(1)
+	err := e.parts.Gate.Admit(load.Player)
+	if e.cfg.MaxPlayers > 0 && n > int64(e.cfg.MaxPlayers) {
+		err = fmt.Errorf("%w: it takes %d players", load.ErrFull, e.cfg.MaxPlayers)
+	}
+	if err != nil {
+		e.players.Add(-1)
+	}
+	return err
+}

@@ -1,0 +1,190 @@
+package rtc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+)
+
+// play sends the frames of the playing source until it ends, the client leaves or ctx ends.
+func (p *Playback) play(ctx context.Context) error {
+	cfg := stream.ReaderConfig{MaxDuration: time.Second}
+	if p.video != nil {
+		cfg.Video = p.video.feed
+	}
+	if p.audio != nil {
+		cfg.Audio = p.audio.feed
+	}
+	p.reader = p.playing.NewReader(cfg)
+	defer p.reader.Close()
+	report := time.NewTicker(time.Second)
+	defer report.Stop()
+	frames := make([]media.Frame, 16)
+	for {
+		n, err := p.reader.TryRead(frames)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrSourceEnded, err)
+		}
+		for _, f := range frames[:n] {
+			if err := p.send(ctx, f); err != nil {
+				return err
+			}
+		}
+		clear(frames[:n])
+		if n > 0 {
+			continue
+		}
+		select {
+		case <-p.reader.Arrived():
+		case <-report.C:
+			p.report(p.video)
+			p.report(p.audio)
+		case err := <-p.closed:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// send sends one frame.
+func (p *Playback) send(ctx context.Context, f media.Frame) error {
+	t := p.audio
+	units := int64(0) // the frame's duration in RTP time, where the packet tells it
+	if f.Kind() == media.Video {
+		t = p.video
+	} else if f.Track.Codec == media.Opus {
+		units = opus.PacketDuration2(f.Data)
+	}
+	if t == nil {
+		return nil
+	}
+	if f.Track.Codec != t.codec || f.Kind() == media.Video && f.Delay != 0 && t.feed == p.playing.Video {
+		return p.replace(f, t)
+	}
+	p.see(f)
+	first := !t.clock.begun
+	at := t.clock.at(p.timeOf(f.Time.Add(f.Delay)), units)
+	if err := p.write(ctx, t, t.cut.payloads(f), at); err != nil {
+		return err
+	}
+	if first { // so that sound and pictures are in sync from the start
+		p.report(t)
+	}
+	return nil
+}
+
+// sourceGap is the least time between the last frame of one source and the first frame of the next.
+const sourceGap = 20 * time.Millisecond
+
+// timeOf returns a time of the playing source on the clock of the first source. The first frame of another source never goes back
+// behind what was sent before, even if it comes at once or its publisher's clock is slow.
+func (p *Playback) timeOf(t media.Timestamp) media.Timestamp {
+	if !p.joined {
+		p.joined = true
+		p.setAway(false)
+		for _, track := range []*sendTrack{p.video, p.audio} {
+			if track != nil && track.clock.begun {
+				p.shift += max(0, track.clock.last.Add(sourceGap).Sub(t.Add(p.shift)))
+			}
+		}
+	}
+	return t.Add(p.shift)
+}
+
+const (
+	// burst is how many packets are sent at once: 35 kB, which any queue on the path takes.
+	burst = 30
+	// burstPause is the pause between two bursts, and maxSpread limits the sum of a frame's pauses.
+	burstPause = 2 * time.Millisecond
+	maxSpread  = 15 * time.Millisecond
+)
+
+// write sends a frame. A large frame is sent in bursts: home routers drop packets that come all at once.
+func (p *Playback) write(ctx context.Context, t *sendTrack, payloads [][]byte, at uint32) error {
+	pause := min(burstPause, maxSpread*burst/time.Duration(max(len(payloads), 1)))
+	for len(payloads) > burst {
+		if err := p.outlet.Write(t.kind, payloads[:burst], at, false); err != nil {
+			return err
+		}
+		payloads = payloads[burst:]
+		if err := p.sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+	return p.outlet.Write(t.kind, payloads, at, true)
+}
+
+// sleep waits for d, or until ctx ends and then returns its cause. It uses one timer again and again.
+func (p *Playback) sleep(ctx context.Context, d time.Duration) error {
+	if p.spread == nil {
+		p.spread = time.NewTimer(d)
+	} else {
+		p.spread.Reset(d)
+	}
+	select {
+	case <-p.spread.C:
+		return nil
+	case <-ctx.Done():
+		p.spread.Stop()
+		return context.Cause(ctx)
+	}
+}
+
+// replace switches a track to a transcoded feed, because the client cannot play the source's own frames. The reason is a codec that
+// was not agreed on, or B-frames: browsers show pictures in the order in which they come. Frames that were read before the switch are
+// left out.
+func (p *Playback) replace(f media.Frame, t *sendTrack) error {
+	transcodes := t.codec == media.Opus || slices.Contains(transcodedVideo, t.codec)
+	if !transcodes && p.playing != p.src { // the client would have to make a new offer
+		return fmt.Errorf("the publisher has come back with %v, which was not agreed on: %w", f.Track.Codec, ErrNoCommonCodecs)
+	}
+	if !transcodes || t.feed != p.playing.Video && t.feed != p.playing.Audio {
+		p.dropped.Add(1)
+		return nil
+	}
+	feed, release, err := p.e.parts.Transcode(p.playing, t.codec)
+	if err != nil {
+		return fmt.Errorf("play %v out of order, or of another codec: %w", f.Track.Codec, err)
+	}
+	p.releases = append(p.releases, release)
+	t.feed = feed
+	if t.kind == media.Audio {
+		p.reader.UseAudio(feed)
+		return nil
+	}
+	p.shown.Store(feed)
+	p.reader.UseVideo(feed)
+	return nil
+}
+
+// see notes the track of a frame that is sent, for Stats.
+func (p *Playback) see(f media.Frame) {
+	var now [2]*media.Track
+	if seen := p.seen.Load(); seen != nil {
+		now = *seen
+	}
+	i := 0
+	if f.Kind() == media.Audio {
+		i = 1
+	}
+	if now[i] != f.Track {
+		now[i] = f.Track
+		p.seen.Store(&now)
+	}
+}
+
+// report sends a sender report for a track. Its wall clock time is the time of sending: the round trip time can be told from a client's
+// reply to it.
+func (p *Playback) report(t *sendTrack) {
+	if t != nil && t.clock.begun {
+		now := p.src.Now()
+		p.outlet.Report(t.kind, p.src.Created().Add(time.Duration(now)), t.clock.now(now))
+	}
+}
