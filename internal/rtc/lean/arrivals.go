@@ -8,37 +8,37 @@ import (
 )
 
 const (
-	// arrivalTick is the unit of transport-wide feedback, and referenceTicks are that of its reference times, 64 ms.
+	// arrivalTick is the unit of transport-wide feedback. Reference times count in referenceTicks of it, 64 ms.
 	arrivalTick    = 250 * time.Microsecond
 	referenceTicks = 256
 
-	// keptArrivals is how many numbers may be late by: a second of 10 Mbit/s.
+	// keptArrivals limits how late a packet may be, in sequence numbers: a second of 10 Mbit/s.
 	keptArrivals = 1024
-	// maxMissing is how many numbers in a row are told to be missing, by one chunk; of those before a longer gap nothing is said.
+	// maxMissing is how many missing numbers in a row one chunk can report. Of a longer gap only the last maxMissing are reported.
 	maxMissing = 0x1fff
-	// maxTold is how many arrivals go into one packet, so that it is not longer than maxFeedback.
-	maxTold = 350
+	// maxReported limits the arrivals in one packet, so that it is not longer than maxFeedback.
+	maxReported = 350
 )
 
-// The symbols of a packet's status.
+// The symbols that report a packet.
 const (
 	notReceived uint8 = iota
-	smallDelta        // in a byte
-	largeDelta        // in two
+	smallDelta        // received; the time since the packet before fits a byte
+	largeDelta        // received; that time takes two bytes
 )
 
-// arrivals notes when packets came, by their transport-wide numbers, and tells the sender
-// (draft-holmer-rmcat-transport-wide-cc-extensions-01). It needs no memory but its own.
+// arrivals notes when packets came, by their transport-wide sequence numbers, and makes the feedback for the sender
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01). It allocates no memory for a packet.
 type arrivals struct {
 	begun     bool
 	media     uint32               // SSRC of the last packet
-	next, end uint16               // what is to be told: from next up to the one before end, which has come
-	ticks     [keptArrivals]uint32 // by number, modulo the length; 0: it has not come
-	count     uint8                // of packets of feedback
+	next, end uint16               // the numbers from next to end-1 are not reported yet; end-1 has come
+	ticks     [keptArrivals]uint32 // when each number came, at number modulo the length; 0: not yet
+	count     uint8                // feedback packets made
 	deltas    []byte               // scratch
 }
 
-// add notes a packet. Only the first with a number counts.
+// add notes when a packet came. A second packet of the same number is ignored.
 func (a *arrivals) add(ssrc uint32, number uint16, at time.Duration) {
 	a.media = ssrc
 	if !a.begun {
@@ -50,9 +50,9 @@ func (a *arrivals) add(ssrc uint32, number uint16, at time.Duration) {
 		for n := number - uint16(min(ahead, keptArrivals)); n != number; n++ {
 			a.ticks[n%keptArrivals] = 0
 		}
-		untold := int(a.end-a.next) + ahead
+		unreported := int(a.end-a.next) + ahead
 		a.end = number + 1
-		if untold > maxMissing {
+		if unreported > maxMissing {
 			a.next = number - maxMissing
 		}
 		a.ticks[number%keptArrivals] = tick
@@ -63,12 +63,12 @@ func (a *arrivals) add(ssrc uint32, number uint16, at time.Duration) {
 		return
 	}
 	*slot = tick
-	if int(a.end-a.next) < -ahead { // it was told to be missing
+	if int(a.end-a.next) < -ahead { // it was reported as missing
 		a.next = number
 	}
 }
 
-// came returns when a packet came, in ticks; 0: it did not.
+// came returns when a packet came, in ticks; 0 if it did not.
 func (a *arrivals) came(number uint16) uint32 {
 	if a.end-number > keptArrivals {
 		return 0
@@ -76,10 +76,10 @@ func (a *arrivals) came(number uint16) uint32 {
 	return a.ticks[number%keptArrivals]
 }
 
-// due says whether there is something to tell.
+// due says whether there is something to report.
 func (a *arrivals) due() bool { return a.next != a.end }
 
-// appendFeedback appends a packet that tells what is due, or as much of it as fits.
+// appendFeedback appends a feedback packet with what is due, or with as much of it as fits.
 func (a *arrivals) appendFeedback(b []byte) []byte {
 	const header = 20
 	start, base := len(b), a.next
@@ -92,14 +92,14 @@ func (a *arrivals) appendFeedback(b []byte) []byte {
 	last := reference * referenceTicks
 	a.deltas = a.deltas[:0]
 	var c chunk
-	for told, n := 0, base; n != a.end && told < maxTold; n++ {
+	for reported, n := 0, base; n != a.end && reported < maxReported; n++ {
 		tick := a.came(n)
 		if tick == 0 {
 			continue
 		}
 		delta := int32(tick - last)
 		if delta != int32(int16(delta)) {
-			break // more than eight seconds, for which another reference is needed
+			break // more than eight seconds; they need a packet with another reference time
 		}
 		for ; a.next != n; a.next++ {
 			b = c.add(b, notReceived)
@@ -113,7 +113,7 @@ func (a *arrivals) appendFeedback(b []byte) []byte {
 		}
 		last = tick
 		a.next++
-		told++
+		reported++
 	}
 	b = append(c.flush(b), a.deltas...)
 	padding := -(len(b) - start) & 3
@@ -135,16 +135,16 @@ func (a *arrivals) appendFeedback(b []byte) []byte {
 	return b
 }
 
-// chunk gathers symbols to be written in as little room as possible: one and the same up to 8191 times, 14 of those that fit a
-// bit, or 7 of any.
+// chunk gathers symbols and writes them in as few bits as possible. One chunk of the format takes up to 8191 equal symbols, 14 symbols of
+// one bit, or 7 of two bits.
 type chunk struct {
 	n       int
-	symbols [14]uint8 // the first of them
-	mixed   bool
-	large   bool
+	symbols [14]uint8 // the first of the n symbols
+	mixed   bool      // they are not all equal
+	large   bool      // one of them is largeDelta
 }
 
-// add takes a symbol, and appends what it has to b where the two do not fit together.
+// add takes a symbol. If it does not fit into the same chunk as the symbols before it, add appends a chunk of those to b.
 func (c *chunk) add(b []byte, symbol uint8) []byte {
 	if !c.fits(symbol) {
 		b = c.write(b)
@@ -169,7 +169,7 @@ func (c *chunk) fits(symbol uint8) bool {
 	}
 }
 
-// flush appends all that is left.
+// flush appends the rest.
 func (c *chunk) flush(b []byte) []byte {
 	for c.n > 0 {
 		b = c.write(b)
@@ -177,7 +177,7 @@ func (c *chunk) flush(b []byte) []byte {
 	return b
 }
 
-// write appends one chunk and keeps what did not go into it.
+// write appends one chunk, and keeps the symbols that did not fit into it.
 func (c *chunk) write(b []byte) []byte {
 	if !c.mixed {
 		b = binary.BigEndian.AppendUint16(b, uint16(c.symbols[0])<<13|uint16(c.n))

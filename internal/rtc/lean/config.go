@@ -8,25 +8,25 @@ import (
 	"transponder/internal/rtc"
 )
 
-// Config says how peers are received.
+// Config says how publishers are received.
 type Config struct {
-	// A peer of which nothing genuine came for Expiry is gone (RFC 7675 would bear with 30 s).
+	// Expiry ends a session when nothing genuine came from its client for so long (RFC 7675 allows 30 s).
 	Expiry time.Duration
-	// KeepAlive is the pause between two checks of ours, which tell the round trip time.
+	// KeepAlive is the time between two ICE checks of ours. They tell the round trip time.
 	KeepAlive time.Duration
-	// Handshakes is how many DTLS handshakes there may be at a time; others wait, but none for one that takes longer than a quarter
-	// of a second. One is a millisecond or two of work.
+	// Handshakes limits how many DTLS handshakes run at a time; more have to wait. A handshake that takes longer than a quarter of a
+	// second counts no more. One handshake takes one or two milliseconds of CPU.
 	Handshakes int
 
-	// MaxBitrate is told in bit/s to senders that know no transport-wide feedback (REMB).
+	// MaxBitrate, in bit/s, is the limit for senders without transport-wide feedback (REMB).
 	MaxBitrate int
-	// Orientation lets senders leave pictures as their cameras have them and tell how to turn them (CVO).
+	// Orientation lets senders send pictures unrotated, with the rotation beside them (CVO).
 	Orientation bool
 
-	JitterBuffer rtc.JitterBufferConfig // Codec, NACK, orientation and parameter sets come from the offer
+	JitterBuffer rtc.JitterBufferConfig // codec, NACK, rotation and parameter sets come from the offer
 }
 
-// DefaultConfig does as package peer's does.
+// DefaultConfig has the same times and limits as the one of package pion.
 func DefaultConfig() Config {
 	return Config{
 		Expiry:       15 * time.Second,

@@ -1,9 +1,11 @@
-// Package lean receives publishers of H.264 and Opus or G.711 at half of what a PeerConnection costs. It is an rtc.Receiver
-// of our own: an ICE-lite agent (RFC 8445, 2.5), a DTLS endpoint for the keys (RFC 5764), SRTP decrypted where it was read, and
-// feedback (RFC 3550, RFC 4585, transport-wide congestion control) by timers of the same goroutine.
+// Package lean receives publishers of H.264 and Opus or G.711 at half the cost of a PeerConnection. It is an rtc.Receiver of our own:
+// an ICE-lite agent (RFC 8445, 2.5), a DTLS endpoint that agrees on keys (RFC 5764), SRTP, and RTCP feedback (RFC 3550, RFC 4585,
+// transport-wide congestion control).
 //
-// A datagram is dealt with to its end in the goroutine of the socket that it came in by: nothing is handed on before a whole
-// access unit is in the sink, which must not block. Only DTLS has goroutines of its own, and they sleep once there are keys.
+// Each datagram is processed to the end in the goroutine of the UDP socket on which it arrived: ICE, decryption, jitter buffer, and the
+// sink, which must not block. Feedback runs on timers of the same goroutine. Each session has two more goroutines, for DTLS: they do the
+// handshake, and then sleep until the session ends.
 //
-// What it does not take, see Receiver.Accepts, is for package peer: other codecs, simulcast, TCP, playing out.
+// Package pion serves what Receiver.Accepts refuses: other codecs, simulcast, and TCP. It also does all sending. Whoever makes a
+// Receiver closes it; Close ends and joins all sessions.
 package lean

@@ -3,7 +3,6 @@ package lean
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,15 +19,12 @@ import (
 	"transponder/internal/rtc"
 )
 
-// errPanic ends a session that a fault of ours has broken.
-var errPanic = errors.New("internal error")
-
-// profiles are those that we take, the cheapest first.
+// profiles are the SRTP profiles that we take, the cheapest first.
 var profiles = []dtls.SRTPProtectionProfile{
 	dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80,
 }
 
-// setup is our part in the handshake. To begin with it saves a round trip.
+// setup is our role in the handshake. If the client leaves the choice to us we start it, which saves a round trip.
 func (s *session) setup() string {
 	if s.offer.Used()[0].Setup == "active" {
 		return "passive"
@@ -36,18 +32,18 @@ func (s *session) setup() string {
 	return "active"
 }
 
-// secure waits for the peer, agrees on keys with it, and waits until it goes. It returns why the session ended.
+// secure waits for the client, does the handshake, and waits for the end of the session. It returns why the session ended.
 func (s *session) secure(ctx context.Context) error {
 	defer s.dtls.Close()
-	if err := s.meet(ctx); err != nil {
+	if err := s.waitForClient(ctx); err != nil {
 		return err
 	}
-	conn, err := s.shakeHands(ctx)
+	conn, err := s.handshake(ctx)
 	if err != nil {
 		return err
 	}
 	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() { // says goodbye, and ends the read
+	stop := context.AfterFunc(ctx, func() { // sends close_notify, and ends the read below
 		defer close(closed)
 		conn.Close()
 	})
@@ -68,10 +64,10 @@ func (s *session) secure(ctx context.Context) error {
 	}
 }
 
-// meet waits until the peer has found us, and knocks where it may be.
-func (s *session) meet(ctx context.Context) error {
-	wait := time.NewTimer(s.r.cfg.Expiry)
-	defer wait.Stop()
+// waitForClient waits for the client's first check. Meanwhile it sends checks to the client's candidates, with longer and longer pauses.
+func (s *session) waitForClient(ctx context.Context) error {
+	limit := time.NewTimer(s.r.cfg.Expiry)
+	defer limit.Stop()
 	pause := firstPunch
 	punch := time.NewTimer(pause)
 	defer punch.Stop()
@@ -83,7 +79,7 @@ func (s *session) meet(ctx context.Context) error {
 			s.punch()
 			pause *= 2
 			punch.Reset(pause)
-		case <-wait.C:
+		case <-limit.C:
 			return rtc.ErrICEFailed
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -91,8 +87,14 @@ func (s *session) meet(ctx context.Context) error {
 	}
 }
 
-// shakeHands makes a DTLS connection.
-func (s *session) shakeHands(ctx context.Context) (*dtls.Conn, error) {
+func (s *session) punch() {
+	s.mu.Lock()
+	defer s.unlock()
+	s.ice.punch()
+}
+
+// handshake does the DTLS handshake.
+func (s *session) handshake(ctx context.Context) (*dtls.Conn, error) {
 	defer s.dtls.releaseSlot()
 	var forged atomic.Bool
 	options := []dtls.Option{
@@ -129,12 +131,12 @@ func (s *session) shakeHands(ctx context.Context) (*dtls.Conn, error) {
 	return conn, nil
 }
 
-// offered says whether a certificate is the one of the offer.
+// offered says whether a certificate has the fingerprint of the offer.
 func (s *session) offered(der []byte) bool {
 	return strings.EqualFold(rtc.Fingerprint(der), s.offer.Used()[0].Fingerprint)
 }
 
-// connect takes the keys, and the media that came before them.
+// connect takes the keys from the handshake, and then the media that came before them.
 func (s *session) connect(conn *dtls.Conn) error {
 	state, ok := conn.ConnectionState()
 	profile, agreed := conn.SelectedSRTPProtectionProfile()
@@ -145,7 +147,7 @@ func (s *session) connect(conn *dtls.Conn) error {
 	if err := cfg.ExtractSessionKeysFromDTLS(&state, s.setup() == "active"); err != nil {
 		return fmt.Errorf("%w: %w", rtc.ErrDTLS, err)
 	}
-	// A packet that a sender without RTX repeats comes under its old number, long after its neighbours.
+	// A sender without RTX repeats a packet under the old sequence number, long after the packets beside it.
 	rx, err := srtp.CreateContext(cfg.Keys.RemoteMasterKey, cfg.Keys.RemoteMasterSalt, cfg.Profile,
 		srtp.SRTPReplayProtection(1024), srtp.SRTCPReplayProtection(64))
 	if err != nil {
@@ -156,7 +158,7 @@ func (s *session) connect(conn *dtls.Conn) error {
 		return fmt.Errorf("%w: %w", rtc.ErrDTLS, err)
 	}
 	s.mu.Lock()
-	defer s.release()
+	defer s.unlock()
 	if s.ended {
 		return nil
 	}
@@ -168,23 +170,23 @@ func (s *session) connect(conn *dtls.Conn) error {
 	for _, b := range early {
 		s.open(b, now, now)
 	}
-	socket := s.socket
+	socket := s.socket.Load()
 	socket.Do(func() { s.tick(socket, s.r.port.Now()) }) // asks for the first key frame
 	return nil
 }
 
-// maxFlight is how many datagrams wait for the handshake: more than the greatest flight has.
+// maxFlight limits the datagrams that wait for the handshake. It is more than the largest flight has.
 const maxFlight = 32
 
-// maxSlotTime is how long a handshake keeps its slot among Config.Handshakes: a peer that is far away, or falls silent, must not keep
+// maxSlotTime is how long a handshake keeps its slot of Config.Handshakes. A client that is far away or falls silent must not keep
 // others out.
 const maxSlotTime = 250 * time.Millisecond
 
-// dtlsConn is the peer as a net.PacketConn for pion: what it sends is put in by the socket's goroutine.
+// dtlsConn is the client as a net.PacketConn, for pion. The socket's goroutine puts datagrams in; pion's goroutines read and write.
 type dtlsConn struct {
 	s        *session
 	in       chan []byte
-	slot     atomic.Pointer[time.Timer] // releases the slot after maxSlotTime; nil: none acquired yet
+	slot     atomic.Pointer[time.Timer] // gives the slot back after maxSlotTime; nil: no slot was acquired yet
 	deadline *deadline.Deadline
 	closed   chan struct{}
 	once     sync.Once
@@ -194,15 +196,16 @@ func newDTLSConn(s *session) *dtlsConn {
 	return &dtlsConn{s: s, in: make(chan []byte, maxFlight), deadline: deadline.New(), closed: make(chan struct{})}
 }
 
-// acquireSlot waits for a slot, once: before the peer's first message is read, as there is no work before it.
+// acquireSlot waits for one of the Config.Handshakes slots. The first read calls it: before the client's first message there is no work.
+// Later calls do nothing.
 func (c *dtlsConn) acquireSlot() error {
 	if c.slot.Load() != nil {
 		return nil
 	}
-	places := c.s.r.handshakes
+	slots := c.s.r.handshakes
 	select {
-	case places <- struct{}{}:
-		c.slot.Store(time.AfterFunc(maxSlotTime, func() { <-places }))
+	case slots <- struct{}{}:
+		c.slot.Store(time.AfterFunc(maxSlotTime, func() { <-slots }))
 		return nil
 	case <-c.deadline.Done():
 		return os.ErrDeadlineExceeded
@@ -211,7 +214,7 @@ func (c *dtlsConn) acquireSlot() error {
 	}
 }
 
-// releaseSlot gives the slot back when the handshake is over.
+// releaseSlot gives the slot back at the end of the handshake, unless maxSlotTime has passed.
 func (c *dtlsConn) releaseSlot() {
 	if t := c.slot.Load(); t != nil && t.Stop() {
 		<-c.s.r.handshakes
@@ -229,7 +232,7 @@ func (c *dtlsConn) open(client bool, options []dtls.Option) (*dtls.Conn, error) 
 	}
 	list := []dtls.ServerOption{
 		dtls.WithClientAuth(dtls.RequireAnyClientCert),
-		dtls.WithInsecureSkipVerifyHello(true), // ICE has proved the peer's address; a cookie would cost a round trip more
+		dtls.WithInsecureSkipVerifyHello(true), // ICE has proved the client's address; a cookie would cost another round trip
 	}
 	for _, o := range options {
 		list = append(list, o)
@@ -237,7 +240,7 @@ func (c *dtlsConn) open(client bool, options []dtls.Option) (*dtls.Conn, error) 
 	return dtls.ServerWithOptions(c, &net.UDPAddr{}, list...)
 }
 
-// put queues a datagram. Where there are too many one is lost, as it may be on the way: DTLS repeats it.
+// put queues a datagram for pion. If too many wait, it drops this one: DTLS sends it again, as after a loss on the path.
 func (c *dtlsConn) put(b []byte) {
 	select {
 	case c.in <- slices.Clone(b):
@@ -258,8 +261,16 @@ func (c *dtlsConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// WriteTo implements net.PacketConn.
-func (c *dtlsConn) WriteTo(b []byte, _ net.Addr) (int, error) { return c.s.write(b) }
+// WriteTo implements net.PacketConn. It sends over the selected path.
+func (c *dtlsConn) WriteTo(b []byte, _ net.Addr) (int, error) {
+	c.s.mu.Lock()
+	socket, p := c.s.socket.Load(), c.s.ice.selected
+	c.s.mu.Unlock()
+	if socket == nil {
+		return 0, net.ErrClosed
+	}
+	return socket.Write(b, p.source, p.addr)
+}
 
 // Close implements net.PacketConn.
 func (c *dtlsConn) Close() error {

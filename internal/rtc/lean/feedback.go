@@ -10,57 +10,57 @@ import (
 )
 
 const (
-	// localSSRC is what our reports come from; we send no media that could be confused with it.
+	// localSSRC is the SSRC of our reports. We send no media that could have the same.
 	localSSRC = 1
-	// feedbackInterval is the time between two transport-wide feedbacks, as libwebrtc's own receivers have it at most bit rates.
+	// feedbackInterval is the time between two transport-wide feedbacks. The receivers of libwebrtc use the same at most bit rates.
 	feedbackInterval = 100 * time.Millisecond
-	// grid lets the sessions of a socket send their feedback together, so that it wakes up once for many.
+	// grid: feedback is due at multiples of grid, so that the goroutine of a socket wakes up once for many sessions.
 	grid = 20 * time.Millisecond
-	// reportPause is the pause between two receiver reports, and between two REMBs.
-	reportPause = time.Second
-	// maxFeedback is the most that goes into one datagram.
+	// reportInterval is the time between two receiver reports, and between two REMBs.
+	reportInterval = time.Second
+	// maxFeedback limits the feedback in one datagram, in bytes.
 	maxFeedback = 1100
 )
 
-// schedule is when things are due.
-type schedule struct{ feedback, report, check time.Duration }
+// schedule says when the next transport-wide feedback and the next receiver report are due.
+type schedule struct{ feedback, report time.Duration }
 
-// adopt makes a socket the session's own: its goroutine has the timer from now on. It is called in that goroutine, with mu held.
+// adopt makes a socket the session's. It is called in that socket's goroutine, with mu held.
 func (s *session) adopt(socket *udp.Socket, now time.Duration) {
-	s.socket = socket
-	s.home.Store(socket)
+	s.socket.Store(socket)
 	s.timer = udp.NewTimer(func(now time.Duration) { s.tick(socket, now) })
 	s.set(now)
 }
 
-// wake lets the session have its tick at a time, if not before. mu is held.
+// wake lets tick run at a time, or before. mu is held.
 func (s *session) wake(at time.Duration) {
-	// A timer can only be moved by the goroutine that has it; another one, for once, lets it be as it is.
-	if at < s.timerAt && s.in != nil && s.in == s.socket {
+	// Only the goroutine of the session's socket may set the timer. In another goroutine, which is rare, the timer stays as it is.
+	if at < s.timerAt && s.holder != nil && s.holder == s.socket.Load() {
 		s.set(at)
 	}
 }
 
-// set sets the timer. mu is held.
+// set sets the timer. It is called in the goroutine of the session's socket, with mu held.
 func (s *session) set(at time.Duration) {
 	s.timerAt = at
-	s.socket.Set(s.timer, at)
+	s.socket.Load().Set(s.timer, at)
 }
 
-// tick does what is due. It runs in the goroutine of a socket, which may be the session's no more.
+// tick does what is due: checks, feedback, and the end of a silent session. It runs in the goroutine of a socket. If the client has moved
+// to another socket since the timer was set, it does nothing.
 func (s *session) tick(socket *udp.Socket, now time.Duration) {
 	s.mu.Lock()
-	defer s.release()
-	if s.ended || socket != s.socket {
+	defer s.unlock()
+	if s.ended || socket != s.socket.Load() {
 		return
 	}
-	s.in = socket
-	if now-s.heardAt > s.r.cfg.Expiry {
+	s.holder = socket
+	if now-s.ice.heardAt > s.r.cfg.Expiry {
 		s.end(s.expired())
 		return
 	}
-	if now >= s.due.check {
-		s.check(socket, s.path, now)
+	if now >= s.ice.checkAt {
+		s.ice.check(socket, s.ice.selected, now)
 	}
 	next := now + feedbackInterval
 	if s.tx != nil {
@@ -69,7 +69,7 @@ func (s *session) tick(socket *udp.Socket, now time.Duration) {
 	s.set(next)
 }
 
-// expired says what a peer that is silent lacks.
+// expired returns the error for a client that has fallen silent.
 func (s *session) expired() error {
 	if s.tx == nil {
 		return rtc.ErrICEFailed
@@ -77,18 +77,18 @@ func (s *session) expired() error {
 	return rtc.ErrICEKeepAlive
 }
 
-// feedback tells the peer what there is to tell, and returns when there may be more. mu is held.
+// feedback sends the RTCP that is due, and returns when it is to be called again. mu is held.
 func (s *session) feedback(now time.Duration) (next time.Duration) {
 	if s.wantsKey.Swap(false) && s.video.jitter != nil {
 		s.video.jitter.WantKeyFrame()
 	}
-	c := compound{s: s, plain: s.report}
+	c := compound{s: s, plain: s.rtcp}
 	reports := now >= s.due.report
 	if reports {
-		s.due.report = now + reportPause
+		s.due.report = now + reportInterval
 	}
 	c.begin(reports, now)
-	next = now + reportPause
+	next = now + reportInterval
 	for _, t := range []*receiveTrack{&s.audio, &s.video} {
 		if t.jitter != nil && t.ssrc != 0 {
 			next = min(next, c.ask(t, now))
@@ -112,20 +112,20 @@ func (s *session) feedback(now time.Duration) (next time.Duration) {
 	return min(next, s.due.report)
 }
 
-// compound is a compound RTCP packet in the making.
+// compound is a compound RTCP packet that is being made.
 type compound struct {
 	s     *session
 	plain []byte
-	bare  int // length of what goes before feedback
-	empty bool
+	bare  int  // length of what stands before the feedback
+	empty bool // there is nothing worth sending
 }
 
-// begin puts in what must be first (RFC 3550, 6.1): a receiver report, with blocks where that is due, and the canonical name. With
-// reduced-size RTCP, feedback stands alone.
+// begin writes what must come first (RFC 3550, 6.1): a receiver report, with report blocks if blocks says so, and the canonical name.
+// With reduced-size RTCP, feedback may stand alone.
 func (c *compound) begin(blocks bool, now time.Duration) {
 	c.plain = c.plain[:0]
 	c.empty = !blocks
-	if c.s.reduced && !blocks {
+	if c.s.reducedRTCP && !blocks {
 		c.bare = 0
 		return
 	}
@@ -139,7 +139,7 @@ func (c *compound) begin(blocks bool, now time.Duration) {
 	}
 	c.write(report)
 	c.write(&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: localSSRC, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: c.s.ufrag}},
+		Source: localSSRC, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: c.s.ice.ufrag}},
 	}}})
 	c.bare = len(c.plain)
 }
@@ -147,19 +147,20 @@ func (c *compound) begin(blocks bool, now time.Duration) {
 func (c *compound) write(p rtcp.Packet) {
 	b, err := p.Marshal()
 	if err != nil {
-		return // none of ours cannot be written
+		return // does not happen: we make only valid packets
 	}
 	c.plain = append(c.plain, b...)
 }
 
-// add puts feedback in.
+// add adds feedback.
 func (c *compound) add(p rtcp.Packet) {
 	before := len(c.plain)
 	c.write(p)
 	c.added(before)
 }
 
-// added takes note of feedback that was put in from a place on. It goes into a further datagram if this one is full.
+// added finishes the adding of feedback, which begins at the offset before. If the datagram is full now, it sends the datagram without that
+// feedback, and begins another one with it.
 func (c *compound) added(before int) {
 	if len(c.plain) > maxFeedback && before > c.bare {
 		rest := append([]byte(nil), c.plain[before:]...)
@@ -171,7 +172,7 @@ func (c *compound) added(before int) {
 	c.empty = false
 }
 
-// ask puts in what a track wants from the sender, and returns when it wants to be asked again.
+// ask adds what the jitter buffer of a track requests, and returns when it is to be asked again.
 func (c *compound) ask(t *receiveTrack, now time.Duration) time.Duration {
 	var space [64]uint16
 	nacks, pli, again := t.jitter.Tick(now, space[:0])
@@ -184,12 +185,12 @@ func (c *compound) ask(t *receiveTrack, now time.Duration) time.Duration {
 		c.add(&rtcp.PictureLossIndication{SenderSSRC: localSSRC, MediaSSRC: t.ssrc})
 	}
 	if !t.jitter.Waits() {
-		return now + reportPause
+		return now + reportInterval
 	}
 	return again
 }
 
-// bitRate puts in a REMB for senders that have no better way to learn what they may send.
+// bitRate adds a REMB for senders without transport-wide feedback: they have no better way to learn what they may send.
 func (c *compound) bitRate() {
 	v := &c.s.video
 	if v.section == nil || !v.section.REMB || v.section.TWCC != 0 || v.ssrc == 0 || c.s.r.cfg.MaxBitrate == 0 {
@@ -200,18 +201,18 @@ func (c *compound) bitRate() {
 	})
 }
 
-// flush sends what there is.
+// flush sends the packet, unless it is empty.
 func (c *compound) flush() {
 	if c.empty {
 		return
 	}
 	c.empty = true
 	s := c.s
-	s.report = c.plain
+	s.rtcp = c.plain
 	b, err := s.tx.EncryptRTCP(s.sealed[:0], c.plain, nil)
 	if err != nil {
 		return
 	}
 	s.sealed = b
-	s.socket.Send(b, s.path.source, s.path.addr)
+	s.socket.Load().Send(b, s.ice.selected.source, s.ice.selected.addr)
 }

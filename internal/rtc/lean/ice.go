@@ -1,13 +1,14 @@
 package lean
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/stun/v4"
@@ -17,97 +18,159 @@ import (
 )
 
 const (
-	// maxPaths bounds the addresses that a peer may send from: it has a few, and gets new ones when its network changes.
+	// maxPaths limits the paths of a client. A client has a few, and gets new ones when its network changes.
 	maxPaths = 8
-	// silent is how long a path must bring nothing before another one that does is sent on in its place. A peer's checks
-	// name the path that it chose (USE-CANDIDATE), but say nothing when a NAT on the way gave it a new address.
+	// silent: when the path in use brings nothing for so long, we send on another path that does. A client's checks name the path that
+	// it has chosen (USE-CANDIDATE), but do not tell that a NAT on the way gave the client a new address.
 	silent = 500 * time.Millisecond
-	// firstPunch is how long a peer may take to find us before we punch where it may be; the pauses double.
+	// firstPunch is how long we wait for the client's first check before we send checks to its candidates. The next waits double.
 	firstPunch = 500 * time.Millisecond
-	// maxCandidates bounds the candidates that are knocked at: an offer must not make us a scanner of ports.
+	// maxCandidates limits the candidates that we send checks to: an offer must not make this server scan ports.
 	maxCandidates = 8
 )
 
-// path is an address that the peer has proved to be its own, by a check that is signed with our password, and the address of
-// ours that the check went to.
+// path is an address of the client, proved by a check with our password, and the address of ours that the check came to.
 type path struct {
 	addr    netip.AddrPort
 	source  udp.Source
 	heardAt time.Duration
 }
 
-// takeSTUN takes a check, or the answer to one of ours. mu is held.
-func (s *session) takeSTUN(d *udp.Datagram) {
+// iceAgent is the ICE-lite agent of one session (RFC 8445, 2.5). It answers the client's checks, knows the paths to the client, and
+// chooses the path to send on. It is guarded by the session's mu.
+type iceAgent struct {
+	port      *udp.Port
+	user      udp.User // gets the client's packets: the session
+	keepAlive time.Duration
+	refused   *atomic.Int64 // counts packets that are not genuine
+
+	ufrag, pwd  string
+	remoteUfrag string
+	local       stun.MessageIntegrity // of checks that we get
+	remote      stun.MessageIntegrity // of checks that we send
+
+	paths      []*path                      // at most maxPaths
+	selected   *path                        // the path to send on; nil until the client's first check
+	candidates []netip.AddrPort             // the client's, at most maxCandidates
+	heardAt    time.Duration                // when something genuine last came from the client
+	pending    [stun.TransactionIDSize]byte // our last check; zero if it is answered
+	pendingAt  time.Duration
+	checkAt    time.Duration // when our next check is due
+	roundTrip  time.Duration // 0 while unknown
+}
+
+func newICEAgent(r *Receiver, user udp.User, offer *rtc.ParsedOffer) iceAgent {
+	remote := offer.Used()[0]
+	// RFC 8445, 5.3 asks for at least 24 and 128 random bits. rand.Text has 130, so 8 of its letters have 40.
+	a := iceAgent{
+		port: r.port, user: user, keepAlive: r.cfg.KeepAlive, refused: &r.refused,
+		ufrag: rand.Text()[:8], pwd: rand.Text(), remoteUfrag: remote.Ufrag,
+	}
+	a.local, a.remote = stun.NewShortTermIntegrity(a.pwd), stun.NewShortTermIntegrity(remote.Pwd)
+	for _, section := range offer.Used() {
+		for _, c := range section.Candidates {
+			_ = a.addCandidate(c) // one that cannot be read is of no use, and does no harm
+		}
+	}
+	return a
+}
+
+// join lets the user get checks for our user name, over both address families.
+func (a *iceAgent) join() error {
+	if err := a.port.Join(a.ufrag, false, a.user); err != nil {
+		return err
+	}
+	if err := a.port.Join(a.ufrag, true, a.user); err != nil {
+		a.leave()
+		return err
+	}
+	return nil
+}
+
+// leave ends join, and gives back the client's addresses.
+func (a *iceAgent) leave() {
+	addresses := make([]netip.AddrPort, 0, maxPaths)
+	for _, p := range a.paths {
+		addresses = append(addresses, p.addr)
+	}
+	a.port.Leave(a.user, a.ufrag, false, addresses...)
+	a.port.Leave(a.user, a.ufrag, true)
+}
+
+// receive takes a STUN message: a check, or the reply to one of ours. It is ok if the message is genuine and came now; p is the path
+// that it came over, nil if none is known.
+func (a *iceAgent) receive(d *udp.Datagram) (p *path, ok bool) {
 	m := stun.Message{Raw: d.Data}
 	if m.Decode() != nil || m.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(&m) != nil {
-		s.r.refused.Add(1)
-		return
+		a.refused.Add(1)
+		return nil, false
 	}
 	switch {
-	case m.Type == stun.BindingRequest && s.genuine(&m):
-		s.takeCheck(d, &m)
-	case m.Type == stun.BindingSuccess && s.theirs.Check(&m) == nil:
-		if m.TransactionID != s.pending {
-			return // to a check before the last one
+	case m.Type == stun.BindingRequest && a.genuine(&m):
+		return a.receiveCheck(d, &m)
+	case m.Type == stun.BindingSuccess && a.remote.Check(&m) == nil:
+		if m.TransactionID != a.pending {
+			return nil, false // the reply to an earlier check
 		}
-		s.pending = [stun.TransactionIDSize]byte{}
-		s.roundTrip = max(d.Arrived()-s.pendingAt, 1)
-		s.heard(d, s.pathOf(d.From))
+		a.pending = [stun.TransactionIDSize]byte{}
+		a.roundTrip = max(d.Arrived()-a.pendingAt, 1)
+		return a.pathOf(d.From), true
 	case m.Type.Class == stun.ClassIndication:
 	default:
-		s.r.refused.Add(1)
+		a.refused.Add(1)
 	}
+	return nil, false
 }
 
-// genuine says whether a check is the peer's (RFC 8445, 7.3).
-func (s *session) genuine(m *stun.Message) bool {
+// genuine says whether a check is the client's (RFC 8445, 7.3).
+func (a *iceAgent) genuine(m *stun.Message) bool {
 	var name stun.Username
-	if name.GetFrom(m) != nil || s.ours.Check(m) != nil {
+	if name.GetFrom(m) != nil || a.local.Check(m) != nil {
 		return false
 	}
-	ours, theirs, _ := strings.Cut(string(name), ":")
-	return ours == s.ufrag && theirs == s.offer.Used()[0].Ufrag
+	local, remote, _ := strings.Cut(string(name), ":")
+	return local == a.ufrag && remote == a.remoteUfrag
 }
 
-// takeCheck answers a check, and notes where it came from.
-func (s *session) takeCheck(d *udp.Datagram, m *stun.Message) {
+// receiveCheck answers a check and returns the path that it came over.
+func (a *iceAgent) receiveCheck(d *udp.Datagram, m *stun.Message) (p *path, ok bool) {
 	to := d.To()
-	i := slices.IndexFunc(s.paths, func(p *path) bool { return p.addr == d.From && p.source.Addr() == to })
+	i := slices.IndexFunc(a.paths, func(p *path) bool { return p.addr == d.From && p.source.Addr() == to })
 	isNew := i < 0
 	if isNew {
-		i = s.addPath(d)
+		i = a.addPath(d)
 	}
-	p := s.paths[i]
+	p = a.paths[i]
 	if m.Contains(stun.AttrICEControlled) {
-		// Only the full agent can be in control (RFC 8445, 6.1.1); it learns so by a role conflict.
-		s.reply(d.Socket, p, m, stun.BindingError, stun.CodeRoleConflict)
-		return
+		// Only the full agent can be in control (RFC 8445, 6.1.1); the role conflict tells it so.
+		a.reply(d.Socket, p, m, stun.BindingError, stun.CodeRoleConflict)
+		return nil, false
 	}
-	s.r.port.Claim(s, p.addr)
-	s.reply(d.Socket, p, m, stun.BindingSuccess,
+	a.port.Claim(a.user, p.addr)
+	a.reply(d.Socket, p, m, stun.BindingSuccess,
 		&stun.XORMappedAddress{IP: p.addr.Addr().AsSlice(), Port: int(p.addr.Port())})
 	if m.Contains(stun.AttrUseCandidate) {
-		s.path = p
+		a.selected = p
 	}
-	s.heard(d, p)
 	if isNew {
-		s.check(d.Socket, p, d.At)
+		a.check(d.Socket, p, d.At)
 	}
+	return p, true
 }
 
-func (s *session) reply(socket *udp.Socket, p *path, m *stun.Message, kind stun.MessageType, what stun.Setter) {
-	reply, err := stun.Build(stun.NewTransactionIDSetter(m.TransactionID), kind, what, s.ours, stun.Fingerprint)
+func (a *iceAgent) reply(socket *udp.Socket, p *path, m *stun.Message, kind stun.MessageType, attribute stun.Setter) {
+	reply, err := stun.Build(stun.NewTransactionIDSetter(m.TransactionID), kind, attribute, a.local, stun.Fingerprint)
 	if err == nil {
 		socket.Send(reply.Raw, p.source, p.addr)
 	}
 }
 
-// pathOf returns a path with an address of the peer's, the one in use if it is one; nil if there is none.
-func (s *session) pathOf(addr netip.AddrPort) *path {
-	if s.path != nil && s.path.addr == addr {
-		return s.path
+// pathOf returns a path to an address of the client, nil if there is none. Of several it prefers the one that we send on.
+func (a *iceAgent) pathOf(addr netip.AddrPort) *path {
+	if a.selected != nil && a.selected.addr == addr {
+		return a.selected
 	}
-	for _, p := range s.paths {
+	for _, p := range a.paths {
 		if p.addr == addr {
 			return p
 		}
@@ -115,72 +178,68 @@ func (s *session) pathOf(addr netip.AddrPort) *path {
 	return nil
 }
 
-// addPath adds the path that a check came by and returns its index. It comes in place of the one that was silent for longest where there are too many.
-func (s *session) addPath(d *udp.Datagram) int {
-	if len(s.paths) == maxPaths {
-		oldest := slices.MinFunc(s.paths, func(a, b *path) int {
-			if a == s.path || b != s.path && a.heardAt > b.heardAt {
+// addPath adds the path that a check came over and returns its index. If there are too many paths, the new one replaces the one that
+// has been silent for longest.
+func (a *iceAgent) addPath(d *udp.Datagram) int {
+	if len(a.paths) == maxPaths {
+		oldest := slices.MinFunc(a.paths, func(x, y *path) int {
+			if x == a.selected || y != a.selected && x.heardAt > y.heardAt {
 				return 1
 			}
 			return -1
 		})
-		s.paths = slices.DeleteFunc(s.paths, func(p *path) bool { return p == oldest })
-		if s.pathOf(oldest.addr) == nil {
-			s.r.port.Unclaim(s, oldest.addr)
+		a.paths = slices.DeleteFunc(a.paths, func(p *path) bool { return p == oldest })
+		if a.pathOf(oldest.addr) == nil {
+			a.port.Unclaim(a.user, oldest.addr)
 		}
 	}
 	p := &path{addr: d.From, heardAt: d.At}
 	if to := d.To(); to.IsValid() {
 		p.source = udp.NewSource(to)
 	}
-	s.paths = append(s.paths, p)
-	return len(s.paths) - 1
+	a.paths = append(a.paths, p)
+	return len(a.paths) - 1
 }
 
-// heard notes that something genuine came by a path, and sends on it from now on if the one before has gone silent.
-func (s *session) heard(d *udp.Datagram, p *path) {
-	s.heardAt = d.At
+// heard notes that something genuine came over a path, nil if none is known. It selects that path if the selected one is silent, and
+// says whether p is selected.
+func (a *iceAgent) heard(p *path, now time.Duration) (selected bool) {
+	a.heardAt = now
 	if p == nil {
-		return
+		return false
 	}
-	p.heardAt = d.At
-	if s.path == nil || s.path != p && d.At-s.path.heardAt > silent {
-		s.path = p
+	p.heardAt = now
+	if a.selected == nil || a.selected != p && now-a.selected.heardAt > silent {
+		a.selected = p
 	}
-	if s.path != p || s.socket == d.Socket {
-		return
-	}
-	if s.socket == nil {
-		close(s.found)
-	}
-	s.adopt(d.Socket, d.At)
+	return a.selected == p
 }
 
-// check sends a check of our own. A lite agent has no need to; but some full agents nominate only after one (pion's, which
-// would take 200 ms more), and the answer tells the round trip time.
-func (s *session) check(socket *udp.Socket, p *path, now time.Duration) {
-	first := s.offer.Used()[0]
+// check sends a check of our own. A lite agent need not. But some full agents nominate a path only after they got one (pion, which
+// would take 200 ms more), and the reply tells the round trip time.
+func (a *iceAgent) check(socket *udp.Socket, p *path, now time.Duration) {
 	tie := binary.BigEndian.AppendUint64(nil, random())
-	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(first.Ufrag+":"+s.ufrag),
+	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(a.remoteUfrag+":"+a.ufrag),
 		stun.RawAttribute{Type: stun.AttrICEControlled, Value: tie},
-		// RFC 8445, 5.1.2.1, of a peer-reflexive candidate
+		// the priority of a peer-reflexive candidate (RFC 8445, 5.1.2.1)
 		stun.RawAttribute{Type: stun.AttrPriority, Value: binary.BigEndian.AppendUint32(nil, 110<<24|65535<<8|255)},
-		s.theirs, stun.Fingerprint)
+		a.remote, stun.Fingerprint)
 	if err != nil {
 		return
 	}
-	s.pending, s.pendingAt = m.TransactionID, now
-	s.due.check = now + s.r.cfg.KeepAlive
+	a.pending, a.pendingAt = m.TransactionID, now
+	a.checkAt = now + a.keepAlive
 	socket.Send(m.Raw, p.source, p.addr)
 }
 
-// addCandidate notes a candidate of the peer's: the value of an a=candidate line. mu is held.
-func (s *session) addCandidate(candidate string) error {
-	if len(s.candidates) == maxCandidates || !rtc.UsableCandidate(candidate) {
+// addCandidate notes a candidate of the client: the value of an a=candidate line. It is needed only for punch, as the client's checks
+// show its address.
+func (a *iceAgent) addCandidate(candidate string) error {
+	if len(a.candidates) == maxCandidates || !rtc.UsableCandidate(candidate) {
 		return nil
 	}
 	f := strings.Fields(candidate)
-	addr, err := netip.ParseAddr(f[4])
+	ip, err := netip.ParseAddr(f[4])
 	if err != nil {
 		return fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
 	}
@@ -188,34 +247,20 @@ func (s *session) addCandidate(candidate string) error {
 	if _, bad := strconv.ParseUint(f[3], 10, 32); bad != nil || err != nil {
 		return fmt.Errorf("%w: a candidate with priority %q and port %q", rtc.ErrBadOffer, f[3], f[5])
 	}
-	candidateAddr := netip.AddrPortFrom(addr.Unmap(), uint16(port))
-	if port == 0 || slices.Contains(s.candidates, candidateAddr) || s.r.port.Socket(candidateAddr.Addr().Is6()) == nil {
-		return nil // each section of a bundle repeats them
+	addr := netip.AddrPortFrom(ip.Unmap(), uint16(port))
+	if port == 0 || slices.Contains(a.candidates, addr) || a.port.Socket(addr.Addr().Is6()) == nil {
+		return nil // each section of a bundle repeats the candidates
 	}
-	if a := candidateAddr.Addr(); a.IsGlobalUnicast() || a.IsLoopback() {
-		s.candidates = append(s.candidates, candidateAddr)
+	if ip := addr.Addr(); ip.IsGlobalUnicast() || ip.IsLoopback() {
+		a.candidates = append(a.candidates, addr)
 	}
 	return nil
 }
 
-// punch sends checks to the peer's candidates. Where no address that the peer was told leads here, as from behind a NAT that nobody
-// told us of, they open a way: the peer answers them by checks of its own.
-func (s *session) punch() {
-	s.mu.Lock()
-	defer s.release()
-	for _, addr := range s.candidates {
-		socket := s.r.port.Socket(addr.Addr().Is6())
-		s.check(socket, &path{addr: addr}, s.r.port.Now())
+// punch sends checks to the client's candidates. If this server is behind a NAT that it does not know of, no address in our answer
+// reaches it. A check from here opens that NAT, and the client replies with checks of its own.
+func (a *iceAgent) punch() {
+	for _, addr := range a.candidates {
+		a.check(a.port.Socket(addr.Addr().Is6()), &path{addr: addr}, a.port.Now())
 	}
-}
-
-// write sends to the peer; any goroutine may call it.
-func (s *session) write(b []byte) (int, error) {
-	s.mu.Lock()
-	socket, p := s.socket, s.path
-	s.mu.Unlock()
-	if socket == nil {
-		return 0, net.ErrClosed
-	}
-	return socket.Write(b, p.source, p.addr)
 }

@@ -47,8 +47,8 @@ func TestMoves(t *testing.T) {
 			p.Receive(&udp.Datagram{Socket: socket, Data: step.data, From: step.from, At: r.port.Now() + step.at})
 		})
 		p.mu.Lock()
-		if p.path.addr != step.want {
-			t.Errorf("after %s it is sent to %v, want %v", step.name, p.path.addr, step.want)
+		if p.ice.selected.addr != step.want {
+			t.Errorf("after %s it is sent to %v, want %v", step.name, p.ice.selected.addr, step.want)
 		}
 		p.mu.Unlock()
 	}
@@ -80,7 +80,7 @@ func TestExpires(t *testing.T) {
 			return b
 		}, false},
 		{"an answer to no check of ours", func(t *testing.T, p *peer) []byte {
-			m, err := stun.Build(stun.TransactionID, stun.BindingSuccess, p.theirs, stun.Fingerprint)
+			m, err := stun.Build(stun.TransactionID, stun.BindingSuccess, p.ice.remote, stun.Fingerprint)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestExpires(t *testing.T) {
 			defer p.Close()
 			p.inSocket(t, func(socket *udp.Socket) {
 				p.Receive(&udp.Datagram{Socket: socket, Data: p.check(t), From: from, Check: true, At: r.port.Now()})
-				first := p.heardAt
+				first := p.ice.heardAt
 				if tt.data != nil {
 					p.Receive(&udp.Datagram{Socket: socket, Data: tt.data(t, p), From: from, At: first + expiry - time.Second})
 				}
@@ -122,7 +122,7 @@ func TestCandidates(t *testing.T) {
 	p := newPeer(t, r, o)
 	defer p.Close()
 	p.mu.Lock()
-	p.candidates = nil
+	p.ice.candidates = nil
 	p.mu.Unlock()
 	for candidate, bad := range map[string]bool{
 		"1 1 udp 1 0.0.0.0 9 typ host":                  false,
@@ -143,8 +143,8 @@ func TestCandidates(t *testing.T) {
 			t.Errorf("%q: %v", candidate, err)
 		}
 	}
-	if len(p.candidates) > 0 {
-		t.Errorf("it would send checks to %v", p.candidates)
+	if len(p.ice.candidates) > 0 {
+		t.Errorf("it would send checks to %v", p.ice.candidates)
 	}
 	c := client(t)
 	for i := range 4 * maxCandidates {
@@ -152,8 +152,8 @@ func TestCandidates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(p.candidates) != maxCandidates {
-		t.Errorf("%d candidates, want %d", len(p.candidates), maxCandidates)
+	if len(p.ice.candidates) != maxCandidates {
+		t.Errorf("%d candidates, want %d", len(p.ice.candidates), maxCandidates)
 	}
 	p.punch()
 	buf := make([]byte, udp.MaxDatagram)
@@ -162,7 +162,7 @@ func TestCandidates(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := stun.Message{Raw: buf[:n]}
-	if err := m.Decode(); err != nil || m.Type != stun.BindingRequest || p.theirs.Check(&m) != nil {
+	if err := m.Decode(); err != nil || m.Type != stun.BindingRequest || p.ice.remote.Check(&m) != nil {
 		t.Errorf("it punches with %v, %v", m.Type, err)
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"transponder/internal/rtc/udp"
 )
 
-// maxEarly is how many datagrams are kept that come before the keys: the peer has them half a round trip before us, and begins
-// with a key frame.
+// maxEarly limits the media datagrams that are kept until the handshake is done. The client has the keys half a round trip before us,
+// and starts with a key frame.
 const maxEarly = 128
 
-// takeMedia takes a packet of SRTP or SRTCP. mu is held.
+// takeMedia processes a packet of SRTP or SRTCP. mu is held.
 func (s *session) takeMedia(d *udp.Datagram) {
 	if s.rx == nil {
 		if len(s.early) < maxEarly {
@@ -23,14 +23,14 @@ func (s *session) takeMedia(d *udp.Datagram) {
 		return
 	}
 	if s.open(d.Data, d.At, d.Arrived()) {
-		s.heard(d, s.pathOf(d.From))
+		s.heard(d, s.ice.pathOf(d.From))
 	}
 }
 
-// open decrypts a packet, in place, and takes what is in it; false: it is not the peer's, or came before. now is when it is
-// dealt with, arrived when it came. mu is held.
+// open decrypts a packet in place and processes it. It returns false if the packet is not the client's or is a replay. now is the time
+// of processing, arrived the time when the kernel got the packet. mu is held.
 func (s *session) open(b []byte, now, arrived time.Duration) bool {
-	// RTCP has packet types where RTP has its marker and payload type (RFC 5761, 4).
+	// RTCP has the packet type where RTP has marker and payload type (RFC 5761, 4).
 	if len(b) > 1 && b[1] >= 192 && b[1] < 224 {
 		plain, err := s.rx.DecryptRTCP(nil, b, nil)
 		if err != nil {
@@ -51,7 +51,7 @@ func (s *session) open(b []byte, now, arrived time.Duration) bool {
 		return true
 	}
 	if s.arrivals != nil {
-		if number, ok := p.TransportSequence(s.transport); ok {
+		if number, ok := p.TransportSequence(s.transportCC); ok {
 			s.arrivals.add(p.SSRC, number, arrived)
 		}
 	}
@@ -59,7 +59,8 @@ func (s *session) open(b []byte, now, arrived time.Duration) bool {
 	return true
 }
 
-// push gives a packet to its track. Codecs that the answer did not have are passed over: browsers send what it says.
+// push gives a packet to the jitter buffer of its track. It ignores payload types that the answer does not have: browsers send only
+// what the answer has.
 func (s *session) push(p rtc.Packet, now, arrived time.Duration) {
 	t := &s.audio
 	switch v := s.video.section; {
@@ -85,7 +86,7 @@ func (s *session) push(p rtc.Packet, now, arrived time.Duration) {
 	}
 }
 
-// takeReports takes the sender reports of a compound RTCP packet.
+// takeReports processes the sender reports of a compound RTCP packet.
 func (s *session) takeReports(b []byte, now time.Duration) {
 	for r := range rtc.SenderReports(b) {
 		for _, t := range []*receiveTrack{&s.audio, &s.video} {

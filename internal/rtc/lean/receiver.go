@@ -18,16 +18,16 @@ import (
 	"transponder/internal/rtc/udp"
 )
 
-// Receiver receives peers on a port. All methods may be called from any goroutine.
+// Receiver receives publishers on a UDP port. All methods may be called from any goroutine.
 type Receiver struct {
 	cfg         Config
 	port        *udp.Port
 	log         *slog.Logger
 	certificate tls.Certificate
 	fingerprint string
-	handshakes  chan struct{} // one entry for each handshake that has a slot
+	handshakes  chan struct{} // a semaphore: one entry for each slot that is taken
 
-	refused atomic.Int64 // datagrams that were not what they should be
+	refused atomic.Int64 // datagrams
 	panics  panics.Counter
 
 	mu       sync.Mutex
@@ -37,7 +37,7 @@ type Receiver struct {
 
 var _ rtc.Receiver = (*Receiver)(nil)
 
-// New makes a receiver on a port, which outlives it. Whoever made the receiver closes it.
+// New makes a receiver on a port. Whoever made the receiver closes it, before the port.
 func New(cfg Config, port *udp.Port, log *slog.Logger) (*Receiver, error) {
 	cert, err := rtc.NewCertificate()
 	if err != nil {
@@ -54,7 +54,7 @@ func New(cfg Config, port *udp.Port, log *slog.Logger) (*Receiver, error) {
 // Name implements rtc.Receiver.
 func (*Receiver) Name() string { return "lean" }
 
-// Accepts implements rtc.Receiver: H.264 as the only picture, Opus or G.711 as the only sound, over UDP, from a full ICE agent.
+// Accepts implements rtc.Receiver. It accepts H.264 and Opus or G.711, over UDP, from a full ICE agent.
 func (r *Receiver) Accepts(offer *rtc.ParsedOffer) error {
 	if offer.TCP {
 		return fmt.Errorf("%w: this receiver has no ICE-TCP", rtc.ErrBadOffer)
@@ -81,17 +81,17 @@ func (r *Receiver) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.
 		return nil, "", err
 	}
 	s, ctx := newSession(ctx, r, offer, sink)
-	if err := s.join(); err != nil {
+	if err := s.ice.join(); err != nil {
 		return nil, "", err
 	}
 	if !r.add(s) {
-		s.leavePort()
+		s.ice.leave()
 		return nil, "", net.ErrClosed
 	}
 	go s.run(ctx)
 	answer := rtc.Answer{Offer: offer, TransportCC: true, Rotation: r.cfg.Orientation}
 	return s, answer.SDP(rtc.Transport{
-		ID: random(), Ufrag: s.ufrag, Pwd: s.pwd, Fingerprint: r.fingerprint, Setup: s.setup(), Lite: true,
+		ID: random(), Ufrag: s.ice.ufrag, Pwd: s.ice.pwd, Fingerprint: r.fingerprint, Setup: s.setup(), Lite: true,
 		Candidates: r.port.Candidates(),
 	}), nil
 }
@@ -118,8 +118,7 @@ func (r *Receiver) remove(s *session) {
 	delete(r.sessions, s)
 }
 
-// Refused returns how many datagrams came in the name or from the address of a peer and were not genuine, or not what a peer
-// may send.
+// Refused returns how many datagrams came for a session, by its user name or from its client's address, and were not genuine or not valid.
 func (r *Receiver) Refused() int64 { return r.refused.Load() }
 
 // Panics returns how many sessions have ended because they panicked.

@@ -8,7 +8,7 @@ import (
 	"transponder/internal/rtc"
 )
 
-// reception counts what came of one SSRC, for receiver reports (RFC 3550, 6.4.1 and A.3).
+// reception counts the packets of one SSRC, for receiver reports (RFC 3550, 6.4.1 and A.3).
 type reception struct {
 	rate int64 // of the RTP clock
 
@@ -20,9 +20,9 @@ type reception struct {
 	transit  int64 // of the last packet, in ticks of the clock
 	jitter   int64 // in sixteenths of a tick
 
-	expectedBefore, receivedBefore uint32
+	expectedBefore, receivedBefore uint32 // as of the last block
 
-	reportNTP uint64 // of the last sender report
+	reportNTP uint64 // of the last sender report; 0: none came
 	reportAt  time.Duration
 }
 
@@ -39,13 +39,13 @@ func (r *reception) add(p rtc.Packet, arrived time.Duration) {
 	if ahead := int16(p.Seq - uint16(r.highest)); ahead > 0 {
 		r.highest += uint32(ahead)
 	}
-	// Times wrap, so that only their difference says something.
+	// RTP time wraps, so only the difference of two transits has a meaning.
 	d := int64(int32(uint32(transit) - uint32(r.transit)))
 	r.transit = transit
 	r.jitter += max(d, -d) - (r.jitter+8)>>4
 }
 
-// jitterTime returns the jitter.
+// jitterTime returns the jitter as a duration.
 func (r *reception) jitterTime() time.Duration {
 	if r.rate == 0 {
 		return 0
@@ -58,7 +58,7 @@ func (r *reception) report(s rtc.SenderReport, now time.Duration) {
 	r.reportNTP, r.reportAt = s.NTP, now
 }
 
-// block makes the block of a receiver report, of what came since the one before.
+// block makes the block of a receiver report, for the packets since the last block.
 func (r *reception) block(now time.Duration) rtcp.ReceptionReport {
 	expected := r.highest - r.base + 1
 	lost := int64(int32(expected - r.received))

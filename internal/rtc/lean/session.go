@@ -2,66 +2,61 @@ package lean
 
 import (
 	"context"
-	"crypto/rand"
-	"net/netip"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
-	"github.com/pion/stun/v4"
 
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/udp"
 )
 
-// session is one peer that sends. The goroutine of the socket that the peer's datagrams come in by does the work; mu is for the
-// short time in which that may be two, and for those who ask. The sink is called with mu held.
+// errPanic ends a session after a panic, which is a bug of ours.
+var errPanic = errors.New("internal error")
+
+// session is one client that sends.
+//
+// Two kinds of goroutine work on it. The goroutine of the UDP socket on which the client's packets arrive does the work: Receive and
+// tick. The goroutine that executes run does the DTLS handshake. mu protects the fields below it: from the handshake, from the moment
+// when the client moves to another socket, so that two sockets' goroutines have its packets, and from calls of other goroutines (Stats,
+// AddCandidate, Close). The sink is called with mu held. Lock order: session.mu, then the locks of package udp.
 type session struct {
-	r          *Receiver
-	offer      *rtc.ParsedOffer
-	ufrag, pwd string
-	ours       stun.MessageIntegrity // of checks that we get
-	theirs     stun.MessageIntegrity // of checks that we send
-	transport  uint8                 // id of the transport-wide sequence numbers, 0 for none
-	reduced    bool                  // feedback needs no report before it (RFC 5506)
+	r           *Receiver
+	offer       *rtc.ParsedOffer
+	transportCC uint8 // id of the header extension for transport-wide sequence numbers; 0: not used
+	reducedRTCP bool  // feedback may stand alone, without a report before it (RFC 5506)
 
 	dtls   *dtlsConn
 	cancel context.CancelCauseFunc
-	found  chan struct{} // closed when the peer's address is known
+	found  chan struct{} // closed when the client's address is known
 	done   chan struct{} // closed when run has ended
 
-	home     atomic.Pointer[udp.Socket] // as socket, for those who must not wait for mu
-	wantsKey atomic.Bool                // a key frame, by RequestKeyFrame
+	socket   atomic.Pointer[udp.Socket] // its goroutine has the timer; nil until the client is found. Stored with mu held
+	wantsKey atomic.Bool                // RequestKeyFrame was called
 
-	mu         sync.Mutex
-	sink       rtc.Sink
-	audio      receiveTrack
-	video      receiveTrack
-	in         *udp.Socket // whose goroutine has mu; nil: that of none
-	socket     *udp.Socket // whose goroutine has the timer; nil while the peer is unknown
-	timer      *udp.Timer
-	timerAt    time.Duration
-	paths      []*path          // at most maxPaths
-	path       *path            // the one to send on
-	candidates []netip.AddrPort // candidates of the peer's, at most maxCandidates
-	heardAt    time.Duration
-	pending    [stun.TransactionIDSize]byte // the last check of ours
-	pendingAt  time.Duration
-	roundTrip  time.Duration
-	rx, tx     *srtp.Context // nil before the keys are agreed on
-	early      [][]byte      // what came before them
-	header     rtp.Header
-	arrivals   *arrivals // nil: no transport-wide feedback
-	report     []byte    // scratch: of RTCP to be sent
-	sealed     []byte    // scratch: the same, encrypted
-	due        schedule
-	ended      bool // the sink is closed
+	mu       sync.Mutex
+	sink     rtc.Sink
+	ice      iceAgent
+	audio    receiveTrack
+	video    receiveTrack
+	holder   *udp.Socket // the socket whose goroutine holds mu now; nil if another goroutine holds it
+	timer    *udp.Timer  // calls tick; only socket's goroutine may set it
+	timerAt  time.Duration
+	rx, tx   *srtp.Context // nil until the handshake is done
+	early    [][]byte      // media that came before the handshake was done
+	header   rtp.Header    // scratch for decryption
+	arrivals *arrivals     // nil: no transport-wide feedback
+	rtcp     []byte        // scratch: RTCP to be sent
+	sealed   []byte        // scratch: the same, encrypted
+	due      schedule
+	ended    bool // the sink is closed
 }
 
-// receiveTrack is what a session keeps of one m-section.
+// receiveTrack is one received RTP stream, of one m-section.
 type receiveTrack struct {
 	section *rtc.Section // nil: not offered
 	jitter  *rtc.JitterBuffer
@@ -75,26 +70,21 @@ var (
 	_ udp.User     = (*session)(nil)
 )
 
-// newSession makes a session, and the context that ends with it: it lives until Close, beyond ctx.
+// newSession makes a session and its context. The session lives until Close, longer than ctx.
 func newSession(ctx context.Context, r *Receiver, offer *rtc.ParsedOffer, sink rtc.Sink) (*session, context.Context) {
-	first := offer.Used()[0]
-	// RFC 8445, 5.3: at least 24 and 128 bits of chance; rand.Text has 130.
 	s := &session{
-		r: r, offer: offer, sink: sink, ufrag: rand.Text()[:8], pwd: rand.Text(), reduced: true,
+		r: r, offer: offer, sink: sink, reducedRTCP: true,
 		found: make(chan struct{}), done: make(chan struct{}),
 	}
 	ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	s.ours, s.theirs = stun.NewShortTermIntegrity(s.pwd), stun.NewShortTermIntegrity(first.Pwd)
+	s.ice = newICEAgent(r, s, offer)
 	s.dtls = newDTLSConn(s)
 	s.audio = s.newReceiveTrack(offer.Section(media.Audio))
 	s.video = s.newReceiveTrack(offer.Section(media.Video))
 	for _, section := range offer.Used() {
-		for _, c := range section.Candidates {
-			_ = s.addCandidate(c) // one that cannot be read is as good as none
-		}
-		s.reduced = s.reduced && section.ReducedRTCP
+		s.reducedRTCP = s.reducedRTCP && section.ReducedRTCP
 		if section.TWCC != 0 {
-			s.transport = section.TWCC
+			s.transportCC = section.TWCC
 			s.arrivals = &arrivals{}
 		}
 	}
@@ -105,53 +95,36 @@ func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 	if section == nil {
 		return receiveTrack{}
 	}
-	t := receiveTrack{section: section, jitter: section.NewJitterBuffer(s.r.cfg.JitterBuffer, s.r.cfg.Orientation, s.sink), ssrc: section.SSRC}
-	t.arrived.rate = int64(section.Codec.ClockRate())
-	return t
+	return receiveTrack{
+		section: section,
+		jitter:  section.NewJitterBuffer(s.r.cfg.JitterBuffer, s.r.cfg.Orientation, s.sink),
+		ssrc:    section.SSRC,
+		arrived: reception{rate: int64(section.Codec.ClockRate())},
+	}
 }
 
-// join makes the session known by its user name, on both address families.
-func (s *session) join() error {
-	if err := s.r.port.Join(s.ufrag, false, s); err != nil {
-		return err
-	}
-	if err := s.r.port.Join(s.ufrag, true, s); err != nil {
-		s.leavePort()
-		return err
-	}
-	return nil
-}
-
-// leavePort lets nothing more come.
-func (s *session) leavePort() {
-	addresses := make([]netip.AddrPort, 0, maxPaths)
-	for _, p := range s.paths {
-		addresses = append(addresses, p.addr)
-	}
-	s.r.port.Leave(s, s.ufrag, false, addresses...)
-	s.r.port.Leave(s, s.ufrag, true)
-}
-
-// run agrees on keys, and waits for the peer's goodbye.
+// run does the handshake, and waits for the end of the session.
 func (s *session) run(ctx context.Context) {
 	defer close(s.done)
 	cause := s.secure(ctx)
 	s.mu.Lock()
-	defer s.release()
+	defer s.unlock()
 	s.end(cause)
 }
 
-// Receive implements udp.User (RFC 7983 tells what is what).
+// Receive implements udp.User. The first byte tells what a datagram is (RFC 7983).
 func (s *session) Receive(d *udp.Datagram) {
 	s.mu.Lock()
-	defer s.release()
+	defer s.unlock()
 	if s.ended || len(d.Data) == 0 {
 		return
 	}
-	s.in = d.Socket
+	s.holder = d.Socket
 	switch first := d.Data[0]; {
 	case first < 4:
-		s.takeSTUN(d)
+		if p, ok := s.ice.receive(d); ok {
+			s.heard(d, p)
+		}
 	case first >= 20 && first < 64:
 		s.dtls.put(d.Data)
 	case first >= 128 && first < 192:
@@ -161,14 +134,28 @@ func (s *session) Receive(d *udp.Datagram) {
 	}
 }
 
-// release gives mu back. A panic is a bug, of which the port's other peers must not suffer: it ends this session.
-func (s *session) release() {
+// unlock unlocks mu. It also recovers from a panic: a bug ends this session, and not the other sessions of the port.
+func (s *session) unlock() {
 	if v := recover(); v != nil {
-		_ = s.r.panics.Note(s.r.log.With("session", s.ufrag), "session panicked", v)
+		_ = s.r.panics.Note(s.r.log.With("session", s.ice.ufrag), "session panicked", v)
 		s.end(errPanic)
 	}
-	s.in = nil
+	s.holder = nil
 	s.mu.Unlock()
+}
+
+// heard notes that something genuine came from the client, over the path p (nil if none is known). If p is the path to send on, the
+// socket on which the datagram arrived becomes the session's. mu is held.
+func (s *session) heard(d *udp.Datagram, p *path) {
+	selected := s.ice.heard(p, d.At)
+	before := s.socket.Load()
+	if !selected || before == d.Socket {
+		return
+	}
+	if before == nil {
+		close(s.found)
+	}
+	s.adopt(d.Socket, d.At)
 }
 
 // end closes the sink, once. mu is held.
@@ -178,33 +165,33 @@ func (s *session) end(cause error) {
 	}
 	s.ended = true
 	s.early = nil
-	s.leavePort()
+	s.ice.leave()
 	s.sink.Closed(cause)
 	s.cancel(cause)
 }
 
-// RequestKeyFrame implements rtc.Session. It takes no lock of the session's: a sink may call it, through the hub.
+// RequestKeyFrame implements rtc.Session. It does not lock mu: the sink, which is called with mu held, may call it through the hub.
 func (s *session) RequestKeyFrame() {
 	if s.wantsKey.Swap(true) {
 		return
 	}
-	if socket := s.home.Load(); socket != nil {
+	if socket := s.socket.Load(); socket != nil {
 		socket.Do(func() { s.tick(socket, s.r.port.Now()) })
 	}
 }
 
-// AddCandidate implements rtc.Trickler. The peer's checks show where it is; its candidates serve where none come.
+// AddCandidate implements rtc.Trickler.
 func (s *session) AddCandidate(candidate string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.addCandidate(candidate)
+	return s.ice.addCandidate(candidate)
 }
 
 // Stats implements rtc.Session.
 func (s *session) Stats() rtc.SessionStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := rtc.SessionStats{RoundTrip: s.roundTrip, ICEConnected: s.path != nil && !s.ended}
+	st := rtc.SessionStats{RoundTrip: s.ice.roundTrip, ICEConnected: s.ice.selected != nil && !s.ended}
 	for _, t := range []*receiveTrack{&s.audio, &s.video} {
 		if t.jitter != nil {
 			st.Add(t.jitter.Stats())

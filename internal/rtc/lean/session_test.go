@@ -129,8 +129,8 @@ func (p *peer) inSocket(tb testing.TB, f func(socket *udp.Socket)) {
 // check makes a check as the peer would send it.
 func (p *peer) check(tb testing.TB, setters ...stun.Setter) []byte {
 	tb.Helper()
-	all := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ufrag + ":" + p.offer.Used()[0].Ufrag)}, setters...)
-	m, err := stun.Build(append(all, p.ours, stun.Fingerprint)...)
+	all := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ice.ufrag + ":" + p.offer.Used()[0].Ufrag)}, setters...)
+	m, err := stun.Build(append(all, p.ice.local, stun.Fingerprint)...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestAnswer(t *testing.T) {
 			t.Errorf("no %q in the answer\n%s", want, answer)
 		}
 	}
-	ufrag := s.(*session).ufrag
+	ufrag := s.(*session).ice.ufrag
 	if r.port.User(ufrag, false) == nil || r.port.User(ufrag, true) == nil {
 		t.Error("the session is not known by its name")
 	}
@@ -243,7 +243,7 @@ func testChecks(t *testing.T, host netip.Addr) {
 	server := netip.AddrPortFrom(host, uint16(r.port.Number()))
 	forged := p.check(t)
 	forged[len(forged)-20] ^= 1 // in the integrity, which the fingerprint covers as well
-	stranger, _ := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ufrag+":other"), p.ours)
+	stranger, _ := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ice.ufrag+":other"), p.ice.local)
 	for _, b := range [][]byte{forged, stranger.Raw, p.check(t, stun.RawAttribute{Type: stun.AttrICEControlled, Value: make([]byte, 8)}), p.check(t)} {
 		if _, err := c.WriteToUDPAddrPort(b, server); err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ func testChecks(t *testing.T, host netip.Addr) {
 		}
 		if m.Type == stun.BindingSuccess {
 			var mapped stun.XORMappedAddress
-			if err := mapped.GetFrom(&m); err != nil || mapped.Port != int(address(c).Port()) || p.ours.Check(&m) != nil {
+			if err := mapped.GetFrom(&m); err != nil || mapped.Port != int(address(c).Port()) || p.ice.local.Check(&m) != nil {
 				t.Errorf("answered with %v, %v", mapped, err)
 			}
 		}
@@ -430,7 +430,7 @@ func TestPathsAreBounded(t *testing.T) {
 		}
 	})
 	p.mu.Lock()
-	n, at := len(p.paths), p.path.addr
+	n, at := len(p.ice.paths), p.ice.selected.addr
 	p.mu.Unlock()
 	if n != maxPaths || at != used {
 		t.Errorf("%d paths, %v in use", n, at)
@@ -451,7 +451,8 @@ func TestFeedback(t *testing.T) {
 		c := client(t)
 		video := p.video.section.PayloadType
 		p.mu.Lock()
-		p.path, p.socket = &path{addr: address(c)}, r.port.Socket(false)
+		p.ice.selected = &path{addr: address(c)}
+		p.socket.Store(r.port.Socket(false))
 		for _, seq := range []uint16{65534, 65535, 3} { // 0, 1 and 2 are missing
 			p.open(p.packet(t, rtp.Header{PayloadType: video, SequenceNumber: seq, SSRC: 77}, []byte{0x41, 1}), time.Second, time.Second)
 		}
@@ -462,7 +463,8 @@ func TestFeedback(t *testing.T) {
 		p.open(report, time.Second, time.Second)
 		p.session.feedback(1100 * time.Millisecond)
 		p.session.feedback(1200 * time.Millisecond)
-		p.path, p.socket = nil, nil
+		p.ice.selected = nil
+		p.socket.Store(nil)
 		p.mu.Unlock()
 
 		first, second := read(t, p, c), read(t, p, c)
@@ -509,18 +511,20 @@ func TestTransportFeedback(t *testing.T) {
 	defer p.Close()
 	c := client(t)
 	p.mu.Lock()
-	p.path, p.socket = &path{addr: address(c)}, r.port.Socket(false)
+	p.ice.selected = &path{addr: address(c)}
+	p.socket.Store(r.port.Socket(false))
 	arrived := []time.Duration{100 * time.Millisecond, 103 * time.Millisecond, 103 * time.Millisecond, 121 * time.Millisecond}
 	for i, at := range arrived {
 		h := rtp.Header{PayloadType: p.audio.section.PayloadType, SequenceNumber: uint16(i), SSRC: 7}
-		if err := h.SetExtension(p.transport, []byte{255, byte(i)}); err != nil {
+		if err := h.SetExtension(p.transportCC, []byte{255, byte(i)}); err != nil {
 			t.Fatal(err)
 		}
 		p.open(p.packet(t, h, []byte{1}), 150*time.Millisecond, at)
 	}
 	p.due.report = time.Hour
 	p.session.feedback(200 * time.Millisecond)
-	p.path, p.socket = nil, nil
+	p.ice.selected = nil
+	p.socket.Store(nil)
 	p.mu.Unlock()
 	for _, x := range read(t, p, c) {
 		f, ok := x.(*rtcp.TransportLayerCC)
@@ -578,11 +582,11 @@ func FuzzSTUN(f *testing.F) {
 		defer p.Close()
 		m := &stun.Message{Type: stun.BindingRequest}
 		m.WriteHeader()
-		_ = stun.NewUsername(p.ufrag + ":" + p.offer.Used()[0].Ufrag).AddTo(m)
+		_ = stun.NewUsername(p.ice.ufrag + ":" + p.offer.Used()[0].Ufrag).AddTo(m)
 		m.Raw = append(m.Raw, attributes...)
 		m.Length += uint32(len(attributes))
 		m.WriteLength()
-		_ = p.ours.AddTo(m)
+		_ = p.ice.local.AddTo(m)
 		from := netip.MustParseAddrPort("127.0.0.1:9")
 		p.inSocket(t, func(socket *udp.Socket) {
 			for _, b := range [][]byte{m.Raw, attributes} {
@@ -598,8 +602,8 @@ func (p *peer) stands(t *testing.T, at netip.AddrPort) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := p.r.panics.Load(); n > 0 || p.ended || p.path != nil && p.path.addr != at || len(p.paths) > 1 {
-		t.Errorf("%d panics, ended %v, %d paths", n, p.ended, len(p.paths))
+	if n := p.r.panics.Load(); n > 0 || p.ended || p.ice.selected != nil && p.ice.selected.addr != at || len(p.ice.paths) > 1 {
+		t.Errorf("%d panics, ended %v, %d paths", n, p.ended, len(p.ice.paths))
 	}
 }
 
@@ -630,8 +634,8 @@ func FuzzStranger(f *testing.F) {
 			if len(b) == 0 || b[0] < 20 || b[0] >= 64 {
 				p.stands(t, here)
 			}
-			if p.heardAt != time.Second {
-				t.Errorf("a stranger keeps the session alive, at %v", p.heardAt)
+			if p.ice.heardAt != time.Second {
+				t.Errorf("a stranger keeps the session alive, at %v", p.ice.heardAt)
 			}
 		})
 	})
@@ -741,7 +745,7 @@ func (p *peer) frames(tb testing.TB, n int) [][][]byte {
 			h := rtp.Header{
 				PayloadType: p.video.section.PayloadType, SequenceNumber: seq, Timestamp: uint32(3000 * k), SSRC: 77, Marker: i == packets-1,
 			}
-			if err := h.SetExtension(p.transport, []byte{byte(seq >> 8), byte(seq)}); err != nil {
+			if err := h.SetExtension(p.transportCC, []byte{byte(seq >> 8), byte(seq)}); err != nil {
 				tb.Fatal(err)
 			}
 			frames[k] = append(frames[k], p.packet(tb, h, payload))
@@ -774,8 +778,9 @@ func TestMemory(t *testing.T) {
 	i := 0
 	p.inSocket(t, func(socket *udp.Socket) {
 		p.mu.Lock()
-		p.path = &path{addr: nowhere.LocalAddr().(*net.UDPAddr).AddrPort()}
-		p.socket, p.due.report = socket, time.Hour // reports are made anew each second
+		p.ice.selected = &path{addr: nowhere.LocalAddr().(*net.UDPAddr).AddrPort()}
+		p.socket.Store(socket)
+		p.due.report = time.Hour // reports are made anew each second
 		p.mu.Unlock()
 		next := func() {
 			for range each {
