@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batchSize is how many datagrams one system call takes at most.
+// batchSize limits how many datagrams one system call reads.
 const batchSize = 32
 
-// batch reads datagrams with recvmmsg, many at a time. It is for one goroutine.
+// batch reads datagrams with recvmmsg, many at a time. One goroutine may use it.
 type batch struct {
 	socket  *Socket
 	bufs    [batchSize]*[MaxDatagram]byte
@@ -53,7 +53,7 @@ func newBatch(s *Socket) *batch {
 	return r
 }
 
-// fill gives the i-th place a buffer.
+// fill gives the i-th message a buffer.
 func (r *batch) fill(i int) {
 	r.bufs[i] = r.socket.port.buffers.Get().(*[MaxDatagram]byte)
 	r.iovecs[i] = syscall.Iovec{Base: &r.bufs[i][0], Len: MaxDatagram}
@@ -73,10 +73,10 @@ func (r *batch) read() (int, error) {
 	return r.n, nil
 }
 
-// receive takes what there is; false: nothing. The call does not block and is short, so that the scheduler is not told of it:
-// that would wake its monitor for each one.
+// receive reads the datagrams that are there; it returns false if there are none. The call is short and does not block, so it bypasses
+// the scheduler's hooks for system calls: these would wake the scheduler's monitor each time.
 func (r *batch) receive(fd uintptr) bool {
-	for i := range r.headers[:max(r.n, 1)] { // those that the last read wrote to
+	for i := range r.headers[:max(r.n, 1)] { // the last read has written to these
 		h := &r.headers[i].header
 		h.Namelen, h.Controllen = uint32(unsafe.Sizeof(r.names[i])), controlSize
 	}
@@ -108,10 +108,10 @@ func (r *batch) said(i int) control {
 	return parseControl(r.control[i][:min(r.headers[i].header.Controllen, controlSize)])
 }
 
-// to returns which of our addresses the i-th datagram came to; not valid if that is not known.
+// to returns the address of ours that the i-th datagram came to. It is not valid if unknown.
 func (r *batch) to(i int) netip.Addr { return r.said(i).to }
 
-// full returns how many datagrams the socket had no room for since it was opened, as far as the last read tells.
+// full returns how many datagrams found the buffer full since the socket was opened, as the last read tells.
 func (r *batch) full() uint32 {
 	if r.n == 0 {
 		return 0
@@ -119,7 +119,7 @@ func (r *batch) full() uint32 {
 	return r.said(r.n - 1).full
 }
 
-// waited returns how long the i-th datagram was in the kernel. The wall clock may be set meanwhile: no longer than it can be.
+// waited returns how long the i-th datagram was in the kernel: at most a second, as somebody may set the wall clock meanwhile.
 func (r *batch) waited(i int) time.Duration {
 	arrived := r.said(i).arrived
 	if arrived.IsZero() {
@@ -128,14 +128,14 @@ func (r *batch) waited(i int) time.Duration {
 	return min(max(0, r.readAt.Sub(arrived)), time.Second)
 }
 
-// take hands the i-th datagram's buffer to the caller and puts another one in its place.
+// take gives the i-th datagram's buffer to the caller and puts another one in its place.
 func (r *batch) take(i int) *[MaxDatagram]byte {
 	b := r.bufs[i]
 	r.fill(i)
 	return b
 }
 
-// outgoing is a datagram on its way to the kernel, which wants to be pointed to its parts.
+// outgoing holds a datagram that is being sent: sendmsg needs pointers to all of its parts.
 type outgoing struct {
 	name    syscall.RawSockaddrInet6
 	iov     syscall.Iovec
@@ -154,7 +154,7 @@ func (o *outgoing) writeTo(fd uintptr) {
 	_, _, o.errno = syscall.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.message)), syscall.MSG_DONTWAIT)
 }
 
-// send sends a datagram at once; false: the kernel had no room, or nothing leads there.
+// send sends a datagram without waiting. It returns false if the kernel has no room or no route.
 func (s *Socket) send(b []byte, from Source, to netip.AddrPort) bool {
 	o := outgoings.Get().(*outgoing)
 	size := uint32(syscall.SizeofSockaddrInet6)
@@ -174,7 +174,7 @@ func (s *Socket) send(b []byte, from Source, to netip.AddrPort) bool {
 	}
 	err := s.raw.Control(o.write)
 	sent := err == nil && o.errno == 0
-	o.iov.Base, o.message.Control = nil, nil // the caller's
+	o.iov.Base, o.message.Control = nil, nil // they point to the caller's memory
 	outgoings.Put(o)
 	return sent
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// batch reads datagrams one at a time. It is for one goroutine.
+// batch reads datagrams one at a time. One goroutine may use it.
 type batch struct {
 	socket *Socket
 	buf    *[MaxDatagram]byte
@@ -37,23 +37,23 @@ func (r *batch) read() (n int, err error) {
 // datagram returns the datagram of the last read and its sender. The bytes are valid until the next read.
 func (r *batch) datagram(int) ([]byte, netip.AddrPort) { return r.buf[:r.size], r.from }
 
-// to returns which of our addresses the datagram came to: nobody says.
+// to returns an address that is not valid: these systems do not tell it.
 func (r *batch) to(int) netip.Addr { return netip.Addr{} }
 
-// full returns how many datagrams the socket had no room for: nobody says.
+// full returns 0: these systems do not tell how many datagrams found the buffer full.
 func (r *batch) full() uint32 { return 0 }
 
-// waited returns how long the datagram was in the kernel: nobody says.
+// waited returns 0: these systems do not tell how long a datagram was in the kernel.
 func (r *batch) waited(int) time.Duration { return 0 }
 
-// take hands the datagram's buffer to the caller and puts another one in its place.
+// take gives the datagram's buffer to the caller and puts another one in its place.
 func (r *batch) take(int) *[MaxDatagram]byte {
 	b := r.buf
 	r.buf = r.socket.port.buffers.Get().(*[MaxDatagram]byte)
 	return b
 }
 
-// send sends a datagram; the kernels that come here have room, or drop it themselves.
+// send sends a datagram. It may wait; these kernels have room, or drop the datagram themselves.
 func (s *Socket) send(b []byte, _ Source, to netip.AddrPort) bool {
 	_, err := s.conn.WriteToUDPAddrPort(b, to)
 	return err == nil

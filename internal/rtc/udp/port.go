@@ -14,16 +14,16 @@ import (
 	"github.com/pion/stun/v4"
 )
 
-// MaxDatagram is the most that is read of a datagram: more than any path's MTU that WebRTC uses.
+// MaxDatagram is the size of a datagram's buffer: more than the MTU of any path that WebRTC uses. A longer datagram is cut off.
 const MaxDatagram = 2048
 
-// ErrUser means that a user name has a user already.
+// ErrUser means that an ICE user name is in use already.
 var ErrUser = errors.New("this ICE user name is taken")
 
 // User takes the datagrams of one ICE user name of ours.
 type User interface {
-	// Receive is called in the goroutine of the socket that a datagram came in by. It must not block, and d is valid until
-	// it returns.
+	// Receive takes a datagram. It is called in the goroutine of the socket on which the datagram arrived, and must not block. d is valid
+	// until Receive returns.
 	Receive(d *Datagram)
 }
 
@@ -41,7 +41,7 @@ type Port struct {
 	mu     sync.RWMutex
 	closed bool                    // guarded by mu
 	users  map[userName]User       // guarded by mu
-	peers  map[netip.AddrPort]User // guarded by mu: the last one that claimed it
+	claims map[netip.AddrPort]User // guarded by mu; by the sender's address: the last user that claimed it
 }
 
 // userName is an ICE user name of ours, on one address family.
@@ -50,9 +50,10 @@ type userName struct {
 	ipv6  bool
 }
 
-// Open opens the sockets for IPv4, and one for IPv6 where the machine has it, on one port. Whoever opened the port closes it.
+// Open opens the sockets for IPv4, and one for IPv6 if the machine has it, on one port. It starts a goroutine for each socket. Whoever
+// opens the port closes it.
 func Open(ctx context.Context, cfg Config) (*Port, error) {
-	p := &Port{cfg: cfg, opened: time.Now(), users: map[userName]User{}, peers: map[netip.AddrPort]User{}}
+	p := &Port{cfg: cfg, opened: time.Now(), users: map[userName]User{}, claims: map[netip.AddrPort]User{}}
 	p.buffers.New = func() any { return new([MaxDatagram]byte) }
 	n := cfg.Sockets
 	if !canShare {
@@ -69,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Port, error) {
 		p.sockets = append(p.sockets, s)
 	}
 	p.ipv4, p.number = p.sockets[0], port
-	// A machine without IPv6, or one where that port is taken on IPv6 only, still serves IPv4.
+	// A machine without IPv6, or where only the IPv6 port is taken, still serves IPv4.
 	if s, err := p.listen(ctx, "udp6", port, false); err == nil {
 		p.ipv6 = s
 		p.sockets = append(p.sockets, s)
@@ -83,13 +84,13 @@ func Open(ctx context.Context, cfg Config) (*Port, error) {
 // Number returns the port's number.
 func (p *Port) Number() int { return p.number }
 
-// ReadBuffer returns how large a buffer the kernel has granted each socket, 0 where it does not say.
+// ReadBuffer returns the size of the buffer that the kernel has granted each socket, 0 if it does not say.
 func (p *Port) ReadBuffer() int { return granted(p.ipv4.raw) }
 
-// Now returns the time since the port was opened, which is what datagrams and timers go by.
+// Now returns the time since the port was opened: the clock of datagrams and timers.
 func (p *Port) Now() time.Duration { return time.Since(p.opened) }
 
-// Socket returns one to send from; nil if the machine does not have that family.
+// Socket returns a socket to send from, nil if the machine does not have that address family.
 func (p *Port) Socket(ipv6 bool) *Socket {
 	if ipv6 {
 		return p.ipv6
@@ -97,7 +98,7 @@ func (p *Port) Socket(ipv6 bool) *Socket {
 	return p.ipv4
 }
 
-// Join gives a user name to u, on one address family.
+// Join lets u get the checks for a user name, over one address family.
 func (p *Port) Join(ufrag string, ipv6 bool, u User) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,21 +113,21 @@ func (p *Port) Join(ufrag string, ipv6 bool, u User) error {
 	return nil
 }
 
-// User returns who has a user name, nil if nobody has.
+// User returns the user that has joined under a user name, nil if there is none.
 func (p *Port) User(ufrag string, ipv6 bool) User {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.users[userName{ufrag, ipv6}]
 }
 
-// Claim sends what comes from an address to u, whoever had it before.
+// Claim lets u get the datagrams from an address, even if another user had claimed it.
 func (p *Port) Claim(u User, addr netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.peers[addr] = u
+	p.claims[addr] = u
 }
 
-// Leave takes a user name from u, and addresses, but not those that another user has claimed since.
+// Leave undoes Join and the claims of u. Addresses that another user has claimed since stay with that user.
 func (p *Port) Leave(u User, ufrag string, ipv6 bool, claimed ...netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,23 +135,23 @@ func (p *Port) Leave(u User, ufrag string, ipv6 bool, claimed ...netip.AddrPort)
 		delete(p.users, name)
 	}
 	for _, addr := range claimed {
-		if p.peers[addr] == u {
-			delete(p.peers, addr)
+		if p.claims[addr] == u {
+			delete(p.claims, addr)
 		}
 	}
 }
 
-// Unclaim takes an address from u.
+// Unclaim undoes Claim, unless another user has claimed the address since.
 func (p *Port) Unclaim(u User, addr netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.peers[addr] == u {
-		delete(p.peers, addr)
+	if p.claims[addr] == u {
+		delete(p.claims, addr)
 	}
 }
 
-// find returns who a datagram is for, and whether it is a check. A check names its user, so that a client that publishes anew
-// from the same port is heard; all else goes by address.
+// find returns the user of a datagram, and whether the datagram is a check. A check names its user, so that a client that publishes again
+// from the same port gets through. For other datagrams the sender's address decides.
 func (p *Port) find(data []byte, from netip.AddrPort) (u User, check bool) {
 	ufrag, check := checkUser(data)
 	p.mu.RLock()
@@ -158,12 +159,12 @@ func (p *Port) find(data []byte, from netip.AddrPort) (u User, check bool) {
 	if check {
 		return p.users[userName{ufrag, from.Addr().Is6()}], true
 	}
-	return p.peers[from], false
+	return p.claims[from], false
 }
 
-// checkUser returns our user name in a binding request.
+// checkUser returns our user name in a binding request, not ok if b is none.
 func checkUser(b []byte) (string, bool) {
-	// The two first bits tell STUN from DTLS and RTP (RFC 7983); a request's class bits are zero.
+	// The first two bits tell STUN from DTLS and RTP (RFC 7983). The class bits of a request are zero.
 	if len(b) < 20 || b[0] != 0 || b[1] != 1 || !stun.IsMessage(b) {
 		return "", false
 	}
@@ -189,8 +190,8 @@ func (p *Port) Candidates() []string {
 	return list
 }
 
-// Addresses returns what peers are told, the likeliest first: every address of this machine, or those of the configuration and
-// the loopback address, so that a browser beside the server needs no network. The order is IPv4, IPv6, loopback.
+// Addresses returns the addresses for answers, the likeliest first: all addresses of this machine in the order IPv4, IPv6, loopback; or
+// the addresses of the configuration and loopback. With loopback a browser on the same machine needs no network.
 func (p *Port) Addresses() []netip.Addr {
 	list := slices.Clone(p.cfg.Addresses)
 	local, _ := net.InterfaceAddrs()
@@ -215,7 +216,7 @@ func (p *Port) Addresses() []netip.Addr {
 	return slices.DeleteFunc(list, func(a netip.Addr) bool { return a.Is6() && p.ipv6 == nil })
 }
 
-// Strange returns how many datagrams were no user's: those of peers that have just gone, and of strangers.
+// Strange returns how many datagrams belonged to no user: they came from clients that had just left, or from strangers.
 func (p *Port) Strange() int64 {
 	var n int64
 	for _, s := range p.sockets {
@@ -224,7 +225,7 @@ func (p *Port) Strange() int64 {
 	return n
 }
 
-// Unsent returns how many datagrams of Socket.Send the kernel had no room for.
+// Unsent returns how many datagrams Socket.Send dropped because the kernel had no room.
 func (p *Port) Unsent() int64 {
 	var n int64
 	for _, s := range p.sockets {
@@ -233,7 +234,7 @@ func (p *Port) Unsent() int64 {
 	return n
 }
 
-// Overflowed returns how many datagrams found the kernel's buffers full, where the kernel tells.
+// Overflowed returns how many datagrams the kernel dropped because a buffer was full, 0 if the kernel does not say.
 func (p *Port) Overflowed() int64 {
 	var n int64
 	for _, s := range p.sockets {
@@ -242,7 +243,7 @@ func (p *Port) Overflowed() int64 {
 	return n
 }
 
-// Close closes the sockets and waits for their goroutines. Users hear nothing more.
+// Close closes the sockets and waits for their goroutines. After that no user is called.
 func (p *Port) Close() error {
 	p.mu.Lock()
 	p.closed = true

@@ -13,26 +13,26 @@ import (
 	"time"
 )
 
-// Socket is one of those that share the port. What has no note may be called from any goroutine.
+// Socket is one of the sockets that share the port. Its methods may be called from any goroutine, unless they say otherwise.
 type Socket struct {
 	port *Port
 	conn *net.UDPConn
 	raw  syscall.RawConn
 
-	wheel wheel // owned by run
-	now   time.Duration
+	wheel wheel         // owned by run
+	now   time.Duration // owned by run: when the last read returned
 
 	strange atomic.Int64
 	unsent  atomic.Int64
-	full    atomic.Uint32 // as the kernel counts, which begins anew after 2^32
+	full    atomic.Uint32 // the kernel's count, which wraps
 
 	mu    sync.Mutex
 	work  []func()      // guarded by mu: for run to do
-	armed time.Duration // guarded by mu: when reading is to end; 0: never, negative: at once
+	armed time.Duration // guarded by mu: when the read is to return; 0: never, negative: at once
 }
 
-// listen opens a socket on a port, which others share if asked for. The first one of a port is bound alone, so that a
-// second server on the same port fails in place of taking half of the first one's packets; only then is it shared.
+// listen opens a socket on a port. The first socket of a port is bound alone and shares the port only afterwards. So a second server on
+// the same port fails to start; otherwise it would take half of the packets. With join, the port is shared already.
 func (p *Port) listen(ctx context.Context, network string, port int, join bool) (*Socket, error) {
 	var lc net.ListenConfig
 	if join {
@@ -69,7 +69,7 @@ func (s *Socket) prepare(network string, shared bool) (err error) {
 	return nil
 }
 
-// run hands out the socket's datagrams and fires its timers until it is closed.
+// run gives datagrams to their users and fires timers until the socket is closed.
 func (s *Socket) run() {
 	b := newBatch(s)
 	d := Datagram{Socket: s, batch: b}
@@ -81,7 +81,7 @@ func (s *Socket) run() {
 		}
 		s.now = s.port.Now()
 		d.At = s.now
-		for i := range n { // other errors concern one datagram, such as an ICMP answer to what was sent
+		for i := range n { // on an error n is 0; any other error concerns one datagram, such as an ICMP reply to one that was sent
 			d.Data, d.From = b.datagram(i)
 			d.index = i
 			var u User
@@ -98,7 +98,7 @@ func (s *Socket) run() {
 	}
 }
 
-// arm does what others have asked for, and lets the next read end when a timer is due.
+// arm executes the functions of Do, and lets the next read return when a timer is due.
 func (s *Socket) arm() {
 	for {
 		next, ok := s.wheel.next()
@@ -120,7 +120,7 @@ func (s *Socket) arm() {
 	}
 }
 
-// limit sets when reading is to end. mu is held.
+// limit sets when the read is to return. mu is held.
 func (s *Socket) limit(at time.Duration) {
 	if at == s.armed {
 		return
@@ -130,10 +130,10 @@ func (s *Socket) limit(at time.Duration) {
 	if at != 0 {
 		deadline = s.port.opened.Add(max(at, 1))
 	}
-	_ = s.conn.SetReadDeadline(deadline) // fails only when closed, which reading tells
+	_ = s.conn.SetReadDeadline(deadline) // fails only on a closed socket, and the read tells that
 }
 
-// Do lets f run in the socket's goroutine, soon; never if the port is closed before.
+// Do lets f run in the socket's goroutine, soon, or never if the port is closed before.
 func (s *Socket) Do(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,56 +141,56 @@ func (s *Socket) Do(f func()) {
 	s.limit(-1)
 }
 
-// Set sets a timer; one that is set already is moved. It is called from the socket's goroutine only.
+// Set sets a timer, or moves it if it is set. It is called from the socket's goroutine only.
 func (s *Socket) Set(t *Timer, at time.Duration) { s.wheel.set(t, at) }
 
-// Write sends a datagram, and waits while the kernel has no room for it.
+// Write sends a datagram. It waits while the kernel has no room.
 func (s *Socket) Write(b []byte, from Source, to netip.AddrPort) (int, error) {
 	n, _, err := s.conn.WriteMsgUDPAddrPort(b, from.control, to)
 	return n, err
 }
 
-// Send sends a datagram or, where the kernel has no room for it, does not.
+// Send sends a datagram. If the kernel has no room, it drops and counts the datagram; it never waits.
 func (s *Socket) Send(b []byte, from Source, to netip.AddrPort) {
 	if !s.send(b, from, to) {
 		s.unsent.Add(1)
 	}
 }
 
-// Source is an address of ours that a datagram leaves from; the zero value lets the kernel choose. What is sent to a peer must
-// come from where its checks went to: the peer pairs the two, and the kernel would choose by its own routes.
+// Source is the address of ours that a datagram is sent from. The zero value lets the kernel choose, by its routes. A client must get
+// datagrams from the address that it sends its checks to: ICE makes pairs of addresses.
 type Source struct {
 	addr    netip.Addr
 	control []byte
 }
 
-// NewSource makes a source of an address.
+// NewSource returns the source for an address.
 func NewSource(a netip.Addr) Source { return Source{a, sourceControl(a)} }
 
-// Addr returns the address, not valid if the kernel chooses.
+// Addr returns the address; it is not valid if the kernel chooses.
 func (s Source) Addr() netip.Addr { return s.addr }
 
-// Datagram is what came.
+// Datagram is a received datagram.
 type Datagram struct {
 	Socket *Socket
 	Data   []byte // may be changed
 	From   netip.AddrPort
-	Check  bool          // it is a STUN binding request
+	Check  bool          // a STUN binding request
 	At     time.Duration // when it was read, as Port.Now
 
-	batch *batch
+	batch *batch // has what the kernel said about the datagram, at index; nil: nothing
 	index int
 }
 
-// To returns which of our addresses it came to; not valid if that is not known.
+// To returns the address of ours that the datagram came to. It is not valid if unknown.
 func (d *Datagram) To() netip.Addr {
-	if d.batch == nil { // made by a test
+	if d.batch == nil {
 		return netip.Addr{}
 	}
 	return d.batch.to(d.index)
 }
 
-// Arrived returns when the kernel got it, as At.
+// Arrived returns when the kernel got the datagram, on the clock of Port.Now; At if the kernel does not say.
 func (d *Datagram) Arrived() time.Duration {
 	if d.batch == nil {
 		return d.At
@@ -198,8 +198,8 @@ func (d *Datagram) Arrived() time.Duration {
 	return d.At - d.batch.waited(d.index)
 }
 
-// Take gives the datagram's memory to the caller, who gives it back by Release.
+// Take gives the datagram's buffer to the caller, who gives it back to Port.Release.
 func (d *Datagram) Take() *[MaxDatagram]byte { return d.batch.take(d.index) }
 
-// Release gives memory back that was taken from a datagram.
+// Release takes a buffer back that came from Datagram.Take.
 func (p *Port) Release(b *[MaxDatagram]byte) { p.buffers.Put(b) }

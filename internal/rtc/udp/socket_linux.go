@@ -10,26 +10,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canShare says that several sockets can have one port, with the kernel spreading peers over them.
+// canShare says that several sockets can share a port. The kernel spreads clients over them.
 const canShare = true
 
 // share lets further sockets of this user bind the same port.
 func share(raw syscall.RawConn) error { return setOption(raw, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
 
-// force gives a socket a buffer beyond net.core.rmem_max, which takes CAP_NET_ADMIN.
+// force gives a socket a buffer larger than net.core.rmem_max. It needs CAP_NET_ADMIN.
 func force(raw syscall.RawConn, size int) error {
 	return setOption(raw, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size)
 }
 
-// granted returns the size of a socket's buffer, of which half is the kernel's own (socket(7)).
+// granted returns the size of a socket's buffer. The kernel reports twice that size (socket(7)).
 func granted(raw syscall.RawConn) (size int) {
 	_ = raw.Control(func(fd uintptr) { size, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF) })
 	return size / 2
 }
 
-// tellMore lets reads say which of our addresses a datagram came to, and when, and how many found the socket's buffer full.
+// tellMore lets reads tell the address that a datagram came to, the time when it came, and how many datagrams found the buffer full.
 func tellMore(raw syscall.RawConn, network string) error {
-	// A kernel without these does as well: times of reading are used then, and what is lost shows in the streams only.
+	// A kernel may lack these two. Then the times of reading are used, and losses show only in the streams.
 	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	if network == "udp6" {
@@ -46,17 +46,17 @@ func setOption(raw syscall.RawConn, level, option, value int) error {
 	return err
 }
 
-// controlSize fits what tellMore asks for, a struct in6_pktinfo, a struct timespec and a counter, each with its header.
+// controlSize is the space for what tellMore asks for: a struct in6_pktinfo, a struct timespec and a counter, each with a header.
 const controlSize = 40 + 32 + 24
 
-// control is what the kernel said of a datagram.
+// control is what the kernel said about a datagram.
 type control struct {
 	to      netip.Addr // not valid if unknown
 	arrived time.Time  // zero if unknown
 	full    uint32     // datagrams before this one that the socket had no room for
 }
 
-// parseControl reads a datagram's control messages, ip(7), ipv6(7) and socket(7).
+// parseControl reads the control messages of a datagram: ip(7), ipv6(7) and socket(7).
 func parseControl(b []byte) control {
 	const header = unix.SizeofCmsghdr
 	var c control
@@ -82,7 +82,7 @@ func parseControl(b []byte) control {
 	return c
 }
 
-// sourceControl makes the control message that lets a datagram leave from that address.
+// sourceControl makes the control message that sends a datagram from an address.
 func sourceControl(a netip.Addr) []byte {
 	if a.Is4() {
 		ip := a.As4()

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// canShare is false: other systems do not spread peers over sockets of one port.
+// canShare is false: other systems do not spread clients over the sockets of a port.
 const canShare = false
 
 func share(syscall.RawConn) error { return nil }

@@ -6,29 +6,29 @@ import (
 )
 
 const (
-	// tick is how exact timers are. A lost packet is asked for again after 5 ms at the earliest.
+	// tick is the resolution of timers. The shortest time that is needed is the 5 ms after which a lost packet is asked for.
 	tick = 5 * time.Millisecond
-	// spokes is how many ticks a timer can be ahead without being looked at before its time; one bit each.
+	// spokes is how many ticks the wheel holds, one bit each. A timer that is set for later is looked at, and set again, before its time.
 	spokes = 64
 )
 
-// Timer is something to be done at a time, in the goroutine of the socket that it is set on. The zero value is not usable.
+// Timer calls a function at a time, in the goroutine of the socket that it is set on. The zero value is not usable.
 type Timer struct {
 	fire func(now time.Duration)
 	at   time.Duration
 
-	prev, next *Timer // in a spoke's ring; nil while not set
+	prev, next *Timer // in the ring of a spoke; nil while the timer is not set
 	spoke      int
 }
 
-// NewTimer makes a timer that calls fire. It is not set.
+// NewTimer makes a timer that calls fire. It is not set yet.
 func NewTimer(fire func(now time.Duration)) *Timer { return &Timer{fire: fire} }
 
-// wheel holds timers by the tick in which they are due. The zero value is ready after init.
+// wheel holds timers by the tick in which they are due. It must be initialized with init.
 type wheel struct {
-	rings [spokes]Timer // heads
-	full  uint64        // which rings are not empty
-	done  int64         // ticks that are over
+	rings [spokes]Timer // the heads of the rings
+	full  uint64        // one bit for each ring that is not empty
+	done  int64         // the number of ticks that have passed
 }
 
 func (w *wheel) init() {
@@ -37,7 +37,7 @@ func (w *wheel) init() {
 	}
 }
 
-// set puts a timer where it is due, in the next tick at the earliest.
+// set sets a timer, to the next tick at the earliest.
 func (w *wheel) set(t *Timer, at time.Duration) {
 	w.remove(t)
 	t.at = at
@@ -61,7 +61,7 @@ func (w *wheel) remove(t *Timer) {
 	}
 }
 
-// next returns when there is something to look at.
+// next returns when advance is to be called next; not ok if no timer is set.
 func (w *wheel) next() (at time.Duration, ok bool) {
 	if w.full == 0 {
 		return 0, false
@@ -71,7 +71,7 @@ func (w *wheel) next() (at time.Duration, ok bool) {
 	return time.Duration(w.done+1+int64(ahead)) * tick, true
 }
 
-// advance fires what is due.
+// advance fires the timers that are due.
 func (w *wheel) advance(now time.Duration) {
 	last := int64(now / tick)
 	if last-w.done > spokes {
