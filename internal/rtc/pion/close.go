@@ -12,10 +12,10 @@ const closeLimit = 5 * time.Second
 // errStuck says that a PeerConnection did not close in time.
 var errStuck = errors.New("the WebRTC connection cannot be closed and is given up")
 
-// closePeer closes a PeerConnection and joins its readers. pion v4.2.26 may block for ever in Close: DTLSTransport.Stop holds a lock that
-// its SRTCP session needs to hand over a packet that came before anybody reads RTCP. Such a peer is given up after closeLimit, counted
-// and logged; its goroutines stay.
-func (e *Endpoint) closePeer(close func() error, readers *sync.WaitGroup) error {
+// closeConnection closes a PeerConnection and joins its readers. Close of pion v4.2.26 may block for ever: DTLSTransport.Stop holds a lock
+// that the SRTCP session needs to hand over a packet that came before anybody reads RTCP. Such a connection is given up after closeLimit,
+// counted and logged; its goroutines stay.
+func (e *Endpoint) closeConnection(close func() error, readers *sync.WaitGroup) error {
 	closed := make(chan error, 1)
 	go func() {
 		err := close()
@@ -34,5 +34,5 @@ func (e *Endpoint) closePeer(close func() error, readers *sync.WaitGroup) error 
 	}
 }
 
-// Stuck returns how many peers were given up because their connections could not be closed.
+// Stuck returns how many connections were given up because they could not be closed.
 func (e *Endpoint) Stuck() int64 { return e.stuck.Load() }

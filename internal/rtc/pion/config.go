@@ -8,24 +8,24 @@ import (
 	"transponder/internal/rtc"
 )
 
-// Config says how peers are received.
+// Config says how clients are connected, received and played to.
 type Config struct {
-	TCP     bool // take ICE-TCP too
+	TCP     bool // accept ICE-TCP too
 	TCPPort int  // 0: any free one
 
-	// A peer that answers no checks for DisconnectAfter plus FailAfter is gone.
+	// A session ends when its client answers no ICE checks for DisconnectAfter plus FailAfter.
 	DisconnectAfter, FailAfter time.Duration
-	// KeepAlive is the pause between two checks of ours.
+	// KeepAlive is the time between two ICE checks of ours.
 	KeepAlive time.Duration
 
-	// MaxBitrate is told in bit/s to senders that know no transport-wide feedback (REMB).
+	// MaxBitrate, in bit/s, is the limit for senders without transport-wide feedback (REMB).
 	MaxBitrate int
 
-	// Orientation lets senders leave pictures as their cameras have them and tell how to turn them (CVO). RTMP has nothing for that
-	// which players heed, so that without it, when senders turn pictures themselves, more is seen upright.
+	// Orientation lets senders send pictures unrotated, with the rotation beside them (CVO). RTMP cannot carry a rotation that players
+	// respect. Without Orientation senders rotate the pictures themselves, and more viewers see them upright.
 	Orientation bool
 
-	JitterBuffer rtc.JitterBufferConfig // Codec, NACK, orientation and parameter sets come from the offer
+	JitterBuffer rtc.JitterBufferConfig // codec, NACK, rotation and parameter sets come from the offer
 }
 
 // TCPPortRange is the range of Config.TCPPort.

@@ -18,7 +18,7 @@ import (
 	"transponder/internal/rtc/udp"
 )
 
-// Endpoint receives peers on one UDP port. All methods may be called from any goroutine.
+// Endpoint receives from and sends to clients on one UDP port. All methods may be called from any goroutine.
 type Endpoint struct {
 	cfg      Config
 	log      *slog.Logger
@@ -30,7 +30,7 @@ type Endpoint struct {
 
 	fingerprint string // of our certificate
 
-	stuck atomic.Int64 // peers that could not be closed
+	stuck atomic.Int64 // connections that could not be closed
 
 	mu       sync.Mutex
 	closed   bool               // guarded by mu
@@ -39,7 +39,7 @@ type Endpoint struct {
 
 var _ rtc.Receiver = (*Endpoint)(nil)
 
-// New makes an endpoint on a port, which outlives it. Whoever made the endpoint closes it.
+// New makes an endpoint on a port, and listens for ICE-TCP if cfg asks for it. Whoever made the endpoint closes it, before the port.
 func New(ctx context.Context, cfg Config, port *udp.Port, log *slog.Logger) (*Endpoint, error) {
 	e := &Endpoint{cfg: cfg, log: log, mux: &mux{Port: port}, sessions: map[io.Closer]bool{}}
 	cert, err := rtc.NewCertificate()
@@ -68,12 +68,12 @@ func (e *Endpoint) listenTCP(ctx context.Context) error {
 		Listener:        l,
 		Logger:          rtc.PionLog{Log: e.log}.NewLogger("ice"),
 		ReadBufferSize:  64,
-		WriteBufferSize: 1 << 20, // of feedback only; a peer that does not read it loses it
+		WriteBufferSize: 1 << 20, // for feedback only; a client that does not read loses it
 	})
 	return nil
 }
 
-// engine returns what all peers' settings have in common.
+// engine returns pion's settings, which all sessions share.
 func (e *Endpoint) engine() webrtc.SettingEngine {
 	var settings webrtc.SettingEngine
 	settings.LoggerFactory = rtc.PionLog{Log: e.log}
@@ -88,13 +88,13 @@ func (e *Endpoint) engine() webrtc.SettingEngine {
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICETimeouts(e.cfg.DisconnectAfter, e.cfg.FailAfter, e.cfg.KeepAlive)
-	// A packet that a sender without RTX repeats comes under its old number, long after its neighbours.
+	// A sender without RTX repeats a packet under the old sequence number, long after the packets beside it.
 	settings.SetSRTPReplayProtectionWindow(1024)
 	settings.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
-	// ICE has proved the peer's address; a cookie would cost a round trip more.
+	// ICE has proved the client's address; a cookie would cost another round trip.
 	settings.SetDTLSInsecureSkipHelloVerify(true)
 	settings.SetDTLSRetransmissionInterval(250 * time.Millisecond)
-	// The first packets are read by us, not by pion to look at them.
+	// Otherwise pion reads the first packets itself, to look at them.
 	settings.SetFireOnTrackBeforeFirstRTP(true)
 	return settings
 }
@@ -135,7 +135,7 @@ func (e *Endpoint) remove(s io.Closer) {
 	delete(e.sessions, s)
 }
 
-// Dropped returns how many datagrams were thrown away because a peer's goroutine did not keep up.
+// Dropped returns how many datagrams were dropped because a session's goroutine was too slow.
 func (e *Endpoint) Dropped() int64 { return e.mux.dropped.Load() }
 
 // Close implements rtc.Receiver.

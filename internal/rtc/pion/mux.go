@@ -17,7 +17,7 @@ import (
 	"transponder/internal/rtc/udp"
 )
 
-// mux is the media port as pion wants it. A datagram is not copied until pion takes it.
+// mux is the media port in the form of an ice.UDPMux. A datagram is copied only when pion reads it.
 type mux struct {
 	*udp.Port
 	dropped atomic.Int64
@@ -25,8 +25,8 @@ type mux struct {
 
 var _ ice.UDPMux = (*mux)(nil)
 
-// GetListenAddresses implements ice.UDPMux. pion needs one local address of each family, whatever addresses the machine
-// has: all of them come in by the same sockets, and the answer's candidates are written elsewhere.
+// GetListenAddresses implements ice.UDPMux. Pion needs one local address of each family, whatever addresses the machine has: the same
+// sockets receive for all of them, and Endpoint.candidates writes the candidates of the answer.
 func (m *mux) GetListenAddresses() []net.Addr {
 	a := []net.Addr{&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: m.Number()}}
 	if m.Socket(true) != nil {
@@ -60,10 +60,10 @@ func (m *mux) RemoveConnByUfrag(ufrag string) {
 // Close implements ice.UDPMux. The port is not ours to close.
 func (m *mux) Close() error { return nil }
 
-// maxQueued is how many datagrams wait for one peer's goroutine: half a second of 20 Mbit/s.
+// maxQueued limits the datagrams that wait for the goroutine of one session: half a second of 20 Mbit/s.
 const maxQueued = 1024
 
-// muxConn is one peer's share of the port, as a net.PacketConn for pion. Reads are for one goroutine.
+// muxConn is the share of one session in the port, as a net.PacketConn for pion. One goroutine may read.
 type muxConn struct {
 	mux    *mux
 	ufrag  string
@@ -71,25 +71,25 @@ type muxConn struct {
 	socket *udp.Socket
 	local  net.Addr
 
-	arrive chan struct{} // holds a token when the queue may have changed
+	arrive chan struct{} // has an entry when the queue may have changed
 	done   chan struct{}
 
 	mu     sync.Mutex
-	queue  []queued // ring, length a power of two; guarded by mu
+	queue  []queued // guarded by mu; a ring, its length is a power of two
 	first  int      // guarded by mu
 	n      int      // guarded by mu
 	closed bool     // guarded by mu
 
 	bindMu sync.Mutex
 	bound  map[netip.AddrPort]bool       // guarded by bindMu; nil when closed
-	routes map[netip.AddrPort]udp.Source // guarded by bindMu: where a peer's address sends its checks to
+	routes map[netip.AddrPort]udp.Source // guarded by bindMu; by the client's address: which address of ours it sends its checks to
 }
 
 type queued struct {
 	buf  *[udp.MaxDatagram]byte
 	size int
 	from netip.AddrPort
-	to   netip.Addr // of ours; only of checks
+	to   netip.Addr // the address of ours that it came to; only of checks
 }
 
 func newMuxConn(m *mux, ufrag string, local *net.UDPAddr) *muxConn {
@@ -116,7 +116,7 @@ func (c *muxConn) Receive(d *udp.Datagram) {
 	c.put(queued{d.Take(), len(d.Data), d.From, to})
 }
 
-// put queues a datagram; the conn owns its buffer from then on.
+// put queues a datagram. From then on the conn owns the buffer.
 func (c *muxConn) put(q queued) {
 	c.mu.Lock()
 	if c.closed || c.n >= maxQueued {
@@ -146,8 +146,8 @@ func (c *muxConn) put(q queued) {
 	}
 }
 
-// ReadFromAddrPort takes the next datagram. If it is a check, what is sent to its sender from now on leaves from the address
-// that it came to: pion answers it, and checks the way back, before it reads again.
+// ReadFromAddrPort returns the next datagram. If it is a check, then datagrams to that client are sent from the address that the check came
+// to. Pion answers the check, and sends one of its own, before it reads again.
 func (c *muxConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
 		c.mu.Lock()
@@ -182,7 +182,7 @@ func (c *muxConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(from), nil
 }
 
-// WriteToAddrPort sends a datagram; what comes back from there is ours.
+// WriteToAddrPort sends a datagram. Datagrams from that address belong to this conn from now on.
 func (c *muxConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	from, ok := c.bind(to)
@@ -192,7 +192,7 @@ func (c *muxConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return c.socket.Write(b, from, to)
 }
 
-// bind notes that an address is this peer's and returns how to send to it; false if the conn is closed.
+// bind claims an address for this conn and returns the source for datagrams to it. It is not ok if the conn is closed.
 func (c *muxConn) bind(to netip.AddrPort) (from udp.Source, ok bool) {
 	c.bindMu.Lock()
 	defer c.bindMu.Unlock()
@@ -206,10 +206,10 @@ func (c *muxConn) bind(to netip.AddrPort) (from udp.Source, ok bool) {
 	return c.routes[to], true
 }
 
-// maxRoutes bounds the addresses that unproved checks may name.
+// maxRoutes limits the addresses that come from checks which nobody has verified yet.
 const maxRoutes = 64
 
-// route notes where a check came to.
+// route notes the address of ours that a check came to.
 func (c *muxConn) route(from netip.AddrPort, local netip.Addr) {
 	c.bindMu.Lock()
 	defer c.bindMu.Unlock()
@@ -229,7 +229,7 @@ func (c *muxConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	return c.WriteToAddrPort(b, a.AddrPort())
 }
 
-// Close lets reads end and forgets the conn's addresses. Closing twice is harmless.
+// Close ends reads and gives back the conn's addresses. A second Close does nothing.
 func (c *muxConn) Close() error {
 	c.mu.Lock()
 	if c.closed {

@@ -21,22 +21,22 @@ import (
 	"transponder/internal/rtc/udp"
 )
 
-// repeatable is how many packets of each track can be sent once more: some three seconds of 4 Mbit/s.
+// repeatable is how many packets of each track are kept for retransmission: about three seconds of 4 Mbit/s.
 const repeatable = 1024
 
-// outlet is one peer that plays.
+// outlet is one client that plays.
 type outlet struct {
 	link
 	streamID string // names the stream in the answer and in reports
 	events   rtc.SendEvents
-	tracks   [2]*sendTrack // by kind, see of; nil: not sent
+	tracks   [2]*sendTrack // indexed as in method of; nil: not sent
 	readers  sync.WaitGroup
 
 	nacked, plis atomic.Int64
 
 	mu        sync.Mutex
 	connected bool // guarded by mu
-	ended     bool // guarded by mu: the events hear nothing more
+	ended     bool // guarded by mu: events will not be called again
 }
 
 // sendTrack is one track that is sent.
@@ -44,12 +44,12 @@ type sendTrack struct {
 	ssrc   uint32
 	local  *webrtc.TrackLocalStaticRTP
 	sender *webrtc.RTPSender
-	packet rtp.Packet // that is sent next; for the goroutine that writes
+	packet rtp.Packet // the next packet; owned by the goroutine that calls Write
 
 	packets, bytes atomic.Int64
 	lost           atomic.Int64
 
-	report []rtcp.Packet // the last one; guarded by the outlet's mu
+	report []rtcp.Packet // the last sender report; guarded by the outlet's mu
 }
 
 var (
@@ -115,7 +115,7 @@ func (o *outlet) addTracks() error {
 	return nil
 }
 
-// of returns where a kind's track is.
+// of returns the place of a kind's track.
 func (o *outlet) of(kind media.Kind) **sendTrack {
 	if kind == media.Video {
 		return &o.tracks[0]
@@ -123,7 +123,7 @@ func (o *outlet) of(kind media.Kind) **sendTrack {
 	return &o.tracks[1]
 }
 
-// stateChanged follows ICE and DTLS together.
+// stateChanged follows the common state of ICE and DTLS.
 func (o *outlet) stateChanged(state webrtc.PeerConnectionState) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,7 +138,7 @@ func (o *outlet) stateChanged(state webrtc.PeerConnectionState) {
 	}
 }
 
-// read takes the peer's feedback for one track until it ends.
+// read processes the client's feedback for one track until it ends.
 func (o *outlet) read(t *sendTrack) {
 	buf := make([]byte, udp.MaxDatagram)
 	for {
@@ -168,7 +168,7 @@ func (o *outlet) feedback(t *sendTrack, p rtcp.Packet) {
 	case *rtcp.ReceiverReport:
 		for _, r := range p.Reports {
 			if r.SSRC == t.ssrc {
-				t.lost.Store(max(0, int64(int32(r.TotalLost<<8)>>8))) // 24 bits with a sign: what comes twice counts against it
+				t.lost.Store(max(0, int64(int32(r.TotalLost<<8)>>8))) // a signed number of 24 bits: duplicates reduce it
 			}
 		}
 	}
@@ -185,7 +185,7 @@ func (o *outlet) Write(kind media.Kind, payloads [][]byte, rtpTime uint32, last 
 	for i, payload := range payloads {
 		p.Payload = payload
 		p.Marker = last && kind == media.Video && i == len(payloads)-1
-		// A session that is being closed says so by its events.
+		// If the session is being closed, its events say so.
 		if err := t.local.WriteRTP(p); err != nil && !errors.Is(err, net.ErrClosed) && o.open() {
 			return fmt.Errorf("send RTP: %w", err)
 		}
@@ -221,10 +221,10 @@ func (o *outlet) Report(kind media.Kind, wall time.Time, rtpTime uint32) {
 	o.mu.Lock()
 	t.report = report
 	o.mu.Unlock()
-	_ = o.pc.WriteRTCP(report) // fails only at the session's end
+	_ = o.pc.WriteRTCP(report) // fails only when the session is closed
 }
 
-// ntp writes a time in the format of RFC 3550, 4.
+// ntp returns a time as an NTP timestamp (RFC 3550, 4).
 func ntp(t time.Time) uint64 {
 	const epoch = 2_208_988_800 // seconds from 1900 to 1970
 	return uint64(t.Unix()+epoch)<<32 | uint64(t.Nanosecond())<<32/1e9
@@ -261,22 +261,22 @@ func (o *outlet) Close() error {
 	return nil
 }
 
-// sayGoodbye tells the peer that its tracks have ended (RFC 3550, 6.6), which it may see sooner than that the connection has. Such a
-// packet begins with a report (6.1). mu is held.
+// sayGoodbye tells the client that its tracks have ended (RFC 3550, 6.6). The client may notice this sooner than the end of the connection.
+// Such a packet begins with a report (6.1). mu is held.
 func (o *outlet) sayGoodbye() {
 	for _, t := range o.tracks {
 		if t != nil && t.report != nil {
 			bye := &rtcp.Goodbye{Sources: []uint32{t.ssrc}}
-			_ = o.pc.WriteRTCP(append(t.report, bye)) // fails only at the session's end
+			_ = o.pc.WriteRTCP(append(t.report, bye)) // fails only when the session is closed
 		}
 	}
 }
 
-// shut closes the PeerConnection and joins all.
+// shut closes the PeerConnection and joins its goroutines.
 func (o *outlet) shut() error {
 	var err error
 	if o.pc != nil {
-		err = o.endpoint.closePeer(o.pc.GracefulClose, &o.readers)
+		err = o.endpoint.closeConnection(o.pc.GracefulClose, &o.readers)
 	}
 	o.endpoint.remove(o)
 	return err

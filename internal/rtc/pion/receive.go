@@ -11,7 +11,7 @@ import (
 	"transponder/internal/rtc/udp"
 )
 
-// read takes one SSRC's packets until it ends. pion calls it in a goroutine of its own.
+// read processes the packets of one SSRC until it ends. Pion calls it in a goroutine of its own.
 func (s *session) read(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 	kind := media.Audio
 	if remote.Kind() == webrtc.RTPCodecTypeVideo {
@@ -41,7 +41,7 @@ func (s *session) read(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver)
 	}
 }
 
-// of returns a kind's track. mu is held.
+// of returns the track of a kind. mu is held.
 func (s *session) of(kind media.Kind) *receiveTrack {
 	if kind == media.Video {
 		return &s.video
@@ -49,8 +49,8 @@ func (s *session) of(kind media.Kind) *receiveTrack {
 	return &s.audio
 }
 
-// push takes a packet as it came. Codecs that the answer did not have are passed over: browsers send what it says, and
-// retransmissions on an SSRC that the offer did not declare come in here.
+// push processes a packet. Retransmissions on an SSRC that the offer did not declare come here too. Other payload types that the answer
+// does not have are ignored: browsers send only what the answer has.
 func (s *session) push(kind media.Kind, b []byte) {
 	p, err := rtc.ParsePacket(b)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *session) push(kind media.Kind, b []byte) {
 	s.give(t, p)
 }
 
-// retransmission takes a packet of the declared retransmission stream; only video has one.
+// retransmission processes a packet of the declared retransmission stream. Only video has one.
 func (s *session) retransmission(b []byte) {
 	p, err := rtc.ParsePacket(b)
 	if err != nil {
@@ -86,7 +86,7 @@ func (s *session) retransmission(b []byte) {
 	}
 }
 
-// repair takes a retransmission. mu is held.
+// repair processes a retransmission. mu is held.
 func (s *session) repair(t *receiveTrack, p rtc.Packet) {
 	if t.section.RTXType == 0 {
 		return
@@ -96,7 +96,7 @@ func (s *session) repair(t *receiveTrack, p rtc.Packet) {
 	}
 }
 
-// give hands a packet to its track and sets the timer if there is something to ask for. mu is held.
+// give pushes a packet into the jitter buffer of its track, and sets the timer if there is something to ask for. mu is held.
 func (s *session) give(t *receiveTrack, p rtc.Packet) {
 	if !p.Repair {
 		t.ssrc = p.SSRC
@@ -137,11 +137,11 @@ func (s *session) tick() {
 	feedback = s.bitRate(now, feedback)
 	s.mu.Unlock()
 	if len(feedback) > 0 {
-		_ = s.pc.WriteRTCP(feedback) // fails only at the session's end
+		_ = s.pc.WriteRTCP(feedback) // fails only when the session is closed
 	}
 }
 
-// ask appends what a track wants from the sender. mu is held.
+// ask appends what the jitter buffer of a track requests. mu is held.
 func (s *session) ask(t *receiveTrack, now time.Duration, feedback []rtcp.Packet) []rtcp.Packet {
 	var space [64]uint16
 	nacks, pli, again := t.jitter.Tick(now, space[:0])
@@ -157,7 +157,8 @@ func (s *session) ask(t *receiveTrack, now time.Duration, feedback []rtcp.Packet
 	return feedback
 }
 
-// bitRate appends a REMB each second for senders that have no better way to learn what they may send. mu is held.
+// bitRate appends a REMB each second for senders without transport-wide feedback: they have no better way to learn what they may send. mu is
+// held.
 func (s *session) bitRate(now time.Duration, feedback []rtcp.Packet) []rtcp.Packet {
 	v := s.video.section
 	if v == nil || !v.REMB || v.TWCC != 0 || s.video.ssrc == 0 || s.endpoint.cfg.MaxBitrate == 0 {
@@ -173,7 +174,7 @@ func (s *session) bitRate(now time.Duration, feedback []rtcp.Packet) []rtcp.Pack
 	return feedback
 }
 
-// readReports takes the sender reports of one SSRC until it ends.
+// readReports processes the sender reports of one SSRC until it ends.
 func (s *session) readReports(kind media.Kind, receiver *webrtc.RTPReceiver) {
 	buf := make([]byte, udp.MaxDatagram)
 	for {

@@ -14,13 +14,14 @@ import (
 	"transponder/internal/rtc"
 )
 
-// session is one peer that sends. pion's goroutines bring packets; whichever of them holds mu calls the tracks and the sink.
+// session is one client that sends. Several goroutines of pion bring packets and reports. Each locks mu to call the jitter buffers and the
+// sink.
 type session struct {
 	link
 	began time.Time
 	timer *time.Timer // runs tick
 
-	wantsKey atomic.Bool // a key frame, by RequestKeyFrame
+	wantsKey atomic.Bool // RequestKeyFrame was called
 	readers  sync.WaitGroup
 
 	mu        sync.Mutex
@@ -33,14 +34,14 @@ type session struct {
 	ended     bool          // guarded by mu: the sink is closed
 }
 
-// receiveTrack is what a session keeps of one m-section.
+// receiveTrack is one received RTP stream, of one m-section.
 type receiveTrack struct {
 	section *rtc.Section // nil: not offered
 	jitter  *rtc.JitterBuffer
 	ssrc    uint32 // 0 while unknown
 }
 
-// never is later than any time.
+// never is later than all other times.
 const never = time.Duration(1<<63 - 1)
 
 var (
@@ -78,7 +79,7 @@ func (s *session) start(ctx context.Context) (string, error) {
 	return s.negotiate(ctx, nil)
 }
 
-// stateChanged follows ICE and DTLS together.
+// stateChanged follows the common state of ICE and DTLS.
 func (s *session) stateChanged(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
@@ -93,7 +94,7 @@ func (s *session) stateChanged(state webrtc.PeerConnectionState) {
 	}
 }
 
-// connect tells the sink once, and asks for the first key frame. mu is held.
+// connect reports the connection to the sink, once, and asks for the first key frame. mu is held.
 func (s *session) connect() {
 	if s.connected || s.ended {
 		return
@@ -118,7 +119,7 @@ func (s *session) end(cause error) {
 	s.sink.Closed(cause)
 }
 
-// RequestKeyFrame implements rtc.Session. It takes no lock: a sink may call it, through the hub.
+// RequestKeyFrame implements rtc.Session. It does not lock mu: the sink, which is called with mu held, may call it through the hub.
 func (s *session) RequestKeyFrame() {
 	s.wantsKey.Store(true)
 	s.timer.Reset(0)
@@ -145,7 +146,7 @@ func (s *session) Stats() rtc.SessionStats {
 // Close implements rtc.Session.
 func (s *session) Close() error {
 	s.end(context.Canceled)
-	err := s.endpoint.closePeer(s.pc.GracefulClose, &s.readers)
+	err := s.endpoint.closeConnection(s.pc.GracefulClose, &s.readers)
 	s.endpoint.remove(s)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("close WebRTC: %w", err)
@@ -153,14 +154,14 @@ func (s *session) Close() error {
 	return nil
 }
 
-// abandon ends a session that never gave an answer. Its sink hears nothing more.
+// abandon ends a session whose offer could not be answered. The sink is not called.
 func (s *session) abandon() {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
 	s.timer.Stop()
 	if s.pc != nil {
-		_ = s.endpoint.closePeer(s.pc.GracefulClose, &s.readers) // nobody asked for it
+		_ = s.endpoint.closeConnection(s.pc.GracefulClose, &s.readers) // the caller gets the first error
 	}
 	s.endpoint.remove(s)
 }

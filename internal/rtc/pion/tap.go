@@ -7,8 +7,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// tap takes retransmissions as soon as they come. pion would hand them out only when the next packet of the repaired stream
-// is read, up to a frame's time later.
+// tap is an interceptor that takes retransmissions as soon as they come. Without it pion hands them out only when the next packet of the
+// repaired stream is read, up to one frame later.
 type tap struct {
 	interceptor.NoOp
 	retransmission func(packet []byte)
@@ -28,6 +28,6 @@ func (t *tap) BindRemoteStream(info *interceptor.StreamInfo, next interceptor.RT
 			return n, a, err
 		}
 		t.retransmission(b[:n])
-		return 0, a, nil // pion passes over an empty read
+		return 0, a, nil // pion ignores an empty read
 	})
 }
