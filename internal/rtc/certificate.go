@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// NewCertificate makes a certificate for DTLS. Peers compare its fingerprint and nothing else, so it only has to outlive the
-// process.
+// NewCertificate makes a certificate for DTLS. Clients check only the fingerprint, so the certificate only has to outlive the process.
 func NewCertificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -39,7 +38,7 @@ func NewCertificate() (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// Fingerprint returns a certificate's, as a=fingerprint spells it (RFC 8122, 5).
+// Fingerprint returns the SHA-256 fingerprint of a certificate, in the form of a=fingerprint (RFC 8122, 5).
 func Fingerprint(der []byte) string {
 	sum := fmt.Sprintf("% X", sha256.Sum256(der))
 	return "sha-256 " + strings.ReplaceAll(sum, " ", ":")

@@ -7,13 +7,13 @@ import (
 	"transponder/internal/limits"
 )
 
-// Config says what is asked of publishers.
+// Config says what is expected of publishers.
 type Config struct {
-	// ConnectTimeout bounds the time from the answer to the end of the DTLS handshake.
+	// ConnectTimeout limits the time from the answer to the end of the DTLS handshake.
 	ConnectTimeout time.Duration
-	// ActivityTimeout ends a publication of which a track that was offered brings no media for so long; 0: never.
+	// ActivityTimeout ends a publication if an offered track brings no media for so long; 0: never.
 	ActivityTimeout              time.Duration
-	ActivityAudio, ActivityVideo bool // whether the track is watched
+	ActivityAudio, ActivityVideo bool // whether ActivityTimeout holds for sound, and for pictures
 }
 
 // The ranges of the settings of publishers and players.
@@ -23,7 +23,7 @@ var (
 	MaxPlayersRange      = limits.Of(0, 1_000_000)
 )
 
-// DefaultConfig waits 12 s for a connection, so that a client which waits 15 s learns why, and 60 s for media.
+// DefaultConfig waits 12 s for a connection and 60 s for media. A client that waits 15 s for a connection still learns why there is none.
 func DefaultConfig() Config {
 	return Config{
 		ConnectTimeout:  12 * time.Second,

@@ -1,9 +1,18 @@
-// Package rtc receives media from WebRTC publishers: an offer goes in, a stream of the hub comes out.
+// Package rtc connects WebRTC clients with streams of the hub, in both directions.
 //
-// A Receiver speaks WebRTC (package peer on pion's PeerConnection, package lean by itself) and hands ordered, whole media to a
-// Sink. The rules that all receivers share live here: putting packets in order, gathering access units, asking for key
-// frames, and laying audio and video on one clock. Ingest is what the doors use: it picks a receiver for an offer, reserves
-// the name in the hub, and says how the publication ended.
+// Ingest receives: it takes an offer to send, lets a Receiver answer it, and writes the client's media to a new stream of the hub. A
+// Receiver speaks WebRTC (package lean by itself, package pion through pion's PeerConnection) and hands ordered, whole media to a Sink. The
+// rules that all receivers share are here: JitterBuffer puts packets in order and asks for missing ones, assemblers join packets into access
+// units, and a clock places audio and video on one timeline.
 //
-// RTP payloads follow RFC 6184 (H.264), RFC 7587 (Opus) and RFC 3551 (G.711); clocks follow RFC 3550, 6.4.1.
+// Egress plays: it takes an offer to receive, chooses codecs, and sends a stream's frames through a Sender (package pion). The Playback cuts
+// frames into RTP packets, outlives a publisher that comes back, and switches to a transcoded feed if the client cannot play the stream's
+// own.
+//
+// Offers are parsed, and answers written, here (ParsedOffer, Answer). The doors (packages wcs and whip) use Ingest and Egress, and run each
+// Publication and Playback that they get: its Run ends and joins everything that belongs to it. Whoever makes receivers and senders closes
+// them.
+//
+// RTP payloads follow RFC 6184 (H.264), RFC 7741 (VP8), RFC 9628 (VP9), RFC 7798 (HEVC), the AV1 RTP specification, RFC 7587 (Opus) and
+// RFC 3551 (G.711). Clocks follow RFC 3550, 6.4.1; offers and answers RFC 9429.
 package rtc

@@ -15,7 +15,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// Ingest makes streams of the hub from offers. It is what the doors use. All methods may be called from any goroutine.
+// Ingest receives streams of WebRTC clients for the hub. The doors use it. All methods may be called from any goroutine.
 type Ingest struct {
 	cfg       Config
 	hub       *stream.Hub
@@ -23,18 +23,17 @@ type Ingest struct {
 	receivers []Receiver
 
 	mu        sync.Mutex
-	published map[*Publication]struct{} // guarded by mu; at present
+	published map[*Publication]struct{} // guarded by mu
 }
 
-// NewIngest makes an ingest that gives an offer to the first receiver that accepts it. Whoever made the receivers closes
-// them.
+// NewIngest makes an ingest. Each offer goes to the first receiver that accepts it. Whoever made the receivers closes them.
 func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Receiver) *Ingest {
 	return &Ingest{cfg: cfg, hub: hub, log: log, receivers: receivers, published: map[*Publication]struct{}{}}
 }
 
-// Publish claims the name in the hub, answers the offer and returns the publication, not yet connected; the caller
-// calls its Run. It fails with the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName, load.ErrFull), ErrBadOffer,
-// ErrPartial or ErrNoCommonCodecs. info.HasVideo, HasAudio and AskKeyFrame are filled in here, from the offer.
+// Publish claims the name in the hub and answers the offer. The publication is not connected yet; the caller calls Run. Publish fails with
+// the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName, load.ErrFull), ErrBadOffer, ErrPartial or ErrNoCommonCodecs.
+// It fills in info.HasVideo, HasAudio and AskKeyFrame.
 func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*Publication, error) {
 	parsed, err := offer.Parse()
 	if err != nil {
@@ -113,7 +112,7 @@ func accepts(r Receiver, offer *ParsedOffer) error {
 	return nil
 }
 
-// Publishers returns how many publications there are, by the names of their receivers.
+// Publishers returns how many publications there are, by the name of the receiver.
 func (in *Ingest) Publishers() map[string]int {
 	m := map[string]int{}
 	for _, r := range in.receivers {
@@ -154,10 +153,10 @@ func (in *Ingest) forget(p *Publication) {
 	delete(in.published, p)
 }
 
-// Publication is one publisher's session and its stream.
+// Publication is one client that publishes: a session and its stream.
 type Publication struct {
 	in       *Ingest
-	receiver int // its index
+	receiver int // index in Ingest.receivers
 	source   *stream.Source
 	sink     *sink
 	session  atomic.Pointer[Session] // nil while the answer is being made
@@ -173,7 +172,7 @@ func (p *Publication) Answer() string { return p.answer }
 // Receiver returns the name of the receiver that has the session.
 func (p *Publication) Receiver() string { return p.in.receivers[p.receiver].Name() }
 
-// Source returns the stream. Its Live channel is closed when DTLS is connected.
+// Source returns the stream. It goes live at the end of the DTLS handshake.
 func (p *Publication) Source() *stream.Source { return p.source }
 
 // Stats returns the session's figures.
@@ -183,8 +182,8 @@ func (p *Publication) Stats() SessionStats {
 	return st
 }
 
-// AddCandidate gives the session a candidate of the peer that the offer did not have yet. It fails with
-// errors.ErrUnsupported where the receiver cannot take any.
+// AddCandidate takes a candidate of the client that the offer did not have: the value of an a=candidate line. It fails with
+// errors.ErrUnsupported if the receiver takes none.
 func (p *Publication) AddCandidate(candidate string) error {
 	t, ok := (*p.session.Load()).(Trickler)
 	if !ok {
@@ -193,9 +192,8 @@ func (p *Publication) AddCandidate(candidate string) error {
 	return t.AddCandidate(candidate)
 }
 
-// Run lives as long as the publication: it ends when the peer goes (one of this package's errors), when the source is
-// closed by somebody else (the source's error), or when ctx ends (its cause). The source is closed and the session joined
-// when it returns, and the error says why. It must be called, once.
+// Run waits for the end of the publication: the client leaves (one of this package's errors), somebody else closes the source (the source's
+// error), or ctx ends (its cause). When Run returns, the source is closed and the session joined. Run must be called, once.
 func (p *Publication) Run(ctx context.Context) error {
 	defer p.in.forget(p)
 	cause := p.wait(ctx)
@@ -206,7 +204,7 @@ func (p *Publication) Run(ctx context.Context) error {
 	return cause
 }
 
-// wait returns why the publication must end.
+// wait returns why the publication ends.
 func (p *Publication) wait(ctx context.Context) error {
 	connect := time.NewTimer(p.in.cfg.ConnectTimeout)
 	defer connect.Stop()
@@ -242,12 +240,12 @@ func (p *Publication) wait(ctx context.Context) error {
 	}
 }
 
-// activityTick is how often media is looked for: the timeout is kept within a tenth.
+// activityTick returns how often to look for media: the timeout is exact to a tenth.
 func activityTick(timeout time.Duration) time.Duration {
 	return max(timeout/10, time.Millisecond)
 }
 
-// idle says whether a watched track was silent for too long.
+// idle says whether a watched track has been silent for too long.
 func (p *Publication) idle() bool {
 	cfg, info := p.in.cfg, p.source.Info()
 	idle := func(k media.Kind) bool { return p.source.Now().Sub(p.sink.heard(k)) > cfg.ActivityTimeout }
@@ -255,17 +253,17 @@ func (p *Publication) idle() bool {
 		cfg.ActivityVideo && info.HasVideo && idle(media.Video)
 }
 
-// askKeyFrame is the hub's way to the publisher.
+// askKeyFrame asks the client for a key frame. The hub calls it.
 func (p *Publication) askKeyFrame() {
 	if s := p.session.Load(); s != nil {
 		(*s).RequestKeyFrame()
 	}
 }
 
-// ended says why a session ended without this side's doing.
+// ended returns the reason for a session's end that we did not ask for.
 func ended(cause error) error {
 	if cause == nil || errors.Is(cause, context.Canceled) {
-		return ErrPeerClosed
+		return ErrClientClosed
 	}
 	return cause
 }

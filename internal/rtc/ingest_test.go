@@ -108,7 +108,7 @@ func TestPublicationEnds(t *testing.T) {
 				r.sink.Audio(media.Opus, []byte{1}, 0)
 			}
 		}, ErrActivity, 66 * time.Second},
-		{"the peer closes", func(r *fakeReceiver, _ *Publication, _ context.CancelCauseFunc) { r.sink.Closed(ErrPeerClosed) }, ErrPeerClosed, 0},
+		{"the peer closes", func(r *fakeReceiver, _ *Publication, _ context.CancelCauseFunc) { r.sink.Closed(ErrClientClosed) }, ErrClientClosed, 0},
 		{"ICE fails", func(r *fakeReceiver, _ *Publication, _ context.CancelCauseFunc) {
 			connect(r)
 			r.sink.Closed(ErrICEKeepAlive)

@@ -6,38 +6,38 @@ import (
 	"transponder/internal/media"
 )
 
-// window is how many packets of one SSRC are waited for at most: more than a key frame of 500 kB.
+// window limits how many packets of one SSRC are held back or missing: more than a key frame of 500 kB has.
 const window = 512
 
-// maxSpare is how many buffers of packets that had to wait are kept for the next ones: those of a lossy path with a long round
-// trip. A burst that fills the window leaves no more behind.
+// maxSpare limits the packet buffers that are kept for reuse: enough for a lossy path with a long round trip. A burst that fills the window
+// leaves no more behind.
 const maxSpare = 64
 
-// An SSRC goes on in the place of another that was silent for takeOver, or for as long as it took the new one to send takeOverFrames
-// frames: a sender that sends both at once, as simulcast does, sends a frame of each in turn.
+// Another SSRC replaces the current one if that is silent for takeOver, or for as long as the other takes to send takeOverFrames frames. A
+// sender that sends both at once, as with simulcast, alternates between them after each frame.
 const (
 	takeOver       = time.Second
 	takeOverFrames = 3
 )
 
-// JitterBufferConfig says how one track is received.
+// JitterBufferConfig says how one stream is received.
 type JitterBufferConfig struct {
 	Codec media.Codec
-	// SpropParameterSets is what the offer's format says under that name, "" if nothing.
+	// SpropParameterSets is the value of sprop-parameter-sets in the offer, "" if there is none.
 	SpropParameterSets string
-	// Orientation is the id of the header extension that tells how pictures are to be turned, 0 for none.
+	// Orientation is the id of the header extension for the rotation of pictures; 0: not used.
 	Orientation uint8
-	// NACK says that the peer sends again what is asked for.
+	// NACK says that the sender retransmits packets on request.
 	NACK bool
 
-	Wait      time.Duration // for a packet that was asked for again
-	ShortWait time.Duration // for a packet that nobody will send again: it may only be out of order
-	FirstNACK time.Duration // leaves room for mere disorder
-	NACKPause time.Duration // between two requests for one packet, doubled each time
+	Wait      time.Duration // how long to wait for a missing packet, with NACK
+	ShortWait time.Duration // how long to wait without NACK, when a packet can only be out of order
+	FirstNACK time.Duration // how long to wait before the first request for a packet: it may only be out of order
+	NACKPause time.Duration // between two requests for one packet; it doubles each time
 	PLIGap    time.Duration // the least time between two requests for a key frame
 }
 
-// DefaultJitterBufferConfig suits paths of up to 300 ms round trip.
+// DefaultJitterBufferConfig suits paths with a round trip of up to 300 ms.
 func DefaultJitterBufferConfig() JitterBufferConfig {
 	return JitterBufferConfig{
 		Wait:      500 * time.Millisecond,
@@ -48,37 +48,37 @@ func DefaultJitterBufferConfig() JitterBufferConfig {
 	}
 }
 
-// JitterBuffer puts the packets of one SSRC in order and hands whole media to a sink. It has no goroutine and no clock: the
-// session calls it, from one goroutine at a time, with the time since some fixed moment.
+// JitterBuffer puts the packets of one SSRC in order, asks for missing ones, and hands whole media to a sink. It has no goroutine and no
+// clock: the session calls it, from one goroutine at a time, with the time since some fixed moment.
 type JitterBuffer struct {
 	cfg  JitterBufferConfig
 	sink Sink
 	kind media.Kind
-	au   assembler // of video
+	au   assembler // for video
 
 	begun   bool
 	ssrc    uint32
 	rival   rival
 	heardAt time.Duration
-	next    uint16 // due
-	highest uint16 // seen
-	slots   []slot // made at the first gap
-	spare   [][]byte
+	next    uint16   // the next sequence number to deliver
+	highest uint16   // the highest sequence number seen
+	slots   []slot   // of the numbers from next on; made at the first gap
+	spare   [][]byte // packet buffers for reuse
 	wantPLI bool
-	pliAt   time.Duration // not before
+	pliAt   time.Duration // when the next request for a key frame is allowed
 
-	restartAt uint16 // the packet that would confirm a new beginning
+	restartAt uint16 // a packet with this number confirms that the sender has restarted its sequence numbers
 
 	stats JitterBufferStats
 }
 
-// rival is an SSRC that is not the track's, and what it has sent since the track's own was last heard.
+// rival is another SSRC, and what it has sent since the last packet of the current SSRC.
 type rival struct {
 	ssrc, time uint32
 	frames     int
 }
 
-// heard takes a packet and says whether the rival has sent so much that the track's own SSRC must be gone.
+// heard notes a packet of another SSRC. It returns true if that SSRC has sent so much that the current one must be gone.
 func (r *rival) heard(p Packet) bool {
 	switch {
 	case r.frames == 0 || p.SSRC != r.ssrc:
@@ -132,8 +132,7 @@ func (s *JitterBufferStats) Add(other JitterBufferStats) {
 	s.BrokenUnits += other.BrokenUnits
 }
 
-// NewJitterBuffer makes a jitter buffer. A video track asks for a key frame at its first Tick: the sender has no reason to begin with one
-// that reaches us.
+// NewJitterBuffer makes a jitter buffer. For video, the first Tick asks for a key frame: the sender's first one may not have reached us.
 func NewJitterBuffer(cfg JitterBufferConfig, sink Sink) *JitterBuffer {
 	b := &JitterBuffer{cfg: cfg, sink: sink, kind: cfg.Codec.Kind(), wantPLI: cfg.Codec.Kind() == media.Video}
 	if b.kind != media.Video {
@@ -154,16 +153,16 @@ func NewJitterBuffer(cfg JitterBufferConfig, sink Sink) *JitterBuffer {
 	return b
 }
 
-// Stats returns the track's figures.
+// Stats returns the buffer's figures.
 func (b *JitterBuffer) Stats() JitterBufferStats { return b.stats }
 
 // WantKeyFrame lets the next Tick ask for a key frame.
 func (b *JitterBuffer) WantKeyFrame() { b.wantPLI = true }
 
-// Waits says whether Tick has anything to do, now or later.
+// Waits says whether Tick has something to do, now or later.
 func (b *JitterBuffer) Waits() bool { return b.wantPLI || b.needsKey() || b.behind() }
 
-// Due returns when Tick has something to do after a Push, if Waits.
+// Due returns when to call Tick after a Push, if Waits is true.
 func (b *JitterBuffer) Due(now time.Duration) time.Duration {
 	switch {
 	case b.wantPLI || b.needsKey():
@@ -175,16 +174,17 @@ func (b *JitterBuffer) Due(now time.Duration) time.Duration {
 	}
 }
 
+// behind says whether packets are missing or held back.
 func (b *JitterBuffer) behind() bool { return b.begun && b.next != b.highest+1 }
 
-// Push takes a packet as it came. Its payload may be reused after the call.
+// Push takes a packet, in the order of arrival. The caller may reuse the payload after the call.
 func (b *JitterBuffer) Push(p Packet, now time.Duration) {
 	b.stats.Packets++
 	b.stats.Bytes += int64(len(p.Payload))
 	if b.cfg.Orientation != 0 {
 		p.rotation = p.quarterTurns(b.cfg.Orientation)
 	}
-	p.extension = nil // of the caller's buffer
+	p.extension = nil // it points into the caller's buffer
 	switch {
 	case !b.begun:
 		b.begun, b.ssrc, b.next, b.highest = true, p.SSRC, p.Seq, p.Seq-1
@@ -227,7 +227,7 @@ func (b *JitterBuffer) Push(p Packet, now time.Duration) {
 	b.drain()
 }
 
-// past counts a packet that is not due any more.
+// past counts a packet that came too late, or twice.
 func (b *JitterBuffer) past(p Packet) {
 	if b.slots != nil && b.next-p.Seq <= window && b.slots[p.Seq%window].state == slotLost {
 		b.slots[p.Seq%window].state = slotEmpty
@@ -237,8 +237,8 @@ func (b *JitterBuffer) past(p Packet) {
 	b.stats.Duplicate++
 }
 
-// restarts says whether the sender began its sequence numbers anew: two packets in a row are far behind (RFC 3550, A.1).
-// Browsers probe the path with old packets on the retransmission stream; those prove nothing.
+// restarts says whether the sender has restarted its sequence numbers: two packets in a row are far behind (RFC 3550, A.1). Retransmissions
+// do not count, because browsers also use them, with old packets, to probe the path.
 func (b *JitterBuffer) restarts(p Packet, ahead int16) bool {
 	if ahead >= -2*window || p.Repair {
 		return false
@@ -248,7 +248,7 @@ func (b *JitterBuffer) restarts(p Packet, ahead int16) bool {
 	return again
 }
 
-// restart follows a sender that began its sequence numbers anew.
+// restart goes on with the sequence number of p, after the sender has restarted or another SSRC has taken over.
 func (b *JitterBuffer) restart(p Packet) {
 	for i := range b.slots {
 		b.free(&b.slots[i])
@@ -258,7 +258,7 @@ func (b *JitterBuffer) restart(p Packet) {
 	b.lost(1)
 }
 
-// miss notes that the packets from one number to before another have not come.
+// miss marks the numbers from "from" to before "to" as missing.
 func (b *JitterBuffer) miss(from, to uint16, now time.Duration) {
 	if b.slots == nil {
 		b.slots = make([]slot, window)
@@ -268,6 +268,7 @@ func (b *JitterBuffer) miss(from, to uint16, now time.Duration) {
 	}
 }
 
+// hold keeps a copy of a packet that came too early.
 func (b *JitterBuffer) hold(p Packet) {
 	if b.slots == nil {
 		b.slots = make([]slot, window)
@@ -285,7 +286,7 @@ func (b *JitterBuffer) hold(p Packet) {
 	*s = slot{state: slotHeld, packet: p}
 }
 
-// free keeps a slot's buffer for the next packet that has to wait.
+// free empties a slot, and keeps its packet buffer for reuse.
 func (b *JitterBuffer) free(s *slot) {
 	if s.state != slotHeld {
 		return
@@ -296,7 +297,7 @@ func (b *JitterBuffer) free(s *slot) {
 	s.state, s.packet.Payload = slotEmpty, nil
 }
 
-// drain delivers what is now in order.
+// drain delivers the held packets up to the next missing one.
 func (b *JitterBuffer) drain() {
 	for b.behind() {
 		s := &b.slots[b.next%window]
@@ -309,14 +310,14 @@ func (b *JitterBuffer) drain() {
 	}
 }
 
-// skip gives up the packet that is due.
+// skip gives up the next packet.
 func (b *JitterBuffer) skip() {
 	b.slots[b.next%window].state = slotLost
 	b.next++
 	b.lost(1)
 }
 
-// skipTo gives up all that is missing before seq.
+// skipTo gives up all missing packets before seq.
 func (b *JitterBuffer) skipTo(seq uint16) {
 	for b.slots != nil && b.behind() {
 		if b.drain(); b.behind() {
@@ -329,6 +330,7 @@ func (b *JitterBuffer) skipTo(seq uint16) {
 	}
 }
 
+// lost counts packets that were given up, and reports the gap.
 func (b *JitterBuffer) lost(n int64) {
 	b.stats.Lost += n
 	b.sink.Lost(b.kind)
@@ -338,10 +340,10 @@ func (b *JitterBuffer) lost(n int64) {
 	}
 }
 
-// deliver takes the next packet in order.
+// deliver hands on the next packet in order.
 func (b *JitterBuffer) deliver(p Packet) {
 	switch {
-	case len(p.Payload) == 0: // only padding: it counted as a sequence number
+	case len(p.Payload) == 0: // only padding, which takes a sequence number too
 	case b.kind == media.Video:
 		if p.rotation != 0 {
 			b.sink.Rotated(90 * int(p.rotation-1))
@@ -352,8 +354,8 @@ func (b *JitterBuffer) deliver(p Packet) {
 	}
 }
 
-// Tick gives up what was waited for too long, and says what to ask the sender for: packets, appended to nacks, and a key
-// frame. It wants to be called again at the time it returns, if Waits.
+// Tick gives up packets that have been missing for too long. It returns what to ask the sender for: packets, whose numbers it appends to
+// nacks, and a key frame. It is to be called again at the time that it returns, if Waits is true.
 func (b *JitterBuffer) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli bool, again time.Duration) {
 	again = now + time.Second
 	wait := b.cfg.ShortWait
@@ -394,6 +396,6 @@ func (b *JitterBuffer) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli 
 	return nacks, pli, again
 }
 
-// needsKey says that nothing can go on without a key frame. The request or the key frame may get lost, so it is asked for
-// until one comes.
+// needsKey says that decoding cannot go on without a key frame. The request or the key frame may get lost, so requests are repeated until a
+// key frame comes.
 func (b *JitterBuffer) needsKey() bool { return b.kind == media.Video && b.begun && b.au.needKey }

@@ -5,20 +5,20 @@ import (
 	"errors"
 )
 
-// ErrPacket means that bytes are no RTP packet.
+// ErrPacket means that bytes are not an RTP packet.
 var ErrPacket = errors.New("not an RTP packet")
 
-// Packet is what matters of an RTP packet (RFC 3550, 5.1).
+// Packet is an RTP packet, without the fields that we do not need (RFC 3550, 5.1).
 type Packet struct {
 	SSRC        uint32
 	PayloadType uint8
 	Seq         uint16
 	Time        uint32
 	Marker      bool
-	Repair      bool   // came as a retransmission on a stream of its own
-	Payload     []byte // without padding; empty if the packet is nothing else
+	Repair      bool   // a retransmission that came on a stream of its own
+	Payload     []byte // without padding; may be empty
 
-	extension []byte // the header extension's elements, of one byte of header each (RFC 8285, 4.2)
+	extension []byte // the elements of the header extension, in the one-byte form (RFC 8285, 4.2)
 	rotation  uint8  // 1 + the number of quarter turns clockwise that the packet announces; 0 if it announces none
 }
 
@@ -92,8 +92,8 @@ func (p *Packet) TransportSequence(id uint8) (number uint16, ok bool) {
 	return 0, false
 }
 
-// Repaired turns a retransmission (RFC 4588, 4) into the packet that it repeats, of the stream with that SSRC and payload
-// type. It returns false for a retransmission stream's padding.
+// Repaired turns a retransmission (RFC 4588, 4) into the original packet, of the stream with that SSRC and payload type. It is not ok if the
+// retransmission holds only padding.
 func (p Packet) Repaired(ssrc uint32, payloadType uint8) (Packet, bool) {
 	if len(p.Payload) < 2 {
 		return Packet{}, false

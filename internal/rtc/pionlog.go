@@ -8,8 +8,8 @@ import (
 	"github.com/pion/logging"
 )
 
-// PionLog lets pion speak through slog. What it calls a warning or an error is a peer's misbehaviour or part of a
-// normal end, and each session's end is logged by its door; so all of it is for debugging.
+// PionLog writes pion's log to slog, for debugging only. Pion's warnings and errors tell of a client's misbehaviour, or belong to a normal end
+// of a session, and the doors log the end of each session.
 type PionLog struct{ Log *slog.Logger }
 
 // NewLogger implements logging.LoggerFactory.
@@ -28,7 +28,7 @@ func (l scopeLog) say(level slog.Level, format string, args ...any) {
 	}
 }
 
-// trace is below what a person asks for with the level debug.
+// trace is a level below debug.
 const trace = slog.LevelDebug - 4
 
 func (l scopeLog) Trace(msg string)             { l.say(trace, msg) }

@@ -293,7 +293,7 @@ func TestGoesOn(t *testing.T) {
 				}
 				t.Logf("frames %d to %d, then %d to %d", before[0], before[29], after[0], after[n-1])
 				pub.leave()
-				if err := await(t, pub.ended, "end"); !errors.Is(err, rtc.ErrPeerClosed) {
+				if err := await(t, pub.ended, "end"); !errors.Is(err, rtc.ErrClientClosed) {
 					t.Errorf("ended with %v", err)
 				}
 				pub.ended <- nil
@@ -345,7 +345,7 @@ func TestApart(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := await(t, ended, "end"); !errors.Is(err, rtc.ErrPeerClosed) {
+		if err := await(t, ended, "end"); !errors.Is(err, rtc.ErrClientClosed) {
 			t.Errorf("ended with %v", err)
 		}
 	})
@@ -368,7 +368,7 @@ func TestIPv6(t *testing.T) {
 		pub := publish(t, r, cfg, relay)
 		pub.frames(t, 60)
 		pub.leave()
-		if err := await(t, pub.ended, "end"); !errors.Is(err, rtc.ErrPeerClosed) {
+		if err := await(t, pub.ended, "end"); !errors.Is(err, rtc.ErrClientClosed) {
 			t.Errorf("ended with %v", err)
 		}
 		pub.ended <- nil

@@ -2,10 +2,10 @@ package rtc
 
 import "encoding/binary"
 
-// SenderReport is what a sender says of its clocks (RFC 3550, 6.4.1).
+// SenderReport tells a sender's wall clock at an RTP time (RFC 3550, 6.4.1).
 type SenderReport struct {
 	SSRC uint32
-	NTP  uint64
+	NTP  uint64 // wall clock, as an NTP timestamp
 	Time uint32 // RTP time
 }
 

@@ -8,40 +8,39 @@ import (
 	"transponder/internal/media"
 )
 
-// Why an offer was refused or a publication ended, besides the hub's own errors. The doors turn these into the words of
-// their protocols.
+// Reasons for which an offer is refused or a session ends, besides the hub's own errors. The doors translate them for their protocols.
 var (
 	ErrBadOffer        = errors.New("the offer is not usable SDP")
 	ErrNoCommonCodecs  = errors.New("no common codecs")
-	ErrPartial         = errors.New("a part of the offer cannot be taken")
+	ErrPartial         = errors.New("a section of the offer cannot be used")
 	ErrICETimeout      = errors.New("no ICE connection in time")
 	ErrICEFailed       = errors.New("ICE failed")
-	ErrICEKeepAlive    = errors.New("the peer stopped answering ICE checks")
+	ErrICEKeepAlive    = errors.New("the client stopped answering ICE checks")
 	ErrDTLS            = errors.New("DTLS handshake failed")
 	ErrDTLSFingerprint = errors.New("DTLS certificate does not match the offer's fingerprint")
 	ErrActivity        = errors.New("no RTP for too long")
-	ErrPeerClosed      = errors.New("the peer closed the connection")
+	ErrClientClosed    = errors.New("the client closed the connection")
 )
 
-// Receiver turns offers into sessions.
+// Receiver answers the offers of clients that send. All methods may be called from any goroutine.
 type Receiver interface {
-	// Name is a word for metrics and logs.
+	// Name returns the receiver's name in metrics and logs.
 	Name() string
 
 	// Accepts says why this receiver cannot take the offer, nil if it can. Nothing is reserved.
 	Accepts(offer *ParsedOffer) error
 
-	// Answer starts a session for an offer and returns the complete answer, all candidates included. Media goes to the
-	// sink until Closed is called on it, exactly once. ctx bounds the making of the answer only.
+	// Answer starts a session for an offer and returns the complete answer, all candidates included. The session calls the sink until its
+	// last call, Closed, which comes exactly once. ctx bounds the making of the answer only.
 	Answer(ctx context.Context, offer *ParsedOffer, sink Sink) (Session, string, error)
 
 	// Close ends every session and waits for them.
 	Close() error
 }
 
-// Session is one connected or connecting publisher.
+// Session is one client that sends. It is connecting or connected.
 type Session interface {
-	// RequestKeyFrame sends a PLI. It does not block.
+	// RequestKeyFrame asks the client for a key frame, by a PLI. It does not block.
 	RequestKeyFrame()
 	// Stats returns the session's figures.
 	Stats() SessionStats
@@ -49,7 +48,7 @@ type Session interface {
 	Close() error
 }
 
-// Trickler is a session that takes candidates of the peer after the offer (RFC 8838).
+// Trickler is a session that takes candidates of the client after the offer (trickle ICE, RFC 8838).
 type Trickler interface {
 	// AddCandidate takes the value of an a=candidate line.
 	AddCandidate(candidate string) error
@@ -65,21 +64,21 @@ type SessionStats struct {
 	ClockJumps   int64 // how often the sender's RTP clock jumped; filled in by Publication.Stats
 }
 
-// Sink takes one publisher's media, in order. Its methods are called from one goroutine at a time and must not block;
-// slices are valid during the call only.
+// Sink takes the media of one session, in order. Its methods are called by one goroutine at a time and must not block. Slices are valid
+// during the call only.
 type Sink interface {
-	// Connected says that DTLS is done and media may come.
+	// Connected reports the end of the DTLS handshake: media may come now.
 	Connected()
-	// Video is a whole access unit: NAL units with 4-byte lengths (H.264, HEVC), a temporal unit of OBUs with sizes (AV1), or the
-	// coded frame of another codec.
+	// Video takes a whole access unit: NAL units with 4-byte lengths (H.264, HEVC), a temporal unit of OBUs with sizes (AV1), or the coded
+	// frame of another codec.
 	Video(codec media.Codec, unit []byte, rtpTime uint32, key bool)
-	// Rotated says how the pictures that follow are to be turned when shown, in degrees clockwise. Until it does, it is 0.
+	// Rotated sets the rotation of the pictures that follow, in degrees clockwise. Before the first call it is 0.
 	Rotated(degrees int)
-	// Audio is one packet's payload.
+	// Audio takes the payload of one packet.
 	Audio(codec media.Codec, payload []byte, rtpTime uint32)
-	// Clock is a sender report: what the sender's wall clock (NTP format, RFC 3550, 4) was at an RTP time.
+	// Clock takes a sender report: the sender's wall clock, as an NTP timestamp (RFC 3550, 4), at an RTP time.
 	Clock(kind media.Kind, ntp uint64, rtpTime uint32)
-	// Lost says that media is missing before what comes next.
+	// Lost reports that media is missing before the next call.
 	Lost(kind media.Kind)
 	// Closed is the last call; cause is one of this package's errors, or context.Canceled after Session.Close.
 	Closed(cause error)

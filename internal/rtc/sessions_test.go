@@ -115,7 +115,7 @@ func TestSessionEnds(t *testing.T) {
 		{"the peer leaves", same, func(_ rtc.Receiver, _ rtc.Session, leave func(), w *watch, t *testing.T) {
 			await(t, w.video, "video")
 			leave()
-		}, rtc.ErrPeerClosed},
+		}, rtc.ErrClientClosed},
 		{"we close", same, func(_ rtc.Receiver, s rtc.Session, _ func(), w *watch, t *testing.T) {
 			await(t, w.video, "video")
 			if err := s.Close(); err != nil {

@@ -9,24 +9,24 @@ import (
 	"transponder/internal/stream"
 )
 
-// sink turns one publisher's media into frames of its stream.
+// sink turns the media of one session into frames of its stream.
 type sink struct {
 	p *Publication
 
 	clock   clock
 	audio   *media.Track // nil before the first packet
 	video   h264Frames
-	coded   codedFrames // of other codecs
+	coded   codedFrames // for other codecs
 	bFrames bFrameDetector
 	mixed   bool // it was wrong, and said
 
-	rotation int          // of the pictures that come
-	angle    int          // of shown; the rotation as of its first key frame
-	plain    *media.Track // that shown is made of
+	rotation int          // of the pictures that come now
+	angle    int          // of shown: the rotation at its first key frame
+	plain    *media.Track // without the rotation; shown is made from it
 	shown    *media.Track // of the last picture
 
-	lastAudio, lastVideo atomic.Int64 // media.Timestamp of the last sign of each
-	jumps                atomic.Int64 // of the clock
+	lastAudio, lastVideo atomic.Int64 // media.Timestamp of the last media, or loss, of each
+	jumps                atomic.Int64 // of the sender's RTP clocks
 }
 
 func newSink(p *Publication) *sink { return &sink{p: p} }
@@ -67,21 +67,21 @@ func (s *sink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
 	s.p.source.Video.Write(frame)
 }
 
-// bFrameDetector notices pictures that are not shown in the order in which they are sent. RTP says when each is shown and not when it is
-// decoded, so that their times cannot be told.
+// bFrameDetector detects B-frames: pictures that are not shown in the order in which they are sent. RTP tells when a picture is shown, but
+// not when it is decoded, so the decoding times stay unknown.
 type bFrameDetector struct {
 	last           uint32 // RTP time
-	pictures, back int    // of the present window; back are those before their predecessor
+	pictures, back int    // in this window; back counts the pictures that are shown before the one sent before them
 }
 
-// A window of pictures has B-frames in it when so many go back: a clock that is set anew does so once.
+// A window of orderWindow pictures has B-frames if orderBack of them go back. When the sender's clock jumps, one does.
 const (
 	orderWindow = 64
 	orderBack   = 4
 	orderReach  = 2 * 90000 // in RTP time: 2 s. A step farther back means another clock
 )
 
-// outOfOrder takes a picture's RTP time and says whether it goes back, as others before it.
+// outOfOrder notes the RTP time of a picture. It returns true if this picture goes back, and enough pictures before it did.
 func (d *bFrameDetector) outOfOrder(rtpTime uint32) bool {
 	step := int32(rtpTime - d.last)
 	d.last = rtpTime
@@ -98,8 +98,8 @@ func (d *bFrameDetector) outOfOrder(rtpTime uint32) bool {
 // Rotated implements Sink.
 func (s *sink) Rotated(degrees int) { s.rotation = degrees }
 
-// rotated returns a frame's track with the rotation of its pictures. A phone that is turned shows with the next key frame, which
-// is asked for: readers begin anew with a track.
+// rotated returns a frame's track with the rotation. A new rotation takes effect at the next key frame, for which rotated asks: readers start
+// over with a new track.
 func (s *sink) rotated(f media.Frame) *media.Track {
 	switch {
 	case f.Track != s.plain, f.Key && s.angle != s.rotation:
@@ -130,7 +130,7 @@ func (s *sink) Audio(codec media.Codec, payload []byte, rtpTime uint32) {
 	})
 }
 
-// time places a frame on the stream's clock.
+// time returns the time of a frame on the stream's clock.
 func (s *sink) time(codec media.Codec, rtpTime uint32, now media.Timestamp) media.Timestamp {
 	s.clock.start(codec.Kind(), codec.ClockRate())
 	t := s.clock.time(codec.Kind(), rtpTime, now)
@@ -138,8 +138,7 @@ func (s *sink) time(codec media.Codec, rtpTime uint32, now media.Timestamp) medi
 	return t
 }
 
-// audioTrack describes what RTP carries of a codec: Opus is always declared as 48 kHz stereo (RFC 7587, 7), whatever its
-// packets hold.
+// audioTrack describes a codec of sound. Opus is always declared as 48 kHz stereo (RFC 7587, 7), whatever the packets hold.
 func audioTrack(codec media.Codec) *media.Track {
 	t := &media.Track{Codec: codec, SampleRate: codec.ClockRate(), Channels: 1}
 	if codec == media.Opus {
@@ -151,20 +150,20 @@ func audioTrack(codec media.Codec) *media.Track {
 // Clock implements Sink.
 func (s *sink) Clock(kind media.Kind, ntp uint64, rtpTime uint32) { s.clock.report(kind, ntp, rtpTime) }
 
-// Lost implements Sink. The gap shows in the frames' times; packets do come.
+// Lost implements Sink. Readers see the gap in the frames' times. For ActivityTimeout a loss counts like media: packets do come.
 func (s *sink) Lost(kind media.Kind) { s.last(kind).Store(int64(s.p.source.Now())) }
 
 // Closed implements Sink.
 func (s *sink) Closed(cause error) { s.p.closed <- ended(cause) }
 
-// touch counts both tracks as heard of now.
+// touch restarts ActivityTimeout for both tracks.
 func (s *sink) touch() {
 	now := int64(s.p.source.Now())
 	s.lastAudio.Store(now)
 	s.lastVideo.Store(now)
 }
 
-// heard returns when something of a track last came.
+// heard returns when media of a kind, or a loss, last came.
 func (s *sink) heard(k media.Kind) media.Timestamp { return media.Timestamp(s.last(k).Load()) }
 
 func (s *sink) last(k media.Kind) *atomic.Int64 {
@@ -174,15 +173,15 @@ func (s *sink) last(k media.Kind) *atomic.Int64 {
 	return &s.lastAudio
 }
 
-// h264Frames makes frames of access units: parameter sets go into the track, the rest stays. Nothing goes out before the
+// h264Frames makes frames from access units of H.264. Parameter sets go into the track, and not into the frame. There is no frame before the
 // first key frame with its parameter sets.
 type h264Frames struct {
 	sets  media.H264Sets
 	track *media.Track
 }
 
-// frame returns the unit as a frame without time. It is not ok where the unit holds no picture, and where no decoder could
-// begin with it or, after new parameter sets, go on with it: needKey says that a key frame would help.
+// frame returns a unit as a frame without a time. It is not ok if the unit holds no picture, or if decoders cannot start with it or, after new
+// parameter sets, go on with it; then needKey says that a key frame is needed.
 func (f *h264Frames) frame(unit []byte, key bool) (_ media.Frame, ok, needKey bool) {
 	size := 0
 	picture := false
@@ -199,7 +198,7 @@ func (f *h264Frames) frame(unit []byte, key bool) (_ media.Frame, ok, needKey bo
 		return media.Frame{}, false, false
 	}
 	if key && (f.sets.Changed() || f.track == nil) {
-		f.track, _ = f.sets.Track() // nil without
+		f.track, _ = f.sets.Track() // nil without parameter sets
 	}
 	if f.track == nil || !key && f.sets.Changed() {
 		return media.Frame{}, false, true

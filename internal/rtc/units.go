@@ -6,26 +6,26 @@ import (
 	"transponder/internal/media"
 )
 
-// maxUnit bounds an access unit. A key frame of a 4K picture at 50 Mbit/s stays under 2 MB.
+// maxUnit limits the size of an access unit. A key frame of a 4K picture at 50 Mbit/s is smaller than 2 MB.
 const maxUnit = 8 << 20
 
-// parts is what an assembler must know of a codec's packets. Payloads are never empty.
+// parts knows how access units of one codec are cut into packets. Payloads are never empty.
 type parts interface {
-	// begin forgets the unit before.
+	// begin starts a new unit.
 	begin()
-	// starts says whether a packet can only be the first of its access unit, whatever was lost before it.
+	// starts says whether a packet is surely the first of its access unit, even if packets before it were lost.
 	starts(payload []byte) bool
-	// add appends a packet's part of the unit; false: it cannot be one.
+	// add appends the part of the unit that a packet holds. It returns false if the packet cannot belong to the unit.
 	add(unit, payload []byte) ([]byte, bool)
-	// whole says whether nothing is half when the unit ends.
+	// whole says whether the unit is complete.
 	whole() bool
 	// isKey says whether decoding may start at the unit.
 	isKey(unit []byte) bool
-	// refers says whether a unit that is no key frame may need what was before it.
+	// refers says whether a unit that is not a key frame may refer to earlier units.
 	refers(unit []byte) bool
 }
 
-// newParts returns what reads a codec's packets.
+// newParts returns the parts of a codec.
 func newParts(codec media.Codec) parts {
 	switch codec {
 	case media.VP8:
@@ -41,12 +41,12 @@ func newParts(codec media.Codec) parts {
 	}
 }
 
-// assembler puts access units together from packets in order. A unit that is not whole goes no further, nor does what follows it
-// up to the next key frame.
+// assembler joins packets, which come in order, into access units. It drops a unit that is not whole, and then all units up to the next key
+// frame.
 type assembler struct {
 	parts  parts
 	unit   func(unit []byte, rtpTime uint32, key bool)
-	broken func() // a unit was thrown away
+	broken func() // called when a unit is dropped because it is not whole
 
 	au        []byte  // in scratch; nil between units
 	scratch   *[]byte // from scratches
@@ -55,10 +55,10 @@ type assembler struct {
 	bad       bool // the unit is not whole
 	gapBefore bool // packets are missing before the next one
 	needKey   bool
-	primer    []byte // a unit to go before the first one
+	primer    []byte // a unit that is emitted before the first one
 }
 
-// gap says that packets are missing before the next one.
+// gap reports that packets are missing before the next one.
 func (d *assembler) gap() {
 	d.gapBefore = true
 	if d.open {
@@ -110,7 +110,7 @@ func (d *assembler) finish() {
 	d.au, d.scratch = nil, nil
 }
 
-// emit hands a whole unit on, unless what it refers to was lost.
+// emit hands a whole unit on, unless it refers to a lost one.
 func (d *assembler) emit() {
 	key := d.parts.isKey(d.au)
 	if d.needKey && !key && d.parts.refers(d.au) {
@@ -126,6 +126,6 @@ func (d *assembler) emit() {
 	d.unit(d.au, d.rtpTime, key)
 }
 
-// scratches are the buffers that units are put together in. They are shared: a key frame's size is needed for a few
-// milliseconds in two seconds, and would otherwise be kept for every stream.
+// scratches are the buffers in which units are joined. All streams share them: a stream needs the size of a key frame only for a few
+// milliseconds in two seconds.
 var scratches = sync.Pool{New: func() any { return new([]byte) }}

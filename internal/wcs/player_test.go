@@ -109,7 +109,7 @@ func TestPublisherLeavesItsPlayers(t *testing.T) {
 			func(b *browser) { b.wantStatus("id1", "UNPUBLISHED", "Stopped by user") }},
 		{"media lost", func(w *world, _ *browser) { w.ingest.publication("id1").die <- rtc.ErrICEKeepAlive },
 			func(b *browser) { b.wantStatus("id1", "FAILED", "Failed by ICE keep alive") }},
-		{"peer closed", func(w *world, _ *browser) { w.ingest.publication("id1").die <- rtc.ErrPeerClosed },
+		{"peer closed", func(w *world, _ *browser) { w.ingest.publication("id1").die <- rtc.ErrClientClosed },
 			func(b *browser) { b.wantStatus("id1", "UNPUBLISHED", "Stopped by user") }},
 		{"terminated", func(w *world, _ *browser) { w.ingest.publication("id1").src.Close(stream.ErrTerminated) },
 			func(b *browser) { b.wantStatus("id1", "UNPUBLISHED", "Stopped by rest /terminate") }},

@@ -77,7 +77,7 @@ var ends = []struct {
 	status, info string
 }{
 	{errStopped, "UNPUBLISHED", "Stopped by user"},
-	{rtc.ErrPeerClosed, "UNPUBLISHED", "Stopped by user"},
+	{rtc.ErrClientClosed, "UNPUBLISHED", "Stopped by user"},
 	{stream.ErrTerminated, "UNPUBLISHED", "Stopped by rest /terminate"},
 	{errDisconnected, "FAILED", "Stopped by session disconnect"},
 	{errPushFailed, "FAILED", "Failed by RTMP writer error"},

@@ -48,7 +48,7 @@ func outcomeOfPlay(err error) (status, info string) {
 func outcome(err error) (status, info string) {
 	var busy *picture.BusyError
 	switch {
-	case errors.Is(err, errStopped), errors.Is(err, rtc.ErrPeerClosed):
+	case errors.Is(err, errStopped), errors.Is(err, rtc.ErrClientClosed):
 		return unpublished, "Stopped by user"
 	case errors.Is(err, stream.ErrTerminated):
 		return unpublished, "Stopped by rest /terminate"

@@ -59,7 +59,7 @@ func (s *session) secure(ctx context.Context) error {
 	var nothing [64]byte
 	for {
 		if _, err := conn.Read(nothing[:]); err != nil {
-			return rtc.ErrPeerClosed
+			return rtc.ErrClientClosed
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {
 	case cert != nil && !l.offered(cert):
 		return rtc.ErrDTLSFingerprint
 	case state == webrtc.PeerConnectionStateClosed && connected:
-		return rtc.ErrPeerClosed
+		return rtc.ErrClientClosed
 	case iceFailed && connected:
 		return rtc.ErrICEKeepAlive
 	case iceFailed:

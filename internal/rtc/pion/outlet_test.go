@@ -243,8 +243,8 @@ func TestPlay(t *testing.T) {
 			return ""
 		})
 		end()
-		if err := <-ended; !errors.Is(err, rtc.ErrPeerClosed) {
-			t.Errorf("ends with %v, want ErrPeerClosed", err)
+		if err := <-ended; !errors.Is(err, rtc.ErrClientClosed) {
+			t.Errorf("ends with %v, want ErrClientClosed", err)
 		}
 	}
 }
@@ -298,8 +298,8 @@ func TestPlayApart(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := <-ended; !errors.Is(err, rtc.ErrPeerClosed) {
-		t.Errorf("ends with %v, want ErrPeerClosed", err)
+	if err := <-ended; !errors.Is(err, rtc.ErrClientClosed) {
+		t.Errorf("ends with %v, want ErrClientClosed", err)
 	}
 	if n := th.egress.Players(); n != 0 {
 		t.Errorf("%d players at the end", n)

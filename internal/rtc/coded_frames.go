@@ -7,14 +7,14 @@ import (
 	"transponder/internal/media"
 )
 
-// codedFrames makes frames of the units of every codec but H.264. Their tracks are as Enhanced RTMP carries them.
+// codedFrames makes frames from the access units of all codecs except H.264. The tracks have the form that Enhanced RTMP needs.
 type codedFrames struct {
 	track *media.Track // nil before the first key frame
 	hevc  hevcFrames
 }
 
-// frame returns a unit as a frame without time. It is not ok where the unit holds no picture, and before the first key frame
-// that says what is to come: needKey says that another would help.
+// frame returns a unit as a frame without a time. It is not ok if the unit holds no picture, or comes before the first usable key frame;
+// then needKey says that a key frame is needed.
 func (f *codedFrames) frame(codec media.Codec, unit []byte, key bool) (_ media.Frame, ok, needKey bool) {
 	data := unit
 	if codec == media.H265 {
@@ -40,7 +40,7 @@ func sameTrack(a *media.Track, b media.Track) bool {
 	return a != nil && a.Codec == b.Codec && a.Width == b.Width && a.Height == b.Height && bytes.Equal(a.Config, b.Config)
 }
 
-// describe reads a key frame.
+// describe returns the track that a key frame describes.
 func (f *codedFrames) describe(codec media.Codec, unit []byte) (media.Track, bool) {
 	switch codec {
 	case media.VP8:
@@ -57,10 +57,10 @@ func (f *codedFrames) describe(codec media.Codec, unit []byte) (media.Track, boo
 	}
 }
 
-// hevcFrames takes the parameter sets out of units.
+// hevcFrames takes the parameter sets out of access units.
 type hevcFrames struct{ sets media.H265Sets }
 
-// take keeps a unit's parameter sets and returns the rest of it, nil if that is no picture.
+// take keeps the parameter sets of a unit and returns the rest, nil if the rest holds no picture.
 func (s *hevcFrames) take(unit []byte) []byte {
 	data := make([]byte, 0, len(unit))
 	picture := false
