@@ -32,9 +32,9 @@ type Transport struct {
 	Candidates  []string // values of a=candidate; at least one: the Web SDK never learns of others
 }
 
-// SDP writes the answer. Each section receives, or sends, the one codec that was chosen, under the offerer's own payload types. A
-// section that is not used is refused, or inactive if the bundle needs it (see Section.Kept). The a=rtcp-fb lines stand right after
-// their a=rtpmap: the Web SDK inserts parameters of its own between the two.
+// SDP writes the answer. Each section receives, or sends, the one codec that was chosen, under the offerer's own payload
+// types. A section that is not used is refused, or inactive if the bundle needs it (see Section.Kept). The a=rtcp-fb lines
+// stand right after their a=rtpmap: the Web SDK inserts parameters of its own between the two.
 func (a Answer) SDP(t Transport) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
@@ -167,8 +167,8 @@ func (s *Section) answerMap() string {
 	return s.Codec.String() + "/" + clock
 }
 
-// Feedback returns the kinds of feedback that the answer has, as values of a=rtcp-fb. transportCC says whether transport-wide feedback
-// is used where it is offered.
+// Feedback returns the kinds of feedback that the answer has, as values of a=rtcp-fb. transportCC says whether
+// transport-wide feedback is used where it is offered.
 func (s *Section) Feedback(transportCC bool) []string {
 	var fb []string
 	if transportCC && s.TWCC != 0 {
@@ -186,8 +186,8 @@ func (s *Section) Feedback(transportCC bool) []string {
 	return fb
 }
 
-// answerFormat returns the codec's parameters. The parameters of video are the offer's: the profile must be the same, and the level
-// says what the offerer can do. Opus is stereo if the offerer sends stereo.
+// answerFormat returns the codec's parameters. The parameters of video are the offer's: the profile must be the same, and
+// the level says what the offerer can do. Opus is stereo if the offerer sends stereo.
 func (s *Section) answerFormat() string {
 	switch s.Codec {
 	case media.H264, media.VP9, media.AV1, media.H265:

@@ -6,8 +6,8 @@ import (
 	"transponder/internal/media"
 )
 
-// av1Parts takes the packets of AV1 (AV1 RTP specification 1.0, 4) and makes temporal units of them, in the low-overhead format with
-// sizes and without delimiters.
+// av1Parts turns packets of AV1 (AV1 RTP specification 1.0, 4) into temporal units, in the low-overhead format: OBUs with
+// sizes, without temporal delimiters.
 type av1Parts struct {
 	reader codecs.AV1Depacketizer
 	begun  bool
@@ -18,11 +18,10 @@ func (d *av1Parts) begin() {
 	d.begun = false
 }
 
-// The aggregation header's bits: a packet that continues an OBU, whose last OBU goes on, that begins a coded video sequence.
+// Bits of the aggregation header.
 const (
-	av1Continues = 0x80
-	av1GoesOn    = 0x40
-	av1New       = 0x08
+	av1Continues = 0x80 // Z: the first OBU continues one of the packet before
+	av1New       = 0x08 // N: the packet starts a coded video sequence
 )
 
 func (d *av1Parts) starts(p []byte) bool { return p[0]&av1New != 0 && p[0]&av1Continues == 0 }

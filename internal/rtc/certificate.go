@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// NewCertificate makes a certificate for DTLS. Clients check only the fingerprint, so the certificate only has to outlive the process.
+// NewCertificate makes a certificate for DTLS. Clients check only the fingerprint, so the certificate only has to outlive
+// the process.
 func NewCertificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

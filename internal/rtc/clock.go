@@ -8,69 +8,73 @@ import (
 )
 
 const (
-	// delayWindow is how long a packet counts among those that came fastest: long enough to span the bursts of a
-	// congested path, short enough to follow a clock that is 100 ppm off within 2 ms.
+	// delayWindow is how long a packet counts when we look for the fastest ones. It is long enough to span the bursts of a
+	// congested path, and short enough to follow a clock that is 100 ppm off within 2 ms.
 	delayWindow = 20 * time.Second
-	// audioSlew and videoSlew are how fast times move towards a better estimate: 5 ms of sound a second is heard by nobody, and
-	// pictures may hurry twenty times as much.
+	// audioSlew and videoSlew limit how fast times move towards a better estimate, in seconds per second. Nobody hears 5 ms
+	// in a second of sound. Pictures may move twenty times as fast.
 	audioSlew = 0.005
 	videoSlew = 0.1
-	// settling is for how long no packet of a track may have come faster than those before: the burst that a sender begins with
-	// is over then, and how the two tracks arrive tells how they belong together.
+	// settling: a track has settled when for so long no packet came faster than all packets before it. Then the burst at
+	// the start of the stream is over, and the arrival of the two tracks tells how they belong together.
 	settling = 300 * time.Millisecond
-	// settlingStep is how much faster a packet must be to count as such.
+	// settlingStep is how much faster a packet must be to count as faster.
 	settlingStep = 5 * time.Millisecond
-	// farApart is from when on the tracks' distance is too much for a slew of seconds. One of them then leaves a gap.
+	// farApart: if the tracks are farther from each other, a slew would take too long. Then one of them makes a jump, which
+	// leaves a gap.
 	farApart = 250 * time.Millisecond
-	// inBurst is how far ahead of arrival both tracks are after a burst, and sameBurst is how much further one may be than the
-	// other if both bursts began with the same moment.
+	// inBurst: if both tracks are so far ahead of their arrival, they started with a burst. sameBurst is the largest
+	// difference between the two if both bursts started with the same moment.
 	inBurst   = 200 * time.Millisecond
 	sameBurst = 120 * time.Millisecond
-	// idleAfter is how long a track must be silent to have paused.
+	// idleAfter: a track that is silent for so long has paused.
 	idleAfter = 500 * time.Millisecond
-	// stalledBy is how much later than before all packets of stallSeconds must be for their sender's clock to have stood
-	// still, or their path to have become longer for good: a browser that gets no processor counts no samples meanwhile.
+	// stalledBy: if all packets of stallSeconds are later than before by so much, then the sender's clock stood still, or
+	// the path has become longer for good. A browser that gets no CPU time counts no samples meanwhile.
 	stalledBy    = 200 * time.Millisecond
 	stallSeconds = 2
-	// stepBy is how far a single step of RTP time may go back, or ahead of the time that passed. Pictures in coding order go
-	// back by less.
+	// stepBy limits how far one step of RTP time may go back, or ahead of the time that has passed. Pictures in coding
+	// order go back by less.
 	stepBy = 200 * time.Millisecond
-	// onTime is how late a packet may be that proves that the path is open.
+	// onTime: a packet that is no later than this proves that nothing blocks the path.
 	onTime = 100 * time.Millisecond
-	// maxAhead is how far times may be ahead of arrival. A sender that begins with a longer burst, or whose clock is fast, is
-	// followed no further.
+	// maxAhead limits how far times may be ahead of arrival, after a long burst or with a fast clock of the sender.
 	maxAhead = 8 * time.Second
-	// jumpAfter is how late a track may be, and lateFor for how long, before its clock is not believed.
+	// jumpAfter and lateFor: if a track is late by more than jumpAfter for longer than lateFor, its clock is no longer
+	// believed.
 	jumpAfter = 3 * time.Second
 	lateFor   = 2 * time.Second
-	// leastStep is how long a track's last frame lasts before a new beginning.
+	// leastStep is the least time between the last frame before a new start of a track and the first frame after it.
 	leastStep = 10 * time.Millisecond
-	// reportTolerance is how far two sender reports of a track may be from each other, beside the clocks' own difference.
+	// reportTolerance is how much two sender reports of a track may disagree, besides the drift of the clocks.
 	reportTolerance = 20 * time.Millisecond
-	// reportDrift is that difference at most, of RTP clock and wall clock.
+	// reportDrift is the largest drift between RTP clock and wall clock, in seconds per second.
 	reportDrift = 0.002
-	// reportReach is how far from the last packet a report's RTP time may be.
+	// reportReach limits how far the RTP time of a report may be from the last packet.
 	reportReach = 15 * time.Second
-	// sharedWithin is how far apart the two tracks' delays may be if their reports are of one clock.
+	// sharedWithin limits how much the delays of the two tracks may differ if their reports come from one clock.
 	sharedWithin = 1500 * time.Millisecond
 )
 
-// clock lays a publisher's tracks on the stream's clock.
+// clock places the two tracks of a publisher on the stream's clock.
 //
-// A track's times are its RTP times plus an offset. The clock answers two questions apart from each other. How do the tracks
-// belong together? Sender reports (RFC 3550, 6.4.1) say so; without usable ones the packets of each track that came fastest
-// do, once the burst is over that some senders begin with. When did it all happen? Arrival is late by the path's queues,
-// never early, so again the fastest packets tell. A correction of the first kind moves the pictures alone. A correction of
-// the second kind moves both tracks together and as slowly as sound may move: the tracks stay together meanwhile.
+// The time of a frame is its RTP time plus an offset of its track. The clock answers two questions, independently of each
+// other.
 //
-// All corrections are slewed, but for large ones, which leave a gap: times never go back.
+// How do the tracks belong together? Sender reports (RFC 3550, 6.4.1) tell it. Without usable reports, the fastest packets
+// of each track do, as soon as the burst is over with which some senders start. Corrections move the pictures only.
+//
+// When did it happen? Packets arrive late because of the queues on the path, and never early. So again the fastest packets
+// tell. Corrections move both tracks together, as slowly as sound may move, so the tracks stay in sync.
+//
+// Small corrections are made slowly. Large ones are jumps and leave a gap. Times never go back.
 type clock struct {
 	lanes [2]lane // audio, video
 
-	// lag is how much later pictures arrive than sound of the same moment: as reports told, which holds when they are void, or as
-	// the beginning of a burst did.
-	lag  time.Duration
-	told bool // lag is known
+	// lag is how much later pictures arrive than the sound of the same moment. Sender reports told it, and it still holds
+	// if they become void; or the burst at the start did.
+	lag   time.Duration
+	known bool // lag is known
 }
 
 func (c *clock) lane(k media.Kind) *lane {
@@ -80,7 +84,7 @@ func (c *clock) lane(k media.Kind) *lane {
 	return &c.lanes[0]
 }
 
-// start sets the rate of a track's RTP clock. With another rate the track begins anew.
+// start sets the rate of a track's RTP clock. If the rate changes, the track starts over.
 func (c *clock) start(k media.Kind, rate int) {
 	if l := c.lane(k); l.rate != int64(rate) {
 		l.rate = int64(rate)
@@ -88,7 +92,7 @@ func (c *clock) start(k media.Kind, rate int) {
 	}
 }
 
-// time returns when on the stream's clock a frame belongs that arrived now. It never goes back within a track.
+// time returns the time on the stream's clock of a frame that has arrived now. Within a track it never goes back.
 func (c *clock) time(k media.Kind, rtpTime uint32, now media.Timestamp) media.Timestamp {
 	l := c.lane(k)
 	before := l.at
@@ -115,7 +119,7 @@ func (c *clock) time(k media.Kind, rtpTime uint32, now media.Timestamp) media.Ti
 	return t
 }
 
-// heard says whether the other track's packets come, and in time: then the path is open.
+// heard says whether packets of the other track arrive, and in time. If so, nothing blocks the path.
 func (c *clock) heard(k media.Kind, now media.Timestamp) bool {
 	other := &c.lanes[0]
 	if k == media.Audio {
@@ -125,8 +129,8 @@ func (c *clock) heard(k media.Kind, now media.Timestamp) bool {
 	return ok && now.Sub(other.heardAt) < idleAfter/2 && time.Duration(other.heardAt)-other.at-least < onTime
 }
 
-// ahead returns how far ahead of arrival a track is to begin, or to begin anew: as far as the other track is, or as it was
-// itself.
+// ahead returns how far ahead of arrival a track is to start, or to start over: as far as the other track is; or else as
+// far as it was itself.
 func (c *clock) ahead(l *lane, now media.Timestamp) time.Duration {
 	audio, video := &c.lanes[0], &c.lanes[1]
 	other, lag := audio, -c.lag
@@ -140,7 +144,7 @@ func (c *clock) ahead(l *lane, now media.Timestamp) time.Duration {
 	return d
 }
 
-// join moves the tracks towards where they belong together.
+// join brings the tracks into sync.
 func (c *clock) join(k media.Kind, passed float64, now media.Timestamp) {
 	audio, video := &c.lanes[0], &c.lanes[1]
 	distance, ok := c.distance(now)
@@ -157,7 +161,7 @@ func (c *clock) join(k media.Kind, passed float64, now media.Timestamp) {
 	}
 }
 
-// distance returns what the video's offset should be beyond the audio's.
+// distance returns the right difference between the offsets of video and audio, if it is known.
 func (c *clock) distance(now media.Timestamp) (time.Duration, bool) {
 	audio, video := &c.lanes[0], &c.lanes[1]
 	a, ok1 := audio.delay.least(now)
@@ -167,11 +171,12 @@ func (c *clock) distance(now media.Timestamp) (time.Duration, bool) {
 	}
 	arriving := v - a
 	if audio.reported && video.reported {
-		// The sender's clock runs at lane time + sender; both tracks' offsets to the stream's clock must then be one.
+		// The sender's wall clock is lane time plus sender. The way from it to the stream's clock must be the same for both
+		// tracks.
 		told := video.sender - audio.sender
-		if d := arriving - told; d <= sharedWithin && d >= -sharedWithin { // else they are not of one clock
+		if d := arriving - told; d <= sharedWithin && d >= -sharedWithin { // otherwise the reports are not of one clock
 			if audio.settled(now) && video.settled(now) {
-				c.lag, c.told = d, true
+				c.lag, c.known = d, true
 			}
 			return told, true
 		}
@@ -179,15 +184,16 @@ func (c *clock) distance(now media.Timestamp) (time.Duration, bool) {
 	if !audio.settled(now) || !video.settled(now) {
 		return 0, false
 	}
-	if !c.told {
-		c.told, c.lag = true, commonStart(audio.offset-a, video.offset-v)
+	if !c.known {
+		c.known, c.lag = true, commonStart(audio.offset-a, video.offset-v)
 	}
 	return arriving - c.lag, true
 }
 
-// commonStart returns how much later pictures arrive than sound, by how far both tracks are ahead of their arrival. A sender that
-// begins with a burst has kept what it recorded since its start, so that the first packets are of the same moment. That says more
-// than how fast the packets after them come, which holds what its encoders take. Without a burst nothing is known.
+// commonStart returns how much later pictures arrive than sound, judged by how far both tracks are ahead of their arrival.
+// A sender that starts with a burst has kept everything since it began to record, so the first packets of both tracks are
+// of the same moment. This is better evidence than the fastest packets after the burst, whose delay contains the time that
+// the encoders take. Without a burst it is 0.
 func commonStart(audio, video time.Duration) time.Duration {
 	d := audio - video
 	if min(audio, video) < inBurst || d > sameBurst || d < -sameBurst {
@@ -196,7 +202,7 @@ func commonStart(audio, video time.Duration) time.Duration {
 	return d
 }
 
-// move brings both tracks nearer to arrival. Sound sets the pace while there is any.
+// move moves both tracks towards their arrival. While there is sound, it sets the pace.
 func (c *clock) move(k media.Kind, passed float64, now media.Timestamp) {
 	rate := audioSlew
 	if k == media.Video {
@@ -218,7 +224,7 @@ func (c *clock) move(k media.Kind, passed float64, now media.Timestamp) {
 	}
 }
 
-// slewed returns the part of a correction that may be made now.
+// slewed returns the part of a correction that is allowed now.
 func slewed(d time.Duration, most float64) time.Duration {
 	return min(max(d, -time.Duration(most)), time.Duration(most))
 }
@@ -229,46 +235,46 @@ func (c *clock) report(k media.Kind, ntp uint64, rtpTime uint32) {
 	if l.report(ntp, rtpTime) {
 		return
 	}
-	// The sender's wall clock was set anew: the other track's reports are of the old one.
+	// The sender's wall clock was set: the reports of the other track are from before.
 	for i := range c.lanes {
 		c.lanes[i].reported = false
 	}
 }
 
-// jumps returns how often senders set their RTP clocks anew.
+// jumps returns how often the RTP clocks of the sender have jumped.
 func (c *clock) jumps() int64 { return c.lanes[0].jumped + c.lanes[1].jumped }
 
-// lane is one track's clock. Lane time is RTP time since the first frame, unwrapped, as a duration.
+// lane is the clock of one track. Lane time is the RTP time since the first frame, as a duration that does not wrap.
 type lane struct {
 	rate int64
 
 	begun     bool
-	rtpTime   uint32
-	ticks     int64
+	rtpTime   uint32        // of the last frame
+	ticks     int64         // lane time of the last frame, in units of RTP time
 	at        time.Duration // lane time of the last frame
 	heardAt   media.Timestamp
 	offset    time.Duration // from lane time to the stream's clock
 	delay     leastDelay
-	lowest    time.Duration // of the delay, since the last anchor or stall
+	lowest    time.Duration // the least delay since the last new start or stall
 	loweredAt media.Timestamp
-	timed     bool
-	last      media.Timestamp
+	timed     bool            // a time was given out
+	last      media.Timestamp // the last time that was given out
 	jumped    int64
 
 	late      bool // by more than jumpAfter
 	lateSince media.Timestamp
 
-	reported  bool          // two reports agreed
-	sender    time.Duration // from lane time to the sender's wall clock, by the last good report
-	candidate bool
+	reported  bool          // two reports agreed, so sender is known
+	sender    time.Duration // from lane time to the sender's wall clock, by the last adopted report
+	candidate bool          // there is a last report
 	reportAt  time.Duration // lane time of the last report
-	reportOf  time.Duration // its wall clock
-	goodAt    time.Duration // the same of the last report that was adopted
-	goodOf    time.Duration
+	reportOf  time.Duration // wall clock of the last report
+	goodAt    time.Duration // lane time of the last adopted report
+	goodOf    time.Duration // wall clock of the last adopted report
 }
 
-// follow moves the lane to a frame. It returns true if the RTP clock was set anew, and the frame is to be a new beginning.
-// open says that the path is known not to be blocked.
+// follow moves the lane to a frame. It returns true if the RTP clock has jumped, so that the frame is a new start. open
+// means that nothing blocks the path.
 func (l *lane) follow(rtpTime uint32, now media.Timestamp, open bool) (lost bool) {
 	step := media.Samples(int64(int32(rtpTime-l.rtpTime)), int(l.rate))
 	lost = l.stepped(step, now, open)
@@ -279,7 +285,7 @@ func (l *lane) follow(rtpTime uint32, now media.Timestamp, open bool) (lost bool
 	return lost || l.misplaced(now)
 }
 
-// arrive notes a frame's way from lane time to arrival.
+// arrive notes the delay of a frame: the difference between arrival and lane time.
 func (l *lane) arrive(now media.Timestamp) {
 	d := time.Duration(now) - l.at
 	l.delay.add(now, d)
@@ -288,10 +294,10 @@ func (l *lane) arrive(now media.Timestamp) {
 	}
 }
 
-// settled says whether the track's fastest packets are known.
+// settled says whether the delay of the fastest packets is known.
 func (l *lane) settled(now media.Timestamp) bool { return l.begun && now.Sub(l.loweredAt) >= settling }
 
-// ahead returns how far the track's times are ahead of its fastest packets.
+// ahead returns how far the times are ahead of the arrival of the fastest packets.
 func (l *lane) ahead(now media.Timestamp) (time.Duration, bool) {
 	least, ok := l.delay.least(now)
 	if !ok {
@@ -300,9 +306,9 @@ func (l *lane) ahead(now media.Timestamp) (time.Duration, bool) {
 	return l.offset - least, true
 }
 
-// stepped says whether a step from the last frame cannot be time that passed: it goes back, or far ahead of arrival, or its clock stood
-// still while the path was open. A track that is late catches up, and one that has just begun may come in a burst with
-// losses.
+// stepped says whether a step of RTP time cannot be time that has passed: it goes back, it goes far ahead of arrival, or
+// the clock stood still while nothing blocked the path. Two cases are no jump: a late track that catches up, and a track
+// that has just started, with losses in its burst.
 func (l *lane) stepped(step time.Duration, now media.Timestamp, open bool) bool {
 	least, ok := l.delay.least(now)
 	if step < -stepBy || !ok {
@@ -316,8 +322,8 @@ func (l *lane) stepped(step time.Duration, now media.Timestamp, open bool) bool 
 	return open && passed >= idleAfter && passed-step > stepBy
 }
 
-// misplaced says that a frame is far ahead of its own arrival. One that is late may come from a path that was blocked and
-// delivers now, so that is believed only after some time.
+// misplaced says whether a frame is too far from its arrival. A frame that is too early counts at once. Late frames may
+// come from a path that was blocked and now delivers, so they count only after some time.
 func (l *lane) misplaced(now media.Timestamp) bool {
 	late := time.Duration(now) - l.at - l.offset
 	if late <= jumpAfter {
@@ -330,8 +336,8 @@ func (l *lane) misplaced(now media.Timestamp) bool {
 	return now.Sub(l.lateSince) > lateFor
 }
 
-// anchor begins anew at a frame that arrives now, so far ahead of its arrival, and after the last frame. Reports are of the
-// time before.
+// anchor starts over at a frame that has arrived now. The frame's time is ahead of its arrival as given, and after the last
+// frame. Earlier reports become void.
 func (l *lane) anchor(now media.Timestamp, ahead time.Duration) {
 	l.lowest, l.loweredAt = time.Duration(now)-l.at, now
 	l.offset = l.lowest + ahead
@@ -343,7 +349,7 @@ func (l *lane) anchor(now media.Timestamp, ahead time.Duration) {
 	l.reported, l.candidate, l.late = false, false, false
 }
 
-// restart goes on from where the packets since a stall are. Reports are of the time before.
+// restart adopts the delay of the packets since a stall. Earlier reports become void.
 func (l *lane) restart(now media.Timestamp) {
 	least, ok := l.delay.least(now)
 	if !ok {
@@ -358,9 +364,9 @@ func (l *lane) restart(now media.Timestamp) {
 	l.reported, l.candidate = false, false
 }
 
-// report takes a sender report; it is adopted when it agrees with the one before, so that a single wrong one does no harm
-// (OBS begins with an RTP time of 0xFFFFFFFF). It returns false when two agree with each other but not with those that
-// were adopted.
+// report takes a sender report. A report is adopted if it agrees with the one before, so a single wrong one does no harm
+// (OBS starts with an RTP time of 0xFFFFFFFF). report returns false if the last two agree with each other, but not with the
+// adopted ones.
 func (l *lane) report(ntp uint64, rtpTime uint32) bool {
 	if !l.begun || ntp == 0 {
 		return true
@@ -381,50 +387,50 @@ func (l *lane) report(ntp uint64, rtpTime uint32) bool {
 	return !stepped
 }
 
-// agree says whether two reports are of the same two clocks.
+// agree says whether two reports can come from the same clocks.
 func agree(at, of, at2, of2 time.Duration) bool {
 	off := (of - of2) - (at - at2)
 	tolerance := reportTolerance + time.Duration(math.Abs(float64(at-at2))*reportDrift)
 	return off <= tolerance && off >= -tolerance
 }
 
-// wallClock turns an NTP timestamp (RFC 3550, 4) into a duration since 1900, which fits up to its own wrap in 2036.
+// wallClock turns an NTP timestamp (RFC 3550, 4) into the time since 1900. It is right until NTP timestamps wrap in 2036.
 func wallClock(ntp uint64) time.Duration {
 	return time.Duration(ntp>>32)*time.Second + time.Duration((ntp&0xffffffff)*uint64(time.Second)>>32)
 }
 
-// leastDelay keeps the least of the offsets from lane time to arrival over the last delayWindow, by the second.
+// leastDelay keeps the least delay of the last delayWindow: one value for each second.
 type leastDelay struct {
 	buckets [delayWindow / time.Second]delayBucket
-	overall delayBucket // the least of them all, as of that second
+	overall delayBucket // the least of all buckets, as of its second
 }
 
 type delayBucket struct {
-	second int64 // 1-based, 0: empty
+	second int64 // counted from 1; 0: the bucket is empty
 	least  time.Duration
 }
 
-// note takes an offset of a second.
-func (b *delayBucket) note(second int64, offset time.Duration) {
+// note takes a delay in a second.
+func (b *delayBucket) note(second int64, delay time.Duration) {
 	if b.second != second {
-		*b = delayBucket{second: second, least: offset}
+		*b = delayBucket{second: second, least: delay}
 		return
 	}
-	b.least = min(b.least, offset)
+	b.least = min(b.least, delay)
 }
 
 func secondOf(now media.Timestamp) int64 { return int64(now)/int64(time.Second) + 1 }
 
-func (d *leastDelay) add(now media.Timestamp, offset time.Duration) {
+func (d *leastDelay) add(now media.Timestamp, delay time.Duration) {
 	second := secondOf(now)
 	if d.overall.second == second {
-		d.overall.note(second, offset)
+		d.overall.note(second, delay)
 	}
-	d.buckets[second%int64(len(d.buckets))].note(second, offset)
+	d.buckets[second%int64(len(d.buckets))].note(second, delay)
 }
 
-// stalled says whether all that came in the last stallSeconds was later, by stalledBy, than the best before. What came before
-// is forgotten then: it is of a time that is gone.
+// stalled says whether all packets of the last stallSeconds were later than the least delay before, by more than stalledBy.
+// If so, it forgets the delays before.
 func (d *leastDelay) stalled(now media.Timestamp) bool {
 	before, ok := d.least(now)
 	if !ok {
@@ -438,7 +444,7 @@ func (d *leastDelay) stalled(now media.Timestamp) bool {
 	for back := range int64(stallSeconds + 1) {
 		b := d.buckets[(second-back)%int64(len(d.buckets))]
 		if b.second != second-back {
-			return false // nothing came, so nothing is known
+			return false // nothing came in that second, so nothing is known
 		}
 		recent.buckets[b.second%int64(len(d.buckets))] = b
 	}
@@ -450,6 +456,7 @@ func (d *leastDelay) stalled(now media.Timestamp) bool {
 	return true
 }
 
+// least returns the least delay of the last delayWindow; not ok if nothing came.
 func (d *leastDelay) least(now media.Timestamp) (least time.Duration, ok bool) {
 	second := secondOf(now)
 	if d.overall.second == second {

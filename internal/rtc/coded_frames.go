@@ -13,8 +13,8 @@ type codedFrames struct {
 	hevc  hevcFrames
 }
 
-// frame returns a unit as a frame without a time. It is not ok if the unit holds no picture, or comes before the first usable key frame;
-// then needKey says that a key frame is needed.
+// frame returns a unit as a frame without a time. It is not ok if the unit holds no picture, or comes before the first
+// usable key frame; then needKey says that a key frame is needed.
 func (f *codedFrames) frame(codec media.Codec, unit []byte, key bool) (_ media.Frame, ok, needKey bool) {
 	data := unit
 	if codec == media.H265 {

@@ -23,7 +23,8 @@ var (
 	MaxPlayersRange      = limits.Of(0, 1_000_000)
 )
 
-// DefaultConfig waits 12 s for a connection and 60 s for media. A client that waits 15 s for a connection still learns why there is none.
+// DefaultConfig waits 12 s for a connection and 60 s for media. A client that waits 15 s for a connection still learns why
+// there is none.
 func DefaultConfig() Config {
 	return Config{
 		ConnectTimeout:  12 * time.Second,

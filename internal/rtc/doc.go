@@ -1,18 +1,18 @@
 // Package rtc connects WebRTC clients with streams of the hub, in both directions.
 //
-// Ingest receives: it takes an offer to send, lets a Receiver answer it, and writes the client's media to a new stream of the hub. A
-// Receiver speaks WebRTC (package lean by itself, package pion through pion's PeerConnection) and hands ordered, whole media to a Sink. The
-// rules that all receivers share are here: JitterBuffer puts packets in order and asks for missing ones, assemblers join packets into access
-// units, and a clock places audio and video on one timeline.
+// Ingest receives: it takes an offer to send, lets a Receiver answer it, and writes the client's media to a new stream of
+// the hub. A Receiver speaks WebRTC (package lean by itself, package pion through pion's PeerConnection) and hands ordered,
+// whole media to a Sink. The rules that all receivers share are here: JitterBuffer puts packets in order and asks for
+// missing ones, assemblers join packets into access units, and a clock places audio and video on one timeline.
 //
-// Egress plays: it takes an offer to receive, chooses codecs, and sends a stream's frames through a Sender (package pion). The Playback cuts
-// frames into RTP packets, outlives a publisher that comes back, and switches to a transcoded feed if the client cannot play the stream's
-// own.
+// Egress plays: it takes an offer to receive, chooses codecs, and sends a stream's frames through a Sender (package pion).
+// The Playback cuts frames into RTP packets, outlives a publisher that comes back, and switches to a transcoded feed if the
+// client cannot play the stream's own.
 //
-// Offers are parsed, and answers written, here (ParsedOffer, Answer). The doors (packages wcs and whip) use Ingest and Egress, and run each
-// Publication and Playback that they get: its Run ends and joins everything that belongs to it. Whoever makes receivers and senders closes
-// them.
+// Offers are parsed, and answers written, here (ParsedOffer, Answer). The doors (packages wcs and whip) use Ingest and
+// Egress, and run each Publication and Playback that they get: its Run ends and joins everything that belongs to it.
+// Whoever makes receivers and senders closes them.
 //
-// RTP payloads follow RFC 6184 (H.264), RFC 7741 (VP8), RFC 9628 (VP9), RFC 7798 (HEVC), the AV1 RTP specification, RFC 7587 (Opus) and
-// RFC 3551 (G.711). Clocks follow RFC 3550, 6.4.1; offers and answers RFC 9429.
+// RTP payloads follow RFC 6184 (H.264), RFC 7741 (VP8), RFC 9628 (VP9), RFC 7798 (HEVC), the AV1 RTP specification, RFC
+// 7587 (Opus) and RFC 3551 (G.711). Clocks follow RFC 3550, 6.4.1; offers and answers RFC 9429.
 package rtc

@@ -21,15 +21,15 @@ const (
 	nalTypeMask = 0x1f
 )
 
-// h264Parts takes single NAL units, STAP-A and FU-A (RFC 6184) and makes NAL units with 4-byte lengths of them.
+// h264Parts turns single NAL units, STAP-A and FU-A packets (RFC 6184) into NAL units with 4-byte lengths.
 type h264Parts struct {
 	key     bool
 	inFU    bool
 	fuStart int
 }
 
-// h264Primer reads the parameter sets of an offer (RFC 6184, 8.1: sprop-parameter-sets), for senders that do not repeat them. It
-// returns them as a unit, nil if there are none.
+// h264Primer returns the parameter sets of an offer (RFC 6184, 8.1: sprop-parameter-sets) as an access unit, nil if there
+// are none. Some senders do not repeat them in the stream.
 func h264Primer(sprop string) []byte {
 	var primer []byte
 	for set := range strings.SplitSeq(sprop, ",") {
@@ -60,7 +60,7 @@ func (d *h264Parts) whole() bool { return !d.inFU }
 
 func (d *h264Parts) isKey([]byte) bool { return d.key }
 
-// refers says whether a unit holds coded pictures, not only parameter sets and the like.
+// refers implements parts: a unit with only parameter sets and the like refers to nothing.
 func (d *h264Parts) refers(unit []byte) bool {
 	for nal := range media.EachNAL(unit) {
 		if t := nal[0] & nalTypeMask; t >= nalSlice && t <= nalIDR {
@@ -86,7 +86,7 @@ func (d *h264Parts) add(unit, p []byte) ([]byte, bool) {
 	}
 }
 
-// aggregate takes a STAP-A without its first byte (RFC 6184, 5.7.1).
+// aggregate appends the NAL units of a STAP-A (RFC 6184, 5.7.1). p is the packet without its first byte.
 func (d *h264Parts) aggregate(unit, p []byte) ([]byte, bool) {
 	for len(p) > 0 {
 		if len(p) < 2 {
@@ -108,7 +108,7 @@ func (d *h264Parts) nal(unit, p []byte) []byte {
 	return append(unit, p...)
 }
 
-// fragment takes an FU-A (RFC 6184, 5.8).
+// fragment appends an FU-A (RFC 6184, 5.8).
 func (d *h264Parts) fragment(unit, p []byte) ([]byte, bool) {
 	const start, end = 0x80, 0x40
 	kind := p[1] & nalTypeMask

@@ -21,8 +21,8 @@ const (
 
 func hevcType(b byte) byte { return b >> 1 & 0x3f }
 
-// h265Parts takes single NAL units, aggregation packets and fragments (RFC 7798), without decoding order numbers, which WebRTC does not
-// use, and makes NAL units with 4-byte lengths of them.
+// h265Parts turns single NAL units, aggregation packets and fragments (RFC 7798) into NAL units with 4-byte lengths. The
+// packets have no decoding order numbers, which WebRTC does not use.
 type h265Parts struct {
 	key     bool
 	inFU    bool
@@ -69,7 +69,7 @@ func (d *h265Parts) add(unit, p []byte) ([]byte, bool) {
 	}
 }
 
-// aggregate takes an aggregation packet without its header (RFC 7798, 4.4.2).
+// aggregate appends the NAL units of an aggregation packet (RFC 7798, 4.4.2). p is the packet without its header.
 func (d *h265Parts) aggregate(unit, p []byte) ([]byte, bool) {
 	for len(p) > 0 {
 		if len(p) < 2 {
@@ -93,7 +93,7 @@ func (d *h265Parts) nal(unit, p []byte) []byte {
 
 func (d *h265Parts) note(kind byte) { d.key = d.key || kind >= hevcFirstRAP && kind <= hevcLastRAP }
 
-// fragment takes a fragmentation unit (RFC 7798, 4.4.3).
+// fragment appends a fragmentation unit (RFC 7798, 4.4.3).
 func (d *h265Parts) fragment(unit, p []byte) ([]byte, bool) {
 	const start, end = 0x80, 0x40
 	kind := p[2] & 0x3f

@@ -31,9 +31,9 @@ func NewIngest(cfg Config, hub *stream.Hub, log *slog.Logger, receivers ...Recei
 	return &Ingest{cfg: cfg, hub: hub, log: log, receivers: receivers, published: map[*Publication]struct{}{}}
 }
 
-// Publish claims the name in the hub and answers the offer. The publication is not connected yet; the caller calls Run. Publish fails with
-// the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName, load.ErrFull), ErrBadOffer, ErrPartial or ErrNoCommonCodecs.
-// It fills in info.HasVideo, HasAudio and AskKeyFrame.
+// Publish claims the name in the hub and answers the offer. The publication is not connected yet; the caller calls Run.
+// Publish fails with the hub's errors (stream.ErrNameInUse, stream.ErrIDInUse, stream.ErrName, load.ErrFull), ErrBadOffer,
+// ErrPartial or ErrNoCommonCodecs. It fills in info.HasVideo, HasAudio and AskKeyFrame.
 func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*Publication, error) {
 	parsed, err := offer.Parse()
 	if err != nil {
@@ -87,8 +87,8 @@ func (in *Ingest) answer(ctx context.Context, receiver int, offer *ParsedOffer, 
 	return in.receivers[receiver].Answer(ctx, offer, sink)
 }
 
-// receiver returns the index of the first receiver that accepts the offer. If none does, the error is the last receiver's: the last
-// one can do most.
+// receiver returns the index of the first receiver that accepts the offer. If none does, the error is the last receiver's:
+// the last one can do most.
 func (in *Ingest) receiver(offer *ParsedOffer) (int, error) {
 	err := error(ErrNoCommonCodecs)
 	for i, r := range in.receivers {
@@ -192,8 +192,9 @@ func (p *Publication) AddCandidate(candidate string) error {
 	return t.AddCandidate(candidate)
 }
 
-// Run waits for the end of the publication: the client leaves (one of this package's errors), somebody else closes the source (the source's
-// error), or ctx ends (its cause). When Run returns, the source is closed and the session joined. Run must be called, once.
+// Run waits for the end of the publication: the client leaves (one of this package's errors), somebody else closes the
+// source (the source's error), or ctx ends (its cause). When Run returns, the source is closed and the session joined. Run
+// must be called, once.
 func (p *Publication) Run(ctx context.Context) error {
 	defer p.in.forget(p)
 	cause := p.wait(ctx)

@@ -9,12 +9,12 @@ import (
 // window limits how many packets of one SSRC are held back or missing: more than a key frame of 500 kB has.
 const window = 512
 
-// maxSpare limits the packet buffers that are kept for reuse: enough for a lossy path with a long round trip. A burst that fills the window
-// leaves no more behind.
+// maxSpare limits the packet buffers that are kept for reuse: enough for a lossy path with a long round trip. A burst that
+// fills the window leaves no more behind.
 const maxSpare = 64
 
-// Another SSRC replaces the current one if that is silent for takeOver, or for as long as the other takes to send takeOverFrames frames. A
-// sender that sends both at once, as with simulcast, alternates between them after each frame.
+// Another SSRC replaces the current one if that is silent for takeOver, or for as long as the other takes to send
+// takeOverFrames frames. A sender that sends both at once, as with simulcast, alternates between them after each frame.
 const (
 	takeOver       = time.Second
 	takeOverFrames = 3
@@ -48,8 +48,8 @@ func DefaultJitterBufferConfig() JitterBufferConfig {
 	}
 }
 
-// JitterBuffer puts the packets of one SSRC in order, asks for missing ones, and hands whole media to a sink. It has no goroutine and no
-// clock: the session calls it, from one goroutine at a time, with the time since some fixed moment.
+// JitterBuffer puts the packets of one SSRC in order, asks for missing ones, and hands whole media to a sink. It has no
+// goroutine and no clock: the session calls it, from one goroutine at a time, with the time since some fixed moment.
 type JitterBuffer struct {
 	cfg  JitterBufferConfig
 	sink Sink
@@ -132,7 +132,8 @@ func (s *JitterBufferStats) Add(other JitterBufferStats) {
 	s.BrokenUnits += other.BrokenUnits
 }
 
-// NewJitterBuffer makes a jitter buffer. For video, the first Tick asks for a key frame: the sender's first one may not have reached us.
+// NewJitterBuffer makes a jitter buffer. For video, the first Tick asks for a key frame: the sender's first one may not
+// have reached us.
 func NewJitterBuffer(cfg JitterBufferConfig, sink Sink) *JitterBuffer {
 	b := &JitterBuffer{cfg: cfg, sink: sink, kind: cfg.Codec.Kind(), wantPLI: cfg.Codec.Kind() == media.Video}
 	if b.kind != media.Video {
@@ -237,8 +238,8 @@ func (b *JitterBuffer) past(p Packet) {
 	b.stats.Duplicate++
 }
 
-// restarts says whether the sender has restarted its sequence numbers: two packets in a row are far behind (RFC 3550, A.1). Retransmissions
-// do not count, because browsers also use them, with old packets, to probe the path.
+// restarts says whether the sender has restarted its sequence numbers: two packets in a row are far behind (RFC 3550, A.1).
+// Retransmissions do not count, because browsers also use them, with old packets, to probe the path.
 func (b *JitterBuffer) restarts(p Packet, ahead int16) bool {
 	if ahead >= -2*window || p.Repair {
 		return false
@@ -354,8 +355,8 @@ func (b *JitterBuffer) deliver(p Packet) {
 	}
 }
 
-// Tick gives up packets that have been missing for too long. It returns what to ask the sender for: packets, whose numbers it appends to
-// nacks, and a key frame. It is to be called again at the time that it returns, if Waits is true.
+// Tick gives up packets that have been missing for too long. It returns what to ask the sender for: packets, whose numbers
+// it appends to nacks, and a key frame. It is to be called again at the time that it returns, if Waits is true.
 func (b *JitterBuffer) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli bool, again time.Duration) {
 	again = now + time.Second
 	wait := b.cfg.ShortWait
@@ -396,6 +397,6 @@ func (b *JitterBuffer) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli 
 	return nacks, pli, again
 }
 
-// needsKey says that decoding cannot go on without a key frame. The request or the key frame may get lost, so requests are repeated until a
-// key frame comes.
+// needsKey says that decoding cannot go on without a key frame. The request or the key frame may get lost, so requests are
+// repeated until a key frame comes.
 func (b *JitterBuffer) needsKey() bool { return b.kind == media.Video && b.begun && b.au.needKey }

@@ -40,8 +40,8 @@ type ParsedOffer struct {
 	Sections []*Section // as many as the offer has, in the same order
 	Lite     bool       // the offerer is an ICE-lite agent
 	TCP      bool       // Offer.TCP
-	// Bundle holds the sections of the answer's BUNDLE group, the tagged section first. It is empty if the offer has no group for the
-	// sections that are used.
+	// Bundle holds the sections of the answer's BUNDLE group, the tagged section first. It is empty if the offer has no
+	// group for the sections that are used.
 	Bundle []*Section
 	// Unbundled: audio and video have a transport each, because no group of the offer has both.
 	Unbundled bool
@@ -61,8 +61,9 @@ type Section struct {
 
 	Disabled   bool // the offerer itself refuses the section: port 0 without a=bundle-only
 	BundleOnly bool // port 0, but the section lives in a bundle (RFC 9143, 6)
-	// Kept marks a section of the bundle that is not used. The answer has it as inactive. Refusing the tagged section would take the
-	// transport away from the others (RFC 9143, 7.3.1), and GStreamer 1.22 does not start at all if one section of a bundle is refused.
+	// Kept marks a section of the bundle that is not used. The answer has it as inactive. Refusing the tagged section would
+	// take the transport away from the others (RFC 9143, 7.3.1), and GStreamer 1.22 does not start at all if one section of
+	// a bundle is refused.
 	Kept bool
 
 	Ufrag, Pwd  string
@@ -100,7 +101,8 @@ func (o *ParsedOffer) Used() []*Section {
 	return slices.DeleteFunc(slices.Clone(o.Sections), func(s *Section) bool { return s.Codec == media.CodecNone })
 }
 
-// NewJitterBuffer makes the jitter buffer for the section's packets. With rotation, it reads the rotation of pictures from them.
+// NewJitterBuffer makes the jitter buffer for the section's packets. With rotation, it reads the rotation of pictures from
+// them.
 func (s *Section) NewJitterBuffer(cfg JitterBufferConfig, rotation bool, sink Sink) *JitterBuffer {
 	cfg.Codec, cfg.NACK, cfg.SpropParameterSets = s.Codec, s.NACK, parameter(s.Format, "sprop-parameter-sets")
 	if rotation {

@@ -10,41 +10,41 @@ import (
 )
 
 const (
-	// maxOffer bounds the size of an offer; browsers' offers are under 10 kB.
+	// maxOffer limits the size of an offer. Browsers' offers are smaller than 10 kB.
 	maxOffer    = 256 << 10
 	maxSections = 64 // m-lines
-	// maxCandidates bounds a section's candidates, to each of which checks may be sent.
+	// maxCandidates limits the candidates of a section: checks may be sent to each of them.
 	maxCandidates = 64
-	// maxFeedback bounds the kinds of feedback of a payload type; browsers offer five.
+	// maxFeedback limits the kinds of feedback of a payload type. Browsers offer five.
 	maxFeedback = 32
 )
 
-// transportCCURI is the header extension that transport-wide feedback needs.
+// transportCCURI is the header extension for transport-wide sequence numbers.
 const transportCCURI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
-// orientationURI is the header extension that tells the rotation of pictures (3GPP TS 26.114, 6.2.3).
+// orientationURI is the header extension for the rotation of pictures (3GPP TS 26.114, 6.2.3).
 const orientationURI = "urn:3gpp:video-orientation"
 
-// ParseOffer reads an offer and picks one codec for each section that sends: H.264 (packetization mode 1 before mode 0), else the
-// first of VP8, VP9, AV1 and HEVC; Opus, else G.711. It is as lenient as it can be, because clients edit their offers: lines that it does not know or
-// cannot read are passed over. It fails with ErrBadOffer or ErrNoCommonCodecs.
+// ParseOffer reads an offer to send, and chooses one codec for each section that sends. For video it prefers H.264
+// (packetization mode 1 to mode 0) to the first of VP8, VP9, AV1 and HEVC; for audio it prefers Opus to G.711. Clients edit
+// their offers, so it ignores lines that it does not know or cannot read. It fails with ErrBadOffer or ErrNoCommonCodecs.
 func ParseOffer(text string) (*ParsedOffer, error) { return reading{rank: (*format).rank}.parse(text) }
 
-// ParsePlay reads an offer to receive and picks for each section the payload type that fits what is to be sent: the first of these
-// tracks of which it takes the codec. Sections of a kind that there is nothing of are refused. It is as lenient as ParseOffer, and
-// fails as that does.
+// ParsePlay reads an offer to receive, and chooses for each section that receives the first of these tracks whose codec the
+// section has. It refuses sections for which there is no track of their kind. It ignores the same lines, and fails with the
+// same errors, as ParseOffer.
 func ParsePlay(text string, tracks ...*media.Track) (*ParsedOffer, error) {
 	return reading{receives: true, rank: func(f *format, k media.Kind) (media.Codec, int) { return f.rankFor(k, tracks) }, tracks: tracks}.parse(text)
 }
 
-// reading is what is looked for in an offer.
+// reading says what to look for in an offer.
 type reading struct {
-	receives bool // sections that receive; else those that send
-	tracks   []*media.Track
+	receives bool           // look for sections that receive; otherwise for sections that send
+	tracks   []*media.Track // what can be sent to sections that receive
 	rank     func(*format, media.Kind) (media.Codec, int)
 }
 
-// wants says whether there is something for sections of a kind.
+// wants says whether sections of a kind can be used.
 func (r reading) wants(k media.Kind) bool {
 	return !r.receives || slices.ContainsFunc(r.tracks, func(t *media.Track) bool { return t.Codec.Kind() == k })
 }
@@ -95,14 +95,14 @@ func (r reading) parse(text string) (*ParsedOffer, error) {
 	return o, o.connect(used, groups)
 }
 
-// leave notes the first reason why a section that sends is not used.
+// leave notes why a section that sends is not used. The first reason counts.
 func (o *ParsedOffer) leave(why string) {
 	if o.Left == "" {
 		o.Left = why
 	}
 }
 
-// nameSections gives names to the sections that have none, and refuses two sections of one name.
+// nameSections gives a MID to the sections that have none. It fails if two sections have the same.
 func (o *ParsedOffer) nameSections() error {
 	names := map[string]bool{}
 	for _, s := range o.Sections {
@@ -116,7 +116,7 @@ func (o *ParsedOffer) nameSections() error {
 		if s.MID != "" {
 			continue
 		}
-		// The index is what peers without a=mid lines mean where they name a section.
+		// Clients without a=mid lines name a section by its index.
 		for s.MID = strconv.Itoa(i); names[s.MID]; next++ {
 			s.MID = strconv.Itoa(len(o.Sections) + next)
 		}
@@ -125,7 +125,7 @@ func (o *ParsedOffer) nameSections() error {
 	return nil
 }
 
-// choose returns the sections that are to be used: the first of each kind. The others are refused.
+// choose returns the sections to use: the first of each kind. It refuses the others.
 func (o *ParsedOffer) choose() ([]*Section, error) {
 	var used []*Section
 	for _, s := range o.Sections {
@@ -148,7 +148,7 @@ func (o *ParsedOffer) choose() ([]*Section, error) {
 	return used, nil
 }
 
-// connect finds the transport of the sections that are used: one for all of them, or one for each.
+// connect decides whether the used sections share one transport or have a transport each, and checks what is needed for it.
 func (o *ParsedOffer) connect(used []*Section, groups [][]string) error {
 	o.bundle(used, groups)
 	if len(o.Bundle) == 0 && slices.ContainsFunc(used, func(s *Section) bool { return s.BundleOnly }) {
@@ -161,7 +161,7 @@ func (o *ParsedOffer) connect(used []*Section, groups [][]string) error {
 		case s.Fingerprint == "":
 			return fmt.Errorf("%w: it has no DTLS fingerprint", ErrBadOffer)
 		}
-		// Who names no groups and has one user name for all has lost the line.
+		// If the offer has no group, but the same user name in all sections, then the line with the group was lost.
 		o.Unbundled = o.Unbundled || len(o.Bundle) == 0 && (len(groups) > 0 || s.Ufrag != used[0].Ufrag) && len(used) > 1
 	}
 	if len(used) > 1 && !o.Unbundled && used[0].PayloadType == used[1].PayloadType {
@@ -170,8 +170,9 @@ func (o *ParsedOffer) connect(used []*Section, groups [][]string) error {
 	return nil
 }
 
-// bundle finds the BUNDLE group that all used sections are in and gives them its transport: what the tagged section, the first of the
-// group, says of ICE and DTLS counts for all of them (RFC 9143, 7.1.2 and 9). What it does not say is taken from the next that does.
+// bundle finds the BUNDLE group that has all used sections, and gives its transport to them. The ICE and DTLS lines of the
+// tagged section, the first of the group, count for all sections (RFC 9143, 7.1.2 and 9). Lines that it lacks are taken
+// from the next section that has them.
 func (o *ParsedOffer) bundle(used []*Section, groups [][]string) {
 	for _, group := range groups {
 		var sections []*Section
@@ -203,7 +204,7 @@ func (o *ParsedOffer) bundle(used []*Section, groups [][]string) {
 	o.Bundle = slices.DeleteFunc(o.Bundle, func(s *Section) bool { return s.Codec == media.CodecNone && !s.Kept })
 }
 
-// complete takes from another section of the bundle what is not known of the transport yet.
+// complete fills in what is still missing of the transport, from another section of the bundle.
 func (s *Section) complete(from *Section) {
 	if s.Ufrag == "" || s.Pwd == "" {
 		s.Ufrag, s.Pwd = from.Ufrag, from.Pwd
@@ -228,10 +229,10 @@ func wanted(k media.Kind) string {
 
 func (s *Section) refuse() { s.Kind, s.Codec = media.KindNone, media.CodecNone }
 
-// splitSections returns an offer's lines without line ends and blank lines: those before the first m-line, and those of
-// each m-section.
+// splitSections splits SDP into lines, without line ends and empty lines. head has the lines before the first m-line,
+// sections the lines of each m-section.
 func splitSections(text string) (head []string, sections [][]string) {
-	// A lone CR ends a line for some parsers; none may hide in what we copy.
+	// For some parsers a single CR ends a line. None may hide in text that we copy into an answer.
 	for line := range strings.Lines(strings.ReplaceAll(text, "\r", "\n")) {
 		line = strings.TrimSpace(line)
 		switch {
@@ -248,7 +249,7 @@ func splitSections(text string) (head []string, sections [][]string) {
 	return head, sections
 }
 
-// attribute splits an a-line; key is empty for other lines.
+// attribute splits an a= line. The key is empty for other lines.
 func attribute(line string) (key, value string) {
 	rest, ok := strings.CutPrefix(line, "a=")
 	if !ok {
@@ -264,7 +265,7 @@ type format struct {
 	feedback     []string
 }
 
-// sectionLines gathers the lines of a section.
+// sectionLines collects what the lines of a section say.
 type sectionLines struct {
 	section    Section
 	direction  string
@@ -274,7 +275,7 @@ type sectionLines struct {
 	ssrcs      []string
 }
 
-// section reads one m-section. left says why media that it sends is not taken, empty where there is none, or it is.
+// section reads one m-section. If the section sends media that cannot be received, left says why; otherwise it is empty.
 func (r reading) section(lines []string, session sectionLines) (s *Section, left string, err error) {
 	fields := strings.Fields(strings.TrimPrefix(lines[0], "m="))
 	if len(fields) < 4 {
@@ -302,9 +303,18 @@ func (r reading) section(lines []string, session sectionLines) (s *Section, left
 	port, _, _ := strings.Cut(fields[1], "/")
 	s.BundleOnly = port == "0" && l.bundleOnly
 	s.Disabled = port == "0" && !l.bundleOnly
-	wanted := map[bool]string{false: "sendonly", true: "recvonly"}[r.receives]
+	wanted := "sendonly"
+	if r.receives {
+		wanted = "recvonly"
+	}
 	fits := l.direction == "" || l.direction == "sendrecv" || l.direction == wanted
-	kind := map[string]media.Kind{"audio": media.Audio, "video": media.Video}[s.Media]
+	kind := media.KindNone
+	switch s.Media {
+	case "audio":
+		kind = media.Audio
+	case "video":
+		kind = media.Video
+	}
 	if kind == media.KindNone || s.Disabled || !fits {
 		return s, "", nil
 	}
@@ -380,35 +390,36 @@ func (l *sectionLines) line(key, value string) {
 	}
 }
 
-// word returns the first word of s: what follows is nothing that we copy.
+// word returns the first word of s. We never copy the rest into an answer.
 func word(s string) string {
 	w, _, _ := strings.Cut(strings.TrimSpace(s), " ")
 	return w
 }
 
-// UsableCandidate says whether the value of an a=candidate line is a candidate that we can check: UDP, and an address in numbers. Browsers hide theirs
-// behind mDNS names, which no server can resolve; their checks tell us the address.
+// UsableCandidate says whether the value of an a=candidate line is a candidate that we can send checks to: over UDP, with a
+// numeric address. Browsers hide their addresses behind mDNS names, which no server can resolve; but their checks show the
+// address.
 func UsableCandidate(candidate string) bool {
 	f := strings.Fields(candidate)
 	return len(f) >= 8 && f[1] == "1" && strings.EqualFold(f[2], "udp") && !strings.HasSuffix(f[4], ".local") &&
 		strings.Trim(f[4], "0123456789abcdefABCDEF.:") == ""
 }
 
-// pick chooses the section's codec among its payload types, in the order that the offerer prefers.
-func (l *sectionLines) pick(types []string, rank func(*format, media.Kind) (media.Codec, int)) {
+// pick chooses the payload type with the highest rank. Of equal ones the first counts, which the offerer prefers.
+func (l *sectionLines) pick(types []string, rankOf func(*format, media.Kind) (media.Codec, int)) {
 	best := 0
 	for _, pt := range types {
 		f := l.formats[pt]
-		codec, liking := rank(f, l.section.Kind)
+		codec, rank := rankOf(f, l.section.Kind)
 		n, err := strconv.ParseUint(pt, 10, 7)
-		if liking <= best || err != nil {
+		if rank <= best || err != nil {
 			continue
 		}
-		best = liking
+		best = rank
 		s := &l.section
 		s.Codec, s.PayloadType, s.RTPMap, s.Format = codec, uint8(n), f.rtpmap, f.fmtp
 		s.REMB = slices.Contains(f.feedback, "goog-remb")
-		// A client that lost its rtcp-fb lines on the way still answers: they are what every client of WebRTC offers.
+		// Every WebRTC client supports NACK for video, even if somebody has removed the rtcp-fb lines from the offer.
 		s.NACK = slices.Contains(f.feedback, "nack") || s.Kind == media.Video
 	}
 	if best == 0 {
@@ -418,7 +429,7 @@ func (l *sectionLines) pick(types []string, rank func(*format, media.Kind) (medi
 	l.sources()
 }
 
-// rank says how gladly a payload type is taken, 0 for not at all.
+// rank returns the codec of a payload type and its rank; 0: it cannot be used.
 func (f *format) rank(k media.Kind) (media.Codec, int) {
 	name, rest, _ := strings.Cut(strings.ToLower(f.rtpmap), "/")
 	switch {
@@ -435,7 +446,7 @@ func (f *format) rank(k media.Kind) (media.Codec, int) {
 	}
 }
 
-// rankVideo prefers what RTMP takes as it is. Of the other codecs none is better than another: the first counts.
+// rankVideo prefers H.264, which RTMP carries without transcoding. The other codecs are equal.
 func (f *format) rankVideo(name string) (media.Codec, int) {
 	profile := parameter(f.fmtp, "profile-id")
 	switch {
@@ -456,28 +467,28 @@ func (f *format) rankVideo(name string) (media.Codec, int) {
 	}
 }
 
-// rankFor prefers the codec of the first track, and of H.264 what takes large NAL units in parts and has the track's profile. Decoders
-// take any profile, whatever is written there, but some may look.
+// rankFor prefers the codec of the first track. For H.264 it also prefers the mode that allows fragments, and the profile
+// of the track. Most decoders take any profile, whatever the offer says, but some may be strict.
 func (f *format) rankFor(k media.Kind, tracks []*media.Track) (media.Codec, int) {
 	codec, _ := f.rank(k)
 	i := slices.IndexFunc(tracks, func(t *media.Track) bool { return t.Codec == codec })
 	if codec == media.CodecNone || i < 0 {
 		return media.CodecNone, 0
 	}
-	liking := 4 * (len(tracks) - i)
+	rank := 4 * (len(tracks) - i)
 	if codec == media.H264 {
 		if parameter(f.fmtp, "packetization-mode") == "1" {
-			liking += 2
+			rank += 2
 		}
 		level := parameter(f.fmtp, "profile-level-id")
 		if c := tracks[i].Config; len(c) > 1 && len(level) == 6 && strings.EqualFold(level[:2], fmt.Sprintf("%02x", c[1])) {
-			liking++
+			rank++
 		}
 	}
-	return codec, liking
+	return codec, rank
 }
 
-// parameter returns a value of an a=fmtp line.
+// parameter returns the value of a parameter of an a=fmtp line, "" if there is none.
 func parameter(fmtp, name string) string {
 	for part := range strings.SplitSeq(fmtp, ";") {
 		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
@@ -488,8 +499,8 @@ func parameter(fmtp, name string) string {
 	return ""
 }
 
-// retransmission finds the payload type that repeats the chosen one (RFC 4588, 8.1). One that names no chosen type, as
-// the Web SDK's stripCodecs leaves behind, is passed over.
+// retransmission finds the payload type for retransmissions of the chosen one (RFC 4588, 8.1). It ignores those for other
+// payload types; the Web SDK's stripCodecs leaves some behind.
 func (l *sectionLines) retransmission(types []string) {
 	want := strconv.Itoa(int(l.section.PayloadType))
 	for _, pt := range types {
@@ -502,7 +513,7 @@ func (l *sectionLines) retransmission(types []string) {
 	}
 }
 
-// sources reads which SSRCs the offerer will use, if it says so.
+// sources reads the SSRCs that the offerer will use, if the offer says it.
 func (l *sectionLines) sources() {
 	number := func(list []string, i int) uint32 {
 		if i >= len(list) {

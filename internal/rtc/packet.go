@@ -76,7 +76,8 @@ func (p *Packet) element(id uint8) []byte {
 	return nil
 }
 
-// quarterTurns reads the picture's rotation (3GPP TS 26.114, 7.4.5) from the element with an id, in the form of Packet.rotation.
+// quarterTurns reads the picture's rotation (3GPP TS 26.114, 7.4.5) from the element with an id, in the form of
+// Packet.rotation.
 func (p *Packet) quarterTurns(id uint8) uint8 {
 	if e := p.element(id); len(e) > 0 {
 		return 1 + e[0]&3
@@ -92,8 +93,8 @@ func (p *Packet) TransportSequence(id uint8) (number uint16, ok bool) {
 	return 0, false
 }
 
-// Repaired turns a retransmission (RFC 4588, 4) into the original packet, of the stream with that SSRC and payload type. It is not ok if the
-// retransmission holds only padding.
+// Repaired turns a retransmission (RFC 4588, 4) into the original packet, of the stream with that SSRC and payload type. It
+// is not ok if the retransmission holds only padding.
 func (p Packet) Repaired(ssrc uint32, payloadType uint8) (Packet, bool) {
 	if len(p.Payload) < 2 {
 		return Packet{}, false

@@ -2,24 +2,23 @@ package rtc
 
 import (
 	"encoding/binary"
-	"math"
-	"time"
 
 	"github.com/pion/rtp/codecs"
 
 	"transponder/internal/media"
 )
 
-// maxPayload leaves room in a datagram of 1200 bytes, which goes everywhere, for the headers of RTP, SRTP and retransmission.
+// maxPayload leaves room for the headers of RTP, SRTP and retransmissions in a datagram of 1200 bytes, which every path
+// carries.
 const maxPayload = 1150
 
-// packetizer cuts the frames of one track into the payloads of RTP packets. It is for one goroutine.
+// packetizer cuts the frames of one track into the payloads of RTP packets. One goroutine may use it.
 type packetizer interface {
-	// payloads returns the packets of a frame, valid until the next call.
+	// payloads returns the payloads of a frame. They are valid until the next call.
 	payloads(f media.Frame) [][]byte
 }
 
-// newPacketizer returns the packetizer for a codec, nil if it is not sent to peers.
+// newPacketizer returns the packetizer for a codec, nil if the codec cannot be sent.
 func newPacketizer(c media.Codec) packetizer {
 	switch c {
 	case media.H264:
@@ -36,12 +35,12 @@ func newPacketizer(c media.Codec) packetizer {
 	return nil
 }
 
-// wholePackets are frames of sound, each of which is a packet.
+// wholePackets makes one packet of each frame, for sound.
 type wholePackets struct{}
 
 func (wholePackets) payloads(f media.Frame) [][]byte { return [][]byte{f.Data} }
 
-// pionPackets cuts as pion does.
+// pionPackets uses a payloader of pion.
 type pionPackets struct {
 	codec interface {
 		Payload(mtu uint16, payload []byte) [][]byte
@@ -50,16 +49,16 @@ type pionPackets struct {
 
 func (p pionPackets) payloads(f media.Frame) [][]byte { return p.codec.Payload(maxPayload, f.Data) }
 
-// h264Packets makes STAP-A packets of small NAL units and FU-A packets of large ones (RFC 6184, 5.7 and 5.8). Parameter sets go
-// before each key frame.
+// h264Packets puts small NAL units together in STAP-A packets and cuts large ones into FU-A packets (RFC 6184, 5.7 and
+// 5.8). It sends the parameter sets before each key frame.
 type h264Packets struct {
 	track *media.Track
-	sets  [][]byte // of track
+	sets  [][]byte // the parameter sets of track
 
 	out  [][]byte
-	buf  []byte   // of the packets in out that are made here
-	stap [][]byte // NAL units that wait for a packet together
-	size int      // of that packet
+	buf  []byte   // holds the packets in out that are not just parts of the frame
+	stap [][]byte // NAL units for the next packet
+	size int      // of the next packet
 }
 
 func (p *h264Packets) payloads(f media.Frame) [][]byte {
@@ -67,11 +66,11 @@ func (p *h264Packets) payloads(f media.Frame) [][]byte {
 		p.track = f.Track
 		sps, pps, err := media.H264ParameterSets(f.Track.Config)
 		p.sets = append(sps, pps...)
-		if err != nil { // the frames may bring their own
+		if err != nil { // the frames may hold their own
 			p.sets = nil
 		}
 	}
-	// Packets are parts of buf, which must not move while they are.
+	// Packets are slices of buf, so buf must not grow while they are made.
 	if need := len(f.Data) + len(f.Data)/maxPayload*2 + 1024 + setsSize(p.sets); cap(p.buf) < need {
 		p.buf = make([]byte, 0, need)
 	}
@@ -117,7 +116,7 @@ func (p *h264Packets) add(nal []byte) {
 	p.size += 2 + len(nal)
 }
 
-// flush makes a packet of the NAL units that wait.
+// flush makes a packet of the NAL units in stap.
 func (p *h264Packets) flush() {
 	switch len(p.stap) {
 	case 0:
@@ -139,7 +138,7 @@ func (p *h264Packets) flush() {
 	p.stap = p.stap[:0]
 }
 
-// fragment cuts a NAL unit.
+// fragment cuts a NAL unit into FU-A packets.
 func (p *h264Packets) fragment(nal []byte) {
 	const start, end = 0x80, 0x40
 	for body, mark := nal[1:], byte(start); len(body) > 0; mark = 0 {
@@ -153,52 +152,4 @@ func (p *h264Packets) fragment(nal []byte) {
 		p.out = append(p.out, p.buf[from:len(p.buf):len(p.buf)])
 		body = body[n:]
 	}
-}
-
-// stopwatch tells the RTP times of one track. Sound follows its own count of samples as long as its packets follow each other:
-// receivers hear it when they do not. Every other time is the stream's.
-type stopwatch struct {
-	rate  int64 // per second
-	count bool
-
-	begun bool
-	from  media.Timestamp // where time was origin
-	origin,
-	time uint32 // the RTP time of the latest frame
-	last media.Timestamp // when that was
-	long int64           // its duration by the count
-}
-
-// newStopwatch begins at any time.
-func newStopwatch(rate int, count bool, origin uint32) *stopwatch {
-	return &stopwatch{rate: int64(rate), count: count, origin: origin}
-}
-
-// slack is how far a packet may be from where the count has it: sound's times on the stream's clock follow the publisher's reports,
-// and so are no exact multiples.
-const slack = 20 * time.Millisecond
-
-// at returns the RTP time of the next frame, that lasts so many units.
-func (w *stopwatch) at(t media.Timestamp, long int64) uint32 {
-	expected := time.Duration(w.long * 1e9 / w.rate)
-	switch {
-	case !w.begun:
-		w.begun, w.from, w.time = true, t, w.origin
-	case w.count && w.long > 0 && (t.Sub(w.last)-expected).Abs() < slack:
-		w.time += uint32(w.long)
-	default:
-		if w.count { // from here on
-			w.from, w.origin = w.last, w.time
-		}
-		w.time = w.origin + w.units(t.Sub(w.from))
-	}
-	w.last, w.long = t, long
-	return w.time
-}
-
-// now returns the RTP time at a time of the stream.
-func (w *stopwatch) now(t media.Timestamp) uint32 { return w.time + w.units(t.Sub(w.last)) }
-
-func (w *stopwatch) units(d time.Duration) uint32 {
-	return uint32(int64(math.Round(d.Seconds() * float64(w.rate))))
 }

@@ -114,12 +114,12 @@ func TestPackets(t *testing.T) {
 	}
 }
 
-func TestStopwatch(t *testing.T) {
+func TestRTPClock(t *testing.T) {
 	const origin = 1<<32 - 1000 // it goes round
 	at := func(d time.Duration) media.Timestamp { return media.Timestamp(time.Hour + d) }
 
 	// Pictures are where the stream's clock has them, for ever.
-	w := newStopwatch(90000, false, origin)
+	w := newRTPClock(90000, false, origin)
 	for n := range 1000 {
 		d := time.Duration(n) * time.Second / 30
 		if got, want := w.at(at(d), 0)-origin, uint32(3000*n); got != want {
@@ -131,7 +131,7 @@ func TestStopwatch(t *testing.T) {
 	}
 
 	// Sound follows its own count, whatever its times waver, and the clock over a pause.
-	w = newStopwatch(48000, true, origin)
+	w = newRTPClock(48000, true, origin)
 	tests := []struct {
 		at   time.Duration
 		want uint32

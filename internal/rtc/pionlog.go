@@ -8,8 +8,8 @@ import (
 	"github.com/pion/logging"
 )
 
-// PionLog writes pion's log to slog, for debugging only. Pion's warnings and errors tell of a client's misbehaviour, or belong to a normal end
-// of a session, and the doors log the end of each session.
+// PionLog writes pion's log to slog, for debugging only. Pion's warnings and errors tell of a client's misbehaviour, or
+// belong to a normal end of a session, and the doors log the end of each session.
 type PionLog struct{ Log *slog.Logger }
 
 // NewLogger implements logging.LoggerFactory.

@@ -60,7 +60,7 @@ type sendTrack struct {
 	codec media.Codec
 	feed  *stream.Feed
 	cut   packetizer
-	clock *stopwatch
+	clock *rtpClock
 }
 
 func newPlayback(e *Egress, src *stream.Source) *Playback {
@@ -124,12 +124,12 @@ func (p *Playback) choose(ctx context.Context, offer Offer) (*ParsedOffer, error
 	return offer.parsePlay(tracks)
 }
 
-// transcodedVideo are the codecs that pictures can be transcoded to. Browsers must have both (RFC 7742, 5). Some have only the second
-// one until they have downloaded the first.
+// transcodedVideo are the codecs that pictures can be transcoded to. Browsers must have both (RFC 7742, 5). Some have only
+// the second one until they have downloaded the first.
 var transcodedVideo = []media.Codec{media.H264, media.VP8}
 
-// tracks waits for the source's first frames, but no longer than TrackTimeout after the source went live: after that the source has
-// shown what it sends. A track that is still unknown is assumed to be what browsers send.
+// tracks waits for the source's first frames, but no longer than TrackTimeout after the source went live: after that the
+// source has shown what it sends. A track that is still unknown is assumed to be what browsers send.
 func (p *Playback) tracks(ctx context.Context) (video, audio *media.Track) {
 	limit := time.NewTimer(max(0, p.e.cfg.TrackTimeout-p.src.LiveFor()))
 	defer limit.Stop()
@@ -165,7 +165,7 @@ func (p *Playback) open(offer *ParsedOffer) (streamID string, err error) {
 		origin := binary.BigEndian.Uint32(random[4*(i%2):])
 		t := &sendTrack{
 			kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec),
-			clock: newStopwatch(s.Codec.ClockRate(), s.Kind == media.Audio, origin),
+			clock: newRTPClock(s.Codec.ClockRate(), s.Kind == media.Audio, origin),
 		}
 		if err := p.feed(t); err != nil {
 			return "", err
@@ -192,8 +192,8 @@ func (p *Playback) releaseFeeds() {
 	p.releases = nil
 }
 
-// Hold lets the playback outlive its source: if the source ends, the playback waits up to limit for another publisher of the same
-// name, and goes on with that one. It is called before Run.
+// Hold lets the playback outlive its source: if the source ends, the playback waits up to limit for another publisher of
+// the same name, and goes on with that one. It is called before Run.
 func (p *Playback) Hold(sources Sources, limit time.Duration) { p.sources, p.hold = sources, limit }
 
 // Away says whether the publisher has left and the playback waits for the next one. The channel is closed when that changes.
@@ -235,8 +235,9 @@ func (p *Playback) Stats() PlayStats {
 	return st
 }
 
-// Run plays until the client leaves (one of this package's errors), until the source ends (ErrSourceEnded) and, after Hold, no other
-// comes in time, or until ctx ends (its cause). The session is closed and joined when Run returns. Run must be called, once.
+// Run plays until the client leaves (one of this package's errors), until the source ends (ErrSourceEnded) and, after Hold,
+// no other comes in time, or until ctx ends (its cause). The session is closed and joined when Run returns. Run must be
+// called, once.
 func (p *Playback) Run(ctx context.Context) error {
 	defer p.release()
 	cause := p.run(ctx)
@@ -310,8 +311,8 @@ func (p *Playback) await(ctx context.Context, ended error) (*stream.Source, erro
 	}
 }
 
-// join goes on with another source, in the codecs that were agreed on. What the new source sends may be unknown yet; it is assumed to
-// send what the old one sent, until its first frame tells.
+// join goes on with another source, in the codecs that were agreed on. What the new source sends may be unknown yet; it is
+// assumed to send what the old one sent, until its first frame tells.
 func (p *Playback) join(next *stream.Source) error {
 	p.playing, p.shift, p.joined = next, next.Created().Sub(p.src.Created()), false
 	for _, t := range []*sendTrack{p.video, p.audio} {

@@ -83,8 +83,8 @@ func (p *Playback) send(ctx context.Context, f media.Frame) error {
 // sourceGap is the least time between the last frame of one source and the first frame of the next.
 const sourceGap = 20 * time.Millisecond
 
-// timeOf returns a time of the playing source on the clock of the first source. The first frame of another source never goes back
-// behind what was sent before, even if it comes at once or its publisher's clock is slow.
+// timeOf returns a time of the playing source on the clock of the first source. The first frame of another source never
+// goes back behind what was sent before, even if it comes at once or its publisher's clock is slow.
 func (p *Playback) timeOf(t media.Timestamp) media.Timestamp {
 	if !p.joined {
 		p.joined = true
@@ -137,9 +137,9 @@ func (p *Playback) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// replace switches a track to a transcoded feed, because the client cannot play the source's own frames. The reason is a codec that
-// was not agreed on, or B-frames: browsers show pictures in the order in which they come. Frames that were read before the switch are
-// left out.
+// replace switches a track to a transcoded feed, because the client cannot play the source's own frames. The reason is a
+// codec that was not agreed on, or B-frames: browsers show pictures in the order in which they come. Frames that were read
+// before the switch are left out.
 func (p *Playback) replace(f media.Frame, t *sendTrack) error {
 	transcodes := t.codec == media.Opus || slices.Contains(transcodedVideo, t.codec)
 	if !transcodes && p.playing != p.src { // the client would have to make a new offer
@@ -180,8 +180,8 @@ func (p *Playback) see(f media.Frame) {
 	}
 }
 
-// report sends a sender report for a track. Its wall clock time is the time of sending: the round trip time can be told from a client's
-// reply to it.
+// report sends a sender report for a track. Its wall clock time is the time of sending: the round trip time can be told
+// from a client's reply to it.
 func (p *Playback) report(t *sendTrack) {
 	if t != nil && t.clock.begun {
 		now := p.src.Now()

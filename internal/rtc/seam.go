@@ -8,7 +8,8 @@ import (
 	"transponder/internal/media"
 )
 
-// Reasons for which an offer is refused or a session ends, besides the hub's own errors. The doors translate them for their protocols.
+// Reasons for which an offer is refused or a session ends, besides the hub's own errors. The doors translate them for their
+// protocols.
 var (
 	ErrBadOffer        = errors.New("the offer is not usable SDP")
 	ErrNoCommonCodecs  = errors.New("no common codecs")
@@ -30,8 +31,8 @@ type Receiver interface {
 	// Accepts says why this receiver cannot take the offer, nil if it can. Nothing is reserved.
 	Accepts(offer *ParsedOffer) error
 
-	// Answer starts a session for an offer and returns the complete answer, all candidates included. The session calls the sink until its
-	// last call, Closed, which comes exactly once. ctx bounds the making of the answer only.
+	// Answer starts a session for an offer and returns the complete answer, all candidates included. The session calls the
+	// sink until its last call, Closed, which comes exactly once. ctx bounds the making of the answer only.
 	Answer(ctx context.Context, offer *ParsedOffer, sink Sink) (Session, string, error)
 
 	// Close ends every session and waits for them.
@@ -64,13 +65,13 @@ type SessionStats struct {
 	ClockJumps   int64 // how often the sender's RTP clock jumped; filled in by Publication.Stats
 }
 
-// Sink takes the media of one session, in order. Its methods are called by one goroutine at a time and must not block. Slices are valid
-// during the call only.
+// Sink takes the media of one session, in order. Its methods are called by one goroutine at a time and must not block.
+// Slices are valid during the call only.
 type Sink interface {
 	// Connected reports the end of the DTLS handshake: media may come now.
 	Connected()
-	// Video takes a whole access unit: NAL units with 4-byte lengths (H.264, HEVC), a temporal unit of OBUs with sizes (AV1), or the coded
-	// frame of another codec.
+	// Video takes a whole access unit: NAL units with 4-byte lengths (H.264, HEVC), a temporal unit of OBUs with sizes
+	// (AV1), or the coded frame of another codec.
 	Video(codec media.Codec, unit []byte, rtpTime uint32, key bool)
 	// Rotated sets the rotation of the pictures that follow, in degrees clockwise. Before the first call it is 0.
 	Rotated(degrees int)

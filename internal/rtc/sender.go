@@ -9,8 +9,8 @@ import (
 
 // Sender answers the offers of clients that play. All methods may be called from any goroutine.
 type Sender interface {
-	// Send starts a session for an offer to receive, and returns it with the complete answer. streamID names what is sent: the client
-	// plays tracks of one stream together. ctx bounds the making of the answer only.
+	// Send starts a session for an offer to receive, and returns it with the complete answer. streamID names what is sent:
+	// the client plays tracks of one stream together. ctx bounds the making of the answer only.
 	Send(ctx context.Context, offer *ParsedOffer, streamID string, events SendEvents) (Outlet, string, error)
 }
 

@@ -18,7 +18,7 @@ type sink struct {
 	video   h264Frames
 	coded   codedFrames // for other codecs
 	bFrames bFrameDetector
-	mixed   bool // it was wrong, and said
+	mixed   bool // B-frames were found, and logged
 
 	rotation int          // of the pictures that come now
 	angle    int          // of shown: the rotation at its first key frame
@@ -67,8 +67,8 @@ func (s *sink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
 	s.p.source.Video.Write(frame)
 }
 
-// bFrameDetector detects B-frames: pictures that are not shown in the order in which they are sent. RTP tells when a picture is shown, but
-// not when it is decoded, so the decoding times stay unknown.
+// bFrameDetector detects B-frames: pictures that are not shown in the order in which they are sent. RTP tells when a
+// picture is shown, but not when it is decoded, so the decoding times stay unknown.
 type bFrameDetector struct {
 	last           uint32 // RTP time
 	pictures, back int    // in this window; back counts the pictures that are shown before the one sent before them
@@ -98,8 +98,8 @@ func (d *bFrameDetector) outOfOrder(rtpTime uint32) bool {
 // Rotated implements Sink.
 func (s *sink) Rotated(degrees int) { s.rotation = degrees }
 
-// rotated returns a frame's track with the rotation. A new rotation takes effect at the next key frame, for which rotated asks: readers start
-// over with a new track.
+// rotated returns a frame's track with the rotation. A new rotation takes effect at the next key frame, for which rotated
+// asks: readers start over with a new track.
 func (s *sink) rotated(f media.Frame) *media.Track {
 	switch {
 	case f.Track != s.plain, f.Key && s.angle != s.rotation:
@@ -150,7 +150,8 @@ func audioTrack(codec media.Codec) *media.Track {
 // Clock implements Sink.
 func (s *sink) Clock(kind media.Kind, ntp uint64, rtpTime uint32) { s.clock.report(kind, ntp, rtpTime) }
 
-// Lost implements Sink. Readers see the gap in the frames' times. For ActivityTimeout a loss counts like media: packets do come.
+// Lost implements Sink. Readers see the gap in the frames' times. For ActivityTimeout a loss counts like media: packets do
+// come.
 func (s *sink) Lost(kind media.Kind) { s.last(kind).Store(int64(s.p.source.Now())) }
 
 // Closed implements Sink.
@@ -173,15 +174,15 @@ func (s *sink) last(k media.Kind) *atomic.Int64 {
 	return &s.lastAudio
 }
 
-// h264Frames makes frames from access units of H.264. Parameter sets go into the track, and not into the frame. There is no frame before the
-// first key frame with its parameter sets.
+// h264Frames makes frames from access units of H.264. Parameter sets go into the track, and not into the frame. There is no
+// frame before the first key frame with its parameter sets.
 type h264Frames struct {
 	sets  media.H264Sets
 	track *media.Track
 }
 
-// frame returns a unit as a frame without a time. It is not ok if the unit holds no picture, or if decoders cannot start with it or, after new
-// parameter sets, go on with it; then needKey says that a key frame is needed.
+// frame returns a unit as a frame without a time. It is not ok if the unit holds no picture, or if decoders cannot start
+// with it or, after new parameter sets, go on with it; then needKey says that a key frame is needed.
 func (f *h264Frames) frame(unit []byte, key bool) (_ media.Frame, ok, needKey bool) {
 	size := 0
 	picture := false

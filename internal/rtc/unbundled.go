@@ -10,8 +10,8 @@ import (
 	"transponder/internal/media"
 )
 
-// This file serves clients that bundle nothing, as GStreamer's webrtcbin does by default: audio and video have a transport each.
-// Receivers and senders get two offers of one section each; here the two sessions become one.
+// This file serves clients that bundle nothing, as GStreamer's webrtcbin does by default: audio and video have a transport
+// each. Receivers and senders get two offers of one section each; here the two sessions become one.
 
 // parts returns one offer for each section that is used.
 func (o *ParsedOffer) parts() []*ParsedOffer {
@@ -44,8 +44,8 @@ func (o *ParsedOffer) joinAnswers(answers []string) string {
 	return b.String()
 }
 
-// unbundled joins the events of the sessions of one offer: the whole is connected when all sessions are, and closed when the first
-// session is.
+// unbundled joins the events of the sessions of one offer: the whole is connected when all sessions are, and closed when
+// the first session is.
 type unbundled struct {
 	mu        sync.Mutex
 	connected int  // guarded by mu: how many sessions are connected
@@ -145,8 +145,8 @@ func (u unbundledSession) Stats() SessionStats {
 	return sum
 }
 
-// AddCandidate implements Trickler. It does not know which transport a candidate belongs to, so each session gets it: checks to the
-// wrong address are not answered.
+// AddCandidate implements Trickler. It does not know which transport a candidate belongs to, so each session gets it:
+// checks to the wrong address are not answered.
 func (u unbundledSession) AddCandidate(candidate string) error {
 	for _, s := range u {
 		if t, ok := s.(Trickler); ok {

@@ -41,8 +41,8 @@ func newParts(codec media.Codec) parts {
 	}
 }
 
-// assembler joins packets, which come in order, into access units. It drops a unit that is not whole, and then all units up to the next key
-// frame.
+// assembler joins packets, which come in order, into access units. It drops a unit that is not whole, and then all units up
+// to the next key frame.
 type assembler struct {
 	parts  parts
 	unit   func(unit []byte, rtpTime uint32, key bool)
@@ -126,6 +126,6 @@ func (d *assembler) emit() {
 	d.unit(d.au, d.rtpTime, key)
 }
 
-// scratches are the buffers in which units are joined. All streams share them: a stream needs the size of a key frame only for a few
-// milliseconds in two seconds.
+// scratches are the buffers in which units are joined. All streams share them: a stream needs the size of a key frame only
+// for a few milliseconds in two seconds.
 var scratches = sync.Pool{New: func() any { return new([]byte) }}

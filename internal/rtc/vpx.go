@@ -4,7 +4,7 @@ import (
 	"github.com/pion/rtp/codecs"
 )
 
-// vp8Parts takes the packets of VP8 (RFC 7741).
+// vp8Parts turns packets of VP8 (RFC 7741) into frames.
 type vp8Parts struct {
 	packet codecs.VP8Packet // reused
 	begun  bool
@@ -43,8 +43,8 @@ func vp8Size(unit []byte) (width, height int, ok bool) {
 	return width, height, width > 0 && height > 0
 }
 
-// vp9Parts takes the packets of VP9 (RFC 9628), of one spatial layer: a receiver of RTMP has no use for more. Browsers send one
-// unless a page asks them for others; of those the lowest is taken, which refers to no other.
+// vp9Parts turns packets of VP9 (RFC 9628) into frames of one spatial layer: a receiver of RTMP cannot use more. Browsers
+// send one layer unless a page asks for more. Of several it takes the lowest, which does not refer to the others.
 type vp9Parts struct {
 	packet     codecs.VP9Packet // reused
 	begun, end bool
@@ -53,7 +53,7 @@ type vp9Parts struct {
 
 func (d *vp9Parts) begin() { d.begun, d.end, d.key = false, false, false }
 
-// read parses a packet's descriptor, which leaves fields of the one before as they are.
+// read parses the descriptor of a packet. Unmarshal keeps fields of the packet before, so they are cleared first.
 func (d *vp9Parts) read(p []byte) ([]byte, bool) {
 	d.packet = codecs.VP9Packet{}
 	payload, err := d.packet.Unmarshal(p)

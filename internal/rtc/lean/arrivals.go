@@ -14,7 +14,8 @@ const (
 
 	// keptArrivals limits how late a packet may be, in sequence numbers: a second of 10 Mbit/s.
 	keptArrivals = 1024
-	// maxMissing is how many missing numbers in a row one chunk can report. Of a longer gap only the last maxMissing are reported.
+	// maxMissing is how many missing numbers in a row one chunk can report. Of a longer gap only the last maxMissing are
+	// reported.
 	maxMissing = 0x1fff
 	// maxReported limits the arrivals in one packet, so that it is not longer than maxFeedback.
 	maxReported = 350
@@ -135,8 +136,8 @@ func (a *arrivals) appendFeedback(b []byte) []byte {
 	return b
 }
 
-// chunk gathers symbols and writes them in as few bits as possible. One chunk of the format takes up to 8191 equal symbols, 14 symbols of
-// one bit, or 7 of two bits.
+// chunk gathers symbols and writes them in as few bits as possible. One chunk of the format takes up to 8191 equal symbols,
+// 14 symbols of one bit, or 7 of two bits.
 type chunk struct {
 	n       int
 	symbols [14]uint8 // the first of the n symbols

@@ -14,8 +14,8 @@ type Config struct {
 	Expiry time.Duration
 	// KeepAlive is the time between two ICE checks of ours. They tell the round trip time.
 	KeepAlive time.Duration
-	// Handshakes limits how many DTLS handshakes run at a time; more have to wait. A handshake that takes longer than a quarter of a
-	// second counts no more. One handshake takes one or two milliseconds of CPU.
+	// Handshakes limits how many DTLS handshakes run at a time; more have to wait. A handshake that takes longer than a
+	// quarter of a second counts no more. One handshake takes one or two milliseconds of CPU.
 	Handshakes int
 
 	// MaxBitrate, in bit/s, is the limit for senders without transport-wide feedback (REMB).

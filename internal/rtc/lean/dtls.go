@@ -64,7 +64,8 @@ func (s *session) secure(ctx context.Context) error {
 	}
 }
 
-// waitForClient waits for the client's first check. Meanwhile it sends checks to the client's candidates, with longer and longer pauses.
+// waitForClient waits for the client's first check. Meanwhile it sends checks to the client's candidates, with longer and
+// longer pauses.
 func (s *session) waitForClient(ctx context.Context) error {
 	limit := time.NewTimer(s.r.cfg.Expiry)
 	defer limit.Stop()
@@ -178,11 +179,12 @@ func (s *session) connect(conn *dtls.Conn) error {
 // maxFlight limits the datagrams that wait for the handshake. It is more than the largest flight has.
 const maxFlight = 32
 
-// maxSlotTime is how long a handshake keeps its slot of Config.Handshakes. A client that is far away or falls silent must not keep
-// others out.
+// maxSlotTime is how long a handshake keeps its slot of Config.Handshakes. A client that is far away or falls silent must
+// not keep others out.
 const maxSlotTime = 250 * time.Millisecond
 
-// dtlsConn is the client as a net.PacketConn, for pion. The socket's goroutine puts datagrams in; pion's goroutines read and write.
+// dtlsConn is the client as a net.PacketConn, for pion. The socket's goroutine puts datagrams in; pion's goroutines read
+// and write.
 type dtlsConn struct {
 	s        *session
 	in       chan []byte
@@ -196,8 +198,8 @@ func newDTLSConn(s *session) *dtlsConn {
 	return &dtlsConn{s: s, in: make(chan []byte, maxFlight), deadline: deadline.New(), closed: make(chan struct{})}
 }
 
-// acquireSlot waits for one of the Config.Handshakes slots. The first read calls it: before the client's first message there is no work.
-// Later calls do nothing.
+// acquireSlot waits for one of the Config.Handshakes slots. The first read calls it: before the client's first message
+// there is no work. Later calls do nothing.
 func (c *dtlsConn) acquireSlot() error {
 	if c.slot.Load() != nil {
 		return nil

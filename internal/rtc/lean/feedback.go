@@ -12,7 +12,8 @@ import (
 const (
 	// localSSRC is the SSRC of our reports. We send no media that could have the same.
 	localSSRC = 1
-	// feedbackInterval is the time between two transport-wide feedbacks. The receivers of libwebrtc use the same at most bit rates.
+	// feedbackInterval is the time between two transport-wide feedbacks. The receivers of libwebrtc use the same at most
+	// bit rates.
 	feedbackInterval = 100 * time.Millisecond
 	// grid: feedback is due at multiples of grid, so that the goroutine of a socket wakes up once for many sessions.
 	grid = 20 * time.Millisecond
@@ -34,7 +35,8 @@ func (s *session) adopt(socket *udp.Socket, now time.Duration) {
 
 // wake lets tick run at a time, or before. mu is held.
 func (s *session) wake(at time.Duration) {
-	// Only the goroutine of the session's socket may set the timer. In another goroutine, which is rare, the timer stays as it is.
+	// Only the goroutine of the session's socket may set the timer. In another goroutine, which is rare, the timer stays as
+	// it is.
 	if at < s.timerAt && s.holder != nil && s.holder == s.socket.Load() {
 		s.set(at)
 	}
@@ -46,8 +48,8 @@ func (s *session) set(at time.Duration) {
 	s.socket.Load().Set(s.timer, at)
 }
 
-// tick does what is due: checks, feedback, and the end of a silent session. It runs in the goroutine of a socket. If the client has moved
-// to another socket since the timer was set, it does nothing.
+// tick does what is due: checks, feedback, and the end of a silent session. It runs in the goroutine of a socket. If the
+// client has moved to another socket since the timer was set, it does nothing.
 func (s *session) tick(socket *udp.Socket, now time.Duration) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -120,8 +122,8 @@ type compound struct {
 	empty bool // there is nothing worth sending
 }
 
-// begin writes what must come first (RFC 3550, 6.1): a receiver report, with report blocks if blocks says so, and the canonical name.
-// With reduced-size RTCP, feedback may stand alone.
+// begin writes what must come first (RFC 3550, 6.1): a receiver report, with report blocks if blocks says so, and the
+// canonical name. With reduced-size RTCP, feedback may stand alone.
 func (c *compound) begin(blocks bool, now time.Duration) {
 	c.plain = c.plain[:0]
 	c.empty = !blocks
@@ -159,8 +161,8 @@ func (c *compound) add(p rtcp.Packet) {
 	c.added(before)
 }
 
-// added finishes the adding of feedback, which begins at the offset before. If the datagram is full now, it sends the datagram without that
-// feedback, and begins another one with it.
+// added finishes the adding of feedback, which begins at the offset before. If the datagram is full now, it sends the
+// datagram without that feedback, and begins another one with it.
 func (c *compound) added(before int) {
 	if len(c.plain) > maxFeedback && before > c.bare {
 		rest := append([]byte(nil), c.plain[before:]...)

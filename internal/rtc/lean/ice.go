@@ -20,10 +20,11 @@ import (
 const (
 	// maxPaths limits the paths of a client. A client has a few, and gets new ones when its network changes.
 	maxPaths = 8
-	// silent: when the path in use brings nothing for so long, we send on another path that does. A client's checks name the path that
-	// it has chosen (USE-CANDIDATE), but do not tell that a NAT on the way gave the client a new address.
+	// silent: when the path in use brings nothing for so long, we send on another path that does. A client's checks name
+	// the path that it has chosen (USE-CANDIDATE), but do not tell that a NAT on the way gave the client a new address.
 	silent = 500 * time.Millisecond
-	// firstPunch is how long we wait for the client's first check before we send checks to its candidates. The next waits double.
+	// firstPunch is how long we wait for the client's first check before we send checks to its candidates. The next waits
+	// double.
 	firstPunch = 500 * time.Millisecond
 	// maxCandidates limits the candidates that we send checks to: an offer must not make this server scan ports.
 	maxCandidates = 8
@@ -36,8 +37,8 @@ type path struct {
 	heardAt time.Duration
 }
 
-// iceAgent is the ICE-lite agent of one session (RFC 8445, 2.5). It answers the client's checks, knows the paths to the client, and
-// chooses the path to send on. It is guarded by the session's mu.
+// iceAgent is the ICE-lite agent of one session (RFC 8445, 2.5). It answers the client's checks, knows the paths to the
+// client, and chooses the path to send on. It is guarded by the session's mu.
 type iceAgent struct {
 	port      *udp.Port
 	user      udp.User // gets the client's packets: the session
@@ -97,8 +98,8 @@ func (a *iceAgent) leave() {
 	a.port.Leave(a.user, a.ufrag, true)
 }
 
-// receive takes a STUN message: a check, or the reply to one of ours. It is ok if the message is genuine and came now; p is the path
-// that it came over, nil if none is known.
+// receive takes a STUN message: a check, or the reply to one of ours. It is ok if the message is genuine and came now; p is
+// the path that it came over, nil if none is known.
 func (a *iceAgent) receive(d *udp.Datagram) (p *path, ok bool) {
 	m := stun.Message{Raw: d.Data}
 	if m.Decode() != nil || m.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(&m) != nil {
@@ -178,8 +179,8 @@ func (a *iceAgent) pathOf(addr netip.AddrPort) *path {
 	return nil
 }
 
-// addPath adds the path that a check came over and returns its index. If there are too many paths, the new one replaces the one that
-// has been silent for longest.
+// addPath adds the path that a check came over and returns its index. If there are too many paths, the new one replaces the
+// one that has been silent for longest.
 func (a *iceAgent) addPath(d *udp.Datagram) int {
 	if len(a.paths) == maxPaths {
 		oldest := slices.MinFunc(a.paths, func(x, y *path) int {
@@ -201,8 +202,8 @@ func (a *iceAgent) addPath(d *udp.Datagram) int {
 	return len(a.paths) - 1
 }
 
-// heard notes that something genuine came over a path, nil if none is known. It selects that path if the selected one is silent, and
-// says whether p is selected.
+// heard notes that something genuine came over a path, nil if none is known. It selects that path if the selected one is
+// silent, and says whether p is selected.
 func (a *iceAgent) heard(p *path, now time.Duration) (selected bool) {
 	a.heardAt = now
 	if p == nil {
@@ -215,8 +216,8 @@ func (a *iceAgent) heard(p *path, now time.Duration) (selected bool) {
 	return a.selected == p
 }
 
-// check sends a check of our own. A lite agent need not. But some full agents nominate a path only after they got one (pion, which
-// would take 200 ms more), and the reply tells the round trip time.
+// check sends a check of our own. A lite agent need not. But some full agents nominate a path only after they got one
+// (pion, which would take 200 ms more), and the reply tells the round trip time.
 func (a *iceAgent) check(socket *udp.Socket, p *path, now time.Duration) {
 	tie := binary.BigEndian.AppendUint64(nil, random())
 	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(a.remoteUfrag+":"+a.ufrag),
@@ -232,8 +233,8 @@ func (a *iceAgent) check(socket *udp.Socket, p *path, now time.Duration) {
 	socket.Send(m.Raw, p.source, p.addr)
 }
 
-// addCandidate notes a candidate of the client: the value of an a=candidate line. It is needed only for punch, as the client's checks
-// show its address.
+// addCandidate notes a candidate of the client: the value of an a=candidate line. It is needed only for punch, as the
+// client's checks show its address.
 func (a *iceAgent) addCandidate(candidate string) error {
 	if len(a.candidates) == maxCandidates || !rtc.UsableCandidate(candidate) {
 		return nil
@@ -257,8 +258,8 @@ func (a *iceAgent) addCandidate(candidate string) error {
 	return nil
 }
 
-// punch sends checks to the client's candidates. If this server is behind a NAT that it does not know of, no address in our answer
-// reaches it. A check from here opens that NAT, and the client replies with checks of its own.
+// punch sends checks to the client's candidates. If this server is behind a NAT that it does not know of, no address in our
+// answer reaches it. A check from here opens that NAT, and the client replies with checks of its own.
 func (a *iceAgent) punch() {
 	for _, addr := range a.candidates {
 		a.check(a.port.Socket(addr.Addr().Is6()), &path{addr: addr}, a.port.Now())

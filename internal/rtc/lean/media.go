@@ -8,8 +8,8 @@ import (
 	"transponder/internal/rtc/udp"
 )
 
-// maxEarly limits the media datagrams that are kept until the handshake is done. The client has the keys half a round trip before us,
-// and starts with a key frame.
+// maxEarly limits the media datagrams that are kept until the handshake is done. The client has the keys half a round trip
+// before us, and starts with a key frame.
 const maxEarly = 128
 
 // takeMedia processes a packet of SRTP or SRTCP. mu is held.
@@ -27,8 +27,8 @@ func (s *session) takeMedia(d *udp.Datagram) {
 	}
 }
 
-// open decrypts a packet in place and processes it. It returns false if the packet is not the client's or is a replay. now is the time
-// of processing, arrived the time when the kernel got the packet. mu is held.
+// open decrypts a packet in place and processes it. It returns false if the packet is not the client's or is a replay. now
+// is the time of processing, arrived the time when the kernel got the packet. mu is held.
 func (s *session) open(b []byte, now, arrived time.Duration) bool {
 	// RTCP has the packet type where RTP has marker and payload type (RFC 5761, 4).
 	if len(b) > 1 && b[1] >= 192 && b[1] < 224 {
@@ -59,8 +59,8 @@ func (s *session) open(b []byte, now, arrived time.Duration) bool {
 	return true
 }
 
-// push gives a packet to the jitter buffer of its track. It ignores payload types that the answer does not have: browsers send only
-// what the answer has.
+// push gives a packet to the jitter buffer of its track. It ignores payload types that the answer does not have: browsers
+// send only what the answer has.
 func (s *session) push(p rtc.Packet, now, arrived time.Duration) {
 	t := &s.audio
 	switch v := s.video.section; {

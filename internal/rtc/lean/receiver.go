@@ -118,7 +118,8 @@ func (r *Receiver) remove(s *session) {
 	delete(r.sessions, s)
 }
 
-// Refused returns how many datagrams came for a session, by its user name or from its client's address, and were not genuine or not valid.
+// Refused returns how many datagrams came for a session, by its user name or from its client's address, and were not
+// genuine or not valid.
 func (r *Receiver) Refused() int64 { return r.refused.Load() }
 
 // Panics returns how many sessions have ended because they panicked.

@@ -20,10 +20,11 @@ var errPanic = errors.New("internal error")
 
 // session is one client that sends.
 //
-// Two kinds of goroutine work on it. The goroutine of the UDP socket on which the client's packets arrive does the work: Receive and
-// tick. The goroutine that executes run does the DTLS handshake. mu protects the fields below it: from the handshake, from the moment
-// when the client moves to another socket, so that two sockets' goroutines have its packets, and from calls of other goroutines (Stats,
-// AddCandidate, Close). The sink is called with mu held. Lock order: session.mu, then the locks of package udp.
+// Two kinds of goroutine work on it. The goroutine of the UDP socket on which the client's packets arrive does the work:
+// Receive and tick. The goroutine that executes run does the DTLS handshake. mu protects the fields below it: from the
+// handshake, from the moment when the client moves to another socket, so that two sockets' goroutines have its packets, and
+// from calls of other goroutines (Stats, AddCandidate, Close). The sink is called with mu held. Lock order: session.mu,
+// then the locks of package udp.
 type session struct {
 	r           *Receiver
 	offer       *rtc.ParsedOffer
@@ -144,8 +145,8 @@ func (s *session) unlock() {
 	s.mu.Unlock()
 }
 
-// heard notes that something genuine came from the client, over the path p (nil if none is known). If p is the path to send on, the
-// socket on which the datagram arrived becomes the session's. mu is held.
+// heard notes that something genuine came from the client, over the path p (nil if none is known). If p is the path to send
+// on, the socket on which the datagram arrived becomes the session's. mu is held.
 func (s *session) heard(d *udp.Datagram, p *path) {
 	selected := s.ice.heard(p, d.At)
 	before := s.socket.Load()
@@ -170,7 +171,8 @@ func (s *session) end(cause error) {
 	s.cancel(cause)
 }
 
-// RequestKeyFrame implements rtc.Session. It does not lock mu: the sink, which is called with mu held, may call it through the hub.
+// RequestKeyFrame implements rtc.Session. It does not lock mu: the sink, which is called with mu held, may call it through
+// the hub.
 func (s *session) RequestKeyFrame() {
 	if s.wantsKey.Swap(true) {
 		return

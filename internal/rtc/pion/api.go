@@ -62,8 +62,8 @@ func capability(s *rtc.Section) webrtc.RTPCodecCapability {
 	return c
 }
 
-// register tells pion of a section's codec and retransmissions and, with transportCC, of the header extension for transport-wide
-// sequence numbers.
+// register tells pion of a section's codec and retransmissions and, with transportCC, of the header extension for
+// transport-wide sequence numbers.
 func register(m *webrtc.MediaEngine, s *rtc.Section, transportCC bool) error {
 	kind := webrtc.RTPCodecTypeAudio
 	if s.Kind == media.Video {

@@ -9,8 +9,8 @@ import (
 	"transponder/internal/rtc"
 )
 
-// cleanOffer writes the offer for pion: with the codecs that we chose and nothing else. So pion has nothing to choose, and never fails
-// on a line that a client left behind.
+// cleanOffer writes the offer for pion: with the codecs that we chose and nothing else. So pion has nothing to choose, and
+// never fails on a line that a client left behind.
 func cleanOffer(answer rtc.Answer) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {

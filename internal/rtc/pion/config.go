@@ -21,8 +21,8 @@ type Config struct {
 	// MaxBitrate, in bit/s, is the limit for senders without transport-wide feedback (REMB).
 	MaxBitrate int
 
-	// Orientation lets senders send pictures unrotated, with the rotation beside them (CVO). RTMP cannot carry a rotation that players
-	// respect. Without Orientation senders rotate the pictures themselves, and more viewers see them upright.
+	// Orientation lets senders send pictures unrotated, with the rotation beside them (CVO). RTMP cannot carry a rotation
+	// that players respect. Without Orientation senders rotate the pictures themselves, and more viewers see them upright.
 	Orientation bool
 
 	JitterBuffer rtc.JitterBufferConfig // codec, NACK, rotation and parameter sets come from the offer

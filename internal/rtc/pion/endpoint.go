@@ -39,7 +39,8 @@ type Endpoint struct {
 
 var _ rtc.Receiver = (*Endpoint)(nil)
 
-// New makes an endpoint on a port, and listens for ICE-TCP if cfg asks for it. Whoever made the endpoint closes it, before the port.
+// New makes an endpoint on a port, and listens for ICE-TCP if cfg asks for it. Whoever made the endpoint closes it, before
+// the port.
 func New(ctx context.Context, cfg Config, port *udp.Port, log *slog.Logger) (*Endpoint, error) {
 	e := &Endpoint{cfg: cfg, log: log, mux: &mux{Port: port}, sessions: map[io.Closer]bool{}}
 	cert, err := rtc.NewCertificate()

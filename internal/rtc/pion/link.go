@@ -69,8 +69,8 @@ func (l *link) write(pionAnswer string) string {
 	return l.answer.SDP(t)
 }
 
-// failure says why a connection ended that we did not close. Pion does not say it: it may report a failed handshake as closed too, if the
-// client hangs up first.
+// failure says why a connection ended that we did not close. Pion does not say it: it may report a failed handshake as
+// closed too, if the client hangs up first.
 func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {
 	iceFailed := l.dtls.ICETransport().State() == webrtc.ICETransportStateFailed
 	cert := l.dtls.GetRemoteCertificate()
@@ -88,7 +88,8 @@ func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {
 	}
 }
 
-// offered says whether a certificate has the fingerprint of the offer. It is true if we cannot compute that kind of fingerprint.
+// offered says whether a certificate has the fingerprint of the offer. It is true if we cannot compute that kind of
+// fingerprint.
 func (l *link) offered(cert []byte) bool {
 	offered := l.answer.Offer.Used()[0].Fingerprint
 	return !strings.HasPrefix(offered, "sha-256 ") || strings.EqualFold(rtc.Fingerprint(cert), offered)

@@ -25,8 +25,8 @@ type mux struct {
 
 var _ ice.UDPMux = (*mux)(nil)
 
-// GetListenAddresses implements ice.UDPMux. Pion needs one local address of each family, whatever addresses the machine has: the same
-// sockets receive for all of them, and Endpoint.candidates writes the candidates of the answer.
+// GetListenAddresses implements ice.UDPMux. Pion needs one local address of each family, whatever addresses the machine
+// has: the same sockets receive for all of them, and Endpoint.candidates writes the candidates of the answer.
 func (m *mux) GetListenAddresses() []net.Addr {
 	a := []net.Addr{&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: m.Number()}}
 	if m.Socket(true) != nil {
@@ -146,8 +146,8 @@ func (c *muxConn) put(q queued) {
 	}
 }
 
-// ReadFromAddrPort returns the next datagram. If it is a check, then datagrams to that client are sent from the address that the check came
-// to. Pion answers the check, and sends one of its own, before it reads again.
+// ReadFromAddrPort returns the next datagram. If it is a check, then datagrams to that client are sent from the address
+// that the check came to. Pion answers the check, and sends one of its own, before it reads again.
 func (c *muxConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
 		c.mu.Lock()

@@ -261,8 +261,8 @@ func (o *outlet) Close() error {
 	return nil
 }
 
-// sayGoodbye tells the client that its tracks have ended (RFC 3550, 6.6). The client may notice this sooner than the end of the connection.
-// Such a packet begins with a report (6.1). mu is held.
+// sayGoodbye tells the client that its tracks have ended (RFC 3550, 6.6). The client may notice this sooner than the end of
+// the connection. Such a packet begins with a report (6.1). mu is held.
 func (o *outlet) sayGoodbye() {
 	for _, t := range o.tracks {
 		if t != nil && t.report != nil {

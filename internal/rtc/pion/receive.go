@@ -49,8 +49,8 @@ func (s *session) of(kind media.Kind) *receiveTrack {
 	return &s.audio
 }
 
-// push processes a packet. Retransmissions on an SSRC that the offer did not declare come here too. Other payload types that the answer
-// does not have are ignored: browsers send only what the answer has.
+// push processes a packet. Retransmissions on an SSRC that the offer did not declare come here too. Other payload types
+// that the answer does not have are ignored: browsers send only what the answer has.
 func (s *session) push(kind media.Kind, b []byte) {
 	p, err := rtc.ParsePacket(b)
 	if err != nil {
@@ -157,8 +157,8 @@ func (s *session) ask(t *receiveTrack, now time.Duration, feedback []rtcp.Packet
 	return feedback
 }
 
-// bitRate appends a REMB each second for senders without transport-wide feedback: they have no better way to learn what they may send. mu is
-// held.
+// bitRate appends a REMB each second for senders without transport-wide feedback: they have no better way to learn what
+// they may send. mu is held.
 func (s *session) bitRate(now time.Duration, feedback []rtcp.Packet) []rtcp.Packet {
 	v := s.video.section
 	if v == nil || !v.REMB || v.TWCC != 0 || s.video.ssrc == 0 || s.endpoint.cfg.MaxBitrate == 0 {

@@ -14,8 +14,8 @@ import (
 	"transponder/internal/rtc"
 )
 
-// session is one client that sends. Several goroutines of pion bring packets and reports. Each locks mu to call the jitter buffers and the
-// sink.
+// session is one client that sends. Several goroutines of pion bring packets and reports. Each locks mu to call the jitter
+// buffers and the sink.
 type session struct {
 	link
 	began time.Time
@@ -119,7 +119,8 @@ func (s *session) end(cause error) {
 	s.sink.Closed(cause)
 }
 
-// RequestKeyFrame implements rtc.Session. It does not lock mu: the sink, which is called with mu held, may call it through the hub.
+// RequestKeyFrame implements rtc.Session. It does not lock mu: the sink, which is called with mu held, may call it through
+// the hub.
 func (s *session) RequestKeyFrame() {
 	s.wantsKey.Store(true)
 	s.timer.Reset(0)

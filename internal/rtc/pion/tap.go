@@ -7,8 +7,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// tap is an interceptor that takes retransmissions as soon as they come. Without it pion hands them out only when the next packet of the
-// repaired stream is read, up to one frame later.
+// tap is an interceptor that takes retransmissions as soon as they come. Without it pion hands them out only when the next
+// packet of the repaired stream is read, up to one frame later.
 type tap struct {
 	interceptor.NoOp
 	retransmission func(packet []byte)

@@ -73,8 +73,8 @@ func (r *batch) read() (int, error) {
 	return r.n, nil
 }
 
-// receive reads the datagrams that are there; it returns false if there are none. The call is short and does not block, so it bypasses
-// the scheduler's hooks for system calls: these would wake the scheduler's monitor each time.
+// receive reads the datagrams that are there; it returns false if there are none. The call is short and does not block, so
+// it bypasses the scheduler's hooks for system calls: these would wake the scheduler's monitor each time.
 func (r *batch) receive(fd uintptr) bool {
 	for i := range r.headers[:max(r.n, 1)] { // the last read has written to these
 		h := &r.headers[i].header

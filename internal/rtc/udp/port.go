@@ -22,8 +22,8 @@ var ErrUser = errors.New("this ICE user name is taken")
 
 // User takes the datagrams of one ICE user name of ours.
 type User interface {
-	// Receive takes a datagram. It is called in the goroutine of the socket on which the datagram arrived, and must not block. d is valid
-	// until Receive returns.
+	// Receive takes a datagram. It is called in the goroutine of the socket on which the datagram arrived, and must not
+	// block. d is valid until Receive returns.
 	Receive(d *Datagram)
 }
 
@@ -50,8 +50,8 @@ type userName struct {
 	ipv6  bool
 }
 
-// Open opens the sockets for IPv4, and one for IPv6 if the machine has it, on one port. It starts a goroutine for each socket. Whoever
-// opens the port closes it.
+// Open opens the sockets for IPv4, and one for IPv6 if the machine has it, on one port. It starts a goroutine for each
+// socket. Whoever opens the port closes it.
 func Open(ctx context.Context, cfg Config) (*Port, error) {
 	p := &Port{cfg: cfg, opened: time.Now(), users: map[userName]User{}, claims: map[netip.AddrPort]User{}}
 	p.buffers.New = func() any { return new([MaxDatagram]byte) }
@@ -150,8 +150,8 @@ func (p *Port) Unclaim(u User, addr netip.AddrPort) {
 	}
 }
 
-// find returns the user of a datagram, and whether the datagram is a check. A check names its user, so that a client that publishes again
-// from the same port gets through. For other datagrams the sender's address decides.
+// find returns the user of a datagram, and whether the datagram is a check. A check names its user, so that a client that
+// publishes again from the same port gets through. For other datagrams the sender's address decides.
 func (p *Port) find(data []byte, from netip.AddrPort) (u User, check bool) {
 	ufrag, check := checkUser(data)
 	p.mu.RLock()
@@ -190,8 +190,9 @@ func (p *Port) Candidates() []string {
 	return list
 }
 
-// Addresses returns the addresses for answers, the likeliest first: all addresses of this machine in the order IPv4, IPv6, loopback; or
-// the addresses of the configuration and loopback. With loopback a browser on the same machine needs no network.
+// Addresses returns the addresses for answers, the likeliest first: all addresses of this machine in the order IPv4, IPv6,
+// loopback; or the addresses of the configuration and loopback. With loopback a browser on the same machine needs no
+// network.
 func (p *Port) Addresses() []netip.Addr {
 	list := slices.Clone(p.cfg.Addresses)
 	local, _ := net.InterfaceAddrs()

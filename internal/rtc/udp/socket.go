@@ -31,8 +31,9 @@ type Socket struct {
 	armed time.Duration // guarded by mu: when the read is to return; 0: never, negative: at once
 }
 
-// listen opens a socket on a port. The first socket of a port is bound alone and shares the port only afterwards. So a second server on
-// the same port fails to start; otherwise it would take half of the packets. With join, the port is shared already.
+// listen opens a socket on a port. The first socket of a port is bound alone and shares the port only afterwards. So a
+// second server on the same port fails to start; otherwise it would take half of the packets. With join, the port is shared
+// already.
 func (p *Port) listen(ctx context.Context, network string, port int, join bool) (*Socket, error) {
 	var lc net.ListenConfig
 	if join {
@@ -157,8 +158,8 @@ func (s *Socket) Send(b []byte, from Source, to netip.AddrPort) {
 	}
 }
 
-// Source is the address of ours that a datagram is sent from. The zero value lets the kernel choose, by its routes. A client must get
-// datagrams from the address that it sends its checks to: ICE makes pairs of addresses.
+// Source is the address of ours that a datagram is sent from. The zero value lets the kernel choose, by its routes. A
+// client must get datagrams from the address that it sends its checks to: ICE makes pairs of addresses.
 type Source struct {
 	addr    netip.Addr
 	control []byte

@@ -27,7 +27,8 @@ func granted(raw syscall.RawConn) (size int) {
 	return size / 2
 }
 
-// tellMore lets reads tell the address that a datagram came to, the time when it came, and how many datagrams found the buffer full.
+// tellMore lets reads tell the address that a datagram came to, the time when it came, and how many datagrams found the
+// buffer full.
 func tellMore(raw syscall.RawConn, network string) error {
 	// A kernel may lack these two. Then the times of reading are used, and losses show only in the streams.
 	_ = setOption(raw, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
@@ -46,7 +47,8 @@ func setOption(raw syscall.RawConn, level, option, value int) error {
 	return err
 }
 
-// controlSize is the space for what tellMore asks for: a struct in6_pktinfo, a struct timespec and a counter, each with a header.
+// controlSize is the space for what tellMore asks for: a struct in6_pktinfo, a struct timespec and a counter, each with a
+// header.
 const controlSize = 40 + 32 + 24
 
 // control is what the kernel said about a datagram.

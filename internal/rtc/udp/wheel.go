@@ -8,7 +8,8 @@ import (
 const (
 	// tick is the resolution of timers. The shortest time that is needed is the 5 ms after which a lost packet is asked for.
 	tick = 5 * time.Millisecond
-	// spokes is how many ticks the wheel holds, one bit each. A timer that is set for later is looked at, and set again, before its time.
+	// spokes is how many ticks the wheel holds, one bit each. A timer that is set for later is looked at, and set again,
+	// before its time.
 	spokes = 64
 )
 
