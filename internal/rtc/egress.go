@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/limits"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
@@ -23,6 +24,9 @@ type EgressConfig struct {
 	MaxPlayers int
 }
 
+// trackTimeoutRange is the range of EgressConfig.TrackTimeout, which is no setting.
+var trackTimeoutRange = limits.Of(0, time.Minute)
+
 // DefaultEgressConfig waits as long for a connection as DefaultConfig, and 2 s for the first frames.
 func DefaultEgressConfig() EgressConfig {
 	return EgressConfig{ConnectTimeout: 12 * time.Second, TrackTimeout: 2 * time.Second}
@@ -30,17 +34,11 @@ func DefaultEgressConfig() EgressConfig {
 
 // Validate reports every value that cannot work.
 func (c EgressConfig) Validate() error {
-	var errs []error
-	if c.ConnectTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("connect timeout %v of players is not positive", c.ConnectTimeout))
-	}
-	if c.TrackTimeout < 0 {
-		errs = append(errs, fmt.Errorf("track timeout %v is negative", c.TrackTimeout))
-	}
-	if c.MaxPlayers < 0 {
-		errs = append(errs, fmt.Errorf("limit of %d players is negative; 0 means no limit", c.MaxPlayers))
-	}
-	return errors.Join(errs...)
+	return errors.Join(
+		ConnectTimeoutRange.Check("connect timeout", c.ConnectTimeout),
+		trackTimeoutRange.Check("track timeout", c.TrackTimeout),
+		MaxPlayersRange.Check("the limit of players", c.MaxPlayers),
+	)
 }
 
 // TranscodeFunc returns a feed of the source in another codec, and the function that releases the feed.

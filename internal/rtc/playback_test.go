@@ -44,7 +44,7 @@ func TestEgressConfig(t *testing.T) {
 		t.Errorf("the default is not valid: %v", err)
 	}
 	err := EgressConfig{TrackTimeout: -1, MaxPlayers: -2}.Validate()
-	for _, want := range []string{"connect timeout 0s", "track timeout -1ns", "-2 players"} {
+	for _, want := range []string{"connect timeout 0s", "track timeout -1ns", "limit of players -2"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %q", err, want)
 		}
