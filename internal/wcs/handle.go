@@ -174,7 +174,7 @@ func (s *session) handlePlay(ctx context.Context, req mediaRequest) {
 
 // handleStop ends a player; its goroutine sends the status. An id that is unknown, or already over, is none of ours.
 func (s *session) handleStop(ref streamRef) {
-	if p := s.player(string(ref.MediaSessionID)); p != nil {
+	if p := s.streams.player(string(ref.MediaSessionID)); p != nil {
 		p.stop(errStopped)
 	}
 }
@@ -225,7 +225,7 @@ const maxPayload = 64 << 10
 // handleStreamEvent gives what a publisher says to its players. The SDK of those has its own ideas of other types, so no page
 // may send them.
 func (s *session) handleStreamEvent(e eventRequest) {
-	p := s.publisher(string(e.MediaSessionID))
+	p := s.streams.publisher(string(e.MediaSessionID))
 	kind := string(e.Type)
 	switch {
 	case p == nil: // the SDK of a player says so, too, when its page mutes what it plays
@@ -247,7 +247,7 @@ func (s *session) handleStreamEvent(e eventRequest) {
 	if len(e.Payload) > 0 && string(e.Payload) != "null" {
 		payload = e.Payload
 	}
-	for _, player := range s.srv.stage.watching(p.media.Source()) {
+	for _, player := range s.srv.participants.playersOf(p.media.Source()) {
 		player.event(kind, payload)
 	}
 }
@@ -295,7 +295,7 @@ func (r mediaRequest) echoable() mediaRequest {
 
 // handleUnpublish ends a stream; its goroutine sends the status. An id that is unknown, or already over, is none of ours.
 func (s *session) handleUnpublish(ref streamRef) {
-	if p := s.publisher(string(ref.MediaSessionID)); p != nil {
+	if p := s.streams.publisher(string(ref.MediaSessionID)); p != nil {
 		p.stop(errStopped)
 	}
 }

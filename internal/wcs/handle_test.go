@@ -232,7 +232,7 @@ func FuzzMessage(f *testing.F) {
 			cancel(errGone)
 			if s := k.session.Load(); s != nil {
 				s.end(errGone)
-				s.wg.Wait()
+				s.streams.wg.Wait()
 			}
 			for m, ok := k.out.next(); ok; m, ok = k.out.next() {
 				var r reply

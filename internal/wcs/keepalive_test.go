@@ -101,7 +101,7 @@ func TestGoodbyeIsHeardWhileSending(t *testing.T) {
 		}
 		close(stop)
 		wg.Wait()
-		if cause := s.over; !said(cause) {
+		if cause := s.over; !closedByPage(cause) {
 			t.Fatalf("the session ended by %v", cause)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 
 // player is one stream that a session plays.
 type player struct {
-	line
+	notifier
 	req     mediaRequest
 	src     *stream.Source
 	created time.Time
@@ -47,10 +47,10 @@ type Player struct {
 	Created                time.Time
 }
 
-// Players returns who plays here, oldest first.
+// Players returns all players, oldest first.
 func (s *Server) Players() []Player {
 	var all []Player
-	for _, p := range s.stage.all() {
+	for _, p := range s.participants.allPlayers() {
 		all = append(all, p.player())
 	}
 	slices.SortFunc(all, func(a, b Player) int {
@@ -59,24 +59,24 @@ func (s *Server) Players() []Player {
 	return all
 }
 
-// StopPlayer ends the player of that id by request, and says whether there was one.
+// StopPlayer ends the player with the id, and says whether there was one.
 func (s *Server) StopPlayer(id string) bool {
-	p := s.stage.player(id)
+	p := s.participants.player(id)
 	if p != nil {
 		p.stop(stream.ErrTerminated)
 	}
 	return p != nil
 }
 
-// Muted says which tracks of a stream its page has muted.
+// Muted says which tracks of a stream the page of its publisher has muted.
 func (s *Server) Muted(src *stream.Source) (audio, video bool) {
-	if p := s.stage.publisher(src); p != nil {
+	if p := s.participants.publisher(src); p != nil {
 		return p.audioMuted.Load(), p.videoMuted.Load()
 	}
 	return false, false
 }
 
-// startPlayer leaves all but the looking up to a goroutine.
+// startPlayer looks up the stream, and starts a goroutine for the rest.
 func (s *session) startPlayer(ctx context.Context, req mediaRequest) error {
 	src, err := s.toPlay(req)
 	if err != nil {
@@ -84,23 +84,23 @@ func (s *session) startPlayer(ctx context.Context, req mediaRequest) error {
 	}
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	p := &player{
-		line:    line{s: s, id: string(req.MediaSessionID)},
-		req:     req,
-		src:     src,
-		created: time.Now(),
-		log:     s.log.With("stream", string(req.Name), "player", string(req.MediaSessionID)),
-		cancel:  cancel,
+		notifier: notifier{s: s, id: string(req.MediaSessionID)},
+		req:      req,
+		src:      src,
+		created:  time.Now(),
+		log:      s.log.With("stream", string(req.Name), "player", string(req.MediaSessionID)),
+		cancel:   cancel,
 	}
 	offer := rtc.Offer{SDP: string(req.SDP), TCP: strings.EqualFold(string(req.Transport), "TCP")}
 	p.req.SDP = "" // too big to keep
-	if err := s.addPlayer(p, func() { p.run(life, offer) }); err != nil {
+	if err := s.streams.addPlayer(p, &s.srv.participants, func() { p.run(life, offer) }); err != nil {
 		cancel(nil)
 		return err
 	}
 	return nil
 }
 
-// toPlay returns the stream that a request asks for, or what is against it.
+// toPlay returns the stream that a request asks for, or why it cannot be played.
 func (s *session) toPlay(req mediaRequest) (*stream.Source, error) {
 	if err := checkMedia(req); err != nil {
 		return nil, err
@@ -121,41 +121,22 @@ func (s *session) toPlay(req mediaRequest) (*stream.Source, error) {
 	return src, nil
 }
 
-// addPlayer lists the player and starts its goroutine.
-func (s *session) addPlayer(p *player, run func()) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.over != nil:
-		return errDisconnected
-	case s.inUse(p.id):
-		return stream.ErrIDInUse
-	case len(s.players) >= s.srv.cfg.MaxPlayers:
-		return errTooMany
-	case !s.srv.stage.addPlayer(p):
-		return stream.ErrIDInUse
-	}
-	s.players[p.id] = p
-	s.wg.Go(run)
-	return nil
-}
-
-// run lives as long as the playing and tells the page how it goes.
+// run plays until the end, and tells the page.
 func (p *player) run(ctx context.Context, offer rtc.Offer) {
 	defer p.cancel(nil)
 	err := panics.Err // unless it is replaced below
 	p.s.safely(func() { err = p.play(ctx, offer) })
 	switch {
 	case ctx.Err() != nil:
-		err = context.Cause(ctx) // whatever the media noticed first
+		err = context.Cause(ctx) // this is the cause, even if the media failed first
 	case errors.Is(err, rtc.ErrSourceEnded), errors.Is(err, errPublisherGone):
-		err = errPublisherGone // the publisher's own cause would read as the player's
+		err = errPublisherGone // the page would take the cause of the publisher's end for that of the player's
 		p.awaitPublisher(ctx)
 	}
 	p.s.safely(func() { p.finish(ctx, err) })
 }
 
-// play waits for the stream, answers the offer and runs the media, and returns why that ended.
+// play waits for the stream, answers the offer and runs the media. It returns why the media ended.
 func (p *player) play(ctx context.Context, offer rtc.Offer) error {
 	if err := p.awaitLive(ctx); err != nil {
 		return err
@@ -175,7 +156,7 @@ func (p *player) play(ctx context.Context, offer rtc.Offer) error {
 	return playback.Run(ctx)
 }
 
-// awaitLive gives a stream that is only reserved a moment to come.
+// awaitLive waits for the publisher of the stream to connect.
 func (p *player) awaitLive(ctx context.Context) error {
 	late := time.NewTimer(p.s.srv.cfg.ReadyTimeout)
 	defer late.Stop()
@@ -201,8 +182,8 @@ func (p *player) answer(ctx context.Context, offer rtc.Offer) (Playback, error) 
 	return playback, err
 }
 
-// announcePlaying says PLAYING as soon as the media is connected: the page has applied the answer then, and no picture is
-// there yet. It follows what is played from then on.
+// announcePlaying says PLAYING as soon as the media is connected: the page has applied the answer by then, and no picture has come
+// yet. After that it tells the page the bit rate and the size of the pictures.
 func (p *player) announcePlaying(ctx context.Context, playback Playback) {
 	select {
 	case <-playback.Connected():
@@ -233,7 +214,7 @@ func (p *player) announcePlaying(ctx context.Context, playback Playback) {
 	})
 }
 
-// resize is the payload of the event of that type. The SDK knows the size of what it plays by it, so the first is told, too.
+// resize is the payload of the event "resize". The SDK learns the size of the pictures from it, so the first size is sent, too.
 type resize struct {
 	Width  int `json:"streamerVideoWidth"`
 	Height int `json:"streamerVideoHeight"`
@@ -246,9 +227,9 @@ func sizeOf(t *media.Track) resize {
 	return resize{t.Width, t.Height}
 }
 
-// awaitPublisher waits until the publisher was told that its stream is over: the players hear of it after that.
+// awaitPublisher waits until the publisher was told that its stream has ended. The players are told after it.
 func (p *player) awaitPublisher(ctx context.Context) {
-	if pub := p.s.srv.stage.publisher(p.src); pub != nil {
+	if pub := p.s.srv.participants.publisher(p.src); pub != nil {
 		select {
 		case <-pub.told:
 		case <-ctx.Done():
@@ -256,28 +237,28 @@ func (p *player) awaitPublisher(ctx context.Context) {
 	}
 }
 
-// stop ends the playing; its goroutine sends the status.
+// stop ends the player. The goroutine of the player sends the status.
 func (p *player) stop(cause error) { p.cancel(cause) }
 
-// finish sends the terminal status, after the id has become free.
+// finish sends the terminal status. The id is free before.
 func (p *player) finish(ctx context.Context, cause error) {
 	status, info := outcomeOfPlay(cause)
 	last := p.describe(status, info)
-	p.s.srv.stage.dropPlayer(p)
-	p.s.forgetPlayer(p)
+	p.s.srv.participants.dropPlayer(p)
+	p.s.streams.dropPlayer(p)
 
 	level := slog.LevelInfo
 	if status == failed && !errors.Is(cause, errDisconnected) && !errors.Is(cause, errPublisherGone) {
 		p.s.srv.count.playFailed.Add(1)
 		level = slog.LevelWarn
 	}
-	p.line.finish(last)
+	p.notifier.finish(last)
 	p.log.Log(ctx, level, "player ended", "status", status, "err", cause)
 }
 
-func (p *player) retell() { p.line.retell(p.describe, playing) }
+func (p *player) announceAgain() { p.notifier.announceAgain(p.describe, playing) }
 
-// describe is the stream object at this moment.
+// describe returns the stream object as it is now.
 func (p *player) describe(status, info string) streamInfo {
 	si := p.src.Info()
 	d := p.s.describe(p.req, status, info)
@@ -298,7 +279,7 @@ func (p *player) transport() string {
 	return "UDP"
 }
 
-// player is what can be said of it to others.
+// player describes the player to other doors.
 func (p *player) player() Player {
 	si := p.src.Info()
 	v := Player{
@@ -319,10 +300,4 @@ func (p *player) player() Player {
 		v.Video, v.Audio = st.Video, st.Audio
 	}
 	return v
-}
-
-func (s *session) forgetPlayer(p *player) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.players, p.id)
 }

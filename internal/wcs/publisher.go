@@ -17,7 +17,7 @@ import (
 
 // publisher is one stream that a session publishes.
 type publisher struct {
-	line
+	notifier
 	req   mediaRequest
 	media Publication
 	log   *slog.Logger
@@ -29,20 +29,20 @@ type publisher struct {
 	told chan struct{} // closed once the terminal status was sent
 }
 
-// startPublisher makes the stream, answers the offer and leaves the rest to a goroutine. Offers are answered one after
-// another, so that a page that stops a stream and publishes it again finds its name free.
+// startPublisher makes the stream, answers the offer, and starts a goroutine for the rest. Offers are answered one after another:
+// when a page stops a stream and publishes it again, the name is free.
 func (s *session) startPublisher(ctx context.Context, req mediaRequest) error {
 	id := string(req.MediaSessionID)
 	if err := s.checkPublish(req); err != nil {
 		return err
 	}
-	if err := s.reserve(id); err != nil {
+	if err := s.streams.reserve(id); err != nil {
 		return err
 	}
 	var p *publisher
 	defer func() {
 		if p == nil {
-			s.forgetPublisher(id)
+			s.streams.dropPublisher(id)
 		}
 	}()
 	media, err := s.publish(ctx, req)
@@ -52,21 +52,19 @@ func (s *session) startPublisher(ctx context.Context, req mediaRequest) error {
 	req.SDP = "" // read, and too big to keep
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	p = &publisher{
-		line:   line{s: s, id: id},
-		req:    req,
-		media:  media,
-		log:    s.log.With("stream", string(req.Name)),
-		cancel: cancel,
-		told:   make(chan struct{}),
+		notifier: notifier{s: s, id: id},
+		req:      req,
+		media:    media,
+		log:      s.log.With("stream", string(req.Name)),
+		cancel:   cancel,
+		told:     make(chan struct{}),
 	}
-	s.mu.Lock()
-	s.publishers[id] = p
-	s.mu.Unlock()
-	s.srv.stage.addPublisher(p)
+	s.streams.addPublisher(p)
+	s.srv.participants.addPublisher(p)
 	s.srv.count.publishers.Add(1)
 	p.log.Info("stream answered", "id", id, "transport", media.Source().Info().Transport)
 	p.send("setRemoteSDP", id, media.Answer(), true)
-	if !s.start(func() { p.run(life) }) { // the session ended meanwhile
+	if !s.streams.start(func() { p.run(life) }) { // the session ended meanwhile
 		p.end(errDisconnected)
 		p.run(life)
 	}
@@ -91,21 +89,21 @@ func (s *session) publish(ctx context.Context, req mediaRequest) (Publication, e
 	})
 }
 
-// checkPublish refuses what need not be tried.
+// checkPublish returns what is wrong with a request, as far as that is known before the offer is read.
 func (s *session) checkPublish(req mediaRequest) error {
 	if err := checkMedia(req); err != nil {
 		return err
 	}
-	if s.srv.stage.player(string(req.MediaSessionID)) != nil {
+	if s.srv.participants.player(string(req.MediaSessionID)) != nil {
 		return stream.ErrIDInUse
 	}
 	return nil
 }
 
-// maxID is the most bytes of a media session id; the SDK's have 36.
+// maxID is the longest media session id, in bytes; those of the SDK have 36.
 const maxID = 255
 
-// checkMedia refuses what can neither be published nor played.
+// checkMedia returns what is wrong with a request, whether to publish or to play.
 func checkMedia(req mediaRequest) error {
 	switch {
 	case req.MediaSessionID == "":
@@ -118,13 +116,13 @@ func checkMedia(req mediaRequest) error {
 	return nil
 }
 
-// run lives as long as the stream and tells the page how it goes.
+// run runs the stream until it ends, and tells the page.
 func (p *publisher) run(ctx context.Context) {
 	defer p.cancel(nil)
 	err := panics.Err // unless it is replaced below
 	p.s.safely(func() { err = p.follow(ctx) })
 	if ctx.Err() != nil {
-		err = errDisconnected // whatever the media noticed first
+		err = errDisconnected // this is the cause, even if the media failed first
 	}
 	p.s.safely(func() { p.finish(ctx, err) })
 }
@@ -139,7 +137,8 @@ func (p *publisher) follow(ctx context.Context) error {
 	return p.media.Run(ctx)
 }
 
-// announceLive waits for the media, says PUBLISHING, starts the push that was asked for and tells the rate from then on.
+// announceLive waits until the publisher is connected. Then it says PUBLISHING, starts the push that the page asked for, and sends
+// the bit rate once a second.
 func (p *publisher) announceLive(ctx context.Context) {
 	src := p.media.Source()
 	select {
@@ -160,7 +159,7 @@ func (p *publisher) announceLive(ctx context.Context) {
 	p.tellRate(ctx)
 }
 
-// tellRate tells the page how much video comes in, which it compares with what it sent.
+// tellRate tells the page how much video arrives here. The page compares that with what it has sent.
 func (p *publisher) tellRate(ctx context.Context) {
 	src := p.media.Source()
 	if !src.Info().HasVideo {
@@ -180,14 +179,14 @@ func (p *publisher) push(ctx context.Context) {
 	case err == nil:
 		p.log.Debug("push asked for", "push", info.ID)
 	case ctx.Err() != nil, p.media.Source().Err() != nil: // the stream ended meanwhile
-	case errors.Is(err, transponder.ErrDuplicate): // somebody was quicker; the stream goes where it should
+	case errors.Is(err, transponder.ErrDuplicate): // the stream is pushed there already
 	default:
 		p.pushFailed(err.Error())
 	}
 }
 
-// pushFailed tells the page that its push came to nothing, or ends the stream if the settings say so. The words hold no
-// secrets, as everything that package transponder says.
+// pushFailed tells the page that its push failed, or ends the stream if the settings say so. The words are those of package
+// transponder, which holds no secrets in its errors.
 func (p *publisher) pushFailed(words string) {
 	p.log.Warn("push of rtmpUrl failed", "err", words)
 	if p.s.srv.cfg.FailWithPush {
@@ -197,7 +196,7 @@ func (p *publisher) pushFailed(words string) {
 	p.event("pushFailed", reason{words})
 }
 
-// mute notes what the page says of its tracks.
+// mute notes that the page has muted or unmuted a track.
 func (p *publisher) mute(kind string) {
 	switch kind {
 	case audioMuted, audioUnmuted:
@@ -207,24 +206,24 @@ func (p *publisher) mute(kind string) {
 	}
 }
 
-// stop ends the stream: its name is free when stop returns. The status follows when the media is gone.
+// stop ends the stream. The name is free when stop returns; the terminal status follows when the media has ended.
 func (p *publisher) stop(cause error) { p.media.Source().Close(cause) }
 
-// end is stop for a session that is over.
+// end is stop for a session that has ended.
 func (p *publisher) end(cause error) {
 	p.stop(cause)
 	p.cancel(cause)
 }
 
-// finish sends the terminal status, after the name and the id have become free for whoever waits for it. The players are told
-// after that.
+// finish sends the terminal status. The name and the id are free before: a page may publish again as soon as it has the status.
+// The players are told after it.
 func (p *publisher) finish(ctx context.Context, cause error) {
-	defer p.s.srv.stage.dropPublisher(p) // not before: players look there for whom to wait for
+	defer p.s.srv.participants.dropPublisher(p) // only now: players find there the publisher to wait for
 	defer close(p.told)
-	p.media.Source().Close(cause) // done already, unless Run broke down
+	p.media.Source().Close(cause) // already closed, unless Run panicked
 	status, info := outcome(cause)
 	last := p.describe(status, info)
-	p.s.forgetPublisher(p.id)
+	p.s.streams.dropPublisher(p.id)
 
 	p.s.srv.count.publishers.Add(-1)
 	level := slog.LevelInfo
@@ -232,13 +231,13 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 		p.s.srv.count.publishFailed.Add(1)
 		level = slog.LevelWarn
 	}
-	p.line.finish(last)
+	p.notifier.finish(last)
 	p.log.Log(ctx, level, "stream ended", "status", status, "err", cause)
 }
 
-func (p *publisher) retell() { p.line.retell(p.describe, publishing) }
+func (p *publisher) announceAgain() { p.notifier.announceAgain(p.describe, publishing) }
 
-// describe is the stream object at this moment.
+// describe returns the stream object as it is now.
 func (p *publisher) describe(status, info string) streamInfo {
 	src := p.media.Source()
 	si, st := src.Info(), src.Stats()
@@ -249,22 +248,4 @@ func (p *publisher) describe(status, info string) streamInfo {
 	d.AudioState.Muted, d.VideoState.Muted = p.audioMuted.Load(), p.videoMuted.Load()
 	d.use(st.Video.Track, st.Audio.Track)
 	return d
-}
-
-func (s *session) forgetPublisher(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.publishers, id)
-}
-
-// pushing returns the session's stream of that name if it asked for a push to that URL.
-func (s *session) pushing(name, url string) *publisher {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.publishers {
-		if p != nil && string(p.req.Name) == name && string(p.req.RTMPURL) == url {
-			return p
-		}
-	}
-	return nil
 }

@@ -83,10 +83,10 @@ type Server struct {
 	places  *guard.Places // of sockets
 	keeping *guard.Places // of sessions without one
 
-	count  counters
-	panics panics.Counter
-	stage  stage
-	wg     sync.WaitGroup // handlers
+	count        counters
+	panics       panics.Counter
+	participants participants
+	wg           sync.WaitGroup // handlers
 
 	mu       sync.Mutex
 	closing  bool                 // guarded by mu
@@ -144,14 +144,14 @@ type Connection struct {
 // New makes a server for a valid configuration.
 func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	return &Server{
-		cfg:      cfg,
-		parts:    parts,
-		log:      log,
-		stage:    newStage(),
-		sockets:  map[*socket]struct{}{},
-		sessions: map[string]*session{},
-		places:   parts.Shares.Places(cfg.MaxSessions),
-		keeping:  parts.Shares.Places(cfg.MaxKept),
+		cfg:          cfg,
+		parts:        parts,
+		log:          log,
+		participants: newParticipants(),
+		sockets:      map[*socket]struct{}{},
+		sessions:     map[string]*session{},
+		places:       parts.Shares.Places(cfg.MaxSessions),
+		keeping:      parts.Shares.Places(cfg.MaxKept),
 	}
 }
 
@@ -242,7 +242,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // event, or its stream ends, as the settings say. Other pushes are not this door's matter.
 func (s *Server) PushFailed(info transponder.Info) {
 	for _, ss := range s.all() {
-		if p := ss.pushing(info.SourceName, info.URL); p != nil {
+		if p := ss.streams.pushing(info.SourceName, info.URL); p != nil {
 			if !ss.isLocal() {
 				info = info.ForStrangers()
 			}

@@ -17,8 +17,9 @@ import (
 	"transponder/internal/stream"
 )
 
-// session is a browser that said who it is, and what it made here. It lives as long as its socket; one that asked to be kept
-// survives the loss of it for a while, and goes on over the next socket that has its token. The handler of its last socket owns it.
+// session is a browser that has said who it is. It lives as long as its socket. If the page asked for keepAlive, the session
+// survives the loss of the socket for a while, and continues over the next socket that brings its token. The HTTP handler of the
+// last socket owns the session.
 type session struct {
 	srv     *Server
 	id      string
@@ -27,43 +28,34 @@ type session struct {
 	level   logLevel
 	log     *slog.Logger
 	client  connection
-	echo    map[string]json.RawMessage // what the browser said of itself, with the token; nil unless the session may be kept
+	echo    map[string]json.RawMessage // the browser's connection message, with the token; nil unless the session may be kept
+	streams *streamSet
 
-	wg sync.WaitGroup // streams and snapshots
-
-	mu         sync.Mutex
-	sock       *socket               // guarded by mu; nil while there is none
-	owner      *socket               // guarded by mu; the last one that there was
-	peer       string                // guarded by mu; of the owner
-	origin     string                // guarded by mu; likewise
-	place      func()                // guarded by mu; gives up its place while it waits for its browser; nil: it does not
-	last       [][]byte              // guarded by mu; terminal statuses that came about meanwhile
-	over       error                 // guarded by mu; set when done is closed
-	publishers map[string]*publisher // guarded by mu; by media session id; nil while the offer is being answered
-	players    map[string]*player    // guarded by mu; likewise, never nil
-	snapshots  int                   // guarded by mu; being made
-	moved      chan struct{}         // guarded by mu; closed and replaced when there is a new owner
+	mu           sync.Mutex
+	sock         *socket       // guarded by mu; nil while there is none
+	owner        *socket       // guarded by mu; the last socket, open or not; never nil
+	moved        chan struct{} // guarded by mu; closed and replaced when the owner changes
+	releasePlace func()        // guarded by mu; gives back the place of a session that waits for its browser; nil: it does not wait
+	last         [][]byte      // guarded by mu; terminal statuses since the socket was lost
+	over         error         // guarded by mu; why the session ended; set when done is closed
 
 	done chan struct{}
 }
 
-// newSession makes the session of a socket. echo is taken over.
+// newSession makes the session of a socket. The session owns echo from now on.
 func newSession(k *socket, c connection, echo map[string]json.RawMessage) *session {
 	id := uuid.NewString()
 	s := &session{
-		srv:        k.srv,
-		id:         id,
-		token:      rand.Text(),
-		created:    time.Now(),
-		client:     c,
-		sock:       k,
-		owner:      k,
-		peer:       k.peer,
-		origin:     k.origin,
-		publishers: map[string]*publisher{},
-		players:    map[string]*player{},
-		moved:      make(chan struct{}),
-		done:       make(chan struct{}),
+		srv:     k.srv,
+		id:      id,
+		token:   rand.Text(),
+		created: time.Now(),
+		client:  c,
+		streams: newStreamSet(k.srv.cfg),
+		sock:    k,
+		owner:   k,
+		moved:   make(chan struct{}),
+		done:    make(chan struct{}),
 	}
 	s.log = s.level.logger(k.srv.log).With("session", id)
 	echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
@@ -73,47 +65,11 @@ func newSession(k *socket, c connection, echo map[string]json.RawMessage) *sessi
 	return s
 }
 
-// address returns where the session's browser is.
+// address returns the address of the browser.
 func (s *session) address() netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return stream.AddressOf(s.peer)
-}
-
-// keeps says whether the session survives the end of a socket for that cause. What this side has against a browser does
-// not get better by another socket, and a page that closed its socket has left.
-func (s *session) keeps(cause error) bool {
-	return s.echo != nil && !said(cause) && (errors.Is(cause, errGone) || errors.Is(cause, errSilent))
-}
-
-// said reports whether the browser sent a close frame: the SDK's session.disconnect() sends one without a code, and a page that
-// is left sends 1001. A line that breaks, a browser that is killed and a phone that sleeps send none.
-func said(cause error) bool {
-	switch websocket.CloseStatus(cause) {
-	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
-		return true
-	}
-	return false
-}
-
-// lose notes that a socket is over: the session ends, unless it is to be kept.
-func (s *session) lose(k *socket, cause error) {
-	s.mu.Lock()
-	if s.sock != k {
-		s.mu.Unlock() // it was noted before, or the session has another
-		return
-	}
-	s.sock = nil
-	if s.over == nil && s.keeps(cause) {
-		s.place = s.srv.keepOne(k.client)
-	}
-	kept := s.place != nil
-	s.mu.Unlock()
-	if !kept {
-		s.end(cause)
-		return
-	}
-	s.log.Info("session lost its socket", "err", cause)
+	return stream.AddressOf(s.owner.peer)
 }
 
 // isLocal says whether the page is on this machine.
@@ -123,8 +79,47 @@ func (s *session) isLocal() bool {
 	return s.owner.local
 }
 
-// attach lets the session go on over a socket: its browser gets back what it said of itself, the terminal statuses that it
-// missed and those of the streams that live. It reports false if the session is over.
+// appKey returns the application that the browser named.
+func (s *session) appKey() string { return cmp.Or(string(s.client.AppKey), "defaultApp") }
+
+// keeps says whether the session survives a socket that ended for the cause. It does not if the page closed the socket, nor if
+// the server closed it because the browser misbehaved: the browser would do so again.
+func (s *session) keeps(cause error) bool {
+	return s.echo != nil && !closedByPage(cause) && (errors.Is(cause, errGone) || errors.Is(cause, errSilent))
+}
+
+// closedByPage says whether the browser sent a close frame. The SDK's session.disconnect() sends one without a code, and a
+// browser that leaves the page sends 1001. A broken network, a killed browser and a sleeping phone send none.
+func closedByPage(cause error) bool {
+	switch websocket.CloseStatus(cause) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
+		return true
+	}
+	return false
+}
+
+// lose is called when a socket has ended. The session ends too, unless it is to be kept.
+func (s *session) lose(k *socket, cause error) {
+	s.mu.Lock()
+	if s.sock != k {
+		s.mu.Unlock() // lose was called before, or the session has another socket
+		return
+	}
+	s.sock = nil
+	if s.over == nil && s.keeps(cause) {
+		s.releasePlace = s.srv.keepOne(k.client)
+	}
+	kept := s.releasePlace != nil
+	s.mu.Unlock()
+	if !kept {
+		s.end(cause)
+		return
+	}
+	s.log.Info("session lost its socket", "err", cause)
+}
+
+// attach lets the session continue over a new socket. The browser gets its own connection message back, the terminal statuses
+// that it missed, and the statuses of the streams that are on. attach returns false if the session has ended.
 func (s *session) attach(k *socket) bool {
 	s.mu.Lock()
 	if s.over != nil {
@@ -132,8 +127,8 @@ func (s *session) attach(k *socket) bool {
 		return false
 	}
 	before := s.sock
-	s.sock, s.owner, s.peer, s.origin = k, k, k.peer, k.origin
-	s.unkeep()
+	s.sock, s.owner = k, k
+	s.stopKeeping()
 	close(s.moved)
 	s.moved = make(chan struct{})
 	k.session.Store(s)
@@ -142,7 +137,7 @@ func (s *session) attach(k *socket) bool {
 		k.queue(frame)
 	}
 	s.last = nil
-	publishers, players := s.streams()
+	publishers, players := s.streams.all()
 	s.mu.Unlock()
 
 	s.log.Info("session restored", "peer", k.peer)
@@ -150,16 +145,17 @@ func (s *session) attach(k *socket) bool {
 		before.end(errMoved)
 	}
 	for _, p := range publishers {
-		p.retell()
+		p.announceAgain()
 	}
 	for _, p := range players {
-		p.retell()
+		p.announceAgain()
 	}
 	return true
 }
 
-// outlive is the handler's part after its socket is gone: it waits for the session's end, or until another socket owns it.
-func (s *session) outlive(ctx context.Context, k *socket) {
+// awaitEnd is what the handler of a socket does after the socket is gone: it waits until the session has ended, or until another
+// socket owns the session.
+func (s *session) awaitEnd(ctx context.Context, k *socket) {
 	grace := time.NewTimer(s.srv.cfg.KeepAliveGrace)
 	defer grace.Stop()
 	s.mu.Lock()
@@ -176,11 +172,11 @@ func (s *session) outlive(ctx context.Context, k *socket) {
 	if !s.expire(k) {
 		return
 	}
-	s.wg.Wait()
+	s.streams.wg.Wait()
 	s.logEnd(ctx)
 }
 
-// expire ends the session if k is still its last socket, and says whether it is.
+// expire ends the session if k is still its last socket, and says whether k is.
 func (s *session) expire(k *socket) bool {
 	s.mu.Lock()
 	owned := s.owner == k
@@ -194,7 +190,7 @@ func (s *session) expire(k *socket) bool {
 	return owned
 }
 
-// end ends the session, whatever state it is in. The names of its streams are free when it returns.
+// end ends the session, whatever its state. The names of its streams are free when end returns.
 func (s *session) end(cause error) {
 	s.mu.Lock()
 	s.finish(cause)
@@ -206,31 +202,30 @@ func (s *session) end(cause error) {
 	}
 }
 
-// finish says that nothing new begins in the session. The caller holds mu, and ends the streams.
+// finish marks the session as ended. The caller holds mu, and calls endStreams after that.
 func (s *session) finish(cause error) {
 	if s.over != nil {
 		return
 	}
 	s.over = cause
-	s.unkeep()
+	s.stopKeeping()
 	close(s.done)
 	s.srv.forget(s)
 }
 
-// unkeep ends the waiting for the browser. The caller holds mu.
-func (s *session) unkeep() {
-	if s.place != nil {
-		s.place()
-		s.place = nil
+// stopKeeping ends the wait for the browser. The caller holds mu.
+func (s *session) stopKeeping() {
+	if s.releasePlace != nil {
+		s.releasePlace()
+		s.releasePlace = nil
 		s.srv.count.kept.Add(-1)
 	}
 }
 
-// endStreams ends what the session made. The goroutines end by themselves.
+// endStreams ends everything that the session publishes and plays. It does not wait for the goroutines.
 func (s *session) endStreams() {
-	s.mu.Lock()
-	publishers, players := s.streams()
-	s.mu.Unlock()
+	s.streams.close()
+	publishers, players := s.streams.all()
 	for _, p := range publishers {
 		p.end(errDisconnected)
 	}
@@ -239,36 +234,16 @@ func (s *session) endStreams() {
 	}
 }
 
-// streams returns what the session publishes and plays. The caller holds mu.
-func (s *session) streams() (publishers []*publisher, players []*player) {
-	for _, p := range s.publishers {
-		if p != nil {
-			publishers = append(publishers, p)
-		}
-	}
-	for _, p := range s.players {
-		players = append(players, p)
-	}
-	return publishers, players
-}
-
-// start runs f in a goroutine of the session, unless the session is over.
-func (s *session) start(f func()) bool {
+// socket returns the socket, nil if there is none.
+func (s *session) socket() *socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over != nil {
-		return false
-	}
-	s.wg.Go(f)
-	return true
+	return s.sock
 }
 
-// send queues a message. While there is no socket it is lost: the browser hears of what matters when it returns.
+// send queues a message. Without a socket the message is lost: attach tells the browser what matters when it returns.
 func (s *session) send(name string, data ...any) {
-	s.mu.Lock()
-	k := s.sock
-	s.mu.Unlock()
-	if k != nil {
+	if k := s.socket(); k != nil {
 		k.send(name, data...)
 	}
 }
@@ -284,17 +259,14 @@ func (s *session) sendLast(info streamInfo) {
 	switch {
 	case s.sock != nil:
 		s.sock.queue(frame)
-	case s.place != nil: // bounded by the number of streams: none begins without a socket
+	case s.releasePlace != nil: // bounded by the number of streams: none begins without a socket
 		s.last = append(s.last, frame)
 	}
 }
 
-// sendRate sends a figure of the moment, unless the browser does not keep up: it must not be cut off for that.
+// sendRate sends the present bit rate, unless messages to the browser are waiting: it must not be disconnected because of rates.
 func (s *session) sendRate(name string, rate videoRate) {
-	s.mu.Lock()
-	k := s.sock
-	s.mu.Unlock()
-	if k != nil && !k.out.busy() {
+	if k := s.socket(); k != nil && !k.out.busy() {
 		k.send(name, rate)
 	}
 }
@@ -319,46 +291,10 @@ func (s *session) logEnd(ctx context.Context) {
 	s.log.Log(ctx, level, "session closed", "err", cause, "lasted", time.Since(s.created).Round(time.Millisecond))
 }
 
-// reserve takes a media session id for a publisher whose offer is not answered yet.
-func (s *session) reserve(id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.over != nil:
-		return errDisconnected
-	case s.inUse(id): // also while its stream ends, until the status has been sent
-		return stream.ErrIDInUse
-	case len(s.publishers) >= s.srv.cfg.MaxPublishers:
-		return errTooMany
-	}
-	s.publishers[id] = nil
-	return nil
-}
-
-// inUse says whether a stream of the session has that id. The caller holds mu.
-func (s *session) inUse(id string) bool {
-	_, publishes := s.publishers[id]
-	_, plays := s.players[id]
-	return publishes || plays
-}
-
-// publisher returns the session's stream of that id, nil if there is none.
-func (s *session) publisher(id string) *publisher {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.publishers[id]
-}
-
-// player returns the session's player of that id, nil if there is none.
-func (s *session) player(id string) *player {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.players[id]
-}
-
-// connection returns what can be said of the session.
+// connection describes the session.
 func (s *session) connection() Connection {
 	c := s.client
+	publishers, players := s.streams.count()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Connection{
@@ -371,13 +307,10 @@ func (s *session) connection() Connection {
 		Custom:               c.Custom,
 		KeepAlive:            s.echo != nil,
 		Connected:            s.sock != nil,
-		Address:              s.peer,
-		Origin:               s.origin,
+		Address:              s.owner.peer,
+		Origin:               s.owner.origin,
 		Created:              s.created,
-		Publishers:           len(s.publishers),
-		Players:              len(s.players),
+		Publishers:           publishers,
+		Players:              players,
 	}
 }
-
-// appKey is the application that the browser named.
-func (s *session) appKey() string { return cmp.Or(string(s.client.AppKey), "defaultApp") }

@@ -10,7 +10,7 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// maxSnapshots is how many one session may have under way.
+// maxSnapshots is how many snapshots are made for one session at a time.
 const maxSnapshots = 4
 
 const tooManySnapshots = "Too many snapshots at a time"
@@ -20,8 +20,8 @@ type snapshot struct {
 	PNG string `json:"snapshot"` // base64
 }
 
-// handleSnapshot has a picture made of a stream, which is found by its name: the id may be of a stream that only the page knows.
-// The answer goes to the id all the same.
+// handleSnapshot makes a picture of a stream. The stream is found by its name, since the id may be one that only the page knows. The
+// answer goes to the id.
 func (s *session) handleSnapshot(ctx context.Context, ref streamRef) {
 	id := string(ref.MediaSessionID)
 	if len(id) > maxID {
@@ -45,23 +45,15 @@ func (s *session) snapshotFailed(id, info string) {
 	s.send("notifyStreamEvent", streamEvent{id, "snapshotFailed", reason{info}})
 }
 
-// startSnapshot makes the picture in a goroutine, unless there are too many, or the browser has not taken the last ones yet.
+// startSnapshot makes the picture in a goroutine. It returns false if too many pictures are being made, or if the browser has not
+// taken the last ones yet.
 func (s *session) startSnapshot(ctx context.Context, id string, src *stream.Source) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over != nil || s.snapshots >= maxSnapshots || s.sock == nil || !s.sock.out.takesPictures() {
+	if k := s.socket(); k == nil || !k.out.takesPictures() {
 		return false
 	}
-	s.snapshots++
-	s.wg.Go(func() {
-		defer func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.snapshots--
-		}()
+	return s.streams.startSnapshot(func() {
 		s.safely(func() { s.snapshot(context.WithoutCancel(ctx), id, src) })
 	})
-	return true
 }
 
 func (s *session) snapshot(ctx context.Context, id string, src *stream.Source) {
@@ -92,10 +84,7 @@ func (s *session) snapshot(ctx context.Context, id string, src *stream.Source) {
 func (s *session) sendSnapshot(id string, png []byte) {
 	event := streamEvent{id, "snapshotCompleted", snapshot{base64.StdEncoding.EncodeToString(png)}}
 	frame, ok := s.srv.encode("notifyStreamEvent", event)
-	s.mu.Lock()
-	k := s.sock
-	s.mu.Unlock()
-	if ok && k != nil && !k.out.putPicture(frame) {
+	if k := s.socket(); ok && k != nil && !k.out.putPicture(frame) {
 		s.snapshotFailed(id, tooManySnapshots)
 	}
 }

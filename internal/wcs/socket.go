@@ -71,7 +71,7 @@ func (k *socket) run(ctx context.Context) {
 	cause := k.serve(ctx)
 	k.lose(cause) // the session may have been made by the last message that was read
 	if s := k.session.Load(); s != nil {
-		s.outlive(ctx, k)
+		s.awaitEnd(ctx, k)
 		return
 	}
 	level := slog.LevelDebug // a port scan, a page that was left at once
