@@ -9,34 +9,35 @@ import (
 	"transponder/internal/limits"
 )
 
-// Config says how sessions are treated.
+// Config holds the settings of the door.
 type Config struct {
-	NodeID  string   // told to browsers in stream objects; empty: left out
-	Origins []string // hosts, or scheme://host, that pages may come from, as patterns of path.Match; none: any
+	NodeID  string   // sent to browsers in stream objects; empty: left out
+	Origins []string // hosts, or scheme://host, of the pages that may connect, as patterns of path.Match; none: every page
 
-	// FailWithPush ends a stream whose rtmpUrl push failed; else its page only gets an event.
+	// FailWithPush ends a stream if the push to its rtmpUrl fails. Otherwise the page only gets an event.
 	FailWithPush bool
 
 	PingInterval   time.Duration
-	MaxMissedPings int           // unanswered in a row; then the socket is closed
+	MaxMissedPings int           // without an answer; after that the socket is closed
 	ConnectTimeout time.Duration // from the upgrade to the message "connection"
-	AnswerTimeout  time.Duration // for the answer to an offer to be made
-	WriteTimeout   time.Duration // a browser that takes no message for so long is too slow
-	CloseTimeout   time.Duration // for the other side to answer a close
+	AnswerTimeout  time.Duration // for making the answer to an offer
+	WriteTimeout   time.Duration // a browser that takes no message for this long is too slow
+	CloseTimeout   time.Duration // for the browser to answer a close frame
 
-	ReadyTimeout    time.Duration // a player waits so long for a stream whose publisher is not connected yet
+	ReadyTimeout    time.Duration // how long a player waits for a publisher that is not connected yet
 	SnapshotTimeout time.Duration
-	KeepAliveGrace  time.Duration // a session that asked for it survives its socket so long; 0: none does
+	KeepAliveGrace  time.Duration // how long a session with keepAlive survives its socket; 0: none does
 
-	MaxSessions   int // sockets at a time; more are refused with 503
-	MaxKept       int // sessions without a socket at a time; more are not kept
-	MaxPublishers int // streams that one session publishes at a time
-	MaxPlayers    int // and plays
+	MaxSessions   int // open sockets; more are refused with 503
+	MaxKept       int // sessions that wait for their browser; more are not kept
+	MaxPublishers int // streams that one session may publish at a time
+	MaxPlayers    int // streams that one session may play at a time
 	MaxMessage    int // bytes of one message
 	MaxQueue      int // messages waiting to be sent to one browser
-	MaxQueueBytes int // and what they may have together before another one comes
+	MaxQueueBytes int // bytes waiting to be sent to one browser, before another message is added
 
-	// A session may send Burst units at once and Rate a second after that. A message costs one, and one more for every 4 KiB.
+	// A socket may receive Burst units at once, and Rate units a second after that. A message costs one unit, and one more for
+	// every 4 KiB.
 	Rate, Burst int
 }
 
@@ -49,8 +50,8 @@ var (
 	KeepAliveGraceRange = limits.Of(0, 24*time.Hour)
 )
 
-// DefaultConfig pings as the original server does. The burst covers the SDK's log push, which sends its whole backlog, a
-// message for each line; a publish with its offer costs four units.
+// DefaultConfig pings as the original server does. Burst is large enough for pushLogs of the SDK, which sends all earlier log lines,
+// each in a message; a publish with its offer costs four units.
 func DefaultConfig() Config {
 	return Config{
 		PingInterval:   5 * time.Second,
@@ -77,7 +78,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// minMessage is what a publish may take: an offer of 12 kB and the names of many devices.
+// minMessage is the least that MaxMessage may be: a publish has an offer of 12 kB, and the names of many devices.
 const minMessage = 256 << 10
 
 // Validate reports every value that cannot work.
@@ -109,7 +110,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("message size %d is under %d", c.MaxMessage, minMessage))
 	}
 	if least := cost(c.MaxMessage); c.Burst < least {
-		errs = append(errs, fmt.Errorf("message burst %d is under %d, what the biggest message costs", c.Burst, least))
+		errs = append(errs, fmt.Errorf("message burst %d is under %d, the cost of the largest message", c.Burst, least))
 	}
 	for _, pattern := range c.Origins {
 		if _, err := path.Match(pattern, ""); err != nil {
@@ -119,5 +120,5 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// cost is what a message of so many bytes takes from a session's allowance.
+// cost returns how many units a message of that many bytes costs.
 func cost(size int) int { return 1 + size/4096 }

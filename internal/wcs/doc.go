@@ -1,20 +1,22 @@
-// Package wcs is the WebSocket door: the signalling of the Flashphoner Web SDK, so that its pages publish and play
-// streams here without a change.
+// Package wcs is the WebSocket door: the signalling of the Flashphoner Web SDK. Pages made for that SDK publish and play streams
+// here without a change.
 //
-// A Server is an http.Handler that upgrades every request, whatever its path. Each socket that says who it is has a session: the
-// browser is pinged, publishes and plays streams by an offer in one message each and is told the status of each until exactly
-// one terminal status ends it. A name is free before the browser hears of its stream's end, and the players of a stream hear
-// of it after its publisher. The work of WebRTC is left to a PublishFunc and a PlayFunc, pictures of streams to a
-// SnapshotFunc, RTMP to a Pusher; streams are looked up in the hub. SIP is answered as the SDK expects of a server without it.
+// A Server is an http.Handler that upgrades every request, whatever its path. A browser that says who it is gets a session. The
+// server pings the browser. The browser publishes or plays a stream by one message with an offer, and is told the status of the
+// stream until exactly one terminal status ends it. The name of a stream is free before its page is told that the stream has
+// ended. The players are told after the publisher.
 //
-// What a session made ends with its socket, at once, unless the page asked for keepAlive: then the session survives for a while,
-// and a socket that brings its authToken goes on with it. After getUserData, its browser hears the terminal statuses that it
-// missed, and PUBLISHING or PLAYING again of each stream that is on.
+// The package leaves WebRTC to a PublishFunc and a PlayFunc, pictures of streams to a SnapshotFunc, and RTMP to a Pusher. It looks
+// streams up in the hub. Requests for SIP are answered as the SDK expects it from a server without SIP.
 //
-// The handler's goroutine runs a socket and joins its children; the last socket's also waits for the session's. Shutdown ends
-// all sessions and waits for them.
+// The streams of a session end at once when its socket ends, unless the page asked for keepAlive. Then the session survives for
+// a while, and continues over a new socket that brings its authToken. After getUserData, the browser gets the terminal statuses
+// that it missed, and then PUBLISHING or PLAYING again for each stream that is on.
 //
-// The contract is the wire protocol of npm's @flashphoner/websdk 2.0. One thing is added: when the push of a stream's rtmpUrl
-// cannot be started or fails, the stream lives on and its page gets a stream event (notifyStreamEvent) of the type
-// "pushFailed" with the payload {"info": "why, in words"}. The SDK hands types that it does not know to the page.
+// The goroutine of the HTTP handler runs a socket and joins the goroutines of the socket. The handler of the last socket of a
+// session also waits for the goroutines of the session. Shutdown ends all sessions and waits for them.
+//
+// The contract is the wire protocol of the npm package @flashphoner/websdk 2.0. One thing is added: when the push to a stream's
+// rtmpUrl cannot be started, or fails, the stream continues, and its page gets a stream event (notifyStreamEvent) of the type
+// "pushFailed" with the payload {"info": "why, in words"}. The SDK hands event types that it does not know to the page.
 package wcs

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 )
 
-// webRTC is the one media provider of browsers that this door serves; the others are ways of playing.
+// webRTC is the only media provider of the SDK that this door serves. The others are other ways to play.
 const webRTC = "WebRTC"
 
-// handle does what one message asks for. Names that are not known are ignored, as the SDK ignores ours.
+// handle handles one message. Unknown names are ignored, as the SDK ignores those that it does not know.
 func (k *socket) handle(ctx context.Context, raw []byte) {
 	name, data, ok := decode(raw)
 	if !ok {
@@ -58,9 +58,9 @@ func (s *session) handle(ctx context.Context, name string, data json.RawMessage)
 	}
 }
 
-// with hands data to f as a T. Fields are lenient, so what fails here is no object at all.
+// with decodes data as a T and calls f. The types of the fields accept all values, so decoding fails only if data is no object.
 func with[T any](s *session, name string, data json.RawMessage, f func(T)) {
-	v := new(*T) // null leaves it nil
+	v := new(*T) // JSON null leaves the inner pointer nil
 	if len(data) == 0 || json.Unmarshal(data, v) != nil || *v == nil {
 		s.ignore("no object in data", "message", short(name))
 		return
@@ -68,7 +68,7 @@ func with[T any](s *session, name string, data json.RawMessage, f func(T)) {
 	f(**v)
 }
 
-// short keeps what a browser made up from filling the log.
+// short cuts texts that a browser sent, so that they do not fill the log.
 func short(name string) string {
 	const most = 64
 	if len(name) > most {
@@ -77,17 +77,17 @@ func short(name string) string {
 	return name
 }
 
-// What is kept of every browser that says who it is. The SDK's own members take 2 kB; custom may hold a token.
+// Limits of the connection message, which is kept for each session. The members of the SDK take 2 kB; custom may hold a token.
 const (
 	maxConnection = 16 << 10
 	maxCustom     = 8 << 10
 )
 
-// handleConnection takes what the browser says of itself and gives it back with a token, which is how the SDK learns that
-// the session is established. A browser that has a token returns to its session instead.
+// handleConnection makes a session. It sends the message back with a token: this tells the SDK that the session is established. A
+// browser that brings a token returns to its session instead.
 func (k *socket) handleConnection(data json.RawMessage) {
 	if k.session.Load() != nil {
-		k.ignore("second connection") // to answer it would take the page back to ESTABLISHED
+		k.ignore("second connection") // an answer would set the page back to ESTABLISHED
 		return
 	}
 	if len(data) > maxConnection {
@@ -127,7 +127,7 @@ func (k *socket) handleConnection(data json.RawMessage) {
 	}
 }
 
-// failure is a warning to the page that a request came to nothing.
+// failure tells the page that a request failed.
 type failure struct {
 	APIMethod string `json:"apiMethod"`
 	ID        string `json:"id,omitempty"`
@@ -142,13 +142,13 @@ type callRef struct {
 	CallID text `json:"callId"`
 }
 
-// callStatus is the call object, as far as the SDK reads it.
+// callStatus is the call object, with the members that the SDK reads.
 type callStatus struct {
 	CallID string `json:"callId"`
 	Status string `json:"status"`
 }
 
-// handleCall ends every call at once: this server has no SIP.
+// handleCall ends every call at once, since this server has no SIP.
 func (s *session) handleCall(name string, c callRef) {
 	id := string(c.CallID)
 	switch name {
@@ -172,7 +172,7 @@ func (s *session) handlePlay(ctx context.Context, req mediaRequest) {
 	s.sendLast(s.describe(req.echoable(), status, info))
 }
 
-// handleStop ends a player; its goroutine sends the status. An id that is unknown, or already over, is none of ours.
+// handleStop ends a player. The goroutine of the player sends the status. An id that is unknown, or whose player has ended, is ignored.
 func (s *session) handleStop(ref streamRef) {
 	if p := s.streams.player(string(ref.MediaSessionID)); p != nil {
 		p.stop(errStopped)
@@ -205,12 +205,12 @@ type streamEvent struct {
 	Payload        any    `json:"payload,omitempty"`
 }
 
-// reason is the payload of events that say that something failed.
+// reason is the payload of events about a failure.
 type reason struct {
 	Info string `json:"info"`
 }
 
-// The events that a page may send of its stream.
+// The events that a page may send about its stream.
 const (
 	dataEvent    = "data"
 	audioMuted   = "audioMuted"
@@ -219,16 +219,16 @@ const (
 	videoUnmuted = "videoUnmuted"
 )
 
-// maxPayload bounds what a publisher can make the server send to each of its players.
+// maxPayload is the longest payload of an event, which goes to each player of the stream.
 const maxPayload = 64 << 10
 
-// handleStreamEvent gives what a publisher says to its players. The SDK of those has its own ideas of other types, so no page
-// may send them.
+// handleStreamEvent passes an event from a publisher to its players. Only the types below are accepted: the SDK of a player gives
+// meanings of its own to other types.
 func (s *session) handleStreamEvent(e eventRequest) {
 	p := s.streams.publisher(string(e.MediaSessionID))
 	kind := string(e.Type)
 	switch {
-	case p == nil: // the SDK of a player says so, too, when its page mutes what it plays
+	case p == nil: // the SDK sends the event also when a page mutes what it plays
 		s.ignore("event of a stream that is not published here")
 		return
 	case len(e.Payload) > maxPayload:
@@ -263,7 +263,8 @@ type dataStatus struct {
 	Status      string `json:"status"`
 }
 
-// handleData takes a page's data for the server's application, of which there is none: the page waits for the answer.
+// handleData confirms data that a page sends to the application of the server. There is no application, but the page waits for the
+// confirmation.
 func (s *session) handleData(m dataRef) {
 	if m.OperationID == "" {
 		s.ignore("sendData without operationId")
@@ -285,7 +286,7 @@ func (s *session) refusePublish(req mediaRequest, err error) {
 	s.sendLast(s.describe(req.echoable(), status, info).ofPublisher())
 }
 
-// echoable is the request without an id that is not worth sending back.
+// echoable returns the request, without its id if the id is too long to be sent back.
 func (r mediaRequest) echoable() mediaRequest {
 	if len(r.MediaSessionID) > maxID {
 		r.MediaSessionID = ""
@@ -293,7 +294,8 @@ func (r mediaRequest) echoable() mediaRequest {
 	return r
 }
 
-// handleUnpublish ends a stream; its goroutine sends the status. An id that is unknown, or already over, is none of ours.
+// handleUnpublish ends a stream. The goroutine of the publisher sends the status. An id that is unknown, or whose stream has ended, is
+// ignored.
 func (s *session) handleUnpublish(ref streamRef) {
 	if p := s.streams.publisher(string(ref.MediaSessionID)); p != nil {
 		p.stop(errStopped)

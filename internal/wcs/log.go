@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// logLevel is the level of one session's log lines. Until it is set, the server's holds.
+// logLevel is the log level of one session. Until it is set, the level of the server counts.
 type logLevel struct{ set atomic.Pointer[slog.Level] }
 
 // logger returns log with that level.
@@ -14,7 +14,7 @@ func (l *logLevel) logger(log *slog.Logger) *slog.Logger {
 	return slog.New(levelHandler{log.Handler(), l})
 }
 
-// levelHandler asks the session's level before the server's.
+// levelHandler asks for the level of the session before that of the server.
 type levelHandler struct {
 	slog.Handler
 	level *logLevel

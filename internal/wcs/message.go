@@ -21,8 +21,8 @@ func encode(name string, data ...any) ([]byte, error) {
 	return json.Marshal(frame{Message: name, Data: data})
 }
 
-// decode takes a message apart. Only the first element of data means anything; data may also be that element itself, or
-// missing. It reports false for what is no message at all.
+// decode splits a message into its name and its data. Only the first element of data is used; data may also be that element itself,
+// or missing. ok is false if raw is not a message.
 func decode(raw []byte) (name string, data json.RawMessage, ok bool) {
 	var m struct {
 		Message text            `json:"message"`
@@ -41,7 +41,7 @@ func decode(raw []byte) (name string, data json.RawMessage, ok bool) {
 	return string(m.Message), elements[0], true
 }
 
-// connection is who a browser says it is.
+// connection is how a browser describes itself.
 type connection struct {
 	AppKey               text            `json:"appKey"`
 	AuthToken            text            `json:"authToken"`
@@ -54,7 +54,7 @@ type connection struct {
 	SIPLogin             text            `json:"sipLogin"`
 }
 
-// mediaRequest is what publishStream and playStream ask for.
+// mediaRequest is the object of publishStream and playStream.
 type mediaRequest struct {
 	MediaSessionID text   `json:"mediaSessionId"`
 	Name           text   `json:"name"`
@@ -70,21 +70,21 @@ type mediaRequest struct {
 	RTMPURL        text   `json:"rtmpUrl"`
 }
 
-// streamRef names a stream, for messages that want nothing more.
+// streamRef names a stream, in messages that need nothing more.
 type streamRef struct {
 	MediaSessionID text `json:"mediaSessionId"`
 	Name           text `json:"name"`
 }
 
-// eventRequest is what sendStreamEvent says of a stream.
+// eventRequest is the object of sendStreamEvent.
 type eventRequest struct {
 	MediaSessionID text            `json:"mediaSessionId"`
 	Type           text            `json:"type"`
 	Payload        json.RawMessage `json:"payload"`
 }
 
-// The types below take whatever a page put into a field, as scripts do: numbers in quotes, words for booleans, null. What
-// makes no sense is as good as missing.
+// The types below accept every value that a page may put into a field, as scripts do: numbers in quotes, words for booleans, null.
+// A value that makes no sense counts as missing.
 
 type text string
 

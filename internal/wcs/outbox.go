@@ -8,23 +8,23 @@ type outgoing struct {
 	picture bool
 }
 
-// outbox holds what waits to be written to one browser. It takes no room while nothing waits.
+// outbox is the queue of messages to one browser. An empty outbox takes no memory for messages.
 type outbox struct {
 	maxMessages, maxBytes int
 
-	arrived chan struct{} // holds one token when there may be something to take
+	arrived chan struct{} // holds one token when there may be a message
 
 	mu       sync.Mutex
 	list     []outgoing // guarded by mu
-	bytes    int        // guarded by mu; of messages in list, but for pictures
-	pictures int        // guarded by mu; bytes of pictures that are not written yet
+	bytes    int        // guarded by mu; of the messages in list, without pictures
+	pictures int        // guarded by mu; bytes of the pictures that are not written yet
 }
 
 func newOutbox(maxMessages, maxBytes int) *outbox {
 	return &outbox{maxMessages: maxMessages, maxBytes: maxBytes, arrived: make(chan struct{}, 1)}
 }
 
-// put adds a message. It reports false if the browser has more waiting than it may.
+// put adds a message. It returns false if too much is waiting already.
 func (o *outbox) put(frame []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -36,7 +36,7 @@ func (o *outbox) put(frame []byte) bool {
 	return true
 }
 
-// putPicture adds a snapshot, which is large. It reports false if there are too many.
+// putPicture adds a snapshot, which is large. It returns false if too many are waiting already.
 func (o *outbox) putPicture(frame []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -56,21 +56,21 @@ func (o *outbox) add(m outgoing) {
 	}
 }
 
-// takesPictures says whether most of the snapshots were written.
+// takesPictures says whether putPicture has room for another snapshot, as far as bytes go.
 func (o *outbox) takesPictures() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.pictures <= o.maxBytes
 }
 
-// busy says whether so much waits that what is of no use later should be left out.
+// busy says whether so much is waiting that messages which are useless later should be left out.
 func (o *outbox) busy() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.list) > o.maxMessages/2
 }
 
-// next removes the oldest message, and reports false if there is none.
+// next removes and returns the oldest message. ok is false if there is none.
 func (o *outbox) next() (m outgoing, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -88,7 +88,7 @@ func (o *outbox) next() (m outgoing, ok bool) {
 	return m, true
 }
 
-// written notes that a message from next is on its way.
+// written is called when a message from next was written.
 func (o *outbox) written(m outgoing) {
 	if m.picture {
 		o.mu.Lock()

@@ -12,8 +12,8 @@ type videoRate struct {
 	VideoRate      int64  `json:"videoRate"` // bit/s
 }
 
-// everySecond calls f once a second until ctx ends. The SDK takes what it counted between two messages for a rate, so they
-// must not come at any other pace.
+// everySecond calls f once a second until ctx ends. The SDK counts bytes from one message to the next and takes the sum for a rate per
+// second, so the messages must come once a second.
 func everySecond(ctx context.Context, f func(now time.Time)) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
@@ -33,7 +33,7 @@ type rateMeter struct {
 	at    time.Time
 }
 
-// rate returns the bits a second since the call before.
+// rate returns the bits per second since the last call.
 func (m *rateMeter) rate(now time.Time, bytes int64) int64 {
 	d, elapsed := bytes-m.bytes, now.Sub(m.at).Seconds()
 	m.bytes, m.at = bytes, now

@@ -25,21 +25,21 @@ import (
 	"transponder/internal/transponder"
 )
 
-// PublishFunc makes a stream from an offer, as rtc.Ingest.Publish does.
+// PublishFunc makes a stream from an offer. rtc.Ingest.Publish is one.
 type PublishFunc func(ctx context.Context, offer rtc.Offer, info stream.Info) (Publication, error)
 
-// Publication is a publisher's media, as rtc.Publication is. Its source is closed when Run returns.
+// Publication is the media of a publisher, such as rtc.Publication. Its source is closed when Run returns.
 type Publication interface {
 	Answer() string
 	Source() *stream.Source
 	Run(ctx context.Context) error
 }
 
-// PlayFunc answers an offer to play a stream, as rtc.Egress.Play does.
+// PlayFunc answers an offer to play a stream. rtc.Egress.Play is one.
 type PlayFunc func(ctx context.Context, offer rtc.Offer, src *stream.Source) (Playback, error)
 
-// Playback is a player's media, as rtc.Playback is. Connected is closed before the first picture is sent. Run is called once,
-// whatever happens, and ends with the stream that is played, too.
+// Playback is the media of a player, such as rtc.Playback. Connected is closed before the first picture is sent. Run is always called
+// once, and also ends when the stream ends.
 type Playback interface {
 	Answer() string
 	Connected() <-chan struct{}
@@ -47,10 +47,10 @@ type Playback interface {
 	Stats() rtc.PlayStats
 }
 
-// SnapshotFunc makes a PNG of the picture that a stream shows now.
+// SnapshotFunc makes a PNG of the present picture of a stream.
 type SnapshotFunc func(ctx context.Context, src *stream.Source) (png []byte, err error)
 
-// Streams finds live streams, as stream.Hub does.
+// Streams finds streams, as stream.Hub does.
 type Streams interface {
 	Source(name string) (*stream.Source, bool)
 	SourceByID(id string) (*stream.Source, bool)
@@ -61,17 +61,17 @@ type Pusher interface {
 	Start(ctx context.Context, req transponder.Request) (transponder.Info, error)
 }
 
-// Parts are those who do the work.
+// Parts are the parts of the server that do the work for this door.
 type Parts struct {
 	Publish  PublishFunc
 	Play     PlayFunc     // nil: nothing can be played
-	Snapshot SnapshotFunc // nil: there are none
+	Snapshot SnapshotFunc // nil: there are no snapshots
 	Streams  Streams
 	Pusher   Pusher
 	Guard    *guard.Guard // judges which pages may open sockets; nil: a guard that knows no names of this server
 
 	Shares   guard.SharesConfig // how much of all sockets one address may have; the zero value sets no limit
-	Refusals *guard.Refusals    // counts the sockets that are refused; nil: nobody does
+	Refusals *guard.Refusals    // counts the sockets that are refused; nil: they are not counted
 }
 
 // Server is the door for the Web SDK. All its methods may be called from any goroutine.
@@ -81,7 +81,7 @@ type Server struct {
 	log   *slog.Logger
 
 	places  *guard.Places // of sockets
-	keeping *guard.Places // of sessions without one
+	keeping *guard.Places // of sessions that wait for their browser
 
 	count        counters
 	panics       panics.Counter
@@ -90,7 +90,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	closing  bool                 // guarded by mu
-	slots    int                  // guarded by mu; sockets, those being upgraded included
+	slots    int                  // guarded by mu; sockets, including those that are being upgraded
 	sockets  map[*socket]struct{} // guarded by mu
 	sessions map[string]*session  // guarded by mu; by token
 }
@@ -104,24 +104,24 @@ type counters struct {
 	kept                                 atomic.Int64
 }
 
-// Stats are a server's figures at one moment.
+// Stats are the figures of a server at one moment.
 type Stats struct {
 	Sessions   int   // sockets that are open now
 	Kept       int64 // sessions that wait for their browser to return
-	Publishers int64 // streams of all sessions
+	Publishers int64 // that publish now
 	Players    int64 // that play now
 	Accepted   int64 // sockets, ever
 	Received   int64 // messages from browsers
 	Sent       int64 // messages to browsers
-	Ignored    int64 // messages received that are no part of the protocol
-	Floods     int64 // sockets closed because they sent too much,
-	Slow       int64 // because they did not take what was sent,
-	Silent     int64 // because they answered no pings
-	Panics     int64 // because of a bug here
-	Published  int64 // streams that got as far as PUBLISHING
-	Failed     int64 // publishes that ended in FAILED, but for lost sessions
-	Played     int64 // players that got as far as PLAYING
-	PlayFailed int64 // players that ended in FAILED, but for lost sessions and publishers that left
+	Ignored    int64 // received messages that are not part of the protocol
+	Floods     int64 // sockets closed because the browser sent too much
+	Slow       int64 // sockets closed because the browser did not take its messages
+	Silent     int64 // sockets closed because the browser answered no pings
+	Panics     int64 // sockets and sessions ended because of a bug here
+	Published  int64 // streams that reached PUBLISHING
+	Failed     int64 // publishers that ended in FAILED, except those of lost sessions
+	Played     int64 // players that reached PLAYING
+	PlayFailed int64 // players that ended in FAILED, except those of lost sessions and of publishers that left
 }
 
 // Connection describes one session. Its fields are those of rest.Connection.
@@ -155,7 +155,8 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	}
 }
 
-// ServeHTTP upgrades the request and runs the session until the socket is gone, or longer if it is to be kept.
+// ServeHTTP upgrades the request and runs the socket. It returns when the socket is gone; if this was the last socket of a session
+// that is kept, it returns when the session has ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.parts.Guard.Socket("websocket", r, s.cfg.Origins); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
@@ -166,7 +167,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.noRoom(w, r, why)
 		return
 	}
-	leave = sync.OnceFunc(leave) // with the socket, which the session may outlive
+	leave = sync.OnceFunc(leave) // called when the socket ends; the session may live longer
 	defer leave()
 	if !s.enter() {
 		s.noRoom(w, r, guard.WhyFull)
@@ -175,7 +176,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.wg.Done()
 	under := &hijacker{ResponseWriter: w}
 	conn, err := websocket.Accept(under, r, &websocket.AcceptOptions{
-		InsecureSkipVerify: true, // the guard has judged the origin: the library takes any page whose origin is the Host header
+		InsecureSkipVerify: true, // the guard has judged the origin; the library would accept every page whose origin equals the Host header
 	})
 	if err != nil {
 		s.leave()
@@ -188,7 +189,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.run(r.Context())
 }
 
-// noRoom refuses a socket.
+// noRoom refuses a request because there are too many sockets.
 func (s *Server) noRoom(w http.ResponseWriter, r *http.Request, why string) {
 	s.parts.Refusals.Note("websocket", why, "peer", r.RemoteAddr)
 	w.Header().Set("Retry-After", "5")
@@ -199,8 +200,8 @@ func (s *Server) noRoom(w http.ResponseWriter, r *http.Request, why string) {
 	http.Error(w, words, http.StatusServiceUnavailable)
 }
 
-// hijacker keeps the connection below a WebSocket. The library waits for its own time for the answer to a close frame, and
-// reads whatever a flood still holds meanwhile; closing the connection is the way to end that.
+// hijacker keeps the connection below a WebSocket. After a close frame the library waits for the answer, with a timeout of its own,
+// and reads all that the browser still sends. Closing the connection ends that earlier.
 type hijacker struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -213,7 +214,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// Shutdown ends all sessions, takes no new ones and waits until the last is gone or ctx ends.
+// Shutdown ends all sessions and refuses new ones. It returns when the last session has ended, or when ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
@@ -226,7 +227,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 
 	gone := make(chan struct{})
-	go func() { // ends when the last session does, which each does within its time-outs
+	go func() { // ends with the last session; each session ends within its timeouts
 		s.wg.Wait()
 		close(gone)
 	}()
@@ -238,8 +239,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// PushFailed is to be told of every push that failed after it was started: the page that asked for it by rtmpUrl gets an
-// event, or its stream ends, as the settings say. Other pushes are not this door's matter.
+// PushFailed is called for every push that fails after it was started. If a page asked for the push by rtmpUrl, the page gets an
+// event, or its stream ends, as the settings say. Other pushes are ignored.
 func (s *Server) PushFailed(info transponder.Info) {
 	for _, ss := range s.all() {
 		if p := ss.streams.pushing(info.SourceName, info.URL); p != nil {
@@ -256,7 +257,7 @@ func (s *Server) PushFailed(info transponder.Info) {
 	}
 }
 
-// Stats returns the server's figures.
+// Stats returns the figures of the server.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	sockets := len(s.sockets)
@@ -294,7 +295,7 @@ func (s *Server) Connections() []Connection {
 	return all
 }
 
-// Terminate ends the session of that id with all that it made, and says whether there was one.
+// Terminate ends the session with the id and all its streams, and says whether there was one.
 func (s *Server) Terminate(sessionID string) bool {
 	ss := s.session(sessionID)
 	if ss != nil {
@@ -303,7 +304,7 @@ func (s *Server) Terminate(sessionID string) bool {
 	return ss != nil
 }
 
-// SetLogLevel lets the session of that id log from that level on, whatever the server does, and says whether there is one.
+// SetLogLevel sets the log level of the session with the id, in place of the server's level. It says whether there is such a session.
 func (s *Server) SetLogLevel(sessionID string, level slog.Level) bool {
 	ss := s.session(sessionID)
 	if ss != nil {
@@ -312,7 +313,7 @@ func (s *Server) SetLogLevel(sessionID string, level slog.Level) bool {
 	return ss != nil
 }
 
-// session returns the session of that id, nil if there is none.
+// session returns the session with the id, nil if there is none.
 func (s *Server) session(id string) *session {
 	for _, ss := range s.all() {
 		if ss.id == id {
@@ -322,14 +323,14 @@ func (s *Server) session(id string) *session {
 	return nil
 }
 
-// all returns the sessions that are not over.
+// all returns the sessions that have not ended.
 func (s *Server) all() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.sessions))
 }
 
-// enter takes a slot, if one is free.
+// enter takes a slot for a socket, if one is free.
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -341,14 +342,14 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// leave gives up a slot.
+// leave gives back a slot.
 func (s *Server) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.slots--
 }
 
-// add lists the socket; one that was upgraded while the server began to close is ended.
+// add adds a socket. If Shutdown was called while the socket was being upgraded, add ends the socket.
 func (s *Server) add(k *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -358,7 +359,7 @@ func (s *Server) add(k *socket) {
 	}
 }
 
-// remove gives up the socket's place.
+// remove removes a socket and gives back its slot.
 func (s *Server) remove(k *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -367,7 +368,7 @@ func (s *Server) remove(k *socket) {
 	k.leave()
 }
 
-// remember lists the session.
+// remember makes the session known by its token.
 func (s *Server) remember(ss *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -380,7 +381,7 @@ func (s *Server) forget(ss *session) {
 	delete(s.sessions, ss.token)
 }
 
-// toReturnTo returns the session of that token if its browser may return to it.
+// toReturnTo returns the session with the token, if its browser may return to it.
 func (s *Server) toReturnTo(token string) (*session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -388,20 +389,20 @@ func (s *Server) toReturnTo(token string) (*session, bool) {
 	return ss, ss != nil && ss.echo != nil
 }
 
-// keepOne takes a place for a session without a socket, and returns nil if there is none.
-func (s *Server) keepOne(client netip.Addr) (leave func()) {
+// keepOne takes a place for a session that waits for its browser. release gives the place back; it is nil if there is no place.
+func (s *Server) keepOne(client netip.Addr) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
 		return nil
 	}
-	leave, why := s.keeping.Take(client)
-	if leave == nil {
+	release, why := s.keeping.Take(client)
+	if release == nil {
 		s.parts.Refusals.Note("kept", why, "peer", client.String())
 		return nil
 	}
 	s.count.kept.Add(1)
-	return leave
+	return release
 }
 
 // noteEnd counts why a socket ended.

@@ -17,7 +17,7 @@ import (
 	"transponder/internal/panics"
 )
 
-// Why this side closes a socket, and with it, most times, the session.
+// The causes for which the server closes a socket, and in most cases the session with it.
 var (
 	errShutdown   = errors.New("the server is stopping")
 	errFlood      = errors.New("too many messages")
@@ -31,22 +31,22 @@ var (
 	errLeft       = errors.New("the browser did not return")
 )
 
-// socket is one WebSocket. run owns its life; messages are handled one after another by the reading goroutine.
+// socket is one WebSocket. run runs it; the goroutine that reads handles the messages one after another.
 type socket struct {
 	srv     *Server
 	conn    *websocket.Conn
-	under   net.Conn // below conn; only ever closed
+	under   net.Conn // below conn; only used to close it
 	peer    string
 	origin  string
 	created time.Time
 	log     *slog.Logger
 
-	leave   func() // gives its place back
+	leave   func() // gives back the place of the socket
 	local   bool   // the page is on this machine
 	client  netip.Addr
 	limit   *rate.Limiter
-	missed  atomic.Int32            // pings sent since the last message came
-	session atomic.Pointer[session] // nil until the browser said who it is
+	missed  atomic.Int32            // pings sent since the last message was received
+	session atomic.Pointer[session] // nil until the browser has said who it is
 	out     *outbox
 
 	cancel context.CancelCauseFunc // ends the socket; set by serve
@@ -66,22 +66,22 @@ func newSocket(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin s
 	}
 }
 
-// run lives until the socket is gone, and then as long as the session for which this was the last socket.
+// run runs the socket until it is gone. If it was the last socket of a session, run then waits until the session has ended.
 func (k *socket) run(ctx context.Context) {
 	cause := k.serve(ctx)
-	k.lose(cause) // the session may have been made by the last message that was read
+	k.lose(cause) // the last message that was read may have made the session
 	if s := k.session.Load(); s != nil {
 		s.awaitEnd(ctx, k)
 		return
 	}
-	level := slog.LevelDebug // a port scan, a page that was left at once
+	level := slog.LevelDebug // such as a port scan, or a page that was left at once
 	if errors.Is(cause, panics.Err) {
 		level = slog.LevelInfo
 	}
 	k.log.Log(ctx, level, "socket closed", "err", cause, "lasted", time.Since(k.created).Round(time.Millisecond))
 }
 
-// serve reads and writes until the socket is gone, and returns why it is.
+// serve reads and writes until the socket is gone, and returns the cause.
 func (k *socket) serve(ctx context.Context) error {
 	life, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -89,7 +89,8 @@ func (k *socket) serve(ctx context.Context) error {
 	k.srv.add(k)
 	defer k.srv.remove(k)
 
-	// Ending a read tears the socket down. So reading goes on after the socket's end, to see the answer to our close frame.
+	// The library closes the connection when the context of a read ends. Reading must go on after the end of life, until the
+	// browser has answered our close frame. So reads and writes have a context that does not end.
 	socket := context.WithoutCancel(ctx)
 
 	k.conn.SetReadLimit(int64(k.srv.cfg.MaxMessage))
@@ -101,7 +102,7 @@ func (k *socket) serve(ctx context.Context) error {
 	cause := context.Cause(life)
 	k.srv.noteEnd(cause)
 
-	k.lose(cause) // names are free before the socket is closed from this side
+	k.lose(cause) // frees the names before the socket is closed
 	k.close(cause)
 	wg.Wait()
 	return cause
@@ -114,7 +115,7 @@ func (k *socket) lose(cause error) {
 	}
 }
 
-// close tells the browser why, and gives it a while to answer. Errors mean that the socket is gone, which is as well.
+// close sends a close frame with the cause, and waits a while for the answer. An error means that the socket is gone already.
 func (k *socket) close(cause error) {
 	if errors.Is(cause, errGone) {
 		_ = k.conn.CloseNow()
@@ -125,10 +126,10 @@ func (k *socket) close(cause error) {
 	_ = k.conn.Close(closeStatus(cause))
 }
 
-// end asks the socket to end. The first cause counts.
+// end ends the socket. The first cause counts.
 func (k *socket) end(cause error) { k.cancel(cause) }
 
-// closeStatus is what the other side is told.
+// closeStatus returns the close code and the text for the browser.
 func closeStatus(cause error) (websocket.StatusCode, string) {
 	switch {
 	case errors.Is(cause, errShutdown), errors.Is(cause, context.Canceled):
@@ -144,7 +145,7 @@ func closeStatus(cause error) (websocket.StatusCode, string) {
 	return websocket.StatusInternalError, ""
 }
 
-// read handles messages until the socket is gone, and throws them away once its life is over.
+// read reads messages until the socket is gone. It handles them until life ends, and discards them after that.
 func (k *socket) read(life, socket context.Context) error {
 	for {
 		kind, frame, err := k.conn.Read(socket)
@@ -167,7 +168,7 @@ func (k *socket) read(life, socket context.Context) error {
 	}
 }
 
-// write sends what is queued until the socket's life is over.
+// write sends the queued messages until life ends.
 func (k *socket) write(life, socket context.Context) error {
 	for {
 		m, ok := k.out.next()
@@ -182,22 +183,22 @@ func (k *socket) write(life, socket context.Context) error {
 		if life.Err() != nil {
 			return nil
 		}
-		// Not a context's deadline: that would tear the socket down before anybody knew why.
+		// A deadline of the context would close the connection before anybody could know why.
 		late := time.AfterFunc(k.srv.cfg.WriteTimeout+transfer(len(m.frame)), func() { k.end(errSlow) })
 		err := k.conn.Write(socket, websocket.MessageText, m.frame)
 		late.Stop()
 		k.out.written(m)
 		if err != nil {
-			k.hearOut(life)
+			k.awaitReader(life)
 			return fmt.Errorf("%w: %w", errGone, err)
 		}
 		k.srv.count.sent.Add(1)
 	}
 }
 
-// hearOut waits for the reader to end the socket: writing fails as soon as the browser's close frame has come, and a moment
-// before the reader says that it has.
-func (k *socket) hearOut(life context.Context) {
+// awaitReader waits until the reader ends the socket. When the browser has sent a close frame, a write fails a moment before the
+// reader reports the close frame, and the reader knows the better cause.
+func (k *socket) awaitReader(life context.Context) {
 	late := time.NewTimer(k.srv.cfg.CloseTimeout)
 	defer late.Stop()
 	select {
@@ -206,14 +207,15 @@ func (k *socket) hearOut(life context.Context) {
 	}
 }
 
-// slowest is how many bytes a second a browser must take: a snapshot has megabytes, and a line that carries no more than its
-// stream must not lose the session by it.
-const slowest = 128 << 10
+// minThroughput is how many bytes a second a browser must take. A snapshot has megabytes: on a connection that has little room beside
+// the stream, it must not end the session.
+const minThroughput = 128 << 10
 
-// transfer is how long a message may take beyond what any may.
-func transfer(size int) time.Duration { return time.Duration(size/slowest) * time.Second }
+// transfer returns how much longer than WriteTimeout the writing of a message may take.
+func transfer(size int) time.Duration { return time.Duration(size/minThroughput) * time.Second }
 
-// keepAlive pings a browser that has said who it is and ends a socket that does not say so, or that went silent.
+// keepAlive pings a browser that has said who it is. It returns an error when a browser does not say who it is in time, or answers
+// no pings.
 func (k *socket) keepAlive(ctx context.Context) error {
 	ping := time.NewTicker(k.srv.cfg.PingInterval)
 	defer ping.Stop()
@@ -247,15 +249,15 @@ func (k *socket) send(name string, data ...any) {
 	}
 }
 
-// queue hands a message to the writer. It does not block: a browser that does not keep up is cut off, as to skip a message
-// would leave it in a wrong state.
+// queue hands a message to the writer, without blocking. A browser that is too slow is disconnected: a missing message would leave
+// its page in a wrong state.
 func (k *socket) queue(frame []byte) {
 	if !k.out.put(frame) {
 		k.end(errSlow)
 	}
 }
 
-// ignore notes a message that is not part of the protocol, or makes no sense now.
+// ignore counts and logs a message that is not part of the protocol, or makes no sense now.
 func (k *socket) ignore(why string, args ...any) { k.srv.ignore(k.log, why, args...) }
 
 // safely runs f. If f panics, the socket ends and no other.
@@ -270,13 +272,13 @@ func (s *Server) safely(log *slog.Logger, f func()) error {
 	return s.panics.Run(log, "websocket panicked", func() error { f(); return nil })
 }
 
-// ignore counts a message of a browser that nothing is done about.
+// ignore counts and logs a message that nothing is done about.
 func (s *Server) ignore(log *slog.Logger, why string, args ...any) {
 	s.count.ignored.Add(1)
 	log.Debug("message ignored", append([]any{"why", why}, args...)...)
 }
 
-// encode makes a frame; what does not encode is a bug.
+// encode makes a frame. It can only fail because of a bug.
 func (s *Server) encode(name string, data ...any) (frame []byte, ok bool) {
 	frame, err := encode(name, data...)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// The statuses of a publisher's stream and of a player's.
+// The statuses of publishers and of players.
 const (
 	publishing  = "PUBLISHING"
 	unpublished = "UNPUBLISHED"
@@ -18,7 +18,7 @@ const (
 	failed      = "FAILED"
 )
 
-// What this door refuses and ends streams for, besides the errors of packages rtc and stream.
+// The causes for which this door refuses or ends streams, besides the errors of the packages rtc and stream.
 var (
 	errStopped       = errors.New("stopped by the page")
 	errDisconnected  = errors.New("the session ended")
@@ -42,9 +42,9 @@ func outcomeOfPlay(err error) (status, info string) {
 	return status, info
 }
 
-// outcome gives the terminal status of a publish that ended with err, and the info in the contract's words, which pages
-// compare. A peer that said goodbye was stopped by its page: the SDK closes the peer connection together with sending
-// unPublishStream, and either may come first.
+// outcome returns the terminal status of a publisher that ended with err, and the info in the words of the contract, which pages
+// compare. A browser that closed the WebRTC connection was stopped by its page: the SDK closes the connection and sends
+// unPublishStream at the same time, and either may arrive first.
 func outcome(err error) (status, info string) {
 	var busy *picture.BusyError
 	switch {
@@ -93,8 +93,8 @@ func outcome(err error) (status, info string) {
 	}
 }
 
-// streamInfo is the stream object of notifyStreamStatusEvent, with the members that the original server sends as far as
-// they are known here.
+// streamInfo is the stream object of notifyStreamStatusEvent. It has the members that the original server sends, as far as they are
+// known here.
 type streamInfo struct {
 	NodeID         string  `json:"nodeId,omitempty"`
 	AppKey         string  `json:"appKey"`
@@ -126,7 +126,7 @@ type muted struct {
 	Muted bool `json:"muted"`
 }
 
-// describe is the stream object of a request to play, before anything came of it.
+// describe returns the stream object for a request to play, before there is any media.
 func (s *session) describe(req mediaRequest, status, info string) streamInfo {
 	return streamInfo{
 		NodeID:         s.srv.cfg.NodeID,
@@ -146,7 +146,7 @@ func (s *session) describe(req mediaRequest, status, info string) streamInfo {
 	}
 }
 
-// use notes how the media comes.
+// use sets the members that describe the media.
 func (d *streamInfo) use(video, audio *media.Track) {
 	if video != nil {
 		d.VideoCodec, d.Width, d.Height = video.Codec.String(), video.Width, video.Height
@@ -156,7 +156,7 @@ func (d *streamInfo) use(video, audio *media.Track) {
 	}
 }
 
-// ofPublisher makes it the object of a request to publish.
+// ofPublisher makes the object one of a publisher.
 func (d streamInfo) ofPublisher() streamInfo {
 	d.MediaType, d.Published = "publish", true
 	return d
