@@ -137,8 +137,8 @@ func (b *bridge) beginSilence() {
 	b.soundEnd = b.sound.Time.Add(b.length)
 }
 
-// resound goes on with the silence of another codec.
-func (b *bridge) resound(t *media.Track) {
+// changeSilence continues with the silence of another codec.
+func (b *bridge) changeSilence(t *media.Track) {
 	if b.sound.Track == nil || b.sound.Track.Codec == t.Codec {
 		return
 	}

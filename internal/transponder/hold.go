@@ -12,53 +12,63 @@ import (
 	"transponder/internal/stream"
 )
 
-// holderConfig is what a holder needs to know. It does not change.
+// holderConfig is what a holder works with. It does not change.
 type holderConfig struct {
 	hub *stream.Hub
 	log *slog.Logger
-	aac func(*stream.Source) (*stream.Feed, func(), error)
 
-	pictures  func(*stream.Source) (*stream.Feed, func(), error) // what is sent of a source's; nil: the source's own
-	converted func(*stream.Source) (*stream.Feed, func(), error) // what is sent of those that cannot be sent as they are
-	silent    func() *media.Track                                // what silence is sent as where Opus is not taken
+	// sound returns the feed of a source's sound in the form in which it is sent, and how to release it.
+	sound func(*stream.Source) (*stream.Feed, func(), error)
+	// pictures does the same for pictures; nil: the pictures are sent as the source has them.
+	pictures func(*stream.Source) (*stream.Feed, func(), error)
+	// converted does the same for pictures that the destination does not take as the source has them.
+	converted func(*stream.Source) (*stream.Feed, func(), error)
+	// silent returns the track of silence for a destination that does not take Opus.
+	silent func() *media.Track
 
-	buffer BufferConfig // between the source and the connection
+	buffer BufferConfig // of the outgoing buffer
 
-	maxLag time.Duration // how old pictures may get before they are sent
+	maxLag time.Duration // older pictures are dropped
 
-	grace time.Duration // how long a stream's publisher is waited for; 0: the end of the stream is the end, unless it was taken over
+	grace time.Duration // how long to wait for another publisher; 0: the push ends with its stream, unless the stream was taken over
 
-	// slate returns a key frame to show meanwhile, for the size of what was sent; nil shows the last picture.
+	// slate returns a key frame of the given size to show during a hold; nil: the last picture stays.
 	slate func(width, height int) (media.Frame, error)
 
-	// changed is told when the stream is gone and held, by nil, and of the source by which it goes on. Read calls it.
+	// changed(nil) is called when the source is lost and the hold begins; changed(src) when src takes over and the hold ends. Read calls
+	// it.
 	changed func(*stream.Source)
 }
 
-// holder reads what a push is to send: a source's frames, and when the source is gone, what bridges the time until a publisher
-// takes its name again, over any door, and then that publisher's. All frames are on the first source's clock.
+// holder reads the frames that a push sends: those of a source. When the source ends, the holder makes up pictures and silence until
+// another publisher takes the name of the stream, over any door. Then it reads that publisher's source. All frames have times on the
+// clock of the first source.
 //
-// Read, listen, Restart and Close are for one goroutine; the other methods are for any.
+// Any goroutine may call RequestKeyFrame, FrameRate, Source, SetMaxLag, Now, Stats, Buffered and ending, and read blind. All else
+// belongs to one goroutine, the owner: that of push.run.
 type holder struct {
-	cfg     holderConfig
-	clock   *stream.Source // the first
-	shift   time.Duration  // of the present source's clock to the first's
-	bridge  bridge
-	sound   *stream.Feed // of the present source; nil while it is not read
-	release func()       // gives it back; likewise
-	let     func()       // likewise of its pictures; nil where they are the source's own
-	failed  error        // why there are no pictures
-	until   time.Time    // the publisher is waited for; zero while it is there
-	held    bool
-	heard   time.Time   // the first sound of the source that ends a hold
-	blind   atomic.Bool // a hold has ended by sound, and a picture is repeated
+	cfg    holderConfig
+	clock  *stream.Source // the first
+	shift  time.Duration  // from the clock of the present source to that of the first
+	bridge bridge
 
-	mu     sync.Mutex
+	sound           *stream.Feed // of the present source; nil while it is not read
+	releaseSound    func()       // nil while the sound is not read
+	releasePictures func()       // nil while the pictures are not read, or are the source's own
+	failed          error        // why there are no pictures
+
+	held  bool
+	until time.Time   // end of the wait for a publisher; zero while there is one
+	heard time.Time   // when the first sound came from the source that is to end the hold; zero before
+	blind atomic.Bool // the hold ended with sound alone, and a picture is still repeated
+
+	// The owner writes these under mu, so it may read src, reader, video and buffer without.
+	mu     sync.Mutex         // taken before the locks of package stream
 	maxLag time.Duration      // guarded by mu; of the reader
-	src    *stream.Source     // guarded by mu; the present or last one
+	src    *stream.Source     // guarded by mu; the present source, or the last one
 	reader *stream.Reader     // guarded by mu; nil while there is no source
-	video  *stream.Feed       // guarded by mu; that pictures are read from
-	buffer *Buffer            // guarded by mu; nil where the settings have none
+	video  *stream.Feed       // guarded by mu; the pictures that are read
+	buffer *Buffer            // guarded by mu; nil if the settings want none
 	past   stream.ReaderStats // guarded by mu; of the readers before
 }
 
@@ -67,7 +77,7 @@ func newHolder(cfg holderConfig, src *stream.Source) *holder {
 	return &holder{cfg: cfg, clock: src, src: src, maxLag: cfg.maxLag, bridge: bridge{silenceOnly: cfg.grace == 0}}
 }
 
-// wake attaches to the source's pictures at once, so that none is missed. If the source has gone meanwhile, Read finds out.
+// wake starts to read the source again. It reads pictures at once, so that none is missed. If the source ended meanwhile, Read finds out.
 func (h *holder) wake() {
 	h.bridge.restart()
 	if !h.held {
@@ -75,17 +85,18 @@ func (h *holder) wake() {
 	}
 }
 
-// sleep releases the source while nothing can be sent.
+// sleep stops reading the source while nothing can be sent.
 func (h *holder) sleep() { h.detach() }
 
+// attach starts to read a source: its pictures at once, its sound with addSound.
 func (h *holder) attach(src *stream.Source) {
 	h.shift = src.Created().Sub(h.clock.Created())
 	h.heard = time.Time{}
 	video := src.Video
 	if h.cfg.pictures != nil {
-		feed, let, err := h.cfg.pictures(src)
+		feed, release, err := h.cfg.pictures(src)
 		if err == nil {
-			video, h.let = feed, let
+			video, h.releasePictures = feed, release
 		} else if src.Err() == nil {
 			h.failed = err
 		}
@@ -101,64 +112,65 @@ func (h *holder) attach(src *stream.Source) {
 	}
 }
 
-// listen adds the sound of a source that is live. Calling it again is harmless.
-func (h *holder) listen() error {
-	if h.release != nil || h.reader == nil {
+// addSound starts to read the sound of a source that is live. Calling it again is harmless.
+func (h *holder) addSound() error {
+	if h.releaseSound != nil || h.reader == nil {
 		return nil
 	}
-	feed, release, err := h.cfg.aac(h.src)
+	feed, release, err := h.cfg.sound(h.src)
 	switch {
 	case err == nil:
 	case h.src.Err() != nil && h.ending() == nil:
-		return nil // Read will say so
+		return nil // Read returns that error
 	default:
 		return err
 	}
-	h.sound, h.release = feed, release
+	h.sound, h.releaseSound = feed, release
 	h.reader.AddAudio(feed)
 	return nil
 }
 
-// relisten asks anew for the sound, which cannot be sent as it is any more: the far end is another. Calling it again is harmless.
-func (h *holder) relisten() error {
-	h.bridge.resound(h.cfg.silent())
+// renewSound reads the sound in another form, because the present destination does not take the form that the one before took. Calling
+// it again is harmless.
+func (h *holder) renewSound() error {
+	h.bridge.changeSilence(h.cfg.silent())
 	if h.reader == nil {
 		return nil
 	}
-	feed, release, err := h.cfg.aac(h.src)
+	feed, release, err := h.cfg.sound(h.src)
 	switch {
 	case err == nil && feed == h.sound:
 		release()
 		return nil
 	case err == nil:
 	case h.src.Err() != nil:
-		return nil // Read will say so
+		return nil // Read returns that error
 	default:
 		return err
 	}
 	h.reader.UseAudio(feed)
-	h.release()
-	h.sound, h.release = feed, release
+	h.releaseSound()
+	h.sound, h.releaseSound = feed, release
 	return nil
 }
 
-// convert reads what is made of the present source's pictures instead of these. Calling it again is harmless.
+// convert reads converted pictures of the present source instead of its own. Calling it again is harmless.
 func (h *holder) convert() error {
-	if h.reader == nil && h.cfg.slate != nil { // what is repeated cannot be converted, but replaced
-		h.bridge.replace(h.still())
+	if h.reader == nil && h.cfg.slate != nil { // a repeated picture cannot be converted, but the slate can replace it
+		h.bridge.replace(h.makeSlate())
 	}
-	if h.let != nil || h.reader == nil {
+	if h.releasePictures != nil || h.reader == nil {
 		return nil
 	}
-	feed, let, err := h.cfg.converted(h.src)
+	feed, release, err := h.cfg.converted(h.src)
 	switch {
 	case err == nil:
 	case h.src.Err() != nil:
-		return nil // Read will say so
+		return nil // Read returns that error
 	default:
 		return err
 	}
-	h.let = let
+	h.releasePictures = release
 	h.mu.Lock()
 	h.video = feed
 	h.mu.Unlock()
@@ -166,10 +178,10 @@ func (h *holder) convert() error {
 	return nil
 }
 
-// RequestKeyFrame asks whoever makes the pictures for a key frame.
+// RequestKeyFrame asks for a key frame: the publisher, or the encoder of converted pictures.
 func (h *holder) RequestKeyFrame() { h.feed().RequestKeyFrame() }
 
-// FrameRate returns how many pictures a second come, 0 while that is unknown.
+// FrameRate returns the frame rate of the pictures that are read, 0 while it is unknown.
 func (h *holder) FrameRate() float64 { return h.feed().Stats().FrameRate }
 
 func (h *holder) feed() *stream.Feed {
@@ -178,19 +190,19 @@ func (h *holder) feed() *stream.Feed {
 	return h.video
 }
 
-// detach lets the present source go.
+// detach stops reading the present source and adds the figures of its reader to past.
 func (h *holder) detach() {
 	if h.reader == nil {
 		return
 	}
 	h.reader.Close()
-	if h.release != nil {
-		h.release()
-		h.sound, h.release = nil, nil
+	if h.releaseSound != nil {
+		h.releaseSound()
+		h.sound, h.releaseSound = nil, nil
 	}
-	if h.let != nil {
-		h.let()
-		h.let = nil
+	if h.releasePictures != nil {
+		h.releasePictures()
+		h.releasePictures = nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -203,17 +215,17 @@ func (h *holder) detach() {
 	h.reader, h.buffer = nil, nil
 }
 
-// Close detaches from whatever is read. Closing twice is harmless.
+// Close stops reading. Closing twice is harmless.
 func (h *holder) Close() { h.detach() }
 
-// Source returns the source that is read, or was read last.
+// Source returns the present source, or the last one if there is none now.
 func (h *holder) Source() *stream.Source {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.src
 }
 
-// SetMaxLag changes how old pictures may get before they are sent. Any goroutine may call it.
+// SetMaxLag changes how old pictures may get: older ones are dropped.
 func (h *holder) SetMaxLag(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -226,10 +238,10 @@ func (h *holder) SetMaxLag(d time.Duration) {
 	}
 }
 
-// Now returns the present time on the clock of the frames.
+// Now returns the time on the clock of the frames.
 func (h *holder) Now() media.Timestamp { return h.clock.Now() }
 
-// Stats returns the figures of what is queued now and of all that was dropped.
+// Stats returns what is queued now, and what was dropped since the start of the push.
 func (h *holder) Stats() stream.ReaderStats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -246,7 +258,7 @@ func (h *holder) Stats() stream.ReaderStats {
 	return now
 }
 
-// Buffered returns the buffer's figures, zeros where there is none.
+// Buffered returns the figures of the buffer, zeros if there is none.
 func (h *holder) Buffered() BufferStats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -256,7 +268,7 @@ func (h *holder) Buffered() BufferStats {
 	return h.buffer.Stats()
 }
 
-// Restart throws away what is queued and begins anew at a key frame, for a new connection.
+// Restart throws away what is queued. The next picture is a key frame, for a new connection.
 func (h *holder) Restart() {
 	h.bridge.restart()
 	if h.reader != nil {
@@ -267,8 +279,8 @@ func (h *holder) Restart() {
 	}
 }
 
-// Read waits for at least one frame and copies as many as there are and fit to dst, which has room for two at least. It returns why the
-// source ended when that is final: its publisher did not come back in time, or was not to be waited for.
+// Read waits for at least one frame, then copies all frames that are there and fit into dst, which has room for two at least. Its error
+// is the cause of the source's end if no other publisher is waited for, or none came in time.
 func (h *holder) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -287,7 +299,7 @@ func (h *holder) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	}
 }
 
-// ReadRest is Read of what the source has left now, without waiting and without the pace of the buffer. ctx has ended.
+// ReadRest reads what the source has left. It does not wait, and the buffer holds nothing back. ctx has ended.
 func (h *holder) ReadRest(ctx context.Context, dst []media.Frame) (int, error) {
 	if h.reader == nil || h.held {
 		return 0, nil
@@ -298,8 +310,8 @@ func (h *holder) ReadRest(ctx context.Context, dst []media.Frame) (int, error) {
 	return h.read(ctx, dst)
 }
 
-// ending returns why the source has ended if no other is waited for, though some of it may still be queued; nil if it is to go
-// on. Any goroutine may call it.
+// ending returns the cause of the source's end if no other publisher is waited for, and nil if the push goes on. Frames of the source
+// may still be queued.
 func (h *holder) ending() error {
 	err := h.Source().Err()
 	if errors.Is(err, stream.ErrTerminated) || h.grace(err) == 0 {
@@ -308,11 +320,11 @@ func (h *holder) ending() error {
 	return nil
 }
 
-// takeoverGrace is how long the newcomer that took over a stream's name may take until its media comes: as long as a WebRTC publisher
-// may take to connect, and some time more.
+// takeoverGrace is how long to wait for media of the publisher that took over the name of a stream: as long as a WebRTC publisher may
+// take to connect, and some seconds more.
 const takeoverGrace = 15 * time.Second
 
-// grace returns how long another publisher is waited for after a source ended with err.
+// grace returns how long to wait for another publisher after a source ended with err.
 func (h *holder) grace(err error) time.Duration {
 	if errors.Is(err, stream.ErrReplaced) {
 		return max(h.cfg.grace, takeoverGrace)
@@ -320,7 +332,7 @@ func (h *holder) grace(err error) time.Duration {
 	return h.cfg.grace
 }
 
-// wait waits for what comes first: the source's frames, the source itself, or the time for more to be made up.
+// wait waits for frames of the source, for a source, or until the bridge has to make up more, and reads frames if there are some.
 func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
 	if !h.held && !h.bridge.active() {
 		n, err := h.read(ctx, dst)
@@ -347,7 +359,7 @@ func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
 	return n, nil
 }
 
-// take reads from the source, through the buffer where there is one.
+// take reads from the source, through the buffer if there is one.
 func (h *holder) take(ctx context.Context, dst []media.Frame) (int, error) {
 	if h.buffer != nil {
 		return h.buffer.Read(ctx, dst)
@@ -355,10 +367,10 @@ func (h *holder) take(ctx context.Context, dst []media.Frame) (int, error) {
 	return h.reader.Read(ctx, dst)
 }
 
-// joinRoom is how many frames of silence fit before a source's first sound: somewhat more than can be missing.
+// joinRoom is how many frames of silence fit before the first sound of a source: somewhat more than can be missing.
 const joinRoom = 8
 
-// read takes what the source has and fits it to what was sent before.
+// read takes frames from the source and makes them follow the frames that were sent before.
 func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
 	var room []media.Frame // for silence before the source's first sound
 	if h.bridge.sounds && len(dst) > 2*joinRoom {
@@ -379,15 +391,15 @@ func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
 		h.bridge.sent(f)
 		dst[kept] = f
 		kept++
-		h.back(f)
+		h.endHold(f)
 	}
 	clear(dst[kept : len(room)+n])
 	return kept, err
 }
 
-// back ends a hold with the first frame of what the source is awaited for: pictures, if it is to have any. One that has sent sound
-// alone for a while is back without.
-func (h *holder) back(f media.Frame) {
+// endHold ends a hold with the first picture of the new source. If the publisher announced no pictures, or sends sound alone for
+// videoWait, the hold ends with its sound.
+func (h *holder) endHold(f media.Frame) {
 	picture := f.Kind() == media.Video
 	if picture && h.blind.Load() {
 		h.blind.Store(false)
@@ -408,7 +420,7 @@ func (h *holder) back(f media.Frame) {
 	h.changed(h.src)
 }
 
-// lose bridges the time after a source's end, or returns its error if the end is final.
+// lose begins a hold when the source has ended, or returns err if no other publisher is waited for.
 func (h *holder) lose(ctx context.Context, err error) error {
 	if ctx.Err() != nil || h.src.Err() == nil || h.ending() != nil {
 		return err
@@ -418,20 +430,20 @@ func (h *holder) lose(ctx context.Context, err error) error {
 	if !h.held {
 		h.held = true
 		h.blind.Store(false)
-		h.miss()
+		h.startWaiting()
 		h.changed(nil)
 	}
 	return nil
 }
 
-// miss begins the time for which the publisher is waited for, if it has not begun.
-func (h *holder) miss() {
+// startWaiting begins the wait for a publisher if it has not begun.
+func (h *holder) startWaiting() {
 	if h.until.IsZero() {
 		h.until = time.Now().Add(h.grace(h.src.Err()))
 	}
 }
 
-// expired says whether the publisher was waited for long enough, and nobody has taken its name.
+// expired reports whether the wait for a publisher is over and nobody has taken the name.
 func (h *holder) expired() bool {
 	if h.reader != nil || h.until.IsZero() || time.Now().Before(h.until) {
 		return false
@@ -440,17 +452,17 @@ func (h *holder) expired() bool {
 	return !back
 }
 
-// slate returns the key frame to show, none if the last picture is to stay.
+// slate returns the key frame to show during a hold; a frame without a track if the last picture stays.
 func (h *holder) slate() media.Frame {
 	last := h.bridge.last
 	if h.cfg.slate == nil || h.bridge.pictures || last.Track == nil || last.Track.Codec != media.H264 {
 		return media.Frame{}
 	}
-	return h.still()
+	return h.makeSlate()
 }
 
-// still makes the slate in the size of what was sent.
-func (h *holder) still() media.Frame {
+// makeSlate returns the slate in the size of the pictures that were sent.
+func (h *holder) makeSlate() media.Frame {
 	last := h.bridge.last
 	f, err := h.cfg.slate(last.Track.Width, last.Track.Height)
 	if err != nil {
@@ -460,7 +472,7 @@ func (h *holder) still() media.Frame {
 	return f
 }
 
-// await attaches to the next publisher when it is live. That ctx ended is no error.
+// await starts to read the next source when it is live. It returns no error if ctx ends first.
 func (h *holder) await(ctx context.Context) error {
 	src, err := h.cfg.hub.Await(ctx, h.src.Info().Name)
 	if err != nil {
@@ -474,7 +486,7 @@ func (h *holder) await(ctx context.Context) error {
 		return nil
 	}
 	h.attach(src)
-	if err := h.listen(); err != nil {
+	if err := h.addSound(); err != nil {
 		if src.Err() == nil {
 			return err
 		}

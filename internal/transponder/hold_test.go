@@ -92,7 +92,7 @@ func beginShow(t *testing.T, grace time.Duration, slate *media.Frame) (*show, *p
 	first := s.publish(40)
 	cfg := holderConfig{
 		hub: s.hub, log: slog.New(slog.DiscardHandler), grace: grace,
-		aac: func(s *stream.Source) (*stream.Feed, func(), error) {
+		sound: func(s *stream.Source) (*stream.Feed, func(), error) {
 			return sameAudio{}.Feed(s, media.AudioFormat{})
 		},
 		changed: func(src *stream.Source) {
@@ -108,7 +108,7 @@ func beginShow(t *testing.T, grace time.Duration, slate *media.Frame) (*show, *p
 	}
 	s.h = newHolder(cfg, first.Source)
 	s.h.wake()
-	if err := s.h.listen(); err != nil {
+	if err := s.h.addSound(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -85,7 +85,7 @@ func (l *link) sendable(frames []media.Frame) (int, error) {
 			err = l.push.in.convert()
 		case f.Track.Codec == media.Opus && !l.passes(media.Opus):
 			l.push.opus = false
-			err = l.push.in.relisten()
+			err = l.push.in.renewSound()
 		default:
 			frames[kept] = f
 			kept++

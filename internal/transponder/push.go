@@ -104,7 +104,7 @@ func (p *push) run(ctx context.Context) error {
 // holding says how the stream is read, and what happens when it ends.
 func (p *push) holding() holderConfig {
 	cfg := holderConfig{
-		hub: p.parts.Hub, log: p.log, aac: p.sound, converted: p.converted, changed: p.held, buffer: p.cfg.Buffer,
+		hub: p.parts.Hub, log: p.log, sound: p.sound, converted: p.converted, changed: p.held, buffer: p.cfg.Buffer,
 		silent: p.silent, maxLag: p.cfg.MaxDelay,
 	}
 	if p.req.transcodes() {
@@ -237,7 +237,7 @@ func (p *push) tell(before State, s Status) {
 func (p *push) attempt(ctx context.Context) error {
 	defer p.use(nil)
 	if !slices.Contains(p.req.Options.Codecs, "opus") { // else what is heard depends on what the server offers
-		if err := p.in.listen(); err != nil {
+		if err := p.in.addSound(); err != nil {
 			return p.readError(ctx, err)
 		}
 	}
@@ -250,7 +250,7 @@ func (p *push) attempt(ctx context.Context) error {
 				return err
 			}
 			p.opus = l.mux.Allowed(media.Opus)
-			if err := p.in.listen(); err != nil {
+			if err := p.in.addSound(); err != nil {
 				l.conn.Close()
 				return p.readError(ctx, err)
 			}
@@ -458,7 +458,7 @@ func (p *push) rest(ctx context.Context, pause time.Duration) error {
 				return &sourceError{err}
 			}
 			gone = nil // it is held for when the connection is back
-			p.in.miss()
+			p.in.startWaiting()
 			expired = time.After(time.Until(p.in.until))
 		case <-expired:
 			if p.in.expired() {

@@ -44,6 +44,7 @@ const (
 	ReasonTranscoder  Reason = "transcoder_failed"
 	ReasonTooSlow     Reason = "transcoder_slow"
 	ReasonNoCapacity  Reason = "no_capacity"
+	ReasonForbidden   Reason = "target_forbidden" // the TargetPolicy forbids the address
 	ReasonTerminated  Reason = "terminated"
 	ReasonShutdown    Reason = "shutdown"
 	ReasonInternal    Reason = "internal"

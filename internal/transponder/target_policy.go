@@ -9,9 +9,6 @@ import (
 	"strings"
 )
 
-// ReasonForbidden is the reason of a push to an address that this server's rules forbid.
-const ReasonForbidden Reason = "target_forbidden"
-
 // TargetPolicy says to which addresses this server pushes. It judges the address that is dialled, not the name it was
 // resolved from, so that no name, however it is written and wherever it points today, leads around a rule. The zero
 // TargetPolicy only has the rules that always hold: nothing goes to link-local addresses, to those where clouds hand out
