@@ -7,43 +7,43 @@ import (
 )
 
 const (
-	// bridgePause is the time between two repeated pictures: often enough for players that measure liveness by pictures, at a few
-	// hundred bit/s. The silence of that time comes with each.
+	// bridgePause is the time between two repeated pictures. Players that judge by pictures whether a stream is live need them about this
+	// often, and they cost a few hundred bit/s. Each picture comes with the silence of that time.
 	bridgePause = 100 * time.Millisecond
-	// bridgeKeys is the time between key frames, as YouTube, Facebook and Twitch want them and HLS cuts by them.
+	// bridgeKeys is the time between key frames: YouTube, Facebook and Twitch ask for it, and HLS cuts segments at key frames.
 	bridgeKeys = 2 * time.Second
-	// maxSilence is how much silence is made up at once. After a longer pause of whoever sends, time jumps.
+	// maxSilence is the most silence that is made up at once. If nothing was sent for longer, the time of the sound jumps.
 	maxSilence = time.Second
-	// opusFrame is how long opusSilence lasts.
+	// opusFrame is the duration of opusSilence.
 	opusFrame = 20 * time.Millisecond
 )
 
-// opusSilence is a CELT frame without energy, at full bandwidth (RFC 6716, 3.1: configuration 31).
+// opusSilence is a CELT frame of silence at full bandwidth (RFC 6716, 3.1: configuration 31).
 var opusSilence = []byte{0xf8, 0xff, 0xfe}
 
-// bridge makes a stream go on without its publisher: the last picture or a slate, and silence, on the clock of what was sent
-// before. Each kind of media is bridged until the next publisher's own is there. It has no clock of its own, does no I/O, and is
-// for one goroutine.
+// bridge makes up frames while a stream has no publisher: it repeats the last picture, or shows a slate, and adds silence. The times follow
+// the frames that were sent before. Pictures and sound are each made up until the next publisher sends them. A bridge has no clock, does no
+// I/O, and belongs to one goroutine.
 type bridge struct {
-	silenceOnly bool // no picture is kept to be repeated
+	silenceOnly bool // pictures are not repeated, so none is kept
 
-	// What was sent. The frames share their data with the stream's other readers.
-	last      media.Frame // picture
-	reference media.Frame // picture that others may refer to
-	key       media.Frame // key frame
-	sound     media.Frame
-	shown     media.Timestamp // the latest time that a picture is presented
+	// The latest frames that were sent. They share their data with the other readers of the stream.
+	last      media.Frame     // picture
+	reference media.Frame     // picture that other pictures may refer to
+	key       media.Frame     // key frame
+	sound     media.Frame     // without its data
+	shown     media.Timestamp // the latest presentation time of a picture
 
-	pictures, sounds bool // that are bridged
+	pictures, sounds bool // which of the two are made up now
 	lastKey          media.Timestamp
-	wantKey          bool                // the next picture is to be a key frame
-	repeater         *media.H264Repeater // nil: there are key frames only
-	silence          []byte              // nil: none is known for the codec
-	length           time.Duration       // of silence
-	soundEnd         media.Timestamp
+	wantKey          bool                // the next picture must be a key frame
+	repeater         *media.H264Repeater // nil: only key frames can be repeated
+	silence          []byte              // data of a silent frame; nil: none is known for the codec
+	length           time.Duration       // of a silent frame
+	soundEnd         media.Timestamp     // end of the sound that was sent or made up
 }
 
-// sent takes note of a frame of the publisher's. What it brings is not bridged any more.
+// sent notes a frame of the publisher. Its kind of media is not made up any more.
 func (b *bridge) sent(f media.Frame) {
 	if f.Kind() == media.Audio {
 		b.sound, b.sounds = f, false
@@ -66,8 +66,8 @@ func (b *bridge) sent(f media.Frame) {
 	}
 }
 
-// admit fits a frame of the publisher's, whose time is on the bridge's clock, to what was sent before it; false means that it is
-// not to be sent. Pictures begin with a key frame, sound where the silence ends; times of a kind only grow.
+// admit makes a frame of the publisher follow the frames that were sent before. It returns false if the frame must not be sent. Pictures
+// begin with a key frame, sound begins where the silence ends, and times of one kind only grow. The time of f is on the bridge's clock.
 func (b *bridge) admit(f media.Frame) (media.Frame, bool) {
 	if f.Kind() == media.Audio {
 		if f.Time < b.soundEnd.Add(-b.length/2) {
@@ -89,8 +89,8 @@ func (b *bridge) admit(f media.Frame) (media.Frame, bool) {
 	return f, true
 }
 
-// join ends the silence where the publisher's sound begins, which may be earlier than the silence that was sent already. It writes
-// what silence is missing up to there to dst and returns how many frames that is.
+// join ends the silence at the first sound of the publisher, which may be earlier than the end of the silence that was sent. It writes the
+// silence that is missing up to that sound to dst and returns the number of frames.
 func (b *bridge) join(at media.Timestamp, dst []media.Frame) int {
 	if !b.sounds {
 		return 0
@@ -99,7 +99,7 @@ func (b *bridge) join(at media.Timestamp, dst []media.Frame) int {
 	return b.silent(at.Add(-b.length/2), dst)
 }
 
-// silent writes silence up to a time.
+// silent writes silence up to a time to dst and returns the number of frames.
 func (b *bridge) silent(until media.Timestamp, dst []media.Frame) int {
 	n := 0
 	for ; n < len(dst) && b.soundEnd <= until; n++ {
@@ -110,12 +110,12 @@ func (b *bridge) silent(until media.Timestamp, dst []media.Frame) int {
 	return n
 }
 
-// after returns t, or the time from which on a picture may be sent that is presented so much later.
+// after returns the time of a picture that is due at t and presented a delay later: t, or later where earlier pictures demand it.
 func (b *bridge) after(t media.Timestamp, delay time.Duration) media.Timestamp {
 	return max(t, b.last.Time.Add(time.Millisecond), b.shown.Add(time.Millisecond-delay))
 }
 
-// begin bridges what is not bridged yet. slate is a key frame to be shown; without a track, the last picture stays.
+// begin starts to make up pictures and sound. slate is a key frame to show; if it has no track, the last picture stays.
 func (b *bridge) begin(slate media.Frame) {
 	if b.sound.Track != nil && !b.sounds {
 		b.beginSilence()
@@ -129,7 +129,7 @@ func (b *bridge) beginSilence() {
 	b.silence, b.length = nil, 0
 	switch t := b.sound.Track; t.Codec {
 	case media.AAC:
-		b.silence, b.length, _ = media.SilentAAC(t.Config) // without it there is no sound, which players survive
+		b.silence, b.length, _ = media.SilentAAC(t.Config) // if it fails there is no sound, which players survive
 	case media.Opus:
 		b.silence, b.length = opusSilence, opusFrame
 	}
@@ -148,14 +148,14 @@ func (b *bridge) changeSilence(t *media.Track) {
 	}
 }
 
-// replace goes on with a slate where a picture is repeated that cannot be sent any more.
+// replace shows a slate in place of a repeated picture that cannot be sent any more.
 func (b *bridge) replace(slate media.Frame) {
 	if b.pictures && slate.Track != nil && b.key.Track.Codec != slate.Track.Codec {
 		b.beginPictures(slate)
 	}
 }
 
-// beginPictures chooses between the last picture, which is repeated if the codec allows it, and a key frame.
+// beginPictures chooses the picture to repeat: the last one if the codec allows that, or a key frame.
 func (b *bridge) beginPictures(slate media.Frame) {
 	follow := !b.wantKey && slate.Track == nil
 	b.pictures, b.repeater, b.wantKey = true, nil, true
@@ -173,13 +173,13 @@ func (b *bridge) beginPictures(slate media.Frame) {
 		return
 	}
 	b.repeater = repeater
-	// Pictures that are not shown in the order in which they are sent do not tell which is the last: the key frame does.
+	// If pictures are not presented in the order in which they are sent, it is unknown which was presented last. The key frame is used then.
 	if follow && b.last.Delay == 0 && b.follow() == nil {
 		b.wantKey = false
 	}
 }
 
-// follow makes the last picture the one to be repeated.
+// follow makes the last picture the one that is repeated.
 func (b *bridge) follow() error {
 	if b.reference.Track != b.last.Track {
 		return media.ErrH264Repeat
@@ -193,13 +193,13 @@ func (b *bridge) follow() error {
 	return b.repeater.Follow(b.last.Data)
 }
 
-// active says whether anything is bridged.
+// active reports whether anything is made up now.
 func (b *bridge) active() bool { return b.pictures || b.sounds }
 
-// restart begins pictures anew with a key frame, for a new connection.
+// restart makes the next picture a key frame, for a new connection.
 func (b *bridge) restart() { b.wantKey = true }
 
-// next writes what is due at a time to dst, which has room for some frames, and returns how many that are.
+// next writes the frames that are due now to dst, which has room for some, and returns their number.
 func (b *bridge) next(now media.Timestamp, dst []media.Frame) int {
 	n := 0
 	if b.pictures && now >= b.last.Time.Add(bridgePause) {
@@ -217,7 +217,7 @@ func (b *bridge) next(now media.Timestamp, dst []media.Frame) int {
 	return n + b.silent(now, dst[n:])
 }
 
-// pause returns how long it is until more is due.
+// pause returns the time until the next frame is due.
 func (b *bridge) pause(now media.Timestamp) time.Duration {
 	if !b.pictures {
 		return bridgePause
@@ -225,7 +225,7 @@ func (b *bridge) pause(now media.Timestamp) time.Duration {
 	return min(max(b.last.Time.Add(bridgePause).Sub(now), time.Millisecond), bridgePause)
 }
 
-// picture makes one picture. None may be possible: then nothing but the time of the next try changes.
+// picture makes one picture. If that is impossible it returns false, and only the time of the next try changes.
 func (b *bridge) picture(now media.Timestamp) (media.Frame, bool) {
 	f := b.key
 	f.Time = b.after(now, f.Delay)
@@ -252,7 +252,7 @@ func (b *bridge) picture(now media.Timestamp) (media.Frame, bool) {
 	return f, true
 }
 
-// again says whether the key frame can be sent once more, and if so makes it what is repeated from then on.
+// again reports whether the key frame can be sent once more. If so, that key frame is repeated from then on.
 func (b *bridge) again() bool {
 	if b.key.Track.Codec != media.H264 {
 		return true

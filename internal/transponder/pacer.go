@@ -12,16 +12,16 @@ import (
 	"transponder/internal/stream"
 )
 
-// BufferConfig says how frames are held back before they are sent, so that what comes in bursts goes out evenly.
+// BufferConfig configures the outgoing buffer, which holds frames back so that frames that come in bursts are sent evenly.
 type BufferConfig struct {
 	Enabled bool
 
-	StartSize   time.Duration // sending begins, and begins anew, when so much is buffered
-	MaxSize     time.Duration // more is not held: the oldest frames go at once
-	PollingTime time.Duration // how often it is looked what is due; frames are sent so much later at most
+	StartSize   time.Duration // sending starts when so much is buffered, at first and after the buffer ran empty
+	MaxSize     time.Duration // the most that is held: beyond it the oldest frames are sent at once
+	PollingTime time.Duration // how often the buffer looks for frames that are due, and so the most that a frame is late
 
-	// MaxBufferings is how often sending may pause to fill the buffer anew after it ran empty; below 0: any number. Once they
-	// are used up, the push goes on without a buffer: a picture that is not smooth is better than none.
+	// MaxBufferings is how often sending may pause to refill the buffer after it ran empty; below 0: any number. After that the push
+	// goes on without a buffer: a picture that is not smooth is better than none.
 	MaxBufferings int
 }
 
@@ -31,7 +31,7 @@ var (
 	MaxBufferingsRange = limits.Of(-1, 1_000_000) // -1: any number
 )
 
-// DefaultBufferConfig has the contract's defaults.
+// DefaultBufferConfig returns the defaults of the contract.
 func DefaultBufferConfig() BufferConfig {
 	return BufferConfig{
 		StartSize:     300 * time.Millisecond,
@@ -64,30 +64,30 @@ func (c BufferConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// pacer holds frames back and gives them out at the pace of their times. It knows no clock: times are passed in. It belongs
-// to one goroutine.
+// pacer holds frames back and returns each when its time has come. It has no clock: the present time is an argument. A pacer belongs to
+// one goroutine.
 type pacer struct {
 	cfg BufferConfig
 
 	queue  []media.Frame
 	bytes  int
-	newest media.Timestamp // of all frames in queue
+	newest media.Timestamp // the latest time of a frame in queue
 
 	phase      pacerPhase
-	origin     time.Time // a frame of time t is due at origin + t; while flowing
-	bufferings int       // times that it ran empty
+	origin     time.Time // while flowing: a frame of time t is due at origin + t
+	bufferings int       // times that the queue ran empty
 }
 
 type pacerPhase uint8
 
 const (
-	filling pacerPhase = iota // until there is enough
-	flowing                   // giving out frames when they are due
-	through                   // giving out frames as they come
+	filling pacerPhase = iota // holds all frames, until there are enough
+	flowing                   // returns frames when they are due
+	through                   // returns frames as they come
 )
 
-// push takes frames. waited says that there were none to be had for a while: then a first frame whose time is over means
-// that the buffer ran empty. Frames that come late because sending them took long mean no such thing.
+// push adds frames. waited is true if the reader had no frames for a while: then a first frame that is overdue means that the buffer ran
+// empty. It does not mean that if frames are late because sending took long.
 func (p *pacer) push(frames []media.Frame, waited bool, now time.Time) {
 	if len(frames) == 0 {
 		return
@@ -112,14 +112,14 @@ func (p *pacer) push(frames []media.Frame, waited bool, now time.Time) {
 	}
 }
 
-// drain gives out what is left at its pace, although it may be less than the start size: no more will come.
+// drain makes the pacer return what is left although it may be less than the start size: no more frames will come.
 func (p *pacer) drain(now time.Time) {
 	if p.phase == filling && len(p.queue) > 0 {
 		p.flow(now)
 	}
 }
 
-// restart throws away what is held and fills anew.
+// restart throws away all frames and fills the queue again.
 func (p *pacer) restart() {
 	p.queue, p.bytes = nil, 0
 	if p.phase == flowing {
@@ -127,13 +127,13 @@ func (p *pacer) restart() {
 	}
 }
 
-// flow begins to give out frames, the first of them now.
+// flow starts to return frames; the first one is due now.
 func (p *pacer) flow(now time.Time) {
 	p.phase = flowing
 	p.origin = now.Add(-time.Duration(p.queue[0].Time))
 }
 
-// take moves to dst what is to be sent now. Where that is nothing, wait says when to look again, 0: when more was pushed.
+// take moves frames that are due to dst. If there are none, wait is the time until one may be due; 0: not before more is pushed.
 func (p *pacer) take(dst []media.Frame, now time.Time) (n int, wait time.Duration) {
 	if p.phase == filling || len(p.queue) == 0 {
 		return 0, 0
@@ -152,28 +152,28 @@ func (p *pacer) take(dst []media.Frame, now time.Time) (n int, wait time.Duratio
 		n++
 	}
 	left := copy(p.queue, p.queue[n:])
-	clear(p.queue[left:]) // let go of the data
+	clear(p.queue[left:]) // so that the data can be collected
 	p.queue = p.queue[:left]
 	return n, wait
 }
 
-// excess says whether f, the oldest of so many frames, goes before it is due: more is held than may be, or its time jumped so
-// far ahead that nothing would be sent for longer than the buffer lasts.
+// excess reports whether f, the oldest of held frames, is returned before it is due. That is so if more is held than allowed, or if its
+// time jumped so far ahead that nothing would be sent for longer than the buffer lasts.
 func (p *pacer) excess(f media.Frame, held int, early time.Duration) bool {
 	return p.newest.Sub(f.Time) > p.cfg.MaxSize || early > p.cfg.MaxSize || p.over(held)
 }
 
-// over says whether so many frames are more than memory is spent on, whatever their times.
+// over reports whether so many frames exceed the bounds on memory, whatever their times are.
 func (p *pacer) over(held int) bool {
 	return p.bytes > stream.DefaultMaxBytes || held > stream.MaxFrames
 }
 
-// full says whether more is held than may be.
+// full reports whether more is held than allowed.
 func (p *pacer) full() bool { return p.delay() > p.cfg.MaxSize || p.over(len(p.queue)) }
 
 func (p *pacer) due(f media.Frame) time.Time { return p.origin.Add(time.Duration(f.Time)) }
 
-// delay is how much is held, and so how much later a frame is sent than without a buffer.
+// delay returns the duration of the frames that are held: so much later is a frame sent than without a buffer.
 func (p *pacer) delay() time.Duration {
 	if len(p.queue) == 0 {
 		return 0
@@ -181,17 +181,18 @@ func (p *pacer) delay() time.Duration {
 	return max(0, p.newest.Sub(p.queue[0].Time))
 }
 
-// frameQueue is where a buffer's frames come from: a stream.Reader.
+// frameQueue is the source of a buffer's frames: a stream.Reader.
 type frameQueue interface {
 	TryRead(dst []media.Frame) (int, error)
 	Arrived() <-chan struct{}
 }
 
-// Buffer reads frames from a queue and gives them out evenly. Read and Restart are for one goroutine, Stats for any.
+// Buffer is the outgoing buffer: it reads frames from a queue and returns them evenly. Any goroutine may call Stats; all other methods
+// belong to one.
 type Buffer struct {
 	reader frameQueue
 	pacer  pacer
-	waited bool // for frames of the reader, not for those that are held to be due
+	waited bool // the latest Read had to wait for the reader, not for a frame to be due
 	batch  [64]media.Frame
 
 	delay      atomic.Int64
@@ -201,12 +202,12 @@ type Buffer struct {
 
 // BufferStats are a buffer's figures at one moment.
 type BufferStats struct {
-	Delay      time.Duration // held back, and so added to the latency
-	Bufferings int           // times that it ran empty
-	Bypassed   bool          // it ran empty too often: frames are sent as they come
+	Delay      time.Duration // that the buffer adds
+	Bufferings int           // times that the buffer ran empty
+	Bypassed   bool          // the buffer ran empty too often, and frames are sent as they come
 }
 
-// NewBuffer makes a buffer that reads from reader, which remains the caller's to restart and to close.
+// NewBuffer makes a buffer that reads from reader. The caller restarts and closes the reader.
 func NewBuffer(cfg BufferConfig, reader frameQueue) *Buffer {
 	return &Buffer{reader: reader, pacer: pacer{cfg: cfg}}
 }
@@ -218,18 +219,18 @@ func (b *Buffer) Stats() BufferStats {
 	}
 }
 
-// Restart throws away what is held, for a reader that was restarted.
+// Restart throws away the frames that are held, after the reader was restarted.
 func (b *Buffer) Restart() {
 	b.pacer.restart()
 	b.waited = false
 	b.publish()
 }
 
-// Hurry has all frames go at once from now on.
+// Hurry makes Read return all frames at once from now on.
 func (b *Buffer) Hurry() { b.pacer.phase = through }
 
-// Read waits for at least one frame that is due and copies as many as there are and fit to dst. After the source's end it
-// gives out what it holds, at its pace, and then why the source ended. If ctx ends, what is held stays for the next Read.
+// Read waits for at least one frame that is due, then copies all due frames that fit into dst. After the end of the source it still returns
+// the frames that are held when they are due, and then the cause of the end. If ctx ends, the frames stay for the next Read.
 func (b *Buffer) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	for {
 		now := time.Now()
@@ -249,8 +250,8 @@ func (b *Buffer) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	}
 }
 
-// fill takes what the reader has, and returns why there will be no more. While more is held than may be it takes nothing, so
-// that a peer that takes nothing fills the reader's queue, which knows what to drop.
+// fill takes the frames that the reader has, and returns the cause if there will be no more. When the pacer is full it takes none: if the
+// destination accepts nothing, the queue of the reader fills up, and the reader knows which frames to drop.
 func (b *Buffer) fill(now time.Time) error {
 	for {
 		n, err := b.reader.TryRead(b.batch[:])
@@ -266,7 +267,7 @@ func (b *Buffer) fill(now time.Time) error {
 	}
 }
 
-// wait waits for so long or, if that is 0, until frames come.
+// wait waits for d, or if d is 0 until frames arrive.
 func (b *Buffer) wait(ctx context.Context, d time.Duration) error {
 	var arrived <-chan struct{}
 	var due <-chan time.Time
@@ -286,9 +287,9 @@ func (b *Buffer) wait(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// publish lets Stats see the pacer's figures.
+// publish copies the figures of the pacer for Stats.
 func (b *Buffer) publish() {
-	b.delay.Store(int64(min(b.pacer.delay(), b.pacer.cfg.MaxSize))) // more than that leaves with the next reads
+	b.delay.Store(int64(min(b.pacer.delay(), b.pacer.cfg.MaxSize))) // the next reads return what is beyond
 	b.bufferings.Store(int64(b.pacer.bufferings))
 	b.bypassed.Store(b.pacer.phase == through)
 }

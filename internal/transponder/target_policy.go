@@ -9,36 +9,35 @@ import (
 	"strings"
 )
 
-// TargetPolicy says to which addresses this server pushes. It judges the address that is dialled, not the name it was
-// resolved from, so that no name, however it is written and wherever it points today, leads around a rule. The zero
-// TargetPolicy only has the rules that always hold: nothing goes to link-local addresses, to those where clouds hand out
-// credentials, and to those that are no single host's.
+// TargetPolicy decides to which addresses this server pushes. It judges the address that is dialled, not only the name. So a rule cannot be
+// avoided by another spelling of a name, or by a name that points somewhere else today. The zero TargetPolicy has only the rules that always
+// hold: it forbids link-local addresses, addresses where clouds hand out credentials, and addresses that do not belong to a single host.
 type TargetPolicy struct {
-	allow, deny []targetRule
+	allow, deny []targetRule // an empty allow allows all
 	denyPrivate bool
 }
 
-// TargetError means that the rules forbid a target.
+// TargetError means that the TargetPolicy forbids a target.
 type TargetError struct {
-	Rule string // that forbids it, for the log: a caller who could read it would learn what stands behind a name
+	Rule string // the rule that forbids it; for the log only, since it tells where a name points in a private network
 }
 
-// Error does not say which rule it was, or what the name was resolved to.
+// Error names neither the rule nor the address.
 func (e *TargetError) Error() string { return "this server does not push to this address" }
 
 // targetRule matches targets by name or network, and port.
 type targetRule struct {
-	text    string       // as it was written
-	host    string       // with a dot in front: all names that end so; "": any
-	network netip.Prefix // where valid, instead of host
+	text    string       // as written in the settings
+	host    string       // a name; with a leading dot: all names that end so; "": any
+	network netip.Prefix // if valid, used instead of host
 	port    uint16       // 0: any
 }
 
-// forbidden are the names and networks that no setting opens.
+// Names and networks that no setting allows, and private networks, which push_deny_private forbids.
 var (
 	forbiddenHosts    = []string{"metadata.google.internal", "metadata.goog"}
 	forbiddenNetworks = prefixes(
-		"0.0.0.0/8", "::/128", // this host: connecting there reaches loopback
+		"0.0.0.0/8", "::/128", // this host: a connection to it reaches loopback
 		"169.254.0.0/16", "fe80::/10", // link-local, with 169.254.169.254, where most clouds hand out credentials
 		"224.0.0.0/4", "ff00::/8", "255.255.255.255/32", // multicast, broadcast
 		"100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32", // metadata of Alibaba, Oracle and Azure
@@ -50,7 +49,7 @@ var (
 		"100.64.0.0/10",                 // shared by carriers, RFC 6598
 		"192.0.0.0/24", "198.18.0.0/15", // protocol assignments, benchmarks
 		"240.0.0.0/4",           // reserved
-		"fc00::/7", "fec0::/10", // unique local, and what they were before
+		"fc00::/7", "fec0::/10", // unique local, and site-local, which came before
 		"64:ff9b:1::/48", // translation inside one network, RFC 8215
 	)
 )
@@ -63,10 +62,11 @@ func prefixes(all ...string) []netip.Prefix {
 	return list
 }
 
-// ParseTargetPolicy reads rules. A rule is a name (live.example.com), all names below one (*.example.com), an address, a
-// network (10.0.0.0/8, fd00::/8) or * for everything, and may end in a port (*.example.com:1935, [fd00::/8]:1935, *:443). What
-// a deny rule matches is refused. If there are allow rules, what none of them matches is refused as well. denyPrivate refuses
-// loopback and all private networks, also where they are written into an IPv6 address. The error names every bad rule.
+// ParseTargetPolicy reads rules. A rule is a name (live.example.com), all names below a name (*.example.com), an address, a network
+// (10.0.0.0/8, fd00::/8), or * for everything. It may end in a port (*.example.com:1935, [fd00::/8]:1935, *:443).
+//
+// A target is refused if a deny rule matches it, and if there are allow rules and none matches it. denyPrivate refuses loopback and all
+// private networks, also if such an address is written inside an IPv6 address. The error names every bad rule.
 func ParseTargetPolicy(allow, deny []string, denyPrivate bool) (TargetPolicy, error) {
 	p := TargetPolicy{denyPrivate: denyPrivate}
 	var errs []error
@@ -109,7 +109,7 @@ func parseTargetRule(text string) (targetRule, error) {
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.Zone() != "" {
-			return r, errors.New("an address here has no zone")
+			return r, errors.New("an address in a rule must not have a zone (%...)")
 		}
 		a = a.Unmap()
 		r.network = netip.PrefixFrom(a, a.BitLen())
@@ -117,12 +117,12 @@ func parseTargetRule(text string) (targetRule, error) {
 	}
 	r.host = strings.TrimSuffix(strings.TrimPrefix(host, "*"), ".")
 	if !isHostName(strings.TrimPrefix(r.host, ".")) || strings.HasPrefix(host, "*") != strings.HasPrefix(r.host, ".") {
-		return r, errors.New("it is no host name (xn--… for one that is not ASCII), *.name, address, network or *")
+		return r, errors.New("it is no host name: write a name (xn--… if it is not ASCII), *.name, an address, a network or *")
 	}
 	return r, nil
 }
 
-// splitRule splits a rule into host and port. A port is told from an IPv6 address by brackets.
+// splitRule splits a rule into host and port. An IPv6 address with a port needs brackets.
 func splitRule(s string) (host, port string, err error) {
 	if inside, ok := strings.CutPrefix(s, "["); ok {
 		host, rest, ok := strings.Cut(inside, "]")
@@ -146,16 +146,16 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	n, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		return n, errors.New("it is no network in the form address/bits")
+		return n, errors.New("a network must look like address/bits")
 	case n.Addr().Is4In6():
-		return n, errors.New("write an IPv4 network as such")
+		return n, errors.New("write an IPv4 network without the IPv6 prefix")
 	case n != n.Masked():
-		return n, fmt.Errorf("its address goes beyond its %d bits; %s would be the network", n.Bits(), n.Masked())
+		return n, fmt.Errorf("the address has bits set beyond the first %d; the network is %s", n.Bits(), n.Masked())
 	}
 	return n, nil
 }
 
-// isHostName says whether s is a name in ASCII, and not a number that resolvers read as an address (127.1, 0x7f000001).
+// isHostName reports whether s is a name in ASCII. Numbers that resolvers read as an address (127.1, 0x7f000001) are not.
 func isHostName(s string) bool {
 	labels := strings.Split(s, ".")
 	for _, l := range labels {
@@ -167,8 +167,8 @@ func isHostName(s string) bool {
 	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
-// Check says whether a push to host may dial addr, one that host was resolved to. It returns a *TargetError if not. Whoever
-// dials must dial that very address, and ask again each time the name is resolved.
+// Check returns a *TargetError if a push to host must not dial addr, an address of that host. The caller dials exactly this address, and
+// checks again each time it resolves the name.
 func (p TargetPolicy) Check(host string, addr netip.AddrPort) error {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	forms := addressForms(addr.Addr())
@@ -177,7 +177,7 @@ func (p TargetPolicy) Check(host string, addr netip.AddrPort) error {
 	case !addr.IsValid() || addr.Port() == 0:
 		return &TargetError{"no address"}
 	case strings.ContainsFunc(host, func(r rune) bool { return r > 0x7f }):
-		// Some resolvers fold such names to others that rules may speak of; we would have to fold as each of them does.
+		// Some resolvers fold such names to ASCII names that rules may contain. To judge them, this server would have to fold the same way.
 		return &TargetError{"the name is not ASCII"}
 	case slices.Contains(forbiddenHosts, host) || holds(forbiddenNetworks, forms):
 		return &TargetError{"always forbidden"}
@@ -187,15 +187,15 @@ func (p TargetPolicy) Check(host string, addr netip.AddrPort) error {
 	if i := slices.IndexFunc(p.deny, matches); i >= 0 {
 		return &TargetError{"push_deny " + p.deny[i].text}
 	}
-	forms = forms[:1] // an address that merely holds an allowed one is another
+	forms = forms[:1] // an IPv6 address that contains an allowed IPv4 address is another address
 	if len(p.allow) > 0 && !slices.ContainsFunc(p.allow, matches) {
 		return &TargetError{"not in push_allow"}
 	}
 	return nil
 }
 
-// Allowed returns the addresses that a push to host may dial at port, in their order, or the *TargetError of the first if
-// there are none. No addresses are no error.
+// Allowed returns the addresses that a push to host may dial at port, in the order of addrs. If all are forbidden it returns the
+// *TargetError of the first. An empty addrs is no error.
 func (p TargetPolicy) Allowed(host string, port uint16, addrs []netip.Addr) ([]netip.Addr, error) {
 	var allowed []netip.Addr
 	var first error
@@ -214,7 +214,7 @@ func (p TargetPolicy) Allowed(host string, port uint16, addrs []netip.Addr) ([]n
 	return allowed, nil
 }
 
-// matches says whether the rule speaks of this name, or of one of these forms of the address.
+// matches reports whether the rule names this host, or one of these forms of its address.
 func (r targetRule) matches(host string, forms []netip.Addr, port uint16) bool {
 	switch {
 	case r.port != 0 && r.port != port:
@@ -232,7 +232,7 @@ func holds(networks []netip.Prefix, forms []netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return slices.ContainsFunc(forms, n.Contains) })
 }
 
-// The networks of IPv6 addresses that packets leave as IPv4.
+// Networks of IPv6 addresses that contain an IPv4 address to which routers may send the packets.
 var (
 	compatibleNetwork = netip.MustParsePrefix("::/96")           // RFC 4291, 2.5.5.1
 	translatedNetwork = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765
@@ -242,11 +242,11 @@ var (
 	teredoNetwork     = netip.MustParsePrefix("2001::/32")       // RFC 4380
 )
 
-// addressForms returns the address as it is dialled, and the IPv4 addresses that are written into it.
+// addressForms returns the address as it is dialled, followed by the IPv4 addresses that it contains.
 func addressForms(a netip.Addr) []netip.Addr {
 	a = a.WithZone("").Unmap()
 	forms := []netip.Addr{a}
-	if !a.Is6() || a.IsLoopback() { // ::1 is of the compatible network, but 0.0.0.1 is not meant
+	if !a.Is6() || a.IsLoopback() { // ::1 lies in compatibleNetwork, but does not mean 0.0.0.1
 		return forms
 	}
 	b := a.As16()
@@ -254,11 +254,11 @@ func addressForms(a netip.Addr) []netip.Addr {
 	switch {
 	case compatibleNetwork.Contains(a), translatedNetwork.Contains(a), nat64Network.Contains(a):
 		return append(forms, low)
-	case nat64LocalNetwork.Contains(a): // RFC 6052, 2.2: in a /96 or, around the byte that is zero, in the /48 itself
+	case nat64LocalNetwork.Contains(a): // RFC 6052, 2.2: at the end of a /96, or around the zero byte of the /48
 		return append(forms, low, netip.AddrFrom4([4]byte{b[6], b[7], b[9], b[10]}))
 	case sixToFourNetwork.Contains(a):
 		return append(forms, netip.AddrFrom4([4]byte(b[2:6])))
-	case teredoNetwork.Contains(a): // the server, and the client inverted
+	case teredoNetwork.Contains(a): // the server, and the client with inverted bits
 		return append(forms, netip.AddrFrom4([4]byte(b[4:8])), netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]}))
 	}
 	return forms
