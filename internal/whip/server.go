@@ -340,16 +340,18 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusUnprocessableEntity, "ICE restarts are not supported: delete the session and begin anew")
 		return
 	}
+	var faults []error // a candidate that cannot be read does not cost the client the others
 	for _, c := range f.candidates {
 		err := x.media.AddCandidate(c)
-		switch {
-		case errors.Is(err, errors.ErrUnsupported):
+		if errors.Is(err, errors.ErrUnsupported) {
 			problem(w, http.StatusUnprocessableEntity, "candidates are not taken: the answer's are enough")
 			return
-		case err != nil:
-			problem(w, http.StatusBadRequest, err.Error())
-			return
 		}
+		faults = append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		problem(w, http.StatusBadRequest, err.Error())
+		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
