@@ -1,4 +1,4 @@
-// Package api holds the contracts as files, so that the server can hand them out.
+// Package api embeds the description of the HTTP API, which the server sends to clients that ask for it.
 package api
 
 import _ "embed"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs each fuzz target of the tree for FUZZTIME in turn; the first crasher ends it.
+# Runs every fuzz target of the tree, one after another, for FUZZTIME each. It stops at the first failure.
 set -eu
 cd "$(dirname "$0")/.."
 

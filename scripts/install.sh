@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs what is missing, and does nothing, fast, where nothing is.
+# Installs everything that is missing. If nothing is missing, it ends at once.
 #
-#	install.sh build    what building and running the server needs
-#	install.sh test     that, and what the tests need
+#	install.sh build    for building and running the server
+#	install.sh test     for the tests, too
 #
-# Debian packages come by apt-get, with sudo where we are not root. Go comes by the Go module proxy where the one at hand
-# is older than go.mod's: Debian 12 has 1.19, which builds nothing of ours but can fetch its own successor.
+# Debian packages come from apt-get, with sudo unless we are root. If the installed Go is older than go.mod wants, a newer one comes from
+# the Go module proxy: Debian 12 has Go 1.19, which cannot build this server but can fetch a newer Go.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,14 +27,14 @@ as_root() {
 	fi
 }
 
-# missing prints those of the packages named that are not installed.
+# missing prints the packages among its arguments that are not installed.
 missing() {
 	for package; do
 		[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s ' "$package"
 	done
 }
 
-# without_services runs a command as root while no package may start its service: nginx would take port 80.
+# without_services runs a command as root, and prevents packages from starting their services meanwhile: nginx would take port 80.
 without_services() {
 	policy=/usr/sbin/policy-rc.d
 	if [ -e "$policy" ]; then
@@ -57,20 +57,20 @@ packages() {
 		return 0
 	fi
 	say "Debian packages: $want"
-	# The lists are fetched only when they have to be: none are there, or they are so old that what they name is gone.
+	# The package lists are fetched only if the installation fails without: there are none, or they name versions that are gone.
 	install="env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends"
 	# shellcheck disable=SC2086 # words are meant to split
 	without_services $install $want >&2 || {
 		as_root apt-get update -q >&2
 		without_services $install $want >&2
 	}
-	# The tests start nginx themselves; nobody asked for a web server at every boot.
+	# The tests start nginx themselves. It should not start at every boot.
 	case " $want " in *" nginx "*)
 		command -v systemctl >/dev/null && as_root systemctl disable -q nginx.service >&2 || true ;;
 	esac
 }
 
-# toolchain fetches Go at go.mod's version as the module golang.org/toolchain, checked by the checksum database.
+# toolchain fetches Go in the version of go.mod, as the module golang.org/toolchain. The checksum database checks it.
 toolchain() {
 	scripts/go version >/dev/null 2>&1 && return 0
 	command -v go >/dev/null || packages golang-go
@@ -79,14 +79,14 @@ toolchain() {
 	say "Go $version into $cache"
 	mkdir -p "$cache"
 	work=$(mktemp -d "$cache/fetch.XXXXXX")
-	# The module cache is read-only; -modcacherw came after the Go that some old machines have.
+	# The module cache is read-only. The flag -modcacherw is newer than the Go of some old machines.
 	trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 	module=golang.org/toolchain@v0.0.1-go$version.$(go env GOHOSTOS)-$(go env GOHOSTARCH)
-	# A folder of its own: go.mod is of a version that this Go does not read.
+	# In a folder of its own, because this Go cannot read our go.mod.
 	(cd "$work" && GOTOOLCHAIN=local GOFLAGS='' GOMODCACHE="$work/mod" go mod download "$module")
 	tree=$work/mod/$module
 	chmod -R u+w "$tree"
-	# A module has neither permissions nor go.mod files of other modules; see cmd/go/internal/toolchain.
+	# A module zip has no permissions and no go.mod files of other modules, so they are restored here as in cmd/go/internal/toolchain.
 	find "$tree/bin" "$tree/pkg/tool" -type f -exec chmod 755 {} +
 	find "$tree/src" "$tree/test" -name _go.mod 2>/dev/null | while read -r file; do
 		mv "$file" "$(dirname "$file")/go.mod"
@@ -99,14 +99,15 @@ toolchain() {
 	scripts/go version >&2
 }
 
-# node installs Debian's Node where there is none, or one too old for the browser tests.
+# node installs Debian's Node, if there is none or if it is too old for the browser tests.
 node() {
 	major=$(command node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
 	[ "${major:-0}" -ge 18 ] && command -v npm >/dev/null && return 0
 	packages nodejs npm
 }
 
-# node_modules brings a folder's npm packages to its lock file, of which it leaves a copy among them.
+# node_modules installs the npm packages of a folder as package-lock.json lists them. A copy of that file in node_modules shows that
+# they are installed.
 node_modules() {
 	cd "$1"
 	if ! cmp -s package-lock.json node_modules/.installed; then

@@ -40,19 +40,19 @@ func main() {
 	}
 }
 
-// pairs is a flag that may be given many times.
+// pairs is a flag that may be given several times.
 type pairs []string
 
 func (p *pairs) String() string     { return strings.Join(*p, " ") }
 func (p *pairs) Set(v string) error { *p = append(*p, v); return nil }
 
-// run is the whole program; it returns when ctx ends or the server fails.
+// run is the whole program. It returns when ctx ends or the server fails.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("transponder", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var set pairs
 	file := flags.String("config", "", "`FILE` with settings, in the form of flashphoner.properties")
-	flags.Var(&set, "set", "`key=value` of one setting; may be repeated, and beats the file and the environment")
+	flags.Var(&set, "set", "`key=value` of one setting; may be repeated, and overrides the file and the environment")
 	show := flags.Bool("settings", false, "print every setting with its value, and exit")
 	about := flags.Bool("version", false, "print the version, and exit")
 	flags.Usage = func() {
@@ -65,7 +65,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
 		}
-		return flag.ErrHelp // the flag set has said what is wrong
+		return flag.ErrHelp // the flag set has printed what is wrong
 	}
 	if *about {
 		_, err := fmt.Fprintln(stdout, "transponder", fullVersion())
@@ -128,7 +128,7 @@ func newLogger(cfg config.Log, to io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(to, options)), nil
 }
 
-// fullVersion is the version with the commit it was built from, where that is known.
+// fullVersion returns the version, with the commit that the program was built from if the build knows it.
 func fullVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {

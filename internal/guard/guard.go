@@ -8,36 +8,37 @@ import (
 	"sync/atomic"
 )
 
-// Why a request is turned away, as metrics name it.
+// The reasons for which a request is refused. The metrics have the same words.
 const (
 	WhyHost     = "host"
 	WhyOrigin   = "origin"
-	WhyPassword = "password" // a wrong one
-	WhyTries    = "tries"    // of passwords, too many
+	WhyPassword = "password" // a wrong password
+	WhyTries    = "tries"    // too many wrong passwords
 )
 
-// Error says why a request is turned away, and which line in the settings would let it in.
+// Error says why a request is refused, and which line in the settings would allow it.
 type Error struct{ message string }
 
-// Error returns the words for the client.
+// Error returns the text for the client.
 func (e *Error) Error() string { return e.message }
 
-// Guard judges requests by the page that they come from. A nil Guard knows no names of this server beyond the general ones, and
-// counts nothing. All methods may be called from any goroutine.
+// Guard judges a request by the page that the request comes from. A nil Guard knows only names that no stranger can own, and counts
+// nothing. All methods may be called from any goroutine.
 type Guard struct {
-	names    atomic.Pointer[[]string] // of this server, as patterns
+	names    atomic.Pointer[[]string] // names of this server; *.suffix is every name below suffix
 	refusals *Refusals
 	near     neighbours
 }
 
-// New makes a guard for a server of these names; *.example.com is all names that end so. Its refusals are counted there.
+// New makes a Guard for a server with these names. *.example.com is every name that ends in .example.com. refusals counts and logs what
+// the Guard refuses.
 func New(names []string, refusals *Refusals) *Guard {
 	g := &Guard{refusals: refusals}
 	g.SetNames(names)
 	return g
 }
 
-// SetNames puts others in the place of the server's names.
+// SetNames replaces the names of the server.
 func (g *Guard) SetNames(names []string) {
 	plain := make([]string, len(names))
 	for i, name := range names {
@@ -46,8 +47,9 @@ func (g *Guard) SetNames(names []string) {
 	g.names.Store(&plain)
 }
 
-// Host refuses a request from this machine or a private network that calls the server by an unknown name: a stranger's page that
-// has had its name resolved to this address does. From elsewhere any name will do, as its owner reaches the server anyway.
+// Host refuses a request from this machine or from a private network if the Host header is an unknown name, as in a request of a
+// stranger's page whose name resolves to this address. From elsewhere every name is allowed, because the owner of the name can reach
+// this server anyway.
 func (g *Guard) Host(door string, r *http.Request) error {
 	if r.Host == "" || !g.isNear(r) || g.knows(r.Host) {
 		return nil
@@ -58,7 +60,7 @@ func (g *Guard) Host(door string, r *http.Request) error {
 		shown(name), shown(name)))
 }
 
-// Page refuses the request of a page of another host, unless its origin is named.
+// Page refuses the request of a page of another host, unless named holds the origin of the page.
 func (g *Guard) Page(door string, r *http.Request, named Origins) error {
 	origin, ok := originOf(r)
 	site := r.Header.Get("Sec-Fetch-Site")
@@ -70,7 +72,7 @@ func (g *Guard) Page(door string, r *http.Request, named Origins) error {
 		return nil // no browser
 	case origin == "":
 		if isRead(r) && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
-			return nil // somebody followed a link, and the page with that link sees nothing of the answer
+			return nil // somebody followed a link; the page with the link does not see the answer
 		}
 	case isOwn(r, origin), named.name(origin), named.any && origin != "null" && !isSimple(r):
 		return nil
@@ -88,8 +90,8 @@ func (g *Guard) Page(door string, r *http.Request, named Origins) error {
 		shown(origin), line))
 }
 
-// Socket refuses a WebSocket of a page that is not among the allowed ones. If none are given, all are allowed where the server is
-// reached from afar, and those of its own host where it is not.
+// Socket refuses the WebSocket of a page whose host is not in allowed. If allowed is empty, all pages may open a WebSocket, except where
+// the server is reached through this machine or a private network: there only pages of the server's own host may.
 func (g *Guard) Socket(door string, r *http.Request, allowed []string) error {
 	origin, ok := originOf(r)
 	switch {
@@ -119,12 +121,13 @@ func (g *Guard) Socket(door string, r *http.Request, allowed []string) error {
 		shown(origin), strings.Join(append(append([]string{}, allowed...), shown(host)), ",")))
 }
 
-// Media refuses a request by WHIP or WHEP that needs no token, as Socket does where no origins are allowed.
+// Media judges a request of WHIP or WHEP that needs no token. The rule is the rule of Socket with an empty list. setting is the name of
+// the setting that would demand a token.
 func (g *Guard) Media(door, setting string, r *http.Request) error {
 	origin, ok := originOf(r)
 	site := r.Header.Get("Sec-Fetch-Site")
 	if ok && origin == "" && site == "" {
-		return nil // no browser: they name the origin of all that is more than read
+		return nil // no browser: a browser sends the origin with every request that does more than read
 	}
 	if err := g.Host(door, r); err != nil {
 		return err
@@ -133,7 +136,7 @@ func (g *Guard) Media(door, setting string, r *http.Request) error {
 	case !ok:
 	case !g.isInside(r), site == "same-origin", site == "none":
 		return nil
-	case origin == "": // another origin's, which hides itself
+	case origin == "": // of another origin, which the browser does not name
 	case isOwn(r, origin), isLoopbackOrigin(origin):
 		return nil
 	}
@@ -142,7 +145,7 @@ func (g *Guard) Media(door, setting string, r *http.Request) error {
 			"if the page is this server's own, the proxy before it has to pass the Host header on", setting))
 }
 
-// refuse counts the refusal and makes its error.
+// refuse counts and logs a refusal, and returns the error for the client.
 func (g *Guard) refuse(door, why string, r *http.Request, message string) error {
 	if g != nil {
 		g.refusals.Note(door, why, "peer", r.RemoteAddr, "host", shown(r.Host), "origin", shown(r.Header.Get("Origin")), "detail", message)
@@ -150,7 +153,7 @@ func (g *Guard) refuse(door, why string, r *http.Request, message string) error 
 	return &Error{message}
 }
 
-// IsLocal says whether a request comes from this machine, and from no proxy on it that says so.
+// IsLocal reports whether a request comes from this machine itself, and not through a proxy that runs here.
 func IsLocal(r *http.Request) bool {
 	peer, ok := Peer(r.RemoteAddr)
 	if !ok || !peer.IsLoopback() {
@@ -164,7 +167,7 @@ func IsLocal(r *http.Request) bool {
 	return true
 }
 
-// isNear says whether the other end of the connection is this machine or in a network that strangers do not reach.
+// isNear reports whether the connection comes from this machine, or from a network that strangers cannot reach.
 func (g *Guard) isNear(r *http.Request) bool {
 	peer, ok := Peer(r.RemoteAddr)
 	if !ok || isPrivate(peer) {
@@ -173,9 +176,9 @@ func (g *Guard) isNear(r *http.Request) bool {
 	return g != nil && g.near.has(peer)
 }
 
-// isInside says whether a page may have reached the server through its visitor's browser only: the browser is near, or calls the
-// server by a name of this machine or of a private network. A proxy says in a header where the browser is. No page can add such
-// a header to a WebSocket, nor to a request of another origin without being allowed to.
+// isInside reports whether a page may have needed the visitor's browser to reach the server: the browser is near, or uses a name of this
+// machine or of a private network. If there is a proxy, a header of the proxy says where the browser is. A page cannot add such a header
+// to a WebSocket, and may not add it to a request of another origin.
 func (g *Guard) isInside(r *http.Request) bool {
 	if g.isFromAfar(r) {
 		return false
@@ -183,7 +186,7 @@ func (g *Guard) isInside(r *http.Request) bool {
 	return g.isNear(r) || isPrivateName(r.Host)
 }
 
-// isFromAfar says whether a proxy has had the request from an address that is not near.
+// isFromAfar reports whether a proxy says that it received the request from an address that is not near.
 func (g *Guard) isFromAfar(r *http.Request) bool {
 	for _, header := range []string{"X-Forwarded-For", "X-Real-Ip"} {
 		for _, list := range r.Header.Values(header) {
@@ -198,7 +201,7 @@ func (g *Guard) isFromAfar(r *http.Request) bool {
 	return false
 }
 
-// knows says whether a Host header is a name of this server, or one that no stranger can own.
+// knows reports whether a Host header is a name of this server, or a name that no stranger can own.
 func (g *Guard) knows(host string) bool {
 	name, ok := splitHost(host)
 	switch {

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// privateSuffixes end the names that nobody can register: RFC 6761, 6762 (with the habits that its appendix G lists) and 8375, and
-// ICANN's resolutions of February 2018 and July 2024. .svc ends the short names of services in Kubernetes.
+// privateSuffixes are the ends of names that nobody can register: RFC 6761, RFC 6762 with the names that appendix G lists, RFC 8375, and
+// ICANN's resolutions of February 2018 and July 2024. .svc is the end of short names of services in Kubernetes.
 var privateSuffixes = []string{
 	".localhost", ".local", ".home.arpa", ".internal", ".intranet", ".private", ".corp", ".home", ".lan", ".svc",
 }
 
-// carrierNAT is the network between providers and their customers (RFC 6598). Private networks of many sites use it, too.
+// carrierNAT is the network between providers and their customers (RFC 6598). Many sites use it for their private networks, too.
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
-// Peer returns the address of a connection's other end.
+// Peer returns the address of the client of a connection; remote is http.Request.RemoteAddr or the like.
 func Peer(remote string) (netip.Addr, bool) {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
@@ -27,12 +27,12 @@ func Peer(remote string) (netip.Addr, bool) {
 	return ap.Addr().Unmap().WithZone(""), true
 }
 
-// isPrivate says whether an address is this machine's own, or one that is only reached from within a network.
+// isPrivate reports whether an address means this machine, or can only be reached from inside a private network.
 func isPrivate(a netip.Addr) bool {
 	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || carrierNAT.Contains(a)
 }
 
-// splitHost returns the name or address in a Host header or an origin, in small letters, without its port.
+// splitHost returns the name or the address in a Host header or an origin, in small letters and without the port.
 func splitHost(host string) (name string, ok bool) {
 	name = host
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
@@ -48,7 +48,7 @@ func splitHost(host string) (name string, ok bool) {
 	return plainName(name), name != "" && !strings.ContainsAny(name, ":[]@/ ")
 }
 
-// plainName writes a name as it is compared: in small letters, without the root's dot.
+// plainName returns the form in which names are compared: in small letters, without the dot of the root at the end.
 func plainName(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
 
 func isAddress(name string) bool {
@@ -56,7 +56,7 @@ func isAddress(name string) bool {
 	return err == nil
 }
 
-// isLoopbackName says whether a name or address means this machine.
+// isLoopbackName reports whether a name or an address means this machine.
 func isLoopbackName(name string) bool {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return a.Unmap().IsLoopback() || a.IsUnspecified()
@@ -64,8 +64,8 @@ func isLoopbackName(name string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
-// isPrivateName says whether a Host header holds a name or an address that has no meaning elsewhere. A name without a dot is one: no
-// top-level domain has an address.
+// isPrivateName reports whether a Host header holds a name or an address that means nothing outside this network. A name without a dot is
+// private, because no top-level domain has an address.
 func isPrivateName(host string) bool {
 	name, ok := splitHost(host)
 	if !ok {
@@ -77,7 +77,7 @@ func isPrivateName(host string) bool {
 	return !strings.Contains(name, ".") || slices.ContainsFunc(privateSuffixes, func(s string) bool { return strings.HasSuffix(name, s) })
 }
 
-// matchesName says whether a name is among patterns: a name, *.domain for all names below it, or * for any.
+// matchesName reports whether a name matches one of the patterns: a name, *.domain for every name below domain, or * for every name.
 func matchesName(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		if suffix, ok := strings.CutPrefix(pattern, "*"); ok {
@@ -87,14 +87,14 @@ func matchesName(patterns []string, name string) bool {
 	})
 }
 
-// neighbours knows the networks of this machine's interfaces, and with them its own addresses.
+// neighbours knows the networks of this machine's interfaces. Those networks contain the machine's own addresses.
 type neighbours struct {
 	mu       sync.Mutex
 	networks []netip.Prefix // guarded by mu
 	read     time.Time      // guarded by mu
 }
 
-// interfacesFor is how long the list of interfaces is taken to be right.
+// interfacesFor is how long a list of the interfaces is used before it is read again.
 const interfacesFor = time.Minute
 
 func (n *neighbours) has(a netip.Addr) bool {

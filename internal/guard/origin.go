@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Origins are those of pages that the settings name.
+// Origins are the origins of pages that the settings allow.
 type Origins struct {
-	named []string // as browsers write them
-	any   bool     // the settings say so with *
+	named []string // in the form in which browsers write them
+	any   bool     // the settings have *
 }
 
-// ParseOrigins reads origins (scheme://host[:port], or * for any) with commas between them.
+// ParseOrigins parses a list of origins with commas between them. An entry is scheme://host[:port], or * for every origin.
 func ParseOrigins(text string) (Origins, error) {
 	var o Origins
 	for part := range strings.SplitSeq(text, ",") {
@@ -33,11 +33,11 @@ func ParseOrigins(text string) (Origins, error) {
 	return o, nil
 }
 
-// Any says whether the settings allow all pages with *.
+// Any reports whether the settings allow every page by *.
 func (o Origins) Any() bool { return o.any }
 
-// Allow returns what Access-Control-Allow-Origin is to say to the page that a request comes from; "" for nothing. Only a request that
-// Page lets through may be answered so.
+// Allow returns the value of the header Access-Control-Allow-Origin for the answer to a request, or "" if the answer must not have the
+// header. Call it only for a request that Page has allowed.
 func (o Origins) Allow(r *http.Request) string {
 	origin, ok := originOf(r)
 	switch {
@@ -56,12 +56,12 @@ func (o Origins) name(origin string) bool {
 	return err == nil && u.Host != "" && slices.Contains(o.named, plainOrigin(u))
 }
 
-// with is the setting's value with one more origin.
+// with returns the value of the setting with one more origin.
 func (o Origins) with(origin string) string {
 	return strings.Join(append(slices.Clone(o.named), shown(origin)), ",")
 }
 
-// plainOrigin writes an origin as browsers do: in small letters, without the scheme's own port.
+// plainOrigin returns an origin in the form in which browsers write it: in small letters, without the default port of the scheme.
 func plainOrigin(u *url.URL) string {
 	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
 	if own, ok := map[string]string{"http": ":80", "https": ":443"}[scheme]; ok {
@@ -70,7 +70,7 @@ func plainOrigin(u *url.URL) string {
 	return scheme + "://" + host
 }
 
-// originOf returns a request's Origin, "" where there is none. A request with two of them is not ok.
+// originOf returns the header Origin of a request, or "" if there is none. A request with two of these headers is not ok.
 func originOf(r *http.Request) (origin string, ok bool) {
 	switch all := r.Header.Values("Origin"); len(all) {
 	case 0:
@@ -82,8 +82,8 @@ func originOf(r *http.Request) (origin string, ok bool) {
 	}
 }
 
-// isOwn says whether a page comes from the host that the request goes to, on whatever port. This machine's names for itself are
-// one host.
+// isOwn reports whether a page comes from the host that the request goes to. The port does not matter. All names and addresses by which
+// a machine reaches itself count as one host.
 func isOwn(r *http.Request, origin string) bool {
 	from, ok := hostOf(origin)
 	if !ok {
@@ -98,7 +98,7 @@ func isLoopbackOrigin(origin string) bool {
 	return ok && isLoopbackName(host)
 }
 
-// hostOf returns the host of an origin.
+// hostOf returns the host in an origin.
 func hostOf(origin string) (string, bool) {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {
@@ -107,19 +107,21 @@ func hostOf(origin string) (string, bool) {
 	return splitHost(u.Host)
 }
 
-// sameHostPort says whether a page comes from this very server.
+// sameHostPort reports whether a page comes from the host and port that the request goes to.
 func sameHostPort(host, origin string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
-// hasHost says whether an origin can be named in the settings. That of a page from a file or in a sandbox cannot: all of them share it.
+// hasHost reports whether an origin can be named in the settings. All pages from files and in sandboxes have the same origin, "null", which
+// cannot be named.
 func hasHost(origin string) bool {
 	_, ok := hostOf(origin)
 	return ok
 }
 
-// matches says whether a page's host, or scheme and host, is among the patterns of path.Match.
+// matches reports whether the origin of a page matches one of the patterns (path.Match). A pattern with "://" is compared with scheme and
+// host, other patterns with the host.
 func matches(patterns []string, origin string) bool {
 	u, err := url.Parse(origin)
 	if err != nil {
@@ -139,7 +141,7 @@ func matches(patterns []string, origin string) bool {
 
 func isRead(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
-// isSimple says whether a browser sends a request without asking the server first, as it does forms (Fetch, 2.2.2).
+// isSimple reports whether a browser sends a request to another origin without asking first (Fetch, 2.2.2). Forms are such requests.
 func isSimple(r *http.Request) bool {
 	if r.Method != http.MethodPost {
 		return false
@@ -152,7 +154,7 @@ func isSimple(r *http.Request) bool {
 	return false
 }
 
-// shown is what is told of a name that a client sent.
+// shown returns a name from a client in a form that is safe to repeat in errors and logs.
 func shown(name string) string {
 	const most = 100
 	name = strings.Map(func(c rune) rune {

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// Refused names what was turned away: by which door, and why.
+// Refused is a kind of refusal: which door refused, and for which reason.
 type Refused struct{ Door, Why string }
 
-// Refusals counts what the doors turn away, and logs it: a line a second at the most, which says how many lines were left out. A
-// nil Refusals does nothing. All methods may be called from any goroutine.
+// Refusals counts and logs what the doors refuse. The log gets at most one line per second, which says how many refusals had no line. A nil
+// Refusals does nothing. All methods may be called from any goroutine.
 type Refusals struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
 	counts  map[Refused]int64 // guarded by mu
-	said    time.Time         // guarded by mu; the last line's time
-	skipped int64             // guarded by mu; refusals since then
+	said    time.Time         // guarded by mu; when the last line was logged
+	skipped int64             // guarded by mu; refusals since said
 }
 
-// NewRefusals makes a count of nothing.
+// NewRefusals returns Refusals that has counted nothing yet.
 func NewRefusals(log *slog.Logger) *Refusals {
 	return &Refusals{log: log, counts: map[Refused]int64{}}
 }
 
-// Note counts a refusal; args are for the log.
+// Note counts a refusal. args are attributes for the log.
 func (c *Refusals) Note(door, why string, args ...any) {
 	if c == nil {
 		return
@@ -45,7 +45,7 @@ func (c *Refusals) Note(door, why string, args ...any) {
 	c.log.Warn("turned away", append([]any{"door", door, "why", why, "more", skipped}, args...)...)
 }
 
-// Counts returns how many were turned away so far.
+// Counts returns how many refusals of each kind there were.
 func (c *Refusals) Counts() map[Refused]int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

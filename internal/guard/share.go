@@ -10,25 +10,25 @@ import (
 	"transponder/internal/limits"
 )
 
-// WhyShare is why somebody is turned away whose address has its share already.
+// WhyShare is the reason for a refusal if the address already has its share of the places.
 const WhyShare = "share"
 
-// WhyFull is why somebody is turned away where there is no place at all.
+// WhyFull is the reason for a refusal if no place is free.
 const WhyFull = "full"
 
-// proxyPercent is how much of all places those may have who come through one proxy that does not say who they are.
+// proxyPercent is the share of all places that the clients of one proxy may have together, if the proxy does not name them.
 const proxyPercent = 80
 
-// SharesConfig says how much of all places one address may have.
+// SharesConfig says how many of the places one address may have. Connections, WebSockets and followers of events are places.
 type SharesConfig struct {
-	Percent int            // of each kind of place; 0: any number
-	Proxies []netip.Prefix // that tell us in X-Forwarded-For who asks, and this machine does, too
+	Percent int            // share of the places of each kind; 0: any number
+	Proxies []netip.Prefix // proxies whose X-Forwarded-For is believed; proxies on this machine are always believed
 }
 
 // PercentRange is the range of SharesConfig.Percent.
 var PercentRange = limits.Of(0, 100)
 
-// DefaultSharesConfig leaves four fifths to others.
+// DefaultSharesConfig leaves four fifths of the places to other addresses.
 func DefaultSharesConfig() SharesConfig { return SharesConfig{Percent: 20} }
 
 // Validate reports a value that cannot work.
@@ -36,7 +36,8 @@ func (c SharesConfig) Validate() error {
 	return PercentRange.Check("address_share_percent:", c.Percent)
 }
 
-// IsProxy says whether an address is one that many people may be behind: this machine's own, too, as a proxy may run here.
+// IsProxy reports whether an address belongs to a proxy, through which many people may come. The addresses of this machine count as proxies,
+// because a proxy may run here.
 func (c SharesConfig) IsProxy(a netip.Addr) bool {
 	if a.IsLoopback() {
 		return true
@@ -49,7 +50,7 @@ func (c SharesConfig) IsProxy(a netip.Addr) bool {
 	return false
 }
 
-// Client returns the address of who asks: what a proxy says, or the other end of the connection.
+// Client returns the address of the client that sent a request: the address that a proxy names, or else the address of the connection.
 func (c SharesConfig) Client(r *http.Request) netip.Addr {
 	peer, _ := Peer(r.RemoteAddr)
 	if !c.IsProxy(peer) {
@@ -68,7 +69,7 @@ func (c SharesConfig) Client(r *http.Request) netip.Addr {
 	return peer
 }
 
-// Places are what is given to those who come, so many in all and to each address its share. All methods may be called from any
+// Places is a fixed number of places for clients, of which each address gets at most its share. All methods may be called from any
 // goroutine.
 type Places struct {
 	shares SharesConfig
@@ -79,12 +80,13 @@ type Places struct {
 	by    map[netip.Prefix]int // guarded by mu
 }
 
-// Places makes so many places.
+// Places makes Places with that many places.
 func (c SharesConfig) Places(all int) *Places {
 	return &Places{shares: c, all: all, by: map[netip.Prefix]int{}}
 }
 
-// Take gives a place to an address, or says why not: WhyFull, WhyShare. leave gives the place back, and is called once.
+// Take takes a place for an address. If there is none, leave is nil, and why is WhyFull or WhyShare. leave releases the place; call it
+// once.
 func (p *Places) Take(a netip.Addr) (leave func(), why string) {
 	who := Block(a)
 	most := share(p.all, p.shares.Percent)
@@ -111,7 +113,7 @@ func (p *Places) Take(a netip.Addr) (leave func(), why string) {
 	}, ""
 }
 
-// share is so many percent of all places, and one at least.
+// share returns a percentage of all places, but at least one place. 0 percent is all of them.
 func share(all, percent int) int {
 	if percent == 0 {
 		return all
@@ -119,7 +121,8 @@ func share(all, percent int) int {
 	return (all*percent + 99) / 100
 }
 
-// Block is what counts as one address: with IPv6 a network of 64 bits, of which everybody has a whole one.
+// Block returns the network that counts as one address: for IPv6 the network of 64 bits, because every customer of a provider has at least
+// such a network; for IPv4 the address alone.
 func Block(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {
@@ -129,7 +132,7 @@ func Block(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// Listener gives each connection that l accepts one of the places, and closes those that get none.
+// Listener returns a listener that takes a place for each connection that l accepts, and closes the connections for which there is none.
 func (p *Places) Listener(l net.Listener, door string, refusals *Refusals) net.Listener {
 	return &listener{l, p, door, refusals}
 }
@@ -171,13 +174,13 @@ func (l *listener) admit(c net.Conn) (leave func(), ok bool) {
 	return leave, true
 }
 
-// placed is a connection that gives its place back when it is closed.
+// placed is a connection that releases its place when it is closed.
 type placed struct {
 	net.Conn
 	leave func()
 }
 
-// Close closes the connection.
+// Close closes the connection and releases the place.
 func (c *placed) Close() error {
 	c.leave()
 	return c.Conn.Close()
@@ -191,5 +194,5 @@ type placedHalf struct {
 	half halfCloser
 }
 
-// CloseWrite ends what this side sends.
+// CloseWrite closes the sending direction.
 func (c *placedHalf) CloseWrite() error { return c.half.CloseWrite() }

@@ -1,6 +1,6 @@
-// Package load measures what is used of the machine's processors, and says when that is enough: who is let in beyond what the
-// machine can carry makes the streams worse of those who are on.
+// Package load measures how much of the machine's processors the server uses, and decides whether there is room for more. A publisher, push
+// or player beyond what the machine can carry would disturb everybody who is already connected.
 //
-// Gate is asked by whoever lets somebody in: the hub for publishers, the pushes, those who play. What there is no room for at
-// all, by settings or by measure, is ErrFull everywhere, so that each door has one answer for it.
+// The hub asks a Gate before it takes a publisher; the pushes and the players ask the same Gate. Every refusal for lack of room is ErrFull,
+// whether a setting or the Gate refuses, so that each door has one answer for it. internal/app makes the Gate and runs it.
 package load

@@ -14,67 +14,65 @@ import (
 // PercentRange is the range of the percentage that NewGate takes.
 var PercentRange = limits.Of(0, 100)
 
-// ErrFull means that there is no room for another of what was asked for.
+// ErrFull means that the server has no room for another stream, push or player.
 var ErrFull = errors.New("the server is full")
 
 const (
-	// sampleEvery is how often use is measured.
+	// sampleEvery is the time between two measurements.
 	sampleEvery = time.Second
-	// smoothing is the weight of a sample.
+	// smoothing is the weight of a new measurement in the average.
 	smoothing = 0.3
-	// promised is how long room is kept for who was let in, until it shows in what is measured.
+	// promised is how long room is kept for a newcomer, until the newcomer's use shows in the measurements.
 	promised = 5 * time.Second
 
-	// firstUnit is what a stream of 720p takes, in cores, before this machine has shown what it is here: that becomes known
-	// within the bounds, by and by. The upper one is for servers of few streams with many pushes and players each.
+	// firstUnit is the cost of one stream of 720p, in cores, as long as this machine has not been measured. The measured cost stays from
+	// minUnit to maxUnit. maxUnit is for servers with few streams, each of which has many pushes and players.
 	firstUnit, minUnit, maxUnit = 0.015, 0.003, 0.2
-	learning                    = 0.05
+	learning                    = 0.05 // weight of a new measurement in the cost of one stream
 )
 
-// Kind is what is let in.
+// Kind is a kind of newcomer. The value is the cost of the newcomer, as a share of the cost of a stream.
 type Kind float64
 
-// What the kinds take, in streams: measured with a publisher of H.264 and Opus at 720p whose sound becomes AAC, who has further
-// pushes and players.
+// The kinds. The costs were measured with publishers of H.264 at 720p and Opus, whose sound becomes AAC, with several pushes and players
+// each.
 const (
 	Stream Kind = 1
 	Push   Kind = 0.1
 	Player Kind = 0.2
 )
 
-// Use is what goes on.
+// Use says what the server does at one moment.
 type Use struct {
 	Streams, Pushes, Players int
-	Children                 float64 // cores that child processes use
+	Children                 float64 // cores that the child processes use
 }
 
 func (u Use) units() float64 {
 	return float64(u.Streams)*float64(Stream) + float64(u.Pushes)*float64(Push) + float64(u.Players)*float64(Player)
 }
 
-// Gate lets in as long as this server takes no more of the processors than it may. What others take of them does not count: a
-// stream takes so little that it finds its time beside them. All methods may be called from any goroutine; those of a nil Gate
-// let everybody in.
+// Gate admits newcomers while this process and its children use fewer cores than the limit. CPU that other programs use is ignored: one
+// stream needs so little that it still gets its share. All methods may be called from any goroutine. A nil Gate admits everybody.
 type Gate struct {
-	cores float64                 // that may be used
-	own   func(time.Time) float64 // cores in use by this program without its children, since the last call
+	cores float64                 // the limit
+	own   func(time.Time) float64 // cores that this process used since the last call, without its children
 	now   func() Use
 
 	mu       sync.Mutex
-	used     float64   // guarded by mu; cores, of late
-	unit     float64   // guarded by mu; cores that a stream takes
+	used     float64   // guarded by mu; cores in use, smoothed
+	unit     float64   // guarded by mu; cores that one stream costs
 	promises []promise // guarded by mu; the oldest first
 	refused  int64     // guarded by mu
 }
 
-// promise is room for who was let in and is not seen yet in what is measured.
+// promise is room for a newcomer who was admitted and does not show in the measurements yet.
 type promise struct {
 	cores float64
 	until time.Time
 }
 
-// NewGate makes a gate that closes when so many percent of the processors are in use, nil for 0; now is called once a second
-// while Run runs.
+// NewGate makes a Gate whose limit is a percentage of the processors. For 0 it returns nil. Run calls now once a second.
 func NewGate(percent int, now func() Use) *Gate {
 	if percent == 0 {
 		return nil
@@ -108,7 +106,7 @@ func (g *Gate) sample(now time.Time) {
 	}
 }
 
-// Admit keeps room for one more, or says with ErrFull why there is none.
+// Admit keeps room for one newcomer. If there is none, it returns an ErrFull that says why.
 func (g *Gate) Admit(k Kind) error {
 	if g == nil {
 		return nil
@@ -132,15 +130,15 @@ func (g *Gate) Admit(k Kind) error {
 	return nil
 }
 
-// Stats are a gate's figures at one moment.
+// Stats are the figures of a Gate at one moment.
 type Stats struct {
-	Used    float64 // cores, of late
-	Allowed float64 // cores
-	Stream  float64 // cores that a stream takes
-	Refused int64   // who was not let in
+	Used    float64 // cores in use, smoothed over the last seconds
+	Allowed float64 // the limit, in cores
+	Stream  float64 // cores that one stream costs
+	Refused int64   // newcomers that were refused
 }
 
-// Stats returns the gate's figures.
+// Stats returns the figures of the Gate.
 func (g *Gate) Stats() Stats {
 	if g == nil {
 		return Stats{}

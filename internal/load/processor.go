@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Rate returns what measures the cores in use by a total of processor time: since its last call, or since Rate's.
+// Rate returns a function that returns how many cores were in use since the last call, or since Rate was called. total returns the
+// processor time that has been used so far.
 func Rate(total func() (time.Duration, error)) func(now time.Time) float64 {
 	before, _ := total()
 	at := time.Now()
@@ -25,7 +26,7 @@ func Rate(total func() (time.Duration, error)) func(now time.Time) float64 {
 	}
 }
 
-// MachineTime returns the time that the machine's processors have worked, by proc(5).
+// MachineTime returns how long the machine's processors have worked in all, from /proc/stat (proc(5)).
 func MachineTime() (time.Duration, error) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -37,12 +38,12 @@ func MachineTime() (time.Duration, error) {
 		return 0, fmt.Errorf("unknown form of /proc/stat: %q", line)
 	}
 	var ticks int64
-	for i, f := range fields[1:9] { // the guests' time behind these is counted as user's
+	for i, f := range fields[1:9] { // the two fields for guests come later; the field "user" contains them
 		n, err := strconv.ParseInt(string(f), 10, 64)
 		if err != nil {
 			return 0, err
 		}
-		if i != 3 && i != 4 { // idle, and waiting for disks
+		if i != 3 && i != 4 { // neither idle nor iowait
 			ticks += n
 		}
 	}

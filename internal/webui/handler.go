@@ -1,7 +1,7 @@
-// Package webui serves the server's own pages, which package web bundles, and tells them the ports that they need.
+// Package webui serves the server's own pages, which package web embeds, and a file config.json that tells the pages about the server.
 //
-// All files are read, hashed and compressed once, by New; the handler then only reads memory and may be used by any number
-// of goroutines. What the pages do, they do through the other doors: WHIP to publish and REST to push.
+// New reads, hashes and compresses all files once. After that, the handler only reads memory, so that any number of goroutines may use it.
+// The pages publish, push and play through the other doors, as every other client does.
 package webui
 
 import (
@@ -22,17 +22,17 @@ import (
 	"transponder/web"
 )
 
-// Config is what the pages are told about the server. A port is 0 where the server does not listen.
+// Config is the content of config.json: it tells the pages about the server. A port is 0 if the server does not open it.
 type Config struct {
 	Version   string `json:"version"`
-	RTMPPort  int    `json:"rtmpPort"`  // of our own RTMP server, the default destination
-	HTTPSPort int    `json:"httpsPort"` // where browsers allow the camera to pages that are not on localhost
+	RTMPPort  int    `json:"rtmpPort"`  // our own RTMP server, which is the default destination
+	HTTPSPort int    `json:"httpsPort"` // needed for the camera: on other hosts than localhost, browsers give it to pages over HTTPS only
 	RESTAuth  bool   `json:"restAuth"`  // the REST API asks for a name and a password
 
-	NamePrefix string `json:"namePrefix"` // before a stream's name where a push publishes it
+	NamePrefix string `json:"namePrefix"` // a push puts it before the stream's name
 }
 
-// file is one answer: its plain form and, where that is smaller, the compressed one.
+// file is one file in its plain form and, if that is smaller, in its compressed form.
 type file struct {
 	mediaType string
 	plain     form
@@ -48,7 +48,7 @@ type handler struct {
 	files map[string]*file // by URL path
 }
 
-// New returns a handler for the pages, to be mounted at "/". It answers GET and HEAD.
+// New returns the handler for the pages. It must be mounted at "/", and answers GET and HEAD.
 func New(cfg Config) (http.Handler, error) { return newHandler(cfg, web.Pages()) }
 
 func newHandler(cfg Config, pages fs.FS) (http.Handler, error) {
@@ -79,7 +79,7 @@ func newHandler(cfg Config, pages fs.FS) (http.Handler, error) {
 	return h, nil
 }
 
-// address is where people find a file: pages without their suffix, and those called index at their folder.
+// address returns the path under which people find a file: a page without the suffix .html, an index page under its folder.
 func address(name string) string {
 	page, is := strings.CutSuffix(name, ".html")
 	switch {
@@ -92,7 +92,7 @@ func address(name string) string {
 	}
 }
 
-// mediaTypes of what pages are made of: the machine's own table may know other ones, or none.
+// mediaTypes are the media types by suffix. The table of the machine may have other ones, or none.
 var mediaTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
@@ -156,7 +156,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", f.mediaType)
-	// Names stay the same from build to build, so a browser asks each time, and mostly hears "not modified".
+	// The names of the files are the same in every build. So a browser must ask each time; the answer is mostly "not modified".
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Vary", "Accept-Encoding")
 	chosen := f.plain
@@ -168,7 +168,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(chosen.content))
 }
 
-// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3) as far as browsers and tools use it.
+// acceptsGzip reports whether Accept-Encoding allows gzip (RFC 9110, 12.5.3). It knows the forms that browsers and tools use.
 func acceptsGzip(r *http.Request) bool {
 	codings := strings.Split(r.Header.Get("Accept-Encoding"), ",")
 	return slices.ContainsFunc(codings, func(coding string) bool {
@@ -178,7 +178,7 @@ func acceptsGzip(r *http.Request) bool {
 	})
 }
 
-// secure allows the pages what they need and nothing else: their own files, and the camera.
+// secure allows the pages only what they need: their own files, the camera and the microphone.
 func secure(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "+
 		"form-action 'none'; frame-ancestors 'none'")
@@ -189,7 +189,7 @@ func secure(header http.Header) {
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// share lets pages of other servers load the SDK, as a module too.
+// share lets pages of other servers load the SDK, also as a module.
 func share(header http.Header) {
 	header.Set("Access-Control-Allow-Origin", "*")
 	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
@@ -207,7 +207,7 @@ const failPage = `<!doctype html>
 </html>
 `
 
-// fail answers with an error page; title and advice are ours, never a visitor's.
+// fail answers with an error page. title and advice are not escaped, so they must never contain text from a visitor.
 func fail(w http.ResponseWriter, r *http.Request, status int, title, advice string) {
 	header := w.Header()
 	header.Set("Content-Type", mediaTypes[".html"])
