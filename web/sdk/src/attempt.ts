@@ -6,16 +6,16 @@ import { addFormat } from "./sdp.ts";
 import { type StreamStats, summarize } from "./stats.ts";
 import type { StreamOptions } from "./stream-options.ts";
 
-/** The bandwidth, frame rate and scale that `stream.updateVideoSettings` sets. */
+/** The settings of `stream.updateVideoSettings`. */
 export interface VideoSettings {
   /** kbit/s. */
   maxBitrate?: number;
   frameRate?: number;
-  /** 2 sends half the width and half the height. */
+  /** With 2, the stream sends half the width and half the height. */
   scaleResolutionDownBy?: number;
 }
 
-/** One attempt to publish or play a stream: a peer connection, from its offer to its end. A stream that is restored makes another. */
+/** One attempt to publish or play a stream: a peer connection, from the offer to the end. A stream that is restored makes another attempt. */
 export class Attempt {
   readonly connection: RTCPeerConnection;
   private readonly _quality = new QualityMeter();
@@ -24,7 +24,7 @@ export class Attempt {
     this.connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...config });
   }
 
-  /** Makes the offer to send these tracks. It carries no candidates: the server learns ours when packets reach it. */
+  /** Makes the offer to send these tracks. It has no candidates: the server learns our addresses from our packets. */
   async offerToSend(stream: MediaStream): Promise<string> {
     for (const track of stream.getTracks()) {
       this._prefer(this.connection.addTransceiver(track, { direction: "sendonly", streams: [stream] }), RTCRtpSender);
@@ -32,7 +32,7 @@ export class Attempt {
     return this._offer();
   }
 
-  /** Makes the offer to receive what the page wants; onTrack gets each track when it comes. */
+  /** Makes the offer to receive the media that the page wants. onTrack gets each track when it arrives. */
   async offerToReceive(onTrack: (event: RTCTrackEvent) => void): Promise<string> {
     this.connection.ontrack = onTrack;
     const { constraints, receiveAudio = true, receiveVideo = true } = this._options;
@@ -44,14 +44,14 @@ export class Attempt {
     return this._offer();
   }
 
-  /** Takes the server's answer, after the page's `sdpHook` changed it. */
+  /** Takes the server's answer. The page's `sdpHook` can change it first. */
   async accept(answer: string): Promise<void> {
     const { maxBitrate, minBitrate } = details<VideoConstraints>(this._options.constraints?.video);
     let sdp = this._options.sdpHook?.({ sdpString: answer }) || answer;
     if (this._opus) {
       sdp = addFormat(sdp, ["opus"], this._opus);
     }
-    if (minBitrate) { // only this way; Chromium and Safari read it
+    if (minBitrate) { // there is no other way to ask for it; only Chromium and Safari obey
       sdp = addFormat(sdp, ["H264", "VP8"], `x-google-min-bitrate=${minBitrate}`);
     }
     try {
@@ -60,7 +60,7 @@ export class Attempt {
       throw new SdkError("no_common_codecs", (error as Error).message, { cause: error });
     }
     if (maxBitrate) {
-      await this.set({ maxBitrate }).catch(() => undefined); // the stream works without it
+      await this.set({ maxBitrate }).catch(() => undefined); // the stream works without this limit
     }
   }
 
@@ -69,7 +69,7 @@ export class Attempt {
     const sender = this.sender("video");
     const parameters = sender?.getParameters();
     if (!sender || !parameters) {
-      throw new SdkError("invalid_state", "no picture is sent");
+      throw new SdkError("invalid_state", "no pictures are sent");
     }
     for (const encoding of parameters.encodings) {
       if (maxBitrate) {
@@ -91,7 +91,7 @@ export class Attempt {
     return summarize([...(await this.connection.getStats()).values()]);
   }
 
-  /** Compares the picture's bit/s here with what the server sees; null while that tells nothing. */
+  /** Compares our bit/s of pictures with the server's count. Returns null if there is nothing to compare yet. */
   async measure(serverBPS: number): Promise<[ConnectionQuality, number, number] | null> {
     const { inboundStream, outboundStream } = await this.stats();
     const bytes = Number(outboundStream.video?.["bytesSent"] ?? inboundStream.video?.["bytesReceived"] ?? 0);
@@ -118,7 +118,7 @@ export class Attempt {
     return [bitrate && `maxaveragebitrate=${bitrate}`, stereo && "stereo=1;sprop-stereo=1", fec && "useinbandfec=1"].filter(Boolean).join(";");
   }
 
-  /** Leaves out the codecs that the page does not want. */
+  /** Removes the codecs that the page does not want. */
   private _prefer(transceiver: RTCRtpTransceiver, side: typeof RTCRtpSender | typeof RTCRtpReceiver): void {
     const { stripCodecs } = this._options;
     // Pages of the vendor's SDK pass anything here, even the event of a click.

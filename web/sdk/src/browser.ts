@@ -1,7 +1,7 @@
-const agent = (): string => globalThis.navigator?.userAgent ?? ""; // pages are rendered by servers, too
+const agent = (): string => globalThis.navigator?.userAgent ?? ""; // there is no navigator where a server renders the page
 const has = (pattern: RegExp): boolean => pattern.test(agent());
 
-/** Guesses what browser this is by what it says of itself, as the vendor's SDK does. Ask for features instead. */
+/** Guesses the browser from its user agent, as the vendor's SDK does. It is better to test for a feature. */
 export const Browser = {
   isIE: (): boolean => false,
   isEdge: (): boolean => false,

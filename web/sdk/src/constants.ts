@@ -1,75 +1,75 @@
-// The names of the Flashphoner Web SDK, so that its pages need no change, and a few of our own, which say so.
+// The constants of the Flashphoner Web SDK, under the same names, so that pages of that SDK need no change. A constant of our own says so.
 
-/** What a session can be; `on` tells of each. */
+/** The statuses of a session. `session.on` reports each change. */
 export const SESSION_STATUS = {
-  /** Made, not yet connected. */
+  /** The session is new and connects. */
   PENDING: "PENDING",
-  /** The socket is open; the server has not answered yet. */
+  /** The socket is open. The server has not answered yet. */
   CONNECTED: "CONNECTED",
-  /** Streams can be made now. */
+  /** The server has answered. Streams can be created now. */
   ESTABLISHED: "ESTABLISHED",
-  /** The socket was lost and is being opened anew. Not in the vendor's SDK; only with the option `reconnect`. */
+  /** The socket was lost, and the session opens another one. Only with the option `reconnect`; not in the vendor's SDK. */
   RECONNECTING: "RECONNECTING",
-  /** Over: closed by either side. */
+  /** The session is over: the page or the server closed it. */
   DISCONNECTED: "DISCONNECTED",
-  /** Over: it could not be opened, or the server fell silent. */
+  /** The session is over: it could not connect, or the server fell silent. */
   FAILED: "FAILED",
-  /** No status: the server warns of a request that came to nothing. */
+  /** Not a status: the server refused a request. */
   WARN: "WARN",
-  /** No status: an answer to `startDebug` or `stopDebug`. */
+  /** Not a status: the answer to `startDebug` or `stopDebug`. */
   DEBUG: "DEBUG",
-  /** No status: the server's application sent data. */
+  /** Not a status: the server's application sent data. */
   APP_DATA: "APP_DATA",
-  /** Never told: `sendData` answers by its promise. */
+  /** Never reported: the promise of `sendData` has the answer. */
   SEND_DATA_STATUS: "SEND_DATA_STATUS",
-  /** Never told: there are no calls. */
+  /** Never reported: there are no calls. */
   REGISTERED: "REGISTERED",
-  /** Never told: there are no calls. */
+  /** Never reported: there are no calls. */
   UNREGISTERED: "UNREGISTERED",
-  /** Never told: there are no calls. */
+  /** Never reported: there are no calls. */
   INCOMING_CALL: "INCOMING_CALL",
 } as const;
 
-/** A value of SESSION_STATUS that is a status. */
+/** The values of SESSION_STATUS that are statuses. */
 export type SessionStatus = Exclude<keyof typeof SESSION_STATUS, "WARN" | "DEBUG" | "APP_DATA" | UnusedStatus>;
 
 type UnusedStatus = "SEND_DATA_STATUS" | "REGISTERED" | "UNREGISTERED" | "INCOMING_CALL";
 
-/** What a stream can be; `on` tells of each. */
+/** The statuses of a stream. `stream.on` reports each change. */
 export const STREAM_STATUS = {
-  /** Made, neither published nor played yet. */
+  /** The stream is neither published nor played yet. */
   NEW: "NEW",
-  /** Being opened. */
+  /** The stream starts. */
   PENDING: "PENDING",
-  /** Live: the server gets sound and pictures. */
+  /** The stream is live: the server receives sound and pictures. */
   PUBLISHING: "PUBLISHING",
-  /** Live: sound and pictures come from the server. */
+  /** The stream is live: sound and pictures come from the server. */
   PLAYING: "PLAYING",
-  /** Was live and is being opened anew. Not in the vendor's SDK; only with the session's option `reconnect`. */
+  /** The stream was live and starts again. Only with the session's option `reconnect`; not in the vendor's SDK. */
   RESTORING: "RESTORING",
-  /** Over: a publisher was stopped. */
+  /** The stream is over: a publisher was stopped. */
   UNPUBLISHED: "UNPUBLISHED",
-  /** Over: a player was stopped. */
+  /** The stream is over: a player was stopped. */
   STOPPED: "STOPPED",
-  /** Over: `stream.error` says why. */
+  /** The stream is over: `stream.error` says why. */
   FAILED: "FAILED",
-  /** No status, and only from old servers: now an event, see STREAM_EVENT_TYPE. */
+  /** Not a status. Only old servers send it; newer ones send the event of STREAM_EVENT_TYPE. */
   RESIZE: "RESIZE",
-  /** No status, and only from old servers: now an event, see STREAM_EVENT_TYPE. */
+  /** Not a status. Only old servers send it; newer ones send the event of STREAM_EVENT_TYPE. */
   SNAPSHOT_COMPLETE: "SNAPSHOT_COMPLETE",
-  /** No status, and only from old servers: now an event, see STREAM_EVENT_TYPE. */
+  /** Not a status. Only old servers send it; newer ones send the event of STREAM_EVENT_TYPE. */
   NOT_ENOUGH_BANDWIDTH: "NOT_ENOUGH_BANDWIDTH",
-  /** Never told: of the vendor's other media providers. */
+  /** Never reported: it belongs to other media providers of the vendor's SDK. */
   PAUSED: "PAUSED",
-  /** Never told: of the vendor's other media providers. */
+  /** Never reported: it belongs to other media providers of the vendor's SDK. */
   PLAYBACK_PROBLEM: "PLAYBACK_PROBLEM",
 } as const;
 
-/** A value of STREAM_STATUS that is a status. */
+/** The values of STREAM_STATUS that are statuses. */
 export type StreamStatus =
   Exclude<keyof typeof STREAM_STATUS, "RESIZE" | "SNAPSHOT_COMPLETE" | "NOT_ENOUGH_BANDWIDTH" | "PAUSED" | "PLAYBACK_PROBLEM">;
 
-/** The name by which `stream.on` tells of a StreamEvent. */
+/** The name under which `stream.on` reports a StreamEvent. */
 export const STREAM_EVENT = "STREAM_EVENT";
 
 /** The types of a StreamEvent. */
@@ -78,19 +78,19 @@ export const STREAM_EVENT_TYPE = {
   AUDIO_UNMUTED: "audioUnmuted",
   VIDEO_MUTED: "videoMuted",
   VIDEO_UNMUTED: "videoUnmuted",
-  /** What the publisher sent by `sendData`. */
+  /** The publisher called `sendData`. */
   DATA: "data",
   SNAPSHOT_COMPLETED: "snapshotCompleted",
   SNAPSHOT_FAILED: "snapshotFailed",
   RESIZE: "resize",
   NOT_ENOUGH_BANDWIDTH: "notEnoughBandwidth",
-  /** The browser plays without sound until somebody clicks: show a button that calls `unmuteRemoteAudio`. */
+  /** The browser plays without sound until the person clicks. Show a button that calls `unmuteRemoteAudio`. */
   UNMUTE_REQUIRED: "unmuteRequired",
-  /** The push to the stream's `rtmpUrl` failed; the stream goes on. Not in the vendor's SDK. */
+  /** The push to the stream's `rtmpUrl` failed. The stream goes on. Not in the vendor's SDK. */
   PUSH_FAILED: "pushFailed",
 } as const;
 
-/** The server's words for the end of a stream, which `stream.getInfo` gives; `stream.error.reason` is easier to use. */
+/** The server's words for the end of a stream. `stream.getInfo` returns them; `stream.error.reason` is easier to use. */
 export const STREAM_STATUS_INFO = {
   FAILED_BY_ICE_ERROR: "Failed by ICE error",
   FAILED_BY_ICE_TIMEOUT: "Failed by ICE timeout",
@@ -121,19 +121,19 @@ export const STREAM_STATUS_INFO = {
   NO_AVAILABLE_TRANSCODERS: "No available transcoders",
 } as const;
 
-/** Words of this side. */
+/** Words for errors that do not come from the server. */
 export const ERROR_INFO = {
-  /** What `stream.getInfo` gives when the browser is the reason; `stream.getErrorInfo` then gives its words. */
+  /** `stream.getInfo` returns it when the error comes from the browser. `stream.getErrorInfo` then returns the browser's words. */
   LOCAL_ERROR: "Local error",
 } as const;
 
 /** Which devices `getMediaDevices` lists. */
 export const MEDIA_DEVICE_KIND = { INPUT: "input", OUTPUT: "output", ALL: "all" } as const;
 
-/** What carries sound and pictures: the stream option `transport`. */
+/** The transport of sound and pictures, for the stream option `transport`. */
 export const TRANSPORT_TYPE = { UDP: "UDP", TCP: "TCP" } as const;
 
-/** How well a stream gets through; `stream.on(CONNECTION_QUALITY.UPDATE, …)` tells of it each second. */
+/** The quality of a stream's connection. `stream.on(CONNECTION_QUALITY.UPDATE, …)` reports it each second. */
 export const CONNECTION_QUALITY = {
   PERFECT: "PERFECT",
   GOOD: "GOOD",
@@ -146,5 +146,5 @@ export const CONNECTION_QUALITY = {
 /** A grade of CONNECTION_QUALITY. */
 export type ConnectionQuality = "PERFECT" | "GOOD" | "BAD";
 
-/** What a picture shows, so that the browser knows what to keep when there is little bandwidth. */
+/** The kind of picture. It tells the browser whether to keep motion or detail when there is little bandwidth. */
 export const CONTENT_HINT_TYPE = { MOTION: "motion", DETAIL: "detail", TEXT: "text" } as const;

@@ -2,15 +2,15 @@ import { deviceError, SdkError } from "./errors.ts";
 import { isLive, LocalMedia, mediaDevices, nextDevice, openDevice, openInPlaceOf } from "./media.ts";
 import type { StreamOptions } from "./stream-options.ts";
 
-/** What a publisher sends: a microphone, and a camera or the screen in its place. */
+/** The devices of a publisher: a microphone, and a camera or a screen in place of the camera. */
 export class Devices {
-  /** What is sent, also after the end; null before anything was opened. */
+  /** The open media. They stay here when the stream is over; null before they are opened. */
   local: LocalMedia | null = null;
-  private _camera: MediaStreamTrack | null = null; // stays open while the screen is sent in its place
+  private _camera: MediaStreamTrack | null = null; // open while the screen is sent in place of the camera, otherwise null
   private _lastChange: Promise<unknown> = Promise.resolve();
   private _closed = false;
 
-  /** sender returns what the connection of this moment sends a kind by. */
+  /** sender returns the current connection's sender of a kind. */
   constructor(private readonly _options: StreamOptions, private readonly _sender: (kind: string) => RTCRtpSender | undefined) {}
 
   track(kind: string): MediaStreamTrack | undefined {
@@ -18,8 +18,8 @@ export class Devices {
   }
 
   /**
-   * Opens camera and microphone, unless they are open. If wanted returns false when that is done, they are closed again: the
-   * attempt that they were for is over.
+   * Opens camera and microphone, unless they are open. If wanted returns false when they are open, they are closed again: the
+   * attempt that needed them is over.
    */
   async open(wanted: () => boolean): Promise<MediaStream> {
     const { constraints, display, useControls } = this._options;
@@ -28,14 +28,14 @@ export class Devices {
     }
     const local = await LocalMedia.open(constraints, display ?? null, useControls).catch((error) => {
       if (this.local?.stream.getTracks().some(isLive)) {
-        return this.local; // better than nothing
+        return this.local; // one device that still works is better than none
       }
       throw error;
     });
     if (local !== this.local) {
       local.use();
       if (wanted()) {
-        this.local?.leave(false); // one of its devices is gone
+        this.local?.leave(false); // one of the old devices is gone
         this.local = local;
         local.stream.getVideoTracks().forEach((track) => this._hint(track));
       } else {
@@ -45,7 +45,7 @@ export class Devices {
     return local.stream;
   }
 
-  /** Sends media of a kind, or silence and black pictures in its place; false if there is none. */
+  /** Sends sound or pictures, or silence or black pictures instead. Returns false if there is no such track. */
   enable(kind: string, enabled: boolean): boolean {
     const track = this.track(kind);
     if (track) {
@@ -54,12 +54,12 @@ export class Devices {
     return !!track;
   }
 
-  /** Changes the camera's picture. */
+  /** Applies constraints to the camera. */
   async apply(constraints: MediaTrackConstraints): Promise<void> {
     await this.track("video")?.applyConstraints(constraints).catch(refuse);
   }
 
-  /** Sends another device: the one with this id, or the next. Returns its id. */
+  /** Switches to the device with this id, or to the next one. Returns the id. */
   switchTo(kind: "audio" | "video", deviceId?: string): Promise<string> {
     return this._change(kind, async () => {
       const kept = kind === "video" ? this._camera : null;
@@ -79,7 +79,7 @@ export class Devices {
     });
   }
 
-  /** Sends a screen or window. onEnded is called when the person ends that by the browser's own button. */
+  /** Sends a screen or window. onEnded is called when the person stops sharing by the browser's own button. */
   toScreen(onEnded: () => void): Promise<void> {
     return this._change("video", async () => {
       const [screen] = (await mediaDevices().getDisplayMedia({ video: true })).getVideoTracks();
@@ -103,7 +103,7 @@ export class Devices {
     });
   }
 
-  /** Closes all, unless the page wants camera and microphone to stay open. */
+  /** Closes the devices, unless the page wants camera and microphone to stay open. */
   close(): void {
     this._closed = true;
     this._camera?.stop();
@@ -114,7 +114,7 @@ export class Devices {
     return this._options.cacheLocalResources ?? false;
   }
 
-  /** Runs one change after the other. */
+  /** Runs one change after another. */
   private _change<T>(kind: string, run: () => Promise<T>): Promise<T> {
     if (!this.track(kind)) {
       throw new SdkError("invalid_state", `no ${kind} is sent`);
@@ -130,7 +130,7 @@ export class Devices {
     return track;
   }
 
-  /** Sends a track in place of the one of its kind. */
+  /** Sends a track in place of the old track of the same kind. */
   private async _send(track: MediaStreamTrack, keepOld = false): Promise<void> {
     try {
       await this._sender(track.kind)?.replaceTrack(track);
@@ -144,7 +144,7 @@ export class Devices {
     this.local?.replace(track, keepOld);
   }
 
-  /** Tells the browser what a picture shows. */
+  /** Sets the content hint of a picture. */
   private _hint(track: MediaStreamTrack): void {
     if (track.kind === "video") {
       track.contentHint = this._options.videoContentHint ?? "motion";
@@ -152,7 +152,7 @@ export class Devices {
   }
 }
 
-/** Throws the error that a browser's refusal stands for. */
+/** Throws the SdkError for a browser's refusal. */
 export function refuse(error: unknown): never {
   throw deviceError(error);
 }

@@ -1,4 +1,4 @@
-/** Tells one listener of each event, as the vendor's SDK does: a second one takes the first one's place. */
+/** Calls one listener for each event. A second listener replaces the first one, as in the vendor's SDK. */
 export class Emitter<Events extends { [E in keyof Events]: unknown[] }> {
   private readonly _listeners = new Map<keyof Events, unknown>();
 
@@ -8,36 +8,36 @@ export class Emitter<Events extends { [E in keyof Events]: unknown[] }> {
     bindMethods(this, new.target.prototype);
   }
 
-  /** Calls the listener at each such event from now on, instead of the one that was given before. */
+  /** Sets the listener of an event. It replaces an earlier listener. */
   on<E extends keyof Events & string>(event: E, listener: (...facts: Events[E]) => void): this {
     if (!event || typeof listener !== "function") {
-      throw new TypeError("on(event, listener): both must be there");
+      throw new TypeError("on(event, listener) needs both");
     }
     this._listeners.set(event, listener);
     return this;
   }
 
-  /** Ends what `on` began. */
+  /** Removes the listener of an event. */
   off(event: keyof Events & string): this {
     this._listeners.delete(event);
     return this;
   }
 
-  /** @internal */
+  /** @internal Calls the listener of an event. */
   _fire<E extends keyof Events>(event: E, ...facts: Events[E]): void {
     try {
       (this._listeners.get(event) as ((...facts: Events[E]) => void) | undefined)?.(...facts);
     } catch (error) {
       queueMicrotask(() => {
-        throw error; // the page's fault is reported as such, and does not disturb ours
+        throw error; // an error of the page: the browser reports it, and the SDK goes on
       });
     }
   }
 }
 
 /**
- * Gives an object each of its class's methods as a property that is bound to it. Pages of the vendor's SDK take methods from their
- * object, as in `const { createStream } = session` or `button.onclick = stream.stop`; there, an object is made of closures.
+ * Gives the object a bound copy of each method of its class, so that a method works without the object. Pages of the vendor's SDK use
+ * methods in this way, as in `const { createStream } = session` or `button.onclick = stream.stop`: there the methods are closures.
  */
 function bindMethods(object: object, prototype: object): void {
   for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {

@@ -7,30 +7,30 @@ import { type Constraints, listDevices, LocalMedia, type MediaDeviceList, setDef
 import { getSessions, Session } from "./session.ts";
 import type { SessionOptions } from "./session-options.ts";
 
-/** For all of the page. */
+/** The options of `Flashphoner.init`, which hold for the whole page. */
 export interface InitOptions {
-  /** What is published where a stream does not say; 320 x 240 and sound if absent. */
+  /** The constraints of streams that have none; by default sound and a picture of 320 by 240. */
   constraints?: Constraints;
-  /** Flash, other media providers and logging are of the vendor's SDK: taken, and passed over. */
+  /** Options of the vendor's SDK for Flash, other media providers and logging. They have no effect here. */
   [vendors: string]: unknown;
 }
 
-// Listed, because esbuild's object for `import *` makes the bundle larger. tsc refuses the list when it is not complete.
+// A list, because esbuild makes a larger bundle of `import *`. tsc refuses a list that is not complete.
 const constants: typeof all = { CONNECTION_QUALITY, CONTENT_HINT_TYPE, ERROR_INFO, MEDIA_DEVICE_KIND, SESSION_STATUS, STREAM_EVENT,
   STREAM_EVENT_TYPE, STREAM_STATUS, STREAM_STATUS_INFO, TRANSPORT_TYPE };
 
-/** Where everything begins; the same as the vendor's global object. */
+/** The entry of the SDK. It has the members of the vendor's global object. */
 export const Flashphoner = {
-  /** Need not be called; rejects with `unsupported_browser` where there is no WebRTC. */
+  /** Sets options for the page. The call is optional. It rejects with `unsupported_browser` if the browser has no WebRTC. */
   init(options: InitOptions = {}): Promise<void> {
     if (options.constraints) {
       setDefaultConstraints(options.constraints);
     }
     return typeof RTCPeerConnection === "function" ? Promise.resolve()
-      : quiet(Promise.reject(new SdkError("unsupported_browser", "no RTCPeerConnection")));
+      : quiet(Promise.reject(new SdkError("unsupported_browser", "the browser has no RTCPeerConnection")));
   },
 
-  /** Connects to a server; `session.connected` tells when that is done. */
+  /** Connects to a server. `session.connected` resolves when the session is established. */
   createSession(options: SessionOptions): Session {
     if (!options?.urlServer) {
       throw new TypeError("options.urlServer must be provided");
@@ -46,28 +46,28 @@ export const Flashphoner = {
     return getSessions().find((session) => session.id() === id);
   },
 
-  /** What streams are carried by: WebRTC, always. */
+  /** The media providers: only WebRTC. */
   getMediaProviders(): string[] {
     return ["WebRTC"];
   },
 
-  /** Lists devices; with labels, the browser may ask the person first, for those of asked. kind is of MEDIA_DEVICE_KIND. */
+  /** Lists devices of a kind, one of MEDIA_DEVICE_KIND. With labels, the browser may first ask for permission, for the devices in asked. */
   getMediaDevices(_provider?: string | null, labels?: boolean, kind?: string, asked?: Constraints): Promise<MediaDeviceList> {
     return listDevices(labels, kind, asked);
   },
 
-  /** The same with labels: for pages of the vendor's SDK. */
+  /** Lists devices with labels, for pages of the vendor's SDK. */
   getMobileDevices(_provider?: string | null, kind?: string, asked?: Constraints): Promise<MediaDeviceList> {
     return listDevices(true, kind, asked);
   },
 
-  /** Opens camera and microphone and shows them, before anything is published; a stream with this display then takes them. */
+  /** Opens camera and microphone and shows them before anything is published. A stream with the same display then uses them. */
   async getMediaAccess(constraints: Constraints | null | undefined, display: HTMLElement, ..._vendors: unknown[]): Promise<HTMLElement> {
     await LocalMedia.open(constraints ?? undefined, display);
     return display;
   },
 
-  /** Closes what is open in a display; false if nothing was, or if a stream sends it. */
+  /** Closes the devices that are open in a display. Returns false if none are open, or if a stream sends them. */
   releaseLocalMedia(display: HTMLElement, _provider?: string): boolean {
     const media = LocalMedia.of(display);
     if (!media || media.inUse) {
@@ -77,30 +77,30 @@ export const Flashphoner = {
     return true;
   },
 
-  /** Does nothing, as nothing is needed: for pages of the vendor's SDK. */
+  /** Does nothing; it is there for pages of the vendor's SDK. */
   playFirstSound(_noise?: boolean): void {},
 
-  /** Does nothing, as nothing is needed: for pages of the vendor's SDK. */
+  /** Does nothing; it is there for pages of the vendor's SDK. */
   playFirstVideo(..._vendors: unknown[]): Promise<void> {
     return Promise.resolve();
   },
 
-  /** The console: for pages of the vendor's SDK. */
+  /** Returns the console, for pages of the vendor's SDK. */
   getLogger(): Console {
     return console;
   },
 
-  /** false: for pages of the vendor's SDK. */
+  /** Returns false, for pages of the vendor's SDK. */
   isUsingTemasys(): boolean {
     return false;
   },
 
-  /** true: browsers need no extension. For pages of the vendor's SDK. */
+  /** True, for pages of the vendor's SDK: browsers need no extension to share the screen. */
   firefoxScreenSharingExtensionInstalled: true,
 
-  /** All constants, which this module exports as well. */
+  /** All constants. The module exports each of them as well. */
   constants,
 
-  /** Guesses what browser this is, for pages of the vendor's SDK. */
+  /** Guesses the browser, for pages of the vendor's SDK. */
   Browser,
 };

@@ -1,4 +1,4 @@
-// The functions of Flashphoner as exports of the module, for `import * as Flashphoner`, which pages of the vendor's SDK say.
+// The functions of Flashphoner as exports of the module. Pages of the vendor's SDK use them by `import * as Flashphoner`.
 
 import { Flashphoner } from "./flashphoner.ts";
 

@@ -1,4 +1,4 @@
-// What the package exports; docs/sdk.md is written from it.
+// The exports of the package. The reference in docs/sdk.md follows their order.
 
 import { Flashphoner } from "./flashphoner.ts";
 

@@ -2,69 +2,69 @@ import { sleep } from "./backoff.ts";
 import { MEDIA_DEVICE_KIND } from "./constants.ts";
 import { deviceError, SdkError } from "./errors.ts";
 
-/** What is wished of sound, beside what getUserMedia knows. */
+/** The constraints of sound: those of getUserMedia, and these. */
 export interface AudioConstraints extends MediaTrackConstraints {
-  /** bit/s, not kbit/s as of pictures: so it is in the vendor's SDK. */
+  /** bit/s. For pictures it is kbit/s, as in the vendor's SDK. */
   bitrate?: number;
   stereo?: boolean;
   /** Forward error correction. */
   fec?: boolean;
-  /** The device that a played stream sounds from. */
+  /** The id of the loudspeaker for a played stream. */
   outputId?: string;
 }
 
-/** What is wished of the picture, beside what getUserMedia knows. */
+/** The constraints of pictures: those of getUserMedia, and these. */
 export interface VideoConstraints extends MediaTrackConstraints {
   /** "screen" asks for a screen or a window instead of a camera. */
   type?: "camera" | "screen";
-  /** kbit/s, of a published stream. */
+  /** kbit/s; for a published stream. */
   minBitrate?: number;
-  /** kbit/s, of a published stream. */
+  /** kbit/s; for a published stream. */
   maxBitrate?: number;
-  /** kbit/s, of a played stream. */
+  /** kbit/s; for a played stream. */
   bitrate?: number;
-  /** 1 to 100, of a played stream. */
+  /** 1 to 100; for a played stream. */
   quality?: number;
 }
 
-/** What is published or played. A number is a wish, which the browser may miss; `{exact: 1280}` is a demand. */
+/** The media to publish or play. A plain number is a wish, which the browser may miss. `{exact: 1280}` is a demand. */
 export interface Constraints {
   audio?: boolean | AudioConstraints;
   video?: boolean | VideoConstraints;
-  /** Publishes this instead of camera and microphone. */
+  /** The stream to publish instead of camera and microphone. */
   customStream?: MediaStream;
 }
 
 /** A camera, microphone or loudspeaker. */
 export interface MediaDevice {
   id: string;
-  /** Empty until the page may use devices. */
+  /** Empty until the browser allows the page to use devices. */
   label: string;
   type: "camera" | "mic" | "speaker";
 }
 
-/** What `getMediaDevices` lists. */
+/** The result of `getMediaDevices`. */
 export interface MediaDeviceList {
   audio: MediaDevice[];
   video: MediaDevice[];
 }
 
-/** What is wished of a kind of media; nothing where the page only says whether it wants the kind. */
+/** The constraints of sound or pictures as an object; an empty one if the page only says true or false. */
 export function details<T>(wish: boolean | T | undefined): Partial<T> {
   return typeof wish === "object" ? wish as Partial<T> : {};
 }
 
 const defaults = { constraints: { audio: true, video: { width: 320, height: 240 } } as Constraints };
 
-/** What is asked for where a page says nothing: the vendor's small picture, unless `init` is told otherwise. */
+/** Sets the constraints of a stream that has none. Until then they are the vendor's, with a small picture. */
 export function setDefaultConstraints(constraints: Constraints): void {
   defaults.constraints = constraints;
 }
 
-/** Camera and microphone, open, and the element that shows them. */
+/** An open camera and microphone, and the element that shows them. Several streams may send the same. */
 export class LocalMedia {
   private _users = 0;
-  private readonly _borrowed: MediaStreamTrack[]; // the page's own
+  private readonly _borrowed: MediaStreamTrack[]; // tracks of the page, which only the page stops
 
   private constructor(
     readonly stream: MediaStream,
@@ -76,7 +76,7 @@ export class LocalMedia {
     this._borrowed = _constraints.customStream?.getTracks() ?? [];
   }
 
-  /** Opens what is asked for, in place of what is open in the display; or takes that, if it is the same. */
+  /** Opens the media for a display, in place of those that are open there. If the open ones have the same constraints, it returns them. */
   static async open(wanted: Constraints | undefined, display: HTMLElement | null, controls = false): Promise<LocalMedia> {
     const constraints = wanted && Object.keys(wanted).length > 0 ? wanted : defaults.constraints;
     const key = JSON.stringify(constraints);
@@ -93,7 +93,7 @@ export class LocalMedia {
     if (video) {
       video.muted = true;
       video.srcObject = stream;
-      video.play().catch(() => undefined); // it is what autoplay says as well
+      video.play().catch(() => undefined); // autoplay starts it later
     }
     const media = new LocalMedia(stream, video, display, constraints, key);
     if (display) {
@@ -115,7 +115,7 @@ export class LocalMedia {
     return this._users > 0;
   }
 
-  /** Puts another track in the place of the one of its kind, which goes on if it is kept. */
+  /** Replaces the track of the same kind, and stops the old one unless keep is set. */
   replace(track: MediaStreamTrack, keep = false): void {
     const old = this.stream.getTracks().find(({ kind }) => kind === track.kind);
     if (old) {
@@ -126,19 +126,19 @@ export class LocalMedia {
     this.stream.addTrack(track);
   }
 
-  /** Notes that a stream sends it; several may, from one display. */
+  /** Counts one more stream that sends the media. */
   use(): void {
     this._users++;
   }
 
-  /** Ends what `use` began; the last one closes the devices, unless they are to be kept for the next in this display. */
+  /** Counts one stream less. The last one closes the devices; with keep, they stay open for the next stream in the display. */
   leave(keep: boolean): void {
     if (--this._users === 0 && !(keep && this._display)) {
       this.release();
     }
   }
 
-  /** Closes the devices and takes the picture from the page. */
+  /** Closes the devices and removes the picture from the page. */
   release(): void {
     this._own.forEach((track) => track.stop());
     this._hide();
@@ -148,7 +148,7 @@ export class LocalMedia {
     return this.stream.getTracks().filter((track) => !this._borrowed.includes(track));
   }
 
-  /** Takes the picture from the page, unless another one is there now. */
+  /** Removes the picture from the page, unless the display shows another one now. */
   private _hide(): void {
     if (this._display && shown.get(this._display) === this) {
       shown.delete(this._display);
@@ -159,7 +159,7 @@ export class LocalMedia {
 
 const shown = new WeakMap<HTMLElement, LocalMedia>();
 
-/** The display itself if it is a video, else a new video in it. */
+/** Returns the display if it is a video element, otherwise a new video element in it. */
 export function elementIn(display: HTMLElement, controls: boolean): HTMLVideoElement {
   const video = display instanceof HTMLVideoElement ? display : display.appendChild(document.createElement("video"));
   video.playsInline = true;
@@ -195,13 +195,13 @@ export function mediaDevices(): MediaDevices {
   const devices = globalThis.navigator?.mediaDevices;
   if (!devices) {
     throw globalThis.isSecureContext === false
-      ? new SdkError("insecure_origin", "browsers give the camera only to pages by https, or of localhost")
-      : new SdkError("unsupported_browser", "no navigator.mediaDevices");
+      ? new SdkError("insecure_origin", "browsers allow the camera only on pages by https or of localhost")
+      : new SdkError("unsupported_browser", "the browser has no navigator.mediaDevices");
   }
   return devices;
 }
 
-/** The constraints that the browser knows. */
+/** Leaves only the constraints that the browser knows. */
 function plain(wishes: boolean | AudioConstraints | VideoConstraints): boolean | MediaTrackConstraints {
   if (typeof wishes !== "object") {
     return wishes;
@@ -210,29 +210,31 @@ function plain(wishes: boolean | AudioConstraints | VideoConstraints): boolean |
   return Object.fromEntries(Object.entries(wishes).filter(([key]) => !ours.includes(key)));
 }
 
-/** Opens one camera or microphone: the one with this id, or any. */
-export async function openDevice(kind: "audio" | "video", wishes: boolean | VideoConstraints | AudioConstraints | undefined, id?: string): Promise<MediaStreamTrack> {
+/** Opens one camera or microphone: the one with this id, or any if id is undefined. */
+export async function openDevice(
+  kind: "audio" | "video", wishes: boolean | VideoConstraints | AudioConstraints | undefined, id?: string,
+): Promise<MediaStreamTrack> {
   const constraints = { ...(plain(details(wishes)) as object), ...(id && { deviceId: { exact: id } }) };
   const [track] = (await capture({ [kind]: constraints })).getTracks();
   return track as MediaStreamTrack;
 }
 
-/** The id of the camera or microphone after the one in use. */
+/** Returns the id of the camera or microphone that follows the one in use. */
 export async function nextDevice(kind: "audio" | "video", used: string | undefined): Promise<string> {
   const all = (await mediaDevices().enumerateDevices()).filter((device) => device.kind === `${kind}input`);
   const id = all[(all.findIndex(({ deviceId }) => deviceId === used) + 1) % all.length]?.deviceId;
   if (!id || id === used) {
-    throw new SdkError("no_device", "there is no other one");
+    throw new SdkError("no_device", "there is no other device of this kind");
   }
   return id;
 }
 
-/** A device that was just closed may need a moment before it can be opened again. */
+/** The pauses before each attempt to open a device again: it may need a moment after it was closed. */
 const returnPausesMs = [0, 300, 1000];
 
 /**
- * Opens what is to take the place of old, which the caller closes afterwards. Where only one can be open, as on phones, old is
- * closed first; when even that does not help, goBack is to open it again.
+ * Opens devices in place of old ones, which the caller stops afterwards. If the new ones are busy, as on phones where only one camera
+ * can be open, the old ones are stopped first. If the new ones still cannot be opened, goBack opens the old ones again.
  */
 export async function openInPlaceOf<T>(old: MediaStreamTrack[], open: () => Promise<T>, goBack: () => Promise<unknown>): Promise<T> {
   try {
@@ -260,7 +262,7 @@ export function isLive({ readyState }: MediaStreamTrack): boolean {
   return readyState === "live";
 }
 
-/** Lists devices; with labels, the browser may ask the person first. */
+/** Lists devices. With labels, the browser may first ask for permission, for the kinds that the constraints name. */
 export async function listDevices(labels = false, kind: string = MEDIA_DEVICE_KIND.INPUT,
   { audio = true, video = true }: Pick<Constraints, "audio" | "video"> = {}): Promise<MediaDeviceList> {
   const devices = mediaDevices();

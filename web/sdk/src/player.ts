@@ -1,19 +1,19 @@
 import { type AudioConstraints, details, elementIn, removeFrom } from "./media.ts";
 import type { StreamOptions } from "./stream-options.ts";
 
-/** Shows a played stream. Its element stays the same when the stream is restored. */
+/** Shows a played stream. The element stays the same when the stream is restored. */
 export class Player {
   stream: MediaStream | null = null;
   element: HTMLVideoElement | null = null;
 
-  /** onMuted is called when the stream plays, but without sound. */
+  /** onMuted is called when the stream plays without sound. */
   constructor(private readonly _options: StreamOptions, private readonly _onMuted: () => void) {}
 
   private get _place(): HTMLElement | null | undefined {
     return this._options.remoteVideo ?? this._options.display;
   }
 
-  /** Makes the element, unless there is one, or the page wants none. */
+  /** Makes the element, unless there is one or the page has no place for it. */
   open(): void {
     const { constraints, unmutePlayOnStart, useControls = false } = this._options;
     if (!this.element && this._place) {
@@ -21,19 +21,19 @@ export class Player {
       this.element.muted = unmutePlayOnStart === false;
       const { outputId } = details<AudioConstraints>(constraints?.audio);
       if (outputId) {
-        this.element.setSinkId?.(outputId).catch(() => undefined); // the default device then
+        this.element.setSinkId?.(outputId).catch(() => undefined); // then the default loudspeaker is used
       }
     }
   }
 
-  /** Shows a track that has come. */
+  /** Shows a track that has arrived. */
   show({ receiver, track }: RTCTrackEvent): void {
     const { playoutDelay } = this._options;
     if (playoutDelay !== undefined) {
       Object.assign(receiver, { playoutDelayHint: playoutDelay });
     }
     if (!this.stream || this.stream.getTracks().some(({ kind }) => kind === track.kind)) {
-      this.stream = new MediaStream(); // the tracks until now were an earlier attempt's
+      this.stream = new MediaStream(); // the other tracks belong to an earlier attempt
     }
     this.stream.addTrack(track);
     if (this.element && this.element.srcObject !== this.stream) {
@@ -48,13 +48,13 @@ export class Player {
     }
   }
 
-  /** Plays, without sound if the browser allows sound only after a click. */
+  /** Starts the element, without sound if the browser allows sound only after a click. */
   private async _start(element: HTMLVideoElement): Promise<void> {
     try {
       await element.play();
     } catch (error) {
       if ((error as Error).name !== "NotAllowedError") {
-        return; // the element shows another stream by now, or is gone
+        return; // the element shows another stream now, or was removed
       }
       element.muted = true;
       await element.play().catch(() => undefined);

@@ -1,19 +1,19 @@
 import type { ConnectionQuality } from "./constants.ts";
 
-/** Below this a rate says little: only a big difference counts. */
+/** Below this rate, only a big difference counts: small rates vary much. */
 const lowRateBPS = 50_000;
 
-/** The share of the old value in a smoothed one: a second that is unlike the others is no news. */
+/** The share of the old value in a smoothed value. It keeps one unusual second from changing the grade. */
 const inertia = 0.7;
 
-/** Compares the rate that one side sends with the one that the other side gets. */
+/** Compares the rate that one side sends with the rate that the other side receives. */
 export class QualityMeter {
   private _bytes = 0;
   private _at = 0;
   private _ours = 0;
   private _theirs = 0;
 
-  /** bytes have been sent or received by now in all, and the server saw so many bit/s; null when that tells nothing yet. */
+  /** Takes the total of bytes sent or received so far, and the rate that the server counts. Returns null if there is no rate yet. */
   measure(bytes: number, serverBPS: number, now = Date.now()): [quality: ConnectionQuality, ours: number, theirs: number] | null {
     const rate = ((bytes - this._bytes) * 8000) / (now - this._at);
     const first = this._at === 0;

@@ -1,7 +1,7 @@
 import { details, type VideoConstraints } from "./media.ts";
 import type { StreamOptions } from "./stream-options.ts";
 
-/** What a request to publish or to play tells the server beside the stream's description. media is what is published, null to play. */
+/** The part of a request to publish or play that depends on the page's options. media is the stream to publish; null to play. */
 export function request(options: StreamOptions, sdp: string, media: MediaStream | null): object {
   const { constraints, custom, cvoExtension, playHeight, playWidth, rtmpUrl, transport } = options;
   const { bitrate = 0, height, maxBitrate = 0, minBitrate = 0, quality = 0, width } = details<VideoConstraints>(constraints?.video);

@@ -2,7 +2,9 @@
 
 import { Flashphoner, Push, reasons, RestApi, SdkError, Session, Stream } from "./index.ts";
 
-// Listed, because esbuild's object for `import *` makes the bundle larger. A test compares the list with the module.
+// A list, because esbuild makes a larger bundle of `import *`. A test compares the list with the exports of the module.
 Object.assign(globalThis, {
-  Flashphoner: { ...Flashphoner, ...Flashphoner.constants, default: Flashphoner, Flashphoner, Push, reasons, RestApi, SdkError, Session, Stream },
+  Flashphoner: {
+    ...Flashphoner, ...Flashphoner.constants, default: Flashphoner, Flashphoner, Push, reasons, RestApi, SdkError, Session, Stream,
+  },
 });

@@ -1,53 +1,54 @@
-// What a page gives to a session and hears from it: types only.
+// The options and events of a session. There are only types here.
 
 import type { Backoff } from "./backoff.ts";
 import type { Session } from "./session.ts";
 import type { Abortable } from "./stream-options.ts";
 
-/** How to reach the server, and what to tell it. */
+/** The options of `Flashphoner.createSession`. */
 export interface SessionOptions extends Abortable {
-  /** The server's socket, such as `wss://host:8443`, or `wss://host:8444/ws` where only that port is open. */
+  /** The address of the server's WebSocket, such as `wss://host:8443`, or `wss://host:8444/ws` if only that port is open. */
   urlServer: string;
   /**
-   * true, or how patiently: a lost socket is opened anew, and streams that were live come back. The server is asked to keep the
-   * session meanwhile, so that they flow on, if it can. If absent, the session ends with its socket, as in the vendor's SDK.
+   * With true or a Backoff, the session opens another socket when its socket is lost, and streams that were live come back. The
+   * server is asked to keep the session meanwhile, so that the streams can go on without a break. Without this option, the
+   * session ends with its socket, as in the vendor's SDK.
    */
   reconnect?: boolean | Backoff;
-  /** The application on the server; "defaultApp" if absent. */
+  /** The application on the server; "defaultApp" by default. */
   appKey?: string;
-  /** Anything that the server's application is to be told, up to 8 KiB as JSON. */
+  /** Any data for the server's application, up to 8 KiB as JSON. */
   custom?: unknown;
-  /** How long opening the socket may take, in ms; if absent, as long as the browser lets it. */
+  /** How long the socket may take to open, in ms; by default the browser decides. */
   timeout?: number;
-  /** Ping the server so often, in ms; its own pings are enough, if absent. */
+  /** The interval at which the server is pinged, in ms. By default it is not: the server sends pings itself. */
   pingInterval?: number;
-  /** With probesInterval: so many intervals of silence end the socket; 6 if absent, 0 for never. */
+  /** After so many intervals without a message from the server, the socket counts as lost; 6 by default, 0 for never. */
   receiveProbes?: number;
-  /** In ms; 5000 if absent. The server says something each 5 seconds. */
+  /** The length of such an interval in ms; 5000 by default. The server sends something every 5 seconds. */
   probesInterval?: number;
-  /** What goes to each RTCPeerConnection, such as iceServers. */
+  /** The configuration of each RTCPeerConnection, such as iceServers. */
   mediaOptions?: RTCConfiguration;
-  /** Asks the server to keep the session for a while when its socket is lost; true if absent and `reconnect` is not. */
+  /** Asks the server to keep the session for a while when its socket is lost. By default true if `reconnect` is set. */
   keepAlive?: boolean;
-  /** Of a session that was kept, as its ESTABLISHED told it. */
+  /** The token of a session that the server has kept. The listener of ESTABLISHED gets it. */
   authToken?: string;
-  /** Of the vendor's SDK, for calls: not supported here. */
+  /** An option of the vendor's SDK, for calls. It is not supported here. */
   sipOptions?: unknown;
-  /** Of the vendor's SDK, for its load balancer: not supported here. */
+  /** An option of the vendor's SDK, for the vendor's load balancer. It is not supported here. */
   lbUrl?: string;
-  /** Of the vendor's SDK: taken, and passed over. */
+  /** An option of the vendor's SDK. It has no effect here. */
   flashProto?: string;
-  /** Of the vendor's SDK: taken, and passed over. */
+  /** An option of the vendor's SDK. It has no effect here. */
   flashPort?: number;
-  /** Of the vendor's SDK: taken, and passed over. */
+  /** An option of the vendor's SDK. It has no effect here. */
   logger?: unknown;
 }
 
-/** What `session.on` tells of, and with what. */
+/** The events of `session.on`, with the arguments of their listeners. */
 export interface SessionEvents {
   PENDING: [session: Session];
   CONNECTED: [session: Session];
-  /** With the server's description of the session, which has its `authToken`. */
+  /** `connection` is the server's description of the session, with the `authToken`. */
   ESTABLISHED: [session: Session, connection: any];
   RECONNECTING: [session: Session];
   DISCONNECTED: [session: Session];

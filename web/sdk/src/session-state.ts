@@ -1,4 +1,4 @@
-// The life of a session: a table of moves and a pure function. It knows neither browser nor server; Session does what a phase asks for.
+// The life of a session: a table of moves and a pure function, without browser and server. Session does the work of each phase.
 
 import type { SessionStatus } from "./constants.ts";
 import { SdkError } from "./errors.ts";
@@ -7,11 +7,11 @@ import { SdkError } from "./errors.ts";
 export type SessionPhase =
   | "new"
   | "connecting" // the first socket opens
-  | "connected" // the first socket is open, and the server was told who connects
-  | "established" // the server has answered: streams can be made
+  | "connected" // the first socket is open, and the server has our request
+  | "established" // the server has answered; streams can be created
   | "waiting" // the socket was lost; another one is opened after waitMs
   | "reconnecting" // another socket opens, or the server has not answered on it yet
-  | "closing" // the page ended the session, and the socket closes
+  | "closing" // the page has ended the session, and the socket closes
   | "over";
 
 export interface SessionState {
@@ -46,8 +46,10 @@ const moves: Record<SessionPhase, { [type in SessionStep["type"]]?: SessionPhase
   over: {},
 };
 
-/** The status of a phase; the others keep the one before. */
-const statuses: { [phase in SessionPhase]?: SessionStatus } = { connected: "CONNECTED", established: "ESTABLISHED", waiting: "RECONNECTING" };
+/** The statuses of phases. A phase that is not listed keeps the status before. */
+const statuses: { [phase in SessionPhase]?: SessionStatus } = {
+  connected: "CONNECTED", established: "ESTABLISHED", waiting: "RECONNECTING",
+};
 
 /** How long the server may take to close the socket. After that the session counts as closed. */
 const closeTimeoutMs = 3000;

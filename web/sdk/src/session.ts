@@ -17,22 +17,22 @@ export function getSessions(): Session[] {
   return [...sessions];
 }
 
-/** The connection to a server, which streams belong to. Made by `Flashphoner.createSession`. */
+/** The connection to a server, to which streams belong. `Flashphoner.createSession` makes it. */
 export class Session extends Emitter<SessionEvents> {
-  /** Resolves when streams can be made for the first time; rejects when that failed. */
+  /** Resolves when the session is established for the first time, so that streams can be created. Rejects if that fails. */
   readonly connected: Promise<this>;
 
   private readonly _sessionId = randomId();
   private _state = newSession;
   private _signalling: Signalling | null = null;
-  private _token: string | undefined; // by which the server knows a session that it has kept
+  private _token: string | undefined; // shows the server which kept session is ours
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private readonly _pauses: Pauses;
   private readonly _up = deferred<this>();
   private readonly _down = deferred<void>();
   private readonly _link: Link;
   private readonly _streams = new Map<string, Stream>();
-  private readonly _operations = new Map<string, Deferred<unknown>>(); // sendData that waits for its answer
+  private readonly _operations = new Map<string, Deferred<unknown>>(); // calls of sendData without an answer yet, by their ids
 
   /** @internal */
   constructor(private readonly _options: SessionOptions) {
@@ -52,28 +52,28 @@ export class Session extends Emitter<SessionEvents> {
     this._step({ type: "connect" });
   }
 
-  /** The session's id on this side. */
+  /** The id of the session in this page. */
   id(): string {
     return this._sessionId;
   }
 
-  /** What the session is now, of SESSION_STATUS. */
+  /** The present status, one of SESSION_STATUS. */
   status(): SessionStatus {
     return this._state.status;
   }
 
-  /** Why the session failed, or why it is being opened anew; null if neither. */
+  /** Why the session failed, or why it reconnects; null in any other status. */
   get error(): SdkError | null {
     const { error, status } = this._state;
     return status === "RECONNECTING" || status === "FAILED" ? error : null;
   }
 
-  /** The address that it was made with. */
+  /** The option `urlServer`. */
   getServerUrl(): string {
     return this._options.urlServer;
   }
 
-  /** Makes a stream, to be published or played. The session must be ESTABLISHED. */
+  /** Creates a stream, to publish or to play. The session must be ESTABLISHED. */
   createStream(options: StreamOptions): Stream {
     if (!this._link.established()) {
       throw this._wrongState();
@@ -84,12 +84,12 @@ export class Session extends Emitter<SessionEvents> {
     return new Stream(this._link, options);
   }
 
-  /** Of the vendor's SDK: this server has no calls, so it throws `unsupported`. */
+  /** A method of the vendor's SDK. It throws `unsupported`, because this server has no calls. */
   createCall(_options?: unknown): never {
-    throw new SdkError("unsupported", "no calls");
+    throw new SdkError("unsupported", "this server has no calls");
   }
 
-  /** The console: for pages of the vendor's SDK. */
+  /** Returns the console, for pages of the vendor's SDK. */
   getLogger(): Console {
     return console;
   }
@@ -104,16 +104,16 @@ export class Session extends Emitter<SessionEvents> {
     return [...this._streams.values()];
   }
 
-  /** Ends the session and all its streams; resolves when that is done. */
+  /** Ends the session and all its streams. It resolves when they have ended. */
   disconnect(): Promise<void> {
-    if (this._keepAlive) { // the server would keep the streams, too
+    if (this._keepAlive) { // otherwise the server would keep the streams with the session
       this.getStreams().forEach((stream) => void stream.stop());
     }
     this._step({ type: "close" });
     return this._down.promise;
   }
 
-  /** Sends data to the server's application; resolves with its answer, and rejects with `data_refused` if it says no. */
+  /** Sends data to the server's application. It resolves with the answer, or rejects with `data_refused` if the application refuses. */
   sendData(payload: unknown, options: Abortable = {}): Promise<unknown> {
     const operationId = randomId();
     const answer = deferred<unknown>();
@@ -126,7 +126,7 @@ export class Session extends Emitter<SessionEvents> {
     return abortable(answer, options.signal, () => this._operations.delete(operationId));
   }
 
-  /** Sends any object to whoever runs the server. */
+  /** Sends an object to the people who run the server. */
   submitBugReport(report: object): void {
     this._link.send("submitBugReport", report);
   }
@@ -136,7 +136,7 @@ export class Session extends Emitter<SessionEvents> {
     this._link.send("sessionDebug", { command: "start" });
   }
 
-  /** Ends what `startDebug` began. */
+  /** Ends the logging that `startDebug` asked for. */
   stopDebug(): void {
     this._link.send("sessionDebug", { command: "stop" });
   }
@@ -145,7 +145,7 @@ export class Session extends Emitter<SessionEvents> {
     return this._options.keepAlive ?? this._link.backoff !== undefined;
   }
 
-  /** Takes a step, and does what the new phase asks for. Returns false if the step changed nothing. */
+  /** Takes a step, and does the work of the new phase. Returns false if the step changed nothing. */
   private _step(step: SessionStep): boolean {
     const before = this._state;
     const { error, phase, status, waitMs } = this._state = reduceSession(before, step);
@@ -179,7 +179,7 @@ export class Session extends Emitter<SessionEvents> {
         this._close(error!);
         break;
     }
-    if (status !== before.status && status !== "ESTABLISHED") { // _established tells of that one, with the server's words
+    if (status !== before.status && status !== "ESTABLISHED") { // _established tells that status, with the server's description
       this._fire(status, this);
     }
     return true;
@@ -260,7 +260,7 @@ export class Session extends Emitter<SessionEvents> {
     this._step(waitMs === null ? { type: "end", error } : { type: "retry", error, waitMs });
   }
 
-  /** Gives back all that the session holds. */
+  /** Releases everything that the session holds. */
   private _close(error: SdkError): void {
     sessions.delete(this);
     globalThis.removeEventListener?.("online", this._online);

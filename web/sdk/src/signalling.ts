@@ -1,24 +1,24 @@
 import type { Reason } from "./errors.ts";
 
-/** What a socket tells of. */
+/** The callbacks of a socket. */
 export interface SignallingHandlers {
   opened: () => void;
-  /** data is what came with the message; there may be nothing. */
+  /** data is the message's array; it may be empty. */
   received: (name: string, data: unknown[]) => void;
-  /** Called once, whoever closed it, and nothing after it; with the server's words, if it has any. */
+  /** The last call, exactly once, whoever closed the socket. words are the server's; they may be empty. */
   closed: (reason: Reason, words: string) => void;
 }
 
 export interface SignallingOptions {
-  /** How long opening may take; 0 leaves that to the browser. */
+  /** How long the socket may take to open; with 0 the browser decides. */
   timeoutMs: number;
-  /** How often the server is pinged; 0 for never: its own pings are enough. */
+  /** The interval of our pings; 0 for none. The server sends pings itself. */
   pingMs: number;
-  /** A server that says nothing for so long is gone; 0 for never. */
+  /** After so long without a message the server counts as gone; 0 for never. */
   silenceMs: number;
 }
 
-/** One socket to the server, from its opening to its end: messages both ways, pings, and silence noticed. */
+/** One WebSocket to the server, from its opening to its end. It sends and parses messages, answers pings and notices silence. */
 export class Signalling {
   private readonly _socket: WebSocket;
   private readonly _timers: ReturnType<typeof setInterval>[] = [];
@@ -36,14 +36,14 @@ export class Signalling {
     }
   }
 
-  /** What is sent while the socket is not open is lost: the server would not know of its session. */
+  /** Sends a message. While the socket is not open the message is dropped: on the next socket the server would not know the session. */
   send(name: string, data: unknown): void {
     if (this._socket.readyState === WebSocket.OPEN) {
       this._socket.send(JSON.stringify({ message: name, data: [data] }));
     }
   }
 
-  /** Closes the socket; `closed` is called when that is done. */
+  /** Closes the socket. `closed` is called when it is closed. */
   close(): void {
     this._socket.close();
   }
@@ -55,7 +55,7 @@ export class Signalling {
       this._timers.push(setInterval(() => this.send("ping", null), pingMs));
     }
     if (silenceMs > 0) {
-      // Often enough to notice within a fifth; a browser that slept through the time hears what waited for it first.
+      // Five checks in silenceMs notice silence at most a fifth too late. After a sleep, browsers deliver waiting messages first.
       this._timers.push(setInterval(() => Date.now() - this._heard > silenceMs && this._end("silent"), silenceMs / 5));
     }
     this._handlers.opened();

@@ -1,4 +1,4 @@
-/** What `stream.getStats` tells of one direction and kind; the browser's own counters, as far as it has them. */
+/** The statistics of sound or pictures in one direction: the browser's own counters, as far as the browser has them. */
 export interface TrackStats {
   codec?: string;
   codecRate?: number;
@@ -7,14 +7,14 @@ export interface TrackStats {
   [counter: string]: number | string | undefined;
 }
 
-/** What `stream.getStats` tells. */
+/** The result of `stream.getStats`. */
 export interface StreamStats {
   outboundStream: { audio?: TrackStats; video?: TrackStats };
   inboundStream: { audio?: TrackStats; video?: TrackStats };
   otherStats: { availableOutgoingBitrate?: number; availableIncomingBitrate?: number };
 }
 
-/** The reports of a peer connection, as pages get them. */
+/** Makes the statistics for pages from the reports of a peer connection. */
 export function summarize(reports: any[]): StreamStats {
   const stats: StreamStats = { outboundStream: {}, inboundStream: {}, otherStats: {} };
   for (const report of reports) {
@@ -31,7 +31,7 @@ export function summarize(reports: any[]): StreamStats {
   return stats;
 }
 
-/** The counters that the vendor's SDK gives, under its names. */
+/** Picks the counters that the vendor's SDK has, under the same names. */
 function describe(report: Record<string, unknown>, all: Record<string, unknown>[]): TrackStats {
   const stats: TrackStats = {};
   for (const [key, value] of Object.entries(report)) {

@@ -10,9 +10,9 @@ import type { Stream } from "./stream.ts";
 import type { StreamOptions } from "./stream-options.ts";
 import { isKnown, isRestorable, newStream, reduceStream, type StreamMode, type StreamStep } from "./stream-state.ts";
 
-/** What a stream needs of its session. */
+/** The part of a session that its streams use. */
 export interface Link {
-  /** Whether the server hears what is sent. */
+  /** Whether the session is established, so that the server gets messages. */
   readonly established: () => boolean;
   readonly mediaOptions: RTCConfiguration | undefined;
   readonly backoff: Backoff | undefined;
@@ -21,12 +21,12 @@ export interface Link {
   readonly streams: Map<string, Stream>;
 }
 
-/** Runs the life of a stream: takes the steps of stream-state.ts, and does what each phase asks for. It owns the attempts and the timer. */
+/** Runs the life of a stream: takes the steps of stream-state.ts, and does the work of each phase. It owns the attempts and the timer. */
 export class StreamLife<S extends Stream> {
   state = newStream;
   /** The stream's id on the server. */
   id = randomId();
-  /** The server's words for the last status, or ERROR_INFO.LOCAL_ERROR. */
+  /** The server's words for the last status; ERROR_INFO.LOCAL_ERROR if the browser has ended the stream. */
   info = "";
   /** The browser's words, if the browser has ended the stream. */
   errorInfo = "";
@@ -48,7 +48,7 @@ export class StreamLife<S extends Stream> {
     _link.streams.set(this.id, _stream);
   }
 
-  /** Makes the first attempt. */
+  /** Begins the first attempt. Resolves when the stream is live. */
   begin(mode: StreamMode, signal: AbortSignal | undefined): Promise<S> {
     if (this.state.phase !== "new") {
       return quiet(Promise.reject(this.wrongState()));
@@ -63,7 +63,7 @@ export class StreamLife<S extends Stream> {
     this.step({ type: isKnown(this.state) && this._link.established() ? "stop" : "drop" });
   }
 
-  /** The server answers the offer. */
+  /** Takes the server's answer to the offer. */
   async answered(sdp: string): Promise<void> {
     const { attempt } = this.state;
     try {
@@ -99,7 +99,7 @@ export class StreamLife<S extends Stream> {
     this.step({ type: "end", status: "FAILED", error });
   }
 
-  /** Takes a step, and does what the new phase asks for. */
+  /** Takes a step, and does the work of the new phase. */
   step(step: StreamStep): void {
     const before = this.state;
     const { error, phase, status, waitMs } = this.state = reduceStream(before, step);
@@ -126,7 +126,7 @@ export class StreamLife<S extends Stream> {
         this._close(error);
         break;
     }
-    // The page hears of each new status, and of these two phases each time. Of PENDING it hears from _open.
+    // The page is told each new status, and these two phases each time. _open tells PENDING.
     if (phase === "live" || phase === "unlinked" || status !== before.status && status !== "PENDING") {
       this._stream._fire(status, this._stream);
     }
@@ -166,7 +166,7 @@ export class StreamLife<S extends Stream> {
     }
   }
 
-  /** Gives the attempt's id to the element. Each attempt but the first gets a new id: the server may still hold the old one for the lost socket. */
+  /** Gives the attempt an id, and shows it. Later attempts get a new id: the server may still use the old one for the lost socket. */
   private _show(): void {
     const { display, remoteVideo } = this._options;
     if (this.state.attempt > 1) {
@@ -187,10 +187,11 @@ export class StreamLife<S extends Stream> {
   private _fail(error: Error): void {
     this.info = ERROR_INFO.LOCAL_ERROR;
     this.errorInfo = error.message;
-    this.step({ type: "end", status: "FAILED", error: error instanceof SdkError ? error : new SdkError("failed", error.message, { cause: error }) });
+    const reason = error instanceof SdkError ? error : new SdkError("failed", error.message, { cause: error });
+    this.step({ type: "end", status: "FAILED", error: reason });
   }
 
-  /** Gives back all that the stream holds. */
+  /** Releases everything that the stream holds. */
   private _close(reason: SdkError | null): void {
     this._link.streams.delete(this.id);
     this.attempt?.close();
@@ -205,7 +206,7 @@ export class StreamLife<S extends Stream> {
     this._link.send(this.state.mode === "publish" ? "unPublishStream" : "stopStream", this._description);
   }
 
-  /** What each message about the stream's life says of it. */
+  /** The description of the stream in messages to the server. */
   private get _description(): object {
     const { mode, status } = this.state;
     return {

@@ -1,90 +1,90 @@
-// What a page gives to a stream and hears from it: types only.
+// The options and events of a stream. There are only types here.
 
 import type { ConnectionQuality, STREAM_STATUS } from "./constants.ts";
 import type { Constraints } from "./media.ts";
 import type { Stream } from "./stream.ts";
 
-/** What a stream is to be. */
+/** The options of `session.createStream`. */
 export interface StreamOptions {
-  /** What it is called on the server. */
+  /** The name of the stream on the server. */
   name: string;
-  /** Where it is shown: an element that a video is put into, or a video of the page. A publisher needs none. */
+  /** Where the stream is shown: an element into which the SDK puts a video, or a video element of the page. A publisher needs none. */
   display?: HTMLElement | null;
-  /** What is published or played; camera and microphone, in a small picture, if absent. */
+  /** The media to publish or play; by default camera and microphone, with a small picture. */
   constraints?: Constraints;
-  /** The server pushes the published stream to this address, under the name `rtmp_` and its own. */
+  /** The server pushes the published stream to this address, under its name with `rtmp_` before it. */
   rtmpUrl?: string;
-  /** Camera and microphone stay open, and shown, when the stream ends. */
+  /** Camera and microphone stay open and visible when the stream ends. */
   cacheLocalResources?: boolean;
-  /** Anything that the server's application is to be told. */
+  /** Any data for the server's application. */
   custom?: unknown;
-  /** What carries sound and pictures; UDP if absent. */
+  /** The transport of sound and pictures; UDP by default. */
   transport?: "UDP" | "TCP";
-  /** Codecs not to use: a list, or names with commas between. */
+  /** Codecs that must not be used: a list, or names separated by commas. */
   stripCodecs?: string | string[] | null;
-  /** What the picture shows; "motion" if absent. */
+  /** The kind of picture, one of CONTENT_HINT_TYPE; "motion" by default. */
   videoContentHint?: string;
-  /** Tells the server how a phone is held, instead of turning pictures. */
+  /** Sends the rotation of a phone beside the pictures, which the browser then does not rotate itself. */
   cvoExtension?: boolean;
-  /** Seconds that a player waits on purpose, so that little is lost. */
+  /** Seconds by which a player delays, so that fewer packets come too late. */
   playoutDelay?: number;
-  /** false plays without sound until `unmuteRemoteAudio`; else so only where the browser insists. */
+  /** With false, the stream plays without sound until `unmuteRemoteAudio`. Otherwise it does so only if the browser demands it. */
   unmutePlayOnStart?: boolean;
-  /** Shows the browser's own controls. */
+  /** Shows the browser's own controls in the video. */
   useControls?: boolean;
-  /** A video of the page to play in; the same as a video in `display`. */
+  /** A video element of the page to play in. A video element as `display` does the same. */
   remoteVideo?: HTMLVideoElement;
-  /** Width to play with, where the server makes other sizes. */
+  /** The width to play, if the server can scale pictures. */
   playWidth?: number;
-  /** Height to play with, where the server makes other sizes. */
+  /** The height to play, if the server can scale pictures. */
   playHeight?: number;
-  /** false plays without sound; `constraints.audio` says it as well. */
+  /** With false, the stream is played without sound. `constraints.audio` overrides it. */
   receiveAudio?: boolean;
-  /** false plays without a picture; `constraints.video` says it as well. */
+  /** With false, the stream is played without pictures. `constraints.video` overrides it. */
   receiveVideo?: boolean;
-  /** Of the vendor's SDK: not supported here. */
+  /** An option of the vendor's SDK. It is not supported here. */
   record?: boolean;
-  /** Of the vendor's SDK: always WebRTC here. */
+  /** An option of the vendor's SDK. It is always WebRTC here. */
   mediaProvider?: string | undefined;
-  /** Of the vendor's SDK: taken, and passed over. */
+  /** An option of the vendor's SDK. It has no effect here. */
   mediaConnectionConstraints?: unknown;
-  /** Of the vendor's SDK: taken, and passed over. */
+  /** An option of the vendor's SDK. It has no effect here. */
   flashShowFullScreenButton?: boolean;
-  /** Of the vendor's SDK: taken, and passed over. */
+  /** An option of the vendor's SDK. It has no effect here. */
   useCanvasMediaStream?: boolean;
-  /** Of the vendor's SDK: taken, and passed over. */
+  /** An option of the vendor's SDK. It has no effect here. */
   disableConstraintsNormalization?: boolean;
-  /** Of the vendor's SDK: taken, and passed over. */
+  /** An option of the vendor's SDK. It has no effect here. */
   logger?: unknown;
-  /** May change the server's answer before it is used. */
+  /** Can change the server's SDP answer before the browser gets it. */
   sdpHook?: (sdp: { sdpString: string }) => string;
 }
 
-/** The same, under the vendor's name. */
+/** The same as StreamOptions, under the name of the vendor's SDK. */
 export type CreateStreamOptions = StreamOptions;
 
-/** Something that happened to a stream; its type is one of STREAM_EVENT_TYPE. */
+/** An event of a stream. The type is one of STREAM_EVENT_TYPE. */
 export interface StreamEvent {
   mediaSessionId: string;
   type: string;
-  /** What goes with the type; the publisher's object for `data`. */
+  /** The details, which depend on the type. For `data`, the object that the publisher sent. */
   payload?: any;
 }
 
-/** What `stream.on` tells of, and with what. */
+/** The events of `stream.on`, with the arguments of their listeners. */
 export type StreamEvents = { [S in keyof typeof STREAM_STATUS]: [stream: Stream] } & {
   STREAM_EVENT: [event: StreamEvent];
-  /** Rates in bit/s, smoothed, as this side and as the server sees them. */
+  /** The smoothed rates are in bit/s: `rate` as the browser counts, `serverRate` as the server counts. */
   UPDATE: [quality: ConnectionQuality, rate: number, serverRate: number];
 };
 
-/** For what takes a while. */
+/** An option of all methods that take a while. */
 export interface Abortable {
-  /** Gives up when it aborts; the promise then rejects with the signal's reason. */
+  /** When the signal aborts, the method gives up. The promise then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
-/** Whether the publisher is muted. */
+/** Whether the publisher has muted sound or pictures. */
 export interface MuteState {
   muted: boolean;
 }

@@ -1,4 +1,4 @@
-// The life of a stream: a table of moves and a pure function. It knows neither browser nor server; Stream does what a phase asks for.
+// The life of a stream: a table of moves and a pure function, without browser and server. StreamLife does the work of each phase.
 
 import type { StreamStatus } from "./constants.ts";
 import { type Reason, SdkError } from "./errors.ts";
@@ -8,12 +8,12 @@ export type StreamMode = "publish" | "play";
 /** Where a stream is in its life. */
 export type StreamPhase =
   | "new" // neither published nor played yet
-  | "waiting" // another attempt begins after waitMs, or as soon as the session has a socket
-  | "opening" // an attempt opens the devices and makes its offer; the server does not know the attempt yet
+  | "waiting" // the next attempt begins after waitMs, or when the session has a socket again; the first one begins at once
+  | "opening" // an attempt opens the devices and makes the offer; the server does not know the attempt yet
   | "requested" // the server has the offer
   | "live" // the server has confirmed the attempt
   | "unlinked" // the session has lost its socket; sound and pictures may still flow
-  | "resuming" // the session has a socket again and the server has kept it: the server now says whether the stream goes on
+  | "resuming" // the session has a socket again, and the server has kept the session: the server says now whether the stream goes on
   | "stopping" // the server was asked to end the stream
   | "over";
 
@@ -24,7 +24,7 @@ export interface StreamState {
   status: StreamStatus;
   /** Why the stream is being restored, or why it is over. */
   error: SdkError | null;
-  /** The number of the current attempt. Work for an earlier attempt that ends late counts for nothing. */
+  /** The number of the current attempt. The result of work for an earlier attempt is dropped. */
   attempt: number;
   /** The step "due" follows after this time; null if it does not follow. */
   waitMs: number | null;
@@ -37,10 +37,10 @@ export type StreamStep =
   | { type: "due" } // the time waitMs is over
   | { type: "sent" } // the server was sent the offer
   | { type: "unsent" } // the offer is ready, but the session has no socket
-  | { type: "live"; status: StreamStatus } // the server has the media, or sends it
-  | { type: "retry"; error: SdkError; waitMs: number } // the server has ended the stream, which is opened again
+  | { type: "live"; status: StreamStatus } // the server receives the media, or sends them
+  | { type: "retry"; error: SdkError; waitMs: number } // the server has ended the stream, and another attempt follows
   | { type: "end"; status: StreamStatus; error: SdkError } // the server, the browser or the end of the session has ended the stream
-  | { type: "stop" } // the page ends the stream, and the server is asked to
+  | { type: "stop" } // the page ends the stream, and the server is asked to end it
   | { type: "drop" } // the page ends the stream, and the server does not know of it or cannot be reached
   | { type: "lost"; error: SdkError } // the session has lost its socket, and opens another
   | { type: "kept" } // the session has a socket again, and the server has kept the streams
@@ -69,13 +69,15 @@ const moves: Record<StreamPhase, Moves> = {
 
 export const newStream: StreamState = { phase: "new", mode: null, status: "NEW", error: null, attempt: 0, waitMs: null, resumeMs: 0 };
 
-/** The status that a step leads to, where the step does not say one. */
-const statuses: { [type in StreamStep["type"]]?: StreamStatus } = { begin: "PENDING", unsent: "RESTORING", retry: "RESTORING", lost: "RESTORING" };
+/** The statuses after steps that do not say a status. After other steps the status stays the same. */
+const statuses: { [type in StreamStep["type"]]?: StreamStatus } = {
+  begin: "PENDING", unsent: "RESTORING", retry: "RESTORING", lost: "RESTORING",
+};
 
 /** How long the server may take to confirm the end of a stream. After that the stream counts as ended. */
 const stopTimeoutMs = 5000;
 
-/** How long a server that kept the session may take to say that a stream goes on. After that the stream is opened again. */
+/** How long a server that kept the session may take to say that a stream goes on. After that the next attempt begins. */
 const resumeTimeoutMs = 3000;
 
 /** Whether the server knows the attempt. */
@@ -104,19 +106,19 @@ export function reduceStream(old: StreamState, { type, ...facts }: StreamStep): 
   return state;
 }
 
-/** The end that the page asked for, whatever happened at the same time. */
+/** The end that the page asked for. It is no failure, even if something failed at the same time. */
 function stopped(state: StreamState): StreamState {
   const status = state.mode === "publish" ? "UNPUBLISHED" : state.mode === "play" ? "STOPPED" : "FAILED";
   return { ...state, status, error: new SdkError("stopped") };
 }
 
-/** Reasons after which a stream that was live is opened again. Our own lost session may still hold a name that is in use. */
+/** The reasons after which a stream that was live is started again. A name in use may be held by our own lost session. */
 const passing: Reason[] = ["ice_failed", "media_lost", "disconnected", "failed", "name_in_use", "not_ready"];
 
-/** More such reasons for players: the publisher may come back. */
+/** The reasons that players have in addition: the publisher may come back. */
 const passingForPlayers: Reason[] = ["publisher_stopped", "stream_not_found"];
 
-/** Whether a stream that the server has ended for this reason should be opened again. */
+/** Whether a stream that the server has ended for this reason should be started again. */
 export function isRestorable(state: StreamState, reason: Reason): boolean {
   return state.status !== "PENDING" && "retry" in moves[state.phase]
     && (passing.includes(reason) || state.mode === "play" && passingForPlayers.includes(reason));

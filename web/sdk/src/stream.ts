@@ -24,10 +24,10 @@ type EventType = (typeof STREAM_EVENT_TYPE)[keyof typeof STREAM_EVENT_TYPE];
 
 const terminal: string[] = ["FAILED", "STOPPED", "UNPUBLISHED"];
 
-/** A stream that is published or played, from `session.createStream` to its end. It lives once: make a new one for each. */
+/** A stream that is published or played, from `session.createStream` to the end. A stream lives once: create a new one each time. */
 export class Stream extends Emitter<StreamEvents> {
-  private readonly _devices: Devices; // of a publisher
-  private readonly _player: Player;
+  private readonly _devices: Devices; // used by a publisher
+  private readonly _player: Player; // used by a player
   private readonly _life: StreamLife<this>;
   private readonly _availability = new Question<this>();
   private readonly _picture = new Question<string>();
@@ -45,185 +45,185 @@ export class Stream extends Emitter<StreamEvents> {
     _options.record && notHere("record");
   }
 
-  /** Opens camera and microphone and sends them; resolves when the server has them. The stream must be new. */
+  /** Opens camera and microphone and publishes them. It resolves when the server has them. The stream must be new. */
   publish(options: Abortable = {}): Promise<this> {
     return this._life.begin("publish", options.signal);
   }
 
-  /** Gets the stream from the server and shows it; resolves when it comes. The stream must be new. */
+  /** Plays the stream from the server. It resolves when the stream is live. The stream must be new. */
   play(options: Abortable = {}): Promise<this> {
     return this._life.begin("play", options.signal);
   }
 
-  /** Ends the stream; resolves when the server has confirmed that, so that its name is free. It never rejects. */
+  /** Ends the stream. It resolves when the server has confirmed the end, so that the name is free. It never rejects. */
   stop(): Promise<this> {
     this._life.stop();
     return this._life.over.promise;
   }
 
-  /** Resolves when the stream is over, however it ended; `status` and `error` tell how. */
+  /** Resolves when the stream is over, whatever the cause. `status` and `error` say how it ended. */
   get ended(): Promise<this> {
     return this._life.over.promise;
   }
 
-  /** The stream's id on the server (mediaSessionId), and of the video that shows it. It changes when a stream is restored. */
+  /** The id of the stream on the server (mediaSessionId), and of the video element. It changes when the stream is restored. */
   id(): string {
     return this._life.id;
   }
 
-  /** What the stream is called on the server. */
+  /** The name of the stream on the server. */
   name(): string {
     return this._options.name;
   }
 
-  /** What the stream is now, of STREAM_STATUS. */
+  /** The present status, one of STREAM_STATUS. */
   status(): StreamStatus {
     return this._life.state.status;
   }
 
-  /** Whether it is a publisher; false before `publish`. */
+  /** Whether the stream is published; false before `publish`. */
   published(): boolean {
     return this._life.state.mode === "publish";
   }
 
-  /** Why the stream failed, or why it is being restored; null if neither. */
+  /** Why the stream failed, or why it is being restored; null in any other status. */
   get error(): SdkError | null {
     const { error, status } = this._life.state;
     return status === "RESTORING" || status === "FAILED" ? error : null;
   }
 
-  /** The server's words for the last change of status, of STREAM_STATUS_INFO. */
+  /** The server's words for the last change of status, from STREAM_STATUS_INFO. */
   getInfo(): string {
     return this._life.info;
   }
 
-  /** The browser's words, if `getInfo` gives ERROR_INFO.LOCAL_ERROR. */
+  /** The browser's words, if `getInfo` returns ERROR_INFO.LOCAL_ERROR. */
   getErrorInfo(): string {
     return this._life.errorInfo;
   }
 
-  /** What is sent or played; null while there is nothing. */
+  /** The media that are sent or played; null if there are none yet. */
   get mediaStream(): MediaStream | null {
     return this._devices.local?.stream ?? this._player.stream;
   }
 
-  /** The element that shows it; null if there is none. */
+  /** The video element that shows the stream; null if there is none. */
   get video(): HTMLVideoElement | null {
     return this._devices.local?.video ?? this._player.element;
   }
 
-  /** Asks whether somebody publishes under the name; rejects with the reason `stream_not_found` or `not_ready` if not. */
+  /** Asks the server whether the stream is published. If it is not, this rejects with the reason `stream_not_found` or `not_ready`. */
   available(options: Abortable = {}): Promise<this> {
     return this._ask(this._availability, "availableStream", options);
   }
 
-  /** Takes a picture of the stream of this name as it is now, which need not be played here: a `data:` URL of a PNG. */
+  /** Takes a picture of the stream of this name: a `data:` URL of a PNG. The stream need not be played here. */
   snapshot(options: Abortable = {}): Promise<string> {
     return this._ask(this._picture, "snapshot", options);
   }
 
-  /** Sends an object to everybody who plays the stream, who get a StreamEvent of the type `data`. */
+  /** Sends an object to all players of the stream. They get a StreamEvent of the type `data`. */
   sendData(payload: unknown): void {
     this._sending();
     this._sendEvent("data", payload);
   }
 
-  /** Sends silence from now on, and tells the players. */
+  /** Sends silence instead of sound, and tells the players. */
   muteAudio(): void {
     this._enable("audio", false);
   }
 
-  /** Ends what `muteAudio` began. */
+  /** Sends sound again, and tells the players. */
   unmuteAudio(): void {
     this._enable("audio", true);
   }
 
-  /** Whether no sound is sent. */
+  /** Whether the stream sends no sound. */
   isAudioMuted(): boolean {
     return !this._devices.track("audio")?.enabled;
   }
 
-  /** Sends a black picture from now on, and tells the players. */
+  /** Sends black pictures, and tells the players. */
   muteVideo(): void {
     this._enable("video", false);
   }
 
-  /** Ends what `muteVideo` began. */
+  /** Sends pictures again, and tells the players. */
   unmuteVideo(): void {
     this._enable("video", true);
   }
 
-  /** Whether no picture is sent. */
+  /** Whether the stream sends no pictures. */
   isVideoMuted(): boolean {
     return !this._devices.track("video")?.enabled;
   }
 
-  /** Whether the publisher of a played stream is mute; undefined while that is not known. */
+  /** Whether the publisher of a played stream has muted the sound; undefined if that is not known. */
   getAudioState(): MuteState | undefined {
     return this._audioState;
   }
 
-  /** Whether the publisher of a played stream sends no picture; undefined while that is not known. */
+  /** Whether the publisher of a played stream has muted the pictures; undefined if that is not known. */
   getVideoState(): MuteState | undefined {
     return this._videoState;
   }
 
-  /** Sends another microphone: the one with this id, or the next. Resolves to its id; when it rejects, the old one goes on. */
+  /** Switches to the microphone with this id, or to the next one, and resolves to the id. If it rejects, the old microphone stays. */
   async switchMic(deviceId?: string): Promise<string> {
     return this._sending().switchTo("audio", deviceId);
   }
 
-  /** Sends another camera: the one with this id, or the next. Resolves to its id; when it rejects, the old one goes on. */
+  /** Switches to the camera with this id, or to the next one, and resolves to the id. If it rejects, the old camera stays. */
   async switchCam(deviceId?: string): Promise<string> {
     return this._sending().switchTo("video", deviceId);
   }
 
-  /** Sends a screen or window, which the browser lets the person pick, in place of the camera. */
+  /** Sends a screen or window in place of the camera. The browser lets the person pick it. */
   async switchToScreen(..._vendors: unknown[]): Promise<void> {
     return this._sending().toScreen(() => void this.switchToCam().catch(() => undefined));
   }
 
-  /** Sends the camera again. */
+  /** Sends the camera again in place of the screen. */
   async switchToCam(): Promise<void> {
     return this._sending().toCamera();
   }
 
-  /** Changes bandwidth, frame rate and scale of what is published. */
+  /** Changes bandwidth, frame rate and scale of the published pictures. */
   async updateVideoSettings(settings: VideoSettings): Promise<RTCRtpEncodingParameters[]> {
     return this._needAttempt().set(settings).catch(refuse);
   }
 
-  /** Changes the camera's picture while it is published. */
+  /** Changes the size of the camera's pictures while they are published. */
   async updateVideoResolution(resolution: { width?: number; height?: number }): Promise<void> {
     await this._sending().apply(resolution);
   }
 
-  /** How far the camera in use zooms; null where it does not, or the browser does not tell. */
+  /** The zoom range of the camera; null if it cannot zoom, or if the browser does not say. */
   getZoomCapabilities(): { min: number; max: number; step: number } | null {
     return (this._devices.track("video")?.getCapabilities?.() as any)?.zoom ?? null;
   }
 
-  /** The camera's zoom; null where there is none. */
+  /** The present zoom of the camera; null if it cannot zoom. */
   getZoom(): number | null {
     return (this._devices.track("video")?.getSettings() as any)?.zoom ?? null;
   }
 
-  /** Zooms the camera; rejects where that cannot be. */
+  /** Zooms the camera. It rejects if the camera cannot zoom. */
   async setZoom(zoom: number): Promise<void> {
     await this._sending().apply({ advanced: [{ zoom } as MediaTrackConstraintSet] });
   }
 
-  /** Does nothing, and warns: for pages of the vendor's SDK. */
+  /** Does nothing but warn in the console; it is there for pages of the vendor's SDK. */
   setMicrophoneGain(_volume: number): void {
     notHere("setMicrophoneGain");
   }
 
-  /** Empty, as nothing is recorded: for pages of the vendor's SDK. */
+  /** Returns an empty text, for pages of the vendor's SDK: nothing is recorded. */
   getRecordInfo(): string {
     return "";
   }
 
-  /** The console: for pages of the vendor's SDK. */
+  /** Returns the console, for pages of the vendor's SDK. */
   getLogger(): Console {
     return console;
   }
@@ -233,7 +233,7 @@ export class Stream extends Emitter<StreamEvents> {
     return this._resolution;
   }
 
-  /** How loud a played stream is: 0 to 100. */
+  /** Sets the volume of a played stream: 0 to 100. */
   setVolume(volume: number): void {
     const { element } = this._player;
     if (element) {
@@ -241,7 +241,7 @@ export class Stream extends Emitter<StreamEvents> {
     }
   }
 
-  /** How loud a played stream is: 0 to 100, -1 while there is none. */
+  /** The volume of a played stream: 0 to 100, or -1 if nothing is played. */
   getVolume(): number {
     const { element } = this._player;
     return element ? element.volume * 100 : -1;
@@ -255,7 +255,7 @@ export class Stream extends Emitter<StreamEvents> {
     }
   }
 
-  /** Plays with sound; browsers may want a click before. */
+  /** Plays with sound. Browsers may require a click first. */
   unmuteRemoteAudio(): void {
     const { element } = this._player;
     if (element) {
@@ -263,7 +263,7 @@ export class Stream extends Emitter<StreamEvents> {
     }
   }
 
-  /** Whether a played stream is without sound. */
+  /** Whether a played stream plays without sound. */
   isRemoteAudioMuted(): boolean {
     return this._player.element?.muted ?? true;
   }
@@ -273,13 +273,13 @@ export class Stream extends Emitter<StreamEvents> {
     await this._player.element?.setSinkId(id).catch(refuse);
   }
 
-  /** Fills the screen with the picture, or ends that. */
+  /** Shows the video on the full screen, or ends that. */
   fullScreen(): void {
     const change = document.fullscreenElement ? document.exitFullscreen() : this.video?.requestFullscreen();
-    change?.catch(() => undefined); // the browser wants a click, and says so itself
+    change?.catch(() => undefined); // the browser requires a click, and its console says so
   }
 
-  /** The connection's counters; with `native`, the browser's own reports. */
+  /** The statistics of the connection; with `native`, the browser's own reports. */
   getStats(listener?: ((stats: any) => void) | null, native = false): Promise<StreamStats | RTCStatsReport> {
     return quiet(this._readStats(native).then((stats) => {
       listener?.(stats);
@@ -287,12 +287,12 @@ export class Stream extends Emitter<StreamEvents> {
     }));
   }
 
-  /** The publisher's bit/s when the server last said that they are too many for this player; -1 if it never did. */
+  /** The publisher's bit/s in the server's last NOT_ENOUGH_BANDWIDTH; -1 if there was none. */
   getRemoteBitrate(): number {
     return this._bandwidth[0];
   }
 
-  /** The bit/s that this player can get when the server last said that they are too few; -1 if it never did. */
+  /** The bit/s that this player can receive in the server's last NOT_ENOUGH_BANDWIDTH; -1 if there was none. */
   getNetworkBandwidth(): number {
     return this._bandwidth[1];
   }
@@ -348,7 +348,7 @@ export class Stream extends Emitter<StreamEvents> {
     this._picture.refuse(error);
   }
 
-  /** The server tells a status. */
+  /** The server reports a status. */
   private _told(info: StreamInfo): void {
     const { status = "" } = info;
     this._audioState = info.audioState ?? this._audioState;
@@ -366,7 +366,7 @@ export class Stream extends Emitter<StreamEvents> {
     }
   }
 
-  /** The server tells an event. */
+  /** The server reports an event. */
   private _happened(event: StreamEvent): void {
     const { payload, type } = event;
     switch (type as EventType) {
@@ -388,7 +388,7 @@ export class Stream extends Emitter<StreamEvents> {
     this._fire("STREAM_EVENT", event);
   }
 
-  /** The server tells how many bit/s it gets or sends. */
+  /** The server reports how many bit/s it receives or sends. */
   private async _measure(serverBPS: number): Promise<void> {
     const result = await this._life.attempt?.measure(serverBPS).catch(() => null);
     if (result) {
