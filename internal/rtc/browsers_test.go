@@ -10,12 +10,12 @@ import (
 	"transponder/internal/media"
 )
 
-// browserOffers are offers in the shape in which browsers and OBS send them, and what is chosen of each: codec/payload type/rtx
-// type/twcc id, as describe has it. They differ in order, in numbers, in what stands before the first m-line, and in what is missing.
+// browserOffers are offers of browsers and OBS, and what is chosen of each, in the form of describe: codec/payload type/RTX
+// type/TWCC id. They differ in the order of codecs, in numbers, in the lines before the first m-line, and in missing lines.
 var browserOffers = []struct {
 	file         string
 	audio, video string
-	feedback     string // of video, in the answer's order
+	feedback     string // of video, in the order of the answer
 	orientation  uint8
 	stereo       bool
 }{
@@ -43,7 +43,7 @@ var browserOffers = []struct {
 
 const chromiumFeedback = "transport-cc goog-remb nack nack pli ccm fir"
 
-// baseline is what is played to browsers in this test.
+// baseline is the track that is played to browsers in this test.
 var baseline = &media.Track{Codec: media.H264, Config: []byte{1, 0x42, 0xe0, 0x1f}}
 
 func TestBrowserOffers(t *testing.T) {
@@ -94,7 +94,7 @@ func TestBrowserOffers(t *testing.T) {
 	}
 }
 
-// checkSection holds a section of an answer to what the offerer needs of it.
+// checkSection checks that a section of an answer has everything that the offerer needs.
 func checkSection(t *testing.T, lines []string, s *Section, plays bool, feedback string) {
 	t.Helper()
 	line := fmt.Sprintf("m=%s 9 UDP/TLS/RTP/SAVPF %d", s.Kind, s.PayloadType)

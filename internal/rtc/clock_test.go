@@ -11,7 +11,7 @@ import (
 	"transponder/internal/media"
 )
 
-// sender is a simulated publisher: events happen on its wall clock, and it has an RTP clock for each track.
+// sender simulates a publisher with a wall clock and an RTP clock for each track.
 type sender struct {
 	start     float64 // its wall clock at the stream's zero, in seconds
 	skew      float64 // of its wall clock against ours, 1e-6 a ppm
@@ -19,7 +19,7 @@ type sender struct {
 	base      [2]uint32
 }
 
-// at returns when something is sent on our clock, given the sender's time since the start.
+// at converts the sender's time since the start to our clock.
 func (s *sender) at(t float64) float64 { return t / (1 + s.skew) }
 
 func (s *sender) rtp(k media.Kind, t float64) uint32 {
@@ -43,8 +43,8 @@ func newTestClock() *clock {
 	return c
 }
 
-// run plays a sender for so many seconds: audio is 5 ms on its way and video 45 ms, with jitter. It calls check with each
-// event's distance from where audio and video would meet. reports says whether a report is sent at a time, and what it is.
+// run simulates a sender for some seconds. Audio takes 5 ms to arrive and video 45 ms, with jitter. run calls check for
+// each event, with its distance from perfect sync. reports says whether a report is sent at a time, and which one.
 func run(c *clock, s *sender, seconds float64, seed uint64, reports func(k media.Kind, t float64) (uint64, uint32, bool),
 	check func(k media.Kind, t float64, at media.Timestamp)) {
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -82,7 +82,7 @@ func (s *sender) reports(k media.Kind, t float64) (uint64, uint32, bool) {
 	return s.ntp(t), s.rtp(k, t), true
 }
 
-// TestClockLipSync: what is captured together must be stamped together, for hours, whatever the clocks do.
+// TestClockLipSync: sound and pictures of the same moment get the same time, for hours, whatever the clocks do.
 func TestClockLipSync(t *testing.T) {
 	const hours = 3600
 	tests := []struct {
@@ -176,8 +176,8 @@ func TestClockLipSync(t *testing.T) {
 	}
 }
 
-// A browser that gets no processor records no sound and counts no samples meanwhile: its RTP time stands still, and what it
-// records afterwards must not be taken for sound that is late for ever. Its pictures carry the time they were taken.
+// A browser that gets no CPU time records no sound and counts no samples, so its RTP time stands still. The sound after
+// that must not be taken for sound that is late for ever. The pictures carry the time when they were taken.
 func TestClockStall(t *testing.T) {
 	const begin, length = 10.0, 1.3
 	for _, reporting := range []bool{true, false} {
@@ -226,7 +226,7 @@ func TestClockStall(t *testing.T) {
 	}
 }
 
-// A publisher that goes on in another codec has another RTP clock.
+// A publisher that changes the codec also changes the RTP clock.
 func TestClockRate(t *testing.T) {
 	c := newTestClock()
 	var last media.Timestamp
@@ -300,8 +300,8 @@ func TestClockJump(t *testing.T) {
 	}
 }
 
-// course is how one track of a publisher comes: what is recorded at t seconds arrives at arrival(t), unless skip says that it
-// never does, and carries rtp(t) seconds.
+// course says how one track of a publisher arrives. What is recorded at t seconds arrives at arrival(t), with the RTP time
+// rtp(t) in seconds; skip says whether it is lost.
 type course struct {
 	from    float64
 	rtp     func(t float64) float64
@@ -309,7 +309,7 @@ type course struct {
 	arrival func(t float64) float64
 }
 
-// event is something that reaches the clock.
+// event is a packet or a report that arrives.
 type event struct {
 	kind    media.Kind
 	t, at   float64
@@ -318,7 +318,7 @@ type event struct {
 	ntp     uint64
 }
 
-// events lays out a minute of both tracks, in the order of arrival.
+// events returns a minute of both tracks, in the order of arrival.
 func events(courses [2]course, reports func(k media.Kind, t float64) (ntp float64, rtp float64, ok bool)) []event {
 	r := rand.New(rand.NewPCG(7, 0))
 	var all []event
@@ -349,8 +349,8 @@ func events(courses [2]course, reports func(k media.Kind, t float64) (ntp float6
 	return all
 }
 
-// What was recorded together is stamped together from the first second to the last, however a publisher begins and whatever it
-// reports; times never go back, and a recording is never squeezed.
+// Sound and pictures of the same moment get the same time from the first second to the last, however a publisher starts and
+// whatever it reports. Times never go back, and a recording is never squeezed.
 func TestClockBeginnings(t *testing.T) {
 	burst := func(t float64) float64 { return max(t, 1.2+t/100) } // what was recorded since the start comes at once
 	honest := func(_ media.Kind, t float64) (float64, float64, bool) { return 3.9e9 + t, t, true }

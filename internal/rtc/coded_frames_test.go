@@ -21,13 +21,13 @@ const (
 	codedGOP                = 15
 )
 
-// coded is a second and a half of a test picture as ffmpeg encodes it: its access units, and the payloads of their packets.
+// coded is a second and a half of a test picture, encoded by ffmpeg: the access units, and the payloads of their packets.
 type coded struct {
 	units    [][]byte // as a decoder gets them
 	payloads [][][]byte
 }
 
-// codecsUnderTest are those that are not H.264, with the arguments of ffmpeg that make them.
+// codecsUnderTest are the codecs besides H.264, with the arguments of ffmpeg to encode them.
 var codecsUnderTest = []struct {
 	codec   media.Codec
 	encoder []string
@@ -84,7 +84,7 @@ func annexBUnits(b []byte) [][]byte {
 	return units
 }
 
-// naked is a unit without what packets do not carry or tracks hold: temporal delimiters, parameter sets.
+// naked is a unit without temporal delimiters, which packets do not carry, and without parameter sets, which the track holds.
 func naked(codec media.Codec, unit []byte) []byte {
 	switch codec {
 	case media.AV1:
@@ -104,7 +104,7 @@ func naked(codec media.Codec, unit []byte) []byte {
 	}
 }
 
-// pictureSink makes frames of what a Track hands over.
+// pictureSink makes frames from the units of a JitterBuffer.
 type pictureSink struct {
 	recorder
 	coded     codedFrames
@@ -121,8 +121,8 @@ func (s *pictureSink) Video(codec media.Codec, unit []byte, rtpTime uint32, key 
 
 func (s *pictureSink) Rotated(degrees int) { s.rotations = append(s.rotations, degrees) }
 
-// What was encoded comes out again, byte for byte, with a track that says what it is; after a loss nothing does before the next
-// key frame.
+// The encoded units come out again, byte for byte, with a track that describes them. After a loss nothing comes out before
+// the next key frame.
 func TestCodedPictures(t *testing.T) {
 	for _, tt := range codecsUnderTest {
 		t.Run(tt.codec.String(), func(t *testing.T) {
@@ -175,15 +175,15 @@ func TestCodedPictures(t *testing.T) {
 	}
 }
 
-// A phone tells with its packets how its pictures are to be turned.
+// A phone sends the rotation of its pictures in header extensions.
 func TestOrientation(t *testing.T) {
 	sink := &pictureSink{}
 	cfg := DefaultJitterBufferConfig()
 	cfg.Codec, cfg.Orientation = media.VP8, 13
 	buffer := NewJitterBuffer(cfg, sink)
-	for i, turn := range []byte{1, 0xff, 3, 0} {
-		raw := []byte{0x90, 0xe0, 0, byte(i), 0, 0, 0, byte(i), 0, 0, 0, 1, 0xbe, 0xde, 0, 2, 0x31, 0, 0, 0 /* id 3 */, 0xd0, turn, 0, 0, 0x10, 0}
-		if turn == 0xff { // tells nothing
+	for i, rotation := range []byte{1, 0xff, 3, 0} {
+		raw := []byte{0x90, 0xe0, 0, byte(i), 0, 0, 0, byte(i), 0, 0, 0, 1, 0xbe, 0xde, 0, 2, 0x31, 0, 0, 0 /* id 3 */, 0xd0, rotation, 0, 0, 0x10, 0}
+		if rotation == 0xff { // tells nothing
 			raw[20] = 0xc0
 		}
 		p, err := ParsePacket(raw)
@@ -193,11 +193,11 @@ func TestOrientation(t *testing.T) {
 		buffer.Push(p, 0)
 	}
 	if want := []int{90, 270, 0}; !slices.Equal(sink.rotations, want) {
-		t.Errorf("turned by %v, want %v", sink.rotations, want)
+		t.Errorf("rotations %v, want %v", sink.rotations, want)
 	}
 }
 
-// FuzzUnits: packets of any content make no unit that is empty or unbounded, of any codec, and the first is a key frame.
+// FuzzUnits: for every codec, packets of any content give no empty and no unbounded unit, and the first unit is a key frame.
 func FuzzUnits(f *testing.F) {
 	f.Add(byte(0), []byte{0x80, 3, 0x10, 0x00, 0x9d, 0xc0, 2, 0x10, 0})
 	f.Add(byte(1), []byte{0x80, 5, 0x0c, 0x82, 0x49, 0x83, 0x42})
@@ -233,7 +233,7 @@ func FuzzUnits(f *testing.F) {
 	})
 }
 
-// A phone that is turned shows from the next key frame on, which is asked for.
+// When a phone is rotated, the next key frame has the new rotation. It is asked for.
 func TestRotatedPictures(t *testing.T) {
 	receiver := &fakeReceiver{}
 	in, _ := newTestIngest(DefaultConfig(), receiver)
@@ -263,7 +263,7 @@ func TestRotatedPictures(t *testing.T) {
 		rotations = append(rotations, f.Track.Rotation)
 	}
 	if want := []int{90, 90, 90, 180, 0}; !slices.Equal(rotations, want) {
-		t.Errorf("frames are to be turned by %v, want %v", rotations, want)
+		t.Errorf("frames have the rotations %v, want %v", rotations, want)
 	}
 	if frames[0].Track != frames[2].Track {
 		t.Error("a track changes without a key frame")

@@ -11,7 +11,7 @@ import (
 	"transponder/internal/media"
 )
 
-// units gathers what comes out of a depacketiser, as "time key: type type".
+// units collects the units of an assembler, as "time key: type type".
 type units struct {
 	list   []string
 	broken int
@@ -64,7 +64,7 @@ func fuA(unit []byte, n int) [][]byte {
 	return out
 }
 
-// gapMark stands for missing packets in a list of packets.
+// gapMark marks a gap in a list of packets.
 var gapMark = Packet{PayloadType: 255}
 
 func TestH264Units(t *testing.T) {
@@ -138,7 +138,7 @@ func TestSprop(t *testing.T) {
 	}
 }
 
-// FuzzH264Units: whatever comes in, what goes out is well-formed and bounded, and the first picture is a key frame.
+// FuzzH264Units: whatever comes in, units are well-formed and bounded, and the first picture is a key frame.
 // The input is a list of packets: control byte, length byte, payload.
 func FuzzH264Units(f *testing.F) {
 	seed := func(parts ...[]byte) {

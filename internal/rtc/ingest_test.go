@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeReceiver hands out sessions that do what a test says.
+// fakeReceiver makes sessions that a test controls.
 type fakeReceiver struct {
 	sink      Sink
 	refuse    error // of Accepts
@@ -149,7 +149,7 @@ func TestPublicationEnds(t *testing.T) {
 	}
 }
 
-// avcc puts NAL units together.
+// avcc joins NAL units to an access unit.
 func avcc(nals ...[]byte) []byte {
 	var b []byte
 	for _, n := range nals {
@@ -166,7 +166,7 @@ var (
 	pps1     = []byte{0x68, 0x5b, 0x83, 0xcb, 0x20} // id 1
 )
 
-// A publisher that another one has replaced may still be closing. A name appears in the figures once all the same.
+// A publisher may still be closing when another one has replaced it. Still a name appears in the figures only once.
 func TestStatsAfterTakeover(t *testing.T) {
 	cfg := stream.DefaultConfig()
 	cfg.Takeover = stream.TakeoverAlways
@@ -247,7 +247,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// B-frames are told from the RTP times of pictures that come in order, and nothing else is taken for them.
+// B-frames are detected by the RTP times of pictures that come in order, and nothing else is taken for B-frames.
 func TestOrder(t *testing.T) {
 	const frame = 90000 / 25
 	tests := []struct {
@@ -276,7 +276,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// What a publisher sends and cannot be used is counted: pictures before a key frame, and B-frames.
+// Faults of a publisher are counted: pictures before a key frame, and B-frames.
 func TestFaults(t *testing.T) {
 	r := &fakeReceiver{}
 	in, _ := newTestIngest(DefaultConfig(), r)

@@ -10,7 +10,7 @@ import (
 	"transponder/internal/media"
 )
 
-// recorder is a Sink that keeps what it is told, as words.
+// recorder is a Sink that notes each call in words.
 type recorder struct{ said []string }
 
 func (r *recorder) say(format string, args ...any) {
@@ -101,7 +101,7 @@ func TestJitterBuffer(t *testing.T) {
 	}
 }
 
-// TestJitterBufferShuffled: whatever comes within the wait comes out once and in order, over many wraps of the numbers.
+// TestJitterBufferShuffled: packets that arrive in time come out once and in order, over many wraps of the sequence numbers.
 func TestJitterBufferShuffled(t *testing.T) {
 	cfg := DefaultJitterBufferConfig()
 	cfg.Codec, cfg.NACK = media.Opus, true
@@ -139,7 +139,8 @@ func TestJitterBufferShuffled(t *testing.T) {
 	}
 }
 
-// TestJitterBufferKeyFrames: broken video asks for a key frame at once, then at the gap, until one comes.
+// TestJitterBufferKeyFrames: after a loss of video, requests for a key frame start at once and repeat after each PLIGap
+// until one comes.
 func TestJitterBufferKeyFrames(t *testing.T) {
 	cfg := DefaultJitterBufferConfig()
 	cfg.Codec, cfg.NACK = media.H264, true
@@ -181,7 +182,7 @@ func TestJitterBufferKeyFrames(t *testing.T) {
 	}
 }
 
-// TestJitterBufferTakeOver: another SSRC goes on only where the first one is silent.
+// TestJitterBufferTakeOver: another SSRC takes over only if the first one is silent.
 func TestJitterBufferTakeOver(t *testing.T) {
 	cfg := DefaultJitterBufferConfig()
 	cfg.Codec = media.Opus
@@ -198,7 +199,7 @@ func TestJitterBufferTakeOver(t *testing.T) {
 	}
 }
 
-// TestJitterBufferNewSSRC: a sender that changes its SSRC costs some frames and one key frame; one that sends two at once changes nothing.
+// TestJitterBufferNewSSRC: a change of the SSRC costs some frames and one key frame; two SSRCs at the same time change nothing.
 func TestJitterBufferNewSSRC(t *testing.T) {
 	cfg := DefaultJitterBufferConfig()
 	cfg.Codec = media.H264
@@ -234,7 +235,7 @@ func TestJitterBufferNewSSRC(t *testing.T) {
 	}
 }
 
-// TestJitterBufferSpare: what a burst needed is not kept for the life of the jitter buffer.
+// TestJitterBufferSpare: the memory that a burst needed is not kept for ever.
 func TestJitterBufferSpare(t *testing.T) {
 	cfg := DefaultJitterBufferConfig()
 	cfg.Codec = media.Opus

@@ -14,7 +14,7 @@ import (
 	"transponder/internal/media"
 )
 
-// chromium is the Web SDK's offer in Chromium, as captured.
+// chromium is the offer of the Web SDK in Chromium, as captured.
 func chromium(t testing.TB) string {
 	t.Helper()
 	b, err := os.ReadFile("testdata/chromium.sdp")
@@ -24,7 +24,7 @@ func chromium(t testing.TB) string {
 	return string(b)
 }
 
-// without drops the lines that match.
+// without removes the lines that match.
 func without(sdp, pattern string) string {
 	return regexp.MustCompile(`(?m)^(`+pattern+`)\r\n`).ReplaceAllString(sdp, "")
 }
@@ -99,7 +99,8 @@ func TestParseOffer(t *testing.T) {
 	}
 }
 
-// Sections in no common group have a transport each, unless the user name tells that a line was lost.
+// Sections without a common group have a transport each, unless their equal user names show that the line with the group
+// was lost.
 func TestApartOrNot(t *testing.T) {
 	offer := chromium(t)
 	at := strings.LastIndex(offer, "a=ice-ufrag:")
@@ -132,7 +133,7 @@ func describe(s *Section) string {
 	return fmt.Sprintf("%s/%d/%d/%d", s.Codec, s.PayloadType, s.RTXType, s.TWCC)
 }
 
-// bundleOnly makes every section but the first bundle-only, with nothing of ICE and DTLS in it.
+// bundleOnly makes all sections except the first bundle-only, without lines of ICE and DTLS.
 func bundleOnly(offer string) string {
 	head, sections := splitSections(offer)
 	lines := append(head, sections[0]...)
@@ -149,7 +150,8 @@ func bundleOnly(offer string) string {
 	return strings.Join(lines, "\r\n") + "\r\n"
 }
 
-// What the tagged section says of ICE and DTLS counts for all, whatever the others say, and whether or not it is used itself.
+// The ICE and DTLS lines of the tagged section count for all sections, whatever the others say, even if the tagged section
+// is not used.
 func TestTransportOfBundle(t *testing.T) {
 	const head = "v=0\nt=0 0\n"
 	own := func(name string) string {
@@ -215,7 +217,7 @@ func TestTransportOfBundle(t *testing.T) {
 	}
 }
 
-// A section that is kept for the bundle's sake is inactive and repeats a format of the offer, where to refuse it would do otherwise.
+// A section that is kept because the bundle needs it is inactive, and repeats a format of the offer.
 func TestKeptSection(t *testing.T) {
 	d, err := ParsePlay(strings.ReplaceAll(bundleOnly(chromium(t)), "sendonly", "recvonly"), baseline)
 	if err != nil {
@@ -234,7 +236,7 @@ func TestKeptSection(t *testing.T) {
 	}
 }
 
-// What a section that sends cannot be taken for is told, for those who want all or nothing.
+// Left says why a section that sends is not used, for offers that are to be used as a whole or not at all.
 func TestLeft(t *testing.T) {
 	offer := chromium(t)
 	_, video, _ := strings.Cut(offer, "m=video")
@@ -257,7 +259,7 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// TestOfferIsBounded: what an offer of a quarter of a megabyte costs does not grow with the square of it.
+// TestOfferIsBounded: the cost of an offer of a quarter of a megabyte does not grow with the square of the length.
 func TestOfferIsBounded(t *testing.T) {
 	const head, half = "a=ice-ufrag:a\na=ice-pwd:b\na=fingerprint:sha-256 AA\n", 120 << 10
 	fill := func(line string) string { return strings.Repeat(line, half/len(line)) }
@@ -288,7 +290,7 @@ func TestOfferIsBounded(t *testing.T) {
 	}
 }
 
-// TestAnswer holds the answer to what the Web SDK needs.
+// TestAnswer checks that the answer has what the Web SDK needs.
 func TestAnswer(t *testing.T) {
 	offer := chromium(t) + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\n"
 	d, err := ParseOffer(offer)
@@ -356,7 +358,7 @@ a=mid:2
 	}
 }
 
-// FuzzParseOffer: what is read of an offer, to send or to receive, puts no line of its own into the answer.
+// FuzzParseOffer: no text of an offer, to send or to receive, can add a line to the answer.
 func FuzzParseOffer(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.sdp")
 	if err != nil || len(files) == 0 {

@@ -9,14 +9,15 @@ import (
 	"github.com/pion/rtp"
 )
 
-// extended is a packet with a header extension of these bytes.
+// extended returns a packet whose header extension has these bytes.
 func extended(extension []byte, payload ...byte) []byte {
 	b := []byte{0x90, 0x60, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0xbe, 0xde, 0, byte((len(extension) + 3) / 4)}
 	b = append(b, extension...)
 	return append(append(b, make([]byte, -len(extension)&3)...), payload...)
 }
 
-// FuzzParsePacket: what pion's parser takes is read as it reads it, but for padding that pion takes and is none.
+// FuzzParsePacket: a packet that pion's parser accepts is read in the same way, except for padding that pion accepts
+// although it is not valid.
 func FuzzParsePacket(f *testing.F) {
 	f.Add([]byte{0x80, 0xe0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3})
 	f.Add([]byte{0xb1, 0x60, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 9, 9, 9, 9, 0xbe, 0xde, 0, 1, 1, 1, 1, 1, 5, 0, 0, 3})
@@ -47,7 +48,7 @@ func FuzzParsePacket(f *testing.F) {
 	})
 }
 
-// FuzzSenderReports: those that pion finds in a compound packet, in its order.
+// FuzzSenderReports: the same sender reports as pion finds in a compound packet, in the same order.
 func FuzzSenderReports(f *testing.F) {
 	compound, err := rtcp.Marshal([]rtcp.Packet{
 		&rtcp.SenderReport{SSRC: 7, NTPTime: 1 << 40, RTPTime: 9, Reports: []rtcp.ReceptionReport{{SSRC: 1}}},
@@ -90,7 +91,7 @@ func FuzzSenderReports(f *testing.F) {
 	})
 }
 
-// FuzzExtension: an element that is written is found behind any others that are well-formed.
+// FuzzExtension: an element is found behind any other well-formed elements.
 func FuzzExtension(f *testing.F) {
 	f.Add([]byte{1, 2}, uint16(3))
 	f.Add([]byte{}, uint16(0xffff))

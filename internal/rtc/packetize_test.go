@@ -11,7 +11,7 @@ import (
 	"transponder/internal/media"
 )
 
-// unitOf is a NAL unit of so many bytes.
+// unitOf returns a NAL unit of n bytes.
 func unitOf(header byte, size int) []byte {
 	return append([]byte{header}, bytes.Repeat([]byte{byte(size)}, size-1)...)
 }
@@ -81,7 +81,7 @@ func byteStream(nals [][]byte) []byte {
 	return b
 }
 
-// The packets of the other codecs are what their receivers put together again.
+// Receivers can join the packets of the other codecs again.
 func TestPackets(t *testing.T) {
 	vp8 := append([]byte{0x10, 2, 0, 0x9d, 0x01, 0x2a, 0x40, 1, 0xf0, 0}, bytes.Repeat([]byte{7}, 3000)...)
 	for _, tt := range []struct {

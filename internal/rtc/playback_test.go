@@ -12,7 +12,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// A player waits for what a new stream may still show, and not for what an old one does not have.
+// A player waits for tracks that a new stream may still send, and not for tracks that an old one does not have.
 func TestWaitForTracks(t *testing.T) {
 	for old, want := range map[time.Duration]time.Duration{0: 2 * time.Second, 1500 * time.Millisecond: 500 * time.Millisecond, time.Minute: 0} {
 		synctest.Test(t, func(t *testing.T) {

@@ -26,7 +26,8 @@ import (
 	"transponder/internal/testkit"
 )
 
-// receivers are what the tests here hold to one behaviour. Both give up a silent peer after some seconds.
+// receivers are the two receivers, which must behave the same in these tests. Both end a session whose client is silent for
+// some seconds.
 var receivers = []struct {
 	name string
 	make func(context.Context, *udp.Port, *slog.Logger) (rtc.Receiver, error)
@@ -57,7 +58,7 @@ func both(t *testing.T, test func(*testing.T, rtc.Receiver)) {
 	}
 }
 
-// openPort opens a media port for the time of a test.
+// openPort opens a media port for the duration of a test.
 func openPort(t *testing.T) *udp.Port {
 	t.Helper()
 	cfg := udp.DefaultConfig()
@@ -80,8 +81,7 @@ type published struct {
 	ended  chan error         // what the publication returns
 }
 
-// publish starts a publisher, and the publication that it makes, with a relay between them, or by TCP if that is nil. Both end with
-// the test.
+// publish starts a publisher and a publication, with a relay between them, or over TCP if relay is nil. Both end with the test.
 func publish(t *testing.T, r rtc.Receiver, cfg testkit.PublisherConfig, relay *testkit.Relay) *published {
 	t.Helper()
 	ingest := rtc.NewIngest(rtc.DefaultConfig(), stream.NewHub(stream.DefaultConfig(), nil), slog.New(slog.DiscardHandler), r)
@@ -138,7 +138,7 @@ func newRelay(t *testing.T) *testkit.Relay {
 	return r
 }
 
-// frames reads until so many video frames came, and returns their numbers and how many packets of audio came between.
+// frames reads a number of video frames. It returns their numbers, and how many packets of audio came between them.
 func (p *published) frames(t *testing.T, n int) (numbers []int64, audio int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -172,7 +172,7 @@ func (p *published) frames(t *testing.T, n int) (numbers []int64, audio int) {
 	return numbers, audio
 }
 
-// wholeFrames checks that the first 150 frames come, each once, of a publisher that sends 120 a second.
+// wholeFrames checks that the first 150 frames of a publisher that sends 120 a second come, each once.
 func (p *published) wholeFrames(t *testing.T) {
 	t.Helper()
 	numbers, audio := p.frames(t, 150)
@@ -186,8 +186,8 @@ func (p *published) wholeFrames(t *testing.T) {
 	}
 }
 
-// every loses or delays each n-th packet, and leaves the first ones as they are: what comes before a stream's first packet is
-// never waited for.
+// every loses or delays each n-th packet, except the first ones: a receiver never waits for packets before the first one
+// that comes.
 func every(n, first int, f testkit.Fate) func(int) testkit.Fate {
 	return func(k int) testkit.Fate {
 		if k > first && k%n < 1 {
@@ -244,7 +244,7 @@ func TestEveryFrameOnce(t *testing.T) {
 	}
 }
 
-// TestTCP: only package peer takes media so.
+// TestTCP: only package pion receives over TCP.
 func TestTCP(t *testing.T) {
 	own := pion.DefaultConfig()
 	own.TCP = true
@@ -259,7 +259,7 @@ func TestTCP(t *testing.T) {
 	pub.wholeFrames(t)
 }
 
-// TestGoesOn: what happens meanwhile does not end a stream, and at most costs it some frames.
+// TestGoesOn: these events do not end a stream, and cost some frames at most.
 func TestGoesOn(t *testing.T) {
 	tests := []struct {
 		name string
@@ -302,8 +302,8 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
-// TestApart: pictures and sound that come by a transport each are one stream, which ends with the first of the two.
-func TestApart(t *testing.T) {
+// TestUnbundled: pictures and sound that come over a transport each are one stream, which ends with the first of the two.
+func TestUnbundled(t *testing.T) {
 	both(t, func(t *testing.T, r rtc.Receiver) {
 		hub := stream.NewHub(stream.DefaultConfig(), nil)
 		ingest := rtc.NewIngest(rtc.DefaultConfig(), hub, slog.New(slog.DiscardHandler), r)
@@ -375,7 +375,7 @@ func TestIPv6(t *testing.T) {
 	})
 }
 
-// TestKeysStay: a second handshake in a peer's name, even with its certificate, changes nothing.
+// TestKeysStay: a second handshake in a client's name, even with the client's certificate, changes nothing.
 func TestKeysStay(t *testing.T) {
 	both(t, func(t *testing.T, r rtc.Receiver) {
 		own, err := rtc.NewCertificate()
@@ -410,7 +410,7 @@ func TestKeysStay(t *testing.T) {
 	})
 }
 
-// elsewhere is a receiver that tells peers an address which does not lead to it.
+// elsewhere is a receiver whose answers have an address that does not lead to it.
 type elsewhere struct{ rtc.Receiver }
 
 func (e elsewhere) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.Sink) (rtc.Session, string, error) {
@@ -418,7 +418,7 @@ func (e elsewhere) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.
 	return s, regexp.MustCompile(`(?m)^(a=candidate:\S+ 1 udp \d+ )\S+`).ReplaceAllString(answer, "${1}192.0.2.1"), err
 }
 
-// TestWrongAddress: behind a NAT that the server was not told of, those are received who can be reached from it.
+// TestWrongAddress: behind a NAT that it does not know of, the server still receives clients that it can reach itself.
 func TestWrongAddress(t *testing.T) {
 	candidate := regexp.MustCompile(`(?m)^a=candidate:(.*)\r\n`)
 	for _, name := range []string{"candidates offered", "candidates trickled"} {
@@ -449,8 +449,8 @@ func TestWrongAddress(t *testing.T) {
 	}
 }
 
-// TestCrowd: a thousand handshakes that begin at once and never end cost those on air nothing, and keep nobody out. Only lean has a
-// limit to hold.
+// TestCrowd: a thousand handshakes that start at once and never end do not disturb running sessions, and keep nobody out.
+// Only lean has a limit of handshakes.
 func TestCrowd(t *testing.T) {
 	own := lean.DefaultConfig()
 	own.Expiry = time.Minute // so that none of them gives up meanwhile
@@ -484,7 +484,7 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// join begins a session that wants to begin the handshake, and is found by the receiver.
+// join starts a session whose client starts the handshake, and sends a first check for it.
 func join(t *testing.T, r rtc.Receiver) *net.UDPConn {
 	t.Helper()
 	sdp, err := os.ReadFile("testdata/chromium.sdp")
@@ -527,7 +527,7 @@ func join(t *testing.T, r rtc.Receiver) *net.UDPConn {
 	return c
 }
 
-// clientHello returns a client's first message.
+// clientHello returns the first message of a DTLS client.
 func clientHello(t *testing.T) []byte {
 	t.Helper()
 	l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -562,7 +562,7 @@ func clientHello(t *testing.T) []byte {
 	return buf[:n]
 }
 
-// hostile sends what a peer would not, in its name.
+// hostile sends forged packets in the name of a client.
 func hostile(r *testkit.Relay) {
 	check, _ := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername("a:b"),
 		stun.NewShortTermIntegrity("not the password"), stun.Fingerprint)
@@ -599,7 +599,7 @@ func TestLosesItsPeer(t *testing.T) {
 	})
 }
 
-// TestSound: the other codecs, and sound alone.
+// TestSound: the other codecs of sound, and sound without pictures.
 func TestSound(t *testing.T) {
 	for _, codec := range []struct {
 		mime     string

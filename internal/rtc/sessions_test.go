@@ -14,7 +14,7 @@ import (
 	"transponder/internal/testkit"
 )
 
-// watch is a sink that tells of single things by channels.
+// watch is a sink that reports single events over channels.
 type watch struct {
 	once      [4]sync.Once
 	connected chan struct{}
@@ -51,7 +51,7 @@ func (*watch) Rotated(int) {}
 func (w *watch) Lost(media.Kind)    {}
 func (w *watch) Closed(cause error) { w.closed <- cause }
 
-// connect starts a publisher against a receiver and returns the session. edit changes the offer on its way.
+// connect starts a publisher that is connected to a receiver, and returns the session. edit changes the offer on the way.
 func connect(t *testing.T, r rtc.Receiver, w *watch, p *testkit.Publisher, edit func(string) string) (rtc.Session, func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

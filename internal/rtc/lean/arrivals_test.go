@@ -9,7 +9,7 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// told reads feedback as a sender does: when packets came, by number. Those that did not come are there with -1.
+// told reads feedback in the way of a sender. It returns when packets came, by number; -1 for packets that did not come.
 func told(t *testing.T, b []byte) map[uint16]time.Duration {
 	t.Helper()
 	var p rtcp.TransportLayerCC
@@ -52,7 +52,7 @@ func told(t *testing.T, b []byte) map[uint16]time.Duration {
 	return came
 }
 
-// tell returns all that is due, and in how many packets it came.
+// tell returns all feedback that is due, and how many packets it took.
 func tell(t *testing.T, a *arrivals) (all map[uint16]time.Duration, packets int) {
 	t.Helper()
 	all = map[uint16]time.Duration{}
@@ -105,7 +105,7 @@ func TestArrivals(t *testing.T) {
 	}
 }
 
-// TestArrivalsGap: after a gap of any length the sender hears of all that has come, in packets that are not too long.
+// TestArrivalsGap: after a gap of any length the feedback reports all packets that came, and is not too long.
 func TestArrivalsGap(t *testing.T) {
 	for _, gap := range []uint16{1, 6, 7, 13, 14, 15, keptArrivals - 1, keptArrivals, keptArrivals + 1, maxMissing, maxMissing + 1, 30000} {
 		var a arrivals
@@ -128,7 +128,8 @@ func TestArrivalsGap(t *testing.T) {
 	}
 }
 
-// TestArrivalsAtRandom: whatever is lost, late or twice, the sender hears when each packet came, to a quarter of a millisecond.
+// TestArrivalsAtRandom: whatever is lost, late or duplicated, the feedback tells when each packet came, to a quarter of a
+// millisecond.
 func TestArrivalsAtRandom(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 0))

@@ -13,10 +13,11 @@ import (
 	"transponder/internal/rtc/udp"
 )
 
-// TestMoves: a peer is sent to where it says, or else where it is; what is not signed moves nothing.
+// TestMoves: packets go to the path that the client nominates, or else to a path that works. Packets without the right
+// signature change nothing.
 func TestMoves(t *testing.T) {
 	r := newReceiver(t)
-	p := newPeer(t, r, offer(t, "chromium"))
+	p := newRemote(t, r, offer(t, "chromium"))
 	defer p.Close()
 	first, second := netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddrPort("127.0.0.1:13")
 	nominate := stun.RawAttribute{Type: stun.AttrUseCandidate}
@@ -54,32 +55,32 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-// TestExpires: a peer is gone when nothing of its own came for so long; what others send in its name keeps it no longer.
+// TestExpires: a session ends when nothing genuine came for Expiry. Forged packets do not keep it alive.
 func TestExpires(t *testing.T) {
 	expiry := DefaultConfig().Expiry
 	from := netip.MustParseAddrPort("127.0.0.1:9")
-	sound := func(t *testing.T, p *peer) []byte {
+	sound := func(t *testing.T, p *remote) []byte {
 		return p.packet(t, rtp.Header{PayloadType: p.audio.section.PayloadType, SequenceNumber: 1, SSRC: 7}, []byte{1})
 	}
 	tests := []struct {
 		name string
-		data func(*testing.T, *peer) []byte // comes a second before the end
+		data func(*testing.T, *remote) []byte // what comes a second before the end
 		keep bool
 	}{
 		{"nothing", nil, false},
-		{"a check", func(t *testing.T, p *peer) []byte { return p.check(t) }, true},
+		{"a check", func(t *testing.T, p *remote) []byte { return p.check(t) }, true},
 		{"media", sound, true},
-		{"a forged check", func(t *testing.T, p *peer) []byte {
+		{"a forged check", func(t *testing.T, p *remote) []byte {
 			b := p.check(t)
 			b[len(b)-20] ^= 1
 			return b
 		}, false},
-		{"forged media", func(t *testing.T, p *peer) []byte {
+		{"forged media", func(t *testing.T, p *remote) []byte {
 			b := sound(t, p)
 			b[len(b)-1] ^= 1
 			return b
 		}, false},
-		{"an answer to no check of ours", func(t *testing.T, p *peer) []byte {
+		{"an answer to no check of ours", func(t *testing.T, p *remote) []byte {
 			m, err := stun.Build(stun.TransactionID, stun.BindingSuccess, p.ice.remote, stun.Fingerprint)
 			if err != nil {
 				t.Fatal(err)
@@ -90,7 +91,7 @@ func TestExpires(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newReceiver(t)
-			p := newPeer(t, r, offer(t, "chromium"))
+			p := newRemote(t, r, offer(t, "chromium"))
 			defer p.Close()
 			p.inSocket(t, func(socket *udp.Socket) {
 				p.Receive(&udp.Datagram{Socket: socket, Data: p.check(t), From: from, Check: true, At: r.port.Now()})
@@ -119,7 +120,7 @@ func TestExpires(t *testing.T) {
 func TestCandidates(t *testing.T) {
 	r := newReceiver(t)
 	o := offer(t, "chromium")
-	p := newPeer(t, r, o)
+	p := newRemote(t, r, o)
 	defer p.Close()
 	p.mu.Lock()
 	p.ice.candidates = nil

@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// counting is a sink that counts.
+// counting is a sink that counts calls.
 type counting struct{ units, packets, lost, reports int }
 
 func (*counting) Connected()                                {}
@@ -80,17 +80,17 @@ func parse(tb testing.TB, o rtc.Offer) *rtc.ParsedOffer {
 	return parsed
 }
 
-// peer is the other end of a session: it has the same keys.
-type peer struct {
+// remote is the client of a session: it has the same keys.
+type remote struct {
 	*session
 	sink   *counting
 	rx, tx *srtp.Context
 }
 
-// newPeer makes a session for an offer and gives it keys, as if DTLS had agreed on them.
-func newPeer(tb testing.TB, r *Receiver, o rtc.Offer) *peer {
+// newRemote makes a session for an offer, and gives both ends keys as if DTLS had agreed on them.
+func newRemote(tb testing.TB, r *Receiver, o rtc.Offer) *remote {
 	tb.Helper()
-	p := &peer{sink: &counting{}}
+	p := &remote{sink: &counting{}}
 	made, _, err := r.Answer(tb.Context(), parse(tb, o), p.sink)
 	if err != nil {
 		tb.Fatal(err)
@@ -111,7 +111,7 @@ func newPeer(tb testing.TB, r *Receiver, o rtc.Offer) *peer {
 }
 
 // inSocket runs f in the goroutine of the socket.
-func (p *peer) inSocket(tb testing.TB, f func(socket *udp.Socket)) {
+func (p *remote) inSocket(tb testing.TB, f func(socket *udp.Socket)) {
 	tb.Helper()
 	done := make(chan struct{})
 	socket := p.r.port.Socket(false)
@@ -126,8 +126,8 @@ func (p *peer) inSocket(tb testing.TB, f func(socket *udp.Socket)) {
 	}
 }
 
-// check makes a check as the peer would send it.
-func (p *peer) check(tb testing.TB, setters ...stun.Setter) []byte {
+// check makes a check of the client.
+func (p *remote) check(tb testing.TB, setters ...stun.Setter) []byte {
 	tb.Helper()
 	all := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ice.ufrag + ":" + p.offer.Used()[0].Ufrag)}, setters...)
 	m, err := stun.Build(append(all, p.ice.local, stun.Fingerprint)...)
@@ -137,8 +137,8 @@ func (p *peer) check(tb testing.TB, setters ...stun.Setter) []byte {
 	return m.Raw
 }
 
-// packet makes a packet of RTP as the peer would send it.
-func (p *peer) packet(tb testing.TB, h rtp.Header, payload []byte) []byte {
+// packet makes an RTP packet of the client.
+func (p *remote) packet(tb testing.TB, h rtp.Header, payload []byte) []byte {
 	tb.Helper()
 	h.Version = 2
 	plain, err := (&rtp.Packet{Header: h, Payload: payload}).Marshal()
@@ -176,7 +176,7 @@ func TestAccepts(t *testing.T) {
 	}
 }
 
-// TestAnswer: what is said of us, and that nothing is left when the session is closed.
+// TestAnswer: the answer has what the client needs, and nothing is left when the session is closed.
 func TestAnswer(t *testing.T) {
 	r := newReceiver(t)
 	s, answer, err := r.Answer(t.Context(), parse(t, offer(t, "safari-publish")), &counting{})
@@ -205,7 +205,7 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// client is a socket for a peer.
+// client opens a socket for a client.
 func client(t *testing.T) *net.UDPConn {
 	t.Helper()
 	return clientOn(t, netip.MustParseAddr("127.0.0.1"))
@@ -226,7 +226,7 @@ func clientOn(t *testing.T, host netip.Addr) *net.UDPConn {
 
 func address(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// TestChecks: what is answered to whom, and whose addresses are believed.
+// TestChecks: which checks get which replies, and which addresses are believed.
 func TestChecks(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		t.Run(host, func(t *testing.T) { testChecks(t, netip.MustParseAddr(host)) })
@@ -238,7 +238,7 @@ func testChecks(t *testing.T, host netip.Addr) {
 	if r.port.Socket(host.Is6()) == nil {
 		t.Skip("no IPv6 here")
 	}
-	p := newPeer(t, r, offer(t, "chromium"))
+	p := newRemote(t, r, offer(t, "chromium"))
 	c := clientOn(t, host)
 	server := netip.AddrPortFrom(host, uint16(r.port.Number()))
 	forged := p.check(t)
@@ -288,15 +288,16 @@ func testChecks(t *testing.T, host netip.Addr) {
 	p.Close()
 }
 
-// TestHandshakesTakeTurns: what the second peer says waits for the first one's handshake, but not for long if that says no more.
-func TestHandshakesTakeTurns(t *testing.T) {
+// TestHandshakeSlots: with one slot, the second handshake waits for the first, but not for long if the first client falls
+// silent.
+func TestHandshakeSlots(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Handshakes = 1
 	r := newReceiverWith(t, cfg)
 	r.handshakes <- struct{}{} // somebody has the only place
 	o := offer(t, "chromium")
 	o.SDP = strings.ReplaceAll(o.SDP, "a=setup:actpass", "a=setup:active")
-	p, c := newPeer(t, r, o), client(t)
+	p, c := newRemote(t, r, o), client(t)
 	defer p.Close()
 	server := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(r.port.Number()))
 	send := func(b []byte) {
@@ -373,7 +374,7 @@ func clientHello(tb testing.TB) []byte {
 	return b[:n]
 }
 
-// faulty is a sink with a fault.
+// faulty is a sink that panics.
 type faulty struct {
 	counting
 	closed chan error
@@ -382,16 +383,16 @@ type faulty struct {
 func (*faulty) Video(media.Codec, []byte, uint32, bool) { panic("a fault") }
 func (f *faulty) Closed(cause error)                    { f.closed <- cause }
 
-// TestPanicEndsOneSession: the socket's goroutine, and with it the others, go on.
+// TestPanicEndsOneSession: after a panic in one session the socket's goroutine goes on, and with it the other sessions.
 func TestPanicEndsOneSession(t *testing.T) {
 	r := newReceiver(t)
 	sink := &faulty{closed: make(chan error, 1)}
-	p := newPeer(t, r, offer(t, "chromium"))
-	other := newPeer(t, r, offer(t, "chromium"))
+	p := newRemote(t, r, offer(t, "chromium"))
+	other := newRemote(t, r, offer(t, "chromium"))
 	p.mu.Lock()
 	p.session.sink, p.session.video.jitter = sink, p.video.section.NewJitterBuffer(r.cfg.JitterBuffer, r.cfg.Orientation, sink)
 	p.mu.Unlock()
-	for _, x := range []*peer{p, other} {
+	for _, x := range []*remote{p, other} {
 		frame := x.frames(t, 1)[0]
 		x.inSocket(t, func(socket *udp.Socket) {
 			for _, b := range frame {
@@ -414,10 +415,11 @@ func TestPanicEndsOneSession(t *testing.T) {
 	other.Close()
 }
 
-// TestPathsAreBounded: a peer that sends checks from everywhere is known at some of these places, the one in use among them.
+// TestPathsAreBounded: of a client that sends checks from many addresses, some paths are kept, and the selected path is one
+// of them.
 func TestPathsAreBounded(t *testing.T) {
 	r := newReceiver(t)
-	p := newPeer(t, r, offer(t, "chromium"))
+	p := newRemote(t, r, offer(t, "chromium"))
 	used := netip.MustParseAddrPort("127.0.0.1:9")
 	p.inSocket(t, func(socket *udp.Socket) {
 		for i := range 50 {
@@ -438,7 +440,7 @@ func TestPathsAreBounded(t *testing.T) {
 	p.Close()
 }
 
-// TestFeedback: each compound packet begins as RFC 3550 wants it, unless reduced size was agreed on, and holds what is due.
+// TestFeedback: each compound packet starts as RFC 3550 demands, unless reduced size was agreed on, and has what is due.
 func TestFeedback(t *testing.T) {
 	for _, reduced := range []bool{false, true} {
 		r := newReceiver(t)
@@ -447,7 +449,7 @@ func TestFeedback(t *testing.T) {
 			o.SDP = strings.ReplaceAll(o.SDP, "a=rtcp-rsize\r\n", "")
 		}
 		o.SDP = strings.ReplaceAll(o.SDP, "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", "none")
-		p := newPeer(t, r, o)
+		p := newRemote(t, r, o)
 		c := client(t)
 		video := p.video.section.PayloadType
 		p.mu.Lock()
@@ -504,10 +506,10 @@ func TestFeedback(t *testing.T) {
 	}
 }
 
-// TestTransportFeedback: what is told of packets is when the kernel got them, not when they were read.
+// TestTransportFeedback: the feedback tells when the kernel got packets, not when they were read.
 func TestTransportFeedback(t *testing.T) {
 	r := newReceiver(t)
-	p := newPeer(t, r, offer(t, "chromium"))
+	p := newRemote(t, r, offer(t, "chromium"))
 	defer p.Close()
 	c := client(t)
 	p.mu.Lock()
@@ -555,7 +557,7 @@ func must(t *testing.T) func([]byte, error) []byte {
 	}
 }
 
-func read(t *testing.T, p *peer, c *net.UDPConn) []rtcp.Packet {
+func read(t *testing.T, p *remote, c *net.UDPConn) []rtcp.Packet {
 	t.Helper()
 	buf := make([]byte, udp.MaxDatagram)
 	n, _, err := c.ReadFromUDPAddrPort(buf)
@@ -569,7 +571,8 @@ func read(t *testing.T, p *peer, c *net.UDPConn) []rtcp.Packet {
 	return packets
 }
 
-// FuzzSTUN takes any attributes, signed with the right password: the peer itself may be hostile. It may move itself, and no more.
+// FuzzSTUN: checks have any attributes, signed with the right password, because the client itself may be hostile. It can
+// move only itself.
 func FuzzSTUN(f *testing.F) {
 	r := newReceiver(f)
 	o := offer(f, "chromium")
@@ -578,7 +581,7 @@ func FuzzSTUN(f *testing.F) {
 	f.Add([]byte{0x80, 0x2a, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0x24, 0, 4, 0x6e, 0, 1, 0xff, 0, 0x25, 0, 0})
 	f.Add([]byte{0, 6, 0, 3, 'a', ':', 'b', 0, 0, 8, 0, 20, 0x80, 0x28, 0, 4})
 	f.Fuzz(func(t *testing.T, attributes []byte) {
-		p := newPeer(t, r, o)
+		p := newRemote(t, r, o)
 		defer p.Close()
 		m := &stun.Message{Type: stun.BindingRequest}
 		m.WriteHeader()
@@ -597,8 +600,8 @@ func FuzzSTUN(f *testing.F) {
 	})
 }
 
-// stands fails if the session does not: it has ended, or is somewhere else.
-func (p *peer) stands(t *testing.T, at netip.AddrPort) {
+// stands fails if the session has ended, or sends to another address.
+func (p *remote) stands(t *testing.T, at netip.AddrPort) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -607,7 +610,7 @@ func (p *peer) stands(t *testing.T, at netip.AddrPort) {
 	}
 }
 
-// FuzzStranger takes any datagram from who does not have the keys: it counts for nothing.
+// FuzzStranger: a datagram from somebody without the keys changes nothing.
 func FuzzStranger(f *testing.F) {
 	r := newReceiver(f)
 	o := offer(f, "chromium")
@@ -622,7 +625,7 @@ func FuzzStranger(f *testing.F) {
 	f.Add([]byte{0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0x80, 0, 0, 1})
 	f.Add([]byte{70, 1, 2, 3})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := newPeer(t, r, o)
+		p := newRemote(t, r, o)
 		defer p.Close()
 		here, there := netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddrPort("127.0.0.1:13")
 		p.inSocket(t, func(socket *udp.Socket) {
@@ -641,8 +644,8 @@ func FuzzStranger(f *testing.F) {
 	})
 }
 
-// FuzzDTLS takes any datagrams of a handshake, each behind its length, after a good first one or not: it ends in time, and gives its
-// place back.
+// FuzzDTLS: a handshake with any datagrams, each behind its length, after a good first one or not, ends in time and gives
+// its slot back.
 func FuzzDTLS(f *testing.F) {
 	r := newReceiver(f)
 	o := offer(f, "chromium")
@@ -654,7 +657,7 @@ func FuzzDTLS(f *testing.F) {
 	f.Add(true, []byte{14, 20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1, 14, 23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 0})
 	f.Add(false, []byte{25, 22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, begun bool, in []byte) {
-		p := newPeer(t, r, o)
+		p := newRemote(t, r, o)
 		from := netip.MustParseAddrPort("127.0.0.1:9")
 		take := func(b []byte) {
 			p.inSocket(t, func(socket *udp.Socket) {
@@ -694,7 +697,7 @@ func FuzzDTLS(f *testing.F) {
 	})
 }
 
-// FuzzMedia takes any packet, under the right keys and without; what is good comes through after it.
+// FuzzMedia: after any packet, with or without the right keys, good packets still get through.
 func FuzzMedia(f *testing.F) {
 	r := newReceiver(f)
 	o := offer(f, "chromium")
@@ -703,7 +706,7 @@ func FuzzMedia(f *testing.F) {
 	f.Add([]byte{0x90, 111, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 3, 0xbe, 0xde, 0, 1, 0x31, 1, 2, 0, 0xfc})
 	f.Add([]byte{0x80, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := newPeer(t, r, o)
+		p := newRemote(t, r, o)
 		defer p.Close()
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -726,8 +729,8 @@ func FuzzMedia(f *testing.F) {
 	})
 }
 
-// frames makes frames of ten packets each as the peer would send them, key frames all.
-func (p *peer) frames(tb testing.TB, n int) [][][]byte {
+// frames makes frames of the client: all are key frames, of ten packets each.
+func (p *remote) frames(tb testing.TB, n int) [][][]byte {
 	tb.Helper()
 	const packets = 10
 	frames := make([][][]byte, n)
@@ -755,8 +758,8 @@ func (p *peer) frames(tb testing.TB, n int) [][][]byte {
 	return frames
 }
 
-// take gives the session a frame, as its socket does.
-func (p *peer) take(frame [][]byte, now time.Duration) {
+// take gives the session a frame, in the way of its socket.
+func (p *remote) take(frame [][]byte, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range frame {
@@ -764,9 +767,9 @@ func (p *peer) take(frame [][]byte, now time.Duration) {
 	}
 }
 
-// TestMemory: up to the sink, neither a packet nor a frame needs any, and neither does what the peer is told ten times a second.
+// TestMemory: a packet or a frame needs no memory on the way to the sink, and neither does feedback.
 func TestMemory(t *testing.T) {
-	p := newPeer(t, newReceiver(t), offer(t, "chromium"))
+	p := newRemote(t, newReceiver(t), offer(t, "chromium"))
 	defer p.Close()
 	nowhere, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -803,16 +806,16 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// countsAllocations is unset where sync.Pool forgets at random.
+// countsAllocations is false under the race detector, where sync.Pool drops items at random.
 var countsAllocations = true
 
-// BenchmarkFrame is what a frame of ten packets costs up to the sink.
+// BenchmarkFrame measures the cost of a frame of ten packets, up to the sink.
 func BenchmarkFrame(b *testing.B) {
 	r := newReceiver(b)
 	b.ReportAllocs()
 	for i := 0; i < b.N; {
 		b.StopTimer()
-		p := newPeer(b, r, offer(b, "chromium"))
+		p := newRemote(b, r, offer(b, "chromium"))
 		frames := p.frames(b, min(b.N-i, 500))
 		b.StartTimer()
 		for k, frame := range frames {

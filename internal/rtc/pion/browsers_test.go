@@ -11,7 +11,7 @@ import (
 	"transponder/internal/rtc"
 )
 
-// TestBrowserOffers: pion takes the offers of browsers and OBS as we clean them, and the answer has a transport.
+// TestBrowserOffers: pion accepts our cleaned form of the offers of browsers and OBS, and the answer has a transport.
 func TestBrowserOffers(t *testing.T) {
 	files, err := filepath.Glob("../testdata/*.sdp")
 	if err != nil || len(files) == 0 {
@@ -84,7 +84,7 @@ func play(t *testing.T, e *Endpoint, offer string) string {
 	return answer
 }
 
-// deaf takes what sessions have to say.
+// deaf is a sink, and the events, of sessions that nobody watches.
 type deaf struct{}
 
 func (deaf) Connected()                              {}

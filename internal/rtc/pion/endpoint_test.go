@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newEndpoint makes an endpoint, on a port of its own, for the time of a test.
+// newEndpoint makes an endpoint, on a port of its own, for the duration of a test.
 func newEndpoint(t *testing.T) *Endpoint {
 	t.Helper()
 	cfg := udp.DefaultConfig()

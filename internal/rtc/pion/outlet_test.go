@@ -17,15 +17,15 @@ import (
 	"transponder/internal/testkit"
 )
 
-// theatre is a source, and those who play it.
+// theatre is a source and the clients that play it.
 type theatre struct {
 	t      *testing.T
 	hub    *stream.Hub
 	source *stream.Source
 	egress *rtc.Egress
 	asked  chan struct{}  // for key frames
-	made   *stream.Source // stands for what is transcoded
-	hold   time.Duration  // of those who play
+	made   *stream.Source // has the transcoded feeds
+	hold   time.Duration  // of the players
 }
 
 func newTheatre(t *testing.T) *theatre {
@@ -48,7 +48,7 @@ func newTheatre(t *testing.T) *theatre {
 	return th
 }
 
-// publish takes the name for another publisher.
+// publish starts another source with the same name.
 func (th *theatre) publish(id string) {
 	th.t.Helper()
 	source, err := th.hub.Publish(stream.Info{Name: "a", ID: id, HasVideo: true, HasAudio: true, AskKeyFrame: func() {
@@ -64,7 +64,7 @@ func (th *theatre) publish(id string) {
 	th.t.Cleanup(func() { source.Close(nil) })
 }
 
-// repeat writes a frame again and again until the test ends, each 10 ms after the last.
+// repeat writes a frame each 10 ms until the test ends.
 func (th *theatre) repeat(feed *stream.Feed, f media.Frame) {
 	ctx, cancel := context.WithCancel(th.t.Context())
 	var wg sync.WaitGroup
@@ -87,7 +87,7 @@ func (th *theatre) repeat(feed *stream.Feed, f media.Frame) {
 	})
 }
 
-// play plays in the background. end closes the player; ended gets what the playback's Run returned.
+// play plays in the background. end closes the player; ended gets the error of the playback's Run.
 func (th *theatre) play(cfg testkit.PlayerConfig) (p *testkit.Player, b *rtc.Playback, end func(), ended chan error) {
 	th.t.Helper()
 	p = testkit.NewPlayer(cfg)
@@ -133,7 +133,7 @@ var (
 	opusTrack  = &media.Track{Codec: media.Opus, SampleRate: 48000, Channels: 2}
 )
 
-// picture is one of a few NAL units, its number within.
+// picture returns a frame of a few NAL units, with its number inside.
 func picture(n, size int, key bool) media.Frame {
 	kind := byte(0x41)
 	if key {
@@ -147,7 +147,7 @@ func picture(n, size int, key bool) media.Frame {
 	return media.Frame{Track: h264Track, Time: media.Timestamp(n) * media.Timestamp(time.Second/30), Key: key, Data: data}
 }
 
-// byteStream is a frame as the player is to get it, parameter sets before a key frame.
+// byteStream returns the form in which the player gets a frame: with parameter sets before a key frame.
 func byteStream(f media.Frame) []byte {
 	var b []byte
 	put := func(nal []byte) { b = append(append(b, 0, 0, 0, 1), nal...) }
@@ -163,7 +163,7 @@ func byteStream(f media.Frame) []byte {
 	return b
 }
 
-// What the source sends is what the player gets, byte for byte, over a link that loses one packet in twenty.
+// The player gets the frames of the source, byte for byte, over a link that loses one packet in twenty.
 func TestPlay(t *testing.T) {
 	for _, drop := range []float64{0, 0.05} {
 		th := newTheatre(t)
@@ -249,7 +249,7 @@ func TestPlay(t *testing.T) {
 	}
 }
 
-// The playback ends with its source, for the source's cause.
+// The playback ends with its source, and its error wraps the source's.
 func TestPlayEnd(t *testing.T) {
 	th := newTheatre(t)
 	th.source.Video.Write(picture(0, 100, true))
@@ -266,7 +266,7 @@ func TestPlayEnd(t *testing.T) {
 	}
 }
 
-// Pictures and sound leave by a transport each for a player that bundles nothing, and both end when one of them does.
+// For a player that bundles nothing, pictures and sound leave over a transport each. Both end when one of them does.
 func TestPlayApart(t *testing.T) {
 	th := newTheatre(t)
 	th.source.Video.Write(picture(0, 100, true))
@@ -306,8 +306,8 @@ func TestPlayApart(t *testing.T) {
 	}
 }
 
-// A player keeps its session while the publisher is away, and goes on with who takes the name, in time that only grows: also if that
-// one is there before the other's last frames are over, or sends another codec.
+// A player keeps its session while the publisher is away, and goes on with the next publisher of the name. Times never go
+// back, even if the next one starts before the last frames of the other are over, or sends another codec.
 func TestPlayGoesOn(t *testing.T) {
 	th := newTheatre(t)
 	th.hold = time.Minute
@@ -372,7 +372,7 @@ func TestPlayGoesOn(t *testing.T) {
 	}
 }
 
-// Who waits in vain is told: the session ends.
+// If no publisher comes in time, the session ends.
 func TestPlayHeldInVain(t *testing.T) {
 	th := newTheatre(t)
 	th.hold = 50 * time.Millisecond
@@ -396,7 +396,7 @@ func TestPlayHeldInVain(t *testing.T) {
 	}
 }
 
-// What cannot be played as it is comes from a rendition: sound that is not Opus, pictures that come in another order.
+// Sound that is not Opus, and pictures with B-frames, are played from a rendition.
 func TestPlayRenditions(t *testing.T) {
 	th := newTheatre(t)
 	th.source.Video.Write(picture(0, 100, true))
@@ -435,7 +435,7 @@ func TestPlayWithoutH264(t *testing.T) {
 	}
 }
 
-// Sound that is not known when the offer is answered, and then is not what was taken for granted.
+// The sound is unknown when the offer is answered, and then it is not Opus, as was assumed.
 func TestPlayLateSound(t *testing.T) {
 	th := newTheatre(t)
 	th.source.Video.Write(picture(0, 100, true))

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// message is a control message as the kernel writes it, on a little-endian machine.
+// message returns a control message in the form of the kernel, on a little-endian machine.
 func message(level, kind byte, data ...byte) []byte {
 	b := append([]byte{byte(unix.SizeofCmsghdr + len(data)), 0, 0, 0, 0, 0, 0, 0, level, 0, 0, 0, kind, 0, 0, 0}, data...)
 	return append(b, make([]byte, (8-len(b)%8)%8)...)
@@ -43,7 +43,7 @@ func TestParseControl(t *testing.T) {
 	}
 }
 
-// FuzzParseControl: nothing is read of what is not there, and what follows a message that is not known is.
+// FuzzParseControl: it reads nothing that is not there, and reads on behind an unknown message.
 func FuzzParseControl(f *testing.F) {
 	f.Add(make([]byte, controlSize))
 	f.Add(info4)

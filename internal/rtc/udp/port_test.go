@@ -28,7 +28,7 @@ func open(t *testing.T) *Port {
 	return p
 }
 
-// told is a user that tells of what it gets.
+// told is a user that reports each datagram over a channel.
 type told chan gotten
 
 type gotten struct {
@@ -78,7 +78,7 @@ func check(t *testing.T, user string) []byte {
 	return m.Raw
 }
 
-// TestDemultiplex: checks go by name, all else by address, to the last one that claimed it.
+// TestDemultiplex: the user name decides for checks, the address for other datagrams. The last claim of an address counts.
 func TestDemultiplex(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		t.Run(host, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestDemultiplex(t *testing.T) {
 	}
 }
 
-// slow is a user that keeps the socket's goroutine until it is let go.
+// slow is a user that blocks the socket's goroutine until it is released.
 type slow struct{ got, leave chan struct{} }
 
 func (u slow) Receive(*Datagram) {
@@ -155,7 +155,7 @@ func (u slow) Receive(*Datagram) {
 	}
 }
 
-// TestOverflow: what the kernel had no room for is counted.
+// TestOverflow: datagrams for which the kernel has no room are counted.
 func TestOverflow(t *testing.T) {
 	if !canShare {
 		t.Skip("only Linux tells")
@@ -188,7 +188,7 @@ func TestOverflow(t *testing.T) {
 	})
 }
 
-// TestReadBuffer: the whole buffer where we may have it, else what everybody may have.
+// TestReadBuffer: the kernel grants the whole buffer if we have the capability, otherwise the most for everybody.
 func TestReadBuffer(t *testing.T) {
 	limit, err := os.ReadFile("/proc/sys/net/core/rmem_max")
 	if err != nil {
@@ -210,7 +210,7 @@ func TestReadBuffer(t *testing.T) {
 	}
 }
 
-// TestArrival: a datagram that waits because its socket's goroutine is busy came when it came.
+// TestArrival: Arrived tells when the kernel got a datagram, even if the socket's goroutine was busy then.
 func TestArrival(t *testing.T) {
 	if !canShare {
 		t.Skip("only Linux tells")
@@ -253,7 +253,7 @@ func TestArrival(t *testing.T) {
 	}
 }
 
-// TestTimers: work and timers run while datagrams come and while none do.
+// TestTimers: functions of Do and timers run, with datagrams and without.
 func TestTimers(t *testing.T) {
 	p := open(t)
 	s := p.Socket(false)

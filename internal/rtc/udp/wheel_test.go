@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestWheel: whatever is set, timers fire once, not before their time, and in the first tick that is over when it has come.
+// TestWheel: timers fire once, not before their time, and at the first tick after it.
 func TestWheel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var w wheel
