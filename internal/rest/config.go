@@ -15,15 +15,15 @@ import (
 	"transponder/internal/guard"
 )
 
-// Config says who may use the API, and from which pages.
+// Config says who may use the API, and which pages.
 type Config struct {
-	// AllowOrigin names the origins of pages on other hosts that may use the API (rest_access_control_allow_origin), with commas
-	// between them; * stands for any.
+	// AllowOrigin lists, separated by commas, the origins of pages on other hosts that may use the API
+	// (rest_access_control_allow_origin). * means every origin.
 	AllowOrigin string
-	// What the browsers of such pages are told (rest_access_control_allow_headers and _methods). An empty value sends no such header.
+	// Values of the CORS headers for such pages (rest_access_control_allow_headers and _methods). Empty: the header is not sent.
 	AllowHeaders string
 	AllowMethods string
-	// Headers are further ones for every answer (rest_access_control_headers): "Name: value;Name: value".
+	// Headers are additional headers of every answer (rest_access_control_headers): "Name: value;Name: value".
 	Headers string
 
 	// Auth asks for a name and a password by HTTP Basic (disable_rest_auth=false).
@@ -31,11 +31,11 @@ type Config struct {
 	// UsersFile holds a line "name:bcrypt hash" for each user (rest_users_file), as "htpasswd -B" writes them.
 	UsersFile string
 
-	// NodeID names this server in what is said of streams; empty leaves it out.
+	// NodeID names this server in answers about streams and connections. Empty: it is left out.
 	NodeID string
 }
 
-// DefaultConfig lets everybody in, but for pages of other hosts.
+// DefaultConfig admits everybody, except pages of other hosts.
 func DefaultConfig() Config {
 	return Config{
 		AllowHeaders: "content-type,x-requested-with",
@@ -58,7 +58,7 @@ func (c Config) Validate() error {
 // allowOrigin is the header that tells a browser whether a page may read an answer.
 const allowOrigin = "Access-Control-Allow-Origin"
 
-// origins are those of pages on other hosts that may use the API. The operator may name one among the further headers, too.
+// origins returns the origins of pages on other hosts that may use the API. The operator may also give one in Headers.
 func (c Config) origins() (guard.Origins, error) {
 	h, _ := c.headers()
 	named, err := guard.ParseOrigins(strings.Join(append(h.Values(allowOrigin), c.AllowOrigin), ","))
@@ -68,13 +68,13 @@ func (c Config) origins() (guard.Origins, error) {
 	return named, nil
 }
 
-// headers returns what every answer carries.
+// headers returns the headers of every answer.
 func (c Config) headers() (http.Header, error) {
 	var errs []error
 	h := http.Header{}
 	allowed := c.AllowHeaders
 	if c.Auth && allowed != "" && !strings.Contains(strings.ToLower(allowed), "authorization") {
-		allowed += ",authorization" // a page that may ask may log in
+		allowed += ",authorization" // a page that may use the API may log in
 	}
 	add := func(key, name, value string) {
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
@@ -110,7 +110,7 @@ type access struct {
 	door    string
 	guard   *guard.Guard
 	origins guard.Origins
-	headers http.Header // of every answer, but for allowOrigin
+	headers http.Header // of every answer, without allowOrigin
 }
 
 func (c Config) access(door string, g *guard.Guard) (access, error) {
@@ -123,16 +123,16 @@ func (c Config) access(door string, g *guard.Guard) (access, error) {
 	return access{door, g, origins, headers}, err
 }
 
-// check refuses a request of a page that may not ask, and writes the headers of every answer. Where a password is asked for, any
-// name of the server will do: a page under a stolen name has no password.
+// check refuses the requests of pages that may not use the API, and sets the headers that every answer has. If a password is needed,
+// requests may use any host name: a page that has made its own name resolve to this server has no password.
 func (a access) check(w http.ResponseWriter, r *http.Request, password bool) error {
 	h := w.Header()
 	for name, values := range a.headers {
 		h[name] = slices.Clone(values)
 	}
-	h.Set("Cache-Control", "no-store") // answers repeat the caller's stream keys
+	h.Set("Cache-Control", "no-store") // answers repeat the stream keys of the caller
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin") // no page gets at an answer as if it were a picture or a script
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // no page can load an answer as a picture or a script
 	h.Add("Vary", "Origin")
 	if !password {
 		if err := a.guard.Host(a.door, r); err != nil {
@@ -148,8 +148,8 @@ func (a access) check(w http.ResponseWriter, r *http.Request, password bool) err
 	return nil
 }
 
-// WarnIfOpen says so, loudly, when anybody who reaches addr may use the API: it listens beyond this machine and asks for no
-// password. Call it once for each listener.
+// WarnIfOpen logs a warning if everybody who reaches addr may use the API: addr is not only for this machine, and no password is
+// needed. It is called once for each listener.
 func (c Config) WarnIfOpen(addr net.Addr, log *slog.Logger) {
 	if c.Auth || isLoopback(addr) {
 		return

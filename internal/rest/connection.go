@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Connection is a session of the WebSocket signalling.
+// Connection describes one session of the Web SDK. Its fields are those of wcs.Connection.
 type Connection struct {
 	SessionID            string
 	AppKey               string
@@ -18,31 +18,31 @@ type Connection struct {
 	ClientBrowserVersion string
 	MediaProviders       []string
 	Custom               json.RawMessage // as the page gave it; nil: nothing
-	KeepAlive            bool            // it survives the loss of its socket for a while
-	Connected            bool            // it has a socket
-	Address              string          // the browser's
-	Origin               string          // the page's
+	KeepAlive            bool            // the session survives the loss of its socket for a while
+	Connected            bool            // the session has a socket now
+	Address              string          // of the browser
+	Origin               string          // of the page
 	Created              time.Time
 	Publishers, Players  int
 }
 
-// Connections does what requests ask about the sessions of the signalling. app makes one of wcs.Server.
+// Connections lists and ends sessions of the Web SDK. Package app makes one of wcs.Server.
 type Connections interface {
 	Connections() []Connection // oldest first
-	// Terminate and SetLogLevel say whether there is a session of that id.
+	// Terminate and SetLogLevel say whether there is a session with the id.
 	Terminate(sessionID string) bool
 	SetLogLevel(sessionID string, level slog.Level) bool
 }
 
 var errNoConnection = refusal{http.StatusNotFound, "Connection not found"}
 
-// What the contract calls the states of a connection: DISCONNECTED is one that waits for its browser to return.
+// The states of a connection in the words of the contract. A DISCONNECTED one waits for its browser to return.
 const (
 	statusEstablished  = "ESTABLISHED"
 	statusDisconnected = "DISCONNECTED"
 )
 
-// connectionBody is a connection in an answer: what the contract tells backends of one, and after nodeId's kin, what is our own.
+// connectionBody is a connection in an answer. The first block has the members that the contract sends to backends; the second is ours.
 type connectionBody struct {
 	NodeID               string          `json:"nodeId,omitempty"`
 	AppKey               string          `json:"appKey"`
@@ -128,7 +128,7 @@ func (s *Server) terminateConnection(_ context.Context, f *fields) (any, error) 
 	return nil, nil
 }
 
-// logLevels are the words of the contract's server. Ours has fewer levels; off leaves what somebody should look at.
+// logLevels maps the levels of the contract to those of this server, which has fewer. OFF leaves errors, which somebody should see.
 var logLevels = map[string]slog.Level{
 	"ALL": slog.LevelDebug, "TRACE": slog.LevelDebug, "DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo, "WARN": slog.LevelWarn,
 	"ERROR": slog.LevelError, "FATAL": slog.LevelError, "OFF": slog.LevelError,

@@ -1,11 +1,11 @@
-// Package rest is the HTTP API under /rest-api: it starts, finds and ends pushes, lists and ends streams, their players and the
-// sessions of the signalling, and says in words what is wrong with a request.
+// Package rest is the HTTP API under /rest-api. It starts, finds and ends pushes, and tells their events. It lists and ends streams,
+// players, and sessions of the Web SDK. It says in words what is wrong with a request.
 //
-// It follows the published contract of Flashphoner Web Call Server and is as lenient as that contract's clients need:
-// exactly 200 on success, no body where there is nothing to say, GET beside POST where no body is sent, numbers and booleans
-// also as strings. What a request means is decided by those who do the work, behind the interfaces Pushes and Streams; this
-// package turns their errors into statuses, in one place. The contract is written down in api/openapi.yaml.
+// The API follows the published contract of Flashphoner Web Call Server, and is as lenient as the clients of that contract need:
+// success is always 200, an answer without content has no body, GET is allowed beside POST where no body is sent, and numbers and
+// booleans may also be strings. The contract with all additions is api/openapi.yaml. The package leaves the work to the parts
+// behind its interfaces, such as Pushes and Streams, and turns their errors into statuses in one function, outcome.
 //
-// New returns a handler for /rest-api/, Stat one for /?action=stat. Neither starts a goroutine; whoever serves HTTP stops
-// them, and calls Server.Close for the requests that follow events.
+// New returns the handler for /rest-api/, and Stat the handler for /?action=stat. Neither starts a goroutine. The HTTP server that
+// they are given to stops them, and calls Server.Close to end the requests that follow events.
 package rest

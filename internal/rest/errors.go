@@ -14,13 +14,13 @@ import (
 	"transponder/internal/transponder"
 )
 
-// refusal is an error that this package itself answers with.
+// refusal is an error of this package, with the status of its answer.
 type refusal struct {
 	status  int
 	message string
 }
 
-// Error returns what the caller is told.
+// Error returns the message for the caller.
 func (r refusal) Error() string { return r.message }
 
 var (
@@ -28,12 +28,12 @@ var (
 	errNoStream = refusal{http.StatusNotFound, "Stream not found"}
 )
 
-// isNothing says whether a request found nothing, which the contract answers with 404.
+// isNothing says whether a request found nothing. The contract answers that with 404.
 func isNothing(err error) bool {
 	return err == errNoPush || err == errNoStream || err == errNoConnection
 }
 
-// outcome turns an error into the status and the words of an answer.
+// outcome returns the status and the message of the answer for an error.
 func outcome(err error) (status int, message string) {
 	var own refusal
 	var bad *transponder.RequestError
@@ -68,8 +68,8 @@ func outcome(err error) (status int, message string) {
 	}
 }
 
-// errorBody is the answer to a request that failed. Exception and Reason are there for clients that look for them; the
-// others are the contract.
+// errorBody is the answer to a request that failed. Exception and Reason are for clients that look for them; the other members are the
+// contract.
 type errorBody struct {
 	Exception string `json:"exception"`
 	Reason    string `json:"reason"`
@@ -94,11 +94,11 @@ func newErrorBody(path string, status int, message string, now time.Time) errorB
 	}
 }
 
-// retryAfter is when who found no room may ask again, in seconds.
+// retryAfter is how many seconds a client should wait that was refused because the server is full.
 const retryAfter = "10"
 
-// fail answers a request with an error. Only what is this server's own fault is worth a line in everybody's log; the words
-// of the others may hold what the caller sent.
+// fail answers a request with an error. Faults of this server are logged as errors. Others are logged at debug, without the message,
+// which may contain what the caller sent.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, message := outcome(err)
 	if status == http.StatusInternalServerError {

@@ -18,28 +18,28 @@ import (
 )
 
 const (
-	// maxFollowers is how many may follow the events at once: each holds a connection.
+	// maxFollowers is how many clients may follow the events at a time. Each of them holds a connection.
 	maxFollowers = 100
 
-	// heartbeat is how long a follower hears nothing, so that neither it nor a proxy takes the connection for dead.
+	// heartbeat is the longest pause between two messages. Without messages, clients and proxies take the connection for dead.
 	heartbeat = 15 * time.Second
 
-	// followTimeout is how long a follower may take to accept what is sent to it.
+	// followTimeout is how long a write to a follower may take.
 	followTimeout = 10 * time.Second
 
-	// followBatch is how many events are sent in one piece.
+	// followBatch is how many events are sent in one write.
 	followBatch = 64
 
-	// reconnectMs is how long a browser waits before it connects anew.
+	// reconnectMs is how long a browser waits before it reconnects.
 	reconnectMs = 2000
 )
 
 var (
-	errFollowers = refusal{http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events, and no more may", maxFollowers)}
-	errShare     = refusal{http.StatusServiceUnavailable, "as many clients of your address follow the events as may of one address"}
+	errFollowers = refusal{http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events already, which is the limit", maxFollowers)}
+	errShare     = refusal{http.StatusServiceUnavailable, "too many clients of your address follow the events"}
 )
 
-// followers are the requests that stay open to follow events.
+// followers are the open requests that follow events.
 type followers struct {
 	places *guard.Places
 
@@ -48,7 +48,7 @@ type followers struct {
 	closed  bool                                  // guarded by mu
 }
 
-// enter admits a follower from an address. Its context ends with the request or with the server; leave is to be called.
+// enter admits a follower from an address. The context ends with the request, or when the server stops. The caller calls leave at the end.
 func (f *followers) enter(ctx context.Context, from netip.Addr) (_ context.Context, leave func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,12 +85,12 @@ func (f *followers) close() {
 	}
 }
 
-// Close ends the requests that follow events, which would last for ever, and admits no more. Call it when the HTTP server shuts
-// down: http.Server.RegisterOnShutdown does.
+// Close ends the requests that follow events, which would not end by themselves, and admits no more of them. It is called when the HTTP
+// server shuts down, by http.Server.RegisterOnShutdown.
 func (s *Server) Close() { s.followers.close() }
 
-// followPushes sends the journal's events as they come, as server-sent events (HTML, 9.2), from the one on that the
-// browser or the query names, else from now on.
+// followPushes sends the events of pushes as they happen, as server-sent events (HTML, 9.2). It begins after the event that the browser
+// or the query names, otherwise with the next event.
 func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
 	f, err := s.newFollower(w, r)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer leave()
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep the events back
+	w.Header().Set("X-Accel-Buffering", "no") // otherwise nginx buffers the events
 	err = f.run(ctx)
 	s.log.Debug("rest follower left", "peer", r.RemoteAddr, "err", err)
 	return nil
@@ -123,17 +123,17 @@ type follower struct {
 	events Events
 	w      http.ResponseWriter
 	conn   *http.ResponseController
-	push   string // the only push to tell of; "" for all
-	after  uint64 // the last number that was dealt with
-	gap    bool   // what was asked for begins in an earlier run of the server
+	push   string // the only push whose events are sent; "": all pushes
+	after  uint64 // number of the last event that was handled
+	gap    bool   // the client asked for events of an earlier run of the server
 
 	buf  bytes.Buffer
-	sent time.Time // when something was sent last
+	sent time.Time // time of the last write
 }
 
 func (s *Server) newFollower(w http.ResponseWriter, r *http.Request) (*follower, error) {
 	query := r.URL.Query()
-	// A browser that connects anew uses the same address again, and says in the header how far it came.
+	// A browser that reconnects uses the same address, and names the last event that it got in the header.
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		query.Set("after", last)
 	}
@@ -141,8 +141,8 @@ func (s *Server) newFollower(w http.ResponseWriter, r *http.Request) (*follower,
 	return f, f.begin(query.Get("after"))
 }
 
-// begin goes to an event that a client has had: its id, or its number alone, which is taken for one of this run as long as it
-// can be. An id of an earlier run says that all of this one is new.
+// begin sets after to the last event that the client has got. The client names it by its id, or by its number alone, which then is a
+// number of this run of the server. If the event is of an earlier run, all events of this run are new to the client.
 func (f *follower) begin(after string) error {
 	newest := f.events.Last()
 	if after == "" {
@@ -163,12 +163,12 @@ func (f *follower) begin(after string) error {
 	return nil
 }
 
-// id is that of the event with a number.
+// id returns the id of the event with the number.
 func (f *follower) id(number uint64) string {
 	return f.events.Run() + "-" + strconv.FormatUint(number, 10)
 }
 
-// run sends until ctx ends or the client takes no more.
+// run sends events until ctx ends or a write fails.
 func (f *follower) run(ctx context.Context) error {
 	fmt.Fprintf(&f.buf, "retry: %d\n", reconnectMs)
 	if f.gap {
@@ -207,7 +207,7 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// tell writes an event, unless it is of a push that was not asked for.
+// tell writes an event, if the client asked for that push.
 func (f *follower) tell(e transponder.Event) error {
 	f.after = e.Number
 	if f.push != "" && f.push != e.ID {
@@ -221,15 +221,15 @@ func (f *follower) tell(e transponder.Event) error {
 	return nil
 }
 
-// miss says that events before the next one are gone; 0 stands for a number that is not known.
+// miss writes that this many events before the next one are lost; 0: it is not known how many.
 func (f *follower) miss(events uint64) {
 	fmt.Fprintf(&f.buf, "id: %s\nevent: missed\ndata: {\"missed\":%d}\n\n", f.id(f.after), events)
 }
 
-// beat says nothing but how far it is, so that a browser that connects anew goes on from there.
+// beat writes a heartbeat with the id of the last event. A browser that reconnects continues after that event.
 func (f *follower) beat() { fmt.Fprintf(&f.buf, "id: %s\n: heartbeat\n\n", f.id(f.after)) }
 
-// flush sends what was written.
+// flush sends what is in buf.
 func (f *follower) flush() error {
 	if f.buf.Len() == 0 {
 		return nil

@@ -15,11 +15,11 @@ import (
 	"transponder/internal/transponder"
 )
 
-// fields are the members of a request's object, taken one by one. The first that cannot be used is kept in err, and from
-// then on zero values are returned: take all, then look.
+// fields are the members of the object in a request. A method takes each of them by its name. The first value that cannot be used
+// sets err; the methods then return zero values. The caller takes all fields, then looks at err.
 //
-// Clients fill requests from text fields and check boxes, so a number or a boolean may come as a string, and an empty string
-// stands for none. Null is the same as absent.
+// Clients fill requests from text fields and check boxes. So a number or a boolean may be a string, and an empty string means that
+// the field is absent. Null means the same.
 type fields struct {
 	err error
 
@@ -27,9 +27,9 @@ type fields struct {
 	raw  map[string]json.RawMessage
 }
 
-// parseFields reads an object; no body at all is an empty one. Errors say where in the body they are.
+// parseFields reads an object. An empty body counts as an empty object. Errors name the place in the body.
 func parseFields(body []byte) (*fields, error) {
-	body = bytes.TrimPrefix(body, []byte("\ufeff")) // PowerShell begins with a byte order mark
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // PowerShell sends a byte order mark first
 	if len(bytes.TrimSpace(body)) == 0 {
 		return &fields{}, nil
 	}
@@ -46,7 +46,7 @@ func parseFields(body []byte) (*fields, error) {
 	return f, nil
 }
 
-// maxMembers is far above what any request has.
+// maxMembers is far more than any request needs.
 const maxMembers = 1000
 
 // take removes a field and returns its value, nil if there is none.
@@ -62,7 +62,7 @@ func (f *fields) take(name string) json.RawMessage {
 	return v
 }
 
-// rest returns the names of the fields that nobody took.
+// rest returns the names of the fields that were not taken.
 func (f *fields) rest() []string { return slices.Sorted(maps.Keys(f.raw)) }
 
 func (f *fields) fail(name, format string, args ...any) {
@@ -71,7 +71,7 @@ func (f *fields) fail(name, format string, args ...any) {
 	}
 }
 
-// text returns a string field. A number or a boolean is taken as it is spelled.
+// text returns a field that is a string. A number or a boolean is returned as it is spelled.
 func (f *fields) text(name string) string {
 	v := f.take(name)
 	if v == nil {
@@ -84,7 +84,7 @@ func (f *fields) text(name string) string {
 	return s
 }
 
-// required is a text that must be there.
+// required is text for a field that must not be absent.
 func (f *fields) required(name string) string {
 	s := f.text(name)
 	if s == "" {
@@ -93,7 +93,7 @@ func (f *fields) required(name string) string {
 	return s
 }
 
-// boolean returns a boolean field, nil if there is none.
+// boolean returns a field that is a boolean, nil if it is absent.
 func (f *fields) boolean(name string) *bool {
 	v := f.take(name)
 	if v == nil {
@@ -112,7 +112,7 @@ func (f *fields) boolean(name string) *bool {
 	return nil
 }
 
-// number returns a field that is a number, 0 if there is none.
+// number returns a field that is a number, 0 if it is absent.
 func (f *fields) number(name string) float64 {
 	v := f.take(name)
 	if v == nil {
@@ -123,7 +123,7 @@ func (f *fields) number(name string) float64 {
 	if ok && s == "" {
 		return 0
 	}
-	// JSON's own spelling only: strconv would also read "inf" and "0x10".
+	// Only numbers as JSON spells them: strconv would also read "inf" and "0x10".
 	if ok && json.Valid([]byte(s)) {
 		if n, err := strconv.ParseFloat(s, 64); err == nil {
 			return n
@@ -133,7 +133,7 @@ func (f *fields) number(name string) float64 {
 	return 0
 }
 
-// integer returns a field that is a whole number, 0 if there is none.
+// integer returns a field that is a whole number, 0 if it is absent.
 func (f *fields) integer(name string) int {
 	n := f.number(name)
 	if n != math.Trunc(n) || math.Abs(n) > math.MaxInt32 {
@@ -143,7 +143,7 @@ func (f *fields) integer(name string) int {
 	return int(n)
 }
 
-// texts returns a field that is a list of strings, nil if there is none.
+// texts returns a field that is a list of strings, nil if it is absent.
 func (f *fields) texts(name string) []string {
 	v := f.take(name)
 	if v == nil {
@@ -166,7 +166,7 @@ func (f *fields) texts(name string) []string {
 	return list
 }
 
-// object returns the fields of a field that is an object, none if it is absent. Its errors are for the caller to look at.
+// object returns the members of a field that is an object, none if it is absent. The result has an err of its own.
 func (f *fields) object(name string) *fields {
 	o := &fields{path: f.path + name + "."}
 	v := f.take(name)
@@ -180,7 +180,7 @@ func (f *fields) object(name string) *fields {
 	return o
 }
 
-// scalar returns a string's content, or a number or boolean as it is spelled.
+// scalar returns the content of a string, or a number or a boolean as it is spelled.
 func scalar(v json.RawMessage) (s string, ok bool) {
 	switch v[0] {
 	case '{', '[', 'n':
@@ -210,7 +210,7 @@ func kind(v json.RawMessage) string {
 	}
 }
 
-// shown returns a short value as it came, and the kind of a longer one.
+// shown returns a short value as it was sent, and the kind of a longer one.
 func shown(v json.RawMessage) string {
 	if s, ok := scalar(v); ok && len(s) <= 20 {
 		return string(v)

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// defaultHistory is how many pushes that are over are told of unless the request says how many.
+	// defaultHistory is how many ended pushes are listed if the request does not say how many.
 	defaultHistory = 100
-	// maxHistory bounds what a request may ask for.
+	// maxHistory is the most that a request may ask for.
 	maxHistory = 10_000
 )
 
@@ -27,7 +27,7 @@ func (s *Server) pushHistory(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// count returns a parameter that is a whole number, or what stands for it when it is not there.
+// count returns a query parameter that is a whole number, or absent if it is missing.
 func count(query url.Values, name string, absent uint64) (uint64, error) {
 	text := query.Get(name)
 	if text == "" {
@@ -40,7 +40,7 @@ func count(query url.Values, name string, absent uint64) (uint64, error) {
 	return n, nil
 }
 
-// shorten keeps what a caller sent from filling an answer.
+// shorten cuts a text that a caller sent, for use in an answer.
 func shorten(text string) string {
 	if len(text) > maxToken {
 		return text[:maxToken] + "…"

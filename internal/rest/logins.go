@@ -10,54 +10,55 @@ import (
 )
 
 const (
-	// freeTries is how often somebody may be wrong without a pause, and longestPause what the pauses grow to, from a second on.
+	// After freeTries wrong passwords in a row, each further try has to wait. The pauses grow from one second to longestPause.
 	freeTries    = 5
 	longestPause = time.Minute
 
-	// An address that is wrong so often in that time is not asked again for a while.
+	// An address with maxWrong wrong passwords within wrongFor is refused for blockedFor.
 	maxWrong   = 30
 	wrongFor   = 10 * time.Minute
 	blockedFor = 15 * time.Minute
 
-	// Each hash takes a core for a tenth of a second or longer. So few are made at a time, and so few wait: of those who were wrong
-	// before, of those who were not, of an address and of an address for one user.
+	// Computing a hash takes a core for a tenth of a second or longer. So few are computed at a time, and few may wait: maxWaiting of
+	// those who were wrong before, and as many of the others; maxOfAddress of one address, and maxOfAccount of one address for one
+	// user.
 	hashesAtATime              = 2
 	maxWaiting                 = 16
 	maxOfAddress, maxOfAccount = 4, 2
 
-	// maxAccounts bounds what is remembered.
+	// maxAccounts is how many accounts and addresses are remembered.
 	maxAccounts = 10_000
 )
 
-// account is a user as one address names it.
+// account is a user name as it comes from one address.
 type account struct {
 	from netip.Prefix
 	name string
 }
 
-// tries are what became of the tries to log in: of an account, or of an address as a whole, which has no name.
+// tries describes the tries to log in to one account, or from one address as a whole, whose account has no name.
 type tries struct {
-	wrong   int       // in a row for an account, within wrongFor for an address
-	first   time.Time // of those
-	until   time.Time // not asked again before
-	right   bool      // a password was right once: who knows it is not held up by those who guess it
-	waiting int       // hashes that are made, or wait to be
+	wrong   int       // wrong passwords: in a row for an account, within wrongFor for an address
+	first   time.Time // when the first of them came
+	until   time.Time // until then tries are refused
+	right   bool      // a password was right once: its owner does not wait because of others who guess
+	waiting int       // hashes that are being computed, or wait
 }
 
-// logins lets people try passwords. Those who guess wait for each other and for pauses; others wait for none of them.
+// logins checks passwords. Clients that were wrong before wait for each other, and for pauses. Other clients wait for neither.
 type logins struct {
 	shares guard.SharesConfig
 
-	hashing chan struct{} // holds a token for each hash that is made
-	again   chan struct{} // holds one while a hash is made, or waits, for somebody who was wrong before: there is one at a time
+	hashing chan struct{} // holds a token for each hash that is being computed
+	again   chan struct{} // holds a token while a client that was wrong before has its turn: one client at a time
 
 	mu      sync.Mutex
 	tries   map[account]*tries // guarded by mu
-	waiting [2]int             // guarded by mu; hashes that are made, or wait to be: for those who were not wrong before, and those who were
-	same    map[string]*check  // guarded by mu; those that are under way, by what is checked
+	waiting [2]int             // guarded by mu; hashes that are computed, or wait, by lane
+	same    map[string]*check  // guarded by mu; checks under way, by what they check
 }
 
-// check is a hash that is made once for all who ask for the same.
+// check is a hash that is computed once for all requests with the same password.
 type check struct {
 	done  chan struct{}
 	right bool // set before done is closed
@@ -67,8 +68,9 @@ func newLogins(shares guard.SharesConfig) *logins {
 	return &logins{shares: shares, hashing: make(chan struct{}, hashesAtATime), again: make(chan struct{}, 1), tries: map[account]*tries{}, same: map[string]*check{}}
 }
 
-// try has one password of an account checked by right, which takes a while. what is the user and a keyed hash of the password. If wait
-// is not 0 it was not checked: there were too many tries.
+// try checks one password of an account by calling right, which takes a while. what identifies the check: the user and a keyed hash
+// of the password. If wait is not 0, the password was not checked, since there were too many tries; the client may try again after
+// that time.
 func (l *logins) try(ctx context.Context, from netip.Addr, name, what string, right func() bool) (ok bool, wait time.Duration) {
 	address := account{from: guard.Block(from)}
 	person := account{address.from, name}
@@ -91,7 +93,7 @@ func (l *logins) try(ctx context.Context, from netip.Addr, name, what string, ri
 	l.mu.Unlock()
 
 	if lane == 1 {
-		l.again <- struct{}{} // this and the next for no longer than the hashes before take
+		l.again <- struct{}{} // waits no longer than the hashes before it take
 	}
 	l.hashing <- struct{}{}
 	c.right = right()
@@ -115,7 +117,7 @@ func (l *logins) try(ctx context.Context, from netip.Addr, name, what string, ri
 	return c.right, 0
 }
 
-// lane is 1 for who was wrong before, and 0 for all others.
+// lane is 1 for an account that was wrong before, and 0 for all others.
 func (t *tries) lane() int {
 	if t.wrong > 0 && !t.right {
 		return 1
@@ -123,7 +125,7 @@ func (t *tries) lane() int {
 	return 0
 }
 
-// result waits for what another request has asked for.
+// result waits for a check that another request has started.
 func (c *check) result(ctx context.Context) (ok bool, wait time.Duration) {
 	select {
 	case <-c.done:
@@ -133,7 +135,7 @@ func (c *check) result(ctx context.Context) (ok bool, wait time.Duration) {
 	}
 }
 
-// of returns the tries of an account. The caller holds mu.
+// of returns the tries of an account, new ones if there are none. The caller holds mu.
 func (l *logins) of(who account) *tries {
 	t := l.tries[who]
 	if t == nil {
@@ -146,7 +148,8 @@ func (l *logins) of(who account) *tries {
 	return t
 }
 
-// forget drops those who do not wait and are not to wait, and if these are few all who do not wait. The caller holds mu.
+// forget drops accounts that have no hash waiting and no pause. If half of the accounts are still there, it drops all that have no hash
+// waiting. The caller holds mu.
 func (l *logins) forget(now time.Time) {
 	for _, idle := range []func(*tries) bool{
 		func(t *tries) bool { return !t.right && now.After(t.until) && now.Sub(t.first) > wrongFor },
@@ -163,7 +166,8 @@ func (l *logins) forget(now time.Time) {
 	}
 }
 
-// pause is how long an account of an address has to wait before its password is looked at; 0 for now. The caller holds mu.
+// pause returns how long a try has to wait before the password is checked; 0: it is checked now. a is the address, p the account. The
+// caller holds mu.
 func (l *logins) pause(a, p *tries, from netip.Addr) time.Duration {
 	now := time.Now()
 	switch {
@@ -174,7 +178,7 @@ func (l *logins) pause(a, p *tries, from netip.Addr) time.Duration {
 	case now.Before(p.until):
 		return p.until.Sub(now)
 	case l.shares.IsProxy(from):
-		return 0 // many people may be behind it, and who they are is not known
+		return 0 // many people may be behind a proxy, and their addresses are not known
 	case a.waiting >= maxOfAddress:
 		return time.Second
 	case now.Before(a.until):

@@ -8,7 +8,7 @@ import (
 	"transponder/internal/transponder"
 )
 
-// optionsBody is a push's options in an answer: what the request held, and no more.
+// optionsBody is the options of a push in an answer: those of the request, and no more.
 type optionsBody struct {
 	Action    string `json:"action,omitempty"`
 	SoundFile string `json:"soundFile,omitempty"`
@@ -53,15 +53,15 @@ func newOptionsBody(o transponder.Options) optionsBody {
 	return b
 }
 
-// audioNames are the codecs of options.audioCodec, by the names of the published contract's SDPs.
+// audioNames are the codecs of options.audioCodec, with the names that the SDPs of the published contract use.
 var audioNames = map[media.Codec]string{media.AAC: "aac", media.PCMA: "pcma", media.PCMU: "pcmu", media.Speex: "speex"}
 
-// audioCodecs are all the names that mean one of them.
+// audioCodecs are all names of these codecs that a request may use.
 var audioCodecs = map[string]media.Codec{
 	"": media.CodecNone, "aac": media.AAC, "pcma": media.PCMA, "alaw": media.PCMA, "pcmu": media.PCMU, "ulaw": media.PCMU, "speex": media.Speex,
 }
 
-// audio reads what the sound is to be made into.
+// audio reads the format into which the sound is transcoded.
 func (f *fields) audio() media.AudioFormat {
 	name := strings.ToLower(f.text("audioCodec"))
 	codec, known := audioCodecs[name]
@@ -73,7 +73,7 @@ func (f *fields) audio() media.AudioFormat {
 	}
 }
 
-// parseOptions reads a request's options. Whether they can be is for the registry to say.
+// parseOptions reads the options of a request. The registry checks the values.
 func parseOptions(f *fields) (transponder.Options, error) {
 	o := transponder.Options{
 		Action:       f.text("action"),
@@ -112,7 +112,7 @@ func parseRestore(f *fields) *transponder.Restore {
 	}
 }
 
-// present says whether the object was there.
+// present says whether the request has the object.
 func (f *fields) present() bool { return f.raw != nil }
 
 // duration returns a field that is a whole number of milliseconds.
@@ -120,7 +120,7 @@ func (f *fields) duration(name string) time.Duration {
 	return time.Duration(f.integer(name)) * time.Millisecond
 }
 
-// attempts returns a number that must be there, -1 for any below 0 and for "unlimited".
+// attempts returns a number that must not be absent. It is -1 for all numbers below 0, and for "unlimited".
 func (f *fields) attempts(name string) int {
 	word := ""
 	v, given := f.raw[name]

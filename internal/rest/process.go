@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// process is what the server and its machine use.
+// process is the use of the processor and the memory.
 type process struct {
 	cpuPercent              float64 // of all cores, by this process
 	memoryTotal, memoryFree int64   // of the machine, MiB; 0 where it cannot be read
 	threads                 int
 }
 
-// cpuWindow is the shortest time that the use of the processor is averaged over.
+// cpuWindow is the shortest time over which the use of the processor is averaged.
 const cpuWindow = time.Second
 
-// processMeter measures between one reading and the next.
+// processMeter measures the use from one reading to the next.
 type processMeter struct {
 	mu      sync.Mutex
 	at      time.Time     // guarded by mu
@@ -37,7 +37,7 @@ func (m *processMeter) read() process {
 	return p
 }
 
-// cpu returns the use since the reading before, in percent of all cores; 0 at first.
+// cpu returns the use since the last reading, in percent of all cores; 0 at the first reading.
 func (m *processMeter) cpu(now time.Time, used time.Duration) float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -71,7 +71,7 @@ func threads() int {
 	return int(sample[0].Value.Uint64())
 }
 
-// memory reads Linux's account of the machine's memory, in MiB. Free is what can be had without swapping.
+// memory returns the memory of the machine in MiB, as Linux reports it. free is what programs can get without swapping.
 func memory() (total, free int64) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {

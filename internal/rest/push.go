@@ -10,7 +10,7 @@ import (
 // pushBody is a push in an answer. The first eight members are the published contract; the rest is ours.
 type pushBody struct {
 	MediaSessionID string      `json:"mediaSessionId"`
-	StreamName     string      `json:"streamName"` // as published at the far end
+	StreamName     string      `json:"streamName"` // as the destination has it
 	RTMPURL        string      `json:"rtmpUrl"`
 	Width          int         `json:"width"`
 	Height         int         `json:"height"`
@@ -19,8 +19,8 @@ type pushBody struct {
 	Options        optionsBody `json:"options"`
 
 	SoundFile          string `json:"soundFile,omitempty"` // that plays
-	Target             string `json:"target"`              // rtmpUrl as it may be shown
-	SecretName         bool   `json:"secretName"`          // streamName may not be shown
+	Target             string `json:"target"`              // rtmpUrl without its secrets
+	SecretName         bool   `json:"secretName"`          // streamName is a secret
 	SourceStreamName   string `json:"sourceStreamName"`
 	Status             string `json:"status"`
 	Since              int64  `json:"since"` // ms since 1970
@@ -86,12 +86,12 @@ func newPushBody(p transponder.Info) pushBody {
 	}
 }
 
-// strangerKey marks the context of a request of somebody who has neither given a password nor asks from this machine.
+// strangerKey marks the context of a request that has no password and does not come from this machine.
 type strangerKey struct{}
 
 func isStranger(ctx context.Context) bool { return ctx.Value(strangerKey{}) != nil }
 
-// milliseconds returns a moment as the contract writes it, 0 if it is not known.
+// milliseconds returns a time as the contract writes it, 0 if it is not known.
 func milliseconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -23,7 +23,7 @@ import (
 	"transponder/internal/transponder"
 )
 
-// Pushes does what requests ask about pushes. transponder.Registry is one.
+// Pushes starts, finds and ends pushes. transponder.Registry is one.
 type Pushes interface {
 	Start(ctx context.Context, req transponder.Request) (transponder.Info, error)
 	Find(f transponder.Filter) []transponder.Info
@@ -31,7 +31,7 @@ type Pushes interface {
 	Mute(id string, on bool) error
 	SoundOn(id, file string, loop bool) error
 	SoundOff(id string) error
-	History(n int) []transponder.Info // of those that are over, at most n, the newest first
+	History(n int) []transponder.Info // ended pushes, at most n, the newest first
 }
 
 // Streams lists the streams, oldest first. stream.Hub is one.
@@ -39,30 +39,30 @@ type Streams interface {
 	Sources() []*stream.Source
 }
 
-// Events is what happened to pushes, to be read from any number on. transponder.Journal is one.
+// Events returns the events of pushes from any number on. transponder.Journal is one.
 type Events interface {
 	Since(ctx context.Context, after uint64, dst []transponder.Event) (n int, missed uint64, err error)
 	Last() uint64
 	Run() string
 }
 
-// Parts are those who do the work.
+// Parts are the parts of the server that do the work for this API.
 type Parts struct {
 	Pushes      Pushes
 	Streams     Streams
 	Events      Events
 	Connections Connections
 	Players     Players
-	Guard       *guard.Guard // nil: one that knows no names of this server
+	Guard       *guard.Guard // nil: a guard that knows no names of this server
 	Refusals    *guard.Refusals
-	Shares      guard.SharesConfig // of who follows the events
+	Shares      guard.SharesConfig // how many of the clients that follow events one address may have
 }
 
 const (
-	// prefix is where the API lives.
+	// prefix is the path of the API.
 	prefix = "/rest-api"
 
-	// maxBody is far above any request: terminating ten thousand streams by their ids takes half of it.
+	// maxBody is far more than any request needs: one that ends ten thousand streams by their ids has half of it.
 	maxBody = 1 << 20
 
 	// bodyTimeout is how long a client may take to send its request.
@@ -77,17 +77,17 @@ type Server struct {
 	log   *slog.Logger
 
 	access access
-	users  *users // nil: everybody may
-	file   string // that the users are in
+	users  *users // nil: everybody may use the API
+	file   string // of the users
 	nodeID string
 	mux    *http.ServeMux
 
-	methods map[string][]string // by path: what Allow tells
+	methods map[string][]string // by path, for the header Allow
 
 	followers followers
 }
 
-// New makes the handler for /rest-api/. It fails if cfg is not valid or the file of users cannot be read.
+// New makes the handler for /rest-api/. It fails if cfg is not valid, or if the file of users cannot be read.
 func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// Reload reads the users' file again. If that fails, the users are those that they were.
+// Reload reads the file of users again. If that fails, the users stay as they were.
 func (s *Server) Reload() error {
 	if s.users == nil {
 		return nil
@@ -155,14 +155,14 @@ func (s *Server) routes() {
 		return nil
 	})
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, refusal{http.StatusNotFound, "there is no method of that name; " + prefix + "/openapi_specification lists them"})
+		s.fail(w, r, refusal{http.StatusNotFound, "there is no method with this name; " + prefix + "/openapi_specification lists them"})
 	})
 }
 
-// Serves says whether an address is one of this API, however many slashes it has.
+// Serves says whether a path belongs to this API, however many slashes it has.
 func Serves(address string) bool { return strings.HasPrefix(path.Clean(address)+"/", prefix+"/") }
 
-// ServeHTTP answers preflights before it asks who is there: browsers send them without credentials.
+// ServeHTTP answers preflight requests before it asks for a password, since browsers send them without one.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.access.check(w, r, s.users != nil); err != nil {
 		s.fail(w, r, err)
@@ -184,8 +184,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// tidy takes the slashes away that clients put at the end of an address or double where they join two parts. The mux would
-// send them elsewhere, and a POST that follows becomes a GET.
+// tidy removes the slash that some clients put at the end of a path, and slashes that they double where they join two parts. The mux
+// would redirect such requests, and clients turn a redirected POST into a GET.
 func tidy(r *http.Request) *http.Request {
 	clean := path.Clean(r.URL.Path)
 	if clean == r.URL.Path {
@@ -198,26 +198,26 @@ func tidy(r *http.Request) *http.Request {
 	return &again
 }
 
-// options answers a preflight, or who asks what there is.
+// options answers OPTIONS: a preflight request, or a client that asks for the methods.
 func (s *Server) options(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if methods, ok := s.methods[r.URL.Path]; ok {
 		h.Set("Allow", allow(methods))
 	}
 	const allowed, asked = "Access-Control-Allow-Headers", "Access-Control-Request-Headers"
-	// A page that sends a login to a server that wants none is served as well.
+	// A page may send a password though this server needs none.
 	if names := h.Get(allowed); names != "" && hasToken(r.Header.Get(asked), "authorization") && !hasToken(names, "authorization") {
 		h.Set(allowed, names+",authorization")
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// allow is the header of that name.
+// allow returns the value of the header Allow.
 func allow(methods []string) string {
 	return strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
 }
 
-// hasToken says whether a list with commas has an entry, in any case.
+// hasToken says whether a list that is separated by commas has an entry, in upper or lower case.
 func hasToken(list, token string) bool {
 	for entry := range strings.SplitSeq(list, ",") {
 		if strings.EqualFold(strings.TrimSpace(entry), token) {
@@ -227,7 +227,7 @@ func hasToken(list, token string) bool {
 	return false
 }
 
-// login asks who it is, and returns nil if that is a user.
+// login returns nil if the request has the name and the password of a user.
 func (s *Server) login(door string, w http.ResponseWriter, r *http.Request) error {
 	name, password, given := r.BasicAuth()
 	if !given {
@@ -242,7 +242,7 @@ func (s *Server) login(door string, w http.ResponseWriter, r *http.Request) erro
 		s.parts.Refusals.Note(door, guard.WhyTries, "peer", r.RemoteAddr)
 		seconds := int((wait + time.Second - 1) / time.Second)
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		return refusal{http.StatusTooManyRequests, fmt.Sprintf("there were too many tries to log in: the next may come in %d s", seconds)}
+		return refusal{http.StatusTooManyRequests, fmt.Sprintf("too many tries to log in: try again in %d s", seconds)}
 	default:
 		s.parts.Refusals.Note(door, guard.WhyPassword, "peer", r.RemoteAddr)
 		challenge(w, r)
@@ -250,7 +250,7 @@ func (s *Server) login(door string, w http.ResponseWriter, r *http.Request) erro
 	}
 }
 
-// Protect asks for a name and a password before h serves somebody on another machine, if the API does so.
+// Protect returns a handler that asks clients on other machines for a name and a password before h serves them, if the API does so.
 func (s *Server) Protect(door string, h http.Handler) http.Handler {
 	if s.users == nil {
 		return h
@@ -267,15 +267,15 @@ func (s *Server) Protect(door string, h http.Handler) http.Handler {
 	})
 }
 
-// challenge asks for a name and a password. Browsers are not asked: what a person tells a browser in answer goes out with whatever
-// other pages send here, too. Our pages ask by themselves.
+// challenge asks the client for a name and a password. Browsers are not asked: a browser would send the password with the requests of
+// all pages to this server, those of strangers too. Our pages have a login of their own.
 func challenge(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Mode") == "" {
 		w.Header().Set("WWW-Authenticate", `Basic realm="rest-api", charset="UTF-8"`)
 	}
 }
 
-// method serves do under a path: the body's fields go in, and what comes out is the answer, nil for none.
+// method serves do under a path. do gets the fields of the body, and returns the content of the answer, nil for none.
 func (s *Server) method(path string, do func(context.Context, *fields) (any, error), methods ...string) {
 	s.handle(path, methods, func(w http.ResponseWriter, r *http.Request) {
 		answer, err := s.call(w, r, do)
@@ -283,8 +283,8 @@ func (s *Server) method(path string, do func(context.Context, *fields) (any, err
 	})
 }
 
-// list is method for what answers with a list, or with the contract's 404 if there is nothing to list. Who asks again and again may
-// have an empty list instead: browsers complain of each 404.
+// list is method for a do that returns a list, or an error for which the contract demands 404 if there is nothing to list. A client may
+// ask for an empty list instead of 404: browsers log each 404 as an error.
 func (s *Server) list(path string, do func(context.Context, *fields) (any, error), methods ...string) {
 	s.handle(path, methods, func(w http.ResponseWriter, r *http.Request) {
 		empty := r.URL.Query().Get("empty") == "true"
@@ -301,7 +301,7 @@ func (s *Server) list(path string, do func(context.Context, *fields) (any, error
 	})
 }
 
-// conclude answers a request that was done, or not.
+// conclude sends the answer to a request, or the error.
 func (s *Server) conclude(w http.ResponseWriter, r *http.Request, answer any, err error) {
 	if err != nil {
 		s.fail(w, r, err)
@@ -313,7 +313,7 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, answer any, er
 	}
 }
 
-// read serves do under a path for GET: it answers by itself unless it returns an error.
+// read serves do under a path for GET. do writes the answer itself, unless it returns an error.
 func (s *Server) read(path string, do func(http.ResponseWriter, *http.Request) error) {
 	s.handle(path, []string{http.MethodGet}, func(w http.ResponseWriter, r *http.Request) {
 		if err := do(w, r); err != nil {
@@ -322,7 +322,7 @@ func (s *Server) read(path string, do func(http.ResponseWriter, *http.Request) e
 	})
 }
 
-// handle serves do under a path for those methods, and HEAD where GET is one of them.
+// handle serves do under a path for the methods, and for HEAD if GET is one of them.
 func (s *Server) handle(path string, methods []string, do http.HandlerFunc) {
 	if get := slices.Index(methods, http.MethodGet); get >= 0 {
 		methods = slices.Insert(slices.Clone(methods), get+1, http.MethodHead)
@@ -356,9 +356,10 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, do func(context.Co
 	return answer, err
 }
 
-// readBody reads a request's body, whatever its content type says: jQuery calls JSON a form.
+// readBody reads the body of a request, whatever its content type: jQuery sends JSON as a form.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// Not every ResponseWriter has deadlines. The second call matters: a deadline that passes later cancels the request.
+	// Errors are ignored, since not every ResponseWriter has deadlines. The deadline must be removed after reading: a deadline that
+	// passes later cancels the request.
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout))
 	defer func() { _ = conn.SetReadDeadline(time.Time{}) }()
@@ -379,17 +380,17 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// errInflated says that a compressed body is too large once it is not.
+// errInflated means that a body is too large after it was decompressed.
 var errInflated = errors.New("the body is too large")
 
-// readEncoded reads a body that may be compressed by gzip. What is neither is refused, and what is no gzip is, too.
+// readEncoded reads a body that may be compressed by gzip. Other codings are refused.
 func readEncoded(body io.Reader, h http.Header) ([]byte, error) {
 	switch coding := strings.ToLower(strings.TrimSpace(strings.Join(h.Values("Content-Encoding"), ","))); coding {
 	case "", "identity":
 		return io.ReadAll(body)
 	case "gzip", "x-gzip":
 	default:
-		return nil, refusal{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding is %q; gzip can be read, or none", shorten(coding))}
+		return nil, refusal{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding %q is not supported: use gzip, or none", shorten(coding))}
 	}
 	unzip, err := gzip.NewReader(body)
 	if err != nil {
@@ -405,7 +406,7 @@ func readEncoded(body io.Reader, h http.Header) ([]byte, error) {
 	return plain, nil
 }
 
-// notZipped is the error for a body that gzip cannot read. Errors of the connection stay what they are.
+// notZipped returns the error for a body that gzip cannot read. Errors of the connection are returned as they are.
 func notZipped(err error) error {
 	var corrupt flate.CorruptInputError
 	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt) ||
@@ -415,7 +416,7 @@ func notZipped(err error) error {
 	return err
 }
 
-// notImplemented answers 501 under a path, to any method.
+// notImplemented answers 501 under a path, whatever the method.
 func (s *Server) notImplemented(path, message string) {
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, refusal{http.StatusNotImplemented, message})
@@ -424,7 +425,7 @@ func (s *Server) notImplemented(path, message string) {
 	s.mux.HandleFunc(prefix+path+"/", answer)
 }
 
-// allowed answers 405 if the request's method is none of those, and says whether it is one.
+// allowed says whether the method of the request is one of the methods. If not, it answers 405.
 func (s *Server) allowed(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
@@ -438,7 +439,7 @@ func (s *Server) answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false) // addresses are to be read by people, too
+	e.SetEscapeHTML(false) // people read the addresses
 	if err := e.Encode(v); err != nil {
 		s.log.Debug("rest answer not delivered", "err", err)
 	}

@@ -10,13 +10,13 @@ import (
 	"transponder/internal/guard"
 )
 
-// Stats are the counts that /?action=stat gives out.
+// Stats are the counts for /?action=stat.
 type Stats struct {
 	WebSockets      int // connections of the signalling
 	RTMPConnections int // to our own RTMP server
 
 	WebRTCIn, WebRTCOut int // streams published and played
-	RTMPIn, RTMPOut     int // likewise; pushes go out
+	RTMPIn, RTMPOut     int // streams published and played; pushes count as played
 	Viewers             int // players of all kinds
 
 	MediaPortsFree, MediaPortsBusy int
@@ -24,7 +24,7 @@ type Stats struct {
 
 // statGroup is a section of the answer.
 type statGroup struct {
-	title  string // the text's headline; the Web SDK takes its first word for the section's name
+	title  string // headline in the text; the Web SDK takes its first word as the name of the section
 	name   string // in JSON
 	values []statValue
 }
@@ -34,8 +34,8 @@ type statValue struct {
 	value any
 }
 
-// groups orders the counts as the published contract does. Kinds of connection and stream that this server does not have
-// are there with 0, because the Web SDK's console adds them up.
+// groups returns the counts in the order of the published contract. Kinds of connections and streams that this server does not have
+// are 0: the console of the Web SDK adds them up.
 func (st Stats) groups(p process) []statGroup {
 	return []statGroup{
 		{"Connection", "connections_stats", []statValue{
@@ -72,9 +72,8 @@ func (st Stats) groups(p process) []statGroup {
 	}
 }
 
-// Stat serves the counts that snapshot returns, as text or with format=json as JSON, there only the groups that groups=
-// names. It is for requests to / whose query says action=stat; the settings are those of the API's answers to pages of other
-// origins.
+// Stat returns the handler for requests to / with the query action=stat. It answers with the counts that snapshot returns, as text, or
+// as JSON with format=json, where groups= may name the wanted groups. Pages of other origins may ask if they may use the API.
 func Stat(cfg Config, g *guard.Guard, snapshot func() Stats) (http.Handler, error) {
 	access, err := cfg.access("stat", g)
 	if err != nil {
@@ -98,8 +97,8 @@ func Stat(cfg Config, g *guard.Guard, snapshot func() Stats) (http.Handler, erro
 	}), nil
 }
 
-// statText writes a headline and lines of key=value for each group. The first line must be a headline, and there must be no
-// empty line before one: the Web SDK's poll never ends otherwise.
+// statText returns a headline and lines of key=value for each group. The first line must be a headline, without an empty line before
+// it: otherwise the poll of the Web SDK never ends.
 func statText(groups []statGroup) string {
 	var b strings.Builder
 	for _, g := range groups {
@@ -111,7 +110,7 @@ func statText(groups []statGroup) string {
 	return b.String()
 }
 
-// statJSON picks the groups of a list of names with commas between them, all for an empty one.
+// statJSON returns the groups whose names are in the list, which is separated by commas; all groups if the list is empty.
 func statJSON(groups []statGroup, names string) map[string]any {
 	picked := map[string]any{}
 	wanted := func(name string) bool { return names == "" || slices.Contains(strings.Split(names, ","), name) }
@@ -125,7 +124,7 @@ func statJSON(groups []statGroup, names string) map[string]any {
 		}
 		picked[g.name] = values
 	}
-	// The Web SDK's console asks for this group alone and fails on an answer without it.
+	// The console of the Web SDK asks for this group alone, and fails without it.
 	if wanted("transcoding_stats") {
 		picked["transcoding_stats"] = map[string]any{"transcoding_video_full_info": map[string]any{}}
 	}

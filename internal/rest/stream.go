@@ -11,14 +11,14 @@ import (
 	"transponder/internal/stream"
 )
 
-// What the contract calls the states of a publisher's stream.
+// The states of publishers and players in the words of the contract.
 const (
 	statusPending    = "PENDING"
 	statusPublishing = "PUBLISHING"
 	statusPlaying    = "PLAYING"
 )
 
-// Player is one who plays a stream.
+// Player describes one player. Its fields are those of wcs.Player.
 type Player struct {
 	ID                     string // media session id
 	Name                   string // of the stream
@@ -26,7 +26,7 @@ type Player struct {
 	AppKey                 string
 	Provider               string // "WebRTC", "WHEP"
 	Transport              string // "UDP", "TCP"
-	Playing                bool   // false: is being connected
+	Playing                bool   // false: it is connecting
 	HasVideo, HasAudio     bool
 	AudioMuted, VideoMuted bool         // by the publisher
 	Video, Audio           *media.Track // as they are sent; nil before the first frame
@@ -34,15 +34,15 @@ type Player struct {
 	Created                time.Time
 }
 
-// Players does what requests ask about those who play. app makes one of wcs.Server.
+// Players lists and ends players. Package app makes one of wcs.Server.
 type Players interface {
 	Players() []Player         // oldest first
-	StopPlayer(id string) bool // says whether there is a player of that id
-	// Muted says which tracks the publisher of a stream says it has muted.
+	StopPlayer(id string) bool // says whether there is a player with the id
+	// Muted says which tracks of a stream its publisher has muted.
 	Muted(src *stream.Source) (audio, video bool)
 }
 
-// streamBody is a stream in an answer: what the contract's StreamStatusEvent says of a publisher, or of a player.
+// streamBody is a publisher or a player in an answer, with the members of StreamStatusEvent in the contract.
 type streamBody struct {
 	NodeID         string     `json:"nodeId,omitempty"`
 	AppKey         string     `json:"appKey"`
@@ -124,7 +124,7 @@ func (s *Server) playerBody(p Player) streamBody {
 	return b
 }
 
-// use notes how the media comes.
+// use sets the members that describe the media.
 func (b *streamBody) use(video, audio *media.Track) {
 	b.VideoCodec, b.AudioCodec = codecOf(video), codecOf(audio)
 	if video != nil {
@@ -139,7 +139,7 @@ func statusOf(st stream.SourceStats) string {
 	return statusPending
 }
 
-// codecOf names the codec of a track, "" before the first frame.
+// codecOf returns the name of the codec of a track, "" before the first frame.
 func codecOf(t *media.Track) string {
 	if t == nil {
 		return ""
@@ -147,7 +147,7 @@ func codecOf(t *media.Track) string {
 	return t.Codec.String()
 }
 
-// streamFilter picks streams. Empty members match all.
+// streamFilter selects streams. An empty member matches all streams.
 type streamFilter struct {
 	ids       []string // any of these
 	name      string
@@ -165,16 +165,16 @@ func newStreamFilter(f *fields) streamFilter {
 	if id := f.text("mediaSessionId"); id != "" {
 		filter.ids = append(filter.ids, id)
 	}
-	f.take("display") // asks for more detail than there is
+	f.take("display") // asks for details that this server does not have
 	return filter
 }
 
-// empty says whether the filter matches all. A list of ids without an id does not: whoever made it meant nobody.
+// empty says whether the filter matches all streams. A filter with an empty list of ids matches none.
 func (sf streamFilter) empty() bool {
 	return sf.ids == nil && sf.name == "" && sf.published == nil && sf.status == ""
 }
 
-// matches says whether the filter picks a stream.
+// matches says whether the filter selects a stream.
 func (sf streamFilter) matches(b streamBody) bool {
 	return (sf.ids == nil || slices.Contains(sf.ids, b.MediaSessionID)) &&
 		(sf.name == "" || sf.name == b.Name) &&
@@ -182,13 +182,13 @@ func (sf streamFilter) matches(b streamBody) bool {
 		(sf.status == "" || sf.status == b.Status)
 }
 
-// found is a stream that a filter picks.
+// found is a publisher or a player that a filter selects.
 type found struct {
 	streamBody
 	end func()
 }
 
-// streams returns what a filter picks, publishers and then players, errNoStream if there is none.
+// streams returns the publishers and then the players that a filter selects; errNoStream if there are none.
 func (s *Server) streams(filter streamFilter) ([]found, error) {
 	var list []found
 	add := func(b streamBody, end func()) {
@@ -232,8 +232,8 @@ func (s *Server) streamList(filter streamFilter) (any, error) {
 	return list, nil
 }
 
-// terminateStreams ends what a filter picks. The published contract ends every stream on an empty filter; here that has to
-// be said.
+// terminateStreams ends the publishers and players that a filter selects. In the published contract an empty filter ends all streams;
+// here the request must say so.
 func (s *Server) terminateStreams(_ context.Context, f *fields) (any, error) {
 	filter := newStreamFilter(f)
 	all := f.boolean("all")
@@ -248,7 +248,7 @@ func (s *Server) terminateStreams(_ context.Context, f *fields) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, st := range slices.Backward(picked) { // players first, so that they hear why
+	for _, st := range slices.Backward(picked) { // players first, so that they are told this cause
 		s.log.Info("stream terminated by request", "stream", st.Name, "type", st.MediaType)
 		st.end()
 	}

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// explain says what is wrong with a body that is not a JSON object, and where: the examples of the published contract lack
-// commas, and people paste them.
+// explain returns an error that says what is wrong with a body that is not a JSON object, and where. The examples in the published
+// contract lack commas, and people paste them.
 func explain(body []byte, err error) error {
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) {
@@ -22,15 +22,14 @@ func explain(body []byte, err error) error {
 	if strings.HasPrefix(syntax.Error(), "unexpected end") {
 		what = "the body ends too early; a closing bracket or quote is missing"
 	} else {
-		at = max(at-1, 0) // the offset is that of the byte after the offending one
+		at = max(at-1, 0) // the offset is that of the byte after the wrong one
 		what = complaint(syntax.Error(), body, at)
 	}
 	line, column := position(body, at)
 	return refusal{http.StatusBadRequest, fmt.Sprintf("the body is not valid JSON: line %d, column %d: %s", line, column, what)}
 }
 
-// complaint says what is wrong with the byte at an offset in words for whoever wrote the body. The decoder's own words tell
-// what it was looking for.
+// complaint says what is wrong at an offset, in words for the author of the body. The message of the decoder tells what it expected.
 func complaint(decoder string, body []byte, at int) string {
 	here := token(body[at:])
 	before := bytes.TrimSpace(body[:at])
@@ -57,10 +56,10 @@ func complaint(decoder string, body []byte, at int) string {
 	return decoder
 }
 
-// maxToken is the longest name that is repeated in a complaint.
+// maxToken is the longest text that is repeated in an error.
 const maxToken = 40
 
-// token returns what stands at the beginning of b: a short string as it is written, else one character.
+// token returns the beginning of b: a short string as it is written, otherwise one character.
 func token(b []byte) string {
 	if end := bytes.IndexByte(b[1:], '"'); b[0] == '"' && end >= 0 && end <= maxToken {
 		return string(b[:end+2])

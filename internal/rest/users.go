@@ -18,15 +18,15 @@ import (
 	"transponder/internal/guard"
 )
 
-// users are those who may use the API. bcrypt is slow on purpose, and clients ask every few seconds, so the last password
-// that was right is remembered for each user, as a keyed hash.
+// users are the people and programs that may use the API. bcrypt is slow on purpose, and clients ask every few seconds. So the last
+// right password of each user is remembered, as a keyed hash.
 type users struct {
 	key    [32]byte
 	logins *logins
 
 	mu     sync.Mutex
 	hashes map[string][]byte            // guarded by mu
-	decoy  []byte                       // guarded by mu; a hash to compare with for names that are not there, so that the time does not tell
+	decoy  []byte                       // guarded by mu; compared with for unknown names, so that the time of the answer does not tell which names exist
 	known  map[string][sha256.Size]byte // guarded by mu
 }
 
@@ -36,12 +36,12 @@ func newUsers(shares guard.SharesConfig) *users {
 	return u
 }
 
-// parse reads lines of "name:bcrypt hash" in the place of those that were read before. Empty lines and lines that begin with # are
-// skipped. If there is a fault, nothing changes.
+// parse reads lines of "name:bcrypt hash", which replace all earlier ones. Empty lines and lines that begin with # are skipped. If there
+// is an error, nothing changes.
 func (u *users) parse(text string) error {
 	hashes, decoy := map[string][]byte{}, []byte(nil)
 	n := 0
-	text = strings.TrimPrefix(text, "\ufeff") // editors on Windows begin with a byte order mark
+	text = strings.TrimPrefix(text, "\ufeff") // editors on Windows write a byte order mark first
 	for line := range strings.Lines(text) {
 		n++
 		line = strings.TrimSpace(line)
@@ -66,8 +66,8 @@ func (u *users) parse(text string) error {
 	return nil
 }
 
-// admit says whether the password that comes from an address is the user's. It takes a while the first time. If wait is not 0 nobody
-// looked: there were too many tries, and the next may come after that time.
+// admit says whether a password that comes from an address is that of the user. This takes a while the first time. If wait is not 0,
+// the password was not checked, since there were too many tries; the next try may come after that time.
 func (u *users) admit(ctx context.Context, from netip.Addr, name, password string) (ok bool, wait time.Duration) {
 	mac := hmac.New(sha256.New, u.key[:])
 	mac.Write([]byte(password))
@@ -88,7 +88,7 @@ func (u *users) admit(ctx context.Context, from netip.Addr, name, password strin
 	})
 	if ok {
 		u.mu.Lock()
-		if bytes.Equal(hash, u.hashes[name]) { // the file may have been read again meanwhile
+		if bytes.Equal(hash, u.hashes[name]) { // otherwise the file was read again meanwhile
 			u.known[name] = sum
 		}
 		u.mu.Unlock()
