@@ -7,24 +7,25 @@ import (
 	"transponder/internal/stream"
 )
 
-// ahead reads a publisher that sends faster than its media plays. What is read is kept until it is due, within the bounds of a
-// reader's queue: a publisher that has sent all it has may be gone at once, and what its kernel still holds then is lost.
+// ahead reads from a publisher that sends faster than its media plays, and queues the messages until they are due. The queue has the
+// limits of a reader's queue. Without it, media would be lost: a publisher may disconnect as soon as it has sent everything, and
+// what the kernel of its machine still holds then never arrives.
 type ahead struct {
 	read func() (received, error)
-	more chan struct{} // holds a token when there may be something to take
+	more chan struct{} // holds a token when there may be a message
 	room chan struct{} // holds a token when there may be room again
 
 	mu    sync.Mutex
 	queue []received // guarded by mu
 	bytes int        // guarded by mu
-	err   error      // guarded by mu; there will be no more
+	err   error      // guarded by mu; why reading has ended
 }
 
 func newAhead(read func() (received, error)) *ahead {
 	return &ahead{read: read, more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// run reads until that fails or ctx ends.
+// run reads until a read fails or ctx ends.
 func (a *ahead) run(ctx context.Context) {
 	for {
 		for a.full() {
@@ -47,7 +48,7 @@ func (a *ahead) run(ctx context.Context) {
 	}
 }
 
-// end says why there will be no more.
+// end sets why reading has ended.
 func (a *ahead) end(err error) {
 	a.mu.Lock()
 	a.err = err
@@ -68,13 +69,13 @@ func (a *ahead) over() bool {
 	return a.err != nil
 }
 
-// next waits for a message and returns it, or why there will be no more.
+// next waits for a message and returns it. After the last message it returns why reading has ended.
 func (a *ahead) next(ctx context.Context) (received, error) {
 	for {
 		a.mu.Lock()
 		if len(a.queue) > 0 {
 			m := a.queue[0]
-			a.queue[0] = received{} // lets go of the payload
+			a.queue[0] = received{} // releases the payload
 			a.queue = a.queue[1:]
 			a.bytes -= len(m.Payload)
 			a.mu.Unlock()

@@ -8,104 +8,105 @@ import (
 )
 
 const (
-	// maxStep is how far ahead of everything before it, and of its arrival, a message may be. More is a jump: a restarted
-	// encoder, a clock that was set.
+	// maxStep is how far the time of a message may be ahead of all messages before it, and of its arrival. More is a jump, as of an
+	// encoder that was restarted, or of a clock that was set.
 	maxStep = 3 * time.Second
 
-	// maxBack is how far a track's time may go back, by rounding or by what its encoder takes back. More is a jump.
+	// maxBack is how far the time of a track may go back, as rounding and some encoders make it. More is a jump.
 	maxBack = 200 * time.Millisecond
 
-	// sameClock is how far apart two tracks may be that share a clock: what a multiplexer lets one run ahead of the other.
+	// sameClock is how far apart two tracks with the same clock may be: a multiplexer may send one of them that much earlier.
 	sameClock = 3 * time.Second
 
-	// maxLag is how late a message may be that is still believed: longer than a link may stand still without being closed.
+	// maxLag is how late a message may be whose time is still believed. A connection that stands still is closed earlier.
 	maxLag = time.Minute
 
-	// late is from when on messages that stay late, for two of lateWindow, are of a publisher that stood still or is slow, and not
-	// of a link that catches up. catching is by how much a link gets better in one of them.
+	// If messages are later than late for two windows of lateWindow, the publisher has stood still or is slow. If their lateness
+	// shrinks by catching or more from one window to the next, the network was slow, and catches up.
 	late       = 250 * time.Millisecond
 	lateWindow = time.Second
 	catching   = 100 * time.Millisecond
 
-	// maxLead is how far ahead of its own pace a publisher is read. One that is faster, like a file sent without pace, is read
-	// no faster.
+	// maxLead is how far a publisher is read ahead of its own pace. A publisher that sends faster, such as a file that is sent without
+	// pacing, is held back.
 	maxLead = 2 * time.Second
-	// smallStep is the longest step of a publisher that runs at its pace. A longer one is a gap of its own making, and no reason to hold it
-	// back.
+	// smallStep is the longest step in time of a publisher that keeps its pace. A longer step is a gap in its media, and no reason to
+	// hold the publisher back.
 	smallStep = 500 * time.Millisecond
 
-	// topSpeed is how many times faster than real time a link is read that catches up, so that readers' queues can follow, and
-	// freeBurst is how much is read at any speed.
+	// topSpeed is how many times faster than real time a publisher is read that catches up, so that the queues of readers can follow.
+	// The first freeBurst of media is read at any speed.
 	topSpeed  = 10
 	freeBurst = time.Second
 
-	// window is over how long the earliest arrival is taken for the true one, and paceWindows over how many of them a
-	// publisher's pace is known: longer than a link is slow that then catches up.
+	// The shortest time to arrival within a window is taken for the true one. The pace of a publisher is the shortest of paceWindows
+	// windows, which is longer than a network is slow that then catches up.
 	window      = 10 * time.Second
 	paceWindows = 60
 
-	// slew is the most that a window corrects: a tenth of a percent, inaudible and faster than any two clocks part.
+	// slew is the most that is corrected in a window. A tenth of a percent is not audible, and more than two clocks differ.
 	slew = window / 1000
 
-	// A track whose times have stood still for so many messages and so long has no times.
+	// A track has no usable times if they have stood still for stuckMessages messages and for stuckFor.
 	stuckMessages = 4
 	stuckFor      = 300 * time.Millisecond
-	// stuckError is how far its frames, which are spread evenly then, may be from their arrival.
+	// The frames of such a track are spread evenly; stuckError is how far they may be from their arrival.
 	stuckError = 500 * time.Millisecond
 )
 
-// clock lays a publisher's 32-bit milliseconds on the stream's clock, which is that of arrival. Tracks that share a clock stay in
-// step.
+// clock turns the 32-bit milliseconds of a publisher into times on the clock of the stream, which is the clock of arrival. Tracks that
+// share a clock stay in step.
 //
-// A message that is late is believed: a link that stood still delivers what was recorded meanwhile with true times, and is read
-// fast until it has caught up. Arrival corrects times slowly, and all at once only where a publisher's clock has jumped or
-// stood still. Times never go back, and no new beginning is before the last frame of the old one.
+// The time of a late message is believed: after a network has stood still, it delivers media that was recorded meanwhile with right
+// times, and the publisher is read fast until it has caught up. Times of arrival correct the offset slowly. Only when the clock of a
+// publisher has jumped or stood still is the offset corrected at once. Times never go back: a new timeline begins after the last
+// frame of the old one.
 type clock struct {
-	audio, video track
+	audio, video trackClock
 	jumps        int64
 
 	readAt media.Timestamp // when the last message arrived
-	burst  time.Duration   // how much came faster than topSpeed
+	burst  time.Duration   // how much media came faster than topSpeed
 
 	begun   bool
-	held    bool // the publisher was held back
+	held    bool // the publisher was held back at heldAt
 	heldAt  media.Timestamp
-	mayRead time.Duration // how long the next message is to wait
+	mayRead time.Duration // how long to wait before the next message is read
 }
 
-// track is one track's clock.
-type track struct {
-	started bool
-	line    *line
-	said    time.Duration   // the publisher's time of the latest message, unwrapped
-	last    media.Timestamp // where that lies on the stream's clock
-	usual   time.Duration   // between two frames
+// trackClock is the clock of one track.
+type trackClock struct {
+	started  bool
+	timeline *timeline
+	said     time.Duration   // time of the latest message as the publisher said it, without wrapping at 32 bits
+	last     media.Timestamp // time of that message on the clock of the stream
+	usual    time.Duration   // between two frames
 
-	same      int // messages in a row that said what the one before did
+	same      int // messages in a row with the same time
 	sameSince media.Timestamp
-	stuck     int // messages since the times are not believed
+	stuck     int // messages since the times are no longer believed
 	stuckFrom media.Timestamp
 }
 
-// line is one run of a publisher's time, which tracks may share.
-type line struct {
-	offset time.Duration   // from the publisher's time to the stream's clock
-	latest media.Timestamp // of all its messages, on the stream's clock
+// timeline is a stretch of the time of a publisher without jumps. Tracks may share it.
+type timeline struct {
+	offset time.Duration   // from the time of the publisher to the clock of the stream
+	latest media.Timestamp // of all its messages, on the clock of the stream
 
 	windowEnd media.Timestamp
-	least     time.Duration // from the publisher's time to arrival, in the window
-	held      bool          // the publisher was held back in the window, so that its pace did not show
-	excused   time.Duration // ahead by steps, in the window
+	least     time.Duration // shortest time from the time of the publisher to the arrival, in the window
+	held      bool          // the publisher was held back in the window, so its pace is not known
+	excused   time.Duration // sum of the gaps in the media, in the window
 
-	pace  time.Duration // from the publisher's time to when it is due by the publisher's own pace
+	pace  time.Duration // from the time of the publisher to when the media is due at the pace of the publisher
 	paces [paceWindows]time.Duration
-	known int // of them
+	known int // of paces
 
 	lateEnd           media.Timestamp
-	lateNow, lateThen time.Duration // least delay in this lateWindow and in the one before
+	lateNow, lateThen time.Duration // shortest delay in this lateWindow and in the one before
 }
 
-// timestamp returns the time on the stream's clock of a message that says ms and arrived at now.
+// timestamp returns the time on the clock of the stream of a message that says ms and arrived at now.
 func (c *clock) timestamp(k media.Kind, ms uint32, now media.Timestamp) media.Timestamp {
 	t, other := &c.audio, &c.video
 	if k == media.Video {
@@ -118,20 +119,20 @@ func (c *clock) timestamp(k media.Kind, ms uint32, now media.Timestamp) media.Ti
 		t.last = at
 		return at
 	}
-	l := t.line
+	l := t.timeline
 	at := media.Timestamp(t.said + l.offset)
 	c.pace(t, at, now)
 	at = at.Add(l.correct(now, time.Duration(now)-t.said))
 	l.latest = max(l.latest, at)
 	if t.same > 0 {
-		at = max(at, t.last.Add(t.usual)) // several frames of one time follow each other
+		at = max(at, t.last.Add(t.usual)) // several frames with the same time are spread
 	}
 	t.last = at
 	return at
 }
 
-// follow takes a message of a track that has begun. ok says that its time is not the publisher's, but at.
-func (c *clock) follow(t, other *track, ms uint32, now media.Timestamp) (at media.Timestamp, ok bool) {
+// follow handles a message of a track that has begun. If ok is true, the time of the message is at, whatever the publisher says.
+func (c *clock) follow(t, other *trackClock, ms uint32, now media.Timestamp) (at media.Timestamp, ok bool) {
 	step := time.Duration(int32(ms-uint32(t.said/time.Millisecond))) * time.Millisecond
 	t.said += step
 	if step == 0 {
@@ -149,49 +150,50 @@ func (c *clock) follow(t, other *track, ms uint32, now media.Timestamp) (at medi
 	return 0, false
 }
 
-// begin takes a track's first message.
-func (t *track) begin(ms uint32, other *track) {
+// begin handles the first message of a track.
+func (t *trackClock) begin(ms uint32, other *trackClock) {
 	t.started, t.usual = true, 20*time.Millisecond
 	t.said = time.Duration(ms) * time.Millisecond
-	if other.started { // its time may have wrapped, or be about to
+	if other.started { // one of the two times may have wrapped
 		t.said = other.said + time.Duration(int32(ms-uint32(other.said/time.Millisecond)))*time.Millisecond
 	}
 }
 
-// jumped says whether a step cannot be time that passed.
-func (t *track) jumped(step time.Duration, now media.Timestamp) bool {
-	at := media.Timestamp(t.said + t.line.offset)
-	return step < -maxBack || at.Sub(max(t.line.latest, now)) > maxStep || now.Sub(at) > maxLag
+// jumped says whether a step in the time of the publisher is a jump of its clock.
+func (t *trackClock) jumped(step time.Duration, now media.Timestamp) bool {
+	at := media.Timestamp(t.said + t.timeline.offset)
+	return step < -maxBack || at.Sub(max(t.timeline.latest, now)) > maxStep || now.Sub(at) > maxLag
 }
 
-// place begins anew, or for the first time, at a message that arrives now: on the other track's line if it fits, else at the time
-// of arrival.
-func (c *clock) place(t, other *track, now media.Timestamp) {
-	if other.started && other.stuck == 0 && other.line != t.line {
-		if d := media.Timestamp(t.said + other.line.offset).Sub(other.last); d <= sameClock && d >= -sameClock {
-			t.line = other.line
+// place gives a track a timeline at a message that arrives now: the timeline of the other track if the time fits, otherwise a new one that
+// begins at the time of arrival.
+func (c *clock) place(t, other *trackClock, now media.Timestamp) {
+	if other.started && other.stuck == 0 && other.timeline != t.timeline {
+		if d := media.Timestamp(t.said + other.timeline.offset).Sub(other.last); d <= sameClock && d >= -sameClock {
+			t.timeline = other.timeline
 			return
 		}
 	}
 	at := max(now, other.last)
-	if t.line != nil {
+	if t.timeline != nil {
 		at = max(at, t.last.Add(t.usual))
 	}
 	offset := time.Duration(at) - t.said
-	t.line = &line{
+	t.timeline = &timeline{
 		offset: offset, pace: offset, latest: at,
 		windowEnd: now.Add(window), least: time.Duration(now) - t.said, lateEnd: now.Add(lateWindow), lateNow: maxLag,
 	}
 	if !other.started && !c.begun {
-		// What was recorded while the link stood still before the first message may come at once: up to what passed since the
-		// publisher was let in.
+		// If the network stood still before the first message, all media since then may come at once: up to the time since the
+		// publisher was accepted.
 		c.begun = true
-		t.line.pace -= min(time.Duration(now), maxLag)
+		t.timeline.pace -= min(time.Duration(now), maxLag)
 	}
 }
 
-// stand takes a message that says the same time as the one before. ok says that the track has no times, but at.
-func (t *track) stand(now media.Timestamp) (at media.Timestamp, ok bool) {
+// stand handles a message with the same time as the one before. If ok is true, the track has no usable times, and at is the time of the
+// message.
+func (t *trackClock) stand(now media.Timestamp) (at media.Timestamp, ok bool) {
 	if t.same == 0 {
 		t.sameSince = now
 	}
@@ -204,7 +206,7 @@ func (t *track) stand(now media.Timestamp) (at media.Timestamp, ok bool) {
 		t.stuck = t.same
 	}
 	t.stuck++
-	// Frames are as long as those so far were on average, and drift towards their arrival.
+	// A frame is as long as the frames before it on average. The times drift towards the times of arrival.
 	at = t.last.Add(max(now.Sub(t.stuckFrom)/time.Duration(t.stuck), time.Millisecond))
 	if d := now.Sub(at); d > stuckError {
 		at = now
@@ -214,9 +216,9 @@ func (t *track) stand(now media.Timestamp) (at media.Timestamp, ok bool) {
 	return at, true
 }
 
-// pace decides how long the publisher is to be held back.
-func (c *clock) pace(t *track, at, now media.Timestamp) {
-	l := t.line
+// pace decides how long the publisher is held back.
+func (c *clock) pace(t *trackClock, at, now media.Timestamp) {
+	l := t.timeline
 	c.burst = max(0, c.burst-topSpeed*now.Sub(c.readAt)) + min(max(0, at.Sub(l.latest)), smallStep)
 	c.readAt = now
 	if excess := at.Sub(max(l.latest, now)); excess > smallStep && l.excused+excess <= maxStep {
@@ -230,12 +232,12 @@ func (c *clock) pace(t *track, at, now media.Timestamp) {
 	c.mayRead = max(0, c.burst-freeBurst) / topSpeed
 }
 
-// fast says whether messages come faster than their media plays.
+// fast says whether messages come faster than the media plays.
 func (c *clock) fast() bool {
 	return c.burst > freeBurst/4 || c.held && c.readAt.Sub(c.heldAt) < maxLead
 }
 
-// rest returns how long a publisher that was held back lately, and has ended, is ahead of its time.
+// rest returns how much media is still to be played of a publisher that has ended, and was held back shortly before.
 func (c *clock) rest(now media.Timestamp) time.Duration {
 	if !c.held || now.Sub(c.heldAt) > maxLead+maxStep {
 		return 0
@@ -243,8 +245,9 @@ func (c *clock) rest(now media.Timestamp) time.Duration {
 	return min(max(0, c.audio.last.Sub(now), c.video.last.Sub(now)), maxLead+maxStep)
 }
 
-// correct learns from a message that arrived so long after the publisher's time. It returns what it has moved the line by.
-func (l *line) correct(now media.Timestamp, way time.Duration) time.Duration {
+// correct adjusts the offset by a message. way is the time from the time of the publisher to the arrival. It returns the change of the
+// offset.
+func (l *timeline) correct(now media.Timestamp, way time.Duration) time.Duration {
 	l.least = min(l.least, way)
 	moved := l.standstill(now, way)
 	if now < l.windowEnd {
@@ -261,9 +264,9 @@ func (l *line) correct(now media.Timestamp, way time.Duration) time.Duration {
 	return moved + d
 }
 
-// standstill moves the line to where messages arrive that stay late: their publisher has stood still, or is slower than its times. Those
-// of a link that catches up are ever less late.
-func (l *line) standstill(now media.Timestamp, way time.Duration) time.Duration {
+// standstill moves the offset to the times of arrival if messages stay late: then the publisher has stood still, or is slower than its
+// times say. After a slow network the messages become less and less late.
+func (l *timeline) standstill(now media.Timestamp, way time.Duration) time.Duration {
 	delay := way - l.offset
 	if now < l.lateEnd {
 		l.lateNow = min(l.lateNow, delay)

@@ -8,22 +8,22 @@ import (
 	"transponder/internal/limits"
 )
 
-// Config says where the server listens and how patient it is.
+// Config holds the settings of the server.
 type Config struct {
-	Address        string // host:port to listen on; port 0 takes any
-	MaxConnections int    // more are closed at once
+	Address        string // host:port to listen on; port 0: any free port
+	MaxConnections int    // further connections are closed at once
 
 	HandshakeTimeout time.Duration // from accepting a connection to its publish or play
-	IdleTimeout      time.Duration // without a byte from a publisher; a link may stand still for half a minute and go on
-	WriteTimeout     time.Duration // for a player to take what one write holds
-	PlayWait         time.Duration // that a player waits for its stream to appear
+	IdleTimeout      time.Duration // without a byte from a publisher; a network may stand still for half a minute and recover
+	WriteTimeout     time.Duration // of one write to a player
+	PlayWait         time.Duration // how long a player waits for its stream
 }
 
 // MaxConnectionsRange is the range of Config.MaxConnections.
 var MaxConnectionsRange = limits.Of(1, 1_000_000)
 
-// DefaultConfig listens on RTMP's own port. A player may come some seconds before its publisher, as happens when both are
-// started by one command.
+// DefaultConfig listens on the usual port of RTMP. A player may connect some seconds before its publisher, as it happens when one
+// command starts both.
 func DefaultConfig() Config {
 	return Config{
 		Address:          ":1935",

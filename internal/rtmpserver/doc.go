@@ -1,9 +1,9 @@
-// Package rtmpserver is the RTMP port: it takes publishes as streams of the hub and serves the hub's streams to players.
+// Package rtmpserver is the RTMP server. Publishers become streams of the hub, and players get streams of the hub.
 //
-// A publish becomes the stream of its name, whatever the application and without the name's query; there is no
-// authentication here. Pictures may be H.264 and, in Enhanced RTMP, HEVC, AV1 or VP9; sound AAC, G.711, Speex, MP3 or, in
-// Enhanced RTMP, Opus. Players get the pictures as they are, those of Enhanced RTMP if they have offered to take them, and
-// AAC. The wire is left to package rtmp, the making of AAC to whoever is handed in as AudioRenditions.
+// The name of a stream is the published name without its query, whatever the application. There is no authentication. Pictures may
+// be H.264, and in Enhanced RTMP also HEVC, AV1 or VP9. Sound may be AAC, G.711, Speex or MP3, and in Enhanced RTMP also Opus. Players
+// get the pictures untouched, and AAC. A player gets codecs of Enhanced RTMP only if it has offered to take them. The package leaves
+// the wire format to package rtmp, and making AAC to AudioRenditions.
 //
-// Server.Run owns the listener and a goroutine for each connection, and joins them all before it returns.
+// Server.Run owns the listener and a goroutine for each connection. All of them have ended when Run returns.
 package rtmpserver

@@ -7,8 +7,8 @@ import (
 	"transponder/internal/media"
 )
 
-// examine learns from a frame what the message or the configuration leave out: some publishers never mark a key frame, the
-// configurations of AV1 and VP9 need not tell the picture size, and some publishers send no configuration that can be read.
+// examine reads from a frame what the message and the configuration do not say. Some publishers mark no key frames, the configurations of
+// AV1 and VP9 may lack the picture size, and some publishers send no readable configuration.
 func (in *ingest) examine(v *flv.Video) {
 	var t media.Track
 	var ok bool
@@ -37,13 +37,13 @@ func (in *ingest) examine(v *flv.Video) {
 		if old.Width == t.Width && old.Height == t.Height {
 			return
 		}
-		t.Config = old.Config // the publisher's own, which says more
+		t.Config = old.Config // that of the publisher, which says more
 	}
 	in.video = &t
 }
 
-// hevcKey says whether decoding may start at an access unit: whether its first slice is of a random access point (ITU-T
-// H.265, 7.4.2.2).
+// hevcKey says whether decoding can start at an access unit, which is so if its first slice belongs to a random access point (ITU-T H.265,
+// 7.4.2.2).
 func hevcKey(unit []byte) bool {
 	for nal := range media.EachNAL(unit) {
 		kind := h265.NALUType(nal[0] >> 1 & 0x3f)

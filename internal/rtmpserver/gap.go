@@ -7,28 +7,28 @@ import (
 )
 
 const (
-	// silentAfter is how long no sound comes before silence takes its place, and how far the pictures must be ahead of it by then:
-	// an encoder may send its sound in bunches, or somewhat behind its pictures.
+	// Silence is written if no sound has come for silentAfter, and if the pictures are ahead of the sound by as much. Encoders may
+	// send sound in groups of packets, or later than the pictures.
 	silentAfter = 2 * time.Second
-	// silentLag is how far the silence stays behind the pictures, so that it is not in the way of the sound when that comes back.
+	// silentLag is how far the silence stays behind the pictures. Sound that comes back within this time is not late.
 	silentLag = 200 * time.Millisecond
-	// maxSilence is how much silence is made at once. After a longer pause of the pictures, time jumps.
+	// maxSilence is the most silence that is written at once. After a longer pause of the pictures, the time of the sound jumps.
 	maxSilence = 3 * time.Second
 )
 
-// gap is where a stream's sound has stopped. Players and servers that put sound and pictures together wait for both, and show
-// nothing while they wait.
+// gap is a gap in the sound of a stream. It is filled with silence, because players and servers that synchronize sound and pictures
+// show nothing while one of them is missing.
 type gap struct {
-	open  bool            // silence is written
+	open  bool            // silence is being written
 	heard media.Timestamp // when the last message of sound arrived
 
-	track  *media.Track // that packet is for
-	packet []byte       // of silence; nil: none is known
+	track  *media.Track // for which packet was made
+	packet []byte       // a packet of silence; nil: there is none for this codec
 	length time.Duration
 }
 
-// fillSound writes silence up to the last picture where the sound has stopped. It is called with each picture, and does something
-// for AAC only: other sound is never sent on as it is, and what is made of it has its own silence.
+// fillSound is called for each picture. If the sound has stopped, it writes silence up to the last picture. It does so only for AAC:
+// sound in other codecs is always transcoded, and the transcoder writes silence of its own.
 func (in *ingest) fillSound(now media.Timestamp) {
 	g := &in.gap
 	if in.audio == nil || in.lastAudio == 0 || now.Sub(g.heard) < silentAfter {
@@ -40,7 +40,7 @@ func (in *ingest) fillSound(now media.Timestamp) {
 	if g.track != in.audio {
 		g.track, g.packet = in.audio, nil
 		if in.audio.Codec == media.AAC {
-			g.packet, g.length, _ = media.SilentAAC(in.audio.Config) // nil without
+			g.packet, g.length, _ = media.SilentAAC(in.audio.Config) // nil if there is none
 		}
 	}
 	if g.packet == nil {

@@ -19,13 +19,13 @@ import (
 )
 
 var (
-	// errBadFrame means a message that cannot be used; the stream goes on without it.
+	// errBadFrame means that a message cannot be used. The stream continues without it.
 	errBadFrame = errors.New("unusable frame")
-	errNoConfig = errors.New("it needs a decoder configuration, and none has come")
-	errLate     = errors.New("silence has been put in its place")
+	errNoConfig = errors.New("the decoder configuration is missing")
+	errLate     = errors.New("it is too late: silence was put in its place")
 )
 
-// ingest turns a publisher's messages into frames of its source. It belongs to one goroutine.
+// ingest turns the messages of a publisher into frames of its source. It is for one goroutine.
 type ingest struct {
 	src   *stream.Source
 	clock clock
@@ -42,8 +42,8 @@ type ingest struct {
 
 func newIngest(src *stream.Source) ingest { return ingest{src: src, form: media.NALLengths4} }
 
-// take writes a message to the source. It fails with errBadFrame for a message that is to be passed over, with ErrCodec
-// for a stream that cannot be taken at all. wait is how long the next message is to wait before it is read.
+// take writes a message to the source. It fails with errBadFrame if the message cannot be used, and with ErrCodec if the stream cannot be
+// used at all. wait is how long to wait before the next message is read.
 func (in *ingest) take(m rtmp.Message, now media.Timestamp) (wait time.Duration, err error) {
 	in.clock.mayRead = 0
 	feed := in.src.Video
@@ -57,8 +57,7 @@ func (in *ingest) take(m rtmp.Message, now media.Timestamp) (wait time.Duration,
 	if err != nil {
 		feed.Fault(fault(err))
 	}
-	// Without its sound a stream is still worth a lot. One whose pictures cannot be taken from the first on is refused: encoders
-	// show that.
+	// A stream is useful without its sound. It is refused if the first picture has an unknown codec: encoders show that to their users.
 	if errors.Is(err, flv.ErrUnsupported) {
 		if m.Type == flv.TypeVideo && in.video == nil {
 			return 0, fmt.Errorf("%w: %w", ErrCodec, err)
@@ -68,7 +67,7 @@ func (in *ingest) take(m rtmp.Message, now media.Timestamp) (wait time.Duration,
 	return in.clock.mayRead, err
 }
 
-// pass counts a message of another stream on the connection.
+// pass counts a message that belongs to another stream on the same connection.
 func (in *ingest) pass(m rtmp.Message) {
 	switch m.Type {
 	case flv.TypeVideo:
@@ -78,7 +77,7 @@ func (in *ingest) pass(m rtmp.Message) {
 	}
 }
 
-// fault says how a message is counted that could not be used.
+// fault returns how a message that cannot be used is counted.
 func fault(err error) stream.Fault {
 	switch {
 	case errors.Is(err, flv.ErrUnsupported):
@@ -120,8 +119,8 @@ func (in *ingest) takeVideo(m rtmp.Message, now media.Timestamp) error {
 	return nil
 }
 
-// takeH264 writes an access unit without what media.Frame does not hold. Parameter sets that differ from the configuration's
-// belong to a new sequence; unreadable ones change nothing.
+// takeH264 writes an access unit, without the NAL units that media.Frame does not hold. Parameter sets that differ from those of the
+// configuration begin a new sequence; unreadable ones change nothing.
 func (in *ingest) takeH264(v flv.Video, ms uint32, now media.Timestamp) error {
 	unit := readUnit(v.Payload)
 	if len(unit.sps) > 0 {
@@ -159,8 +158,7 @@ func (in *ingest) writeVideo(v flv.Video, ms uint32, now media.Timestamp) {
 	in.fillSound(now)
 }
 
-// configureVideo begins a sequence. A publisher whose configuration cannot be read may still send what it should have said among
-// its pictures.
+// configureVideo begins a sequence. If the configuration cannot be read, the publisher may still send parameter sets with its pictures.
 func (in *ingest) configureVideo(v flv.Video) error {
 	if len(v.Payload) == 0 {
 		return nil
@@ -178,7 +176,7 @@ func (in *ingest) configureVideo(v flv.Video) error {
 			return badFrame(err)
 		}
 		in.h265.Load(t.Config)
-	default: // AV1 and VP9 tell the picture's size with their key frames
+	default: // the key frames of AV1 and VP9 have the picture size
 		t = &media.Track{Codec: v.Codec, Config: v.Payload}
 	}
 	in.setVideo(t)
@@ -186,14 +184,14 @@ func (in *ingest) configureVideo(v flv.Video) error {
 	return nil
 }
 
-// setVideo changes the track if t says anything new.
+// setVideo changes the track if t differs from it.
 func (in *ingest) setVideo(t *media.Track) {
 	if in.video == nil || in.video.Codec != t.Codec || !sameConfig(in.video, t) {
 		in.video = t
 	}
 }
 
-// sameConfig says whether two configurations of a codec say the same: for H.264, hold the same parameter sets.
+// sameConfig says whether two configurations of a codec are the same. For H.264 this means the same parameter sets.
 func sameConfig(a, b *media.Track) bool {
 	if bytes.Equal(a.Config, b.Config) {
 		return true
@@ -222,8 +220,8 @@ func (in *ingest) takeAudio(m rtmp.Message, now media.Timestamp) error {
 	return in.writeAudio(a.Payload, in.clock.timestamp(media.Audio, m.Time, now))
 }
 
-// takeADTS writes AAC that brings its configuration with it, in one or more frames. The header may be in the place of the
-// configuration as well, before no frame.
+// takeADTS writes AAC with ADTS headers, which have the configuration in them. A message may have several frames. A publisher may also send
+// a header without a frame as the configuration.
 func (in *ingest) takeADTS(a flv.Audio, ms uint32, now media.Timestamp) error {
 	at := in.clock.timestamp(media.Audio, ms, now)
 	for b := a.Payload; len(b) > 0; {
@@ -262,7 +260,7 @@ func (in *ingest) writeAudio(packet []byte, at media.Timestamp) error {
 	return nil
 }
 
-// configureAudio sees to the track that an audio message belongs to.
+// configureAudio changes the track if an audio message needs another one.
 func (in *ingest) configureAudio(a flv.Audio) error {
 	t := media.Track{Codec: a.Codec, SampleRate: a.SampleRate, Channels: a.Channels}
 	switch {
@@ -307,7 +305,7 @@ func (in *ingest) configureAudio(a flv.Audio) error {
 func channels(config uint8) int {
 	switch config {
 	case 0:
-		return 2 // described elsewhere; nearly always this
+		return 2 // the configuration describes the channels elsewhere; nearly always there are two
 	case 7:
 		return 8
 	default:
@@ -315,7 +313,7 @@ func channels(config uint8) int {
 	}
 }
 
-// badFrame lets the unsupported through and makes all other faults of a message ones to pass over.
+// badFrame returns flv.ErrUnsupported as it is, and wraps all other errors in errBadFrame.
 func badFrame(err error) error {
 	if errors.Is(err, flv.ErrUnsupported) {
 		return err
@@ -323,18 +321,18 @@ func badFrame(err error) error {
 	return fmt.Errorf("%w: %w", errBadFrame, err)
 }
 
-// after returns at, or the least time after last if at is not later.
+// after returns at, but at least a millisecond more than last.
 func after(last, at media.Timestamp) media.Timestamp { return max(at, last.Add(time.Millisecond)) }
 
-// unit is an access unit as the hub wants it, and the parameter sets that were in it.
+// unit is an access unit as the hub wants it, with the parameter sets that were removed from it.
 type unit struct {
 	data     []byte // NAL units with 4-byte lengths
 	idr      bool
 	sps, pps [][]byte
 }
 
-// readUnit takes out of an access unit with 4-byte lengths what media.Frame does not hold: parameter sets, delimiters, filler. A unit
-// without them, the usual one, is used as it is.
+// readUnit removes from an access unit with 4-byte lengths what media.Frame does not hold: parameter sets, delimiters, filler. Most units
+// have none of these, and are used as they are.
 func readUnit(b []byte) unit {
 	var u unit
 	kept := 0
@@ -357,7 +355,7 @@ func readUnit(b []byte) unit {
 	return u
 }
 
-// note learns from a NAL unit and says whether it stays in the frame.
+// note notes what a NAL unit is, and says whether it stays in the frame.
 func (u *unit) note(nal []byte) bool {
 	switch h264.NALUType(nal[0] & 0x1f) {
 	case h264.NALUTypeIDR:

@@ -21,11 +21,11 @@ var (
 	errPlayed   = errors.New("the played stream has ended")
 )
 
-// play serves a stream until it or the player ends. It returns rtmp.ErrStreamClosed if the client may ask for another.
+// play sends a stream until the stream or the player ends. It returns rtmp.ErrStreamClosed if the client may ask for another stream.
 func (c *session) play(ctx context.Context, name string) error {
 	c.srv.counters.players.Add(1)
 	defer c.srv.counters.players.Add(-1)
-	c.net.patience(0) // a player has nothing to say; a dead one is found by writing
+	c.net.patience(0) // a player need not send anything; a write finds out that a player is gone
 	ctx, cancel := context.WithCancelCause(ctx)
 	p := &player{session: c, resumed: make(chan struct{}, 1)}
 
@@ -34,14 +34,14 @@ func (c *session) play(ctx context.Context, name string) error {
 		err := c.safely(p.readCommands)
 		cancel(err)
 		if !errors.Is(err, rtmp.ErrStreamClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
-			c.net.Close() // lets a blocked write go
+			c.net.Close() // ends a blocked write
 		}
 	})
 	err := c.safely(func() error { return p.serve(ctx, name) })
 	if ctx.Err() != nil {
-		err = context.Cause(ctx) // the reading goroutine ended first and said why
+		err = context.Cause(ctx) // the reading goroutine has ended first, and knows why
 	} else {
-		c.net.interrupt() // lets the reading goroutine go
+		c.net.interrupt() // ends the reading goroutine
 	}
 	wg.Wait()
 	return err
@@ -57,7 +57,7 @@ type player struct {
 	tags []flv.Tag  // owned by serve
 }
 
-// readCommands follows the player's pauses until it or the connection ends, and returns why.
+// readCommands reads the pauses of the player until the playing or the connection ends, and returns why.
 func (p *player) readCommands() error {
 	for {
 		paused, err := p.session.conn.ReadPause()
@@ -114,18 +114,18 @@ func (p *player) serve(ctx context.Context, name string) error {
 	return err
 }
 
-// allowed says whether the client has offered to take a codec of Enhanced RTMP.
+// allowed says whether the client has offered to take the codec by Enhanced RTMP.
 func (c *session) allowed(codec media.Codec) bool {
 	fourCC := flv.FourCC(codec)
 	return fourCC != "" && c.who.Offers(fourCC)
 }
 
-// refuseCodec tells a player that the stream's codec is none that RTMP has, or none that the player has offered to take.
+// refuseCodec tells a player that RTMP does not have the codec of the stream, or that the player has not offered to take it.
 func (c *session) refuseCodec(err error) error {
 	return c.refuse("NetStream.Play.NoSupportedTrackFound", err.Error(), err)
 }
 
-// audioFeed returns the feed of the stream's sound as AAC, nil if there is none and none can be made.
+// audioFeed returns a feed of the sound as AAC. It is nil if the stream has none and none can be made.
 func (c *session) audioFeed(src *stream.Source) (feed *stream.Feed, release func()) {
 	feed, release, err := c.srv.parts.Audio.Feed(src, media.AudioFormat{Codec: media.AAC})
 	if err == nil {
@@ -138,7 +138,7 @@ func (c *session) audioFeed(src *stream.Source) (feed *stream.Feed, release func
 	return nil, func() {}
 }
 
-// await returns the stream of that name once it is live.
+// await waits until a stream with the name is live.
 func (s *Server) await(ctx context.Context, name string) (*stream.Source, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.PlayWait, errNotFound)
 	defer cancel()
@@ -150,21 +150,21 @@ func (s *Server) await(ctx context.Context, name string) (*stream.Source, error)
 		select {
 		case <-src.Live():
 			return src, nil
-		case <-src.Done(): // its name was never more than reserved
+		case <-src.Done(): // its publisher never connected
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// send passes frames on until the source or ctx ends.
+// send sends frames until the source or ctx ends.
 func (p *player) send(ctx context.Context, r *stream.Reader) error {
 	var frames [64]media.Frame
 	for {
 		n, err := r.Read(ctx, frames[:])
 		if err != nil {
 			if ctx.Err() == nil {
-				_ = p.session.conn.EndPlay() // the connection is closed in any case
+				_ = p.session.conn.EndPlay() // on an error, too, the connection is closed next
 				return fmt.Errorf("%w: %w", errPlayed, err)
 			}
 			return err
@@ -190,13 +190,13 @@ func (p *player) send(ctx context.Context, r *stream.Reader) error {
 	}
 }
 
-// How much sound a player is made to wait for pictures: of a stream that has some, and of one that may have none.
+// How much sound is held back until the first picture: pictureWait if the stream has pictures, videoWait if it may have none.
 const (
-	pictureWait = 15 * time.Second // longer than the key frame intervals that encoders come with
+	pictureWait = 15 * time.Second // longer than the usual key frame intervals of encoders
 	videoWait   = time.Second
 )
 
-// muxer makes what lays a stream's frames onto a player's connection.
+// muxer makes the muxer for a player.
 func muxer(from stream.ReaderConfig) *flv.Muxer {
 	m := &flv.Muxer{Metadata: flv.PlayerMetadataTag, FrameRate: func() float64 { return 0 }}
 	if v := from.Video; v != nil {

@@ -13,15 +13,15 @@ import (
 	"transponder/internal/stream"
 )
 
-// errRing refuses a push of this server's that would keep the name for itself for ever: it is held for a publisher, and fed by its
-// own output.
+// errRing refuses a connection from a push of this server to itself that would form a ring: the push would hold the name for its own
+// output for ever.
 var errRing = errors.New("this server's own push would send this stream on to itself")
 
-// leastWait is the shortest time that reading waits. Shorter ones add up until it does.
+// leastWait is the shortest pause of the reading goroutine. Shorter pauses add up until they reach it.
 const leastWait = 5 * time.Millisecond
 
-// publish takes a stream, under the name of a stream key, until the client ends it, the source is closed by somebody else, or ctx
-// ends. It returns rtmp.ErrStreamClosed if the client may ask for another.
+// publish receives a stream, whose name is that of a stream key, until the client ends the stream, another part closes the source, or
+// ctx ends. It returns rtmp.ErrStreamClosed if the client may ask for another stream.
 func (c *session) publish(ctx context.Context, key string) error {
 	name := streamName(key)
 	app, _, _ := strings.Cut(c.who.App, "?")
@@ -39,7 +39,7 @@ func (c *session) publish(ctx context.Context, key string) error {
 		Push:      push,
 		Trail:     c.conn.Trail(),
 		Publisher: stream.Publisher{Credential: secretQuery(c.who.App, key), Address: stream.AddressOf(c.net.RemoteAddr().String())},
-		HasVideo:  true, // which of the two will come is not said in advance
+		HasVideo:  true, // the publisher does not say in advance which of the two it sends
 		HasAudio:  true,
 	})
 	if errors.Is(err, load.ErrFull) {
@@ -59,7 +59,7 @@ func (c *session) publish(ctx context.Context, key string) error {
 	return err
 }
 
-// receive starts the stream and reads it, while another goroutine watches for the source to be closed from elsewhere.
+// receive starts the stream and reads it. Another goroutine ends the connection if another part closes the source.
 func (c *session) receive(ctx context.Context, src *stream.Source) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -74,7 +74,7 @@ func (c *session) receive(ctx context.Context, src *stream.Source) error {
 	wg.Go(func() {
 		select {
 		case <-src.Done():
-			_ = c.conn.EndPublish(endWords(src.Err())) // closed in any case
+			_ = c.conn.EndPublish(endWords(src.Err())) // on an error, too, the connection is closed next
 			_ = pause(ctx, lingerTime)
 			c.net.Close()
 		case <-ctx.Done():
@@ -83,7 +83,7 @@ func (c *session) receive(ctx context.Context, src *stream.Source) error {
 	return c.readFrames(ctx, src)
 }
 
-// tell logs the first message of each kind that could not be used.
+// tell logs the first audio message and the first video message that could not be used.
 func (c *session) tell(src *stream.Source, kind uint8, err error) {
 	told := &c.toldAudio
 	if kind == flv.TypeVideo {
@@ -95,7 +95,7 @@ func (c *session) tell(src *stream.Source, kind uint8, err error) {
 	}
 }
 
-// endWords tells a publisher why the server ended its stream.
+// endWords returns what a publisher is told when the server ends its stream.
 func endWords(cause error) string {
 	if errors.Is(cause, stream.ErrReplaced) {
 		return cause.Error()
@@ -103,20 +103,20 @@ func endWords(cause error) string {
 	return "the stream was ended by the server"
 }
 
-// received is a message, and whether it belongs to another stream than the one that was granted.
+// received is a message. stray means that it belongs to another stream than the one that the server granted.
 type received struct {
 	rtmp.Message
 	stray bool
 }
 
-// read reads the publisher's next message.
+// read reads the next message of the publisher.
 func (c *session) read() (received, error) {
 	m, err := c.conn.ReadMedia()
 	return received{m, err == nil && c.conn.Stray(m)}, err
 }
 
-// readAhead has a goroutine read ahead until stop is called, which closes the connection if the publisher has not ended by then.
-// ended is called when the stream was ended from elsewhere, and the publisher has been told.
+// readAhead starts a goroutine that reads ahead. stop ends it, and closes the connection if the publisher has not ended by then. ended is
+// called when another part has ended the stream, after the publisher was told.
 func (c *session) readAhead(ctx context.Context, src *stream.Source, ended func()) (a *ahead, stop func()) {
 	a = newAhead(c.read)
 	ctx, cancel := context.WithCancel(ctx)
@@ -160,9 +160,9 @@ func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 		if err != nil {
 			if errors.Is(err, rtmp.ErrProtocol) {
 				c.log.Warn("rtmp publisher breaks the protocol", "stream", src.Info().Name, "err", err)
-				_ = c.conn.EndPublish(err.Error()) // closed in any case
+				_ = c.conn.EndPublish(err.Error()) // on an error, too, the connection is closed next
 			}
-			// A file that was sent faster than it plays is heard to its end.
+			// A file that was sent faster than it plays is played to its end.
 			if paused := pause(ctx, in.clock.rest(src.Now())); paused != nil {
 				return paused
 			}
@@ -178,7 +178,7 @@ func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 			c.srv.counters.badFrames.Add(1)
 			c.tell(src, m.Type, err)
 		case err != nil:
-			_ = c.conn.EndPublish(err.Error()) // closed in any case
+			_ = c.conn.EndPublish(err.Error()) // on an error, too, the connection is closed next
 			return err
 		}
 		c.net.early.Store(in.clock.fast())

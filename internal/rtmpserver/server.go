@@ -18,8 +18,8 @@ import (
 	"transponder/internal/stream"
 )
 
-// AudioRenditions gives a stream's sound in a format: the source's own feed if that fits, else one that is made of it, or of
-// silence. release gives it back and is called once.
+// AudioRenditions returns the sound of a stream in a format: the feed of the source if it has the format, otherwise one that is transcoded
+// or silent. The caller calls release once, when it no longer needs the feed.
 type AudioRenditions interface {
 	Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error)
 }
@@ -31,10 +31,10 @@ type Origins interface {
 	Origin(trail rtmp.Trail, name string) (push string, ring bool)
 }
 
-// maxUnfinished is what the unfinished messages of all connections may hold, beyond half a megabyte for each.
+// maxUnfinished is how many bytes the unfinished messages of all connections may have, beyond half a megabyte for each connection.
 const maxUnfinished = 256 << 20
 
-// acceptPause is the time between two tries to accept when the system has no room for a connection.
+// acceptPause is the pause after the system had no room for a new connection.
 const acceptPause = 50 * time.Millisecond
 
 // Parts are the parts of the server that this door works with.
@@ -76,8 +76,8 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Run accepts and serves connections until ctx ends, and returns why it did. All connections are closed and their
-// goroutines joined by then.
+// Run accepts and serves connections until ctx ends, and returns the cause. All connections are closed and all goroutines have ended when
+// it returns.
 func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
@@ -122,7 +122,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// pause waits for d, or until ctx ends and then returns its cause.
+// pause waits for d. If ctx ends before, it returns the cause.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -134,19 +134,19 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Stats are the server's figures at one moment.
+// Stats are the figures of the server at one moment.
 type Stats struct {
 	Connections, Publishers, Players int64 // now
 
-	Accepted   int64 // connections taken
+	Accepted   int64 // connections
 	Rejected   int64 // connections closed at once because there were too many
-	Refused    int64 // publishes and plays that were not granted
+	Refused    int64 // requests to publish or to play
 	Strangers  int64 // connections that did not speak RTMP, or not in time
 	BadFrames  int64 // audio and video messages that could not be used
-	TimeJumps  int64 // times that a publisher's clock jumped
-	SlowPlayer int64 // players that were too slow, each time that dropping began
-	Dropped    int64 // frames that such players lost
-	Panics     int64
+	TimeJumps  int64 // jumps of the clocks of publishers
+	SlowPlayer int64 // times that a player was too slow, and frames were dropped
+	Dropped    int64 // frames that slow players lost
+	Panics     int64 // connections ended by a bug here
 }
 
 type counters struct {
@@ -154,7 +154,7 @@ type counters struct {
 	accepted, rejected, refused, strangers, badFrames, jumps, slow, drops atomic.Int64
 }
 
-// Stats returns the server's figures.
+// Stats returns the figures of the server.
 func (s *Server) Stats() Stats {
 	c := &s.counters
 	return Stats{

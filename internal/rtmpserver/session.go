@@ -20,17 +20,17 @@ import (
 )
 
 var (
-	// ErrActivity is the cause of a stream's end when its publisher sent nothing for too long.
+	// ErrActivity is why a stream ended whose publisher sent nothing for too long.
 	ErrActivity = errors.New("no data from the RTMP publisher for too long")
-	// ErrPeerClosed is the cause of a stream's end when its publisher stopped or closed the connection.
+	// ErrPeerClosed is why a stream ended whose publisher stopped it or closed the connection.
 	ErrPeerClosed = errors.New("the RTMP publisher closed the stream")
-	// ErrCodec is the cause of a stream's end when its publisher sends what cannot be used.
+	// ErrCodec is why a stream ended whose publisher sends a codec that cannot be used.
 	ErrCodec = errors.New("the RTMP publisher sends an unsupported codec")
 
 	errRefused = errors.New("refused")
 )
 
-// session is one connection. Its fields belong to the goroutine of serve; publish and play start others and join them.
+// session is one connection. Its fields belong to the goroutine of serve. publish and play start other goroutines and join them.
 type session struct {
 	srv  *Server
 	net  *timedConn
@@ -39,10 +39,10 @@ type session struct {
 	id   string
 	log  *slog.Logger
 
-	toldVideo, toldAudio bool // that some of it cannot be used
+	toldVideo, toldAudio bool // the log has that some of the pictures, or of the sound, cannot be used
 }
 
-// serve talks with one client until it goes or ctx ends.
+// serve serves one client until it disconnects or ctx ends.
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	tc := &timedConn{Conn: nc, write: s.cfg.WriteTimeout}
 	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc, s.budget), id: stream.NewID()}
@@ -70,7 +70,7 @@ func (c *session) safely(f func() error) error {
 	return c.srv.panics.Run(c.log, "rtmp connection panicked", f)
 }
 
-// run serves the client's requests one after the other.
+// run serves the requests of the client one after another.
 func (c *session) run(ctx context.Context) error {
 	c.net.limit(c.srv.cfg.HandshakeTimeout)
 	if err := c.conn.Handshake(); err != nil {
@@ -100,7 +100,7 @@ func (c *session) run(ctx context.Context) error {
 	}
 }
 
-// refuse tells the client why its request is not granted, counts it and ends the connection.
+// refuse tells the client why its request is refused, and counts the refusal. The returned error ends the connection.
 func (c *session) refuse(code, description string, cause error) error {
 	c.srv.counters.refused.Add(1)
 	c.log.Warn("rtmp request refused", "code", code, "err", cause)
@@ -110,16 +110,16 @@ func (c *session) refuse(code, description string, cause error) error {
 	return errRefused
 }
 
-// streamName returns a published or played name without its query, which may hold secrets.
+// streamName returns a published or played name without its query, which may have secrets.
 func streamName(name string) string {
 	name, _, _ = strings.Cut(name, "?")
 	return strings.Trim(name, "/")
 }
 
-// minSecret is the length of a query's value from which on the query is taken for a secret. Shorter values are switches and names.
+// minSecret is the shortest value in a query that may be a secret. Shorter values are options and names.
 const minSecret = 8
 
-// secretQuery returns the queries of an application and of a stream key as one text, if they may hold a secret, else "".
+// secretQuery returns the queries of an application and of a stream key as one text if they may have a secret, otherwise "".
 func secretQuery(app, key string) string {
 	_, a, _ := strings.Cut(app, "?")
 	_, k, _ := strings.Cut(key, "?")
@@ -131,36 +131,36 @@ func secretQuery(app, key string) string {
 	return ""
 }
 
-// lingerTime is how long a client has to read the last answer.
+// lingerTime is how long a client may take to read the last answer.
 const lingerTime = time.Second
 
-// timedConn is a connection whose writes, and reads where asked for, each have their own deadline.
+// timedConn is a connection on which each write has a deadline of its own. Reads have one too if patience was called.
 type timedConn struct {
 	net.Conn
 	write time.Duration
-	idle  time.Duration // of a read; 0: as limit said. Set while nothing reads
-	early atomic.Bool   // what comes is read ahead of time
+	idle  time.Duration // of a read; 0: the deadline that limit has set. Set while nothing reads
+	early atomic.Bool   // the publisher is read ahead of its time
 
-	unfinished func() time.Time // when the oldest message began that is not whole yet; called by the goroutine that reads
+	unfinished func() time.Time // when the oldest message began that is not complete yet; called by the goroutine that reads
 }
 
-// limit lets all reads together take d.
+// limit sets one deadline for all reads together.
 func (c *timedConn) limit(d time.Duration) {
 	c.idle = 0
 	c.SetReadDeadline(time.Now().Add(d))
 }
 
-// patience lets each read take d, and all those of a message; 0 for ever.
+// patience gives each read d, and also all reads of one message together; 0: there is no deadline.
 func (c *timedConn) patience(d time.Duration) {
 	c.idle = d
 	c.SetReadDeadline(time.Time{})
 }
 
-// interrupt ends reads, the one that waits and all that follow until the next limit.
+// interrupt ends the present read, and all further ones until limit is called.
 func (c *timedConn) interrupt() { c.SetReadDeadline(time.Unix(1, 0)) }
 
-// Unread returns how many bytes have come and have not been read, 0 where the system does not tell. From a publisher that is read
-// ahead of time it waits a little for some: there is nearly always more, or the end of the connection.
+// Unread returns how many bytes have arrived and have not been read, 0 if the system does not tell. If the publisher is read ahead of its
+// time, Unread waits a little for bytes: nearly always more of them come, or the end of the connection.
 func (c *timedConn) Unread() int {
 	sys, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -184,7 +184,8 @@ func (c *timedConn) Unread() int {
 	return n
 }
 
-// earlyWait is how long a publisher that sends faster than its media plays must be silent to be waiting for an acknowledgement.
+// earlyWait is how long Unread waits. A publisher that sends faster than its media plays, and is silent for this long, waits for an
+// acknowledgement.
 const earlyWait = 200 * time.Millisecond
 
 // Read reads within the deadline.
@@ -205,8 +206,8 @@ func (c *timedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// linger lets the client read what was sent last. A connection that is closed with unread data in it is reset, and what was
-// on the way is lost.
+// linger lets the client read what was sent last. If a connection is closed while it has unread data, the system resets it, and bytes on
+// the way to the client are lost.
 func (c *timedConn) linger() {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		c.limit(lingerTime)
@@ -214,7 +215,7 @@ func (c *timedConn) linger() {
 	}
 }
 
-// publishEnd turns why reading a publisher ended into the cause that the stream's readers see.
+// publishEnd returns why the stream ended, from why reading from its publisher ended.
 func publishEnd(err error) error {
 	var broken *net.OpError
 	switch {
