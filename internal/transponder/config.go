@@ -11,50 +11,50 @@ import (
 	"transponder/internal/limits"
 )
 
-// Config says how pushes are made. Requests override where they may.
+// Config configures pushes. A request may override some of it.
 type Config struct {
-	NamePrefix   string // put before a stream's name to make the published one
-	FullURL      bool   // requests that do not say mean a full URL
-	FlashVersion string // connect's flashVer
+	NamePrefix   string // put before the name of a stream to make the name at the destination
+	FullURL      bool   // the URL of a request is a full URL unless the request says otherwise
+	FlashVersion string // flashVer of the RTMP command connect
 	SendMetadata bool   // send onMetaData
 
-	KeepAspect bool // a request's width does not count: it follows from the height and the picture's shape
+	KeepAspect bool // the width follows from the height and the aspect ratio of the picture; the width of a request does not count
 
 	LocalAddr netip.Addr // source address of connections; the zero Addr leaves it to the system
 
-	RootCAs       *x509.CertPool // that certificates of rtmps servers may come from; nil: the system's
-	SkipTLSVerify bool           // take any certificate: for tests only
+	RootCAs       *x509.CertPool // authorities for the certificates of rtmps servers; nil: those of the system
+	SkipTLSVerify bool           // accept any certificate; for tests only
 
-	ResolveTimeout time.Duration // for a request's host name
+	ResolveTimeout time.Duration // for the host name of a request
 	ConnectTimeout time.Duration // from dialling to NetStream.Publish.Start
-	WriteTimeout   time.Duration // a peer that takes nothing for so long is stalled
-	MaxDelay       time.Duration // a peer that takes too little gets pictures no later than this: others are dropped
-	DrainTimeout   time.Duration // to send what is queued and say goodbye
+	WriteTimeout   time.Duration // a destination that accepts nothing for so long is stalled
+	MaxDelay       time.Duration // older pictures are dropped if the destination accepts too little
+	DrainTimeout   time.Duration // to send queued frames and the goodbye
 	FailedFor      time.Duration // how long a failed push can still be found
 
 	MaxPushes int // more are refused
 
-	// How requests without a policy of their own connect anew: not at all, or so many times in a row, after a pause each.
+	// How pushes reconnect whose request does not say: not at all, or so many times in a row, each time after a pause.
 	Restore         bool
 	RestoreAttempts int // -1: any number
 	RestoreInterval time.Duration
 
-	Buffer BufferConfig // makes what is sent smoother, and later
+	Buffer BufferConfig // sends frames more evenly, and later
 
-	HoldFor time.Duration // how long a publisher is waited for with options.onSourceLoss, if the request does not say
+	HoldFor time.Duration // how long a push with options.onSourceLoss waits for a publisher if its request does not say
 
 	Targets TargetPolicy // where pushes may go
 
-	// Resolve returns the addresses of a host name; nil asks the system.
+	// Resolve returns the addresses of a host name; nil: the resolver of the system.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 
 	dialTCP func(ctx context.Context, a netip.AddrPort) (net.Conn, error) // nil: the network; for tests
 }
 
-// The ranges of a Config's values, and of the members of options that override them.
+// The ranges of the values in Config, and of the options that override them.
 var (
 	TimeoutRange   = limits.Of(time.Millisecond, 24*time.Hour)
-	MaxDelayRange  = limits.Of(2*time.Second, time.Minute) // a group of pictures should fit, and memory is bounded in any case
+	MaxDelayRange  = limits.Of(2*time.Second, time.Minute) // at least a group of pictures; memory has another bound
 	FailedForRange = limits.Of(0, 24*time.Hour)
 	MaxPushesRange = limits.Of(1, 1_000_000)
 	HoldForRange   = limits.Of(time.Millisecond, 24*time.Hour)
@@ -63,8 +63,8 @@ var (
 	RestorePauseRange    = limits.Of(minPause, time.Hour)
 )
 
-// DefaultConfig follows the contract's defaults. The flash version is the one that encoders commonly send: servers that
-// pick by it expect an encoder.
+// DefaultConfig returns the defaults of the contract. The flash version is the one that encoders commonly send, because servers that look
+// at it expect an encoder.
 func DefaultConfig() Config {
 	return Config{
 		NamePrefix:     "rtmp_",

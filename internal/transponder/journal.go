@@ -9,25 +9,25 @@ import (
 	"transponder/internal/stream"
 )
 
-// Event is one step in the life of a push. It holds no secrets.
+// Event is one change of the state of a push. It contains no secrets.
 type Event struct {
-	Run        string    // of the server: others give the same numbers to other events
-	Number     uint64    // over all pushes of the run, from 1
-	Sequence   uint64    // of this push, from 1 without a gap
-	ID         string    // the push
-	At         time.Time // when it happened
+	Run        string // the run of the server: numbers begin again with each run
+	Number     uint64 // counts the events of all pushes in this run, from 1
+	Sequence   uint64 // counts the events of this push, from 1 without a gap
+	ID         string // of the push
+	At         time.Time
 	SourceName string
 	Target     string // as Target.String prints it
 	From, To   State
 	Reason     Reason
 	Detail     string
 	Attempt    int
-	NextRetry  time.Time // zero unless the push waits to connect anew
+	NextRetry  time.Time // zero unless the push waits for its next attempt
 	BytesAcked int64
-	Hidden     bool // the reason tells what is there in a private network: see ForStrangers
+	Hidden     bool // Reason and Detail tell about a private network: see ForStrangers
 }
 
-// eventBody is an event as everybody is told of it, whichever way.
+// eventBody is an event in JSON, the same for REST and for web hooks.
 type eventBody struct {
 	Run         string `json:"run"`
 	Number      uint64 `json:"number"`
@@ -46,10 +46,10 @@ type eventBody struct {
 	BytesAcked  int64  `json:"bytesAcked"`
 }
 
-// eventTime is RFC 3339 with milliseconds, always three digits of them.
+// eventTime is RFC 3339 with exactly three digits of milliseconds.
 const eventTime = "2006-01-02T15:04:05.000Z07:00"
 
-// MarshalJSON writes the event as the API's description has it; moments are in UTC.
+// MarshalJSON writes the event as the description of the API defines it. Times are in UTC.
 func (e Event) MarshalJSON() ([]byte, error) {
 	b := eventBody{
 		Run: e.Run, Number: e.Number, Sequence: e.Sequence, ID: e.ID, At: e.At.UTC().Format(eventTime),
@@ -62,28 +62,28 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	return json.Marshal(b)
 }
 
-// Journal keeps the last events, so that whoever missed some can read them again. Any goroutine may call its methods, and no
-// reader holds up a writer: one that is too slow finds the oldest events gone, and is told how many.
+// Journal keeps the latest events, so that clients that missed some can read them later. A reader never delays a writer: a reader that is
+// too slow misses the oldest events and learns how many. Any goroutine may call the methods.
 type Journal struct {
 	run  string
-	size int // of the ring once it is full
+	size int // of the ring when it is full
 
 	mu        sync.Mutex
-	ring      []Event           // guarded by mu; number n is at (n-1) % size
+	ring      []Event           // guarded by mu; event n is at (n-1) % size
 	last      uint64            // guarded by mu; the newest number
-	sequences map[string]uint64 // guarded by mu; the newest of each push that is not over
+	sequences map[string]uint64 // guarded by mu; the newest sequence of each push that is not over
 	added     chan struct{}     // guarded by mu; closed and replaced with each event
 }
 
-// runDigits is how many digits of base 32 tell one run of a server from the few that a client may remember.
+// runDigits is the length of a run's name in digits of base 32: enough to tell apart the few runs that a client remembers.
 const runDigits = 12
 
-// NewJournal makes a journal of so many events, at least one.
+// NewJournal makes a journal that keeps size events, at least one.
 func NewJournal(size int) *Journal {
 	return &Journal{run: stream.NewID()[:runDigits], size: max(size, 1), sequences: map[string]uint64{}, added: make(chan struct{})}
 }
 
-// add numbers an event and keeps it. It does not block. The event that ends a push is its last.
+// add numbers an event and keeps it. It does not block. The event that ends a push is the last one of that push.
 func (j *Journal) add(e Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -104,19 +104,20 @@ func (j *Journal) add(e Event) {
 	j.added = make(chan struct{})
 }
 
-// Run names this run of the server, in letters and digits.
+// Run returns the name of this run of the server, in letters and digits.
 func (j *Journal) Run() string { return j.run }
 
-// Last returns the newest event's number, 0 if there is none yet. Since goes on from there with what is new.
+// Last returns the number of the newest event, 0 if there is none. Since continues after that number.
 func (j *Journal) Last() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.last
 }
 
-// Since waits until there are events with numbers above after, or ctx ends, and returns as many as fit dst, oldest first.
-// missed says how many were kept no longer. Events that are there are returned even if ctx has ended. A number that was not
-// given out yet is of an earlier run of the server: all that is kept is new then.
+// Since waits until there are events with numbers above after, or until ctx ends. It copies the events that fit to dst, oldest first. missed
+// is how many events above after are not kept any more. Events that are there are returned even if ctx has ended.
+//
+// If no event of this run has had the number after, the number is of an earlier run: then all events that are kept count as new.
 func (j *Journal) Since(ctx context.Context, after uint64, dst []Event) (n int, missed uint64, err error) {
 	for {
 		n, missed, added := j.read(after, dst)
@@ -131,7 +132,7 @@ func (j *Journal) Since(ctx context.Context, after uint64, dst []Event) (n int, 
 	}
 }
 
-// read is Since without waiting. added is closed with the next event.
+// read is Since without waiting. added is closed when the next event is added.
 func (j *Journal) read(after uint64, dst []Event) (n int, missed uint64, added <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

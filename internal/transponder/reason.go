@@ -1,18 +1,18 @@
 package transponder
 
-// Class says whose matter a reason is, and so what to do about it.
+// Class groups reasons by who can do something about them.
 type Class string
 
 // The classes of reason.
 const (
-	Permanent  Class = "permanent" // trying again with the same request will fail again
-	Transient  Class = "transient" // may work later
-	Policy     Class = "policy"    // this server's own rules forbid it
-	FromSource Class = "source"    // the stream that was to be pushed
+	Permanent  Class = "permanent" // the same request will fail again
+	Transient  Class = "transient" // it may work later
+	Policy     Class = "policy"    // the rules of this server forbid it
+	FromSource Class = "source"    // the cause is the stream that is pushed
 	Operator   Class = "operator"  // somebody asked for it
 )
 
-// Reason is why a push is not live, from a closed list.
+// Reason is why a push is not live. The list is closed.
 type Reason string
 
 // The reasons.
@@ -63,5 +63,5 @@ var classes = map[Reason]Class{
 	ReasonInternal:  Permanent,
 }
 
-// Class returns whose matter the reason is; "" for ReasonNone.
+// Class returns the class of the reason; "" for ReasonNone.
 func (r Reason) Class() Class { return classes[r] }

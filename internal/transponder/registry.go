@@ -18,20 +18,20 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// AudioRenditions turns any stream's sound into what is sent; package transcode does.
+// AudioRenditions makes the sound that is sent from the sound of any stream, as sound.Transcoder does.
 type AudioRenditions interface {
-	// Check says what is wrong with a format.
+	// Check fails if a format is not supported.
 	Check(format media.AudioFormat) error
-	// Feed returns the feed of a source's sound in a format, silence if it has none, made once for all who ask for the same;
-	// the zero format is the settings'. release is called once, when the feed is no longer needed.
+	// Feed returns the sound of a source in a format, silence if the source has no sound. The zero format is that of the settings. All
+	// users of one format share a feed; each calls release once.
 	Feed(s *stream.Source, format media.AudioFormat) (feed *stream.Feed, release func(), err error)
-	// Expect describes what Feed will give, for metadata that goes out before its first frame.
+	// Expect returns the track that Feed will send, for metadata that is sent before the first frame.
 	Expect(s *stream.Source, format media.AudioFormat) *media.Track
 }
 
-// Stills makes key frames of picture files; package transcode does.
+// Stills makes key frames from picture files, as picture.Stills does.
 type Stills interface {
-	// Check says whether the file can be shown at all.
+	// Check fails if the file cannot be shown.
 	Check(name string) error
 	Frame(name string, width, height int) (media.Frame, error)
 }
@@ -49,7 +49,7 @@ type Parts struct {
 	OnEnd func(Info)
 }
 
-// Registry holds the pushes. It runs each in a goroutine and joins them all in Run. Any goroutine may call its methods.
+// Registry holds the pushes. It runs each push in a goroutine; Run waits for them all. Any goroutine may call its methods.
 type Registry struct {
 	cfg     Config
 	parts   Parts
@@ -61,7 +61,7 @@ type Registry struct {
 	mu       sync.Mutex          // held for these fields only: nothing that may wait is called under it
 	pushes   []*entry            // guarded by mu; oldest first
 	reserved map[string]struct{} // guarded by mu; keys of pushes that are being started, each of which has a place among MaxPushes
-	history  []Info              // guarded by mu; of pushes that are over, oldest first
+	history  []Info              // guarded by mu; pushes that are over, oldest first
 	stopping bool                // guarded by mu
 	wg       sync.WaitGroup      // of the pushes; added to under mu while stopping is false
 }
@@ -71,7 +71,7 @@ type entry struct {
 	*push
 	key    string // guarded by Registry.mu; of its address; "" once the address is free again
 	cancel context.CancelCauseFunc
-	gone   chan struct{} // closed when the push can no longer be found
+	gone   chan struct{} // closed when the push cannot be found any more
 }
 
 // NewRegistry makes an empty registry.
@@ -80,16 +80,16 @@ func NewRegistry(cfg Config, parts Parts, log *slog.Logger) *Registry {
 }
 
 const (
-	// journalSize is how many events can be read again: the lives of some hundred pushes, in a few megabytes.
+	// journalSize is how many events are kept: the lives of some hundred pushes, in a few megabytes.
 	journalSize = 8192
-	// historySize is how many pushes that are over are remembered.
+	// historySize is how many pushes that are over are kept.
 	historySize = 500
 )
 
 // Journal returns the events of all pushes.
 func (r *Registry) Journal() *Journal { return r.journal }
 
-// History returns the last pushes that are over, at most n, the newest first.
+// History returns the latest n pushes that are over, newest first.
 func (r *Registry) History(n int) []Info {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *Registry) History(n int) []Info {
 	return last
 }
 
-// Len returns how many pushes there are.
+// Len returns the number of pushes.
 func (r *Registry) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +108,7 @@ func (r *Registry) Len() int {
 // Panics returns how many pushes have ended because they panicked.
 func (r *Registry) Panics() int64 { return r.panics.Load() }
 
-// Start makes a push and returns at once; connecting happens afterwards. Errors: *RequestError (also for a host that does
+// Start starts a push. It does not wait for the connection. Errors: *RequestError (also for a host that does
 // not resolve), soundfile.ErrNotFound, soundfile.ErrUnplayable, *picture.BusyError, picture.ErrDisabled, ErrStreamNotFound,
 // ErrDuplicate, ErrUnsupported, load.ErrFull, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
@@ -138,7 +138,7 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	return info, err
 }
 
-// open opens the file that a push is to begin with, nil if there is to be none.
+// open opens the sound file with which a push begins; nil if the request names none.
 func (r *Registry) open(req Request) (SoundPlayer, error) {
 	if req.Options.Action != actionSound {
 		return nil, nil
@@ -146,7 +146,7 @@ func (r *Registry) open(req Request) (SoundPlayer, error) {
 	return r.parts.Sounds.Open(req.Options.SoundFile, req.Options.Loop)
 }
 
-// refuse says why a target cannot be located. The rule that forbids it is for the log only.
+// refuse turns an error of locate into an error for the caller. The rule that forbids a target is for the log only.
 func (r *Registry) refuse(streamName string, target Target, err error) error {
 	log := r.log.With("stream", streamName, "target", target, "err", err)
 	var forbidden *TargetError
@@ -155,13 +155,13 @@ func (r *Registry) refuse(streamName string, target Target, err error) error {
 		return &RequestError{"rtmpUrl", forbidden.Error()}
 	}
 	log.Info("push refused")
-	return &RequestError{"rtmpUrl", fmt.Sprintf("the server's name %q cannot be resolved", target.Host)}
+	return &RequestError{"rtmpUrl", fmt.Sprintf("the name %q of the server cannot be resolved", target.Host)}
 }
 
-// maxFlashVersion bounds what a request calls us: servers read it into small buffers.
+// maxFlashVersion is the longest flash version of a request: servers read it into small buffers.
 const maxFlashVersion = 256
 
-// check refuses what no push can do.
+// check reports the first field of a request that cannot be used.
 func (r *Registry) check(req Request) error {
 	switch {
 	case req.StreamName == "":
@@ -299,14 +299,14 @@ func (r *Registry) admit(src *stream.Source, req Request, profile picture.Profil
 	return r.parts.Video.Admit(src, profile)
 }
 
-// run lives as long as the push can be found.
+// run runs a push, and returns when the push cannot be found any more.
 func (r *Registry) run(ctx context.Context, e *entry) {
 	defer e.cancel(nil)
 	e.runSafely(ctx)
 	e.voice.close()
 	info := e.Info()
 	r.mu.Lock()
-	e.key = "" // its address may be used again
+	e.key = "" // the address may be used again
 	if len(r.history) == historySize {
 		r.history = slices.Delete(r.history, 0, 1)
 	}
@@ -329,7 +329,7 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	close(e.gone)
 }
 
-// Find returns the pushes that match, oldest first. A failed push stays for a short while, so that its reason can be read.
+// Find returns the pushes that match, oldest first. A failed push can be found for a short while, so that its reason can be read.
 func (r *Registry) Find(f Filter) []Info {
 	r.mu.Lock()
 	pushes := slices.Clone(r.pushes)
@@ -343,7 +343,7 @@ func (r *Registry) Find(f Filter) []Info {
 	return found
 }
 
-// Terminate ends a push politely and returns when it is gone: what is queued gets a moment to be sent.
+// Terminate ends a push and returns when it cannot be found any more. Queued frames get a moment to be sent.
 func (r *Registry) Terminate(ctx context.Context, id string) error {
 	e, err := r.entry(id)
 	if err != nil {
@@ -368,7 +368,7 @@ func (r *Registry) entry(id string) (*entry, error) {
 	return nil, ErrNotFound
 }
 
-// Mute has a push send silence in the place of its sound, or brings the sound back. It fails with ErrNotFound.
+// Mute makes a push send silence in place of its sound, or the sound again. It fails with ErrNotFound.
 func (r *Registry) Mute(id string, on bool) error {
 	e, err := r.entry(id)
 	if err != nil {
@@ -379,7 +379,7 @@ func (r *Registry) Mute(id string, on bool) error {
 	return nil
 }
 
-// SoundOn plays a file in the place of a push's sound, once or in a loop. It fails with ErrNotFound, soundfile.ErrNotFound,
+// SoundOn plays a file in place of the sound of a push, once or in a loop. It fails with ErrNotFound, soundfile.ErrNotFound,
 // soundfile.ErrUnplayable and ErrUnsupported.
 func (r *Registry) SoundOn(id, file string, loop bool) error {
 	e, err := r.entry(id)
@@ -398,7 +398,7 @@ func (r *Registry) SoundOn(id, file string, loop bool) error {
 	return nil
 }
 
-// SoundOff brings a push's own sound back. It fails with ErrNotFound.
+// SoundOff makes a push send the sound of its stream again. It fails with ErrNotFound.
 func (r *Registry) SoundOff(id string) error {
 	e, err := r.entry(id)
 	if err != nil {
@@ -408,7 +408,7 @@ func (r *Registry) SoundOff(id string) error {
 	return e.voice.play("", nil)
 }
 
-// Run waits for ctx to end, then ends all pushes politely, refuses new ones, and returns when they are gone.
+// Run waits until ctx ends. Then it refuses new pushes, terminates all pushes, and returns when they are gone.
 func (r *Registry) Run(ctx context.Context) error {
 	<-ctx.Done()
 	r.mu.Lock()

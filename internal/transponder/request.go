@@ -11,36 +11,36 @@ import (
 )
 
 var (
-	// ErrStreamNotFound means that nobody publishes the stream that was to be pushed.
+	// ErrStreamNotFound means that nobody publishes the stream.
 	ErrStreamNotFound = errors.New("stream not found")
-	// ErrDuplicate means that the stream already goes to that address.
+	// ErrDuplicate means that a push of the same stream to the same address exists.
 	ErrDuplicate = errors.New("the stream is already pushed to this address")
-	// ErrNotFound means that there is no push with that id.
+	// ErrNotFound means that no push has that id.
 	ErrNotFound = errors.New("no such push")
-	// ErrUnsupported means that the request asks for something this build cannot do.
+	// ErrUnsupported means that this server cannot do what the request asks for.
 	ErrUnsupported = errors.New("not supported")
-	// ErrStopping means that the server is being shut down.
+	// ErrStopping means that the server is shutting down.
 	ErrStopping = errors.New("the server is stopping")
 )
 
-// RequestError is a field of a request that cannot be used; the caller can mend it.
+// RequestError means that a field of a request cannot be used. The caller can correct it.
 type RequestError struct {
-	Field  string // as it is called in the request
-	Reason string // never holds the address's secrets
+	Field  string // the name of the field in the API
+	Reason string // does not contain secrets of the address
 }
 
-// Error names the field and says what is wrong with it.
+// Error names the field and the reason.
 func (e *RequestError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Reason) }
 
 // Request asks for a push.
 type Request struct {
 	StreamName   string
 	URL          string
-	FullURL      *bool  // the URL's last part is the name to publish under; nil: as the settings say
-	FlashVersion string // empty: as the settings say
+	FullURL      *bool  // the last part of the URL is the name to publish under; nil: as in the settings
+	FlashVersion string // empty: as in the settings
 
-	// Any of these but Width alone asks for transcoding. Width counts only with Height, and only where the shape of the picture
-	// is not to be kept (Config.KeepAspect) or Options.Fit makes it a canvas.
+	// Each of these except Width asks for transcoding. Width counts only together with Height, and only if the aspect ratio need not be
+	// kept (Config.KeepAspect) or Options.Fit is set.
 	Width, Height    int
 	KeyFrameInterval int // frames
 	FPS              float64
@@ -48,24 +48,23 @@ type Request struct {
 	Options Options
 }
 
-// Options are a request's options. They are kept and given back as they came.
+// Options are the options of a request. Info returns them unchanged.
 type Options struct {
-	Action    string // what to begin with: "", "mute" or "sound_on"
-	SoundFile string
-	Loop      bool
+	Action    string // how the push begins: "", "mute" or "sound_on"
+	SoundFile string // for "sound_on"
+	Loop      bool   // of the sound file
 
-	Audio   media.AudioFormat // of what is sent; the zero value leaves it to the settings
-	RateBPS int               // of the pictures, which are transcoded for it; 0: as their size calls for
+	Audio   media.AudioFormat // of the sound that is sent; the zero value: as in the settings
+	RateBPS int               // of the pictures, which are transcoded for it; 0: what suits their size
 	Fit     string            // "letterbox": the picture is fitted into Width x Height with black bars
 
-	Restore *Restore // how to connect anew; nil: as the settings say
+	Restore *Restore // how to reconnect; nil: as in the settings
 
 	OnSourceLoss string        // "" or "end": the push ends with its stream; "hold": it waits for the publisher to return
-	HoldFor      time.Duration // how long it waits; 0: as the settings say
-	Slate        string        // PNG or JPEG in media_dir to show meanwhile; "": the last picture
+	HoldFor      time.Duration // how long the push waits; 0: as in the settings
+	Slate        string        // PNG or JPEG file in media_dir to show meanwhile; "": the last picture
 
-	// Codecs are those beyond H.264 and AAC that may be sent untouched if the server offers them: "hevc", "av1", "vp9",
-	// "opus". Empty: none.
+	// Codecs may be sent unchanged, beside H.264 and AAC, if the destination offers them: "hevc", "av1", "vp9", "opus".
 	Codecs []string
 }
 
@@ -75,15 +74,15 @@ const (
 	actionSound = "sound_on"
 )
 
-// passable are the codecs of Options.Codecs.
+// passable are the codecs that Options.Codecs may name.
 var passable = map[string]media.Codec{"hevc": media.H265, "av1": media.AV1, "vp9": media.VP9, "opus": media.Opus}
 
-// passes says whether a codec may be sent untouched.
+// passes reports whether the request allows a codec to be sent unchanged.
 func (o Options) passes(c media.Codec) bool {
 	return slices.ContainsFunc(o.Codecs, func(name string) bool { return passable[name] == c })
 }
 
-// fourCCs are the codecs as Enhanced RTMP names them.
+// fourCCs returns Codecs by their names in Enhanced RTMP.
 func (o Options) fourCCs() []string {
 	var names []string
 	for _, name := range o.Codecs {
@@ -92,7 +91,7 @@ func (o Options) fourCCs() []string {
 	return names
 }
 
-// validate refuses what no push can do.
+// validate reports the first option that cannot be used.
 func (o Options) validate() error {
 	switch {
 	case o.Action != "" && o.Action != actionMute && o.Action != actionSound:
@@ -114,29 +113,29 @@ func (o Options) validate() error {
 	return o.Restore.validate()
 }
 
-// Restore says how a push connects anew when its connection is lost.
+// Restore is how a push reconnects when its connection is lost.
 type Restore struct {
-	Attempts   int           // in a row before it gives up; below 0: any number; 0: none
-	FirstPause time.Duration // before the first
-	Factor     float64       // each pause is so many times the one before; at least 1
-	MaxPause   time.Duration // and no longer than this
-	Jitter     float64       // share of a pause by which it varies at random, 0 to 1
-	HealthyFor time.Duration // live for so long, the count and the pause begin anew
+	Attempts   int           // in a row before the push fails; below 0: any number; 0: none
+	FirstPause time.Duration // before the first attempt
+	Factor     float64       // by which each pause is longer than the one before; at least 1
+	MaxPause   time.Duration // the longest pause
+	Jitter     float64       // the share of a pause that is random, 0 to 1
+	HealthyFor time.Duration // after a connection that lasted so long, attempts and pauses are counted from the beginning
 }
 
-// State is where a push is in its life.
+// State is the state of a push.
 type State uint8
 
 // The states of a push.
 const (
-	Starting   State = iota // made; waits for the stream's media
-	Connecting              // dials, shakes hands, asks to publish
-	Live                    // the peer answered NetStream.Publish.Start and takes what is sent
-	Degraded                // live, but something is wrong: frames are dropped, the source sends nothing or no key frames
-	Holding                 // live without its stream: the peer gets a still picture and silence until the publisher returns
-	Waiting                 // the connection is lost; pauses before the next
-	Draining                // the stream ended or the push was terminated: what is queued is sent, then the goodbye
-	Ended                   // over, as was asked for or because the stream ended
+	Starting   State = iota // waits for media of the stream
+	Connecting              // dials, does the handshake, asks to publish
+	Live                    // the destination answered NetStream.Publish.Start and accepts what is sent
+	Degraded                // live with a fault: frames are dropped, or the source sends nothing or no key frames
+	Holding                 // live without its stream: the destination gets a picture and silence until a publisher returns
+	Waiting                 // the connection is lost; waits before the next attempt
+	Draining                // the stream ended or the push was terminated: queued frames are sent, then the goodbye
+	Ended                   // over: somebody asked for it, or the stream ended
 	Failed                  // over, for a reason that somebody should look at
 )
 
@@ -144,7 +143,7 @@ var stateNames = [...]string{
 	"STARTING", "CONNECTING", "PUBLISHING", "DEGRADED", "HOLDING", "RECONNECTING", "DRAINING", "ENDED", "FAILED",
 }
 
-// String returns the state's name in answers and logs.
+// String returns the name of the state in answers and logs.
 func (s State) String() string {
 	if int(s) < len(stateNames) {
 		return stateNames[s]
@@ -152,47 +151,47 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
-// Info is what can be said of a push at one moment.
+// Info describes a push at one moment.
 type Info struct {
 	ID         string // media session id: 26 characters of 0-9a-v
 	SourceName string
-	StreamName string // as published at the far end
-	URL        string // as the caller gave it, secrets included: for the caller only
-	Target     string // the same without secrets, as Target.String prints it
-	SecretName bool   // StreamName came with the URL and may be a stream key
+	StreamName string // as published at the destination
+	URL        string // as in the request, with its secrets: only for callers who know them
+	Target     string // the URL without secrets, as Target.String prints it
+	SecretName bool   // StreamName comes from the URL and may be a stream key
 	Options    Options
 
-	Width, Height       int // of what is sent; 0 while unknown
+	Width, Height       int // of the pictures that are sent; 0 while unknown
 	Muted, SoundEnabled bool
-	SoundFile           string // that plays
+	SoundFile           string // the file that plays; "": none
 
 	State    State
-	Since    time.Time // when the state was entered
-	Reason   Reason    // of the last failure or end; ReasonNone while all is well
+	Since    time.Time // when this state began
+	Reason   Reason    // of the last failure or of the end; ReasonNone while all is well
 	Detail   string    // in words, without secrets
-	Attempts int       // connections tried
+	Attempts int       // connections, also failed ones
 	Started  time.Time
-	Ended    time.Time // zero while it is not over
-	NextTry  time.Time // of a push that waits; zero otherwise
+	Ended    time.Time // zero while the push is not over
+	NextTry  time.Time // of a push in Waiting; zero otherwise
 
-	Hidden bool // the reason tells what is there in a private network: see ForStrangers
+	Hidden bool // Reason and Detail tell about a private network: see ForStrangers
 
 	BytesSent, BytesAcked    int64
 	VideoFrames, AudioFrames int64
 	DroppedFrames            int64
-	TranscoderDropped        int64         // pictures that the encoder left out, for all who share it
+	TranscoderDropped        int64         // pictures that the encoder dropped, counted for all users of the rendition
 	DroppedTime              time.Duration // of video
-	BufferDelay              time.Duration // added by the outgoing buffer; 0 without one
+	BufferDelay              time.Duration // that the outgoing buffer adds; 0 without a buffer
 	Bufferings               int           // times that the buffer ran empty
 	QueuedBytes              int
 	QueuedTime               time.Duration
-	RateBPS                  int64         // sent, over the last whole second
+	RateBPS                  int64         // that was sent in the last whole second
 	KeyInterval              time.Duration // between the last two key frames sent
 }
 
-// Filter picks pushes; empty fields match all.
+// Filter selects pushes. An empty field matches all pushes.
 type Filter struct {
 	ID         string
-	StreamName string // the source's name or the published one
+	StreamName string // the name of the source, or the name at the destination
 	URL        string
 }

@@ -11,18 +11,18 @@ import (
 	"unicode"
 )
 
-// Naming says how the name to publish under is made.
+// Naming is how the name to publish under is made.
 type Naming struct {
-	Prefix  string // put before the stream's name
-	FullURL bool   // take the name from the URL's last part instead
-	// Parameters has FullURL read app/?user=u&pass=p as an application with parameters, which is what the contract has
-	// rtmp_transponder_full_url=true do. A request that says FullURL means a name there: some platforms have keys that begin with
-	// a question mark.
+	Prefix  string // put before the name of the stream
+	FullURL bool   // the last part of the URL is the name
+	// Parameters changes FullURL: app/?user=u&pass=p is an application with parameters, as the contract wants it for the setting
+	// rtmp_transponder_full_url=true. A request with FullURL means a name there, since the keys of some platforms begin with a question
+	// mark.
 	Parameters bool
 }
 
-// Target is an RTMP address taken apart, with the name to publish under. It cannot print its secrets: the application's
-// instance, the name, the query and the user are left out of String and LogValue.
+// Target is the parsed address of a destination, with the name to publish under. It does not print its secrets: String and LogValue leave
+// out the instance of the application, the name, the query and the user.
 type Target struct {
 	TLS  bool
 	Host string // without port and brackets
@@ -30,11 +30,11 @@ type Target struct {
 
 	User, Password string // of user:password@host, percent-decoded
 
-	App   string // as in connect: the path without its first slash, with the query; byte for byte as given
-	TCURL string // the URL up to and with the app, without user info
+	App   string // for connect: the path without its first slash, with the query, byte for byte as given
+	TCURL string // the URL up to the end of the app, without user and password
 	Name  string // to publish under
 
-	SecretName bool // the URL gave the name: a platform's stream key is such a name
+	SecretName bool // the name comes from the URL, as the stream key of a platform does
 
 	raw string
 }
@@ -44,15 +44,15 @@ const (
 	portRTMPS = "443"
 )
 
-// maxURL bounds addresses. The longest honest ones hold a signed token of some kilobytes; servers take no more of a name than
-// fits into a string of AMF0 (64 KiB), most much less.
+// maxURL is the longest address. The longest addresses in use contain a signed token of some kilobytes. A name must fit into an AMF0 string
+// (64 KiB), and most servers accept much less.
 const maxURL = 8 << 10
 
-// ParseTarget takes a push's URL apart.
+// ParseTarget parses the URL of a push.
 //
-// Without Naming.FullURL the whole path and query are the application, and the name is the prefix and the stream's name:
-// rtmp://host/live/?user=u gives connect('live/?user=u'), publish('rtmp_NAME'). With it the last part of the path is the
-// name, see splitName, and a URL that has none is refused.
+// Without Naming.FullURL the application is the whole path with the query, and the name is the prefix and the name of the stream:
+// rtmp://host/live/?user=u leads to connect('live/?user=u'), publish('rtmp_NAME'). With Naming.FullURL the name is the last part of the
+// path (see splitName), and a URL without such a part is refused.
 func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 	t := Target{raw: rawURL}
 	if len(rawURL) > maxURL {
@@ -71,7 +71,7 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 		return Target{}, &RequestError{"rtmpUrl", "it must begin with rtmp:// or rtmps://"}
 	}
 	if strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return Target{}, &RequestError{"rtmpUrl", "it holds a space or a control character"}
+		return Target{}, &RequestError{"rtmpUrl", "it contains a space or a control character"}
 	}
 	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
@@ -94,7 +94,7 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 		t.SecretName = true
 		if t.Name == "" {
 			return Target{}, &RequestError{"rtmpUrl", "a full URL must end in the name or key to publish under, as in rtmp://server/app/name; " +
-				"here nothing stands after the last slash"}
+				"nothing follows the last slash of this one"}
 		}
 	}
 	if !strings.Contains(t.App, "?") {
@@ -104,13 +104,17 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 	return t, nil
 }
 
-// splitName splits a path before the name to publish under, as FFmpeg and GStreamer do where they agree: the name is the last
-// part. It has the query with it (app/name?a=b), unless the query is the application's: one that follows the application's first
-// part (app?a=b/name), or a slash (app/?a=b/name), or has the name's own behind it (app/inst?a=b/name?c=d). A query alone may be
-// the name (app/?name=n&key=k).
+// splitName splits a path into the application and the name to publish under. It does what FFmpeg and GStreamer do where these agree: the
+// name is the last part of the path, with its query (app/name?a=b). A query belongs to the application instead
 //
-// FFmpeg and GStreamer take app/name?a=b/c for the name c: keys with a slash in their query would be broken. A part with a colon
-// is taken for the beginning of the name, as by FFmpeg and Adobe's servers: app/mp4:folder/name.
+//   - after the first part of the path: app?a=b/name
+//   - after a slash: app/?a=b/name
+//   - if another query follows the name: app/inst?a=b/name?c=d
+//
+// A query alone may be the name: app/?name=n&key=k.
+//
+// In app/name?a=b/c FFmpeg and GStreamer read the name c, which breaks keys with a slash in their query; splitName reads name?a=b/c. A part
+// with a colon begins the name, as in FFmpeg and the servers of Adobe: app/mp4:folder/name.
 func splitName(path string) (app, name string) {
 	mark := strings.IndexByte(path, '?')
 	if mark < 0 {
@@ -139,7 +143,7 @@ func splitName(path string) (app, name string) {
 // splitAt splits a path at a slash; at -1 all of it is the name.
 func splitAt(path string, slash int) (app, name string) { return path[:max(slash, 0)], path[slash+1:] }
 
-// colonSlash is where the slash before the name is in a path without a query, -1 if there is none.
+// colonSlash returns the position of the slash before the name in a path without a query, -1 if there is none.
 func colonSlash(path string) int {
 	last := strings.LastIndexByte(path, '/')
 	first := strings.IndexByte(path, '/')
@@ -149,7 +153,7 @@ func colonSlash(path string) int {
 	return last
 }
 
-// isParameters says whether a path ends in a query that belongs to no name: app/?a=b.
+// isParameters reports whether a path ends in a query that belongs to no name: app/?a=b.
 func isParameters(path string) bool {
 	before, query, ok := strings.Cut(path, "?")
 	return ok && (before == "" || strings.HasSuffix(before, "/")) && !strings.Contains(query, "/")
@@ -161,7 +165,7 @@ func (t *Target) setUser(info string) error {
 	t.User, err1 = url.PathUnescape(user)
 	t.Password, err2 = url.PathUnescape(password)
 	if err1 != nil || err2 != nil {
-		return &RequestError{"rtmpUrl", `the user or password holds a "%" that is not followed by two hexadecimal digits; write it as %25`}
+		return &RequestError{"rtmpUrl", `the user or password contains a "%" that is not followed by two hexadecimal digits; write it as %25`}
 	}
 	return nil
 }
@@ -173,22 +177,22 @@ func (t *Target) setHost(authority string) error {
 		host = authority[1:bracket]
 		port = authority[bracket+1:]
 		if port != "" && port[0] != ':' {
-			return &RequestError{"rtmpUrl", "the server's address is not closed by ]:port"}
+			return &RequestError{"rtmpUrl", "an IPv6 address in [ ] must be followed by :port or by nothing"}
 		}
 		if net.ParseIP(strings.SplitN(host, "%", 2)[0]) == nil {
-			return &RequestError{"rtmpUrl", "what stands in [ ] is no IPv6 address"}
+			return &RequestError{"rtmpUrl", "the text in [ ] is not an IPv6 address"}
 		}
 		port = strings.TrimPrefix(port, ":")
 	case strings.Count(authority, ":") == 1:
 		host, port, _ = strings.Cut(authority, ":")
 	case strings.Contains(authority, ":"):
-		return &RequestError{"rtmpUrl", "an IPv6 address must stand in [ ]"}
+		return &RequestError{"rtmpUrl", "an IPv6 address must be written in [ ]"}
 	}
 	if host == "" {
 		return &RequestError{"rtmpUrl", "it names no server"}
 	}
 	if strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
-		return &RequestError{"rtmpUrl", `the server's name holds letters that DNS does not know; write it in its form that begins with "xn--"`}
+		return &RequestError{"rtmpUrl", `the name of the server contains letters that DNS does not have; write the name in the form that begins with "xn--"`}
 	}
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
@@ -207,7 +211,7 @@ func (t Target) URL() string { return t.raw }
 // Address returns host:port for a dialler.
 func (t Target) Address() string { return net.JoinHostPort(t.Host, t.Port) }
 
-// key is the same for two spellings of one address and name.
+// key is equal for all spellings of one address and name.
 func (t Target) key() string {
 	scheme := "rtmp"
 	if t.TLS {
@@ -220,7 +224,7 @@ func (t Target) key() string {
 	return scheme + "://" + t.User + "@" + net.JoinHostPort(host, t.Port) + "/" + strings.TrimSuffix(t.App, "/") + "\x00" + t.Name
 }
 
-// String returns the address without anything that could be a key: scheme, server and the application's first part.
+// String returns the parts of the address that cannot be a key: scheme, server, and the first part of the application.
 func (t Target) String() string {
 	scheme, authority := "rtmp", t.Host
 	if strings.Contains(t.Host, ":") {
@@ -237,13 +241,13 @@ func (t Target) String() string {
 	if end := strings.IndexAny(app, "/?"); end >= 0 {
 		app = app[:end]
 	}
-	if strings.Contains(app, "@") { // a password with a raw slash in it
+	if strings.Contains(app, "@") { // the password contained a raw slash
 		app = "***"
 	}
 	return scheme + "://" + authority + "/" + app + "/***"
 }
 
-// GoString keeps the secrets out of %#v as well.
+// GoString is String, so that %#v prints no secrets either.
 func (t Target) GoString() string { return t.String() }
 
 // LogValue returns String.
