@@ -1,10 +1,11 @@
 // Package stream is the hub: named live streams, each with one publisher and any number of readers.
 //
-// A publisher writes whole frames to the feeds of its Source and is never blocked. A Reader takes frames from one video and
-// one audio feed through its own bounded queue; a reader that is too slow loses whole GOP tails, counted, and disturbs nobody
-// else. What is made from a source once for all readers (AAC from Opus, a smaller picture) is a rendition: a feed with a
-// goroutine that the source starts for its first user and joins after its last.
+// A publisher writes whole frames to the feeds of its Source and is never blocked. A Reader reads one video feed and one audio feed through
+// a bounded queue of its own. A reader that is too slow loses the ends of groups of pictures, which are counted, and disturbs nobody else.
 //
-// The hub asks publishers for key frames: at once for a new reader, at an interval while a reader wants that, one request
-// for all of them. Hub.Run does the waiting; whoever made the hub runs it. Codecs and containers are left to others.
+// A rendition is a feed that is made from a source, once for all readers that want it: AAC from Opus, say, or smaller pictures. The source
+// starts the goroutine of a rendition for its first user, and stops and joins the goroutine after its last.
+//
+// The hub asks publishers for key frames: at once for a new reader, and at an interval while a reader wants that. One request serves all
+// readers. Hub.Run does the waiting; the part that made the hub runs it. Codecs and containers are left to other packages.
 package stream

@@ -8,50 +8,50 @@ import (
 	"transponder/internal/media"
 )
 
-// Feed is the frames of one kind, from the publisher or from a rendition, with their readers.
+// Feed gives the frames of one kind, from a publisher or a rendition, to readers.
 //
 // Lock order: Feed.mu, then Reader.mu.
 type Feed struct {
 	src   *Source
-	onKey func(time.Time) // told of each key frame; nil for renditions
+	onKey func(time.Time) // called for each key frame; nil for renditions
 	begun chan struct{}   // closed at the first frame
-	ask   func()          // asks whoever writes for a key frame; nil where that makes no sense
+	ask   func()          // asks the writer for a key frame; nil if the writer cannot be asked
 
 	mu        sync.Mutex
 	track     *media.Track // guarded by mu; of the last frame
-	announced *media.Track // guarded by mu; that frames are to come of
+	announced *media.Track // guarded by mu; of the frames to come, as Announce says
 	expected  bool         // guarded by mu; the publisher has said that it sends this kind
 	readers   []*Reader    // guarded by mu
 	closed    error        // guarded by mu
 	meter     Meter        // guarded by mu
 	pace      pace         // guarded by mu
 	rate      frameRate    // guarded by mu; of pictures
-	stats     FeedStats    // guarded by mu; rates come from meter
+	stats     FeedStats    // guarded by mu; without the rates, which meter has
 }
 
 func newFeed(s *Source) *Feed { return &Feed{src: s, begun: make(chan struct{})} }
 
-// FeedStats are a feed's figures at one moment.
+// FeedStats are the figures of a feed at one moment.
 type FeedStats struct {
 	Track         *media.Track // nil before the first frame
 	Frames, Bytes int64
 	KeyFrames     int64
 	RateBPS       int64         // of the last whole second
-	FPS           float64       // likewise
-	FrameRate     float64       // of pictures by their own times, as cameras and encoders have it (29.97); 0 while unknown
+	FPS           float64       // frames that arrived in the last whole second
+	FrameRate     float64       // of the camera or encoder, by the times of the pictures (29.97); 0 while unknown
 	KeyInterval   time.Duration // between the last two key frames, 0 while unknown
 	Readers       int
 	Faults        Faults
 
-	// Missing says that the publisher has sent this kind, or said that it would, and does not. One that is slow by nature, like a
-	// slide show, is not missing.
+	// Missing is true if the publisher sent frames of this kind, or said that it would, and now sends none. A publisher that is slow by
+	// nature, like a slide show, is not missing.
 	Missing bool
 
 	lastKey media.Timestamp
 }
 
-// Write gives a frame to every reader. It never blocks; frame.Data must not be changed afterwards. Frames written after
-// the feed is closed are dropped.
+// Write gives a frame to every reader. It never blocks. frame.Data must not be changed afterwards. If the feed is closed, Write drops the
+// frame.
 func (f *Feed) Write(frame media.Frame) {
 	now := time.Now()
 	key := frame.Key && frame.Kind() == media.Video
@@ -86,7 +86,7 @@ func (f *Feed) Write(frame media.Frame) {
 	}
 }
 
-// Fill is Write of a frame that is not the publisher's: it stands for something that is missing.
+// Fill is Write for a frame that the publisher did not send and that fills a gap. The figures do not count it.
 func (f *Feed) Fill(frame media.Frame) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,28 +98,28 @@ func (f *Feed) Fill(frame media.Frame) {
 	}
 }
 
-// Expect says that the publisher will send this kind, though nothing has come yet.
+// Expect notes that the publisher will send frames of this kind, although none has come yet.
 func (f *Feed) Expect() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.expected = true
 }
 
-// Announce is Expect with the track of the frames to come.
+// Announce is Expect, with the track of the frames to come.
 func (f *Feed) Announce(t *media.Track) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.expected, f.announced = true, t
 }
 
-// Fault counts something that the publisher sent and that could not be used as it is.
+// Fault counts something that the publisher sent and that cannot be used as it is.
 func (f *Feed) Fault(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stats.Faults[fault]++
 }
 
-// RequestKeyFrame asks whoever writes the feed for a key frame. Many calls may become one request.
+// RequestKeyFrame asks the writer of the feed for a key frame. Many calls may become one request.
 func (f *Feed) RequestKeyFrame() {
 	if f.ask != nil {
 		f.ask()
@@ -136,7 +136,7 @@ func (f *Feed) Track() *media.Track {
 	return f.track
 }
 
-// Announced returns the track of the last frame, or before the first what was announced; nil without either.
+// Announced returns the track of the last frame, or the announced track before the first frame; nil if there is neither.
 func (f *Feed) Announced() *media.Track {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,7 +153,7 @@ func (f *Feed) written() time.Time {
 	return f.pace.at
 }
 
-// Stats returns the feed's figures.
+// Stats returns the figures of the feed.
 func (f *Feed) Stats() FeedStats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -167,7 +167,7 @@ func (f *Feed) Stats() FeedStats {
 	return st
 }
 
-// missing is FeedStats.Missing. The caller holds mu.
+// missing computes FeedStats.Missing. The caller holds mu.
 func (f *Feed) missing(now time.Time) bool {
 	if f.pace.count > 0 {
 		return f.pace.stopped(now)
@@ -192,7 +192,7 @@ func (f *Feed) drop(r *Reader) {
 	f.readers = slices.DeleteFunc(f.readers, func(x *Reader) bool { return x == r })
 }
 
-// close ends the feed: its readers get what is queued, then the cause.
+// close ends the feed. Its readers get what is queued, then the cause.
 func (f *Feed) close(cause error) {
 	if cause == nil {
 		cause = ErrClosed

@@ -22,23 +22,23 @@ var (
 	ErrNameInUse = errors.New("stream name is already in use")
 	// ErrIDInUse means that another publisher has the id.
 	ErrIDInUse = errors.New("media session id is already in use")
-	// ErrName means that a stream cannot be called that.
+	// ErrName means that a stream cannot have that name.
 	ErrName = errors.New("bad stream name")
 )
 
-// tick is how often Run looks for key frames to ask for. It bounds how late a request can be that had to wait.
+// tick is how often Run looks for key frames to ask for, and so the most that a delayed request is late.
 const tick = 100 * time.Millisecond
 
-// Config says how a hub treats its publishers.
+// Config is how a hub treats its publishers.
 type Config struct {
-	// KeyFrameInterval is how often a key frame is asked for while a reader wants them (ReaderConfig.KeyFrames) and the
-	// publisher does not send them as often by itself.
+	// KeyFrameInterval is how often a key frame is asked for while a reader wants that (ReaderConfig.KeyFrames), if the publisher does
+	// not send key frames as often by itself.
 	KeyFrameInterval time.Duration
 	// KeyFrameGap is the least time between two requests to one publisher.
 	KeyFrameGap time.Duration
 	// MaxStreams is how many streams there may be at a time; 0: any number.
 	MaxStreams int
-	// Takeover says who may take over a name that another publisher has.
+	// Takeover says who may take over the name of another publisher.
 	Takeover Takeover
 }
 
@@ -49,8 +49,8 @@ var (
 	MaxStreamsRange       = limits.Of(0, 1_000_000)
 )
 
-// DefaultConfig asks every 2 s, as YouTube, Facebook and Twitch want key frames, and at most once a second. A publisher may replace
-// itself.
+// DefaultConfig asks for key frames every 2 s, as YouTube, Facebook and Twitch want them, and at most once a second. A publisher may
+// replace itself.
 func DefaultConfig() Config {
 	return Config{KeyFrameInterval: 2 * time.Second, KeyFrameGap: time.Second, Takeover: TakeoverSame}
 }
@@ -75,7 +75,7 @@ type Hub struct {
 	cfg  Config
 	gate *load.Gate // nil: there is always room
 
-	mu     sync.Mutex         // before the gate's
+	mu     sync.Mutex         // taken before the lock of the gate
 	byName map[string]*Source // guarded by mu
 	byID   map[string]*Source // guarded by mu
 	added  chan struct{}      // guarded by mu; closed and replaced when a name is taken
@@ -88,15 +88,15 @@ func NewHub(cfg Config, gate *load.Gate) *Hub {
 	return &Hub{cfg: cfg, gate: gate, byName: map[string]*Source{}, byID: map[string]*Source{}, added: make(chan struct{})}
 }
 
-// Publish reserves a name and an id and returns the source that the publisher writes to. The name is free again as soon as
-// the source is closed. It fails with ErrName, ErrNameInUse, ErrIDInUse or load.ErrFull.
+// Publish reserves a name and an id and returns the source for the publisher to write to. The name is free again when the source is
+// closed. It fails with ErrName, ErrNameInUse, ErrIDInUse or load.ErrFull.
 func (h *Hub) Publish(info Info) (*Source, error) {
 	s, _, err := h.publish(info, false)
 	return s, err
 }
 
-// publish is Publish. With replace it replaces the publisher that has the name if it may do so now; if it may do so later, it
-// returns the present source beside ErrNameInUse.
+// publish is Publish. With replace it replaces the publisher that has the name, if the rules allow that now. If they may allow it later,
+// it returns that publisher's source as old, with ErrNameInUse.
 func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 	if err := checkName(info.Name); err != nil {
 		return nil, nil, err
@@ -125,7 +125,7 @@ func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 	if other := h.byID[info.ID]; other != nil && other != old {
 		return nil, nil, ErrIDInUse
 	}
-	if old == nil { // else the newcomer takes the old one's place
+	if old == nil { // else the newcomer takes the place of the old publisher
 		if h.cfg.MaxStreams > 0 && len(h.byName) >= h.cfg.MaxStreams {
 			return nil, nil, fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
 		}
@@ -142,8 +142,8 @@ func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 	return s, old, nil
 }
 
-// checkName refuses names that no URL, log line or API answer could carry: empty, over 255 bytes, not UTF-8, with control
-// characters, or with "://", which other servers read as an address.
+// checkName refuses names that do not fit into a URL, a log line or an API answer: empty ones, names over 255 bytes, not in UTF-8, or with
+// control characters. It also refuses "://", which other servers read as an address.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -160,7 +160,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// Source returns the stream of that name.
+// Source returns the stream with that name.
 func (h *Hub) Source(name string) (*Source, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -168,7 +168,7 @@ func (h *Hub) Source(name string) (*Source, bool) {
 	return s, ok
 }
 
-// Await returns the stream of that name as soon as there is one, or why ctx ended before.
+// Await waits for a stream with that name and returns it, or the cause if ctx ends first.
 func (h *Hub) Await(ctx context.Context, name string) (*Source, error) {
 	for {
 		added := h.Added()
@@ -183,8 +183,8 @@ func (h *Hub) Await(ctx context.Context, name string) (*Source, error) {
 	}
 }
 
-// Added returns a channel that is closed when the next name is taken. Whoever follows all streams asks for it first and looks
-// at Sources then, so that none is missed.
+// Added returns a channel that is closed when the next name is taken. To follow all streams, call Added before Sources: then none is
+// missed.
 func (h *Hub) Added() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -223,7 +223,7 @@ func (h *Hub) remove(s *Source) {
 	}
 }
 
-// Run asks publishers for key frames until ctx ends, and returns why it did.
+// Run asks publishers for key frames until ctx ends, and returns the cause.
 func (h *Hub) Run(ctx context.Context) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// keyFrames merges what readers want into requests to one publisher. Its methods may be called from any goroutine.
+// keyFrames merges the wishes of readers for key frames into requests to one publisher. Any goroutine may call the methods.
 type keyFrames struct {
 	cfg Config
 	ask func() // nil: the publisher cannot be asked
 
 	asked   atomic.Int64
-	readers atomic.Int32 // that want key frames at the interval
+	readers atomic.Int32 // how many readers want key frames at the interval
 
 	mu      sync.Mutex
-	wanted  bool          // guarded by mu: somebody waits for one
+	wanted  bool          // guarded by mu: somebody waits for a key frame
 	askedAt time.Time     // guarded by mu
 	cameAt  time.Time     // guarded by mu
-	lag     time.Duration // guarded by mu: from the last request to the key frame that answered it; 0 if it came unasked
+	lag     time.Duration // guarded by mu: from the last request to the key frame that answered it; 0 if no request preceded the key frame
 }
 
-// maxLag is how long after a request a key frame is still taken for its answer.
+// maxLag is how long after a request a key frame counts as the answer.
 const maxLag = 500 * time.Millisecond
 
-// want asks for a key frame now if the gap allows, else at a later tick.
+// want asks for a key frame now if the gap allows that, else at a later tick.
 func (k *keyFrames) want(now time.Time) {
 	k.mu.Lock()
 	k.wanted = true
@@ -49,7 +49,7 @@ func (k *keyFrames) came(now time.Time) {
 	k.wanted, k.cameAt = false, now
 }
 
-// tick asks if somebody still waits, or if the interval is over.
+// tick asks for a key frame if somebody still waits for one, or if the interval is over.
 func (k *keyFrames) tick(now time.Time) {
 	k.mu.Lock()
 	due := (k.wanted || k.old(now)) && now.Sub(k.askedAt) >= k.cfg.KeyFrameGap
@@ -62,9 +62,9 @@ func (k *keyFrames) tick(now time.Time) {
 	}
 }
 
-// old says whether it is time for the next key frame at the interval. A publisher that answers requests is asked so much
-// earlier as it took for the last one. One that sends key frames by itself gets a tick's grace, so that it is left alone if
-// its own interval is the same. The caller holds mu.
+// old reports whether the interval demands a key frame. A publisher that answers requests is asked earlier, by the time that its last answer
+// took. A publisher that sends key frames by itself gets one tick more, so that it is not asked if its own interval is the same. The caller
+// holds mu.
 func (k *keyFrames) old(now time.Time) bool {
 	if k.readers.Load() == 0 || k.cfg.KeyFrameInterval == 0 || k.cameAt.IsZero() {
 		return false

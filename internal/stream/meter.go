@@ -2,7 +2,7 @@ package stream
 
 import "time"
 
-// Meter measures how much passes a place, over whole seconds. The zero Meter is ready; its user guards it.
+// Meter measures frames and bits per second. The zero Meter is ready to use. It is not safe for concurrent use.
 type Meter struct {
 	since         time.Time
 	frames, bytes int
@@ -11,7 +11,7 @@ type Meter struct {
 	fps     float64
 }
 
-// Count notes one frame of so many bytes.
+// Count adds one frame of size bytes.
 func (m *Meter) Count(now time.Time, size int) {
 	if m.since.IsZero() {
 		m.since = now
@@ -21,13 +21,13 @@ func (m *Meter) Count(now time.Time, size int) {
 	m.bytes += size
 }
 
-// Rates returns bits and frames per second over the last whole second or, where nothing came since, the time up to now.
+// Rates returns bits and frames per second over the last whole second, or over the time up to now if nothing came since.
 func (m *Meter) Rates(now time.Time) (rateBPS int64, fps float64) {
 	m.roll(now)
 	return m.rateBPS, m.fps
 }
 
-// roll turns the running window into rates once a second has passed.
+// roll turns the window into rates when a second has passed.
 func (m *Meter) roll(now time.Time) {
 	d := now.Sub(m.since)
 	if m.since.IsZero() || d < time.Second {

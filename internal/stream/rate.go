@@ -7,18 +7,18 @@ import (
 	"transponder/internal/media"
 )
 
-// rateWindow is what a frame rate is measured over: long enough that milliseconds at its ends do not turn 30 into 29.97.
+// rateWindow is the time over which a frame rate is measured: long enough that errors of milliseconds do not turn 30 into 29.97.
 const rateWindow = 2 * time.Second
 
-// frameRate measures how many pictures a second a feed has, by the pictures' own times: those of their arrival come in bursts. The
-// zero frameRate is ready; its user guards it.
+// frameRate measures the frame rate of a feed by the times of the pictures, since they arrive in bursts. The zero frameRate is ready to use.
+// It is not safe for concurrent use.
 type frameRate struct {
 	begun  bool
 	first  media.Timestamp // of the window
 	last   media.Timestamp
-	frames int // after first
+	frames int // after the first
 
-	seen float64 // in the window before
+	seen float64 // the rate in the window before
 	rate float64 // 0: unknown
 }
 
@@ -36,13 +36,14 @@ func (r *frameRate) came(at media.Timestamp) {
 	}
 }
 
-// paused says whether pictures were missing before one: none came for a whole window, or for five times as long as usual.
+// paused reports whether pictures were missing before the one at that time: none came for a whole window, or for five times as long as
+// usual.
 func (r *frameRate) paused(at media.Timestamp) bool {
 	gap := at.Sub(r.last)
 	return gap > rateWindow || r.frames >= 5 && gap > 5*r.last.Sub(r.first)/time.Duration(r.frames)
 }
 
-// measured takes a window's rate. A usual rate counts at once, any other one, and every change, when two windows agree.
+// measured notes the rate of a window. A usual rate counts at once. Any other rate, and every change, counts when two windows agree.
 func (r *frameRate) measured(fps float64) {
 	rate, usual := usualRate(fps)
 	agree := near(rate, r.seen, 0.02)
@@ -53,13 +54,13 @@ func (r *frameRate) measured(fps float64) {
 	}
 }
 
-// usualRates are the rates that cameras and encoders have.
+// usualRates are the frame rates of cameras and encoders.
 var usualRates = []float64{1, 2, 5, 7.5, 8, 10, 12, 12.5, 15, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 72, 90, 100, 120, 144, 240}
 
-// usualRate returns the usual rate nearest to a measured one if it is as near as measuring is exact, else the rounded one.
+// usualRate returns the nearest usual rate if it is within the error of measuring, else the rounded measured rate.
 func usualRate(fps float64) (rate float64, usual bool) {
 	for _, r := range usualRates {
-		// A whole rate comes after its broken twin, and has the benefit of the doubt.
+		// 30 comes after 29.97 in the list, and is preferred in doubt.
 		if near(fps, r, 0.02) && (rate == 0 || math.Abs(fps-r) <= math.Abs(fps-rate) || near(fps, r, 0.0006)) {
 			rate = r
 		}
@@ -70,5 +71,5 @@ func usualRate(fps float64) (rate float64, usual bool) {
 	return math.Round(fps), false
 }
 
-// near says whether a is b, give or take a share.
+// near reports whether a differs from b by at most a share of b.
 func near(a, b, share float64) bool { return math.Abs(a-b) <= b*share }

@@ -10,31 +10,31 @@ import (
 	"transponder/internal/media"
 )
 
-// ErrClosed is the cause of a source's or reader's end when its owner simply closed it.
+// ErrClosed is the cause if a source or reader was closed by its owner without another cause.
 var ErrClosed = errors.New("stream closed")
 
-// ErrTerminated is the cause of a source's end when somebody asked the server to stop it.
+// ErrTerminated is the cause if somebody asked the server to end the source.
 var ErrTerminated = errors.New("terminated by request")
 
-// Info says who publishes a source and how. It does not change.
+// Info tells who publishes a source and how. It does not change.
 type Info struct {
 	Name      string
 	ID        string // media session id: the browser's own, or made by the door
-	SessionID string // of the connection that publishes, for those who list streams
+	SessionID string // of the connection that publishes, for lists of streams
 	AppKey    string
 	Provider  string      // "WebRTC", "WHIP", "RTMP"
 	Transport string      // "UDP", "TCP"
-	Push      string      // the push of this server whose output it is; "" for all others
+	Push      string      // if the stream is the output of a push of this server: its id; else ""
 	Trail     [8][16]byte // of an RTMP publisher: an rtmp.Trail
 	Publisher Publisher
 
-	HasVideo, HasAudio bool // what the publisher said it would send
+	HasVideo, HasAudio bool // the publisher said that it would send these
 
-	// AskKeyFrame asks the publisher for a key frame. It must not block. Nil where that cannot be done.
+	// AskKeyFrame asks the publisher for a key frame. It must not block. nil: the publisher cannot be asked.
 	AskKeyFrame func()
 }
 
-// Source is one live stream. Its publisher writes to Video and Audio and closes it; everybody else reads.
+// Source is one live stream. Its publisher writes to Video and Audio and closes the source; everybody else reads.
 type Source struct {
 	Video, Audio *Feed
 
@@ -70,16 +70,16 @@ func newSource(h *Hub, info Info) *Source {
 	return s
 }
 
-// Info returns what the source was published as.
+// Info returns the Info with which the source was published.
 func (s *Source) Info() Info { return s.info }
 
-// Created returns when the name was taken. The stream's clock is zero then.
+// Created returns when the name was taken. The clock of the stream was zero then.
 func (s *Source) Created() time.Time { return s.created }
 
-// Now returns the present time on the stream's clock.
+// Now returns the time on the clock of the stream.
 func (s *Source) Now() media.Timestamp { return media.Timestamp(time.Since(s.created)) }
 
-// SetLive says that the publisher is connected and its media is on the way. Until then the name is only reserved.
+// SetLive notes that the publisher is connected and its media is on the way. Before, the name is only reserved.
 func (s *Source) SetLive() {
 	s.liveOnce.Do(func() {
 		s.liveAt.Store(max(int64(s.Now()), 1))
@@ -87,10 +87,10 @@ func (s *Source) SetLive() {
 	})
 }
 
-// SetEnding says that the publisher has left, and that only what it sent before is still to come.
+// SetEnding notes that the publisher has left, and that only frames which it sent before are still to come.
 func (s *Source) SetEnding() { s.ending.Store(true) }
 
-// LiveFor returns for how long the publisher has been connected, 0 if it is not yet.
+// LiveFor returns how long the publisher has been connected, 0 if it is not connected yet.
 func (s *Source) LiveFor() time.Duration {
 	at := s.liveAt.Load()
 	if at == 0 {
@@ -108,19 +108,18 @@ func (s *Source) IsLive() bool { return s.liveAt.Load() != 0 }
 // Done is closed when the stream has ended.
 func (s *Source) Done() <-chan struct{} { return s.done }
 
-// Err returns why the stream ended, nil while it lives.
+// Err returns the cause of the end of the stream, nil before the end.
 func (s *Source) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// RequestKeyFrame asks the publisher for a key frame: now, or as soon as the least gap between two requests allows. Many
-// calls become one request.
+// RequestKeyFrame asks the publisher for a key frame: now, or as soon as Config.KeyFrameGap allows. Many calls become one request.
 func (s *Source) RequestKeyFrame() { s.keys.want(time.Now()) }
 
-// Close ends the stream for a cause: the name is free, readers get what is queued for them and then the cause, renditions
-// are stopped and joined. The first call's cause counts.
+// Close ends the stream for a cause. The name becomes free, readers get their queued frames and then the cause, and renditions are stopped
+// and joined. Only the first call has an effect.
 func (s *Source) Close(cause error) {
 	if cause == nil {
 		cause = ErrClosed
@@ -144,24 +143,26 @@ func (s *Source) Close(cause error) {
 	}
 }
 
-// rendition is a feed made from a source, with the goroutine that makes it.
+// rendition is a feed made from a source, with the goroutine that makes the feed.
 type rendition struct {
 	feed   *Feed
 	cancel context.CancelCauseFunc
 	done   chan struct{}
-	users  int // guarded by the source's mu
+	users  int // guarded by Source.mu
 }
 
-// stop ends the rendition's goroutine and waits for it.
+// stop ends the goroutine of the rendition and waits for it.
 func (r *rendition) stop(cause error) {
 	r.cancel(cause)
 	<-r.done
 }
 
-// Rendition returns the feed that run makes, one for all users of the same key: the first call starts run in a goroutine,
-// and the last release stops and joins it. run reads the source, writes to out and returns when ctx ends, when what it
-// reads ends, or when it fails; readers of the feed then get why. ask is called for each key frame that a reader of the feed
-// wants, from any goroutine; it must not block, and is nil for sound. A release may be called once.
+// Rendition returns the feed that run makes. All users of one key share the feed: the first call starts run in a goroutine, and the last
+// release stops and joins it. Each user calls release once.
+//
+// run reads the source and writes to out. It returns when ctx ends, when the source ends, or when it fails; its error is the cause that
+// readers of the feed get. ask is called, from any goroutine, for each key frame that a reader of the feed wants. It must not block, and is
+// nil for sound.
 func (s *Source) Rendition(key string, ask func(), run func(ctx context.Context, out *Feed) error) (feed *Feed, release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +171,7 @@ func (s *Source) Rendition(key string, ask func(), run func(ctx context.Context,
 	}
 	r := s.renditions[key]
 	if r == nil {
-		// The source is the owner and joins the goroutine, whichever caller happened to be first.
+		// The goroutine outlives its first caller. The source owns it and joins it.
 		ctx, cancel := context.WithCancelCause(context.Background())
 		r = &rendition{feed: newFeed(s), cancel: cancel, done: make(chan struct{})}
 		r.feed.ask = ask
@@ -197,14 +198,14 @@ func (s *Source) release(key string, r *rendition) {
 	}
 }
 
-// SourceStats are a source's figures at one moment.
+// SourceStats are the figures of a source at one moment.
 type SourceStats struct {
 	Video, Audio FeedStats
 	Live         bool
 	KeyRequests  int64 // key frames asked for
 }
 
-// Stats returns the source's figures.
+// Stats returns the figures of the source.
 func (s *Source) Stats() SourceStats {
 	return SourceStats{Video: s.Video.Stats(), Audio: s.Audio.Stats(), Live: s.IsLive(), KeyRequests: s.keys.asked.Load()}
 }

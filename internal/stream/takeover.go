@@ -9,46 +9,45 @@ import (
 	"time"
 )
 
-// ErrReplaced is the cause of a source's end when a newer publisher took over the name.
+// ErrReplaced is the cause of the end of a source if a newer publisher took over the name.
 var ErrReplaced = errors.New("another connection of the publisher took over the stream")
 
 // Takeover says who may take over the name of a stream that still has a publisher.
 type Takeover string
 
 const (
-	// TakeoverSame lets the same publisher in (Publisher.same): an encoder that reconnects while its dead connection hangs.
+	// TakeoverSame lets the same publisher take over: an encoder that reconnects while its dead connection hangs.
 	TakeoverSame Takeover = "same"
-	// TakeoverAlways lets anybody in who may publish: the newest publisher wins.
+	// TakeoverAlways lets everybody take over who may publish: the newest publisher wins.
 	TakeoverAlways Takeover = "always"
-	// TakeoverNever refuses everybody while the name is taken.
+	// TakeoverNever refuses all others while the name is taken.
 	TakeoverNever Takeover = "never"
 )
 
-// quietFor is how long a publisher must have sent no media before a newcomer from the same address may replace it. An address
-// alone does not prove who somebody is: a whole office, or all users of a proxy, may share it, and two of them may choose one name.
-// A publisher that is there sends far more often; one whose machine or network has gone sends nothing.
+// quietFor is how long a publisher must have sent no media before a newcomer from the same address may replace it. The same address does not
+// prove the same publisher: an office, or all users of a proxy, may share one address, and two of them may choose the same name. A publisher
+// that is connected sends far more often; a publisher whose machine or network is down sends nothing.
 const quietFor = time.Second
 
-// connectsWithin is how long a publisher that has not been live yet may take to connect before a newcomer of its address may replace
-// it: over relays that takes some seconds.
+// connectsWithin is how long a publisher may take to connect before a newcomer from the same address may replace it. Over relays connecting
+// takes some seconds.
 const connectsWithin = 5 * time.Second
 
-// endsWithin is how long a newcomer waits for the end of a publisher that has left and is still heard (Source.SetEnding).
+// endsWithin is how long a newcomer waits for the end of a publisher that has left and whose last frames still come (Source.SetEnding).
 const endsWithin = 10 * time.Second
 
-// quietTick is how often a publisher is looked at while a newcomer waits.
+// quietTick is how often the present publisher is checked while a newcomer waits.
 const quietTick = 50 * time.Millisecond
 
-// Publisher tells who publishes a stream, as far as a door knows. The zero Publisher is nobody in particular and is never the same
-// as another.
+// Publisher tells who publishes a stream, as far as a door knows. The zero Publisher is unknown, and never the same as another.
 type Publisher struct {
-	// Credential is what only this publisher knows: a bearer token, or the query of a stream key. "" if it showed none.
+	// Credential is a secret of this publisher: a bearer token, or the query of a stream key. "" if it showed none.
 	Credential string
-	// Address is where the publisher's connection comes from.
+	// Address is the address from which the publisher connects.
 	Address netip.Addr
 }
 
-// AddressOf returns the address without port of a connection's far end ("host:port"), the zero Addr if there is none.
+// AddressOf returns the address in "host:port" without the port, the zero Addr if there is none.
 func AddressOf(hostPort string) netip.Addr {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {
@@ -67,16 +66,16 @@ func (p Publisher) String() string { return p.Address.String() }
 // GoString is String.
 func (p Publisher) GoString() string { return p.String() }
 
-// claim is what one publisher may do about another that has the name.
+// claim is whether a newcomer may replace the publisher that has the name.
 type claim int
 
 const (
 	refused  claim = iota
-	whenDead       // the name is free once the other one has been quiet for quietFor
+	whenDead       // when the publisher has sent nothing for quietFor
 	atOnce
 )
 
-// over says what the newcomer may do about the publisher of old.
+// over returns whether newcomer may replace the publisher of old.
 func (t Takeover) over(old, newcomer Info) claim {
 	was, is := old.Publisher, newcomer.Publisher
 	switch {
@@ -88,7 +87,7 @@ func (t Takeover) over(old, newcomer Info) claim {
 		if was.Credential == is.Credential {
 			return atOnce
 		}
-	case old.SessionID != "" && old.SessionID == newcomer.SessionID: // a page that goes on over another network
+	case old.SessionID != "" && old.SessionID == newcomer.SessionID: // a page that continues over another network
 		return whenDead
 	case old.Provider == newcomer.Provider && old.AppKey == newcomer.AppKey && was.Address.IsValid() && was.Address == is.Address:
 		return whenDead
@@ -96,9 +95,9 @@ func (t Takeover) over(old, newcomer Info) claim {
 	return refused
 }
 
-// Claim is Publish, but where Config.Takeover allows it the newcomer replaces a publisher that has the name: the old source ends
-// with ErrReplaced in the same moment in which the new one has the name. Claim may wait for up to a second to see whether the old
-// publisher still sends.
+// Claim is Publish, but if Config.Takeover allows it, the newcomer replaces the publisher that has the name. The old source ends with
+// ErrReplaced at the moment when the new source gets the name. Claim may wait for up to a second to see whether the old publisher still
+// sends, or longer for a publisher that is ending.
 func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
 	asked := time.Now()
 	var began int64 // frames of the old source when the wait began
@@ -116,7 +115,7 @@ func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
 		if old.ending.Load() {
 			patience, began = endsWithin, frames
 		}
-		if frames != began || time.Since(asked) > patience { // it is alive, or may come to life
+		if frames != began || time.Since(asked) > patience { // the old publisher sends, or may send again
 			return nil, err
 		}
 		t := time.NewTimer(quietTick)
@@ -129,15 +128,15 @@ func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
 	}
 }
 
-// Takeovers returns how many publishers were replaced by a newer one of the same name.
+// Takeovers returns how many publishers were replaced by a newer publisher of the same name.
 func (h *Hub) Takeovers() int64 { return h.takeovers.Load() }
 
-// frames returns how many frames have come from the publisher.
+// frames returns how many frames the publisher has sent.
 func (s *Source) frames() int64 { return s.Video.Stats().Frames + s.Audio.Stats().Frames }
 
-// dead says whether the publisher seems to be gone: it has sent no media for a while, or did not connect in time.
+// dead reports whether the publisher seems to be gone: it has sent no media for a while, or did not connect in time.
 func (s *Source) dead(now time.Time) bool {
-	if s.ending.Load() { // it is heard to its end, which comes by itself
+	if s.ending.Load() { // its last frames still come, and then it ends by itself
 		return false
 	}
 	last := s.created
