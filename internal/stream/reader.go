@@ -8,44 +8,44 @@ import (
 	"transponder/internal/media"
 )
 
-// ReaderConfig says what a reader takes and how far it may fall behind.
+// ReaderConfig is what a reader reads and how far it may fall behind.
 type ReaderConfig struct {
 	Video, Audio *Feed // nil: not wanted
 
-	// KeyFrames asks the publisher for key frames at the hub's interval as long as the reader takes the publisher's own video.
+	// KeyFrames makes the hub ask the publisher for key frames at its interval, while the reader reads the video feed of the publisher.
 	KeyFrames bool
 
-	// A queue longer than either bound loses whole groups of pictures; see Reader. Zero takes the default.
+	// If the queue exceeds one of these bounds, the reader drops whole groups of pictures; see Reader. Zero: the default.
 	MaxBytes    int
 	MaxDuration time.Duration
 
-	// MaxLag is how much older than the newest a picture may get in the queue: then the pictures before the newest key frame are given
-	// up, so that whoever takes less than there is gets whole groups of the present. Zero: no limit.
+	// MaxLag is how much older than the newest frame a picture may get in the queue. If one gets older, the pictures before the newest
+	// key frame are dropped. So a reader that is too slow for all frames gets whole, recent groups of pictures. Zero: no limit.
 	MaxLag time.Duration
 }
 
-// The default bounds: a 2 MB key frame of a 4K picture fits several times, and a receiver that is this late is better
-// served by the next GOP.
+// The default bounds. Several key frames of a 4K picture fit, at 2 MB each. A receiver that is this late is better served by the next group
+// of pictures.
 const (
 	DefaultMaxBytes    = 16 << 20
 	DefaultMaxDuration = 5 * time.Second
 )
 
-// MaxFrames bounds any queue in frames, so that a publisher who sends nothing but tiny ones fills no memory with what is kept
-// beside their bytes. It is a minute of a fast stream.
+// MaxFrames is the bound of a queue in frames. Without it, a publisher of tiny frames could fill the memory with what each frame needs
+// beside its bytes. It is a minute of a fast stream.
 const MaxFrames = 8192
 
-// audioAllowance is how much audio may still be queued once video is being dropped, as a multiple of the bounds: sound is
-// small, and a receiver forgives a frozen picture before it forgives a gap in the sound.
+// audioAllowance is the multiple of the bounds up to which sound is queued while video is dropped: sound is small, and a gap in the sound
+// disturbs more than a frozen picture.
 const audioAllowance = 2
 
-// Reader takes frames from a source through a bounded queue. Read, TryRead and Arrived are for one goroutine; the other
-// methods are for any.
+// Reader reads frames from a source through a bounded queue. Read, TryRead, Arrived, AddAudio, UseAudio and UseVideo belong to one
+// goroutine; any goroutine may call the other methods.
 //
-// When video does not fit, the group of pictures that it belongs to is given up whole: what is queued of it is taken back as
-// long as older pictures stay in front, and what comes is dropped up to the next key frame that fits. So what is read can
-// always be decoded, and no picture is sent that leads nowhere. Sound is only dropped far beyond the bounds. With a MaxLag it is the
-// oldest that is given up instead of the newest.
+// When a picture does not fit, its group of pictures is dropped: the queued part of the group is taken back if older pictures stay in front
+// of it, and new pictures are dropped up to the next key frame that fits. So the pictures that are read can always be decoded, and none is
+// sent that no other picture follows. Sound is dropped only far beyond the bounds. With MaxLag the oldest pictures are dropped instead of the
+// newest.
 type Reader struct {
 	cfg    ReaderConfig
 	src    *Source
@@ -63,26 +63,26 @@ type Reader struct {
 	closeOnce sync.Once
 }
 
-// ReaderStats are a reader's figures at one moment.
+// ReaderStats are the figures of a reader at one moment.
 type ReaderStats struct {
 	QueuedFrames  int
 	QueuedBytes   int
 	QueuedTime    time.Duration // from the oldest to the newest frame in the queue
 	DroppedFrames int64         // lost because the reader was too slow
 	DroppedBytes  int64
-	DroppedTime   time.Duration // of video: from each first frame lost to the next that was kept
-	DroppedSound  time.Duration // of audio, likewise
-	Drops         int64         // times that dropping began, of either
+	DroppedTime   time.Duration // of video: from the first dropped frame of each gap to the next frame that was kept
+	DroppedSound  time.Duration // the same for audio
+	Drops         int64         // times that dropping began, for video and audio
 }
 
-// gap measures what is missing of one kind. Its reader guards it.
+// gap measures the frames of one kind that were dropped. It is guarded by Reader.mu.
 type gap struct {
 	open       bool
-	from, last media.Timestamp // of the first and the last frame lost; while open
+	from, last media.Timestamp // of the first and the last dropped frame; valid while open
 	closed     time.Duration   // of all gaps before
 }
 
-// lose notes a lost frame, and returns whether it opens a gap.
+// lose notes a dropped frame and reports whether it opens a gap.
 func (g *gap) lose(t media.Timestamp) (first bool) {
 	first = !g.open
 	if first {
@@ -92,7 +92,7 @@ func (g *gap) lose(t media.Timestamp) (first bool) {
 	return first
 }
 
-// end closes the gap at the time of the frame that follows it.
+// end closes the gap at the time of the next frame that was kept.
 func (g *gap) end(t media.Timestamp) {
 	if g.open {
 		g.open = false
@@ -100,7 +100,7 @@ func (g *gap) end(t media.Timestamp) {
 	}
 }
 
-// total returns how much is missing so far.
+// total returns the duration of all gaps so far.
 func (g *gap) total() time.Duration {
 	if !g.open {
 		return g.closed
@@ -108,8 +108,7 @@ func (g *gap) total() time.Duration {
 	return g.closed + max(0, g.last.Sub(g.from))
 }
 
-// NewReader attaches a reader to feeds of s. Video begins with the next key frame, which is asked for at once. The caller
-// closes the reader.
+// NewReader makes a reader of feeds of s. Video begins with the next key frame, which is asked for at once. The caller closes the reader.
 func (s *Source) NewReader(cfg ReaderConfig) *Reader {
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = DefaultMaxBytes
@@ -129,14 +128,13 @@ func (s *Source) NewReader(cfg ReaderConfig) *Reader {
 	return r
 }
 
-// AddAudio takes sound from a feed as well, from now on. It is for readers that were made without, and is called before Close.
+// AddAudio makes a reader without sound read the sound of a feed from now on. It is called before Close.
 func (r *Reader) AddAudio(f *Feed) {
 	r.cfg.Audio = f
 	f.add(r)
 }
 
-// UseAudio takes sound from another feed of the same source instead, from its next frame on. It is for the goroutine that reads,
-// before Close.
+// UseAudio replaces the audio feed by another feed of the same source, from the next frame of that feed on. It is called before Close.
 func (r *Reader) UseAudio(f *Feed) {
 	if r.cfg.Audio != nil {
 		r.cfg.Audio.drop(r)
@@ -144,9 +142,8 @@ func (r *Reader) UseAudio(f *Feed) {
 	r.AddAudio(f)
 }
 
-// UseVideo takes pictures from another feed of the same source instead, from its next key frame on, which is asked for at once.
-// What is queued of the first feed is thrown away, and not counted as dropped. It is for the goroutine that
-// reads, before Close.
+// UseVideo replaces the video feed by another feed of the same source, from the next key frame of that feed on, which is asked for at once.
+// Queued pictures of the old feed are thrown away and not counted as dropped. It is called before Close.
 func (r *Reader) UseVideo(f *Feed) {
 	r.keyed(-1)
 	if r.cfg.Video != nil {
@@ -163,22 +160,22 @@ func (r *Reader) UseVideo(f *Feed) {
 	f.RequestKeyFrame()
 }
 
-// SetMaxLag changes what ReaderConfig says.
+// SetMaxLag changes ReaderConfig.MaxLag.
 func (r *Reader) SetMaxLag(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.maxLag = d
 }
 
-// keyed counts the reader among those, or no more, that want the publisher's key frames at the interval.
+// keyed adds n to the number of readers that want key frames of the publisher at the interval.
 func (r *Reader) keyed(n int32) {
 	if r.cfg.KeyFrames && r.cfg.Video == r.src.Video {
 		r.src.keys.readers.Add(n)
 	}
 }
 
-// Read waits for at least one frame and copies as many as there are and fit to dst. After the source's end it returns what
-// is still queued, and then why the source ended.
+// Read waits for at least one frame, then copies the frames that are there and fit into dst. After the end of the source it returns what is
+// still queued, and then the cause of the end.
 func (r *Reader) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	for {
 		if n, err := r.TryRead(dst); n > 0 || err != nil {
@@ -192,7 +189,7 @@ func (r *Reader) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	}
 }
 
-// TryRead is Read without the waiting: where there is no frame, it returns none and no error.
+// TryRead is Read without waiting: if there is no frame, it returns 0 and no error.
 func (r *Reader) TryRead(dst []media.Frame) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,11 +199,11 @@ func (r *Reader) TryRead(dst []media.Frame) (int, error) {
 	return 0, r.ended
 }
 
-// Arrived gets a token when TryRead may have more to give than the last time.
+// Arrived returns a channel that gets a value when TryRead may have more frames than the last time.
 func (r *Reader) Arrived() <-chan struct{} { return r.arrive }
 
-// Restart throws away what is queued and begins anew at a key frame, which is asked for at once. What is thrown away is not
-// counted as dropped: it was never meant to be sent.
+// Restart throws away what is queued and begins again with a key frame, which is asked for at once. The frames that are thrown away do not
+// count as dropped, since they were not to be sent.
 func (r *Reader) Restart() {
 	r.mu.Lock()
 	r.queue.clear()
@@ -235,7 +232,7 @@ func (r *Reader) Close() {
 	})
 }
 
-// Stats returns the reader's figures.
+// Stats returns the figures of the reader.
 func (r *Reader) Stats() ReaderStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -245,7 +242,7 @@ func (r *Reader) Stats() ReaderStats {
 	return st
 }
 
-// push queues a frame, or drops it by the rules of the bounds. Called by the feed's writer.
+// push queues a frame, or drops it as the bounds demand. The writer of the feed calls it.
 func (r *Reader) push(f media.Frame) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -269,8 +266,8 @@ func (r *Reader) push(f media.Frame) {
 	r.wake()
 }
 
-// takesVideo says whether f can be queued. If its place is taken, the group that it belongs to ends here: what is queued of it
-// goes too. A key frame begins a group, so the one before is whole and stays.
+// takesVideo reports whether picture f is queued. If there is no room, its group of pictures ends here, and the queued part of the group is
+// dropped too. If f is a key frame, the group before it is complete and stays.
 func (r *Reader) takesVideo(f media.Frame) bool {
 	switch {
 	case r.needKey && !f.Key, !r.shedPictures(f.Time) && !f.Key:
@@ -289,7 +286,7 @@ func (r *Reader) takesVideo(f media.Frame) bool {
 	return false
 }
 
-// shedPictures gives up pictures that have become too old when one of a time comes. It says whether a group is left for that to go on.
+// shedPictures drops pictures that are too old when a picture of time now comes. It reports whether the group of the new picture is left.
 func (r *Reader) shedPictures(now media.Timestamp) bool {
 	for r.maxLag > 0 {
 		oldest, ok := r.queue.oldestOf(media.Video)
@@ -318,11 +315,11 @@ func (r *Reader) shedPictures(now media.Timestamp) bool {
 	return true
 }
 
-// soundGrace is how much older than pictures sound may get: it is small, and a receiver forgives a frozen picture before it forgives a
-// gap in the sound. One gap of that length is better than many.
+// soundGrace is how much older than pictures sound may get: sound is small, and a gap in the sound disturbs more than a frozen picture. One
+// gap of this length is better than many.
 const soundGrace = 1500 * time.Millisecond
 
-// shedSound gives up sound that has become too old when some of a time comes.
+// shedSound drops sound that is too old when sound of time now comes.
 func (r *Reader) shedSound(now media.Timestamp) {
 	oldest, ok := r.queue.oldestOf(media.Audio)
 	if r.maxLag == 0 || !ok || now.Sub(oldest) <= r.maxLag+soundGrace {
@@ -339,7 +336,7 @@ func (r *Reader) shedSound(now media.Timestamp) {
 	r.audio.end(from)
 }
 
-// withdraw takes back what is queued of the newest group of pictures.
+// withdraw drops the queued part of the newest group of pictures.
 func (r *Reader) withdraw() {
 	frames, bytes, from := r.queue.withdraw()
 	if frames == 0 {
@@ -352,7 +349,7 @@ func (r *Reader) withdraw() {
 	}
 }
 
-// full says whether f would take the queue past so many times its bounds. An empty queue takes any frame.
+// full reports whether the queue with f would exceed a multiple of its bounds. An empty queue takes any frame.
 func (r *Reader) full(f media.Frame, times int) bool {
 	if r.queue.n == 0 {
 		return false
@@ -369,7 +366,7 @@ func (r *Reader) dropped(g *gap, f media.Frame) {
 	r.stats.DroppedBytes += int64(len(f.Data))
 }
 
-// end lets Read return cause once the queue is empty.
+// end makes Read return cause when the queue is empty.
 func (r *Reader) end(cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

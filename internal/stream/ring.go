@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	minRing = 16 // the first room of a queue
-	maxRing = 64 // the most that is kept once nothing is in it: what a reader takes at once
+	minRing = 16 // capacity of a new queue
+	maxRing = 64 // capacity that an empty queue keeps: as much as a reader takes at once
 )
 
-// ring is a queue of frames that grows as needed; its user bounds it. Once it is empty, it lets go of what it has grown to beyond
-// maxRing. It knows where the newest group of pictures begins, so that this group can be taken back whole.
+// ring is a queue of frames that grows as needed. Its user sets the bounds. When it is empty it releases memory beyond maxRing. It knows
+// where the newest group of pictures begins, so that this group can be taken back whole.
 type ring struct {
 	frames []media.Frame // length a power of two, or nil
 	first  int
 	n      int
 	bytes  int
 
-	newest int // index in frames of the newest key frame; says something while older > 0
-	older  int // frames of video before it
-	group  int // frames of video from it on, or all of them where it was taken or withdrawn
+	newest int // index in frames of the newest key frame; valid while older > 0
+	older  int // pictures before the newest key frame
+	group  int // pictures from the newest key frame on; all pictures if that key frame was taken or withdrawn
 }
 
 func (q *ring) put(f media.Frame) {
@@ -43,7 +43,7 @@ func (q *ring) put(f media.Frame) {
 	q.group++
 }
 
-// take moves frames to dst and returns how many.
+// take moves frames to dst and returns their number.
 func (q *ring) take(dst []media.Frame) int {
 	n := min(q.n, len(dst))
 	for i := range n {
@@ -57,7 +57,7 @@ func (q *ring) take(dst []media.Frame) int {
 				q.group--
 			}
 		}
-		*at = media.Frame{} // let go of the data
+		*at = media.Frame{} // so that the data can be collected
 	}
 	if n > 0 {
 		q.first = (q.first + n) & (len(q.frames) - 1)
@@ -69,9 +69,9 @@ func (q *ring) take(dst []media.Frame) int {
 	return n
 }
 
-// withdraw takes the newest group of pictures out of the queue if all of it is still there behind older pictures, and leaves
-// the sound in its order. It returns how many frames and bytes that were, and the time of their key frame; no frames if it
-// took none. Until the next key frame is put, there is no newest group to withdraw.
+// withdraw takes the newest group of pictures out of the queue if the whole group is still there and older pictures are in front of it. Sound
+// stays in its order. It returns the number of frames and bytes that it took, and the time of their key frame. Until the next key frame is
+// put, there is no newest group to withdraw.
 func (q *ring) withdraw() (frames, bytes int, from media.Timestamp) {
 	if q.older == 0 || q.group == 0 {
 		return 0, 0, 0
@@ -92,12 +92,12 @@ func (q *ring) withdraw() (frames, bytes int, from media.Timestamp) {
 		kept++
 	}
 	q.n, q.bytes = kept, q.bytes-bytes
-	q.group, q.older = q.older, 0 // what is left ends where the next key frame begins
+	q.group, q.older = q.older, 0 // the pictures that are left end where the next key frame begins
 	return frames, bytes, from
 }
 
-// cut takes the frames out of the queue that keep says no to, given their place, and leaves the others in their order. Pictures must go
-// from the oldest on, and from a group's newest key frame on none or all of them.
+// cut takes out the frames for which keep returns false, and leaves the others in their order. i is the place in the queue. Of pictures,
+// keep must refuse the oldest ones, and of the newest group none or all.
 func (q *ring) cut(keep func(i int, f *media.Frame) bool) {
 	mask := len(q.frames) - 1
 	kept, newest, pictures := 0, (q.newest-q.first)&mask, 0
