@@ -53,6 +53,7 @@ export class Rest extends RestApi {
 
 /** The reason for an HTTP status of failure. */
 export function restReason(status: number): PageReason {
+  // The server answers 429 to too many logins in a row. The SDK has no reason for it.
   return status === 429 ? "busy" : pageReason(byStatus[status] ?? "server_error");
 }
 

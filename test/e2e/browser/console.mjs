@@ -2,9 +2,9 @@
 //
 //   node console.mjs http://localhost:8081/console --pushes 2 --stop HOST:PORT --secret KEY [--seconds 60]
 //
-// Says {"event":"seen"} with what the console displays once it shows so many pushes with their rates, then stops the one that
-// goes to that address, while KEY is nowhere in the page, and says {"event":"stopped"} when the console shows that it is over. With SCREENSHOTS=folder it
-// leaves pictures there.
+// Says {"event":"seen"} with the texts of the console when it shows that number of pushes with their rates. Then it stops the push
+// to that address, checks that KEY is nowhere in the page, and says {"event":"stopped"} when the console shows the end of the
+// push. SCREENSHOTS=folder keeps screenshots.
 
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, watchConsole } from "./lib/browser.mjs";

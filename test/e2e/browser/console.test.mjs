@@ -1,4 +1,4 @@
-// The console in a real browser, against a server that answers as each test wants. Needs web/dist: run `make build` first.
+// The console in a real browser, with a server whose answers each test decides. Needs web/dist: run `make build` first.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -34,7 +34,7 @@ async function open(t, setUp) {
 const session = (fields = {}) => ({ sessionId: "s-1", appKey: "defaultApp", status: "ESTABLISHED", createDate: Date.now() - 5000,
   clientAddress: "192.0.2.7:51234", origin: "https://studio.example", publishers: 1, players: 2, ...fields });
 
-/** A server with some of everything. */
+/** Fills the server with pushes, streams, sessions and a history. */
 function busy(mock) {
   const started = Date.now() - 754_000;
   const pushes = [
@@ -59,7 +59,7 @@ function busy(mock) {
   return pushes;
 }
 
-test("shows what there is, without what is secret", async (t) => {
+test("shows everything except secrets", async (t) => {
   const { page, text, says, errors } = await open(t, busy);
   await says("#pushes", /morning-show/);
   assert.equal(await text("#push-count"), "3 of 4");
@@ -80,7 +80,7 @@ test("shows what there is, without what is secret", async (t) => {
   assert.deepEqual(errors, []);
 });
 
-test("stops a push, once that is confirmed, by keyboard", async (t) => {
+test("stops a push by keyboard, after a confirmation", async (t) => {
   let pushes;
   const { mock, page, says } = await open(t, (m) => (pushes = busy(m)));
   await says("#pushes", /lobby/);
@@ -103,7 +103,7 @@ test("stops a push, once that is confirmed, by keyboard", async (t) => {
   assert.equal(await page.evaluate(() => document.activeElement.id), "pushes-title");
 });
 
-test("a stream and a session are stopped likewise", async (t) => {
+test("stops a stream and a session", async (t) => {
   const { mock, page, says } = await open(t, busy);
   await says("#streams", /morning-show/);
   await page.locator("#streams li:nth-child(1) button").click();
@@ -121,7 +121,7 @@ test("a stream and a session are stopped likewise", async (t) => {
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/connection/terminate").body), { sessionId: "s-1" });
 });
 
-test("what happens is shown at once", async (t) => {
+test("shows events at once", async (t) => {
   let pushes;
   const { mock, says } = await open(t, (m) => (pushes = busy(m)));
   await says("#pushes", /lobby/);
@@ -135,7 +135,7 @@ test("what happens is shown at once", async (t) => {
   await says("#pushes-empty", /Nothing is being pushed/);
 });
 
-test("asks for a name and a password, and for new ones if they are wrong", async (t) => {
+test("asks for a login, and asks again if it is wrong", async (t) => {
   const { mock, page, says } = await open(t, (m) => {
     busy(m);
     m.login = "anna:sesame";
@@ -165,7 +165,7 @@ test("asks for a name and a password, and for new ones if they are wrong", async
   await page.locator("#login").waitFor();
 });
 
-test("a server that goes away says so, and one that cannot list sessions", async (t) => {
+test("says that the server does not answer, and that it cannot list sessions", async (t) => {
   const { mock, says } = await open(t, (m) => {
     busy(m);
     m.sessions = () => 501;

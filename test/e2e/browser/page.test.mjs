@@ -1,4 +1,4 @@
-// The page in a real browser, against a server that answers as each test wants. Needs web/dist: run `make build` first.
+// The studio in a real browser, with a server whose answers each test decides. Needs web/dist: run `make build` first.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -14,7 +14,7 @@ before(async () => {
 }, { timeout: 60_000 });
 after(() => browser?.close());
 
-/** Opens the page of a new mock server; what is said by setUp holds before the page's own scripts run. */
+/** Opens the page of a new mock server. setUp prepares the server before the scripts of the page run. */
 async function open(t, setUp = () => undefined, { address = (base) => base, permitted = true } = {}) {
   const mock = await MockServer.start(browser);
   setUp(mock);
@@ -41,14 +41,14 @@ async function open(t, setUp = () => undefined, { address = (base) => base, perm
   return { mock, page, errors, phase, text, start };
 }
 
-/** Asks again until the condition holds. */
+/** Waits until the condition holds. */
 async function until(condition, what) {
   for (const deadline = Date.now() + timeout; !(await condition());) {
     assert.ok(Date.now() < deadline, `not within ${timeout / 1000} s: ${what}`);
   }
 }
 
-/** What the page says once it is not live any more, in one line: of the stream, or of its destination. */
+/** The text of the failure that the page shows, in one line: of the stream, or of the destination. */
 async function failure({ phase, text }) {
   await phase("failed");
   return `${await text("failure")}${await text("failure-1")}`.replaceAll("\n", " ");
@@ -106,7 +106,7 @@ test("a platform with a stream key", async (t) => {
 });
 
 describe("several destinations", () => {
-  /** A server that makes a push of each request; what find answers may be changed. */
+  /** A server that starts a push for each request. A test may change the pushes that find answers. */
   async function several(t, refuse = () => null) {
     const pushes = [];
     const all = await open(t, (mock) => {
@@ -129,7 +129,7 @@ describe("several destinations", () => {
     return { ...all, pushes, add, chip };
   }
 
-  test("one is refused, one is muted, one comes later and goes again", async (t) => {
+  test("one is refused, one is muted, one is added later and stopped again", async (t) => {
     const all = await several(t, (request) => (request.rtmpUrl.includes("refused") ? 409 : null));
     const { mock, page, phase, text, start, pushes, add, chip } = all;
     await add("youtube", 2);
@@ -187,7 +187,7 @@ describe("several destinations", () => {
     await phase("live"); // Enter in a field has stopped nothing
   });
 
-  test("what happens is told at once, and asked for after a gap", async (t) => {
+  test("events are shown at once, and the server is asked after a gap", async (t) => {
     const { mock, page, phase, text, start, pushes, chip } = await several(t);
     await start();
     await phase("live");
@@ -203,7 +203,7 @@ describe("several destinations", () => {
     assert.equal(await page.locator("#address-1").isDisabled(), false);
   });
 
-  test("one that stops says no more what it waited for", async (t) => {
+  test("a push that stops no longer shows the server's last words", async (t) => {
     const { mock, page, phase, text, start, chip } = await several(t);
     await start();
     await phase("live");
@@ -220,7 +220,7 @@ describe("several destinations", () => {
     await phase("idle");
   });
 
-  test("a key is kept when that is asked for, and forgotten again", async (t) => {
+  test("a key is kept if the user wants it, and forgotten again", async (t) => {
     const { page, phase, start, add } = await several(t);
     await add("twitch", 2);
     await page.locator("#key-2").fill("live_1_x");
@@ -243,7 +243,7 @@ describe("several destinations", () => {
     assert.doesNotMatch(await stored(), /live_1_x/);
   });
 
-  test("a server that wants to know who asks", async (t) => {
+  test("a server that asks for a login", async (t) => {
     const all = await open(t, (mock) => {
       mock.login = "anna:sesame";
       mock.config.restAuth = true;
@@ -264,7 +264,7 @@ test("ports and names of the server's own", async (t) => {
   assert.equal(await text("address-hint-1"), "The stream arrives there as out-cam");
 });
 
-test("fields that cannot be right", async (t) => {
+test("fields with mistakes", async (t) => {
   const { mock, page, text, start } = await open(t);
   await page.locator("#address-1").fill("http://localhost/live");
   await start("two words");
@@ -307,7 +307,7 @@ describe("the push fails", () => {
     assert.equal(await all.page.locator("#badge").isVisible(), false);
   });
 
-  test("it is gone without a word", async (t) => {
+  test("it disappears without a reason", async (t) => {
     const all = await open(t, (mock) => (mock.find = (n) => (n < 2 ? push() : 404)));
     await all.start();
     assert.match(await failure(all), /no longer sends/);
@@ -335,7 +335,7 @@ describe("the server refuses", () => {
     });
   }
 
-  test("until it is told the token", async (t) => {
+  test("without the right token", async (t) => {
     const all = await open(t, (mock) => (mock.whip = () => (mock.requests.at(-1).headers.authorization === "Bearer sesame" ? 201 : 401)));
     assert.equal(await all.page.locator("#token").isVisible(), false);
     await all.start();
@@ -380,7 +380,7 @@ describe("the server goes away", () => {
     assert.match(await all.text("state"), /^Live/);
   });
 
-  test("with the media alone", async (t) => {
+  test("but only for media", async (t) => {
     const all = await open(t);
     await all.start();
     await all.phase("live");
@@ -434,7 +434,7 @@ describe("camera and microphone", () => {
   });
 
   describe("a device that cannot be opened, while live", () => {
-    /** A page that is live, whose browser then refuses what a test says: a function of the asked constraints that gives an error's name. */
+    /** A page that is live. From then on, refusal decides which devices the browser refuses: it returns the name of an error, or "". */
     async function liveWith(t, refusal) {
       const all = await open(t);
       await all.start();
@@ -466,7 +466,7 @@ describe("camera and microphone", () => {
       return { ...all, flows, kept: (kind) => all.page.evaluate((k) => globalThis.first[k] === globalThis.now(k) && globalThis.now(k).readyState === "live", kind) };
     }
 
-    test("a busy camera costs nothing", async (t) => {
+    test("a busy camera changes nothing", async (t) => {
       const { page, flows, kept, phase, text } = await liveWith(t, ({ index }) => (index === 2 ? "NotReadableError" : ""));
       await page.locator("#camera").selectOption({ index: 2 });
       await page.locator("#device-problem").waitFor();
@@ -479,7 +479,7 @@ describe("camera and microphone", () => {
       assert.equal(await page.locator("#camera").evaluate((select) => select.selectedIndex), 0, "the list shows what is sent");
     });
 
-    test("a camera that is gone, or not allowed, is no reason to close the other", async (t) => {
+    test("if a camera is gone or not allowed, the other one stays open", async (t) => {
       const { page, flows, kept } = await liveWith(t, ({ index }) => (index === 2 ? "NotFoundError" : index === 1 ? "NotAllowedError" : ""));
       for (const index of [2, 1]) {
         await page.locator("#camera").selectOption({ index });
@@ -498,7 +498,7 @@ describe("camera and microphone", () => {
       assert.equal(await page.locator("#camera").evaluate((select) => select.selectedIndex), 2);
     });
 
-    test("a microphone is a matter of its own", async (t) => {
+    test("a refused microphone does not touch the camera", async (t) => {
       const { page, flows, kept, text } = await liveWith(t, ({ audio }) => (audio ? "NotAllowedError" : ""));
       await page.locator("#microphone").selectOption({ index: 1 });
       await page.locator("#device-problem").waitFor();
@@ -507,7 +507,7 @@ describe("camera and microphone", () => {
       await flows();
     });
 
-    test("Turn on camera revives what is sent", async (t) => {
+    test("the button on the cover opens the camera of the running stream again", async (t) => {
       const { mock, page, flows, kept, phase } = await liveWith(t, () => "");
       await page.evaluate(() => {
         globalThis.first.video.stop();
@@ -543,7 +543,7 @@ describe("camera and microphone", () => {
     await page.locator("#device-problem").waitFor({ state: "hidden" });
   });
 
-  test("what stands in place of the preview is true of the state", async (t) => {
+  test("the texts of the cover and of the measurements fit the state", async (t) => {
     const { page, phase, start, text } = await open(t, undefined, { permitted: false });
     const says = (id, pattern) => page.waitForFunction(([i, source]) => new RegExp(source).test(document.getElementById(i).textContent), [id, pattern.source]);
     assert.equal(await text("cover-text"), "Your browser asks for permission first. Nothing is sent before you press Start.");
@@ -569,10 +569,10 @@ describe("camera and microphone", () => {
     assert.equal(await text("advice"), "Measured while a stream is sent.");
     await unplug();
     await page.locator("#cover").waitFor();
-    assert.equal(await text("cover-text"), "Nothing is sent before you press Start."); // the browser does not ask once more
+    assert.equal(await text("cover-text"), "Nothing is sent before you press Start."); // not that the browser asks: it has asked before
   });
 
-  test("no promise to ask where the browser has refused", async (t) => {
+  test("the cover does not promise a question after the browser has refused", async (t) => {
     const { page, text, start, phase } = await open(t, undefined, { permitted: false });
     await page.evaluate(() => {
       navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"));

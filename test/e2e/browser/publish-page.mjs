@@ -17,7 +17,7 @@ import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 const options = readArguments(["name", "rtmp", "seconds", "screenshot", "without"], ["keyboard", "flash"]);
 let browser, page, errors;
 
-/** What the page tells a person. */
+/** The texts that the page shows. */
 async function displayed() {
   const text = (id) => page.locator(`#${id}`).innerText();
   const ids = ["state", "note", "failure", "picture", "interval"];
@@ -47,7 +47,7 @@ async function fill(id, value) {
   }
 }
 
-/** Waits for a phase of the status; a failure that the page shows is the reason for not getting there. */
+/** Waits for a phase of the status. Throws the failure if the page shows one. */
 async function reach(phase) {
   await page.waitForFunction((wanted) => {
     const now = document.getElementById("status").dataset.phase;
@@ -87,7 +87,7 @@ await main(async () => {
     await page.goto(options.address);
     await page.waitForFunction(() => document.getElementById("name").value !== "");
   });
-  // The fake permission is given already, so that the page opens the camera unasked.
+  // The browser was started with permission, so the page opens the camera by itself.
   await step("see the camera", 20, () => page.waitForFunction(() => document.getElementById("video").videoWidth > 0));
   await step("inspect the page", 60, () => inspect("ready"));
   await step("fill in", 20, async () => {

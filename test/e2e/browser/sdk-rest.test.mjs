@@ -1,4 +1,4 @@
-// The SDK's REST client, against a server on this machine that says what each test wants. `npm test` compiles it first.
+// The SDK's REST client, with a local server whose answers each test decides. `npm test` compiles it first.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -7,7 +7,7 @@ import { RestApi } from "./.build/sdk/index.js";
 import { serverEvents } from "./.build/sdk/sse.js";
 import { push } from "./lib/mock-server.mjs";
 
-/** Starts a server; each handler answers its path, by path without /rest-api. */
+/** Starts a server. handlers holds a function for each path, without /rest-api. */
 async function serve(t, handlers, options) {
   const requests = [];
   const server = createServer(async (request, response) => {
@@ -37,7 +37,7 @@ async function serve(t, handlers, options) {
   return { requests, server, api: new RestApi({ url: `http://127.0.0.1:${server.address().port}/`, ...options }) };
 }
 
-/** Answers with server-sent events: texts are sent as they are, the end closes it unless it is to stay open. */
+/** Begins an answer of server-sent events with these texts. The caller may end it. */
 function events(response, ...texts) {
   response.writeHead(200, { "Content-Type": "text/event-stream" });
   response.write("retry: 2000\n");
@@ -59,7 +59,7 @@ async function collect(states) {
   return seen;
 }
 
-test("asking for a push, and acting on it", async (t) => {
+test("a push is started, read and changed", async (t) => {
   const { api, requests } = await serve(t, {
     "/push/startup": () => push({ status: "STARTING" }),
     "/push/find": (_, n) => (n === 1 ? [push({ bitrate: 7 })] : 404),
@@ -117,7 +117,7 @@ test("statuses become reasons", async (t) => {
   assert.throws(() => new RestApi(), TypeError);
 });
 
-test("states, until the push is over", async (t) => {
+test("states, until the push has ended", async (t) => {
   const { api, requests } = await serve(t, {
     "/push/startup": () => push({ status: "STARTING", since: 1 }),
     "/push/find": () => [push({ status: "CONNECTING", since: 2000 })],
@@ -137,7 +137,7 @@ test("states, until the push is over", async (t) => {
   assert.deepEqual(requests.at(1).query, { mediaSessionId: push().mediaSessionId });
 });
 
-test("states go on where a lost connection was, and are read anew when some are missed", async (t) => {
+test("states go on after a lost connection, and are read again if some were missed", async (t) => {
   const { api, requests } = await serve(t, {
     "/push/startup": () => push(),
     "/push/find": (_, n) => [push(n === 1 ? { since: 1000 } : { status: "DEGRADED", since: 4000 })],
@@ -156,7 +156,7 @@ test("states go on where a lost connection was, and are read anew when some are 
   assert.deepEqual(requests.filter(({ path }) => path === "/push/events").map(({ query }) => query.after), [undefined, "6", "6", "7"]);
 });
 
-test("states of a push that nobody knows any more, or that is over", async (t) => {
+test("states of a push that is unknown, or that has ended", async (t) => {
   const { api } = await serve(t, {
     "/push/startup": () => push(),
     "/push/history": (_, n) => (n === 1 ? [push({ status: "ENDED", since: 9 })] : []),
@@ -167,7 +167,7 @@ test("states of a push that nobody knows any more, or that is over", async (t) =
   await assert.rejects(collect(made.states()), { reason: "not_found" });
 });
 
-test("states that nobody wants any more", async (t) => {
+test("states that the caller gives up", async (t) => {
   let left;
   const gone = new Promise((resolve) => (left = resolve));
   const { api } = await serve(t, {
@@ -214,7 +214,7 @@ test("events in pieces", async () => {
     ["retry: 2000\nid: 2\n: heartbeat\n\nid: 3\nevent: push\ndata: {\"a\":1,\ndata: \"b\":2}\r\n\r\nevent: missed\ndata:{}\n\n", [
       { event: "", data: "", id: "2" }, { event: "push", data: "{\"a\":1,\n\"b\":2}", id: "3" }, { event: "missed", data: "{}", id: "3" },
     ]],
-    // Lines may end by \r, \n, or both together, in one stream; other separators of Unicode end none.
+    // Lines may end by \r, \n, or both together, in one stream; other line separators of Unicode do not end a line.
     ["id: 4\revent: push\rdata: a\r\rdata: b\r\n\r\ndata: c\u2028d\ndata\n\rdata: e\r", [
       { event: "push", data: "a", id: "4" }, { event: "", data: "b", id: "4" }, { event: "", data: "c\u2028d\n", id: "4" },
     ]],

@@ -2,10 +2,10 @@
 //
 //   node studio.mjs http://localhost:8081/ --name N --rtmp URL,URL,… [--refused 3] [--seconds 60]
 //
-// Says {"event":"live"} when all destinations are live but the one that is to be refused, with what the page displays. Each
-// line on standard input is something to do: "mute 2" mutes the second destination and says {"event":"muted"}; "ended 1" waits
-// until the page shows that the first has ended, and says {"event":"ended"}. When standard input closes it presses Stop and
-// says {"event":"stopped"}. With SCREENSHOTS=folder it leaves pictures there.
+// Says {"event":"live"} with the texts of the page when all destinations are live, except the one of --refused. Each line on
+// standard input is a command: "mute 2" mutes the second destination and says {"event":"muted"}; "ended 1" waits until the page
+// shows that the first has ended, and says {"event":"ended"}. When standard input closes, it presses Stop and says
+// {"event":"stopped"}. SCREENSHOTS=folder keeps screenshots.
 
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, watchConsole } from "./lib/browser.mjs";
@@ -22,7 +22,7 @@ async function displayed() {
   return { displayed: Object.fromEntries(entries), consoleErrors: errors };
 }
 
-/** Waits until a destination is in a state; one that fails instead says why. */
+/** Waits until a destination is in a state. Throws the failure if it fails instead. */
 async function reach(n, phase) {
   await page.waitForFunction(([id, wanted]) => [wanted, "failed"].includes(document.getElementById(id).dataset.phase), [`destination-${n}`, phase]);
   if (phase !== "failed" && await page.locator(`#failure-${n}`).isVisible()) {
@@ -76,7 +76,7 @@ await main(async () => {
     for (const i of addresses.keys()) {
       await reach(i + 1, String(i + 1) === options.refused ? "failed" : "live");
     }
-    // Rates take a moment to be known.
+    // The page needs some seconds for the first rates.
     await page.waitForFunction(() => /^[1-9].*bit\/s/.test(document.getElementById("bitrate-1").textContent)
       && /^every/.test(document.getElementById("interval").textContent) && /ms$/.test(document.getElementById("round-trip").textContent));
   });

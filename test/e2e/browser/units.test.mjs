@@ -1,4 +1,4 @@
-// The parts of the page that need no browser. `npm test` compiles them to .build/web first.
+// The parts of the pages that need no browser. `npm test` compiles them to .build/web first.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -112,7 +112,7 @@ describe("address", () => {
     assert.equal(playCommand({ rtmpUrl: "rtmp://h/a/key", streamName: "key" }, platform("rtmp://h/a", "key"), "h"), "");
   });
 
-  test("hosts hide what may be secret", () => {
+  test("hosts hide secrets", () => {
     assert.equal(hostOf("rtmp://user:secret@Host:1936/app/key?token=t"), "host:1936");
     assert.equal(hostOf("nonsense"), "the server");
   });
@@ -195,7 +195,7 @@ describe("the state of a push", () => {
     assert.equal(reducePush(state, start).failure, null);
   });
 
-  test("one that is not well is live, one that connects anew is not", () => {
+  test("a push in trouble is live, a push that reconnects is not", () => {
     const live = play(start, report({}, 2000), report({ status: "DEGRADED" }, 3000), report({ status: "HOLDING" }, 4000));
     assert.equal(live.phase, "live");
     assert.equal(live.liveSince, 2000);
@@ -205,7 +205,7 @@ describe("the state of a push", () => {
     assert.equal(reducePush(lost, report({}, 9000)).liveSince, 9000);
   });
 
-  test("an event counts before the next answer, and an answer that is older than it does not undo it", () => {
+  test("an event counts at once, and an older answer does not undo it", () => {
     const lost = play(start, report({}, 2000), event({ status: "RECONNECTING", reason: "peer_closed" }, 3000));
     assert.equal(lost.phase, "pushing");
     assert.equal(lost.push.reason, "peer_closed");
@@ -217,7 +217,7 @@ describe("the state of a push", () => {
     assert.equal(play(start, event({}, 1)).push, null); // before it is known what it is about
   });
 
-  test("what cannot happen changes nothing", () => {
+  test("steps that a phase does not allow change nothing", () => {
     const stopping = play(start, { type: "stop", at: 1 });
     assert.equal(reducePush(stopping, report({}, 2)), stopping);
     assert.equal(reducePush(initialPush, report({}, 2)), initialPush);
@@ -279,7 +279,7 @@ describe("the state of a stream", () => {
 });
 
 describe("events", () => {
-  test("are followed through connections that are lost or silent, until the login is not accepted", async (t) => {
+  test("go on after lost and silent connections, until the login is refused", async (t) => {
     const { setTimeout: wait } = globalThis;
     t.mock.method(globalThis, "setTimeout", (run, ms) => wait(run, ms / 1000));
     const event = { id: "x", at: "2026-09-01T12:00:00Z", to: "PUBLISHING" };
@@ -342,7 +342,7 @@ test("health", () => {
   assert.match(healthAdvice(bare, "source_no_video"), /sound, but no pictures.*preview/); // what the server misses, no browser counts
 });
 
-test("the text in place of the preview", () => {
+test("the text of the cover", () => {
   assert.match(coverText("idle", false), /asks for permission.*before you press Start/);
   assert.doesNotMatch(coverText("idle", true), /asks for permission/); // it has asked
   assert.doesNotMatch(coverText("opening", false), /before you press Start/);
@@ -351,7 +351,7 @@ test("the text in place of the preview", () => {
   }
 });
 
-test("who asks", async (t) => {
+test("login", async (t) => {
   const rest = new Rest();
   let sent;
   t.mock.method(globalThis, "fetch", async (url, init) => {

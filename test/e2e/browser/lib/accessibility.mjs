@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** The serious and critical faults that axe-core finds in a page as it is now, each with the elements that have it. */
+/** The serious and critical faults that axe-core finds in the present state of a page, each with its elements. */
 export async function faults(page) {
   await page.evaluate(axe); // not by a script tag, which the page's policy forbids
   const { violations } = await page.evaluate(() => globalThis.axe.run());
@@ -12,13 +12,13 @@ export async function faults(page) {
     .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.target.join(" ")).join(", ")}`);
 }
 
-/** Runs what is given in light, in dark and at the width of a phone, and leaves the page as it was. */
+/** Runs the check in light, in dark and at the width of a phone, then restores the page. */
 export async function inEveryLook(page, run) {
   const size = page.viewportSize();
   const looks = [["light", size], ["dark", size], ["phone", { width: 375, height: 812 }]];
   for (const [look, viewport] of looks) {
     await page.setViewportSize(viewport);
-    // Reduced motion: no colour is halfway between two looks when it is judged.
+    // Reduced motion: otherwise a colour may be in transition between two looks during the check.
     await page.emulateMedia({ colorScheme: look === "dark" ? "dark" : "light", reducedMotion: "reduce" });
     await run(look);
   }
@@ -26,7 +26,7 @@ export async function inEveryLook(page, run) {
   await page.emulateMedia({ colorScheme: "light", reducedMotion: "no-preference" });
 }
 
-/** Takes a picture of a whole page into the folder SCREENSHOTS, if there is one: as tall as it is, so that what sticks to an edge is at its end. */
+/** Takes a screenshot of the whole page, if SCREENSHOTS names a folder. The window is as tall as the page, so that sticky bars are at the end. */
 export async function photograph(page, name) {
   if (!process.env.SCREENSHOTS) {
     return;

@@ -1,5 +1,5 @@
-// A server that answers the page as a test wants it to. Its WebRTC side is a second page of the same browser, so that the
-// page under test connects for real.
+// A server whose answers a test decides. A second page of the same browser is the other end of WebRTC, so that the page under
+// test really connects.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const dist = fileURLToPath(new URL("../../../../web/dist/", import.meta.url));
 const mediaTypes = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 
-// As package webui sets it.
+// The same policy as in package webui.
 const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; " +
   "frame-ancestors 'none'";
 
@@ -38,7 +38,7 @@ export class MockServer {
   /** Every request to the API, as "METHOD path", with its body and headers. */
   requests = [];
 
-  // What a test may set, each a function of the number of requests so far: a status or, for a push, its description.
+  // The answers, for tests to replace. Each function gets the number of requests so far, and returns a status or an object.
   whip = () => 201;
   startup = () => push({ status: "STARTING", width: 0, height: 0, bitrate: 0, videoFramesSent: 0, keyFrameIntervalMs: 0 });
   find = () => push(); // or a list of them
@@ -48,7 +48,7 @@ export class MockServer {
   streams = () => 404;
   sessions = () => 404;
   config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444, restAuth: false };
-  /** Name and password that REST asks for, as "name:password"; "" for none. */
+  /** The login that REST asks for, as "name:password"; "" for none. */
   login = "";
 
   followers = new Set();
@@ -75,14 +75,14 @@ export class MockServer {
     return mock;
   }
 
-  /** Stops answering, as a server does that was killed. */
+  /** Stops at once, like a server that was killed. */
   async close() {
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
     await this.far.close();
   }
 
-  /** Tells of an event, as the server does when something happens to a push. */
+  /** Sends an event about a push to all followers. */
   tell(fields) {
     const number = ++this.events;
     const data = { number, sequence: number, id: push().mediaSessionId, at: new Date().toISOString(), sourceStreamName: "test",
@@ -93,7 +93,7 @@ export class MockServer {
     }
   }
 
-  /** How many requests there were of this method and path. */
+  /** The number of requests with this method and path. */
   count(what) {
     return this.requests.filter((request) => request.what === what).length;
   }
@@ -102,7 +102,7 @@ export class MockServer {
     return this.requests.filter((request) => request.what === what).at(-1);
   }
 
-  /** Frames that the far page has decoded. */
+  /** The number of frames that the other end has decoded. */
   framesReceived() {
     return this.far.evaluate(async () => {
       const stats = [...(await globalThis.peer.getStats()).values()];
