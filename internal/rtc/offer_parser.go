@@ -34,7 +34,8 @@ func ParseOffer(text string) (*ParsedOffer, error) { return reading{rank: (*form
 // section has. It refuses sections for which there is no track of their kind. It ignores the same lines, and fails with the
 // same errors, as ParseOffer.
 func ParsePlay(text string, tracks ...*media.Track) (*ParsedOffer, error) {
-	return reading{receives: true, rank: func(f *format, k media.Kind) (media.Codec, int) { return f.rankFor(k, tracks) }, tracks: tracks}.parse(text)
+	rank := func(f *format, k media.Kind) (media.Codec, int) { return f.rankFor(k, tracks) }
+	return reading{receives: true, tracks: tracks, rank: rank}.parse(text)
 }
 
 // reading says what to look for in an offer.
