@@ -66,22 +66,3 @@ func (r *Registry) checkPicture(req Request) error {
 	}
 	return r.parts.Video.Check()
 }
-
-// pictures is what is sent of a source's: a rendition where the request asks for one, nothing of its own otherwise.
-func (p *push) pictures(s *stream.Source) (*stream.Feed, func(), error) {
-	return p.parts.Video.Feed(s, p.profile)
-}
-
-// converted is a rendition of pictures that the far end does not take as they are.
-func (p *push) converted(s *stream.Source) (*stream.Feed, func(), error) {
-	if err := p.parts.Video.Admit(s, p.profile); err != nil {
-		return nil, nil, err
-	}
-	p.log.Info("pictures are transcoded", "from", s.Video.Track().Codec)
-	return p.parts.Video.Feed(s, p.profile)
-}
-
-// transcoder returns the figures of what makes the push's pictures, false where nothing does.
-func (p *push) transcoder() (picture.Stats, bool) {
-	return p.parts.Video.Stats(p.source(), p.profile)
-}

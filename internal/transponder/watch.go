@@ -36,7 +36,7 @@ func (l *link) watch(ctx context.Context) error {
 			if ended.IsZero() {
 				ended = time.Now()
 			}
-			if time.Since(ended) >= l.push.drainLimit() {
+			if time.Since(ended) >= l.push.cfg.drainLimit() {
 				return &sourceError{err}
 			}
 		}
@@ -50,10 +50,10 @@ func (l *link) watch(ctx context.Context) error {
 
 // drainLimit is how long sending what an ended source has left may take: as long as the buffer holds it back, and then as long
 // as one write may take.
-func (p *push) drainLimit() time.Duration {
-	limit := p.cfg.WriteTimeout
-	if p.cfg.Buffer.Enabled {
-		limit += p.cfg.Buffer.MaxSize
+func (c Config) drainLimit() time.Duration {
+	limit := c.WriteTimeout
+	if c.Buffer.Enabled {
+		limit += c.Buffer.MaxSize
 	}
 	return limit
 }
@@ -86,22 +86,6 @@ func (l *link) look(tcp tcpState) time.Duration {
 	}
 	l.push.in.SetMaxLag(max(l.push.cfg.MaxDelay-outside.delay-l.push.in.Buffered().Delay, minLag))
 	return outside.lag
-}
-
-// degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet is told when
-// that is its source's fault. In all other states it does nothing.
-func (p *push) degrade(reason Reason) {
-	if reason.Class() == FromSource && p.moveFrom([]State{Connecting}, Status{State: Connecting, Reason: reason, Detail: details[reason]}) {
-		p.log.Info("push waits for its stream's media", "reason", reason)
-		return
-	}
-	state, message := Degraded, "push degraded"
-	if reason == ReasonNone {
-		state, message = Live, "push recovered"
-	}
-	if p.moveFrom([]State{Live, Degraded}, Status{State: state, Reason: reason, Detail: details[reason]}) {
-		p.log.Info(message, "reason", reason)
-	}
 }
 
 // tcpInfo returns what the kernel tells of a connection; its queue is -1 where it tells nothing.

@@ -1,0 +1,128 @@
+package transponder
+
+import (
+	"time"
+
+	"transponder/internal/media"
+)
+
+// use switches the byte counters to a link and adds those of the link before to the total. nil: there is no connection now.
+func (p *push) use(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.link != nil && p.link != l {
+		p.pastAcked += p.link.client.BytesAcked()
+		p.pastSent += p.link.client.BytesSent()
+	}
+	p.link = l
+}
+
+// bytes returns what was sent and acknowledged over all connections, never more of the latter.
+func (p *push) bytes() (sent, acked int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sent, acked = p.pastSent, p.pastAcked
+	if p.link != nil {
+		acked += p.link.client.BytesAcked() // first: both may grow meanwhile
+		sent += p.link.client.BytesSent()
+	}
+	return sent, acked
+}
+
+// sent counts what was written. The first tags that the peer took make the push live.
+func (p *push) sent(frames []media.Frame) {
+	now := time.Now()
+	p.mu.Lock()
+	for _, f := range frames {
+		p.meter.Count(now, len(f.Data))
+		if f.Kind() != media.Video {
+			p.frames[0]++
+			continue
+		}
+		p.picture = f.Track
+		if f.Key {
+			if p.lastKey != 0 {
+				p.keyInterval = f.Time.Sub(p.lastKey)
+			}
+			p.lastKey = f.Time
+		}
+		p.frames[1]++
+	}
+	p.mu.Unlock()
+	if !p.liveSince.IsZero() {
+		return
+	}
+	p.liveSince, p.everLive = now, true
+	status := Status{State: Live}
+	if p.in.held { // the stream went while there was no connection
+		status = holdingStatus
+	}
+	if p.moveFrom([]State{Connecting}, status) {
+		p.log.Info("push live", "attempt", p.attempts.Load(), "after", time.Since(p.started).Round(time.Millisecond))
+	}
+}
+
+// Info returns what can be said of the push now.
+func (p *push) Info() Info {
+	status := p.machine.now()
+	sent, acked := p.bytes()
+	i := Info{
+		ID: p.id, SourceName: p.src.Info().Name, StreamName: p.target.Name, URL: p.target.URL(), Options: p.req.Options,
+		Target: p.target.String(), SecretName: p.target.SecretName,
+		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
+		Attempts: int(p.attempts.Load()), Started: p.started,
+		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(),
+	}
+	if status.State.final() {
+		i.Ended = status.Since
+	}
+	i.Muted, i.SoundFile = p.voice.state()
+	i.SoundEnabled = i.SoundFile != ""
+	if made, ok := p.transcoder(); ok {
+		i.TranscoderDropped = made.Dropped
+	}
+	queue, buffered := p.in.Stats(), p.in.Buffered()
+	i.DroppedFrames, i.DroppedTime = queue.DroppedFrames, queue.DroppedTime
+	i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
+	i.BufferDelay, i.Bufferings = buffered.Delay, buffered.Bufferings
+	track := p.source().Video.Track()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.picture != nil {
+		track = p.picture // what is sent: a slate, say
+	}
+	if track != nil {
+		i.Width, i.Height = track.Width, track.Height
+		if p.picture == nil && p.req.transcodes() {
+			i.Width, i.Height = p.profile.Size(track.Width, track.Height)
+		}
+	} else {
+		i.Width, i.Height = p.profile.Width, p.profile.Height
+	}
+	if p.link != nil {
+		outside := p.link.out.outside()
+		i.QueuedBytes += int(outside.bytes)
+		i.QueuedTime += outside.lag
+	}
+	if status.State.up() {
+		i.RateBPS, _ = p.meter.Rates(time.Now())
+	}
+	i.AudioFrames, i.VideoFrames, i.KeyInterval = p.frames[0], p.frames[1], p.keyInterval
+	return i
+}
+
+// matches compares the name with the source's and the published one, and the URL as it was given or as we read it.
+func (p *push) matches(f Filter) bool {
+	if f.ID != "" && f.ID != p.id {
+		return false
+	}
+	if f.StreamName != "" && f.StreamName != p.src.Info().Name && f.StreamName != p.target.Name {
+		return false
+	}
+	if f.URL == "" || f.URL == p.target.URL() {
+		return true
+	}
+	other, err := ParseTarget(f.URL, "", Naming{})
+	own, _ := ParseTarget(p.target.URL(), "", Naming{})
+	return err == nil && other.key() == own.key()
+}

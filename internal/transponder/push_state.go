@@ -1,0 +1,97 @@
+package transponder
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+)
+
+// announce writes the first state to the journal.
+func (p *push) announce() {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	p.tell(Starting, p.machine.now())
+}
+
+// move enters a state and tells the journal.
+func (p *push) move(s Status) {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	before, err := p.machine.to(s)
+	if err != nil {
+		p.log.Error("push state", "err", err)
+		return
+	}
+	p.tell(before.State, s)
+}
+
+// moveFrom is move if the state is one of those, and the status another than it was; it says whether it moved.
+func (p *push) moveFrom(states []State, s Status) bool {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	now := p.machine.now()
+	if !slices.Contains(states, now.State) || now.State == s.State && now.Reason == s.Reason {
+		return false
+	}
+	if _, err := p.machine.to(s); err != nil {
+		p.log.Error("push state", "err", err)
+		return false
+	}
+	p.tell(now.State, s)
+	return true
+}
+
+// tell enters a step in the journal. The caller holds moving.
+func (p *push) tell(before State, s Status) {
+	_, acked := p.bytes()
+	if s.State == Live {
+		p.known.Store(true)
+	}
+	p.journal.add(Event{
+		Hidden: p.hidden(),
+		ID:     p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.target.String(),
+		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(p.attempts.Load()),
+		NextRetry: s.NextTry, BytesAcked: acked,
+	})
+}
+
+// degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet is told when
+// that is its source's fault. In all other states it does nothing.
+func (p *push) degrade(reason Reason) {
+	if reason.Class() == FromSource && p.moveFrom([]State{Connecting}, Status{State: Connecting, Reason: reason, Detail: details[reason]}) {
+		p.log.Info("push waits for its stream's media", "reason", reason)
+		return
+	}
+	state, message := Degraded, "push degraded"
+	if reason == ReasonNone {
+		state, message = Live, "push recovered"
+	}
+	if p.moveFrom([]State{Live, Degraded}, Status{State: state, Reason: reason, Detail: details[reason]}) {
+		p.log.Info(message, "reason", reason)
+	}
+}
+
+// drain says that the push ends, and why, if it has not been said yet.
+func (p *push) drain(why error) {
+	reason, detail := explain(why)
+	p.moveFrom([]State{Connecting, Live, Degraded, Holding}, Status{State: Draining, Reason: reason, Detail: detail})
+}
+
+// finish enters the final state that err stands for, and says so in the log.
+func (p *push) finish(ctx context.Context, err error) {
+	reason, detail := explain(err)
+	state, level := Failed, slog.LevelWarn
+	switch {
+	case reason.Class() == Operator || reason == ReasonSourceLost:
+		state, level = Ended, slog.LevelInfo
+	case reason == ReasonInternal:
+		level = slog.LevelError
+	}
+	p.move(Status{State: state, Reason: reason, Detail: detail})
+	info := p.Info()
+	p.log.Log(ctx, level, "push stopped", "reason", reason, "err", printable(err), "attempts", info.Attempts,
+		"bytes", info.BytesSent, "video", info.VideoFrames, "audio", info.AudioFrames, "dropped", info.DroppedFrames)
+}
+
+// hidden says whether the reasons of the push tell what is there in a private network.
+func (p *push) hidden() bool { return p.dialer.inside.Load() && !p.known.Load() }
