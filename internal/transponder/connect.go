@@ -12,16 +12,16 @@ import (
 	"transponder/internal/rtmp"
 )
 
-// maxHops is how many times servers may send a push on before it is published.
+// maxHops is how many times servers may redirect a push before it is published.
 const maxHops = 4
 
 var (
-	errRedirect  = errors.New("bad address") // an address in the error could hold a key
+	errRedirect  = errors.New("bad address") // the error has no address, which could contain a key
 	errDowngrade = fmt.Errorf("%w: it gives up TLS", errRedirect)
 	errHops      = errors.New("the servers send the push on without end")
 )
 
-// forwardedError is what went wrong at a server to which another one had sent the push.
+// forwardedError is an error at a server to which another server had redirected the push.
 type forwardedError struct {
 	target Target
 	err    error
@@ -33,7 +33,7 @@ func (e *forwardedError) Error() string {
 
 func (e *forwardedError) Unwrap() error { return e.err }
 
-// connect publishes at a target, all within one deadline. It goes where servers send it instead, as far as the settings allow.
+// connect publishes at a target, all within one deadline. It follows redirects as far as the settings allow.
 func (d *dialer) connect(ctx context.Context, target Target, addrs []netip.Addr) (connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.ConnectTimeout)
 	defer cancel()
@@ -142,7 +142,8 @@ func (d *dialer) publishAt(ctx context.Context, c connection, others bool) conne
 	}
 }
 
-// causeOr returns why ctx ended where that is somebody's wish, else err. A deadline is no wish: err then says more.
+// causeOr returns why ctx was cancelled if somebody cancelled it. Otherwise it returns err, which says more than a deadline that has
+// passed.
 func causeOr(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return context.Cause(ctx)
@@ -150,9 +151,9 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
-// redirected is where a server sends us instead: to the same name at an address that may be left out or relative (Enhanced RTMP
-// v2, NetConnection.Connect.ReconnectRequest). An address without an application keeps the one that was asked for. The way
-// there is never less secure than the one that was asked for.
+// redirected returns the target to which a server redirects us: the same stream name at another address. The address may be missing or
+// relative (Enhanced RTMP v2, NetConnection.Connect.ReconnectRequest). An address without an application keeps the application of the old
+// one. A redirect from TLS to a connection without TLS is an error.
 func redirected(from Target, tcURL string) (Target, error) {
 	if tcURL == "" {
 		return from, nil

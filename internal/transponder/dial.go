@@ -20,7 +20,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// errNoAddress means that a host has addresses, but none that the source address can reach.
+// errNoAddress means that a host has no address of the same family as the source address.
 var errNoAddress = errors.New("the host has no address of the same family as rtmp_publisher_ip")
 
 // dialer makes the connections of a push. It remembers which addresses failed, so that the next connection tries the others first. Any
@@ -40,7 +40,7 @@ func newDialer(c pushConfig, source func() *stream.Source) *dialer {
 	return &dialer{pushConfig: c, source: source}
 }
 
-// locate returns the addresses of a target that may be dialled, as of now: *TargetError if none may.
+// locate resolves the host of a target and returns the addresses that may be dialled. It fails with *TargetError if none may.
 func (c Config) locate(ctx context.Context, t Target) ([]netip.Addr, error) {
 	port, err := t.port()
 	if err != nil {
@@ -96,8 +96,8 @@ func (d *dialer) dialTCP(ctx context.Context, a netip.AddrPort) (net.Conn, error
 	return tcp.DialContext(ctx, "tcp", a.String())
 }
 
-// control lets the kernel give up a connection whose bytes are not acknowledged for as long as a write may take. Keep-alive
-// probes are only sent on idle connections, and a push is never idle.
+// control makes the kernel give up a connection on which nothing is acknowledged for as long as a write may take. Keep-alive probes would
+// not help: they are sent on idle connections only, and a push is never idle.
 func (d *dialer) control(_, _ string, raw syscall.RawConn) error {
 	var err error
 	if e := raw.Control(func(fd uintptr) {
@@ -108,6 +108,7 @@ func (d *dialer) control(_, _ string, raw syscall.RawConn) error {
 	return err
 }
 
+// secure makes a TLS connection of conn if the target asks for TLS. It closes conn if that fails.
 func (d *dialer) secure(ctx context.Context, t Target, conn net.Conn) (net.Conn, error) {
 	if !t.TLS {
 		return conn, nil
@@ -122,8 +123,8 @@ func (d *dialer) secure(ctx context.Context, t Target, conn net.Conn) (net.Conn,
 	return &securedConn{secured}, nil
 }
 
-// securedConn is a TLS connection whose errors all are the network's. crypto/tls has some of other types, for bytes that are no
-// valid records.
+// securedConn is a TLS connection that returns network errors only. crypto/tls returns errors of other types for bytes that are not valid
+// records.
 type securedConn struct{ *tls.Conn }
 
 func (c *securedConn) Read(b []byte) (int, error) {
@@ -144,7 +145,7 @@ func (c *securedConn) networkError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tls", Addr: c.RemoteAddr(), Err: err}
 }
 
-// tlsError marks what went wrong during the TLS handshake.
+// tlsError is an error of the TLS handshake.
 type tlsError struct{ err error }
 
 func (e *tlsError) Error() string { return "TLS handshake: " + e.err.Error() }

@@ -7,26 +7,27 @@ import (
 )
 
 const (
+	// watchEvery is the time between two samples.
 	watchEvery = time.Second
 
-	// stillFor is after how long without a sign of life a push is degraded: the peer's, or the source's.
-	stillFor = 5 * time.Second
+	// deadAfter is the time without a sign of life, of the server or of the source, after which a push is degraded.
+	deadAfter = 5 * time.Second
 	// slowFor is how long a push stays degraded after the last dropped frame.
 	slowFor = 10 * time.Second
-	// deafFor and deafAsks are when a source is taken not to hear requests for key frames: three of the hub's intervals, with
-	// as many requests. One that sends none by itself and is asked for none is left alone.
+	// A source that sends no key frame for deafFor, although it was asked deafAsks times, does not react to requests for key frames. That is
+	// three intervals of the hub. A source that is not asked is not judged.
 	deafFor  = 6 * time.Second
 	deafAsks = 3
 
-	// quietFor is how long a server that answers may be silent before it is perhaps not slow, but gone.
+	// quietFor is how long a server that usually answers pings may be silent. After that it is perhaps not slow, but gone.
 	quietFor = 2 * time.Second
-	// lagReserve is for what the delay of a picture has in it that nobody counts: the time to send it, and that it is looked at intervals.
+	// lagReserve is an allowance for delay that is not measured: the time to send a picture, and the time between two measurements.
 	lagReserve = time.Second
-	// minLag is how old pictures may get in the queue however late the peer is already.
+	// minLag is how old pictures may always get in the queue, however late the server is already.
 	minLag = time.Second
 )
 
-// sample is what is looked at once a second.
+// sample holds the figures by which a link and its source are judged, at one moment.
 type sample struct {
 	at          time.Time
 	frames      int64 // of the source, of all kinds
@@ -37,9 +38,9 @@ type sample struct {
 	sent        int64
 	tcp         tcpState
 	received    int64         // bytes, of any kind
-	lag, maxLag time.Duration // how old the oldest is that the peer has not got
-	unanswered  time.Time     // the oldest ping without an answer; zero: there is none
-	answers     bool          // the peer is known to answer pings
+	lag, maxLag time.Duration // how old the oldest data is that the server has not got
+	unanswered  time.Time     // when the oldest ping without an answer was sent; zero: there is none
+	answers     bool          // the server is known to answer pings
 	late        bool          // writing waits for room
 
 	kinds     [2]kindSample // audio, video of the source
@@ -48,39 +49,39 @@ type sample struct {
 	reordered int64         // pictures of the source whose order is not known
 }
 
-// kindSample is of one kind of the source's media.
+// kindSample holds the figures of one kind of media of the source.
 type kindSample struct {
 	frames, unusable int64
 	missing          bool
 }
 
-// alive says whether the kind has come, and still comes at its own pace.
+// alive reports whether the kind has come, and still comes at its usual pace.
 func (k kindSample) alive() bool { return k.frames > 0 && !k.missing }
 
-// health judges a connection and its source by what moves and what does not. It has no clock of its own.
+// health judges a link and its source by which figures change and which do not. It has no clock of its own.
 type health struct {
-	media, picture, key, drop still
+	media, picture, key, drop lastChange
 	asked                     int64     // key frames, when the last one came
 	dropped                   time.Time // the last frame
-	wasSlow                   bool      // the peer is slow, and was said to be
-	skip                      still
+	wasSlow                   bool      // the last result was that the server is slow
+	skip                      lastChange
 	skipped                   time.Time // the last picture
 	kinds                     [2]kindHealth
 	keyless                   recent
 	reordered                 recent
 
-	taken still // by the peer's kernel
-	heard still // of the peer
+	taken lastChange // by the kernel of the server
+	heard lastChange // from the server
 }
 
-// still is a number and when it changed.
-type still struct {
+// lastChange is a number and when it last changed.
+type lastChange struct {
 	value int64
 	since time.Time
 }
 
-// note takes the number as it is now and says whether it changed, and for how long it has been the same.
-func (s *still) note(at time.Time, value int64) (changed bool, unchanged time.Duration) {
+// note takes the present value. It reports whether the value has changed, and for how long it has been the same.
+func (s *lastChange) note(at time.Time, value int64) (changed bool, unchanged time.Duration) {
 	if s.since.IsZero() || s.value != value {
 		changed = !s.since.IsZero()
 		s.value, s.since = value, at
@@ -88,13 +89,13 @@ func (s *still) note(at time.Time, value int64) (changed bool, unchanged time.Du
 	return changed, at.Sub(s.since)
 }
 
-// recent is a number that counts something wrong, and when it last grew.
+// recent counts something that is wrong, and knows when the count last grew.
 type recent struct {
-	value still
+	value lastChange
 	at    time.Time
 }
 
-// note takes the number as it is now and says whether it grew within a time.
+// note takes the present count and reports whether it has grown within the given time.
 func (r *recent) note(at time.Time, value int64, within time.Duration) bool {
 	if changed, _ := r.value.note(at, value); changed {
 		r.at = at
@@ -102,20 +103,20 @@ func (r *recent) note(at time.Time, value int64, within time.Duration) bool {
 	return !r.at.IsZero() && at.Sub(r.at) < within
 }
 
-// kindHealth judges one kind of the source's media by the last few seconds.
+// kindHealth judges one kind of media of the source by its last few seconds.
 type kindHealth struct {
-	past  [stillFor / watchEvery]kindSample
+	past  [deadAfter / watchEvery]kindSample
 	count int // of samples so far
 }
 
-// leastUnusable is how many frames of a kind must be unusable in stillFor to be worth a word.
+// leastUnusable is how many frames of a kind must be unusable within deadAfter to be reported.
 const leastUnusable = 3
 
-// useless says whether half of what comes, or more, cannot be used.
+// useless reports whether at least half of the frames that come cannot be used.
 func (k *kindHealth) useless(s kindSample) bool {
 	at := k.count % len(k.past)
 	before, known := k.past[at], k.count >= len(k.past)
-	if k.count == len(k.past)-1 { // soon enough for a push that begins like that
+	if k.count == len(k.past)-1 { // early, for a push that begins like that
 		before, known = k.past[0], true
 	}
 	k.past[at] = s
@@ -124,24 +125,25 @@ func (k *kindHealth) useless(s kindSample) bool {
 	return known && lost >= leastUnusable && lost >= s.frames-before.frames
 }
 
-// judge returns for how long the peer has taken nothing although there was something to take, and what is wrong, if anything.
+// judge returns for how long the server has taken nothing although there was something to take, and what is wrong, ReasonNone if all is
+// well.
 func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
 	silent := h.silent(s)
-	stuck = max(h.kernel(s), min(silent, stillFor+(silent-stillFor)/3)) // a ping may lie behind what a proxy holds
+	stuck = max(h.kernel(s), min(silent, deadAfter+(silent-deadAfter)/3)) // a ping may wait behind what a proxy holds
 	_, noMedia := h.media.note(s.at, s.frames)
 	_, noPicture := h.picture.note(s.at, s.pictures)
-	keyless := h.keyless.note(s.at, s.keyless, stillFor)
-	deaf := h.deaf(s) && (noPicture < stillFor || keyless)
+	keyless := h.keyless.note(s.at, s.keyless, deadAfter)
+	deaf := h.deaf(s) && (noPicture < deadAfter || keyless)
 	slow := h.slow(s)
 	behind := h.behind(s)
 	source := h.source(s)
 	h.wasSlow = h.wasSlow && slow
 	switch {
-	case stuck >= stillFor:
+	case stuck >= deadAfter:
 		return stuck, ReasonPeerStalled
-	case noMedia >= stillFor && !s.kinds[0].alive() && !s.kinds[1].alive() && source != ReasonUnusable:
+	case noMedia >= deadAfter && !s.kinds[0].alive() && !s.kinds[1].alive() && source != ReasonUnusable:
 		return stuck, ReasonNoMedia
-	case slow && (silent < quietFor || h.wasSlow): // else it is not known yet which
+	case slow && (silent < quietFor || h.wasSlow): // else the server may be gone: that is not known yet
 		h.wasSlow = true
 		return stuck, ReasonPeerSlow
 	case behind:
@@ -152,7 +154,7 @@ func (h *health) judge(s sample) (stuck time.Duration, reason Reason) {
 	return stuck, source
 }
 
-// source looks at each kind of the source's media by itself: one that comes hides another that does not.
+// source judges each kind of the source's media by itself, because a kind that comes would hide another that does not.
 func (h *health) source(s sample) Reason {
 	audio, video := s.kinds[0], s.kinds[1]
 	noSound, noPictures := h.kinds[0].useless(audio), h.kinds[1].useless(video)
@@ -170,22 +172,23 @@ func (h *health) source(s sample) Reason {
 	return ReasonNone
 }
 
-// kernel looks at the bytes that the peer's kernel has acknowledged. Where the kernel does not count them, what is left of the queue
-// tells: with TLS that has more bytes than were handed to it, by a share that only grows, so progress is a new maximum.
+// kernel returns for how long the server's kernel has acknowledged nothing. Where our kernel does not count what was acknowledged, that is
+// what was sent less what is queued. With TLS the queue holds more bytes than were handed to it, by a share that only grows, so a new
+// maximum counts as progress.
 func (h *health) kernel(s sample) time.Duration {
 	taken := s.tcp.taken
 	if taken == 0 {
 		taken = s.sent - int64(s.tcp.queued)
 	}
 	if s.tcp.queued <= 0 || taken > h.taken.value || h.taken.since.IsZero() {
-		h.taken = still{max(taken, h.taken.value), s.at}
+		h.taken = lastChange{max(taken, h.taken.value), s.at}
 	}
 	return s.at.Sub(h.taken.since)
 }
 
-// silent returns for how long the peer has not answered a ping although it has always done so. A proxy may take bytes that its server
-// does not. Nothing can be learned from acknowledgements that do not come: peers may stop to acknowledge, and many never begin. While
-// bytes wait in the kernel, which the ping is behind, it is the kernel that tells.
+// silent returns for how long the server has not answered a ping although it has answered all before. A proxy may take bytes that its
+// server does not take. Missing acknowledgements prove nothing: servers may stop to acknowledge, and many never begin. While bytes are
+// queued in the kernel, the ping waits behind them, and the kernel's figures decide.
 func (h *health) silent(s sample) time.Duration {
 	h.heard.note(s.at, s.received)
 	if s.unanswered.IsZero() || !s.answers || s.tcp.queued > 0 {
@@ -198,10 +201,10 @@ func (h *health) silent(s sample) time.Duration {
 	return max(0, s.at.Sub(since))
 }
 
-// progressed says whether the peer's kernel has taken bytes since the sample before, or all there are.
+// progressed reports whether the server's kernel has taken bytes since the last sample, or has taken all there are.
 func (h *health) progressed(s sample) bool { return s.tcp.queued >= 0 && h.taken.since.Equal(s.at) }
 
-// slow says whether frames are dropped, or were and will be again: the peer is still half as late as it may get.
+// slow reports whether frames are dropped, or were dropped and will be again: the server is more than half as late as it may get.
 func (h *health) slow(s sample) bool {
 	if changed, _ := h.drop.note(s.at, s.dropped); changed || !h.dropped.IsZero() && s.late && s.lag > s.maxLag/2 {
 		h.dropped = s.at
@@ -209,6 +212,7 @@ func (h *health) slow(s sample) bool {
 	return !h.dropped.IsZero() && s.at.Sub(h.dropped) < slowFor
 }
 
+// behind reports whether the encoder has left out pictures lately.
 func (h *health) behind(s sample) bool {
 	if changed, _ := h.skip.note(s.at, s.skipped); changed {
 		h.skipped = s.at
@@ -216,6 +220,7 @@ func (h *health) behind(s sample) bool {
 	return !h.skipped.IsZero() && s.at.Sub(h.skipped) < slowFor
 }
 
+// deaf reports whether the source does not react to requests for key frames.
 func (h *health) deaf(s sample) bool {
 	first := h.key.since.IsZero()
 	came, without := h.key.note(s.at, s.keys)
@@ -229,7 +234,7 @@ func kindOf(f stream.FeedStats) kindSample {
 	return kindSample{frames: f.Frames, unusable: f.Faults.Unusable(), missing: f.Missing}
 }
 
-// details are the reasons of Degraded in words.
+// details has the reasons of Degraded in words.
 var details = map[Reason]string{
 	ReasonPeerStalled: "The server has stopped taking data.",
 	ReasonPeerSlow:    "The server or the way to it is too slow: pictures are left out.",

@@ -13,7 +13,7 @@ import (
 // send writes frames as they come. When the next link is ready, it goes on from the next key frame on, so that no frame is missing
 // between the two.
 func (l *link) send(ctx context.Context) error {
-	n, err := l.sendable(l.backlog) // the link before could perhaps take more
+	n, err := l.sendable(l.backlog) // the link before may have taken other codecs
 	if err != nil {
 		return err
 	}
@@ -50,10 +50,10 @@ func (l *link) send(ctx context.Context) error {
 	}
 }
 
-// lateBatch is how many frames are sent at once while writing waits for room. It is the least that can be read.
+// lateBatch is how many frames are read at once while writing waits for room. It is the smallest batch that Read allows.
 const lateBatch = 2
 
-// room waits until so little lies outside that more may be written.
+// room waits until so little is queued behind us, in the kernel and beyond, that more may be written.
 func (l *link) room(ctx context.Context) error {
 	poll := time.NewTicker(roomPoll)
 	defer poll.Stop()
@@ -74,8 +74,8 @@ func (l *link) room(ctx context.Context) error {
 	}
 }
 
-// sendable keeps of frames what the link takes. Where the stream's pictures are none of that, they are transcoded from now on, and
-// where its Opus is not, which the link before has taken, AAC is made of it.
+// sendable returns how many of the frames this link takes, and keeps those. If the link does not take the stream's pictures, they are
+// transcoded from now on. If it does not take Opus, which the link before has taken, the sound is encoded in AAC from now on.
 func (l *link) sendable(frames []media.Frame) (int, error) {
 	kept := 0
 	for _, f := range frames {
@@ -98,7 +98,7 @@ func (l *link) sendable(frames []media.Frame) (int, error) {
 	return kept, nil
 }
 
-// write lays frames onto the link. It may change their order of storage.
+// write sends frames. It overwrites the slice.
 func (l *link) write(ctx context.Context, frames []media.Frame) error {
 	tags, written := l.tags[:0], frames[:0]
 	for _, f := range frames {
@@ -107,7 +107,7 @@ func (l *link) write(ctx context.Context, frames []media.Frame) error {
 		if tags, err = l.mux.Append(tags, f); err != nil {
 			return err
 		}
-		if len(tags) > begun { // else it is from before the connection's first picture
+		if len(tags) > begun { // else the muxer leaves it out: it is older than the first picture of the connection
 			written = append(written, f)
 		}
 		l.push.clock.place(l.mux, f, tags[begun:])
@@ -138,8 +138,8 @@ func (l *link) write(ctx context.Context, frames []media.Frame) error {
 	return nil
 }
 
-// allowWrite gives the next writes the time that a healthy peer needs, or a little when ctx has ended. The order matters: ctx
-// may end between the two lines, and its own change of the deadline be overwritten.
+// allowWrite gives the next writes the time that a healthy server needs, or only a little if ctx has ended. The order matters: ctx may end
+// between the two lines, which sets a deadline that the first line would overwrite.
 func (l *link) allowWrite(ctx context.Context) {
 	l.conn.SetWriteDeadline(time.Now().Add(l.push.cfg.WriteTimeout))
 	if ctx.Err() != nil {

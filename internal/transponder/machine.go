@@ -11,8 +11,8 @@ import (
 // errTransition means that the code tried a move that the table does not have: a bug.
 var errTransition = errors.New("no such transition")
 
-// next is the table of moves. Ended and Failed are final. From Live straight to Connecting goes a push whose peer asked for
-// another connection and would not have two at once; Connecting to itself goes one that has nothing to send yet, to say so.
+// next is the table of moves. Ended and Failed are final. A push goes from Live straight to Connecting if the server asked us to reconnect
+// and does not take two connections at once. It goes from Connecting to Connecting to give the reason why it has nothing to send yet.
 var next = map[State][]State{
 	Starting:   {Connecting, Ended, Failed},
 	Connecting: {Connecting, Live, Holding, Waiting, Draining, Ended, Failed},
@@ -23,10 +23,10 @@ var next = map[State][]State{
 	Draining:   {Waiting, Ended, Failed},
 }
 
-// final says whether a push in that state is over.
+// final reports whether a push in that state is over.
 func (s State) final() bool { return len(next[s]) == 0 }
 
-// up says whether a push in that state has a peer that takes its media.
+// up reports whether a push in that state has a server that takes media.
 func (s State) up() bool { return s == Live || s == Degraded || s == Holding }
 
 // Status is a push's state with its time and, when all is not well, its reason.
@@ -38,7 +38,7 @@ type Status struct {
 	NextTry time.Time // of Waiting
 }
 
-// machine holds the one state of a push. Any goroutine may look at it.
+// machine holds the state of a push. Any goroutine may call its methods.
 type machine struct {
 	mu     sync.Mutex
 	status Status // guarded by mu
@@ -46,7 +46,7 @@ type machine struct {
 
 func newMachine() *machine { return &machine{status: Status{Since: time.Now()}} }
 
-// to moves to a state, as of now, and returns the one before.
+// to moves to a state, sets its time to now, and returns the state before.
 func (m *machine) to(s Status) (Status, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -59,6 +59,7 @@ func (m *machine) to(s Status) (Status, error) {
 	return before, nil
 }
 
+// now returns the present state.
 func (m *machine) now() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()

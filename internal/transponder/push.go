@@ -18,13 +18,13 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// pushConfig is what a push is made from. It does not change.
+// pushConfig is what a push is made from. It does not change. The dialer of the push has a copy.
 type pushConfig struct {
 	id      string
 	cfg     Config
 	req     Request
 	target  Target
-	src     *stream.Source // the first source: with options.onSourceLoss others may follow
+	src     *stream.Source // the first source; others may follow with options.onSourceLoss, or when the stream is taken over
 	profile picture.Profile
 
 	parts   Parts
@@ -33,7 +33,10 @@ type pushConfig struct {
 	panics  *panics.Counter // of all pushes
 }
 
-// push is one push. run does the work; the other methods may be called from any goroutine unless their comment says otherwise.
+// push sends one stream to one RTMP address. It holds what outlives a connection; what belongs to one connection is in link.
+//
+// Registry calls runSafely in a goroutine of the push. Methods that change a field "owned by run" are for that goroutine; the others may be
+// called from any goroutine.
 type push struct {
 	pushConfig
 
@@ -43,16 +46,16 @@ type push struct {
 	machine  *machine
 	started  time.Time
 	attempts atomic.Int32
-	known    atomic.Bool // the push was live once, so what is at its address is no secret any more
+	known    atomic.Bool // the push has been live, so what is at the address is no secret any more
 
-	moving sync.Mutex // held while the state changes and the journal is told, so that the journal has the right order; taken before mu
+	moving sync.Mutex // held while the state changes and the journal records it, so that the order of the journal is right; taken before mu
 
-	addrs     []netip.Addr // owned by run; of the target when the push was asked for, for the first connection
+	addrs     []netip.Addr // owned by run; of the target when the push was requested, for the first connection
 	clock     timeline     // owned by run
 	opus      bool         // owned by run; the present server takes Opus
 	everLive  bool         // owned by run
 	liveSince time.Time    // owned by run; since when the push is live without a break, zero while it is not
-	movedAt   time.Time    // written by run between two connections, so their goroutines may read it; when a server last made us reconnect
+	movedAt   time.Time    // when the stream last moved to another connection; written by run between two links, whose goroutines read it
 
 	mu                  sync.Mutex
 	link                *link           // guarded by mu; the present one, nil while there is none
@@ -77,11 +80,11 @@ func newPush(c pushConfig, addrs []netip.Addr, player SoundPlayer) *push {
 	return p
 }
 
-// run publishes until the stream ends, ctx ends or the far end fails for good, and returns which. The state is final when it
-// returns.
+// run publishes until the stream ends, ctx ends or no further attempt is made, and returns which of these it was. The state is final when
+// run returns.
 func (p *push) run(ctx context.Context) error {
 	defer p.in.Close()
-	p.in.wake() // before the stream is live and before dialling: its first key frame is the one to begin with
+	p.in.wake() // before the stream is live and before dialling, so that the push begins with the first key frame of the stream
 	err := p.waitLive(ctx)
 	if err == nil {
 		err = p.persist(ctx)
@@ -90,7 +93,7 @@ func (p *push) run(ctx context.Context) error {
 	return err
 }
 
-// waitLive waits for a stream whose name is only reserved yet. Another publisher may take over the name meanwhile.
+// waitLive waits until the publisher of the stream is connected. Another publisher may take over the name meanwhile.
 func (p *push) waitLive(ctx context.Context) error {
 	src := p.src
 	for {
@@ -110,7 +113,7 @@ func (p *push) waitLive(ctx context.Context) error {
 	}
 }
 
-// persist makes one connection after the other, as the policy wants it, and returns why there is no further one.
+// persist makes one attempt after another, with the pauses of the retry policy, and returns the error of the last one.
 func (p *push) persist(ctx context.Context) error {
 	policy := retryPolicy{Restore: p.cfg.restore(p.req.Options.Restore)}
 	for {
@@ -135,16 +138,17 @@ func (p *push) persist(ctx context.Context) error {
 	}
 }
 
-// attempt makes a connection and publishes on it, then on each connection that follows it, and returns why no further one follows.
+// attempt publishes on a new connection, and then on each connection to which the stream moves from there. It returns why the last of them
+// ended.
 func (p *push) attempt(ctx context.Context) error {
 	defer p.use(nil)
-	if !slices.Contains(p.req.Options.Codecs, "opus") { // else what is heard depends on what the server offers
+	if !slices.Contains(p.req.Options.Codecs, "opus") { // with "opus" the sound depends on what the server offers
 		if err := p.in.addSound(); err != nil {
 			return p.readError(ctx, err)
 		}
 	}
 	next, addrs := successor{target: p.target}, p.addrs
-	p.addrs = nil // a later attempt asks for them again: the server may have moved
+	p.addrs = nil // a later attempt resolves the name again: the server may have moved
 	for {
 		if next.link == nil {
 			l, err := p.begin(ctx, next.target, addrs)
@@ -166,8 +170,8 @@ func (p *push) attempt(ctx context.Context) error {
 	}
 }
 
-// begin connects for the first time, or anew when there is no connection. What the reader has got meanwhile would be late
-// for good if that took long.
+// begin connects while there is no other connection. If that takes long, the frames that were queued meanwhile are thrown away: with them
+// the push would be late for ever.
 func (p *push) begin(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
 	before := p.machine.now()
 	p.attempts.Add(1)
@@ -182,7 +186,7 @@ func (p *push) begin(ctx context.Context, target Target, addrs []netip.Addr) (*l
 	return l, err
 }
 
-// connect makes a link to a target, or to where its servers send the push.
+// connect makes a link to a target, or to the server to which the target's server redirects us.
 func (p *push) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
 	c, err := p.dialer.connect(ctx, target, addrs)
 	if err != nil {
@@ -191,7 +195,7 @@ func (p *push) connect(ctx context.Context, target Target, addrs []netip.Addr) (
 	return newLink(p, c), nil
 }
 
-// rest waits for a pause to be over, unless there is nothing left to connect for. Nothing is read meanwhile.
+// rest waits for the end of a pause. Nothing is read meanwhile. It fails if the stream ends for good before.
 func (p *push) rest(ctx context.Context, pause time.Duration) error {
 	p.in.sleep()
 	timer := time.NewTimer(pause)
@@ -208,14 +212,14 @@ func (p *push) rest(ctx context.Context, pause time.Duration) error {
 			if err := p.in.ending(); err != nil {
 				return &sourceError{err}
 			}
-			gone = nil // it is held for when the connection is back
+			gone = nil // the push holds the stream when it is connected again
 			p.in.startWaiting()
 			expired = time.After(time.Until(p.in.until))
 		case <-expired:
 			if p.in.expired() {
 				return &sourceError{src.Err()}
 			}
-			expired = time.After(watchEvery) // who has taken the name may not stay
+			expired = time.After(watchEvery) // somebody has the name now, but may leave again
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -17,19 +17,19 @@ func (p *push) use(l *link) {
 	p.link = l
 }
 
-// bytes returns what was sent and acknowledged over all connections, never more of the latter.
+// bytes returns how many bytes were sent and acknowledged over all connections. acked is never more than sent.
 func (p *push) bytes() (sent, acked int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sent, acked = p.pastSent, p.pastAcked
 	if p.link != nil {
-		acked += p.link.client.BytesAcked() // first: both may grow meanwhile
+		acked += p.link.client.BytesAcked() // read first, because both may grow meanwhile
 		sent += p.link.client.BytesSent()
 	}
 	return sent, acked
 }
 
-// sent counts what was written. The first tags that the peer took make the push live.
+// sent counts frames that were written. The first frames that the server took make the push live. It is for the goroutine of run.
 func (p *push) sent(frames []media.Frame) {
 	now := time.Now()
 	p.mu.Lock()
@@ -54,7 +54,7 @@ func (p *push) sent(frames []media.Frame) {
 	}
 	p.liveSince, p.everLive = now, true
 	status := Status{State: Live}
-	if p.in.held { // the stream went while there was no connection
+	if p.in.held { // the stream was lost while there was no connection
 		status = holdingStatus
 	}
 	if p.moveFrom([]State{Connecting}, status) {
@@ -62,7 +62,7 @@ func (p *push) sent(frames []media.Frame) {
 	}
 }
 
-// Info returns what can be said of the push now.
+// Info returns what is known of the push now.
 func (p *push) Info() Info {
 	status := p.machine.now()
 	sent, acked := p.bytes()
@@ -89,7 +89,7 @@ func (p *push) Info() Info {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.picture != nil {
-		track = p.picture // what is sent: a slate, say
+		track = p.picture // what is really sent; it may be a slate
 	}
 	if track != nil {
 		i.Width, i.Height = track.Width, track.Height
@@ -111,7 +111,8 @@ func (p *push) Info() Info {
 	return i
 }
 
-// matches compares the name with the source's and the published one, and the URL as it was given or as we read it.
+// matches reports whether a filter picks the push. The name may be that of the stream or the published one. The URL may be written
+// differently from the URL of the request.
 func (p *push) matches(f Filter) bool {
 	if f.ID != "" && f.ID != p.id {
 		return false

@@ -10,10 +10,10 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// videoWait is how long a push waits for a source's first picture before it goes on with the sound alone.
+// videoWait is how long a push waits for the first picture of a source before it sends the sound alone.
 const videoWait = 3 * time.Second
 
-// holding says how the stream is read, and what happens when it ends.
+// holding says how the holder reads the stream, and what it does when the stream ends.
 func (p *push) holding() holderConfig {
 	cfg := holderConfig{
 		hub: p.parts.Hub, log: p.log, sound: p.sound, converted: p.converted, changed: p.held, buffer: p.cfg.Buffer,
@@ -31,7 +31,7 @@ func (p *push) holding() holderConfig {
 	return cfg
 }
 
-// sound is what is sent of a source's: AAC made of it, or itself where the request allows Opus and the server offers it.
+// sound returns the feed of the sound that is sent: AAC, or the Opus of the source if the request allows Opus and the server offers it.
 func (p *push) sound(s *stream.Source) (*stream.Feed, func(), error) {
 	if track := s.Audio.Track(); p.opus && track != nil && track.Codec == media.Opus {
 		return s.Audio, func() {}, nil
@@ -39,22 +39,22 @@ func (p *push) sound(s *stream.Source) (*stream.Feed, func(), error) {
 	return p.parts.Audio.Feed(s, p.req.Options.Audio)
 }
 
-// silent describes the sound that is made of a source's, for silence when there is none.
+// silent describes the sound that is made of the source's sound. It is needed to send silence when there is no sound.
 func (p *push) silent() *media.Track {
 	track := *p.parts.Audio.Expect(p.source(), p.req.Options.Audio)
 	if track.Codec == media.AAC && track.Config == nil {
-		// Without it there is no silence, which players survive.
+		// If this fails there is no silence. Players cope with that.
 		track.Config, _ = media.AACConfig(track.SampleRate, track.Channels)
 	}
 	return &track
 }
 
-// pictures is what is sent of a source's: a rendition where the request asks for one, nothing of its own otherwise.
+// pictures returns the feed of the rendition that the request asks for.
 func (p *push) pictures(s *stream.Source) (*stream.Feed, func(), error) {
 	return p.parts.Video.Feed(s, p.profile)
 }
 
-// converted is a rendition of pictures that the far end does not take as they are.
+// converted returns the feed of a rendition of pictures that the server does not take as they are.
 func (p *push) converted(s *stream.Source) (*stream.Feed, func(), error) {
 	if err := p.parts.Video.Admit(s, p.profile); err != nil {
 		return nil, nil, err
@@ -63,15 +63,15 @@ func (p *push) converted(s *stream.Source) (*stream.Feed, func(), error) {
 	return p.parts.Video.Feed(s, p.profile)
 }
 
-// transcoder returns the figures of what makes the push's pictures, false where nothing does.
+// transcoder returns the figures of the rendition that is sent, false if the pictures are not transcoded.
 func (p *push) transcoder() (picture.Stats, bool) {
 	return p.parts.Video.Stats(p.source(), p.profile)
 }
 
-// source is what is read now, or was last.
+// source returns the source that is read now, or was read last.
 func (p *push) source() *stream.Source { return p.in.Source() }
 
-// held is told that the stream is gone, and of the source by which it goes on.
+// held is called with nil when the stream is lost and the hold begins, and with the new source when the hold ends.
 func (p *push) held(back *stream.Source) {
 	if back != nil {
 		p.log.Info("push has its stream back", "provider", back.Info().Provider)
@@ -86,7 +86,7 @@ var holdingStatus = Status{
 	State: Holding, Reason: ReasonSourceLost, Detail: "The stream's publisher is gone. A picture and silence are sent until it returns.",
 }
 
-// readError says whether the reader ended because of the stream, the push, or what makes the sound.
+// readError returns why reading failed: the end of the push, the end of the stream, or else err, which comes from a rendition.
 func (p *push) readError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:

@@ -13,7 +13,7 @@ func (p *push) announce() {
 	p.tell(Starting, p.machine.now())
 }
 
-// move enters a state and tells the journal.
+// move enters a state and records that in the journal.
 func (p *push) move(s Status) {
 	p.moving.Lock()
 	defer p.moving.Unlock()
@@ -25,7 +25,8 @@ func (p *push) move(s Status) {
 	p.tell(before.State, s)
 }
 
-// moveFrom is move if the state is one of those, and the status another than it was; it says whether it moved.
+// moveFrom is move, but only if the present state is one of states, and only if the state or the reason changes. It reports whether it
+// moved.
 func (p *push) moveFrom(states []State, s Status) bool {
 	p.moving.Lock()
 	defer p.moving.Unlock()
@@ -41,7 +42,7 @@ func (p *push) moveFrom(states []State, s Status) bool {
 	return true
 }
 
-// tell enters a step in the journal. The caller holds moving.
+// tell records a change of state in the journal. The caller holds moving.
 func (p *push) tell(before State, s Status) {
 	_, acked := p.bytes()
 	if s.State == Live {
@@ -55,8 +56,8 @@ func (p *push) tell(before State, s Status) {
 	})
 }
 
-// degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet is told when
-// that is its source's fault. In all other states it does nothing.
+// degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet stays in Connecting, with
+// the reason if that is the fault of the source. In all other states degrade does nothing.
 func (p *push) degrade(reason Reason) {
 	if reason.Class() == FromSource && p.moveFrom([]State{Connecting}, Status{State: Connecting, Reason: reason, Detail: details[reason]}) {
 		p.log.Info("push waits for its stream's media", "reason", reason)
@@ -71,13 +72,13 @@ func (p *push) degrade(reason Reason) {
 	}
 }
 
-// drain says that the push ends, and why, if it has not been said yet.
+// drain enters the state Draining with the reason why, unless the push is there already.
 func (p *push) drain(why error) {
 	reason, detail := explain(why)
 	p.moveFrom([]State{Connecting, Live, Degraded, Holding}, Status{State: Draining, Reason: reason, Detail: detail})
 }
 
-// finish enters the final state that err stands for, and says so in the log.
+// finish enters the final state that follows from err, and logs it.
 func (p *push) finish(ctx context.Context, err error) {
 	reason, detail := explain(err)
 	state, level := Failed, slog.LevelWarn
@@ -93,5 +94,5 @@ func (p *push) finish(ctx context.Context, err error) {
 		"bytes", info.BytesSent, "video", info.VideoFrames, "audio", info.AudioFrames, "dropped", info.DroppedFrames)
 }
 
-// hidden says whether the reasons of the push tell what is there in a private network.
+// hidden reports whether the reasons of the push would reveal what is in a private network.
 func (p *push) hidden() bool { return p.dialer.inside.Load() && !p.known.Load() }

@@ -19,16 +19,16 @@ import (
 const (
 	// dialDelay is how long an address may take to accept a TCP connection before the next one is tried beside it (RFC 8305, 5).
 	dialDelay = 250 * time.Millisecond
-	// greetDelay is how long a server that has accepted one may take for TLS and the RTMP handshake before the next address is tried
-	// beside it: eight round trips around the world.
+	// greetDelay is how long TLS and the RTMP handshake may take, once the TCP connection is there, before the next address is tried beside
+	// it: eight round trips around the world.
 	greetDelay = 2 * time.Second
-	// maxAddresses bounds the addresses of one attempt. Those that failed come last in the next.
+	// maxAddresses bounds the addresses of one attempt. Addresses that failed come last in the next attempt.
 	maxAddresses = 16
 	// maxRemembered bounds the addresses whose failure is remembered.
 	maxRemembered = 64
 )
 
-// stage is how far the way to an address was gone.
+// stage is how far a connection got.
 type stage int
 
 const (
@@ -39,7 +39,7 @@ const (
 	atPublish
 )
 
-// connection is what came of trying an address: a connection past the RTMP handshake, or the error and how far it got.
+// connection is the result of trying an address: a connection past the RTMP handshake, or the error and how far it got.
 type connection struct {
 	target Target
 	addr   netip.AddrPort
@@ -50,7 +50,7 @@ type connection struct {
 	err    error
 }
 
-// approach dials an address and goes as far as the RTMP handshake. connected is called when TCP is there.
+// approach dials an address and goes as far as the RTMP handshake. connected is called when the TCP connection is there.
 func (d *dialer) approach(ctx context.Context, target Target, addr netip.AddrPort, login string, connected func()) (c connection) {
 	c.target, c.addr = target, addr
 	c.err = d.panics.Run(d.log, "push panicked", func() error {
@@ -82,7 +82,7 @@ func (d *dialer) approach(ctx context.Context, target Target, addr netip.AddrPor
 	return c
 }
 
-// interruptible runs I/O on conn, which ends early when ctx ends.
+// interruptible runs I/O on conn and interrupts it when ctx ends.
 func interruptible(ctx context.Context, conn net.Conn, io func() error) error {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) })
 	err := io()
@@ -92,7 +92,7 @@ func interruptible(ctx context.Context, conn net.Conn, io func() error) error {
 	return err
 }
 
-// race finds one after the other of a host's addresses where RTMP is spoken. An address that is slow has the next one tried
+// race finds the addresses of a host that answer the RTMP handshake, one after another. While an address is slow, the next one is tried
 // beside it (RFC 8305, "Happy Eyeballs"). A race belongs to one goroutine, which ends it with stop.
 type race struct {
 	d      *dialer
@@ -100,12 +100,12 @@ type race struct {
 
 	waiting []netip.AddrPort // not tried yet
 	running []*runner        // being tried
-	timer   *time.Timer      // when to try the next beside them
+	timer   *time.Timer      // when to try the next address beside them
 	events  chan event
 	wg      sync.WaitGroup
 }
 
-// runner is the try of one address.
+// runner tries one address.
 type runner struct {
 	addr       netip.AddrPort
 	begun      time.Time
@@ -113,7 +113,7 @@ type runner struct {
 	connection connection // once it is over
 }
 
-// event says that a runner is connected, or over.
+// event reports that a runner has a TCP connection, or is over.
 type event struct {
 	*runner
 	over bool
@@ -121,15 +121,15 @@ type event struct {
 
 func newRace(d *dialer, target Target, addrs []netip.AddrPort) *race {
 	return &race{
-		d: d, target: target, waiting: addrs, timer: time.NewTimer(0), events: make(chan event, 2*len(addrs)), // none waits to be read
+		d: d, target: target, waiting: addrs, timer: time.NewTimer(0), events: make(chan event, 2*len(addrs)), // room for all, so that no runner blocks
 	}
 }
 
-// left returns how many addresses may still work.
+// left returns how many addresses are being tried, or will be.
 func (r *race) left() int { return len(r.waiting) + len(r.running) }
 
-// next returns the next address that shook hands or failed; false when there is none left, or no time. ctx is that of the whole
-// race.
+// next returns the next address that answered the handshake or failed. It returns false when no address or no time is left. ctx is the
+// context of the whole race.
 func (r *race) next(ctx context.Context) (connection, bool) {
 	for {
 		if len(r.running) == 0 && !r.begin(ctx) {
@@ -173,7 +173,7 @@ func (r *race) begin(ctx context.Context) bool {
 	return true
 }
 
-// stop ends the race's context and joins what still runs. When an address has won, those that had more than enough time are
+// stop cancels the race and waits for the addresses that are being tried. If one address has won, the others that had enough time are
 // remembered as failed.
 func (r *race) stop(cancel context.CancelFunc, won bool) {
 	r.timer.Stop()
@@ -195,7 +195,7 @@ func (r *race) stop(cancel context.CancelFunc, won bool) {
 	}
 }
 
-// remember notes whether an address failed, for the next attempt.
+// remember records whether an address failed, for the next attempt.
 func (d *dialer) remember(a netip.AddrPort, failed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -209,8 +209,9 @@ func (d *dialer) remember(a netip.AddrPort, failed bool) {
 	d.failed[a] = time.Now()
 }
 
-// order returns the addresses in the order to try them: those that have not failed, then the others, the longest ago first. In
-// each half the families take turns (RFC 8305, 4), so that one that leads nowhere does not hold up the other.
+// order returns the addresses in the order in which to try them. Addresses that have not failed come first, and IPv4 and IPv6 alternate
+// among them (RFC 8305, 4), so that a family without a route does not hold up the other. Addresses that have failed follow, beginning with
+// the oldest failure.
 func (d *dialer) order(port uint16, addrs []netip.Addr) []netip.AddrPort {
 	var fresh, failed []netip.AddrPort
 	d.mu.Lock()
@@ -226,12 +227,12 @@ func (d *dialer) order(port uint16, addrs []netip.Addr) []netip.AddrPort {
 		}
 	}
 	slices.SortStableFunc(failed, func(a, b netip.AddrPort) int { return d.failed[a].Compare(d.failed[b]) })
-	all := append(inTurn(fresh), failed...)
+	all := append(alternate(fresh), failed...)
 	return all[:min(len(all), maxAddresses)]
 }
 
-// inTurn takes turns between the family of the first address and the other one.
-func inTurn(addrs []netip.AddrPort) []netip.AddrPort {
+// alternate puts IPv4 and IPv6 addresses alternately, beginning with the family of the first address.
+func alternate(addrs []netip.AddrPort) []netip.AddrPort {
 	var families [2][]netip.AddrPort
 	for _, a := range addrs {
 		other := 0
@@ -240,27 +241,27 @@ func inTurn(addrs []netip.AddrPort) []netip.AddrPort {
 		}
 		families[other] = append(families[other], a)
 	}
-	turns := make([]netip.AddrPort, 0, len(addrs))
+	mixed := make([]netip.AddrPort, 0, len(addrs))
 	for i := range max(len(families[0]), len(families[1])) {
 		for _, family := range families {
 			if i < len(family) {
-				turns = append(turns, family[i])
+				mixed = append(mixed, family[i])
 			}
 		}
 	}
-	return turns
+	return mixed
 }
 
-// settles says whether an address's answer is that of its whole host: a refusal of the application, the name, the key or the
-// login, and a redirect. Whatever else went wrong may be better at the host's next address.
+// settles reports whether the answer of one address holds for the whole host: a redirect, or a refusal of the application, the name, the
+// key or the login. After any other error, the next address of the host may work.
 func settles(err error) bool {
 	var asked *rtmp.ReconnectError
 	reason, _ := explain(err)
 	return errors.As(err, &asked) || slices.Contains(refusals, reason)
 }
 
-// telling says how much an error tells of a host: the further the way was gone, the more. Of addresses that were not reached,
-// one that refuses tells most.
+// telling rates how much an error says about a host. The further a connection got, the more it says. Among addresses that were not reached,
+// a refused connection says most.
 func telling(c connection) int {
 	var refused *rtmp.StatusError
 	var timeout net.Error

@@ -50,7 +50,7 @@ func mustBeMS(r limits.Range[time.Duration]) string {
 	return fmt.Sprintf("it must be from %d to %d", r.Min.Milliseconds(), r.Max.Milliseconds())
 }
 
-// restore is what a request asks for, else what the settings say, with all fields filled in.
+// restore returns what a request asks for, or else what the settings say, with all fields filled in.
 func (c Config) restore(asked *Restore) Restore {
 	var r Restore
 	switch {
@@ -72,22 +72,22 @@ func (c Config) restore(asked *Restore) Restore {
 	return r
 }
 
-// loss is the end of a connection, or of an attempt to make one, as a policy sees it.
+// loss is the end of an attempt, as the retry policy sees it.
 type loss struct {
 	reason  Reason
 	full    bool          // the server says that it has no room now
-	ever    bool          // the push has been live before, on whichever connection
-	healthy time.Duration // how long this connection was live
+	ever    bool          // the push has been live before, on this or an earlier connection
+	healthy time.Duration // how long the push was live in this attempt
 }
 
-// retryPolicy decides whether a push connects anew, and when. It has no clock and no randomness of its own.
+// retryPolicy decides whether and when a push makes another attempt. It has no clock and no randomness of its own.
 type retryPolicy struct {
 	Restore
 
-	tried int // connections in a row that did not last
+	tried int // attempts in a row that did not last
 }
 
-// next returns the pause before the next connection, or that there is to be none. random is from 0 to 1.
+// next returns the pause before the next attempt. again is false if there is to be none. random is from 0 to 1.
 func (p *retryPolicy) next(l loss, random float64) (pause time.Duration, again bool) {
 	if !l.retriable() {
 		return 0, false
@@ -98,22 +98,22 @@ func (p *retryPolicy) next(l loss, random float64) (pause time.Duration, again b
 	if p.Attempts >= 0 && p.tried >= p.Attempts {
 		return 0, false
 	}
-	// In floating point: a hundred doublings are no overflow, and the cap is applied after them.
+	// In floating point, a hundred doublings do not overflow before the maximum is applied.
 	d := min(float64(p.FirstPause)*math.Pow(p.Factor, float64(p.tried)), float64(p.MaxPause))
 	p.tried++
 	return max(time.Duration(d*(1-p.Jitter*random)), minPause), true
 }
 
-// unreachable are the reasons for which a push that was never live is tried again: the server may be starting. All else that
-// a server does at first, unless it says that it is full, is its answer to this address and key, and asking again would be
-// hammering.
+// unreachable has the reasons after which a push that was never live is tried again: the server may be starting. Any other failure at the
+// beginning is the server's answer to this address and key, and asking again would be hammering. The exception is a server that says that
+// it is full.
 var unreachable = []Reason{ReasonDNS, ReasonRefused, ReasonUnreachable, ReasonTimeout}
 
-// refusals are the reasons with which a server refuses an address, a name or a key. A server that took all of them before
-// refuses them for a while: it has not seen the end of our last connection, starts its applications, or cannot ask its database.
+// refusals has the reasons with which a server refuses an address, a name or a key. A server that has accepted them before may refuse them
+// for a while: it has not noticed the end of our last connection, is starting its applications, or cannot reach its database.
 var refusals = []Reason{ReasonAuth, ReasonBadApp, ReasonKeyInUse, ReasonKeyRejected}
 
-// retriable says whether another connection could fare better.
+// retriable reports whether another attempt could succeed.
 func (l loss) retriable() bool {
 	if !l.ever {
 		return l.full || slices.Contains(unreachable, l.reason)

@@ -11,8 +11,8 @@ import (
 	"transponder/internal/stream"
 )
 
-// watch looks at the link once a second, moves between Live and Degraded, and returns when the peer is given up, when it takes
-// what an ended source has left too slowly, or when ctx ends.
+// watch takes a sample once a second and moves the push between Live and Degraded. It returns when the server is given up, when the source
+// has ended and the server takes the rest too slowly, or when ctx ends.
 func (l *link) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -25,8 +25,8 @@ func (l *link) watch(ctx context.Context) error {
 			return errStalled
 		}
 		if !l.busy.Load() || h.progressed(now) {
-			// A peer that takes a large frame slowly takes it.
-			// While there is nothing to send, the deadline of the last write passes, and an answer to a ping would not go out.
+			// A server that takes a large frame slowly is not stalled. And while there is nothing to send, the deadline of the last write
+			// would pass, and an answer to a ping could not be written.
 			l.allowWrite(ctx)
 		}
 		if err := l.push.in.ending(); err == nil {
@@ -48,8 +48,8 @@ func (l *link) watch(ctx context.Context) error {
 	}
 }
 
-// drainLimit is how long sending what an ended source has left may take: as long as the buffer holds it back, and then as long
-// as one write may take.
+// drainLimit is how long it may take to send what is left of a source that has ended: as long as the buffer holds it back, and then as
+// long as one write may take.
 func (c Config) drainLimit() time.Duration {
 	limit := c.WriteTimeout
 	if c.Buffer.Enabled {
@@ -78,7 +78,8 @@ func (l *link) sample() sample {
 	return s
 }
 
-// look takes the kernel's figures of a link, has the queue take account of what lies outside, and returns how old that is.
+// look updates outflow with the figures of the kernel, shortens the queue by the delay behind it, and returns the age of the oldest data
+// behind the queue.
 func (l *link) look(tcp tcpState) time.Duration {
 	outside := l.out.look(time.Now(), l.client.BytesSent(), tcp)
 	if l.out.late.Load() {
@@ -88,10 +89,10 @@ func (l *link) look(tcp tcpState) time.Duration {
 	return outside.lag
 }
 
-// tcpInfo returns what the kernel tells of a connection; its queue is -1 where it tells nothing.
+// tcpInfo returns the kernel's figures of a connection. queued is -1 where the kernel has none.
 func tcpInfo(conn net.Conn) tcpState {
 	none := tcpState{queued: -1}
-	if simulated, ok := conn.(interface{ tcpState() tcpState }); ok { // of a test
+	if simulated, ok := conn.(interface{ tcpState() tcpState }); ok { // in a test
 		return simulated.tcpState()
 	}
 	if secured, ok := conn.(*securedConn); ok {
