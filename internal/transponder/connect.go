@@ -18,7 +18,7 @@ const maxHops = 4
 var (
 	errRedirect  = errors.New("bad address") // the error has no address, which could contain a key
 	errDowngrade = fmt.Errorf("%w: it gives up TLS", errRedirect)
-	errHops      = errors.New("the servers send the push on without end")
+	errHops      = errors.New("the servers redirect the push again and again")
 )
 
 // forwardedError is an error at a server to which another server had redirected the push.
@@ -28,7 +28,7 @@ type forwardedError struct {
 }
 
 func (e *forwardedError) Error() string {
-	return "sent on to " + e.target.String() + ": " + e.err.Error()
+	return "redirected to " + e.target.String() + ": " + e.err.Error()
 }
 
 func (e *forwardedError) Unwrap() error { return e.err }

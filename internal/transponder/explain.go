@@ -22,14 +22,14 @@ var (
 	errStalled    = errors.New("the server takes no more data")
 )
 
-// sourceError is the end of the stream that is pushed.
+// sourceError means that the stream has ended.
 type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return "the stream ended: " + e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// explain turns the end of a push into its reason and a sentence for people. What the peer said is quoted only as far as
-// its code: its description may repeat the stream key.
+// explain turns the error that ended a push into a reason and a sentence for people. Of what the server said, only the code is quoted:
+// the description may repeat the stream key.
 func explain(err error) (Reason, string) {
 	var status *rtmp.StatusError
 	var source *sourceError
@@ -86,7 +86,7 @@ func explain(err error) (Reason, string) {
 	return explainNetwork(err)
 }
 
-// printable is an error as a log may show it: without a peer's description, which may repeat the stream key.
+// printable returns an error as a log may show it: without the description of a server, which may repeat the stream key.
 func printable(err error) string {
 	var status *rtmp.StatusError
 	if errors.As(err, &status) {
@@ -95,42 +95,42 @@ func printable(err error) string {
 	return err.Error()
 }
 
-// passing are the codes by which a server that is going down, or has too much to do, refuses connect. They say nothing
-// about the address.
+// passing has the codes with which a server refuses connect when it is shutting down or has too much to do. They say nothing about the
+// address.
 var passing = []string{
 	"NetConnection.Connect.AppShutdown", "NetConnection.Connect.Closed", "NetConnection.Connect.Failed",
 	"NetConnection.Connect.IdleTimeout", "NetConnection.Connect.InsufficientBW", "NetConnection.Call.Failed",
 }
 
-// full are the words with which servers say, in a code or a description, that they have no room. Adobe's have
-// [ License.Limit.Exceeded ] and [ Resource.Limit.Exceeded ] under NetConnection.Connect.Rejected, Wowza "licensed connection
-// limit"; ours says that the server is full.
+// full has the words with which servers say, in a code or a description, that they have no room. Adobe's servers say
+// [ License.Limit.Exceeded ] and [ Resource.Limit.Exceeded ] under NetConnection.Connect.Rejected, Wowza says "licensed connection limit",
+// and Transponder says that the server is full.
 var full = []string{
 	"limit.exceeded", "limit exceeded", "limitexceeded", "limit reached", "connection limit", "license", "too many", "maximum number",
 	"max connections", "overload", "no capacity", "out of capacity", "server is full", "server is busy", "serverbusy", "temporarily",
 	"try again", "shutting down", "starting up", "not ready", "service unavailable",
 }
 
-// isFull says whether a peer refuses because it has no room, or is going down. The same request may succeed later.
+// isFull reports whether a server refuses because it has no room or is shutting down. The same request may succeed later.
 func isFull(s *rtmp.StatusError) bool {
 	return s.Command == "connect" && slices.Contains(passing, s.Code) || containsAny(s.Code+" "+s.Description, full)
 }
 
-// The words by which a code says that the stream's name or key is the matter. "NetStream.Failed", "NetStream.Publish.Failed"
-// and "NetConnection.Call.Failed" say nothing of the kind: a server that has lost its disk or its database answers so.
+// The words in a code that say that the stream's name or key is the problem. "NetStream.Failed", "NetStream.Publish.Failed" and
+// "NetConnection.Call.Failed" do not say that: a server that has lost its disk or its database answers so too.
 var (
 	inUse    = []string{"badname", "inuse", "in.use", "already", "duplicate"}
 	notTaken = []string{"denied", "auth", "forbidden", "rejected", "notallowed", "invalid", "notfound", "expired", "badkey"}
 )
 
-// containsAny says whether text holds one of the words, which are in lower case.
+// containsAny reports whether text contains one of the words, which are in lower case.
 func containsAny(text string, words []string) bool {
 	text = strings.ToLower(text)
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
 }
 
-// explainStatus reads a peer's refusal (RTMP 1.0, 7.2; the codes are Adobe's). Only a code that speaks of the name or the key
-// is about them: every other refusal may pass.
+// explainStatus explains the refusal of a server (RTMP 1.0, 7.2; the codes are Adobe's). Only a code that names the stream name or the key is
+// taken for a refusal of these. Any other refusal may pass.
 func explainStatus(s *rtmp.StatusError) (Reason, string) {
 	code := quoteCode(s.Code)
 	atConnect, live := s.Command == "connect", s.Command == "onStatus"
@@ -141,7 +141,7 @@ func explainStatus(s *rtmp.StatusError) (Reason, string) {
 	case s.Code == "NetStream.Publish.BadName", ofStream && !live && containsAny(s.Code, inUse):
 		return ReasonKeyInUse, "The server says that the stream name is in use or not allowed" + code + "."
 	case isFull(s) && live:
-		return ReasonPeerClosed, "The server ended the stream, as it has no room for it now" + code + "."
+		return ReasonPeerClosed, "The server ended the stream because it has no room for it now" + code + "."
 	case isFull(s):
 		return ReasonPeerClosed, "The server takes no connections now" + code + "."
 	case atConnect && containsAny(s.Code+" "+s.Description, []string{"auth"}):
@@ -151,13 +151,14 @@ func explainStatus(s *rtmp.StatusError) (Reason, string) {
 	case atConnect && !ofStream:
 		return ReasonBadApp, "The server refused the application in the address" + code + "."
 	case !live:
-		return ReasonPeerClosed, "The server does not take the stream, and does not say that its name or key is the matter" + code + "."
+		return ReasonPeerClosed, "The server refused the stream, but did not say that its name or key is wrong" + code + "."
 	default:
 		return ReasonPeerClosed, "The server ended the stream" + code + "."
 	}
 }
 
-// quoteCode returns a peer's code in brackets, or nothing if it is no code: it could be anything, the stream key too.
+// quoteCode returns the code of a server in brackets. It returns nothing if the text is not a code: it could be anything, even the stream
+// key.
 func quoteCode(code string) string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789."
 	if code == "" || len(code) > 64 || !strings.HasPrefix(code, "Net") || strings.Trim(code, letters) != "" {
@@ -166,6 +167,7 @@ func quoteCode(code string) string {
 	return " (" + code + ")"
 }
 
+// explainTLS explains an error of the TLS handshake.
 func explainTLS(err error) (Reason, string) {
 	var verify *tls.CertificateVerificationError
 	if errors.As(err, &verify) {
@@ -177,27 +179,27 @@ func explainTLS(err error) (Reason, string) {
 	return ReasonTLS, explainHandshake(err)
 }
 
-// explainHandshake says why two sides that both speak TLS do not come together. The errors and the alerts (RFC 8446, 6) of
-// crypto/tls have no types that could be asked for, only words.
+// explainHandshake says why a TLS handshake failed. Most errors and alerts (RFC 8446, 6) of crypto/tls have no types, so only their words
+// tell.
 func explainHandshake(err error) string {
 	is := func(words ...string) bool { return containsAny(err.Error(), words) }
 	switch {
 	case is("protocol version", "supported versions"):
-		return "The server speaks no version of TLS that is spoken here (1.2 and 1.3)."
+		return "The server supports no version of TLS that we support (1.2 and 1.3)."
 	case is("cipher suite", "insufficient security", "no mutual"):
 		return "The server and we have no TLS cipher in common."
 	case is("handshake failure"):
-		return "The server and we have no TLS cipher in common, or it wants a certificate from us."
+		return "The server and we have no TLS cipher in common, or the server wants a certificate from us."
 	case is("unrecognized name"):
 		return "The server has no certificate for the name in the address."
 	case is("certificate required", "tls: bad certificate"):
 		return "The server wants a certificate from us, and we have none."
 	default:
-		return "No TLS connection could be made; is the address right with rtmps://?"
+		return "No TLS connection could be made. Is rtmps:// right for this address?"
 	}
 }
 
-// explainCertificate says what is wrong with a certificate, so that who has to mend it knows where.
+// explainCertificate says what is wrong with a certificate, so that the owner of the server knows what to mend.
 func explainCertificate(err error) string {
 	var name x509.HostnameError
 	var authority x509.UnknownAuthorityError
@@ -205,13 +207,13 @@ func explainCertificate(err error) string {
 	var unsafe x509.InsecureAlgorithmError
 	switch {
 	case errors.As(err, &name) && name.Certificate != nil && len(name.Certificate.DNSNames)+len(name.Certificate.IPAddresses) == 0:
-		return "The server's certificate has its name as a Common Name only, which does not count any more; it needs a Subject Alternative Name."
+		return "The server's certificate has its name only as a Common Name, which is no longer accepted. It needs a Subject Alternative Name."
 	case errors.As(err, &unsafe):
 		return "The server's certificate is signed with a method that is not safe (" + x509.SignatureAlgorithm(unsafe).String() + ")."
 	case errors.As(err, &name):
 		return "The server's certificate is for another name."
 	case errors.As(err, &authority):
-		return "The server's certificate is signed by nobody who is trusted here (rtmps_ca_file)."
+		return "The server's certificate is not signed by an authority that is trusted here (setting rtmps_ca_file)."
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "The server's certificate has expired, or is not valid yet."
 	default:
@@ -219,6 +221,7 @@ func explainCertificate(err error) string {
 	}
 }
 
+// explainNetwork explains an error of the network.
 func explainNetwork(err error) (Reason, string) {
 	var timeout net.Error
 	var op *net.OpError
@@ -227,14 +230,14 @@ func explainNetwork(err error) (Reason, string) {
 		return ReasonRefused, "Nothing listens at this address: the connection was refused."
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, errNoAddress),
 		errors.Is(err, syscall.EADDRNOTAVAIL):
-		return ReasonUnreachable, "There is no way to the server from here."
+		return ReasonUnreachable, "The server cannot be reached from here."
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return ReasonTimeout, "The server did not answer in time."
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, rtmp.ErrClosedByPeer),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return ReasonPeerClosed, "The server closed the connection."
 	case errors.As(err, &op) && op.Op == "dial": // a firewall of this machine, say
-		return ReasonUnreachable, "There is no way to the server from here."
+		return ReasonUnreachable, "The server cannot be reached from here."
 	case errors.As(err, &op): // an interface that went down, or a TLS alert
 		return ReasonPeerClosed, "The connection to the server broke."
 	default:

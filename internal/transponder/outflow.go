@@ -8,58 +8,63 @@ import (
 	"transponder/internal/flv"
 )
 
-// What lies outside of the queue that can drop is bounded by time, against how fast it is seen to leave. A bound in bytes, or of the
-// socket's buffer, would throttle a healthy connection over a long way.
+// Frames that were written can no longer be dropped. Outside means: behind our queue, in our kernel, in proxies and in the server's kernel.
+// What lies outside is bounded by time, measured by the rate at which it leaves. A bound in bytes, or a smaller socket buffer, would
+// throttle a healthy connection over a long distance.
 const (
-	// oldAfter is how old the oldest byte outside gets before writing waits for room. Healthy connections stay far below it.
+	// oldAfter is the age of the oldest byte outside at which writing begins to wait for room. Healthy connections stay far below it.
 	oldAfter = 700 * time.Millisecond
-	// kernelRoom and farRoom are how much may lie in the kernel, and all the way to the server, then.
+	// While writing waits for room, so much may lie in our kernel, and so much on the whole way to the server.
 	kernelRoom = 500 * time.Millisecond
 	farRoom    = time.Second
-	// leastRoom is given whatever the rate is: a frame or two.
+	// leastRoom is always allowed, whatever the rate is. It is a frame or two.
 	leastRoom = 16 << 10
-	// stayLate is how long there must have been room at all times before writing waits no more.
+	// stayLate is how long there must always have been room before writing waits no more.
 	stayLate = 10 * time.Second
-	// roomPoll is how often it is looked whether there is room.
+	// roomPoll is the time between two looks whether there is room.
 	roomPoll = 50 * time.Millisecond
 
-	// pingEvery is how often a server that answers is pinged, but for a time of waiting, when there is one ping for each write. A ping
-	// goes out with a frame and costs no write of its own.
+	// pingEvery is the time between two pings of a server that answers them. While writing waits for room, each write has a ping. A ping is
+	// sent together with a frame and costs no write of its own.
 	pingEvery = 2 * time.Second
-	// pingFirst is how often until it has answered often enough.
+	// pingFirst is the time between two pings until the server has answered pingProof of them.
 	pingFirst = 300 * time.Millisecond
-	// pingTries is how many pings a peer gets to show that it answers pings. Servers send pings and clients answer them (RTMP 1.0,
-	// 7.1.7), but nginx-rtmp, SRS and MediaMTX answer as well. The others get no more: their silence says nothing.
+	// pingTries is how many pings a server gets to show that it answers them. In RTMP servers send pings and clients answer (RTMP 1.0, 7.1.7),
+	// but nginx-rtmp, SRS and MediaMTX answer as well. A server that answers none gets no more pings: its silence says nothing.
 	pingTries = 3
-	// pingProof is how many pings a peer has answered when it is taken for granted that it would answer the next.
+	// pingProof is how many pings a server must have answered before a missing answer counts.
 	pingProof = 2
-	// maxPings is how many may be without an answer at a time.
+	// maxPings bounds the pings without an answer.
 	maxPings = 64
-	// farExpires is after how long without news what the server has told is not believed any more.
+	// farExpires is how long the last news from the server is believed.
 	farExpires = 10 * time.Second
 
-	// ackDrift is the share by which a server may count less than was sent (without the chunks' headers, say) and be taken for one that
-	// keeps up.
+	// ackDrift is the share by which the acknowledgements of a server that keeps up may be less than what was sent, for example because the
+	// server does not count the headers of chunks.
 	ackDrift = 0.12
-	ackBase  = 8 << 10 // likewise: the handshake, say
-	// ackPatience is how much longer than it should take the next acknowledgement is waited for before more is written.
+	// ackBase is a number of bytes that such acknowledgements may lack besides, for example the handshake.
+	ackBase = 8 << 10
+	// ackPatience is how long the next acknowledgement may be overdue before more is written without it.
 	ackPatience = 2 * time.Second
 
+	// markEvery is the time between two marks of what was written.
 	markEvery = 200 * time.Millisecond
 
-	mostIdle   = 3  // acknowledgements that tell of nothing more: then the numbers are not understood
-	driftTrust = 10 // an acknowledgement that tells less than this part of what was sent since the one before counts something else
+	// After more than mostIdle acknowledgements that do not grow, the numbers are not understood. Nor are they if one grows by less than a
+	// driftTrust-th of what was sent meanwhile: it counts something else.
+	mostIdle   = 3
+	driftTrust = 10
 )
 
-// mark is a number of bytes and when it was so.
+// mark is a byte count and the time at which it was reached.
 type mark struct {
 	at    time.Time
 	bytes int64
 }
 
-// marks are the latest of them, oldest first.
+// marks keeps the latest marks, oldest first.
 type marks struct {
-	every, keep time.Duration // the least time between two, and how long they are kept
+	every, keep time.Duration // the least time between two marks, and how long a mark is kept
 	list        []mark
 }
 
@@ -74,12 +79,12 @@ func (m *marks) add(now time.Time, bytes int64) {
 	m.list = append(m.list[:copy(m.list, m.list[old:])], mark{now, bytes})
 }
 
-// passage is a place on the way of the bytes.
+// passage is a point on the way of the bytes to the server: our kernel, or the server.
 type passage struct {
 	known   bool
-	reached mark          // how many bytes have passed it, and when that was learned
-	step    int64         // by which that grew the last time
-	lag     time.Duration // how old the last of them was
+	reached mark          // how many bytes have passed this point, and when we learned that
+	step    int64         // by how much the count grew the last time
+	lag     time.Duration // how old the last of these bytes was
 	past    marks
 }
 
@@ -88,7 +93,7 @@ func (s *passage) set(now time.Time, bytes int64, lag time.Duration) {
 	s.known, s.reached, s.lag = true, mark{now, bytes}, lag
 }
 
-// rate returns how many bytes a second have passed in the last seconds, false while that is unknown.
+// rate returns how many bytes a second have passed in the last seconds. It returns false while that is unknown.
 func (s *passage) rate(now time.Time) (float64, bool) {
 	if len(s.past.list) == 0 {
 		return 0, false
@@ -105,20 +110,22 @@ func (s *passage) rate(now time.Time) (float64, bool) {
 	return rate, true
 }
 
-// tcpState is what the kernel tells of a connection.
+// tcpState holds the kernel's figures of a connection.
 type tcpState struct {
-	queued int // bytes that the peer's kernel has not acknowledged; -1: unknown
-	unsent int // of them
-	taken  int64
-	window int // of the peer
+	queued int   // bytes that the server's kernel has not acknowledged; -1: unknown
+	unsent int   // of those, bytes that were not sent yet
+	taken  int64 // bytes that the server's kernel has acknowledged; 0: not counted
+	window int   // what the server's kernel is ready to take
 	minRTT time.Duration
 }
 
-// outflow follows what was written to a connection: how far it has come, and how old what still lies outside is, in the kernel, in the
-// peer's and in proxies. The kernel tells of the first. Of the rest, answers to pings tell, or else acknowledgements, where they are
-// understood. It has no clock of its own and may be used by any goroutine.
+// outflow follows the bytes that were written to a connection: how far they have come, and how old the bytes are that still lie outside. Our
+// kernel tells how much it still holds. How much has reached the server, answers to pings tell, or else the acknowledgements of RTMP, if
+// they can be understood. It has no clock of its own, and any goroutine may use it.
 type outflow struct {
-	late atomic.Bool // writing is to wait for room
+	late atomic.Bool // writing has to wait for room
+
+	// All that follows is guarded by mu.
 
 	mu      sync.Mutex
 	written marks
@@ -126,31 +133,31 @@ type outflow struct {
 	kernel  passage
 	far     passage
 	tcp     tcpState
-	window  int           // the largest of the peer's
-	dwell   time.Duration // how long what is written now will lie in the kernels
-	held    int           // bytes that the peer's kernel is thought to hold
-	waited  time.Time     // there was no room
-	seen    backlog
+	window  int           // the largest window that the server had
+	dwell   time.Duration // how long a byte that is written now will lie in the two kernels
+	held    int           // bytes that the server's kernel probably holds
+	waited  time.Time     // when there was no room the last time
+	seen    backlog       // the result of the last look
 
-	pings    []mark // that are not answered yet, with the bytes before them
-	values   uint32 // of the latest ping
-	asked    int
-	answered int
+	pings    []mark // not answered yet, with the number of bytes written before each
+	values   uint32 // the value of the latest ping
+	asked    int    // pings sent
+	answered int    // pings answered
 	lastPing time.Time
-	minRTT   time.Duration // of pings
+	minRTT   time.Duration // the shortest time between a ping and its answer
 
-	ackStep        int64   // the largest of an acknowledgement
-	acked, ackSent int64   // what the last acknowledgement said, and what was sent then
-	idle           int     // acknowledgements that told of nothing more
-	ackBase        float64 // bytes that acknowledgements always lack
+	ackStep        int64   // the largest step between two acknowledgements
+	acked, ackSent int64   // the last acknowledgement, and what had been sent then
+	idle           int     // acknowledgements that did not grow
+	ackBase        float64 // bytes that the acknowledgements always lack
 	noSums         bool    // acknowledgements are not understood
 }
 
-// backlog is what lies outside.
+// backlog says how much lies outside.
 type backlog struct {
 	bytes int64
-	lag   time.Duration // how old the oldest of it is
-	delay time.Duration // how long what is written now will lie there
+	lag   time.Duration // how old the oldest byte is
+	delay time.Duration // how long a byte that is written now will lie there
 }
 
 func newOutflow() *outflow {
@@ -161,7 +168,7 @@ func newOutflow() *outflow {
 	}
 }
 
-// write notes that tags are written after so many bytes, and returns the value of a ping that is to follow them.
+// write records that tags are written, after sent bytes. If a ping is due behind them, it returns the value of the ping.
 func (o *outflow) write(now time.Time, sent int64, tags []flv.Tag) (ping uint32, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -190,7 +197,7 @@ func (o *outflow) write(now time.Time, sent int64, tags []flv.Tag) (ping uint32,
 	return o.values, true
 }
 
-// answer notes the answer to a ping. One whose value is not ours is taken for the oldest's.
+// answer records the answer to a ping. An answer with a value that we did not send counts for the oldest ping.
 func (o *outflow) answer(now time.Time, value uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -211,12 +218,12 @@ func (o *outflow) answer(now time.Time, value uint32) {
 	}
 }
 
-// ack notes how many bytes the server says it has received, of so many that were sent. Where pings tell, they tell more at most times.
+// ack records that the server acknowledges acked bytes, of sent bytes. If the server answers pings, these mostly tell more.
 func (o *outflow) ack(now time.Time, acked, sent int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.answered >= pingProof {
-		if acked > o.far.reached.bytes && acked <= sent { // some servers take their time to answer
+		if acked > o.far.reached.bytes && acked <= sent { // some servers answer pings late
 			o.reach(now, acked, max(0, o.age(now, acked, sent)-o.minRTT))
 		}
 		return
@@ -248,13 +255,13 @@ func (o *outflow) ack(now time.Time, acked, sent int64) {
 	o.far.step = o.ackStep
 }
 
-// reach notes what has come to the server. The caller holds mu.
+// reach records how many bytes have reached the server. The caller holds mu.
 func (o *outflow) reach(now time.Time, bytes int64, lag time.Duration) {
 	o.far.set(now, bytes, lag)
 	o.far.past.add(now, bytes)
 }
 
-// age returns how long ago the byte after so many was written. The caller holds mu.
+// age returns how long ago the byte behind the first bytes was written. The caller holds mu.
 func (o *outflow) age(now time.Time, bytes, sent int64) time.Duration {
 	if bytes >= sent || len(o.written.list) == 0 {
 		return 0
@@ -266,7 +273,7 @@ func (o *outflow) age(now time.Time, bytes, sent int64) time.Duration {
 	return max(0, now.Sub(o.written.list[i].at)-markEvery)
 }
 
-// unanswered returns since when a ping has had no answer, and whether the server is known to answer.
+// unanswered returns when the oldest ping without an answer was sent, and whether the server is known to answer pings.
 func (o *outflow) unanswered() (since time.Time, proven bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -276,7 +283,7 @@ func (o *outflow) unanswered() (since time.Time, proven bool) {
 	return since, o.answered >= pingProof
 }
 
-// look takes the kernel's figures after so many bytes were written, and returns what lies outside.
+// look takes the kernel's figures, after sent bytes were written, and returns what lies outside.
 func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -303,29 +310,29 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 		o.late.Store(true)
 	}
 	o.seen.lag = max(o.seen.lag, far)
-	// For as long as nothing has been written, what waits in front has grown older by itself.
+	// Since the last write, what waits in the queue has grown older too.
 	o.seen.delay = max(0, o.seen.lag-now.Sub(o.wrote))
 	if !late {
 		o.held, o.dwell = 0, 0
 		return o.seen
 	}
 	waiting, rate := o.farWaiting(now, sent)
-	if o.answered == 0 { // the guess may be wrong by half of what an acknowledgement tells
+	if o.answered == 0 { // the estimate may be wrong by half of the step between two acknowledgements
 		waiting += o.far.step / 2
 	}
 	kernelRate, _ := o.kernel.rate(now)
 	hidden := o.hidden(now)
 	o.seen.bytes = max(o.seen.bytes+hidden, waiting)
 	o.seen.lag += lasts(hidden, kernelRate)
-	if moved { // while nothing leaves, a rate says nothing
+	if moved { // while nothing leaves, the rate says nothing
 		o.dwell = lasts(int64(tcp.queued)+hidden, kernelRate)
 	}
 	o.seen.delay = max(o.seen.delay, lasts(waiting, rate), o.dwell)
 	return o.seen
 }
 
-// hidden guesses how many bytes the peer's kernel holds, where nothing tells of it: a server that does not keep up lets it fill what it
-// once offered as its window, which Linux lets grow to about twice that. The caller holds mu.
+// hidden estimates how many bytes the server's kernel holds if the server tells nothing about that. If a server does not keep up, its kernel
+// fills the window that it once offered; Linux lets that grow to about twice the size. The caller holds mu.
 func (o *outflow) hidden(now time.Time) int64 {
 	if o.farKnown(now) {
 		return 0
@@ -336,7 +343,7 @@ func (o *outflow) hidden(now time.Time) int64 {
 	return int64(o.held)
 }
 
-// lasts returns how long bytes take at a rate a second, as far as it is known.
+// lasts returns how long bytes take at a rate in bytes a second, 0 if the rate is unknown.
 func lasts(bytes int64, rate float64) time.Duration {
 	if bytes <= 0 || rate < 1 {
 		return 0
@@ -344,11 +351,12 @@ func lasts(bytes int64, rate float64) time.Duration {
 	return time.Duration(float64(bytes) / rate * float64(time.Second))
 }
 
+// farKnown reports whether the server has told lately how much has reached it. The caller holds mu.
 func (o *outflow) farKnown(now time.Time) bool {
 	return o.far.known && now.Sub(o.far.reached.at) < farExpires
 }
 
-// farLag returns how late what comes to the server is. The caller holds mu.
+// farLag returns how late data reaches the server. The caller holds mu.
 func (o *outflow) farLag(now time.Time) time.Duration {
 	if !o.farKnown(now) {
 		return 0
@@ -365,8 +373,8 @@ func (o *outflow) farLag(now time.Time) time.Duration {
 	return lag
 }
 
-// farWaiting guesses how many bytes are on their way to the server: what was told of last has gone on since, at its rate, but not
-// farther than to where the next news would come from. The caller holds mu.
+// farWaiting estimates how many bytes are on their way to the server. It assumes that since the last news more bytes have arrived, at the
+// same rate, but not so many that there would be new news. The caller holds mu.
 func (o *outflow) farWaiting(now time.Time, sent int64) (bytes int64, rate float64) {
 	if !o.farKnown(now) {
 		return 0, 0
@@ -376,7 +384,7 @@ func (o *outflow) farWaiting(now time.Time, sent int64) (bytes int64, rate float
 	return max(0, sent-o.far.reached.bytes-passed), rate
 }
 
-// room says whether more may be written after so many bytes.
+// room reports whether more may be written, after sent bytes.
 func (o *outflow) room(now time.Time, sent int64) bool {
 	if !o.late.Load() {
 		return true
@@ -390,7 +398,7 @@ func (o *outflow) room(now time.Time, sent int64) bool {
 	return false
 }
 
-// fits says whether little enough lies outside. The caller holds mu.
+// fits reports whether little enough lies outside. The caller holds mu.
 func (o *outflow) fits(now time.Time, sent int64) bool {
 	if o.tcp.queued > leastRoom {
 		rate, _ := o.kernel.rate(now)
@@ -400,14 +408,14 @@ func (o *outflow) fits(now time.Time, sent int64) bool {
 	}
 	waiting, rate := o.farWaiting(now, sent)
 	if quiet := now.Sub(o.far.reached.at); o.answered == 0 && o.far.known && quiet > ackPatience+lasts(o.far.step, rate) {
-		// All has come, as it seems, and the server counts less.
+		// Probably everything has arrived, and the server counts less than we do.
 		o.ackBase, o.far.known = max(o.ackBase, float64(sent-o.acked-o.far.step)), false
 		return true
 	}
 	return waiting <= leastRoom || float64(waiting) <= rate*o.farAllowed().Seconds()
 }
 
-// farAllowed returns how long what is on its way to the server may last. The caller holds mu.
+// farAllowed returns how much may be on its way to the server, as a time. The caller holds mu.
 func (o *outflow) farAllowed() time.Duration {
 	if o.answered == 0 {
 		return farRoom
@@ -415,7 +423,8 @@ func (o *outflow) farAllowed() time.Duration {
 	return farRoom + o.minRTT
 }
 
-// caughtUp ends the waiting for room when nothing waits in front, hardly anything outside, and there was room for a while.
+// caughtUp is called when the queue is empty. It ends the waiting for room if hardly anything lies outside and there has been room for a
+// while.
 func (o *outflow) caughtUp(now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -424,7 +433,7 @@ func (o *outflow) caughtUp(now time.Time) {
 	}
 }
 
-// outside returns what was last seen of the backlog.
+// outside returns the result of the last look.
 func (o *outflow) outside() backlog {
 	o.mu.Lock()
 	defer o.mu.Unlock()

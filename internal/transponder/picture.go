@@ -18,12 +18,12 @@ type VideoRenditions interface {
 	Stats(s *stream.Source, p picture.Profile) (picture.Stats, bool)
 }
 
-// transcodes says whether the request asks for other pictures than the stream's: a width alone does not.
+// transcodes reports whether the request asks for other pictures than those of the stream. A width alone does not.
 func (r Request) transcodes() bool {
 	return r.Height > 0 || r.KeyFrameInterval > 0 || r.FPS > 0 || r.Options.RateBPS > 0
 }
 
-// profile returns what the request wants made of the pictures.
+// profile returns the profile of the rendition that the request asks for.
 func (r Request) profile(keepAspect bool) picture.Profile {
 	p := picture.Profile{
 		Height: even(r.Height), FPS: r.FPS, KeyFrameInterval: r.KeyFrameInterval, RateBPS: r.Options.RateBPS,
@@ -38,7 +38,7 @@ func (r Request) profile(keepAspect bool) picture.Profile {
 	return p
 }
 
-// even makes a side even, and none of one: it is the smallest, which is refused.
+// even makes a side even. 1 becomes 2, not 0: that is the smallest side, and too small, so it is refused.
 func even(side int) int {
 	if side == 1 {
 		return 2
