@@ -84,6 +84,27 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// named is a file with the name of something that is declared in it.
+var named = regexp.MustCompile("`([^`\\s]+\\.(?:go|ts))`\\s+\\(`(\\w+)`")
+
+// Where a document names a function or a type beside its file, as in "internal/app/app.go (New)" with both in backticks, the
+// file declares it.
+func TestNames(t *testing.T) {
+	found := 0
+	for _, doc := range documents(t) {
+		for _, m := range named.FindAllStringSubmatch(read(t, doc), -1) {
+			found++
+			declared := regexp.MustCompile(`(?m)^\s*(?:export )?(?:func (?:\([^)]*\) )?|type |const |var |interface |class )?` + m[2] + `\b`)
+			if !declared.MatchString(read(t, m[1])) {
+				t.Errorf("%s: %s does not declare %s", doc, m[1], m[2])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d names were found", found)
+	}
+}
+
 // matches returns the first group of each match.
 func matches(re *regexp.Regexp, text string) []string {
 	var all []string
