@@ -12,8 +12,8 @@ import (
 	"transponder/internal/stream"
 )
 
-// Events tell a player whether the stream has a publisher, by server-sent events as the extension of draft-ietf-wish-whep has them: a
-// browser would otherwise see nothing but a picture that stands still while the publisher is waited for.
+// Events tell a player whether the stream has a publisher. They are server-sent events, as in the extension of draft-ietf-wish-whep.
+// Without them, a viewer would only see that the picture stands still while the server waits for the publisher to return.
 const (
 	relEvents = "urn:ietf:params:whep:ext:core:server-sent-events"
 
@@ -23,23 +23,23 @@ const (
 
 const (
 	maxEventStreams = 4                // of a session
-	maxEventRequest = 4 << 10          // bytes of a request for one
-	eventPause      = 15 * time.Second // between two lines, so that no proxy takes the connection for dead
-	eventDeadline   = 10 * time.Second // for a line to be written
+	maxEventRequest = 4 << 10          // bytes of the body of a request for an event stream
+	eventPause      = 15 * time.Second // longest pause between two lines; proxies take a connection without lines for dead
+	eventDeadline   = 10 * time.Second // for writing a line
 )
 
-// eventStream is what one player wants to hear.
+// eventStream is a request of a player for events.
 type eventStream struct {
 	types []string
-	ended chan struct{} // closed when the player ends it
+	ended chan struct{} // closed when the player deletes the event stream
 }
 
-// link is the Link header's value by which a player finds its session's events.
+// link returns the value of the header Link, by which a player finds the events of its session.
 func link(session string) string {
 	return "<" + session + `/events>; rel="` + relEvents + `"; events="` + eventActive + "," + eventInactive + `"`
 }
 
-// subscribe makes a stream of those events that the request names, or of all.
+// subscribe makes an event stream with the events that the request names, or with all events.
 func (s *Server) subscribe(w http.ResponseWriter, r *http.Request) {
 	x, ok := s.session(w, r)
 	if !ok {
@@ -74,22 +74,22 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-// unsubscribe ends a stream of events.
+// unsubscribe ends an event stream.
 func (s *Server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 	x, e := s.events(w, r)
 	if e == nil {
 		return
 	}
 	s.mu.Lock()
-	if x.events[r.PathValue("stream")] == e { // it ends once
+	if x.events[r.PathValue("stream")] == e { // a second request must not close ended again
 		delete(x.events, r.PathValue("stream"))
 		close(e.ended)
 	}
 	s.mu.Unlock()
 }
 
-// follow sends events until the session, the player or the connection ends. Its address is as secret as a token, which a page could
-// not send: EventSource has no headers.
+// follow sends events until the session, the event stream or the connection ends. It needs no token, since EventSource cannot send
+// headers: the address of an event stream is as secret as a token.
 func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	x, e := s.events(w, r)
 	if e == nil {
@@ -100,14 +100,14 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	control := http.NewResponseController(w)
 	send := func(text string) bool {
-		_ = control.SetWriteDeadline(time.Now().Add(eventDeadline)) // what cannot have one fails below when it breaks
+		_ = control.SetWriteDeadline(time.Now().Add(eventDeadline)) // a connection without deadlines fails at the write below when it breaks
 		_, err := io.WriteString(w, text)
 		return err == nil && control.Flush() == nil
 	}
 	pause := time.NewTicker(eventPause)
 	defer pause.Stop()
 	line := ": events follow\n\n"
-	for told := eventInactive; ; { // which is no event to begin with
+	for told := eventInactive; ; { // at first the player is only told that the publisher is there
 		away, changed := x.playback.Away()
 		now := eventActive
 		if away {
@@ -135,7 +135,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// events finds the stream of events that a request names; nil where there is none, which the client is told.
+// events finds the event stream that a request names. If there is none, it answers the request and returns nil.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) (*session, *eventStream) {
 	x, ok := s.session(w, r)
 	if !ok {

@@ -14,8 +14,7 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// guarded lets only those through who know the token. Where there is none, pages of other hosts that reach this server through
-// their visitors' browsers only are kept out.
+// guarded admits only requests that have the token. If no token is set, it admits all but those of pages of other hosts, as allowed does.
 func (p protocol) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return p.allowed(func(w http.ResponseWriter, r *http.Request) {
 		if p.token != "" && !authorized(r, p.token) {
@@ -27,7 +26,7 @@ func (p protocol) guarded(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
-// allowed lets the pages through that may ask, and tells their browsers so.
+// allowed admits requests of pages that may use this server, and tells their browsers by the CORS headers.
 func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if p.token == "" {
@@ -47,7 +46,7 @@ func authorized(r *http.Request, want string) bool {
 	return subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(want)) == 1
 }
 
-// bearer returns the request's bearer token (RFC 6750, 2.1), "" if there is none.
+// bearer returns the bearer token of the request (RFC 6750, 2.1), "" if there is none.
 func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -56,7 +55,7 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// options answers a browser's preflight, and clients that ask what may be posted (RFC 9725, 4.2).
+// options answers preflight requests of browsers, and clients that ask what they may post (RFC 9725, 4.2).
 func (s *Server) options(methods string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -68,12 +67,12 @@ func (s *Server) options(methods string) http.HandlerFunc {
 	}
 }
 
-// preflight tells browsers which requests pages of other hosts may make.
+// preflight tells a browser which requests pages of other hosts may make.
 func preflight(w http.ResponseWriter, methods string) {
 	h := w.Header()
 	h.Set("Allow", methods)
 	h.Set("Access-Control-Allow-Methods", methods)
-	// Eyevinn's client names the session by ETag, not by If-Match.
+	// The client of Eyevinn sends the ETag in a header ETag, not in If-Match.
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match, ETag, Link")
 	h.Set("Access-Control-Max-Age", "86400")
 	w.WriteHeader(http.StatusNoContent)
@@ -86,7 +85,7 @@ func (s *Server) notAllowed(methods string) http.HandlerFunc {
 	}
 }
 
-// status turns an error of rtc.Ingest or rtc.Egress into a status and words for the client.
+// status returns the status and the words of the answer for an error of rtc.Ingest or rtc.Egress.
 func status(err error) (code int, detail string) {
 	var busy *picture.BusyError
 	switch {
@@ -105,13 +104,13 @@ func status(err error) (code int, detail string) {
 	case errors.Is(err, load.ErrFull):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return http.StatusServiceUnavailable, "the request was given up"
+		return http.StatusServiceUnavailable, "the request was cancelled"
 	default:
 		return http.StatusInternalServerError, "the server could not set up the connection"
 	}
 }
 
-// retryAfter is when a client that found no room may ask again, in seconds.
+// retryAfter is how many seconds a client should wait that was refused because the server is full.
 const retryAfter = "10"
 
 func refuse(w http.ResponseWriter, err error) {
@@ -122,7 +121,7 @@ func refuse(w http.ResponseWriter, err error) {
 	problem(w, code, detail)
 }
 
-// problem answers with an error as RFC 9457 writes it.
+// problem answers with an error in the form of RFC 9457.
 func problem(w http.ResponseWriter, code int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(code)

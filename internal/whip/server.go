@@ -20,7 +20,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// Causes of a session's end that are this door's own.
+// The causes for which this door itself ends a session.
 var (
 	ErrDeleted  = errors.New("the client deleted the session")
 	ErrStopping = errors.New("the server is stopping")
@@ -33,20 +33,21 @@ const (
 
 // Config says who may publish and play.
 type Config struct {
-	// Token is the bearer token that every request to publish must carry; empty: anyone may publish.
+	// Token is the bearer token that requests to publish must have. Empty: everybody may publish.
 	Token string
-	// PlayToken is that of those who play; empty: anyone may.
+	// PlayToken is the bearer token that requests to play must have. Empty: everybody may play.
 	PlayToken string
-	// MaxBody is the most that a request's body may have.
+	// MaxBody is the longest body of a request, in bytes.
 	MaxBody int64
-	// Hold is how long a player's session outlives its publisher: who takes the name again meanwhile is played on in it. 0: not at all.
+	// Hold is how long the session of a player continues without a publisher. If a publisher takes the name again within this time, the
+	// session plays it. 0: the session ends with its publisher.
 	Hold time.Duration
 }
 
 // HoldRange is the range of Config.Hold.
 var HoldRange = limits.Of(0, 24*time.Hour)
 
-// DefaultConfig lets anyone publish and play, and holds players while an encoder reconnects or a page is loaded anew.
+// DefaultConfig lets everybody publish and play. Hold is long enough for an encoder that reconnects and for a page that is reloaded.
 func DefaultConfig() Config { return Config{MaxBody: 256 << 10, Hold: 10 * time.Second} }
 
 // Validate reports every value that cannot work.
@@ -57,10 +58,10 @@ func (c Config) Validate() error {
 	return HoldRange.Check("hold time of players", c.Hold)
 }
 
-// PublishFunc makes a stream from an offer, as rtc.Ingest.Publish does.
+// PublishFunc makes a stream from an offer. rtc.Ingest.Publish is one.
 type PublishFunc func(ctx context.Context, offer rtc.Offer, info stream.Info) (Publication, error)
 
-// PlayFunc answers an offer to play a stream, as rtc.Egress.Play does.
+// PlayFunc answers an offer to play a stream. rtc.Egress.Play is one.
 type PlayFunc func(ctx context.Context, offer rtc.Offer, src *stream.Source) (Playback, error)
 
 // connection is what a Publication and a Playback have in common.
@@ -71,19 +72,19 @@ type connection interface {
 	AddCandidate(candidate string) error
 }
 
-// Publication is a publisher's media, as rtc.Publication is.
+// Publication is the media of a publisher, such as rtc.Publication.
 type Publication interface {
 	connection
 	Stats() rtc.SessionStats
 }
 
-// Playback is a player's media, as rtc.Playback is.
+// Playback is the media of a player, such as rtc.Playback.
 type Playback interface {
 	connection
 	Stats() rtc.PlayStats
-	// Hold is called before Run: when the stream ends, the playback waits so long for a publisher that takes the name again.
+	// Hold is called before Run. When the stream ends, the playback waits up to limit for a publisher that takes the name again.
 	Hold(streams rtc.Sources, limit time.Duration)
-	// Away says whether the publisher has left and is waited for. changed is closed when that changes.
+	// Away says whether the playback waits for a publisher that has left. changed is closed when that changes.
 	Away() (away bool, changed <-chan struct{})
 }
 
@@ -95,7 +96,7 @@ type Parts struct {
 	Guard   *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
 }
 
-// errNoStream means that nobody publishes what is to be played.
+// errNoStream means that there is no publisher of the stream that a client wants to play.
 var errNoStream = errors.New("nobody publishes a stream of that name")
 
 // Server answers WHIP and WHEP requests. All methods may be called from any goroutine.
@@ -113,19 +114,19 @@ type Server struct {
 
 // session is one publication or one playback.
 type session struct {
-	id, path string // id is a secret between the client and us; path is that of the stream
+	id, path string // id is a secret between the client and the server; path is that of the stream
 	etag     string
-	ufrags   []string // of the offer: tell a trickled candidate from an ICE restart
+	ufrags   []string // of the offer; a request with another ufrag is an ICE restart
 	media    connection
 	playback Playback                // the media of a session that plays; nil: the session publishes
-	figures  func() []any            // of the media, for the log's last line on the session
+	figures  func() []any            // of the media, for the last log line of the session
 	events   map[string]*eventStream // guarded by the server's mu; by id
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
 }
 
-// New makes a server for the paths /whip/{name} and /whep/{name}, and those of their sessions below them.
+// New makes a server for the paths /whip/{name} and /whep/{name}, and for the sessions below them.
 func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
 	s.handle(protocol{s, "whip", "whip_token", cfg.Token, s.publish})
@@ -135,22 +136,22 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	return s
 }
 
-// protocol is one of the two that this door takes requests of.
+// protocol is WHIP or WHEP.
 type protocol struct {
 	server         *Server
 	name           string
-	setting, token string // token is that which requests must carry, "" for none, and setting its name in the settings
+	setting, token string // the token that requests must have, "" for none, and the name of its setting
 
-	begin func(x *session, r *http.Request, offer, id string) error // gives a session the media for an offer
+	begin func(x *session, r *http.Request, offer, id string) error // answers the offer and sets the media of the session
 }
 
-// handle takes the requests of a protocol.
+// handle registers the handlers of a protocol.
 func (s *Server) handle(p protocol) {
 	offers, sessions := "/"+p.name+"/{name}", "/"+p.name+"/{name}/{id}"
 	s.mux.HandleFunc("POST "+offers, p.guarded(func(w http.ResponseWriter, r *http.Request) { s.create(w, r, p.begin) }))
 	s.mux.HandleFunc("DELETE "+sessions, p.guarded(s.delete))
 	s.mux.HandleFunc("PATCH "+sessions, p.guarded(s.patch))
-	// GET has HEAD with it.
+	// A pattern with GET also matches HEAD.
 	s.mux.HandleFunc("GET "+offers, p.guarded(s.describe))
 	s.mux.HandleFunc("GET "+sessions, p.guarded(s.probe))
 	const toOffers, toSessions = "POST, GET, HEAD, OPTIONS", "DELETE, PATCH, GET, HEAD, OPTIONS"
@@ -160,7 +161,7 @@ func (s *Server) handle(p protocol) {
 	s.mux.HandleFunc(sessions, p.allowed(s.notAllowed(toSessions)))
 }
 
-// handleEvents takes the requests of those who want to hear of their sessions.
+// handleEvents registers the handlers for the events of sessions.
 func (s *Server) handleEvents(p protocol) {
 	events, one := "/"+p.name+"/{name}/{id}/events", "/"+p.name+"/{name}/{id}/events/{stream}"
 	s.mux.HandleFunc("POST "+events, p.guarded(s.subscribe))
@@ -172,7 +173,7 @@ func (s *Server) handleEvents(p protocol) {
 	}
 }
 
-// ServeHTTP implements http.Handler. A slash that a client put at the end of an address is no part of the name.
+// ServeHTTP implements http.Handler. It ignores a slash at the end of the path.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.EscapedPath(), "/") {
 		again, u := *r, *r.URL
@@ -183,7 +184,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Close ends every session and waits for it; no further one begins.
+// Close ends all sessions and waits for them. No session begins after it.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -195,13 +196,13 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// create is RFC 9725, 4.2, for those who play as well.
+// create answers an offer (RFC 9725, 4.2), of a publisher or a player.
 func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(x *session, r *http.Request, offer, id string) error) {
 	offer, ok := s.body(w, r, typeSDP)
 	if !ok {
 		return
 	}
-	id, public := stream.NewID(), stream.NewID() // everybody who may read REST sees the public one
+	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
 	path := r.URL.EscapedPath()
 	x := &session{id: id, path: r.URL.Path, etag: `"` + stream.NewID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{})}
 	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
@@ -256,8 +257,8 @@ func (s *Server) play(x *session, r *http.Request, offer, _ string) error {
 	return nil
 }
 
-// describe says that offers are taken here: RFC 9725, 4.1, wants GET to succeed with no content, and players tell by the type that the
-// address is one of WHEP (draft-ietf-wish-whep, 4.1).
+// describe answers GET on an address for offers. RFC 9725, 4.1, wants it to succeed without content. Players recognize an address of WHEP by
+// the type (draft-ietf-wish-whep, 4.1).
 func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Accept-Post", typeSDP)
 	if r.Method == http.MethodHead {
@@ -267,14 +268,14 @@ func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// probe says whether a session is on: a player learns here that its stream has ended.
+// probe says whether a session exists. By it a player finds out that its stream has ended.
 func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	if _, ok := s.session(w, r); ok {
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
 
-// start runs a session. On a server that is being closed it ends at once.
+// start runs a session in a goroutine. If the server is closed, the session ends at once.
 func (s *Server) start(ctx context.Context, x *session) {
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
@@ -301,7 +302,7 @@ func (s *Server) run(ctx context.Context, x *session) {
 	x.log.Info("session ended", append([]any{"path", x.path, "err", err}, x.figures()...)...)
 }
 
-// delete is RFC 9725, 4.2: it answers when the name is free again.
+// delete ends a session (RFC 9725, 4.2). It answers when the name is free again.
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	x, ok := s.session(w, r)
 	if !ok {
@@ -316,9 +317,9 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// patch is RFC 9725, 4.3: candidates are taken, ICE restarts are not. Which of the two a request is, its user name tells, not its
-// If-Match: MediaMTX's pages send candidates with If-Match: *, which the RFC has for restarts. Who sends none means the only session
-// that there is, so that it is not asked for as in 4.3.1.
+// patch takes ICE candidates, and refuses ICE restarts (RFC 9725, 4.3). The two are told apart by the ufrag. If-Match cannot tell them
+// apart, since the pages of MediaMTX send candidates with If-Match: *, which the RFC reserves for restarts. Against 4.3.1, If-Match may
+// be missing: the path names the session.
 func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
 	x, ok := s.session(w, r)
 	if !ok {
@@ -331,16 +332,16 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
 	f := parseFragment(text)
 	switch {
 	case !f.isSDP:
-		problem(w, http.StatusBadRequest, "the body is no SDP fragment: it has no line that begins with a= or m=")
+		problem(w, http.StatusBadRequest, "the body is not an SDP fragment: it has no line that begins with a= or m=")
 		return
 	case !matches(r.Header.Values("If-Match"), x.etag):
 		problem(w, http.StatusPreconditionFailed, "If-Match does not name the ETag of the session")
 		return
 	case slices.ContainsFunc(f.ufrags, func(u string) bool { return !slices.Contains(x.ufrags, u) }):
-		problem(w, http.StatusUnprocessableEntity, "ICE restarts are not supported: delete the session and begin anew")
+		problem(w, http.StatusUnprocessableEntity, "ICE restarts are not supported: delete the session and create a new one")
 		return
 	}
-	var faults []error // a candidate that cannot be read does not cost the client the others
+	var faults []error // a candidate that cannot be read must not keep the others from being used
 	for _, c := range f.candidates {
 		err := x.media.AddCandidate(c)
 		if errors.Is(err, errors.ErrUnsupported) {
@@ -356,8 +357,8 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// matches says whether the values of If-Match allow a request: one of them is *, or names the entity tag, or there is none. A weak tag
-// does too, since proxies that compress weaken tags, and one without quotes.
+// matches says whether the values of If-Match allow a request: there is none, or one of them is * or the entity tag. The tag may be weak,
+// since proxies that compress make tags weak, and its quotes may be missing.
 func matches(values []string, etag string) bool {
 	var tags []string
 	for tag := range strings.SplitSeq(strings.Join(values, ","), ",") {
@@ -369,14 +370,14 @@ func matches(values []string, etag string) bool {
 }
 
 const (
-	maxCandidates = 64 // that one fragment may bring
+	maxCandidates = 64 // of one fragment
 	maxUfrags     = 8  // of one fragment or offer
 )
 
-// fragment is what matters of an SDP fragment (RFC 8840, 9).
+// fragment is the needed content of an SDP fragment (RFC 8840, 9).
 type fragment struct {
 	isSDP      bool
-	ufrags     []string // different ones
+	ufrags     []string // without repetitions
 	candidates []string
 }
 
@@ -394,19 +395,19 @@ func parseFragment(text string) (f fragment) {
 	return f
 }
 
-// session finds the session that a request names.
+// session finds the session that a request names. If there is none, it answers the request and returns false.
 func (s *Server) session(w http.ResponseWriter, r *http.Request) (*session, bool) {
 	s.mu.Lock()
 	x := s.sessions[r.PathValue("id")]
 	s.mu.Unlock()
 	if x == nil || r.URL.Path != x.path+"/"+x.id && !strings.HasPrefix(r.URL.Path, x.path+"/"+x.id+"/") {
-		problem(w, http.StatusNotFound, "no such session: it has ended, or never was")
+		problem(w, http.StatusNotFound, "no such session: it has ended, or it never existed")
 		return nil, false
 	}
 	return x, true
 }
 
-// body reads a request's body if it is of the type that is wanted.
+// body reads the body of a request. If the body is not of the wanted type, body answers the request and returns false.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, want string) (string, bool) {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != want {
 		accept := "Accept-Post"
@@ -429,7 +430,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, want string) (stri
 		problem(w, http.StatusRequestEntityTooLarge, "the body is too long for an SDP text")
 		return "", false
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		problem(w, http.StatusRequestTimeout, "the body did not come in time")
+		problem(w, http.StatusRequestTimeout, "the body did not arrive in time")
 		return "", false
 	case err != nil:
 		problem(w, http.StatusBadRequest, "the body could not be read")
