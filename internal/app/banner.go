@@ -7,12 +7,12 @@ import (
 	"strconv"
 )
 
-// URLs are where people reach a running server from the same machine.
+// URLs are the addresses of a running server, for people on the same machine.
 type URLs struct {
-	Page, REST, WebSocket, RTMP string // "" for what is not open
+	Page, REST, WebSocket, RTMP string // "": the port is not open
 }
 
-// urls are what the listeners stand for.
+// urls returns the addresses of the listeners.
 func (a *App) urls() URLs {
 	local := func(scheme string, port int, path string) string {
 		if port == 0 {
@@ -28,7 +28,7 @@ func (a *App) urls() URLs {
 	}
 }
 
-// portOf returns the port of a listener, 0 for none.
+// portOf returns the port of a listener, 0 if there is none.
 func portOf(l net.Listener) int {
 	if l == nil {
 		return 0
@@ -43,7 +43,7 @@ func (a *App) rtmpPort() int {
 	return a.server.Addr().(*net.TCPAddr).Port
 }
 
-// Print tells a person at a terminal where everything is, and what to do next.
+// Print tells a person at a terminal the addresses, and what to do next.
 func (u URLs) Print(w io.Writer, version string) error {
 	text := "Transponder " + version + " is ready.\n"
 	for _, line := range []struct{ name, url string }{

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	bodyTimeout = 10 * time.Second // for a request's body to come
+	bodyTimeout = 10 * time.Second // for the body of a request
 
-	// restTimeout is for what still comes of a body that nobody waits for. An answer to a client that is still sending is lost when the
-	// connection is closed with unread bytes in it.
+	// restTimeout is how long the rest of a body is read after the answer was given. If a connection is closed with unread bytes in it,
+	// the client does not get the answer.
 	restTimeout = time.Second
 )
 
-// limitBody gives a request's body its time, whatever becomes of the request. An answer that is given before the body has ended ends the
-// connection too: net/http would wait for the rest of the body otherwise, before it sends the answer, and after that.
+// limitBody gives the body of each request bodyTimeout to arrive. If the handler answers before the body has ended, the connection is
+// closed after the answer: otherwise net/http would wait for the rest of the body, before and after it sends the answer.
 func limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
@@ -24,7 +24,7 @@ func limitBody(next http.Handler) http.Handler {
 			return
 		}
 		conn := http.NewResponseController(w)
-		_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails where the connection is gone
+		_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails only if the connection is gone
 		w.Header().Set("Connection", "close")
 		b := &body{ReadCloser: r.Body, w: w, conn: conn}
 		r.Body = b
@@ -37,8 +37,8 @@ func limitBody(next http.Handler) http.Handler {
 	})
 }
 
-// body is a request's body. Once it has ended, the connection can be used again, and its deadline is lifted: net/http takes one that
-// passes later for the end of the client.
+// body is the body of a request. When it has ended, the connection may be used for further requests, and the deadline is removed: if it
+// passed later, net/http would think that the client is gone.
 type body struct {
 	io.ReadCloser
 	w     http.ResponseWriter

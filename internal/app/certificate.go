@@ -19,11 +19,11 @@ import (
 	"time"
 )
 
-// selfSignedFor is how long a certificate of our own is valid: browsers take no longer ones.
+// selfSignedFor is how long a self-signed certificate is valid. Browsers do not accept longer times.
 const selfSignedFor = 397 * 24 * time.Hour
 
-// certificate loads the pair that the settings name. Without one it uses a pair of our own in dir, made once and kept, so
-// that an exception given in a browser holds; a pair that has run out is made anew.
+// certificate loads the certificate and the key that the settings name. Without settings it uses a self-signed certificate in dir, which is
+// made once and kept, so that exceptions in browsers remain valid. An expired one is replaced.
 func certificate(certFile, keyFile, dir string, log *slog.Logger) (tls.Certificate, error) {
 	if certFile != "" {
 		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -61,7 +61,7 @@ func keep(dir, certFile string, certPEM []byte, keyFile string, keyPEM []byte) e
 	return os.WriteFile(certFile, certPEM, 0o644)
 }
 
-// selfSigned makes a pair for this machine's names and addresses.
+// selfSigned makes a certificate for the names and addresses of this machine.
 func selfSigned(now time.Time) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	headerTimeout = 10 * time.Second       // for a request's headers to come
-	answerTimeout = time.Minute            // for an answer to be taken; events have deadlines of their own
-	idleTimeout   = 2 * time.Minute        // between two requests on a connection
-	drainTimeout  = 500 * time.Millisecond // for requests under way when the server stops
+	headerTimeout = 10 * time.Second       // for the headers of a request
+	answerTimeout = time.Minute            // for writing an answer; event streams set deadlines of their own
+	idleTimeout   = 2 * time.Minute        // between two requests on one connection
+	drainTimeout  = 500 * time.Millisecond // for open requests when the server stops
 
 	maxHeader = 64 << 10
 )
 
-// httpParts makes the four HTTP servers, of those that have a port. Requests' contexts descend from ctx.
+// httpParts makes the HTTP servers that have a port. The contexts of requests descend from ctx.
 func (a *App) httpParts(ctx context.Context) ([]part, error) {
 	pages, closePages, err := a.pages()
 	if err != nil {
@@ -82,7 +82,8 @@ func (a *App) safely(next http.Handler) http.Handler {
 	})
 }
 
-// serve runs a server until ctx ends. Requests under way get a moment; sockets that were upgraded have owners of their own.
+// serve runs a server until ctx ends. Then open requests may take drainTimeout to end. Connections that were upgraded to WebSockets are
+// not waited for: the Web SDK's door ends them.
 func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -103,7 +104,7 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	return err
 }
 
-// pages is what the HTTP and HTTPS ports serve. closePages ends the requests that would last for ever.
+// pages returns the handler of the HTTP and HTTPS ports. closePages ends the requests that would not end by themselves.
 func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
@@ -120,7 +121,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	stat = api.Protect("stat", stat)
 	version := a.version
 	if a.cfg.REST.Auth {
-		version = "" // for those who log in: it tells which faults a server has
+		version = "" // only for those who log in: it tells which known faults the server has
 	}
 	ui, err := webui.New(webui.Config{
 		Version: version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth, NamePrefix: a.cfg.Push.NamePrefix,
@@ -135,7 +136,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux := http.NewServeMux()
 	mux.Handle("/whip/", a.whip)
 	mux.Handle("/whep/", a.whip)
-	mux.Handle("/ws", a.sdk) // for proxies that have one port to give
+	mux.Handle("/ws", a.sdk) // for proxies that forward only one port
 	mux.Handle("/ws/", a.sdk)
 	mux.Handle("/metrics", a.onlyByName("metrics", api.Protect("metrics", figures)))
 	mux.Handle("/config.json", a.onlyByName("pages", ui))
@@ -149,7 +150,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		ui.ServeHTTP(w, r)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if rest.Serves(r.URL.Path) { // the mux would redirect what has a slash too many, and a POST would become a GET
+		if rest.Serves(r.URL.Path) { // the mux would redirect paths with a double slash, and clients turn a redirected POST into a GET
 			api.ServeHTTP(w, r)
 			return
 		}
@@ -157,7 +158,8 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	}), api.Close, nil
 }
 
-// onlyByName serves what pages of strangers must not read, which they could under a name that they had resolved to this address.
+// onlyByName serves content that pages of other hosts must not read. Without the check of the host name, such a page could read it by a
+// name of its own that resolves to this server.
 func (a *App) onlyByName(door string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.guard.Host(door, r); err != nil {
@@ -168,7 +170,7 @@ func (a *App) onlyByName(door string, h http.Handler) http.Handler {
 	})
 }
 
-// figures are where /metrics gets its numbers.
+// figures returns the functions from which /metrics gets its numbers.
 func (a *App) figures() metrics.Parts {
 	p := metrics.Parts{
 		Streams:     a.hub.Sources,
@@ -195,12 +197,12 @@ func (a *App) figures() metrics.Parts {
 	return p
 }
 
-// countPanics returns how often parts have panicked that do not say so in their Stats.
+// countPanics returns how often the parts have panicked that do not count panics in their Stats.
 func (a *App) countPanics() map[string]int64 {
 	return map[string]int64{"webrtc": a.lean.Panics(), "http": a.panics.Load(), "push": a.pushes.Panics()}
 }
 
-// datagrams returns those that came to nothing.
+// datagrams returns how many datagrams were lost, by reason.
 func (a *App) datagrams() map[string]int64 {
 	return map[string]int64{
 		"strange": a.media.Strange(),
@@ -225,7 +227,7 @@ func (a *App) rtmpStats() rtmpserver.Stats {
 	return a.server.Stats()
 }
 
-// stats are the counts of /?action=stat.
+// stats returns the counts for /?action=stat.
 func (a *App) stats() rest.Stats {
 	rtmp := a.rtmpStats()
 	st := rest.Stats{
@@ -245,7 +247,7 @@ func (a *App) stats() rest.Stats {
 	}
 	st.WebRTCOut = a.egress.Players()
 	st.Viewers += st.WebRTCOut
-	st.MediaPortsBusy = min(st.WebRTCIn+st.WebRTCOut, 1) // all peers share one port
+	st.MediaPortsBusy = min(st.WebRTCIn+st.WebRTCOut, 1) // all WebRTC connections share one port
 	st.MediaPortsFree = 1 - st.MediaPortsBusy
 	return st
 }

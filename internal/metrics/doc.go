@@ -1,6 +1,6 @@
-// Package metrics shows what the server does to those who watch it: figures for Prometheus, and health for whoever starts and
-// stops servers.
+// Package metrics has the handlers by which a server is watched: figures for Prometheus, and health for programs that start and stop
+// servers.
 //
-// It asks the parts for their figures when it is asked itself, and keeps none. Streams and pushes are labelled with names and
-// ids, never with addresses: those hold stream keys. New, Live and Ready return handlers; they start no goroutine.
+// It asks the parts for their figures at each scrape, and keeps none. Series have the names of streams and the ids of pushes as labels,
+// but no addresses, since these have stream keys in them. New, Live and Ready return handlers, and start no goroutine.
 package metrics

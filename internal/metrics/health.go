@@ -5,13 +5,13 @@ import (
 	"net/http"
 )
 
-// Live is the handler for /health/live. That it answers is what it says.
+// Live returns the handler for /health/live. It always answers 200: an answer shows that the process works.
 func Live() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "live") })
 }
 
-// Ready is the handler for /health/ready: 200 when ready returns nil, else 503 with the reason. A server that is stopping is
-// not ready, so that whoever spreads the work sends it elsewhere.
+// Ready returns the handler for /health/ready. It answers 200 if ready returns nil, otherwise 503 with the error. A server that is
+// stopping is not ready, so that load balancers send new clients elsewhere.
 func Ready(ready func() error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {

@@ -20,16 +20,16 @@ import (
 	"transponder/internal/transponder"
 )
 
-// Parts returns the figures of the parts. Any goroutine may call its functions. Nil ones are left out.
+// Parts has the functions that return the figures of the parts of the server. Any goroutine may call them. Nil ones are left out.
 type Parts struct {
 	Streams     func() []*stream.Source
-	Takeovers   func() int64 // of streams by a newer connection
+	Takeovers   func() int64 // of publishers by newer ones
 	Pushes      func() []transponder.Info
 	Publishers  func() map[string]int       // over WebRTC, by receiver
 	Sessions    func() []rtc.PublisherStats // of those publishers
-	Datagrams   func() map[string]int64     // of the media port that came to nothing, by what was wrong
+	Datagrams   func() map[string]int64     // datagrams of the media port that were lost, by reason
 	Panics      func() map[string]int64     // of parts that have no field for it below, by part
-	Stuck       func() int64                // WebRTC peers that could not be closed
+	Stuck       func() int64                // WebRTC connections that could not be closed
 	Players     func() int                  // over WebRTC
 	WebSockets  func() WebSocketStats
 	RTMP        func() RTMPStats
@@ -42,7 +42,7 @@ type Parts struct {
 	Refusals    func() map[guard.Refused]int64
 }
 
-// New makes the handler for /metrics: the parts' figures beside those of the process and the Go runtime.
+// New makes the handler for /metrics. It shows the figures of the parts, of the process and of the Go runtime.
 func New(parts Parts) (http.Handler, error) {
 	r := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
@@ -63,54 +63,54 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	streams           = desc("streams", "Streams by state.", "state")
-	streamFrames      = desc("stream_frames_total", "Frames that came from the publisher.", "stream", "kind")
-	streamBytes       = desc("stream_bytes_total", "Bytes of frames that came from the publisher.", "stream", "kind")
-	streamKeyFrames   = desc("stream_key_frames_total", "Key frames that came from the publisher.", "stream")
+	streamFrames      = desc("stream_frames_total", "Frames received from the publisher.", "stream", "kind")
+	streamBytes       = desc("stream_bytes_total", "Bytes of frames received from the publisher.", "stream", "kind")
+	streamKeyFrames   = desc("stream_key_frames_total", "Key frames received from the publisher.", "stream")
 	streamKeyInterval = desc("stream_key_frame_interval_seconds", "Time between the last two key frames.", "stream")
-	streamKeyRequests = desc("stream_key_frame_requests_total", "Key frames asked for.", "stream")
-	streamFaults      = desc("stream_faults_total", "What came from the publisher and could not be used as it was, by what is wrong with it.", "stream", "kind", "fault")
-	takeovers         = desc("takeovers_total", "Publishers that a newer one of the same name has replaced.")
-	streamDrift       = desc("stream_clock_drift_ratio", "How much faster the publisher's sound clock is than the server's; below 0: slower.", "stream")
+	streamKeyRequests = desc("stream_key_frame_requests_total", "Requests for a key frame to the publisher.", "stream")
+	streamFaults      = desc("stream_faults_total", "Media of the publisher that could not be used as it was, by what is wrong with it.", "stream", "kind", "fault")
+	takeovers         = desc("takeovers_total", "Publishers that were replaced by a newer one with the same name.")
+	streamDrift       = desc("stream_clock_drift_ratio", "How much faster the clock of the publisher's sound is than that of the server; below 0: slower.", "stream")
 	streamHold        = desc("stream_sound_hold_seconds", "How late sound may come at present before silence takes its place.", "stream")
-	streamReaders     = desc("stream_readers", "Those who read what the publisher sends.", "stream", "kind")
+	streamReaders     = desc("stream_readers", "Readers of the stream: pushes, players and transcoders.", "stream", "kind")
 
 	pushes         = desc("pushes", "Pushes by state.", "state")
 	pushSent       = desc("push_sent_bytes_total", "Bytes sent.", "push", "stream")
-	pushAcked      = desc("push_acked_bytes_total", "Bytes that the peer said it has received.", "push", "stream")
+	pushAcked      = desc("push_acked_bytes_total", "Bytes that the destination has acknowledged.", "push", "stream")
 	pushFrames     = desc("push_frames_total", "Frames sent.", "push", "stream", "kind")
-	pushDropped    = desc("push_dropped_frames_total", "Frames lost because the peer was too slow.", "push", "stream")
-	pushReconnects = desc("push_reconnects_total", "Connections tried after the first.", "push", "stream")
-	pushQueue      = desc("push_queue_seconds", "Age of the oldest media that the peer has not got, as far as that is known.", "push", "stream")
+	pushDropped    = desc("push_dropped_frames_total", "Frames lost because the destination was too slow.", "push", "stream")
+	pushReconnects = desc("push_reconnects_total", "Attempts to connect after the first.", "push", "stream")
+	pushQueue      = desc("push_queue_seconds", "Age of the oldest media that the destination has not received yet, as far as that is known.", "push", "stream")
 
-	renditions     = desc("renditions", "What is made of streams at present, each once for all who want it.", "kind")
-	soundFrames    = desc("sound_frames_total", "Frames of sound made: of all channels, of one for both, or silent ones that cost nothing.", "coded")
-	soundChanges   = desc("sound_encoder_changes_total", "Changes between encoding both channels and one for both.")
+	renditions     = desc("renditions", "Renditions that are made of streams at present, each once for all its readers.", "kind")
+	soundFrames    = desc("sound_frames_total", "Encoded frames of sound: full (all channels), mono (one channel for both), or silent (repeated without encoding).", "coded")
+	soundChanges   = desc("sound_encoder_changes_total", "Changes between encoding both channels and encoding one for both.")
 	soundErrors    = desc("sound_errors_total", "Packets of sound that could not be decoded.")
-	soundSilence   = desc("sound_silence_seconds_total", "Silence put where no sound came.")
+	soundSilence   = desc("sound_silence_seconds_total", "Silence that was put in the place of missing sound.")
 	soundPackets   = desc("sound_packets_total", "Packets of sound that renditions have read from streams and written.", "direction")
 	soundCorrected = desc("sound_corrected_seconds_total", "Sound that was made up, left out, or changed to follow the publisher's clock.", "how")
 	soundFilesKept = desc("sound_files_kept", "Sound files that are encoded, or being encoded, each once for each format.")
 	soundFileMade  = desc("sound_file_packets_total", "Packets encoded from sound files.")
-	soundFiles     = desc("sound_files_playing", "Pushes in which a sound file plays.")
-	soundFileBytes = desc("sound_file_bytes", "Encoded sound files that are kept, at most.")
-	soundFileFails = desc("sound_file_errors_total", "Sound files that could not be read or encoded to their end.")
-	soundStarved   = desc("sound_file_starved_packets_total", "Packets of silence sent as a sound file's were not ready.")
+	soundFiles     = desc("sound_files_playing", "Pushes that play a sound file.")
+	soundFileBytes = desc("sound_file_bytes", "Bytes of the encoded sound files that are kept, at most.")
+	soundFileFails = desc("sound_file_errors_total", "Sound files that could not be read or encoded to the end.")
+	soundStarved   = desc("sound_file_starved_packets_total", "Packets of silence sent because those of a sound file were not ready.")
 
 	pictures        = desc("pictures_transcoded_total", "Pictures encoded.")
-	picturesDropped = desc("pictures_dropped_total", "Pictures that were not encoded, as this machine could not keep up.")
+	picturesDropped = desc("pictures_dropped_total", "Pictures that were not encoded because the machine was too slow.")
 	picturesDamaged = desc("pictures_damaged_total", "Pictures that could not be decoded.")
-	transcoderLost  = desc("transcoder_restarts_total", "Processes that transcode pictures started in the place of lost ones.")
-	transcoderCores = desc("transcoder_cores", "Processors that are used to transcode pictures.")
+	transcoderLost  = desc("transcoder_restarts_total", "Processes for transcoding that were started in place of lost ones.")
+	transcoderCores = desc("transcoder_cores", "Processor cores that transcoding of pictures uses.")
 
-	hookEvents  = desc("push_hook_events_total", "Events for the web hook, by what became of them.", "outcome")
-	hookRetries = desc("push_hook_retries_total", "Tries to deliver an event to the web hook after the first.")
+	hookEvents  = desc("push_hook_events_total", "Events for the web hook, by outcome.", "outcome")
+	hookRetries = desc("push_hook_retries_total", "Attempts to deliver an event to the web hook after the first.")
 
-	loadCores   = desc("load_cores", "Processors that this server uses, its children included.")
-	loadAllowed = desc("load_allowed_cores", "Processors that it may use; beyond, nobody is let in. 0: any number.")
-	loadStream  = desc("load_stream_cores", "Processors that a stream takes, as measured here.")
-	loadRefused = desc("load_refused_total", "Publishers, pushes and players that the processors had no room for.")
+	loadCores   = desc("load_cores", "Processor cores that this server uses, its child processes included.")
+	loadAllowed = desc("load_allowed_cores", "Processor cores that this server may use before it refuses new streams. 0: any number.")
+	loadStream  = desc("load_stream_cores", "Processor cores that a stream needs, as measured on this machine.")
+	loadRefused = desc("load_refused_total", "Publishers, pushes and players that were refused because the processors are busy.")
 
-	turnedAway         = desc("turned_away_total", "Requests and connections that were turned away, by which door and why.", "door", "reason")
+	turnedAway         = desc("turned_away_total", "Requests and connections that were refused, by door and reason.", "door", "reason")
 	publisherPackets   = desc("publisher_packets_total", "RTP packets that came from the publisher.", "stream")
 	publisherBytes     = desc("publisher_bytes_total", "Bytes of the payloads of these packets.", "stream")
 	publisherFaults    = desc("publisher_packet_faults_total", "RTP packets that were given up as lost, came after that, or came twice.", "stream", "fault")
@@ -121,11 +121,11 @@ var (
 	publisherJitter    = desc("publisher_jitter_seconds", "Variation of the time that packets take from the publisher (RFC 3550).", "stream")
 	publisherRoundTrip = desc("publisher_round_trip_seconds", "Round trip time between the server and the publisher.", "stream")
 
-	publishers = desc("publishers", "Those who publish streams over WebRTC, by what receives them.", "receiver")
-	datagrams  = desc("media_datagrams_lost_total", "Datagrams of WebRTC that were no peer's, found no room, or could not be sent.", "reason")
-	panics     = desc("session_panics_total", "Sessions, requests and pushes that a fault of this server has ended, by the part of the server.", "part")
-	stuck      = desc("peers_given_up_total", "WebRTC peers that could not be closed. What they held is lost until the server ends.")
-	players    = desc("players", "Those who play streams over WebRTC.")
+	publishers = desc("publishers", "Publishers over WebRTC, by the receiver that serves them.", "receiver")
+	datagrams  = desc("media_datagrams_lost_total", "Datagrams of WebRTC that belonged to nobody, found no room, or could not be sent.", "reason")
+	panics     = desc("session_panics_total", "Sessions, requests and pushes that ended because of a bug of this server, by the part of the server.", "part")
+	stuck      = desc("peers_given_up_total", "WebRTC connections that could not be closed. They hold memory until the server ends.")
+	players    = desc("players", "Players over WebRTC.")
 
 	webSockets          = desc("websockets", "Open signalling connections.")
 	webSocketsKept      = desc("websocket_sessions_kept", "Web SDK sessions that wait for their browser to connect again.")
@@ -150,8 +150,8 @@ var (
 	rtmpDropped     = desc("rtmp_player_dropped_frames_total", "Frames that slow RTMP players lost, counted when a player ends.")
 )
 
-// collector asks the parts at each scrape. Which series there are changes with the streams, so it is unchecked: it describes
-// nothing beforehand.
+// collector asks the parts for their figures at each scrape. The series change with the streams, so it describes none of them in
+// advance, as an unchecked collector of Prometheus.
 type collector struct{ parts Parts }
 
 // Describe describes nothing.
@@ -222,7 +222,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	s.transcoding(c.parts)
 }
 
-// sink takes one scrape's figures.
+// sink takes the figures of one scrape.
 type sink struct{ out chan<- prometheus.Metric }
 
 func (s sink) gauge(d *prometheus.Desc, value float64, labels ...string) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Apart gives the offers of two peers with one section each to a server as one offer that bundles nothing, and each of them its part of
-// the answer.
+// Apart joins the offers of two clients, with one media section each, into one offer without bundling. Each client gets its part of the
+// answer.
 func Apart(exchange Exchange) (first, second Exchange) {
 	type outcome struct {
 		answer string
@@ -45,7 +45,7 @@ func Apart(exchange Exchange) (first, second Exchange) {
 	return first, second
 }
 
-// loneSection returns an offer's only section under another name, with what its head says of DTLS.
+// loneSection returns the only media section of an offer under another name, with the DTLS attributes of the session part.
 func loneSection(offer, mid string) string {
 	head, section, _ := strings.Cut(offer, "m=")
 	for line := range strings.Lines(head) {

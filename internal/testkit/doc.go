@@ -1,3 +1,3 @@
-// Package testkit holds what tests of several packages need: a scripted RTMP server, publishers that speak WebRTC, and media
-// to send. Nothing but tests imports it.
+// Package testkit holds what tests of several packages need: a scripted RTMP server, publishers and players that speak WebRTC, a relay
+// that loses packets, media to send, and polling. Only tests import it.
 package testkit

@@ -17,15 +17,15 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// PlayerConfig says what a player takes, and what goes wrong on the way to it.
+// PlayerConfig says what a player takes, and what goes wrong on the network to it.
 type PlayerConfig struct {
 	Video, Audio bool
-	MimeType     string  // the only codec of pictures that it takes; empty: any
+	MimeType     string  // the only video codec that it takes; empty: any
 	Drop         float64 // share of the incoming packets that are lost
 	Seed         uint64
 }
 
-// Played is one frame that a player got: of H.264 a byte stream with start codes, else what the packets held.
+// Played is one frame that a player got: for H.264 a byte stream with start codes, otherwise the content of the packets.
 type Played struct {
 	Data []byte
 	Time uint32 // of RTP
@@ -37,17 +37,17 @@ type Report struct {
 	Time uint32 // of RTP
 }
 
-// Player plays over any exchange of offer and answer, and keeps what comes. It is made with NewPlayer and lives as long as Run.
+// Player plays over any exchange of offer and answer, and keeps what it gets. It is made by NewPlayer and lives as long as Run.
 type Player struct {
 	cfg       PlayerConfig
 	connected chan struct{}
 
 	mu      sync.Mutex
-	changed chan struct{}       // guarded by mu; closed and made anew when something came
+	changed chan struct{}       // guarded by mu; closed and replaced when something was received
 	frames  map[string][]Played // guarded by mu; by kind
-	reports map[string][]Report // guarded by mu; likewise
+	reports map[string][]Report // guarded by mu; by kind
 	pc      *webrtc.PeerConnection
-	ssrc    webrtc.SSRC // guarded by mu; of the pictures
+	ssrc    webrtc.SSRC // guarded by mu; of the video
 }
 
 // NewPlayer makes a player.
@@ -58,17 +58,17 @@ func NewPlayer(cfg PlayerConfig) *Player {
 	}
 }
 
-// Connected is closed when DTLS is done.
+// Connected is closed when the DTLS handshake is done.
 func (p *Player) Connected() <-chan struct{} { return p.connected }
 
-// Frames returns what came so far, of "video" or "audio".
+// Frames returns the frames received so far, of "video" or "audio".
 func (p *Player) Frames(kind string) []Played {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.frames[kind]
 }
 
-// Reports returns the sender reports that came so far.
+// Reports returns the sender reports received so far.
 func (p *Player) Reports(kind string) []Report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,7 +82,7 @@ func (p *Player) RequestKeyFrame() error {
 	return p.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(p.ssrc)}})
 }
 
-// Wait waits until a condition holds, which is looked at whenever something came.
+// Wait waits until a condition holds. It checks the condition whenever something was received.
 func (p *Player) Wait(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
@@ -109,7 +109,7 @@ func (p *Player) note(f func()) {
 	p.changed = make(chan struct{})
 }
 
-// Run offers, connects and plays until ctx ends (nil) or the connection does.
+// Run offers, connects and plays until ctx ends, and then returns nil, or until the connection ends.
 func (p *Player) Run(ctx context.Context, exchange Exchange) error {
 	pc, err := p.connection()
 	if err != nil {
@@ -158,7 +158,7 @@ func (p *Player) Run(ctx context.Context, exchange Exchange) error {
 	return nil
 }
 
-// prefer leaves but one codec of pictures in the offer.
+// prefer leaves only one video codec in the offer.
 func (p *Player) prefer(t *webrtc.RTPTransceiver) error {
 	if p.cfg.MimeType == "" {
 		return nil
@@ -184,7 +184,7 @@ func (p *Player) connection() (*webrtc.PeerConnection, error) {
 		NewPeerConnection(webrtc.Configuration{})
 }
 
-// read puts packets together until the track ends.
+// read assembles frames from packets until the track ends.
 func (p *Player) read(t *webrtc.TrackRemote) {
 	kind := t.Kind().String()
 	if kind == "video" {
@@ -223,23 +223,23 @@ func (p *Player) read(t *webrtc.TrackRemote) {
 	}
 }
 
-// sequence puts packets in order. It waits for those that are missing, as if it had all the time in the world.
+// sequence puts packets in order. It waits for missing ones without a time limit.
 type sequence struct {
 	begun   bool
 	next    uint16
 	waiting map[uint16]*rtp.Packet
 }
 
-// maxWaiting is how many packets wait for a missing one.
+// maxWaiting is how many packets may wait for a missing one.
 const maxWaiting = 8192
 
-// put returns the packets whose turn it is now that this one came.
+// put takes a packet and returns those that are now in order.
 func (s *sequence) put(p *rtp.Packet) (out []*rtp.Packet) {
 	if !s.begun {
 		s.begun, s.next = true, p.SequenceNumber
 	}
 	if int16(p.SequenceNumber-s.next) < 0 {
-		return nil // it came before
+		return nil // a duplicate
 	}
 	s.waiting[p.SequenceNumber] = p
 	for len(s.waiting) > 0 {
@@ -270,8 +270,8 @@ func (p *Player) readReports(kind string, r *webrtc.RTPReceiver) {
 	}
 }
 
-// losses drops a share of the incoming packets. Repeated ones are spared: they are decrypted by then, and the same one once more would
-// count for a replay.
+// losses drops a share of the incoming packets, but never a packet that was sent again: packets are decrypted before they get here, and
+// receiving the same one a third time would count as a replay.
 type losses struct {
 	interceptor.NoOp
 	share float64

@@ -18,45 +18,44 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// ErrConnection means that a publisher's connection failed or was closed by the other side.
+// ErrConnection means that the connection of a publisher failed or was closed by the other side.
 var ErrConnection = errors.New("connection lost")
 
-// PublisherConfig says what a publisher sends, and what goes wrong on its way.
+// PublisherConfig says what a publisher sends, and what goes wrong on the network.
 type PublisherConfig struct {
 	Video, Audio bool
-	Units        []Unit // of video, repeated for ever; nil: SyntheticUnits
+	Units        []Unit // of video, repeated; nil: SyntheticUnits
 	Opus         [][]byte
 	FPS          int
-	Frames       int // ends after so many frames; 0: with the context
+	Frames       int // ends after so many frames; 0: when the context ends
 	MaxPayload   int // of an RTP packet
 
-	NACK bool // sends again what is asked for
-	RTX  bool // on a stream of its own
+	NACK bool // sends packets again on request
+	RTX  bool // uses a retransmission stream for that
 
 	// Shares of the outgoing packets, retransmissions included, that are lost, swapped with the next, or sent twice.
 	Drop, Swap, Twice float64
 	Seed              uint64
 
-	PLIGap    time.Duration // the least time between two key frames that were asked for
+	PLIGap    time.Duration // shortest time between two requested key frames
 	Codecs    []webrtc.RTPCodecParameters
 	NoReports bool // sends no sender reports
-	Padding   bool // sends a packet of nothing else after each frame
+	Padding   bool // sends a packet of padding after each frame
 
-	Certificate *tls.Certificate // nil: one of its own
-	Active      bool             // begins the DTLS handshake
+	Certificate *tls.Certificate // nil: a new one
+	Active      bool             // starts the DTLS handshake
 
-	WrapAfter time.Duration // RTP's clocks and packet numbers go through their ends after so long; 0: they begin at random
+	WrapAfter time.Duration // RTP times and sequence numbers wrap after so long; 0: they begin at random
 }
 
-// DefaultPublisherConfig is a browser on a good day: 30 frames a second and Opus.
+// DefaultPublisherConfig is like a browser on a good network: 30 frames a second and Opus.
 func DefaultPublisherConfig() PublisherConfig {
 	return PublisherConfig{
 		Video: true, Audio: true, FPS: 30, MaxPayload: 1180, NACK: true, RTX: true, PLIGap: 300 * time.Millisecond,
 	}
 }
 
-// Publisher publishes known frames over any exchange of offer and answer. It is made with NewPublisher and lives as long as
-// Run.
+// Publisher publishes known frames over any exchange of offer and answer. It is made by NewPublisher and lives as long as Run.
 type Publisher struct {
 	cfg PublisherConfig
 
@@ -80,10 +79,10 @@ func NewPublisher(cfg PublisherConfig) *Publisher {
 	return &Publisher{cfg: cfg, connected: make(chan struct{})}
 }
 
-// Connected is closed when DTLS is done.
+// Connected is closed when the DTLS handshake is done.
 func (p *Publisher) Connected() <-chan struct{} { return p.connected }
 
-// ConnectTime returns the time from the answer to the end of the DTLS handshake, once connected.
+// ConnectTime returns the time from the answer to the end of the DTLS handshake. It is valid after Connected is closed.
 func (p *Publisher) ConnectTime() time.Duration {
 	return time.Duration(p.connectedAt.Load() - p.answeredAt.Load())
 }
@@ -91,14 +90,14 @@ func (p *Publisher) ConnectTime() time.Duration {
 // Sent returns how many frames were sent.
 func (p *Publisher) Sent() int64 { return p.sent.Load() }
 
-// PLIs returns how often a key frame was asked for.
+// PLIs returns how many key frames were requested.
 func (p *Publisher) PLIs() int64 { return p.plis.Load() }
 
-// NACKed returns how many packets were asked for again.
+// NACKed returns how many packets were requested again.
 func (p *Publisher) NACKed() int64 { return p.nacks.Load() }
 
-// Run offers, connects and sends until ctx ends (nil), all frames are sent (nil), or something fails. Where frames are
-// counted, it stays connected until ctx ends, to answer NACKs for the last of them.
+// Run offers, connects and sends until ctx ends, or until something fails. It returns nil if ctx ended. If the number of frames is
+// limited, Run stays connected after the last frame until ctx ends, to answer NACKs for it.
 func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	api, err := p.api()
 	if err != nil {
@@ -159,7 +158,7 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	return err
 }
 
-// Negotiate offers all that the connection has.
+// Negotiate offers all tracks of the connection.
 func Negotiate(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchange) error {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
@@ -184,7 +183,7 @@ func Negotiate(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchange
 func (p *Publisher) api() (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
 	reg := &interceptor.Registry{}
-	reg.Add(&faults{cfg: p.cfg, rand: rand.New(rand.NewPCG(p.cfg.Seed, 1))}) // the first one is next to the wire
+	reg.Add(&faults{cfg: p.cfg, rand: rand.New(rand.NewPCG(p.cfg.Seed, 1))}) // the interceptor that is added first is the last before the network
 	codecs := p.cfg.Codecs
 	if codecs == nil {
 		codecs = publisherCodecs(p.cfg)
@@ -376,7 +375,7 @@ func (v *videoSender) send(number int64, due time.Duration) error {
 	return nil
 }
 
-// pad sends a packet without payload.
+// pad sends a packet of padding.
 func (v *videoSender) pad() error {
 	p := *v.packet
 	p.Marker, p.Payload = false, nil
@@ -385,7 +384,7 @@ func (v *videoSender) pad() error {
 	return v.track.WriteRTP(&p)
 }
 
-// faults loses, swaps and repeats packets on their way out.
+// faults loses, swaps and repeats outgoing packets.
 type faults struct {
 	interceptor.NoOp
 	cfg PublisherConfig

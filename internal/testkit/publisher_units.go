@@ -13,7 +13,7 @@ type Unit struct {
 	Key  bool
 }
 
-// NAL unit types that matter here.
+// The NAL unit types that are used here.
 const (
 	nalIDR  = 5
 	nalSEI  = 6
@@ -34,7 +34,7 @@ func SyntheticUnits(gop, size int) []Unit {
 	for i := range units {
 		slice := make([]byte, size)
 		for k := range slice {
-			slice[k] = byte(k%251 + 1) // never a zero: no start code
+			slice[k] = byte(k%251 + 1) // not zero, so that there is no start code
 		}
 		slice[0] = 0x41
 		units[i].NALs = [][]byte{slice}
@@ -56,7 +56,7 @@ func LoadUnits(path string) ([]Unit, error) {
 	var units []Unit
 	var u Unit
 	for _, nal := range bytes.Split(b, []byte{0, 0, 1}) {
-		nal = bytes.TrimRight(nal, "\x00") // a longer start code's first byte
+		nal = bytes.TrimRight(nal, "\x00") // the first byte of a longer start code
 		if len(nal) == 0 {
 			continue
 		}
@@ -76,14 +76,14 @@ func LoadUnits(path string) ([]Unit, error) {
 // markUUID begins the SEI message that carries a frame's number (ITU-T H.264, D.1.7: user_data_unregistered).
 var markUUID = [16]byte{'t', 'r', 'a', 'n', 0x2d, 's', 0x4e, 'p', 0xa7, 'o', 0x2d, 'n', 'd', 'e', 'r', '1'}
 
-// mark is the SEI NAL unit of a frame number, in hexadecimal so that no byte is zero.
+// mark returns an SEI NAL unit with a frame number, in hexadecimal so that no byte is zero.
 func mark(number int64) []byte {
 	b := append([]byte{nalSEI, 5, 32}, markUUID[:]...)
 	b = fmt.Appendf(b, "%016x", number)
 	return append(b, 0x80)
 }
 
-// FrameNumber returns the number that a publisher gave a frame, whatever container its NAL units are in.
+// FrameNumber returns the number that a publisher gave a frame, whatever the container of the NAL units.
 func FrameNumber(data []byte) (number int64, ok bool) {
 	i := bytes.Index(data, markUUID[:])
 	if i < 0 || len(data) < i+32 {
@@ -93,7 +93,7 @@ func FrameNumber(data []byte) (number int64, ok bool) {
 	return number, err == nil
 }
 
-// packetize makes the RTP payloads of a numbered unit (RFC 6184): a STAP-A of the small NAL units, FU-A for what is larger.
+// packetize makes the RTP payloads of a numbered unit (RFC 6184): a STAP-A for small NAL units, FU-A for larger ones.
 func packetize(u Unit, number int64, most int) [][]byte {
 	var out [][]byte
 	stap := []byte{nalSTAP | 0x60}
@@ -124,7 +124,7 @@ func packetize(u Unit, number int64, most int) [][]byte {
 	return out
 }
 
-// fragments cuts a NAL unit into FU-A payloads (RFC 6184, 5.8).
+// fragments splits a NAL unit into FU-A payloads (RFC 6184, 5.8).
 func fragments(nal []byte, most int) [][]byte {
 	const start, end = 0x80, 0x40
 	var out [][]byte

@@ -12,22 +12,21 @@ import (
 	"time"
 )
 
-// Fate is what becomes of a packet on its way: it comes so many times, and later than it would. The zero value loses it.
+// Fate is what happens to a packet on the network: how many copies arrive, and how much later. The zero value loses the packet.
 type Fate struct {
 	Copies int
 	Delay  time.Duration
 }
 
-// Relay is the way between one WebRTC client and a server, on which things go wrong. It is made with NewRelay; whoever made it
-// closes it.
+// Relay is a faulty network between one WebRTC client and a server. It is made by NewRelay, and its maker closes it.
 type Relay struct {
-	// RTP decides on the client's n-th packet of media; nil: it comes as it is. It is called from one goroutine.
+	// RTP decides the fate of the n-th media packet of the client; nil: all packets arrive. It is called from one goroutine.
 	RTP func(n int) Fate
-	// IPv6 is what the server is reached by.
+	// IPv6 says that the server is reached by IPv6.
 	IPv6 bool
 
 	server netip.AddrPort
-	front  *net.UDPConn // the client's side
+	front  *net.UDPConn // towards the client
 	cut    atomic.Bool
 	media  atomic.Int64
 	done   chan struct{}
@@ -36,15 +35,15 @@ type Relay struct {
 	mu     sync.Mutex
 	closed bool           // guarded by mu
 	client netip.AddrPort // guarded by mu
-	shaker netip.AddrPort // guarded by mu: who spoke DTLS last
-	back   *net.UDPConn   // guarded by mu: the server's side
-	backs  []*net.UDPConn // guarded by mu: with those before
+	shaker netip.AddrPort // guarded by mu: address of the last DTLS packet
+	back   *net.UDPConn   // guarded by mu: towards the server
+	backs  []*net.UDPConn // guarded by mu: back, and those before it
 }
 
-// relayBuffer is what a relay asks of the kernel, so that it loses nothing on a busy machine but what it is told to.
+// relayBuffer is the socket buffer that a relay asks for, so that a busy machine loses no other packets than those it is told to.
 const relayBuffer = 4 << 20
 
-// NewRelay makes a relay. Run by Answer, it leads to where an answer says.
+// NewRelay makes a relay. Answer starts it.
 func NewRelay() (*Relay, error) {
 	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -55,7 +54,7 @@ func NewRelay() (*Relay, error) {
 
 var loopbackCandidate = regexp.MustCompile(`a=candidate:\d+ 1 udp \d+ (127\.0\.0\.1 \d+) typ host`)
 
-// Answer returns an answer that leads through the relay, and starts it.
+// Answer starts the relay to the server of an answer, and returns the answer with the address of the relay.
 func (r *Relay) Answer(answer string) (string, error) {
 	m := loopbackCandidate.FindStringSubmatch(answer)
 	if m == nil {
@@ -116,19 +115,19 @@ func (r *Relay) Move() error {
 	return nil
 }
 
-// Cut loses everything from now on.
+// Cut loses all packets from now on.
 func (r *Relay) Cut() { r.cut.Store(true) }
 
-// Inject sends the server something in the client's name.
+// Inject sends bytes to the server as if they came from the client.
 func (r *Relay) Inject(b []byte) { r.send(b) }
 
-// Addr returns where the client's side is: who speaks DTLS there gets the server's answers to it.
+// Addr returns the address for the client. Answers to DTLS packets go to the address that sent the last one.
 func (r *Relay) Addr() *net.UDPAddr { return r.front.LocalAddr().(*net.UDPAddr) }
 
-// Media returns how many packets of media the client has sent.
+// Media returns how many media packets the client has sent.
 func (r *Relay) Media() int64 { return r.media.Load() }
 
-// forth carries what the client sends.
+// forth forwards packets of the client.
 func (r *Relay) forth() {
 	buf := make([]byte, 2048)
 	for {
@@ -181,7 +180,7 @@ func (r *Relay) send(b []byte) {
 	_, _ = back.WriteToUDPAddrPort(b, r.server) // as if lost
 }
 
-// home carries what the server sends.
+// home forwards packets of the server.
 func (r *Relay) home(back *net.UDPConn) {
 	buf := make([]byte, 2048)
 	for {
@@ -204,7 +203,7 @@ func (r *Relay) home(back *net.UDPConn) {
 
 func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] < 64 }
 
-// isRTP tells media from RTCP, DTLS and STUN (RFC 7983, RFC 5761).
+// isRTP says whether a packet is RTP, and not RTCP, DTLS or STUN (RFC 7983, RFC 5761).
 func isRTP(b []byte) bool {
 	return len(b) > 12 && b[0]>>6 == 2 && (b[1] < 192 || b[1] >= 224)
 }

@@ -12,54 +12,54 @@ import (
 	"time"
 )
 
-// Misdeed is what a scripted server does in place of the right thing.
+// Misdeed is a fault of a scripted server.
 type Misdeed int
 
 // The misdeeds.
 const (
-	Obey          Misdeed = iota // nothing wrong
-	Refuse                       // answers _error or onStatus with the script's Code
-	StaySilent                   // does not answer, and reads on
+	Obey          Misdeed = iota // no fault
+	Refuse                       // answers _error or onStatus with Code
+	StaySilent                   // does not answer, and goes on reading
 	HangUp                       // closes the connection
-	TalkNonsense                 // sends bytes that are no RTMP
-	StopReading                  // takes no more bytes, and keeps the connection
-	AnswerLate                   // waits for Release, then goes on as if nothing had been
-	StopAcking                   // acknowledges no more bytes, and goes on
-	AskReconnect                 // asks for a connection to NewURL, and goes on
-	SendElsewhere                // refuses as Refuse does, with a redirect to NewURL, and hangs up
+	TalkNonsense                 // sends bytes that are not RTMP
+	StopReading                  // reads no more, and keeps the connection open
+	AnswerLate                   // waits for Release, then goes on without a fault
+	StopAcking                   // sends no more acknowledgements, and goes on
+	AskReconnect                 // asks the client to reconnect to NewURL, and goes on
+	SendElsewhere                // refuses with a redirect to NewURL, and closes the connection
 )
 
-// Script says at which step a server misbehaves and how. Steps are "accept" (before the handshake), "handshake" (after it),
-// the commands by their names, and "media" (after the first audio or video message). The zero Script is a friendly server.
+// Script says at which step a server has a fault, and which. Steps are "accept" (before the handshake), "handshake" (after it), the
+// commands by their names, and "media" (after the first audio or video message). With the zero Script there is no fault.
 type Script struct {
 	At          string
 	Do          Misdeed
-	Times       int    // in how many connections, the first ones; 0: in all
+	Times       int    // in how many connections, from the first; 0: in all
 	Code        string // of a refusal
 	Description string
-	Release     <-chan struct{} // ends the wait of AnswerLate when it is closed
+	Release     <-chan struct{} // closed to end the wait of AnswerLate
 	NewURL      string          // of AskReconnect and SendElsewhere
 
 	Host      string // to listen on; "": 127.0.0.1
 	Login     Login
 	FourCC    []string // offered in the answer to connect
-	ChunkSize uint32   // of what is sent; 0: RTMP's own 128
+	ChunkSize uint32   // of sent chunks; 0: the default of RTMP, 128
 	SplitSent bool     // sends byte by byte
 
-	// Ack returns what a connection's nth acknowledgement, from 0, says when so many bytes were received, and whether it is sent;
-	// nil: the sum.
+	// Ack returns the number of bytes in the n-th acknowledgement of a connection, from 0, after so many bytes were received, and
+	// whether it is sent; nil: the number of received bytes.
 	Ack    func(n int, received uint32) (number uint32, send bool)
-	NoPong bool // pings get no answer
+	NoPong bool // does not answer pings
 }
 
-// Login is what a server wants to know before it grants connect. It asks as the makers of the scheme do: a connection is
-// refused and closed to say that a login is wanted, another to give a challenge.
+// Login is the login that a server demands for connect. As in the original schemes, the server refuses one connection to demand a login,
+// and another one to send a challenge.
 type Login struct {
 	Scheme         string // "adobe", "llnw"; "": no login
 	User, Password string
 }
 
-// The server's part of the challenges. Base64 with all that is special in a query.
+// The challenges of the server: Base64 with all characters that are special in a query.
 const (
 	loginSalt   = "c2Fs+dA=="
 	loginOpaque = "b3Bh/cXVl+Q=="
@@ -93,7 +93,7 @@ func (l Login) refusal(app string) string {
 	return ""
 }
 
-// response returns the right one.
+// response returns the right response to the challenge.
 func (l Login) response(app string, values map[string]string) string {
 	if l.Scheme == "adobe" {
 		sum := func(s string) string {
@@ -113,13 +113,13 @@ func (l Login) response(app string, values map[string]string) string {
 }
 
 var (
-	// errEnd ends a connection as the script wants it.
+	// errEnd ends a connection as the script says.
 	errEnd = errors.New("the script ends the connection")
-	// errRefused says that a command was answered with the script's refusal.
+	// errRefused means that a command was refused as the script says.
 	errRefused = errors.New("refused")
 )
 
-// misbehave does the script's misdeed if step is the one, with refuse for a refusal.
+// misbehave commits the misdeed of the script if it is for this step. refuse sends a refusal.
 func (c *rtmpConn) misbehave(step string, refuse func() error) error {
 	script := c.s.script
 	if script.At != step || c.misbehaved || script.Times > 0 && c.number > script.Times {
@@ -162,14 +162,13 @@ func (c *rtmpConn) misbehave(step string, refuse func() error) error {
 	return nil
 }
 
-// discard takes what comes, to the connection's end.
+// discard reads and discards until the connection ends.
 func (c *rtmpConn) discard() error {
 	_, err := io.Copy(io.Discard, c.conn)
 	return errors.Join(errEnd, err)
 }
 
-// untilClosed waits until Kick, or until the server is closed. Nothing tells but an error of the connection: a read would
-// take bytes.
+// untilClosed waits until Kick, or until the server is closed. It polls for an error of the connection, since a read would take bytes.
 func (c *rtmpConn) untilClosed() {
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()

@@ -22,13 +22,13 @@ import (
 type Tag struct {
 	Video  bool
 	Header bool   // a sequence header
-	Key    bool   // of plain RTMP only
+	Key    bool   // only of plain RTMP
 	FourCC string // of a message of Enhanced RTMP
 	Time   time.Duration
 	Data   []byte // of a frame
 }
 
-// RTMPServer is an RTMP server of another make (gortmplib's wire code) that follows a script.
+// RTMPServer is an RTMP server that follows a script. It uses the wire code of gortmplib, which is not ours.
 type RTMPServer struct {
 	listener net.Listener
 	script   Script
@@ -47,7 +47,7 @@ type RTMPServer struct {
 	wg     sync.WaitGroup
 }
 
-// NewRTMPServer starts a server on a free port; it ends with the test.
+// NewRTMPServer starts a server on a free port. The server ends with the test.
 func NewRTMPServer(t testing.TB, script Script) *RTMPServer { return newRTMPServer(t, script, nil) }
 
 // NewRTMPSServer is NewRTMPServer behind TLS.
@@ -84,7 +84,7 @@ func (s *RTMPServer) close() {
 	s.wg.Wait()
 }
 
-// URL returns the server's address with a path: URL("live").
+// URL returns the address of the server with a path, as in URL("live").
 func (s *RTMPServer) URL(path string) string {
 	return s.scheme + "://" + s.listener.Addr().String() + "/" + path
 }
@@ -119,7 +119,7 @@ func (s *RTMPServer) Metadata() []map[string]any {
 	return slices.Clone(s.metadata)
 }
 
-// Connects returns what clients said of themselves in connect; lists are []any.
+// Connects returns the objects that clients sent in connect; lists are []any.
 func (s *RTMPServer) Connects() []map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +133,7 @@ func (s *RTMPServer) ServerNames() []string {
 	return slices.Clone(s.names)
 }
 
-// Wait waits until condition holds, looking again whenever something was received; it fails the test after 30 s.
+// Wait waits until condition holds. It checks the condition whenever something was received, and fails the test after 30 s.
 func (s *RTMPServer) Wait(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	limit := time.NewTimer(30 * time.Second)
@@ -153,7 +153,7 @@ func (s *RTMPServer) Wait(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// note changes what was received, and wakes who waits for that.
+// note changes what was received, and wakes Wait.
 func (s *RTMPServer) note(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +170,7 @@ func (s *RTMPServer) accept() {
 		}
 		s.note(func() { s.conns[conn] = struct{}{} })
 		select {
-		case <-s.closed: // perhaps too late for Kick to see it
+		case <-s.closed: // Kick may not have seen the connection
 			conn.Close()
 		default:
 		}
@@ -222,17 +222,17 @@ func (s splitter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// rtmpConn is one connection. It belongs to one goroutine.
+// rtmpConn is one connection. It is for one goroutine.
 type rtmpConn struct {
 	s      *RTMPServer
 	conn   net.Conn
-	number int // of the server's connections, from 1
+	number int // of the connection, from 1
 	in     *message.Reader
 	out    *message.Writer
 
 	misbehaved bool
 	silentAcks bool
-	acks       int // that were due
+	acks       int // acknowledgements that were due
 }
 
 func (c *rtmpConn) acknowledge(count uint32) error {
@@ -403,7 +403,7 @@ func fourCC(f message.FourCC) string {
 	return string([]byte{byte(f >> 24), byte(f >> 16), byte(f >> 8), byte(f)})
 }
 
-// String tells a tag in a few words.
+// String describes a tag in a few words.
 func (t Tag) String() string {
 	kind := "audio"
 	if t.Video {
