@@ -49,7 +49,7 @@ func runApp(t *testing.T, settings ...string) *App {
 	return a
 }
 
-// dialApp connects to one of the server's ports.
+// dialApp connects to one of the ports of the server.
 func dialApp(l net.Listener, secure bool) (net.Conn, error) {
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
@@ -62,8 +62,8 @@ func dialApp(l net.Listener, secure bool) (net.Conn, error) {
 	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
-// Bodies that never come, wholly or in part, hold no connection: on every port, by every handler, the answer and the connection's end
-// come in time. This is of real sockets, since it is net/http that waits for what a handler left unread.
+// A body that never arrives, or only in part, does not keep its connection open: on every port and with every handler, the answer and the
+// end of the connection come in time. The test uses real sockets, since net/http waits for the rest of a body.
 func TestUnfinishedBodies(t *testing.T) {
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 	if err != nil {
@@ -122,7 +122,7 @@ func TestUnfinishedBodies(t *testing.T) {
 	wg.Wait()
 }
 
-// askUnfinished sends a request and wants an answer and then the connection's end.
+// askUnfinished sends a request and expects an answer, and then the end of the connection.
 func askUnfinished(l net.Listener, secure bool, request string, want int) error {
 	const limit = bodyTimeout + 4*time.Second
 	begun := time.Now()
@@ -155,7 +155,7 @@ func askUnfinished(l net.Listener, secure bool, request string, want int) error 
 	return nil
 }
 
-// A body that came leaves the connection in use, and no deadline behind that would end who follows events.
+// After a complete body the connection can be used again, and has no deadline that would end an event stream.
 func TestFinishedBody(t *testing.T) {
 	a := runApp(t)
 	conn, err := dialApp(a.http, false)
@@ -177,7 +177,7 @@ func TestFinishedBody(t *testing.T) {
 			}
 		}
 	}
-	// With a body and an answer that lasts for ever.
+	// A request with a body, and an answer without an end.
 	fmt.Fprint(conn, "GET /rest-api/push/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	resp, err := http.ReadResponse(in, nil)
 	if err != nil || resp.StatusCode != http.StatusOK {
@@ -189,7 +189,7 @@ func TestFinishedBody(t *testing.T) {
 	}
 }
 
-// One address takes its share of all connections and WebSockets, and others are served all the same.
+// One address may use its share of all connections and WebSockets, and other addresses are still served.
 func TestOneAddressTakesAll(t *testing.T) {
 	a := runApp(t, "http_max_connections=50", "ws_max_sessions=20")
 	_, port, err := net.SplitHostPort(a.http.Addr().String())

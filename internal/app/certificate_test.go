@@ -89,7 +89,7 @@ func TestCertificateOfTheSettings(t *testing.T) {
 	}
 }
 
-// With another certificate the server is known by other names.
+// After a new certificate is loaded, the server has the names in it.
 func TestNamesOfTheCertificateAreReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")

@@ -25,7 +25,7 @@ import (
 	"transponder/internal/transponder"
 )
 
-// seam is a receiver whose peer is the test: it hands over the sink, and that is all.
+// seam is a receiver that only hands the sink over to the test.
 type seam struct {
 	sink  rtc.Sink
 	asked chan struct{} // holds one token when a key frame is wanted
@@ -48,7 +48,7 @@ func (s *seam) RequestKeyFrame() {
 	}
 }
 
-// drain is an RTMP server that takes what one publisher sends and counts the bytes.
+// drain is an RTMP server that reads from one publisher and counts the bytes.
 type drain struct {
 	bytes atomic.Int64
 	more  chan struct{} // holds one token when bytes has grown
@@ -87,7 +87,7 @@ func (d *drain) serve(l net.Listener) error {
 	}
 }
 
-// path is the whole way of a stream: from RTP packets, as they are decrypted, to the connection of a push.
+// path is the whole path of a stream, from decrypted RTP packets to the connection of a push.
 type path struct {
 	video, audio *rtc.JitterBuffer
 	pictures     [][][]byte // RTP packets of each
@@ -106,7 +106,7 @@ type path struct {
 	sent                int64 // bytes of pictures
 }
 
-// newPath starts a push that sounds are made into AAC for, or passed to as they are.
+// newPath starts a push that gets the sound as AAC, or untouched.
 func newPath(tb testing.TB, codec media.Codec, sounds [][]byte) *path {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -188,8 +188,8 @@ func newPath(tb testing.TB, codec media.Codec, sounds [][]byte) *path {
 	return p
 }
 
-// picture sends the packets of a picture, and waits until the server has as many bytes as those of all pictures so far, and nearly all
-// sound is made of what was heard.
+// picture sends the packets of a picture. It waits until the server has as many bytes as all pictures so far have, and nearly all sound was
+// transcoded.
 func (p *path) picture(tb testing.TB) {
 	payloads := p.pictures[p.shown%len(p.pictures)]
 	for i, payload := range payloads {
@@ -212,7 +212,7 @@ func (p *path) picture(tb testing.TB) {
 	}
 }
 
-// hear sends a packet of sound.
+// hear sends an audio packet.
 func (p *path) hear(tb testing.TB) {
 	p.soundPacket = pack(p.soundPacket, p.soundSeq, p.soundTime*uint32(p.heard), true, p.sounds[p.heard%len(p.sounds)])
 	p.soundSeq++
@@ -220,7 +220,7 @@ func (p *path) hear(tb testing.TB) {
 	push(tb, p.audio, p.soundPacket)
 }
 
-// turn sends 100 ms of both.
+// turn sends 100 ms of pictures and sound.
 func (p *path) turn(tb testing.TB) {
 	for range 3 {
 		p.picture(tb)
@@ -249,7 +249,8 @@ func push(tb testing.TB, t *rtc.JitterBuffer, b []byte) {
 	t.Push(p, 0)
 }
 
-// TestPathMemory: from a packet to the connection of a push, an access unit needs memory once, for its own bytes. A packet needs none.
+// TestPathMemory checks that an access unit needs one allocation from the packets to the connection of a push, for its bytes. A packet needs
+// none.
 func TestPathMemory(t *testing.T) {
 	if !libav.Enabled {
 		t.Skip("no codecs in this build")
@@ -280,11 +281,11 @@ func pathMemory(t *testing.T, opus [][]byte) float64 {
 	return n
 }
 
-// countsAllocations is unset where sync.Pool forgets at random.
+// countsAllocations is false with the race detector, where sync.Pool drops values at random.
 var countsAllocations = true
 
-// BenchmarkPath is what 100 ms of a stream of 2.6 Mbit/s cost between decryption and the connection, but for the codecs of its sound:
-// times 10 it is that of a stream's second. The server that takes the bytes is in it.
+// BenchmarkPath measures what 100 ms of a stream of 2.6 Mbit/s cost between decryption and the connection, without the audio codecs. Ten
+// times the result is the cost of a second. The server that reads the bytes is included.
 func BenchmarkPath(b *testing.B) {
 	p := newPath(b, media.PCMA, [][]byte{make([]byte, 160)})
 	p.turn(b)

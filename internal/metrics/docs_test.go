@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Each metric that the operations' document names is one that this package makes.
+// Each metric in docs/operations.md is one of this package.
 func TestOperationsDocument(t *testing.T) {
 	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {

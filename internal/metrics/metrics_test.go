@@ -20,7 +20,7 @@ import (
 	"transponder/internal/transponder"
 )
 
-// scrape returns the answer's body.
+// scrape returns the body of the answer.
 func scrape(t *testing.T, h http.Handler) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -31,7 +31,7 @@ func scrape(t *testing.T, h http.Handler) string {
 	return w.Body.String()
 }
 
-// ours returns the lines of our own figures.
+// ours returns the lines with metrics of this server.
 func ours(text string) []string {
 	lines := strings.Split(text, "\n")
 	return slices.DeleteFunc(lines, func(l string) bool { return !strings.HasPrefix(l, "transponder_") })
@@ -256,7 +256,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestNothingToShow holds that parts which are not there are left out.
+// TestNothingToShow checks that nil functions are left out.
 func TestNothingToShow(t *testing.T) {
 	h, err := New(Parts{})
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 	"transponder/internal/transponder"
 )
 
-// contract is api/openapi.yaml, to which every exchange of these tests is held.
+// contract is api/openapi.yaml. Every request and answer of these tests must match it.
 type contract struct {
 	doc    *openapi3.T
 	router routers.Router
@@ -43,14 +43,14 @@ var loadContract = sync.OnceValues(func() (*contract, error) {
 	return &contract{doc, router}, err
 })
 
-// reply is an answer whose body was read.
+// reply is an answer with its body.
 type reply struct {
 	*http.Response
 	body []byte
 }
 
-// send makes a request and holds the answer to the contract, and the request, too, if it succeeded. Only what is under the
-// prefix has one.
+// send makes a request. It checks the answer against the contract, and also the request if it succeeded. Only paths under the prefix are
+// in the contract.
 func send(t *testing.T, srv *httptest.Server, r *http.Request) reply {
 	t.Helper()
 	var sent []byte
@@ -86,7 +86,7 @@ func post(t *testing.T, srv *httptest.Server, path, body string) reply {
 	return send(t, srv, newRequest(t, srv, http.MethodPost, path, body))
 }
 
-// get asks without a body, as the Web SDK does for every find_all.
+// get makes a request without a body, as the Web SDK does for find_all.
 func get(t *testing.T, srv *httptest.Server, path string) reply {
 	t.Helper()
 	return send(t, srv, newRequest(t, srv, http.MethodGet, path, ""))
@@ -141,8 +141,8 @@ func (c *contract) check(t *testing.T, r *http.Request, sent []byte, got reply) 
 	}
 }
 
-// checkForm looks at what holds for every answer: its content type, and the form of errors, also those of paths that the
-// contract does not know.
+// checkForm checks what is the same for all answers: the content type, and the form of errors, also on paths that the contract does not
+// know.
 func (c *contract) checkForm(t *testing.T, got reply) {
 	t.Helper()
 	ct := got.Header.Get("Content-Type")
@@ -168,7 +168,7 @@ func (c *contract) checkForm(t *testing.T, got reply) {
 	}
 }
 
-// message returns what an error says.
+// message returns the message of an error.
 func (r reply) message(t *testing.T) string {
 	t.Helper()
 	var e errorBody
@@ -186,8 +186,7 @@ func (r reply) wantStatus(t *testing.T, want int) {
 	}
 }
 
-// TestClosedLists holds that every state and reason of a push is in the contract and in the documentation, and has words on the
-// page.
+// TestClosedLists checks that every state and reason of a push is in the contract and in the documentation, and has a text on the page.
 func TestClosedLists(t *testing.T) {
 	c, err := loadContract()
 	if err != nil {

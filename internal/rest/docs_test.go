@@ -22,8 +22,8 @@ import (
 	"transponder/internal/transponder"
 )
 
-// TestDocs runs every request of docs/rest.md, in its order, and compares what comes with what is shown there: the status,
-// the headers, and the body's members with their kinds, words and booleans. Numbers and moments may differ.
+// TestDocs makes every request of docs/rest.md, in order, and compares the answers with those in the document: the status, the headers, and
+// the members of the body with their types, texts and booleans. Numbers and times may differ.
 func TestDocs(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/rest.md")
 	if err != nil {
@@ -46,7 +46,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// docPushes answers as the documented server does.
+// docPushes answers like the server in the document.
 type docPushes struct{ *fakePushes }
 
 func (p docPushes) Find(f transponder.Filter) []transponder.Info {
@@ -57,7 +57,7 @@ func (p docPushes) Find(f transponder.Filter) []transponder.Info {
 	return found
 }
 
-// docHistory and docEvents are what the page shows of a push that ended.
+// docHistory and docEvents are what the document shows about a push that has ended.
 var (
 	docHistory = []transponder.Info{{
 		ID: pushID, SourceName: "name", StreamName: "rtmp_name", Target: "rtmp://localhost/live/***", URL: "rtmp://localhost:1935/live", Width: 1280, Height: 720,
@@ -74,7 +74,7 @@ var (
 	}}
 )
 
-// docConnections is the publisher's.
+// docConnections is the connection of the publisher.
 var docConnections = []Connection{{
 	SessionID: "5f0c1d5e-8c2a-4d2f-9a51-0a1f1f6d7e10", AppKey: "defaultApp", ClientVersion: "2.0",
 	ClientOSVersion: "5.0 (X11; Linux x86_64)", ClientBrowserVersion: "Mozilla/5.0 (X11; Linux x86_64)",
@@ -120,7 +120,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	return srv
 }
 
-// parseCurl makes the request that a curl command stands for.
+// parseCurl makes the request of a curl command.
 func parseCurl(t *testing.T, srv *httptest.Server, command string) *http.Request {
 	t.Helper()
 	words := regexp.MustCompile(`'[^']*'|[^\s\\]+`).FindAllString(command, -1)
@@ -162,7 +162,7 @@ func parseCurl(t *testing.T, srv *httptest.Server, command string) *http.Request
 	return r
 }
 
-// answerShown is an answer as the page shows it. Without a body, it leaves that to the reader.
+// answerShown is an answer in the document. If it shows no body, the body is not compared.
 type answerShown struct {
 	status  string
 	headers http.Header
@@ -183,7 +183,7 @@ func parseAnswer(t *testing.T, text string) answerShown {
 	return answerShown{resp.Status, resp.Header, strings.TrimSpace(strings.ReplaceAll(string(body), "\r", ""))}
 }
 
-// compareStream compares the beginning of a body that has no end, to the letter.
+// compareStream compares the beginning of a body without an end. It must be equal.
 func compareStream(t *testing.T, want answerShown, srv *httptest.Server, r *http.Request) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

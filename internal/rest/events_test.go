@@ -18,14 +18,14 @@ import (
 	"transponder/internal/transponder"
 )
 
-// eventStream is an answer of events, under way.
+// eventStream is an open answer with events.
 type eventStream struct {
 	t      *testing.T
 	lines  *bufio.Reader
 	cancel context.CancelFunc
 }
 
-// follow opens a stream of events.
+// follow opens an event stream.
 func follow(t *testing.T, srv *httptest.Server, query, lastEventID string) eventStream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -64,11 +64,11 @@ func (s eventStream) block() string {
 // fakeRun is the run of fakeEvents.
 var fakeRun = new(fakeEvents).Run()
 
-// ofRun is a block whose id is of the run; the number alone is given.
+// ofRun completes a block in which the id is only a number.
 func ofRun(block string) string { return strings.Replace(block, "id: ", "id: "+fakeRun+"-", 1) }
 
-// want reads blocks and compares them. The id of a block is given as its number; the data of a push as its id, and held to the
-// contract.
+// want reads blocks and compares them. For the id of a block, only the number is given. For the data of a push, only the id is given; the
+// data is checked against the contract.
 func (s eventStream) want(blocks ...string) {
 	s.t.Helper()
 	c, err := loadContract()
@@ -151,7 +151,7 @@ func TestBadEvents(t *testing.T) {
 	}
 }
 
-// TestFollowers holds how many may follow, that one who leaves makes room, and that Close ends all.
+// TestFollowers checks how many clients may follow, that a client that leaves makes room, and that Close ends all.
 func TestFollowers(t *testing.T) {
 	h, err := New(DefaultConfig(), Parts{Events: newFakeEvents(0)}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -188,7 +188,7 @@ func TestFollowers(t *testing.T) {
 	get(t, srv, "/rest-api/push/events").wantStatus(t, http.StatusServiceUnavailable)
 }
 
-// slowClient is a connection whose peer takes a number of pieces and then nothing more.
+// slowClient is a connection whose client reads a number of writes and then nothing more.
 type slowClient struct {
 	*httptest.ResponseRecorder
 	takes    int
@@ -213,7 +213,7 @@ func (c *slowClient) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
-// followSlowly runs the handler in the test's bubble until the client or ctx ends it, and returns when that was.
+// followSlowly runs the handler in the bubble of the test until the client or ctx ends it, and returns the time of the end.
 func followSlowly(ctx context.Context, t *testing.T, journal Events, query string, takes int) (*slowClient, time.Duration) {
 	t.Helper()
 	h, err := New(DefaultConfig(), Parts{Events: journal}, slog.New(slog.DiscardHandler))
@@ -237,7 +237,7 @@ func TestSlowFollower(t *testing.T) {
 	})
 }
 
-// TestHeartbeats holds that a follower hears something even when all that happens is of other pushes, and how far that is.
+// TestHeartbeats checks that a follower gets heartbeats, with the number of the last event, while all events are of other pushes.
 func TestHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		journal := newFakeEvents(0)

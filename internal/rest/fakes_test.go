@@ -21,7 +21,7 @@ var (
 	_ Events  = (*transponder.Journal)(nil)
 )
 
-// fakePushes keeps what it is asked for and answers like a registry whose streams and addresses are all good.
+// fakePushes keeps the requests and answers like a registry in which all streams and addresses are valid.
 type fakePushes struct {
 	mu       sync.Mutex
 	list     []transponder.Info    // guarded by mu
@@ -95,7 +95,7 @@ func (p *fakePushes) Mute(id string, on bool) error {
 	return p.change(id, func(i *transponder.Info) { i.Muted = on })
 }
 
-// SoundOn keeps the name with what loop is.
+// SoundOn keeps the name and loop.
 func (p *fakePushes) SoundOn(id, file string, loop bool) error {
 	return p.change(id, func(i *transponder.Info) {
 		i.SoundEnabled, i.SoundFile, i.Options.Loop = true, file, loop
@@ -119,7 +119,7 @@ func (p *fakePushes) last(t *testing.T) transponder.Request {
 	return p.requests[len(p.requests)-1]
 }
 
-// fakeEvents is a journal that begins after the number gone, and numbers what is added.
+// fakeEvents is a journal that begins after the number gone, and numbers the events that are added.
 type fakeEvents struct {
 	gone uint64
 
@@ -172,7 +172,7 @@ func (j *fakeEvents) Since(ctx context.Context, after uint64, dst []transponder.
 	}
 }
 
-// fakeSessions is a signalling with connections and players that stay as they are.
+// fakeSessions has connections and players that do not change.
 type fakeSessions struct {
 	connections []Connection
 	players     []Player
@@ -211,7 +211,7 @@ func (s *fakeSessions) StopPlayer(id string) bool {
 	return slices.ContainsFunc(s.players, func(p Player) bool { return p.ID == id })
 }
 
-// someSessions has a connection that plays "cam", and one that waits for its browser.
+// someSessions returns sessions with a connection that plays "cam", and one that waits for its browser.
 func someSessions() *fakeSessions {
 	return &fakeSessions{
 		connections: []Connection{

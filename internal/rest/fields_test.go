@@ -15,8 +15,8 @@ import (
 
 var place = regexp.MustCompile(`line (\d+), column (\d+)`)
 
-// FuzzBody reads any body as every kind of request. What is an object is read; what is not is refused with a status of 400
-// and, if it is not JSON at all, with a place that is inside the body.
+// FuzzBody reads any body as every kind of request. An object is read. Anything else is refused with the status 400 and, if it is not JSON,
+// with a place inside the body.
 func FuzzBody(f *testing.F) {
 	for _, seed := range []string{
 		``, `null`, `{}`, `[]`, `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","width":"720","fps":29.97}`,
@@ -62,7 +62,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzLoose holds that a number and a boolean mean the same as strings.
+// FuzzLoose checks that numbers and booleans mean the same as strings.
 func FuzzLoose(f *testing.F) {
 	f.Add(720, 29.97, true)
 	f.Add(-1, 0.0, false)

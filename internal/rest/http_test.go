@@ -30,7 +30,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// Slashes too many, as clients put between the parts of an address and behind it, change nothing.
+// Additional slashes, which some clients put between the parts of a path and at its end, change nothing.
 func TestSlashes(t *testing.T) {
 	srv := newServer(t, &fakePushes{list: []transponder.Info{livePush()}}, newHub(t))
 	for _, path := range []string{"/push/find/", "/push/find//", "//push//find", "/./push/find"} {
@@ -149,7 +149,7 @@ type noStreams struct{}
 
 func (noStreams) Sources() []*stream.Source { return nil }
 
-// Who asks again and again may have an empty list in place of the contract's 404.
+// A client may ask for an empty list in place of the 404 of the contract.
 func TestEmptyList(t *testing.T) {
 	srv := newServer(t, &fakePushes{}, noStreams{})
 	for _, path := range []string{"/push/find", "/push/find_all", "/stream/find", "/stream/find_all", "/connection/find", "/connection/find_all"} {

@@ -16,7 +16,7 @@ import (
 	"transponder/internal/guard"
 )
 
-// hashTime is what a hash takes in these tests: as on a busy machine.
+// hashTime is how long a hash takes in these tests, which is like on a busy machine.
 const hashTime = 250 * time.Millisecond
 
 // guess tries a password once.
@@ -28,8 +28,8 @@ func guess(t *testing.T, l *logins, from, name, password string, right bool) (ok
 	})
 }
 
-// Sixty who guess as fast as they can, from one address or from many, for the user or for others, hold up who knows the password for a
-// second at the most.
+// Sixty clients guess as fast as they can, from one address or from many, for the user or for others. A client that knows the password
+// waits for a second at most.
 func TestGuessersHoldNobodyUp(t *testing.T) {
 	for name, tt := range map[string]struct {
 		from, user func(i int) string
@@ -85,7 +85,7 @@ func TestGuessersHoldNobodyUp(t *testing.T) {
 	}
 }
 
-// Pauses grow with each wrong password of an account from an address, and are over with the right one; then no pause holds.
+// Pauses grow with each wrong password for an account from an address. They end with the right password, after which there are none.
 func TestPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLogins(guard.DefaultSharesConfig())
@@ -120,7 +120,7 @@ func TestPauses(t *testing.T) {
 	})
 }
 
-// An address that guesses for many users is not asked for a while; the others are.
+// An address that guesses for many users is refused for a while. Other addresses are not.
 func TestBlockedAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLogins(guard.DefaultSharesConfig())
@@ -150,7 +150,7 @@ func TestBlockedAddress(t *testing.T) {
 	})
 }
 
-// The same password asked for many times at once is checked once, as the requests of a page that was just opened are.
+// If many requests have the same password at the same time, it is checked once. The requests of a page that was just opened are such.
 func TestSamePasswordAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLogins(guard.DefaultSharesConfig())
@@ -170,7 +170,7 @@ func TestSamePasswordAtOnce(t *testing.T) {
 	})
 }
 
-// A client that has guessed too often is told when to come again, and what is not the API is protected too, but for this machine.
+// A client that has guessed too often is told when to try again. Handlers besides the API are protected too, except from this machine.
 func TestTooManyTries(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Auth, cfg.UsersFile = true, usersFile(t, "ann", "secret")

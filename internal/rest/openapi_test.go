@@ -11,7 +11,7 @@ import (
 	"transponder/api"
 )
 
-// TestSpecificationForTools holds api/openapi.yaml to what linters and generators of clients ask of it, beyond what is valid.
+// TestSpecificationForTools checks that api/openapi.yaml has what linters and client generators need beyond a valid specification.
 func TestSpecificationForTools(t *testing.T) {
 	c, err := loadContract()
 	if err != nil {

@@ -93,7 +93,7 @@ func TestPushAnswer(t *testing.T) {
 	}
 }
 
-// TestStartPush starts pushes as clients do: what is typed loosely, and what is not there.
+// TestStartPush starts pushes as clients do, with loosely typed and with absent fields.
 func TestStartPush(t *testing.T) {
 	yes, no := true, false
 	const name, url = "name", "rtmp://localhost:1935/live"
@@ -206,7 +206,7 @@ func TestStartPushName(t *testing.T) {
 	}
 }
 
-// TestBadRequest holds what callers are told when their body cannot be used.
+// TestBadRequest checks what callers are told when their body cannot be used.
 func TestBadRequest(t *testing.T) {
 	const startup = "/rest-api/push/startup"
 	seedStartup := "{\n  \"streamName\": \"name\",\n  \"rtmpUrl\": \"rtmp://localhost:1935/live\",\n" +
@@ -320,7 +320,7 @@ func TestBadRequest(t *testing.T) {
 	}
 }
 
-// TestPushSound changes a push's sound as clients do.
+// TestPushSound changes the sound of a push as clients do.
 func TestPushSound(t *testing.T) {
 	info := livePush()
 	info.Muted, info.SoundEnabled = false, false
@@ -358,7 +358,7 @@ func TestPushSound(t *testing.T) {
 	}
 }
 
-// TestOutcomes holds which status each error of the registry becomes, and that a caller is not told what only we should know.
+// TestOutcomes checks the status for each error of the registry, and that a caller is not told internal details.
 func TestOutcomes(t *testing.T) {
 	tests := []struct {
 		err     error
@@ -430,7 +430,7 @@ func TestFindAndTerminatePush(t *testing.T) {
 	}
 }
 
-// Who asks from elsewhere without a password does not learn what is in this server's private networks.
+// A client on another machine without a password does not learn what is in the private networks of this server.
 func TestReasonsForStrangers(t *testing.T) {
 	failed := livePush()
 	failed.State, failed.Reason, failed.Detail, failed.Hidden = transponder.Failed, transponder.ReasonHandshake, "no RTMP there", true

@@ -98,7 +98,7 @@ func TestLargeBody(t *testing.T) {
 	post(t, srv, "/rest-api/stream/find", fits+strings.Repeat(" ", 2)).wantStatus(t, http.StatusRequestEntityTooLarge)
 }
 
-// Many members cost no more than reading them, at the top and below.
+// An object with very many members costs no more than reading it, at the top level and below.
 func TestManyMembers(t *testing.T) {
 	srv := newServer(t, &fakePushes{}, newHub(t))
 	var members strings.Builder
@@ -134,7 +134,7 @@ func TestShortBody(t *testing.T) {
 	}
 }
 
-// deadlines is a connection that keeps the deadlines set on it and whose body never comes.
+// deadlines is a connection that keeps the deadlines set on it, and whose body never arrives.
 type deadlines struct {
 	*httptest.ResponseRecorder
 	set []time.Time
@@ -147,7 +147,7 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 
 func (d *deadlines) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
-// TestSlowBody also holds that the deadline is lifted: one that passes later would cancel the request.
+// TestSlowBody also checks that the deadline is removed: if it passed later, it would cancel the request.
 func TestSlowBody(t *testing.T) {
 	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -231,8 +231,7 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// A stranger's page that has had its name resolved to this server's address gets nothing that needs no password, and no challenge
-// is put to a browser.
+// A page of another host whose name resolves to this server gets no answer if no password is needed, and browsers get no challenge.
 func TestStolenName(t *testing.T) {
 	open := newServer(t, &fakePushes{}, newHub(t))
 	closed := newServerWith(t, Config{Auth: true, UsersFile: usersFile(t, "ann", "secret")}, &fakePushes{}, newHub(t))
@@ -309,7 +308,7 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// A file that an editor on Windows has saved holds the same users: the first of them, too.
+// A file of users that was saved by an editor on Windows has the same users, including the first one.
 func TestUsersWithByteOrderMark(t *testing.T) {
 	text, err := os.ReadFile(usersFile(t, "ann", "secret"))
 	if err != nil {
@@ -392,7 +391,7 @@ func TestWarnIfOpen(t *testing.T) {
 	}
 }
 
-// TestLogKeepsSecrets looks for what a caller sent in the log of a server that logs everything.
+// TestLogKeepsSecrets checks that the log, at the lowest level, does not have the secrets that a caller sent.
 func TestLogKeepsSecrets(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))

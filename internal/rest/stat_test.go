@@ -47,7 +47,7 @@ func getStat(t *testing.T, srv *httptest.Server, query string) (body, contentTyp
 	return string(b), resp.Header.Get("Content-Type")
 }
 
-// TestStatText reads the text as the Web SDK does, and looks for all that its console shows.
+// TestStatText parses the text as the Web SDK does, and checks that everything is there that its console shows.
 func TestStatText(t *testing.T) {
 	body, ct := getStat(t, newStatServer(t), "&preventCache=Wed%20Nov%2015%202023")
 	if ct != "text/plain;charset=UTF-8" {

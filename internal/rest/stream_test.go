@@ -42,7 +42,7 @@ func TestStreamAnswer(t *testing.T) {
 	}
 }
 
-// streamFilters are what find and terminate understand alike.
+// streamFilters are filters that find and terminate understand in the same way.
 var streamFilters = []struct {
 	body string
 	want []string // names; none: 404

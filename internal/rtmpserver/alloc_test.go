@@ -6,7 +6,7 @@ import (
 	"transponder/internal/media"
 )
 
-// The usual access unit goes through without a copy and without an allocation.
+// A usual access unit is read without a copy and without an allocation.
 func TestUsualUnitAllocatesNothing(t *testing.T) {
 	b := unitOf(idr, inter)
 	got := testing.AllocsPerRun(100, func() {

@@ -10,7 +10,7 @@ import (
 	"transponder/internal/media"
 )
 
-// TestClock feeds a publisher's milliseconds with their times of arrival.
+// TestClock feeds the clock with the milliseconds of a publisher and their times of arrival.
 func TestClock(t *testing.T) {
 	type message struct {
 		kind    media.Kind
@@ -61,8 +61,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// feed is a publisher for a minute: what is recorded at t seconds is sent, or gets through, at sent(t) and says said(t)
-// seconds.
+// feed is a publisher for a minute. Media that is recorded at t seconds arrives at sent(t), and has the time said(t).
 type feed struct {
 	name string
 	sent func(t float64) float64
@@ -75,8 +74,8 @@ type feed struct {
 	jumps int64   // of the clock, at most
 }
 
-// TestClockCourses runs publishers in virtual time, read as the clock wants them read. What was recorded together is stamped
-// together, what comes late is read soon, and no frames are squeezed together.
+// TestClockCourses runs publishers in virtual time, reading at the pace of the clock. Media that was recorded together gets the same time,
+// late media is read soon, and frames keep their distance.
 func TestClockCourses(t *testing.T) {
 	truly := func(_ media.Kind, t float64) float64 { return t }
 	live := func(t float64) float64 { return t }
@@ -193,7 +192,8 @@ func runFeed(t *testing.T, f feed) {
 	}
 }
 
-// TestClockLate has a publisher whose media get ever later: its link recovers after more than a minute, or it is slower than its times.
+// TestClockLate has publishers whose media becomes later and later: the network recovers after more than a minute, or the publisher is slower
+// than its times.
 func TestClockLate(t *testing.T) {
 	for _, f := range []struct {
 		name   string
@@ -237,7 +237,7 @@ func TestClockLate(t *testing.T) {
 	}
 }
 
-// TestClockFile sends a file without pace: it is read two seconds ahead of its time, and the end is waited for.
+// TestClockFile sends a file without pacing. It is read two seconds ahead of its time, and played to its end.
 func TestClockFile(t *testing.T) {
 	var k clock
 	now := 0.5 * float64(time.Second)
@@ -256,7 +256,7 @@ func TestClockFile(t *testing.T) {
 	}
 }
 
-// TestClockDrift runs a publisher whose clock is off for ten hours, with arrivals that jitter by up to 200 ms.
+// TestClockDrift runs a publisher with a wrong clock for ten hours, with a jitter of up to 200 ms.
 func TestClockDrift(t *testing.T) {
 	for _, ppm := range []int64{-200, 200} {
 		var k clock

@@ -20,7 +20,7 @@ import (
 	"transponder/internal/testkit"
 )
 
-// A sequence parameter set of HEVC for 1920x1080; a key frame's beginning of AV1 and of VP9 for 1920x804.
+// A sequence parameter set of HEVC for 1920x1080, and the beginnings of key frames of AV1 and VP9 for 1920x804.
 var (
 	hevcSPS = []byte{
 		0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03,
@@ -90,7 +90,7 @@ func TestIngestEnhanced(t *testing.T) {
 			if got[0].Track != got[2].Track {
 				t.Error("the track changes without a reason")
 			}
-			// The same publisher goes on with H.264, and back.
+			// The same publisher changes to H.264, and back.
 			track, _ := media.NewH264Track(sps, pps)
 			for _, m := range []struct {
 				head    string
@@ -107,7 +107,7 @@ func TestIngestEnhanced(t *testing.T) {
 	}
 }
 
-// TestForeignEnhanced takes streams from a publisher that we did not write, which marks no key frames.
+// TestForeignEnhanced receives streams from a publisher of another project, which marks no key frames.
 func TestForeignEnhanced(t *testing.T) {
 	pps, idr, inter := []byte{0x44, 1, 9}, []byte{0x26, 1, 9}, []byte{0x02, 1, 9}
 	for _, c := range []struct {
@@ -187,7 +187,7 @@ func TestForeignEnhanced(t *testing.T) {
 	}
 }
 
-// TestForeignPlayer plays HEVC to a player that we did not write, which offers to take it.
+// TestForeignPlayer plays HEVC to a player of another project, which offers to take it.
 func TestForeignPlayer(t *testing.T) {
 	s, hub := runServer(t, nil)
 	src, err := hub.Publish(stream.Info{Name: "n", ID: "i", HasVideo: true})
@@ -240,7 +240,7 @@ func TestForeignPlayer(t *testing.T) {
 	}
 }
 
-// FuzzIngest holds that no video message panics.
+// FuzzIngest checks that no video message panics.
 func FuzzIngest(f *testing.F) {
 	f.Add(append([]byte("\x90hvc1"), hvcC(hevcSPS)...))
 	f.Add(append([]byte("\x91av01"), av1Key...))
@@ -260,7 +260,7 @@ func FuzzIngest(f *testing.F) {
 	})
 }
 
-// TestPlayEnhanced plays HEVC to a client that has offered to take it, and not to another.
+// TestPlayEnhanced plays HEVC to a client that has offered to take it, and not to one that has not.
 func TestPlayEnhanced(t *testing.T) {
 	s, hub := runServer(t, nil)
 	src, err := hub.Publish(stream.Info{Name: "n", ID: "i", HasVideo: true})

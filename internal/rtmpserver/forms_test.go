@@ -16,7 +16,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// lengths makes an access unit of NAL units with lengths of so many bytes.
+// lengths makes an access unit in which each NAL unit has a length of so many bytes before it.
 func lengths(size int, nalus ...[]byte) []byte {
 	var b []byte
 	for _, n := range nalus {
@@ -27,7 +27,7 @@ func lengths(size int, nalus ...[]byte) []byte {
 	return b
 }
 
-// startCodes makes an access unit as annex B has it, with both kinds of start code.
+// startCodes makes an access unit in the form of annex B, with both kinds of start code.
 func startCodes(nalus ...[]byte) []byte {
 	b := []byte{0}
 	for _, n := range nalus {
@@ -36,7 +36,7 @@ func startCodes(nalus ...[]byte) []byte {
 	return b
 }
 
-// Pictures in every form that encoders send come out in the one form of the hub, with the right configuration.
+// Pictures in every form that encoders send become pictures in the form of the hub, with the right configuration.
 func TestFormsOfH264(t *testing.T) {
 	track, err := media.NewH264Track(sps, pps)
 	if err != nil {
@@ -90,7 +90,7 @@ func TestFormsOfH264(t *testing.T) {
 	}
 }
 
-// What cannot be read is counted by what is wrong with it, and costs nothing else.
+// A message that cannot be read is counted by its fault, and has no other effect.
 func TestUnreadable(t *testing.T) {
 	track, _ := media.NewH264Track(sps, pps)
 	f := newFeeder(t)
@@ -123,7 +123,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// HEVC comes by Enhanced RTMP or by codec id 12, and in as many forms as H.264.
+// HEVC is sent by Enhanced RTMP or with codec id 12, and in as many forms as H.264.
 func TestFormsOfHEVC(t *testing.T) {
 	vps, pps, idr, inter := []byte{0x40, 1, 2}, []byte{0x44, 1, 9}, []byte{0x26, 1, 9}, []byte{0x02, 1, 9}
 	short := hvcC(vps, hevcSPS, pps)
@@ -165,7 +165,7 @@ func TestFormsOfHEVC(t *testing.T) {
 	}
 }
 
-// AV1 and VP9 say what they are with their key frames.
+// The key frames of AV1 and VP9 describe the stream.
 func TestNoConfigOfAV1AndVP9(t *testing.T) {
 	for head, frame := range map[string][]byte{"\x91av01": av1Key, "\x91vp09": vp9Key} {
 		f := newFeeder(t)
@@ -178,7 +178,7 @@ func TestNoConfigOfAV1AndVP9(t *testing.T) {
 	}
 }
 
-// Other tracks of Enhanced RTMP's multitrack are passed over, whichever kind they are.
+// Other tracks in multitrack messages of Enhanced RTMP are ignored, whatever their kind.
 func TestMultitrack(t *testing.T) {
 	track, _ := media.NewH264Track(sps, pps)
 	f := newFeeder(t)
@@ -265,7 +265,7 @@ func TestADTS(t *testing.T) {
 	}
 }
 
-// Where the sound stops while pictures come, silence takes its place; the sound goes on where it is when it comes back.
+// If the sound stops while pictures arrive, silence takes its place. When the sound comes back, it continues at its own time.
 func TestSilenceForSound(t *testing.T) {
 	track, _ := media.NewH264Track(sps, pps)
 	f := newFeeder(t)
@@ -314,7 +314,7 @@ func TestSilenceForSound(t *testing.T) {
 	}
 }
 
-// Real pictures behind start codes, without a configuration, decode at the far end of a push.
+// Real pictures with start codes, and without a configuration, can be decoded at the destination of a push.
 func TestFormsDecode(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("ffmpeg", strings.Fields("-v error -f lavfi -i testsrc2=size=320x180:rate=25:duration=1 -pix_fmt yuv420p -c:v libx264 "+

@@ -70,7 +70,7 @@ func FuzzReadUnit(f *testing.F) {
 	})
 }
 
-// feeder writes messages to an ingest and keeps what comes out.
+// feeder gives messages to an ingest and keeps the frames.
 type feeder struct {
 	t      *testing.T
 	in     ingest
@@ -88,19 +88,19 @@ func newFeeder(t *testing.T) *feeder {
 	return &feeder{t: t, in: newIngest(src), reader: r}
 }
 
-// send hands a message with hand-made bytes to the ingest.
+// send gives a message to the ingest.
 func (f *feeder) send(kind uint8, ms uint32, head []byte, payload []byte) error {
 	_, err := f.in.take(rtmp.Message{Type: kind, Time: ms, Payload: append(bytes.Clone(head), payload...)}, 0)
 	return err
 }
 
-// sendAt is send at another time than the first.
+// sendAt is send with a time of arrival.
 func (f *feeder) sendAt(kind uint8, ms uint32, body []byte, now media.Timestamp) error {
 	_, err := f.in.take(rtmp.Message{Type: kind, Time: ms, Payload: body}, now)
 	return err
 }
 
-// frames returns what has come out.
+// frames returns the frames so far.
 func (f *feeder) frames() []media.Frame {
 	f.t.Helper()
 	var got []media.Frame

@@ -13,7 +13,7 @@ import (
 	"transponder/internal/testkit"
 )
 
-// TestPlayerEnds plays streams with the other side of our own wire package until they end, each in its way.
+// TestPlayerEnds plays streams with the client of our own wire package, and ends them in several ways.
 func TestPlayerEnds(t *testing.T) {
 	s, hub := runServer(t, func(c *Config) { c.WriteTimeout = 300 * time.Millisecond })
 	src, err := hub.Publish(stream.Info{Name: "n", ID: "i", HasVideo: true})
@@ -36,7 +36,7 @@ func TestPlayerEnds(t *testing.T) {
 	go io.Copy(io.Discard, polite)
 	big := append(unitOf(idr), unitOf(make([]byte, 1<<20))...)
 	big[len(unitOf(idr))+4] = inter[0]
-	testkit.Eventually(t, 10*time.Second, func() string { // the stalled player's socket fills, then it is dropped
+	testkit.Eventually(t, 10*time.Second, func() string { // the socket of the stalled player fills up, then the player is disconnected
 		src.Video.Write(media.Frame{Track: track, Time: src.Now(), Key: true, Data: big})
 		if n := s.Stats().Players; n != 1 {
 			return fmt.Sprintf("%d players, want 1", n)

@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ownAudio gives AAC streams their own feed and makes nothing.
+// ownAudio returns the feed of the source, and transcodes nothing.
 type ownAudio struct{}
 
 func (ownAudio) Feed(s *stream.Source, _ media.AudioFormat) (*stream.Feed, func(), error) {
@@ -47,7 +47,7 @@ func runServer(t *testing.T, change func(*Config)) (*Server, *stream.Hub) {
 	return runServerOf(t, hub, change), hub
 }
 
-// runServerOf is runServer for a hub of the test's own.
+// runServerOf is runServer with a given hub.
 func runServerOf(t *testing.T, hub *stream.Hub, change func(*Config)) *Server {
 	t.Helper()
 	cfg := DefaultConfig()
@@ -88,7 +88,7 @@ func dial(t *testing.T, s *Server) net.Conn {
 	return nc
 }
 
-// publisher connects our own client and asks to publish.
+// publisher connects our own client and requests to publish.
 func publisher(t *testing.T, s *Server, name string) (*rtmp.Client, net.Conn, error) {
 	t.Helper()
 	nc := dial(t, s)
@@ -101,7 +101,7 @@ func publisher(t *testing.T, s *Server, name string) (*rtmp.Client, net.Conn, er
 	return c, nc, nil
 }
 
-// ffmpeg starts a program of FFmpeg's; the returned function waits for it.
+// ffmpeg starts a program of FFmpeg. The returned function waits for it.
 func ffmpeg(t *testing.T, program, args string) (wait func() string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -124,7 +124,7 @@ func ffmpeg(t *testing.T, program, args string) (wait func() string) {
 
 const testSources = "-hide_banner -loglevel error -f lavfi -i testsrc2=s=320x240:r=25 -f lavfi -i sine=r=48000 "
 
-// TestFFmpeg publishes with ffmpeg and plays with ffprobe, which comes first and waits.
+// TestFFmpeg publishes with ffmpeg and plays with ffprobe, which connects first and waits.
 func TestFFmpeg(t *testing.T) {
 	t.Parallel()
 	s, hub := runServer(t, nil)
@@ -153,7 +153,7 @@ func TestFFmpeg(t *testing.T) {
 	})
 }
 
-// checkPackets judges what ffprobe saw: both tracks, from about 0, growing, with pictures out of order.
+// checkPackets checks the packets that ffprobe got: both tracks, with increasing times from about 0, and reordered pictures.
 func checkPackets(t *testing.T, out string) {
 	t.Helper()
 	last := map[string]float64{"video": -1, "audio": -1}
@@ -195,7 +195,7 @@ func checkPackets(t *testing.T, out string) {
 	}
 }
 
-// TestFFmpegDecodes plays a whole publish with ffmpeg, which fails on the first error.
+// TestFFmpegDecodes plays a stream from its start to its end with ffmpeg, which fails on the first error.
 func TestFFmpegDecodes(t *testing.T) {
 	t.Parallel()
 	s, hub := runServer(t, nil)
@@ -227,7 +227,7 @@ func TestFFmpegDecodes(t *testing.T) {
 	}
 }
 
-// A server without room says so, and not that somebody else has the name.
+// A publisher that is refused because the server is full is told so, and not that the name is in use.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	full := load.NewGate(1, nil)
@@ -298,7 +298,7 @@ func TestCodecRefused(t *testing.T) {
 	}
 }
 
-// TestEnds looks at how a stream's end is told to its other side.
+// TestEnds checks how publishers and players are told the end of a stream.
 func TestEnds(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -335,7 +335,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestStrangers holds connections that are not RTMP, or too slow, to their limits.
+// TestStrangers checks that connections that are not RTMP, or too slow, are closed in time.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	s, _ := runServer(t, func(c *Config) { c.HandshakeTimeout = 200 * time.Millisecond })
@@ -362,7 +362,7 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// TestManyIdle holds the number of connections to its limit, and lets new ones in once old ones are gone.
+// TestManyIdle checks the limit on the number of connections, and that new ones are accepted when old ones have gone.
 func TestManyIdle(t *testing.T) {
 	t.Parallel()
 	const limit, excess = 200, 50
@@ -385,7 +385,7 @@ func TestManyIdle(t *testing.T) {
 	})
 }
 
-// A message that is sent byte by byte, or never ended while others are, holds its connection no longer than a silent publisher does.
+// A publisher that sends a message byte by byte, or never completes one while it sends others, is disconnected as soon as a silent one.
 func TestUnfinishedMessage(t *testing.T) {
 	s, hub := runServer(t, func(c *Config) { c.IdleTimeout = 500 * time.Millisecond })
 	_, nc, err := publisher(t, s, "slow")
@@ -396,7 +396,7 @@ func TestUnfinishedMessage(t *testing.T) {
 	if !ok {
 		t.Fatal("there is no stream")
 	}
-	// The chunks are of 60000 bytes, as the client has said: this one begins a message of 15 MB.
+	// The client has announced chunks of 60000 bytes. This chunk begins a message of 15 MB.
 	if _, err := nc.Write([]byte{0x06, 0, 0, 0, 0xe0, 0, 0, 9, 1, 0, 0, 0}); err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +418,7 @@ func TestUnfinishedMessage(t *testing.T) {
 	}
 }
 
-// Strangers who begin messages and never end them hold next to nothing before they are granted to publish.
+// Connections that begin messages and never complete them use hardly any memory before they are granted to publish.
 func TestMemoryBeforePublish(t *testing.T) {
 	s, _ := runServer(t, nil)
 	nc := dial(t, s)

@@ -13,7 +13,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// A publisher who breaks the protocol, here by chunk streams without end, is told why its stream ends.
+// A publisher that breaks the protocol, here by too many chunk streams, is told why its stream ends.
 func TestProtocolBroken(t *testing.T) {
 	t.Parallel()
 	s, hub := runServer(t, nil)
@@ -43,7 +43,7 @@ func TestProtocolBroken(t *testing.T) {
 	}
 }
 
-// Media of other streams of a connection is counted and goes nowhere.
+// Media of other streams on a connection is counted and ignored.
 func TestPass(t *testing.T) {
 	f := newFeeder(t)
 	for _, kind := range []uint8{flv.TypeVideo, flv.TypeAudio, flv.TypeAudio, flv.TypeData} {

@@ -14,7 +14,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// file makes a file of ten seconds, and returns the sizes of its packets of sound.
+// file makes a file of ten seconds, and returns the sizes of its audio packets.
 func file(t *testing.T, rate string) (path string, sound []int) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "file.flv")
@@ -38,7 +38,7 @@ func file(t *testing.T, rate string) (path string, sound []int) {
 	return path, sound
 }
 
-// arrived is what a reader of a stream got.
+// arrived is what a reader got from a stream.
 type arrived struct {
 	sound       []int // sizes
 	pictures    [][]byte
@@ -47,7 +47,7 @@ type arrived struct {
 	squeezed    int // frames less than 5 ms after the one before
 }
 
-// readAll reads the stream of that name from its first frame to its end.
+// readAll reads the stream with the name from its first frame to its end.
 func readAll(t *testing.T, hub *stream.Hub, name string) <-chan arrived {
 	t.Helper()
 	done := make(chan arrived, 1)
@@ -87,8 +87,8 @@ func readAll(t *testing.T, hub *stream.Hub, name string) <-chan arrived {
 	return done
 }
 
-// Nothing of a file that FFmpeg sends without pace is lost, and it is played at its own pace, to its end. A small one is sent before it
-// has begun to be read, a large one waits in the sender for room.
+// Nothing is lost of a file that FFmpeg sends without pacing, and it is played at its own pace to its end. A small file has been sent
+// before the server begins to read; the sender of a large file waits for room.
 func TestUnpacedFile(t *testing.T) {
 	for _, rate := range []string{"800k", "20000k"} {
 		t.Run(rate, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestUnpacedFile(t *testing.T) {
 			if !ok {
 				t.Fatal("nothing was played")
 			}
-			// The reader may have come after the first frames.
+			// The reader may have begun after the first frames.
 			if n := len(got.sound); n < len(want)*2/3 || !slices.Equal(got.sound, want[len(want)-n:]) {
 				t.Errorf("%d packets of sound came, %d were sent, and the last ones are not the same", n, len(want))
 			}
@@ -118,7 +118,7 @@ func TestUnpacedFile(t *testing.T) {
 	}
 }
 
-// An encoder that has sent all it has closes the connection at once.
+// An encoder closes the connection as soon as it has sent everything.
 func TestUnpacedGone(t *testing.T) {
 	t.Parallel()
 	s, hub := runServer(t, nil)

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a server with everything around it that is not this package's.
+// world is a server, and fakes of everything it works with.
 type world struct {
 	hub    *stream.Hub
 	ingest *fakeIngest
@@ -62,7 +62,7 @@ func testConfig() Config {
 	return cfg
 }
 
-// serve lets the world be reached over a real socket.
+// serve makes the server reachable over a real socket.
 func (w *world) serve(t *testing.T) (url string) {
 	t.Helper()
 	hs := httptest.NewServer(w.srv)
@@ -75,7 +75,7 @@ func (w *world) serve(t *testing.T) (url string) {
 	return "ws" + strings.TrimPrefix(hs.URL, "http")
 }
 
-// fakeIngest answers every offer but those it was told to refuse.
+// fakeIngest answers every offer, unless it was told to refuse.
 type fakeIngest struct {
 	hub *stream.Hub
 
@@ -118,7 +118,7 @@ func (f *fakeIngest) publication(id string) *fakePublication {
 	return f.made[id]
 }
 
-// fakePublication lives until it is told to die, its source is closed or its context ends, as rtc.Publication does.
+// fakePublication runs until it is told to end, its source is closed or its context ends, as rtc.Publication does.
 type fakePublication struct {
 	src *stream.Source
 	die chan error
@@ -138,7 +138,7 @@ func (p *fakePublication) Run(ctx context.Context) error {
 	return p.src.Err()
 }
 
-// fakeEgress answers every offer to play but those it was told to refuse.
+// fakeEgress answers every offer to play, unless it was told to refuse.
 type fakeEgress struct {
 	made chan *fakePlayback
 
@@ -178,7 +178,7 @@ func (f *fakeEgress) fail(err error) {
 	f.refuse = err
 }
 
-// fakePlayback lives until it is told to die, its source ends or its context does, as rtc.Playback does.
+// fakePlayback runs until it is told to end, its source ends or its context ends, as rtc.Playback does.
 type fakePlayback struct {
 	src       *stream.Source
 	connected chan struct{}
@@ -197,7 +197,7 @@ func (p *fakePlayback) Stats() rtc.PlayStats {
 	return p.stats
 }
 
-// sent adds to what was sent.
+// sent adds to the figures of what was sent.
 func (p *fakePlayback) sent(bytes int64, video *media.Track) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -265,7 +265,7 @@ func (f *fakePusher) started() []transponder.Request {
 	return append([]transponder.Request(nil), f.requests...)
 }
 
-// browser is the client's end of a session.
+// browser is the client of a session.
 type browser struct {
 	t    *testing.T
 	conn *websocket.Conn
@@ -284,7 +284,7 @@ func dial(t *testing.T, url string) *browser {
 	return &browser{t: t, conn: conn}
 }
 
-// dialIn dials and gets as far as ESTABLISHED.
+// dialIn connects and establishes a session.
 func dialIn(t *testing.T, url string) *browser {
 	t.Helper()
 	b := dial(t, url)
@@ -307,7 +307,7 @@ type reply struct {
 	Data    *json.RawMessage `json:"data"`
 }
 
-// next returns the next message, whatever it is, after seeing that the SDK could read it.
+// next checks that the SDK could read the next message, and returns it.
 func (b *browser) next() (name, data string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
@@ -323,7 +323,8 @@ func (b *browser) next() (name, data string) {
 	return r.Message, string(*r.Data)
 }
 
-// want reads the next message, which must have that name, and returns the first element of its data. Others may come before it.
+// want reads the next message, which must have the name, and returns the first element of its data. Messages named in others may come
+// before it.
 func (b *browser) want(name string, others ...string) map[string]any {
 	b.t.Helper()
 	got, data := b.next()
@@ -344,7 +345,7 @@ func (b *browser) want(name string, others ...string) map[string]any {
 	return object
 }
 
-// wantStatus reads the next message, which must be that status.
+// wantStatus reads the next message, which must be the status.
 func (b *browser) wantStatus(id, status, info string) map[string]any {
 	b.t.Helper()
 	d := b.want("notifyStreamStatusEvent")
@@ -355,7 +356,7 @@ func (b *browser) wantStatus(id, status, info string) map[string]any {
 	return d
 }
 
-// wantQuiet sees that nothing is waiting, or nothing but the others: the answer to a new question is the next message.
+// wantQuiet checks that no message is waiting, except those named in others: the answer to a new request is the next message.
 func (b *browser) wantQuiet(others ...string) {
 	b.t.Helper()
 	b.raw(`{"message":"sendData","data":[{"operationId":"quiet?","payload":{}}]}`)
@@ -498,7 +499,7 @@ func (w *world) inBubble(t *testing.T) (dial func() *browser, done func()) {
 	}
 }
 
-// hello gets a browser as far as ESTABLISHED and returns its token; more holds members that begin with a comma.
+// hello establishes a session and returns its token; more holds members that begin with a comma.
 func (b *browser) hello(more string) (token string) {
 	b.t.Helper()
 	b.raw(`{"message":"connection","data":[{"appKey":"defaultApp","mediaProviders":["WebRTC"],"clientVersion":"2.0"` + more + `}]}`)

@@ -158,7 +158,7 @@ func TestReplies(t *testing.T) {
 	other.wantQuiet()
 }
 
-// hostile are frames that no SDK sends. None of them may cost more than itself.
+// hostile are frames that no SDK sends. Each may only have an effect on itself.
 var hostile = []string{
 	``, ` `, `hello`, `{`, `}`, `[]`, `null`, `0`, `"x"`, `{}`, `{"message":null}`, `{"message":{}}`, `{"message":[],"data":[]}`,
 	`{"message":"publishStream"}`, `{"message":"publishStream","data":null}`, `{"message":"publishStream","data":[]}`,

@@ -14,8 +14,8 @@ import (
 	"transponder/internal/testkit"
 )
 
-// requests are the messages of the SDK with all their fields. Each is right by itself in a session that publishes "mine" as
-// "idmine" and plays it as "pmine".
+// requests are the messages of the SDK with all fields. Each is valid in a session that publishes "mine" as "idmine" and plays it as
+// "pmine".
 var requests = []struct {
 	message string
 	data    string
@@ -84,8 +84,8 @@ func variants(t *testing.T, message, data string) []string {
 	return list
 }
 
-// Every message with each field missing, wrong, huge and twice, before and after the session is established: the server
-// answers what the SDK can read or nothing, and others do not notice.
+// Every message is sent with each field missing, wrong, huge and twice, before and after the session is established. The server
+// answers with messages that the SDK can read, or not at all, and other sessions do not notice.
 func TestBadInput(t *testing.T) {
 	cfg := testConfig()
 	cfg.Rate, cfg.Burst = 1<<20, 1<<20
@@ -159,7 +159,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// Messages that come before what they are about, or after it, change nothing.
+// A message about a stream that does not exist yet, or has ended, changes nothing.
 func TestOutOfOrder(t *testing.T) {
 	w := newWorld(t, testConfig())
 	b := dialIn(t, w.serve(t))
@@ -192,7 +192,7 @@ func TestOutOfOrder(t *testing.T) {
 	b.wantQuiet()
 }
 
-// until reads up to the next message of that name, and returns its data.
+// until reads up to the next message with the name, and returns its data.
 func (b *browser) until(name string) string {
 	b.t.Helper()
 	for {

@@ -21,7 +21,7 @@ import (
 
 const keep = `,"keepAlive":true,"custom":{"user":"x"}`
 
-// comeBack dials anew with a token, and returns what getUserData says.
+// comeBack connects again with a token, and returns the data of getUserData.
 func comeBack(t *testing.T, url, token string) (*browser, map[string]any) {
 	t.Helper()
 	b := dial(t, url)
@@ -29,7 +29,7 @@ func comeBack(t *testing.T, url, token string) (*browser, map[string]any) {
 	return b, b.want("getUserData")
 }
 
-// lost waits until the server knows that a browser's socket is gone.
+// lost waits until the server knows that the socket of a browser is gone.
 func (w *world) lost(t *testing.T) {
 	t.Helper()
 	testkit.Eventually(t, 10*time.Second, func() string {
@@ -40,7 +40,7 @@ func (w *world) lost(t *testing.T) {
 	})
 }
 
-// A page that closes its socket, or is left, is gone for good: its names are free, and it takes no room of those who may return.
+// A page that closes its socket, or that the user leaves, does not come back: its names are free, and its session is not kept.
 func TestSessionEndsWithItsPage(t *testing.T) {
 	for _, code := range []websocket.StatusCode{websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd} {
 		t.Run(code.String(), func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestSessionEndsWithItsPage(t *testing.T) {
 	}
 }
 
-// Writing fails before the reader has told of the close frame.
+// A write fails before the reader has reported the close frame.
 func TestGoodbyeIsHeardWhileSending(t *testing.T) {
 	w := newWorld(t, testConfig())
 	url := w.serve(t)
@@ -172,7 +172,7 @@ func TestSessionSurvivesItsSocket(t *testing.T) {
 	}
 }
 
-// A browser may be back before the server has noticed that it was gone.
+// A browser may be back before the server has noticed that its socket was lost.
 func TestSessionMovesToAnotherSocket(t *testing.T) {
 	w := newWorld(t, testConfig())
 	url := w.serve(t)
@@ -238,7 +238,7 @@ func TestNobodyReturnsToWhatIsNotKept(t *testing.T) {
 	}
 }
 
-// After the grace, everything is as if the session had not been kept.
+// When the time for the return is over, everything is as if the session had not been kept.
 func TestGraceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, testConfig())
@@ -267,7 +267,7 @@ func TestGraceEnds(t *testing.T) {
 	})
 }
 
-// The grace begins anew with each loss, and streams go on all the while.
+// The time for the return begins again with each loss, and streams continue meanwhile.
 func TestGraceBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, testConfig())
@@ -290,7 +290,7 @@ func TestGraceBeginsAnew(t *testing.T) {
 	})
 }
 
-// radio is a stream of sound, of another door, whose publisher tells nobody anything.
+// radio is a stream of sound from another door, about whose publisher no session is told.
 var radio = stream.Info{Name: "radio", ID: "r", HasAudio: true}
 
 func TestSilentBrowserIsKept(t *testing.T) {
@@ -320,7 +320,7 @@ func TestSilentBrowserIsKept(t *testing.T) {
 	})
 }
 
-// What a session is ended for, another socket does not mend.
+// A session that was ended for a cause cannot continue over another socket.
 func TestEndedSessionsAreNotKept(t *testing.T) {
 	tests := []struct {
 		name string
@@ -386,7 +386,7 @@ func TestShutdownEndsKeptSessions(t *testing.T) {
 	}
 }
 
-// Sessions without a socket do not take the place of those who have one.
+// Sessions that are kept without a socket take no places of sockets.
 func TestKeptSessionsTakeNoSlot(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxSessions = 1
@@ -412,7 +412,7 @@ func TestKeptSessionsTakeNoSlot(t *testing.T) {
 	_ = again.conn.CloseNow()
 }
 
-// Losing the socket in the middle of anything ends in one terminal status, which waits.
+// If the socket is lost at any moment, each stream gets one terminal status, which waits for the browser.
 func TestLostWhileStarting(t *testing.T) {
 	w := newWorld(t, testConfig())
 	w.egress.hold = make(chan struct{})

@@ -70,7 +70,7 @@ func TestPlay(t *testing.T) {
 	}
 }
 
-// Every way to end, before and after PLAYING, gives one terminal status and leaves the id free.
+// Each cause of an end, before and after PLAYING, gives one terminal status and frees the id.
 func TestPlayEnds(t *testing.T) {
 	w := newWorld(t, testConfig())
 	b := dialIn(t, w.serve(t))
@@ -103,7 +103,7 @@ func TestPublisherLeavesItsPlayers(t *testing.T) {
 	tests := []struct {
 		name  string
 		leave func(w *world, b *browser)
-		told  func(b *browser) // what the publisher hears
+		told  func(b *browser) // what the publisher is told
 	}{
 		{"unpublish", func(_ *world, b *browser) { b.raw(unpublishFrame("id1")) },
 			func(b *browser) { b.wantStatus("id1", "UNPUBLISHED", "Stopped by user") }},
@@ -257,7 +257,7 @@ func TestPlayWithoutPlayFunc(t *testing.T) {
 	}
 }
 
-// A stream that is only reserved is waited for.
+// A player waits for a publisher that is not connected yet.
 func TestPlayBeforeLive(t *testing.T) {
 	tests := []struct {
 		name         string
@@ -297,7 +297,7 @@ func TestPlayBeforeLive(t *testing.T) {
 				if tt.status != "" {
 					b.wantStatus("p1", tt.status, tt.info)
 				} else {
-					first, _ := b.next() // who hears first does not matter
+					first, _ := b.next() // their order does not matter
 					second, _ := b.next()
 					if first == second || !strings.Contains(first+second, "setRemoteSDP") {
 						t.Errorf("got %s and %s, want PUBLISHING and an answer", first, second)
@@ -347,7 +347,7 @@ func TestPanicOfPlayingEndsOneSession(t *testing.T) {
 	})
 }
 
-// wantRate reads the next message, which must be that rate.
+// wantRate reads the next message, which must be the rate.
 func (b *browser) wantRate(name, id string, bps float64) {
 	b.t.Helper()
 	if d := b.want(name); d["mediaSessionId"] != id || d["videoRate"] != bps || len(d) != 2 {
@@ -355,7 +355,7 @@ func (b *browser) wantRate(name, id string, bps float64) {
 	}
 }
 
-// Rates come exactly once a second, from PUBLISHING and PLAYING on.
+// Rates are sent exactly once a second, beginning with PUBLISHING and PLAYING.
 func TestRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, testConfig())
@@ -438,7 +438,7 @@ func TestRatesAndSizesOfPlayers(t *testing.T) {
 	})
 }
 
-// Sound alone has no video rate.
+// No video rate is sent for a stream without video.
 func TestNoRatesOfSound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, testConfig())
@@ -536,7 +536,7 @@ func TestStreamEvents(t *testing.T) {
 	other.wantQuiet()
 }
 
-// A publisher who talks a lot cuts off the player that does not listen, and nobody else.
+// A publisher that sends many events causes a player that does not read to be disconnected, and nobody else.
 func TestEventsToSlowPlayer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()

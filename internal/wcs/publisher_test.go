@@ -112,7 +112,7 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// Every way to end, before and after PUBLISHING, gives one terminal status and leaves the name free.
+// Each cause of an end, before and after PUBLISHING, gives one terminal status and frees the name.
 func TestOneTerminalStatus(t *testing.T) {
 	w := newWorld(t, testConfig())
 	b := dialIn(t, w.serve(t))
@@ -198,7 +198,7 @@ func TestPublishOffers(t *testing.T) {
 	b := dialIn(t, w.serve(t))
 	b.raw(publishFrame("id1", "one", `,"transport":"TCP"`))
 	b.want("setRemoteSDP")
-	// Numbers for names, words for booleans, and null for nothing.
+	// Numbers as names, words as booleans, and null for absent fields.
 	b.raw(`{"message":"publishStream","data":[{"mediaSessionId":12,"name":34,"hasVideo":"true","hasAudio":null,"bitrate":"0",` +
 		`"mediaProvider":null,"sdp":"v=0","transport":null,"rtmpUrl":null,"constraints":[[]]}]}`)
 	name, data := b.next()

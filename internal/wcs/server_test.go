@@ -283,7 +283,7 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
-// A pipe holds nothing, so a browser that does not read blocks the server's first write.
+// A pipe has no buffer, so a browser that does not read blocks the first write of the server.
 func TestSlowBrowser(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -340,7 +340,7 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-// What the server is made of fits without an adapter of more than a line.
+// The real parts fit into Parts with an adapter of one line at most.
 var (
 	_ PublishFunc = func(ctx context.Context, o rtc.Offer, i stream.Info) (Publication, error) {
 		return new(rtc.Ingest).Publish(ctx, o, i)

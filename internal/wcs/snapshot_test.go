@@ -14,7 +14,7 @@ func snapshotFrame(id, name string) string {
 	return `{"message":"snapshot","data":[{"name":"` + name + `","mediaSessionId":"` + id + `"}]}`
 }
 
-// wantSnapshot reads the next message, which must be that picture in base64, or the refusal of one.
+// wantSnapshot reads the next message, which must be the picture in base64, or the refusal of a snapshot.
 func (b *browser) wantSnapshot(id, picture, info string) {
 	b.t.Helper()
 	d := b.want("notifyStreamEvent")
@@ -58,7 +58,7 @@ func TestSnapshot(t *testing.T) {
 	camera.wantQuiet()
 }
 
-// Snapshots are few at a time, and not made for those who do not take them.
+// Only few snapshots are made at a time, and none for a browser that does not read them.
 func TestManySnapshots(t *testing.T) {
 	w := newWorld(t, testConfig())
 	w.camera.hold = make(chan struct{})

@@ -120,7 +120,7 @@ func (d *door) do(t *testing.T, method, path, body string, headers ...string) (*
 
 const sdpType = "Content-Type: application/sdp"
 
-// offer is a small one that nobody connects with.
+// offer is a small offer for a connection that is never made.
 func offer(codec string) string {
 	return strings.ReplaceAll(`v=0
 o=- 1 1 IN IP4 127.0.0.1
@@ -133,7 +133,7 @@ a=ice-pwd:abcdefghijklmnopqrstuv
 `, "\n", "\r\n") + section(codec)
 }
 
-// section is its one m-section.
+// section is the only media section of offer.
 func section(codec string) string {
 	return strings.ReplaceAll(`m=video 9 UDP/TLS/RTP/SAVPF 96
 c=IN IP4 0.0.0.0
@@ -234,7 +234,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// FuzzFragment: what is read of a fragment stands in it, and is bounded.
+// FuzzFragment checks that everything that is read from a fragment is in it, and that the amount is bounded.
 func FuzzFragment(f *testing.F) {
 	f.Add("a=ice-ufrag:abcd\r\na=ice-pwd:x\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 5 typ host\r\na=end-of-candidates\r\n")
 	f.Add("a=ice-ufrag:a\na=ice-ufrag:b\n a=candidate: \r\r\n")
@@ -349,7 +349,7 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// Playing from the offer to DELETE: the publisher's pictures, numbers within, from a key frame on.
+// A player plays from the offer to DELETE. It gets the numbered pictures of the publisher, beginning with a key frame.
 func TestPlay(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.PlayToken = "watch"
@@ -372,7 +372,7 @@ func TestPlay(t *testing.T) {
 	publisher.FPS = 100
 	wg.Go(func() { _ = testkit.NewPublisher(publisher).Run(ctx, post("/whip/show")) })
 
-	// Who has no token plays nothing, and nobody what is not there.
+	// Nobody plays without the token, or plays a stream that does not exist.
 	if res, _ := d.do(t, "POST", "/whep/show", offer("H264"), sdpType); res.StatusCode != 401 {
 		t.Errorf("without a token: %s, want 401", res.Status)
 	}
@@ -430,8 +430,7 @@ func TestPlay(t *testing.T) {
 	}
 }
 
-// A player hears of its publisher by server-sent events: that it is there, that it has left, that it is back; and when the session ends
-// the stream of events does.
+// A player is told by server-sent events that its publisher is there, has left, and is back. The event stream ends with the session.
 func TestEvents(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Hold = time.Second
@@ -537,7 +536,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// A session has but a few streams of events, each of which may be deleted.
+// A session may have only a few event streams, and each of them may be deleted.
 func TestEventStreams(t *testing.T) {
 	d := open(t, DefaultConfig(), rtc.DefaultConfig())
 	if res, body := d.do(t, "POST", "/whip/show", offer("H264"), sdpType); res.StatusCode != 201 {
@@ -570,7 +569,7 @@ func TestEventStreams(t *testing.T) {
 	}
 }
 
-// What REST shows of a stream is not what ends it: only the client that published has been told that.
+// The id that REST shows does not end a session: only the client that published knows the id that does.
 func TestSessionIsSecret(t *testing.T) {
 	d := open(t, DefaultConfig(), rtc.DefaultConfig())
 	res, _ := d.do(t, "POST", "/whip/mine", offer("H264"), sdpType)
