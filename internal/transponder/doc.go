@@ -1,13 +1,15 @@
-// Package transponder is the push: it reads one stream of the hub and publishes it to one RTMP address, and says truthfully
-// how that goes.
+// Package transponder pushes streams: a push reads one stream of the hub, publishes it to one RTMP address, and reports its state
+// truthfully.
 //
-// A Registry holds all pushes; it alone knows the rule that one stream goes to one address once. It runs each push in a
-// goroutine of its own and joins it. Sound is turned to AAC by the renditions of package transcode; pictures in H.264 go
-// through untouched. The wire is left to package rtmp.
+// A Registry holds all pushes and allows one push of a stream to an address. It runs each push in a goroutine and waits for all of them in
+// Run. A push lives from its request to its end and makes one attempt after another, with the pauses of a Restore policy. Each connection is
+// a link, which sends, reads and watches until the connection ends, and then says where the stream goes on. A dialer makes the
+// connections; a TargetPolicy decides which addresses it may dial.
 //
-// A push is a machine of few states (machine.go) whose every step goes into the Journal, which REST and the web Hooks read. What
-// happens after a loss is decided by a Restore policy, what is sent while the stream's publisher is away by a bridge, and where
-// a push may go at all by the TargetPolicy, asked for each address that is dialled.
+// A holder reads the stream for the push. While the stream has no publisher, a bridge makes pictures and silence. Packages sound and
+// picture transcode what the server does not take as it is, H.264 is sent as it comes, and package rtmp writes the bytes.
+//
+// A push has one of a few states (machine.go). Each change of state is an event in the Journal, which REST and the web Hooks read.
 //
 // Locks that nest are taken in this order:
 //

@@ -2,11 +2,7 @@ package transponder
 
 import (
 	"context"
-	"net"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"transponder/internal/stream"
 )
@@ -87,38 +83,4 @@ func (l *link) look(tcp tcpState) time.Duration {
 	}
 	l.push.in.SetMaxLag(max(l.push.cfg.MaxDelay-outside.delay-l.push.in.Buffered().Delay, minLag))
 	return outside.lag
-}
-
-// tcpInfo returns the kernel's figures of a connection. queued is -1 where the kernel has none.
-func tcpInfo(conn net.Conn) tcpState {
-	none := tcpState{queued: -1}
-	if simulated, ok := conn.(interface{ tcpState() tcpState }); ok { // in a test
-		return simulated.tcpState()
-	}
-	if secured, ok := conn.(*securedConn); ok {
-		conn = secured.NetConn()
-	}
-	sys, ok := conn.(syscall.Conn)
-	if !ok {
-		return none
-	}
-	raw, err := sys.SyscallConn()
-	if err != nil {
-		return none
-	}
-	s := none
-	if err := raw.Control(func(fd uintptr) {
-		n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
-		if err != nil {
-			return
-		}
-		s.queued = n
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			s.unsent, s.taken, s.window = int(info.Notsent_bytes), int64(info.Bytes_acked), int(info.Snd_wnd)
-			s.minRTT = time.Duration(info.Min_rtt) * time.Microsecond
-		}
-	}); err != nil {
-		return none
-	}
-	return s
 }
