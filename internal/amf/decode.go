@@ -7,11 +7,11 @@ import (
 	"math"
 )
 
-// ErrInvalid means bytes that are no AMF0 value, or one past our limits.
+// ErrInvalid means that the bytes are not an AMF0 value, or that the value exceeds the limits of this package.
 var ErrInvalid = errors.New("invalid AMF0")
 
-// The limits of what is decoded. The deepest honest values, Enhanced RTMP's codec maps, need three levels and some dozens
-// of values; the number bounds the memory that a message of one-byte values can take.
+// The limits of decoding. The deepest values in use, the codec maps of Enhanced RTMP, need three levels and some dozens of values. The number
+// of values is limited because a message of one-byte values could take much memory.
 const (
 	maxDepth  = 16
 	maxValues = 4096
@@ -61,7 +61,7 @@ func (d *decoder) value(depth int) (any, error) {
 	case markUndefined:
 		return Undefined{}, nil
 	case markECMAArray:
-		if _, err := d.take(4); err != nil { // a count that writers get wrong; the end mark counts
+		if _, err := d.take(4); err != nil { // the count, which some writers get wrong: the end mark decides
 			return nil, err
 		}
 		p, err := d.properties(depth)
@@ -140,7 +140,7 @@ func (d *decoder) strictArray(depth int) (StrictArray, error) {
 	if err != nil {
 		return nil, err
 	}
-	var a StrictArray // grows with what is really there, not with the count
+	var a StrictArray // grows with the values that are there, not with the count
 	for range binary.BigEndian.Uint32(n) {
 		v, err := d.value(depth + 1)
 		if err != nil {

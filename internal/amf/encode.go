@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// Append appends values to b. Strings over 65535 bytes become long strings. It panics on a type that is none of the
-// package's values, and on a property or class name over 65535 bytes: both are bugs of the caller.
+// Append appends values to b. Strings over 65535 bytes become long strings. Append panics if a value has a type that is not in the list of
+// this package, and if the name of a property or class is over 65535 bytes: both are bugs of the caller.
 func Append(b []byte, values ...any) []byte {
 	for _, v := range values {
 		b = appendValue(b, v)

@@ -6,7 +6,7 @@ type Property struct {
 	Value any
 }
 
-// Object is an anonymous object. The order of its properties is kept, for some peers depend on it.
+// Object is an anonymous object. The order of the properties is kept, because some RTMP programs depend on it.
 type Object []Property
 
 // Lookup returns the first property of that name.
@@ -26,7 +26,7 @@ func (o Object) String(name string) string {
 	return s
 }
 
-// ECMAArray is an associative array. It differs from an Object on the wire only.
+// ECMAArray is an associative array. It differs from an Object only on the wire.
 type ECMAArray []Property
 
 // StrictArray is an array with numeric indices.
@@ -35,7 +35,7 @@ type StrictArray []any
 // Undefined is the undefined value.
 type Undefined struct{}
 
-// Date is a moment in milliseconds since 1970. The zone is reserved by the specification and is 0 from honest writers.
+// Date is a time in milliseconds since 1970. The specification reserves the zone, which should be 0.
 type Date struct {
 	Milliseconds float64
 	ZoneMinutes  int16
@@ -50,7 +50,7 @@ type TypedObject struct {
 	Object Object
 }
 
-// AsObject returns v as an Object if it is an object of any sort, as peers do not agree on which one to send.
+// AsObject returns v as an Object if v is an object of any kind: RTMP programs do not agree on which kind to send.
 func AsObject(v any) (Object, bool) {
 	switch v := v.(type) {
 	case Object:
