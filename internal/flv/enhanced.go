@@ -6,8 +6,8 @@ import (
 	"transponder/internal/media"
 )
 
-// FourCC returns the name by which Enhanced RTMP v2 offers and sends a codec that plain FLV does not have, "" for all
-// others. Track.Config of video is what MP4 has in hvcC, av1C and vpcC; frames are as in MP4 too.
+// FourCC returns the name of a codec in Enhanced RTMP v2, "" for codecs that plain FLV has. Track.Config of these video codecs is the content
+// of hvcC, av1C or vpcC in MP4, and frames have the form that they have in MP4.
 func FourCC(c media.Codec) string {
 	switch c {
 	case media.H265:
@@ -23,7 +23,7 @@ func FourCC(c media.Codec) string {
 	}
 }
 
-// reordered says whether frames of a codec carry a composition time.
+// reordered reports whether frames of a codec carry a composition time.
 func reordered(c media.Codec) bool { return c == media.H264 || c == media.H265 }
 
 // exFrameTag makes the tag of a frame in the extended format. delay is in milliseconds.
@@ -53,7 +53,7 @@ func exConfigTag(fourCC string, t *media.Track, ms int64) Tag {
 	switch {
 	case t.Codec.Kind() == media.Video:
 		return exTag(TypeVideo, 0x80|frameKey<<4|exConfig, fourCC, ms, t.Config)
-	case t.Config == nil: // of a source that has none, such as WebRTC
+	case t.Config == nil: // the source has none, such as WebRTC
 		return exTag(TypeAudio, soundEx<<4|exConfig, fourCC, ms, opusHead(t))
 	default:
 		return exTag(TypeAudio, soundEx<<4|exConfig, fourCC, ms, t.Config)
@@ -66,7 +66,7 @@ func exTag(kind, first byte, fourCC string, ms int64, payload []byte) Tag {
 	return t
 }
 
-// opusHead makes an Opus identification header (RFC 7845, 5.1) without samples to skip: a live stream is joined midway.
+// opusHead makes an Opus identification header (RFC 7845, 5.1). No samples are skipped, since a live stream is joined in the middle.
 func opusHead(t *media.Track) []byte {
 	b := append([]byte("OpusHead"), 1, byte(t.Channels), 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, uint32(t.SampleRate))

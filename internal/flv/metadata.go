@@ -7,16 +7,16 @@ import (
 	"transponder/internal/media"
 )
 
-// Metadata says what a stream holds, for players that want to know before the first frame.
+// Metadata describes a stream for players that want to know before the first frame.
 type Metadata struct {
-	Video, Audio *media.Track // nil: not there
-	FrameRate    float64      // 0: unknown, like the rates that follow
+	Video, Audio *media.Track // nil: the stream has none
+	FrameRate    float64      // 0: unknown, as for the bit rates below
 	VideoBPS     int64
 	AudioBPS     int64
 	Encoder      string
 }
 
-// MetadataTag makes the message with which a publisher sets a stream's onMetaData (FLV 10.1, E.5).
+// MetadataTag makes the message with which a publisher sets onMetaData of a stream (FLV 10.1, E.5).
 func MetadataTag(m Metadata) Tag {
 	return Tag{Type: TypeData, Payload: amf.Append(nil, "@setDataFrame", "onMetaData", m.array())}
 }
@@ -37,7 +37,7 @@ func (m Metadata) array() amf.ECMAArray {
 		number("width", float64(m.Video.Width))
 		number("height", float64(m.Video.Height))
 		number("framerate", m.FrameRate)
-		number("rotation", float64(m.Video.Rotation)) // no specification has it; some players read it
+		number("rotation", float64(m.Video.Rotation)) // in no specification, but some players read it
 		number("videocodecid", videoID(m.Video))
 		number("videodatarate", float64(m.VideoBPS)/1000)
 	}
@@ -55,7 +55,7 @@ func (m Metadata) array() amf.ECMAArray {
 	return a
 }
 
-// videoID names a track's codec: by its number, or by its fourCC read as one (Enhanced RTMP v2).
+// videoID returns the codec of a track as a number: its codec id, or its fourCC read as a number (Enhanced RTMP v2).
 func videoID(t *media.Track) float64 {
 	if fourCC := FourCC(t.Codec); fourCC != "" {
 		return float64(binary.BigEndian.Uint32([]byte(fourCC)))

@@ -6,33 +6,32 @@ import (
 	"transponder/internal/media"
 )
 
-// Muxer turns a source's frames into the tags of one connection: metadata and headers where they are due, timestamps that
-// begin at zero and only grow within a track.
+// Muxer turns the frames of a source into the tags of one connection. It adds metadata and headers where they are due. Timestamps begin at
+// zero and only grow within a track.
 //
-// Audio that is made from the source comes a little after the video of the same moment, and is sent so: holding video back
-// for it would delay every picture. Receivers order by timestamp.
+// Transcoded audio comes a little later than the video of the same time, and is sent in that order: to wait for it would delay every picture.
+// Receivers order frames by timestamp.
 type Muxer struct {
 	// Metadata makes the onMetaData message, MetadataTag or PlayerMetadataTag; nil sends none.
 	Metadata func(Metadata) Tag
-	// WaitVideoMS is how many milliseconds of sound are held back for a first picture to come; 0 for sources without. A receiver that has seen
-	// no video header at first may never look for one, so the wait is worth its while; a camera that is off must not stop a
-	// show.
+	// WaitVideoMS is how many milliseconds of sound are held back while the first picture has not come; 0 for sources without pictures. A
+	// receiver that gets no video header at first may never look for one, so waiting pays. The wait is bounded, since a camera may be
+	// off.
 	WaitVideoMS int64
-	// Announced returns the track of pictures that are to come and of which none has, nil if none is known. Where sound goes first, the
-	// header of that track goes before it: some receivers look for headers in the first second or two only. nil: none is known.
+	// Announced returns the track of pictures that are announced and have not come yet, nil if it is unknown. If sound is sent first, the
+	// header of that track is sent before it, since some receivers look for headers only in the first second or two. A nil func: unknown.
 	Announced func() *media.Track
-	// Allowed says which of the codecs that FourCC knows may be sent; nil: none. A receiver that has not said that it takes
-	// them would not show them.
+	// Allowed reports whether a codec of FourCC may be sent; nil: none may. A receiver that does not offer a codec would not show it.
 	Allowed func(media.Codec) bool
-	// Sound describes the sound for metadata that goes out before its first frame; nil: the AAC that is made by default.
+	// Sound is the track of the sound for metadata that is sent before the first sound; nil: AAC as it is made by default.
 	Sound *media.Track
-	// FrameRate returns the source's frame rate for the metadata, 0 while it is unknown. When it becomes known, or another, the
-	// metadata goes out again.
+	// FrameRate returns the frame rate of the source for the metadata, 0 while it is unknown. The metadata is sent again when the rate
+	// becomes known or changes.
 	FrameRate func() float64
 
 	begun        bool
-	base         media.Timestamp // the stream's time of the connection's zero
-	firstAudio   media.Timestamp // seen while waiting for video
+	base         media.Timestamp // the time in the stream at which the time of the connection is zero
+	firstAudio   media.Timestamp // of the first sound while waiting for video
 	heardAudio   bool
 	video, audio *media.Track // of the last frame sent
 	lastVideo    int64        // milliseconds; of the last tag sent
@@ -41,17 +40,17 @@ type Muxer struct {
 	rateAt       int64   // milliseconds; when to look at the rate again
 }
 
-// rateEveryMS is how often the frame rate is looked at.
+// rateEveryMS is how often the frame rate is checked.
 const rateEveryMS = 1000
 
-// defaultSound is what is made of a stream's sound unless something else is asked for.
+// defaultSound is the format of sound if the request and the settings name no other.
 var defaultSound = &media.Track{Codec: media.AAC, SampleRate: 48000, Channels: 2}
 
-// encoderName is what onMetaData calls us.
+// encoderName is the name of this server in onMetaData.
 const encoderName = "Transponder"
 
-// Append adds a frame's tags to tags: none while the connection has not begun, several when headers are due. It fails with
-// ErrUnsupported for codecs that plain FLV does not have and that are not Allowed.
+// Append appends the tags of a frame to tags: none while the connection has not begun, several when headers are due. It fails with
+// ErrUnsupported for codecs that plain FLV does not have and Allowed refuses.
 func (m *Muxer) Append(tags []Tag, f media.Frame) ([]Tag, error) {
 	if c := f.Track.Codec; FourCC(c) != "" && (m.Allowed == nil || !m.Allowed(c)) {
 		return tags, fmt.Errorf("%w: %s", ErrUnsupported, c)
@@ -82,7 +81,7 @@ func (m *Muxer) Append(tags []Tag, f media.Frame) ([]Tag, error) {
 	return append(tags, tag), nil
 }
 
-// begin decides whether f is the first frame to be sent.
+// begin decides whether f is the first frame to send.
 func (m *Muxer) begin(f media.Frame) bool {
 	if f.Kind() == media.Audio {
 		if !m.heardAudio {
@@ -97,7 +96,7 @@ func (m *Muxer) begin(f media.Frame) bool {
 	return true
 }
 
-// announce writes the headers of pictures that are to come.
+// announce writes the headers of pictures that have not come yet.
 func (m *Muxer) announce(tags []Tag, ms int64) []Tag {
 	if m.Announced == nil {
 		return tags
@@ -109,12 +108,12 @@ func (m *Muxer) announce(tags []Tag, ms int64) []Tag {
 	return m.videoHeaders(tags, t, ms)
 }
 
-// lateAfterMS is how long after the beginning of a connection a header can still be sent. Receivers that look for headers at the
-// beginning do so for about two seconds.
+// lateAfterMS is how long after the beginning of a connection a header can still be sent. Receivers that look for headers only at the
+// beginning look for about two seconds.
 const lateAfterMS = 1000
 
-// Late says that f is the first of its kind, on a connection that has begun so long ago that receivers may not look for its header
-// any more. A new connection would have both.
+// Late reports whether f is the first frame of its kind on a connection that began so long ago that receivers may not look for the header
+// any more. A new connection would begin with both kinds.
 func (m *Muxer) Late(f media.Frame) bool {
 	if !m.begun || f.Time.Sub(m.base).Milliseconds() <= lateAfterMS {
 		return false
@@ -133,7 +132,7 @@ func (m *Muxer) videoHeaders(tags []Tag, t *media.Track, ms int64) []Tag {
 	return appendConfig(m.appendMetadata(tags, ms), t, ms)
 }
 
-// rateHeader adds the metadata again if they had another frame rate.
+// rateHeader appends the metadata again if the frame rate has changed.
 func (m *Muxer) rateHeader(tags []Tag, ms int64) []Tag {
 	if m.Metadata == nil || ms < m.rateAt {
 		return tags
@@ -151,13 +150,13 @@ func (m *Muxer) audioHeaders(tags []Tag, t *media.Track, ms int64) []Tag {
 	}
 	first := m.audio == nil
 	m.audio = t
-	if m.video == nil || !first || !sameSound(t, m.sound()) { // else the first metadata has told already
+	if m.video == nil || !first || !sameSound(t, m.sound()) { // else the first metadata contains the same
 		tags = m.appendMetadata(tags, ms)
 	}
 	return appendConfig(tags, t, ms)
 }
 
-// sound is what metadata says of the sound that is to come.
+// sound returns the track of the sound for metadata that is sent before the first sound.
 func (m *Muxer) sound() *media.Track {
 	if m.Sound != nil {
 		return m.Sound
@@ -165,7 +164,7 @@ func (m *Muxer) sound() *media.Track {
 	return defaultSound
 }
 
-// sameSound says whether metadata describes both alike.
+// sameSound reports whether metadata describes both tracks in the same way.
 func sameSound(a, b *media.Track) bool {
 	return a.Codec == b.Codec && a.SampleRate == b.SampleRate && a.Channels == b.Channels
 }

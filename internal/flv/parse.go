@@ -7,10 +7,10 @@ import (
 	"transponder/internal/media"
 )
 
-// Packet is what an audio or video message holds.
+// Packet is the kind of content of an audio or video message.
 type Packet uint8
 
-// The packets of a message.
+// The kinds of content.
 const (
 	Nothing Packet = iota // a message without media: an end of sequence, a command, a description
 	Config                // Payload is a decoder configuration
@@ -30,15 +30,15 @@ type Video struct {
 type Audio struct {
 	Packet               Packet
 	Codec                media.Codec
-	SampleRate, Channels int // as the message says; 0 where only the configuration or the frames do
+	SampleRate, Channels int // as the message says; 0 if only the configuration or the frames say so
 	Payload              []byte
 }
 
-// ParseVideo reads a video message; Payload is a slice of b. It fails with ErrUnsupported for codecs that are
-// none of H.264, HEVC and, in Enhanced RTMP, AV1 and VP9, and with ErrTrack for other tracks than the first.
+// ParseVideo reads a video message. Payload is a slice of b. It fails with ErrUnsupported for codecs other than H.264, HEVC and, in Enhanced
+// RTMP, AV1 and VP9, and with ErrTrack for tracks other than the first.
 func ParseVideo(b []byte) (Video, error) {
 	if len(b) == 0 {
-		return Video{}, nil // some encoders keep a connection alive with these
+		return Video{}, nil // some encoders send such messages to keep a connection alive
 	}
 	if b[0]&0x80 != 0 {
 		return parseVideoEx(b)
@@ -70,10 +70,10 @@ func ParseVideo(b []byte) (Video, error) {
 	return v, nil
 }
 
-// videoCodecs are the codec ids that are taken.
+// videoCodecs are the supported codec ids.
 var videoCodecs = map[byte]media.Codec{videoAVC: media.H264, videoHEVC: media.H265}
 
-// fourCCVideos are the codecs of Enhanced RTMP that are taken.
+// fourCCVideos are the supported video codecs of Enhanced RTMP.
 var fourCCVideos = map[string]media.Codec{"avc1": media.H264, "hvc1": media.H265, "av01": media.AV1, "vp09": media.VP9}
 
 // parseVideoEx reads the extended header of Enhanced RTMP v2.
@@ -112,16 +112,16 @@ func parseVideoEx(b []byte) (Video, error) {
 	return v, nil
 }
 
-// soundCodecs are the sound formats that are taken.
+// soundCodecs are the supported sound formats.
 var soundCodecs = map[byte]media.Codec{
 	soundMP3: media.MP3, soundPCMA: media.PCMA, soundPCMU: media.PCMU, soundAAC: media.AAC, soundSpeex: media.Speex,
 }
 
-// ParseAudio reads an audio message; Payload is a slice of b. It fails with ErrUnsupported for codecs that are none of
-// AAC, G.711, Speex, MP3 and, in Enhanced RTMP, Opus, and with ErrTrack for other tracks than the first.
+// ParseAudio reads an audio message. Payload is a slice of b. It fails with ErrUnsupported for codecs other than AAC, G.711, Speex, MP3 and,
+// in Enhanced RTMP, Opus, and with ErrTrack for tracks other than the first.
 func ParseAudio(b []byte) (Audio, error) {
 	if len(b) == 0 {
-		return Audio{}, nil // the end of sound, for some encoders
+		return Audio{}, nil // some encoders send this at the end of the sound
 	}
 	format := b[0] >> 4
 	if format == soundEx {
@@ -156,7 +156,7 @@ func parseAAC(b []byte) (Audio, error) {
 	switch {
 	case b[1] == 0xff: // an ADTS header where the packet type should be
 		a.Packet, a.Payload = Frame, b[1:]
-	case len(a.Payload) == 0: // sent by encoders that have no configuration yet
+	case len(a.Payload) == 0: // some encoders send this while they have no configuration
 		return Audio{}, nil
 	case b[1] == aacConfig:
 		a.Packet = Config
@@ -168,7 +168,7 @@ func parseAAC(b []byte) (Audio, error) {
 	return a, nil
 }
 
-// fourCCSounds are the codecs of Enhanced RTMP that are taken.
+// fourCCSounds are the supported audio codecs of Enhanced RTMP.
 var fourCCSounds = map[string]media.Codec{"mp4a": media.AAC, "Opus": media.Opus, ".mp3": media.MP3}
 
 // parseAudioEx reads the extended header of Enhanced RTMP v2.
@@ -199,7 +199,7 @@ func parseAudioEx(b []byte) (Audio, error) {
 	return a, nil
 }
 
-// skipModifiers passes over the ModEx packets that may come before a packet's own type.
+// skipModifiers skips ModEx packets, which may precede the type of a packet.
 func skipModifiers(packet byte, b []byte) (byte, []byte, error) {
 	for packet == exModifier {
 		if len(b) < 1 {
@@ -223,8 +223,8 @@ func skipModifiers(packet byte, b []byte) (byte, []byte, error) {
 	return packet, b, nil
 }
 
-// takeTrack reads the codec, the packet type and the payload of the only track that a message has, or of track 0 if it says which
-// tracks it has (Enhanced RTMP v2, multitrack).
+// takeTrack reads the codec, the packet type and the payload of the only track of a message, or of track 0 if the message lists its tracks
+// (Enhanced RTMP v2, multitrack).
 func takeTrack(packet, multi byte, b []byte) (fourCC string, _ byte, payload []byte, err error) {
 	if packet != multi {
 		fourCC, b, err = takeFourCC(b)
@@ -249,7 +249,7 @@ func takeTrack(packet, multi byte, b []byte) (fourCC string, _ byte, payload []b
 				return "", 0, nil, err
 			}
 		}
-		head := 4 // the track's id and how long its payload is
+		head := 4 // the id of the track and the length of its payload
 		if kind == oneTrack {
 			head = 1
 		}

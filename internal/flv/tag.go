@@ -6,15 +6,14 @@ import (
 	"transponder/internal/media"
 )
 
-// The types of a tag, which are RTMP's message types too.
+// The types of a tag, which are also the message types of RTMP.
 const (
 	TypeAudio uint8 = 8
 	TypeVideo uint8 = 9
 	TypeData  uint8 = 18
 )
 
-// Tag is one message: a short head and the payload that follows it. The payload is shared with the frame or track that the
-// tag was made of and is not changed.
+// Tag is one message: a short head and the payload after it. The payload is shared with the frame or track of the tag, and is not changed.
 type Tag struct {
 	Type    uint8
 	Time    uint32 // milliseconds, modulo 2^32
@@ -24,15 +23,15 @@ type Tag struct {
 	headLen uint8
 }
 
-// Head returns the bytes that go before the payload, as a slice of t.
+// Head returns the bytes before the payload, as a slice of t.
 func (t *Tag) Head() []byte { return t.head[:t.headLen] }
 
 // Len returns the size of the whole body.
 func (t *Tag) Len() int { return int(t.headLen) + len(t.Payload) }
 
-// FrameTag makes the tag of a frame that is decoded at ms milliseconds on the receiver's clock; the wire keeps ms modulo
-// 2^32. Codecs that plain FLV does not have get the headers of Enhanced RTMP, which not every receiver knows; it fails with
-// ErrUnsupported for those that have neither.
+// FrameTag makes the tag of a frame that is decoded at ms milliseconds on the clock of the receiver. The wire has ms modulo 2^32. Codecs that
+// plain FLV does not have get the headers of Enhanced RTMP, which not every receiver understands. FrameTag fails with ErrUnsupported for
+// codecs that neither has.
 func FrameTag(f media.Frame, ms int64) (Tag, error) {
 	delay := f.Time.Add(f.Delay).Milliseconds() - f.Time.Milliseconds()
 	if f.Track.Codec == media.H264 {
@@ -52,8 +51,8 @@ func FrameTag(f media.Frame, ms int64) (Tag, error) {
 	return t, nil
 }
 
-// ConfigTag makes the tag that carries a track's decoder configuration and goes before the first frame of the track; ok is
-// false if FLV has none for the codec.
+// ConfigTag makes the tag with the decoder configuration of a track, which is sent before the first frame of the track. ok is false if FLV has
+// no such tag for the codec.
 func ConfigTag(t *media.Track, ms int64) (tag Tag, ok bool) {
 	switch t.Codec {
 	case media.H264:
@@ -82,10 +81,10 @@ func avcTag(key bool, packet byte, delay, ms int64, payload []byte) Tag {
 	}
 }
 
-// fit24 brings a number into the range of a signed 24-bit field.
+// fit24 limits a number to the range of a signed 24-bit field.
 func fit24(n int64) int64 { return min(max(n, -1<<23), 1<<23-1) }
 
-// audioHead returns the first byte of a track's audio tags (FLV 10.1, E.4.2.1).
+// audioHead returns the first byte of the audio tags of a track (FLV 10.1, E.4.2.1).
 func audioHead(t *media.Track) (byte, bool) {
 	var stereo byte
 	if t.Channels == 2 {
@@ -99,14 +98,14 @@ func audioHead(t *media.Track) (byte, bool) {
 	case media.PCMU:
 		return soundPCMU<<4 | sound16Bit | stereo, true
 	case media.Speex:
-		return soundSpeex<<4 | sound16Bit, true // always 16 kHz mono, told by a rate of 0
+		return soundSpeex<<4 | sound16Bit, true // always 16 kHz mono, although the field of the rate is 0
 	case media.MP3:
 		for i, rate := range soundRates {
 			if rate == t.SampleRate {
 				return soundMP3<<4 | byte(i)<<2 | sound16Bit | stereo, true
 			}
 		}
-		return soundMP3<<4 | 3<<2 | sound16Bit | stereo, true // decoders take the rate from the frames
+		return soundMP3<<4 | 3<<2 | sound16Bit | stereo, true // decoders read the rate from the frames
 	default:
 		return 0, false
 	}

@@ -2,13 +2,13 @@ package flv
 
 import "errors"
 
-// ErrUnsupported means a codec, or a form of one, that is known but not taken.
+// ErrUnsupported means that a codec, or a form of it, is known but not supported.
 var ErrUnsupported = errors.New("codec is not supported over RTMP")
 
-// ErrInvalid means bytes that are no audio or video message.
+// ErrInvalid means that the bytes are not an audio or video message.
 var ErrInvalid = errors.New("invalid FLV tag")
 
-// ErrTrack means a message of another track than the first, which is the only one that is taken.
+// ErrTrack means that a message belongs to another track than the first. Only the first track is supported.
 var ErrTrack = errors.New("another track than the first")
 
 // Video frame types (FLV 10.1, E.4.3.1).
@@ -18,7 +18,7 @@ const (
 	frameCommand byte = 5
 )
 
-// Video codec ids. 12 is in no specification: servers and encoders agreed on it before there was Enhanced RTMP.
+// Video codec ids. 12 is in no specification: servers and encoders used it before Enhanced RTMP existed.
 const (
 	videoAVC  byte = 7
 	videoHEVC byte = 12
@@ -41,7 +41,7 @@ const (
 	soundSpeex byte = 11
 )
 
-// soundAACFlags says 44 kHz, 16 bit, stereo, as the specification wants for all AAC; the true values are in the configuration.
+// soundAACFlags means 44 kHz, 16 bit, stereo, which the specification demands for all AAC. The true values are in the configuration.
 const soundAACFlags byte = 0x0f
 
 const sound16Bit byte = 1 << 1
