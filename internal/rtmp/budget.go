@@ -5,20 +5,20 @@ import (
 	"sync/atomic"
 )
 
-// ErrNoMemory means that the peers of all connections together hold as much as they may.
+// ErrNoMemory means that the unfinished messages of all connections together have reached their limit.
 var ErrNoMemory = errors.New("no memory for messages")
 
-// Budget is what the unfinished messages of many connections may hold together, beyond what each may hold in any case. A nil Budget has
-// no limit.
+// Budget limits the memory for the unfinished messages of many connections. Each connection may also use some memory of its own, beside the
+// budget. A nil Budget has no limit.
 type Budget struct {
 	most int64
 	held atomic.Int64
 }
 
-// NewBudget makes a budget of so many bytes.
+// NewBudget makes a budget of that many bytes.
 func NewBudget(most int64) *Budget { return &Budget{most: most} }
 
-// Held returns the bytes that are held now.
+// Held returns the bytes that are in use now.
 func (b *Budget) Held() int64 { return b.held.Load() }
 
 func (b *Budget) take(n int) bool {

@@ -8,32 +8,31 @@ import (
 	"time"
 )
 
-// The limits of what a publisher may make us hold. A 16 MiB message is a key frame that no encoder sends; honest peers use
-// fewer than ten chunk streams, with a track each some dozens, and rarely leave a message unfinished on more than one.
+// The limits for a publisher. No encoder sends a key frame of 16 MiB. Common programs use fewer than ten chunk streams, or some dozens with one
+// for each track, and rarely leave messages unfinished on more than one chunk stream.
 const (
 	maxMessage      = 16 << 20
 	maxChunkStreams = 128
 	maxHeld         = 24 << 20 // of unfinished messages, in all chunk streams
 )
 
-// maxCommandHeld is the limit for a client that has not been granted to publish. It sends commands only, each of which is of maxCommand
-// at most.
+// maxCommandHeld is the limit for a client that may not publish yet. Such a client sends only commands, of maxCommand bytes at most.
 const maxCommandHeld = 256 << 10
 
-// The limits for a server that we send to. A command that is too long to be looked into ends no push.
+// The limits for a server to which a Client publishes. A command that is too long to be read does not end the connection.
 const (
 	maxAnswer     = 256 << 10
 	maxAnswerHeld = 512 << 10
 )
 
-// ownHeld is what a peer may hold whatever others do: more than most key frames.
+// ownHeld is how much each connection may hold beside the budget: more than most key frames need.
 const ownHeld = 512 << 10
 
-// firstPart is how much is reserved for a message before its bytes come: enough for nearly all, and little for a peer that
-// only announces.
+// firstPart is how much memory is reserved for a message before its bytes come. It is enough for nearly all messages, and little for a
+// message that is announced and never sent.
 const firstPart = 64 << 10
 
-// chunkReader puts messages together from chunks (RTMP 1.0, 5.3).
+// chunkReader reads messages from chunks (RTMP 1.0, 5.3).
 type chunkReader struct {
 	in         *bufio.Reader
 	size       int
@@ -42,7 +41,7 @@ type chunkReader struct {
 	maxHeld    int
 
 	held   int       // bytes reserved for unfinished messages
-	budget *Budget   // that they are taken from; nil: of nobody else's
+	budget *Budget   // shared with other connections; nil: there is none
 	oldest time.Time // when the oldest unfinished message began; zero if there is none
 }
 
@@ -51,9 +50,9 @@ type incoming struct {
 	kind     uint8
 	streamID uint32
 	time     uint32 // of the message
-	delta    uint32 // by which a message without a timestamp field is later
-	ext      uint32 // the last header's extended timestamp
-	extended bool   // the last header had one
+	delta    uint32 // added to the time for a message without a timestamp field
+	ext      uint32 // extended timestamp of the last header
+	extended bool   // the last header had an extended timestamp
 	length   int
 
 	since   time.Time // when the unfinished message began; zero if there is none
@@ -66,19 +65,19 @@ func newChunkReader(in *bufio.Reader) *chunkReader {
 	}
 }
 
-// expectMedia lets the peer send messages of the size of frames.
+// expectMedia allows messages of the size of frames.
 func (r *chunkReader) expectMedia() { r.maxMessage, r.maxHeld = maxMessage, maxHeld }
 
-// expectAnswers lets the peer send what servers do.
+// expectAnswers sets the limits for a server.
 func (r *chunkReader) expectAnswers() { r.maxMessage, r.maxHeld = maxAnswer, maxAnswerHeld }
 
-// release gives back what is held. Nothing may be read any more.
+// release gives back all memory to the budget. Nothing may be read any more.
 func (r *chunkReader) release() {
 	r.budget.give(shared(r.held))
 	r.held, r.streams = 0, map[uint32]*incoming{}
 }
 
-// read returns the next whole message. It sees to Set Chunk Size and Abort itself, and returns those too.
+// read returns the next complete message. It follows Set Chunk Size and Abort, and returns these messages too.
 func (r *chunkReader) read() (Message, error) {
 	for {
 		s, err := r.readChunk()
@@ -94,7 +93,7 @@ func (r *chunkReader) read() (Message, error) {
 	}
 }
 
-// obey follows the messages that change how chunks are read.
+// obey follows messages that change how chunks are read.
 func (r *chunkReader) obey(m Message) error {
 	if m.Type != typeSetChunkSize && m.Type != typeAbort {
 		return nil
@@ -116,7 +115,7 @@ func (r *chunkReader) obey(m Message) error {
 	return nil
 }
 
-// forget lets go of a chunk stream's message.
+// forget drops the message of a chunk stream.
 func (r *chunkReader) forget(s *incoming) {
 	r.hold(-cap(s.payload))
 	wasOldest := s.since.Equal(r.oldest)
@@ -132,7 +131,7 @@ func (r *chunkReader) forget(s *incoming) {
 	}
 }
 
-// hold counts bytes that are held, or are no longer, and says whether there is room for them.
+// hold adds n bytes to the bytes in use; n may be negative. It reports whether there is room.
 func (r *chunkReader) hold(n int) bool {
 	more := shared(r.held+n) - shared(r.held)
 	if more > 0 && !r.budget.take(more) {
@@ -145,8 +144,8 @@ func (r *chunkReader) hold(n int) bool {
 	return true
 }
 
-// shared is what the budget is asked for of so many bytes: the rest is each peer's own, so that no stranger ends an honest publisher's
-// stream by using the budget up.
+// shared returns how many of held bytes come from the budget. The others belong to the connection alone, so that nobody can end the stream of
+// a publisher by using up the budget.
 func shared(held int) int { return max(0, held-ownHeld) }
 
 // readChunk reads one chunk and returns its chunk stream.
@@ -157,7 +156,7 @@ func (r *chunkReader) readChunk() (*incoming, error) {
 	}
 	s := r.streams[id]
 	if s == nil {
-		// A chunk stream begins with a full header; some encoders begin with one that leaves the stream id out.
+		// A chunk stream begins with a full header, but some encoders begin with a header without the message stream id.
 		if format > 1 {
 			return nil, fmt.Errorf("%w: chunk stream %d begins with a header of type %d", ErrProtocol, id, format)
 		}
@@ -176,11 +175,11 @@ func (r *chunkReader) readChunk() (*incoming, error) {
 	return s, noEOF(r.readPayload(s))
 }
 
-// basicHeader reads a chunk's format and chunk stream id (RTMP 1.0, 5.3.1.1).
+// basicHeader reads the format and the chunk stream id of a chunk (RTMP 1.0, 5.3.1.1).
 func (r *chunkReader) basicHeader() (format byte, id uint32, err error) {
 	b, err := r.in.ReadByte()
 	if err != nil {
-		return 0, 0, err // an end between two chunks is a plain io.EOF
+		return 0, 0, err // an end between two chunks is io.EOF itself
 	}
 	format, id = b>>6, uint32(b&0x3f)
 	if id > 1 {
@@ -234,8 +233,8 @@ func (r *chunkReader) messageHeader(s *incoming, format byte) error {
 	return r.begin(s)
 }
 
-// noHeader handles a chunk of type 3, which continues a message or begins one like the last. It repeats the extended
-// timestamp (RTMP 1.0, 5.3.1.3), but not all writers do so: it is skipped only if it is there.
+// noHeader handles a chunk of type 3, which continues a message, or begins a message with the header of the last one. Such a chunk repeats the
+// extended timestamp (RTMP 1.0, 5.3.1.3), but not all programs do that: it is skipped only if it is there.
 func (r *chunkReader) noHeader(s *incoming) error {
 	if s.extended {
 		b, err := r.in.Peek(4)
@@ -253,7 +252,7 @@ func (r *chunkReader) noHeader(s *incoming) error {
 	return r.begin(s)
 }
 
-// begin makes room for a message.
+// begin reserves memory for a message.
 func (r *chunkReader) begin(s *incoming) error {
 	s.since = time.Now()
 	if r.oldest.IsZero() {
@@ -262,7 +261,7 @@ func (r *chunkReader) begin(s *incoming) error {
 	return r.reserve(s, min(s.length, firstPart))
 }
 
-// reserve lets the payload of s hold n bytes.
+// reserve gives the payload of s a capacity of n bytes.
 func (r *chunkReader) reserve(s *incoming, n int) error {
 	if n <= cap(s.payload) {
 		return nil
@@ -279,7 +278,7 @@ func (r *chunkReader) reserve(s *incoming, n int) error {
 	return nil
 }
 
-// readPayload reads the chunk's part of the message.
+// readPayload reads the part of the message that is in the chunk.
 func (r *chunkReader) readPayload(s *incoming) error {
 	for left := min(r.size, s.length-len(s.payload)); left > 0; {
 		have := len(s.payload)
@@ -298,7 +297,7 @@ func (r *chunkReader) readPayload(s *incoming) error {
 	return nil
 }
 
-// noEOF turns the end of the bytes within a chunk into an error that is not taken for an orderly end.
+// noEOF replaces io.EOF within a chunk by an error that does not look like an orderly end.
 func noEOF(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -2,30 +2,30 @@ package rtmp
 
 import "encoding/binary"
 
-// defaultChunkSize is what chunks hold until the writer says otherwise (RTMP 1.0, 5.4.1).
+// defaultChunkSize is the size of chunks until the writer announces another one (RTMP 1.0, 5.4.1).
 const defaultChunkSize = 128
 
-// extended marks a timestamp field whose value follows in four bytes of its own (RTMP 1.0, 5.3.1.3).
+// extended in the timestamp field means that the timestamp follows in four more bytes (RTMP 1.0, 5.3.1.3).
 const extended = 0xffffff
 
 // chunkWriter cuts messages into chunks (RTMP 1.0, 5.3).
 //
-// Later messages of sound and pictures carry the difference in time to the one before. So the extended timestamp, which
-// servers are known to read wrongly in continued chunks, is not needed in streams that last longer than 2^24 ms, 4.6 hours.
+// Messages of sound and pictures after the first carry the difference in time to the previous one. So streams that last longer than 2^24 ms,
+// 4.6 hours, do not need the extended timestamp, which some servers read wrongly in continued chunks.
 type chunkWriter struct {
 	size int
-	last [8]lastHeader // by chunk stream; ours are all below 8
+	last [8]lastHeader // by chunk stream: this package writes only to those below 8
 }
 
-// lastHeader is what a chunk stream's next header can leave out.
+// lastHeader contains the fields that the next header of a chunk stream can leave out.
 type lastHeader struct {
 	used     bool
 	streamID uint32
 	time     uint32
 }
 
-// appendMessage appends a message in chunks. When b is long it is handed to spill, which returns it emptied, between two
-// chunks; a nil spill keeps all in b.
+// appendMessage appends a message in chunks. When b is long, spill is called between two chunks: it writes b and returns it empty. With a nil
+// spill everything stays in b.
 func (w *chunkWriter) appendMessage(b []byte, m outgoing, spill func([]byte) ([]byte, error)) ([]byte, error) {
 	b, field := w.appendHeader(b, m)
 	room := w.size
@@ -52,12 +52,12 @@ func (w *chunkWriter) appendMessage(b []byte, m outgoing, spill func([]byte) ([]
 	return b, nil
 }
 
-// appendHeader appends the header of a message's first chunk and returns the value of its timestamp field, which the other
-// chunks repeat if it is extended.
+// appendHeader appends the header of the first chunk of a message. It returns the value of the timestamp field, which the other chunks repeat
+// if it is extended.
 func (w *chunkWriter) appendHeader(b []byte, m outgoing) (header []byte, field uint32) {
 	last := &w.last[m.chunk]
 	format, field := byte(0), m.time
-	// A difference of more than 2^31 means that time went back, which only a full header can say.
+	// A difference of more than 2^31 means that time went back, which needs a full header.
 	if delta := m.time - last.time; last.used && last.streamID == m.streamID && delta < 1<<31 {
 		format, field = 1, delta
 	}

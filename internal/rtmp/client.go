@@ -12,27 +12,27 @@ import (
 	"transponder/internal/flv"
 )
 
-// ClientConfig says what a client publishes, and how it names itself. All strings go to the wire as they are.
+// ClientConfig is what a client publishes and how it describes itself. All strings are sent as they are.
 type ClientConfig struct {
-	App          string // connect's app, with instance and query: "live/?user=a"
-	TCURL        string // connect's tcUrl
-	FlashVersion string // connect's flashVer
-	StreamName   string // what is published, with its query
-	Login        string // of Login.Next; goes behind App and TCURL
+	App          string // app of connect, with instance and query: "live/?user=a"
+	TCURL        string // tcUrl of connect
+	FlashVersion string // flashVer of connect
+	StreamName   string // the name to publish, with its query
+	Login        string // from Login.Next; appended to App and TCURL
 
-	// What is offered of Enhanced RTMP v2. Some servers refuse what they do not know: offer only what is needed.
+	// These are offered by Enhanced RTMP v2. Some servers refuse offers that they do not know, so offer only what is needed.
 	FourCC    []string // codecs, by flv.FourCC, that may be sent if the server offers them too
-	Reconnect bool     // a *ReconnectError is obeyed
+	Reconnect bool     // the caller follows a *ReconnectError
 
-	Came Trail // of the connection by which the stream came, if it was RTMP
+	Came Trail // of the connection from which the stream comes, if that is RTMP
 
-	// Acked is told of each acknowledgement, with the bytes that the peer has received, and Answered of each answer to a ping, with the
-	// ping's value. Whoever reads calls them: they must not block. Nil: nobody is told.
+	// Acked is called for each acknowledgement, with the bytes that the server has received. Answered is called for each answer to a ping,
+	// with the value of the ping. The goroutine that reads calls them, so they must not block. Both may be nil.
 	Acked    func(bytes int64)
 	Answered func(value uint32)
 }
 
-// The transactions of a client, in the order of its commands.
+// The transaction ids of a client, in the order of its commands.
 const (
 	txConnect       = 1
 	txReleaseStream = 2
@@ -43,9 +43,8 @@ const (
 	txDeleteStream  = 7
 )
 
-// Client publishes one stream. Its calls go in the order Handshake, Connect, Publish; then one goroutine may send, one may
-// be in Serve, and the figures may be read by any. After an error of any call, other than *ReconnectError, the connection
-// is of no use.
+// Client publishes one stream. The calls are Handshake, Connect, Publish, in this order. Then one goroutine may send and one may be in Serve;
+// any goroutine may read the figures. After an error other than *ReconnectError the connection cannot be used any more.
 type Client struct {
 	cfg   ClientConfig
 	conn  *conn
@@ -54,11 +53,11 @@ type Client struct {
 	offered  fourCCs // set by Connect
 	streamID uint32  // set by Publish
 
-	started    bool  // Publish was granted; as unreadable, owned by the reading goroutine
-	unreadable error // of a command that came before that
+	started    bool  // Publish was granted; owned by the reading goroutine
+	unreadable error // of a command that came before Publish was granted; owned by the reading goroutine
 }
 
-// NewClient makes a client for a connection that is open and on which nothing was sent. Nothing is sent before Handshake.
+// NewClient makes a client for an open connection on which nothing was sent. NewClient sends nothing.
 func NewClient(rw io.ReadWriter, cfg ClientConfig) *Client {
 	c := &Client{cfg: cfg, conn: newConn(rw)}
 	c.conn.chunks.expectAnswers()
@@ -68,15 +67,15 @@ func NewClient(rw io.ReadWriter, cfg ClientConfig) *Client {
 	return c
 }
 
-// Hello returns what the handshake begins with.
+// Hello returns the random bytes at the beginning of the handshake.
 func (c *Client) Hello() Hello { return c.trail[0] }
 
-// Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
+// Handshake exchanges the first bytes (RTMP 1.0, 5.2). Each error wraps ErrHandshake and the cause.
 func (c *Client) Handshake() error {
 	return clientHandshake(c.conn.chunks.in, countingWriter{c.conn}, c.trail)
 }
 
-// Connect asks for the application. A refusal is a *StatusError whose Command is "connect", or a *ReconnectError if the
+// Connect asks for the application. If the server refuses, the error is a *StatusError with the Command "connect", or a *ReconnectError if the
 // server names another address.
 func (c *Client) Connect() error {
 	if err := c.conn.post(call("connect", txConnect, c.connectObject())); err != nil {
@@ -90,11 +89,10 @@ func (c *Client) Connect() error {
 	return nil
 }
 
-// Offers says whether the server that has granted Connect takes a codec, named as flv.FourCC does. Servers that know
-// nothing of Enhanced RTMP offer none.
+// Offers reports, after Connect, whether the server accepts a codec, named as in flv.FourCC. Servers without Enhanced RTMP offer none.
 func (c *Client) Offers(fourCC string) bool { return c.offered.has(fourCC) }
 
-// connectObject says who we are, with the fields and values of Adobe's Flash Media Live Encoder.
+// connectObject describes the client, with the fields and values of the Flash Media Live Encoder of Adobe.
 func (c *Client) connectObject() amf.Object {
 	o := amf.Object{
 		{Name: "app", Value: addQuery(c.cfg.App, c.cfg.Login)},
@@ -103,8 +101,8 @@ func (c *Client) connectObject() amf.Object {
 		{Name: "tcUrl", Value: addQuery(c.cfg.TCURL, c.cfg.Login)},
 		{Name: "fpad", Value: false},
 		{Name: "capabilities", Value: 15.0},
-		{Name: "audioCodecs", Value: 3191.0}, // all of RTMP's
-		{Name: "videoCodecs", Value: 252.0},  // likewise
+		{Name: "audioCodecs", Value: 3191.0}, // all sound formats of RTMP
+		{Name: "videoCodecs", Value: 252.0},  // all video codecs of RTMP
 		{Name: "videoFunction", Value: 1.0},
 	}
 	o = append(o, fourCCs(c.cfg.FourCC).properties()...)
@@ -114,10 +112,10 @@ func (c *Client) connectObject() amf.Object {
 	return o
 }
 
-// Publish sends releaseStream, FCPublish, createStream and publish and returns when the peer answered
-// NetStream.Publish.Start. A refusal is a *StatusError whose Command is "createStream" or "publish", or a *ReconnectError.
+// Publish sends releaseStream, FCPublish, createStream and publish, and returns when the server has answered NetStream.Publish.Start. If the
+// server refuses, the error is a *StatusError with the Command "createStream" or "publish", or a *ReconnectError.
 func (c *Client) Publish() error {
-	// The first two help servers that keep a name after a broken connection. Many do not know them: answers do not matter.
+	// The first two help servers that keep a name in use after a broken connection. Many servers do not know them, so answers are ignored.
 	err := c.conn.post(
 		windowMessage(),
 		chunkSizeMessage(),
@@ -147,8 +145,8 @@ func (c *Client) Publish() error {
 	return err
 }
 
-// await reads until the answer to a command comes: a message called answer, which is _result with the command's
-// transaction, or onStatus, which has none. Answers to other commands are passed over.
+// await reads until the answer to a command comes: a message with the name answer. That is _result with the transaction id of the command, or
+// onStatus, which has no id. Answers to other commands are skipped.
 func (c *Client) await(name string, transaction float64, answer string) (command, error) {
 	for {
 		cmd, err := c.readCommand()
@@ -180,8 +178,8 @@ func (c *Client) await(name string, transaction float64, answer string) (command
 	}
 }
 
-// readCommand returns the next command and passes over all else: what a server sends besides means nothing to a publisher. A
-// command that cannot be read is passed over too. It only counts where no other comes: it may have been the answer.
+// readCommand returns the next command and skips all other messages, which mean nothing to a publisher. A command that cannot be read is
+// skipped too. Its error counts only if no other command comes, since it may have been the answer.
 func (c *Client) readCommand() (command, error) {
 	for {
 		m, err := c.conn.next()
@@ -204,7 +202,7 @@ func (c *Client) readCommand() (command, error) {
 	}
 }
 
-// endings are the status codes that end a stream though their level does not call them errors.
+// endings are the status codes that end a stream although their level is not "error".
 var endings = map[string]bool{
 	"NetConnection.Connect.Closed":      true,
 	"NetConnection.Connect.AppShutdown": true,
@@ -219,15 +217,15 @@ var endings = map[string]bool{
 	"NetStream.Unpublish.Success":       true,
 }
 
-// beside says whether a code, at whatever level, is about something else than a stream that is live: its recording at the server, a
-// player's request, or a call. A server that ends the stream with it closes it as well.
+// beside reports whether a code, at any level, is not about the live stream: it is about a recording at the server, a request of a player, or
+// a call. A server that ends the stream together with such a code also closes the stream.
 func beside(code string) bool {
 	return slices.ContainsFunc([]string{"NetStream.Record.", "NetStream.Play.", "NetConnection.Call."}, func(about string) bool {
 		return strings.HasPrefix(code, about)
 	})
 }
 
-// statusEnd says whether an onStatus ends the stream or asks for another connection.
+// statusEnd returns an error if an onStatus ends the stream or asks for another connection.
 func (c *Client) statusEnd(cmd command, name string) error {
 	o := cmd.info()
 	code := o.String("code")
@@ -243,13 +241,12 @@ func (c *Client) statusEnd(cmd command, name string) error {
 	}
 }
 
-// WriteTags sends tags in one Write, or in several when they are large. The tags' payloads are not kept.
+// WriteTags sends tags in one Write, or in several if they are large. It does not keep the payloads.
 func (c *Client) WriteTags(tags []flv.Tag) error { return c.conn.writeTags(c.streamID, tags) }
 
-// Serve reads what the peer sends after Publish, answering pings and acknowledging bytes, until there is something to act on:
-// *StatusError when the peer reports an error or ends the stream, *ReconnectError when it asks for another connection,
-// ErrClosedByPeer when it says close, io.EOF when it closes the connection, or the connection's error.
-// After a *ReconnectError the stream goes on and Serve may be called again.
+// Serve reads messages of the server after Publish. It answers pings and acknowledges bytes. It returns *StatusError if the server reports an
+// error or ends the stream, *ReconnectError if the server asks for another connection, ErrClosedByPeer after the command close, io.EOF if the
+// server closes the connection, or the error of the connection. After a *ReconnectError the stream goes on, and Serve may be called again.
 func (c *Client) Serve() error {
 	for {
 		cmd, err := c.readCommand()
@@ -272,8 +269,8 @@ func (c *Client) Serve() error {
 	}
 }
 
-// Unpublish says goodbye: FCUnpublish and deleteStream in one Write. It does not wait for answers. It belongs to the
-// goroutine that sends: called while another is in WriteTags, it leaves the goodbye to that one.
+// Unpublish sends the goodbye, FCUnpublish and deleteStream, in one Write. It does not wait for answers. The goroutine that sends calls it; if
+// another goroutine is in WriteTags, that one sends the goodbye.
 func (c *Client) Unpublish() error {
 	return c.conn.post(
 		call("FCUnpublish", txFCUnpublish, nil, c.cfg.StreamName),
@@ -281,15 +278,15 @@ func (c *Client) Unpublish() error {
 	)
 }
 
-// BytesSent returns the bytes handed to the connection so far.
+// BytesSent returns the bytes written to the connection so far.
 func (c *Client) BytesSent() int64 { return c.conn.BytesSent() }
 
-// BytesReceived returns the bytes that came from the connection so far.
+// BytesReceived returns the bytes read from the connection so far.
 func (c *Client) BytesReceived() int64 { return c.conn.BytesReceived() }
 
-// BytesAcked returns the bytes that the peer has acknowledged, as far as it can be understood, and never more than BytesSent. It
-// stays 0 with peers that never acknowledge. Whether they count the handshake differs from peer to peer.
+// BytesAcked returns the bytes that the server has acknowledged, as far as its acknowledgements can be understood, and never more than
+// BytesSent. It stays 0 if the server never acknowledges. Some servers count the handshake and some do not.
 func (c *Client) BytesAcked() int64 { return c.conn.BytesAcked() }
 
-// Ping asks the peer for an answer. It goes out behind the next tags. Not every server answers a client. Any goroutine may call it.
+// Ping asks the server for an answer. The ping is sent after the next tags. Not every server answers. Any goroutine may call it.
 func (c *Client) Ping(value uint32) { c.conn.ping.Store(&value) }

@@ -6,7 +6,7 @@ import (
 	"transponder/internal/amf"
 )
 
-// maxCommand bounds the commands that are looked into. The longest honest ones, connects with tokens, take some kilobytes.
+// maxCommand is the longest command that is read. The longest commands in use, connect with a token, have some kilobytes.
 const maxCommand = 64 << 10
 
 // command is a remote procedure call or its answer (RTMP 1.0, 7.1.1).
@@ -14,23 +14,23 @@ type command struct {
 	streamID    uint32
 	name        string
 	transaction float64
-	args        []any // after the transaction id: the command object, which is often null, and what follows
+	args        []any // after the transaction id: the command object, which is often null, and more
 }
 
-// parseCommand reads a command message in AMF0, or in the form AMF3 peers use for the same.
+// parseCommand reads a command message in AMF0, or AMF0 in a message of the AMF3 type.
 func parseCommand(m Message) (command, error) {
 	b := m.Payload
 	if len(b) > maxCommand {
 		return command{}, fmt.Errorf("%w: command of %d bytes", ErrProtocol, len(b))
 	}
 	if m.Type == typeCommandAMF3 && len(b) > 0 {
-		b = b[1:] // the encoding of what follows, always 0 for AMF0
+		b = b[1:] // the encoding, always 0 for AMF0
 	}
 	values, err := amf.Decode(b)
 	if len(values) < 2 && err != nil {
 		return command{}, fmt.Errorf("%w: read command: %w", ErrProtocol, err)
 	}
-	// What could be read is enough: an answer whose tail is broken or of AMF3 still says what it is.
+	// The part that could be read is enough: the beginning of an answer tells its meaning even if the rest is broken or in AMF3.
 	c := command{streamID: m.StreamID}
 	if len(values) > 0 {
 		c.name, _ = values[0].(string)
@@ -59,7 +59,7 @@ func (c command) text(i int) string {
 	return s
 }
 
-// info returns the information object, which servers put after a null or, wrongly, in its place.
+// info returns the information object. Servers put it after a null or, wrongly, in place of the null.
 func (c command) info() amf.Object {
 	for i := len(c.args) - 1; i >= 0; i-- {
 		if o, ok := amf.AsObject(c.args[i]); ok {
@@ -69,7 +69,7 @@ func (c command) info() amf.Object {
 	return nil
 }
 
-// status turns the information object into an error that says what was refused.
+// status turns the information object into an error that names the refused command.
 func (c command) status(refused string) *StatusError {
 	o := c.info()
 	e := &StatusError{Command: refused, Level: o.String("level"), Code: o.String("code"), Description: o.String("description")}
@@ -79,8 +79,8 @@ func (c command) status(refused string) *StatusError {
 	return e
 }
 
-// refusal is status, or a *ReconnectError if the peer says where to go instead. Adobe's servers, Wowza and SRS do so with an
-// error that holds ex.code 302 and the address in ex.redirect (Adobe, application.redirectConnection).
+// refusal is status, or a *ReconnectError if the server names another address. The servers of Adobe, Wowza and SRS name it in ex.redirect of
+// an error with ex.code 302 (Adobe, application.redirectConnection).
 func (c command) refusal(refused string) error {
 	o := c.info()
 	value, _ := o.Lookup("ex")
@@ -107,8 +107,8 @@ func streamCall(streamID uint32, name string, transaction float64, args ...any) 
 	return outgoing{chunk: chunk, kind: typeCommand, streamID: streamID, payload: amf.Append(payload, args...)}
 }
 
-// chunkSizeMessage tells the peer the size of the chunks that follow.
+// chunkSizeMessage announces the size of the chunks that follow.
 func chunkSizeMessage() outgoing { return control(typeSetChunkSize, chunkSize) }
 
-// windowMessage tells the peer how often to acknowledge.
+// windowMessage tells the other side how often to acknowledge.
 func windowMessage() outgoing { return control(typeWindowAckSize, ackWindow) }

@@ -12,53 +12,53 @@ import (
 )
 
 const (
-	// chunkSize is what our chunks hold: FFmpeg's own number, which every server has met. Larger than nearly all messages,
-	// so a frame is one chunk; SRS complains above 65536.
+	// chunkSize is the size of the chunks that are sent. It is the number of FFmpeg, so every server has met it. It is larger than nearly
+	// all messages, so most frames are one chunk. SRS complains above 65536.
 	chunkSize = 60000
 
-	// ackWindow is how many bytes the peer may receive before it acknowledges: two seconds of a 400 kbit/s stream, so that most
-	// peers give a sign of life within 5 s. A faster stream gets a few more of these small messages.
+	// ackWindow is after how many bytes the other side shall acknowledge: two seconds of a stream of 400 kbit/s, so that most servers
+	// acknowledge something within 5 s. A faster stream gets a few more of these small messages.
 	ackWindow = 100_000
 
-	// peerWindow is after how many bytes we acknowledge while the peer has not said so.
+	// peerWindow is after how many bytes this side acknowledges until the other side names a number.
 	peerWindow = 2_500_000
 
-	// readBuffer holds the chunk headers and small messages; larger payloads are read past it.
+	// readBuffer is the buffer for chunk headers and small messages; larger payloads are read directly.
 	readBuffer = 4 << 10
 
-	// spillBytes is when a batch is written before it is complete. It bounds the memory of a connection.
+	// spillBytes is the size at which a batch is written before it is complete. It bounds the memory of a connection.
 	spillBytes = 128 << 10
 
-	// maxPending bounds the answers that wait for the connection to be writable.
+	// maxPending bounds the answers that wait until the connection is writable.
 	maxPending = 64 << 10
 )
 
-// conn is what both sides share: messages in and out, and the messages that are about the connection itself.
+// conn is the part that client and server share: reading and writing messages, and the messages about the connection itself.
 //
 // Lock order: writing, then pendingMu.
 type conn struct {
 	rw io.ReadWriter
 
 	chunks   *chunkReader // owned by the reading goroutine
-	window   int64        // likewise: the peer wants an acknowledgement this often
-	ackSent  int64        // likewise: received when we last acknowledged
+	window   int64        // owned by the reading goroutine; after so many bytes the other side wants an acknowledgement
+	ackSent  int64        // owned by the reading goroutine; the value of received in the last acknowledgement
 	received atomic.Int64
 
-	writing  sync.Mutex  // held through Write: messages go out whole
+	writing  sync.Mutex  // held through Write, so that messages are not mixed
 	writer   chunkWriter // guarded by writing
-	writeErr error       // guarded by writing; after it the bytes on the wire are cut
+	writeErr error       // guarded by writing; after an error the last message on the wire is incomplete
 
 	pendingMu sync.Mutex
-	pending   []byte // guarded by pendingMu; answers in chunks, sent by whoever writes next
-	outSize   int    // guarded by pendingMu; the chunk size of what is put into pending
+	pending   []byte // guarded by pendingMu; answers in chunks, which the next writer sends
+	outSize   int    // guarded by pendingMu; the chunk size of new bytes in pending
 
 	acks ackTally               // owned by the reading goroutine
-	ping atomic.Pointer[uint32] // goes out behind the next tags; nil: none does
+	ping atomic.Pointer[uint32] // sent after the next tags; nil: there is none
 
 	onAck    func(int64)  // may be nil
-	onAnswer func(uint32) // likewise
+	onAnswer func(uint32) // may be nil
 
-	begun, sent, acked atomic.Int64 // bytes: of which the writing has begun, handed over, acknowledged
+	begun, sent, acked atomic.Int64 // bytes that Write was called with, that Write took, that were acknowledged
 }
 
 func newConn(rw io.ReadWriter) *conn {
@@ -67,7 +67,7 @@ func newConn(rw io.ReadWriter) *conn {
 	return c
 }
 
-// countingReader counts what comes from the connection.
+// countingReader counts the bytes that are read from the connection.
 type countingReader struct{ c *conn }
 
 func (r countingReader) Read(b []byte) (int, error) {
@@ -79,27 +79,26 @@ func (r countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// countingWriter counts what goes to the connection.
+// countingWriter counts the bytes that are written to the connection.
 type countingWriter struct{ c *conn }
 
 func (w countingWriter) Write(b []byte) (int, error) {
-	w.c.begun.Add(int64(len(b))) // the peer may acknowledge them before Write returns
+	w.c.begun.Add(int64(len(b))) // the other side may acknowledge them before Write returns
 	n, err := w.c.rw.Write(b)
 	w.c.sent.Add(int64(n))
 	return n, err
 }
 
-// BytesSent returns the bytes handed to the connection so far.
+// BytesSent returns the bytes written to the connection so far.
 func (c *conn) BytesSent() int64 { return c.sent.Load() }
 
-// BytesReceived returns the bytes that came from the connection so far.
+// BytesReceived returns the bytes read from the connection so far.
 func (c *conn) BytesReceived() int64 { return c.received.Load() }
 
-// BytesAcked returns the bytes that the peer has acknowledged, as far as it can be understood, and never more than BytesSent. It
-// stays 0 with peers that never acknowledge. Whether they count the handshake differs from peer to peer.
+// BytesAcked is described at Client.BytesAcked.
 func (c *conn) BytesAcked() int64 { return min(c.acked.Load(), c.sent.Load()) }
 
-// next returns the next message that is not about the connection itself.
+// next returns the next message that is not about the connection itself, and follows the others.
 func (c *conn) next() (Message, error) {
 	for {
 		m, err := c.chunks.read()
@@ -115,12 +114,12 @@ func (c *conn) next() (Message, error) {
 	}
 }
 
-// unreader is a connection that knows how many bytes have come and have not been read.
+// unreader is a connection that knows how many bytes have arrived and were not read.
 type unreader interface{ Unread() int }
 
-// acknowledge tells the peer how much has come, once a window is full. While more is there to be read the peer does not wait to be
-// told; it may even have sent all it has and closed the connection. Its kernel would answer the acknowledgement with a reset then, and
-// throw away what it has not sent yet.
+// acknowledge sends an acknowledgement if the window is full. While there are bytes to read it sends none: the other side does not wait for it,
+// and may have sent everything and closed the connection. Then its kernel would answer the acknowledgement with a reset, and throw away what
+// it has not sent yet.
 func (c *conn) acknowledge() error {
 	received := c.received.Load()
 	if received-c.ackSent < c.window {
@@ -133,12 +132,12 @@ func (c *conn) acknowledge() error {
 	return c.post(control(typeAck, uint32(received)))
 }
 
-// obey follows a protocol or user control message. What the peer lets us send (Set Peer Bandwidth) is left to TCP.
+// obey follows a protocol or user control message. Set Peer Bandwidth is ignored: TCP does the same.
 func (c *conn) obey(m Message) error {
 	switch m.Type {
 	case typeAck, typeWindowAckSize:
 		if len(m.Payload) < 4 {
-			return nil // it says nothing, and framing does not depend on it
+			return nil // the message is too short, and framing does not depend on it
 		}
 		value := binary.BigEndian.Uint32(m.Payload)
 		if m.Type == typeAck {
@@ -147,7 +146,7 @@ func (c *conn) obey(m Message) error {
 				c.onAck(c.acked.Load())
 			}
 		} else {
-			c.window = int64(max(value, 1<<10)) // a smaller one would have us answer every packet
+			c.window = int64(max(value, 1<<10)) // a smaller window would need an answer to every packet
 		}
 	case typeUserControl:
 		if len(m.Payload) < 6 {
@@ -165,12 +164,12 @@ func (c *conn) obey(m Message) error {
 	return nil
 }
 
-// post sends messages that are not media, in order and in one Write. It does not wait for a goroutine that is writing:
-// that one sends them after its own, so that a reader is never held up by a slow peer.
+// post sends messages that are not media, in order and in one Write. It does not wait for another goroutine that is writing: that goroutine
+// sends them after its own messages. So the goroutine that reads is never delayed by a slow receiver.
 func (c *conn) post(messages ...outgoing) error {
 	c.pendingMu.Lock()
 	for _, m := range messages {
-		w := chunkWriter{size: c.outSize} // commands have full headers: nothing to remember
+		w := chunkWriter{size: c.outSize} // commands have full headers, so no state is needed
 		c.pending, _ = w.appendMessage(c.pending, m, nil)
 		if m.kind == typeSetChunkSize {
 			c.outSize = int(binary.BigEndian.Uint32(m.payload))
@@ -184,11 +183,11 @@ func (c *conn) post(messages ...outgoing) error {
 	return c.flush()
 }
 
-// flush sends what is pending, unless another goroutine is writing.
+// flush sends pending messages, unless another goroutine is writing.
 func (c *conn) flush() error {
 	for c.hasPending() {
 		if !c.writing.TryLock() {
-			return nil // its holder looks again after it let go
+			return nil // the goroutine that holds writing looks again after it unlocked
 		}
 		err := c.writePending()
 		c.writing.Unlock()
@@ -205,7 +204,7 @@ func (c *conn) hasPending() bool {
 	return len(c.pending) > 0
 }
 
-// writePending sends what is pending. The caller holds writing.
+// writePending sends pending messages. The caller holds writing.
 func (c *conn) writePending() error {
 	c.pendingMu.Lock()
 	b := c.pending
@@ -215,7 +214,7 @@ func (c *conn) writePending() error {
 	return c.write(b)
 }
 
-// write hands b to the connection. The caller holds writing.
+// write writes b to the connection. The caller holds writing.
 func (c *conn) write(b []byte) error {
 	if c.writeErr != nil {
 		return c.writeErr
@@ -224,7 +223,7 @@ func (c *conn) write(b []byte) error {
 	return c.writeErr
 }
 
-// writeTags sends tags on a message stream in one Write, or in several when they are large.
+// writeTags sends tags on a message stream in one Write, or in several if they are large.
 func (c *conn) writeTags(streamID uint32, tags []flv.Tag) error {
 	if err := c.writeTagsOnly(streamID, tags); err != nil {
 		return err
@@ -256,7 +255,7 @@ func (c *conn) writeTagsOnly(streamID uint32, tags []flv.Tag) error {
 		}
 	}
 	if ping := c.ping.Swap(nil); ping != nil {
-		w := chunkWriter{size: c.writer.size} // with a full header, as pending answers have
+		w := chunkWriter{size: c.writer.size} // with a full header, as for pending answers
 		b, _ = w.appendMessage(b, userControl(eventPingRequest, *ping), nil)
 	}
 	if len(b) == 0 {
@@ -265,8 +264,8 @@ func (c *conn) writeTagsOnly(streamID uint32, tags []flv.Tag) error {
 	return c.write(b)
 }
 
-// scratches are the buffers that batches are written from. They are shared, so that not every connection keeps one of a key
-// frame's size.
+// scratches are buffers in which batches are put together. They are shared, so that not every connection keeps a buffer of the size of a key
+// frame.
 var scratches = sync.Pool{New: func() any { return new([]byte) }}
 
 // spill writes a batch that has become large. The caller holds writing.

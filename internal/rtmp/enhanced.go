@@ -9,17 +9,17 @@ import (
 	"transponder/internal/amf"
 )
 
-// The bits of Enhanced RTMP v2 that we set: capsEx says that a request to reconnect is understood, a codec's mask that it is
-// passed on without being decoded.
+// The bits of Enhanced RTMP v2 that a client sets: in capsEx, that it understands a request to reconnect; in the mask of a codec, that frames
+// are forwarded without being decoded.
 const (
 	capReconnect  = 0x01
 	maskForwarded = 0x04
 )
 
-// fourCCs are the codecs that a peer said it takes, in fourCcList of version 1 or in the maps of version 2; "*" for all.
+// fourCCs are the codecs that the other side accepts, from fourCcList of version 1 or the maps of version 2; "*" stands for all.
 type fourCCs []string
 
-// parseFourCCs reads them from the objects of a connect or its answer.
+// parseFourCCs reads the codecs from the objects of connect or of its answer.
 func parseFourCCs(objects ...any) (offered fourCCs) {
 	for _, object := range objects {
 		o, _ := amf.AsObject(object)
@@ -45,12 +45,12 @@ func parseFourCCs(objects ...any) (offered fourCCs) {
 	return offered
 }
 
-// has says whether a codec is among them.
+// has reports whether a codec is among them.
 func (f fourCCs) has(fourCC string) bool {
 	return slices.Contains(f, fourCC) || slices.Contains(f, "*")
 }
 
-// properties offers codecs.
+// properties returns the properties that offer the codecs.
 func (f fourCCs) properties() amf.Object {
 	if len(f) == 0 {
 		return nil
@@ -76,13 +76,13 @@ func (f fourCCs) properties() amf.Object {
 	return o
 }
 
-// sounds are the fourCCs of audio that we name; all others are of video.
+// sounds are the fourCCs of audio that this package offers; all others are video.
 var sounds = []string{"Opus", "mp4a", ".mp3"}
 
-// acceptedCodecs are what a ServerConn's publishers may send.
+// acceptedCodecs are the codecs that the publishers of a ServerConn may send.
 var acceptedCodecs = fourCCs{"avc1", "hvc1", "av01", "vp09", "mp4a", "Opus", ".mp3"}
 
-// Resolve returns the tcUrl to connect to next, given the present one: absolute, and not checked in any way.
+// Resolve returns the tcUrl for the next connection, given the present one. It is absolute, and not checked.
 func (e *ReconnectError) Resolve(tcURL string) (string, error) {
 	switch {
 	case e.TCURL == "":
@@ -94,7 +94,7 @@ func (e *ReconnectError) Resolve(tcURL string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: the present address is not one to resolve against", ErrProtocol)
 	}
-	next, err := base.Parse(e.TCURL) // its error would show the address
+	next, err := base.Parse(e.TCURL) // the error would contain the address
 	if err != nil || next.Host == "" {
 		return "", fmt.Errorf("%w: the peer asks for a reconnect to no address", ErrProtocol)
 	}

@@ -6,34 +6,34 @@ import (
 )
 
 var (
-	// ErrHandshake means that the peer does not speak RTMP, or not version 3.
+	// ErrHandshake means that the other side does not speak RTMP version 3.
 	ErrHandshake = errors.New("rtmp handshake failed")
-	// ErrProtocol means that the peer's bytes break the rules or our limits.
+	// ErrProtocol means that the bytes of the other side break the protocol, or the limits of this package.
 	ErrProtocol = errors.New("rtmp protocol error")
-	// ErrClosedByPeer means that the peer ended the connection in so many words.
+	// ErrClosedByPeer means that the other side ended the connection by the command close.
 	ErrClosedByPeer = errors.New("the peer closed the rtmp connection")
 )
 
-// StatusError is a peer's _error or onStatus that refuses a command or ends the stream. The text fields are the peer's
-// own words; they may repeat the stream name.
+// StatusError is an _error or onStatus of the server that refuses a command or ends the stream. The texts come from the server and may contain
+// the name of the stream.
 type StatusError struct {
-	Command     string // that was refused: "connect", "createStream", "publish"; "onStatus" after the start
+	Command     string // the refused command: "connect", "createStream", "publish"; "onStatus" after the start
 	Level       string // "error", mostly
 	Code        string // "NetStream.Publish.BadName"
 	Description string
 }
 
-// Error gives the command, the code and the description.
+// Error contains the command, the code and the description.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: peer answered %q: %s", e.Command, e.Code, e.Description)
 }
 
-// ReconnectError is a peer's request to connect elsewhere or anew: NetConnection.Connect.ReconnectRequest of Enhanced RTMP v2,
-// or a refusal with a redirect.
+// ReconnectError is the request of a server to connect again, perhaps to another address: NetConnection.Connect.ReconnectRequest of Enhanced
+// RTMP v2, or a refusal with a redirect.
 type ReconnectError struct {
-	TCURL       string // where to, as the peer said it; see Resolve
+	TCURL       string // the address as the server gave it; see Resolve
 	Description string
 }
 
-// Error says that the peer wants another connection.
+// Error does not contain the address.
 func (e *ReconnectError) Error() string { return "the peer asks for a reconnect" }

@@ -11,19 +11,19 @@ const (
 	handshakeSize = 1536 // of C1, C2, S1 and S2
 )
 
-// Hello is what a client's handshake begins with: random bytes, by which a program knows a connection that it has made to itself,
-// whatever is between.
+// Hello is the beginning of a client's handshake: random bytes. By them a server recognizes a connection that it made to itself, also through
+// other servers.
 type Hello = [16]byte
 
-// Trail begins with a connection's own hello. Behind it are those of the connections by which the stream came, the latest first, so that
-// a server knows what it has sent out itself when it comes back from another one. Other clients have random bytes or zeros there.
+// Trail is the hello of a connection, followed by the hellos of the connections by which the stream came, latest first. So a server recognizes a
+// stream that it sent out itself and that another server sends back. Other clients send random bytes or zeros there.
 type Trail = [8]Hello
 
-// helloAt is where C1 has them: behind a time of 0 and four zero bytes, which ask for the simple handshake.
+// helloAt is the position of the trail in C1: after a time of 0 and four zero bytes, which ask for the simple handshake.
 const helloAt = 8
 
-// clientHandshake is the client's side of the handshake (RTMP 1.0, 5.2). The peer's S2 is not compared with C1: servers
-// that sign their handshake send something else there.
+// clientHandshake does the handshake as client (RTMP 1.0, 5.2). S2 is not compared with C1, since servers that sign their handshake send other
+// bytes there.
 func clientHandshake(r io.Reader, w io.Writer, trail Trail) error {
 	var c0c1 [1 + handshakeSize]byte
 	c0c1[0] = version
@@ -52,7 +52,7 @@ func clientHandshake(r io.Reader, w io.Writer, trail Trail) error {
 	return nil
 }
 
-// serverHandshake is the server's side. A client that signs its C1 goes on without when S1 has zeros for a version.
+// serverHandshake does the handshake as server. A client that signs C1 continues without signatures, because the version in S1 is zero.
 func serverHandshake(r io.Reader, w io.Writer) (trail Trail, err error) {
 	if err := readVersion(r); err != nil {
 		return trail, err
@@ -76,7 +76,7 @@ func serverHandshake(r io.Reader, w io.Writer) (trail Trail, err error) {
 	return trail, nil
 }
 
-// readVersion reads C0 or S0 alone, so that a peer that speaks something else is known by its first byte.
+// readVersion reads only C0 or S0, so that another protocol is detected at its first byte.
 func readVersion(r io.Reader) error {
 	var b [1]byte
 	if _, err := io.ReadFull(r, b[:]); err != nil {

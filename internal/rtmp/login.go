@@ -10,26 +10,25 @@ import (
 	"strings"
 )
 
-// ErrLoginRefused means that the peer wants a login and did not get one that it accepts. Another attempt with the same name
-// and password would end the same.
+// ErrLoginRefused means that the server wants a login and did not accept the one it got, or got none. Another attempt with the same name and
+// password would fail too.
 var ErrLoginRefused = errors.New("rtmp login refused")
 
-// Login answers the challenges of servers that ask for a name and a password when connecting: Adobe's scheme
-// (authmod=adobe: Flash Media Server, Wowza, Akamai) and Limelight's (authmod=llnw).
+// Login answers the challenges of servers that ask for a name and a password: the scheme of Adobe (authmod=adobe: Flash Media Server, Wowza,
+// Akamai) and that of Limelight (authmod=llnw).
 //
-// Such a server refuses connect twice, first to say that it wants a login and then to give a challenge, and is connected to
-// anew after each refusal, as most of them close the connection. Next makes of each refusal what the next connect says. One
-// Login serves one chain of connections: a later reconnect begins with a new one.
+// Such a server refuses connect twice: first to say that it wants a login, then to send a challenge. The client connects again after each
+// refusal, since most servers close the connection. Next returns for each refusal the login for the next connect. One Login serves one such
+// chain of connections; a later reconnect needs a new one.
 type Login struct {
-	User, Password string // as they are, not percent-encoded
-	App            string // ClientConfig's, of which Limelight's answer depends
+	User, Password string // not percent-encoded
+	App            string // ClientConfig.App, which is part of the answer to Limelight
 
-	named, answered bool // what was sent already
+	named, answered bool // what was sent so far
 }
 
-// Next returns the ClientConfig.Login of the next connection after a connect was refused. A refusal that does not ask for a
-// login is returned as it is; ErrLoginRefused, with the reason in words, when there is nothing more to say. So there are at
-// most two further connections.
+// Next returns ClientConfig.Login for the next connection after connect was refused. If the refusal does not ask for a login, Next returns the
+// refusal. If there is no further answer, it returns ErrLoginRefused with the reason. So there are at most two further connections.
 func (l *Login) Next(refused *StatusError) (query string, err error) {
 	mod := refused.loginMod()
 	if mod == "" || refused.Command != "connect" {
@@ -44,7 +43,7 @@ func (l *Login) Next(refused *StatusError) (query string, err error) {
 	case values["reason"] == "nosuchuser":
 		return "", fmt.Errorf("%w: the server does not know the name", ErrLoginRefused)
 	case l.User == "":
-		// Some servers ask only who names itself like Adobe's encoder.
+		// Some servers ask only clients that call themselves like Adobe's encoder.
 		return "", fmt.Errorf("%w: the server asks for a name and a password (rtmp://name:password@server/app), "+
 			"perhaps because of rtmpFlashVersion", ErrLoginRefused)
 	case l.answered:
@@ -66,9 +65,9 @@ func (l *Login) Next(refused *StatusError) (query string, err error) {
 	}
 }
 
-// loginMod returns the scheme that a refusal names, "" if it is no matter of login. The texts are
+// loginMod returns the scheme that a refusal names, "" if the refusal is not about a login. The texts are
 // "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : " and
-// "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=…", with less around them from other makes.
+// "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=…", with less text around them from other servers.
 func (e *StatusError) loginMod() string {
 	_, mod, ok := strings.Cut(e.Description, "authmod=")
 	if !ok {
@@ -80,8 +79,7 @@ func (e *StatusError) loginMod() string {
 	return strings.ToLower(mod)
 }
 
-// challengeValues reads ?reason=needauth&user=…&salt=… at the end of a refusal. The values are base64 as it is, with + and
-// = in it, not percent-encoded.
+// challengeValues reads ?reason=needauth&user=…&salt=… at the end of a refusal. The values are base64 with + and =, not percent-encoded.
 func challengeValues(description string) map[string]string {
 	_, query, _ := strings.Cut(description, "?")
 	values := map[string]string{}
@@ -93,8 +91,8 @@ func challengeValues(description string) map[string]string {
 	return values
 }
 
-// answerAdobe gives the digest of the secret and of both sides' challenges. The peer's opaque goes in place of its challenge,
-// and is given back.
+// answerAdobe returns the digest of the secret and of the challenges of both sides. If the server sent opaque, it replaces the challenge of the
+// server, and is sent back.
 func (l *Login) answerAdobe(values map[string]string, own string) string {
 	secret := md5Base64(l.User + values["salt"] + l.Password)
 	theirs, back := values["challenge"], ""
@@ -104,8 +102,8 @@ func (l *Login) answerAdobe(values map[string]string, own string) string {
 	return "&challenge=" + own + "&response=" + md5Base64(secret+theirs+own) + back
 }
 
-// answerLimelight gives the digest of HTTP (RFC 2617, 3.2.2.1) with a realm and a method of its own. What is asked for is the
-// application with its instance.
+// answerLimelight returns a digest as in HTTP (RFC 2617, 3.2.2.1), with a realm and a method of its own. The URI is the application with its
+// instance.
 func (l *Login) answerLimelight(theirs, own string) string {
 	const realm, method, count, quality = "live", "publish", "00000001", "auth"
 	app, _, _ := strings.Cut(l.App, "?")
@@ -129,15 +127,15 @@ func md5Hex(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// nonce returns a challenge of eight hexadecimal digits: servers are known to keep no more.
+// nonce returns a challenge of eight hexadecimal digits: some servers keep no more.
 func nonce() string {
 	var b [4]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
 
-// escapeUser percent-encodes what would end a name within a query or be taken for such a code. All else stays, for servers
-// compare the name without decoding it.
+// escapeUser percent-encodes only the characters that would end a name in a query, and the percent sign. Servers compare the name without
+// decoding it.
 func escapeUser(name string) string {
 	var b strings.Builder
 	for _, c := range []byte(name) {

@@ -28,7 +28,7 @@ const (
 	eventPingResponse uint16 = 7
 )
 
-// The chunk streams we write on. Only 2 is fixed by the specification (5.4); the others are as common publishers choose.
+// The chunk streams for writing. The specification fixes only 2 (5.4); the others are those of common publishers.
 const (
 	chunkControl = 2
 	chunkCommand = 3
@@ -37,12 +37,12 @@ const (
 	chunkVideo   = 6
 )
 
-// Message is a whole message as it was received.
+// Message is a complete message that was received.
 type Message struct {
 	Type     uint8
 	StreamID uint32
 	Time     uint32 // milliseconds, modulo 2^32
-	Payload  []byte // the receiver's to keep
+	Payload  []byte // the receiver may keep it
 }
 
 // outgoing is a message to be written.
@@ -55,8 +55,8 @@ type outgoing struct {
 	payload  []byte
 }
 
-// mediaChunk returns the chunk stream for a kind of tag. Sound and pictures have one each, so that within a chunk stream
-// time does not go back and deltas can be sent.
+// mediaChunk returns the chunk stream for a type of tag. Sound and pictures have one each: so time does not go back within a chunk stream, and
+// differences can be sent.
 func mediaChunk(kind uint8) uint32 {
 	switch kind {
 	case flv.TypeAudio:
@@ -68,12 +68,12 @@ func mediaChunk(kind uint8) uint32 {
 	}
 }
 
-// control makes a protocol control message that holds one 32-bit number.
+// control makes a protocol control message with one 32-bit number.
 func control(kind uint8, value uint32) outgoing {
 	return outgoing{chunk: chunkControl, kind: kind, payload: binary.BigEndian.AppendUint32(nil, value)}
 }
 
-// userControl makes a user control message that holds one 32-bit number.
+// userControl makes a user control message with one 32-bit number.
 func userControl(event uint16, value uint32) outgoing {
 	b := binary.BigEndian.AppendUint16(nil, event)
 	return outgoing{chunk: chunkControl, kind: typeUserControl, payload: binary.BigEndian.AppendUint32(b, value)}

@@ -13,20 +13,20 @@ import (
 	"transponder/internal/flv"
 )
 
-// ErrStreamClosed means that the peer ended its stream and keeps the connection, on which it may ask for another.
+// ErrStreamClosed means that the client ended its stream and keeps the connection. It may ask for another stream.
 var ErrStreamClosed = errors.New("the peer closed its stream")
 
-// maxStreams bounds the message streams a client may create on one connection.
+// maxStreams is how many message streams a client may create on one connection.
 const maxStreams = 64
 
-// Connect is what a client said of itself when it connected.
+// Connect is what a client says about itself in connect.
 type Connect struct {
 	App, TCURL, FlashVersion string
 
 	offered fourCCs
 }
 
-// Offers says whether the client takes a codec, named as flv.FourCC does.
+// Offers reports whether the client accepts a codec, named as in flv.FourCC.
 func (c Connect) Offers(fourCC string) bool { return c.offered.has(fourCC) }
 
 // Verb is what a client wants with a stream.
@@ -38,53 +38,52 @@ const (
 	Play
 )
 
-// Request is a client's wish to publish or play a stream.
+// Request is the request of a client to publish or play a stream.
 type Request struct {
 	Verb Verb
-	Name string // as the client gave it, with its query
+	Name string // as the client sent it, with its query
 }
 
-// ServerConn serves one client, which publishes or plays one stream at a time. Its calls go in the order Handshake, Accept,
-// and then for each stream Next, Start or Refuse, and ReadMedia or ReadPause until they return ErrStreamClosed. All that
-// read belong to one goroutine at a time, all that send media to another. After any other error the connection is of no use.
+// ServerConn serves one client, which publishes or plays one stream at a time. The calls are Handshake, Accept, and then for each stream Next,
+// Start or Refuse, and ReadMedia or ReadPause until they return ErrStreamClosed. One goroutine at a time makes the calls that read, another the
+// calls that send media. After any other error the connection cannot be used any more.
 type ServerConn struct {
 	conn *conn
 
 	trail    Trail     // set by Handshake
 	denied   []uint32  // message streams that asked for a second stream; owned by the reading goroutine
 	created  int       // message streams created so far; owned by the reading goroutine
-	queued   []Message // of an aggregate message; likewise
-	streamID uint32    // of the request; set by Next and kept until the next one
-	verb     Verb      // likewise
+	queued   []Message // of an aggregate message; owned by the reading goroutine
+	streamID uint32    // of the request; set by Next and kept until the next request
+	verb     Verb      // of the request; set by Next and kept until the next request
 	open     atomic.Bool
 }
 
-// NewServerConn makes the server's side of a connection on which nothing was read. budget bounds what all clients that share it make
-// the server hold, and the caller calls Release at the end; nil: each connection has only its own bound.
+// NewServerConn makes the server side of a connection from which nothing was read. budget limits the memory for unfinished messages of all
+// connections that share it, and the caller calls Release at the end. nil: only the limits of one connection apply.
 func NewServerConn(rw io.ReadWriter, budget *Budget) *ServerConn {
 	s := &ServerConn{conn: newConn(rw)}
 	s.conn.chunks.budget = budget
 	return s
 }
 
-// Release gives back to the budget what is held for the client. Nothing may be read any more.
+// Release gives the memory for unfinished messages back to the budget. Nothing may be read any more.
 func (s *ServerConn) Release() { s.conn.chunks.release() }
 
-// Unfinished returns when the oldest message began that the client has sent a part of only; the zero time if there is none. It belongs
-// to the goroutine that reads, which may be within a read.
+// Unfinished returns when the oldest unfinished message began, the zero time if there is none. Only the goroutine that reads may call it, also
+// from within a read.
 func (s *ServerConn) Unfinished() time.Time { return s.conn.chunks.oldest }
 
-// Handshake exchanges the first bytes (RTMP 1.0, 5.2). Whatever goes wrong is an ErrHandshake around its cause.
+// Handshake exchanges the first bytes (RTMP 1.0, 5.2). Each error wraps ErrHandshake and the cause.
 func (s *ServerConn) Handshake() (err error) {
 	s.trail, err = serverHandshake(s.conn.chunks.in, countingWriter{s.conn})
 	return err
 }
 
-// Trail returns the client's hello, as Client.Hello does there, and those before it.
+// Trail returns the hello of the client, as Client.Hello returns it there, and the hellos of the connections before.
 func (s *ServerConn) Trail() Trail { return s.trail }
 
-// Accept waits for connect and grants it, whatever the application. Clients that speak Enhanced RTMP are told the codecs
-// that package flv takes.
+// Accept waits for connect and grants any application. Clients with Enhanced RTMP are told the codecs that package flv supports.
 func (s *ServerConn) Accept() (Connect, error) {
 	m, err := s.nextCommand()
 	if err != nil {
@@ -121,7 +120,7 @@ func (s *ServerConn) Accept() (Connect, error) {
 	return who, nil
 }
 
-// peerBandwidth asks the client to let as much be on its way as it lets itself: dynamic, that is, it may do as it likes.
+// peerBandwidth asks the client for the window that the client itself uses. The limit is dynamic, so the client may ignore it.
 func peerBandwidth() []byte { return append(binary.BigEndian.AppendUint32(nil, peerWindow), 2) }
 
 // statusInfo makes an information object.
@@ -162,7 +161,7 @@ func (s *ServerConn) request(verb Verb, cmd command) Request {
 	return Request{Verb: verb, Name: cmd.text(1)}
 }
 
-// nextCommand passes over what is no command.
+// nextCommand returns the next command and skips all other messages.
 func (s *ServerConn) nextCommand() (Message, error) {
 	for {
 		m, err := s.conn.next()
@@ -172,7 +171,7 @@ func (s *ServerConn) nextCommand() (Message, error) {
 	}
 }
 
-// Start grants what Next returned. From then on a publisher may send messages of the size of frames; nothing may be read meanwhile.
+// Start grants the request that Next returned. From then on a publisher may send messages of the size of frames. Nothing may be read meanwhile.
 func (s *ServerConn) Start() error {
 	if s.verb == Publish {
 		s.conn.chunks.expectMedia()
@@ -188,14 +187,14 @@ func (s *ServerConn) Start() error {
 	)
 }
 
-// Refuse says why what Next returned is not granted: "NetStream.Publish.BadName", "NetStream.Play.StreamNotFound". The
-// client may ask again.
+// Refuse refuses the request that Next returned, with a code such as "NetStream.Publish.BadName" or "NetStream.Play.StreamNotFound". The client
+// may ask again.
 func (s *ServerConn) Refuse(code, description string) error {
 	s.open.Store(false)
 	return s.conn.post(s.status("error", code, description))
 }
 
-// EndPlay tells a player that the stream it plays has ended.
+// EndPlay tells a player that its stream has ended.
 func (s *ServerConn) EndPlay() error {
 	return s.conn.post(
 		s.status("status", "NetStream.Play.UnpublishNotify", "the stream has ended"),
@@ -204,7 +203,7 @@ func (s *ServerConn) EndPlay() error {
 	)
 }
 
-// EndPublish tells a publisher that its stream is not wanted any more.
+// EndPublish tells a publisher that its stream is not accepted any more.
 func (s *ServerConn) EndPublish(description string) error {
 	return s.conn.post(s.status("error", "NetStream.Publish.Rejected", description))
 }
@@ -213,8 +212,8 @@ func (s *ServerConn) status(level, code, description string) outgoing {
 	return streamCall(s.streamID, "onStatus", 0, nil, statusInfo(level, code, description))
 }
 
-// Stray says that a message of ReadMedia belongs to another stream of the connection than the one that was granted. Publishers that
-// send their media on a stream which they have neither made nor asked for are believed to mean the one they have.
+// Stray reports whether a message of ReadMedia belongs to another stream of the connection than the granted one. If a publisher sends media on
+// a stream that it neither created nor asked for, the media counts for the granted stream.
 func (s *ServerConn) Stray(m Message) bool {
 	if m.StreamID == s.streamID {
 		return false
@@ -223,8 +222,8 @@ func (s *ServerConn) Stray(m Message) bool {
 	return made(m.StreamID) && made(s.streamID) || slices.Contains(s.denied, m.StreamID)
 }
 
-// ReadMedia returns the publisher's next audio, video or data message, whose Payload is the caller's to keep, and answers
-// everything else. It returns ErrStreamClosed when the stream is over.
+// ReadMedia returns the next audio, video or data message of the publisher and answers all other messages. The caller may keep the Payload. It
+// returns ErrStreamClosed when the stream is over.
 func (s *ServerConn) ReadMedia() (Message, error) {
 	for {
 		if len(s.queued) > 0 {
@@ -255,8 +254,8 @@ func (s *ServerConn) ReadMedia() (Message, error) {
 	}
 }
 
-// ReadPause answers the player's commands and returns when it pauses the stream or goes on with it. It returns
-// ErrStreamClosed when the player is done.
+// ReadPause answers the commands of a player and returns when the player pauses or resumes the stream. It returns ErrStreamClosed when the
+// player ends the stream.
 func (s *ServerConn) ReadPause() (paused bool, err error) {
 	for {
 		m, err := s.nextCommand()
@@ -283,7 +282,7 @@ func (s *ServerConn) command(m Message) (command, error) {
 	return cmd, s.answer(cmd)
 }
 
-// answer does what a command asks besides publish and play.
+// answer answers all commands but publish and play.
 func (s *ServerConn) answer(cmd command) error {
 	switch cmd.name {
 	case "createStream":
@@ -307,19 +306,19 @@ func (s *ServerConn) answer(cmd command) error {
 		}
 		return s.conn.post(s.status("status", "NetStream.Unpause.Notify", "going on"))
 	case "seek":
-		// A live stream has no other place to go to; players wait for this answer.
+		// A live stream cannot seek, but players wait for this answer.
 		return s.conn.post(s.status("status", "NetStream.Seek.Notify", "live"))
 	case "FCPublish":
 		return s.fcStatus(cmd, "onFCPublish", "NetStream.Publish.Start")
 	case "FCUnpublish":
 		return s.fcStatus(cmd, "onFCUnpublish", "NetStream.Unpublish.Success")
 	default:
-		// releaseStream, FCSubscribe, _checkbw and what else is told to every server.
+		// releaseStream, FCSubscribe, _checkbw and other commands that clients send to every server.
 		return s.result(cmd, amf.Undefined{})
 	}
 }
 
-// fcStatus answers the commands that Adobe's encoders send beside publish, and wait for.
+// fcStatus answers the commands that Adobe's encoders send beside publish. They wait for these answers.
 func (s *ServerConn) fcStatus(cmd command, name, code string) error {
 	if err := s.conn.post(call(name, 0, nil, statusInfo("status", code, cmd.text(1)))); err != nil {
 		return err
@@ -327,7 +326,7 @@ func (s *ServerConn) fcStatus(cmd command, name, code string) error {
 	return s.result(cmd, amf.Undefined{})
 }
 
-// result answers a command that waits for an answer.
+// result answers a command if it asks for an answer.
 func (s *ServerConn) result(cmd command, value any) error {
 	if cmd.transaction == 0 {
 		return nil
@@ -354,16 +353,16 @@ func (s *ServerConn) closeStream(cmd command) error {
 	return ErrStreamClosed
 }
 
-// WriteTags sends tags to a player in one Write, or in several when they are large. The tags' payloads are not kept.
+// WriteTags sends tags to a player in one Write, or in several if they are large. It does not keep the payloads.
 func (s *ServerConn) WriteTags(tags []flv.Tag) error { return s.conn.writeTags(s.streamID, tags) }
 
-// BytesSent returns the bytes handed to the connection so far.
+// BytesSent returns the bytes written to the connection so far.
 func (s *ServerConn) BytesSent() int64 { return s.conn.BytesSent() }
 
-// BytesReceived returns the bytes that came from the connection so far.
+// BytesReceived returns the bytes read from the connection so far.
 func (s *ServerConn) BytesReceived() int64 { return s.conn.BytesReceived() }
 
-// splitAggregate takes an aggregate message apart (RTMP 1.0, 7.1.6): FLV tags, whose times count from the first one's.
+// splitAggregate splits an aggregate message into its FLV tags (RTMP 1.0, 7.1.6). The times of the tags are relative to that of the first tag.
 func splitAggregate(m Message) ([]Message, error) {
 	var parts []Message
 	var first uint32
@@ -381,7 +380,7 @@ func splitAggregate(m Message) ([]Message, error) {
 		if kind := b[0]; kind == flv.TypeAudio || kind == flv.TypeVideo || kind == flv.TypeData {
 			parts = append(parts, Message{
 				Type: kind, StreamID: m.StreamID, Time: m.Time + time - first,
-				Payload: b[11 : 11+size : 11+size], // cut off, so that none grows into the next
+				Payload: b[11 : 11+size : 11+size], // without spare capacity, so that appending does not overwrite the next tag
 			})
 		}
 		b = b[min(len(b), 11+size+4):] // the size is repeated after the tag
