@@ -16,7 +16,7 @@ const (
 	elementEnd = 7
 )
 
-// elements lists what a block is made of for each channel configuration (ISO/IEC 14496-3, table 1.19).
+// elements lists the elements of a block for each channel configuration (ISO/IEC 14496-3, table 1.19).
 var elements = [...][]uint32{
 	1: {elementSCE},
 	2: {elementCPE},
@@ -27,10 +27,10 @@ var elements = [...][]uint32{
 	7: {elementSCE, elementCPE, elementCPE, elementCPE, elementLFE},
 }
 
-// mostWithSBR is the highest sampling rate that SBR may double, so decoders may take it for granted.
+// mostWithSBR is the highest sampling rate that SBR may double. Up to this rate decoders may assume SBR.
 const mostWithSBR = 24000
 
-// noSBR ends an AudioSpecificConfig and says that there is no SBR (ISO/IEC 14496-3, 1.6.6.2).
+// noSBR is the end of an AudioSpecificConfig that says that there is no SBR (ISO/IEC 14496-3, 1.6.6.2).
 var noSBR = []byte{0x56, 0xe5, 0x00}
 
 // AACConfig makes the AudioSpecificConfig of AAC-LC.
@@ -46,20 +46,20 @@ func AACConfig(sampleRate, channels int) ([]byte, error) {
 	return b, nil
 }
 
-// IsADTS says whether bytes begin with an ADTS header. No packet of AAC begins like that: its first element would be the end.
+// IsADTS reports whether bytes begin with an ADTS header. No AAC packet begins with the same bits: the first element would be the end.
 func IsADTS(b []byte) bool { return len(b) > 1 && b[0] == 0xff && b[1]&0xf6 == 0xf0 }
 
-// ErrADTS means bytes that are no ADTS header that we can use.
+// ErrADTS means that bytes are not an ADTS header that this package can use.
 var ErrADTS = errors.New("not a usable ADTS header")
 
-// ADTSHeader is the header of a frame of AAC that brings its configuration with it.
+// ADTSHeader is the header of an AAC frame that contains its configuration.
 type ADTSHeader struct {
-	Begin, End int // where the packet is, counted from the header's first byte
+	Begin, End int // of the packet, counted from the first byte of the header
 
-	profile, rate, channels uint8 // in the numbers of an AudioSpecificConfig
+	profile, rate, channels uint8 // the numbers of an AudioSpecificConfig
 }
 
-// ReadADTS reads the header that bytes begin with (ISO/IEC 14496-3, table 1.A.5). The packet may be longer than they are. It fails
+// ReadADTS reads the header at the beginning of bytes (ISO/IEC 14496-3, table 1.A.5). The packet may be longer than the bytes. ReadADTS fails
 // with ErrADTS.
 func ReadADTS(b []byte) (ADTSHeader, error) {
 	const size, checksum = 7, 2
@@ -84,13 +84,13 @@ func ReadADTS(b []byte) (ADTSHeader, error) {
 	return h, nil
 }
 
-// Config returns the AudioSpecificConfig that the header stands for (ISO/IEC 14496-3, 1.6.2.1).
+// Config returns the AudioSpecificConfig of the header (ISO/IEC 14496-3, 1.6.2.1).
 func (h ADTSHeader) Config() []byte {
 	return []byte{h.profile<<3 | h.rate>>1, h.rate<<7 | h.channels<<3}
 }
 
-// SilentAAC makes a packet of silence for a decoder with that AudioSpecificConfig, and says how long it lasts. It has no
-// spectrum at all, so it is the same for every sampling rate.
+// SilentAAC makes a packet of silence for a decoder with that AudioSpecificConfig, and returns its duration. The packet has no spectrum, so it
+// is the same for every sampling rate.
 func SilentAAC(config []byte) (packet []byte, length time.Duration, err error) {
 	var c mpeg4audio.AudioSpecificConfig
 	if err := c.Unmarshal(config); err != nil {
@@ -122,7 +122,7 @@ func SilentAAC(config []byte) (packet []byte, length time.Duration, err error) {
 
 // silentChannel writes an individual_channel_stream (ISO/IEC 14496-3, table 4.50) that ends before its first band.
 func silentChannel(w *bitWriter) {
-	w.bits(140, 8) // global_gain: any, as nothing is scaled
+	w.bits(140, 8) // global_gain: any value, since nothing is scaled
 	w.bits(0, 1)   // ics_reserved_bit
 	w.bits(0, 2)   // window_sequence: ONLY_LONG_SEQUENCE
 	w.bits(0, 1)   // window_shape

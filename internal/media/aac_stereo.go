@@ -2,24 +2,25 @@ package media
 
 import "errors"
 
-// ErrAACStereo means that a packet is not of the form that StereoAAC takes.
+// ErrAACStereo means that StereoAAC cannot convert a packet of this form.
 var ErrAACStereo = errors.New("not AAC of one channel that stereo can be made of")
 
-// What individual_channel_stream begins with (ISO/IEC 14496-3, tables 4.6 and 4.50).
+// The beginning of individual_channel_stream (ISO/IEC 14496-3, tables 4.6 and 4.50).
 const (
 	eightShort      = 2 // EIGHT_SHORT_SEQUENCE
-	sectionBits     = 5 // of a section's length, and
-	sectionBitsEach = 3 // of one in short windows
+	sectionBits     = 5 // of the length of a section
+	sectionBitsEach = 3 // of the length of a section in short windows
 )
 
-// StereoAAC appends to dst a packet of stereo that sounds, on both channels, exactly as a packet of mono does. A decoder for
-// stereo needs no other configuration for it than for any other stereo.
+// StereoAAC appends to dst a stereo packet that sounds on both channels exactly like the mono packet. A decoder for stereo needs no special
+// configuration for it.
 //
-// The packet's single channel becomes the middle of a pair, and the side is silent: what is coded of the channel is
-// copied as it is, and only what stands around it is new (ISO/IEC 14496-3, tables 4.4 and 4.5). Where the channel ends is told by the
-// end of the packet, so nothing may follow it. It must have no noise substitution and no TNS, which decoders apply
-// after middle and side have become left and right; that is for the encoder's settings, as it cannot be seen without reading
-// every code word. The same goes for fill elements behind the channel.
+// The channel becomes the middle of a middle/side pair, and the side is silent. The coded data of the channel is copied unchanged; only the
+// fields around it are new (ISO/IEC 14496-3, tables 4.4 and 4.5).
+//
+// The channel must end with the packet, since its end cannot be found otherwise: no fill elements may follow. The packet must have no noise
+// substitution and no TNS, which decoders apply after they have made left and right of middle and side. The encoder must be configured for
+// this, because StereoAAC could not detect it without reading every code word.
 func StereoAAC(dst, mono []byte) ([]byte, error) {
 	if len(mono) < 4 || mono[len(mono)-1] == 0 {
 		return dst, ErrAACStereo
@@ -32,7 +33,7 @@ func StereoAAC(dst, mono []byte) ([]byte, error) {
 	if bitsOf(mono, end, 3) != elementEnd || bitsOf(mono, 0, 3) != elementSCE {
 		return dst, ErrAACStereo
 	}
-	const tag, gain, info = 3, 7, 15 // where they begin
+	const tag, gain, info = 3, 7, 15 // the positions of these fields
 	if bitsOf(mono, info, 1) != 0 {  // ics_reserved_bit
 		return dst, ErrAACStereo
 	}
@@ -47,14 +48,14 @@ func StereoAAC(dst, mono []byte) ([]byte, error) {
 	} else if bitsOf(mono, info+10, 1) != 0 { // predictor_data_present
 		return dst, ErrAACStereo
 	}
-	if channel+3 > end { // and a channel has three bits even without a band
+	if channel+3 > end { // a channel without bands still has three bits
 		return dst, ErrAACStereo
 	}
 
 	w := bitWriter{b: dst}
 	w.bits(elementCPE, 3)
 	w.bits(bitsOf(mono, tag, 4), 4)
-	w.bits(1, 1) // common_window: ics_info is that of both channels
+	w.bits(1, 1) // common_window: one ics_info for both channels
 	w.copy(mono, info, channel)
 	w.bits(2, 2) // ms_mask_present: all bands are middle and side
 	w.bits(bitsOf(mono, gain, 8), 8)
@@ -69,7 +70,7 @@ func StereoAAC(dst, mono []byte) ([]byte, error) {
 	return w.b, nil
 }
 
-// silentSection writes section_data (ISO/IEC 14496-3, table 4.52) for bands that have no spectrum.
+// silentSection writes section_data (ISO/IEC 14496-3, table 4.52) for bands without a spectrum.
 func silentSection(w *bitWriter, bands, lengthBits int) {
 	if bands == 0 {
 		return
@@ -82,7 +83,7 @@ func silentSection(w *bitWriter, bands, lengthBits int) {
 	w.bits(uint32(bands), lengthBits)
 }
 
-// bitsOf reads n bits; those behind the end are 0.
+// bitsOf reads n bits; bits after the end are 0.
 func bitsOf(b []byte, at, n int) (v uint32) {
 	for ; n > 0; n-- {
 		v <<= 1

@@ -5,11 +5,11 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/vp9"
 )
 
-// unspecified is how the records of VP9 call colours that are not told (ISO/IEC 23091-2).
+// unspecified is the value for unknown colours in records of VP9 (ISO/IEC 23091-2).
 const unspecified = 2
 
-// VP9Track describes the pictures that begin with a key frame, with a VPCodecConfigurationRecord (VP Codec ISO Media File Format
-// Binding, 1.0). Its level stays undefined. It is not ok for any other frame.
+// VP9Track makes the track of the pictures that begin with a key frame, with a VPCodecConfigurationRecord (VP Codec ISO Media File Format
+// Binding, 1.0). The level in the record is undefined. ok is false for any other frame.
 func VP9Track(unit []byte) (_ Track, ok bool) {
 	var h vp9.Header
 	if h.Unmarshal(unit) != nil || h.NonKeyFrame || h.FrameSize == nil || h.ColorConfig == nil {
@@ -27,8 +27,8 @@ func VP9Track(unit []byte) (_ Track, ok bool) {
 	return Track{Codec: VP9, Config: record, Width: h.Width(), Height: h.Height()}, true
 }
 
-// AV1Track describes the pictures that begin with a key frame, with an AV1CodecConfigurationRecord (AV1 Codec ISO Media File Format
-// Binding, 2.3). It is not ok for a temporal unit without a sequence header.
+// AV1Track makes the track of the pictures that begin with a key frame, with an AV1CodecConfigurationRecord (AV1 Codec ISO Media File Format
+// Binding, 2.3). ok is false for a temporal unit without a sequence header.
 func AV1Track(unit []byte) (_ Track, ok bool) {
 	obu := AV1Sequence(unit)
 	var h av1.SequenceHeader
@@ -47,8 +47,7 @@ func AV1Track(unit []byte) (_ Track, ok bool) {
 	return Track{Codec: AV1, Config: append(record, obu...), Width: h.Width(), Height: h.Height()}, true
 }
 
-// AV1Sequence returns the sequence header OBU that goes before a key frame in its temporal unit (AV1 specification, 7.5), nil if
-// there is none.
+// AV1Sequence returns the sequence header OBU before a key frame in its temporal unit (AV1 specification, 7.5), nil if there is none.
 func AV1Sequence(unit []byte) []byte {
 	for len(unit) > 0 {
 		var header av1.OBUHeader
@@ -85,7 +84,7 @@ const (
 	obuFrame       av1.OBUType = 6
 )
 
-// bit is a flag at a place of a byte.
+// bit returns a flag at a position of a byte.
 func bit(on bool, place uint) byte {
 	if on {
 		return 1 << place

@@ -1,9 +1,9 @@
 package media
 
-// bitWriter writes fields that are not whole bytes, the most significant bit first.
+// bitWriter writes fields of any number of bits, the most significant bit first.
 type bitWriter struct {
 	b    []byte
-	free int // bits of the last byte that are still to be written
+	free int // bits of the last byte that are not written yet
 }
 
 // bits writes the lowest n bits of v.
@@ -55,7 +55,7 @@ func (w *bitWriter) se(v int32) {
 	}
 }
 
-// align fills the last byte with a bit.
+// align fills the last byte with copies of a bit.
 func (w *bitWriter) align(bit uint32) {
 	for w.free > 0 {
 		w.bits(bit, 1)

@@ -1,6 +1,6 @@
 package media
 
-// Codec names a coding of audio or video.
+// Codec is a codec of audio or video.
 type Codec uint8
 
 // The codecs that the server can receive, send or convert.
@@ -34,7 +34,7 @@ var codecNames = [...]string{
 	MP3:       "MPA",
 }
 
-// String returns the codec's RTP encoding name, as the REST answers of the published contract spell it.
+// String returns the RTP encoding name of the codec, spelled as in the REST answers of the contract.
 func (c Codec) String() string {
 	if int(c) < len(codecNames) {
 		return codecNames[c]
@@ -42,15 +42,15 @@ func (c Codec) String() string {
 	return ""
 }
 
-// AudioFormat says what sound is to be made into. Zero fields are left to whoever makes it; the zero value asks for what the
-// settings say.
+// AudioFormat is the format of transcoded sound. The transcoder chooses the fields that are zero. The zero value means the format of the
+// settings.
 type AudioFormat struct {
 	Codec                Codec // AAC, PCMA, PCMU or Speex
 	RateBPS              int   // of AAC
-	SampleRate, Channels int   // of AAC; the others have but one
+	SampleRate, Channels int   // of AAC; the other codecs have only one
 }
 
-// Kind says whether the codec carries sound or pictures.
+// Kind returns Audio or Video.
 func (c Codec) Kind() Kind {
 	switch c {
 	case H264, H265, VP8, VP9, AV1:
@@ -62,8 +62,8 @@ func (c Codec) Kind() Kind {
 	}
 }
 
-// ClockRate returns how many units of RTP time the codec counts in a second (RFC 3551, 4.5.11 and 5; RFC 7587, 4.1); 0 for a codec
-// that the server does not carry over RTP.
+// ClockRate returns the RTP clock rate of the codec in Hz (RFC 3551, 4.5.11 and 5; RFC 7587, 4.1), 0 for a codec that the server does not
+// carry over RTP.
 func (c Codec) ClockRate() int {
 	switch c {
 	case H264, H265, VP8, VP9, AV1:

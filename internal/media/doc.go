@@ -1,4 +1,5 @@
-// Package media holds the words that every other package shares: what a codec, a track, a frame and a moment of media time are.
+// Package media defines the types that all other packages share: codecs, tracks, frames and media time. It also reads and writes the formats
+// of frames and of decoder configurations.
 //
-// It leaves all work to others: no goroutine, no clock, no log, and it imports nothing of this module.
+// It has no goroutine, no clock and no log, and imports no other package of this module.
 package media

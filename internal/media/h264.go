@@ -11,11 +11,11 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// ErrH264Config means that bytes are no AVCDecoderConfigurationRecord that we can use.
+// ErrH264Config means that bytes are not an AVCDecoderConfigurationRecord that this package can use.
 var ErrH264Config = errors.New("not a usable AVC decoder configuration record")
 
-// NewH264Track makes a track of one sequence and one or more picture parameter sets (NAL units without start code or
-// length). It fails if the sequence parameter set cannot be read.
+// NewH264Track makes a track from one sequence parameter set and one or more picture parameter sets (NAL units without start code or length).
+// It fails if the sequence parameter set cannot be read.
 func NewH264Track(sps []byte, pps ...[]byte) (*Track, error) {
 	var p h264.SPS
 	if err := p.Unmarshal(sps); err != nil {
@@ -41,9 +41,9 @@ func avcConfig(sps []byte, pps [][]byte) []byte {
 	return b
 }
 
-// ParseH264Config makes a track of an AVCDecoderConfigurationRecord as a publisher sent it, and says how long the lengths of its
-// NAL units are, also where it fails. The track's record is for 4-byte lengths, which Frame.Data has. Parameter sets behind
-// start codes, as some encoders send them, are taken too.
+// ParseH264Config makes a track from the AVCDecoderConfigurationRecord of a publisher. It also returns the size of the lengths of the
+// publisher's NAL units, even if it fails. The record in the track is for 4-byte lengths, as in Frame.Data. Parameter sets after start codes
+// are accepted too, since some encoders send them.
 func ParseH264Config(record []byte) (track *Track, form NALForm, err error) {
 	if hasStartCode(record) {
 		var sets H264Sets
@@ -78,7 +78,7 @@ func ParseH264Config(record []byte) (track *Track, form NALForm, err error) {
 	return &Track{Codec: H264, Config: record, Width: p.Width(), Height: p.Height()}, form, nil
 }
 
-// H264ParameterSets returns the sequence and picture parameter sets of a track's Config, as slices of it.
+// H264ParameterSets returns the sequence and picture parameter sets in a Track.Config, as slices of it.
 func H264ParameterSets(config []byte) (sps, pps [][]byte, err error) {
 	if len(config) < 7 {
 		return nil, nil, ErrH264Config
@@ -94,7 +94,7 @@ func H264ParameterSets(config []byte) (sps, pps [][]byte, err error) {
 	return sps, pps, err
 }
 
-// parameterSets reads n units with 2-byte lengths and returns them and what follows.
+// parameterSets reads n units with 2-byte lengths and returns the units and the rest.
 func parameterSets(b []byte, n int) (sets [][]byte, rest []byte, err error) {
 	for range n {
 		if len(b) < 2 {
@@ -110,17 +110,17 @@ func parameterSets(b []byte, n int) (sets [][]byte, rest []byte, err error) {
 	return sets, b, nil
 }
 
-// H264Sets are the parameter sets of a stream as they come among its NAL units. The zero value has none.
+// H264Sets collects parameter sets from the NAL units of a stream. The zero value has none.
 type H264Sets struct {
 	sps     []byte
 	pps     [][]byte
 	changed bool
 }
 
-// Changed says whether a set has come that the last Track or Load did not have.
+// Changed reports whether a set was added that the last Track or Load did not contain.
 func (s *H264Sets) Changed() bool { return s.changed }
 
-// Load takes the sets of a decoder configuration record in place of all others.
+// Load replaces all sets by the sets of a decoder configuration record.
 func (s *H264Sets) Load(record []byte) {
 	*s = H264Sets{}
 	sps, pps, err := H264ParameterSets(record)
@@ -134,7 +134,7 @@ func (s *H264Sets) Load(record []byte) {
 	s.changed = false
 }
 
-// Add takes a NAL unit if it is a parameter set; it is copied.
+// Add adds a copy of a NAL unit if it is a parameter set.
 func (s *H264Sets) Add(nal []byte) {
 	switch h264.NALUType(nal[0] & 0x1f) {
 	case h264.NALUTypeSPS:
@@ -144,7 +144,7 @@ func (s *H264Sets) Add(nal []byte) {
 	}
 }
 
-// Track makes a track of the sets. It fails while they are not complete or cannot be read.
+// Track makes a track from the sets. It fails while the sets are not complete or cannot be read.
 func (s *H264Sets) Track() (*Track, error) {
 	if s.sps == nil || len(s.pps) == 0 {
 		return nil, fmt.Errorf("%w: no parameter sets", ErrH264Config)
@@ -156,17 +156,17 @@ func (s *H264Sets) Track() (*Track, error) {
 	return track, err
 }
 
-// setSPS takes a sequence parameter set. A new one makes the picture parameter sets that refer to the old one void.
+// setSPS sets the sequence parameter set. A different one invalidates the picture parameter sets, which refer to the old one.
 func (s *H264Sets) setSPS(nal []byte) {
 	if !bytes.Equal(nal, s.sps) {
 		s.sps, s.pps, s.changed = bytes.Clone(nal), nil, true
 	}
 }
 
-// maxPPS bounds how many picture parameter sets are kept: encoders use one to three.
+// maxPPS is how many picture parameter sets are kept: encoders use one to three.
 const maxPPS = 16
 
-// setPPS takes a picture parameter set, in place of the one with its id.
+// setPPS adds a picture parameter set, or replaces the one with the same id.
 func (s *H264Sets) setPPS(nal []byte) {
 	id := ppsID(nal)
 	at := slices.IndexFunc(s.pps, func(p []byte) bool { return ppsID(p) == id })

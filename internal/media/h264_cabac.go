@@ -1,8 +1,8 @@
 package media
 
-// A skipped macroblock costs the less the surer the coder is that it will be one, and it is surest at first with this
-// cabac_init_idc and the highest quantizer (H.264, table 9-13: m = 29, n = 16 for ctxIdx 11). Neighbours that are skipped, or
-// that do not exist, always choose the first of the three contexts.
+// A skipped macroblock costs fewer bits if the coder expects it more. The expectation is highest at first with this cabac_init_idc and the
+// highest quantizer (H.264, table 9-13: m = 29, n = 16 for ctxIdx 11). Neighbours that are skipped, or do not exist, always select the first
+// of the three contexts.
 const (
 	skipTable = 2
 	skipQP    = 51
@@ -16,7 +16,7 @@ var rangeLPS = [...][4]uint32{
 	{7, 9, 10, 12}, {7, 8, 10, 11}, {6, 8, 9, 11}, {6, 7, 9, 10}, {6, 7, 8, 9},
 }
 
-// writeSkipped writes the slice data of so many skipped macroblocks, up to and with rbsp_stop_one_bit. w is at a byte's edge.
+// writeSkipped writes the slice data of skipped macroblocks, including rbsp_stop_one_bit. w is at the beginning of a byte.
 func writeSkipped(w *bitWriter, macroblocks uint32) {
 	c := arithmeticCoder{w: w, span: 510, first: true}
 	state := 0

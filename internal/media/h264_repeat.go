@@ -9,7 +9,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// ErrH264Repeat means that pictures of a stream cannot be repeated by H264Repeater.
+// ErrH264Repeat means that H264Repeater cannot repeat the pictures of a stream.
 var ErrH264Repeat = errors.New("pictures of this H.264 stream cannot be repeated")
 
 // NAL unit types of slices (H.264, table 7-1).
@@ -18,23 +18,23 @@ const (
 	naluIDR   = 5
 )
 
-// H264Repeater makes access units that show a stream's last reference picture once more: pictures in which every macroblock
-// is skipped, some 10 to 60 bytes each. A decoder shows them bit for bit like the picture they follow. They are reference pictures
-// themselves, so what the old stream's encoder would have sent next can no longer follow: the next must be an IDR picture.
+// H264Repeater makes access units that show the last reference picture of a stream again: pictures in which every macroblock is skipped, of 10
+// to 60 bytes each. A decoder shows exactly the same picture. The repeated pictures are reference pictures themselves, so the next picture of
+// the encoder cannot follow them: it must be an IDR picture.
 //
-// It knows progressive frames with one slice group whose order of output is coded by type 0 or 2: all that browsers send and
-// nearly all that encoders do. CAVLC and CABAC are both fine.
+// Supported are progressive frames with one slice group and pic_order_cnt_type 0 or 2, with CAVLC or CABAC. Browsers send nothing else, and
+// nearly all encoders do the same.
 type H264Repeater struct {
 	sps h264.SPS
 	all map[uint32]pictureParameters
-	pps pictureParameters // of the picture followed
+	pps pictureParameters // of the picture that is repeated
 
-	follows  bool // there is a picture to repeat, and it can be
+	follows  bool // there is a picture that can be repeated
 	frameNum uint32
 	order    uint32 // pic_order_cnt_lsb of the last picture
 }
 
-// NewH264Repeater reads the parameter sets of a Track's Config. It fails with ErrH264Repeat or ErrH264Config.
+// NewH264Repeater reads the parameter sets in a Track.Config. It fails with ErrH264Repeat or ErrH264Config.
 func NewH264Repeater(config []byte) (*H264Repeater, error) {
 	sps, pps, err := H264ParameterSets(config)
 	if err != nil {
@@ -64,7 +64,7 @@ func NewH264Repeater(config []byte) (*H264Repeater, error) {
 	return r, nil
 }
 
-// maxMacroblocks is the largest picture, at level 6.2 (H.264, table A-1).
+// maxMacroblocks is the size of the largest picture, at level 6.2 (H.264, table A-1).
 const maxMacroblocks = 139_264
 
 // pictureParameters are the fields of a picture parameter set that slice headers depend on (H.264, 7.3.2.2).
@@ -79,14 +79,14 @@ type pictureParameters struct {
 	redundantPics bool
 }
 
-// fields reads fields one after the other; the first error stays.
+// fields reads fields one after another. The first error is kept.
 type fields struct {
 	b   []byte
 	pos int
 	err error
 }
 
-// newFields begins behind a NAL unit's header byte. No header that we read is longer than limit, so the rest is not looked at.
+// newFields begins after the header byte of a NAL unit. It ignores bytes after limit, which no header of interest exceeds.
 func newFields(nalu []byte, limit int) *fields {
 	return &fields{b: h264.EmulationPreventionRemove(nalu[1:min(len(nalu), limit)])}
 }
@@ -122,7 +122,7 @@ func (f *fields) se() int32 {
 func readPictureParameters(nalu []byte) (pictureParameters, error) {
 	f := newFields(nalu, len(nalu))
 	p := pictureParameters{id: f.ue()}
-	f.ue() // seq_parameter_set_id: there is one
+	f.ue() // seq_parameter_set_id: there is only one
 	p.cabac, p.bottomOrder = f.flag(), f.flag()
 	groups := f.ue()
 	if f.err == nil && groups != 0 {
@@ -147,8 +147,8 @@ func readPictureParameters(nalu []byte) (pictureParameters, error) {
 	return p, nil
 }
 
-// Follow says that an access unit, as a Frame holds it, has been sent: the next picture comes after it. A picture that is no
-// reference for others is not repeated itself but the last reference before it, which is followed first.
+// Follow tells the repeater that an access unit (in the form of Frame.Data) was sent: the next picture follows it. If the picture is not a
+// reference picture, the reference picture before it is repeated, for which Follow must be called first.
 func (r *H264Repeater) Follow(unit []byte) error {
 	slice := firstSlice(unit)
 	if slice == nil {
@@ -170,13 +170,13 @@ func (r *H264Repeater) Follow(unit []byte) error {
 	return nil
 }
 
-// H264Reference says whether an access unit, as a Frame holds it, is one that others may refer to.
+// H264Reference reports whether an access unit (in the form of Frame.Data) is a reference picture.
 func H264Reference(unit []byte) bool {
 	slice := firstSlice(unit)
 	return slice != nil && slice[0]&0x60 != 0
 }
 
-// H264IDR says whether an access unit, as a Frame holds it, is an IDR picture: nothing after it refers to what was before.
+// H264IDR reports whether an access unit (in the form of Frame.Data) is an IDR picture: no later picture refers to one before it.
 func H264IDR(unit []byte) bool {
 	slice := firstSlice(unit)
 	return slice != nil && slice[0]&0x1f == naluIDR
@@ -204,7 +204,7 @@ type sliceHeader struct {
 	order    uint32
 }
 
-// readSlice reads a slice header (H.264, 7.3.3) as far as it says whether the picture can be repeated.
+// readSlice reads the part of a slice header (H.264, 7.3.3) that tells whether the picture can be repeated.
 func (r *H264Repeater) readSlice(nalu []byte) (sliceHeader, error) {
 	f := newFields(nalu, 1024)
 	f.ue() // first_mb_in_slice
@@ -249,7 +249,7 @@ const (
 func (r *H264Repeater) frameNumBits() int { return int(r.sps.Log2MaxFrameNumMinus4) + 4 }
 func (r *H264Repeater) orderBits() int    { return int(r.sps.Log2MaxPicOrderCntLsbMinus4) + 4 }
 
-// monochrome says whether ChromaArrayType is 0. ChromaFormatIdc is read for high profiles only; the others have colour.
+// monochrome reports whether ChromaArrayType is 0. ChromaFormatIdc is set only for high profiles; the others have colour.
 func (r *H264Repeater) monochrome() bool {
 	switch r.sps.ProfileIdc {
 	case 66, 77, 88:
@@ -258,7 +258,7 @@ func (r *H264Repeater) monochrome() bool {
 	return r.sps.ChromaFormatIdc == 0
 }
 
-// skipReferences reads past a P slice's reference list and weights (H.264, 7.3.3.1, 7.3.3.2).
+// skipReferences skips the reference list and the weights of a P slice (H.264, 7.3.3.1, 7.3.3.2).
 func (r *H264Repeater) skipReferences(f *fields, pps pictureParameters) {
 	references := pps.references
 	if f.flag() {
@@ -289,8 +289,8 @@ func (r *H264Repeater) skipReferences(f *fields, pps pictureParameters) {
 	}
 }
 
-// shortTerm reads the marking of a reference picture (H.264, 7.3.3.3) and says whether it leaves the picture what a P slice refers to
-// first: the latest of the short-term references.
+// shortTerm reads the marking of a reference picture (H.264, 7.3.3.3). It reports whether the picture stays the latest short-term reference,
+// to which a P slice refers first.
 func shortTerm(f *fields, idr bool) bool {
 	if idr {
 		f.flag() // no_output_of_prior_pics_flag
@@ -308,14 +308,14 @@ func shortTerm(f *fields, idr bool) bool {
 		case 3:
 			f.ue()
 			f.ue()
-		default: // 5 and 6: all forgotten, or the picture itself made a long-term reference
+		default: // 5 and 6: all references are dropped, or the picture becomes a long-term reference
 			return false
 		}
 	}
 	return false
 }
 
-// Next returns an access unit, as a Frame holds it, that repeats the picture. It fails with ErrH264Repeat if there is none.
+// Next returns an access unit (in the form of Frame.Data) that repeats the picture. It fails with ErrH264Repeat if there is no picture.
 func (r *H264Repeater) Next() ([]byte, error) {
 	if !r.follows {
 		return nil, fmt.Errorf("%w: there is none yet", ErrH264Repeat)
@@ -336,7 +336,7 @@ func (r *H264Repeater) Next() ([]byte, error) {
 	return lengthPrefixed(1<<5|naluSlice, w.b), nil
 }
 
-// writeHeader writes a P slice's header that changes nothing of what the decoder knows (H.264, 7.3.3).
+// writeHeader writes the header of a P slice that changes no state of the decoder (H.264, 7.3.3).
 func (r *H264Repeater) writeHeader(w *bitWriter) {
 	w.ue(0)          // first_mb_in_slice
 	w.ue(5 + sliceP) // the picture has no other slices
@@ -351,9 +351,9 @@ func (r *H264Repeater) writeHeader(w *bitWriter) {
 	if r.pps.redundantPics {
 		w.ue(0)
 	}
-	w.bits(1, 1) // num_ref_idx_active_override_flag:
-	w.ue(0)      // one reference, the latest,
-	w.bits(0, 1) // in the usual order
+	w.bits(1, 1) // num_ref_idx_active_override_flag
+	w.ue(0)      // num_ref_idx_l0_active_minus1: one reference, the latest
+	w.bits(0, 1) // ref_pic_list_modification_flag_l0
 	if r.pps.weighted {
 		w.ue(0) // luma_log2_weight_denom
 		if !r.monochrome() {
@@ -368,13 +368,13 @@ func (r *H264Repeater) writeHeader(w *bitWriter) {
 		qp = skipQP
 		w.ue(skipTable)
 	}
-	w.se(qp - r.pps.qp) // of no effect without residuals
+	w.se(qp - r.pps.qp) // has no effect without residuals
 	if r.pps.deblocking {
 		w.ue(1) // there are no edges to filter
 	}
 }
 
-// lengthPrefixed makes an access unit of a NAL unit's header and payload, with emulation prevention (H.264, 7.4.1).
+// lengthPrefixed makes an access unit from the header and the payload of a NAL unit, with emulation prevention (H.264, 7.4.1).
 func lengthPrefixed(header byte, payload []byte) []byte {
 	b := append(make([]byte, 0, 4+1+len(payload)+len(payload)/2), 0, 0, 0, 0, header)
 	zeros := 0

@@ -11,19 +11,19 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 )
 
-// ErrH265Config means that bytes are no HEVCDecoderConfigurationRecord that we can use.
+// ErrH265Config means that bytes are not an HEVCDecoderConfigurationRecord that this package can use.
 var ErrH265Config = errors.New("not a usable HEVC decoder configuration record")
 
-// H265Sets are the parameter sets of a stream as they come among its NAL units, the last of each kind. The zero value has none.
+// H265Sets collects parameter sets from the NAL units of a stream, and keeps the last of each kind. The zero value has none.
 type H265Sets struct {
 	vps, sps, pps []byte
 	changed       bool
 }
 
-// Changed says whether a set has come that the last Track or Load did not have.
+// Changed reports whether a set was added that the last Track or Load did not contain.
 func (s *H265Sets) Changed() bool { return s.changed }
 
-// Add takes a NAL unit if it is a parameter set, and says whether it is; it is copied.
+// Add adds a copy of a NAL unit if it is a parameter set, and reports whether it is one.
 func (s *H265Sets) Add(nal []byte) bool {
 	var set *[]byte
 	switch h265.NALUType(nal[0] >> 1 & 0x3f) {
@@ -42,14 +42,14 @@ func (s *H265Sets) Add(nal []byte) bool {
 	return true
 }
 
-// Load takes the sets of a decoder configuration record in place of all others.
+// Load replaces all sets by the sets of a decoder configuration record.
 func (s *H265Sets) Load(record []byte) {
 	*s = H265Sets{}
-	_ = h265Sets(record, func(nal []byte) { s.Add(nal) }) // ParseH265Config has told what is wrong
+	_ = h265Sets(record, func(nal []byte) { s.Add(nal) }) // ParseH265Config reports the errors
 	s.changed = false
 }
 
-// ParseH265Config makes a track of an HEVCDecoderConfigurationRecord as a publisher sent it, like ParseH264Config.
+// ParseH265Config makes a track from the HEVCDecoderConfigurationRecord of a publisher, as ParseH264Config does.
 func ParseH265Config(record []byte) (track *Track, form NALForm, err error) {
 	if hasStartCode(record) {
 		var sets H265Sets
@@ -87,7 +87,7 @@ func ParseH265Config(record []byte) (track *Track, form NALForm, err error) {
 	return track, form, nil
 }
 
-// h265Header is how many bytes of a record are before the number of its arrays (ISO/IEC 14496-15, 8.3.3.1).
+// h265Header is the number of bytes before the number of arrays in a record (ISO/IEC 14496-15, 8.3.3.1).
 const h265Header = 22
 
 // h265Sets calls f for each NAL unit of a record that has a header.
@@ -112,8 +112,8 @@ func h265Sets(record []byte, f func(nal []byte)) error {
 	return nil
 }
 
-// Track makes a track with an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 8.3.3.1) of the parameter sets. It is not ok while
-// they are not complete or cannot be read.
+// Track makes a track with an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 8.3.3.1) from the parameter sets. ok is false while the sets are
+// not complete or cannot be read.
 func (s *H265Sets) Track() (_ Track, ok bool) {
 	var sps h265.SPS
 	if s.vps == nil || s.pps == nil || sps.Unmarshal(s.sps) != nil {

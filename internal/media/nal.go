@@ -7,13 +7,13 @@ import (
 	"iter"
 )
 
-// ErrNAL means that bytes are no access unit in any form of NAL units that is known.
+// ErrNAL means that bytes are not an access unit in any known form of NAL units.
 var ErrNAL = errors.New("not a sequence of NAL units")
 
-// NALForm says how the NAL units of an access unit are kept apart.
+// NALForm is how the NAL units of an access unit are separated.
 type NALForm uint8
 
-// The forms. Frame.Data has NALLengths4. Some encoders write one or two bytes, as ISO/IEC 14496-15 allows, or start codes, which
+// The forms. Frame.Data has NALLengths4. Some encoders write lengths of one or two bytes, which ISO/IEC 14496-15 allows, or start codes, which
 // no container with a decoder configuration record allows.
 const (
 	NALStartCodes NALForm = 0 // ITU-T H.264, annex B
@@ -22,15 +22,14 @@ const (
 	NALLengths4   NALForm = 4
 )
 
-// lengthsOf reads lengthSizeMinusOne. It is not ok for 3 bytes, which the standard leaves out.
+// lengthsOf reads lengthSizeMinusOne. ok is false for 3 bytes, which the standard does not allow.
 func lengthsOf(b byte) (form NALForm, ok bool) {
 	form = NALForm(b&3 + 1)
 	return form, form != 3
 }
 
-// NALUnits returns an access unit with 4-byte lengths, and the form that it came in. form is what is expected; another is told by
-// itself. Zero bytes behind the last NAL unit are left out. A unit with 4-byte lengths is not
-// copied. It fails with ErrNAL.
+// NALUnits returns an access unit with 4-byte lengths, and the form of its input. form is the expected form; other forms are detected. Zero
+// bytes after the last NAL unit are left out. An access unit that has 4-byte lengths already is not copied. NALUnits fails with ErrNAL.
 func NALUnits(unit []byte, form NALForm) (data []byte, found NALForm, err error) {
 	if form == NALStartCodes {
 		if data, ok := fromStartCodes(unit); ok {
@@ -56,8 +55,8 @@ func NALUnits(unit []byte, form NALForm) (data []byte, found NALForm, err error)
 	return nil, form, ErrNAL
 }
 
-// looksLike says whether bytes are NAL units with short lengths that nothing has announced. Much may look like them, so none may be
-// empty, which excludes all that is left of longer lengths, or begin with the bit that is always zero.
+// looksLike reports whether bytes are NAL units with short lengths although no configuration announced such lengths. Other bytes may look
+// similar. So no unit may be empty, which excludes longer lengths, and no unit may begin with a set forbidden_zero_bit.
 func looksLike(unit []byte, form NALForm) bool {
 	size := int(form)
 	rest := unit
@@ -71,7 +70,7 @@ func looksLike(unit []byte, form NALForm) bool {
 	return len(rest) == 0 && len(unit) > 0
 }
 
-// fromLengths reads NAL units with lengths of so many bytes.
+// fromLengths reads NAL units whose lengths have that number of bytes.
 func fromLengths(unit []byte, form NALForm) ([]byte, bool) {
 	size, count := int(form), 0
 	rest := unit
@@ -115,10 +114,10 @@ func zeros(b []byte) bool {
 	return true
 }
 
-// startCode is what is before each NAL unit in annex B; the zero byte that may be before it belongs to nothing.
+// startCode precedes each NAL unit in annex B. A zero byte may precede the start code; it belongs to no unit.
 var startCode = []byte{0, 0, 1}
 
-// hasStartCode says whether bytes begin with a start code.
+// hasStartCode reports whether bytes begin with a start code.
 func hasStartCode(b []byte) bool {
 	at := bytes.Index(b[:min(len(b), 8)], startCode)
 	return at >= 0 && zeros(b[:at])
@@ -135,8 +134,8 @@ func fromStartCodes(unit []byte) ([]byte, bool) {
 	return data, true
 }
 
-// startCoded yields the NAL units of bytes that begin with a start code. A NAL unit never ends in a zero byte (ITU-T H.264,
-// 7.4.1), so those at its end belong to the next start code.
+// startCoded yields the NAL units of bytes that begin with a start code. A NAL unit never ends in a zero byte (ITU-T H.264, 7.4.1), so zero bytes
+// at its end belong to the next start code.
 func startCoded(b []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for at := bytes.Index(b, startCode); at >= 0; {

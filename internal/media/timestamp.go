@@ -2,11 +2,11 @@ package media
 
 import "time"
 
-// Timestamp is a moment on a stream's clock: nanoseconds since the stream began. It is 64 bits wide everywhere inside the
-// server; the wire formats wrap it at their own width.
+// Timestamp is a time on the clock of a stream: nanoseconds since the beginning of the stream. It has 64 bits everywhere in the server. The
+// formats on the wire have fewer bits and wrap.
 //
-// A stream's clock runs with the server's: a door maps what it receives onto the time of arrival, so a frame's timestamp is
-// never far from stream.Source.Now.
+// The clock of a stream runs with the clock of the server. Each door maps the times that it receives to the time of arrival, so the timestamp
+// of a frame is never far from stream.Source.Now.
 type Timestamp int64
 
 // Add returns t moved by d.
@@ -24,7 +24,7 @@ func (t Timestamp) Milliseconds() int64 {
 	return ms
 }
 
-// Samples returns the duration of n samples at a rate in Hz. The product stays exact past a year of samples.
+// Samples returns the duration of n samples at a rate in Hz. It is exact for more than a year of samples.
 func Samples(n int64, rate int) time.Duration {
 	r := int64(rate)
 	return time.Duration(n/r)*time.Second + time.Duration(n%r*int64(time.Second)/r)
