@@ -1,5 +1,5 @@
-// Package app builds every part of the server from the settings, runs them, and stops them in reverse. It alone knows all of
-// them.
+// Package app builds every part of the server from the settings, runs them, and stops them in reverse order. Only this package knows all
+// parts.
 package app
 
 import (
@@ -38,7 +38,7 @@ import (
 	"transponder/internal/whip"
 )
 
-// stopLimit bounds how long the server takes to end politely.
+// stopLimit is how long the server may take to stop.
 const stopLimit = 5 * time.Second
 
 // App is the whole server.
@@ -47,7 +47,7 @@ type App struct {
 	version string
 	log     *slog.Logger
 
-	gate     *load.Gate // nil: there is always room
+	gate     *load.Gate // nil: the settings set no limit
 	guard    *guard.Guard
 	refusals *guard.Refusals
 	hub      *stream.Hub
@@ -60,10 +60,10 @@ type App struct {
 	sounds   *soundfile.Library
 	video    *picture.Transcoder
 	pushes   *transponder.Registry
-	hooks    *transponder.Hooks // nil: none
+	hooks    *transponder.Hooks // nil: the settings name no hook
 	sdk      *wcs.Server
 	whip     *whip.Server
-	server   *rtmpserver.Server // nil: no RTMP
+	server   *rtmpserver.Server // nil: the RTMP port is not open
 
 	http, https, ws, wss net.Listener // nil: not open
 	certificate          atomic.Pointer[tls.Certificate]
@@ -73,7 +73,7 @@ type App struct {
 	stopping atomic.Bool
 }
 
-// New builds the parts and opens every port, so that what is taken shows at once. Whoever gets an App calls Run, once.
+// New builds the parts and opens every port, so that a port that is in use shows at once. The caller calls Run once.
 func New(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *App, err error) {
 	a := &App{cfg: cfg, version: version, log: log}
 	a.cfg.REST.NodeID = nodeID(a.cfg.Media)
@@ -113,7 +113,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, err
 	}
 	a.ingest = rtc.NewIngest(cfg.Ingest, a.hub, log, a.receivers()...)
-	a.egress = rtc.NewEgress(cfg.Egress, rtc.EgressParts{Sender: a.receiver, Transcode: a.made, Gate: a.gate}, log)
+	a.egress = rtc.NewEgress(cfg.Egress, rtc.EgressParts{Sender: a.receiver, Transcode: a.transcode, Gate: a.gate}, log)
 	a.whip = whip.New(cfg.WHIP, a.whipParts(), log)
 	a.sdk = wcs.New(a.cfg.WCS, a.sdkParts(), log)
 	if cfg.Listen.RTMP >= 0 {
@@ -128,7 +128,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	return a, nil
 }
 
-// names are those by which this server may be called: those in the settings, the machine's, and those of the certificate.
+// names returns the names of this server: those in the settings, the name of the machine, and those in the certificate.
 func (a *App) names() []string {
 	names := slices.Clone(a.cfg.Listen.Names)
 	if name, err := os.Hostname(); err == nil {
@@ -140,7 +140,7 @@ func (a *App) names() []string {
 	return names
 }
 
-// hintAtMedia says what about the media port may not be as it should, where the server cannot know.
+// hintAtMedia logs what may be wrong with the media port, if the server cannot know it for sure.
 func hintAtMedia(cfg udp.Config, port *udp.Port, log *slog.Logger) {
 	if n := port.ReadBuffer(); n > 0 && n < cfg.ReadBuffer {
 		log.Info("the kernel grants small buffers to media sockets; for many streams raise net.core.rmem_max", "bytes", n, "wanted", cfg.ReadBuffer)
@@ -155,7 +155,7 @@ func hintAtMedia(cfg udp.Config, port *udp.Port, log *slog.Logger) {
 	}
 }
 
-// receivers returns those that publishers come to, the first choice first.
+// receivers returns the receivers for publishers, in the order in which they are asked.
 func (a *App) receivers() []rtc.Receiver {
 	switch a.cfg.Receiver {
 	case "lean":
@@ -214,20 +214,20 @@ func (a *App) pushEnded(i transponder.Info) {
 	}
 }
 
-// use is what the server does at present.
+// use returns what the server does at present.
 func (a *App) use() load.Use {
 	u := load.Use{Streams: len(a.hub.Sources()), Pushes: a.pushes.Len(), Players: a.egress.Players() + int(a.rtmpStats().Players)}
-	_, made := a.video.Totals()
-	u.Children = made.CPU
+	_, total := a.video.Totals()
+	u.Children = total.CPU
 	return u
 }
 
-// made is any stream's sound or pictures in a codec, for those who play it and do not take them as they are.
-func (a *App) made(s *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
+// transcode returns the sound or the pictures of a stream in a codec, for players that do not accept them as they are.
+func (a *App) transcode(s *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
 	if codec.Kind() == media.Audio {
 		return a.audio.Feed(s, media.AudioFormat{Codec: codec})
 	}
-	var p picture.Profile // that of H.264 is shared with the pushes that ask for nothing more
+	var p picture.Profile // the zero Profile is H.264, and shared with pushes that ask for nothing else
 	if codec != media.H264 {
 		p.Codec = codec
 	}
@@ -237,14 +237,14 @@ func (a *App) made(s *stream.Source, codec media.Codec) (*stream.Feed, func(), e
 	return a.video.Feed(s, p)
 }
 
-// sounds gives pushes what they ask for of sound files.
+// sounds gives the sound files of a Library to pushes.
 type sounds struct{ *soundfile.Library }
 
 func (s sounds) Open(name string, loop bool) (transponder.SoundPlayer, error) {
 	return orNil[transponder.SoundPlayer](s.Library.Open(name, loop))
 }
 
-// nodeID names this process as the contract's examples do: 32 letters and digits, and an address.
+// nodeID makes a name for this process in the form of the contract's examples: 32 letters and digits, and an address.
 func nodeID(cfg udp.Config) string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails
@@ -299,8 +299,8 @@ func (a *App) loadCertificate() error {
 	return err
 }
 
-// Reload reads the users' and the certificate's files again, for those who come from now on. What cannot be read stays as it was, and
-// the log says so. It may be called from any goroutine.
+// Reload reads the files of the users and of the certificate again, for new connections. What cannot be read stays as it was, and the log
+// says so. Any goroutine may call it.
 func (a *App) Reload() {
 	var errs []error
 	if a.certificate.Load() != nil {
@@ -317,7 +317,7 @@ func (a *App) Reload() {
 	a.log.Info("users and certificate read again")
 }
 
-// portError says which setting to change where a port is taken.
+// portError says which setting to change if a port is in use.
 func portError(key string, port int, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d is in use; choose another with --set %s=PORT: %w", port, key, err)
@@ -325,10 +325,10 @@ func portError(key string, port int, err error) error {
 	return fmt.Errorf("%s=%d: %w", key, port, err)
 }
 
-// URLs returns where the server is reached from the same machine.
+// URLs returns the addresses of the server on this machine.
 func (a *App) URLs() URLs { return a.urls() }
 
-// close gives up what New has opened. Run does so by stopping the parts.
+// close closes what New has opened, if Run does not stop the parts.
 func (a *App) close() {
 	for _, l := range []net.Listener{a.http, a.https, a.ws, a.wss} {
 		if l != nil {
@@ -338,7 +338,7 @@ func (a *App) close() {
 	a.closeMedia()
 }
 
-// closeMedia ends all peers, then the port.
+// closeMedia ends all WebRTC sessions, then closes the port.
 func (a *App) closeMedia() error {
 	if a.lean != nil {
 		a.lean.Close()
@@ -352,15 +352,15 @@ func (a *App) closeMedia() error {
 	return nil
 }
 
-// Run serves until ctx ends or a part fails, then ends everything politely: pushes say goodbye first, then the publishers are
-// told. It returns nil if ctx ended and all was done in time.
+// Run serves until ctx ends or a part fails. Then it stops the parts in order: pushes say goodbye first, then publishers are told. It returns nil
+// if ctx ended and all parts stopped in time.
 func (a *App) Run(ctx context.Context) error {
 	servers, err := a.httpParts(context.WithoutCancel(ctx))
 	if err != nil {
 		a.close()
 		return err
 	}
-	// What stands on something else comes after it.
+	// Each part comes after the parts that it uses.
 	parts := []part{
 		{"hub", a.hub.Run},
 		{"WebRTC receivers", until(a.closeMedia)},
@@ -381,7 +381,7 @@ func (a *App) Run(ctx context.Context) error {
 		}},
 	)
 	if a.hooks != nil {
-		parts = append(parts, part{"push hooks", a.hooks.Run}) // stops after the pushes, so that their ends are told
+		parts = append(parts, part{"push hooks", a.hooks.Run}) // stops after the pushes, so that it reports their ends
 	}
 	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pictures", a.video.Run}, part{"pushes", a.pushes.Run})
 	if a.cfg.Auto.Enabled {
@@ -397,7 +397,7 @@ func (a *App) Run(ctx context.Context) error {
 	return runAll(ctx, a.log, append(parts, servers...), stopLimit)
 }
 
-// until makes a part of something that runs by itself and is ended by close.
+// until makes the function of a part that runs by itself until close is called.
 func until(close func() error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		<-ctx.Done()

@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// part is something that runs as long as the server does.
+// part is a part of the server that runs until the server stops.
 type part struct {
 	name string
-	run  func(ctx context.Context) error // ends soon after ctx does
+	run  func(ctx context.Context) error // returns soon after ctx ends
 }
 
-// errStopped is what parts are told when the server goes down.
+// errStopped is the cause with which the contexts of the parts end.
 var errStopped = errors.New("the server is stopping")
 
-// running is a part that was started.
+// running is a part that runs.
 type running struct {
 	part
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 }
 
-// runAll runs the parts until ctx ends or one of them does, then stops them in reverse, each joined before the next is told,
-// so that nothing loses what it stands on. All of that may take up to limit; what is not gone by then is named in the
-// error. A part that ended by itself is an error too.
+// runAll runs the parts until ctx ends or a part ends. Then it stops the parts in reverse order, and waits for each part before it stops the
+// next one, so that no part loses another part that it uses. If that takes longer than limit, the error names the part that did not stop. A
+// part that ended by itself is an error too.
 func runAll(ctx context.Context, log *slog.Logger, parts []part, limit time.Duration) error {
 	ended := make(chan error, len(parts))
 	started := make([]running, len(parts))
 	for i, p := range parts {
-		// Detached: the parts end in order, not all at the signal.
+		// Detached from ctx, because the parts end in order and not all at once.
 		partCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		r := running{part: p, cancel: cancel, done: make(chan struct{})}
 		started[i] = r
@@ -52,7 +52,7 @@ func runAll(ctx context.Context, log *slog.Logger, parts []part, limit time.Dura
 	return errors.Join(err, stopAll(started, limit))
 }
 
-// errOr gives a part that ended without an error one.
+// errOr returns err, or an error for a part that ended without one.
 func errOr(err error) error {
 	if err == nil {
 		return errors.New("without an error")

@@ -5,8 +5,8 @@ import (
 	"transponder/internal/wcs"
 )
 
-// sessions gives the REST API what it asks of the Web SDK's door. The two doors declare the same fields, since no door imports
-// another; a field that one of them lacks does not compile here.
+// sessions gives the sessions of the Web SDK's door to the REST API. No door imports another, so both declare the same fields, and app
+// converts them. A field that one of them lacks does not compile here.
 type sessions struct{ *wcs.Server }
 
 func (s sessions) Connections() []rest.Connection {
