@@ -68,7 +68,7 @@ type holder struct {
 	src    *stream.Source     // guarded by mu; the present source, or the last one
 	reader *stream.Reader     // guarded by mu; nil while there is no source
 	video  *stream.Feed       // guarded by mu; the pictures that are read
-	buffer *Buffer            // guarded by mu; nil if the settings want none
+	buffer *frameBuffer       // guarded by mu; nil if the settings want none
 	past   stream.ReaderStats // guarded by mu; of the readers before
 }
 
@@ -108,7 +108,7 @@ func (h *holder) attach(src *stream.Source) {
 	})
 	h.src, h.reader, h.video = src, reader, video
 	if h.cfg.buffer.Enabled {
-		h.buffer = NewBuffer(h.cfg.buffer, reader)
+		h.buffer = newFrameBuffer(h.cfg.buffer, reader)
 	}
 }
 
@@ -259,11 +259,11 @@ func (h *holder) Stats() stream.ReaderStats {
 }
 
 // Buffered returns the figures of the buffer, zeros if there is none.
-func (h *holder) Buffered() BufferStats {
+func (h *holder) Buffered() bufferStats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.buffer == nil {
-		return BufferStats{}
+		return bufferStats{}
 	}
 	return h.buffer.Stats()
 }

@@ -187,9 +187,9 @@ type frameQueue interface {
 	Arrived() <-chan struct{}
 }
 
-// Buffer is the outgoing buffer: it reads frames from a queue and returns them evenly. Any goroutine may call Stats; all other methods
+// frameBuffer is the outgoing buffer: it reads frames from a queue and returns them evenly. Any goroutine may call Stats; all other methods
 // belong to one.
-type Buffer struct {
+type frameBuffer struct {
 	reader frameQueue
 	pacer  pacer
 	waited bool // the latest Read had to wait for the reader, not for a frame to be due
@@ -200,38 +200,38 @@ type Buffer struct {
 	bypassed   atomic.Bool
 }
 
-// BufferStats are a buffer's figures at one moment.
-type BufferStats struct {
+// bufferStats are a buffer's figures at one moment.
+type bufferStats struct {
 	Delay      time.Duration // that the buffer adds
 	Bufferings int           // times that the buffer ran empty
 	Bypassed   bool          // the buffer ran empty too often, and frames are sent as they come
 }
 
-// NewBuffer makes a buffer that reads from reader. The caller restarts and closes the reader.
-func NewBuffer(cfg BufferConfig, reader frameQueue) *Buffer {
-	return &Buffer{reader: reader, pacer: pacer{cfg: cfg}}
+// newFrameBuffer makes a buffer that reads from reader. The caller restarts and closes the reader.
+func newFrameBuffer(cfg BufferConfig, reader frameQueue) *frameBuffer {
+	return &frameBuffer{reader: reader, pacer: pacer{cfg: cfg}}
 }
 
 // Stats returns the buffer's figures.
-func (b *Buffer) Stats() BufferStats {
-	return BufferStats{
+func (b *frameBuffer) Stats() bufferStats {
+	return bufferStats{
 		Delay: time.Duration(b.delay.Load()), Bufferings: int(b.bufferings.Load()), Bypassed: b.bypassed.Load(),
 	}
 }
 
 // Restart throws away the frames that are held, after the reader was restarted.
-func (b *Buffer) Restart() {
+func (b *frameBuffer) Restart() {
 	b.pacer.restart()
 	b.waited = false
 	b.publish()
 }
 
 // Hurry makes Read return all frames at once from now on.
-func (b *Buffer) Hurry() { b.pacer.phase = through }
+func (b *frameBuffer) Hurry() { b.pacer.phase = through }
 
 // Read waits for at least one frame that is due, then copies all due frames that fit into dst. After the end of the source it still returns
 // the frames that are held when they are due, and then the cause of the end. If ctx ends, the frames stay for the next Read.
-func (b *Buffer) Read(ctx context.Context, dst []media.Frame) (int, error) {
+func (b *frameBuffer) Read(ctx context.Context, dst []media.Frame) (int, error) {
 	for {
 		now := time.Now()
 		ended := b.fill(now)
@@ -252,7 +252,7 @@ func (b *Buffer) Read(ctx context.Context, dst []media.Frame) (int, error) {
 
 // fill takes the frames that the reader has, and returns the cause if there will be no more. When the pacer is full it takes none: if the
 // destination accepts nothing, the queue of the reader fills up, and the reader knows which frames to drop.
-func (b *Buffer) fill(now time.Time) error {
+func (b *frameBuffer) fill(now time.Time) error {
 	for {
 		n, err := b.reader.TryRead(b.batch[:])
 		if err != nil {
@@ -268,7 +268,7 @@ func (b *Buffer) fill(now time.Time) error {
 }
 
 // wait waits for d, or if d is 0 until frames arrive.
-func (b *Buffer) wait(ctx context.Context, d time.Duration) error {
+func (b *frameBuffer) wait(ctx context.Context, d time.Duration) error {
 	var arrived <-chan struct{}
 	var due <-chan time.Time
 	if d == 0 {
@@ -288,7 +288,7 @@ func (b *Buffer) wait(ctx context.Context, d time.Duration) error {
 }
 
 // publish copies the figures of the pacer for Stats.
-func (b *Buffer) publish() {
+func (b *frameBuffer) publish() {
 	b.delay.Store(int64(min(b.pacer.delay(), b.pacer.cfg.MaxSize))) // the next reads return what is beyond
 	b.bufferings.Store(int64(b.pacer.bufferings))
 	b.bypassed.Store(b.pacer.phase == through)

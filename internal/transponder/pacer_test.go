@@ -37,7 +37,7 @@ func late(list []arrival, by func(i int) time.Duration) []arrival {
 // paced is what came out of a buffer.
 type paced struct {
 	at, time []time.Duration
-	stats    BufferStats
+	stats    bufferStats
 	delay    time.Duration // the longest that was reported
 	end      error
 }
@@ -53,7 +53,7 @@ func pace(t *testing.T, cfg BufferConfig, list []arrival, send func(now time.Dur
 		}
 		reader := src.NewReader(stream.ReaderConfig{Audio: src.Audio})
 		defer reader.Close()
-		b := NewBuffer(cfg, reader)
+		b := newFrameBuffer(cfg, reader)
 		start := time.Now()
 		go func() {
 			for _, a := range list {
@@ -209,7 +209,7 @@ func TestBufferEndsWithContext(t *testing.T) {
 		defer src.Close(nil)
 		reader := src.NewReader(stream.ReaderConfig{Audio: src.Audio})
 		defer reader.Close()
-		b := NewBuffer(testBuffer(), reader)
+		b := newFrameBuffer(testBuffer(), reader)
 		write := func(at time.Duration) {
 			src.Audio.Write(media.Frame{Track: realAudio, Time: media.Timestamp(at), Key: true, Data: []byte{1}})
 		}

@@ -389,20 +389,18 @@ func (s *Server) toReturnTo(token string) (*session, bool) {
 	return ss, ss != nil && ss.echo != nil
 }
 
-// keepOne takes a place for a session that waits for its browser. release gives the place back; it is nil if there is no place.
-func (s *Server) keepOne(client netip.Addr) (release func()) {
+// keepOne takes a place for a session that waits for its browser. release gives the place back; it is nil if there is no place. Then why is
+// the reason, "" if the server is shutting down.
+func (s *Server) keepOne(client netip.Addr) (release func(), why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
-		return nil
+		return nil, ""
 	}
-	release, why := s.keeping.Take(client)
-	if release == nil {
-		s.parts.Refusals.Note("kept", why, "peer", client.String())
-		return nil
+	if release, why = s.keeping.Take(client); release != nil {
+		s.count.kept.Add(1)
 	}
-	s.count.kept.Add(1)
-	return release
+	return release, why
 }
 
 // noteEnd counts why a socket ended.

@@ -106,11 +106,15 @@ func (s *session) lose(k *socket, cause error) {
 		return
 	}
 	s.sock = nil
+	why := ""
 	if s.over == nil && s.keeps(cause) {
-		s.releasePlace = s.srv.keepOne(k.client)
+		s.releasePlace, why = s.srv.keepOne(k.client)
 	}
 	kept := s.releasePlace != nil
 	s.mu.Unlock()
+	if why != "" { // without mu, since Note may write to the log
+		s.srv.parts.Refusals.Note("kept", why, "peer", k.client.String())
+	}
 	if !kept {
 		s.end(cause)
 		return
