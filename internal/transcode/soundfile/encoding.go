@@ -70,13 +70,15 @@ func (e *encoding) run(ctx context.Context) {
 	if err == nil {
 		return
 	}
-	l := e.library
+	l, failed := e.library, ctx.Err() == nil
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	delete(l.cache.kept, e.key)
 	e.err = err
-	if ctx.Err() == nil {
+	if failed {
 		l.stats.Errors++
+	}
+	l.mu.Unlock()
+	if failed {
 		l.log.Warn("sound file ended early", "file", e.key.name, "err", err)
 	}
 }
