@@ -220,8 +220,8 @@ func (p *path) hear(tb testing.TB) {
 	push(tb, p.audio, p.soundPacket)
 }
 
-// turn sends 100 ms of pictures and sound.
-func (p *path) turn(tb testing.TB) {
+// send100ms sends 100 ms of pictures and sound.
+func (p *path) send100ms(tb testing.TB) {
 	for range 3 {
 		p.picture(tb)
 	}
@@ -272,9 +272,9 @@ func pathMemory(t *testing.T, opus [][]byte) float64 {
 	p := newPath(t, media.Opus, opus)
 	const warm, turns = 6, 10 // within the two seconds by which time stamps may be ahead of the clock
 	for range warm {
-		p.turn(t)
+		p.send100ms(t)
 	}
-	n := testing.AllocsPerRun(turns, func() { p.turn(t) })
+	n := testing.AllocsPerRun(turns, func() { p.send100ms(t) })
 	if info := p.pushes.Find(transponder.Filter{})[0]; info.VideoFrames < 45 || info.AudioFrames < 60 {
 		t.Errorf("%d pictures and %d packets of sound were sent", info.VideoFrames, info.AudioFrames)
 	}
@@ -288,9 +288,9 @@ var countsAllocations = true
 // times the result is the cost of a second. The server that reads the bytes is included.
 func BenchmarkPath(b *testing.B) {
 	p := newPath(b, media.PCMA, [][]byte{make([]byte, 160)})
-	p.turn(b)
+	p.send100ms(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		p.turn(b)
+		p.send100ms(b)
 	}
 }

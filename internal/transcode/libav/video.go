@@ -256,7 +256,6 @@ func (v *Video) Encode(key bool, each func(media.Frame) error) error {
 		if !v.drawn || v.encoder == nil {
 			break
 		}
-		v.stats.Repeated++
 		if err := v.encode(each); err != nil {
 			return err
 		}

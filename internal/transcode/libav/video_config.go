@@ -45,11 +45,10 @@ var ErrKeyFrame = errors.New("pictures can be decoded from the next key frame on
 
 // VideoStats counts pictures.
 type VideoStats struct {
-	Decoded  int // came out of the decoder
-	Damaged  int // access units that could not be decoded, because they or the pictures they refer to are damaged
-	Dropped  int // decoded, but not encoded: by Drop, out of order, or too many for the constant frame rate
-	Repeated int // encoded again, for the constant frame rate
-	Encoded  int // including repeated ones
+	Decoded int // came out of the decoder
+	Damaged int // access units that could not be decoded, because they or the pictures they refer to are damaged
+	Dropped int // decoded, but not encoded: by Drop, out of order, or too many for the constant frame rate
+	Encoded int // including those that were encoded again for the constant frame rate
 }
 
 // presets are those of libx264, from the fastest to the slowest.
