@@ -79,6 +79,8 @@ var (
 	pushAcked      = desc("push_acked_bytes_total", "Bytes that the destination has acknowledged.", "push", "stream")
 	pushFrames     = desc("push_frames_total", "Frames sent.", "push", "stream", "kind")
 	pushDropped    = desc("push_dropped_frames_total", "Frames lost because the destination was too slow.", "push", "stream")
+	pushLostBytes  = desc("push_dropped_bytes_total", "Bytes of these frames.", "push", "stream")
+	pushLostTime   = desc("push_dropped_seconds_total", "Time that is missing in the media because of these frames.", "push", "stream", "kind")
 	pushReconnects = desc("push_reconnects_total", "Attempts to connect after the first.", "push", "stream")
 	pushQueue      = desc("push_queue_seconds", "Age of the oldest media that the destination has not received yet, as far as that is known.", "push", "stream")
 
@@ -235,7 +237,12 @@ func (s sink) counter(d *prometheus.Desc, value int64, labels ...string) {
 
 // samples shows a count of samples as seconds.
 func (s sink) samples(d *prometheus.Desc, n int64, labels ...string) {
-	s.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n)/sampleRate, labels...)
+	s.seconds(d, float64(n)/sampleRate, labels...)
+}
+
+// seconds shows a time that only grows.
+func (s sink) seconds(d *prometheus.Desc, value float64, labels ...string) {
+	s.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 }
 
 // sampleRate is that of the samples that package sound counts.
@@ -326,6 +333,9 @@ func (s sink) pushes(all []transponder.Info) {
 		s.counter(pushFrames, p.VideoFrames, p.ID, p.SourceName, media.Video.String())
 		s.counter(pushFrames, p.AudioFrames, p.ID, p.SourceName, media.Audio.String())
 		s.counter(pushDropped, p.DroppedFrames, p.ID, p.SourceName)
+		s.counter(pushLostBytes, p.DroppedBytes, p.ID, p.SourceName)
+		s.seconds(pushLostTime, p.DroppedTime.Seconds(), p.ID, p.SourceName, media.Video.String())
+		s.seconds(pushLostTime, p.DroppedSound.Seconds(), p.ID, p.SourceName, media.Audio.String())
 		s.counter(pushReconnects, int64(max(0, p.Attempts-1)), p.ID, p.SourceName)
 		s.gauge(pushQueue, p.QueuedTime.Seconds(), p.ID, p.SourceName)
 	}

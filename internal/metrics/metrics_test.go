@@ -60,7 +60,7 @@ func TestMetrics(t *testing.T) {
 			return []transponder.Info{{
 				ID: "p1", SourceName: "cam", StreamName: "hunter2", URL: "rtmp://u:hunter2@h/app/hunter2",
 				State: transponder.Live, Attempts: 3, BytesSent: 1000, BytesAcked: 900, VideoFrames: 30, AudioFrames: 47,
-				DroppedFrames: 2, QueuedTime: 40 * time.Millisecond,
+				DroppedFrames: 2, DroppedBytes: 80, DroppedTime: 500 * time.Millisecond, DroppedSound: 250 * time.Millisecond, QueuedTime: 40 * time.Millisecond,
 			}, {
 				ID: "p2", SourceName: "cam", State: transponder.Starting,
 			}}
@@ -143,8 +143,14 @@ func TestMetrics(t *testing.T) {
 		`transponder_publishers{receiver="peer"} 2`,
 		`transponder_push_acked_bytes_total{push="p1",stream="cam"} 900`,
 		`transponder_push_acked_bytes_total{push="p2",stream="cam"} 0`,
+		`transponder_push_dropped_bytes_total{push="p1",stream="cam"} 80`,
+		`transponder_push_dropped_bytes_total{push="p2",stream="cam"} 0`,
 		`transponder_push_dropped_frames_total{push="p1",stream="cam"} 2`,
 		`transponder_push_dropped_frames_total{push="p2",stream="cam"} 0`,
+		`transponder_push_dropped_seconds_total{kind="audio",push="p1",stream="cam"} 0.25`,
+		`transponder_push_dropped_seconds_total{kind="audio",push="p2",stream="cam"} 0`,
+		`transponder_push_dropped_seconds_total{kind="video",push="p1",stream="cam"} 0.5`,
+		`transponder_push_dropped_seconds_total{kind="video",push="p2",stream="cam"} 0`,
 		`transponder_push_frames_total{kind="audio",push="p1",stream="cam"} 47`,
 		`transponder_push_frames_total{kind="audio",push="p2",stream="cam"} 0`,
 		`transponder_push_frames_total{kind="video",push="p1",stream="cam"} 30`,

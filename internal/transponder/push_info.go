@@ -83,6 +83,7 @@ func (p *push) Info() Info {
 	}
 	queue, buffered := p.in.Stats(), p.in.Buffered()
 	i.DroppedFrames, i.DroppedTime = queue.DroppedFrames, queue.DroppedTime
+	i.DroppedBytes, i.DroppedSound = queue.DroppedBytes, queue.DroppedSound
 	i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
 	i.BufferDelay, i.Bufferings = buffered.Delay, buffered.Bufferings
 	track := p.source().Video.Track()

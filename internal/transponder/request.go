@@ -181,6 +181,8 @@ type Info struct {
 	DroppedFrames            int64
 	TranscoderDropped        int64         // pictures that the encoder dropped, counted for all users of the rendition
 	DroppedTime              time.Duration // of video
+	DroppedSound             time.Duration
+	DroppedBytes             int64
 	BufferDelay              time.Duration // that the outgoing buffer adds; 0 without a buffer
 	Bufferings               int           // times that the buffer ran empty
 	QueuedBytes              int
