@@ -1,10 +1,10 @@
-// Our own examples of the SDK, by keyboard, as the server serves them.
+// Uses our own examples of the SDK by keyboard, as the server serves them.
 //
 //   node sdk-examples.mjs http://localhost:8081/ --name N --rtmp URL [--seconds 60] [--screenshot FILE.png]
 //
-// Publishes and plays N by the first; says {"event":"live"} when the second publishes N-rtmp to the address and shows that the push is
-// live, and, when standard input closes, presses Stop and says {"event":"stopped"}. Both with what the second displays. --screenshot
-// makes FILE-two-way-light.png and so on. Serious accessibility faults and errors on the console fail it.
+// The first example publishes and plays N. The second publishes N-rtmp and pushes it to the address. When its page shows that the push is
+// live, this program prints {"event":"live"}. When standard input closes, it presses Stop and prints {"event":"stopped"}. Both events have the
+// text of the second page. --screenshot makes FILE-two-way-light.png and so on. Serious accessibility faults and errors on the console fail.
 
 import { faults, inEveryLook } from "./lib/accessibility.mjs";
 import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
@@ -29,14 +29,14 @@ async function press(id) {
 }
 
 async function fill(id, value) {
-  await tabTo(page, id); // selects what the field holds
+  await tabTo(page, id); // selects the text in the field
   await page.keyboard.type(value);
 }
 
-/** Waits for a phase of a state; one that failed is the reason for not getting there. */
+/** Waits for a phase of a state. If the state fails instead, the error says so. */
 async function reach(id, phase) {
   await page.waitForFunction(([which, wanted]) => [wanted, "failed"].includes(document.getElementById(which).dataset.phase), [id, phase],
-    { timeout: 0 }); // the step has its limit
+    { timeout: 0 }); // the step has a limit of its own
   if (await page.evaluate((which) => document.getElementById(which).dataset.phase, id) !== phase) {
     throw new Error(`the page says: ${await page.locator(`#${id}`).innerText()}`);
   }
@@ -86,7 +86,7 @@ await main(async () => {
     await reach("publish-state", "idle");
     await press("play");
     await reach("play-state", "idle");
-    await press("publish"); // and leave it running: the server ends it with the page
+    await press("publish"); // and leave it live: the server ends it with the page
     await reach("publish-state", "live");
   });
   await step("publish as RTMP", 40, async () => {

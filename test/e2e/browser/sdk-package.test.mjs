@@ -1,5 +1,4 @@
-// What `npm pack` makes of the SDK: it holds what it should, both builds work, and the code of its documents is right against
-// its types.
+// Tests the package that `npm pack` makes of the SDK: its files, both builds, and the code in its documents, which must match its types.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -17,11 +16,11 @@ const bin = fileURLToPath(new URL("node_modules/.bin", import.meta.url)); // tsc
 const env = { ...process.env, PATH: `${bin}${path.delimiter}${process.env.PATH}` };
 let work, files;
 
-/** Installs the package as npm does, without asking a registry. */
+/** Installs the package as npm does, without a registry. */
 before(async () => {
   work = await mkdtemp(path.join(tmpdir(), "sdk-"));
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", work], { cwd: path.join(root, "web/sdk"), env });
-  const [pack] = JSON.parse(stdout.slice(stdout.indexOf("[\n"))); // what prepack prints comes before
+  const [pack] = JSON.parse(stdout.slice(stdout.indexOf("[\n"))); // prepack prints lines before the JSON
   files = pack.files.map((file) => file.path).sort();
   await mkdir(path.join(work, "node_modules/transponder-sdk"), { recursive: true });
   await run("tar", ["-xzf", path.join(work, pack.filename), "-C", path.join(work, "node_modules/transponder-sdk"), "--strip-components=1"]);
@@ -30,7 +29,7 @@ after(() => rm(work, { recursive: true, force: true }));
 
 const inPackage = (name) => path.join(work, "node_modules/transponder-sdk", name);
 
-test("what is in it", async () => {
+test("the files of the package", async () => {
   for (const wanted of ["LICENSE", "README.md", "package.json", "dist/transponder.js", "dist/flashphoner.js", "dist/index.d.ts"]) {
     assert.ok(files.includes(wanted), `${wanted} is in ${files}`);
   }
@@ -63,13 +62,13 @@ test("both builds", async () => {
   }
 });
 
-/** What the vendor's package exports, read from its source: it cannot be loaded without a browser. */
+/** Reads names from the source of the vendor's package, which cannot be loaded without a browser. */
 async function vendorNames(pattern) {
   const source = await readFile(new URL("node_modules/@flashphoner/websdk/src/flashphoner-core.js", import.meta.url), "utf8");
   return [...source.matchAll(pattern)].map(([, name]) => name);
 }
 
-test("what users of the vendor's package name is there", async () => {
+test("the names of the vendor's package exist", async () => {
   const sdk = await import(pathToFileURL(inPackage("dist/transponder.js")));
   const exported = await vendorNames(/^    (\w+): (?:util\.)?(?:\w+),?$/gm);
   assert.ok(exported.includes("getMobileDevices") && exported.includes("Browser"), exported.join());
@@ -86,10 +85,10 @@ test("what users of the vendor's package name is there", async () => {
   }
 });
 
-test("without a browser", async () => {
+test("the package can be imported without a browser", async () => {
   const program = `
-    delete globalThis.navigator; // which Node has from 21 on
-    delete globalThis.WebSocket; // and this from 22 on
+    delete globalThis.navigator; // Node has it from 21 on
+    delete globalThis.WebSocket; // Node has it from 22 on
     const Flashphoner = await import("transponder-sdk");
     const reason = (promise) => promise.then(() => "none", (error) => error.reason);
     const names = Object.keys(Flashphoner.Browser).filter((name) => name.startsWith("is"));
@@ -103,7 +102,7 @@ test("without a browser", async () => {
   assert.deepEqual(JSON.parse(stdout), [true, "0", ...Array(4).fill("unsupported_browser")]);
 });
 
-// A page of the vendor's SDK in TypeScript, but for the package's name.
+// A page of the vendor's SDK in TypeScript, with only the name of the package changed.
 const vendorPage = `
 import * as Flashphoner from "transponder-sdk";
 import { constants, createSession, type CreateStreamOptions, type Session, type Stream } from "transponder-sdk";
@@ -135,7 +134,7 @@ function start(session: Session): void {
 export default session;
 `;
 
-// What the snippets speak of without saying where it comes from.
+// The names that the snippets use without declaring them.
 const told = `
 import type * as sdk from "transponder-sdk";
 declare global {
@@ -148,7 +147,7 @@ declare global {
 }
 `;
 
-test("the code of the documents", async () => {
+test("the code in the documents compiles", async () => {
   const snippets = [];
   for (const document of ["docs/sdk.md", "web/sdk/README.md"]) {
     const text = await readFile(path.join(root, document), "utf8");

@@ -1,4 +1,4 @@
-// The parts of the SDK's streams and sessions, each alone and without a browser. `npm test` compiles them first.
+// Tests the parts of the SDK's streams and sessions, each alone and without a browser. `npm test` compiles the SDK first.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -14,7 +14,7 @@ import { fakeBrowser, FakeDisplay, FakeMediaStream, FakeTrack } from "./lib/fake
 
 const error = new SdkError("media_lost");
 
-/** Takes steps one after the other: each is a type, or a whole step. */
+/** Takes steps one after another. Each is a type, or a whole step. */
 const walk = (reduce, state, ...steps) => steps.reduce((state, step) => reduce(state, step.type ? step : { type: step }), state);
 
 describe("the life of a stream", () => {
@@ -28,30 +28,41 @@ describe("the life of a stream", () => {
   const running = [...opening, "sent", live];
 
   for (const [what, steps, want] of [
-    ["new", [], { phase: "new", status: "NEW", attempt: 0, waitMs: null, error: null }],
-    ["the first attempt", opening, { phase: "opening", status: "PENDING", attempt: 1 }],
-    ["the offer is on its way", [...opening, "sent"], { phase: "requested", status: "PENDING" }],
-    ["the offer has no way", [...opening, "unsent"], { phase: "waiting", status: "RESTORING", waitMs: null, error: null }],
-    ["and gets one", [...opening, "unsent", "relinked"], { phase: "opening", status: "RESTORING", attempt: 2 }],
-    ["live", running, { phase: "live", status: "PUBLISHING", waitMs: null }],
-    ["the socket is lost", [...running, lost], { phase: "unlinked", status: "RESTORING", error, waitMs: null }],
-    ["the server has kept it", [...running, lost, "kept"], { phase: "resuming", status: "RESTORING", waitMs: 3000 }],
-    ["and says so", [...running, lost, "kept", live], { phase: "live", status: "PUBLISHING", attempt: 1, error: null, waitMs: null }],
-    ["and says nothing", [...running, lost, "kept", "due"], { phase: "opening", status: "RESTORING", attempt: 2, waitMs: null }],
-    ["an attempt that was not live does not wait", [...opening, "sent", lost, "kept"], { phase: "resuming", waitMs: 0 }],
-    ["nor does the second", [...running, lost, "relinked", "sent", lost, "kept"], { phase: "resuming", waitMs: 0, attempt: 2 }],
-    ["the server has not kept it", [...running, lost, "relinked"], { phase: "opening", status: "RESTORING", attempt: 2 }],
-    ["the server ended it for a while", [...running, retry], { phase: "waiting", status: "RESTORING", error, waitMs: 70 }],
-    ["and it comes back", [...running, retry, "due", "sent", live], { phase: "live", attempt: 2, error: null }],
-    ["the page stops it", [...running, "stop"], { phase: "stopping", status: "PUBLISHING", waitMs: 5000 }],
-    ["and the server confirms that", [...running, "stop", end], { phase: "over", status: "UNPUBLISHED", waitMs: null }],
-    ["or does not", [...running, "stop", "due"], { phase: "over", status: "UNPUBLISHED" }],
-    ["or cannot", [...running, "stop", lost], { phase: "over", status: "UNPUBLISHED" }],
+    ["a new stream", [], { phase: "new", status: "NEW", attempt: 0, waitMs: null, error: null }],
+    ["the first attempt opens", opening, { phase: "opening", status: "PENDING", attempt: 1 }],
+    ["the offer is sent", [...opening, "sent"], { phase: "requested", status: "PENDING" }],
+    ["the offer cannot be sent without a socket", [...opening, "unsent"],
+      { phase: "waiting", status: "RESTORING", waitMs: null, error: null }],
+    ["the next attempt begins with the socket", [...opening, "unsent", "relinked"],
+      { phase: "opening", status: "RESTORING", attempt: 2 }],
+    ["the server confirms the stream", running, { phase: "live", status: "PUBLISHING", waitMs: null }],
+    ["a live stream loses the socket", [...running, lost], { phase: "unlinked", status: "RESTORING", error, waitMs: null }],
+    ["the server has kept the session", [...running, lost, "kept"], { phase: "resuming", status: "RESTORING", waitMs: 3000 }],
+    ["the server has kept the session, and says that the stream is live", [...running, lost, "kept", live],
+      { phase: "live", status: "PUBLISHING", attempt: 1, error: null, waitMs: null }],
+    ["the server has kept the session, and says nothing about the stream", [...running, lost, "kept", "due"],
+      { phase: "opening", status: "RESTORING", attempt: 2, waitMs: null }],
+    ["an attempt that was never live does not wait for the server's word", [...opening, "sent", lost, "kept"],
+      { phase: "resuming", waitMs: 0 }],
+    ["a second attempt that was never live does not wait either", [...running, lost, "relinked", "sent", lost, "kept"],
+      { phase: "resuming", waitMs: 0, attempt: 2 }],
+    ["the server has not kept the session", [...running, lost, "relinked"],
+      { phase: "opening", status: "RESTORING", attempt: 2 }],
+    ["the server ends a stream that can be restored", [...running, retry],
+      { phase: "waiting", status: "RESTORING", error, waitMs: 70 }],
+    ["a restored stream is live again", [...running, retry, "due", "sent", live], { phase: "live", attempt: 2, error: null }],
+    ["the page stops a live stream", [...running, "stop"], { phase: "stopping", status: "PUBLISHING", waitMs: 5000 }],
+    ["the server confirms the stop", [...running, "stop", end], { phase: "over", status: "UNPUBLISHED", waitMs: null }],
+    ["the server does not confirm the stop in time", [...running, "stop", "due"], { phase: "over", status: "UNPUBLISHED" }],
+    ["the socket is lost before the server confirms the stop", [...running, "stop", lost],
+      { phase: "over", status: "UNPUBLISHED" }],
     ["the page stops a player", [begin("play"), "due", "drop"], { phase: "over", status: "STOPPED" }],
-    ["the page stops what never began", ["drop"], { phase: "over", status: "FAILED" }],
-    ["the server ends it", [...running, end], { phase: "over", status: "FAILED", error }],
-    ["nothing follows the end", [...running, end, begin("play"), "due", live, lost, "kept", retry, "stop", "drop"], { phase: "over", status: "FAILED", attempt: 1 }],
-    ["late words of an attempt do not disturb the next", [...running, lost, "relinked", live, lost, "due"], { phase: "opening", attempt: 2 }],
+    ["the page stops a new stream", ["drop"], { phase: "over", status: "FAILED" }],
+    ["the server ends a stream for good", [...running, end], { phase: "over", status: "FAILED", error }],
+    ["nothing follows the end", [...running, end, begin("play"), "due", live, lost, "kept", retry, "stop", "drop"],
+      { phase: "over", status: "FAILED", attempt: 1 }],
+    ["late messages about an attempt do not disturb the next attempt", [...running, lost, "relinked", live, lost, "due"],
+      { phase: "opening", attempt: 2 }],
   ]) {
     test(what, () => {
       const got = after(...steps);
@@ -59,19 +70,19 @@ describe("the life of a stream", () => {
     });
   }
 
-  test("the page's own end is no failure, whatever its reason", () => {
+  test("a stream that the page ends has the reason stopped", () => {
     assert.equal(after(...running, "stop", end).error.reason, "stopped");
     assert.equal(after("drop").error.reason, "stopped");
   });
 
-  test("a step that changes nothing gives back the same state", () => {
+  test("a step that is not allowed returns the same state", () => {
     const state = after(...running);
     for (const type of ["begin", "due", "sent", "unsent", "kept", "relinked"]) {
       assert.equal(streams.reduceStream(state, { type }), state, type);
     }
   });
 
-  test("which ends are not the last word", () => {
+  test("a stream is restored after some reasons, and not after others", () => {
     const player = after(begin("play"), "due", "sent", { type: "live", status: "PLAYING" });
     for (const [state, reason, want] of [
       [after(...running), "media_lost", true], [after(...running), "restricted", false], [after(...running), "publisher_stopped", false],
@@ -90,23 +101,27 @@ describe("the life of a session", () => {
   const up = ["connect", "opened", "established"];
 
   for (const [what, steps, want] of [
-    ["connecting", ["connect"], { phase: "connecting", status: "PENDING" }],
+    ["a session connects", ["connect"], { phase: "connecting", status: "PENDING" }],
     ["the socket is open", ["connect", "opened"], { phase: "connected", status: "CONNECTED" }],
     ["the server has answered", up, { phase: "established", status: "ESTABLISHED", error: null }],
-    ["the socket is lost", [...up, retry], { phase: "waiting", status: "RECONNECTING", error, waitMs: 70 }],
-    ["another one opens", [...up, retry, "due"], { phase: "reconnecting", status: "RECONNECTING", waitMs: null }],
-    ["at once when there is a network again", [...up, retry, "online"], { phase: "reconnecting" }],
-    ["and is open", [...up, retry, "due", "opened"], { phase: "reconnecting", status: "RECONNECTING" }],
-    ["and the server answers", [...up, retry, "due", "established"], { phase: "established", status: "ESTABLISHED" }],
-    ["it never was open", ["connect", end], { phase: "over", status: "FAILED", error }],
-    ["it fell silent", [...up, end], { phase: "over", status: "FAILED", error }],
-    ["the server closed it", [...up, { type: "end", error: new SdkError("disconnected") }], { phase: "over", status: "DISCONNECTED" }],
-    ["the page closes it", [...up, "close"], { phase: "closing", status: "ESTABLISHED", waitMs: 3000 }],
-    ["and it is closed", [...up, "close", end], { phase: "over", status: "DISCONNECTED", error }],
-    ["or is not", [...up, "close", "due"], { phase: "over", status: "DISCONNECTED" }],
-    ["the page closes it while it is lost", [...up, retry, "close"], { phase: "over", status: "DISCONNECTED", waitMs: null }],
-    ["or while another socket opens", [...up, retry, "due", "close", "established"], { phase: "over", status: "DISCONNECTED" }],
-    ["the page never wanted it", ["close", "connect"], { phase: "over", status: "DISCONNECTED" }],
+    ["an established session loses the socket", [...up, retry], { phase: "waiting", status: "RECONNECTING", error, waitMs: 70 }],
+    ["another socket opens", [...up, retry, "due"], { phase: "reconnecting", status: "RECONNECTING", waitMs: null }],
+    ["another socket opens at once when there is a network again", [...up, retry, "online"], { phase: "reconnecting" }],
+    ["the other socket is open", [...up, retry, "due", "opened"], { phase: "reconnecting", status: "RECONNECTING" }],
+    ["the server answers on the other socket", [...up, retry, "due", "established"],
+      { phase: "established", status: "ESTABLISHED" }],
+    ["the first socket cannot be opened", ["connect", end], { phase: "over", status: "FAILED", error }],
+    ["the server falls silent", [...up, end], { phase: "over", status: "FAILED", error }],
+    ["the server closes the socket", [...up, { type: "end", error: new SdkError("disconnected") }],
+      { phase: "over", status: "DISCONNECTED" }],
+    ["the page closes the session", [...up, "close"], { phase: "closing", status: "ESTABLISHED", waitMs: 3000 }],
+    ["the socket is closed", [...up, "close", end], { phase: "over", status: "DISCONNECTED", error }],
+    ["the socket is not closed in time", [...up, "close", "due"], { phase: "over", status: "DISCONNECTED" }],
+    ["the page closes the session while the socket is lost", [...up, retry, "close"],
+      { phase: "over", status: "DISCONNECTED", waitMs: null }],
+    ["the page closes the session while another socket opens", [...up, retry, "due", "close", "established"],
+      { phase: "over", status: "DISCONNECTED" }],
+    ["the page gives up before the session connects", ["close", "connect"], { phase: "over", status: "DISCONNECTED" }],
   ]) {
     test(what, () => {
       const got = after(...steps);
@@ -115,22 +130,25 @@ describe("the life of a session", () => {
   }
 
   test("only a session that was established opens another socket", () => {
-    assert.deepEqual([["connect"], ["connect", "opened"], up, [...up, retry, "due"], [...up, "close"]].map((steps) => sessions.isRestorable(after(...steps))),
-      [false, false, true, true, false]);
+    for (const [steps, want] of [
+      [["connect"], false], [["connect", "opened"], false], [up, true], [[...up, retry, "due"], true], [[...up, "close"], false],
+    ]) {
+      assert.equal(sessions.isRestorable(after(...steps)), want, steps.at(-1));
+    }
   });
 });
 
 describe("devices", () => {
   const noSender = () => undefined;
 
-  test("what nobody waits for any more is closed again", async (t) => {
+  test("devices that open too late are closed again", async (t) => {
     fakeBrowser(t);
     const devices = new Devices({ name: "n" }, noSender);
     const stream = await devices.open(() => false);
     assert.deepEqual([stream.getTracks().map(({ readyState }) => readyState), devices.local], [["ended", "ended"], null]);
   });
 
-  test("what is open is used again, until one is gone", async (t) => {
+  test("open devices are used again until one of them ends", async (t) => {
     const world = fakeBrowser(t);
     const devices = new Devices({ name: "n" }, noSender);
     const first = await devices.open(() => true);
@@ -141,22 +159,23 @@ describe("devices", () => {
     assert.ok(first.getTracks().every(({ readyState }) => readyState === "ended"));
     world.capture = () => Promise.reject(new Error("unplugged"));
     devices.track("video").stop();
-    assert.equal(await devices.open(() => true), second, "sound goes on");
+    assert.equal(await devices.open(() => true), second, "the sound still works");
     devices.track("audio").stop();
     await assert.rejects(devices.open(() => true), { reason: "device_failed" });
   });
 
-  test("muting needs something to mute", async (t) => {
+  test("muting and switching need a track", async (t) => {
     const world = fakeBrowser(t);
     const devices = new Devices({ name: "n" }, noSender);
     assert.equal(devices.enable("audio", false), false);
     world.capture = () => new FakeMediaStream([new FakeTrack("audio")]);
     await devices.open(() => true);
-    assert.deepEqual([devices.enable("audio", false), devices.track("audio").enabled, devices.enable("video", false)], [true, false, false]);
+    assert.deepEqual([devices.enable("audio", false), devices.enable("video", false)], [true, false]);
+    assert.equal(devices.track("audio").enabled, false);
     assert.throws(() => devices.switchTo("video"), { reason: "invalid_state", info: "no video is sent" });
   });
 
-  test("a change that ends after the stream closes its device", async (t) => {
+  test("a switch that ends after the stream closes the new device", async (t) => {
     fakeBrowser(t);
     const sender = { replaceTrack: async (track) => (sender.track = track) };
     const devices = new Devices({ name: "n" }, () => sender);
@@ -169,7 +188,7 @@ describe("devices", () => {
 });
 
 describe("the player", () => {
-  test("keeps its element, and shows the tracks of the last attempt", (t) => {
+  test("the element stays, and shows the tracks of the last attempt", (t) => {
     fakeBrowser(t);
     const display = new FakeDisplay();
     const player = new Player({ name: "n", display }, () => undefined);
@@ -188,7 +207,7 @@ describe("the player", () => {
     assert.deepEqual([display.children, element.srcObject], [[], null]);
   });
 
-  test("plays where there is no element, too", (t) => {
+  test("a stream without an element is played", (t) => {
     fakeBrowser(t);
     const receiver = {};
     const player = new Player({ name: "n", playoutDelay: 0.5 }, () => undefined);
@@ -199,7 +218,7 @@ describe("the player", () => {
   });
 });
 
-test("an answer is for all who asked, but not for who gave up", async () => {
+test("an answer reaches all callers that still wait", async () => {
   const question = new Question();
   const aborter = new AbortController();
   const [one, other, none] = [question.wait(), question.wait(), question.wait(aborter.signal)];
@@ -213,19 +232,24 @@ test("an answer is for all who asked, but not for who gave up", async () => {
   await assert.rejects(later, error);
 });
 
-test("what is asked of the server", () => {
-  const options = { name: "n", constraints: { audio: true, video: { width: 640, height: 360, quality: 50, minBitrate: 1 } }, playHeight: 180, rtmpUrl: "rtmp://x" };
-  const { constraints } = options;
+test("requests to publish and to play", () => {
+  const constraints = { audio: true, video: { width: 640, height: 360, quality: 50, minBitrate: 1 } };
+  const options = { name: "n", constraints, playHeight: 180, rtmpUrl: "rtmp://x" };
   const common = {
-    mediaProvider: "WebRTC", sdp: "v=0", custom: undefined, bitrate: 0, minBitrate: 1, maxBitrate: 0, constraints, transport: undefined, cvoExtension: undefined,
+    mediaProvider: "WebRTC", sdp: "v=0", custom: undefined, bitrate: 0, minBitrate: 1, maxBitrate: 0, constraints,
+    transport: undefined, cvoExtension: undefined,
   };
   assert.deepEqual(request(options, "v=0", null), { ...common, quality: 50, width: 640, height: 180 });
-  assert.deepEqual(request(options, "v=0", new FakeMediaStream([new FakeTrack("audio")])), { ...common, rtmpUrl: "rtmp://x", hasAudio: true, hasVideo: false });
+  const sound = new FakeMediaStream([new FakeTrack("audio")]);
+  assert.deepEqual(request(options, "v=0", sound), { ...common, rtmpUrl: "rtmp://x", hasAudio: true, hasVideo: false });
 });
 
-test("statistics have the vendor's names", () => {
+test("statistics have the names of the vendor's SDK", () => {
   assert.deepEqual(summarize([
-    { id: "v", type: "outbound-rtp", kind: "video", codecId: "c", bytesSent: 9, frameWidth: 640, frameHeight: 360, ssrc: 1, qualityLimitationReason: "cpu" },
+    {
+      id: "v", type: "outbound-rtp", kind: "video", codecId: "c", ssrc: 1,
+      bytesSent: 9, frameWidth: 640, frameHeight: 360, qualityLimitationReason: "cpu",
+    },
     { id: "a", type: "outbound-rtp", kind: "audio", packetsSent: 3 },
     { id: "c", type: "codec", mimeType: "video/H264", clockRate: 90000 },
     { id: "p", type: "candidate-pair", nominated: false, availableOutgoingBitrate: 1 },

@@ -1,10 +1,10 @@
-// Our own SDK against the real server, in a page of another server: publishes with rtmpUrl, plays it, and loses its socket.
+// Runs our SDK against the real server, in a page of another server: it publishes with rtmpUrl, plays the stream and loses the socket.
 //
 //   node sdk.mjs http://localhost:8081/ --socket ws://localhost:8080 --name N --rtmp URL [--seconds 60]
 //
-// Says {"event":"live"} when N is published, pushed and played, then cuts the sockets and says {"event":"kept"} when the server went
-// on with its streams, {"event":"restored"} when streams of a session that the server does not keep were opened anew, and, when
-// standard input closes, {"event":"stopped"}; each with the statuses that the streams went through.
+// Prints {"event":"live"} when N is published, pushed and played. It then cuts the sockets and prints {"event":"kept"} when the streams of
+// a kept session go on, and {"event":"restored"} when the streams of a session that the server does not keep have started again. When
+// standard input closes, it prints {"event":"stopped"}. Each event has the statuses that the streams went through.
 
 import { createServer as createPage } from "node:http";
 import { connect, createServer } from "node:net";
@@ -14,7 +14,7 @@ import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 const options = readArguments(["socket", "name", "rtmp", "seconds"]);
 let page, errors;
 
-/** A line to the server's socket that can be cut, and then refuses so many times. */
+/** A proxy for the server's socket. It can be cut, and then refuses a number of connections. */
 class Line {
   ends = new Set();
   refusals = 0;
@@ -42,7 +42,7 @@ class Line {
   }
 }
 
-/** An empty page of a server that is not ours. */
+/** Serves an empty page from a server that is not ours. */
 async function foreignPage() {
   const server = createPage((request, response) => {
     response.setHeader("Content-Type", "text/html");
@@ -52,7 +52,7 @@ async function foreignPage() {
   return `http://localhost:${server.address().port}/`;
 }
 
-/** In the page: a session with a publisher and a player of one name, all of whose statuses are noted. */
+/** Runs in the page: a session with a publisher and a player of the same name. It records all statuses. */
 async function begin({ urlServer, name, rtmpUrl, keepAlive }) {
   const { Flashphoner, SESSION_STATUS, STREAM_EVENT, STREAM_STATUS } = globalThis.sdk;
   const session = Flashphoner.createSession({ urlServer, keepAlive, reconnect: { firstPauseMs: 100, maxPauseMs: 400 } });
@@ -96,7 +96,7 @@ async function facts() {
         videos: String(document.querySelectorAll("video").length),
       };
     }),
-    consoleErrors: errors.filter((error) => !error.includes("WebSocket connection to")), // those that were cut
+    consoleErrors: errors.filter((error) => !error.includes("WebSocket connection to")), // these are from the sockets that were cut
   };
 }
 

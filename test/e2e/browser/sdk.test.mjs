@@ -1,4 +1,4 @@
-// The SDK without a browser: the far end, the devices and the network are what each test says. `npm test` compiles it first.
+// Tests the SDK without a browser: each test plays the server, the devices and the network. `npm test` compiles the SDK first.
 
 import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
@@ -16,14 +16,14 @@ globalThis.crypto ??= webcrypto; // Node 18
 const quick = { firstPauseMs: 1, maxPauseMs: 2 };
 const urlServer = "wss://server.test:8443";
 
-/** Asks again until the condition holds. */
+/** Waits until the condition holds. */
 async function until(condition, what = String(condition)) {
   for (const deadline = Date.now() + 10_000; !condition(); await new Promise((resolve) => setTimeout(resolve, 1))) {
     assert.ok(Date.now() < deadline, `not in time: ${what}`);
   }
 }
 
-/** A session whose socket the test holds, and what it told of so far. */
+/** Makes a session whose socket the test controls. `told` lists the statuses that the session has reported. */
 function connect(t, options = {}) {
   const world = fakeBrowser(t);
   const session = Flashphoner.createSession({ urlServer, ...options });
@@ -44,7 +44,7 @@ async function established(t, options) {
   return all;
 }
 
-/** A stream that the test's server knows of, and what it told of so far. */
+/** Makes a stream that the test's server knows. `told` lists the statuses that the stream has reported. */
 async function requested(t, mode, { options = {}, session = {} } = {}) {
   const all = await established(t, session);
   const display = new FakeDisplay();
@@ -69,7 +69,7 @@ async function running(t, mode, more) {
 }
 
 describe("session", () => {
-  test("from connecting to the end", async (t) => {
+  test("a session from connecting to the end", async (t) => {
     const { session, socket, told } = connect(t, { custom: { who: "me" }, keepAlive: true });
     assert.deepEqual([socket.url, session.status(), session.getServerUrl()], [urlServer, "PENDING", urlServer]);
     assert.throws(() => session.createStream({ name: "early" }), { reason: "invalid_state" });
@@ -86,12 +86,12 @@ describe("session", () => {
     assert.deepEqual([Flashphoner.getSessions(), Flashphoner.getSession(session.id())], [[session], session]);
     assert.throws(() => session.createStream({}), TypeError);
     await session.disconnect();
-    await session.disconnect(); // as often as one likes
+    await session.disconnect(); // a second call does no harm
     assert.deepEqual(told, ["CONNECTED", "DISCONNECTED"]);
     assert.deepEqual([Flashphoner.getSessions(), session.error], [[], null]);
   });
 
-  test("pings are answered, and what is no message is passed over", async (t) => {
+  test("pings are answered, and malformed messages are ignored", async (t) => {
     const { session, socket } = await established(t);
     socket.say("ping");
     assert.equal(socket.last("pong"), null);
@@ -104,7 +104,7 @@ describe("session", () => {
     assert.deepEqual([socket.count("pong"), session.status()], [2, "ESTABLISHED"]);
   });
 
-  test("why it is not connected", async (t) => {
+  test("reasons why a session does not connect", async (t) => {
     for (const [what, act, reason, status, info = ""] of [
       ["refused", ({ socket }) => socket.drop(), "connect_failed", "FAILED"],
       ["not in time", () => undefined, "connect_timeout", "FAILED"],
@@ -124,13 +124,13 @@ describe("session", () => {
     fakeBrowser(t);
     assert.throws(() => Flashphoner.createSession({ urlServer: "http://server.test" }), { reason: "invalid_option" });
     assert.throws(() => Flashphoner.createSession({}), TypeError);
-    const { createStream, status } = Flashphoner.createSession({ urlServer }); // as vendors' pages do
+    const { createStream, status } = Flashphoner.createSession({ urlServer }); // pages of the vendor's SDK take methods in this way
     assert.equal(status(), "PENDING");
     assert.throws(() => createStream({ name: "n" }), { reason: "invalid_state", info: "Invalid session state PENDING" });
     await Promise.all(Flashphoner.getSessions().map(({ disconnect }) => disconnect()));
   });
 
-  test("silence ends it, words keep it", async (t) => {
+  test("a session ends when the server is silent, and goes on while the server sends messages", async (t) => {
     let [now, look] = [0, () => undefined];
     t.mock.method(Date, "now", () => now);
     t.mock.method(globalThis, "setInterval", (f) => (look = f));
@@ -144,7 +144,7 @@ describe("session", () => {
     assert.deepEqual([session.status(), session.error.reason], ["FAILED", "silent"]);
   });
 
-  test("is given up by its signal", async (t) => {
+  test("a signal ends a session that connects", async (t) => {
     const aborter = new AbortController();
     const { session } = connect(t, { signal: aborter.signal });
     aborter.abort("changed my mind");
@@ -155,7 +155,7 @@ describe("session", () => {
     assert.equal(late.world.sockets.length, 0);
   });
 
-  test("data to and from the application", async (t) => {
+  test("data is exchanged with the server's application", async (t) => {
     const { session, socket } = await established(t);
     const [yes, no, never] = [session.sendData({ a: 1 }), session.sendData(2), session.sendData(3)];
     const ids = socket.sent.filter(([name]) => name === "sendData").map(([, { operationId }]) => operationId);
@@ -176,7 +176,7 @@ describe("session", () => {
 });
 
 describe("publishing", () => {
-  test("from the camera to the end", async (t) => {
+  test("a publisher from the camera to the end", async (t) => {
     const { world, socket, display, stream, live, told, status, answer } = await requested(t, "publish",
       { options: { rtmpUrl: "rtmp://far.test/live", custom: 1, constraints: { audio: true, video: { width: 1280, maxBitrate: 900 } } } });
     assert.deepEqual(world.asked, [{ audio: true, video: { width: 1280 } }]);
@@ -206,7 +206,7 @@ describe("publishing", () => {
     await assert.rejects(stream.publish(), { reason: "invalid_state" });
   });
 
-  test("devices stay open for the next stream, if that is wanted", async (t) => {
+  test("devices stay open for the next stream if the page wants it", async (t) => {
     const { session, socket, world, display, stream, status } = await running(t, "publish", { options: { cacheLocalResources: true } });
     void stream.stop();
     status("UNPUBLISHED");
@@ -223,7 +223,7 @@ describe("publishing", () => {
     assert.deepEqual([display.children, Flashphoner.releaseLocalMedia(display)], [[], false]);
   });
 
-  test("two streams of one camera", async (t) => {
+  test("two streams use one camera", async (t) => {
     const { session, socket, world, display, stream, status } = await running(t, "publish");
     const second = session.createStream({ name: "m", display });
     void second.publish();
@@ -237,7 +237,7 @@ describe("publishing", () => {
     assert.deepEqual([second.mediaStream.getTracks()[0].readyState, display.children], ["ended", []]);
   });
 
-  test("what the server says of the end", () => {
+  test("the server's words for an end become a reason", () => {
     for (const [info, reason] of [
       ["Stream name is already in use", "name_in_use"], ["Session does not exist", "stream_not_found"], ["No common codecs", "no_common_codecs"],
       ["Failed by ICE timeout", "ice_failed"], ["Failed by RTP activity", "media_lost"], ["Failed by RTMP writer error", "push_failed"],
@@ -252,7 +252,7 @@ describe("publishing", () => {
     }
   });
 
-  test("a refusal", async (t) => {
+  test("the server refuses a stream", async (t) => {
     const { stream, live, told, status } = await requested(t, "publish");
     status("FAILED", STREAM_STATUS_INFO.STREAM_NAME_ALREADY_IN_USE);
     await assert.rejects(live, { reason: "name_in_use", info: "Stream name is already in use" });
@@ -260,7 +260,7 @@ describe("publishing", () => {
     assert.equal(await stream.ended, stream);
   });
 
-  test("devices that are not there or not allowed", async (t) => {
+  test("devices that are missing or not allowed", async (t) => {
     for (const [name, reason] of [["NotAllowedError", "permission_denied"], ["NotFoundError", "no_device"],
       ["NotReadableError", "device_busy"], ["OverconstrainedError", "no_device"], ["Error", "device_failed"]]) {
       const { session, socket, world } = await established(t);
@@ -274,7 +274,7 @@ describe("publishing", () => {
     }
   });
 
-  test("an answer that the browser does not take", async (t) => {
+  test("an answer that the browser refuses", async (t) => {
     const { socket, stream, live, world, answer } = await requested(t, "publish");
     world.peers[0].refuses = true;
     answer();
@@ -282,8 +282,8 @@ describe("publishing", () => {
     assert.equal(socket.last("unPublishStream").mediaSessionId, stream.id());
   });
 
-  test("stopping at any time", async (t) => {
-    await t.test("before anything", async (t) => {
+  test("a stream can be stopped at any time", async (t) => {
+    await t.test("before it begins", async (t) => {
       const { session, socket } = await established(t);
       const stream = session.createStream({ name: "n" });
       await stream.stop();
@@ -306,14 +306,14 @@ describe("publishing", () => {
     await t.test("before the server answered", async (t) => {
       const { socket, stream, live, told, status } = await requested(t, "publish");
       const stopped = stream.stop();
-      status("PUBLISHING"); // was on its way
+      status("PUBLISHING"); // was sent before the server read the stop
       assert.equal(socket.count("unPublishStream"), 2);
       status("UNPUBLISHED");
       await stopped;
       await assert.rejects(live, { reason: "stopped" });
       assert.deepEqual(told, ["UNPUBLISHED"]);
     });
-    await t.test("while the publisher stops, too", async (t) => {
+    await t.test("while the publisher stops as well", async (t) => {
       const { stream, status } = await running(t, "play");
       const stopped = stream.stop();
       status("FAILED", STREAM_STATUS_INFO.STOPPED_BY_PUBLISHER_STOP);
@@ -323,7 +323,7 @@ describe("publishing", () => {
     await t.test("without an answer", async (t) => {
       const { stream } = await running(t, "play");
       const timer = setTimeout;
-      t.mock.method(globalThis, "setTimeout", (f, ms) => timer(f, ms / 1000)); // seconds take milliseconds
+      t.mock.method(globalThis, "setTimeout", (f, ms) => timer(f, ms / 1000)); // a second lasts a millisecond
       await stream.stop();
       assert.equal(stream.status(), "STOPPED");
     });
@@ -340,7 +340,7 @@ describe("publishing", () => {
     });
   });
 
-  test("other cameras, microphones and screens", async (t) => {
+  test("a publisher switches to another camera, microphone and screen", async (t) => {
     const { world, stream } = await running(t, "publish");
     const senders = world.peers[0].getTransceivers().map(({ sender }) => sender);
     const front = senders[1].track;
@@ -354,7 +354,7 @@ describe("publishing", () => {
     await stream.switchToScreen();
     assert.deepEqual([senders[1].track.deviceId, camera.readyState], ["screen", "live"]);
     const first = senders[1].track;
-    await stream.switchToScreen(); // another
+    await stream.switchToScreen(); // another screen
     assert.equal(first.readyState, "ended");
     const screen = senders[1].track;
     screen.dispatchEvent(new Event("ended"));
@@ -368,7 +368,7 @@ describe("publishing", () => {
 
   describe("a device that cannot be opened", () => {
     const error = (name) => Object.assign(new Error("no"), { name });
-    /** A publisher whose devices open one at a time per kind if they are exclusive, and never if they are missing or busy. */
+    /** Makes a publisher. Of exclusive devices only one of each kind can be open. Missing or busy devices cannot be opened. */
     async function withDevices(t, { busy = [], exclusive = false, more } = {}) {
       const all = await running(t, "publish", more);
       const { world } = all;
@@ -393,18 +393,18 @@ describe("publishing", () => {
       return { ...all, senders, live, mic: senders[0].track, camera: senders[1].track };
     }
 
-    test("the one in use goes on", async (t) => {
+    test("the device in use goes on", async (t) => {
       const { stream, senders, mic, camera, live } = await withDevices(t);
       await assert.rejects(stream.switchCam("nope"), { reason: "no_device" });
       await assert.rejects(stream.switchMic("nope"), { reason: "no_device" });
       assert.deepEqual([senders[1].track, camera.readyState, senders[0].track, mic.readyState], [camera, "live", mic, "live"]);
-      assert.equal(await stream.switchCam("front"), "front"); // which it is already
+      assert.equal(await stream.switchCam("front"), "front"); // it is in use already
       assert.equal(senders[1].track, camera);
       assert.equal(await stream.switchMic(), "mic2");
       assert.deepEqual([live(), senders[1].track], [["front", "mic2"], camera]);
     });
 
-    test("the new one is open before the old one closes", async (t) => {
+    test("the new device is open before the old one closes", async (t) => {
       const { world, stream, camera, live } = await withDevices(t);
       const { capture } = world;
       let before;
@@ -415,14 +415,14 @@ describe("publishing", () => {
       assert.deepEqual([await stream.switchCam(), before, live()], ["back", "live", ["back", "mic"]]);
     });
 
-    test("one that is busy", async (t) => {
+    test("a busy device", async (t) => {
       const { stream, senders, mic, live } = await withDevices(t, { busy: ["taken"] });
       await assert.rejects(stream.switchCam("taken"), { reason: "device_busy" });
       assert.deepEqual([live(), senders[1].track.readyState, senders[0].track], [["front", "mic"], "live", mic]);
       assert.ok(stream.mediaStream.getTracks().includes(senders[1].track));
     });
 
-    test("where one can be open at a time", async (t) => {
+    test("only one device can be open", async (t) => {
       const { stream, senders, live } = await withDevices(t, { busy: ["taken"], exclusive: true });
       assert.equal(await stream.switchCam("back"), "back");
       await assert.rejects(stream.switchCam("taken"), { reason: "device_busy" });
@@ -449,7 +449,7 @@ describe("publishing", () => {
       assert.deepEqual([senders[1].track.deviceId, screen.readyState, live()], ["back", "ended", ["back", "mic"]]);
     });
 
-    test("switches take turns, and end with the stream", async (t) => {
+    test("switches run one after another, and end with the stream", async (t) => {
       const { world, stream, status, senders, live } = await withDevices(t);
       const both = await Promise.all([stream.switchCam(), stream.switchCam()]);
       assert.deepEqual([both, senders[1].track.deviceId], [["back", "taken"], "taken"]);
@@ -465,7 +465,7 @@ describe("publishing", () => {
       assert.deepEqual(live(), []);
     });
 
-    test("another preview in a display that sends", async (t) => {
+    test("another preview in the display of a live stream", async (t) => {
       const { display, stream, camera, live } = await withDevices(t);
       await assert.rejects(Flashphoner.getMediaAccess({ audio: false, video: { deviceId: { exact: "nope" } } }, display), { reason: "no_device" });
       assert.equal(display.children.length, 1);
@@ -475,7 +475,7 @@ describe("publishing", () => {
       assert.deepEqual(live(), ["front", "mic"]);
     });
 
-    test("a page's own stream stays the page's", async (t) => {
+    test("the tracks of a page's own stream are not stopped", async (t) => {
       const own = new FakeMediaStream([new FakeTrack("audio", "page"), new FakeTrack("video", "page")]);
       const [, picture] = own.getTracks();
       const { stream, status, live } = await withDevices(t, { more: { options: { constraints: { customStream: own } } } });
@@ -487,7 +487,7 @@ describe("publishing", () => {
     });
   });
 
-  test("muting is told", async (t) => {
+  test("players are told about muting", async (t) => {
     const { socket, stream } = await running(t, "publish");
     stream.muteAudio();
     stream.muteVideo();
@@ -506,7 +506,7 @@ describe("publishing", () => {
 });
 
 describe("playing", () => {
-  test("from the request to the publisher's end", async (t) => {
+  test("a player from the request to the end of the publisher", async (t) => {
     const { world, socket, display, stream, live, told, status, answer } = await requested(t, "play",
       { options: { constraints: { audio: { stereo: true, outputId: "ear" }, video: { width: 640, height: 360 } } } });
     assert.deepEqual(told, ["PENDING"]);
@@ -527,7 +527,7 @@ describe("playing", () => {
     assert.deepEqual([told.at(-1), stream.error.reason, display.children], ["FAILED", "publisher_stopped", []]);
   });
 
-  test("only sound, into a video of the page", async (t) => {
+  test("sound alone is played in a video element of the page", async (t) => {
     const { world } = await established(t);
     const element = document.createElement("video");
     const stream = Flashphoner.getSessions()[0].createStream({ name: "n", display: element, constraints: { audio: true, video: false } });
@@ -536,7 +536,7 @@ describe("playing", () => {
     assert.deepEqual([world.peers[0].getTransceivers().length, element.id, stream.video], [1, "", element]);
   });
 
-  test("a browser that wants a click before sound", async (t) => {
+  test("a browser that requires a click before it plays sound", async (t) => {
     const { world, stream, display } = await running(t, "play");
     world.autoplay = false;
     const events = [];
@@ -548,7 +548,7 @@ describe("playing", () => {
     assert.equal(stream.isRemoteAudioMuted(), false);
   });
 
-  test("events, sizes, rates", async (t) => {
+  test("events, sizes and rates", async (t) => {
     const { world, socket, stream } = await running(t, "play");
     const events = [];
     stream.on(STREAM_EVENT, ({ type, payload }) => events.push([type, payload]));
@@ -565,7 +565,7 @@ describe("playing", () => {
     for (const bytes of [1000, 100_000]) {
       world.peers[0].stats.set("in", { type: "inbound-rtp", kind: "video", bytesReceived: bytes, codecId: "c", frameWidth: 640, frameHeight: 360 });
       world.peers[0].stats.set("c", { id: "c", type: "codec", mimeType: "video/H264", clockRate: 90000 });
-      await new Promise((resolve) => setTimeout(resolve, 2)); // a rate needs some time
+      await new Promise((resolve) => setTimeout(resolve, 2)); // a rate needs time between two counts
       socket.say("outboundVideoRate", { mediaSessionId, videoRate: 800_000 });
       await new Promise((resolve) => setTimeout(resolve));
     }
@@ -574,7 +574,7 @@ describe("playing", () => {
     assert.deepEqual(inboundStream.video, { bytesReceived: 100_000, codec: "H264", codecRate: 90000, width: 640, height: 360 });
   });
 
-  test("questions", async (t) => {
+  test("answers of the server to available and snapshot", async (t) => {
     const { session, socket } = await established(t);
     const stream = session.createStream({ name: "n" });
     const id = stream.id();
@@ -599,7 +599,7 @@ describe("playing", () => {
 });
 
 describe("a lost socket", () => {
-  test("ends all, unless the page wants it back", async (t) => {
+  test("a lost socket ends the session and its streams without reconnect", async (t) => {
     const { socket, session, stream, told } = await running(t, "publish");
     const order = [];
     stream.on(STREAM_STATUS.FAILED, () => order.push("stream"));
@@ -610,14 +610,14 @@ describe("a lost socket", () => {
   });
 
   for (const mode of ["publish", "play"]) {
-    test(`comes back with what was there: ${mode}`, async (t) => {
+    test(`a session reconnects, and its stream comes back: ${mode}`, async (t) => {
       const { world, session, stream, told, display } = await running(t, mode, { session: { reconnect: quick } });
       const [first, media] = [stream.id(), stream.mediaStream];
       world.sockets[0].drop();
       assert.deepEqual([session.status(), stream.status(), stream.error.reason], ["RECONNECTING", "RESTORING", "disconnected"]);
       assert.equal(world.peers[0].state, "new", "what still flows may flow");
       await until(() => world.sockets.length === 2);
-      world.sockets[1].drop(); // not yet
+      world.sockets[1].drop(); // the second attempt fails
       await until(() => world.sockets.length === 3);
       world.sockets[2].establish("another");
       await until(() => world.sockets[2].last(`${mode}Stream`));
@@ -644,7 +644,7 @@ describe("a lost socket", () => {
     status("PUBLISHING");
     assert.deepEqual([told.slice(-2), stream.id(), world.peers.length, world.peers[0].state], [["RESTORING", "PUBLISHING"], id, 1, "new"]);
 
-    world.sockets[1].drop(); // and now a stream that it does not tell of
+    world.sockets[1].drop(); // and now the server does not report the stream
     await until(() => world.sockets.length === 3);
     const timer = setTimeout;
     t.mock.method(globalThis, "setTimeout", (f, ms) => timer(f, ms / 1000));
@@ -659,7 +659,7 @@ describe("a lost socket", () => {
     assert.equal(world.sockets.length, length);
   });
 
-  test("a session that the server has not kept is asked for but once", async (t) => {
+  test("a session that the server has not kept is asked for only once", async (t) => {
     const { world, session } = await running(t, "play", { session: { reconnect: quick } });
     world.sockets[0].drop();
     await until(() => world.sockets.length === 2);
@@ -672,7 +672,7 @@ describe("a lost socket", () => {
     await until(() => world.sockets[2].last("playStream"));
   });
 
-  test("a name that the lost session still holds is asked for again", async (t) => {
+  test("a name that the lost session still holds is tried again", async (t) => {
     const { world, stream, status } = await running(t, "publish", { session: { reconnect: quick } });
     world.sockets[0].drop();
     await until(() => world.sockets.length === 2);
@@ -713,7 +713,7 @@ describe("a lost socket", () => {
     assert.equal(publisher.stream.status(), "UNPUBLISHED");
   });
 
-  test("stopping and disconnecting meanwhile", async (t) => {
+  test("stopping and disconnecting while the socket is lost", async (t) => {
     const { world, session, stream } = await running(t, "publish", { session: { reconnect: { firstPauseMs: 3_600_000 } } });
     world.sockets[0].drop();
     await stream.stop();
@@ -731,7 +731,7 @@ describe("a lost socket", () => {
     assert.deepEqual([told.at(-1), session.status(), Flashphoner.getSessions()], ["DISCONNECTED", "DISCONNECTED", []]);
   });
 
-  test("lost while a stream is being opened", async (t) => {
+  test("the socket is lost while a stream starts", async (t) => {
     const { world, session } = await established(t, { reconnect: quick });
     let open;
     const { capture } = world;
@@ -772,10 +772,10 @@ describe("small parts", () => {
     assert.equal(addFormat(sdp, ["AV1"], "a=1"), sdp);
   });
 
-  test("codecs that are not wanted", async (t) => {
+  test("codecs that the page does not want", async (t) => {
     const { world } = await requested(t, "play", { options: { stripCodecs: "VP8, opus" } });
     assert.deepEqual(world.peers[0].getTransceivers()[1].codecs.map(({ mimeType }) => mimeType), ["video/H264", "video/rtx"]);
-    await t.test("none, as pages say it", async (t) => {
+    await t.test("an option that is no list of codecs is ignored", async (t) => {
       const { world } = await requested(t, "play", { options: { stripCodecs: new Event("click"), constraints: null } });
       assert.equal(world.peers[0].getTransceivers()[1].codecs, undefined);
     });
@@ -801,7 +801,7 @@ describe("small parts", () => {
     assert.deepEqual(world.asked, [{ audio: true, video: true }]);
   });
 
-  test("a listener that throws disturbs nobody", async (t) => {
+  test("a listener that throws does not disturb the SDK", async (t) => {
     const { session, socket } = connect(t);
     const faults = [];
     t.mock.method(globalThis, "queueMicrotask", (report) => {
