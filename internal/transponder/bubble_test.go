@@ -19,8 +19,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// farEnd is a server in the bubble of a test's own time, without a network. What it is sent is there to be looked at once the
-// bubble is at rest.
+// farEnd is a server without a network, for tests in a synctest bubble. What it received can be read once the bubble is at rest.
 type farEnd struct {
 	pace  func() // called before each of its reads once it gets media; nil: it reads at once
 	whole bool   // payloads are kept whole
@@ -28,7 +27,7 @@ type farEnd struct {
 	takes  func(at time.Time, m rtmp.Message) // told of each message; nil: nobody is
 	behind func(near net.Conn) *proxy         // what the connection leads through; nil: nothing
 
-	// told returns what an acknowledgement says in place of its sum, and whether it is sent; nil: the sum.
+	// told returns what an acknowledgement says in place of the number of bytes, and whether it is sent; nil: the number of bytes.
 	told    func(n int, sum uint32) (number uint32, send bool)
 	mute    bool          // pings get no answer
 	stopped func() bool   // nor do they when this says so; nil: never
@@ -41,7 +40,7 @@ type farEnd struct {
 	conn     net.Conn       // guarded by mu; the latest
 }
 
-// dial makes a connection, and serves it in a goroutine that ends with it.
+// dial makes a connection and serves it in a goroutine that ends with it.
 func (e *farEnd) dial(context.Context, netip.AddrPort) (net.Conn, error) {
 	near, far := net.Pipe()
 	e.mu.Lock()
@@ -90,14 +89,14 @@ func (e *farEnd) serve(conn net.Conn) {
 	}
 }
 
-// got returns what was received so far.
+// got returns what has been received so far.
 func (e *farEnd) got() []rtmp.Message {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.messages
 }
 
-// ping asks the push whether it is there, as servers do when they hear nothing.
+// ping asks the push whether it is there, as servers do when they receive nothing.
 func (e *farEnd) ping(t *testing.T) {
 	t.Helper()
 	e.mu.Lock()
@@ -108,7 +107,7 @@ func (e *farEnd) ping(t *testing.T) {
 	}
 }
 
-// proxy is a connection that takes bytes until so many wait, and passes them on at a rate.
+// proxy is a connection that takes bytes until a number of them wait, and passes them on at a rate.
 type proxy struct {
 	net.Conn // to the server
 
@@ -196,7 +195,7 @@ func (p *proxy) tcpState() tcpState {
 	return tcpState{queued: len(p.waiting), unsent: len(p.waiting), taken: p.passed}
 }
 
-// pacedConn is read from no faster than pace lets it, and what is written to it is changed as a farEnd wants it.
+// pacedConn is read no faster than pace allows. It changes what is written to it as a farEnd wants.
 type pacedConn struct {
 	net.Conn
 
@@ -234,8 +233,7 @@ func (c *pacedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(binary.BigEndian.AppendUint32(bytes.Clone(b[:12]), number))
 }
 
-// pushInBubble starts a push to the far end. The registry ends with the returned stop, which the test calls before its bubble's
-// end.
+// pushInBubble starts a push to the farEnd. The test calls the returned stop, which ends the registry, before its bubble ends.
 func pushInBubble(t *testing.T, e *farEnd, change func(*Config), req Request) (s *source, r *Registry, id string, stop func()) {
 	t.Helper()
 	cfg := DefaultConfig()
@@ -272,7 +270,7 @@ func pushInBubble(t *testing.T, e *farEnd, change func(*Config), req Request) (s
 	return &source{Source: src, video: realVideo(t), audio: realAudio}, r, info.ID, stop
 }
 
-// at writes a picture, and sound with it, of a moment of the stream.
+// at writes the picture and the sound of one moment of the stream.
 func (s *source) at(d time.Duration, key bool, size int) {
 	data := make([]byte, size)
 	copy(data, []byte{0, 0, 0, byte(size - 4), 0x65})

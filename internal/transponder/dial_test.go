@@ -13,7 +13,7 @@ import (
 	"transponder/internal/testkit"
 )
 
-// recordLine is the way to an RTMPS server, on which a TLS record can be spoilt.
+// recordLine stands between us and an RTMPS server, and can spoil a TLS record.
 type recordLine struct {
 	listener net.Listener
 	server   string
@@ -24,7 +24,7 @@ type recordLine struct {
 // spoiling carries a record on its way to the server, or does something else.
 type spoiling func(server, client net.Conn, record []byte)
 
-// newRecordLine leads to an rtmps:// address, until the test ends.
+// newRecordLine makes a line to an rtmps:// address, until the test ends.
 func newRecordLine(t *testing.T, url string) *recordLine {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -86,7 +86,7 @@ func (l *recordLine) forth(server, client net.Conn) {
 	}
 }
 
-// Whatever becomes of the bytes below a push that is live ends its connection as one that broke, and the push comes back.
+// Whatever happens to the bytes below a live push counts as a broken connection, and the push comes back.
 func TestBrokenTLS(t *testing.T) {
 	record := func(kind byte, version, length uint16, body []byte) []byte {
 		b := binary.BigEndian.AppendUint16([]byte{kind}, version)

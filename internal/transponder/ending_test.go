@@ -16,7 +16,7 @@ import (
 	"transponder/internal/testkit"
 )
 
-// A peer that takes the rest of an ended stream, but ever so slowly, does not keep the push alive.
+// A server that takes the rest of an ended stream very slowly does not keep the push alive.
 func TestRestIsSentInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var slow atomic.Bool
@@ -54,7 +54,7 @@ func TestRestIsSentInTime(t *testing.T) {
 	})
 }
 
-// A peer that stops reading is not called live 10 s later, whatever the settings leave it.
+// A server that stops reading is not called live 10 s later, whatever the settings allow.
 func TestStuckPeerIsNotLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
@@ -109,9 +109,9 @@ func TestPingWhileNothingIsSent(t *testing.T) {
 	})
 }
 
-// A show of twelve hours by a clock that is 100 ppm off, and of seven weeks after that, over three connections: on the wire each
-// picture and sound has its time in the show. It goes past 2^24 ms, where times do not fit their field any more, 2^31 and 2^32, and
-// has gaps that do not fit the field either.
+// A show of twelve hours by a clock that is 100 ppm off, and of seven weeks after that, over three connections. On the wire each picture and
+// sound has its time in the show. The times go past 2^24 ms, where they no longer fit their field, 2^31 and 2^32, and have gaps that do not
+// fit the field either.
 func TestTimesOnTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &farEnd{}
@@ -168,7 +168,7 @@ func TestTimesOnTheWire(t *testing.T) {
 	})
 }
 
-// What the buffer holds back when a push is terminated is sent all the same.
+// What the buffer holds back when a push is terminated is still sent.
 func TestTerminatedPushSendsTheRest(t *testing.T) {
 	b := newBench(t, func(c *Config) {
 		c.Buffer.Enabled, c.Buffer.StartSize, c.Buffer.MaxSize = true, 10*time.Second, 20*time.Second
@@ -192,7 +192,7 @@ func TestTerminatedPushSendsTheRest(t *testing.T) {
 	}
 }
 
-// A stream that sends nothing from the first has its push connected and told so, and live as soon as there is something.
+// If a stream sends nothing from the beginning, the push connects, says why it is not live, and is live as soon as there is something.
 func TestNothingToSendYet(t *testing.T) {
 	t.Parallel() // it takes seconds
 	b := newBench(t, nil)
@@ -210,7 +210,7 @@ func TestNothingToSendYet(t *testing.T) {
 	})
 }
 
-// A bug of ours ends one push, which lets go of its connection, and none beside it.
+// A bug of ours ends one push, which closes its connection, and no other push.
 func TestPanicEndsOnePush(t *testing.T) {
 	b := newBench(t, nil)
 	server, other := testkit.NewRTMPServer(t, testkit.Script{}), testkit.NewRTMPServer(t, testkit.Script{})
@@ -248,7 +248,7 @@ func (panickySounds) Open(string, bool) (SoundPlayer, error)   { return panickyS
 func (panickySounds) Replace(media.Frame) (media.Frame, error) { panic("a bug") }
 func (panickySounds) Close()                                   {}
 
-// The address that was checked is the one that is dialled: a name that means another a moment later leads nowhere else.
+// The address that was checked is the address that is dialled: a name that resolves to another address a moment later has no effect.
 func TestCheckedAddressIsDialled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		public, inside := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("127.0.0.1")

@@ -104,7 +104,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// A peer's description can hold the stream key; no text of ours may.
+// The description of a server can contain the stream key; none of our texts may.
 func TestExplainKeepsSecrets(t *testing.T) {
 	err := fmt.Errorf("publish: %w", &rtmp.StatusError{Command: "publish", Code: "NetStream.Publish.BadName", Description: "CANARY is taken"})
 	if _, words := explain(err); strings.Contains(words+printable(err), "CANARY") {

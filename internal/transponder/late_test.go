@@ -16,8 +16,8 @@ import (
 	"transponder/internal/testkit"
 )
 
-// trackReader is a server that we did not write, in the way that MediaMTX uses it: it looks for tracks in the first two seconds, and
-// ends a connection on which another comes later. A second publisher takes the name of the first, if that is allowed.
+// trackReader is a server that behaves like MediaMTX: it looks for tracks in the first two seconds, and ends a connection on which another
+// track comes later. If that is allowed, a second publisher takes over the name from the first.
 type trackReader struct {
 	listener net.Listener
 	takeOver bool
@@ -106,7 +106,7 @@ func (s *trackReader) serve(conn net.Conn) {
 	}
 }
 
-// keep writes what the source writes for so long.
+// keep writes what the source writes for the given time.
 func (s *source) keep(b *bench, d time.Duration) {
 	until := time.Now().Add(d)
 	b.wait("the time", func() bool {
@@ -115,8 +115,8 @@ func (s *source) keep(b *bench, d time.Duration) {
 	})
 }
 
-// Pictures that begin six seconds after the sound are seen by servers that look for tracks at the beginning only, whether they let the
-// second connection take over or refuse it.
+// Pictures that begin six seconds after the sound arrive at servers that look for tracks at the beginning only, whether these let the second
+// connection take over or refuse it.
 func TestLatePictures(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -158,7 +158,7 @@ func TestLatePictures(t *testing.T) {
 	}
 }
 
-// Sound that begins six seconds after the pictures is treated likewise, and the far end's time goes on.
+// Sound that begins six seconds after the pictures is treated in the same way, and the times at the server go on.
 func TestLateSound(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -192,7 +192,7 @@ func TestLateSound(t *testing.T) {
 	}
 }
 
-// A server that is ours shows what comes late on the connection that it has, as it refuses a second of that name.
+// A Transponder server shows what comes late on the connection that it has, because it refuses a second publisher of the name.
 func TestLateAtServerThatRefuses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

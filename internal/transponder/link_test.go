@@ -55,7 +55,7 @@ func TestRedirected(t *testing.T) {
 	}
 }
 
-// A peer that asks for another connection gets it: the new one is made first, and between the two no picture is missing.
+// A server that asks us to reconnect gets that: the new connection is made first, and no picture is missing between the two.
 func TestMoveToAnotherServer(t *testing.T) {
 	b := newBench(t, nil)
 	second := testkit.NewRTMPServer(t, testkit.Script{})
@@ -87,7 +87,7 @@ func TestMoveToAnotherServer(t *testing.T) {
 	}
 }
 
-// A server that would not have two connections with one name gets one after the other.
+// A server that does not take two connections with one name gets the second after the first has ended.
 func TestMoveBreaksFirst(t *testing.T) {
 	b := newBench(t, nil)
 	second := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Times: 1, Code: "NetStream.Publish.BadName"})
@@ -103,7 +103,7 @@ func TestMoveBreaksFirst(t *testing.T) {
 	b.wait("second life", func() bool { return b.Find(Filter{})[0].State == Live })
 }
 
-// A way to where this server must not push is not taken, however it is written, and the push goes on as it was.
+// A request to reconnect to an address where this server must not push is not followed, however the address is written. The push goes on.
 func TestMoveIsChecked(t *testing.T) {
 	for _, to := range []string{
 		"rtmp://169.254.169.254/live", "//[::ffff:169.254.169.254]/live", "rtmp://10.0.0.1/live", "rtmp://[::ffff:10.0.0.1]/live",
@@ -138,7 +138,7 @@ func TestMoveIsChecked(t *testing.T) {
 	}
 }
 
-// A server that refuses and says where to go instead is followed there, and each time anew.
+// A server that refuses and names another address is followed there, and every time again.
 func TestSentElsewhere(t *testing.T) {
 	for _, at := range []string{"connect", "createStream", "publish"} {
 		t.Run(at, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestSentElsewhere(t *testing.T) {
 	}
 }
 
-// Where a server may not send us, or there is nobody, the reason says so. Servers that send us in a ring are asked a few times.
+// If a server redirects the push to where it may not go, or where nobody listens, the reason says so. A circle of redirects ends.
 func TestSentNowhere(t *testing.T) {
 	for _, tt := range []struct {
 		to     string // "": to itself
@@ -204,7 +204,7 @@ func TestSentNowhere(t *testing.T) {
 	}
 }
 
-// dialInstead connects to a server whatever the address is, and counts.
+// dialInstead dials a given server whatever the address is, and counts the calls.
 func dialInstead(server *testkit.RTMPServer, dialled *atomic.Int32) func(context.Context, netip.AddrPort) (net.Conn, error) {
 	address, _, _ := strings.Cut(strings.TrimPrefix(server.URL(""), "rtmp://"), "/")
 	return func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
@@ -239,7 +239,7 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// What a name is resolved to is judged each time that it is dialled.
+// The addresses of a name are checked every time the name is dialled.
 func TestTargetIsCheckedAtEachAttempt(t *testing.T) {
 	var asked int
 	addrs := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("169.254.169.254")}
@@ -273,7 +273,7 @@ func isRequestError(err error, field string) bool {
 	return errors.As(err, &e) && e.Field == field
 }
 
-// Where private networks are denied, no spelling of one leads into it, at whatever resolver.
+// Where private networks are denied, no spelling of a private address gets through, with any resolver.
 func TestPrivateTargetsAreRefused(t *testing.T) {
 	policy := mustPolicy(t, "", "", true)
 	var dialled atomic.Int32
@@ -306,7 +306,7 @@ func TestPrivateTargetsAreRefused(t *testing.T) {
 	}
 }
 
-// A key frame of a large picture is many times what the socket takes at once, and arrives whole.
+// A key frame that is much larger than what the socket takes at once arrives whole.
 func TestLargeKeyFrameThroughSmallSocket(t *testing.T) {
 	b := newBench(t, func(c *Config) {
 		c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {

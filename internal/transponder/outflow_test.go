@@ -10,7 +10,7 @@ import (
 	"transponder/internal/rtmp"
 )
 
-// taken is what came of a stream through a proxy.
+// taken is what arrived of a stream through a proxy.
 type taken struct {
 	pictures, sounds int
 	first            time.Duration // the most that a picture or sound was late in the first half minute
@@ -20,8 +20,8 @@ type taken struct {
 	queued           time.Duration // the most that was said to wait
 }
 
-// pushThrough writes so many seconds of a stream of 10 pictures and sounds each: of so many bytes a second, with a key frame every
-// two seconds, which is as large as five others.
+// pushThrough writes a stream for the given number of seconds: 10 pictures and 10 sounds a second, of the given number of bytes a second, and
+// every two seconds a key frame, which is as large as five other pictures.
 func pushThrough(t *testing.T, e *farEnd, seconds int, size int) (out taken) {
 	t.Helper()
 	start := time.Time{}
@@ -71,8 +71,9 @@ func pushThrough(t *testing.T, e *farEnd, seconds int, size int) (out taken) {
 	return out
 }
 
-// A destination that takes half of the rate shows half of the pictures, no more than 5 s late, for an hour: bare, where the kernel holds
-// 4 MB before a write blocks, and behind a proxy that holds as much. Sound goes on. A healthy one over a long way loses nothing.
+// A destination that takes half of the rate shows half of the pictures, no more than 5 s late, for an hour. That holds without a proxy, where
+// the kernel holds 4 MB before a write blocks, and behind a proxy that holds as much. The sound goes on. A healthy destination far away loses
+// nothing.
 func TestSlowDestination(t *testing.T) {
 	const size = 114_000
 	for _, tt := range []struct {
@@ -128,7 +129,7 @@ func TestSlowDestination(t *testing.T) {
 	}
 }
 
-// A destination that stops for three seconds out of ten, and takes all of it at once then, is never 5 s late: it gets every picture.
+// A destination that stops for three seconds out of ten, and then takes everything at once, is never 5 s late and gets every picture.
 func TestDestinationStopsForMoments(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

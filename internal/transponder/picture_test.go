@@ -61,7 +61,7 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// What no encoder makes is the caller's fault, and what is at fault is named.
+// What no encoder makes is the caller's fault, and the error names the member.
 func TestBadPictures(t *testing.T) {
 	b := newBench(t, nil)
 	b.parts.Video = &fakeVideo{}
@@ -101,7 +101,7 @@ func TestBadPictures(t *testing.T) {
 	}
 }
 
-// fakeVideo makes each picture of a source one of H.264 with another track.
+// fakeVideo makes an H.264 picture with another track of each picture of a source.
 type fakeVideo struct {
 	track *media.Track
 	busy  bool
@@ -256,7 +256,7 @@ func TestTranscodingThatCannotBe(t *testing.T) {
 		t.Errorf("a start without room = %v, want a BusyError", err)
 	}
 
-	// Of a stream that shows already what it needs, the answer says it.
+	// If the stream shows already what it needs, the answer says so.
 	for _, tt := range []struct {
 		name    string
 		video   *fakeVideo

@@ -16,14 +16,14 @@ import (
 	"transponder/internal/testkit"
 )
 
-// A host of two addresses, and one of the other family.
+// Two addresses of a host, and one of the other family.
 var (
 	hostA = netip.MustParseAddr("192.0.2.1")
 	hostB = netip.MustParseAddr("192.0.2.2")
 	host6 = netip.MustParseAddr("2001:db8::1")
 )
 
-// severalAddresses resolves every name to addresses, and dials each by a function of its own.
+// severalAddresses resolves every name to addresses, and dials each with a function of its own.
 func severalAddresses(addrs []netip.Addr, dial func(context.Context, netip.Addr) (net.Conn, error)) (change func(*Config), dialled func() []netip.Addr) {
 	var mu sync.Mutex
 	var order []netip.Addr
@@ -47,7 +47,7 @@ func dialError(errno syscall.Errno) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
 }
 
-// silent takes a connection and never says a word.
+// silent accepts a connection and never sends anything.
 func silent(context.Context) (net.Conn, error) {
 	near, far := net.Pipe()
 	go func() { // what comes is read: the first write must not be what blocks
@@ -61,14 +61,14 @@ func silent(context.Context) (net.Conn, error) {
 	return near, nil
 }
 
-// hole never answers to a SYN.
+// hole never answers a SYN.
 func hole(ctx context.Context) (net.Conn, error) {
 	<-ctx.Done()
 	return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 }
 
-// An address that is slow to connect costs a quarter of a second, one that connects and is silent two, once: the next connection
-// begins with the address that worked.
+// An address that is slow to connect costs a quarter of a second. An address that connects and is silent costs two seconds, once: the next
+// connection begins with the address that worked.
 func TestSlowAddress(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -121,8 +121,8 @@ func TestSlowAddress(t *testing.T) {
 	}
 }
 
-// A server that takes connections and does not take the stream is passed over, unless it says that the application, the name or
-// the login is wrong: that is the answer of all. What was not passed over is published to nowhere else.
+// A server that accepts connections but not the stream is passed over, unless it refuses the application, the name or the login: that
+// answer holds for all addresses. After an address that was not passed over, no other one is published to.
 func TestAddressPassedOver(t *testing.T) {
 	cert := selfSigned(t)
 	for _, tt := range []struct {
@@ -183,7 +183,7 @@ func TestAddressPassedOver(t *testing.T) {
 	}
 }
 
-// Of the errors of several addresses the one that tells most is the push's, whatever their order.
+// If several addresses fail, the push ends with the error that tells most, whatever the order was.
 func TestMostTellingError(t *testing.T) {
 	fail := func(errno syscall.Errno) func(context.Context) (net.Conn, error) {
 		return func(context.Context) (net.Conn, error) { return nil, dialError(errno) }
@@ -238,7 +238,7 @@ func TestMostTellingError(t *testing.T) {
 	}
 }
 
-// Families take turns, addresses that failed come last, and there are never more than maxAddresses.
+// The families alternate, addresses that failed come last, and there are never more than maxAddresses.
 func TestAddressOrder(t *testing.T) {
 	a := func(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
 	six := []netip.Addr{host6, host6.Next(), host6.Next().Next()}
@@ -274,7 +274,7 @@ func TestAddressOrder(t *testing.T) {
 	}
 }
 
-// A panic of what an address needs ends the attempt, not the server.
+// A panic while an address is tried ends the attempt, not the server.
 func TestApproachPanics(t *testing.T) {
 	b := newBench(t, func(c *Config) {
 		c.dialTCP = func(context.Context, netip.AddrPort) (net.Conn, error) { panic("a bug") }

@@ -18,7 +18,7 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// reasonCase leads a push to one reason, at a server that follows a script.
+// reasonCase leads a push to one reason, with a server that follows a script.
 type reasonCase struct {
 	script testkit.Script
 	login  string               // in the URL
@@ -117,7 +117,7 @@ var reasonCases = map[Reason]reasonCase{
 	ReasonInternal:   {size: 20, audio: panickyAudio{}},
 }
 
-// resolveOnce resolves a name to loopback for the push's beginning, and to something else from then on.
+// resolveOnce resolves a name to loopback when the push begins, and to something else after that.
 func resolveOnce(addrs []netip.Addr, err error) func(*Config) {
 	return func(c *Config) {
 		var asked atomic.Int32
@@ -140,7 +140,7 @@ func nobody() string {
 	return l.Addr().String()
 }
 
-// behind is an encoder that leaves out a picture whenever it is asked how it goes.
+// behind is an encoder that reports one more left-out picture each time it is asked.
 func behind() *fakeVideo { return &fakeVideo{behind: true} }
 
 // panickyAudio has a bug.
@@ -148,8 +148,8 @@ type panickyAudio struct{ sameAudio }
 
 func (panickyAudio) Expect(*stream.Source, media.AudioFormat) *media.Track { panic("a bug") }
 
-// Every reason of the closed list comes about, as told by find, by the events and by the history: none is there for show, and no
-// push that was not live has ever been called so.
+// Every reason of the closed list occurs, in find, in the events and in the history. None is there for show, and no push that was not live
+// has ever been called live.
 func TestEveryReason(t *testing.T) {
 	for reason := range classes {
 		tt, ok := reasonCases[reason]
@@ -242,7 +242,7 @@ func (b *bench) storyOf(id string) []Event {
 	return story
 }
 
-// selfSigned is a certificate for 127.0.0.1 and example.com that nobody trusts.
+// selfSigned is a certificate for 127.0.0.1 and example.com that is signed by no authority.
 func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
 	s := httptest.NewTLSServer(nil)

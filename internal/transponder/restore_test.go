@@ -86,8 +86,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// For each reason of the closed list it is settled whether a push connects anew: at first, and once it has been live. All others
-// end it.
+// For each reason of the closed list the test says whether a push makes another attempt: at first, and once it has been live. With all
+// others the push ends.
 func TestRetriable(t *testing.T) {
 	atFirst := []Reason{ReasonDNS, ReasonRefused, ReasonUnreachable, ReasonTimeout}
 	later := append([]Reason{
@@ -183,14 +183,14 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
-// attemptsAt runs a push in a bubble without a network, where dialling fails as told, and returns when it dialled and why it
+// attemptsAt runs a push in a bubble without a network, where dialling fails with given errors. It returns when the push dialled and why it
 // ended.
 func attemptsAt(t *testing.T, restore Restore, during func(r *Registry, src *stream.Source, id string)) (dials []time.Duration, end Info) {
 	t.Helper()
 	return attemptsWith(t, restore, func(*Config) {}, during)
 }
 
-// attemptsWith is attemptsAt with other settings.
+// attemptsWith is attemptsAt with changed settings.
 func attemptsWith(
 	t *testing.T, restore Restore, change func(*Config), during func(r *Registry, src *stream.Source, id string),
 ) (dials []time.Duration, end Info) {
@@ -272,7 +272,7 @@ func TestPauseEndsAtOnce(t *testing.T) {
 	}
 }
 
-// quickly is a policy for tests with real connections.
+// quickly is a Restore policy for tests with real connections.
 var quickly = &Restore{Attempts: 20, FirstPause: minPause}
 
 func TestBackAfterALoss(t *testing.T) {
@@ -323,9 +323,9 @@ func TestBackAfterALoss(t *testing.T) {
 	}
 }
 
-// What was live with this very address and is refused then comes back when the server takes it again, whatever the refusal
-// was: the server holds the name for the connection that broke, starts its applications, has no license left or no database.
-// The same refusal of a push that was never live is the end, unless the server says that it is full.
+// A push that was live with this very address and is refused later comes back when the server accepts it again, whatever the refusal was:
+// the server keeps the name for the connection that broke, starts its applications, or has no license or no database for a while. A push
+// that was never live ends with the same refusal, unless the server says that it is full.
 func TestRefusedForAWhile(t *testing.T) {
 	for _, tt := range []struct {
 		at, code, description string
@@ -406,7 +406,7 @@ func countCalls(server *testkit.RTMPServer, call string) int {
 	return n
 }
 
-// checkTwice looks at what two connections got: each its headers and first a key frame, the second from that time on.
+// checkTwice checks what two connections received: each got headers and first a key frame, and the second one's times go on.
 func checkTwice(t *testing.T, tags []testkit.Tag, second time.Duration) {
 	t.Helper()
 	last := map[bool]time.Duration{true: -1, false: -1}
@@ -431,7 +431,7 @@ func checkTwice(t *testing.T, tags []testkit.Tag, second time.Duration) {
 	}
 }
 
-// With onSourceLoss "hold" the connection stays when the stream goes, and goes on with the next publisher of the name.
+// With onSourceLoss "hold" the connection stays when the stream is lost, and goes on with the next publisher of the name.
 func TestHoldAndReturn(t *testing.T) {
 	b := newBench(t, nil)
 	server := testkit.NewRTMPServer(t, testkit.Script{})
@@ -453,12 +453,12 @@ func TestHoldAndReturn(t *testing.T) {
 		t.Errorf("commands %q, want one connection", server.Calls())
 	}
 
-	// Without a policy to connect anew, the end of the connection is the end all the same.
+	// Without a Restore policy the end of the connection is still the end of the push.
 	server.Kick()
 	b.wait("end without restore", func() bool { return b.Find(Filter{ID: info.ID})[0].State == Failed })
 }
 
-// A stream that goes while a push waits to connect anew is held when the connection is back.
+// If the stream is lost while a push waits for its next attempt, the push holds the stream when it is connected again.
 func TestHoldBeginsBetweenConnections(t *testing.T) {
 	b := newBench(t, nil)
 	server := testkit.NewRTMPServer(t, testkit.Script{})
@@ -474,8 +474,8 @@ func TestHoldBeginsBetweenConnections(t *testing.T) {
 	server.Wait(t, "second publish", func() bool { return countCalls(server, "publish('rtmp_s')") == 2 })
 }
 
-// A push that waits for its server and for its publisher waits for the latter no longer than it was told to, and goes on trying if
-// somebody has come.
+// A push that waits both for its server and for its publisher waits for the publisher no longer than the request says. If a publisher has
+// come, the push goes on trying.
 func TestHoldEndsBetweenConnections(t *testing.T) {
 	for _, returns := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// tlsServer shakes hands and hangs up, until the test ends.
+// tlsServer answers the TLS handshake and closes the connection, until the test ends.
 func tlsServer(t *testing.T, cfg *tls.Config) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,8 +44,7 @@ func tlsServer(t *testing.T, cfg *tls.Config) (url string) {
 	return "rtmps://" + l.Addr().String() + "/live"
 }
 
-// Two sides that both speak TLS and do not come together are told apart from one that does not speak it, and what the certificate
-// lacks has words of its own.
+// A failed TLS handshake is told apart from a server that does not speak TLS, and each fault of a certificate has its own words.
 func TestTLSWords(t *testing.T) {
 	a := newAuthority(t)
 	named := a.sign("127.0.0.1", time.Now().Add(time.Hour))

@@ -17,7 +17,7 @@ import (
 	"transponder/internal/testkit"
 )
 
-// A second by second account of one thing that goes wrong, and of what looks like it and is right.
+// For each fault the test feeds one sample a second, and also what looks like the fault and is none.
 func TestHealth(t *testing.T) {
 	const second = time.Second
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -243,7 +243,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// Whatever a server's acknowledgements say, if they come at all, a push that it takes stays live, and nobody is told of more bytes
+// Whatever a server's acknowledgements say, if there are any, a push that the server takes stays live. Nobody is told that more bytes were
 // acknowledged than sent.
 func TestAcknowledgementsProveNothing(t *testing.T) {
 	always := func(int, uint32) bool { return true }
@@ -292,12 +292,12 @@ func TestAcknowledgementsProveNothing(t *testing.T) {
 	}
 }
 
-// told is a far end whose acknowledgements say a number, those that are sent.
+// told is a server whose acknowledgements say the given numbers.
 func told(number func(n int, sum uint32) uint32, send func(n int, sum uint32) bool) *farEnd {
 	return &farEnd{told: func(n int, sum uint32) (uint32, bool) { return number(n, sum), send(n, sum) }}
 }
 
-// A server behind a proxy that takes everything is found out when it falls silent, if it used to answer pings.
+// A server behind a proxy that takes everything is noticed when it falls silent, if it used to answer pings.
 func TestServerBehindProxyStops(t *testing.T) {
 	for _, mute := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -330,7 +330,7 @@ func TestServerBehindProxyStops(t *testing.T) {
 	}
 }
 
-// The kernel tells what the peer's has not taken, under TLS as well.
+// The kernel tells what the server's kernel has not taken, under TLS too.
 func TestTCPInfo(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
@@ -379,7 +379,7 @@ func TestTCPInfo(t *testing.T) {
 	t.Errorf("after all was read: %d", tcpInfo(conn).queued)
 }
 
-// Ten pushes of one source, one of them stalled: the others lose nothing, and only that one leaves pictures out.
+// One of ten pushes of the same source is stalled: the others lose nothing, and only the stalled one leaves pictures out.
 func TestStalledPushHurtsNobody(t *testing.T) {
 	t.Parallel()
 	const pictures, size = 250, 100_000
@@ -416,7 +416,7 @@ func TestStalledPushHurtsNobody(t *testing.T) {
 	})
 }
 
-// A source that falls silent degrades its push, and is not taken for the peer.
+// A source that falls silent degrades its push, and is not mistaken for a stalled server.
 func TestSilentSource(t *testing.T) {
 	t.Parallel() // it takes seconds
 	b := newBench(t, nil)
@@ -435,7 +435,7 @@ func TestSilentSource(t *testing.T) {
 	})
 }
 
-// A kind that stops while the other goes on is told within 5 s, and the push is live again with its first frame.
+// If one kind stops while the other goes on, that is reported within 5 s, and the push is live again with the first frame of the kind.
 func TestKindStops(t *testing.T) {
 	for _, tt := range []struct {
 		name string
