@@ -19,7 +19,7 @@ import (
 
 const manual = "../../flashphoner.properties"
 
-// The shipped file is the manual: it has every setting, in the order of Keys, with its default.
+// The shipped file is the manual: it has every setting, with the default.
 func TestManual(t *testing.T) {
 	text, err := os.ReadFile(manual)
 	if err != nil {
@@ -198,7 +198,7 @@ http.port = 9003
 	}
 }
 
-// Properties writes what Load reads.
+// Load reads what Properties writes.
 func TestPropertiesRoundTrip(t *testing.T) {
 	changed, _, err := Load(Sources{Set: []string{
 		"http.port=1", "ip=192.0.2.1,192.0.2.2", "rtp_activity_detecting=true,7", "disable_rest_auth=false", "rest_users_file=/x",
@@ -284,7 +284,8 @@ func TestActivityOff(t *testing.T) {
 	}
 }
 
-// Every setting can be set from each source by its own spelling of the default, and a key that does nothing is no setting.
+// Every default, as Properties writes it, can be set on the command line and in the environment. No setting is in the list of keys without
+// effect.
 func TestSettings(t *testing.T) {
 	for _, line := range Default().Properties() {
 		if _, warnings, err := Load(Sources{Set: []string{line}}); err != nil || len(warnings) > 0 {

@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// What the documents say of settings is so: each name after --set, TRANSPONDER_ or at the start of a line of a properties
-// block is one, and each such block can be loaded.
+// The documents name only settings that exist: after --set, after TRANSPONDER_, and in blocks of properties. Each such block can be loaded.
 func TestDocuments(t *testing.T) {
 	files, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(files) == 0 {

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Where requests come from.
+// The addresses from which requests come.
 const (
 	here   = "127.0.0.1:40000"
 	lan    = "192.168.1.20:40000"
 	public = "203.0.113.9:40000"
 )
 
-// request makes one of headers: pairs of a name and a value.
+// request makes a request. headers are pairs of a name and a value.
 func request(method, peer, host string, headers ...string) *http.Request {
 	r := httptest.NewRequest(method, "/", nil)
 	r.RemoteAddr, r.Host = peer, host
@@ -96,7 +96,7 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// A server with a public address on its own interface is near for those who share that network.
+// If an interface of the server has a public address, clients in the network of that address are near.
 func TestNeighbours(t *testing.T) {
 	g := newGuard()
 	for _, p := range networks() {
@@ -215,7 +215,7 @@ func TestParseOrigins(t *testing.T) {
 	}
 }
 
-// socketTests are of pages that open a WebSocket and no origins are in the settings; those of WHIP are the same.
+// socketTests are pages that open a WebSocket while the settings name no origins. The rules for WHIP and WHEP are the same.
 var socketTests = []struct {
 	name       string
 	peer, host string
@@ -262,7 +262,7 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-// No refusal tells the operator to write what cannot be written.
+// No refusal tells the operator to write an origin that the settings cannot hold.
 func TestRefusedPagesWithoutHost(t *testing.T) {
 	for _, origin := range []string{"null", "file://", "about:blank", "data:", "://"} {
 		r := request("POST", here, "localhost", "Origin", origin)
@@ -288,7 +288,7 @@ func TestSocketOfNamedPages(t *testing.T) {
 		"http://evil.test:8080":    {"evil.test:8080": false, "localhost": false},
 		"http://localhost:8080":    {"localhost:8080": true, "localhost:8081": false},
 		"http://live.example.com":  {"live.example.com": true},
-		"http://live.example.org":  {"live.example.org": false}, // nobody said that this is ours
+		"http://live.example.org":  {"live.example.org": false}, // not among the names of this server
 		"null":                     {"localhost": false},
 	} {
 		for host, passes := range tests {
@@ -309,7 +309,7 @@ func TestMedia(t *testing.T) {
 	for _, tt := range socketTests {
 		t.Run(tt.name, func(t *testing.T) {
 			err := newGuard().Media("whip", "whip_token", request("POST", tt.peer, tt.host, tt.headers...))
-			// A page can say of itself that it came through a proxy, if it is of the same origin: so the name counts then, too.
+			// A page of the same origin can add the headers of a proxy itself. So the name counts with these headers, too.
 			passes := tt.passes && tt.name != "foreign page to a public server behind a proxy"
 			if (err == nil) != passes {
 				t.Errorf("%v, want it to pass: %v", err, passes)
@@ -322,7 +322,7 @@ func TestMedia(t *testing.T) {
 	}
 }
 
-// A guard that nobody made protects just as well.
+// A nil Guard protects just as well.
 func TestNilGuard(t *testing.T) {
 	var g *Guard
 	if g.Host("rest", request("GET", here, "evil.test")) == nil || g.Host("rest", request("GET", here, "localhost")) != nil {
@@ -330,7 +330,7 @@ func TestNilGuard(t *testing.T) {
 	}
 }
 
-// Refusals are all counted, and logged once a second; what a client sent is shown with care.
+// All refusals are counted, and at most one per second is logged. Text from a client is shown without control characters and shortened.
 func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Hour)

@@ -14,14 +14,14 @@ func TestPlaces(t *testing.T) {
 	cfg.Proxies = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 	tests := []struct {
 		all   int
-		peers []string // who take in turn, until they get none
-		want  []int    // how many each gets
+		peers []string // take a place one after another, until there is none for any of them
+		want  []int    // places that each of them gets
 	}{
 		{50, []string{"203.0.113.1", "203.0.113.2"}, []int{10, 10}},
 		{50, []string{"203.0.113.1", "203.0.113.1"}, []int{10, 0}},
 		{1, []string{"203.0.113.1", "203.0.113.2"}, []int{1, 0}},
 		{50, []string{"192.168.1.20", "192.168.1.21"}, []int{10, 10}},
-		{50, []string{"127.0.0.1", "203.0.113.1"}, []int{40, 10}}, // a proxy may be there
+		{50, []string{"127.0.0.1", "203.0.113.1"}, []int{40, 10}}, // a proxy may run there
 		{50, []string{"::1", "127.0.0.2", "203.0.113.1"}, []int{40, 10, 0}},
 		{50, []string{"10.1.0.9", "10.2.0.9"}, []int{40, 10}},
 		{50, []string{"2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"}, []int{10, 0, 10}},
@@ -58,11 +58,11 @@ func TestClient(t *testing.T) {
 	cfg.Proxies = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 	for _, tt := range []struct{ peer, forwarded, want string }{
 		{"203.0.113.1:1", "", "203.0.113.1"},
-		{"203.0.113.1:1", "198.51.100.7", "203.0.113.1"}, // anybody can say so
+		{"203.0.113.1:1", "198.51.100.7", "203.0.113.1"}, // not from a proxy: anybody can send the header
 		{"192.168.1.20:1", "198.51.100.7", "192.168.1.20"},
 		{"127.0.0.1:1", "", "127.0.0.1"},
 		{"127.0.0.1:1", "198.51.100.7", "198.51.100.7"},
-		{"127.0.0.1:1", "192.0.2.9, 198.51.100.7", "198.51.100.7"}, // the first is what a client said
+		{"127.0.0.1:1", "192.0.2.9, 198.51.100.7", "198.51.100.7"}, // the client has sent the first address
 		{"[::ffff:127.0.0.1]:1", "198.51.100.7, 10.1.2.3", "198.51.100.7"},
 		{"10.1.0.1:1", "2001:db8::1", "2001:db8::1"},
 		{"127.0.0.1:1", "unknown", "127.0.0.1"},

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// newTestGate may use so many cores; use and own are what it measures.
+// newTestGate returns a Gate with a limit in cores, which measures use and own.
 func newTestGate(cores float64, use *Use, own *float64) *Gate {
 	return &Gate{
 		cores: cores, unit: firstUnit,
@@ -17,7 +17,7 @@ func newTestGate(cores float64, use *Use, own *float64) *Gate {
 	}
 }
 
-// What was let in counts at once, before it can be measured, and only once.
+// A newcomer counts at once, before the newcomer can be measured, and counts only once.
 func TestGateKeepsItsPromises(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var use Use
@@ -48,7 +48,7 @@ func TestGateKeepsItsPromises(t *testing.T) {
 			time.Sleep(sampleEvery)
 			g.sample(time.Now())
 		}
-		if n := admit(); n != 1 && n != 2 { // what is measured nears the truth, and never gets there
+		if n := admit(); n != 1 && n != 2 { // the smoothed figure comes near to the true one and never reaches it
 			t.Errorf("%d were let in after two had gone, want them back", n)
 		}
 		if refused := g.Stats().Refused; refused != 4 {
@@ -57,7 +57,7 @@ func TestGateKeepsItsPromises(t *testing.T) {
 	})
 }
 
-// A machine shows what a stream takes on it, and children count.
+// The gate learns what a stream costs on this machine, and counts the use of child processes.
 func TestGateLearns(t *testing.T) {
 	use, own := Use{Streams: 10, Pushes: 10, Players: 20}, 0.3
 	g := newTestGate(2, &use, &own)

@@ -109,7 +109,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// Pages of other servers may load the SDK, and nothing else.
+// Pages of other servers may load the SDK and no other file.
 func TestSharing(t *testing.T) {
 	h := newTestHandler(t, fstest.MapFS{"sdk/flashphoner.js": {Data: []byte(script)}, "index.js": {Data: []byte(script)}})
 	for path, want := range map[string]string{"/sdk/flashphoner.js": "*", "/index.js": "", "/sdk/nothing": ""} {
@@ -160,7 +160,7 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// A checkout that was only compiled has no pages; the server must start, and say so.
+// A build without the pages must start, and say that the pages are missing.
 func TestNotBuilt(t *testing.T) {
 	r := ask(newTestHandler(t, fstest.MapFS{".gitkeep": {}}), "GET", "/")
 	if text := body(t, r); r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "make build") {
