@@ -199,7 +199,7 @@ func TestRefusals(t *testing.T) {
 		{"restart with ETag", "PATCH", session, "a=ice-ufrag:new\r\n", []string{fragment, etag}, 422, "restart"},
 		{"bad candidate", "PATCH", session, "a=candidate:1 1 udp x 192.0.2.1 5 typ host\r\n", []string{fragment, etag}, 400, ""},
 		{"all candidates are read, also after a bad one", "PATCH", session, "a=candidate:1 1 udp x 192.0.2.1 5 typ host\r\n" + candidate +
-			"a=candidate:1 1 udp 1 192.0.2.1 port typ host\r\n", []string{fragment, etag}, 400, "port"},
+			"a=candidate:1 1 udp 1 192.0.2.1 port typ host\r\n", []string{fragment, etag}, 400, `port \"port\"`},
 		{"trickle", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment, etag}, 204, ""},
 		{"the last of them", "PATCH", session, "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" +
 			candidate + "a=end-of-candidates\r\n", []string{fragment, etag}, 204, ""},
