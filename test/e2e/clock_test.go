@@ -29,7 +29,9 @@ func TestGStreamerLipSync(t *testing.T) {
 	}
 }
 
-// judgeMarks checks that each flash of a recording has its tick.
+// judgeMarks checks that each flash of a recording has its tick, always at the same distance from it. How large that distance is depends on
+// GStreamer, too: its two encoders take different times, more so on a busy machine, and without usable reports no receiver can tell
+// that from the link. An error of the server was 200 ms and more.
 func judgeMarks(t *testing.T, file string) {
 	t.Helper()
 	times, luma := brightness(t, file)
@@ -42,9 +44,10 @@ func judgeMarks(t *testing.T, file string) {
 		}
 	}
 	const frame = 1.0 / 30 // the flash shows with the first picture after it, so much later at most
+	const apart = 0.08
 	flashes := 0
 	var found []string
-	worst := 0.0
+	least, most := math.Inf(1), math.Inf(-1)
 	for i := range times {
 		if i == 0 || luma[i] < 120 || luma[i-1] >= 120 || times[i] < 0.5 || times[i] > times[len(times)-1]-0.5 {
 			continue
@@ -56,12 +59,12 @@ func judgeMarks(t *testing.T, file string) {
 				nearest = d
 			}
 		}
-		worst = max(worst, nearest, -nearest-frame)
+		least, most = min(least, nearest), max(most, nearest)
 		found = append(found, fmt.Sprintf("%.0f", nearest*1000))
 	}
 	t.Logf("sound after pictures, in ms: %s", strings.Join(found, " "))
-	if flashes < 9 || worst > 0.02 {
-		t.Errorf("%d flashes, sound and pictures up to %.0f ms apart", flashes, worst*1000)
+	if flashes < 9 || most-least > frame+0.02 || most > apart || least < -frame-apart {
+		t.Errorf("%d flashes, sound %.0f to %.0f ms after the pictures", flashes, least*1000, most*1000)
 	}
 }
 
