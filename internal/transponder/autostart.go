@@ -10,13 +10,12 @@ import (
 	"transponder/internal/stream"
 )
 
-// autoPause is how long AutoStart waits before it tries again what could not be started: a name that does not resolve, or as
-// many pushes as are allowed.
+// autoPause is the time until AutoStart tries again after a start failed: a name did not resolve, say, or there were too many pushes.
 const autoPause = 10 * time.Second
 
-// AutoStart pushes every stream of the hub to one address, as long as the stream lives. A stream that comes from a push of
-// this server's own, because the address leads back here, is not pushed again: it is told by its name, which a push that
-// runs publishes. A push that fails is not begun anew, except as its own rules say.
+// AutoStart pushes each stream of the hub to one address while the stream lives. If the address leads back to this server, the stream that a
+// push publishes here is not pushed again: AutoStart recognizes it by its name. A push that fails is not started again; it reconnects only as
+// the settings say.
 type AutoStart struct {
 	url    string
 	full   *bool // Request.FullURL
@@ -24,33 +23,33 @@ type AutoStart struct {
 	pushes starter
 	log    *slog.Logger
 
-	trouble string // of the last attempt, so that it is logged once; owned by Run
+	trouble string // why the last attempt failed, so that it is logged once; owned by Run
 }
 
 type sourceSet map[*stream.Source]bool
 
-// starter starts pushes and knows them: a Registry.
+// starter starts and finds pushes: a Registry.
 type starter interface {
 	Start(ctx context.Context, req Request) (Info, error)
 	Find(f Filter) []Info
 }
 
-// ValidateAutoStart says whether streams can be pushed to that address at all.
+// ValidateAutoStart fails if no stream can be pushed to that address.
 func ValidateAutoStart(url string) error {
 	_, err := ParseTarget(url, "stream", Naming{})
 	return err
 }
 
-// NewAutoStart makes what pushes every stream to url.
+// NewAutoStart makes an AutoStart that pushes to url.
 func NewAutoStart(url string, hub *stream.Hub, pushes *Registry, log *slog.Logger) *AutoStart {
 	a := &AutoStart{url: url, hub: hub, pushes: pushes, log: log}
 	if _, err := ParseTarget(url, "stream", Naming{FullURL: true, Parameters: true}); err != nil {
-		a.full = new(bool) // streams get names of their own where the address has none, whatever the settings say
+		a.full = new(bool) // each stream is published under its own name if the address has none, whatever the settings say
 	}
 	return a
 }
 
-// Run starts pushes until ctx ends, and returns why it did. The pushes are the registry's to end.
+// Run starts pushes until ctx ends, and returns the cause. The registry ends the pushes.
 func (a *AutoStart) Run(ctx context.Context) error {
 	settled := sourceSet{}
 	for {
@@ -66,12 +65,12 @@ func (a *AutoStart) Run(ctx context.Context) error {
 	}
 }
 
-// look starts pushes of the streams that are not settled yet. It returns those that are now, without those that have ended,
-// and when to look again if something was in the way.
+// look starts pushes of the streams that are not settled yet. It returns all settled streams that still live, and when to look again if a
+// start failed.
 func (a *AutoStart) look(ctx context.Context, before sourceSet) (after sourceSet, again <-chan time.Time) {
 	after = sourceSet{}
 	for _, s := range a.hub.Sources() {
-		// All go to one address: what is in the way of one is in the way of the next.
+		// All pushes go to one address, so the next start would fail for the same reason.
 		if before[s] || again == nil && a.settle(ctx, s) {
 			after[s] = true
 		} else if again == nil {
@@ -81,7 +80,7 @@ func (a *AutoStart) look(ctx context.Context, before sourceSet) (after sourceSet
 	return after, again
 }
 
-// settle starts a push of s where that is to be. It returns false if that is to be tried again.
+// settle starts a push of s unless s needs none. It returns false if the start must be tried again.
 func (a *AutoStart) settle(ctx context.Context, s *stream.Source) bool {
 	name := s.Info().Name
 	if a.ours(s) {
@@ -90,7 +89,7 @@ func (a *AutoStart) settle(ctx context.Context, s *stream.Source) bool {
 	}
 	_, err := a.pushes.Start(ctx, Request{StreamName: name, URL: a.url, FullURL: a.full})
 	switch {
-	case err == nil, errors.Is(err, ErrDuplicate), errors.Is(err, ErrStreamNotFound): // the latter has ended meanwhile
+	case err == nil, errors.Is(err, ErrDuplicate), errors.Is(err, ErrStreamNotFound): // with ErrStreamNotFound the stream has ended meanwhile
 		a.trouble = ""
 		return true
 	case ctx.Err() != nil || errors.Is(err, ErrStopping):
@@ -103,7 +102,7 @@ func (a *AutoStart) settle(ctx context.Context, s *stream.Source) bool {
 	return false
 }
 
-// ours says whether s may be what a push of this server publishes. A stranger's stream of that very name is taken for it.
+// ours reports whether s may be the output of a push of this server. It cannot tell a stream of somebody else with the same name.
 func (a *AutoStart) ours(s *stream.Source) bool {
 	if s.Info().Provider != "RTMP" {
 		return false

@@ -19,18 +19,18 @@ import (
 	"time"
 )
 
-// HookConfig says where events are posted to.
+// HookConfig is where events are posted.
 type HookConfig struct {
-	URL    string // http or https; empty: nowhere (push_hook_url)
-	Secret string // signs what is posted; empty: it is not signed (push_hook_secret)
+	URL    string // http or https; empty: events are not posted (push_hook_url)
+	Secret string // signs the posts; empty: they are not signed (push_hook_secret)
 
 	Timeout time.Duration // for one try
 }
 
-// DefaultHookConfig posts nothing.
+// DefaultHookConfig returns a config that posts nothing.
 func DefaultHookConfig() HookConfig { return HookConfig{Timeout: 5 * time.Second} }
 
-// Validate reports every value that cannot work. It does not repeat the URL: that may hold a password.
+// Validate reports every value that cannot work. It does not repeat the URL, which may contain a password.
 func (c HookConfig) Validate() error {
 	var errs []error
 	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
@@ -48,28 +48,28 @@ func (c HookConfig) LogValue() slog.Value {
 }
 
 const (
-	// hookLanes is how many events are posted at once. All events of one push take the same lane, one after the other.
+	// hookLanes is how many events are posted at once. All events of one push use the same lane, one after another.
 	hookLanes = 8
-	// hookQueue is how many events may wait in a lane; past it the oldest is given up.
+	// hookQueue is how many events may wait in a lane. If there are more, the oldest is dropped.
 	hookQueue = 256
-	// hookGoodbye is how long the last events may take when the server stops, each with one try.
+	// hookGoodbye is how long posting the last events may take when the server stops. Each gets one try.
 	hookGoodbye = 2 * time.Second
-	// hookAnswer is how much of an answer is read, so that its connection can be used again.
+	// hookAnswer is how much of an answer is read, so that the connection can be used again.
 	hookAnswer = 64 << 10
 )
 
-// hookPauses are those between the tries of one event.
+// hookPauses are the pauses between the tries of one event.
 var hookPauses = [...]time.Duration{time.Second, 4 * time.Second, 16 * time.Second}
 
-// HookStats counts what became of events.
+// HookStats counts events by their result.
 type HookStats struct {
-	Delivered int64 // the other side answered 2xx
+	Delivered int64 // answered with 2xx
 	Retried   int64 // tries after the first
-	Dead      int64 // given up
+	Dead      int64 // not delivered
 }
 
-// Hooks posts every event of a journal to a URL. It only reads the journal, so that a slow or dead receiver holds up no push;
-// what it loses shows as a gap in the events' numbers and can be read again from the journal.
+// Hooks posts each event of a journal to a URL. It only reads the journal, so a slow or dead receiver delays no push. The receiver sees lost
+// events as a gap in the numbers, and can read them from the journal.
 type Hooks struct {
 	cfg     HookConfig
 	journal *Journal
@@ -81,13 +81,13 @@ type Hooks struct {
 	lanes [hookLanes]chan Event // sent to by Run only
 }
 
-// NewHooks makes hooks of a valid config with a URL.
+// NewHooks makes a Hooks for a valid config with a URL.
 func NewHooks(cfg HookConfig, journal *Journal, log *slog.Logger) *Hooks {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = hookLanes
 	h := &Hooks{cfg: cfg, journal: journal, log: log, client: http.Client{
 		Transport: transport,
-		// A POST that is redirected becomes a GET: the setting is to be mended instead.
+		// A redirected POST would become a GET. The setting must be corrected instead.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	for i := range h.lanes {
@@ -101,11 +101,11 @@ func (h *Hooks) Stats() HookStats {
 	return HookStats{Delivered: h.delivered.Load(), Retried: h.retried.Load(), Dead: h.dead.Load()}
 }
 
-// Run posts events until ctx ends, and then, within a short time, those that are left. It runs once. Stop it after the pushes,
-// so that their ends are told.
+// Run posts events until ctx ends, and then the events that are left, within a short time. It runs once. Stop it after the pushes, so that it
+// reports their ends.
 func (h *Hooks) Run(ctx context.Context) error {
 	defer h.client.CloseIdleConnections()
-	// Outlives ctx by the time for the goodbye.
+	// This context outlives ctx by the time for the last events.
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 
@@ -136,7 +136,7 @@ func (h *Hooks) Run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// distribute puts the journal's events into the lanes until ctx has ended and none is left.
+// distribute puts the events of the journal into the lanes until ctx has ended and no event is left.
 func (h *Hooks) distribute(ctx context.Context) {
 	events := make([]Event, 64)
 	var after uint64
@@ -156,7 +156,7 @@ func (h *Hooks) distribute(ctx context.Context) {
 	}
 }
 
-// enqueue never blocks: a lane that is full gives up its oldest event.
+// enqueue never blocks: if the lane is full, its oldest event is dropped.
 func (h *Hooks) enqueue(e Event) {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(e.ID))
@@ -170,14 +170,14 @@ func (h *Hooks) enqueue(e Event) {
 		select {
 		case oldest := <-lane:
 			h.giveUp(oldest, 0, errQueueFull)
-		default: // the lane has made room meanwhile
+		default: // the lane has room again
 		}
 	}
 }
 
 var errQueueFull = errors.New("too many events wait")
 
-// post tries to deliver an event. Once ctx has ended there are no more pauses; sending bounds the tries themselves.
+// post tries to deliver an event. When ctx has ended there are no more pauses; the context sending limits the tries.
 func (h *Hooks) post(ctx, sending context.Context, e Event) {
 	body, err := json.Marshal(e)
 	if err != nil {
@@ -200,7 +200,7 @@ func (h *Hooks) post(ctx, sending context.Context, e Event) {
 	}
 }
 
-// pause says whether it came to its end.
+// pause reports whether the pause came to its end.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -212,7 +212,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// giveUp counts an event that is not delivered, and says which.
+// giveUp counts and logs an event that is not delivered.
 func (h *Hooks) giveUp(e Event, tries int, err error) {
 	h.dead.Add(1)
 	h.log.Warn("push event not delivered", "event", e.Number, "push", e.ID, "stream", e.SourceName, "tries", tries, "err", err)
@@ -223,12 +223,12 @@ type hookStatus int
 
 func (s hookStatus) Error() string { return "the hook answered " + strconv.Itoa(int(s)) }
 
-// temporary says whether the same request may succeed later.
+// temporary reports whether the same request may succeed later.
 func (s hookStatus) temporary() bool {
 	return s >= 500 || s == http.StatusRequestTimeout || s == http.StatusTooManyRequests
 }
 
-// try posts once.
+// try posts an event once.
 func (h *Hooks) try(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
@@ -255,8 +255,8 @@ func (h *Hooks) try(ctx context.Context, body []byte) error {
 	return nil
 }
 
-// signature is the HMAC of the timestamp, a dot and the body, in hexadecimal digits. Each try has a timestamp of its own, so that
-// a receiver may refuse old ones.
+// signature returns the HMAC of the timestamp, a dot and the body, in hexadecimal digits. Each try has a new timestamp, so that a receiver may
+// refuse old ones.
 func signature(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(timestamp + "."))
@@ -264,7 +264,7 @@ func signature(secret, timestamp string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// withoutURL takes the address, which may hold secrets, out of the client's error.
+// withoutURL removes the address, which may contain secrets, from an error of the HTTP client.
 func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -6,7 +6,7 @@ import (
 	"transponder/internal/rtmp"
 )
 
-// greet takes note of how a connection begins, before it does.
+// greet notes the hello of a connection before the hello is sent.
 func (d *dialer) greet(hello rtmp.Hello) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -20,9 +20,9 @@ func (d *dialer) greeted(hello rtmp.Hello) bool {
 	return hello != (rtmp.Hello{}) && slices.Contains(d.hellos[:], hello) // some clients send zeros
 }
 
-// Origin returns the id of the push whose output a connection with that trail to our own RTMP server brings, from here or by way of
-// other servers, "" if it is nobody's here. ring says that a push reads the stream of that name, itself or from another push: it would
-// feed itself once the name's publisher is gone and a push holds the stream.
+// Origin returns the id of the push whose output arrives at this server's own RTMP port on a connection with that trail, directly or through
+// other servers; "" if it is not the output of a push of this server. ring is true if such a push reads the stream with that name, itself or
+// through another push: it would feed itself when the publisher of the name is gone and a push holds the stream.
 func (r *Registry) Origin(trail rtmp.Trail, name string) (push string, ring bool) {
 	r.mu.Lock()
 	pushes := slices.Clone(r.pushes)
@@ -42,9 +42,9 @@ func (r *Registry) Origin(trail rtmp.Trail, name string) (push string, ring bool
 	return push, false
 }
 
-// reads says whether a push reads the stream of that name, itself or from another push.
+// reads reports whether a push reads the stream with that name, itself or through another push.
 func (r *Registry) reads(pushes []*entry, e *entry, name string) bool {
-	for range pushes { // a chain is no longer
+	for range pushes { // no chain is longer
 		read := e.src.Info().Name
 		if read == name {
 			return true

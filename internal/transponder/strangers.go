@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// revealing are the reasons that differ by what is at an address: whoever may start pushes and sees them can look for open ports.
+// revealing are the reasons that tell what is at an address. A caller who sees them could find open ports by starting pushes.
 var revealing = []Reason{
 	ReasonRefused, ReasonTimeout, ReasonTLS, ReasonTLSVerify, ReasonHandshake, ReasonProtocol, ReasonAuth, ReasonBadApp, ReasonKeyInUse,
 	ReasonKeyRejected, ReasonPeerClosed, ReasonPeerStalled, ReasonUnreachable,
 }
 
-// forStrangers is a reason as those may know it who may not know what is in a private network.
+// forStrangers returns the reason for callers who must not learn about private networks.
 func forStrangers(reason Reason, detail string) (Reason, string) {
 	if slices.Contains(revealing, reason) {
 		return ReasonUnreachable, "The server at this address was not reached, or refused. The log of this server says more."
@@ -19,7 +19,7 @@ func forStrangers(reason Reason, detail string) (Reason, string) {
 	return reason, detail
 }
 
-// ForStrangers is what may be said of the push to those who may not know what is in this server's private networks.
+// ForStrangers returns the Info for callers who must not learn about this server's private networks.
 func (i Info) ForStrangers() Info {
 	if i.Hidden {
 		i.Reason, i.Detail = forStrangers(i.Reason, i.Detail)
@@ -27,7 +27,7 @@ func (i Info) ForStrangers() Info {
 	return i
 }
 
-// ForStrangers is what may be said of the event to those who may not know what is in this server's private networks.
+// ForStrangers returns the event for callers who must not learn about this server's private networks.
 func (e Event) ForStrangers() Event {
 	if e.Hidden {
 		e.Reason, e.Detail = forStrangers(e.Reason, e.Detail)
@@ -35,5 +35,5 @@ func (e Event) ForStrangers() Event {
 	return e
 }
 
-// isInside says whether an address is this machine's, or in a private network.
+// isInside reports whether an address belongs to this machine or to a private network.
 func isInside(a netip.Addr) bool { return holds(privateNetworks, addressForms(a)) }
