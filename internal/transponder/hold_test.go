@@ -26,7 +26,7 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// grey makes a key frame of one grey.
+// grey makes a key frame of one shade of grey.
 func grey(t *testing.T, level uint8) media.Frame {
 	t.Helper()
 	if !libav.Enabled {
@@ -52,7 +52,7 @@ func grey(t *testing.T, level uint8) media.Frame {
 	return f
 }
 
-// show is a push's holder in a bubble of its own time, with all that it read.
+// show is the holder of a push in a synctest bubble, with all frames that it read.
 type show struct {
 	t       *testing.T
 	hub     *stream.Hub
@@ -67,7 +67,7 @@ type show struct {
 	joined chan struct{}
 }
 
-// publisher writes 25 pictures a second, a key frame every second, and AAC.
+// publisher writes 25 pictures a second, with a key frame every second, and AAC.
 type publisher struct {
 	*stream.Source
 	t        *testing.T
@@ -79,7 +79,7 @@ type publisher struct {
 	begun    media.Timestamp
 }
 
-// newShow reads a publisher for two seconds, who then goes.
+// newShow reads a publisher for two seconds. Then the publisher leaves.
 func newShow(t *testing.T, grace time.Duration, slate *media.Frame) *show {
 	s, first := beginShow(t, grace, slate)
 	first.Close(nil)
@@ -144,7 +144,7 @@ func (s *show) read(ctx context.Context) {
 	}
 }
 
-// publish takes the stream's name, live. It takes it over from its own dead connection, if there is one.
+// publish takes the name of the stream and is live at once. It takes the name over from its own dead connection, if there is one.
 func (s *show) publish(level uint8) *publisher {
 	s.t.Helper()
 	provider := "WebRTC"
@@ -167,7 +167,7 @@ func (s *show) publish(level uint8) *publisher {
 	return p
 }
 
-// write writes for so long, in real time, pictures and sound of the same moments.
+// write writes pictures and sound of the same times for a duration, in real time.
 func (p *publisher) write(d time.Duration) {
 	p.t.Helper()
 	if p.pictures == 0 {
@@ -210,7 +210,7 @@ func (s *show) got() []media.Frame {
 	return slices.Clone(s.frames)
 }
 
-// check looks at all that was read: time that only grows, neither kind pausing, and key frames at the expected pace.
+// check checks all frames that were read: time only grows, neither kind pauses, and key frames come at the expected interval.
 func (s *show) check() {
 	s.t.Helper()
 	last := map[media.Kind]media.Timestamp{}
@@ -244,7 +244,7 @@ func (s *show) check() {
 	}
 }
 
-// decode has FFmpeg decode the pictures and returns a hash of each.
+// decode decodes the pictures with FFmpeg and returns a hash of each.
 func (s *show) decode() []string {
 	s.t.Helper()
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
@@ -297,7 +297,7 @@ func pictures(frames []media.Frame) []media.Frame {
 	return slices.DeleteFunc(slices.Clone(frames), func(f media.Frame) bool { return f.Kind() != media.Video })
 }
 
-// A publisher goes, the show goes on with its last picture, and goes on with the publisher who comes back.
+// A publisher leaves. The push goes on with the last picture, and then with the publisher that returns.
 func TestHold(t *testing.T) {
 	var s *show
 	synctest.Test(t, func(t *testing.T) {
@@ -329,7 +329,7 @@ func TestHold(t *testing.T) {
 		p.Close(nil)
 	})
 	s.check()
-	// The source's own pictures all show the same, as those that are repeated do.
+	// The pictures of the source all show the same, and so do the repeated ones.
 	sums := s.decode()
 	if n := len(pictures(s.got())); len(sums) != n {
 		t.Fatalf("%d pictures of %d frames", len(sums), n)
@@ -363,7 +363,7 @@ func TestHoldWithSlate(t *testing.T) {
 	}
 }
 
-// The stream ends when nobody comes within the grace time, which begins anew with each loss.
+// The stream ends if nobody comes within the grace time, which begins again with each loss.
 func TestHoldEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShow(t, 5*time.Second, nil)
@@ -419,7 +419,7 @@ func TestHoldNotAfterTermination(t *testing.T) {
 	})
 }
 
-// A publisher that is only half there, or comes back without a camera, takes nothing away from what is bridged.
+// A publisher that has only reserved the name, or returns without a camera, does not end the frames that are made up.
 func TestHoldHalfBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShow(t, time.Minute, nil)
@@ -448,8 +448,7 @@ func TestHoldHalfBack(t *testing.T) {
 	})
 }
 
-// A publisher that might send pictures, and comes back with sound alone, is back: nobody is told for ever that it is gone. That the
-// picture stands is told.
+// A publisher that may send pictures and returns with sound alone ends the hold. That the picture stands still is still reported.
 func TestHoldBackWithoutPictures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShow(t, time.Minute, nil)
@@ -475,7 +474,7 @@ func TestHoldBackWithoutPictures(t *testing.T) {
 	})
 }
 
-// A new connection begins with a key frame, whatever is being read.
+// A new connection begins with a key frame, whatever is read at that time.
 func TestHoldRestart(t *testing.T) {
 	slate := grey(t, 90)
 	last := grey(t, 40)
@@ -508,7 +507,7 @@ func TestHoldRestart(t *testing.T) {
 	}
 }
 
-// What cannot be repeated picture by picture is held by its key frame.
+// If the last picture cannot be repeated, the last key frame is.
 func TestBridgeByKeyFrames(t *testing.T) {
 	key := grey(t, 40)
 	delayed := media.Frame{Track: key.Track, Time: 1e9, Delay: 80 * time.Millisecond, Data: []byte{0, 0, 0, 2, 0x41, 0x9a}}
@@ -556,7 +555,7 @@ func TestBridgeByKeyFrames(t *testing.T) {
 	}
 }
 
-// FFmpeg and libopus decode what we call silence, and hear nothing.
+// FFmpeg and libopus decode the silence, and it is silent.
 func TestSilence(t *testing.T) {
 	if !libav.Enabled {
 		t.Skip("no codecs in this build")
@@ -607,7 +606,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// Sound that comes later than the silence has gone is heard from where the silence ends.
+// Sound with times before the end of the silence is left out: sound is sent from the end of the silence on.
 func TestHoldLateSound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShow(t, time.Minute, nil)
@@ -643,7 +642,7 @@ func TestHoldLateSound(t *testing.T) {
 	})
 }
 
-// The far end sees one RTMP session, in which time only grows, through a loss and a return.
+// The destination sees one RTMP session, in which time only grows, through a loss and a return.
 func TestPushHolds(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -694,8 +693,8 @@ func TestPushHolds(t *testing.T) {
 	}
 }
 
-// A newer connection of the publisher takes over the name while the old one hangs: the push goes on, on one clock, though it was not
-// asked to hold. The sound never pauses; pictures pause until the newcomer's first key frame.
+// A newer connection of the publisher takes over the name while the old one hangs. The push goes on, on one clock, although it was not asked to
+// hold. The sound never pauses; pictures pause until the first key frame of the new connection.
 func TestTakenOver(t *testing.T) {
 	for _, grace := range []time.Duration{0, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
@@ -741,7 +740,7 @@ func TestTakenOver(t *testing.T) {
 	}
 }
 
-// A newcomer that took over the name and then does not come ends a push that is not to hold, after a while.
+// A newcomer that takes over the name and then sends nothing ends a push that need not hold, after a while.
 func TestTakenOverByNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := beginShow(t, 0, nil)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// numbers reads once and returns the numbers read.
+// numbers reads once and returns the numbers of the events.
 func numbers(t *testing.T, j *Journal, after uint64, room int) (got []uint64, missed uint64) {
 	t.Helper()
 	dst := make([]Event, room)
@@ -80,7 +80,7 @@ func TestJournalSequences(t *testing.T) {
 	}
 }
 
-// Two runs of a server have names of their own, and their events bear them.
+// Two runs of a server have different names, and their events contain these names.
 func TestJournalRuns(t *testing.T) {
 	one, two := NewJournal(1), NewJournal(1)
 	if one.Run() == two.Run() || len(one.Run()) != runDigits {
@@ -113,7 +113,7 @@ func TestJournalWaits(t *testing.T) {
 	})
 }
 
-// TestJournalReaders has many readers at once, each of which must see every event once and in order.
+// TestJournalReaders: each of many readers at once sees every event once and in order.
 func TestJournalReaders(t *testing.T) {
 	const events = 1000
 	j := NewJournal(events)

@@ -13,10 +13,10 @@ import (
 	"transponder/internal/stream"
 )
 
-// arrival is a frame: when the publisher sends it, and the time that is written on it.
+// arrival is a frame: when the publisher sends it, and its time.
 type arrival struct{ at, time time.Duration }
 
-// every makes one frame each 20 ms from the one time to the other.
+// every makes a frame each 20 ms between two times.
 func every(from, to time.Duration) (list []arrival) {
 	for t := from; t < to; t += 20 * time.Millisecond {
 		list = append(list, arrival{t, t})
@@ -24,7 +24,7 @@ func every(from, to time.Duration) (list []arrival) {
 	return list
 }
 
-// late makes every frame of a list come so much later, at most at once with the one before.
+// late delays each frame of a list, and keeps their order.
 func late(list []arrival, by func(i int) time.Duration) []arrival {
 	var last time.Duration
 	for i := range list {
@@ -34,7 +34,7 @@ func late(list []arrival, by func(i int) time.Duration) []arrival {
 	return list
 }
 
-// paced is what came out of a buffer.
+// paced is the output of a buffer.
 type paced struct {
 	at, time []time.Duration
 	stats    bufferStats
@@ -42,7 +42,7 @@ type paced struct {
 	end      error
 }
 
-// pace sends the arrivals through a buffer. send is told of each read and takes as long as a peer would.
+// pace sends the arrivals through a buffer. send is called for each read and takes as long as a destination would.
 func pace(t *testing.T, cfg BufferConfig, list []arrival, send func(now time.Duration)) (out paced) {
 	t.Helper()
 	cause := errors.New("the publisher left")
@@ -92,7 +92,7 @@ func pace(t *testing.T, cfg BufferConfig, list []arrival, send func(now time.Dur
 	return out
 }
 
-// gap returns the longest time between two frames that were given out between two moments.
+// gap returns the longest time between two frames that were returned between two times.
 func (p paced) gap(from, to time.Duration) (longest time.Duration) {
 	for i := 1; i < len(p.at); i++ {
 		if p.at[i-1] >= from && p.at[i] <= to {
@@ -102,7 +102,7 @@ func (p paced) gap(from, to time.Duration) (longest time.Duration) {
 	return longest
 }
 
-// lag returns the most by which a frame came out after the time that is written on it.
+// lag returns the largest delay between the time of a frame and its output.
 func (p paced) lag() (most time.Duration) {
 	for i, at := range p.at {
 		most = max(most, at-p.time[i])
@@ -180,7 +180,7 @@ func TestBuffer(t *testing.T) {
 	}
 }
 
-// A peer that takes nothing for a while is no reason to wait for more: what is late is sent, and the delay is as before.
+// If the destination accepts nothing for a while, the buffer does not wait for more: late frames are sent, and the delay stays the same.
 func TestBufferAndSlowPeer(t *testing.T) {
 	stalled := false
 	out := pace(t, testBuffer(), every(0, 10*time.Second), func(now time.Duration) {
@@ -199,7 +199,7 @@ func TestBufferAndSlowPeer(t *testing.T) {
 	}
 }
 
-// A Read that ends with its context loses nothing; a restart does.
+// A Read that ends with its context loses no frames; a restart does.
 func TestBufferEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a"})
@@ -254,7 +254,7 @@ func TestBufferEndsWithContext(t *testing.T) {
 	})
 }
 
-// A publisher that sends more than memory is for does not make the buffer keep it.
+// A publisher that sends too much does not make the buffer exceed its bounds on memory.
 func TestPacerBoundsMemory(t *testing.T) {
 	p := pacer{cfg: testBuffer()}
 	now := time.Now()

@@ -34,7 +34,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sameAudio hands out the source's own sound: the tests' sources have AAC.
+// sameAudio returns the sound of the source itself: the sources of the tests have AAC.
 type sameAudio struct{}
 
 func (sameAudio) Check(media.AudioFormat) error { return nil }
@@ -45,7 +45,7 @@ func (sameAudio) Feed(s *stream.Source, _ media.AudioFormat) (*stream.Feed, func
 
 func (sameAudio) Expect(s *stream.Source, _ media.AudioFormat) *media.Track { return s.Audio.Track() }
 
-// noVideo, noSounds and noStills are parts that can do nothing.
+// noVideo, noSounds and noStills are parts that refuse everything.
 type (
 	noVideo  struct{}
 	noSounds struct{}
@@ -72,12 +72,12 @@ func (noStills) Check(string) error { return ErrUnsupported }
 
 func (noStills) Frame(string, int, int) (media.Frame, error) { return media.Frame{}, ErrUnsupported }
 
-// testParts are parts of which only the sound does something: it passes as it is.
+// testParts returns parts that refuse everything, but for the sound, which passes unchanged.
 func testParts(hub *stream.Hub) Parts {
 	return Parts{Hub: hub, Audio: sameAudio{}, Video: noVideo{}, Sounds: noSounds{}, Stills: noStills{}}
 }
 
-// bench is a hub and a registry that run as long as the test.
+// bench is a hub and a registry that run until the test ends.
 type bench struct {
 	*Registry
 	t     *testing.T
@@ -142,7 +142,7 @@ func (b *bench) source(name string) *source {
 	return s
 }
 
-// pending publishes a stream whose media is not there yet.
+// pending publishes a stream whose media has not come yet.
 func (b *bench) pending(name string) *source {
 	b.t.Helper()
 	src, err := b.hub.Publish(stream.Info{Name: name, ID: name, HasVideo: true, HasAudio: true, AskKeyFrame: func() {}})
@@ -153,7 +153,7 @@ func (b *bench) pending(name string) *source {
 	return &source{Source: src, video: realVideo(b.t), audio: realAudio}
 }
 
-// source writes a stream's frames by hand: 25 pictures a second, a key frame every tenth, sound with each.
+// source writes the frames of a stream: 25 pictures a second, every tenth a key frame, and sound with each.
 type source struct {
 	*stream.Source
 	video, audio *media.Track
@@ -182,7 +182,7 @@ func realVideo(t *testing.T) *media.Track {
 	return track
 }
 
-// write writes so many pictures with their sound.
+// write writes n pictures with their sound.
 func (s *source) write(pictures, size int) {
 	for range pictures {
 		at := media.Timestamp(s.n) * media.Timestamp(40*time.Millisecond)
@@ -201,7 +201,7 @@ func (s *source) write(pictures, size int) {
 	}
 }
 
-// live writes until the server has media, and so the push is live.
+// live writes until the server has media: then the push is live.
 func (s *source) live(t *testing.T, server *testkit.RTMPServer) {
 	t.Helper()
 	server.Wait(t, "media", func() bool {
@@ -290,8 +290,8 @@ func count(tags []testkit.Tag, video bool) int {
 	return n
 }
 
-// checkTags looks at what one connection got: a header before the first frame of each kind, every picture once and in order,
-// from a key frame on, at times that only grow.
+// checkTags checks the tags of one connection: a header before the first frame of each kind, each picture once and in order, from a key frame
+// on, at times that only grow.
 func checkTags(t *testing.T, tags []testkit.Tag, pictures int) {
 	t.Helper()
 	last := map[bool]time.Duration{true: -1, false: -1}
@@ -351,7 +351,7 @@ func TestTerminate(t *testing.T) {
 	b.start(req) // no conflict with what is gone
 }
 
-// What stands in the way of a push is named, and the push can be found for a while.
+// A push that fails names the reason, and can be found for a while.
 func TestFailures(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -413,7 +413,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// endWhileWriting writes pictures, big enough to fill every buffer on the way, until the push ends.
+// endWhileWriting writes large pictures, which fill all buffers on the way, until the push ends.
 func (b *bench) endWhileWriting(s *source) Info {
 	b.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -617,7 +617,7 @@ func TestLocalAddress(t *testing.T) {
 	}
 }
 
-// What the settings and the request say of a push is what its server hears.
+// The server gets what the settings and the request say.
 func TestWhatServersAreTold(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -685,7 +685,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// sign makes a certificate for a name that lasts until a moment.
+// sign makes a certificate for a name that is valid until a time.
 func (a *authority) sign(name string, until time.Time) tls.Certificate {
 	a.t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
@@ -697,8 +697,8 @@ func (a *authority) sign(name string, until time.Time) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: a.key}
 }
 
-// An rtmps server is told by which name it is asked for, and taken only if its certificate is for that name, of our time and of
-// an authority that we know; what is wrong with one that is not has words of its own.
+// A push tells an rtmps server the name in the address. It accepts only a valid certificate for that name from a known authority, and has a
+// text for each fault of a certificate.
 func TestTLS(t *testing.T) {
 	const name = "live.name.test"
 	ours, theirs := newAuthority(t), newAuthority(t)
@@ -769,7 +769,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// No print of a whole life, failures included, shows the keys and passwords of its addresses.
+// Nothing that is printed in the life of a push, failures included, contains the keys and passwords of its addresses.
 func TestLogKeepsSecrets(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.FullURL = true })
 	friendly := testkit.NewRTMPServer(t, testkit.Script{})
@@ -793,7 +793,7 @@ func TestLogKeepsSecrets(t *testing.T) {
 	}
 }
 
-// Pushes that come and go leave nothing behind: TestMain counts the goroutines, and this the pushes and their history.
+// Pushes that have ended leave nothing behind: TestMain counts the goroutines, this test the pushes and their history.
 func TestManyComeAndGo(t *testing.T) {
 	b := newBench(t, nil)
 	server := testkit.NewRTMPServer(t, testkit.Script{})

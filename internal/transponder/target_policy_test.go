@@ -189,7 +189,7 @@ func TestParseTargetPolicyErrors(t *testing.T) {
 	}
 }
 
-// FuzzTargetPolicy: whatever is written, parsing does not panic, and no rules open what is always forbidden.
+// FuzzTargetPolicy: parsing never panics, and no rules allow what is always forbidden.
 func FuzzTargetPolicy(f *testing.F) {
 	for _, s := range []string{"*", "a.b:1", "[fd00::/8]:1", "169.254.0.0/16", "*.x", "::ffff:1.2.3.4", "[", "]:", "/"} {
 		f.Add(s)

@@ -155,7 +155,7 @@ func TestParseTargetRefuses(t *testing.T) {
 	}
 }
 
-// A full URL that names nothing to publish under is refused, and the text says what is missing.
+// A full URL without a name to publish under is refused, and the text says what is missing.
 func TestParseTargetWithoutName(t *testing.T) {
 	for _, url := range []string{
 		"rtmp://h", "rtmp://h/", "rtmp://h/live/", "rtmp://h/live2/KEY/", "rtmp://h/live2?backup=1/", "rtmp://h?a=b", "rtmp://h/?a=b",
@@ -174,7 +174,7 @@ func TestParseTargetWithoutName(t *testing.T) {
 	}
 }
 
-// A canary in each place where a URL can hold a secret must not show in any print form, nor in an error.
+// A canary in each place where a URL can contain a secret must not appear in any printed form, nor in an error.
 func TestTargetKeepsSecrets(t *testing.T) {
 	for _, url := range []string{
 		"rtmp://CANARY:CANARY@h/live",

@@ -14,7 +14,7 @@ import (
 	"transponder/internal/transcode/soundfile"
 )
 
-// fakeSounds has files whose packets all hold the first letter of their names. A file plays as many packets as its name is long.
+// fakeSounds has files in which each packet is the first letter of the file's name. A file has as many packets as its name has letters.
 type fakeSounds struct{ open, closed int }
 
 func (s *fakeSounds) Check(name string) error {
@@ -53,7 +53,7 @@ func (p *fakePlayer) Replace(f media.Frame) (media.Frame, error) {
 
 func (p *fakePlayer) Close() { p.sounds.closed++ }
 
-// What a push's sound is changed into, as its receiver gets it.
+// The receiver of a push gets the sound that was asked for.
 func TestVoice(t *testing.T) {
 	sounds := &fakeSounds{}
 	b := newBench(t, nil)
@@ -68,7 +68,7 @@ func TestVoice(t *testing.T) {
 	packets := func() []testkit.Tag {
 		return slices.DeleteFunc(server.Tags(), func(tag testkit.Tag) bool { return tag.Video || tag.Header })
 	}
-	// next writes sound and returns what the receiver gets of it, of which so many packets are of interest.
+	// next writes sound and returns the packets that the receiver gets, as many as are of interest.
 	next := func(n int) string {
 		t.Helper()
 		server.Wait(t, "what was written before", func() bool { // each picture and then its sound
@@ -149,8 +149,8 @@ func TestVoice(t *testing.T) {
 	}
 }
 
-// What a push's sound is lasts over a new connection: silence, and a file that goes on where it was. When the push is over nothing
-// can be played any more, though it can still be found.
+// The sound that was asked for lasts over a new connection: silence, or a file, which continues where it was. When the push is over nothing can
+// be played any more, although the push can still be found.
 func TestVoiceOverConnections(t *testing.T) {
 	sounds := &fakeSounds{}
 	b := newBench(t, nil)
@@ -208,7 +208,7 @@ func TestVoiceOverConnections(t *testing.T) {
 	}
 }
 
-// Sound that is muted and of which no silence is known does not go out; one that passes as Opus has no file in its place.
+// Muted sound whose codec has no known silence is not sent. Sound that passes as Opus cannot be replaced by a file.
 func TestVoiceOfOtherCodecs(t *testing.T) {
 	v := &voice{}
 	v.mute(true)
