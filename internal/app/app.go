@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -21,7 +19,6 @@ import (
 	"transponder/internal/config"
 	"transponder/internal/guard"
 	"transponder/internal/load"
-	"transponder/internal/media"
 	"transponder/internal/panics"
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
@@ -128,18 +125,6 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	return a, nil
 }
 
-// names returns the names of this server: those in the settings, the name of the machine, and those in the certificate.
-func (a *App) names() []string {
-	names := slices.Clone(a.cfg.Listen.Names)
-	if name, err := os.Hostname(); err == nil {
-		names = append(names, name)
-	}
-	if c := a.certificate.Load(); c != nil && c.Leaf != nil {
-		names = append(names, c.Leaf.DNSNames...)
-	}
-	return names
-}
-
 // hintAtMedia logs what may be wrong with the media port, if the server cannot know it for sure.
 func hintAtMedia(cfg udp.Config, port *udp.Port, log *slog.Logger) {
 	if n := port.ReadBuffer(); n > 0 && n < cfg.ReadBuffer {
@@ -153,95 +138,6 @@ func hintAtMedia(cfg udp.Config, port *udp.Port, log *slog.Logger) {
 	if private && !public {
 		log.Info("browsers in other networks may not find this machine; if they should, set ip to its public address", "addresses", port.Addresses())
 	}
-}
-
-// receivers returns the receivers for publishers, in the order in which they are asked.
-func (a *App) receivers() []rtc.Receiver {
-	switch a.cfg.Receiver {
-	case "lean":
-		return []rtc.Receiver{a.lean}
-	case "peer":
-		return []rtc.Receiver{a.receiver}
-	default:
-		return []rtc.Receiver{a.lean, a.receiver}
-	}
-}
-
-func (a *App) whipParts() whip.Parts {
-	return whip.Parts{
-		Publish: func(ctx context.Context, offer rtc.Offer, info stream.Info) (whip.Publication, error) {
-			return orNil[whip.Publication](a.ingest.Publish(ctx, offer, info))
-		},
-		Play: func(ctx context.Context, offer rtc.Offer, src *stream.Source) (whip.Playback, error) {
-			return orNil[whip.Playback](a.egress.Play(ctx, offer, src))
-		},
-		Streams: a.hub,
-		Guard:   a.guard,
-	}
-}
-
-func (a *App) sdkParts() wcs.Parts {
-	return wcs.Parts{
-		Publish: func(ctx context.Context, offer rtc.Offer, info stream.Info) (wcs.Publication, error) {
-			return orNil[wcs.Publication](a.ingest.Publish(ctx, offer, info))
-		},
-		Play: func(ctx context.Context, offer rtc.Offer, src *stream.Source) (wcs.Playback, error) {
-			return orNil[wcs.Playback](a.egress.Play(ctx, offer, src))
-		},
-		Snapshot: a.video.Snapshot,
-		Streams:  a.hub,
-		Pusher:   a.pushes,
-		Guard:    a.guard,
-		Shares:   a.cfg.Shares,
-		Refusals: a.refusals,
-	}
-}
-
-// orNil turns the result of a concrete type into an interface: nil with an error, since an interface that holds a nil pointer is not
-// nil.
-func orNil[I any](value I, err error) (I, error) {
-	if err != nil {
-		var none I
-		return none, err
-	}
-	return value, nil
-}
-
-// pushEnded tells the page that started a push through its publisher that the push failed.
-func (a *App) pushEnded(i transponder.Info) {
-	if i.State == transponder.Failed {
-		a.sdk.PushFailed(i)
-	}
-}
-
-// use returns what the server does at present.
-func (a *App) use() load.Use {
-	u := load.Use{Streams: len(a.hub.Sources()), Pushes: a.pushes.Len(), Players: a.egress.Players() + int(a.rtmpStats().Players)}
-	_, total := a.video.Totals()
-	u.Children = total.CPU
-	return u
-}
-
-// transcode returns the sound or the pictures of a stream in a codec, for players that do not accept them as they are.
-func (a *App) transcode(s *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
-	if codec.Kind() == media.Audio {
-		return a.audio.Feed(s, media.AudioFormat{Codec: codec})
-	}
-	var p picture.Profile // the zero Profile is H.264, and shared with pushes that ask for nothing else
-	if codec != media.H264 {
-		p.Codec = codec
-	}
-	if err := a.video.Admit(s, p); err != nil {
-		return nil, nil, err
-	}
-	return a.video.Feed(s, p)
-}
-
-// sounds gives the sound files of a Library to pushes.
-type sounds struct{ *soundfile.Library }
-
-func (s sounds) Open(name string, loop bool) (transponder.SoundPlayer, error) {
-	return orNil[transponder.SoundPlayer](s.Library.Open(name, loop))
 }
 
 // nodeID makes a name for this process in the form of the contract's examples: 32 letters and digits, and an address.

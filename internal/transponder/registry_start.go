@@ -1,0 +1,206 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"transponder/internal/load"
+	"transponder/internal/media"
+	"transponder/internal/stream"
+	"transponder/internal/transcode/picture"
+)
+
+// Start starts a push. It does not wait for the connection. Errors: *RequestError (also for a host that does
+// not resolve), soundfile.ErrNotFound, soundfile.ErrUnplayable, *picture.BusyError, picture.ErrDisabled, ErrStreamNotFound,
+// ErrDuplicate, ErrUnsupported, load.ErrFull, ErrStopping.
+func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
+	if err := r.check(req); err != nil {
+		return Info{}, err
+	}
+	naming := Naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL, Parameters: true}
+	if req.FullURL != nil {
+		naming.FullURL, naming.Parameters = *req.FullURL, false
+	}
+	target, err := ParseTarget(req.URL, req.StreamName, naming)
+	if err != nil {
+		return Info{}, err
+	}
+	addrs, err := r.cfg.locate(ctx, target)
+	if err != nil {
+		return Info{}, r.refuse(req.StreamName, target, err)
+	}
+	player, err := r.open(req)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := r.add(context.WithoutCancel(ctx), req, target, addrs, player)
+	if err != nil && player != nil {
+		player.Close()
+	}
+	return info, err
+}
+
+// open opens the sound file with which a push begins; nil if the request names none.
+func (r *Registry) open(req Request) (SoundPlayer, error) {
+	if req.Options.Action != actionSound {
+		return nil, nil
+	}
+	return r.parts.Sounds.Open(req.Options.SoundFile, req.Options.Loop)
+}
+
+// refuse turns an error of locate into an error for the caller. The rule that forbids a target is for the log only.
+func (r *Registry) refuse(streamName string, target Target, err error) error {
+	log := r.log.With("stream", streamName, "target", target, "err", err)
+	var forbidden *TargetError
+	if errors.As(err, &forbidden) {
+		log.Warn("push refused", "rule", forbidden.Rule)
+		return &RequestError{"rtmpUrl", forbidden.Error()}
+	}
+	log.Info("push refused")
+	return &RequestError{"rtmpUrl", fmt.Sprintf("the name %q of the server cannot be resolved", target.Host)}
+}
+
+// maxFlashVersion is the longest flash version of a request: servers read it into small buffers.
+const maxFlashVersion = 256
+
+// check reports the first field of a request that cannot be used.
+func (r *Registry) check(req Request) error {
+	switch {
+	case req.StreamName == "":
+		return &RequestError{"streamName", "it is missing"}
+	case req.URL == "":
+		return &RequestError{"rtmpUrl", "it is missing"}
+	case len(req.FlashVersion) > maxFlashVersion:
+		return &RequestError{"rtmpFlashVersion", fmt.Sprintf("it is longer than %d characters", maxFlashVersion)}
+	}
+	for _, check := range []func(Request) error{
+		func(req Request) error { return req.Options.validate() }, r.checkPicture, r.checkSound, r.checkSlate,
+	} {
+		if err := check(req); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Registry) checkSlate(req Request) error {
+	if req.Options.Slate == "" {
+		return nil
+	}
+	if err := r.parts.Stills.Check(req.Options.Slate); err != nil {
+		return &RequestError{"options.slate", err.Error()}
+	}
+	return nil
+}
+
+func (r *Registry) checkSound(req Request) error {
+	if err := r.parts.Audio.Check(req.Options.Audio); err != nil {
+		return &RequestError{"options.audioCodec, audioBitrate, audioRate, audioChannels", err.Error()}
+	}
+	if req.Options.Action != actionSound {
+		return nil
+	}
+	return r.parts.Sounds.Check(req.Options.SoundFile)
+}
+
+// add makes the push and starts it. The player becomes the push's unless add fails. ctx carries values only.
+//
+// The address is reserved first. Whether the server has room for the push is asked without holding mu, since the parts that know may take
+// a while. Meanwhile a second start to the same address is refused, and all other requests are answered.
+func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []netip.Addr, player SoundPlayer) (Info, error) {
+	src, found := r.parts.Hub.Source(req.StreamName)
+	key := req.StreamName + "\x00" + target.key()
+	if err := r.reserve(key, found); err != nil {
+		return Info{}, err
+	}
+	entered := false
+	defer func() {
+		if !entered {
+			r.release(key)
+		}
+	}()
+	profile := req.profile(r.cfg.KeepAspect)
+	if err := r.admit(src, req, profile); err != nil {
+		return Info{}, err
+	}
+	id := stream.NewID()
+	p := newPush(pushConfig{
+		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: profile,
+		parts: r.parts, journal: r.journal, panics: &r.panics, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
+	}, addrs, player)
+	ctx, cancel := context.WithCancelCause(ctx)
+	e := &entry{push: p, key: key, cancel: cancel, gone: make(chan struct{})}
+	if entered = r.enter(e); !entered {
+		cancel(nil)
+		return Info{}, ErrStopping
+	}
+	p.log.Info("push started")
+	p.announce()
+	if last := target.App[strings.LastIndexByte(target.App, '/')+1:]; last == req.StreamName {
+		p.log.Warn("the address ends in the stream's name, and the name is published below it; was rtmpTransponderFullUrl meant?")
+	}
+	go func() {
+		defer r.wg.Done()
+		r.run(ctx, e)
+	}()
+	return p.Info(), nil
+}
+
+// reserve keeps the address and a place for a push that is being started, until release or enter.
+func (r *Registry) reserve(key string, found bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, starting := r.reserved[key]
+	switch {
+	case r.stopping:
+		return ErrStopping
+	case starting, slices.ContainsFunc(r.pushes, func(e *entry) bool { return e.key == key }):
+		return ErrDuplicate
+	case !found:
+		return ErrStreamNotFound
+	case len(r.pushes)+len(r.reserved) >= r.cfg.MaxPushes:
+		return fmt.Errorf("%w: it takes %d pushes", load.ErrFull, r.cfg.MaxPushes)
+	}
+	r.reserved[key] = struct{}{}
+	return nil
+}
+
+// release gives back what reserve kept.
+func (r *Registry) release(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.reserved, key)
+}
+
+// enter puts a push in the place that was reserved for it, unless the server is stopping. From then on the push can be found, and Run
+// waits until the caller has run it.
+func (r *Registry) enter(e *entry) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping {
+		return false
+	}
+	delete(r.reserved, e.key)
+	r.pushes = append(r.pushes, e)
+	r.wg.Add(1)
+	return true
+}
+
+// admit asks whether the machine has room for the push, and for the rendition of the pictures if the push needs one. That is not known of
+// a stream that sends nothing yet, nor of a codec that the destination may take untouched: such a push ends later, with the same words.
+func (r *Registry) admit(src *stream.Source, req Request, profile picture.Profile) error {
+	if err := r.parts.Gate.Admit(load.Push); err != nil {
+		return err
+	}
+	track := src.Video.Track()
+	switch {
+	case req.transcodes(): // checked by checkPicture
+	case track == nil, track.Codec == media.H264, req.Options.passes(track.Codec):
+		return nil
+	}
+	return r.parts.Video.Admit(src, profile)
+}
