@@ -42,7 +42,7 @@ type ingest struct {
 
 func newIngest(src *stream.Source) ingest { return ingest{src: src, form: media.NALLengths4} }
 
-// take writes a message to the source. It fails with errBadFrame if the message cannot be used, and with ErrCodec if the stream cannot be
+// take writes a message to the source. It fails with errBadFrame if the message cannot be used, and with errCodec if the stream cannot be
 // used at all. wait is how long to wait before the next message is read.
 func (in *ingest) take(m rtmp.Message, now media.Timestamp) (wait time.Duration, err error) {
 	in.clock.mayRead = 0
@@ -60,7 +60,7 @@ func (in *ingest) take(m rtmp.Message, now media.Timestamp) (wait time.Duration,
 	// A stream is useful without its sound. It is refused if the first picture has an unknown codec: encoders show that to their users.
 	if errors.Is(err, flv.ErrUnsupported) {
 		if m.Type == flv.TypeVideo && in.video == nil {
-			return 0, fmt.Errorf("%w: %w", ErrCodec, err)
+			return 0, fmt.Errorf("%w: %w", errCodec, err)
 		}
 		err = fmt.Errorf("%w: %w", errBadFrame, err)
 	}

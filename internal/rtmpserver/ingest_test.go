@@ -198,7 +198,7 @@ func TestIngestAudio(t *testing.T) {
 	if err := f.send(flv.TypeAudio, 0, nil, []byte{0xaf, 1, 7}); !errors.Is(err, errBadFrame) {
 		t.Errorf("AAC before its configuration: %v, want errBadFrame", err)
 	}
-	if err := f.send(flv.TypeAudio, 0, nil, []byte{0x62, 7}); !errors.Is(err, errBadFrame) || errors.Is(err, ErrCodec) {
+	if err := f.send(flv.TypeAudio, 0, nil, []byte{0x62, 7}); !errors.Is(err, errBadFrame) || errors.Is(err, errCodec) {
 		t.Errorf("Nellymoser: %v, want errBadFrame: the pictures are still good", err)
 	}
 	if got := f.in.src.Audio.Stats().Faults; got[stream.FaultConfig] != 1 || got[stream.FaultCodec] != 1 || got.Unusable() != 2 {

@@ -293,8 +293,8 @@ func TestCodecRefused(t *testing.T) {
 		t.Errorf("Serve: %v, want a status that names vp08", err)
 	}
 	<-src.Done()
-	if !errors.Is(src.Err(), ErrCodec) {
-		t.Errorf("the source ended with %v, want ErrCodec", src.Err())
+	if !errors.Is(src.Err(), errCodec) {
+		t.Errorf("the source ended with %v, want errCodec", src.Err())
 	}
 }
 
@@ -305,9 +305,9 @@ func TestEnds(t *testing.T) {
 		end  func(*rtmp.Client, net.Conn, *stream.Source)
 		want error
 	}{
-		{"unpublished", func(c *rtmp.Client, _ net.Conn, _ *stream.Source) { c.Unpublish() }, ErrPeerClosed},
-		{"hung up", func(_ *rtmp.Client, nc net.Conn, _ *stream.Source) { nc.Close() }, ErrPeerClosed},
-		{"silent", func(*rtmp.Client, net.Conn, *stream.Source) {}, ErrActivity},
+		{"unpublished", func(c *rtmp.Client, _ net.Conn, _ *stream.Source) { c.Unpublish() }, errPublisherClosed},
+		{"hung up", func(_ *rtmp.Client, nc net.Conn, _ *stream.Source) { nc.Close() }, errPublisherClosed},
+		{"silent", func(*rtmp.Client, net.Conn, *stream.Source) {}, errActivity},
 		{"terminated", func(_ *rtmp.Client, _ net.Conn, src *stream.Source) { src.Close(stream.ErrClosed) }, stream.ErrClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -406,8 +406,8 @@ func TestUnfinishedMessage(t *testing.T) {
 	for {
 		select {
 		case <-src.Done():
-			if !errors.Is(src.Err(), ErrActivity) {
-				t.Errorf("the stream ended with %v, want %v", src.Err(), ErrActivity)
+			if !errors.Is(src.Err(), errActivity) {
+				t.Errorf("the stream ended with %v, want %v", src.Err(), errActivity)
 			}
 			return
 		case <-every.C:

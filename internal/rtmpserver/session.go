@@ -20,12 +20,12 @@ import (
 )
 
 var (
-	// ErrActivity is why a stream ended whose publisher sent nothing for too long.
-	ErrActivity = errors.New("no data from the RTMP publisher for too long")
-	// ErrPeerClosed is why a stream ended whose publisher stopped it or closed the connection.
-	ErrPeerClosed = errors.New("the RTMP publisher closed the stream")
-	// ErrCodec is why a stream ended whose publisher sends a codec that cannot be used.
-	ErrCodec = errors.New("the RTMP publisher sends an unsupported codec")
+	// errActivity is why a stream ended whose publisher sent nothing for too long.
+	errActivity = errors.New("no data from the RTMP publisher for too long")
+	// errPublisherClosed is why a stream ended whose publisher stopped it or closed the connection.
+	errPublisherClosed = errors.New("the RTMP publisher closed the stream")
+	// errCodec is why a stream ended whose publisher sends a codec that cannot be used.
+	errCodec = errors.New("the RTMP publisher sends an unsupported codec")
 
 	errRefused = errors.New("refused")
 )
@@ -58,7 +58,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if errors.Is(err, errRefused) || errors.Is(err, ErrCodec) || errors.Is(err, errPlayed) || errors.Is(err, rtmp.ErrProtocol) {
+	if errors.Is(err, errRefused) || errors.Is(err, errCodec) || errors.Is(err, errPlayed) || errors.Is(err, rtmp.ErrProtocol) {
 		c.net.linger()
 	}
 	c.log.Info("rtmp connection closed", "err", err, "duration", time.Since(opened).Round(time.Millisecond),
@@ -220,11 +220,11 @@ func publishEnd(err error) error {
 	var broken *net.OpError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return ErrActivity
+		return errActivity
 	case errors.Is(err, rtmp.ErrStreamClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return ErrPeerClosed
+		return errPublisherClosed
 	case errors.As(err, &broken):
-		return fmt.Errorf("%w: %w", ErrPeerClosed, err)
+		return fmt.Errorf("%w: %w", errPublisherClosed, err)
 	default:
 		return err
 	}

@@ -22,8 +22,8 @@ import (
 
 // The causes for which this door itself ends a session.
 var (
-	ErrDeleted  = errors.New("the client deleted the session")
-	ErrStopping = errors.New("the server is stopping")
+	errDeleted  = errors.New("the client deleted the session")
+	errStopping = errors.New("the server is stopping")
 )
 
 const (
@@ -189,7 +189,7 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	for _, x := range s.sessions {
-		x.cancel(ErrStopping)
+		x.cancel(errStopping)
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
@@ -280,7 +280,7 @@ func (s *Server) start(ctx context.Context, x *session) {
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
 	if s.closed {
-		x.cancel(ErrStopping)
+		x.cancel(errStopping)
 	}
 	s.sessions[x.id] = x
 	s.wg.Add(1)
@@ -308,7 +308,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	x.cancel(ErrDeleted)
+	x.cancel(errDeleted)
 	select {
 	case <-x.done:
 	case <-r.Context().Done():
