@@ -236,7 +236,7 @@ func explainNetwork(err error) (Reason, string) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, rtmp.ErrClosedByPeer),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return ReasonPeerClosed, "The server closed the connection."
-	case errors.As(err, &op) && op.Op == "dial": // a firewall of this machine, say
+	case errors.As(err, &op) && op.Op == "dial": // a firewall of this machine, for example
 		return ReasonUnreachable, "The server cannot be reached from here."
 	case errors.As(err, &op): // an interface that went down, or a TLS alert
 		return ReasonPeerClosed, "The connection to the server broke."

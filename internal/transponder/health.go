@@ -172,8 +172,8 @@ func (h *health) source(s sample) Reason {
 	return ReasonNone
 }
 
-// kernel returns for how long the server's kernel has acknowledged nothing. Where our kernel does not count what was acknowledged, that is
-// what was sent less what is queued. With TLS the queue holds more bytes than were handed to it, by a share that only grows, so a new
+// kernel returns for how long the server's kernel has acknowledged nothing. Where our kernel does not count acknowledged bytes, they are the
+// bytes sent less the bytes queued. With TLS the queue holds more bytes than were handed to it, by a share that only grows, so a new
 // maximum counts as progress.
 func (h *health) kernel(s sample) time.Duration {
 	taken := s.tcp.taken

@@ -15,8 +15,8 @@ import (
 	"transponder/internal/rtmp"
 )
 
-// link is one connection on which the server has answered NetStream.Publish.Start. run does the work; the goroutine of run is that of
-// the push.
+// link is one connection on which the server has answered NetStream.Publish.Start. run does the work, in the goroutine of the
+// push.
 type link struct {
 	push   *push
 	target Target
@@ -68,7 +68,7 @@ func (l *link) muxer() *flv.Muxer {
 	return m
 }
 
-// frameRate is the frame rate of what is sent now. send calls it, through the muxer.
+// frameRate returns the frame rate of the pictures that are sent now. send calls it, through the muxer.
 func (l *link) frameRate() float64 {
 	if l.push.in.held {
 		return float64(time.Second / bridgePause)
@@ -147,8 +147,8 @@ func polite(err error) bool {
 // away what the server has not read yet.
 const goodbyeWait = 300 * time.Millisecond
 
-// goodbye tells the server that the stream ends and lets it close first. Unless the stream goes on over another link, what is queued is
-// sent before. ctx has ended.
+// goodbye tells the server that the stream ends and lets it close first. Unless the stream goes on over another link, the queued
+// frames are sent before. ctx has ended.
 func (l *link) goodbye(ctx context.Context, why error) {
 	l.conn.SetWriteDeadline(time.Now().Add(l.push.cfg.DrainTimeout))
 	if !errors.Is(why, errMoved) {
@@ -171,7 +171,7 @@ func (l *link) goodbye(ctx context.Context, why error) {
 	l.wg.Wait()
 }
 
-// empty sends what is queued, within the deadline that is set.
+// empty sends the queued frames, within the deadline that is set.
 func (l *link) empty(ctx context.Context) error {
 	l.deadlineAt = time.Now().Add(time.Hour)
 	frames := make([]media.Frame, 64)

@@ -11,8 +11,8 @@ type VideoRenditions interface {
 	Check() error
 	// Admit reserves what a rendition costs. It fails with *picture.BusyError if the machine has no room, and as Check does.
 	Admit(s *stream.Source, p picture.Profile) error
-	// Feed returns the feed of a rendition, made once for all who ask for the same. release is called once, when the feed is
-	// no longer needed.
+	// Feed returns the feed of a rendition. Callers that ask for the same rendition share it. The caller calls release once, when it no
+	// longer needs the feed.
 	Feed(s *stream.Source, p picture.Profile) (feed *stream.Feed, release func(), err error)
 	// Stats returns the figures of a rendition, false if there is none now.
 	Stats(s *stream.Source, p picture.Profile) (picture.Stats, bool)

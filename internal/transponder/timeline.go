@@ -5,7 +5,7 @@ import (
 	"transponder/internal/media"
 )
 
-// timeline is the clock of what is sent. It is zero at the first frame of the push and goes on over all connections, including the time
+// timeline is the clock of the frames that are sent. It is zero at the first frame of the push and goes on over all connections, including the time
 // between them, so that a server that appends them to one recording never sees time go back. Only the first connection begins at zero;
 // servers know that from the relays of nginx-rtmp.
 type timeline struct {

@@ -44,8 +44,8 @@ func (l *link) watch(ctx context.Context) error {
 	}
 }
 
-// drainLimit is how long it may take to send what is left of a source that has ended: as long as the buffer holds it back, and then as
-// long as one write may take.
+// drainLimit is how long it may take to send the rest of a source that has ended: as long as the buffer holds it back, and then as long as
+// one write may take.
 func (c Config) drainLimit() time.Duration {
 	limit := c.WriteTimeout
 	if c.Buffer.Enabled {
