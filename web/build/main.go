@@ -56,7 +56,7 @@ func build(pages, sdk, dist string) error {
 			return err
 		}
 	}
-	builds, err := bundleSDK(sdk)
+	builds, err := bundleSDK(sdk, served)
 	if err != nil {
 		return err
 	}
@@ -141,8 +141,12 @@ func replace(dist string, files map[string][]byte) error {
 			return err
 		}
 	}
+	return writeFiles(dist, files)
+}
+
+func writeFiles(dir string, files map[string][]byte) error {
 	for name, content := range files {
-		path := filepath.Join(dist, name)
+		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}

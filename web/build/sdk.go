@@ -2,33 +2,43 @@ package main
 
 import (
 	"errors"
-	"os"
+	"path"
 	"path/filepath"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-// The names of the SDK's two builds, in dist and in the npm package: a module, and a script for a script tag. The script has the
-// name of the vendor's script, so that a page only has to change the address.
+// The names of the SDK's builds. A module, and a script for a script tag, are in dist and in the npm package. The script has the name of
+// the vendor's script, so that a page only has to change the address. CommonJS is in the npm package only.
 const (
-	sdkModule = "transponder.js"
-	sdkScript = "flashphoner.js"
+	sdkModule   = "transponder.js"
+	sdkScript   = "flashphoner.js"
+	sdkCommonJS = "cjs/transponder.js"
 )
 
-// bundleSDK makes both builds from the sources in folder src.
-func bundleSDK(src string) (map[string][]byte, error) {
+// sdkBuild is one build of the SDK.
+type sdkBuild struct {
+	name, entry string
+	format      api.Format
+}
+
+// served are the builds that pages load from a server; packaged are those of the npm package.
+var (
+	served = []sdkBuild{
+		{sdkModule, "index.ts", api.FormatESModule},
+		{sdkScript, "script.ts", api.FormatIIFE},
+	}
+	packaged = append(served, sdkBuild{sdkCommonJS, "index.ts", api.FormatCommonJS})
+)
+
+// bundleSDK makes builds from the sources in folder src.
+func bundleSDK(src string, builds []sdkBuild) (map[string][]byte, error) {
 	root, err := filepath.Abs(src)
 	if err != nil {
 		return nil, err
 	}
 	files := make(map[string][]byte)
-	for _, build := range []struct {
-		name, entry string
-		format      api.Format
-	}{
-		{sdkModule, "index.ts", api.FormatESModule},
-		{sdkScript, "script.ts", api.FormatIIFE},
-	} {
+	for _, build := range builds {
 		result := api.Build(api.BuildOptions{
 			AbsWorkingDir:     root,
 			EntryPoints:       []string{build.entry},
@@ -40,8 +50,8 @@ func bundleSDK(src string) (map[string][]byte, error) {
 			MinifyWhitespace:  true,
 			MinifyIdentifiers: true,
 			LegalComments:     api.LegalCommentsNone,
-			MangleProps:       "^_",                            // members that are no part of the API, see web/sdk/README.md
-			Outfile:           filepath.Join(root, build.name), // names the output and its map; api.Build writes no file
+			MangleProps:       "^_",                                       // members that are no part of the API, see web/sdk/README.md
+			Outfile:           filepath.Join(root, path.Base(build.name)), // names the output and its map; api.Build writes no file
 			Sourcemap:         api.SourceMapLinked,
 			SourceRoot:        "src/",
 			LogLevel:          api.LogLevelWarning, // esbuild prints each error with file and line
@@ -50,25 +60,19 @@ func bundleSDK(src string) (map[string][]byte, error) {
 			return nil, errors.New("the SDK does not compile")
 		}
 		for _, out := range result.OutputFiles {
-			files[filepath.Base(out.Path)] = out.Contents
+			files[path.Join(path.Dir(build.name), filepath.Base(out.Path))] = out.Contents
 		}
 	}
 	return files, nil
 }
 
-// writeSDK writes both builds into a folder, for the npm package.
+// writeSDK writes the builds of the npm package into a folder.
 func writeSDK(src, dist string) error {
-	files, err := bundleSDK(src)
+	files, err := bundleSDK(src, packaged)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dist, 0o755); err != nil {
-		return err
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dist, name), content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	// The package is of modules. This makes Node and TypeScript read the files beside it as CommonJS.
+	files[path.Join(path.Dir(sdkCommonJS), "package.json")] = []byte(`{"type": "commonjs"}` + "\n")
+	return writeFiles(dist, files)
 }

@@ -17,12 +17,12 @@ const (
 	sdkSource   = "../sdk/src"
 	sdkDocument = "../../docs/sdk.md"
 
-	// sdkBudget is the limit for the compressed size of a build. The vendor's SDK takes over 100 kB.
+	// sdkBudget is the limit for the compressed size of a build that pages load. The vendor's SDK takes over 100 kB.
 	sdkBudget = 15_000
 )
 
 func TestSDKSize(t *testing.T) {
-	files, err := bundleSDK(sdkSource)
+	files, err := bundleSDK(sdkSource, served)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,25 +47,29 @@ func TestSDKSize(t *testing.T) {
 
 // The builds shorten the names that begin with an underscore. One that is left would be reached by a string, and not be found.
 func TestSDKPrivateNames(t *testing.T) {
-	files, err := bundleSDK(sdkSource)
+	files, err := bundleSDK(sdkSource, packaged)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{sdkModule, sdkScript} {
+	for _, name := range []string{sdkModule, sdkScript, sdkCommonJS} {
 		if left := regexp.MustCompile(`\b_[a-z]\w{2,}`).FindAllString(string(files[name]), -1); len(left) > 0 {
 			t.Errorf("%s has the private names %q", name, left)
 		}
 	}
 }
 
-// Pages that import the package in the same ways as the vendor's package compile.
+// Pages that import the package in the same ways as the vendor's package compile, and get one copy of the SDK however they import it.
 func TestSDKImports(t *testing.T) {
-	files, err := bundleSDK(sdkSource)
+	dir := t.TempDir()
+	installed := filepath.Join(dir, "node_modules", "transponder-sdk")
+	if err := writeSDK(sdkSource, filepath.Join(installed, "dist")); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := os.ReadFile("../sdk/package.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sdk := filepath.Join(t.TempDir(), "transponder.mjs")
-	if err := os.WriteFile(sdk, files[sdkModule], 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(installed, "package.json"), manifest, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, page := range []string{
@@ -73,14 +77,18 @@ func TestSDKImports(t *testing.T) {
 		`import Flashphoner from "SDK"; Flashphoner.createSession({});`,
 		`import { constants, createSession, Browser, STREAM_STATUS } from "SDK"; createSession(constants, Browser, STREAM_STATUS);`,
 		`const Flashphoner = require("SDK"); Flashphoner.createSession({});`,
+		`import { SdkError } from "SDK"; console.log(require("SDK").SdkError === SdkError);`,
 	} {
 		for _, format := range []api.Format{api.FormatESModule, api.FormatIIFE, api.FormatCommonJS} {
 			result := api.Build(api.BuildOptions{
-				Stdin:  &api.StdinOptions{Contents: strings.ReplaceAll(page, "SDK", filepath.ToSlash(sdk)), ResolveDir: filepath.Dir(sdk)},
-				Bundle: true, Format: format, LogLevel: api.LogLevelSilent,
+				Stdin:  &api.StdinOptions{Contents: strings.ReplaceAll(page, "SDK", "transponder-sdk"), ResolveDir: dir},
+				Bundle: true, Format: format, LogLevel: api.LogLevelSilent, Metafile: true,
 			})
 			for _, message := range append(result.Errors, result.Warnings...) { // esbuild warns of an export that does not exist
 				t.Errorf("%s: %s", page, message.Text)
+			}
+			if strings.Contains(result.Metafile, sdkCommonJS) {
+				t.Errorf("%s: the bundle has the build for programs without a bundler", page)
 			}
 		}
 	}

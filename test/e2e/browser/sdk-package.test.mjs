@@ -1,8 +1,9 @@
-// Tests the package that `npm pack` makes of the SDK: its files, both builds, and the code in its documents, which must match its types.
+// Tests the package that `npm pack` makes of the SDK: its files, its builds, and the code in its documents, which must match its types.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
@@ -30,26 +31,31 @@ after(() => rm(work, { recursive: true, force: true }));
 const inPackage = (name) => path.join(work, "node_modules/transponder-sdk", name);
 
 test("the files of the package", async () => {
-  for (const wanted of ["LICENSE", "README.md", "package.json", "dist/transponder.js", "dist/flashphoner.js", "dist/index.d.ts"]) {
+  for (const wanted of ["LICENSE", "README.md", "package.json", "dist/transponder.js", "dist/flashphoner.js", "dist/index.d.ts", "dist/cjs/package.json"]) {
     assert.ok(files.includes(wanted), `${wanted} is in ${files}`);
   }
-  assert.deepEqual(files.filter((name) => !/^(LICENSE|README\.md|package\.json|dist\/[\w-]+\.(d\.ts|js|js\.map))$/.test(name)), []);
+  assert.deepEqual(files.filter((name) => !/^(LICENSE|README\.md|(dist\/cjs\/)?package\.json|dist\/(cjs\/)?[\w-]+\.(d\.ts|js|js\.map))$/.test(name)), []);
   const { dependencies, exports, types } = JSON.parse(await readFile(inPackage("package.json"), "utf8"));
   assert.equal(dependencies, undefined);
-  for (const name of [types, exports["."].types, exports["."].default, exports["./flashphoner.js"]]) {
+  const targets = (entry) => typeof entry === "string" ? [entry] : Object.values(entry).flatMap(targets);
+  for (const name of [types, ...targets(exports)]) {
     assert.ok(files.includes(name.slice(2)), name);
   }
-  for (const build of ["transponder", "flashphoner"]) {
+  for (const build of ["transponder", "flashphoner", "cjs/transponder"]) {
     const map = JSON.parse(await readFile(inPackage(`dist/${build}.js.map`), "utf8"));
     assert.ok(map.sources.includes("session.ts") && map.sourcesContent.length === map.sources.length);
-    assert.ok((await readFile(inPackage(`dist/${build}.js`), "utf8")).trimEnd().endsWith(`//# sourceMappingURL=${build}.js.map`));
+    assert.ok((await readFile(inPackage(`dist/${build}.js`), "utf8")).trimEnd().endsWith(`//# sourceMappingURL=${path.basename(build)}.js.map`));
   }
   assert.equal(await readFile(inPackage("LICENSE"), "utf8"), await readFile(path.join(root, "LICENSE"), "utf8"));
 });
 
-test("both builds", async () => {
+test("all builds", async () => {
   const sdk = await import(pathToFileURL(inPackage("dist/transponder.js")));
   assert.equal(typeof sdk.Flashphoner.createSession, "function");
+  const required = createRequire(path.join(work, "page.cjs"))("transponder-sdk");
+  assert.deepEqual(Object.keys(required).sort(), Object.keys(sdk).sort());
+  assert.equal(required.default, required.Flashphoner);
+  assert.notEqual(required.Flashphoner, sdk.Flashphoner, "Node took the module for CommonJS");
   const context = vm.createContext({});
   vm.runInContext(await readFile(inPackage("dist/flashphoner.js"), "utf8"), context);
   const { Flashphoner } = context;
@@ -158,13 +164,25 @@ test("the code in the documents compiles", async () => {
   }
   assert.ok(snippets.length > 10);
   await writeFile(path.join(work, "told.d.ts"), told);
-  await writeFile(path.join(work, "vendor-page.ts"), vendorPage);
   await writeFile(path.join(work, "package.json"), JSON.stringify({ type: "module" }));
-  await writeFile(path.join(work, "tsconfig.json"), JSON.stringify({
-    compilerOptions: {
-      target: "ES2022", module: "NodeNext", lib: ["ES2023", "DOM", "DOM.Iterable"], types: [], strict: true, noEmit: true,
-    },
+  await compile(work, { module: "NodeNext" });
+});
+
+for (const [type, module, moduleResolution] of [
+  ["module", "node16"], ["commonjs", "node16"], ["module", "nodenext"], ["commonjs", "nodenext"], ["module", "esnext", "bundler"], ["commonjs", "preserve", "bundler"],
+]) {
+  test(`a page in TypeScript: ${type}, ${moduleResolution ?? module}`, async () => {
+    const dir = await mkdtemp(path.join(work, "page-"));
+    await writeFile(path.join(dir, "page.ts"), vendorPage);
+    await writeFile(path.join(dir, "package.json"), JSON.stringify({ type }));
+    await compile(dir, { module, moduleResolution });
+  });
+}
+
+async function compile(dir, options) {
+  await writeFile(path.join(dir, "tsconfig.json"), JSON.stringify({
+    compilerOptions: { target: "ES2022", lib: ["ES2023", "DOM", "DOM.Iterable"], types: [], strict: true, noEmit: true, ...options },
     include: ["*.ts"],
   }));
-  await run(path.join(bin, "tsc"), ["-p", work], { cwd: work }).catch(({ stdout }) => assert.fail(stdout));
-});
+  await run(path.join(bin, "tsc"), ["-p", dir], { cwd: dir }).catch(({ stdout }) => assert.fail(stdout));
+}
