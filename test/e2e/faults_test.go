@@ -366,6 +366,21 @@ func lastPicture(s *testkit.RTMPServer) time.Duration {
 	return times[len(times)-1]
 }
 
+// soundGap returns the longest time from one sound to the next.
+func soundGap(s *testkit.RTMPServer) (gap time.Duration) {
+	last := time.Duration(-1)
+	for _, tag := range s.Tags() {
+		if tag.Video || tag.Header {
+			continue
+		}
+		if last >= 0 {
+			gap = max(gap, tag.Time-last)
+		}
+		last = tag.Time
+	}
+	return gap
+}
+
 func lastSound(s *testkit.RTMPServer) time.Duration {
 	tags := s.Tags()
 	for i := len(tags) - 1; i >= 0; i-- {

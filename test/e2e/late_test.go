@@ -24,8 +24,9 @@ import (
 	"transponder/internal/testkit"
 )
 
-// A destination that takes 60 of 115 kB a second gets about half of the pictures, 5 s late at most, and the sound: bare or behind a
-// real stunnel, whether it answers pings, acknowledges, or does neither. The push says so all the time, and does not fail.
+// A destination that takes 60 of 115 kB a second gets about half of the pictures, 5 s late at most, and all the sound: bare, behind a
+// real stunnel or a real nginx, whether it answers pings, acknowledges, or does neither. The push says so all the time, and does not
+// fail.
 func TestLateDestination(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -36,21 +37,26 @@ func TestLateDestination(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		script testkit.Script
-		tunnel bool
+		behind string // the server between the slow line and the receiver
 		limit  time.Duration
 	}{
-		{"bare", testkit.Script{}, false, 5 * time.Second},
-		{"acknowledgements only", testkit.Script{NoPong: true}, false, 5500 * time.Millisecond},
+		{"bare", testkit.Script{}, "", 5 * time.Second},
+		{"acknowledgements only", testkit.Script{NoPong: true}, "", 5500 * time.Millisecond},
 		// What the kernel of such a one holds can only be guessed.
-		{"deaf", deaf, false, 7 * time.Second},
-		{"behind stunnel", testkit.Script{}, true, 5 * time.Second},
+		{"deaf", deaf, "", 7 * time.Second},
+		{"behind stunnel", testkit.Script{}, "stunnel", 5 * time.Second},
+		{"behind nginx", testkit.Script{}, "nginx", 5 * time.Second}, // which relays to the receiver
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			receiver := testkit.NewRTMPServer(t, tt.script)
-			l := newLine(t, receiver.URL("live"))
+			to := receiver.URL("live")
+			if tt.behind == "nginx" {
+				to = newNginx(t, "record off;", "push "+to+";").url()
+			}
+			l := newLine(t, to)
 			url := l.url()
-			if tt.tunnel {
+			if tt.behind == "stunnel" {
 				inner, outer := freePort(t), freePort(t)
 				l = newLine(t, "rtmp://127.0.0.1:"+inner)
 				startStunnel(t, outer, l.proxy.Listen, inner, strings.Split(receiver.URL("live"), "/")[2])
@@ -104,6 +110,9 @@ func TestLateDestination(t *testing.T) {
 				t.Errorf("%.0f %% of the pictures came", 100*share)
 			}
 			judgeNumbers(t, receiver.Tags(), 100)
+			if gap := soundGap(receiver); gap > 100*time.Millisecond {
+				t.Errorf("the sound has a gap of %v", gap)
+			}
 		})
 	}
 }
