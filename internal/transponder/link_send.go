@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"transponder/internal/media"
@@ -155,7 +156,16 @@ func writeError(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errStalled
-	default:
-		return liveError(err)
+	case errors.Is(err, syscall.EPIPE):
+		// The kernel gives the cause to one call only, and the reading goroutine had it. It is about to report.
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(causeWait):
+		}
 	}
+	return liveError(err)
 }
+
+// causeWait is how long a write that failed waits for the reading goroutine to report the cause.
+const causeWait = 200 * time.Millisecond

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"transponder/internal/media"
@@ -332,5 +334,23 @@ func TestLargeKeyFrameThroughSmallSocket(t *testing.T) {
 	s.Video.Write(media.Frame{Track: s.video, Time: at, Key: true, Data: picture})
 	server.Wait(t, "the key frame, byte for byte", func() bool {
 		return slices.ContainsFunc(server.Tags(), func(tag testkit.Tag) bool { return tag.Video && bytes.Equal(tag.Data, picture) })
+	})
+}
+
+// The kernel tells the cause of a broken connection once. If the reading goroutine had it, the write that fails next waits for it.
+func TestWriteErrorWaitsForTheCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			name  string
+			after time.Duration // until the reading goroutine reports
+			want  error
+		}{{"the reader is about to report", causeWait / 2, errStalled}, {"nobody reports", 2 * causeWait, syscall.EPIPE}} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(tt.after, func() { cancel(errStalled) })
+			if err := writeError(ctx, &net.OpError{Op: "write", Err: syscall.EPIPE}); !errors.Is(err, tt.want) {
+				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+			}
+			cancel(nil)
+		}
 	})
 }
