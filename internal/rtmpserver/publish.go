@@ -3,7 +3,6 @@ package rtmpserver
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,9 +21,8 @@ const leastWait = 5 * time.Millisecond
 
 // publish receives a stream, whose name is that of a stream key, until the client ends the stream, another part closes the source, or
 // ctx ends. It returns rtmp.ErrStreamClosed if the client may ask for another stream.
-func (c *session) publish(ctx context.Context, key string) error {
+func (c *session) publish(ctx context.Context, app, key string) error {
 	name := streamName(key)
-	app, _, _ := strings.Cut(c.who.App, "?")
 	push, ring := c.srv.parts.Origins.Origin(c.conn.Trail(), name)
 	if ring {
 		return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)

@@ -278,6 +278,40 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+func TestAddress(t *testing.T) {
+	for _, c := range []struct{ app, key, wantApp, wantName string }{
+		{"live", "show", "live", "show"},
+		{"live?a=b", "show?c=d", "live", "show"},
+		{"live/inner", "show", "live/inner", "show"},
+		{"live/show", "", "live", "show"},
+		{"/live/show/", "/", "live", "show"},
+		{"live/inner/show?a=b", "?c=d", "live/inner", "show"},
+		{"live", "", "live", ""},
+		{"live/", "", "live/", ""},
+		{"", "", "", ""},
+	} {
+		if app, key := address(c.app, c.key); app != c.wantApp || streamName(key) != c.wantName {
+			t.Errorf("address(%q, %q) is %q, %q", c.app, c.key, app, key)
+		}
+	}
+}
+
+// A publisher and a player have the name of the stream in the application, and no key.
+func TestNameInApplication(t *testing.T) {
+	t.Parallel()
+	s, hub := runServer(t, nil)
+	address := fmt.Sprintf("-rtmp_app live/show?token=of-some-kind -rtmp_playpath / rtmp://%s", s.Addr())
+	published := ffmpeg(t, "ffmpeg", "-re "+testSources+"-t 2.5 -c:v libx264 -preset ultrafast -tune zerolatency -g 10 -c:a aac -f flv "+address)
+	testkit.Eventually(t, 10*time.Second, func() string {
+		if src, ok := hub.Source("show"); !ok || src.Info().AppKey != "live" {
+			return fmt.Sprintf("published is %v", hub.Sources())
+		}
+		return ""
+	})
+	ffmpeg(t, "ffmpeg", "-loglevel error -xerror -t 1 "+strings.Replace(address, " rtmp:", " -i rtmp:", 1)+" -f null -")()
+	published()
+}
+
 func TestCodecRefused(t *testing.T) {
 	s, hub := runServer(t, nil)
 	c, _, err := publisher(t, s, "name")

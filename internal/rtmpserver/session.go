@@ -88,10 +88,11 @@ func (c *session) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		app, name := address(c.who.App, req.Name)
 		if req.Verb == rtmp.Publish {
-			err = c.publish(ctx, req.Name)
+			err = c.publish(ctx, app, name)
 		} else {
-			err = c.play(ctx, streamName(req.Name))
+			err = c.play(ctx, streamName(name))
 		}
 		if !errors.Is(err, rtmp.ErrStreamClosed) {
 			return err
@@ -108,6 +109,17 @@ func (c *session) refuse(code, description string, cause error) error {
 		return err
 	}
 	return errRefused
+}
+
+// address returns the application, without its query, and the stream key of a request. For rtmp://HOST/live/show some clients, MediaMTX for
+// one, send the application "live/show" and an empty key. The name is then the last part of the application.
+func address(app, key string) (application, streamKey string) {
+	app, _, _ = strings.Cut(app, "?")
+	path := strings.Trim(app, "/")
+	if i := strings.LastIndexByte(path, '/'); i >= 0 && streamName(key) == "" {
+		return path[:i], path[i+1:] + key
+	}
+	return app, key
 }
 
 // streamName returns a published or played name without its query, which may have secrets.
