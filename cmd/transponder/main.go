@@ -89,13 +89,13 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	for _, w := range warnings {
 		log.Warn("settings", "detail", w)
 	}
+	hup := make(chan os.Signal, 1) // one that comes while the parts are built waits here; it would end the program otherwise
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	server, err := app.New(ctx, cfg, fullVersion(), log)
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
