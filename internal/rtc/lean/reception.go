@@ -10,15 +10,12 @@ import (
 
 // reception counts the packets of one SSRC, for receiver reports (RFC 3550, 6.4.1 and A.3).
 type reception struct {
-	rate int64 // of the RTP clock
-
 	begun    bool
 	ssrc     uint32
 	base     uint32
 	highest  uint32 // with cycles
 	received uint32
-	transit  int64 // of the last packet, in ticks of the clock
-	jitter   int64 // in sixteenths of a tick
+	jitter   rtc.JitterMeter
 
 	expectedBefore, receivedBefore uint32 // as of the last block
 
@@ -28,29 +25,18 @@ type reception struct {
 
 // add counts a packet.
 func (r *reception) add(p rtc.Packet, arrived time.Duration) {
-	transit := int64(arrived/time.Microsecond)*r.rate/1e6 - int64(p.Time)
 	if !r.begun || p.SSRC != r.ssrc {
 		*r = reception{
-			rate: r.rate, begun: true, ssrc: p.SSRC, base: uint32(p.Seq), highest: uint32(p.Seq), transit: transit, received: 1,
+			begun: true, ssrc: p.SSRC, base: uint32(p.Seq), highest: uint32(p.Seq), received: 1, jitter: rtc.JitterMeter{Rate: r.jitter.Rate},
 		}
+		r.jitter.Add(p.Time, arrived)
 		return
 	}
 	r.received++
 	if ahead := int16(p.Seq - uint16(r.highest)); ahead > 0 {
 		r.highest += uint32(ahead)
 	}
-	// RTP time wraps, so only the difference of two transits has a meaning.
-	d := int64(int32(uint32(transit) - uint32(r.transit)))
-	r.transit = transit
-	r.jitter += max(d, -d) - (r.jitter+8)>>4
-}
-
-// jitterTime returns the jitter as a duration.
-func (r *reception) jitterTime() time.Duration {
-	if r.rate == 0 {
-		return 0
-	}
-	return time.Duration(r.jitter>>4) * time.Second / time.Duration(r.rate)
+	r.jitter.Add(p.Time, arrived)
 }
 
 // report notes a sender report.
@@ -66,7 +52,7 @@ func (r *reception) block(now time.Duration) rtcp.ReceptionReport {
 		SSRC:               r.ssrc,
 		TotalLost:          uint32(min(max(lost, 0), 1<<23-1)),
 		LastSequenceNumber: r.highest,
-		Jitter:             uint32(r.jitter >> 4),
+		Jitter:             r.jitter.Units(),
 	}
 	interval := int64(expected - r.expectedBefore)
 	if lost := interval - int64(r.received-r.receivedBefore); interval > 0 && lost > 0 {

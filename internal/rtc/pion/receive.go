@@ -98,10 +98,14 @@ func (s *session) repair(t *receiveTrack, p rtc.Packet) {
 
 // give pushes a packet into the jitter buffer of its track, and sets the timer if there is something to ask for. mu is held.
 func (s *session) give(t *receiveTrack, p rtc.Packet) {
-	if !p.Repair {
-		t.ssrc = p.SSRC
-	}
 	now := s.now()
+	if !p.Repair {
+		if p.SSRC != t.ssrc {
+			t.meter = rtc.JitterMeter{Rate: t.meter.Rate}
+		}
+		t.ssrc = p.SSRC
+		t.meter.Add(p.Time, now)
+	}
 	t.jitter.Push(p, now)
 	if t.jitter.Waits() {
 		s.schedule(min(s.tickAt, t.jitter.Due(now)))

@@ -38,6 +38,7 @@ type session struct {
 type receiveTrack struct {
 	section *rtc.Section // nil: not offered
 	jitter  *rtc.JitterBuffer
+	meter   rtc.JitterMeter
 	ssrc    uint32 // 0 while unknown
 }
 
@@ -62,7 +63,7 @@ func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 		return receiveTrack{}
 	}
 	jitter := section.NewJitterBuffer(s.endpoint.cfg.JitterBuffer, s.answer.Rotation, s.sink)
-	return receiveTrack{section: section, jitter: jitter, ssrc: section.SSRC}
+	return receiveTrack{section: section, jitter: jitter, meter: rtc.JitterMeter{Rate: int64(section.Codec.ClockRate())}, ssrc: section.SSRC}
 }
 
 // start makes the PeerConnection and returns the answer.
@@ -133,6 +134,7 @@ func (s *session) Stats() rtc.SessionStats {
 	for _, t := range []receiveTrack{s.audio, s.video} {
 		if t.jitter != nil {
 			st.Add(t.jitter.Stats())
+			st.Jitter = max(st.Jitter, t.meter.Jitter())
 		}
 	}
 	s.mu.Unlock()
