@@ -90,20 +90,26 @@ func (c Config) Validate() error {
 		ReadyTimeoutRange.Check("ready timeout", c.ReadyTimeout),
 		KeepAliveGraceRange.Check("keep-alive grace", c.KeepAliveGrace),
 	}
-	for name, d := range map[string]time.Duration{
-		"ping interval": c.PingInterval, "connect timeout": c.ConnectTimeout, "answer timeout": c.AnswerTimeout,
-		"write timeout": c.WriteTimeout, "close timeout": c.CloseTimeout, "snapshot timeout": c.SnapshotTimeout,
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"ping interval", c.PingInterval}, {"connect timeout", c.ConnectTimeout}, {"answer timeout", c.AnswerTimeout},
+		{"write timeout", c.WriteTimeout}, {"close timeout", c.CloseTimeout}, {"snapshot timeout", c.SnapshotTimeout},
 	} {
-		if d <= 0 {
-			errs = append(errs, fmt.Errorf("%s %v is not positive", name, d))
+		if d.value <= 0 {
+			errs = append(errs, fmt.Errorf("%s %v is not positive", d.name, d.value))
 		}
 	}
-	for name, n := range map[string]int{
-		"missed pings": c.MaxMissedPings, "publishers": c.MaxPublishers, "queued messages": c.MaxQueue,
-		"queued bytes": c.MaxQueueBytes, "message rate": c.Rate,
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{"missed pings", c.MaxMissedPings}, {"publishers", c.MaxPublishers}, {"queued messages", c.MaxQueue},
+		{"queued bytes", c.MaxQueueBytes}, {"message rate", c.Rate},
 	} {
-		if n <= 0 {
-			errs = append(errs, fmt.Errorf("%s: %d is not positive", name, n))
+		if n.value <= 0 {
+			errs = append(errs, fmt.Errorf("%s: %d is not positive", n.name, n.value))
 		}
 	}
 	if c.MaxMessage < minMessage {
