@@ -50,7 +50,7 @@ type logins struct {
 	shares guard.SharesConfig
 
 	hashing chan struct{} // holds a token for each hash that is being computed
-	again   chan struct{} // holds a token while a client that was wrong before has its turn: one client at a time
+	again   chan struct{} // holds a token while a hash is computed, or waits, for a client that was wrong before: one at a time
 
 	mu      sync.Mutex
 	tries   map[account]*tries // guarded by mu

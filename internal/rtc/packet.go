@@ -16,7 +16,7 @@ type Packet struct {
 	Time        uint32
 	Marker      bool
 	Repair      bool   // a retransmission that came on a stream of its own
-	Payload     []byte // without padding; may be empty
+	Payload     []byte // without padding; empty if the packet is only padding
 
 	extension []byte // the elements of the header extension, in the one-byte form (RFC 8285, 4.2)
 	rotation  uint8  // 1 + the number of quarter turns clockwise that the packet announces; 0 if it announces none

@@ -18,7 +18,7 @@ type rtpClock struct {
 	origin uint32
 	time   uint32          // the RTP time of the last frame
 	last   media.Timestamp // the stream's time of the last frame
-	units  int64           // the duration of the last frame, if counted
+	units  int64           // the duration of the last frame in RTP time; 0: unknown
 }
 
 // newRTPClock makes a clock whose first RTP time is origin.

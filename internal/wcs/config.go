@@ -18,7 +18,7 @@ type Config struct {
 	FailWithPush bool
 
 	PingInterval   time.Duration
-	MaxMissedPings int           // without an answer; after that the socket is closed
+	MaxMissedPings int           // in a row, without an answer; after that the socket is closed
 	ConnectTimeout time.Duration // from the upgrade to the message "connection"
 	AnswerTimeout  time.Duration // for making the answer to an offer
 	WriteTimeout   time.Duration // a browser that takes no message for this long is too slow
@@ -36,8 +36,8 @@ type Config struct {
 	MaxQueue      int // messages waiting to be sent to one browser
 	MaxQueueBytes int // bytes waiting to be sent to one browser, before another message is added
 
-	// A socket may receive Burst units at once, and Rate units a second after that. A message costs one unit, and one more for
-	// every 4 KiB.
+	// A browser may send Burst units at once over its socket, and Rate units a second after that. A message costs one unit, and
+	// one more for every 4 KiB.
 	Rate, Burst int
 }
 

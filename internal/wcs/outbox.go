@@ -63,7 +63,7 @@ func (o *outbox) takesPictures() bool {
 	return o.pictures <= o.maxBytes
 }
 
-// busy says whether so much is waiting that messages which are useless later should be left out.
+// busy says whether more than half of the messages that may wait are waiting. Messages that are useless later should then be left out.
 func (o *outbox) busy() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -268,7 +268,8 @@ func (s *session) sendLast(info streamInfo) {
 	}
 }
 
-// sendRate sends the present bit rate, unless messages to the browser are waiting: it must not be disconnected because of rates.
+// sendRate sends the present bit rate, unless half of the messages that may wait are waiting already: a slow browser must not be
+// disconnected because of rates.
 func (s *session) sendRate(name string, rate videoRate) {
 	if k := s.socket(); k != nil && !k.out.busy() {
 		k.send(name, rate)

@@ -27,7 +27,7 @@ type Receiver struct {
 	fingerprint string
 	handshakes  chan struct{} // a semaphore: one entry for each slot that is taken
 
-	refused atomic.Int64 // datagrams
+	refused atomic.Int64 // datagrams that were not genuine, or not valid
 	panics  panics.Counter
 
 	mu       sync.Mutex

@@ -69,7 +69,7 @@ func (e *Endpoint) listenTCP(ctx context.Context) error {
 		Listener:        l,
 		Logger:          rtc.PionLog{Log: e.log}.NewLogger("ice"),
 		ReadBufferSize:  64,
-		WriteBufferSize: 1 << 20, // for feedback only; a client that does not read loses it
+		WriteBufferSize: 1 << 20, // for each client: our feedback, and media to a player. What does not fit is lost
 	})
 	return nil
 }
