@@ -17,9 +17,9 @@ type WebSocketStats struct {
 	Silent     int64 // sockets closed because the browser answered no pings
 	Panics     int64 // sessions ended by a bug here
 	Published  int64 // streams that reached PUBLISHING
-	Failed     int64 // publishes that ended in FAILED
+	Failed     int64 // publishers that ended in FAILED, except those of lost sessions
 	Played     int64 // players that reached PLAYING
-	PlayFailed int64 // players that ended in FAILED
+	PlayFailed int64 // players that ended in FAILED, except those of lost sessions and of publishers that left
 }
 
 // RTMPStats are the figures of our own RTMP server: those of rtmpserver.Stats.

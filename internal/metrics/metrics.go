@@ -137,8 +137,8 @@ var (
 	webSocketsClosed    = desc("websockets_closed_total", "Signalling connections that the server closed because the browser sent too much, took too little, or answered no pings.", "reason")
 	webSocketMessages   = desc("websocket_messages_total", "Signalling messages.", "direction")
 	webSocketIgnored    = desc("websocket_messages_ignored_total", "Signalling messages that were received and are not part of the protocol.")
-	webSocketPublishes  = desc("websocket_publishes_total", "Publishes of Web SDK sessions that reached PUBLISHING, or ended in FAILED.", "outcome")
-	webSocketPlays      = desc("websocket_plays_total", "Players of Web SDK sessions that reached PLAYING, or ended in FAILED.", "outcome")
+	webSocketPublishes  = desc("websocket_publishes_total", "Publishers of Web SDK sessions that reached PUBLISHING, or ended in FAILED while their session went on.", "outcome")
+	webSocketPlays      = desc("websocket_plays_total", "Players of Web SDK sessions that reached PLAYING, or ended in FAILED while their session and their publisher went on.", "outcome")
 
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
 	rtmpPublishers  = desc("rtmp_publishers", "Publishers of the RTMP server.")
