@@ -50,7 +50,7 @@ type App struct {
 	hub      *stream.Hub
 	media    *udp.Port
 	lean     *lean.Receiver
-	receiver *pion.Endpoint
+	pion     *pion.Endpoint
 	ingest   *rtc.Ingest
 	audio    *sound.Transcoder
 	egress   *rtc.Egress
@@ -103,14 +103,14 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, portError("media_port_from", cfg.Media.Port, err)
 	}
 	hintAtMedia(cfg.Media, a.media, log)
-	if a.receiver, err = pion.New(ctx, cfg.Peer, a.media, log); err != nil {
-		return nil, portError("ice_tcp_port", cfg.Peer.TCPPort, err)
+	if a.pion, err = pion.New(ctx, cfg.Pion, a.media, log); err != nil {
+		return nil, portError("ice_tcp_port", cfg.Pion.TCPPort, err)
 	}
 	if a.lean, err = lean.New(cfg.Lean, a.media, log); err != nil {
 		return nil, err
 	}
 	a.ingest = rtc.NewIngest(cfg.Ingest, a.hub, log, a.receivers()...)
-	a.egress = rtc.NewEgress(cfg.Egress, rtc.EgressParts{Sender: a.receiver, Transcode: a.transcode, Gate: a.gate}, log)
+	a.egress = rtc.NewEgress(cfg.Egress, rtc.EgressParts{Sender: a.pion, Transcode: a.transcode, Gate: a.gate}, log)
 	a.whip = whip.New(cfg.WHIP, a.whipParts(), log)
 	a.sdk = wcs.New(a.cfg.WCS, a.sdkParts(), log)
 	if cfg.Listen.RTMP >= 0 {
@@ -239,8 +239,8 @@ func (a *App) closeMedia() error {
 	if a.lean != nil {
 		a.lean.Close()
 	}
-	if a.receiver != nil {
-		a.receiver.Close()
+	if a.pion != nil {
+		a.pion.Close()
 	}
 	if a.media != nil {
 		a.media.Close()

@@ -188,7 +188,7 @@ func (a *App) figures() metrics.Parts {
 		SoundFiles:  a.sounds.Stats,
 		Pictures:    a.video.Totals,
 		Load:        a.gate.Stats,
-		Stuck:       a.receiver.Stuck,
+		Stuck:       a.pion.Stuck,
 		Refusals:    a.refusals.Counts,
 	}
 	if a.hooks != nil {
@@ -207,7 +207,7 @@ func (a *App) datagrams() map[string]int64 {
 	return map[string]int64{
 		"strange": a.media.Strange(),
 		"refused": a.lean.Refused(),
-		"dropped": a.receiver.Dropped(),
+		"dropped": a.pion.Dropped(),
 		"unsent":  a.media.Unsent(),
 		"full":    a.media.Overflowed(),
 	}

@@ -34,9 +34,9 @@ func (a *App) receivers() []rtc.Receiver {
 	case "lean":
 		return []rtc.Receiver{a.lean}
 	case "peer":
-		return []rtc.Receiver{a.receiver}
+		return []rtc.Receiver{a.pion}
 	default:
-		return []rtc.Receiver{a.lean, a.receiver}
+		return []rtc.Receiver{a.lean, a.pion}
 	}
 }
 

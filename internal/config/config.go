@@ -58,7 +58,7 @@ type Config struct {
 	Egress rtc.EgressConfig
 	Media  udp.Config
 	Lean   lean.Config
-	Peer   pion.Config
+	Pion   pion.Config
 	Push   transponder.Config
 	Hooks  transponder.HookConfig
 	REST   rest.Config
@@ -123,7 +123,7 @@ func Default() Config {
 		Media:    udp.DefaultConfig(),
 		Receiver: "auto",
 		Lean:     lean.DefaultConfig(),
-		Peer:     pion.DefaultConfig(),
+		Pion:     pion.DefaultConfig(),
 		Push:     transponder.DefaultConfig(),
 		Hooks:    transponder.DefaultHookConfig(),
 		REST:     rest.DefaultConfig(),
@@ -141,7 +141,7 @@ func Default() Config {
 // derive fills in the fields that follow from others. It is the only step that reads a file. Load calls it when all settings are known.
 func (c *Config) derive() error {
 	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout // players connect as publishers do
-	c.Lean.Orientation = c.Peer.Orientation           // both receivers ask the same of publishers
+	c.Lean.Orientation = c.Pion.Orientation           // both receivers ask the same of publishers
 	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
 
 	var errs []error
@@ -189,7 +189,7 @@ func (c Config) Validate() error {
 		{"publishers", c.Ingest.Validate()},
 		{"players", c.Egress.Validate()},
 		{"media port", c.Media.Validate()},
-		{"WebRTC", c.Peer.Validate()},
+		{"WebRTC", c.Pion.Validate()},
 		{"lean WebRTC", c.Lean.Validate()},
 		{"WebRTC receiver", validateReceiver(c.Receiver)},
 		{"push", c.Push.Validate()},
@@ -281,11 +281,11 @@ func (c *Config) settings() []setting {
 		addresses("ip", &c.Media.Addresses),
 		whole("media_port_from", &c.Media.Port, udp.PortRange),
 		text("rtc_receiver", &c.Receiver),
-		boolean("ice_tcp_transport", &c.Peer.TCP),
-		whole("ice_tcp_port", &c.Peer.TCPPort, pion.TCPPortRange),
+		boolean("ice_tcp_transport", &c.Pion.TCP),
+		whole("ice_tcp_port", &c.Pion.TCPPort, pion.TCPPortRange),
 		whole("rtp_receive_buffer_size", &c.Media.ReadBuffer, udp.ReadBufferRange),
 		whole("rtp_sockets", &c.Media.Sockets, udp.SocketsRange),
-		boolean("rtp_video_orientation", &c.Peer.Orientation),
+		boolean("rtp_video_orientation", &c.Pion.Orientation),
 		milliseconds("webrtc_connect_timeout_ms", &c.Ingest.ConnectTimeout, rtc.ConnectTimeoutRange),
 		activity("rtp_activity_detecting", &c.Ingest.ActivityTimeout, rtc.ActivityTimeoutRange),
 		boolean("rtp_activity_audio", &c.Ingest.ActivityAudio),
