@@ -73,7 +73,7 @@ func (c *session) receive(ctx context.Context, src *stream.Source) error {
 		select {
 		case <-src.Done():
 			_ = c.conn.EndPublish(endWords(src.Err())) // on an error, too, the connection is closed next
-			_ = pause(ctx, lingerTime)
+			_ = waitFor(ctx, lingerTime)
 			c.net.Close()
 		case <-ctx.Done():
 		}
@@ -130,7 +130,7 @@ func (c *session) readAhead(ctx context.Context, src *stream.Source, ended func(
 	wg.Go(func() {
 		select {
 		case <-src.Done():
-			_ = pause(ctx, lingerTime)
+			_ = waitFor(ctx, lingerTime)
 			ended()
 		case <-ctx.Done():
 		}
@@ -161,7 +161,7 @@ func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 				_ = c.conn.EndPublish(err.Error()) // on an error, too, the connection is closed next
 			}
 			// A file that was sent faster than it plays is played to its end.
-			if paused := pause(ctx, in.clock.rest(src.Now())); paused != nil {
+			if paused := waitFor(ctx, in.clock.rest(src.Now())); paused != nil {
 				return paused
 			}
 			return err
@@ -189,7 +189,7 @@ func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 			defer stop()
 			next = early.next
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := waitFor(ctx, wait); err != nil {
 			return err
 		}
 	}

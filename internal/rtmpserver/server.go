@@ -99,7 +99,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return fmt.Errorf("accept RTMP connections: %w", err)
 		case err != nil:
 			s.log.Warn("rtmp connection not accepted", "err", err)
-			if err := pause(ctx, acceptPause); err != nil {
+			if err := waitFor(ctx, acceptPause); err != nil {
 				return err
 			}
 			continue
@@ -122,8 +122,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// pause waits for d. If ctx ends before, it returns the cause.
-func pause(ctx context.Context, d time.Duration) error {
+// waitFor waits for d. If ctx ends before, it returns the cause.
+func waitFor(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

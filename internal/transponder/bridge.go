@@ -217,8 +217,8 @@ func (b *bridge) next(now media.Timestamp, dst []media.Frame) int {
 	return n + b.silent(now, dst[n:])
 }
 
-// pause returns the time until the next frame is due.
-func (b *bridge) pause(now media.Timestamp) time.Duration {
+// untilNext returns the time until the next frame is due.
+func (b *bridge) untilNext(now media.Timestamp) time.Duration {
 	if !b.pictures {
 		return bridgePause
 	}

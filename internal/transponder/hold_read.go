@@ -74,7 +74,7 @@ func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
 	if h.expired() {
 		return 0, h.src.Err()
 	}
-	soon, cancel := context.WithTimeout(ctx, h.bridge.pause(h.Now()))
+	soon, cancel := context.WithTimeout(ctx, h.bridge.untilNext(h.Now()))
 	defer cancel()
 	if h.reader == nil {
 		return 0, h.await(soon)

@@ -192,7 +192,7 @@ func (h *Hooks) post(ctx, sending context.Context, e Event) {
 		}
 		var refused hookStatus
 		final := errors.As(err, &refused) && !refused.temporary()
-		if final || tries > len(hookPauses) || !pause(ctx, hookPauses[tries-1]) {
+		if final || tries > len(hookPauses) || !waitFor(ctx, hookPauses[tries-1]) {
 			h.giveUp(e, tries, err)
 			return
 		}
@@ -200,8 +200,8 @@ func (h *Hooks) post(ctx, sending context.Context, e Event) {
 	}
 }
 
-// pause reports whether the pause came to its end.
-func pause(ctx context.Context, d time.Duration) bool {
+// waitFor waits for d. It returns false if ctx ends before.
+func waitFor(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
