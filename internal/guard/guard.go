@@ -65,7 +65,7 @@ func (g *Guard) Page(door string, r *http.Request, named Origins) error {
 	origin, ok := originOf(r)
 	site := r.Header.Get("Sec-Fetch-Site")
 	switch {
-	case !ok: // more than one
+	case !ok: // it has more than one origin
 	case site == "same-origin" || site == "none":
 		return nil
 	case origin == "" && site == "":

@@ -85,9 +85,9 @@ func (c SharesConfig) Places(all int) *Places {
 	return &Places{shares: c, all: all, by: map[netip.Prefix]int{}}
 }
 
-// Take takes a place for an address. If there is none, leave is nil, and why is WhyFull or WhyShare. leave releases the place; call it
+// Take takes a place for an address. If there is none, release is nil, and why is WhyFull or WhyShare. release gives the place back; call it
 // once.
-func (p *Places) Take(a netip.Addr) (leave func(), why string) {
+func (p *Places) Take(a netip.Addr) (release func(), why string) {
 	who := Block(a)
 	most := share(p.all, p.shares.Percent)
 	if p.shares.IsProxy(a) {
@@ -151,12 +151,12 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		leave, ok := l.admit(c)
+		release, ok := l.admit(c)
 		if !ok {
 			c.Close()
 			continue
 		}
-		p := &placed{Conn: c, leave: sync.OnceFunc(leave)}
+		p := &placed{Conn: c, release: sync.OnceFunc(release)}
 		if half, ok := c.(halfCloser); ok {
 			return &placedHalf{p, half}, nil
 		}
@@ -164,25 +164,25 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *listener) admit(c net.Conn) (leave func(), ok bool) {
+func (l *listener) admit(c net.Conn) (release func(), ok bool) {
 	peer, _ := Peer(c.RemoteAddr().String())
-	leave, why := l.places.Take(peer)
-	if leave == nil {
+	release, why := l.places.Take(peer)
+	if release == nil {
 		l.refusals.Note(l.door, why, "peer", c.RemoteAddr().String())
 		return nil, false
 	}
-	return leave, true
+	return release, true
 }
 
 // placed is a connection that releases its place when it is closed.
 type placed struct {
 	net.Conn
-	leave func()
+	release func()
 }
 
 // Close closes the connection and releases the place.
 func (c *placed) Close() error {
-	c.leave()
+	c.release()
 	return c.Conn.Close()
 }
 

@@ -8,7 +8,7 @@ type WebSocketStats struct {
 	Kept       int64 // sessions that wait for their browser to return
 	Publishers int64 // streams that are published now
 	Players    int64 // players that play now
-	Accepted   int64 // sockets, ever
+	Accepted   int64 // sockets that were accepted since the start
 	Received   int64 // messages from browsers
 	Sent       int64 // messages to browsers
 	Ignored    int64 // received messages that are not part of the protocol
@@ -26,7 +26,7 @@ type WebSocketStats struct {
 type RTMPStats struct {
 	Connections, Publishers, Players int64 // now
 
-	Accepted   int64 // connections
+	Accepted   int64 // connections since the start
 	Rejected   int64 // connections closed at once because there were too many
 	Refused    int64 // requests to publish or to play
 	Strangers  int64 // connections that did not speak RTMP, or not in time

@@ -48,8 +48,8 @@ type followers struct {
 	closed  bool                                  // guarded by mu
 }
 
-// enter admits a follower from an address. The context ends with the request, or when the server stops. The caller calls leave at the end.
-func (f *followers) enter(ctx context.Context, from netip.Addr) (_ context.Context, leave func(), err error) {
+// enter admits a follower from an address. The context ends with the request, or when the server stops. The caller calls release at the end.
+func (f *followers) enter(ctx context.Context, from netip.Addr) (_ context.Context, release func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -100,7 +100,7 @@ func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return nil
 	}
-	ctx, leave, err := s.followers.enter(r.Context(), s.parts.Shares.Client(r))
+	ctx, release, err := s.followers.enter(r.Context(), s.parts.Shares.Client(r))
 	switch {
 	case errors.Is(err, errFollowers):
 		s.parts.Refusals.Note("events", guard.WhyFull, "peer", r.RemoteAddr)
@@ -110,7 +110,7 @@ func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // otherwise nginx buffers the events
 	err = f.run(ctx)

@@ -20,7 +20,7 @@ type pushBody struct {
 
 	SoundFile          string `json:"soundFile,omitempty"` // that plays
 	Target             string `json:"target"`              // rtmpUrl without its secrets
-	SecretName         bool   `json:"secretName"`          // streamName is a secret
+	SecretName         bool   `json:"secretName"`          // streamName may be a stream key, and must not be shown
 	SourceStreamName   string `json:"sourceStreamName"`
 	Status             string `json:"status"`
 	Since              int64  `json:"since"` // ms since 1970

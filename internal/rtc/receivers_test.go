@@ -264,8 +264,8 @@ func TestGoesOn(t *testing.T) {
 	tests := []struct {
 		name string
 		mid  func(*testing.T, *published)
-		// pion's agent stays with the pair that was nominated, to which nothing comes any more, and fails at last, unless the
-		// peer nominates again with each check as browsers do.
+		// pionEnds: pion's agent keeps the nominated pair, on which nothing arrives any more, and fails after a while. It would go
+		// on if the client nominated again with each check, as browsers do.
 		pionEnds bool
 	}{
 		{"another address", func(t *testing.T, p *published) {
@@ -283,7 +283,7 @@ func TestGoesOn(t *testing.T) {
 				pub := publish(t, r, cfg, newRelay(t))
 				before, _ := pub.frames(t, 30)
 				tt.mid(t, pub)
-				n, sound := 180, 180 // longer than a silent peer is borne with
+				n, sound := 180, 180 // takes longer than a silent client is kept
 				if _, isPion := r.(*pion.Endpoint); isPion && tt.pionEnds {
 					n, sound = 45, 1
 				}
@@ -405,7 +405,7 @@ func TestKeysStay(t *testing.T) {
 		if audio < 50 {
 			t.Errorf("%d packets of audio in 2 s", audio)
 		}
-		again.Close() // its goodbye is not the peer's either
+		again.Close() // this goodbye is not the client's either
 		pub.frames(t, 30)
 	})
 }

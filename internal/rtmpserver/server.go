@@ -105,8 +105,8 @@ func (s *Server) Run(ctx context.Context) error {
 			continue
 		}
 		peer, _ := guard.Peer(nc.RemoteAddr().String())
-		leave, why := s.places.Take(peer)
-		if leave == nil {
+		release, why := s.places.Take(peer)
+		if release == nil {
 			s.counters.rejected.Add(1)
 			s.parts.Refusals.Note("rtmp", why, "peer", nc.RemoteAddr().String())
 			nc.Close()
@@ -115,7 +115,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.counters.connections.Add(1)
 		s.counters.accepted.Add(1)
 		wg.Go(func() {
-			defer leave()
+			defer release()
 			defer s.counters.connections.Add(-1)
 			s.serve(ctx, nc)
 		})

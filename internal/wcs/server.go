@@ -110,7 +110,7 @@ type Stats struct {
 	Kept       int64 // sessions that wait for their browser to return
 	Publishers int64 // that publish now
 	Players    int64 // that play now
-	Accepted   int64 // sockets, ever
+	Accepted   int64 // sockets that were accepted since the start
 	Received   int64 // messages from browsers
 	Sent       int64 // messages to browsers
 	Ignored    int64 // received messages that are not part of the protocol
@@ -162,13 +162,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	leave, why := s.places.Take(s.parts.Shares.Client(r))
-	if leave == nil {
+	release, why := s.places.Take(s.parts.Shares.Client(r))
+	if release == nil {
 		s.noRoom(w, r, why)
 		return
 	}
-	leave = sync.OnceFunc(leave) // called when the socket ends; the session may live longer
-	defer leave()
+	release = sync.OnceFunc(release) // called when the socket ends; the session may live longer
+	defer release()
 	if !s.enter() {
 		s.noRoom(w, r, guard.WhyFull)
 		return
@@ -185,7 +185,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.count.accepted.Add(1)
 	k := newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin"))
-	k.leave, k.local, k.client = leave, guard.IsLocal(r), s.parts.Shares.Client(r)
+	k.release, k.local, k.client = release, guard.IsLocal(r), s.parts.Shares.Client(r)
 	k.run(r.Context())
 }
 
@@ -365,7 +365,7 @@ func (s *Server) remove(k *socket) {
 	defer s.mu.Unlock()
 	delete(s.sockets, k)
 	s.slots--
-	k.leave()
+	k.release()
 }
 
 // remember makes the session known by its token.

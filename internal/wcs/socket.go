@@ -41,7 +41,7 @@ type socket struct {
 	created time.Time
 	log     *slog.Logger
 
-	leave   func() // gives back the place of the socket
+	release func() // gives back the place of the socket
 	local   bool   // the page is on this machine
 	client  netip.Addr
 	limit   *rate.Limiter

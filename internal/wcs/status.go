@@ -60,7 +60,7 @@ func outcome(err error) (status, info string) {
 		return failed, "MediaSessionId is null"
 	case errors.Is(err, stream.ErrIDInUse):
 		return failed, "MediaSessionId is already in use"
-	case errors.Is(err, stream.ErrNameInUse), errors.Is(err, stream.ErrReplaced): // the contract has no word for the latter
+	case errors.Is(err, stream.ErrNameInUse), errors.Is(err, stream.ErrReplaced): // the contract has no word for ErrReplaced
 		return failed, "Stream name is already in use"
 	case errors.Is(err, rtc.ErrNoCommonCodecs):
 		return failed, "No common codecs"
@@ -88,7 +88,7 @@ func outcome(err error) (status, info string) {
 		return failed, "Transcoding required, but disabled"
 	case errors.As(err, &busy):
 		return failed, "No available transcoders"
-	default: // stream.ErrName, rtc.ErrBadOffer, load.ErrFull, what has no words of its own
+	default: // stream.ErrName, rtc.ErrBadOffer, load.ErrFull: the contract has no words for them
 		return failed, "Failed by error"
 	}
 }

@@ -15,7 +15,7 @@ type reception struct {
 	base     uint32
 	highest  uint32 // with cycles
 	received uint32
-	jitter   rtc.JitterMeter
+	meter    rtc.JitterMeter
 
 	expectedBefore, receivedBefore uint32 // as of the last block
 
@@ -27,16 +27,16 @@ type reception struct {
 func (r *reception) add(p rtc.Packet, arrived time.Duration) {
 	if !r.begun || p.SSRC != r.ssrc {
 		*r = reception{
-			begun: true, ssrc: p.SSRC, base: uint32(p.Seq), highest: uint32(p.Seq), received: 1, jitter: rtc.JitterMeter{Rate: r.jitter.Rate},
+			begun: true, ssrc: p.SSRC, base: uint32(p.Seq), highest: uint32(p.Seq), received: 1, meter: rtc.JitterMeter{Rate: r.meter.Rate},
 		}
-		r.jitter.Add(p.Time, arrived)
+		r.meter.Add(p.Time, arrived)
 		return
 	}
 	r.received++
 	if ahead := int16(p.Seq - uint16(r.highest)); ahead > 0 {
 		r.highest += uint32(ahead)
 	}
-	r.jitter.Add(p.Time, arrived)
+	r.meter.Add(p.Time, arrived)
 }
 
 // report notes a sender report.
@@ -52,7 +52,7 @@ func (r *reception) block(now time.Duration) rtcp.ReceptionReport {
 		SSRC:               r.ssrc,
 		TotalLost:          uint32(min(max(lost, 0), 1<<23-1)),
 		LastSequenceNumber: r.highest,
-		Jitter:             r.jitter.Units(),
+		Jitter:             r.meter.Units(),
 	}
 	interval := int64(expected - r.expectedBefore)
 	if lost := interval - int64(r.received-r.receivedBefore); interval > 0 && lost > 0 {

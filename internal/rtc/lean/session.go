@@ -100,7 +100,7 @@ func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 		section: section,
 		jitter:  section.NewJitterBuffer(s.r.cfg.JitterBuffer, s.r.cfg.Orientation, s.sink),
 		ssrc:    section.SSRC,
-		arrived: reception{jitter: rtc.JitterMeter{Rate: int64(section.Codec.ClockRate())}},
+		arrived: reception{meter: rtc.JitterMeter{Rate: int64(section.Codec.ClockRate())}},
 	}
 }
 
@@ -197,7 +197,7 @@ func (s *session) Stats() rtc.SessionStats {
 	for _, t := range []*receiveTrack{&s.audio, &s.video} {
 		if t.jitter != nil {
 			st.Add(t.jitter.Stats())
-			st.Jitter = max(st.Jitter, t.arrived.jitter.Jitter())
+			st.Jitter = max(st.Jitter, t.arrived.meter.Jitter())
 		}
 	}
 	return st

@@ -338,9 +338,9 @@ func TestHandshakeSlots(t *testing.T) {
 		t.Fatal("the handshake never began")
 	}
 	select {
-	case r.handshakes <- struct{}{}: // the peer says no more
+	case r.handshakes <- struct{}{}: // the client has fallen silent
 	case <-time.After(10 * time.Second):
-		t.Error("a silent peer keeps its place")
+		t.Error("a silent client keeps its slot")
 	}
 }
 
