@@ -687,7 +687,7 @@ func FuzzDTLS(f *testing.F) {
 		}
 		testkit.Eventually(t, 10*time.Second, func() string {
 			if len(r.handshakes) > 0 {
-				return "the handshake keeps its place"
+				return "the handshake keeps its slot"
 			}
 			return ""
 		})
