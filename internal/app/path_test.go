@@ -92,13 +92,13 @@ type path struct {
 	video, audio *rtc.JitterBuffer
 	pictures     [][][]byte // RTP packets of each
 	sounds       [][]byte   // payloads
-	soundTime    uint32     // of each, in units of its RTP clock
+	soundTime    uint32     // duration of each, in units of RTP time
 	server       *drain
 	pushes       *transponder.Registry
-	sound        *stream.Feed // what is made of them
+	sound        *stream.Feed // the rendition of the sounds
 
-	limit *time.Timer  // of all waiting for one picture
-	poll  *time.Ticker // for what nobody tells of
+	limit *time.Timer  // for the waits during one picture
+	poll  *time.Ticker // for conditions that nothing signals
 
 	seq, soundSeq       uint16
 	shown, heard        int

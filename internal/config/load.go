@@ -20,7 +20,7 @@ type Sources struct {
 // envPrefix is the beginning of every environment variable that is a setting: TRANSPONDER_HTTP_PORT is http.port.
 const envPrefix = "TRANSPONDER_"
 
-// Load returns the defaults, changed by each source in turn, and complete. Each warning is one line for the log, about an unknown key or
+// Load returns the defaults, changed by each source in turn, with the values filled in that follow from others. Each warning is one line for the log, about an unknown key or
 // about a key that has no effect in this server. The error names every bad value with the place where it stands.
 func Load(from Sources) (c Config, warnings []string, err error) {
 	c = Default()

@@ -1,7 +1,7 @@
 package config
 
-// nearest returns the known key that differs from the unknown key in the fewest letters, or "" if every known key differs too much to be
-// worth naming.
+// nearest returns the known key that needs the fewest edits (a letter added, removed or changed) to become the unknown one, or "" if every
+// known key needs too many.
 func nearest(unknown string, known []string) string {
 	best, bestEdits := "", len(unknown)/3+1
 	for _, k := range known {

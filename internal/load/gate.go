@@ -25,8 +25,8 @@ const (
 	// promised is how long room is kept for a newcomer, until the newcomer's use shows in the measurements.
 	promised = 5 * time.Second
 
-	// firstUnit is the cost of one stream of 720p, in cores, as long as this machine has not been measured. The measured cost stays from
-	// minUnit to maxUnit. maxUnit is for servers with few streams, each of which has many pushes and players.
+	// firstUnit is the cost of one stream of 720p, in cores, as long as this machine has not been measured. The measured cost stays between
+	// minUnit and maxUnit. maxUnit is for servers with few streams, each of which has many pushes and players.
 	firstUnit, minUnit, maxUnit = 0.015, 0.003, 0.2
 	learning                    = 0.05 // weight of a new measurement in the cost of one stream
 )

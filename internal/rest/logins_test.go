@@ -54,7 +54,7 @@ func TestGuessersHoldNobodyUp(t *testing.T) {
 							default:
 							}
 							if _, wait := guess(t, l, tt.from(i), tt.user(i), fmt.Sprint(i, n), false); wait > 0 {
-								time.Sleep(10 * time.Millisecond) // whatever it is told
+								time.Sleep(10 * time.Millisecond) // whatever wait the server demands
 							}
 						}
 					})

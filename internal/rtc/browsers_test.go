@@ -37,7 +37,7 @@ var browserOffers = []struct {
 	// With the bundle policy max-bundle the second section has port 0.
 	{"firefox-max-bundle-publish", "opus/109/0/0", "VP8/120/124/7", chromiumFeedback, 0, true},
 	{"firefox-max-bundle-play", "opus/109/0/0", "VP8/120/124/7", chromiumFeedback, 0, true},
-	// OBS offers the one codec that it has, without retransmissions of their own type; its ICE lines are the section's last.
+	// OBS offers one codec, without RTX. The ICE lines are the last ones of the section.
 	{"obs-publish", "opus/111/0/0", "H264/96/0/0", "goog-remb nack nack pli ccm fir", 0, true},
 }
 

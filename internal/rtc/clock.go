@@ -28,8 +28,8 @@ const (
 	sameBurst = 120 * time.Millisecond
 	// idleAfter: a track that is silent for so long has paused.
 	idleAfter = 500 * time.Millisecond
-	// stalledBy: if all packets of stallSeconds are later than before by so much, then the sender's clock stood still, or
-	// the path has become longer for good. A browser that gets no CPU time counts no samples meanwhile.
+	// stalledBy: if all packets of the last stallSeconds are later than before by more than this, then the sender's clock
+	// stood still, or the path has become longer for good. A browser that gets no CPU time counts no samples meanwhile.
 	stalledBy    = 200 * time.Millisecond
 	stallSeconds = 2
 	// stepBy limits how far one step of RTP time may go back, or ahead of the time that has passed. Pictures in coding

@@ -13,9 +13,9 @@ import (
 
 // sender simulates a publisher with a wall clock and an RTP clock for each track.
 type sender struct {
-	start     float64 // its wall clock at the stream's zero, in seconds
-	skew      float64 // of its wall clock against ours, 1e-6 a ppm
-	audioSkew float64 // of its sample clock against its wall clock
+	start     float64 // the sender's wall clock at time 0 of the stream, in seconds
+	skew      float64 // of the sender's wall clock against ours; 1e-6 is 1 ppm
+	audioSkew float64 // of the sender's sample clock against the sender's wall clock
 	base      [2]uint32
 }
 

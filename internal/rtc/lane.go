@@ -99,8 +99,8 @@ func (l *lane) misplaced(now media.Timestamp) bool {
 	return now.Sub(l.lateSince) > lateFor
 }
 
-// anchor starts over at a frame that has arrived now. The frame's time is ahead of its arrival as given, and after the last
-// frame. Earlier reports become void.
+// anchor starts over at a frame that has arrived now. The time of the frame is the time of arrival plus ahead, or leastStep
+// after the last frame if that is later. Earlier reports become void.
 func (l *lane) anchor(now media.Timestamp, ahead time.Duration) {
 	l.lowest, l.loweredAt = time.Duration(now)-l.at, now
 	l.offset = l.lowest + ahead

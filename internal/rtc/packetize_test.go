@@ -115,10 +115,10 @@ func TestPackets(t *testing.T) {
 }
 
 func TestRTPClock(t *testing.T) {
-	const origin = 1<<32 - 1000 // it goes round
+	const origin = 1<<32 - 1000 // it wraps
 	at := func(d time.Duration) media.Timestamp { return media.Timestamp(time.Hour + d) }
 
-	// Pictures are where the stream's clock has them, for ever.
+	// The RTP times of pictures never drift from the stream's clock.
 	w := newRTPClock(90000, false, origin)
 	for n := range 1000 {
 		d := time.Duration(n) * time.Second / 30
@@ -130,7 +130,7 @@ func TestRTPClock(t *testing.T) {
 		t.Errorf("a second later it is %d", got)
 	}
 
-	// Sound follows its own count, whatever its times waver, and the clock over a pause.
+	// The RTP times of sound count samples while the stream's times waver, and follow the stream's clock over a pause.
 	w = newRTPClock(48000, true, origin)
 	tests := []struct {
 		at   time.Duration

@@ -159,7 +159,7 @@ func TestSessionSurvivesItsSocket(t *testing.T) {
 			if c := w.srv.Connections()[1]; c.SessionID != id || !c.Connected || c.Address == "" {
 				t.Errorf("Connection with its new socket = %+v", c)
 			}
-			again.raw(eventFrame("id1", "audioMuted", "")) // its own streams are its own
+			again.raw(eventFrame("id1", "audioMuted", "")) // the session still owns these streams
 			again.raw(stopFrame("p1"))
 			again.wantStatus("p1", "STOPPED", "Stopped by user")
 			again.raw(unpublishFrame("id1"))

@@ -14,7 +14,7 @@ import (
 	"transponder/internal/transcode/picture"
 )
 
-// guarded admits only requests that have the token. If no token is set, it admits all but those of pages of other hosts, as allowed does.
+// guarded admits only requests that have the token. If no token is set, it refuses only the requests that allowed refuses.
 func (p protocol) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return p.allowed(func(w http.ResponseWriter, r *http.Request) {
 		if p.token != "" && !authorized(r, p.token) {
@@ -26,7 +26,8 @@ func (p protocol) guarded(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
-// allowed admits requests of pages that may use this server, and tells their browsers by the CORS headers.
+// allowed sets the CORS headers, by which browsers let pages of other hosts read the answers. If no token is set, it refuses the pages
+// of other hosts that could reach this server only through the browsers of their visitors (guard.Guard.Media).
 func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if p.token == "" {

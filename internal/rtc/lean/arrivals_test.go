@@ -70,7 +70,7 @@ func TestArrivals(t *testing.T) {
 	}
 	tests := []struct {
 		name    string
-		before  []packet // told already
+		before  []packet // reported already
 		packets []packet
 		want    map[uint16]time.Duration
 		parts   int

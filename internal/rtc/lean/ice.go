@@ -98,8 +98,8 @@ func (a *iceAgent) leave() {
 	a.port.Leave(a.user, a.ufrag, true)
 }
 
-// receive takes a STUN message: a check, or the reply to one of ours. It is ok if the message is genuine and came now; p is
-// the path that it came over, nil if none is known.
+// receive takes a STUN message. It is ok if the message shows that the client is there now: a genuine check, or a genuine
+// reply to our last check. p is the path that the message came over, nil if none is known.
 func (a *iceAgent) receive(d *udp.Datagram) (p *path, ok bool) {
 	m := stun.Message{Raw: d.Data}
 	if m.Decode() != nil || m.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(&m) != nil {

@@ -194,7 +194,7 @@ func TestPlay(t *testing.T) {
 			if n >= 2 {
 				want = append(want, byteStream(f))
 			}
-			// Sound's times waver by what the publisher's reports say.
+			// The times of sound waver, as they do when they follow a publisher's reports.
 			th.source.Audio.Write(media.Frame{
 				Track: opusTrack, Key: true, Data: []byte{0xfc, byte(n)},
 				Time: media.Timestamp(time.Duration(n)*20*time.Millisecond + time.Duration(n%5)*time.Millisecond),
@@ -202,11 +202,11 @@ func TestPlay(t *testing.T) {
 			if large {
 				time.Sleep(100 * time.Millisecond)
 			}
-			// A link has its rate, and what is lost is asked for ten times a second.
+			// Send no faster than a link can carry, and leave time for lost packets: the player asks for them ten times a second.
 			time.Sleep(2*time.Millisecond + time.Duration(160*drop)*time.Millisecond)
 		}
 		first := slices.IndexFunc(want, func(b []byte) bool { return bytes.Equal(b, p.Frames("video")[0].Data) })
-		if first < 0 || drop == 0 && first > 0 { // what is lost before anything came is not asked for
+		if first < 0 || drop == 0 && first > 0 { // packets that are lost before the first one that arrives are not asked for
 			t.Fatalf("loss %v: begins with picture %d", drop, first)
 		}
 		for i, got := range p.Frames("video") {
@@ -344,7 +344,7 @@ func TestPlayGoesOn(t *testing.T) {
 		case <-time.After(30 * time.Second):
 			t.Fatal("no key frame was asked for")
 		}
-		show(i+2, 0) // its own clock has hardly begun
+		show(i+2, 0) // the clock of the new source has hardly begun
 	}
 	if st := b.Stats(); st.Dropped != 0 {
 		t.Errorf("figures %+v", st)

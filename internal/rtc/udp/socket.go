@@ -82,7 +82,9 @@ func (s *Socket) run() {
 		}
 		s.now = s.port.Now()
 		d.At = s.now
-		for i := range n { // on an error n is 0; any other error concerns one datagram, such as an ICMP reply to one that was sent
+		// After another error n is 0, and reading goes on: the error is about one datagram, for example the ICMP reply to a
+		// datagram that was sent.
+		for i := range n {
 			d.Data, d.From = b.datagram(i)
 			d.index = i
 			var u User
