@@ -62,7 +62,7 @@ func (c Codec) Kind() Kind {
 	}
 }
 
-// ClockRate returns the RTP clock rate of the codec in Hz (RFC 3551, 4.5.11 and 5; RFC 7587, 4.1), 0 for a codec that the server does not
+// ClockRate returns the RTP clock rate of the codec in Hz (RFC 3551, 4.5.14 and 5; RFC 7587, 4.1), 0 for a codec that the server does not
 // carry over RTP.
 func (c Codec) ClockRate() int {
 	switch c {

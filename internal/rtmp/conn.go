@@ -132,7 +132,8 @@ func (c *conn) acknowledge() error {
 	return c.post(control(typeAck, uint32(received)))
 }
 
-// obey follows a protocol or user control message. Set Peer Bandwidth is ignored: TCP does the same.
+// obey follows a protocol or user control message. Set Peer Bandwidth is ignored: TCP already
+// limits how much may be sent ahead.
 func (c *conn) obey(m Message) error {
 	switch m.Type {
 	case typeAck, typeWindowAckSize:

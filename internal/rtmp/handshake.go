@@ -11,8 +11,8 @@ const (
 	handshakeSize = 1536 // of C1, C2, S1 and S2
 )
 
-// Hello is the beginning of a client's handshake: random bytes. By them a server recognizes a connection that it made to itself, also through
-// other servers.
+// Hello is the beginning of a client's handshake: random bytes. By them a server recognizes a connection that it made to itself, also
+// through a proxy.
 type Hello = [16]byte
 
 // Trail is the hello of a connection, followed by the hellos of the connections by which the stream came, latest first. So a server recognizes a

@@ -120,7 +120,8 @@ func (s *ServerConn) Accept() (Connect, error) {
 	return who, nil
 }
 
-// peerBandwidth asks the client for the window that the client itself uses. The limit is dynamic, so the client may ignore it.
+// peerBandwidth is the body of Set Peer Bandwidth (RTMP 1.0, 5.4.5): the client may send peerWindow bytes that are not acknowledged. The limit
+// type is dynamic, so the client may ignore it.
 func peerBandwidth() []byte { return append(binary.BigEndian.AppendUint32(nil, peerWindow), 2) }
 
 // statusInfo makes an information object.

@@ -44,7 +44,7 @@ const (
 	window      = 10 * time.Second
 	paceWindows = 60
 
-	// slew is the most that is corrected in a window. A tenth of a percent is not audible, and more than two clocks differ.
+	// slew is the most that is corrected in a window. A tenth of a percent is not audible, and two clocks differ by less.
 	slew = window / 1000
 
 	// A track has no usable times if they have stood still for stuckMessages messages and for stuckFor.

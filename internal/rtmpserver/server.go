@@ -45,7 +45,7 @@ type Parts struct {
 	Gate    *load.Gate // decides whether there is room for another player, as the hub does for publishers; nil: there always is
 
 	Shares   guard.SharesConfig // how much of all connections one address may have; the zero value sets no limit
-	Refusals *guard.Refusals    // counts the connections that are refused; nil: nobody does
+	Refusals *guard.Refusals    // counts the connections that are refused; nil: they are not counted
 }
 
 // Server serves RTMP publishers and players.

@@ -29,11 +29,12 @@ func (f Fault) String() string { return faultNames[f] }
 // Faults counts faults by their kind.
 type Faults [numFaults]int64
 
-// Unusable returns how much could not be read.
+// Unusable returns how many frames and configurations could not be used.
 func (f Faults) Unusable() int64 { return f[FaultForm] + f[FaultConfig] + f[FaultCodec] }
 
 const (
-	// missingAfter is the time without a frame after which a kind of media counts as missing. Seen once a second, it shows within 5 s.
+	// missingAfter is the time without a frame after which a kind of media counts as missing. A check once a second notices that within
+	// 5 s.
 	missingAfter = 4 * time.Second
 	// patience replaces missingAfter for a kind that has not sent longPace frames yet: it may be a slide show.
 	patience = 15 * time.Second

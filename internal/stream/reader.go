@@ -43,8 +43,8 @@ const audioAllowance = 2
 // goroutine; any goroutine may call the other methods.
 //
 // When a picture does not fit, its group of pictures is dropped: the queued part of the group is taken back if older pictures stay in front
-// of it, and new pictures are dropped up to the next key frame that fits. So the pictures that are read can always be decoded, and none is
-// sent that no other picture follows. Sound is dropped only far beyond the bounds. With MaxLag the oldest pictures are dropped instead of the
+// of it, and new pictures are dropped up to the next key frame that fits. So the pictures that are read can always be decoded, and
+// few bytes are spent on groups that are cut short. Sound is dropped only far beyond the bounds. With MaxLag the oldest pictures are dropped instead of the
 // newest.
 type Reader struct {
 	cfg    ReaderConfig

@@ -102,7 +102,7 @@ func (s *Source) LiveFor() time.Duration {
 // Live is closed once the publisher is connected.
 func (s *Source) Live() <-chan struct{} { return s.live }
 
-// IsLive says whether the publisher is connected.
+// IsLive reports whether the publisher has connected. It stays true after the end of the stream.
 func (s *Source) IsLive() bool { return s.liveAt.Load() != 0 }
 
 // Done is closed when the stream has ended.
