@@ -25,7 +25,7 @@ type link struct {
 	mux    *flv.Muxer
 	out    *outflow
 
-	backlog    []media.Frame // what send begins with, from a key frame on; written before run, then owned by send
+	carried    []media.Frame // frames that the link before has read and left to this one, from a key frame on; written before run, then owned by send
 	tags       []flv.Tag     // owned by send; scratch
 	deadlineAt time.Time     // owned by send; when to move the write deadline again
 	begunAt    time.Time     // owned by send; when the first frames went out, zero before
@@ -153,7 +153,7 @@ func (l *link) goodbye(ctx context.Context, why error) {
 	l.conn.SetWriteDeadline(time.Now().Add(l.push.cfg.DrainTimeout))
 	if !errors.Is(why, errMoved) {
 		l.push.drain(why)
-		if err := l.empty(ctx); err != nil {
+		if err := l.sendRest(ctx); err != nil {
 			l.push.log.Debug("send what is queued", "err", printable(err))
 			return
 		}
@@ -172,7 +172,7 @@ func (l *link) goodbye(ctx context.Context, why error) {
 }
 
 // empty sends the queued frames, within the deadline that is set.
-func (l *link) empty(ctx context.Context) error {
+func (l *link) sendRest(ctx context.Context) error {
 	l.deadlineAt = time.Now().Add(time.Hour)
 	frames := make([]media.Frame, 64)
 	for {

@@ -14,14 +14,14 @@ import (
 // send writes frames as they come. When the next link is ready, it goes on from the next key frame on, so that no frame is missing
 // between the two.
 func (l *link) send(ctx context.Context) error {
-	n, err := l.sendable(l.backlog) // the link before may have taken other codecs
+	n, err := l.sendable(l.carried) // the link before may have taken other codecs
 	if err != nil {
 		return err
 	}
-	if err := l.write(ctx, l.backlog[:n]); err != nil {
+	if err := l.write(ctx, l.carried[:n]); err != nil {
 		return err
 	}
-	l.backlog = nil
+	l.carried = nil
 	frames := make([]media.Frame, 64)
 	for {
 		batch := frames
@@ -44,7 +44,7 @@ func (l *link) send(ctx context.Context) error {
 			return err
 		}
 		if own < n {
-			l.made.Load().backlog = slices.Clone(frames[own:n])
+			l.made.Load().carried = slices.Clone(frames[own:n])
 			return errMoved
 		}
 		clear(frames[:n])

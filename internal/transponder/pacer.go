@@ -20,7 +20,7 @@ type BufferConfig struct {
 	MaxSize     time.Duration // the most that is held: beyond it the oldest frames are sent at once
 	PollingTime time.Duration // how often the buffer looks for frames that are due, and so the most that a frame is late
 
-	// MaxBufferings is how often sending may pause to refill the buffer after it ran empty; below 0: any number. After that the push
+	// MaxBufferings is how often sending may pause to refill the buffer after it ran empty; -1: any number. After that the push
 	// goes on without a buffer: a picture that is not smooth is better than none.
 	MaxBufferings int
 }

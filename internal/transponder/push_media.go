@@ -16,7 +16,7 @@ const videoWait = 3 * time.Second
 // holding says how the holder reads the stream, and what it does when the stream ends.
 func (p *push) holding() holderConfig {
 	cfg := holderConfig{
-		hub: p.parts.Hub, log: p.log, sound: p.sound, converted: p.converted, changed: p.held, buffer: p.cfg.Buffer,
+		hub: p.parts.Hub, log: p.log, sound: p.sound, converted: p.converted, changed: p.sourceChanged, buffer: p.cfg.Buffer,
 		silent: p.silent, maxLag: p.cfg.MaxDelay,
 	}
 	if p.req.transcodes() {
@@ -71,8 +71,8 @@ func (p *push) transcoder() (picture.Stats, bool) {
 // source returns the source that is read now, or was read last.
 func (p *push) source() *stream.Source { return p.in.Source() }
 
-// held is called with nil when the stream is lost and the hold begins, and with the new source when the hold ends.
-func (p *push) held(back *stream.Source) {
+// sourceChanged is called with nil when the stream is lost and the hold begins, and with the new source when the hold ends.
+func (p *push) sourceChanged(back *stream.Source) {
 	if back != nil {
 		p.log.Info("push has its stream back", "provider", back.Info().Provider)
 		p.moveFrom([]State{Holding}, Status{State: Live})
