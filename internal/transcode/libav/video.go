@@ -362,7 +362,7 @@ func (v *Video) prepare(as encoding) error {
 	if r < 0 {
 		return fmt.Errorf("open %v encoder for %dx%d: %w", v.cfg.Codec, as.width, as.height, avError(r))
 	}
-	output, err := v.made(as)
+	output, err := v.outputTrack(as)
 	if err != nil {
 		C.tp_video_encoder_free(v.encoder)
 		v.encoder = nil
@@ -372,8 +372,8 @@ func (v *Video) prepare(as encoding) error {
 	return nil
 }
 
-// made returns the track of the encoder's frames.
-func (v *Video) made(as encoding) (*media.Track, error) {
+// outputTrack returns the track of the encoder's frames.
+func (v *Video) outputTrack(as encoding) (*media.Track, error) {
 	if v.cfg.Codec == media.VP8 {
 		return &media.Track{Codec: media.VP8, Width: as.width, Height: as.height}, nil
 	}

@@ -20,7 +20,7 @@ func (v *Video) Decode(media.Frame) error { return ErrDisabled }
 // Pending returns 0.
 func (v *Video) Pending() int { return 0 }
 
-// Skip does nothing.
+// Drop does nothing.
 func (v *Video) Drop() {}
 
 // Encode fails with ErrDisabled.

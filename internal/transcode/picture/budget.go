@@ -111,7 +111,7 @@ func (r *rendition) sample(now time.Time) (c cost, dropping bool) {
 	return c, dropping
 }
 
-// count enters what a process takes into the rendition's cost. tooMuch tells that it takes too much for too long.
+// count adds a measurement of the child process to the cost of the rendition. tooMuch says that the child has used too much for too long.
 func (r *rendition) count(now time.Time, predicted float64, process *worker.Process, usage worker.Usage) (c cost, dropping, tooMuch bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,7 +176,7 @@ func newBudget(share float64) *budget {
 // sample measures the machine and the renditions that run.
 func (b *budget) sample(now time.Time, running []*rendition) {
 	used := b.usage(now)
-	var ratios []float64 // of what a rendition took to what was predicted
+	var ratios []float64 // measured cost of a rendition divided by the predicted cost
 	for _, r := range running {
 		c, dropping := r.sample(now)
 		if !b.whole {

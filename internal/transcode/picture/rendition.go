@@ -47,7 +47,7 @@ type rendition struct {
 	command []string
 	log     *slog.Logger
 
-	maxCores float64 // more than this for long is not transcoding; see bound
+	maxCores float64 // a child that uses more than this for too long is killed; see cost.exceeds
 
 	users   int         // guarded by Transcoder.mu
 	wantKey atomic.Bool // a reader asks for a key frame

@@ -52,7 +52,7 @@ func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, er
 	shots := make(chan []byte, 1)
 	go func() { // ends when the child does
 		defer enough()
-		shots <- picture(p)
+		shots <- receivePNG(p)
 	}()
 	err = shoot(reading, s, p)
 	shot := <-shots
@@ -79,14 +79,14 @@ func shoot(ctx context.Context, s *stream.Source, p *worker.Process) error {
 			p.Kill()
 			return err
 		}
-		if err := p.WriteFrame(frames[0]); err != nil { // picture has killed the child: it has the snapshot, or there is none
+		if err := p.WriteFrame(frames[0]); err != nil { // receivePNG has killed the child: there is a snapshot, or there will be none
 			return err
 		}
 	}
 }
 
-// picture waits for the PNG of a child and kills the child. It returns nil if the child sends none, or something else.
-func picture(p *worker.Process) []byte {
+// receivePNG waits for the PNG of a child and kills the child. It returns nil if the child sends none, or something else.
+func receivePNG(p *worker.Process) []byte {
 	defer p.Kill()
 	for {
 		o, err := p.Read()

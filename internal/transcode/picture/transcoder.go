@@ -54,7 +54,7 @@ type Transcoder struct {
 	log    *slog.Logger
 	budget *budget
 
-	shooting chan struct{} // holds one for each snapshot that is being made
+	shooting chan struct{} // holds a token for each snapshot that is being made
 
 	mu    sync.Mutex                  // taken before budget.mu and rendition.mu
 	live  map[renditionKey]*rendition // guarded by mu

@@ -36,7 +36,7 @@ func (a *alarm) set(d time.Duration) {
 	a.timer = time.AfterFunc(d, func() { cancel(errDue) })
 }
 
-// unset makes the alarm go off never.
+// unset stops the alarm until set is called.
 func (a *alarm) unset() {
 	a.stop()
 	a.ctx, a.cancel = context.WithCancelCause(a.parent)

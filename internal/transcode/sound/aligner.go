@@ -40,7 +40,7 @@ type aligner struct {
 	open func(*media.Track) (decoder, error)
 
 	dec     decoder      // nil before the first packet, and for a track that cannot be decoded
-	track   *media.Track // the track of the last packet
+	track   *media.Track // the track that dec was opened for, or for which there is no decoder
 	room    int          // the most samples of one packet
 	scratch *scratch     // borrowed during a call, else nil
 

@@ -19,7 +19,7 @@ var RateRange = limits.Of(16_000, 512_000)
 // ChannelsRange is the range of AAC's channels: mono and stereo.
 var ChannelsRange = limits.Of(1, 2)
 
-// opusRateBPS is a bit rate at which few listeners hear a difference to stereo music without Opus.
+// opusRateBPS is a bit rate at which few listeners hear that stereo music was encoded in Opus.
 const opusRateBPS = 96_000
 
 // SampleRates are the sampling rates of AAC that can be encoded, in Hz.

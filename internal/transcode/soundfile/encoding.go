@@ -27,7 +27,7 @@ type encoding struct {
 	key     encodingKey
 	wake    chan struct{} // capacity 1; tells run that a player came, left or took a chunk
 
-	file *os.File // owned by run; nil if all chunks are in memory
+	file *os.File // nil if all chunks are in memory; owned by run, and between two runs by whoever removes the encoding from the cache
 
 	// Guarded by Library.mu.
 	players map[*Player]struct{}

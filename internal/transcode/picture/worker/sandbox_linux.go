@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxData is how much memory a child may use. A picture of 4K takes about 500 MB.
+	// maxData is how much memory of its own, apart from files, a child may have. A picture of 4K takes about 500 MB.
 	maxData = 2 << 30
 	// niceness gives other work on the machine, which cannot wait, precedence over the child.
 	niceness = 5
@@ -29,7 +29,7 @@ func processAttributes() *syscall.SysProcAttr {
 
 // allowed are the system calls of a confined child: reading and writing open files, memory, threads, time, signals to itself,
 // and exit. Codecs need no more. program checks the arguments of some. fcntl is not allowed, because it can make the kernel
-// send any signal to any process of the user when a pipe becomes readable.
+// send any signal to any process of the user when a pipe becomes readable or writable.
 var allowed = append([]uintptr{
 	unix.SYS_READ, unix.SYS_READV, unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_CLOSE, unix.SYS_FSTAT,
 	unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MADVISE, unix.SYS_MREMAP, unix.SYS_BRK, unix.SYS_MINCORE,
