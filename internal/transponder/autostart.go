@@ -36,14 +36,14 @@ type starter interface {
 
 // ValidateAutoStart fails if no stream can be pushed to that address.
 func ValidateAutoStart(url string) error {
-	_, err := ParseTarget(url, "stream", Naming{})
+	_, err := parseTarget(url, "stream", naming{})
 	return err
 }
 
 // NewAutoStart makes an AutoStart that pushes to url.
 func NewAutoStart(url string, hub *stream.Hub, pushes *Registry, log *slog.Logger) *AutoStart {
 	a := &AutoStart{url: url, hub: hub, pushes: pushes, log: log}
-	if _, err := ParseTarget(url, "stream", Naming{FullURL: true, Parameters: true}); err != nil {
+	if _, err := parseTarget(url, "stream", naming{FullURL: true, Parameters: true}); err != nil {
 		a.full = new(bool) // each stream is published under its own name if the address has none, whatever the settings say
 	}
 	return a

@@ -23,7 +23,7 @@ var (
 
 // forwardedError is an error at a server to which another server had redirected the push.
 type forwardedError struct {
-	target Target
+	target pushTarget
 	err    error
 }
 
@@ -34,7 +34,7 @@ func (e *forwardedError) Error() string {
 func (e *forwardedError) Unwrap() error { return e.err }
 
 // connect publishes at a target, all within one deadline. It follows redirects as far as the settings allow.
-func (d *dialer) connect(ctx context.Context, target Target, addrs []netip.Addr) (connection, error) {
+func (d *dialer) connect(ctx context.Context, target pushTarget, addrs []netip.Addr) (connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.ConnectTimeout)
 	defer cancel()
 	for hops := 0; ; hops++ {
@@ -58,7 +58,7 @@ func (d *dialer) connect(ctx context.Context, target Target, addrs []netip.Addr)
 }
 
 // connectTo publishes at the first address of a target that takes the stream. If none does, it returns the error that tells most.
-func (d *dialer) connectTo(ctx context.Context, target Target, addrs []netip.Addr) (connection, error) {
+func (d *dialer) connectTo(ctx context.Context, target pushTarget, addrs []netip.Addr) (connection, error) {
 	if addrs == nil {
 		var err error
 		if addrs, err = d.cfg.locate(ctx, target); err != nil {
@@ -154,23 +154,23 @@ func causeOr(ctx context.Context, err error) error {
 // redirected returns the target to which a server redirects us: the same stream name at another address. The address may be missing or
 // relative (Enhanced RTMP v2, NetConnection.Connect.ReconnectRequest). An address without an application keeps the application of the old
 // one. A redirect from TLS to a connection without TLS is an error.
-func redirected(from Target, tcURL string) (Target, error) {
+func redirected(from pushTarget, tcURL string) (pushTarget, error) {
 	if tcURL == "" {
 		return from, nil
 	}
 	to, err := (&rtmp.ReconnectError{TCURL: tcURL}).Resolve(from.TCURL)
 	if err != nil {
-		return Target{}, errRedirect
+		return pushTarget{}, errRedirect
 	}
-	target, err := ParseTarget(to, from.Name, Naming{})
+	target, err := parseTarget(to, from.Name, naming{})
 	if err == nil && target.App == "" {
-		target, err = ParseTarget(strings.TrimSuffix(to, "/")+"/"+from.App, from.Name, Naming{})
+		target, err = parseTarget(strings.TrimSuffix(to, "/")+"/"+from.App, from.Name, naming{})
 	}
 	switch {
 	case err != nil:
-		return Target{}, errRedirect
+		return pushTarget{}, errRedirect
 	case from.TLS && !target.TLS:
-		return Target{}, errDowngrade
+		return pushTarget{}, errDowngrade
 	}
 	if target.User == "" {
 		target.User, target.Password = from.User, from.Password

@@ -40,8 +40,8 @@ func newDialer(c pushConfig, source func() *stream.Source) *dialer {
 	return &dialer{pushConfig: c, source: source}
 }
 
-// locate resolves the host of a target and returns the addresses that may be dialled. It fails with *TargetError if none may.
-func (c Config) locate(ctx context.Context, t Target) ([]netip.Addr, error) {
+// locate resolves the host of a target and returns the addresses that may be dialled. It fails with *targetError if none may.
+func (c Config) locate(ctx context.Context, t pushTarget) ([]netip.Addr, error) {
 	port, err := t.port()
 	if err != nil {
 		return nil, err
@@ -50,10 +50,10 @@ func (c Config) locate(ctx context.Context, t Target) ([]netip.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Targets.Allowed(t.Host, port, addrs)
+	return c.Targets.allowed(t.Host, port, addrs)
 }
 
-func (t Target) port() (uint16, error) {
+func (t pushTarget) port() (uint16, error) {
 	n, err := strconv.ParseUint(t.Port, 10, 16)
 	if err != nil {
 		return 0, fmt.Errorf("port: %w", err)
@@ -109,7 +109,7 @@ func (d *dialer) control(_, _ string, raw syscall.RawConn) error {
 }
 
 // secure makes a TLS connection of conn if the target asks for TLS. It closes conn if that fails.
-func (d *dialer) secure(ctx context.Context, t Target, conn net.Conn) (net.Conn, error) {
+func (d *dialer) secure(ctx context.Context, t pushTarget, conn net.Conn) (net.Conn, error) {
 	if !t.TLS {
 		return conn, nil
 	}

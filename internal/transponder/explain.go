@@ -35,7 +35,7 @@ func explain(err error) (Reason, string) {
 	var source *sourceError
 	var dns *net.DNSError
 	var secured *tlsError
-	var forbidden *TargetError
+	var forbidden *targetError
 	var busy *picture.BusyError
 	var forwarded *forwardedError
 	switch {

@@ -69,8 +69,8 @@ func TestExplain(t *testing.T) {
 		{"unknown application", refused("connect", "NetConnection.Connect.Rejected", "[ Server.Reject ] : (_defaultRoot_, _defaultVHost_) : Application (x) is not defined."), ReasonBadApp, Permanent},
 		{"a refusal without a code", refused("connect", "", "go away"), ReasonBadApp, Permanent},
 		{"no room while live", refused("onStatus", "NetStream.Failed", "too many streams"), ReasonPeerClosed, Transient},
-		{"sent on to a server that is not there", &forwardedError{Target{}, dial(syscall.ECONNREFUSED)}, ReasonRefused, Transient},
-		{"sent on to where we may not", &forwardedError{Target{}, &TargetError{"x"}}, ReasonForbidden, Policy},
+		{"sent on to a server that is not there", &forwardedError{pushTarget{}, dial(syscall.ECONNREFUSED)}, ReasonRefused, Transient},
+		{"sent on to where we may not", &forwardedError{pushTarget{}, &targetError{"x"}}, ReasonForbidden, Policy},
 		{"sent on to nowhere", errRedirect, ReasonBadApp, Permanent},
 		{"sent on in the clear", errDowngrade, ReasonBadApp, Permanent},
 		{"sent on without end", errHops, ReasonPeerClosed, Transient},
@@ -122,8 +122,8 @@ func TestMachine(t *testing.T) {
 	for from := range State(len(stateNames)) {
 		for to := range State(len(stateNames)) {
 			m := newMachine()
-			m.status = Status{State: from, Reason: ReasonDNS, NextTry: time.Now()}
-			before, err := m.to(Status{State: to, Reason: ReasonTimeout, Detail: "x"})
+			m.status = pushStatus{State: from, Reason: ReasonDNS, NextTry: time.Now()}
+			before, err := m.to(pushStatus{State: to, Reason: ReasonTimeout, Detail: "x"})
 			allowed := slices.Contains(next[from], to)
 			if allowed != (err == nil) || before.State != from {
 				t.Errorf("%s to %s = %v, from %s, allowed %v", from, to, err, before.State, allowed)

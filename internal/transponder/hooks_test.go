@@ -125,7 +125,7 @@ func TestHookTries(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
-				journal := NewJournal(16)
+				journal := newJournal(16)
 				r := &hookReceiver{answer: tt.answer}
 				h, stop := runHooks(t, journal, r, &log)
 				journal.add(Event{ID: "a", To: Live, SourceName: "cam"})
@@ -156,7 +156,7 @@ func TestHookTries(t *testing.T) {
 // keep up all others.
 func TestHookOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		journal := NewJournal(64)
+		journal := newJournal(64)
 		r := &hookReceiver{answer: func(_ context.Context, e hookEvent, try int) (int, error) {
 			if e.ID == "push 0" && try == 1 {
 				return 503, nil
@@ -191,7 +191,7 @@ func TestHookOrder(t *testing.T) {
 // TestHookQueue has a receiver that hangs while more comes than may wait: the oldest are given up, and the pushes do not notice.
 func TestHookQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		journal := NewJournal(1024)
+		journal := newJournal(1024)
 		free := make(chan struct{})
 		r := &hookReceiver{answer: func(ctx context.Context, _ hookEvent, _ int) (int, error) {
 			select {
@@ -225,7 +225,7 @@ func TestHookQueue(t *testing.T) {
 func TestHooksAtTheEnd(t *testing.T) {
 	t.Run("told", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			journal := NewJournal(16)
+			journal := newJournal(16)
 			r := &hookReceiver{answer: func(context.Context, hookEvent, int) (int, error) { return 200, nil }}
 			h, stop := runHooks(t, journal, r, io.Discard)
 			synctest.Wait()
@@ -239,7 +239,7 @@ func TestHooksAtTheEnd(t *testing.T) {
 	t.Run("dead", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
-			journal := NewJournal(64)
+			journal := newJournal(64)
 			r := &hookReceiver{answer: func(ctx context.Context, _ hookEvent, _ int) (int, error) {
 				<-ctx.Done()
 				return 0, ctx.Err()
@@ -279,7 +279,7 @@ func TestHookRequest(t *testing.T) {
 		requests <- request{r, body}
 	}))
 	defer srv.Close()
-	journal := NewJournal(4)
+	journal := newJournal(4)
 	cfg := DefaultHookConfig()
 	cfg.URL, cfg.Secret = srv.URL+"/hook?x=1", "s3cret"
 	h := NewHooks(cfg, journal, slog.New(slog.DiscardHandler))

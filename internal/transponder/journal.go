@@ -17,7 +17,7 @@ type Event struct {
 	ID         string // of the push
 	At         time.Time
 	SourceName string
-	Target     string // as Target.String prints it
+	Target     string // the URL without secrets
 	From, To   State
 	Reason     Reason
 	Detail     string
@@ -78,8 +78,8 @@ type Journal struct {
 // runDigits is the length of a run's name in digits of base 32: enough to tell apart the few runs that a client remembers.
 const runDigits = 12
 
-// NewJournal makes a journal that keeps size events, at least one.
-func NewJournal(size int) *Journal {
+// newJournal makes a journal that keeps size events, at least one.
+func newJournal(size int) *Journal {
 	return &Journal{run: stream.NewID()[:runDigits], size: max(size, 1), sequences: map[string]uint64{}, added: make(chan struct{})}
 }
 

@@ -28,7 +28,7 @@ func numbers(t *testing.T, j *Journal, after uint64, room int) (got []uint64, mi
 }
 
 func TestJournalSince(t *testing.T) {
-	j := NewJournal(4)
+	j := newJournal(4)
 	for range 10 {
 		j.add(Event{ID: "a", To: Connecting})
 	}
@@ -57,7 +57,7 @@ func TestJournalSince(t *testing.T) {
 }
 
 func TestJournalSequences(t *testing.T) {
-	j := NewJournal(16)
+	j := newJournal(16)
 	for _, e := range []Event{
 		{ID: "a", To: Connecting}, {ID: "b", To: Connecting}, {ID: "a", To: Live}, {ID: "a", To: Ended}, {ID: "b", To: Failed},
 	} {
@@ -82,7 +82,7 @@ func TestJournalSequences(t *testing.T) {
 
 // Two runs of a server have different names, and their events contain these names.
 func TestJournalRuns(t *testing.T) {
-	one, two := NewJournal(1), NewJournal(1)
+	one, two := newJournal(1), newJournal(1)
 	if one.Run() == two.Run() || len(one.Run()) != runDigits {
 		t.Errorf("runs %q and %q, want two of %d digits", one.Run(), two.Run(), runDigits)
 	}
@@ -95,7 +95,7 @@ func TestJournalRuns(t *testing.T) {
 
 func TestJournalWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j := NewJournal(4)
+		j := newJournal(4)
 		dst := make([]Event, 4)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -116,7 +116,7 @@ func TestJournalWaits(t *testing.T) {
 // TestJournalReaders: each of many readers at once sees every event once and in order.
 func TestJournalReaders(t *testing.T) {
 	const events = 1000
-	j := NewJournal(events)
+	j := newJournal(events)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -164,7 +164,7 @@ func TestEventJSON(t *testing.T) {
 }
 
 func BenchmarkJournalAdd(b *testing.B) {
-	j := NewJournal(4096)
+	j := newJournal(4096)
 	for b.Loop() {
 		j.add(Event{ID: "a", To: Live})
 	}

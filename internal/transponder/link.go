@@ -19,7 +19,7 @@ import (
 // push.
 type link struct {
 	push   *push
-	target Target
+	target pushTarget
 	conn   net.Conn
 	client *rtmp.Client
 	mux    *flv.Muxer
@@ -37,8 +37,8 @@ type link struct {
 	lateAt   time.Time   // owned by send; when the kind was sent on this link all the same, zero before
 
 	// The next link.
-	wanted atomic.Pointer[Target] // where the stream is to go on; nil: no other connection is wanted
-	made   atomic.Pointer[link]   // the connection to wanted; nil: not made, or not yet
+	wanted atomic.Pointer[pushTarget] // where the stream is to go on; nil: no other connection is wanted
+	made   atomic.Pointer[link]       // the connection to wanted; nil: not made, or not yet
 
 	wg  sync.WaitGroup          // of the goroutines that do started
 	end context.CancelCauseFunc // ends the sending; set by run before it starts goroutines

@@ -11,7 +11,7 @@ import (
 
 // successor says where the stream goes on after a link.
 type successor struct {
-	target Target
+	target pushTarget
 	link   *link // connected already; nil: still to be connected, because the server does not take two connections at once
 }
 
@@ -50,7 +50,7 @@ func (l *link) replace(ctx context.Context) error {
 }
 
 // connectNext connects the next link. send changes over to it at the next key frame.
-func (l *link) connectNext(ctx context.Context, target Target) error {
+func (l *link) connectNext(ctx context.Context, target pushTarget) error {
 	l.push.attempts.Add(1)
 	made, err := l.push.connect(ctx, target, nil)
 	if err != nil {

@@ -39,7 +39,7 @@ func TestRedirected(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			from, err := ParseTarget(tt.from, "s", Naming{Prefix: "rtmp_"})
+			from, err := parseTarget(tt.from, "s", naming{Prefix: "rtmp_"})
 			if err != nil {
 				t.Fatal(err)
 			}

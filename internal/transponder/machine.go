@@ -29,8 +29,8 @@ func (s State) final() bool { return len(next[s]) == 0 }
 // up reports whether a push in that state has a server that takes media.
 func (s State) up() bool { return s == Live || s == Degraded || s == Holding }
 
-// Status is a push's state with its time and, when all is not well, its reason.
-type Status struct {
+// pushStatus is a push's state with its time and, when all is not well, its reason.
+type pushStatus struct {
 	State   State
 	Since   time.Time
 	Reason  Reason
@@ -41,13 +41,13 @@ type Status struct {
 // machine holds the state of a push. Any goroutine may call its methods.
 type machine struct {
 	mu     sync.Mutex
-	status Status // guarded by mu
+	status pushStatus // guarded by mu
 }
 
-func newMachine() *machine { return &machine{status: Status{Since: time.Now()}} }
+func newMachine() *machine { return &machine{status: pushStatus{Since: time.Now()}} }
 
 // to moves to a state, sets its time to now, and returns the state before.
-func (m *machine) to(s Status) (Status, error) {
+func (m *machine) to(s pushStatus) (pushStatus, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before := m.status
@@ -60,7 +60,7 @@ func (m *machine) to(s Status) (Status, error) {
 }
 
 // now returns the present state.
-func (m *machine) now() Status {
+func (m *machine) now() pushStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.status

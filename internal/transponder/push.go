@@ -23,7 +23,7 @@ type pushConfig struct {
 	id      string
 	cfg     Config
 	req     Request
-	target  Target
+	target  pushTarget
 	src     *stream.Source // the first source; others may follow with options.onSourceLoss, or when the stream is taken over
 	profile picture.Profile
 
@@ -131,7 +131,7 @@ func (p *push) persist(ctx context.Context) error {
 			return err
 		}
 		p.log.Warn("push lost", "reason", reason, "err", printable(err), "pause", pause)
-		p.move(Status{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
+		p.move(pushStatus{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
 		if err := p.rest(ctx, pause); err != nil {
 			return err
 		}
@@ -172,10 +172,10 @@ func (p *push) attempt(ctx context.Context) error {
 
 // begin connects while there is no other connection. If that takes long, the frames that were queued meanwhile are thrown away: with them
 // the push would be late for ever.
-func (p *push) begin(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
+func (p *push) begin(ctx context.Context, target pushTarget, addrs []netip.Addr) (*link, error) {
 	before := p.machine.now()
 	p.attempts.Add(1)
-	p.move(Status{State: Connecting, Reason: before.Reason, Detail: before.Detail})
+	p.move(pushStatus{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()
 	p.liveSince = time.Time{}
 	p.use(nil)
@@ -187,7 +187,7 @@ func (p *push) begin(ctx context.Context, target Target, addrs []netip.Addr) (*l
 }
 
 // connect makes a link to a target, or to the server to which the target's server redirects us.
-func (p *push) connect(ctx context.Context, target Target, addrs []netip.Addr) (*link, error) {
+func (p *push) connect(ctx context.Context, target pushTarget, addrs []netip.Addr) (*link, error) {
 	c, err := p.dialer.connect(ctx, target, addrs)
 	if err != nil {
 		return nil, err

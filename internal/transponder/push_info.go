@@ -53,7 +53,7 @@ func (p *push) sent(frames []media.Frame) {
 		return
 	}
 	p.liveSince, p.everLive = now, true
-	status := Status{State: Live}
+	status := pushStatus{State: Live}
 	if p.in.held { // the stream was lost while there was no connection
 		status = holdingStatus
 	}
@@ -124,7 +124,7 @@ func (p *push) matches(f Filter) bool {
 	if f.URL == "" || f.URL == p.target.URL() {
 		return true
 	}
-	other, err := ParseTarget(f.URL, "", Naming{})
-	own, _ := ParseTarget(p.target.URL(), "", Naming{})
+	other, err := parseTarget(f.URL, "", naming{})
+	own, _ := parseTarget(p.target.URL(), "", naming{})
 	return err == nil && other.key() == own.key()
 }

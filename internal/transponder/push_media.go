@@ -75,14 +75,14 @@ func (p *push) source() *stream.Source { return p.in.Source() }
 func (p *push) sourceChanged(back *stream.Source) {
 	if back != nil {
 		p.log.Info("push has its stream back", "provider", back.Info().Provider)
-		p.moveFrom([]State{Holding}, Status{State: Live})
+		p.moveFrom([]State{Holding}, pushStatus{State: Live})
 		return
 	}
 	p.log.Info("push holds", "err", p.source().Err())
 	p.moveFrom([]State{Live, Degraded}, holdingStatus)
 }
 
-var holdingStatus = Status{
+var holdingStatus = pushStatus{
 	State: Holding, Reason: ReasonSourceLost, Detail: "The stream's publisher is gone. A picture and silence are sent until it returns.",
 }
 

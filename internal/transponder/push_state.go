@@ -14,7 +14,7 @@ func (p *push) announce() {
 }
 
 // move enters a state and records that in the journal.
-func (p *push) move(s Status) {
+func (p *push) move(s pushStatus) {
 	p.moving.Lock()
 	defer p.moving.Unlock()
 	before, err := p.machine.to(s)
@@ -27,7 +27,7 @@ func (p *push) move(s Status) {
 
 // moveFrom is move, but only if the present state is one of states, and only if the state or the reason changes. It reports whether it
 // moved.
-func (p *push) moveFrom(states []State, s Status) bool {
+func (p *push) moveFrom(states []State, s pushStatus) bool {
 	p.moving.Lock()
 	defer p.moving.Unlock()
 	now := p.machine.now()
@@ -43,7 +43,7 @@ func (p *push) moveFrom(states []State, s Status) bool {
 }
 
 // tell records a change of state in the journal. The caller holds moving.
-func (p *push) tell(before State, s Status) {
+func (p *push) tell(before State, s pushStatus) {
 	_, acked := p.bytes()
 	if s.State == Live {
 		p.known.Store(true)
@@ -59,7 +59,7 @@ func (p *push) tell(before State, s Status) {
 // degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet stays in Connecting, with
 // the reason if that is the fault of the source. In all other states degrade does nothing.
 func (p *push) degrade(reason Reason) {
-	if reason.Class() == FromSource && p.moveFrom([]State{Connecting}, Status{State: Connecting, Reason: reason, Detail: details[reason]}) {
+	if reason.Class() == FromSource && p.moveFrom([]State{Connecting}, pushStatus{State: Connecting, Reason: reason, Detail: details[reason]}) {
 		p.log.Info("push waits for its stream's media", "reason", reason)
 		return
 	}
@@ -67,7 +67,7 @@ func (p *push) degrade(reason Reason) {
 	if reason == ReasonNone {
 		state, message = Live, "push recovered"
 	}
-	if p.moveFrom([]State{Live, Degraded}, Status{State: state, Reason: reason, Detail: details[reason]}) {
+	if p.moveFrom([]State{Live, Degraded}, pushStatus{State: state, Reason: reason, Detail: details[reason]}) {
 		p.log.Info(message, "reason", reason)
 	}
 }
@@ -75,7 +75,7 @@ func (p *push) degrade(reason Reason) {
 // drain enters the state Draining with the reason why, unless the push is there already.
 func (p *push) drain(why error) {
 	reason, detail := explain(why)
-	p.moveFrom([]State{Connecting, Live, Degraded, Holding}, Status{State: Draining, Reason: reason, Detail: detail})
+	p.moveFrom([]State{Connecting, Live, Degraded, Holding}, pushStatus{State: Draining, Reason: reason, Detail: detail})
 }
 
 // finish enters the final state that follows from err, and logs it.
@@ -88,7 +88,7 @@ func (p *push) finish(ctx context.Context, err error) {
 	case reason == ReasonInternal:
 		level = slog.LevelError
 	}
-	p.move(Status{State: state, Reason: reason, Detail: detail})
+	p.move(pushStatus{State: state, Reason: reason, Detail: detail})
 	info := p.Info()
 	p.log.Log(ctx, level, "push stopped", "reason", reason, "err", printable(err), "attempts", info.Attempts,
 		"bytes", info.BytesSent, "video", info.VideoFrames, "audio", info.AudioFrames, "dropped", info.DroppedFrames)

@@ -41,7 +41,7 @@ const (
 
 // connection is the result of trying an address: a connection past the RTMP handshake, or the error and how far it got.
 type connection struct {
-	target Target
+	target pushTarget
 	addr   netip.AddrPort
 	conn   net.Conn
 	client *rtmp.Client
@@ -51,7 +51,7 @@ type connection struct {
 }
 
 // approach dials an address and goes as far as the RTMP handshake. connected is called when the TCP connection is there.
-func (d *dialer) approach(ctx context.Context, target Target, addr netip.AddrPort, login string, connected func()) (c connection) {
+func (d *dialer) approach(ctx context.Context, target pushTarget, addr netip.AddrPort, login string, connected func()) (c connection) {
 	c.target, c.addr = target, addr
 	c.err = d.panics.Run(d.log, "push panicked", func() error {
 		conn, err := d.dialTCP(ctx, addr)
@@ -96,7 +96,7 @@ func interruptible(ctx context.Context, conn net.Conn, io func() error) error {
 // beside it (RFC 8305, "Happy Eyeballs"). A race belongs to one goroutine, which ends it with stop.
 type race struct {
 	d      *dialer
-	target Target
+	target pushTarget
 
 	waiting []netip.AddrPort // not tried yet
 	running []*runner        // being tried
@@ -119,7 +119,7 @@ type event struct {
 	over bool
 }
 
-func newRace(d *dialer, target Target, addrs []netip.AddrPort) *race {
+func newRace(d *dialer, target pushTarget, addrs []netip.AddrPort) *race {
 	return &race{
 		d: d, target: target, waiting: addrs, timer: time.NewTimer(0), events: make(chan event, 2*len(addrs)), // room for all, so that no runner blocks
 	}

@@ -71,7 +71,7 @@ type entry struct {
 
 // NewRegistry makes an empty registry.
 func NewRegistry(cfg Config, parts Parts, log *slog.Logger) *Registry {
-	return &Registry{cfg: cfg, parts: parts, log: log, journal: NewJournal(journalSize), reserved: map[string]struct{}{}}
+	return &Registry{cfg: cfg, parts: parts, log: log, journal: newJournal(journalSize), reserved: map[string]struct{}{}}
 }
 
 const (

@@ -21,11 +21,11 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
 	}
-	naming := Naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL, Parameters: true}
+	naming := naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL, Parameters: true}
 	if req.FullURL != nil {
 		naming.FullURL, naming.Parameters = *req.FullURL, false
 	}
-	target, err := ParseTarget(req.URL, req.StreamName, naming)
+	target, err := parseTarget(req.URL, req.StreamName, naming)
 	if err != nil {
 		return Info{}, err
 	}
@@ -53,9 +53,9 @@ func (r *Registry) open(req Request) (SoundPlayer, error) {
 }
 
 // refuse turns an error of locate into an error for the caller. The rule that forbids a target is for the log only.
-func (r *Registry) refuse(streamName string, target Target, err error) error {
+func (r *Registry) refuse(streamName string, target pushTarget, err error) error {
 	log := r.log.With("stream", streamName, "target", target, "err", err)
-	var forbidden *TargetError
+	var forbidden *targetError
 	if errors.As(err, &forbidden) {
 		log.Warn("push refused", "rule", forbidden.Rule)
 		return &RequestError{"rtmpUrl", forbidden.Error()}
@@ -111,7 +111,7 @@ func (r *Registry) checkSound(req Request) error {
 //
 // The address is reserved first. Whether the server has room for the push is asked without holding mu, since the parts that know may take
 // a while. Meanwhile a second start to the same address is refused, and all other requests are answered.
-func (r *Registry) add(ctx context.Context, req Request, target Target, addrs []netip.Addr, player SoundPlayer) (Info, error) {
+func (r *Registry) add(ctx context.Context, req Request, target pushTarget, addrs []netip.Addr, player SoundPlayer) (Info, error) {
 	src, found := r.parts.Hub.Source(req.StreamName)
 	key := req.StreamName + "\x00" + target.key()
 	if err := r.reserve(key, found); err != nil {

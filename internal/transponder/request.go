@@ -157,7 +157,7 @@ type Info struct {
 	SourceName string
 	StreamName string // as published at the destination
 	URL        string // as in the request, with its secrets: only for callers who know them
-	Target     string // the URL without secrets, as Target.String prints it
+	Target     string // the URL without secrets
 	SecretName bool   // StreamName comes from the URL and may be a stream key
 	Options    Options
 

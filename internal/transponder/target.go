@@ -11,8 +11,8 @@ import (
 	"unicode"
 )
 
-// Naming is how the name to publish under is made.
-type Naming struct {
+// naming is how the name to publish under is made.
+type naming struct {
 	Prefix  string // put before the name of the stream
 	FullURL bool   // the last part of the URL is the name
 	// Parameters changes FullURL: app/?user=u&pass=p is an application with parameters, as the contract wants it for the setting
@@ -21,9 +21,9 @@ type Naming struct {
 	Parameters bool
 }
 
-// Target is the parsed address of a destination, with the name to publish under. It does not print its secrets: String and LogValue leave
+// pushTarget is the parsed address of a destination, with the name to publish under. It does not print its secrets: String and LogValue leave
 // out the instance of the application, the name, the query and the user.
-type Target struct {
+type pushTarget struct {
 	TLS  bool
 	Host string // without port and brackets
 	Port string
@@ -48,19 +48,19 @@ const (
 // (64 KiB), and most servers accept much less.
 const maxURL = 8 << 10
 
-// ParseTarget parses the URL of a push.
+// parseTarget parses the URL of a push.
 //
-// Without Naming.FullURL the application is the whole path with the query, and the name is the prefix and the name of the stream:
-// rtmp://host/live/?user=u leads to connect('live/?user=u'), publish('rtmp_NAME'). With Naming.FullURL the name is the last part of the
+// Without naming.FullURL the application is the whole path with the query, and the name is the prefix and the name of the stream:
+// rtmp://host/live/?user=u leads to connect('live/?user=u'), publish('rtmp_NAME'). With naming.FullURL the name is the last part of the
 // path (see splitName), and a URL without such a part is refused.
-func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
-	t := Target{raw: rawURL}
+func parseTarget(rawURL, streamName string, n naming) (pushTarget, error) {
+	t := pushTarget{raw: rawURL}
 	if len(rawURL) > maxURL {
-		return Target{}, &RequestError{"rtmpUrl", fmt.Sprintf("it is longer than %d characters", maxURL)}
+		return pushTarget{}, &RequestError{"rtmpUrl", fmt.Sprintf("it is longer than %d characters", maxURL)}
 	}
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
-		return Target{}, &RequestError{"rtmpUrl", `it must look like rtmp://server:port/app`}
+		return pushTarget{}, &RequestError{"rtmpUrl", `it must look like rtmp://server:port/app`}
 	}
 	switch strings.ToLower(scheme) {
 	case "rtmp":
@@ -68,10 +68,10 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 	case "rtmps":
 		t.TLS, t.Port = true, portRTMPS
 	default:
-		return Target{}, &RequestError{"rtmpUrl", "it must begin with rtmp:// or rtmps://"}
+		return pushTarget{}, &RequestError{"rtmpUrl", "it must begin with rtmp:// or rtmps://"}
 	}
 	if strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return Target{}, &RequestError{"rtmpUrl", "it contains a space or a control character"}
+		return pushTarget{}, &RequestError{"rtmpUrl", "it contains a space or a control character"}
 	}
 	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
@@ -80,12 +80,12 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 	authority, path := rest[:end], strings.TrimPrefix(rest[end:], "/")
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		if err := t.setUser(authority[:at]); err != nil {
-			return Target{}, err
+			return pushTarget{}, err
 		}
 		authority = authority[at+1:]
 	}
 	if err := t.setHost(authority); err != nil {
-		return Target{}, err
+		return pushTarget{}, err
 	}
 
 	t.App, t.Name = path, n.Prefix+streamName
@@ -93,7 +93,7 @@ func ParseTarget(rawURL, streamName string, n Naming) (Target, error) {
 		t.App, t.Name = splitName(path)
 		t.SecretName = true
 		if t.Name == "" {
-			return Target{}, &RequestError{"rtmpUrl", "a full URL must end in the name or key to publish under, as in rtmp://server/app/name; " +
+			return pushTarget{}, &RequestError{"rtmpUrl", "a full URL must end in the name or key to publish under, as in rtmp://server/app/name; " +
 				"nothing follows the last slash of this one"}
 		}
 	}
@@ -159,7 +159,7 @@ func isParameters(path string) bool {
 	return ok && (before == "" || strings.HasSuffix(before, "/")) && !strings.Contains(query, "/")
 }
 
-func (t *Target) setUser(info string) error {
+func (t *pushTarget) setUser(info string) error {
 	user, password, _ := strings.Cut(info, ":")
 	var err1, err2 error
 	t.User, err1 = url.PathUnescape(user)
@@ -170,7 +170,7 @@ func (t *Target) setUser(info string) error {
 	return nil
 }
 
-func (t *Target) setHost(authority string) error {
+func (t *pushTarget) setHost(authority string) error {
 	host, port := authority, ""
 	switch bracket := strings.LastIndexByte(authority, ']'); {
 	case strings.HasPrefix(authority, "[") && bracket > 0: // an IPv6 address
@@ -206,13 +206,10 @@ func (t *Target) setHost(authority string) error {
 }
 
 // URL returns the address as it was given, secrets included.
-func (t Target) URL() string { return t.raw }
-
-// Address returns host:port for a dialler.
-func (t Target) Address() string { return net.JoinHostPort(t.Host, t.Port) }
+func (t pushTarget) URL() string { return t.raw }
 
 // key is equal for all spellings of one address and name.
-func (t Target) key() string {
+func (t pushTarget) key() string {
 	scheme := "rtmp"
 	if t.TLS {
 		scheme = "rtmps"
@@ -225,7 +222,7 @@ func (t Target) key() string {
 }
 
 // String returns the parts of the address that cannot be a key: scheme, server, and the first part of the application.
-func (t Target) String() string {
+func (t pushTarget) String() string {
 	scheme, authority := "rtmp", t.Host
 	if strings.Contains(t.Host, ":") {
 		authority = "[" + t.Host + "]"
@@ -248,7 +245,7 @@ func (t Target) String() string {
 }
 
 // GoString is String, so that %#v prints no secrets either.
-func (t Target) GoString() string { return t.String() }
+func (t pushTarget) GoString() string { return t.String() }
 
 // LogValue returns String.
-func (t Target) LogValue() slog.Value { return slog.StringValue(t.String()) }
+func (t pushTarget) LogValue() slog.Value { return slog.StringValue(t.String()) }

@@ -17,13 +17,13 @@ type TargetPolicy struct {
 	denyPrivate bool
 }
 
-// TargetError means that the TargetPolicy forbids a target.
-type TargetError struct {
+// targetError means that the TargetPolicy forbids a target.
+type targetError struct {
 	Rule string // the rule that forbids it; for the log only, since it tells where a name points in a private network
 }
 
 // Error names neither the rule nor the address.
-func (e *TargetError) Error() string { return "this server does not push to this address" }
+func (e *targetError) Error() string { return "this server does not push to this address" }
 
 // targetRule matches targets by name or network, and port.
 type targetRule struct {
@@ -167,40 +167,40 @@ func isHostName(s string) bool {
 	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
-// Check returns a *TargetError if a push to host must not dial addr, an address of that host. The caller dials exactly this address, and
+// check returns a *targetError if a push to host must not dial addr, an address of that host. The caller dials exactly this address, and
 // checks again each time it resolves the name.
-func (p TargetPolicy) Check(host string, addr netip.AddrPort) error {
+func (p TargetPolicy) check(host string, addr netip.AddrPort) error {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	forms := addressForms(addr.Addr())
 	matches := func(r targetRule) bool { return r.matches(host, forms, addr.Port()) }
 	switch {
 	case !addr.IsValid() || addr.Port() == 0:
-		return &TargetError{"no address"}
+		return &targetError{"no address"}
 	case strings.ContainsFunc(host, func(r rune) bool { return r > 0x7f }):
 		// Some resolvers fold such names to ASCII names that rules may contain. To judge them, this server would have to fold the same way.
-		return &TargetError{"the name is not ASCII"}
+		return &targetError{"the name is not ASCII"}
 	case slices.Contains(forbiddenHosts, host) || holds(forbiddenNetworks, forms):
-		return &TargetError{"always forbidden"}
+		return &targetError{"always forbidden"}
 	case p.denyPrivate && holds(privateNetworks, forms):
-		return &TargetError{"push_deny_private"}
+		return &targetError{"push_deny_private"}
 	}
 	if i := slices.IndexFunc(p.deny, matches); i >= 0 {
-		return &TargetError{"push_deny " + p.deny[i].text}
+		return &targetError{"push_deny " + p.deny[i].text}
 	}
 	forms = forms[:1] // an IPv6 address that contains an allowed IPv4 address is another address
 	if len(p.allow) > 0 && !slices.ContainsFunc(p.allow, matches) {
-		return &TargetError{"not in push_allow"}
+		return &targetError{"not in push_allow"}
 	}
 	return nil
 }
 
-// Allowed returns the addresses that a push to host may dial at port, in the order of addrs. If all are forbidden it returns the
-// *TargetError of the first. An empty addrs is no error.
-func (p TargetPolicy) Allowed(host string, port uint16, addrs []netip.Addr) ([]netip.Addr, error) {
+// allowed returns the addresses that a push to host may dial at port, in the order of addrs. If all are forbidden it returns the
+// *targetError of the first. An empty addrs is no error.
+func (p TargetPolicy) allowed(host string, port uint16, addrs []netip.Addr) ([]netip.Addr, error) {
 	var allowed []netip.Addr
 	var first error
 	for _, a := range addrs {
-		err := p.Check(host, netip.AddrPortFrom(a, port))
+		err := p.check(host, netip.AddrPortFrom(a, port))
 		switch {
 		case err == nil:
 			allowed = append(allowed, a)

@@ -113,18 +113,18 @@ func TestTargetPolicy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := mustPolicy(t, tt.allow, tt.deny, tt.denyPrivate)
-			err := p.Check(tt.host, netip.MustParseAddrPort(tt.addr))
+			err := p.check(tt.host, netip.MustParseAddrPort(tt.addr))
 			if (err == nil) != tt.want {
 				t.Fatalf("Check(%s, %s) = %v, want allowed: %v", tt.host, tt.addr, err, tt.want)
 			}
-			var forbidden *TargetError
+			var forbidden *targetError
 			if err == nil {
 				return
 			}
 			if !errors.As(err, &forbidden) || forbidden.Rule == "" {
-				t.Errorf("%#v is no TargetError with a rule", err)
+				t.Errorf("%#v is no targetError with a rule", err)
 			}
-			if err.Error() != (&TargetError{}).Error() {
+			if err.Error() != (&targetError{}).Error() {
 				t.Errorf("%q tells the caller more than that it is forbidden", err)
 			}
 		})
@@ -134,18 +134,18 @@ func TestTargetPolicy(t *testing.T) {
 func TestTargetPolicyPicksAddresses(t *testing.T) {
 	p := mustPolicy(t, "", "", true)
 	public, inside := netip.MustParseAddr("142.250.1.1"), netip.MustParseAddr("10.0.0.1")
-	got, err := p.Allowed("x", 1935, []netip.Addr{inside, public})
+	got, err := p.allowed("x", 1935, []netip.Addr{inside, public})
 	if err != nil || !slices.Equal(got, []netip.Addr{public}) {
-		t.Errorf("Allowed = %v, %v, want only %v", got, err, public)
+		t.Errorf("allowed = %v, %v, want only %v", got, err, public)
 	}
-	var forbidden *TargetError
-	if got, err := p.Allowed("x", 1935, []netip.Addr{inside}); !errors.As(err, &forbidden) || got != nil {
-		t.Errorf("Allowed = %v, %v, want a TargetError", got, err)
+	var forbidden *targetError
+	if got, err := p.allowed("x", 1935, []netip.Addr{inside}); !errors.As(err, &forbidden) || got != nil {
+		t.Errorf("allowed = %v, %v, want a targetError", got, err)
 	}
-	if got, err := p.Allowed("x", 1935, nil); err != nil || got != nil {
-		t.Errorf("Allowed of nothing = %v, %v", got, err)
+	if got, err := p.allowed("x", 1935, nil); err != nil || got != nil {
+		t.Errorf("allowed of nothing = %v, %v", got, err)
 	}
-	if _, err := (TargetPolicy{}).Allowed("x", 1935, []netip.Addr{{}}); err == nil {
+	if _, err := (TargetPolicy{}).allowed("x", 1935, []netip.Addr{{}}); err == nil {
 		t.Error("the zero address is allowed")
 	}
 }
@@ -199,7 +199,7 @@ func FuzzTargetPolicy(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p.Check("169.254.169.254", netip.MustParseAddrPort("169.254.169.254:80")) == nil {
+		if p.check("169.254.169.254", netip.MustParseAddrPort("169.254.169.254:80")) == nil {
 			t.Errorf("%q opens what is always forbidden", rule)
 		}
 		if _, err := ParseTargetPolicy(nil, []string{p.allow[0].text}, false); err != nil {

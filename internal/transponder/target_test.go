@@ -3,18 +3,19 @@ package transponder
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 )
 
 func TestParseTarget(t *testing.T) {
-	prefixed := Naming{Prefix: "rtmp_"}
-	full := Naming{Prefix: "rtmp_", FullURL: true}
-	bySetting := Naming{Prefix: "rtmp_", FullURL: true, Parameters: true}
+	prefixed := naming{Prefix: "rtmp_"}
+	full := naming{Prefix: "rtmp_", FullURL: true}
+	bySetting := naming{Prefix: "rtmp_", FullURL: true, Parameters: true}
 	tests := []struct {
 		name   string
 		url    string
-		naming Naming
+		naming naming
 
 		address, app, tcURL, publish string
 	}{
@@ -31,7 +32,7 @@ func TestParseTarget(t *testing.T) {
 			"h:1935", "app/inst/?user=u&pass=p", "rtmp://h/app/inst/?user=u&pass=p", "rtmp_s",
 		},
 		{"trailing slash", "rtmp://h/live/", prefixed, "h:1935", "live", "rtmp://h/live", "rtmp_s"},
-		{"no prefix", "rtmp://h/live", Naming{}, "h:1935", "live", "rtmp://h/live", "s"},
+		{"no prefix", "rtmp://h/live", naming{}, "h:1935", "live", "rtmp://h/live", "s"},
 		{"no app", "rtmp://h:1935/", prefixed, "h:1935", "", "rtmp://h:1935/", "rtmp_s"},
 		{"no path", "rtmp://h", prefixed, "h:1935", "", "rtmp://h/", "rtmp_s"},
 		{"query without path", "rtmp://h?a=b", prefixed, "h:1935", "?a=b", "rtmp://h/?a=b", "rtmp_s"},
@@ -116,13 +117,13 @@ func TestParseTarget(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := ParseTarget(tt.url, "s", tt.naming)
+			got, err := parseTarget(tt.url, "s", tt.naming)
 			if err != nil {
-				t.Fatalf("ParseTarget(%q) = %v", tt.url, err)
+				t.Fatalf("parseTarget(%q) = %v", tt.url, err)
 			}
-			if got.Address() != tt.address || got.App != tt.app || got.TCURL != tt.tcURL || got.Name != tt.publish {
-				t.Errorf("ParseTarget(%q) = address %q, app %q, tcUrl %q, name %q\nwant %q, %q, %q, %q", tt.url,
-					got.Address(), got.App, got.TCURL, got.Name, tt.address, tt.app, tt.tcURL, tt.publish)
+			if net.JoinHostPort(got.Host, got.Port) != tt.address || got.App != tt.app || got.TCURL != tt.tcURL || got.Name != tt.publish {
+				t.Errorf("parseTarget(%q) = address %q, app %q, tcUrl %q, name %q\nwant %q, %q, %q, %q", tt.url,
+					net.JoinHostPort(got.Host, got.Port), got.App, got.TCURL, got.Name, tt.address, tt.app, tt.tcURL, tt.publish)
 			}
 			if got.URL() != tt.url {
 				t.Errorf("URL() = %q, want it as given, %q", got.URL(), tt.url)
@@ -132,7 +133,7 @@ func TestParseTarget(t *testing.T) {
 }
 
 func TestParseTargetUser(t *testing.T) {
-	got, err := ParseTarget("rtmp://na%40me:p%2F%3A%25%C3%A4@h/live", "s", Naming{})
+	got, err := parseTarget("rtmp://na%40me:p%2F%3A%25%C3%A4@h/live", "s", naming{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,10 +148,10 @@ func TestParseTargetRefuses(t *testing.T) {
 		"rtmp://h:70000/live", "rtmp://h:port/live", "rtmp://::1/live", "rtmp://[::1/live", "rtmp://[::1]x/live",
 		"rtmp://h/live/" + strings.Repeat("k", 60_000), "rtmp://[nonsense]/live", "rtmp://bücher.example/live", "rtmp://u%zz@h/live", "rtmp://h/li ve", "rtmp://h/li\nve",
 	} {
-		_, err := ParseTarget(url, "s", Naming{})
+		_, err := parseTarget(url, "s", naming{})
 		var bad *RequestError
 		if !errors.As(err, &bad) || bad.Field != "rtmpUrl" || bad.Reason == "" {
-			t.Errorf("ParseTarget(%q) = %v, want a RequestError on rtmpUrl", url, err)
+			t.Errorf("parseTarget(%q) = %v, want a RequestError on rtmpUrl", url, err)
 		}
 	}
 }
@@ -162,13 +163,13 @@ func TestParseTargetWithoutName(t *testing.T) {
 		"rtmp://h/live/?a=b/", "rtmp://h/live//",
 	} {
 		for _, bySetting := range []bool{false, true} {
-			_, err := ParseTarget(url, "s", Naming{Prefix: "rtmp_", FullURL: true, Parameters: bySetting})
+			_, err := parseTarget(url, "s", naming{Prefix: "rtmp_", FullURL: true, Parameters: bySetting})
 			var bad *RequestError
 			if bySetting && isParameters(url[len("rtmp://h"):]) {
 				continue
 			}
 			if !errors.As(err, &bad) || bad.Field != "rtmpUrl" || !strings.Contains(bad.Reason, "name") {
-				t.Errorf("ParseTarget(%q), by setting %v = %v, want a RequestError on rtmpUrl", url, bySetting, err)
+				t.Errorf("parseTarget(%q), by setting %v = %v, want a RequestError on rtmpUrl", url, bySetting, err)
 			}
 		}
 	}
@@ -191,15 +192,15 @@ func TestTargetKeepsSecrets(t *testing.T) {
 		"rtmp://h:CANARY/live",
 	} {
 		for _, full := range []bool{false, true} {
-			target, err := ParseTarget(url, "s", Naming{FullURL: full})
+			target, err := parseTarget(url, "s", naming{FullURL: full})
 			if strings.Contains(target.Name, "CANARY") && !target.SecretName {
-				t.Errorf("ParseTarget(%q), full URL %v: the name may be shown", url, full)
+				t.Errorf("parseTarget(%q), full URL %v: the name may be shown", url, full)
 			}
 			for _, printed := range []string{
 				fmt.Sprint(err), target.String(), fmt.Sprintf("%v %+v %#v %s", target, target, target, target), target.LogValue().String(),
 			} {
 				if strings.Contains(printed, "CANARY") {
-					t.Errorf("ParseTarget(%q), full URL %v, prints %q", url, full, printed)
+					t.Errorf("parseTarget(%q), full URL %v, prints %q", url, full, printed)
 				}
 			}
 		}
@@ -208,7 +209,7 @@ func TestTargetKeepsSecrets(t *testing.T) {
 
 func TestTargetKey(t *testing.T) {
 	key := func(url string) string {
-		target, err := ParseTarget(url, "s", Naming{Prefix: "rtmp_"})
+		target, err := parseTarget(url, "s", naming{Prefix: "rtmp_"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,15 +238,15 @@ func FuzzParseTarget(f *testing.F) {
 	f.Add("rtmp://u:p@h:1935/live/key?token=t", "s", true)
 	f.Add("rtmp://[::1]/live/?a", "s", false)
 	f.Fuzz(func(t *testing.T, url, name string, full bool) {
-		target, err := ParseTarget(url, name, Naming{Prefix: "rtmp_", FullURL: full})
+		target, err := parseTarget(url, name, naming{Prefix: "rtmp_", FullURL: full})
 		if err != nil {
 			return
 		}
 		if full && target.Name == "" {
-			t.Errorf("ParseTarget(%q) has no name: %#v", url, target)
+			t.Errorf("parseTarget(%q) has no name: %#v", url, target)
 		}
 		if target.Host == "" || target.Port == "" || target.URL() != url || strings.Contains(target.TCURL, "@") && !strings.Contains(target.App, "@") {
-			t.Errorf("ParseTarget(%q) = %#v", url, target)
+			t.Errorf("parseTarget(%q) = %#v", url, target)
 		}
 	})
 }
