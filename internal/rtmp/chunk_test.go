@@ -190,7 +190,7 @@ func TestChunkReaderHeld(t *testing.T) {
 	}
 }
 
-// Whoever may only send commands holds 256 KiB of them at most, however many are unfinished.
+// A client that may only send commands can use 256 KiB at most, with any number of unfinished commands.
 func TestCommandsHeld(t *testing.T) {
 	for streams, want := range map[int]error{4: io.EOF, 5: ErrProtocol} {
 		r := newChunkReader(bufio.NewReader(bytes.NewReader(unfinished(streams, 0xffff))))
@@ -214,7 +214,7 @@ func unfinished(streams, length int) []byte {
 	return b
 }
 
-// What publishers hold beyond their own half a megabyte comes from one budget; what is their own they get when that is used up.
+// Each publisher may use half a megabyte of its own, also when the budget is used up. Beyond that, all publishers share one budget.
 func TestBudget(t *testing.T) {
 	budget := NewBudget(512 << 10)
 	read := func(streams int) (*chunkReader, error) {

@@ -132,7 +132,7 @@ func TestIngestVideo(t *testing.T) {
 		{key, unitOf(idr)},
 		{next, unitOf(inter)},
 		{config, track.Config},                    // the same again
-		{key, unitOf(aud, sps, pps, idr)},         // likewise
+		{key, unitOf(aud, sps, pps, idr)},         // the same sets again
 		{key, unitOf(aud, sps, otherPPS, idr)},    // a new sequence
 		{[]byte{0x27, 1, 0, 0, 0}, unitOf(inter)}, // at the time of the one before
 	} {

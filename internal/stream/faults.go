@@ -39,8 +39,8 @@ const (
 	// patience replaces missingAfter for a kind that has not sent longPace frames yet: it may be a slide show.
 	patience = 15 * time.Second
 	longPace = 10
-	// A kind is slow by nature if it pauses for longer than longGap as often within gapMemory as pace.long has places: a screen, for
-	// example, that is sent when it changes. It counts as missing after twice its longest pause, or after maxPatience.
+	// A kind is slow by nature if it has paused for longer than longGap len(pace.long) times within gapMemory. An example is a screen
+	// that is sent when it changes. Such a kind counts as missing after twice its longest pause, or after maxPatience.
 	longGap     = missingAfter / 2
 	gapMemory   = 5 * time.Minute
 	maxPatience = time.Minute

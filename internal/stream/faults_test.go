@@ -81,7 +81,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// What never came is missing if the publisher has said that it would.
+// A kind of media that never came is missing if the publisher has said that it would send that kind.
 func TestMissingFromTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})

@@ -207,8 +207,8 @@ func hvcC(last byte) []byte {
 	return b
 }
 
-// What a publisher sends in a codec that the request allows and the far end takes arrives there to the byte: configurations, one
-// that changes included, and frames of all sizes, with their times.
+// Media in a codec that the request allows and the server takes arrives at the server byte for byte: configurations, also one that changes,
+// and frames of all sizes, with their times.
 func TestPassThrough(t *testing.T) {
 	unit := func(kind byte, size int) []byte { // a NAL unit of HEVC after its length
 		b := binary.BigEndian.AppendUint32(nil, uint32(size))

@@ -168,7 +168,7 @@ func TestTimesOnTheWire(t *testing.T) {
 	})
 }
 
-// What the buffer holds back when a push is terminated is still sent.
+// When a push is terminated, the frames that the buffer holds back are still sent.
 func TestTerminatedPushSendsTheRest(t *testing.T) {
 	b := newBench(t, func(c *Config) {
 		c.Buffer.Enabled, c.Buffer.StartSize, c.Buffer.MaxSize = true, 10*time.Second, 20*time.Second

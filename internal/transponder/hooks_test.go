@@ -345,7 +345,7 @@ func TestHookConfig(t *testing.T) {
 	}
 }
 
-// What the documentation shows receivers to do tells our posts from others.
+// The code for receivers in the documentation accepts our requests and refuses others.
 func TestDocumentedVerification(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {

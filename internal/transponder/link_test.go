@@ -275,7 +275,7 @@ func isRequestError(err error, field string) bool {
 	return errors.As(err, &e) && e.Field == field
 }
 
-// Where private networks are denied, no spelling of a private address gets through, with any resolver.
+// If private networks are denied, no spelling of a private address is accepted, with any resolver.
 func TestPrivateTargetsAreRefused(t *testing.T) {
 	policy := mustPolicy(t, "", "", true)
 	var dialled atomic.Int32

@@ -15,7 +15,7 @@ type taken struct {
 	pictures, sounds int
 	first            time.Duration // the most that a picture or sound was late in the first half minute
 	latest           time.Duration // the most that a picture was late after that
-	latestSound      time.Duration // likewise
+	latestSound      time.Duration // the same for sound
 	slow             time.Duration
 	queued           time.Duration // the most that was said to wait
 }

@@ -61,7 +61,7 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// What no encoder makes is the caller's fault, and the error names the member.
+// Values that no encoder supports are errors of the caller, and the error names the member of the request.
 func TestBadPictures(t *testing.T) {
 	b := newBench(t, nil)
 	b.parts.Video = &fakeVideo{}

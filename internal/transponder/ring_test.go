@@ -120,7 +120,7 @@ func TestNoRing(t *testing.T) {
 	}
 }
 
-// What goes through other servers' ports and holds on its way is known when it comes back. Each server is reached by other addresses.
+// A stream that comes back through other servers is recognized, also after holds on the way. Each server is reached by other addresses.
 func TestRingOfServers(t *testing.T) {
 	t.Parallel()
 	full := true

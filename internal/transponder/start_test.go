@@ -71,7 +71,7 @@ func TestManyStartsAtOnce(t *testing.T) {
 		t.Errorf("room was asked for %d times, want %d", n, places-1)
 	}
 
-	// Those who ask wait still, and others are answered.
+	// The starts for which room was asked still wait, and other requests are answered.
 	if all := b.Find(Filter{}); len(all) != 1 || all[0].ID != running {
 		t.Errorf("find gives %+v, want the push that runs", all)
 	}

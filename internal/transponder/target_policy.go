@@ -167,9 +167,9 @@ func isHostName(s string) bool {
 	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
-// check returns a *targetError if a push to host must not dial addr, an address of that host. The caller dials exactly this address, and
+// Check returns an error if a push to host must not dial addr, an address of that host. The caller dials exactly this address, and
 // checks again each time it resolves the name.
-func (p TargetPolicy) check(host string, addr netip.AddrPort) error {
+func (p TargetPolicy) Check(host string, addr netip.AddrPort) error {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	forms := addressForms(addr.Addr())
 	matches := func(r targetRule) bool { return r.matches(host, forms, addr.Port()) }
@@ -200,7 +200,7 @@ func (p TargetPolicy) allowed(host string, port uint16, addrs []netip.Addr) ([]n
 	var allowed []netip.Addr
 	var first error
 	for _, a := range addrs {
-		err := p.check(host, netip.AddrPortFrom(a, port))
+		err := p.Check(host, netip.AddrPortFrom(a, port))
 		switch {
 		case err == nil:
 			allowed = append(allowed, a)

@@ -113,7 +113,7 @@ func TestTargetPolicy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := mustPolicy(t, tt.allow, tt.deny, tt.denyPrivate)
-			err := p.check(tt.host, netip.MustParseAddrPort(tt.addr))
+			err := p.Check(tt.host, netip.MustParseAddrPort(tt.addr))
 			if (err == nil) != tt.want {
 				t.Fatalf("Check(%s, %s) = %v, want allowed: %v", tt.host, tt.addr, err, tt.want)
 			}
@@ -199,7 +199,7 @@ func FuzzTargetPolicy(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p.check("169.254.169.254", netip.MustParseAddrPort("169.254.169.254:80")) == nil {
+		if p.Check("169.254.169.254", netip.MustParseAddrPort("169.254.169.254:80")) == nil {
 			t.Errorf("%q opens what is always forbidden", rule)
 		}
 		if _, err := ParseTargetPolicy(nil, []string{p.allow[0].text}, false); err != nil {

@@ -154,7 +154,7 @@ func TestForms(t *testing.T) {
 						}
 						size += len(p)
 					}
-					// What the reservoir holds at the beginning may be used too.
+					// The bits that the reservoir holds at the beginning may be used too.
 					if limit := float64(rateBPS)/8*float64(len(packets)*FrameSize)/float64(sampleRate) + float64(most); float64(size) > limit {
 						t.Errorf("%d bytes in %d packets, want %.0f at most", size, len(packets), limit)
 					}
@@ -216,8 +216,8 @@ func TestOtherDecoder(t *testing.T) {
 	}
 }
 
-// Where bits are few, noise stands for bands that are noise. Each decoder makes noise of its own, as loud as another's and as what was
-// encoded; all else is the same.
+// At low bit rates, bands of noise are replaced by noise that the decoder makes. The noise of each decoder is different, but as loud as the
+// encoded noise; the other bands are the same in all decoders.
 func TestNoise(t *testing.T) {
 	const noiseFrom = 5 // of the bands of hearing.Edges, the first with nothing below 3200 Hz
 	for _, channels := range []int{1, 2} {
@@ -329,7 +329,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// What is before a stroke is not heard: it is no louder than with FFmpeg's encoder, or inaudible.
+// The noise before a stroke (pre-echo) is not heard: it is inaudible, or no louder than with FFmpeg's encoder.
 func TestBeforeStrokes(t *testing.T) {
 	pcm := make([]float32, 2*2*rate)
 	noise := rand.New(rand.NewPCG(3, 4))

@@ -372,7 +372,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// What is closed gives its memory back.
+// Close frees the memory.
 func TestMemory(t *testing.T) {
 	cycle := func() {
 		pcm := make([]float32, Channels*MaxSamples)

@@ -176,7 +176,7 @@ func TestVideoToVP8(t *testing.T) {
 	}
 }
 
-// What ffprobe says of each way to ask for pictures.
+// ffprobe confirms the result of each way to ask for pictures.
 func TestVideoRules(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -447,7 +447,7 @@ func TestVideoColours(t *testing.T) {
 	}
 }
 
-// What cannot be decoded is skipped up to a key frame.
+// After a frame that cannot be decoded, all frames up to the next key frame are skipped.
 func TestVideoDamage(t *testing.T) {
 	t.Parallel()
 	for _, codec := range []media.Codec{media.H264, media.H265, media.VP8, media.VP9, media.AV1} {

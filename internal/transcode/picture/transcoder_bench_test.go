@@ -13,7 +13,7 @@ import (
 	"transponder/internal/transcode/picture/picturetest"
 )
 
-// What a 720p30 rendition of a 720p30 source adds to the delay of a picture, in real time, and the cores it takes.
+// The benchmark measures, in real time, by how much a 720p30 rendition of a 720p30 source delays pictures, and how many cores it uses.
 func BenchmarkVideoDelay(b *testing.B) {
 	v := newVideo(b, program(b)...)
 	s := newSource(b)

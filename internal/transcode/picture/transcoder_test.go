@@ -144,7 +144,7 @@ func TestVideo(t *testing.T) {
 		t.Errorf("begins with %+v of %+v", first.Key, first.Track)
 	}
 
-	// Who wants the same shares it.
+	// A second user of the same profile shares the rendition.
 	_, releaseOther, err := v.Feed(s, profile)
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func TestVideoEnd(t *testing.T) {
 	}
 }
 
-// What cannot work is given up soon.
+// A rendition that cannot work is given up soon.
 func TestVideoHopeless(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"/nonexistent", "/bin/false", "/bin/echo garbage"} {
@@ -330,7 +330,7 @@ func TestVideoConfig(t *testing.T) {
 	}
 }
 
-// What a request says of the bit rate counts before the settings, which have all the rest.
+// The bit rate of a request overrides that of the settings. Everything else comes from the settings.
 func TestVideoSettings(t *testing.T) {
 	t.Parallel()
 	c := Config{Preset: "fast", Threads: 3, KeyFrameTime: time.Second, RateBPS: 1000, Quality: 20, Buffer: 2 * time.Second}

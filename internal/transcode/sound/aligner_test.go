@@ -233,7 +233,7 @@ func TestAlignerSlew(t *testing.T) {
 	}
 }
 
-// What cannot be decoded is as good as lost, and a track without a decoder as good as muted.
+// A packet that cannot be decoded counts as lost, and a track without a decoder as muted.
 func TestAlignerBadPackets(t *testing.T) {
 	dec := &fakeConcealer{}
 	r := newRecorder(dec)

@@ -115,7 +115,7 @@ func filled(packet []byte) []byte {
 	return bytes.TrimRight(out, "\x00")
 }
 
-// What is tried out at the start works with these codecs, and makes the encoder use every sequence of windows.
+// The test at the start passes with these codecs, and makes the encoder use every sequence of windows.
 func TestPairsWork(t *testing.T) {
 	if err := pairsWork(); err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestPairsThatDoNotWork(t *testing.T) {
 	}
 }
 
-// What does not work, or is not wanted, is said once and left out.
+// An encoder that fails its test, or that the settings do not want, is not used. The failure is logged once.
 func TestAudioEncoders(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
@@ -197,7 +197,7 @@ func TestAudioEncoders(t *testing.T) {
 	}
 }
 
-// What is written as a pair sounds, to the last bit and on both channels, as the one channel does.
+// A packet that was written as a pair decodes on both channels to the samples of the one channel, to the last bit.
 func TestPairIsExact(t *testing.T) {
 	sounds := map[string][]float32{
 		"music":   soundtest.Music(3 * time.Second),

@@ -54,7 +54,7 @@ func show(t *testing.T, ppm float64) {
 	picture := &media.Track{Codec: media.H264, Config: []byte{1}}
 	aac := &media.Track{Codec: media.AAC, Config: []byte{0x11, 0x90}}
 
-	// What the tape hands over is on the wire at the time of its first sample.
+	// A frame of the tape is sent at the time of its first sample.
 	frames := int64(0)
 	a := newAligner(newTape(0, 1024, func([]float32, bool) error {
 		send(media.Frame{Track: aac, Time: media.Timestamp(media.Samples(1024*frames, sampleRate)), Key: true, Data: []byte{0}})

@@ -432,7 +432,7 @@ func flvFile(t *testing.T, frames []media.Frame) []byte {
 	return b
 }
 
-// What passes is the source's own feed.
+// Sound that already has the wanted format comes from the source's own feed.
 func TestPassing(t *testing.T) {
 	stereo := media.Track{Codec: media.AAC, SampleRate: 48000, Channels: 2}
 	alaw := media.Track{Codec: media.PCMA, SampleRate: 8000, Channels: 1}

@@ -234,8 +234,8 @@ func TestLoop(t *testing.T) {
 	}
 }
 
-// Where the coder changes its windows for an attack, a loop's packets still fit together at the seam: the second time sounds as
-// the first.
+// The packets of a loop fit together where the loop begins again, also if the encoder changes its windows for an attack there: the second
+// round sounds like the first.
 func TestLoopOfAttacks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -348,7 +348,7 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// What is not played any more makes room; what has no room is not played.
+// Files that are not played any more are dropped to make room. A file for which there is no room is not played.
 func TestCacheIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a.wav", "b.wav", "c.wav"} {

@@ -221,7 +221,7 @@ func TestBrokenWAV(t *testing.T) {
 	}
 }
 
-// What is read of any file is within full scale, and as much as there is.
+// The samples of any file are within full scale, and never more than the file has.
 func FuzzWAV(f *testing.F) {
 	f.Add(wavBytes(8000, 1, 10, 1000))
 	f.Add(wavBytes(192000, 8, 3, 1000))

@@ -174,7 +174,7 @@ func TestChildSnapshot(t *testing.T) {
 	}
 }
 
-// Whoever waits for an answer gets one, whatever becomes of a picture.
+// The child answers each access unit, also if it makes no picture of it.
 func TestChildAnswers(t *testing.T) {
 	tests := []struct {
 		data   string

@@ -97,7 +97,7 @@ func TestBadMessages(t *testing.T) {
 	}
 }
 
-// What a child that has been taken over may say must not harm the server.
+// No message of a child that an attacker controls may harm the server.
 func FuzzRead(f *testing.F) {
 	var b bytes.Buffer
 	w := newWriter(&b)
