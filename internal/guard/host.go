@@ -90,7 +90,7 @@ func matchesName(patterns []string, name string) bool {
 // neighbours knows the networks of this machine's interfaces. Those networks contain the machine's own addresses.
 type neighbours struct {
 	mu       sync.Mutex
-	networks []netip.Prefix // guarded by mu
+	networks []netip.Prefix // guarded by mu; replaced, never changed
 	read     time.Time      // guarded by mu
 }
 
@@ -98,12 +98,22 @@ type neighbours struct {
 const interfacesFor = time.Minute
 
 func (n *neighbours) has(a netip.Addr) bool {
+	return slices.ContainsFunc(n.list(), func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// list returns the networks. It reads the interfaces without the lock, so two calls may do so at once.
+func (n *neighbours) list() []netip.Prefix {
+	n.mu.Lock()
+	known, read := n.networks, n.read
+	n.mu.Unlock()
+	if !read.IsZero() && time.Since(read) <= interfacesFor {
+		return known
+	}
+	now := networks()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.read.IsZero() || time.Since(n.read) > interfacesFor {
-		n.networks, n.read = networks(), time.Now()
-	}
-	return slices.ContainsFunc(n.networks, func(p netip.Prefix) bool { return p.Contains(a) })
+	n.networks, n.read = now, time.Now()
+	return now
 }
 
 func networks() []netip.Prefix {

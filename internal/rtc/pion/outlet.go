@@ -248,28 +248,31 @@ func (o *outlet) Stats() rtc.PlayStats {
 
 // Close implements rtc.Outlet.
 func (o *outlet) Close() error {
-	o.mu.Lock()
-	if !o.ended {
-		o.sayGoodbye()
-		o.ended = true
-		o.events.Closed(context.Canceled)
+	for _, packets := range o.end() {
+		_ = o.pc.WriteRTCP(packets) // fails only when the session is closed
 	}
-	o.mu.Unlock()
 	if err := o.shut(); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("close WebRTC: %w", err)
 	}
 	return nil
 }
 
-// sayGoodbye tells the client that its tracks have ended (RFC 3550, 6.6). The client may notice this sooner than the end of
-// the connection. Such a packet begins with a report (6.1). mu is held.
-func (o *outlet) sayGoodbye() {
+// end ends the session, unless it has ended. It returns the packets that tell the client that its tracks have ended (RFC 3550, 6.6). The
+// client may notice these sooner than the end of the connection. Such a packet begins with a report (6.1).
+func (o *outlet) end() (goodbyes [][]rtcp.Packet) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
+		return nil
+	}
+	o.ended = true
+	o.events.Closed(context.Canceled)
 	for _, t := range o.tracks {
 		if t != nil && t.report != nil {
-			bye := &rtcp.Goodbye{Sources: []uint32{t.ssrc}}
-			_ = o.pc.WriteRTCP(append(t.report, bye)) // fails only when the session is closed
+			goodbyes = append(goodbyes, append(t.report, &rtcp.Goodbye{Sources: []uint32{t.ssrc}}))
 		}
 	}
+	return goodbyes
 }
 
 // shut closes the PeerConnection and joins its goroutines.

@@ -36,7 +36,7 @@ type Stills struct {
 	encode func(picture *image.NRGBA, width, height int) ([]byte, error)
 
 	mu   sync.Mutex
-	kept []still // guarded by mu; the most recently used is last
+	kept []*still // guarded by mu; the most recently used is last
 }
 
 // still is one file in one size.
@@ -45,7 +45,8 @@ type still struct {
 	modified      time.Time
 	size          int64
 	width, height int
-	frame         media.Frame
+
+	frame func() (media.Frame, error) // encodes at the first call; a call meanwhile waits for the result
 }
 
 // NewStills returns the Stills of a directory, which need not exist.
@@ -69,26 +70,40 @@ func (s *Stills) Frame(name string, width, height int) (media.Frame, error) {
 		return media.Frame{}, err
 	}
 	defer f.Close()
-	// mu stays locked while encoding, so that a second call for the same picture finds it instead of encoding it again.
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	want := still{name: name, modified: info.ModTime(), size: info.Size(), width: width, height: height}
-	if i := slices.IndexFunc(s.kept, func(k still) bool { return k.same(want) }); i >= 0 {
-		found := s.kept[i]
-		s.kept = append(slices.Delete(s.kept, i, i+1), found)
-		return found.frame, nil
-	}
-	if want.frame, err = s.make(f, width, height); err != nil {
+	k := s.find(&still{name: name, modified: info.ModTime(), size: info.Size(), width: width, height: height,
+		frame: sync.OnceValues(func() (media.Frame, error) { return s.make(f, width, height) })})
+	frame, err := k.frame()
+	if err != nil {
+		s.drop(k)
 		return media.Frame{}, fmt.Errorf("%q: %w", name, err)
 	}
-	if len(s.kept) == maxStills {
-		s.kept = slices.Delete(s.kept, 0, 1)
-	}
-	s.kept = append(s.kept, want)
-	return want.frame, nil
+	return frame, nil
 }
 
-func (k still) same(o still) bool {
+// find returns the kept still that is the same as want, or else keeps want, in the place of the one that was not used for the longest
+// time.
+func (s *Stills) find(want *still) *still {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := want
+	if i := slices.IndexFunc(s.kept, want.same); i >= 0 {
+		found = s.kept[i]
+		s.kept = slices.Delete(s.kept, i, i+1)
+	} else if len(s.kept) == maxStills {
+		s.kept = slices.Delete(s.kept, 0, 1)
+	}
+	s.kept = append(s.kept, found)
+	return found
+}
+
+// drop forgets a still.
+func (s *Stills) drop(k *still) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = slices.DeleteFunc(s.kept, func(o *still) bool { return o == k })
+}
+
+func (k *still) same(o *still) bool {
 	return k.name == o.name && k.modified.Equal(o.modified) && k.size == o.size && k.width == o.width && k.height == o.height
 }
 

@@ -107,8 +107,9 @@ func (l *Library) Run(ctx context.Context) error {
 
 func (l *Library) closeAll() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.cache.removeAll() {
+	all := l.cache.removeAll()
+	l.mu.Unlock()
+	for _, e := range all {
 		e.close()
 	}
 }
