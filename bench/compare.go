@@ -28,10 +28,10 @@ type comparison struct {
 	out        io.Writer
 }
 
-// The sounds that mkmedia.sh made.
+// The sound files that mkmedia.sh makes.
 const stereoSound, monoSound = "audio.ogg", "mono.ogg"
 
-// compare prints our rows beside the floor's and the peers'.
+// compare measures our server and the floor, and prints our rows beside those of the floor and of the peers.
 func compare(ctx context.Context, args []string, out io.Writer) error {
 	c := comparison{out: out}
 	flags := c.flags("compare")
@@ -44,7 +44,7 @@ func compare(ctx context.Context, args []string, out io.Writer) error {
 	return c.inDir(func() error { return c.run(ctx, numbers) })
 }
 
-// flags returns the flags that all comparisons have.
+// flags returns the flags that all comparisons share.
 func (c *comparison) flags(command string) *flag.FlagSet {
 	flags := flag.NewFlagSet(command, flag.ExitOnError)
 	flags.StringVar(&c.server, "server", "bin/transponder", "our server's binary")
@@ -56,7 +56,7 @@ func (c *comparison) flags(command string) *flag.FlagSet {
 	return flags
 }
 
-// inDir calls f with a folder to write to, which is a passing one unless it is to be kept.
+// inDir calls f while c.dir is a folder to write to. It is a temporary folder, which is removed, unless -keep names one.
 func (c *comparison) inDir(f func() error) (err error) {
 	if c.dir != "" {
 		if err := os.MkdirAll(c.dir, 0o755); err != nil {
@@ -110,7 +110,7 @@ func (c *comparison) run(ctx context.Context, numbers []int) error {
 	return nil
 }
 
-// soundOf has one stream dumped, and judges it.
+// soundOf dumps one stream and judges its sound.
 func (c *comparison) soundOf(ctx context.Context) (soundRow, error) {
 	dump := filepath.Join(c.dir, "dump")
 	if err := os.MkdirAll(dump, 0o755); err != nil {
@@ -198,7 +198,7 @@ func (c *comparison) config(n int, label string) blackbox.Config {
 	return cfg
 }
 
-// measure runs the server in a new folder, so that what it keeps for the next time does not lie about.
+// measure runs the server in a new folder, so that files which the server keeps for the next start do not litter the present folder.
 func (c *comparison) measure(ctx context.Context, cfg blackbox.Config) (*blackbox.Report, error) {
 	var err error
 	if cfg.Dir, err = os.MkdirTemp(c.dir, cfg.Label); err != nil {
@@ -218,7 +218,7 @@ func (c *comparison) measure(ctx context.Context, cfg blackbox.Config) (*blackbo
 	return report, errors.Join(printJSON(file, report), file.Close())
 }
 
-// awaitQuiet waits until the machine has been all but idle for two seconds, and at most for limit.
+// awaitQuiet waits until the machine has been nearly idle for two seconds, but no longer than limit.
 func awaitQuiet(ctx context.Context, limit time.Duration) error {
 	const look, calmLooks, calmCores = 500 * time.Millisecond, 4, 0.15
 	calm := 0
@@ -238,7 +238,7 @@ func awaitQuiet(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
-// tail is the end of a log.
+// tail returns the end of a log.
 func tail(path string) string {
 	const most = 2000
 	b, err := os.ReadFile(path)

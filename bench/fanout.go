@@ -9,13 +9,13 @@ import (
 	"transponder/bench/internal/blackbox"
 )
 
-// What a further destination may cost: a push that sends what is there already.
+// The targets for the cost of a further destination, to which the server sends frames that it has already.
 const (
 	targetFanOutCores     = 0.002
 	targetFanOutKilobytes = 300
 )
 
-// fanOut pushes one stream to one destination and to many, and prints what each further one costs.
+// fanOut pushes one stream to one destination and to many, and prints the cost of each further destination.
 func fanOut(ctx context.Context, args []string, out io.Writer) error {
 	c := comparison{out: out}
 	flags := c.flags("fanout")
@@ -49,7 +49,7 @@ func (c *comparison) measureFanOut(ctx context.Context, n int) (*blackbox.Report
 	return c.measure(ctx, cfg)
 }
 
-// printFanOut sets what each destination after the first costs beside its targets.
+// printFanOut prints the cost of each destination after the first beside the targets.
 func printFanOut(out io.Writer, n int, one, all *blackbox.Report) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()

@@ -18,7 +18,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// floor serves WHIP until ctx ends, and says what it received.
+// floor serves WHIP until ctx ends, and prints what it received.
 func floor(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("floor", flag.ExitOnError)
 	listen := flags.String("listen", "127.0.0.1:19380", "WHIP address")
@@ -40,7 +40,7 @@ func floor(ctx context.Context, args []string, out io.Writer) error {
 	return err
 }
 
-// floorServer takes WHIP publishers, reads their RTP, puts H.264 access units together and throws them away.
+// floorServer accepts WHIP publishers, reads their RTP, joins H.264 access units and discards them.
 type floorServer struct {
 	api                   *webrtc.API
 	packets, frames, gaps atomic.Int64
@@ -49,7 +49,7 @@ type floorServer struct {
 	peers []*webrtc.PeerConnection // guarded by mu
 }
 
-// serve takes publishers until ctx ends.
+// serve accepts publishers until ctx ends.
 func (s *floorServer) serve(ctx context.Context, listener net.Listener) error {
 	routes := http.NewServeMux()
 	routes.HandleFunc("POST /{name}/whip", s.whip)
@@ -151,7 +151,7 @@ func (s *floorServer) answer(ctx context.Context, offer string) (string, error) 
 	}
 }
 
-// read takes a track's packets until it ends.
+// read reads the packets of a track until it ends.
 func (s *floorServer) read(t *webrtc.TrackRemote) {
 	var (
 		buf    = make([]byte, 1500)

@@ -1,11 +1,11 @@
 // Command bench measures servers that take WebRTC over WHIP and push RTMP, as black boxes on this machine.
 //
-//	bench compare    our server and the pion floor, beside what the peers cost on the same load (make bench)
-//	bench fanout     what each further destination of one stream costs our server
-//	bench sound      what it costs to mute a push, and to play a file in it
+//	bench compare    our server and the pion floor, beside other servers (peers) under the same load (make bench)
+//	bench fanout     the cost of each further destination of one stream
+//	bench sound      the cost of muting a push, and of playing a file in it
 //	bench quality    how good our AAC is on recordings, beside other encoders
-//	bench rendition  what transcoding costs and how long it takes, beside ffmpeg
-//	bench soak       what becomes of our server's memory over a long time
+//	bench rendition  the cost and the delay of transcoding, beside ffmpeg
+//	bench soak       how our server's memory changes over a long time
 //	bench measure    any server, once; a report as JSON
 //	bench floor      the least that a server on pion can do: receive, depacketise, discard
 //	bench lipsync    lip sync and audio latency of a stream that measure -dump wrote
@@ -53,7 +53,7 @@ func main() {
 	}
 }
 
-// measure runs the server that the flags tell of.
+// measure runs the server that the flags describe.
 func measure(ctx context.Context, args []string, out io.Writer) error {
 	cfg := blackbox.DefaultConfig()
 	flags := flag.NewFlagSet("measure", flag.ExitOnError)

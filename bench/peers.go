@@ -8,13 +8,13 @@ type row struct {
 	p50, p99            float64 // ms, from a frame's last packet to its whole RTMP message
 	lost, sent          int     // frames, over the window
 	firstP50, firstMost float64 // ms, from the WHIP answer to the first coded video message
-	others              float64 // cores that others used meanwhile
+	others              float64 // cores that other programs used in the window
 }
 
 const unknown = -1
 
 // peers were measured by this bench on 22 Nov 2026: 2 vCPU AMD EPYC (Firecracker guest, kernel 6.18), Debian 12, loopback
-// only, 20 s a row, one run a row. All make AAC from Opus and leave video as it is, but for MediaMTX forward, which makes no
+// only, 20 s a row, one run a row. All make AAC from Opus and leave video as it is, except MediaMTX forward, which makes no
 // AAC. Their configurations and all caveats are in README.md.
 var peers = []row{
 	{"SRS 7.0.18", 1, 0.025, 23.6, 251, 493, 0, 600, 2306, 2306, 0.04},
@@ -39,7 +39,8 @@ var peers = []row{
 	{"GStreamer 1.22 webrtcbin", 25, 0.055, 7.3, 11, 48, 0, 15078, 444, 554, 0.02},
 }
 
-// targets are what our server is to reach, by the number of streams; mono are the cores where each has one microphone.
+// targets are the figures that our server should reach, by the number of streams. mono is the target in cores if each stream has one
+// microphone.
 var targets = []struct {
 	row
 	mono float64
@@ -55,7 +56,7 @@ func target(streams int, cores, megabytes, p50, p99, firstP50 float64) row {
 
 const targetSkewMS = 10 // either way
 
-// soundRow is what bench lipsync found in one stream.
+// soundRow holds the results of bench lipsync for one stream.
 type soundRow struct {
 	name                   string
 	skew, skewMin, skewMax float64 // ms that audio is after video: median and range

@@ -22,23 +22,23 @@ import (
 	"transponder/bench/internal/recordings"
 )
 
-// worseBy is how far an item may be below the better one of FFmpeg's coders, in grades of ODG, until a line says so.
+// worseBy: if our grade (ODG) for an item is lower than that of the better one of FFmpeg's coders by more than this, a line says so.
 const worseBy = 0.3
 
-// aacCoder is an encoder: a command whose {wav}, {aac} and {rate} are put in.
+// aacCoder is an encoder: a command in which {wav}, {aac} and {rate} are filled in.
 type aacCoder struct {
 	name    string
 	command []string
 }
 
-// ours and those that FFmpeg has. The server used fast as it stands here before it had its own.
+// Our encoder and the coders of FFmpeg. "fast" has the options with which the server used it before it had an encoder of its own.
 var (
 	ourCoder  = aacCoder{"ours", []string{"bin/aacenc", "-rate", "{rate}", "{wav}", "{aac}"}}
 	ffmpegOwn = []aacCoder{
 		{"fast", ffmpegAAC("-aac_coder", "fast", "-aac_tns", "0", "-aac_pns", "0")},
 		{"two-loop", ffmpegAAC("-aac_coder", "twoloop")},
 	}
-	// fdk is Fraunhofer's, where its example program is on PATH.
+	// fdk is Fraunhofer's encoder. It is used if the example program of its library is on PATH.
 	fdk = aacCoder{"fdk", []string{"aac-enc", "-r", "{rate}", "-t", "2", "-a", "1", "{wav}", "{aac}"}}
 )
 
@@ -47,7 +47,7 @@ func ffmpegAAC(options ...string) []string {
 	return append(append(command, options...), "-b:a", "{rate}", "-f", "adts", "{aac}")
 }
 
-// heard is what came out of one encoder for one recording.
+// heard holds the results of one encoder for one recording.
 type heard struct {
 	odg, nmr, kbps float64
 	snr            []float64
@@ -58,11 +58,11 @@ type qualities struct {
 	dir     string
 	seconds int
 	coders  []aacCoder
-	grade   func(ctx context.Context, dir, want, got string) (float64, error) // nil: there is no program for it
+	grade   func(ctx context.Context, dir, want, got string) (float64, error) // computes the grade; nil: no program for it is installed
 	out     io.Writer
 }
 
-// quality prints how good our encoder is on recordings, beside others.
+// quality grades our encoder and others on recordings, and prints the grades.
 func quality(ctx context.Context, args []string, out io.Writer) error {
 	q := qualities{coders: append([]aacCoder{ourCoder}, ffmpegOwn...), grade: grader(), out: out}
 	flags := flag.NewFlagSet("quality", flag.ExitOnError)
@@ -101,7 +101,7 @@ func quality(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// record makes those recordings that can be made, and says how to get the others.
+// record makes the recordings whose packages are installed, and prints how to get the others.
 func (q *qualities) record(ctx context.Context, only string) ([]recordings.Recording, error) {
 	if err := os.MkdirAll(q.dir, 0o755); err != nil {
 		return nil, err
@@ -218,7 +218,7 @@ func run(ctx context.Context, dir string, command ...string) ([]byte, error) {
 	return stdout.Bytes(), nil
 }
 
-// payload is how many bytes of an ADTS file are not headers (ISO/IEC 14496-3, 1.A.3.2).
+// payload returns how many bytes of an ADTS file are not headers (ISO/IEC 14496-3, 1.A.3.2).
 func payload(file []byte) (n int) {
 	const header = 7
 	for len(file) >= header {
@@ -240,8 +240,8 @@ func floats(pcm []byte) []float32 {
 	return out
 }
 
-// align takes off what decoded sound trails by, and makes it as long as the sound that was encoded. The delay is that with the least error in
-// the loudest part of the sound: correlation alone is too blunt for bass, and a sample off is a grade off.
+// align removes the delay of decoded sound, and makes it as long as the sound that was encoded. It chooses the delay with the least error in
+// the loudest part of the sound: correlation alone is too inexact for bass, and one sample more or less changes the result by a grade.
 func align(want, got []byte) []byte {
 	const longest, part = 4096, 16384 // samples
 	a, b := floats(want), floats(got)
@@ -271,8 +271,8 @@ func align(want, got []byte) []byte {
 	return append(got[:min(len(got), len(want))], make([]byte, max(0, len(want)-len(got)))...)
 }
 
-// grader returns what computes the objective difference grade of ITU-R BS.1387 (basic version): 0 is no difference, -4 a very annoying
-// one. It is nil without a program for it.
+// grader returns the function that computes the objective difference grade (ODG) of ITU-R BS.1387, basic version: 0 is no difference, -4 a
+// very annoying one. The function is nil if no program for it is installed.
 func grader() func(ctx context.Context, dir, want, got string) (float64, error) {
 	for _, program := range []struct {
 		name    string
@@ -280,7 +280,7 @@ func grader() func(ctx context.Context, dir, want, got string) (float64, error) 
 		pattern string
 	}{
 		{"peaq", []string{"{want}", "{got}"}, `Objective Difference Grade: (-?[0-9.]+)`},
-		{"peaqb", []string{"-r", "{want}", "-t", "{got}"}, `ODG: (-?[0-9.]+)`}, // after each frame: the last one counts
+		{"peaqb", []string{"-r", "{want}", "-t", "{got}"}, `ODG: (-?[0-9.]+)`}, // it prints a grade after each frame: the last one counts
 	} {
 		if _, err := exec.LookPath(program.name); err != nil {
 			continue
@@ -305,7 +305,7 @@ func grader() func(ctx context.Context, dir, want, got string) (float64, error) 
 	return nil
 }
 
-// printGrades prints what each encoder made of each recording, and means.
+// printGrades prints the grade of each encoder for each recording, and the means.
 func (q *qualities) printGrades(pieces []recordings.Recording, results [][]heard, kbps int) {
 	w := tabwriter.NewWriter(q.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
@@ -345,7 +345,7 @@ func (q *qualities) printGrades(pieces []recordings.Recording, results [][]heard
 	row("all", func(recordings.Recording) bool { return true })
 }
 
-// printBands prints the signal-to-noise ratios of music.
+// printBands prints the signal-to-noise ratios by bands, for music.
 func (q *qualities) printBands(pieces []recordings.Recording, results [][]heard) {
 	w := tabwriter.NewWriter(q.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
@@ -370,7 +370,7 @@ func (q *qualities) printBands(pieces []recordings.Recording, results [][]heard)
 	}
 }
 
-// decimals is a number that may be negative, or a dash for none.
+// decimals formats a number that may be negative, or a dash if there is none.
 func decimals(x float64, n int) string {
 	if math.IsNaN(x) {
 		return "-"

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// targetAddedMS is by how much later a transcoded picture may come, in the median, and targetOfFFmpeg what it may cost of what
-	// ffmpeg takes for the same.
+	// targetAddedMS is the largest delay, as the median, that transcoding may add to a picture. targetOfFFmpeg is the largest cost of
+	// transcoding, as a multiple of what ffmpeg takes for the same.
 	targetAddedMS  = 40
 	targetOfFFmpeg = 1.10
 
 	sharers = 5 // pushes that want the same picture
 )
 
-// rendition pushes one stream as it is and transcoded, and prints what transcoding costs and adds, beside the ffmpeg command that does
+// rendition pushes one stream untouched and transcoded. It prints the cost and the delay of transcoding, beside an ffmpeg command that does
 // the same at the same time.
 func rendition(ctx context.Context, args []string, out io.Writer) error {
 	c := comparison{out: out}
@@ -59,7 +59,7 @@ func rendition(ctx context.Context, args []string, out io.Writer) error {
 	})
 }
 
-// remux makes a file that ffmpeg can play at its own rate and again and again, and returns the command that transcodes it as our server
+// remux makes a file that ffmpeg can loop at real-time speed. It returns the command that transcodes the file as our server
 // does: one thread for each codec, no B-frames, a key frame every two seconds, a constant rate.
 func (c *comparison) remux(ctx context.Context) ([]string, error) {
 	file := filepath.Join(c.dir, "video.mp4")
@@ -73,7 +73,7 @@ func (c *comparison) remux(ctx context.Context) ([]string, error) {
 		" -f flv -y /dev/null"), nil
 }
 
-// measureRendition pushes one stream untouched, and so often transcoded to the size it has.
+// measureRendition pushes one stream once untouched, and some times transcoded to the same size.
 func (c *comparison) measureRendition(ctx context.Context, name string, beside []string, n int, dump string) (*blackbox.Report, error) {
 	cfg, err := c.serverConfig(1, "rendition-"+name)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *comparison) measureRendition(ctx context.Context, name string, beside [
 	return c.measure(ctx, cfg)
 }
 
-// addedDelay compares what was dumped of the first two pushes.
+// addedDelay compares the dumps of the first two pushes.
 func addedDelay(dump string) (added.Result, error) {
 	var bases [2]string
 	for k := range bases {
@@ -98,7 +98,7 @@ func addedDelay(dump string) (added.Result, error) {
 	return added.Judge(bases[0], bases[1])
 }
 
-// printRendition sets what a rendition costs and adds beside its targets.
+// printRendition prints the cost and the delay of a rendition beside the targets.
 func printRendition(out io.Writer, plain, one, many *blackbox.Report, delay added.Result) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
@@ -112,5 +112,5 @@ func printRendition(out io.Writer, plain, one, many *blackbox.Report, delay adde
 		number(many.PSSMB-plain.PSSMB, 1), "", "", "", "", number(many.OthersCores, 2))
 }
 
-// ownCores is what the server itself takes, without the processes that transcode.
+// ownCores returns the cores that the server itself takes, without its child processes.
 func ownCores(r *blackbox.Report) float64 { return r.CPUCores - r.ChildCores }

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// soakEvery is how often the memory is looked at.
+	// soakEvery is the time between two measurements of the memory.
 	soakEvery = 15 * time.Second
-	// targetGrowthMB is how much more it may be at the end than after the beginning: what a collector of garbage breathes.
+	// targetGrowthMB is how much the memory may grow from the second tenth of the time to the last: the garbage collector makes it go
+	// up and down by about as much.
 	targetGrowthMB = 3
 )
 
@@ -26,7 +27,7 @@ var soakBodies = []string{
 	pushBody(`"options":{"action":"sound_on","soundFile":"` + soundFile + `","loop":true}`),
 }
 
-// soak runs one stream for long and prints what becomes of the memory.
+// soak runs one stream for a long time and prints how the memory changes.
 func soak(ctx context.Context, args []string, out io.Writer) error {
 	c := comparison{out: out}
 	_ = c.flags("soak").Parse(args) // exits on an error
@@ -50,8 +51,8 @@ func soak(ctx context.Context, args []string, out io.Writer) error {
 	})
 }
 
-// printSoak prints the median of each tenth of the time, and how the last compares with the second: in the first, buffers and caches
-// fill. It is the resident memory: of PSS, what others that use the same libraries come and go with takes a share.
+// printSoak prints the median of each tenth of the time, and compares the last tenth with the second: in the first, buffers and caches
+// fill. It uses the resident memory, because PSS also changes when other programs that share our libraries start and stop.
 func printSoak(out io.Writer, r *blackbox.Report) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()

@@ -15,18 +15,18 @@ import (
 	"transponder/bench/internal/blackbox"
 )
 
-// targetSoundCores is what a push that is muted or plays a file may cost beyond one that does neither.
+// targetSoundCores is how much more a muted push, or a push that plays a file, may cost than one that does neither.
 const targetSoundCores = 0.001
 
 const (
-	// soundFile is what is played.
+	// soundFile is the file that the pushes play.
 	soundFile = "tone.wav"
-	// soundMade is after how long our server has encoded it: once, for all who play it, in the time that it takes to play 30 s.
+	// soundMade is how long to wait until our server has encoded soundFile, once for all pushes. That takes as long as 30 s of playing.
 	soundMade = 35 * time.Second
 )
 
-// sounds pushes one stream many times, untouched, muted and with a file in the place of its sound, and prints what the last two cost
-// beyond the first.
+// sounds pushes one stream many times: untouched, muted, and with a file in place of its sound. It prints how much more the last two
+// cost than the first.
 func sounds(ctx context.Context, args []string, out io.Writer) error {
 	c := comparison{out: out}
 	flags := c.flags("sound")
@@ -47,7 +47,7 @@ func sounds(ctx context.Context, args []string, out io.Writer) error {
 	})
 }
 
-// soundStates are what is measured, with the options of each; the first is the one that the others are compared with.
+// soundStates are the states of a push that are measured, with the options of each. The others are compared with the first.
 var soundStates = []struct{ name, options string }{
 	{"untouched", `{}`},
 	{"muted", `{"action":"mute"}`},
@@ -67,7 +67,7 @@ func (c *comparison) measureSound(ctx context.Context, n int, state struct{ name
 	return c.measure(ctx, cfg)
 }
 
-// pushBody is the request of a push with further members.
+// pushBody returns the request of a push with further members.
 func pushBody(more string) string { return `{"streamName":"{name}","rtmpUrl":"{rtmp}",` + more + `}` }
 
 // addMedia gives the server a directory with a sound file.
@@ -112,7 +112,7 @@ func waveFile(rate int, pcm []byte) []byte {
 	return append(le.AppendUint32(b, uint32(len(pcm))), pcm...)
 }
 
-// printSounds sets what each state costs a push beside its target.
+// printSounds prints the cost of each state beside the target.
 func printSounds(out io.Writer, n int, reports []*blackbox.Report) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()

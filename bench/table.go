@@ -16,14 +16,14 @@ func rowOf(name string, r *blackbox.Report) row {
 		p50: r.Sink.LatencyMS.P50, p99: r.Sink.LatencyMS.P99, lost: r.Sink.FramesLost, sent: r.FramesSent,
 		firstP50: r.FirstFrameMS.P50, firstMost: r.FirstFrameMS.Max, others: r.OthersCores,
 	}
-	if r.Sink.Streams == 0 { // nothing comes out of it
+	if r.Sink.Streams == 0 { // the floor has no output
 		out.p50, out.p99, out.lost, out.sent, out.firstP50, out.firstMost = unknown, unknown, unknown, unknown, unknown, unknown
 	}
 	return out
 }
 
-// printTable sets our row beside the target, the floor and those peers that were measured at as many streams, and then that of streams
-// with one microphone beside its own target.
+// printTable prints our row beside the target, the floor and the peers that were measured with the same number of streams. Below, it prints
+// our row for streams with one microphone beside the target for that.
 func printTable(out io.Writer, n int, ours, mono, floor row) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
@@ -69,7 +69,7 @@ func printSound(out io.Writer, ours soundRow) {
 	line(w)
 }
 
-// printNotes says what the table needs in order to be believed.
+// printNotes prints everything in the reports that makes the table doubtful.
 func printNotes(out io.Writer, reports ...*blackbox.Report) {
 	for _, r := range reports {
 		for _, note := range notes(r) {
@@ -104,7 +104,7 @@ func notes(r *blackbox.Report) []string {
 	return out
 }
 
-// line ends every cell with a tab: the alignment is the cells', to the right; a name is padded to stand at the left.
+// line ends every cell with a tab. Cells are aligned to the right; names are padded, so that they stand at the left.
 func line(w io.Writer, cells ...string) {
 	const nameWidth = 28
 	if len(cells) > 0 {
@@ -127,7 +127,7 @@ func count(n int) string {
 	return fmt.Sprint(n)
 }
 
-// ratio is how many times theirs ours is.
+// ratio returns ours as a multiple of theirs.
 func ratio(ours, theirs float64) string {
 	if theirs <= 0 || ours == theirs {
 		return ""

@@ -1,5 +1,5 @@
-// Package hearing measures how far decoded sound is from the sound that was encoded. It needs nothing but the samples: interleaved
-// stereo at 48 kHz, both sounds in step. bench quality uses it, and so do the tests of our encoder.
+// Package hearing measures how far decoded sound is from the sound that was encoded. It needs only the samples: interleaved
+// stereo at 48 kHz, with both sounds aligned to the sample. bench quality uses it, and so do the tests of our encoder.
 package hearing
 
 import (
@@ -13,17 +13,17 @@ const (
 	size     = 2048 // samples of a frame
 )
 
-// Edges are the frequencies in Hz between which SignalToNoise looks. The last band ends where encoders for streams begin to cut off.
+// Edges are the borders in Hz of the bands of SignalToNoise. The last band ends where encoders for streams begin to cut off.
 var Edges = []float64{0, 200, 400, 800, 1600, 3200, 5000, 7000, 9000, 11000, 13000, 15000}
 
-// Silent is the energy of a band below which it has nothing that could be heard: about -90 dB of full scale.
+// Silent is the energy below which nothing in a band can be heard: about -90 dB of full scale.
 const silent = 1e-9 * size * size / 16
 
-// The bounds of a signal-to-noise ratio that counts, in dB. Below, the band is as good as lost; above, nobody hears a difference.
+// Signal-to-noise ratios are limited to these bounds, in dB. Below them the band is as good as lost; above them nobody hears a difference.
 const least, most = -10, 60
 
-// SignalToNoise returns the signal-to-noise ratio of each band between Edges in dB, as the mean over frames and channels. A band in
-// which nothing is heard gives NaN.
+// SignalToNoise returns the signal-to-noise ratio of each band between Edges in dB, as the mean over frames and channels. A band
+// that is silent throughout gives NaN.
 func SignalToNoise(want, got []float32) []float64 {
 	bands := len(Edges) - 1
 	sums, counts := make([]float64, bands), make([]int, bands)
@@ -46,13 +46,13 @@ func SignalToNoise(want, got []float32) []float64 {
 	return sums
 }
 
-// line is the number of the first line of a band.
+// line returns the number of the first spectral line of a band.
 func line(hz float64) int { return int(math.Ceil(hz * size / rate)) }
 
-// NoiseToMask is about the total NMR of ITU-R BS.1387, 4.4: how far the error is above what the sound hides, in dB, over a quarter of a
-// Bark each. Masking goes to higher and lower bands, and forward in time by what the windows' overlap gives.
+// NoiseToMask returns roughly the total NMR of ITU-R BS.1387, 4.4, in dB: how far the error is above the mask, which is the error that the
+// sound hides. Bands are a quarter of a Bark wide. Sound masks higher and lower bands, and later sound as far as the windows overlap.
 //
-// It says little about bass: the mask lies only 3 dB below what is there up to 12 Bark, so a clean bass is worth nothing here.
+// It says little about bass: up to 12 Bark the mask lies only 3 dB below the sound, so a clean bass gains nothing here.
 func NoiseToMask(want, got []float32) float64 {
 	const perBark = 4
 	bark := func(hz float64) float64 { return 7 * math.Asinh(hz/650) }
@@ -61,7 +61,7 @@ func NoiseToMask(want, got []float32) float64 {
 	for k := range band {
 		band[k] = int(perBark * (bark(float64(k)*rate/size) - bark(80)))
 	}
-	// spread[d] is what reaches a band from one that is d bands lower, or higher.
+	// up[d] and down[d] are the shares of a band's energy that reach the band d bands higher, and lower.
 	up, down := make([]float64, bands), make([]float64, bands)
 	for d := range bands {
 		up[d], down[d] = math.Pow(10, -1.2*float64(d)/perBark), math.Pow(10, -2.7*float64(d)/perBark)
@@ -80,7 +80,7 @@ func NoiseToMask(want, got []float32) float64 {
 		}
 		var mean float64
 		for b := range errors {
-			mask := 1e-7 // about what is heard at all
+			mask := 1e-7 // about the threshold of hearing
 			for o, x := range energy {
 				if o < b {
 					mask += x * up[b-o]
@@ -99,8 +99,8 @@ func NoiseToMask(want, got []float32) float64 {
 
 func power(x complex128) float64 { return real(x)*real(x) + imag(x)*imag(x) }
 
-// frames gives f the spectrum of each frame of each channel and of what is wrong in it. The first two are left out: a codec may need
-// them to begin.
+// frames calls f for each frame of each channel, with the spectrum of the sound and the spectrum of the error. It leaves out the first two
+// frames: a codec may need them to start.
 func frames(want, got []float32, f func(sound, wrong []complex128)) {
 	sound, wrong := make([]complex128, size), make([]complex128, size)
 	for at := 2 * channels * size; at+channels*size <= min(len(want), len(got)); at += channels * size / 2 {
@@ -117,8 +117,8 @@ func frames(want, got []float32, f func(sound, wrong []complex128)) {
 	}
 }
 
-// turns are the roots of unity of a frame's transform.
-var turns = func() []complex128 {
+// roots are the roots of unity for the transform of a frame.
+var roots = func() []complex128 {
 	t := make([]complex128, size/2)
 	for k := range t {
 		t[k] = cmplx.Rect(1, -2*math.Pi*float64(k)/size)
@@ -141,7 +141,7 @@ func fourier(a []complex128) {
 	for half := 1; half < size; half *= 2 {
 		for from := 0; from < size; from += 2 * half {
 			for k := range half {
-				x, y := a[from+k], a[from+k+half]*turns[k*(size/2/half)]
+				x, y := a[from+k], a[from+k+half]*roots[k*(size/2/half)]
 				a[from+k], a[from+k+half] = x+y, x-y
 			}
 		}

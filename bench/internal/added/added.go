@@ -1,7 +1,8 @@
-// Package added tells how much later pictures come by one push of a stream than by another, from what the sink dumped of both.
+// Package added measures how much later the pictures of one push arrive than those of another push of the same stream, from the sink's
+// dumps of both.
 //
-// What transcodes a picture takes its mark off, so pictures are matched by their times. Each push begins at a time of its own; by how
-// much the two differ shows in the sound, which both have packet for packet.
+// Transcoding removes the mark of a picture, so pictures are matched by their times. The times of the two pushes begin at different values.
+// The sound shows the difference: both pushes have the same packets of sound.
 package added
 
 import (
@@ -23,15 +24,15 @@ const (
 	audio, video = 8, 9
 	header       = 0 // the second byte of a sequence header's body
 
-	// begin is how much of the later push is left out, in ms: what it had to catch up with.
+	// begin is how much of the start of the later push is left out, in ms: it has to catch up there.
 	begin = 3000
 )
 
 // Result is what was found.
 type Result struct {
-	DelayMS stats.Dist // of the later push's pictures
+	DelayMS stats.Dist // how much later the pictures of the later push arrive
 	Matched int        // pictures
-	Missing int        // of the first push's, in the time that both had
+	Missing int        // pictures of the first push that the later one does not have, in the time that both cover
 }
 
 // tag is a message of the dump.
@@ -42,7 +43,7 @@ type tag struct {
 	sum     uint64
 }
 
-// Judge compares two dumps, given without .flv: of the push that sends pictures as they come, and of the other.
+// Judge compares two dumps, given without .flv: the first of a push that sends pictures untouched, the second of the other push.
 func Judge(first, later string) (Result, error) {
 	seed := maphash.MakeSeed()
 	a, err := read(first, seed)
@@ -107,7 +108,7 @@ func nearest(came map[int64]int64, ts int64) (int64, bool) {
 	return 0, false
 }
 
-// offset is what is to be added to the times of b.
+// offset returns what to add to the times of b to get those of a.
 func offset(a, b []tag) (int64, error) {
 	at := map[uint64]int64{}
 	twice := map[uint64]bool{} // silence is always the same
@@ -131,7 +132,7 @@ func offset(a, b []tag) (int64, error) {
 	return offsets[len(offsets)/2], nil
 }
 
-// read takes the coded frames of a dump.
+// read returns the coded frames of a dump.
 func read(base string, seed maphash.Seed) ([]tag, error) {
 	b, err := os.ReadFile(base + ".flv")
 	if err != nil {
@@ -149,7 +150,7 @@ func read(base string, seed maphash.Seed) ([]tag, error) {
 	return tags, nil
 }
 
-// parse reads tags, and for each the line of text that tells when it came.
+// parse reads tags, and for each tag the line of text with its arrival time.
 func parse(b []byte, times io.Reader, seed maphash.Seed) ([]tag, error) {
 	lines := bufio.NewScanner(times)
 	var tags []tag

@@ -1,5 +1,5 @@
-// Package lipsync judges the lip sync and the audio latency of a stream that the sink dumped: it finds the source's beeps in
-// the decoded audio (ffmpeg decodes) and sets them against the marks in the video.
+// Package lipsync judges the lip sync and the audio latency of a stream that the sink dumped. It finds the source's beeps in
+// the audio, which ffmpeg decodes, and compares them with the marks in the video.
 //
 // The beeps come every two seconds, so whole multiples of that cannot be told apart: skew is given between -1 s and 1 s,
 // latency between 0 and 2 s.
@@ -28,12 +28,12 @@ const (
 	beepHz      = 3000
 	beepEveryMS = 2000.0
 	frameMS     = 1000.0 / 30
-	opusPreSkip = 6.5 // ms that Opus itself delays the source by
+	opusPreSkip = 6.5 // ms by which Opus delays the source
 
 	flvAudio = 8
 )
 
-// Result is what was found.
+// Result is the judgement of one stream.
 type Result struct {
 	Beeps          int        `json:"beeps"`
 	SkewMS         stats.Dist `json:"audio_after_video_ms"`
@@ -42,7 +42,7 @@ type Result struct {
 	AudioLatencyMS stats.Dist `json:"audio_latency_ms"`
 }
 
-// Judge looks at base.flv and base.times, as the sink wrote them.
+// Judge reads base.flv and base.times, as the sink wrote them.
 func Judge(ctx context.Context, base string) (Result, error) {
 	file, err := os.Open(base + ".times")
 	if err != nil {
@@ -81,12 +81,12 @@ func judge(t times, beeps []int) (Result, error) {
 	}, nil
 }
 
-// wrap brings v into the beeps' period that begins at low.
+// wrap returns v modulo the period of the beeps, in the period that begins at low.
 func wrap(v, low float64) float64 {
 	return v - math.Floor((v-low)/beepEveryMS)*beepEveryMS
 }
 
-// times is what a dump tells without decoding. All in milliseconds; arrival and origin are of CLOCK_MONOTONIC.
+// times holds what a dump tells without decoding, in milliseconds. arrival and origin are times of CLOCK_MONOTONIC.
 type times struct {
 	audio       []tag
 	videoOffset float64 // RTMP time of the source's frame 0
@@ -189,7 +189,7 @@ func beeps(pcm []float64) []int {
 	return out
 }
 
-// goertzel is the power of x at the beep's pitch.
+// goertzel returns the power of x at the pitch of the beep.
 func goertzel(x []float64) float64 {
 	c := 2 * math.Cos(2*math.Pi*beepHz/rate)
 	var s1, s2 float64

@@ -18,7 +18,7 @@ import (
 const (
 	soundFont = "/usr/share/sounds/sf2/FluidR3_GM.sf2"
 
-	// MIDI time runs at 480 ticks a quarter and two quarters a second, which is what a file without a tempo means.
+	// MIDI time has 480 ticks a quarter note and two quarter notes a second, the default of a file without a tempo.
 	ticksPerQuarter = 480
 	ticksPerSecond  = 960
 
@@ -26,14 +26,14 @@ const (
 	played     = 30.0
 )
 
-// note is one of General MIDI: times are in seconds. The key of a drum is its kind.
+// note is a note of General MIDI. Times are in seconds. For percussion, the key is the instrument.
 type note struct {
 	drum         bool
 	program, key int
 	at, length   float64
 }
 
-// strokes are of one kind of percussion, until played.
+// strokes returns strokes of one percussion instrument.
 func strokes(key int, every float64) (notes []note) {
 	for t := 0.1; t < played; t += every {
 		notes = append(notes, note{drum: true, key: key, at: t, length: every})
@@ -54,7 +54,7 @@ func shift(notes []note, by float64) []note {
 	return notes
 }
 
-// melody goes up and down a scale from a key on.
+// melody returns notes that go up and down a scale, beginning at a key.
 func melody(program, key int, every, length float64) (notes []note) {
 	scale := []int{0, 4, 7, 12, 11, 9, 5, 2}
 	for i := 0; float64(i)*every < played; i++ {
@@ -63,7 +63,7 @@ func melody(program, key int, every, length float64) (notes []note) {
 	return notes
 }
 
-// chords are three keys at once.
+// chords returns chords of three keys.
 func chords(program, key int, every float64) (notes []note) {
 	for i, step := range []int{0, 7, 16} {
 		for _, n := range melody(program, key+step, every, every) {
@@ -74,7 +74,7 @@ func chords(program, key int, every float64) (notes []note) {
 	return notes
 }
 
-// play has fluidsynth play notes, without reverberation.
+// play lets fluidsynth play notes, without reverberation.
 func play(ctx context.Context, notes []note, seconds int) ([]byte, error) {
 	fluidsynth, err := exec.LookPath("fluidsynth")
 	if err != nil {
@@ -101,7 +101,7 @@ func play(ctx context.Context, notes []note, seconds int) ([]byte, error) {
 	return pcm[:min(len(pcm), seconds*Rate*frame)], err
 }
 
-// midiFile is a standard MIDI file of format 0.
+// midiFile returns a standard MIDI file of format 0.
 func midiFile(notes []note) []byte {
 	type event struct {
 		tick int
@@ -145,7 +145,7 @@ func variable(b []byte, n int) []byte {
 	return append(b, byte(n&0x7f))
 }
 
-// clicks are single pulses, four in a second.
+// clicks returns single pulses, four a second.
 func clicks(seconds int) (b []byte) {
 	for i := range seconds * Rate {
 		x := 0.0
@@ -157,7 +157,7 @@ func clicks(seconds int) (b []byte) {
 	return b
 }
 
-// pulses are those of a voice without a mouth: 100 a second, more or less, each of a falling spectrum.
+// pulses returns the pulses of a voice without the resonance of a mouth: about 100 a second, each with a falling spectrum.
 func pulses(seconds int) (b []byte) {
 	var phase, level float64
 	for i := range seconds * Rate {

@@ -1,7 +1,7 @@
-// Package recordings makes short pieces of sound out of what Debian packages bring along: music, noises and speech from games, and
-// instruments of a sound font that fluidsynth plays. Encoders are compared on them. A piece whose package is not installed is left out.
+// Package recordings makes short pieces of sound from files in Debian packages: music, noises and speech from games, and instruments of a
+// sound font that fluidsynth plays. Encoders are compared on these pieces. A piece whose package is not installed is left out.
 //
-// Some pieces were compressed before, all but the worst far better than what is measured here.
+// Some pieces were compressed before. All except the worst have far better quality than the encoders that are measured here.
 package recordings
 
 import (
@@ -37,8 +37,8 @@ type Recording struct {
 	Name, Kind string
 
 	pkg   string
-	files []string // patterns; their sounds follow each other
-	from  int      // second at which each file begins; with under, that of the music
+	files []string // patterns; the sounds of all matching files follow each other
+	from  int      // second at which to begin in each file; if under is set, in the music
 	under string   // a file of music below the files
 
 	notes []note // for fluidsynth
@@ -47,7 +47,7 @@ type Recording struct {
 
 const games = "/usr/share/games/"
 
-// All are the pieces that there are.
+// All are all pieces.
 var All = []Recording{
 	{Name: "01-battle", Kind: Music, pkg: "wesnoth-1.16-music", files: []string{games + "wesnoth/1.16/data/core/music/battle.ogg"}, from: 30},
 	{Name: "02-minstrels", Kind: Music, pkg: "wesnoth-1.16-music", files: []string{games + "wesnoth/1.16/data/core/music/traveling_minstrels.ogg"}, from: 20},
@@ -77,7 +77,7 @@ var All = []Recording{
 	{Name: "25-pulses", Kind: Instruments, wave: pulses},
 }
 
-// Packages are those to install for all recordings.
+// Packages are the Debian packages to install for all recordings.
 func Packages() []string {
 	packages := []string{"fluidsynth", "fluid-soundfont-gm"}
 	for _, r := range All {
@@ -91,7 +91,7 @@ func Packages() []string {
 // ErrMissing means that the package of a recording is not installed.
 var ErrMissing = errors.New("not installed")
 
-// Write makes a recording of some seconds, as samples of 16 bits, left and right in turn. It fails with ErrMissing.
+// Write makes a recording of some seconds, as interleaved stereo samples of 16 bits. It fails with ErrMissing.
 func (r Recording) Write(ctx context.Context, path string, seconds int) error {
 	pcm, err := r.make(ctx, seconds)
 	if err != nil {
@@ -172,7 +172,7 @@ func mix(pcm, music []byte) []byte {
 	return out
 }
 
-// sample appends one, rounded and clipped.
+// sample appends one sample, rounded and clipped.
 func sample(b []byte, x float64) []byte {
 	return binary.LittleEndian.AppendUint16(b, uint16(int16(max(-32768, min(32767, math.Round(x))))))
 }
