@@ -28,7 +28,7 @@ func (b *beside) pid() int {
 	return b.cmd.Process.Pid
 }
 
-// usage is the processor time that it has used, in seconds.
+// usage returns the processor time that the command has used, in seconds.
 func (b *beside) usage() float64 {
 	if b == nil {
 		return 0

@@ -1,8 +1,8 @@
-// Package blackbox runs a WebRTC-to-RTMP server between a load generator and a sink, and measures what it costs and how good
-// its output is.
+// Package blackbox runs a WebRTC-to-RTMP server between a load generator and a sink, and measures the server's cost and the
+// quality of the output.
 //
 // The server is everything below this process; the generator and the sink run inside it and are not counted. So a process
-// measures one server at a time, and starts nothing else meanwhile.
+// measures one server at a time, and starts no other program at the same time.
 package blackbox
 
 import (
@@ -33,16 +33,16 @@ type Config struct {
 	NoSink   bool   // the server has no output
 	SinkAddr string // where the sink listens
 	Dump     string // folder to write each stream to, if any
-	RTMPURL  string // what {rtmp} stands for; {sink} in it is the sink's address
+	RTMPURL  string // the value of {rtmp}; {sink} in it is the sink's address
 
-	PushURL   string // to be told to push, by a POST of PushBody; empty: the server pushes by itself
+	PushURL   string // gets a POST of PushBody, which starts a push; empty: the server pushes by itself
 	PushBody  string // {name}, {i} and {rtmp} are filled in
 	PushToken string // bearer token, if any
 	Pushes    int    // of each stream; {k} in RTMPURL stands for the number of one
 
 	PushBodies []string // of the first of them, in the place of PushBody
 
-	// Beside is a command that runs during the window, for its cost to be compared with the server's under the same conditions;
+	// Beside is a command that runs during the window. Its cost can be compared with the server's under the same conditions;
 	// empty: none.
 	Beside []string
 
@@ -54,7 +54,7 @@ type Config struct {
 	MemorySamples int // over the window
 }
 
-// DefaultConfig returns the times of the peers' table.
+// DefaultConfig has the times with which the peers were measured.
 func DefaultConfig() Config {
 	return Config{
 		Load:     loadgen.DefaultConfig(),
@@ -66,7 +66,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// outputs is how many streams are to come out.
+// outputs returns how many streams should come out.
 func (c Config) outputs() int { return c.Load.Streams * c.Pushes }
 
 const (
@@ -74,7 +74,7 @@ const (
 	readyPoll    = 10 * time.Millisecond
 )
 
-// Run measures once. What it had measured until an error comes with the error.
+// Run measures once. If there is an error, Run also returns what was measured before it.
 func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 	r := &Report{Label: cfg.Label, Streams: cfg.Load.Streams, Outputs: cfg.outputs()}
 	if err := proctree.BecomeReaper(); err != nil {
@@ -195,7 +195,7 @@ func (m *measurement) underLoad(ctx context.Context) error {
 	return nil
 }
 
-// awaitFirst waits until each stream's first frame has come out; those that do not come are missing in the report.
+// awaitFirst waits until the first frame of each stream has come out, or FirstWait is over. Then the report says how many came out.
 func (m *measurement) awaitFirst(ctx context.Context) error {
 	if m.sink == nil {
 		return sleep(ctx, m.cfg.Load.Ramp*time.Duration(m.cfg.Load.Streams))
@@ -214,7 +214,7 @@ func (m *measurement) awaitFirst(ctx context.Context) error {
 	return nil
 }
 
-// window takes the CPU time over the window, and the memory some times in it.
+// window measures the CPU time over the window, and the memory several times in it.
 func (m *measurement) window(ctx context.Context) error {
 	r := m.report
 	beside, err := startBeside(m.cfg.Beside)
@@ -276,7 +276,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ownCPU is the time this process itself has used, in seconds.
+// ownCPU returns the CPU time that this process itself has used, in seconds.
 func ownCPU() float64 { return usedBy(unix.RUSAGE_SELF) }
 
 func usedBy(who int) float64 {

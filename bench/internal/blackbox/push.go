@@ -13,7 +13,7 @@ import (
 
 var pushClient = &http.Client{Timeout: 20 * time.Second}
 
-// push tells the server to push a stream, where it has to be told, as often as it is to be pushed.
+// push starts the pushes of a stream, if the server does not push by itself.
 func (m *measurement) push(ctx context.Context, p *loadgen.Publisher) {
 	if m.cfg.PushURL == "" || m.sink == nil {
 		return

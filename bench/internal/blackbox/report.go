@@ -7,11 +7,11 @@ import (
 	"transponder/bench/internal/stats"
 )
 
-// Report is what one run measured, over its window where nothing else is said.
+// Report holds the figures of one run. They are about the window, unless a field says otherwise.
 type Report struct {
 	Label           string        `json:"label"`
 	Streams         int           `json:"streams"`
-	Outputs         int           `json:"outputs"`    // that were to come out: the streams, times how often each is pushed
+	Outputs         int           `json:"outputs"`    // outputs that should come out: the number of streams times the pushes of each
 	StreamsUp       int           `json:"streams_up"` // outputs of which there was video, ever
 	WindowS         float64       `json:"window_s"`
 	CPUCores        float64       `json:"server_cpu_cores"`
@@ -55,7 +55,7 @@ func (m *measurement) fillSink(s sink.Report) {
 	for _, err := range s.Errors {
 		m.note(fmt.Errorf("sink: %s", err))
 	}
-	// Streams are matched by their marks, since a server may rename what it pushes.
+	// Streams are matched by their marks, since a server may push them under other names.
 	firstNS := map[int]int64{}
 	for _, st := range s.Streams {
 		if st.VideoMessages > 0 {
@@ -74,7 +74,7 @@ func (m *measurement) fillSink(s sink.Report) {
 	r.FirstFrameMS = stats.Summarise(first)
 }
 
-// faults are what no server should do.
+// faults returns things that no server should do.
 func faults(st sink.Stream) error {
 	if st.Publishes == 1 && st.DumpError == "" &&
 		st.ForeignMarks+st.MalformedFrames+st.BeforeHeader+st.KeyFlagWrong == 0 {

@@ -17,10 +17,10 @@ import (
 
 const stopTimeout = 6 * time.Second
 
-// server is the black box: a command and all that it starts.
+// server is the black box: a command and all processes that it starts.
 type server struct {
 	cmd    *exec.Cmd
-	ended  chan error // takes what Wait returned
+	ended  chan error // gets the result of Wait
 	beside int        // a child of ours that is not the server's; 0: there is none
 }
 
@@ -46,7 +46,7 @@ func startServer(cfg Config) (*server, error) {
 	return s, nil
 }
 
-// awaitReady returns when addr takes connections.
+// awaitReady returns when addr accepts connections.
 func (s *server) awaitReady(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("the server is not ready after %v", readyTimeout))
 	defer cancel()
@@ -67,7 +67,7 @@ func (s *server) awaitReady(ctx context.Context, addr string) error {
 	}
 }
 
-// usage includes what our own reaped children used: what was the server's and has ended.
+// usage includes the use of our own reaped children: these are processes of the server that have ended.
 func (s *server) usage(memory bool) (proctree.Usage, error) {
 	roots := slices.DeleteFunc(proctree.Children(os.Getpid()), func(pid int) bool { return pid == s.beside })
 	u, err := proctree.Measure(roots, memory)
@@ -75,7 +75,7 @@ func (s *server) usage(memory bool) (proctree.Usage, error) {
 	return u, err
 }
 
-// childUsage is the processor time of those that the server started and that live, in seconds.
+// childUsage returns the processor time of the living processes that the server has started, in seconds.
 func (s *server) childUsage() float64 {
 	u, err := proctree.Measure(proctree.Children(s.cmd.Process.Pid), false)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *server) childUsage() float64 {
 	return u.CPU
 }
 
-// stop asks the server to end, and then ends what is left below this process.
+// stop asks the server to end, and then kills all processes that are left below this one.
 func (s *server) stop() error {
 	err := s.cmd.Process.Signal(unix.SIGTERM)
 	select {

@@ -1,5 +1,5 @@
 // Package loadgen publishes N WebRTC streams over WHIP (RFC 9725) from sources made beforehand. Nothing is encoded while it
-// runs: a frame costs the filling in of its mark and the sending of its packets.
+// runs: for a frame it only fills in the mark and sends the packets.
 package loadgen
 
 import (
@@ -20,7 +20,7 @@ import (
 type Config struct {
 	WHIPURL string        // {name} and {i} stand for the stream's name and number
 	Token   string        // bearer token, if any
-	Name    string        // fmt of a stream's name, given its number
+	Name    string        // format of a stream's name, for fmt; the argument is the stream's number
 	Streams int           //
 	Ramp    time.Duration // between one stream's start and the next
 	Video   string        // Annex B file
@@ -36,7 +36,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// The source's fixed rates, and what a browser would hold to.
+// The fixed rates of the sources, and limits that a browser would have.
 const (
 	frameRate   = 30
 	videoClock  = 90000
@@ -79,7 +79,7 @@ func New(cfg Config) (*Generator, error) {
 	return g, nil
 }
 
-// newAPI offers what a browser would for one H.264 and one Opus track: NACK, PLI, sender reports and transport-wide
+// newAPI offers the same as a browser for one H.264 and one Opus track: NACK, PLI, sender reports and transport-wide
 // sequence numbers.
 func newAPI(drop float64) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}

@@ -41,8 +41,8 @@ type Publisher struct {
 	err          error     // guarded by mu
 }
 
-// Report is what a publisher did. Late is how long after its due time a frame was begun, Burst how long the sending of one
-// frame's packets took: when they grow, it is the generator that is short of CPU.
+// Report describes what a publisher did. Late is how long after the due time a frame was begun. Burst is how long it took to send the
+// packets of one frame. If they grow, the generator lacks CPU time.
 type Report struct {
 	Name         string     `json:"name"`
 	Index        int        `json:"index"`
@@ -63,7 +63,7 @@ type Report struct {
 // Name of the stream.
 func (p *Publisher) Name() string { return p.name }
 
-// Index is the number of the stream, which its marks carry.
+// Index returns the number of the stream, which is in the marks.
 func (p *Publisher) Index() int { return p.index }
 
 // Report describes the publisher now.
@@ -146,7 +146,7 @@ func (p *Publisher) publish(ctx context.Context, onAnswer func(context.Context, 
 	return p.send(ctx, video, audio)
 }
 
-// offer makes the offer, has it answered over WHIP and takes the answer.
+// offer makes the offer, posts it over WHIP and applies the answer.
 func (p *Publisher) offer(ctx context.Context, pc *webrtc.PeerConnection) (*whipSession, error) {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {

@@ -79,7 +79,7 @@ type videoSender struct {
 	lastKey  int64
 }
 
-// next returns the frame to send: the source's next one, or the next key frame where one was asked for.
+// next returns the frame to send: the next one of the source, or the next key frame if one was asked for.
 func (v *videoSender) next(now int64) *source.Frame {
 	frames := v.p.gen.frames
 	if v.p.wantKey.Load() && now-v.lastKey >= int64(keyFrameGap) {

@@ -19,7 +19,7 @@ type whipSession struct {
 
 var whipClient = &http.Client{Timeout: 15 * time.Second}
 
-// postOffer is the client's half of RFC 9725, 4.2.
+// postOffer posts an offer (RFC 9725, 4.2).
 func postOffer(ctx context.Context, endpoint, token, sdp string) (*whipSession, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(sdp))
 	if err != nil {
@@ -50,7 +50,7 @@ func postOffer(ctx context.Context, endpoint, token, sdp string) (*whipSession, 
 	return s, nil
 }
 
-// delete ends the session; where no Location was given there is nothing to delete.
+// delete ends the session. If the answer had no Location, there is nothing to delete.
 func (s *whipSession) delete(ctx context.Context) error {
 	if s.resource == "" {
 		return nil

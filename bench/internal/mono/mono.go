@@ -28,10 +28,10 @@ func init() {
 func kernelNow() int64 {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic(err) // no Linux is without this clock
+		panic(err) // every Linux has this clock
 	}
 	return ts.Nano()
 }
 
-// Now is CLOCK_MONOTONIC in nanoseconds.
+// Now returns CLOCK_MONOTONIC in nanoseconds.
 func Now() int64 { return anchorNS + int64(time.Since(anchor)) }

@@ -1,4 +1,4 @@
-// Package proctree adds up what a process and all its descendants have used.
+// Package proctree adds up the CPU time and the memory of a process and all its descendants.
 package proctree
 
 import (
@@ -71,7 +71,7 @@ func Measure(roots []int, memory bool) (Usage, error) {
 	return u, nil
 }
 
-// Children are the direct descendants of pid.
+// Children returns the direct descendants of pid.
 func Children(pid int) []int {
 	procs, err := list()
 	if err != nil {
@@ -86,7 +86,7 @@ func Children(pid int) []int {
 	return out
 }
 
-// Descendants are all processes below pid, not pid itself.
+// Descendants returns all processes below pid, without pid itself.
 func Descendants(pid int) []int {
 	var out []int
 	queue := Children(pid)
@@ -112,7 +112,7 @@ func list() (map[int]proc, error) {
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		// The name may hold anything; the fields go on after its bracket.
+		// The name may contain any character. The other fields begin after the closing bracket of the name.
 		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 		if len(f) < 18 {
 			continue
@@ -148,7 +148,7 @@ func rollup(pid int) (rss, pss int64) {
 	return rss, pss
 }
 
-// MachineCPU is the time that all cores of the machine have been busy so far, in seconds.
+// MachineCPU returns the time that all cores of the machine have been busy so far, in seconds.
 func MachineCPU() float64 {
 	const idle, ioWait, guest = 3, 4, 8 // guest time is in user time already
 	b, err := os.ReadFile("/proc/stat")
@@ -169,7 +169,7 @@ func MachineCPU() float64 {
 	return busy / ticksPerSecond
 }
 
-// SocketOverflows is how many UDP datagrams the machine has dropped so far because a socket's buffer was full.
+// SocketOverflows returns how many UDP datagrams the machine has dropped so far because a socket's buffer was full.
 func SocketOverflows() int64 {
 	b, err := os.ReadFile("/proc/net/snmp")
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package sink takes RTMP publishers and judges what they send, by the marks that the load generator put into each frame.
+// Package sink accepts RTMP publishers and judges their frames, by the marks that the load generator has put into each frame.
 package sink
 
 import (
@@ -40,10 +40,10 @@ func Listen(addr string) (*Sink, error) {
 	return &Sink{listener: listener, streams: map[string]*stream{}}, nil
 }
 
-// Addr is where the sink listens.
+// Addr returns the address at which the sink listens.
 func (s *Sink) Addr() string { return s.listener.Addr().String() }
 
-// Run takes connections until ctx ends; then it closes them, and returns when all are done with.
+// Run accepts connections until ctx ends. Then it closes them, and returns when all have ended.
 func (s *Sink) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -72,7 +72,7 @@ func (s *Sink) serve(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// publish begins a publication. A stream that comes back under its old name goes on in the same record.
+// publish begins a publication. A stream that comes back under the same name continues its record.
 func (s *Sink) publish(app, name string) (wire.Publication, error) {
 	key := app + "/" + name
 	s.mu.Lock()
@@ -129,7 +129,7 @@ type Totals struct {
 	LeadMS        stats.Dist `json:"video_minus_audio_ts_ms"`
 }
 
-// Report is what the sink saw.
+// Report holds the sink's figures.
 type Report struct {
 	Totals  Totals
 	Streams []Stream

@@ -16,7 +16,7 @@ const frameMS = 1000.0 / 30 // the load generator's frame time
 // Stream is one stream's report, over all its connections.
 type Stream struct {
 	Key             string `json:"key"`
-	Publisher       int    `json:"publisher"` // its number, by the marks; -1 before the first
+	Publisher       int    `json:"publisher"` // number of the publisher, from the marks; -1 before the first mark
 	Publishes       int    `json:"publishes"`
 	Live            bool   `json:"live"`
 	CleanEnds       int    `json:"clean_ends"`
@@ -129,7 +129,7 @@ func (st *stream) Message(m wire.Message) {
 	}
 }
 
-// take says whether m is the stream's first coded video frame.
+// take processes a message. It returns true if the message is the stream's first coded video frame.
 func (st *stream) take(m wire.Message, now int64) (first bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -187,7 +187,7 @@ func (st *stream) audio(m wire.Message, now int64) {
 	st.stamp(&st.lastAudio, m.Timestamp)
 }
 
-// video returns what the dump says of the frame.
+// video processes a video message, and returns the text for the dump about the frame.
 func (st *stream) video(m wire.Message, now int64) string {
 	r, w := &st.record, &st.win
 	tag, codec, ok := parseVideoTag(m.Payload)
@@ -273,7 +273,7 @@ func (st *stream) account(mark source.Mark, ts uint32, now int64) {
 	}
 	w.lastSeq = max(w.lastSeq, seq)
 	w.latencyHead = append(w.latencyHead, float64(now-mark.First)/1e6)
-	// The mark tells when the last packet of the frame before left.
+	// The mark tells when the last packet of the previous frame was sent.
 	if st.prevAt != 0 && st.prev.Seq+1 == mark.Seq && mark.PrevLast != 0 {
 		w.latency = append(w.latency, float64(st.prevAt-mark.PrevLast)/1e6)
 	}
@@ -291,7 +291,7 @@ func (st *stream) report() Stream {
 func (w *window) report() Window {
 	r := w.counts
 	if w.marked {
-		// Some servers take SEI off all but key frames: what comes between two marks counts as the frames that should.
+		// Some servers remove SEI from all frames except key frames. Frames that come between two marks count as those that should come.
 		r.FramesLost = max(0, int(w.lastSeq-w.firstSeq)+1-(w.received-r.Duplicates))
 	}
 	r.LatencyMS, r.LatencyHeadMS = stats.Summarise(w.latency), stats.Summarise(w.latencyHead)
@@ -299,7 +299,7 @@ func (w *window) report() Window {
 	return r
 }
 
-// tsErrors is how far each timestamp is from the source's clock, their mean difference taken away.
+// tsErrors returns how far each timestamp is from the source's clock, minus the mean difference.
 func (w *window) tsErrors() []float64 {
 	mean := 0.0
 	for _, v := range w.offsets {

@@ -54,7 +54,7 @@ type videoTag struct {
 	body        []byte
 }
 
-// parseVideoTag takes the tag header off. The codec is told also of tags that hold nothing we judge.
+// parseVideoTag removes the tag header. It returns the codec also for tags whose content is not judged.
 func parseVideoTag(p []byte) (tag videoTag, codec string, ok bool) {
 	if len(p) < 5 {
 		return videoTag{}, "", false
@@ -84,7 +84,7 @@ func parseEnhancedVideo(p []byte) (videoTag, bool) {
 	return tag, true
 }
 
-// unit is what a frame's NAL units tell.
+// unit holds what the NAL units of a frame tell.
 type unit struct {
 	mark   source.Mark
 	marked bool

@@ -20,8 +20,8 @@ const (
 )
 
 // Frame is one video access unit as RTP payloads. The first payload is made
-// per send, because it holds the mark: Head is what goes with the mark in it
-// (SPS and PPS on a key frame, else nothing); Rest is shared by all streams.
+// per send, because it holds the mark: Head has the NAL units that go in it beside the
+// mark (SPS and PPS in a key frame, otherwise none). All streams share Rest.
 type Frame struct {
 	Key  bool
 	Head [][]byte

@@ -2,8 +2,8 @@ package source
 
 import "bytes"
 
-// Mark is what every video access unit carries in an SEI message
-// (user_data_unregistered): who sent it, which frame it is and when.
+// Mark is in an SEI message (user_data_unregistered) of every video access
+// unit: the sender, the number of the frame, and times of sending.
 //
 // A mark stands at the head of its frame, before the time of the frame's last
 // packet is known, so it gives the time just before its own first packet and

@@ -8,7 +8,7 @@ import (
 
 // LoadOpus reads the packets of an Ogg Opus file, without its two headers, and
 // cuts them to whole seconds: the encoder adds a last packet for its delay,
-// which would set the audio back by 20 ms each time it is looped.
+// which would delay the audio by 20 ms at each loop.
 func LoadOpus(path string) ([][]byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

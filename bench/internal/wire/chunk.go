@@ -1,5 +1,5 @@
-// Package wire is the receiving half of an RTMP server: enough to take
-// publishers of every kind and hand on their messages.
+// Package wire is the receiving half of an RTMP server: enough to accept
+// publishers of every kind and to hand on their messages.
 package wire
 
 import (
@@ -45,7 +45,7 @@ type Message struct {
 	Payload   []byte
 }
 
-// chunkStream is the state one chunk stream carries from chunk to chunk.
+// chunkStream is the state of one chunk stream between two chunks.
 type chunkStream struct {
 	msg      Message
 	delta    uint32
@@ -92,8 +92,8 @@ func (c *conn) handshake() error {
 	return err
 }
 
-// readMessage returns the next whole message, having dealt with the ones that
-// only concern the chunk layer.
+// readMessage returns the next whole message. It handles messages of the
+// chunk layer itself.
 func (c *conn) readMessage() (Message, error) {
 	for {
 		cs, err := c.readChunk()
