@@ -40,7 +40,7 @@ export async function followPushes(rest: Rest, follower: Follower, signal: Abort
     let timer = alarm();
     try {
       const query = last === "" ? "" : String(new URLSearchParams({ after: last }));
-      const events = await rest.events(query, AbortSignal.any([signal, silence.signal]));
+      const events = await rest._events(query, AbortSignal.any([signal, silence.signal]));
       if (last === "") {
         follower.gap(); // the server does not repeat events from before the connection
       }

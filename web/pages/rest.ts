@@ -17,7 +17,7 @@ export class Rest extends RestApi {
 
   /** Sends a request, and returns the JSON of the answer. */
   ask(path: string, body: object, signal?: AbortSignal, waitMs: number = patienceMs.quick): Promise<unknown> {
-    return inTime(waitMs, signal, (either) => this.post(path, body, { signal: either }));
+    return inTime(waitMs, signal, (either) => this._post(path, body, { signal: either }));
   }
 
   /** Ends or changes an object of the server. An object that no longer exists is no error. */
@@ -33,11 +33,11 @@ export class Rest extends RestApi {
 
   /** Lists the objects that match. Without `empty`, the server answers 404 if there are none, which browsers log as an error. */
   async search(path: string, filter: object, signal?: AbortSignal): Promise<unknown[]> {
-    return asList(await inTime(patienceMs.quick, signal, (either) => this.list(path, { ...filter, empty: true }, { signal: either })));
+    return asList(await inTime(patienceMs.quick, signal, (either) => this._list(path, { ...filter, empty: true }, { signal: either })));
   }
 
-  override request(path: string, init: RequestInit): Promise<Response> {
-    return super.request(path, {
+  override _request(path: string, init: RequestInit): Promise<Response> {
+    return super._request(path, {
       ...init,
       cache: "no-store",
       // Cookies are for a proxy in front of the server.
@@ -46,7 +46,7 @@ export class Rest extends RestApi {
     });
   }
 
-  override async refusal(response: Response): Promise<Failure> {
+  override async _refusal(response: Response): Promise<Failure> {
     return new Failure(restReason(response.status), await errorText(response));
   }
 }

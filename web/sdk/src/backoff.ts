@@ -17,30 +17,30 @@ const healthyMs = 10_000;
 
 /** The pauses between attempts. */
 export class Pauses {
-  private readonly policy: Required<Backoff>;
-  private used = 0;
-  private since = Infinity;
+  private readonly _policy: Required<Backoff>;
+  private _used = 0;
+  private _since = Infinity;
 
   constructor(policy: Backoff) {
-    this.policy = { attempts: 20, firstPauseMs: 500, factor: 2, maxPauseMs: 10_000, jitter: 0.3, ...policy };
+    this._policy = { attempts: 20, firstPauseMs: 500, factor: 2, maxPauseMs: 10_000, jitter: 0.3, ...policy };
   }
 
   /** The last attempt succeeded. */
   succeeded(): void {
-    this.since = Date.now();
+    this._since = Date.now();
   }
 
   /** The pause before the next attempt; null if no attempt is left. */
   next(): number | null {
-    const { attempts, factor, firstPauseMs, jitter, maxPauseMs } = this.policy;
-    if (Date.now() - this.since >= healthyMs) {
-      this.used = 0;
+    const { attempts, factor, firstPauseMs, jitter, maxPauseMs } = this._policy;
+    if (Date.now() - this._since >= healthyMs) {
+      this._used = 0;
     }
-    this.since = Infinity;
-    if (this.used >= attempts) {
+    this._since = Infinity;
+    if (this._used >= attempts) {
       return null;
     }
-    const pause = Math.min(firstPauseMs * factor ** this.used++, maxPauseMs);
+    const pause = Math.min(firstPauseMs * factor ** this._used++, maxPauseMs);
     return pause * (1 - jitter * Math.random());
   }
 }

@@ -151,63 +151,63 @@ export function authorization(user: string, password: string): Record<string, st
 
 /** A client of the server's REST API: pushes of streams to RTMP servers, and the streams. See docs/rest.md. */
 export class RestApi {
-  private readonly base: string;
-  private readonly headers: Record<string, string>;
+  private readonly _base: string;
+  private readonly _headers: Record<string, string>;
 
   /** @internal */
-  readonly backoff: Backoff;
+  readonly _backoff: Backoff;
 
   constructor({ password = "", reconnect = {}, url = globalThis.location?.origin, user }: RestOptions = {}) {
-    this.backoff = reconnect;
+    this._backoff = reconnect;
     if (!url) {
       throw new TypeError("options.url must be provided");
     }
-    this.base = `${url.replace(/\/+$/, "")}/rest-api`;
-    this.headers = user === undefined ? {} : authorization(user, password);
+    this._base = `${url.replace(/\/+$/, "")}/rest-api`;
+    this._headers = user === undefined ? {} : authorization(user, password);
   }
 
   /** Starts a push to an RTMP server. Resolves when the push exists; it connects after that. */
   async push(request: PushRequest, options: Abortable = {}): Promise<Push> {
-    return new Push(this, await this.post("/push/startup", request, options));
+    return new Push(this, await this._post("/push/startup", request, options));
   }
 
   /** The pushes with this id, stream name or address; all pushes without a filter. */
   async find(filter: { mediaSessionId?: string; streamName?: string; rtmpUrl?: string } = {}, options: Abortable = {}): Promise<Push[]> {
-    return (await this.list<PushInfo>("/push/find", filter, options)).map((info) => new Push(this, info));
+    return (await this._list<PushInfo>("/push/find", filter, options)).map((info) => new Push(this, info));
   }
 
   /** The pushes that have ended, the newest first. */
   async history(limit = 100, options: Abortable = {}): Promise<PushInfo[]> {
-    return (await this.request(`/push/history?limit=${limit}`, options as RequestInit)).json();
+    return (await this._request(`/push/history?limit=${limit}`, options as RequestInit)).json();
   }
 
   /** The streams with this name or id; all streams of the server without a filter. */
   streams(filter: { name?: string; mediaSessionId?: string } = {}, options: Abortable = {}): Promise<StreamDescription[]> {
-    return this.list("/stream/find", filter, options);
+    return this._list("/stream/find", filter, options);
   }
 
   /** Ends a stream and the pushes of that stream. */
   async terminateStream(filter: { name?: string; mediaSessionId?: string }, options: Abortable = {}): Promise<void> {
-    await this.post("/stream/terminate", filter, options);
+    await this._post("/stream/terminate", filter, options);
   }
 
   /** @internal */
-  async post(path: string, body: object, { signal }: Abortable = {}): Promise<any> {
+  async _post(path: string, body: object, { signal }: Abortable = {}): Promise<any> {
     const headers = { "Content-Type": "application/json" };
-    const text = await (await this.request(path, { method: "POST", headers, body: JSON.stringify(body), signal: signal ?? null })).text();
+    const text = await (await this._request(path, { method: "POST", headers, body: JSON.stringify(body), signal: signal ?? null })).text();
     return text === "" ? undefined : JSON.parse(text);
   }
 
   /** @internal The events of one push, or of all pushes. */
-  async events(query: string, signal: AbortSignal): Promise<AsyncGenerator<ServerEvent>> {
-    const response = await this.request(`/push/events?${query}`, { signal });
+  async _events(query: string, signal: AbortSignal): Promise<AsyncGenerator<ServerEvent>> {
+    const response = await this._request(`/push/events?${query}`, { signal });
     return serverEvents(response.body as ReadableStream<Uint8Array>);
   }
 
   /** @internal The API answers 404 if nothing matches; here that is an empty list. */
-  async list<T>(path: string, filter: object, options: Abortable): Promise<T[]> {
+  async _list<T>(path: string, filter: object, options: Abortable): Promise<T[]> {
     try {
-      return await this.post(path, filter, options);
+      return await this._post(path, filter, options);
     } catch (error) {
       if ((error as SdkError | null)?.reason === "not_found") {
         return [];
@@ -217,25 +217,25 @@ export class RestApi {
   }
 
   /** @internal Sends one request; an answer other than 200 is an error. */
-  async request(path: string, init: RequestInit): Promise<Response> {
+  async _request(path: string, init: RequestInit): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(this.base + path, { ...init, headers: { ...init.headers, ...this.headers } });
+      response = await fetch(this._base + path, { ...init, headers: { ...init.headers, ...this._headers } });
     } catch (error) {
       init.signal?.throwIfAborted();
       const { location } = globalThis; // a browser does not tell the page that CORS forbids the answer
-      const foreign = location && new URL(this.base, location.href).origin !== location.origin;
+      const foreign = location && new URL(this._base, location.href).origin !== location.origin;
       const hint = foreign ? `; or its rest_access_control_allow_origin lacks ${location.origin}` : "";
       throw new SdkError("unreachable", (error as Error).message + hint, { cause: error });
     }
     if (response.status !== 200) {
-      throw await this.refusal(response);
+      throw await this._refusal(response);
     }
     return response;
   }
 
   /** @internal The error for an answer other than 200. */
-  async refusal(response: Response): Promise<Error> {
+  async _refusal(response: Response): Promise<Error> {
     const body = await response.json().catch(() => ({}));
     return new SdkError(byStatus[response.status] ?? "server_error", body.message ?? `status ${response.status}`);
   }
@@ -243,31 +243,31 @@ export class RestApi {
 
 /** One push of a stream to one address. */
 export class Push {
-  private last: PushInfo;
+  private _last: PushInfo;
 
   /** @internal */
-  constructor(private readonly api: RestApi, info: PushInfo) {
-    this.last = info;
+  constructor(private readonly _api: RestApi, info: PushInfo) {
+    this._last = info;
   }
 
   /** The id of the push; REST calls it mediaSessionId. */
   get id(): string {
-    return this.last.mediaSessionId;
+    return this._last.mediaSessionId;
   }
 
   /** The latest information from the server; `refresh` asks again. */
   get info(): PushInfo {
-    return this.last;
+    return this._last;
   }
 
   /** Asks the server for the latest information. A push that has ended is looked up in the history. */
   async refresh(options: Abortable = {}): Promise<PushInfo> {
-    const [found] = await this.api.list<PushInfo>("/push/find", { mediaSessionId: this.id }, options);
-    const info = found ?? (await this.api.history(1000, options)).find(({ mediaSessionId }) => mediaSessionId === this.id);
+    const [found] = await this._api._list<PushInfo>("/push/find", { mediaSessionId: this.id }, options);
+    const info = found ?? (await this._api.history(1000, options)).find(({ mediaSessionId }) => mediaSessionId === this.id);
     if (!info) {
       throw new SdkError("not_found", "the server no longer knows the push");
     }
-    this.last = info;
+    this._last = info;
     return info;
   }
 
@@ -279,7 +279,7 @@ export class Push {
     const aborter = new AbortController();
     const abort = (): void => aborter.abort(signal?.reason);
     signal?.addEventListener("abort", abort);
-    const pauses = new Pauses(this.api.backoff);
+    const pauses = new Pauses(this._api._backoff);
     let after = "";
     let known: PushState | null = null;
     try {
@@ -287,7 +287,7 @@ export class Push {
       for (;;) {
         try {
           const query = new URLSearchParams({ mediaSessionId: this.id, ...(after && { after }) });
-          for await (const { data, event, id } of await this.api.events(String(query), aborter.signal)) {
+          for await (const { data, event, id } of await this._api._events(String(query), aborter.signal)) {
             pauses.succeeded();
             const unsure: boolean = after === "" || event === "missed";
             after = id;
@@ -322,31 +322,31 @@ export class Push {
 
   /** Sends silence. */
   mute(options: Abortable = {}): Promise<void> {
-    return this.act("mute", {}, options);
+    return this._act("mute", {}, options);
   }
 
   /** Sends sound again after `mute`. */
   unmute(options: Abortable = {}): Promise<void> {
-    return this.act("unmute", {}, options);
+    return this._act("unmute", {}, options);
   }
 
   /** Plays a WAV file of the server in place of the stream's sound. */
   soundOn(sound: { soundFile: string; loop?: boolean }, options: Abortable = {}): Promise<void> {
-    return this.act("sound_on", sound, options);
+    return this._act("sound_on", sound, options);
   }
 
   /** Sends the stream's own sound again after `soundOn`. */
   soundOff(options: Abortable = {}): Promise<void> {
-    return this.act("sound_off", {}, options);
+    return this._act("sound_off", {}, options);
   }
 
   /** Ends the push. Resolves when it has ended. */
   terminate(options: Abortable = {}): Promise<void> {
-    return this.act("terminate", {}, options);
+    return this._act("terminate", {}, options);
   }
 
-  private async act(method: string, more: object, options: Abortable): Promise<void> {
-    await this.api.post(`/push/${method}`, { mediaSessionId: this.id, ...more }, options);
+  private async _act(method: string, more: object, options: Abortable): Promise<void> {
+    await this._api._post(`/push/${method}`, { mediaSessionId: this.id, ...more }, options);
   }
 }
 
