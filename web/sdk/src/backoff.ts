@@ -1,3 +1,5 @@
+import { abortable, deferred } from "./errors.ts";
+
 /** How often a lost connection is opened again, and after which pauses. */
 export interface Backoff {
   /** Attempts in a row before giving up; 20 by default. It may be Infinity. */
@@ -47,15 +49,7 @@ export class Pauses {
 
 /** Waits. Rejects with the signal's reason if it aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, ms);
-    signal?.aborted ? abort() : signal?.addEventListener("abort", abort, { once: true });
-  });
+  const over = deferred<void>();
+  const timer = setTimeout(over.resolve, ms);
+  return abortable(over, signal, () => clearTimeout(timer));
 }
