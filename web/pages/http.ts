@@ -19,9 +19,6 @@ export async function inTime<T>(limitMs: number, signal: AbortSignal | undefined
     if (timeout.aborted) {
       throw new Failure("server_gone", "no answer in time");
     }
-    if (error instanceof SyntaxError) {
-      throw new Failure("server_error", "the answer is not JSON");
-    }
     // fetch and the reading of an answer throw a TypeError if the network fails.
     throw error instanceof TypeError ? new Failure("server_gone", message(error)) : asFailure(error);
   }

@@ -1,4 +1,4 @@
-import { authorization, byStatus, RestApi } from "../sdk/src/rest.ts";
+import { authorization, reasonOf, RestApi } from "../sdk/src/rest.ts";
 import { asFailure, Failure, pageReason, type PageReason } from "./failure.ts";
 import { errorText, inTime, patienceMs } from "./http.ts";
 import type { Login } from "./login.ts";
@@ -36,14 +36,14 @@ export class Rest extends RestApi {
     return asList(await inTime(patienceMs.quick, signal, (either) => this._list(path, { ...filter, empty: true }, { signal: either })));
   }
 
-  override _request(path: string, init: RequestInit): Promise<Response> {
+  override _request<T>(path: string, init: RequestInit, read: (response: Response) => T | Promise<T>): Promise<T> {
     return super._request(path, {
       ...init,
       cache: "no-store",
       // Cookies are for a proxy in front of the server.
       credentials: this.guarded ? "omit" : "same-origin",
       headers: { ...init.headers, ...(this.login && authorization(this.login.user, this.login.password)) },
-    });
+    }, read);
   }
 
   override async _refusal(response: Response): Promise<Failure> {
@@ -53,8 +53,7 @@ export class Rest extends RestApi {
 
 /** The reason for an HTTP status of failure. */
 export function restReason(status: number): PageReason {
-  // The server answers 429 to too many logins in a row. The SDK has no reason for it.
-  return status === 429 ? "busy" : pageReason(byStatus[status] ?? "server_error");
+  return pageReason(reasonOf(status));
 }
 
 /** The answer if it is a list, else an empty list. */

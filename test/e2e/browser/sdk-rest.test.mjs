@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
-import { RestApi } from "./.build/sdk/index.js";
+import { RestApi, SdkError } from "./.build/sdk/index.js";
 import { serverEvents } from "./.build/sdk/sse.js";
 import { push } from "./lib/mock-server.mjs";
 
@@ -101,7 +101,7 @@ test("lists", async (t) => {
 });
 
 test("statuses become reasons", async (t) => {
-  for (const [status, reason] of [[400, "bad_request"], [401, "unauthorized"], [404, "not_found"], [409, "conflict"], [500, "server_error"],
+  for (const [status, reason] of [[400, "bad_request"], [401, "unauthorized"], [404, "not_found"], [409, "conflict"], [429, "busy"], [500, "server_error"],
     [501, "unsupported"], [503, "busy"], [418, "server_error"]]) {
     const { api } = await serve(t, { "/push/startup": () => status });
     await assert.rejects(api.push({}), { reason, info: `it is ${status}` });
@@ -115,6 +115,23 @@ test("statuses become reasons", async (t) => {
   delete globalThis.location;
   await assert.rejects(api.push({}, { signal: AbortSignal.abort("enough") }), (error) => error === "enough");
   assert.throws(() => new RestApi(), TypeError);
+});
+
+test("an answer that cannot be read", async (t) => {
+  const calls = { push: (api) => api.push({}), find: (api) => api.find(), streams: (api) => api.streams(), history: (api) => api.history() };
+  const paths = ["/push/startup", "/push/find", "/stream/find", "/push/history"];
+  const answers = (answer) => Object.fromEntries(paths.map((path) => [path, (_, n, response) => answer(response)]));
+  const { api } = await serve(t, answers((response) => response.writeHead(200).end("<html>a proxy's page</html>")));
+  const broken = await serve(t, answers((response) => {
+    response.writeHead(200, { "Content-Length": 100 });
+    response.write('{"mediaSessionId":', () => response.destroy());
+    return response;
+  }));
+  for (const [name, call] of Object.entries(calls)) {
+    const rejected = (reason) => (error) => error instanceof SdkError && error.reason === reason;
+    await assert.rejects(call(api), rejected("server_error"), name);
+    await assert.rejects(call(broken.api), rejected("unreachable"), name);
+  }
 });
 
 test("states, until the push has ended", async (t) => {

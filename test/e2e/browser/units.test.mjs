@@ -390,12 +390,13 @@ describe("the server's answers", () => {
       [404, "{}", "not_found", "404 Not Found"],
       [409, "taken", "conflict", "taken"],
       [401, "", "unauthorized", "401 Unauthorized"],
+      [429, "", "busy", "429 Too Many Requests"],
       [500, "<html>boom</html>", "server_error", "500 Internal Server Error"],
       [501, JSON.stringify({ message: "not supported" }), "unsupported", "not supported"],
       [503, "", "busy", "503 Service Unavailable"],
       [200, "not JSON", "server_error", "the answer is not JSON"],
     ]) {
-      const statusText = { 401: "Unauthorized", 404: "Not Found", 500: "Internal Server Error", 503: "Service Unavailable" }[status];
+      const statusText = { 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable" }[status];
       t.mock.method(globalThis, "fetch", async () => new Response(body, { status, statusText }));
       await assert.rejects(client.startup({}), { reason, detail });
     }

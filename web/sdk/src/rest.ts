@@ -134,8 +134,10 @@ export interface StreamDescription {
 }
 
 /** The reasons for the statuses of REST; any other status but 200 is a server_error. */
-export const byStatus: Record<number, Reason> = {
-  400: "bad_request", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 409: "conflict", 501: "unsupported", 503: "busy",
+const byStatus: Record<number, Reason> = {
+  400: "bad_request", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 409: "conflict",
+  429: "busy", // too many wrong logins
+  501: "unsupported", 503: "busy",
 };
 
 /** The reason for a status that is not 200. */
@@ -177,8 +179,8 @@ export class RestApi {
   }
 
   /** The pushes that have ended, the newest first. */
-  async history(limit = 100, options: Abortable = {}): Promise<PushInfo[]> {
-    return (await this._request(`/push/history?limit=${limit}`, options as RequestInit)).json();
+  history(limit = 100, options: Abortable = {}): Promise<PushInfo[]> {
+    return this._request(`/push/history?limit=${limit}`, options as RequestInit, json);
   }
 
   /** The streams with this name or id; all streams of the server without a filter. */
@@ -192,16 +194,14 @@ export class RestApi {
   }
 
   /** @internal */
-  async _post(path: string, body: object, { signal }: Abortable = {}): Promise<any> {
+  _post(path: string, body: object, options: Abortable = {}): Promise<any> {
     const headers = { "Content-Type": "application/json" };
-    const text = await (await this._request(path, { method: "POST", headers, body: JSON.stringify(body), signal: signal ?? null })).text();
-    return text === "" ? undefined : JSON.parse(text);
+    return this._request(path, { ...(options as RequestInit), method: "POST", headers, body: JSON.stringify(body) }, json);
   }
 
   /** @internal The events of one push, or of all pushes. */
-  async _events(query: string, signal: AbortSignal): Promise<AsyncGenerator<ServerEvent>> {
-    const response = await this._request(`/push/events?${query}`, { signal });
-    return serverEvents(response.body as ReadableStream<Uint8Array>);
+  _events(query: string, signal: AbortSignal): Promise<AsyncGenerator<ServerEvent>> {
+    return this._request(`/push/events?${query}`, { signal }, ({ body }) => serverEvents(body as ReadableStream<Uint8Array>));
   }
 
   /** @internal The API answers 404 if nothing matches; here that is an empty list. */
@@ -216,28 +216,31 @@ export class RestApi {
     }
   }
 
-  /** @internal Sends one request; an answer other than 200 is an error. */
-  async _request(path: string, init: RequestInit): Promise<Response> {
-    let response: Response;
+  /** @internal Sends one request, and reads the answer. An answer other than 200 is an error. */
+  async _request<T>(path: string, init: RequestInit, read: (response: Response) => T | Promise<T>): Promise<T> {
+    let response: Response | undefined;
     try {
       response = await fetch(this._base + path, { ...init, headers: { ...init.headers, ...this._headers } });
+      if (response.status === 200) {
+        return await read(response);
+      }
     } catch (error) {
       init.signal?.throwIfAborted();
+      if (error instanceof SyntaxError) {
+        throw new SdkError("server_error", "the answer is not JSON", { cause: error });
+      }
       const { location } = globalThis; // a browser does not tell the page that CORS forbids the answer
-      const foreign = location && new URL(this._base, location.href).origin !== location.origin;
+      const foreign = !response && location && new URL(this._base, location.href).origin !== location.origin;
       const hint = foreign ? `; or its rest_access_control_allow_origin lacks ${location.origin}` : "";
       throw new SdkError("unreachable", (error as Error).message + hint, { cause: error });
     }
-    if (response.status !== 200) {
-      throw await this._refusal(response);
-    }
-    return response;
+    throw await this._refusal(response);
   }
 
   /** @internal The error for an answer other than 200. */
   async _refusal(response: Response): Promise<Error> {
     const body = await response.json().catch(() => ({}));
-    return new SdkError(byStatus[response.status] ?? "server_error", body.message ?? `status ${response.status}`);
+    return new SdkError(reasonOf(response.status), body.message ?? `status ${response.status}`);
   }
 }
 
@@ -348,6 +351,12 @@ export class Push {
   private async _act(method: string, more: object, options: Abortable): Promise<void> {
     await this._api._post(`/push/${method}`, { mediaSessionId: this.id, ...more }, options);
   }
+}
+
+/** Reads JSON. Many methods answer with nothing. */
+async function json(response: Response): Promise<any> {
+  const text = await response.text();
+  return text ? JSON.parse(text) : undefined;
 }
 
 /** The state in an event; see docs/rest.md. */
