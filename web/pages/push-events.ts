@@ -1,5 +1,5 @@
 import { sleep } from "../sdk/src/backoff.ts";
-import type { ServerEvent } from "../sdk/src/sse.ts";
+import { type ServerEvent, silenceTimer } from "../sdk/src/sse.ts";
 import { asFailure } from "./failure.ts";
 import { Fields, type Rest } from "./rest.ts";
 
@@ -23,21 +23,18 @@ export interface Follower {
   gap: () => void;
 }
 
-/** A connection that is silent for so long is lost: the server sends something every 15 s. */
-const silenceMs = 40_000;
-
 const pauseMs = 2000;
 
 /**
- * Follows the events of all pushes. A lost connection is opened again. The promise resolves when the signal aborts, or when the
+ * Follows the events of all pushes. A lost or silent connection is opened again. The promise resolves when the signal aborts, or when the
  * server does not accept the login.
  */
 export async function followPushes(rest: Rest, follower: Follower, signal: AbortSignal): Promise<void> {
   let last = ""; // id of the newest event
   while (!signal.aborted) {
     const silence = new AbortController();
-    const alarm = (): ReturnType<typeof setTimeout> => setTimeout(() => silence.abort(), silenceMs);
-    let timer = alarm();
+    const heard = silenceTimer(() => silence.abort());
+    heard();
     try {
       const query = last === "" ? "" : String(new URLSearchParams({ after: last }));
       const events = await rest._events(query, AbortSignal.any([signal, silence.signal]));
@@ -45,8 +42,7 @@ export async function followPushes(rest: Rest, follower: Follower, signal: Abort
         follower.gap(); // the server does not repeat events from before the connection
       }
       for await (const event of events) {
-        clearTimeout(timer);
-        timer = alarm();
+        heard();
         last = event.id || last;
         deliver(event, follower);
       }
@@ -56,7 +52,7 @@ export async function followPushes(rest: Rest, follower: Follower, signal: Abort
       }
       // The caller also polls the server, and shows all other errors itself.
     } finally {
-      clearTimeout(timer);
+      heard(false);
     }
     await sleep(pauseMs, signal).catch(() => undefined);
   }

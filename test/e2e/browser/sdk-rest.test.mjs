@@ -173,6 +173,38 @@ test("states go on after a lost connection, and are read again if some were miss
   assert.deepEqual(requests.filter(({ path }) => path === "/push/events").map(({ query }) => query.after), [undefined, "6", "6", "7"]);
 });
 
+test("states go on after a connection that has fallen silent", async (t) => {
+  const { setTimeout: wait } = globalThis;
+  const closed = [];
+  const { api, requests } = await serve(t, {
+    "/push/startup": () => push(),
+    "/push/find": () => [push({ since: 1000 })],
+    "/push/events": (_, n, response) => {
+      response.on("close", () => closed.push(n));
+      return [
+        () => events(response, heartbeat(5)), // silent from here on
+        () => response, // never answers
+        () => events(response, heartbeat(5), event(6, "ENDED", 2000)),
+      ][n - 1]();
+    },
+  }, { reconnect: { firstPauseMs: 1 } });
+  const limits = [];
+  t.mock.method(globalThis, "setTimeout", (run, ms, ...rest) => {
+    if (ms < 30_000) {
+      return wait(run, ms, ...rest);
+    }
+    limits.push(ms);
+    return wait(run, 200, ...rest);
+  });
+  const states = (await api.push({})).states();
+  assert.equal((await states.next()).value.status, "PUBLISHING");
+  await new Promise((resolve) => wait(resolve, 400)); // a caller that takes long is no silence
+  assert.deepEqual(closed, []);
+  assert.deepEqual(await collect(states), [["ENDED", 2000]]);
+  assert.deepEqual(requests.filter(({ path }) => path === "/push/events").map(({ query }) => query.after), [undefined, "5", "5"]);
+  assert.deepEqual(new Set(limits), new Set([40_000])); // the server sends something every 15 s
+});
+
 test("states of a push that is unknown, or that has ended", async (t) => {
   const { api } = await serve(t, {
     "/push/startup": () => push(),

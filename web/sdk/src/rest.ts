@@ -1,6 +1,6 @@
 import { type Backoff, Pauses, sleep } from "./backoff.ts";
 import { type Reason, SdkError } from "./errors.ts";
-import { type ServerEvent, serverEvents } from "./sse.ts";
+import { type ServerEvent, serverEvents, silenceTimer } from "./sse.ts";
 import type { Abortable } from "./stream-options.ts";
 
 /** The address of the REST API, and the login. */
@@ -275,22 +275,26 @@ export class Push {
   }
 
   /**
-   * The state now and after each change, until the push has ended. A lost connection is opened again, and continues after the
-   * last event. If the server no longer has the events in between, the present state is read instead.
+   * The state now and after each change, until the push has ended. A lost or silent connection is opened again, and continues
+   * after the last event. If the server no longer has the events in between, the present state is read instead.
    */
   async *states({ signal }: Abortable = {}): AsyncGenerator<PushState, void> {
-    const aborter = new AbortController();
-    const abort = (): void => aborter.abort(signal?.reason);
+    let aborter: AbortController | undefined; // of the present attempt
+    const abort = (): void => aborter?.abort(signal?.reason);
+    const heard = silenceTimer(abort);
     signal?.addEventListener("abort", abort);
     const pauses = new Pauses(this._api._backoff);
     let after = "";
     let known: PushState | null = null;
     try {
-      signal?.throwIfAborted();
       for (;;) {
+        signal?.throwIfAborted();
+        aborter = new AbortController();
+        heard();
         try {
           const query = new URLSearchParams({ mediaSessionId: this.id, ...(after && { after }) });
           for await (const { data, event, id } of await this._api._events(String(query), aborter.signal)) {
+            heard();
             pauses.succeeded();
             const unsure: boolean = after === "" || event === "missed";
             after = id;
@@ -299,27 +303,29 @@ export class Push {
               continue;
             }
             known = state;
+            heard(false); // the caller may take long
             yield state;
             if (state.status === "ENDED" || state.status === "FAILED") {
               return;
             }
+            heard();
           }
         } catch (error) {
           signal?.throwIfAborted();
-          const passing = !(error instanceof SdkError) || ["unreachable", "busy", "server_error"].includes(error.reason);
-          if (!passing) {
-            throw error;
+          if (error instanceof SdkError && !["unreachable", "busy", "server_error"].includes(error.reason)) {
+            throw error; // another attempt would fail too
           }
+        } finally {
+          heard(false);
         }
         const pause = pauses.next();
         if (pause === null) {
           throw new SdkError("unreachable", "the server tells no states");
         }
-        await sleep(pause, aborter.signal);
+        await sleep(pause, signal);
       }
     } finally {
       signal?.removeEventListener("abort", abort);
-      aborter.abort();
     }
   }
 

@@ -43,3 +43,17 @@ export async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGene
     await reader.cancel().catch(() => undefined);
   }
 }
+
+/**
+ * Calls `lost` after 40 s of silence: the server sends something every 15 s. The function that is returned starts the time again;
+ * with false it only stops it.
+ */
+export function silenceTimer(lost: () => void): (again?: boolean) => void {
+  let timer: ReturnType<typeof setTimeout>;
+  return (again = true) => {
+    clearTimeout(timer);
+    if (again) {
+      timer = setTimeout(lost, 40_000);
+    }
+  };
+}
