@@ -240,7 +240,7 @@ export class RestApi {
   /** @internal The error for an answer other than 200. */
   async _refusal(response: Response): Promise<Error> {
     const body = await response.json().catch(() => ({}));
-    return new SdkError(reasonOf(response.status), body.message ?? `status ${response.status}`);
+    return new SdkError(reasonOf(response.status), body?.message ?? `status ${response.status}`);
   }
 }
 
