@@ -12,9 +12,9 @@
 
 enum {
 	MOST_BITS = 6144, // of a channel in a frame (ISO/IEC 14496-3, 4.5.3.1)
-	HEAD_BITS = 160,  // most that is not counted: what a packet begins and ends with, which bands are middle and side, a silent side
+	HEAD_BITS = 160,  // upper bound of bits that fit does not count: beginning and end of a packet, ms_used, a silent side
 	LEAST_BITS = 2 * HEAD_BITS,
-	TRIES = 4, // to find the noise that fits, before all of it is raised step by step
+	TRIES = 4, // estimates of the noise that fits; after them all scale factors are raised step by step
 };
 
 #define PRICE_STEP 0.1f
@@ -23,19 +23,19 @@ enum {
 struct tp_aac {
 	const tp_aac_tables *tables;
 	int channels;
-	int begun; // a frame was taken
+	int begun; // a frame has come
 
 	tp_aac_spectrum *spectrum;
 	tp_aac_model model;
 
-	// The bit reservoir: what frames did not use, for those that need more.
-	float mean, most;      // bits of a frame
-	float held, most_held; // in the reservoir
-	float usual;           // demand of a frame
-	float price[2];        // bits for one of demand, in long and short windows
+	// The bit reservoir: bits that frames did not use, for frames that need more.
+	float mean, most;      // bits of a frame: on average, and at most
+	float held, most_held; // bits in the reservoir: now, and at most
+	float usual;           // average demand of a frame
+	float price[2];        // bits per unit of demand, for long and for short windows
 };
 
-// bandwidth_of returns the highest frequency that bits are spent on, in Hz.
+// bandwidth_of returns the highest frequency that is encoded, in Hz.
 static float bandwidth_of(int rate, float bits_a_second) {
 	static const struct { float bits, hz; } steps[] = {{8e3f, 4000}, {16e3f, 6500}, {24e3f, 8500}, {32e3f, 11000}, {48e3f, 16000}, {64e3f, 17000},
 		{96e3f, 20000}};
@@ -80,8 +80,8 @@ void tp_aac_free(tp_aac *e) {
 	free(e);
 }
 
-// wanted returns the bits that a frame of some demand should have. A frame that demands less than others saves bits for those, if there is
-// need to save at all.
+// wanted returns the bits that a frame with this demand should get. A frame with a smaller demand than usual leaves bits to other frames, unless
+// its demand is below the average bits of a frame: then there is no need to save.
 static float wanted(tp_aac *e, float demand) {
 	float more = smaller(greater(demand / e->usual, demand < e->mean ? 1 : 0.6f), 2.5f);
 	e->usual += USUAL_STEP * (greater(demand, 1) - e->usual);
@@ -90,7 +90,7 @@ static float wanted(tp_aac *e, float demand) {
 	return smaller(bits, e->mean + 0.8f * e->held);
 }
 
-// fit sets the scale factors, values and books of channels for about so many bits, and for no more than most. It returns how many
+// fit sets the scale factors, values and codebooks of the channels so that they take about bits, and never more than most. It returns how many
 // bands of each group are used.
 static int fit(tp_aac *e, const tp_aac_layout *l, tp_aac_channel *c, int channels, const tp_aac_demand *d, float bits, float most) {
 	float *price = &e->price[l->sequence == EIGHT_SHORT];
@@ -141,7 +141,7 @@ int tp_aac_encode(tp_aac *e, const float *pcm, uint8_t *data, int *same) {
 		tp_aac_model_pair(&e->model, &l, c, is_middle);
 	for (int k = 0; k < channels; k++) {
 		tp_aac_model_prepare(&l, &c[k]);
-		// Decoders make other noise on either channel, and what is the same on both must stay so.
+		// Decoders make different noise for each channel, but channels that are the same must stay the same.
 		int may_be_noise = !*same && l.sequence != EIGHT_SHORT && tp_aac_spectrum_steady(e->spectrum, k);
 		tp_aac_model_instead(&e->model, &l, &c[k], k, channels == 2 ? is_middle : NULL, may_be_noise);
 	}

@@ -9,28 +9,28 @@ enum {
 	SCE = 0,
 	CPE = 1,
 	END = 7,
-	FIRST_NOISE_BITS = 9, // of the first level of noise, which is counted from the global gain
-	FIRST_NOISE = -90 - 256, // what a level of 0 in those bits means
+	FIRST_NOISE_BITS = 9, // of the first level of noise, which is relative to the global gain
+	FIRST_NOISE = -90 - 256, // the level that 0 in these bits means
 };
 
-#define ROUND 0.4f // values are rounded down more often than up: it takes fewer bits, and most lines are small
+#define ROUND 0.4f // values are rounded down more often than up, which takes fewer bits: most lines are small
 
 static inline int width_of(const tp_aac_layout *l, int b) { return l->start[b + 1] - l->start[b]; }
 
-// limit raises scale factors to what the standard can express.
+// limit raises scale factors that the standard cannot express.
 static void limit(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_channel *c) {
 	for (int b = 0; b < l->bands; b++)
 		while (c->scale[b] >= 0 && c->scale[b] < SCALES - 1 && c->peak[b] * t->quantise[c->scale[b]] + ROUND > MAX_QUANT)
 			c->scale[b]++;
 	int last = -1;
-	for (int b = l->bands - 1; b >= 0; b--) // none is far below the next one
+	for (int b = l->bands - 1; b >= 0; b--) // no scale factor may be far below the next one
 		if (c->scale[b] >= 0) {
 			if (last >= 0 && c->scale[b] < last - MOST_APART)
 				c->scale[b] = last - MOST_APART;
 			last = c->scale[b];
 		}
 	last = -1;
-	for (int b = 0; b < l->bands; b++) // nor far below the last one
+	for (int b = 0; b < l->bands; b++) // or far below the one before
 		if (c->scale[b] >= 0) {
 			if (last >= 0 && c->scale[b] < last - MOST_APART)
 				c->scale[b] = last - MOST_APART;
@@ -38,7 +38,7 @@ static void limit(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_channel
 		}
 }
 
-// quantise returns whether a band has become empty.
+// quantise computes the values, and reports whether a band has become empty.
 static int quantise(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_channel *c) {
 	int emptied = 0;
 	limit(t, l, c);
@@ -63,7 +63,7 @@ static int quantise(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_chann
 	return emptied;
 }
 
-// close_enough says whether the scale factors that follow each other can be written.
+// close_enough reports whether the differences between scale factors can be written.
 static int close_enough(const tp_aac_layout *l, const tp_aac_channel *c) {
 	int last = -1;
 	for (int b = 0; b < l->bands; b++)
@@ -76,7 +76,7 @@ static int close_enough(const tp_aac_layout *l, const tp_aac_channel *c) {
 }
 
 void tp_aac_code_quantise(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_channel *c) {
-	while (quantise(t, l, c) && !close_enough(l, c)) // what was between them is gone
+	while (quantise(t, l, c) && !close_enough(l, c)) // a band between two others became empty, so these two may be too far apart
 		;
 }
 
@@ -88,12 +88,12 @@ int tp_aac_code_used(const tp_aac_layout *l, const tp_aac_channel *c) {
 	return used;
 }
 
-// escape_bits is the length of what follows the code word of a value of 16 or more.
+// escape_bits is the length of the escape sequence after the code word of a value of 16 or more.
 static inline int escape_bits(int v) { return 2 * (31 - __builtin_clz(v)) - 3; }
 
 static inline int absolute(int v) { return v < 0 ? -v : v; }
 
-// count sets the bits of a band in each book that it can be in, two kinds of books beyond the least.
+// count computes the bits of a band in each book that may be used: from the smallest book that fits, up to two pairs of books beyond.
 static void count(const tp_aac_tables *t, const int32_t *v, int n, int32_t *bits) {
 	int most = 0;
 	for (int i = 0; i < n; i++)
@@ -163,7 +163,7 @@ int tp_aac_code_books(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_cha
 	uint8_t from[LONG_BANDS][KINDS];
 	for (int g = 0; g < l->groups; g++) {
 		int first = g * l->per_group;
-		int32_t cost[KINDS], best = 0, best_book = 0; // of the bands so far, by the last one's book
+		int32_t cost[KINDS], best = 0, best_book = 0; // of the bands so far, by the book of the last band
 		for (int b = 0; b < used; b++) {
 			int32_t bits[KINDS], next_best = NEVER * 2, next_book = 0;
 			if (c->noise[first + b] != NO_NOISE) {
@@ -175,7 +175,7 @@ int tp_aac_code_books(const tp_aac_tables *t, const tp_aac_layout *l, tp_aac_cha
 				bits[BOOKS] = NEVER;
 				if (c->scale[first + b] < 0)
 					for (int k = 1; k < BOOKS; k++)
-						bits[k]++; // its scale factor is the last one
+						bits[k]++; // the difference to the scale factor before is 0
 			}
 			for (int k = 0; k < KINDS; k++) {
 				if (bits[k] >= NEVER) {
@@ -256,7 +256,7 @@ static int flush(writer *w, const uint8_t *data) {
 static void put_info(writer *w, const tp_aac_layout *l, int used) {
 	put(w, 0, 1); // ics_reserved_bit
 	put(w, l->sequence, 2);
-	put(w, l->sequence == LONG_START || l->sequence == EIGHT_SHORT, 1); // window_shape of the falling half: a sine if it is long
+	put(w, l->sequence == LONG_START || l->sequence == EIGHT_SHORT, 1); // window_shape of the falling half: 0, a sine window, if it is long
 	if (l->sequence != EIGHT_SHORT) {
 		put(w, used, 6);
 		put(w, 0, 1); // predictor_data_present
@@ -335,13 +335,13 @@ static void put_values(writer *w, const tp_aac_tables *t, int book, const int32_
 			if (big < 16)
 				continue;
 			int n2 = 31 - __builtin_clz(big); // bits below the highest
-			put(w, (1u << (n2 - 3)) - 2, n2 - 3); // as many ones as there are beyond 4, and a zero
+			put(w, (1u << (n2 - 3)) - 2, n2 - 3); // a one for each bit beyond 4, then a zero
 			put(w, big & ((1 << n2) - 1), n2);
 		}
 	}
 }
 
-// gain_of is the first scale factor of a channel, from which the others are counted.
+// gain_of returns the first scale factor of a channel; the others are written as differences to it.
 static int gain_of(const tp_aac_layout *l, const tp_aac_channel *c, int used) {
 	for (int g = 0; g < l->groups; g++)
 		for (int b = g * l->per_group; b < g * l->per_group + used; b++)
@@ -350,7 +350,7 @@ static int gain_of(const tp_aac_layout *l, const tp_aac_channel *c, int used) {
 	return 100;
 }
 
-// put_spectrum writes what of individual_channel_stream comes after ics_info (table 4.50).
+// put_spectrum writes the part of individual_channel_stream after ics_info (table 4.50).
 static void put_spectrum(writer *w, const tp_aac_tables *t, const tp_aac_layout *l, const tp_aac_channel *c, int used) {
 	put_sections(w, l, c->book, used);
 	int gain = gain_of(l, c, used), last = gain, last_noise = NO_NOISE;
@@ -377,7 +377,7 @@ static void put_spectrum(writer *w, const tp_aac_tables *t, const tp_aac_layout 
 				put_values(w, t, c->book[b], c->values + l->start[b], width_of(l, b));
 }
 
-// put_silence writes the side of a pair that has none.
+// put_silence writes an empty side channel.
 static void put_silence(writer *w, const tp_aac_layout *l, int used) {
 	static const uint8_t none[BANDS];
 	put(w, 100, 8);
@@ -411,7 +411,7 @@ int tp_aac_code_write(const tp_aac_tables *t, const tp_aac_layout *l, const tp_a
 		put(&w, 1, 1); // common_window
 		put_info(&w, l, used);
 		if (channels == 1)
-			put(&w, 2, 2); // ms_mask_present: middle and side throughout
+			put(&w, 2, 2); // ms_mask_present: middle and side in all bands
 		else
 			put_middle(&w, l, is_middle, used);
 		for (int k = 0; k < channels; k++) {

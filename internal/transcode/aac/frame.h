@@ -1,4 +1,4 @@
-// What the parts of the encoder tell each other about the frame that is being made.
+// The parts of the encoder share these types. They describe the frame that is being encoded.
 #ifndef TP_AAC_FRAME_H
 #define TP_AAC_FRAME_H
 
@@ -7,13 +7,13 @@
 enum {
 	CHANNELS = 2,
 	NO_NOISE = INT16_MIN,
-	MOST_APART = 60, // scale factors that follow each other, and levels of noise
+	MOST_APART = 60, // largest difference between a scale factor, or a level of noise, and the one before
 };
 
 typedef enum { ONLY_LONG, LONG_START, EIGHT_SHORT, LONG_STOP } tp_aac_sequence;
 
-// tp_aac_layout is how the lines of a frame are divided into bands. Short windows are in groups that share their scale factors; the
-// lines of a group's windows lie together by bands.
+// tp_aac_layout is how the lines of a frame are divided into bands. Short windows are grouped, and the windows of a group share scale factors.
+// Within a group, the lines of all windows that belong to one band are stored together.
 typedef struct {
 	tp_aac_sequence sequence;
 	int groups;
@@ -25,18 +25,18 @@ typedef struct {
 
 #define NEVER_NOISE 1e30f
 
-// tp_aac_channel is one channel's spectrum and what becomes of it.
+// tp_aac_channel is the spectrum of one channel, and the results of encoding it.
 typedef struct {
 	float lines[FRAME] __attribute__((aligned(64)));
 	float power[FRAME] __attribute__((aligned(64))); // |line|^(3/4)
 	int32_t values[FRAME] __attribute__((aligned(64)));
 
-	float energy[BANDS], threshold[BANDS]; // sums over the lines of a band; the threshold is that of noise
+	float energy[BANDS], threshold[BANDS]; // sums over the lines of a band; threshold is the noise that is not heard
 	float form[BANDS];                     // sum of |line|^(1/2)
 	float peak[BANDS];                     // largest power
-	float instead[BANDS];                  // the least error in a band with which noise of its level stands for it; NEVER_NOISE: none does
+	float instead[BANDS];                  // from this error on, the band is replaced by noise; NEVER_NOISE: it is never replaced
 	int16_t scale[BANDS];                  // -1: the band has no lines
-	int16_t noise[BANDS];                  // its level, in steps of 1.5 dB, where it stands for a band (4.6.13); NO_NOISE: elsewhere
+	int16_t noise[BANDS];                  // level of the noise that replaces the band, in steps of 1.5 dB (4.6.13); NO_NOISE: the band is not replaced
 	uint8_t book[BANDS];
 } tp_aac_channel;
 

@@ -10,30 +10,30 @@
 #include <arm_neon.h>
 #endif
 
-// The model follows that of 3GPP TS 26.403, 5.4 to 5.6: a band hides noise that is some dB below it, and less of it in its neighbours. The
-// constants are those with which recordings got the best grades by PEAQ (ITU-R BS.1387) at 64, 96 and 128 kbit/s; `bench quality` measures
-// that. Bass hides less than treble: the noise-to-mask ratio alone does not see it.
-#define MASKED_DB 30.0f // how far below a band the noise is that it hides, at 0 Bark
-#define LESS_DB 16.0f   // how much less that is at BARKS
+// The model follows that of 3GPP TS 26.403, 5.4 to 5.6: a band hides noise that is some dB below the band, and less noise in the bands
+// beside it. With these constants recordings got the best grades of PEAQ (ITU-R BS.1387) at 64, 96 and 128 kbit/s, measured by "bench quality".
+// Bass hides less noise than treble, which the noise-to-mask ratio alone does not show.
+#define MASKED_DB 30.0f // how far the hidden noise is below its band, at 0 Bark
+#define LESS_DB 16.0f   // by how much less at BARKS
 #define BARKS 24.0f
 #define UP_DB 15.0f // per Bark
 #define DOWN_DB 30.0f
-#define RISE 2.0f    // of a threshold from frame to frame; more would be heard before an attack
-#define FALLS 0.01f  // the least that is left of a threshold for that
-#define LOUDEST 5.0f // noise in a band, of its energy: where bits are short, treble is left out before the bass is spoilt
-#define FINEST -0.8f // noise where there are more bits than are wanted: thresholds are lowered by 28 dB at most
-#define ALIKE 2      // steps of 1.5 dB between scale factors that become the same: to tell them apart takes more bits than it is worth
+#define RISE 2.0f    // the most by which a threshold grows from frame to frame; with more, noise would be heard before an attack
+#define FALLS 0.01f  // the least part of a threshold that RISE leaves
+#define LOUDEST 5.0f // the most noise in a band, as a part of its energy: at low bit rates treble is left out before bass gets bad
+#define FINEST -0.8f // the least noise, if there are more bits than needed: thresholds are lowered by 28 dB at most
+#define ALIKE 2      // scale factors that differ by up to so many steps of 1.5 dB are made equal: the difference costs more bits than it is worth
 
-// Where bits are few, a decoder's own noise stands for bands of noise (4.6.13): bands with holes in them, which come and go, sound worse.
-#define NOISE_HZ 4000.0f  // below, there is none
-#define NOISE_FLAT 0.65f  // how flat a band must be: Gaussian noise has 0.82, a tone next to nothing
-#define NOISE_LEAST 0.12f // the error of a band, of its energy, from which on noise is better, up to NOISE_FEW bits a second and channel
-#define NOISE_MOST 0.5f   // the same at NOISE_MANY; beyond, there is none
+// At low bit rates bands of noise are replaced by noise that the decoder makes (4.6.13): bands with holes that come and go sound worse.
+#define NOISE_HZ 4000.0f  // below this frequency no band is replaced
+#define NOISE_FLAT 0.65f  // how flat the spectrum of a band must be: Gaussian noise has 0.82, a tone nearly 0
+#define NOISE_LEAST 0.12f // noise is better from this error of a band on, as a part of its energy, at NOISE_FEW bits a second per channel and below
+#define NOISE_MOST 0.5f   // the same at NOISE_MANY; above, no band is replaced
 #define NOISE_FEW 48e3f
 #define NOISE_MANY 64e3f
-#define NOISE_STAYS 0.5f // of that, if the band was noise in the last frame: coming and going would be heard
-#define NOISE_BITS 6.0f  // about what such a band takes
-#define NOISE_APART 0.6f // square of the correlation of left and right; below, they are not made middle and side, so that either can be noise
+#define NOISE_STAYS 0.5f // factor for a band that was noise in the last frame: changing to and fro would be heard
+#define NOISE_BITS 6.0f  // about the bits of such a band
+#define NOISE_APART 0.6f // square of the correlation of left and right, below which they stay left and right, so that each can be noise
 
 // Noise of 1/12 of a step of 16 bits, squared, in the units of lines.
 #define QUIET_LONG 170.0f
@@ -46,8 +46,8 @@
 
 typedef float v4 __attribute__((vector_size(16), may_alias));
 
-// roots are of four numbers at once. The compiler does not make that of sqrtf, which sets errno, without an option that cgo does
-// not allow.
+// roots returns four square roots at once. The compiler does not vectorize sqrtf, because that sets errno; the option against it is not
+// allowed in cgo.
 static inline v4 roots(v4 x) {
 #if defined(__SSE__)
 	return (v4)_mm_sqrt_ps((__m128)x);
@@ -67,7 +67,7 @@ static inline v4 either(i4 is_first, v4 first, v4 second) { return (v4)((is_firs
 static inline v4 load(const float *x) { return *(const v4 *)x; }
 static inline float sum(v4 x) { return (x[0] + x[1]) + (x[2] + x[3]); }
 
-// log2_of is right to 0.01, for what is above 0.
+// log2_of is exact to 0.01, for numbers above 0.
 static inline float log2_of(float x) {
 	union { float f; uint32_t u; } v = {x};
 	float e = (float)(int)(v.u >> 23) - 127;
@@ -218,7 +218,7 @@ void tp_aac_demand_of(tp_aac_demand *d, const tp_aac_layout *l, const tp_aac_cha
 			n++;
 		}
 	d->bands = n;
-	for (; n % 4; n++) { // they go by fours; these want nothing
+	for (; n % 4; n++) { // bands are computed in fours; these additional ones demand nothing
 		d->energy[n] = d->lines[n] = 0;
 		d->threshold[n] = 1;
 		d->instead[n] = -NEVER_NOISE;
@@ -273,7 +273,7 @@ void tp_aac_model_scales(const tp_aac_layout *l, tp_aac_channel *c, float noise)
 		float threshold = root * root * root * root;
 		if (threshold >= c->instead[b]) {
 			int level = (int)floorf(2 * log2_of(c->energy[b]) + 0.5f);
-			if (last_noise != NO_NOISE) // levels that follow each other can be so far apart
+			if (last_noise != NO_NOISE) // levels must not differ by more
 				level = level > last_noise + MOST_APART ? last_noise + MOST_APART : level < last_noise - MOST_APART ? last_noise - MOST_APART : level;
 			c->noise[b] = last_noise = level;
 			continue;

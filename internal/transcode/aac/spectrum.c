@@ -8,18 +8,18 @@
 #include <libavutil/tx.h>
 
 enum {
-	KEPT = 3,                   // frames: the two that a window lies over, and the one that tells what comes
+	KEPT = 3,                   // frames: the two under a window, and the next one, which shows whether an attack comes
 	LATEST = (KEPT - 1) * SHORTS, // the first part of the latest frame
 	FLAT = (FRAME - SHORT) / 2, // samples beside the slope of a short window in a long one, and before the first short window
 };
 
-// An attack is a part of a frame, as long as a short window's step, whose higher frequencies have more than ATTACK times the energy of
-// those before it, and are not next to nothing (as in 3GPP TS 26.403).
+// An attack is a part of a frame, as long as the step of a short window, whose higher frequencies have more than ATTACK times the energy of
+// the parts before, and at least ATTACK_LEAST (as in 3GPP TS 26.403).
 #define ATTACK 6.0f
 #define ATTACK_LEAST 9e-4f
 #define ATTACK_MEMORY 0.7f
 
-// A frame is steady whose parts have no more than STEADY times the mean energy of the higher frequencies.
+// A frame is steady if no part has more than STEADY times the mean energy of the higher frequencies.
 #define STEADY 4.0f
 
 struct tp_aac_spectrum {
@@ -36,7 +36,7 @@ struct tp_aac_spectrum {
 	float level[CHANNELS];              // of the higher frequencies' energy
 	float energy[CHANNELS][KEPT * SHORTS]; // of the higher frequencies, by parts of the frames that are kept
 	tp_aac_sequence sequence;           // of the last packet
-	int attack, coming;                 // parts with an attack of what the next packet's short windows lie over, and the one's after it; -1: none
+	int attack, coming;                 // the part with an attack under the short windows of the next packet, and of the packet after that; -1: none
 
 	AVTXContext *long_context, *short_context;
 	av_tx_fn long_transform, short_transform;
@@ -80,13 +80,13 @@ void tp_aac_spectrum_free(tp_aac_spectrum *s) {
 	free(s);
 }
 
-// clip bounds a sample. A decoder that was fed with rubbish can return what is not a number.
+// clip limits a sample to -1 to 1. A decoder that was given invalid data can return NaN, which becomes 0.
 static inline float clip(float x) {
 	x = x >= -1 ? x : x < -1 ? -1 : 0;
 	return x > 1 ? 1 : x;
 }
 
-// measure takes the energies of the higher frequencies of a frame, part by part.
+// measure computes the energy of the higher frequencies in each part of a frame.
 static void measure(tp_aac_spectrum *s, int channel, const float *x) {
 	float *energy = s->energy[channel];
 	memmove(energy, energy + SHORTS, LATEST * sizeof *energy);
@@ -104,7 +104,7 @@ static void measure(tp_aac_spectrum *s, int channel, const float *x) {
 	s->before[channel] = before;
 }
 
-// listen returns the part with the first attack in a channel, of those that the short windows after the next frame's lie over, or -1.
+// listen returns the part with the first attack in a channel, among the parts under the short windows of the packet after the next one, or -1.
 static int listen(tp_aac_spectrum *s, int channel) {
 	const float *energy = s->energy[channel] + LATEST - SHORTS / 2;
 	int attack = -1;
@@ -162,7 +162,7 @@ int tp_aac_spectrum_steady(const tp_aac_spectrum *s, int channel) {
 	return most * LATEST <= STEADY * all;
 }
 
-// groups are those of the short windows around an attack (as in 3GPP TS 26.403).
+// groups_of has the groups of short windows by the place of the attack (as in 3GPP TS 26.403).
 static const uint8_t groups_of[SHORTS][4] = {
 	{1, 3, 3, 1}, {1, 1, 3, 3}, {2, 1, 3, 2}, {3, 1, 3, 1}, {3, 1, 1, 3}, {3, 2, 1, 2}, {3, 3, 1, 1}, {3, 3, 1, 1},
 };
@@ -198,7 +198,7 @@ void tp_aac_spectrum_layout(tp_aac_spectrum *s, tp_aac_layout *l) {
 			l->start[b + 1] = l->start[b] + l->windows[g] * s->form->short_widths[k];
 }
 
-// rise and fall put a half of a window on samples; a short slope has zeros and ones beside it.
+// rise and fall multiply samples by one half of a window. Beside a short slope the window is 0 and 1.
 static void rise(const tp_aac_tables *t, float *out, const float *x, int is_short) {
 	if (!is_short) {
 		for (int i = 0; i < FRAME; i++)
@@ -223,7 +223,7 @@ static void fall(const tp_aac_tables *t, float *out, const float *x, int is_shor
 	memset(out + FLAT + SHORT, 0, FLAT * sizeof *out);
 }
 
-// short_lines transforms eight short windows, and puts their lines in the order of bands.
+// short_lines transforms eight short windows, and stores the lines in the order of the bands.
 static void short_lines(tp_aac_spectrum *s, const tp_aac_layout *l, const float *first, const float *second, float *lines) {
 	float both[2 * FRAME] __attribute__((aligned(64))), window[2 * SHORT] __attribute__((aligned(64)));
 	float plain[SHORT] __attribute__((aligned(64)));

@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <stddef.h>
 
-// A book is the number of its code words of each length, and its symbols in the order of their code words: those are the
-// canonical ones, counted up from 0 (ISO/IEC 14496-3, 4.A.1, tables 4.A.1 to 4.A.12).
+// A book holds the number of code words of each length, and the symbols in the order of their code words. The code words are canonical: they
+// count up from 0 (ISO/IEC 14496-3, 4.A.1, tables 4.A.1 to 4.A.12).
 typedef struct {
 	uint8_t lengths[MAX_CODE];
 	uint16_t symbols[289];
@@ -128,7 +128,7 @@ const tp_aac_form *tp_aac_form_of(int rate) {
 
 static tp_aac_tables tables;
 
-// codes_of gives a book's symbols their code words.
+// codes_of computes the code words of a book.
 static void codes_of(uint32_t *codes, const book *b) {
 	uint32_t code = 0;
 	const uint16_t *symbol = b->symbols;
@@ -139,7 +139,7 @@ static void codes_of(uint32_t *codes, const book *b) {
 	}
 }
 
-// signs counts the values of a symbol that are not 0: of base b, in n digits.
+// signs returns how many values of a symbol are not 0. The symbol is a number of n digits in base b.
 static int signs(int symbol, int b, int n) {
 	int count = 0;
 	for (; n > 0; n--, symbol /= b)
@@ -147,7 +147,7 @@ static int signs(int symbol, int b, int n) {
 	return count;
 }
 
-// bessel is the modified one of order 0.
+// bessel is the modified Bessel function of order 0.
 static double bessel(double x) {
 	double sum = 1, term = 1;
 	for (int k = 1; term > 1e-12 * sum; k++) {
@@ -157,8 +157,8 @@ static double bessel(double x) {
 	return sum;
 }
 
-// slopes makes the rising halves of windows (4.6.11.3.2): sine windows if they are long, as those get better grades on all kinds of
-// recordings, and Kaiser-Bessel derived ones if they are short, which let less be heard before a stroke.
+// slopes computes the rising halves of windows (4.6.11.3.2). Long windows are sine windows, which get better grades for all kinds of
+// recordings. Short windows are Kaiser-Bessel derived: with them less noise is heard before a stroke.
 static void slopes(void) {
 	const double alpha = 6;
 	double sum = 0, all = 0;

@@ -22,10 +22,10 @@ struct tp_decoder {
 	AVCodecContext *ctx;
 	AVFrame *frame;
 	AVPacket *packet;
-	uint8_t *input; // the packet with the zeros behind it that decoders may read
+	uint8_t *input; // the packet, followed by the zeros that decoders may read
 	unsigned input_size;
 
-	SwrContext *swr; // made for the last frame's form
+	SwrContext *swr; // for the form of the last frame
 	int rate, channels, format;
 };
 
@@ -42,7 +42,7 @@ void tp_decoder_free(tp_decoder *d) {
 
 static int decoder_open(tp_decoder *d, enum AVCodecID id, int rate, int channels, const uint8_t *config, int size) {
 	const AVCodec *codec = NULL;
-	if (id == AV_CODEC_ID_SPEEX) // FFmpeg's own (seen in 5.1) makes full-scale noise of a steady tone
+	if (id == AV_CODEC_ID_SPEEX) // FFmpeg's own decoder (seen in 5.1) turns a steady tone into full-scale noise
 		codec = avcodec_find_decoder_by_name("libspeex");
 	if (!codec)
 		codec = avcodec_find_decoder(id);
@@ -79,7 +79,7 @@ int tp_decoder_new(tp_decoder **out, enum AVCodecID id, int rate, int channels, 
 	return 0;
 }
 
-// resampler makes d->swr fit the frame. Mono stays mono here: spreading it costs less after resampling, and swr would
+// resampler sets up d->swr for the frame. Mono stays mono here: it costs less to copy it to both channels after resampling, and swr would
 // lower its level.
 static int resampler(tp_decoder *d) {
 	const AVFrame *f = d->frame;
@@ -104,8 +104,8 @@ static int resampler(tp_decoder *d) {
 	return 0;
 }
 
-// convert writes the frame as stereo at TP_RATE. A frame that does not fit is refused before the resampler takes it, so
-// that nothing piles up there.
+// convert writes the frame as stereo at TP_RATE. A frame that does not fit is refused before the resampler
+// takes it, so that no samples pile up in the resampler.
 static int convert(tp_decoder *d, float *pcm, int room) {
 	int r = resampler(d);
 	if (r < 0)
@@ -134,7 +134,7 @@ int tp_decoder_decode(tp_decoder *d, const uint8_t *data, int size, float *pcm, 
 	int n = 0;
 	int r = avcodec_send_packet(d->ctx, d->packet);
 	int bad = r < 0 ? r : 0;
-	// Frames are taken even after an error, or the decoder would refuse the next packet.
+	// Frames are received even after an error: otherwise the decoder would refuse the next packet.
 	while ((r = avcodec_receive_frame(d->ctx, d->frame)) >= 0) {
 		int k = bad ? 0 : convert(d, pcm + 2 * n, room - n);
 		av_frame_unref(d->frame);
@@ -216,14 +216,14 @@ int tp_encoder_new(tp_encoder **out, enum AVCodecID id, int rate, int channels, 
 	return 0;
 }
 
-// clip bounds a sample. A decoder fed with rubbish can return what is not a number, and the encoder fails on that.
+// clip limits a sample to -1 to 1. A decoder that was given invalid data can return NaN, with which the encoder would fail.
 static inline float clip(float x) {
 	if (!(x >= -1))
 		return x < -1 ? -1 : 0;
 	return x > 1 ? 1 : x;
 }
 
-// fill copies interleaved samples to the frame, in the encoder's own form.
+// fill copies interleaved samples to the frame, in the form that the encoder takes.
 static void fill(AVFrame *f, const float *pcm) {
 	int channels = f->ch_layout.nb_channels;
 	if (f->format == AV_SAMPLE_FMT_S16) {

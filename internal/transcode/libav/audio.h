@@ -1,4 +1,4 @@
-// The narrow shim over libavcodec and libswresample. PCM is interleaved float; decoded it is stereo at TP_RATE. Negative
+// A thin layer over libavcodec and libswresample. PCM is interleaved float; decoded PCM is stereo at TP_RATE. Negative
 // results are FFmpeg's error codes.
 #ifndef TP_AUDIO_H
 #define TP_AUDIO_H
@@ -22,9 +22,9 @@ int tp_decoder_decode(tp_decoder *d, const uint8_t *data, int size, float *pcm, 
 int tp_decoder_delay(tp_decoder *d);
 void tp_decoder_free(tp_decoder *d);
 
-// tp_encoder_known says whether this FFmpeg has an encoder for a codec.
+// tp_encoder_known reports whether this FFmpeg has an encoder for a codec.
 int tp_encoder_known(enum AVCodecID codec);
-// tp_encoder_new returns 0 and the encoder, or an error. A bit rate of 0 leaves that to the encoder.
+// tp_encoder_new returns 0 and the encoder, or an error. With a bit rate of 0 the encoder chooses the bit rate.
 int tp_encoder_new(tp_encoder **out, enum AVCodecID codec, int rate, int channels, int64_t bit_rate);
 // tp_encoder_encode takes one frame and returns the size of the packet written to data, 0 if there is none yet.
 int tp_encoder_encode(tp_encoder *e, const float *pcm, uint8_t *data, int room);

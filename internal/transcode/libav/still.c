@@ -60,7 +60,7 @@ static int open_x264(AVCodecContext *c, const AVCodec *codec, int width, int hei
 	c->color_trc = AVCOL_TRC_BT709;
 	c->colorspace = AVCOL_SPC_BT709;
 
-	// Constrained baseline is what everything plays. 22 is good enough to look at for minutes.
+	// Every player supports constrained baseline. Quality 22 is good enough for a picture that is seen for minutes.
 	AVDictionary *options = NULL;
 	av_dict_set(&options, "preset", "veryfast", 0);
 	av_dict_set(&options, "tune", "stillimage", 0);

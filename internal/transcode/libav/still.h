@@ -1,4 +1,4 @@
-// The narrow shim over libswscale and libx264 for a picture that stands still. Negative results are FFmpeg's error codes.
+// A thin layer over libswscale and libx264 for still pictures. Negative results are FFmpeg's error codes.
 #ifndef TP_STILL_H
 #define TP_STILL_H
 

@@ -12,7 +12,7 @@ struct tp_video_decoder {
 	AVCodecContext *ctx;
 	AVFrame *frame;
 	AVPacket *packet;
-	uint8_t *input; // the packet with the zeros behind it that decoders may read
+	uint8_t *input; // the packet, followed by the zeros that decoders may read
 	unsigned input_size;
 };
 
@@ -74,8 +74,8 @@ int tp_video_decoder_send(tp_video_decoder *d, const uint8_t *data, int size, in
 	return avcodec_send_packet(d->ctx, d->packet);
 }
 
-// matrix tells by which coefficients the colours are coded, or will be: those of rare kinds are converted. VP8 knows
-// BT.601 only (RFC 6386, 9.2).
+// matrix returns the coefficients of the colours. Rare ones are converted when the picture is drawn; for these it returns the coefficients
+// after that. VP8 has only BT.601 (RFC 6386, 9.2).
 static int matrix(const AVCodecContext *c, const AVFrame *f) {
 	switch (f->colorspace) {
 	case AVCOL_SPC_BT470BG:

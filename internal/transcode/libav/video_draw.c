@@ -11,12 +11,12 @@
 #include <libswscale/swscale.h>
 
 struct tp_canvas {
-	AVFrame *shown; // what is to be encoded: own, or a reference to the decoder's picture if that is fit
-	AVFrame *own;   // of the canvas's size
-	AVFrame *flat;  // scaled, not turned yet
+	AVFrame *shown; // the picture to encode: own, or a reference to the decoder's picture if that needs no change
+	AVFrame *own;   // in the size of the canvas
+	AVFrame *flat;  // scaled, not rotated yet
 
 	struct SwsContext *sws;
-	int from_width, from_height, from_format, from_range, from_matrix, width, height, matrix; // that sws is made for
+	int from_width, from_height, from_format, from_range, from_matrix, width, height, matrix; // for which sws was made
 };
 
 tp_canvas *tp_canvas_new(void) {
@@ -54,7 +54,7 @@ static int blank(AVFrame *f, int width, int height) {
 	return av_frame_get_buffer(f, 0);
 }
 
-// even is what is used of a side: all but an odd last line, as YUV 4:2:0 has none.
+// even returns the part of a side that is used: without an odd last line, which YUV 4:2:0 does not have.
 static int even(int side) { return side < 2 ? side : side & ~1; }
 
 static int full_range(const AVFrame *f) {
@@ -69,7 +69,7 @@ static int full_range(const AVFrame *f) {
 	}
 }
 
-// source_matrix is the matrix of the picture, where the one to be written stands for all that is not converted.
+// source_matrix returns the matrix of the picture if that is one of the rare ones that are converted, else the matrix to write.
 static int source_matrix(const AVFrame *f, int to) {
 	switch (f->colorspace) {
 	case AVCOL_SPC_FCC:
@@ -82,7 +82,7 @@ static int source_matrix(const AVFrame *f, int to) {
 	}
 }
 
-// scaler makes c->sws fit.
+// scaler sets up c->sws for the frames.
 static int scaler(tp_canvas *c, const AVFrame *f, int width, int height, int matrix) {
 	int range = full_range(f), from = source_matrix(f, matrix);
 	if (c->sws && c->from_width == even(f->width) && c->from_height == even(f->height) && c->from_format == f->format &&
@@ -95,7 +95,7 @@ static int scaler(tp_canvas *c, const AVFrame *f, int width, int height, int mat
 		return AVERROR(EINVAL);
 	int r = sws_setColorspaceDetails(c->sws, sws_getCoefficients(from), range, sws_getCoefficients(matrix), 0, 0,
 		1 << 16, 1 << 16);
-	if (r < 0 && range) // gray and the like cannot be told their range
+	if (r < 0 && range) // the range cannot be set for grey and similar formats
 		return AVERROR(ENOSYS);
 	c->from_width = even(f->width);
 	c->from_height = even(f->height);
@@ -108,7 +108,7 @@ static int scaler(tp_canvas *c, const AVFrame *f, int width, int height, int mat
 	return 0;
 }
 
-// planes says where in f the pixel at x and y, both even, is.
+// planes returns the position in f of the pixel at x and y, both even.
 static void planes(const AVFrame *f, int x, int y, uint8_t *to[4]) {
 	to[0] = f->data[0] + (ptrdiff_t)y * f->linesize[0] + x;
 	to[1] = f->data[1] + (ptrdiff_t)(y / 2) * f->linesize[1] + x / 2;
@@ -126,11 +126,12 @@ static int scale(tp_canvas *c, const AVFrame *from, int matrix, AVFrame *to, int
 	return r < 0 ? r : 0;
 }
 
-// turn copies a plane, turned. width and height are those of what is written. Small squares keep both sides in the cache.
-static void turn(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_t from_stride, int width, int height,
+// rotate copies a plane with rotation. width and height are those of the result. It goes by small squares, so that source and result stay in
+// the cache.
+static void rotate(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_t from_stride, int width, int height,
 	int rotation) {
 	enum { square = 32 };
-	ptrdiff_t right, down; // the way in the source that one step in the result is
+	ptrdiff_t right, down; // the step in the source for one step in the result
 	switch (rotation) {
 	case 90:
 		from += (width - 1) * from_stride;
@@ -177,8 +178,8 @@ static void fill(AVFrame *f, int left, int top, int width, int height) {
 	}
 }
 
-// bars blackens what the picture leaves free. It is done for each picture, as the scaler may write a few pixels past its
-// edge.
+// bars draws the black bars beside the picture. It is called for each picture, because the scaler may write a few pixels past the edge of
+// the picture.
 static void bars(AVFrame *f, const tp_layout *l) {
 	int right = l->left + l->inner_width, bottom = l->top + l->inner_height;
 	fill(f, 0, 0, l->width, l->top);
@@ -187,7 +188,7 @@ static void bars(AVFrame *f, const tp_layout *l) {
 	fill(f, right, l->top, l->width - right, l->inner_height);
 }
 
-// show makes f, or its part of that size, what the canvas shows.
+// show puts f, or the part of f that has this size, on the canvas.
 static int show(tp_canvas *c, const AVFrame *f, int width, int height) {
 	av_frame_unref(c->shown);
 	int r = av_frame_ref(c->shown, f);
@@ -206,7 +207,7 @@ int tp_canvas_draw(tp_canvas *c, const tp_picture *p, const tp_layout *l) {
 	if (fit && whole && l->rotation == 0)
 		return show(c, f, width, height);
 
-	// What was shown is let go first, so that it need not be copied before it is drawn over.
+	// The picture before is released first, so that it need not be copied before it is drawn over.
 	av_frame_unref(c->shown);
 	int r = blank(c->own, l->width, l->height);
 	if (r < 0)
@@ -223,7 +224,7 @@ int tp_canvas_draw(tp_canvas *c, const tp_picture *p, const tp_layout *l) {
 		uint8_t *at[4];
 		planes(c->own, l->left, l->top, at);
 		for (int i = 0; i < 3 && r >= 0; i++)
-			turn(at[i], c->own->linesize[i], f->data[i], f->linesize[i], i ? l->inner_width / 2 : l->inner_width,
+			rotate(at[i], c->own->linesize[i], f->data[i], f->linesize[i], i ? l->inner_width / 2 : l->inner_width,
 				i ? l->inner_height / 2 : l->inner_height, l->rotation);
 	}
 	if (r < 0)

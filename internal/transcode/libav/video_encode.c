@@ -27,7 +27,7 @@ void tp_video_encoder_free(tp_video_encoder *e) {
 	av_free(e);
 }
 
-// set_rate asks for a constant rate, as services take it for granted, or for one quality below a rate.
+// set_rate asks for a constant bit rate, which services expect, or for constant quality with a bit rate as the upper bound.
 static void set_rate(tp_video_encoder *e, int64_t rate_bps, int64_t buffer) {
 	AVCodecContext *c = e->ctx;
 	c->bit_rate = e->quality > 0 ? 0 : rate_bps;
@@ -45,7 +45,7 @@ static void set_x264(AVDictionary **options, const tp_encoding *as) {
 	av_dict_set(options, "x264-params", "scenecut=0:force-cfr=1", 0);
 }
 
-// set_vpx asks libvpx for what calls do: each picture at once, at a cost of a third more than superfast H.264.
+// set_vpx sets up libvpx as for calls: each picture comes out at once. It costs a third more than superfast H.264.
 static void set_vpx(AVDictionary **options) {
 	av_dict_set(options, "deadline", "realtime", 0);
 	av_dict_set(options, "cpu-used", "12", 0);
@@ -70,8 +70,8 @@ static int encoder_open(tp_video_encoder *e, const tp_encoding *as) {
 	c->time_base = (AVRational){as->rate_den, as->rate_num};
 	c->thread_count = as->threads;
 	c->max_b_frames = 0;
-	c->gop_size = 1 << 30; // never by itself: key frames are asked for one by one
-	e->quality = as->vp8 ? 0 : as->quality; // VP8 is for those who watch, at once
+	c->gop_size = 1 << 30; // no key frames by itself: the caller asks for each of them
+	e->quality = as->vp8 ? 0 : as->quality; // VP8 is for players, who get a constant rate
 	set_rate(e, as->rate_bps, as->buffer);
 	c->color_range = AVCOL_RANGE_MPEG;
 	c->colorspace = as->matrix;
@@ -80,7 +80,7 @@ static int encoder_open(tp_video_encoder *e, const tp_encoding *as) {
 
 	AVDictionary *options = NULL;
 	if (as->vp8) {
-		c->rc_min_rate = as->rate_bps; // without which libvpx takes the rate for a mean
+		c->rc_min_rate = as->rate_bps; // without a minimum, libvpx would only keep the rate on average
 		c->qmin = 4;
 		c->qmax = 56;
 		set_vpx(&options);
