@@ -62,7 +62,7 @@ func (a *ahead) full() bool {
 	return a.bytes > stream.DefaultMaxBytes || len(a.queue) > stream.MaxFrames
 }
 
-// over says whether reading has ended.
+// over reports whether reading has ended.
 func (a *ahead) over() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

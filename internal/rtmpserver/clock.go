@@ -159,7 +159,7 @@ func (t *trackClock) begin(ms uint32, other *trackClock) {
 	}
 }
 
-// jumped says whether a step in the time of the publisher is a jump of its clock.
+// jumped reports whether a step in the time of the publisher is a jump of its clock.
 func (t *trackClock) jumped(step time.Duration, now media.Timestamp) bool {
 	at := media.Timestamp(t.said + t.timeline.offset)
 	return step < -maxBack || at.Sub(max(t.timeline.latest, now)) > maxStep || now.Sub(at) > maxLag
@@ -232,7 +232,7 @@ func (c *clock) pace(t *trackClock, at, now media.Timestamp) {
 	c.mayRead = max(0, c.burst-freeBurst) / topSpeed
 }
 
-// fast says whether messages come faster than the media plays.
+// fast reports whether messages come faster than the media plays.
 func (c *clock) fast() bool {
 	return c.burst > freeBurst/4 || c.held && c.readAt.Sub(c.heldAt) < maxLead
 }

@@ -42,7 +42,7 @@ func (in *ingest) examine(v *flv.Video) {
 	in.video = &t
 }
 
-// hevcKey says whether decoding can start at an access unit, which is so if its first slice belongs to a random access point (ITU-T H.265,
+// hevcKey reports whether decoding can start at an access unit, which is so if its first slice belongs to a random access point (ITU-T H.265,
 // 7.4.2.2).
 func hevcKey(unit []byte) bool {
 	for nal := range media.EachNAL(unit) {

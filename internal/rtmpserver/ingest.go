@@ -191,7 +191,7 @@ func (in *ingest) setVideo(t *media.Track) {
 	}
 }
 
-// sameConfig says whether two configurations of a codec are the same. For H.264 this means the same parameter sets.
+// sameConfig reports whether two configurations of a codec are the same. For H.264 this means the same parameter sets.
 func sameConfig(a, b *media.Track) bool {
 	if bytes.Equal(a.Config, b.Config) {
 		return true
@@ -368,7 +368,7 @@ func (u *unit) note(nal []byte) bool {
 	return keeps(nal)
 }
 
-// keeps says whether a NAL unit stays in a frame.
+// keeps reports whether a NAL unit stays in a frame.
 func keeps(nal []byte) bool {
 	switch h264.NALUType(nal[0] & 0x1f) {
 	case h264.NALUTypeSPS, h264.NALUTypePPS, h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeFillerData,

@@ -114,7 +114,7 @@ func (p *player) serve(ctx context.Context, name string) error {
 	return err
 }
 
-// allowed says whether the client has offered to take the codec by Enhanced RTMP.
+// allowed reports whether the client has offered to take the codec by Enhanced RTMP.
 func (c *session) allowed(codec media.Codec) bool {
 	fourCC := flv.FourCC(codec)
 	return fourCC != "" && c.who.Offers(fourCC)

@@ -211,7 +211,7 @@ func play(t *testing.T, s *Source, r *Reader, script []byte) map[int64]*written 
 	return all
 }
 
-// check says whether what was kept can be decoded and what was lost was counted.
+// check reports whether what was kept can be decoded and what was lost was counted.
 func check(t *testing.T, all map[int64]*written, st ReaderStats) {
 	times := make([]int64, 0, len(all))
 	for ms := range all {

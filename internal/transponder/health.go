@@ -41,7 +41,7 @@ type sample struct {
 	lag, maxLag time.Duration // how old the oldest data is that the server has not got
 	unanswered  time.Time     // when the oldest ping without an answer was sent; zero: there is none
 	answers     bool          // the server is known to answer pings
-	late        bool          // writing waits for room
+	throttled   bool          // writing waits for room
 
 	kinds     [2]kindSample // audio, video of the source
 	unheard   bool          // the push does not send the source's sound
@@ -206,7 +206,7 @@ func (h *health) progressed(s sample) bool { return s.tcp.queued >= 0 && h.taken
 
 // slow reports whether frames are dropped, or were dropped and will be again: the server is more than half as late as it may get.
 func (h *health) slow(s sample) bool {
-	if changed, _ := h.drop.note(s.at, s.dropped); changed || !h.dropped.IsZero() && s.late && s.lag > s.maxLag/2 {
+	if changed, _ := h.drop.note(s.at, s.dropped); changed || !h.dropped.IsZero() && s.throttled && s.lag > s.maxLag/2 {
 		h.dropped = s.at
 	}
 	return !h.dropped.IsZero() && s.at.Sub(h.dropped) < slowFor

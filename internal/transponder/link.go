@@ -171,7 +171,7 @@ func (l *link) goodbye(ctx context.Context, why error) {
 	l.wg.Wait()
 }
 
-// empty sends the queued frames, within the deadline that is set.
+// sendRest sends the queued frames, within the deadline that is set.
 func (l *link) sendRest(ctx context.Context) error {
 	l.deadlineAt = time.Now().Add(time.Hour)
 	frames := make([]media.Frame, 64)

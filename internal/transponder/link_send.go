@@ -25,11 +25,11 @@ func (l *link) send(ctx context.Context) error {
 	frames := make([]media.Frame, 64)
 	for {
 		batch := frames
-		if l.out.late.Load() {
+		if l.out.throttled.Load() {
 			if err := l.room(ctx); err != nil {
 				return l.push.readError(ctx, err)
 			}
-			batch = frames[:lateBatch] // frames that are read cannot be dropped any more
+			batch = frames[:throttledBatch] // frames that are read cannot be dropped any more
 		}
 		n, err := l.push.in.Read(ctx, batch)
 		if err != nil {
@@ -51,8 +51,8 @@ func (l *link) send(ctx context.Context) error {
 	}
 }
 
-// lateBatch is how many frames are read at once while writing waits for room. It is the smallest batch that Read allows.
-const lateBatch = 2
+// throttledBatch is how many frames are read at once while writing waits for room. It is the smallest batch that Read allows.
+const throttledBatch = 2
 
 // room waits until so little is queued behind us, in the kernel and beyond, that more may be written.
 func (l *link) room(ctx context.Context) error {

@@ -19,8 +19,8 @@ const (
 	farRoom    = time.Second
 	// leastRoom is always allowed, whatever the rate is. It is a frame or two.
 	leastRoom = 16 << 10
-	// stayLate is how long there must always have been room before writing waits no more.
-	stayLate = 10 * time.Second
+	// stayThrottled is how long there must always have been room before writing waits no more.
+	stayThrottled = 10 * time.Second
 	// roomPoll is the time between two looks whether there is room.
 	roomPoll = 50 * time.Millisecond
 
@@ -60,7 +60,7 @@ const (
 // kernel tells how much it still holds. How much has reached the server, answers to pings tell, or else the acknowledgements of RTMP, if
 // they can be understood. It has no clock of its own, and any goroutine may use it.
 type outflow struct {
-	late atomic.Bool // writing has to wait for room
+	throttled atomic.Bool // writing has to wait for room
 
 	mu      sync.Mutex // guards all that follows
 	written marks
@@ -116,7 +116,7 @@ func (o *outflow) write(now time.Time, sent int64, tags []flv.Tag) (ping uint32,
 		if o.answered == 0 && o.asked >= pingTries {
 			return 0, false
 		}
-	case o.late.Load():
+	case o.throttled.Load():
 		every = 0
 	}
 	if now.Sub(o.lastPing) < every || len(o.pings) == maxPings {
@@ -179,7 +179,7 @@ func (o *outflow) ack(now time.Time, acked, sent int64) {
 	case o.ackSent == 0:
 		o.ackBase = ackBase
 	}
-	if !o.late.Load() {
+	if !o.throttled.Load() {
 		o.ackBase += ackDrift * float64(more)
 	}
 	o.ackBase = max(0, min(o.ackBase, float64(sent-acked)))
@@ -229,25 +229,25 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 		at := sent - int64(tcp.queued)
 		moved = at != o.kernel.reached.bytes || tcp.queued == 0
 		o.kernel.set(now, at, o.age(now, at, sent))
-		if tcp.queued == 0 && !o.late.Load() {
+		if tcp.queued == 0 && !o.throttled.Load() {
 			o.kernel.past.list = o.kernel.past.list[:0]
 		}
 		o.kernel.past.add(now, at)
 	}
 	o.seen = backlog{bytes: int64(max(tcp.queued, 0)), lag: o.kernel.lag}
 	far := o.farLag(now)
-	late := o.late.Load()
+	throttled := o.throttled.Load()
 	if o.kernel.lag > oldAfter+tcp.minRTT || far > oldAfter+300*time.Millisecond {
-		if !late {
+		if !throttled {
 			o.waited = now
 		}
-		late = true
-		o.late.Store(true)
+		throttled = true
+		o.throttled.Store(true)
 	}
 	o.seen.lag = max(o.seen.lag, far)
 	// Since the last write, what waits in the queue has grown older too.
 	o.seen.delay = max(0, o.seen.lag-now.Sub(o.wrote))
-	if !late {
+	if !throttled {
 		o.held, o.dwell = 0, 0
 		return o.seen
 	}
@@ -313,7 +313,7 @@ func (o *outflow) farWaiting(now time.Time, sent int64) (bytes int64, rate float
 
 // room reports whether more may be written, after sent bytes.
 func (o *outflow) room(now time.Time, sent int64) bool {
-	if !o.late.Load() {
+	if !o.throttled.Load() {
 		return true
 	}
 	o.mu.Lock()
@@ -355,8 +355,8 @@ func (o *outflow) farAllowed() time.Duration {
 func (o *outflow) caughtUp(now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if now.Sub(o.waited) > stayLate && o.kernel.lag < oldAfter/2+o.tcp.minRTT && o.farLag(now) < oldAfter/2 {
-		o.late.Store(false)
+	if now.Sub(o.waited) > stayThrottled && o.kernel.lag < oldAfter/2+o.tcp.minRTT && o.farLag(now) < oldAfter/2 {
+		o.throttled.Store(false)
 	}
 }
 

@@ -21,11 +21,11 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
 	}
-	naming := naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL, Parameters: true}
+	how := naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL, Parameters: true}
 	if req.FullURL != nil {
-		naming.FullURL, naming.Parameters = *req.FullURL, false
+		how.FullURL, how.Parameters = *req.FullURL, false
 	}
-	target, err := parseTarget(req.URL, req.StreamName, naming)
+	target, err := parseTarget(req.URL, req.StreamName, how)
 	if err != nil {
 		return Info{}, err
 	}

@@ -69,7 +69,7 @@ func (l *link) sample() sample {
 		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}
 	s.kinds[1].missing = s.kinds[1].missing || l.push.in.blind.Load()
-	s.lag, s.maxLag, s.late = queue.QueuedTime+l.look(s.tcp), l.push.cfg.MaxDelay, l.out.late.Load()
+	s.lag, s.maxLag, s.throttled = queue.QueuedTime+l.look(s.tcp), l.push.cfg.MaxDelay, l.out.throttled.Load()
 	s.unanswered, s.answers = l.out.unanswered()
 	return s
 }
@@ -78,7 +78,7 @@ func (l *link) sample() sample {
 // behind the queue.
 func (l *link) look(tcp tcpState) time.Duration {
 	outside := l.out.look(time.Now(), l.client.BytesSent(), tcp)
-	if l.out.late.Load() {
+	if l.out.throttled.Load() {
 		outside.delay += lagReserve
 	}
 	l.push.in.SetMaxLag(max(l.push.cfg.MaxDelay-outside.delay-l.push.in.Buffered().Delay, minLag))

@@ -85,7 +85,7 @@ func TestHealth(t *testing.T) {
 		{
 			name: "it is late, and pictures were left out once",
 			change: func(n int64, s *sample) {
-				s.lag, s.maxLag, s.late = 3*second, 5*second, n < 20
+				s.lag, s.maxLag, s.throttled = 3*second, 5*second, n < 20
 				if n > 2 {
 					s.dropped = 20
 				}

@@ -26,7 +26,7 @@ var encoders = map[media.Codec]uint32{
 	media.Opus: C.AV_CODEC_ID_OPUS,
 }
 
-// CanEncode says whether there is an encoder for a codec. FFmpeg may have been built without libspeex or libopus.
+// CanEncode reports whether there is an encoder for a codec. FFmpeg may have been built without libspeex or libopus.
 func CanEncode(c media.Codec) bool {
 	id, known := encoders[c]
 	return known && C.tp_encoder_known(id) != 0

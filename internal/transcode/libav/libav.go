@@ -14,7 +14,7 @@ import (
 	"unsafe"
 )
 
-// Enabled says whether this build has codecs.
+// Enabled reports whether this build has codecs.
 const Enabled = true
 
 func init() { C.tp_quiet() }

@@ -4,7 +4,7 @@ package libav
 
 import "transponder/internal/media"
 
-// Enabled says whether this build has codecs.
+// Enabled reports whether this build has codecs.
 const Enabled = false
 
 // OpusDecoder does not exist in this build.

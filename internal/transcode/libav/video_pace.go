@@ -43,7 +43,7 @@ func newPace(cfg VideoConfig) pace {
 	return pace{constant: cfg.FPS, keyFrames: cfg.KeyFrameInterval, keyFrameTime: cfg.KeyFrameTime, nominal: assumedFPS}
 }
 
-// picture says whether the picture at that time is encoded, and how often the one before is encoded again first.
+// picture reports whether the picture at that time is encoded, and how often the one before is encoded again first.
 func (p *pace) picture(at media.Timestamp) (repeats int, shown bool) {
 	if !p.begun {
 		p.begun = true
@@ -123,7 +123,7 @@ func (p *pace) next() (at media.Timestamp, key bool) {
 	return at, key
 }
 
-// due says whether the next picture is a key frame. A picture that is only a little early is.
+// due reports whether the next picture is a key frame. A picture that is only a little early is.
 func (p *pace) due(at media.Timestamp) bool {
 	if p.keyFrames > 0 {
 		return p.sinceKey >= p.keyFrames

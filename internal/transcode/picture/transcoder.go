@@ -15,7 +15,7 @@ import (
 	"transponder/internal/transcode/picture/worker"
 )
 
-// Config says whether and how pictures are transcoded.
+// Config reports whether and how pictures are transcoded.
 type Config struct {
 	Disabled bool // no pictures are transcoded
 

@@ -126,7 +126,7 @@ func (a *aligner) packet(f media.Frame, now media.Timestamp) error {
 	return a.place(a.scratch.pcm[:channels*n], a.tape.until(at))
 }
 
-// follows says whether the packet continues the sound at the end of the tape. Then stretching is enough to keep it in time.
+// follows reports whether the packet continues the sound at the end of the tape. Then stretching is enough to keep it in time.
 func (a *aligner) follows(short int64, at media.Timestamp) bool {
 	if a.joint || short > maxError || short < -maxError {
 		return false

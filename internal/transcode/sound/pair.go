@@ -175,7 +175,7 @@ func (e *pairEncoder) change(one bool) ([]byte, error) {
 	return packet, nil
 }
 
-// alike says whether both channels are the same.
+// alike reports whether both channels are the same.
 func alike(pcm []float32) bool {
 	for i := 0; i+1 < len(pcm); i += channels {
 		if pcm[i] != pcm[i+1] {

@@ -62,7 +62,7 @@ func sign(d time.Duration) time.Duration {
 	return 1
 }
 
-// silent says whether the tape ends in silence. Then a joint needs no fade out.
+// silent reports whether the tape ends in silence. Then a joint needs no fade out.
 func (t *tape) silent() bool { return t.quiet >= fade }
 
 // write appends samples.

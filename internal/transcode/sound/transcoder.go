@@ -252,7 +252,7 @@ func (a *Transcoder) want(f media.AudioFormat) wanted {
 // key identifies the rendition.
 func (w wanted) key() string { return fmt.Sprintf("audio %+v", w) }
 
-// passes says whether the sound of a track matches already.
+// passes reports whether the sound of a track matches already.
 func (w wanted) passes(t *media.Track) bool {
 	switch t.Codec {
 	case media.PCMA, media.PCMU, media.Speex:

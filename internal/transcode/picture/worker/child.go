@@ -214,7 +214,7 @@ func (c *child) snapshot() error {
 	return c.out.w.Flush()
 }
 
-// late says whether a picture comes too late to be encoded.
+// late reports whether a picture comes too late to be encoded.
 func (c *child) late(at media.Timestamp) bool {
 	switch late := media.Timestamp(c.latest.Load()).Sub(at); {
 	case late > maxBehind:
