@@ -257,7 +257,7 @@ func TestPathMemory(t *testing.T) {
 	}
 	opus := soundtest.Opus(t, soundtest.Music(2*time.Second))
 	const want = 13 // 3 pictures, 5 packets of Opus and 4.7 of AAC
-	for range 5 {   // what others do meanwhile counts as well: more of it on a slow machine
+	for range 5 {   // allocations of other goroutines count too, and a slow machine has more of them
 		got := pathMemory(t, opus)
 		if got <= want || !countsAllocations {
 			return
@@ -270,11 +270,11 @@ func TestPathMemory(t *testing.T) {
 // pathMemory returns how many allocations 100 ms of a stream need.
 func pathMemory(t *testing.T, opus [][]byte) float64 {
 	p := newPath(t, media.Opus, opus)
-	const warm, turns = 6, 10 // within the two seconds by which time stamps may be ahead of the clock
+	const warm, runs = 6, 10 // within the two seconds by which time stamps may be ahead of the clock
 	for range warm {
 		p.send100ms(t)
 	}
-	n := testing.AllocsPerRun(turns, func() { p.send100ms(t) })
+	n := testing.AllocsPerRun(runs, func() { p.send100ms(t) })
 	if info := p.pushes.Find(transponder.Filter{})[0]; info.VideoFrames < 45 || info.AudioFrames < 60 {
 		t.Errorf("%d pictures and %d packets of sound were sent", info.VideoFrames, info.AudioFrames)
 	}

@@ -155,7 +155,7 @@ func (g *Guard) refuse(door, why string, r *http.Request, message string) error 
 
 // IsLocal reports whether a request comes from this machine itself, and not through a proxy that runs here.
 func IsLocal(r *http.Request) bool {
-	peer, ok := Peer(r.RemoteAddr)
+	peer, ok := RemoteAddress(r.RemoteAddr)
 	if !ok || !peer.IsLoopback() {
 		return false
 	}
@@ -169,7 +169,7 @@ func IsLocal(r *http.Request) bool {
 
 // isNear reports whether the connection comes from this machine, or from a network that strangers cannot reach.
 func (g *Guard) isNear(r *http.Request) bool {
-	peer, ok := Peer(r.RemoteAddr)
+	peer, ok := RemoteAddress(r.RemoteAddr)
 	if !ok || isPrivate(peer) {
 		return true
 	}

@@ -18,8 +18,8 @@ var privateSuffixes = []string{
 // carrierNAT is the network between providers and their customers (RFC 6598). Many sites use it for their private networks, too.
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
-// Peer returns the address of the client of a connection; remote is http.Request.RemoteAddr or the like.
-func Peer(remote string) (netip.Addr, bool) {
+// RemoteAddress returns the address of the client of a connection, without the port. remote is http.Request.RemoteAddr or the like.
+func RemoteAddress(remote string) (netip.Addr, bool) {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Addr{}, false

@@ -52,7 +52,7 @@ func (c SharesConfig) IsProxy(a netip.Addr) bool {
 
 // Client returns the address of the client that sent a request: the address that a proxy names, or else the address of the connection.
 func (c SharesConfig) Client(r *http.Request) netip.Addr {
-	peer, _ := Peer(r.RemoteAddr)
+	peer, _ := RemoteAddress(r.RemoteAddr)
 	if !c.IsProxy(peer) {
 		return peer
 	}
@@ -165,7 +165,7 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (l *listener) admit(c net.Conn) (release func(), ok bool) {
-	peer, _ := Peer(c.RemoteAddr().String())
+	peer, _ := RemoteAddress(c.RemoteAddr().String())
 	release, why := l.places.Take(peer)
 	if release == nil {
 		l.refusals.Note(l.door, why, "peer", c.RemoteAddr().String())

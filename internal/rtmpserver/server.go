@@ -104,7 +104,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		peer, _ := guard.Peer(nc.RemoteAddr().String())
+		peer, _ := guard.RemoteAddress(nc.RemoteAddr().String())
 		release, why := s.places.Take(peer)
 		if release == nil {
 			s.counters.rejected.Add(1)

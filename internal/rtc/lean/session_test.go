@@ -776,8 +776,8 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nowhere.Close()
-	const turns, each = 300, 3
-	frames := p.frames(t, (2*turns+1)*each)
+	const runs, each = 300, 3
+	frames := p.frames(t, (2*runs+1)*each)
 	i := 0
 	p.inSocket(t, func(socket *udp.Socket) {
 		p.mu.Lock()
@@ -794,10 +794,10 @@ func TestMemory(t *testing.T) {
 			defer p.mu.Unlock()
 			p.feedback(time.Duration(i)*feedbackInterval/each + grid)
 		}
-		for range turns {
+		for range runs {
 			next()
 		}
-		if n := testing.AllocsPerRun(turns, next); n != 0 && countsAllocations {
+		if n := testing.AllocsPerRun(runs, next); n != 0 && countsAllocations {
 			t.Errorf("%v allocations for three frames of ten packets and the feedback, want none", n)
 		}
 	})
