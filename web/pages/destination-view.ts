@@ -1,10 +1,10 @@
 import { destinationProblems, nameOf, playCommand, type Destination } from "./address.ts";
-import { copy, element, setText, showAlert, showFailure, showProblem, stamp } from "./dom.ts";
+import { copy, element, setText, showAlert, showProblem, stamp } from "./dom.ts";
 import type { Failure } from "./failure.ts";
 import * as format from "./format.ts";
 import { kinds, presets, type Kind, type Preset } from "./presets.ts";
 import { initialPush, type PushState } from "./push-state.ts";
-import { explain, pushLabel } from "./words.ts";
+import { destinationWords, explain, pushLabel } from "./words.ts";
 
 /** The actions of the user on one destination. */
 export interface DestinationHandlers {
@@ -117,7 +117,6 @@ export class DestinationView {
     this.root.dataset["status"] = push?.status ?? "";
     setText(this.part("state"), this.label());
     setText(this.part("note"), this.note());
-    showFailure(this.part("failure"), failure);
 
     setText(this.part("bitrate"), format.bitrate(live ? (push?.bitrateKbps ?? null) : null));
     setText(this.part("frames"), format.count(push?.videoFrames ?? null));
@@ -193,6 +192,7 @@ export class DestinationView {
     this.part("end").hidden = count < 2;
     this.part("remove").hidden = count < 2 || running || busy;
     this.part("begin").hidden = !sending || running;
+    showAlert(this.part("failure"), failure && destinationWords(failure, sending && count > 1), failure?.detail);
     const named = running || (count > 1 && destinationProblems(this.destination).address === "");
     const name = named ? this.name : "Destination";
     setText(this.part("title"), name);

@@ -150,7 +150,7 @@ export class View {
     }
     element("cover", HTMLElement).hidden = stream?.getVideoTracks().some(isLive) ?? false;
     setText(element("open", HTMLElement), stream?.getAudioTracks().some(isLive) ? "Turn on the camera" : "Turn on camera and microphone");
-    this.muteButton.disabled = !stream || stream.getAudioTracks().length === 0;
+    this.muteButton.disabled = !stream?.getAudioTracks().some(isLive);
   }
 
   /** Fills the lists of devices, and selects the devices in use. */

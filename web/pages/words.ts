@@ -238,6 +238,18 @@ export function explain(failure: Failure): Words {
   return words[failure.reason];
 }
 
+/** What has to be changed for these needs another stream, or a field that is disabled while a stream is sent. */
+const needStop: Reason[] = ["unauthorized", "peer_stalled", "peer_slow", "source_no_keyframe"];
+
+/** The same for one destination. others: the stream goes on to others, so the destination has a button of its own to start again. */
+export function destinationWords(failure: Failure, others: boolean): Words {
+  const { title, advice } = explain(failure);
+  if (!others || needStop.includes(failure.reason)) {
+    return { title, advice };
+  }
+  return { title, advice: advice.replace("Start again", "Press “Go live here too”").replace("start again", "press “Go live here too”") };
+}
+
 const consoleOnly: Partial<Record<Reason, Words>> = {
   server_gone: {
     title: "The server does not answer.",

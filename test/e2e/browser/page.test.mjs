@@ -166,6 +166,22 @@ describe("several destinations", () => {
     assert.doesNotMatch(await page.locator("body").innerText(), /abcd-1234/);
   });
 
+  test("the advice for one that fails names the button that is there", async (t) => {
+    const all = await several(t, (request) => (request.rtmpUrl.includes("failing") ? 500 : null));
+    const { page, phase, text, start, add, chip } = all;
+    await add("server", 2);
+    await page.locator("#address-2").fill("rtmp://failing.example/live");
+    await start();
+    await phase("live");
+    await chip(2, "Not live");
+    assert.match(await text("failure-2"), /Press “Go live here too”\. If it happens/);
+    assert.equal(await text("begin-2"), "Go live here too");
+    await page.locator("#go").click();
+    await phase("idle");
+    assert.match(await text("failure-2"), /Start again\. If it happens/);
+    assert.equal(await page.locator("#begin-2").isVisible(), false);
+  });
+
   test("a sound file", async (t) => {
     const { mock, page, phase, text, start, pushes } = await several(t);
     await start();
@@ -592,6 +608,16 @@ describe("camera and microphone", () => {
     assert.equal(await enabled(), false);
     assert.equal(await page.locator("#mute").getAttribute("aria-pressed"), "true");
     await page.locator("#mute").click();
+    assert.equal(await enabled(), true);
+    await page.evaluate(() => { // as if it was unplugged
+      const [microphone] = document.getElementById("video").srcObject.getAudioTracks();
+      microphone.stop();
+      microphone.dispatchEvent(new Event("ended"));
+    });
+    assert.match(await page.locator("#device-problem").innerText(), /microphone is gone/);
+    assert.equal(await page.locator("#mute").isDisabled(), true);
+    await page.locator("#microphone").selectOption({ index: 1 });
+    await page.waitForFunction(() => !document.getElementById("mute").disabled);
     assert.equal(await enabled(), true);
     await page.locator("#microphone").selectOption("none");
     await page.waitForFunction(() => document.getElementById("mute").disabled);

@@ -17,7 +17,7 @@ import { HealthMeter } from "./.build/web/pages/health.js";
 import { paths, Series } from "./.build/web/pages/chart.js";
 import { kinds, presets } from "./.build/web/pages/presets.js";
 import { Rest } from "./.build/web/pages/rest.js";
-import { consoleWords, coverText, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
+import { consoleWords, coverText, destinationWords, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
 import { push } from "./lib/mock-server.mjs";
 
 const server = (address) => ({ kind: "server", address, key: "" });
@@ -134,6 +134,14 @@ describe("words", () => {
       assert.doesNotMatch(advice, /start again/i, reason);
     }
     assert.deepEqual(consoleWords(new Failure("bad_request")), explain(new Failure("bad_request")));
+  });
+
+  test("while others are live, a destination starts again by its own button", () => {
+    const advice = (reason, others) => destinationWords(new Failure(reason), others).advice;
+    assert.equal(advice("dns", false), explain(new Failure("dns")).advice);
+    assert.equal(advice("dns", true), "Check the host in the address for typing errors, then press “Go live here too”.");
+    assert.match(advice("internal", true), /^Press “Go live here too”\. If/);
+    assert.match(advice("peer_stalled", true), /lower quality, then start again/); // the quality can be changed after Stop only
   });
 
   test("a reason that is new to the page keeps the server's words", () => {
