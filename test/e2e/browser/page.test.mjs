@@ -43,7 +43,8 @@ async function open(t, setUp = () => undefined, { address = (base) => base, perm
 
 /** Waits until the condition holds. */
 async function until(condition, what) {
-  for (const deadline = Date.now() + timeout; !(await condition());) {
+  // The pause lets the mock server work, which runs in this process.
+  for (const deadline = Date.now() + timeout; !(await condition()); await new Promise((resolve) => setTimeout(resolve, 20))) {
     assert.ok(Date.now() < deadline, `not within ${timeout / 1000} s: ${what}`);
   }
 }
