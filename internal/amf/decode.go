@@ -17,7 +17,7 @@ const (
 	maxValues = 4096
 )
 
-// Decode reads all values in b.
+// Decode reads all values in b. It fails with ErrInvalid, and then also returns the values before the error.
 func Decode(b []byte) ([]any, error) {
 	d := decoder{rest: b}
 	var values []any

@@ -37,7 +37,7 @@ const maxUnfinished = 256 << 20
 // acceptPause is the pause after the system had no room for a new connection.
 const acceptPause = 50 * time.Millisecond
 
-// Parts are the parts of the server that this door works with.
+// Parts are the parts of the server that this door works with. Hub, Audio and Origins must not be nil.
 type Parts struct {
 	Hub     *stream.Hub
 	Audio   AudioRenditions

@@ -37,7 +37,7 @@ type FeedStats struct {
 	Frames, Bytes int64
 	KeyFrames     int64
 	RateBPS       int64         // of the last whole second
-	FPS           float64       // frames that arrived in the last whole second
+	FPS           float64       // frames a second, by their arrival, over the last whole second
 	FrameRate     float64       // of the camera or encoder, by the times of the pictures (29.97); 0 while unknown
 	KeyInterval   time.Duration // between the last two key frames, 0 while unknown
 	Readers       int

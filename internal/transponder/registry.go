@@ -28,10 +28,11 @@ type AudioRenditions interface {
 type Stills interface {
 	// Check fails if the file cannot be shown.
 	Check(name string) error
+	// Frame returns the file as a key frame of H.264 in that size. It fails as Check does.
 	Frame(name string, width, height int) (media.Frame, error)
 }
 
-// Parts are the parts of the server that pushes work with.
+// Parts are the parts of the server that pushes work with. Only Gate and OnEnd may be nil.
 type Parts struct {
 	Hub    *stream.Hub
 	Audio  AudioRenditions
