@@ -28,7 +28,7 @@ var layers = []struct {
 	{"all", []string{"internal/app"}},
 	{"settings", []string{"internal/config"}},
 	{"doors", []string{
-		"internal/rest", "internal/wcs", "internal/whip", "internal/rtmpserver", "internal/webui",
+		"internal/rest", "internal/wcs", "internal/whip", "internal/rtmpserver", "internal/sip", "internal/webui",
 		"internal/metrics",
 	}},
 	{"work", []string{"internal/rtc", "internal/transponder", "internal/transcode"}},
@@ -79,6 +79,7 @@ var forbidden = []struct {
 	{in: "internal/transcode/picture", imported: module + "/internal/transcode/sound/...", reason: "sound and pictures know nothing of each other"},
 	{in: "internal/transcode/picture", imported: module + "/internal/transcode/soundfile", reason: "sound and pictures know nothing of each other"},
 	{in: "internal/transcode/libav", imported: module + "/internal/transcode/...", reason: "the codecs are below the rooms that use them"},
+	{in: "internal/sip/sdp", imported: "net", reason: "SDP is text: sockets belong to the packages that use it"},
 	{in: "internal/whip", imported: module + "/internal/transponder", reason: "players and publishers need nothing of pushes"},
 	{in: "", imported: "log", reason: "logs go through a log/slog logger that is passed in"},
 	{in: "", imported: "math/rand", reason: "math/rand/v2, or crypto/rand where a stranger must not guess"},
