@@ -81,6 +81,12 @@ var forbidden = []struct {
 	{in: "internal/transcode/libav", imported: module + "/internal/transcode/...", reason: "the codecs are below the rooms that use them"},
 	{in: "internal/sip/sdp", imported: "net", reason: "SDP is text: sockets belong to the packages that use it"},
 	{in: "internal/whip", imported: module + "/internal/transponder", reason: "players and publishers need nothing of pushes"},
+	{
+		in: "", imported: "github.com/emiago/sipgo/...", reason: "parser, transports and transactions stay behind internal/sip/line",
+		except: []string{"internal/sip/line", "internal/testkit", "test"},
+	},
+	{in: "internal/sip/dialog", imported: module + "/...", reason: "the rules of a call know nothing of media and streams"},
+	{in: "internal/sip/dialog", imported: "log/slog", reason: "the user of a call logs what it tells"},
 	{in: "", imported: "log", reason: "logs go through a log/slog logger that is passed in"},
 	{in: "", imported: "math/rand", reason: "math/rand/v2, or crypto/rand where a stranger must not guess"},
 	{in: "bench", imported: module + "/internal/...", reason: "a fault of ours would cancel itself out"},
