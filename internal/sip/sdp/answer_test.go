@@ -42,6 +42,11 @@ func TestAnswer(t *testing.T) {
 			"video 0 RTP/SAVP inactive 97",
 			"application 0 UDP/TLS/BFCP inactive *",
 		}},
+		{"baresip, the same number for sound and picture", peers["baresip"], encrypted, []string{
+			"audio 30000 RTP/SAVP sendrecv 96=opus/48000/2 101=telephone-event/8000",
+			"video 30002 RTP/SAVP recvonly 96=H264/90000",
+		}},
+		{"asterisk", peers["asterisk"], nil, []string{"audio 30000 RTP/AVP sendrecv 8=PCMA/8000 101=telephone-event/8000", "video 0 RTP/AVP inactive 97"}},
 		{"linphone without VP8", peers["linphone"], nil, []string{
 			"audio 30000 RTP/AVP sendrecv 96=opus/48000/2 101=telephone-event/48000",
 			"video 0 RTP/AVP inactive 96",

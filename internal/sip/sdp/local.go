@@ -23,7 +23,7 @@ type Local struct {
 type LocalMedia struct {
 	Port        int // of RTP; RTCP has the next one. 0: we do not want this kind
 	Direction   Direction
-	Codecs      []Codec       // in order of preference. With any telephone-event here, an answer accepts one of any clock
+	Codecs      []Codec       // in the order of the offer. With any telephone-event here, an answer accepts one of any clock
 	HighProfile bool          // offer H.264 in High profile, too. It is accepted in any case
 	PacketTime  time.Duration // 0: not said
 	Bandwidth   int           // bits per second; 0: not said
@@ -71,6 +71,9 @@ func (l *Local) Offer(last *Session) *Session {
 			continue
 		}
 		m := l.offered(k, wanted)
+		if len(m.Types) == 0 {
+			continue // the settings leave no codec
+		}
 		if i := last.place(k); i >= 0 {
 			s.Media[i] = m
 		} else {

@@ -97,6 +97,14 @@ func TestOfferOptions(t *testing.T) {
 	}
 }
 
+func TestOfferWithoutCodecs(t *testing.T) {
+	l := newLocal()
+	l.Video.Codecs = nil
+	if s := l.Offer(nil); len(s.Media) != 1 || s.Media[0].Kind() != media.Audio {
+		t.Errorf("got\n%s", s.SDP())
+	}
+}
+
 // An offer in a call has the sections of the description before, in their order.
 func TestOfferInCall(t *testing.T) {
 	l := newLocal()

@@ -276,6 +276,12 @@ func TestParseDetails(t *testing.T) {
 	check("negative version", carrier.Version, "-5")
 	check("version after a name with blanks", parse(t, peers["old phone, on hold"]).Version, "2")
 
+	odd := parse(t, "m=audio 5000 RTP/AVP\nm=video 65535 RTP/AVP 97\na=fmtp:97 packetization-mode=1\na=fmtp:97 profile-level-id=4d001f\n")
+	check("section without formats", summary(odd.Media[0]), "audio 0 RTP/AVP inactive 0")
+	check("parameters in two lines", odd.Media[1].Types[0].Params, "packetization-mode=1;profile-level-id=4d001f")
+	_, port := odd.Media[1].rtcp(false)
+	check("RTCP port after the last", port, 0)
+
 	v6 := parse(t, peers["IPv6, name and RTCP"])
 	check("RTCP address", v6.Media[0].RTCPAddress, "2001:db8::2")
 	check("RTCP port", v6.Media[0].RTCPPort, 53020)
