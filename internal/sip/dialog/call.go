@@ -316,7 +316,7 @@ func (c *Call) Response(now time.Time, r *Response) {
 		return
 	}
 	t := c.pending[i]
-	first := t.dialog.tag == "" && method == "INVITE"
+	first := t.request == c.invite
 	if first {
 		c.code = r.Code
 	}
@@ -375,9 +375,7 @@ func (c *Call) acknowledgeAgain(tag string, number uint32) bool {
 // dialogOf returns the dialog with a tag of the peer, nil if there is none.
 func (c *Call) dialogOf(tag string) *dialog {
 	switch {
-	case tag == "":
-		return nil
-	case c.dialog.tag == tag:
+	case tag == c.dialog.tag && c.phase >= ringing: // before, an outgoing call has no dialog of its own
 		return c.dialog
 	}
 	return c.branches[tag]
@@ -385,7 +383,7 @@ func (c *Call) dialogOf(tag string) *dialog {
 
 func (c *Call) reply(r *Request, code int, body []byte, fields ...Field) {
 	response := respond(r, code, c.cfg.LocalTag)
-	if r.Method == "INVITE" || r.Method == "UPDATE" || r.Method == "OPTIONS" {
+	if code < 300 && (r.Method == "INVITE" || r.Method == "UPDATE" || r.Method == "OPTIONS") {
 		for _, route := range r.Header.Fields("Record-Route") {
 			response.Header.add("Record-Route", route)
 		}

@@ -151,6 +151,22 @@ func TestOutgoing(t *testing.T) {
 			5s   | < 180 a [Require: 100rel] [RSeq: 8] | PRACK 4, RING
 			6s   | < 200 a                   | ACK 2, answer E, ESTABLISHED
 			7s   | > end hung_up             | FINISH(hung_up), BYE 5`},
+		{"an offer that is wanted while the phone rings", `
+			0s   | > dial                    | INVITE 1, TRYING
+			1s   | > hold H                  |
+			2s   | < 200 a sdp=S             | ACK 1, answer S, ESTABLISHED, INVITE 2 H`},
+		{"a phone of RFC 2543 has no tag", `
+			0s   | > dial                    | INVITE 1, TRYING
+			1s   | < 200 sdp=S               | ACK 1, answer S, ESTABLISHED
+			2s   | < 200 sdp=S               | ACK 1
+			3s   | > hold H                  | INVITE 2 H
+			4s   | < 183                     |
+			5s   | < 200 sdp=R               | ACK 2, answer R, HOLD
+			6s   | > end hung_up             | FINISH(hung_up), BYE 3
+			7s   | < 200:BYE                 |`},
+		{"no phone answers before there is a dialog", `
+			0s   | > dial                    | INVITE 1, TRYING
+			1s   | < BYE 1 from=             | unknown`},
 		{"a redirection is not followed", `
 			0s   | > dial                    | INVITE 1, TRYING
 			1s   | < 302 x [Contact: <sip:900@premium.example>] | FAILED(policy)`},
@@ -354,6 +370,10 @@ func TestWithinCall(t *testing.T) {
 			2s   | < NOTIFY 1 frag=100 [Event: refer] | NOTIFY=200, transfer 100
 			3s   | < NOTIFY 2 frag=200 [Event: refer;id=2] | NOTIFY=200, transfer 200
 			4s   | < NOTIFY 3 frag=200 [Event: refer] | NOTIFY=200`},
+		{"the first NOTIFY overtakes 202", talking + `
+			1s   | > transfer sip:eve@example.org | REFER 2
+			2s   | < NOTIFY 1 frag=503 [Event: refer] | NOTIFY=200, transfer 503
+			3s   | < 202:REFER a             |`},
 		{"transfer refused", talking + `
 			1s   | > transfer sip:eve@example.org | REFER 2
 			1s   | < 603:REFER a             | transfer 603`},
@@ -424,6 +444,17 @@ func TestSessionTimer(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { newActor(t).play(test.script) })
 	}
+}
+
+// A phone that is to ring shorter than a transaction takes, and a server that says nothing at all.
+func TestShortAnswerTimeout(t *testing.T) {
+	a := newActor(t)
+	a.cfg.AnswerTimeout = 10 * time.Second
+	a.play(`
+		0s  | > dial                    | INVITE 1, TRYING
+		20s |                           | 10s:FINISH(no_answer)
+		25s | < 100                     | CANCEL 1
+		70s | < 200 a sdp=S             | ACK 1, BYE 2`)
 }
 
 // After 491 the owner of the Call-ID waits longer than the other side, so that the offers do not meet again (RFC 3261, 14.1).

@@ -187,6 +187,7 @@ func (c *Call) answeredBy(now time.Time, r *Response) {
 		c.out = append(c.out, Answered{SDP: answer})
 		c.setStatus(Established)
 		c.startSession(now, c.session.agreed(r.Header, c.cfg.SessionExpires))
+		c.tryChange(now)
 	}
 }
 

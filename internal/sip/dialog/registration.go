@@ -37,23 +37,32 @@ type RegistrationConfig struct {
 	Credentials    Credentials // nil: there is no password
 }
 
+// registrationState is how far a registration is.
+type registrationState int
+
+const (
+	unregistered registrationState = iota // the registrar has not agreed yet, or fails
+	registered
+	removing // REGISTER with Expires 0 is sent
+	over     // nothing more happens
+)
+
 // Registration keeps one contact at a registrar (RFC 3261, 10). Like Call, it has no clock.
 type Registration struct {
-	cfg     RegistrationConfig
-	dialog  *dialog
-	contact string
-	stale   string // a contact that the next REGISTER removes; "" if there is none
+	cfg RegistrationConfig
 
-	pending    *transaction
-	next       time.Time // the next REGISTER; zero: none
-	retry      time.Duration
-	expires    time.Duration // asked for in the next REGISTER
-	registered bool
-	raised     bool // one 423 was obeyed
-	rewritten  bool // the contact was rewritten since the last refresh
-	ending     bool // the contact is being removed
-	over       bool
-	out        []Output
+	state     registrationState
+	dialog    *dialog // it never gets a tag of the peer: it only numbers the requests
+	contact   string
+	stale     string        // a contact that the next REGISTER removes; "" if there is none
+	expires   time.Duration // asked for in the next REGISTER
+	raised    bool          // one 423 was obeyed
+	rewritten bool          // the contact was rewritten since the last refresh
+
+	pending *transaction
+	next    time.Time     // the next REGISTER; zero: none
+	retry   time.Duration // the last pause after a failure
+	out     []Output
 }
 
 // Register starts a registration.
@@ -74,10 +83,10 @@ func (g *Registration) Key() Key { return Key{g.cfg.CallID, g.cfg.LocalTag} }
 func (g *Registration) Contact() string { return g.contact }
 
 // Registered reports whether the registrar keeps our contact.
-func (g *Registration) Registered() bool { return g.registered }
+func (g *Registration) Registered() bool { return g.state == registered }
 
 // Over reports whether nothing more happens: after the end of Unregister, or after a refusal for good.
-func (g *Registration) Over() bool { return g.over }
+func (g *Registration) Over() bool { return g.state == over }
 
 // Take returns what is to be done since the last Take, in order.
 func (g *Registration) Take() []Output {
@@ -109,15 +118,14 @@ func (g *Registration) Tick(now time.Time) {
 
 // Unregister removes the contact. The registration is over when the registrar answers, 2 s later at the latest.
 func (g *Registration) Unregister(now time.Time) {
-	if g.ending || g.over {
+	switch {
+	case g.state >= removing:
+		return
+	case g.state == unregistered && g.pending == nil:
+		g.state, g.next = over, time.Time{}
 		return
 	}
-	g.ending = true
-	if !g.registered && g.pending == nil {
-		g.over, g.next = true, time.Time{}
-		return
-	}
-	g.expires = 0
+	g.state, g.expires = removing, 0
 	g.send(now)
 	g.pending.deadline = now.Add(unregisterTime)
 }
@@ -158,7 +166,7 @@ func (g *Registration) Response(now time.Time, r *Response) {
 	g.dialog.seq++
 	again.Header.set("CSeq", cseqValue(g.dialog.seq, "REGISTER"))
 	g.pending.request = again
-	if !g.ending {
+	if g.state != removing {
 		g.pending.deadline = now.Add(transactionTimeout)
 	}
 	g.out = append(g.out, Send{again})
@@ -167,8 +175,8 @@ func (g *Registration) Response(now time.Time, r *Response) {
 func (g *Registration) done(now time.Time, r *Response) {
 	g.pending = nil
 	switch {
-	case g.ending:
-		g.over, g.registered = true, false
+	case g.state == removing:
+		g.state = over
 	case r.Code/100 == 2:
 		g.succeed(now, r)
 	case r.Code == 423 && !g.raised && time.Duration(r.Header.number("Min-Expires"))*time.Second > g.expires:
@@ -183,8 +191,8 @@ func (g *Registration) done(now time.Time, r *Response) {
 func (g *Registration) succeed(now time.Time, r *Response) {
 	granted := g.granted(r.Header)
 	g.retry, g.stale = 0, ""
-	if !g.registered {
-		g.registered = true
+	if g.state != registered {
+		g.state = registered
 		g.out = append(g.out, Registered{granted})
 	}
 	if g.rewrite(r.Seen) {
@@ -194,12 +202,13 @@ func (g *Registration) succeed(now time.Time, r *Response) {
 	g.next = now.Add(max(granted/2, granted-refreshEarly, leastRefresh))
 }
 
-// granted returns how long the registrar keeps our contact. The parameter of our own Contact counts before the field Expires, which is for all.
+// granted returns how long the registrar keeps our contact. The parameter of our own Contact counts before the field Expires, which is for
+// all. Our contact is known by its random user: some registrars change the parameters of the URI.
 func (g *Registration) granted(h Header) time.Duration {
 	value := h.Get("Expires")
 	for _, contact := range h.List("Contact") {
 		a := parseAddress(contact)
-		if own := a.param("expires"); own != "" && strings.EqualFold(a.uri, g.contact) {
+		if own := a.param("expires"); own != "" && userOf(a.uri) == userOf(g.contact) {
 			value = own
 		}
 	}
@@ -207,6 +216,11 @@ func (g *Registration) granted(h Header) time.Duration {
 		return time.Duration(granted) * time.Second
 	}
 	return defaultExpires
+}
+
+func userOf(uri string) string {
+	user, _, _ := strings.Cut(uri, "@")
+	return user
 }
 
 // rewrite takes the address under which the registrar saw us. It reports whether the contact has changed. It changes once between two
@@ -239,14 +253,14 @@ func replaceHost(uri, hostPort string) string {
 
 // fail ends the registration if the registrar refuses it, and tries again later if the registrar has trouble.
 func (g *Registration) fail(now time.Time, r *Response) {
-	g.registered = false
+	g.state = unregistered
 	failed := RegistrationFailed{Code: r.Code, Info: fmt.Sprintf("%d %s", r.Code, r.Phrase)}
 	if r.Code == 408 || r.Code == 480 || r.Code >= 500 && r.Code < 600 {
 		g.retry = min(max(2*g.retry, firstRetry), maxRetry)
 		failed.Retry = max(g.retry, min(mostRetryAfter, time.Duration(r.Header.number("Retry-After"))*time.Second))
 		g.next = now.Add(failed.Retry)
 	} else {
-		g.over = true
+		g.state = over
 	}
 	if r.unanswered {
 		failed.Code, failed.Info = 0, r.Phrase

@@ -101,7 +101,7 @@ func TestRegistration(t *testing.T) {
 		{"challenge, then the parameter of our own contact counts", []step{
 			{0, 0, nil, ""},
 			{0, 401, nil, "REGISTER 2 for 600 with password"},
-			{0, 200, Header{{"Expires", "500"}, {"Contact", `<sip:other@192.0.2.9>;expires=700, ` + own + `;expires=30`}}, "registered 30s"},
+			{0, 200, Header{{"Expires", "500"}, {"Contact", `<sip:other@192.0.2.9>;expires=700, <sip:t7k@192.0.2.1:5060;ob>;expires=30`}}, "registered 30s"},
 			{14 * time.Second, 0, nil, ""},
 			{2 * time.Second, 200, Header{{"Contact", own + `;expires=30`}}, "1s:REGISTER 3 for 600"},
 			{15 * time.Second, 0, nil, "15s:REGISTER 4 for 600"},
@@ -135,6 +135,14 @@ func TestRegistration(t *testing.T) {
 		}},
 		{"silence", []step{
 			{38 * time.Second, 0, nil, "32s:failed 0 retry 5s, 37s:REGISTER 2 for 600"},
+		}},
+		{"a registrar that grants almost nothing is not flooded", []step{
+			{0, 200, Header{{"Expires", "1"}}, "registered 1s"},
+			{time.Second, 0, nil, "1s:REGISTER 2 for 600"},
+		}},
+		{"a registrar that says nothing of the time", []step{
+			{0, 200, nil, "registered 1h0m0s"},
+			{time.Hour - 30*time.Second, 0, nil, "3570s:REGISTER 2 for 600"},
 		}},
 		{"an old response is ignored", []step{
 			{0, 503, nil, "failed 503 retry 5s"},
@@ -208,4 +216,36 @@ func TestRegistrationUnsent(t *testing.T) {
 	if got := r.take(); len(got) != 1 || got[0] != "failed 0 retry 5s" {
 		t.Errorf("outputs %v, want a retry", got)
 	}
+}
+
+// Whatever the registrar says: nothing panics, and a registration that is ended is over after 2 s.
+func FuzzRegistration(f *testing.F) {
+	codes := []int{0, 100, 200, 200, 302, 401, 407, 403, 408, 423, 423, 500, 503}
+	seen := []string{"", "192.0.2.1:5060", "203.0.113.5:61000", "[2001:db8::1]:5060", "nonsense"}
+	f.Add([]byte{2, 0, 9, 7, 11, 30}, `<sip:t7k@192.0.2.1>;expires=30, "x`)
+	f.Add([]byte{5, 200, 5, 0}, `4294967295`)
+	f.Fuzz(func(t *testing.T, data []byte, value string) {
+		r := newRegistrar(t)
+		r.take()
+		for i, b := range data {
+			r.now = r.now.Add(time.Duration(b) * time.Second)
+			for range 1000 {
+				if at := r.g.Deadline(); at.IsZero() || at.After(r.now) {
+					break
+				}
+				r.g.Tick(r.g.Deadline())
+			}
+			r.take()
+			if code := codes[int(b)%len(codes)]; code != 0 {
+				r.g.Response(r.now, r.response(step{code: code, fields: Header{
+					{"Contact", value}, {"Expires", value}, {"Min-Expires", value}, {"Retry-After", value}, {"Seen", seen[(i+int(b))%len(seen)]},
+				}}))
+			}
+		}
+		r.g.Unregister(r.now)
+		r.g.Tick(r.now.Add(unregisterTime))
+		if !r.g.Over() || !r.g.Deadline().IsZero() {
+			t.Errorf("over %v, deadline %v after the end", r.g.Over(), r.g.Deadline())
+		}
+	})
 }

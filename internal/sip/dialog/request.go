@@ -7,7 +7,7 @@ import (
 )
 
 // Request takes a request of the peer. It reports false, and does nothing, if the request is for no dialog of this call: the user decides
-// between 481 and silence.
+// between 481 and silence. A CANCEL has no tag of ours: the user finds the call by the transaction of the INVITE.
 func (c *Call) Request(now time.Time, r *Request) bool {
 	if r.Method == "CANCEL" {
 		return c.cancelled(now, r)
