@@ -420,6 +420,12 @@ func TestSessionTimer(t *testing.T) {
 			45s   | < 500:UPDATE a           | 45s:UPDATE 2
 			56s   | < 405:UPDATE a           | 55s:UPDATE 3, INVITE 4
 			57s   | < 200 a sdp=S [Session-Expires: 90] | ACK 4`},
+		{"a refresh waits for our offer, which is refused", `
+			0s    | > dial                   | INVITE 1, TRYING
+			0s    | < 200 a sdp=S [Session-Expires: 90] [Allow: UPDATE] | ACK 1, answer S, ESTABLISHED
+			44s   | > hold H                 | INVITE 2 H
+			46s   | < 488 a                  | refused 488
+			56s   |                          | 55s:UPDATE 3`},
 		{"422 to a refresh, once", `
 			0s    | > dial                   | INVITE 1, TRYING
 			0s    | < 200 a sdp=S [Session-Expires: 90] [Allow: UPDATE] | ACK 1, answer S, ESTABLISHED

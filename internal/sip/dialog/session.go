@@ -111,7 +111,9 @@ func (c *Call) startSession(now time.Time, s session) {
 // refresh sends UPDATE if the peer knows it, else a re-INVITE with the same SDP.
 func (c *Call) refresh(now time.Time) {
 	switch {
-	case c.phase != established || c.offering || c.wanted != nil: // a re-INVITE refreshes, too
+	case c.phase != established || c.offering || c.wanted != nil:
+		// A re-INVITE that is on its way refreshes, too, unless it is refused.
+		c.deadlines[refreshTimer] = now.Add(refreshPause)
 		return
 	case !c.peerKnows("UPDATE"):
 		c.wanted = &change{sdp: c.ourSDP, refresh: true}
