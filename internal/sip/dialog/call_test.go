@@ -174,7 +174,8 @@ func TestOutgoing(t *testing.T) {
 			0s   | > dial                    | INVITE 1, TRYING
 			1s   | < 183 a sdp=E             | SESSION_PROGRESS, early E
 			2s   | < UPDATE 1 sdp=F          | UPDATE=491
-			3s   | < INFO 2 from=other       | unknown`},
+			2s   | < UPDATE 2                | UPDATE=200
+			3s   | < INFO 3 from=other       | unknown`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { newActor(t).play(test.script) })

@@ -11,7 +11,7 @@ const (
 	maxRepeat   = 4 * time.Second
 )
 
-// Receive takes an INVITE that starts a call. The call may be over at once, if the INVITE wants what we do not have.
+// Receive takes an INVITE that starts a call. The call is over at once, with a final status, if the INVITE asks for what we do not have.
 func Receive(now time.Time, cfg Config, r *Request) *Call {
 	c := newCall(cfg, r.Header.Get("Call-ID"))
 	c.phase, c.status = ringing, Pending

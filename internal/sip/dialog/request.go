@@ -35,7 +35,11 @@ func (c *Call) Request(now time.Time, r *Request) bool {
 			c.hungUp(now, r)
 		}
 	case d != c.dialog && r.Method == "UPDATE" && c.phase < established:
-		c.reply(r, 491, nil) // our first offer has no answer
+		code := 200
+		if len(r.Body) > 0 {
+			code = 491 // our first offer has no answer
+		}
+		c.reply(r, code, nil)
 	case d != c.dialog || c.phase >= leaving:
 		c.reply(r, 481, nil)
 	default:

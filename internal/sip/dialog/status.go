@@ -8,7 +8,7 @@ import (
 type Status string
 
 const (
-	Pending         Status = "PENDING" // only while a registration that the call needs is not done
+	Pending         Status = "PENDING" // INVITE is not sent yet; or it came in, and we have not said that it rings
 	Trying          Status = "TRYING"
 	Ring            Status = "RING"
 	RingMedia       Status = "RING_MEDIA"
