@@ -110,7 +110,7 @@ func checkSection(t *testing.T, lines []string, s *Section, plays bool, feedback
 			t.Errorf("%s: no %q in %q", s.Kind, want, lines)
 		}
 	}
-	// What the Web SDK looks for: the feedback right after the codec, and nothing between.
+	// The Web SDK looks for the feedback right after the codec, with nothing between.
 	at := slices.Index(lines, fmt.Sprintf("a=rtpmap:%d %s", s.PayloadType, s.answerMap()))
 	if at < 0 {
 		t.Fatalf("%s: no rtpmap in %q", s.Kind, lines)

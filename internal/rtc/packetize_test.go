@@ -65,7 +65,7 @@ func TestH264Packets(t *testing.T) {
 		})
 	}
 
-	// What is no frame makes no packets, and no harm.
+	// Data that is no frame gives no packets, and does no harm.
 	for _, data := range [][]byte{nil, {1}, {0, 0, 0, 0, 1}, {0, 0, 0, 9, 1, 2}, {0xff, 0xff, 0xff, 0xff, 1}} {
 		if p := cut.payloads(media.Frame{Track: track, Data: data}); len(p) != 0 {
 			t.Errorf("%x: %d packets", data, len(p))

@@ -34,7 +34,7 @@ type Playback struct {
 	sources Sources       // to find the next publisher of the name; nil: the playback ends with the source
 	hold    time.Duration // how long to wait for the next publisher
 
-	// What plays now. Owned by Run once it is called.
+	// These describe the source that plays now. Run owns them once it is called.
 	playing      *stream.Source
 	shift        time.Duration // from the clock of playing to the clock of src
 	joined       bool          // a frame of playing was sent

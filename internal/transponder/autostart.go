@@ -51,11 +51,11 @@ func NewAutoStart(url string, hub *stream.Hub, pushes *Registry, log *slog.Logge
 
 // Run starts pushes until ctx ends, and returns the cause. The registry ends the pushes.
 func (a *AutoStart) Run(ctx context.Context) error {
-	settled := sourceSet{}
+	handled := sourceSet{}
 	for {
 		added := a.hub.Added()
 		var again <-chan time.Time
-		settled, again = a.look(ctx, settled)
+		handled, again = a.look(ctx, handled)
 		select {
 		case <-added:
 		case <-again:
@@ -65,13 +65,13 @@ func (a *AutoStart) Run(ctx context.Context) error {
 	}
 }
 
-// look starts pushes of the streams that are not settled yet. It returns all settled streams that still live, and when to look again if a
+// look starts pushes of the streams that are not handled yet. It returns all handled streams that still live, and when to look again if a
 // start failed.
 func (a *AutoStart) look(ctx context.Context, before sourceSet) (after sourceSet, again <-chan time.Time) {
 	after = sourceSet{}
 	for _, s := range a.hub.Sources() {
 		// All pushes go to one address, so the next start would fail for the same reason.
-		if before[s] || again == nil && a.settle(ctx, s) {
+		if before[s] || again == nil && a.handle(ctx, s) {
 			after[s] = true
 		} else if again == nil {
 			again = time.After(autoPause)
@@ -80,8 +80,8 @@ func (a *AutoStart) look(ctx context.Context, before sourceSet) (after sourceSet
 	return after, again
 }
 
-// settle starts a push of s unless s needs none. It returns false if the start must be tried again.
-func (a *AutoStart) settle(ctx context.Context, s *stream.Source) bool {
+// handle starts a push of s unless s needs none. It returns false if the start must be tried again.
+func (a *AutoStart) handle(ctx context.Context, s *stream.Source) bool {
 	name := s.Info().Name
 	if a.ours(s) {
 		a.log.Info("stream comes from a push of this server, not pushed again", "stream", name)

@@ -98,8 +98,8 @@ type slates struct{ frame media.Frame }
 func (slates) Check(string) error                            { return nil }
 func (s slates) Frame(string, int, int) (media.Frame, error) { return s.frame, nil }
 
-// Likewise while the stream is gone: the silence is of another codec then, and the slate stands for the picture that cannot be
-// repeated. The publisher who returns is transcoded.
+// A push that holds moves to a server that takes fewer codecs: the silence changes its codec, and the slate replaces the picture that
+// cannot be repeated. When the publisher returns, its stream is transcoded.
 func TestHoldAtServerThatTakesLess(t *testing.T) {
 	rich := testkit.NewRTMPServer(t, testkit.Script{FourCC: []string{"Opus", "vp09"}})
 	plain := testkit.NewRTMPServer(t, testkit.Script{})

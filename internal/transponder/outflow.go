@@ -9,7 +9,7 @@ import (
 )
 
 // Frames that were written can no longer be dropped. Outside means: behind our queue, in our kernel, in proxies and in the server's kernel.
-// What lies outside is bounded by time, measured by the rate at which it leaves. A bound in bytes, or a smaller socket buffer, would
+// The bytes outside the queue are bounded by time, measured by the rate at which they leave. A bound in bytes, or a smaller socket buffer, would
 // throttle a healthy connection over a long distance.
 const (
 	// oldAfter is the age of the oldest byte outside at which writing begins to wait for room. Healthy connections stay far below it.

@@ -55,7 +55,7 @@ func TestSizeChanges(t *testing.T) {
 	receiver.Wait(t, "both sizes, whole", func() bool { return len(pictureHeaders(receiver.Tags())) >= 4 })
 
 	judgeSizes(t, receiver)
-	// Who wants a fixed canvas sees nothing of it, but in the picture.
+	// A push with a fixed canvas keeps the size of its pictures; only what the pictures show changes.
 	at := len(videoTimes(boxed))
 	boxed.Wait(t, "pictures on", func() bool { return len(videoTimes(boxed)) > at+40 })
 	if headers := pictureHeaders(boxed.Tags()); len(headers) != 1 {

@@ -16,8 +16,8 @@ import (
 	"transponder/internal/testkit"
 )
 
-// What docs/getting-started.md tells people to type works: the REST calls against a running server and a real nginx, and the
-// encoder's command.
+// The commands of docs/getting-started.md work as they stand: the REST calls with a running server and a real nginx, and the command
+// for the encoder.
 func TestGettingStarted(t *testing.T) {
 	text, err := os.ReadFile("../../docs/getting-started.md")
 	if err != nil {

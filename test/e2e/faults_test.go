@@ -156,8 +156,8 @@ func (s *story) await(t *testing.T, id string, after int, limit time.Duration, s
 	return index
 }
 
-// What goes wrong on the way to the receiver shows in the push's state, with its reason, and what can be mended is: the push
-// goes on by itself when the line does.
+// A fault on the way to the receiver shows in the state of the push, with its reason. When the line works again, the push goes on by
+// itself.
 func TestFaultyLine(t *testing.T) {
 	s := startServer(t)
 	told := s.follow()

@@ -16,7 +16,8 @@ func TestOfficialPages(t *testing.T) {
 	}
 }
 
-// What a publisher's camera sees is seen in another browser window soon after: compared with two windows that are connected to each other.
+// A picture of the publisher's camera appears in another browser window soon after. The delay is compared with that between two windows
+// that are connected to each other.
 func TestPlayDelay(t *testing.T) {
 	s := startServer(t)
 	b := startBrowser(t, "play-delay.mjs", s.page)

@@ -22,7 +22,7 @@ import (
 	"transponder/internal/testkit"
 )
 
-// What a request says of the picture and what its receiver gets, as ffprobe measures it.
+// Each row is a request for a picture, and the picture that the receiver gets, as ffprobe measures it.
 func TestPictureRules(t *testing.T) {
 	url, records := startNginx(t)
 	keeping := startServer(t)
@@ -101,7 +101,7 @@ func TestPictureRules(t *testing.T) {
 	}
 }
 
-// What no encoder makes is refused with the reason, and nothing is begun.
+// A picture that no encoder can make is refused with the reason, and no push begins.
 func TestBadPictures(t *testing.T) {
 	s := startServer(t)
 	publishPictures(t, s, "a", 320, 180, 30)
@@ -380,7 +380,7 @@ func judgeConfinement(t *testing.T, s *server, pid int) {
 	}
 }
 
-// What the machine cannot do beside what it does already is refused, and leaves the rest alone.
+// A transcoding for which the machine has no room is refused. Pushes that need none go on.
 func TestPictureAdmission(t *testing.T) {
 	s := startServer(t, "video_transcoder_max_load_percent=1")
 	publishPictures(t, s, "a", 1280, 720, 30)

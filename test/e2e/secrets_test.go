@@ -66,7 +66,7 @@ func TestSecretsAreKept(t *testing.T) {
 	}
 	friendly.Kick()
 
-	// What callers get who made a mistake.
+	// The errors for callers who made a mistake.
 	for _, bad := range []map[string]any{
 		{"streamName": "nobody", "rtmpUrl": "rtmp://localhost/" + canary + "/" + canary},
 		{"streamName": "show", "rtmpUrl": "rtmp://u:" + canary + "@no-such-host.invalid/live/" + canary},

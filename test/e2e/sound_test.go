@@ -108,7 +108,7 @@ func TestSoundStates(t *testing.T) {
 	}
 }
 
-// What sound_on and a startup with a sound answer to files that are not there, are none, or are none of the caller's business.
+// sound_on and a startup with a sound refuse files that do not exist, are no sound files, or lie outside the media directory.
 func TestSoundFiles(t *testing.T) {
 	dir := t.TempDir()
 	media, outside := filepath.Join(dir, "media"), filepath.Join(dir, "outside.wav")
@@ -188,7 +188,7 @@ func TestSoundFiles(t *testing.T) {
 	}
 }
 
-// What the sound is sent as, as ffprobe finds it on a real receiver, and what is heard: the tone, and silence when it is muted.
+// ffprobe finds the requested form of sound at a real receiver. The decoded sound is the tone, and silence while it is muted.
 func TestSoundForms(t *testing.T) {
 	url, records := startNginx(t)
 	plain, alaw := startServer(t), startServer(t, "rtmp_push_audio_codec=pcma")

@@ -78,7 +78,7 @@ func TestEncoderPlays(t *testing.T) {
 	pictures := p.Frames("video")
 	for i, f := range pictures {
 		stream = append(stream, f.Data...)
-		// Those of the encoder come first, until one is out of order; then made ones go on.
+		// The pictures of the publisher come first, until one is out of order; from then on transcoded pictures are sent.
 		if step := int32(f.Time - pictures[max(i-1, 0)].Time); i > 40 && step <= 0 {
 			t.Errorf("picture %d is %d before the last", i, -step)
 		}

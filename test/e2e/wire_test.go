@@ -19,8 +19,8 @@ import (
 	"transponder/internal/testkit"
 )
 
-// What goes over the wire is what the contract's capture shows, as Wireshark's dissector reads it: the same commands with
-// the same names in the same order, and nobody's password.
+// The messages on the wire, as Wireshark's dissector reads them, are those of the contract's capture: the same commands with the same
+// names in the same order. None of them holds a password in clear.
 func TestWire(t *testing.T) {
 	const user, secret = "us%40er", "CANARY"
 	tests := []struct {

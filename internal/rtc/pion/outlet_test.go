@@ -172,7 +172,7 @@ func TestPlay(t *testing.T) {
 		p, b, end, ended := th.play(testkit.PlayerConfig{Video: true, Audio: true, Drop: drop, Seed: 7})
 		<-b.Connected()
 
-		// Who joins gets nothing before a key frame, and asks for one.
+		// A player that joins gets nothing before a key frame, and a key frame is asked for.
 		select {
 		case <-th.asked:
 		case <-time.After(30 * time.Second):
