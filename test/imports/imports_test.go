@@ -28,10 +28,9 @@ var layers = []struct {
 	{"all", []string{"internal/app"}},
 	{"settings", []string{"internal/config"}},
 	{"doors", []string{
-		"internal/rest", "internal/wcs", "internal/whip", "internal/rtmpserver", "internal/sip", "internal/webui",
-		"internal/metrics",
+		"internal/rest", "internal/wcs", "internal/whip", "internal/rtmpserver", "internal/webui", "internal/metrics",
 	}},
-	{"work", []string{"internal/rtc", "internal/transponder", "internal/transcode"}},
+	{"work", []string{"internal/rtc", "internal/sip", "internal/transponder", "internal/transcode"}},
 	{"hub", []string{"internal/stream"}},
 	{"machine", []string{"internal/load", "internal/guard", "internal/panics"}},
 	{"wire", []string{"internal/rtmp", "internal/flv", "internal/amf"}},
@@ -45,6 +44,8 @@ var apart = []string{"bench", "internal/testkit", "test"}
 // sideways are the imports within a layer that are meant. Doors have none: what two of them share belongs to a lower layer.
 var sideways = map[[2]string]string{
 	{"internal/transponder", "internal/transcode"}: "a push asks for the rendition it needs",
+	{"internal/sip", "internal/rtc"}:               "the media of a call is RTP, too: one jitter buffer, one clock",
+	{"internal/sip", "internal/transponder"}:       "a call can ask for a push of its own",
 	{"internal/flv", "internal/amf"}:               "script tags hold AMF0",
 	{"internal/rtmp", "internal/amf"}:              "commands are AMF0",
 	{"internal/rtmp", "internal/flv"}:              "messages of media are FLV tag bodies",
