@@ -41,7 +41,7 @@ type Info struct {
 	Ended    time.Time // zero before
 
 	PacketsReceived, PacketsLost int64
-	PacketsRefused               int64 // came from strangers, or were no media of the call
-	KeyFrameRequests             int64 // that were sent to the phone
+	PacketsRefused               int64  // came from strangers, or were no media of the call
+	KeyFrameRequests             int64  // that were sent to the phone
 	Digits                       string // that the phone sent, the last 64
 }
