@@ -1,0 +1,58 @@
+package sip
+
+import (
+	"encoding/json"
+
+	"transponder/internal/media"
+	"transponder/internal/sip/dialog"
+	"transponder/internal/stream"
+)
+
+// Media is the page's side of a call, such as rtc.Duplex.
+type Media interface {
+	// Source is what the page sends.
+	Source() *stream.Source
+	// Play says what the page hears and sees from now on; nil: nothing.
+	Play(src *stream.Source) error
+}
+
+// PageCall asks for a call of a page.
+type PageCall struct {
+	CallID      string // made by the page
+	Callee      string // "user", "user@host" or a sip: or sips: URI
+	VisibleName string // the name that the phone shows
+	Audio       bool   // what the page sends and receives
+	Video       bool
+	SDPLines    []string // "b=" and "a=" lines for our offer, each without a line end
+	SessionID   string   // of the page
+	AppKey      string
+	Custom      json.RawMessage
+}
+
+// IncomingCall tells a page of a call to it.
+type IncomingCall struct {
+	CallID      string // unique among all calls
+	Caller      string // the user, or user@host if the host is not the domain of the account
+	Callee      string
+	VisibleName string // the name that the caller shows; "": Caller
+	Audio       bool   // what the caller offers
+	Video       bool
+	AudioCodecs []media.Codec // of the caller that need no transcoding in a browser, the best one first
+}
+
+// PhoneEvents tells the page of an account what happens. The methods must not block; those about one call are called one after another.
+type PhoneEvents interface {
+	// Registered comes once, when the registrar has accepted the account for the first time.
+	Registered()
+	// RegisterFailed says in words why there is no registration, and that none will be tried soon.
+	RegisterFailed(info string)
+	// Incoming says that somebody calls. The call rings already: Answer, Hangup or a final Status follows.
+	Incoming(c IncomingCall)
+	// MediaReady asks for the page's media of an outgoing call: its offer has to be answered now, and Connect is due. The audio codecs
+	// need no transcoding, the best one first. video says whether there will be a picture. It comes at most once, before ESTABLISHED.
+	MediaReady(callID string, audio []media.Codec, video bool)
+	// Status says that a call has another status. After a final one nothing follows. info is for people.
+	Status(callID string, status dialog.Status, info string)
+	// Transferring is the progress of a transfer as a SIP code: below 200 it goes on, 200 is success.
+	Transferring(callID string, code int)
+}
