@@ -89,7 +89,7 @@ func (a *App) pushEnded(i transponder.Info) {
 
 // use returns what the server does at present.
 func (a *App) use() load.Use {
-	u := load.Use{Streams: len(a.hub.Sources()), Pushes: a.pushes.Len(), Players: a.egress.Players() + int(a.rtmpStats().Players)}
+	u := load.Use{Streams: a.hub.Len(), Pushes: a.pushes.Len(), Players: a.egress.Players() + int(a.rtmpStats().Players)}
 	_, total := a.video.Totals()
 	u.Children = total.CPU
 	return u

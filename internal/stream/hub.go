@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -75,17 +76,21 @@ type Hub struct {
 	cfg  Config
 	gate *load.Gate // nil: there is always room
 
-	mu     sync.Mutex         // taken before the lock of the gate
-	byName map[string]*Source // guarded by mu
-	byID   map[string]*Source // guarded by mu
-	added  chan struct{}      // guarded by mu; closed and replaced when a name is taken
+	mu      sync.Mutex           // taken before the lock of the gate
+	byName  map[string]*Source   // guarded by mu
+	byID    map[string]*Source   // guarded by mu
+	private map[*Source]struct{} // guarded by mu; the sources without a public name
+	added   chan struct{}        // guarded by mu; closed and replaced when a name is taken
 
 	takeovers atomic.Int64
 }
 
 // NewHub makes an empty hub. gate decides whether the machine has room for another stream; nil: it always has.
 func NewHub(cfg Config, gate *load.Gate) *Hub {
-	return &Hub{cfg: cfg, gate: gate, byName: map[string]*Source{}, byID: map[string]*Source{}, added: make(chan struct{})}
+	return &Hub{
+		cfg: cfg, gate: gate, added: make(chan struct{}),
+		byName: map[string]*Source{}, byID: map[string]*Source{}, private: map[*Source]struct{}{},
+	}
 }
 
 // Publish reserves a name and an id and returns the source for the publisher to write to. The name is free again when the source is
@@ -126,10 +131,7 @@ func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 		return nil, nil, ErrIDInUse
 	}
 	if old == nil { // else the newcomer takes the place of the old publisher
-		if h.cfg.MaxStreams > 0 && len(h.byName) >= h.cfg.MaxStreams {
-			return nil, nil, fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
-		}
-		if err := h.gate.Admit(load.Stream); err != nil {
+		if err := h.admit(); err != nil {
 			return nil, nil, err
 		}
 	} else {
@@ -140,6 +142,35 @@ func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 	close(h.added)
 	h.added = make(chan struct{})
 	return s, old, nil
+}
+
+// admit says whether there is room for another stream. The caller holds mu.
+func (h *Hub) admit() error {
+	if h.cfg.MaxStreams > 0 && len(h.byName)+len(h.private) >= h.cfg.MaxStreams {
+		return fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
+	}
+	return h.gate.Admit(load.Stream)
+}
+
+// Private returns a source that only its maker knows, such as one side of a call. Nobody finds the source by a name or an id, and nobody
+// takes it over. info.Name serves logs, and may be empty or the name of another stream. In all else the source is like others: it takes room,
+// and it is asked for key frames. Private fails with load.ErrFull.
+func (h *Hub) Private(info Info) (*Source, error) {
+	s := newSource(h, info)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.admit(); err != nil {
+		return nil, err
+	}
+	h.private[s] = struct{}{}
+	return s, nil
+}
+
+// Len returns how many streams there are, with the private ones.
+func (h *Hub) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.byName) + len(h.private)
 }
 
 // checkName refuses names that do not fit into a URL, a log line or an API answer: empty ones, names over 255 bytes, not in UTF-8, or with
@@ -199,7 +230,7 @@ func (h *Hub) SourceByID(id string) (*Source, bool) {
 	return s, ok
 }
 
-// Sources returns all streams, oldest first.
+// Sources returns all streams that have a name, oldest first.
 func (h *Hub) Sources() []*Source {
 	h.mu.Lock()
 	all := make([]*Source, 0, len(h.byName))
@@ -213,10 +244,11 @@ func (h *Hub) Sources() []*Source {
 	return all
 }
 
-// remove frees the name and the id of s.
+// remove frees the place of s, and its name and id.
 func (h *Hub) remove(s *Source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.private, s)
 	if h.byName[s.info.Name] == s {
 		delete(h.byName, s.info.Name)
 		delete(h.byID, s.info.ID)
@@ -232,9 +264,16 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case now := <-t.C:
-			for _, s := range h.Sources() {
+			for _, s := range h.all() {
 				s.keys.tick(now)
 			}
 		}
 	}
+}
+
+// all returns all sources, with the private ones.
+func (h *Hub) all() []*Source {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Values(h.byName)), maps.Keys(h.private))
 }
