@@ -2,31 +2,38 @@ package dialog
 
 import "strings"
 
-// address is the value of From, To, Contact, Route or Record-Route: a URI with parameters after it.
-type address struct {
-	uri    string
+// Address is the value of From, To, Contact, Route or Record-Route: a URI with parameters after it.
+type Address struct {
+	URI    string
 	params []string
 }
 
-// parseAddress reads both forms: <sip:a@b;lr>;tag=c, with or without a name before it, and sip:a@b;tag=c.
-func parseAddress(value string) address {
+// ParseAddress reads both forms: <sip:a@b;lr>;tag=c, with or without a name before it, and sip:a@b;tag=c. Parameters after a URI without
+// angle brackets are those of the Address (RFC 3261, 20).
+func ParseAddress(value string) Address {
 	parts := split(value, ';')
 	first := parts[0]
 	if open := indexOutsideQuotes(first, '<'); open >= 0 {
 		first, _, _ = strings.Cut(first[open+1:], ">")
 	}
-	return address{strings.TrimSpace(first), parts[1:]}
+	return Address{strings.TrimSpace(first), parts[1:]}
 }
 
-// param returns the value of a parameter, "" if it is missing.
-func (a address) param(name string) string {
+// Param returns the value of a parameter, "" if it is missing or has none.
+func (a Address) Param(name string) string {
+	value, _ := a.Lookup(name)
+	return value
+}
+
+// Lookup returns the value of a parameter, and whether there is one of that name.
+func (a Address) Lookup(name string) (value string, found bool) {
 	for _, p := range a.params {
 		key, value, _ := strings.Cut(p, "=")
 		if strings.EqualFold(strings.TrimSpace(key), name) {
-			return strings.Trim(strings.TrimSpace(value), `"`)
+			return strings.Trim(strings.TrimSpace(value), `"`), true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // isLoose reports whether the URI of a route has the parameter lr (RFC 3261, 19.1.1).

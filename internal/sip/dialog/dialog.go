@@ -37,7 +37,7 @@ func (d *dialog) routeBy(r *Response) {
 
 func (d *dialog) refreshTarget(h Header) {
 	if contacts := h.List("Contact"); len(contacts) > 0 {
-		if uri := parseAddress(contacts[0]).uri; uri != "" && uri != "*" {
+		if uri := ParseAddress(contacts[0]).URI; uri != "" && uri != "*" {
 			d.target = uri
 		}
 	}
@@ -47,7 +47,7 @@ func (d *dialog) refreshTarget(h Header) {
 func (d *dialog) request(method string, seq uint32, callID string) *Request {
 	uri, routes := d.target, d.routes
 	if len(routes) > 0 {
-		if first := parseAddress(routes[0]).uri; !isLoose(first) {
+		if first := ParseAddress(routes[0]).URI; !isLoose(first) {
 			// A strict router takes its own address from the Request-URI (RFC 3261, 12.2.1.1).
 			uri, routes = first, append(slices.Clone(routes[1:]), "<"+d.target+">")
 		}

@@ -21,7 +21,7 @@ func Receive(now time.Time, cfg Config, r *Request) *Call {
 		local: r.Header.Get("To") + ";tag=" + cfg.LocalTag, remote: r.Header.Get("From"),
 		routes: r.Header.List("Record-Route"), peerSeq: int64(number),
 	}
-	c.dialog.target = parseAddress(c.dialog.remote).uri
+	c.dialog.target = ParseAddress(c.dialog.remote).URI
 	c.dialog.refreshTarget(r.Header)
 	c.invite, c.offered = r, r
 	c.session.least = leastSession

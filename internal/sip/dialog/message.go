@@ -84,7 +84,7 @@ func (h Header) cseq() (number uint32, method string) {
 	return leadingNumber(value), strings.TrimSpace(method)
 }
 
-func (h Header) tag(name string) string { return parseAddress(h.Get(name)).param("tag") }
+func (h Header) tag(name string) string { return ParseAddress(h.Get(name)).Param("tag") }
 
 // Request is a SIP request.
 type Request struct {

@@ -18,9 +18,9 @@ func TestParseAddress(t *testing.T) {
 		{`;tag=`, "", ""},
 	}
 	for _, test := range tests {
-		got := parseAddress(test.value)
-		if got.uri != test.uri || got.param("tag") != test.tag {
-			t.Errorf("%s: %q, tag %q, want %q, tag %q", test.value, got.uri, got.param("tag"), test.uri, test.tag)
+		got := ParseAddress(test.value)
+		if got.URI != test.uri || got.Param("tag") != test.tag {
+			t.Errorf("%s: %q, tag %q, want %q, tag %q", test.value, got.URI, got.Param("tag"), test.uri, test.tag)
 		}
 	}
 }
@@ -32,7 +32,7 @@ func FuzzAddress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) {
 		h := Header{{"Record-Route", value}, {"Contact", value}, {"CSeq", value}}
 		for _, entry := range h.List("Record-Route") {
-			if uri := parseAddress(entry).uri; !strings.Contains(value, uri) {
+			if uri := ParseAddress(entry).URI; !strings.Contains(value, uri) {
 				t.Errorf("%q is not in %q", uri, value)
 			}
 		}

@@ -207,8 +207,8 @@ func (g *Registration) succeed(now time.Time, r *Response) {
 func (g *Registration) granted(h Header) time.Duration {
 	value := h.Get("Expires")
 	for _, contact := range h.List("Contact") {
-		a := parseAddress(contact)
-		if own := a.param("expires"); own != "" && userOf(a.uri) == userOf(g.contact) {
+		a := ParseAddress(contact)
+		if own := a.Param("expires"); own != "" && userOf(a.URI) == userOf(g.contact) {
 			value = own
 		}
 	}

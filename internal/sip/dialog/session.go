@@ -58,7 +58,7 @@ func (s *session) agreed(h Header, asked time.Duration) session {
 	interval := time.Duration(leadingNumber(value)) * time.Second
 	switch {
 	case interval > 0:
-		peer := strings.EqualFold(parseAddress(value).param("refresher"), "uas")
+		peer := strings.EqualFold(ParseAddress(value).Param("refresher"), "uas")
 		return session{interval: max(interval, leastSession), ours: !peer}
 	case asked > 0 && h.lists("Supported", "timer"):
 		return session{interval: max(asked, s.least), ours: true}
@@ -75,7 +75,7 @@ func tooShort(h Header) bool {
 func answerSession(h Header, wanted time.Duration) (session, []Field) {
 	value, supported := h.Get("Session-Expires"), h.lists("Supported", "timer")
 	interval := time.Duration(leadingNumber(value)) * time.Second
-	refresher := strings.ToLower(parseAddress(value).param("refresher"))
+	refresher := strings.ToLower(ParseAddress(value).Param("refresher"))
 	switch {
 	case interval == 0 && (wanted == 0 || !supported):
 		return session{}, nil

@@ -61,7 +61,7 @@ func (t *transaction) authorize(r *Response, credentials Credentials) *Request {
 
 func isStale(challenge string) bool {
 	_, params, _ := strings.Cut(strings.TrimSpace(challenge), " ")
-	return strings.EqualFold(address{params: split(params, ',')}.param("stale"), "true")
+	return strings.EqualFold(Address{params: split(params, ',')}.Param("stale"), "true")
 }
 
 // unanswered stands for the response that did not come.
