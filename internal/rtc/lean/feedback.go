@@ -134,8 +134,8 @@ func (c *compound) begin(blocks bool, now time.Duration) {
 	report := &rtcp.ReceiverReport{SSRC: localSSRC}
 	if blocks {
 		for _, t := range []*receiveTrack{&c.s.audio, &c.s.video} {
-			if t.arrived.begun {
-				report.Reports = append(report.Reports, t.arrived.block(now))
+			if t.arrived.Begun() {
+				report.Reports = append(report.Reports, t.arrived.Block(now))
 			}
 		}
 	}

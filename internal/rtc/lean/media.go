@@ -78,7 +78,7 @@ func (s *session) push(p rtc.Packet, now, arrived time.Duration) {
 	}
 	if !p.Repair {
 		t.ssrc = p.SSRC
-		t.arrived.add(p, arrived)
+		t.arrived.Add(p, arrived)
 	}
 	t.jitter.Push(p, now)
 	if t.jitter.Waits() {
@@ -91,7 +91,7 @@ func (s *session) takeReports(b []byte, now time.Duration) {
 	for r := range rtc.SenderReports(b) {
 		for _, t := range []*receiveTrack{&s.audio, &s.video} {
 			if t.section != nil && r.SSRC == t.ssrc {
-				t.arrived.report(r, now)
+				t.arrived.Report(r, now)
 				s.sink.Clock(t.section.Kind, r.NTP, r.Time)
 			}
 		}

@@ -62,7 +62,7 @@ type receiveTrack struct {
 	section *rtc.Section // nil: not offered
 	jitter  *rtc.JitterBuffer
 	ssrc    uint32 // 0 while unknown
-	arrived reception
+	arrived rtc.Reception
 }
 
 var (
@@ -100,7 +100,7 @@ func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
 		section: section,
 		jitter:  section.NewJitterBuffer(s.r.cfg.JitterBuffer, s.r.cfg.Orientation, s.sink),
 		ssrc:    section.SSRC,
-		arrived: reception{meter: rtc.JitterMeter{Rate: int64(section.Codec.ClockRate())}},
+		arrived: rtc.Reception{Meter: rtc.JitterMeter{Rate: int64(section.Codec.ClockRate())}},
 	}
 }
 
@@ -197,7 +197,7 @@ func (s *session) Stats() rtc.SessionStats {
 	for _, t := range []*receiveTrack{&s.audio, &s.video} {
 		if t.jitter != nil {
 			st.Add(t.jitter.Stats())
-			st.Jitter = max(st.Jitter, t.arrived.meter.Jitter())
+			st.Jitter = max(st.Jitter, t.arrived.Meter.Jitter())
 		}
 	}
 	return st

@@ -5,6 +5,7 @@ package udp
 import (
 	"encoding/binary"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -18,16 +19,15 @@ import (
 // batchSize limits how many datagrams one system call reads.
 const batchSize = 32
 
-// batch reads datagrams with recvmmsg, many at a time. One goroutine may use it.
-type batch struct {
-	socket  *Socket
-	bufs    [batchSize]*[MaxDatagram]byte
+// Batch reads datagrams with recvmmsg, many at a time. One goroutine at a time may use it.
+type Batch struct {
+	buffer  func() []byte // gets a buffer for a datagram; all have the same size
+	bufs    [batchSize][]byte
 	names   [batchSize]syscall.RawSockaddrInet6
 	iovecs  [batchSize]syscall.Iovec
 	control [batchSize][controlSize]byte
 	headers [batchSize]mmsghdr
 
-	poll   func(fd uintptr) bool
 	n      int
 	errno  syscall.Errno
 	readAt time.Time
@@ -40,9 +40,8 @@ type mmsghdr struct {
 	_      [4]byte
 }
 
-func newBatch(s *Socket) *batch {
-	r := &batch{socket: s}
-	r.poll = r.receive
+func newBatch(buffer func() []byte) *Batch {
+	r := &Batch{buffer: buffer}
 	for i := range r.headers {
 		r.fill(i)
 		h := &r.headers[i].header
@@ -54,28 +53,37 @@ func newBatch(s *Socket) *batch {
 }
 
 // fill gives the i-th message a buffer.
-func (r *batch) fill(i int) {
-	r.bufs[i] = r.socket.port.buffers.Get().(*[MaxDatagram]byte)
-	r.iovecs[i] = syscall.Iovec{Base: &r.bufs[i][0], Len: MaxDatagram}
+func (r *Batch) fill(i int) {
+	r.bufs[i] = r.buffer()
+	r.iovecs[i] = syscall.Iovec{Base: &r.bufs[i][0], Len: uint64(len(r.bufs[i]))}
 }
 
-// read waits for datagrams, or until the socket's deadline, and returns how many came.
-func (r *batch) read() (int, error) {
-	if err := r.socket.raw.Read(r.poll); err != nil {
+// read waits for datagrams, or until the deadline of the socket. poll is receive.
+func (r *Batch) read(_ *net.UDPConn, raw syscall.RawConn, poll func(fd uintptr) bool) error {
+	if err := raw.Read(poll); err != nil {
+		r.n = 0
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = nil
 		}
-		return 0, err
+		return err
 	}
-	if r.errno != 0 {
-		return 0, r.errno
-	}
-	return r.n, nil
+	return r.err()
 }
+
+// err returns the error of the last read.
+func (r *Batch) err() error {
+	if r.errno != 0 {
+		return r.errno
+	}
+	return nil
+}
+
+// Len returns how many datagrams the last read got.
+func (r *Batch) Len() int { return r.n }
 
 // receive reads the datagrams that are there; it returns false if there are none. The call is short and does not block, so
 // it bypasses the scheduler's hooks for system calls: these would wake the scheduler's monitor each time.
-func (r *batch) receive(fd uintptr) bool {
+func (r *Batch) receive(fd uintptr) bool {
 	for i := range r.headers[:max(r.n, 1)] { // the last read has written to these
 		h := &r.headers[i].header
 		h.Namelen, h.Controllen = uint32(unsafe.Sizeof(r.names[i])), controlSize
@@ -92,9 +100,9 @@ func (r *batch) receive(fd uintptr) bool {
 	return true
 }
 
-// datagram returns the i-th datagram of the last read and its sender. The bytes are valid until the next read.
-func (r *batch) datagram(i int) ([]byte, netip.AddrPort) {
-	data := r.bufs[i][:min(r.headers[i].size, MaxDatagram)]
+// Datagram returns the i-th datagram of the last read and its sender. The bytes are valid until the next read.
+func (r *Batch) Datagram(i int) ([]byte, netip.AddrPort) {
+	data := r.bufs[i][:min(int(r.headers[i].size), len(r.bufs[i]))]
 	name := &r.names[i]
 	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:])
 	if name.Family == syscall.AF_INET {
@@ -104,15 +112,15 @@ func (r *batch) datagram(i int) ([]byte, netip.AddrPort) {
 	return data, netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), port)
 }
 
-func (r *batch) said(i int) control {
+func (r *Batch) said(i int) control {
 	return parseControl(r.control[i][:min(r.headers[i].header.Controllen, controlSize)])
 }
 
 // to returns the address of ours that the i-th datagram came to. It is not valid if unknown.
-func (r *batch) to(i int) netip.Addr { return r.said(i).to }
+func (r *Batch) to(i int) netip.Addr { return r.said(i).to }
 
 // full returns how many datagrams found the buffer full since the socket was opened, as the last read tells.
-func (r *batch) full() uint32 {
+func (r *Batch) full() uint32 {
 	if r.n == 0 {
 		return 0
 	}
@@ -120,7 +128,7 @@ func (r *batch) full() uint32 {
 }
 
 // waited returns how long the i-th datagram was in the kernel: at most a second, as somebody may set the wall clock meanwhile.
-func (r *batch) waited(i int) time.Duration {
+func (r *Batch) waited(i int) time.Duration {
 	arrived := r.said(i).arrived
 	if arrived.IsZero() {
 		return 0
@@ -129,7 +137,7 @@ func (r *batch) waited(i int) time.Duration {
 }
 
 // take gives the i-th datagram's buffer to the caller and puts another one in its place.
-func (r *batch) take(i int) *[MaxDatagram]byte {
+func (r *Batch) take(i int) []byte {
 	b := r.bufs[i]
 	r.fill(i)
 	return b
@@ -155,7 +163,7 @@ func (o *outgoing) writeTo(fd uintptr) {
 }
 
 // send sends a datagram without waiting. It returns false if the kernel has no room or no route.
-func (s *Socket) send(b []byte, from Source, to netip.AddrPort) bool {
+func send(_ *net.UDPConn, raw syscall.RawConn, b []byte, from Source, to netip.AddrPort) bool {
 	o := outgoings.Get().(*outgoing)
 	size := uint32(syscall.SizeofSockaddrInet6)
 	o.name = syscall.RawSockaddrInet6{}
@@ -172,7 +180,7 @@ func (s *Socket) send(b []byte, from Source, to netip.AddrPort) bool {
 		o.message.Control = &from.control[0]
 		o.message.SetControllen(len(from.control))
 	}
-	err := s.raw.Control(o.write)
+	err := raw.Control(o.write)
 	sent := err == nil && o.errno == 0
 	o.iov.Base, o.message.Control = nil, nil // they point to the caller's memory
 	outgoings.Put(o)

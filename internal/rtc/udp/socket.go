@@ -72,20 +72,20 @@ func (s *Socket) prepare(network string, shared bool) (err error) {
 
 // run gives datagrams to their users and fires timers until the socket is closed.
 func (s *Socket) run() {
-	b := newBatch(s)
-	d := Datagram{Socket: s, batch: b}
+	b := newBatch(func() []byte { return s.port.buffers.Get().(*[MaxDatagram]byte)[:] })
+	d, poll := Datagram{Socket: s, batch: b}, b.receive
 	for {
 		s.arm()
-		n, err := b.read()
+		err := b.read(s.conn, s.raw, poll)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		s.now = s.port.Now()
 		d.At = s.now
-		// After another error n is 0, and reading goes on: the error is about one datagram, for example the ICMP reply to a
-		// datagram that was sent.
-		for i := range n {
-			d.Data, d.From = b.datagram(i)
+		// After another error nothing was read, and reading goes on: the error is about one datagram, for example the ICMP reply to
+		// a datagram that was sent.
+		for i := range b.Len() {
+			d.Data, d.From = b.Datagram(i)
 			d.index = i
 			var u User
 			if u, d.Check = s.port.find(d.Data, d.From); u != nil {
@@ -155,7 +155,7 @@ func (s *Socket) Write(b []byte, from Source, to netip.AddrPort) (int, error) {
 
 // Send sends a datagram. If the kernel has no room, it drops and counts the datagram; it never waits.
 func (s *Socket) Send(b []byte, from Source, to netip.AddrPort) {
-	if !s.send(b, from, to) {
+	if !send(s.conn, s.raw, b, from, to) {
 		s.unsent.Add(1)
 	}
 }
@@ -181,7 +181,7 @@ type Datagram struct {
 	Check  bool          // a STUN binding request
 	At     time.Duration // when it was read, as Port.Now
 
-	batch *batch // has what the kernel said about the datagram, at index; nil: nothing
+	batch *Batch // has what the kernel said about the datagram, at index; nil: nothing
 	index int
 }
 
@@ -202,7 +202,7 @@ func (d *Datagram) Arrived() time.Duration {
 }
 
 // Take gives the datagram's buffer to the caller, who gives it back to Port.Release.
-func (d *Datagram) Take() *[MaxDatagram]byte { return d.batch.take(d.index) }
+func (d *Datagram) Take() *[MaxDatagram]byte { return (*[MaxDatagram]byte)(d.batch.take(d.index)) }
 
 // Release takes a buffer back that came from Datagram.Take.
 func (p *Port) Release(b *[MaxDatagram]byte) { p.buffers.Put(b) }
