@@ -91,6 +91,9 @@ func (c *clock) start(k media.Kind, rate int) {
 	}
 }
 
+// restart lets the next frame of a track be a new start.
+func (c *clock) restart(k media.Kind) { c.lane(k).begun = false }
+
 // time returns the time on the stream's clock of a frame that has arrived now. Within a track it never goes back.
 func (c *clock) time(k media.Kind, rtpTime uint32, now media.Timestamp) media.Timestamp {
 	l := c.lane(k)

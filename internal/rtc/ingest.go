@@ -178,7 +178,7 @@ func (p *Publication) Source() *stream.Source { return p.source }
 // Stats returns the session's figures.
 func (p *Publication) Stats() SessionStats {
 	st := (*p.session.Load()).Stats()
-	st.ClockJumps = p.sink.jumps.Load()
+	st.ClockJumps = p.sink.Jumps()
 	return st
 }
 

@@ -13,16 +13,21 @@ const window = 512
 // fills the window leaves no more behind.
 const maxSpare = 64
 
-// Another SSRC replaces the current one if that is silent for takeOver, or for as long as the other takes to send
-// takeOverFrames frames. A sender that sends both at once, as with simulcast, alternates between them after each frame.
-const (
-	takeOver       = time.Second
-	takeOverFrames = 3
-)
+// takeOverFrames: another SSRC replaces the current one if that is silent for as long as the other takes to send so many
+// frames. A sender that sends both at once, as with simulcast, alternates between them after each frame.
+const takeOverFrames = 3
+
+// restartWithin is how long after Restart the sender is expected to begin anew. Packets of before may still come first.
+const restartWithin = 3 * time.Second
 
 // JitterBufferConfig says how one stream is received.
 type JitterBufferConfig struct {
+	// Codec is the only codec, or with Types the first.
 	Codec media.Codec
+	// Types has the codec of each payload type that the sender may use. The sender may change the type at any packet. Packets
+	// of other types, or of a codec of another kind, only take a sequence number: telephone events and comfort noise share
+	// the numbers of the sound. nil: all packets are of Codec.
+	Types map[uint8]media.Codec
 	// SpropParameterSets is the value of sprop-parameter-sets in the offer, "" if there is none.
 	SpropParameterSets string
 	// Orientation is the id of the header extension for the rotation of pictures; 0: not used.
@@ -35,6 +40,13 @@ type JitterBufferConfig struct {
 	FirstNACK time.Duration // how long to wait before the first request for a packet: it may only be out of order
 	NACKPause time.Duration // between two requests for one packet; it doubles each time
 	PLIGap    time.Duration // the least time between two requests for a key frame
+
+	// TakeOver is how long the current SSRC must be silent before another one replaces it; 0: another one replaces it at
+	// once. An SSRC that nobody has authenticated must wait.
+	TakeOver time.Duration
+	// Restarted is called, if it is not nil, before the first packet whose RTP time may have nothing to do with the one
+	// before: of another SSRC, of sequence numbers that begin anew, or after a pause that Restart has ended.
+	Restarted func()
 }
 
 // DefaultJitterBufferConfig suits paths with a round trip of up to 300 ms.
@@ -45,20 +57,23 @@ func DefaultJitterBufferConfig() JitterBufferConfig {
 		FirstNACK: 5 * time.Millisecond,
 		NACKPause: 50 * time.Millisecond,
 		PLIGap:    500 * time.Millisecond,
+		TakeOver:  time.Second,
 	}
 }
 
 // JitterBuffer puts the packets of one SSRC in order, asks for missing ones, and hands whole media to a sink. It has no
 // goroutine and no clock: the session calls it, from one goroutine at a time, with the time since some fixed moment.
 type JitterBuffer struct {
-	cfg  JitterBufferConfig
-	sink Sink
-	kind media.Kind
-	au   assembler // for video
+	cfg   JitterBufferConfig
+	sink  MediaSink
+	kind  media.Kind
+	codec media.Codec // of the last packet
+	au    assembler   // for video
 
 	begun   bool
 	ssrc    uint32
 	rival   rival
+	left    formerSSRC
 	heardAt time.Duration
 	next    uint16   // the next sequence number to deliver
 	highest uint16   // the highest sequence number seen
@@ -67,7 +82,9 @@ type JitterBuffer struct {
 	wantPLI bool
 	pliAt   time.Duration // when the next request for a key frame is allowed
 
-	restartAt uint16 // a packet with this number confirms that the sender has restarted its sequence numbers
+	restartAt    uint16 // a packet with this number confirms that the sender has restarted its sequence numbers
+	renewed      bool   // Restart was called, and no packet has come since
+	renewedUntil time.Duration
 
 	stats JitterBufferStats
 }
@@ -76,6 +93,12 @@ type JitterBuffer struct {
 type rival struct {
 	ssrc, time uint32
 	frames     int
+}
+
+// formerSSRC is the SSRC that another one has replaced at once. Its packets that are still on the way must not take it back.
+type formerSSRC struct {
+	ssrc  uint32
+	until time.Duration // 0: there is none
 }
 
 // heard notes a packet of another SSRC. It returns true if that SSRC has sent so much that the current one must be gone.
@@ -134,24 +157,45 @@ func (s *JitterBufferStats) Add(other JitterBufferStats) {
 
 // NewJitterBuffer makes a jitter buffer. For video, the first Tick asks for a key frame: the sender's first one may not
 // have reached us.
-func NewJitterBuffer(cfg JitterBufferConfig, sink Sink) *JitterBuffer {
-	b := &JitterBuffer{cfg: cfg, sink: sink, kind: cfg.Codec.Kind(), wantPLI: cfg.Codec.Kind() == media.Video}
+func NewJitterBuffer(cfg JitterBufferConfig, sink MediaSink) *JitterBuffer {
+	b := &JitterBuffer{cfg: cfg, sink: sink, codec: cfg.Codec, kind: cfg.Codec.Kind(), wantPLI: cfg.Codec.Kind() == media.Video}
 	if b.kind != media.Video {
 		return b
 	}
 	b.au = assembler{
 		parts: newParts(cfg.Codec),
-		unit:  func(unit []byte, rtpTime uint32, key bool) { sink.Video(cfg.Codec, unit, rtpTime, key) },
+		unit:  func(unit []byte, rtpTime uint32, key bool) { sink.Video(b.codec, unit, rtpTime, key) },
 		broken: func() {
 			b.stats.BrokenUnits++
 			b.wantPLI = true
 		},
 		needKey: true,
 	}
-	if cfg.Codec == media.H264 {
-		b.au.primer = h264Primer(cfg.SpropParameterSets)
-	}
+	b.prime()
 	return b
+}
+
+// prime lets the parameter sets of the SDP come before the next access unit.
+func (b *JitterBuffer) prime() {
+	if b.codec == media.H264 {
+		b.au.primer = h264Primer(b.cfg.SpropParameterSets)
+	}
+}
+
+// SetTypes replaces JitterBufferConfig.Types and SpropParameterSets, after a new SDP.
+func (b *JitterBuffer) SetTypes(types map[uint8]media.Codec, sprop string) {
+	b.cfg.Types = types
+	if sprop != b.cfg.SpropParameterSets {
+		b.cfg.SpropParameterSets = sprop
+		b.prime()
+	}
+}
+
+// Restart notes that the sender may begin anew with its sequence numbers and its times, as after a new SDP. If they go on as
+// before, nothing is lost. For video it also lets the next Tick ask for a key frame.
+func (b *JitterBuffer) Restart() {
+	b.renewed = true
+	b.wantPLI = b.wantPLI || b.kind == media.Video
 }
 
 // Stats returns the buffer's figures.
@@ -191,18 +235,24 @@ func (b *JitterBuffer) Push(p Packet, now time.Duration) {
 		b.begun, b.ssrc, b.next, b.highest = true, p.SSRC, p.Seq, p.Seq-1
 	case p.SSRC == b.ssrc:
 		b.rival.frames = 0
-	case p.Repair:
+	case p.Repair, p.SSRC == b.left.ssrc && now < b.left.until:
 		return
-	case !b.rival.heard(p) && now-b.heardAt < takeOver:
+	case !b.rival.heard(p) && now-b.heardAt < b.cfg.TakeOver:
 		return
 	default:
+		if b.cfg.TakeOver == 0 {
+			b.left = formerSSRC{b.ssrc, now + b.cfg.ShortWait}
+		}
 		b.ssrc, b.rival.frames = p.SSRC, 0
 		b.restart(p)
+	}
+	if b.renewed {
+		b.resume(now)
 	}
 	b.heardAt = now
 	ahead := int16(p.Seq - b.next)
 	if ahead < 0 {
-		if !b.restarts(p, ahead) {
+		if !b.restarts(p, ahead, now) {
 			b.past(p)
 			return
 		}
@@ -239,9 +289,10 @@ func (b *JitterBuffer) past(p Packet) {
 }
 
 // restarts says whether the sender has restarted its sequence numbers: two packets in a row are far behind (RFC 3550, A.1).
-// Retransmissions do not count, because browsers also use them, with old packets, to probe the path.
-func (b *JitterBuffer) restarts(p Packet, ahead int16) bool {
-	if ahead >= -2*window || p.Repair {
+// After Restart, any two packets in a row that are behind will do. Retransmissions do not count, because browsers also use
+// them, with old packets, to probe the path.
+func (b *JitterBuffer) restarts(p Packet, ahead int16, now time.Duration) bool {
+	if p.Repair || ahead >= -2*window && now >= b.renewedUntil {
 		return false
 	}
 	again := p.Seq == b.restartAt
@@ -257,6 +308,17 @@ func (b *JitterBuffer) restart(p Packet) {
 	}
 	b.next, b.highest = p.Seq, p.Seq-1
 	b.lost(1)
+	if b.cfg.Restarted != nil {
+		b.cfg.Restarted()
+	}
+}
+
+// resume takes the first packet after Restart.
+func (b *JitterBuffer) resume(now time.Duration) {
+	b.renewed, b.renewedUntil = false, now+restartWithin
+	if now-b.heardAt >= idleAfter && b.cfg.Restarted != nil {
+		b.cfg.Restarted()
+	}
 }
 
 // miss marks the numbers from "from" to before "to" as missing.
@@ -344,6 +406,7 @@ func (b *JitterBuffer) lost(n int64) {
 // deliver hands on the next packet in order.
 func (b *JitterBuffer) deliver(p Packet) {
 	switch {
+	case b.cfg.Types != nil && !b.follow(p.PayloadType):
 	case len(p.Payload) == 0: // only padding, which takes a sequence number too
 	case b.kind == media.Video:
 		if p.rotation != 0 {
@@ -351,8 +414,26 @@ func (b *JitterBuffer) deliver(p Packet) {
 		}
 		b.au.push(p)
 	default:
-		b.sink.Audio(b.cfg.Codec, p.Payload, p.Time)
+		b.sink.Audio(b.codec, p.Payload, p.Time)
 	}
+}
+
+// follow goes on with the codec of a payload type. It returns false if packets of that type are no media of this stream.
+func (b *JitterBuffer) follow(payloadType uint8) bool {
+	codec := b.cfg.Types[payloadType]
+	if codec.Kind() != b.kind {
+		return false
+	}
+	if codec == b.codec {
+		return true
+	}
+	b.codec = codec
+	if b.kind == media.Video {
+		b.au.change(newParts(codec))
+		b.wantPLI = true
+		b.prime()
+	}
+	return true
 }
 
 // Tick gives up packets that have been missing for too long. It returns what to ask the sender for: packets, whose numbers

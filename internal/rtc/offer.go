@@ -103,7 +103,7 @@ func (o *ParsedOffer) Used() []*Section {
 
 // NewJitterBuffer makes the jitter buffer for the section's packets. With rotation, it reads the rotation of pictures from
 // them.
-func (s *Section) NewJitterBuffer(cfg JitterBufferConfig, rotation bool, sink Sink) *JitterBuffer {
+func (s *Section) NewJitterBuffer(cfg JitterBufferConfig, rotation bool, sink MediaSink) *JitterBuffer {
 	cfg.Codec, cfg.NACK, cfg.SpropParameterSets = s.Codec, s.NACK, parameter(s.Format, "sprop-parameter-sets")
 	if rotation {
 		cfg.Orientation = s.Orientation

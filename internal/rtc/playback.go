@@ -59,8 +59,8 @@ type sendTrack struct {
 	kind  media.Kind
 	codec media.Codec
 	feed  *stream.Feed
-	cut   packetizer
-	clock *rtpClock
+	cut   Packetizer
+	clock *RTPClock
 }
 
 func newPlayback(e *Egress, src *stream.Source) *Playback {
@@ -109,7 +109,7 @@ func (p *Playback) choose(ctx context.Context, offer Offer) (*ParsedOffer, error
 	}
 	var tracks []*media.Track
 	if video != nil {
-		if newPacketizer(video.Codec) != nil {
+		if sendable(video.Codec) {
 			tracks = append(tracks, video)
 		}
 		for _, codec := range transcodedVideo {
@@ -164,8 +164,8 @@ func (p *Playback) open(offer *ParsedOffer) (streamID string, err error) {
 	for i, s := range offer.Used() {
 		origin := binary.BigEndian.Uint32(random[4*(i%2):])
 		t := &sendTrack{
-			kind: s.Kind, codec: s.Codec, cut: newPacketizer(s.Codec),
-			clock: newRTPClock(s.Codec.ClockRate(), s.Kind == media.Audio, origin),
+			kind: s.Kind, codec: s.Codec, cut: NewPacketizer(PacketizerConfig{Codec: s.Codec}),
+			clock: NewRTPClock(s.Codec, origin),
 		}
 		if err := p.feed(t); err != nil {
 			return "", err

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
-
 	"transponder/internal/media"
 	"transponder/internal/stream"
 )
@@ -59,8 +57,8 @@ func (p *Playback) send(ctx context.Context, f media.Frame) error {
 	units := int64(0) // the frame's duration in RTP time, where the packet tells it
 	if f.Kind() == media.Video {
 		t = p.video
-	} else if f.Track.Codec == media.Opus {
-		units = opus.PacketDuration2(f.Data)
+	} else {
+		units = soundUnits(f)
 	}
 	if t == nil {
 		return nil
@@ -69,9 +67,9 @@ func (p *Playback) send(ctx context.Context, f media.Frame) error {
 		return p.replace(f, t)
 	}
 	p.see(f)
-	first := !t.clock.begun
-	at := t.clock.at(p.timeOf(f.Time.Add(f.Delay)), units)
-	if err := p.write(ctx, t, t.cut.payloads(f), at); err != nil {
+	first := !t.clock.Begun()
+	at := t.clock.At(p.timeOf(f.Time.Add(f.Delay)), units)
+	if err := p.write(ctx, t, t.cut.Payloads(f), at); err != nil {
 		return err
 	}
 	if first { // so that sound and pictures are in sync from the start
@@ -90,7 +88,7 @@ func (p *Playback) timeOf(t media.Timestamp) media.Timestamp {
 		p.joined = true
 		p.setAway(false)
 		for _, track := range []*sendTrack{p.video, p.audio} {
-			if track != nil && track.clock.begun {
+			if track != nil && track.clock.Begun() {
 				p.shift += max(0, track.clock.last.Add(sourceGap).Sub(t.Add(p.shift)))
 			}
 		}
@@ -183,8 +181,8 @@ func (p *Playback) see(f media.Frame) {
 // report sends a sender report for a track. Its wall clock time is the time of sending: the round trip time can be told
 // from a client's reply to it.
 func (p *Playback) report(t *sendTrack) {
-	if t != nil && t.clock.begun {
+	if t != nil && t.clock.Begun() {
 		now := p.src.Now()
-		p.outlet.Report(t.kind, p.src.Created().Add(time.Duration(now)), t.clock.now(now))
+		p.outlet.Report(t.kind, p.src.Created().Add(time.Duration(now)), t.clock.Now(now))
 	}
 }

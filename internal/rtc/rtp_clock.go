@@ -7,9 +7,10 @@ import (
 	"transponder/internal/media"
 )
 
-// rtpClock makes the RTP times of one track that is sent. The times of pictures are the stream's. Sound counts its samples
-// as long as each packet follows the one before without a gap, because listeners hear even a small gap.
-type rtpClock struct {
+// RTPClock makes the RTP times of one track that is sent. The times of pictures are the stream's. Sound counts its samples
+// as long as each packet follows the one before without a gap, because listeners hear even a small gap. One goroutine may
+// use it.
+type RTPClock struct {
 	rate  int64 // units per second
 	count bool  // count samples
 
@@ -21,18 +22,18 @@ type rtpClock struct {
 	units  int64           // the duration of the last frame in RTP time; 0: unknown
 }
 
-// newRTPClock makes a clock whose first RTP time is origin.
-func newRTPClock(rate int, count bool, origin uint32) *rtpClock {
-	return &rtpClock{rate: int64(rate), count: count, origin: origin}
+// NewRTPClock makes a clock for a codec, whose first RTP time is origin.
+func NewRTPClock(codec media.Codec, origin uint32) *RTPClock {
+	return &RTPClock{rate: int64(codec.ClockRate()), count: codec.Kind() == media.Audio, origin: origin}
 }
 
 // slack is how much the stream's time may differ from the count of samples. The stream's times of sound follow the
 // publisher's sender reports, so they are not exact multiples of the packets' duration.
 const slack = 20 * time.Millisecond
 
-// at returns the RTP time of the next frame, whose time on the stream's clock is t. units is its duration in RTP time, 0 if
+// At returns the RTP time of the next frame, whose time on the stream's clock is t. units is its duration in RTP time, 0 if
 // unknown.
-func (c *rtpClock) at(t media.Timestamp, units int64) uint32 {
+func (c *RTPClock) At(t media.Timestamp, units int64) uint32 {
 	expected := time.Duration(c.units * 1e9 / c.rate)
 	switch {
 	case !c.begun:
@@ -49,10 +50,13 @@ func (c *rtpClock) at(t media.Timestamp, units int64) uint32 {
 	return c.time
 }
 
-// now returns the RTP time at a time on the stream's clock.
-func (c *rtpClock) now(t media.Timestamp) uint32 { return c.time + c.inUnits(t.Sub(c.last)) }
+// Begun says whether a frame has got its time.
+func (c *RTPClock) Begun() bool { return c.begun }
+
+// Now returns the RTP time at a time on the stream's clock.
+func (c *RTPClock) Now(t media.Timestamp) uint32 { return c.time + c.inUnits(t.Sub(c.last)) }
 
 // inUnits converts a duration to units of RTP time.
-func (c *rtpClock) inUnits(d time.Duration) uint32 {
+func (c *RTPClock) inUnits(d time.Duration) uint32 {
 	return uint32(int64(math.Round(d.Seconds() * float64(c.rate))))
 }

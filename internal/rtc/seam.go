@@ -65,11 +65,9 @@ type SessionStats struct {
 	ClockJumps   int64 // how often the sender's RTP clock jumped; filled in by Publication.Stats
 }
 
-// Sink takes the media of one session, in order. Its methods are called by one goroutine at a time and must not block.
+// MediaSink takes the media of one session, in order. Its methods are called by one goroutine at a time and must not block.
 // Slices are valid during the call only.
-type Sink interface {
-	// Connected reports the end of the DTLS handshake: media may come now.
-	Connected()
+type MediaSink interface {
 	// Video takes a whole access unit: NAL units with 4-byte lengths (H.264, HEVC), a temporal unit of OBUs with sizes
 	// (AV1), or the coded frame of another codec.
 	Video(codec media.Codec, unit []byte, rtpTime uint32, key bool)
@@ -81,6 +79,13 @@ type Sink interface {
 	Clock(kind media.Kind, ntp uint64, rtpTime uint32)
 	// Lost reports that media is missing before the next call.
 	Lost(kind media.Kind)
+}
+
+// Sink takes the media of one WebRTC session, and learns when the session begins and ends.
+type Sink interface {
+	MediaSink
+	// Connected reports the end of the DTLS handshake: media may come now.
+	Connected()
 	// Closed is the last call; cause is one of this package's errors, or context.Canceled after Session.Close.
 	Closed(cause error)
 }

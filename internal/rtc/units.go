@@ -94,6 +94,15 @@ func (d *assembler) push(p Packet) {
 	}
 }
 
+// change goes on with another codec. A unit that is open is dropped, and the next unit that is emitted is a key frame.
+func (d *assembler) change(parts parts) {
+	if d.open {
+		d.bad = true
+		d.finish()
+	}
+	d.parts, d.primer, d.needKey = parts, nil, true
+}
+
 func (d *assembler) finish() {
 	if whole := !d.bad && d.parts.whole() && len(d.au) > 0; !whole {
 		d.needKey = true

@@ -36,10 +36,10 @@ func TestH264Packets(t *testing.T) {
 		{"key frame", true, [][]byte{unitOf(0x65, 5000)}, 6},
 		{"a byte", false, [][]byte{{0x41}}, 1},
 	}
-	cut := newPacketizer(media.H264)
+	cut := NewPacketizer(PacketizerConfig{Codec: media.H264})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			packets := cut.payloads(media.Frame{Track: track, Key: tt.key, Data: avcc(tt.nals...)})
+			packets := cut.Payloads(media.Frame{Track: track, Key: tt.key, Data: avcc(tt.nals...)})
 			if len(packets) != tt.packets {
 				t.Errorf("%d packets, want %d", len(packets), tt.packets)
 			}
@@ -67,9 +67,51 @@ func TestH264Packets(t *testing.T) {
 
 	// Data that is no frame gives no packets, and does no harm.
 	for _, data := range [][]byte{nil, {1}, {0, 0, 0, 0, 1}, {0, 0, 0, 9, 1, 2}, {0xff, 0xff, 0xff, 0xff, 1}} {
-		if p := cut.payloads(media.Frame{Track: track, Data: data}); len(p) != 0 {
+		if p := cut.Payloads(media.Frame{Track: track, Data: data}); len(p) != 0 {
 			t.Errorf("%x: %d packets", data, len(p))
 		}
+	}
+}
+
+// Phones differ in which packets of H.264 they take. Each way carries the same NAL units.
+func TestH264PacketsForPhones(t *testing.T) {
+	nals := [][]byte{unitOf(0x06, 20), unitOf(0x41, 100), unitOf(0x41, 1200), unitOf(0x41, 3000)}
+	tests := []struct {
+		name  string
+		cfg   PacketizerConfig
+		types []byte // of the packets
+		most  int
+	}{
+		{"mode 1", PacketizerConfig{MaxPayload: 1200}, []byte{nalSTAPA, nalSlice, nalFUA, nalFUA, nalFUA}, 1200},
+		{"mode 1 without STAP-A", PacketizerConfig{MaxPayload: 1200, NoSTAPA: true}, []byte{6, nalSlice, nalSlice, nalFUA, nalFUA, nalFUA}, 1200},
+		{"mode 0", PacketizerConfig{MaxPayload: 1200, SingleNAL: true}, []byte{6, nalSlice, nalSlice, nalSlice}, 3000},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.cfg.Codec = media.H264
+			var types, got []byte
+			var parts h264Parts
+			most := 0
+			for _, p := range NewPacketizer(tt.cfg).Payloads(media.Frame{Track: &media.Track{Codec: media.H264}, Data: avcc(nals...)}) {
+				types, most = append(types, p[0]&nalTypeMask), max(most, len(p))
+				var ok bool
+				if got, ok = parts.add(got, p); !ok {
+					t.Fatalf("a packet of type %d does not fit", p[0]&nalTypeMask)
+				}
+			}
+			if !bytes.Equal(types, tt.types) || most != tt.most {
+				t.Errorf("packets of types %d, the largest of %d bytes; want %d, %d", types, most, tt.types, tt.most)
+			}
+			if !parts.whole() || !bytes.Equal(got, avcc(nals...)) {
+				t.Error("other NAL units arrive")
+			}
+		})
+	}
+
+	// What no datagram can hold is left out, and does not stop the rest.
+	huge := avcc(unitOf(0x41, maxNAL+1), unitOf(0x41, 9))
+	if got := NewPacketizer(PacketizerConfig{Codec: media.H264, SingleNAL: true}).Payloads(media.Frame{Track: &media.Track{}, Data: huge}); len(got) != 1 {
+		t.Errorf("%d packets", len(got))
 	}
 }
 
@@ -92,10 +134,10 @@ func TestPackets(t *testing.T) {
 		{media.VP8, &codecs.VP8Packet{}, vp8},
 		{media.Opus, &codecs.OpusPacket{}, []byte{0xfc, 1, 2}},
 	} {
-		cut := newPacketizer(tt.codec)
+		cut := NewPacketizer(PacketizerConfig{Codec: tt.codec})
 		for range 3 {
 			var got []byte
-			for _, p := range cut.payloads(media.Frame{Track: &media.Track{Codec: tt.codec}, Key: true, Data: tt.data}) {
+			for _, p := range cut.Payloads(media.Frame{Track: &media.Track{Codec: tt.codec}, Key: true, Data: tt.data}) {
 				b, err := tt.parts.Unmarshal(p)
 				if err != nil || len(p) > maxPayload {
 					t.Fatalf("%v: a packet of %d bytes, %v", tt.codec, len(p), err)
@@ -108,7 +150,7 @@ func TestPackets(t *testing.T) {
 		}
 	}
 	for _, codec := range []media.Codec{media.H265, media.AAC, media.CodecNone} {
-		if newPacketizer(codec) != nil {
+		if sendable(codec) {
 			t.Errorf("%v is played", codec)
 		}
 	}
@@ -119,19 +161,19 @@ func TestRTPClock(t *testing.T) {
 	at := func(d time.Duration) media.Timestamp { return media.Timestamp(time.Hour + d) }
 
 	// The RTP times of pictures never drift from the stream's clock.
-	w := newRTPClock(90000, false, origin)
+	w := NewRTPClock(media.H264, origin)
 	for n := range 1000 {
 		d := time.Duration(n) * time.Second / 30
-		if got, want := w.at(at(d), 0)-origin, uint32(3000*n); got != want {
+		if got, want := w.At(at(d), 0)-origin, uint32(3000*n); got != want {
 			t.Fatalf("picture %d is at %d, want %d", n, got, want)
 		}
 	}
-	if got := w.now(at(time.Duration(999)*time.Second/30+time.Second)) - origin; got != 999*3000+90000 {
+	if got := w.Now(at(time.Duration(999)*time.Second/30+time.Second)) - origin; got != 999*3000+90000 {
 		t.Errorf("a second later it is %d", got)
 	}
 
 	// The RTP times of sound count samples while the stream's times waver, and follow the stream's clock over a pause.
-	w = newRTPClock(48000, true, origin)
+	w = NewRTPClock(media.Opus, origin)
 	tests := []struct {
 		at   time.Duration
 		want uint32
@@ -140,7 +182,7 @@ func TestRTPClock(t *testing.T) {
 		{463 * time.Millisecond, 2880 + 400*48}, {483 * time.Millisecond, 2880 + 420*48},
 	}
 	for _, tt := range tests {
-		if got := w.at(at(tt.at), 960) - origin; got != tt.want {
+		if got := w.At(at(tt.at), 960) - origin; got != tt.want {
 			t.Errorf("sound of %v is at %d, want %d", tt.at, got, tt.want)
 		}
 	}
@@ -149,10 +191,10 @@ func TestRTPClock(t *testing.T) {
 func BenchmarkH264Packets(b *testing.B) {
 	track := &media.Track{Codec: media.H264}
 	f := media.Frame{Track: track, Data: avcc(unitOf(0x41, 10_000))} // 2.4 Mbit/s at 30 pictures a second
-	cut := newPacketizer(media.H264)
+	cut := NewPacketizer(PacketizerConfig{Codec: media.H264})
 	b.SetBytes(int64(len(f.Data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		cut.payloads(f)
+		cut.Payloads(f)
 	}
 }

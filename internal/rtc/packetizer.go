@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"cmp"
 	"encoding/binary"
 
 	"github.com/pion/rtp/codecs"
@@ -12,46 +13,70 @@ import (
 // carries.
 const maxPayload = 1150
 
-// packetizer cuts the frames of one track into the payloads of RTP packets. One goroutine may use it.
-type packetizer interface {
-	// payloads returns the payloads of a frame. They are valid until the next call.
-	payloads(f media.Frame) [][]byte
+// maxNAL limits a packet that must hold a whole NAL unit: a UDP datagram takes no more.
+const maxNAL = 65_000
+
+// PacketizerConfig says how frames are cut into packets.
+type PacketizerConfig struct {
+	Codec      media.Codec
+	MaxPayload int // the largest payload in bytes; 0: 1150, which leaves room for all headers in 1200
+
+	// SingleNAL makes a packet of each NAL unit of H.264, as large as the unit is: packetization mode 0 (RFC 6184, 6.2) has no
+	// fragments.
+	SingleNAL bool
+	// NoSTAPA does not put small NAL units of H.264 together, for receivers that take only fragments of mode 1.
+	NoSTAPA bool
 }
 
-// newPacketizer returns the packetizer for a codec, nil if the codec cannot be sent.
-func newPacketizer(c media.Codec) packetizer {
-	switch c {
+// Packetizer cuts the frames of one track into the payloads of RTP packets. One goroutine may use it.
+type Packetizer interface {
+	// Payloads returns the payloads of a frame. They are valid until the next call.
+	Payloads(f media.Frame) [][]byte
+}
+
+// NewPacketizer returns a packetizer, nil if the codec cannot be sent.
+func NewPacketizer(cfg PacketizerConfig) Packetizer {
+	limit := cmp.Or(cfg.MaxPayload, maxPayload)
+	switch cfg.Codec {
 	case media.H264:
-		return &h264Packets{}
+		return &h264Packets{limit: limit, whole: cfg.SingleNAL, alone: cfg.SingleNAL || cfg.NoSTAPA}
 	case media.VP8:
-		return pionPackets{&codecs.VP8Payloader{EnablePictureID: true}}
+		return pionPackets{&codecs.VP8Payloader{EnablePictureID: true}, uint16(limit)}
 	case media.VP9:
-		return pionPackets{&codecs.VP9Payloader{}}
+		return pionPackets{&codecs.VP9Payloader{}, uint16(limit)}
 	case media.AV1:
-		return pionPackets{&codecs.AV1Payloader{}}
+		return pionPackets{&codecs.AV1Payloader{}, uint16(limit)}
 	case media.Opus, media.PCMA, media.PCMU:
 		return wholePackets{}
 	}
 	return nil
 }
 
+// sendable says whether frames of a codec can be sent.
+func sendable(c media.Codec) bool { return NewPacketizer(PacketizerConfig{Codec: c}) != nil }
+
 // wholePackets makes one packet of each frame, for sound.
 type wholePackets struct{}
 
-func (wholePackets) payloads(f media.Frame) [][]byte { return [][]byte{f.Data} }
+func (wholePackets) Payloads(f media.Frame) [][]byte { return [][]byte{f.Data} }
 
 // pionPackets uses a payloader of pion.
 type pionPackets struct {
 	codec interface {
 		Payload(mtu uint16, payload []byte) [][]byte
 	}
+	limit uint16
 }
 
-func (p pionPackets) payloads(f media.Frame) [][]byte { return p.codec.Payload(maxPayload, f.Data) }
+func (p pionPackets) Payloads(f media.Frame) [][]byte { return p.codec.Payload(p.limit, f.Data) }
 
 // h264Packets puts small NAL units together in STAP-A packets and cuts large ones into FU-A packets (RFC 6184, 5.7 and
 // 5.8). It sends the parameter sets before each key frame.
 type h264Packets struct {
+	limit int  // of a payload
+	whole bool // no FU-A
+	alone bool // no STAP-A
+
 	track *media.Track
 	sets  [][]byte // the parameter sets of track
 
@@ -61,7 +86,7 @@ type h264Packets struct {
 	size int      // of the next packet
 }
 
-func (p *h264Packets) payloads(f media.Frame) [][]byte {
+func (p *h264Packets) Payloads(f media.Frame) [][]byte {
 	if f.Track != p.track {
 		p.track = f.Track
 		sps, pps, err := media.H264ParameterSets(f.Track.Config)
@@ -71,7 +96,7 @@ func (p *h264Packets) payloads(f media.Frame) [][]byte {
 		}
 	}
 	// Packets are slices of buf, so buf must not grow while they are made.
-	if need := len(f.Data) + len(f.Data)/maxPayload*2 + 1024 + setsSize(p.sets); cap(p.buf) < need {
+	if need := len(f.Data) + len(f.Data)/p.limit*2 + 1024 + setsSize(p.sets); cap(p.buf) < need {
 		p.buf = make([]byte, 0, need)
 	}
 	p.out, p.buf = p.out[:0], p.buf[:0]
@@ -101,12 +126,14 @@ func setsSize(sets [][]byte) (n int) {
 
 // add takes a NAL unit.
 func (p *h264Packets) add(nal []byte) {
-	if len(nal) > maxPayload {
+	switch {
+	case p.whole && len(nal) > maxNAL:
+		return
+	case len(nal) > p.limit && !p.whole:
 		p.flush()
 		p.fragment(nal)
 		return
-	}
-	if len(p.stap) > 0 && p.size+2+len(nal) > maxPayload {
+	case len(p.stap) > 0 && (p.alone || p.size+2+len(nal) > p.limit):
 		p.flush()
 	}
 	if len(p.stap) == 0 {
@@ -142,7 +169,7 @@ func (p *h264Packets) flush() {
 func (p *h264Packets) fragment(nal []byte) {
 	const start, end = 0x80, 0x40
 	for body, mark := nal[1:], byte(start); len(body) > 0; mark = 0 {
-		n := min(len(body), maxPayload-2)
+		n := min(len(body), p.limit-2)
 		if n == len(body) {
 			mark |= end
 		}
