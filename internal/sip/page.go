@@ -12,8 +12,10 @@ import (
 type Media interface {
 	// Source is what the page sends.
 	Source() *stream.Source
-	// Play says what the page hears and sees from now on; nil: nothing.
+	// Play says what the page hears and sees from now on; nil: nothing. It does not block, and fails only if the media has ended.
 	Play(src *stream.Source) error
+	// Codec returns what the page agreed on for a kind, media.CodecNone if the kind was refused or is not agreed on yet.
+	Codec(kind media.Kind) media.Codec
 }
 
 // PageCall asks for a call of a page.
@@ -37,7 +39,7 @@ type IncomingCall struct {
 	VisibleName string // the name that the caller shows; "": Caller
 	Audio       bool   // what the caller offers
 	Video       bool
-	AudioCodecs []media.Codec // of the caller that need no transcoding in a browser, the best one first
+	Codecs      []media.Codec // of the caller that need no transcoding in a browser, the best one first
 }
 
 // PhoneEvents tells the page of an account what happens. The methods must not block; those about one call are called one after another.
@@ -48,11 +50,15 @@ type PhoneEvents interface {
 	RegisterFailed(info string)
 	// Incoming says that somebody calls. The call rings already: Answer, Hangup or a final Status follows.
 	Incoming(c IncomingCall)
-	// MediaReady asks for the page's media of an outgoing call: its offer has to be answered now, and Connect is due. The audio codecs
+	// MediaReady asks for the page's media of an outgoing call: its offer has to be answered now, and Connect is due. The codecs
 	// need no transcoding, the best one first. video says whether there will be a picture. It comes at most once, before ESTABLISHED.
-	MediaReady(callID string, audio []media.Codec, video bool)
+	MediaReady(callID string, codecs []media.Codec, video bool)
 	// Status says that a call has another status. After a final one nothing follows. info is for people.
 	Status(callID string, status dialog.Status, info string)
+	// HoldFailed says that the other side did not agree to Hold. The status stays as it was.
+	HoldFailed(callID, info string)
+	// Digits says which keys the other side pressed.
+	Digits(callID, keys string)
 	// Transferring is the progress of a transfer as a SIP code: below 200 it goes on, 200 is success.
 	Transferring(callID string, code int)
 }
