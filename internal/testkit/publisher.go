@@ -149,6 +149,7 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	}
 	select {
 	case <-p.connected:
+		settle(ctx, pc)
 		err = p.send(ctx, video, audio)
 	case <-ctx.Done():
 	}
@@ -156,6 +157,23 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 		return cause
 	}
 	return err
+}
+
+// settle waits until pion has done what is in its queue. A connection of pion v4.2.26 can never be closed if its end comes between the end of
+// the DTLS handshake and the next operation in that queue, which starts the readers of RTCP. Pion tells of the end of the queue only by
+// OnNegotiationNeeded: so a transceiver is added that nobody negotiates.
+func settle(ctx context.Context, pc *webrtc.PeerConnection) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	done := make(chan struct{})
+	pc.OnNegotiationNeeded(sync.OnceFunc(func() { close(done) }))
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio); err != nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // Negotiate offers all tracks of the connection.

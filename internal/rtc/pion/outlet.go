@@ -279,7 +279,7 @@ func (o *outlet) end() (goodbyes [][]rtcp.Packet) {
 func (o *outlet) shut() error {
 	var err error
 	if o.pc != nil {
-		err = o.endpoint.closeConnection(o.pc.GracefulClose, &o.readers)
+		err = o.endpoint.closeConnection(func() error { return closeSettled(o.pc) }, &o.readers)
 	}
 	o.endpoint.remove(o)
 	return err

@@ -149,7 +149,7 @@ func (s *session) Stats() rtc.SessionStats {
 // Close implements rtc.Session.
 func (s *session) Close() error {
 	s.end(context.Canceled)
-	err := s.endpoint.closeConnection(s.pc.GracefulClose, &s.readers)
+	err := s.endpoint.closeConnection(func() error { return closeSettled(s.pc) }, &s.readers)
 	s.endpoint.remove(s)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("close WebRTC: %w", err)
@@ -164,7 +164,7 @@ func (s *session) abandon() {
 	s.mu.Unlock()
 	s.timer.Stop()
 	if s.pc != nil {
-		_ = s.endpoint.closeConnection(s.pc.GracefulClose, &s.readers) // the caller gets the first error
+		_ = s.endpoint.closeConnection(func() error { return closeSettled(s.pc) }, &s.readers) // the caller gets the first error
 	}
 	s.endpoint.remove(s)
 }
