@@ -76,8 +76,8 @@ func LoadUnits(path string) ([]Unit, error) {
 // markUUID begins the SEI message that carries a frame's number (ITU-T H.264, D.1.7: user_data_unregistered).
 var markUUID = [16]byte{'t', 'r', 'a', 'n', 0x2d, 's', 0x4e, 'p', 0xa7, 'o', 0x2d, 'n', 'd', 'e', 'r', '1'}
 
-// mark returns an SEI NAL unit with a frame number, in hexadecimal so that no byte is zero.
-func mark(number int64) []byte {
+// NumberSEI returns an SEI NAL unit with a frame number, in hexadecimal so that no byte is zero. FrameNumber reads it.
+func NumberSEI(number int64) []byte {
 	b := append([]byte{nalSEI, 5, 32}, markUUID[:]...)
 	b = fmt.Appendf(b, "%016x", number)
 	return append(b, 0x80)
@@ -110,7 +110,7 @@ func packetize(u Unit, number int64, most int) [][]byte {
 	marked := false
 	for _, nal := range u.NALs {
 		if t := nal[0] & 0x1f; !marked && t >= 1 && t <= nalIDR { // SEI stands before the first slice
-			add(mark(number))
+			add(NumberSEI(number))
 			marked = true
 		}
 		if len(stap)+2+len(nal) <= most {
