@@ -34,7 +34,7 @@ func (p *Phone) Answering(invite *Message) *Dialog {
 		Phone: p, CallID: invite.Header("Call-ID"), Local: to, Remote: invite.Header("From"),
 		Target: uri(invite.Header("Contact")), Routes: invite.Headers("Record-Route"), CSeq: 100,
 	}
-	d.Peer = p.peer(cmp.Or(routeOf(d.Routes), d.Target))
+	d.Peer = p.PeerOf(cmp.Or(routeOf(d.Routes), d.Target))
 	return d
 }
 
@@ -54,8 +54,8 @@ func routeOf(routes []string) string {
 	return uri(routes[0])
 }
 
-// peer returns the address in a URI whose host is an address.
-func (p *Phone) peer(target string) netip.AddrPort {
+// PeerOf returns the address in a URI whose host is an address.
+func (p *Phone) PeerOf(target string) netip.AddrPort {
 	p.t.Helper()
 	_, at, _ := strings.Cut(target, ":")
 	if i := strings.LastIndexByte(at, '@'); i >= 0 {
@@ -148,7 +148,7 @@ func (d *Dialog) Confirm(m *Message, body string) {
 	d.Target = uri(m.Header("Contact"))
 	d.Routes = m.Headers("Record-Route")
 	slices.Reverse(d.Routes)
-	d.Peer = d.Phone.peer(cmp.Or(routeOf(d.Routes), d.Target))
+	d.Peer = d.Phone.PeerOf(cmp.Or(routeOf(d.Routes), d.Target))
 	d.Send("ACK", "", body)
 }
 
