@@ -120,7 +120,7 @@ func TestTimestamp(t *testing.T) {
 }
 
 func TestCodecKinds(t *testing.T) {
-	for c := H264; c <= MP3; c++ {
+	for c := H264; c <= SpeexNarrow; c++ {
 		if c.String() == "" || c.Kind() == KindNone {
 			t.Errorf("codec %d has name %q, kind %v", c, c, c.Kind())
 		}
@@ -134,7 +134,7 @@ func TestCodecKinds(t *testing.T) {
 func TestClockRates(t *testing.T) {
 	want := map[Codec]int{
 		H264: 90000, H265: 90000, VP8: 90000, VP9: 90000, AV1: 90000,
-		Opus: 48000, PCMA: 8000, PCMU: 8000, AAC: 0, CodecNone: 0,
+		Opus: 48000, PCMA: 8000, PCMU: 8000, G722: 8000, Speex: 16000, SpeexNarrow: 8000, AAC: 0, CodecNone: 0,
 	}
 	for c, rate := range want {
 		if got := c.ClockRate(); got != rate {

@@ -109,11 +109,15 @@ func (f *Frames) time(codec media.Codec, rtpTime uint32, now media.Timestamp) me
 	return t
 }
 
-// audioTrack describes a codec of sound. Opus is always declared as 48 kHz stereo (RFC 7587, 7), whatever the packets hold.
+// audioTrack describes a codec of sound. Opus is always declared as 48 kHz stereo (RFC 7587, 7), whatever the packets hold. The
+// RTP clock of G.722 has half of the sampling rate (RFC 3551, 4.5.2).
 func audioTrack(codec media.Codec) *media.Track {
 	t := &media.Track{Codec: codec, SampleRate: codec.ClockRate(), Channels: 1}
-	if codec == media.Opus {
+	switch codec {
+	case media.Opus:
 		t.Channels = 2
+	case media.G722:
+		t.SampleRate = 16000
 	}
 	return t
 }

@@ -46,7 +46,7 @@ func NewPacketizer(cfg PacketizerConfig) Packetizer {
 		return pionPackets{&codecs.VP9Payloader{}, uint16(limit)}
 	case media.AV1:
 		return pionPackets{&codecs.AV1Payloader{}, uint16(limit)}
-	case media.Opus, media.PCMA, media.PCMU:
+	case media.Opus, media.PCMA, media.PCMU, media.G722, media.Speex, media.SpeexNarrow:
 		return wholePackets{}
 	}
 	return nil

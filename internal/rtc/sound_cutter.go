@@ -35,7 +35,7 @@ const bytesPerMS = 8
 func NewSoundCutter(codec media.Codec, packetTime time.Duration) *SoundCutter {
 	c := &SoundCutter{}
 	switch codec {
-	case media.PCMA, media.PCMU:
+	case media.PCMA, media.PCMU, media.G722:
 		c.size = bytesPerMS * int(packetTime/time.Millisecond)
 	}
 	return c
@@ -82,7 +82,7 @@ func soundUnits(f media.Frame) int64 {
 	switch f.Track.Codec {
 	case media.Opus:
 		return opus.PacketDuration2(f.Data)
-	case media.PCMA, media.PCMU:
+	case media.PCMA, media.PCMU, media.G722:
 		return int64(len(f.Data))
 	default:
 		return 0

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -72,5 +73,24 @@ func TestSoundCutterWhole(t *testing.T) {
 		if len(got) != 1 || !bytes.Equal(got[0].Payload, tt.data) || got[0].Time != 7 || got[0].Units != tt.units {
 			t.Errorf("%v: got %+v", tt.codec, got)
 		}
+	}
+}
+
+// The RTP clock of G.722 counts bytes, of which each holds two samples (RFC 3551, 4.5.2).
+func TestG722Packets(t *testing.T) {
+	track := audioTrack(media.G722)
+	if track.SampleRate != 16000 || media.G722.ClockRate() != 8000 {
+		t.Errorf("%d Hz, with an RTP clock of %d", track.SampleRate, media.G722.ClockRate())
+	}
+	cutter, clock := NewSoundCutter(media.G722, 40*ms), NewRTPClock(media.G722, 5)
+	var times []uint32
+	for i := range 6 {
+		at := media.Timestamp(time.Duration(i) * 20 * ms)
+		for _, p := range cutter.Cut(media.Frame{Track: track, Time: at, Data: make([]byte, 160)}) {
+			times = append(times, clock.At(p.Time, p.Units))
+		}
+	}
+	if !slices.Equal(times, []uint32{5, 325, 645}) {
+		t.Errorf("RTP times %d", times)
 	}
 }

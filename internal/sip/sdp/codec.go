@@ -45,7 +45,11 @@ func (c Codec) Media() media.Codec {
 		return media.PCMA
 	case Opus:
 		return media.Opus
-	case Speex, SpeexWide:
+	case G722:
+		return media.G722
+	case Speex:
+		return media.SpeexNarrow
+	case SpeexWide:
 		return media.Speex
 	case H264:
 		return media.H264

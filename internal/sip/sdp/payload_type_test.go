@@ -64,7 +64,7 @@ func TestParseCodec(t *testing.T) {
 
 func TestCodecMedia(t *testing.T) {
 	tests := map[Codec]media.Codec{
-		PCMU: media.PCMU, PCMA: media.PCMA, Opus: media.Opus, Speex: media.Speex, SpeexWide: media.Speex, H264: media.H264, VP8: media.VP8,
+		PCMU: media.PCMU, PCMA: media.PCMA, Opus: media.Opus, G722: media.G722, Speex: media.SpeexNarrow, SpeexWide: media.Speex, H264: media.H264, VP8: media.VP8,
 		Events: media.CodecNone, {Name: "PCMU", Clock: 16000}: media.CodecNone,
 	}
 	for c, want := range tests {

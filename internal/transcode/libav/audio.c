@@ -124,6 +124,20 @@ static int convert(tp_decoder *d, float *pcm, int room) {
 	return n;
 }
 
+// take receives frames and appends them to pcm, which has room for room samples and holds *n. A frame that cannot be converted sets *bad.
+static int take(tp_decoder *d, float *pcm, int room, int *n, int *bad) {
+	int r;
+	while ((r = avcodec_receive_frame(d->ctx, d->frame)) >= 0) {
+		int k = *bad ? 0 : convert(d, pcm + 2 * *n, room - *n);
+		av_frame_unref(d->frame);
+		if (k < 0)
+			*bad = k;
+		else
+			*n += k;
+	}
+	return r;
+}
+
 int tp_decoder_decode(tp_decoder *d, const uint8_t *data, int size, float *pcm, int room) {
 	av_fast_padded_malloc(&d->input, &d->input_size, size);
 	if (!d->input)
@@ -135,13 +149,13 @@ int tp_decoder_decode(tp_decoder *d, const uint8_t *data, int size, float *pcm, 
 	int r = avcodec_send_packet(d->ctx, d->packet);
 	int bad = r < 0 ? r : 0;
 	// Frames are received even after an error: otherwise the decoder would refuse the next packet.
-	while ((r = avcodec_receive_frame(d->ctx, d->frame)) >= 0) {
-		int k = bad ? 0 : convert(d, pcm + 2 * n, room - n);
-		av_frame_unref(d->frame);
-		if (k < 0)
-			bad = k;
-		else
-			n += k;
+	r = take(d, pcm, room, &n, &bad);
+	// The libspeex decoder gives one frame of a packet with several, and the others only with the next packet, which is too late.
+	if (r == AVERROR(EAGAIN) && d->ctx->codec_id == AV_CODEC_ID_SPEEX && avcodec_send_packet(d->ctx, NULL) >= 0) {
+		r = take(d, pcm, room, &n, &bad);
+		avcodec_flush_buffers(d->ctx); // it takes packets again, and keeps the state of the sound
+		if (r == AVERROR_EOF)
+			r = AVERROR(EAGAIN);
 	}
 	if (bad)
 		return bad;

@@ -16,8 +16,8 @@ import (
 	"transponder/internal/media"
 )
 
-// decoders maps codecs to those of libavcodec, with the form of tracks that do not tell theirs: by RFC 3551 for G.711, by FLV
-// for Speex.
+// decoders maps codecs to those of libavcodec, with the form of tracks that do not tell theirs: by RFC 3551 for G.711 and
+// G.722, by FLV for Speex.
 var decoders = map[media.Codec]struct {
 	id             uint32
 	rate, channels int
@@ -27,6 +27,9 @@ var decoders = map[media.Codec]struct {
 	media.AAC:   {C.AV_CODEC_ID_AAC, 44100, 2},
 	media.MP3:   {C.AV_CODEC_ID_MP3, 44100, 2},
 	media.Speex: {C.AV_CODEC_ID_SPEEX, 16000, 1},
+	media.G722:  {C.AV_CODEC_ID_ADPCM_G722, 16000, 1},
+
+	media.SpeexNarrow: {C.AV_CODEC_ID_SPEEX, 8000, 1},
 }
 
 // Decoder decodes the sound of any codec but Opus.

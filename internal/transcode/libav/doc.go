@@ -1,5 +1,5 @@
 // Package libav is the binding to libopus and to FFmpeg's libavcodec. It decodes sound of any codec to PCM, encodes PCM to AAC-LC,
-// G.711, Speex and Opus, and transcodes pictures of any codec to H.264 and VP8.
+// G.711, G.722, Speex and Opus, and transcodes pictures of any codec to H.264 and VP8.
 //
 // PCM is interleaved float32. Decoded PCM is stereo at 48 kHz; PCM to be encoded has the form of the encoder. An OpusDecoder is
 // libopus itself, because of its loss concealment and forward error correction. A Decoder decodes any other codec by libavcodec and

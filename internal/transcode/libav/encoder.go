@@ -23,7 +23,7 @@ const maxPacket = 2048
 // encoders maps codecs to those of libavcodec.
 var encoders = map[media.Codec]uint32{
 	media.AAC: C.AV_CODEC_ID_AAC, media.PCMA: C.AV_CODEC_ID_PCM_ALAW, media.PCMU: C.AV_CODEC_ID_PCM_MULAW, media.Speex: C.AV_CODEC_ID_SPEEX,
-	media.Opus: C.AV_CODEC_ID_OPUS,
+	media.Opus: C.AV_CODEC_ID_OPUS, media.G722: C.AV_CODEC_ID_ADPCM_G722, media.SpeexNarrow: C.AV_CODEC_ID_SPEEX,
 }
 
 // CanEncode reports whether there is an encoder for a codec. FFmpeg may have been built without libspeex or libopus.
@@ -32,7 +32,7 @@ func CanEncode(c media.Codec) bool {
 	return known && C.tp_encoder_known(id) != 0
 }
 
-// Encoder encodes sound to AAC-LC, G.711, Speex or Opus.
+// Encoder encodes sound to AAC-LC, G.711, G.722, Speex or Opus.
 type Encoder struct {
 	state    *C.tp_encoder
 	channels int

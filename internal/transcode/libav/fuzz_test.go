@@ -14,10 +14,10 @@ import (
 
 // FuzzEncoder asks for sound in any form and gives it what no decoder should make: what is not a number, or has no bounds.
 func FuzzEncoder(f *testing.F) {
-	codecs := []media.Codec{media.AAC, media.PCMA, media.PCMU, media.Speex, media.Opus}
+	codecs := []media.Codec{media.AAC, media.PCMA, media.PCMU, media.Speex, media.Opus, media.G722, media.SpeexNarrow}
 	for i, form := range []media.AudioFormat{
 		{RateBPS: 128_000, SampleRate: 48000, Channels: 2}, {SampleRate: 8000, Channels: 1}, {SampleRate: 8000, Channels: 1},
-		{SampleRate: 16000, Channels: 1}, {SampleRate: 48000, Channels: 2},
+		{SampleRate: 16000, Channels: 1}, {SampleRate: 48000, Channels: 2}, {SampleRate: 16000, Channels: 1}, {SampleRate: 8000, Channels: 1},
 	} {
 		f.Add(uint8(i), int32(form.RateBPS), int32(form.SampleRate), int32(form.Channels), []byte{0, 0, 0x80, 0x7f, 0, 0, 0xc0, 0xff, 0, 0, 0, 0x3f})
 	}

@@ -126,6 +126,8 @@ func TestEncoderForms(t *testing.T) {
 		{Codec: media.PCMA, SampleRate: 8000, Channels: 1},
 		{Codec: media.PCMU, SampleRate: 8000, Channels: 2},
 		{Codec: media.Speex, SampleRate: 16000, Channels: 1},
+		{Codec: media.SpeexNarrow, SampleRate: 8000, Channels: 1},
+		{Codec: media.G722, SampleRate: 16000, Channels: 1},
 	} {
 		if !CanEncode(f.Codec) {
 			t.Errorf("no encoder for %v", f.Codec)
@@ -277,11 +279,14 @@ func TestDecoder(t *testing.T) {
 	aacConfig, aac := soundtest.FLV(t, tone, "-c:a", "aac", "-ar", "44100", "-af", "pan=mono|c0=c0")
 	_, mp3 := soundtest.FLV(t, tone, "-c:a", "libmp3lame", "-ar", "44100")
 	_, speex := soundtest.FLV(t, tone, "-c:a", "libspeex", "-ar", "16000", "-af", "pan=mono|c0=c0", "-b:a", "32k")
+	_, joined := soundtest.FLV(t, tone, "-c:a", "libspeex", "-ar", "16000", "-af", "pan=mono|c0=c0", "-b:a", "32k", "-frames_per_packet", "3")
 	tests := []struct {
 		name    string
 		track   media.Track
 		packets [][]byte
 	}{
+		{"G.722", media.Track{Codec: media.G722}, soundtest.G722(t, tone)},
+		{"Speex, three frames to a packet", media.Track{Codec: media.Speex}, joined},
 		{"A-law", media.Track{Codec: media.PCMA}, soundtest.G711(t, tone, "alaw")},
 		{"mu-law", media.Track{Codec: media.PCMU, SampleRate: 8000, Channels: 1}, soundtest.G711(t, tone, "mulaw")},
 		{"AAC", media.Track{Codec: media.AAC, Config: aacConfig, SampleRate: 44100, Channels: 1}, aac},
@@ -305,6 +310,36 @@ func TestDecoder(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Each packet of Speex gives all of its frames at once.
+func TestJoinedSpeex(t *testing.T) {
+	tone := soundtest.Tone(1000, 0.5, time.Second)
+	for _, tt := range []struct {
+		codec media.Codec
+		rate  string
+	}{{media.Speex, "16000"}, {media.SpeexNarrow, "8000"}} {
+		args := []string{"-c:a", "libspeex", "-ar", tt.rate, "-af", "pan=mono|c0=c0", "-b:a", "15k", "-frames_per_packet", "3", "-f", "ogg"}
+		packets := soundtest.Ogg(t, tone, args...)
+		d, err := NewDecoder(&media.Track{Codec: tt.codec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var all []float32
+		pcm := make([]float32, Channels*MaxSamples)
+		for i, p := range packets[:len(packets)-1] { // the last one has the rest
+			n, err := d.Decode(pcm, p)
+			// The first packet fills the resampler.
+			if err != nil || n != 2880 && (i > 0 || n < 2700) {
+				t.Fatalf("%v: packet %d gives %d samples, %v; want 2880", tt.codec, i, n, err)
+			}
+			all = append(all, pcm[:Channels*n]...)
+		}
+		if got := soundtest.Level(all[Channels*9600:Channels*43200], 0, 1000); math.Abs(got-0.5) > 0.05 {
+			t.Errorf("%v: amplitude %.3f, want 0.5", tt.codec, got)
+		}
 	}
 }
 
@@ -437,7 +472,7 @@ func FuzzOpusDecoder(f *testing.F) {
 }
 
 func FuzzDecoder(f *testing.F) {
-	codecs := []media.Codec{media.PCMA, media.PCMU, media.AAC, media.MP3, media.Speex}
+	codecs := []media.Codec{media.PCMA, media.PCMU, media.AAC, media.MP3, media.Speex, media.G722, media.SpeexNarrow}
 	for i := range codecs {
 		f.Add(uint8(i), 0, 0, []byte(nil), []byte{0xff, 0xfb, 0x90, 0x64}, []byte{0x21, 0x10, 0x04})
 	}

@@ -1,4 +1,4 @@
-// Package sound converts the sound of live streams: to AAC, G.711, Speex or Opus, from these and MP3.
+// Package sound converts the sound of live streams: to AAC, G.711, G.722, Speex or Opus, from these and MP3.
 //
 // Transcoder.Feed returns the sound of a source in one format. The first user of a format starts a rendition, that is, one encoder
 // for all users of that format; stream.Source runs the goroutine of the rendition, and waits for its end after the last user left.

@@ -31,9 +31,9 @@ var ErrForm = errors.New("sound of this form is not made here")
 // complete fills in the fields of codecs that have only one form.
 func complete(f media.AudioFormat) media.AudioFormat {
 	switch f.Codec {
-	case media.PCMA, media.PCMU:
+	case media.PCMA, media.PCMU, media.SpeexNarrow:
 		return media.AudioFormat{Codec: f.Codec, SampleRate: 8000, Channels: 1}
-	case media.Speex:
+	case media.Speex, media.G722:
 		return media.AudioFormat{Codec: f.Codec, SampleRate: 16000, Channels: 1}
 	case media.Opus:
 		return media.AudioFormat{Codec: f.Codec, RateBPS: cmp.Or(f.RateBPS, opusRateBPS), SampleRate: sampleRate, Channels: channels}
@@ -49,7 +49,7 @@ func checkFormat(f media.AudioFormat) error {
 		if f.SampleRate != 0 && f.SampleRate != sampleRate || f.Channels != 0 && f.Channels != channels {
 			return fmt.Errorf("sound in Opus is stereo at %d Hz", sampleRate)
 		}
-	case media.PCMA, media.PCMU, media.Speex:
+	case media.PCMA, media.PCMU, media.Speex, media.G722, media.SpeexNarrow: // the last two are for phones
 		if only := complete(f); f.RateBPS != 0 || f.SampleRate != 0 && f.SampleRate != only.SampleRate || f.Channels > 1 {
 			return fmt.Errorf("%v has %d Hz and one channel, and no other bit rate than its own", f.Codec, only.SampleRate)
 		}
@@ -77,7 +77,7 @@ func FormatOf(t *media.Track, rateBPS int) (media.AudioFormat, error) {
 		if f.SampleRate != 8000 || f.Channels > 2 {
 			return f, ErrForm
 		}
-	case media.Speex:
+	case media.Speex, media.G722, media.SpeexNarrow:
 		f = complete(f)
 	case media.AAC:
 		var c mpeg4audio.AudioSpecificConfig

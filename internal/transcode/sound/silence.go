@@ -7,19 +7,32 @@ import (
 	"transponder/internal/media"
 )
 
-// maxG711 is the largest packet of G.711, in bytes, that Silence can replace: half a second of stereo, more than any live
-// packet.
-const maxG711 = 8000
+// maxSamples is the largest packet of G.711 and G.722, in bytes, that Silence can replace: half a second of G.711 in stereo,
+// more than any live packet.
+const maxSamples = 8000
 
-// These packets hold the codes of G.711 that are closest to 0.
+// These packets hold the codes of G.711 that are closest to 0. A code of G.722 is a difference; with the one here, the sound
+// comes to rest at a constant, 57 dB below full scale, which nobody hears.
+var silentSamples = map[media.Codec][]byte{
+	media.PCMA: bytes.Repeat([]byte{0xd5}, maxSamples),
+	media.PCMU: bytes.Repeat([]byte{0xff}, maxSamples),
+	media.G722: bytes.Repeat([]byte{0xfd}, maxSamples),
+}
+
+// silentSpeex and silentNarrow are frames of silence, encoded by libspeex after another frame of silence.
 var (
-	silentPCMA = bytes.Repeat([]byte{0xd5}, maxG711)
-	silentPCMU = bytes.Repeat([]byte{0xff}, maxG711)
+	silentNarrow, _ = hex.DecodeString("2e9d1b9a2002017fffffffffff8100bfffffffffffc0805fffffffffffe0402ffffffffffff7")
+	silentSpeex, _  = hex.DecodeString("369d1b9a20080168e8e8e8e8e8e8e88400b47474747474747442005a3a3a3a3a3a3a3a21002d1d1d1d1d1d1d1d" +
+		"1b3b60ababababab0ababababab0ababababab0ababababab7")
 )
 
-// SilentSpeex is a frame of silence, encoded by libspeex after another frame of silence.
-var SilentSpeex, _ = hex.DecodeString("369d1b9a20080168e8e8e8e8e8e8e88400b47474747474747442005a3a3a3a3a3a3a3a21002d1d1d1d1d1d1d1d" +
-	"1b3b60ababababab0ababababab0ababababab0ababababab7")
+// SilentSpeex returns a frame of silence of Speex or SpeexNarrow.
+func SilentSpeex(c media.Codec) []byte {
+	if c == media.SpeexNarrow {
+		return silentNarrow
+	}
+	return silentSpeex
+}
 
 // Silence returns a frame with the same codec, form, time and length, whose sound is silence. It uses no encoder. If it knows
 // no silence for the codec, it returns the frame unchanged and false.
@@ -40,24 +53,20 @@ func silence(f media.Frame) []byte {
 			return nil
 		}
 		return packet
-	case media.PCMA:
-		if n <= maxG711 {
-			return silentPCMA[:n]
-		}
-	case media.PCMU:
-		if n <= maxG711 {
-			return silentPCMU[:n]
+	case media.PCMA, media.PCMU, media.G722:
+		if n <= maxSamples {
+			return silentSamples[f.Track.Codec][:n]
 		}
 	case media.Opus:
 		return silentOpus(opusSamples(f.Data))
-	case media.Speex:
+	case media.Speex, media.SpeexNarrow:
 		frames, _ := SpeexFrames(f.Data)
 		if frames == 1 {
-			return SilentSpeex
+			return SilentSpeex(f.Track.Codec)
 		}
 		packets := make([][]byte, frames)
 		for i := range packets {
-			packets[i] = SilentSpeex
+			packets[i] = SilentSpeex(f.Track.Codec)
 		}
 		return JoinSpeex(packets...)
 	}

@@ -54,7 +54,7 @@ func TestSilence(t *testing.T) {
 				t.Errorf("%d samples, want %d", got, want)
 			}
 			for _, part := range []struct{ from, to, low, high float64 }{
-				{200, 900, 0.45, 0.55}, {1200, 1950, 0, 0.001}, {2300, 2800, 0.4, 0.6},
+				{200, 900, 0.45, 0.55}, {1200, 1950, 0, 0.002}, {2300, 2800, 0.4, 0.6},
 			} {
 				window := soundtest.Between(out, pcm, media.Timestamp(ms(part.from)), media.Timestamp(ms(part.to)))
 				got := soundtest.Level(window, 0, liveHz)
@@ -104,10 +104,10 @@ func TestNoSilence(t *testing.T) {
 		"empty Opus":      {Track: &media.Track{Codec: media.Opus}},
 		"no frame count":  {Track: &media.Track{Codec: media.Opus}, Data: []byte{0xff}},
 		"endless Opus":    {Track: &media.Track{Codec: media.Opus}, Data: []byte{0xff, 0x3f}},
-		"long G.711":      {Track: &media.Track{Codec: media.PCMA}, Data: make([]byte, maxG711+1)},
+		"long G.711":      {Track: &media.Track{Codec: media.PCMA}, Data: make([]byte, maxSamples+1)},
 		"bad Speex":       {Track: &media.Track{Codec: media.Speex}, Data: []byte{0x78}},
 		"long Speex":      {Track: &media.Track{Codec: media.Speex}, Data: make([]byte, 1000)},
-		"shortened Speex": {Track: &media.Track{Codec: media.Speex}, Data: SilentSpeex[:20]},
+		"shortened Speex": {Track: &media.Track{Codec: media.Speex}, Data: SilentSpeex(media.Speex)[:20]},
 	} {
 		if g, ok := Silence(f); ok || len(g.Data) != len(f.Data) {
 			t.Errorf("%s: %x, want no silence", name, g.Data)

@@ -10,7 +10,8 @@ var (
 // maxSpeexFrames is the most frames of 20 ms in a packet; packets with more are refused.
 const maxSpeexFrames = 10
 
-// SpeexFrames returns how many frames a packet of wideband Speex holds, and their size in bits; 0 if the packet is not valid.
+// SpeexFrames returns how many frames a packet of Speex holds, and their size in bits; 0 if the packet is not valid. Narrowband
+// frames are wideband frames without the second part.
 func SpeexFrames(packet []byte) (frames, bits int) {
 	for end := 8 * len(packet); end-bits >= 5; frames++ {
 		low := bitsAt(packet, bits, 5) // the first bit is 0: this is the low part

@@ -255,9 +255,10 @@ func (w wanted) key() string { return fmt.Sprintf("audio %+v", w) }
 // passes reports whether the sound of a track matches already.
 func (w wanted) passes(t *media.Track) bool {
 	switch t.Codec {
-	case media.PCMA, media.PCMU, media.Speex:
+	case media.PCMA, media.PCMU, media.Speex, media.G722, media.SpeexNarrow:
 		plain := complete(media.AudioFormat{Codec: t.Codec})
-		return (w.any || t.Codec == w.asked.Codec) &&
+		classic := t.Codec != media.G722 && t.Codec != media.SpeexNarrow
+		return (w.any && classic || t.Codec == w.asked.Codec) &&
 			(t.SampleRate == 0 || t.SampleRate == plain.SampleRate) && t.Channels <= plain.Channels
 	case media.Opus:
 		return w.asked.Codec == media.Opus

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -342,12 +343,21 @@ var formats = []struct {
 	{"Speex", media.AudioFormat{Codec: media.Speex}},
 }
 
+// phoneFormats are what sound can be made into besides, for phones. FLV has no place for them.
+var phoneFormats = []struct {
+	name   string
+	format media.AudioFormat
+}{
+	{"G.722", media.AudioFormat{Codec: media.G722}},
+	{"Speex 8000 Hz", media.AudioFormat{Codec: media.SpeexNarrow}},
+}
+
 // In every format the click is heard when it was made, the tone as loud as it was, silence is silent, and packets follow the
 // count of samples.
 func TestFormats(t *testing.T) {
 	click := soundtest.Opus(t, soundtest.Click(700*time.Millisecond, 1500*time.Millisecond))
 	tone := soundtest.Opus(t, soundtest.Tone(440, 0.5, time.Second))
-	for _, tt := range formats {
+	for _, tt := range slices.Concat(formats, phoneFormats) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, true)
@@ -395,6 +405,52 @@ func TestFormats(t *testing.T) {
 				got := soundtest.Level(soundtest.Between(frames, pcm, from.Add(ms(100)), to.Add(-ms(100))), 0, 440)
 				if math.Abs(got-0.5) > 0.06 {
 					t.Errorf("tone has a level of %.3f, want 0.5", got)
+				}
+			})
+		})
+	}
+}
+
+// A tone in each codec of phones is heard in AAC.
+func TestPhoneSources(t *testing.T) {
+	one := func(frames []media.Frame) []media.Frame { return frames }
+	three := func(frames []media.Frame) (joined []media.Frame) {
+		for ; len(frames) >= 3; frames = frames[3:] {
+			f := frames[0]
+			f.Data = JoinSpeex(frames[0].Data, frames[1].Data, frames[2].Data)
+			joined = append(joined, f)
+		}
+		return joined
+	}
+	for _, tt := range []struct {
+		name    string
+		codec   media.Codec
+		packets func([]media.Frame) []media.Frame
+	}{
+		{"mu-law", media.PCMU, one}, {"A-law", media.PCMA, one}, {"G.722", media.G722, one},
+		{"Speex", media.Speex, one}, {"Speex 8000 Hz", media.SpeexNarrow, one},
+		{"Speex, three frames to a packet", media.Speex, three}, {"Speex 8000 Hz, three frames to a packet", media.SpeexNarrow, three},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, true)
+				r.start()
+				f := complete(media.AudioFormat{Codec: tt.codec})
+				tone := tt.packets(encodeFrames(t, f, soundtest.ToneOf(f, liveHz, 2*time.Second)))
+				from := r.src.Now()
+				for _, p := range tone {
+					r.send(p.Track, p.Data, tone[1].Time.Sub(tone[0].Time))
+				}
+				to := r.src.Now()
+				time.Sleep(time.Second)
+				frames := r.stop()
+				checkClock(t, frames)
+				pcm := soundtest.Between(frames, decodeFrames(t, frames), from.Add(ms(200)), to.Add(-ms(200)))
+				if got := soundtest.Level(pcm, 0, liveHz); math.Abs(got-0.5) > 0.06 {
+					t.Errorf("tone has a level of %.3f, want 0.5", got)
+				}
+				if bend, _ := soundtest.Step(pcm); bend > 0.02 {
+					t.Errorf("the tone has a click: a bend of %.3f", bend)
 				}
 			})
 		})
@@ -457,6 +513,9 @@ func TestPassing(t *testing.T) {
 		{"A-law copied", alaw, media.AudioFormat{}, func(c *Config) { c.Copy = true }, true},
 		{"A-law copied, but AAC asked for", alaw, media.AudioFormat{Codec: media.AAC}, func(c *Config) { c.Copy = true }, false},
 		{"Speex copied", media.Track{Codec: media.Speex, SampleRate: 16000, Channels: 1}, media.AudioFormat{}, func(c *Config) { c.Copy = true }, true},
+		{"G.722 for G.722", media.Track{Codec: media.G722, SampleRate: 16000, Channels: 1}, media.AudioFormat{Codec: media.G722}, nil, true},
+		{"G.722, which RTMP does not know, copied", media.Track{Codec: media.G722, SampleRate: 16000}, media.AudioFormat{}, func(c *Config) { c.Copy = true }, false},
+		{"Speex at 8 kHz, which RTMP does not know, copied", media.Track{Codec: media.SpeexNarrow}, media.AudioFormat{}, func(c *Config) { c.Copy = true }, false},
 		{"Opus copied", media.Track{Codec: media.Opus}, media.AudioFormat{}, func(c *Config) { c.Copy = true }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -53,7 +53,7 @@ func newCoder(w *wav, enc sound.Encoder, f media.AudioFormat, loop time.Duration
 	unit := w.frames * (1 + (least-1)/w.frames)
 	frames := int64(math.Round(float64(unit) * float64(f.SampleRate) / float64(w.rate) / float64(size)))
 	c.rate = sound.NewResampler(f.Channels, unit, frames*size)
-	if f.Codec == media.Speex {
+	if f.Codec == media.Speex || f.Codec == media.SpeexNarrow {
 		c.frames, c.packets = frames, frames+loopPause
 		return c
 	}

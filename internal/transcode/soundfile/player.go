@@ -17,7 +17,7 @@ type Player struct {
 	key     encodingKey  // its format is that of track
 	track   *media.Track // of the live sound
 	rest    []byte       // of the present chunk: the packets that are still to be sent
-	left    []byte       // of G.711: the part of a packet that is still to be sent
+	left    []byte       // of G.711 and G.722: the part of a packet that is still to be sent
 	err     error        // why the file has ended
 
 	// Guarded by Library.mu.
@@ -76,9 +76,9 @@ func (p *Player) follow(t *media.Track) error {
 // data returns the data that replaces that of a live frame, nil if it is not ready yet.
 func (p *Player) data(f media.Frame) ([]byte, error) {
 	switch f.Track.Codec {
-	case media.PCMA, media.PCMU:
+	case media.PCMA, media.PCMU, media.G722:
 		return p.samples(len(f.Data))
-	case media.Speex:
+	case media.Speex, media.SpeexNarrow:
 		if n, _ := sound.SpeexFrames(f.Data); n > 1 {
 			return p.frames(n)
 		}
@@ -122,7 +122,7 @@ func (p *Player) nextChunk() error {
 	return nil
 }
 
-// samples returns n bytes of G.711, whatever the size of the file's packets. At the end of the file, silence fills up the last n.
+// samples returns n bytes of G.711 or G.722, whatever the size of the file's packets. At the end of the file, silence fills up the last n.
 func (p *Player) samples(n int) ([]byte, error) {
 	if len(p.left) >= n {
 		data := p.left[:n:n]
@@ -155,7 +155,7 @@ func (p *Player) frames(n int) ([]byte, error) {
 			return nil, err
 		}
 		if packet == nil {
-			packet = sound.SilentSpeex
+			packet = sound.SilentSpeex(p.key.format.Codec)
 		}
 		packets = append(packets, packet)
 	}

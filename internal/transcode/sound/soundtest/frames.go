@@ -26,6 +26,8 @@ var Forms = []struct {
 	{"A-law", media.AudioFormat{Codec: media.PCMA, SampleRate: 8000, Channels: 1}},
 	{"mu-law", media.AudioFormat{Codec: media.PCMU, SampleRate: 8000, Channels: 1}},
 	{"Speex", media.AudioFormat{Codec: media.Speex, SampleRate: 16000, Channels: 1}},
+	{"G.722", media.AudioFormat{Codec: media.G722, SampleRate: 16000, Channels: 1}},
+	{"Speex 8000 Hz", media.AudioFormat{Codec: media.SpeexNarrow, SampleRate: 8000, Channels: 1}},
 }
 
 // ToneOf returns a sine of amplitude ToneLevel with the sampling rate and the channels of a format.

@@ -118,15 +118,29 @@ func Step(pcm []float32) (bend float64, at int) {
 func Opus(t testing.TB, pcm []float32, args ...string) [][]byte {
 	t.Helper()
 	args = append([]string{"-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20"}, args...)
-	packets := oggPackets(t, ffmpeg(t, pcm, append(args, "-f", "ogg")...))
-	return packets[2:] // behind the two headers of RFC 7845
+	return Ogg(t, pcm, append(args, "-f", "ogg")...)
+}
+
+// Ogg encodes PCM to an Ogg file of Opus or Speex, as the arguments of ffmpeg say, and returns its packets.
+func Ogg(t testing.TB, pcm []float32, args ...string) [][]byte {
+	t.Helper()
+	return oggPackets(t, ffmpeg(t, pcm, args...))[2:] // behind the two headers of RFC 7845, or of the Speex manual, 6
 }
 
 // G711 encodes PCM to packets of 20 ms of "alaw" or "mulaw".
 func G711(t testing.TB, pcm []float32, law string) [][]byte {
 	t.Helper()
-	b := ffmpeg(t, pcm, "-ar", "8000", "-af", "pan=mono|c0=c0", "-f", law)
-	var packets [][]byte
+	return cut160(ffmpeg(t, pcm, "-ar", "8000", "-af", "pan=mono|c0=c0", "-f", law))
+}
+
+// G722 encodes PCM to packets of 20 ms.
+func G722(t testing.TB, pcm []float32) [][]byte {
+	t.Helper()
+	return cut160(ffmpeg(t, pcm, "-ar", "16000", "-af", "pan=mono|c0=c0", "-c:a", "g722", "-f", "g722"))
+}
+
+// cut160 cuts sound of 64 kbit/s into packets of 20 ms.
+func cut160(b []byte) (packets [][]byte) {
 	for ; len(b) >= 160; b = b[160:] {
 		packets = append(packets, b[:160])
 	}
