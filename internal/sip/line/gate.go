@@ -1,0 +1,120 @@
+package line
+
+import (
+	"bytes"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// knownFor is how long an address is known after our last message to it. Session timers and registrations are refreshed more often.
+	knownFor = time.Hour
+	// maxKnown bounds the memory for known addresses.
+	maxKnown = 4096
+)
+
+// gate decides whether bytes from the network are parsed at all. Its methods may be called from any goroutine.
+type gate struct {
+	welcome func(netip.AddrPort, string) bool
+	counts  *counters
+
+	mu      sync.Mutex
+	known   map[netip.Addr]time.Time // until when; guarded by mu
+	blocked map[netip.Addr]time.Time // until when; guarded by mu
+}
+
+func newGate(welcome func(netip.AddrPort, string) bool, counts *counters) *gate {
+	return &gate{welcome: welcome, counts: counts, known: map[netip.Addr]time.Time{}, blocked: map[netip.Addr]time.Time{}}
+}
+
+// know notes that we talk to an address.
+func (g *gate) know(now time.Time, a netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.known[a]; !ok && len(g.known) >= maxKnown {
+		dropOldest(g.known)
+	}
+	g.known[a] = now.Add(knownFor)
+}
+
+// knows reports whether we talked to an address lately.
+func (g *gate) knows(now time.Time, a netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now.Before(g.known[a])
+}
+
+// block keeps out an address for a while. An address that we talk to ourselves stays in: it may be in a call.
+func (g *gate) block(now time.Time, a netip.Addr, pause time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.blocked) >= maxKnown {
+		dropOldest(g.blocked)
+	}
+	g.blocked[a] = now.Add(pause)
+}
+
+func (g *gate) isBlocked(now time.Time, a netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	until, ok := g.blocked[a]
+	if ok && !now.Before(until) {
+		delete(g.blocked, a)
+	}
+	return now.Before(until)
+}
+
+func dropOldest(m map[netip.Addr]time.Time) {
+	var oldest netip.Addr
+	for a, until := range m {
+		if !oldest.IsValid() || until.Before(m[oldest]) {
+			oldest = a
+		}
+	}
+	delete(m, oldest)
+}
+
+// admits decides about a source, and counts those that it refuses.
+func (g *gate) admits(now time.Time, source netip.AddrPort, transport string) bool {
+	switch {
+	case g.knows(now, source.Addr()):
+		return true
+	case g.isBlocked(now, source.Addr()):
+		g.counts.rate.Add(1)
+	case g.welcome(source, transport):
+		return true
+	default:
+		g.counts.strangers.Add(1)
+	}
+	return false
+}
+
+// admitsDatagram decides about a datagram without parsing it. It says no to what keeps a NAT open, too: there is nothing to parse.
+func (g *gate) admitsDatagram(now time.Time, data []byte, source netip.AddrPort) bool {
+	if len(data) > maxDatagram {
+		g.counts.size.Add(1)
+		return false
+	}
+	return g.admits(now, source, "udp") && len(bytes.Trim(data, "\r\n\x00")) > 0
+}
+
+// methods are the methods that are parsed. Package dialog refuses most of them within a dialog, and the others have no effect outside.
+var methods = []string{
+	"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "NOTIFY", "REFER", "PRACK", "REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH",
+}
+
+// admitsMethod reports whether data begins like a response, or like a request that we know.
+func (g *gate) admitsMethod(data []byte) bool {
+	word, _, _ := bytes.Cut(bytes.TrimLeft(data, "\r\n"), []byte(" "))
+	if string(word) == "SIP/2.0" {
+		return true
+	}
+	for _, method := range methods {
+		if string(word) == method {
+			return true
+		}
+	}
+	g.counts.method.Add(1)
+	return false
+}

@@ -1,0 +1,55 @@
+package line
+
+import (
+	"net/netip"
+	"time"
+)
+
+const (
+	// maxPerSource is how many transactions one IP address may start in a second, outside of dialogs. It is then blocked for blockTime.
+	maxPerSource = 20
+	blockTime    = time.Minute
+	// maxPerSecond is the same for all addresses together, and for one address within dialogs: a PBX that restarts ends all calls at once.
+	maxPerSecond = 200
+)
+
+// rates counts new transactions within the running second. It keeps at most maxPerSecond addresses of each kind.
+type rates struct {
+	second time.Time
+	fresh  map[netip.Addr]int // outside of dialogs
+	within map[netip.Addr]int // within dialogs
+	all    int                // outside of dialogs
+}
+
+func newRates() *rates {
+	return &rates{fresh: map[netip.Addr]int{}, within: map[netip.Addr]int{}}
+}
+
+func (r *rates) turn(now time.Time) {
+	if now.Sub(r.second) >= time.Second {
+		r.second, r.all = now, 0
+		clear(r.fresh)
+		clear(r.within)
+	}
+}
+
+// allows reports whether a source may start a transaction, and whether the source is to be blocked.
+func (r *rates) allows(now time.Time, source netip.Addr, inDialog bool) (ok, block bool) {
+	r.turn(now)
+	if inDialog {
+		if r.within[source] == 0 && len(r.within) >= maxPerSecond || r.within[source] >= maxPerSecond {
+			return false, false
+		}
+		r.within[source]++
+		return true, false
+	}
+	if r.fresh[source] >= maxPerSource {
+		return false, true
+	}
+	if r.all >= maxPerSecond {
+		return false, false
+	}
+	r.fresh[source]++
+	r.all++
+	return true, false
+}
