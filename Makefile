@@ -32,8 +32,13 @@ lint: install ## formatting, go vet, staticcheck
 
 test: install-test build lint unit portable web e2e ## install what the tests need, and run all of them
 
+# Tests that only compute for long are skipped with -short, and run without the race detector.
+LONG := ./internal/transcode/sound ./internal/transcode/soundfile ./internal/transcode/aac
+
 unit: install ## the Go tests, with the race detector
-	$(GO) test -race -timeout 10m ./...
+	$(GO) test -race -short -timeout 10m ./...
+	$(GO) test -timeout 10m $(LONG)
+	$(GO) test -timeout 10m -run TestSlowDestination ./internal/transponder
 
 portable: install ## build without cgo, as on a machine without FFmpeg's libraries
 	CGO_ENABLED=0 $(GO) build ./...

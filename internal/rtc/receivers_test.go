@@ -48,6 +48,7 @@ var receivers = []struct {
 func both(t *testing.T, test func(*testing.T, rtc.Receiver)) {
 	for _, r := range receivers {
 		t.Run(r.name, func(t *testing.T) {
+			t.Parallel() // what is tested mostly waits
 			receiver, err := r.make(t.Context(), openPort(t), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)

@@ -105,6 +105,9 @@ func TestSlowDestination(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if tt.seconds > 600 && testing.Short() {
+				t.Skip("too long for the race detector: make unit runs it without")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				rate := func() int { return int(tt.share * size) }
 				e := &farEnd{told: tt.told, mute: tt.mute, later: tt.later, behind: func(near net.Conn) *proxy { return newProxy(near, tt.room, rate, tt.kernel) }}

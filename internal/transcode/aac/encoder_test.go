@@ -135,6 +135,9 @@ func left(pcm []float32) []float32 {
 
 // Every form that is made is decoded without a fault, keeps its bit rate and the bounds of a packet.
 func TestForms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector: make unit runs it without")
+	}
 	pcm := mixed()
 	for _, sampleRate := range []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000} {
 		for _, channels := range []int{1, 2} {
@@ -219,6 +222,9 @@ func TestOtherDecoder(t *testing.T) {
 // At low bit rates, bands of noise are replaced by noise that the decoder makes. The noise of each decoder is different, but as loud as the
 // encoded noise; the other bands are the same in all decoders.
 func TestNoise(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector: make unit runs it without")
+	}
 	const noiseFrom = 5 // of the bands of hearing.Edges, the first with nothing below 3200 Hz
 	for _, channels := range []int{1, 2} {
 		f := media.AudioFormat{Codec: media.AAC, RateBPS: 40_000 * channels, SampleRate: rate, Channels: channels}
@@ -368,6 +374,9 @@ func TestBeforeStrokes(t *testing.T) {
 
 // Its noise is as well hidden as that of FFmpeg's encoder with the same bits, or better.
 func TestQuality(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector: make unit runs it without")
+	}
 	noise := rand.New(rand.NewPCG(5, 6))
 	hiss := make([]float32, 2*3*rate)
 	for i := range hiss {
@@ -411,6 +420,9 @@ func TestQuality(t *testing.T) {
 // No band starves: each has a signal-to-noise ratio above a floor of its own, and bass has the highest. TestQuality cannot see that: the
 // mask that it measures by lies only 3 dB below what is there in the bass.
 func TestNoBandStarves(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector: make unit runs it without")
+	}
 	pcm := soundtest.Ensemble(2 * time.Second)
 	mono := slices.Clone(pcm)
 	for i := 0; i < len(mono); i += 2 {

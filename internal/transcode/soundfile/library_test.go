@@ -173,6 +173,9 @@ func TestPlayer(t *testing.T) {
 
 // A loop has no gap and no click: through its seam the tone goes on as if there was none.
 func TestLoop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector: make unit runs it without")
+	}
 	t.Parallel()
 	tests := []struct {
 		name         string
@@ -237,6 +240,9 @@ func TestLoop(t *testing.T) {
 // The packets of a loop fit together where the loop begins again, also if the encoder changes its windows for an attack there: the second
 // round sounds like the first.
 func TestLoopOfAttacks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector: make unit runs it without")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	l := newLibrary(t, dir, DefaultConfig())
