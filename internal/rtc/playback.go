@@ -143,15 +143,14 @@ func (p *Playback) tracks(ctx context.Context) (video, audio *media.Track) {
 		}
 		return false
 	}
-	info := p.src.Info()
-	if (!info.HasVideo || begun(p.src.Video)) && info.HasAudio {
+	if (!p.src.HasVideo() || begun(p.src.Video)) && p.src.HasAudio() {
 		begun(p.src.Audio)
 	}
 	video, audio = p.src.Video.Track(), p.src.Audio.Track()
-	if video == nil && info.HasVideo {
+	if video == nil && p.src.HasVideo() {
 		video = &media.Track{Codec: media.H264}
 	}
-	if audio == nil && info.HasAudio {
+	if audio == nil && p.src.HasAudio() {
 		audio = &media.Track{Codec: media.Opus}
 	}
 	return video, audio

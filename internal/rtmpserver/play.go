@@ -92,7 +92,7 @@ func (p *player) serve(ctx context.Context, name string) error {
 	audio, release := c.audioFeed(src)
 	defer release()
 	cfg := stream.ReaderConfig{Audio: audio}
-	if src.Info().HasVideo {
+	if src.HasVideo() {
 		cfg.Video = src.Video
 	}
 	p.mux = muxer(cfg)

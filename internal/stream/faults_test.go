@@ -106,3 +106,30 @@ func TestMissingFromTheFirst(t *testing.T) {
 		}
 	})
 }
+
+// A publisher that takes back what it announced does not miss it; what comes all the same counts.
+func TestTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a", HasVideo: true, HasAudio: true})
+		defer s.Close(nil)
+		s.Video.Announce(&media.Track{Codec: media.H264})
+		s.Audio.Expect()
+		s.SetLive()
+		s.NoVideo()
+		if s.HasVideo() || !s.HasAudio() || s.Video.Announced() != nil {
+			t.Errorf("pictures %v, announced %v; sound %v", s.HasVideo(), s.Video.Announced(), s.HasAudio())
+		}
+		<-time.After(time.Minute)
+		if st := s.Stats(); st.Video.Missing || !st.Audio.Missing {
+			t.Errorf("missing: pictures %v, sound %v; want only the sound", st.Video.Missing, st.Audio.Missing)
+		}
+		s.NoAudio()
+		if s.HasAudio() || s.Stats().Audio.Missing {
+			t.Error("the sound is still expected")
+		}
+		s.Video.Write(media.Frame{Track: &media.Track{Codec: media.H264}, Key: true, Data: []byte{1}})
+		if s.Stats().Video.Frames != 1 {
+			t.Error("a picture that came all the same is not counted")
+		}
+	})
+}

@@ -105,6 +105,13 @@ func (f *Feed) Expect() {
 	f.expected = true
 }
 
+// unexpect takes back what Expect or Announce noted.
+func (f *Feed) unexpect() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.expected, f.announced = false, nil
+}
+
 // Announce is Expect, with the track of the frames to come.
 func (f *Feed) Announce(t *media.Track) {
 	f.mu.Lock()

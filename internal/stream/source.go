@@ -49,6 +49,8 @@ type Source struct {
 	done     chan struct{}
 	ending   atomic.Bool // see SetEnding
 
+	noVideo, noAudio atomic.Bool // see NoVideo
+
 	mu         sync.Mutex
 	err        error                 // guarded by mu; set when done is closed
 	renditions map[string]*rendition // guarded by mu
@@ -89,6 +91,25 @@ func (s *Source) SetLive() {
 
 // SetEnding notes that the publisher has left, and that only frames which it sent before are still to come.
 func (s *Source) SetEnding() { s.ending.Store(true) }
+
+// NoVideo notes that the publisher will send no pictures after all: a phone that was called has refused them, for example. Nobody waits for
+// pictures then, or misses them. If some come all the same, they are taken.
+func (s *Source) NoVideo() {
+	s.noVideo.Store(true)
+	s.Video.unexpect()
+}
+
+// NoAudio is NoVideo for sound.
+func (s *Source) NoAudio() {
+	s.noAudio.Store(true)
+	s.Audio.unexpect()
+}
+
+// HasVideo reports whether the publisher said that it would send pictures, and has not taken that back.
+func (s *Source) HasVideo() bool { return s.info.HasVideo && !s.noVideo.Load() }
+
+// HasAudio reports whether the publisher said that it would send sound, and has not taken that back.
+func (s *Source) HasAudio() bool { return s.info.HasAudio && !s.noAudio.Load() }
 
 // LiveFor returns how long the publisher has been connected, 0 if it is not connected yet.
 func (s *Source) LiveFor() time.Duration {

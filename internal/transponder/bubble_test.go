@@ -236,18 +236,25 @@ func (c *pacedConn) Write(b []byte) (int, error) {
 // pushInBubble starts a push to the farEnd. The test calls the returned stop, which ends the registry, before its bubble ends.
 func pushInBubble(t *testing.T, e *farEnd, change func(*Config), req Request) (s *source, r *Registry, id string, stop func()) {
 	t.Helper()
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
+	src, err := hub.Publish(stream.Info{Name: "s", ID: "s", HasVideo: true, HasAudio: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, id, stop = pushSource(t, e, hub, src, change, req)
+	return &source{Source: src, video: realVideo(t), audio: realAudio}, r, id, stop
+}
+
+// pushSource is pushInBubble for a source of the test.
+func pushSource(t *testing.T, e *farEnd, hub *stream.Hub, src *stream.Source, change func(*Config), req Request) (r *Registry, id string, stop func()) {
+	t.Helper()
 	cfg := DefaultConfig()
 	cfg.FailedFor = 0
 	cfg.dialTCP = e.dial
 	if change != nil {
 		change(&cfg)
 	}
-	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	r = NewRegistry(cfg, testParts(hub), slog.New(slog.DiscardHandler))
-	src, err := hub.Publish(stream.Info{Name: "s", ID: "s", HasVideo: true, HasAudio: true})
-	if err != nil {
-		t.Fatal(err)
-	}
 	src.SetLive()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan struct{})
@@ -267,7 +274,7 @@ func pushInBubble(t *testing.T, e *farEnd, change func(*Config), req Request) (s
 		t.Fatal(err)
 	}
 	synctest.Wait() // it has attached
-	return &source{Source: src, video: realVideo(t), audio: realAudio}, r, info.ID, stop
+	return r, info.ID, stop
 }
 
 // at writes the picture and the sound of one moment of the stream.

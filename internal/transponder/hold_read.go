@@ -137,7 +137,7 @@ func (h *holder) endHold(f media.Frame) {
 	if !h.held {
 		return
 	}
-	if !picture && h.src.Info().HasVideo {
+	if !picture && h.src.HasVideo() {
 		if h.heard.IsZero() {
 			h.heard = time.Now()
 		}

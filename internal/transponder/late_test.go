@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bluenviron/gortmplib"
@@ -221,5 +222,33 @@ func TestLateAtServerThatRefuses(t *testing.T) {
 	})
 	if made, ok := b.hub.Source("rtmp_s"); !ok || made != first {
 		t.Error("the stream was interrupted")
+	}
+}
+
+// A push waits for pictures that were announced, and not for pictures that a phone has refused.
+func TestRefusedPictures(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			e := &farEnd{}
+			hub := stream.NewHub(stream.DefaultConfig(), nil)
+			src, err := hub.Publish(stream.Info{Name: "s", ID: "s", HasVideo: true, HasAudio: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if refused {
+				src.NoVideo()
+			}
+			_, _, stop := pushSource(t, e, hub, src, nil, Request{TargetName: "room"})
+			defer stop()
+			from := time.Now()
+			for len(e.got()) == 0 && time.Since(from) < 2*videoWait {
+				src.Audio.Write(media.Frame{Track: realAudio, Time: src.Now(), Key: true, Data: []byte{1}})
+				time.Sleep(20 * time.Millisecond)
+				synctest.Wait()
+			}
+			if took := time.Since(from); refused != (took < time.Second) || took > videoWait+time.Second {
+				t.Errorf("refused %v: the sound was sent after %v", refused, took)
+			}
+		})
 	}
 }

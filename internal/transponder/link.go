@@ -62,7 +62,7 @@ func (l *link) muxer() *flv.Muxer {
 	if l.push.cfg.SendMetadata {
 		m.Metadata = flv.MetadataTag
 	}
-	if l.push.src.Info().HasVideo {
+	if l.push.source().HasVideo() {
 		m.WaitVideoMS = videoWait.Milliseconds()
 	}
 	return m

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
 
 	"transponder/internal/load"
 	"transponder/internal/media"
@@ -21,7 +22,7 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
 	}
-	how := naming{Prefix: r.cfg.NamePrefix, FullURL: r.cfg.FullURL, Parameters: true}
+	how := naming{Prefix: r.cfg.NamePrefix, Name: req.TargetName, FullURL: r.cfg.FullURL, Parameters: true}
 	if req.FullURL != nil {
 		how.FullURL, how.Parameters = *req.FullURL, false
 	}
@@ -64,6 +65,9 @@ func (r *Registry) refuse(streamName string, target pushTarget, err error) error
 	return &RequestError{"rtmpUrl", fmt.Sprintf("the name %q of the server cannot be resolved", target.Host)}
 }
 
+// maxTargetName is the longest name to publish under, in bytes. Servers make file names and paths of it.
+const maxTargetName = 255
+
 // maxFlashVersion is the longest flash version of a request: servers read it into small buffers.
 const maxFlashVersion = 256
 
@@ -74,6 +78,8 @@ func (r *Registry) check(req Request) error {
 		return &RequestError{"streamName", "it is missing"}
 	case req.URL == "":
 		return &RequestError{"rtmpUrl", "it is missing"}
+	case len(req.TargetName) > maxTargetName || strings.ContainsFunc(req.TargetName, unicode.IsControl):
+		return &RequestError{"rtmpStream", fmt.Sprintf("it contains a control character or is longer than %d bytes", maxTargetName)}
 	case len(req.FlashVersion) > maxFlashVersion:
 		return &RequestError{"rtmpFlashVersion", fmt.Sprintf("it is longer than %d characters", maxFlashVersion)}
 	}

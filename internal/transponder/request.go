@@ -35,6 +35,7 @@ func (e *RequestError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.
 // Request asks for a push.
 type Request struct {
 	StreamName   string
+	TargetName   string // to publish under, with the prefix of the settings before it if it has none; empty: StreamName. A full URL names its own
 	URL          string
 	FullURL      *bool  // the last part of the URL is the name to publish under; nil: as in the settings
 	FlashVersion string // empty: as in the settings

@@ -13,7 +13,8 @@ import (
 
 // naming is how the name to publish under is made.
 type naming struct {
-	Prefix  string // put before the name of the stream
+	Prefix  string // put before the name
+	Name    string // "": that of the stream
 	FullURL bool   // the last part of the URL is the name
 	// Parameters changes FullURL: app/?user=u&pass=p is an application with parameters, as the contract wants it for the setting
 	// rtmp_transponder_full_url=true. A request with FullURL means a name there, since the keys of some platforms begin with a question
@@ -50,7 +51,7 @@ const maxURL = 8 << 10
 
 // parseTarget parses the URL of a push.
 //
-// Without naming.FullURL the application is the whole path with the query, and the name is the prefix and the name of the stream:
+// Without naming.FullURL the application is the whole path with the query, and the name is the prefix and the name of the stream, or naming.Name:
 // rtmp://host/live/?user=u leads to connect('live/?user=u'), publish('rtmp_NAME'). With naming.FullURL the name is the last part of the
 // path (see splitName), and a URL without such a part is refused.
 func parseTarget(rawURL, streamName string, n naming) (pushTarget, error) {
@@ -89,6 +90,9 @@ func parseTarget(rawURL, streamName string, n naming) (pushTarget, error) {
 	}
 
 	t.App, t.Name = path, n.Prefix+streamName
+	if n.Name != "" {
+		t.Name = n.Prefix + strings.TrimPrefix(n.Name, n.Prefix)
+	}
 	if n.FullURL && !(n.Parameters && isParameters(path)) {
 		t.App, t.Name = splitName(path)
 		t.SecretName = true

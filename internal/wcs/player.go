@@ -203,7 +203,7 @@ func (p *player) announcePlaying(ctx context.Context, playback Playback) {
 	everySecond(ctx, func(now time.Time) {
 		st := playback.Stats()
 		p.stats.Store(&st)
-		if p.src.Info().HasVideo {
+		if p.src.HasVideo() {
 			p.rateBPS.Store(m.rate(now, st.VideoBytes))
 			p.sendRate("outboundVideoRate", p.rateBPS.Load())
 		}

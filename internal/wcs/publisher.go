@@ -162,7 +162,7 @@ func (p *publisher) announceLive(ctx context.Context) {
 // tellRate tells the page how much video arrives here. The page compares that with what it has sent.
 func (p *publisher) tellRate(ctx context.Context) {
 	src := p.media.Source()
-	if !src.Info().HasVideo {
+	if !src.HasVideo() {
 		return
 	}
 	m := rateMeter{bytes: src.Video.Stats().Bytes, at: time.Now()}

@@ -30,7 +30,7 @@ func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, er
 	if !libav.Enabled {
 		return nil, libav.ErrDisabled
 	}
-	if !s.Info().HasVideo && s.Video.Track() == nil {
+	if !s.HasVideo() && s.Video.Track() == nil {
 		return nil, ErrNoPicture
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, snapshotLimit, fmt.Errorf("%w that comes in time", ErrNoPicture))

@@ -95,7 +95,7 @@ func (r *rendition) first() error {
 	case !r.audio.cfg.AddSilence:
 		r.alarm.unset()
 		return r.read()
-	case t == nil && !r.src.Info().HasAudio:
+	case t == nil && !r.src.HasAudio():
 		return nil
 	case t != nil && !r.want.passes(t):
 		return nil
