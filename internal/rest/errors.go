@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"transponder/internal/load"
+	"transponder/internal/sip"
+	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/soundfile"
 	"transponder/internal/transponder"
@@ -30,24 +32,33 @@ var (
 
 // isNothing says whether a request found nothing. The contract answers that with 404.
 func isNothing(err error) bool {
-	return err == errNoPush || err == errNoStream || err == errNoConnection
+	return err == errNoPush || err == errNoStream || err == errNoConnection || err == errNoCall
 }
 
 // outcome returns the status and the message of the answer for an error.
 func outcome(err error) (status int, message string) {
 	var own refusal
 	var bad *transponder.RequestError
+	var badCall *sip.RequestError
 	var busy *picture.BusyError
 	switch {
 	case errors.As(err, &own):
 		return own.status, own.message
 	case errors.As(err, &bad):
 		return http.StatusBadRequest, bad.Error()
-	case errors.Is(err, transponder.ErrStreamNotFound):
+	case errors.As(err, &badCall):
+		return http.StatusBadRequest, badCall.Error()
+	case errors.Is(err, stream.ErrName):
+		return http.StatusBadRequest, "toStream: " + err.Error()
+	case errors.Is(err, sip.ErrPolicy):
+		return http.StatusForbidden, err.Error()
+	case errors.Is(err, transponder.ErrStreamNotFound), errors.Is(err, sip.ErrNoStream):
 		return errNoStream.status, errNoStream.message
+	case errors.Is(err, sip.ErrNoCall):
+		return errNoCall.status, errNoCall.message
 	case errors.Is(err, transponder.ErrNotFound):
 		return errNoPush.status, errNoPush.message
-	case errors.Is(err, soundfile.ErrNotFound):
+	case errors.Is(err, soundfile.ErrNotFound), errors.Is(err, sip.ErrNoFile):
 		return http.StatusNotFound, "No such file"
 	case errors.Is(err, soundfile.ErrUnplayable):
 		return http.StatusBadRequest, "soundFile: " + err.Error()
@@ -55,13 +66,14 @@ func outcome(err error) (status int, message string) {
 		return http.StatusBadRequest, picture.ErrDisabled.Error()
 	case errors.As(err, &busy):
 		return http.StatusServiceUnavailable, busy.Error()
-	case errors.Is(err, transponder.ErrDuplicate):
+	case errors.Is(err, transponder.ErrDuplicate), errors.Is(err, sip.ErrCallID), errors.Is(err, sip.ErrPushed),
+		errors.Is(err, sip.ErrState), errors.Is(err, stream.ErrNameInUse):
 		return http.StatusConflict, err.Error()
-	case errors.Is(err, transponder.ErrUnsupported):
+	case errors.Is(err, transponder.ErrUnsupported), errors.Is(err, sip.ErrOff):
 		return http.StatusNotImplemented, err.Error()
-	case errors.Is(err, load.ErrFull):
+	case errors.Is(err, load.ErrFull), errors.Is(err, sip.ErrTooMany):
 		return http.StatusServiceUnavailable, err.Error()
-	case errors.Is(err, transponder.ErrStopping), errors.Is(err, context.Canceled):
+	case errors.Is(err, transponder.ErrStopping), errors.Is(err, sip.ErrStopping), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, transponder.ErrStopping.Error()
 	default:
 		return http.StatusInternalServerError, "the server failed to do this; its log says why"

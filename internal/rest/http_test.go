@@ -59,7 +59,7 @@ func TestSlashes(t *testing.T) {
 	}
 	defer r.Body.Close()
 	if r.StatusCode != http.StatusNotImplemented {
-		t.Errorf("a call with a slash behind = %d, want 501", r.StatusCode)
+		t.Errorf("calls with a slash behind = %d, want 501", r.StatusCode)
 	}
 }
 
@@ -151,8 +151,13 @@ func (noStreams) Sources() []*stream.Source { return nil }
 
 // A client may ask for an empty list in place of the 404 of the contract.
 func TestEmptyList(t *testing.T) {
-	srv := newServer(t, &fakePushes{}, noStreams{})
-	for _, path := range []string{"/push/find", "/push/find_all", "/stream/find", "/stream/find_all", "/connection/find", "/connection/find_all"} {
+	none := &fakeSessions{}
+	srv := serve(t, DefaultConfig(), Parts{
+		Pushes: &fakePushes{}, Streams: noStreams{}, Events: newFakeEvents(0), Calls: &fakeCalls{}, Connections: none, Players: none,
+	})
+	for _, path := range []string{
+		"/push/find", "/push/find_all", "/stream/find", "/stream/find_all", "/connection/find", "/connection/find_all", "/call/find", "/call/find_all",
+	} {
 		post(t, srv, prefix+path, "{}").wantStatus(t, http.StatusNotFound)
 		r := post(t, srv, prefix+path+"?empty=true", "{}")
 		r.wantStatus(t, http.StatusOK)

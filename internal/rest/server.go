@@ -51,6 +51,7 @@ type Parts struct {
 	Pushes      Pushes
 	Streams     Streams
 	Events      Events
+	Calls       Calls // nil: the settings switch SIP off
 	Connections Connections
 	Players     Players
 	Guard       *guard.Guard // nil: a guard that knows no names of this server
@@ -147,7 +148,7 @@ func (s *Server) routes() {
 	s.list("/connection/find_all", s.findAllConnections, http.MethodGet, http.MethodPost)
 	s.method("/connection/terminate", s.terminateConnection, http.MethodPost)
 	s.method("/connection/set_log_level", s.setLogLevel, http.MethodPost)
-	s.notImplemented("/call", "SIP calls are not available yet")
+	s.callRoutes()
 
 	s.read("/openapi_specification", func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/yaml")
@@ -414,15 +415,6 @@ func notZipped(err error) error {
 		return refusal{http.StatusBadRequest, "the body is not gzip, as Content-Encoding says"}
 	}
 	return err
-}
-
-// notImplemented answers 501 under a path, whatever the method.
-func (s *Server) notImplemented(path, message string) {
-	answer := func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, refusal{http.StatusNotImplemented, message})
-	}
-	s.mux.HandleFunc(prefix+path, answer)
-	s.mux.HandleFunc(prefix+path+"/", answer)
 }
 
 // allowed says whether the method of the request is one of the methods. If not, it answers 405.

@@ -19,6 +19,7 @@ import (
 
 	"transponder/api"
 	"transponder/internal/guard"
+	"transponder/internal/sip"
 )
 
 func TestMethods(t *testing.T) {
@@ -42,8 +43,8 @@ func TestMethods(t *testing.T) {
 		{"GET", "/push/unmute", 405, "POST, OPTIONS"},
 		{"GET", "/push/sound_on", 405, "POST, OPTIONS"},
 		{"GET", "/push/sound_off", 405, "POST, OPTIONS"},
-		{"POST", "/call/startup", 501, ""},
-		{"GET", "/call/find_all", 501, ""},
+		{"GET", "/call/startup", 405, "POST, OPTIONS"},
+		{"PUT", "/call/find_all", 405, "GET, HEAD, POST, OPTIONS"},
 		{"POST", "/push", 404, ""},
 		{"POST", "/push/nothing", 404, ""},
 		{"GET", "/", 404, ""},
@@ -395,7 +396,8 @@ func TestWarnIfOpen(t *testing.T) {
 func TestLogKeepsSecrets(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, log)
+	calls := &fakeCalls{err: sip.ErrPolicy}
+	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0), Calls: calls}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,6 +408,13 @@ func TestLogKeepsSecrets(t *testing.T) {
 		`{"streamName":"name","rtmpUrl":{"hunter2":1}}`,
 	} {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/rest-api/push/startup", strings.NewReader(body)))
+	}
+	for _, body := range []string{
+		`{"callId":"c","callee":"1001","sipPassword":"hunter2"}`,
+		`{"callId":"c","callee":"1001","sipPassword":{"hunter2":1}}`,
+		`{"callId":"c","callee":"1001","sipPort":"hunter2"}`,
+	} {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/rest-api/call/startup", strings.NewReader(body)))
 	}
 	if !strings.Contains(out.String(), "rest request") {
 		t.Fatalf("log = %q, want lines about the requests", &out)

@@ -1,0 +1,208 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"transponder/internal/sip"
+	"transponder/internal/sip/dialog"
+	"transponder/internal/transcode/soundfile"
+)
+
+// Calls makes, finds and ends SIP calls. sip.Calls is one. Methods that name a call return sip.ErrNoCall if there is none with that id.
+type Calls interface {
+	Start(ctx context.Context, r sip.Request) error // returns before anything was sent to the phone
+	Find(f sip.Filter) []sip.Info                   // oldest first
+	Terminate(id string) error
+	SendDigits(id, keys string, how sip.Digits) error // returns before the digits were sent
+	InjectSound(id, file string) error
+	InjectStream(id, name string) error
+	EjectStream(id string) error
+}
+
+var errNoCall = refusal{http.StatusNotFound, "Call not found"}
+
+// maxCustom bounds the member custom of a request, which is kept for as long as the call.
+const maxCustom = 8 << 10
+
+// callRoutes serves the methods of calls. Without Calls each of them answers 501.
+func (s *Server) callRoutes() {
+	s.method("/call/startup", s.onCalls(s.startCall), http.MethodPost)
+	s.list("/call/find", s.onCalls(s.findCalls), http.MethodPost)
+	s.list("/call/find_all", s.onCalls(s.findAllCalls), http.MethodGet, http.MethodPost)
+	s.method("/call/terminate", s.onCalls(s.terminateCall), http.MethodPost)
+	s.method("/call/send_dtmf", s.onCalls(s.sendDigits), http.MethodPost)
+	s.method("/call/inject_sound", s.onCalls(s.injectSound), http.MethodPost)
+	s.method("/call/inject_stream/startup", s.onCalls(s.injectStream), http.MethodPost)
+	s.method("/call/inject_stream/terminate", s.onCalls(s.ejectStream), http.MethodPost)
+	s.method("/call/inject_stream", s.onCalls(s.injectStream), http.MethodPost) // pages of the contract's older versions use this path
+}
+
+// onCalls returns do for servers with calls.
+func (s *Server) onCalls(do func(context.Context, *fields) (any, error)) func(context.Context, *fields) (any, error) {
+	if s.parts.Calls == nil {
+		return func(context.Context, *fields) (any, error) { return nil, sip.ErrOff }
+	}
+	return do
+}
+
+// startCall answers without a body: pages of the contract expect none, and show an error for "{}".
+func (s *Server) startCall(ctx context.Context, f *fields) (any, error) {
+	req := sip.Request{
+		CallID:      f.required("callId"),
+		Callee:      f.required("callee"),
+		Account:     f.account(),
+		VisibleName: f.text("visibleName"),
+		Audio:       f.flag("hasAudio", true),
+		Video:       f.flag("hasVideo", false),
+		ToStream:    f.text("toStream"),
+		RTMPURL:     f.text("rtmpUrl"),
+		RTMPStream:  f.text("rtmpStream"),
+		Picture:     f.picture(),
+		AppKey:      f.text("appKey"),
+		Custom:      f.custom(),
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, s.parts.Calls.Start(ctx, req)
+}
+
+// account reads the SIP account of a call.
+func (f *fields) account() sip.Account {
+	a := sip.Account{
+		Login:         f.text("sipLogin"),
+		AuthName:      f.text("sipAuthenticationName"),
+		Password:      f.text("sipPassword"),
+		Domain:        f.text("sipDomain"),
+		OutboundProxy: f.text("sipOutboundProxy"),
+		Port:          f.integer("sipPort"),
+		Transport:     f.text("sipTransport"),
+		Register:      f.flag("sipRegisterRequired", false),
+	}
+	// The Web SDK sends the proxy under a second name, too.
+	if proxy := f.text("sipProxy"); a.OutboundProxy == "" {
+		a.OutboundProxy = proxy
+	}
+	return a
+}
+
+// flag returns a field that is a boolean, or absent if the request does not have it.
+func (f *fields) flag(name string, absent bool) bool {
+	if wish := f.boolean(name); wish != nil {
+		return *wish
+	}
+	return absent
+}
+
+// picture reads what the push of a call shows if the phone sends no picture. It is an option of the push, and may stand among the others.
+func (f *fields) picture() string {
+	picture := f.text("picture")
+	options := f.object("options")
+	if among := options.text("picture"); among != "" {
+		picture = among
+	}
+	if f.err == nil {
+		f.err = options.err
+	}
+	return picture
+}
+
+// custom reads a value of any kind, nil if it is absent.
+func (f *fields) custom() json.RawMessage {
+	v := f.take("custom")
+	if len(v) > maxCustom {
+		f.fail("custom", "it is longer than %d bytes", maxCustom)
+		return nil
+	}
+	return v
+}
+
+func (s *Server) findCalls(ctx context.Context, f *fields) (any, error) {
+	filter := sip.Filter{
+		CallID:   f.text("callId"),
+		Callee:   f.text("callee"),
+		Caller:   f.text("caller"),
+		RTMPURL:  f.text("rtmpUrl"),
+		ToStream: f.text("toStream"),
+		Status:   dialog.Status(f.text("status")),
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return s.callList(ctx, filter)
+}
+
+func (s *Server) findAllCalls(ctx context.Context, _ *fields) (any, error) {
+	return s.callList(ctx, sip.Filter{})
+}
+
+func (s *Server) callList(ctx context.Context, filter sip.Filter) (any, error) {
+	found := s.parts.Calls.Find(filter)
+	if len(found) == 0 {
+		return nil, errNoCall
+	}
+	list := make([]callBody, 0, len(found))
+	for _, c := range found {
+		if isStranger(ctx) {
+			c = forStrangers(c)
+		}
+		list = append(list, newCallBody(c, s.nodeID))
+	}
+	return list, nil
+}
+
+func (s *Server) terminateCall(_ context.Context, f *fields) (any, error) {
+	id := f.required("callId")
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, s.parts.Calls.Terminate(id)
+}
+
+// digitWays are the ways of sending digits that a request may name; "": that of the settings.
+var digitWays = map[string]sip.Digits{
+	"": "", "RFC2833": sip.DigitsRTP, "INFO": sip.DigitsInfo, "INFO_RELAY": sip.DigitsInfoRelay,
+}
+
+func (s *Server) sendDigits(_ context.Context, f *fields) (any, error) {
+	id, keys, way := f.required("callId"), f.required("dtmf"), f.text("type")
+	how, known := digitWays[way]
+	if !known {
+		f.fail("type", "it must be RFC2833, INFO or INFO_RELAY, not %q", shorten(way))
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, s.parts.Calls.SendDigits(id, keys, how)
+}
+
+func (s *Server) injectSound(_ context.Context, f *fields) (any, error) {
+	id, file := f.required("callId"), f.required("fileName")
+	if f.err != nil {
+		return nil, f.err
+	}
+	err := s.parts.Calls.InjectSound(id, file)
+	if errors.Is(err, soundfile.ErrUnplayable) {
+		return nil, &sip.RequestError{Field: "fileName", Reason: err.Error()}
+	}
+	return nil, err
+}
+
+func (s *Server) injectStream(_ context.Context, f *fields) (any, error) {
+	id, name := f.required("callId"), f.required("streamName")
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, s.parts.Calls.InjectStream(id, name)
+}
+
+func (s *Server) ejectStream(_ context.Context, f *fields) (any, error) {
+	id := f.required("callId")
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, s.parts.Calls.EjectStream(id)
+}
