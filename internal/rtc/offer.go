@@ -61,6 +61,8 @@ type Section struct {
 
 	Disabled   bool // the offerer itself refuses the section: port 0 without a=bundle-only
 	BundleOnly bool // port 0, but the section lives in a bundle (RFC 9143, 6)
+	// Sends and Receives tell the directions that the client offers, or has chosen in its answer.
+	Sends, Receives bool
 	// Kept marks a section of the bundle that is not used. The answer has it as inactive. Refusing the tagged section would
 	// take the transport away from the others (RFC 9143, 7.3.1), and GStreamer 1.22 does not start at all if one section of
 	// a bundle is refused.

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -28,31 +29,46 @@ const orientationURI = "urn:3gpp:video-orientation"
 // ParseOffer reads an offer to send, and chooses one codec for each section that sends. For video it prefers H.264
 // (packetization mode 1 to mode 0) to the first of VP8, VP9, AV1 and HEVC; for audio it prefers Opus to G.711. Clients edit
 // their offers, so it ignores lines that it does not know or cannot read. It fails with ErrBadOffer or ErrNoCommonCodecs.
-func ParseOffer(text string) (*ParsedOffer, error) { return reading{rank: (*format).rank}.parse(text) }
+func ParseOffer(text string) (*ParsedOffer, error) {
+	return reading{sends: true, bad: ErrBadOffer, rank: (*format).rank, wanted: anyCodec}.parse(text)
+}
 
 // ParsePlay reads an offer to receive, and chooses for each section that receives the first of these tracks whose codec the
 // section has. It refuses sections for which there is no track of their kind. It ignores the same lines, and fails with the
 // same errors, as ParseOffer.
 func ParsePlay(text string, tracks ...*media.Track) (*ParsedOffer, error) {
 	rank := func(f *format, k media.Kind) (media.Codec, int) { return f.rankFor(k, tracks) }
-	return reading{receives: true, tracks: tracks, rank: rank}.parse(text)
+	hasTrack := func(k media.Kind) bool {
+		return slices.ContainsFunc(tracks, func(t *media.Track) bool { return t.Codec.Kind() == k })
+	}
+	return reading{receives: true, bad: ErrBadOffer, rank: rank, kinds: hasTrack, wanted: anyCodec}.parse(text)
+}
+
+// ParseCall reads an offer of media both ways, and chooses one codec for each section that sends or receives. It prefers the
+// codecs of terms, then H.264 to VP8 and Opus to G.711. It leaves out codecs that other media cannot be transcoded to. It
+// refuses sections of other kinds than those of terms. It ignores the same lines, and fails with the same errors, as
+// ParseOffer.
+func ParseCall(text string, terms Terms) (*ParsedOffer, error) {
+	rank := func(f *format, k media.Kind) (media.Codec, int) { return f.rankCall(k, terms.Prefer) }
+	o, err := reading{sends: true, receives: true, bad: ErrBadOffer, rank: rank, kinds: terms.has, wanted: callCodec}.parse(text)
+	if err == nil && o.Unbundled {
+		return nil, fmt.Errorf("%w: audio and video are in different BUNDLE groups, and a call has one transport", ErrBadOffer)
+	}
+	return o, err
 }
 
 // reading says what to look for in an offer.
 type reading struct {
-	receives bool           // look for sections that receive; otherwise for sections that send
-	tracks   []*media.Track // what can be sent to sections that receive
-	rank     func(*format, media.Kind) (media.Codec, int)
-}
-
-// wants says whether sections of a kind can be used.
-func (r reading) wants(k media.Kind) bool {
-	return !r.receives || slices.ContainsFunc(r.tracks, func(t *media.Track) bool { return t.Codec.Kind() == k })
+	sends, receives bool  // look for sections that send, or receive
+	bad             error // what SDP that is not usable is called
+	rank            func(*format, media.Kind) (media.Codec, int)
+	kinds           func(media.Kind) bool   // whether sections of a kind can be used; nil: they can
+	wanted          func(media.Kind) string // names the codecs that can be used
 }
 
 func (r reading) parse(text string) (*ParsedOffer, error) {
 	if len(text) > maxOffer {
-		return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrBadOffer, maxOffer)
+		return nil, fmt.Errorf("%w: it is longer than %d bytes", r.bad, maxOffer)
 	}
 	o := &ParsedOffer{}
 	head, parts := splitSections(text)
@@ -71,7 +87,7 @@ func (r reading) parse(text string) (*ParsedOffer, error) {
 		}
 	}
 	if len(parts) == 0 || len(parts) > maxSections {
-		return nil, fmt.Errorf("%w: it has %d m-lines", ErrBadOffer, len(parts))
+		return nil, fmt.Errorf("%w: it has %d m-lines", r.bad, len(parts))
 	}
 	for _, part := range parts {
 		s, left, err := r.section(part, session)
@@ -82,18 +98,21 @@ func (r reading) parse(text string) (*ParsedOffer, error) {
 		o.Sections = append(o.Sections, s)
 	}
 	if err := o.nameSections(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", r.bad, err)
 	}
 	for _, s := range o.Sections {
-		if s.Kind != media.KindNone && !r.wants(s.Kind) {
+		if s.Kind != media.KindNone && r.kinds != nil && !r.kinds(s.Kind) {
 			s.refuse()
 		}
 	}
-	used, err := o.choose()
+	used, err := r.choose(o)
 	if err != nil {
 		return nil, err
 	}
-	return o, o.connect(used, groups)
+	if err := o.connect(used, groups); err != nil {
+		return nil, fmt.Errorf("%w: %w", r.bad, err)
+	}
+	return o, nil
 }
 
 // leave notes why a section that sends is not used. The first reason counts.
@@ -108,7 +127,7 @@ func (o *ParsedOffer) nameSections() error {
 	names := map[string]bool{}
 	for _, s := range o.Sections {
 		if s.MID != "" && names[s.MID] {
-			return fmt.Errorf("%w: two sections have a=mid:%s", ErrBadOffer, s.MID)
+			return fmt.Errorf("two sections have a=mid:%s", s.MID)
 		}
 		names[s.MID] = true
 	}
@@ -127,7 +146,7 @@ func (o *ParsedOffer) nameSections() error {
 }
 
 // choose returns the sections to use: the first of each kind. It refuses the others.
-func (o *ParsedOffer) choose() ([]*Section, error) {
+func (r reading) choose(o *ParsedOffer) ([]*Section, error) {
 	var used []*Section
 	for _, s := range o.Sections {
 		if s.Kind == media.KindNone {
@@ -139,12 +158,12 @@ func (o *ParsedOffer) choose() ([]*Section, error) {
 			continue
 		}
 		if s.Codec == media.CodecNone {
-			return nil, fmt.Errorf("%w: %s needs %s", ErrNoCommonCodecs, s.Kind, wanted(s.Kind))
+			return nil, fmt.Errorf("%w: %s needs %s", ErrNoCommonCodecs, s.Kind, r.wanted(s.Kind))
 		}
 		used = append(used, s)
 	}
 	if len(used) == 0 {
-		return nil, fmt.Errorf("%w: no section for audio or video can be used", ErrBadOffer)
+		return nil, fmt.Errorf("%w: no section for audio or video can be used", r.bad)
 	}
 	return used, nil
 }
@@ -153,20 +172,20 @@ func (o *ParsedOffer) choose() ([]*Section, error) {
 func (o *ParsedOffer) connect(used []*Section, groups [][]string) error {
 	o.bundle(used, groups)
 	if len(o.Bundle) == 0 && slices.ContainsFunc(used, func(s *Section) bool { return s.BundleOnly }) {
-		return fmt.Errorf("%w: a section is bundle-only, but not in one BUNDLE group with the others", ErrBadOffer)
+		return errors.New("a section is bundle-only, but not in one BUNDLE group with the others")
 	}
 	for _, s := range used {
 		switch {
 		case s.Ufrag == "" || s.Pwd == "":
-			return fmt.Errorf("%w: it has no ICE user name and password", ErrBadOffer)
+			return errors.New("it has no ICE user name and password")
 		case s.Fingerprint == "":
-			return fmt.Errorf("%w: it has no DTLS fingerprint", ErrBadOffer)
+			return errors.New("it has no DTLS fingerprint")
 		}
 		// If the offer has no group, but the same user name in all sections, then the line with the group was lost.
 		o.Unbundled = o.Unbundled || len(o.Bundle) == 0 && (len(groups) > 0 || s.Ufrag != used[0].Ufrag) && len(used) > 1
 	}
 	if len(used) > 1 && !o.Unbundled && used[0].PayloadType == used[1].PayloadType {
-		return fmt.Errorf("%w: audio and video share payload type %d", ErrBadOffer, used[0].PayloadType)
+		return fmt.Errorf("audio and video share payload type %d", used[0].PayloadType)
 	}
 	return nil
 }
@@ -221,11 +240,18 @@ func (s *Section) complete(from *Section) {
 	}
 }
 
-func wanted(k media.Kind) string {
+func anyCodec(k media.Kind) string {
 	if k == media.Video {
 		return "H264, VP8, VP9, AV1 or H265"
 	}
 	return "opus, PCMA or PCMU"
+}
+
+func callCodec(k media.Kind) string {
+	if k == media.Video {
+		return "H264 or VP8"
+	}
+	return anyCodec(k)
 }
 
 func (s *Section) refuse() { s.Kind, s.Codec = media.KindNone, media.CodecNone }

@@ -2,12 +2,9 @@ package rtc
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"transponder/internal/media"
@@ -26,60 +23,43 @@ type Sources interface {
 
 // Playback is one client that plays a stream.
 type Playback struct {
+	*playout
 	e      *Egress
-	src    *stream.Source // the first source; RTP times follow its clock
-	outlet Outlet
+	src    *stream.Source // the first source
 	answer string
 
 	sources Sources       // to find the next publisher of the name; nil: the playback ends with the source
 	hold    time.Duration // how long to wait for the next publisher
-
-	// These describe the source that plays now. Run owns them once it is called.
-	playing      *stream.Source
-	shift        time.Duration // from the clock of playing to the clock of src
-	joined       bool          // a frame of playing was sent
-	video, audio *sendTrack    // nil: not sent
-	releases     []func()      // of the transcoded feeds
-	reader       *stream.Reader
-	spread       *time.Timer // paces the packets of a large frame; nil before the first one
 
 	awayMu      sync.Mutex
 	away        bool          // guarded by awayMu: the publisher has left and may come back
 	awayChanged chan struct{} // guarded by awayMu; closed when away changes
 
 	connected chan struct{}
-	closed    chan error                  // gets one value: why the session ended
-	shown     atomic.Pointer[stream.Feed] // the feed of the pictures
-	seen      atomic.Pointer[[2]*media.Track]
-	dropped   atomic.Int64
-}
-
-// sendTrack is one track that is sent.
-type sendTrack struct {
-	kind  media.Kind
-	codec media.Codec
-	feed  *stream.Feed
-	cut   Packetizer
-	clock *RTPClock
+	closed    chan error // gets one value: why the session ended
 }
 
 func newPlayback(e *Egress, src *stream.Source) *Playback {
-	return &Playback{
-		e: e, src: src, playing: src, awayChanged: make(chan struct{}),
+	p := &Playback{
+		e: e, src: src, awayChanged: make(chan struct{}),
 		connected: make(chan struct{}), closed: make(chan error, 1),
 	}
+	p.playout = newPlayout(src.Created(), e.parts.Transcode, p)
+	return p
 }
+
+// begun implements playoutEvents.
+func (p *Playback) begun() { p.setAway(false) }
+
+// unplayable implements playoutEvents: it ends the playback.
+func (p *Playback) unplayable(_ media.Kind, cause error) error { return cause }
 
 // sendEvents takes the events of a playback's session.
 type sendEvents struct{ p *Playback }
 
 func (e sendEvents) Connected() { close(e.p.connected) }
 
-func (e sendEvents) WantsKeyFrame() {
-	if feed := e.p.shown.Load(); feed != nil {
-		feed.RequestKeyFrame()
-	}
-}
+func (e sendEvents) WantsKeyFrame() { e.p.wantKeyFrame() }
 
 func (e sendEvents) Closed(cause error) { e.p.closed <- ended(cause) }
 
@@ -89,8 +69,8 @@ func (p *Playback) start(ctx context.Context, offer Offer) error {
 	if err != nil {
 		return err
 	}
-	streamID, err := p.open(parsed)
-	if err != nil {
+	streamID := p.open(parsed)
+	if err := p.join(p.src); err != nil {
 		return err
 	}
 	if parsed.Unbundled {
@@ -124,10 +104,6 @@ func (p *Playback) choose(ctx context.Context, offer Offer) (*ParsedOffer, error
 	return offer.parsePlay(tracks)
 }
 
-// transcodedVideo are the codecs that pictures can be transcoded to. Browsers must have both (RFC 7742, 5). Some have only
-// the second one until they have downloaded the first.
-var transcodedVideo = []media.Codec{media.H264, media.VP8}
-
 // tracks waits for the source's first frames, but no longer than TrackTimeout after the source went live: after that the
 // source has shown what it sends. A track that is still unknown is assumed to be what browsers send.
 func (p *Playback) tracks(ctx context.Context) (video, audio *media.Track) {
@@ -156,39 +132,10 @@ func (p *Playback) tracks(ctx context.Context) (video, audio *media.Track) {
 	return video, audio
 }
 
-// open gets a feed for each section that is used. It returns the stream's id for the answer.
-func (p *Playback) open(offer *ParsedOffer) (streamID string, err error) {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	for i, s := range offer.Used() {
-		origin := binary.BigEndian.Uint32(random[4*(i%2):])
-		t := &sendTrack{
-			kind: s.Kind, codec: s.Codec, cut: NewPacketizer(PacketizerConfig{Codec: s.Codec}),
-			clock: NewRTPClock(s.Codec, origin),
-		}
-		if err := p.feed(t); err != nil {
-			return "", err
-		}
-		if s.Kind == media.Video {
-			p.video = t
-		} else {
-			p.audio = t
-		}
-	}
-	return fmt.Sprintf("%x", random), nil
-}
-
 // release releases the transcoded feeds and the player's place.
 func (p *Playback) release() {
 	p.releaseFeeds()
 	p.e.players.Add(-1)
-}
-
-func (p *Playback) releaseFeeds() {
-	for _, f := range p.releases {
-		f()
-	}
-	p.releases = nil
 }
 
 // Hold lets the playback outlive its source: if the source ends, the playback waits up to limit for another publisher of
@@ -224,16 +171,6 @@ func (p *Playback) Connected() <-chan struct{} { return p.connected }
 // AddCandidate takes a candidate of the client that the offer did not have: the value of an a=candidate line.
 func (p *Playback) AddCandidate(candidate string) error { return p.outlet.AddCandidate(candidate) }
 
-// Stats returns the playback's figures.
-func (p *Playback) Stats() PlayStats {
-	st := p.outlet.Stats()
-	st.Dropped = p.dropped.Load()
-	if seen := p.seen.Load(); seen != nil {
-		st.Video, st.Audio = seen[0], seen[1]
-	}
-	return st
-}
-
 // Run plays until the client leaves (one of this package's errors), until the source ends (ErrSourceEnded) and, after Hold,
 // no other comes in time, or until ctx ends (its cause). The session is closed and joined when Run returns. Run must be
 // called, once.
@@ -251,7 +188,7 @@ func (p *Playback) run(ctx context.Context) error {
 		return err
 	}
 	for {
-		err := p.play(ctx)
+		err := p.play(ctx, p.closed)
 		if !errors.Is(err, ErrSourceEnded) || !p.holds() {
 			return err
 		}
@@ -263,6 +200,7 @@ func (p *Playback) run(ctx context.Context) error {
 		if err := p.join(next); err != nil && next.Err() == nil { // if next has ended already, play says so
 			return err
 		}
+		p.e.log.Info("playback goes on with another publisher", "stream", p.src.Info().Name)
 	}
 }
 
@@ -295,7 +233,7 @@ func (p *Playback) await(ctx context.Context, ended error) (*stream.Source, erro
 	defer limit.Stop()
 	for {
 		added := p.sources.Added()
-		if next, ok := p.sources.Source(p.src.Info().Name); ok && next != p.playing {
+		if next, ok := p.sources.Source(p.src.Info().Name); ok && next != p.source {
 			return next, nil
 		}
 		select {
@@ -308,40 +246,4 @@ func (p *Playback) await(ctx context.Context, ended error) (*stream.Source, erro
 			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-// join goes on with another source, in the codecs that were agreed on. What the new source sends may be unknown yet; it is
-// assumed to send what the old one sent, until its first frame tells.
-func (p *Playback) join(next *stream.Source) error {
-	p.playing, p.shift, p.joined = next, next.Created().Sub(p.src.Created()), false
-	for _, t := range []*sendTrack{p.video, p.audio} {
-		if t == nil {
-			continue
-		}
-		if err := p.feed(t); err != nil {
-			return err
-		}
-	}
-	p.e.log.Info("playback goes on with another publisher", "stream", p.src.Info().Name)
-	return nil
-}
-
-// feed gives a track its feed of the playing source: the source's own, or a transcoded one if the source's codec is another.
-func (p *Playback) feed(t *sendTrack) error {
-	t.feed = p.playing.Video
-	if t.kind == media.Audio {
-		t.feed = p.playing.Audio
-	}
-	if now := t.feed.Track(); now != nil && now.Codec != t.codec {
-		feed, release, err := p.e.parts.Transcode(p.playing, t.codec)
-		if err != nil {
-			return err
-		}
-		t.feed = feed
-		p.releases = append(p.releases, release)
-	}
-	if t.kind == media.Video {
-		p.shown.Store(t.feed)
-	}
-	return nil
 }

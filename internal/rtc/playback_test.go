@@ -57,7 +57,7 @@ func TestSlowFrame(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stopped := errors.New("stopped")
 		outlet := &fakeOutlet{written: func() { cancel(stopped) }}
-		p := &Playback{outlet: outlet}
+		p := &playout{outlet: outlet}
 		began := time.Now()
 		err := p.write(ctx, &sendTrack{kind: media.Video}, make([][]byte, 3*burst), 0)
 		if err != stopped || outlet.packets != burst || time.Since(began) > 0 {
@@ -65,7 +65,7 @@ func TestSlowFrame(t *testing.T) {
 		}
 
 		outlet = &fakeOutlet{}
-		p = &Playback{outlet: outlet}
+		p = &playout{outlet: outlet}
 		if err := p.write(t.Context(), &sendTrack{kind: media.Video}, make([][]byte, 3*burst), 0); err != nil || outlet.packets != 3*burst {
 			t.Errorf("%v after %d packets, want all %d", err, outlet.packets, 3*burst)
 		}

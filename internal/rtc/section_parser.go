@@ -23,7 +23,7 @@ type sectionLines struct {
 func (r reading) section(lines []string, session sectionLines) (s *Section, left string, err error) {
 	fields := strings.Fields(strings.TrimPrefix(lines[0], "m="))
 	if len(fields) < 4 {
-		return nil, "", fmt.Errorf("%w: it has a short m-line", ErrBadOffer)
+		return nil, "", fmt.Errorf("%w: it has a short m-line", r.bad)
 	}
 	l := sectionLines{section: session.section, direction: session.direction, formats: map[string]*format{}}
 	l.section.Candidates = slices.Clip(l.section.Candidates)
@@ -47,11 +47,9 @@ func (r reading) section(lines []string, session sectionLines) (s *Section, left
 	port, _, _ := strings.Cut(fields[1], "/")
 	s.BundleOnly = port == "0" && l.bundleOnly
 	s.Disabled = port == "0" && !l.bundleOnly
-	wanted := "sendonly"
-	if r.receives {
-		wanted = "recvonly"
-	}
-	fits := l.direction == "" || l.direction == "sendrecv" || l.direction == wanted
+	both := l.direction == "" || l.direction == "sendrecv"
+	s.Sends, s.Receives = both || l.direction == "sendonly", both || l.direction == "recvonly"
+	fits := r.sends && s.Sends || r.receives && s.Receives
 	kind := media.KindNone
 	switch s.Media {
 	case "audio":

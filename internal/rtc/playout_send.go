@@ -3,15 +3,14 @@ package rtc
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
 )
 
-// play sends the frames of the playing source until it ends, the client leaves or ctx ends.
-func (p *Playback) play(ctx context.Context) error {
+// play sends the frames of the source until it ends (ErrSourceEnded), closed says why the session has ended, or ctx ends.
+func (p *playout) play(ctx context.Context, closed <-chan error) error {
 	cfg := stream.ReaderConfig{MaxDuration: time.Second}
 	if p.video != nil {
 		cfg.Video = p.video.feed
@@ -19,7 +18,7 @@ func (p *Playback) play(ctx context.Context) error {
 	if p.audio != nil {
 		cfg.Audio = p.audio.feed
 	}
-	p.reader = p.playing.NewReader(cfg)
+	p.reader = p.source.NewReader(cfg)
 	defer p.reader.Close()
 	report := time.NewTicker(time.Second)
 	defer report.Stop()
@@ -43,7 +42,7 @@ func (p *Playback) play(ctx context.Context) error {
 		case <-report.C:
 			p.report(p.video)
 			p.report(p.audio)
-		case err := <-p.closed:
+		case err := <-closed:
 			return err
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -52,7 +51,7 @@ func (p *Playback) play(ctx context.Context) error {
 }
 
 // send sends one frame.
-func (p *Playback) send(ctx context.Context, f media.Frame) error {
+func (p *playout) send(ctx context.Context, f media.Frame) error {
 	t := p.audio
 	units := int64(0) // the frame's duration in RTP time, where the packet tells it
 	if f.Kind() == media.Video {
@@ -60,10 +59,10 @@ func (p *Playback) send(ctx context.Context, f media.Frame) error {
 	} else {
 		units = soundUnits(f)
 	}
-	if t == nil {
+	if t == nil || t.feed == nil {
 		return nil
 	}
-	if f.Track.Codec != t.codec || f.Kind() == media.Video && f.Delay != 0 && t.feed == p.playing.Video {
+	if f.Track.Codec != t.codec || f.Kind() == media.Video && f.Delay != 0 && t.feed == p.source.Video {
 		return p.replace(f, t)
 	}
 	p.see(f)
@@ -81,12 +80,12 @@ func (p *Playback) send(ctx context.Context, f media.Frame) error {
 // sourceGap is the least time between the last frame of one source and the first frame of the next.
 const sourceGap = 20 * time.Millisecond
 
-// timeOf returns a time of the playing source on the clock of the first source. The first frame of another source never
+// timeOf returns a time of the source on the clock of the playout. The first frame of another source never
 // goes back behind what was sent before, even if it comes at once or its publisher's clock is slow.
-func (p *Playback) timeOf(t media.Timestamp) media.Timestamp {
+func (p *playout) timeOf(t media.Timestamp) media.Timestamp {
 	if !p.joined {
 		p.joined = true
-		p.setAway(false)
+		p.events.begun()
 		for _, track := range []*sendTrack{p.video, p.audio} {
 			if track != nil && track.clock.Begun() {
 				p.shift += max(0, track.clock.last.Add(sourceGap).Sub(t.Add(p.shift)))
@@ -105,7 +104,7 @@ const (
 )
 
 // write sends a frame. A large frame is sent in bursts: home routers drop packets that come all at once.
-func (p *Playback) write(ctx context.Context, t *sendTrack, payloads [][]byte, at uint32) error {
+func (p *playout) write(ctx context.Context, t *sendTrack, payloads [][]byte, at uint32) error {
 	pause := min(burstPause, maxSpread*burst/time.Duration(max(len(payloads), 1)))
 	for len(payloads) > burst {
 		if err := p.outlet.Write(t.kind, payloads[:burst], at, false); err != nil {
@@ -120,7 +119,7 @@ func (p *Playback) write(ctx context.Context, t *sendTrack, payloads [][]byte, a
 }
 
 // sleep waits for d, or until ctx ends and then returns its cause. It uses one timer again and again.
-func (p *Playback) sleep(ctx context.Context, d time.Duration) error {
+func (p *playout) sleep(ctx context.Context, d time.Duration) error {
 	if p.spread == nil {
 		p.spread = time.NewTimer(d)
 	} else {
@@ -138,18 +137,18 @@ func (p *Playback) sleep(ctx context.Context, d time.Duration) error {
 // replace switches a track to a transcoded feed, because the client cannot play the source's own frames. The reason is a
 // codec that was not agreed on, or B-frames: browsers show pictures in the order in which they come. Frames that were read
 // before the switch are left out.
-func (p *Playback) replace(f media.Frame, t *sendTrack) error {
-	transcodes := t.codec == media.Opus || slices.Contains(transcodedVideo, t.codec)
-	if !transcodes && p.playing != p.src { // the client would have to make a new offer
-		return fmt.Errorf("the publisher has come back with %v, which was not agreed on: %w", f.Track.Codec, ErrNoCommonCodecs)
+func (p *playout) replace(f media.Frame, t *sendTrack) error {
+	transcodes := canMake(t.codec)
+	if !transcodes && p.again { // the client would have to make a new offer
+		return p.drop(t, fmt.Errorf("the publisher has come back with %v, which was not agreed on: %w", f.Track.Codec, ErrNoCommonCodecs))
 	}
-	if !transcodes || t.feed != p.playing.Video && t.feed != p.playing.Audio {
+	if !transcodes || t.feed != p.source.Video && t.feed != p.source.Audio {
 		p.dropped.Add(1)
 		return nil
 	}
-	feed, release, err := p.e.parts.Transcode(p.playing, t.codec)
+	feed, release, err := p.transcode(p.source, t.codec)
 	if err != nil {
-		return fmt.Errorf("play %v out of order, or of another codec: %w", f.Track.Codec, err)
+		return p.drop(t, fmt.Errorf("play %v out of order, or of another codec: %w", f.Track.Codec, err))
 	}
 	p.releases = append(p.releases, release)
 	t.feed = feed
@@ -163,7 +162,7 @@ func (p *Playback) replace(f media.Frame, t *sendTrack) error {
 }
 
 // see notes the track of a frame that is sent, for Stats.
-func (p *Playback) see(f media.Frame) {
+func (p *playout) see(f media.Frame) {
 	var now [2]*media.Track
 	if seen := p.seen.Load(); seen != nil {
 		now = *seen
@@ -180,9 +179,9 @@ func (p *Playback) see(f media.Frame) {
 
 // report sends a sender report for a track. Its wall clock time is the time of sending: the round trip time can be told
 // from a client's reply to it.
-func (p *Playback) report(t *sendTrack) {
+func (p *playout) report(t *sendTrack) {
 	if t != nil && t.clock.Begun() {
-		now := p.src.Now()
-		p.outlet.Report(t.kind, p.src.Created().Add(time.Duration(now)), t.clock.Now(now))
+		now := time.Since(p.epoch)
+		p.outlet.Report(t.kind, p.epoch.Add(now), t.clock.Now(media.Timestamp(now)))
 	}
 }
