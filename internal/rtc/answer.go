@@ -13,7 +13,13 @@ type Answer struct {
 
 	TransportCC bool                   // transport-wide feedback is used where it is offered
 	Rotation    bool                   // the sender tells the rotation of pictures where it offers to; otherwise it rotates them itself
-	Sent        map[media.Kind]Sending // what we send; a section of another kind receives
+	Sent        map[media.Kind]Sending // what we send; nil: we only receive
+	Both        bool                   // we receive too what the client sends; otherwise we only send if Sent is not nil
+}
+
+// Directions says what we do in a section that is used.
+func (a Answer) Directions(s *Section) (receives, sends bool) {
+	return s.Sends && (a.Both || a.Sent == nil), s.Receives && a.Sent != nil
 }
 
 // Sending names what is sent in a section.
@@ -27,7 +33,7 @@ type Transport struct {
 	ID          uint64 // the origin line's session id
 	Ufrag, Pwd  string
 	Fingerprint string // "sha-256 AB:CD:…"
-	Setup       string // "active" or "passive"
+	Setup       string // "active" or "passive"; in our own offer "actpass"
 	Lite        bool
 	Candidates  []string // values of a=candidate; at least one: the Web SDK never learns of others
 }
@@ -41,21 +47,11 @@ func (a Answer) SDP(t Transport) string {
 		fmt.Fprintf(&b, format, args...)
 		b.WriteString("\r\n")
 	}
-	line("v=0")
-	line("o=- %d 2 IN IP4 127.0.0.1", t.ID&(1<<62-1))
-	line("s=-")
-	line("t=0 0")
-	if len(a.Offer.Bundle) > 0 {
-		mids := ""
-		for _, s := range a.Offer.Bundle {
-			mids += " " + s.MID
-		}
-		line("a=group:BUNDLE%s", mids)
+	mids := ""
+	for _, s := range a.Offer.Bundle {
+		mids += " " + s.MID
 	}
-	if t.Lite {
-		line("a=ice-lite")
-	}
-	line("a=msid-semantic: WMS *")
+	t.head(line, mids)
 	for _, s := range a.Offer.Sections {
 		switch {
 		case s.Kept:
@@ -69,20 +65,37 @@ func (a Answer) SDP(t Transport) string {
 	return b.String()
 }
 
+// head writes the lines before the sections. mids names the sections of the BUNDLE group, with a space before each.
+func (t Transport) head(line func(string, ...any), mids string) {
+	line("v=0")
+	line("o=- %d 2 IN IP4 127.0.0.1", t.ID&(1<<62-1))
+	line("s=-")
+	line("t=0 0")
+	if mids != "" {
+		line("a=group:BUNDLE%s", mids)
+	}
+	if t.Lite {
+		line("a=ice-lite")
+	}
+	line("a=msid-semantic: WMS *")
+}
+
 // section answers a section that is used.
 func (a Answer) section(line func(string, ...any), s *Section, t Transport) {
-	types := fmt.Sprint(s.PayloadType)
-	if s.RTXType != 0 {
-		types += fmt.Sprintf(" %d", s.RTXType)
-	}
-	line("m=%s 9 %s %s", s.Media, s.Protocol, types)
-	s.transport(line, t)
-	sent, sends := a.Sent[s.Kind]
-	if sends {
+	line("m=%s 9 %s%s", s.Media, s.Protocol, s.types())
+	t.write(line, s.MID)
+	receives, sends := a.Directions(s)
+	sent := a.Sent[s.Kind]
+	switch {
+	case receives && sends:
+		line("a=sendrecv")
+	case sends:
 		line("a=sendonly")
-		line("a=msid:%s %s", sent.Stream, s.Kind)
-	} else {
+	default:
 		line("a=recvonly")
+	}
+	if sends {
+		line("a=msid:%s %s", sent.Stream, s.Kind)
 	}
 	line("a=rtcp-mux")
 	if s.ReducedRTCP {
@@ -94,8 +107,24 @@ func (a Answer) section(line func(string, ...any), s *Section, t Transport) {
 	if a.Rotation && s.Orientation != 0 {
 		line("a=extmap:%d %s", s.Orientation, orientationURI)
 	}
+	s.codec(line, a.TransportCC)
+	if sends {
+		sent.sources(line)
+	}
+}
+
+// types returns the payload types of the codec and of retransmissions, with a space before each.
+func (s *Section) types() string {
+	if s.RTXType == 0 {
+		return fmt.Sprintf(" %d", s.PayloadType)
+	}
+	return fmt.Sprintf(" %d %d", s.PayloadType, s.RTXType)
+}
+
+// codec writes the section's codec and retransmissions.
+func (s *Section) codec(line func(string, ...any), transportCC bool) {
 	line("a=rtpmap:%d %s", s.PayloadType, s.answerMap())
-	for _, fb := range s.Feedback(a.TransportCC) {
+	for _, fb := range s.Feedback(transportCC) {
 		line("a=rtcp-fb:%d %s", s.PayloadType, fb)
 	}
 	if f := s.answerFormat(); f != "" {
@@ -104,9 +133,6 @@ func (a Answer) section(line func(string, ...any), s *Section, t Transport) {
 	if s.RTXType != 0 {
 		line("a=rtpmap:%d rtx/90000", s.RTXType)
 		line("a=fmtp:%d apt=%d", s.RTXType, s.PayloadType)
-	}
-	if sends {
-		sent.sources(line)
 	}
 }
 
@@ -131,7 +157,7 @@ func (s *Section) refusal(line func(string, ...any)) {
 // accepted, and no channel is ever opened.
 func (s *Section) keep(line func(string, ...any), t Transport) {
 	line("m=%s 9 %s %s", s.Media, s.Protocol, s.FirstPT)
-	s.transport(line, t)
+	t.write(line, s.MID)
 	if !s.isRTP() {
 		line("a=sctp-port:5000")
 		return
@@ -146,8 +172,8 @@ func (s *Section) keep(line func(string, ...any), t Transport) {
 	}
 }
 
-// transport writes our end of the transport and the name of the section.
-func (s *Section) transport(line func(string, ...any), t Transport) {
+// write writes our end of the transport and the name of a section.
+func (t Transport) write(line func(string, ...any), mid string) {
 	line("c=IN IP4 0.0.0.0")
 	line("a=rtcp:9 IN IP4 0.0.0.0")
 	for _, c := range t.Candidates {
@@ -158,7 +184,7 @@ func (s *Section) transport(line func(string, ...any), t Transport) {
 	line("a=ice-pwd:%s", t.Pwd)
 	line("a=fingerprint:%s", t.Fingerprint)
 	line("a=setup:%s", t.Setup)
-	line("a=mid:%s", s.MID)
+	line("a=mid:%s", mid)
 }
 
 // answerMap spells the codec in the way that the Web SDK looks for.

@@ -9,9 +9,13 @@
 // The Playback cuts frames into RTP packets, outlives a publisher that comes back, and switches to a transcoded feed if the
 // client cannot play the stream's own.
 //
-// Offers are parsed, and answers written, here (ParsedOffer, Answer). The doors (packages wcs and whip) use Ingest and
-// Egress, and run each Publication and Playback that they get: its Run ends and joins everything that belongs to it.
-// Whoever makes receivers and senders closes them.
+// Duplexes makes the WebRTC side of calls: it answers an offer of media both ways, or makes one, over a Connector (package
+// pion). What the client sends goes the way of a publication, into a private stream. What the client gets is sent as to a
+// player, from the source that Play names.
+//
+// Offers are parsed, and answers written, here (ParsedOffer, Answer, OwnOffer). The doors (packages wcs and whip) use Ingest
+// and Egress, and run each Publication and Playback that they get: its Run ends and joins everything that belongs to it. So
+// does the owner of a Duplex. Whoever makes receivers, senders and connectors closes them.
 //
 // RTP payloads follow RFC 6184 (H.264), RFC 7741 (VP8), RFC 9628 (VP9), RFC 7798 (HEVC), the AV1 RTP specification, RFC
 // 7587 (Opus) and RFC 3551 (G.711). Clocks follow RFC 3550, 6.4.1; offers and answers RFC 9429.

@@ -73,16 +73,13 @@ func (f *format) rankFor(k media.Kind, tracks []*media.Track) (media.Codec, int)
 	return codec, rank
 }
 
-// rankCall prefers the codecs of prefer, the first of them most. Then it ranks as rank does.
-func (f *format) rankCall(k media.Kind, prefer []media.Codec) (media.Codec, int) {
+// rankCall prefers the codecs that the terms prefer. Then it ranks as rank does.
+func (f *format) rankCall(k media.Kind, terms Terms) (media.Codec, int) {
 	codec, rank := f.rank(k)
 	if rank == 0 || !canMake(codec) {
 		return media.CodecNone, 0
 	}
-	if i := slices.Index(prefer, codec); i >= 0 {
-		rank += 4 * (len(prefer) - i)
-	}
-	return codec, rank
+	return codec, rank + 4*(len(terms.Prefer)-terms.order(codec))
 }
 
 // parameter returns the value of a parameter of an a=fmtp line, "" if there is none.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"transponder/internal/media"
 	"transponder/internal/stream"
@@ -207,51 +206,13 @@ func (p *Publication) Run(ctx context.Context) error {
 
 // wait returns why the publication ends.
 func (p *Publication) wait(ctx context.Context) error {
-	connect := time.NewTimer(p.in.cfg.ConnectTimeout)
-	defer connect.Stop()
-	connected := p.connected
-	var activity <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-p.source.Done():
-			return p.source.Err()
-		case err := <-p.closed:
-			return err
-		case <-connect.C:
-			if p.Stats().ICEConnected {
-				return fmt.Errorf("%w: not done in time", ErrDTLS)
-			}
-			return ErrICETimeout
-		case <-connected:
-			connected = nil
-			connect.Stop()
-			if p.in.cfg.ActivityTimeout > 0 {
-				t := time.NewTicker(activityTick(p.in.cfg.ActivityTimeout))
-				defer t.Stop()
-				activity = t.C
-				p.sink.touch()
-			}
-		case <-activity:
-			if p.idle() {
-				return ErrActivity
-			}
-		}
+	info := p.source.Info()
+	l := lifetime{
+		cfg: p.in.cfg, source: p.source, frames: p.sink.Frames, connected: p.connected, closed: p.closed,
+		hasICE: func() bool { return p.Stats().ICEConnected },
+		sends:  map[media.Kind]bool{media.Audio: info.HasAudio, media.Video: info.HasVideo},
 	}
-}
-
-// activityTick returns how often to look for media: the timeout is exact to a tenth.
-func activityTick(timeout time.Duration) time.Duration {
-	return max(timeout/10, time.Millisecond)
-}
-
-// idle says whether a watched track has been silent for too long.
-func (p *Publication) idle() bool {
-	cfg, info := p.in.cfg, p.source.Info()
-	idle := func(k media.Kind) bool { return p.source.Now().Sub(p.sink.heard(k)) > cfg.ActivityTimeout }
-	return cfg.ActivityAudio && info.HasAudio && idle(media.Audio) ||
-		cfg.ActivityVideo && info.HasVideo && idle(media.Video)
+	return l.wait(ctx)
 }
 
 // askKeyFrame asks the client for a key frame. The hub calls it.

@@ -35,6 +35,16 @@ func (o Offer) parsePlay(tracks []*media.Track) (*ParsedOffer, error) {
 	return p, nil
 }
 
+// parseCall reads an offer of media both ways, as ParseCall does.
+func (o Offer) parseCall(terms Terms) (*ParsedOffer, error) {
+	p, err := ParseCall(o.SDP, terms)
+	if err != nil {
+		return nil, err
+	}
+	p.TCP = o.TCP
+	return p, nil
+}
+
 // ParsedOffer is what an offer says, with one codec chosen for each section. Nobody changes it: what we answer is an Answer.
 type ParsedOffer struct {
 	Sections []*Section // as many as the offer has, in the same order

@@ -49,7 +49,7 @@ func ParsePlay(text string, tracks ...*media.Track) (*ParsedOffer, error) {
 // refuses sections of other kinds than those of terms. It ignores the same lines, and fails with the same errors, as
 // ParseOffer.
 func ParseCall(text string, terms Terms) (*ParsedOffer, error) {
-	rank := func(f *format, k media.Kind) (media.Codec, int) { return f.rankCall(k, terms.Prefer) }
+	rank := func(f *format, k media.Kind) (media.Codec, int) { return f.rankCall(k, terms) }
 	o, err := reading{sends: true, receives: true, bad: ErrBadOffer, rank: rank, kinds: terms.has, wanted: callCodec}.parse(text)
 	if err == nil && o.Unbundled {
 		return nil, fmt.Errorf("%w: audio and video are in different BUNDLE groups, and a call has one transport", ErrBadOffer)

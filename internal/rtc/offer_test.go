@@ -358,7 +358,7 @@ a=mid:2
 	}
 }
 
-// FuzzParseOffer: no text of an offer, to send or to receive, can add a line to the answer.
+// FuzzParseOffer: no text of an offer, to send, to receive or of a call, can add a line to the answer.
 func FuzzParseOffer(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.sdp")
 	if err != nil || len(files) == 0 {
@@ -376,6 +376,7 @@ func FuzzParseOffer(f *testing.F) {
 		for _, parse := range []func(string) (*ParsedOffer, error){
 			ParseOffer,
 			func(s string) (*ParsedOffer, error) { return ParsePlay(s, baseline, &media.Track{Codec: media.Opus}) },
+			func(s string) (*ParsedOffer, error) { return ParseCall(s, Terms{Prefer: []media.Codec{media.PCMU}}) },
 		} {
 			d, err := parse(offer)
 			if err != nil {

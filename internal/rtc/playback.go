@@ -24,9 +24,10 @@ type Sources interface {
 // Playback is one client that plays a stream.
 type Playback struct {
 	*playout
-	e      *Egress
-	src    *stream.Source // the first source
-	answer string
+	e       *Egress
+	src     *stream.Source // the first source
+	session Outlet
+	answer  string
 
 	sources Sources       // to find the next publisher of the name; nil: the playback ends with the source
 	hold    time.Duration // how long to wait for the next publisher
@@ -69,15 +70,16 @@ func (p *Playback) start(ctx context.Context, offer Offer) error {
 	if err != nil {
 		return err
 	}
-	streamID := p.open(parsed)
+	p.open(parsed)
 	if err := p.join(p.src); err != nil {
 		return err
 	}
 	if parsed.Unbundled {
-		p.outlet, p.answer, err = sendUnbundled(ctx, p.e.parts.Sender, parsed, streamID, sendEvents{p})
+		p.session, p.answer, err = sendUnbundled(ctx, p.e.parts.Sender, parsed, newStreamID(), sendEvents{p})
 	} else {
-		p.outlet, p.answer, err = p.e.parts.Sender.Send(ctx, parsed, streamID, sendEvents{p})
+		p.session, p.answer, err = p.e.parts.Sender.Send(ctx, parsed, newStreamID(), sendEvents{p})
 	}
+	p.outlet = p.session
 	return err
 }
 
@@ -169,7 +171,7 @@ func (p *Playback) Answer() string { return p.answer }
 func (p *Playback) Connected() <-chan struct{} { return p.connected }
 
 // AddCandidate takes a candidate of the client that the offer did not have: the value of an a=candidate line.
-func (p *Playback) AddCandidate(candidate string) error { return p.outlet.AddCandidate(candidate) }
+func (p *Playback) AddCandidate(candidate string) error { return p.session.AddCandidate(candidate) }
 
 // Run plays until the client leaves (one of this package's errors), until the source ends (ErrSourceEnded) and, after Hold,
 // no other comes in time, or until ctx ends (its cause). The session is closed and joined when Run returns. Run must be
@@ -177,7 +179,7 @@ func (p *Playback) AddCandidate(candidate string) error { return p.outlet.AddCan
 func (p *Playback) Run(ctx context.Context) error {
 	defer p.release()
 	cause := p.run(ctx)
-	if err := p.outlet.Close(); err != nil {
+	if err := p.session.Close(); err != nil {
 		p.e.log.Debug("session closed badly", "stream", p.src.Info().Name, "err", err)
 	}
 	return cause

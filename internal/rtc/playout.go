@@ -17,7 +17,7 @@ import (
 type playout struct {
 	transcode TranscodeFunc
 	events    playoutEvents
-	outlet    Outlet
+	outlet    MediaOutlet
 	epoch     time.Time // the clock of the playout was zero then; RTP times follow that clock
 
 	source       *stream.Source // plays now
@@ -65,18 +65,24 @@ func newPlayout(epoch time.Time, transcode TranscodeFunc, events playoutEvents) 
 	return &playout{epoch: epoch, transcode: transcode, events: events}
 }
 
-// open makes a track for each section that receives. It returns an id for the stream that is sent.
-func (p *playout) open(offer *ParsedOffer) (streamID string) {
+// newStreamID returns an id for the stream that is sent.
+func newStreamID() string {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
-	for i, s := range offer.Used() {
+	return fmt.Sprintf("%x", random)
+}
+
+// open makes a track for each section that receives.
+func (p *playout) open(offer *ParsedOffer) {
+	for _, s := range offer.Used() {
 		if !s.Receives {
 			continue
 		}
-		origin := binary.BigEndian.Uint32(random[4*(i%2):])
+		var origin [4]byte
+		_, _ = rand.Read(origin[:]) // never fails
 		t := &sendTrack{
 			kind: s.Kind, codec: s.Codec, cut: NewPacketizer(PacketizerConfig{Codec: s.Codec}),
-			clock: NewRTPClock(s.Codec, origin),
+			clock: NewRTPClock(s.Codec, binary.BigEndian.Uint32(origin[:])),
 		}
 		if s.Kind == media.Video {
 			p.video = t
@@ -84,7 +90,6 @@ func (p *playout) open(offer *ParsedOffer) (streamID string) {
 			p.audio = t
 		}
 	}
-	return fmt.Sprintf("%x", random)
 }
 
 // join goes on with another source. What the new source sends may be unknown yet; it is assumed to send what was agreed on,
@@ -130,6 +135,12 @@ func (p *playout) drop(t *sendTrack, cause error) error {
 		p.shown.Store(nil)
 	}
 	return p.events.unplayable(t.kind, cause)
+}
+
+// rest releases the source. Nobody is asked for key frames until the next source.
+func (p *playout) rest() {
+	p.shown.Store(nil)
+	p.releaseFeeds()
 }
 
 // releaseFeeds releases the transcoded feeds.

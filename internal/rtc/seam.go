@@ -12,6 +12,7 @@ import (
 // protocols.
 var (
 	ErrBadOffer        = errors.New("the offer is not usable SDP")
+	ErrBadAnswer       = errors.New("the answer is not usable SDP")
 	ErrNoCommonCodecs  = errors.New("no common codecs")
 	ErrPartial         = errors.New("a section of the offer cannot be used")
 	ErrICETimeout      = errors.New("no ICE connection in time")
@@ -47,6 +48,34 @@ type Session interface {
 	Stats() SessionStats
 	// Close ends the session and waits until the sink will not be called again.
 	Close() error
+}
+
+// Connector opens sessions with media both ways over one transport, for calls. All methods may be called from any goroutine.
+type Connector interface {
+	// AnswerCall starts a session for a client's offer, and returns it with the complete answer. streamID names what is sent:
+	// the client plays tracks of one stream together. The session calls events until the last call, Closed. ctx bounds the
+	// making of the answer only.
+	AnswerCall(ctx context.Context, offer *ParsedOffer, streamID string, events CallEvents) (CallSession, string, error)
+	// OfferCall starts a session with an offer of ours, in the same way, and returns the complete offer. It fills in MID and
+	// Sent of the offer's sections.
+	OfferCall(ctx context.Context, own *OwnOffer, streamID string, events CallEvents) (CallSession, string, error)
+}
+
+// CallEvents takes the media that a client sends in a call, and what it wants.
+type CallEvents interface {
+	Sink
+	// WantsKeyFrame reports that the client cannot go on without a key frame. Any goroutine may call it, beside calls of the
+	// sink.
+	WantsKeyFrame()
+}
+
+// CallSession is one client that sends and receives.
+type CallSession interface {
+	Session
+	// Outlet returns the half that sends.
+	Outlet() MediaOutlet
+	// Accept takes the client's answer to an offer of ours. It is called once.
+	Accept(answer *ParsedOffer) error
 }
 
 // Trickler is a session that takes candidates of the client after the offer (trickle ICE, RFC 8838).

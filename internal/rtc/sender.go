@@ -24,14 +24,19 @@ type SendEvents interface {
 	Closed(cause error)
 }
 
-// Outlet is a session that sends. Write and Report are for one goroutine.
-type Outlet interface {
+// MediaOutlet takes the media that a session sends. Write and Report are for one goroutine.
+type MediaOutlet interface {
 	// Write sends packets of one RTP time. last marks the end of the frame.
 	Write(kind media.Kind, payloads [][]byte, rtpTime uint32, last bool) error
 	// Report sends a sender report: a wall clock time, and the RTP time of the same moment.
 	Report(kind media.Kind, wall time.Time, rtpTime uint32)
-	// Stats returns the session's figures; Video, Audio and Dropped are zero.
+	// Stats returns the figures of what is sent; Video, Audio and Dropped are zero.
 	Stats() PlayStats
+}
+
+// Outlet is a session that sends.
+type Outlet interface {
+	MediaOutlet
 	// AddCandidate takes the value of an a=candidate line that the offer did not have.
 	AddCandidate(candidate string) error
 	// Close ends the session and waits until the events will not be called again.

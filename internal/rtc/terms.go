@@ -16,3 +16,11 @@ type Terms struct {
 
 // has says whether the call may have media of a kind.
 func (t Terms) has(k media.Kind) bool { return len(t.Kinds) == 0 || slices.Contains(t.Kinds, k) }
+
+// order returns the place of a codec in the order of preference: 0 is the best. Codecs that the terms do not name come last.
+func (t Terms) order(c media.Codec) int {
+	if i := slices.Index(t.Prefer, c); i >= 0 {
+		return i
+	}
+	return len(t.Prefer)
+}

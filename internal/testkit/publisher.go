@@ -99,6 +99,22 @@ func (p *Publisher) NACKed() int64 { return p.nacks.Load() }
 // Run offers, connects and sends until ctx ends, or until something fails. It returns nil if ctx ended. If the number of frames is
 // limited, Run stays connected after the last frame until ctx ends, to answer NACKs for it.
 func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
+	return p.run(ctx, webrtc.RTPTransceiverDirectionSendonly, func(ctx context.Context, pc *webrtc.PeerConnection) error {
+		return Negotiate(ctx, pc, func(ctx context.Context, offer string) (string, error) {
+			if p.cfg.Active {
+				offer = strings.ReplaceAll(offer, "a=setup:actpass", "a=setup:active")
+			}
+			answer, err := exchange(ctx, offer)
+			p.answeredAt.Store(time.Now().UnixNano())
+			return answer, err
+		})
+	})
+}
+
+// run is Run with tracks of a direction, which negotiate offers or answers with.
+func (p *Publisher) run(ctx context.Context, direction webrtc.RTPTransceiverDirection,
+	negotiate func(context.Context, *webrtc.PeerConnection) error,
+) error {
 	api, err := p.api()
 	if err != nil {
 		return err
@@ -117,11 +133,11 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	video, err := p.addTrack(pc, &wg, "video", p.cfg.Video)
+	video, err := p.addTrack(pc, &wg, "video", p.cfg.Video, direction)
 	if err != nil {
 		return err
 	}
-	audio, err := p.addTrack(pc, &wg, "audio", p.cfg.Audio)
+	audio, err := p.addTrack(pc, &wg, "audio", p.cfg.Audio, direction)
 	if err != nil {
 		return err
 	}
@@ -137,14 +153,7 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 			cancel(ErrConnection)
 		}
 	})
-	if err := Negotiate(ctx, pc, func(ctx context.Context, offer string) (string, error) {
-		if p.cfg.Active {
-			offer = strings.ReplaceAll(offer, "a=setup:actpass", "a=setup:active")
-		}
-		answer, err := exchange(ctx, offer)
-		p.answeredAt.Store(time.Now().UnixNano())
-		return answer, err
-	}); err != nil {
+	if err := negotiate(ctx, pc); err != nil {
 		return err
 	}
 	select {
@@ -254,6 +263,7 @@ func publisherCodecs(cfg PublisherConfig) []webrtc.RTPCodecParameters {
 }
 
 func (p *Publisher) addTrack(pc *webrtc.PeerConnection, wg *sync.WaitGroup, kind string, wanted bool,
+	direction webrtc.RTPTransceiverDirection,
 ) (*webrtc.TrackLocalStaticRTP, error) {
 	if !wanted {
 		return nil, nil
@@ -274,7 +284,7 @@ func (p *Publisher) addTrack(pc *webrtc.PeerConnection, wg *sync.WaitGroup, kind
 	if err != nil {
 		return nil, err
 	}
-	tr, err := pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	tr, err := pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: direction})
 	if err != nil {
 		return nil, err
 	}
@@ -309,6 +319,10 @@ func (p *Publisher) send(ctx context.Context, video, audio *webrtc.TrackLocalSta
 	const packet = 20 * time.Millisecond
 	v := videoSender{p: p, track: video, packet: newPacket(), base: rand.Uint32()}
 	a, base := newPacket(), rand.Uint32()
+	units := uint32(960) // in a packet
+	if audio != nil {
+		units = audio.Codec().ClockRate / 50
+	}
 	if wrap := p.cfg.WrapAfter; wrap > 0 {
 		v.base, base = -uint32(wrap.Microseconds()*90/1000), -uint32(wrap.Microseconds()*48/1000)
 		v.packet.SequenceNumber, a.SequenceNumber = -uint16(wrap.Seconds()*float64(p.cfg.FPS)), -uint16(wrap/(20*time.Millisecond))
@@ -335,7 +349,7 @@ func (p *Publisher) send(ctx context.Context, video, audio *webrtc.TrackLocalSta
 			return nil
 		}
 		if sendAudio {
-			a.Timestamp = base + uint32(j)*960
+			a.Timestamp = base + uint32(j)*units
 			a.Payload = p.cfg.Opus[int(j)%len(p.cfg.Opus)]
 			if err := audio.WriteRTP(a); err != nil {
 				return err

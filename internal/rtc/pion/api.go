@@ -31,12 +31,12 @@ func receiveInterceptors(tap *tap) (*interceptor.Registry, error) {
 	return reg, nil
 }
 
-// newPeerConnection makes a PeerConnection that knows the codecs of the answer, under the payload types of the offer.
-func (l *link) newPeerConnection(reg *interceptor.Registry) (*webrtc.PeerConnection, error) {
+// setUp makes a PeerConnection that knows the codecs of these sections, under the payload types of the offer.
+func (l *link) setUp(reg *interceptor.Registry, codecs []*rtc.Section) error {
 	m := &webrtc.MediaEngine{}
-	for _, s := range l.answer.Offer.Used() {
+	for _, s := range codecs {
 		if err := register(m, s, l.answer.TransportCC); err != nil {
-			return nil, err
+			return fmt.Errorf("set up WebRTC: %w", err)
 		}
 	}
 	settings := l.endpoint.settings
@@ -46,7 +46,11 @@ func (l *link) newPeerConnection(reg *interceptor.Registry) (*webrtc.PeerConnect
 	}
 	settings.DisableMediaEngineCopy(true) // no other connection uses it
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(settings))
-	return api.NewPeerConnection(l.endpoint.config)
+	var err error
+	if l.pc, err = api.NewPeerConnection(l.endpoint.config); err != nil {
+		return fmt.Errorf("set up WebRTC: %w", err)
+	}
+	return nil
 }
 
 // capability describes a section's codec to pion.

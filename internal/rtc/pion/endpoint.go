@@ -108,13 +108,14 @@ func (*Endpoint) Accepts(*rtc.ParsedOffer) error { return nil }
 
 // Answer implements rtc.Receiver.
 func (e *Endpoint) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.Sink) (rtc.Session, string, error) {
-	s := newSession(e, rtc.Answer{Offer: offer, TransportCC: true, Rotation: e.cfg.Orientation}, sink)
+	s := newSession(newLink(e, rtc.Answer{Offer: offer, TransportCC: true, Rotation: e.cfg.Orientation}), sink)
 	if !e.add(s) {
 		return nil, "", net.ErrClosed
 	}
 	answer, err := s.start(ctx)
 	if err != nil {
 		s.abandon()
+		_ = s.shut(s) // the caller gets the first error
 		return nil, "", err
 	}
 	return s, answer, nil

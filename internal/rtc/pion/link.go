@@ -2,33 +2,41 @@ package pion
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/pion/webrtc/v4"
 
 	"transponder/internal/rtc"
 )
 
-// link is what sessions of both directions have in common: a PeerConnection, and how the offer is answered.
+// link is what sessions of all directions have in common: a PeerConnection, and what was agreed on.
 type link struct {
 	endpoint *Endpoint
-	answer   rtc.Answer
-	tcp      bool // over ICE-TCP only
+	answer   rtc.Answer // ours to the client's offer; or, to our own offer, the client's
+	tcp      bool       // over ICE-TCP only
 	pc       *webrtc.PeerConnection
 	dtls     *webrtc.DTLSTransport
+	readers  sync.WaitGroup // of RTP and RTCP
+
+	fingerprint atomic.Pointer[string] // of the client's certificate, as its SDP says; nil before its answer
 }
 
 // newLink plans an answer. An offer for TCP is answered with UDP if TCP is off: UDP may work, and nothing else could.
-func newLink(e *Endpoint, answer rtc.Answer) link {
-	return link{endpoint: e, answer: answer, tcp: answer.Offer.TCP && e.tcp != nil}
+func newLink(e *Endpoint, answer rtc.Answer) *link {
+	l := &link{endpoint: e, answer: answer, tcp: answer.Offer.TCP && e.tcp != nil}
+	l.fingerprint.Store(&answer.Offer.Used()[0].Fingerprint)
+	return l
 }
 
 // negotiate answers the offer. It calls addTracks, if not nil, when pion knows the offer, so that the answer has what we send.
 func (l *link) negotiate(ctx context.Context, addTracks func() error) (string, error) {
-	gathered := webrtc.GatheringCompletePromise(l.pc)
-	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: cleanOffer(l.answer)}
+	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: cleanSDP(l.answer, "actpass")}
 	if err := l.pc.SetRemoteDescription(offer); err != nil {
 		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
 	}
@@ -42,21 +50,30 @@ func (l *link) negotiate(ctx context.Context, addTracks func() error) (string, e
 		return "", fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
 	}
 	l.dtls = l.pc.GetTransceivers()[0].Receiver().Transport()
-	if err := l.pc.SetLocalDescription(answer); err != nil {
-		return "", fmt.Errorf("start WebRTC: %w", err)
+	if err := l.describe(ctx, answer); err != nil {
+		return "", err
+	}
+	return l.answer.SDP(l.transport(answer.SDP)), nil
+}
+
+// describe gives pion its own description, and waits until pion has its addresses.
+func (l *link) describe(ctx context.Context, own webrtc.SessionDescription) error {
+	gathered := webrtc.GatheringCompletePromise(l.pc)
+	if err := l.pc.SetLocalDescription(own); err != nil {
+		return fmt.Errorf("start WebRTC: %w", err)
 	}
 	select {
 	case <-gathered: // local addresses only: some milliseconds at most
+		return nil
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return l.write(answer.SDP), nil
 }
 
-// write writes our own answer. It takes the transport from pion's answer.
-func (l *link) write(pionAnswer string) string {
+// transport returns our end of the transport. It takes ICE and DTLS from pion's description.
+func (l *link) transport(pionSDP string) rtc.Transport {
 	t := rtc.Transport{ID: rand.Uint64(), Fingerprint: l.endpoint.fingerprint, Candidates: l.endpoint.candidates(l.tcp)}
-	for line := range strings.Lines(pionAnswer) {
+	for line := range strings.Lines(pionSDP) {
 		line = strings.TrimSpace(line)
 		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
 			t.Ufrag = v
@@ -66,7 +83,7 @@ func (l *link) write(pionAnswer string) string {
 			t.Setup = v
 		}
 	}
-	return l.answer.SDP(t)
+	return t
 }
 
 // failure says why a connection ended that we did not close. Pion does not say it: it may report a failed handshake as
@@ -75,7 +92,7 @@ func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {
 	iceFailed := l.dtls.ICETransport().State() == webrtc.ICETransportStateFailed
 	cert := l.dtls.GetRemoteCertificate()
 	switch {
-	case cert != nil && !l.offered(cert):
+	case cert != nil && !l.known(cert):
 		return rtc.ErrDTLSFingerprint
 	case state == webrtc.PeerConnectionStateClosed && connected:
 		return rtc.ErrClientClosed
@@ -88,11 +105,11 @@ func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {
 	}
 }
 
-// offered says whether a certificate has the fingerprint of the offer. It is true if we cannot compute that kind of
+// known says whether a certificate has the fingerprint of the client's SDP. It is true if we cannot compute that kind of
 // fingerprint.
-func (l *link) offered(cert []byte) bool {
-	offered := l.answer.Offer.Used()[0].Fingerprint
-	return !strings.HasPrefix(offered, "sha-256 ") || strings.EqualFold(rtc.Fingerprint(cert), offered)
+func (l *link) known(cert []byte) bool {
+	said := l.fingerprint.Load()
+	return said == nil || !strings.HasPrefix(*said, "sha-256 ") || strings.EqualFold(rtc.Fingerprint(cert), *said)
 }
 
 // AddCandidate takes the value of an a=candidate line. It is a part of rtc.Trickler and rtc.Outlet.
@@ -102,6 +119,19 @@ func (l *link) AddCandidate(candidate string) error {
 	}
 	if err := l.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: candidate}); err != nil {
 		return fmt.Errorf("%w: %w", rtc.ErrBadOffer, err)
+	}
+	return nil
+}
+
+// shut closes the PeerConnection and joins its goroutines. The session of the link is no longer the endpoint's.
+func (l *link) shut(session io.Closer) error {
+	var err error
+	if l.pc != nil {
+		err = l.endpoint.closeConnection(func() error { return closeSettled(l.pc) }, &l.readers)
+	}
+	l.endpoint.remove(session)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("close WebRTC: %w", err)
 	}
 	return nil
 }

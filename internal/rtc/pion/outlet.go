@@ -26,11 +26,10 @@ const repeatable = 1024
 
 // outlet is one client that plays.
 type outlet struct {
-	link
+	*link
 	streamID string // names the stream in the answer and in reports
 	events   rtc.SendEvents
 	tracks   [2]*sendTrack // indexed as in method of; nil: not sent
-	readers  sync.WaitGroup
 
 	nacked, plis atomic.Int64
 
@@ -66,25 +65,38 @@ func (e *Endpoint) Send(ctx context.Context, offer *rtc.ParsedOffer, streamID st
 	}
 	text, err := o.start(ctx)
 	if err != nil {
-		o.mu.Lock()
-		o.ended = true
-		o.mu.Unlock()
-		o.shut()
+		o.abandon()
+		_ = o.shut(o) // the caller gets the first error
 		return nil, "", err
 	}
 	return o, text, nil
 }
 
+// abandon ends a session that could not be started. The events are not called. The caller shuts the link.
+func (o *outlet) abandon() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+}
+
+// sendInterceptors adds the interceptors of a session that sends.
+func sendInterceptors(reg *interceptor.Registry) error {
+	repeats, err := nack.NewResponderInterceptor(nack.ResponderSize(repeatable))
+	if err != nil {
+		return fmt.Errorf("set up WebRTC: %w", err)
+	}
+	reg.Add(repeats)
+	return nil
+}
+
 // start makes the PeerConnection and returns the answer.
 func (o *outlet) start(ctx context.Context) (string, error) {
 	reg := &interceptor.Registry{}
-	repeats, err := nack.NewResponderInterceptor(nack.ResponderSize(repeatable))
-	if err != nil {
-		return "", fmt.Errorf("set up WebRTC: %w", err)
+	if err := sendInterceptors(reg); err != nil {
+		return "", err
 	}
-	reg.Add(repeats)
-	if o.pc, err = o.newPeerConnection(reg); err != nil {
-		return "", fmt.Errorf("set up WebRTC: %w", err)
+	if err := o.setUp(reg, o.answer.Offer.Used()); err != nil {
+		return "", err
 	}
 	o.pc.OnConnectionStateChange(o.stateChanged)
 	return o.negotiate(ctx, o.addTracks)
@@ -93,25 +105,57 @@ func (o *outlet) start(ctx context.Context) (string, error) {
 // addTracks adds the tracks that are sent, to the PeerConnection and to the answer.
 func (o *outlet) addTracks() error {
 	for _, s := range o.answer.Offer.Used() {
-		local, err := webrtc.NewTrackLocalStaticRTP(capability(s), s.Kind.String(), o.streamID)
+		if !s.Receives {
+			continue
+		}
+		local, err := o.newTrack(s)
 		if err != nil {
-			return fmt.Errorf("set up WebRTC: %w", err)
+			return err
 		}
 		sender, err := o.pc.AddTrack(local)
 		if err != nil {
 			return fmt.Errorf("set up WebRTC: %w", err)
 		}
-		encoding := sender.GetParameters().Encodings[0]
-		sent := rtc.Sending{Stream: o.streamID, SSRC: uint32(encoding.SSRC)}
-		if s.RTXType != 0 {
-			sent.RTXSSRC = uint32(encoding.RTX.SSRC)
-		}
-		o.answer.Sent[s.Kind] = sent
-		t := &sendTrack{ssrc: sent.SSRC, local: local, sender: sender}
-		t.packet.Header = rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32())}
-		*o.of(s.Kind) = t
-		o.readers.Go(func() { o.read(t) })
+		o.answer.Sent[s.Kind] = o.send(s, local, sender)
 	}
+	return nil
+}
+
+// newTrack makes a track for a section's codec.
+func (o *outlet) newTrack(s *rtc.Section) (*webrtc.TrackLocalStaticRTP, error) {
+	local, err := webrtc.NewTrackLocalStaticRTP(capability(s), s.Kind.String(), o.streamID)
+	if err != nil {
+		return nil, fmt.Errorf("set up WebRTC: %w", err)
+	}
+	return local, nil
+}
+
+// send begins to read the feedback for a track, and says how the track is sent.
+func (o *outlet) send(s *rtc.Section, local *webrtc.TrackLocalStaticRTP, sender *webrtc.RTPSender) rtc.Sending {
+	encoding := sender.GetParameters().Encodings[0]
+	sent := rtc.Sending{Stream: o.streamID, SSRC: uint32(encoding.SSRC)}
+	if s.RTXType != 0 {
+		sent.RTXSSRC = uint32(encoding.RTX.SSRC)
+	}
+	t := &sendTrack{ssrc: sent.SSRC, local: local, sender: sender}
+	t.packet.Header = rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32())}
+	*o.of(s.Kind) = t
+	o.readers.Go(func() { o.read(t) })
+	return sent
+}
+
+// change gives the track of an offer of ours the codec that the client has accepted. It is called before the session is
+// connected.
+func (o *outlet) change(s *rtc.Section) error {
+	local, err := o.newTrack(s)
+	if err != nil {
+		return err
+	}
+	t := *o.of(s.Kind)
+	if err := t.sender.ReplaceTrack(local); err != nil {
+		return fmt.Errorf("set up WebRTC: %w", err)
+	}
+	t.local = local
 	return nil
 }
 
@@ -248,13 +292,15 @@ func (o *outlet) Stats() rtc.PlayStats {
 
 // Close implements rtc.Outlet.
 func (o *outlet) Close() error {
+	o.bye()
+	return o.shut(o)
+}
+
+// bye ends the session, and tells the client that its tracks have ended.
+func (o *outlet) bye() {
 	for _, packets := range o.end() {
 		_ = o.pc.WriteRTCP(packets) // fails only when the session is closed
 	}
-	if err := o.shut(); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("close WebRTC: %w", err)
-	}
-	return nil
 }
 
 // end ends the session, unless it has ended. It returns the packets that tell the client that its tracks have ended (RFC 3550, 6.6). The
@@ -273,14 +319,4 @@ func (o *outlet) end() (goodbyes [][]rtcp.Packet) {
 		}
 	}
 	return goodbyes
-}
-
-// shut closes the PeerConnection and joins its goroutines.
-func (o *outlet) shut() error {
-	var err error
-	if o.pc != nil {
-		err = o.endpoint.closeConnection(func() error { return closeSettled(o.pc) }, &o.readers)
-	}
-	o.endpoint.remove(o)
-	return err
 }

@@ -2,7 +2,6 @@ package pion
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -17,12 +16,11 @@ import (
 // session is one client that sends. Several goroutines of pion bring packets and reports. Each locks mu to call the jitter
 // buffers and the sink.
 type session struct {
-	link
+	*link
 	began time.Time
 	timer *time.Timer // runs tick
 
 	wantsKey atomic.Bool // RequestKeyFrame was called
-	readers  sync.WaitGroup
 
 	mu        sync.Mutex
 	sink      rtc.Sink      // guarded by mu
@@ -50,16 +48,22 @@ var (
 	_ rtc.Trickler = (*session)(nil)
 )
 
-func newSession(e *Endpoint, answer rtc.Answer, sink rtc.Sink) *session {
-	s := &session{link: newLink(e, answer), sink: sink, began: time.Now(), tickAt: never}
-	s.audio = s.newReceiveTrack(answer.Offer.Section(media.Audio))
-	s.video = s.newReceiveTrack(answer.Offer.Section(media.Video))
+func newSession(l *link, sink rtc.Sink) *session {
+	s := &session{link: l, sink: sink, began: time.Now(), tickAt: never}
 	s.timer = time.AfterFunc(never, s.tick)
 	return s
 }
 
+// expect prepares for the media that the client sends.
+func (s *session) expect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.audio = s.newReceiveTrack(s.answer.Offer.Section(media.Audio))
+	s.video = s.newReceiveTrack(s.answer.Offer.Section(media.Video))
+}
+
 func (s *session) newReceiveTrack(section *rtc.Section) receiveTrack {
-	if section == nil {
+	if section == nil || !section.Sends {
 		return receiveTrack{}
 	}
 	jitter := section.NewJitterBuffer(s.endpoint.cfg.JitterBuffer, s.answer.Rotation, s.sink)
@@ -72,8 +76,9 @@ func (s *session) start(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("set up WebRTC: %w", err)
 	}
-	if s.pc, err = s.newPeerConnection(interceptors); err != nil {
-		return "", fmt.Errorf("set up WebRTC: %w", err)
+	s.expect()
+	if err := s.setUp(interceptors, s.answer.Offer.Used()); err != nil {
+		return "", err
 	}
 	s.pc.OnTrack(s.read)
 	s.pc.OnConnectionStateChange(s.stateChanged)
@@ -149,22 +154,13 @@ func (s *session) Stats() rtc.SessionStats {
 // Close implements rtc.Session.
 func (s *session) Close() error {
 	s.end(context.Canceled)
-	err := s.endpoint.closeConnection(func() error { return closeSettled(s.pc) }, &s.readers)
-	s.endpoint.remove(s)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("close WebRTC: %w", err)
-	}
-	return nil
+	return s.shut(s)
 }
 
-// abandon ends a session whose offer could not be answered. The sink is not called.
+// abandon ends a session that could not be started. The sink is not called. The caller shuts the link.
 func (s *session) abandon() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.ended = true
-	s.mu.Unlock()
 	s.timer.Stop()
-	if s.pc != nil {
-		_ = s.endpoint.closeConnection(func() error { return closeSettled(s.pc) }, &s.readers) // the caller gets the first error
-	}
-	s.endpoint.remove(s)
 }

@@ -34,7 +34,8 @@ func TestJitter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newSession(&Endpoint{cfg: DefaultConfig()}, rtc.Answer{Offer: offer}, deaf{})
+		s := newSession(newLink(&Endpoint{cfg: DefaultConfig()}, rtc.Answer{Offer: offer}), deaf{})
+		s.expect()
 		defer s.timer.Stop()
 		give := func(ssrc uint32, n int, repair bool) {
 			s.mu.Lock()

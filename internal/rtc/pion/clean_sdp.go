@@ -9,9 +9,10 @@ import (
 	"transponder/internal/rtc"
 )
 
-// cleanOffer writes the offer for pion: with the codecs that we chose and nothing else. So pion has nothing to choose, and
-// never fails on a line that a client left behind.
-func cleanOffer(answer rtc.Answer) string {
+// cleanSDP writes the client's offer or answer for pion: with the codecs that were chosen and nothing else. So pion has
+// nothing to choose, and never fails on a line that a client left behind. setup is the DTLS role if the client has named
+// none.
+func cleanSDP(answer rtc.Answer, setup string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		fmt.Fprintf(&b, format, args...)
@@ -31,13 +32,13 @@ func cleanOffer(answer rtc.Answer) string {
 		line("a=ice-lite")
 	}
 	for _, s := range used {
-		cleanSection(line, s, answer)
+		cleanSection(line, s, answer, setup)
 	}
 	return b.String()
 }
 
-func cleanSection(line func(string, ...any), s *rtc.Section, answer rtc.Answer) {
-	sends := answer.Sent != nil // we do; the offerer receives
+func cleanSection(line func(string, ...any), s *rtc.Section, answer rtc.Answer, setup string) {
+	receives, sends := answer.Directions(s)
 	types := fmt.Sprint(s.PayloadType)
 	if s.RTXType != 0 {
 		types += fmt.Sprintf(" %d", s.RTXType)
@@ -51,12 +52,15 @@ func cleanSection(line func(string, ...any), s *rtc.Section, answer rtc.Answer) 
 	case "active", "passive":
 		line("a=setup:%s", s.Setup)
 	default:
-		line("a=setup:actpass")
+		line("a=setup:%s", setup)
 	}
 	line("a=mid:%s", s.MID)
-	if sends {
+	switch { // the client's direction is the reverse of ours
+	case receives && sends:
+		line("a=sendrecv")
+	case sends:
 		line("a=recvonly")
-	} else {
+	default:
 		line("a=sendonly")
 	}
 	line("a=rtcp-mux")
@@ -74,7 +78,7 @@ func cleanSection(line func(string, ...any), s *rtc.Section, answer rtc.Answer) 
 		line("a=rtpmap:%d rtx/90000", s.RTXType)
 		line("a=fmtp:%d apt=%d", s.RTXType, s.PayloadType)
 	}
-	if s.SSRC != 0 && !sends {
+	if s.SSRC != 0 && receives {
 		if s.RTXSSRC != 0 {
 			line("a=ssrc-group:FID %d %d", s.SSRC, s.RTXSSRC)
 			line("a=ssrc:%d cname:c", s.RTXSSRC)

@@ -1,0 +1,501 @@
+package pion
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/stream"
+	"transponder/internal/testkit"
+)
+
+// exchange makes the WebRTC sides of calls, and has a source that stands for the phone.
+type exchange struct {
+	t        *testing.T
+	hub      *stream.Hub
+	duplexes *rtc.Duplexes
+	made     *stream.Source // has the transcoded feeds
+}
+
+func newExchange(t *testing.T, edit func(*rtc.Config)) *exchange {
+	t.Helper()
+	x := &exchange{t: t, hub: stream.NewHub(stream.DefaultConfig(), nil)}
+	x.made = x.source(stream.Info{})
+	cfg := rtc.DefaultConfig()
+	if edit != nil {
+		edit(&cfg)
+	}
+	parts := rtc.DuplexParts{Connector: newEndpoint(t), Streams: x.hub, Transcode: x.transcode}
+	x.duplexes = rtc.NewDuplexes(cfg, parts, slog.New(slog.DiscardHandler))
+	return x
+}
+
+// source makes a source that ends with the test.
+func (x *exchange) source(info stream.Info) *stream.Source {
+	x.t.Helper()
+	s, err := x.hub.Private(info)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.t.Cleanup(func() { s.Close(nil) })
+	return s
+}
+
+var errNoTranscoder = errors.New("no transcoder for VP8 here")
+
+func (x *exchange) transcode(_ *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
+	switch {
+	case codec == media.VP8:
+		return nil, nil, errNoTranscoder
+	case codec.Kind() == media.Audio:
+		return x.made.Audio, func() {}, nil
+	default:
+		return x.made.Video, func() {}, nil
+	}
+}
+
+var pcmuTrack = &media.Track{Codec: media.PCMU, SampleRate: 8000, Channels: 1}
+
+// talk writes pictures of H.264, and sound that begins with mark, to a source until the test ends.
+func (x *exchange) talk(s *stream.Source, sound *media.Track, mark byte) {
+	ctx, cancel := context.WithCancel(x.t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		every := time.NewTicker(20 * time.Millisecond)
+		defer every.Stop()
+		for n := 0; ; n++ {
+			f := picture(n, 100+n*97%3000, n%10 == 0)
+			f.Time = s.Now()
+			s.Video.Write(f)
+			s.Audio.Write(media.Frame{Track: sound, Time: s.Now(), Key: true, Data: append([]byte{mark}, make([]byte, 159)...)})
+			select {
+			case <-every.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	x.t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+}
+
+// codecs of the callers. The first of each kind is sent.
+func callerCodecs(names ...string) []webrtc.RTPCodecParameters {
+	known := map[string]webrtc.RTPCodecParameters{}
+	add := func(name, mime string, pt webrtc.PayloadType, rate uint32, channels uint16, format string) {
+		c := webrtc.RTPCodecParameters{PayloadType: pt}
+		c.MimeType, c.ClockRate, c.Channels, c.SDPFmtpLine = mime, rate, channels, format
+		known[name] = c
+	}
+	add("opus", webrtc.MimeTypeOpus, 111, 48000, 2, "minptime=10;useinbandfec=1")
+	add("pcmu", webrtc.MimeTypePCMU, 0, 8000, 0, "")
+	add("vp8", webrtc.MimeTypeVP8, 96, 90000, 0, "")
+	add("h264", webrtc.MimeTypeH264, 102, 90000, 0, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f")
+	add("rtx", webrtc.MimeTypeRTX, 103, 90000, 0, "apt=102")
+	var list []webrtc.RTPCodecParameters
+	for _, name := range names {
+		list = append(list, known[name])
+	}
+	return list
+}
+
+// caller makes a client with these codecs. Its sound begins with 0xfc.
+func caller(names ...string) *testkit.Caller {
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Codecs = callerCodecs(names...)
+	cfg.Opus = [][]byte{append([]byte{0xfc}, make([]byte, 159)...)}
+	return testkit.NewCaller(cfg)
+}
+
+// run runs a duplex and its caller until the test ends, or until hangUp, after which it returns the errors of both.
+func (x *exchange) run(d *rtc.Duplex, gone <-chan error, cancel context.CancelFunc) (hangUp func() (duplex, client error)) {
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(context.WithoutCancel(x.t.Context())) }()
+	var once sync.Once
+	var duplex, client error
+	hangUp = func() (error, error) {
+		once.Do(func() {
+			cancel()
+			client = <-gone
+			select {
+			case duplex = <-ended:
+			case <-time.After(30 * time.Second):
+				x.t.Error("the duplex does not end")
+			}
+		})
+		return duplex, client
+	}
+	x.t.Cleanup(func() { hangUp() })
+	return hangUp
+}
+
+// call makes a caller call, and answers.
+func (x *exchange) call(c *testkit.Caller, terms rtc.Terms) (*rtc.Duplex, func() (duplex, client error)) {
+	x.t.Helper()
+	ctx, cancel := context.WithCancel(x.t.Context())
+	gone := make(chan error, 1)
+	answered := make(chan *rtc.Duplex, 1)
+	go func() {
+		gone <- c.Call(ctx, func(ctx context.Context, offer string) (string, error) {
+			d, err := x.duplexes.Answer(ctx, rtc.Offer{SDP: offer}, terms, stream.Info{ID: "call"})
+			if err != nil {
+				return "", err
+			}
+			answered <- d
+			return d.SDP(), nil
+		})
+	}()
+	select {
+	case d := <-answered:
+		return d, x.run(d, gone, cancel)
+	case err := <-gone:
+		cancel()
+		x.t.Fatal(err)
+		return nil, nil
+	}
+}
+
+// ring makes an offer, which the caller answers.
+func (x *exchange) ring(c *testkit.Caller, terms rtc.Terms) (*rtc.Duplex, func() (duplex, client error)) {
+	x.t.Helper()
+	ctx, cancel := context.WithCancel(x.t.Context())
+	d, err := x.duplexes.Offer(ctx, terms, stream.Info{ID: "call"})
+	if err != nil {
+		cancel()
+		x.t.Fatal(err)
+	}
+	gone := make(chan error, 1)
+	go func() { gone <- c.Answer(ctx, d.SDP(), d.Accept) }()
+	return d, x.run(d, gone, cancel)
+}
+
+// Media goes both ways, byte for byte, whether the client offers or we do, in the codecs of the other side.
+func TestDuplex(t *testing.T) {
+	type open func(*exchange, *testkit.Caller, rtc.Terms) (*rtc.Duplex, func() (duplex, client error))
+	for name, open := range map[string]open{"answer": (*exchange).call, "offer": (*exchange).ring} {
+		for _, tt := range []struct {
+			sound  string
+			track  *media.Track
+			prefer []media.Codec
+		}{
+			{"opus", opusTrack, nil},
+			{"pcmu", pcmuTrack, []media.Codec{media.PCMU, media.PCMA, media.H264}},
+		} {
+			t.Run(name+" "+tt.sound, func(t *testing.T) {
+				t.Parallel()
+				x := newExchange(t, nil)
+				phone := x.source(stream.Info{})
+				x.talk(phone, tt.track, 1)
+				c := caller(tt.sound, "h264", "rtx")
+				d, hangUp := open(x, c, rtc.Terms{Prefer: tt.prefer})
+				if err := d.Play(phone); err != nil {
+					t.Fatal(err)
+				}
+				x.receives(d, tt.track.Codec)
+				x.plays(c, 1)
+				if d.Codec(media.Audio) != tt.track.Codec || d.Codec(media.Video) != media.H264 {
+					t.Errorf("agreed on %v and %v, want %v and H264", d.Codec(media.Audio), d.Codec(media.Video), tt.track.Codec)
+				}
+				if st := d.Stats(); st.Sent.Packets == 0 || !st.ICEConnected || st.Sent.Dropped != 0 {
+					t.Errorf("figures %+v", st)
+				}
+				// The page's connection ends without a word, as the connection of a page that is closed does.
+				if err, _ := hangUp(); !errors.Is(err, rtc.ErrClientClosed) {
+					t.Errorf("Run = %v, want ErrClientClosed", err)
+				}
+				if err := d.Play(phone); !errors.Is(err, rtc.ErrClientClosed) {
+					t.Errorf("Play after the end = %v, want the cause", err)
+				}
+				if d.Source().Err() == nil {
+					t.Error("the source has not ended")
+				}
+			})
+		}
+	}
+}
+
+// receives checks what comes from the caller: whole pictures, in order, and sound.
+func (x *exchange) receives(d *rtc.Duplex, sound media.Codec) {
+	x.t.Helper()
+	r := d.Source().NewReader(stream.ReaderConfig{Video: d.Source().Video, Audio: d.Source().Audio})
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(x.t.Context(), 30*time.Second)
+	defer cancel()
+	units := testkit.SyntheticUnits(30, 2000)
+	frames := make([]media.Frame, 8)
+	for pictures, sounds, next := 0, 0, int64(-1); pictures < 35 || sounds < 35; {
+		n, err := r.Read(ctx, frames)
+		if err != nil {
+			x.t.Fatalf("after %d pictures and %d packets of sound: %v", pictures, sounds, err)
+		}
+		for _, f := range frames[:n] {
+			if f.Kind() == media.Audio {
+				sounds++
+				if f.Track.Codec != sound || len(f.Data) != 160 || f.Data[0] != 0xfc {
+					x.t.Fatalf("sound is %v, %d bytes", f.Track.Codec, len(f.Data))
+				}
+				continue
+			}
+			pictures++
+			number, ok := testkit.FrameNumber(f.Data)
+			if !ok || next >= 0 && number != next {
+				x.t.Fatalf("picture %d came, want %d", number, next)
+			}
+			next = number + 1
+			if !isUnit(f, units) {
+				x.t.Fatalf("picture %d is not what was sent: %d bytes", number, len(f.Data))
+			}
+		}
+	}
+}
+
+// isUnit says whether the last NAL unit of a frame is the picture of one of the units.
+func isUnit(f media.Frame, units []testkit.Unit) bool {
+	var last []byte
+	for rest := f.Data; len(rest) > 4; {
+		n := int(binary.BigEndian.Uint32(rest))
+		last, rest = rest[4:4+n], rest[4+n:]
+	}
+	for _, u := range units {
+		if u.Key == f.Key && bytes.Equal(u.NALs[len(u.NALs)-1], last) {
+			return true
+		}
+	}
+	return false
+}
+
+// plays checks what the caller gets from talk: whole pictures with their parameter sets, and sound with a mark.
+func (x *exchange) plays(c *testkit.Caller, mark byte) {
+	x.t.Helper()
+	from := len(c.Player.Frames("video"))
+	c.Player.Wait(x.t, "pictures and sound", func() bool {
+		sound := c.Player.Frames("audio")
+		return len(c.Player.Frames("video")) >= from+20 && len(sound) >= 20 && sound[len(sound)-1].Data[0] == mark
+	})
+	sent := map[string]bool{}
+	for n := range 3000 {
+		sent[string(byteStream(picture(n, 100+n*97%3000, n%10 == 0)))] = true
+	}
+	for i, f := range c.Player.Frames("video") {
+		if !sent[string(f.Data)] {
+			x.t.Fatalf("picture %d of %d bytes was not sent", i, len(f.Data))
+		}
+	}
+}
+
+// One source after another is played, and nothing in between; RTP times only grow.
+func TestDuplexPlaysAnother(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t, nil)
+	first, second := x.source(stream.Info{}), x.source(stream.Info{})
+	x.talk(first, opusTrack, 1)
+	x.talk(second, opusTrack, 2)
+	c := caller("opus", "h264", "rtx")
+	d, _ := x.call(c, rtc.Terms{})
+	<-d.Connected()
+	for _, step := range []struct {
+		src  *stream.Source
+		mark byte
+	}{{first, 1}, {nil, 0}, {second, 2}, {first, 1}} {
+		if err := d.Play(step.src); err != nil {
+			t.Fatal(err)
+		}
+		if step.src != nil {
+			x.plays(c, step.mark)
+			continue
+		}
+		waitUntil(t, "silence", func() bool {
+			before := d.Stats().Sent.Packets
+			time.Sleep(100 * time.Millisecond)
+			return d.Stats().Sent.Packets == before
+		})
+	}
+	first.Close(nil) // the call goes on
+	if err := d.Play(second); err != nil {
+		t.Fatal(err)
+	}
+	x.plays(c, 2)
+	for _, kind := range []string{"audio", "video"} {
+		frames := c.Player.Frames(kind)
+		for i := 1; i < len(frames); i++ {
+			if int32(frames[i].Time-frames[i-1].Time) <= 0 {
+				t.Fatalf("%s: RTP time %d after %d", kind, frames[i].Time, frames[i-1].Time)
+			}
+		}
+	}
+}
+
+func waitUntil(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s in 30 s", what)
+		}
+	}
+}
+
+// A client whose codec cannot be made of what is played gets what is left. A client whose sound differs gets it transcoded.
+func TestDuplexTranscodes(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t, nil)
+	phone := x.source(stream.Info{})
+	x.talk(phone, pcmuTrack, 1)
+	x.talk(x.made, opusTrack, 2)
+	c := caller("opus", "vp8")
+	d, _ := x.call(c, rtc.Terms{})
+	if err := d.Play(phone); err != nil {
+		t.Fatal(err)
+	}
+	c.Player.Wait(t, "sound", func() bool { return len(c.Player.Frames("audio")) > 15 })
+	if got := c.Player.Frames("audio")[10].Data[0]; got != 2 {
+		t.Errorf("the sound begins with %d, want the transcoded sound", got)
+	}
+	if n := len(c.Player.Frames("video")); n != 0 {
+		t.Errorf("%d pictures came, and VP8 cannot be made", n)
+	}
+}
+
+// The client's wish for a key frame reaches whoever is played, and ours reaches the client.
+func TestDuplexKeyFrames(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t, nil)
+	asked := make(chan struct{}, 100)
+	phone := x.source(stream.Info{AskKeyFrame: func() { asked <- struct{}{} }})
+	x.talk(phone, opusTrack, 1)
+	c := caller("opus", "h264", "rtx")
+	d, _ := x.call(c, rtc.Terms{})
+	if err := d.Play(phone); err != nil {
+		t.Fatal(err)
+	}
+	x.plays(c, 1)
+	<-asked // for the first picture
+	time.Sleep(stream.DefaultConfig().KeyFrameGap)
+	if err := c.Player.RequestKeyFrame(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-asked:
+	case <-time.After(30 * time.Second):
+		t.Error("the phone was not asked for a key frame")
+	}
+	before := c.PLIs()
+	d.Source().RequestKeyFrame()
+	waitUntil(t, "PLI", func() bool { time.Sleep(time.Millisecond); return c.PLIs() > before })
+}
+
+// Answers that do not fit the offer end the duplex, and both Accept and Run say why.
+func TestDuplexBadAnswer(t *testing.T) {
+	x := newExchange(t, nil)
+	for name, tt := range map[string]struct {
+		edit func(string) string
+		want error
+		says string
+	}{
+		"no SDP":        {func(string) string { return "hello" }, rtc.ErrBadAnswer, "0 m-lines"},
+		"fewer m-lines": {func(s string) string { return s[:strings.Index(s, "m=video")] }, rtc.ErrBadAnswer, "1 sections"},
+		"refused": {func(s string) string {
+			return strings.NewReplacer("m=audio 9", "m=audio 0", "m=video 9", "m=video 0").Replace(s)
+		}, rtc.ErrBadAnswer, "no section"},
+		"another MID": {func(s string) string { return strings.Replace(s, "a=mid:1", "a=mid:x", 1) }, rtc.ErrBadAnswer, "a=mid:x"},
+		"no common codec": {func(s string) string {
+			return strings.NewReplacer("H264/90000", "H999/90000").Replace(s)
+		}, rtc.ErrNoCommonCodecs, "video needs H264 or VP8"},
+		"another payload type": {func(s string) string {
+			return strings.NewReplacer("SAVPF 111", "SAVPF 99", ":111 ", ":99 ").Replace(s)
+		}, rtc.ErrBadAnswer, "opus has payload type 99"},
+		"no fingerprint": {func(s string) string { return strings.ReplaceAll(s, "a=fingerprint", "a=f") }, rtc.ErrBadAnswer, "fingerprint"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			d, err := x.duplexes.Offer(ctx, rtc.Terms{}, stream.Info{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- d.Run(ctx) }()
+			var refused error
+			client, leave := context.WithCancel(ctx)
+			_ = caller("opus", "h264", "rtx").Answer(client, d.SDP(), func(answer string) error {
+				refused = d.Accept(tt.edit(answer))
+				leave()
+				return refused
+			})
+			if !errors.Is(refused, tt.want) || !strings.Contains(refused.Error(), tt.says) {
+				t.Errorf("Accept = %v, want %v that says %q", refused, tt.want, tt.says)
+			}
+			if err := <-ended; err != refused {
+				t.Errorf("Run = %v, want what Accept returned", err)
+			}
+			if err := d.Accept(""); err == nil {
+				t.Error("a second answer was taken")
+			}
+		})
+	}
+}
+
+// A duplex does not wait for ever: not for the connection, and not for media.
+func TestDuplexTimeouts(t *testing.T) {
+	t.Run("connection", func(t *testing.T) {
+		x := newExchange(t, func(c *rtc.Config) { c.ConnectTimeout = 50 * time.Millisecond })
+		d, err := x.duplexes.Offer(t.Context(), rtc.Terms{}, stream.Info{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- d.Run(t.Context()) }()
+		time.Sleep(100 * time.Millisecond)
+		select {
+		case err := <-ended:
+			t.Fatalf("Run = %v while the phone rings", err)
+		default:
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		_ = caller("opus", "h264", "rtx").Answer(ctx, d.SDP(), func(answer string) error {
+			leave() // and never connects
+			return d.Accept(answer)
+		})
+		if err := <-ended; !errors.Is(err, rtc.ErrICETimeout) && !errors.Is(err, rtc.ErrDTLS) {
+			t.Errorf("Run = %v, want ErrICETimeout", err)
+		}
+	})
+	t.Run("media", func(t *testing.T) {
+		t.Parallel()
+		x := newExchange(t, func(c *rtc.Config) { c.ActivityTimeout = 300 * time.Millisecond })
+		cfg := testkit.DefaultPublisherConfig()
+		cfg.Frames, cfg.Audio = 5, false
+		d, hangUp := x.call(testkit.NewCaller(cfg), rtc.Terms{})
+		<-d.Source().Done()
+		if err, _ := hangUp(); !errors.Is(err, rtc.ErrActivity) {
+			t.Errorf("Run = %v, want ErrActivity", err)
+		}
+	})
+	t.Run("the caller of Run", func(t *testing.T) {
+		x := newExchange(t, nil)
+		d, err := x.duplexes.Offer(t.Context(), rtc.Terms{}, stream.Info{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy := errors.New("busy")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(busy)
+		if err := d.Run(ctx); err != busy {
+			t.Errorf("Run = %v, want %v", err, busy)
+		}
+		if x.hub.Len() != 1 { // the transcoded one
+			t.Errorf("%d streams are left", x.hub.Len())
+		}
+	})
+}
