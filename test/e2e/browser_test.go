@@ -37,6 +37,7 @@ type browserEvent struct {
 	Faults        []string          `json:"faults"` // of strangers.mjs
 	Direct        pictureDelay      `json:"direct"`
 	Server        pictureDelay      `json:"server"`
+	Codecs        [][]string        `json:"codecs"` // of bridge.mjs: what each page gets, sound before pictures
 }
 
 // pictureDelay is what play-delay.mjs measures.

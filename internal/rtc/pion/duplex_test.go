@@ -73,11 +73,12 @@ func (x *exchange) talk(s *stream.Source, sound *media.Track, mark byte) {
 	wg.Go(func() {
 		every := time.NewTicker(20 * time.Millisecond)
 		defer every.Stop()
+		began := s.Now()
 		for n := 0; ; n++ {
 			f := picture(n, 100+n*97%3000, n%10 == 0)
-			f.Time = s.Now()
+			f.Time = began.Add(time.Duration(n) * 20 * time.Millisecond)
 			s.Video.Write(f)
-			s.Audio.Write(media.Frame{Track: sound, Time: s.Now(), Key: true, Data: append([]byte{mark}, make([]byte, 159)...)})
+			s.Audio.Write(media.Frame{Track: sound, Time: f.Time, Key: true, Data: append([]byte{mark}, make([]byte, 159)...)})
 			select {
 			case <-every.C:
 			case <-ctx.Done():
