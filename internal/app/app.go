@@ -288,6 +288,7 @@ func (a *App) Run(ctx context.Context) error {
 			a.cfg.REST.WarnIfOpen(l.Addr(), a.log)
 		}
 	}
+	a.cfg.WCS.WarnIfOpen(a.log)
 	stop := context.AfterFunc(ctx, func() { a.stopping.Store(true) })
 	defer stop()
 	return runAll(ctx, a.log, append(parts, servers...), stopLimit)

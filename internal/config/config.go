@@ -305,6 +305,7 @@ func (c *Config) settings() []setting {
 		milliseconds("ws_keep_alive_grace_ms", &c.WCS.KeepAliveGrace, wcs.KeepAliveGraceRange),
 		whole("ws_max_kept_sessions", &c.WCS.MaxKept, wcs.MaxKeptRange),
 		boolean("rtmp_push_fail_stream", &c.WCS.FailWithPush),
+		boolean("enable_local_videochat", &c.WCS.LocalCalls),
 
 		// Pushes.
 		text("rtmp_transponder_stream_name_prefix", &c.Push.NamePrefix),

@@ -20,6 +20,12 @@ type WebSocketStats struct {
 	Failed     int64 // publishers that ended in FAILED, except those of lost sessions
 	Played     int64 // players that reached PLAYING
 	PlayFailed int64 // players that ended in FAILED, except those of lost sessions and of publishers that left
+
+	Calls       int64 // of pages, now
+	CallsMade   int64 // calls that pages have made
+	CallsTaken  int64 // calls to pages that rang
+	Talked      int64 // calls that were established
+	CallsFailed int64 // calls that ended in FAILED, or were refused
 }
 
 // RTMPStats are the figures of our own RTMP server: those of rtmpserver.Stats.
@@ -53,6 +59,11 @@ func (s sink) webSockets(st WebSocketStats) {
 	s.counter(webSocketPublishes, st.Failed, "failed")
 	s.counter(webSocketPlays, st.Played, "played")
 	s.counter(webSocketPlays, st.PlayFailed, "failed")
+	s.gauge(webSocketCalls, float64(st.Calls))
+	s.counter(webSocketCallsBegun, st.CallsMade, "out")
+	s.counter(webSocketCallsBegun, st.CallsTaken, "in")
+	s.counter(webSocketCallEnds, st.Talked, "established")
+	s.counter(webSocketCallEnds, st.CallsFailed, "failed")
 	s.counter(panics, st.Panics, "websocket")
 }
 

@@ -139,6 +139,9 @@ var (
 	webSocketIgnored    = desc("websocket_messages_ignored_total", "Signalling messages that were received and are not part of the protocol.")
 	webSocketPublishes  = desc("websocket_publishes_total", "Publishers of Web SDK sessions that reached PUBLISHING, or ended in FAILED while their session went on.", "outcome")
 	webSocketPlays      = desc("websocket_plays_total", "Players of Web SDK sessions that reached PLAYING, or ended in FAILED while their session and their publisher went on.", "outcome")
+	webSocketCalls      = desc("websocket_calls", "Calls of Web SDK sessions, those that ring included.")
+	webSocketCallsBegun = desc("websocket_calls_total", "Calls that Web SDK sessions have made or that rang there.", "direction")
+	webSocketCallEnds   = desc("websocket_call_outcomes_total", "Calls of Web SDK sessions that were established, and those that ended in FAILED or were refused. A call may be both.", "outcome")
 
 	rtmpConnections = desc("rtmp_connections", "Open connections to the RTMP server.")
 	rtmpPublishers  = desc("rtmp_publishers", "Publishers of the RTMP server.")

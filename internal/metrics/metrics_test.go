@@ -73,6 +73,7 @@ func TestMetrics(t *testing.T) {
 			return WebSocketStats{
 				Sessions: 5, Kept: 21, Publishers: 22, Players: 23, Accepted: 24, Received: 25, Sent: 26, Ignored: 27,
 				Floods: 28, Slow: 29, Silent: 30, Panics: 31, Published: 32, Failed: 33, Played: 34, PlayFailed: 35,
+				Calls: 36, CallsMade: 37, CallsTaken: 38, Talked: 39, CallsFailed: 40,
 			}
 		},
 		RTMP: func() RTMPStats {
@@ -224,6 +225,11 @@ func TestMetrics(t *testing.T) {
 		`transponder_streams{state="pending"} 0`,
 		`transponder_transcoder_cores 0.25`,
 		`transponder_transcoder_restarts_total 2`,
+		`transponder_websocket_call_outcomes_total{outcome="established"} 39`,
+		`transponder_websocket_call_outcomes_total{outcome="failed"} 40`,
+		`transponder_websocket_calls 36`,
+		`transponder_websocket_calls_total{direction="in"} 38`,
+		`transponder_websocket_calls_total{direction="out"} 37`,
 		`transponder_websocket_messages_ignored_total 27`,
 		`transponder_websocket_messages_total{direction="received"} 25`,
 		`transponder_websocket_messages_total{direction="sent"} 26`,

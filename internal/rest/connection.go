@@ -24,6 +24,8 @@ type Connection struct {
 	Origin               string          // of the page
 	Created              time.Time
 	Publishers, Players  int
+	Calls                int
+	SIPLogin             string // of the page's account; "": it has none
 }
 
 // Connections lists and ends sessions of the Web SDK. Package app makes one of wcs.Server.
@@ -54,12 +56,14 @@ type connectionBody struct {
 	KeepAlive            bool            `json:"keepAlive"`
 	Origin               string          `json:"origin"`
 	Custom               json.RawMessage `json:"custom,omitempty"`
+	SIPLogin             string          `json:"sipLogin,omitempty"`
 
 	Status     string `json:"status"`
 	CreateDate int64  `json:"createDate"` // ms since 1970
 	Address    string `json:"clientAddress"`
 	Publishers int    `json:"publishers"`
 	Players    int    `json:"players"`
+	Calls      int    `json:"calls"`
 }
 
 func newConnectionBody(c Connection, nodeID string) connectionBody {
@@ -74,11 +78,13 @@ func newConnectionBody(c Connection, nodeID string) connectionBody {
 		KeepAlive:            c.KeepAlive,
 		Origin:               c.Origin,
 		Custom:               c.Custom,
+		SIPLogin:             c.SIPLogin,
 		Status:               statusDisconnected,
 		CreateDate:           c.Created.UnixMilli(),
 		Address:              c.Address,
 		Publishers:           c.Publishers,
 		Players:              c.Players,
+		Calls:                c.Calls,
 	}
 	if c.Connected {
 		b.Status = statusEstablished

@@ -29,10 +29,10 @@ func TestConnectionAnswer(t *testing.T) {
 		{"nodeId":"node1","appKey":"defaultApp","sessionId":"s1","mediaProviders":["WebRTC","MSE"],"clientVersion":"2.0",
 		"clientOSVersion":"5.0 (X11)","clientBrowserVersion":"Mozilla/5.0","keepAlive":false,"origin":"https://pages.example",
 		"custom":{"token":"x"},"status":"ESTABLISHED","createDate":1700000000123,"clientAddress":"192.0.2.7:51000",
-		"publishers":1,"players":1},
+		"publishers":1,"players":1,"calls":1,"sipLogin":"3000"},
 		{"nodeId":"node1","appKey":"phone","sessionId":"s2","mediaProviders":[],"clientVersion":"0.5","clientOSVersion":"",
 		"clientBrowserVersion":"","keepAlive":true,"origin":"","status":"DISCONNECTED","createDate":1700000000123,
-		"clientAddress":"192.0.2.8:51001","publishers":0,"players":0}]`
+		"clientAddress":"192.0.2.8:51001","publishers":0,"players":0,"calls":0}]`
 	for _, r := range []reply{get(t, srv, "/rest-api/connection/find_all"), post(t, srv, "/rest-api/connection/find_all", "{}")} {
 		r.wantStatus(t, http.StatusOK)
 		var got, wanted any

@@ -219,6 +219,7 @@ func someSessions() *fakeSessions {
 				SessionID: "s1", AppKey: "defaultApp", ClientVersion: "2.0", ClientOSVersion: "5.0 (X11)",
 				ClientBrowserVersion: "Mozilla/5.0", MediaProviders: []string{"WebRTC", "MSE"}, Custom: json.RawMessage(`{"token":"x"}`),
 				Connected: true, Address: "192.0.2.7:51000", Origin: "https://pages.example", Created: pushTime, Publishers: 1, Players: 1,
+				Calls: 1, SIPLogin: "3000",
 			},
 			{SessionID: "s2", AppKey: "phone", ClientVersion: "0.5", KeepAlive: true, Address: "192.0.2.8:51001", Created: pushTime},
 		},

@@ -3,10 +3,12 @@ package wcs
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path"
 	"time"
 
 	"transponder/internal/limits"
+	"transponder/internal/sip"
 )
 
 // Config holds the settings of the door.
@@ -28,17 +30,33 @@ type Config struct {
 	SnapshotTimeout time.Duration
 	KeepAliveGrace  time.Duration // how long a session with keepAlive survives its socket; 0: none does
 
+	// LocalCalls lets pages call each other by the login of their accounts, if the domain of the account is this server. There are no
+	// passwords then.
+	LocalCalls bool
+	RingTime   time.Duration // how long such a call rings
+
+	// ClickToCall is for pages of the application clickToCallApp: they use this account, and call only this callee. Without a callee, they
+	// are pages like others.
+	ClickToCall ClickToCall
+
 	MaxSessions   int // open sockets; more are refused with 503
 	MaxKept       int // sessions that wait for their browser; more are not kept
 	MaxPublishers int // streams that one session may publish at a time
 	MaxPlayers    int // streams that one session may play at a time
 	MaxMessage    int // bytes of one message
+	MaxCalls      int // calls that one session may have at a time, those that ring included
 	MaxQueue      int // messages waiting to be sent to one browser
 	MaxQueueBytes int // bytes waiting to be sent to one browser, before another message is added
 
 	// A browser may send Burst units at once over its socket, and Rate units a second after that. A message costs one unit, and
 	// one more for every 4 KiB.
 	Rate, Burst int
+}
+
+// ClickToCall is an account that pages use without knowing it.
+type ClickToCall struct {
+	Account sip.Account
+	Callee  string
 }
 
 // The ranges of the numbers that are settings.
@@ -64,17 +82,26 @@ func DefaultConfig() Config {
 		ReadyTimeout:    5 * time.Second,
 		SnapshotTimeout: 10 * time.Second,
 		KeepAliveGrace:  time.Minute,
+		RingTime:        40 * time.Second,
 
 		MaxSessions:   5000,
 		MaxKept:       1000,
 		MaxPublishers: 16,
 		MaxPlayers:    64,
+		MaxCalls:      8,
 		MaxMessage:    512 << 10,
 		MaxQueue:      256,
 		MaxQueueBytes: 4 << 20,
 
 		Rate:  200,
 		Burst: 2000,
+	}
+}
+
+// WarnIfOpen logs a warning if pages call each other without passwords.
+func (c Config) WarnIfOpen(log *slog.Logger) {
+	if c.LocalCalls {
+		log.Warn("pages call each other without passwords: whoever opens a WebSocket takes calls for every login", "setting", "enable_local_videochat")
 	}
 }
 
@@ -95,7 +122,7 @@ func (c Config) Validate() error {
 		value time.Duration
 	}{
 		{"ping interval", c.PingInterval}, {"connect timeout", c.ConnectTimeout}, {"answer timeout", c.AnswerTimeout},
-		{"write timeout", c.WriteTimeout}, {"close timeout", c.CloseTimeout}, {"snapshot timeout", c.SnapshotTimeout},
+		{"write timeout", c.WriteTimeout}, {"close timeout", c.CloseTimeout}, {"snapshot timeout", c.SnapshotTimeout}, {"ring time", c.RingTime},
 	} {
 		if d.value <= 0 {
 			errs = append(errs, fmt.Errorf("%s %v is not positive", d.name, d.value))
@@ -105,7 +132,7 @@ func (c Config) Validate() error {
 		name  string
 		value int
 	}{
-		{"missed pings", c.MaxMissedPings}, {"publishers", c.MaxPublishers}, {"queued messages", c.MaxQueue},
+		{"missed pings", c.MaxMissedPings}, {"publishers", c.MaxPublishers}, {"calls", c.MaxCalls}, {"queued messages", c.MaxQueue},
 		{"queued bytes", c.MaxQueueBytes}, {"message rate", c.Rate},
 	} {
 		if n.value <= 0 {

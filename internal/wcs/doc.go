@@ -7,16 +7,22 @@
 // ended. The players are told after the publisher.
 //
 // The package leaves WebRTC to a PublishFunc and a PlayFunc, pictures of streams to a SnapshotFunc, and RTMP to a Pusher. It looks
-// streams up in the hub. Requests for SIP are answered as the SDK expects it from a server without SIP.
+// streams up in the hub.
 //
-// The streams of a session end at once when its socket ends, unless the page asked for keepAlive. Then the session survives for
+// A page with a SIP account makes and takes calls by a Phone. Its media is a Duplex. The Phone belongs to a SIP server (PhoneFunc), or to
+// package exchange, which connects pages that have no SIP server. Without a Phone, messages about calls are answered as the SDK expects
+// it from a server without SIP. One goroutine for each call does everything in the order in which it was asked for.
+//
+// The streams and the calls of a session end at once when its socket ends, unless the page asked for keepAlive. Then the session survives for
 // a while, and continues over a new socket that brings its authToken. After getUserData, the browser gets the terminal statuses
-// that it missed, and then PUBLISHING or PLAYING again for each stream that is on.
+// that it missed, and then PUBLISHING or PLAYING again for each stream that is on, and the status of each call. A call that rings is
+// announced again.
 //
 // The goroutine of the HTTP handler runs a socket and joins the goroutines of the socket. The handler of the last socket of a
 // session also waits for the goroutines of the session. Shutdown ends all sessions and waits for them.
 //
-// The contract is the wire protocol of the npm package @flashphoner/websdk 2.0. One thing is added: when the push to a stream's
+// The contract is the wire protocol of the npm package @flashphoner/websdk 2.0. Two things are added. A page is told which keys the other
+// side of a call pressed, by the message "notifyDtmf" with {"callId", "dtmf"}. And when the push to a stream's
 // rtmpUrl cannot be started, or fails, the stream continues, and its page gets a stream event (notifyStreamEvent) of the type
 // "pushFailed" with the payload {"info": "why, in words"}. The SDK hands event types that it does not know to the page.
 package wcs

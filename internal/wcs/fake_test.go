@@ -1,6 +1,7 @@
 package wcs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -267,8 +268,9 @@ func (f *fakePusher) started() []transponder.Request {
 
 // browser is the client of a session.
 type browser struct {
-	t    *testing.T
-	conn *websocket.Conn
+	t        *testing.T
+	conn     *websocket.Conn
+	patience time.Duration // with which next waits; 0: 10 s
 }
 
 func dial(t *testing.T, url string) *browser {
@@ -310,7 +312,7 @@ type reply struct {
 // next checks that the SDK could read the next message, and returns it.
 func (b *browser) next() (name, data string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), cmp.Or(b.patience, 10*time.Second))
 	defer cancel()
 	_, raw, err := b.conn.Read(ctx)
 	if err != nil {

@@ -20,7 +20,7 @@ func (k *socket) handle(ctx context.Context, raw []byte) {
 	case "ping":
 		k.send("pong")
 	case "connection":
-		k.handleConnection(data)
+		k.handleConnection(ctx, data)
 	default:
 		s := k.session.Load()
 		if s == nil {
@@ -51,7 +51,7 @@ func (s *session) handle(ctx context.Context, name string, data json.RawMessage)
 	case "sendData":
 		with(s, name, data, s.handleData)
 	case "call", "answer", "hangup", "hold", "unhold", "sendDtmf", "transfer":
-		with(s, name, data, func(c callRef) { s.handleCall(name, c) })
+		s.handleCallMessage(name, data)
 	case "pushLogs", "submitBugReport", "sessionDebug", "webRTCMetricsClientDescription", "webRTCMetricsBatch":
 	default:
 		s.ignore("unknown", "message", short(name))
@@ -85,7 +85,7 @@ const (
 
 // handleConnection makes a session. It sends the message back with a token: this tells the SDK that the session is established. A
 // browser that brings a token returns to its session instead.
-func (k *socket) handleConnection(data json.RawMessage) {
+func (k *socket) handleConnection(ctx context.Context, data json.RawMessage) {
 	if k.session.Load() != nil {
 		k.ignore("second connection") // an answer would set the page back to ESTABLISHED
 		return
@@ -116,15 +116,14 @@ func (k *socket) handleConnection(data json.RawMessage) {
 	if string(c.Custom) == "null" {
 		c.Custom = nil
 	}
+	account, err := takeAccount(data, echo)
 	s := newSession(k, c, echo)
 	k.srv.remember(s)
 	k.session.Store(s)
 	s.log.Info("session opened", "peer", k.peer,
 		"app", short(string(c.AppKey)), "client", short(string(c.ClientVersion)), "origin", short(k.origin))
 	k.send("getUserData", echo)
-	if c.SIPLogin != "" {
-		k.send("fail", failure{APIMethod: "connection", Status: failed, Info: noSIP})
-	}
+	s.openPhone(ctx, k.host, account, err)
 }
 
 // failure tells the page that a request failed.
@@ -135,32 +134,6 @@ type failure struct {
 	Info      string `json:"info"`
 }
 
-const noSIP = "SIP is not available on this server"
-
-// callRef names a call.
-type callRef struct {
-	CallID text `json:"callId"`
-}
-
-// callStatus is the call object, with the members that the SDK reads.
-type callStatus struct {
-	CallID string `json:"callId"`
-	Status string `json:"status"`
-}
-
-// handleCall ends every call at once, since this server has no SIP.
-func (s *session) handleCall(name string, c callRef) {
-	id := string(c.CallID)
-	switch name {
-	case "call", "answer":
-		s.send("finish", callStatus{id, failed})
-	case "hangup":
-		s.send("finish", callStatus{id, "FINISH"})
-	default:
-		s.send("fail", failure{APIMethod: name, ID: id, Status: failed, Info: noSIP})
-	}
-}
-
 func (s *session) handlePlay(ctx context.Context, req mediaRequest) {
 	err := s.startPlayer(ctx, req)
 	if err == nil {
@@ -169,7 +142,7 @@ func (s *session) handlePlay(ctx context.Context, req mediaRequest) {
 	s.srv.count.playFailed.Add(1)
 	s.log.Warn("play refused", "stream", short(string(req.Name)), "err", err)
 	status, info := outcomeOfPlay(err)
-	s.sendLast(s.describe(req.echoable(), status, info))
+	s.sendLast("notifyStreamStatusEvent", s.describe(req.echoable(), status, info))
 }
 
 // handleStop ends a player. The goroutine of the player sends the status. An id that is unknown, or whose player has ended, is ignored.
@@ -283,7 +256,7 @@ func (s *session) refusePublish(req mediaRequest, err error) {
 	status, info := outcome(err)
 	s.srv.count.publishFailed.Add(1)
 	s.log.Warn("publish refused", "stream", short(string(req.Name)), "err", err)
-	s.sendLast(s.describe(req.echoable(), status, info).ofPublisher())
+	s.sendLast("notifyStreamStatusEvent", s.describe(req.echoable(), status, info).ofPublisher())
 }
 
 // echoable returns the request, without its id if the id is too long to be sent back.

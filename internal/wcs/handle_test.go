@@ -212,18 +212,23 @@ func FuzzMessage(f *testing.F) {
 		`{"message":"playStream","data":[{"mediaSessionId":"x","name":"known","mediaProvider":"WebRTC"}]}`,
 		`{"message":"availableStream","data":[{"mediaSessionId":"x","name":"known"}]}`,
 		`{"message":"snapshot","data":[{"mediaSessionId":"x","name":"known"}]}`,
-		`{"message":"call","data":[{"callId":1}]}`, `{"message":"connection","data":[{"authToken":true}]}`,
+		callFrame("x", "3001", `,"sipSDP":["b=AS:1"]`), callFrame("c", "", ""), answerFrame("in", "v=0", `,"sipSDP":["a=x"]`), about("hangup", "c", ""),
+		about("hold", "c", `,"holdForTransfer":true`), about("unhold", "in", ""), about("transfer", "c", `,"target":"3002"`),
+		about("sendDtmf", "c", `,"dtmf":"1,#","type":"INFO"`), `{"message":"call","data":[{"callId":1}]}`, `{"message":"connection","data":[{"authToken":true}]}`,
 	} {
 		f.Add([]byte(frame))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		w := newWorld(t, testConfig())
+		w.withMedia()
+		w.srv.parts.Phone = openEager
 		for _, established := range []bool{false, true} {
 			k := newSocket(w.srv, nil, nil, "peer", "")
 			ctx, cancel := context.WithCancelCause(t.Context())
 			k.cancel = cancel
 			if established {
-				k.handle(ctx, []byte(`{"message":"connection","data":[{}]}`))
+				k.handle(ctx, []byte(`{"message":"connection","data":[{"sipLogin":"3000"}]}`))
+				k.handle(ctx, []byte(callFrame("c", "3001", "")))
 				k.handle(ctx, []byte(publishFrame("known", "known", "")))
 				k.handle(ctx, []byte(playFrame("played", "known", "")))
 			}
@@ -241,8 +246,8 @@ func FuzzMessage(f *testing.F) {
 				}
 			}
 		}
-		if left := w.hub.Sources(); len(left) != 0 {
-			t.Errorf("%d streams outlived their session", len(left))
+		if left := w.hub.Sources(); len(left) != 0 || w.srv.Stats().Calls != 0 {
+			t.Errorf("%d streams and %d calls outlived their session", len(left), w.srv.Stats().Calls)
 		}
 	})
 }

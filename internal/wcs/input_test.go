@@ -21,7 +21,8 @@ var requests = []struct {
 	data    string
 }{
 	{"connection", `{"appKey":"defaultApp","mediaProviders":["WebRTC"],"keepAlive":true,"clientVersion":"2.0","clientOSVersion":"x",
-		"clientBrowserVersion":"x","msePacketizationVersion":2,"custom":{"a":1},"clientInfo":{},"sipLogin":"3000","sipPort":"5060"}`},
+		"clientBrowserVersion":"x","msePacketizationVersion":2,"custom":{"a":1},"clientInfo":{},"sipLogin":"3000","sipPort":"5060",
+		"sipPassword":"1234","sipAuthenticationName":"3000","sipDomain":"d","sipOutboundProxy":"p","sipProxy":"p","sipRegisterRequired":true}`},
 	{"publishStream", `{"mediaSessionId":"new","name":"new","published":true,"hasVideo":true,"hasAudio":true,"status":"PENDING",
 		"record":false,"mediaProvider":"WebRTC","sdp":"v=0","custom":{"name":"room"},"bitrate":0,"minBitrate":0,"maxBitrate":0,
 		"rtmpUrl":"rtmp://host/app","constraints":{"audio":true},"transport":"UDP","cvoExtension":true,"localMediaInfo":{}}`},
@@ -39,8 +40,10 @@ var requests = []struct {
 	{"sessionDebug", `{"command":"start"}`},
 	{"pushLogs", `{"logs":"10:00:00 INFO x"}`},
 	{"submitBugReport", `{"text":"bad"}`},
-	{"call", `{"callId":"c","callee":"3001","sdp":"v=0","incoming":false}`},
-	{"answer", `{"callId":"c","sdp":"v=0"}`},
+	{"call", `{"callId":"c","callee":"3001","sdp":"v=0","incoming":false,"hasVideo":true,"hasAudio":true,"status":"PENDING",
+		"mediaProvider":"WebRTC","sipSDP":["b=AS:5"],"caller":"3000","custom":{"a":1},"visibleName":"Ann","localMediaInfo":{}}`},
+	{"answer", `{"callId":"in","sdp":"v=0","incoming":true,"hasVideo":true,"hasAudio":true,"status":"PENDING","mediaProvider":"WebRTC",
+		"sipSDP":["a=x"],"caller":"3000","callee":"3001","custom":{"a":1}}`},
 	{"hangup", `{"callId":"c"}`},
 	{"hold", `{"callId":"c","holdForTransfer":true}`},
 	{"unhold", `{"callId":"c"}`},
@@ -89,7 +92,10 @@ func variants(t *testing.T, message, data string) []string {
 func TestBadInput(t *testing.T) {
 	cfg := testConfig()
 	cfg.Rate, cfg.Burst = 1<<20, 1<<20
+	cfg.KeepAliveGrace = 100 * time.Millisecond
 	w := newWorld(t, cfg)
+	w.withMedia()
+	w.srv.parts.Phone = openEager
 	url := w.serve(t)
 	camera, viewer := dialIn(t, url), dialIn(t, url)
 	camera.publishLive(w, "idother", "other")
@@ -117,7 +123,8 @@ func TestBadInput(t *testing.T) {
 			if name, data := early.next(); name != "pong" {
 				t.Errorf("before the session is established, the answer is %s %s", name, data)
 			}
-			b := dialIn(t, url)
+			b := dial(t, url)
+			b.hello(sipAccount)
 			for i, v := range variants(t, r.message, r.data) {
 				if i%10 == 0 { // what the message is about may be gone
 					b.raw(publishFrame("idmine", "mine", ""))
@@ -127,6 +134,7 @@ func TestBadInput(t *testing.T) {
 						p.src.SetLive()
 					}
 					b.raw(playFrame("pmine", "mine", ""))
+					b.raw(callFrame("c", "3001", ""))
 				}
 				b.raw(v)
 			}
@@ -138,8 +146,9 @@ func TestBadInput(t *testing.T) {
 			}
 			_ = b.conn.Close(websocket.StatusNormalClosure, "")
 			testkit.Eventually(t, 10*time.Second, func() string {
-				if n, p := len(w.srv.Players()), w.srv.Stats().Publishers; n != 1 || p != 1 {
-					return fmt.Sprintf("%d players and %d publishers are left, want 1 and 1", n, p)
+				st := w.srv.Stats()
+				if n, p := len(w.srv.Players()), st.Publishers; n != 1 || p != 1 || st.Calls != 0 {
+					return fmt.Sprintf("%d players, %d publishers and %d calls are left, want 1, 1 and 0", n, p, st.Calls)
 				}
 				return ""
 			})

@@ -62,5 +62,5 @@ func (n *notifier) finish(info streamInfo) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.finished = true
-	n.s.sendLast(info)
+	n.s.sendLast("notifyStreamStatusEvent", info)
 }

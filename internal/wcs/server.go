@@ -23,6 +23,7 @@ import (
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
+	"transponder/internal/wcs/exchange"
 )
 
 // PublishFunc makes a stream from an offer. rtc.Ingest.Publish is one.
@@ -68,7 +69,10 @@ type Parts struct {
 	Snapshot SnapshotFunc // nil: there are no snapshots
 	Streams  Streams
 	Pusher   Pusher
-	Guard    *guard.Guard // judges which pages may open sockets; nil: a guard that knows no names of this server
+	Phone    PhoneFunc              // nil: there is no SIP
+	Duplexes Duplexes               // makes the media of calls
+	IsHere   func(host string) bool // says whether a host is this server; nil: only the host that the browser has connected to is
+	Guard    *guard.Guard           // judges which pages may open sockets; nil: a guard that knows no names of this server
 
 	Shares   guard.SharesConfig // how much of all sockets one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the sockets that are refused; nil: they are not counted
@@ -79,6 +83,8 @@ type Server struct {
 	cfg   Config
 	parts Parts
 	log   *slog.Logger
+
+	exchange *exchange.Exchange // nil: pages call each other over SIP only
 
 	places  *guard.Places // of sockets
 	keeping *guard.Places // of sessions that wait for their browser
@@ -101,6 +107,8 @@ type counters struct {
 	floods, slow, silent                 atomic.Int64
 	publishers, published, publishFailed atomic.Int64
 	players, played, playFailed          atomic.Int64
+	calls, callsMade, callsTaken         atomic.Int64
+	talked, callsFailed                  atomic.Int64
 	kept                                 atomic.Int64
 }
 
@@ -122,6 +130,12 @@ type Stats struct {
 	Failed     int64 // publishers that ended in FAILED, except those of lost sessions
 	Played     int64 // players that reached PLAYING
 	PlayFailed int64 // players that ended in FAILED, except those of lost sessions and of publishers that left
+
+	Calls       int64 // of pages, now
+	CallsMade   int64 // calls that pages have made
+	CallsTaken  int64 // calls to pages that rang
+	Talked      int64 // calls that were established
+	CallsFailed int64 // calls that ended in FAILED, or were refused
 }
 
 // Connection describes one session. Its fields are those of rest.Connection.
@@ -139,11 +153,13 @@ type Connection struct {
 	Origin               string          // of the page
 	Created              time.Time
 	Publishers, Players  int
+	Calls                int
+	SIPLogin             string // of the page's account; "": it has none
 }
 
 // New makes a server for a valid configuration.
 func New(cfg Config, parts Parts, log *slog.Logger) *Server {
-	return &Server{
+	s := &Server{
 		cfg:          cfg,
 		parts:        parts,
 		log:          log,
@@ -153,6 +169,10 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		places:       parts.Shares.Places(cfg.MaxSessions),
 		keeping:      parts.Shares.Places(cfg.MaxKept),
 	}
+	if cfg.LocalCalls {
+		s.exchange = exchange.New(cfg.RingTime, log)
+	}
+	return s
 }
 
 // ServeHTTP upgrades the request and runs the socket. It returns when the socket is gone; if this was the last socket of a session
@@ -185,6 +205,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.count.accepted.Add(1)
 	k := newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin"))
+	k.host = r.Host
 	k.release, k.local, k.client = release, guard.IsLocal(r), s.parts.Shares.Client(r)
 	k.run(r.Context())
 }
@@ -280,6 +301,12 @@ func (s *Server) Stats() Stats {
 		Failed:     c.publishFailed.Load(),
 		Played:     c.played.Load(),
 		PlayFailed: c.playFailed.Load(),
+
+		Calls:       c.calls.Load(),
+		CallsMade:   c.callsMade.Load(),
+		CallsTaken:  c.callsTaken.Load(),
+		Talked:      c.talked.Load(),
+		CallsFailed: c.callsFailed.Load(),
 	}
 }
 

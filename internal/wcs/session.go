@@ -30,6 +30,7 @@ type session struct {
 	client  connection
 	echo    map[string]json.RawMessage // the browser's connection message, with the token; nil unless the session may be kept
 	streams *streamSet
+	calls   *callSet
 
 	mu           sync.Mutex
 	sock         *socket       // guarded by mu; nil while there is none
@@ -57,6 +58,7 @@ func newSession(k *socket, c connection, echo map[string]json.RawMessage) *sessi
 		moved:   make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	s.calls = newCallSet(s)
 	s.log = s.level.logger(k.srv.log).With("session", id)
 	echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
 	if bool(c.KeepAlive) && k.srv.cfg.KeepAliveGrace > 0 {
@@ -154,6 +156,7 @@ func (s *session) attach(k *socket) bool {
 	for _, p := range players {
 		p.announceAgain()
 	}
+	s.calls.tellAgain()
 	return true
 }
 
@@ -226,9 +229,11 @@ func (s *session) stopKeeping() {
 	}
 }
 
-// endStreams ends everything that the session publishes and plays. It does not wait for the goroutines.
+// endStreams ends everything that the session publishes and plays, its calls and its registration. It does not wait for the
+// goroutines.
 func (s *session) endStreams() {
 	s.streams.close()
+	s.calls.close()
 	publishers, players := s.streams.all()
 	for _, p := range publishers {
 		p.end(errDisconnected)
@@ -245,16 +250,19 @@ func (s *session) socket() *socket {
 	return s.sock
 }
 
-// send queues a message. Without a socket the message is lost: attach tells the browser what matters when it returns.
-func (s *session) send(name string, data ...any) {
-	if k := s.socket(); k != nil {
+// send queues a message, and says whether there is a socket. Without a socket the message is lost: attach tells the browser what
+// matters when it returns.
+func (s *session) send(name string, data ...any) bool {
+	k := s.socket()
+	if k != nil {
 		k.send(name, data...)
 	}
+	return k != nil
 }
 
-// sendLast queues the terminal status of a stream, or keeps it until the browser returns.
-func (s *session) sendLast(info streamInfo) {
-	frame, ok := s.srv.encode("notifyStreamStatusEvent", info)
+// sendLast queues the terminal status of a stream or of a call that the page knows, or keeps it until the browser returns.
+func (s *session) sendLast(name string, data any) {
+	frame, ok := s.srv.encode(name, data)
 	if !ok {
 		return
 	}
@@ -263,7 +271,7 @@ func (s *session) sendLast(info streamInfo) {
 	switch {
 	case s.sock != nil:
 		s.sock.queue(frame)
-	case s.releasePlace != nil: // bounded by the number of streams: none begins without a socket
+	case s.releasePlace != nil: // bounded by the number of streams and calls: the page knows of none that begins without a socket
 		s.last = append(s.last, frame)
 	}
 }
@@ -300,6 +308,7 @@ func (s *session) logEnd(ctx context.Context) {
 func (s *session) connection() Connection {
 	c := s.client
 	publishers, players := s.streams.count()
+	calls := s.calls.len()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Connection{
@@ -317,5 +326,7 @@ func (s *session) connection() Connection {
 		Created:              s.created,
 		Publishers:           publishers,
 		Players:              players,
+		Calls:                calls,
+		SIPLogin:             string(c.SIPLogin),
 	}
 }

@@ -38,6 +38,7 @@ type socket struct {
 	under   net.Conn // below conn; only used to close it
 	peer    string
 	origin  string
+	host    string // that the browser has connected to
 	created time.Time
 	log     *slog.Logger
 

@@ -31,6 +31,13 @@ var (
 	errPublisherGone = errors.New("the publisher stopped")
 	errBadURI        = errors.New("addresses cannot be played")
 	errNoPlaying     = errors.New("nothing can be played here")
+
+	errNullCallID   = errors.New("no call id")
+	errBadCallID    = errors.New("call id is too long")
+	errCallID       = errors.New("the session has a call with this id")
+	errTooManyCalls = errors.New("too many calls in this session")
+	errBusyCall     = errors.New("too many messages wait for the call")
+	errHungUp       = errors.New("hung up by the page")
 )
 
 // outcomeOfPlay is outcome for players.

@@ -1,0 +1,228 @@
+package wcs
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"transponder/internal/media"
+	"transponder/internal/sip"
+	"transponder/internal/sip/dialog"
+)
+
+// callSet holds the calls of one session, and the phone that makes and takes them. It takes the events of the phone.
+//
+// Lock order: callSet.mu, then streamSet.mu.
+type callSet struct {
+	s *session
+
+	life   func() (context.Context, context.CancelCauseFunc) // makes the context of an incoming call; set by open
+	opened chan struct{}                                     // closed when open returns
+
+	mu         sync.Mutex
+	closed     bool             // guarded by mu
+	phone      Phone            // guarded by mu; nil: the session has no account that works
+	dials      string           // guarded by mu; the only callee that the page may call; "": everybody
+	registered bool             // guarded by mu
+	calls      map[string]*call // guarded by mu; by call id
+}
+
+func newCallSet(s *session) *callSet {
+	return &callSet{s: s, opened: make(chan struct{}), calls: map[string]*call{}}
+}
+
+// open opens the phone. Events may come before open returns. dials is the only callee that the page may call; "": everybody.
+func (set *callSet) open(ctx context.Context, dials string, open func(sip.PhoneEvents) (Phone, error)) error {
+	defer close(set.opened)
+	set.life = func() (context.Context, context.CancelCauseFunc) {
+		return context.WithCancelCause(context.WithoutCancel(ctx))
+	}
+	phone, err := open(set)
+	if err != nil {
+		return err
+	}
+	set.mu.Lock()
+	set.phone, set.dials = phone, dials
+	closed := set.closed
+	set.mu.Unlock()
+	if closed {
+		phone.Close()
+	}
+	return nil
+}
+
+// hasNoPhone says whether the session can make no calls.
+func (set *callSet) hasNoPhone() bool {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return set.phone == nil
+}
+
+// awaitPhone returns the phone. An incoming call may be earlier than the end of open.
+func (set *callSet) awaitPhone() Phone {
+	<-set.opened
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return set.phone
+}
+
+// callee returns whom a call of the page goes to.
+func (set *callSet) callee(asked string) string {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if set.dials != "" {
+		return set.dials
+	}
+	return asked
+}
+
+// close lets nothing new begin, and ends all calls and the registration. It does not wait.
+func (set *callSet) close() {
+	set.mu.Lock()
+	first := !set.closed
+	set.closed = true
+	phone := set.phone
+	set.mu.Unlock()
+	for _, c := range set.all() {
+		c.end(errDisconnected)
+	}
+	if first && phone != nil {
+		phone.Close()
+	}
+}
+
+// add adds a call, and runs it in a goroutine that calls begin first.
+func (set *callSet) add(c *call, begin func(context.Context)) error {
+	life, cancel := set.life()
+	c.cancel = cancel
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	_, taken := set.calls[c.id]
+	err := error(nil)
+	switch {
+	case set.closed:
+		err = errDisconnected
+	case taken:
+		err = errCallID
+	case len(set.calls) >= set.s.srv.cfg.MaxCalls:
+		err = errTooManyCalls
+	case !set.s.streams.start(func() { c.run(life, begin) }):
+		err = errDisconnected
+	}
+	if err != nil {
+		cancel(nil)
+		return err
+	}
+	set.calls[c.id] = c
+	set.s.srv.count.calls.Add(1)
+	return nil
+}
+
+func (set *callSet) drop(c *call) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if set.calls[c.id] == c {
+		delete(set.calls, c.id)
+		set.s.srv.count.calls.Add(-1)
+	}
+}
+
+// call returns the call with the id, nil if there is none.
+func (set *callSet) call(id string) *call {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return set.calls[id]
+}
+
+func (set *callSet) all() []*call {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return slices.Collect(maps.Values(set.calls))
+}
+
+func (set *callSet) len() int {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return len(set.calls)
+}
+
+// tellAgain tells a page that has returned that it is registered, and of its calls.
+func (set *callSet) tellAgain() {
+	set.mu.Lock()
+	registered := set.registered
+	set.mu.Unlock()
+	if registered {
+		set.s.send("registered", struct{}{})
+	}
+	for _, c := range set.all() {
+		c.tell(func(context.Context) { c.tellAgain() })
+	}
+}
+
+// Registered implements sip.PhoneEvents.
+func (set *callSet) Registered() {
+	set.mu.Lock()
+	set.registered = true
+	set.mu.Unlock()
+	set.s.log.Info("registered")
+	set.s.send("registered", struct{}{})
+}
+
+// RegisterFailed implements sip.PhoneEvents.
+func (set *callSet) RegisterFailed(info string) {
+	set.s.log.Warn("registration failed", "err", info)
+	set.s.send("fail", failure{APIMethod: "register", Status: failed, Info: info})
+}
+
+// Incoming implements sip.PhoneEvents.
+func (set *callSet) Incoming(from sip.IncomingCall) {
+	c := newCall(set.s, from.CallID)
+	c.incoming, c.from = true, from
+	err := set.add(c, c.ring)
+	if err == nil {
+		set.s.srv.count.callsTaken.Add(1)
+		return
+	}
+	set.s.log.Warn("incoming call refused", "call", short(from.CallID), "err", err)
+	why := dialog.ReasonBusy
+	if !errors.Is(err, errTooManyCalls) {
+		why = dialog.ReasonTransport
+	}
+	set.s.streams.start(func() { // if the session has ended, the phone is closed and has hung up
+		set.s.safely(func() { c.phone = set.awaitPhone(); c.leave(why, err.Error()) })
+	})
+}
+
+// MediaReady implements sip.PhoneEvents.
+func (set *callSet) MediaReady(callID string, codecs []media.Codec, video bool) {
+	set.tell(callID, func(ctx context.Context, c *call) { c.answerPage(ctx, codecs, video) })
+}
+
+// Status implements sip.PhoneEvents.
+func (set *callSet) Status(callID string, status dialog.Status, info string) {
+	set.tell(callID, func(_ context.Context, c *call) { c.status(status, info) })
+}
+
+// HoldFailed implements sip.PhoneEvents.
+func (set *callSet) HoldFailed(callID, info string) {
+	set.tell(callID, func(_ context.Context, c *call) { c.refuse("hold", info) })
+}
+
+// Digits implements sip.PhoneEvents.
+func (set *callSet) Digits(callID, keys string) {
+	set.tell(callID, func(_ context.Context, c *call) { c.digits(keys) })
+}
+
+// Transferring implements sip.PhoneEvents.
+func (set *callSet) Transferring(callID string, code int) {
+	set.tell(callID, func(_ context.Context, c *call) { c.transferring(code) })
+}
+
+// tell hands an event to the call. A call that has ended hears nothing.
+func (set *callSet) tell(callID string, f func(ctx context.Context, c *call)) {
+	if c := set.call(callID); c != nil {
+		c.tell(func(ctx context.Context) { f(ctx, c) })
+	}
+}

@@ -1,0 +1,56 @@
+package wcs
+
+import (
+	"context"
+
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/sip"
+	"transponder/internal/sip/dialog"
+	"transponder/internal/stream"
+)
+
+// Phone makes and takes the calls of one account, as sip.Phone and exchange.Phone do. Its methods return at once. They may be called
+// from any goroutine, but not from a method of sip.PhoneEvents.
+type Phone interface {
+	Call(ctx context.Context, c sip.PageCall) error
+	// Connect gives an outgoing call the media of the page, after PhoneEvents.MediaReady.
+	Connect(callID string, m sip.Media) error
+	// Answer takes an incoming call. The lines are for the SDP of the answer.
+	Answer(callID string, m sip.Media, sdpLines []string) error
+	// Hangup ends a call. The phone's side sees why.
+	Hangup(callID string, why dialog.Reason, info string) error
+	// Hold puts the other side on hold or takes it back. A status or PhoneEvents.HoldFailed follows.
+	Hold(callID string, on, forTransfer bool) error
+	// Transfer has the other side call the target. PhoneEvents.Transferring follows.
+	Transfer(callID, target string) error
+	SendDigits(callID, keys string, how sip.Digits) error
+	// Close hangs up all calls and ends the registration.
+	Close()
+}
+
+// Caller is the session that a phone is opened for.
+type Caller struct{ SessionID, AppKey string }
+
+// PhoneFunc opens a phone at a SIP server. It registers the account if the account wants that.
+type PhoneFunc func(acc sip.Account, who Caller, events sip.PhoneEvents) (Phone, error)
+
+// Terms say what the media of a call may be.
+type Terms struct {
+	Kinds  []media.Kind  // others are refused, or not offered
+	Prefer []media.Codec // the best one first; after these come all others
+}
+
+// Duplexes makes the media of calls, as rtc.Duplexes does.
+type Duplexes interface {
+	Answer(ctx context.Context, offer rtc.Offer, terms Terms, info stream.Info) (Duplex, error)
+	Offer(ctx context.Context, terms Terms, info stream.Info) (Duplex, error)
+}
+
+// Duplex is media both ways between a page and this server, such as rtc.Duplex. Run is always called once.
+type Duplex interface {
+	sip.Media
+	SDP() string // the answer, or the offer
+	Accept(answer string) error
+	Run(ctx context.Context) error
+}
