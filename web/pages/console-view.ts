@@ -1,4 +1,6 @@
 import { shownTarget } from "./address.ts";
+import type { CallInfo } from "./call-client.ts";
+import { callRow, type CallHandlers } from "./call-row.ts";
 import { Chart } from "./chart.ts";
 import type { Question } from "./confirm.ts";
 import type { SessionInfo, StreamInfo } from "./console-client.ts";
@@ -9,17 +11,19 @@ import type { Login } from "./login.ts";
 import type { PushInfo } from "./push-client.ts";
 import { isTaking } from "./push-state.ts";
 import { Rows, type Row } from "./rows.ts";
-import { consoleWords, explain, pushLabel } from "./words.ts";
+import { callLabel, consoleWords, explain, pushLabel } from "./words.ts";
 
 /** Everything on the server at one moment. */
 export interface Picture {
   pushes: PushInfo[];
   streams: StreamInfo[];
+  /** null if the server takes no calls. */
+  calls: CallInfo[] | null;
   /** null if the server cannot list them. */
   sessions: SessionInfo[] | null;
 }
 
-export interface ConsoleHandlers {
+export interface ConsoleHandlers extends CallHandlers {
   login: (login: Login, keep: boolean) => void;
   /** Each of these asks the user first; question is the text. */
   stopPush: (id: string, question: Question) => void;
@@ -36,9 +40,10 @@ export class ConsoleView {
   private readonly filter = element("filter", HTMLInputElement);
   private readonly pushes: Rows<PushInfo>;
   private readonly streams: Rows<StreamInfo>;
+  private readonly calls: Rows<CallInfo>;
   private readonly sessions: Rows<SessionInfo>;
   private readonly past: Rows<PushInfo>;
-  private picture: Picture = { pushes: [], streams: [], sessions: [] };
+  private picture: Picture = { pushes: [], streams: [], calls: [], sessions: [] };
   private history: PushInfo[] = [];
   private sampledAt = 0;
   private due = false; // the next drawing adds a value to the charts
@@ -46,6 +51,7 @@ export class ConsoleView {
   constructor(handlers: ConsoleHandlers) {
     this.pushes = new Rows("pushes", ({ id }) => id, (row, id) => this.pushRow(row, id, handlers));
     this.streams = new Rows("streams", ({ id }) => id, (row, id) => this.streamRow(row, id, handlers));
+    this.calls = new Rows("calls", ({ id }) => id, (row, id) => callRow(row, id, handlers, (stream) => this.pushesOf(stream)));
     this.sessions = new Rows("sessions", ({ id }) => id, (row, id) => this.sessionRow(row, id, handlers));
     this.past = new Rows("history", ({ id }) => id, (row) => (push) => showPast(row, push));
     this.filter.addEventListener("input", () => {
@@ -109,13 +115,17 @@ export class ConsoleView {
   }
 
   private draw(): void {
-    const { pushes, streams, sessions } = this.picture;
+    const { pushes, streams, calls, sessions } = this.picture;
     const shownPushes = pushes.filter((push) => this.wanted(push.sourceName, shownTarget(push), pushLabel(push.status)));
     this.pushes.show(shownPushes);
     this.showEmpty("pushes", pushes.length, shownPushes.length, "Nothing is being pushed. Start a push in the Studio, or by REST.");
     const shownStreams = streams.filter(({ name, provider }) => this.wanted(name, provider));
     this.streams.show(shownStreams);
     this.showEmpty("streams", streams.length, shownStreams.length, "Nobody publishes to this server.");
+    element("calls-card", HTMLElement).hidden = calls === null;
+    const shownCalls = (calls ?? []).filter((call) => this.wanted(call.caller, call.callee, call.visibleName, call.streamName, callLabel(call.status)));
+    this.calls.show(shownCalls);
+    this.showEmpty("calls", calls?.length ?? 0, shownCalls.length, "There are no calls with phones. Start one by REST.");
     const shownSessions = (sessions ?? []).filter(({ id, app, address, origin }) => this.wanted(id, app, address, origin));
     this.sessions.show(shownSessions);
     this.showEmpty("sessions", sessions?.length ?? 0, shownSessions.length,
@@ -135,6 +145,10 @@ export class ConsoleView {
 
   private showEmpty(list: string, all: number, shown: number, nothing: string): void {
     setText(element(`${list}-empty`, HTMLElement), all === 0 ? nothing : shown === 0 ? "Nothing here matches the filter." : "");
+  }
+
+  private pushesOf(stream: string): number {
+    return this.picture.pushes.filter(({ sourceName }) => sourceName === stream).length;
   }
 
   private pushRow(row: Row, id: string, handlers: ConsoleHandlers): (push: PushInfo) => void {
@@ -169,8 +183,7 @@ export class ConsoleView {
 
   private streamRow(row: Row, id: string, handlers: ConsoleHandlers): (stream: StreamInfo) => void {
     let shown: StreamInfo | null = null;
-    const pushes = (): number => this.picture.pushes.filter(({ sourceName }) => sourceName === shown?.name).length;
-    row.part("stop").addEventListener("click", () => shown && handlers.stopStream(id, streamQuestion(shown, pushes())));
+    row.part("stop").addEventListener("click", () => shown && handlers.stopStream(id, streamQuestion(shown, this.pushesOf(shown.name))));
     return (stream) => {
       shown = stream;
       row.root.dataset["status"] = stream.plays ? "" : "PUBLISHING";
@@ -180,7 +193,7 @@ export class ConsoleView {
       row.set("picture", `${format.size(stream.width, stream.height)}${stream.plays ? "" : `, ${format.frameRate(stream.framesPerSecond)}`}`);
       row.set("codecs", format.codecs(stream.videoCodec, stream.audioCodec));
       row.set("bitrate", format.bitrate(stream.bitrateKbps));
-      row.set("pushes", format.count(stream.plays ? null : pushes()));
+      row.set("pushes", format.count(stream.plays ? null : this.pushesOf(stream.name)));
       row.set("age", age(stream.createdAt));
       row.part("stop").setAttribute("aria-label", stream.plays ? `Stop playing ${stream.name}` : `Stop the stream ${stream.name}`);
     };

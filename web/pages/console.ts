@@ -2,6 +2,7 @@
 
 import { sleep } from "../sdk/src/backoff.ts";
 import { hostOf } from "./address.ts";
+import { CallClient } from "./call-client.ts";
 import { loadConfig } from "./config.ts";
 import { confirm, type Question } from "./confirm.ts";
 import { ConsoleClient, type SessionInfo } from "./console-client.ts";
@@ -32,11 +33,14 @@ let refused = false; // the server refused the login: polling waits until somebo
 const rest = new Rest();
 const pushes = new PushClient(rest);
 const server = new ConsoleClient(rest);
+const calls = new CallClient(rest);
 const view = new ConsoleView({
   login: signIn,
   stopPush: (id, question) => void ask(question, () => pushes.terminate(id)),
   stopStream: (id, question) => void ask(question, () => server.stopStream(id)),
   endSession: (id, question) => void ask(question, () => server.endSession(id)),
+  hangUp: (id, question) => void ask(question, () => calls.terminate(id)),
+  sendDigits: (id, digits, sent) => void sendDigits(id, digits, sent),
 });
 
 /** Runs an action after the user has confirmed it, and shows the result. */
@@ -54,6 +58,17 @@ async function ask(question: Question, run: () => Promise<void>): Promise<void> 
   wake.abort();
 }
 
+async function sendDigits(id: string, digits: string, sent: () => void): Promise<void> {
+  try {
+    await calls.sendDigits(id, digits);
+  } catch (error) {
+    show(asFailure(error));
+    return;
+  }
+  sent();
+  view.announce(`Sent: ${digits}`);
+}
+
 function signIn(login: Login, keep: boolean): void {
   rest.login = login;
   refused = false;
@@ -66,8 +81,8 @@ async function refresh(): Promise<void> {
   if (rest.guarded && !rest.login) {
     throw new Failure("unauthorized");
   }
-  const [found, streams, sessions] = await Promise.all([pushes.find({}), server.streams(), findSessions()]);
-  view.show({ pushes: found, streams, sessions });
+  const [found, streams, phones, sessions] = await Promise.all([pushes.find({}), server.streams(), calls.all(), findSessions()]);
+  view.show({ pushes: found, streams, calls: phones, sessions });
   if (historyIsOld) {
     historyIsOld = false;
     view.showHistory(await pushes.history(historyLength));

@@ -13,6 +13,7 @@ export const sdkReasons = [
 export const pageReasons = [
   "server_gone", // the SDK says "unreachable", but in pushReasons that is about the destination
   "offer_refused", "token_needed", "publish_ended", "push_gone", "sound_missing", "sound_refused",
+  "digits_refused", "call_unanswered",
 ] as const;
 
 /** The reasons that the server gives for a push; the list is part of its REST API. */

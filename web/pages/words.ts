@@ -115,6 +115,14 @@ const words: Record<Reason, Words> = {
     title: "The server could not send the stream on.",
     advice: "The server's own words below say why. Mend that, or try another address, then start again.",
   },
+  digits_refused: {
+    title: "The server cannot send these digits.",
+    advice: "Use 0 to 9, *, #, A to D, and a comma for a pause of a second; 64 of them at most.",
+  },
+  call_unanswered: {
+    title: "The phone has not answered yet.",
+    advice: "Send the digits when it has.",
+  },
   sound_missing: {
     title: "The server has no sound file of that name.",
     advice: "Check the name, or put the file into the server's media folder (media_dir).",
@@ -336,4 +344,52 @@ export function healthAdvice(health: Health | null, missing: string | null, send
     case "bandwidth": return "Your network is too slow for this quality. Start again with a lower one, or use a cable in place of Wi-Fi.";
     default: return "The stream gets to the server well.";
   }
+}
+
+/** The state of a call in a word or two. */
+export function callLabel(status: string): string {
+  switch (status) {
+    case "PENDING": return "Waiting";
+    case "TRYING": return "Calling";
+    case "RING": return "Ringing";
+    case "RING_MEDIA": return "Ringing";
+    case "SESSION_PROGRESS": return "Ringing";
+    case "ESTABLISHED": return "Connected";
+    case "HOLD": return "On hold";
+    case "BUSY": return "Busy";
+    case "FINISH": return "Ended";
+    case "FAILED": return "Failed";
+    default: return status;
+  }
+}
+
+/** The state of the push that belongs to a call. */
+export function callPushLabel(status: string): string {
+  switch (status) {
+    case "PENDING": return "Starting";
+    case "PUBLISHING": return "Live";
+    case "FAILED": return "Failed";
+    case "STOPPED": return "Ended";
+    default: return status;
+  }
+}
+
+const callEnds: Record<string, string> = {
+  busy: "The line is busy.",
+  no_answer: "Nobody answered.",
+  rejected: "The call was refused.",
+  not_found: "There is no such number.",
+  auth_failed: "The SIP server refused the login.",
+  no_codec: "The phone and this server have no codec in common.",
+  media_timeout: "No media came from the phone.",
+  transport: "The phone or the SIP server could not be reached.",
+  cancelled: "The call was given up before an answer.",
+  hung_up: "Somebody hung up.",
+  policy: "The settings of this server forbid this call.",
+  session_expired: "The other side stopped confirming the call.",
+};
+
+/** Why a call has ended; "" for a call that goes on. */
+export function callEnd(reason: string): string {
+  return reason === "" ? "" : (callEnds[reason] ?? "The call has ended.");
 }

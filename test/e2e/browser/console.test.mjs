@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { faults, inEveryLook, photograph } from "./lib/accessibility.mjs";
 import { launch, tabTo, watchConsole } from "./lib/browser.mjs";
-import { MockServer, push, stream } from "./lib/mock-server.mjs";
+import { call, MockServer, push, stream } from "./lib/mock-server.mjs";
 
 const timeout = 15_000;
 let browser;
@@ -49,6 +49,13 @@ function busy(mock) {
   mock.streams = () => [stream({ name: "morning-show" }), stream({ mediaSessionId: "s-2", name: "lobby", width: 640, height: 360, mediaProvider: "RTMP", videoCodec: "H264", audioCodec: "mpeg4-generic" }),
     stream({ mediaSessionId: "s-4", name: "tower", videoCodec: "unknown-codec-of-a-day", audioCodec: "speex", width: 3840, height: 2160, bitrate: 12_345 }),
     stream({ mediaSessionId: "s-3", name: "lobby", published: false, status: "PLAYING", mediaType: "play", mediaProvider: "WHEP", fps: 0 })];
+  mock.calls = () => [
+    call({ rtmpStreamStatus: "PUBLISHING", rtmpUrl: "rtmp://localhost/live", rtmpStream: "hidden-key-of-the-call", streamName: "lobby" }),
+    call({ callId: "c-2", incoming: true, status: "HOLD", caller: "+49 30 1234567", callee: "studio", visibleName: "Reception", videoCodec: "", digits: "12#",
+      injected: "music.wav", streamName: "sip-a-long-id-that-an-application-has-made", mediaProvider: "WebRTC" }),
+    call({ callId: "c-3", status: "RING", callee: "sip:room@meet.example", answeredAt: undefined, audioCodec: "", videoCodec: "", packetsReceived: 0, packetsLost: 0 }),
+    call({ callId: "c-4", status: "FAILED", callee: "1009", reason: "media_timeout", info: "no RTP from 192.0.2.9; NAT?", endedAt: Date.now() - 1000 }),
+  ];
   mock.sessions = () => [session(), session({ sessionId: "s-2", status: "DISCONNECTED", clientAddress: "198.51.100.20:40001", publishers: 0, players: 1 })];
   mock.history = () => [
     push({ mediaSessionId: "h-1", sourceStreamName: "lobby", streamName: "live_77_secret?bandwidthtest=a%2Fb", rtmpUrl: "rtmps://live.twitch.tv/app/live%5F77_secret?bandwidthtest=a%2Fb",
@@ -70,9 +77,13 @@ test("shows everything except secrets", async (t) => {
   assert.match(await text("#streams li:nth-child(2)"), /Published lobby RTMP .*640 × 360, 30 fps .*H264 \+ AAC/);
   assert.match(await text("#streams li:nth-child(4)"), /Played lobby WHEP .*1280 × 720 Codecs/);
   assert.match(await text("#sessions li:nth-child(2)"), /Away 198\.51\.100\.20/);
+  assert.match(await text("#calls li:nth-child(1)"), /^Connected 1001 called by 1000 Codecs H264 \+ PCMU Packets lost 3 \(0\.3 %\) Stream lobby Pushes Live Talking 1:0\d/);
+  assert.match(await text("#calls li:nth-child(2)"), /^On hold \+49 30 1234567 calls studio \(Reception\), a page Hears music\.wav\. Has sent 12#\. Codecs PCMU /);
+  assert.match(await text("#calls li:nth-child(3)"), /^Ringing sip:room@meet\.example called by 1000 Codecs – Packets lost – .*Talking –/);
+  assert.match(await text("#calls li:nth-child(4)"), /^Failed 1009 called by 1000 No media came from the phone\. no RTP from 192\.0\.2\.9; NAT\? .*Talking 1:00$/);
   await says("#history", /Failed lobby live\.twitch\.tv\/app\/••• The destination refused the stream name or key\./);
   await says("#history", /Ended evening localhost\/live\/rtmp_evening Somebody ended this push/);
-  assert.doesNotMatch(await page.locator("html").innerHTML(), /abcd-1234|77_secret|bandwidthtest/);
+  assert.doesNotMatch(await page.locator("html").innerHTML(), /abcd-1234|77_secret|bandwidthtest|hidden-key/);
   await page.waitForFunction(() => /^M.*L/.test(document.querySelector("#pushes .line").getAttribute("d")));
   await page.locator("#filter").fill("YOUTUBE");
   assert.equal(await page.locator("#pushes li").count(), 1);
@@ -119,6 +130,48 @@ test("stops a stream and a session", async (t) => {
   }
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/stream/terminate").body), { mediaSessionId: "56141d10" });
   assert.deepEqual(JSON.parse(mock.last("POST /rest-api/connection/terminate").body), { sessionId: "s-1" });
+});
+
+test("sends digits to a phone, and hangs up", async (t) => {
+  let left = 2;
+  const { mock, page, says } = await open(t, (m) => {
+    m.calls = () => [call(), call({ callId: "c-2", status: "RING", callee: "1002" })].slice(0, left);
+    m.digits = (n) => (n === 1 ? 400 : 200);
+  });
+  await says("#calls", /Connected 1001/);
+  assert.equal(await page.locator("#calls form:visible").count(), 1, "only a call that was answered takes digits");
+  const field = page.getByLabel("Digits for 1001");
+  await field.fill("12x");
+  await page.keyboard.press("Enter");
+  await says("#trouble", /cannot send these digits/);
+  assert.equal(await field.inputValue(), "12x");
+  await field.fill(" 12# ");
+  await page.keyboard.press("Enter");
+  await says("#news", /Sent: 12#/);
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/call/send_dtmf").body), { callId: "c-1", dtmf: "12#" });
+  assert.equal(await field.inputValue(), "");
+  await page.getByRole("button", { name: "Hang up the call with 1002" }).click();
+  await says("#confirm", /Hang up the call with 1002\? The stream of the phone ends/);
+  left = 1;
+  await page.locator("#confirm-yes").click();
+  await page.waitForFunction(() => document.querySelectorAll("#calls li").length === 1);
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/call/terminate").body), { callId: "c-2" });
+  left = 0;
+  await says("#calls-empty", /There are no calls with phones/);
+});
+
+test("has no list of calls if the server takes none, and does not ask again", async (t) => {
+  const { mock, page, says } = await open(t, (m) => {
+    busy(m);
+    m.calls = () => 501;
+  });
+  await says("#pushes", /lobby/);
+  assert.equal(await page.locator("#calls-card").isVisible(), false);
+  for (const deadline = Date.now() + timeout; mock.count("POST /rest-api/stream/find_all") < 3;) {
+    assert.ok(Date.now() < deadline);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.equal(mock.count("POST /rest-api/call/find_all"), 1);
 });
 
 test("shows events at once", async (t) => {

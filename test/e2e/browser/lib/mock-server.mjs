@@ -34,6 +34,17 @@ export function stream(fields = {}) {
   };
 }
 
+/** A call as the server's REST API describes it. */
+export function call(fields = {}) {
+  return {
+    appKey: "", sessionId: "", callId: "c-1", parentCallId: null, incoming: false, status: "ESTABLISHED", sipStatus: 200, caller: "1000",
+    callee: "1001", visibleName: "", hasAudio: true, hasVideo: true, sdp: null, inviteParameters: null, sipMessageRaw: null,
+    mediaProvider: "SIP", isMsrp: false, target: null, holdForTransfer: false, streamName: "phone", rtmpUrl: null, rtmpStream: null,
+    rtmpStreamStatus: null, custom: null, reason: "", info: "", startedAt: Date.now() - 70_000, answeredAt: Date.now() - 61_000,
+    audioCodec: "PCMU", videoCodec: "H264", packetsReceived: 997, packetsLost: 3, packetsRefused: 0, keyFrameRequests: 1, ...fields,
+  };
+}
+
 export class MockServer {
   /** Every request to the API, as "METHOD path", with its body and headers. */
   requests = [];
@@ -47,6 +58,8 @@ export class MockServer {
   terminate = () => 200;
   streams = () => 404;
   sessions = () => 404;
+  calls = () => [];
+  digits = () => 200;
   config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444, restAuth: false };
   /** The login that REST asks for, as "name:password"; "" for none. */
   login = "";
@@ -171,6 +184,8 @@ export class MockServer {
         "push/terminate": () => this.terminate(count),
         "stream/find_all": () => this.streams(count),
         "connection/find_all": () => this.sessions(count),
+        "call/find_all": () => this.calls(count),
+        "call/send_dtmf": () => this.digits(count),
       };
       this.reply(response, pathname, answers[pathname.slice("/rest-api/".length)]?.() ?? 200);
     }

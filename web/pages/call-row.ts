@@ -1,0 +1,75 @@
+// One call in the console's list.
+
+import { type CallInfo, isTalking } from "./call-client.ts";
+import type { Question } from "./confirm.ts";
+import * as format from "./format.ts";
+import type { Row } from "./rows.ts";
+import { callEnd, callLabel, callPushLabel } from "./words.ts";
+
+export interface CallHandlers {
+  /** Asks the user first; question is the text. */
+  hangUp: (id: string, question: Question) => void;
+  /** sent is called when the server has taken the digits. */
+  sendDigits: (id: string, digits: string, sent: () => void) => void;
+}
+
+/** The colours of the states, by the names that pushes have for them. */
+const dots: Record<string, string> = { ESTABLISHED: "PUBLISHING", FAILED: "FAILED", BUSY: "ENDED", FINISH: "ENDED" };
+
+/** Returns the function that shows a call in a row. pushes counts the pushes of a stream. */
+export function callRow(row: Row, id: string, handlers: CallHandlers, pushes: (stream: string) => number): (call: CallInfo) => void {
+  const field = row.part("digits") as HTMLInputElement;
+  const form = row.part("keys");
+  let who = "";
+  row.part("stop").addEventListener("click", () => handlers.hangUp(id, {
+    title: `Hang up the call with ${who}?`,
+    text: "The stream of the phone ends with the call, and so do the pushes of that stream.",
+    action: "Hang up",
+  }));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const digits = field.value.trim();
+    if (digits !== "") {
+      handlers.sendDigits(id, digits, () => {
+        field.value = field.value.trim() === digits ? "" : field.value;
+      });
+    }
+  });
+  return (call) => {
+    who = (call.incoming ? call.caller : call.callee) || id;
+    row.root.dataset["status"] = dots[call.status] ?? "HOLDING";
+    row.set("state", callLabel(call.status));
+    row.set("name", who);
+    row.set("from", direction(call));
+    row.set("note", note(call));
+    row.set("codecs", format.codecs(call.videoCodec, call.audioCodec));
+    row.set("lost", loss(call));
+    row.set("stream", call.streamName || "–");
+    row.set("pushes", call.pushStatus === "" ? format.count(call.streamName === "" ? null : pushes(call.streamName)) : callPushLabel(call.pushStatus));
+    row.set("age", call.answeredAt === null ? "–" : format.clock((call.endedAt ?? Date.now()) - call.answeredAt));
+    row.part("stop").setAttribute("aria-label", `Hang up the call with ${who}`);
+    row.part("stop").hidden = call.endedAt !== null;
+    field.setAttribute("aria-label", `Digits for ${who}`);
+    form.hidden = !isTalking(call.status);
+  };
+}
+
+function direction(call: CallInfo): string {
+  const [way, other] = call.incoming ? ["calls", call.callee] : ["called by", call.caller];
+  const name = call.visibleName === "" || call.visibleName === other ? "" : ` (${call.visibleName})`;
+  const page = call.browser ? ", a page" : "";
+  return other === "" ? (call.incoming ? "Calls this server" : "Called by this server") : `${way} ${other}${name}${page}`;
+}
+
+function note(call: CallInfo): string {
+  const heard = call.injected === "" ? "" : `Hears ${call.injected}.`;
+  const keys = call.digits === "" ? "" : `Has sent ${call.digits}.`;
+  return [callEnd(call.reason), call.info, heard, keys].filter((part) => part !== "").join(" ");
+}
+
+function loss({ received, lost }: CallInfo): string {
+  if (received === null || lost === null || received + lost === 0) {
+    return "–";
+  }
+  return `${format.count(lost)} (${format.percent(lost / (received + lost))})`;
+}
