@@ -10,10 +10,15 @@ import (
 
 // The names of the SDK's builds. A module, and a script for a script tag, are in dist and in the npm package. The script has the name of
 // the vendor's script, so that a page only has to change the address. CommonJS is in the npm package only.
+// Each exists with calls, too, since most pages need none.
 const (
 	sdkModule   = "transponder.js"
 	sdkScript   = "flashphoner.js"
 	sdkCommonJS = "cjs/transponder.js"
+
+	callsModule   = "transponder-calls.js"
+	callsScript   = "flashphoner-calls.js"
+	callsCommonJS = "cjs/transponder-calls.js"
 )
 
 // sdkBuild is one build of the SDK.
@@ -27,8 +32,12 @@ var (
 	served = []sdkBuild{
 		{sdkModule, "index.ts", api.FormatESModule},
 		{sdkScript, "script.ts", api.FormatIIFE},
+		{callsModule, "calls.ts", api.FormatESModule},
+		{callsScript, "calls-script.ts", api.FormatIIFE},
 	}
-	packaged = append(served, sdkBuild{sdkCommonJS, "index.ts", api.FormatCommonJS})
+	packaged = append(served,
+		sdkBuild{sdkCommonJS, "index.ts", api.FormatCommonJS},
+		sdkBuild{callsCommonJS, "calls.ts", api.FormatCommonJS})
 )
 
 // bundleSDK makes builds from the sources in folder src.

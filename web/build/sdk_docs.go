@@ -40,14 +40,18 @@ func withReference(src string, document []byte) ([]byte, error) {
 	return []byte(string(written) + referenceMark + reference), nil
 }
 
-// An export of index.ts: a list of names, or a whole module.
+// An export: a list of names, or a whole module.
 var exportLine = regexp.MustCompile(`(?s)export (?:type )?(?:\{([^}]*)\}|\*) from "\./([\w.-]+)"`)
 
-// reference describes the exports of index.ts, in the same order.
+// reference describes the exports of index.ts, then those of calls.ts, in the same order.
 func reference(src string) (string, error) {
-	index, err := os.ReadFile(filepath.Join(src, "index.ts"))
-	if err != nil {
-		return "", err
+	var index []byte
+	for _, name := range []string{"index.ts", "calls.ts"} {
+		exports, err := os.ReadFile(filepath.Join(src, name))
+		if err != nil {
+			return "", err
+		}
+		index = append(index, exports...)
 	}
 	var out strings.Builder
 	for _, export := range exportLine.FindAllStringSubmatch(string(index), -1) {
@@ -118,8 +122,8 @@ func (d *declaration) inherit(src string) error {
 var (
 	declarationLine = regexp.MustCompile(`^export (class|interface|type|const) (\w+)(?: extends (\w+)<)?`)
 	// A member is a line with an indent of two spaces. Private members, and lines that end or continue a member, do not count.
-	memberLine = regexp.MustCompile(`^  (?:readonly |get |async |static )*[\w"*]`)
-	hiddenLine = regexp.MustCompile(`^  (?:private|override) `)
+	memberLine = regexp.MustCompile(`^  (?:readonly |get |async |static |override )*[\w"*]`)
+	hiddenLine = regexp.MustCompile(`^  (?:private|override readonly) `)
 )
 
 // declarations reads the exports of a module. It understands only the style of our sources: a declaration starts at the beginning
@@ -194,7 +198,7 @@ var (
 
 // signature returns the line of a member without the body.
 func signature(line string) string {
-	line = strings.TrimPrefix(line, "async ")
+	line = strings.TrimPrefix(strings.TrimPrefix(line, "override "), "async ")
 	line = strings.TrimPrefix(line, "*")
 	return getter.ReplaceAllString(body.ReplaceAllString(line, ""), "readonly $1: ")
 }

@@ -41,7 +41,7 @@ test("the files of the package", async () => {
   for (const name of [types, ...targets(exports)]) {
     assert.ok(files.includes(name.slice(2)), name);
   }
-  for (const build of ["transponder", "flashphoner", "cjs/transponder"]) {
+  for (const build of ["", "-calls"].flatMap((calls) => [`transponder${calls}`, `flashphoner${calls}`, `cjs/transponder${calls}`])) {
     const map = JSON.parse(await readFile(inPackage(`dist/${build}.js.map`), "utf8"));
     assert.ok(map.sources.includes("session.ts") && map.sourcesContent.length === map.sources.length);
     assert.ok((await readFile(inPackage(`dist/${build}.js`), "utf8")).trimEnd().endsWith(`//# sourceMappingURL=${path.basename(build)}.js.map`));
@@ -65,6 +65,29 @@ test("all builds", async () => {
   for (const name of ["init", "createSession", "getSessions", "getSession", "getMediaDevices", "getMediaAccess", "releaseLocalMedia",
     "getMediaProviders", "playFirstVideo", "playFirstSound", "RestApi", "SdkError"]) {
     assert.equal(typeof Flashphoner[name], "function", name);
+  }
+});
+
+test("the builds with calls", async () => {
+  const sdk = await import(pathToFileURL(inPackage("dist/transponder.js")));
+  const withCalls = await import(pathToFileURL(inPackage("dist/transponder-calls.js")));
+  const names = [...Object.keys(sdk), "Call", "CALL_STATUS", "CallSession"].sort();
+  assert.deepEqual(Object.keys(withCalls).sort(), names);
+  assert.equal(withCalls.default, withCalls.Flashphoner);
+  assert.equal(withCalls.createSession, withCalls.Flashphoner.createSession);
+  assert.equal(withCalls.constants.CALL_STATUS, withCalls.CALL_STATUS);
+  const required = createRequire(path.join(work, "page.cjs"))("transponder-sdk/calls");
+  assert.deepEqual(Object.keys(required).sort(), names);
+  const context = vm.createContext({ TextEncoder, URL, console });
+  vm.runInContext(await readFile(inPackage("dist/flashphoner-calls.js"), "utf8"), context);
+  assert.deepEqual(Object.keys(context.Flashphoner).sort(), names);
+  assert.equal(context.Flashphoner.createSession, context.Flashphoner.Flashphoner.createSession);
+  assert.equal(context.Flashphoner.constants.CALL_STATUS.SESSION_PROGRESS, "SESSION_PROGRESS");
+  const declared = await readFile(inPackage("dist/call.d.ts"), "utf8");
+  const members = await vendorNames(/^ {8}call\.(\w+) = \w+;$/gm);
+  assert.ok(members.includes("holdForTransfer") && members.includes("setAudioOutputId"));
+  for (const name of members.filter((member) => member !== "on")) {
+    assert.match(declared, new RegExp(`^    ${name}\\(`, "m"), name);
   }
 });
 
@@ -140,9 +163,35 @@ function start(session: Session): void {
 export default session;
 `;
 
+// The same for a page with calls.
+const vendorPhone = `
+import * as Flashphoner from "transponder-sdk/calls";
+import { CALL_STATUS, type Call, type CallSession, constants, createSession } from "transponder-sdk/calls";
+
+const display = document.getElementById("display") as HTMLElement;
+const sipOptions = { login: "1000", authenticationName: "1000", password: "1234", domain: "pbx.example", outboundProxy: "pbx.example", port: "5060",
+  registerRequired: true };
+const session: CallSession = createSession({ urlServer: "wss://host.example", sipOptions })
+  .on(Flashphoner.constants.SESSION_STATUS.REGISTERED, (session) => session.id())
+  .on(constants.SESSION_STATUS.INCOMING_CALL, (call) => {
+    call.on(CALL_STATUS.RING, (call) => call.visibleName() + call.caller());
+    call.answer({ localVideoDisplay: display, remoteVideoDisplay: display, receiveVideo: true, constraints: { audio: true, video: true },
+      stripCodecs: "SILK", sipSDP: ["b=AS:64"], sipHeaders: [] });
+  });
+const call: Call = session.createCall({ callee: "1001", visibleName: "Ann", localVideoDisplay: display, remoteVideoDisplay: display,
+  constraints: { audio: true, video: true }, receiveAudio: true, receiveVideo: true, cacheLocalResources: false, custom: { a: 1 }, sipSDP: [] });
+call.on(CALL_STATUS.ESTABLISHED, () => undefined).on(CALL_STATUS.FINISH, (call) => call.getErrorInfo());
+call.call();
+call.sendDTMF(1, "INFO");
+call.hold();
+call.transfer("1002");
+call.setVolume(call.getVolume());
+call.hangup();
+`;
+
 // The names that the snippets use without declaring them.
 const told = `
-import type * as sdk from "transponder-sdk";
+import type * as sdk from "transponder-sdk/calls";
 declare global {
   const { Flashphoner, RestApi, SdkError, SESSION_STATUS, STREAM_EVENT, STREAM_EVENT_TYPE, STREAM_STATUS }: typeof sdk;
   const session: sdk.Session;
@@ -174,6 +223,7 @@ for (const [type, module, moduleResolution] of [
   test(`a page in TypeScript: ${type}, ${moduleResolution ?? module}`, async () => {
     const dir = await mkdtemp(path.join(work, "page-"));
     await writeFile(path.join(dir, "page.ts"), vendorPage);
+    await writeFile(path.join(dir, "phone.ts"), `${vendorPhone}\nexport {};\n`);
     await writeFile(path.join(dir, "package.json"), JSON.stringify({ type }));
     await compile(dir, { module, moduleResolution });
   });

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import * as calls from "./.build/sdk/call-state.js";
 import { Devices } from "./.build/sdk/devices.js";
 import { SdkError } from "./.build/sdk/errors.js";
 import { Player } from "./.build/sdk/player.js";
@@ -16,6 +17,55 @@ const error = new SdkError("media_lost");
 
 /** Takes steps one after another. Each is a type, or a whole step. */
 const walk = (reduce, state, ...steps) => steps.reduce((state, step) => reduce(state, step.type ? step : { type: step }), state);
+
+describe("the life of a call", () => {
+  const told = (status) => ({ type: "told", status });
+  const fail = { type: "fail", error };
+  const after = (...steps) => walk(calls.reduceCall, calls.newCall, ...steps);
+  const asked = ["begin", "sent", told("TRYING")];
+  const up = [...asked, told("RING"), told("ESTABLISHED")];
+
+  for (const [what, steps, want] of [
+    ["a new call", [], { phase: "new", status: "NEW", error: null }],
+    ["the devices are opened", ["begin"], { phase: "opening", status: "PENDING" }],
+    ["the server has the call", ["begin", "sent"], { phase: "asked", status: "PENDING" }],
+    ["it rings on the other side", [...asked, told("RING")], { phase: "asked", status: "RING" }],
+    ["the other side answers", up, { phase: "up", status: "ESTABLISHED", error: null }],
+    ["the other side holds", [...up, told("HOLD")], { phase: "up", status: "HOLD" }],
+    ["the hold ends", [...up, told("HOLD"), told("ESTABLISHED")], { phase: "up", status: "ESTABLISHED" }],
+    ["it rings here", [told("RING")], { phase: "new", status: "RING" }],
+    ["the ringing does not end the opening of the devices", [told("RING"), "begin", told("RING")], { phase: "opening", status: "PENDING" }],
+    ["a call that is not answered yet is not up", [told("RING"), told("ESTABLISHED")], { phase: "new", status: "ESTABLISHED" }],
+    ["the caller gives up while the devices are opened", [told("RING"), "begin", told("FINISH")], { phase: "over", status: "FINISH" }],
+    ["the other side is busy", [...asked, told("BUSY")], { phase: "over", status: "BUSY" }],
+    ["the page hangs up", [...up, "hangup"], { phase: "closing", status: "ESTABLISHED", error: null }],
+    ["a call that ends hears of no other status", [...up, "hangup", told("HOLD")], { phase: "closing", status: "ESTABLISHED" }],
+    ["the server confirms the end", [...up, "hangup", told("FINISH")], { phase: "over", status: "FINISH" }],
+    ["the server does not confirm the end", [...up, "hangup", "due"], { phase: "over", status: "FINISH" }],
+    ["the page hangs up before the server knows", ["begin", "drop"], { phase: "over", status: "FAILED" }],
+    ["the session ends", [...up, fail], { phase: "over", status: "FAILED", error }],
+    ["nothing follows the end", [...up, told("FINISH"), "begin", told("RING"), "hangup", "drop", fail], { phase: "over", status: "FINISH" }],
+  ]) {
+    test(what, () => {
+      const got = after(...steps);
+      assert.deepEqual(Object.fromEntries(Object.keys(want).map((key) => [key, got[key]])), want);
+    });
+  }
+
+  test("the reasons of the end", () => {
+    assert.equal(after(...up, told("FINISH")).error.reason, "terminated");
+    assert.equal(after(...asked, told("BUSY")).error.reason, "busy");
+    assert.equal(after(...up, "hangup", told("FINISH")).error.reason, "stopped");
+    assert.equal(after("drop").error.reason, "stopped");
+  });
+
+  test("a step that is not allowed returns the same state", () => {
+    const state = after(...up);
+    for (const step of [{ type: "begin" }, { type: "sent" }, { type: "due" }, told("ESTABLISHED")]) {
+      assert.equal(calls.reduceCall(state, step), state, JSON.stringify(step));
+    }
+  });
+});
 
 describe("the life of a stream", () => {
   const begin = (mode) => ({ type: "begin", mode });

@@ -20,7 +20,7 @@ export class Attempt {
   readonly connection: RTCPeerConnection;
   private readonly _quality = new QualityMeter();
 
-  constructor(config: RTCConfiguration | undefined, private readonly _options: StreamOptions) {
+  constructor(config: RTCConfiguration | undefined, readonly _options: StreamOptions) {
     this.connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...config });
   }
 
@@ -103,7 +103,7 @@ export class Attempt {
     this.connection.close();
   }
 
-  private async _offer(): Promise<string> {
+  async _offer(): Promise<string> {
     let { sdp = "" } = await this.connection.createOffer();
     if (this._opus.includes("stereo")) {
       sdp = addFormat(sdp, ["opus"], "stereo=1;sprop-stereo=1");
@@ -119,7 +119,7 @@ export class Attempt {
   }
 
   /** Removes the codecs that the page does not want. */
-  private _prefer(transceiver: RTCRtpTransceiver, side: typeof RTCRtpSender | typeof RTCRtpReceiver): void {
+  _prefer(transceiver: RTCRtpTransceiver, side: typeof RTCRtpSender | typeof RTCRtpReceiver): void {
     const { stripCodecs } = this._options;
     // Pages of the vendor's SDK pass anything here, even the event of a click.
     const list = typeof stripCodecs === "string" ? stripCodecs.split(",") : Array.isArray(stripCodecs) ? stripCodecs : [];

@@ -22,18 +22,18 @@ export const SESSION_STATUS = {
   APP_DATA: "APP_DATA",
   /** Never reported: the promise of `sendData` has the answer. */
   SEND_DATA_STATUS: "SEND_DATA_STATUS",
-  /** Never reported: there are no calls. */
+  /** The account for calls is registered. Only in the SDK with calls, as INCOMING_CALL. */
   REGISTERED: "REGISTERED",
-  /** Never reported: there are no calls. */
+  /** Never reported, as in the vendor's SDK. */
   UNREGISTERED: "UNREGISTERED",
-  /** Never reported: there are no calls. */
+  /** Not a status: somebody calls. */
   INCOMING_CALL: "INCOMING_CALL",
 } as const;
 
 /** The values of SESSION_STATUS that are statuses. */
 export type SessionStatus = Exclude<keyof typeof SESSION_STATUS, "WARN" | "DEBUG" | "APP_DATA" | UnusedStatus>;
 
-type UnusedStatus = "SEND_DATA_STATUS" | "REGISTERED" | "UNREGISTERED" | "INCOMING_CALL";
+type UnusedStatus = "SEND_DATA_STATUS" | "UNREGISTERED" | "INCOMING_CALL";
 
 /** The statuses of a stream. `stream.on` reports each change. */
 export const STREAM_STATUS = {

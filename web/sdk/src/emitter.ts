@@ -4,7 +4,6 @@ export class Emitter<Events extends { [E in keyof Events]: unknown[] }> {
 
   /** @internal */
   constructor() {
-    bindMethods(this, Emitter.prototype);
     bindMethods(this, new.target.prototype);
   }
 
@@ -36,10 +35,13 @@ export class Emitter<Events extends { [E in keyof Events]: unknown[] }> {
 }
 
 /**
- * Gives the object a bound copy of each method of its class, so that a method works without the object. Pages of the vendor's SDK use
+ * Gives the object a bound copy of each method of its classes, so that a method works without the object. Pages of the vendor's SDK use
  * methods in this way, as in `const { createStream } = session` or `button.onclick = stream.stop`: there the methods are closures.
  */
 function bindMethods(object: object, prototype: object): void {
+  if (prototype !== Emitter.prototype) {
+    bindMethods(object, Object.getPrototypeOf(prototype)); // a class comes after the one that it extends
+  }
   for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
     if (typeof value === "function" && name !== "constructor") {
       Object.defineProperty(object, name, { value: value.bind(object), configurable: true });

@@ -31,9 +31,9 @@ export const reasons = {
   ice_failed: "Sound and pictures do not get through. A firewall probably blocks UDP.",
   media_lost: "Sound and pictures no longer get through. Check the network.",
   push_failed: "The stream could not be pushed to its RTMP server. Check that address.",
-  terminated: "The stream was ended on the server.",
-  stopped: "The stream was stopped.",
-  failed: "The stream failed. Try again; the server's log says more.",
+  terminated: "It was ended by the other side.",
+  stopped: "It was stopped.",
+  failed: "It failed. Try again; the server's log says more.",
   snapshot_failed: "No picture could be taken of the stream.",
   data_refused: "The server's application did not take the data.",
   // REST.
@@ -43,7 +43,7 @@ export const reasons = {
   not_found: "There is no such stream or push.",
   conflict: "The stream already goes to this address.",
   unsupported: "This server cannot do that.",
-  busy: "The server takes no more right now. Try again later.",
+  busy: "Busy. Try again later.",
   server_error: "The server failed to do this; its log says why.",
 } as const;
 

@@ -1,6 +1,7 @@
 // The options and events of a session. There are only types here.
 
 import type { Backoff } from "./backoff.ts";
+import type { SipOptions } from "./call-options.ts";
 import type { Session } from "./session.ts";
 import type { Abortable } from "./stream-options.ts";
 
@@ -32,8 +33,8 @@ export interface SessionOptions extends Abortable {
   keepAlive?: boolean;
   /** The token of a session that the server has kept. The listener of ESTABLISHED gets it. */
   authToken?: string;
-  /** An option of the vendor's SDK, for calls. It is not supported here. */
-  sipOptions?: unknown;
+  /** The account for calls. It needs the SDK with calls. */
+  sipOptions?: SipOptions;
   /** An option of the vendor's SDK, for the vendor's load balancer. It is not supported here. */
   lbUrl?: string;
   /** An option of the vendor's SDK. It has no effect here. */
@@ -59,5 +60,5 @@ export interface SessionEvents {
   SEND_DATA_STATUS: [data: any];
   REGISTERED: [session: Session];
   UNREGISTERED: [session: Session];
-  INCOMING_CALL: [call: any];
+  INCOMING_CALL: [call: unknown];
 }

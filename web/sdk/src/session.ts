@@ -30,22 +30,22 @@ export class Session extends Emitter<SessionEvents> {
   private readonly _pauses: Pauses;
   private readonly _up = deferred<this>();
   private readonly _down = deferred<void>();
-  private readonly _link: Link;
+  /** @internal */
+  readonly _link: Link;
   private readonly _streams = new Map<string, Stream>();
   private readonly _operations = new Map<string, Deferred<unknown>>(); // calls of sendData without an answer yet, by their ids
 
   /** @internal */
-  constructor(private readonly _options: SessionOptions) {
+  constructor(readonly _options: SessionOptions) {
     super();
-    const { authToken, lbUrl, mediaOptions, reconnect, signal, sipOptions } = _options;
-    sipOptions && notHere("sipOptions");
+    const { authToken, lbUrl, mediaOptions, reconnect, signal } = _options;
     lbUrl && notHere("lbUrl");
     const backoff = reconnect === true ? {} : reconnect || undefined;
     this._pauses = new Pauses(backoff ?? {});
     this._token = authToken;
     this._link = {
       backoff, mediaOptions, streams: this._streams,
-      established: () => this.status() === "ESTABLISHED",
+      established: () => this._state.status === "ESTABLISHED",
       send: (name, data) => this._signalling?.send(name, data),
     };
     this.connected = abortable(this._up, signal, () => void this.disconnect()); // at once, if the signal has aborted already
@@ -84,9 +84,9 @@ export class Session extends Emitter<SessionEvents> {
     return new Stream(this._link, options);
   }
 
-  /** A method of the vendor's SDK. It throws `unsupported`, because this server has no calls. */
-  createCall(_options?: unknown): never {
-    throw new SdkError("unsupported", "this server has no calls");
+  /** A method of the SDK with calls. Without them it throws `unsupported`. */
+  createCall(_options?: unknown): unknown {
+    throw new SdkError("unsupported", "load the SDK with calls");
   }
 
   /** Returns the console, for pages of the vendor's SDK. */
@@ -210,10 +210,17 @@ export class Session extends Emitter<SessionEvents> {
     this._link.send("connection", {
       appKey, mediaProviders: ["WebRTC"], keepAlive: this._keepAlive || undefined, authToken: this._token, clientVersion: "2.0",
       clientOSVersion: globalThis.navigator?.appVersion, clientBrowserVersion: globalThis.navigator?.userAgent, msePacketizationVersion: 2, custom,
+      ...this._sip(),
     });
   }
 
-  private _received(name: string, first: any, second: unknown): void {
+  /** @internal The account for calls, for the server. */
+  _sip(): object | void {
+    this._options.sipOptions && notHere("sipOptions");
+  }
+
+  /** @internal The server sent a message. */
+  _received(name: string, first: any, second: unknown): void {
     this._streams.get(first?.mediaSessionId ?? first?.id ?? first)?._received(name, first, second);
     switch (name) {
       case "getUserData":
@@ -241,8 +248,13 @@ export class Session extends Emitter<SessionEvents> {
       this._pauses.succeeded();
       this._up.resolve(this);
       this._fire("ESTABLISHED", this, connection);
-      this.getStreams().forEach((stream) => stream._relinked(kept));
+      this._restored(kept);
     }
+  }
+
+  /** @internal The session has a socket, and perhaps the server has kept what it knew of the session. */
+  _restored(kept: boolean): void {
+    this.getStreams().forEach((stream) => stream._relinked(kept));
   }
 
   private _answered({ operationId, status, ...answer }: { operationId?: string; status?: string; info?: string }): void {
@@ -260,8 +272,8 @@ export class Session extends Emitter<SessionEvents> {
     this._step(waitMs === null ? { type: "end", error } : { type: "retry", error, waitMs });
   }
 
-  /** Releases everything that the session holds. */
-  private _close(error: SdkError): void {
+  /** @internal Releases everything that the session holds. */
+  _close(error: SdkError): void {
     sessions.delete(this);
     globalThis.removeEventListener?.("online", this._online);
     globalThis.removeEventListener?.("pagehide", this.disconnect);
@@ -277,7 +289,8 @@ export class Session extends Emitter<SessionEvents> {
     this._operations.clear();
   }
 
-  private _wrongState(): SdkError {
+  /** @internal */
+  _wrongState(): SdkError {
     return new SdkError("invalid_state", `Invalid session state ${this.status()}`);
   }
 }
