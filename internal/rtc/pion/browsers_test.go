@@ -25,31 +25,53 @@ func TestBrowserOffers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var answer string
-			direction := "a=recvonly"
-			if strings.HasSuffix(name, "-play") {
-				direction = "a=sendonly"
-				answer = play(t, e, string(offer))
-			} else {
-				answer = take(t, e, string(offer))
-			}
-			lines := strings.Split(answer, "\r\n")
-			for _, want := range []string{"a=group:BUNDLE 0 1", "a=setup:active", "a=end-of-candidates", direction} {
-				if !slices.Contains(lines, want) {
-					t.Errorf("no %q in the answer\n%s", want, answer)
-				}
-			}
-			for _, want := range []string{"a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=candidate:"} {
-				if n := strings.Count(answer, want); n < 2 || strings.Contains(answer, want+"\r\n") {
-					t.Errorf("%d of %q in the answer, want them in both sections\n%s", n, want, answer)
-				}
-			}
-			sends := direction == "a=sendonly"
-			if strings.Contains(answer, "a=ssrc:") != sends || strings.Contains(answer, "a=msid:") != sends {
-				t.Errorf("what is sent is named: %v, want %v\n%s", !sends, sends, answer)
+			switch {
+			case strings.HasSuffix(name, "-play"):
+				checkAnswer(t, play(t, e, string(offer)), "a=sendonly")
+			case strings.HasSuffix(name, "-call"):
+				checkAnswer(t, call(t, e, string(offer)), "a=sendrecv")
+			default:
+				checkAnswer(t, take(t, e, string(offer)), "a=recvonly")
+				// A page that calls offers the same, but for the direction.
+				checkAnswer(t, call(t, e, strings.ReplaceAll(string(offer), "a=sendonly", "a=sendrecv")), "a=sendrecv")
 			}
 		})
 	}
+}
+
+func checkAnswer(t *testing.T, answer, direction string) {
+	t.Helper()
+	lines := strings.Split(answer, "\r\n")
+	for _, want := range []string{"a=group:BUNDLE 0 1", "a=setup:active", "a=end-of-candidates", direction} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("no %q in the answer\n%s", want, answer)
+		}
+	}
+	for _, want := range []string{"a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=candidate:"} {
+		if n := strings.Count(answer, want); n < 2 || strings.Contains(answer, want+"\r\n") {
+			t.Errorf("%d of %q in the answer, want them in both sections\n%s", n, want, answer)
+		}
+	}
+	sends := direction != "a=recvonly"
+	if strings.Contains(answer, "a=ssrc:") != sends || strings.Contains(answer, "a=msid:") != sends {
+		t.Errorf("what is sent is named: %v, want %v\n%s", !sends, sends, answer)
+	}
+}
+
+func call(t *testing.T, e *Endpoint, offer string) string {
+	t.Helper()
+	parsed, err := rtc.ParseCall(offer, rtc.Terms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, answer, err := e.AnswerCall(t.Context(), parsed, "s", deaf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Close(); err != nil {
+		t.Error(err)
+	}
+	return answer
 }
 
 func take(t *testing.T, e *Endpoint, offer string) string {

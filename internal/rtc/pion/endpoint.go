@@ -89,6 +89,9 @@ func (e *Endpoint) engine() webrtc.SettingEngine {
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICETimeouts(e.cfg.DisconnectAfter, e.cfg.FailAfter, e.cfg.KeepAlive)
+	// If we offered, we choose among the client's addresses. They show only in the client's checks: pages do not tell them, so
+	// there are no better ones to wait for.
+	settings.SetPrflxAcceptanceMinWait(0)
 	// A sender without RTX repeats a packet under the old sequence number, long after the packets beside it.
 	settings.SetSRTPReplayProtectionWindow(1024)
 	settings.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)

@@ -14,6 +14,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newEndpoint makes an endpoint, on a port of its own, for the duration of a test.
 func newEndpoint(t *testing.T) *Endpoint {
 	t.Helper()
+	return endpointWith(t, DefaultConfig())
+}
+
+func endpointWith(t *testing.T, own Config) *Endpoint {
+	t.Helper()
 	cfg := udp.DefaultConfig()
 	cfg.Port = 0
 	port, err := udp.Open(t.Context(), cfg)
@@ -21,7 +26,7 @@ func newEndpoint(t *testing.T) *Endpoint {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { port.Close() })
-	e, err := New(t.Context(), DefaultConfig(), port, slog.New(slog.DiscardHandler))
+	e, err := New(t.Context(), own, port, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
