@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/stream"
 )
 
@@ -19,6 +20,7 @@ var errReplaced = errors.New("another source is to be played")
 type Duplex struct {
 	cfg     Config
 	log     *slog.Logger
+	panics  *panics.Counter // of all duplexes
 	source  *stream.Source
 	frames  *Frames
 	session atomic.Pointer[CallSession] // nil while the SDP is being made
@@ -58,13 +60,16 @@ func (d *Duplex) Codec(k media.Kind) media.Codec {
 }
 
 // Accept takes the client's answer to our offer, once. An answer that cannot be used ends the duplex: Run returns the same
-// error as Accept, which is ErrBadAnswer or ErrNoCommonCodecs.
+// error as Accept, which is ErrBadAnswer or ErrNoCommonCodecs. After the end of the duplex, Accept returns the cause.
 func (d *Duplex) Accept(answer string) error {
 	d.mu.Lock()
-	again := d.answered || d.own == nil
+	again, over := d.answered || d.own == nil, d.ended
 	d.answered = true
 	d.mu.Unlock()
-	if again {
+	switch {
+	case over != nil:
+		return over
+	case again:
 		return errors.New("there is no offer that waits for an answer")
 	}
 	parsed, err := ParseAnswer(answer, d.own)
@@ -114,8 +119,11 @@ func (d *Duplex) Stats() DuplexStats {
 func (d *Duplex) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var playing sync.WaitGroup
-	playing.Go(func() { cancel(d.play(ctx)) })
-	cancel(d.wait(ctx))
+	part := func(f func(context.Context) error) {
+		cancel(d.panics.Run(d.log, "call panicked", func() error { return f(ctx) }))
+	}
+	playing.Go(func() { part(d.play) })
+	part(d.wait)
 	cause := context.Cause(ctx) // the first to end says why
 
 	d.mu.Lock()

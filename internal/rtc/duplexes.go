@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/stream"
 )
 
@@ -25,12 +26,17 @@ type Duplexes struct {
 	cfg   Config
 	parts DuplexParts
 	log   *slog.Logger
+
+	panics panics.Counter
 }
 
 // NewDuplexes makes Duplexes. Whoever made the Connector closes it.
 func NewDuplexes(cfg Config, parts DuplexParts, log *slog.Logger) *Duplexes {
 	return &Duplexes{cfg: cfg, parts: parts, log: log}
 }
+
+// Panics returns how many duplexes have ended by a panic.
+func (ds *Duplexes) Panics() int64 { return ds.panics.Load() }
 
 // Answer answers a client's offer. The duplex is not connected yet; the caller calls Run. Answer fails with ErrBadOffer,
 // ErrNoCommonCodecs or load.ErrFull. It fills in info.HasVideo, HasAudio and AskKeyFrame.
@@ -69,7 +75,7 @@ func (ds *Duplexes) Offer(ctx context.Context, terms Terms, info stream.Info) (*
 // make makes a duplex without a session.
 func (ds *Duplexes) make(info stream.Info) (*Duplex, error) {
 	d := &Duplex{
-		cfg: ds.cfg, log: ds.log.With("session", info.ID), answers: make(chan *ParsedOffer, 1),
+		cfg: ds.cfg, log: ds.log.With("session", info.ID), panics: &ds.panics, answers: make(chan *ParsedOffer, 1),
 		connected: make(chan struct{}), closed: make(chan error, 1),
 	}
 	info.AskKeyFrame = d.askKeyFrame

@@ -15,6 +15,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
@@ -60,8 +61,10 @@ func (x *exchange) source(info stream.Info) *stream.Source {
 
 var errNoTranscoder = errors.New("no transcoder for VP8 here")
 
-func (x *exchange) transcode(_ *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
+func (x *exchange) transcode(src *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
 	switch {
+	case src.Audio.Track().Codec == media.MP3:
+		panic("no idea of MP3")
 	case codec == media.VP8:
 		return nil, nil, errNoTranscoder
 	case codec.Kind() == media.Audio:
@@ -491,11 +494,34 @@ func TestDuplexBadAnswer(t *testing.T) {
 			if err := <-ended; err != refused {
 				t.Errorf("Run = %v, want what Accept returned", err)
 			}
-			if err := d.Accept(""); err == nil {
-				t.Error("a second answer was taken")
+			if err := d.Accept(""); err != refused {
+				t.Errorf("Accept after the end = %v, want the cause", err)
 			}
 		})
 	}
+}
+
+// A panic of one duplex, here of the transcoder, ends that one and leaves the others.
+func TestDuplexPanic(t *testing.T) {
+	x := newExchange(t, nil)
+	phone := x.source(stream.Info{})
+	x.talk(phone, opusTrack, 1)
+	other := caller("opus", "h264", "rtx")
+	d, _ := x.call(other, rtc.Terms{})
+	if err := d.Play(phone); err != nil {
+		t.Fatal(err)
+	}
+	broken := x.source(stream.Info{})
+	broken.Audio.Write(media.Frame{Track: &media.Track{Codec: media.MP3}, Key: true, Data: []byte{1}})
+	unlucky, hangUp := x.call(caller("opus", "h264", "rtx"), rtc.Terms{})
+	if err := unlucky.Play(broken); err != nil {
+		t.Fatal(err)
+	}
+	<-unlucky.Source().Done()
+	if err, _ := hangUp(); !errors.Is(err, panics.Err) || x.duplexes.Panics() != 1 {
+		t.Errorf("Run = %v with %d panics counted, want a panic", err, x.duplexes.Panics())
+	}
+	x.plays(other, 1)
 }
 
 // A duplex does not wait for ever: not for the connection, and not for media.
