@@ -2,7 +2,6 @@ package rtc
 
 import (
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,18 +9,8 @@ import (
 	"transponder/internal/media"
 )
 
-// chromiumCall is the offer of a call by the Web SDK in Chromium, as captured.
-func chromiumCall(t testing.TB) string {
-	t.Helper()
-	b, err := os.ReadFile("testdata/chromium-call.sdp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 func TestParseCall(t *testing.T) {
-	offer := chromiumCall(t)
+	offer := captured(t, "chromium-call")
 	video := func(direction string) string {
 		sound, pictures, _ := strings.Cut(offer, "m=video")
 		return sound + "m=video" + strings.Replace(pictures, "a=sendrecv", "a="+direction, 1)
@@ -83,7 +72,7 @@ func directions(s *Section) string {
 
 // The answer of a call sends where the client receives, and receives where the client sends. What is not used is inactive.
 func TestAnswerOfCall(t *testing.T) {
-	offer := chromiumCall(t)
+	offer := captured(t, "chromium-call")
 	sound, pictures, _ := strings.Cut(offer, "m=video")
 	offer = sound + "m=video" + strings.Replace(pictures, "a=sendrecv", "a=recvonly", 1)
 	for _, tt := range []struct {

@@ -144,15 +144,10 @@ func (d *Duplex) wait(ctx context.Context) error {
 			return err
 		}
 	}
-	l := lifetime{
+	return lifetime{
 		cfg: d.cfg, source: d.source, frames: d.frames, connected: d.connected, closed: d.closed,
 		hasICE: func() bool { return (*d.session.Load()).Stats().ICEConnected },
-		sends:  map[media.Kind]bool{},
-	}
-	for _, s := range d.agreed.Load().Used() {
-		l.sends[s.Kind] = s.Sends
-	}
-	return l.wait(ctx)
+	}.wait(ctx)
 }
 
 // await waits for the client's answer to our offer, and gives it to the session.
@@ -173,12 +168,15 @@ func (d *Duplex) await(ctx context.Context) error {
 // agree notes what both sides send.
 func (d *Duplex) agree(said *ParsedOffer) {
 	d.out.open(said)
-	for _, s := range said.Used() {
-		if s.Sends && s.Kind == media.Video {
-			d.source.Video.Expect()
-		} else if s.Sends {
-			d.source.Audio.Expect()
-		}
+	if said.sends(media.Video) {
+		d.source.Video.Expect()
+	} else {
+		d.source.NoVideo()
+	}
+	if said.sends(media.Audio) {
+		d.source.Audio.Expect()
+	} else {
+		d.source.NoAudio()
 	}
 	d.agreed.Store(said)
 }

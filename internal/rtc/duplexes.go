@@ -45,8 +45,7 @@ func (ds *Duplexes) Answer(ctx context.Context, offer Offer, terms Terms, info s
 	if err != nil {
 		return nil, err
 	}
-	sends := func(k media.Kind) bool { s := parsed.Section(k); return s != nil && s.Sends }
-	info.HasVideo, info.HasAudio = sends(media.Video), sends(media.Audio)
+	info.HasVideo, info.HasAudio = parsed.sends(media.Video), parsed.sends(media.Audio)
 	d, err := ds.make(info)
 	if err != nil {
 		return nil, err

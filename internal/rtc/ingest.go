@@ -206,13 +206,10 @@ func (p *Publication) Run(ctx context.Context) error {
 
 // wait returns why the publication ends.
 func (p *Publication) wait(ctx context.Context) error {
-	info := p.source.Info()
-	l := lifetime{
+	return lifetime{
 		cfg: p.in.cfg, source: p.source, frames: p.sink.Frames, connected: p.connected, closed: p.closed,
 		hasICE: func() bool { return p.Stats().ICEConnected },
-		sends:  map[media.Kind]bool{media.Audio: info.HasAudio, media.Video: info.HasVideo},
-	}
-	return l.wait(ctx)
+	}.wait(ctx)
 }
 
 // askKeyFrame asks the client for a key frame. The hub calls it.

@@ -17,7 +17,6 @@ type lifetime struct {
 	connected <-chan struct{}
 	closed    <-chan error // gets a value: why the session ended
 	hasICE    func() bool  // ICE is connected
-	sends     map[media.Kind]bool
 }
 
 // wait returns why the session ends. The client has had our answer, or we its, when wait is called.
@@ -49,7 +48,7 @@ func (l lifetime) wait(ctx context.Context) error {
 				l.frames.touch()
 			}
 		case <-activity:
-			if l.cfg.ActivityAudio && l.idle(media.Audio) || l.cfg.ActivityVideo && l.idle(media.Video) {
+			if l.idle() {
 				return ErrActivity
 			}
 		}
@@ -61,7 +60,9 @@ func activityTick(timeout time.Duration) time.Duration {
 	return max(timeout/10, time.Millisecond)
 }
 
-// idle says whether the client sends nothing of a kind that it said it would send.
-func (l lifetime) idle(k media.Kind) bool {
-	return l.sends[k] && l.source.Now().Sub(l.frames.heard(k)) > l.cfg.ActivityTimeout
+// idle says whether a watched track that the client said it would send has been silent for too long.
+func (l lifetime) idle() bool {
+	idle := func(k media.Kind) bool { return l.source.Now().Sub(l.frames.heard(k)) > l.cfg.ActivityTimeout }
+	return l.cfg.ActivityAudio && l.source.HasAudio() && idle(media.Audio) ||
+		l.cfg.ActivityVideo && l.source.HasVideo() && idle(media.Video)
 }

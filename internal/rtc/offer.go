@@ -45,7 +45,8 @@ func (o Offer) parseCall(terms Terms) (*ParsedOffer, error) {
 	return p, nil
 }
 
-// ParsedOffer is what an offer says, with one codec chosen for each section. Nobody changes it: what we answer is an Answer.
+// ParsedOffer is what an offer says, or the answer to an offer of ours, with one codec chosen for each section. Nobody changes
+// it: what we answer is an Answer.
 type ParsedOffer struct {
 	Sections []*Section // as many as the offer has, in the same order
 	Lite     bool       // the offerer is an ICE-lite agent
@@ -106,6 +107,12 @@ func (o *ParsedOffer) Section(k media.Kind) *Section {
 		}
 	}
 	return nil
+}
+
+// sends says whether the client sends media of a kind that is used.
+func (o *ParsedOffer) sends(k media.Kind) bool {
+	s := o.Section(k)
+	return s != nil && s.Sends
 }
 
 // Used returns the sections that are used: at most one of each kind.

@@ -14,14 +14,20 @@ import (
 	"transponder/internal/media"
 )
 
-// chromium is the offer of the Web SDK in Chromium, as captured.
-func chromium(t testing.TB) string {
+// captured returns an offer of a browser, as captured.
+func captured(t testing.TB, name string) string {
 	t.Helper()
-	b, err := os.ReadFile("testdata/chromium.sdp")
+	b, err := os.ReadFile("testdata/" + name + ".sdp")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// chromium is the offer of the Web SDK in Chromium.
+func chromium(t testing.TB) string {
+	t.Helper()
+	return captured(t, "chromium")
 }
 
 // without removes the lines that match.

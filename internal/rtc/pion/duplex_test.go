@@ -311,6 +311,27 @@ func (x *exchange) plays(c *testkit.Caller, mark byte) {
 	}
 }
 
+// A page without a camera answers without pictures: the call has the rest.
+func TestDuplexWithoutPictures(t *testing.T) {
+	x := newExchange(t, nil)
+	phone := x.source(stream.Info{})
+	x.talk(phone, opusTrack, 1)
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Codecs, cfg.Video = callerCodecs("opus"), false
+	c := testkit.NewCaller(cfg)
+	d, _ := x.ring(c, rtc.Terms{})
+	if err := d.Play(phone); err != nil {
+		t.Fatal(err)
+	}
+	c.Player.Wait(t, "sound", func() bool { return len(c.Player.Frames("audio")) > 10 })
+	if d.Codec(media.Audio) != media.Opus || d.Codec(media.Video) != media.CodecNone {
+		t.Errorf("agreed on %v and %v, want Opus and nothing", d.Codec(media.Audio), d.Codec(media.Video))
+	}
+	if s := d.Source(); !s.HasAudio() || s.HasVideo() {
+		t.Errorf("the page is to send sound %v, pictures %v, want sound only", s.HasAudio(), s.HasVideo())
+	}
+}
+
 // Media goes both ways over TCP, too.
 func TestDuplexTCP(t *testing.T) {
 	t.Parallel()
