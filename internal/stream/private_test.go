@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,13 +70,13 @@ func TestPrivateKeyFrames(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go h.Run(ctx)
-		asked := 0
-		s := private(t, h, Info{AskKeyFrame: func() { asked++ }})
+		var asked atomic.Int64
+		s := private(t, h, Info{AskKeyFrame: func() { asked.Add(1) }})
 		s.RequestKeyFrame() // goes out at once
 		s.RequestKeyFrame() // has to wait for Run
 		time.Sleep(DefaultConfig().KeyFrameGap + tick)
-		if asked != 2 {
-			t.Errorf("the publisher was asked %d times, want 2", asked)
+		if n := asked.Load(); n != 2 {
+			t.Errorf("the publisher was asked %d times, want 2", n)
 		}
 	})
 }
