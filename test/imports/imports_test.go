@@ -46,6 +46,7 @@ var sideways = map[[2]string]string{
 	{"internal/transponder", "internal/transcode"}: "a push asks for the rendition it needs",
 	{"internal/sip", "internal/rtc"}:               "the media of a call is RTP, too: one jitter buffer, one clock",
 	{"internal/sip", "internal/transponder"}:       "a call can ask for a push of its own",
+	{"internal/sip", "internal/transcode"}:         "what a phone hears: silence, files",
 	{"internal/flv", "internal/amf"}:               "script tags hold AMF0",
 	{"internal/rtmp", "internal/amf"}:              "commands are AMF0",
 	{"internal/rtmp", "internal/flv"}:              "messages of media are FLV tag bodies",

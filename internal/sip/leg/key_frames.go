@@ -1,0 +1,56 @@
+package leg
+
+import "time"
+
+const (
+	// answerTime is how long a phone has to answer a request for a key frame. After that the owner of the call tries another way.
+	answerTime = time.Second
+	// missingPause is the least time between two reports that key frames are missing.
+	missingPause = 2 * time.Second
+)
+
+// keyFrames decides when to ask the phone for a key frame, and when asking by RTCP has failed. It has no clock: times are handed in.
+//
+// A need is a picture that cannot be decoded: the stream begins, or packets were lost. A wish is that of a reader that wants key frames at an
+// interval. Only a need that stays is reported as missing: some phones send key frames for no request, and need not be asked in other
+// ways every two seconds.
+type keyFrames struct {
+	gap time.Duration // the least time between two requests
+
+	asked    bool
+	askedAt  time.Duration
+	pending  bool
+	needed   bool // since needAt
+	needAt   time.Duration
+	told     bool
+	toldAt   time.Duration
+	sequence uint8 // of FIR
+}
+
+// want notes a wish.
+func (k *keyFrames) want() { k.pending = true }
+
+// need notes a need.
+func (k *keyFrames) need(now time.Duration) {
+	k.pending = true
+	if !k.needed {
+		k.needed, k.needAt = true, now
+	}
+}
+
+// came notes a key frame.
+func (k *keyFrames) came() { k.needed, k.pending, k.told = false, false, false }
+
+// rest forgets a need while the phone sends no pictures.
+func (k *keyFrames) rest() { k.needed, k.told = false, false }
+
+// due says whether to ask now, and whether to report that the phone does not answer.
+func (k *keyFrames) due(now time.Duration) (ask, missing bool) {
+	if k.pending && (!k.asked || now-k.askedAt >= k.gap) {
+		k.pending, k.asked, k.askedAt, ask = false, true, now, true
+	}
+	if k.needed && now-k.needAt >= answerTime && (!k.told || now-k.toldAt >= missingPause) {
+		k.told, k.toldAt, missing = true, now, true
+	}
+	return ask, missing
+}

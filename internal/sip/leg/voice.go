@@ -1,0 +1,235 @@
+package leg
+
+import (
+	"sync"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/sip/sdp"
+	"transponder/internal/transcode/sound"
+)
+
+// SoundPlayer plays a file in the form of the phone's sound, as soundfile.Player does. Replace gets a packet of silence, and returns it with
+// the next piece of the file in its place, or with an error at the end. It must not block.
+type SoundPlayer interface {
+	Replace(media.Frame) (media.Frame, error)
+	Close()
+}
+
+// maxBehind: if sending is later than this, what was not sent is left out.
+const maxBehind = 100 * time.Millisecond
+
+// voice sends the sound of one leg: packet after packet, at the pace of the RTP clock. Each is a piece of a digit, of a file, of the played
+// stream, or of silence. Phones and PBXs end calls without sound, and a NAT is kept open by it.
+//
+// The ticker of Legs calls beat. All other methods may be called from any goroutine.
+type voice struct {
+	out *out
+
+	// Owned by the ticker.
+	begun   bool
+	running bool          // the last beat found that we send
+	due     time.Duration // of the next packet
+	time    uint32        // RTP time of the next packet
+	marker  bool          // the next packet of sound follows a pause
+	eventAt uint32        // RTP time of the beginning of the digit
+
+	mu     sync.Mutex
+	terms  soundTerms  // guarded by mu
+	digits digitWriter // guarded by mu
+	queue  soundQueue  // guarded by mu
+	file   SoundPlayer // guarded by mu
+}
+
+// soundTerms say how we send sound. The zero value means that we send none.
+type soundTerms struct {
+	on     bool
+	number uint8 // payload type
+	codec  media.Codec
+	clock  int           // of RTP times
+	length time.Duration // of a packet
+	silent media.Frame   // a packet of silence
+
+	events *sdp.Type // how we send digits; nil: not
+}
+
+// newSoundTerms returns how a flow lets us send.
+func newSoundTerms(f *sdp.Flow) soundTerms {
+	if f == nil || !f.Direction.Sends() {
+		return soundTerms{}
+	}
+	codec := f.Send.Codec.Media()
+	t := soundTerms{
+		on: true, number: f.Send.Number, codec: codec, clock: f.Send.Codec.Clock, length: f.PacketTime, events: f.Events,
+	}
+	if t.length <= 0 {
+		t.length = usualLength
+	}
+	data := make([]byte, 8*t.length/time.Millisecond) // of G.711 and G.722
+	switch codec {
+	case media.Opus:
+		data, t.length = []byte{31 << 3}, usualLength // RFC 6716, 3.1: one frame of 20 ms
+	case media.Speex, media.SpeexNarrow:
+		data, t.length = sound.SilentSpeex(codec), usualLength
+	}
+	channels := max(1, f.Send.Codec.Channels)
+	t.silent = media.Frame{Track: &media.Track{Codec: codec, SampleRate: codec.ClockRate(), Channels: channels}, Key: true, Data: data}
+	t.silent, t.on = sound.Silence(t.silent)
+	return t
+}
+
+// usualLength is the length of a packet of sound.
+const usualLength = 20 * time.Millisecond
+
+// units converts a duration to RTP time.
+func (t soundTerms) units(d time.Duration) uint32 {
+	return uint32(int64(d) * int64(t.clock) / int64(time.Second))
+}
+
+// agree sets how sound is sent. It returns true if that changes the codec.
+func (v *voice) agree(t soundTerms) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	changed := t.codec != v.terms.codec || t.on != v.terms.on || t.length != v.terms.length
+	v.terms = t
+	if changed {
+		v.queue.clear()
+	}
+	if t.events == nil {
+		v.digits.drop()
+	}
+	return changed
+}
+
+// sendDigits queues digits.
+func (v *voice) sendDigits(text string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.terms.on || v.terms.events == nil {
+		return ErrNoEvents
+	}
+	digits, err := parseDigits(text, v.terms.events.HasEvent)
+	if err != nil {
+		return err
+	}
+	return v.digits.push(digits)
+}
+
+// play sets the file that is played, and closes the one before.
+func (v *voice) play(file SoundPlayer) {
+	v.mu.Lock()
+	before := v.file
+	v.file = file
+	v.mu.Unlock()
+	if before != nil {
+		before.Close()
+	}
+}
+
+// push adds sound of the played stream, which must have the codec of the terms.
+func (v *voice) push(codec media.Codec, p piece) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.terms.on && codec == v.terms.codec {
+		v.queue.push(p)
+	}
+}
+
+// silence forgets the sound of the played stream.
+func (v *voice) silence() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.queue.clear()
+}
+
+// beat sends what is due. It returns why the file has ended, if it has.
+func (v *voice) beat(now time.Duration) (ended error) {
+	for {
+		p, file, ok := v.next(now)
+		if !ok {
+			return ended
+		}
+		if file != nil {
+			if f, err := file.Replace(p.silent); err == nil {
+				p.payload = f.Data
+			} else if v.over(file) {
+				ended = err
+			}
+		}
+		if p.payload != nil {
+			v.out.write(p.outgoing, now)
+		}
+	}
+}
+
+// over ends a file; it returns false if another one has replaced it.
+func (v *voice) over(file SoundPlayer) bool {
+	v.mu.Lock()
+	same := v.file == file
+	if same {
+		v.file = nil
+	}
+	v.mu.Unlock()
+	file.Close()
+	return same
+}
+
+// step is a packet that is due.
+type step struct {
+	outgoing             // without a payload: a pause
+	silent   media.Frame // what a file replaces
+}
+
+// next returns the packet that is due, and the file that its payload comes from, if any. It is not ok if nothing is due.
+func (v *voice) next(now time.Duration) (s step, file SoundPlayer, ok bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t := &v.terms
+	if !t.on {
+		v.running = false
+		return step{}, nil, false
+	}
+	if !v.begun {
+		v.begun, v.due, v.time = true, now, random32()
+	}
+	if !v.running {
+		v.running, v.marker = true, true
+	}
+	late := now - v.due
+	switch {
+	case late < 0:
+		return step{}, nil, false
+	case late > maxBehind:
+		v.due += late
+		v.time += t.units(late)
+		late = 0
+	}
+	s.outgoing = outgoing{number: t.number, time: v.time, clock: t.clock, wall: time.Now().Add(-late)}
+	length := t.length
+	if t.events != nil && v.digits.busy() {
+		length = digitStep
+		v.event(&s)
+	} else {
+		s.marker, v.marker = v.marker, false
+		s.payload, s.silent, file = t.silent.Data, t.silent, v.file
+		if p, ok := v.queue.pop(); ok && file == nil {
+			s.payload, s.wall, length = p.payload, p.wall, p.length
+		}
+	}
+	v.due += length
+	v.time += t.units(length)
+	return s, file, true
+}
+
+// event makes a packet of the packet of a digit. mu is held.
+func (v *voice) event(s *step) {
+	payload, start := v.digits.next(v.terms.events.Codec.Clock)
+	v.marker = true
+	if start {
+		v.eventAt = s.time
+	}
+	s.number, s.marker, s.time, s.wall, s.payload = v.terms.events.Number, start, v.eventAt, time.Time{}, payload
+}
+
+// close ends the file.
+func (v *voice) close() { v.play(nil) }
