@@ -10,8 +10,8 @@ import (
 // errAddress means that media must not be sent to an address.
 var errAddress = errors.New("media cannot be sent to this address")
 
-// check says why media must not go to an address; nil if it may.
-func (s *Legs) check(to netip.AddrPort) error {
+// check says why media must not go to an address of a host; nil if it may.
+func (s *Legs) check(host string, to netip.AddrPort) error {
 	a := to.Addr()
 	switch {
 	case !to.IsValid() || to.Port() == 0 || a.IsUnspecified():
@@ -21,7 +21,7 @@ func (s *Legs) check(to netip.AddrPort) error {
 	case s.ports.isOpen(int(to.Port())) && isLocal(a):
 		return fmt.Errorf("%w: %v is a media port of ours", errAddress, to)
 	case s.parts.Allowed != nil:
-		return s.parts.Allowed(a)
+		return s.parts.Allowed(host, to)
 	default:
 		return nil
 	}

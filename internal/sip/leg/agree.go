@@ -125,15 +125,15 @@ func (l *Leg) address(host string, port int) (at netip.AddrPort, wait bool) {
 	if err != nil {
 		return netip.AddrPort{}, true
 	}
-	return l.allowed(netip.AddrPortFrom(a.Unmap().WithZone(""), uint16(port))), false
+	return l.allowed(host, netip.AddrPortFrom(a.Unmap().WithZone(""), uint16(port))), false
 }
 
-// allowed returns an address, or one that is not valid if media must not go there.
-func (l *Leg) allowed(to netip.AddrPort) netip.AddrPort {
+// allowed returns an address of a host, or one that is not valid if media must not go there.
+func (l *Leg) allowed(host string, to netip.AddrPort) netip.AddrPort {
 	if to.Addr().IsUnspecified() { // the old way to say "on hold" (RFC 3264, 8.4)
 		return netip.AddrPort{}
 	}
-	err := l.legs.check(to)
+	err := l.legs.check(host, to)
 	if err == nil && to.Addr().Is4() != l.bind.Unmap().Is4() {
 		err = fmt.Errorf("%w: %v is of another family than ours", errAddress, to)
 	}
@@ -173,11 +173,11 @@ func (l *Leg) resolve(ctx context.Context, t *track) {
 		return
 	}
 	if rtp.IsValid() {
-		t.latch.resolved(l.allowed(netip.AddrPortFrom(rtp, uint16(flow.Port))))
+		t.latch.resolved(l.allowed(flow.Address, netip.AddrPortFrom(rtp, uint16(flow.Port))))
 		t.aim()
 	}
 	if rtcp.IsValid() {
-		t.told = l.allowed(netip.AddrPortFrom(rtcp, uint16(flow.RTCPPort)))
+		t.told = l.allowed(flow.RTCPAddress, netip.AddrPortFrom(rtcp, uint16(flow.RTCPPort)))
 	}
 }
 

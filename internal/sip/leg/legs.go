@@ -22,9 +22,9 @@ const beat = 10 * time.Millisecond
 
 // Parts are the parts of the server that the media of calls works with.
 type Parts struct {
-	// Allowed is the policy for addresses of phones; nil: all are allowed. Addresses that are no single host, and media ports of ours, are
-	// refused in any case.
-	Allowed func(netip.Addr) error
+	// Allowed is the policy for addresses of phones; nil: all are allowed. host is the name or address in the SDP. Addresses that are no single
+	// host, and media ports of ours, are refused in any case.
+	Allowed func(host string, to netip.AddrPort) error
 	// Resolve finds the address of a host that an SDP names; nil: net.DefaultResolver does.
 	Resolve func(ctx context.Context, host string) (netip.Addr, error)
 	// Transcode makes sound and pictures in the phone's codec; nil: nothing is transcoded.

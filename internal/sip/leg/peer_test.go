@@ -107,7 +107,9 @@ func newLine(tb testing.TB, change ...func(*Config, *Parts)) *line {
 func newLineOf(tb testing.TB, legs *Legs, clock *atomic.Int64) *line {
 	tb.Helper()
 	p := &line{t: tb, legs: legs, clock: clock, events: &told{}, ended: make(chan error, 1)}
-	p.hub = stream.NewHub(stream.DefaultConfig(), nil)
+	cfg := stream.DefaultConfig()
+	cfg.KeyFrameGap = 0 // each wish is asked for at once
+	p.hub = stream.NewHub(cfg, nil)
 	var err error
 	p.leg, err = legs.Open(Options{Name: "call", Bind: netip.MustParseAddr("127.0.0.1"), Audio: true, Video: true, Events: p.events})
 	if err != nil {
@@ -118,6 +120,12 @@ func newLineOf(tb testing.TB, legs *Legs, clock *atomic.Int64) *line {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	go func() { p.ended <- p.leg.Run(ctx) }()
+	testkit.Eventually(tb, 10*time.Second, func() string {
+		if list, _ := legs.running(nil); !slices.Contains(list, p.leg) {
+			return "the leg does not run"
+		}
+		return ""
+	})
 	tb.Cleanup(func() {
 		cancel()
 		if err := p.wait(); !errors.Is(err, context.Canceled) && !tb.Failed() {

@@ -91,6 +91,10 @@ func (p *player) requestKeyFrame() {
 // run plays until ctx ends. It calls ended each time that what is played ends by itself.
 func (p *player) run(ctx context.Context, ended func(error)) {
 	for ctx.Err() == nil {
+		select {
+		case <-p.changed: // what has changed is read now
+		default:
+		}
 		p.mu.Lock()
 		src, sound, picture := p.src, p.sound, p.picture
 		p.mu.Unlock()
