@@ -202,10 +202,10 @@ func (l *Leg) expect() {
 		return
 	}
 	if l.audio.flow == nil {
-		l.later = append(l.later, noAudio(src))
+		l.later = append(l.later, src.NoAudio)
 	}
 	if !l.video.receives() {
-		l.later = append(l.later, noVideo(src))
+		l.later = append(l.later, src.NoVideo)
 	}
 }
 
@@ -232,18 +232,3 @@ func (i inlet) Clock(kind media.Kind, ntp uint64, rtpTime uint32) {
 }
 
 func (i inlet) Lost(kind media.Kind) { i.l.frames.Lost(kind) }
-
-// Until stream.Source has these.
-func noAudio(src any) func() {
-	if q, ok := src.(interface{ NoAudio() }); ok {
-		return q.NoAudio
-	}
-	return func() {}
-}
-
-func noVideo(src any) func() {
-	if q, ok := src.(interface{ NoVideo() }); ok {
-		return q.NoVideo
-	}
-	return func() {}
-}
