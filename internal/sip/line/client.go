@@ -13,6 +13,9 @@ const (
 	nextAfter = 8
 	// ringTime is how long an INVITE waits after a 1xx. The owner cancels it long before.
 	ringTime = 30 * time.Minute
+	// lateness is how many times 64 T1 a 2xx is still taken after a final response. RFC 6026 says one, but a phone that is off the hook should
+	// not be left there because it, or a proxy, was slow.
+	lateness = 2
 )
 
 // clientState is how far a request of ours is.
@@ -103,6 +106,7 @@ func (t *transactions) start(now time.Time, c *client) {
 	}
 	c.made, err = t.wire.carry(c.path.route(), c.data, true)
 	if err != nil {
+		t.counts.unsent.Add(1)
 		c.fail(now, t, err)
 	}
 }
@@ -158,7 +162,7 @@ func (c *client) receive(now time.Time, t *transactions, m *message, from Origin
 	case c.isInvite() && r.Code < 300:
 		t.schedule.set(&c.repeat, time.Time{})
 		if c.to(accepted) {
-			t.schedule.set(&c.end, now.Add(t.timers.timeout()))
+			t.schedule.set(&c.end, now.Add(lateness*t.timers.timeout()))
 		}
 	default:
 		if c.isInvite() {
@@ -195,7 +199,7 @@ func (c *client) finish(now time.Time, t *transactions) {
 	t.schedule.set(&c.repeat, time.Time{})
 	switch {
 	case c.isInvite():
-		t.schedule.set(&c.end, now.Add(t.timers.timeout()))
+		t.schedule.set(&c.end, now.Add(lateness*t.timers.timeout()))
 	case c.path.Transport == "udp":
 		t.schedule.set(&c.end, now.Add(t.timers.T4))
 	default:
@@ -226,6 +230,7 @@ func (c *client) lost(now time.Time, t *transactions, err error) {
 	}
 	c.again = true
 	if c.made, err = t.wire.carry(c.path.route(), c.data, true); err != nil {
+		t.counts.unsent.Add(1)
 		c.fail(now, t, err)
 	}
 }
@@ -237,7 +242,6 @@ func (c *client) fail(now time.Time, t *transactions, err error) {
 		t.startNext(now, c)
 		return
 	}
-	t.counts.unsent.Add(1)
 	c.owner.Unsent(c.request, fmt.Errorf("send %s to %s over %s: %w", c.request.Method, c.path.Remote, c.path.Transport, err))
 }
 

@@ -27,8 +27,9 @@ var ErrClosed = errors.New("SIP is shut down")
 
 // Parts are what a Line needs from others. All functions may be called from any goroutine, and must not block.
 type Parts struct {
-	// Allowed says whether a request may go to an address. nil: to all. Addresses that belong to no single host are always refused.
-	Allowed func(netip.Addr) error
+	// Allowed says whether a request may go to an address. host is the name or the number in the URI that leads there. nil: to all.
+	// Addresses that belong to no single host are always refused.
+	Allowed func(host string, remote netip.AddrPort) error
 	// Welcome says whether a source may talk to us. It is asked before a datagram is parsed and when a connection is made, but not for
 	// addresses that we sent a message to within the last hour. nil: nobody is welcome.
 	Welcome func(source netip.AddrPort, transport string) bool
@@ -65,7 +66,7 @@ type Line struct {
 // New makes a Line. It opens nothing and starts nothing.
 func New(cfg Config, parts Parts, log *slog.Logger) *Line {
 	if parts.Allowed == nil {
-		parts.Allowed = func(netip.Addr) error { return nil }
+		parts.Allowed = func(string, netip.AddrPort) error { return nil }
 	}
 	if parts.Welcome == nil {
 		parts.Welcome = func(netip.AddrPort, string) bool { return false }

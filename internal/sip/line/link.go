@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -74,13 +75,13 @@ func (c *link) run(ctx context.Context, s *links) error {
 	}
 	s.log.Debug("SIP connection", "transport", c.route.transport, "peer", c.route.remote, "inbound", c.inbound)
 	var wg sync.WaitGroup
-	wg.Go(func() { cancel(c.writeAll(ctx, conn, s.cfg.Timers.Finish)) })
+	wg.Go(func() { cancel(c.writeAll(ctx, conn, s.cfg.Timers.Finish, &s.counts.sent)) })
 	wg.Go(func() { cancel(c.readAll(ctx, conn, s)) })
 	wg.Wait()
 	return context.Cause(ctx)
 }
 
-func (c *link) writeAll(ctx context.Context, conn net.Conn, limit time.Duration) error {
+func (c *link) writeAll(ctx context.Context, conn net.Conn, limit time.Duration, sent *atomic.Int64) error {
 	for {
 		select {
 		case data := <-c.out:
@@ -89,6 +90,9 @@ func (c *link) writeAll(ctx context.Context, conn net.Conn, limit time.Duration)
 			}
 			if _, err := conn.Write(data); err != nil {
 				return err
+			}
+			if len(data) > len(ping) {
+				sent.Add(1)
 			}
 		case <-c.ended:
 			return c.cause

@@ -74,7 +74,6 @@ func (s *links) carry(r route, data []byte, dial bool) (made bool, err error) {
 		s.start(c)
 	}
 	c.used = time.Now()
-	s.counts.sent.Add(1)
 	return made, c.write(data)
 }
 

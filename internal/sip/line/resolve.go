@@ -44,7 +44,7 @@ func (l *Line) Resolve(ctx context.Context, uri, transport string) (Path, error)
 	if err != nil {
 		return Path{}, fmt.Errorf("find SIP server %s: %w", shown(t.host), err)
 	}
-	allowed, err := l.allowed(found)
+	allowed, err := l.allowed(t.host, found)
 	if err != nil {
 		return Path{}, fmt.Errorf("SIP server %s: %w", shown(t.host), err)
 	}
@@ -135,7 +135,7 @@ func (l *Line) lookup(ctx context.Context, host string, port uint16) ([]netip.Ad
 }
 
 // allowed returns the addresses that the policy and the family of our own address leave.
-func (l *Line) allowed(found []netip.AddrPort) ([]netip.AddrPort, error) {
+func (l *Line) allowed(host string, found []netip.AddrPort) ([]netip.AddrPort, error) {
 	refused := ErrNoAddress
 	var allowed []netip.AddrPort
 	for _, remote := range found {
@@ -146,7 +146,7 @@ func (l *Line) allowed(found []netip.AddrPort) ([]netip.AddrPort, error) {
 		case l.bind.IsValid() && l.bind.Is4() != address.Is4():
 			refused = fmt.Errorf("%s cannot be reached from %s: %w", address, l.bind, ErrNoAddress)
 		default:
-			if err := l.parts.Allowed(address); err != nil {
+			if err := l.parts.Allowed(host, remote); err != nil {
 				refused = err
 				continue
 			}

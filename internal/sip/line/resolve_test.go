@@ -64,11 +64,11 @@ func TestFind(t *testing.T) {
 		hosts: map[string]string{
 			"example.com": "192.0.2.1", "u1.example.com": "192.0.2.11", "u2.example.com": "2001:db8::12 192.0.2.12", "plain.example": "192.0.2.20",
 			"tcp.example": "192.0.2.99", "none.example": "192.0.2.99", "mixed.example": "192.0.2.66 192.0.2.21", "bad.example": "192.0.2.66 127.0.0.1",
-			"many.example.com": "192.0.2.31 192.0.2.32 192.0.2.33 192.0.2.34 192.0.2.35", "multi.example": "224.0.1.75", "zero.example": "0.0.0.0",
+			"many.example.com": "192.0.2.31 192.0.2.32 192.0.2.33 192.0.2.34 192.0.2.35", "multi.example": "224.0.1.75", "zero.example": "0.0.0.0", "evil.example": "192.0.2.20",
 		},
 	}
-	allowed := func(a netip.Addr) error {
-		if a == netip.MustParseAddr("192.0.2.66") || a.IsLoopback() {
+	allowed := func(host string, remote netip.AddrPort) error {
+		if a := remote.Addr(); host == "evil.example" || a == netip.MustParseAddr("192.0.2.66") || a.IsLoopback() {
 			return errForbidden
 		}
 		return nil
@@ -104,6 +104,7 @@ func TestFind(t *testing.T) {
 		{"an @ in the user", "sip:a%40b@plain.example", "", "udp 192.0.2.20:5060", nil},
 		{"forbidden, one of two", "sip:mixed.example", "", "udp 192.0.2.21:5060", nil},
 		{"forbidden, all", "sip:bad.example", "", "", errForbidden},
+		{"forbidden name", "sip:evil.example", "", "", errForbidden},
 		{"forbidden number", "sip:127.0.0.1", "", "", errForbidden},
 		{"forbidden number within IPv6", "sip:[::ffff:127.0.0.1]", "", "", errForbidden},
 		{"multicast", "sip:multi.example", "", "", ErrNoAddress},
@@ -153,7 +154,7 @@ func resolveText(l *Line, uri, transport string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	found, err = l.allowed(found)
+	found, err = l.allowed(target.host, found)
 	for _, a := range found {
 		transport += " " + a.String()
 	}

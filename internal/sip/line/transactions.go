@@ -105,7 +105,7 @@ func (t *transactions) sendCancel(now time.Time, r *dialog.Request, o Owner) {
 		return
 	}
 	t.start(now, &client{request: r, path: invite.path, owner: o, via: invite.via})
-	t.schedule.set(&invite.end, now.Add(2*t.timers.timeout()))
+	t.schedule.set(&invite.end, now.Add(lateness*t.timers.timeout()))
 }
 
 // newVia returns the Via of a new transaction.

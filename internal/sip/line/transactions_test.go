@@ -221,7 +221,7 @@ func TestProgressStopsRepetition(t *testing.T) {
 	b.wantTimes("INVITE", 0, 500*ms)
 	b.respond(b.sent[0], fromA, 200, "x")
 	b.wantGot(append(slices.Repeat([]string{"180"}, 12), "200")...)
-	b.run(time.Minute)
+	b.run(2 * time.Minute)
 	b.wantEmpty()
 }
 
@@ -234,7 +234,7 @@ func TestAnswersReachTheOwner(t *testing.T) {
 	b.respond(b.last(), fromA, 200, "x")
 	b.respond(b.last(), fromA, 200, "y")
 	b.respond(b.last(), fromA, 180, "y")
-	b.run(31 * time.Second)
+	b.run(63 * time.Second)
 	b.respond(b.last(), fromA, 200, "x")
 	b.wantGot("200", "200", "200", "200")
 	b.wantTimes("ACK")
@@ -265,9 +265,10 @@ func TestRefusalIsAcknowledged(t *testing.T) {
 		h.Get("Route") != "<sip:proxy.example.com;lr>" || ack.request.URI != "sip:bob@example.com" {
 		t.Errorf("ACK: %v %v %v", ack.request.URI, ack.vias, h)
 	}
+	b.run(time.Minute)
 	b.respond(invite, fromA, 200, "z") // a phone that was faster than the CANCEL
 	b.wantGot("180", "487", "200")
-	b.run(time.Minute)
+	b.run(3 * time.Minute)
 	b.wantEmpty()
 }
 
@@ -288,7 +289,7 @@ func TestCancel(t *testing.T) {
 	b.respond(cancel, fromA, 200, "x")
 	b.respond(invite, fromA, 487, "x")
 	b.wantGot("180", "200", "487")
-	b.run(time.Minute)
+	b.run(2 * time.Minute)
 	b.send(request("CANCEL", 7), overUD)
 	b.wantGot("180", "200", "487", ErrNoTransaction.Error())
 	b.run(time.Minute)
