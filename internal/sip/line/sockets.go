@@ -50,9 +50,9 @@ func (l *Line) open(ctx context.Context) error {
 		return fmt.Errorf("listen for SIP: %w", err)
 	}
 	l.sockets = s
-	l.ports.Store(s.ports())
-	l.log.Info("SIP listens", "address", s.udp.LocalAddr().String(), "tls", l.ports.Load().tls)
+	l.log.Info("SIP listens", "address", s.udp.LocalAddr().String(), "tls", s.ports().tls)
 	l.command(func(time.Time) { l.serve(s) })
+	l.ports.Store(s.ports()) // from now on others send, and find the sockets in use
 	return nil
 }
 
