@@ -64,6 +64,8 @@ func (a *App) sdkParts() wcs.Parts {
 		Snapshot: a.video.Snapshot,
 		Streams:  a.hub,
 		Pusher:   a.pushes,
+		Duplexes: duplexes{rtc.NewDuplexes(a.cfg.Ingest, rtc.DuplexParts{Connector: a.pion, Streams: a.hub, Transcode: a.transcode}, a.log)},
+		IsHere:   a.isHere,
 		Guard:    a.guard,
 		Shares:   a.cfg.Shares,
 		Refusals: a.refusals,

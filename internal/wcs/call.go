@@ -147,7 +147,7 @@ func (c *call) answerPage(ctx context.Context, codecs []media.Codec, video bool)
 	defer cancel()
 	offer := rtc.Offer{SDP: string(c.request.SDP)}
 	c.request.SDP = "" // too big to keep
-	d, err := c.s.srv.parts.Duplexes.Answer(limit, offer, Terms{kinds(video), codecs}, c.streamInfo())
+	d, err := c.s.srv.parts.Duplexes.Answer(limit, offer, rtc.Terms{Kinds: kinds(video), Prefer: codecs}, c.streamInfo())
 	if err == nil {
 		c.start(ctx, d)
 		c.sendSDP()
@@ -167,7 +167,7 @@ func (c *call) failIf(ctx context.Context, err error) {
 func (c *call) ring(ctx context.Context) {
 	limit, cancel := context.WithTimeout(ctx, c.s.srv.cfg.AnswerTimeout)
 	defer cancel()
-	d, err := c.s.srv.parts.Duplexes.Offer(limit, Terms{kinds(c.from.Video), c.from.Codecs}, c.streamInfo())
+	d, err := c.s.srv.parts.Duplexes.Offer(limit, rtc.Terms{Kinds: kinds(c.from.Video), Prefer: c.from.Codecs}, c.streamInfo())
 	if err == nil {
 		c.start(ctx, d)
 		c.announce()

@@ -136,19 +136,19 @@ type fakeDuplexes struct {
 	mu     sync.Mutex
 	refuse error         // guarded by mu
 	hold   chan struct{} // guarded by mu; not nil: the media is made when it is closed
-	terms  Terms         // guarded by mu; the last ones
+	terms  rtc.Terms     // guarded by mu; the last ones
 	count  int           // guarded by mu
 }
 
-func (f *fakeDuplexes) Answer(ctx context.Context, offer rtc.Offer, terms Terms, info stream.Info) (Duplex, error) {
+func (f *fakeDuplexes) Answer(ctx context.Context, offer rtc.Offer, terms rtc.Terms, info stream.Info) (Duplex, error) {
 	return f.make(ctx, "v=0\r\nanswer to "+offer.SDP, terms, info)
 }
 
-func (f *fakeDuplexes) Offer(ctx context.Context, terms Terms, info stream.Info) (Duplex, error) {
+func (f *fakeDuplexes) Offer(ctx context.Context, terms rtc.Terms, info stream.Info) (Duplex, error) {
 	return f.make(ctx, "v=0\r\nour offer", terms, info)
 }
 
-func (f *fakeDuplexes) make(ctx context.Context, sdp string, terms Terms, info stream.Info) (Duplex, error) {
+func (f *fakeDuplexes) make(ctx context.Context, sdp string, terms rtc.Terms, info stream.Info) (Duplex, error) {
 	f.mu.Lock()
 	f.terms = terms
 	f.count++
@@ -181,7 +181,7 @@ func (f *fakeDuplexes) set(refuse error, hold chan struct{}) {
 	f.refuse, f.hold = refuse, hold
 }
 
-func (f *fakeDuplexes) lastTerms() Terms {
+func (f *fakeDuplexes) lastTerms() rtc.Terms {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.terms

@@ -3,7 +3,6 @@ package wcs
 import (
 	"context"
 
-	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/sip"
 	"transponder/internal/sip/dialog"
@@ -35,16 +34,10 @@ type Caller struct{ SessionID, AppKey string }
 // PhoneFunc opens a phone at a SIP server. It registers the account if the account wants that.
 type PhoneFunc func(acc sip.Account, who Caller, events sip.PhoneEvents) (Phone, error)
 
-// Terms say what the media of a call may be.
-type Terms struct {
-	Kinds  []media.Kind  // others are refused, or not offered
-	Prefer []media.Codec // the best one first; after these come all others
-}
-
 // Duplexes makes the media of calls, as rtc.Duplexes does.
 type Duplexes interface {
-	Answer(ctx context.Context, offer rtc.Offer, terms Terms, info stream.Info) (Duplex, error)
-	Offer(ctx context.Context, terms Terms, info stream.Info) (Duplex, error)
+	Answer(ctx context.Context, offer rtc.Offer, terms rtc.Terms, info stream.Info) (Duplex, error)
+	Offer(ctx context.Context, terms rtc.Terms, info stream.Info) (Duplex, error)
 }
 
 // Duplex is media both ways between a page and this server, such as rtc.Duplex. Run is always called once.

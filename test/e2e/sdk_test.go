@@ -74,7 +74,7 @@ func TestSDKSwitched(t *testing.T) {
 func TestSDKSuite(t *testing.T) {
 	missing := maps.Clone(hopeless)
 	maps.DeleteFunc(missing, func(_, reason string) bool { return reason != "no room API" && reason != "there is no Flash" })
-	runSuite(t, missing, 26, "--sdk", scriptBuild)
+	runSuite(t, missing, 35, 26, "--sdk", scriptBuild)
 }
 
 // Our examples: by keyboard, in every look, checked for accessibility.

@@ -1,18 +1,19 @@
 // Runs the official Web SDK's own tests, exactly as they come in the npm package, against a server.
 //
-//   node suite.mjs ws://localhost:8080 [--sdk FILE]
+//   node suite.mjs ws://localhost:8080 [--sdk FILE] [--calls]
 //
-// --sdk has the tests load that script in place of the package's.
+// --sdk has the tests load that script in place of the package's. --calls also waits for the two cases of SIP, for which the server needs
+// enable_local_videochat.
 //
 // The tests' page has the address ws://192.168.100.33:8080 in it: the browser is told where that is. Says
-// {"event":"done","cases":[{"title","passed","error"}]} when the last has ended, but for the two of SIP, which there is not yet.
+// {"event":"done","cases":[{"title","passed","error"}]} when the last has ended.
 
 import { launch } from "./lib/browser.mjs";
 import { servePackage } from "./lib/package-server.mjs";
 import { main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["seconds", "sdk"]);
-const cases = 35; // of test.js, media-device-test.js and room-module-test.js; those of sip-test.js come last
+const options = readArguments(["seconds", "sdk"], ["calls"]);
+const cases = options.calls ? 37 : 35; // of test.js, media-device-test.js and room-module-test.js; the two of sip-test.js come last
 const seconds = 150;
 let page;
 
@@ -43,7 +44,7 @@ await main(async () => {
         globalThis.ended = passed + failed;
         globalThis.endedAt = Date.now();
       }
-      return globalThis.ended >= all || (globalThis.ended > 0 && Date.now() - globalThis.endedAt > 25_000);
+      return globalThis.ended >= all || (globalThis.ended > 0 && Date.now() - globalThis.endedAt > 45_000);
     }, cases, { timeout: 0, polling: 250 }); // the step has its limit
   });
   say("done", { cases: await results() });
