@@ -14,11 +14,13 @@ type keyFrames struct {
 	asked   atomic.Int64
 	readers atomic.Int32 // how many readers want key frames at the interval
 
-	mu      sync.Mutex
-	wanted  bool          // guarded by mu: somebody waits for a key frame
-	askedAt time.Time     // guarded by mu
-	cameAt  time.Time     // guarded by mu
-	lag     time.Duration // guarded by mu: from the last request to the key frame that answered it; 0 if no request preceded the key frame
+	mu       sync.Mutex
+	wanted   bool          // guarded by mu: somebody waits for a key frame
+	askedAt  time.Time     // guarded by mu
+	cameAt   time.Time     // guarded by mu
+	lag      time.Duration // guarded by mu: from the last request to the key frame that answered it; 0 if the publisher sends key frames by itself
+	answered bool          // guarded by mu: the last key frame answered a request
+	spared   bool          // guarded by mu: a key frame without a request changed nothing, since the last two answers in a row
 }
 
 // maxLag is how long after a request a key frame counts as the answer.
@@ -42,10 +44,19 @@ func (k *keyFrames) want(now time.Time) {
 func (k *keyFrames) came(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.lag = 0
-	if lag := now.Sub(k.askedAt); k.cameAt.Before(k.askedAt) && lag < maxLag {
-		k.lag = lag
+	lag := now.Sub(k.askedAt)
+	answer := k.cameAt.Before(k.askedAt) && lag < maxLag
+	switch {
+	case answer:
+		k.lag, k.spared = lag, k.spared && !k.answered
+	case k.cameAt.IsZero(): // every stream begins with a key frame, whether or not others follow without a request
+		k.lag = tick
+	case !k.spared && now.Sub(k.cameAt) < k.cfg.KeyFrameGap: // the receiver may have asked, because packets were lost
+		k.spared = true
+	default:
+		k.lag = 0
 	}
+	k.answered = answer
 	k.wanted, k.cameAt = false, now
 }
 

@@ -70,7 +70,7 @@ func TestPrivateKeyFrames(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go h.Run(ctx)
-		var asked atomic.Int64
+		var asked atomic.Int32
 		s := private(t, h, Info{AskKeyFrame: func() { asked.Add(1) }})
 		s.RequestKeyFrame() // goes out at once
 		s.RequestKeyFrame() // has to wait for Run

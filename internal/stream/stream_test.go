@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,7 +279,7 @@ func TestKeyFrameRequests(t *testing.T) {
 		most    int64
 	}{
 		{"every 2 s, one request for all readers", 0, false, 10, 60, 28, 31},
-		{"a publisher that does it by itself is left alone", 2 * time.Second, false, 1, 60, 1, 1},
+		{"a publisher that does it by itself is left alone as soon as that is known", 2 * time.Second, false, 1, 60, 1, 3},
 		{"nobody wants them", 0, false, 0, 60, 0, 0},
 		{"a deaf publisher is asked once a second", 0, true, 1, 60, 55, 61},
 	}
@@ -328,6 +329,38 @@ func TestKeyFrameRequests(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The first key frame comes without a request, and a second one at once because the receiver lost a packet. If the publisher then waits for
+// requests, the next one is not late.
+func TestEarlyKeyFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(DefaultConfig(), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error)
+		go func() { ran <- h.Run(ctx) }()
+		var s *Source
+		key := func() { s.Video.Write(video(int(time.Since(s.Created()).Milliseconds()), true, 1)) }
+		var begun atomic.Bool
+		s = publish(t, h, Info{Name: "a", AskKeyFrame: func() {
+			if begun.Load() {
+				time.AfterFunc(50*time.Millisecond, key)
+			}
+		}})
+		defer s.NewReader(ReaderConfig{Video: s.Video, KeyFrames: true}).Close()
+		<-time.After(2700 * time.Millisecond) // the last request is more than half a second old
+		key()
+		<-time.After(40 * time.Millisecond)
+		key()
+		begun.Store(true)
+		<-time.After(2100 * time.Millisecond)
+		if gap := s.Stats().Video.KeyInterval; gap < 1800*time.Millisecond || gap > 2*time.Second {
+			t.Errorf("the next key frame came after %v, want 2 s at most", gap)
+		}
+		cancel()
+		<-ran
+		s.Close(nil)
+	})
 }
 
 func TestKeyFrameGap(t *testing.T) {
