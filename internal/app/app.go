@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -26,6 +27,7 @@ import (
 	"transponder/internal/rtc/pion"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
+	"transponder/internal/sip"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -60,6 +62,7 @@ type App struct {
 	hooks    *transponder.Hooks // nil: the settings name no hook
 	sdk      *wcs.Server
 	whip     *whip.Server
+	calls    *sip.Calls
 	server   *rtmpserver.Server // nil: the RTMP port is not open
 
 	http, https, ws, wss net.Listener // nil: not open
@@ -75,6 +78,8 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a := &App{cfg: cfg, version: version, log: log}
 	a.cfg.REST.NodeID = nodeID(a.cfg.Media)
 	a.cfg.WCS.NodeID = a.cfg.REST.NodeID
+	a.cfg.SIP.UserAgent = cmp.Or(cfg.SIP.UserAgent, "Transponder/"+version)
+	a.cfg.SIP.Line.Roots = cfg.Push.RootCAs
 	defer func() {
 		if err != nil {
 			a.close()
@@ -111,6 +116,9 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	a.ingest = rtc.NewIngest(cfg.Ingest, a.hub, log, a.receivers()...)
 	a.egress = rtc.NewEgress(cfg.Egress, rtc.EgressParts{Sender: a.pion, Transcode: a.transcode, Gate: a.gate}, log)
+	if a.calls, err = sip.New(a.cfg.SIP, a.sipParts(), log); err != nil {
+		return nil, err
+	}
 	a.whip = whip.New(cfg.WHIP, a.whipParts(), log)
 	a.sdk = wcs.New(a.cfg.WCS, a.sdkParts(), log)
 	if cfg.Listen.RTMP >= 0 {
@@ -180,7 +188,7 @@ func (a *App) listen() error {
 		}
 		*p.to = listener
 	}
-	if a.https == nil && a.wss == nil {
+	if a.https == nil && a.wss == nil && a.cfg.SIP.Line.TLSPort == 0 {
 		return nil
 	}
 	return a.loadCertificate()
@@ -248,7 +256,7 @@ func (a *App) closeMedia() error {
 	return nil
 }
 
-// Run serves until ctx ends or a part fails. Then it stops the parts in order: pushes say goodbye first, then publishers are told. It returns nil
+// Run serves until ctx ends or a part fails. Then it stops the parts in order: calls are hung up, then pushes say goodbye, then publishers are told. It returns nil
 // if ctx ended and all parts stopped in time.
 func (a *App) Run(ctx context.Context) error {
 	servers, err := a.httpParts(context.WithoutCancel(ctx))
@@ -283,6 +291,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.cfg.Auto.Enabled {
 		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})
 	}
+	parts = append(parts, part{"SIP", a.calls.Run}) // stops before the streams and the pushes of its calls
 	for _, l := range []net.Listener{a.http, a.https} {
 		if l != nil {
 			a.cfg.REST.WarnIfOpen(l.Addr(), a.log)

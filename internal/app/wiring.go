@@ -2,12 +2,16 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
+	"transponder/internal/sip"
+	"transponder/internal/sip/leg"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/soundfile"
@@ -65,10 +69,23 @@ func (a *App) sdkParts() wcs.Parts {
 		Streams:  a.hub,
 		Pusher:   a.pushes,
 		Duplexes: duplexes{rtc.NewDuplexes(a.cfg.Ingest, rtc.DuplexParts{Connector: a.pion, Streams: a.hub, Transcode: a.transcode}, a.log)},
+		Phone: func(ctx context.Context, account sip.Account, who wcs.Caller, events sip.PhoneEvents) (wcs.Phone, error) {
+			return orNil[wcs.Phone](a.calls.Open(ctx, account, sip.Page(who), events))
+		},
 		IsHere:   a.isHere,
 		Guard:    a.guard,
 		Shares:   a.cfg.Shares,
 		Refusals: a.refusals,
+	}
+}
+
+func (a *App) sipParts() sip.Parts {
+	return sip.Parts{
+		Hub:         a.hub,
+		Pushes:      a.pushes,
+		Sounds:      callSounds{a.sounds},
+		Transcode:   a.transcode,
+		Certificate: a.certificate.Load,
 	}
 }
 
@@ -117,4 +134,15 @@ type sounds struct{ *soundfile.Library }
 
 func (s sounds) Open(name string, loop bool) (transponder.SoundPlayer, error) {
 	return orNil[transponder.SoundPlayer](s.Library.Open(name, loop))
+}
+
+// callSounds gives the sound files of a Library to phones.
+type callSounds struct{ *soundfile.Library }
+
+func (s callSounds) Open(name string, loop bool) (leg.SoundPlayer, error) {
+	player, err := orNil[leg.SoundPlayer](s.Library.Open(name, loop))
+	if errors.Is(err, soundfile.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %q", sip.ErrNoFile, name)
+	}
+	return player, err
 }

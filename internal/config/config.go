@@ -26,6 +26,9 @@ import (
 	"transponder/internal/rtc/pion"
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
+	"transponder/internal/sip"
+	"transponder/internal/sip/leg"
+	"transponder/internal/sip/line"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture"
@@ -66,6 +69,7 @@ type Config struct {
 	Stream stream.Config
 	WCS    wcs.Config
 	WHIP   whip.Config
+	SIP    sip.Config
 	Shares guard.SharesConfig
 
 	MaxLoad int // load limit for new publishers, pushes and players, in percent of the processors; 0: no limit
@@ -131,6 +135,7 @@ func Default() Config {
 		Stream:   stream.DefaultConfig(),
 		WCS:      wcs.DefaultConfig(),
 		WHIP:     whip.DefaultConfig(),
+		SIP:      sip.DefaultConfig(),
 		Shares:   guard.DefaultSharesConfig(),
 		MaxLoad:  90,
 	}
@@ -138,7 +143,7 @@ func Default() Config {
 	return c
 }
 
-// derive fills in the fields that follow from others. It is the only step that reads a file. Load calls it when all settings are known.
+// derive fills in the fields that follow from others. It is the only step that reads files. Load calls it when all settings are known.
 func (c *Config) derive() error {
 	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout // players connect as publishers do
 	c.Lean.Orientation = c.Pion.Orientation           // both receivers ask the same of publishers
@@ -152,7 +157,38 @@ func (c *Config) derive() error {
 	if c.Push.RootCAs, err = readRoots(c.RootsFile); err != nil {
 		errs = append(errs, fmt.Errorf("rtmps_ca_file: %w", err))
 	}
+	errs = append(errs, c.deriveSIP())
 	return errors.Join(errs...)
+}
+
+// deriveSIP fills in what SIP calls have in common with other parts.
+func (c *Config) deriveSIP() error {
+	c.SIP.Line.External = c.Media.Addresses
+	c.SIP.Leg.Activity = c.Ingest.ActivityTimeout
+	gaps := leg.KeyFrameGapRange
+	c.SIP.Leg.KeyFrameGap = min(max(c.Stream.KeyFrameGap, gaps.Min), gaps.Max)
+	var errs []error
+	var err error
+	if c.SIP.Targets, err = c.Push.Targets.WithAllow("sip_allowed_hosts", c.SIP.AllowedHosts); err != nil {
+		errs = append(errs, err)
+	}
+	if c.SIP.Account.Password, err = readSecret(c.SIP.Account.PasswordFile); err != nil {
+		errs = append(errs, fmt.Errorf("sip_account_password_file: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// readSecret returns the first line of a file; "" without a file.
+func readSecret(file string) (sip.Secret, error) {
+	if file == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(content), "\n")
+	return sip.Secret(strings.TrimSuffix(line, "\r")), nil
 }
 
 // readRoots returns the authorities of the system and those of a PEM file; nil, which means the system's, without a file.
@@ -200,6 +236,7 @@ func (c Config) Validate() error {
 		{"streams", c.Stream.Validate()},
 		{"signalling", c.WCS.Validate()},
 		{"WHIP", c.WHIP.Validate()},
+		{"SIP", errors.Join(c.SIP.Validate(), c.validateRelay())},
 		{"shares", c.Shares.Validate()},
 		{"load", load.PercentRange.Check("max_load_percent:", c.MaxLoad)},
 	} {
@@ -208,6 +245,15 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// validateRelay refuses a server that lets everybody make calls at the cost of the account in the settings.
+func (c Config) validateRelay() error {
+	if c.SIP.Enabled && c.SIP.Account.Login != "" && !c.REST.Auth && !c.SIP.OpenREST && (c.Listen.HTTP >= 0 || c.Listen.HTTPS >= 0) {
+		return errors.New("sip_account_login with disable_rest_auth=true lets everybody call at the cost of this account: " +
+			"set disable_rest_auth=false, or sip_open_rest=true if a firewall keeps others away")
+	}
+	return nil
 }
 
 func (l Listen) validate() error {
@@ -306,6 +352,52 @@ func (c *Config) settings() []setting {
 		whole("ws_max_kept_sessions", &c.WCS.MaxKept, wcs.MaxKeptRange),
 		boolean("rtmp_push_fail_stream", &c.WCS.FailWithPush),
 		boolean("enable_local_videochat", &c.WCS.LocalCalls),
+
+		// SIP calls.
+		boolean("sip_enabled", &c.SIP.Enabled),
+		boolean("sip_listen", &c.SIP.Line.Listen),
+		whole("sip_port", &c.SIP.Line.Port, line.PortRange),
+		whole("sip_tls_port", &c.SIP.Line.TLSPort, line.PortRange),
+		boolean("sip_tls_insecure_skip_verify", &c.SIP.Line.TLSInsecure),
+		text("user_agent", &c.SIP.UserAgent),
+		portOfRange("port_from", &c.SIP.Leg.PortFrom, leg.PortRange),
+		portOfRange("port_to", &c.SIP.Leg.PortTo, leg.PortRange),
+		text("domain", &c.SIP.Domain),
+		text("outbound_proxy", &c.SIP.OutboundProxy),
+		whole("outbound_port", &c.SIP.OutboundPort, sip.OutboundPortRange),
+		text("sip_account_login", &c.SIP.Account.Login),
+		text("sip_account_domain", &c.SIP.Account.Domain),
+		text("sip_account_password_file", &c.SIP.Account.PasswordFile),
+		boolean("sip_open_rest", &c.SIP.OpenREST),
+		text("sip_click_to_call_callee", &c.SIP.ClickToCallCallee),
+		list("sip_allowed_hosts", &c.SIP.AllowedHosts),
+		text("sip_allowed_callees", &c.SIP.AllowedCallees),
+		text("sip_denied_callees", &c.SIP.DeniedCallees),
+		networks("sip_incoming_allow", &c.SIP.IncomingAllow),
+		text("sip_incoming_stream", &c.SIP.IncomingStream),
+		whole("sip_max_calls", &c.SIP.MaxCalls, sip.MaxCallsRange),
+		whole("sip_startup_rate", &c.SIP.CallsPerMinute, sip.CallsPerMinuteRange),
+		seconds("sip_max_call_duration", &c.SIP.MaxDuration, sip.MaxDurationRange),
+		milliseconds("sip_answer_timeout_ms", &c.SIP.AnswerTimeout, sip.AnswerTimeoutRange),
+		seconds("sip_session_expires", &c.SIP.SessionExpires, sip.SessionExpiresRange),
+		seconds("sip_register_expires", &c.SIP.RegisterExpires, sip.RegisterExpiresRange),
+		boolean("sip_rewrite_contact", &c.SIP.RewriteContact),
+		boolean("video_enabled", &c.SIP.Video),
+		list("codecs_exclude_sip", &c.SIP.Exclude),
+		list("codecs_exclude_sip_rtmp", &c.SIP.ExcludePushed),
+		boolean("sip_vp8", &c.SIP.VP8),
+		boolean("sip_opus_first", &c.SIP.OpusFirst),
+		boolean("sip_profile_high", &c.SIP.HighProfile),
+		word("sip_video_direction", &c.SIP.SendVideo, "recvonly", "sendrecv"),
+		word("sip_early_media", &c.SIP.EarlyMedia, "ignore", "publish"),
+		text("sip_srtp", (*string)(&c.SIP.SRTP)),
+		boolean("sip_srtp_without_tls", &c.SIP.SRTPWithoutTLS),
+		digits("dtmf", &c.SIP.Digits),
+		milliseconds("sip_dtmf_tone_ms", &c.SIP.Leg.Tone, leg.ToneRange),
+		boolean("sip_rtp_strict", &c.SIP.Leg.Strict),
+		boolean("sip_rtp_learn_any", &c.SIP.Leg.LearnAny),
+		milliseconds("sip_rtp_learn_ms", &c.SIP.Leg.Learn, leg.LearnRange),
+		milliseconds("sip_first_packet_ms", &c.SIP.Leg.FirstPacket, leg.FirstPacketRange),
 
 		// Pushes.
 		text("rtmp_transponder_stream_name_prefix", &c.Push.NamePrefix),

@@ -10,6 +10,7 @@ import (
 
 	"transponder/internal/limits"
 	"transponder/internal/media"
+	"transponder/internal/sip"
 	"transponder/internal/transcode/sound"
 )
 
@@ -88,6 +89,47 @@ func whole(key string, field *int, r limits.Range[int]) setting { return number(
 
 func milliseconds(key string, field *time.Duration, r limits.Range[time.Duration], alsoTaken ...time.Duration) setting {
 	return number(key, field, time.Millisecond, r, alsoTaken...)
+}
+
+func seconds(key string, field *time.Duration, r limits.Range[time.Duration]) setting {
+	return number(key, field, time.Second, r)
+}
+
+// portOfRange is the first or the last port of a range of ports. Which ports can be the first depends on the last, so that no range of
+// the value alone is shown.
+func portOfRange(key string, field *int, r limits.Range[int]) setting {
+	s := whole(key, field, r)
+	s.limits = ""
+	return s
+}
+
+// word is one of two words; field is whether the second one is set.
+func word(key string, field *bool, no, yes string) setting {
+	return setting{
+		key: key,
+		set: func(value string) error {
+			if value != no && value != yes {
+				return fmt.Errorf("must be %s or %s, not %q", no, yes, value)
+			}
+			*field = value == yes
+			return nil
+		},
+		get: func() string {
+			if *field {
+				return yes
+			}
+			return no
+		},
+	}
+}
+
+// digits is a way to send digits. Web Call Server writes it in small letters, and requests write it in capitals.
+func digits(key string, field *sip.Digits) setting {
+	return setting{
+		key: key,
+		set: func(value string) error { *field = sip.Digits(strings.ToUpper(value)); return nil },
+		get: func() string { return strings.ToLower(string(*field)) },
+	}
 }
 
 func port(key string, field *int) setting { return whole(key, field, portRange) }

@@ -18,6 +18,12 @@ type Media interface {
 	Codec(kind media.Kind) media.Codec
 }
 
+// Page says whose calls those of a Phone are. It is shown in lists of calls.
+type Page struct {
+	SessionID string // of the connection
+	AppKey    string
+}
+
 // PageCall asks for a call of a page.
 type PageCall struct {
 	CallID      string // made by the page

@@ -69,22 +69,31 @@ func prefixes(all ...string) []netip.Prefix {
 // private networks, also if such an address is written inside an IPv6 address. The error names every bad rule.
 func ParseTargetPolicy(allow, deny []string, denyPrivate bool) (TargetPolicy, error) {
 	p := TargetPolicy{denyPrivate: denyPrivate}
-	var errs []error
-	parse := func(key string, rules []string) (parsed []targetRule) {
-		for _, text := range rules {
-			r, err := parseTargetRule(text)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: rule %q: %w", key, text, err))
-			}
-			parsed = append(parsed, r)
-		}
-		return parsed
-	}
-	p.allow, p.deny = parse("push_allow", allow), parse("push_deny", deny)
-	if err := errors.Join(errs...); err != nil {
+	var allowErr, denyErr error
+	p.allow, allowErr = parseTargetRules("push_allow", allow)
+	p.deny, denyErr = parseTargetRules("push_deny", deny)
+	if err := errors.Join(allowErr, denyErr); err != nil {
 		return TargetPolicy{}, err
 	}
 	return p, nil
+}
+
+// WithAllow returns the policy with other allow rules, for connections that are no pushes. key is the setting that holds the rules.
+func (p TargetPolicy) WithAllow(key string, rules []string) (_ TargetPolicy, err error) {
+	p.allow, err = parseTargetRules(key, rules)
+	return p, err
+}
+
+func parseTargetRules(key string, rules []string) (parsed []targetRule, err error) {
+	var errs []error
+	for _, text := range rules {
+		r, err := parseTargetRule(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: rule %q: %w", key, text, err))
+		}
+		parsed = append(parsed, r)
+	}
+	return parsed, errors.Join(errs...)
 }
 
 func parseTargetRule(text string) (targetRule, error) {

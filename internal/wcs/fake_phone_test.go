@@ -37,7 +37,7 @@ type fakeLine struct {
 	opened chan *fakePhone
 }
 
-func (l *fakeLine) open(acc sip.Account, who Caller, events sip.PhoneEvents) (Phone, error) {
+func (l *fakeLine) open(_ context.Context, acc sip.Account, who Caller, events sip.PhoneEvents) (Phone, error) {
 	if l.refuse != nil {
 		return nil, l.refuse
 	}
@@ -259,7 +259,7 @@ func (d *fakeDuplex) Run(ctx context.Context) error {
 // eagerPhone answers every call at once, and calls the page whenever the page calls.
 type eagerPhone struct{ events sip.PhoneEvents }
 
-func openEager(_ sip.Account, _ Caller, events sip.PhoneEvents) (Phone, error) {
+func openEager(_ context.Context, _ sip.Account, _ Caller, events sip.PhoneEvents) (Phone, error) {
 	events.Registered()
 	events.Incoming(sip.IncomingCall{CallID: "in", Caller: "bob", Audio: true}) // before open returns
 	return eagerPhone{events}, nil

@@ -25,7 +25,7 @@ func (s *session) openPhone(ctx context.Context, host string, account sip.Accoun
 		return
 	}
 	if err == nil {
-		err = s.calls.open(ctx, callee, func(events sip.PhoneEvents) (Phone, error) { return s.phone(host, account, events) })
+		err = s.calls.open(ctx, callee, func(events sip.PhoneEvents) (Phone, error) { return s.phone(ctx, host, account, events) })
 	}
 	switch {
 	case err == nil:
@@ -39,7 +39,7 @@ func (s *session) openPhone(ctx context.Context, host string, account sip.Accoun
 }
 
 // phone opens a phone in the exchange if the account's domain is this server, or else at a SIP server.
-func (s *session) phone(host string, account sip.Account, events sip.PhoneEvents) (Phone, error) {
+func (s *session) phone(ctx context.Context, host string, account sip.Account, events sip.PhoneEvents) (Phone, error) {
 	if x := s.srv.exchange; x != nil && s.srv.isHere(account.Domain, host) {
 		p, err := x.Open(account, events)
 		if err != nil {
@@ -50,7 +50,7 @@ func (s *session) phone(host string, account sip.Account, events sip.PhoneEvents
 	if s.srv.parts.Phone == nil {
 		return nil, sip.ErrOff
 	}
-	return s.srv.parts.Phone(account, Caller{s.id, s.appKey()}, events)
+	return s.srv.parts.Phone(ctx, account, Caller{s.id, s.appKey()}, events)
 }
 
 // isHere says whether the domain of an account is this server: by the name that the browser has connected to, or by one that the server

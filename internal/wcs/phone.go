@@ -31,8 +31,8 @@ type Phone interface {
 // Caller is the session that a phone is opened for.
 type Caller struct{ SessionID, AppKey string }
 
-// PhoneFunc opens a phone at a SIP server. It registers the account if the account wants that.
-type PhoneFunc func(acc sip.Account, who Caller, events sip.PhoneEvents) (Phone, error)
+// PhoneFunc opens a phone at a SIP server. It registers the account if the account wants that. The phone outlives ctx.
+type PhoneFunc func(ctx context.Context, acc sip.Account, who Caller, events sip.PhoneEvents) (Phone, error)
 
 // Duplexes makes the media of calls, as rtc.Duplexes does.
 type Duplexes interface {

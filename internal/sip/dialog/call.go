@@ -111,6 +111,9 @@ func (c *Call) Status() Status { return c.status }
 // Code returns the code of the last response to the INVITE, 0 before the first.
 func (c *Call) Code() int { return c.code }
 
+// Over reports whether the peer has confirmed the end of the call, or cannot any more. Only a 2xx that comes late is still waited for.
+func (c *Call) Over() bool { return c.phase >= lingering }
+
 // Gone reports whether the call may be forgotten.
 func (c *Call) Gone() bool { return c.phase == gone }
 

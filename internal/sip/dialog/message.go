@@ -138,9 +138,20 @@ func respond(r *Request, code int, localTag string) *Response {
 	return response
 }
 
+// Respond returns the response to a request that belongs to no call. localTag is any random tag.
+func Respond(r *Request, code int, localTag string, fields ...Field) *Response {
+	response := respond(r, code, localTag)
+	if code == 200 && r.Method == "OPTIONS" {
+		response.Header.add("Allow", allow)
+		response.Header.add("Accept", "application/sdp")
+	}
+	response.Header = append(response.Header, fields...)
+	return response
+}
+
 var phrases = map[int]string{
 	180: "Ringing", 200: "OK", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 415: "Unsupported Media Type",
 	400: "Bad Request", 420: "Bad Extension", 422: "Session Interval Too Small", 480: "Temporarily Unavailable", 481: "Call Does Not Exist",
-	486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 489: "Bad Event", 491: "Request Pending",
+	482: "Loop Detected", 486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 489: "Bad Event", 491: "Request Pending",
 	500: "Server Internal Error", 503: "Service Unavailable", 603: "Decline",
 }

@@ -1,0 +1,275 @@
+package sip
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"transponder/internal/sip/dialog"
+	"transponder/internal/sip/line"
+	"transponder/internal/stream"
+)
+
+// inboxSize is how many messages and requests may wait for the goroutine of a call. A message that finds no room is dropped: the peer
+// repeats it.
+const inboxSize = 128
+
+// call is one call. The fields of the second group are owned by the goroutine of run; the others do not change.
+type call struct {
+	calls        *Calls
+	id           string // of the API
+	wireID       string // Call-ID of the messages
+	tag          string // our tag
+	log          *slog.Logger
+	account      Account
+	route        route  // of an outgoing call
+	pair         string // the address of the push of the request; "": there is none
+	push         string // id of that push; "": there is none
+	wants        wants
+	registration *registration // whose contact is used; nil: the call has one of its own
+	credentials  dialog.Credentials
+	phone        *Phone          // of the page at our end; nil: no page
+	invite       *dialog.Request // of an incoming call; nil: the call is outgoing
+	source       *stream.Source
+
+	dialog   *dialog.Call // nil before the first message
+	session  session
+	media    phoneMedia // nil before it is opened
+	ways     ways
+	played   *stream.Source // what the phone hears and sees; nil: silence
+	stream   string         // name of played, if it is injected
+	sound    string         // the injected sound file that is heard in place of played
+	page     Media          // the media of the page; nil before Connect and Answer
+	waiting  []byte         // the offer of an incoming call that rings at a page
+	rings    bool           // the call rings at a page
+	public   bool           // the media of the phone is published
+	told     bool           // the page knows the codecs
+	longest  time.Time      // when the call ends because it has lasted too long; zero: not limited
+	transfer time.Time      // when a transfer without progress is given up; zero: there is none
+	final    bool           // the status is final, and everything but the signalling has ended
+
+	inbox    chan func(now time.Time)
+	prepared chan prepared
+	ends     chan ending             // the first wish to end the call
+	kill     context.CancelCauseFunc // ends run at once
+	stop     context.CancelCauseFunc // ends the children of run
+	children sync.WaitGroup
+	done     chan struct{} // closed when the status is final
+	quiet    chan struct{} // closed when the peer knows, too
+	gone     chan struct{} // closed when run has returned
+
+	record record
+}
+
+// ending is a wish to end a call.
+type ending struct {
+	reason dialog.Reason
+	info   string
+}
+
+// Error says why, for a call that cannot begin.
+func (e ending) Error() string { return e.info }
+
+// hangUp ends the call. It does not wait. Only the first wish counts.
+func (k *call) hangUp(reason dialog.Reason, info string) {
+	select {
+	case k.ends <- ending{reason, info}:
+	default:
+	}
+}
+
+// post gives f to the goroutine of the call. It never blocks.
+func (k *call) post(f func(now time.Time)) {
+	select {
+	case k.inbox <- f:
+	default:
+		k.calls.totals.busy.Add(1)
+	}
+}
+
+// do runs f on the goroutine of the call, unless the call has ended.
+func (k *call) do(f func(now time.Time) error) error {
+	result := make(chan error, 1)
+	ask := func(now time.Time) {
+		if k.final {
+			result <- ErrNoCall
+			return
+		}
+		result <- f(now)
+	}
+	select {
+	case k.inbox <- ask:
+	case <-k.done:
+		return ErrNoCall
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-k.gone:
+		return ErrNoCall
+	}
+}
+
+// Response takes a response from the line.
+func (k *call) Response(r *dialog.Response, o line.Origin) {
+	k.post(func(now time.Time) {
+		k.hear(o)
+		k.dialog.Response(now, r)
+	})
+}
+
+// Unsent takes a request that could not be sent.
+func (k *call) Unsent(r *dialog.Request, err error) {
+	k.post(func(now time.Time) { k.dialog.Unsent(now, r, err) })
+}
+
+// run carries the call until the last message. All goroutines of the call have ended when it returns.
+func (k *call) run(ctx context.Context) {
+	defer close(k.gone)
+	defer k.calls.forget(k)
+	children, stop := context.WithCancelCause(ctx)
+	k.stop = stop
+	err := k.calls.panics.Run(k.log, "call panicked", func() error { return k.live(ctx, children) })
+	if err != nil {
+		_ = k.calls.panics.Run(k.log, "end of a call panicked", func() error { k.giveUp(ctx); return nil })
+	}
+	stop(errEnded)
+	k.children.Wait()
+}
+
+// giveUp ends a call that panicked. The phone is told, so that it does not believe in a call that nobody carries.
+func (k *call) giveUp(ctx context.Context) {
+	now := time.Now()
+	k.conclude(now, dialog.StatusChanged{Status: dialog.Failed, Reason: dialog.ReasonTransport, Info: "an internal error"})
+	if k.dialog != nil {
+		k.dialog.End(now, dialog.ReasonTransport, "an internal error")
+		k.carryOut(ctx, now)
+	}
+}
+
+// errEnded is the cause with which the media of a call ends.
+var errEnded = errors.New("the call has ended")
+
+// live is the loop of run. children is the context of the goroutines of the call.
+func (k *call) live(ctx, children context.Context) error {
+	defer func() { // a panic is caught above: nobody waits for a call whose loop has ended
+		if !isClosed(k.quiet) {
+			close(k.quiet)
+		}
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	k.begin(children, time.Now())
+	for {
+		k.carryOut(ctx, time.Now())
+		if k.over() && !isClosed(k.quiet) {
+			close(k.quiet)
+		}
+		if k.final && (k.dialog == nil || k.dialog.Gone()) {
+			return nil
+		}
+		timer.Stop()
+		if at := k.deadline(); !at.IsZero() {
+			timer.Reset(time.Until(at))
+		}
+		select {
+		case f := <-k.inbox:
+			f(time.Now())
+		case p := <-k.prepared:
+			k.dial(children, time.Now(), p)
+		case e := <-k.ends:
+			k.end(time.Now(), e)
+		case <-timer.C:
+			k.tick(time.Now())
+		case <-ctx.Done():
+			k.conclude(time.Now(), dialog.StatusChanged{Status: dialog.Finish, Reason: dialog.ReasonHungUp, Info: context.Cause(ctx).Error()})
+			return nil
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// over reports whether the peer knows that the call has ended.
+func (k *call) over() bool { return k.final && (k.dialog == nil || k.dialog.Over()) }
+
+// deadline returns when tick is due, the zero time if never.
+func (k *call) deadline() time.Time {
+	first := time.Time{}
+	if k.dialog != nil {
+		first = k.dialog.Deadline()
+	}
+	for _, at := range []time.Time{k.longest, k.transfer} {
+		if !at.IsZero() && !k.final && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
+func (k *call) tick(now time.Time) {
+	if k.dialog != nil {
+		k.dialog.Tick(now)
+	}
+	if !k.longest.IsZero() && !now.Before(k.longest) {
+		k.longest = time.Time{}
+		k.end(now, ending{dialog.ReasonHungUp, fmt.Sprintf("the call has lasted %v", k.calls.cfg.MaxDuration)})
+	}
+	if !k.transfer.IsZero() && !now.Before(k.transfer) {
+		k.transfer = time.Time{}
+		k.phone.tell(func(ev PhoneEvents) { ev.Transferring(k.id, 408) })
+	}
+}
+
+// end hangs up, cancels or refuses the call.
+func (k *call) end(now time.Time, e ending) {
+	if k.dialog != nil {
+		k.dialog.End(now, e.reason, e.info)
+		return
+	}
+	status := dialog.Failed
+	if e.reason == dialog.ReasonCancelled || e.reason == dialog.ReasonHungUp {
+		status = dialog.Finish
+	}
+	k.conclude(now, dialog.StatusChanged{Status: status, Reason: e.reason, Info: e.info})
+}
+
+// conclude ends everything but the signalling. Only the first call has an effect.
+func (k *call) conclude(now time.Time, s dialog.StatusChanged) {
+	if k.final {
+		return
+	}
+	k.final = true
+	k.stop(errEnded)
+	stats, had := k.record.close()
+	if had {
+		k.calls.totals.add(stats, k.record.informed())
+	}
+	if k.page != nil {
+		_ = k.page.Play(nil) // it fails only if the page has gone
+	}
+	if k.source != nil {
+		k.source.Close(fmt.Errorf("the call ended: %s", cmp.Or(s.Info, string(s.Reason))))
+	}
+	k.ways.close()
+	k.calls.conclude(k, now, s)
+	var lasted time.Duration
+	if i := k.record.snapshot(); !i.Answered.IsZero() {
+		lasted = now.Sub(i.Answered)
+	}
+	k.log.Info("call ended", "status", s.Status, "reason", s.Reason, "info", s.Info, "lasted", lasted.Round(time.Millisecond),
+		"packets", stats.Audio.Packets+stats.Video.Packets)
+	k.phone.tell(func(ev PhoneEvents) { ev.Status(k.id, s.Status, s.Info) })
+	close(k.done)
+}

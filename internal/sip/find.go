@@ -1,0 +1,144 @@
+package sip
+
+import (
+	"slices"
+	"time"
+
+	"transponder/internal/sip/dialog"
+	"transponder/internal/transponder"
+)
+
+// Find returns the calls that match, oldest first. A call that has ended is found for 10 s more.
+func (c *Calls) Find(f Filter) []Info {
+	now := time.Now()
+	c.mu.Lock()
+	c.sweep(now)
+	calls := slices.Concat(c.ended, c.live)
+	c.mu.Unlock()
+	var found []Info
+	for _, k := range calls {
+		if f.matches(k.record.snapshot()) {
+			found = append(found, c.info(k))
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Info) int { return a.Started.Compare(b.Started) })
+	return found
+}
+
+func (f Filter) matches(i Info) bool {
+	same := func(want, got string) bool { return want == "" || want == got }
+	return same(f.CallID, i.CallID) && same(f.Callee, i.Callee) && same(f.Caller, i.Caller) && same(f.RTMPURL, i.RTMPURL) &&
+		same(f.ToStream, i.StreamName) && same(string(f.Status), string(i.Status))
+}
+
+// info returns the Info of a call with the figures of the moment.
+func (c *Calls) info(k *call) Info {
+	i := k.record.snapshot()
+	s := k.record.figures()
+	i.PacketsReceived = s.Audio.Packets + s.Video.Packets
+	i.PacketsLost = s.Audio.Lost + s.Video.Lost
+	i.PacketsRefused = s.Audio.Refused.Total() + s.Video.Refused.Total()
+	i.KeyFrameRequests = s.KeyRequests.PLI + s.KeyRequests.FIR + k.record.informed()
+	if k.push != "" {
+		i.PushStatus = c.pushStatus(k.push)
+	}
+	return i
+}
+
+// pushStatus returns the state of a push in the words of the API.
+func (c *Calls) pushStatus(id string) string {
+	pushes := c.parts.Pushes.Find(transponder.Filter{ID: id})
+	if len(pushes) == 0 {
+		return "STOPPED"
+	}
+	switch pushes[0].State {
+	case transponder.Live, transponder.Degraded, transponder.Holding:
+		return "PUBLISHING"
+	case transponder.Failed:
+		return "FAILED"
+	case transponder.Draining, transponder.Ended:
+		return "STOPPED"
+	default:
+		return "PENDING"
+	}
+}
+
+// Terminate hangs up a call, or cancels or refuses it. It returns when the status is final, or fails with ErrNoCall.
+func (c *Calls) Terminate(id string) error {
+	k, err := c.find(id)
+	if err != nil {
+		return err
+	}
+	k.leave("terminated by request")
+	<-k.done
+	return nil
+}
+
+// leave hangs up, with the reason that fits the state of the call.
+func (k *call) leave(info string) {
+	reason := dialog.ReasonCancelled
+	if !k.record.snapshot().Answered.IsZero() {
+		reason = dialog.ReasonHungUp
+	}
+	k.hangUp(reason, info)
+}
+
+// byID returns the live call of an id, nil if there is none. The caller holds mu.
+func (c *Calls) byID(id string) *call {
+	i := slices.IndexFunc(c.live, func(k *call) bool { return k.id == id })
+	if i < 0 {
+		return nil
+	}
+	return c.live[i]
+}
+
+// find returns the live call of that id, or ErrNoCall.
+func (c *Calls) find(id string) (*call, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.byID(id); k != nil {
+		return k, nil
+	}
+	return nil, ErrNoCall
+}
+
+// remove takes a call out of the live ones; its id and its address are free again. The caller holds mu.
+func (c *Calls) remove(k *call) {
+	c.live = slices.DeleteFunc(c.live, func(x *call) bool { return x == k })
+	if c.pushed[k.pair] == k {
+		delete(c.pushed, k.pair)
+	}
+}
+
+// sweep forgets the calls that ended some time ago. The caller holds mu.
+func (c *Calls) sweep(now time.Time) {
+	c.ended = slices.DeleteFunc(c.ended, func(k *call) bool { return now.Sub(k.record.snapshot().Ended) >= foundFor })
+}
+
+// conclude notes the end of a call. The signalling may go on.
+func (c *Calls) conclude(k *call, now time.Time, s dialog.StatusChanged) {
+	k.record.change(func(i *Info) {
+		i.Status, i.Reason, i.Detail, i.Ended = s.Status, s.Reason, s.Info, now
+		i.Injected = ""
+	})
+	c.totals.end(s.Reason)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(k)
+	c.sweep(now)
+	c.ended = append(c.ended, k)
+	c.part(k.registration)
+}
+
+// forget drops a call whose last message is through.
+func (c *Calls) forget(k *call) {
+	k.ways.leave()
+	k.kill(nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, other := range c.byKey {
+		if other == k {
+			delete(c.byKey, key)
+		}
+	}
+}

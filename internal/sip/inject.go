@@ -1,0 +1,115 @@
+package sip
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"transponder/internal/sip/dialog"
+	"transponder/internal/stream"
+)
+
+// InjectStream plays a stream of the hub to the phone, in place of silence. It fails with ErrNoCall, ErrNoStream, ErrState if the call is
+// not established or hears another stream, and with *RequestError for the stream of the call itself.
+func (c *Calls) InjectStream(id, name string) error {
+	k, err := c.find(id)
+	if err != nil {
+		return err
+	}
+	src, found := c.parts.Hub.Source(name)
+	switch {
+	case !found:
+		return ErrNoStream
+	case src == k.source:
+		return &RequestError{"streamName", "it is the stream of the call itself: the phone would hear itself"}
+	}
+	return k.do(func(time.Time) error {
+		if err := k.talks(); err != nil {
+			return err
+		}
+		if k.stream != "" {
+			return fmt.Errorf("%w: %q is injected already", ErrState, k.stream)
+		}
+		return k.play(src, name)
+	})
+}
+
+// InjectSound plays a sound file of media_dir to the phone, once, in place of all else. A file that plays already ends. It fails with
+// ErrNoCall, ErrState, and as Sounds.Open does.
+func (c *Calls) InjectSound(id, file string) error {
+	k, err := c.find(id)
+	if err != nil {
+		return err
+	}
+	player, err := c.parts.Sounds.Open(file, false)
+	if err != nil {
+		return err
+	}
+	taken := false
+	err = k.do(func(time.Time) error {
+		if err := k.talks(); err != nil {
+			return err
+		}
+		k.media.PlaySound(player)
+		taken = true // the media closes it
+		k.sound = file
+		k.showInjected()
+		return nil
+	})
+	if !taken {
+		player.Close()
+	}
+	return err
+}
+
+// EjectStream ends what InjectStream and InjectSound began. It fails with ErrNoCall.
+func (c *Calls) EjectStream(id string) error {
+	k, err := c.find(id)
+	if err != nil {
+		return err
+	}
+	return k.do(func(time.Time) error {
+		if k.sound != "" {
+			k.media.PlaySound(nil)
+			k.sound = ""
+		}
+		if k.stream != "" {
+			k.playOwn()
+		}
+		k.showInjected()
+		return nil
+	})
+}
+
+// talks fails unless the phone has answered.
+func (k *call) talks() error {
+	if s := k.record.status(); s != dialog.Established && s != dialog.Hold {
+		return fmt.Errorf("%w: the phone has not answered", ErrState)
+	}
+	return nil
+}
+
+// play plays a source to the phone. name is that of an injected stream, "" for what belongs to the call.
+func (k *call) play(src *stream.Source, name string) error {
+	if err := k.media.Play(src); err != nil {
+		return err
+	}
+	k.played, k.stream = src, name
+	k.showInjected()
+	return nil
+}
+
+// playOwn plays to the phone what belongs to the call: the page at our end, else silence.
+func (k *call) playOwn() {
+	var src *stream.Source
+	if k.page != nil {
+		src = k.page.Source()
+	}
+	if err := k.play(src, ""); err != nil {
+		k.log.Warn("the page is not played to the phone", "err", err)
+	}
+}
+
+func (k *call) showInjected() {
+	k.record.change(func(i *Info) { i.Injected = cmp.Or(k.sound, k.stream) })
+}

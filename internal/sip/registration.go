@@ -1,0 +1,354 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"transponder/internal/sip/dialog"
+	"transponder/internal/sip/line"
+)
+
+const (
+	// lookUpFirst and lookUpMost are the pauses between two attempts to find the registrar; each is twice the one before.
+	lookUpFirst = 5 * time.Second
+	lookUpMost  = time.Minute
+)
+
+// registration keeps an account registered. The goroutine of run owns the fields of the second group.
+type registration struct {
+	calls       *Calls
+	account     Account
+	route       route
+	user        string // of the contact: random, so that only calls to this registration have it
+	credentials dialog.Credentials
+	phone       *Phone // the page that is called; nil: none
+	log         *slog.Logger
+
+	machine *dialog.Registration // nil before the registrar is found
+	ways    ways
+	told    bool // the page knows that it is registered
+
+	users int // guarded by Calls.mu; calls that use it
+
+	inbox   chan func(now time.Time)
+	removal chan struct{} // closed by remove
+	once    sync.Once     // of removal
+	kill    context.CancelCauseFunc
+	gone    chan struct{} // closed when run has returned
+
+	mu      sync.Mutex
+	at      string        // guarded by mu; our contact
+	ok      bool          // guarded by mu; the registrar has it
+	err     error         // guarded by mu; a registerError: why the registrar does not have it. nil before the first answer
+	changed chan struct{} // guarded by mu; closed and replaced when ok or err change
+	from    []netip.Addr  // guarded by mu; where calls to the registration come from
+}
+
+// registerError says why there is no registration.
+type registerError struct {
+	code  int // 0: no answer
+	info  string
+	final bool // nothing is tried any more
+}
+
+func (e registerError) Error() string { return e.info }
+
+// reason returns the reason of a call that needs the registration.
+func (e registerError) reason() dialog.Reason {
+	switch e.code {
+	case 401, 403, 407:
+		return dialog.ReasonAuthFailed
+	case 404:
+		return dialog.ReasonNotFound
+	case 0, 408, 480, 500, 503, 504:
+		return dialog.ReasonTransport
+	}
+	return dialog.ReasonRejected
+}
+
+// join returns the registration of an account, which is started if no other call uses it. The caller holds mu, and calls part later.
+func (c *Calls) join(ctx context.Context, a Account) *registration {
+	g := c.accounts[a]
+	if g == nil || g.failed() {
+		g = c.register(ctx, a, nil)
+		c.accounts[a] = g
+	}
+	g.users++
+	return g
+}
+
+// part ends the use of a registration by a call. The last user ends it. The caller holds mu.
+func (c *Calls) part(g *registration) {
+	if g == nil || g.phone != nil {
+		return
+	}
+	if g.users--; g.users > 0 {
+		return
+	}
+	if c.accounts[g.account] == g {
+		delete(c.accounts, g.account)
+	}
+	g.remove()
+}
+
+// register starts a registration. ctx carries values only. The caller holds mu, and has checked the account and that the server is not stopping.
+func (c *Calls) register(ctx context.Context, a Account, p *Phone) *registration {
+	g := &registration{
+		calls: c, account: a, user: "t" + random(), credentials: credentialsOf(a), phone: p, log: c.log.With("registration", a.Domain),
+		inbox: make(chan func(time.Time), inboxSize), removal: make(chan struct{}), gone: make(chan struct{}), changed: make(chan struct{}),
+		ways: ways{peers: &c.peers},
+	}
+	g.route, _ = routeOf(a) // was checked
+	ctx, g.kill = context.WithCancelCause(ctx)
+	c.contacts[g.user] = g
+	c.wg.Go(func() { g.run(ctx) })
+	return g
+}
+
+// registerServer registers the account of the server if calls to it are taken.
+func (c *Calls) registerServer(ctx context.Context) {
+	a := c.cfg.complete(Account{})
+	if !c.cfg.Enabled || !a.Register {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.join(ctx, a)
+}
+
+// remove ends the registration at the registrar. It does not wait.
+func (g *registration) remove() { g.once.Do(func() { close(g.removal) }) }
+
+// contact returns the URI at which the registrar knows us.
+func (g *registration) contact() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.at
+}
+
+func (g *registration) up() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ok
+}
+
+// failed reports whether the registrar has refused for good.
+func (g *registration) failed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var e registerError
+	return errors.As(g.err, &e) && e.final
+}
+
+// ready waits until the registrar has the contact. It fails with a registerError as soon as the registrar has refused, or is silent.
+func (g *registration) ready(ctx context.Context) error {
+	for {
+		g.mu.Lock()
+		ok, err, changed := g.ok, g.err, g.changed
+		g.mu.Unlock()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-g.gone:
+			return registerError{info: "the registration has ended", final: true}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// set notes what others may know.
+func (g *registration) set(contact string, ok bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.at, g.ok, g.err = contact, ok, err
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// post gives f to the goroutine of the registration. It never blocks.
+func (g *registration) post(f func(now time.Time)) {
+	select {
+	case g.inbox <- f:
+	default:
+		g.calls.totals.busy.Add(1)
+	}
+}
+
+// Response takes a response from the line.
+func (g *registration) Response(r *dialog.Response, o line.Origin) {
+	g.post(func(now time.Time) {
+		g.ways.heard = o
+		g.meet(o.Source.Addr())
+		g.machine.Response(now, r)
+	})
+}
+
+// Unsent takes a request that could not be sent.
+func (g *registration) Unsent(r *dialog.Request, err error) {
+	g.post(func(now time.Time) { g.machine.Unsent(now, r, err) })
+}
+
+// run keeps the registration until it is removed or refused.
+func (g *registration) run(ctx context.Context) {
+	defer close(g.gone)
+	defer g.kill(nil)
+	defer g.forget()
+	err := g.calls.panics.Run(g.log, "registration panicked", func() error { return g.live(ctx) })
+	if err != nil {
+		g.fail(registerError{info: "an internal error", final: true})
+	}
+}
+
+// forget takes the registration out of the lists, unless calls still want to know why it failed.
+func (g *registration) forget() {
+	g.ways.close()
+	g.ways.leave()
+	c := g.calls
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.contacts, g.user)
+}
+
+// live is the loop of run.
+func (g *registration) live(ctx context.Context) error {
+	if !g.find(ctx) {
+		return nil
+	}
+	g.ways.release = g.calls.line.Keep(g.ways.first)
+	g.meet(g.ways.first.Remote.Addr())
+	cfg := g.calls.cfg
+	contact := g.calls.line.Contact(g.user, g.ways.first)
+	g.set(contact, false, nil) // a call may come before we read that the registrar has agreed
+	g.machine = dialog.Register(time.Now(), dialog.RegistrationConfig{
+		Registrar: g.route.callee.uri(), Address: "<" + g.route.from.identity() + ">", Contact: contact,
+		Routes: g.route.routes(), CallID: random() + random(), LocalTag: random(), UserAgent: cfg.UserAgent,
+		Expires: cfg.RegisterExpires, RewriteContact: cfg.RewriteContact, Credentials: g.credentials,
+	})
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	removal := g.removal
+	for {
+		g.carryOut()
+		if g.machine.Over() {
+			return nil
+		}
+		timer.Stop()
+		if at := g.machine.Deadline(); !at.IsZero() {
+			timer.Reset(time.Until(at))
+		}
+		select {
+		case f := <-g.inbox:
+			f(time.Now())
+		case <-timer.C:
+			g.machine.Tick(time.Now())
+		case <-removal:
+			removal = nil
+			g.machine.Unregister(time.Now())
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// find looks the registrar up until it is found. It reports false if the registration ends before.
+func (g *registration) find(ctx context.Context) bool {
+	for pause := lookUpFirst; ; pause = min(2*pause, lookUpMost) {
+		err := g.resolve(ctx)
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, ErrPolicy):
+			g.fail(registerError{code: 403, info: "the settings do not allow the address of the registrar", final: true})
+			return false
+		}
+		g.fail(registerError{info: err.Error()})
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-g.removal:
+			timer.Stop()
+			return false
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
+
+func (g *registration) resolve(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
+	defer cancel()
+	g.ways.first, err = g.calls.line.Resolve(ctx, g.route.hop, g.route.transport)
+	return err
+}
+
+// meet notes an address of the registrar: calls to the registration may come from there.
+func (g *registration) meet(a netip.Addr) {
+	a = a.Unmap()
+	g.mu.Lock()
+	known := slices.Contains(g.from, a) || len(g.from) >= maxPeers
+	if !known {
+		g.from = append(g.from, a)
+	}
+	g.mu.Unlock()
+	if !known {
+		g.ways.peers.add(a)
+		g.ways.joined = append(g.ways.joined, a)
+	}
+}
+
+// serves reports whether calls to the registration may come from an address.
+func (g *registration) serves(a netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Contains(g.from, a.Unmap())
+}
+
+// way returns the way of the next request: to the server that has answered, until it fails.
+func (g *registration) way() line.Path {
+	if g.ways.heard.Source.IsValid() {
+		return g.ways.first.At(g.ways.heard)
+	}
+	return g.ways.first
+}
+
+// carryOut does what the state machine wants done.
+func (g *registration) carryOut() {
+	for _, o := range g.machine.Take() {
+		switch o := o.(type) {
+		case dialog.Send:
+			g.calls.line.Send(o.Request, g.way(), g)
+		case dialog.Registered:
+			g.calls.totals.registered.Add(1)
+			g.log.Info("registered", "expires", o.Expires)
+			g.log.Debug("registered", "account", g.account)
+			g.set(g.machine.Contact(), true, nil)
+			if !g.told {
+				g.told = true
+				g.phone.tell(func(ev PhoneEvents) { ev.Registered() })
+			}
+		case dialog.RegistrationFailed:
+			g.calls.totals.registerFailed.Add(1)
+			g.ways.heard = line.Origin{} // another server of the registrar may do better
+			g.fail(registerError{o.Code, o.Info, o.Retry == 0})
+		}
+	}
+}
+
+// fail notes that there is no registration.
+func (g *registration) fail(e registerError) {
+	g.log.Warn("registration failed", "code", e.code, "err", e.info, "final", e.final)
+	g.set(g.contact(), false, e)
+	if e.final {
+		g.phone.tell(func(ev PhoneEvents) { ev.RegisterFailed(fmt.Sprintf("not registered: %s", e.info)) })
+	}
+}

@@ -1,0 +1,113 @@
+package sip
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"transponder/internal/sip/dialog"
+	"transponder/internal/sip/line"
+)
+
+const (
+	// resolveLimit is how long the first server of a call may be looked up.
+	resolveLimit = 10 * time.Second
+	// nextLimit is the same within a call, whose goroutine waits meanwhile.
+	nextLimit = 3 * time.Second
+	// maxWays limits the servers that one call is led to.
+	maxWays = 16
+)
+
+// ways are the ways of the requests of a call.
+type ways struct {
+	first   line.Path            // of the request that begins the call
+	known   map[string]line.Path // by the URI of the server
+	heard   line.Origin          // of the last message of the peer
+	release func()               // of first; nil: nothing is kept open
+	joined  []netip.Addr         // entered in Calls.peers
+	peers   *peers
+}
+
+// close gives back what the ways hold, but the addresses: the peer may still send something.
+func (w *ways) close() {
+	if w.release != nil {
+		w.release()
+		w.release = nil
+	}
+}
+
+// leave forgets the addresses.
+func (w *ways) leave() {
+	for _, a := range w.joined {
+		w.peers.remove(a)
+	}
+	w.joined = nil
+}
+
+// meet notes an address that the call talks to: from now on requests may come from there.
+func (k *call) meet(a netip.Addr) {
+	a = a.Unmap()
+	if k.record.meets(a) {
+		k.ways.peers.add(a)
+		k.ways.joined = append(k.ways.joined, a)
+	}
+}
+
+// hear notes where a message of the peer came from.
+func (k *call) hear(o line.Origin) {
+	k.ways.heard = o
+	k.meet(o.Source.Addr())
+}
+
+// send sends a request of the call.
+func (k *call) send(ctx context.Context, now time.Time, r *dialog.Request) {
+	p, err := k.wayOf(ctx, r)
+	if err != nil {
+		k.log.Warn("request of a call not sent", "method", r.Method, "err", err)
+		k.dialog.Unsent(now, r, err)
+		return
+	}
+	k.meet(p.Remote.Addr())
+	k.calls.line.Send(r, p, k)
+}
+
+// wayOf returns the way of a request: to the first proxy of the route set, or else to the Contact of the peer.
+func (k *call) wayOf(ctx context.Context, r *dialog.Request) (line.Path, error) {
+	w := &k.ways
+	inside := dialog.ParseAddress(r.Header.Get("To")).Param("tag") != ""
+	switch {
+	case r.Method == "CANCEL", !inside && !w.heard.Source.IsValid():
+		return w.first, nil
+	case !inside: // with credentials: to the server that asked for them
+		return w.first.At(w.heard), nil
+	}
+	uri, routed := r.URI, false
+	if route := r.Header.Get("Route"); route != "" {
+		uri, routed = dialog.ParseAddress(route).URI, true
+	}
+	if !routed && (w.heard.Transport != "udp" || behindNAT(uri, w.heard.Source.Addr())) {
+		return k.calls.line.Back(w.heard), nil
+	}
+	if p, known := w.known[uri]; known {
+		return p, nil
+	}
+	transport := ""
+	if w.first.Transport == "tls" {
+		transport = "tls" // what began encrypted does not go on in the open
+	}
+	ctx, cancel := context.WithTimeout(ctx, nextLimit)
+	defer cancel()
+	p, err := k.calls.line.Resolve(ctx, uri, transport)
+	if err == nil && len(w.known) < maxWays {
+		w.known[uri] = p
+	}
+	return p, err
+}
+
+// behindNAT reports whether a Contact holds an address of a private network while messages come from a public address: the Contact cannot
+// be reached.
+func behindNAT(contact string, source netip.Addr) bool {
+	ip, err := netip.ParseAddr(hostOf(contact))
+	source = source.Unmap()
+	return err == nil && ip.IsPrivate() && ip != source && !source.IsPrivate() && !source.IsLoopback()
+}
