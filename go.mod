@@ -4,6 +4,7 @@ go 1.26.8
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
+	golang.org/x/image v0.46.0
 	golang.org/x/sys v0.48.0
 )
 

@@ -131,5 +131,13 @@ func TestTakenBack(t *testing.T) {
 		if s.Stats().Video.Frames != 1 {
 			t.Error("a picture that came all the same is not counted")
 		}
+		<-time.After(time.Minute)
+		if !s.Stats().Video.Missing {
+			t.Error("pictures that came all the same are not missed")
+		}
+		s.NoVideo()
+		if s.Stats().Video.Missing {
+			t.Error("pictures are missed that were taken back")
+		}
 	})
 }

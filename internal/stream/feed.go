@@ -105,11 +105,11 @@ func (f *Feed) Expect() {
 	f.expected = true
 }
 
-// unexpect takes back what Expect or Announce noted.
+// unexpect takes back what Expect or Announce noted. The frames that have come are no promise of more, either.
 func (f *Feed) unexpect() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.expected, f.announced = false, nil
+	f.expected, f.announced, f.pace = false, nil, pace{}
 }
 
 // Announce is Expect, with the track of the frames to come.

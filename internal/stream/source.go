@@ -19,6 +19,7 @@ var ErrTerminated = errors.New("terminated by request")
 // Info tells who publishes a source and how. It does not change.
 type Info struct {
 	Name      string
+	Title     string // what people call the publisher, such as the name that a phone shows; "": Name
 	ID        string // media session id: the browser's own, or made by the door
 	SessionID string // of the connection that publishes, for lists of streams
 	AppKey    string

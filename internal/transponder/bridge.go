@@ -21,7 +21,7 @@ const (
 // opusSilence is a CELT frame of silence at full bandwidth (RFC 6716, 3.1: configuration 31).
 var opusSilence = []byte{0xf8, 0xff, 0xfe}
 
-// bridge makes up frames while a stream has no publisher: it repeats the last picture, or shows a slate, and adds silence. The times follow
+// bridge makes up frames while a stream has no publisher, or no pictures: it repeats the last picture, or shows a still, and adds silence. The times follow
 // the frames that were sent before. Pictures and sound are each made up until the next publisher sends them. A bridge has no clock, does no
 // I/O, and belongs to one goroutine.
 type bridge struct {
@@ -123,6 +123,14 @@ func (b *bridge) begin(slate media.Frame) {
 	if b.last.Track != nil && !b.pictures {
 		b.beginPictures(slate)
 	}
+}
+
+// show shows a still from a time on: the publisher sends no pictures.
+func (b *bridge) show(still media.Frame, now media.Timestamp) {
+	if b.last.Track == nil {
+		b.last = media.Frame{Track: still.Track, Time: now.Add(-bridgePause)}
+	}
+	b.beginPictures(still)
 }
 
 func (b *bridge) beginSilence() {

@@ -241,12 +241,14 @@ func pushInBubble(t *testing.T, e *farEnd, change func(*Config), req Request) (s
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, id, stop = pushSource(t, e, hub, src, change, req)
+	r, id, stop = pushSource(t, e, hub, src, func(*Parts) {}, change, req)
 	return &source{Source: src, video: realVideo(t), audio: realAudio}, r, id, stop
 }
 
 // pushSource is pushInBubble for a source of the test.
-func pushSource(t *testing.T, e *farEnd, hub *stream.Hub, src *stream.Source, change func(*Config), req Request) (r *Registry, id string, stop func()) {
+func pushSource(t *testing.T, e *farEnd, hub *stream.Hub, src *stream.Source, use func(*Parts), change func(*Config),
+	req Request,
+) (r *Registry, id string, stop func()) {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.FailedFor = 0
@@ -254,7 +256,9 @@ func pushSource(t *testing.T, e *farEnd, hub *stream.Hub, src *stream.Source, ch
 	if change != nil {
 		change(&cfg)
 	}
-	r = NewRegistry(cfg, testParts(hub), slog.New(slog.DiscardHandler))
+	parts := testParts(hub)
+	use(&parts)
+	r = NewRegistry(cfg, parts, slog.New(slog.DiscardHandler))
 	src.SetLive()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan struct{})

@@ -96,6 +96,7 @@ func TestMoveToServerWithoutOpus(t *testing.T) {
 type slates struct{ frame media.Frame }
 
 func (slates) Check(string) error                            { return nil }
+func (s slates) Card(string, int, int) (media.Frame, error)  { return s.frame, nil }
 func (s slates) Frame(string, int, int) (media.Frame, error) { return s.frame, nil }
 
 // A push that holds moves to a server that takes fewer codecs: the silence changes its codec, and the slate replaces the picture that

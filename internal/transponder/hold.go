@@ -33,6 +33,10 @@ type holderConfig struct {
 	// slate returns a key frame of the given size to show during a hold; nil: the last picture stays.
 	slate func(width, height int) (media.Frame, error)
 
+	// standIn returns a key frame to show while the stream has no pictures, in the given size if that is not 0; nil: the sound is sent
+	// alone.
+	standIn func(width, height int) (media.Frame, error)
+
 	// changed(nil) is called when the source is lost and the hold begins; changed(src) when src takes over and the hold ends. Read calls
 	// it.
 	changed func(*stream.Source)
@@ -55,6 +59,7 @@ type holder struct {
 	releasePictures func()       // nil while the pictures are not read, or are the source's own
 	failed          error        // why there are no pictures
 
+	stand standIn
 	held  bool
 	until time.Time   // end of the wait for a publisher; zero while there is one
 	heard time.Time   // when the first sound came from the source that is to end the hold; zero before
@@ -72,7 +77,7 @@ type holder struct {
 
 // newHolder makes a holder that reads nothing until wake is called.
 func newHolder(cfg holderConfig, src *stream.Source) *holder {
-	return &holder{cfg: cfg, clock: src, src: src, maxLag: cfg.maxLag, bridge: bridge{silenceOnly: cfg.grace == 0}}
+	return &holder{cfg: cfg, clock: src, src: src, maxLag: cfg.maxLag, bridge: bridge{silenceOnly: cfg.grace == 0 && cfg.standIn == nil}}
 }
 
 // wake starts to read the source again. It reads pictures at once, so that none is missed. If the source ended meanwhile, Read finds out.

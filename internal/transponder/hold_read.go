@@ -19,7 +19,8 @@ func (h *holder) Read(ctx context.Context, dst []media.Frame) (int, error) {
 		if h.failed != nil {
 			return 0, h.failed
 		}
-		if n := h.bridge.next(h.Now(), dst); n > 0 {
+		h.look()
+		if n := h.bridge.next(h.made(), dst); n > 0 {
 			return n, nil
 		}
 		n, err := h.wait(ctx, dst)
@@ -64,7 +65,7 @@ func (h *holder) grace(err error) time.Duration {
 
 // wait waits for frames of the source, for a source, or until the bridge has to make up more, and reads frames if there are some.
 func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
-	if !h.held && !h.bridge.active() {
+	if !h.held && !h.bridge.active() && h.cfg.standIn == nil {
 		n, err := h.read(ctx, dst)
 		if err != nil {
 			err = h.lose(ctx, err)
@@ -74,7 +75,7 @@ func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
 	if h.expired() {
 		return 0, h.src.Err()
 	}
-	soon, cancel := context.WithTimeout(ctx, h.bridge.untilNext(h.Now()))
+	soon, cancel := context.WithTimeout(ctx, h.bridge.untilNext(h.made()))
 	defer cancel()
 	if h.reader == nil {
 		return 0, h.await(soon)
@@ -114,11 +115,19 @@ func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
 		if f.Kind() == media.Audio && h.bridge.sounds {
 			kept += h.bridge.join(f.Time, dst[kept:kept+len(room)])
 		}
+		picture := f.Kind() == media.Video
+		if picture {
+			h.stand.pictureAt = time.Now()
+		}
 		f, ok := h.bridge.admit(f)
 		if !ok {
+			if picture { // pictures have come back without a key frame
+				h.RequestKeyFrame()
+			}
 			continue
 		}
 		h.bridge.sent(f)
+		h.stand.shown = h.stand.shown && !picture
 		dst[kept] = f
 		kept++
 		h.endHold(f)

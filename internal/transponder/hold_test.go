@@ -77,6 +77,7 @@ type publisher struct {
 	pictures int
 	sounds   int64
 	begun    media.Timestamp
+	only     media.Kind // what it writes; none: both
 }
 
 // newShow reads a publisher for two seconds. Then the publisher leaves.
@@ -90,8 +91,21 @@ func newShow(t *testing.T, grace time.Duration, slate *media.Frame) *show {
 func beginShow(t *testing.T, grace time.Duration, slate *media.Frame) (*show, *publisher) {
 	s := &show{t: t, hub: stream.NewHub(stream.DefaultConfig(), nil), joined: make(chan struct{})}
 	first := s.publish(40)
+	s.watch(first, func(cfg *holderConfig) {
+		cfg.grace = grace
+		if slate != nil {
+			cfg.slate = func(int, int) (media.Frame, error) { return *slate, nil }
+		}
+	})
+	first.write(2 * time.Second)
+	return s, first
+}
+
+// watch reads a publisher until the test ends.
+func (s *show) watch(first *publisher, change func(*holderConfig)) {
+	t := s.t
 	cfg := holderConfig{
-		hub: s.hub, log: slog.New(slog.DiscardHandler), grace: grace,
+		hub: s.hub, log: slog.New(slog.DiscardHandler),
 		sound: func(s *stream.Source) (*stream.Feed, func(), error) {
 			return sameAudio{}.Feed(s, media.AudioFormat{})
 		},
@@ -103,9 +117,7 @@ func beginShow(t *testing.T, grace time.Duration, slate *media.Frame) (*show, *p
 			}
 		},
 	}
-	if slate != nil {
-		cfg.slate = func(int, int) (media.Frame, error) { return *slate, nil }
-	}
+	change(&cfg)
 	s.h = newHolder(cfg, first.Source)
 	s.h.wake()
 	if err := s.h.addSound(); err != nil {
@@ -119,8 +131,6 @@ func beginShow(t *testing.T, grace time.Duration, slate *media.Frame) (*show, *p
 		first.Close(nil)
 	})
 	go s.read(ctx)
-	first.write(2 * time.Second)
-	return s, first
 }
 
 func (s *show) read(ctx context.Context) {
@@ -152,7 +162,7 @@ func (s *show) publish(level uint8) *publisher {
 		provider = "RTMP"
 	}
 	src, err := s.hub.Claim(s.t.Context(), stream.Info{
-		Name: "s", ID: "s", Provider: provider, HasVideo: true, HasAudio: true, Publisher: stream.Publisher{Credential: "a token"},
+		Name: "s", ID: "s", Provider: provider, HasVideo: true, HasAudio: true, AskKeyFrame: func() {}, Publisher: stream.Publisher{Credential: "a token"},
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -170,31 +180,43 @@ func (s *show) publish(level uint8) *publisher {
 // write writes pictures and sound of the same times for a duration, in real time.
 func (p *publisher) write(d time.Duration) {
 	p.t.Helper()
-	if p.pictures == 0 {
+	if p.pictures == 0 && p.sounds == 0 {
 		p.begun = p.Now()
 	}
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
-		f := p.video
-		f.Time = p.Now()
-		if p.pictures%25 == 0 {
-			p.repeater.Follow(f.Data)
-		} else {
-			var err error
-			if f.Data, err = p.repeater.Next(); err != nil {
-				p.t.Fatal(err)
-			}
-			f.Key = false
+		if p.only != media.Audio {
+			p.picture()
 		}
-		p.pictures++
-		p.Video.Write(f)
-		for {
-			at := p.begun.Add(media.Samples(p.sounds*1024, 48000))
-			if at > p.Now() {
-				break
-			}
-			p.Audio.Write(media.Frame{Track: p.audio, Time: at, Key: true, Data: []byte{byte(p.sounds)}})
-			p.sounds++
+		p.sound()
+	}
+}
+
+// picture writes the next picture.
+func (p *publisher) picture() {
+	f := p.video
+	f.Time = p.Now()
+	if p.pictures%25 == 0 {
+		p.repeater.Follow(f.Data)
+	} else {
+		var err error
+		if f.Data, err = p.repeater.Next(); err != nil {
+			p.t.Fatal(err)
 		}
+		f.Key = false
+	}
+	p.pictures++
+	p.Video.Write(f)
+}
+
+// sound writes the sound up to now.
+func (p *publisher) sound() {
+	for {
+		at := p.begun.Add(media.Samples(p.sounds*1024, 48000))
+		if at > p.Now() {
+			return
+		}
+		p.Audio.Write(media.Frame{Track: p.audio, Time: at, Key: true, Data: []byte{byte(p.sounds)}})
+		p.sounds++
 	}
 }
 

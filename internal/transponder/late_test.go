@@ -238,7 +238,7 @@ func TestRefusedPictures(t *testing.T) {
 			if refused {
 				src.NoVideo()
 			}
-			_, _, stop := pushSource(t, e, hub, src, nil, Request{TargetName: "room"})
+			_, _, stop := pushSource(t, e, hub, src, func(*Parts) {}, nil, Request{TargetName: "room"})
 			defer stop()
 			from := time.Now()
 			for len(e.got()) == 0 && time.Since(from) < 2*videoWait {

@@ -62,7 +62,7 @@ func (l *link) muxer() *flv.Muxer {
 	if l.push.cfg.SendMetadata {
 		m.Metadata = flv.MetadataTag
 	}
-	if l.push.source().HasVideo() {
+	if l.push.source().HasVideo() || l.push.req.Options.Picture != "" {
 		m.WaitVideoMS = videoWait.Milliseconds()
 	}
 	return m
@@ -70,7 +70,7 @@ func (l *link) muxer() *flv.Muxer {
 
 // frameRate returns the frame rate of the pictures that are sent now. send calls it, through the muxer.
 func (l *link) frameRate() float64 {
-	if l.push.in.held {
+	if l.push.in.bridge.pictures {
 		return float64(time.Second / bridgePause)
 	}
 	return l.push.in.FrameRate()

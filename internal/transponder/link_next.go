@@ -67,7 +67,7 @@ func (l *link) changeover(frames []media.Frame) int {
 	if l.made.Load() == nil {
 		return len(frames)
 	}
-	soundOnly := l.push.source().Video.Track() == nil // then any frame will do
+	soundOnly := l.push.source().Video.Track() == nil && !l.push.in.bridge.pictures // then any frame will do
 	for i, f := range frames {
 		if soundOnly || f.Kind() == media.Video && f.Key {
 			return i

@@ -28,6 +28,9 @@ func (p *push) holding() holderConfig {
 			cfg.slate = func(w, h int) (media.Frame, error) { return p.parts.Stills.Frame(o.Slate, w, h) }
 		}
 	}
+	if p.req.Options.Picture != "" {
+		cfg.standIn = p.standIn
+	}
 	return cfg
 }
 

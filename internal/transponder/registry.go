@@ -30,6 +30,8 @@ type Stills interface {
 	Check(name string) error
 	// Frame returns the file as a key frame of H.264 in that size. It fails as Check does.
 	Frame(name string, width, height int) (media.Frame, error)
+	// Card returns a card with a text in the same form.
+	Card(text string, width, height int) (media.Frame, error)
 }
 
 // Parts are the parts of the server that pushes work with. Only Gate and OnEnd may be nil.

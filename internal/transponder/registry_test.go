@@ -70,6 +70,8 @@ func (noSounds) Open(string, bool) (SoundPlayer, error) { return nil, ErrUnsuppo
 
 func (noStills) Check(string) error { return ErrUnsupported }
 
+func (noStills) Card(string, int, int) (media.Frame, error) { return media.Frame{}, ErrUnsupported }
+
 func (noStills) Frame(string, int, int) (media.Frame, error) { return media.Frame{}, ErrUnsupported }
 
 // testParts returns parts that refuse everything, but for the sound, which passes unchanged.

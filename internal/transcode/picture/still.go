@@ -29,8 +29,8 @@ const (
 	maxStills = 16
 )
 
-// Stills encodes PNG and JPEG files of one directory as video: one H.264 key frame for each file and size, which is kept. All
-// methods may be called from any goroutine.
+// Stills encodes PNG and JPEG files of one directory, and cards with a text, as video: one H.264 key frame for each of them and each
+// size, which is kept. All methods may be called from any goroutine.
 type Stills struct {
 	dir    string
 	encode func(picture *image.NRGBA, width, height int) ([]byte, error)
@@ -39,9 +39,10 @@ type Stills struct {
 	kept []*still // guarded by mu; the most recently used is last
 }
 
-// still is one file in one size.
+// still is one file, or one card, in one size.
 type still struct {
-	name          string
+	name          string // of the file; "": a card
+	text          string // of the card
 	modified      time.Time
 	size          int64
 	width, height int
@@ -70,14 +71,33 @@ func (s *Stills) Frame(name string, width, height int) (media.Frame, error) {
 		return media.Frame{}, err
 	}
 	defer f.Close()
-	k := s.find(&still{name: name, modified: info.ModTime(), size: info.Size(), width: width, height: height,
+	frame, err := s.frame(&still{name: name, modified: info.ModTime(), size: info.Size(), width: width, height: height,
 		frame: sync.OnceValues(func() (media.Frame, error) { return s.make(f, width, height) })})
-	frame, err := k.frame()
 	if err != nil {
-		s.drop(k)
 		return media.Frame{}, fmt.Errorf("%q: %w", name, err)
 	}
 	return frame, nil
+}
+
+// Card returns a card with a text as a key frame of width x height, as Frame does. Characters that the font does not have are left out.
+func (s *Stills) Card(text string, width, height int) (media.Frame, error) {
+	return s.frame(&still{text: text, width: width, height: height, frame: sync.OnceValues(func() (media.Frame, error) {
+		picture, err := drawCard(text, width&^1, height&^1)
+		if err != nil {
+			return media.Frame{}, err
+		}
+		return s.encoded(picture, width, height)
+	})})
+}
+
+// frame returns the frame of a still, from those that are kept if it is among them.
+func (s *Stills) frame(want *still) (media.Frame, error) {
+	k := s.find(want)
+	frame, err := k.frame()
+	if err != nil {
+		s.drop(k)
+	}
+	return frame, err
 }
 
 // find returns the kept still that is the same as want, or else keeps want, in the place of the one that was not used for the longest
@@ -104,7 +124,7 @@ func (s *Stills) drop(k *still) {
 }
 
 func (k *still) same(o *still) bool {
-	return k.name == o.name && k.modified.Equal(o.modified) && k.size == o.size && k.width == o.width && k.height == o.height
+	return k.name == o.name && k.text == o.text && k.modified.Equal(o.modified) && k.size == o.size && k.width == o.width && k.height == o.height
 }
 
 // open opens a file of the directory. os.Root refuses names and links that lead out of the directory.
@@ -153,7 +173,12 @@ func (s *Stills) make(f io.ReadSeeker, width, height int) (media.Frame, error) {
 	flat := image.NewNRGBA(image.Rectangle{Max: picture.Bounds().Size()})
 	draw.Draw(flat, flat.Bounds(), image.Black, image.Point{}, draw.Src)
 	draw.Draw(flat, flat.Bounds(), picture, picture.Bounds().Min, draw.Over)
-	unit, err := s.encode(flat, width&^1, height&^1)
+	return s.encoded(flat, width, height)
+}
+
+// encoded encodes a picture.
+func (s *Stills) encoded(picture *image.NRGBA, width, height int) (media.Frame, error) {
+	unit, err := s.encode(picture, width&^1, height&^1)
 	if err != nil {
 		return media.Frame{}, fmt.Errorf("%w: %w", ErrStill, err)
 	}
