@@ -244,7 +244,7 @@ func livePush() transponder.Info {
 			Restore: &transponder.Restore{
 				Attempts: -1, FirstPause: time.Second, Factor: 1.5, MaxPause: 30 * time.Second, Jitter: 0.2, HealthyFor: time.Minute,
 			},
-			OnSourceLoss: "hold", HoldFor: 90 * time.Second, Slate: "slate.png", Codecs: []string{"hevc", "opus"},
+			OnSourceLoss: "hold", HoldFor: 90 * time.Second, Slate: "slate.png", Picture: "card", Codecs: []string{"hevc", "opus"},
 		},
 		Width: 1280, Height: 720, Muted: true, SoundEnabled: true,
 		State: transponder.Live, Since: pushTime.Add(time.Second), Reason: transponder.ReasonPeerClosed,

@@ -25,6 +25,7 @@ type optionsBody struct {
 	OnSourceLoss string       `json:"onSourceLoss,omitempty"`
 	HoldMs       int64        `json:"holdMs,omitempty"`
 	Slate        string       `json:"slate,omitempty"`
+	Picture      string       `json:"picture,omitempty"`
 	Codecs       []string     `json:"codecs,omitempty"`
 }
 
@@ -42,7 +43,7 @@ func newOptionsBody(o transponder.Options) optionsBody {
 		Action: o.Action, SoundFile: o.SoundFile, Loop: o.Loop,
 		AudioCodec: audioNames[o.Audio.Codec], AudioBitrate: o.Audio.RateBPS / 1000, AudioRate: o.Audio.SampleRate,
 		AudioChannels: o.Audio.Channels, Bitrate: o.RateBPS / 1000, Fit: o.Fit,
-		OnSourceLoss: o.OnSourceLoss, HoldMs: o.HoldFor.Milliseconds(), Slate: o.Slate, Codecs: o.Codecs,
+		OnSourceLoss: o.OnSourceLoss, HoldMs: o.HoldFor.Milliseconds(), Slate: o.Slate, Picture: o.Picture, Codecs: o.Codecs,
 	}
 	if r := o.Restore; r != nil {
 		b.Restore = &restoreBody{
@@ -84,6 +85,7 @@ func parseOptions(f *fields) (transponder.Options, error) {
 		OnSourceLoss: f.text("onSourceLoss"),
 		HoldFor:      f.duration("holdMs"),
 		Slate:        f.text("slate"),
+		Picture:      f.text("picture"),
 	}
 	if loop := f.boolean("loop"); loop != nil {
 		o.Loop = *loop

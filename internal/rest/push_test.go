@@ -44,6 +44,7 @@ func TestPushAnswer(t *testing.T) {
     "onSourceLoss": "hold",
     "holdMs": 90000,
     "slate": "slate.png",
+    "picture": "card",
     "codecs": [
       "hevc",
       "opus"
@@ -139,12 +140,12 @@ func TestStartPush(t *testing.T) {
 		{
 			"this server's own options", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{
 				"restore":{"attempts":5,"firstPauseMs":1000,"factor":1.5,"maxPauseMs":30000,"jitter":0.2,"healthyForMs":60000},
-				"onSourceLoss":"hold","holdMs":90000,"slate":"slate.png","codecs":["hevc","OPUS"]}}`,
+				"onSourceLoss":"hold","holdMs":90000,"slate":"slate.png","picture":"card","codecs":["hevc","OPUS"]}}`,
 			transponder.Request{Options: transponder.Options{
 				Restore: &transponder.Restore{
 					Attempts: 5, FirstPause: time.Second, Factor: 1.5, MaxPause: 30 * time.Second, Jitter: 0.2, HealthyFor: time.Minute,
 				},
-				OnSourceLoss: "hold", HoldFor: 90 * time.Second, Slate: "slate.png", Codecs: []string{"hevc", "opus"},
+				OnSourceLoss: "hold", HoldFor: 90 * time.Second, Slate: "slate.png", Picture: "card", Codecs: []string{"hevc", "opus"},
 			}},
 		},
 		{

@@ -33,6 +33,7 @@ export interface PushOptions {
   onSourceLoss?: "end" | "hold";
   holdMs?: number;
   slate?: string;
+  picture?: string;
   audioCodec?: "aac" | "pcma" | "pcmu" | "speex";
   audioBitrate?: number;
   audioRate?: number;
