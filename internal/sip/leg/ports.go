@@ -25,7 +25,7 @@ const (
 
 // ports opens pairs of sockets in a range. All methods may be called from any goroutine.
 type ports struct {
-	first, pairs int // the first even port, and the number of pairs
+	first, pairs int // the first even port, and the number of pairs, at least one
 	batches      *udp.Batches
 
 	mu    sync.Mutex
@@ -34,7 +34,7 @@ type ports struct {
 
 func newPorts(from, to int) *ports {
 	first := evenPort(from)
-	return &ports{first: first, pairs: max(0, (to-first+1)/2), batches: udp.NewBatches(maxDatagram), taken: map[int]time.Time{}}
+	return &ports{first: first, pairs: max(1, (to-first+1)/2), batches: udp.NewBatches(maxDatagram), taken: map[int]time.Time{}}
 }
 
 // evenPort returns the first even number from a port on.
@@ -90,23 +90,25 @@ func (p *ports) listen(at netip.Addr, port int) (pair, error) {
 func (p *ports) take() (port int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pairs == 0 {
-		return 0, false
-	}
-	start, now := uniform(p.pairs), time.Now()
-	for i := range p.pairs {
-		// A second random number each time until the range is nearly full; then one after another.
-		at := (start + i) % p.pairs
-		if i < tries {
-			at = uniform(p.pairs)
+	for range tries {
+		if port := p.first + 2*uniform(p.pairs); p.isFree(port) {
+			p.taken[port] = time.Time{}
+			return port, true
 		}
-		port = p.first + 2*at
-		if until, taken := p.taken[port]; !taken || !until.IsZero() && now.After(until) {
+	}
+	for i := range p.pairs { // the range is nearly full
+		if port := p.first + 2*i; p.isFree(port) {
 			p.taken[port] = time.Time{}
 			return port, true
 		}
 	}
 	return 0, false
+}
+
+// isFree says whether a pair can be reserved; mu is held.
+func (p *ports) isFree(port int) bool {
+	until, taken := p.taken[port]
+	return !taken || !until.IsZero() && time.Now().After(until)
 }
 
 // free ends the reservation of a pair that was not opened.
@@ -127,7 +129,7 @@ func (p *ports) close(x pair) {
 	p.free(port)
 }
 
-// open says whether a port belongs to a pair that is open.
+// isOpen says whether a port belongs to a pair that is open.
 func (p *ports) isOpen(port int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,12 +141,12 @@ func (p *ports) isOpen(port int) bool {
 func (p *ports) left() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, now := p.pairs, time.Now()
-	for port, until := range p.taken {
-		if until.IsZero() || now.Before(until) {
-			n--
-		} else {
+	n := p.pairs
+	for port := range p.taken {
+		if p.isFree(port) {
 			delete(p.taken, port)
+		} else {
+			n--
 		}
 	}
 	return n
