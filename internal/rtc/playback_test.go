@@ -59,15 +59,15 @@ func TestSlowFrame(t *testing.T) {
 		outlet := &fakeOutlet{written: func() { cancel(stopped) }}
 		p := &playout{outlet: outlet}
 		began := time.Now()
-		err := p.write(ctx, &sendTrack{kind: media.Video}, make([][]byte, 3*burst), 0)
-		if err != stopped || outlet.packets != burst || time.Since(began) > 0 {
-			t.Errorf("%v after %d packets and %v, want %v after %d", err, outlet.packets, time.Since(began), stopped, burst)
+		err := p.write(ctx, &sendTrack{kind: media.Video}, make([][]byte, 3*BurstSize), 0)
+		if err != stopped || outlet.packets != BurstSize || time.Since(began) > 0 {
+			t.Errorf("%v after %d packets and %v, want %v after %d", err, outlet.packets, time.Since(began), stopped, BurstSize)
 		}
 
 		outlet = &fakeOutlet{}
 		p = &playout{outlet: outlet}
-		if err := p.write(t.Context(), &sendTrack{kind: media.Video}, make([][]byte, 3*burst), 0); err != nil || outlet.packets != 3*burst {
-			t.Errorf("%v after %d packets, want all %d", err, outlet.packets, 3*burst)
+		if err := p.write(t.Context(), &sendTrack{kind: media.Video}, make([][]byte, 3*BurstSize), 0); err != nil || outlet.packets != 3*BurstSize {
+			t.Errorf("%v after %d packets, want all %d", err, outlet.packets, 3*BurstSize)
 		}
 		if took := time.Since(began); took != 2*burstPause {
 			t.Errorf("it takes %v, want %v", took, 2*burstPause)

@@ -27,7 +27,7 @@ type playout struct {
 	video, audio *sendTrack     // nil: not sent
 	releases     []func()       // of the transcoded feeds
 	reader       *stream.Reader
-	spread       *time.Timer // paces the packets of a large frame; nil before the first one
+	spread       Spread
 
 	shown   atomic.Pointer[stream.Feed] // the feed of the pictures
 	seen    atomic.Pointer[[2]*media.Track]

@@ -95,43 +95,17 @@ func (p *playout) timeOf(t media.Timestamp) media.Timestamp {
 	return t.Add(p.shift)
 }
 
-const (
-	// burst is how many packets are sent at once: 35 kB, which any queue on the path takes.
-	burst = 30
-	// burstPause is the pause between two bursts, and maxSpread limits the sum of a frame's pauses.
-	burstPause = 2 * time.Millisecond
-	maxSpread  = 15 * time.Millisecond
-)
-
-// write sends a frame. A large frame is sent in bursts: home routers drop packets that come all at once.
+// write sends a frame, a large one in bursts.
 func (p *playout) write(ctx context.Context, t *sendTrack, payloads [][]byte, at uint32) error {
-	pause := min(burstPause, maxSpread*burst/time.Duration(max(len(payloads), 1)))
-	for len(payloads) > burst {
-		if err := p.outlet.Write(t.kind, payloads[:burst], at, false); err != nil {
+	for size := len(payloads); len(payloads) > BurstSize; payloads = payloads[BurstSize:] {
+		if err := p.outlet.Write(t.kind, payloads[:BurstSize], at, false); err != nil {
 			return err
 		}
-		payloads = payloads[burst:]
-		if err := p.sleep(ctx, pause); err != nil {
+		if err := p.spread.Pause(ctx, size); err != nil {
 			return err
 		}
 	}
 	return p.outlet.Write(t.kind, payloads, at, true)
-}
-
-// sleep waits for d, or until ctx ends and then returns its cause. It uses one timer again and again.
-func (p *playout) sleep(ctx context.Context, d time.Duration) error {
-	if p.spread == nil {
-		p.spread = time.NewTimer(d)
-	} else {
-		p.spread.Reset(d)
-	}
-	select {
-	case <-p.spread.C:
-		return nil
-	case <-ctx.Done():
-		p.spread.Stop()
-		return context.Cause(ctx)
-	}
 }
 
 // replace switches a track to a transcoded feed, because the client cannot play the source's own frames. The reason is a

@@ -10,15 +10,8 @@ import (
 	"transponder/internal/stream"
 )
 
-const (
-	// burst is how many packets of a picture are sent at once, and burstPause the pause between two bursts. maxSpread limits the sum of a
-	// picture's pauses.
-	burst      = 30
-	burstPause = 2 * time.Millisecond
-	maxSpread  = 15 * time.Millisecond
-	// maxQueue limits how late pictures are sent.
-	maxQueue = time.Second
-)
+// maxQueue limits how late pictures are sent.
+const maxQueue = time.Second
 
 // showing is one stream that is played, in codecs that were agreed on. The goroutine of the player owns it.
 type showing struct {
@@ -31,7 +24,7 @@ type showing struct {
 	cut      *rtc.SoundCutter
 	packets  rtc.Packetizer // nil: no pictures are sent
 	clock    *rtc.RTPClock  // of the pictures
-	spread   *time.Timer
+	spread   rtc.Spread
 	releases []func() // of the transcoded feeds
 
 	soundMade, pictureMade bool // the feed is a transcoded one
@@ -114,10 +107,9 @@ func (s *showing) show(ctx context.Context, f media.Frame) error {
 		wall: s.src.Created().Add(time.Duration(shownAt)),
 	}
 	s.player.pictureAt, s.player.pictureSent = p.time, s.player.now()
-	pause := min(burstPause, maxSpread*burst/time.Duration(max(len(payloads), 1)))
 	for i, payload := range payloads {
-		if i > 0 && i%burst == 0 {
-			if err := s.sleep(ctx, pause); err != nil {
+		if i > 0 && i%rtc.BurstSize == 0 {
+			if err := s.spread.Pause(ctx, len(payloads)); err != nil {
 				return err
 			}
 		}
@@ -125,22 +117,6 @@ func (s *showing) show(ctx context.Context, f media.Frame) error {
 		s.player.pictures.write(p, s.player.now())
 	}
 	return nil
-}
-
-// sleep waits for d, or until ctx ends and then returns its cause.
-func (s *showing) sleep(ctx context.Context, d time.Duration) error {
-	if s.spread == nil {
-		s.spread = time.NewTimer(d)
-	} else {
-		s.spread.Reset(d)
-	}
-	select {
-	case <-s.spread.C:
-		return nil
-	case <-ctx.Done():
-		s.spread.Stop()
-		return context.Cause(ctx)
-	}
 }
 
 // transcodeSound goes over to sound in the phone's codec. Frames that were read before are left out.
