@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -106,9 +107,13 @@ func serve(ctx context.Context, s *http.Server, l net.Listener) error {
 
 // pages returns the handler of the HTTP and HTTPS ports. closePages ends the requests that would not end by themselves.
 func (a *App) pages() (h http.Handler, closePages func(), err error) {
+	var calls rest.Calls
+	if a.cfg.SIP.Enabled {
+		calls = a.calls
+	}
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
-		Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: a.calls,
+		Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls,
 	}, a.log)
 	if err != nil {
 		return nil, nil, err
@@ -141,7 +146,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux.Handle("/metrics", a.onlyByName("metrics", api.Protect("metrics", figures)))
 	mux.Handle("/config.json", a.onlyByName("pages", ui))
 	mux.Handle("/health/live", metrics.Live())
-	mux.Handle("/health/ready", metrics.Ready(a.ready))
+	mux.Handle("/health/ready", metrics.Ready(a.ready, a.registrations))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && r.URL.Query().Get("action") == "stat" {
 			stat.ServeHTTP(w, r)
@@ -183,6 +188,7 @@ func (a *App) figures() metrics.Parts {
 		Sessions:    a.ingest.Stats,
 		WebSockets:  func() metrics.WebSocketStats { return metrics.WebSocketStats(a.sdk.Stats()) },
 		RTMP:        func() metrics.RTMPStats { return metrics.RTMPStats(a.rtmpStats()) },
+		Calls:       a.calls.Stats,
 		Sound:       a.audio.Stats,
 		SourceSound: a.audio.SourceStats,
 		SoundFiles:  a.sounds.Stats,
@@ -220,6 +226,15 @@ func (a *App) ready() error {
 	return nil
 }
 
+// registrations says how many SIP registrations are up, "" if there should be none.
+func (a *App) registrations() string {
+	r := a.calls.Stats().Registrations
+	if r.Wanted == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d SIP registrations are up", r.Up, r.Wanted)
+}
+
 func (a *App) rtmpStats() rtmpserver.Stats {
 	if a.server == nil {
 		return rtmpserver.Stats{}
@@ -238,9 +253,11 @@ func (a *App) stats() rest.Stats {
 	}
 	for _, s := range a.hub.Sources() {
 		if s.IsLive() {
-			if s.Info().Provider == "RTMP" {
+			switch s.Info().Provider {
+			case "RTMP":
 				st.RTMPIn++
-			} else {
+			case "SIP": // the contract counts no such streams
+			default:
 				st.WebRTCIn++
 			}
 		}

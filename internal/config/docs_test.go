@@ -20,6 +20,7 @@ func TestDocuments(t *testing.T) {
 	env := regexp.MustCompile(`\b` + envPrefix + `[A-Z_]+\b`)
 	c := Default()
 	names := envNames(c.settings())
+	password := write(t, "secret")
 	for _, file := range append(files, "../../README.md") {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -27,7 +28,8 @@ func TestDocuments(t *testing.T) {
 		}
 		text := string(b)
 		for _, m := range blocks.FindAllStringSubmatch(text, -1) {
-			if _, warnings, err := Load(Sources{File: write(t, m[1])}); err != nil || len(warnings) > 0 {
+			settings := strings.ReplaceAll(m[1], "/etc/transponder/sip-password", password) // which is read at once
+			if _, warnings, err := Load(Sources{File: write(t, settings)}); err != nil || len(warnings) > 0 {
 				t.Errorf("%s: %s\n%q, %v", file, m[1], warnings, err)
 			}
 		}
@@ -40,6 +42,28 @@ func TestDocuments(t *testing.T) {
 			if name != envPrefix && !slices.Contains(names, name) {
 				t.Errorf("%s: %s is no setting", file, name)
 			}
+		}
+	}
+}
+
+// The settings that docs/sip.md names in backticks exist, and where a value of a SIP setting is named, the server takes it.
+func TestSIPDocument(t *testing.T) {
+	b, err := os.ReadFile("../../docs/sip.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("`((?:sip|rtmp|push|port)_[a-z_0-9]+)(=[^`]*)?`").FindAllStringSubmatch(string(b), -1)
+	if len(found) < 20 {
+		t.Fatalf("only %d settings are named", len(found))
+	}
+	for _, m := range found {
+		if m[1] == "rtmp_interview" {
+			continue // a stream
+		}
+		if !slices.Contains(Keys(), m[1]) {
+			t.Errorf("%s is no setting", m[1])
+		} else if m[2] != "" && strings.HasPrefix(m[1], "sip_") {
+			accept(t, m[1]+m[2])
 		}
 	}
 }

@@ -7,22 +7,25 @@ import (
 	"testing"
 )
 
-// Each metric in docs/operations.md is one of this package.
+// Each metric in docs/operations.md and docs/sip.md is one of this package.
 func TestOperationsDocument(t *testing.T) {
-	text, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
+	read := func(files ...string) (text string) {
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += string(b)
+		}
+		return text
 	}
-	source, err := os.ReadFile("metrics.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile(`transponder_(\w+)`).FindAllStringSubmatch(string(text), -1)
+	source := read("metrics.go", "sip.go")
+	names := regexp.MustCompile(`\btransponder_(\w+)`).FindAllStringSubmatch(read("../../docs/operations.md", "../../docs/sip.md"), -1)
 	if len(names) < 5 {
 		t.Fatalf("only %d metrics are named", len(names))
 	}
 	for _, name := range names {
-		if !strings.Contains(string(source), `desc("`+name[1]+`"`) {
+		if !strings.Contains(source, `desc("`+name[1]+`"`) {
 			t.Errorf("%s is no metric", name[0])
 		}
 	}

@@ -11,14 +11,19 @@ func Live() http.Handler {
 }
 
 // Ready returns the handler for /health/ready. It answers 200 if ready returns nil, otherwise 503 with the error. A server that is
-// stopping is not ready, so that load balancers send new clients elsewhere.
-func Ready(ready func() error) http.Handler {
+// stopping is not ready, so that load balancers send new clients elsewhere. A server whose SIP registrations are down is ready for all
+// other work, so note only tells how many are up, in a line of its own; "" leaves the line out.
+func Ready(ready func() error, note func() string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {
 			answer(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
-		answer(w, http.StatusOK, "ready")
+		text := "ready"
+		if line := note(); line != "" {
+			text += "\n" + line
+		}
+		answer(w, http.StatusOK, text)
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
+	"transponder/internal/sip"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -33,6 +34,7 @@ type Parts struct {
 	Players     func() int                  // over WebRTC
 	WebSockets  func() WebSocketStats
 	RTMP        func() RTMPStats
+	Calls       func() sip.Stats
 	Hooks       func() transponder.HookStats
 	Sound       func() sound.Stats
 	SourceSound func(*stream.Source) (sound.Stats, bool) // false: nothing is made of the source's sound
@@ -205,6 +207,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.RTMP != nil {
 		s.rtmp(c.parts.RTMP())
+	}
+	if c.parts.Calls != nil {
+		s.calls(c.parts.Calls())
 	}
 	if c.parts.Hooks != nil {
 		st := c.parts.Hooks()

@@ -13,6 +13,8 @@ import (
 
 	"transponder/internal/media"
 	"transponder/internal/rtc"
+	"transponder/internal/sip"
+	"transponder/internal/sip/dialog"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -91,6 +93,15 @@ func TestMetrics(t *testing.T) {
 					RoundTrip: 40 * time.Millisecond, Jitter: 5 * time.Millisecond, ClockJumps: 68,
 				}},
 				{Stream: "new"},
+			}
+		},
+		Calls: func() sip.Stats {
+			return sip.Stats{
+				Calls: map[dialog.Status]int{dialog.Ring: 1, dialog.Established: 2}, StartedOut: 72, StartedIn: 73,
+				Ended: map[dialog.Reason]int64{dialog.ReasonBusy: 74, dialog.ReasonHungUp: 75}, Turned: map[string]int64{"policy": 76},
+				Registrations: sip.Registrations{Wanted: 3, Up: 2}, Registered: 77, RegisterFailed: 78, Received: 79, Lost: 80,
+				Refused: map[string]int64{"stranger": 81}, KeyFrames: map[string]int64{"pli": 82, "info": 83},
+				Dropped: map[string]int64{"rate": 84}, Panics: 85,
 			}
 		},
 		SourceSound: func(*stream.Source) (sound.Stats, bool) {
@@ -189,7 +200,30 @@ func TestMetrics(t *testing.T) {
 		`transponder_rtmp_strangers_total 46`,
 		`transponder_session_panics_total{part="push"} 12`,
 		`transponder_session_panics_total{part="rtmp"} 51`,
+		`transponder_session_panics_total{part="sip"} 85`,
 		`transponder_session_panics_total{part="websocket"} 31`,
+		`transponder_sip_calls{status="ESTABLISHED"} 2`,
+		`transponder_sip_calls{status="HOLD"} 0`,
+		`transponder_sip_calls{status="PENDING"} 0`,
+		`transponder_sip_calls{status="RING"} 1`,
+		`transponder_sip_calls{status="RING_MEDIA"} 0`,
+		`transponder_sip_calls{status="SESSION_PROGRESS"} 0`,
+		`transponder_sip_calls{status="TRYING"} 0`,
+		`transponder_sip_calls_ended_total{reason="busy"} 74`,
+		`transponder_sip_calls_ended_total{reason="hung_up"} 75`,
+		`transponder_sip_calls_refused_total{cause="policy"} 76`,
+		`transponder_sip_calls_started_total{direction="in"} 73`,
+		`transponder_sip_calls_started_total{direction="out"} 72`,
+		`transponder_sip_key_frame_requests_total{way="info"} 83`,
+		`transponder_sip_key_frame_requests_total{way="pli"} 82`,
+		`transponder_sip_messages_dropped_total{cause="rate"} 84`,
+		`transponder_sip_packets_lost_total 80`,
+		`transponder_sip_packets_refused_total{cause="stranger"} 81`,
+		`transponder_sip_packets_total 79`,
+		`transponder_sip_registers_total{outcome="accepted"} 77`,
+		`transponder_sip_registers_total{outcome="failed"} 78`,
+		`transponder_sip_registrations{state="up"} 2`,
+		`transponder_sip_registrations{state="wanted"} 3`,
 		`transponder_sound_corrected_seconds_total{how="concealed"} 1`,
 		`transponder_sound_corrected_seconds_total{how="inserted"} 0.01`,
 		`transponder_sound_corrected_seconds_total{how="removed"} 0.02`,
@@ -287,8 +321,9 @@ func TestHealth(t *testing.T) {
 		body    string
 	}{
 		{"live", Live(), 200, "live\n"},
-		{"ready", Ready(func() error { return nil }), 200, "ready\n"},
-		{"not ready", Ready(func() error { return errors.New("the server is stopping") }), 503, "the server is stopping\n"},
+		{"ready", Ready(func() error { return nil }, func() string { return "" }), 200, "ready\n"},
+		{"ready, with a note", Ready(func() error { return nil }, func() string { return "1 of 2 up" }), 200, "ready\n1 of 2 up\n"},
+		{"not ready", Ready(func() error { return errors.New("the server is stopping") }, func() string { return "1 of 2 up" }), 503, "the server is stopping\n"},
 	}
 	for _, tt := range tests {
 		w := httptest.NewRecorder()

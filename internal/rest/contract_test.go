@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -238,6 +239,40 @@ func TestClosedLists(t *testing.T) {
 	}
 	if more := len(c.doc.Components.Schemas["PushReason"].Value.Enum) - 1; more != len(reasons) || len(documented) != len(reasons) {
 		t.Errorf("the contract has %d reasons and the documentation %d, want the %d that there are", more, len(documented), len(reasons))
+	}
+}
+
+// TestClosedListsOfCalls checks the same for calls: the contract, the documentation and the console know each status and reason.
+func TestClosedListsOfCalls(t *testing.T) {
+	c, err := loadContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	docs, page, source := read("../../docs/sip.md"), read("../../web/pages/words.ts"), read("../sip/dialog/status.go")
+	for _, list := range []struct{ schema, pattern, onPage string }{
+		{"CallStatus", `\w+ +(?:Status )? *= "([A-Z_]+)"`, `case "%s"`},
+		{"CallReason", `Reason\w+ +Reason = "(\w+)"`, "\n  %s: "},
+	} {
+		words := regexp.MustCompile(list.pattern).FindAllStringSubmatch(source, -1)
+		enum := slices.DeleteFunc(slices.Clone(c.doc.Components.Schemas[list.schema].Value.Enum), func(v any) bool { return v == "" })
+		if len(words) < 10 || len(enum) != len(words) {
+			t.Errorf("%d words were found for %s, which has %d", len(words), list.schema, len(enum))
+		}
+		for _, m := range words {
+			if !slices.Contains(enum, any(m[1])) {
+				t.Errorf("%s lacks %s", list.schema, m[1])
+			}
+			if !strings.Contains(docs, "`"+m[1]+"`") || !strings.Contains(page, fmt.Sprintf(list.onPage, m[1])) {
+				t.Errorf("the documentation or the page does not have %s", m[1])
+			}
+		}
 	}
 }
 

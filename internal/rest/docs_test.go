@@ -18,14 +18,23 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/sip"
+	"transponder/internal/sip/dialog"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
 )
 
-// TestDocs makes every request of docs/rest.md, in order, and compares the answers with those in the document: the status, the headers, and
-// the members of the body with their types, texts and booleans. Numbers and times may differ.
+// TestDocs makes every request of the documents of this API, in order, and compares the answers with those in the document: the status, the
+// headers, and the members of the body with their types, texts and booleans. Numbers and times may differ.
 func TestDocs(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/rest.md")
+	for _, name := range []string{"rest.md", "sip.md"} {
+		t.Run(name, func(t *testing.T) { checkDoc(t, name) })
+	}
+}
+
+func checkDoc(t *testing.T, name string) {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +64,14 @@ func (p docPushes) Find(f transponder.Filter) []transponder.Info {
 		found[i].State, found[i].Width, found[i].Height = transponder.Live, 1280, 720
 	}
 	return found
+}
+
+// docCalls has one call, which the phone has answered, and makes others that are forgotten.
+func docCalls() *fakeCalls {
+	return &fakeCalls{list: []sip.Info{{
+		CallID: "call-1", Status: dialog.Established, Code: 200, Caller: "1000", Callee: "1001", StreamName: "phone", Audio: true, Video: true,
+		AudioCodec: media.PCMU, VideoCodec: media.H264, SDP: "v=0\r\n", Started: pushTime, Answered: pushTime, PacketsReceived: 1250,
+	}}}
 }
 
 // docHistory and docEvents are what the document shows about a push that has ended.
@@ -99,7 +116,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	}
 	sessions := &fakeSessions{connections: docConnections}
 	parts := Parts{
-		Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Connections: sessions, Players: sessions,
+		Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Calls: docCalls(), Connections: sessions, Players: sessions,
 	}
 	api, err := New(DefaultConfig(), parts, slog.New(slog.DiscardHandler))
 	if err != nil {

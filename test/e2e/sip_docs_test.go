@@ -1,0 +1,102 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+	"transponder/internal/testkit/phone"
+)
+
+// The requests of docs/sip.md work as they stand, in order, with a running server and a phone that answers each call.
+func TestSIPDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sip.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	media := t.TempDir()
+	writeWAV(t, filepath.Join(media, "welcome.wav"), 8000, 1000, time.Second)
+	s := startServer(t, "sip_port="+freePorts(t, 2), "media_dir="+media)
+	publishTone(t, s, "name", 700)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	p := phone.New(t, phone.Config{})
+	places := strings.NewReplacer("sip.example.com", p.Addr().String(), "meet.example.com;transport=tls", p.Addr().String(),
+		"rtmp://localhost:1935/live", receiver.URL("live"))
+
+	calls := regexp.MustCompile("(?s)curl -i http://localhost:8081/rest-api(\\S+) -d '(.*?)'\n```\n\n```http\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(calls) < 8 {
+		t.Fatalf("only %d requests found in the document", len(calls))
+	}
+	for _, call := range calls {
+		var body map[string]any
+		if err := json.Unmarshal([]byte(places.Replace(call[2])), &body); err != nil {
+			t.Fatalf("%s: %v", call[2], err)
+		}
+		var found []map[string]any
+		answer := any(nil)
+		if strings.HasSuffix(call[1], "/find") {
+			answer = &found
+		}
+		if code := s.post(call[1], body, answer); code != http.StatusOK {
+			t.Fatalf("%s %v answers %d", call[1], body, code)
+		}
+		switch call[1] {
+		case "/call/startup":
+			answerCall(t, s, p, body["callId"])
+		case "/call/find":
+			compareMembers(t, call[3], found)
+		}
+	}
+}
+
+// answerCall answers the call with sound and pictures, and waits until the server has noticed.
+func answerCall(t *testing.T, s *server, p *phone.Phone, id any) {
+	t.Helper()
+	audio, video := phone.NewStream(t), phone.NewStream(t)
+	call := p.Answer(phone.Plan{Audio: audio, Video: video})
+	t.Cleanup(audio.Play(&phone.Sound{Type: call.AudioType, SSRC: 1, Payload: phone.Tone(440, false, nil)}, phone.Reports{}))
+	if call.VideoType != 0 {
+		t.Cleanup(video.Play(&phone.Picture{Type: call.VideoType, SSRC: 2, FPS: 25, Units: testkit.SyntheticUnits(50, 1000)}, phone.Reports{}))
+	}
+	testkit.Eventually(t, 10*time.Second, func() string {
+		var found []struct {
+			Status          string
+			PacketsReceived int
+		}
+		if code := s.post("/call/find", map[string]any{"callId": id}, &found); code != http.StatusOK {
+			return fmt.Sprintf("call %v: find answers %d", id, code)
+		}
+		if found[0].Status != "ESTABLISHED" || found[0].PacketsReceived == 0 {
+			return fmt.Sprintf("call %v is %+v", id, found[0])
+		}
+		return ""
+	})
+}
+
+// compareMembers checks that a call has the members that the document shows, with values of the same types.
+func compareMembers(t *testing.T, shown string, found []map[string]any) {
+	t.Helper()
+	_, list, _ := strings.Cut(shown, "\n\n")
+	var want []map[string]any
+	if err := json.Unmarshal([]byte(list), &want); err != nil || len(want) != 1 || len(found) != 1 {
+		t.Fatalf("%d calls are shown and %d found: %v", len(want), len(found), err)
+	}
+	for name, value := range want[0] {
+		got, there := found[0][name]
+		if !there || fmt.Sprintf("%T", got) != fmt.Sprintf("%T", value) {
+			t.Errorf("%s = %v (%T), but the document shows %v", name, got, got, value)
+		}
+	}
+	if len(found[0]) > len(want[0])+1 { // nodeId, which names this run of the server
+		t.Errorf("the document does not show all of %v", found[0])
+	}
+}
