@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -217,6 +218,81 @@ func TestFramesRestarted(t *testing.T) {
 					t.Errorf("the last frame is of %v", got[2*n-1].Track.Codec)
 				}
 			})
+		})
+	}
+}
+
+// Pictures that are cut for a phone, and come back as a phone's, are the same in the stream: H.264 in every mode, and VP8, which then is
+// transcoded like a browser's.
+func TestPicturesOfPhones(t *testing.T) {
+	h264 := func(key bool, n int) []byte {
+		if key {
+			return avcc(unitOf(0x65, 3000+n))
+		}
+		return avcc(unitOf(0x41, 50+n), unitOf(0x41, 1300+n))
+	}
+	vp8 := func(key bool, n int) []byte {
+		head := []byte{0x31, byte(n), 0} // bit 0: no key frame
+		if key {
+			head = []byte{0x10, 2, 0, 0x9d, 0x01, 0x2a, 0x80, 2, 0xe0, 1} // 640x480
+		}
+		return append(head, bytes.Repeat([]byte{byte(n)}, 2500+n)...)
+	}
+	large, err := media.NewH264Track(spsLarge, pps0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		cfg     PacketizerConfig
+		track   *media.Track
+		picture func(key bool, n int) []byte
+	}{
+		{"H.264 mode 1", PacketizerConfig{MaxPayload: 1200}, large, h264},
+		{"H.264 mode 1 without STAP-A", PacketizerConfig{MaxPayload: 1200, NoSTAPA: true}, large, h264},
+		{"H.264 mode 0", PacketizerConfig{MaxPayload: 1200, SingleNAL: true}, large, h264},
+		{"VP8", PacketizerConfig{MaxPayload: 1200}, &media.Track{Codec: media.VP8, Width: 640, Height: 480}, vp8},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(stream.Info{Name: "a", HasVideo: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer src.Close(nil)
+			reader := src.NewReader(stream.ReaderConfig{Video: src.Video})
+			defer reader.Close()
+			tt.cfg.Codec = tt.track.Codec
+			cut := NewPacketizer(tt.cfg)
+			types := map[uint8]media.Codec{96: tt.track.Codec}
+			buffer := NewJitterBuffer(phoneConfig(tt.track.Codec, types), NewFrames(src, slog.New(slog.DiscardHandler)))
+			const pictures = 20
+			var sent []media.Frame
+			seq := uint16(65500)
+			for n := range pictures {
+				f := media.Frame{Track: tt.track, Key: n%10 == 0, Data: tt.picture(n%10 == 0, n)}
+				sent = append(sent, f)
+				payloads := cut.Payloads(f)
+				for i, payload := range payloads {
+					buffer.Push(Packet{SSRC: 1, PayloadType: 96, Seq: seq, Time: uint32(n * 3000), Marker: i == len(payloads)-1, Payload: payload}, time.Duration(n)*33*ms)
+					seq++
+				}
+			}
+			got := make([]media.Frame, pictures+1)
+			count, err := reader.Read(t.Context(), got)
+			if err != nil || count != pictures {
+				t.Fatalf("%d pictures, %v", count, err)
+			}
+			for i, f := range got[:count] {
+				if f.Key != sent[i].Key || !bytes.Equal(f.Data, sent[i].Data) {
+					t.Errorf("picture %d: %d bytes, key %v; want %d, %v", i, len(f.Data), f.Key, len(sent[i].Data), sent[i].Key)
+				}
+				if f.Track.Codec != tt.track.Codec || f.Track.Width != tt.track.Width || f.Track.Height != tt.track.Height {
+					t.Errorf("picture %d has the track %+v", i, f.Track)
+				}
+			}
+			if st := buffer.Stats(); st.BrokenUnits > 0 || st.Lost > 0 {
+				t.Errorf("stats %+v", st)
+			}
 		})
 	}
 }
