@@ -97,3 +97,21 @@ func TestSDKExamples(t *testing.T) {
 		t.Errorf("the pages complain: %v", stopped.ConsoleErrors)
 	}
 }
+
+// Two pages call each other by our SDK with calls, without a SIP server: they see and hear each other, hold, and hang up.
+func TestSDKCalls(t *testing.T) {
+	s := startServer(t, "enable_local_videochat=true")
+	b := startBrowser(t, "sdk-calls.mjs", s.page, "--socket", s.socket)
+	talking := b.await("talking").Displayed
+	if talking["caller"] != "PENDING TRYING RING ESTABLISHED" || talking["callee"] != "RING PENDING ESTABLISHED" || talking["visible"] != "Ann" {
+		t.Errorf("after the answer: %v", talking)
+	}
+	held := b.await("held").Displayed
+	if !strings.HasSuffix(held["caller"], " HOLD ESTABLISHED") {
+		t.Errorf("after hold and return: %v", held)
+	}
+	stopped := b.stop()
+	if !strings.HasSuffix(stopped.Displayed["caller"], " FINISH") || !strings.HasSuffix(stopped.Displayed["callee"], " FINISH") || len(stopped.ConsoleErrors) > 0 {
+		t.Errorf("after the end: %v, errors %v", stopped.Displayed, stopped.ConsoleErrors)
+	}
+}

@@ -157,6 +157,15 @@ class FakePeer {
       throw new Error("Failed to parse SessionDescription");
     }
     this.remote = description;
+    if (description.type === "offer") {
+      for (const [, kind] of description.sdp.matchAll(/^m=(audio|video) /gm)) {
+        this.addTransceiver(kind, { direction: "recvonly" });
+      }
+    }
+  }
+
+  async createAnswer() {
+    return { type: "answer", sdp: "v=0\r\na=setup:active\r\n" };
   }
 
   async getStats() {

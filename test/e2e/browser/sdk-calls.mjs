@@ -1,0 +1,76 @@
+// Runs calls of our SDK against the real server: a page calls another one without a SIP server.
+//
+//   node sdk-calls.mjs http://localhost:8081/ --socket ws://localhost:8080 [--seconds 60]
+//
+// Prints {"event":"talking"} when both pages see and hear each other, and after hold and return {"event":"held"}. When standard input closes,
+// the called page hangs up and {"event":"stopped"} follows. Each event has the statuses that both calls went through.
+
+import { launch, watchConsole } from "./lib/browser.mjs";
+import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
+
+const options = readArguments(["socket", "seconds"]);
+const pages = {};
+let errors = [];
+
+/** Runs in a page: opens a session under a login. It records all statuses, and answers calls. */
+async function begin({ urlServer, login, domain }) {
+  const { CALL_STATUS, Flashphoner } = await import("/sdk/transponder-calls.js");
+  const session = Flashphoner.createSession({ urlServer, sipOptions: { login, domain } });
+  const remote = document.body.appendChild(document.createElement("div"));
+  const all = globalThis.all = { session, statuses: [], call: null, error: "" };
+  all.follow = (call) => {
+    all.call = call;
+    Object.values(CALL_STATUS).forEach((status) => call.on(status, () => all.statuses.push(status)));
+  };
+  all.media = { remoteVideoDisplay: remote, constraints: { audio: true, video: { width: 320, height: 240 } } };
+  session.on("INCOMING_CALL", (call) => {
+    all.follow(call);
+    call.answer(all.media).catch((error) => (all.error = String(error)));
+  });
+  await session.registered;
+}
+
+/** Waits until the page gets pictures and sound of the other side. */
+async function hears(page) {
+  await page.waitForFunction(async () => {
+    const { inboundStream: { audio, video } } = await globalThis.all.call.getStats();
+    const shown = document.querySelector("video")?.getVideoPlaybackQuality().totalVideoFrames ?? 0;
+    return shown > 10 && video?.framesDecoded > 10 && audio?.bytesReceived > 5000 && audio?.audioLevel > 0;
+  }, undefined, { timeout: 20_000, polling: 200 });
+}
+
+const statuses = (page) => page.evaluate(() => globalThis.all.statuses.join(" ") + globalThis.all.error);
+const displayed = async () => ({ caller: await statuses(pages.caller), callee: await statuses(pages.callee) });
+
+await main(async () => {
+  const browser = await step("launch", 20, launch);
+  try {
+    for (const login of ["caller", "callee"]) {
+      const page = pages[login] = await (await browser.newContext()).newPage();
+      errors.push(watchConsole(page));
+      await step(`open the page of the ${login}`, 20, () => page.goto(options.address));
+      await step(`register the ${login}`, 20, () => page.evaluate(begin, { urlServer: options.socket, login, domain: "localhost" }));
+    }
+    await step("call", 30, () => pages.caller.evaluate(async () => {
+      const { all } = globalThis;
+      all.follow(all.session.createCall({ callee: "callee", visibleName: "Ann", ...all.media }));
+      await all.call.call();
+    }));
+    await step("see and hear", 30, () => Promise.all([hears(pages.caller), hears(pages.callee)]));
+    const visible = await pages.callee.evaluate(() => globalThis.all.call.visibleName());
+    say("talking", { displayed: { ...await displayed(), visible } });
+    await step("hold", 20, () => pages.caller.evaluate(async () => {
+      await globalThis.all.call.hold();
+      await globalThis.all.call.unhold();
+    }));
+    say("held", { displayed: await displayed() });
+    await stopSign(Number(options.seconds ?? 60));
+    await step("hang up", 20, async () => {
+      await pages.callee.evaluate(() => globalThis.all.call.hangup().then(() => undefined));
+      await pages.caller.evaluate(() => globalThis.all.call.ended.then(() => undefined));
+    });
+    say("stopped", { displayed: await displayed(), consoleErrors: errors.flat() });
+  } finally {
+    await browser.close();
+  }
+}, async () => ({ displayed: await displayed(), consoleErrors: errors.flat() }));
