@@ -1,6 +1,6 @@
 // Runs calls of our SDK against the real server: a page calls another one without a SIP server.
 //
-//   node sdk-calls.mjs http://localhost:8081/ --socket ws://localhost:8080 [--seconds 60]
+//   node sdk-calls.mjs http://localhost:8081/ [--seconds 60]
 //
 // Prints {"event":"talking"} when both pages see and hear each other, and after hold and return {"event":"held"}. When standard input closes,
 // the called page hangs up and {"event":"stopped"} follows. Each event has the statuses that both calls went through.
@@ -8,7 +8,7 @@
 import { launch, watchConsole } from "./lib/browser.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
-const options = readArguments(["socket", "seconds"]);
+const options = readArguments(["seconds"]);
 const pages = {};
 let errors = [];
 
@@ -30,12 +30,14 @@ async function begin({ urlServer, login, domain }) {
   await session.registered;
 }
 
-/** Waits until the page gets pictures and sound of the other side. */
+/** Waits until the page has got two seconds of pictures and sound of the other side. */
 async function hears(page) {
   await page.waitForFunction(async () => {
-    const { inboundStream: { audio, video } } = await globalThis.all.call.getStats();
-    const shown = document.querySelector("video")?.getVideoPlaybackQuality().totalVideoFrames ?? 0;
-    return shown > 10 && video?.framesDecoded > 10 && audio?.bytesReceived > 5000 && audio?.audioLevel > 0;
+    const { call, media } = globalThis.all;
+    const { inboundStream: { audio } } = await call.getStats();
+    const video = media.remoteVideoDisplay.querySelector("video");
+    const { totalVideoFrames = 0 } = video?.getVideoPlaybackQuality() ?? {};
+    return totalVideoFrames > 30 && video.currentTime > 2 && audio?.packetsReceived > 90 && video.videoWidth === 320;
   }, undefined, { timeout: 20_000, polling: 200 });
 }
 
@@ -49,7 +51,7 @@ await main(async () => {
       const page = pages[login] = await (await browser.newContext()).newPage();
       errors.push(watchConsole(page));
       await step(`open the page of the ${login}`, 20, () => page.goto(options.address));
-      await step(`register the ${login}`, 20, () => page.evaluate(begin, { urlServer: options.socket, login, domain: "localhost" }));
+      await step(`register the ${login}`, 20, () => page.evaluate(begin, { urlServer: `${options.address.replace("http", "ws")}ws`, login, domain: "localhost" }));
     }
     await step("call", 30, () => pages.caller.evaluate(async () => {
       const { all } = globalThis;

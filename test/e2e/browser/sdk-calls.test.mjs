@@ -64,6 +64,14 @@ test("the account goes to the server, and its registration is told", async (t) =
   session.createStream({ name: "a registered session still publishes" });
 });
 
+test("a session that does not connect is not registered", async (t) => {
+  const world = fakeBrowser(t);
+  const session = createSession({ urlServer: "wss://server.test", sipOptions });
+  world.sockets[0].drop();
+  await assert.rejects(session.registered, { reason: "connect_failed" });
+  await assert.rejects(session.connected, { reason: "connect_failed" });
+});
+
 test("an outgoing call from the offer to the end", async (t) => {
   const { answered, call, own, say, session, socket, told, world } = await called(t);
   const { callId, caller, callee, incoming, hasAudio, hasVideo, mediaProvider, sdp, status, visibleName } = socket.last("call");

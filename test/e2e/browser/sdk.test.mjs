@@ -107,6 +107,7 @@ describe("session", () => {
   test("reasons why a session does not connect", async (t) => {
     for (const [what, act, reason, status, info = ""] of [
       ["refused", ({ socket }) => socket.drop(), "connect_failed", "FAILED"],
+      ["forbidden by the page's policy", ({ socket }) => socket.onerror({}), "connect_failed", "FAILED"],
       ["not in time", () => undefined, "connect_timeout", "FAILED"],
       ["closed at once", ({ socket }) => {
         socket.accept();

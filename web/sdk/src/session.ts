@@ -86,7 +86,7 @@ export class Session extends Emitter<SessionEvents> {
 
   /** A method of the SDK with calls. Without them it throws `unsupported`. */
   createCall(_options?: unknown): unknown {
-    throw new SdkError("unsupported", "load the SDK with calls");
+    throw new SdkError("unsupported", "another build has calls");
   }
 
   /** Returns the console, for pages of the vendor's SDK. */

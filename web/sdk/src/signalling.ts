@@ -30,7 +30,9 @@ export class Signalling {
     this._socket = new WebSocket(url);
     this._socket.onopen = () => this._opened(options);
     this._socket.onmessage = ({ data }) => this._received(data);
-    this._socket.onclose = ({ reason }) => this._end(this._wasOpen ? "disconnected" : "connect_failed", reason);
+    // No close follows an error if the page's policy forbids the address.
+    this._socket.onclose = this._socket.onerror = ({ reason }: any) =>
+      this._end(this._wasOpen ? "disconnected" : "connect_failed", reason);
     if (options.timeoutMs > 0) {
       this._timers.push(setTimeout(() => this._wasOpen || this._end("connect_timeout"), options.timeoutMs));
     }
