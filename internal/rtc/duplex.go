@@ -77,6 +77,7 @@ func (d *Duplex) Accept(answer string) error {
 		d.end(err)
 		return err
 	}
+	d.agreed.Store(parsed) // now, not when Run takes it: the other side of the call is told what was agreed on
 	d.answers <- parsed
 	return nil
 }

@@ -35,6 +35,17 @@ func TestVendorPages(t *testing.T) {
 	b.stop()
 }
 
+// The vendor's pages that call, by their buttons: they call each other, without a SIP server.
+func TestVendorCalls(t *testing.T) {
+	s := startServer(t, "enable_local_videochat=true")
+	args := []string{s.socket, "--domain", "localhost"}
+	if folder := os.Getenv("SCREENSHOTS"); folder != "" {
+		args = append(args, "--screenshots", folder)
+	}
+	b := startBrowser(t, "vendor-calls.mjs", args...)
+	b.await("done")
+}
+
 // RestApi in a page of another server: with a login it works where that page is named, also where no login is wanted; where it is not
 // named, the error says which setting that is.
 func TestRestApiFromElsewhere(t *testing.T) {

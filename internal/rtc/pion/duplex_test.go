@@ -189,7 +189,13 @@ func (x *exchange) ring(c *testkit.Caller, terms rtc.Terms) (*rtc.Duplex, func()
 	}
 	gone := make(chan error, 1)
 	go func() {
-		gone <- c.Answer(ctx, d.SDP(), func(answer string) error { return d.Accept(candidates.ReplaceAllString(answer, "")) })
+		gone <- c.Answer(ctx, d.SDP(), func(answer string) error {
+			err := d.Accept(candidates.ReplaceAllString(answer, ""))
+			if err == nil && d.Codec(media.Audio) == media.CodecNone && d.Codec(media.Video) == media.CodecNone {
+				x.t.Error("it is not known at once what was agreed on")
+			}
+			return err
+		})
 	}()
 	return d, x.run(d, gone, cancel)
 }
