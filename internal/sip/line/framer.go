@@ -35,6 +35,9 @@ func (f *framer) next() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if line, _, _ := bytes.Cut(head, []byte("\r\n")); !bytes.HasPrefix(line, []byte("SIP/2.0 ")) && !bytes.HasSuffix(line, []byte(" SIP/2.0")) {
+		return nil, fmt.Errorf("%w: no start line", errFrame) // the Content-Length before was wrong
+	}
 	length, err := contentLength(head)
 	if err != nil {
 		return nil, err

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// maxQueued is how many messages wait for a slow connection. After that it is closed: the peer has to make a new one.
-const maxQueued = 64
+// maxQueued is how many messages wait for a slow connection. After that it is closed: the peer has to make a new one. When the server ends,
+// every call of a trunk sends its BYE at once.
+const maxQueued = 1024
 
 var errSlow = errors.New("the peer reads too slowly")
 

@@ -68,11 +68,14 @@ func TestTLS(t *testing.T) {
 		srv:   map[string][]*net.SRV{"_sips._tcp.sip.example": records, "_sips._tcp.evil.example": records},
 		hosts: map[string]string{"host.example": "127.0.0.1"},
 	}
+	elsewhere := fmt.Sprintf(":%d;maddr=127.0.0.1", server.Port("tls"))
 	for _, test := range []struct {
 		name, domain string
 		roots        *x509.CertPool
 		insecure, ok bool
 	}{
+		{"right, by another address", "sip.example" + elsewhere, trusted, false, true},
+		{"another name, by another address", "evil.example" + elsewhere, trusted, false, false},
 		{"right", "sip.example", trusted, false, true},
 		{"signed by a stranger", "sip.example", others, false, false},
 		{"another name", "evil.example", trusted, false, false},
@@ -149,6 +152,21 @@ func overTCP(method string, seq int, branch string) string {
 	return incoming(method, seq, "SIP/2.0/TCP 10.0.0.1;branch="+cookie+branch)
 }
 
+// Two line ends at once are a ping. One answers a ping of ours, however many come.
+func TestFramerPong(t *testing.T) {
+	for _, test := range []struct{ size, want int }{{2, 0}, {4, 2}, {8, 2}} {
+		pongs := 0
+		f := &framer{
+			reader:   bufio.NewReader(&pieceReader{[]byte("\r\n\r\n\r\n\r\n" + invite), test.size}),
+			deadline: func(bool) error { return nil },
+			pong:     func() { pongs++ },
+		}
+		if data, err := f.next(); err != nil || string(data) != invite || pongs != test.want {
+			t.Errorf("%d bytes at a time: %d pongs, want %d; %q, %v", test.size, pongs, test.want, data, err)
+		}
+	}
+}
+
 func TestStream(t *testing.T) {
 	n := newNode(t, nil)
 	t.Run("in pieces, and together", func(t *testing.T) {
@@ -190,6 +208,7 @@ func TestStream(t *testing.T) {
 	for name, data := range map[string]string{
 		"no Content-Length":  strings.Replace(overTCP("BYE", 1, "d"), "Content-Length: 0\r\n", "", 1),
 		"two lengths":        strings.Replace(overTCP("BYE", 1, "d"), "Content-Length: 0", "Content-Length: 0\r\nl: 1", 1),
+		"too short a length": strings.Replace(overTCP("BYE", 1, "d"), "Content-Length: 0\r\n\r\n", "Content-Length: 2\r\n\r\nv=0\r\n\r\n", 1),
 		"a negative length":  strings.Replace(overTCP("BYE", 1, "d"), "Content-Length: 0", "Content-Length: -1", 1),
 		"too long a body":    strings.Replace(overTCP("BYE", 1, "d"), "Content-Length: 0", "Content-Length: 70000", 1),
 		"fields without end": "BYE sip:a SIP/2.0\r\nX: " + strings.Repeat("x", maxDatagram),
@@ -200,6 +219,9 @@ func TestStream(t *testing.T) {
 			s.send(data)
 			s.wantClosed()
 		})
+	}
+	if in := n.wantRequest("BYE"); string(in.request.Body) != "v=" { // the one whose length is too short
+		t.Errorf("the body is %q", in.request.Body)
 	}
 	t.Run("a broken message between good ones", func(t *testing.T) {
 		s := dialNode(t, n)
@@ -296,7 +318,7 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 // An idle connection is closed, if Keep does not hold it.
 func TestIdle(t *testing.T) {
 	l := New(DefaultConfig(), Parts{}, silent())
-	idle, held, busy := newLink(route{remote: peerA}, nil), newLink(route{remote: peerB}, nil), newLink(route{}, nil)
+	idle, held, busy := newLink(route{remote: peerA}, nil), newLink(route{remote: peerB}, &net.TCPConn{}), newLink(route{}, nil)
 	for _, c := range []*link{idle, held, busy} {
 		l.links.add(c)
 		c.used = start
@@ -317,6 +339,9 @@ func TestIdle(t *testing.T) {
 		if ended != test.want {
 			t.Errorf("%s: ended: %v, want %v", name, ended, test.want)
 		}
+	}
+	if len(busy.out) != 1 || len(held.out) != 0 {
+		t.Errorf("%d pings to a peer, %d to one that connected to us: want 1 and none", len(busy.out), len(held.out))
 	}
 }
 

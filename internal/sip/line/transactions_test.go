@@ -413,15 +413,17 @@ func TestNextAddress(t *testing.T) {
 // An old connection may be closed by the peer at the moment when we use it: the request is sent once more.
 func TestBrokenConnection(t *testing.T) {
 	path := Path{Transport: "tcp", Remote: peerA}
-	b := newBench(t)
-	b.send(request("OPTIONS", 1), path)
-	b.made = true
-	b.tx.lost(b.now, path.route(), errors.New("closed"))
-	b.wantTimes("OPTIONS", 0, 0)
-	b.wantGot()
-	b.tx.lost(b.now, path.route(), errors.New("closed"))
-	b.wantGot("send OPTIONS to 192.0.2.1:5060 over tcp: closed")
-	b.wantEmpty()
+	for _, made := range []bool{true, false} { // a request before may have made the next connection
+		b := newBench(t)
+		b.send(request("OPTIONS", 1), path)
+		b.made = made
+		b.tx.lost(b.now, path.route(), errors.New("closed"))
+		b.wantTimes("OPTIONS", 0, 0)
+		b.wantGot()
+		b.tx.lost(b.now, path.route(), errors.New("closed"))
+		b.wantGot("send OPTIONS to 192.0.2.1:5060 over tcp: closed")
+		b.wantEmpty()
+	}
 }
 
 func TestAnswersToIncomingInvite(t *testing.T) {
