@@ -175,6 +175,7 @@ func (c *Config) deriveSIP() error {
 	if c.SIP.Account.Password, err = readSecret(c.SIP.Account.PasswordFile); err != nil {
 		errs = append(errs, fmt.Errorf("sip_account_password_file: %w", err))
 	}
+	c.WCS.ClickToCall.Account = c.SIP.Account.Account()
 	return errors.Join(errs...)
 }
 
@@ -236,7 +237,7 @@ func (c Config) Validate() error {
 		{"streams", c.Stream.Validate()},
 		{"signalling", c.WCS.Validate()},
 		{"WHIP", c.WHIP.Validate()},
-		{"SIP", errors.Join(c.SIP.Validate(), c.validateRelay())},
+		{"SIP", errors.Join(c.SIP.Validate(), c.validateServerAccount())},
 		{"shares", c.Shares.Validate()},
 		{"load", load.PercentRange.Check("max_load_percent:", c.MaxLoad)},
 	} {
@@ -247,8 +248,11 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateRelay refuses a server that lets everybody make calls at the cost of the account in the settings.
-func (c Config) validateRelay() error {
+// validateServerAccount refuses a server that lets everybody make calls at the cost of the account in the settings.
+func (c Config) validateServerAccount() error {
+	if c.WCS.ClickToCall.Callee != "" && c.SIP.Account.Login == "" {
+		return errors.New("sip_click_to_call_callee needs sip_account_login")
+	}
 	if c.SIP.Enabled && c.SIP.Account.Login != "" && !c.REST.Auth && !c.SIP.OpenREST && (c.Listen.HTTP >= 0 || c.Listen.HTTPS >= 0) {
 		return errors.New("sip_account_login with disable_rest_auth=true lets everybody call at the cost of this account: " +
 			"set disable_rest_auth=false, or sip_open_rest=true if a firewall keeps others away")
@@ -369,7 +373,7 @@ func (c *Config) settings() []setting {
 		text("sip_account_domain", &c.SIP.Account.Domain),
 		text("sip_account_password_file", &c.SIP.Account.PasswordFile),
 		boolean("sip_open_rest", &c.SIP.OpenREST),
-		text("sip_click_to_call_callee", &c.SIP.ClickToCallCallee),
+		text("sip_click_to_call_callee", &c.WCS.ClickToCall.Callee),
 		list("sip_allowed_hosts", &c.SIP.AllowedHosts),
 		text("sip_allowed_callees", &c.SIP.AllowedCallees),
 		text("sip_denied_callees", &c.SIP.DeniedCallees),

@@ -163,6 +163,7 @@ func (k *call) live(ctx, children context.Context) error {
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	streamEnded := k.source.Done()
 	k.begin(children, time.Now())
 	for {
 		k.carryOut(ctx, time.Now())
@@ -183,6 +184,9 @@ func (k *call) live(ctx, children context.Context) error {
 			k.dial(children, time.Now(), p)
 		case e := <-k.ends:
 			k.end(time.Now(), e)
+		case <-streamEnded: // by us, or because somebody has terminated the stream or taken its name over
+			streamEnded = nil
+			k.end(time.Now(), ending{dialog.ReasonHungUp, fmt.Sprintf("the stream has ended: %v", k.source.Err())})
 		case <-timer.C:
 			k.tick(time.Now())
 		case <-ctx.Done():
@@ -232,7 +236,7 @@ func (k *call) tick(now time.Time) {
 	}
 }
 
-// end hangs up, cancels or refuses the call.
+// end hangs up, cancels or refuses the call. Only the first call has an effect.
 func (k *call) end(now time.Time, e ending) {
 	if k.dialog != nil {
 		k.dialog.End(now, e.reason, e.info)
@@ -259,9 +263,7 @@ func (k *call) conclude(now time.Time, s dialog.StatusChanged) {
 	if k.page != nil {
 		_ = k.page.Play(nil) // it fails only if the page has gone
 	}
-	if k.source != nil {
-		k.source.Close(fmt.Errorf("the call ended: %s", cmp.Or(s.Info, string(s.Reason))))
-	}
+	k.source.Close(fmt.Errorf("the call ended: %s", cmp.Or(s.Info, string(s.Reason))))
 	k.ways.close()
 	k.calls.conclude(k, now, s)
 	var lasted time.Duration

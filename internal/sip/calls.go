@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -58,6 +59,9 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Calls, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, "Transponder")
+	// A server that takes calls from outside is found before it has made a call.
+	cfg.Line.Listen = cfg.Enabled && (cfg.Line.Listen || len(cfg.IncomingAllow) > 0)
 	c := &Calls{
 		cfg: cfg, parts: parts, policy: p, log: log,
 		pushed: map[string]*call{}, byKey: map[dialog.Key]*call{}, accounts: map[Account]*registration{},

@@ -31,31 +31,30 @@ type Config struct {
 
 	Account Server // the account of the server, for requests without one
 
-	Video             bool     // false: no call has pictures
-	Exclude           []string // codecs that are not offered, by their names in SDP
-	ExcludePushed     []string // those of calls that are pushed at once
-	VP8               bool     // accept VP8, which has to be transcoded for most destinations
-	OpusFirst         bool     // offer Opus before G.711
-	HighProfile       bool     // offer H.264 in High profile, too
-	SendVideo         bool     // send pictures to the phone, too
-	EarlyMedia        bool     // publish what the phone sends before it answers
-	SRTP              SRTP
-	SRTPWithoutTLS    bool   // keys may travel in messages that are not encrypted
-	Digits            Digits // how digits are sent if the request does not say
-	AnswerTimeout     time.Duration
-	SessionExpires    time.Duration // 0: no session timers, unless the peer wants one
-	RegisterExpires   time.Duration
-	RewriteContact    bool          // register the address under which the registrar sees us
-	MaxCalls          int           // calls at a time
-	MaxDuration       time.Duration // of a call after the answer; 0: any
-	CallsPerMinute    int           // that requests may start
-	AllowedHosts      []string      // rules as those of pushes: where calls may go. Empty: anywhere
-	AllowedCallees    string        // regular expression: what a callee must match. "": all
-	DeniedCallees     string        // regular expression: what no callee may match. "": none
-	IncomingAllow     []netip.Prefix
-	IncomingStream    string // name of the stream of an incoming call, with {user} and {caller}. "": such calls are not taken
-	OpenREST          bool   // an account of the server may be used through a REST API without passwords
-	ClickToCallCallee string // the only callee of pages that have no account
+	Video           bool     // false: no call has pictures
+	Exclude         []string // codecs that are not offered, by their names in SDP
+	ExcludePushed   []string // those of calls that are pushed at once
+	VP8             bool     // accept VP8, which has to be transcoded for most destinations
+	OpusFirst       bool     // offer Opus before G.711
+	HighProfile     bool     // offer H.264 in High profile, too
+	SendVideo       bool     // send pictures to the phone, too
+	EarlyMedia      bool     // publish what the phone sends before it answers
+	SRTP            SRTP
+	SRTPWithoutTLS  bool   // keys may travel in messages that are not encrypted
+	Digits          Digits // how digits are sent if the request does not say
+	AnswerTimeout   time.Duration
+	SessionExpires  time.Duration // 0: no session timers, unless the peer wants one
+	RegisterExpires time.Duration
+	RewriteContact  bool          // register the address under which the registrar sees us
+	MaxCalls        int           // calls at a time
+	MaxDuration     time.Duration // of a call after the answer; 0: any
+	CallsPerMinute  int           // that requests may start
+	AllowedHosts    []string      // rules as those of pushes: where calls may go. Empty: anywhere
+	AllowedCallees  string        // regular expression: what a callee must match. "": all
+	DeniedCallees   string        // regular expression: what no callee may match. "": none
+	IncomingAllow   []netip.Prefix
+	IncomingStream  string // name of the stream of an incoming call, with {user} and {caller}. "": such calls are not taken
+	OpenREST        bool   // an account of the server may be used through a REST API without passwords
 
 	Targets transponder.TargetPolicy // where messages and media may go
 }
@@ -150,8 +149,8 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
-	if c.ClickToCallCallee != "" && c.Account.Login == "" {
-		errs = append(errs, errors.New("sip_click_to_call_callee needs sip_account_login"))
+	if !plain(c.UserAgent) {
+		errs = append(errs, errors.New("user_agent is too long, or holds a control character"))
 	}
 	if c.IncomingStream != "" && !strings.Contains(c.IncomingStream, "{") {
 		errs = append(errs, errors.New("sip_incoming_stream must contain {user} or {caller}: each call needs a stream of its own"))
@@ -169,7 +168,7 @@ func (s Server) validate() error {
 	return nil
 }
 
-// account returns the server's account in the form of a request.
-func (s Server) account() Account {
+// Account returns the account in the form of a request.
+func (s Server) Account() Account {
 	return Account{Login: s.Login, Domain: s.Domain, Password: string(s.Password)}
 }

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,6 @@ func TestStatuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
 			s := newServer(t, nil)
 			p := s.phone()
 			s.start(Request{CallID: "c", Callee: p.URI("bob"), Audio: true})
@@ -159,24 +159,27 @@ func TestPhoneRefusesPictures(t *testing.T) {
 // An early answer is shown as a status, and its media is not published unless the settings want that.
 func TestEarlyMedia(t *testing.T) {
 	for _, publish := range []bool{false, true} {
-		s := newServer(t, func(c *Config) { c.EarlyMedia = publish })
-		p := s.phone()
-		s.start(Request{CallID: "c", Callee: p.URI("bob"), Audio: true})
-		src, _ := s.hub.Source("sip-c")
-		invite := p.Await("INVITE")
-		audio := phone.NewStream(t)
-		offered, _ := phone.Of(phone.ReadSDP(invite.Body), "audio")
-		audio.SendTo(offered)
-		p.Reply(invite, phone.Reply{Code: 183, SDP: phone.Offer(audio, nil)})
-		s.wait("progress", func(i Info) bool { return i.Status == dialog.SessionProgress && i.SDP != "" })
-		stop := audio.Play(&phone.Sound{SSRC: 7, Payload: phone.Tone(440, false, nil)}, phone.Reports{})
-		s.wait("early packets", func(i Info) bool { return i.PacketsReceived > 5 })
-		if src.IsLive() != publish || (src.Stats().Audio.Frames > 0) != publish {
-			t.Errorf("early media is published: %v, want %v", src.IsLive(), publish)
-		}
-		stop()
-		s.stop()
+		t.Run(fmt.Sprint("publish ", publish), func(t *testing.T) { testEarlyMedia(t, publish) })
 	}
+}
+
+func testEarlyMedia(t *testing.T, publish bool) {
+	s := newServer(t, func(c *Config) { c.EarlyMedia = publish })
+	p := s.phone()
+	s.start(Request{CallID: "c", Callee: p.URI("bob"), Audio: true})
+	src, _ := s.hub.Source("sip-c")
+	invite := p.Await("INVITE")
+	audio := phone.NewStream(t)
+	offered, _ := phone.Of(phone.ReadSDP(invite.Body), "audio")
+	audio.SendTo(offered)
+	p.Reply(invite, phone.Reply{Code: 183, SDP: phone.Offer(audio, nil)})
+	s.wait("progress", func(i Info) bool { return i.Status == dialog.SessionProgress && i.SDP != "" })
+	stop := audio.Play(&phone.Sound{SSRC: 7, Payload: phone.Tone(440, false, nil)}, phone.Reports{})
+	s.wait("early packets", func(i Info) bool { return i.PacketsReceived > 5 })
+	if src.IsLive() != publish || (src.Stats().Audio.Frames > 0) != publish {
+		t.Errorf("early media is published: %v, want %v", src.IsLive(), publish)
+	}
+	stop()
 }
 
 // The call goes through a proxy, which wants a password; every request takes the way that the proxies have asked for.

@@ -32,10 +32,13 @@ type Phone struct {
 	closed       bool          // guarded by Calls.mu
 }
 
-// Open makes a phone of an account. The zero Account is the account of the server. It fails with ErrOff, *RequestError or ErrStopping.
+// Open makes a phone of an account. ctx carries values only. It fails with ErrOff, *RequestError or ErrStopping.
 func (c *Calls) Open(ctx context.Context, a Account, page Page, ev PhoneEvents) (*Phone, error) {
 	if !c.cfg.Enabled {
 		return nil, ErrOff
+	}
+	if a.Login == "" { // it would be the account of the server, and pages are open to everybody
+		return nil, &RequestError{"sipLogin", "it is missing"}
 	}
 	a = c.cfg.complete(a)
 	if _, err := routeOf(a); err != nil {

@@ -54,15 +54,9 @@ func TestCallsShareRegistration(t *testing.T) {
 		}
 		registrar.Reply(invite, phone.Reply{Code: 486})
 	}
-	gone := registrar.Await("REGISTER")
-	if err := ann.Check(gone); gone.Header("Expires") != "0" || err != nil {
-		registrar.Reply(gone, phone.Reply{Code: 401, Headers: []string{"WWW-Authenticate: " + ann.Challenge()}})
-		gone = registrar.Await("REGISTER")
-	}
-	if gone.Header("Expires") != "0" {
+	if gone := registrar.Await("REGISTER"); gone.Header("Expires") != "0" {
 		t.Errorf("the last REGISTER is\n%s", gone.Raw)
 	}
-	registrar.Reply(gone, phone.Reply{Code: 200})
 	if n := s.Stats(); n.Registered != 1 || n.Registrations != (Registrations{}) {
 		t.Errorf("the figures are %+v", n)
 	}

@@ -140,7 +140,7 @@ func (a Account) check() error {
 func (c Config) complete(a Account) Account {
 	if a == (Account{}) || a == (Account{Register: true}) {
 		register := a.Register
-		a = c.Account.account()
+		a = c.Account.Account()
 		a.Register = a.Login != "" && (register || c.IncomingStream != "")
 	}
 	a.Domain = cmp.Or(a.Domain, c.Domain)

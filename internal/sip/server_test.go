@@ -30,9 +30,10 @@ type server struct {
 	stop   func()
 }
 
-// newServer runs calls until the test ends. change may change the settings.
+// newServer runs calls until the test ends, beside other tests. change may change the settings.
 func newServer(t *testing.T, change func(*Config)) *server {
 	t.Helper()
+	t.Parallel()
 	cfg := DefaultConfig()
 	cfg.Line.Address, cfg.Line.Port, cfg.Line.Listen = "127.0.0.1", 0, true
 	cfg.UserAgent = "Transponder/test"
@@ -127,7 +128,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// phone starts a phone that confirms the end of calls by itself. The server stops before the phone.
+// phone starts a phone that confirms the ends of calls and registrations by itself. The server stops before the phone.
 func (s *server) phone() *phone.Phone {
 	var p *phone.Phone
 	var invite *phone.Message
@@ -139,6 +140,10 @@ func (s *server) phone() *phone.Phone {
 			_ = p.TryReply(m, phone.Reply{Code: 200}) // it fails if the test is over
 			if m.Method == "CANCEL" {
 				_ = p.TryReply(invite, phone.Reply{Code: 487})
+			}
+		case "REGISTER":
+			if m.Header("Expires") == "0" {
+				_ = p.TryReply(m, phone.Reply{Code: 200})
 			}
 		}
 		return false

@@ -147,7 +147,7 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 // pushOf returns the push that a request asks for.
 func pushOf(info Info, r Request, callee address) transponder.Request {
 	return transponder.Request{
-		StreamName: info.StreamName, URL: r.RTMPURL, TargetName: pushedName(r, callee),
+		StreamName: info.StreamName, URL: r.RTMPURL, TargetName: pushedName(r, callee), Options: transponder.Options{Picture: r.Picture},
 	}
 }
 

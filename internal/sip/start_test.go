@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"transponder/internal/sip/dialog"
 	"transponder/internal/stream"
@@ -25,7 +26,6 @@ func TestPushOfCall(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
 			s := newServer(t, nil)
 			p := s.phone()
 			tt.r.CallID, tt.r.Callee, tt.r.Audio, tt.r.RTMPURL = "c", p.URI("bob"), true, "rtmp://live.example/app"
@@ -105,6 +105,7 @@ func TestRefusedRequests(t *testing.T) {
 	}
 	s.pushes.refuse = nil
 	s.start(good) // all that was refused is free
+	p.Reply(p.Await("INVITE"), phone.Reply{Code: 486})
 	if turned := s.Stats().Turned; turned["policy"] != 2 || turned["duplicate"] != 4 || turned["request"] != 6 {
 		t.Errorf("turned away: %v", turned)
 	}
@@ -130,6 +131,11 @@ func TestLimits(t *testing.T) {
 	if err := s.Start(t.Context(), request("4")); !errors.Is(err, ErrTooMany) {
 		t.Errorf("a fourth start within a minute: %v", err)
 	}
+	invite, err := p.Find("INVITE", "3", 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Reply(invite, phone.Reply{Code: 486})
 }
 
 func TestSwitchedOff(t *testing.T) {

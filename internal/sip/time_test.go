@@ -1,0 +1,266 @@
+package sip
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"transponder/internal/sip/dialog"
+	"transponder/internal/sip/leg"
+)
+
+// A call that has ended is found for 10 s, and its goroutine waits longer for a 2xx that comes late.
+func TestEndedCallIsFoundForAWhile(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		invite := l.call("c")
+		l.line.respond(invite, 486, "")
+		synctest.Wait()
+		time.Sleep(foundFor - time.Millisecond)
+		if i := l.info("c"); i.Status != dialog.Busy {
+			t.Errorf("the call is %+v", i)
+		}
+		time.Sleep(time.Millisecond)
+		if found := l.Find(Filter{}); len(found) != 0 {
+			t.Errorf("it is still found: %+v", found)
+		}
+		l.line.respond(invite, 200, "") // it crossed our patience: somebody would pay for this call
+		synctest.Wait()
+		if l.line.count("ACK") != 1 || l.line.count("BYE") != 1 {
+			t.Error("a late 200 is not acknowledged and hung up")
+		}
+		time.Sleep(2 * time.Minute)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.byKey) != 0 {
+			t.Errorf("%d calls are kept", len(l.byKey))
+		}
+	})
+}
+
+// Nobody answers: the call is cancelled, and its end is no failure.
+func TestNobodyAnswers(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		l.line.respond(l.call("c"), 180, "")
+		time.Sleep(DefaultConfig().AnswerTimeout + time.Second)
+		synctest.Wait()
+		if i := l.info("c"); i.Status != dialog.Finish || i.Reason != dialog.ReasonNoAnswer || l.line.count("CANCEL") != 1 {
+			t.Errorf("the call is %+v", i)
+		}
+	})
+}
+
+// A call ends if the settings limit its time, if its phone sends nothing, or if its media ends.
+func TestCallsThatWeEnd(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Config)
+		cause  func(lab)
+		status dialog.Status
+		reason dialog.Reason
+		info   string
+	}{
+		{"longest time", func(c *Config) { c.MaxDuration = time.Hour }, func(lab) { time.Sleep(time.Hour) },
+			dialog.Finish, dialog.ReasonHungUp, "the call has lasted 1h0m0s"},
+		{"no media", nil, func(l lab) { l.legs.last().events.MediaTimeout(fmt.Errorf("no RTP from 192.0.2.1:4000")) },
+			dialog.Failed, dialog.ReasonMediaTimeout, "no RTP from 192.0.2.1:4000"},
+		{"stream terminated", nil, func(l lab) { src, _ := l.hub.Source("sip-c"); src.Close(errors.New("by request")) },
+			dialog.Finish, dialog.ReasonHungUp, "the stream has ended: by request"},
+		{"panic", nil, func(l lab) { panicInside(l, "c") }, dialog.Failed, dialog.ReasonTransport, "an internal error"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inLab(t, func(c *Config) {
+				c.SessionExpires = 0
+				if tt.change != nil {
+					tt.change(c)
+				}
+			}, func(l lab) {
+				l.answered("other")
+				l.answered("c")
+				tt.cause(l)
+				synctest.Wait()
+				if i := l.info("c"); i.Status != tt.status || i.Reason != tt.reason || i.Detail != tt.info {
+					t.Errorf("the call is %+v", i)
+				}
+				if l.line.count("BYE") == 0 {
+					t.Error("the phone was not told")
+				}
+				select {
+				case <-l.legs.last().ended:
+				default:
+					t.Error("the media goes on")
+				}
+				if _, found := l.hub.Source("sip-c"); found {
+					t.Error("the stream goes on")
+				}
+				if other := l.info("other"); tt.name != "longest time" && other.Status != dialog.Established {
+					t.Errorf("another call has ended, too: %+v", other)
+				}
+				if want := map[bool]int64{true: 1}[tt.name == "panic"]; l.Stats().Panics != want {
+					t.Errorf("%d panics are counted", l.Stats().Panics)
+				}
+			})
+		})
+	}
+}
+
+// panicInside makes the goroutine of a call panic.
+func panicInside(l lab, id string) {
+	k, err := l.find(id)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	k.post(func(time.Time) { panic("a bug") })
+}
+
+// Phones that do not confirm their BYE do not hold up the end of the server.
+func TestEndOfServerIsBounded(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		l.answered("a")
+		l.answered("b")
+		if err := l.Start(t.Context(), Request{CallID: "c", Callee: "bob", Audio: true, Account: Account{
+			Login: "ann", Domain: "example.com", Register: true,
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		began := time.Now()
+		l.end()
+		if took := time.Since(began); took < hangUpLimit || took > hangUpLimit+unregisterLimit {
+			t.Errorf("the end took %v", took)
+		}
+		if l.line.count("BYE") != 2 {
+			t.Errorf("%d phones were told", l.line.count("BYE"))
+		}
+	})
+}
+
+// A registrar that is not found is looked for again after 5 s, then after 10 s, and then the account is registered and kept so.
+func TestRegistrarIsLookedForAgain(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		lose := func(lost bool) {
+			l.line.mu.Lock()
+			defer l.line.mu.Unlock()
+			l.line.lost = lost
+		}
+		lose(true)
+		p := &page{}
+		account := Account{Login: "ann", Domain: "example.com", Register: true}
+		if _, err := l.Open(t.Context(), account, Page{}, p); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(14 * time.Second)
+		if err := l.Health(); err == nil {
+			t.Error("the registration is up without a registrar")
+		}
+		lose(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		r := l.line.last("REGISTER")
+		if r == nil {
+			t.Fatal("15 s after the start the registrar is not looked for")
+		}
+		l.line.respond(r, 200, "", dialog.Field{Name: "Expires", Value: "30"})
+		synctest.Wait()
+		if err := l.Health(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(16 * time.Second)
+		synctest.Wait()
+		if l.line.count("REGISTER") != 2 {
+			t.Error("a registration of 30 s was not refreshed after 15 s")
+		}
+		if len(p.told) != 1 || p.told[0] != "registered" {
+			t.Errorf("the page was told %q", p.told)
+		}
+	})
+}
+
+// Without free ports there is no call, and no message is sent.
+func TestNoPorts(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		l.legs.full = true
+		if l.call("c") != nil {
+			t.Error("an INVITE was sent")
+		}
+		if i := l.info("c"); i.Status != dialog.Failed || !strings.Contains(i.Detail, leg.ErrNoPorts.Error()) {
+			t.Errorf("the call is %+v", i)
+		}
+	})
+}
+
+// Digits go by INFO to a phone that takes none by RTP.
+func TestDigitsWithoutEvents(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		invite := l.call("c")
+		if err := l.SendDigits("c", "1", ""); !errors.Is(err, ErrState) {
+			t.Errorf("before the answer: %v", err)
+		}
+		l.line.respond(invite, 200, "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n")
+		synctest.Wait()
+		if err := l.SendDigits("c", "1", DigitsRTP); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if info := l.line.last("INFO"); info == nil || !strings.Contains(string(info.Body), "Signal=1") {
+			t.Errorf("the INFO is %+v", info)
+		}
+	})
+}
+
+// A phone hears what is injected: a stream until the stream ends, and a file in its place.
+func TestInject(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		l.answered("other")
+		l.answered("c")
+		media := l.legs.last()
+		hears := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			if i := l.info("c"); i.Injected != want {
+				t.Errorf("the phone hears %q, want %q", i.Injected, want)
+			}
+		}
+		if err := l.InjectStream("c", "none"); err != ErrNoStream {
+			t.Errorf("a stream that is not there: %v", err)
+		}
+		if err := l.InjectStream("nobody", "sip-other"); err != ErrNoCall {
+			t.Errorf("a call that is not there: %v", err)
+		}
+		var bad *RequestError
+		if err := l.InjectStream("c", "sip-c"); !errors.As(err, &bad) {
+			t.Errorf("the call's own stream: %v", err)
+		}
+		if err := l.InjectStream("c", "sip-other"); err != nil {
+			t.Fatal(err)
+		}
+		hears("sip-other")
+		if err := l.InjectStream("c", "sip-other"); !errors.Is(err, ErrState) {
+			t.Errorf("a second stream: %v", err)
+		}
+		if err := l.InjectSound("c", "none.wav"); !errors.Is(err, ErrNoFile) {
+			t.Errorf("a file that is not there: %v", err)
+		}
+		if err := l.InjectSound("c", "tone.wav"); err != nil || media.player == nil {
+			t.Fatal(err)
+		}
+		hears("tone.wav")
+		media.events.SoundEnded(errors.New("end of file"))
+		hears("sip-other")
+		if err := l.EjectStream("c"); err != nil || media.played != nil {
+			t.Errorf("%v, %v", err, media.played)
+		}
+		hears("")
+		if err := l.InjectStream("c", "sip-other"); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Terminate("other"); err != nil {
+			t.Fatal(err)
+		}
+		media.events.StreamEnded(errors.New("the stream has ended"))
+		hears("")
+	})
+}
