@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/netip"
 	"os"
@@ -255,6 +256,16 @@ func TestLoadRefuses(t *testing.T) {
 		{"automatic pushes to no address", "rtmp_push_auto_start=true\nrtmp_push_auto_start_url=http://h", "rtmp://"},
 		{"a rule that is none", "push_deny=10.0.0.0/99", "push targets"},
 		{"a hook that is no address", "push_hook_url=ftp://h", "push_hook_url"},
+		{"rules of calls that are none", "sip_allowed_hosts=10.0.0.0/99", "sip_allowed_hosts"},
+		{"no regular expression", "sip_denied_callees=(", "sip_denied_callees"},
+		{"too short a session", "sip_session_expires=89", "sip_session_expires"},
+		{"no way to send digits", "dtmf=shout", "dtmf must be rfc2833, info or info_relay"},
+		{"half an account", "sip_account_login=ann", "go together"},
+		{"a password for no account", "sip_account_password_file=x", "sip_account_password_file"},
+		{"calls of everybody", "sip_account_login=ann\nsip_account_domain=example.com", "sip_open_rest=true"},
+		{"pages that call at nobody's cost", "sip_click_to_call_callee=bob", "needs sip_account_login"},
+		{"one stream for all calls", "sip_incoming_stream=door", "{user} or {caller}"},
+		{"no room for a call", "port_from=30000\nport_to=30001", "no room for a call"},
 		{"circular or broken escape", `ip=\u12`, "invalid"},
 	}
 	for _, tt := range tests {
@@ -274,6 +285,39 @@ func TestLoadRefuses(t *testing.T) {
 	_, _, err := Load(Sources{Set: []string{"http.port=x", "ws.port=y"}})
 	if err == nil || !strings.Contains(err.Error(), "http.port") || !strings.Contains(err.Error(), "ws.port") {
 		t.Errorf("%v, want both faults named", err)
+	}
+}
+
+// The account of the server has its password from a file, and the parts that call by it have the same account. It is in no printed config.
+func TestServerAccount(t *testing.T) {
+	file := write(t, "of ann\nmore")
+	c, warnings, err := Load(Sources{Set: []string{
+		"sip_account_login=ann", "sip_account_domain=example.com", "sip_account_password_file=" + file, "sip_open_rest=true",
+		"sip_click_to_call_callee=100", "ip=192.0.2.1", "rtp_activity_detecting=true,7", "push_deny=192.0.2.0/24", "sip_allowed_hosts=*.example.com",
+	}})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("%q, %v", warnings, err)
+	}
+	account := c.WCS.ClickToCall.Account
+	if account.Login != "ann" || account.Password != "of ann" || account != c.SIP.Account.Account() || c.WCS.ClickToCall.Callee != "100" {
+		t.Errorf("the account is %+v", c.SIP.Account)
+	}
+	for name, ok := range map[string]bool{
+		"external address": slices.Equal(c.SIP.Line.External, c.Media.Addresses),
+		"activity":         c.SIP.Leg.Activity == 7*time.Second,
+		"denied":           c.SIP.Targets.Check("a.example.com", netip.MustParseAddrPort("192.0.2.1:5060")) != nil,
+		"not allowed":      c.SIP.Targets.Check("example.org", netip.MustParseAddrPort("198.51.100.1:5060")) != nil,
+		"allowed":          c.SIP.Targets.Check("a.example.com", netip.MustParseAddrPort("198.51.100.1:5060")) == nil,
+	} {
+		if !ok {
+			t.Errorf("%s: not so in %+v", name, c.SIP)
+		}
+	}
+	if text := fmt.Sprintf("%v %+v %#v %s", c, c, c, strings.Join(c.Properties(), "\n")); strings.Contains(text, "of ann") {
+		t.Error("the password is printed")
+	}
+	if _, _, err := Load(Sources{Set: []string{"sip_account_login=a", "sip_account_domain=b", "sip_open_rest=true", "sip_account_password_file=none"}}); err == nil {
+		t.Error("a file that is not there is no error")
 	}
 }
 

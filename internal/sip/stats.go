@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -128,12 +127,4 @@ func droppedBy(s line.Stats) map[string]int64 {
 		"strangers": s.Strangers, "size": s.Size, "method": s.Method, "malformed": s.Malformed, "rate": s.Rate, "unmatched": s.Unmatched,
 		"full": s.Full,
 	}
-}
-
-// Health returns an error if registrations are missing: nobody can call the server then.
-func (c *Calls) Health() error {
-	if r := c.Stats().Registrations; r.Up < r.Wanted {
-		return fmt.Errorf("SIP: %d of %d registrations are up", r.Up, r.Wanted)
-	}
-	return nil
 }
