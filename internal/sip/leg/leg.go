@@ -61,6 +61,7 @@ type Leg struct {
 
 	mu       sync.Mutex
 	cancel   context.CancelCauseFunc // nil before Run
+	failure  error                   // from before Run
 	ended    bool
 	audio    track
 	video    track
@@ -143,9 +144,10 @@ func (l *Leg) Run(ctx context.Context) error {
 	defer cancel(nil)
 	l.mu.Lock()
 	l.cancel = cancel
+	if l.failure != nil {
+		cancel(l.failure)
+	}
 	l.mu.Unlock()
-	stop := context.AfterFunc(ctx, l.Close) // the only way out of a read
-	defer stop()
 
 	var wg sync.WaitGroup
 	for _, t := range l.tracks() {
@@ -155,6 +157,7 @@ func (l *Leg) Run(ctx context.Context) error {
 	wg.Go(func() { l.guard(func() { l.player.run(ctx, l.events.StreamEnded) }) })
 	l.legs.add(l)
 	l.guard(func() { l.resolveNames(ctx) })
+	l.Close() // the only way out of a read
 	wg.Wait()
 	l.end()
 	return context.Cause(ctx)
@@ -188,6 +191,9 @@ func (l *Leg) panicked(value any) {
 func (l *Leg) fail(cause error) {
 	l.mu.Lock()
 	cancel := l.cancel
+	if cancel == nil {
+		l.failure = cause
+	}
 	l.mu.Unlock()
 	if cancel != nil {
 		cancel(cause)

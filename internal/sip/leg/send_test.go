@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -478,7 +479,7 @@ func TestPlaySound(t *testing.T) {
 	if want := []byte{0xff, 0xff, 9, 9, 9, 0xff, 0xff}; !bytes.Equal(got, want) {
 		t.Errorf("got % x", got)
 	}
-	for _, end := range []func(){func() { p.leg.PlaySound(nil) }, func() { p.cancel(); _ = p.wait() }} {
+	for _, end := range []func(){func() { p.leg.PlaySound(nil) }, func() { p.cancel(); _ = p.wait() }, func() {}} {
 		f := &file{n: 100, closed: make(chan struct{})}
 		p.leg.PlaySound(f)
 		end()
@@ -552,5 +553,67 @@ func TestReports(t *testing.T) {
 		if b[1] != 201 { // no picture is sent
 			t.Errorf("a report of type %d about the picture", b[1])
 		}
+	}
+}
+
+// TestMux: a phone that agreed to RTCP on the port of RTP gets it there, and is heard there.
+func TestMux(t *testing.T) {
+	p := newLine(t)
+	sound := p.soundFlow()
+	sound.RTCPPort = sound.Port
+	p.agree(sound, nil)
+	p.audio.rtp(0, false, 'a')
+	p.audio.send(marshal(t, &rtcp.SenderReport{SSRC: p.audio.ssrc, NTPTime: 0x1_2345_0000}))
+	p.audio.rtp(0, false, 'b')
+	p.received(t, media.Audio, 2)
+	p.pass(8 * time.Second)
+	var reports []*rtcp.SenderReport
+	for b := p.audio.read(); b != nil; b = p.audio.read() {
+		if formOf(b) != formRTCP {
+			continue
+		}
+		packets, err := rtcp.Unmarshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports = append(reports, packets[0].(*rtcp.SenderReport))
+	}
+	if len(reports) == 0 || len(reports[0].Reports) != 1 || reports[0].Reports[0].LastSenderReport != 0x1_2345 {
+		t.Errorf("%d reports: %+v", len(reports), reports)
+	}
+	if b := p.audioRTCP.read(); b != nil {
+		t.Errorf("% x came to the RTCP port", b)
+	}
+}
+
+// TestTicker: the ticker sends in real time, sleeps without calls, and ends.
+func TestTicker(t *testing.T) {
+	legs := New(testConfig(), Parts{}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped, ended := errors.New("stopped"), make(chan error)
+	go func() { ended <- legs.Run(ctx) }()
+	for range 2 {
+		p := newLineOf(t, legs, nil)
+		p.answer()
+		times, begun := map[uint32]bool{}, time.Now()
+		for len(times) < 10 {
+			if x, err := rtc.ParsePacket(p.audio.read()); err == nil {
+				times[x.Time] = true
+			}
+			if time.Since(begun) > 10*time.Second {
+				t.Fatalf("%d packets in 10 s", len(times))
+			}
+		}
+		if took := time.Since(begun); took < 150*time.Millisecond {
+			t.Errorf("10 packets of 20 ms took %v", took)
+		}
+		p.cancel()
+		if err := p.wait(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	cancel(stopped)
+	if err := <-ended; err != stopped {
+		t.Errorf("it ended with %v", err)
 	}
 }

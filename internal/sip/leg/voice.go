@@ -39,6 +39,7 @@ type voice struct {
 	digits digitWriter // guarded by mu
 	queue  soundQueue  // guarded by mu
 	file   SoundPlayer // guarded by mu
+	closed bool        // guarded by mu: no file is played any more
 }
 
 // soundTerms say how we send sound. The zero value means that we send none.
@@ -118,11 +119,15 @@ func (v *voice) sendDigits(text string) error {
 // play sets the file that is played, and closes the one before.
 func (v *voice) play(file SoundPlayer) {
 	v.mu.Lock()
-	before := v.file
-	v.file = file
+	unused := v.file
+	if v.closed {
+		unused = file
+	} else {
+		v.file = file
+	}
 	v.mu.Unlock()
-	if before != nil {
-		before.Close()
+	if unused != nil {
+		unused.Close()
 	}
 }
 
@@ -231,5 +236,13 @@ func (v *voice) event(s *step) {
 	s.number, s.marker, s.time, s.wall, s.payload = v.terms.events.Number, start, v.eventAt, time.Time{}, payload
 }
 
-// close ends the file.
-func (v *voice) close() { v.play(nil) }
+// close ends the file, and every file that is to be played later.
+func (v *voice) close() {
+	v.mu.Lock()
+	file := v.file
+	v.file, v.closed = nil, true
+	v.mu.Unlock()
+	if file != nil {
+		file.Close()
+	}
+}
