@@ -16,11 +16,13 @@ type latch struct {
 	learn       time.Duration
 
 	told       netip.AddrPort // by SDP; not valid if the SDP has no address
+	former     netip.AddrPort // told by the agreement before; packets from there may still be on the way
 	signalling netip.Addr     // from which the phone's SIP messages come
 	until      time.Duration  // the end of the time for learning
 	source     netip.AddrPort // from which the phone sends; not valid while unknown
 	held       bool           // source is fixed: it has sent since the last agreement, or since the time for learning
 	stale      bool           // the last agreement told another address than before, so the source will change
+	proven     bool           // the phone has sent from told since the last agreement
 	heardAt    time.Duration  // of the last packet, or of the first agreement
 	agreed     bool
 }
@@ -30,7 +32,10 @@ func (l *latch) agree(told netip.AddrPort, signalling netip.Addr, now time.Durat
 	if !l.agreed {
 		l.agreed, l.heardAt = true, now
 	}
-	l.held, l.stale = false, l.stale || told != l.told
+	if told != l.told {
+		l.former, l.stale = l.told, true
+	}
+	l.held, l.proven = false, false
 	if told == l.source {
 		l.stale = false
 	}
@@ -45,6 +50,7 @@ type verdict uint8
 
 const (
 	stranger verdict = iota
+	passing          // the phone's, from where it was before
 	known            // the phone's, and nothing changes
 	first            // the phone's from now on
 )
@@ -63,10 +69,12 @@ func (l *latch) judge(from netip.AddrPort, now time.Duration) verdict {
 			return first
 		}
 		return stranger
+	case from == l.told && (open && !l.proven || !l.held || silent): // also if another one was faster
+		return first
 	case l.source.IsValid() && l.held && !silent:
 		return stranger
-	case from == l.told:
-		return first
+	case from == l.former && open:
+		return passing
 	case open && (l.any || from.Addr() == l.signalling):
 		return first
 	case (silent || open && l.source.IsValid()) && from.Addr() == l.host():
@@ -87,10 +95,11 @@ func (l *latch) host() netip.Addr {
 // heard notes a packet that judge has found to be the phone's.
 func (l *latch) heard(from netip.AddrPort, v verdict, now time.Duration) {
 	l.heardAt = now
+	l.proven = l.proven || from == l.told
 	if v == first {
 		l.source, l.stale = from, false
 	}
-	if !l.stale || now >= l.until {
+	if v != passing && (!l.stale || now >= l.until) {
 		l.held, l.stale = true, false
 	}
 }

@@ -49,7 +49,29 @@ func TestLatch(t *testing.T) {
 		{"the SDP is wrong, as Linphone's", latch{}, []move{
 			agree(0, phone, phone),
 			{at: 100 * ms, from: signalling, taken: true, remote: signalling},
-			{at: 110 * ms, from: phone, remote: signalling},
+			{at: 110 * ms, from: elsewhere, remote: signalling},
+			{at: 5 * s, from: signalling, taken: true, remote: signalling},
+			{at: 5*s + ms, from: phone, remote: signalling},
+		}},
+		{"the address of the SDP wins over another that came first", latch{}, []move{
+			agree(0, phone, phone),
+			{at: 100 * ms, from: signalling, taken: true, remote: signalling},
+			{at: 110 * ms, from: phone, taken: true, remote: phone},
+			{at: 120 * ms, from: signalling, remote: phone},
+		}},
+		{"a packet that was sent before the new SDP does not count as the first", latch{}, []move{
+			agree(0, signalling, signalling),
+			agree(s, phone, phone),
+			{at: s + ms, from: signalling, taken: true, remote: phone},
+			{at: s + 2*ms, from: phone, taken: true, remote: phone},
+			{at: s + 3*ms, from: signalling, remote: phone},
+		}},
+		{"the phone stays where it was before the new SDP", latch{}, []move{
+			agree(0, phoneMoved, phoneMoved),
+			agree(s, phone, phone),
+			{at: s + ms, from: phoneMoved, taken: true, remote: phone},
+			{at: 4*s - ms, from: phoneMoved, taken: true, remote: phone},
+			{at: 6 * s, from: phoneMoved, taken: true, remote: phoneMoved},
 		}},
 		{"too late to be learned", latch{}, []move{
 			agree(0, phone, phone),
@@ -91,7 +113,9 @@ func TestLatch(t *testing.T) {
 			{at: ms, from: phone, taken: true, remote: phone},
 			agree(10*s, phone, phone),
 			{at: 10*s + ms, from: signalling, taken: true, remote: signalling},
-			{at: 10*s + 2*ms, from: phone, remote: signalling},
+			{at: 10*s + 2*ms, from: elsewhere, remote: signalling},
+			{at: 10*s + 3*ms, from: phone, taken: true, remote: phone},
+			{at: 10*s + 4*ms, from: signalling, remote: phone},
 		}},
 		{"the same SDP again, and the phone goes on", latch{}, []move{
 			agree(0, phone, phone),
@@ -111,8 +135,9 @@ func TestLatch(t *testing.T) {
 		{"anybody", latch{any: true}, []move{
 			agree(0, phone, phone),
 			{at: ms, from: elsewhere, taken: true, remote: elsewhere},
-			{at: 2 * ms, from: phone, remote: elsewhere},
-			{at: 3 * ms, from: signalling, remote: elsewhere},
+			{at: 2 * ms, from: signalling, remote: elsewhere},
+			{at: 3 * ms, from: phone, taken: true, remote: phone},
+			{at: 4 * ms, from: elsewhere, remote: phone},
 		}},
 		{"not anybody for ever", latch{any: true}, []move{
 			agree(0, phone, phone),
