@@ -2,6 +2,7 @@
 //
 //	bench compare    our server and the pion floor, beside other servers (peers) under the same load (make bench)
 //	bench fanout     the cost of each further destination of one stream
+//	bench calls      the cost of SIP calls with picture, beside WebRTC streams with the same media
 //	bench sound      the cost of muting a push, and of playing a file in it
 //	bench quality    how good our AAC is on recordings, beside other encoders
 //	bench rendition  the cost and the delay of transcoding, beside ffmpeg
@@ -31,6 +32,7 @@ import (
 var commands = map[string]func(ctx context.Context, args []string, out io.Writer) error{
 	"compare":   compare,
 	"fanout":    fanOut,
+	"calls":     calls,
 	"sound":     sounds,
 	"quality":   quality,
 	"rendition": rendition,
@@ -44,7 +46,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|sound|quality|rendition|soak|measure|floor|lipsync [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|calls|sound|quality|rendition|soak|measure|floor|lipsync [flags]")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](ctx, os.Args[2:], os.Stdout); err != nil {

@@ -1,5 +1,5 @@
-// Package loadgen publishes N WebRTC streams over WHIP (RFC 9725) from sources made beforehand. Nothing is encoded while it
-// runs: for a frame it only fills in the mark and sends the packets.
+// Package loadgen publishes N WebRTC streams over WHIP (RFC 9725), or is N SIP phones that the server calls. The sources were made
+// beforehand. Nothing is encoded while it runs: for a frame it only fills in the mark and sends the packets.
 package loadgen
 
 import (
@@ -19,6 +19,7 @@ import (
 // Config says what to publish and where.
 type Config struct {
 	WHIPURL string        // {name} and {i} stand for the stream's name and number
+	CallURL string        // starts a SIP call over REST; if set, each stream is a phone that is called, and WHIPURL is not used
 	Token   string        // bearer token, if any
 	Name    string        // format of a stream's name, for fmt; the argument is the stream's number
 	Streams int           //

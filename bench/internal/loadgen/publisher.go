@@ -87,7 +87,11 @@ func (p *Publisher) Report() Report {
 
 // run publishes until ctx ends, and keeps why it ended before that.
 func (p *Publisher) run(ctx context.Context, onAnswer func(context.Context, *Publisher)) {
-	if err := p.publish(ctx, onAnswer); err != nil && ctx.Err() == nil {
+	publish := p.publish
+	if p.gen.cfg.CallURL != "" {
+		publish = p.call
+	}
+	if err := publish(ctx, onAnswer); err != nil && ctx.Err() == nil {
 		p.mu.Lock()
 		p.err = errors.Join(p.err, err)
 		p.mu.Unlock()
@@ -197,18 +201,23 @@ func (p *Publisher) readFeedback(s *webrtc.RTPSender) {
 		if err != nil {
 			return
 		}
-		for _, packet := range packets {
-			switch packet := packet.(type) {
-			case *rtcp.PictureLossIndication:
-				p.plis.Add(1)
-				p.wantKey.Store(true)
-			case *rtcp.FullIntraRequest:
-				p.firs.Add(1)
-				p.wantKey.Store(true)
-			case *rtcp.TransportLayerNack:
-				for _, pair := range packet.Nacks {
-					p.nacks.Add(int64(len(pair.PacketList())))
-				}
+		p.takeFeedback(packets)
+	}
+}
+
+// takeFeedback notes what the server asks for.
+func (p *Publisher) takeFeedback(packets []rtcp.Packet) {
+	for _, packet := range packets {
+		switch packet := packet.(type) {
+		case *rtcp.PictureLossIndication:
+			p.plis.Add(1)
+			p.wantKey.Store(true)
+		case *rtcp.FullIntraRequest:
+			p.firs.Add(1)
+			p.wantKey.Store(true)
+		case *rtcp.TransportLayerNack:
+			for _, pair := range packet.Nacks {
+				p.nacks.Add(int64(len(pair.PacketList())))
 			}
 		}
 	}

@@ -6,15 +6,17 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 
 	"transponder/bench/internal/mono"
 	"transponder/bench/internal/source"
 )
 
+// rtpWriter sends packets; it sets their SSRC and payload type.
+type rtpWriter interface{ WriteRTP(p *rtp.Packet) error }
+
 // send runs the stream's clock: frame k is due k/30 s after the start and audio packet j is due j times 20 ms after it,
 // whatever went before.
-func (p *Publisher) send(ctx context.Context, videoTrack, audioTrack *webrtc.TrackLocalStaticRTP) error {
+func (p *Publisher) send(ctx context.Context, videoTrack, audioTrack rtpWriter) error {
 	video := videoSender{p: p, track: videoTrack, packet: newPacket(), base: rand.Uint32()}
 	audio := audioSender{p: p, track: audioTrack, packet: newPacket(), base: rand.Uint32()}
 	start := mono.Now()
@@ -47,7 +49,7 @@ func newPacket() *rtp.Packet {
 
 type audioSender struct {
 	p      *Publisher
-	track  *webrtc.TrackLocalStaticRTP
+	track  rtpWriter
 	packet *rtp.Packet
 	base   uint32 // RTP time of the first packet
 	sent   int64
@@ -69,7 +71,7 @@ func (a *audioSender) send() error {
 
 type videoSender struct {
 	p        *Publisher
-	track    *webrtc.TrackLocalStaticRTP
+	track    rtpWriter
 	packet   *rtp.Packet
 	base     uint32 // RTP time of the first frame
 	sent     int64

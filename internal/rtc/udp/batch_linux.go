@@ -22,6 +22,7 @@ const batchSize = 32
 // Batch reads datagrams with recvmmsg, many at a time. One goroutine at a time may use it.
 type Batch struct {
 	buffer  func() []byte // gets a buffer for a datagram; all have the same size
+	space   []byte        // of the buffers, if they lie outside of the heap
 	bufs    [batchSize][]byte
 	names   [batchSize]syscall.RawSockaddrInet6
 	iovecs  [batchSize]syscall.Iovec

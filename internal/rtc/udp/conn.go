@@ -9,7 +9,8 @@ import (
 )
 
 // Batches lends read buffers to many sockets: a Conn has one only while it has datagrams to hand over. So hundreds of calls, whose
-// datagrams can have 64 KiB each, need the buffers of a few. All methods may be called from any goroutine.
+// datagrams can have 64 KiB each, need the buffers of a few. The buffers lie outside of the heap: most of their pages are never touched, and
+// take no memory. All methods may be called from any goroutine.
 type Batches struct {
 	size int
 
@@ -31,16 +32,28 @@ func (p *Batches) get() *Batch {
 		p.free = p.free[:n-1]
 		return b
 	}
-	return newBatch(func() []byte { return make([]byte, p.size) })
+	return newBatchOutside(p.size)
 }
 
-// Put takes a batch back that came from Conn.Read.
+// Put takes a batch back that came from Conn.Read. Its datagrams are gone then.
 func (p *Batches) Put(b *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.free) < maxFree {
 		p.free = append(p.free, b)
+		return
 	}
+	b.free()
+}
+
+// Close frees the batches that wait for use.
+func (p *Batches) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.free {
+		b.free()
+	}
+	p.free = nil
 }
 
 // Conn is a UDP socket that one user has alone, unlike the Port. One goroutine may read; the other methods may be called from any goroutine.

@@ -54,6 +54,26 @@ func TestConn(t *testing.T) {
 			if a.Send([]byte("x"), local) {
 				t.Error("a closed socket sends")
 			}
+			batches.Close()
+			if n := len(batches.free); n != 0 {
+				t.Errorf("%d batches are left", n)
+			}
 		})
+	}
+}
+
+// TestBatchesAreBounded: no more than maxFree lie ready.
+func TestBatchesAreBounded(t *testing.T) {
+	batches := NewBatches(1 << 16)
+	defer batches.Close()
+	var lent []*Batch
+	for range 2 * maxFree {
+		lent = append(lent, batches.get())
+	}
+	for _, b := range lent {
+		batches.Put(b)
+	}
+	if n := len(batches.free); n != maxFree {
+		t.Errorf("%d batches lie ready, want %d", n, maxFree)
 	}
 }

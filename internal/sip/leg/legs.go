@@ -83,6 +83,7 @@ func (s *Legs) Panics() int64 { return s.panics.Load() }
 // Run sends what is due in all legs, until ctx ends, and returns the cause. Without it nothing is sent, and nothing times out. It ends after
 // the last Leg.Run.
 func (s *Legs) Run(ctx context.Context) error {
+	defer s.ports.batches.Close()
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	var legs []*Leg
