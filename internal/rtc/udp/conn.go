@@ -66,8 +66,9 @@ type Conn struct {
 	poll  func(fd uintptr) bool // receive
 }
 
-// Listen opens a socket. The caller closes it.
-func Listen(at netip.AddrPort, batches *Batches) (*Conn, error) {
+// Listen opens a socket, with a buffer of readBuffer bytes in the kernel or as much as the kernel allows; 0: the kernel's default. The caller
+// closes the socket.
+func Listen(at netip.AddrPort, readBuffer int, batches *Batches) (*Conn, error) {
 	network := "udp4"
 	if at.Addr().Is6() {
 		network = "udp6"
@@ -82,7 +83,15 @@ func Listen(at netip.AddrPort, batches *Batches) (*Conn, error) {
 		conn.Close()
 		return nil, fmt.Errorf("prepare a socket: %w", err)
 	}
+	enlarge(c.conn, c.raw, readBuffer)
 	return c, nil
+}
+
+// enlarge asks for a buffer in the kernel. Without CAP_NET_ADMIN the kernel grants at most net.core.rmem_max.
+func enlarge(conn *net.UDPConn, raw syscall.RawConn, size int) {
+	if size > 0 && force(raw, size) != nil {
+		_ = conn.SetReadBuffer(size) // as much as the kernel allows
+	}
 }
 
 // Port returns the number of the port.

@@ -14,11 +14,11 @@ func TestConn(t *testing.T) {
 		t.Run(host, func(t *testing.T) {
 			batches := NewBatches(1 << 16)
 			at := netip.AddrPortFrom(netip.MustParseAddr(host), 0)
-			a, err := Listen(at, batches)
+			a, err := Listen(at, 1<<20, batches)
 			if err != nil {
 				t.Skip(err)
 			}
-			b, err := Listen(at, batches)
+			b, err := Listen(at, 1<<20, batches)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -64,9 +64,7 @@ func (s *Socket) prepare(network string, shared bool) (err error) {
 	if err := tellMore(s.raw, network); err != nil {
 		return fmt.Errorf("ask for destinations and times of datagrams: %w", err)
 	}
-	if n := s.port.cfg.ReadBuffer; n > 0 && force(s.raw, n) != nil {
-		_ = s.conn.SetReadBuffer(n) // as much as the kernel allows
-	}
+	enlarge(s.conn, s.raw, s.port.cfg.ReadBuffer)
 	return nil
 }
 

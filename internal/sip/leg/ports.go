@@ -21,6 +21,8 @@ const (
 	rest = time.Second
 	// maxDatagram is the size of the buffers: H.264 in packetization mode 0 has NAL units of any size, which IP cuts into fragments.
 	maxDatagram = 1 << 16
+	// readBuffer is what the kernel may hold of RTP while we have no time to read: about 400 packets of a picture. It takes memory only then.
+	readBuffer = 1 << 20
 )
 
 // ports opens pairs of sockets in a range. All methods may be called from any goroutine.
@@ -74,11 +76,11 @@ func (p *ports) open(at netip.Addr) (pair, error) {
 
 // listen opens both sockets of a pair, or none.
 func (p *ports) listen(at netip.Addr, port int) (pair, error) {
-	rtp, err := udp.Listen(netip.AddrPortFrom(at, uint16(port)), p.batches)
+	rtp, err := udp.Listen(netip.AddrPortFrom(at, uint16(port)), readBuffer, p.batches)
 	if err != nil {
 		return pair{}, err
 	}
-	rtcp, err := udp.Listen(netip.AddrPortFrom(at, uint16(port+1)), p.batches)
+	rtcp, err := udp.Listen(netip.AddrPortFrom(at, uint16(port+1)), 0, p.batches)
 	if err != nil {
 		rtp.Close()
 		return pair{}, err
