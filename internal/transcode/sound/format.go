@@ -77,7 +77,7 @@ func FormatOf(t *media.Track, rateBPS int) (media.AudioFormat, error) {
 		if f.SampleRate != 8000 || f.Channels > 2 {
 			return f, ErrForm
 		}
-	case media.Speex, media.G722, media.SpeexNarrow:
+	case media.Speex, media.G722, media.SpeexNarrow, media.Opus:
 		f = complete(f)
 	case media.AAC:
 		var c mpeg4audio.AudioSpecificConfig

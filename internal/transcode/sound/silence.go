@@ -58,7 +58,7 @@ func silence(f media.Frame) []byte {
 			return silentSamples[f.Track.Codec][:n]
 		}
 	case media.Opus:
-		return silentOpus(opusSamples(f.Data))
+		return silentOpus(OpusSamples(f.Data))
 	case media.Speex, media.SpeexNarrow:
 		frames, _ := SpeexFrames(f.Data)
 		if frames == 1 {
@@ -73,8 +73,8 @@ func silence(f media.Frame) []byte {
 	return nil
 }
 
-// opusSamples returns the length of an Opus packet in samples at 48 kHz; 0 if it is not valid (RFC 6716, 3.1 and 3.2).
-func opusSamples(packet []byte) int {
+// OpusSamples returns the length of an Opus packet in samples at 48 kHz; 0 if it is not valid (RFC 6716, 3.1 and 3.2).
+func OpusSamples(packet []byte) int {
 	if len(packet) == 0 {
 		return 0
 	}

@@ -264,6 +264,8 @@ func packetBytes(f media.AudioFormat, samples int) int64 {
 	switch f.Codec {
 	case media.AAC:
 		return 16 + int64(f.RateBPS)*int64(samples)*9/64/int64(f.SampleRate) // an eighth more than the bit rate says
+	case media.Opus:
+		return 16 + int64(f.RateBPS)*int64(samples)/4/int64(f.SampleRate) // twice: the bit rate varies
 	case media.Speex, media.SpeexNarrow:
 		return 80
 	default:

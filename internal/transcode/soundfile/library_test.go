@@ -95,6 +95,13 @@ func encodeFrames(t testing.TB, f media.AudioFormat, pcm []float32) []media.Fram
 // decodeFrames decodes frames and returns their PCM, which begins at the first frame's time.
 func decodeFrames(t *testing.T, frames []media.Frame) []float32 {
 	t.Helper()
+	if frames[0].Track.Codec == media.Opus {
+		dec, err := libav.NewOpusDecoder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return soundtest.DecodeFrames(t, dec, libav.MaxOpusSamples, frames)
+	}
 	dec, err := libav.NewDecoder(frames[0].Track)
 	if err != nil {
 		t.Fatal(err)
@@ -190,6 +197,8 @@ func TestLoop(t *testing.T) {
 		{"0.3 s to AAC at 44100 Hz", 44100, 13230, soundtest.Forms[1].Format},
 		{"0.3 s to A-law", 44100, 13230, soundtest.Forms[3].Format},
 		{"0.3 s to Speex", 16000, 4800, soundtest.Forms[5].Format},
+		{"0.3 s to G.722", 44100, 13230, soundtest.Forms[6].Format},
+		{"0.3 s to Opus", 44100, 13230, soundtest.Forms[7].Format},
 	}
 	dir := t.TempDir()
 	l := newLibrary(t, dir, DefaultConfig())
@@ -467,7 +476,6 @@ func TestForms(t *testing.T) {
 		"AAC with 960":    {Codec: media.AAC, Config: []byte{0x11, 0x94}},
 		"AAC 5.1":         {Codec: media.AAC, Config: []byte{0x11, 0xb0}},
 		"AAC with rubble": {Codec: media.AAC, Config: []byte{0xff}},
-		"Opus":            {Codec: media.Opus},
 		"MP3":             {Codec: media.MP3},
 	} {
 		f := media.Frame{Track: track, Data: []byte{1}}
@@ -477,6 +485,15 @@ func TestForms(t *testing.T) {
 		if _, err := play(t, p, live[0]); err != nil {
 			t.Errorf("after %s: %v", name, err)
 		}
+	}
+	// Opus has packets of 20 ms here.
+	opus := media.Frame{Track: &media.Track{Codec: media.Opus, SampleRate: 48000, Channels: 2}, Data: []byte{0xf8, 0xff, 0xfe}}
+	if _, err := play(t, p, opus); err != nil {
+		t.Errorf("Opus of 20 ms: %v", err)
+	}
+	opus.Data = []byte{0xf0, 0xff, 0xfe}
+	if _, err := play(t, p, opus); !errors.Is(err, ErrForm) {
+		t.Errorf("Opus of 10 ms: %v, want ErrForm", err)
 	}
 	// G.711 has packets of any length.
 	alaw := &media.Track{Codec: media.PCMA, SampleRate: 8000, Channels: 1}

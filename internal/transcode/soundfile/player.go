@@ -8,6 +8,9 @@ import (
 	"transponder/internal/transcode/sound"
 )
 
+// opusFrame is the length of our packets of Opus, in samples at 48 kHz. Packets of live sound that are longer or shorter are not replaced.
+const opusFrame = 960
+
 // ErrForm means that the live sound has a codec or form for which no file can be encoded.
 var ErrForm = errors.New("no file can be played in the place of sound of this form")
 
@@ -78,6 +81,10 @@ func (p *Player) data(f media.Frame) ([]byte, error) {
 	switch f.Track.Codec {
 	case media.PCMA, media.PCMU, media.G722:
 		return p.samples(len(f.Data))
+	case media.Opus:
+		if sound.OpusSamples(f.Data) != opusFrame {
+			return nil, ErrForm
+		}
 	case media.Speex, media.SpeexNarrow:
 		if n, _ := sound.SpeexFrames(f.Data); n > 1 {
 			return p.frames(n)

@@ -27,6 +27,7 @@ var Forms = []struct {
 	{"mu-law", media.AudioFormat{Codec: media.PCMU, SampleRate: 8000, Channels: 1}},
 	{"Speex", media.AudioFormat{Codec: media.Speex, SampleRate: 16000, Channels: 1}},
 	{"G.722", media.AudioFormat{Codec: media.G722, SampleRate: 16000, Channels: 1}},
+	{"Opus", media.AudioFormat{Codec: media.Opus, RateBPS: 96_000, SampleRate: rate, Channels: 2}},
 	{"Speex 8000 Hz", media.AudioFormat{Codec: media.SpeexNarrow, SampleRate: 8000, Channels: 1}},
 }
 
