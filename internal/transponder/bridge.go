@@ -21,9 +21,9 @@ const (
 // opusSilence is a CELT frame of silence at full bandwidth (RFC 6716, 3.1: configuration 31).
 var opusSilence = []byte{0xf8, 0xff, 0xfe}
 
-// bridge makes up frames while a stream has no publisher, or no pictures: it repeats the last picture, or shows a still, and adds silence. The times follow
-// the frames that were sent before. Pictures and sound are each made up until the next publisher sends them. A bridge has no clock, does no
-// I/O, and belongs to one goroutine.
+// bridge makes up frames while a stream has no publisher, or no pictures: it repeats the last picture, or shows a still, and adds silence.
+// The times follow the frames that were sent before. Pictures and sound are each made up until the publisher, or the next one, sends them. A
+// bridge has no clock, does no I/O, and belongs to one goroutine.
 type bridge struct {
 	silenceOnly bool // pictures are not repeated, so none is kept
 
