@@ -127,7 +127,8 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 	undo = append(undo, func() { c.unreserve(k) })
 	info := k.record.info
 	if k.source, err = c.parts.Hub.Publish(stream.Info{
-		Name: info.StreamName, ID: info.CallID, SessionID: info.CallID, AppKey: info.AppKey, Provider: "SIP", Transport: "UDP",
+		Name: info.StreamName, Title: title(info, k.route.callee), ID: info.CallID, SessionID: info.CallID, AppKey: info.AppKey,
+		Provider: "SIP", Transport: "UDP",
 		HasVideo: k.wants.video, HasAudio: k.wants.audio, AskKeyFrame: k.record.askKeyFrame,
 	}); err != nil {
 		return err
@@ -149,6 +150,14 @@ func pushOf(info Info, r Request, callee address) transponder.Request {
 	return transponder.Request{
 		StreamName: info.StreamName, URL: r.RTMPURL, TargetName: pushedName(r, callee), Options: transponder.Options{Picture: r.Picture},
 	}
+}
+
+// title returns what people call the other side of a call.
+func title(i Info, callee address) string {
+	if i.Incoming {
+		return cmp.Or(i.Visible, i.Caller)
+	}
+	return cmp.Or(callee.user, callee.host)
 }
 
 // pushedName returns the name under which a call is pushed.

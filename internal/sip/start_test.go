@@ -29,8 +29,12 @@ func TestPushOfCall(t *testing.T) {
 			s := newServer(t, nil)
 			p := s.phone()
 			tt.r.CallID, tt.r.Callee, tt.r.Audio, tt.r.RTMPURL = "c", p.URI("bob"), true, "rtmp://live.example/app"
+			tt.r.Picture = "card"
 			s.start(tt.r)
 			push := s.pushes.started[0]
+			if src, ok := s.hub.Source(tt.stream); !ok || src.Info().Title != "bob" || push.Options.Picture != "card" {
+				t.Errorf("a card for %q, %v; the push has the options %+v", src.Info().Title, ok, push.Options)
+			}
 			if push.StreamName != tt.stream || push.TargetName != tt.target || push.URL != tt.r.RTMPURL {
 				t.Errorf("the push is %+v", push)
 			}
