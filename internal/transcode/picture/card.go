@@ -7,6 +7,7 @@ import (
 	"image/draw"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/image/font"
@@ -64,7 +65,8 @@ func drawBars(picture *image.NRGBA) {
 func legible(f *opentype.Font, text string) string {
 	var buffer sfnt.Buffer
 	kept := strings.Map(func(r rune) rune {
-		if i, err := f.GlyphIndex(&buffer, r); err != nil || i == 0 && r != ' ' || r == utf8.RuneError {
+		i, err := f.GlyphIndex(&buffer, r)
+		if err != nil || i == 0 && r != ' ' || r == utf8.RuneError || !unicode.IsGraphic(r) { // fonts have glyphs for U+0000 and the like
 			return -1
 		}
 		return r
