@@ -109,7 +109,7 @@ func (f *Feed) Expect() {
 func (f *Feed) unexpect() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.expected, f.announced, f.pace = false, nil, pace{}
+	f.expected, f.announced, f.pace.count = false, nil, 0
 }
 
 // Announce is Expect, with the track of the frames to come.
