@@ -11,7 +11,7 @@ import (
 const (
 	// nextAfter is how many T1 an address has for any response, if there is another address to try: 4 s.
 	nextAfter = 8
-	// ringTime is how long an INVITE waits after a 1xx. The owner cancels it long before.
+	// ringTime is how long an INVITE waits after a 1xx, in either direction. The owner ends it long before.
 	ringTime = 30 * time.Minute
 	// lateness is how many times 64 T1 a 2xx is still taken after a final response. RFC 6026 says one, but a phone that is off the hook should
 	// not be left there because it, or a proxy, was slow.
@@ -59,12 +59,15 @@ func (c *client) isInvite() bool { return c.request.Method == "INVITE" }
 // isFrom reports whether a response comes the way that the request went. Over UDP another port or address may answer: the branch is secret
 // enough. Over TCP the server may have to make a connection of its own. Over TLS only our connection is proved.
 func (c *client) isFrom(o Origin) bool {
-	switch o.Transport {
-	case c.path.Transport:
-		return o.Transport == "udp" || o.Transport == "tcp" && o.Source.Addr() == c.path.Remote.Addr() || o == c.path.route().origin()
-	default:
+	switch {
+	case o.Transport != c.path.Transport:
 		return false
+	case o.Transport == "udp":
+		return true
+	case o.Transport == "tcp":
+		return o.Source.Addr() == c.path.Remote.Addr()
 	}
+	return o == c.path.route().origin()
 }
 
 func (c *client) to(s clientState) bool {

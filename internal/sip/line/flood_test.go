@@ -86,7 +86,7 @@ func heapSize() uint64 {
 
 // A flood from welcome addresses is bounded by the rates, and by the number of transactions.
 func TestFloodOfWelcome(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	for i := range maxTransactions + 10*maxPerSecond {
 		if i%maxPerSecond == 0 {
 			b.run(time.Second)

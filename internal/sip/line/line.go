@@ -61,6 +61,7 @@ type Line struct {
 
 	transactions *transactions // owned by Run
 	links        *links        // owned by Run
+	fatal        func(error)   // ends Run; set by Run before it serves the sockets
 }
 
 // New makes a Line. It opens nothing and starts nothing.
@@ -80,7 +81,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Line {
 	}
 	l.bind, _ = netip.ParseAddr(cfg.Address) // Validate has checked it
 	l.gate = newGate(parts.Welcome, &l.counts)
-	l.links = newLinks(cfg, l.bind, &l.counts, log)
+	l.links = newLinks(cfg, l.bind, &l.counts, parts.Panics, log)
 	l.transactions = newTransactions(cfg.Timers, l.links, l.gate, parts, l.sentBy)
 	l.links.lost = l.transactions.lost
 	return l
@@ -99,7 +100,7 @@ func (l *Line) Run(ctx context.Context) error {
 	l.links.spawn = func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
 	l.links.post = l.deliver
 	l.links.received = l.received
-	l.links.fatal = cancel
+	l.fatal = cancel
 	if l.cfg.Listen {
 		if err := l.open(ctx); err != nil {
 			return err
@@ -142,10 +143,13 @@ func (l *Line) loop(ctx context.Context) {
 	}
 }
 
-// do runs a task. A panic in it ends this task alone.
-func (l *Line) do(f task) {
+// do runs a task.
+func (l *Line) do(f task) { l.confine(func() { f(time.Now()) }) }
+
+// confine runs what one message leads to. A panic ends the work on this message alone.
+func (l *Line) confine(f func()) {
 	_ = l.parts.Panics.Run(l.log, "panic while a SIP message was handled", func() error {
-		f(time.Now())
+		f()
 		return nil
 	})
 }
@@ -164,11 +168,7 @@ func (l *Line) received(ctx context.Context, data []byte, from Origin, wait bool
 	if !l.gate.admitsMethod(data) {
 		return
 	}
-	var m *message
-	err := l.parts.Panics.Run(l.log, "panic while a SIP message was parsed", func() (err error) {
-		m, err = parse(data)
-		return err
-	})
+	m, err := parse(data)
 	switch {
 	case errors.Is(err, errTooMany):
 		l.counts.size.Add(1)

@@ -127,6 +127,15 @@ func (n *node) resolve(uri, transport string) Path {
 	return p
 }
 
+// dialFrom connects to a node from another address of loopback.
+func dialFrom(network, source string, to *node) (net.Conn, error) {
+	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(source), 0))}
+	if network == "udp" {
+		dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(source), 0))
+	}
+	return dialer.Dial(network, fmt.Sprintf("127.0.0.1:%d", to.Port(network)))
+}
+
 func (n *node) uri() string { return fmt.Sprintf("sip:127.0.0.1:%d", n.Port("udp")) }
 
 // eventually waits for a condition that nobody tells us of.
@@ -259,13 +268,19 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A request that panics ends itself alone.
+// A message that leads to a panic ends itself alone.
 func TestPanic(t *testing.T) {
 	count := &panics.Counter{}
 	a := newNode(t, nil)
 	b := newNode(t, func(_ *Config, parts *Parts) {
 		tell := parts.Incoming
 		parts.Panics = count
+		parts.Welcome = func(source netip.AddrPort, _ string) bool {
+			if source.Addr() == netip.MustParseAddr("127.0.0.9") {
+				panic("a bug")
+			}
+			return true
+		}
 		parts.Incoming = func(r *dialog.Request, from Origin) {
 			if r.Method == "INFO" {
 				panic("a bug")
@@ -275,11 +290,17 @@ func TestPanic(t *testing.T) {
 	})
 	path := a.resolve(b.uri(), "udp")
 	a.Send(request("INFO", 1), path, a)
+	for _, network := range []string{"udp", "tcp"} {
+		conn, err := dialFrom(network, "127.0.0.9", b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte("OPTIONS "))
+	}
 	a.Send(request("OPTIONS", 2), path, a)
 	b.wantRequest("OPTIONS")
-	if count.Load() != 1 {
-		t.Errorf("%d panics counted, want 1", count.Load())
-	}
+	eventually(t, "three panics are counted", func() bool { return count.Load() == 3 })
 }
 
 // Passwords and numbers in messages reach no log, also if the messages are broken.
@@ -324,8 +345,7 @@ func TestStrangers(t *testing.T) {
 		_, _ = stranger.WriteTo([]byte(strings.Replace(invite, "INVITE", method, 2)), to)
 	}
 	eventually(t, "all are counted", func() bool { return a.Stats().Strangers == int64(2*len(methods)) })
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
-	conn, err := dialer.Dial("tcp", to.String())
+	conn, err := dialFrom("tcp", "127.0.0.2", a)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,8 +76,12 @@ func (c *link) run(ctx context.Context, s *links) error {
 	}
 	s.log.Debug("SIP connection", "transport", c.route.transport, "peer", c.route.remote, "inbound", c.inbound)
 	var wg sync.WaitGroup
-	wg.Go(func() { cancel(c.writeAll(ctx, conn, s.cfg.Timers.Finish, &s.counts.sent)) })
-	wg.Go(func() { cancel(c.readAll(ctx, conn, s)) })
+	wg.Go(func() {
+		cancel(s.confine(func() error { return c.writeAll(ctx, conn, s.cfg.Timers.Finish, &s.counts.sent) }))
+	})
+	wg.Go(func() {
+		cancel(s.confine(func() error { return c.readAll(ctx, conn, s) }))
+	})
 	wg.Wait()
 	return context.Cause(ctx)
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"transponder/internal/panics"
 )
 
 const (
@@ -36,10 +38,11 @@ type links struct {
 	cfg    Config
 	bind   netip.Addr
 	counts *counters
+	panics *panics.Counter
 	log    *slog.Logger
 
 	udp    *net.UDPConn // nil before it is open
-	links  map[route]*link
+	open   map[route]*link
 	kept   map[route]int // how often Keep was called
 	warned bool          // of a large datagram
 
@@ -47,25 +50,27 @@ type links struct {
 	spawn    func(func(context.Context))
 	post     func(context.Context, task)
 	received func(ctx context.Context, data []byte, from Origin, wait bool)
-	fatal    func(error)
 	lost     func(now time.Time, r route, err error)
 }
 
-func newLinks(cfg Config, bind netip.Addr, counts *counters, log *slog.Logger) *links {
-	return &links{cfg: cfg, bind: bind, counts: counts, log: log, links: map[route]*link{}, kept: map[route]int{}}
+func newLinks(cfg Config, bind netip.Addr, counts *counters, panics *panics.Counter, log *slog.Logger) *links {
+	return &links{cfg: cfg, bind: bind, counts: counts, panics: panics, log: log, open: map[route]*link{}, kept: map[route]int{}}
 }
 
 // carry implements wire.
 func (s *links) carry(r route, data []byte, dial bool) (made bool, err error) {
 	if r.transport == "udp" {
-		return false, s.sendDatagram(r.remote, data)
+		if err = s.sendDatagram(r.remote, data); err == nil {
+			s.counts.sent.Add(1)
+		}
+		return false, err
 	}
-	c := s.links[r]
+	c := s.open[r]
 	switch {
 	case c != nil:
 	case !dial:
 		return false, errNoConnection
-	case len(s.links) >= maxConnections:
+	case len(s.open) >= maxConnections:
 		s.counts.full.Add(1)
 		return false, errConnections
 	default:
@@ -87,21 +92,18 @@ func (s *links) sendDatagram(remote netip.AddrPort, data []byte) error {
 	}
 	_ = s.udp.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := s.udp.WriteToUDPAddrPort(data, remote)
-	if err == nil {
-		s.counts.sent.Add(1)
-	}
 	return err
 }
 
 // accepted takes a connection that a peer has made.
 func (s *links) accepted(now time.Time, c *link) {
 	same := 0
-	for other := range s.links {
+	for other := range s.open {
 		if other.remote.Addr() == c.route.remote.Addr() {
 			same++
 		}
 	}
-	if s.links[c.route] != nil || same >= maxFromOneAddress || len(s.links) >= maxConnections {
+	if s.open[c.route] != nil || same >= maxFromOneAddress || len(s.open) >= maxConnections {
 		s.counts.full.Add(1)
 		c.end(errConnections)
 		return
@@ -111,25 +113,30 @@ func (s *links) accepted(now time.Time, c *link) {
 }
 
 func (s *links) add(c *link) {
-	s.links[c.route] = c
-	s.counts.connections.Store(int64(len(s.links)))
+	s.open[c.route] = c
+	s.counts.connections.Store(int64(len(s.open)))
 }
 
 // start runs a connection. It may be called from any goroutine of the Line.
 func (s *links) start(c *link) {
 	s.spawn(func(ctx context.Context) {
-		err := c.run(ctx, s)
+		err := s.confine(func() error { return c.run(ctx, s) })
 		s.post(ctx, func(now time.Time) { s.remove(now, c, err) })
 	})
 }
 
+// confine runs a part of a connection. A panic ends this connection alone.
+func (s *links) confine(f func() error) error {
+	return s.panics.Run(s.log, "panic in a SIP connection", f)
+}
+
 // remove takes a connection that has ended.
 func (s *links) remove(now time.Time, c *link, err error) {
-	if s.links[c.route] != c {
+	if s.open[c.route] != c {
 		return // it was not accepted
 	}
-	delete(s.links, c.route)
-	s.counts.connections.Store(int64(len(s.links)))
+	delete(s.open, c.route)
+	s.counts.connections.Store(int64(len(s.open)))
 	s.counts.unsent.Add(int64(len(c.out)))
 	s.log.Debug("SIP connection closed", "transport", c.route.transport, "peer", c.route.remote, "err", err)
 	s.lost(now, c.route, err)
@@ -137,7 +144,7 @@ func (s *links) remove(now time.Time, c *link, err error) {
 
 // keepAlive reminds peers and NATs of us, and closes what is idle.
 func (s *links) keepAlive(now time.Time) {
-	for r, c := range s.links {
+	for r, c := range s.open {
 		switch {
 		case now.Sub(c.used) > idleTime && s.kept[r] == 0:
 			c.end(errIdle)

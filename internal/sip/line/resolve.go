@@ -14,6 +14,8 @@ import (
 const (
 	// resolveTimeout bounds all questions to DNS for one request.
 	resolveTimeout = 5 * time.Second
+	// serviceTimeout bounds one question for SRV records, so that there is time left to ask for addresses.
+	serviceTimeout = 2 * time.Second
 	// maxAddresses is how many addresses of a domain are tried.
 	maxAddresses = 4
 )
@@ -85,15 +87,18 @@ func (l *Line) find(ctx context.Context, t target) (transport string, found []ne
 	return transports[0], found, err
 }
 
-// lookupService asks for the SRV records of a domain. It returns nothing if there are none.
+// lookupService asks for the SRV records of a domain. It returns nothing if there are none, or if DNS cannot tell: some resolvers of homes and
+// firms know no SRV, and most domains of SIP have an address, too.
 func (l *Line) lookupService(ctx context.Context, domain, transport string) ([]netip.AddrPort, error) {
 	service, proto := "sip", transport
 	if transport == "tls" {
 		service, proto = "sips", "tcp"
 	}
-	_, records, err := l.parts.Resolver.LookupSRV(ctx, service, proto, domain)
-	if err != nil && (ctx.Err() != nil || len(records) == 0 && !isNotFound(err)) {
-		return nil, err
+	within, cancel := context.WithTimeout(ctx, serviceTimeout)
+	defer cancel()
+	_, records, err := l.parts.Resolver.LookupSRV(within, service, proto, domain)
+	if err != nil && len(records) == 0 {
+		return nil, ctx.Err()
 	}
 	var found []netip.AddrPort
 	for _, record := range records {
@@ -113,11 +118,6 @@ func (l *Line) lookupService(ctx context.Context, domain, transport string) ([]n
 		return nil, ErrNoAddress
 	}
 	return found, nil
-}
-
-func isNotFound(err error) bool {
-	var dns *net.DNSError
-	return errors.As(err, &dns) && dns.IsNotFound
 }
 
 // lookup asks for the addresses of a host. IPv4 comes first: few SIP servers have IPv6.

@@ -105,6 +105,7 @@ func (t *transactions) sendCancel(now time.Time, r *dialog.Request, o Owner) {
 		return
 	}
 	t.start(now, &client{request: r, path: invite.path, owner: o, via: invite.via})
+	invite.path.more = nil // nobody else is to ring now
 	t.schedule.set(&invite.end, now.Add(lateness*t.timers.timeout()))
 }
 
