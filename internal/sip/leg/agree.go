@@ -38,7 +38,7 @@ func (l *Leg) agree(t *track, flow *sdp.Flow, signalling netip.Addr, now time.Du
 	t.flow = flow
 	if flow == nil {
 		t.types = [128]payloadType{}
-		t.out.aim(netip.AddrPort{}, false)
+		t.out.aim(netip.AddrPort{}, false, now)
 		return
 	}
 	if t.reportAt == 0 {
@@ -106,7 +106,7 @@ func (l *Leg) point(t *track, flow *sdp.Flow, signalling netip.Addr, now time.Du
 		wait = wait || waitRTCP
 	}
 	t.latch.agree(told, signalling, now)
-	t.aim()
+	t.aim(now)
 	if wait {
 		select {
 		case l.names <- struct{}{}:
@@ -174,7 +174,7 @@ func (l *Leg) resolve(ctx context.Context, t *track) {
 	}
 	if rtp.IsValid() {
 		t.latch.resolved(l.allowed(flow.Address, netip.AddrPortFrom(rtp, uint16(flow.Port))))
-		t.aim()
+		t.aim(l.legs.clock())
 	}
 	if rtcp.IsValid() {
 		t.told = l.allowed(flow.RTCPAddress, netip.AddrPortFrom(rtcp, uint16(flow.RTCPPort)))

@@ -92,16 +92,18 @@ func (l *latch) host() netip.Addr {
 	return l.told.Addr()
 }
 
-// heard notes a packet that judge has found to be the phone's.
-func (l *latch) heard(from netip.AddrPort, v verdict, now time.Duration) {
+// heard notes a packet that judge has found to be the phone's. It returns true if that changes where to send.
+func (l *latch) heard(from netip.AddrPort, v verdict, now time.Duration) (moved bool) {
 	l.heardAt = now
 	l.proven = l.proven || from == l.told
 	if v == first {
 		l.source, l.stale = from, false
 	}
 	if v != passing && (!l.stale || now >= l.until) {
+		moved = l.stale
 		l.held, l.stale = true, false
 	}
+	return moved || v == first
 }
 
 // remote returns where to send, which is not valid if that is unknown.

@@ -181,7 +181,7 @@ func TestAllowance(t *testing.T) {
 	} {
 		a, sent := allowance{}, 0
 		for i := range 1000 {
-			a.aim(phone, false)
+			a.aim(phone, false, time.Duration(i)*tt.gap)
 			if a.spend(time.Duration(i) * tt.gap) {
 				sent++
 			}
@@ -189,14 +189,27 @@ func TestAllowance(t *testing.T) {
 		if sent != tt.want {
 			t.Errorf("%s: %d packets were sent, want %d", tt.name, sent, tt.want)
 		}
-		if a.aim(phone, true); !a.spend(time.Hour) {
+		if a.aim(phone, true, time.Hour); !a.spend(time.Hour) {
 			t.Errorf("%s: nothing is sent to a phone that has answered", tt.name)
 		}
-		if a.aim(elsewhere, false); !a.spend(time.Hour) || a.proven {
+		if a.aim(elsewhere, false, time.Hour); !a.spend(time.Hour) || a.proven {
 			t.Errorf("%s: another address has no allowance of its own", tt.name)
 		}
 	}
 	if a := (allowance{}); a.spend(0) {
 		t.Error("something is sent to nowhere")
+	}
+	a, sent := allowance{}, 0
+	for i := range 100 { // many addresses in turn
+		now := time.Duration(i) * 100 * time.Millisecond
+		a.aim(netip.AddrPortFrom(phone.Addr(), uint16(1000+i)), false, now)
+		for range 10 {
+			if a.spend(now) {
+				sent++
+			}
+		}
+	}
+	if sent != 10*allowedMoves {
+		t.Errorf("100 addresses got %d packets, want those of %d addresses", sent, allowedMoves)
 	}
 }

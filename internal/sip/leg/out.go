@@ -43,10 +43,10 @@ func newOut(p pair) *out {
 }
 
 // aim sets where packets go. proven says that something came from there.
-func (o *out) aim(to netip.AddrPort, proven bool) {
+func (o *out) aim(to netip.AddrPort, proven bool, now time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.allowance.aim(to, proven)
+	o.allowance.aim(to, proven, now)
 }
 
 // encrypt sets the key; nil: none. With the same key as before, the rollover counter goes on, and changed is false.

@@ -248,6 +248,33 @@ func TestWrongAddress(t *testing.T) {
 	}
 }
 
+// TestPhoneStays: a new SDP names another port, but the phone goes on from its old one. It gets its sound there again.
+func TestPhoneStays(t *testing.T) {
+	p := newLine(t)
+	p.answer()
+	p.audio.rtp(0, false, 'a')
+	p.received(t, media.Audio, 1)
+	other := p.socket(p.leg.AudioPort())
+	sound := p.soundFlow()
+	sound.Port = int(other.addr().Port())
+	p.agree(sound, nil)
+	p.audio.rtp(0, false, 'b')
+	p.received(t, media.Audio, 2)
+	p.audio.packets()
+	p.pass(100 * time.Millisecond)
+	if n := len(other.packets()); n != 5 || len(p.audio.packets()) > 0 {
+		t.Errorf("the new port got %d packets in 100 ms, and the old one some", n)
+	}
+	p.pass(3 * time.Second)
+	p.audio.rtp(0, false, 'c')
+	p.received(t, media.Audio, 3)
+	other.packets()
+	p.pass(100 * time.Millisecond)
+	if n := len(p.audio.packets()); n != 5 || len(other.packets()) > 0 {
+		t.Errorf("the old port got %d packets in 100 ms, and the new one some", n)
+	}
+}
+
 // TestGarbage: what is no media of the call has no effect but counts.
 func TestGarbage(t *testing.T) {
 	p := newLine(t)

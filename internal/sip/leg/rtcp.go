@@ -28,7 +28,7 @@ func (l *Leg) sendRTCP(t *track, now time.Duration, feedback ...rtcp.Packet) {
 	if key != nil && t.sealRTCP == nil {
 		return
 	}
-	t.reports.aim(t.reportsTo(), t.latch.latched() || t.rtcpFrom.IsValid())
+	t.reports.aim(t.reportsTo(), t.latch.latched() || t.rtcpFrom.IsValid(), now)
 	if !t.reports.spend(now) {
 		return
 	}
@@ -123,7 +123,7 @@ func (l *Leg) takeRTCP(t *track, b []byte, from netip.AddrPort, now time.Duratio
 		t.rtcpFrom = from
 	}
 	if from.Addr() == t.latch.remote().Addr() {
-		t.out.aim(t.latch.remote(), true)
+		t.out.aim(t.latch.remote(), true, now)
 	}
 	for r := range rtc.SenderReports(b) {
 		if r.SSRC == t.ssrc && t.arrived.Begun() {

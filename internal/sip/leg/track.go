@@ -100,7 +100,7 @@ func (t *track) reportsTo() netip.AddrPort {
 }
 
 // aim tells the sender where the phone is now.
-func (t *track) aim() { t.out.aim(t.latch.remote(), t.latch.latched()) }
+func (t *track) aim(now time.Duration) { t.out.aim(t.latch.remote(), t.latch.latched(), now) }
 
 // receives says whether the phone agreed to send.
 func (t *track) receives() bool { return t.flow != nil && t.flow.Direction.Receives() }
@@ -136,10 +136,9 @@ func (t *track) takeRTP(b []byte, from netip.AddrPort, now time.Duration) (p rtc
 		r.Malformed++
 		return p, false
 	}
-	t.latch.heard(from, v, now)
-	if v == first {
+	if t.latch.heard(from, v, now) {
 		t.rtcpFrom = netip.AddrPort{}
-		t.aim()
+		t.aim(now)
 	}
 	t.count(p, now)
 	return p, true
