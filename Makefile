@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build format lint test unit portable web e2e fuzz bench quality install install-test clean
+.PHONY: help run build format lint test unit portable web e2e soak-sip fuzz bench quality install install-test clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ web: install-test build ## type-check the pages, and test them in a browser
 # What runs side by side mostly waits: four tests at once are no load for two cores.
 e2e: install-test build ## real browsers in, real RTMP servers out
 	$(GO) test -tags e2e -count 1 -parallel 4 -timeout 15m ./test/e2e/...
+
+soak-sip: install-test build ## the SIP tests in full size: ten minutes of call, 10 000 strangers, 200 calls
+	TRANSPONDER_SOAK=1 $(GO) test -tags e2e -count 1 -parallel 4 -timeout 30m -run '^TestSIP(LongCall|Refresh|Strangers|Shutdown)$$' ./test/e2e/
 
 fuzz: install ## run every fuzz target for FUZZTIME (1m) in turn
 	@GO=$(GO) FUZZTIME=$(FUZZTIME) scripts/fuzz.sh

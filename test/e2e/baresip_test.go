@@ -67,14 +67,14 @@ func startBaresip(t *testing.T, cfg baresipConfig) *baresip {
 	b.port = freePorts(t, 2)
 	control := freePort(t)
 	modules := []string{"g711", "g722", "opus", "ausine", "aubridge", "fakevideo", "avcodec", "rtcpsummary", "srtp"}
-	lines := []string{
-		"poll_method epoll", "sip_listen 127.0.0.1:" + b.port, "net_interface 127.0.0.1", "audio_source ausine,440",
+	lines := append(cfg.more, // the first line of a name counts
+		"poll_method epoll", "sip_listen 127.0.0.1:"+b.port, "net_interface 127.0.0.1", "audio_source ausine,440",
 		"audio_player aubridge,sink", "audio_alert aubridge,alert", "ausrc_srate 48000", "auplay_srate 48000", "ausrc_channels 2",
 		"auplay_channels 2", "video_source fakevideo,nil", "video_display fakevideo,nil", "video_size 640x360", "video_bitrate 500000",
 		"video_fps 25.00", "rtp_ports 20000-29000", "rtcp_mux no", "rtp_stats yes", "module_path /usr/lib/baresip/modules",
 		"avcodec_h264enc libx264", "avcodec_h264dec h264", "module_tmp account.so", "module_app menu.so", "module_app ctrl_tcp.so",
-		"module_app debug_cmd.so", "ctrl_tcp_listen 127.0.0.1:" + control,
-	}
+		"module_app debug_cmd.so", "ctrl_tcp_listen 127.0.0.1:"+control,
+	)
 	if cfg.hears {
 		modules = append(modules, "sndfile")
 		lines = append(lines, "snd_path "+b.dir)
@@ -85,7 +85,6 @@ func startBaresip(t *testing.T, cfg baresipConfig) *baresip {
 	for _, m := range modules {
 		lines = append(lines, "module "+m+".so")
 	}
-	lines = append(lines, cfg.more...)
 	domain, mode := cfg.domain, "auto"
 	if domain == "" {
 		domain = "127.0.0.1:" + b.port + ">;regint=0"

@@ -2,7 +2,8 @@
 
 // Package e2e tests the server as a black box: real browsers in, real RTMP servers out, ffmpeg as the judge of what arrived.
 //
-// Needs what scripts/install installs for tests: ffmpeg, nginx with its RTMP module, stunnel, Chromium, Firefox, GStreamer, Node.
+// Needs what scripts/install installs for tests: ffmpeg, nginx with its RTMP module, stunnel, Chromium, Firefox, GStreamer, Node; and for
+// SIP baresip, linphonec, SIPp, kamailio.
 package e2e
 
 import (

@@ -34,6 +34,7 @@ type server struct {
 	page, rest, socket, rtmp string // as it printed them
 
 	whipToken string // that its WHIP door wants
+	sipPort   string // as it was set; "": the usual one
 
 	stopOnce sync.Once
 	exited   chan error
@@ -61,6 +62,12 @@ func (s *safeBuffer) String() string {
 // exit cleanly, at the end of the test.
 func startServer(t *testing.T, settings ...string) *server {
 	t.Helper()
+	return startServerIn(t, nil, settings...)
+}
+
+// startServerIn is startServer with more of an environment, such as "NAME=value".
+func startServerIn(t *testing.T, environment []string, settings ...string) *server {
+	t.Helper()
 	s := &server{t: t, dir: t.TempDir(), exited: make(chan error, 1)}
 	settings = append([]string{
 		"http.port=0", "https.port=0", "ws.port=0", "wss.port=0", "rtmp.port=0", "media_port_from=0", "log_level=debug",
@@ -69,9 +76,13 @@ func startServer(t *testing.T, settings ...string) *server {
 	var args []string
 	for _, set := range settings {
 		args = append(args, "--set", set)
+		if port, ok := strings.CutPrefix(set, "sip_port="); ok {
+			s.sipPort = port
+		}
 	}
 	s.cmd = exec.Command(serverBinary, args...)
 	s.cmd.Dir = s.dir
+	s.cmd.Env = append(os.Environ(), environment...)
 	s.cmd.Stderr = &s.log
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -42,7 +42,7 @@ func startSIPp(t *testing.T, scenario string, calls int, args ...string) *sipp {
 		how = []string{"-sf", file}
 	}
 	args = append(append(how, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", media, "-p", s.port, "-m", fmt.Sprint(calls), "-nostdin",
-		"-trace_err", "-error_file", filepath.Join(s.dir, "errors"), "-trace_msg", "-message_file", filepath.Join(s.dir, "messages")), args...)
+		"-rtp_echo", "-trace_err", "-error_file", filepath.Join(s.dir, "errors"), "-trace_msg", "-message_file", filepath.Join(s.dir, "messages")), args...)
 	s.cmd = exec.Command("sipp", args...)
 	s.cmd.Dir = s.dir
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
@@ -92,8 +92,8 @@ func (s *sipp) file(name string) string {
 // messages returns all messages that it sent and received.
 func (s *sipp) messages() string { return s.file("messages") }
 
-// uri returns the address to call.
-func (s *sipp) uri() string { return "sip:service@127.0.0.1:" + s.port }
+// uri returns an address to call, another one each time.
+func (s *sipp) uri() string { return "sip:" + someone() + "@127.0.0.1:" + s.port }
 
 func (s *sipp) stop() {
 	s.cmd.Process.Kill()

@@ -110,8 +110,13 @@ type wireCapture struct {
 // nothing is missed any more.
 func startCapture(t *testing.T, ports []string) *wireCapture {
 	t.Helper()
+	return startCaptureOf(t, "tcp dst port "+strings.Join(ports, " or tcp dst port "))
+}
+
+// startCaptureOf is startCapture of the packets that a filter names.
+func startCaptureOf(t *testing.T, filter string) *wireCapture {
+	t.Helper()
 	c := &wireCapture{t: t, file: filepath.Join(t.TempDir(), "wire.pcapng"), exited: make(chan error, 1)}
-	filter := "tcp dst port " + strings.Join(ports, " or tcp dst port ")
 	c.cmd = exec.Command("tshark", "-i", "lo", "-f", filter, "-w", c.file)
 	var says safeBuffer
 	c.cmd.Stderr = &says

@@ -30,8 +30,8 @@ func (p Packet) bytes() []byte {
 	return append(b, p.Payload...)
 }
 
-// readPacket reads the packets that the server makes: without CSRC, extension and padding.
-func readPacket(b []byte) (Packet, bool) {
+// ReadPacket reads RTP as the server and simple phones make it: without CSRC, extension and padding.
+func ReadPacket(b []byte) (Packet, bool) {
 	if len(b) < 12 || b[0] != 0x80 {
 		return Packet{}, false
 	}

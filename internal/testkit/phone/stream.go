@@ -135,7 +135,7 @@ func (s *Stream) take(b []byte, from netip.AddrPort) {
 	}
 	if isControl {
 		s.takeControl(b)
-	} else if p, ok := readPacket(b); ok {
+	} else if p, ok := ReadPacket(b); ok {
 		p.At, p.From = time.Now(), netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		s.packets = append(s.packets, p)
 	} else {
