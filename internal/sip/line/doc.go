@@ -7,9 +7,9 @@
 //
 // A message from a stranger costs nothing: an address must be known or welcome before its bytes are parsed, and nothing is kept of it.
 //
-// Of sipgo only the parser is used (docs/adr/0020). Its transaction layer answers CANCEL and repeats 2xx on its own, which is the work of package dialog,
-// and starts a goroutine for each message, so that a 200 can overtake a 180. Its transports keep an entry for each address that ever sent a
-// datagram, and have no bound for connections.
+// Of sipgo only the parser is used (docs/adr/0020). Its transaction layer answers CANCEL and repeats 2xx on its own, which is the work of
+// package dialog, and starts a goroutine for each message, so that a 200 can overtake a 180. Its transports keep an entry for each address
+// that ever sent a datagram, and have no bound for connections.
 //
 // The specifications are RFC 3261 (SIP; transactions in section 17, transports in section 18), RFC 3263 (finding servers), RFC 3581 (rport),
 // RFC 5626 (keeping connections alive, section 3.5.1), RFC 6026 (2xx to INVITE), RFC 8760 (digest).
