@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/stream"
 )
 
@@ -192,15 +193,18 @@ func (p *Publication) AddCandidate(candidate string) error {
 }
 
 // Run waits for the end of the publication: the client leaves (one of this package's errors), somebody else closes the
-// source (the source's error), or ctx ends (its cause). When Run returns, the source is closed and the session joined. Run
-// must be called, once.
+// source (the source's error), or ctx ends (its cause). When Run returns, or panics, the source is closed and the session
+// joined. Run must be called, once.
 func (p *Publication) Run(ctx context.Context) error {
+	cause := panics.Err // unless it is replaced below
 	defer p.in.forget(p)
-	cause := p.wait(ctx)
-	p.source.Close(cause)
-	if err := (*p.session.Load()).Close(); err != nil {
-		p.in.log.Debug("session closed badly", "stream", p.source.Info().Name, "err", err)
-	}
+	defer func() {
+		p.source.Close(cause)
+		if err := (*p.session.Load()).Close(); err != nil {
+			p.in.log.Debug("session closed badly", "stream", p.source.Info().Name, "err", err)
+		}
+	}()
+	cause = p.wait(ctx)
 	return cause
 }
 

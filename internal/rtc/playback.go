@@ -174,15 +174,16 @@ func (p *Playback) Connected() <-chan struct{} { return p.connected }
 func (p *Playback) AddCandidate(candidate string) error { return p.session.AddCandidate(candidate) }
 
 // Run plays until the client leaves (one of this package's errors), until the source ends (ErrSourceEnded) and, after Hold,
-// no other comes in time, or until ctx ends (its cause). The session is closed and joined when Run returns. Run must be
-// called, once.
+// no other comes in time, or until ctx ends (its cause). The session is closed and joined when Run returns, or panics. Run
+// must be called, once.
 func (p *Playback) Run(ctx context.Context) error {
 	defer p.release()
-	cause := p.run(ctx)
-	if err := p.session.Close(); err != nil {
-		p.e.log.Debug("session closed badly", "stream", p.src.Info().Name, "err", err)
-	}
-	return cause
+	defer func() {
+		if err := p.session.Close(); err != nil {
+			p.e.log.Debug("session closed badly", "stream", p.src.Info().Name, "err", err)
+		}
+	}()
+	return p.run(ctx)
 }
 
 func (p *Playback) run(ctx context.Context) error {

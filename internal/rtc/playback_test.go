@@ -78,8 +78,13 @@ func TestSlowFrame(t *testing.T) {
 // fakeOutlet counts packets.
 type fakeOutlet struct {
 	Outlet
-	packets int
-	written func()
+	packets, closed int
+	written         func()
+}
+
+func (o *fakeOutlet) Close() error {
+	o.closed++
+	return nil
 }
 
 func (o *fakeOutlet) Write(_ media.Kind, payloads [][]byte, _ uint32, _ bool) error {

@@ -16,6 +16,7 @@ import (
 
 	"transponder/internal/guard"
 	"transponder/internal/limits"
+	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 )
@@ -105,6 +106,8 @@ type Server struct {
 	parts Parts
 	log   *slog.Logger
 	mux   *http.ServeMux
+
+	panics panics.Counter
 
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -291,16 +294,24 @@ func (s *Server) start(ctx context.Context, x *session) {
 	}()
 }
 
+// run runs a session to its end. A panic in the media ends this session, and no other.
 func (s *Server) run(ctx context.Context, x *session) {
 	x.log.Info("session begun", "path", x.path)
-	err := x.media.Run(ctx)
+	err := s.panics.Run(x.log, "session panicked", func() error { return x.media.Run(ctx) })
 	s.mu.Lock()
 	delete(s.sessions, x.id)
 	s.mu.Unlock()
 	x.cancel(nil)
 	close(x.done)
+	if errors.Is(err, panics.Err) { // the figures may be part of what is broken
+		x.log.Info("session ended", "path", x.path, "err", err)
+		return
+	}
 	x.log.Info("session ended", append([]any{"path", x.path, "err", err}, x.figures()...)...)
 }
+
+// Panics returns how many sessions have ended because of a bug of this server.
+func (s *Server) Panics() int64 { return s.panics.Load() }
 
 // delete ends a session (RFC 9725, 4.2). It answers when the name is free again.
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) {

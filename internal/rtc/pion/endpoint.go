@@ -14,6 +14,7 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 
+	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/udp"
 )
@@ -30,7 +31,8 @@ type Endpoint struct {
 
 	fingerprint string // of our certificate
 
-	stuck atomic.Int64 // connections that could not be closed
+	stuck  atomic.Int64 // connections that could not be closed
+	panics panics.Counter
 
 	mu       sync.Mutex
 	closed   bool               // guarded by mu
@@ -139,6 +141,9 @@ func (e *Endpoint) remove(s io.Closer) {
 	defer e.mu.Unlock()
 	delete(e.sessions, s)
 }
+
+// Panics returns how many sessions have ended because they panicked.
+func (e *Endpoint) Panics() int64 { return e.panics.Load() }
 
 // Dropped returns how many datagrams were dropped because a session's goroutine was too slow.
 func (e *Endpoint) Dropped() int64 { return e.mux.dropped.Load() }

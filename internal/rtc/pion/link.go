@@ -86,6 +86,15 @@ func (l *link) transport(pionSDP string) rtc.Transport {
 	return t
 }
 
+// guard runs f, which is our part of what a goroutine of pion does. If f panics, end ends the session of the link, and the other
+// sessions go on. f must hold no lock after a panic.
+func (l *link) guard(end func(error), f func()) {
+	e := l.endpoint
+	if err := e.panics.Run(e.log, "session panicked", func() error { f(); return nil }); err != nil {
+		end(err)
+	}
+}
+
 // failure says why a connection ended that we did not close. Pion does not say it: it may report a failed handshake as
 // closed too, if the client hangs up first.
 func (l *link) failure(state webrtc.PeerConnectionState, connected bool) error {

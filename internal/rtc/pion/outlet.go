@@ -140,7 +140,7 @@ func (o *outlet) send(s *rtc.Section, local *webrtc.TrackLocalStaticRTP, sender 
 	t := &sendTrack{ssrc: sent.SSRC, local: local, sender: sender}
 	t.packet.Header = rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32())}
 	*o.of(s.Kind) = t
-	o.readers.Go(func() { o.read(t) })
+	o.readers.Go(func() { o.guard(o.fail, func() { o.read(t) }) })
 	return sent
 }
 
@@ -238,6 +238,16 @@ func (o *outlet) Write(kind media.Kind, payloads [][]byte, rtpTime uint32, last 
 		t.bytes.Add(int64(p.MarshalSize()))
 	}
 	return nil
+}
+
+// fail ends the session for a cause on this side.
+func (o *outlet) fail(cause error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.ended {
+		o.ended = true
+		o.events.Closed(cause)
+	}
 }
 
 func (o *outlet) open() bool {

@@ -17,20 +17,32 @@ func (s *session) read(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver)
 	if remote.Kind() == webrtc.RTPCodecTypeVideo {
 		kind = media.Video
 	}
+	s.safely(func() {
+		if s.begin(kind, uint32(remote.SSRC()), receiver) {
+			defer s.readers.Done()
+			s.readPackets(kind, remote)
+		}
+	})
+}
+
+// begin prepares for the packets of an SSRC, and reads its reports. If it returns false, nobody wants the packets; otherwise
+// the caller tells readers when it has read them all.
+func (s *session) begin(kind media.Kind, ssrc uint32, receiver *webrtc.RTPReceiver) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.ended || s.of(kind).section == nil {
-		s.mu.Unlock()
-		return
+		return false
 	}
 	if t := s.of(kind); t.ssrc == 0 {
-		t.ssrc = uint32(remote.SSRC())
+		t.ssrc = ssrc
 	}
 	s.connect()
 	s.readers.Add(1)
-	defer s.readers.Done()
-	s.readers.Go(func() { s.readReports(kind, receiver) })
-	s.mu.Unlock()
+	s.readers.Go(func() { s.safely(func() { s.readReports(kind, receiver) }) })
+	return true
+}
 
+func (s *session) readPackets(kind media.Kind, remote *webrtc.TrackRemote) {
 	buf := make([]byte, udp.MaxDatagram)
 	for {
 		n, _, err := remote.Read(buf)
@@ -73,8 +85,13 @@ func (s *session) push(kind media.Kind, b []byte) {
 	s.give(t, p)
 }
 
-// retransmission processes a packet of the declared retransmission stream. Only video has one.
+// retransmission processes a packet of the declared retransmission stream. Only video has one. Pion calls it in a goroutine of
+// its own.
 func (s *session) retransmission(b []byte) {
+	s.safely(func() { s.pushRepair(b) })
+}
+
+func (s *session) pushRepair(b []byte) {
 	p, err := rtc.ParsePacket(b)
 	if err != nil {
 		return
@@ -122,10 +139,17 @@ func (s *session) schedule(at time.Duration) {
 
 // tick sends what is due: NACKs, requests for key frames, bit rates. It runs in the timer's goroutine.
 func (s *session) tick() {
+	if feedback := s.due(); len(feedback) > 0 {
+		_ = s.pc.WriteRTCP(feedback) // fails only when the session is closed
+	}
+}
+
+// due returns what is due now, and sets the timer for the next time.
+func (s *session) due() []rtcp.Packet {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.ended || !s.connected {
-		s.mu.Unlock()
-		return
+		return nil
 	}
 	now := s.now()
 	s.tickAt = never
@@ -138,11 +162,7 @@ func (s *session) tick() {
 			feedback = s.ask(t, now, feedback)
 		}
 	}
-	feedback = s.bitRate(now, feedback)
-	s.mu.Unlock()
-	if len(feedback) > 0 {
-		_ = s.pc.WriteRTCP(feedback) // fails only when the session is closed
-	}
+	return s.bitRate(now, feedback)
 }
 
 // ask appends what the jitter buffer of a track requests. mu is held.
@@ -187,11 +207,16 @@ func (s *session) readReports(kind media.Kind, receiver *webrtc.RTPReceiver) {
 			return
 		}
 		for r := range rtc.SenderReports(buf[:n]) {
-			s.mu.Lock()
-			if !s.ended && r.SSRC == s.of(kind).ssrc {
-				s.sink.Clock(kind, r.NTP, r.Time)
-			}
-			s.mu.Unlock()
+			s.report(kind, r)
 		}
+	}
+}
+
+// report gives a sender report to the sink.
+func (s *session) report(kind media.Kind, r rtc.SenderReport) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended && r.SSRC == s.of(kind).ssrc {
+		s.sink.Clock(kind, r.NTP, r.Time)
 	}
 }

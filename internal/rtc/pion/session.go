@@ -50,7 +50,7 @@ var (
 
 func newSession(l *link, sink rtc.Sink) *session {
 	s := &session{link: l, sink: sink, began: time.Now(), tickAt: never}
-	s.timer = time.AfterFunc(never, s.tick)
+	s.timer = time.AfterFunc(never, func() { s.safely(s.tick) })
 	return s
 }
 
@@ -85,13 +85,18 @@ func (s *session) start(ctx context.Context) (string, error) {
 	return s.negotiate(ctx, nil)
 }
 
+// safely runs f. If f panics, the session ends.
+func (s *session) safely(f func()) { s.guard(s.end, f) }
+
 // stateChanged follows the common state of ICE and DTLS.
 func (s *session) stateChanged(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
-		s.mu.Lock()
-		s.connect()
-		s.mu.Unlock()
+		s.safely(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.connect()
+		})
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		s.mu.Lock()
 		connected := s.connected
