@@ -205,7 +205,8 @@ func (a *App) figures() metrics.Parts {
 
 // countPanics returns how often the parts have panicked that do not count panics in their Stats.
 func (a *App) countPanics() map[string]int64 {
-	return map[string]int64{"webrtc": a.lean.Panics() + a.pion.Panics(), "whip": a.whip.Panics(), "http": a.panics.Load(), "push": a.pushes.Panics()}
+	return map[string]int64{"webrtc": a.lean.Panics() + a.pion.Panics(), "whip": a.whip.Panics(), "http": a.panics.Load(), "push": a.pushes.Panics(),
+		"transcode": a.audio.Panics() + a.video.Panics() + a.sounds.Panics()}
 }
 
 // datagrams returns how many datagrams were lost, by reason.

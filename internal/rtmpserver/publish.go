@@ -72,7 +72,7 @@ func (c *session) receive(ctx context.Context, src *stream.Source) error {
 	wg.Go(func() {
 		select {
 		case <-src.Done():
-			_ = c.conn.EndPublish(endWords(src.Err())) // on an error, too, the connection is closed next
+			_ = c.safely(func() error { return c.conn.EndPublish(endWords(src.Err())) }) // on an error, too, the connection is closed next
 			_ = waitFor(ctx, lingerTime)
 			c.net.Close()
 		case <-ctx.Done():

@@ -25,7 +25,13 @@ func (k *call) begin(children context.Context, now time.Time) {
 		k.receive(children, now)
 		return
 	}
-	k.children.Go(func() { k.prepared <- k.prepare(children) })
+	k.children.Go(func() {
+		var p prepared
+		if err := k.calls.panics.Run(k.log, "call panicked", func() error { p = k.prepare(children); return nil }); err != nil {
+			p.err = ending{dialog.ReasonTransport, "an internal error"}
+		}
+		k.prepared <- p
+	})
 }
 
 // prepare waits for the registration, and looks the first server up.

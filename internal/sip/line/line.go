@@ -80,11 +80,20 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Line {
 		commands: newQueue(), arrived: make(chan task, maxArrived), opening: make(chan struct{}, 1),
 	}
 	l.bind, _ = netip.ParseAddr(cfg.Address) // Validate has checked it
-	l.gate = newGate(parts.Welcome, &l.counts)
+	l.gate = newGate(l.welcome, &l.counts)
 	l.links = newLinks(cfg, l.bind, &l.counts, parts.Panics, log)
 	l.transactions = newTransactions(cfg.Timers, l.links, l.gate, parts, l.sentBy)
 	l.links.lost = l.transactions.lost
 	return l
+}
+
+// welcome asks Parts.Welcome. A source at which that panics is not welcome.
+func (l *Line) welcome(source netip.AddrPort, transport string) (ok bool) {
+	_ = l.parts.Panics.Run(l.log, "panic while a SIP source was judged", func() error {
+		ok = l.parts.Welcome(source, transport)
+		return nil
+	})
+	return ok
 }
 
 // Run carries messages until ctx ends, or a socket fails. Nothing is called back after Run has returned.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -301,6 +302,28 @@ func TestPanic(t *testing.T) {
 	a.Send(request("OPTIONS", 2), path, a)
 	b.wantRequest("OPTIONS")
 	eventually(t, "three panics are counted", func() bool { return count.Load() == 3 })
+}
+
+// A source at which the policy panics is not welcome. The sources after it are judged.
+func TestPolicyPanics(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			count, asked := &panics.Counter{}, &atomic.Int32{}
+			a, b := newNode(t, nil), newNode(t, func(_ *Config, p *Parts) {
+				p.Panics = count
+				p.Welcome = func(netip.AddrPort, string) bool {
+					if asked.Add(1) == 1 {
+						panic("a bug")
+					}
+					return true
+				}
+			})
+			a.Send(request("OPTIONS", 1), a.resolve(b.uri(), transport), a)
+			eventually(t, "the panic is counted", func() bool { return count.Load() == 1 })
+			a.Send(request("OPTIONS", 2), a.resolve(b.uri(), transport), a)
+			b.wantRequest("OPTIONS")
+		})
+	}
 }
 
 // Passwords and numbers in messages reach no log, also if the messages are broken.

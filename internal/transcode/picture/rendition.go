@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture/worker"
@@ -45,6 +46,7 @@ type rendition struct {
 	source  *stream.Source
 	cfg     libav.VideoConfig
 	command []string
+	panics  *panics.Counter // of all renditions
 	log     *slog.Logger
 
 	maxCores float64 // a child that uses more than this for too long is killed; see cost.exceeds
@@ -59,9 +61,9 @@ type rendition struct {
 	cost    cost            // guarded by mu
 }
 
-func newRendition(s *stream.Source, cfg libav.VideoConfig, command []string, log *slog.Logger) *rendition {
+func newRendition(s *stream.Source, cfg libav.VideoConfig, command []string, panics *panics.Counter, log *slog.Logger) *rendition {
 	return &rendition{
-		source: s, cfg: cfg, command: command, log: log.With("stream", s.Info().Name, "video", fmt.Sprintf("%+v", cfg)),
+		source: s, cfg: cfg, command: command, panics: panics, log: log.With("stream", s.Info().Name, "video", fmt.Sprintf("%+v", cfg)),
 		maxCores: float64(max(cfg.Threads, 1) + spareCores),
 		cost:     cost{began: time.Now(), predicted: predict(s, cfg)},
 	}
@@ -80,6 +82,16 @@ func (r *rendition) figures() Stats {
 		st.Dropped += r.reader.Stats().DroppedFrames
 	}
 	return st
+}
+
+// runSafely is run, and fails if run panics.
+func (r *rendition) runSafely(ctx context.Context, out *stream.Feed) error {
+	return r.safely(func() error { return r.run(ctx, out) })
+}
+
+// safely runs f. If f panics, the error ends this rendition, and no other.
+func (r *rendition) safely(f func() error) error {
+	return r.panics.Run(r.log, "video rendition panicked", f)
 }
 
 // run makes pictures until ctx or the source ends.
@@ -146,7 +158,7 @@ func (r *rendition) child(ctx context.Context, reader *stream.Reader, sink *chil
 	received := make(chan struct{})
 	go func() {
 		defer close(received)
-		cancel(sink.receive(p, patience))
+		cancel(r.safely(func() error { return sink.receive(p, patience) }))
 	}()
 	defer func() {
 		patience.stop()

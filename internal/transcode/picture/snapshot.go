@@ -52,7 +52,7 @@ func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, er
 	shots := make(chan []byte, 1)
 	go func() { // ends when the child does
 		defer enough()
-		shots <- receivePNG(p)
+		shots <- v.receivePNG(p)
 	}()
 	err = shoot(reading, s, p)
 	shot := <-shots
@@ -86,19 +86,27 @@ func shoot(ctx context.Context, s *stream.Source, p *worker.Process) error {
 }
 
 // receivePNG waits for the PNG of a child and kills the child. It returns nil if the child sends none, or something else.
-func receivePNG(p *worker.Process) []byte {
+func (v *Transcoder) receivePNG(p *worker.Process) (shot []byte) {
 	defer p.Kill()
+	_ = v.panics.Run(v.log, "snapshot panicked", func() (err error) { // there is no snapshot then
+		shot, err = readPNG(p)
+		return err
+	})
+	return shot
+}
+
+func readPNG(p *worker.Process) ([]byte, error) {
 	for {
 		o, err := p.Read()
 		if err != nil {
-			return nil
+			return nil, err
 		}
 		if o.PNG == nil {
 			continue
 		}
 		if _, err := png.DecodeConfig(bytes.NewReader(o.PNG)); err != nil {
-			return nil
+			return nil, err
 		}
-		return o.PNG
+		return o.PNG, nil
 	}
 }

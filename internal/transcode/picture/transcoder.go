@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"transponder/internal/limits"
+	"transponder/internal/panics"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture/worker"
@@ -53,6 +54,7 @@ type Transcoder struct {
 	cfg    Config
 	log    *slog.Logger
 	budget *budget
+	panics panics.Counter
 
 	shooting chan struct{} // holds a token for each snapshot that is being made
 
@@ -144,13 +146,13 @@ func (v *Transcoder) Feed(s *stream.Source, p Profile) (feed *stream.Feed, relea
 	v.mu.Lock()
 	r := v.live[key]
 	if r == nil {
-		r = newRendition(s, v.cfg.engine(p), v.cfg.Command, v.log)
+		r = newRendition(s, v.cfg.engine(p), v.cfg.Command, &v.panics, v.log)
 		v.live[key] = r
 		v.budget.begun(key)
 	}
 	r.users++
 	v.mu.Unlock()
-	feed, leave, err := s.Rendition(fmt.Sprintf("video %+v", p), r.ask, r.run)
+	feed, leave, err := s.Rendition(fmt.Sprintf("video %+v", p), r.ask, r.runSafely)
 	if err != nil {
 		v.release(key, r)
 		return nil, nil, err
@@ -193,3 +195,6 @@ func (v *Transcoder) Totals() (renditions int, sum Stats) {
 	}
 	return len(v.live), sum
 }
+
+// Panics returns how many renditions and snapshots have failed because of a bug of this server.
+func (v *Transcoder) Panics() int64 { return v.panics.Load() }

@@ -113,3 +113,6 @@ func (a *Transcoder) begin(s *stream.Source) (m *meter, end func()) {
 		a.ended.add(st)
 	}
 }
+
+// Panics returns how many renditions have ended because of a bug of this server.
+func (a *Transcoder) Panics() int64 { return a.panics.Load() }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/aac"
 	"transponder/internal/transcode/libav"
@@ -87,6 +88,8 @@ func (c Config) Validate() error {
 type Transcoder struct {
 	cfg Config
 	log *slog.Logger
+
+	panics panics.Counter
 
 	newDecoder func(*media.Track) (decoder, error)
 	newEncoder func(media.AudioFormat) (Encoder, error)
@@ -214,7 +217,7 @@ func (a *Transcoder) Feed(s *stream.Source, format media.AudioFormat) (feed *str
 		return s.Audio, func() {}, nil
 	}
 	return s.Rendition(want.key(), nil, func(ctx context.Context, out *stream.Feed) error {
-		return a.render(ctx, s, want, out)
+		return a.panics.Run(a.log, "audio rendition panicked", func() error { return a.render(ctx, s, want, out) })
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"transponder/internal/flv"
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/aac"
 	"transponder/internal/transcode/libav"
@@ -724,6 +725,26 @@ func TestEncoderFailure(t *testing.T) {
 type failingEncoder struct{ fakeEncoder }
 
 func (*failingEncoder) Encode([]float32) ([]byte, error) { return nil, errFake }
+
+// An encoder that panics ends its rendition, and nothing else.
+func TestEncoderPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, false)
+		r.fake()
+		r.audio.newEncoder = func(media.AudioFormat) (Encoder, error) { return &panickingEncoder{}, nil }
+		r.start()
+		time.Sleep(10 * time.Second)
+		r.stop()
+		if !errors.Is(r.err, panics.Err) || r.audio.Panics() != 1 || r.audio.Stats().Renditions != 0 {
+			t.Errorf("readers got %v; %d panics, %+v", r.err, r.audio.Panics(), r.audio.Stats())
+		}
+	})
+}
+
+// panickingEncoder panics at once.
+type panickingEncoder struct{ fakeEncoder }
+
+func (*panickingEncoder) Encode([]float32) ([]byte, error) { panic("a fault") }
 
 // All users share one encoder, which ends with the last of them or with the source, and is counted.
 func TestOneEncoder(t *testing.T) {

@@ -62,7 +62,11 @@ func (c chunk) bytes() *[]byte {
 
 // run encodes the file and loads encoded chunks, as the players need them, until there are no players.
 func (e *encoding) run(ctx context.Context) {
-	keep, err := e.serve(ctx)
+	var keep bool
+	err := e.library.panics.Run(e.library.log, "sound file panicked", func() (err error) {
+		keep, err = e.serve(ctx)
+		return err
+	})
 	if keep {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/limits"
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/sound"
 )
@@ -51,6 +52,8 @@ type Library struct {
 	dir string
 	cfg Config
 	log *slog.Logger
+
+	panics panics.Counter
 
 	newEncoder func(media.AudioFormat) (sound.Encoder, error)
 	loopLength time.Duration
@@ -210,3 +213,6 @@ func signal(c chan struct{}) {
 	default:
 	}
 }
+
+// Panics returns how many files have ended because of a bug of this server.
+func (l *Library) Panics() int64 { return l.panics.Load() }

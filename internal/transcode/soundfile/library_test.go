@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/testkit"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/sound"
@@ -607,5 +608,26 @@ func BenchmarkCoder(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	}
+}
+
+// A file at which the encoder panics ends, and so does its player. The next player begins anew.
+func TestEncoderPanics(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "tone.wav", wavBytes(48000, 2, 4*48000, fileHz))
+	l := newLibrary(t, dir, DefaultConfig())
+	newEncoder := l.newEncoder
+	l.newEncoder = func(media.AudioFormat) (sound.Encoder, error) { panic("a fault") }
+	live := silentFrames(t, soundtest.AACStereo, time.Second)[0]
+	first := openPlayer(t, l, "tone.wav", false)
+	if _, err := play(t, first, live); !errors.Is(err, panics.Err) {
+		t.Errorf("the player got %v, want the panic", err)
+	}
+	if n, failed := l.Panics(), l.Stats().Errors; n != 1 || failed != 1 {
+		t.Errorf("%d panics and %d failed files, want one", n, failed)
+	}
+	l.newEncoder = newEncoder // run of the first encoding has ended
+	if _, err := play(t, openPlayer(t, l, "tone.wav", false), live); err != nil {
+		t.Errorf("the next player got %v", err)
 	}
 }
