@@ -34,8 +34,9 @@ const (
 type Script struct {
 	At          string
 	Do          Misdeed
-	Times       int    // in how many connections, from the first; 0: in all
-	Code        string // of a refusal
+	When        func() bool // is it time? Asked at each step of the name, by any goroutine; nil: at the first one
+	Times       int         // in how many connections, from the first; 0: in all
+	Code        string      // of a refusal
 	Description string
 	Release     <-chan struct{} // closed to end the wait of AnswerLate
 	NewURL      string          // of AskReconnect and SendElsewhere
@@ -122,7 +123,7 @@ var (
 // misbehave commits the misdeed of the script if it is for this step. refuse sends a refusal.
 func (c *rtmpConn) misbehave(step string, refuse func() error) error {
 	script := c.s.script
-	if script.At != step || c.misbehaved || script.Times > 0 && c.number > script.Times {
+	if script.At != step || c.misbehaved || script.Times > 0 && c.number > script.Times || script.When != nil && !script.When() {
 		return nil
 	}
 	c.misbehaved = true

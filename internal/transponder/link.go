@@ -37,8 +37,9 @@ type link struct {
 	lateAt   time.Time   // owned by send; when the kind was sent on this link all the same, zero before
 
 	// The next link.
-	wanted atomic.Pointer[pushTarget] // where the stream is to go on; nil: no other connection is wanted
-	made   atomic.Pointer[link]       // the connection to wanted; nil: not made, or not yet
+	next      succession           // where the stream is to go on
+	made      atomic.Pointer[link] // the connection to there; nil: not made, or not yet
+	inherited *pushTarget          // what the server of the link before asked for last, nil if this link is that; written before run
 
 	wg  sync.WaitGroup          // of the goroutines that do started
 	end context.CancelCauseFunc // ends the sending; set by run before it starts goroutines
@@ -96,6 +97,9 @@ func (l *link) run(ctx context.Context) (successor, error) {
 
 	l.do(sending, l.serve)
 	l.do(sending, l.watch)
+	if l.inherited != nil {
+		l.follow(sending, l.inherited)
+	}
 	err := l.push.safely(func() error { return l.send(sending) })
 	cancel(err)
 	if polite(err) {
@@ -128,12 +132,24 @@ func (l *link) serve(ctx context.Context) error {
 		switch {
 		case err != nil:
 			l.push.log.Warn("peer asks for a reconnect that cannot be", "err", err)
-		case time.Since(l.push.movedAt) < moveGap || !l.wanted.CompareAndSwap(nil, &target):
-			l.push.log.Debug("peer asks for a reconnect again")
+		case time.Since(l.push.followedAt) < moveGap:
+			l.push.log.Debug("peer asks for a reconnect too soon")
 		default:
-			l.push.log.Info("peer asks for a reconnect", "to", target)
-			l.do(ctx, l.reconnect)
+			l.follow(ctx, &target)
 		}
+	}
+}
+
+// follow makes the connection that the server asks for, unless it asks again. If there is another connection, the request is kept.
+func (l *link) follow(ctx context.Context, to *pushTarget) {
+	start, news := l.next.ask(to)
+	if !news {
+		l.push.log.Debug("peer asks for a reconnect again")
+		return
+	}
+	l.push.log.Info("peer asks for a reconnect", "to", *to)
+	if start {
+		l.do(ctx, l.connectNext)
 	}
 }
 

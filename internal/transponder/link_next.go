@@ -18,46 +18,48 @@ type successor struct {
 // errMoved ends the sending on a link because the stream goes on over the next link.
 var errMoved = errors.New("the stream goes on over another connection")
 
-// moveGap is the least time between two moves at the request of servers, so that two servers that send us to each other do not keep
-// us busy.
+// moveGap is the least time between a move at the request of a server and the next such request that is followed, so that two servers that
+// send us to each other do not keep us busy.
 const moveGap = 5 * time.Second
 
-// reconnect makes the link that the server asked for, while this link still stands. If the other server refuses, because the name is
-// in use for example, this link is ended first.
-func (l *link) reconnect(ctx context.Context) error {
-	target := *l.wanted.Load()
-	err := l.connectNext(ctx, target)
+// connectNext makes the next link, while this link still stands: to where the server wants it, or to the same target again. send changes over
+// to it at the next key frame. If another server refuses, because the name is in use for example, this link is ended first.
+func (l *link) connectNext(ctx context.Context) error {
+	for {
+		to, asked := l.next.goal()
+		l.push.attempts.Add(1)
+		made, err := l.push.connect(ctx, to, nil)
+		if err != nil && ctx.Err() != nil {
+			return nil // the link has ended, perhaps because a server takes one connection only; the next one is made when this is over
+		}
+		again := l.next.tried(err == nil)
+		switch {
+		case again && err == nil:
+			made.conn.Close()
+		case again:
+			l.push.log.Debug("no second connection, but the peer asks for another one", "err", printable(err))
+		case err == nil:
+			l.made.Store(made)
+			l.push.in.RequestKeyFrame()
+			return nil
+		default:
+			return l.unconnected(to, asked, err)
+		}
+	}
+}
+
+// unconnected handles that the next link could not be made.
+func (l *link) unconnected(to pushTarget, asked bool, err error) error {
 	var refused *rtmp.StatusError
 	switch {
-	case err == nil, ctx.Err() != nil:
-		return nil
+	case !asked:
+		l.push.log.Warn("no second connection, so the first gets what it began without", "err", printable(err))
 	case errors.As(err, &refused):
 		return errMoved
 	default: // it may still work once the server closes this link
-		l.push.log.Warn("no connection to where the peer wants it", "to", target, "err", printable(err))
-		return nil
+		l.push.log.Warn("no connection to where the peer wants it", "to", to, "err", printable(err))
 	}
-}
-
-// replace makes a second link to the same target, while this link still stands.
-func (l *link) replace(ctx context.Context) error {
-	if err := l.connectNext(ctx, l.target); err != nil && ctx.Err() == nil {
-		l.push.log.Warn("no second connection, so the first gets what it began without", "err", printable(err))
-		l.wanted.Store(nil)
-		l.alone.Store(true)
-	}
-	return nil
-}
-
-// connectNext connects the next link. send changes over to it at the next key frame.
-func (l *link) connectNext(ctx context.Context, target pushTarget) error {
-	l.push.attempts.Add(1)
-	made, err := l.push.connect(ctx, target, nil)
-	if err != nil {
-		return err
-	}
-	l.made.Store(made)
-	l.push.in.RequestKeyFrame()
+	l.alone.Store(true)
 	return nil
 }
 
@@ -79,7 +81,8 @@ func (l *link) changeover(frames []media.Frame) int {
 // after decides what follows when this link has ended with err. If another connection was wanted, the stream goes on there, whatever
 // the error was, unless the stream or the push is over too. Otherwise err is the end of the attempt.
 func (l *link) after(ctx context.Context, err error) (successor, error) {
-	wanted, made := l.wanted.Load(), l.made.Load()
+	wanted, asked, later := l.next.end()
+	made := l.made.Load()
 	if wanted == nil && l.endedByLateKind() {
 		wanted = &l.target
 	}
@@ -92,6 +95,12 @@ func (l *link) after(ctx context.Context, err error) (successor, error) {
 			return successor{}, err
 		}
 		l.push.in.Restart()
+	}
+	if asked {
+		l.push.followedAt = time.Now()
+	}
+	if made != nil {
+		made.inherited = later
 	}
 	return successor{*wanted, made}, nil
 }
@@ -119,9 +128,9 @@ func (l *link) withoutLate(ctx context.Context, frames []media.Frame) int {
 				l.lateAt = time.Now()
 			case !l.replaced:
 				l.replaced = true
-				if l.wanted.CompareAndSwap(nil, &l.target) { // else there will be another link anyway
+				if l.next.replace(&l.target) { // else there will be another link anyway
 					l.push.log.Info("the stream has more than the connection began with, reconnecting", "kind", f.Kind())
-					l.do(ctx, l.replace)
+					l.do(ctx, l.connectNext)
 				}
 			}
 			if l.lateAt.IsZero() {

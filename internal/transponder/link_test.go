@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -103,6 +104,123 @@ func TestMoveBreaksFirst(t *testing.T) {
 	})
 	first.Wait(t, "goodbye", func() bool { return strings.HasPrefix(first.Calls()[len(first.Calls())-1], "deleteStream") })
 	b.wait("second life", func() bool { return b.Find(Filter{})[0].State == Live })
+}
+
+// A request that comes while a second connection to the same server is being made is followed, whether that connection is made or not.
+func TestMoveDuringReplacement(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		made bool
+	}{{"the replacement is made", true}, {"the replacement fails", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var replacing atomic.Bool
+			second := testkit.NewRTMPServer(t, testkit.Script{})
+			first := testkit.NewRTMPServer(t, testkit.Script{
+				At: "media", Do: testkit.AskReconnect, NewURL: second.URL("live"), Times: 1, When: replacing.Load,
+			})
+			var b *bench
+			var dialled atomic.Int32
+			b = newBench(t, func(c *Config) {
+				c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+					if dialled.Add(1) == 2 {
+						replacing.Store(true)
+						b.await(ctx, "peer asks for a reconnect")
+						if !tt.made {
+							return nil, errors.New("not reachable")
+						}
+					}
+					return (&net.Dialer{}).DialContext(ctx, "tcp", a.String())
+				}
+			})
+			s := b.source("s")
+			s.only = media.Video
+			b.start(Request{StreamName: "s", URL: first.URL("live")})
+			b.wait("pictures", func() bool {
+				s.write(1, 20)
+				return count(first.Tags(), true) > 150
+			})
+			s.keep(b, lateAfter)
+			s.only = 0
+			b.wait("media at the second", func() bool {
+				s.write(1, 20)
+				return count(second.Tags(), true) > 0
+			})
+			first.Wait(t, "goodbye", func() bool { return strings.HasPrefix(first.Calls()[len(first.Calls())-1], "deleteStream") })
+			if n := dialled.Load(); n != 3 {
+				t.Errorf("%d connections, want 3", n)
+			}
+		})
+	}
+}
+
+// await waits until the log says something, or ctx ends.
+func (b *bench) await(ctx context.Context, said string) {
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for !strings.Contains(b.log.String(), said) && ctx.Err() == nil {
+		<-poll.C
+	}
+}
+
+// The requests of a server to reconnect, and the connections that are made because of them.
+func TestSuccession(t *testing.T) {
+	target := func(host string) *pushTarget {
+		to, err := parseTarget("rtmp://"+host+"/live", "s", naming{Prefix: "rtmp_"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &to
+	}
+	for _, tt := range []struct {
+		name, steps string // replace; ask:HOST; made and failed, of the connection to wanted
+		want        string // what each step said, then wanted, asked, later
+	}{
+		{"nothing", "", "- false -"},
+		{"a replacement", "replace made", "true false own false -"},
+		{"it fails", "replace failed", "true false - false -"},
+		{"a request", "ask:b made", "true,true false b true -"},
+		{"it is repeated", "ask:b ask:b failed ask:b", "true,true false,false false false,false b true -"},
+		{"it fails, and there is another one", "ask:b failed ask:c", "true,true false true,true c true -"},
+		{"a replacement is not needed", "ask:b replace", "true,true false b true -"},
+		{"a request during a replacement", "replace ask:b made made", "true false,true true false b true -"},
+		{"a request during a replacement that fails", "replace ask:b failed failed", "true false,true true false b true -"},
+		{"a request for the same, which is made", "replace ask:own made", "true false,true false own false -"},
+		{"a request for the same, which fails", "replace ask:own failed made", "true false,true true false own true -"},
+		{"a request after the replacement", "replace made ask:b", "true false false,true own false b"},
+		{"two requests during a replacement", "replace ask:b ask:c ask:c made", "true false,true false,true false,false true c true -"},
+		{"the link ends during the replacement", "replace", "true own false -"},
+		{"the link ends during the replacement, after a request", "replace ask:b", "true false,true b true -"},
+		{"too many requests", "ask:b ask:c ask:d ask:e ask:f made", "true,true false,true false,true false,true false,false true e true -"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s succession
+			var said []string
+			for _, step := range strings.Fields(tt.steps) {
+				verb, host, _ := strings.Cut(step, ":")
+				switch verb {
+				case "replace":
+					said = append(said, fmt.Sprint(s.replace(target("own"))))
+				case "ask":
+					start, news := s.ask(target(host))
+					said = append(said, fmt.Sprintf("%v,%v", start, news))
+				default:
+					said = append(said, fmt.Sprint(s.tried(verb == "made")))
+				}
+			}
+			name := func(to *pushTarget) string {
+				if to == nil {
+					return "-"
+				}
+				return strings.TrimSuffix(strings.TrimPrefix(strings.Fields(strings.ReplaceAll(to.key(), "\x00", " "))[0], "rtmp://@"), ":1935/live")
+			}
+			wanted, asked, later := s.end()
+			said = append(said, name(wanted), fmt.Sprint(asked), name(later))
+			if got := strings.Join(said, " "); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
 }
 
 // A request to reconnect to an address where this server must not push is not followed, however the address is written. The push goes on.

@@ -55,7 +55,9 @@ type push struct {
 	opus      bool         // owned by run; the present server takes Opus
 	everLive  bool         // owned by run
 	liveSince time.Time    // owned by run; since when the push is live without a break, zero while it is not
-	movedAt   time.Time    // when the stream last moved to another connection; written by run between two links, whose goroutines read it
+	// When the stream last moved to another connection, and when it last did because a server asked. Written by run between two links, whose
+	// goroutines read them.
+	movedAt, followedAt time.Time
 
 	mu                  sync.Mutex
 	link                *link           // guarded by mu; the present one, nil while there is none
