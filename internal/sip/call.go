@@ -48,6 +48,9 @@ type call struct {
 	rings    bool           // the call rings at a page
 	public   bool           // the media of the phone is published
 	told     bool           // the page knows the codecs
+	holds    bool           // the page wants the phone on hold
+	held     bool           // the phone has agreed to be on hold
+	changing bool           // an offer about that has no answer yet
 	longest  time.Time      // when the call ends because it has lasted too long; zero: not limited
 	transfer time.Time      // when a transfer without progress is given up; zero: there is none
 	final    bool           // the status is final, and everything but the signalling has ended

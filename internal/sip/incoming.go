@@ -201,8 +201,12 @@ func (k *call) receive(children context.Context, now time.Time) {
 	k.meet(k.ways.heard.Source.Addr())
 	back := k.calls.line.Back(k.ways.heard)
 	k.ways.first = back
-	if err := k.open(children, back); err != nil {
-		k.log.Warn("incoming call refused", "err", err)
+	switch err := k.open(children, back); {
+	case errors.Is(err, ErrPolicy):
+		k.calls.respond(k.invite, 488)
+		k.end(now, ending{dialog.ReasonPolicy, err.Error()})
+		return
+	case err != nil:
 		k.calls.respond(k.invite, 503, dialog.Field{Name: "Retry-After", Value: retryAfter})
 		k.end(now, ending{dialog.ReasonTransport, err.Error()})
 		return

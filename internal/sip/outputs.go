@@ -28,7 +28,7 @@ func (k *call) carryOut(ctx context.Context, now time.Time) {
 func (k *call) output(ctx context.Context, now time.Time, o dialog.Output) {
 	switch o := o.(type) {
 	case dialog.Send:
-		k.send(ctx, now, o.Request)
+		k.send(ctx, o.Request)
 	case dialog.Reply:
 		k.calls.line.Reply(o.Request, o.Response)
 	case dialog.StatusChanged:
@@ -109,6 +109,9 @@ func (k *call) accept(now time.Time, offer []byte) {
 	default:
 		k.dialog.Accept(now, answer)
 		k.agree(a, offer, false)
+		if k.changing { // our own offer waits: what it says is to follow this exchange
+			k.dialog.Modify(now, k.session.again(), k.holds)
+		}
 	}
 }
 
@@ -121,6 +124,9 @@ func (k *call) answered(now time.Time, o dialog.Answered) {
 	case err != nil:
 		k.dialog.End(now, dialog.ReasonNoCodec, err.Error())
 	default:
+		if k.changing && !o.Early {
+			k.changing, k.held = false, k.holds
+		}
 		k.agree(a, o.SDP, o.Early)
 	}
 }
@@ -150,6 +156,7 @@ func (k *call) agree(a sdp.Agreement, theirs []byte, early bool) {
 }
 
 func (k *call) changeRefused(code int) {
+	k.changing = false
 	k.session.refused()
 	k.holdFailed(code)
 }

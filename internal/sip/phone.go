@@ -29,7 +29,7 @@ type Phone struct {
 	page         Page
 	events       PhoneEvents
 	registration *registration // nil: the account is not registered
-	closed       bool          // guarded by Calls.mu
+	closed       bool          // guarded by Calls.mu; the page has gone
 }
 
 // Open makes a phone of an account. ctx carries values only. It fails with ErrOff, *RequestError or ErrStopping.
@@ -285,6 +285,7 @@ func (p *Phone) Hold(id string, on, forTransfer bool) error {
 			return err
 		}
 		k.record.change(func(i *Info) { i.HoldForTransfer = on && forTransfer })
+		k.holds, k.changing = on, true
 		k.session.hold(on, k.wants.sendVideo)
 		k.dialog.Modify(now, k.session.again(), on)
 		return nil
@@ -294,8 +295,8 @@ func (p *Phone) Hold(id string, on, forTransfer bool) error {
 // holdFailed tells the page that the phone refused to be put on hold, or to be taken back.
 func (k *call) holdFailed(code int) {
 	k.log.Info("the phone refused an offer", "code", code)
-	status := k.record.status()
-	k.session.hold(status == dialog.Hold, k.wants.sendVideo)
+	k.holds = k.held
+	k.session.hold(k.holds, k.wants.sendVideo)
 	k.phone.tell(func(ev PhoneEvents) { ev.HoldFailed(k.id, fmt.Sprintf("the phone refused: %d", code)) })
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -73,7 +74,11 @@ func (k *call) dial(children context.Context, now time.Time, p prepared) {
 	}
 	k.ways.first = p.path
 	if err := k.open(children, p.path); err != nil {
-		k.end(now, ending{dialog.ReasonTransport, err.Error()})
+		reason := dialog.ReasonTransport
+		if errors.Is(err, ErrPolicy) {
+			reason = dialog.ReasonPolicy
+		}
+		k.end(now, ending{reason, err.Error()})
 		return
 	}
 	k.ways.release = k.calls.line.Keep(p.path)
@@ -126,7 +131,7 @@ func (k *call) open(children context.Context, p line.Path) error {
 	k.record.open(m)
 	k.children.Go(func() {
 		if err := m.Run(children); children.Err() == nil {
-			k.post(func(now time.Time) { k.end(now, ending{dialog.ReasonTransport, "the media has ended: " + err.Error()}) })
+			k.hangUp(dialog.ReasonTransport, fmt.Sprintf("the media has ended: %v", err))
 		}
 	})
 	return nil

@@ -208,7 +208,7 @@ func (g *registration) run(ctx context.Context) {
 	}
 }
 
-// forget takes the registration out of the lists, unless calls still want to know why it failed.
+// forget ends that calls from outside find the registration. Those who use it still learn why it has failed.
 func (g *registration) forget() {
 	g.ways.close()
 	g.ways.leave()

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -157,20 +158,22 @@ func (s *session) answer(offer []byte) ([]byte, sdp.Agreement, error) {
 	return []byte(ours.SDP()), a, nil
 }
 
-// answered takes the peer's answer to our offer. An early answer may be followed by another.
+// answered takes the peer's answer to our offer. An early answer may be followed by another. An answer to a refresh, which repeats our last
+// description, comes only if the peer has changed something.
 func (s *session) answered(answer []byte, early bool) (sdp.Agreement, error) {
-	if s.offered == nil {
+	ours := cmp.Or(s.offered, s.active)
+	if ours == nil {
 		return sdp.Agreement{}, fmt.Errorf("%w: there was no offer", sdp.ErrNotAcceptable)
 	}
 	theirs, err := sdp.Parse(string(answer))
 	if err != nil {
 		return sdp.Agreement{}, err
 	}
-	a, err := sdp.Choose(s.offered, theirs)
+	a, err := sdp.Choose(ours, theirs)
 	if err != nil || early {
 		return a, err
 	}
-	s.active, s.offered = s.offered, nil
+	s.active, s.offered = ours, nil
 	return a, nil
 }
 

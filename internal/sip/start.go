@@ -182,7 +182,7 @@ func (c *Calls) reserve(k *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.stopping:
+	case c.stopping, k.phone != nil && k.phone.closed:
 		return ErrStopping
 	case c.byID(k.id) != nil:
 		return ErrCallID

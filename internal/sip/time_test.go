@@ -10,6 +10,7 @@ import (
 
 	"transponder/internal/sip/dialog"
 	"transponder/internal/sip/leg"
+	"transponder/internal/sip/line"
 )
 
 // A call that has ended is found for 10 s, and its goroutine waits longer for a 2xx that comes late.
@@ -263,4 +264,69 @@ func TestInject(t *testing.T) {
 		media.events.StreamEnded(errors.New("the stream has ended"))
 		hears("")
 	})
+}
+
+// Both sides change the call at the same time. Our offer waits, and then says the last word: its version is above that of our answer.
+func TestOffersCollide(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		p := &page{}
+		var err error
+		if p.Phone, err = l.Open(t.Context(), Account{Login: "ann", Domain: "192.0.2.1"}, Page{}, p); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Call(t.Context(), PageCall{CallID: "c", Callee: "bob", Audio: true}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		invite := l.line.last("INVITE")
+		sdp := func(version int) string {
+			return fmt.Sprintf("v=0\r\no=- 1 %d IN IP4 192.0.2.1\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n", version)
+		}
+		l.line.respond(invite, 200, sdp(1))
+		synctest.Wait()
+		if err := p.Hold("c", true, false); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		l.line.respond(l.line.last("INVITE"), 491, "")
+		synctest.Wait()
+		k, err := l.find("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.incoming(&dialog.Request{Method: "INVITE", URI: "sip:c@192.0.2.9", Body: []byte(sdp(2)), Header: dialog.Header{
+			{Name: "From", Value: "<sip:bob@192.0.2.1>;tag=phone"}, {Name: "To", Value: "<sip:ann@192.0.2.1>;tag=" + k.tag},
+			{Name: "Call-ID", Value: "c"}, {Name: "CSeq", Value: "7 INVITE"}, {Name: "Content-Type", Value: "application/sdp"},
+		}}, line.Origin{Transport: "udp", Source: peer})
+		synctest.Wait()
+		l.line.mu.Lock()
+		answer := l.line.replies[len(l.line.replies)-1]
+		l.line.mu.Unlock()
+		if answer.Code != 200 || !strings.Contains(string(answer.Body), "a=sendonly") {
+			t.Errorf("the phone's offer is answered by %d\n%s", answer.Code, answer.Body)
+		}
+		l.incoming(&dialog.Request{Method: "ACK", URI: "sip:c@192.0.2.9", Header: dialog.Header{
+			{Name: "From", Value: "<sip:bob@192.0.2.1>;tag=phone"}, {Name: "To", Value: "<sip:ann@192.0.2.1>;tag=" + k.tag},
+			{Name: "Call-ID", Value: "c"}, {Name: "CSeq", Value: "7 ACK"},
+		}}, line.Origin{Transport: "udp", Source: peer})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		again := l.line.last("INVITE")
+		if version(string(again.Body)) <= version(string(answer.Body)) && string(again.Body) != string(answer.Body) {
+			t.Errorf("our offer has the version %d, and our answer before has %d", version(string(again.Body)), version(string(answer.Body)))
+		}
+		l.line.respond(again, 200, strings.Replace(sdp(3), "RTP/AVP 0\r\n", "RTP/AVP 0\r\na=recvonly\r\n", 1))
+		synctest.Wait()
+		if i := l.info("c"); i.Status != dialog.Hold {
+			t.Errorf("the call is %+v", i)
+		}
+	})
+}
+
+// version returns the version of an SDP.
+func version(sdp string) (v int) {
+	_, rest, _ := strings.Cut(sdp, "o=")
+	var name, id string
+	_, _ = fmt.Sscan(rest, &name, &id, &v)
+	return v
 }

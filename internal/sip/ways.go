@@ -60,36 +60,31 @@ func (k *call) hear(o line.Origin) {
 }
 
 // send sends a request of the call.
-func (k *call) send(ctx context.Context, now time.Time, r *dialog.Request) {
-	p, err := k.wayOf(ctx, r)
-	if err != nil {
-		k.log.Warn("request of a call not sent", "method", r.Method, "err", err)
-		k.dialog.Unsent(now, r, err)
-		return
-	}
+func (k *call) send(ctx context.Context, r *dialog.Request) {
+	p := k.wayOf(ctx, r)
 	k.meet(p.Remote.Addr())
 	k.calls.line.Send(r, p, k)
 }
 
 // wayOf returns the way of a request: to the first proxy of the route set, or else to the Contact of the peer.
-func (k *call) wayOf(ctx context.Context, r *dialog.Request) (line.Path, error) {
+func (k *call) wayOf(ctx context.Context, r *dialog.Request) line.Path {
 	w := &k.ways
 	inside := dialog.ParseAddress(r.Header.Get("To")).Param("tag") != ""
 	switch {
 	case r.Method == "CANCEL", !inside && !w.heard.Source.IsValid():
-		return w.first, nil
+		return w.first
 	case !inside: // with credentials: to the server that asked for them
-		return w.first.At(w.heard), nil
+		return w.first.At(w.heard)
 	}
 	uri, routed := r.URI, false
 	if route := r.Header.Get("Route"); route != "" {
 		uri, routed = dialog.ParseAddress(route).URI, true
 	}
 	if !routed && (w.heard.Transport != "udp" || behindNAT(uri, w.heard.Source.Addr())) {
-		return k.calls.line.Back(w.heard), nil
+		return k.calls.line.Back(w.heard)
 	}
 	if p, known := w.known[uri]; known {
-		return p, nil
+		return p
 	}
 	transport := ""
 	if w.first.Transport == "tls" {
@@ -98,10 +93,14 @@ func (k *call) wayOf(ctx context.Context, r *dialog.Request) (line.Path, error) 
 	ctx, cancel := context.WithTimeout(ctx, nextLimit)
 	defer cancel()
 	p, err := k.calls.line.Resolve(ctx, uri, transport)
-	if err == nil && len(w.known) < maxWays {
+	if err != nil { // better to where the peer is, than an ACK or a BYE that is never sent
+		k.log.Info("peer is answered at the address that it sends from", "err", err)
+		p = k.calls.line.Back(w.heard)
+	}
+	if len(w.known) < maxWays {
 		w.known[uri] = p
 	}
-	return p, err
+	return p
 }
 
 // behindNAT reports whether a Contact holds an address of a private network while messages come from a public address: the Contact cannot
