@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"transponder/internal/sip/dialog"
-	"transponder/internal/transponder"
 )
 
 // Find returns the calls that match, oldest first. A call that has ended is found for 10 s more.
@@ -43,24 +42,6 @@ func (c *Calls) info(k *call) Info {
 		i.PushStatus = c.pushStatus(k.push)
 	}
 	return i
-}
-
-// pushStatus returns the state of a push in the words of the API.
-func (c *Calls) pushStatus(id string) string {
-	pushes := c.parts.Pushes.Find(transponder.Filter{ID: id})
-	if len(pushes) == 0 {
-		return "STOPPED"
-	}
-	switch pushes[0].State {
-	case transponder.Live, transponder.Degraded, transponder.Holding:
-		return "PUBLISHING"
-	case transponder.Failed:
-		return "FAILED"
-	case transponder.Draining, transponder.Ended:
-		return "STOPPED"
-	default:
-		return "PENDING"
-	}
 }
 
 // Terminate hangs up a call, or cancels or refuses it. It returns when the status is final, or fails with ErrNoCall.

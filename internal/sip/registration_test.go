@@ -136,3 +136,17 @@ func TestRegistrarNotFound(t *testing.T) {
 		return ""
 	})
 }
+
+// The password of the server's account is used in the domain of the account only.
+func TestServerAccountElsewhere(t *testing.T) {
+	s := newServer(t, func(c *Config) { c.Account = Server{Login: "ann", Domain: "127.0.0.2", Password: "secret-of-ann"} })
+	p := s.phone()
+	s.start(Request{CallID: "c", Callee: p.URI("bob"), Audio: true})
+	p.Reply(p.Await("INVITE"), phone.Reply{Code: 401, Headers: []string{"WWW-Authenticate: " + ann.Challenge()}})
+	if i := s.wait("the end", func(i Info) bool { return i.Status.Final() }); i.Reason != dialog.ReasonAuthFailed {
+		t.Errorf("the call is %+v", i)
+	}
+	if p.Count("INVITE") != 1 {
+		t.Error("the password was used")
+	}
+}

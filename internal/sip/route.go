@@ -112,7 +112,7 @@ func (a Account) check() error {
 		if f.value == "" {
 			continue
 		}
-		if problem := unusable(f.value, maxText); problem != "" {
+		if problem := unusable(f.value); problem != "" {
 			return &RequestError{f.name, problem}
 		}
 	}

@@ -145,37 +145,6 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 	return c.enter(ctx, k)
 }
 
-// pushOf returns the push that a request asks for.
-func pushOf(info Info, r Request, callee address) transponder.Request {
-	return transponder.Request{
-		StreamName: info.StreamName, URL: r.RTMPURL, TargetName: pushedName(r, callee), Options: transponder.Options{Picture: r.Picture},
-	}
-}
-
-// title returns what people call the other side of a call.
-func title(i Info, callee address) string {
-	if i.Incoming {
-		return cmp.Or(i.Visible, i.Caller)
-	}
-	return cmp.Or(callee.user, callee.host)
-}
-
-// pushedName returns the name under which a call is pushed.
-func pushedName(r Request, callee address) string {
-	return cmp.Or(r.RTMPStream, r.ToStream, callee.user, callee.host)
-}
-
-// pushLimit is how long the end of a push may take that belongs to a call which does not begin.
-const pushLimit = 5 * time.Second
-
-func (c *Calls) endPush(ctx context.Context, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushLimit)
-	defer cancel()
-	if err := c.parts.Pushes.Terminate(ctx, id); err != nil {
-		c.log.Warn("push of a call that did not begin goes on", "push", id, "err", err)
-	}
-}
-
 // reserve keeps the id and the address of a call, and a place among MaxCalls.
 func (c *Calls) reserve(k *call) error {
 	now := time.Now()
@@ -235,15 +204,24 @@ func (c *Calls) begin(ctx context.Context, k *call) error {
 	if k.account.Register && k.registration == nil {
 		k.registration = c.join(ctx, k.account)
 	}
-	if k.registration != nil {
+	switch {
+	case c.isElsewhere(k):
+	case k.registration != nil:
 		k.credentials = k.registration.credentials
-	} else {
+	default:
 		k.credentials = credentialsOf(k.account)
 	}
 	ctx, k.kill = context.WithCancelCause(ctx)
 	c.byKey[dialog.Key{CallID: k.wireID, LocalTag: k.tag}] = k
 	c.wg.Go(func() { k.run(ctx) })
 	return nil
+}
+
+// isElsewhere reports whether a call of the server's own account leaves the domain of the account. Whoever may ask for such calls could
+// have any server ask for the password, and try passwords on the answer at leisure.
+func (c *Calls) isElsewhere(k *call) bool {
+	return k.account.Login == c.cfg.Account.Login && k.account.Domain == c.cfg.Account.Domain && k.route.proxy == "" &&
+		!strings.EqualFold(k.route.callee.host, k.route.from.host)
 }
 
 // credentialsOf returns what answers the challenges to an account, nil without a password.
