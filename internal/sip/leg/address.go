@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+
+	"transponder/internal/sip/sdp"
 )
 
 // errAddress means that media must not be sent to an address.
@@ -39,4 +41,58 @@ func isLocal(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// place is where a phone receives, by an agreement. Addresses are not valid if the phone does not say, or if media must not go there.
+type place struct {
+	rtp, rtcp netip.AddrPort
+	mux       bool // RTCP goes to the port of RTP
+	named     bool // a host name is to be resolved
+}
+
+// placeOf returns the place that a flow names.
+func (l *Leg) placeOf(f *sdp.Flow) (p place) {
+	if f == nil {
+		return place{}
+	}
+	var named bool
+	p.mux = f.RTCPPort != 0 && f.RTCPPort == f.Port && f.RTCPAddress == f.Address
+	p.rtp, p.named = l.address(f.Address, f.Port)
+	p.rtcp = p.rtp
+	if !p.mux {
+		p.rtcp, named = l.address(f.RTCPAddress, f.RTCPPort)
+	}
+	p.named = p.named || named
+	return p
+}
+
+// address returns an address of an SDP; named says that it is a host name.
+func (l *Leg) address(host string, port int) (at netip.AddrPort, named bool) {
+	a, err := netip.ParseAddr(host)
+	if err != nil || port == 0 {
+		return netip.AddrPort{}, isName(host)
+	}
+	return l.allowed(host, netip.AddrPortFrom(a.Unmap().WithZone(""), uint16(port))), false
+}
+
+// isName says whether a host is named, and not given by an address.
+func isName(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err != nil && host != ""
+}
+
+// allowed returns an address of a host, or one that is not valid if media must not go there.
+func (l *Leg) allowed(host string, to netip.AddrPort) netip.AddrPort {
+	if to.Addr().IsUnspecified() { // the old way to say "on hold" (RFC 3264, 8.4)
+		return netip.AddrPort{}
+	}
+	err := l.legs.check(host, to)
+	if err == nil && to.Addr().Is4() != l.bind.Unmap().Is4() {
+		err = fmt.Errorf("%w: %v is of another family than ours", errAddress, to)
+	}
+	if err != nil {
+		l.log.Warn("nothing is sent to the media address that a phone names", "address", to, "err", err)
+		return netip.AddrPort{}
+	}
+	return to
 }

@@ -62,7 +62,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Legs {
 	}
 }
 
-// resolve asks DNS.
+// resolve asks DNS. Phones rarely have IPv6, so IPv4 comes first.
 func resolve(ctx context.Context, host string) (netip.Addr, error) {
 	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
@@ -71,7 +71,12 @@ func resolve(ctx context.Context, host string) (netip.Addr, error) {
 	if len(list) == 0 {
 		return netip.Addr{}, fmt.Errorf("%s has no address", host)
 	}
-	return list[0].Unmap(), nil
+	for i, a := range list {
+		if list[i] = a.Unmap(); list[i].Is4() {
+			return list[i], nil
+		}
+	}
+	return list[0], nil
 }
 
 // Room returns how many more calls with sound and picture find ports.

@@ -42,6 +42,11 @@ type track struct {
 	stats   TrackStats
 }
 
+// newTrack makes a track without sockets.
+func (s *Legs) newTrack(kind media.Kind) track {
+	return track{kind: kind, latch: latch{strict: s.cfg.Strict, any: s.cfg.LearnAny, learn: s.cfg.Learn}}
+}
+
 // payloadType is what a payload type means.
 type payloadType struct {
 	class typeClass

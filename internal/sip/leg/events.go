@@ -1,0 +1,24 @@
+package leg
+
+import (
+	"time"
+
+	"transponder/internal/media"
+)
+
+// Events takes what happens in a leg. The methods are called from goroutines of the leg and of Legs, without a lock, until Leg.Run returns.
+// They must not block.
+type Events interface {
+	// Began reports the first packet of a kind that was accepted after Leg.Start.
+	Began(media.Kind)
+	// Digit reports a key of the phone once, when it is released.
+	Digit(key byte, d time.Duration)
+	// KeyFrameMissing reports that the phone has sent no key frame for a second, though it was asked by RTCP and the picture needs one.
+	KeyFrameMissing()
+	// MediaTimeout reports, once, that the phone sends nothing. The error wraps ErrMediaTimeout and names the address that should send.
+	MediaTimeout(error)
+	// StreamEnded reports that a played stream is over. The error wraps rtc.ErrSourceEnded, or says why the stream cannot be played.
+	StreamEnded(error)
+	// SoundEnded reports that a file is over (io.EOF), or why it cannot be played.
+	SoundEnded(error)
+}

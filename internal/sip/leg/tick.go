@@ -1,0 +1,63 @@
+package leg
+
+import "time"
+
+// beat does what is due. The ticker of Legs calls it.
+func (l *Leg) beat(now time.Duration) {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return
+	}
+	l.beats.Add(1)
+	l.mu.Unlock()
+	defer l.beats.Done()
+	l.guard(func() {
+		l.tick(now)
+		if ended := l.voice.beat(now); ended != nil {
+			l.events.SoundEnded(ended)
+		}
+	})
+}
+
+// tick gives up lost packets, asks for key frames, sends reports and finds out that nothing comes.
+func (l *Leg) tick(now time.Duration) {
+	l.mu.Lock()
+	defer l.unlock()
+	if l.wantsKey.Swap(false) {
+		l.keys.want()
+	}
+	for _, t := range [...]*track{&l.audio, &l.video} {
+		if t.flow == nil {
+			continue
+		}
+		if l.frames != nil && t.arrived.Begun() && t.jitter.Waits() {
+			if _, pli, _ := t.jitter.Tick(now, nil); pli {
+				l.keys.need(now)
+			}
+		}
+		if now >= t.reportAt {
+			t.reportAt = now + reportPause() // also if nothing comes: some conference systems end calls without RTCP
+			l.sendRTCP(t, now)
+		}
+	}
+	l.askKeyFrame(now)
+	if d, over := l.digits.overdue(now); over {
+		l.report([2]digit{d}, 1)
+	}
+	if after, over := l.activity.over(now, l.audio.receives() || l.video.receives()); over {
+		err := l.timeoutError(after)
+		l.later = append(l.later, func() { l.events.MediaTimeout(err) })
+	}
+}
+
+// timeoutError says what was expected; mu is held.
+func (l *Leg) timeoutError(after time.Duration) error {
+	t := &l.audio
+	if !t.receives() {
+		t = &l.video
+	}
+	refused := l.audio.stats.Refused
+	refused.Add(l.video.stats.Refused)
+	return timeoutError(t.latch.remote(), after, l.activity.heard, refused)
+}
