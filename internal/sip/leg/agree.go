@@ -20,6 +20,8 @@ func (l *Leg) Agree(a sdp.Agreement, signalling netip.Addr) {
 	sound, picture := newSoundTerms(l.audio.flow), newPictureTerms(l.video.flow)
 	l.voice.agree(sound)
 	l.player.agree(sound, picture)
+	l.agreed = true
+	l.replay()
 	l.expect()
 	if audio.named || video.named {
 		select {

@@ -44,6 +44,8 @@ type Leg struct {
 	ended    bool
 	audio    track
 	video    track
+	agreed   bool        // there was an agreement
+	early    []early     // from before the first one
 	frames   *rtc.Frames // nil: media is only counted
 	src      *stream.Source
 	live     bool // src was told that media comes
@@ -140,6 +142,7 @@ func (l *Leg) Publish(src *stream.Source) {
 			t.jitter.Restart()
 		}
 	}
+	l.replay()
 	l.expect()
 }
 

@@ -47,6 +47,7 @@ func (l *Leg) take(t *track, b *udp.Batch, overRTCP bool) {
 // (RFC 5761). RTP may not.
 func (l *Leg) datagram(t *track, b []byte, from netip.AddrPort, overRTCP bool, now time.Duration) {
 	switch f := formOf(b); {
+	case (f == formRTP && !overRTCP || f == formRTCP) && l.keep(t, b, from, overRTCP, now):
 	case f == formRTP && !overRTCP:
 		if p, ok := t.takeRTP(b, from, now); ok {
 			l.push(t, p, now)

@@ -200,13 +200,61 @@ func TestSSRCAndRestart(t *testing.T) {
 	}
 }
 
+// kept waits until so many datagrams wait for an agreement.
+func (p *line) kept(t *testing.T, want int) {
+	t.Helper()
+	testkit.Eventually(t, 10*time.Second, func() string {
+		p.leg.mu.Lock()
+		defer p.leg.mu.Unlock()
+		if n := len(p.leg.early); n != want {
+			return fmt.Sprintf("%d datagrams wait, want %d", n, want)
+		}
+		return ""
+	})
+}
+
+// TestOvertakenAnswer: what a phone sends before we have its answer is not lost, however much strangers send. Only little of it is kept, and
+// not for long.
+func TestOvertakenAnswer(t *testing.T) {
+	p := newLine(t)
+	c, packets := newCamera(t), rtc.NewPacketizer(rtc.PacketizerConfig{Codec: media.H264})
+	want := c.frame(true, 4000)
+	p.video.film(packets, 97, want)
+	p.audio.rtp(0, true, 'a')
+	n := int(p.video.seq-65530) + 1
+	p.kept(t, n)
+	p.answer()
+	r := p.reader()
+	p.audio.rtp(0, false, 'b')
+	var got []string
+	for _, f := range frames(t, r, 1) {
+		got = append(got, string(f.Data))
+	}
+	if st := p.src.Stats(); st.Video.Frames != 1 || st.Video.KeyFrames != 1 || !slices.Equal(got, []string{"b"}) {
+		t.Errorf("%d pictures, then the sound %q", st.Video.Frames, got)
+	}
+	if st := p.leg.Stats(); st.Audio.Packets != 2 || st.Video.Packets != int64(n-1) || st.Video.Refused.Total() > 0 {
+		t.Errorf("stats %+v", st)
+	}
+
+	p = newLine(t)
+	for range 2 * maxEarly {
+		p.audio.rtp(0, false, 'a')
+	}
+	p.refused(t, media.Audio, Refused{Stranger: maxEarly})
+	p.pass(2 * time.Second)
+	p.answer()
+	p.refused(t, media.Audio, Refused{Stranger: 2 * maxEarly})
+}
+
 // TestStrangers: packets of others reach nothing before the phone has sent, and nothing after.
 func TestStrangers(t *testing.T) {
 	p := newLine(t)
 	stranger, stranger2 := p.socketOn("127.0.0.2", p.leg.AudioPort()), p.socketOn("127.0.0.1", p.leg.AudioPort())
 	stranger.rtp(0, false, 'x') // nothing is agreed on
-	p.refused(t, media.Audio, Refused{Stranger: 1})
+	p.kept(t, 1)
 	p.answer()
+	p.refused(t, media.Audio, Refused{Stranger: 1})
 	r := p.reader()
 	stranger.rtp(0, false, 'x')
 	stranger2.rtp(0, false, 'x') // the phone's host, but another port: a NAT would show it after a silence only

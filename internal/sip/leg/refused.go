@@ -2,7 +2,7 @@ package leg
 
 // Refused counts datagrams that went no further, by cause.
 type Refused struct {
-	Stranger  int64 // did not come from the phone, or came before anything was agreed on
+	Stranger  int64 // did not come from the phone, or came long before anything was agreed on
 	Type      int64 // payload type that was not agreed on
 	Held      int64 // the phone agreed not to send
 	SRTP      int64 // was not encrypted with the phone's key, or came again
