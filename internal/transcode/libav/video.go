@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"math"
 	"unsafe"
 
 	"transponder/internal/media"
@@ -383,14 +384,15 @@ func (v *Video) outputTrack(as encoding) (*media.Track, error) {
 }
 
 // rate returns the bit rate and the buffer size to ask the encoder for. The encoder divides the bit rate by the frame rate
-// for which it was opened. If pictures come more slowly or faster, it is given more or less accordingly.
+// for which it was opened. If pictures come more slowly or faster, it is given more or less accordingly. libavcodec keeps the
+// size of the buffer, in bits, in 32 bits.
 func (v *Video) rate(as encoding) (rate, buffer C.int64_t) {
 	fps := v.pace.fps()
 	bps := v.cfg.RateBPS
 	if bps == 0 {
 		bps = DefaultRateBPS(as.width, as.height, fps)
 	}
-	return C.int64_t(float64(bps) * v.pace.nominal / fps), C.int64_t(float64(bps) * v.cfg.Buffer.Seconds())
+	return C.int64_t(float64(bps) * v.pace.nominal / fps), C.int64_t(min(float64(bps)*v.cfg.Buffer.Seconds(), math.MaxInt32))
 }
 
 // encode encodes the canvas.

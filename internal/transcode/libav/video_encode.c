@@ -32,7 +32,7 @@ static void set_rate(tp_video_encoder *e, int64_t rate_bps, int64_t buffer) {
 	AVCodecContext *c = e->ctx;
 	c->bit_rate = e->quality > 0 ? 0 : rate_bps;
 	c->rc_max_rate = rate_bps;
-	c->rc_buffer_size = (int)buffer;
+	c->rc_buffer_size = (int)buffer; // the caller keeps it within the int
 }
 
 static void set_x264(AVDictionary **options, const tp_encoding *as) {
