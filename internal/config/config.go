@@ -481,7 +481,23 @@ func (c Config) Properties() []string {
 	settings := c.settings()
 	lines := make([]string, len(settings))
 	for i, s := range settings {
-		lines[i] = s.key + "=" + strings.TrimSpace(s.get())
+		lines[i] = s.key + "=" + escape(strings.TrimSpace(s.get()))
 	}
 	return lines
+}
+
+// escape writes a value as a file of Java properties has it.
+func escape(value string) string {
+	var b strings.Builder
+	for _, r := range value {
+		switch {
+		case r == '\\':
+			b.WriteString(`\\`)
+		case r < ' ':
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }

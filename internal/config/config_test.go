@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 const manual = "../../flashphoner.properties"
@@ -212,6 +214,29 @@ func TestPropertiesRoundTrip(t *testing.T) {
 	if err != nil || len(warnings) > 0 || !reflect.DeepEqual(again, changed) {
 		t.Errorf("%+v, %q, %v; want %+v", again, warnings, err, changed)
 	}
+}
+
+// FuzzProperties holds that reading what Properties writes gives the same settings, for every value of every setting.
+func FuzzProperties(f *testing.F) {
+	settings := (&Config{}).settings()
+	for i, s := range settings {
+		f.Add(uint(i), Default().Properties()[i][len(s.key)+1:])
+		for _, value := range []string{`C:\new\table`, "a\nb=c", "= x", ": x", "# x", "!\t\f\r\x00 é", `\`, "true,7", "false,0", "a,,b", "::1, 10.0.0.1/8", "-1", "x y"} {
+			f.Add(uint(i), value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, i uint, value string) {
+		changed := Default()
+		if s := changed.settings()[i%uint(len(settings))]; !utf8.ValidString(value) || s.set(strings.TrimSpace(value)) != nil {
+			t.Skip()
+		}
+		again := Default()
+		l := loader{settings: again.settings()}
+		l.read("file", []byte(strings.Join(changed.Properties(), "\n")))
+		if err := errors.Join(l.faults...); err != nil || len(l.warnings) > 0 || !reflect.DeepEqual(again, changed) {
+			t.Errorf("%q: %v %q\n%q\n%q", value, err, l.warnings, again.Properties(), changed.Properties())
+		}
+	})
 }
 
 func TestLoadWarns(t *testing.T) {

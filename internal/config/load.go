@@ -61,6 +61,11 @@ func (l *loader) file(path string) {
 		l.faults = append(l.faults, fmt.Errorf("read settings: %w", err))
 		return
 	}
+	l.read(path, content)
+}
+
+// read applies the content of a settings file.
+func (l *loader) read(path string, content []byte) {
 	read := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
 	p, err := read.LoadBytes(content)
 	if err != nil {
@@ -101,7 +106,7 @@ func (l *loader) environ(environ []string) {
 			l.unknown("environment", name, nearest(name, envNames(l.settings)))
 			continue
 		}
-		l.apply("environment "+name, key, value)
+		l.apply("environment "+name, key, strings.TrimSpace(value))
 	}
 }
 
