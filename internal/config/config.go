@@ -164,6 +164,7 @@ func (c *Config) derive() error {
 // deriveSIP fills in what SIP calls have in common with other parts.
 func (c *Config) deriveSIP() error {
 	c.SIP.Line.External = c.Media.Addresses
+	c.WCS.RingTime = c.SIP.AnswerTimeout
 	c.SIP.Leg.Activity = c.Ingest.ActivityTimeout
 	gaps := leg.KeyFrameGapRange
 	c.SIP.Leg.KeyFrameGap = min(max(c.Stream.KeyFrameGap, gaps.Min), gaps.Max)

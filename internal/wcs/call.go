@@ -1,6 +1,7 @@
 package wcs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -122,7 +123,7 @@ func (c *call) dial(ctx context.Context) {
 	sdp := string(c.request.SDP)
 	err := c.phone.Call(ctx, sip.PageCall{
 		CallID:      c.id,
-		Callee:      c.s.calls.callee(string(c.request.Callee)),
+		Callee:      cmp.Or(c.s.calls.fixedCallee(), string(c.request.Callee)),
 		VisibleName: string(c.request.VisibleName),
 		Audio:       hasSection(sdp, "audio"),
 		Video:       hasSection(sdp, "video"),
@@ -351,6 +352,9 @@ func (c *call) transfer(name string, ref callRef) {
 		if err := checkWord("target", target); err != nil {
 			return err
 		}
+		if c.s.calls.fixedCallee() != "" {
+			return sip.ErrPolicy // the page would choose a callee
+		}
 		return c.phone.Transfer(c.id, target)
 	})
 }
@@ -383,10 +387,15 @@ func (c *call) refuse(name, info string) {
 	c.sendState("")
 }
 
-// transferring tells the page how its transfer goes. The end of the call is a status of its own.
+// transferring tells the page how its transfer goes. When the other side talks to the target, this call is over (RFC 5589, 6.1).
 func (c *call) transferring(code int) {
-	c.s.send("notifyTransferEvent", transferInfo{c.id, transferStatus(code)})
+	status := transferStatus(code)
 	c.log.Debug("transfer", "code", code)
+	c.s.send("notifyTransferEvent", transferInfo{c.id, status})
+	if status == transferCompleted {
+		c.leave(dialog.ReasonHungUp, "")
+		c.finish(callFinish, "the call was transferred")
+	}
 }
 
 // digits tells the page which keys the other side pressed. The SDK has no event for that and ignores the message.

@@ -54,13 +54,16 @@ type transferInfo struct {
 	Status string `json:"status"`
 }
 
+// transferCompleted is the status of a transfer that has succeeded. The SDK acts on it.
+const transferCompleted = "COMPLETED"
+
 // transferStatus returns the word of the SDK for the progress of a transfer.
 func transferStatus(code int) string {
 	switch {
 	case code < 200:
 		return "TRYING"
 	case code < 300:
-		return "COMPLETED"
+		return transferCompleted
 	default:
 		return failed
 	}

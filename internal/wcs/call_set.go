@@ -68,14 +68,11 @@ func (set *callSet) awaitPhone() Phone {
 	return set.phone
 }
 
-// callee returns whom a call of the page goes to.
-func (set *callSet) callee(asked string) string {
+// fixedCallee returns the only callee that the page may call; "": everybody.
+func (set *callSet) fixedCallee() string {
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	if set.dials != "" {
-		return set.dials
-	}
-	return asked
+	return set.dials
 }
 
 // close lets nothing new begin, and ends all calls and the registration. It does not wait.

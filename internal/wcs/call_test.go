@@ -259,10 +259,14 @@ func TestCallEvents(t *testing.T) {
 	if d := b.want("notifyDtmf"); d["callId"] != "c" || d["dtmf"] != "12" {
 		t.Errorf("notifyDtmf = %v", d)
 	}
-	for code, want := range map[int]string{100: "TRYING", 180: "TRYING", 200: "COMPLETED", 202: "COMPLETED", 404: "FAILED", 603: "FAILED"} {
+	for code, want := range map[int]string{100: "TRYING", 180: "TRYING", 404: "FAILED", 603: "FAILED"} {
 		p.events.Transferring("c", code)
 		b.wantCall("notifyTransferEvent", "c", want)
 	}
+	p.events.Transferring("c", 200)
+	b.wantCall("notifyTransferEvent", "c", "COMPLETED")
+	b.wantCall("finish", "c", "FINISH")
+	p.want(t, "hangup c hung_up")
 	p.events.Transferring("unknown", 200) // the SDK would throw
 	p.events.Status("unknown", dialog.Ring, "")
 	b.wantQuiet()
@@ -530,9 +534,11 @@ func TestClickToCall(t *testing.T) {
 	w := newWorld(t, cfg)
 	line := w.withSIP(t)
 	url := w.serve(t)
-	for _, members := range []string{"", sipAccount, `,"sipPort":"bad","sipLogin":"x"`} {
+	for _, members := range []string{
+		`"appKey":"clickToCallApp"`, `"appKey":"clickToCallApp"` + sipAccount, `"appKey":"clickToCallApp","sipPort":"bad","sipLogin":"x"`, `"appKey":"defaultApp"`,
+	} {
 		b := dial(t, url)
-		b.raw(`{"message":"connection","data":[{"appKey":"clickToCallApp","mediaProviders":["WebRTC"]` + members + `}]}`)
+		b.raw(`{"message":"connection","data":[{"mediaProviders":["WebRTC"],` + members + `}]}`)
 		if d := b.want("getUserData"); strings.Contains(fmt.Sprint(d), "hidden") || strings.Contains(fmt.Sprint(d), "shop") {
 			t.Errorf("getUserData = %v", d)
 		}
@@ -543,6 +549,16 @@ func TestClickToCall(t *testing.T) {
 		b.raw(callFrame("c", "0900123", ""))
 		b.wantCall("notifyTryingResponse", "c", "TRYING")
 		p.want(t, "call c 100")
+		p.events.MediaReady("c", nil, true)
+		b.wantSDP("c", "answer to")
+		p.want(t, "connect c")
+		p.events.Status("c", dialog.Established, "")
+		b.wantCall("talk", "c", "ESTABLISHED")
+		b.raw(about("transfer", "c", `,"target":"0900123"`))
+		if d := b.want("fail"); d["info"] != sip.ErrPolicy.Error() {
+			t.Errorf("fail = %v", d)
+		}
+		b.wantCall("talk", "c", "ESTABLISHED")
 		b.raw(about("hangup", "c", ""))
 		b.wantCall("finish", "c", "FINISH")
 	}

@@ -35,8 +35,8 @@ type Config struct {
 	LocalCalls bool
 	RingTime   time.Duration // how long such a call rings
 
-	// ClickToCall is for pages of the application clickToCallApp: they use this account, and call only this callee. Without a callee, they
-	// are pages like others.
+	// ClickToCall is for pages that have no account, and for pages of the application clickToCallApp, whose account is not looked at. Without
+	// a callee the former cannot call, and the latter are pages like others.
 	ClickToCall ClickToCall
 
 	MaxSessions   int // open sockets; more are refused with 503
@@ -53,7 +53,7 @@ type Config struct {
 	Rate, Burst int
 }
 
-// ClickToCall is an account that pages use without knowing it.
+// ClickToCall is an account that pages use without knowing it, and the only callee that they may call.
 type ClickToCall struct {
 	Account sip.Account
 	Callee  string

@@ -13,19 +13,23 @@ import (
 // noSIP tells a page with a SIP account that there is no SIP here.
 const noSIP = "SIP is not available on this server"
 
-// clickToCall is the application whose account is in the settings.
+// clickToCall is the application whose account and callee are in the settings.
 const clickToCall = "clickToCallApp"
 
 // openPhone opens the phone of a session whose page has a SIP account. err says why the account cannot be used.
 func (s *session) openPhone(ctx context.Context, host string, account sip.Account, err error) {
-	callee := ""
-	if fixed := s.srv.cfg.ClickToCall; fixed.Callee != "" && s.appKey() == clickToCall {
-		account, callee, err = fixed.Account, fixed.Callee, nil
-	} else if account.Login == "" && err == nil {
+	hasNone := account.Login == "" && err == nil
+	fixed := s.srv.cfg.ClickToCall
+	switch {
+	case fixed.Callee != "" && (hasNone || s.appKey() == clickToCall):
+		account, err = fixed.Account, nil
+	case hasNone:
 		return
+	default:
+		fixed = ClickToCall{}
 	}
 	if err == nil {
-		err = s.calls.open(ctx, callee, func(events sip.PhoneEvents) (Phone, error) { return s.phone(ctx, host, account, events) })
+		err = s.calls.open(ctx, fixed.Callee, func(events sip.PhoneEvents) (Phone, error) { return s.phone(ctx, host, account, events) })
 	}
 	switch {
 	case err == nil:

@@ -38,7 +38,7 @@ func TestOfficialSuite(t *testing.T) { runSuite(t, hopeless, 37, 26, "--calls") 
 // runSuite wants so many of all cases to pass, and no other than the hopeless to fail. Those of calls are judged only if all are wanted.
 func runSuite(t *testing.T, hopeless map[string]string, all, pass int, args ...string) {
 	t.Helper()
-	s := startServer(t, "enable_local_videochat=true")
+	s := startServer(t, "enable_local_videochat=true", "sip_answer_timeout_ms=5000")
 	const runs = 2
 	for run := 1; ; run++ {
 		b := startBrowser(t, "suite.mjs", append([]string{s.socket}, args...)...)

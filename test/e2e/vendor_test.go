@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,12 +39,41 @@ func TestVendorPages(t *testing.T) {
 // The vendor's pages that call, by their buttons: they call each other, without a SIP server.
 func TestVendorCalls(t *testing.T) {
 	s := startServer(t, "enable_local_videochat=true")
-	args := []string{s.socket, "--domain", "localhost"}
+	startCallPages(t, s, "--domain", "localhost").await("done")
+}
+
+func startCallPages(t *testing.T, s *server, args ...string) *browser {
+	t.Helper()
 	if folder := os.Getenv("SCREENSHOTS"); folder != "" {
 		args = append(args, "--screenshots", folder)
 	}
-	b := startBrowser(t, "vendor-calls.mjs", args...)
-	b.await("done")
+	return startBrowser(t, "vendor-calls.mjs", append([]string{s.socket}, args...)...)
+}
+
+// The same pages as phones of a SIP server: they call a phone there, with pictures, hold it, and send it a digit. It calls them, and is
+// transferred from one page to another.
+func TestVendorSIPCalls(t *testing.T) {
+	k := startKamailio(t)
+	bob := startBaresip(t, baresipConfig{domain: "127.0.0.1:" + k.port, account: ";auth_pass=1234;regint=40", hears: true})
+	k.awaitRegistered("bob", 1)
+	s := startServer(t, "sip_port="+freePorts(t, 2))
+	pages := startCallPages(t, s, "--domain", "127.0.0.1", "--port", k.port)
+	pages.await("call")
+	bob.await("CALL_CLOSED", 1)
+	if digit := bob.await("CALL_DTMF_START", 1); digit.Param != "5" {
+		t.Errorf("the phone was sent the digit %q, want 5", digit.Param)
+	}
+	samples, _ := sound(t, bob.heard())
+	if !slices.ContainsFunc(samples, func(v float32) bool { return v > 0.05 }) {
+		t.Error("the phone heard nothing of the page")
+	}
+	bob.do("dial", "sip:3000@127.0.0.1:"+k.port)
+	pages.await("transferred")
+	bob.do("hangup", "")
+	pages.await("done")
+	if strings.Contains(s.log.String(), "1234") {
+		t.Error("the password is in the log")
+	}
 }
 
 // RestApi in a page of another server: with a login it works where that page is named, also where no login is wanted; where it is not

@@ -44,7 +44,7 @@ await main(async () => {
         globalThis.ended = passed + failed;
         globalThis.endedAt = Date.now();
       }
-      return globalThis.ended >= all || (globalThis.ended > 0 && Date.now() - globalThis.endedAt > 45_000);
+      return globalThis.ended >= all || (globalThis.ended > 0 && Date.now() - globalThis.endedAt > 25_000);
     }, cases, { timeout: 0, polling: 250 }); // the step has its limit
   });
   say("done", { cases: await results() });

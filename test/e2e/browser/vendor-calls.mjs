@@ -1,18 +1,19 @@
 // Calls with the official Web SDK's example pages, exactly as they come in the npm package, by their buttons.
 //
-//   node vendor-calls.mjs ws://localhost:8080 --domain localhost [--sdk FILE] [--screenshots FOLDER]
+//   node vendor-calls.mjs ws://localhost:8080 --domain localhost [--port 5060] [--sdk FILE] [--screenshots FOLDER]
 //
-// The pages call each other, for which the server needs enable_local_videochat. --sdk has the pages load that script in place of the
-// package's.
+// Without --port the pages call each other, for which the server needs enable_local_videochat. With it there is a SIP server at that port of
+// the domain, at which bob answers every call with sound and pictures. --sdk has the pages load that script in place of the package's.
 //
-// Says {"event":"passed","page":NAME,"seconds":N} for each page that does what it is for, and {"event":"done"} at the end.
+// Says {"event":"passed","page":NAME,"seconds":N} for each page that does what it is for, and {"event":"done"} at the end. With --port, it says
+// {"event":"call"}, and waits until bob calls 3000; {"event":"transferred"}, and waits until bob hangs up; then {"event":"over"}.
 
 import path from "node:path";
 import { launch, watchConsole } from "./lib/browser.mjs";
 import { servePackage } from "./lib/package-server.mjs";
 import { main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["domain", "sdk", "screenshots", "seconds"]);
+const options = readArguments(["domain", "port", "sdk", "screenshots", "seconds"]);
 let browser, base;
 
 /** Has the page keep its connections, so that a test can ask what they receive. */
@@ -70,7 +71,7 @@ class Phone {
     const { domain } = options;
     const account = {
       "#urlServer": options.address, "#sipLogin": login, "#sipAuthenticationName": login, "#sipPassword": "1234", "#sipDomain": domain,
-      "#sipOutboundProxy": domain, "#sipPort": "5060",
+      "#sipOutboundProxy": domain, "#sipPort": options.port ?? "5060",
     };
     for (const [id, value] of Object.entries(account)) {
       await this.fill(id, value);
@@ -219,14 +220,62 @@ const tests = {
   },
 };
 
+/** What the pages do with a SIP server. */
+const sipTests = {
+  /** Calls bob, sees and hears him, holds, and sends a digit. */
+  async "phone-video"() {
+    const phone = await Phone.open("phone-video");
+    await phone.connect("3002");
+    await phone.call("bob");
+    await phone.shows("#callStatus", "ESTABLISHED");
+    await phone.receives({ pictures: true });
+    await phone.shoot("phone-video-sip");
+    await phone.press("#holdBtn");
+    await phone.until("the button to unhold can be pressed", () => !document.querySelector("#holdBtn").disabled);
+    await phone.press("#holdBtn");
+    await phone.until("the button to hold can be pressed", () => !document.querySelector("#holdBtn").disabled);
+    await phone.receives({ pictures: true });
+    await phone.page.evaluate(() => globalThis.currentCall.sendDTMF("5")); // the page has no button for that
+    await phone.page.waitForTimeout(500);
+    await phone.press("#callBtn"); // which hangs up now
+    await phone.shows("#callStatus", "FINISH");
+    await phone.call("nobody");
+    await phone.shows("#callStatus", "FAILED");
+    await phone.close();
+  },
+  /** Is called by bob, and transfers him to another page; bob hangs up. */
+  async phone() {
+    const [phone, other] = await Promise.all([Phone.open("phone"), Phone.open("phone")]);
+    await Promise.all([phone.connect("3000"), other.connect("3001")]);
+    say("call");
+    await phone.answer("bob");
+    await phone.receives();
+    await phone.page.evaluate((target) => globalThis.currentCall.transfer(target), `sip:3001@${options.domain}:${options.port}`); // the page has no button for that
+    await other.answer("bob");
+    await other.receives();
+    await phone.shows("#callStatus", "FINISH");
+    say("transferred");
+    await other.shows("#callStatus", "FINISH");
+    await Promise.all([phone.close(), other.close()]);
+    say("over");
+  },
+};
+
 await main(async () => {
   base = await step("serve the examples", 10, servePackage);
   browser = await step("start the browser", 40, launch);
-  await Promise.all(Object.entries(tests).map(async ([name, run], i) => {
+  const visit = async ([name, run], i) => {
     const began = Date.now();
     await step(name, 90, () => run(`ann${i}`, `bob${i}`));
     say("passed", { page: name, seconds: (Date.now() - began) / 1000 });
-  }));
+  };
+  if (options.port) { // bob takes one call at a time
+    for (const test of Object.entries(sipTests)) {
+      await visit(test);
+    }
+  } else {
+    await Promise.all(Object.entries(tests).map(visit));
+  }
   say("done");
   await step("close the browser", 20, () => browser.close());
 });
