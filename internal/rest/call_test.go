@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -401,42 +400,21 @@ func TestCallsOff(t *testing.T) {
 // TestCallsForStrangers checks that a client on another machine without a password learns neither the SDP of a phone nor what answers in
 // the private networks of this server, and that no client sees keys.
 func TestCallsForStrangers(t *testing.T) {
-	closed := DefaultConfig()
-	closed.Auth, closed.UsersFile = true, usersFile(t, "ann", "secret")
-	for _, tt := range []struct {
-		name, peer, forwarded string
-		cfg                   Config
-		told                  bool
-	}{
-		{"this machine", "127.0.0.1:1", "", DefaultConfig(), true},
-		{"through a proxy on this machine", "127.0.0.1:1", "203.0.113.1", DefaultConfig(), false},
-		{"elsewhere", "203.0.113.1:1", "", DefaultConfig(), false},
-		{"elsewhere with a password", "203.0.113.1:1", "", closed, true},
-	} {
-		h, err := New(tt.cfg, Parts{Calls: &fakeCalls{list: []sip.Info{liveCall(), failedCall()}}}, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := httptest.NewRequest(http.MethodGet, "/rest-api/call/find_all", nil)
-		r.RemoteAddr, r.Host = tt.peer, "localhost"
-		r.SetBasicAuth("ann", "secret")
-		if tt.forwarded != "" {
-			r.Header.Set("X-Forwarded-For", tt.forwarded)
-		}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
+	parts := Parts{Calls: &fakeCalls{list: []sip.Info{liveCall(), failedCall()}}}
+	for _, c := range clients {
+		body := c.get(t, parts, "/call/find_all")
 		var list []callBody
-		if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || len(list) != 2 {
-			t.Fatalf("from %s: %s %v, want two calls", tt.name, w.Body, err)
+		if err := json.Unmarshal(body, &list); err != nil || len(list) != 2 {
+			t.Fatalf("from %s: %s %v, want two calls", c.name, body, err)
 		}
-		if told := list[0].SDP != nil; told != tt.told {
-			t.Errorf("from %s: the SDP is shown: %v, want %v", tt.name, told, tt.told)
+		if told := list[0].SDP != nil; told != c.trusted {
+			t.Errorf("from %s: the SDP is shown: %v, want %v", c.name, told, c.trusted)
 		}
-		if told := list[1].Info != ""; told != tt.told {
-			t.Errorf("from %s: info = %q, is shown: %v, want %v", tt.name, list[1].Info, told, tt.told)
+		if told := list[1].Info != ""; told != c.trusted {
+			t.Errorf("from %s: info = %q, is shown: %v, want %v", c.name, list[1].Info, told, c.trusted)
 		}
-		if strings.Contains(w.Body.String(), "hunter2") {
-			t.Errorf("from %s: %s shows a key", tt.name, w.Body)
+		if bytes.Contains(body, []byte("hunter2")) {
+			t.Errorf("from %s: %s shows a key", c.name, body)
 		}
 	}
 }

@@ -193,14 +193,7 @@ func TestClosedLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := func(path string) string {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	docs, page := read("../../docs/rest.md"), read("../../web/pages/words.ts")
+	docs, page := readText(t, "../../docs/rest.md"), readText(t, "../../web/pages/words.ts")
 	for state := transponder.Starting; state <= transponder.Failed; state++ {
 		if !slices.Contains(c.doc.Components.Schemas["PushStatus"].Value.Enum, any(state.String())) {
 			t.Errorf("the contract does not have the status %s", state)
@@ -215,7 +208,7 @@ func TestClosedLists(t *testing.T) {
 	}
 	var source strings.Builder
 	for _, file := range files {
-		source.WriteString(read(file))
+		source.WriteString(readText(t, file))
 	}
 	reasons := regexp.MustCompile(`Reason\w+ +Reason = "(\w+)"`).FindAllStringSubmatch(source.String(), -1)
 	if len(reasons) < 20 {
@@ -248,14 +241,7 @@ func TestClosedListsOfCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := func(path string) string {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	docs, page, source := read("../../docs/sip.md"), read("../../web/pages/words.ts"), read("../sip/dialog/status.go")
+	docs, page, source := readText(t, "../../docs/sip.md"), readText(t, "../../web/pages/words.ts"), readText(t, "../sip/dialog/status.go")
 	for _, list := range []struct{ schema, pattern, onPage string }{
 		{"CallStatus", `\w+ +(?:Status )? *= "([A-Z_]+)"`, `case "%s"`},
 		{"CallReason", `Reason\w+ +Reason = "(\w+)"`, "\n  %s: "},
@@ -274,6 +260,16 @@ func TestClosedListsOfCalls(t *testing.T) {
 			}
 		}
 	}
+}
+
+// readText returns the text of a file of the repository.
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // documentedClasses reads the table of reasons in docs/rest.md.

@@ -435,38 +435,56 @@ func TestFindAndTerminatePush(t *testing.T) {
 func TestReasonsForStrangers(t *testing.T) {
 	failed := livePush()
 	failed.State, failed.Reason, failed.Detail, failed.Hidden = transponder.Failed, transponder.ReasonHandshake, "no RTMP there", true
-	cfg := DefaultConfig()
-	closed := cfg
-	closed.Auth, closed.UsersFile = true, usersFile(t, "ann", "secret")
-	for _, tt := range []struct {
-		name, peer, forwarded string
-		cfg                   Config
-		want                  transponder.Reason
-	}{
-		{"this machine", "127.0.0.1:1", "", cfg, transponder.ReasonHandshake},
-		{"through a proxy on this machine", "127.0.0.1:1", "203.0.113.1", cfg, transponder.ReasonUnreachable},
-		{"elsewhere", "203.0.113.1:1", "", cfg, transponder.ReasonUnreachable},
-		{"elsewhere with a password", "203.0.113.1:1", "", closed, transponder.ReasonHandshake},
-	} {
-		h, err := New(tt.cfg, Parts{
-			Pushes: &fakePushes{list: []transponder.Info{failed}, over: []transponder.Info{failed}}, Streams: newHub(t), Events: newFakeEvents(0),
-		}, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
+	parts := Parts{
+		Pushes: &fakePushes{list: []transponder.Info{failed}, over: []transponder.Info{failed}}, Streams: newHub(t), Events: newFakeEvents(0),
+	}
+	for _, c := range clients {
+		want := transponder.ReasonUnreachable
+		if c.trusted {
+			want = transponder.ReasonHandshake
 		}
 		for _, path := range []string{"/push/find_all", "/push/history"} {
-			r := httptest.NewRequest(http.MethodGet, "/rest-api"+path, nil)
-			r.RemoteAddr, r.Host = tt.peer, "localhost"
-			r.SetBasicAuth("ann", "secret")
-			if tt.forwarded != "" {
-				r.Header.Set("X-Forwarded-For", tt.forwarded)
-			}
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
+			body := c.get(t, parts, path)
 			var list []pushBody
-			if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || len(list) != 1 || list[0].Reason != string(tt.want) {
-				t.Errorf("%s from %s: %s %v, want the reason %s", path, tt.name, w.Body, err, tt.want)
+			if err := json.Unmarshal(body, &list); err != nil || len(list) != 1 || list[0].Reason != string(want) {
+				t.Errorf("%s from %s: %s %v, want the reason %s", path, c.name, body, err, want)
 			}
 		}
 	}
+}
+
+// client is where a request comes from.
+type client struct {
+	name, peer, forwarded string
+	password              bool // the server wants one, and the client has it
+	trusted               bool // the client is no stranger
+}
+
+var clients = []client{
+	{"this machine", "127.0.0.1:1", "", false, true},
+	{"through a proxy on this machine", "127.0.0.1:1", "203.0.113.1", false, false},
+	{"elsewhere", "203.0.113.1:1", "", false, false},
+	{"elsewhere with a password", "203.0.113.1:1", "", true, true},
+}
+
+// get returns what a server of these parts answers.
+func (c client) get(t *testing.T, parts Parts, path string) []byte {
+	t.Helper()
+	cfg := DefaultConfig()
+	if c.password {
+		cfg.Auth, cfg.UsersFile = true, usersFile(t, "ann", "secret")
+	}
+	h, err := New(cfg, parts, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/rest-api"+path, nil)
+	r.RemoteAddr, r.Host = c.peer, "localhost"
+	r.SetBasicAuth("ann", "secret")
+	if c.forwarded != "" {
+		r.Header.Set("X-Forwarded-For", c.forwarded)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Body.Bytes()
 }

@@ -52,6 +52,9 @@ func TestSIPDocument(t *testing.T) {
 		switch call[1] {
 		case "/call/startup":
 			answerCall(t, s, p, body["callId"])
+			if name, pushed := body["rtmpStream"]; pushed {
+				awaitCard(t, s, fmt.Sprint("rtmp_", name))
+			}
 		case "/call/find":
 			compareMembers(t, call[3], found)
 		}
@@ -77,6 +80,25 @@ func answerCall(t *testing.T, s *server, p *phone.Phone, id any) {
 		}
 		if found[0].Status != "ESTABLISHED" || found[0].PacketsReceived == 0 {
 			return fmt.Sprintf("call %v is %+v", id, found[0])
+		}
+		return ""
+	})
+}
+
+// awaitCard waits until a push of sound alone is live, with a picture.
+func awaitCard(t *testing.T, s *server, name string) {
+	t.Helper()
+	testkit.Eventually(t, 15*time.Second, func() string {
+		var found []struct {
+			Status      string
+			Width       int
+			VideoFrames int `json:"videoFramesSent"`
+		}
+		if code := s.post("/push/find", map[string]any{"streamName": name}, &found); code != http.StatusOK {
+			return fmt.Sprintf("push %s: find answers %d", name, code)
+		}
+		if found[0].Status != "PUBLISHING" || found[0].VideoFrames == 0 {
+			return fmt.Sprintf("push %s is %+v", name, found[0])
 		}
 		return ""
 	})

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"transponder/internal/testkit"
+	"transponder/internal/testkit/phone"
 )
 
 // Pages of the vendor's SDK, which know nothing of this server's own events: one hears in the documented words that its push was
@@ -74,6 +75,42 @@ func TestVendorSIPCalls(t *testing.T) {
 	if strings.Contains(s.log.String(), "1234") {
 		t.Error("the password is in the log")
 	}
+}
+
+// The vendor's pages that have the server call a phone over REST, by their buttons: the phone's stream is pushed, by a request of its own or
+// with the call, and the pages notice the end.
+func TestVendorSIPPages(t *testing.T) {
+	s := startServer(t, "sip_port="+freePorts(t, 2))
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	p := phone.New(t, phone.Config{})
+	b := startBrowser(t, "vendor-sip.mjs", s.rest, "--phone", p.Addr().String(), "--rtmp", receiver.URL("live"))
+	for i := range 2 {
+		b.await("calling")
+		audio, video := phone.NewStream(t), phone.NewStream(t)
+		call := p.Answer(phone.Plan{Audio: audio, Video: video})
+		stopSound := audio.Play(&phone.Sound{Type: call.AudioType, SSRC: 1, Payload: phone.Tone(440, false, nil)}, phone.Reports{})
+		stopPicture := video.Play(&phone.Picture{Type: call.VideoType, SSRC: 2, FPS: 25, Units: testkit.SyntheticUnits(50, 1000)}, phone.Reports{})
+		before := len(receiver.Tags())
+		b.await("live")
+		receiver.Wait(t, "pictures and sound", func() bool {
+			tags := receiver.Tags()[before:]
+			return slices.ContainsFunc(tags, func(tag testkit.Tag) bool { return tag.Video && !tag.Header }) &&
+				slices.ContainsFunc(tags, func(tag testkit.Tag) bool { return !tag.Video && !tag.Header })
+		})
+		if want := fmt.Sprintf("publish('rtmp_phone%d')", i); !slices.Contains(receiver.Calls(), want) {
+			t.Errorf("the RTMP server got %q, want %s among them", receiver.Calls(), want)
+		}
+		b.say("go on")
+		if i == 0 {
+			b.await("dialled")
+			audio.Wait("the digits 12#", func() bool { return len(phone.Digits(audio.Packets(), call.Events)) == 3 })
+			b.say("go on")
+		}
+		p.Reply(call.Await("BYE"), phone.Reply{Code: 200})
+		stopSound()
+		stopPicture()
+	}
+	b.await("done")
 }
 
 // RestApi in a page of another server: with a login it works where that page is named, also where no login is wanted; where it is not
