@@ -3,9 +3,13 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"transponder/internal/testkit"
 )
 
 // Phones without H.264 reach nginx, too: VP8 is transcoded, and a phone without pictures gets a card.
@@ -33,6 +37,12 @@ func TestPicturesOfCalls(t *testing.T) {
 		if code := s.post("/call/terminate", map[string]string{"callId": id}, nil); code != http.StatusOK {
 			t.Errorf("terminate answers %d", code)
 		}
+		testkit.Eventually(t, 10*time.Second, func() string { // the push ends with the call, after it has sent the rest
+			if code := s.post("/push/find", map[string]string{"streamName": id}, nil); code != http.StatusNotFound {
+				return fmt.Sprintf("find answers %d", code)
+			}
+			return ""
+		})
 	}
 	t.Run("VP8", func(t *testing.T) {
 		t.Parallel()
