@@ -28,6 +28,7 @@ type call struct {
 	push         string // id of that push; "": there is none
 	wants        wants
 	registration *registration // whose contact is used; nil: the call has one of its own
+	joined       bool          // registration is kept for this call, too
 	credentials  dialog.Credentials
 	phone        *Phone          // of the page at our end; nil: no page
 	invite       *dialog.Request // of an incoming call; nil: the call is outgoing

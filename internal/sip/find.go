@@ -108,7 +108,9 @@ func (c *Calls) conclude(k *call, now time.Time, s dialog.StatusChanged) {
 	c.remove(k)
 	c.sweep(now)
 	c.ended = append(c.ended, k)
-	c.part(k.registration)
+	if k.joined {
+		c.part(k.registration)
+	}
 }
 
 // forget drops a call whose last message is through.

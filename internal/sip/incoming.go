@@ -42,7 +42,7 @@ func (c *Calls) incoming(r *dialog.Request, o line.Origin) {
 	source := o.Source.Addr().Unmap()
 	k := c.callOf(r)
 	switch {
-	case k != nil && k.record.knows(source):
+	case k != nil && (k.record.knows(source) || c.allowed(source)):
 		k.post(func(now time.Time) { k.request(now, r, o) })
 	case k != nil:
 		// The tags are right, but the address is not: somebody may have read the tags on the way.
@@ -111,7 +111,7 @@ func (c *Calls) invited(ctx context.Context, a arrival) {
 	c.mu.Lock()
 	g := c.contacts[userOf(r.URI)]
 	c.mu.Unlock()
-	if g != nil && !g.serves(source) {
+	if g != nil && !g.serves(source) && !c.allowed(source) {
 		g = nil
 	}
 	switch {

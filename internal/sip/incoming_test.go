@@ -94,6 +94,22 @@ func TestIncomingLateOffer(t *testing.T) {
 	d.HangUp()
 }
 
+// A caller who puts us on hold at once has answered and been answered all the same.
+func TestIncomingOnHold(t *testing.T) {
+	s := open(t, nil)
+	p := s.phone()
+	d := p.Calling("sip:yard@transponder.example", s.at())
+	answer := d.Request("INVITE", "", strings.ReplaceAll(phone.Offer(phone.NewStream(t), nil), "a=sendrecv", "a=sendonly"))
+	if audio, _ := phone.Of(phone.ReadSDP(answer.Body), "audio"); audio.Direction() != "recvonly" {
+		t.Errorf("the answer is\n%s", answer.Body)
+	}
+	d.Confirm(answer, "")
+	if i := s.wait("hold", func(i Info) bool { return i.Status == dialog.Hold }); i.Answered.IsZero() {
+		t.Errorf("the call is %+v", i)
+	}
+	d.HangUp()
+}
+
 // What cannot be taken is refused.
 func TestIncomingRefused(t *testing.T) {
 	tests := []struct {

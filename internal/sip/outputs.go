@@ -61,7 +61,7 @@ func (k *call) statusChanged(now time.Time, s dialog.StatusChanged) {
 	first := false
 	k.record.change(func(i *Info) {
 		i.Status = s.Status
-		first = s.Status == dialog.Established && i.Answered.IsZero()
+		first = (s.Status == dialog.Established || s.Status == dialog.Hold) && i.Answered.IsZero()
 		if first {
 			i.Answered = now
 		}

@@ -141,6 +141,7 @@ func (k *call) holdFailed(code int) {
 	k.log.Info("the phone refused an offer", "code", code)
 	k.holds = k.held
 	k.session.hold(k.holds, k.wants.sendVideo)
+	k.record.change(func(i *Info) { i.HoldForTransfer = i.HoldForTransfer && k.held })
 	k.phone.tell(func(ev PhoneEvents) { ev.HoldFailed(k.id, fmt.Sprintf("the phone refused: %d", code)) })
 }
 
@@ -175,6 +176,9 @@ func (k *call) transferring(now time.Time, code int) {
 		k.transfer = now.Add(transferLimit)
 	}
 	k.phone.tell(func(ev PhoneEvents) { ev.Transferring(k.id, code) })
+	if code/100 == 2 { // the phone talks to somebody else now
+		k.end(now, ending{dialog.ReasonHungUp, "the call was transferred"})
+	}
 }
 
 // SendDigits sends keys to the phone, as Calls.SendDigits does.

@@ -219,6 +219,10 @@ func TestPageCalls(t *testing.T) {
 		return ""
 	})
 
+	if r := c.Request("INFO", "application/dtmf", "9"); r.Code != 200 {
+		t.Errorf("INFO is answered by %d", r.Code)
+	}
+	page.wait(t, "p1 digits 9")
 	if err := page.Transfer("p1", "eve"); err != nil {
 		t.Fatal(err)
 	}
@@ -234,17 +238,10 @@ func TestPageCalls(t *testing.T) {
 	}
 	page.wait(t, "p1 transfer 100")
 	page.wait(t, "p1 transfer 200")
+	c.Await("BYE") // the phone talks to eve
 	if i := s.one(); i.Target != "eve" {
 		t.Errorf("the call is %+v", i)
 	}
-	if r := c.Request("INFO", "application/dtmf", "9"); r.Code != 200 {
-		t.Errorf("INFO is answered by %d", r.Code)
-	}
-	page.wait(t, "p1 digits 9")
-	if err := page.Hangup("p1", dialog.ReasonHungUp, "the page hung up"); err != nil {
-		t.Fatal(err)
-	}
-	c.Await("BYE")
 	page.final(t, "p1", dialog.Finish)
 	if d.plays() != nil {
 		t.Error("the page still hears the phone")
@@ -266,10 +263,13 @@ func TestPageIsCalled(t *testing.T) {
 		t.Error("the phone got 200 while the page rings")
 	}
 	m := s.duplex()
-	if err := page.Answer(in.CallID, m, nil); err != nil {
+	if err := page.Answer(in.CallID, m, []string{"a=X-mark:2"}); err != nil {
 		t.Fatal(err)
 	}
 	answer := d.Await("200 INVITE")
+	if !strings.HasSuffix(string(answer.Body), "a=X-mark:2\r\n") {
+		t.Errorf("the answer is\n%s", answer.Body)
+	}
 	d.Confirm(answer, "")
 	page.wait(t, in.CallID+" ESTABLISHED")
 	if m.plays() == nil || len(s.hub.Sources()) != 0 {

@@ -83,9 +83,6 @@ func (c *Calls) join(ctx context.Context, a Account) *registration {
 
 // part ends the use of a registration by a call. The last user ends it. The caller holds mu.
 func (c *Calls) part(g *registration) {
-	if g == nil || g.phone != nil {
-		return
-	}
 	if g.users--; g.users > 0 {
 		return
 	}

@@ -109,6 +109,19 @@ func TestServerAccount(t *testing.T) {
 	if _, found := s.hub.Source("sip-ann-phone"); !found {
 		t.Error("there is no stream")
 	}
+	d.HangUp()
+	if r := s.Stats().Registrations; r != (Registrations{Wanted: 1, Up: 1}) {
+		t.Errorf("after the call there are %+v", r)
+	}
+	d = registrar.Calling("sip:ann@example.com", registrar.PeerOf(contact))
+	d.Target = contact
+	d.Confirm(d.Request("INVITE", "", phone.Offer(audio, nil)), "")
+	testkit.Eventually(t, 5*time.Second, func() string {
+		if s.Stats().Calls[dialog.Established] != 1 {
+			return "the second call is not established"
+		}
+		return ""
+	})
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); s.stop() }()
 	registrar.Reply(d.Await("BYE"), phone.Reply{Code: 200})

@@ -25,7 +25,7 @@ type wants struct {
 // session is the SDP of a call: what we want, and what both sides said last. It has no lock: the goroutine of the call uses it.
 type session struct {
 	local sdp.Local
-	lines string // more lines for the first offer
+	lines string // more lines for the first offer or answer
 
 	ours    *sdp.Session // our last offer or answer; its version counts
 	offered *sdp.Session // our offer that has no final answer yet
@@ -154,8 +154,12 @@ func (s *session) answer(offer []byte) ([]byte, sdp.Agreement, error) {
 	if err != nil {
 		return nil, a, err
 	}
+	text := ours.SDP()
+	if s.ours == nil {
+		text += s.lines
+	}
 	s.ours, s.active, s.offered = ours, ours, nil
-	return []byte(ours.SDP()), a, nil
+	return []byte(text), a, nil
 }
 
 // answered takes the peer's answer to our offer. An early answer may be followed by another. An answer to a refresh, which repeats our last

@@ -202,7 +202,7 @@ func (c *Calls) begin(ctx context.Context, k *call) error {
 		return ErrStopping
 	}
 	if k.account.Register && k.registration == nil {
-		k.registration = c.join(ctx, k.account)
+		k.registration, k.joined = c.join(ctx, k.account), true
 	}
 	switch {
 	case c.isElsewhere(k):

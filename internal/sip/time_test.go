@@ -139,6 +139,38 @@ func TestEndOfServerIsBounded(t *testing.T) {
 	})
 }
 
+// Many calls that end together with the server: each phone is told, and nothing is left. The bubble waits for every goroutine.
+func TestManyCallsEndWithServer(t *testing.T) {
+	inLab(t, func(c *Config) { c.CallsPerMinute, c.MaxCalls = 1000, 200 }, func(l lab) {
+		for i := range 200 {
+			id := fmt.Sprint(i)
+			callee := fmt.Sprintf("sip:%d@192.0.2.1", i)
+			if err := l.Start(t.Context(), Request{CallID: id, Callee: callee, Audio: true}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if i%2 == 0 {
+				l.line.respond(l.line.last("INVITE"), 180, "")
+			} else {
+				l.line.respond(l.line.last("INVITE"), 200, "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n")
+			}
+		}
+		synctest.Wait()
+		l.end()
+		if byes, cancels := l.line.count("BYE"), l.line.count("CANCEL"); byes != 100 || cancels != 100 {
+			t.Errorf("%d phones got BYE and %d CANCEL, want 100 each", byes, cancels)
+		}
+		if n := len(l.hub.Sources()); n != 0 {
+			t.Errorf("%d streams are left", n)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.byKey) != 0 || len(l.peers.n) != 0 || len(l.live) != 0 {
+			t.Errorf("%d calls and %d addresses are left", len(l.byKey), len(l.peers.n))
+		}
+	})
+}
+
 // A registrar that is not found is looked for again after 5 s, then after 10 s, and then the account is registered and kept so.
 func TestRegistrarIsLookedForAgain(t *testing.T) {
 	inLab(t, nil, func(l lab) {
