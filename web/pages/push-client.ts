@@ -43,7 +43,7 @@ export class PushClient {
   constructor(private readonly rest: Rest) {}
 
   async startup(push: PushRequest): Promise<PushInfo> {
-    return parsePush(await this.rest.ask("/push/startup", push, undefined, patienceMs.slow));
+    return parsePush(await this.rest.ask("/push/startup", push, patienceMs.slow));
   }
 
   /** The pushes that match. Pushes that have ended are soon no longer among them. */
@@ -69,7 +69,7 @@ export class PushClient {
   /** Sends a sound file of the server in place of the stream's sound. */
   async soundOn(id: string, file: string, loop: boolean): Promise<void> {
     try {
-      await this.rest.ask("/push/sound_on", { mediaSessionId: id, soundFile: file, loop }, undefined, patienceMs.slow);
+      await this.rest.order("/push/sound_on", { mediaSessionId: id, soundFile: file, loop }, patienceMs.slow);
     } catch (error) {
       const { reason, detail } = asFailure(error);
       throw new Failure(soundReasons.get(reason) ?? reason, detail);

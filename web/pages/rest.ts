@@ -16,14 +16,19 @@ export class Rest extends RestApi {
   }
 
   /** Sends a request, and returns the JSON of the answer. */
-  ask(path: string, body: object, signal?: AbortSignal, waitMs: number = patienceMs.quick): Promise<unknown> {
-    return inTime(waitMs, signal, (either) => this._post(path, body, { signal: either }));
+  ask(path: string, body: object, waitMs: number = patienceMs.quick): Promise<unknown> {
+    return inTime(waitMs, undefined, (signal) => this._post(path, body, { signal }));
+  }
+
+  /** Sends a request that is answered with nothing. */
+  async order(path: string, body: object, waitMs: number = patienceMs.quick): Promise<void> {
+    await inTime(waitMs, undefined, (signal) => this._post(path, body, { signal }, "text"));
   }
 
   /** Ends or changes an object of the server. An object that no longer exists is no error. */
   async tell(path: string, body: object): Promise<void> {
     try {
-      await this.ask(path, body);
+      await this.order(path, body);
     } catch (error) {
       if (asFailure(error).reason !== "not_found") {
         throw error;

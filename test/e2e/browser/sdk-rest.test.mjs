@@ -127,9 +127,11 @@ test("an answer that cannot be read", async (t) => {
     response.write('{"mediaSessionId":', () => response.destroy());
     return response;
   }));
+  const empty = await serve(t, answers(() => 200));
   for (const [name, call] of Object.entries(calls)) {
     const rejected = (reason) => (error) => error instanceof SdkError && error.reason === reason;
     await assert.rejects(call(api), rejected("server_error"), name);
+    await assert.rejects(call(empty.api), rejected("server_error"), name);
     await assert.rejects(call(broken.api), rejected("unreachable"), name);
   }
 });

@@ -364,7 +364,7 @@ test("login", async (t) => {
   let sent;
   t.mock.method(globalThis, "fetch", async (url, init) => {
     sent = { url, ...init };
-    return new Response("");
+    return new Response("[]");
   });
   await rest.ask("/push/find", {});
   assert.deepEqual([sent.url, sent.headers, sent.credentials], ["/rest-api/push/find", { "Content-Type": "application/json" }, "same-origin"]);
@@ -403,6 +403,7 @@ describe("the server's answers", () => {
       [501, JSON.stringify({ message: "not supported" }), "unsupported", "not supported"],
       [503, "", "busy", "503 Service Unavailable"],
       [200, "not JSON", "server_error", "the answer is not JSON"],
+      [200, "", "server_error", "the answer is not JSON"],
     ]) {
       const statusText = { 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable" }[status];
       t.mock.method(globalThis, "fetch", async () => new Response(body, { status, statusText }));
@@ -410,6 +411,9 @@ describe("the server's answers", () => {
     }
     t.mock.method(globalThis, "fetch", async () => Promise.reject(new TypeError("Failed to fetch")));
     await assert.rejects(client.find({}), { reason: "server_gone" });
+    t.mock.method(globalThis, "fetch", async () => new Response(""));
+    await client.mute("x", true);
+    await client.soundOn("x", "x.wav", false);
   });
 });
 

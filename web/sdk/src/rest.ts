@@ -181,7 +181,7 @@ export class RestApi {
 
   /** The pushes that have ended, the newest first. */
   history(limit = 100, options: Abortable = {}): Promise<PushInfo[]> {
-    return this._request(`/push/history?limit=${limit}`, options as RequestInit, json);
+    return this._request(`/push/history?limit=${limit}`, options as RequestInit, (response) => response.json());
   }
 
   /** The streams with this name or id; all streams of the server without a filter. */
@@ -191,13 +191,13 @@ export class RestApi {
 
   /** Ends a stream and the pushes of that stream. */
   async terminateStream(filter: { name?: string; mediaSessionId?: string }, options: Abortable = {}): Promise<void> {
-    await this._post("/stream/terminate", filter, options);
+    await this._post("/stream/terminate", filter, options, "text");
   }
 
-  /** @internal */
-  _post(path: string, body: object, options: Abortable = {}): Promise<any> {
+  /** @internal Reads the answer as JSON. Methods that answer with nothing need "text". */
+  _post(path: string, body: object, options: Abortable = {}, as: "json" | "text" = "json"): Promise<any> {
     const headers = { "Content-Type": "application/json" };
-    return this._request(path, { ...(options as RequestInit), method: "POST", headers, body: JSON.stringify(body) }, json);
+    return this._request(path, { ...(options as RequestInit), method: "POST", headers, body: JSON.stringify(body) }, (response) => response[as]());
   }
 
   /** @internal The events of one push, or of all pushes. */
@@ -240,7 +240,7 @@ export class RestApi {
 
   /** @internal The error for an answer other than 200. */
   async _refusal(response: Response): Promise<Error> {
-    const body = await response.json().catch(() => ({}));
+    const body = await response.json().catch(() => undefined);
     return new SdkError(reasonOf(response.status), body?.message ?? `status ${response.status}`);
   }
 }
@@ -356,14 +356,8 @@ export class Push {
   }
 
   private async _act(method: string, more: object, options: Abortable): Promise<void> {
-    await this._api._post(`/push/${method}`, { mediaSessionId: this.id, ...more }, options);
+    await this._api._post(`/push/${method}`, { mediaSessionId: this.id, ...more }, options, "text");
   }
-}
-
-/** Reads JSON. Many methods answer with nothing. */
-async function json(response: Response): Promise<any> {
-  const text = await response.text();
-  return text ? JSON.parse(text) : undefined;
 }
 
 /** The state in an event; see docs/rest.md. */
