@@ -81,7 +81,7 @@ func (p *player) serve(ctx context.Context, name string) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		return c.refuse("NetStream.Play.StreamNotFound", "no such stream", err)
+		return c.refuse("NetStream.Play.StreamNotFound", err.Error(), err) // there is no such stream, or there can be none
 	}
 	if err := c.srv.parts.Gate.Admit(load.Player); err != nil {
 		return c.refuse("NetStream.Play.Failed", err.Error(), err)

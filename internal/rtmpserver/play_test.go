@@ -1,9 +1,11 @@
 package rtmpserver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -53,8 +55,27 @@ func TestPlayerEnds(t *testing.T) {
 	stalled.Close()
 }
 
+// A name that no stream can have is refused at once. The others are waited for.
+func TestPlayBadName(t *testing.T) {
+	s, _ := runServer(t, func(c *Config) { c.PlayWait = time.Minute })
+	for name, want := range map[string]string{"": "empty", "?a=b": "empty", "rtmp://x/y": "://", "a\x01b": "control character"} {
+		nc := playRaw(t, s, name)
+		if err := nc.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		said, err := io.ReadAll(nc) // the server closes the connection
+		if err != nil || !bytes.Contains(said, []byte("NetStream.Play.StreamNotFound")) || !bytes.Contains(said, []byte(want)) {
+			t.Errorf("play of %q: %v, the server says %q", name, err, said)
+		}
+		nc.Close()
+	}
+	if n := s.Stats().Refused; n != 4 {
+		t.Errorf("%d refused, want 4", n)
+	}
+}
+
 // playRaw connects a player that offers codecs, asks for a stream and reads no more than the answer to connect.
-func playRaw(t *testing.T, s *Server, name string, offer ...string) io.ReadWriteCloser {
+func playRaw(t *testing.T, s *Server, name string, offer ...string) net.Conn {
 	t.Helper()
 	nc := dial(t, s)
 	c := rtmp.NewClient(nc, rtmp.ClientConfig{App: "live", FourCC: offer})

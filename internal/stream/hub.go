@@ -199,8 +199,12 @@ func (h *Hub) Source(name string) (*Source, bool) {
 	return s, ok
 }
 
-// Await waits for a stream with that name and returns it, or the cause if ctx ends first.
+// Await waits for a stream with that name and returns it, or the cause if ctx ends first. It fails at once with ErrName if no stream can
+// have the name.
 func (h *Hub) Await(ctx context.Context, name string) (*Source, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
 	for {
 		added := h.Added()
 		if s, ok := h.Source(name); ok {

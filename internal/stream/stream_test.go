@@ -124,6 +124,11 @@ func TestAwait(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+		for _, bad := range []string{"", "rtmp://x/y", "a\nb"} {
+			if _, err := h.Await(ctx, bad); !errors.Is(err, ErrName) {
+				t.Errorf("Await of %q = %v, want ErrName", bad, err)
+			}
+		}
 		if _, err := h.Await(ctx, "c"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Await = %v, want the deadline", err)
 		}
