@@ -20,6 +20,7 @@ type keyFrames struct {
 	asked    bool
 	askedAt  time.Duration
 	pending  bool
+	fresh    bool // a key frame has come since the last call of due
 	needed   bool // since needAt
 	needAt   time.Duration
 	told     bool
@@ -30,8 +31,11 @@ type keyFrames struct {
 // want notes a wish.
 func (k *keyFrames) want() { k.pending = true }
 
-// need notes a need.
+// need notes a need. A key frame that has just come meets it.
 func (k *keyFrames) need(now time.Duration) {
+	if k.fresh {
+		return
+	}
 	k.pending = true
 	if !k.needed {
 		k.needed, k.needAt = true, now
@@ -39,13 +43,14 @@ func (k *keyFrames) need(now time.Duration) {
 }
 
 // came notes a key frame.
-func (k *keyFrames) came() { k.needed, k.pending, k.told = false, false, false }
+func (k *keyFrames) came() { k.needed, k.pending, k.told, k.fresh = false, false, false, true }
 
 // rest forgets a need while the phone sends no pictures.
 func (k *keyFrames) rest() { k.needed, k.told = false, false }
 
 // due says whether to ask now, and whether to report that the phone does not answer.
 func (k *keyFrames) due(now time.Duration) (ask, missing bool) {
+	k.fresh = false
 	if k.pending && (!k.asked || now-k.askedAt >= k.gap) {
 		k.pending, k.asked, k.askedAt, ask = false, true, now, true
 	}

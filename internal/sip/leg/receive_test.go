@@ -224,6 +224,10 @@ func TestOvertakenAnswer(t *testing.T) {
 	n := int(p.video.seq-65530) + 1
 	p.kept(t, n)
 	p.answer()
+	p.pass(500 * time.Millisecond)
+	if n := p.leg.Stats().KeyRequests; n != (KeyRequests{}) {
+		t.Errorf("a key frame came, and another one was asked for: %+v", n)
+	}
 	r := p.reader()
 	p.audio.rtp(0, false, 'b')
 	var got []string

@@ -24,6 +24,8 @@ func TestKeyFrames(t *testing.T) {
 		{"an answer ends it", []step{{0, "need"}, {400, "came"}}, "ask@0"},
 		{"needs are repeated", []step{{0, "need"}, {500, "need"}, {1500, "need"}, {2200, "came"}}, "ask@0 ask@1000 missing@1000 ask@2000"},
 		{"wishes are not missed", []step{{0, "want"}, {2000, "want"}}, "ask@0 ask@2000"},
+		{"the first frame is a key frame", []step{{0, "came"}, {0, "need"}}, ""},
+		{"a loss after a key frame", []step{{0, "came"}, {0, "need"}, {10, "need"}, {300, "came"}}, "ask@10"},
 		{"the gap", []step{{0, "want"}, {100, "want"}, {200, "want"}}, "ask@0 ask@1000"},
 		{"no pictures come", []step{{0, "need"}, {500, "rest"}}, "ask@0"},
 		{"a new need after an answer", []step{{0, "need"}, {100, "came"}, {2000, "need"}, {3500, "came"}}, "ask@0 ask@2000 missing@3000"},
