@@ -76,10 +76,18 @@ request_route {
 // startKamailio runs one until the test ends.
 func startKamailio(t *testing.T) *kamailio {
 	t.Helper()
+	return startKamailioWith(t, "")
+}
+
+// startKamailioWith runs one that routes requests which begin a call by more lines, before its own.
+func startKamailioWith(t *testing.T, route string) *kamailio {
+	t.Helper()
 	k := &kamailio{t: t, port: freePorts(t, 1), exited: make(chan struct{})}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "kamailio.cfg")
-	if err := os.WriteFile(file, []byte(strings.Replace(kamailioConfig, "PORT", k.port, 1)), 0o644); err != nil {
+	const own = "	if (is_method(\"INVITE\")) record_route();\n"
+	config := strings.NewReplacer("PORT", k.port, own, route+own).Replace(kamailioConfig)
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	// -Y: the folder of its sockets; small memory is enough.

@@ -61,6 +61,36 @@ func TestSIPDocument(t *testing.T) {
 	}
 }
 
+// The trunk of docs/sip.md takes calls: by the settings that it shows, behind a Kamailio with the lines that it shows.
+func TestSIPDocumentTrunk(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sip.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := regexp.MustCompile("(?s)```properties\n(sip_listen=true\nsip_incoming_allow=192.0.2.10\n.*?)```").FindSubmatch(text)
+	route := regexp.MustCompile(`(?s)` + "```text\n" + `(if \(is_method\("INVITE"\).*?)` + "```").FindSubmatch(text)
+	if settings == nil || route == nil {
+		t.Fatal("the document shows no trunk")
+	}
+	s := startSIP(t, strings.Fields(strings.Replace(string(settings[1]), "192.0.2.10", "127.0.0.1", 1))...)
+	awaitUDP(t, s.sipPort, &s.log)
+	k := startKamailioWith(t, strings.Replace(string(route[1]), "203.0.113.7:5060", "127.0.0.1:"+s.sipPort, 1))
+	p := phone.New(t, phone.Config{})
+	to := "sip:7000@127.0.0.1:" + k.port
+	call := p.Dial(to, p.PeerOf(to), phone.NewStream(t), phone.NewStream(t))
+	var found []struct {
+		Incoming                           bool
+		Status, Caller, Callee, StreamName string
+	}
+	if code := s.post("/call/find_all", struct{}{}, &found); code != http.StatusOK || len(found) != 1 {
+		t.Fatalf("find_all answers %d %+v", code, found)
+	}
+	if c := found[0]; !c.Incoming || c.Status != "ESTABLISHED" || c.StreamName != "phone-"+c.Caller || c.Callee != "7000" {
+		t.Errorf("the call is %+v", c)
+	}
+	call.HangUp()
+}
+
 // answerCall answers the call with sound and pictures, and waits until the server has noticed.
 func answerCall(t *testing.T, s *server, p *phone.Phone, id any) {
 	t.Helper()
