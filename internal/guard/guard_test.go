@@ -355,3 +355,14 @@ func TestRefusals(t *testing.T) {
 		}
 	})
 }
+
+func TestRemoteAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.1:80": "192.0.2.1", "[::ffff:192.0.2.1]:80": "192.0.2.1", "[2001:db8::1]:80": "2001:db8::1", "[fe80::1%eth0]:80": "fe80::1",
+		"192.0.2.1": "invalid IP", "pipe": "invalid IP", "name:80": "invalid IP", "": "invalid IP",
+	} {
+		if got, ok := RemoteAddress(in); got.String() != want || ok != got.IsValid() {
+			t.Errorf("RemoteAddress(%q) = %s, %v, want %s", in, got, ok, want)
+		}
+	}
+}

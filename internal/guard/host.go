@@ -18,8 +18,9 @@ var privateSuffixes = []string{
 // carrierNAT is the network between providers and their customers (RFC 6598). Many sites use it for their private networks, too.
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
-// RemoteAddress returns the address of the client of a connection, without the port. remote is http.Request.RemoteAddr or the like.
-func RemoteAddress(remote string) (netip.Addr, bool) {
+// RemoteAddress returns the address of the client of a connection, without the port and the zone: the zero Addr and false if there is none.
+// remote is http.Request.RemoteAddr or the like.
+func RemoteAddress(remote string) (a netip.Addr, ok bool) {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Addr{}, false

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"transponder/internal/flv"
+	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
@@ -27,6 +28,7 @@ func (c *session) publish(ctx context.Context, app, key string) error {
 	if ring {
 		return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)
 	}
+	peer, _ := guard.RemoteAddress(c.net.RemoteAddr().String())
 	src, err := c.srv.parts.Hub.Claim(ctx, stream.Info{
 		Name:      name,
 		ID:        stream.NewID(),
@@ -36,7 +38,7 @@ func (c *session) publish(ctx context.Context, app, key string) error {
 		Transport: "TCP",
 		Push:      push,
 		Trail:     c.conn.Trail(),
-		Publisher: stream.Publisher{Credential: secretQuery(c.who.App, key), Address: stream.AddressOf(c.net.RemoteAddr().String())},
+		Publisher: stream.Publisher{Credential: secretQuery(c.who.App, key), Address: peer},
 		HasVideo:  true, // the publisher does not say in advance which of the two it sends
 		HasAudio:  true,
 	})

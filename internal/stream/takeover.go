@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 )
@@ -45,19 +44,6 @@ type Publisher struct {
 	Credential string
 	// Address is the address from which the publisher connects.
 	Address netip.Addr
-}
-
-// AddressOf returns the address in "host:port" without the port, the zero Addr if there is none.
-func AddressOf(hostPort string) netip.Addr {
-	host, _, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		host = hostPort
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Unmap()
 }
 
 // String keeps the credential out of logs.

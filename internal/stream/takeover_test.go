@@ -139,7 +139,7 @@ func TestTakeoverOnlyOfTheName(t *testing.T) {
 func TestTakeoverGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHub(DefaultConfig(), nil)
-		info := Info{Name: "n", ID: "1", Publisher: Publisher{Address: AddressOf("192.0.2.1:5")}}
+		info := Info{Name: "n", ID: "1", Publisher: Publisher{Address: netip.MustParseAddr("192.0.2.1")}}
 		old, err := h.Publish(info)
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestTakeoverEnding(t *testing.T) {
 	for _, rest := range []time.Duration{5 * time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			h := NewHub(DefaultConfig(), nil)
-			info := Info{Name: "n", ID: "1", Publisher: Publisher{Address: AddressOf("192.0.2.1:5")}}
+			info := Info{Name: "n", ID: "1", Publisher: Publisher{Address: netip.MustParseAddr("192.0.2.1")}}
 			old, err := h.Publish(info)
 			if err != nil {
 				t.Fatal(err)
@@ -187,16 +187,9 @@ func TestTakeoverEnding(t *testing.T) {
 	}
 }
 
-func TestAddressOf(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.1:80": "192.0.2.1", "[::ffff:192.0.2.1]:80": "192.0.2.1", "[2001:db8::1]:80": "2001:db8::1", "192.0.2.1": "192.0.2.1",
-		"pipe": "invalid IP", "": "invalid IP",
-	} {
-		if got := AddressOf(in).String(); got != want {
-			t.Errorf("AddressOf(%q) = %s, want %s", in, got, want)
-		}
-	}
-	p := Publisher{Credential: "secret", Address: AddressOf("192.0.2.1:80")}
+// What is printed of a publisher does not tell its credential.
+func TestPublisherIsPrinted(t *testing.T) {
+	p := Publisher{Credential: "secret", Address: netip.MustParseAddr("192.0.2.1")}
 	if got := fmt.Sprintf("%v %+v %#v", p, Info{Publisher: p}, p); strings.Contains(got, "secret") {
 		t.Errorf("printed: %s", got)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
-	"transponder/internal/stream"
+	"transponder/internal/guard"
 )
 
 // session is a browser that has said who it is. It lives as long as its socket. If the page asked for keepAlive, the session
@@ -71,7 +71,8 @@ func newSession(k *socket, c connection, echo map[string]json.RawMessage) *sessi
 func (s *session) address() netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return stream.AddressOf(s.owner.peer)
+	a, _ := guard.RemoteAddress(s.owner.peer)
+	return a
 }
 
 // isLocal says whether the page is on this machine.

@@ -227,9 +227,10 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(x *se
 }
 
 func (s *Server) publish(x *session, r *http.Request, offer, id string) error {
+	peer, _ := guard.RemoteAddress(r.RemoteAddr)
 	p, err := s.parts.Publish(r.Context(), rtc.Offer{SDP: offer, Whole: true}, stream.Info{
 		Name: r.PathValue("name"), ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
-		Publisher: stream.Publisher{Credential: bearer(r), Address: stream.AddressOf(r.RemoteAddr)},
+		Publisher: stream.Publisher{Credential: bearer(r), Address: peer},
 	})
 	if err != nil {
 		return err
