@@ -12,8 +12,8 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 
 // TestPorts: each pair of a range is handed out once, even for RTP and odd for RTCP, in no order; pairs in use by others are passed over.
 func TestPorts(t *testing.T) {
-	const from, to = 43001, 43020 // 43002 to 43019 are nine pairs
-	busy, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 43007})
+	const from, to = 26001, 26020 // 26002 to 26019 are nine pairs
+	busy, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 26007})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -31,7 +31,7 @@ func TestPorts(t *testing.T) {
 			t.Fatal(err)
 		}
 		port := x.port()
-		if _, twice := open[port]; twice || port%2 != 0 || port < from || port+1 > to || x.rtcp.Port() != port+1 || port == 43006 || !p.isOpen(port) || !p.isOpen(port+1) {
+		if _, twice := open[port]; twice || port%2 != 0 || port < from || port+1 > to || x.rtcp.Port() != port+1 || port == 26006 || !p.isOpen(port) || !p.isOpen(port+1) {
 			t.Errorf("got the port %d", port)
 		}
 		open[port] = x
@@ -66,7 +66,7 @@ func TestPorts(t *testing.T) {
 // TestOpenFails: a call that does not get all its ports keeps none.
 func TestOpenFails(t *testing.T) {
 	cfg := testConfig()
-	cfg.PortFrom, cfg.PortTo = 43100, 43105
+	cfg.PortFrom, cfg.PortTo = 26100, 26105
 	legs, _ := newLegs(t, cfg, Parts{})
 	one, err := legs.Open(Options{Bind: loopback, Audio: true, Video: true})
 	if err != nil {

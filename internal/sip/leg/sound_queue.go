@@ -9,6 +9,8 @@ const (
 	mostWait  = 200 * time.Millisecond
 	// surplus is how much more than that may lie here. What is beyond was sent in a burst, or by a clock that is too fast.
 	surplus = 200 * time.Millisecond
+	// reviewed is after how many pieces the queue looks whether it is longer than it need be.
+	reviewed = 50
 	// queueSize limits the number of pieces. It is a power of two.
 	queueSize = 64
 )
@@ -21,6 +23,9 @@ type soundQueue struct {
 	wait     time.Duration // how much must lie here before the first piece is taken
 	flowing  bool          // pieces are being taken
 	dropped  int64
+
+	taken int           // since the last review
+	least time.Duration // of held, since the last review
 }
 
 // piece is the sound of one packet.
@@ -61,11 +66,26 @@ func (q *soundQueue) pop() (p piece, ok bool) {
 		return piece{}, false
 	}
 	q.flowing = true
+	q.review()
 	p = q.pieces[q.first]
 	q.drop()
 	q.dropped--
 	return p, true
 }
 
+// review drops a piece if more than was needed has been here for a while: people who talk hear a long delay.
+func (q *soundQueue) review() {
+	if q.taken == 0 || q.held < q.least {
+		q.least = q.held
+	}
+	if q.taken++; q.taken < reviewed {
+		return
+	}
+	q.taken = 0
+	if q.least > q.wait+q.pieces[q.first].length {
+		q.drop()
+	}
+}
+
 // clear forgets all pieces, and begins anew.
-func (q *soundQueue) clear() { q.first, q.n, q.held, q.wait, q.flowing = 0, 0, 0, 0, false }
+func (q *soundQueue) clear() { q.first, q.n, q.held, q.wait, q.flowing, q.taken = 0, 0, 0, 0, false, 0 }

@@ -168,4 +168,14 @@ func TestSoundQueue(t *testing.T) {
 	if got := run(&q, q.n+3, func(int) {}); strings.Trim(got, "a") != "..." {
 		t.Errorf("the end: %q", got)
 	}
+	q = soundQueue{}
+	push(&q, 12, 'a') // a burst at the beginning, then an even flow
+	run(&q, 600, func(int) { push(&q, 1, 'a') })
+	if q.held > leastWait+step || q.dropped == 0 || q.dropped > 12 {
+		t.Errorf("12 s after a burst %v are held, %d pieces were dropped", q.held, q.dropped)
+	}
+	q = soundQueue{}
+	if run(&q, 600, func(int) { push(&q, 1, 'a') }); q.dropped > 0 {
+		t.Errorf("%d pieces of an even flow were dropped", q.dropped)
+	}
 }
