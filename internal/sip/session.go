@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,15 +119,17 @@ func (s *session) offer() []byte {
 
 // again makes an offer that only says which way media flows from now on.
 func (s *session) again() []byte {
-	last := s.active
-	if last == nil {
+	if s.active == nil {
 		return s.offer()
 	}
-	next := *last
-	next.Version = s.ours.Version // counts on from an offer that was refused
-	s.ours = s.local.Again(&next)
-	s.offered = s.ours
-	return []byte(s.ours.SDP())
+	next := s.local.Again(s.active)
+	next.Version = s.ours.Version
+	if next.SDP() != s.ours.SDP() { // an offer that was refused counts, too
+		version, _ := strconv.ParseUint(s.ours.Version, 10, 64) // is ours
+		next.Version = strconv.FormatUint(version+1, 10)
+	}
+	s.ours, s.offered = next, next
+	return []byte(next.SDP())
 }
 
 // hold sets the directions: on hold we only send.
