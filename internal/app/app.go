@@ -291,7 +291,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.cfg.Auto.Enabled {
 		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})
 	}
-	parts = append(parts, part{"SIP", a.calls.Run}) // stops before the streams and the pushes of its calls
+	parts = append(parts, part{"SIP", a.runCalls}) // stops before the streams and the pushes of its calls
 	for _, l := range []net.Listener{a.http, a.https} {
 		if l != nil {
 			a.cfg.REST.WarnIfOpen(l.Addr(), a.log)

@@ -3,12 +3,14 @@ package app
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"transponder/internal/config"
 	"transponder/internal/testkit"
 )
 
@@ -64,5 +66,31 @@ func TestRegistrationThatIsDown(t *testing.T) {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			t.Errorf("the metrics lack %s", want)
 		}
+	}
+}
+
+// A SIP port that is in use stops the server, with the setting that helps.
+func TestSIPPortInUse(t *testing.T) {
+	taken, err := net.ListenPacket("udp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.LocalAddr().(*net.UDPAddr).Port
+	dir := t.TempDir()
+	cfg, _, err := config.Load(config.Sources{Set: []string{
+		"http.port=0", "https.port=-1", "ws.port=0", "wss.port=-1", "rtmp.port=-1", "media_port_from=0", "tls_dir=" + dir, "media_dir=" + dir,
+		"sip_listen=true", fmt.Sprint("sip_port=", port),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(t.Context(), cfg, "test", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("port %d is in use; choose another with --set sip_port=PORT", port)
+	if err := a.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the server ended with %v, want %q", err, want)
 	}
 }

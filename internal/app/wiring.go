@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 
 	"transponder/internal/load"
 	"transponder/internal/media"
@@ -77,6 +78,15 @@ func (a *App) sdkParts() wcs.Parts {
 		Shares:   a.cfg.Shares,
 		Refusals: a.refusals,
 	}
+}
+
+// runCalls runs the SIP calls. It says which setting to change if the port is in use.
+func (a *App) runCalls(ctx context.Context) error {
+	err := a.calls.Run(ctx)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return portError("sip_port", a.cfg.SIP.Line.Port, err)
+	}
+	return err
 }
 
 func (a *App) sipParts() sip.Parts {

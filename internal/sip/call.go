@@ -33,6 +33,7 @@ type call struct {
 	phone        *Phone          // of the page at our end; nil: no page
 	invite       *dialog.Request // of an incoming call; nil: the call is outgoing
 	source       *stream.Source
+	entered      bool // guarded by Calls.mu; the call has begun, and can be found
 
 	dialog   *dialog.Call // nil before the first message
 	session  session

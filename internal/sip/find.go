@@ -12,7 +12,12 @@ func (c *Calls) Find(f Filter) []Info {
 	now := time.Now()
 	c.mu.Lock()
 	c.sweep(now)
-	calls := slices.Concat(c.ended, c.live)
+	calls := slices.Clone(c.ended)
+	for _, k := range c.live {
+		if k.entered {
+			calls = append(calls, k)
+		}
+	}
 	c.mu.Unlock()
 	var found []Info
 	for _, k := range calls {
@@ -64,7 +69,7 @@ func (k *call) leave(info string) {
 	k.hangUp(reason, info)
 }
 
-// byID returns the live call of an id, nil if there is none. The caller holds mu.
+// byID returns the live call of an id, also one that has not begun; nil if there is none. The caller holds mu.
 func (c *Calls) byID(id string) *call {
 	i := slices.IndexFunc(c.live, func(k *call) bool { return k.id == id })
 	if i < 0 {
@@ -73,11 +78,11 @@ func (c *Calls) byID(id string) *call {
 	return c.live[i]
 }
 
-// find returns the live call of that id, or ErrNoCall.
+// find returns the call of that id that has begun and has not ended, or ErrNoCall.
 func (c *Calls) find(id string) (*call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k := c.byID(id); k != nil {
+	if k := c.byID(id); k != nil && k.entered {
 		return k, nil
 	}
 	return nil, ErrNoCall

@@ -188,10 +188,10 @@ func (c *Calls) take(ctx context.Context, a arrival, g *registration) error {
 
 // incomingID returns the id of an incoming call: the Call-ID, if it can be one and is free.
 func (c *Calls) incomingID(wire string) string {
-	if unusableID(wire) == "" && isWord(wire) {
-		if _, err := c.find(wire); err != nil {
-			return wire
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if unusableID(wire) == "" && isWord(wire) && c.byID(wire) == nil {
+		return wire
 	}
 	return random() + random()
 }

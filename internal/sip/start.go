@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"transponder/internal/load"
 	"transponder/internal/sip/dialog"
 	"transponder/internal/sip/line"
 	"transponder/internal/stream"
@@ -213,6 +214,7 @@ func (c *Calls) begin(ctx context.Context, k *call) error {
 	}
 	ctx, k.kill = context.WithCancelCause(ctx)
 	c.byKey[dialog.Key{CallID: k.wireID, LocalTag: k.tag}] = k
+	k.entered = true
 	c.wg.Go(func() { k.run(ctx) })
 	return nil
 }
@@ -257,7 +259,7 @@ func (c *Calls) turnedAway(err error) {
 		cause = "request"
 	case errors.Is(err, ErrPolicy):
 		cause = "policy"
-	case errors.Is(err, ErrTooMany):
+	case errors.Is(err, ErrTooMany), errors.Is(err, load.ErrFull):
 		cause = "too_many"
 	case errors.Is(err, ErrCallID), errors.Is(err, ErrPushed), errors.Is(err, stream.ErrNameInUse), errors.Is(err, transponder.ErrDuplicate):
 		cause = "duplicate"
