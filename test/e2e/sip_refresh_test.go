@@ -23,8 +23,12 @@ func TestSIPRefresh(t *testing.T) {
 	registrar := "127.0.0.1:" + k.port
 	together(t, map[string]func(*testing.T){
 		"by re-INVITE, with a login": func(t *testing.T) {
-			k := talking(t, s, nil) // the phone's 200 has no Allow
+			k := prepare(t, s, nil)
+			plan := k.plan()
+			plan.Headers = []string{"Supported: timer"} // and no Allow
+			k.answer(plan)
 			begun := time.Now()
+			k.play(phone.Reports{Every: time.Second})
 			refresh, err := k.phone.Find("INVITE", k.call.CallID, time.Minute)
 			if err != nil {
 				t.Fatal(err)

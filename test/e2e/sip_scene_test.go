@@ -241,6 +241,11 @@ func (k *talk) answered() {
 
 // play sends sound and pictures.
 func (k *talk) play(reports phone.Reports) {
+	if now := time.Now(); !k.started.IsZero() { // the phone's clock has gone on
+		pause := now.Sub(k.started)
+		k.sound.Start += uint32(pause * 8000 / time.Second)
+		k.picture.Start += uint32(pause * 90000 / time.Second)
+	}
 	k.started = time.Now()
 	k.stops = []func(){k.audio.PlayFrom(k.started, k.sound, reports), k.video.PlayFrom(k.started, k.picture, reports)}
 }

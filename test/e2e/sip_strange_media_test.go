@@ -56,7 +56,7 @@ func TestSIPStrangeMedia(t *testing.T) {
 		},
 		"on hold": func(t *testing.T) {
 			k := talking(t, s, nil)
-			k.change("INVITE", k.describe(2, k.audio, k.video, "inactive"))
+			k.change("INVITE", k.describe(2, k.audio, k.video, "sendonly")) // it could send music, and sends nothing
 			k.stop()
 			time.Sleep(9 * time.Second) // twice the time after which a call without media ends
 			if found, _ := k.info(); found.Status != "HOLD" {

@@ -17,6 +17,7 @@ func (l *Leg) Agree(a sdp.Agreement, signalling netip.Addr) {
 	now := l.legs.clock()
 	l.agree(&l.audio, a.Audio, audio, signalling, now)
 	l.agree(&l.video, a.Video, video, signalling, now)
+	l.talked = l.talked || a.Audio != nil && a.Audio.Direction.Sends()
 	sound, picture := newSoundTerms(l.audio.flow), newPictureTerms(l.video.flow)
 	l.voice.agree(sound)
 	l.player.agree(sound, picture)

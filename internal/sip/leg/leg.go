@@ -52,6 +52,7 @@ type Leg struct {
 	started  bool
 	keys     keyFrames
 	activity activity
+	talked   bool // an agreement had us send sound
 	digits   digitReader
 	digitsIn int64
 	requests KeyRequests

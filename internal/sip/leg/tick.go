@@ -45,10 +45,17 @@ func (l *Leg) tick(now time.Duration) {
 	if d, over := l.digits.overdue(now); over {
 		l.report([2]digit{d}, 1)
 	}
-	if after, over := l.activity.over(now, l.audio.receives() || l.video.receives()); over {
+	if after, over := l.activity.over(now, l.expectsMedia()); over {
 		err := l.timeoutError(after)
 		l.later = append(l.later, func() { l.events.MediaTimeout(err) })
 	}
+}
+
+// expectsMedia says whether a phone that sends nothing counts as gone; mu is held. A phone that puts us on hold may say that it goes on to
+// send, since some have music for that; most send nothing then.
+func (l *Leg) expectsMedia() bool {
+	onHold := l.talked && l.audio.flow != nil && !l.audio.flow.Direction.Sends()
+	return !onHold && (l.audio.receives() || l.video.receives())
 }
 
 // timeoutError says what was expected; mu is held.

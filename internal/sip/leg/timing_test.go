@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"transponder/internal/sip/sdp"
 )
 
 // TestKeyFrames: when the phone is asked, and when another way is tried.
@@ -177,5 +179,31 @@ func TestSoundQueue(t *testing.T) {
 	q = soundQueue{}
 	if run(&q, 600, func(int) { push(&q, 1, 'a') }); q.dropped > 0 {
 		t.Errorf("%d pieces of an even flow were dropped", q.dropped)
+	}
+}
+
+// TestExpectsMedia: a phone that holds us may be silent, whatever it says. A phone that never wanted to hear us may not.
+func TestExpectsMedia(t *testing.T) {
+	flow := func(d sdp.Direction) *sdp.Flow { return &sdp.Flow{Direction: d} }
+	for _, tt := range []struct {
+		name         string
+		talked       bool
+		audio, video *sdp.Flow
+		want         bool
+	}{
+		{"a call", true, flow(sdp.SendRecv), flow(sdp.RecvOnly), true},
+		{"sound alone", true, flow(sdp.SendRecv), nil, true},
+		{"pictures alone", false, nil, flow(sdp.RecvOnly), true},
+		{"hold by inactive", true, flow(sdp.Inactive), flow(sdp.Inactive), false},
+		{"hold by sendonly", true, flow(sdp.RecvOnly), flow(sdp.RecvOnly), false},
+		{"a camera with a microphone alone", false, flow(sdp.RecvOnly), flow(sdp.RecvOnly), true},
+		{"a phone that only listens", true, flow(sdp.SendOnly), nil, false},
+		{"nothing agreed", false, nil, nil, false},
+	} {
+		l := &Leg{talked: tt.talked}
+		l.audio.flow, l.video.flow = tt.audio, tt.video
+		if got := l.expectsMedia(); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }

@@ -96,8 +96,13 @@ func (d *Dialog) Cancel(branch string) {
 	d.sendAs("CANCEL", d.invite, (&Message{Raw: sent.text}).Header("Via"), "", "", nil)
 }
 
-func (d *Dialog) sendAs(method string, number int, via, kind, body string, headers []string) (branch string) {
-	d.Phone.t.Helper()
+// Text writes the next request without sending it.
+func (d *Dialog) Text(method, body string) string {
+	d.CSeq++
+	return string(d.text(method, d.CSeq, d.Phone.via(), "", body, nil))
+}
+
+func (d *Dialog) text(method string, number int, via, kind, body string, headers []string) []byte {
 	lines := []string{
 		method + " " + d.Target + " SIP/2.0", "Via: " + via, "From: " + d.Local, "To: " + d.Remote, "Call-ID: " + d.CallID,
 		fmt.Sprintf("CSeq: %d %s", number, method), "Max-Forwards: 70", "Contact: " + d.Phone.contact(),
@@ -109,7 +114,12 @@ func (d *Dialog) sendAs(method string, number int, via, kind, body string, heade
 	if kind == "" && body != "" {
 		kind = sdpType
 	}
-	b := compose(lines, kind, body)
+	return compose(lines, kind, body)
+}
+
+func (d *Dialog) sendAs(method string, number int, via, kind, body string, headers []string) (branch string) {
+	d.Phone.t.Helper()
+	b := d.text(method, number, via, kind, body, headers)
 	w, err := d.Phone.reach(d.Peer)
 	if err != nil {
 		d.Phone.t.Errorf("%s: %v", method, err)

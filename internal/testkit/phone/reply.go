@@ -25,7 +25,16 @@ func (p *Phone) Reply(r *Message, a Reply) {
 }
 
 // TryReply is Reply for goroutines that are not the test's.
-func (p *Phone) TryReply(r *Message, a Reply) error {
+func (p *Phone) TryReply(r *Message, a Reply) error { return p.ReplyRaw(r, []byte(p.Text(r, a))) }
+
+// ReplyRaw sends any bytes as the response to a request, and repeats them when the request comes again.
+func (p *Phone) ReplyRaw(r *Message, b []byte) error {
+	p.note(func() { p.answers[r.transaction()] = b })
+	return r.way.send(b)
+}
+
+// Text writes a response without sending it.
+func (p *Phone) Text(r *Message, a Reply) string {
 	lines := []string{fmt.Sprintf("SIP/2.0 %d %s", a.Code, phrase(a.Code))}
 	for _, name := range []string{"Via", "Record-Route"} {
 		for _, value := range r.Headers(name) {
@@ -44,9 +53,7 @@ func (p *Phone) TryReply(r *Message, a Reply) error {
 	if kind == "" && a.SDP != "" {
 		kind = sdpType
 	}
-	b := compose(lines, kind, a.SDP)
-	p.note(func() { p.answers[r.transaction()] = b })
-	return r.way.send(b)
+	return string(compose(lines, kind, a.SDP))
 }
 
 // usualTag is the tag of a phone that does not fork: the same in all responses of one call.
