@@ -89,14 +89,6 @@ func (f *fields) account() sip.Account {
 	return a
 }
 
-// flag returns a field that is a boolean, or absent if the request does not have it.
-func (f *fields) flag(name string, absent bool) bool {
-	if wish := f.boolean(name); wish != nil {
-		return *wish
-	}
-	return absent
-}
-
 // picture reads what the push of a call shows if the phone sends no picture. It is an option of the push, and may stand among the others.
 func (f *fields) picture() string {
 	picture := f.text("picture")

@@ -112,6 +112,14 @@ func (f *fields) boolean(name string) *bool {
 	return nil
 }
 
+// flag returns a field that is a boolean, or absent if the request does not have it.
+func (f *fields) flag(name string, absent bool) bool {
+	if wish := f.boolean(name); wish != nil {
+		return *wish
+	}
+	return absent
+}
+
 // number returns a field that is a number, 0 if it is absent.
 func (f *fields) number(name string) float64 {
 	v := f.take(name)

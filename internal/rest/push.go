@@ -179,11 +179,11 @@ func (s *Server) mutePush(on bool) func(context.Context, *fields) (any, error) {
 }
 
 func (s *Server) soundOn(_ context.Context, f *fields) (any, error) {
-	id, file, loop := f.required("mediaSessionId"), f.required("soundFile"), f.boolean("loop")
+	id, file, loop := f.required("mediaSessionId"), f.required("soundFile"), f.flag("loop", false)
 	if f.err != nil {
 		return nil, f.err
 	}
-	return nil, s.parts.Pushes.SoundOn(id, file, loop != nil && *loop)
+	return nil, s.parts.Pushes.SoundOn(id, file, loop)
 }
 
 func (s *Server) soundOff(_ context.Context, f *fields) (any, error) {
