@@ -89,6 +89,7 @@ type fakeLine struct {
 	sent    []sent             // guarded by mu
 	replies []*dialog.Response // guarded by mu
 	lost    bool               // guarded by mu; servers are not found
+	answers bool               // guarded by mu; each INVITE is answered at once
 }
 
 type sent struct {
@@ -116,8 +117,12 @@ func (f *fakeLine) Contact(user string, _ line.Path) string { return "sip:" + us
 func (f *fakeLine) Keep(line.Path) func()                   { return func() {} }
 func (f *fakeLine) Send(r *dialog.Request, _ line.Path, o line.Owner) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.sent = append(f.sent, sent{r, o})
+	answer := f.answers && r.Method == "INVITE"
+	f.mu.Unlock()
+	if answer {
+		f.respond(r, 200, "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n")
+	}
 }
 func (f *fakeLine) Reply(_ *dialog.Request, p *dialog.Response) {
 	f.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,6 +168,50 @@ func TestManyCallsEndWithServer(t *testing.T) {
 		defer l.mu.Unlock()
 		if len(l.byKey) != 0 || len(l.peers.n) != 0 || len(l.live) != 0 {
 			t.Errorf("%d calls and %d addresses are left", len(l.byKey), len(l.peers.n))
+		}
+	})
+}
+
+// Whatever is asked of calls at the same time, each call ends once, and nothing is left.
+func TestConcurrentUse(t *testing.T) {
+	inLab(t, func(c *Config) { c.CallsPerMinute = 10_000 }, func(l lab) {
+		l.line.mu.Lock()
+		l.line.answers = true
+		l.line.mu.Unlock()
+		var wg sync.WaitGroup
+		for worker := range 8 {
+			wg.Go(func() {
+				for i := range 30 {
+					id := fmt.Sprint(i % 4) // which other workers use, too
+					err := l.Start(t.Context(), Request{CallID: id, Callee: fmt.Sprintf("sip:%d-%d@192.0.2.1", worker, i), Audio: true})
+					if err != nil && !errors.Is(err, ErrCallID) {
+						t.Errorf("a call does not start: %v", err)
+					}
+					for _, err := range []error{
+						l.SendDigits(id, "1", ""), l.InjectSound(id, "tone.wav"), l.InjectStream(id, "sip-0"), l.EjectStream(id), l.Terminate(id),
+					} {
+						var bad *RequestError
+						if err != nil && !errors.Is(err, ErrNoCall) && !errors.Is(err, ErrState) && !errors.Is(err, ErrNoStream) && !errors.As(err, &bad) {
+							t.Errorf("a call in use: %v", err)
+						}
+					}
+					l.Find(Filter{})
+					l.Stats()
+				}
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		s := l.Stats()
+		if len(s.Calls) != 0 || len(l.hub.Sources()) != 0 {
+			t.Errorf("%v calls and %d streams are left", s.Calls, len(l.hub.Sources()))
+		}
+		var ended int64
+		for _, n := range s.Ended {
+			ended += n
+		}
+		if ended != s.StartedOut || ended < 30 {
+			t.Errorf("%d calls have started, and %d have ended: %v", s.StartedOut, ended, s.Ended)
 		}
 	})
 }
