@@ -11,8 +11,8 @@ import (
 	"transponder/internal/stream"
 )
 
-// inboxSize is how many messages and requests may wait for the goroutine of a call. A message that finds no room is dropped: the peer
-// repeats it.
+// inboxSize is how many messages and requests may wait for the goroutine of a call or of a registration. A message that finds no room is
+// dropped and counted: the peer repeats it.
 const inboxSize = 128
 
 // call is one call. The fields of the second group are owned by the goroutine of run; the others do not change.
@@ -73,7 +73,7 @@ type ending struct {
 	info   string
 }
 
-// Error says why, for a call that cannot begin.
+// Error makes an ending an error: prepare returns it for a call that cannot begin.
 func (e ending) Error() string { return e.info }
 
 // hangUp ends the call. It does not wait. Only the first wish counts.

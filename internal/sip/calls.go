@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// foundFor is how long an ended call is still found: pages poll each 3 s, and stop at the first answer without the call.
+	// foundFor is how long an ended call is still found. Pages ask every 3 s and stop at the first answer without the call, so each sees the
+	// final status.
 	foundFor = 10 * time.Second
 	// hangUpLimit is how long the end of the server waits for the answers to BYE and CANCEL.
 	hangUpLimit = 1500 * time.Millisecond
@@ -25,7 +26,7 @@ const (
 	unregisterLimit = time.Second
 )
 
-// Calls makes, takes and holds calls. Any goroutine may call the methods.
+// Calls makes, takes and holds calls. The methods may be used from any goroutine.
 type Calls struct {
 	cfg    Config
 	parts  Parts
@@ -40,7 +41,7 @@ type Calls struct {
 	panics   panics.Counter
 	totals   totals
 
-	mu       sync.Mutex                // held for these fields only: nothing that may wait is called under it
+	mu       sync.Mutex                // nothing that may wait is called while it is held
 	live     []*call                   // guarded by mu; not ended, oldest first
 	ended    []*call                   // guarded by mu; for foundFor, oldest first
 	pushed   map[string]*call          // guarded by mu; by the address of the push of the request
@@ -53,14 +54,14 @@ type Calls struct {
 	wg       sync.WaitGroup            // of calls and registrations; added to under mu while stopping is false
 }
 
-// New makes the part for a valid config. It opens nothing; the caller calls Run once.
+// New makes a Calls for a valid config. It opens nothing. The owner calls Run once.
 func New(cfg Config, parts Parts, log *slog.Logger) (*Calls, error) {
 	p, err := newPolicy(cfg)
 	if err != nil {
 		return nil, err
 	}
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, "Transponder")
-	// A server that takes calls from outside is found before it has made a call.
+	// A server that takes calls from outside must listen before it makes a call itself.
 	cfg.Line.Listen = cfg.Enabled && (cfg.Line.Listen || len(cfg.IncomingAllow) > 0)
 	c := &Calls{
 		cfg: cfg, parts: parts, policy: p, log: log,
@@ -75,8 +76,8 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Calls, error) {
 	return c, nil
 }
 
-// Run carries calls until ctx ends. Then it hangs up all calls and removes all registrations, and returns when the peers have answered, or
-// after 2.5 s.
+// Run carries calls until ctx ends, or until the messages or the media fail. Then it hangs up all calls and removes all registrations. It
+// returns when the peers have answered, at the latest after 2.5 s.
 func (c *Calls) Run(ctx context.Context) error {
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	failed := make(chan error, 2)

@@ -25,15 +25,15 @@ type Config struct {
 
 	UserAgent string // what we call ourselves to peers. "": "Transponder"
 
-	// What is used if the account of a request does not say. OutboundProxy counts only together with an account of Domain's.
+	// Domain is used for an account that has none. OutboundProxy is used for an account that has a domain and no proxy, and OutboundPort with it.
 	Domain, OutboundProxy string
 	OutboundPort          int
 
-	Account Server // the account of the server, for requests without one
+	Account Server // the account of the server, for requests without an account
 
 	Video           bool     // false: no call has pictures
 	Exclude         []string // codecs that are not offered, by their names in SDP
-	ExcludePushed   []string // those of calls that are pushed at once
+	ExcludePushed   []string // the same, for calls that are pushed at once
 	VP8             bool     // accept VP8, which has to be transcoded for most destinations
 	OpusFirst       bool     // offer Opus before G.711
 	HighProfile     bool     // offer H.264 in High profile, too
@@ -48,13 +48,13 @@ type Config struct {
 	RewriteContact  bool          // register the address under which the registrar sees us
 	MaxCalls        int           // calls at a time
 	MaxDuration     time.Duration // of a call after the answer; 0: any
-	CallsPerMinute  int           // that requests may start
-	AllowedHosts    []string      // rules as those of pushes: where calls may go. Empty: anywhere
+	CallsPerMinute  int           // calls that clients and pages may start
+	AllowedHosts    []string      // where calls may go, by rules as pushes have them; part of Targets already. Empty: anywhere
 	AllowedCallees  string        // regular expression: what a callee must match. "": all
 	DeniedCallees   string        // regular expression: what no callee may match. "": none
 	IncomingAllow   []netip.Prefix
 	IncomingStream  string // name of the stream of an incoming call, with {user} and {caller}. "": such calls are not taken
-	OpenREST        bool   // an account of the server may be used through a REST API without passwords
+	OpenREST        bool   // Account may be set though the REST API needs no password
 
 	Targets transponder.TargetPolicy // where messages and media may go
 }

@@ -17,7 +17,8 @@ const (
 )
 
 // SendDigits sends keys to the phone: 0-9, *, #, A-D, and a comma for a pause of a second. It does not wait until they are sent. It fails
-// with ErrNoCall, ErrState before the phone has answered, and *RequestError for other keys.
+// with ErrNoCall, *RequestError for other keys, and ErrState before the phone has answered, while too many keys wait, or for keys that the
+// phone does not take.
 func (c *Calls) SendDigits(id, keys string, how Digits) error {
 	k, err := c.find(id)
 	if err != nil {
@@ -43,8 +44,11 @@ func (k *call) sendDigits(text string, how Digits) error {
 		}
 		if how == DigitsRTP {
 			err := k.media.SendDigits(text)
-			if !errors.Is(err, leg.ErrNoEvents) {
-				return err
+			switch {
+			case err == nil:
+				return nil
+			case !errors.Is(err, leg.ErrNoEvents):
+				return fmt.Errorf("%w: %w", ErrState, err)
 			}
 			k.log.Info("the phone takes no digits by RTP, they go by INFO")
 		}

@@ -101,7 +101,7 @@ func (c *Calls) sweep(now time.Time) {
 	c.ended = slices.DeleteFunc(c.ended, func(k *call) bool { return now.Sub(k.record.snapshot().Ended) >= foundFor })
 }
 
-// conclude notes the end of a call. The signalling may go on.
+// conclude moves a call from the live ones to the ended ones, and gives its registration back. The signalling may go on.
 func (c *Calls) conclude(k *call, now time.Time, s dialog.StatusChanged) {
 	k.record.change(func(i *Info) {
 		i.Status, i.Reason, i.Detail, i.Ended = s.Status, s.Reason, s.Info, now
@@ -118,7 +118,7 @@ func (c *Calls) conclude(k *call, now time.Time, s dialog.StatusChanged) {
 	}
 }
 
-// forget drops a call whose last message is through.
+// forget drops a call that needs no more messages: from now on its peer is a stranger.
 func (c *Calls) forget(k *call) {
 	k.ways.leave()
 	k.kill(nil)

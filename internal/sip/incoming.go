@@ -13,10 +13,10 @@ import (
 	"transponder/internal/stream"
 )
 
-// retryAfter is when a caller may try again whose call finds no room, in seconds.
+// retryAfter is when a caller may try again if there is no room for the call, in seconds.
 const retryAfter = "30"
 
-// welcome reports whether a source may talk to us at all. The line asks for each datagram.
+// welcome reports whether a source may talk to us at all. The line asks before it parses a datagram, and for each new connection.
 func (c *Calls) welcome(source netip.AddrPort, _ string) bool {
 	a := source.Addr().Unmap()
 	return c.allowed(a) || c.peers.has(a)
@@ -36,8 +36,7 @@ type arrival struct {
 	origin  line.Origin
 }
 
-// incoming takes a request from outside. It does not block. Strangers get no answer: an answer tells scanners that somebody is here, and
-// brings more of them.
+// incoming takes a request from outside. It does not block. Strangers get no answer: an answer would tell scanners that a SIP server is here.
 func (c *Calls) incoming(r *dialog.Request, o line.Origin) {
 	source := o.Source.Addr().Unmap()
 	k := c.callOf(r)
@@ -64,7 +63,7 @@ func (c *Calls) incoming(r *dialog.Request, o line.Origin) {
 	}
 }
 
-// respond answers a request that belongs to no call.
+// respond answers a request for which there is no dialog.
 func (c *Calls) respond(r *dialog.Request, code int, fields ...dialog.Field) {
 	fields = append(fields, dialog.Field{Name: "Server", Value: c.cfg.UserAgent})
 	c.line.Reply(r, dialog.Respond(r, code, random(), fields...))
@@ -94,7 +93,7 @@ func (c *Calls) which(match func(*call) bool) *call {
 	return nil
 }
 
-// request takes a request within the call, on the goroutine of the call.
+// request takes a request of the peer that belongs to the call, on the goroutine of the call.
 func (k *call) request(now time.Time, r *dialog.Request, o line.Origin) {
 	if k.dialog != nil && k.dialog.Request(now, r) {
 		k.hear(o)

@@ -8,14 +8,14 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// Info is what is known of a call. A call that has ended is still found for 10 s.
+// Info is a snapshot of a call.
 type Info struct {
 	CallID     string
 	Incoming   bool
 	Status     dialog.Status
 	Reason     dialog.Reason // of a final status
 	Detail     string        // words for people, of a final status
-	Code       int           // of the last SIP response to the INVITE; 0 before the first
+	Code       int           // of the last SIP response to the INVITE, or of the REGISTER that failed before; 0 before the first response
 	Caller     string
 	Callee     string
 	Visible    string // the caller's display name
@@ -34,7 +34,7 @@ type Info struct {
 	SDP                    string // the peer's last one, without keys; "" before the first
 	HoldForTransfer        bool
 	Target                 string // of a transfer
-	Injected               string // name of the stream or sound file that the phone hears now; "": silence
+	Injected               string // name of the injected stream or sound file that the phone hears now; "": none
 
 	Started  time.Time
 	Answered time.Time // zero before

@@ -9,8 +9,8 @@ import (
 	"transponder/internal/stream"
 )
 
-// InjectStream plays a stream of the hub to the phone, in place of silence. It fails with ErrNoCall, ErrNoStream, ErrState if the call is
-// not established or hears another stream, and with *RequestError for the stream of the call itself.
+// InjectStream plays a stream of the hub to the phone, in place of silence or of the page. It fails with ErrNoCall, ErrNoStream, ErrState if the
+// phone has not answered or another stream is injected, and with *RequestError for the stream of the call itself.
 func (c *Calls) InjectStream(id, name string) error {
 	k, err := c.find(id)
 	if err != nil {
@@ -89,7 +89,7 @@ func (k *call) talks() error {
 	return nil
 }
 
-// play plays a source to the phone. name is that of an injected stream, "" for what belongs to the call.
+// play plays a source to the phone; nil: silence. name is the name of an injected stream, "" for the page at our end.
 func (k *call) play(src *stream.Source, name string) error {
 	if err := k.media.Play(src); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (k *call) play(src *stream.Source, name string) error {
 	return nil
 }
 
-// playOwn plays to the phone what belongs to the call: the page at our end, else silence.
+// playOwn plays the page at our end to the phone, or silence if there is no page.
 func (k *call) playOwn() {
 	var src *stream.Source
 	if k.page != nil {

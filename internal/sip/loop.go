@@ -10,7 +10,7 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// run carries the call until the last message. All goroutines of the call have ended when it returns.
+// run carries the call until the last message, and joins the other goroutines of the call.
 func (k *call) run(ctx context.Context) {
 	defer close(k.gone)
 	defer k.calls.forget(k)
@@ -119,7 +119,7 @@ func (k *call) tick(now time.Time) {
 	}
 }
 
-// end hangs up, cancels or refuses the call. Only the first call has an effect.
+// end hangs up, cancels or refuses. Only the first end of a call has an effect.
 func (k *call) end(now time.Time, e ending) {
 	if k.dialog != nil {
 		k.dialog.End(now, e.reason, e.info)
@@ -132,7 +132,7 @@ func (k *call) end(now time.Time, e ending) {
 	k.conclude(now, dialog.StatusChanged{Status: status, Reason: e.reason, Info: e.info})
 }
 
-// conclude ends everything but the signalling. Only the first call has an effect.
+// conclude ends everything but the signalling. Only the first conclude of a call has an effect.
 func (k *call) conclude(now time.Time, s dialog.StatusChanged) {
 	if k.final {
 		return

@@ -11,7 +11,7 @@ import (
 	"transponder/internal/sip/sdp"
 )
 
-// The methods below are the leg.Events of a call. The goroutines of the leg call them.
+// The methods below are the leg.Events of a call. The goroutines of the leg call them, and the goroutine of the call may within Agree and Publish.
 
 // Began notes the first packet of a kind.
 func (k *call) Began(kind media.Kind) { k.log.Debug("media began", "kind", kind) }

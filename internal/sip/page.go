@@ -18,7 +18,7 @@ type Media interface {
 	Codec(kind media.Kind) media.Codec
 }
 
-// Page says whose calls those of a Phone are. It is shown in lists of calls.
+// Page is the page that a Phone belongs to. Lists of calls show it.
 type Page struct {
 	SessionID string // of the connection
 	AppKey    string

@@ -8,7 +8,7 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// party is who stands in From or To of a message of a peer.
+// party is the person in the field From or To of a peer's message.
 type party struct {
 	user, host string
 	name       string // display name

@@ -5,8 +5,7 @@ import (
 	"sync"
 )
 
-// peers are the addresses that calls and registrations talk to at present. The line asks for each datagram whether the source is one of
-// them, so that strangers cost nothing.
+// peers are the addresses that calls and registrations talk to at present. Calls.welcome lets them in.
 type peers struct {
 	mu sync.RWMutex
 	n  map[netip.Addr]int // guarded by mu; how many calls and registrations talk to the address

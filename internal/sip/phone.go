@@ -18,7 +18,8 @@ const (
 	transferLimit = time.Minute
 )
 
-// Phone is the account of one page: it calls, is called, and is registered if the account wants that. Any goroutine may call the methods.
+// Phone makes and takes calls for one page, with one account. It registers the account if the account wants that. The methods may be used from
+// any goroutine. A method that names a call fails with ErrNoCall for calls of others.
 type Phone struct {
 	calls        *Calls
 	account      Account
@@ -89,7 +90,7 @@ func (p *Phone) find(id string) (*call, error) {
 	return k, err
 }
 
-// Call calls somebody. It does not wait: events tell how the call goes. The errors are those of Calls.Start.
+// Call calls somebody. It does not wait: events tell how the call goes. It fails as Calls.Start does.
 func (p *Phone) Call(ctx context.Context, r PageCall) error {
 	err := p.call(ctx, r)
 	if err != nil {

@@ -31,7 +31,8 @@ func (k *call) ring(now time.Time, offer []byte) {
 	k.dialog.Ring()
 }
 
-// Answer answers an incoming call with the media of the page.
+// Answer answers an incoming call with the media of the page. lines are "a=" and "b=" lines for the SDP of the answer. It fails with ErrState if
+// the call does not ring.
 func (p *Phone) Answer(id string, m Media, lines []string) error {
 	more, err := moreLines(lines)
 	if err != nil {
@@ -86,7 +87,8 @@ func (k *call) tellCodecs(a sdp.Agreement) {
 	k.phone.tell(func(ev PhoneEvents) { ev.MediaReady(k.id, browserCodecs(a), a.Video != nil) })
 }
 
-// browserCodecs returns the codecs that both the phone and every browser have (RFC 7874, RFC 7742), those that we send to the phone first.
+// browserCodecs returns the codecs that both the phone and every browser have (RFC 7874, RFC 7742). For each kind, the codec that we send to the
+// phone comes first.
 func browserCodecs(a sdp.Agreement) []media.Codec {
 	var codecs []media.Codec
 	for _, flow := range []*sdp.Flow{a.Audio, a.Video} {
@@ -118,7 +120,8 @@ func (p *Phone) Hangup(id string, why dialog.Reason, info string) error {
 	return err
 }
 
-// Hold puts the phone on hold, or takes it back. Status tells how that went. A hold for a transfer is remembered in Info.
+// Hold puts the phone on hold, or takes it back. An event follows: Status if the phone agrees, HoldFailed if not. Info shows a hold for a
+// transfer. Hold fails with ErrState before the phone has answered.
 func (p *Phone) Hold(id string, on, forTransfer bool) error {
 	k, err := p.find(id)
 	if err != nil {
@@ -145,7 +148,8 @@ func (k *call) holdFailed(code int) {
 	k.phone.tell(func(ev PhoneEvents) { ev.HoldFailed(k.id, fmt.Sprintf("the phone refused: %d", code)) })
 }
 
-// Transfer asks the phone to call somebody else. Transferring tells how that goes.
+// Transfer asks the phone to call somebody else. The event Transferring tells how that goes. Transfer fails with ErrState before the phone has
+// answered, with ErrPolicy, and with *RequestError for a target that cannot be called.
 func (p *Phone) Transfer(id, target string) error {
 	k, err := p.find(id)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"transponder/internal/transponder"
 )
 
-// policy decides whom calls may go to. A stranger who can start calls makes the owner of the account pay for calls to premium numbers.
+// policy decides where calls may go. Without one, a stranger who can start calls makes the owner of the account pay for calls to premium numbers.
 type policy struct {
 	allowed, denied *regexp.Regexp // nil: all, none
 	targets         transponder.TargetPolicy
@@ -32,8 +32,8 @@ func newPolicy(cfg Config) (policy, error) {
 	return p, nil
 }
 
-// callee judges the user part of a callee; of a callee without one, its host. A number is judged as it would be dialled, so that 0-0-49
-// does not slip through a rule about 0049.
+// callee judges the user part of a callee, or the host if there is no user part. A number is judged both as it is written and without the
+// separators that a PBX leaves out, so that 0-0-49 does not slip through a rule about 0049.
 func (p policy) callee(a address) error {
 	name := a.user
 	if name == "" {

@@ -8,7 +8,7 @@ import (
 	"transponder/internal/sip/leg"
 )
 
-// record is what others may know of a call at any time.
+// record is what other goroutines than that of the call may see of the call. Any goroutine may use it.
 type record struct {
 	mu    sync.Mutex
 	info  Info                    // guarded by mu; without the figures of media

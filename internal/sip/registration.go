@@ -32,7 +32,7 @@ type registration struct {
 	ways    ways
 	told    bool // the page knows that it is registered
 
-	users int // guarded by Calls.mu; calls that use it
+	users int // guarded by Calls.mu; calls that use it, and one more if the server keeps it for incoming calls
 
 	inbox   chan func(now time.Time)
 	removal chan struct{} // closed by remove
@@ -41,14 +41,14 @@ type registration struct {
 	gone    chan struct{} // closed when run has returned
 
 	mu      sync.Mutex
-	at      string        // guarded by mu; our contact
+	at      string        // guarded by mu; our contact; "" before the registrar is found
 	ok      bool          // guarded by mu; the registrar has it
 	err     error         // guarded by mu; a registerError: why the registrar does not have it. nil before the first answer
 	changed chan struct{} // guarded by mu; closed and replaced when ok or err change
 	from    []netip.Addr  // guarded by mu; where calls to the registration come from
 }
 
-// registerError says why there is no registration.
+// registerError is the reason why there is no registration.
 type registerError struct {
 	code  int // 0: no answer
 	info  string
@@ -92,7 +92,8 @@ func (c *Calls) part(g *registration) {
 	g.remove()
 }
 
-// register starts a registration. ctx carries values only. The caller holds mu, and has checked the account and that the server is not stopping.
+// register starts a registration, which ends at once when ctx does. The caller holds mu, and has checked the account and that the server is not
+// stopping.
 func (c *Calls) register(ctx context.Context, a Account, p *Phone) *registration {
 	g := &registration{
 		calls: c, account: a, user: "t" + random(), credentials: credentialsOf(a), phone: p, log: c.log.With("registration", a.Domain),
@@ -106,7 +107,7 @@ func (c *Calls) register(ctx context.Context, a Account, p *Phone) *registration
 	return g
 }
 
-// registerServer registers the account of the server if calls to it are taken.
+// registerServer registers the account of the server if calls to this account are taken. The registration lasts as long as the server.
 func (c *Calls) registerServer(ctx context.Context) {
 	a := c.cfg.complete(Account{})
 	if !c.cfg.Enabled || !a.Register {

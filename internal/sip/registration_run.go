@@ -23,7 +23,7 @@ func (g *registration) run(ctx context.Context) {
 	}
 }
 
-// forget ends that calls from outside find the registration. Those who use it still learn why it has failed.
+// forget makes the contact unknown to calls from outside. Calls that use the registration still learn why it has failed.
 func (g *registration) forget() {
 	g.ways.close()
 	g.ways.leave()
@@ -128,7 +128,7 @@ func (g *registration) serves(a netip.Addr) bool {
 	return slices.Contains(g.from, a.Unmap())
 }
 
-// way returns the way of the next request: to the server that has answered, until it fails.
+// way returns the path of the next request: to the server that answered last, or to the first address after a failure.
 func (g *registration) way() line.Path {
 	if g.ways.heard.Source.IsValid() {
 		return g.ways.first.At(g.ways.heard)

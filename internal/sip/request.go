@@ -33,7 +33,7 @@ var (
 	ErrStopping = errors.New("the server is stopping")
 )
 
-// RequestError means that a field of a request cannot be used. The caller can correct it.
+// RequestError means that a field of a request cannot be used. The client can correct it.
 type RequestError struct {
 	Field  string // the name of the field in the API
 	Reason string // contains no secrets
@@ -42,7 +42,7 @@ type RequestError struct {
 // Error names the field and the reason.
 func (e *RequestError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Reason) }
 
-// Account is an account at a SIP server, or only a name if the domain needs none. It prints without the password.
+// Account is an account at a SIP server. Without a password it is only a name that phones are shown. It prints without the password.
 type Account struct {
 	Login    string // user part of From
 	AuthName string // user name of digest authentication; "": Login
@@ -66,17 +66,17 @@ func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Request asks for a call to a phone.
 type Request struct {
-	CallID      string // chosen by the caller; also the Call-ID of the messages, if it can be one
+	CallID      string // chosen by the client; also the Call-ID of the messages, if it can be one
 	Callee      string // "user", "user@host" or a sip: or sips: URI
 	Account     Account
 	VisibleName string // the name that the phone shows
 	Audio       bool   // what is offered
 	Video       bool
 
-	// ToStream is the name under which the phone's media is published. The name is reserved when Calls.Start returns. "": RTMPStream, or a
-	// name made from CallID.
+	// ToStream is the name under which the phone's media is published. The name is reserved when Calls.Start returns. "": "sip-" and CallID.
 	ToStream string
-	// RTMPURL asks for a push to this address, which ends with the call. RTMPStream is the name to publish under; "": ToStream, or the callee.
+	// RTMPURL asks for a push to this address, which ends with the call. RTMPStream is the name to publish under; "": ToStream, or else the user
+	// or the host of the callee.
 	RTMPURL    string
 	RTMPStream string
 

@@ -11,7 +11,7 @@ type route struct {
 	from      address
 	display   string // display name in From, quoted; "" or with a blank at its end
 	proxy     string // value of the field Route; "": none
-	hop       string // URI of the server that gets the first request: that of the proxy, or the callee
+	hop       string // URI of the server that gets the first request: the proxy, or else the host of the callee
 	transport string // "udp", "tcp", "tls"
 }
 
@@ -54,7 +54,7 @@ func routeTo(a Account, callee, visibleName string) (route, error) {
 	return r, nil
 }
 
-// routeOf says where the requests of an account go, whatever they are for: the callee is the domain.
+// routeOf says where the requests of an account go without a callee, such as REGISTER: the callee is the domain.
 func routeOf(a Account) (route, error) {
 	var r route
 	if err := a.check(); err != nil {

@@ -132,7 +132,7 @@ func (s *session) again() []byte {
 	return []byte(next.SDP())
 }
 
-// hold sets the directions: on hold we only send.
+// hold sets the directions of the next offers: on hold we only send sound, and no pictures go either way.
 func (s *session) hold(on bool, sendVideo bool) {
 	s.local.Audio.Direction, s.local.Video.Direction = sdp.SendRecv, sdp.RecvOnly
 	if sendVideo {
@@ -187,7 +187,8 @@ func (s *session) answered(answer []byte, early bool) (sdp.Agreement, error) {
 // refused takes the refusal of our offer.
 func (s *session) refused() { s.offered = nil }
 
-// peerHolds says whether the peer does not want to hear us, though we would speak.
+// peerHolds says whether the peer has put us on hold: it does not take the sound that we would send. In a call without sound, it does not send the
+// pictures that we would take.
 func peerHolds(local sdp.Local, a sdp.Agreement) bool {
 	switch {
 	case a.Audio != nil:

@@ -19,10 +19,10 @@ import (
 // maxCallID is the longest id of a call that is also used as Call-ID of the messages.
 const maxCallID = 128
 
-// Start reserves everything that a call needs, starts the push if the request asks for one, and begins the call. It does not wait for the
-// phone: Find tells how the call goes. If anything cannot be had, nothing is left behind.
+// Start reserves the id, the stream and the push address of a call, starts the push if the request asks for one, and begins the call. It does
+// not wait for the phone: Find tells how the call goes. If Start fails, nothing is left behind.
 //
-// Errors: ErrOff, *RequestError, ErrPolicy, ErrTooMany, ErrCallID, ErrPushed, ErrStopping, those of Hub.Publish and of Registry.Start.
+// It fails with ErrOff, *RequestError, ErrPolicy, ErrTooMany, ErrCallID, ErrPushed or ErrStopping, or as Hub.Publish and Pushes.Start do.
 func (c *Calls) Start(ctx context.Context, r Request) error {
 	k, err := c.plan(r)
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *Calls) plannedRoute(a Account, callee, visibleName string) (route, erro
 		return way, err
 	}
 	if ip, err := netip.ParseAddr(hostOf(way.hop)); err == nil { // a name is judged when its addresses are known
-		if err := c.policy.host(ip.String(), netip.AddrPortFrom(ip, usualPort(way))); err != nil {
+		if err := c.policy.host(ip.String(), netip.AddrPortFrom(ip, hopPort(way))); err != nil {
 			c.log.Warn("call refused", "err", err)
 			return way, err
 		}
@@ -88,7 +88,8 @@ func (c *Calls) plannedRoute(a Account, callee, visibleName string) (route, erro
 	return way, nil
 }
 
-func usualPort(way route) uint16 {
+// hopPort returns the port of the server that gets the first request, or the usual port if the URI names none.
+func hopPort(way route) uint16 {
 	if _, port, problem := splitHostPort(strings.TrimPrefix(strings.TrimPrefix(way.hop, "sips:"), "sip:")); problem == "" && port != 0 {
 		return uint16(port)
 	}
@@ -98,7 +99,7 @@ func usualPort(way route) uint16 {
 	return 5060
 }
 
-// newCall makes a call with an id that may be taken.
+// newCall makes a call. reserve finds out whether the id is free.
 func (c *Calls) newCall(id string) *call {
 	wire := id
 	if !isWord(id) {
@@ -170,7 +171,7 @@ func (c *Calls) reserve(k *call) error {
 	return nil
 }
 
-// unreserve gives back what reserve kept. Nobody waits any more for a call that does not begin.
+// unreserve gives back what reserve kept, and wakes everybody who waits for the call.
 func (c *Calls) unreserve(k *call) {
 	c.mu.Lock()
 	c.remove(k)
@@ -219,8 +220,8 @@ func (c *Calls) begin(ctx context.Context, k *call) error {
 	return nil
 }
 
-// isElsewhere reports whether a call of the server's own account leaves the domain of the account. Whoever may ask for such calls could
-// have any server ask for the password, and try passwords on the answer at leisure.
+// isElsewhere reports whether a call of the server's own account leaves the domain of the account. Such a call gets no credentials: a client
+// could let a server of its own ask for them, and then try passwords on the answer at leisure.
 func (c *Calls) isElsewhere(k *call) bool {
 	return k.account.Login == c.cfg.Account.Login && k.account.Domain == c.cfg.Account.Domain && k.route.proxy == "" &&
 		!strings.EqualFold(k.route.callee.host, k.route.from.host)

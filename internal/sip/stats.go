@@ -27,7 +27,7 @@ type Stats struct {
 	Panics         int64
 }
 
-// Registrations says how many registrations there should be, and how many there are.
+// Registrations counts the registrations that there should be, and those that registrars have accepted.
 type Registrations struct{ Wanted, Up int }
 
 // totals are the figures of what is over. Any goroutine may use them.

@@ -10,25 +10,25 @@ import (
 )
 
 const (
-	// resolveLimit is how long the first server of a call may be looked up.
+	// resolveLimit is how long the first server of a call or the registrar may be looked up.
 	resolveLimit = 10 * time.Second
-	// nextLimit is the same within a call, whose goroutine waits meanwhile.
+	// nextLimit is how long another server may be looked up within a call: the goroutine of the call waits meanwhile.
 	nextLimit = 3 * time.Second
 	// maxWays limits the servers that one call is led to.
 	maxWays = 16
 )
 
-// ways are the ways of the requests of a call.
+// ways are the paths on which the requests of a call or of a registration go, and the addresses from which the peer may send.
 type ways struct {
-	first   line.Path            // of the request that begins the call
-	known   map[string]line.Path // by the URI of the server
+	first   line.Path            // of the first request
+	known   map[string]line.Path // of later requests, by the URI of the server; not used by registrations
 	heard   line.Origin          // of the last message of the peer
-	release func()               // of first; nil: nothing is kept open
+	release func()               // ends Line.Keep for first; nil: nothing is kept open
 	joined  []netip.Addr         // entered in Calls.peers
 	peers   *peers
 }
 
-// close gives back what the ways hold, but the addresses: the peer may still send something.
+// close lets the connection of the first path go. The addresses stay, because the peer may still send something.
 func (w *ways) close() {
 	if w.release != nil {
 		w.release()
@@ -66,7 +66,8 @@ func (k *call) send(ctx context.Context, r *dialog.Request) {
 	k.calls.line.Send(r, p, k)
 }
 
-// wayOf returns the way of a request: to the first proxy of the route set, or else to the Contact of the peer.
+// wayOf returns the path of a request. Within the dialog, the request goes to the first proxy of the route set, or else to the Contact of the
+// peer. If the Contact cannot be reached, it goes to the address from which the peer sends.
 func (k *call) wayOf(ctx context.Context, r *dialog.Request) line.Path {
 	w := &k.ways
 	inside := dialog.ParseAddress(r.Header.Get("To")).Param("tag") != ""
@@ -93,7 +94,7 @@ func (k *call) wayOf(ctx context.Context, r *dialog.Request) line.Path {
 	ctx, cancel := context.WithTimeout(ctx, nextLimit)
 	defer cancel()
 	p, err := k.calls.line.Resolve(ctx, uri, transport)
-	if err != nil { // better to where the peer is, than an ACK or a BYE that is never sent
+	if err != nil { // an ACK or a BYE must not get lost: we try the address from which the peer sends
 		k.log.Info("peer is answered at the address that it sends from", "err", err)
 		p = k.calls.line.Back(w.heard)
 	}

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// ErrMediaTimeout means that a phone sends nothing, though it agreed to.
+// ErrMediaTimeout means that a phone sends nothing, though it agreed to send.
 var ErrMediaTimeout = errors.New("no media from the phone")
 
-// activity finds out that a phone has stopped to send. It has no clock: times are handed in.
+// activity finds out that a phone has stopped sending. It has no clock: times are handed in.
 type activity struct {
 	first, later time.Duration // limits; 0: none
 
 	running bool
-	since   time.Duration // of the last packet, or of the last moment when none was expected
+	since   time.Duration // the time of the last packet, or the last time when no packet was expected
 	heard   bool          // a packet has come since the start
 	ended   bool
 }

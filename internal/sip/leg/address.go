@@ -43,7 +43,7 @@ func isLocal(a netip.Addr) bool {
 	return false
 }
 
-// place is where a phone receives, by an agreement. Addresses are not valid if the phone does not say, or if media must not go there.
+// place is where a phone receives, by an agreement. An address is not valid if the SDP has none, or if media must not go there.
 type place struct {
 	rtp, rtcp netip.AddrPort
 	mux       bool // RTCP goes to the port of RTP

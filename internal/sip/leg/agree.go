@@ -74,7 +74,7 @@ func (l *Leg) prepare(t *track, codecs map[uint8]media.Codec) {
 	t.jitter = rtc.NewJitterBuffer(cfg, inlet{l})
 }
 
-// encrypt sets the keys of both directions; mu is held. With the same key as before, the rollover counters go on.
+// encrypt sets the keys of both directions; mu is held. A key that has not changed keeps its context, and so its rollover counter.
 func (l *Leg) encrypt(t *track) {
 	var err error
 	if key := t.flow.Decrypt; !sameKey(key, t.key) {

@@ -17,12 +17,12 @@ type Config struct {
 	// FirstPacket limits the wait for the first packet of an answered call, and Activity the time without packets after that. 0: for ever.
 	FirstPacket, Activity time.Duration
 
-	// Learn is how long after a new agreement a phone may turn out to send from another address than it said, if that is an address from
-	// which its SIP messages come.
+	// Learn is how long after a new agreement a phone may turn out to send from another address than the SDP names. The phone's SIP messages
+	// must come from the address, or the phone must have sent from another port of it before.
 	Learn time.Duration
-	// LearnAny allows any address within that time. Whoever guesses the port then owns the call.
+	// LearnAny allows any address within that time. A stranger who guesses the port then takes the call over.
 	LearnAny bool
-	// Strict allows no other address than the one that the phone said.
+	// Strict allows only the address that the SDP names.
 	Strict bool
 
 	Tone        time.Duration // the length of a digit that we send

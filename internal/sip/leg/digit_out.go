@@ -17,7 +17,7 @@ var (
 
 const (
 	maxDigits  = 64
-	digitStep  = 20 * time.Millisecond // between the packets of an event (RFC 4733, 2.5.1.1)
+	digitStep  = 20 * time.Millisecond // between the packets of an event (RFC 4733, 2.5.1.2)
 	digitPause = 50 * time.Millisecond // between two digits; gateways do not hear shorter ones
 	commaPause = time.Second
 	digitEnds  = 3 // the last packet is sent three times, as it may get lost (RFC 4733, 2.5.1.4)

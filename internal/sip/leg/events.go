@@ -6,14 +6,15 @@ import (
 	"transponder/internal/media"
 )
 
-// Events takes what happens in a leg. The methods are called from goroutines of the leg and of Legs, without a lock, until Leg.Run returns.
-// They must not block.
+// Events takes what happens in a leg. The methods are called without a lock until Leg.Run returns: from goroutines of the leg and of Legs, and
+// by Agree and Publish on the caller's goroutine, for packets that came before. They must not block.
 type Events interface {
 	// Began reports the first packet of a kind that was accepted after Leg.Start.
 	Began(media.Kind)
 	// Digit reports a key of the phone once, when it is released.
 	Digit(key byte, d time.Duration)
-	// KeyFrameMissing reports that the phone has sent no key frame for a second, though it was asked by RTCP and the picture needs one.
+	// KeyFrameMissing reports that the picture has needed a key frame for a second, though the phone was asked by RTCP. It comes again every
+	// two seconds until a key frame comes.
 	KeyFrameMissing()
 	// MediaTimeout reports, once, that the phone sends nothing. The error wraps ErrMediaTimeout and names the address that should send.
 	MediaTimeout(error)

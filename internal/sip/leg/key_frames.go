@@ -11,9 +11,9 @@ const (
 
 // keyFrames decides when to ask the phone for a key frame, and when asking by RTCP has failed. It has no clock: times are handed in.
 //
-// A need is a picture that cannot be decoded: the stream begins, or packets were lost. A wish is that of a reader that wants key frames at an
-// interval. Only a need that stays is reported as missing: some phones send key frames for no request, and need not be asked in other
-// ways every two seconds.
+// A need is a picture that cannot be decoded: the stream begins, or packets were lost. A wish comes from a reader that wants key frames at an
+// interval. Only a need that stays is reported as missing. Some phones ignore every request: nothing is gained by asking them in other ways
+// for a key frame that is only wished for.
 type keyFrames struct {
 	gap time.Duration // the least time between two requests
 

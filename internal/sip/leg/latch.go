@@ -84,7 +84,7 @@ func (l *latch) judge(from netip.AddrPort, now time.Duration) verdict {
 	}
 }
 
-// host is the address on which only the port may change: that of the source, or the one that was told while there is no source.
+// host is the IP address of the source, or of told while there is no source. A phone there may change to another port.
 func (l *latch) host() netip.Addr {
 	if l.source.IsValid() {
 		return l.source.Addr()

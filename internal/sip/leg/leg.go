@@ -21,11 +21,12 @@ type Options struct {
 	Events       Events
 }
 
-// Leg is the media of one call. All methods may be called from any goroutine; none waits but Run.
+// Leg is the media of one call. All methods may be called from any goroutine. Only Run waits.
 //
-// One goroutine reads each socket; the ticker of Legs sends, asks and times out; the player sends pictures. mu protects the fields below it,
-// up to later. It is held while a batch of packets is processed and while RTCP is sent. Lock order: mu, then the lock of an out, of the voice
-// or of the player, Feed.mu of the stream, and the lock of the stream's key frame requests.
+// One goroutine reads each socket. The ticker of Legs sends sound and reports, asks for key frames, and times out. The player's goroutine sends
+// pictures, and the goroutine of Run resolves host names. mu protects the fields below it, up to later. mu is held while a batch of packets is
+// processed and while RTCP is sent. Lock order: mu, then the lock of an out, of the voice or of the player, Feed.mu of the stream, and the lock
+// of the stream's key frame requests.
 type Leg struct {
 	legs   *Legs
 	bind   netip.Addr
@@ -160,10 +161,11 @@ func (l *Leg) Play(src *stream.Source) error {
 	return nil
 }
 
-// PlaySound lets the phone hear a file in the place of all other sound; nil: it ends the file. The leg closes the player when it is over, or
-// replaced.
+// PlaySound lets the phone hear a file in place of all other sound but digits; nil ends the file. The leg closes a file that is over or has
+// been replaced.
 func (l *Leg) PlaySound(p SoundPlayer) { l.voice.play(p) }
 
 // SendDigits queues digits: 0 to 9, *, #, A to D, and a comma for a pause of a second. It fails with ErrNoEvents if the phone takes no
-// digits over RTP, with ErrDigits, or with ErrQueue if more than 64 wait.
+// digits over RTP, with ErrDigits for a character that is no digit or that the phone does not take, and with ErrQueue if more than 64 digits
+// would wait.
 func (l *Leg) SendDigits(digits string) error { return l.voice.sendDigits(digits) }

@@ -17,7 +17,7 @@ import (
 	"transponder/internal/stream"
 )
 
-// beat is how often the ticker looks for what is due. Packets of 30 ms leave within 10 ms of their time.
+// beat is how often the ticker looks for what is due. So a packet of sound leaves at most 10 ms late.
 const beat = 10 * time.Millisecond
 
 // Parts are the parts of the server that the media of calls works with.
@@ -85,8 +85,8 @@ func (s *Legs) Room() int { return s.ports.left() / 2 }
 // Panics returns how many calls have ended because of a panic.
 func (s *Legs) Panics() int64 { return s.panics.Load() }
 
-// Run sends what is due in all legs, until ctx ends, and returns the cause. Without it nothing is sent, and nothing times out. It ends after
-// the last Leg.Run.
+// Run sends what is due in all legs, until ctx ends, and returns the cause. Without it only pictures are sent, and nothing times out. The owner
+// must not end it before the last Leg.Run has returned: the legs use its buffers.
 func (s *Legs) Run(ctx context.Context) error {
 	defer s.ports.batches.Close()
 	ticker := time.NewTicker(beat)

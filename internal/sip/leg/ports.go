@@ -53,7 +53,7 @@ func (p pair) port() int {
 	return p.rtp.Port()
 }
 
-// open opens a random free pair. A stranger who knows the port of one call must not guess that of the next.
+// open opens a random free pair. A stranger who knows the port of one call must not guess the port of the next call.
 func (p *ports) open(at netip.Addr) (pair, error) {
 	cause := error(ErrNoPorts)
 	for range tries {

@@ -10,8 +10,8 @@ import (
 	"transponder/internal/rtc"
 )
 
-// reportInterval is the time between two reports of a track; half of it is random, so that calls do not report at the same moments
-// (RFC 3550, 6.2 and 6.3.1).
+// reportInterval is the mean time between two reports of a track. Each pause is random, from half of it to one and a half, so that calls do not
+// report at the same moments (RFC 3550, 6.2 and 6.3.1).
 const reportInterval = 5 * time.Second
 
 // lately: a sender that has sent within this time makes sender reports (RFC 3550, 6.4).
@@ -138,7 +138,8 @@ func (l *Leg) takeRTCP(t *track, b []byte, from netip.AddrPort, now time.Duratio
 	}
 }
 
-// isReporter says whether RTCP from an address is the phone's: it comes from the host that RTP comes from, or is expected from.
+// isReporter says whether RTCP from an address is the phone's: it comes from the host that RTP comes from or is expected from, or from the
+// address for RTCP in the SDP.
 func (t *track) isReporter(from netip.AddrPort, now time.Duration) bool {
 	if t.latch.source.IsValid() && t.latch.held {
 		return from.Addr() == t.latch.source.Addr() || from == t.told

@@ -20,7 +20,7 @@ func (l *Leg) beat(now time.Duration) {
 	})
 }
 
-// tick gives up lost packets, asks for key frames, sends reports and finds out that nothing comes.
+// tick gives up lost packets, asks for key frames, sends reports, ends digits whose end was lost, and finds out that nothing comes.
 func (l *Leg) tick(now time.Duration) {
 	l.mu.Lock()
 	defer l.unlock()

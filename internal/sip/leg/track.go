@@ -13,7 +13,8 @@ import (
 	"transponder/internal/sip/sdp"
 )
 
-// track is the sound or the picture of a leg, as far as it is received. Leg.mu guards all of it.
+// track is the sound or the picture of a leg: what is agreed on, what is received, and the reports of both. kind, pair and out do not change
+// after Open. Leg.mu guards the other fields.
 type track struct {
 	kind media.Kind
 	pair pair

@@ -17,8 +17,8 @@ type SoundPlayer interface {
 // maxBehind: if sending is later than this, what was not sent is left out.
 const maxBehind = 100 * time.Millisecond
 
-// voice sends the sound of one leg: packet after packet, at the pace of the RTP clock. Each is a piece of a digit, of a file, of the played
-// stream, or of silence. Phones and PBXs end calls without sound, and a NAT is kept open by it.
+// voice sends the sound of one leg: packet after packet, at the pace of the RTP clock. Each packet holds a piece of a digit, of a file, of the
+// played stream, or of silence. Silence is sent because phones and PBXs end calls without sound, and because it keeps a NAT open.
 //
 // The ticker of Legs calls beat. All other methods may be called from any goroutine.
 type voice struct {
@@ -40,19 +40,17 @@ type voice struct {
 	closed bool        // guarded by mu: no file is played any more
 }
 
-// agree sets how sound is sent. It returns true if that changes the codec.
-func (v *voice) agree(t soundTerms) bool {
+// agree sets how sound is sent. Queued sound that does not fit any more is dropped.
+func (v *voice) agree(t soundTerms) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	changed := t.codec != v.terms.codec || t.on != v.terms.on || t.length != v.terms.length
-	v.terms = t
-	if changed {
+	if t.codec != v.terms.codec || t.on != v.terms.on || t.length != v.terms.length {
 		v.queue.clear()
 	}
+	v.terms = t
 	if t.events == nil {
 		v.digits.drop()
 	}
-	return changed
 }
 
 // sendDigits queues digits.

@@ -11,10 +11,11 @@ import (
 const (
 	// nextAfter is how many T1 an address has for any response, if there is another address to try: 4 s.
 	nextAfter = 8
-	// ringTime is how long an INVITE waits after a 1xx, in either direction. The owner ends it long before.
+	// ringTime is how long an INVITE of ours waits after a 1xx, and how long an INVITE of a peer waits for a final response of ours. The owner
+	// ends both long before.
 	ringTime = 30 * time.Minute
-	// lateness is how many times 64 T1 a 2xx is still taken after a final response. RFC 6026 says one, but a phone that is off the hook should
-	// not be left there because it, or a proxy, was slow.
+	// lateness is how many times 64 T1 we still take a 2xx to an INVITE after a final response or after our CANCEL. RFC 6026 says one. A phone
+	// that was slow, or sits behind a slow proxy, must not stay off the hook.
 	lateness = 2
 )
 
@@ -24,9 +25,9 @@ type clientState int
 const (
 	waiting    clientState = iota // for any response
 	proceeding                    // a 1xx came
-	accepted                      // a 2xx to an INVITE came: its repetitions go to the owner, who acknowledges them (RFC 6026)
-	completed                     // another final response came: its repetitions are for nobody
-	abandoned                     // it was given up; only a 2xx to an INVITE still matters, since a phone is off the hook
+	accepted                      // a 2xx to an INVITE came: the owner gets repetitions of the 2xx, too, and acknowledges them (RFC 6026)
+	completed                     // another final response came: nobody gets its repetitions
+	abandoned                     // we gave up waiting: only a 2xx to an INVITE still matters, because a phone is off the hook
 )
 
 var clientMoves = map[clientState][]clientState{
@@ -139,7 +140,7 @@ func (c *client) resend(now time.Time, t *transactions) {
 	}
 }
 
-// timeout ends the wait for a response, or the time in which repetitions are expected. The owner has timers of its own, and is not told.
+// timeout ends the wait for a response, or the time in which repetitions may come. The owner is not told: package dialog has timers of its own.
 func (c *client) timeout(now time.Time, t *transactions) {
 	switch {
 	case c.state == waiting && len(c.path.more) > 0:
@@ -221,8 +222,8 @@ func (c *client) acknowledge(t *transactions, m *message) {
 	}
 }
 
-// lost takes the end of the connection that the request went over. An old connection may have been closed by the peer just before: the
-// request is sent once more. After a 1xx the peer has the request, and may answer over another connection.
+// lost takes the end of the connection that the request went over. If the connection was not made for this request, the peer may have closed it
+// just before: the request is sent once more. After a 1xx the peer has the request, and may answer over another connection.
 func (c *client) lost(now time.Time, t *transactions, err error) {
 	if c.state != waiting {
 		return

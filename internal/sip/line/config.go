@@ -36,9 +36,9 @@ type Timers struct {
 	T2 time.Duration // the longest pause
 	T4 time.Duration // how long a message may stay in the network
 
-	Trying time.Duration // how long an INVITE may stay without any answer of ours until a 100 is sent
+	Trying time.Duration // after this time we send 100 to an INVITE that has no answer of ours yet
 	Alive  time.Duration // the pause between two messages that keep a connection alive
-	Finish time.Duration // how long the rest of a message may take, a handshake, and the writing of a message
+	Finish time.Duration // the limit for a connection, for a handshake, for the rest of a message that has begun, and for writing a message
 }
 
 // DefaultConfig returns the settings for the port of SIP and the times of RFC 3261.
@@ -66,5 +66,6 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// timeout is how long a request waits for a response: the timers B, F and H.
+// timeout is 64 T1, the length of the timers B, F, H, J and L of RFC 3261 and RFC 6026: how long a request waits for a response, and an answered
+// request for repetitions.
 func (t Timers) timeout() time.Duration { return 64 * t.T1 }

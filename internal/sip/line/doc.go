@@ -5,7 +5,8 @@
 // Line.Run runs everything here and joins it. One goroutine owns all transactions and connections, so they need no lock; other goroutines
 // only read and write sockets. Line opens no socket before it is needed, unless the settings say so.
 //
-// A message from a stranger costs nothing: an address must be known or welcome before its bytes are parsed, and nothing is kept of it.
+// A message from a stranger costs next to nothing: the source must be known or welcome before a message is parsed, and a message that is
+// dropped is only counted.
 //
 // Of sipgo only the parser is used (docs/adr/0020). Its transaction layer answers CANCEL and repeats 2xx on its own, which is the work of
 // package dialog, and starts a goroutine for each message, so that a 200 can overtake a 180. Its transports keep an entry for each address

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// knownFor is how long an address is known after our last message to it. Session timers and registrations are refreshed more often.
+	// knownFor is how long an address is known after we sent a request to it or accepted a call from it. Calls and registrations that are
+	// silent for longer depend on Parts.Welcome.
 	knownFor = time.Hour
 	// maxKnown bounds the memory for known addresses.
 	maxKnown = 4096
@@ -28,7 +29,7 @@ func newGate(welcome func(netip.AddrPort, string) bool, counts *counters) *gate 
 	return &gate{welcome: welcome, counts: counts, known: map[netip.Addr]time.Time{}, blocked: map[netip.Addr]time.Time{}}
 }
 
-// know notes that we talk to an address.
+// know makes an address known for knownFor.
 func (g *gate) know(now time.Time, a netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -38,14 +39,14 @@ func (g *gate) know(now time.Time, a netip.Addr) {
 	g.known[a] = now.Add(knownFor)
 }
 
-// knows reports whether we talked to an address lately.
+// knows reports whether an address is known.
 func (g *gate) knows(now time.Time, a netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return now.Before(g.known[a])
 }
 
-// block keeps out an address for a while. An address that we talk to ourselves stays in: it may be in a call.
+// block keeps an address out for a while. A known address may still send requests within its calls.
 func (g *gate) block(now time.Time, a netip.Addr, pause time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -90,7 +91,7 @@ func (g *gate) admits(now time.Time, source netip.AddrPort, transport string) bo
 	return false
 }
 
-// admitsDatagram decides about a datagram without parsing it. It says no to what keeps a NAT open, too: there is nothing to parse.
+// admitsDatagram decides about a datagram without parsing it. It refuses a datagram that only keeps a NAT open, too: there is nothing to parse.
 func (g *gate) admitsDatagram(now time.Time, data []byte, source netip.AddrPort) bool {
 	if len(data) > maxDatagram {
 		g.counts.size.Add(1)
@@ -99,7 +100,8 @@ func (g *gate) admitsDatagram(now time.Time, data []byte, source netip.AddrPort)
 	return g.admits(now, source, "udp") && len(bytes.Trim(data, "\r\n\x00")) > 0
 }
 
-// methods are the methods that are parsed. Package dialog refuses most of them within a dialog, and the others have no effect outside.
+// methods are the methods that are parsed: those of RFC 3261 and of the extensions that phones and PBXs use. A request that we do not support
+// gets an error response from package dialog or sip, unless it comes from a stranger.
 var methods = []string{
 	"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "NOTIFY", "REFER", "PRACK", "REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH",
 }

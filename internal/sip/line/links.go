@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// maxConnections bounds all connections, and those that one address may make to us.
-	maxConnections    = 512
-	maxFromOneAddress = 32
+	// maxConnections bounds all connections.
+	maxConnections = 512
+	// maxOfAddress bounds the connections with one address: an address that has so many cannot make another one to us.
+	maxOfAddress = 32
 	// idleTime is how long a connection lives without messages. Keep holds it longer.
 	idleTime = 10 * time.Minute
 	// writeTime is how long a datagram may wait for the kernel.
@@ -46,11 +47,12 @@ type links struct {
 	kept   map[route]int // how often Keep was called
 	warned bool          // of a large datagram
 
+	lost func(now time.Time, r route, err error) // set by New
+
 	// Set by Run, before anything else happens.
 	spawn    func(func(context.Context))
 	post     func(context.Context, task)
 	received func(ctx context.Context, data []byte, from Origin, wait bool)
-	lost     func(now time.Time, r route, err error)
 }
 
 func newLinks(cfg Config, bind netip.Addr, counts *counters, panics *panics.Counter, log *slog.Logger) *links {
@@ -103,7 +105,7 @@ func (s *links) accepted(now time.Time, c *link) {
 			same++
 		}
 	}
-	if s.open[c.route] != nil || same >= maxFromOneAddress || len(s.open) >= maxConnections {
+	if s.open[c.route] != nil || same >= maxOfAddress || len(s.open) >= maxConnections {
 		s.counts.full.Add(1)
 		c.end(errConnections)
 		return
@@ -117,7 +119,7 @@ func (s *links) add(c *link) {
 	s.counts.connections.Store(int64(len(s.open)))
 }
 
-// start runs a connection. It may be called from any goroutine of the Line.
+// start runs a connection. It may be called from every goroutine that Line.Run joins.
 func (s *links) start(c *link) {
 	s.spawn(func(ctx context.Context) {
 		err := s.confine(func() error { return c.run(ctx, s) })
@@ -142,7 +144,7 @@ func (s *links) remove(now time.Time, c *link, err error) {
 	s.lost(now, c.route, err)
 }
 
-// keepAlive reminds peers and NATs of us, and closes what is idle.
+// keepAlive sends a ping over our connections to peers and over the UDP paths of Keep, and closes idle connections.
 func (s *links) keepAlive(now time.Time) {
 	for r, c := range s.open {
 		switch {

@@ -45,8 +45,8 @@ func (m *message) header() dialog.Header {
 	return m.response.Header
 }
 
-// parser splits a message into lines and fields. It knows no field by name, so that the values stay as they are on the wire: what its
-// readers of addresses and parameters return cannot always be written again as it was.
+// parser splits a message into lines and fields. It knows no field by name, so the values stay as they are on the wire: sipgo's own types for
+// addresses and parameters do not always print what they have read.
 var parser = sip.NewParser(sip.WithHeadersParsers(map[string]sip.HeaderParser{}))
 
 // parse reads one message. data holds the whole message and nothing after it, but a datagram may be longer than its message.
@@ -122,7 +122,8 @@ func parseStatusLine(line string) (*dialog.Response, error) {
 	return &dialog.Response{Code: code, Phrase: phrase}, nil
 }
 
-// sort takes Via and Content-Length out of the fields, and returns the rest under long names. A length of -1 is not given.
+// sort takes Via, Max-Forwards and Content-Length out of the fields, and returns the rest under long names. length is -1 if there is no
+// Content-Length.
 func (m *message) sort(fields []sip.Header) (header dialog.Header, length int, err error) {
 	length = -1
 	for _, f := range fields {

@@ -12,7 +12,7 @@ type Origin struct {
 	Transport string // "udp", "tcp" or "tls"
 	Source    netip.AddrPort
 
-	serverName string // as whom the peer of a TLS connection of ours proved itself
+	serverName string // the name that we checked the peer's certificate against, if we made a TLS connection
 }
 
 // Path is where a request goes first. The request itself may name another target.
@@ -25,8 +25,8 @@ type Path struct {
 	more []netip.AddrPort // to be tried after Remote, in order (RFC 3263, 4.3)
 }
 
-// At returns the same path, but only to the address that a response came from. The request with credentials has to go to the server that asked
-// for them, and a CANCEL or a BYE to the server that knows the call.
+// At returns the path without its other addresses. If a response came from one of them, the path leads there: a request with credentials has to
+// go to the server that asked for the credentials.
 func (p Path) At(o Origin) Path {
 	if p.Transport == o.Transport && slices.Contains(p.more, o.Source) {
 		p.Remote = o.Source
@@ -41,7 +41,7 @@ func (p Path) next() Path {
 	return p
 }
 
-// route finds the connection of a path. UDP has one socket, and so a route, too.
+// route returns the key by which links find the connection of a path. A path over UDP has a route, too, though there is one socket for all.
 func (p Path) route() route { return route{p.Transport, p.Remote, p.ServerName} }
 
 // route is one way to one peer.

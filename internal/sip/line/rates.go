@@ -6,18 +6,20 @@ import (
 )
 
 const (
-	// maxPerSource is how many transactions one IP address may start in a second, outside of dialogs. It is then blocked for blockTime.
+	// maxPerSource is how many transactions one IP address may start in a second outside of dialogs. An address that starts more is blocked
+	// for blockTime.
 	maxPerSource = 20
 	blockTime    = time.Minute
-	// maxPerSecond is the same for all addresses together, and for one address within dialogs: a PBX that restarts ends all calls at once.
+	// maxPerSecond is how many transactions all addresses together may start in a second outside of dialogs. It is also the limit for one
+	// address within dialogs: a PBX that restarts ends all calls at once.
 	maxPerSecond = 200
 )
 
-// rates counts new transactions within the running second. It keeps at most maxPerSecond addresses of each kind.
+// rates counts new transactions within the running second. Each of the two maps holds at most maxPerSecond addresses.
 type rates struct {
 	second time.Time
 	fresh  map[netip.Addr]int // outside of dialogs
-	within map[netip.Addr]int // within dialogs
+	within map[netip.Addr]int // within dialogs; also ACK and CANCEL
 	all    int                // outside of dialogs
 }
 

@@ -31,7 +31,7 @@ type Resolver interface {
 
 // Resolve finds where a request goes (RFC 3263, without NAPTR). uri is the Request-URI, or the first Route with or without angle brackets.
 // transport is used if the URI names none; "" leaves the choice to DNS, and takes UDP without DNS. If transport is "tls", every other transport
-// is an error. Resolve opens our sockets if they are closed: the error says so if the port is taken.
+// is an error. The first Resolve opens our sockets; it fails if their port is taken.
 func (l *Line) Resolve(ctx context.Context, uri, transport string) (Path, error) {
 	t, err := parseTarget(uri, strings.ToLower(transport))
 	if err != nil {

@@ -110,7 +110,7 @@ func (t *transactions) allows(now time.Time, m *message, from Origin) bool {
 	return ok
 }
 
-// receiveACK takes an ACK. That of a 2xx goes to the owner of the dialog.
+// receiveACK takes an ACK. The ACK of a 2xx goes to Parts.Incoming, any other one ends the repetitions of our final response.
 func (t *transactions) receiveACK(now time.Time, m *message, from Origin) {
 	s := t.servers[serverKeyOf(m, "INVITE", from)]
 	switch {
@@ -119,7 +119,7 @@ func (t *transactions) receiveACK(now time.Time, m *message, from Origin) {
 		t.schedule.set(&s.end, now.Add(t.timers.T4))
 	case s != nil && s.state != taken:
 		t.counts.unmatched.Add(1)
-	case t.allows(now, m, from): // some phones send it with the branch of the INVITE
+	case t.allows(now, m, from): // of a 2xx; some phones send it with the branch of the INVITE
 		t.incoming(m.request, from)
 	}
 }
@@ -183,7 +183,7 @@ func (s *server) finish(now time.Time, t *transactions) {
 	}
 }
 
-// resend repeats a final response until the ACK: timer G.
+// resend repeats a final response until the ACK, or until timer H ends: timer G.
 func (s *server) resend(now time.Time, t *transactions) {
 	t.counts.repeated.Add(1)
 	s.carry(t)

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// receiveBuffer holds some hundred messages while the goroutine of the Line is busy.
+	// receiveBuffer is what the kernel may hold while we have no time to read: some hundreds of messages.
 	receiveBuffer = 1 << 20
 	// portTries is how often a free port is looked for that both UDP and TCP have.
 	portTries = 20

@@ -305,10 +305,10 @@ func TestReconnect(t *testing.T) {
 // One address cannot take all connections.
 func TestConnectionsOfOneAddress(t *testing.T) {
 	n := newNode(t, nil)
-	for range maxFromOneAddress {
+	for range maxOfAddress {
 		dialNode(t, n)
 	}
-	eventually(t, "all are counted", func() bool { return n.Stats().Connections == maxFromOneAddress })
+	eventually(t, "all are counted", func() bool { return n.Stats().Connections == maxOfAddress })
 	dialNode(t, n).wantClosed()
 	if got := n.Stats().Full; got != 1 {
 		t.Errorf("%d refused, want 1", got)

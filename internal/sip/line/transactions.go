@@ -23,7 +23,7 @@ var (
 // Owner learns what becomes of a request. Its methods are called from the goroutine of the Line: they must not block, and may call the methods
 // of the Line.
 type Owner interface {
-	// Response takes a response. An INVITE can have any number, also several of 2xx.
+	// Response takes a response. An INVITE can have any number of responses, also several with 2xx.
 	Response(*dialog.Response, Origin)
 	// Unsent says that a request did not leave, or that the connection broke before any response.
 	Unsent(*dialog.Request, error)
@@ -124,8 +124,8 @@ func (t *transactions) receive(now time.Time, m *message, from Origin) {
 	t.receiveRequest(now, m, from)
 }
 
-// receiveResponse finds the request of a response. A response over another transport than the request is none: it could come from somebody
-// who cannot read the encrypted request.
+// receiveResponse finds the request of a response. A response that comes over another transport than the request went is dropped: TLS would
+// protect nothing if anybody could answer over UDP.
 func (t *transactions) receiveResponse(now time.Time, m *message, from Origin) {
 	c := t.clients[clientKey{m.top.branch, m.method}]
 	if c == nil || !c.isFrom(from) {
