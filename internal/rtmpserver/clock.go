@@ -18,6 +18,13 @@ const (
 	// sameClock is how far apart two tracks with the same clock may be: a multiplexer may send one of them that much earlier.
 	sameClock = 3 * time.Second
 
+	// Sound that shares the clock of the pictures by its times, but comes ownZero or more after these times for doubtFor, while the pictures
+	// come in time, has begun late, with a zero of its own: no encoder holds sound back for so long. A file whose tracks are badly interleaved
+	// sends its sound in bursts, and the end of a burst is in time. Pictures that come so late are believed: an encoder that looks ahead may
+	// hold them back, and the first picture of such an encoder looks like that of an encoder whose camera was switched on late.
+	ownZero  = time.Second
+	doubtFor = time.Second
+
 	// maxLag is how late a message may be whose time is still believed. A connection that stands still is closed earlier.
 	maxLag = time.Minute
 
@@ -81,6 +88,10 @@ type trackClock struct {
 	said     time.Duration   // time of the latest message as the publisher said it, without wrapping at 32 bits
 	last     media.Timestamp // time of that message on the clock of the stream
 	usual    time.Duration   // between two frames
+	delay    time.Duration   // of the latest message: from last to its arrival
+
+	doubtEnd media.Timestamp // until then it is open whether the track shares the clock of the other one; 0: it is not
+	least    time.Duration   // shortest delay while that is open
 
 	same      int // messages in a row with the same time
 	sameSince media.Timestamp
@@ -123,6 +134,12 @@ func (c *clock) timestamp(k media.Kind, ms uint32, now media.Timestamp) media.Ti
 	at := media.Timestamp(t.said + l.offset)
 	c.pace(t, at, now)
 	at = at.Add(l.correct(now, time.Duration(now)-t.said))
+	t.delay = now.Sub(at)
+	if k == media.Audio && t.hasOwnZero(other, now) {
+		c.jumps++
+		l = newTimeline(l.offset+t.least, t.said, now)
+		t.timeline, at, t.delay = l, l.latest, t.delay-t.least
+	}
 	l.latest = max(l.latest, at)
 	if t.same > 0 {
 		at = max(at, t.last.Add(t.usual)) // several frames with the same time are spread
@@ -170,7 +187,10 @@ func (t *trackClock) jumped(step time.Duration, now media.Timestamp) bool {
 func (c *clock) place(t, other *trackClock, now media.Timestamp) {
 	if other.started && other.stuck == 0 && other.timeline != t.timeline {
 		if d := media.Timestamp(t.said + other.timeline.offset).Sub(other.last); d <= sameClock && d >= -sameClock {
-			t.timeline = other.timeline
+			t.timeline, t.doubtEnd = other.timeline, 0
+			if d <= -ownZero {
+				t.doubtEnd, t.least = now.Add(doubtFor), maxLag
+			}
 			return
 		}
 	}
@@ -178,16 +198,38 @@ func (c *clock) place(t, other *trackClock, now media.Timestamp) {
 	if t.timeline != nil {
 		at = max(at, t.last.Add(t.usual))
 	}
-	offset := time.Duration(at) - t.said
-	t.timeline = &timeline{
-		offset: offset, pace: offset, latest: at,
-		windowEnd: now.Add(window), least: time.Duration(now) - t.said, lateEnd: now.Add(lateWindow), lateNow: maxLag,
-	}
+	t.timeline = newTimeline(time.Duration(at)-t.said, t.said, now)
 	if !other.started && !c.begun {
 		// If the network stood still before the first message, all media since then may come at once: up to the time since the
 		// publisher was accepted.
 		c.begun = true
 		t.timeline.pace -= min(time.Duration(now), maxLag)
+	}
+}
+
+// newTimeline makes a timeline that begins at a message that says said and arrives now.
+func newTimeline(offset, said time.Duration, now media.Timestamp) *timeline {
+	return &timeline{
+		offset: offset, pace: offset, latest: media.Timestamp(said + offset),
+		windowEnd: now.Add(window), least: time.Duration(now) - said, lateEnd: now.Add(lateWindow), lateNow: maxLag,
+	}
+}
+
+// hasOwnZero reports whether a track that has joined the timeline of the other one does not share its clock. It is asked at each message.
+func (t *trackClock) hasOwnZero(other *trackClock, now media.Timestamp) bool {
+	if t.doubtEnd == 0 {
+		return false
+	}
+	t.least = min(t.least, t.delay)
+	switch {
+	case t.least < ownZero:
+		t.doubtEnd = 0
+		return false
+	case now < t.doubtEnd, other.delay >= late, other.timeline != t.timeline:
+		return false
+	default:
+		t.doubtEnd = 0
+		return true
 	}
 }
 

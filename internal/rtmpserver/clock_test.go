@@ -192,6 +192,67 @@ func runFeed(t *testing.T, f feed) {
 	}
 }
 
+// TestClockLateSound has sound that comes after the pictures: because it began later, with a clock of its own or that of the pictures, or
+// because it is sent late.
+func TestClockLateSound(t *testing.T) {
+	block := func(length float64) func(float64) float64 { // sent when the last of the block is there
+		return func(t float64) float64 { return (math.Floor(t/length) + 1) * length }
+	}
+	live := func(t float64) float64 { return t }
+	for _, tt := range []struct {
+		name  string
+		from  float64                 // when the sound begins
+		said  float64                 // its time then
+		sent  func(t float64) float64 // when the sound of t arrives
+		stall [2]float64              // when the link stands still
+		jumps int64
+	}{
+		{"a zero of its own after 1.1 s", 1.1, 0, live, [2]float64{}, 1},
+		{"a zero of its own after 2 s", 2, 0, live, [2]float64{}, 1},
+		{"a zero of its own after 2.9 s", 2.9, 0, live, [2]float64{}, 1},
+		{"a zero of its own after 5 s", 5, 0, live, [2]float64{}, 0},
+		{"a zero of its own, and the link stands still then", 2, 0, live, [2]float64{2.5, 6}, 1},
+		{"the clock of the pictures", 2, 2, live, [2]float64{}, 0},
+		{"the clock of the pictures, and the link stands still then", 2, 2, live, [2]float64{2.5, 6}, 0},
+		{"in blocks of 1 s", 0, 0, block(1), [2]float64{}, 0},
+		{"in blocks of 2 s", 0, 0, block(2), [2]float64{}, 0},
+		{"half a second late", 0, 0, func(t float64) float64 { return t + 0.5 }, [2]float64{}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			type message struct {
+				kind          media.Kind
+				at, said, now float64
+			}
+			var all []message
+			add := func(k media.Kind, at, said, now float64) {
+				if now >= tt.stall[0] && now < tt.stall[1] {
+					now = tt.stall[1]
+				}
+				all = append(all, message{k, at, said, now})
+			}
+			for i := range 30 * 30 {
+				at := float64(i) / 30
+				add(media.Video, at, at, at)
+			}
+			for i := range 30 * 50 {
+				at := tt.from + float64(i)/50
+				add(media.Audio, at, tt.said+float64(i)/50, tt.sent(at))
+			}
+			slices.SortStableFunc(all, func(a, b message) int { return cmp.Compare(a.now, b.now) })
+			var k clock
+			for _, m := range all {
+				got := float64(k.timestamp(m.kind, uint32(math.Round(m.said*1000)), media.Timestamp(m.now*1e9))) / 1e9
+				if apart := math.Abs(got - m.at); apart > 0.05 && m.at > tt.from+2 && m.at > tt.stall[1] {
+					t.Fatalf("%s of %.2f s has the time %.2f", m.kind, m.at, got)
+				}
+			}
+			if k.jumps != tt.jumps {
+				t.Errorf("%d jumps, want %d", k.jumps, tt.jumps)
+			}
+		})
+	}
+}
+
 // TestClockLate has publishers whose media becomes later and later: the network recovers after more than a minute, or the publisher is slower
 // than its times.
 func TestClockLate(t *testing.T) {
