@@ -29,6 +29,8 @@ type Connect = (options: PublishOptions, signal: AbortSignal) => Promise<Publish
 /** How often the server is asked for the numbers of the pushes. Changes of state come at once, as events. */
 const pollMs = 1000;
 
+const longMs = 2 ** 31 - 1; // the longest time that setTimeout can wait
+
 /** The server counts as gone after so many requests in a row without an answer. */
 const maxSilences = 3;
 
@@ -42,6 +44,8 @@ export class Broadcast {
   private state = initialStream;
   private aborter = new AbortController();
   private wake = new AbortController(); // ends the pause between two requests early
+  private signedIn = new AbortController(); // ends the wait for another login
+  private logins = 0; // how often somebody signed in
   private publisher: Publisher | null = null;
   private running: Promise<void> = Promise.resolve();
   private readonly pushes = new Map<number, Push>();
@@ -83,6 +87,13 @@ export class Broadcast {
     });
     this.pushes.set(key, push);
     await push.start(request);
+  }
+
+  /** Asks the server again after it has refused the login: there is another one. */
+  signIn(): void {
+    this.logins++;
+    this.signedIn.abort();
+    this.signedIn = new AbortController();
   }
 
   async stopPush(key: number): Promise<void> {
@@ -141,10 +152,7 @@ export class Broadcast {
         await this.publisher.replaceTrack(track); // the user may have picked another device meanwhile
       }
       this.dispatch({ type: "published" });
-      following = this.follow({
-        event: (event) => this.byID(event.id)?.tell(event),
-        gap: () => this.look(),
-      }, over.signal);
+      following = this.followAll(over.signal);
       for (const [key, request] of plan.pushes) {
         void this.startPush(key, request);
       }
@@ -158,6 +166,18 @@ export class Broadcast {
     this.dispatch({ type: "ended", failure });
   }
 
+  /** Follows the events, also after another login. */
+  private async followAll(signal: AbortSignal): Promise<void> {
+    for (; !signal.aborted; await this.anotherLogin(signal)) {
+      await this.follow({ event: (event) => this.byID(event.id)?.tell(event), gap: () => this.look() }, signal);
+    }
+  }
+
+  /** Waits until somebody signs in, or the signal aborts. The server counts wrong logins, so a refused one is not sent again. */
+  private async anotherLogin(signal: AbortSignal): Promise<void> {
+    await sleep(longMs, AbortSignal.any([signal, this.signedIn.signal])).catch(() => undefined);
+  }
+
   /** Polls the server until no push is left. */
   private async watch(name: string, signal: AbortSignal): Promise<void> {
     for (let silences = 0; this.runs(); await this.pause(signal)) {
@@ -165,15 +185,23 @@ export class Broadcast {
       if (asked.length === 0) {
         continue;
       }
+      const { logins } = this;
       try {
         await this.tell(asked, await this.client.find({ streamName: name }, signal), signal);
         silences = 0;
       } catch (error) {
+        if (error instanceof Failure && error.reason === "unauthorized") { // the stream does not need the login
+          if (logins === this.logins) {
+            this.dispatch({ type: "answer", silent: false, locked: true });
+            await this.anotherLogin(signal);
+          }
+          continue;
+        }
         if (!(error instanceof Failure && error.reason === "server_gone" && ++silences < maxSilences)) {
           throw error;
         }
       }
-      this.dispatch({ type: "answer", silent: silences > 0 });
+      this.dispatch({ type: "answer", silent: silences > 0, locked: false });
     }
   }
 

@@ -43,6 +43,7 @@ const view = new View({
   open: () => void openDevices().catch(showDeviceFailure),
   start,
   stop: () => void broadcast.stop(),
+  signIn,
   add: () => addDestination({ kind: "server", address: "", key: "" }).focus(),
   pick: () => void pick().catch(showDeviceFailure),
   mute: (muted) => capture.mute(muted),
@@ -62,6 +63,9 @@ const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => foll
   stream: (state) => {
     stream = state;
     askLogin(state.failure);
+    if (state.locked) {
+      view.askLogin();
+    }
     render();
   },
   push: (key, state) => {
@@ -172,7 +176,17 @@ function store(key: number, wanted: boolean): void {
 function change(key: number, run: (client: PushClient, id: string) => Promise<void>): void {
   const entry = entries.get(key);
   entry?.view.showSoundTrouble(null);
-  broadcast.change(key, run).catch((error: unknown) => entry?.view.showSoundTrouble(asFailure(error)));
+  broadcast.change(key, run).catch((error: unknown) => {
+    const failure = asFailure(error);
+    askLogin(failure);
+    entry?.view.showSoundTrouble(failure);
+  });
+}
+
+/** Takes the name and the password from their fields. */
+function signIn(): void {
+  rest.login = view.inputs.login;
+  broadcast.signIn();
 }
 
 function start(): void {
@@ -208,6 +222,7 @@ function startDestination(key: number): void {
     return;
   }
   store(key, entry.view.kept);
+  signIn();
   void broadcast.startPush(key, pushRequest(view.inputs.name, entry.view.destination));
 }
 

@@ -12,6 +12,8 @@ export interface StreamState {
   phase: StreamPhase;
   /** The server has not answered the last request. */
   silent: boolean;
+  /** The server refuses the login. It is not asked again before it gets another one. */
+  locked: boolean;
   /** Why the last stream ended; null if it was stopped here, or if the destinations say why. */
   failure: Failure | null;
 }
@@ -20,11 +22,11 @@ export type StreamStep =
   | { type: "start" }
   | { type: "opened" }
   | { type: "published" }
-  | { type: "answer"; silent: boolean }
+  | { type: "answer"; silent: boolean; locked: boolean }
   | { type: "stop" }
   | { type: "ended"; failure: Failure | null };
 
-export const initialStream: StreamState = { phase: "idle", silent: false, failure: null };
+export const initialStream: StreamState = { phase: "idle", silent: false, locked: false, failure: null };
 
 /** The steps that each phase allows, and the phase that follows. Other steps change nothing. */
 const next: Record<StreamPhase, Partial<Record<StreamStep["type"], StreamPhase>>> = {
@@ -41,8 +43,11 @@ export function reduceStream(state: StreamState, step: StreamStep): StreamState 
     return state;
   }
   switch (step.type) {
-    case "answer": return step.silent === state.silent ? state : { ...state, silent: step.silent };
-    case "ended": return { phase, silent: false, failure: step.failure };
-    default: return { phase, silent: false, failure: null };
+    case "answer": {
+      const { locked, silent } = step;
+      return silent === state.silent && locked === state.locked ? state : { ...state, silent, locked };
+    }
+    case "ended": return { phase, silent: false, locked: false, failure: step.failure };
+    default: return { phase, silent: false, locked: false, failure: null };
   }
 }

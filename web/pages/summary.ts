@@ -27,10 +27,9 @@ export function summarize(stream: StreamState, parts: Part[]): Summary {
     case "opening": return words("opening", "Opening camera and microphone");
     case "publishing": return words("publishing", "Sending the stream to this server");
     case "stopping": return words("stopping", "Stopping");
-    case "sending": {
-      const note = stream.silent ? "The server does not answer; asking again." : only(parts)?.push?.info ?? "";
-      return ending(parts) ? words("stopping", "Stopping") : words(live.length > 0 ? "live" : "pushing", sending(parts, live), note);
-    }
+    case "sending": return ending(parts)
+      ? words("stopping", "Stopping")
+      : words(live.length > 0 ? "live" : "pushing", sending(parts, live), sendingNote(stream, parts));
   }
 }
 
@@ -58,6 +57,13 @@ function sending(parts: Part[], live: Part[]): string {
     return "Connecting to the destinations";
   }
   return live.length === parts.length ? `Live on all ${parts.length} destinations` : `Live on ${live.length} of ${parts.length} destinations`;
+}
+
+function sendingNote(stream: StreamState, parts: Part[]): string {
+  if (stream.locked) {
+    return "The stream goes on, but the server wants the name and the password again before it tells more.";
+  }
+  return stream.silent ? "The server does not answer; asking again." : only(parts)?.push?.info ?? "";
 }
 
 function only(parts: Part[]): PushState | undefined {

@@ -5,7 +5,7 @@ import { element, setText, showAlert, showFailure, showProblem, type Link } from
 import * as format from "./format.ts";
 import type { Health } from "./health.ts";
 import type { Login } from "./login.ts";
-import type { StreamState } from "./stream-state.ts";
+import { initialStream, type StreamState } from "./stream-state.ts";
 import type { Summary } from "./summary.ts";
 import { coverText, healthAdvice, type Words } from "./words.ts";
 
@@ -25,6 +25,8 @@ export interface Handlers {
   open: () => void;
   start: () => void;
   stop: () => void;
+  /** Somebody has changed the name or the password. */
+  signIn: () => void;
   add: () => void;
   /** Another camera, microphone or quality was picked. */
   pick: () => void;
@@ -52,7 +54,7 @@ export class View {
   private readonly destinationList = element("destinations", HTMLElement);
 
   private readonly destinations = new Map<number, DestinationView>();
-  private stream: StreamState = { phase: "idle", silent: false, failure: null };
+  private stream: StreamState = initialStream;
   private soundSent = false;
   private liveSince: number | null = null;
   private troubled = false; // a problem with camera or microphone is shown
@@ -83,6 +85,9 @@ export class View {
       this.muteButton.setAttribute("aria-pressed", String(muted));
       handlers.mute(muted);
     });
+    for (const field of [this.user, this.password]) {
+      field.addEventListener("change", () => handlers.signIn());
+    }
     this.name.addEventListener("input", () => this.arrange());
     setInterval(() => this.showClocks(), 250);
   }

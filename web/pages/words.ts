@@ -247,7 +247,7 @@ export function explain(failure: Failure): Words {
 }
 
 /** What has to be changed for these needs another stream, or a field that is disabled while a stream is sent. */
-const needStop: Reason[] = ["unauthorized", "peer_stalled", "peer_slow", "source_no_keyframe"];
+const needStop: Reason[] = ["peer_stalled", "peer_slow", "source_no_keyframe"];
 
 /** The same for one destination. others: the stream goes on to others, so the destination has a button of its own to start again. */
 export function destinationWords(failure: Failure, others: boolean): Words {

@@ -108,9 +108,10 @@ test("a platform with a stream key", async (t) => {
 
 describe("several destinations", () => {
   /** A server that starts a push for each request. A test may change the pushes that find answers. */
-  async function several(t, refuse = () => null) {
+  async function several(t, refuse = () => null, prepare = () => {}) {
     const pushes = [];
     const all = await open(t, (mock) => {
+      prepare(mock);
       mock.startup = (n, request) => {
         const refused = refuse(request);
         if (refused) {
@@ -271,6 +272,41 @@ describe("several destinations", () => {
     await all.page.locator("#password").fill("sesame");
     await all.page.locator("#go").click();
     await all.phase("live");
+  });
+
+  test("a password that changes while live", async (t) => {
+    const { mock, page, phase, start, add, text } = await several(t, () => null, (mock) => {
+      mock.login = "anna:sesame";
+      mock.config.restAuth = true;
+    });
+    const polls = () => mock.count("POST /rest-api/push/find");
+    const signIn = async (password) => {
+      await page.locator("#password").fill(password);
+      await page.keyboard.press("Tab");
+    };
+    await page.locator("#user").fill("anna");
+    await signIn("sesame");
+    await start();
+    await phase("live");
+    mock.login = "anna:tahini";
+    const locked = () => page.waitForFunction(() => /wants the name and the password again/.test(document.getElementById("note").textContent));
+    await locked();
+    const refused = polls();
+    await page.waitForTimeout(1500); // longer than the pause between two polls
+    assert.equal(polls(), refused, "a refused login is not sent again");
+    await phase("live");
+    await signIn("tahini");
+    await page.waitForFunction(() => document.getElementById("note").textContent === "");
+    assert.ok(polls() > refused);
+    mock.login = "anna:hummus"; // and another destination is started with the next password
+    await locked();
+    await add("twitch", 2);
+    await page.locator("#key-2").fill("live_1_x");
+    await signIn("hummus");
+    await page.locator("#begin-2").click();
+    await until(() => mock.count("POST /rest-api/push/startup") === 2, "the second push");
+    assert.equal(await text("failure"), "");
+    assert.equal(mock.count("DELETE /whip/test/session-1"), 0);
   });
 });
 

@@ -283,6 +283,7 @@ describe("the state of a stream", () => {
       assert.deepEqual([got.phase, got.title], [phase, title]);
     }
     assert.match(summarize({ ...sending, silent: true }, [part({})]).note, /asking again/);
+    assert.match(summarize({ ...sending, locked: true }, [part({})]).note, /wants the name and the password/);
   });
 });
 
