@@ -3,8 +3,10 @@ package sip
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // address is a SIP URI in parts.
@@ -65,6 +67,8 @@ func (a *address) setUser(user string, needed bool) string {
 		return "the user part holds a character that must be written as %XX"
 	case !escapes(user):
 		return "a % is not followed by two hexadecimal digits"
+	case escapesControl(user): // some servers write the character into other messages, or into scripts
+		return "it holds a control character, written as %XX"
 	}
 	a.user = user
 	return ""
@@ -91,6 +95,12 @@ func escapes(s string) bool {
 	}
 }
 
+// escapesControl reports whether escapes of a text stand for control characters. The escapes are well-formed.
+func escapesControl(s string) bool {
+	plain, err := url.PathUnescape(s)
+	return err != nil || strings.ContainsFunc(plain, unicode.IsControl)
+}
+
 // setHost takes host, port and parameters.
 func (a *address) setHost(text string) string {
 	hostPort, params, _ := strings.Cut(text, ";")
@@ -105,6 +115,8 @@ func (a *address) setHost(text string) string {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(strings.ToLower(param), "=")
 		switch {
+		case name == "transport" && a.transport != "": // the next server may believe the other one
+			return "the parameter transport is there twice"
 		case name == "transport" && knownTransport(value):
 			a.transport = value
 		case name == "user" && value == "phone":

@@ -84,12 +84,14 @@ func (k *call) hangUp(reason dialog.Reason, info string) {
 	}
 }
 
-// post gives f to the goroutine of the call. It never blocks.
-func (k *call) post(f func(now time.Time)) {
+// post gives f to the goroutine of the call. It never blocks, and reports false if there is no room.
+func (k *call) post(f func(now time.Time)) bool {
 	select {
 	case k.inbox <- f:
+		return true
 	default:
 		k.calls.totals.busy.Add(1)
+		return false
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"transponder/internal/sip/dialog"
 	"transponder/internal/sip/line"
@@ -15,6 +16,9 @@ import (
 
 // retryAfter is when a caller may try again if there is no room for the call, in seconds.
 const retryAfter = "30"
+
+// busyFor is the same for a request within a call that has too much to do, in seconds (RFC 3261, 14.2, wants at most 10).
+const busyFor = "5"
 
 // welcome reports whether a source may talk to us at all. The line asks before it parses a datagram, and for each new connection.
 func (c *Calls) welcome(source netip.AddrPort, _ string) bool {
@@ -42,7 +46,10 @@ func (c *Calls) incoming(r *dialog.Request, o line.Origin) {
 	k := c.callOf(r)
 	switch {
 	case k != nil && (k.record.knows(source) || c.allowed(source)):
-		k.post(func(now time.Time) { k.request(now, r, o) })
+		if !k.post(func(now time.Time) { k.request(now, r, o) }) && r.Method != "ACK" {
+			// Without an answer the line says 100 to an INVITE, and the peer would wait for ever.
+			c.respond(r, 500, dialog.Field{Name: "Retry-After", Value: busyFor})
+		}
 	case k != nil:
 		// The tags are right, but the address is not: somebody may have read the tags on the way.
 		c.log.Warn("request within a call ignored: it comes from an address that has no part in the call", "call", k.id, "method", r.Method)
@@ -51,7 +58,7 @@ func (c *Calls) incoming(r *dialog.Request, o line.Origin) {
 		select {
 		case c.arrivals <- arrival{r, o}:
 		default:
-			c.respond(r, 503, dialog.Field{Name: "Retry-After", Value: retryAfter})
+			c.noRoom(r, o)
 		}
 	case r.Method == "ACK":
 	case !c.welcome(o.Source, o.Transport):
@@ -61,6 +68,15 @@ func (c *Calls) incoming(r *dialog.Request, o line.Origin) {
 	default:
 		c.respond(r, 481)
 	}
+}
+
+// noRoom tells a caller to try again later, unless the caller is a stranger who was let in because of a call that is over.
+func (c *Calls) noRoom(r *dialog.Request, o line.Origin) {
+	if !c.welcome(o.Source, o.Transport) {
+		c.line.Ignore(r)
+		return
+	}
+	c.respond(r, 503, dialog.Field{Name: "Retry-After", Value: retryAfter})
 }
 
 // respond answers a request for which there is no dialog.
@@ -180,9 +196,20 @@ func (c *Calls) take(ctx context.Context, a arrival, g *registration) error {
 	if p != nil {
 		return c.startAtPage(ctx, k, p.page)
 	}
-	name := strings.NewReplacer("{user}", callee.user, "{caller}", caller.user).Replace(c.cfg.IncomingStream)
+	name := strings.NewReplacer("{user}", inName(callee.user), "{caller}", inName(caller.user)).Replace(c.cfg.IncomingStream)
 	k.record.info.StreamName = name
 	return c.start(ctx, k, Request{})
+}
+
+// inName returns what a phone says as part of a stream's name. The name becomes part of URLs and of pages, where a phone could add a
+// parameter, or lead elsewhere by "../". Letters and digits stay, and what numbers and addresses are written with.
+func inName(user string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_.+*#@~!$'()", r) {
+			return r
+		}
+		return '_'
+	}, user)
 }
 
 // incomingID returns the id of an incoming call: the Call-ID, if it can be one and is free.

@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	"transponder/internal/transponder"
 )
@@ -32,24 +34,52 @@ func newPolicy(cfg Config) (policy, error) {
 	return p, nil
 }
 
-// callee judges the user part of a callee, or the host if there is no user part. A number is judged both as it is written and without the
-// separators that a PBX leaves out, so that 0-0-49 does not slip through a rule about 0049.
+// callee judges the user part of a callee; of a callee without one, its host. Every form in which a PBX may read it counts, so that neither
+// 0-0-49 nor 0%20049 slips through a rule about 0049.
 func (p policy) callee(a address) error {
+	forms := calleeForms(a)
+	switch {
+	case p.denied != nil && slices.ContainsFunc(forms, p.denied.MatchString):
+		return fmt.Errorf("%w: sip_denied_callees matches", ErrPolicy)
+	case p.allowed != nil && slices.ContainsFunc(forms, func(form string) bool { return !p.allowed.MatchString(form) }):
+		return fmt.Errorf("%w: sip_allowed_callees does not match", ErrPolicy)
+	}
+	return nil
+}
+
+// calleeForms returns a callee as it is written, without parameters, and as it is dialled if it is a number.
+func calleeForms(a address) []string {
 	name := a.user
 	if name == "" {
 		name = a.host
 	} else if plain, err := url.PathUnescape(name); err == nil {
 		name = plain
 	}
-	digits := strings.NewReplacer("-", "", ".", "", "(", "", ")", "").Replace(name)
-	matches := func(r *regexp.Regexp) bool { return r.MatchString(name) || r.MatchString(digits) }
-	switch {
-	case p.denied != nil && matches(p.denied):
-		return fmt.Errorf("%w: sip_denied_callees matches", ErrPolicy)
-	case p.allowed != nil && !(p.allowed.MatchString(name) && p.allowed.MatchString(digits)):
-		return fmt.Errorf("%w: sip_allowed_callees does not match", ErrPolicy)
+	forms := []string{name}
+	bare, _, _ := strings.Cut(name, ";") // parameters of a number (RFC 3966, 3) are not dialled
+	if bare != name {
+		forms = append(forms, bare)
 	}
-	return nil
+	if !strings.ContainsFunc(bare, unicode.IsLetter) {
+		forms = append(forms, strings.Map(dialled, bare))
+	}
+	return forms
+}
+
+// dialled drops what stands between digits for people to read (RFC 3966, 5.1.1), and whatever else cannot be dialled: a PBX may drop that,
+// too.
+func dialled(r rune) rune {
+	switch {
+	case '0' <= r && r <= '9', r == '+', r == '*', r == '#':
+		return r
+	case unicode.IsDigit(r): // another script: the digits of a script stand in a row, 0 first
+		zero := r
+		for unicode.IsDigit(zero-1) && r-zero < 9 {
+			zero--
+		}
+		return '0' + r - zero
+	}
+	return -1
 }
 
 // host judges an address of a host by the rules for the targets of pushes.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"transponder/internal/sip/sdp"
 )
@@ -22,6 +23,8 @@ func (s *Legs) check(host string, to netip.AddrPort) error {
 		return fmt.Errorf("%w: %v is not one host", errAddress, to)
 	case s.ports.isOpen(int(to.Port())) && isLocal(a):
 		return fmt.Errorf("%w: %v is a media port of ours", errAddress, to)
+	case isBroadcast(a, networks()):
+		return fmt.Errorf("%w: %v is all hosts of a network", errAddress, to)
 	case s.parts.Allowed != nil:
 		return s.parts.Allowed(host, to)
 	default:
@@ -31,16 +34,27 @@ func (s *Legs) check(host string, to netip.AddrPort) error {
 
 // isLocal says whether an address is one of this machine.
 func isLocal(a netip.Addr) bool {
-	if a.IsLoopback() {
-		return true
-	}
-	list, _ := net.InterfaceAddrs() // without the list, only loopback is known
+	return a.IsLoopback() || slices.ContainsFunc(networks(), func(n netip.Prefix) bool { return n.Addr() == a })
+}
+
+// isBroadcast says whether an address means all hosts of a network that this machine is in: each of them would get, and perhaps answer, what
+// is sent there.
+func isBroadcast(a netip.Addr, networks []netip.Prefix) bool {
+	return a.Is4() && slices.ContainsFunc(networks, func(n netip.Prefix) bool {
+		return n.Addr().Is4() && n.Bits() < 31 && n.Contains(a) && !n.Contains(a.Next())
+	})
+}
+
+// networks returns the addresses of this machine with their networks, none if the system does not tell.
+func networks() []netip.Prefix {
+	list, _ := net.InterfaceAddrs()
+	var all []netip.Prefix
 	for _, l := range list {
-		if p, err := netip.ParsePrefix(l.String()); err == nil && p.Addr().Unmap() == a {
-			return true
+		if n, err := netip.ParsePrefix(l.String()); err == nil {
+			all = append(all, netip.PrefixFrom(n.Addr().Unmap(), n.Bits()))
 		}
 	}
-	return false
+	return all
 }
 
 // place is where a phone receives, by an agreement. An address is not valid if the SDP has none, or if media must not go there.

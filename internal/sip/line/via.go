@@ -81,10 +81,11 @@ func (v via) seen() string {
 	if host == "" {
 		host = v.host
 	}
-	if _, err := netip.ParseAddr(host); err != nil || v.rport == "" {
+	seen := net.JoinHostPort(host, v.rport) // it becomes our Contact, so it must be an address and a port, and nothing more
+	if a, err := netip.ParseAddrPort(seen); err != nil || a.Port() == 0 || a.Addr().Zone() != "" {
 		return ""
 	}
-	return net.JoinHostPort(host, v.rport)
+	return seen
 }
 
 // answerTo returns where the response to a request over UDP goes: to the address that the request came from, and to the port that the

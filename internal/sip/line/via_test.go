@@ -47,3 +47,26 @@ func TestSplitHostPort(t *testing.T) {
 		}
 	}
 }
+
+// Where we are seen becomes our Contact: it is an address and a port, or nothing.
+func TestSeen(t *testing.T) {
+	for entry, want := range map[string]string{
+		"SIP/2.0/UDP 10.0.0.1:5062;received=203.0.113.5;rport=61000;branch=b": "203.0.113.5:61000",
+		"SIP/2.0/UDP 10.0.0.1:5062;rport=61000;branch=b":                      "10.0.0.1:61000",
+		"SIP/2.0/UDP 10.0.0.1;received=2001:db8::1;rport=5060;branch=b":       "[2001:db8::1]:5060",
+		"SIP/2.0/UDP 10.0.0.1;received=203.0.113.5;branch=b":                  "",
+		"SIP/2.0/UDP 10.0.0.1;received=203.0.113.5;rport=5060>x;branch=b":     "",
+		"SIP/2.0/UDP 10.0.0.1;received=203.0.113.5;rport=0;branch=b":          "",
+		"SIP/2.0/UDP 10.0.0.1;received=203.0.113.5;rport=70000;branch=b":      "",
+		"SIP/2.0/UDP 10.0.0.1;received=fe80::1%x>y;rport=5060;branch=b":       "",
+		"SIP/2.0/UDP pc.example.com;rport=5060;branch=b":                      "",
+	} {
+		v, err := parseVia(entry)
+		if err != nil {
+			t.Fatalf("%s: %v", entry, err)
+		}
+		if got := v.seen(); got != want {
+			t.Errorf("%s: we are seen at %q, want %q", entry, got, want)
+		}
+	}
+}
