@@ -68,7 +68,7 @@ func TestIncomingCall(t *testing.T) {
 		t.Errorf("a second call for the same stream is answered by %d, want 486", r.Code)
 	}
 	c.HangUp()
-	if i := s.Find(Filter{CallID: c.CallID}); i[0].Status != dialog.Finish || i[0].Reason != dialog.ReasonHungUp {
+	if i := s.wait("the end", func(i Info) bool { return i.Status.Final() }); i.Status != dialog.Finish || i.Reason != dialog.ReasonHungUp {
 		t.Errorf("the call is %+v", i)
 	}
 	if n := s.Stats(); n.StartedIn != 1 || n.Turned["duplicate"] != 1 {

@@ -136,7 +136,7 @@ func TestPhoneHangsUp(t *testing.T) {
 	c := p.Answer(phone.Plan{Audio: phone.NewStream(t)})
 	s.wait("established", func(i Info) bool { return i.Status == dialog.Established })
 	c.HangUp()
-	if i := s.one(); i.Status != dialog.Finish || i.Reason != dialog.ReasonHungUp {
+	if i := s.wait("the end", func(i Info) bool { return i.Status.Final() }); i.Status != dialog.Finish || i.Reason != dialog.ReasonHungUp {
 		t.Errorf("the call is %+v", i)
 	}
 }

@@ -110,6 +110,7 @@ func TestServerAccount(t *testing.T) {
 		t.Error("there is no stream")
 	}
 	d.HangUp()
+	s.wait("the end", func(i Info) bool { return i.Status.Final() })
 	if r := s.Stats().Registrations; r != (Registrations{Wanted: 1, Up: 1}) {
 		t.Errorf("after the call there are %+v", r)
 	}

@@ -132,7 +132,9 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 		Name: info.StreamName, Title: title(info, k.route.callee), ID: info.CallID, SessionID: info.CallID, AppKey: info.AppKey,
 		Provider: "SIP", Transport: "UDP",
 		HasVideo: k.wants.video, HasAudio: k.wants.audio, AskKeyFrame: k.record.askKeyFrame,
-	}); err != nil {
+	}); errors.Is(err, stream.ErrIDInUse) {
+		return fmt.Errorf("%w: it is that of a stream", ErrCallID)
+	} else if err != nil {
 		return err
 	}
 	undo = append(undo, func() { k.source.Close(err) })

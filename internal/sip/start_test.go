@@ -75,6 +75,7 @@ func TestRefusedRequests(t *testing.T) {
 		field  string // of a RequestError
 	}{
 		{"id taken", func(r *Request) { r.CallID = "c1" }, ErrCallID, ""},
+		{"id of a stream", func(r *Request) { r.CallID = "stream" }, ErrCallID, ""},
 		{"push taken", func(r *Request) { r.RTMPStream = "p1" }, ErrPushed, ""},
 		{"stream taken", func(r *Request) { r.ToStream = "s1" }, stream.ErrNameInUse, ""},
 		{"bad stream", func(r *Request) { r.ToStream = "a://b" }, stream.ErrName, ""},
@@ -91,6 +92,11 @@ func TestRefusedRequests(t *testing.T) {
 	s := newServer(t, func(c *Config) { c.DeniedCallees = "^00" })
 	p := s.phone()
 	s.start(Request{CallID: "c1", Callee: p.URI("bob"), Audio: true, ToStream: "s1", RTMPURL: "rtmp://x/y", RTMPStream: "p1"})
+	other, err := s.hub.Publish(stream.Info{Name: "other", ID: "stream"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(nil)
 	for _, tt := range tests {
 		r := good
 		tt.change(&r)
@@ -103,14 +109,14 @@ func TestRefusedRequests(t *testing.T) {
 		if tt.want != nil && !errors.Is(err, tt.want) || tt.field != "" && (!errors.As(err, &bad) || bad.Field != tt.field) {
 			t.Errorf("%s: %v, want %v %s", tt.name, err, tt.want, tt.field)
 		}
-		if n, m := len(s.hub.Sources()), len(s.pushes.live); n != 1 || m != 1 || s.one().CallID != "c1" {
+		if n, m := len(s.hub.Sources()), len(s.pushes.live); n != 2 || m != 1 || s.one().CallID != "c1" {
 			t.Errorf("%s leaves %d streams and %d pushes", tt.name, n, m)
 		}
 	}
 	s.pushes.refuse = nil
 	s.start(good) // all that was refused is free
 	p.Reply(p.Await("INVITE"), phone.Reply{Code: 486})
-	if turned := s.Stats().Turned; turned["policy"] != 2 || turned["duplicate"] != 4 || turned["request"] != 6 {
+	if turned := s.Stats().Turned; turned["policy"] != 2 || turned["duplicate"] != 5 || turned["request"] != 6 {
 		t.Errorf("turned away: %v", turned)
 	}
 }
