@@ -296,7 +296,7 @@ func (s *Server) Stats() Stats {
 		Floods:     c.floods.Load(),
 		Slow:       c.slow.Load(),
 		Silent:     c.silent.Load(),
-		Panics:     s.panics.Load(),
+		Panics:     s.countPanics(),
 		Published:  c.published.Load(),
 		Failed:     c.publishFailed.Load(),
 		Played:     c.played.Load(),
@@ -440,4 +440,12 @@ func (s *Server) noteEnd(cause error) {
 	case errors.Is(cause, errSilent):
 		s.count.silent.Add(1)
 	}
+}
+
+// countPanics returns how many sockets and events of calls have panicked.
+func (s *Server) countPanics() int64 {
+	if s.exchange == nil {
+		return s.panics.Load()
+	}
+	return s.panics.Load() + s.exchange.Panics()
 }

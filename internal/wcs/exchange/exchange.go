@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"transponder/internal/media"
+	"transponder/internal/panics"
 	"transponder/internal/sip"
 	"transponder/internal/sip/dialog"
 )
@@ -20,6 +21,7 @@ import (
 type Exchange struct {
 	ringTime time.Duration
 	log      *slog.Logger
+	panics   panics.Counter
 
 	mu      sync.Mutex
 	phones  map[string][]*Phone // guarded by mu; by login, the newest one last
@@ -64,14 +66,22 @@ func (x *Exchange) do(f func()) {
 	}
 }
 
-// unlocked calls the functions without mu.
+// unlocked calls the functions without mu. If one panics, which is told to one page, the others are still called: they are told to other
+// pages.
 func (x *Exchange) unlocked(list []func()) {
 	x.mu.Unlock()
 	defer x.mu.Lock()
 	for _, f := range list {
-		f()
+		x.safely(f)
 	}
 }
+
+func (x *Exchange) safely(f func()) {
+	_ = x.panics.Run(x.log, "event of a call panicked", func() error { f(); return nil })
+}
+
+// Panics returns how many events of calls have panicked.
+func (x *Exchange) Panics() int64 { return x.panics.Load() }
 
 // tell has f called, without mu, after everything that was told before. The caller holds mu.
 func (x *Exchange) tell(f func()) { x.pending = append(x.pending, f) }
@@ -95,7 +105,7 @@ func (x *Exchange) ring(to *Phone, in sip.IncomingCall) *side {
 	callee := &side{phone: to, id: uuid.NewString(), state: ringing}
 	in.CallID, in.Callee = callee.id, to.login
 	to.sides[callee.id] = callee
-	callee.timer = time.AfterFunc(x.ringTime, func() { x.unanswered(callee) })
+	callee.timer = time.AfterFunc(x.ringTime, func() { x.safely(func() { x.unanswered(callee) }) })
 	x.tell(func() { to.events.Incoming(in) })
 	return callee
 }

@@ -27,6 +27,7 @@ const ringTime = 40 * time.Second
 type page struct {
 	t     *testing.T
 	phone *Phone
+	fault bool // a status panics
 
 	mu     sync.Mutex
 	events []string // guarded by mu
@@ -56,7 +57,12 @@ func (p *page) MediaReady(_ string, codecs []media.Codec, video bool) {
 	p.note("media ready %v %v", codecs, video)
 }
 
-func (p *page) Status(_ string, status dialog.Status, _ string) { p.note("%s", status) }
+func (p *page) Status(_ string, status dialog.Status, _ string) {
+	if p.fault {
+		panic("a fault")
+	}
+	p.note("%s", status)
+}
 
 // want checks what has happened since the last want.
 func (p *page) want(want ...string) {
@@ -256,6 +262,21 @@ func TestNotAnswered(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A page that panics at an event, here at the end of the time to ring, keeps no event from the other page.
+func TestPagePanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchange()
+		a, b := open(t, x, "ann"), open(t, x, "bob")
+		a.dial("c", "bob", b)
+		b.fault = true
+		time.Sleep(ringTime + time.Second)
+		a.want("FINISH")
+		if n := x.Panics(); n != 1 {
+			t.Errorf("%d panics are counted, want 1", n)
+		}
+	})
 }
 
 func TestNotReached(t *testing.T) {
