@@ -1,5 +1,5 @@
-// Package rest is the HTTP API under /rest-api. It starts, finds and ends pushes, and tells their events. It lists and ends streams,
-// players, and sessions of the Web SDK. It says in words what is wrong with a request.
+// Package rest is the HTTP API under /rest-api. It starts, finds and ends pushes and SIP calls, and tells the events of pushes. It
+// lists and ends streams, players, and sessions of the Web SDK. It says in words what is wrong with a request.
 //
 // The API follows the published contract of Flashphoner Web Call Server, and is as lenient as the clients of that contract need:
 // success is always 200, an answer without content has no body, GET is allowed beside POST where no body is sent, and numbers and

@@ -79,6 +79,7 @@ func parseOptions(f *fields) (transponder.Options, error) {
 	o := transponder.Options{
 		Action:       f.text("action"),
 		SoundFile:    f.text("soundFile"),
+		Loop:         f.flag("loop", false),
 		Audio:        f.audio(),
 		RateBPS:      1000 * f.integer("bitrate"),
 		Fit:          strings.ToLower(f.text("fit")),
@@ -86,9 +87,6 @@ func parseOptions(f *fields) (transponder.Options, error) {
 		HoldFor:      f.duration("holdMs"),
 		Slate:        f.text("slate"),
 		Picture:      f.text("picture"),
-	}
-	if loop := f.boolean("loop"); loop != nil {
-		o.Loop = *loop
 	}
 	for _, codec := range f.texts("codecs") {
 		o.Codecs = append(o.Codecs, strings.ToLower(codec))

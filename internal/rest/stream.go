@@ -236,11 +236,11 @@ func (s *Server) streamList(filter streamFilter) (any, error) {
 // here the request must say so.
 func (s *Server) terminateStreams(_ context.Context, f *fields) (any, error) {
 	filter := newStreamFilter(f)
-	all := f.boolean("all")
+	all := f.flag("all", false)
 	if f.err != nil {
 		return nil, f.err
 	}
-	if filter.empty() && (all == nil || !*all) {
+	if filter.empty() && !all {
 		return nil, refusal{http.StatusBadRequest,
 			`say which streams by mediaSessionId, mediaSessionIds, name, published or status, or {"all":true} for every one`}
 	}
