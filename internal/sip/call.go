@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"transponder/internal/sip/dialog"
@@ -65,6 +66,7 @@ type call struct {
 	gone     chan struct{} // closed when run has returned
 
 	record record
+	forged atomic.Bool // a request with the tags of the call came from somewhere else
 }
 
 // ending is a wish to end a call.

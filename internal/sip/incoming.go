@@ -52,7 +52,11 @@ func (c *Calls) incoming(r *dialog.Request, o line.Origin) {
 		}
 	case k != nil:
 		// The tags are right, but the address is not: somebody may have read the tags on the way.
-		c.log.Warn("request within a call ignored: it comes from an address that has no part in the call", "call", k.id, "method", r.Method)
+		tell := k.log.Warn
+		if k.forged.Swap(true) { // once a call: there may be many
+			tell = k.log.Debug
+		}
+		tell("request within a call ignored: it comes from an address that has no part in the call", "method", r.Method)
 		c.line.Ignore(r)
 	case r.Key().LocalTag == "" && r.Method == "INVITE":
 		select {

@@ -15,6 +15,17 @@ const (
 	maxKnown = 4096
 )
 
+// sender is whom the rates are counted for. Anybody can send datagrams with the address of a peer. So datagrams are counted apart: they cannot
+// have the connections of the peer blocked.
+type sender struct {
+	addr      netip.Addr
+	datagrams bool
+}
+
+func senderOf(source netip.AddrPort, transport string) sender {
+	return sender{source.Addr(), transport == "udp"}
+}
+
 // gate decides whether bytes from the network are parsed at all. Its methods may be called from any goroutine.
 type gate struct {
 	welcome func(netip.AddrPort, string) bool
@@ -22,11 +33,11 @@ type gate struct {
 
 	mu      sync.Mutex
 	known   map[netip.Addr]time.Time // until when; guarded by mu
-	blocked map[netip.Addr]time.Time // until when; guarded by mu
+	blocked map[sender]time.Time     // until when; guarded by mu
 }
 
 func newGate(welcome func(netip.AddrPort, string) bool, counts *counters) *gate {
-	return &gate{welcome: welcome, counts: counts, known: map[netip.Addr]time.Time{}, blocked: map[netip.Addr]time.Time{}}
+	return &gate{welcome: welcome, counts: counts, known: map[netip.Addr]time.Time{}, blocked: map[sender]time.Time{}}
 }
 
 // know makes an address known for knownFor.
@@ -46,8 +57,8 @@ func (g *gate) knows(now time.Time, a netip.Addr) bool {
 	return now.Before(g.known[a])
 }
 
-// block keeps an address out for a while. A known address may still send requests within its calls.
-func (g *gate) block(now time.Time, a netip.Addr, pause time.Duration) {
+// block keeps a sender out for a while. A known address may still send requests within its calls.
+func (g *gate) block(now time.Time, a sender, pause time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.blocked) >= maxKnown {
@@ -56,7 +67,7 @@ func (g *gate) block(now time.Time, a netip.Addr, pause time.Duration) {
 	g.blocked[a] = now.Add(pause)
 }
 
-func (g *gate) isBlocked(now time.Time, a netip.Addr) bool {
+func (g *gate) isBlocked(now time.Time, a sender) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	until, ok := g.blocked[a]
@@ -66,11 +77,12 @@ func (g *gate) isBlocked(now time.Time, a netip.Addr) bool {
 	return now.Before(until)
 }
 
-func dropOldest(m map[netip.Addr]time.Time) {
-	var oldest netip.Addr
+func dropOldest[K comparable](m map[K]time.Time) {
+	var oldest K
+	found := false
 	for a, until := range m {
-		if !oldest.IsValid() || until.Before(m[oldest]) {
-			oldest = a
+		if !found || until.Before(m[oldest]) {
+			oldest, found = a, true
 		}
 	}
 	delete(m, oldest)
@@ -81,7 +93,7 @@ func (g *gate) admits(now time.Time, source netip.AddrPort, transport string) bo
 	switch {
 	case g.knows(now, source.Addr()):
 		return true
-	case g.isBlocked(now, source.Addr()):
+	case g.isBlocked(now, senderOf(source, transport)):
 		g.counts.rate.Add(1)
 	case g.welcome(source, transport):
 		return true

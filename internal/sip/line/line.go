@@ -210,9 +210,9 @@ func (l *Line) Reply(r *dialog.Request, p *dialog.Response) {
 	l.command(func(now time.Time) { l.transactions.reply(now, r, p) })
 }
 
-// Ignore leaves a request, and its repetitions, without any answer.
+// Ignore leaves a request without any answer. Its repetitions come to Parts.Incoming again.
 func (l *Line) Ignore(r *dialog.Request) {
-	l.command(func(now time.Time) { l.transactions.ignore(now, r) })
+	l.command(func(time.Time) { l.transactions.ignore(r) })
 }
 
 // Cancelled returns the INVITE that a CANCEL is for, as Parts.Incoming got it, nil if there is none.

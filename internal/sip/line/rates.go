@@ -1,9 +1,6 @@
 package line
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 const (
 	// maxPerSource is how many transactions one IP address may start in a second outside of dialogs. An address that starts more is blocked
@@ -18,13 +15,13 @@ const (
 // rates counts new transactions within the running second. Each of the two maps holds at most maxPerSecond addresses.
 type rates struct {
 	second time.Time
-	fresh  map[netip.Addr]int // outside of dialogs
-	within map[netip.Addr]int // within dialogs; also ACK and CANCEL
-	all    int                // outside of dialogs
+	fresh  map[sender]int // outside of dialogs
+	within map[sender]int // within dialogs; also ACK and CANCEL
+	all    int            // outside of dialogs
 }
 
 func newRates() *rates {
-	return &rates{fresh: map[netip.Addr]int{}, within: map[netip.Addr]int{}}
+	return &rates{fresh: map[sender]int{}, within: map[sender]int{}}
 }
 
 func (r *rates) turn(now time.Time) {
@@ -36,7 +33,7 @@ func (r *rates) turn(now time.Time) {
 }
 
 // allows reports whether a source may start a transaction, and whether the source is to be blocked.
-func (r *rates) allows(now time.Time, source netip.Addr, inDialog bool) (ok, block bool) {
+func (r *rates) allows(now time.Time, source sender, inDialog bool) (ok, block bool) {
 	r.turn(now)
 	if inDialog {
 		if r.within[source] == 0 && len(r.within) >= maxPerSecond || r.within[source] >= maxPerSecond {

@@ -23,6 +23,12 @@ func TestRates(t *testing.T) {
 	if b.tx.gate.admits(b.now, peerA, "udp") || len(b.inbound) != maxPerSource {
 		t.Error("the source is not blocked any more")
 	}
+	overTCP := Origin{Transport: "tcp", Source: peerA}
+	b.receive(overTCP, incoming("OPTIONS", 51, "SIP/2.0/TCP 10.0.0.1;branch=z9hG4bKtcp"))
+	if !b.tx.gate.admits(b.now, peerA, "tcp") || len(b.inbound) != maxPerSource+1 {
+		t.Error("datagrams with the address of a peer have blocked the connection of the peer")
+	}
+	b.inbound = b.inbound[1:]
 	inDialog := strings.Replace(incoming("BYE", 51, via(51)), "To: <sip:bob@example.com>", "To: <sip:bob@example.com>;tag=2", 1)
 	b.receive(fromA, inDialog)
 	if len(b.inbound) != maxPerSource+1 {

@@ -16,14 +16,16 @@ const (
 	taken                  // a 2xx to an INVITE was sent: package dialog repeats it until the ACK (RFC 6026)
 	answered               // another final response was sent: to an INVITE, it is repeated until the ACK
 	confirmed              // the ACK came
-	ignored                // there is no answer
 )
 
 var serverMoves = map[serverState][]serverState{
-	unanswered: {answering, taken, answered, ignored},
+	unanswered: {answering, taken, answered},
 	answering:  {taken, answered},
 	answered:   {confirmed},
 }
+
+// callUnknown is the answer to a request within a call that does not exist (RFC 3261, 12.2.2).
+const callUnknown = 481
 
 // server is a transaction of a request from outside. The goroutine of the Line owns it.
 type server struct {
@@ -90,7 +92,7 @@ func (t *transactions) receiveRequest(now time.Time, m *message, from Origin) {
 
 // allows reports whether there is room for another transaction.
 func (t *transactions) allows(now time.Time, m *message, from Origin) bool {
-	source := from.Source.Addr()
+	source := senderOf(from.Source, from.Transport)
 	inDialog := !startsDialog(m.request)
 	if !inDialog && t.gate.isBlocked(now, source) {
 		t.counts.rate.Add(1)
@@ -150,9 +152,12 @@ func (t *transactions) reply(now time.Time, r *dialog.Request, p *dialog.Respons
 	if s.state == taken {
 		t.gate.know(now, s.route.remote.Addr()) // there is a call now
 	}
-	if p.Code >= 200 {
+	switch {
+	case p.Code == callUnknown:
+		t.drop(s) // a repetition gets the same answer; kept answers to a flood of made-up calls would take the room of real ones (RFC 3261, 8.2.7)
+	case p.Code >= 200:
 		s.finish(now, t)
-	} else {
+	default:
 		t.schedule.set(&s.repeat, time.Time{})
 	}
 }
@@ -215,10 +220,9 @@ func (s *server) sendTrying(now time.Time, t *transactions) {
 	t.reply(now, s.request, p)
 }
 
-// ignore keeps a request without an answer, so that its repetitions get none either.
-func (t *transactions) ignore(now time.Time, r *dialog.Request) {
-	if s, ok := r.Transaction.(*server); ok && t.servers[s.key] == s && s.to(ignored) {
-		t.schedule.set(&s.repeat, time.Time{})
-		t.schedule.set(&s.end, now.Add(t.timers.timeout()))
+// ignore leaves a request without an answer. Nothing is kept: a repetition is judged again, and a flood of such requests takes no room.
+func (t *transactions) ignore(r *dialog.Request) {
+	if s, ok := r.Transaction.(*server); ok && t.servers[s.key] == s && s.state == unanswered {
+		t.drop(s)
 	}
 }

@@ -1,6 +1,7 @@
 package line
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -73,13 +74,30 @@ func TestAnswersToIncomingInvite(t *testing.T) {
 	t.Run("ignored", func(t *testing.T) {
 		b := newRig(t)
 		b.receive(fromA, incoming("INVITE", 1, via))
-		b.tx.ignore(b.now, b.inbound[0])
+		b.tx.ignore(b.inbound[0])
+		b.wantEmpty()
 		b.receive(fromA, incoming("INVITE", 1, via))
+		b.tx.ignore(b.inbound[1])
 		b.run(time.Minute)
-		if len(b.sent) > 0 || len(b.inbound) != 1 {
+		if len(b.sent) > 0 || len(b.inbound) != 2 {
 			t.Errorf("sent %v, came in %v", b.sent, b.inbound)
 		}
+	})
+	t.Run("a flood of calls that do not exist takes no room", func(t *testing.T) {
+		b := newRig(t)
+		for i := range 10 {
+			for _, method := range []string{"BYE", "INVITE"} {
+				via := fmt.Sprintf("SIP/2.0/UDP 10.0.0.1:5060;rport;branch=z9hG4bK%s%d", method, i)
+				b.receive(fromA, incoming(method, i, via))
+				b.reply(b.inbound[len(b.inbound)-1], 481)
+				b.receive(fromA, incoming("ACK", i, via))
+			}
+		}
 		b.wantEmpty()
+		b.run(time.Minute)
+		if got := len(b.times("481")); got != 20 {
+			t.Errorf("481 sent %d times, want 20", got)
+		}
 	})
 }
 

@@ -413,7 +413,7 @@ func TestGateIsBounded(t *testing.T) {
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	for i := range maxKnown + 10 {
 		g.know(start.Add(time.Duration(i)*ms), address(i))
-		g.block(start.Add(time.Duration(i)*ms), address(i), time.Minute)
+		g.block(start.Add(time.Duration(i)*ms), sender{address(i), true}, time.Minute)
 	}
 	if len(g.known) != maxKnown || len(g.blocked) != maxKnown {
 		t.Errorf("%d known, %d blocked, want %d", len(g.known), len(g.blocked), maxKnown)
