@@ -104,7 +104,7 @@ func TestIncomingOnHold(t *testing.T) {
 		t.Errorf("the answer is\n%s", answer.Body)
 	}
 	d.Confirm(answer, "")
-	if i := s.wait("hold", func(i Info) bool { return i.Status == dialog.Hold }); i.Answered.IsZero() {
+	if i := s.wait("hold", func(i Info) bool { return i.Status == dialog.Hold }); i.Answered.IsZero() || i.Video || !i.Audio {
 		t.Errorf("the call is %+v", i)
 	}
 	d.HangUp()

@@ -206,7 +206,7 @@ func TestPageCalls(t *testing.T) {
 	}
 	hold(true, 200, "sendonly")
 	page.wait(t, "p1 HOLD")
-	if i := s.one(); !i.HoldForTransfer {
+	if i := s.one(); !i.HoldForTransfer || !i.Audio || !i.Video {
 		t.Errorf("the call is %+v", i)
 	}
 	hold(false, 488, "sendrecv")
