@@ -39,6 +39,7 @@ func TestVendorPages(t *testing.T) {
 
 // The vendor's pages that call, by their buttons: they call each other, without a SIP server.
 func TestVendorCalls(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "enable_local_videochat=true")
 	startCallPages(t, s, "--domain", "localhost").await("done")
 }
@@ -54,6 +55,7 @@ func startCallPages(t *testing.T, s *server, args ...string) *browser {
 // The same pages as phones of a SIP server: they call a phone there, with pictures, hold it, and send it a digit. It calls them, and is
 // transferred from one page to another.
 func TestVendorSIPCalls(t *testing.T) {
+	t.Parallel()
 	k := startKamailio(t)
 	bob := startBaresip(t, baresipConfig{domain: "127.0.0.1:" + k.port, account: ";auth_pass=1234;regint=40", hears: true})
 	k.awaitRegistered("bob", 1)
@@ -78,13 +80,15 @@ func TestVendorSIPCalls(t *testing.T) {
 }
 
 // The vendor's pages that have the server call a phone over REST, by their buttons: the phone's stream is pushed, by a request of its own or
-// with the call, and the pages notice the end.
+// with the call; the phone gets digits and another stream; and the pages notice the end.
 func TestVendorSIPPages(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "sip_port="+freePorts(t, 2))
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	p := phone.New(t, phone.Config{})
 	b := startBrowser(t, "vendor-sip.mjs", s.rest, "--phone", p.Addr().String(), "--rtmp", receiver.URL("live"))
-	for i := range 2 {
+	publishTone(t, s, "music", 700)
+	for i := range 3 {
 		b.await("calling")
 		audio, video := phone.NewStream(t), phone.NewStream(t)
 		call := p.Answer(phone.Plan{Audio: audio, Video: video})
@@ -101,9 +105,18 @@ func TestVendorSIPPages(t *testing.T) {
 			t.Errorf("the RTMP server got %q, want %s among them", receiver.Calls(), want)
 		}
 		b.say("go on")
-		if i == 0 {
+		switch i {
+		case 0:
 			b.await("dialled")
 			audio.Wait("the digits 12#", func() bool { return len(phone.Digits(audio.Packets(), call.Events)) == 3 })
+			b.say("go on")
+		case 2:
+			b.await("injected")
+			audio.Wait("the tone of the other stream", func() bool {
+				packets := audio.Packets()
+				hz, level := phone.Pitch(phone.PCM(packets[max(0, len(packets)-25):]), 8000)
+				return level > 0.2 && hz > 690 && hz < 710
+			})
 			b.say("go on")
 		}
 		p.Reply(call.Await("BYE"), phone.Reply{Code: 200})

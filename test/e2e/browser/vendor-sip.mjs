@@ -4,8 +4,9 @@
 //   node vendor-sip.mjs http://localhost:8081/rest-api --phone 127.0.0.1:5070 --rtmp rtmp://localhost:1935/live
 //
 // Says {"event":"calling"} before each call, which the phone is to answer, and {"event":"live"} when its stream should be at the RTMP server as
-// rtmp_phone0, then rtmp_phone1, and {"event":"dialled"} when the first page has sent digits. After these two it waits for a line on standard
-// input before it goes on. Says {"event":"done"} at the end.
+// rtmp_phone0, then rtmp_phone1 and rtmp_phone2. It says {"event":"dialled"} when the first page has sent digits, and {"event":"injected"}
+// when the last one plays the stream "music" to the phone. After these three it waits for a line on standard input before it goes on. Says
+// {"event":"done"} at the end.
 
 import { launch, watchConsole } from "./lib/browser.mjs";
 import { servePackage } from "./lib/package-server.mjs";
@@ -109,6 +110,20 @@ const tests = {
     const page = await Dialler.open("sip-as-rtmp-3");
     await page.call(stream);
     await page.pause("live");
+    await page.hangUp();
+    return page;
+  },
+  /** A call, a push of its stream, and another stream for the phone. */
+  async "sip-as-rtmp-4"(stream) {
+    const page = await Dialler.open("sip-as-rtmp-4");
+    await page.call(stream);
+    await page.press("#startRtmp");
+    await page.shows("#startRtmp", "Stop");
+    await page.pause("live");
+    await page.page.locator("#injectStream").fill("music");
+    await page.press("#injectStreamBtn");
+    await page.page.waitForFunction(() => document.querySelector("#injectStreamBtn").classList.contains("btn-danger"));
+    await page.pause("injected");
     await page.hangUp();
     return page;
   },
