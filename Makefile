@@ -62,6 +62,7 @@ bench: build ## measure the server's cost beside its peers' (BENCH="-n 25,50 -du
 	bench/mkmedia.sh bench/testdata
 	bin/bench compare $(BENCH)
 	bin/bench fanout
+	bin/bench calls
 	bin/bench sound
 	bin/bench rendition
 
