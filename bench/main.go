@@ -65,6 +65,7 @@ func measure(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&cfg.Log, "server-log", "", "file for its output")
 	flags.StringVar(&cfg.Ready, "ready", "", "the server is ready when this TCP address takes connections")
 	flags.StringVar(&cfg.Load.WHIPURL, "whip-url", "", "WHIP endpoint; {name} and {i} stand for the stream's name and number")
+	flags.StringVar(&cfg.Load.CallURL, "call-url", "", "URL to POST to that starts a SIP call; if set, the streams are phones, without WHIP")
 	flags.StringVar(&cfg.Load.Token, "whip-token", "", "bearer token for the WHIP endpoint")
 	flags.IntVar(&cfg.Load.Streams, "n", cfg.Load.Streams, "streams")
 	flags.StringVar(&cfg.Load.Name, "name", cfg.Load.Name, "name of a stream, given its number")
