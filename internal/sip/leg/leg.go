@@ -36,6 +36,8 @@ type Leg struct {
 	voice  *voice
 	player *player
 
+	closeOnce sync.Once
+
 	names    chan struct{} // holds one token when a host name is to be resolved
 	wantsKey atomic.Bool   // AskKeyFrame was called
 
@@ -109,11 +111,13 @@ func (l *Leg) tracks() []*track {
 	return list
 }
 
-// Close gives the ports back, if Run was never called.
+// Close gives the ports back, if Run is not called. Run does it by itself. Closing twice is harmless.
 func (l *Leg) Close() {
-	for _, t := range l.tracks() {
-		l.legs.ports.close(t.pair)
-	}
+	l.closeOnce.Do(func() {
+		for _, t := range l.tracks() {
+			l.legs.ports.close(t.pair)
+		}
+	})
 }
 
 // AskKeyFrame asks the phone for a key frame, soon. It takes no lock, so it can be stream.Info.AskKeyFrame of the stream that the leg writes

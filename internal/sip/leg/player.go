@@ -66,7 +66,7 @@ func (p *player) play(src *stream.Source) {
 // agree sets how media is sent.
 func (p *player) agree(sound soundTerms, picture pictureTerms) {
 	p.mu.Lock()
-	same := sound.on == p.sound.on && sound.codec == p.sound.codec && sound.length == p.sound.length && picture == p.picture
+	same := sound.same(p.sound) && picture == p.picture
 	p.sound, p.picture = sound, picture
 	p.mu.Unlock()
 	if !same {

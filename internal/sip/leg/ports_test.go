@@ -88,6 +88,18 @@ func TestOpenFails(t *testing.T) {
 	if open != 2 || one.AudioPort() == 0 || one.VideoPort() == 0 || one.AudioPort() == one.VideoPort() {
 		t.Errorf("%d pairs are open", open)
 	}
+	one.Close()
+	legs.ports.mu.Lock()
+	clear(legs.ports.taken) // as after a rest
+	legs.ports.mu.Unlock()
+	two, err := legs.Open(Options{Bind: loopback, Audio: true, Video: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.Close()
+	if one.Close(); !legs.ports.isOpen(two.AudioPort()) || !legs.ports.isOpen(two.VideoPort()) {
+		t.Error("a call that is closed twice frees the ports of another")
+	}
 	if _, err := legs.Open(Options{Bind: netip.MustParseAddr("192.0.2.77"), Audio: true}); err == nil {
 		t.Error("an address of another machine can be bound")
 	}

@@ -52,3 +52,8 @@ const usualLength = 20 * time.Millisecond
 func (t soundTerms) units(d time.Duration) uint32 {
 	return uint32(int64(d) * int64(t.clock) / int64(time.Second))
 }
+
+// same says whether packets have the same form as by other terms.
+func (t soundTerms) same(o soundTerms) bool {
+	return t.on == o.on && t.codec == o.codec && t.length == o.length
+}

@@ -44,7 +44,7 @@ type voice struct {
 func (v *voice) agree(t soundTerms) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if t.codec != v.terms.codec || t.on != v.terms.on || t.length != v.terms.length {
+	if !t.same(v.terms) {
 		v.queue.clear()
 	}
 	v.terms = t
