@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ const ringTime = 40 * time.Second
 type page struct {
 	t     *testing.T
 	phone *Phone
-	fault bool // a status panics
+	fault atomic.Bool // a status panics
 
 	mu     sync.Mutex
 	events []string // guarded by mu
@@ -58,7 +59,7 @@ func (p *page) MediaReady(_ string, codecs []media.Codec, video bool) {
 }
 
 func (p *page) Status(_ string, status dialog.Status, _ string) {
-	if p.fault {
+	if p.fault.Load() {
 		panic("a fault")
 	}
 	p.note("%s", status)
@@ -270,7 +271,7 @@ func TestPagePanics(t *testing.T) {
 		x := newExchange()
 		a, b := open(t, x, "ann"), open(t, x, "bob")
 		a.dial("c", "bob", b)
-		b.fault = true
+		b.fault.Store(true)
 		time.Sleep(ringTime + time.Second)
 		a.want("FINISH")
 		if n := x.Panics(); n != 1 {
