@@ -19,6 +19,7 @@ import (
 
 // The requests of docs/sip.md work as they stand, in order, with a running server and a phone that answers each call.
 func TestSIPDocument(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../../docs/sip.md")
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +64,7 @@ func TestSIPDocument(t *testing.T) {
 
 // The trunk of docs/sip.md takes calls: by the settings that it shows, behind a Kamailio with the lines that it shows.
 func TestSIPDocumentTrunk(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../../docs/sip.md")
 	if err != nil {
 		t.Fatal(err)
