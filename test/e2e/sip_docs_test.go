@@ -80,16 +80,19 @@ func TestSIPDocumentTrunk(t *testing.T) {
 	p := phone.New(t, phone.Config{})
 	to := "sip:7000@127.0.0.1:" + k.port
 	call := p.Dial(to, p.PeerOf(to), phone.NewStream(t), phone.NewStream(t))
-	var found []struct {
-		Incoming                           bool
-		Status, Caller, Callee, StreamName string
-	}
-	if code := s.post("/call/find_all", struct{}{}, &found); code != http.StatusOK || len(found) != 1 {
-		t.Fatalf("find_all answers %d %+v", code, found)
-	}
-	if c := found[0]; !c.Incoming || c.Status != "ESTABLISHED" || c.StreamName != "phone-"+c.Caller || c.Callee != "7000" {
-		t.Errorf("the call is %+v", c)
-	}
+	testkit.Eventually(t, 5*time.Second, func() string { // the ACK takes its way through the proxy
+		var found []struct {
+			Incoming                           bool
+			Status, Caller, Callee, StreamName string
+		}
+		if code := s.post("/call/find_all", struct{}{}, &found); code != http.StatusOK || len(found) != 1 {
+			return fmt.Sprintf("find_all answers %d %+v", code, found)
+		}
+		if c := found[0]; !c.Incoming || c.Status != "ESTABLISHED" || c.StreamName != "phone-"+c.Caller || c.Callee != "7000" {
+			return fmt.Sprintf("the call is %+v", c)
+		}
+		return ""
+	})
 	call.HangUp()
 }
 
