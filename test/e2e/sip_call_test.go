@@ -81,7 +81,7 @@ func TestSIPCalls(t *testing.T) {
 		"two answers": func(t *testing.T) {
 			k := prepare(t, s, nil)
 			invite := k.phone.Await("INVITE")
-			k.answer2(invite)
+			k.answerTwice(invite)
 		},
 		"refused": func(t *testing.T) { judgeRefusals(t, s) },
 		"redirected": func(t *testing.T) {
@@ -113,8 +113,8 @@ func TestSIPCalls(t *testing.T) {
 	})
 }
 
-// answer2 answers an INVITE under two tags, as a proxy does that forks (RFC 3261, 13.2.2.4): the second answer is acknowledged and hung up.
-func (k *talk) answer2(invite *phone.Message) {
+// answerTwice answers an INVITE under two tags, as a proxy does that forks (RFC 3261, 13.2.2.4): the second answer is acknowledged and hung up.
+func (k *talk) answerTwice(invite *phone.Message) {
 	k.t.Helper()
 	k.phone.Reply(invite, phone.Reply{Code: 180})
 	k.call = k.phone.Accept(invite, k.plan())

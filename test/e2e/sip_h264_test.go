@@ -121,7 +121,7 @@ func twoSlices(units []testkit.Unit) (out []testkit.Unit) {
 // judgeKeyFrames checks that a key frame came every two seconds and one picture.
 func judgeKeyFrames(t *testing.T, tags []testkit.Tag, fps int) {
 	t.Helper()
-	most := 2*time.Second + time.Second/time.Duration(fps) + 100*time.Millisecond // the machine is busy
+	most := 2*time.Second + time.Second/time.Duration(fps) + busy
 	var last, longest time.Duration
 	for i, p := range numbered(tags) {
 		if i == 0 {
@@ -161,8 +161,10 @@ func TestSIPKeyFrames(t *testing.T) {
 			if request.FIR || request.SSRC != k.picture.SSRC {
 				t.Errorf("the first request is %+v, want a PLI for %x", request, k.picture.SSRC)
 			}
-			if after := request.At.Sub(lost); after > 100*time.Millisecond {
+			if after := request.At.Sub(lost); after > 100*time.Millisecond+busy {
 				t.Errorf("the PLI came %v after the first picture that arrived, want 100 ms at most", after)
+			} else {
+				t.Logf("the PLI came %v after the first picture that arrived", after)
 			}
 		},
 		"deaf to PLI": func(t *testing.T) { judgeInfo(t, s, 200) },
@@ -220,7 +222,7 @@ func judgeInfo(t *testing.T, s *server, code int) {
 		t.Fatal("no INFO came")
 	}
 	first := infos[0]
-	if after := first.At.Sub(k.lostUntil(30)); after < 900*time.Millisecond || after > 1600*time.Millisecond {
+	if after := first.At.Sub(k.lostUntil(30)); after < 900*time.Millisecond || after > 1600*time.Millisecond+busy {
 		t.Errorf("the INFO came %v after the first packet, want a second", after)
 	}
 	if first.Header("Content-Type") != "application/media_control+xml" || !strings.Contains(first.Body, "picture_fast_update") {

@@ -20,11 +20,34 @@ import (
 	"transponder/internal/testkit/phone"
 )
 
-// startSIP starts a server that may make as many calls as the tests like.
+// startSIP starts a server that may make as many calls as the tests like. Its log, at the level of debugging, must show no password and no
+// key of SRTP at the end.
 func startSIP(t *testing.T, settings ...string) *server {
 	t.Helper()
-	return startServer(t, append([]string{"sip_port=" + freePorts(t, 2), "sip_startup_rate=6000"}, settings...)...)
+	return startSIPIn(t, nil, settings...)
 }
+
+// startSIPIn is startSIP with more of an environment.
+func startSIPIn(t *testing.T, environment []string, settings ...string) *server {
+	t.Helper()
+	settings = append([]string{"sip_port=" + freePorts(t, 2), "sip_startup_rate=6000"}, settings...)
+	s := startServerIn(t, environment, settings...)
+	t.Cleanup(func() {
+		log := s.log.String()
+		for _, secret := range []string{sipPassword, "inline:"} {
+			if i := strings.Index(log, secret); i >= 0 {
+				t.Errorf("the log shows a secret: …%s…", log[max(0, i-200):min(len(log), i+50)])
+			}
+		}
+	})
+	return s
+}
+
+// busy is how late a busy machine may be, and stall how long it may stand still. On an idle one, all is in time within a few milliseconds.
+const (
+	busy  = 150 * time.Millisecond
+	stall = 500 * time.Millisecond
+)
 
 // together runs scenes at once, since most of the time they wait.
 func together(t *testing.T, scenes map[string]func(*testing.T)) {
@@ -343,23 +366,25 @@ func content(nals [][]byte) []byte {
 	return b
 }
 
-// judgeTone decodes the sound that arrived, and checks that it is 440 Hz.
+// judgeTone decodes the end of the sound that arrived, and checks that it is 440 Hz: in one of the last four thirds of a second, since a
+// machine that stands still for a moment leaves a click.
 func judgeTone(t *testing.T, tags []testkit.Tag) {
 	t.Helper()
 	tags = slices.DeleteFunc(slices.Clone(tags), func(tag testkit.Tag) bool { return tag.Video || tag.Header })
-	if len(tags) < 32 {
-		t.Fatalf("%d packets of sound arrived", len(tags))
+	const third = 16 // packets
+	var hz, level float64
+	for end := len(tags); end >= 2*third && end > len(tags)-4*third; end -= third {
+		pcm := decodeAAC(t, tags[end-2*third:end])
+		left := make([]float64, 0, len(pcm)/2)
+		for i := len(pcm) / 2; i < len(pcm); i += 2 { // the decoder needs a moment
+			left = append(left, float64(pcm[i]))
+		}
+		// Within 1 %: sound that is late is played faster by up to 0.5 %.
+		if hz, level = phone.Pitch(left, soundRate); hz > 435.6 && hz < 444.4 && level > 0.4 {
+			return
+		}
 	}
-	tags = tags[len(tags)-32:] // two thirds of a second
-	pcm := decodeAAC(t, tags)
-	left := make([]float64, 0, len(pcm)/2)
-	for i := 4 * 1024; i < len(pcm); i += 2 {
-		left = append(left, float64(pcm[i]))
-	}
-	// Within 1 %: sound that is late is played faster by up to 0.5 %.
-	if hz, level := phone.Pitch(left, soundRate); hz < 435.6 || hz > 444.4 || level < 0.4 {
-		t.Errorf("the sound has %.1f Hz and a level of %.2f, want 440 and 0.5", hz, level)
-	}
+	t.Errorf("%d packets of sound, at last %.1f Hz and a level of %.2f, want 440 and 0.5", len(tags), hz, level)
 }
 
 // metric returns a number of the metrics: the sum of the lines that begin with a name and contain a label.
