@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -82,6 +83,7 @@ func probe(t *testing.T, file string) recording {
 type expectation struct {
 	seconds float64 // at least so long
 	tone    bool    // it is not silent
+	keyGap  float64 // seconds between key frames; 0: 2.5
 }
 
 // judge checks a received file: H.264 and AAC that decode without an error, timestamps that only grow, key frames often
@@ -141,8 +143,8 @@ func judgePackets(t *testing.T, m recording, want expectation) {
 		}
 	}
 	keyGap = max(keyGap, sinceKey)
-	if keyGap > 2.5 {
-		t.Errorf("%.2f s between key frames, want at most 2.5", keyGap)
+	if most := cmp.Or(want.keyGap, 2.5); keyGap > most {
+		t.Errorf("%.2f s between key frames, want at most %.1f", keyGap, most)
 	}
 	for _, kind := range []string{"video", "audio"} {
 		if d := last[kind] - first[kind]; d < want.seconds {

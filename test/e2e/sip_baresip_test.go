@@ -73,7 +73,8 @@ func TestBaresip(t *testing.T) {
 			b.await("CALL_CLOSED", 1)
 			c.await("FINISH")
 			file := filepath.Join(records, "rtmp_"+c.id+".flv")
-			judge(t, file, expectation{seconds: 6, tone: true})
+			// baresip forgets a request that comes while it encodes a picture; the next request comes a second later.
+			judge(t, file, expectation{seconds: 6, tone: true, keyGap: 3.5})
 			judgeFileTone(t, file, 440)
 			judgeWire(t, file, wire.packets())
 			judgeFileTone(t, b.heard(), 1000)
