@@ -90,6 +90,9 @@ type fakeLine struct {
 	replies []*dialog.Response // guarded by mu
 	lost    bool               // guarded by mu; servers are not found
 	answers bool               // guarded by mu; each INVITE is answered at once
+	way     line.Path          // where servers are found. Zero: peer
+
+	kept map[netip.AddrPort]func(error) // guarded by mu; what Keep was told to call
 }
 
 type sent struct {
@@ -107,6 +110,9 @@ func (f *fakeLine) Resolve(context.Context, string, string) (line.Path, error) {
 	if f.lost {
 		return line.Path{}, errors.New("no such host")
 	}
+	if f.way.Remote.IsValid() {
+		return f.way, nil
+	}
 	return line.Path{Transport: "udp", Remote: peer, Local: netip.MustParseAddr("192.0.2.9")}, nil
 }
 
@@ -114,7 +120,19 @@ func (f *fakeLine) Back(o line.Origin) line.Path {
 	return line.Path{Transport: o.Transport, Remote: o.Source, Local: netip.MustParseAddr("192.0.2.9")}
 }
 func (f *fakeLine) Contact(user string, _ line.Path) string { return "sip:" + user + "@192.0.2.9" }
-func (f *fakeLine) Keep(line.Path) func()                   { return func() {} }
+func (f *fakeLine) Keep(p line.Path, broken func(error)) func() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kept == nil {
+		f.kept = map[netip.AddrPort]func(error){}
+	}
+	f.kept[p.Remote] = broken
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.kept, p.Remote)
+	}
+}
 func (f *fakeLine) Send(r *dialog.Request, _ line.Path, o line.Owner) {
 	f.mu.Lock()
 	f.sent = append(f.sent, sent{r, o})
@@ -132,6 +150,18 @@ func (f *fakeLine) Reply(_ *dialog.Request, p *dialog.Response) {
 func (f *fakeLine) Ignore(*dialog.Request)                    {}
 func (f *fakeLine) Cancelled(*dialog.Request) *dialog.Request { return nil }
 func (f *fakeLine) Stats() line.Stats                         { return line.Stats{} }
+
+// wantKept checks that the way to one server is kept, and returns what is to be called when it breaks.
+func (f *fakeLine) wantKept(t *testing.T, server netip.AddrPort) func(error) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	broken := f.kept[server]
+	if len(f.kept) != 1 || broken == nil {
+		t.Fatalf("the ways to %d servers are kept, want that to %v", len(f.kept), server)
+	}
+	return broken
+}
 
 // find returns the last request of a method, and how many there were.
 func (f *fakeLine) find(method string) (last sent, n int) {

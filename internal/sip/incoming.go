@@ -241,6 +241,6 @@ func (k *call) receive(children context.Context, now time.Time) {
 		k.end(now, ending{dialog.ReasonTransport, err.Error()})
 		return
 	}
-	k.ways.release = k.calls.line.Keep(back)
+	k.ways.release = k.calls.line.Keep(back, nil)
 	k.dialog = dialog.Receive(now, k.dialogConfig(back), k.invite)
 }

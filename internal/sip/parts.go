@@ -48,7 +48,7 @@ type signalling interface {
 	Resolve(ctx context.Context, uri, transport string) (line.Path, error)
 	Back(o line.Origin) line.Path
 	Contact(user string, p line.Path) string
-	Keep(p line.Path) (release func())
+	Keep(p line.Path, broken func(error)) (release func())
 	Send(r *dialog.Request, p line.Path, o line.Owner)
 	Reply(r *dialog.Request, p *dialog.Response)
 	Ignore(r *dialog.Request)

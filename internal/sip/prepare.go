@@ -81,7 +81,7 @@ func (k *call) dial(children context.Context, now time.Time, p prepared) {
 		k.end(now, ending{reason, err.Error()})
 		return
 	}
-	k.ways.release = k.calls.line.Keep(p.path)
+	k.ways.release = k.calls.line.Keep(p.path, nil)
 	from := k.route.from
 	if from.host == "" { // an account without a domain: a call from machine to machine
 		from.host = k.session.local.Address

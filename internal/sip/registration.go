@@ -30,7 +30,8 @@ type registration struct {
 
 	machine *dialog.Registration // nil before the registrar is found
 	ways    ways
-	told    bool // the page knows that it is registered
+	kept    netip.AddrPort // the registrar's address that ways.release is for
+	told    bool           // the page knows that it is registered
 
 	users int // guarded by Calls.mu; calls that use it, and one more if the server keeps it for incoming calls
 
@@ -170,6 +171,13 @@ func (g *registration) set(contact string, ok bool, err error) {
 	g.changed = make(chan struct{})
 }
 
+// move notes that the contact has changed: a NAT, or another connection, has given us another port.
+func (g *registration) move(contact string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.at = contact
+}
+
 // post gives f to the goroutine of the registration. It never blocks.
 func (g *registration) post(f func(now time.Time)) {
 	select {
@@ -184,7 +192,18 @@ func (g *registration) Response(r *dialog.Response, o line.Origin) {
 	g.post(func(now time.Time) {
 		g.ways.heard = o
 		g.meet(o.Source.Addr())
+		g.keep()
 		g.machine.Response(now, r)
+	})
+}
+
+// broken takes the end of the connection to the registrar.
+func (g *registration) broken(err error) {
+	g.post(func(now time.Time) {
+		if g.machine.Registered() {
+			g.log.Info("the connection to the registrar has ended", "err", err)
+		}
+		g.machine.Refresh(now)
 	})
 }
 

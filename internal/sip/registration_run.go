@@ -38,7 +38,7 @@ func (g *registration) live(ctx context.Context) error {
 	if !g.find(ctx) {
 		return nil
 	}
-	g.ways.release = g.calls.line.Keep(g.ways.first)
+	g.keep()
 	g.meet(g.ways.first.Remote.Addr())
 	cfg := g.calls.cfg
 	contact := g.calls.line.Contact(g.user, g.ways.first)
@@ -136,6 +136,18 @@ func (g *registration) way() line.Path {
 	return g.ways.first
 }
 
+// keep keeps the way to the registrar open, and that one only. If its connection breaks, calls cannot reach us until we register over
+// another connection.
+func (g *registration) keep() {
+	p := g.way()
+	if g.ways.release != nil && g.kept == p.Remote {
+		return
+	}
+	g.ways.close()
+	g.kept = p.Remote
+	g.ways.release = g.calls.line.Keep(p, g.broken)
+}
+
 // carryOut does what the state machine wants done.
 func (g *registration) carryOut() {
 	for _, o := range g.machine.Take() {
@@ -157,6 +169,7 @@ func (g *registration) carryOut() {
 			g.fail(registerError{o.Code, o.Info, o.Retry == 0})
 		}
 	}
+	g.move(g.machine.Contact())
 }
 
 // fail notes that there is no registration.

@@ -2,6 +2,7 @@ package dialog
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ const (
 	// leastRefresh and mostRetryAfter keep a strange registrar from making us send without a pause, or never again.
 	leastRefresh   = time.Second
 	mostRetryAfter = time.Hour
+	// refreshSpread is how long Refresh waits at most. When a registrar starts again, all connections to it break at once.
+	refreshSpread = 2 * time.Second
 	// unregisterTime is how long the end of the server waits for the registrar.
 	unregisterTime = 2 * time.Second
 )
@@ -62,6 +65,8 @@ type Registration struct {
 	pending *transaction
 	next    time.Time     // the next REGISTER; zero: none
 	retry   time.Duration // the last pause after a failure
+	sent    time.Time     // when the last REGISTER was sent
+	gap     time.Duration // how long after it Refresh sends another one at the earliest
 	out     []Output
 }
 
@@ -116,6 +121,27 @@ func (g *Registration) Tick(now time.Time) {
 	g.send(now)
 }
 
+// Refresh sends a REGISTER soon, because the connection to the registrar has broken: calls that the registrar sends over this connection do not
+// arrive. If connections break again and again, the pauses double up to maxRetry (RFC 5626, 4.5). A REGISTER on its way, or one after a
+// failure, makes a connection itself.
+func (g *Registration) Refresh(now time.Time) {
+	if g.state != registered || g.pending != nil {
+		return
+	}
+	gap := g.gap
+	if now.Sub(g.sent) > maxRetry {
+		gap = 0 // the connection was good
+	}
+	at := g.sent.Add(gap)
+	if at.Before(now) {
+		at = now
+	}
+	if at = at.Add(rand.N(refreshSpread)); at.Before(g.next) {
+		g.next = at
+		g.gap = min(max(2*gap, firstRetry), maxRetry)
+	}
+}
+
 // Unregister removes the contact. The registration is over when the registrar answers, 2 s later at the latest.
 func (g *Registration) Unregister(now time.Time) {
 	switch {
@@ -132,7 +158,7 @@ func (g *Registration) Unregister(now time.Time) {
 
 // send sends a REGISTER in the place of one that may be pending.
 func (g *Registration) send(now time.Time) {
-	g.next = time.Time{}
+	g.next, g.sent = time.Time{}, now
 	g.dialog.seq++
 	r := g.dialog.request("REGISTER", g.dialog.seq, g.cfg.CallID)
 	r.Header.add("Contact", "<"+g.contact+">;expires="+seconds(g.expires))

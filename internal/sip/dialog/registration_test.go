@@ -209,6 +209,105 @@ func TestUnregister(t *testing.T) {
 	}
 }
 
+// A broken connection leads to a REGISTER soon. If each connection breaks at once, the pauses double.
+func TestRegistrationRefresh(t *testing.T) {
+	granted := Header{{"Expires", "600"}}
+	r := newRegistrar(t)
+	r.take()
+	r.play([]step{{0, 200, granted, "registered 10m0s"}})
+	for i, test := range []struct{ lives, least time.Duration }{
+		{5 * time.Minute, 0},
+		{0, 5 * time.Second}, {0, 10 * time.Second}, {0, 20 * time.Second}, {0, 40 * time.Second}, {0, time.Minute}, {0, time.Minute},
+		{61 * time.Second, 0},
+		{3 * time.Second, 2 * time.Second},
+		{30 * time.Second, 0},
+	} {
+		r.now = r.now.Add(test.lives)
+		r.g.Refresh(r.now)
+		r.g.Refresh(r.now) // a second connection on the same way may break, too
+		at := r.g.Deadline()
+		if pause := at.Sub(r.now); pause < test.least || pause > test.least+refreshSpread {
+			t.Errorf("%d: REGISTER after %v, want %v to 2 s more", i, pause, test.least)
+		}
+		r.now = at
+		r.g.Tick(at)
+		if got := r.take(); len(got) != 1 || got[0] != fmt.Sprintf("REGISTER %d for 600", i+2) {
+			t.Fatalf("%d: outputs %v", i, got)
+		}
+		r.play([]step{{0, 200, granted, ""}})
+	}
+}
+
+// Registrations that lose their connections at once do not all come back at once.
+func TestRegistrationRefreshIsSpread(t *testing.T) {
+	var first, last time.Time
+	for range 100 {
+		r := newRegistrar(t)
+		r.take()
+		r.play([]step{{0, 200, Header{{"Expires", "600"}}, "registered 10m0s"}})
+		r.g.Refresh(r.now)
+		at := r.g.Deadline()
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	if spread := last.Sub(first); spread < time.Second {
+		t.Errorf("100 REGISTER within %v", spread)
+	}
+}
+
+func TestRegistrationRefreshChangesNothing(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		steps []step
+		end   bool
+	}{
+		{"while a REGISTER is on its way", nil, false},
+		{"before the pause after a failure has ended", []step{{0, 503, nil, "failed 503 retry 5s"}}, false},
+		{"if the next REGISTER comes sooner", []step{{0, 200, Header{{"Expires", "1"}}, "registered 1s"}, {1500 * time.Millisecond, 200, Header{{"Expires", "1"}}, "1s:REGISTER 2 for 600"}}, false},
+		{"during Unregister", []step{{0, 200, Header{{"Expires", "600"}}, "registered 10m0s"}}, true},
+		{"after a refusal", []step{{0, 403, nil, "failed 403 retry 0s"}}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRegistrar(t)
+			r.take()
+			r.play(test.steps)
+			if test.end {
+				r.g.Unregister(r.now)
+				r.take()
+			}
+			r.g.gap = time.Minute
+			before := r.g.Deadline()
+			r.g.Refresh(r.now)
+			if got := r.g.Deadline(); !got.Equal(before) || len(r.take()) > 0 {
+				t.Errorf("the deadline moves from %v to %v", before, got)
+			}
+		})
+	}
+}
+
+// Over a new connection the registrar sees another port: it gets this one, and forgets that of the broken connection.
+func TestRegistrationRefreshReplacesContact(t *testing.T) {
+	r := newRegistrar(t)
+	r.take()
+	first, second := Header{{"Seen", "203.0.113.5:61000"}, {"Expires", "600"}}, Header{{"Seen", "203.0.113.5:62000"}, {"Expires", "600"}}
+	r.play([]step{
+		{0, 200, first, "registered 10m0s, REGISTER 2 for 600"},
+		{0, 200, first, ""},
+	})
+	r.g.Refresh(r.now)
+	r.g.Tick(r.g.Deadline())
+	r.take()
+	r.play([]step{{0, 200, second, "REGISTER 4 for 600"}})
+	want := []string{"<sip:t7k@203.0.113.5:62000;transport=tcp>;expires=600", "<sip:t7k@203.0.113.5:61000;transport=tcp>;expires=0"}
+	if got := r.last.Header.Fields("Contact"); !slices.Equal(got, want) {
+		t.Errorf("Contact = %q, want %q", got, want)
+	}
+}
+
 func TestRegistrationUnsent(t *testing.T) {
 	r := newRegistrar(t)
 	r.take()
@@ -234,6 +333,9 @@ func FuzzRegistration(f *testing.F) {
 					break
 				}
 				r.g.Tick(r.g.Deadline())
+			}
+			if b%7 == 0 {
+				r.g.Refresh(r.now)
 			}
 			r.take()
 			if code := codes[int(b)%len(codes)]; code != 0 {

@@ -224,11 +224,14 @@ func (l *Line) Cancelled(cancel *dialog.Request) *dialog.Request {
 }
 
 // Keep keeps the way to a peer open until release is called: a connection is not closed, and over UDP the NAT in between is reminded. It is
-// for registrations, and for calls.
-func (l *Line) Keep(p Path) (release func()) {
-	l.command(func(time.Time) { l.links.keep(p.route()) })
+// for registrations, and for calls. broken is told each time that a connection on this way ends, or cannot be made, after the owners of the
+// requests on it were told. It may be nil. It is called from the goroutine of the Line, must not block, and may be called once more while
+// release is called.
+func (l *Line) Keep(p Path, broken func(error)) (release func()) {
+	k := &keeper{broken}
+	l.command(func(time.Time) { l.links.keep(p.route(), k) })
 	return sync.OnceFunc(func() {
-		l.command(func(time.Time) { l.links.release(p.route()) })
+		l.command(func(time.Time) { l.links.release(p.route(), k) })
 	})
 }
 

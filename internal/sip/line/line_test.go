@@ -426,7 +426,7 @@ func TestKeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer peer.Close()
-	release := a.Keep(a.resolve("sip:"+peer.LocalAddr().String(), "udp"))
+	release := a.Keep(a.resolve("sip:"+peer.LocalAddr().String(), "udp"), nil)
 	buffer := make([]byte, 100)
 	_ = peer.SetReadDeadline(time.Now().Add(patience))
 	for range 3 {

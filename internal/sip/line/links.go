@@ -44,8 +44,8 @@ type links struct {
 
 	udp    *net.UDPConn // nil before it is open
 	open   map[route]*link
-	kept   map[route]int // how often Keep was called
-	warned bool          // of a large datagram
+	kept   map[route]map[*keeper]struct{}
+	warned bool // of a large datagram
 
 	lost func(now time.Time, r route, err error) // set by New
 
@@ -55,8 +55,11 @@ type links struct {
 	received func(ctx context.Context, data []byte, from Origin, wait bool)
 }
 
+// keeper is one use of Keep.
+type keeper struct{ broken func(error) } // nil: nobody wants to know
+
 func newLinks(cfg Config, bind netip.Addr, counts *counters, panics *panics.Counter, log *slog.Logger) *links {
-	return &links{cfg: cfg, bind: bind, counts: counts, panics: panics, log: log, open: map[route]*link{}, kept: map[route]int{}}
+	return &links{cfg: cfg, bind: bind, counts: counts, panics: panics, log: log, open: map[route]*link{}, kept: map[route]map[*keeper]struct{}{}}
 }
 
 // carry implements wire.
@@ -142,13 +145,18 @@ func (s *links) remove(now time.Time, c *link, err error) {
 	s.counts.unsent.Add(int64(len(c.out)))
 	s.log.Debug("SIP connection closed", "transport", c.route.transport, "peer", c.route.remote, "err", err)
 	s.lost(now, c.route, err)
+	for k := range s.kept[c.route] {
+		if k.broken != nil {
+			k.broken(err)
+		}
+	}
 }
 
 // keepAlive sends a ping over our connections to peers and over the UDP paths of Keep, and closes idle connections.
 func (s *links) keepAlive(now time.Time) {
 	for r, c := range s.open {
 		switch {
-		case now.Sub(c.used) > idleTime && s.kept[r] == 0:
+		case now.Sub(c.used) > idleTime && len(s.kept[r]) == 0:
 			c.end(errIdle)
 		case !c.inbound:
 			_ = c.write(ping)
@@ -161,10 +169,16 @@ func (s *links) keepAlive(now time.Time) {
 	}
 }
 
-func (s *links) keep(r route) { s.kept[r]++ }
+func (s *links) keep(r route, k *keeper) {
+	if s.kept[r] == nil {
+		s.kept[r] = map[*keeper]struct{}{}
+	}
+	s.kept[r][k] = struct{}{}
+}
 
-func (s *links) release(r route) {
-	if s.kept[r]--; s.kept[r] <= 0 {
+func (s *links) release(r route, k *keeper) {
+	delete(s.kept[r], k)
+	if len(s.kept[r]) == 0 {
 		delete(s.kept, r)
 	}
 }

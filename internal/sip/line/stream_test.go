@@ -302,6 +302,42 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
+// Keep tells when the connection breaks, however often, and not after release.
+func TestKeepTells(t *testing.T) {
+	n := newNode(t, nil)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := n.resolve("sip:"+listener.Addr().String(), "tcp")
+	broken, released := make(chan error, 10), make(chan error, 10)
+	defer n.Keep(path, nil)()
+	defer n.Keep(path, func(err error) { broken <- err })()
+	n.Keep(path, func(err error) { released <- err })()
+	n.Keep(n.resolve("sip:127.0.0.1:1", "tcp"), func(err error) { released <- err }) // another way
+	connect := func() {
+		n.Send(request("ACK", 1), path, n)
+		if conn, err := listener.Accept(); err == nil {
+			conn.Close()
+		}
+		select {
+		case err := <-broken:
+			if err == nil {
+				t.Error("no reason is told")
+			}
+		case <-time.After(patience):
+			t.Error("nothing is told")
+		}
+	}
+	connect()
+	connect()
+	listener.Close()
+	connect() // refused
+	if len(broken)+len(released) > 0 {
+		t.Errorf("told %d times too often, and %d times after release", len(broken), len(released))
+	}
+}
+
 // One address cannot take all connections.
 func TestConnectionsOfOneAddress(t *testing.T) {
 	n := newNode(t, nil)
@@ -323,7 +359,7 @@ func TestIdle(t *testing.T) {
 		l.links.add(c)
 		c.used = start
 	}
-	l.links.keep(held.route)
+	l.links.keep(held.route, &keeper{})
 	busy.used = start.Add(idleTime)
 	l.links.keepAlive(start.Add(idleTime + time.Second))
 	for name, test := range map[string]struct {

@@ -192,6 +192,16 @@ func (p *Phone) serve(conn net.Conn) {
 	})
 }
 
+// Cut closes all connections. Peers can make new ones.
+func (p *Phone) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range p.conns {
+		conn.Close()
+	}
+	clear(p.conns)
+}
+
 func (p *Phone) over() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
