@@ -51,8 +51,8 @@ func (c Codec) String() string {
 // settings.
 type AudioFormat struct {
 	Codec                Codec // AAC, PCMA, PCMU, Speex or Opus; toward phones also G722 or SpeexNarrow
-	RateBPS              int   // of AAC
-	SampleRate, Channels int   // of AAC; the other codecs have only one
+	RateBPS              int   // of AAC and Opus
+	SampleRate, Channels int   // of AAC; the other codecs have only one of each
 }
 
 // Kind returns Audio or Video.

@@ -89,7 +89,8 @@ func (f *fields) account() sip.Account {
 	return a
 }
 
-// picture reads what the push of a call shows if the phone sends no picture. It is an option of the push, and may stand among the others.
+// picture reads the picture that the push of a call shows if the phone sends none. It may be a member of the request, or of options as in a
+// request for a push.
 func (f *fields) picture() string {
 	picture := f.text("picture")
 	options := f.object("options")

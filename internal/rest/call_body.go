@@ -24,7 +24,7 @@ type callBody struct {
 	ParentCallID     *string         `json:"parentCallId"`
 	Incoming         bool            `json:"incoming"`
 	Status           string          `json:"status"`
-	SIPStatus        int             `json:"sipStatus"` // of the last response to the INVITE
+	SIPStatus        int             `json:"sipStatus"` // of the last response to the INVITE, or of a REGISTER that failed before
 	Caller           string          `json:"caller"`
 	Callee           string          `json:"callee"`
 	VisibleName      string          `json:"visibleName"`

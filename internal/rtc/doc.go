@@ -17,6 +17,9 @@
 // and Egress, and run each Publication and Playback that they get: its Run ends and joins everything that belongs to it. So
 // does the owner of a Duplex. Whoever makes receivers, senders and connectors closes them.
 //
+// Phones send and receive RTP without WebRTC. Package leg does that with the same parts: JitterBuffer and Frames for what
+// comes, Packetizer, SoundCutter and RTPClock for what goes.
+//
 // RTP payloads follow RFC 6184 (H.264), RFC 7741 (VP8), RFC 9628 (VP9), RFC 7798 (HEVC), the AV1 RTP specification, RFC
-// 7587 (Opus) and RFC 3551 (G.711). Clocks follow RFC 3550, 6.4.1; offers and answers RFC 9429.
+// 7587 (Opus), RFC 5574 (Speex) and RFC 3551 (G.711 and G.722). Clocks follow RFC 3550, 6.4.1; offers and answers RFC 9429.
 package rtc

@@ -15,8 +15,8 @@ import (
 // errReplaced ends the playing of a source of a Duplex because another source is wanted.
 var errReplaced = errors.New("another source is to be played")
 
-// Duplex is one client in a call: what it sends is a private source, and it gets what Play says. All methods may be called
-// from any goroutine.
+// Duplex is one client in a call. What the client sends is a private source, and the client gets what Play says. All methods
+// may be called from any goroutine.
 type Duplex struct {
 	cfg     Config
 	log     *slog.Logger
@@ -113,10 +113,10 @@ func (d *Duplex) Stats() DuplexStats {
 	return st
 }
 
-// Run waits for the end: the client leaves, does not connect in time, or sends nothing for too long (this package's errors),
-// somebody else closes the source (the source's error), or ctx ends (its cause). Time to connect counts from the moment when
-// both sides have each other's SDP; how long the client may take for its answer, ctx says. When Run returns, the source is
-// closed and all is joined. Run must be called, once.
+// Run plays, and waits for the end: the client leaves, does not connect in time, or sends nothing for too long (this package's
+// errors), somebody else closes the source (the source's error), or ctx ends (its cause). The time to connect begins when
+// both sides have each other's SDP. The wait for the client's answer ends only with ctx or the source. When Run returns, the
+// source is closed and all is joined. Run must be called, once.
 func (d *Duplex) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var playing sync.WaitGroup
@@ -166,7 +166,7 @@ func (d *Duplex) await(ctx context.Context) error {
 	}
 }
 
-// agree notes what both sides send.
+// agree takes what was agreed on: what we send, and what the source is to expect from the client.
 func (d *Duplex) agree(said *ParsedOffer) {
 	d.out.open(said)
 	if said.sends(media.Video) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Frames writes the media of one sender to a stream, as frames with times of the stream's clock. One goroutine at a time may
-// use it.
+// use it; any goroutine may call Jumps, touch and heard.
 type Frames struct {
 	src *stream.Source
 	log *slog.Logger
@@ -135,7 +135,7 @@ func (f *Frames) Lost(kind media.Kind) { f.last(kind).Store(int64(f.src.Now())) 
 // the frame before. The next frame gets its time by its arrival. Times still never go back.
 func (f *Frames) Restarted(kind media.Kind) { f.clock.restart(kind) }
 
-// Jumps returns how often the RTP clocks of the sender have jumped. Any goroutine may call it.
+// Jumps returns how often the RTP clocks of the sender have jumped.
 func (f *Frames) Jumps() int64 { return f.jumps.Load() }
 
 // touch restarts ActivityTimeout for both tracks.

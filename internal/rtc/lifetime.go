@@ -19,7 +19,7 @@ type lifetime struct {
 	hasICE    func() bool  // ICE is connected
 }
 
-// wait returns why the session ends. The client has had our answer, or we its, when wait is called.
+// wait waits for the end of the session and returns the cause. It is called when both sides have each other's SDP.
 func (l lifetime) wait(ctx context.Context) error {
 	connect := time.NewTimer(l.cfg.ConnectTimeout)
 	defer connect.Stop()

@@ -122,7 +122,7 @@ func (p *playout) replace(f media.Frame, t *sendTrack) error {
 	}
 	feed, release, err := p.transcode(p.source, t.codec)
 	if err != nil {
-		return p.drop(t, fmt.Errorf("play %v out of order, or of another codec: %w", f.Track.Codec, err))
+		return p.drop(t, fmt.Errorf("transcode %v, which the client cannot play, to %v: %w", f.Track.Codec, t.codec, err))
 	}
 	p.releases = append(p.releases, release)
 	t.feed = feed

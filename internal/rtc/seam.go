@@ -19,7 +19,7 @@ var (
 	ErrICEFailed       = errors.New("ICE failed")
 	ErrICEKeepAlive    = errors.New("the client stopped answering ICE checks")
 	ErrDTLS            = errors.New("DTLS handshake failed")
-	ErrDTLSFingerprint = errors.New("DTLS certificate does not match the offer's fingerprint")
+	ErrDTLSFingerprint = errors.New("DTLS certificate does not match the fingerprint in the client's SDP")
 	ErrActivity        = errors.New("no RTP for too long")
 	ErrClientClosed    = errors.New("the client closed the connection")
 )
@@ -91,7 +91,7 @@ type SessionStats struct {
 	RoundTrip    time.Duration // between the two ICE agents; 0 while unknown
 	Jitter       time.Duration // of the stream that has more of it (RFC 3550, 6.4.1); 0 while unknown
 	ICEConnected bool
-	ClockJumps   int64 // how often the sender's RTP clock jumped; filled in by Publication.Stats
+	ClockJumps   int64 // how often the sender's RTP clock jumped; filled in by Publication.Stats and Duplex.Stats
 }
 
 // MediaSink takes the media of one session, in order. Its methods are called by one goroutine at a time and must not block.

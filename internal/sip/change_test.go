@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -197,5 +198,12 @@ func TestDigits(t *testing.T) {
 		if bad, ok := err.(*RequestError); !ok || bad.Field != tt.field {
 			t.Errorf("%q by %q: %v", tt.keys, tt.how, err)
 		}
+	}
+	most := strings.Repeat("1", 64)
+	if err := s.SendDigits("c", most, DigitsRTP); err != nil {
+		t.Error(err)
+	}
+	if err := s.SendDigits("c", most, DigitsRTP); !errors.Is(err, ErrState) {
+		t.Errorf("more digits than can wait: %v, want ErrState", err)
 	}
 }

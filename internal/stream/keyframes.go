@@ -20,7 +20,7 @@ type keyFrames struct {
 	cameAt   time.Time     // guarded by mu
 	lag      time.Duration // guarded by mu: from the last request to the key frame that answered it; 0 if the publisher sends key frames by itself
 	answered bool          // guarded by mu: the last key frame answered a request
-	spared   bool          // guarded by mu: a key frame without a request changed nothing, since the last two answers in a row
+	spared   bool          // guarded by mu: one key frame without a request did not change lag; two answers in a row allow another one
 }
 
 // maxLag is how long after a request a key frame counts as the answer.

@@ -23,7 +23,7 @@ type Info struct {
 	ID        string // media session id: the browser's own, or made by the door
 	SessionID string // of the connection that publishes, for lists of streams
 	AppKey    string
-	Provider  string      // "WebRTC", "WHIP", "RTMP"
+	Provider  string      // "WebRTC", "WHIP", "RTMP", "SIP"
 	Transport string      // "UDP", "TCP"
 	Push      string      // if the stream is the output of a push of this server: its id; else ""
 	Trail     [8][16]byte // of an RTMP publisher: an rtmp.Trail

@@ -65,8 +65,8 @@ type Options struct {
 	HoldFor      time.Duration // how long the push waits; 0: as in the settings
 	Slate        string        // PNG or JPEG file in media_dir to show meanwhile; "": the last picture
 
-	// Picture is shown while the stream has no pictures: "card", a card with the name of the stream, or else a PNG or JPEG file in
-	// media_dir. "": the sound is sent alone.
+	// Picture is shown while the stream has no pictures: "card", a card with the title or the name of the stream, or else a PNG or JPEG
+	// file in media_dir. "": the sound is sent alone.
 	Picture string
 
 	// Codecs may be sent unchanged, beside H.264 and AAC, if the destination offers them: "hevc", "av1", "vp9", "opus".

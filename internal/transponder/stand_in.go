@@ -18,7 +18,7 @@ const (
 	standInWidth, standInHeight = 1280, 720
 )
 
-// pictureCard is the value of Options.Picture for a card with the name of the stream. Other values are names of files.
+// pictureCard is the value of Options.Picture for a card with the title of the stream, or else its name. Other values are names of files.
 const pictureCard = "card"
 
 // standIn is what a holder knows of the still that stands in for pictures. The owner of the holder owns it.
@@ -67,10 +67,10 @@ func (s *standIn) missing(src *stream.Source, now time.Time) bool {
 	}
 }
 
-// made returns the time of what is made up now. While the outgoing buffer holds the sound back, it holds that back, too.
+// made returns the time of a frame that is made up now. The frame is as late as the outgoing buffer makes the sound.
 func (h *holder) made() media.Timestamp { return h.Now().Add(-h.Buffered().Delay) }
 
-// standInSize returns the size of the still: that of the pictures before, or of the request.
+// standInSize returns the size of the still: the size of the pictures before, or of the request, or the default.
 func (p *push) standInSize(width, height int) (int, int) {
 	switch {
 	case width > 0 && height > 0:

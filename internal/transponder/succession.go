@@ -58,8 +58,9 @@ func (s *succession) goal() (to pushTarget, asked bool) {
 	return *s.wanted, s.asked
 }
 
-// tried notes whether the connection was made. again says that there is another goal now, because the server has asked for it meanwhile;
-// then the connection is of no use. A second connection to the same address is what the server asked for if that is this address.
+// tried notes whether the connection was made. again says that there is another goal now, because the server has asked for another address
+// meanwhile: then the connection is of no use. If the server has asked for the address to which the connection was just made, this connection
+// is the answer.
 func (s *succession) tried(ok bool) (again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

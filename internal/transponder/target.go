@@ -14,7 +14,7 @@ import (
 // naming is how the name to publish under is made.
 type naming struct {
 	Prefix  string // put before the name
-	Name    string // "": that of the stream
+	Name    string // the name itself, with or without the prefix; "": the name of the stream
 	FullURL bool   // the last part of the URL is the name
 	// Parameters changes FullURL: app/?user=u&pass=p is an application with parameters, as the contract wants it for the setting
 	// rtmp_transponder_full_url=true. A request with FullURL means a name there, since the keys of some platforms begin with a question

@@ -6,7 +6,7 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// callState is the state of a page's call: what the page was told last, except callNew and callAnswered.
+// callState is the state of a page's call. It is the status that the page was told last, except callNew and callAnswered, which are not told.
 type callState string
 
 const (

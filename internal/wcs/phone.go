@@ -9,8 +9,8 @@ import (
 	"transponder/internal/stream"
 )
 
-// Phone makes and takes the calls of one account, as sip.Phone and exchange.Phone do. Its methods return at once. They may be called
-// from any goroutine, but not from a method of sip.PhoneEvents.
+// Phone makes and takes the calls of one account, as sip.Phone and exchange.Phone do. The methods do not wait for the other side of a call. They
+// may be called from any goroutine, but not from a method of sip.PhoneEvents.
 type Phone interface {
 	Call(ctx context.Context, c sip.PageCall) error
 	// Connect gives an outgoing call the media of the page, after PhoneEvents.MediaReady.
@@ -28,7 +28,7 @@ type Phone interface {
 	Close()
 }
 
-// Caller is the session that a phone is opened for.
+// Caller is the page for which a phone is opened: its session and application.
 type Caller struct{ SessionID, AppKey string }
 
 // PhoneFunc opens a phone at a SIP server. It registers the account if the account wants that. The phone outlives ctx.

@@ -11,8 +11,8 @@ import (
 	"transponder/internal/rtc"
 )
 
-// duplex is one client that sends and receives over one PeerConnection. The two halves share the link. Each learns of the
-// link's state; only the half that receives tells anybody.
+// duplex is one client that sends and receives over one PeerConnection. The two halves share the link. Both learn of the state
+// of the link, but only the half that receives reports it to the events.
 type duplex struct {
 	*session
 	out *outlet

@@ -24,7 +24,7 @@ import (
 // repeatable is how many packets of each track are kept for retransmission: about three seconds of 4 Mbit/s.
 const repeatable = 1024
 
-// outlet is one client that plays.
+// outlet is the media that is sent to one client: a player, or the client of a call.
 type outlet struct {
 	*link
 	streamID string // names the stream in the answer and in reports
@@ -121,7 +121,7 @@ func (o *outlet) addTracks() error {
 	return nil
 }
 
-// newTrack makes a track for a section's codec.
+// newTrack makes pion's track for a section's codec.
 func (o *outlet) newTrack(s *rtc.Section) (*webrtc.TrackLocalStaticRTP, error) {
 	local, err := webrtc.NewTrackLocalStaticRTP(capability(s), s.Kind.String(), o.streamID)
 	if err != nil {
@@ -265,7 +265,7 @@ func (o *outlet) Report(kind media.Kind, wall time.Time, rtpTime uint32) {
 	ssrc := t.ssrc
 	report := []rtcp.Packet{
 		&rtcp.SenderReport{
-			SSRC: ssrc, NTPTime: ntp(wall), RTPTime: rtpTime,
+			SSRC: ssrc, NTPTime: rtc.NTPTime(wall), RTPTime: rtpTime,
 			PacketCount: uint32(t.packets.Load()), OctetCount: uint32(t.bytes.Load()),
 		},
 		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
@@ -276,12 +276,6 @@ func (o *outlet) Report(kind media.Kind, wall time.Time, rtpTime uint32) {
 	t.report = report
 	o.mu.Unlock()
 	_ = o.pc.WriteRTCP(report) // fails only when the session is closed
-}
-
-// ntp returns a time as an NTP timestamp (RFC 3550, 4).
-func ntp(t time.Time) uint64 {
-	const epoch = 2_208_988_800 // seconds from 1900 to 1970
-	return uint64(t.Unix()+epoch)<<32 | uint64(t.Nanosecond())<<32/1e9
 }
 
 // Stats implements rtc.Outlet.

@@ -62,15 +62,9 @@ func (t *track) report(now time.Duration) rtcp.Packet {
 	wall := time.Now()
 	passed := int64(wall.Sub(s.wall)) * int64(s.clock) / int64(time.Second)
 	return &rtcp.SenderReport{
-		SSRC: t.out.ssrc, NTPTime: ntp(wall), RTPTime: s.time + uint32(passed),
+		SSRC: t.out.ssrc, NTPTime: rtc.NTPTime(wall), RTPTime: s.time + uint32(passed),
 		PacketCount: uint32(s.packets), OctetCount: uint32(s.bytes), Reports: blocks,
 	}
-}
-
-// ntp turns a wall clock time into an NTP timestamp (RFC 3550, 4).
-func ntp(t time.Time) uint64 {
-	const since1900 = 2208988800
-	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/uint64(time.Second)
 }
 
 // askKeyFrame asks for a key frame if that is due; mu is held. PLI is sent even if it was not agreed on: PBXs take it out of the SDP, though

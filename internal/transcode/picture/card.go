@@ -17,7 +17,7 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// The colours of a card. Light on dark is pleasant on a large screen, and the contrast is 12:1.
+// The colours of a card. Light on dark is pleasant on a large screen, and the contrast of the text is 13:1.
 var (
 	cardGround = image.NewUniform(color.NRGBA{0x1f, 0x29, 0x37, 0xff})
 	cardText   = image.NewUniform(color.NRGBA{0xf3, 0xf4, 0xf6, 0xff})
@@ -34,7 +34,7 @@ const (
 // cardFont is the font of cards. It has Latin, Greek and Cyrillic letters.
 var cardFont = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(gobold.TTF) })
 
-// drawCard draws the bars of a sound, and below them a text, which may have any length and any characters.
+// drawCard draws bars that stand for sound, and below them a text. The text may have any length and any characters: legible shortens it.
 func drawCard(text string, width, height int) (*image.NRGBA, error) {
 	if width < 16 || height < 16 || int64(width)*int64(height) > maxStillPixels {
 		return nil, fmt.Errorf("%w: a card of %dx%d", ErrStill, width, height)
@@ -78,7 +78,7 @@ func legible(f *opentype.Font, text string) string {
 	return string(letters)
 }
 
-// drawText draws a text below the middle, in the largest size in which it fits.
+// drawText draws a text below the middle. It makes the letters smaller until maxCardLines lines hold the text.
 func drawText(picture *image.NRGBA, f *opentype.Font, text string) error {
 	size := picture.Bounds().Size()
 	room := fixed.I(size.X * 9 / 10)

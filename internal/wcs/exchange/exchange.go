@@ -26,7 +26,7 @@ type Exchange struct {
 	mu      sync.Mutex
 	phones  map[string][]*Phone // guarded by mu; by login, the newest one last
 	pending []func()            // guarded by mu; what is to be done without mu
-	telling bool                // guarded by mu; somebody does that
+	telling bool                // guarded by mu; a goroutine calls the functions of pending
 }
 
 // New makes an exchange. A phone rings for ringTime.
@@ -49,7 +49,8 @@ func (x *Exchange) Open(acc sip.Account, events sip.PhoneEvents) (*Phone, error)
 	return p, nil
 }
 
-// do runs f with mu, then carries out what f has left to tell. If another goroutine is at that, it does this, too.
+// do runs f with mu, then calls what f has left in pending. If another goroutine is calling such functions, it calls these, too: so the order
+// stays.
 func (x *Exchange) do(f func()) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -83,7 +84,7 @@ func (x *Exchange) safely(f func()) {
 // Panics returns how many events of calls have panicked.
 func (x *Exchange) Panics() int64 { return x.panics.Load() }
 
-// tell has f called, without mu, after everything that was told before. The caller holds mu.
+// tell appends f to pending: do calls f without mu, after everything that was told before. The caller holds mu.
 func (x *Exchange) tell(f func()) { x.pending = append(x.pending, f) }
 
 // find returns the newest phone of a callee: "user", "user@host" or a SIP URI. The caller holds mu.
