@@ -13,53 +13,8 @@ const window = 512
 // fills the window leaves no more behind.
 const maxSpare = 64
 
-// takeOverFrames: another SSRC replaces the current one if that is silent for as long as the other takes to send so many
-// frames. A sender that sends both at once, as with simulcast, alternates between them after each frame.
-const takeOverFrames = 3
-
 // restartWithin is how long after Restart the sender is expected to begin anew. Packets of before may still come first.
 const restartWithin = 3 * time.Second
-
-// JitterBufferConfig says how one stream is received.
-type JitterBufferConfig struct {
-	// Codec is the only codec, or with Types the first.
-	Codec media.Codec
-	// Types has the codec of each payload type that the sender may use. The sender may change the type at any packet. Packets
-	// of other types, or of a codec of another kind, only take a sequence number: telephone events and comfort noise share
-	// the numbers of the sound. nil: all packets are of Codec.
-	Types map[uint8]media.Codec
-	// SpropParameterSets is the value of sprop-parameter-sets in the offer, "" if there is none.
-	SpropParameterSets string
-	// Orientation is the id of the header extension for the rotation of pictures; 0: not used.
-	Orientation uint8
-	// NACK says that the sender retransmits packets on request.
-	NACK bool
-
-	Wait      time.Duration // how long to wait for a missing packet, with NACK
-	ShortWait time.Duration // how long to wait without NACK, when a packet can only be out of order
-	FirstNACK time.Duration // how long to wait before the first request for a packet: it may only be out of order
-	NACKPause time.Duration // between two requests for one packet; it doubles each time
-	PLIGap    time.Duration // the least time between two requests for a key frame
-
-	// TakeOver is how long the current SSRC must be silent before another one replaces it; 0: another one replaces it at
-	// once. An SSRC that nobody has authenticated must wait.
-	TakeOver time.Duration
-	// Restarted is called, if it is not nil, before the first packet whose RTP time may have nothing to do with the one
-	// before: of another SSRC, of sequence numbers that begin anew, or after a pause that Restart has ended.
-	Restarted func()
-}
-
-// DefaultJitterBufferConfig suits paths with a round trip of up to 300 ms.
-func DefaultJitterBufferConfig() JitterBufferConfig {
-	return JitterBufferConfig{
-		Wait:      500 * time.Millisecond,
-		ShortWait: 40 * time.Millisecond,
-		FirstNACK: 5 * time.Millisecond,
-		NACKPause: 50 * time.Millisecond,
-		PLIGap:    500 * time.Millisecond,
-		TakeOver:  time.Second,
-	}
-}
 
 // JitterBuffer puts the packets of one SSRC in order, asks for missing ones, and hands whole media to a sink. It has no
 // goroutine and no clock: the session calls it, from one goroutine at a time, with the time since some fixed moment.
@@ -89,30 +44,6 @@ type JitterBuffer struct {
 	stats JitterBufferStats
 }
 
-// rival is another SSRC, and what it has sent since the last packet of the current SSRC.
-type rival struct {
-	ssrc, time uint32
-	frames     int
-}
-
-// formerSSRC is the SSRC that another one has replaced at once. Its packets that are still on the way must not take it back.
-type formerSSRC struct {
-	ssrc  uint32
-	until time.Duration // 0: there is none
-}
-
-// heard notes a packet of another SSRC. It returns true if that SSRC has sent so much that the current one must be gone.
-func (r *rival) heard(p Packet) bool {
-	switch {
-	case r.frames == 0 || p.SSRC != r.ssrc:
-		*r = rival{p.SSRC, p.Time, 1}
-	case p.Time != r.time:
-		r.time = p.Time
-		r.frames++
-	}
-	return r.frames >= takeOverFrames
-}
-
 // slotState is what is known of one sequence number.
 type slotState uint8
 
@@ -130,29 +61,6 @@ type slot struct {
 	since  time.Duration // missing since
 	askAt  time.Duration // next NACK
 	packet Packet        // while held; the payload is a copy of ours
-}
-
-// JitterBufferStats are the figures of one received stream, or the sums of several.
-type JitterBufferStats struct {
-	Packets, Bytes int64 // received; bytes are those of payloads
-	Lost           int64 // packets given up
-	Late           int64 // packets that came after they were given up
-	Duplicate      int64 // packets that came twice
-	NACKs          int64 // packets asked for again
-	PLIs           int64 // key frames asked for
-	BrokenUnits    int64 // access units that were not whole and went no further
-}
-
-// Add adds the figures of another stream.
-func (s *JitterBufferStats) Add(other JitterBufferStats) {
-	s.Packets += other.Packets
-	s.Bytes += other.Bytes
-	s.Lost += other.Lost
-	s.Late += other.Late
-	s.Duplicate += other.Duplicate
-	s.NACKs += other.NACKs
-	s.PLIs += other.PLIs
-	s.BrokenUnits += other.BrokenUnits
 }
 
 // NewJitterBuffer makes a jitter buffer. For video, the first Tick asks for a key frame: the sender's first one may not
@@ -203,21 +111,6 @@ func (b *JitterBuffer) Stats() JitterBufferStats { return b.stats }
 
 // WantKeyFrame lets the next Tick ask for a key frame.
 func (b *JitterBuffer) WantKeyFrame() { b.wantPLI = true }
-
-// Waits says whether Tick has something to do, now or later.
-func (b *JitterBuffer) Waits() bool { return b.wantPLI || b.needsKey() || b.behind() }
-
-// Due returns when to call Tick after a Push, if Waits is true.
-func (b *JitterBuffer) Due(now time.Duration) time.Duration {
-	switch {
-	case b.wantPLI || b.needsKey():
-		return max(now, b.pliAt)
-	case b.cfg.NACK:
-		return now + b.cfg.FirstNACK
-	default:
-		return now + b.cfg.ShortWait
-	}
-}
 
 // behind says whether packets are missing or held back.
 func (b *JitterBuffer) behind() bool { return b.begun && b.next != b.highest+1 }
@@ -435,49 +328,3 @@ func (b *JitterBuffer) follow(payloadType uint8) bool {
 	}
 	return true
 }
-
-// Tick gives up packets that have been missing for too long. It returns what to ask the sender for: packets, whose numbers
-// it appends to nacks, and a key frame. It is to be called again at the time that it returns, if Waits is true.
-func (b *JitterBuffer) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli bool, again time.Duration) {
-	again = now + time.Second
-	wait := b.cfg.ShortWait
-	if b.cfg.NACK {
-		wait = b.cfg.Wait
-	}
-	for b.behind() {
-		s := &b.slots[b.next%window]
-		if s.state == slotMissing && now-s.since < wait {
-			again = min(again, s.since+wait)
-			break
-		}
-		b.skip()
-		b.drain()
-	}
-	if b.cfg.NACK && b.behind() {
-		for seq := b.next; seq != b.highest; seq++ {
-			s := &b.slots[seq%window]
-			if s.state != slotMissing {
-				continue
-			}
-			if s.askAt <= now {
-				nacks = append(nacks, seq)
-				b.stats.NACKs++
-				s.askAt = now + b.cfg.NACKPause<<min(s.asked, 8)
-				s.asked++
-			}
-			again = min(again, s.askAt)
-		}
-	}
-	if b.wantPLI || b.needsKey() {
-		if now >= b.pliAt {
-			b.wantPLI, b.pliAt, pli = false, now+b.cfg.PLIGap, true
-			b.stats.PLIs++
-		}
-		again = min(again, b.pliAt)
-	}
-	return nacks, pli, again
-}
-
-// needsKey says that decoding cannot go on without a key frame. The request or the key frame may get lost, so requests are
-// repeated until a key frame comes.
-func (b *JitterBuffer) needsKey() bool { return b.kind == media.Video && b.begun && b.au.needKey }
