@@ -16,7 +16,7 @@ import (
 // dropped and counted: the peer repeats it.
 const inboxSize = 128
 
-// call is one call. The fields of the second group are owned by the goroutine of run; the others do not change.
+// call is one call. The fields of the first group do not change after Calls.begin. The goroutine of run owns the fields of the second group.
 type call struct {
 	calls        *Calls
 	id           string // of the API
@@ -40,26 +40,19 @@ type call struct {
 	session  session
 	media    phoneMedia // nil before it is opened
 	ways     ways
-	played   *stream.Source // what the phone hears and sees; nil: silence
-	stream   string         // name of played, if it is injected
-	sound    string         // the injected sound file that is heard in place of played
-	page     Media          // the media of the page; nil before Connect and Answer
-	waiting  []byte         // the offer of an incoming call that rings at a page
-	rings    bool           // the call rings at a page
-	public   bool           // the media of the phone is published
-	told     bool           // the page knows the codecs
-	holds    bool           // the page wants the phone on hold
-	held     bool           // the phone has agreed to be on hold
-	changing bool           // an offer about that has no answer yet
-	longest  time.Time      // when the call ends because it has lasted too long; zero: not limited
-	transfer time.Time      // when a transfer without progress is given up; zero: there is none
-	final    bool           // the status is final, and everything but the signalling has ended
+	hears    hears
+	page     pageSide
+	hold     hold
+	public   bool      // the media of the phone is published
+	longest  time.Time // when the call ends because it has lasted too long; zero: not limited
+	transfer time.Time // when a transfer without progress is given up; zero: there is none
+	final    bool      // the status is final, and everything but the signalling has ended
 
 	inbox    chan func(now time.Time)
 	prepared chan prepared
 	ends     chan ending             // the first wish to end the call
 	kill     context.CancelCauseFunc // ends run at once
-	stop     context.CancelCauseFunc // ends the children of run
+	stop     context.CancelCauseFunc // ends the children of run; owned by run
 	children sync.WaitGroup
 	done     chan struct{} // closed when the status is final
 	quiet    chan struct{} // closed when the peer knows, too

@@ -17,7 +17,7 @@ import (
 // retryAfter is when a caller may try again if there is no room for the call, in seconds.
 const retryAfter = "30"
 
-// busyFor is the same for a request within a call that has too much to do, in seconds (RFC 3261, 14.2, wants at most 10).
+// busyFor is when the peer may repeat a request within a call that has too much to do, in seconds (RFC 3261, 14.2, wants at most 10).
 const busyFor = "5"
 
 // welcome reports whether a source may talk to us at all. The line asks before it parses a datagram, and for each new connection.
@@ -74,7 +74,7 @@ func (c *Calls) incoming(r *dialog.Request, o line.Origin) {
 	}
 }
 
-// noRoom tells a caller to try again later, unless the caller is a stranger who was let in because of a call that is over.
+// noRoom tells a caller to try again later. A stranger, whom the line has let in because of a call that is over, gets no answer.
 func (c *Calls) noRoom(r *dialog.Request, o line.Origin) {
 	if !c.welcome(o.Source, o.Transport) {
 		c.line.Ignore(r)

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -27,8 +26,8 @@ func (c *Calls) InjectStream(id, name string) error {
 		if err := k.talks(); err != nil {
 			return err
 		}
-		if k.stream != "" {
-			return fmt.Errorf("%w: %q is injected already", ErrState, k.stream)
+		if k.hears.stream != "" {
+			return fmt.Errorf("%w: %q is injected already", ErrState, k.hears.stream)
 		}
 		return k.play(src, name)
 	})
@@ -52,7 +51,7 @@ func (c *Calls) InjectSound(id, file string) error {
 		}
 		k.media.PlaySound(player)
 		taken = true // the media closes it
-		k.sound = file
+		k.hears.sound = file
 		k.showInjected()
 		return nil
 	})
@@ -69,11 +68,11 @@ func (c *Calls) EjectStream(id string) error {
 		return err
 	}
 	return k.do(func(time.Time) error {
-		if k.sound != "" {
+		if k.hears.sound != "" {
 			k.media.PlaySound(nil)
-			k.sound = ""
+			k.hears.sound = ""
 		}
-		if k.stream != "" {
+		if k.hears.stream != "" {
 			k.playOwn()
 		}
 		k.showInjected()
@@ -94,7 +93,7 @@ func (k *call) play(src *stream.Source, name string) error {
 	if err := k.media.Play(src); err != nil {
 		return err
 	}
-	k.played, k.stream = src, name
+	k.hears.source, k.hears.stream = src, name
 	k.showInjected()
 	return nil
 }
@@ -102,8 +101,8 @@ func (k *call) play(src *stream.Source, name string) error {
 // playOwn plays the page at our end to the phone, or silence if there is no page.
 func (k *call) playOwn() {
 	var src *stream.Source
-	if k.page != nil {
-		src = k.page.Source()
+	if k.page.media != nil {
+		src = k.page.media.Source()
 	}
 	if err := k.play(src, ""); err != nil {
 		k.log.Warn("the page is not played to the phone", "err", err)
@@ -111,5 +110,5 @@ func (k *call) playOwn() {
 }
 
 func (k *call) showInjected() {
-	k.record.change(func(i *Info) { i.Injected = cmp.Or(k.sound, k.stream) })
+	k.record.change(func(i *Info) { i.Injected = k.hears.injected() })
 }

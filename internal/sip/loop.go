@@ -143,8 +143,8 @@ func (k *call) conclude(now time.Time, s dialog.StatusChanged) {
 	if had {
 		k.calls.totals.add(stats, k.record.informed())
 	}
-	if k.page != nil {
-		_ = k.page.Play(nil) // it fails only if the page has gone
+	if k.page.media != nil {
+		_ = k.page.media.Play(nil) // it fails only if the page has gone
 	}
 	k.source.Close(fmt.Errorf("the call ended: %s", cmp.Or(s.Info, string(s.Reason))))
 	k.ways.close()

@@ -34,7 +34,7 @@ func (k *call) MediaTimeout(err error) { k.hangUp(dialog.ReasonMediaTimeout, err
 // StreamEnded notes that the phone hears no stream any more.
 func (k *call) StreamEnded(err error) {
 	k.post(func(time.Time) {
-		if k.played != nil && errors.Is(err, rtc.ErrSourceEnded) && !isClosed(k.played.Done()) {
+		if k.hears.source != nil && errors.Is(err, rtc.ErrSourceEnded) && !isClosed(k.hears.source.Done()) {
 			return // another stream is played meanwhile
 		}
 		k.log.Info("stream is not played to the phone any more", "err", err)
@@ -48,7 +48,7 @@ func (k *call) SoundEnded(err error) {
 		if !errors.Is(err, io.EOF) {
 			k.log.Warn("sound file is not played to the phone any more", "err", err)
 		}
-		k.sound = ""
+		k.hears.sound = ""
 		k.showInjected()
 	})
 }

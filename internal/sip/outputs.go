@@ -40,8 +40,8 @@ func (k *call) output(ctx context.Context, now time.Time, o dialog.Output) {
 	case dialog.ChangeRefused:
 		k.changeRefused(o.Code)
 	case dialog.KeyFrameWanted:
-		if k.played != nil {
-			k.played.RequestKeyFrame()
+		if k.hears.source != nil {
+			k.hears.source.RequestKeyFrame()
 		}
 	case dialog.Digit:
 		k.pressed(o.Key)
@@ -109,8 +109,8 @@ func (k *call) accept(now time.Time, offer []byte) {
 	default:
 		k.dialog.Accept(now, answer)
 		k.agree(a, offer, false)
-		if k.changing { // our own offer waits: what it says is to follow this exchange
-			k.dialog.Modify(now, k.session.again(), k.holds)
+		if k.hold.changing { // our own offer waits: what it says is to follow this exchange
+			k.dialog.Modify(now, k.session.again(), k.hold.wanted)
 		}
 	}
 }
@@ -124,8 +124,8 @@ func (k *call) answered(now time.Time, o dialog.Answered) {
 	case err != nil:
 		k.dialog.End(now, dialog.ReasonNoCodec, err.Error())
 	default:
-		if k.changing && !o.Early {
-			k.changing, k.held = false, k.holds
+		if k.hold.changing && !o.Early {
+			k.hold.answered()
 		}
 		k.agree(a, o.SDP, o.Early)
 	}
@@ -155,7 +155,7 @@ func (k *call) agree(a sdp.Agreement, theirs []byte, early bool) {
 }
 
 func (k *call) changeRefused(code int) {
-	k.changing = false
+	k.hold.refused()
 	k.session.refused()
 	k.holdFailed(code)
 }

@@ -26,7 +26,7 @@ func (k *call) ring(now time.Time, offer []byte) {
 	}
 	i := k.record.snapshot()
 	in.Caller, in.Callee, in.VisibleName = i.Caller, i.Callee, i.Visible
-	k.waiting, k.rings = offer, true
+	k.page.offer, k.page.rings = offer, true
 	k.phone.tell(func(ev PhoneEvents) { ev.Incoming(in) })
 	k.dialog.Ring()
 }
@@ -43,11 +43,11 @@ func (p *Phone) Answer(id string, m Media, lines []string) error {
 		return err
 	}
 	return k.do(func(now time.Time) error {
-		if !k.rings {
+		if !k.page.rings {
 			return fmt.Errorf("%w: it does not ring", ErrState)
 		}
-		k.rings, k.page, k.session.lines = false, m, more
-		k.accept(now, k.waiting)
+		k.page.rings, k.page.media, k.session.lines = false, m, more
+		k.accept(now, k.page.offer)
 		if k.dialog.Status().Final() {
 			return nil // a Status says why
 		}
@@ -62,28 +62,28 @@ func (p *Phone) Connect(id string, m Media) error {
 		return err
 	}
 	return k.do(func(time.Time) error {
-		if !k.told || k.page != nil {
+		if !k.page.told || k.page.media != nil {
 			return fmt.Errorf("%w: its media is not ready, or is connected", ErrState)
 		}
-		k.page = m
+		k.page.media = m
 		return k.connect()
 	})
 }
 
 // connect makes both sides hear each other.
 func (k *call) connect() error {
-	if err := k.play(k.page.Source(), ""); err != nil {
+	if err := k.play(k.page.media.Source(), ""); err != nil {
 		return err
 	}
-	return k.page.Play(k.source)
+	return k.page.media.Play(k.source)
 }
 
 // tellCodecs asks for the media of the page, once the phone has said which codecs it takes.
 func (k *call) tellCodecs(a sdp.Agreement) {
-	if k.told || k.invite != nil {
+	if k.page.told || k.invite != nil {
 		return
 	}
-	k.told = true
+	k.page.told = true
 	k.phone.tell(func(ev PhoneEvents) { ev.MediaReady(k.id, browserCodecs(a), a.Video != nil) })
 }
 
@@ -132,7 +132,7 @@ func (p *Phone) Hold(id string, on, forTransfer bool) error {
 			return err
 		}
 		k.record.change(func(i *Info) { i.HoldForTransfer = on && forTransfer })
-		k.holds, k.changing = on, true
+		k.hold.ask(on)
 		k.session.hold(on, k.wants.sendVideo)
 		k.dialog.Modify(now, k.session.again(), on)
 		return nil
@@ -142,9 +142,8 @@ func (p *Phone) Hold(id string, on, forTransfer bool) error {
 // holdFailed tells the page that the phone refused to be put on hold, or to be taken back.
 func (k *call) holdFailed(code int) {
 	k.log.Info("the phone refused an offer", "code", code)
-	k.holds = k.held
-	k.session.hold(k.holds, k.wants.sendVideo)
-	k.record.change(func(i *Info) { i.HoldForTransfer = i.HoldForTransfer && k.held })
+	k.session.hold(k.hold.wanted, k.wants.sendVideo)
+	k.record.change(func(i *Info) { i.HoldForTransfer = i.HoldForTransfer && k.hold.agreed })
 	k.phone.tell(func(ev PhoneEvents) { ev.HoldFailed(k.id, fmt.Sprintf("the phone refused: %d", code)) })
 }
 

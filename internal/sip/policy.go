@@ -34,8 +34,8 @@ func newPolicy(cfg Config) (policy, error) {
 	return p, nil
 }
 
-// callee judges the user part of a callee; of a callee without one, its host. Every form in which a PBX may read it counts, so that neither
-// 0-0-49 nor 0%20049 slips through a rule about 0049.
+// callee judges the user part of a callee, or the host if there is no user part. It judges every form in which a PBX may read the callee, so
+// that neither 0-0-49 nor 0%20049 slips through a rule about 0049.
 func (p policy) callee(a address) error {
 	forms := calleeForms(a)
 	switch {

@@ -133,7 +133,7 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 		Provider: "SIP", Transport: "UDP",
 		HasVideo: k.wants.video, HasAudio: k.wants.audio, AskKeyFrame: k.record.askKeyFrame,
 	}); errors.Is(err, stream.ErrIDInUse) {
-		return fmt.Errorf("%w: it is that of a stream", ErrCallID)
+		return fmt.Errorf("%w: a stream has it", ErrCallID)
 	} else if err != nil {
 		return err
 	}
