@@ -3,6 +3,7 @@ package pion
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,12 +16,13 @@ import (
 // faulty is a sink that panics at one of its calls.
 type faulty struct {
 	deaf
-	at    string
-	ended chan error
+	at     string
+	ended  chan error
+	failed *atomic.Bool
 }
 
 func (f faulty) fail(at string) {
-	if f.at == at {
+	if f.at == at && f.failed.CompareAndSwap(false, true) { // once: reports of both tracks come at the same time
 		panic("a fault")
 	}
 }
@@ -36,7 +38,7 @@ func TestPanicEndsOneSession(t *testing.T) {
 	for _, at := range []string{"connected", "video", "report"} {
 		t.Run(at, func(t *testing.T) {
 			e := newEndpoint(t)
-			sink := faulty{at: at, ended: make(chan error, 2)}
+			sink := faulty{at: at, failed: new(atomic.Bool), ended: make(chan error, 2)}
 			left := make(chan error, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
@@ -71,7 +73,7 @@ func checkEnd(t *testing.T, e *Endpoint, ended <-chan error) {
 // A panic at the feedback of a player ends its session.
 func TestPanicEndsOnePlayer(t *testing.T) {
 	e := newEndpoint(t)
-	events := faulty{at: "key frame", ended: make(chan error, 2)}
+	events := faulty{at: "key frame", failed: new(atomic.Bool), ended: make(chan error, 2)}
 	player := testkit.NewPlayer(testkit.PlayerConfig{Video: true})
 	left := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())

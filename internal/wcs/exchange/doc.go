@@ -1,7 +1,7 @@
 // Package exchange connects calls between pages of this server that have no SIP server. A page is called by the login of its account;
-// passwords are not looked at, because there is nobody who knows them. If a login is there more than once, the newest one rings.
+// passwords are not checked, because the server knows none. If several pages have the same login, the newest one rings.
 //
-// An Exchange has no goroutine: whoever calls a method of a Phone carries out what follows, events for other pages included. Only the
-// timer of a call that nobody answers runs by itself. The media of both pages belongs to its door. The exchange plays the stream of each
-// page to the other one.
+// An Exchange starts no goroutine. The goroutine that calls a method of a Phone also calls the events that follow, for other pages too. Only the
+// timer of a call that nobody answers runs in a goroutine of its own. The door (package wcs) owns the media of the pages. The exchange plays the
+// stream of each page to the other one.
 package exchange
