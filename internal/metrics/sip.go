@@ -16,7 +16,7 @@ var (
 	sipLost          = desc("sip_packets_lost_total", "RTP packets of phones that did not come.")
 	sipRefused       = desc("sip_packets_refused_total", "Datagrams at the ports of calls that were no media of the phone.", "cause")
 	sipKeyFrames     = desc("sip_key_frame_requests_total", "Requests for a key frame that were sent to phones, by way.", "way")
-	sipDropped       = desc("sip_messages_dropped_total", "SIP messages and connections that were ignored.", "cause")
+	sipDropped       = desc("sip_messages_dropped_total", "SIP messages and connections that were dropped.", "cause")
 )
 
 // callStatuses are the statuses of calls that are not over.

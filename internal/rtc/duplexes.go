@@ -30,7 +30,7 @@ type Duplexes struct {
 	panics panics.Counter
 }
 
-// NewDuplexes makes Duplexes. Whoever made the Connector closes it.
+// NewDuplexes makes Duplexes. The owner of the Connector closes it.
 func NewDuplexes(cfg Config, parts DuplexParts, log *slog.Logger) *Duplexes {
 	return &Duplexes{cfg: cfg, parts: parts, log: log}
 }

@@ -17,7 +17,7 @@ type OwnOffer struct {
 type OwnSection struct {
 	Kind   media.Kind
 	Codecs []*Section // one for each codec, the best first
-	MID    string     // whoever opens the session fills in MID and Sent
+	MID    string     // filled in by the Connector, as is Sent
 	Sent   Sending
 }
 

@@ -35,8 +35,8 @@ type Config struct {
 	LocalCalls bool
 	RingTime   time.Duration // how long such a call rings
 
-	// ClickToCall is for pages that have no account, and for pages of the application clickToCallApp, whose account is not looked at. Without
-	// a callee the former cannot call, and the latter are pages like others.
+	// ClickToCall is for pages that give no account, and for pages of the application clickToCallApp, whatever account they give. If Callee is
+	// empty, pages without an account cannot call, and pages of clickToCallApp use their own accounts.
 	ClickToCall ClickToCall
 
 	MaxSessions   int // open sockets; more are refused with 503
@@ -101,7 +101,7 @@ func DefaultConfig() Config {
 // WarnIfOpen logs a warning if pages call each other without passwords.
 func (c Config) WarnIfOpen(log *slog.Logger) {
 	if c.LocalCalls {
-		log.Warn("pages call each other without passwords: whoever opens a WebSocket takes calls for every login", "setting", "enable_local_videochat")
+		log.Warn("pages call each other without passwords: everybody who opens a WebSocket can take calls for every login", "setting", "enable_local_videochat")
 	}
 }
 

@@ -95,7 +95,7 @@ func answerSession(h Header, wanted time.Duration) (session, []Field) {
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
-// startSession starts the timers anew. Whoever refreshes, a session that nobody refreshed ends somewhat before the peer would end it.
+// startSession starts the timers anew. If neither side refreshes the session, it ends somewhat before the peer would end it.
 func (c *Call) startSession(now time.Time, s session) {
 	c.session.interval, c.session.ours = s.interval, s.ours
 	c.deadlines[refreshTimer], c.deadlines[expiryTimer] = time.Time{}, time.Time{}
