@@ -116,7 +116,7 @@ func leavesRoom(t *testing.T, sdp string) {
 
 // ownOffer is an offer of ours with both kinds, as it is written after the session was opened.
 func ownOffer(terms Terms) *OwnOffer {
-	o := NewOwnOffer(terms)
+	o := newOwnOffer(terms)
 	for i, s := range o.Sections {
 		s.MID = string(rune('0' + i))
 		s.Sent = Sending{Stream: "s", SSRC: uint32(10 * (i + 1))}
@@ -213,7 +213,7 @@ func FuzzParseAnswer(f *testing.F) {
 	f.Add("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=ice-ufrag:a\r\na=ice-pwd:c\r\na=fingerprint:sha-256 AA\r\n" +
 		"m=video 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\n")
 	f.Fuzz(func(t *testing.T, answer string) {
-		o, err := ParseAnswer(answer, own)
+		o, err := parseAnswer(answer, own)
 		if err != nil {
 			if !errors.Is(err, ErrBadAnswer) && !errors.Is(err, ErrNoCommonCodecs) {
 				t.Fatalf("error %v", err)

@@ -72,7 +72,7 @@ func (d *Duplex) Accept(answer string) error {
 	case again:
 		return errors.New("there is no offer that waits for an answer")
 	}
-	parsed, err := ParseAnswer(answer, d.own)
+	parsed, err := parseAnswer(answer, d.own)
 	if err != nil {
 		d.end(err)
 		return err

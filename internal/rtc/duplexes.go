@@ -59,7 +59,7 @@ func (ds *Duplexes) Answer(ctx context.Context, offer Offer, terms Terms, info s
 // Offer makes an offer for a client that is called; Accept takes the client's answer. The caller calls Run. Offer fails with
 // load.ErrFull. It fills in info as Answer does: HasVideo and HasAudio say what was offered.
 func (ds *Duplexes) Offer(ctx context.Context, terms Terms, info stream.Info) (*Duplex, error) {
-	own := NewOwnOffer(terms)
+	own := newOwnOffer(terms)
 	info.HasVideo, info.HasAudio = terms.has(media.Video), terms.has(media.Audio)
 	d, err := ds.make(info)
 	if err != nil {

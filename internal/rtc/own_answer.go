@@ -9,10 +9,10 @@ import (
 	"transponder/internal/media"
 )
 
-// ParseAnswer reads the client's answer to an offer of ours. Of the codecs that the client accepts, it chooses the one that
+// parseAnswer reads the client's answer to an offer of ours. Of the codecs that the client accepts, it chooses the one that
 // the client names first, which the client will send. It ignores the same lines as ParseOffer, and fails with ErrBadAnswer or
 // ErrNoCommonCodecs.
-func ParseAnswer(text string, own *OwnOffer) (*ParsedOffer, error) {
+func parseAnswer(text string, own *OwnOffer) (*ParsedOffer, error) {
 	o, err := reading{sends: true, receives: true, bad: ErrBadAnswer, rank: own.rank, wanted: own.wanted}.parse(text)
 	if err != nil {
 		return nil, err

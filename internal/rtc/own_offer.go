@@ -21,8 +21,8 @@ type OwnSection struct {
 	Sent   Sending
 }
 
-// NewOwnOffer makes an offer: sound first, then pictures. It prefers codecs as ParseCall does.
-func NewOwnOffer(terms Terms) *OwnOffer {
+// newOwnOffer makes an offer: sound first, then pictures. It prefers codecs as ParseCall does.
+func newOwnOffer(terms Terms) *OwnOffer {
 	o := &OwnOffer{}
 	for _, kind := range []media.Kind{media.Audio, media.Video} {
 		if !terms.has(kind) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ErrMediaTimeout means that a phone sends nothing, though it agreed to send.
-var ErrMediaTimeout = errors.New("no media from the phone")
+// errMediaTimeout means that a phone sends nothing, though it agreed to send.
+var errMediaTimeout = errors.New("no media from the phone")
 
 // activity finds out that a phone has stopped sending. It has no clock: times are handed in.
 type activity struct {
@@ -64,5 +64,5 @@ func timeoutError(expected netip.AddrPort, after time.Duration, heard bool, r Re
 	case r.Stranger > 0:
 		hint = fmt.Sprintf("; %d packets came from other addresses; NAT?", r.Stranger)
 	}
-	return fmt.Errorf("%w: no RTP from %s for %v%s", ErrMediaTimeout, from, after, hint)
+	return fmt.Errorf("%w: no RTP from %s for %v%s", errMediaTimeout, from, after, hint)
 }

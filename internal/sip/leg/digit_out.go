@@ -11,8 +11,8 @@ import (
 // Errors of Leg.SendDigits.
 var (
 	ErrNoEvents = errors.New("the phone takes no digits over RTP")
-	ErrDigits   = errors.New("not a digit")
-	ErrQueue    = errors.New("too many digits wait to be sent")
+	errDigits   = errors.New("not a digit")
+	errQueue    = errors.New("too many digits wait to be sent")
 )
 
 const (
@@ -44,7 +44,7 @@ func parseDigits(text string, has func(event int) bool) ([]byte, error) {
 		c := strings.ToUpper(text[i : i+1])
 		event := strings.Index(keys, c)
 		if c != "," && (event < 0 || !has(event)) {
-			return nil, fmt.Errorf("%w: %q", ErrDigits, text[i:i+1])
+			return nil, fmt.Errorf("%w: %q", errDigits, text[i:i+1])
 		}
 		out = append(out, c[0])
 	}
@@ -54,7 +54,7 @@ func parseDigits(text string, has func(event int) bool) ([]byte, error) {
 // push queues digits, all or none.
 func (d *digitWriter) push(digits []byte) error {
 	if len(d.queue)+len(digits) > maxDigits {
-		return fmt.Errorf("%w: %d", ErrQueue, len(d.queue))
+		return fmt.Errorf("%w: %d", errQueue, len(d.queue))
 	}
 	d.queue = append(d.queue, digits...)
 	return nil

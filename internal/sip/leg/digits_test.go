@@ -167,7 +167,7 @@ func TestParseDigits(t *testing.T) {
 		{"é", "", few},
 	} {
 		got, err := parseDigits(tt.text, tt.has)
-		if string(got) != tt.want || (err != nil) != (tt.want == "" && tt.text != "") || err != nil && !errors.Is(err, ErrDigits) {
+		if string(got) != tt.want || (err != nil) != (tt.want == "" && tt.text != "") || err != nil && !errors.Is(err, errDigits) {
 			t.Errorf("%q: %q, %v", tt.text, got, err)
 		}
 	}
@@ -175,7 +175,7 @@ func TestParseDigits(t *testing.T) {
 	if err := d.push(make([]byte, 64)); err != nil {
 		t.Error(err)
 	}
-	if err := d.push([]byte("1")); !errors.Is(err, ErrQueue) {
+	if err := d.push([]byte("1")); !errors.Is(err, errQueue) {
 		t.Errorf("the 65th digit: %v", err)
 	}
 }

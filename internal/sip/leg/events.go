@@ -16,7 +16,7 @@ type Events interface {
 	// KeyFrameMissing reports that the picture has needed a key frame for a second, though the phone was asked by RTCP. It comes again every
 	// two seconds until a key frame comes.
 	KeyFrameMissing()
-	// MediaTimeout reports, once, that the phone sends nothing. The error wraps ErrMediaTimeout and names the address that should send.
+	// MediaTimeout reports, once, that the phone sends nothing. The error names the address that should send.
 	MediaTimeout(error)
 	// StreamEnded reports that a played stream is over. The error wraps rtc.ErrSourceEnded, or says why the stream cannot be played.
 	StreamEnded(error)

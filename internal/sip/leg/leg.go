@@ -152,14 +152,14 @@ func (l *Leg) Publish(src *stream.Source) {
 	l.expect()
 }
 
-// Play lets the phone hear a stream, and see it if we agreed to send pictures; nil: it hears silence. It fails with ErrOwnStream for the
+// Play lets the phone hear a stream, and see it if we agreed to send pictures; nil: it hears silence. It fails for the
 // stream of the call itself.
 func (l *Leg) Play(src *stream.Source) error {
 	l.mu.Lock()
 	own := src != nil && src == l.src
 	l.mu.Unlock()
 	if own {
-		return ErrOwnStream
+		return errOwnStream
 	}
 	l.player.play(src)
 	return nil
@@ -170,6 +170,5 @@ func (l *Leg) Play(src *stream.Source) error {
 func (l *Leg) PlaySound(p SoundPlayer) { l.voice.play(p) }
 
 // SendDigits queues digits: 0 to 9, *, #, A to D, and a comma for a pause of a second. It fails with ErrNoEvents if the phone takes no
-// digits over RTP, with ErrDigits for a character that is no digit or that the phone does not take, and with ErrQueue if more than 64 digits
-// would wait.
+// digits over RTP. It also fails for a character that is no digit or that the phone does not take, and if more than 64 digits would wait.
 func (l *Leg) SendDigits(digits string) error { return l.voice.sendDigits(digits) }

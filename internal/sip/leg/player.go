@@ -15,8 +15,8 @@ import (
 	"transponder/internal/stream"
 )
 
-// ErrOwnStream means that a call was to hear itself.
-var ErrOwnStream = errors.New("this is the stream of the call itself")
+// errOwnStream means that a call was to hear itself.
+var errOwnStream = errors.New("this is the stream of the call itself")
 
 // player plays a stream to the phone: its pictures at once, its sound through the voice. One goroutine executes run; all other methods may
 // be called from any goroutine.

@@ -239,10 +239,10 @@ func TestNoDigits(t *testing.T) {
 	sound = p.soundFlow()
 	sound.Events = &sdp.Type{Number: 101, Codec: sdp.Events, Params: "0-11"}
 	p.agree(sound, nil)
-	if err := p.leg.SendDigits("A"); !errors.Is(err, ErrDigits) {
+	if err := p.leg.SendDigits("A"); !errors.Is(err, errDigits) {
 		t.Errorf("a digit that the phone does not know: %v", err)
 	}
-	if err := p.leg.SendDigits(strings.Repeat("1", 65)); !errors.Is(err, ErrQueue) {
+	if err := p.leg.SendDigits(strings.Repeat("1", 65)); !errors.Is(err, errQueue) {
 		t.Errorf("65 digits: %v", err)
 	}
 }
@@ -291,7 +291,7 @@ func (p *line) queued(t *testing.T, want time.Duration) {
 func TestPlay(t *testing.T) {
 	p := newLine(t)
 	p.answer()
-	if err := p.leg.Play(p.src); !errors.Is(err, ErrOwnStream) {
+	if err := p.leg.Play(p.src); !errors.Is(err, errOwnStream) {
 		t.Errorf("the call's own stream: %v", err)
 	}
 	src := p.other(t, "music")

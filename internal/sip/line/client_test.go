@@ -128,7 +128,7 @@ func TestCancel(t *testing.T) {
 	b.wantGot("180", "200", "487")
 	b.run(2 * time.Minute)
 	b.send(request("CANCEL", 7), overUDP)
-	b.wantGot("180", "200", "487", ErrNoTransaction.Error())
+	b.wantGot("180", "200", "487", errNoTransaction.Error())
 	b.run(time.Minute)
 	b.wantEmpty()
 }

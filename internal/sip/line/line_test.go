@@ -264,7 +264,7 @@ func TestRefused(t *testing.T) {
 	b.Reply(in.request, answerTo(in.request, 486))
 	a.wantResponse(486)
 	a.Send(request("CANCEL", 3), path, a)
-	if m := take(t, a.got); !errors.Is(m.err, ErrNoTransaction) {
+	if m := take(t, a.got); !errors.Is(m.err, errNoTransaction) {
 		t.Errorf("got %+v", m)
 	}
 }

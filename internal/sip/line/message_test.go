@@ -185,7 +185,7 @@ func TestIllegal(t *testing.T) {
 	for name, change := range tests {
 		r := good
 		change(&r)
-		if data, err := writeRequest(&r, "v"); !errors.Is(err, ErrIllegal) {
+		if data, err := writeRequest(&r, "v"); !errors.Is(err, errIllegal) {
 			t.Errorf("%s: got %q, %v", name, data, err)
 		}
 	}
@@ -193,7 +193,7 @@ func TestIllegal(t *testing.T) {
 		"line break in the phrase": {Code: 200, Phrase: "OK\r\nX: 1"},
 		"code":                     {Code: 42},
 	} {
-		if data, err := writeResponse(p, nil); !errors.Is(err, ErrIllegal) {
+		if data, err := writeResponse(p, nil); !errors.Is(err, errIllegal) {
 			t.Errorf("%s: got %q, %v", name, data, err)
 		}
 	}

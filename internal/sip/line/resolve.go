@@ -20,8 +20,8 @@ const (
 	maxAddresses = 4
 )
 
-// ErrNoAddress means that the name of a SIP server leads to no address.
-var ErrNoAddress = errors.New("no address")
+// errNoAddress means that the name of a SIP server leads to no address.
+var errNoAddress = errors.New("no address")
 
 // Resolver asks DNS. net.Resolver is one.
 type Resolver interface {
@@ -103,7 +103,7 @@ func (l *Line) lookupService(ctx context.Context, domain, transport string) ([]n
 	var found []netip.AddrPort
 	for _, record := range records {
 		if record.Target == "." { // the domain says that it has no such service (RFC 2782)
-			return nil, fmt.Errorf("%w: there is no SIP over %s", ErrNoAddress, transport)
+			return nil, fmt.Errorf("%w: there is no SIP over %s", errNoAddress, transport)
 		}
 		addresses, err := l.lookup(ctx, record.Target, record.Port)
 		if err != nil {
@@ -115,7 +115,7 @@ func (l *Line) lookupService(ctx context.Context, domain, transport string) ([]n
 		}
 	}
 	if len(records) > 0 && len(found) == 0 {
-		return nil, ErrNoAddress
+		return nil, errNoAddress
 	}
 	return found, nil
 }
@@ -136,15 +136,15 @@ func (l *Line) lookup(ctx context.Context, host string, port uint16) ([]netip.Ad
 
 // allowed returns the addresses that the policy and the family of our own address leave.
 func (l *Line) allowed(host string, found []netip.AddrPort) ([]netip.AddrPort, error) {
-	refused := ErrNoAddress
+	refused := errNoAddress
 	var allowed []netip.AddrPort
 	for _, remote := range found {
 		address := remote.Addr()
 		switch {
 		case isNobody(address):
-			refused = fmt.Errorf("%s is not the address of a host: %w", address, ErrNoAddress)
+			refused = fmt.Errorf("%s is not the address of a host: %w", address, errNoAddress)
 		case l.bind.IsValid() && l.bind.Is4() != address.Is4():
-			refused = fmt.Errorf("%s cannot be reached from %s: %w", address, l.bind, ErrNoAddress)
+			refused = fmt.Errorf("%s cannot be reached from %s: %w", address, l.bind, errNoAddress)
 		default:
 			if err := l.parts.Allowed(host, remote); err != nil {
 				refused = err

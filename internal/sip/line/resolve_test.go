@@ -108,14 +108,14 @@ func TestFind(t *testing.T) {
 		{"forbidden name", "sip:evil.example", "", "", errForbidden},
 		{"forbidden number", "sip:127.0.0.1", "", "", errForbidden},
 		{"forbidden number within IPv6", "sip:[::ffff:127.0.0.1]", "", "", errForbidden},
-		{"multicast", "sip:multi.example", "", "", ErrNoAddress},
-		{"multicast by maddr", "sip:plain.example;maddr=224.0.1.75", "", "", ErrNoAddress},
-		{"unspecified", "sip:zero.example", "", "", ErrNoAddress},
-		{"no service", "sip:none.example", "udp", "", ErrNoAddress},
-		{"SRV targets without addresses", "sip:lost.example", "udp", "", ErrNoAddress},
-		{"TLS asked for, URI says UDP", "sip:example.com;transport=udp", "tls", "", ErrDowngrade},
-		{"TLS asked for, URI says TCP", "sip:example.com;transport=tcp", "tls", "", ErrDowngrade},
-		{"sips over UDP", "sips:example.com;transport=udp", "", "", ErrDowngrade},
+		{"multicast", "sip:multi.example", "", "", errNoAddress},
+		{"multicast by maddr", "sip:plain.example;maddr=224.0.1.75", "", "", errNoAddress},
+		{"unspecified", "sip:zero.example", "", "", errNoAddress},
+		{"no service", "sip:none.example", "udp", "", errNoAddress},
+		{"SRV targets without addresses", "sip:lost.example", "udp", "", errNoAddress},
+		{"TLS asked for, URI says UDP", "sip:example.com;transport=udp", "tls", "", errDowngrade},
+		{"TLS asked for, URI says TCP", "sip:example.com;transport=tcp", "tls", "", errDowngrade},
+		{"sips over UDP", "sips:example.com;transport=udp", "", "", errDowngrade},
 		{"unknown name", "sip:gone.example", "", "no such host", nil},
 		{"tel", "tel:+4930", "", "begins neither with sip:", nil},
 		{"no host", "sip:bob@", "", "malformed host", nil},
@@ -170,7 +170,7 @@ func TestFamily(t *testing.T) {
 	if got, err := resolveText(l, "sip:both.example", ""); got != "udp 192.0.2.1:5060" {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got, err := resolveText(l, "sip:six.example", ""); !errors.Is(err, ErrNoAddress) {
+	if got, err := resolveText(l, "sip:six.example", ""); !errors.Is(err, errNoAddress) {
 		t.Errorf("got %s, %v", got, err)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// ErrDowngrade means that TLS is asked for, but the URI wants to be reached without it.
-var ErrDowngrade = errors.New("the SIP URI wants a transport that is not encrypted, but TLS is asked for")
+// errDowngrade means that TLS is asked for, but the URI wants to be reached without it.
+var errDowngrade = errors.New("the SIP URI wants a transport that is not encrypted, but TLS is asked for")
 
 // target is what a URI says of the way to it (RFC 3263, 4).
 type target struct {
@@ -65,7 +65,7 @@ func chooseTransport(scheme, said, wanted string) (string, error) {
 	case secure && said == "tcp" && scheme == "sips": // sips with transport=tcp means TLS over TCP (RFC 3261, 26.2.2)
 		return "tls", nil
 	case secure && (said == "udp" || said == "tcp"):
-		return "", ErrDowngrade
+		return "", errDowngrade
 	case secure:
 		return "tls", nil
 	}

@@ -15,8 +15,8 @@ import (
 const maxTransactions = 8192
 
 var (
-	// ErrNoTransaction means that there is no INVITE that a CANCEL could cancel.
-	ErrNoTransaction = errors.New("there is no INVITE to cancel")
+	// errNoTransaction means that there is no INVITE that a CANCEL could cancel.
+	errNoTransaction = errors.New("there is no INVITE to cancel")
 	errFull          = errors.New("too many SIP requests are waiting")
 )
 
@@ -70,7 +70,7 @@ func (t *transactions) send(now time.Time, r *dialog.Request, p Path, o Owner) {
 		t.sendCancel(now, r, o)
 	case !p.Remote.IsValid():
 		t.counts.unsent.Add(1)
-		o.Unsent(r, ErrNoAddress)
+		o.Unsent(r, errNoAddress)
 	case r.Method == "ACK":
 		t.sendACK(r, p, o)
 	case len(t.clients) >= maxTransactions:
@@ -101,7 +101,7 @@ func (t *transactions) sendCancel(now time.Time, r *dialog.Request, o Owner) {
 	invite := t.invites[inviteKeyOf(r)]
 	if invite == nil {
 		t.counts.unsent.Add(1)
-		o.Unsent(r, ErrNoTransaction)
+		o.Unsent(r, errNoTransaction)
 		return
 	}
 	t.start(now, &client{request: r, path: invite.path, owner: o, via: invite.via})

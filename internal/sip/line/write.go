@@ -9,13 +9,13 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// ErrIllegal means that a message has characters that would change its meaning, such as a line break in a field.
-var ErrIllegal = errors.New("illegal characters in a SIP message")
+// errIllegal means that a message has characters that would change its meaning, such as a line break in a field.
+var errIllegal = errors.New("illegal characters in a SIP message")
 
 // writeRequest returns the bytes of a request.
 func writeRequest(r *dialog.Request, via string) ([]byte, error) {
 	if !isToken(r.Method) || r.URI == "" || strings.ContainsAny(r.URI, " <>\"") || strings.ContainsFunc(r.URI, isControl) {
-		return nil, fmt.Errorf("request line of %s: %w", r.Method, ErrIllegal)
+		return nil, fmt.Errorf("request line of %s: %w", r.Method, errIllegal)
 	}
 	b := make([]byte, 0, 1024+len(r.Body))
 	b = append(b, r.Method+" "+r.URI+" SIP/2.0\r\n"...)
@@ -26,7 +26,7 @@ func writeRequest(r *dialog.Request, via string) ([]byte, error) {
 // writeResponse returns the bytes of a response. The vias are those of the request (RFC 3261, 8.2.6.2).
 func writeResponse(p *dialog.Response, vias []string) ([]byte, error) {
 	if p.Code < 100 || p.Code > 699 || strings.ContainsFunc(p.Phrase, isControl) {
-		return nil, fmt.Errorf("status line %d: %w", p.Code, ErrIllegal)
+		return nil, fmt.Errorf("status line %d: %w", p.Code, errIllegal)
 	}
 	b := make([]byte, 0, 1024+len(p.Body))
 	b = append(b, "SIP/2.0 "+strconv.Itoa(p.Code)+" "+p.Phrase+"\r\n"...)
@@ -39,7 +39,7 @@ func writeResponse(p *dialog.Response, vias []string) ([]byte, error) {
 func writeRest(b []byte, header dialog.Header, body []byte) ([]byte, error) {
 	for _, f := range header {
 		if !isToken(f.Name) || !isLegal(f.Value) {
-			return nil, fmt.Errorf("field %q: %w", f.Name, ErrIllegal)
+			return nil, fmt.Errorf("field %q: %w", f.Name, errIllegal)
 		}
 		b = append(b, f.Name+": "+f.Value+"\r\n"...)
 	}
