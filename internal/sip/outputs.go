@@ -145,7 +145,7 @@ func (k *call) agree(a sdp.Agreement, theirs []byte, early bool) {
 	k.record.change(func(i *Info) {
 		i.SDP = sdp.Redact(string(theirs))
 		i.AudioCodec, i.VideoCodec = codecOf(a.Audio), codecOf(a.Video)
-		onHold := holds || k.holds // then the call has what it had before, unless the phone has refused that
+		onHold := holds || k.hold.wanted // then the call has what it had before, unless the phone has refused that
 		i.Audio = a.Audio != nil && (a.Audio.Direction.Receives() || onHold && i.Audio)
 		i.Video = a.Video != nil && (a.Video.Direction.Receives() || onHold && i.Video)
 	})

@@ -173,6 +173,33 @@ func TestHostName(t *testing.T) {
 	}
 }
 
+// TestHostNameTooLate: an address that DNS tells after another agreement is not used.
+func TestHostNameTooLate(t *testing.T) {
+	asked, late := make(chan string, 10), make(chan struct{})
+	p := newLine(t, func(_ *Config, parts *Parts) {
+		parts.Resolve = func(_ context.Context, host string) (netip.Addr, error) {
+			asked <- host
+			if host == "late.example" {
+				<-late
+				return netip.MustParseAddr("127.0.0.9"), nil
+			}
+			return netip.Addr{}, errors.New("no such host")
+		}
+	})
+	sound, picture := p.soundFlow(), p.pictureFlow()
+	sound.Address, picture.Address = "late.example", "other.example"
+	p.agree(sound, picture)
+	<-asked
+	p.agree(p.soundFlow(), picture)
+	close(late)
+	if host := <-asked; host != "other.example" { // the picture comes after the sound
+		t.Errorf("DNS was asked for %s", host)
+	}
+	if got := p.stats(media.Audio).Remote; got != p.audio.addr() {
+		t.Errorf("we send to %v, want %v", got, p.audio.addr())
+	}
+}
+
 // TestDigitsOut: digits replace the sound, under the same SSRC and in the same numbers, with the time at which each begins.
 func TestDigitsOut(t *testing.T) {
 	for _, tt := range []struct {

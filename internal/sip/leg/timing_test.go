@@ -153,7 +153,7 @@ func TestSoundQueue(t *testing.T) {
 		t.Errorf("even: %q", got)
 	}
 	q = soundQueue{}
-	// Bursts of five each 100 ms: the first gaps let more be kept.
+	// Bursts of five each 100 ms leave no gap.
 	got := run(&q, 100, func(i int) {
 		if i%5 == 0 {
 			push(&q, 5, 'a')
@@ -161,6 +161,19 @@ func TestSoundQueue(t *testing.T) {
 	})
 	if late := strings.Count(got[30:], "."); late > 0 {
 		t.Errorf("bursts: %q", got)
+	}
+	q = soundQueue{}
+	// Each gap lets 20 ms more be kept before sound flows again, up to mostWait.
+	push(&q, 2, 'a')
+	if got := run(&q, 3, func(int) {}) + run(&q, 4, func(int) { push(&q, 1, 'b') }); got != "aa...bb" {
+		t.Errorf("after a gap: %q", got)
+	}
+	for range 20 {
+		push(&q, 10, 'a')
+		run(&q, 20, func(int) {})
+	}
+	if got := run(&q, 12, func(int) { push(&q, 1, 'b') }); got != ".........bbb" {
+		t.Errorf("after many gaps: %q", got)
 	}
 	q = soundQueue{}
 	push(&q, 1000, 'a')

@@ -15,8 +15,8 @@ const (
 	maxKnown = 4096
 )
 
-// sender is whom the rates are counted for. Anybody can send datagrams with the address of a peer. So datagrams are counted apart: they cannot
-// have the connections of the peer blocked.
+// sender is a source of requests, for which rates counts. Anybody can send datagrams with the address of a peer. So datagrams and connections of an
+// address are two senders: forged datagrams do not block the connections of the peer.
 type sender struct {
 	addr      netip.Addr
 	datagrams bool

@@ -3,16 +3,16 @@ package line
 import "time"
 
 const (
-	// maxPerSource is how many transactions one IP address may start in a second outside of dialogs. An address that starts more is blocked
-	// for blockTime.
+	// maxPerSource is how many transactions one sender may start in a second outside of dialogs. A sender that starts more is blocked for
+	// blockTime.
 	maxPerSource = 20
 	blockTime    = time.Minute
-	// maxPerSecond is how many transactions all addresses together may start in a second outside of dialogs. It is also the limit for one
-	// address within dialogs: a PBX that restarts ends all calls at once.
+	// maxPerSecond is how many transactions all senders together may start in a second outside of dialogs. It is also the limit for one sender
+	// within dialogs: a PBX that restarts ends all calls at once.
 	maxPerSecond = 200
 )
 
-// rates counts new transactions within the running second. Each of the two maps holds at most maxPerSecond addresses.
+// rates counts new transactions within the running second. Each of the two maps holds at most maxPerSecond senders.
 type rates struct {
 	second time.Time
 	fresh  map[sender]int // outside of dialogs

@@ -67,8 +67,7 @@ func (x *Exchange) do(f func()) {
 	}
 }
 
-// unlocked calls the functions without mu. If one panics, which is told to one page, the others are still called: they are told to other
-// pages.
+// unlocked calls the functions without mu. Each is an event for one page. If one panics, the others are still called.
 func (x *Exchange) unlocked(list []func()) {
 	x.mu.Unlock()
 	defer x.mu.Lock()
