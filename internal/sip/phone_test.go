@@ -117,7 +117,8 @@ func openPhone(t *testing.T) (*server, *page, *phone.Phone) {
 
 // duplex is the media of a page.
 type duplex struct {
-	src *stream.Source
+	src   *stream.Source
+	asked chan struct{} // gets a value when the page is asked for a key frame
 
 	mu     sync.Mutex
 	played []*stream.Source // guarded by mu
@@ -125,12 +126,21 @@ type duplex struct {
 
 func (s *server) duplex() *duplex {
 	s.t.Helper()
-	src, err := s.hub.Private(stream.Info{Name: "page", HasAudio: true})
-	if err != nil {
+	d := &duplex{asked: make(chan struct{}, 1)}
+	var err error
+	if d.src, err = s.hub.Private(stream.Info{Name: "page", HasAudio: true, AskKeyFrame: d.ask}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { src.Close(nil) })
-	return &duplex{src: src}
+	s.t.Cleanup(func() { d.src.Close(nil) })
+	return d
+}
+
+// ask notes that the page is asked for a key frame.
+func (d *duplex) ask() {
+	select {
+	case d.asked <- struct{}{}:
+	default:
+	}
 }
 
 func (d *duplex) Source() *stream.Source { return d.src }
@@ -211,6 +221,11 @@ func TestPageCalls(t *testing.T) {
 	}
 	hold(false, 488, "sendrecv")
 	page.wait(t, "p1 hold failed: the phone refused: 488")
+	again := c.Request("INVITE", "", offer(c, 3, "sendrecv", c.Audio, c.Video))
+	if audio, _ := phone.Of(phone.ReadSDP(again.Body), "audio"); audio.Direction() != "sendonly" {
+		t.Errorf("after a refusal the phone is not on hold any more:\n%s", again.Body)
+	}
+	c.Confirm(again, "")
 	hold(false, 200, "sendrecv")
 	testkit.Eventually(t, 5*time.Second, func() string {
 		if i := s.one(); i.Status != dialog.Established || i.HoldForTransfer {
@@ -223,6 +238,20 @@ func TestPageCalls(t *testing.T) {
 		t.Errorf("INFO is answered by %d", r.Code)
 	}
 	page.wait(t, "p1 digits 9")
+	const wish = `<media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>`
+	select {
+	case <-d.asked: // when the phone began to see the page
+	default:
+	}
+	testkit.Eventually(t, 5*time.Second, func() string { // a page is not asked again at once
+		r := c.Request("INFO", "application/media_control+xml", wish)
+		select {
+		case <-d.asked:
+			return ""
+		default:
+			return fmt.Sprintf("the page is not asked for a key frame; INFO is answered by %d", r.Code)
+		}
+	})
 	if err := page.Transfer("p1", "eve"); err != nil {
 		t.Fatal(err)
 	}

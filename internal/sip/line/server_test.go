@@ -43,6 +43,25 @@ func TestAnswersToIncomingInvite(t *testing.T) {
 		}
 		b.wantEmpty()
 	})
+	t.Run("an ACK before any final response", func(t *testing.T) {
+		b := newRig(t)
+		b.receive(fromA, incoming("INVITE", 1, via))
+		b.receive(fromA, incoming("ACK", 1, via))
+		if got := b.tx.counts.unmatched.Load(); got != 1 || len(b.inbound) != 1 {
+			t.Errorf("%d unmatched, %d requests came in, want 1 and 1", got, len(b.inbound))
+		}
+	})
+	t.Run("the address of a caller is known once the call is accepted", func(t *testing.T) {
+		b := newRig(t)
+		b.receive(fromA, incoming("INVITE", 1, via))
+		b.reply(b.inbound[0], 180)
+		if b.tx.gate.knows(b.now, peerA.Addr()) {
+			t.Error("it is known while the phone rings")
+		}
+		if b.reply(b.inbound[0], 200); !b.tx.gate.knows(b.now.Add(knownFor-1), peerA.Addr()) || b.tx.gate.knows(b.now.Add(knownFor), peerA.Addr()) {
+			t.Error("it is not known for an hour")
+		}
+	})
 	t.Run("a refusal without an ACK", func(t *testing.T) {
 		b := newRig(t)
 		b.receive(fromA, incoming("INVITE", 1, via))
