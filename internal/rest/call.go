@@ -155,7 +155,7 @@ func (s *Server) terminateCall(_ context.Context, f *fields) (any, error) {
 	return nil, s.parts.Calls.Terminate(id)
 }
 
-// digitWays are the ways of sending digits that a request may name; "": that of the settings.
+// digitWays are the ways of sending digits that a request may name; "": the way of the settings.
 var digitWays = map[string]sip.Digits{
 	"": "", "RFC2833": sip.DigitsRTP, "INFO": sip.DigitsInfo, "INFO_RELAY": sip.DigitsInfoRelay,
 }

@@ -2,7 +2,7 @@ package rtc
 
 // JitterBufferStats are the figures of one received stream, or the sums of several.
 type JitterBufferStats struct {
-	Packets, Bytes int64 // received; bytes are those of payloads
+	Packets, Bytes int64 // received; bytes of payloads
 	Lost           int64 // packets given up
 	Late           int64 // packets that came after they were given up
 	Duplicate      int64 // packets that came twice

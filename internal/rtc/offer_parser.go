@@ -46,7 +46,7 @@ func ParsePlay(text string, tracks ...*media.Track) (*ParsedOffer, error) {
 
 // ParseCall reads an offer of media both ways, and chooses one codec for each section that sends or receives. It prefers the
 // codecs of terms, then H.264 to VP8 and Opus to G.711. It leaves out codecs that other media cannot be transcoded to. It
-// refuses sections of other kinds than those of terms. It ignores the same lines, and fails with the same errors, as
+// refuses sections whose kind the terms exclude. It ignores the same lines, and fails with the same errors, as
 // ParseOffer.
 func ParseCall(text string, terms Terms) (*ParsedOffer, error) {
 	rank := func(f *format, k media.Kind) (media.Codec, int) { return f.rankCall(k, terms) }

@@ -1,9 +1,9 @@
 // Package sip makes and takes SIP calls. A call is a stream like any other: what the phone sends is published in the hub, and what the
 // phone hears and sees is played from the hub.
 //
-// Calls holds all calls. The doors ask it for calls: rest for those of its API, wcs for those of pages. One goroutine runs each call; it owns
-// the state machine of the call (package dialog), the media sockets (package leg) and the stream. Package line sends and receives
-// the messages, package sdp reads and writes offers and answers. The door that made a call learns what happens from Info or from events.
+// Calls holds all calls. Package rest asks Calls for the calls of its API, and package wcs for the calls of pages. One goroutine runs each call;
+// it owns the state machine of the call (package dialog), the media sockets (package leg) and the stream. Package line sends and receives
+// the messages, package sdp reads and writes offers and answers. Package rest learns what happens from Info, package wcs from PhoneEvents.
 //
 // Calls.Run runs everything here and joins it. At the end it hangs up every call, then removes the registrations.
 //

@@ -8,7 +8,7 @@ import (
 	"transponder/internal/sip/leg"
 )
 
-// record is what other goroutines than that of the call may see of the call. Any goroutine may use it.
+// record is what all goroutines may see of a call. Any goroutine may use it.
 type record struct {
 	mu    sync.Mutex
 	info  Info                    // guarded by mu; without the figures of media

@@ -40,7 +40,7 @@ func routeTo(a Account, callee, visibleName string) (route, error) {
 	if r.proxy != "" {
 		return r, nil
 	}
-	// Without a proxy the call goes to the host of the callee. The port of the account is that of the account's domain.
+	// Without a proxy the call goes to the host of the callee. The port of the account belongs to the account's domain.
 	if to.port == 0 && strings.EqualFold(to.host, r.from.host) {
 		r.callee.port = a.Port
 	}
@@ -86,7 +86,7 @@ func routeOf(a Account) (route, error) {
 	if proxy.port == 0 {
 		proxy.port = a.Port
 	}
-	r.callee.port = r.from.port // the port of the account is that of the proxy
+	r.callee.port = r.from.port // the port of the account belongs to the proxy
 	r.transport = cmp.Or(a.Transport, proxy.transport, "udp")
 	r.setHop(proxy)
 	r.proxy = "<" + r.hop + ";lr>"

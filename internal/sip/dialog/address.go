@@ -9,7 +9,7 @@ type Address struct {
 }
 
 // ParseAddress reads both forms: <sip:a@b;lr>;tag=c, with or without a name before it, and sip:a@b;tag=c. Parameters after a URI without
-// angle brackets are those of the Address (RFC 3261, 20).
+// angle brackets belong to the Address, not to the URI (RFC 3261, 20).
 func ParseAddress(value string) Address {
 	parts := split(value, ';')
 	first := parts[0]

@@ -67,7 +67,7 @@ func (d *digitWriter) busy() bool { return d.active || d.pause > 0 || len(d.queu
 func (d *digitWriter) drop() { d.queue, d.active, d.pause = nil, false, 0 }
 
 // next makes one step of digitStep. It returns the payload of the packet to send now, nil in a pause; start is true at the first packet of
-// an event. clock is that of the event's type. The payload is valid until the next call.
+// an event. clock is the RTP clock of events, in Hz. The payload is valid until the next call.
 func (d *digitWriter) next(clock int) (payload []byte, start bool) {
 	if !d.active && d.pause <= 0 {
 		c := d.queue[0]

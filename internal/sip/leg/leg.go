@@ -16,7 +16,7 @@ import (
 // Options say for which call a leg is.
 type Options struct {
 	Name         string     // of the call, for logs
-	Bind         netip.Addr // the address of ours that the phone sees; an unspecified one will do. Its family is that of the call
+	Bind         netip.Addr // the address of ours that the phone sees; an unspecified one will do. The media has the same family
 	Audio, Video bool       // what the call can have
 	Events       Events
 }

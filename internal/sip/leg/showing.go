@@ -49,7 +49,7 @@ func (s *showing) open() {
 	s.reader = s.src.NewReader(cfg)
 }
 
-// nextPicture returns the RTP time of a picture that is sent now, after those of another stream.
+// nextPicture returns the RTP time of a picture that is sent now, after the pictures of another stream.
 func (p *player) nextPicture(codec media.Codec) uint32 {
 	if p.pictureSent == 0 {
 		return random32()
@@ -79,7 +79,7 @@ func (s *showing) send(ctx context.Context, f media.Frame) error {
 	if s.packets == nil {
 		return nil
 	}
-	// RTP has no order of decoding besides that of showing, so B-frames cannot be sent.
+	// An RTP time says when a picture is shown, and phones decode pictures in the order in which they come. So B-frames cannot be sent.
 	if f.Track.Codec != s.picture.codec || f.Delay != 0 && !s.pictureMade {
 		s.transcodePicture()
 		return nil

@@ -20,7 +20,7 @@ type TrackStats struct {
 	Latched bool           // the phone has sent from Remote
 	Remote  netip.AddrPort // where we send to; not valid if unknown
 
-	Packets, Bytes int64 // received from the phone; bytes are those of payloads
+	Packets, Bytes int64 // received from the phone; bytes of payloads
 	Lost           int64
 	Jitter         time.Duration
 	Refused        Refused

@@ -112,7 +112,7 @@ func (g *gate) admitsDatagram(now time.Time, data []byte, source netip.AddrPort)
 	return g.admits(now, source, "udp") && len(bytes.Trim(data, "\r\n\x00")) > 0
 }
 
-// methods are the methods that are parsed: those of RFC 3261 and of the extensions that phones and PBXs use. A request that we do not support
+// methods are the methods that are parsed: the methods of RFC 3261 and of the extensions that phones and PBXs use. A request that we do not support
 // gets an error response from package dialog or sip, unless it comes from a stranger.
 var methods = []string{
 	"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "NOTIFY", "REFER", "PRACK", "REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH",

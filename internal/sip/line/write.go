@@ -23,7 +23,7 @@ func writeRequest(r *dialog.Request, via string) ([]byte, error) {
 	return writeRest(b, r.Header, r.Body)
 }
 
-// writeResponse returns the bytes of a response. The vias are those of the request (RFC 3261, 8.2.6.2).
+// writeResponse returns the bytes of a response. vias are the entries of Via in the request (RFC 3261, 8.2.6.2).
 func writeResponse(p *dialog.Response, vias []string) ([]byte, error) {
 	if p.Code < 100 || p.Code > 699 || strings.ContainsFunc(p.Phrase, isControl) {
 		return nil, fmt.Errorf("status line %d: %w", p.Code, errIllegal)
