@@ -33,9 +33,10 @@ type Calls struct {
 	policy policy
 	log    *slog.Logger
 
-	line  signalling
-	legs  mediaPorts
-	peers peers
+	line       signalling
+	legs       mediaPorts
+	peers      peers
+	registrars registrars
 
 	arrivals chan arrival // taken by Run
 	panics   panics.Counter

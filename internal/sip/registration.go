@@ -33,6 +33,8 @@ type registration struct {
 	kept    netip.AddrPort // the registrar's address that ways.release is for
 	told    bool           // the page knows that it is registered
 
+	answered bool // the registrar has said anything
+
 	users int // guarded by Calls.mu; calls that use it, and one more if the server keeps it for incoming calls
 
 	inbox   chan func(now time.Time)
@@ -193,6 +195,10 @@ func (g *registration) Response(r *dialog.Response, o line.Origin) {
 		g.ways.heard = o
 		g.meet(o.Source.Addr())
 		g.keep()
+		if !g.answered {
+			g.answered = true
+			g.calls.registrars.answered(g.ways.first.Remote.Addr())
+		}
 		g.machine.Response(now, r)
 	})
 }

@@ -38,6 +38,8 @@ func (g *registration) live(ctx context.Context) error {
 	if !g.find(ctx) {
 		return nil
 	}
+	registrar := g.ways.first.Remote.Addr()
+	defer func() { g.calls.registrars.leave(registrar, g.answered) }()
 	g.keep()
 	g.meet(g.ways.first.Remote.Addr())
 	cfg := g.calls.cfg
@@ -103,6 +105,9 @@ func (g *registration) resolve(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
 	defer cancel()
 	g.ways.first, err = g.calls.line.Resolve(ctx, g.route.hop, g.route.transport)
+	if err == nil && !g.calls.registrars.enter(g.ways.first.Remote.Addr()) {
+		return errSilent
+	}
 	return err
 }
 

@@ -132,7 +132,7 @@ func memoryOf(t *testing.T, s *server) int {
 // What the policy forbids is refused before a packet is sent, and the log says it.
 func TestSIPPolicy(t *testing.T) {
 	t.Parallel()
-	s := startSIP(t, "push_deny_private=true")
+	s := startSIP(t, "push_deny_private=true", `sip_denied_callees=^(00|\+)`)
 	p := phone.New(t, phone.Config{})
 	good := map[string]any{"callId": "p1", "callee": "sip:bob@192.0.2.7", "sipLogin": "alice", "sipDomain": "192.0.2.7", "toStream": "p1"}
 	for name, tt := range map[string]struct {
@@ -146,6 +146,13 @@ func TestSIPPolicy(t *testing.T) {
 		"long callee":        {"callee", strings.Repeat("b", 300), http.StatusBadRequest},
 		"line end in name":   {"visibleName", "Bob\r\nX-Evil: 1", http.StatusBadRequest},
 		"line end in login":  {"sipLogin", "a\r\nX: y", http.StatusBadRequest},
+		"escaped line end":   {"callee", "sip:bob%0d%0aRoute:x@192.0.2.7", http.StatusBadRequest},
+		"denied number":      {"callee", "sip:0%20049@192.0.2.7", http.StatusForbidden},
+		"denied, parameter":  {"callee", "sip:00;ext=1@192.0.2.7", http.StatusForbidden},
+		"mapped loopback":    {"callee", "sip:bob@[::ffff:127.0.0.1]", http.StatusForbidden},
+		"NAT64 loopback":     {"sipOutboundProxy", "[64:ff9b::7f00:1]", http.StatusForbidden},
+		"multicast":          {"sipOutboundProxy", "224.0.1.75", http.StatusForbidden},
+		"maddr":              {"callee", "sip:bob@192.0.2.7;maddr=127.0.0.1", http.StatusBadRequest},
 		"no callId":          {"callId", "", http.StatusBadRequest},
 		"no callee":          {"callee", "", http.StatusBadRequest},
 		"bad transport":      {"sipTransport", "sctp", http.StatusBadRequest},
