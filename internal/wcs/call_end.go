@@ -9,7 +9,7 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// failIf ends the call if there is an error, unless the call is to end anyway: the cause of that counts then.
+// failIf ends the call if there is an error. If the call is to end anyway, next does that, with the cause of ctx.
 func (c *call) failIf(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
 		c.fail(err)
@@ -57,7 +57,7 @@ func (c *call) leave(why dialog.Reason, info string) {
 	}
 }
 
-// finish sends the final status. The id is free before.
+// finish frees the id of the call, then sends the final status.
 func (c *call) finish(status callState, info string) {
 	if !c.to(status) {
 		return
@@ -72,7 +72,7 @@ func (c *call) finish(status callState, info string) {
 	c.log.Info("call ended", "status", string(status), "info", info)
 }
 
-// outcomeOfCall returns what a call that ended for a cause on this side is called: the status, the reason for the other side, and words.
+// outcomeOfCall returns the status of a call that ended for a cause on this side, the reason that the other side is told, and words for people.
 func outcomeOfCall(cause error) (callState, dialog.Reason, string) {
 	_, info := outcome(cause)
 	switch {
