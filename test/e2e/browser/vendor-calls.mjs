@@ -230,13 +230,14 @@ const sipTests = {
     await phone.shows("#callStatus", "ESTABLISHED");
     await phone.receives({ pictures: true });
     await phone.shoot("phone-video-sip");
+    await phone.page.waitForTimeout(2000); // the microphone beeps once a second, and bob records until he is on hold
     await phone.press("#holdBtn");
     await phone.until("the button to unhold can be pressed", () => !document.querySelector("#holdBtn").disabled);
     await phone.press("#holdBtn");
     await phone.until("the button to hold can be pressed", () => !document.querySelector("#holdBtn").disabled);
     await phone.receives({ pictures: true });
     await phone.page.evaluate(() => globalThis.currentCall.sendDTMF("5")); // the page has no button for that
-    await phone.page.waitForTimeout(2000); // the fake microphone beeps once a second, and bob is to hear it
+    await phone.page.waitForTimeout(500);
     await phone.press("#callBtn"); // which hangs up now
     await phone.shows("#callStatus", "FINISH");
     await phone.call("nobody");
