@@ -88,3 +88,16 @@ func TestNameOfIncomingStream(t *testing.T) {
 		}
 	}
 }
+
+// Each incoming call gets a name of its own. A misspelt part would give all calls the same name.
+func TestPatternOfIncomingStreams(t *testing.T) {
+	for pattern, want := range map[string]bool{
+		"": true, "{user}": true, "a-{user}-{caller}": true, "door": false, "{usr}": false, "{user}-{callee}": false, "{user": false, "{{user}": false,
+	} {
+		cfg := DefaultConfig()
+		cfg.IncomingStream = pattern
+		if err := cfg.Validate(); (err == nil) != want {
+			t.Errorf("%q: %v", pattern, err)
+		}
+	}
+}

@@ -152,10 +152,17 @@ func (c Config) Validate() error {
 	if !plain(c.UserAgent) {
 		errs = append(errs, errors.New("user_agent is too long, or holds a control character"))
 	}
-	if c.IncomingStream != "" && !strings.Contains(c.IncomingStream, "{") {
-		errs = append(errs, errors.New("sip_incoming_stream must contain {user} or {caller}: each call needs a stream of its own"))
+	if c.IncomingStream != "" && !usablePattern(c.IncomingStream) {
+		errs = append(errs, fmt.Errorf("sip_incoming_stream must contain {user} or {caller}, and no other braces, not %q: each call needs a "+
+			"stream of its own", c.IncomingStream))
 	}
 	return errors.Join(errs...)
+}
+
+// usablePattern reports whether incoming calls get names of their own by a pattern. A name that is misspelt stays as it is.
+func usablePattern(pattern string) bool {
+	rest := strings.NewReplacer("{user}", "", "{caller}", "").Replace(pattern)
+	return rest != pattern && !strings.ContainsAny(rest, "{}")
 }
 
 func (s Server) validate() error {

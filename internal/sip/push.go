@@ -3,6 +3,7 @@ package sip
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"transponder/internal/transponder"
@@ -13,6 +14,15 @@ func pushOf(info Info, r Request, callee address) transponder.Request {
 	return transponder.Request{
 		StreamName: info.StreamName, URL: r.RTMPURL, TargetName: pushedName(r, callee), Options: transponder.Options{Picture: r.Picture},
 	}
+}
+
+// ownMember gives an error of the push the name that the member has in a request for a call.
+func ownMember(err error) error {
+	var bad *transponder.RequestError
+	if errors.As(err, &bad) && bad.Field == "options.picture" {
+		return &RequestError{"picture", bad.Reason}
+	}
+	return err
 }
 
 // title returns what people call the other side of a call.

@@ -48,6 +48,9 @@ func (c *Calls) plan(r Request) (*call, error) {
 	if !w.audio && !w.video {
 		return nil, &RequestError{"hasAudio, hasVideo", "a call needs sound or pictures"}
 	}
+	if r.RTMPURL == "" && (r.RTMPStream != "" || r.Picture != "") {
+		return nil, &RequestError{"rtmpUrl", "it is missing, and rtmpStream and picture belong to the push to it"}
+	}
 	account := c.cfg.complete(r.Account)
 	way, err := c.plannedRoute(account, r.Callee, r.VisibleName)
 	if err != nil {
@@ -141,7 +144,7 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 	if r.RTMPURL != "" {
 		push, err := c.parts.Pushes.Start(ctx, pushOf(info, r, k.route.callee))
 		if err != nil {
-			return err
+			return ownMember(err)
 		}
 		k.push = push.ID
 		undo = append(undo, func() { c.endPush(ctx, push.ID) })

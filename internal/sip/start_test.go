@@ -87,6 +87,8 @@ func TestRefusedRequests(t *testing.T) {
 		{"long id", func(r *Request) { r.CallID = strings.Repeat("x", 252) }, nil, "callId"},
 		{"no callee", func(r *Request) { r.Callee = "" }, nil, "callee"},
 		{"nothing to hear or see", func(r *Request) { r.Audio = false }, nil, "hasAudio, hasVideo"},
+		{"name of no push", func(r *Request) { r.RTMPURL, r.RTMPStream = "", "show" }, nil, "rtmpUrl"},
+		{"picture of no push", func(r *Request) { r.RTMPURL, r.Picture = "", "card" }, nil, "rtmpUrl"},
 		{"header in the name", func(r *Request) { r.VisibleName = "a\r\nX: y" }, nil, "visibleName"},
 	}
 	s := newServer(t, func(c *Config) { c.DeniedCallees = "^00" })
@@ -116,7 +118,7 @@ func TestRefusedRequests(t *testing.T) {
 	s.pushes.refuse = nil
 	s.start(good) // all that was refused is free
 	p.Reply(p.Await("INVITE"), phone.Reply{Code: 486})
-	if turned := s.Stats().Turned; turned["policy"] != 2 || turned["duplicate"] != 5 || turned["request"] != 6 {
+	if turned := s.Stats().Turned; turned["policy"] != 2 || turned["duplicate"] != 5 || turned["request"] != 8 {
 		t.Errorf("turned away: %v", turned)
 	}
 }
@@ -169,5 +171,16 @@ func TestFilter(t *testing.T) {
 		if f.matches(i) {
 			t.Errorf("%+v matches", f)
 		}
+	}
+}
+
+// A request for a call names the picture of its push by another name than a request for a push.
+func TestPictureOfPushRefused(t *testing.T) {
+	var bad *RequestError
+	if err := ownMember(&transponder.RequestError{Field: "options.picture", Reason: "no such file"}); !errors.As(err, &bad) || bad.Field != "picture" {
+		t.Errorf("%v, want the member picture", err)
+	}
+	if err := ownMember(transponder.ErrDuplicate); !errors.Is(err, transponder.ErrDuplicate) {
+		t.Errorf("%v, want the error of the push", err)
 	}
 }

@@ -61,7 +61,7 @@ func (c Config) Validate() error {
 		KeyFrameGapRange.Check("pause between requests for a key frame", c.KeyFrameGap),
 	}
 	if first := evenPort(c.PortFrom); c.PortTo < first+3 {
-		errs = append(errs, fmt.Errorf("media ports of calls from %d to %d have no room for a call with sound and picture", c.PortFrom, c.PortTo))
+		errs = append(errs, fmt.Errorf("port_from=%d and port_to=%d have no room for a call with sound and picture, which takes four ports", c.PortFrom, c.PortTo))
 	}
 	if c.Strict && c.LearnAny {
 		errs = append(errs, errors.New("the address of a phone is either learned from anybody or never learned"))

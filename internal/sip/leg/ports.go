@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNoPorts means that every pair of the range is in use.
-var ErrNoPorts = errors.New("no media port is free")
+var ErrNoPorts = errors.New("no media port is free: port_from and port_to allow too few for so many calls")
 
 const (
 	// tries limits how many pairs one call tries to open: other programs may have some.

@@ -47,7 +47,7 @@ func (l *Line) open(ctx context.Context) error {
 	}
 	s, err := l.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("listen for SIP: %w", err)
+		return fmt.Errorf("listen for SIP at sip_port or sip_tls_port: %w", err)
 	}
 	l.sockets = s
 	l.log.Info("SIP listens", "address", s.udp.LocalAddr().String(), "tls", s.ports().tls)

@@ -9,6 +9,7 @@ import (
 	_ "image/jpeg" // stills are JPEG or PNG files
 	_ "image/png"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -136,6 +137,8 @@ func (s *Stills) open(name string) (*os.File, os.FileInfo, error) {
 	defer root.Close()
 	info, err := root.Stat(name) // before Open, which would block on a pipe without a writer
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, fmt.Errorf("%q %w: there is no such file in media_dir", name, ErrStill)
 	case err != nil:
 		return nil, nil, fmt.Errorf("%q %w: %w", name, ErrStill, err)
 	case !info.Mode().IsRegular() || info.Size() > maxStillBytes:
