@@ -89,6 +89,10 @@ test("an outgoing call from the offer to the end", async (t) => {
   assert.equal(await answered, call);
   call.sendDTMF(12, "INFO");
   assert.deepEqual(socket.last("sendDtmf"), { callId: call.id(), type: "INFO", dtmf: "12" });
+  let keys = "";
+  call.on("DTMF", (pressed) => (keys += pressed));
+  socket.say("notifyDtmf", { callId: call.id(), dtmf: "5#" });
+  assert.equal(keys, "5#");
   const held = call.hold();
   assert.deepEqual(socket.last("hold"), { callId: call.id() });
   say("hold", "HOLD");

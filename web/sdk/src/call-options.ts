@@ -78,6 +78,8 @@ export interface AnswerOptions extends TalkOptions {
 export type CallEvents = { [S in keyof typeof CALL_STATUS]: [call: Call] } & {
   /** The progress of `call.transfer`. Not in the vendor's SDK. */
   TRANSFER: [transfer: Transfer];
+  /** The other side pressed these keys. Not in the vendor's SDK. */
+  DTMF: [keys: string];
 };
 
 /** The events of `session.on` with calls. */

@@ -238,6 +238,9 @@ export class Call extends Emitter<CallEvents> {
       case "setRemoteSDP":
         this._attempt?.accept(String(sdp)).catch((error) => this._broken(error));
         break;
+      case "notifyDtmf":
+        this._fire("DTMF", String(data.dtmf));
+        break;
       case "notifyTransferEvent":
         this._fire("TRANSFER", data as Transfer);
         data.status === "COMPLETED" && this._transferred.answer(this);
