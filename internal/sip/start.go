@@ -215,6 +215,9 @@ func (c *Calls) begin(ctx context.Context, k *call) error {
 	case c.isElsewhere(k):
 	case k.registration != nil:
 		k.credentials = k.registration.credentials
+		if k.invite != nil {
+			k.credentials = line.Confined(k.credentials)
+		}
 	default:
 		k.credentials = credentialsOf(k.account)
 	}

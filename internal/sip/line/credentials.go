@@ -13,7 +13,7 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// maxNonces is how many nonces are counted: a registrar and a proxy have one each, and change it now and then.
+// maxNonces is how many nonces are counted, and realms known: a registrar and a proxy have one each, and change the nonce now and then.
 const maxNonces = 16
 
 var errChallenge = errors.New("no digest challenge that can be answered")
@@ -27,6 +27,7 @@ type credentials struct {
 
 	mu     sync.Mutex
 	nonces []nonceCount // guarded by mu, the oldest first
+	realms []string     // guarded by mu; that were answered, the oldest first
 }
 
 type nonceCount struct {
@@ -40,8 +41,28 @@ func Credentials(login, password string) dialog.Credentials {
 	return &credentials{login: login, password: password}
 }
 
+// Confined returns credentials that answer only for realms for which c has answered before, such as the realm of the registrar. Incoming calls
+// use them: the caller may challenge a request of ours, such as BYE, and could try passwords at leisure on the answer.
+func Confined(c dialog.Credentials) dialog.Credentials {
+	if own, ok := c.(*credentials); ok {
+		return confined{own}
+	}
+	return c
+}
+
+type confined struct{ *credentials }
+
+// Authorize answers the strongest challenge of a known realm.
+func (c confined) Authorize(challenges []string, method, uri string, body []byte) (string, error) {
+	return c.answer(slices.DeleteFunc(parseChallenges(challenges), func(x *digest.Challenge) bool { return !c.knows(x.Realm) }), method, uri, body)
+}
+
 // Authorize answers the strongest challenge.
 func (c *credentials) Authorize(challenges []string, method, uri string, body []byte) (string, error) {
+	return c.answer(parseChallenges(challenges), method, uri, body)
+}
+
+func (c *credentials) answer(challenges []*digest.Challenge, method, uri string, body []byte) (string, error) {
 	best := strongest(challenges)
 	if best == nil {
 		return "", errChallenge
@@ -53,7 +74,26 @@ func (c *credentials) Authorize(challenges []string, method, uri string, body []
 	if err != nil {
 		return "", err
 	}
+	c.learn(best.Realm)
 	return answer.String(), nil
+}
+
+func (c *credentials) knows(realm string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.realms, realm)
+}
+
+func (c *credentials) learn(realm string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.realms, realm) {
+		return
+	}
+	c.realms = append(c.realms, realm)
+	if len(c.realms) > maxNonces {
+		c.realms = slices.Delete(c.realms, 0, 1)
+	}
 }
 
 // count returns how often the nonce was used, with this time (RFC 7616, 3.4).
@@ -73,12 +113,22 @@ func (c *credentials) count(nonce string) int {
 	return used.n
 }
 
-// strongest returns the challenge with the strongest digest, nil if we know none. Among equals the first counts.
-func strongest(challenges []string) *digest.Challenge {
+// parseChallenges reads the challenges that can be answered.
+func parseChallenges(values []string) []*digest.Challenge {
+	var known []*digest.Challenge
+	for _, value := range values {
+		if c := parseChallenge(value); c != nil {
+			known = append(known, c)
+		}
+	}
+	return known
+}
+
+// strongest returns the challenge with the strongest digest, nil if there is none. Among equals the first counts.
+func strongest(challenges []*digest.Challenge) *digest.Challenge {
 	var best *digest.Challenge
-	for _, value := range challenges {
-		c := parseChallenge(value)
-		if c != nil && (best == nil || rank(c) < rank(best)) {
+	for _, c := range challenges {
+		if best == nil || rank(c) < rank(best) {
 			best = c
 		}
 	}

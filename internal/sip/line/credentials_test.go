@@ -136,3 +136,32 @@ func FuzzChallenge(f *testing.F) {
 		}
 	})
 }
+
+// Confined credentials answer only for the realms that the account has met.
+func TestConfined(t *testing.T) {
+	c := Credentials("bob", "zanzibar")
+	within := Confined(c)
+	stranger := `Digest realm="evil", nonce="n9", qop="auth"`
+	if answer, err := within.Authorize([]string{md5Challenge}, "BYE", "sip:a", nil); err == nil {
+		t.Errorf("before the registrar has asked: %s", answer)
+	}
+	if _, err := c.Authorize([]string{md5Challenge}, "REGISTER", "sip:a", nil); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := within.Authorize([]string{stranger, md5Challenge}, "BYE", "sip:a", nil)
+	if err != nil || strings.Contains(answer, "evil") {
+		t.Errorf("for the realm of the registrar: %q, %v", answer, err)
+	}
+	if answer, err := within.Authorize([]string{stranger}, "BYE", "sip:a", nil); err == nil {
+		t.Errorf("for another realm: %s", answer)
+	}
+	for i := range 2 * maxNonces {
+		_, _ = c.Authorize([]string{fmt.Sprintf(`Digest realm="r%d", nonce="n", qop="auth"`, i)}, "REGISTER", "sip:a", nil)
+	}
+	if n := len(c.(*credentials).realms); n != maxNonces {
+		t.Errorf("%d realms are kept, want %d", n, maxNonces)
+	}
+	if Confined(nil) != nil {
+		t.Error("an account without a password has credentials")
+	}
+}
