@@ -27,7 +27,7 @@ func (c *Calls) InjectStream(id, name string) error {
 			return err
 		}
 		if k.hears.stream != "" {
-			return fmt.Errorf("%w: %q is injected already", ErrState, k.hears.stream)
+			return fmt.Errorf("%w: %q is injected already, and has to be terminated first", ErrState, k.hears.stream)
 		}
 		return k.play(src, name)
 	})

@@ -167,7 +167,7 @@ func (c *Calls) reserve(k *call) error {
 	case len(c.live) >= c.cfg.MaxCalls:
 		return fmt.Errorf("%w: %d at a time", ErrTooMany, c.cfg.MaxCalls)
 	case k.invite == nil && !c.rate.take(now, k.route.callee.identity()):
-		return fmt.Errorf("%w: %d a minute, %d of them to one callee", ErrTooMany, c.cfg.CallsPerMinute, perCallee)
+		return fmt.Errorf("%w: sip_startup_rate allows %d a minute, and %d of them may go to one callee", ErrTooMany, c.cfg.CallsPerMinute, perCallee)
 	}
 	c.live = append(c.live, k)
 	if k.pair != "" {
