@@ -130,7 +130,7 @@ func (c *Calls) stop() {
 	}
 	c.mu.Unlock()
 	for _, k := range calls {
-		k.hangUp(dialog.ReasonHungUp, "the server is stopping")
+		k.leave("the server is stopping")
 	}
 	await(calls, func(k *call) <-chan struct{} { return k.quiet }, hangUpLimit)
 	for _, g := range registrations {

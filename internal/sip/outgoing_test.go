@@ -235,6 +235,9 @@ func TestStop(t *testing.T) {
 	if took := <-done; took > hangUpLimit {
 		t.Errorf("the end took %v though the phones have answered", took)
 	}
+	if log := s.log.String(); !strings.Contains(log, "call=talks status=FINISH reason=hung_up") || !strings.Contains(log, "call=rings status=FINISH reason=cancelled") {
+		t.Error("the reasons do not fit: a call that was answered is hung up, and a call that rings is cancelled")
+	}
 	if err := s.Start(t.Context(), Request{CallID: "late", Callee: talking.URI("bob"), Audio: true}); err != ErrStopping {
 		t.Errorf("a call starts after the end: %v", err)
 	}

@@ -165,7 +165,7 @@ func (c *Calls) reserve(k *call) error {
 	case k.pair != "" && c.pushed[k.pair] != nil:
 		return ErrPushed
 	case len(c.live) >= c.cfg.MaxCalls:
-		return fmt.Errorf("%w: %d at a time", ErrTooMany, c.cfg.MaxCalls)
+		return fmt.Errorf("%w: sip_max_calls allows %d at a time", ErrTooMany, c.cfg.MaxCalls)
 	case k.invite == nil && !c.rate.take(now, k.route.callee.identity()):
 		return fmt.Errorf("%w: sip_startup_rate allows %d a minute, and %d of them may go to one callee", ErrTooMany, c.cfg.CallsPerMinute, perCallee)
 	}
