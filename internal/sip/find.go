@@ -7,7 +7,8 @@ import (
 	"transponder/internal/sip/dialog"
 )
 
-// Find returns the calls that match, oldest first. A call that has ended is found for 10 s more.
+// Find returns the calls that match: first the calls that go on, then those that have ended, each oldest first. A call that has ended is found for
+// 10 s more. A client that uses an id again, and reads the first entry only, so sees the new call.
 func (c *Calls) Find(f Filter) []Info {
 	now := time.Now()
 	c.mu.Lock()
@@ -25,7 +26,15 @@ func (c *Calls) Find(f Filter) []Info {
 			found = append(found, c.info(k))
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Info) int { return a.Started.Compare(b.Started) })
+	slices.SortStableFunc(found, func(a, b Info) int {
+		if over := a.Status.Final(); over != b.Status.Final() {
+			if over {
+				return 1
+			}
+			return -1
+		}
+		return a.Started.Compare(b.Started)
+	})
 	return found
 }
 

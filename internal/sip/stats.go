@@ -121,10 +121,10 @@ func (c *Calls) Stats() Stats {
 	return s
 }
 
-// droppedBy returns the messages that the line has dropped, by cause.
+// droppedBy returns the messages that the line has dropped, by cause. Those with the cause "unsent" are ours.
 func droppedBy(s line.Stats) map[string]int64 {
 	return map[string]int64{
 		"strangers": s.Strangers, "size": s.Size, "method": s.Method, "malformed": s.Malformed, "rate": s.Rate, "unmatched": s.Unmatched,
-		"full": s.Full,
+		"full": s.Full, "unsent": s.Unsent,
 	}
 }

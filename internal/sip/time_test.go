@@ -42,6 +42,19 @@ func TestEndedCallIsFoundForAWhile(t *testing.T) {
 	})
 }
 
+// An id is used again: the call that goes on is found before the one that has ended.
+func TestLiveCallIsFoundFirst(t *testing.T) {
+	inLab(t, nil, func(l lab) {
+		l.line.respond(l.call("c"), 486, "")
+		synctest.Wait()
+		l.call("c")
+		found := l.Find(Filter{CallID: "c"})
+		if len(found) != 2 || found[0].Status.Final() || found[1].Status != dialog.Busy {
+			t.Errorf("found %+v", found)
+		}
+	})
+}
+
 // Nobody answers: the call is cancelled, and its end is no failure.
 func TestNobodyAnswers(t *testing.T) {
 	inLab(t, nil, func(l lab) {

@@ -2,6 +2,7 @@ package dialog
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"time"
 )
@@ -105,7 +106,7 @@ func (c *Call) hungUp(now time.Time, r *Request) {
 	if c.offered != nil {
 		c.reply(c.offered, 487, nil)
 	}
-	c.finish(Finish, ReasonHungUp, r.Header.Get("Reason"))
+	c.finish(Finish, ReasonHungUp, cmp.Or(r.Header.Get("Reason"), "the other side hung up"))
 	c.linger(now)
 }
 
