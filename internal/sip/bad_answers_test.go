@@ -52,7 +52,9 @@ func TestBadAnswers(t *testing.T) {
 	challenge := []string{"WWW-Authenticate: " + ann.Challenge(), "Proxy-Authenticate: " + ann.Challenge()}
 	sdp := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
 	var p *phone.Phone
+	known := make(chan struct{}) // closed when p is set
 	p = phone.New(t, phone.Config{Handle: func(m *phone.Message) bool {
+		<-known
 		answers := []phone.Reply{{Code: 200}}
 		switch m.Method {
 		case "INVITE":
@@ -68,6 +70,7 @@ func TestBadAnswers(t *testing.T) {
 		}
 		return true
 	}})
+	close(known)
 	t.Cleanup(s.stop)
 	for i := range calls {
 		r := Request{CallID: fmt.Sprint("c", i), Callee: p.URI(fmt.Sprint("bob", i)), Audio: true, Video: i%2 == 0}

@@ -131,8 +131,10 @@ func (l *lines) String() string {
 // phone starts a phone that confirms the ends of calls and registrations by itself. The server stops before the phone.
 func (s *server) phone() *phone.Phone {
 	var p *phone.Phone
+	known := make(chan struct{}) // closed when p is set
 	var invite *phone.Message
 	p = phone.New(s.t, phone.Config{Handle: func(m *phone.Message) bool {
+		<-known
 		switch m.Method {
 		case "INVITE":
 			invite = m
@@ -148,6 +150,7 @@ func (s *server) phone() *phone.Phone {
 		}
 		return false
 	}})
+	close(known)
 	s.t.Cleanup(s.stop)
 	return p
 }

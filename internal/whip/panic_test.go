@@ -41,7 +41,7 @@ func TestPanicEndsOneSession(t *testing.T) {
 	}
 	first, second := send("POST", "/whip/a").Header().Get("Location"), send("POST", "/whip/b").Header().Get("Location")
 	s.mu.Lock()
-	done := s.sessions[strings.TrimPrefix(first, "/whip/a/")].done
+	done, doneToo := s.sessions[strings.TrimPrefix(first, "/whip/a/")].done, s.sessions[strings.TrimPrefix(second, "/whip/b/")].done
 	s.mu.Unlock()
 
 	close(media["a"].fault)
@@ -53,6 +53,7 @@ func TestPanicEndsOneSession(t *testing.T) {
 		t.Errorf("the other session answers %d, want 204", code)
 	}
 	close(media["b"].fault)
+	<-doneToo
 	s.Close()
 	if n := s.Panics(); n != 2 {
 		t.Errorf("%d panics are counted, want 2", n)

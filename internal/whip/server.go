@@ -304,11 +304,11 @@ func (s *Server) run(ctx context.Context, x *session) {
 	s.mu.Unlock()
 	x.cancel(nil)
 	close(x.done)
-	if errors.Is(err, panics.Err) { // the figures may be part of what is broken
-		x.log.Info("session ended", "path", x.path, "err", err)
-		return
+	facts := []any{"path", x.path, "err", err}
+	if !errors.Is(err, panics.Err) { // else the figures may be part of what is broken
+		_ = s.panics.Run(x.log, "figures of a session panicked", func() error { facts = append(facts, x.figures()...); return nil })
 	}
-	x.log.Info("session ended", append([]any{"path", x.path, "err", err}, x.figures()...)...)
+	x.log.Info("session ended", facts...)
 }
 
 // Panics returns how many sessions have ended because of a bug of this server.
