@@ -310,8 +310,19 @@ func (l Log) SlogLevel() (slog.Level, error) {
 
 // settings is the table of all keys. Each joins a key to a field of c.
 func (c *Config) settings() []setting {
+	return slices.Concat(
+		c.addressSettings(),
+		c.webRTCSettings(),
+		c.signallingSettings(),
+		c.callSettings(),
+		c.pushSettings(),
+		c.accessSettings(),
+	)
+}
+
+// addressSettings are the settings of where the server is reached, and the log.
+func (c *Config) addressSettings() []setting {
 	return []setting{
-		// Where the server is reached.
 		port("http.port", &c.Listen.HTTP),
 		port("https.port", &c.Listen.HTTPS),
 		port("ws.port", &c.Listen.WS),
@@ -327,8 +338,12 @@ func (c *Config) settings() []setting {
 		list("http_allowed_hosts", &c.Listen.Names),
 		text("log_level", &c.Log.Level),
 		boolean("log_json", &c.Log.JSON),
+	}
+}
 
-		// WebRTC.
+// webRTCSettings are the settings of WebRTC.
+func (c *Config) webRTCSettings() []setting {
+	return []setting{
 		addresses("ip", &c.Media.Addresses),
 		whole("media_port_from", &c.Media.Port, udp.PortRange),
 		text("rtc_receiver", &c.Receiver),
@@ -347,8 +362,12 @@ func (c *Config) settings() []setting {
 		whole("max_load_percent", &c.MaxLoad, load.PercentRange),
 		milliseconds("periodic_fir_request_interval", &c.Stream.KeyFrameInterval, stream.KeyFrameIntervalRange),
 		milliseconds("rtcp_pli_request_interval", &c.Stream.KeyFrameGap, stream.KeyFrameGapRange),
+	}
+}
 
-		// Signalling of the Web SDK.
+// signallingSettings are the settings of the signalling of the Web SDK.
+func (c *Config) signallingSettings() []setting {
+	return []setting{
 		list("ws_allowed_origins", &c.WCS.Origins),
 		whole("ws_max_sessions", &c.WCS.MaxSessions, wcs.MaxSessionsRange),
 		whole("ws_max_players", &c.WCS.MaxPlayers, wcs.MaxPlayersRange),
@@ -357,8 +376,12 @@ func (c *Config) settings() []setting {
 		whole("ws_max_kept_sessions", &c.WCS.MaxKept, wcs.MaxKeptRange),
 		boolean("rtmp_push_fail_stream", &c.WCS.FailWithPush),
 		boolean("enable_local_videochat", &c.WCS.LocalCalls),
+	}
+}
 
-		// SIP calls.
+// callSettings are the settings of SIP calls.
+func (c *Config) callSettings() []setting {
+	return []setting{
 		boolean("sip_enabled", &c.SIP.Enabled),
 		boolean("sip_listen", &c.SIP.Line.Listen),
 		whole("sip_port", &c.SIP.Line.Port, line.PortRange),
@@ -403,8 +426,12 @@ func (c *Config) settings() []setting {
 		boolean("sip_rtp_learn_any", &c.SIP.Leg.LearnAny),
 		milliseconds("sip_rtp_learn_ms", &c.SIP.Leg.Learn, leg.LearnRange),
 		milliseconds("sip_first_packet_ms", &c.SIP.Leg.FirstPacket, leg.FirstPacketRange),
+	}
+}
 
-		// Pushes.
+// pushSettings are the settings of pushes, their sound and their pictures.
+func (c *Config) pushSettings() []setting {
+	return []setting{
 		text("rtmp_transponder_stream_name_prefix", &c.Push.NamePrefix),
 		boolean("rtmp_transponder_full_url", &c.Push.FullURL),
 		boolean("rtmp_transponder_send_metadata", &c.Push.SendMetadata),
@@ -452,8 +479,12 @@ func (c *Config) settings() []setting {
 		whole("video_transcoder_quality", &c.Video.Quality, libav.QualityRange),
 		milliseconds("video_transcoder_buffer_ms", &c.Video.Buffer, libav.BufferRange, 0),
 		whole("video_transcoder_max_load_percent", &c.Video.MaxLoad, picture.MaxLoadRange),
+	}
+}
 
-		// WHIP and REST.
+// accessSettings are the settings of WHIP and REST.
+func (c *Config) accessSettings() []setting {
+	return []setting{
 		text("whip_token", &c.WHIP.Token),
 		text("whep_token", &c.WHIP.PlayToken),
 		milliseconds("whep_hold_ms", &c.WHIP.Hold, whip.HoldRange),
