@@ -202,6 +202,14 @@ func TestPageCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := c.Await("INVITE")
+		if code == 407 { // the proxy asks within the call, too
+			login := phone.Login{Realm: "again", Nonce: "within", User: ann.User, Password: ann.Password, QOP: true}
+			registrar.Reply(r, phone.Reply{Code: code, Headers: []string{"Proxy-Authenticate: " + login.Challenge()}})
+			r, code = c.Await("INVITE"), 200
+			if err := login.Check(r); err != nil {
+				t.Error(err)
+			}
+		}
 		sections := phone.ReadSDP(r.Body)
 		if audio, _ := phone.Of(sections, "audio"); audio.Direction() != direction {
 			t.Errorf("the offer is\n%s", r.Body)
@@ -214,7 +222,7 @@ func TestPageCalls(t *testing.T) {
 		registrar.Reply(r, phone.Reply{Code: 200, SDP: sdp})
 		c.Await("ACK")
 	}
-	hold(true, 200, "sendonly")
+	hold(true, 407, "sendonly")
 	page.wait(t, "p1 HOLD")
 	if i := s.one(); !i.HoldForTransfer || !i.Audio || !i.Video {
 		t.Errorf("the call is %+v", i)

@@ -238,22 +238,7 @@ func TestSDKExample(t *testing.T) {
 // judgeSync compares the moments of flashes and beeps, which the source makes together once a second.
 func judgeSync(t *testing.T, file string) {
 	t.Helper()
-	flashes, beeps := flashTimes(t, file), beepTimes(t, file)
-	if len(flashes) < 8 || len(beeps) < 8 {
-		t.Fatalf("%d flashes and %d beeps, want at least 8", len(flashes), len(beeps))
-	}
-	var offsets []float64
-	for _, f := range flashes {
-		nearest := math.Inf(1)
-		for _, b := range beeps {
-			if math.Abs(b-f) < math.Abs(nearest) {
-				nearest = b - f
-			}
-		}
-		if math.Abs(nearest) < 0.4 { // the first and last may have lost their partner
-			offsets = append(offsets, nearest)
-		}
-	}
+	offsets := beepOffsets(t, file, 8)
 	var sum, worst float64
 	for _, o := range offsets {
 		sum += o
@@ -264,6 +249,32 @@ func judgeSync(t *testing.T, file string) {
 	if math.Abs(mean) > 0.08 {
 		t.Errorf("sound is %.0f ms after the picture, want less than 80 either way", mean*1000)
 	}
+}
+
+// beepOffsets returns how long after each flash its beep comes, in seconds. It wants so many flashes and beeps, and a beep for each flash but two: the
+// first and the last may have lost theirs.
+func beepOffsets(t *testing.T, file string, least int) []float64 {
+	t.Helper()
+	flashes, beeps := flashTimes(t, file), beepTimes(t, file)
+	if len(flashes) < least || len(beeps) < least {
+		t.Fatalf("%d flashes and %d beeps, want at least %d", len(flashes), len(beeps), least)
+	}
+	var offsets []float64
+	for _, f := range flashes {
+		nearest := math.Inf(1)
+		for _, b := range beeps {
+			if math.Abs(b-f) < math.Abs(nearest) {
+				nearest = b - f
+			}
+		}
+		if math.Abs(nearest) < 0.4 {
+			offsets = append(offsets, nearest)
+		}
+	}
+	if len(offsets) < len(flashes)-2 {
+		t.Fatalf("%d of %d flashes have a beep within 0.4 s: flashes %.2f, beeps %.2f", len(offsets), len(flashes), flashes, beeps)
+	}
+	return offsets
 }
 
 func flashTimes(t *testing.T, file string) []float64 {

@@ -185,22 +185,7 @@ func TestSIPClocks(t *testing.T) {
 // judgeFlashes checks the offset of each beep from its flash, and that it does not jump after the first ten seconds.
 func judgeFlashes(t *testing.T, file string, most float64) {
 	t.Helper()
-	flashes, beeps := flashTimes(t, file), beepTimes(t, file)
-	if len(flashes) < 9 || len(beeps) < 9 {
-		t.Fatalf("%d flashes and %d beeps, want 9", len(flashes), len(beeps))
-	}
-	var offsets []float64
-	for _, f := range flashes {
-		nearest := math.Inf(1)
-		for _, b := range beeps {
-			if math.Abs(b-f) < math.Abs(nearest) {
-				nearest = b - f
-			}
-		}
-		if math.Abs(nearest) < 0.4 {
-			offsets = append(offsets, nearest)
-		}
-	}
+	offsets := beepOffsets(t, file, 9)
 	worst := 0.0
 	for i, o := range offsets {
 		worst = max(worst, math.Abs(o))

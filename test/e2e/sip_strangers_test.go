@@ -159,6 +159,7 @@ func TestSIPPolicy(t *testing.T) {
 		"bad port":           {"sipPort", "70000", http.StatusBadRequest},
 		"bad stream":         {"toStream", "a\x01b", http.StatusBadRequest},
 	} {
+		logged := policyLines(s)
 		body := map[string]any{}
 		for key, value := range good {
 			body[key] = value
@@ -171,11 +172,34 @@ func TestSIPPolicy(t *testing.T) {
 		if code == http.StatusOK { // the address is looked up later
 			(&scene{t: t, s: s, id: "p1"}).await("FAILED")
 		}
+		want := 0
+		if tt.code == http.StatusForbidden {
+			want = 1
+		}
+		testkit.Eventually(t, 10*time.Second, func() string { // the line may come a little after the answer
+			if n := policyLines(s) - logged; n < want {
+				return fmt.Sprintf("%s is in the log %d times", name, n)
+			}
+			return ""
+		})
+		if n := policyLines(s) - logged; n != want {
+			t.Errorf("%s is in the log %d times, want %d", name, n, want)
+		}
 	}
 	time.Sleep(500 * time.Millisecond)
 	if n := len(p.All()); n != 0 {
 		t.Errorf("the phone got\n%s", p.Story())
 	}
+}
+
+// policyLines counts the lines of the log about calls that the settings forbid.
+func policyLines(s *server) (n int) {
+	for line := range strings.Lines(s.log.String()) {
+		if strings.Contains(line, `msg="call refused"`) || strings.Contains(line, `msg="call ended"`) && strings.Contains(line, "reason=policy") {
+			n++
+		}
+	}
+	return n
 }
 
 // Calls that end with the server get BYE or CANCEL, and the password is nowhere.

@@ -35,10 +35,24 @@ var calls = []string{"should register", "outgoing and incoming call"}
 // where a busy machine takes longer they have a second run.
 func TestOfficialSuite(t *testing.T) { runSuite(t, hopeless, 37, 26, "--calls") }
 
-// runSuite wants so many of all cases to pass, and no other than the hopeless to fail. Those of calls are judged only if all are wanted.
+// The same with a SIP server between the two pages that call.
+func TestOfficialSuiteOverSIP(t *testing.T) {
+	k := startKamailio(t)
+	s := startServer(t, "outbound_proxy=127.0.0.1", "outbound_port="+k.port, "sip_port="+freePorts(t, 2), "sip_answer_timeout_ms=5000")
+	runSuiteOn(t, s, hopeless, 37, 26, "--calls")
+	k.awaitRegistered("3000", 1)
+	k.awaitRegistered("3001", 1)
+}
+
+// runSuite runs the suite against a server on which pages call each other.
 func runSuite(t *testing.T, hopeless map[string]string, all, pass int, args ...string) {
 	t.Helper()
-	s := startServer(t, "enable_local_videochat=true", "sip_answer_timeout_ms=5000")
+	runSuiteOn(t, startServer(t, "enable_local_videochat=true", "sip_answer_timeout_ms=5000"), hopeless, all, pass, args...)
+}
+
+// runSuiteOn wants so many of all cases to pass, and no other than the hopeless to fail. Those of calls are judged only if all are wanted.
+func runSuiteOn(t *testing.T, s *server, hopeless map[string]string, all, pass int, args ...string) {
+	t.Helper()
 	const runs = 2
 	for run := 1; ; run++ {
 		b := startBrowser(t, "suite.mjs", append([]string{s.socket}, args...)...)
