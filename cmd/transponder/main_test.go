@@ -13,7 +13,7 @@ import (
 func TestStoppedWhileStarting(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	args := []string{"--set", "tls_dir=" + t.TempDir(), "--set", "ice_tcp_transport=true"}
+	args := []string{"--set", "tls_dir=" + t.TempDir(), "--set", "state_dir=" + t.TempDir(), "--set", "ice_tcp_transport=true"}
 	for _, key := range []string{"http.port", "https.port", "ws.port", "wss.port", "rtmp.port", "media_port_from"} {
 		args = append(args, "--set", key+"=0")
 	}

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"transponder/internal/access/auth"
 	"transponder/internal/config"
 	"transponder/internal/guard"
 	"transponder/internal/load"
@@ -49,6 +50,7 @@ type App struct {
 	gate     *load.Gate // nil: the settings set no limit
 	guard    *guard.Guard
 	refusals *guard.Refusals
+	auth     *auth.Authenticator
 	hub      *stream.Hub
 	media    *udp.Port
 	lean     *lean.Receiver
@@ -90,6 +92,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	a.refusals = guard.NewRefusals(log)
 	a.guard = guard.New(a.names(), a.refusals)
+	a.auth = auth.New(cfg.Access, auth.Parts{Guard: a.guard, Refusals: a.refusals, Shares: cfg.Shares}, log)
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream, a.gate)
 	a.audio = sound.New(cfg.Audio, log)

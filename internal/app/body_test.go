@@ -28,7 +28,7 @@ func runApp(t *testing.T, settings ...string) *App {
 	dir := t.TempDir()
 	cfg, warnings, err := config.Load(config.Sources{Set: append([]string{
 		"http.port=0", "https.port=0", "ws.port=0", "wss.port=0", "rtmp.port=0", "media_port_from=0",
-		"tls_dir=" + dir, "media_dir=" + dir,
+		"tls_dir=" + dir, "media_dir=" + dir, "state_dir=" + dir + "/state",
 	}, settings...)})
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("settings: %v, %v", warnings, err)

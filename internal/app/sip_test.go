@@ -79,7 +79,7 @@ func TestSIPPortInUse(t *testing.T) {
 	port := taken.LocalAddr().(*net.UDPAddr).Port
 	dir := t.TempDir()
 	cfg, _, err := config.Load(config.Sources{Set: []string{
-		"http.port=0", "https.port=-1", "ws.port=0", "wss.port=-1", "rtmp.port=-1", "media_port_from=0", "tls_dir=" + dir, "media_dir=" + dir,
+		"http.port=0", "https.port=-1", "ws.port=0", "wss.port=-1", "rtmp.port=-1", "media_port_from=0", "tls_dir=" + dir, "media_dir=" + dir, "state_dir=" + dir + "/state",
 		"sip_listen=true", fmt.Sprint("sip_port=", port),
 	}})
 	if err != nil {

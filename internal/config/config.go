@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"transponder/internal/access/auth"
 	"transponder/internal/guard"
 	"transponder/internal/limits"
 	"transponder/internal/load"
@@ -71,6 +72,9 @@ type Config struct {
 	WHIP   whip.Config
 	SIP    sip.Config
 	Shares guard.SharesConfig
+	Access auth.Config
+
+	StateDir string // holds what must outlive the process, and the key that seals its secrets; "": nothing outlives the process
 
 	MaxLoad int // load limit for new publishers, pushes and players, in percent of the processors; 0: no limit
 }
@@ -137,6 +141,8 @@ func Default() Config {
 		WHIP:     whip.DefaultConfig(),
 		SIP:      sip.DefaultConfig(),
 		Shares:   guard.DefaultSharesConfig(),
+		Access:   auth.DefaultConfig(),
+		StateDir: "state",
 		MaxLoad:  90,
 	}
 	_ = c.derive() // without a rule and without a file nothing can fail
@@ -482,9 +488,10 @@ func (c *Config) pushSettings() []setting {
 	}
 }
 
-// accessSettings are the settings of WHIP and REST.
+// accessSettings are the settings of access, WHIP and REST.
 func (c *Config) accessSettings() []setting {
 	return []setting{
+		text("state_dir", &c.StateDir),
 		text("whip_token", &c.WHIP.Token),
 		text("whep_token", &c.WHIP.PlayToken),
 		milliseconds("whep_hold_ms", &c.WHIP.Hold, whip.HoldRange),

@@ -105,27 +105,27 @@ func (c Config) headers() (http.Header, error) {
 	return h, errors.Join(errs...)
 }
 
-// access decides which pages may use the API, and tells their browsers.
-type access struct {
+// pageRules decides which pages may use the API, and tells their browsers.
+type pageRules struct {
 	door    string
 	guard   *guard.Guard
 	origins guard.Origins
 	headers http.Header // of every answer, without allowOrigin
 }
 
-func (c Config) access(door string, g *guard.Guard) (access, error) {
+func (c Config) pageRules(door string, g *guard.Guard) (pageRules, error) {
 	headers, err := c.headers()
 	if err != nil {
-		return access{}, err
+		return pageRules{}, err
 	}
 	origins, err := c.origins()
 	headers.Del(allowOrigin)
-	return access{door, g, origins, headers}, err
+	return pageRules{door, g, origins, headers}, err
 }
 
 // check refuses the requests of pages that may not use the API, and sets the headers that every answer has. If a password is needed,
 // requests may use any host name: a page that has made its own name resolve to this server has no password.
-func (a access) check(w http.ResponseWriter, r *http.Request, password bool) error {
+func (a pageRules) check(w http.ResponseWriter, r *http.Request, password bool) error {
 	h := w.Header()
 	for name, values := range a.headers {
 		h[name] = slices.Clone(values)

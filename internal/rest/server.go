@@ -77,7 +77,7 @@ type Server struct {
 	parts Parts
 	log   *slog.Logger
 
-	access access
+	pages  pageRules
 	users  *users // nil: everybody may use the API
 	file   string // of the users
 	nodeID string
@@ -93,16 +93,16 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	access, err := cfg.access("rest", parts.Guard)
+	pages, err := cfg.pageRules("rest", parts.Guard)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		parts: parts, log: log, access: access, nodeID: cfg.NodeID, mux: http.NewServeMux(),
+		parts: parts, log: log, pages: pages, nodeID: cfg.NodeID, mux: http.NewServeMux(),
 		methods:   map[string][]string{},
 		followers: followers{places: parts.Shares.Places(maxFollowers)},
 	}
-	if access.origins.Any() {
+	if pages.origins.Any() {
 		log.Warn("pages of every host may use the REST API through their visitors' browsers: name those that may in rest_access_control_allow_origin")
 	}
 	if cfg.Auth {
@@ -165,7 +165,7 @@ func Serves(address string) bool { return strings.HasPrefix(path.Clean(address)+
 
 // ServeHTTP answers preflight requests before it asks for a password, since browsers send them without one.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.access.check(w, r, s.users != nil); err != nil {
+	if err := s.pages.check(w, r, s.users != nil); err != nil {
 		s.fail(w, r, err)
 		return
 	}

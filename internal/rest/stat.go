@@ -75,13 +75,13 @@ func (st Stats) groups(p process) []statGroup {
 // Stat returns the handler for requests to / with the query action=stat. It answers with the counts that snapshot returns, as text, or
 // as JSON with format=json, where groups= may name the wanted groups. Pages of other origins may ask if they may use the API.
 func Stat(cfg Config, g *guard.Guard, snapshot func() Stats) (http.Handler, error) {
-	access, err := cfg.access("stat", g)
+	pages, err := cfg.pageRules("stat", g)
 	if err != nil {
 		return nil, err
 	}
 	var meter processMeter
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := access.check(w, r, false); err != nil {
+		if err := pages.check(w, r, false); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}

@@ -25,14 +25,15 @@ var layers = []struct {
 	packages []string
 }{
 	{"start", []string{"cmd"}},
-	{"all", []string{"internal/app"}},
+	{"all", []string{"internal/app", "internal/admin"}},
 	{"settings", []string{"internal/config"}},
 	{"doors", []string{
 		"internal/rest", "internal/wcs", "internal/whip", "internal/rtmpserver", "internal/webui", "internal/metrics",
 	}},
 	{"work", []string{"internal/rtc", "internal/sip", "internal/transponder", "internal/transcode"}},
 	{"hub", []string{"internal/stream"}},
-	{"machine", []string{"internal/load", "internal/guard", "internal/panics"}},
+	{"admission", []string{"internal/access", "internal/hook", "internal/destination"}},
+	{"machine", []string{"internal/load", "internal/guard", "internal/panics", "internal/state", "internal/certificate"}},
 	{"wire", []string{"internal/rtmp", "internal/flv", "internal/amf"}},
 	{"vocabulary", []string{"internal/media", "internal/limits"}},
 	{"embedded files", []string{"api", "web"}},
@@ -47,6 +48,8 @@ var sideways = map[[2]string]string{
 	{"internal/sip", "internal/rtc"}:               "the media of a call is RTP, too: one jitter buffer, one clock",
 	{"internal/sip", "internal/transponder"}:       "a call can ask for a push of its own",
 	{"internal/sip", "internal/transcode"}:         "what a phone hears: silence, files",
+	{"internal/hook", "internal/access"}:          "an app has limits and grants",
+	{"internal/destination", "internal/access"}:   "a destination says who may use it",
 	{"internal/flv", "internal/amf"}:               "script tags hold AMF0",
 	{"internal/rtmp", "internal/amf"}:              "commands are AMF0",
 	{"internal/rtmp", "internal/flv"}:              "messages of media are FLV tag bodies",

@@ -1,0 +1,53 @@
+package access
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Credential is what a client has shown at a door, and where the client is.
+type Credential struct {
+	Door   string     // "rest", "websocket", "whip", "whep", "rtmp", "metrics", "stat", "pages"
+	Peer   netip.Addr // of the client; behind a known proxy: the address that the proxy names
+	Local  bool       // the client is on this machine, no proxy stands between, and the guard has no objection to the page that asks
+	Origin string     // of the page, for the audit log
+
+	Token          string // a JWT or a stored key: a bearer token, or where the door looks for one
+	Name, Password string // HTTP Basic
+	Session        string // the cookie of a login
+	Certificates   []*x509.Certificate
+}
+
+// Empty says whether the client has shown nothing.
+func (c Credential) Empty() bool {
+	return c.Token == "" && c.Name == "" && c.Password == "" && c.Session == "" && len(c.Certificates) == 0
+}
+
+// ErrNone means that an action needs a credential and that the client has shown none.
+var ErrNone = errors.New("a valid token, key or password is needed")
+
+// BadCredential means that what a client has shown is not valid. Error tells a stranger nothing.
+type BadCredential struct {
+	// Detail tells the holder of a token that we have signed, or that a known key has signed, what is wrong with the token: it has expired,
+	// or it is for somebody else. "": the client has proved nothing, and learns nothing.
+	Detail string
+}
+
+// Error is the text for the client.
+func (e *BadCredential) Error() string {
+	if e.Detail == "" {
+		return "a valid token, key or password is needed"
+	}
+	return e.Detail
+}
+
+// TooMany means that the client has tried too often.
+type TooMany struct{ Wait time.Duration }
+
+// Error is the text for the client.
+func (e *TooMany) Error() string {
+	return fmt.Sprintf("too many tries: try again in %d s", int((e.Wait+time.Second-1)/time.Second))
+}

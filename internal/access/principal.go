@@ -1,0 +1,155 @@
+package access
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind says how a principal has shown who he is.
+type Kind string
+
+const (
+	Local       Kind = "local"       // he is on this machine, and no page and no proxy stands between
+	User        Kind = "user"        // a name and a password, or the session of a page after it
+	Token       Kind = "token"       // a JWT
+	Key         Kind = "key"         // a stored key, tpk_…
+	Certificate Kind = "certificate" // a client certificate
+	Hook        Kind = "hook"        // an application backend has admitted him
+	Setting     Kind = "setting"     // whip_token, whep_token, or disable_rest_auth=true in the settings
+	Anonymous   Kind = "anonymous"   // he has shown nothing
+)
+
+// Action is what a principal wants to do. Control includes Read. Admin includes all others.
+type Action string
+
+const (
+	Publish Action = "publish" // begin a stream
+	Play    Action = "play"    // receive a stream, ask whether there is one, take a snapshot
+	Push    Action = "push"    // start a push; mute it, play a file in it and end it, if the principal has started it
+	Read    Action = "read"    // lists, events, history, metrics, without secrets
+	Control Action = "control" // end and change what others have begun
+	Admin   Action = "admin"   // users, keys, destinations, apps, the audit log, and lists with their secrets
+)
+
+// Actions are all actions.
+var Actions = []Action{Publish, Play, Push, Read, Control, Admin}
+
+// Grant allows actions on streams. A list that is empty allows nothing; a pattern * allows all.
+type Grant struct {
+	Actions []Action `json:"actions"`
+	Streams []string `json:"streams,omitempty"` // patterns of names
+	// For Push: names of destinations, and patterns of normalized URLs. Push without both allows nothing.
+	Destinations []string `json:"destinations,omitempty"`
+	URLs         []string `json:"urls,omitempty"`
+	// Replace lets the principal take over a name from a live publisher of the same principal.
+	Replace bool `json:"replace,omitempty"`
+}
+
+// Limits is how much one principal may have at a time. 0: no limit.
+type Limits struct {
+	Publishers  int `json:"publishers,omitempty"`
+	Players     int `json:"players,omitempty"`
+	Pushes      int `json:"pushes,omitempty"`
+	BitrateKbps int `json:"bitrateKbps,omitempty"` // of one publisher
+}
+
+// Principal is somebody who may do what his grants say. It is immutable after it was made. A nil Principal is anonymous and has no grants.
+type Principal struct {
+	Kind    Kind
+	Subject string // the name of the user, the sub of the token, the owner of the key; "": none
+	App     string // the application that he belongs to; "": none
+	ID      string // jti of the token, id of the key; "": none
+	KeyID   string // kid of the key that signed the token
+	Issued  time.Time
+	Until   time.Time // his sessions end then; zero: never
+	Grants  []Grant
+	Limits  Limits
+	Stream  string // of a stored key: the name of the stream that he publishes, whatever name he gives; "": the name he gives
+}
+
+// Identity names the principal for comparisons: two with the same identity are the same. It is "" if nothing tells him from others who have
+// shown the same, as for somebody who is local or anonymous.
+func (p *Principal) Identity() string {
+	switch {
+	case p == nil, p.Kind == Local, p.Kind == Anonymous, p.Kind == Hook:
+		return ""
+	case p.Subject != "":
+		return string(p.Kind) + ":" + p.App + ":" + p.Subject
+	case p.ID != "":
+		return string(p.Kind) + ":" + p.App + ":#" + p.ID
+	}
+	return ""
+}
+
+// String names the principal for logs.
+func (p *Principal) String() string {
+	if p == nil {
+		return string(Anonymous)
+	}
+	if id := p.Identity(); id != "" {
+		return id
+	}
+	return string(p.Kind)
+}
+
+// everything allows all actions on all streams.
+var everything = []Grant{{Actions: []Action{Admin}, Streams: []string{"*"}}}
+
+// Whole returns a principal that may do everything, such as somebody on this machine.
+func Whole(kind Kind) *Principal { return &Principal{Kind: kind, Grants: everything} }
+
+// Nobody is the anonymous principal without grants.
+func Nobody() *Principal { return &Principal{Kind: Anonymous} }
+
+// MayTakeOver says whether a grant lets the principal take over the name of a stream from a publisher that has the same identity.
+func (p *Principal) MayTakeOver(stream string) bool {
+	if p == nil || p.Identity() == "" {
+		return false
+	}
+	for _, g := range p.Grants {
+		if g.Replace && g.has(Publish) && matchAny(g.Streams, stream) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsAdmin says whether the principal may do everything with everything.
+func (p *Principal) IsAdmin() bool { return Decide(p, Admin, Object{}) == nil }
+
+func (g Grant) has(a Action) bool {
+	for _, have := range g.Actions {
+		if have == a || have == Admin || have == Control && a == Read {
+			return true
+		}
+	}
+	return false
+}
+
+// Validate reports what cannot be used in a grant.
+func (g Grant) Validate() error {
+	for _, a := range g.Actions {
+		known := false
+		for _, k := range Actions {
+			known = known || a == k
+		}
+		if !known {
+			return fmt.Errorf("unknown action %q: there are publish, play, push, read, control and admin", short(string(a)))
+		}
+	}
+	for _, u := range g.URLs {
+		if scheme, _, ok := strings.Cut(u, "://"); u != "*" && (!ok || scheme == "") {
+			return fmt.Errorf("urls: %q must look like rtmps://host:443/app/*", short(u))
+		}
+	}
+	return nil
+}
+
+func short(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
