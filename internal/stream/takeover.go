@@ -15,7 +15,8 @@ var ErrReplaced = errors.New("another connection of the publisher took over the 
 type Takeover string
 
 const (
-	// TakeoverSame lets the same publisher take over: an encoder that reconnects while its dead connection hangs.
+	// TakeoverSame lets the same publisher take over: an encoder that reconnects while its dead connection hangs. Where publishers have
+	// identities, the same publisher is one with the same identity.
 	TakeoverSame Takeover = "same"
 	// TakeoverAlways lets everybody take over who may publish: the newest publisher wins.
 	TakeoverAlways Takeover = "always"
@@ -44,6 +45,10 @@ type Publisher struct {
 	Credential string
 	// Address is the address from which the publisher connects.
 	Address netip.Addr
+	// Identity is that of the principal who publishes (access.Principal.Identity). "" if nothing tells him from others.
+	Identity string
+	// Replace lets the principal take over from a publisher of the same identity that still sends.
+	Replace bool
 }
 
 // String keeps the credential out of logs.
@@ -69,6 +74,14 @@ func (t Takeover) over(old, newcomer Info) claim {
 		return atOnce
 	case t == TakeoverNever:
 		return refused
+	case was.Identity != "" || is.Identity != "":
+		if was.Identity != is.Identity {
+			return refused
+		}
+		if is.Replace {
+			return atOnce
+		}
+		return whenDead
 	case was.Credential != "" || is.Credential != "":
 		if was.Credential == is.Credential {
 			return atOnce

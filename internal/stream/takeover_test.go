@@ -19,8 +19,15 @@ import (
 func TestTakeover(t *testing.T) {
 	office, home := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	at := func(credential string, a netip.Addr) Info {
-		return Info{Name: "n", AppKey: "live", Provider: "RTMP", Publisher: Publisher{credential, a}}
+		return Info{Name: "n", AppKey: "live", Provider: "RTMP", Publisher: Publisher{Credential: credential, Address: a}}
 	}
+	by := func(identity string, replace bool, a netip.Addr) Info {
+		return Info{Name: "n", AppKey: "live", Provider: "RTMP", Publisher: Publisher{
+			Credential: "one token for all", Address: a, Identity: identity, Replace: replace,
+		}}
+	}
+	other := by("token::user", true, home)
+	other.Provider, other.AppKey, other.Publisher.Credential = "WebRTC", "defaultApp", "another token of the user"
 	moved := at("", home)
 	otherApp, otherDoor, before := at("", office), at("", office), at("", office)
 	before.SessionID, moved.SessionID = "a page", "a page"
@@ -41,7 +48,17 @@ func TestTakeover(t *testing.T) {
 		{"connecting, same address", TakeoverSame, at("", office), at("", office), false, true, time.Second, never},
 		{"not connected in time, same address", TakeoverSame, at("", office), at("", office), false, true, 4500 * time.Millisecond, 500 * time.Millisecond},
 		{"alive, same key", TakeoverSame, at("k", office), at("k", home), true, false, 0, 0},
-		{"same key over another door", TakeoverSame, at("k", office), Info{Name: "n", Provider: "WHIP", Publisher: Publisher{"k", home}}, true, false, 0, 0},
+		{"same key over another door", TakeoverSame, at("k", office), Info{Name: "n", Provider: "WHIP", Publisher: Publisher{Credential: "k", Address: home}}, true, false, 0, 0},
+		{"alive, same principal, who may replace himself", TakeoverSame, by("token::user", false, office), by("token::user", true, home), true, false, 0, 0},
+		{"same principal by another door", TakeoverSame, by("token::user", false, office), other, true, false, 0, 0},
+		{"alive, same principal", TakeoverSame, by("key::box", true, office), by("key::box", false, home), true, false, 0, never},
+		{"dead, same principal", TakeoverSame, by("key::box", false, office), by("key::box", false, home), false, false, 300 * time.Millisecond, 700 * time.Millisecond},
+		{"another principal with the same secret", TakeoverSame, by("token::user", true, office), by("token::user2", true, office), false, false, time.Minute, never},
+		{"the same subject of another kind", TakeoverSame, by("token::user", true, office), by("key::user", true, office), false, false, time.Minute, never},
+		{"nobody in particular, where a principal was", TakeoverSame, by("token::user", true, office), by("", false, office), false, false, time.Minute, never},
+		{"a principal, where nobody in particular was", TakeoverSame, by("", false, office), by("token::user", true, office), false, false, time.Minute, never},
+		{"another principal, where all may take over", TakeoverAlways, by("token::user", false, office), by("key::box", false, home), true, false, 0, 0},
+		{"same principal, where nobody may", TakeoverNever, by("key::box", true, office), by("key::box", true, office), false, false, time.Minute, never},
 		{"other key, same address", TakeoverSame, at("k", office), at("x", office), false, false, time.Minute, never},
 		{"no key where there was one", TakeoverSame, at("k", office), at("", office), false, false, time.Minute, never},
 		{"key where there was none", TakeoverSame, at("", office), at("k", office), false, false, time.Minute, never},
