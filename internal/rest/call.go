@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 
+	"transponder/internal/access"
 	"transponder/internal/sip"
 	"transponder/internal/sip/dialog"
 	"transponder/internal/transcode/soundfile"
@@ -67,7 +68,47 @@ func (s *Server) startCall(ctx context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
+	if err := s.mayCall(ctx, req); err != nil {
+		return nil, err
+	}
+	req.Owner = principalOf(ctx).Identity()
 	return nil, s.parts.Calls.Start(ctx, req)
+}
+
+// mayCall decides whether the sender of the request may make a call: it plays the callee, publishes a stream, and may push it.
+func (s *Server) mayCall(ctx context.Context, req sip.Request) error {
+	name := req.PublishedName()
+	if err := s.authorize(ctx, access.Play, access.Object{Stream: sip.DialName(req.Callee)}); err != nil {
+		return err
+	}
+	if err := s.authorize(ctx, access.Publish, access.Object{Stream: name}); err != nil {
+		return err
+	}
+	if req.RTMPURL == "" {
+		return nil
+	}
+	return s.authorize(ctx, access.Push, access.Object{Stream: name, URL: req.RTMPURL})
+}
+
+// ownCall decides whether the sender of the request may change a call: he has started it, or may control it. A call that he may not read is
+// not there for him.
+func (s *Server) ownCall(ctx context.Context, id string) error {
+	p := principalOf(ctx)
+	if p.IsAdmin() {
+		return s.authorize(ctx, access.Control, access.Object{})
+	}
+	found := s.parts.Calls.Find(sip.Filter{CallID: id})
+	if len(found) == 0 {
+		return errNoCall
+	}
+	c := found[0]
+	if c.Owner != "" && c.Owner == p.Identity() {
+		return nil
+	}
+	if access.Decide(p, access.Read, access.Object{Stream: c.Object()}) != nil {
+		return errNoCall
+	}
+	return s.authorize(ctx, access.Control, access.Object{Stream: c.Object(), Owner: c.Owner})
 }
 
 // account reads the SIP account of a call.
@@ -137,20 +178,31 @@ func (s *Server) callList(ctx context.Context, filter sip.Filter) (any, error) {
 	if len(found) == 0 {
 		return nil, errNoCall
 	}
+	p := principalOf(ctx)
+	may := access.MayRead(p)
 	list := make([]callBody, 0, len(found))
 	for _, c := range found {
+		if (c.Owner == "" || c.Owner != p.Identity()) && !may(c.Object()) {
+			continue
+		}
 		if isStranger(ctx) {
 			c = forStrangers(c)
 		}
 		list = append(list, newCallBody(c, s.nodeID))
 	}
+	if len(list) == 0 {
+		return nil, errNoCall
+	}
 	return list, nil
 }
 
-func (s *Server) terminateCall(_ context.Context, f *fields) (any, error) {
+func (s *Server) terminateCall(ctx context.Context, f *fields) (any, error) {
 	id := f.required("callId")
 	if f.err != nil {
 		return nil, f.err
+	}
+	if err := s.ownCall(ctx, id); err != nil {
+		return nil, err
 	}
 	return nil, s.parts.Calls.Terminate(id)
 }
@@ -160,7 +212,7 @@ var digitWays = map[string]sip.Digits{
 	"": "", "RFC2833": sip.DigitsRTP, "INFO": sip.DigitsInfo, "INFO_RELAY": sip.DigitsInfoRelay,
 }
 
-func (s *Server) sendDigits(_ context.Context, f *fields) (any, error) {
+func (s *Server) sendDigits(ctx context.Context, f *fields) (any, error) {
 	id, keys, way := f.required("callId"), f.required("dtmf"), f.text("type")
 	how, known := digitWays[way]
 	if !known {
@@ -169,13 +221,19 @@ func (s *Server) sendDigits(_ context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
+	if err := s.ownCall(ctx, id); err != nil {
+		return nil, err
+	}
 	return nil, s.parts.Calls.SendDigits(id, keys, how)
 }
 
-func (s *Server) injectSound(_ context.Context, f *fields) (any, error) {
+func (s *Server) injectSound(ctx context.Context, f *fields) (any, error) {
 	id, file := f.required("callId"), f.required("fileName")
 	if f.err != nil {
 		return nil, f.err
+	}
+	if err := s.ownCall(ctx, id); err != nil {
+		return nil, err
 	}
 	err := s.parts.Calls.InjectSound(id, file)
 	if errors.Is(err, soundfile.ErrUnplayable) {
@@ -184,18 +242,27 @@ func (s *Server) injectSound(_ context.Context, f *fields) (any, error) {
 	return nil, err
 }
 
-func (s *Server) injectStream(_ context.Context, f *fields) (any, error) {
+func (s *Server) injectStream(ctx context.Context, f *fields) (any, error) {
 	id, name := f.required("callId"), f.required("streamName")
 	if f.err != nil {
 		return nil, f.err
 	}
+	if err := s.ownCall(ctx, id); err != nil {
+		return nil, err
+	}
+	if err := s.authorize(ctx, access.Play, access.Object{Stream: name}); err != nil {
+		return nil, err
+	}
 	return nil, s.parts.Calls.InjectStream(id, name)
 }
 
-func (s *Server) ejectStream(_ context.Context, f *fields) (any, error) {
+func (s *Server) ejectStream(ctx context.Context, f *fields) (any, error) {
 	id := f.required("callId")
 	if f.err != nil {
 		return nil, f.err
+	}
+	if err := s.ownCall(ctx, id); err != nil {
+		return nil, err
 	}
 	return nil, s.parts.Calls.EjectStream(id)
 }

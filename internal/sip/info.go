@@ -28,6 +28,7 @@ type Info struct {
 	PushStatus string
 	AppKey     string
 	Custom     json.RawMessage
+	Owner      string // as in the request
 
 	Audio, Video           bool // as agreed on; before that, as asked for
 	AudioCodec, VideoCodec media.Codec

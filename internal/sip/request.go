@@ -86,6 +86,7 @@ type Request struct {
 
 	AppKey string
 	Custom json.RawMessage // kept, and shown again by Info
+	Owner  string          // access.Principal.Identity of the client; "": nothing tells him from others
 }
 
 // Filter picks calls. An empty field picks all.

@@ -63,7 +63,7 @@ func (c *Calls) plan(r Request) (*call, error) {
 	}
 	k.record.info = Info{
 		CallID: r.CallID, Status: dialog.Pending, Caller: account.Login, Callee: r.Callee, Visible: r.VisibleName,
-		StreamName: cmp.Or(r.ToStream, "sip-"+r.CallID), RTMPURL: r.RTMPURL, RTMPStream: r.RTMPStream, AppKey: r.AppKey, Custom: r.Custom,
+		StreamName: r.PublishedName(), RTMPURL: r.RTMPURL, RTMPStream: r.RTMPStream, AppKey: r.AppKey, Custom: r.Custom, Owner: r.Owner,
 		Audio: w.audio, Video: w.video, Started: time.Now(),
 	}
 	return k, nil
@@ -133,7 +133,7 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 	info := k.record.info
 	if k.source, err = c.parts.Hub.Publish(stream.Info{
 		Name: info.StreamName, Title: title(info, k.route.callee), ID: info.CallID, SessionID: info.CallID, AppKey: info.AppKey,
-		Provider: "SIP", Transport: "UDP",
+		Provider: "SIP", Transport: "UDP", Publisher: stream.Publisher{Identity: info.Owner},
 		HasVideo: k.wants.video, HasAudio: k.wants.audio, AskKeyFrame: k.record.askKeyFrame,
 	}); errors.Is(err, stream.ErrIDInUse) {
 		return fmt.Errorf("%w: a stream has it", ErrCallID)
