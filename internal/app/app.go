@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"transponder/internal/access/auth"
+	"transponder/internal/certificate"
 	"transponder/internal/config"
 	"transponder/internal/guard"
 	"transponder/internal/load"
@@ -68,7 +68,7 @@ type App struct {
 	server   *rtmpserver.Server // nil: the RTMP port is not open
 
 	http, https, ws, wss net.Listener // nil: not open
-	certificate          atomic.Pointer[tls.Certificate]
+	certificates         *certificate.Keeper
 	api                  atomic.Pointer[rest.Server] // nil before Run
 
 	panics   panics.Counter // of HTTP requests
@@ -124,16 +124,35 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	a.whip = whip.New(cfg.WHIP, a.whipParts(), log)
 	a.sdk = wcs.New(a.cfg.WCS, a.sdkParts(), log)
-	if cfg.Listen.RTMP >= 0 {
-		rtmp := cfg.RTMP
-		rtmp.Address = ":" + strconv.Itoa(cfg.Listen.RTMP)
-		if a.server, err = rtmpserver.New(rtmp, rtmpserver.Parts{
-			Hub: a.hub, Audio: a.audio, Origins: a.pushes, Gate: a.gate, Shares: cfg.Shares, Refusals: a.refusals,
-		}, log); err != nil {
-			return nil, portError("rtmp.port", cfg.Listen.RTMP, err)
-		}
+	if a.server, err = a.newRTMP(); err != nil {
+		return nil, err
 	}
 	return a, nil
+}
+
+// newRTMP opens the ports of RTMP and RTMPS. It returns nil if the settings close both.
+func (a *App) newRTMP() (*rtmpserver.Server, error) {
+	cfg, l := a.cfg.RTMP, a.cfg.Listen
+	parts := rtmpserver.Parts{Hub: a.hub, Audio: a.audio, Origins: a.pushes, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals}
+	if l.RTMP < 0 && l.RTMPS < 0 {
+		return nil, nil
+	}
+	cfg.Address, cfg.SecureAddress = "", ""
+	if l.RTMP >= 0 {
+		cfg.Address = ":" + strconv.Itoa(l.RTMP)
+	}
+	if l.RTMPS >= 0 {
+		cfg.SecureAddress, parts.TLS = ":"+strconv.Itoa(l.RTMPS), a.certificates.ServerConfig(false)
+	}
+	s, err := rtmpserver.New(cfg, parts, a.log)
+	var secure *rtmpserver.SecurePortError
+	switch {
+	case errors.As(err, &secure):
+		return nil, portError("rtmps.port", l.RTMPS, err)
+	case err != nil:
+		return nil, portError("rtmp.port", l.RTMP, err)
+	}
+	return s, nil
 }
 
 // hintAtMedia logs what may be wrong with the media port, if the server cannot know it for sure.
@@ -191,18 +210,11 @@ func (a *App) listen() error {
 		}
 		*p.to = listener
 	}
-	if a.https == nil && a.wss == nil && a.cfg.SIP.Line.TLSPort == 0 {
+	if a.https == nil && a.wss == nil && a.cfg.SIP.Line.TLSPort == 0 && l.RTMPS < 0 {
 		return nil
 	}
-	return a.loadCertificate()
-}
-
-func (a *App) loadCertificate() error {
-	l := a.cfg.Listen
-	pair, err := certificate(l.CertFile, l.KeyFile, l.TLSDir, a.log)
-	if err == nil {
-		a.certificate.Store(&pair)
-	}
+	var err error
+	a.certificates, err = certificate.New(a.cfg.Certificate, a.log)
 	return err
 }
 
@@ -210,8 +222,8 @@ func (a *App) loadCertificate() error {
 // says so. Any goroutine may call it.
 func (a *App) Reload() {
 	var errs []error
-	if a.certificate.Load() != nil {
-		errs = append(errs, a.loadCertificate())
+	if a.certificates != nil {
+		errs = append(errs, a.certificates.Reload())
 		a.guard.SetNames(a.names())
 	}
 	if api := a.api.Load(); api != nil {
@@ -271,6 +283,9 @@ func (a *App) Run(ctx context.Context) error {
 	parts := []part{
 		{"hub", a.hub.Run},
 		{"WebRTC receivers", until(a.closeMedia)},
+	}
+	if a.certificates != nil {
+		parts = append(parts, part{"certificates", a.certificates.Run})
 	}
 	if a.gate != nil {
 		parts = append(parts, part{"load", a.gate.Run})

@@ -37,7 +37,7 @@ func portOf(l net.Listener) int {
 }
 
 func (a *App) rtmpPort() int {
-	if a.server == nil {
+	if a.server == nil || a.server.Addr() == nil {
 		return 0
 	}
 	return a.server.Addr().(*net.TCPAddr).Port

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"transponder/internal/config"
+	"transponder/internal/testkit"
 )
 
 // runApp runs a whole server on free ports until the test ends.
@@ -271,10 +273,7 @@ func TestReload(t *testing.T) {
 	}
 	certify := func() {
 		t.Helper()
-		cert, key, err := selfSigned(time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
+		cert, key := testkit.NewAuthority(t).Sign(x509.Certificate{DNSNames: []string{"localhost"}})
 		write(certFile, cert)
 		write(keyFile, key)
 	}

@@ -42,10 +42,7 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 		l = places.Listener(l, strings.ToLower(name), a.refusals)
 		if secure {
 			// Browsers open WebSockets by HTTP/1.1 only, and the pages gain nothing from HTTP/2.
-			l = tls.NewListener(l, &tls.Config{
-				GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate.Load(), nil },
-				NextProtos:     []string{"http/1.1"},
-			})
+			l = tls.NewListener(l, a.certificates.ServerConfig(true, "http/1.1"))
 		}
 		s := &http.Server{
 			Handler:           a.safely(limitBody(h)),
@@ -59,7 +56,11 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 		s.RegisterOnShutdown(closePages) // all servers stop together
 		parts = append(parts, part{name, func(ctx context.Context) error { return serve(ctx, s, l) }})
 	}
-	add("HTTP", a.http, false, pages)
+	plain := pages
+	if a.certificates != nil {
+		plain = a.certificates.Challenges(pages)
+	}
+	add("HTTP", a.http, false, plain)
 	add("HTTPS", a.https, true, pages)
 	add("WebSocket", a.ws, false, a.sdk)
 	add("secure WebSocket", a.wss, true, a.sdk)
@@ -199,6 +200,9 @@ func (a *App) figures() metrics.Parts {
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats
+	}
+	if a.certificates != nil {
+		p.Certificates = a.certificates.Stats
 	}
 	return p
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -27,8 +28,8 @@ func (a *App) names() []string {
 	if name, err := os.Hostname(); err == nil {
 		names = append(names, name)
 	}
-	if c := a.certificate.Load(); c != nil && c.Leaf != nil {
-		names = append(names, c.Leaf.DNSNames...)
+	if a.certificates != nil {
+		names = append(names, a.certificates.Names()...)
 	}
 	return names
 }
@@ -89,13 +90,21 @@ func (a *App) runCalls(ctx context.Context) error {
 	return err
 }
 
+// currentCertificate returns the function that gives the certificate of the SIP port, nil if nothing needs one.
+func (a *App) currentCertificate() func() *tls.Certificate {
+	if a.certificates == nil {
+		return nil
+	}
+	return a.certificates.Current
+}
+
 func (a *App) sipParts() sip.Parts {
 	return sip.Parts{
 		Hub:         a.hub,
 		Pushes:      a.pushes,
 		Sounds:      callSounds{a.sounds},
 		Transcode:   a.transcode,
-		Certificate: a.certificate.Load,
+		Certificate: a.currentCertificate(),
 	}
 }
 

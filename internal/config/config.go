@@ -14,10 +14,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"transponder/internal/access/auth"
+	"transponder/internal/certificate"
 	"transponder/internal/guard"
 	"transponder/internal/limits"
 	"transponder/internal/load"
@@ -74,6 +76,8 @@ type Config struct {
 	Shares guard.SharesConfig
 	Access auth.Config
 
+	Certificate certificate.Config
+
 	StateDir string // holds what must outlive the process, and the key that seals its secrets; "": nothing outlives the process
 
 	MaxLoad int // load limit for new publishers, pushes and players, in percent of the processors; 0: no limit
@@ -83,12 +87,9 @@ type Config struct {
 type Listen struct {
 	HTTP, HTTPS int // REST, WHIP, WHEP, the pages, metrics
 	WS, WSS     int // the WebSocket of the Web SDK
-	RTMP        int // our own RTMP server
+	RTMP, RTMPS int // our own RTMP server
 
 	MaxHTTP int // the most connections at the same time to the first four ports together
-
-	CertFile, KeyFile string // PEM files; without them the server makes and keeps a self-signed pair
-	TLSDir            string // holds the self-signed pair
 
 	Names []string // names of the server that it cannot find out itself; *.suffix is every name below suffix
 }
@@ -120,30 +121,31 @@ type AutoStart struct {
 // Default returns the settings of a server that is started without any. The result is complete; it needs no Validate.
 func Default() Config {
 	c := Config{
-		Listen:   Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, MaxHTTP: 10_000, TLSDir: "tls"},
-		Log:      Log{Level: "info"},
-		MediaDir: "media",
-		Audio:    sound.DefaultConfig(),
-		Sounds:   soundfile.DefaultConfig(),
-		Video:    picture.DefaultConfig(),
-		Ingest:   rtc.DefaultConfig(),
-		Egress:   rtc.DefaultEgressConfig(),
-		Media:    udp.DefaultConfig(),
-		Receiver: "auto",
-		Lean:     lean.DefaultConfig(),
-		Pion:     pion.DefaultConfig(),
-		Push:     transponder.DefaultConfig(),
-		Hooks:    transponder.DefaultHookConfig(),
-		REST:     rest.DefaultConfig(),
-		RTMP:     rtmpserver.DefaultConfig(),
-		Stream:   stream.DefaultConfig(),
-		WCS:      wcs.DefaultConfig(),
-		WHIP:     whip.DefaultConfig(),
-		SIP:      sip.DefaultConfig(),
-		Shares:   guard.DefaultSharesConfig(),
-		Access:   auth.DefaultConfig(),
-		StateDir: "state",
-		MaxLoad:  90,
+		Listen:      Listen{HTTP: 8081, HTTPS: 8444, WS: 8080, WSS: 8443, RTMP: 1935, RTMPS: -1, MaxHTTP: 10_000},
+		Log:         Log{Level: "info"},
+		MediaDir:    "media",
+		Audio:       sound.DefaultConfig(),
+		Sounds:      soundfile.DefaultConfig(),
+		Video:       picture.DefaultConfig(),
+		Ingest:      rtc.DefaultConfig(),
+		Egress:      rtc.DefaultEgressConfig(),
+		Media:       udp.DefaultConfig(),
+		Receiver:    "auto",
+		Lean:        lean.DefaultConfig(),
+		Pion:        pion.DefaultConfig(),
+		Push:        transponder.DefaultConfig(),
+		Hooks:       transponder.DefaultHookConfig(),
+		REST:        rest.DefaultConfig(),
+		RTMP:        rtmpserver.DefaultConfig(),
+		Stream:      stream.DefaultConfig(),
+		WCS:         wcs.DefaultConfig(),
+		WHIP:        whip.DefaultConfig(),
+		SIP:         sip.DefaultConfig(),
+		Shares:      guard.DefaultSharesConfig(),
+		Access:      auth.DefaultConfig(),
+		Certificate: certificate.DefaultConfig(),
+		StateDir:    "state",
+		MaxLoad:     90,
 	}
 	_ = c.derive() // without a rule and without a file nothing can fail
 	return c
@@ -151,6 +153,7 @@ func Default() Config {
 
 // derive fills in the fields that follow from others. It is the only step that reads files. Load calls it when all settings are known.
 func (c *Config) derive() error {
+	c.Certificate.ACME.Dir = filepath.Join(c.StateDir, "acme")
 	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout // players connect as publishers do
 	c.Lean.Orientation = c.Pion.Orientation           // both receivers ask the same of publishers
 	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
@@ -226,6 +229,7 @@ func (c Config) Validate() error {
 		err  error
 	}{
 		{"listen", c.Listen.validate()},
+		{"TLS", errors.Join(c.Certificate.Validate(), c.validateACME())},
 		{"log", c.Log.validate()},
 		{"audio", c.Audio.Validate()},
 		{"sound files", c.Sounds.Validate()},
@@ -267,10 +271,15 @@ func (c Config) validateServerAccount() error {
 	return nil
 }
 
-func (l Listen) validate() error {
-	if (l.CertFile == "") != (l.KeyFile == "") {
-		return errors.New("tls_cert_file and tls_key_file go together")
+// validateACME refuses certificates that would be ordered again at each start, which authorities refuse after some times.
+func (c Config) validateACME() error {
+	if len(c.Certificate.ACME.Hosts) > 0 && c.StateDir == "" {
+		return errors.New("tls_acme_hosts needs state_dir, where the certificates are kept")
 	}
+	return nil
+}
+
+func (l Listen) validate() error {
 	for _, name := range l.Names {
 		if strings.ContainsAny(name, ":/ ") || strings.Contains(strings.TrimPrefix(name, "*"), "*") {
 			return fmt.Errorf("http_allowed_hosts: %q must be a host's name without a port, or *.suffix", name)
@@ -278,7 +287,7 @@ func (l Listen) validate() error {
 	}
 	return errors.Join(
 		portRange.Check("http.port", l.HTTP), portRange.Check("https.port", l.HTTPS), portRange.Check("ws.port", l.WS),
-		portRange.Check("wss.port", l.WSS), portRange.Check("rtmp.port", l.RTMP), maxHTTPRange.Check("http_max_connections", l.MaxHTTP),
+		portRange.Check("wss.port", l.WSS), portRange.Check("rtmp.port", l.RTMP), portRange.Check("rtmps.port", l.RTMPS), maxHTTPRange.Check("http_max_connections", l.MaxHTTP),
 	)
 }
 
@@ -334,13 +343,22 @@ func (c *Config) addressSettings() []setting {
 		port("ws.port", &c.Listen.WS),
 		port("wss.port", &c.Listen.WSS),
 		port("rtmp.port", &c.Listen.RTMP),
+		port("rtmps.port", &c.Listen.RTMPS),
 		whole("http_max_connections", &c.Listen.MaxHTTP, maxHTTPRange),
 		whole("rtmp_max_connections", &c.RTMP.MaxConnections, rtmpserver.MaxConnectionsRange),
 		whole("address_share_percent", &c.Shares.Percent, guard.PercentRange),
 		networks("trusted_proxies", &c.Shares.Proxies),
-		text("tls_cert_file", &c.Listen.CertFile),
-		text("tls_key_file", &c.Listen.KeyFile),
-		text("tls_dir", &c.Listen.TLSDir),
+		text("tls_cert_file", &c.Certificate.CertFile),
+		text("tls_key_file", &c.Certificate.KeyFile),
+		text("tls_dir", &c.Certificate.Dir),
+		list("tls_acme_hosts", &c.Certificate.ACME.Hosts),
+		text("tls_acme_email", &c.Certificate.ACME.Email),
+		text("tls_acme_directory", &c.Certificate.ACME.Directory),
+		text("tls_acme_ca_file", &c.Certificate.ACME.CAFile),
+		text("tls_acme_eab_key_id", &c.Certificate.ACME.KeyID),
+		text("tls_acme_eab_hmac_key", (*string)(&c.Certificate.ACME.KeyHMAC)),
+		text("tls_client_auth", (*string)(&c.Certificate.ClientAuth)),
+		text("tls_client_ca_file", &c.Certificate.ClientCAFile),
 		list("http_allowed_hosts", &c.Listen.Names),
 		text("log_level", &c.Log.Level),
 		boolean("log_json", &c.Log.JSON),

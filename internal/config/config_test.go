@@ -273,7 +273,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"level", "log_level=loud", "log_level must be debug, info, warn or error"},
 		{"time below zero", "rtmp_push_connect_timeout_ms=-1", "must be a whole number"},
 		{"a time of nothing", "rtmp_push_connect_timeout_ms=0", "must be a whole number from 1 to 86400000"},
-		{"half a certificate", "tls_cert_file=x", "go together"},
+		{"half a certificate", "tls_cert_file=x", "set both or none"},
 		{"auth without users", "disable_rest_auth=false", "rest_users_file"},
 		{"bit rate", "rtmp_push_audio_bitrate_kbps=1000", "whole number from 16 to 512"},
 		{"restore attempts", "rtmp_push_restore_attempts=many", "whole number"},

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,7 +20,11 @@ func TestOperationsDocument(t *testing.T) {
 		}
 		return text
 	}
-	source := read("metrics.go", "sip.go")
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := read(files...)
 	names := regexp.MustCompile(`\btransponder_(\w+)`).FindAllStringSubmatch(read("../../docs/operations.md", "../../docs/sip.md"), -1)
 	if len(names) < 5 {
 		t.Fatalf("only %d metrics are named", len(names))

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"transponder/internal/certificate"
 	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/media"
@@ -42,6 +43,8 @@ type Parts struct {
 	Pictures    func() (renditions int, sum picture.Stats)
 	Load        func() load.Stats
 	Refusals    func() map[guard.Refused]int64
+
+	Certificates func() certificate.Stats
 }
 
 // New makes the handler for /metrics. It shows the figures of the parts, of the process and of the Go runtime.
@@ -172,6 +175,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.Takeovers != nil {
 		s.counter(takeovers, c.parts.Takeovers())
+	}
+	if c.parts.Certificates != nil {
+		s.certificates(c.parts.Certificates())
 	}
 	if c.parts.Pushes != nil {
 		s.pushes(c.parts.Pushes())

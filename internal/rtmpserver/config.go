@@ -10,7 +10,8 @@ import (
 
 // Config holds the settings of the server.
 type Config struct {
-	Address        string // host:port to listen on; port 0: any free port
+	Address        string // host:port to listen on; port 0: any free port; "": not by RTMP without TLS
+	SecureAddress  string // the same for RTMPS
 	MaxConnections int    // further connections are closed at once
 
 	HandshakeTimeout time.Duration // from accepting a connection to its publish or play
@@ -38,8 +39,8 @@ func DefaultConfig() Config {
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Address == "" {
-		errs = append(errs, errors.New("address is empty"))
+	if c.Address == "" && c.SecureAddress == "" {
+		errs = append(errs, errors.New("both addresses are empty"))
 	}
 	errs = append(errs, MaxConnectionsRange.Check("number of connections", c.MaxConnections))
 	for _, d := range []struct {

@@ -2,6 +2,7 @@ package rtmpserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,7 +43,8 @@ type Parts struct {
 	Hub     *stream.Hub
 	Audio   AudioRenditions
 	Origins Origins
-	Gate    *load.Gate // decides whether there is room for another player, as the hub does for publishers; nil: there always is
+	Gate    *load.Gate  // decides whether there is room for another player, as the hub does for publishers; nil: there always is
+	TLS     *tls.Config // of RTMPS; not nil if Config.SecureAddress is set
 
 	Shares   guard.SharesConfig // how much of all connections one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the connections that are refused; nil: they are not counted
@@ -50,31 +52,69 @@ type Parts struct {
 
 // Server serves RTMP publishers and players.
 type Server struct {
-	cfg      Config
-	parts    Parts
-	log      *slog.Logger
-	listener net.Listener
-	places   *guard.Places
-	budget   *rtmp.Budget
+	cfg    Config
+	parts  Parts
+	log    *slog.Logger
+	plain  net.Listener // nil: none
+	secure net.Listener // below TLS; nil: none
+	places *guard.Places
+	budget *rtmp.Budget
 
 	counters counters
 	panics   panics.Counter
 }
 
-// New opens the port. Nothing is accepted before Run, which also closes it.
+// SecurePortError means that the port of RTMPS could not be opened.
+type SecurePortError struct{ Err error }
+
+// Error says so.
+func (e *SecurePortError) Error() string { return "open the RTMPS port: " + e.Err.Error() }
+
+// Unwrap returns why.
+func (e *SecurePortError) Unwrap() error { return e.Err }
+
+// New opens the ports. Nothing is accepted before Run, which also closes them.
 func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
-	l, err := net.Listen("tcp", cfg.Address)
-	if err != nil {
-		return nil, fmt.Errorf("open the RTMP port: %w", err)
-	}
-	return &Server{
-		cfg: cfg, parts: parts, log: log, listener: l,
+	s := &Server{
+		cfg: cfg, parts: parts, log: log,
 		places: parts.Shares.Places(cfg.MaxConnections), budget: rtmp.NewBudget(maxUnfinished),
-	}, nil
+	}
+	var err error
+	if cfg.Address != "" {
+		if s.plain, err = net.Listen("tcp", cfg.Address); err != nil {
+			return nil, fmt.Errorf("open the RTMP port: %w", err)
+		}
+	}
+	if cfg.SecureAddress != "" {
+		if s.secure, err = net.Listen("tcp", cfg.SecureAddress); err != nil {
+			s.close()
+			return nil, &SecurePortError{err}
+		}
+	}
+	return s, nil
 }
 
-// Addr returns the address that the server listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+// close closes the ports.
+func (s *Server) close() {
+	for _, l := range []net.Listener{s.plain, s.secure} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// Addr returns the address that the server listens on without TLS, nil if it does not.
+func (s *Server) Addr() net.Addr { return addrOf(s.plain) }
+
+// SecureAddr returns the address that the server listens on with TLS, nil if it does not.
+func (s *Server) SecureAddr() net.Addr { return addrOf(s.secure) }
+
+func addrOf(l net.Listener) net.Addr {
+	if l == nil {
+		return nil
+	}
+	return l.Addr()
+}
 
 // Run accepts and serves connections until ctx ends, and returns the cause. All connections are closed and all goroutines have ended when
 // it returns.
@@ -83,12 +123,23 @@ func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
-	stop := context.AfterFunc(ctx, func() { s.listener.Close() })
+	stop := context.AfterFunc(ctx, s.close)
 	defer stop()
-	defer s.listener.Close()
+	defer s.close()
+	if s.plain != nil {
+		wg.Go(func() { cancel(s.accept(ctx, s.plain, &wg, nil)) })
+	}
+	if s.secure != nil {
+		wg.Go(func() { cancel(s.accept(ctx, s.secure, &wg, s.parts.TLS)) })
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
 
+// accept accepts connections until ctx ends or the listener fails. wg counts the goroutines of the connections.
+func (s *Server) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup, secure *tls.Config) error {
 	for {
-		nc, err := s.listener.Accept()
+		nc, err := l.Accept()
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
@@ -117,7 +168,7 @@ func (s *Server) Run(ctx context.Context) error {
 		wg.Go(func() {
 			defer release()
 			defer s.counters.connections.Add(-1)
-			s.serve(ctx, nc)
+			s.serve(ctx, nc, secure)
 		})
 	}
 }

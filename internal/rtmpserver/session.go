@@ -2,6 +2,7 @@ package rtmpserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -42,9 +43,12 @@ type session struct {
 	toldVideo, toldAudio bool // the log has that some of the pictures, or of the sound, cannot be used
 }
 
-// serve serves one client until it disconnects or ctx ends.
-func (s *Server) serve(ctx context.Context, nc net.Conn) {
-	tc := &timedConn{Conn: nc, write: s.cfg.WriteTimeout}
+// serve serves one client until it disconnects or ctx ends. secure is the configuration of TLS, nil for a connection without it.
+func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
+	tc := &timedConn{Conn: nc, under: nc, write: s.cfg.WriteTimeout}
+	if secure != nil {
+		tc.Conn = tls.Server(nc, secure) // the first read makes the handshake
+	}
 	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc, s.budget), id: stream.NewID()}
 	tc.unfinished = c.conn.Unfinished
 	defer c.conn.Release()
@@ -149,6 +153,7 @@ const lingerTime = time.Second
 // timedConn is a connection on which each write has a deadline of its own. Reads have one too if patience was called.
 type timedConn struct {
 	net.Conn
+	under net.Conn // below TLS; Conn itself without TLS
 	write time.Duration
 	idle  time.Duration // of a read; 0: the deadline that limit has set. Set while nothing reads
 	early atomic.Bool   // the publisher is read ahead of its time
@@ -174,7 +179,7 @@ func (c *timedConn) interrupt() { c.SetReadDeadline(time.Unix(1, 0)) }
 // Unread returns how many bytes have arrived and have not been read, 0 if the system does not tell. If the publisher is read ahead of its
 // time, Unread waits a little for bytes: nearly always more of them come, or the end of the connection.
 func (c *timedConn) Unread() int {
-	sys, ok := c.Conn.(syscall.Conn)
+	sys, ok := c.under.(syscall.Conn)
 	if !ok {
 		return 0
 	}

@@ -1,4 +1,4 @@
-package app
+package certificate
 
 import (
 	"crypto/ecdsa"
