@@ -76,6 +76,7 @@ func (a *App) sdkParts() wcs.Parts {
 		},
 		IsHere:   a.isHere,
 		Guard:    a.guard,
+		Access:   a.auth,
 		Shares:   a.cfg.Shares,
 		Refusals: a.refusals,
 	}

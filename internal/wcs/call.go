@@ -55,6 +55,9 @@ func (s *session) startCall(req callRequest) error {
 	if err := req.check(); err != nil {
 		return err
 	}
+	if err := s.mayCall(cmp.Or(s.calls.fixedCallee(), string(req.Callee))); err != nil {
+		return err
+	}
 	c := newCall(s, string(req.CallID))
 	c.request, c.known = req, true
 	return s.calls.add(c, c.dial)

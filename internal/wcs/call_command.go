@@ -21,6 +21,9 @@ func (c *call) transfer(name string, ref callRef) {
 		if c.s.calls.fixedCallee() != "" {
 			return sip.ErrPolicy // the page would choose a callee
 		}
+		if err := c.s.mayCall(target); err != nil {
+			return err
+		}
 		return c.phone.Transfer(c.id, target)
 	})
 }

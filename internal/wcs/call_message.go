@@ -33,6 +33,7 @@ type callInfo struct {
 	CallID        string `json:"callId"`
 	Status        string `json:"status,omitempty"`
 	Info          string `json:"info,omitempty"`
+	Reason        string `json:"reason,omitempty"` // an addition to the contract: why access was refused
 	Incoming      bool   `json:"incoming"`
 	Caller        string `json:"caller,omitempty"`
 	Callee        string `json:"callee,omitempty"`

@@ -40,6 +40,7 @@ type Config struct {
 	ClickToCall ClickToCall
 
 	MaxSessions   int // open sockets; more are refused with 503
+	MaxUnadmitted int // open sockets of one address whose page has not been let in
 	MaxKept       int // sessions that wait for their browser; more are not kept
 	MaxPublishers int // streams that one session may publish at a time
 	MaxPlayers    int // streams that one session may play at a time
@@ -85,6 +86,7 @@ func DefaultConfig() Config {
 		RingTime:        40 * time.Second,
 
 		MaxSessions:   5000,
+		MaxUnadmitted: 8,
 		MaxKept:       1000,
 		MaxPublishers: 16,
 		MaxPlayers:    64,
@@ -132,7 +134,7 @@ func (c Config) Validate() error {
 		name  string
 		value int
 	}{
-		{"missed pings", c.MaxMissedPings}, {"publishers", c.MaxPublishers}, {"calls", c.MaxCalls}, {"queued messages", c.MaxQueue},
+		{"missed pings", c.MaxMissedPings}, {"sockets that are not admitted", c.MaxUnadmitted}, {"publishers", c.MaxPublishers}, {"calls", c.MaxCalls}, {"queued messages", c.MaxQueue},
 		{"queued bytes", c.MaxQueueBytes}, {"message rate", c.Rate},
 	} {
 		if n.value <= 0 {

@@ -18,10 +18,16 @@
 // that it missed, and then PUBLISHING or PLAYING again for each stream that is on, and the status of each call. A call that rings is
 // announced again.
 //
+// Who a page is, an Access finds out from the token in the first message of the page, or from where the page is. A page without a token may
+// come from this server only, where the browser could reach what the author of the page cannot. What a page may do is decided for each
+// stream, before the name of the stream is looked up: a page cannot find out which streams there are. A token that comes with one stream
+// counts for that stream alone. A page that returns to its session must be the one that began it.
+//
 // The goroutine of the HTTP handler runs a socket and joins the goroutines of the socket. The handler of the last socket of a
 // session also waits for the goroutines of the session. Shutdown ends all sessions and waits for them.
 //
-// The contract is the wire protocol of the npm package @flashphoner/websdk 2.0. Two things are added. A page is told which keys the other
+// The contract is the wire protocol of the npm package @flashphoner/websdk 2.0. Three things are added. A refusal has the member
+// "reason", which says why in words. A page is told which keys the other
 // side of a call pressed, by the message "notifyDtmf" with {"callId", "dtmf"}. And when the push to a stream's
 // rtmpUrl cannot be started, or fails, the stream continues, and its page gets a stream event (notifyStreamEvent) of the type
 // "pushFailed" with the payload {"info": "why, in words"}. The SDK hands event types that it does not know to the page.

@@ -3,6 +3,9 @@ package wcs
 import (
 	"context"
 	"encoding/json"
+	"errors"
+
+	"transponder/internal/access"
 )
 
 // webRTC is the only media provider of the SDK that this door serves. The others are other ways to play.
@@ -35,11 +38,11 @@ func (s *session) handle(ctx context.Context, name string, data json.RawMessage)
 	s.log.Debug("message received", "message", short(name), "bytes", len(data))
 	switch name {
 	case "publishStream":
-		with(s, name, data, func(req mediaRequest) { s.handlePublish(ctx, req) })
+		with(s, name, data, func(req mediaRequest) { s.startPublisher(ctx, req) })
 	case "unPublishStream":
 		with(s, name, data, s.handleUnpublish)
 	case "playStream":
-		with(s, name, data, func(req mediaRequest) { s.handlePlay(ctx, req) })
+		with(s, name, data, func(req mediaRequest) { s.startPlayer(ctx, req) })
 	case "stopStream":
 		with(s, name, data, s.handleStop)
 	case "availableStream":
@@ -83,10 +86,10 @@ const (
 	maxCustom     = 8 << 10
 )
 
-// handleConnection makes a session. It sends the message back with a token: this tells the SDK that the session is established. A
-// browser that brings a token returns to its session instead.
+// handleConnection takes the first message of a page. The page gets the message back with an authToken when it has a session: this tells the
+// SDK that the session is established. A page that brings an authToken returns to its session instead.
 func (k *socket) handleConnection(ctx context.Context, data json.RawMessage) {
-	if k.session.Load() != nil {
+	if k.greeted.Load() {
 		k.ignore("second connection") // an answer would set the page back to ESTABLISHED
 		return
 	}
@@ -94,36 +97,18 @@ func (k *socket) handleConnection(ctx context.Context, data json.RawMessage) {
 		k.ignore("too big", "message", "connection")
 		return
 	}
-	var c connection
-	var echo map[string]json.RawMessage
-	if json.Unmarshal(data, &echo) != nil || echo == nil || json.Unmarshal(data, &c) != nil {
+	var g greeting
+	if json.Unmarshal(data, &g.echo) != nil || g.echo == nil || json.Unmarshal(data, &g.connection) != nil {
 		k.ignore("no object in data", "message", "connection")
 		return
 	}
-	if len(c.Custom) > maxCustom {
+	if len(g.Custom) > maxCustom {
 		k.ignore("too big", "message", "connection")
 		return
 	}
-	if c.AuthToken != "" {
-		if s, ok := k.srv.toReturnTo(string(c.AuthToken)); !ok || !s.attach(k) {
-			k.end(errAuthToken)
-		}
-		return
-	}
-	if c.AppKey == "" {
-		c.AppKey = "defaultApp"
-	}
-	if string(c.Custom) == "null" {
-		c.Custom = nil
-	}
-	account, err := takeAccount(data, echo)
-	s := newSession(k, c, echo)
-	k.srv.remember(s)
-	k.session.Store(s)
-	s.log.Info("session opened", "peer", k.peer,
-		"app", short(string(c.AppKey)), "client", short(string(c.ClientVersion)), "origin", short(k.origin))
-	k.send("getUserData", echo)
-	s.openPhone(ctx, k.host, account, err)
+	g.data, g.shown = data, k.visit.credential(g.connection)
+	k.greeted.Store(true)
+	k.greet(ctx, g)
 }
 
 // failure tells the page that a request failed.
@@ -132,21 +117,33 @@ type failure struct {
 	ID        string `json:"id,omitempty"`
 	Status    string `json:"status"`
 	Info      string `json:"info"`
+	Reason    string `json:"reason,omitempty"` // an addition to the contract: why access was refused
 }
 
-func (s *session) handlePlay(ctx context.Context, req mediaRequest) {
-	err := s.startPlayer(ctx, req)
-	if err == nil {
-		return
-	}
-	s.srv.count.playFailed.Add(1)
-	s.log.Warn("play refused", "stream", short(string(req.Name)), "err", err)
+// refusePlay tells the page that nothing is played. A page that may not play the stream gets the answer for a stream that does not exist: which
+// streams there are is not for strangers.
+func (s *session) refusePlay(req mediaRequest, err error) {
 	status, info := outcomeOfPlay(err)
-	s.sendLast("notifyStreamStatusEvent", s.describe(req.echoable(), status, info))
+	if status == failed {
+		s.srv.count.playFailed.Add(1)
+		s.log.Warn("play refused", "stream", short(string(req.Name)), "err", err)
+	}
+	d := s.describe(req.echoable(), status, info)
+	if isDenied(err) {
+		_, d.Info = outcomeOfPlay(errNoStream)
+	}
+	if !errors.Is(err, access.ErrNone) {
+		d.Reason = reasonOf(err)
+	}
+	s.sendLast("notifyStreamStatusEvent", d)
 }
 
 // handleStop ends a player. The goroutine of the player sends the status. An id that is unknown, or whose player has ended, is ignored.
 func (s *session) handleStop(ref streamRef) {
+	if a := s.streams.asked(string(ref.MediaSessionID), false); a != nil {
+		a.stop(errStopped)
+		return
+	}
 	if p := s.streams.player(string(ref.MediaSessionID)); p != nil {
 		p.stop(errStopped)
 	}
@@ -163,7 +160,7 @@ func (s *session) handleAvailable(ref streamRef) {
 	a := availability{ID: string(ref.MediaSessionID), Status: "true"}
 	src, found := s.srv.parts.Streams.Source(string(ref.Name))
 	switch {
-	case !found:
+	case s.may(s.caller(), access.Play, access.Object{Stream: string(ref.Name)}) != nil, !found:
 		a.Status, a.Info = "false", "Stream not found"
 	case !src.IsLive():
 		a.Status, a.Info = "false", "Publish stream is not ready"
@@ -246,17 +243,16 @@ func (s *session) handleData(m dataRef) {
 	s.send("DataStatusEvent", dataStatus{string(m.OperationID), "ACCEPTED"})
 }
 
-func (s *session) handlePublish(ctx context.Context, req mediaRequest) {
-	if err := s.startPublisher(ctx, req); err != nil {
-		s.refusePublish(req, err)
-	}
-}
-
+// refusePublish tells the page that a stream was not begun.
 func (s *session) refusePublish(req mediaRequest, err error) {
 	status, info := outcome(err)
-	s.srv.count.publishFailed.Add(1)
-	s.log.Warn("publish refused", "stream", short(string(req.Name)), "err", err)
-	s.sendLast("notifyStreamStatusEvent", s.describe(req.echoable(), status, info).ofPublisher())
+	if status == failed {
+		s.srv.count.publishFailed.Add(1)
+		s.log.Warn("publish refused", "stream", short(string(req.Name)), "err", err)
+	}
+	d := s.describe(req.echoable(), status, info).ofPublisher()
+	d.Reason = reasonOf(err)
+	s.sendLast("notifyStreamStatusEvent", d)
 }
 
 // echoable returns the request, without its id if the id is too long to be sent back.
@@ -270,6 +266,10 @@ func (r mediaRequest) echoable() mediaRequest {
 // handleUnpublish ends a stream. The goroutine of the publisher sends the status. An id that is unknown, or whose stream has ended, is
 // ignored.
 func (s *session) handleUnpublish(ref streamRef) {
+	if a := s.streams.asked(string(ref.MediaSessionID), true); a != nil {
+		a.stop(errStopped)
+		return
+	}
 	if p := s.streams.publisher(string(ref.MediaSessionID)); p != nil {
 		p.stop(errStopped)
 	}

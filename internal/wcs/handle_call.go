@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 
+	"transponder/internal/access"
 	"transponder/internal/sip"
 )
 
@@ -27,6 +28,9 @@ func (s *session) openPhone(ctx context.Context, host string, account sip.Accoun
 		return
 	default:
 		fixed = ClickToCall{}
+		if err == nil {
+			err = s.mayCall(account.Login) // others can call it
+		}
 	}
 	if err == nil {
 		err = s.calls.open(ctx, fixed.Callee, func(events sip.PhoneEvents) (Phone, error) { return s.phone(ctx, host, account, events) })
@@ -36,10 +40,23 @@ func (s *session) openPhone(ctx context.Context, host string, account sip.Accoun
 		return
 	case errors.Is(err, sip.ErrOff):
 		s.send("fail", failure{APIMethod: "connection", Status: failed, Info: noSIP})
+	case isRefusal(err):
+		s.log.Warn("account refused", "err", err)
+		s.send("fail", failure{APIMethod: "register", Status: failed, Info: restricted, Reason: reasonOf(err)})
 	default:
 		s.log.Warn("account refused", "err", err)
 		s.send("fail", failure{APIMethod: "register", Status: failed, Info: err.Error()})
 	}
+}
+
+// mayCall returns nil if the page may talk with somebody. A call sends and receives, so the page needs both on the name sip:SOMEBODY.
+func (s *session) mayCall(somebody string) error {
+	for _, do := range []access.Action{access.Publish, access.Play} {
+		if err := s.may(s.caller(), do, access.Object{Stream: "sip:" + somebody}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // phone opens a phone in the exchange if the account's domain is this server, or else at a SIP server.
@@ -118,7 +135,11 @@ func (s *session) handleCall(req callRequest) {
 	default:
 		s.srv.count.callsFailed.Add(1)
 		s.log.Warn("call refused", "call", short(string(req.CallID)), "err", err)
-		s.sendLast(callFailed.message(), callInfo{CallID: string(req.CallID), Status: failed, Info: err.Error(), MediaProvider: webRTC})
+		info := callInfo{CallID: string(req.CallID), Status: failed, Info: err.Error(), MediaProvider: webRTC}
+		if isRefusal(err) {
+			info.Info, info.Reason = restricted, reasonOf(err)
+		}
+		s.sendLast(callFailed.message(), info)
 	}
 }
 

@@ -68,6 +68,8 @@ type mediaRequest struct {
 	MaxBitrate     number `json:"maxBitrate"`
 	Transport      text   `json:"transport"`
 	RTMPURL        text   `json:"rtmpUrl"`
+
+	Custom json.RawMessage `json:"custom"`
 }
 
 // streamRef names a stream, in messages that need nothing more.

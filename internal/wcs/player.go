@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/media"
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
@@ -20,10 +21,15 @@ import (
 // player is one stream that a session plays.
 type player struct {
 	notifier
-	req     mediaRequest
+	req     mediaRequest // as the page sent it, but without the SDP
+	name    string       // of the stream: it may differ from the name in req, which is all that the page knows
+	who     caller
+	lease   *access.Lease // of the token that the page gave for this stream; nil: it gave none
 	src     *stream.Source
 	created time.Time
 	log     *slog.Logger
+
+	release func() // gives back the place of the principal
 
 	cancel context.CancelCauseFunc
 
@@ -76,46 +82,75 @@ func (s *Server) Muted(src *stream.Source) (audio, video bool) {
 	return false, false
 }
 
-// startPlayer looks up the stream, and starts a goroutine for the rest.
-func (s *session) startPlayer(ctx context.Context, req mediaRequest) error {
-	src, err := s.toPlay(req)
+// startPlayer begins to play a stream, if the page may play it.
+func (s *session) startPlayer(ctx context.Context, req mediaRequest) {
+	refused := func(err error) { s.refusePlay(req, err) }
+	if err := checkMedia(req); err != nil {
+		refused(err)
+		return
+	}
+	a := &asking{id: string(req.MediaSessionID)}
+	s.askFor(ctx, a, tokenIn(req.Custom) == "", func(ctx context.Context) error { return s.admitPlayer(ctx, a, req) }, refused)
+}
+
+// admitPlayer decides whether the page may play the stream. If so, it looks up the stream, and starts a goroutine for the rest.
+func (s *session) admitPlayer(ctx context.Context, a *asking, req mediaRequest) error {
+	who, err := s.identify(ctx, req.Custom)
 	if err != nil {
 		return err
 	}
-	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	p := &player{
-		notifier: notifier{s: s, id: string(req.MediaSessionID)},
-		req:      req,
-		src:      src,
-		created:  time.Now(),
-		log:      s.log.With("stream", string(req.Name), "player", string(req.MediaSessionID)),
-		cancel:   cancel,
+	name := string(req.Name)
+	if err := s.may(who, access.Play, access.Object{Stream: name}); err != nil {
+		return err
+	}
+	src, err := s.toPlay(name, a.id)
+	if err != nil {
+		return err
+	}
+	release, err := s.srv.access.Take(who.principal, access.Play)
+	if err != nil {
+		return err
 	}
 	offer := rtc.Offer{SDP: string(req.SDP), TCP: strings.EqualFold(string(req.Transport), "TCP")}
-	p.req.SDP = "" // too big to keep
+	req.SDP = "" // too big to keep
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	p := &player{
+		notifier: notifier{s: s, id: a.id},
+		req:      req,
+		name:     name,
+		who:      who,
+		lease:    s.holdOwn(who),
+		src:      src,
+		created:  time.Now(),
+		log:      s.log.With("stream", name, "player", a.id),
+		release:  release,
+		cancel:   cancel,
+	}
 	if err := s.streams.addPlayer(p, &s.srv.participants, func() { p.run(life, offer) }); err != nil {
 		cancel(nil)
+		p.lease.Release()
+		release()
 		return err
+	}
+	if errors.Is(context.Cause(ctx), errStopped) { // the page has stopped it meanwhile
+		p.stop(errStopped)
 	}
 	return nil
 }
 
-// toPlay returns the stream that a request asks for, or why it cannot be played.
-func (s *session) toPlay(req mediaRequest) (*stream.Source, error) {
-	if err := checkMedia(req); err != nil {
-		return nil, err
-	}
-	if strings.Contains(string(req.Name), "://") {
+// toPlay returns the stream with the name, or why it cannot be played.
+func (s *session) toPlay(name, id string) (*stream.Source, error) {
+	if strings.Contains(name, "://") {
 		return nil, errBadURI
 	}
-	src, found := s.srv.parts.Streams.Source(string(req.Name))
+	src, found := s.srv.parts.Streams.Source(name)
 	switch {
 	case !found:
 		return nil, errNoStream
 	case s.srv.parts.Play == nil:
 		return nil, errNoPlaying
 	}
-	if _, taken := s.srv.parts.Streams.SourceByID(string(req.MediaSessionID)); taken {
+	if _, taken := s.srv.parts.Streams.SourceByID(id); taken {
 		return nil, stream.ErrIDInUse
 	}
 	return src, nil
@@ -153,6 +188,9 @@ func (p *player) play(ctx context.Context, offer rtc.Offer) error {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { p.s.safely(func() { p.announcePlaying(announcing, playback) }) })
+	if p.lease != nil {
+		wg.Go(func() { untilOver(announcing, p.lease, p.stop) })
+	}
 	return playback.Run(ctx)
 }
 
@@ -244,11 +282,13 @@ func (p *player) stop(cause error) { p.cancel(cause) }
 func (p *player) finish(ctx context.Context, cause error) {
 	status, info := outcomeOfPlay(cause)
 	last := p.describe(status, info)
+	p.lease.Release()
+	p.release()
 	p.s.srv.participants.dropPlayer(p)
 	p.s.streams.dropPlayer(p)
 
 	level := slog.LevelInfo
-	if status == failed && !errors.Is(cause, errDisconnected) && !errors.Is(cause, errPublisherGone) {
+	if status == failed && !errors.Is(cause, errDisconnected) && !errors.Is(cause, errPublisherGone) && !isRefusal(cause) {
 		p.s.srv.count.playFailed.Add(1)
 		level = slog.LevelWarn
 	}
@@ -284,7 +324,7 @@ func (p *player) player() Player {
 	si := p.src.Info()
 	v := Player{
 		ID:           p.id,
-		Name:         string(p.req.Name),
+		Name:         p.name,
 		SessionID:    p.s.id,
 		AppKey:       p.s.appKey(),
 		Provider:     webRTC,

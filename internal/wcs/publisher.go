@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -18,9 +19,14 @@ import (
 // publisher is one stream that a session publishes.
 type publisher struct {
 	notifier
-	req   mediaRequest
+	req   mediaRequest // as the page sent it, but without the SDP
+	name  string       // of the stream: it may differ from the name in req, which is all that the page knows
+	who   caller
+	lease *access.Lease // of the token that the page gave for this stream; nil: it gave none
 	media Publication
 	log   *slog.Logger
+
+	release func() // gives back the place of the principal
 
 	cancel context.CancelCauseFunc
 
@@ -29,41 +35,66 @@ type publisher struct {
 	told chan struct{} // closed once the terminal status was sent
 }
 
-// startPublisher makes the stream, answers the offer, and starts a goroutine for the rest. Offers are answered one after another:
-// when a page stops a stream and publishes it again, the name is free.
-func (s *session) startPublisher(ctx context.Context, req mediaRequest) error {
-	id := string(req.MediaSessionID)
+// startPublisher begins a stream, if the page may publish it.
+func (s *session) startPublisher(ctx context.Context, req mediaRequest) {
+	refused := func(err error) { s.refusePublish(req, err) }
 	if err := s.checkPublish(req); err != nil {
-		return err
+		refused(err)
+		return
 	}
-	if err := s.streams.reserve(id); err != nil {
-		return err
-	}
-	var p *publisher
-	defer func() {
-		if p == nil {
-			s.streams.dropPublisher(id)
-		}
-	}()
-	media, err := s.publish(ctx, req)
+	a := &asking{id: string(req.MediaSessionID), publishes: true}
+	s.askFor(ctx, a, tokenIn(req.Custom) == "", func(ctx context.Context) error { return s.admitPublisher(ctx, a, req) }, refused)
+}
+
+// admitPublisher decides whether the page may publish. If so, it makes the stream, answers the offer, and starts a goroutine for the rest.
+func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaRequest) error {
+	who, err := s.identify(ctx, req.Custom)
 	if err != nil {
+		return err
+	}
+	name := nameFor(who.principal, string(req.Name))
+	if err := s.may(who, access.Publish, access.Object{Stream: name}); err != nil {
+		return err
+	}
+	if req.RTMPURL != "" { // a push that is refused later would be lost without a word
+		if err := s.may(who, access.Push, access.Object{Stream: name, URL: string(req.RTMPURL)}); err != nil {
+			return err
+		}
+	}
+	if err := a.reserve(name); err != nil {
+		return err
+	}
+	release, err := s.srv.access.Take(who.principal, access.Publish)
+	if err != nil {
+		return err
+	}
+	media, err := s.publish(ctx, req, name, who)
+	if err != nil {
+		release()
 		return err
 	}
 	req.SDP = "" // read, and too big to keep
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	p = &publisher{
-		notifier: notifier{s: s, id: id},
+	p := &publisher{
+		notifier: notifier{s: s, id: a.id},
 		req:      req,
+		name:     name,
+		who:      who,
+		lease:    s.holdOwn(who),
 		media:    media,
-		log:      s.log.With("stream", string(req.Name)),
+		log:      s.log.With("stream", name),
+		release:  release,
 		cancel:   cancel,
 		told:     make(chan struct{}),
 	}
 	s.streams.addPublisher(p)
 	s.srv.participants.addPublisher(p)
 	s.srv.count.publishers.Add(1)
-	p.log.Info("stream answered", "id", id, "transport", media.Source().Info().Transport)
-	p.send("setRemoteSDP", id, media.Answer(), true)
+	p.log.Info("stream answered", "id", p.id, "principal", who.principal.String(), "transport", media.Source().Info().Transport)
+	p.send("setRemoteSDP", p.id, media.Answer(), true)
+	if errors.Is(context.Cause(ctx), errStopped) { // the page has stopped it while the offer was being answered
+		p.stop(errStopped)
+	}
 	if !s.streams.start(func() { p.run(life) }) { // the session ended meanwhile
 		p.end(errDisconnected)
 		p.run(life)
@@ -71,7 +102,23 @@ func (s *session) startPublisher(ctx context.Context, req mediaRequest) error {
 	return nil
 }
 
-func (s *session) publish(ctx context.Context, req mediaRequest) (Publication, error) {
+// nameFor returns the name of the stream that a principal publishes. A stored key has a name of its own.
+func nameFor(p *access.Principal, name string) string {
+	if p != nil && p.Stream != "" {
+		return p.Stream
+	}
+	return name
+}
+
+// holdOwn returns the lease of a token that the page gave for one stream, nil if it gave none: the lease of the session counts then.
+func (s *session) holdOwn(who caller) *access.Lease {
+	if !who.own {
+		return nil
+	}
+	return s.srv.access.Hold(who.principal)
+}
+
+func (s *session) publish(ctx context.Context, req mediaRequest, name string, who caller) (Publication, error) {
 	transport := "UDP"
 	if strings.EqualFold(string(req.Transport), "TCP") {
 		transport = "TCP"
@@ -79,7 +126,7 @@ func (s *session) publish(ctx context.Context, req mediaRequest) (Publication, e
 	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.AnswerTimeout)
 	defer cancel()
 	return s.srv.parts.Publish(ctx, rtc.Offer{SDP: string(req.SDP), TCP: transport == "TCP"}, stream.Info{
-		Name:      string(req.Name),
+		Name:      name,
 		ID:        string(req.MediaSessionID),
 		SessionID: s.id,
 		AppKey:    s.appKey(),
@@ -122,7 +169,7 @@ func (p *publisher) run(ctx context.Context) {
 	err := panics.Err // unless it is replaced below
 	p.s.safely(func() { err = p.follow(ctx) })
 	if ctx.Err() != nil {
-		err = errDisconnected // this is the cause, even if the media failed first
+		err = context.Cause(ctx) // this is the cause, even if the media failed first
 	}
 	p.s.safely(func() { p.finish(ctx, err) })
 }
@@ -134,7 +181,19 @@ func (p *publisher) follow(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { p.s.safely(func() { p.announceLive(announcing) }) })
+	if p.lease != nil {
+		wg.Go(func() { untilOver(announcing, p.lease, p.end) })
+	}
 	return p.media.Run(ctx)
+}
+
+// untilOver calls end with the reason if the lease is over before ctx ends.
+func untilOver(ctx context.Context, l *access.Lease, end func(error)) {
+	select {
+	case <-l.Done():
+		end(l.Err())
+	case <-ctx.Done():
+	}
 }
 
 // announceLive waits until the publisher is connected. Then it says PUBLISHING, starts the push that the page asked for, and sends
@@ -173,7 +232,7 @@ func (p *publisher) tellRate(ctx context.Context) {
 
 // push starts the push to rtmpUrl.
 func (p *publisher) push(ctx context.Context) {
-	req := transponder.Request{StreamName: string(p.req.Name), URL: string(p.req.RTMPURL)}
+	req := transponder.Request{StreamName: p.name, URL: string(p.req.RTMPURL)}
 	info, err := p.s.srv.parts.Pusher.Start(ctx, req)
 	switch {
 	case err == nil:
@@ -209,7 +268,7 @@ func (p *publisher) mute(kind string) {
 // stop ends the stream. The name is free when stop returns; the terminal status follows when the media has ended.
 func (p *publisher) stop(cause error) { p.media.Source().Close(cause) }
 
-// end is stop for a session that has ended.
+// end is stop for a session that has ended, or a token that is no longer valid.
 func (p *publisher) end(cause error) {
 	p.stop(cause)
 	p.cancel(cause)
@@ -221,13 +280,15 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 	defer p.s.srv.participants.dropPublisher(p) // only now: players find there the publisher to wait for
 	defer close(p.told)
 	p.media.Source().Close(cause) // already closed, unless Run panicked
+	p.lease.Release()
+	p.release()
 	status, info := outcome(cause)
 	last := p.describe(status, info)
 	p.s.streams.dropPublisher(p.id)
 
 	p.s.srv.count.publishers.Add(-1)
 	level := slog.LevelInfo
-	if status == failed && !errors.Is(cause, errDisconnected) {
+	if status == failed && !errors.Is(cause, errDisconnected) && !isRefusal(cause) {
 		p.s.srv.count.publishFailed.Add(1)
 		level = slog.LevelWarn
 	}

@@ -73,6 +73,7 @@ type Parts struct {
 	Duplexes Duplexes               // makes the media of calls
 	IsHere   func(host string) bool // says whether a host is this server; nil: only the host that the browser has connected to is
 	Guard    *guard.Guard           // judges which pages may open sockets; nil: a guard that knows no names of this server
+	Access   Access                 // says who a page is and what it may do; nil: everybody may do everything
 
 	Shares   guard.SharesConfig // how much of all sockets one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the sockets that are refused; nil: they are not counted
@@ -84,14 +85,17 @@ type Server struct {
 	parts Parts
 	log   *slog.Logger
 
+	access   Access
 	exchange *exchange.Exchange // nil: pages call each other over SIP only
 
 	places  *guard.Places // of sockets
 	keeping *guard.Places // of sessions that wait for their browser
+	lobby   lobby
 
 	count        counters
 	panics       panics.Counter
 	participants participants
+	names        names          // about which somebody is asked
 	wg           sync.WaitGroup // handlers
 
 	mu       sync.Mutex
@@ -168,6 +172,11 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		sessions:     map[string]*session{},
 		places:       parts.Shares.Places(cfg.MaxSessions),
 		keeping:      parts.Shares.Places(cfg.MaxKept),
+		lobby:        lobby{shares: parts.Shares, by: map[netip.Prefix]int{}},
+		access:       parts.Access,
+	}
+	if s.access == nil {
+		s.access = everybody{}
 	}
 	if cfg.LocalCalls {
 		s.exchange = exchange.New(cfg.RingTime, log)
@@ -178,10 +187,19 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 // ServeHTTP upgrades the request and runs the socket. It returns when the socket is gone; if this was the last socket of a session
 // that is kept, it returns when the session has ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.parts.Guard.Socket("websocket", r, s.cfg.Origins); err != nil {
-		http.Error(w, err.Error(), http.StatusForbidden)
+	v := s.newVisit(r)
+	if len(s.cfg.Origins) > 0 { // else the page may have a token, which comes with its first message
+		if err := v.judge(); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+	}
+	leave := s.lobby.enter(v.shown.Peer, s.cfg.MaxUnadmitted)
+	if leave == nil {
+		s.noRoom(w, r, guard.WhyShare)
 		return
 	}
+	defer leave()
 	release, why := s.places.Take(s.parts.Shares.Client(r))
 	if release == nil {
 		s.noRoom(w, r, why)
@@ -204,9 +222,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.count.accepted.Add(1)
-	k := newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin"))
+	k := newSocket(s, conn, under.conn, r.RemoteAddr, r.Header.Get("Origin"), v)
 	k.host = r.Host
-	k.release, k.local, k.client = release, guard.IsLocal(r), s.parts.Shares.Client(r)
+	k.welcome = func() {
+		conn.SetReadLimit(int64(s.cfg.MaxMessage))
+		leave()
+	}
+	k.release, k.client = release, s.parts.Shares.Client(r)
 	k.run(r.Context())
 }
 
@@ -265,7 +287,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) PushFailed(info transponder.Info) {
 	for _, ss := range s.all() {
 		if p := ss.streams.pushing(info.SourceName, info.URL); p != nil {
-			if !ss.isLocal() {
+			if !ss.principal.IsAdmin() {
 				info = info.ForStrangers()
 			}
 			words := string(info.Reason)

@@ -7,13 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
+	"transponder/internal/access"
 	"transponder/internal/guard"
 )
 
@@ -28,7 +31,13 @@ type session struct {
 	level   logLevel
 	log     *slog.Logger
 	client  connection
-	echo    map[string]json.RawMessage // the browser's connection message, with the token; nil unless the session may be kept
+	echo    map[string]json.RawMessage // the browser's connection message, with the authToken; nil unless the session may be kept
+
+	principal *access.Principal // who the page is
+	shown     access.Credential // without its secrets
+	proof     proof             // for a page that returns
+	lease     *access.Lease
+
 	streams *streamSet
 	calls   *callSet
 
@@ -43,28 +52,54 @@ type session struct {
 	done chan struct{}
 }
 
-// newSession makes the session of a socket. The session owns echo from now on.
-func newSession(k *socket, c connection, echo map[string]json.RawMessage) *session {
+// newSession makes the session of a socket for a page that was let in. It sets the authToken in the echo of the greeting.
+func newSession(k *socket, g greeting, p *access.Principal) *session {
 	id := uuid.NewString()
 	s := &session{
 		srv:     k.srv,
 		id:      id,
 		token:   rand.Text(),
 		created: time.Now(),
-		client:  c,
+		client:  g.connection,
 		streams: newStreamSet(k.srv.cfg),
 		sock:    k,
 		owner:   k,
 		moved:   make(chan struct{}),
 		done:    make(chan struct{}),
+
+		principal: p,
+		shown:     withoutSecrets(g.shown),
+		proof:     newProof(p, g.shown.Token),
+		lease:     k.srv.access.Hold(p),
 	}
+	s.client.AuthToken = ""
 	s.calls = newCallSet(s)
 	s.log = s.level.logger(k.srv.log).With("session", id)
-	echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
-	if bool(c.KeepAlive) && k.srv.cfg.KeepAliveGrace > 0 {
-		s.echo = echo
+	g.echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
+	if bool(g.KeepAlive) && k.srv.cfg.KeepAliveGrace > 0 {
+		s.echo = maps.Clone(g.echo)
+		for name := range s.echo {
+			if strings.EqualFold(name, "custom") { // the decoder takes every spelling
+				s.echo[name] = redact(s.echo[name])
+			}
+		}
 	}
 	return s
+}
+
+// withoutSecrets returns where a credential came from.
+func withoutSecrets(c access.Credential) access.Credential {
+	c.Token, c.Certificates = "", nil
+	return c
+}
+
+// watchLease ends the session when its principal loses his rights.
+func (s *session) watchLease() {
+	select {
+	case <-s.lease.Done():
+		s.end(refuse(s.lease.Err()))
+	case <-s.done:
+	}
 }
 
 // address returns the address of the browser.
@@ -73,13 +108,6 @@ func (s *session) address() netip.Addr {
 	defer s.mu.Unlock()
 	a, _ := guard.RemoteAddress(s.owner.peer)
 	return a
-}
-
-// isLocal says whether the page is on this machine.
-func (s *session) isLocal() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.owner.local
 }
 
 // appKey returns the application that the browser named.
@@ -193,7 +221,7 @@ func (s *session) expire(k *socket) bool {
 	}
 	s.mu.Unlock()
 	if owned {
-		s.endStreams()
+		s.endStreams(errLeft)
 	}
 	return owned
 }
@@ -204,7 +232,7 @@ func (s *session) end(cause error) {
 	s.finish(cause)
 	k := s.sock
 	s.mu.Unlock()
-	s.endStreams()
+	s.endStreams(cause)
 	if k != nil {
 		k.end(cause)
 	}
@@ -217,6 +245,7 @@ func (s *session) finish(cause error) {
 	}
 	s.over = cause
 	s.stopKeeping()
+	s.lease.Release()
 	close(s.done)
 	s.srv.forget(s)
 }
@@ -232,15 +261,18 @@ func (s *session) stopKeeping() {
 
 // endStreams ends everything that the session publishes and plays, its calls and its registration. It does not wait for the
 // goroutines.
-func (s *session) endStreams() {
+func (s *session) endStreams(cause error) {
+	if !isRefusal(cause) {
+		cause = errDisconnected
+	}
 	s.streams.close()
 	s.calls.close()
 	publishers, players := s.streams.all()
 	for _, p := range publishers {
-		p.end(errDisconnected)
+		p.end(cause)
 	}
 	for _, p := range players {
-		p.stop(errDisconnected)
+		p.stop(cause)
 	}
 }
 
@@ -319,7 +351,7 @@ func (s *session) connection() Connection {
 		ClientOSVersion:      string(c.ClientOSVersion),
 		ClientBrowserVersion: string(c.ClientBrowserVersion),
 		MediaProviders:       c.MediaProviders,
-		Custom:               c.Custom,
+		Custom:               redact(c.Custom),
 		KeepAlive:            s.echo != nil,
 		Connected:            s.sock != nil,
 		Address:              s.owner.peer,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 
+	"transponder/internal/access"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 )
@@ -29,6 +30,13 @@ func (s *session) handleSnapshot(ctx context.Context, ref streamRef) {
 		return
 	}
 	src, found := s.srv.parts.Streams.Source(string(ref.Name))
+	own := s.streams.publisher(id)
+	switch {
+	case own != nil && string(own.req.Name) == string(ref.Name): // it may have another name than the page knows
+		src, found = own.media.Source(), true
+	case s.may(s.caller(), access.Play, access.Object{Stream: string(ref.Name)}) != nil:
+		found = false
+	}
 	switch {
 	case !found:
 		s.snapshotFailed(id, "Stream not found")

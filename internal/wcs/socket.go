@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
@@ -42,10 +43,13 @@ type socket struct {
 	created time.Time
 	log     *slog.Logger
 
+	visit   visit
 	release func() // gives back the place of the socket
-	local   bool   // the page is on this machine
+	welcome func() // is called when the page was let in
 	client  netip.Addr
 	limit   *rate.Limiter
+	greeted atomic.Bool             // the first message of the page has come
+	work    sync.WaitGroup          // what is asked for before the page is let in
 	missed  atomic.Int32            // pings sent since the last message was received
 	session atomic.Pointer[session] // nil until the browser has said who it is
 	out     *outbox
@@ -53,13 +57,14 @@ type socket struct {
 	cancel context.CancelCauseFunc // ends the socket; set by serve
 }
 
-func newSocket(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin string) *socket {
+func newSocket(srv *Server, conn *websocket.Conn, under net.Conn, peer, origin string, v visit) *socket {
 	return &socket{
 		srv:     srv,
 		conn:    conn,
 		under:   under,
 		peer:    peer,
 		origin:  origin,
+		visit:   v,
 		created: time.Now(),
 		log:     srv.log.With("peer", peer),
 		limit:   rate.NewLimiter(rate.Limit(srv.cfg.Rate), srv.cfg.Burst),
@@ -94,7 +99,7 @@ func (k *socket) serve(ctx context.Context) error {
 	// browser has answered our close frame. So reads and writes have a context that does not end.
 	socket := context.WithoutCancel(ctx)
 
-	k.conn.SetReadLimit(int64(k.srv.cfg.MaxMessage))
+	k.conn.SetReadLimit(int64(min(k.srv.cfg.MaxMessage, maxGreeting)))
 	var wg sync.WaitGroup
 	wg.Go(func() { k.end(k.read(life, socket)) })
 	wg.Go(func() { k.end(k.write(life, socket)) })
@@ -104,8 +109,9 @@ func (k *socket) serve(ctx context.Context) error {
 	k.srv.noteEnd(cause)
 
 	k.lose(cause) // frees the names before the socket is closed
-	k.close(cause)
+	k.close(socket, cause)
 	wg.Wait()
+	k.work.Wait() // the reader, which begins it, has ended
 	return cause
 }
 
@@ -116,14 +122,22 @@ func (k *socket) lose(cause error) {
 	}
 }
 
-// close sends a close frame with the cause, and waits a while for the answer. An error means that the socket is gone already.
-func (k *socket) close(cause error) {
+// maxGreeting is the longest message, in bytes, before the page is let in. The members of the SDK and a token take some kilobytes.
+const maxGreeting = 64 << 10
+
+// close sends a close frame with the cause, and before it the words for a page that is refused, and waits a while for the answer. An error means that the socket is gone already.
+func (k *socket) close(ctx context.Context, cause error) {
 	if errors.Is(cause, errGone) {
 		_ = k.conn.CloseNow()
 		return
 	}
 	late := time.AfterFunc(k.srv.cfg.CloseTimeout, func() { k.under.Close() })
 	defer late.Stop()
+	if r, ok := errors.AsType[*refusal](cause); ok {
+		if frame, ok := k.srv.encode("fail", r.farewell()); ok {
+			_ = k.conn.Write(ctx, websocket.MessageText, frame) // late ends it
+		}
+	}
 	_ = k.conn.Close(closeStatus(cause))
 }
 
@@ -138,12 +152,28 @@ func closeStatus(cause error) (websocket.StatusCode, string) {
 	case errors.Is(cause, panics.Err):
 		return websocket.StatusInternalError, "internal error"
 	}
+	if r, ok := errors.AsType[*refusal](cause); ok {
+		return websocket.StatusPolicyViolation, closeReason(r.words)
+	}
 	for _, reason := range []error{errFlood, errSlow, errSilent, errNobody, errAuthToken, errMoved, errTerminated} {
 		if errors.Is(cause, reason) {
 			return websocket.StatusPolicyViolation, reason.Error()
 		}
 	}
 	return websocket.StatusInternalError, ""
+}
+
+// closeReason cuts a text to what a close frame can hold (RFC 6455, 5.5).
+func closeReason(words string) string {
+	const most = 123
+	if len(words) <= most {
+		return words
+	}
+	end := most - len("…")
+	for !utf8.RuneStart(words[end]) {
+		end--
+	}
+	return words[:end] + "…"
 }
 
 // read reads messages until the socket is gone. It handles them until life ends, and discards them after that.
@@ -227,11 +257,11 @@ func (k *socket) keepAlive(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-nobody.C:
-			if k.session.Load() == nil {
+			if !k.greeted.Load() {
 				return errNobody
 			}
 		case <-ping.C:
-			if k.session.Load() == nil {
+			if !k.greeted.Load() {
 				continue
 			}
 			if int(k.missed.Load()) >= k.srv.cfg.MaxMissedPings {

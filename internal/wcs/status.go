@@ -91,6 +91,8 @@ func outcome(err error) (status, info string) {
 		return failed, "Publish stream is not ready"
 	case errors.Is(err, errBadURI):
 		return failed, "Bad URI"
+	case isRefusal(err):
+		return failed, restricted
 	case errors.Is(err, picture.ErrDisabled):
 		return failed, "Transcoding required, but disabled"
 	case errors.As(err, &busy):
@@ -113,6 +115,7 @@ type streamInfo struct {
 	HasAudio       bool    `json:"hasAudio"`
 	Status         string  `json:"status"`
 	Info           string  `json:"info,omitempty"`
+	Reason         string  `json:"reason,omitempty"` // an addition to the contract: why access was refused
 	AudioCodec     string  `json:"audioCodec,omitempty"`
 	VideoCodec     string  `json:"videoCodec,omitempty"`
 	Record         bool    `json:"record"`

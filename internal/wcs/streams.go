@@ -1,6 +1,8 @@
 package wcs
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"transponder/internal/stream"
@@ -17,8 +19,9 @@ type streamSet struct {
 
 	mu         sync.Mutex
 	closed     bool                  // guarded by mu
-	publishers map[string]*publisher // guarded by mu; by media session id; nil while the offer is being answered
-	players    map[string]*player    // guarded by mu; by media session id, never nil
+	asking     map[string]*asking    // guarded by mu; by media session id, as all of these
+	publishers map[string]*publisher // guarded by mu
+	players    map[string]*player    // guarded by mu
 	snapshots  int                   // guarded by mu; being made
 }
 
@@ -26,6 +29,7 @@ func newStreamSet(cfg Config) *streamSet {
 	return &streamSet{
 		maxPublishers: cfg.MaxPublishers,
 		maxPlayers:    cfg.MaxPlayers,
+		asking:        map[string]*asking{},
 		publishers:    map[string]*publisher{},
 		players:       map[string]*player{},
 	}
@@ -42,22 +46,27 @@ func (set *streamSet) close() {
 func (set *streamSet) all() (publishers []*publisher, players []*player) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	for _, p := range set.publishers {
-		if p != nil {
-			publishers = append(publishers, p)
-		}
-	}
-	for _, p := range set.players {
-		players = append(players, p)
-	}
-	return publishers, players
+	return slices.Collect(maps.Values(set.publishers)), slices.Collect(maps.Values(set.players))
 }
 
-// count returns how many publishers and players there are, those whose offer is being answered included.
+// count returns how many publishers and players there are, those included about which somebody is asked.
 func (set *streamSet) count() (publishers, players int) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	return len(set.publishers), len(set.players)
+	return set.counted()
+}
+
+// counted is count for a caller that holds mu.
+func (set *streamSet) counted() (publishers, players int) {
+	publishers, players = len(set.publishers), len(set.players)
+	for _, a := range set.asking {
+		if a.publishes {
+			publishers++
+		} else {
+			players++
+		}
+	}
+	return publishers, players
 }
 
 // start runs f in a goroutine. It returns false if the set is closed.
@@ -71,19 +80,20 @@ func (set *streamSet) start(f func()) bool {
 	return true
 }
 
-// reserve takes a media session id for a publisher whose offer is not answered yet.
-func (set *streamSet) reserve(id string) error {
+// reserve takes the media session id of a publisher or a player.
+func (set *streamSet) reserve(a *asking) error {
 	set.mu.Lock()
 	defer set.mu.Unlock()
+	publishers, players := set.counted()
 	switch {
 	case set.closed:
 		return errDisconnected
-	case set.inUse(id): // also while its stream ends, until the status has been sent
+	case set.inUse(a.id): // also while its stream ends, until the status has been sent
 		return stream.ErrIDInUse
-	case len(set.publishers) >= set.maxPublishers:
+	case a.publishes && publishers >= set.maxPublishers, !a.publishes && players >= set.maxPlayers:
 		return errTooMany
 	}
-	set.publishers[id] = nil
+	set.asking[a.id] = a
 	return nil
 }
 
@@ -91,13 +101,35 @@ func (set *streamSet) reserve(id string) error {
 func (set *streamSet) inUse(id string) bool {
 	_, publishes := set.publishers[id]
 	_, plays := set.players[id]
-	return publishes || plays
+	_, asks := set.asking[id]
+	return publishes || plays || asks
+}
+
+// drop gives back what reserve took, unless a publisher or a player took its place.
+func (set *streamSet) drop(a *asking) {
+	set.mu.Lock()
+	if set.asking[a.id] == a {
+		delete(set.asking, a.id)
+	}
+	set.mu.Unlock()
+	a.stop(nil)
+}
+
+// asked returns the publisher or the player with the id about which somebody is asked, nil if there is none.
+func (set *streamSet) asked(id string, publishes bool) *asking {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if a := set.asking[id]; a != nil && a.publishes == publishes {
+		return a
+	}
+	return nil
 }
 
 // addPublisher puts a publisher in the place that reserve took.
 func (set *streamSet) addPublisher(p *publisher) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
+	delete(set.asking, p.id)
 	set.publishers[p.id] = p
 }
 
@@ -119,27 +151,24 @@ func (set *streamSet) pushing(name, url string) *publisher {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	for _, p := range set.publishers {
-		if p != nil && string(p.req.Name) == name && string(p.req.RTMPURL) == url {
+		if p.name == name && string(p.req.RTMPURL) == url {
 			return p
 		}
 	}
 	return nil
 }
 
-// addPlayer adds a player, here and to the participants, and runs it in a goroutine.
+// addPlayer puts a player in the place that reserve took, adds it to the participants, and runs it in a goroutine.
 func (set *streamSet) addPlayer(p *player, all *participants, run func()) error {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	switch {
 	case set.closed:
 		return errDisconnected
-	case set.inUse(p.id):
-		return stream.ErrIDInUse
-	case len(set.players) >= set.maxPlayers:
-		return errTooMany
 	case !all.addPlayer(p):
 		return stream.ErrIDInUse
 	}
+	delete(set.asking, p.id)
 	set.players[p.id] = p
 	set.wg.Go(run)
 	return nil

@@ -1,0 +1,206 @@
+package wcs
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"transponder/internal/access"
+	"transponder/internal/access/audit"
+	"transponder/internal/hook"
+)
+
+// door is the name of this door in the audit log, in the metrics and in credentials.
+const door = "websocket"
+
+// restricted is the word of the contract for everything that somebody may not do.
+const restricted = "Restricted access"
+
+// Access finds out who a page is, and decides what it may do, as auth.Authenticator does.
+type Access interface {
+	// Credential returns what the request of a page shows.
+	Credential(door string, r *http.Request) access.Credential
+	// Identify returns who has shown the credential. The error is a *access.BadCredential or a *access.TooMany.
+	Identify(ctx context.Context, c access.Credential) (*access.Principal, error)
+	// Authorize decides whether the principal may do the action, and writes the decision down.
+	Authorize(p *access.Principal, c access.Credential, do access.Action, o access.Object) error
+	// Record writes a line of the audit log.
+	Record(p *access.Principal, c access.Credential, line audit.Line)
+	// Hold returns the lease of a session of the principal.
+	Hold(p *access.Principal) *access.Lease
+	// Take takes one of the places that the principal may have for Publish or Play. The error is a *access.Full.
+	Take(p *access.Principal, do access.Action) (release func(), err error)
+}
+
+// everybody is the Access of a server that was given none: everybody may do everything.
+type everybody struct{}
+
+func (everybody) Credential(string, *http.Request) access.Credential { return access.Credential{} }
+
+func (everybody) Identify(context.Context, access.Credential) (*access.Principal, error) {
+	return access.Whole(access.Anonymous), nil
+}
+
+func (everybody) Authorize(*access.Principal, access.Credential, access.Action, access.Object) error {
+	return nil
+}
+
+func (everybody) Record(*access.Principal, access.Credential, audit.Line) {}
+
+func (everybody) Hold(*access.Principal) *access.Lease { return nil }
+
+func (everybody) Take(*access.Principal, access.Action) (func(), error) { return func() {}, nil }
+
+// caller is somebody who asks for something: a session, or the bearer of the token that a page gave for one stream.
+type caller struct {
+	principal *access.Principal
+	shown     access.Credential // without the token, which is not kept
+	own       bool              // the page gave a token for one stream only
+}
+
+// may returns nil if the caller may do the action, and writes the decision down.
+func (s *session) may(who caller, do access.Action, o access.Object) error {
+	return s.srv.access.Authorize(who.principal, who.shown, do, o)
+}
+
+// caller returns who asks when the page gave no token for one stream.
+func (s *session) caller() caller { return caller{principal: s.principal, shown: s.shown} }
+
+// identify returns who asks for a stream: the bearer of the token that the page gave for this stream, or else the session.
+func (s *session) identify(ctx context.Context, custom json.RawMessage) (caller, error) {
+	token := tokenIn(custom)
+	if token == "" {
+		return s.caller(), nil
+	}
+	shown := s.shown
+	shown.Token = token
+	p, err := s.srv.access.Identify(ctx, shown)
+	if err != nil {
+		s.srv.access.Record(nil, s.shown, audit.Line{Do: "connect", Why: err.Error()})
+		return caller{}, err
+	}
+	return caller{p, s.shown, true}, nil
+}
+
+// tokenIn returns the token in the member custom of a message: its member token, or the whole of it if it is a text that looks like a
+// token.
+func tokenIn(custom json.RawMessage) string {
+	var object struct {
+		Token string `json:"token"`
+	}
+	var word string
+	switch {
+	case len(custom) == 0:
+	case json.Unmarshal(custom, &object) == nil:
+		return object.Token
+	case json.Unmarshal(custom, &word) == nil && looksLikeToken(word):
+		return word
+	}
+	return ""
+}
+
+// looksLikeToken says whether a text is a JWT or a stored key, by its form.
+func looksLikeToken(s string) bool {
+	return strings.HasPrefix(s, "tpk_") || strings.Count(s, ".") == 2
+}
+
+// refusal is why a page is not let in, or may not stay.
+type refusal struct {
+	words string // for the page
+	err   error
+}
+
+// Error returns the words for the page.
+func (r *refusal) Error() string { return r.words }
+
+// Unwrap returns the cause.
+func (r *refusal) Unwrap() error { return r.err }
+
+// refuse makes a refusal. The errors of package access have words for the page.
+func refuse(err error) error {
+	if _, ok := errors.AsType[*hook.Refused](err); ok {
+		return &refusal{restricted, err}
+	}
+	return &refusal{err.Error(), err}
+}
+
+// farewell returns the message with which a page learns why it is refused.
+func (r *refusal) farewell() failure {
+	f := failure{APIMethod: "connect", Status: failed, Info: restricted}
+	if r.words != restricted {
+		f.Reason = r.words
+	}
+	return f
+}
+
+// isRefusal says whether somebody may not do what he wants. The page gets the word of the contract for it.
+func isRefusal(err error) bool {
+	if _, ok := errors.AsType[*hook.Refused](err); ok {
+		return true
+	}
+	return errors.Is(err, access.ErrExpired) || errors.Is(err, access.ErrRevoked) || reasonOf(err) != ""
+}
+
+// isDenied says whether somebody may not do what he wants because of who he is.
+func isDenied(err error) bool {
+	_, denied := errors.AsType[*access.Denied](err)
+	return denied || errors.Is(err, access.ErrNone)
+}
+
+// reasonOf returns the words for somebody who may not do what he wants, "" for other errors. The words do not tell which streams there are:
+// access is decided before a stream is looked up.
+func reasonOf(err error) string {
+	if d, ok := errors.AsType[*access.Denied](err); ok {
+		return d.Error()
+	}
+	if b, ok := errors.AsType[*access.BadCredential](err); ok {
+		return b.Error()
+	}
+	if m, ok := errors.AsType[*access.TooMany](err); ok {
+		return m.Error()
+	}
+	if f, ok := errors.AsType[*access.Full](err); ok {
+		return f.Error()
+	}
+	if errors.Is(err, access.ErrNone) {
+		return access.ErrNone.Error()
+	}
+	return ""
+}
+
+// proof is what a page must show again to return to its session.
+type proof struct {
+	identity string
+	kind     access.Kind
+	token    [sha256.Size]byte // of the token that the page showed; zero: none
+}
+
+func newProof(p *access.Principal, token string) proof {
+	f := proof{identity: p.Identity(), kind: access.Anonymous}
+	if p != nil {
+		f.kind = p.Kind
+	}
+	if token != "" {
+		f.token = sha256.Sum256([]byte(token))
+	}
+	return f
+}
+
+// hasToken says whether the page shows the token again that it showed at first. The token may have expired meanwhile: exp limits how late a
+// session may begin, not how late it may go on.
+func (f proof) hasToken(token string) bool {
+	sum := sha256.Sum256([]byte(token))
+	return token != "" && subtle.ConstantTimeCompare(sum[:], f.token[:]) == 1
+}
+
+// fits says whether a principal is the one that the proof was made of.
+func (f proof) fits(p *access.Principal) bool {
+	if p == nil {
+		p = access.Nobody()
+	}
+	return p.Kind == f.kind && p.Identity() == f.identity
+}

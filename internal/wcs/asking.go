@@ -1,0 +1,118 @@
+package wcs
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"transponder/internal/stream"
+)
+
+// asking is a publisher or a player that is not admitted yet: somebody is asked whether the page may do this, or its offer is being answered.
+// The page may stop it meanwhile.
+type asking struct {
+	id        string
+	publishes bool
+	cancel    context.CancelCauseFunc
+
+	mu      sync.Mutex
+	stopped bool   // guarded by mu
+	name    string // guarded by mu; that is reserved; "": none
+	names   *names
+}
+
+// stop ends the asking. The name is free when stop returns. The goroutine that asks tells the page.
+func (a *asking) stop(cause error) {
+	a.cancel(cause)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stopped = true
+	a.free()
+}
+
+// reserve keeps others from publishing under the name while somebody is asked. A name that was reserved before is free again.
+func (a *asking) reserve(name string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.name == name {
+		return nil
+	}
+	a.free()
+	switch {
+	case a.stopped:
+		return errStopped
+	case !a.names.take(name):
+		return stream.ErrNameInUse
+	}
+	a.name = name
+	return nil
+}
+
+// free frees the name. The caller holds mu.
+func (a *asking) free() {
+	if a.name != "" {
+		a.names.free(a.name)
+		a.name = ""
+	}
+}
+
+// names are the names of streams about which somebody is being asked, so that only one page is asked about at a time. The zero value has none.
+type names struct {
+	mu    sync.Mutex
+	taken map[string]struct{} // guarded by mu
+}
+
+func (n *names) take(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, taken := n.taken[name]; taken {
+		return false
+	}
+	if n.taken == nil {
+		n.taken = map[string]struct{}{}
+	}
+	n.taken[name] = struct{}{}
+	return true
+}
+
+func (n *names) free(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.taken, name)
+}
+
+// askFor runs admit for a publisher or a player whose id it reserves. If nobody has to be asked, it does so at once: pages publish again as soon
+// as they have stopped. Otherwise it uses another goroutine, since the reader does not wait for answers. refused tells the page of an error.
+// The asking ends with the socket: a page that returns does not know what was answered meanwhile.
+func (s *session) askFor(ctx context.Context, a *asking, atOnce bool, admit func(ctx context.Context) error, refused func(error)) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	a.cancel, a.names = cancel, &s.srv.names
+	if err := s.streams.reserve(a); err != nil {
+		cancel(nil)
+		refused(err)
+		return
+	}
+	run := func() {
+		defer cancel(nil)
+		err := admit(ctx)
+		cause := context.Cause(ctx)
+		s.streams.drop(a)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(cause, errStopped):
+			err = errStopped
+		case cause != nil:
+			err = errDisconnected
+		}
+		refused(err)
+	}
+	if atOnce {
+		run()
+		return
+	}
+	if !s.streams.start(func() { s.safely(run) }) { // the session ended meanwhile
+		s.streams.drop(a)
+		cancel(nil)
+	}
+}
