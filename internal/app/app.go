@@ -29,6 +29,7 @@ import (
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/sip"
+	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -47,6 +48,7 @@ type App struct {
 	version string
 	log     *slog.Logger
 
+	state    *state.Store
 	gate     *load.Gate // nil: the settings set no limit
 	guard    *guard.Guard
 	refusals *guard.Refusals
@@ -88,6 +90,9 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		}
 	}()
 	if err := a.listen(); err != nil {
+		return nil, err
+	}
+	if a.state, err = state.Open(ctx, cfg.State, log); err != nil {
 		return nil, err
 	}
 	a.refusals = guard.NewRefusals(log)
@@ -255,6 +260,9 @@ func (a *App) close() {
 		}
 	}
 	a.closeMedia()
+	if a.state != nil {
+		a.state.Close()
+	}
 }
 
 // closeMedia ends all WebRTC sessions, then closes the port.
@@ -281,6 +289,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	// Each part comes after the parts that it uses.
 	parts := []part{
+		{"state", until(a.state.Close)},
 		{"hub", a.hub.Run},
 		{"WebRTC receivers", until(a.closeMedia)},
 	}

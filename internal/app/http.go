@@ -197,6 +197,7 @@ func (a *App) figures() metrics.Parts {
 		Load:        a.gate.Stats,
 		Stuck:       a.pion.Stuck,
 		Refusals:    a.refusals.Counts,
+		State:       a.state.Stats,
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats

@@ -32,6 +32,7 @@ import (
 	"transponder/internal/sip"
 	"transponder/internal/sip/leg"
 	"transponder/internal/sip/line"
+	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/libav"
 	"transponder/internal/transcode/picture"
@@ -78,7 +79,7 @@ type Config struct {
 
 	Certificate certificate.Config
 
-	StateDir string // holds what must outlive the process, and the key that seals its secrets; "": nothing outlives the process
+	State state.Config // of what must outlive the process
 
 	MaxLoad int // load limit for new publishers, pushes and players, in percent of the processors; 0: no limit
 }
@@ -144,7 +145,7 @@ func Default() Config {
 		Shares:      guard.DefaultSharesConfig(),
 		Access:      auth.DefaultConfig(),
 		Certificate: certificate.DefaultConfig(),
-		StateDir:    "state",
+		State:       state.Config{Dir: "state"},
 		MaxLoad:     90,
 	}
 	_ = c.derive() // without a rule and without a file nothing can fail
@@ -153,7 +154,7 @@ func Default() Config {
 
 // derive fills in the fields that follow from others. It is the only step that reads files. Load calls it when all settings are known.
 func (c *Config) derive() error {
-	c.Certificate.ACME.Dir = filepath.Join(c.StateDir, "acme")
+	c.Certificate.ACME.Dir = filepath.Join(c.State.Dir, "acme")
 	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout // players connect as publishers do
 	c.Lean.Orientation = c.Pion.Orientation           // both receivers ask the same of publishers
 	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
@@ -273,7 +274,7 @@ func (c Config) validateServerAccount() error {
 
 // validateACME refuses certificates that would be ordered again at each start, which authorities refuse after some times.
 func (c Config) validateACME() error {
-	if len(c.Certificate.ACME.Hosts) > 0 && c.StateDir == "" {
+	if len(c.Certificate.ACME.Hosts) > 0 && c.State.Dir == "" {
 		return errors.New("tls_acme_hosts needs state_dir, where the certificates are kept")
 	}
 	return nil
@@ -509,7 +510,8 @@ func (c *Config) pushSettings() []setting {
 // accessSettings are the settings of access, WHIP and REST.
 func (c *Config) accessSettings() []setting {
 	return []setting{
-		text("state_dir", &c.StateDir),
+		text("state_dir", &c.State.Dir),
+		text("secrets_key_file", &c.State.KeyFile),
 		text("whip_token", &c.WHIP.Token),
 		text("whep_token", &c.WHIP.PlayToken),
 		milliseconds("whep_hold_ms", &c.WHIP.Hold, whip.HoldRange),

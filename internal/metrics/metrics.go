@@ -15,6 +15,7 @@ import (
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/sip"
+	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -45,6 +46,7 @@ type Parts struct {
 	Refusals    func() map[guard.Refused]int64
 
 	Certificates func() certificate.Stats
+	State        func() state.Stats
 }
 
 // New makes the handler for /metrics. It shows the figures of the parts, of the process and of the Go runtime.
@@ -234,6 +236,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for what, n := range c.parts.Refusals() {
 			s.counter(turnedAway, n, what.Door, what.Why)
 		}
+	}
+	if c.parts.State != nil {
+		s.state(c.parts.State())
 	}
 	s.transcoding(c.parts)
 }

@@ -15,6 +15,7 @@ import (
 	"transponder/internal/rtc"
 	"transponder/internal/sip"
 	"transponder/internal/sip/dialog"
+	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/sound"
@@ -70,6 +71,7 @@ func TestMetrics(t *testing.T) {
 		Publishers: func() map[string]int { return map[string]int{"lean": 8, "peer": 2} },
 		Datagrams:  func() map[string]int64 { return map[string]int64{"refused": 11} },
 		Panics:     func() map[string]int64 { return map[string]int64{"push": 12} },
+		State:      func() state.Stats { return state.Stats{Failing: true, Writes: 41, Failures: 42, Damaged: 43} },
 		Players:    func() int { return 7 },
 		WebSockets: func() WebSocketStats {
 			return WebSocketStats{
@@ -242,6 +244,10 @@ func TestMetrics(t *testing.T) {
 		`transponder_sound_packets_total{direction="in"} 70`,
 		`transponder_sound_packets_total{direction="out"} 110`,
 		`transponder_sound_silence_seconds_total 0.5`,
+		`transponder_state_damaged_records 43`,
+		`transponder_state_failing 1`,
+		`transponder_state_writes_total{outcome="failed"} 42`,
+		`transponder_state_writes_total{outcome="written"} 41`,
 		`transponder_stream_bytes_total{kind="audio",stream="cam"} 7`,
 		`transponder_stream_bytes_total{kind="video",stream="cam"} 150`,
 		`transponder_stream_clock_drift_ratio{stream="cam"} -5e-05`,

@@ -1,0 +1,124 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// folder is a folder that this process alone may write to.
+type folder struct {
+	path string
+	lock *os.File
+}
+
+// openFolder makes the folder if there is none, and locks it. The lock ends with the process, however the process ends.
+func openFolder(path string) (*folder, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, &unusableError{err}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o002 != 0 {
+		return nil, fmt.Errorf("all users of this machine may write to the folder: chmod o-w %s", path)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, &unusableError{err}
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: stop it, or give this one another with --set state_dir=FOLDER", ErrInUse)
+		}
+		return nil, err
+	}
+	return &folder{path, lock}, nil
+}
+
+func (f *folder) close() {
+	if f != nil {
+		f.lock.Close()
+	}
+}
+
+// prepareFile makes an empty file that its user alone may read, or checks that an existing one and the files beside it are so.
+func prepareFile(path string) error {
+	for _, p := range []string{path, path + "-wal", path + "-shm"} {
+		if err := checkMode(p, 0o077); err != nil {
+			return err
+		}
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		if _, statErr := os.Stat(path); statErr == nil {
+			return err // it is there, and this user may not read it
+		}
+		return &unusableError{err}
+	}
+	file.Close()
+	return syncFolder(filepath.Dir(path))
+}
+
+// checkMode fails if a file has a bit of wide among its permissions. A file that does not exist is good.
+func checkMode(path string, wide fs.FileMode) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&wide != 0 {
+		return fmt.Errorf("%s has the mode %#o, so that other users may read secrets in it: chmod 600 %[1]s", path, info.Mode().Perm())
+	}
+	return nil
+}
+
+// syncFolder makes the names of new files durable.
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems cannot
+		return &unusableError{err}
+	}
+	return nil
+}
+
+// unusableError means that the folder, or a file in it, cannot be made.
+type unusableError struct{ err error }
+
+func (e *unusableError) Error() string { return e.err.Error() }
+
+func (e *unusableError) Unwrap() error { return e.err }
+
+// unusable reports whether the server can start without the folder, because the folder has no room or cannot be made.
+func unusable(err error) bool {
+	if _, ok := errors.AsType[*unusableError](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
