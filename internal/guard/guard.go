@@ -14,6 +14,7 @@ const (
 	WhyOrigin   = "origin"
 	WhyPassword = "password" // a wrong password
 	WhyTries    = "tries"    // too many wrong passwords
+	WhyAccess   = "access"   // the client may not do this
 )
 
 // Error says why a request is refused, and which line in the settings would allow it.
@@ -153,13 +154,32 @@ func (g *Guard) refuse(door, why string, r *http.Request, message string) error 
 	return &Error{message}
 }
 
+// HasBearer reports whether a request has a bearer token. No browser adds a token by itself, so that no page can use what is not its own.
+func HasBearer(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(token) != ""
+}
+
+// IsTrusted reports whether a request that shows no credential may have the power that its place gives: the Host header is a name that no
+// stranger can own, and there is no page, or the page comes from the server's own host, from this machine, or from an origin that named holds.
+func (g *Guard) IsTrusted(r *http.Request, named Origins) bool {
+	origin, ok := originOf(r)
+	if !ok || g.isNear(r) && r.Host != "" && !g.knows(r.Host) {
+		return false
+	}
+	if origin == "" {
+		return true // the guard of the door judges requests without an origin by Sec-Fetch-Site
+	}
+	return isOwn(r, origin) || isLoopbackOrigin(origin) || named.name(origin)
+}
+
 // IsLocal reports whether a request comes from this machine itself, and not through a proxy that runs here.
 func IsLocal(r *http.Request) bool {
 	peer, ok := RemoteAddress(r.RemoteAddr)
 	if !ok || !peer.IsLoopback() {
 		return false
 	}
-	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via", "Cf-Connecting-Ip", "Cf-Ray"} {
 		if r.Header.Get(header) != "" {
 			return false
 		}

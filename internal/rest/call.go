@@ -30,15 +30,15 @@ const maxCustom = 8 << 10
 
 // callRoutes serves the methods of calls. Without Calls each of them answers 501.
 func (s *Server) callRoutes() {
-	s.method("/call/startup", s.onCalls(s.startCall), http.MethodPost)
-	s.list("/call/find", s.onCalls(s.findCalls), http.MethodPost)
-	s.list("/call/find_all", s.onCalls(s.findAllCalls), http.MethodGet, http.MethodPost)
-	s.method("/call/terminate", s.onCalls(s.terminateCall), http.MethodPost)
-	s.method("/call/send_dtmf", s.onCalls(s.sendDigits), http.MethodPost)
-	s.method("/call/inject_sound", s.onCalls(s.injectSound), http.MethodPost)
-	s.method("/call/inject_stream/startup", s.onCalls(s.injectStream), http.MethodPost)
-	s.method("/call/inject_stream/terminate", s.onCalls(s.ejectStream), http.MethodPost)
-	s.method("/call/inject_stream", s.onCalls(s.injectStream), http.MethodPost) // pages of the contract's older versions use this path
+	s.method("/call/startup", someone, s.onCalls(s.startCall), http.MethodPost)
+	s.list("/call/find", access.Read, s.onCalls(s.findCalls), http.MethodPost)
+	s.list("/call/find_all", access.Read, s.onCalls(s.findAllCalls), http.MethodGet, http.MethodPost)
+	s.method("/call/terminate", someone, s.onCalls(s.terminateCall), http.MethodPost)
+	s.method("/call/send_dtmf", someone, s.onCalls(s.sendDigits), http.MethodPost)
+	s.method("/call/inject_sound", someone, s.onCalls(s.injectSound), http.MethodPost)
+	s.method("/call/inject_stream/startup", someone, s.onCalls(s.injectStream), http.MethodPost)
+	s.method("/call/inject_stream/terminate", someone, s.onCalls(s.ejectStream), http.MethodPost)
+	s.method("/call/inject_stream", someone, s.onCalls(s.injectStream), http.MethodPost) // pages of the contract's older versions use this path
 }
 
 // onCalls returns do for servers with calls.

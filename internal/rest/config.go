@@ -123,9 +123,9 @@ func (c Config) pageRules(door string, g *guard.Guard) (pageRules, error) {
 	return pageRules{door, g, origins, headers}, err
 }
 
-// check refuses the requests of pages that may not use the API, and sets the headers that every answer has. If a password is needed,
-// requests may use any host name: a page that has made its own name resolve to this server has no password.
-func (a pageRules) check(w http.ResponseWriter, r *http.Request, password bool) error {
+// check refuses the requests of pages that may not use the API, and sets the headers that every answer has. A request with a bearer token may
+// come from any page: no browser adds such a token by itself.
+func (a pageRules) check(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	for name, values := range a.headers {
 		h[name] = slices.Clone(values)
@@ -134,13 +134,10 @@ func (a pageRules) check(w http.ResponseWriter, r *http.Request, password bool) 
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin") // no page can load an answer as a picture or a script
 	h.Add("Vary", "Origin")
-	if !password {
-		if err := a.guard.Host(a.door, r); err != nil {
+	if !guard.HasBearer(r) {
+		if err := a.guard.Page(a.door, r, a.origins); err != nil {
 			return refusal{http.StatusForbidden, err.Error()}
 		}
-	}
-	if err := a.guard.Page(a.door, r, a.origins); err != nil {
-		return refusal{http.StatusForbidden, err.Error()}
 	}
 	if origin := a.origins.Allow(r); origin != "" {
 		h.Set(allowOrigin, origin)

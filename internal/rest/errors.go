@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/load"
 	"transponder/internal/sip"
 	"transponder/internal/stream"
@@ -41,7 +42,19 @@ func outcome(err error) (status int, message string) {
 	var bad *transponder.RequestError
 	var badCall *sip.RequestError
 	var busy *picture.BusyError
+	var denied *access.Denied
+	var badCredential *access.BadCredential
+	var tries *access.TooMany
+	var full *access.Full
 	switch {
+	case errors.As(err, &denied):
+		return http.StatusForbidden, denied.Error()
+	case errors.Is(err, access.ErrNone), errors.As(err, &badCredential):
+		return http.StatusUnauthorized, err.Error()
+	case errors.As(err, &tries):
+		return http.StatusTooManyRequests, tries.Error()
+	case errors.As(err, &full):
+		return http.StatusServiceUnavailable, full.Error()
 	case errors.As(err, &own):
 		return own.status, own.message
 	case errors.As(err, &bad):
@@ -118,7 +131,13 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	} else {
 		s.log.Debug("rest request refused", "path", r.URL.Path, "peer", r.RemoteAddr, "status", status)
 	}
+	var tries *access.TooMany
+	if errors.As(err, &tries) {
+		retryIn(w.Header(), tries.Wait)
+	}
 	switch status {
+	case http.StatusUnauthorized:
+		challenge(w.Header(), r, err)
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", retryAfter)
 	case http.StatusUnsupportedMediaType:

@@ -221,7 +221,7 @@ func followSlowly(ctx context.Context, t *testing.T, journal Events, query strin
 		t.Fatal(err)
 	}
 	c := &slowClient{ResponseRecorder: httptest.NewRecorder(), takes: takes, begun: time.Now()}
-	h.ServeHTTP(c, httptest.NewRequestWithContext(ctx, http.MethodGet, "/rest-api/push/events"+query, nil))
+	h.ServeHTTP(c, localRequest(ctx, http.MethodGet, "/rest-api/push/events"+query, nil))
 	if len(h.followers.cancels) != 0 {
 		t.Error("a follower that left still counts")
 	}

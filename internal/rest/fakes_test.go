@@ -3,7 +3,9 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"sync"
@@ -305,4 +307,11 @@ func serve(t *testing.T, cfg Config, parts Parts) *httptest.Server {
 		srv.Close()
 	})
 	return srv
+}
+
+// localRequest makes a request as a client on this machine sends it.
+func localRequest(ctx context.Context, method, path string, body io.Reader) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, method, path, body)
+	r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
+	return r
 }

@@ -182,7 +182,7 @@ func TestTooManyTries(t *testing.T) {
 	figures := h.Protect("metrics", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	ask := func(h http.Handler, peer, password, forwarded string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, "/rest-api/push/find_all", nil)
-		r.RemoteAddr = peer
+		r.RemoteAddr, r.Host = peer, "localhost"
 		if password != "" {
 			r.SetBasicAuth("ann", password)
 		}

@@ -2,23 +2,208 @@ package rest
 
 import (
 	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
 
 	"transponder/internal/access"
+	"transponder/internal/access/audit"
+	"transponder/internal/guard"
 )
 
-// principalKey is the key of the principal in the context of a request.
-type principalKey struct{}
+// Access finds out who sends a request, and decides what the sender may do. auth.Authenticator is one.
+type Access interface {
+	Credential(door string, r *http.Request) access.Credential
+	// Identify returns a *access.BadCredential or a *access.TooMany if what the client has shown is not valid.
+	Identify(ctx context.Context, c access.Credential) (*access.Principal, error)
+	// Decide returns access.ErrNone or a *access.Denied if the principal may not.
+	Decide(p *access.Principal, c access.Credential, do access.Action, o access.Object) error
+	Record(p *access.Principal, c access.Credential, line audit.Line)
+	Hold(p *access.Principal) *access.Lease
+}
+
+// What a method demands of its caller, besides an action.
+const (
+	anybody access.Action = ""  // nothing
+	someone access.Action = "*" // any grant; the method itself asks for an action
+)
+
+// caller is who has sent a request.
+type caller struct {
+	principal  *access.Principal
+	credential access.Credential
+	line       audit.Line // about the request, for the audit log; owned by the goroutine that serves the request
+}
+
+// callerKey is the key of the caller in the context of a request.
+type callerKey struct{}
+
+func callerOf(ctx context.Context) *caller {
+	if c, ok := ctx.Value(callerKey{}).(*caller); ok {
+		return c
+	}
+	return &caller{principal: access.Nobody()}
+}
 
 // principalOf returns who has sent the request.
-func principalOf(ctx context.Context) *access.Principal {
-	p, ok := ctx.Value(principalKey{}).(*access.Principal)
-	if !ok {
-		return access.Whole(access.Local)
-	}
-	return p
-}
+func principalOf(ctx context.Context) *access.Principal { return callerOf(ctx).principal }
+
+// credentialOf returns what the sender of the request has shown.
+func credentialOf(ctx context.Context) access.Credential { return callerOf(ctx).credential }
 
 // authorize decides whether the sender of the request may do the action.
 func (s *Server) authorize(ctx context.Context, a access.Action, o access.Object) error {
-	return access.Decide(principalOf(ctx), a, o)
+	c := callerOf(ctx)
+	if c.line.Stream == "" {
+		c.line.Stream = o.Stream
+	}
+	return s.access.Decide(c.principal, c.credential, a, o)
+}
+
+// mayRead returns a function that says whether the sender of the request may read about a stream.
+func (s *Server) mayRead(ctx context.Context) func(stream string) bool {
+	return access.MayRead(principalOf(ctx))
+}
+
+// note changes the line of the audit log about the request. The line must not get a secret.
+func note(ctx context.Context, change func(*audit.Line)) { change(&callerOf(ctx).line) }
+
+// record writes a line of the audit log about the sender of the request, besides the line that each request that changes something leaves.
+func (s *Server) record(ctx context.Context, line audit.Line) {
+	c := callerOf(ctx)
+	s.access.Record(c.principal, c.credential, line)
+}
+
+// isStranger says whether the sender of the request must not learn what is in the private networks of this server: everybody but
+// administrators who have shown who they are, and clients on this machine.
+func isStranger(ctx context.Context) bool {
+	p := principalOf(ctx)
+	return !hasShown(p) && p.Kind != access.Local || !p.IsAdmin()
+}
+
+// hasShown says whether a principal has shown who he is.
+func hasShown(p *access.Principal) bool {
+	switch p.Kind {
+	case access.Local, access.Anonymous, access.Setting:
+		return p.ID != "" // whip_token is a setting, too
+	}
+	return true
+}
+
+// identify finds out who has sent a request. It refuses requests that have power only because of where they come from, if the Host header is
+// a name that a stranger may own.
+func (s *Server) identify(door string, r *http.Request) (*caller, error) {
+	c := &caller{principal: access.Nobody(), credential: s.access.Credential(door, r)}
+	p, err := s.principal(r.Context(), c.credential)
+	if err != nil {
+		return c, err
+	}
+	c.principal = p
+	if hasShown(p) {
+		return c, nil
+	}
+	powerful := len(p.Grants) > 0
+	if !powerful && !c.credential.Local && guard.IsLocal(r) {
+		near := c.credential
+		near.Local = true
+		p, err := s.principal(r.Context(), near)
+		powerful = err == nil && len(p.Grants) > 0 // it would be, under a name of this server
+	}
+	if powerful {
+		if err := s.parts.Guard.Host(door, r); err != nil {
+			c.principal = access.Nobody()
+			return c, refusal{http.StatusForbidden, err.Error()}
+		}
+	}
+	return c, nil
+}
+
+// principal identifies the sender of a credential.
+func (s *Server) principal(ctx context.Context, c access.Credential) (*access.Principal, error) {
+	if s.users == nil {
+		return s.access.Identify(ctx, c)
+	}
+	// Until people: the users of rest_users_file.
+	if c.Name == "" && c.Password == "" {
+		c.Local = c.Local && c.Door != "rest"
+		return s.access.Identify(ctx, c)
+	}
+	ok, wait := s.users.admit(ctx, c.Peer, c.Name, c.Password)
+	switch {
+	case ok:
+		p := *access.Whole(access.User)
+		p.Subject = c.Name
+		return &p, nil
+	case wait > 0:
+		return nil, &access.TooMany{Wait: wait}
+	}
+	return nil, &access.BadCredential{}
+}
+
+// admit lets a request in whose sender has what a method demands.
+func (s *Server) admit(c *caller, need access.Action) error {
+	switch need {
+	case anybody:
+		return nil
+	case someone:
+		if len(c.principal.Grants) > 0 {
+			return nil
+		}
+		need = access.Read // for the words
+	case access.Admin:
+	default:
+		if access.Has(c.principal, need) {
+			return nil
+		}
+	}
+	return s.access.Decide(c.principal, c.credential, need, access.Object{})
+}
+
+// refuse answers a request whose sender is unknown, or may not do what he wants.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, c *caller, err error) {
+	var tries *access.TooMany
+	var bad *access.BadCredential
+	switch {
+	case errors.As(err, &tries):
+		s.parts.Refusals.Note("rest", guard.WhyTries, "peer", r.RemoteAddr)
+	case errors.As(err, &bad):
+		s.parts.Refusals.Note("rest", guard.WhyPassword, "peer", r.RemoteAddr)
+	}
+	if status, _ := outcome(err); status == http.StatusUnauthorized && isVisit(r) {
+		next := &url.URL{Path: r.URL.Path, RawQuery: r.URL.RawQuery}
+		http.Redirect(w, r, "/login?next="+url.QueryEscape(next.RequestURI()), http.StatusSeeOther)
+		return
+	}
+	s.fail(w, r, err)
+}
+
+// isVisit says whether a person has opened the address in a browser.
+func isVisit(r *http.Request) bool {
+	return isGet(r) && r.Header.Get("Sec-Fetch-Mode") == "navigate" && strings.HasPrefix(r.URL.Path, "/")
+}
+
+func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+// challenge tells the client how to show who it is. Browsers are not asked for a password: a browser would send the password with the
+// requests of all pages to this server, those of strangers too. Our pages have a login of their own.
+func challenge(h http.Header, r *http.Request, err error) {
+	var bad *access.BadCredential
+	bearer := `Bearer realm="rest-api"`
+	if errors.As(err, &bad) && strings.HasPrefix(strings.ToLower(r.Header.Get("Authorization")), "bearer ") {
+		bearer = `Bearer realm="rest-api", error="invalid_token"`
+		h.Add("WWW-Authenticate", bearer)
+		return
+	}
+	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Mode") == "" {
+		h.Add("WWW-Authenticate", `Basic realm="rest-api", charset="UTF-8"`)
+		h.Add("WWW-Authenticate", bearer)
+	}
+}
+
+// retryIn tells the client when to try again.
+func retryIn(h http.Header, wait time.Duration) {
+	h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 }

@@ -86,11 +86,6 @@ func newPushBody(p transponder.Info) pushBody {
 	}
 }
 
-// strangerKey marks the context of a request that has no password and does not come from this machine.
-type strangerKey struct{}
-
-func isStranger(ctx context.Context) bool { return ctx.Value(strangerKey{}) != nil }
-
 // milliseconds returns a time as the contract writes it, 0 if it is not known.
 func milliseconds(t time.Time) int64 {
 	if t.IsZero() {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/access/auth"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/transcode/picture"
@@ -473,6 +474,8 @@ func (c client) get(t *testing.T, parts Parts, path string) []byte {
 	cfg := DefaultConfig()
 	if c.password {
 		cfg.Auth, cfg.UsersFile = true, usersFile(t, "ann", "secret")
+	} else {
+		parts.Access = auth.New(auth.Config{Mode: auth.Auto, REST: auth.RESTOpen}, auth.Parts{}, slog.New(slog.DiscardHandler))
 	}
 	h, err := New(cfg, parts, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -480,7 +483,9 @@ func (c client) get(t *testing.T, parts Parts, path string) []byte {
 	}
 	r := httptest.NewRequest(http.MethodGet, "/rest-api"+path, nil)
 	r.RemoteAddr, r.Host = c.peer, "localhost"
-	r.SetBasicAuth("ann", "secret")
+	if c.password {
+		r.SetBasicAuth("ann", "secret")
+	}
 	if c.forwarded != "" {
 		r.Header.Set("X-Forwarded-For", c.forwarded)
 	}

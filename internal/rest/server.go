@@ -13,11 +13,12 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"transponder/api"
+	"transponder/internal/access"
+	"transponder/internal/access/auth"
 	"transponder/internal/guard"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
@@ -54,6 +55,7 @@ type Parts struct {
 	Calls       Calls // nil: the settings switch SIP off
 	Connections Connections
 	Players     Players
+	Access      Access       // nil: clients on this machine may do everything, others nothing
 	Guard       *guard.Guard // nil: a guard that knows no names of this server
 	Refusals    *guard.Refusals
 	Shares      guard.SharesConfig // how many of the clients that follow events one address may have
@@ -74,11 +76,12 @@ const (
 
 // Server is the handler of everything under the prefix.
 type Server struct {
-	parts Parts
-	log   *slog.Logger
+	parts  Parts
+	access Access
+	log    *slog.Logger
 
 	pages  pageRules
-	users  *users // nil: everybody may use the API
+	users  *users // nil: the settings name no file of users
 	file   string // of the users
 	nodeID string
 	mux    *http.ServeMux
@@ -97,8 +100,11 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if parts.Access == nil {
+		parts.Access = auth.New(auth.DefaultConfig(), auth.Parts{Guard: parts.Guard, Pages: pages.origins, Refusals: parts.Refusals, Shares: parts.Shares}, log)
+	}
 	s := &Server{
-		parts: parts, log: log, pages: pages, nodeID: cfg.NodeID, mux: http.NewServeMux(),
+		parts: parts, access: parts.Access, log: log, pages: pages, nodeID: cfg.NodeID, mux: http.NewServeMux(),
 		methods:   map[string][]string{},
 		followers: followers{places: parts.Shares.Places(maxFollowers)},
 	}
@@ -131,31 +137,35 @@ func (s *Server) Reload() error {
 }
 
 func (s *Server) routes() {
-	s.method("/push/startup", s.startPush, http.MethodPost)
-	s.list("/push/find", s.findPushes, http.MethodPost)
-	s.list("/push/find_all", s.findAllPushes, http.MethodGet, http.MethodPost)
-	s.method("/push/terminate", s.terminatePush, http.MethodPost)
-	s.read("/push/history", s.pushHistory)
-	s.read("/push/events", s.followPushes)
-	s.method("/push/mute", s.mutePush(true), http.MethodPost)
-	s.method("/push/unmute", s.mutePush(false), http.MethodPost)
-	s.method("/push/sound_on", s.soundOn, http.MethodPost)
-	s.method("/push/sound_off", s.soundOff, http.MethodPost)
-	s.list("/stream/find", s.findStreams, http.MethodPost)
-	s.list("/stream/find_all", s.findAllStreams, http.MethodGet, http.MethodPost)
-	s.method("/stream/terminate", s.terminateStreams, http.MethodPost)
-	s.list("/connection/find", s.findConnections, http.MethodPost)
-	s.list("/connection/find_all", s.findAllConnections, http.MethodGet, http.MethodPost)
-	s.method("/connection/terminate", s.terminateConnection, http.MethodPost)
-	s.method("/connection/set_log_level", s.setLogLevel, http.MethodPost)
+	s.method("/push/startup", access.Push, s.startPush, http.MethodPost)
+	s.list("/push/find", access.Read, s.findPushes, http.MethodPost)
+	s.list("/push/find_all", access.Read, s.findAllPushes, http.MethodGet, http.MethodPost)
+	s.method("/push/terminate", someone, s.terminatePush, http.MethodPost)
+	s.read("/push/history", access.Read, s.pushHistory)
+	s.read("/push/events", access.Read, s.followPushes)
+	s.method("/push/mute", someone, s.mutePush(true), http.MethodPost)
+	s.method("/push/unmute", someone, s.mutePush(false), http.MethodPost)
+	s.method("/push/sound_on", someone, s.soundOn, http.MethodPost)
+	s.method("/push/sound_off", someone, s.soundOff, http.MethodPost)
+	s.list("/stream/find", access.Read, s.findStreams, http.MethodPost)
+	s.list("/stream/find_all", access.Read, s.findAllStreams, http.MethodGet, http.MethodPost)
+	s.method("/stream/terminate", access.Control, s.terminateStreams, http.MethodPost)
+	s.list("/connection/find", access.Read, s.findConnections, http.MethodPost)
+	s.list("/connection/find_all", access.Read, s.findAllConnections, http.MethodGet, http.MethodPost)
+	s.method("/connection/terminate", access.Control, s.terminateConnection, http.MethodPost)
+	s.method("/connection/set_log_level", access.Control, s.setLogLevel, http.MethodPost)
 	s.callRoutes()
 
-	s.read("/openapi_specification", func(w http.ResponseWriter, _ *http.Request) error {
+	s.read("/openapi_specification", access.Read, func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(api.OpenAPI)
 		return nil
 	})
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.admit(callerOf(r.Context()), someone); err != nil {
+			s.refuse(w, r, callerOf(r.Context()), err)
+			return
+		}
 		s.fail(w, r, refusal{http.StatusNotFound, "there is no method with this name; " + prefix + "/openapi_specification lists them"})
 	})
 }
@@ -163,9 +173,9 @@ func (s *Server) routes() {
 // Serves says whether a path belongs to this API, however many slashes it has.
 func Serves(address string) bool { return strings.HasPrefix(path.Clean(address)+"/", prefix+"/") }
 
-// ServeHTTP answers preflight requests before it asks for a password, since browsers send them without one.
+// ServeHTTP answers preflight requests before it asks who sends them, since browsers send them without a credential.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.pages.check(w, r, s.users != nil); err != nil {
+	if err := s.pages.check(w, r); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -174,15 +184,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.options(w, r)
 		return
 	}
-	if s.users != nil {
-		if err := s.login("rest", w, r); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-	} else if !guard.IsLocal(r) {
-		r = r.WithContext(context.WithValue(r.Context(), strangerKey{}, true))
+	c, err := s.identify("rest", r)
+	if err != nil {
+		s.refuse(w, r, c, err)
+		return
 	}
-	s.mux.ServeHTTP(w, r)
+	s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 }
 
 // tidy removes the slash that some clients put at the end of a path, and slashes that they double where they join two parts. The mux
@@ -228,72 +235,62 @@ func hasToken(list, token string) bool {
 	return false
 }
 
-// login returns nil if the request has the name and the password of a user.
-func (s *Server) login(door string, w http.ResponseWriter, r *http.Request) error {
-	name, password, given := r.BasicAuth()
-	if !given {
-		challenge(w, r)
-		return refusal{http.StatusUnauthorized, "a valid user name and password are needed"}
-	}
-	ok, wait := s.users.admit(r.Context(), s.parts.Shares.Client(r), name, password)
-	switch {
-	case ok:
-		return nil
-	case wait > 0:
-		s.parts.Refusals.Note(door, guard.WhyTries, "peer", r.RemoteAddr)
-		seconds := int((wait + time.Second - 1) / time.Second)
-		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		return refusal{http.StatusTooManyRequests, fmt.Sprintf("too many tries to log in: try again in %d s", seconds)}
-	default:
-		s.parts.Refusals.Note(door, guard.WhyPassword, "peer", r.RemoteAddr)
-		challenge(w, r)
-		return refusal{http.StatusUnauthorized, "a valid user name and password are needed"}
-	}
-}
-
-// Protect returns a handler that asks clients on other machines for a name and a password before h serves them, if the API does so.
+// Protect returns a handler that serves by h whoever may read.
 func (s *Server) Protect(door string, h http.Handler) http.Handler {
-	if s.users == nil {
-		return h
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !guard.IsLocal(r) {
-			if err := s.login(door, w, r); err != nil {
-				status, message := outcome(err)
-				http.Error(w, message, status)
-				return
-			}
+		c, err := s.identify(door, r)
+		if err == nil {
+			err = s.admit(c, access.Read)
 		}
-		h.ServeHTTP(w, r)
+		if err != nil {
+			status, message := outcome(err)
+			if status == http.StatusUnauthorized {
+				challenge(w.Header(), r, err)
+			}
+			http.Error(w, message, status)
+			return
+		}
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 	})
 }
 
-// challenge asks the client for a name and a password. Browsers are not asked: a browser would send the password with the requests of
-// all pages to this server, those of strangers too. Our pages have a login of their own.
-func challenge(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Mode") == "" {
-		w.Header().Set("WWW-Authenticate", `Basic realm="rest-api", charset="UTF-8"`)
-	}
+// method serves do under a path for callers who have what need says. do gets the fields of the body, and returns the content of the answer,
+// nil for none.
+func (s *Server) method(path string, need access.Action, do func(context.Context, *fields) (any, error), methods ...string) {
+	s.serve(path, need, func(_ http.ResponseWriter, r *http.Request, f *fields) (any, error) { return do(r.Context(), f) }, methods...)
 }
 
-// method serves do under a path. do gets the fields of the body, and returns the content of the answer, nil for none.
-func (s *Server) method(path string, do func(context.Context, *fields) (any, error), methods ...string) {
-	s.handle(path, methods, func(w http.ResponseWriter, r *http.Request) {
-		answer, err := s.call(w, r, do)
+// serve is method for a do that looks at the request itself, or sets headers.
+func (s *Server) serve(path string, need access.Action, do func(http.ResponseWriter, *http.Request, *fields) (any, error), methods ...string) {
+	s.handle(path, need, methods, func(w http.ResponseWriter, r *http.Request) {
+		answer, err := s.call(w, r, func(f *fields) (any, error) { return do(w, r, f) })
 		s.conclude(w, r, answer, err)
+		if !slices.Contains(methods, http.MethodGet) || !isGet(r) {
+			s.recordRequest(r, err)
+		}
 	})
+}
+
+// recordRequest writes a request that may have changed something into the audit log.
+func (s *Server) recordRequest(r *http.Request, err error) {
+	c := callerOf(r.Context())
+	c.line.Do, c.line.OK = strings.TrimPrefix(r.URL.Path, prefix+"/"), err == nil
+	if err != nil {
+		_, c.line.Why = outcome(err)
+	}
+	s.access.Record(c.principal, c.credential, c.line)
 }
 
 // list is method for a do that returns a list, or an error for which the contract demands 404 if there is nothing to list. A client may
 // ask for an empty list instead of 404: browsers log each 404 as an error.
-func (s *Server) list(path string, do func(context.Context, *fields) (any, error), methods ...string) {
-	s.handle(path, methods, func(w http.ResponseWriter, r *http.Request) {
+func (s *Server) list(path string, need access.Action, do func(context.Context, *fields) (any, error), methods ...string) {
+	s.handle(path, need, methods, func(w http.ResponseWriter, r *http.Request) {
 		empty := r.URL.Query().Get("empty") == "true"
-		answer, err := s.call(w, r, func(ctx context.Context, f *fields) (any, error) {
+		answer, err := s.call(w, r, func(f *fields) (any, error) {
 			if wish := f.boolean("empty"); wish != nil {
 				empty = *wish
 			}
-			return do(ctx, f)
+			return do(r.Context(), f)
 		})
 		if empty && isNothing(err) {
 			answer, err = []struct{}{}, nil
@@ -315,28 +312,37 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, answer any, er
 }
 
 // read serves do under a path for GET. do writes the answer itself, unless it returns an error.
-func (s *Server) read(path string, do func(http.ResponseWriter, *http.Request) error) {
-	s.handle(path, []string{http.MethodGet}, func(w http.ResponseWriter, r *http.Request) {
+func (s *Server) read(path string, need access.Action, do func(http.ResponseWriter, *http.Request) error) {
+	s.handle(path, need, []string{http.MethodGet}, func(w http.ResponseWriter, r *http.Request) {
 		if err := do(w, r); err != nil {
 			s.fail(w, r, err)
 		}
 	})
 }
 
-// handle serves do under a path for the methods, and for HEAD if GET is one of them.
-func (s *Server) handle(path string, methods []string, do http.HandlerFunc) {
+// handle serves do under a path for the methods, and for HEAD if GET is one of them. Callers who do not have what need says are refused
+// before anything else is looked at.
+func (s *Server) handle(path string, need access.Action, methods []string, do http.HandlerFunc) {
 	if get := slices.Index(methods, http.MethodGet); get >= 0 {
 		methods = slices.Insert(slices.Clone(methods), get+1, http.MethodHead)
 	}
 	s.methods[prefix+path] = methods
 	s.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
+		c := callerOf(r.Context())
+		if err := s.admit(c, need); err != nil {
+			s.refuse(w, r, c, err)
+			if !isGet(r) {
+				s.recordRequest(r, err)
+			}
+			return
+		}
 		if s.allowed(w, r, methods...) {
 			do(w, r)
 		}
 	})
 }
 
-func (s *Server) call(w http.ResponseWriter, r *http.Request, do func(context.Context, *fields) (any, error)) (any, error) {
+func (s *Server) call(w http.ResponseWriter, r *http.Request, do func(*fields) (any, error)) (any, error) {
 	var body []byte
 	if r.Method == http.MethodPost {
 		var err error
@@ -348,7 +354,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, do func(context.Co
 	if err != nil {
 		return nil, err
 	}
-	answer, err := do(r.Context(), f)
+	answer, err := do(f)
 	if s.log.Enabled(r.Context(), slog.LevelDebug) {
 		if unknown := f.rest(); len(unknown) > 0 {
 			s.log.Debug("rest request with unknown fields", "path", r.URL.Path, "fields", unknown)

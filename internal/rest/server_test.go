@@ -156,7 +156,7 @@ func TestSlowBody(t *testing.T) {
 	}
 	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	start := time.Now()
-	h.ServeHTTP(d, httptest.NewRequest(http.MethodPost, "/rest-api/push/find", d))
+	h.ServeHTTP(d, localRequest(t.Context(), http.MethodPost, "/rest-api/push/find", d))
 	if d.Code != http.StatusRequestTimeout {
 		t.Errorf("answer = %d %s, want 408", d.Code, d.Body)
 	}
@@ -207,7 +207,7 @@ func TestCrossOrigin(t *testing.T) {
 		{"not named, with users", "https://evil.test", studio, 403, map[string]string{"Access-Control-Allow-Origin": "", "WWW-Authenticate": ""}},
 		{"named by a header", "https://studio.example", raw, 404, map[string]string{"Access-Control-Allow-Origin": "https://studio.example"}},
 		{"not named by a header", "https://evil.test", raw, 403, map[string]string{"Access-Control-Allow-Origin": ""}},
-		{"any", "https://evil.test", any, 404, map[string]string{"Access-Control-Allow-Origin": "*"}},
+		{"any", "https://evil.test", any, 401, map[string]string{"Access-Control-Allow-Origin": "*"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -407,14 +407,14 @@ func TestLogKeepsSecrets(t *testing.T) {
 		`{"streamName":"name","rtmpUrl":"x","width":"hunter2"}`,
 		`{"streamName":"name","rtmpUrl":{"hunter2":1}}`,
 	} {
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/rest-api/push/startup", strings.NewReader(body)))
+		h.ServeHTTP(httptest.NewRecorder(), localRequest(t.Context(), http.MethodPost, "/rest-api/push/startup", strings.NewReader(body)))
 	}
 	for _, body := range []string{
 		`{"callId":"c","callee":"1001","sipPassword":"hunter2"}`,
 		`{"callId":"c","callee":"1001","sipPassword":{"hunter2":1}}`,
 		`{"callId":"c","callee":"1001","sipPort":"hunter2"}`,
 	} {
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/rest-api/call/startup", strings.NewReader(body)))
+		h.ServeHTTP(httptest.NewRecorder(), localRequest(t.Context(), http.MethodPost, "/rest-api/call/startup", strings.NewReader(body)))
 	}
 	if !strings.Contains(out.String(), "rest request") {
 		t.Fatalf("log = %q, want lines about the requests", &out)

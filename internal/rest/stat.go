@@ -81,7 +81,7 @@ func Stat(cfg Config, g *guard.Guard, snapshot func() Stats) (http.Handler, erro
 	}
 	var meter processMeter
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := pages.check(w, r, false); err != nil {
+		if err := pages.check(w, r); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}

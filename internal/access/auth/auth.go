@@ -4,47 +4,21 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"transponder/internal/access"
 	"transponder/internal/access/audit"
 	"transponder/internal/guard"
 )
-
-// Mode says who needs a credential (the setting access).
-type Mode string
-
-const (
-	Auto   Mode = "auto"   // everybody except clients on this machine
-	Closed Mode = "closed" // everybody
-	Open   Mode = "open"   // nobody, as with Web Call Server
-)
-
-// Config says who needs a credential.
-type Config struct {
-	Mode Mode
-	// Anonymous are the actions that clients without a credential may do with all streams (anonymous).
-	Anonymous []access.Action
-}
-
-// DefaultConfig lets clients on this machine do everything, and others nothing.
-func DefaultConfig() Config { return Config{Mode: Auto} }
-
-// Validate reports every value that cannot work.
-func (c Config) Validate() error {
-	var errs []error
-	switch c.Mode {
-	case Auto, Closed, Open:
-	default:
-		errs = append(errs, fmt.Errorf("access: must be auto, closed or open, not %q", c.Mode))
-	}
-	errs = append(errs, access.Grant{Actions: c.Anonymous}.Validate())
-	return errors.Join(errs...)
-}
 
 // Tokens checks JWTs and stored keys. The error is a *access.BadCredential or a *access.TooMany.
 type Tokens interface {
@@ -66,8 +40,10 @@ type Recorder interface {
 type Parts struct {
 	Tokens   Tokens
 	People   People
+	Cookie   func(r *http.Request) string // the cookie of a login, "": none
 	Recorder Recorder
 	Guard    *guard.Guard
+	Pages    guard.Origins // of pages on other hosts that count as the server's own
 	Refusals *guard.Refusals
 	Shares   guard.SharesConfig
 	Leases   *access.Leases
@@ -89,10 +65,25 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Authenticator {
 	return &Authenticator{cfg, parts, log}
 }
 
+// Mode returns the mode of access.
+func (a *Authenticator) Mode() Mode { return a.cfg.Mode }
+
 // Credential returns what an HTTP request shows. door names the caller.
 func (a *Authenticator) Credential(door string, r *http.Request) access.Credential {
-	c := access.Credential{Door: door, Peer: a.parts.Shares.Client(r), Origin: r.Header.Get("Origin")}
-	c.Local = guard.IsLocal(r) // the door has asked the guard about host and page before
+	c := access.Credential{
+		Door: door, Peer: a.parts.Shares.Client(r), Origin: r.Header.Get("Origin"),
+		Local: guard.IsLocal(r) && a.parts.Guard.IsTrusted(r, a.parts.Pages),
+	}
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		c.Token = strings.TrimSpace(token)
+	}
+	c.Name, c.Password, _ = r.BasicAuth()
+	if a.parts.Cookie != nil && isRESTDoor(door) { // a cookie comes along with what any page sends
+		c.Session = a.parts.Cookie(r)
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		c.Certificates = r.TLS.VerifiedChains[0]
+	}
 	return c
 }
 
@@ -100,22 +91,120 @@ func (a *Authenticator) Credential(door string, r *http.Request) access.Credenti
 // error is a *access.BadCredential or a *access.TooMany.
 func (a *Authenticator) Identify(ctx context.Context, c access.Credential) (*access.Principal, error) {
 	switch {
-	case c.Token != "" && a.parts.Tokens != nil:
-		return a.parts.Tokens.Verify(ctx, c)
-	case c.Session != "" && a.parts.People != nil:
-		return a.parts.People.Session(ctx, c)
-	case (c.Name != "" || c.Password != "") && a.parts.People != nil:
+	case c.Token != "":
+		p, err := a.byToken(ctx, c)
+		var bad *access.BadCredential
+		if errors.As(err, &bad) && a.ignoresTokens(c.Door) {
+			return a.byPlace(c), nil
+		}
+		return p, err
+	case c.Name != "" || c.Password != "":
+		if a.parts.People == nil {
+			return nil, &access.BadCredential{}
+		}
 		return a.parts.People.Login(ctx, c)
+	case c.Session != "" && a.parts.People != nil:
+		p, err := a.parts.People.Session(ctx, c)
+		var bad *access.BadCredential
+		if !errors.As(err, &bad) {
+			return p, err
+		}
+		// A cookie that is over is no guess: browsers send it with every request, and the person has to log in again.
+	}
+	if p := a.byCertificate(c.Certificates); p != nil {
+		return p, nil
+	}
+	return a.byPlace(c), nil
+}
+
+func (a *Authenticator) byToken(ctx context.Context, c access.Credential) (*access.Principal, error) {
+	for _, own := range []struct {
+		door, token, id string
+		action          access.Action
+	}{
+		{"whip", a.cfg.WHIPToken, "whip_token", access.Publish},
+		{"whep", a.cfg.WHEPToken, "whep_token", access.Play},
+	} {
+		if own.token != "" && own.door == c.Door && sameText(own.token, c.Token) {
+			return &access.Principal{Kind: access.Setting, ID: own.id, Grants: []access.Grant{
+				{Actions: []access.Action{own.action}, Streams: []string{"*"}},
+			}}, nil
+		}
+	}
+	if a.parts.Tokens == nil {
+		return nil, &access.BadCredential{}
+	}
+	return a.parts.Tokens.Verify(ctx, c)
+}
+
+// sameText compares in a time that tells nothing about the texts.
+func sameText(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// ignoresTokens says whether a token that is not valid counts as none at a door. With access=open pages may send tokens that are meant for
+// somebody else, as to Web Call Server.
+func (a *Authenticator) ignoresTokens(door string) bool {
+	return a.cfg.Mode == Open && !isRESTDoor(door) && !a.needsToken(door)
+}
+
+// needsToken says whether the settings have a token for a door.
+func (a *Authenticator) needsToken(door string) bool {
+	return door == "whip" && a.cfg.WHIPToken != "" || door == "whep" && a.cfg.WHEPToken != ""
+}
+
+// byCertificate returns the holder of a client certificate that was verified, nil if the certificate has no role.
+func (a *Authenticator) byCertificate(chain []*x509.Certificate) *access.Principal {
+	if len(chain) == 0 {
+		return nil
+	}
+	for _, r := range a.cfg.CertificateRoles {
+		name := chain[0].Subject.CommonName
+		ok := name != "" && name == r.Name
+		if strings.Contains(r.Name, "://") {
+			ok = false
+			for _, u := range chain[0].URIs {
+				if ok = access.Match(r.Name, u.String()); ok {
+					name = u.String()
+					break
+				}
+			}
+		}
+		if ok {
+			return &access.Principal{Kind: access.Certificate, Subject: name, Grants: r.Role.Grants(nil)}
+		}
+	}
+	return nil
+}
+
+// byPlace returns who a client is that has shown nothing.
+func (a *Authenticator) byPlace(c access.Credential) *access.Principal {
+	rest := isRESTDoor(c.Door)
+	switch {
+	case a.needsToken(c.Door):
+		return access.Nobody()
+	case c.Door == "rest" && a.cfg.REST == RESTClosed: // also on this machine
+	case c.Local && a.cfg.Mode != Closed:
+		return access.Whole(access.Local)
+	case rest && a.cfg.REST == RESTOpen:
+		return access.Whole(access.Setting)
 	case a.cfg.Mode == Open:
-		return access.Whole(access.Anonymous), nil
-	case c.Local && a.cfg.Mode == Auto:
-		return access.Whole(access.Local), nil
-	case len(a.cfg.Anonymous) > 0:
+		return access.Whole(access.Anonymous)
+	}
+	if (c.Door == "metrics" || c.Door == "stat") && holds(a.cfg.MetricsAllow, c.Peer) {
+		return &access.Principal{Kind: access.Setting, Grants: access.Viewer.Grants(nil)}
+	}
+	if len(a.cfg.Anonymous) > 0 && !(rest && a.cfg.REST == RESTClosed) {
 		return &access.Principal{Kind: access.Anonymous, Grants: []access.Grant{
 			{Actions: a.cfg.Anonymous, Streams: []string{"*"}, Destinations: []string{"*"}, URLs: []string{"*"}},
-		}}, nil
+		}}
 	}
-	return access.Nobody(), nil
+	return access.Nobody()
+}
+
+func holds(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // Authorize decides whether a principal may do the action, and writes the decision down, except that somebody was allowed to read. If he may
@@ -125,11 +214,22 @@ func (a *Authenticator) Authorize(p *access.Principal, c access.Credential, do a
 	if err != nil || do != access.Read {
 		a.Record(p, c, audit.Line{Do: string(do), Stream: o.Stream, Target: target(o), OK: err == nil, Why: text(err)})
 	}
-	if err != nil {
-		a.parts.Refusals.Note(c.Door, "access", "peer", c.Peer.String(), "principal", p.String())
-		if p == nil || p.Kind == access.Anonymous {
-			return access.ErrNone
-		}
+	return a.refusal(p, c, err)
+}
+
+// Decide is Authorize without a line in the audit log, for callers who write a line of their own.
+func (a *Authenticator) Decide(p *access.Principal, c access.Credential, do access.Action, o access.Object) error {
+	return a.refusal(p, c, access.Decide(p, do, o))
+}
+
+// refusal counts a refusal, and returns the error for the client.
+func (a *Authenticator) refusal(p *access.Principal, c access.Credential, err error) error {
+	if err == nil {
+		return nil
+	}
+	a.parts.Refusals.Note(c.Door, guard.WhyAccess, "peer", c.Peer.String(), "principal", p.String())
+	if p == nil || p.Kind == access.Anonymous && len(p.Grants) == 0 {
+		return access.ErrNone
 	}
 	return err
 }
