@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"transponder/internal/access"
+	"transponder/internal/access/audit"
 )
 
 // Connection describes one session of the Web SDK. Its fields are those of wcs.Connection.
@@ -95,25 +98,30 @@ func newConnectionBody(c Connection, nodeID string) connectionBody {
 	return b
 }
 
-func (s *Server) findConnections(_ context.Context, f *fields) (any, error) {
+func (s *Server) findConnections(ctx context.Context, f *fields) (any, error) {
 	id, app, version := f.text("sessionId"), f.text("appKey"), f.text("clientVersion")
 	if f.err != nil {
 		return nil, f.err
 	}
-	return s.connectionList(func(c Connection) bool {
+	return s.connectionList(ctx, func(c Connection) bool {
 		return (id == "" || id == c.SessionID) && (app == "" || app == c.AppKey) && (version == "" || version == c.ClientVersion)
 	})
 }
 
-func (s *Server) findAllConnections(context.Context, *fields) (any, error) {
-	return s.connectionList(func(Connection) bool { return true })
+func (s *Server) findAllConnections(ctx context.Context, _ *fields) (any, error) {
+	return s.connectionList(ctx, func(Connection) bool { return true })
 }
 
-func (s *Server) connectionList(matches func(Connection) bool) (any, error) {
+func (s *Server) connectionList(ctx context.Context, matches func(Connection) bool) (any, error) {
+	v := s.viewer(ctx)
 	var list []connectionBody
 	for _, c := range s.parts.Connections.Connections() {
-		if matches(c) {
-			list = append(list, newConnectionBody(c, s.nodeID))
+		if matches(c) && v.connection(c) {
+			b := newConnectionBody(c, s.nodeID)
+			if !v.admin {
+				b.Address = ""
+			}
+			list = append(list, b)
 		}
 	}
 	if list == nil {
@@ -122,10 +130,13 @@ func (s *Server) connectionList(matches func(Connection) bool) (any, error) {
 	return list, nil
 }
 
-func (s *Server) terminateConnection(_ context.Context, f *fields) (any, error) {
+func (s *Server) terminateConnection(ctx context.Context, f *fields) (any, error) {
 	id := f.required("sessionId")
 	if f.err != nil {
 		return nil, f.err
+	}
+	if err := s.changeConnection(ctx, id); err != nil {
+		return nil, err
 	}
 	if !s.parts.Connections.Terminate(id) {
 		return nil, errNoConnection
@@ -134,13 +145,33 @@ func (s *Server) terminateConnection(_ context.Context, f *fields) (any, error) 
 	return nil, nil
 }
 
+// changeConnection decides whether the sender of the request may end or change a session: if he controls all streams, or those of the
+// application to which the session belongs. A session that he may not know of is not found.
+func (s *Server) changeConnection(ctx context.Context, id string) error {
+	note(ctx, func(l *audit.Line) { l.Object = id })
+	v := s.viewer(ctx)
+	for _, c := range s.parts.Connections.Connections() {
+		if c.SessionID != id {
+			continue
+		}
+		switch {
+		case !v.connection(c):
+			return errNoConnection
+		case v.principal.App != "" && v.principal.App == c.AppKey && access.Has(v.principal, access.Control):
+			return nil
+		}
+		return s.authorize(ctx, access.Control, access.Object{})
+	}
+	return errNoConnection
+}
+
 // logLevels maps the levels of the contract to those of this server, which has fewer. OFF leaves errors, which somebody should see.
 var logLevels = map[string]slog.Level{
 	"ALL": slog.LevelDebug, "TRACE": slog.LevelDebug, "DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo, "WARN": slog.LevelWarn,
 	"ERROR": slog.LevelError, "FATAL": slog.LevelError, "OFF": slog.LevelError,
 }
 
-func (s *Server) setLogLevel(_ context.Context, f *fields) (any, error) {
+func (s *Server) setLogLevel(ctx context.Context, f *fields) (any, error) {
 	id, word := f.required("sessionId"), f.required("logLevel")
 	level, ok := logLevels[strings.ToUpper(word)]
 	if !ok {
@@ -148,6 +179,9 @@ func (s *Server) setLogLevel(_ context.Context, f *fields) (any, error) {
 	}
 	if f.err != nil {
 		return nil, f.err
+	}
+	if err := s.changeConnection(ctx, id); err != nil {
+		return nil, err
 	}
 	if !s.parts.Connections.SetLogLevel(id, level) {
 		return nil, errNoConnection

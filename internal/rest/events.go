@@ -123,6 +123,7 @@ type follower struct {
 	events Events
 	w      http.ResponseWriter
 	conn   *http.ResponseController
+	viewer viewer
 	push   string // the only push whose events are sent; "": all pushes
 	after  uint64 // number of the last event that was handled
 	gap    bool   // the client asked for events of an earlier run of the server
@@ -137,7 +138,7 @@ func (s *Server) newFollower(w http.ResponseWriter, r *http.Request) (*follower,
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		query.Set("after", last)
 	}
-	f := &follower{events: s.parts.Events, w: w, conn: http.NewResponseController(w), push: query.Get("mediaSessionId")}
+	f := &follower{events: s.parts.Events, viewer: s.viewer(r.Context()), w: w, conn: http.NewResponseController(w), push: query.Get("mediaSessionId")}
 	return f, f.begin(query.Get("after"))
 }
 
@@ -194,9 +195,6 @@ func (f *follower) run(ctx context.Context) error {
 			f.miss(missed)
 		}
 		for _, e := range events[:n] {
-			if isStranger(ctx) {
-				e = e.ForStrangers()
-			}
 			if err := f.tell(e); err != nil {
 				return err
 			}
@@ -210,7 +208,8 @@ func (f *follower) run(ctx context.Context) error {
 // tell writes an event, if the client asked for that push.
 func (f *follower) tell(e transponder.Event) error {
 	f.after = e.Number
-	if f.push != "" && f.push != e.ID {
+	e, ok := f.viewer.event(e)
+	if !ok || f.push != "" && f.push != e.ID {
 		return nil
 	}
 	data, err := json.Marshal(e)

@@ -23,7 +23,7 @@ func (s *Server) pushHistory(w http.ResponseWriter, r *http.Request) error {
 	if limit == 0 {
 		return &transponder.RequestError{Field: "limit", Reason: "it must be at least 1"}
 	}
-	s.answer(w, http.StatusOK, pushBodies(r.Context(), s.parts.Pushes.History(int(min(limit, maxHistory)))))
+	s.answer(w, http.StatusOK, s.pushBodies(r.Context(), s.parts.Pushes.History(int(min(limit, maxHistory)))))
 	return nil
 }
 

@@ -73,8 +73,7 @@ func note(ctx context.Context, change func(*audit.Line)) { change(&callerOf(ctx)
 
 // record writes a line of the audit log about the sender of the request, besides the line that each request that changes something leaves.
 func (s *Server) record(ctx context.Context, line audit.Line) {
-	c := callerOf(ctx)
-	s.access.Record(c.principal, c.credential, line)
+	s.access.Record(principalOf(ctx), credentialOf(ctx), line)
 }
 
 // isStranger says whether the sender of the request must not learn what is in the private networks of this server: everybody but

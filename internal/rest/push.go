@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"transponder/internal/access"
+	"transponder/internal/access/audit"
 	"transponder/internal/transponder"
 )
 
@@ -137,22 +139,38 @@ func (s *Server) findAllPushes(ctx context.Context, _ *fields) (any, error) {
 }
 
 func (s *Server) pushList(ctx context.Context, filter transponder.Filter) (any, error) {
-	found := s.parts.Pushes.Find(filter)
-	if len(found) == 0 {
+	list := s.pushBodies(ctx, s.parts.Pushes.Find(filter))
+	if len(list) == 0 {
 		return nil, errNoPush
 	}
-	return pushBodies(ctx, found), nil
+	return list, nil
 }
 
-func pushBodies(ctx context.Context, pushes []transponder.Info) []pushBody {
+// pushBodies returns those pushes that the sender of the request may know of.
+func (s *Server) pushBodies(ctx context.Context, pushes []transponder.Info) []pushBody {
+	v := s.viewer(ctx)
 	list := make([]pushBody, 0, len(pushes))
 	for _, p := range pushes {
-		if isStranger(ctx) {
-			p = p.ForStrangers()
+		if b := v.push(p); b != nil {
+			list = append(list, *b)
 		}
-		list = append(list, newPushBody(p))
 	}
 	return list
+}
+
+// changePush decides whether the sender of the request may change a push. A push that he may not know of is not found.
+func (s *Server) changePush(ctx context.Context, id string) error {
+	found := s.parts.Pushes.Find(transponder.Filter{ID: id})
+	if len(found) == 0 {
+		return errNoPush
+	}
+	p := found[0]
+	note(ctx, func(l *audit.Line) { l.Object, l.Target = id, p.Target })
+	err := s.authorize(ctx, access.Push, access.Object{Stream: p.SourceName})
+	if err != nil && s.viewer(ctx).push(p) == nil {
+		return errNoPush
+	}
+	return err
 }
 
 func (s *Server) terminatePush(ctx context.Context, f *fields) (any, error) {
@@ -160,31 +178,43 @@ func (s *Server) terminatePush(ctx context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
+	if err := s.changePush(ctx, id); err != nil {
+		return nil, err
+	}
 	return nil, s.parts.Pushes.Terminate(ctx, id)
 }
 
 func (s *Server) mutePush(on bool) func(context.Context, *fields) (any, error) {
-	return func(_ context.Context, f *fields) (any, error) {
+	return func(ctx context.Context, f *fields) (any, error) {
 		id := f.required("mediaSessionId")
 		if f.err != nil {
 			return nil, f.err
+		}
+		if err := s.changePush(ctx, id); err != nil {
+			return nil, err
 		}
 		return nil, s.parts.Pushes.Mute(id, on)
 	}
 }
 
-func (s *Server) soundOn(_ context.Context, f *fields) (any, error) {
+func (s *Server) soundOn(ctx context.Context, f *fields) (any, error) {
 	id, file, loop := f.required("mediaSessionId"), f.required("soundFile"), f.flag("loop", false)
 	if f.err != nil {
 		return nil, f.err
 	}
+	if err := s.changePush(ctx, id); err != nil {
+		return nil, err
+	}
 	return nil, s.parts.Pushes.SoundOn(id, file, loop)
 }
 
-func (s *Server) soundOff(_ context.Context, f *fields) (any, error) {
+func (s *Server) soundOff(ctx context.Context, f *fields) (any, error) {
 	id := f.required("mediaSessionId")
 	if f.err != nil {
 		return nil, f.err
+	}
+	if err := s.changePush(ctx, id); err != nil {
+		return nil, err
 	}
 	return nil, s.parts.Pushes.SoundOff(id)
 }

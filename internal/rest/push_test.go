@@ -382,10 +382,10 @@ func TestOutcomes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.err.Error(), func(t *testing.T) {
-			srv := newServer(t, &fakePushes{err: fmt.Errorf("start: %w", tt.err)}, newHub(t))
+			srv := newServer(t, &fakePushes{err: fmt.Errorf("start: %w", tt.err), list: []transponder.Info{livePush()}}, newHub(t))
 			for path, body := range map[string]string{
 				"/rest-api/push/startup":   `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live"}`,
-				"/rest-api/push/terminate": `{"mediaSessionId":"x"}`,
+				"/rest-api/push/terminate": `{"mediaSessionId":"` + pushID + `"}`,
 			} {
 				r := post(t, srv, path, body)
 				r.wantStatus(t, tt.status)

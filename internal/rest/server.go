@@ -278,7 +278,7 @@ func (s *Server) recordRequest(r *http.Request, err error) {
 	if err != nil {
 		_, c.line.Why = outcome(err)
 	}
-	s.access.Record(c.principal, c.credential, c.line)
+	s.record(r.Context(), c.line)
 }
 
 // list is method for a do that returns a list, or an error for which the contract demands 404 if there is nothing to list. A client may

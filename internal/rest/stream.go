@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 )
@@ -188,11 +189,13 @@ type found struct {
 	end func()
 }
 
-// streams returns the publishers and then the players that a filter selects; errNoStream if there are none.
-func (s *Server) streams(filter streamFilter) ([]found, error) {
+// streams returns the publishers and then the players that a filter selects and that the sender of the request may read about; errNoStream
+// if there are none.
+func (s *Server) streams(ctx context.Context, filter streamFilter) ([]found, error) {
+	reads := s.mayRead(ctx)
 	var list []found
 	add := func(b streamBody, end func()) {
-		if filter.matches(b) {
+		if filter.matches(b) && reads(b.Name) {
 			list = append(list, found{b, end})
 		}
 	}
@@ -208,20 +211,20 @@ func (s *Server) streams(filter streamFilter) ([]found, error) {
 	return list, nil
 }
 
-func (s *Server) findStreams(_ context.Context, f *fields) (any, error) {
+func (s *Server) findStreams(ctx context.Context, f *fields) (any, error) {
 	filter := newStreamFilter(f)
 	if f.err != nil {
 		return nil, f.err
 	}
-	return s.streamList(filter)
+	return s.streamList(ctx, filter)
 }
 
-func (s *Server) findAllStreams(context.Context, *fields) (any, error) {
-	return s.streamList(streamFilter{})
+func (s *Server) findAllStreams(ctx context.Context, _ *fields) (any, error) {
+	return s.streamList(ctx, streamFilter{})
 }
 
-func (s *Server) streamList(filter streamFilter) (any, error) {
-	picked, err := s.streams(filter)
+func (s *Server) streamList(ctx context.Context, filter streamFilter) (any, error) {
+	picked, err := s.streams(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +237,7 @@ func (s *Server) streamList(filter streamFilter) (any, error) {
 
 // terminateStreams ends the publishers and players that a filter selects. In the published contract an empty filter ends all streams;
 // here the request must say so.
-func (s *Server) terminateStreams(_ context.Context, f *fields) (any, error) {
+func (s *Server) terminateStreams(ctx context.Context, f *fields) (any, error) {
 	filter := newStreamFilter(f)
 	all := f.flag("all", false)
 	if f.err != nil {
@@ -244,9 +247,14 @@ func (s *Server) terminateStreams(_ context.Context, f *fields) (any, error) {
 		return nil, refusal{http.StatusBadRequest,
 			`say which streams by mediaSessionId, mediaSessionIds, name, published or status, or {"all":true} for every one`}
 	}
-	picked, err := s.streams(filter)
+	picked, err := s.streams(ctx, filter)
 	if err != nil {
 		return nil, err
+	}
+	for _, st := range picked {
+		if err := s.authorize(ctx, access.Control, access.Object{Stream: st.Name}); err != nil {
+			return nil, err
+		}
 	}
 	for _, st := range slices.Backward(picked) { // players first, so that they are told this cause
 		s.log.Info("stream terminated by request", "stream", st.Name, "type", st.MediaType)

@@ -105,15 +105,6 @@ func (r CertificateRole) String() string {
 	return kind + r.Name + ":" + string(r.Role)
 }
 
-// actions returns the names of actions with commas between them.
-func actions(list []access.Action) string {
-	names := make([]string, len(list))
-	for i, a := range list {
-		names[i] = string(a)
-	}
-	return strings.Join(names, ", ")
-}
-
 // isRESTDoor says whether disable_rest_auth is about a door.
 func isRESTDoor(door string) bool {
 	return slices.Contains([]string{"rest", "stat", "metrics", "pages"}, door)

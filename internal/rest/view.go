@@ -1,0 +1,61 @@
+package rest
+
+import (
+	"context"
+
+	"transponder/internal/access"
+	"transponder/internal/transponder"
+)
+
+// viewer is the sender of a request, who sees what he may see.
+type viewer struct {
+	principal *access.Principal
+	admin     bool // sees stream keys
+	stranger  bool // does not learn what is in the private networks of this server
+	reads     func(stream string) bool
+}
+
+func (s *Server) viewer(ctx context.Context) viewer {
+	p := principalOf(ctx)
+	return viewer{p, p.IsAdmin(), isStranger(ctx), s.mayRead(ctx)}
+}
+
+// seesAll says whether the viewer may read about all streams, also those that do not exist yet.
+func (v viewer) seesAll() bool {
+	return access.Decide(v.principal, access.Read, access.Object{}) == nil
+}
+
+// push returns a push as the viewer may see it: nil if he may not know of it.
+func (v viewer) push(p transponder.Info) *pushBody {
+	if !v.reads(p.SourceName) {
+		return nil
+	}
+	if v.stranger {
+		p = p.ForStrangers()
+	}
+	b := newPushBody(p)
+	if !v.admin {
+		b.RTMPURL = p.Target
+		if p.SecretName {
+			b.StreamName = masked
+		}
+	}
+	return &b
+}
+
+// masked stands for a secret in an answer.
+const masked = "***"
+
+// event returns an event as the viewer may see it. ok is false if he may not know of the push.
+func (v viewer) event(e transponder.Event) (_ transponder.Event, ok bool) {
+	if v.stranger {
+		e = e.ForStrangers()
+	}
+	return e, v.reads(e.SourceName)
+}
+
+// connection says whether the viewer may know of a session of the Web SDK: if he may read about everything, or if the session belongs to
+// his application.
+func (v viewer) connection(c Connection) bool {
+	return v.seesAll() || v.principal.App != "" && v.principal.App == c.AppKey
+}
