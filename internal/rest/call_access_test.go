@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"transponder/internal/access"
+	"transponder/internal/access/auth"
 	"transponder/internal/sip"
 )
 
@@ -61,7 +62,7 @@ func TestCallAccess(t *testing.T) {
 				{CallID: "theirs", StreamName: "acme/b"},
 				{CallID: "beta", StreamName: "beta/a", Owner: grant("b").Identity()},
 			}}
-			s := &Server{parts: Parts{Calls: calls}}
+			s := &Server{parts: Parts{Calls: calls}, access: newAccess(auth.DefaultConfig())}
 			f, err := parseFields(json.RawMessage(tt.body))
 			if err != nil {
 				t.Fatal(err)
@@ -70,7 +71,7 @@ func TestCallAccess(t *testing.T) {
 				"startup": s.startCall, "terminate": s.terminateCall, "send_dtmf": s.sendDigits, "inject_sound": s.injectSound,
 				"inject_stream": s.injectStream, "inject_stream/terminate": s.ejectStream,
 			}[tt.path]
-			_, err = do(context.WithValue(t.Context(), principalKey{}, tt.who), f)
+			_, err = do(asCaller(t.Context(), tt.who), f)
 			got := ok
 			var no *access.Denied
 			switch {
@@ -96,9 +97,9 @@ func TestCallAccess(t *testing.T) {
 		calls := &fakeCalls{list: []sip.Info{
 			{CallID: "own", StreamName: "beta/moved", Owner: stage.Identity()}, {CallID: "read", StreamName: "acme/b"}, {CallID: "hidden", StreamName: "beta/a"},
 		}}
-		s := &Server{parts: Parts{Calls: calls}}
+		s := &Server{parts: Parts{Calls: calls}, access: newAccess(auth.DefaultConfig())}
 		for who, want := range map[*access.Principal][]string{stage: {"own"}, reader: {"read"}, access.Whole(access.User): {"own", "read", "hidden"}, nil: nil} {
-			answer, err := s.findAllCalls(context.WithValue(t.Context(), principalKey{}, who), nil)
+			answer, err := s.findAllCalls(asCaller(t.Context(), who), nil)
 			var got []string
 			list, _ := answer.([]callBody)
 			for _, c := range list {

@@ -119,10 +119,10 @@ func TestConnectionRequests(t *testing.T) {
 			}
 		})
 	}
-	if want := []string{"s1", "gone"}; !slices.Equal(sessions.terminated, want) {
+	if want := []string{"s1"}; !slices.Equal(sessions.terminated, want) {
 		t.Errorf("terminated = %q, want %q", sessions.terminated, want)
 	}
-	want := map[string]slog.Level{"s1": slog.LevelDebug, "s2": slog.LevelError, "gone": slog.LevelDebug}
+	want := map[string]slog.Level{"s1": slog.LevelDebug, "s2": slog.LevelError}
 	if !maps.Equal(sessions.levels, want) {
 		t.Errorf("levels = %v, want %v", sessions.levels, want)
 	}

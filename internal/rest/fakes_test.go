@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/access"
+	"transponder/internal/access/auth"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
@@ -314,4 +316,14 @@ func localRequest(ctx context.Context, method, path string, body io.Reader) *htt
 	r := httptest.NewRequestWithContext(ctx, method, path, body)
 	r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
 	return r
+}
+
+// asCaller returns the context of a request of a principal.
+func asCaller(ctx context.Context, p *access.Principal) context.Context {
+	return context.WithValue(ctx, callerKey{}, &caller{principal: p})
+}
+
+// newAccess finds out who sends a request, without users and tokens.
+func newAccess(cfg auth.Config) Access {
+	return auth.New(cfg, auth.Parts{}, slog.New(slog.DiscardHandler))
 }

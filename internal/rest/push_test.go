@@ -475,7 +475,7 @@ func (c client) get(t *testing.T, parts Parts, path string) []byte {
 	if c.password {
 		cfg.Auth, cfg.UsersFile = true, usersFile(t, "ann", "secret")
 	} else {
-		parts.Access = auth.New(auth.Config{Mode: auth.Auto, REST: auth.RESTOpen}, auth.Parts{}, slog.New(slog.DiscardHandler))
+		parts.Access = newAccess(auth.Config{Mode: auth.Auto, REST: auth.RESTOpen})
 	}
 	h, err := New(cfg, parts, slog.New(slog.DiscardHandler))
 	if err != nil {
