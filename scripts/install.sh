@@ -12,7 +12,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 build="gcc libc6-dev pkg-config libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libopus-dev ca-certificates"
-test="ffmpeg faad nginx libnginx-mod-rtmp stunnel4 baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+test="ffmpeg faad nginx libnginx-mod-rtmp stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
 
 say() { echo "install: $*" >&2; }
 
