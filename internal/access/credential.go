@@ -19,6 +19,10 @@ type Credential struct {
 	Name, Password string // HTTP Basic
 	Session        string // the cookie of a login
 	Certificates   []*x509.Certificate
+
+	// Again means that the request goes on with a session that was admitted before, such as the DELETE of WHIP. A token that may be used once
+	// is checked then, and not spent.
+	Again bool
 }
 
 // Empty says whether the client has shown nothing.

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,7 @@ func Decide(p *Principal, a Action, o Object) error {
 		p = Nobody()
 	}
 	var among []string // the streams of grants that have the action
+	covered := false   // a grant has the action for this stream
 	for _, g := range p.Grants {
 		if !g.has(a) {
 			continue
@@ -37,6 +39,7 @@ func Decide(p *Principal, a Action, o Object) error {
 			among = append(among, g.Streams...)
 			continue
 		}
+		covered = true
 		switch {
 		case a != Push, g.isAdmin():
 			return nil
@@ -52,6 +55,9 @@ func Decide(p *Principal, a Action, o Object) error {
 	}
 	if a == Push && o.Destination == "" && o.URL == "" && Decide(p, Control, o) == nil {
 		return nil
+	}
+	if covered {
+		among = nil
 	}
 	return denied(p, a, o, among)
 }
@@ -86,23 +92,13 @@ func (p *Principal) who() string {
 // covers says whether the grant is about the stream. Without a stream it must be about all of them.
 func (g Grant) covers(stream string) bool {
 	if stream == "" {
-		for _, s := range g.Streams {
-			if s == "*" {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(g.Streams, "*")
 	}
 	return matchAny(g.Streams, stream)
 }
 
 func (g Grant) isAdmin() bool {
-	for _, a := range g.Actions {
-		if a == Admin {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(g.Actions, Admin)
 }
 
 func matchAnyURL(patterns []string, address string) bool {
@@ -125,7 +121,7 @@ func NamesURL(p *Principal, o Object) bool {
 			continue
 		}
 		for _, u := range g.URLs {
-			if _, host, _ := splitURL(u); host != "" && !strings.Contains(host, "*") && matchURL(u, o.URL) {
+			if literalHost(u) && matchURL(u, o.URL) {
 				return true
 			}
 		}

@@ -60,12 +60,28 @@ func (l *Lease) end(cause error) {
 
 // Leases holds the leases of all sessions. All methods may be called from any goroutine.
 type Leases struct {
-	mu   sync.Mutex
-	live map[*Lease]struct{} // guarded by mu
+	mu     sync.Mutex
+	live   map[*Lease]struct{}      // guarded by mu
+	checks []func(*Principal) error // guarded by mu
 }
 
 // NewLeases returns Leases without leases.
 func NewLeases() *Leases { return &Leases{live: map[*Lease]struct{}{}} }
+
+// AddCheck adds a check that Hold asks. A check returns an error if the principal has lost the right to go on since the credential was
+// verified; the lease then ends at once, with that error.
+func (s *Leases) AddCheck(check func(*Principal) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checks = append(s.checks, check)
+}
+
+// Len returns how many leases there are.
+func (s *Leases) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.live)
+}
 
 // Hold makes a lease for a session of a principal.
 func (s *Leases) Hold(p *Principal) *Lease {
@@ -83,8 +99,16 @@ func (s *Leases) Hold(p *Principal) *Lease {
 		delete(s.live, l)
 	})
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.live[l] = struct{}{}
+	checks := s.checks
+	s.mu.Unlock()
+	// After the lease is in the list: whoever revokes the credential now finds it there, and whoever did so before is seen by a check.
+	for _, check := range checks {
+		if err := check(p); err != nil {
+			l.end(err)
+			break
+		}
+	}
 	return l
 }
 

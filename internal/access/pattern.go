@@ -36,14 +36,26 @@ func matchAny(patterns []string, name string) bool {
 }
 
 // matchURL reports whether a normalized URL fits a pattern. Host and path are compared apart, so that * in the host does not reach into the
-// path.
+// path. A pattern without a port means the default port of the scheme, unless the host ends in *.
 func matchURL(pattern, address string) bool {
 	if pattern == "*" {
 		return true
 	}
 	wantScheme, wantHost, wantPath := splitURL(pattern)
 	scheme, host, path := splitURL(address)
-	return wantScheme == scheme && Match(strings.ToLower(wantHost), host) && Match(wantPath, path)
+	return scheme != "" && wantScheme == scheme && Match(withPort(wantScheme, wantHost), host) && Match(wantPath, path)
+}
+
+// withPort returns the host of a pattern in lower case, with a port.
+func withPort(scheme, host string) string {
+	host = strings.ToLower(host)
+	if strings.HasSuffix(host, "*") || strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') {
+		return host
+	}
+	if scheme == "rtmps" {
+		return host + ":443"
+	}
+	return host + ":1935"
 }
 
 func splitURL(address string) (scheme, host, path string) {

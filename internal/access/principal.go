@@ -1,7 +1,9 @@
 package access
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -74,10 +76,10 @@ func (p *Principal) Identity() string {
 	switch {
 	case p == nil, p.Kind == Local, p.Kind == Anonymous, p.Kind == Hook:
 		return ""
+	case p.Kind == Key, p.Subject == "" && p.ID != "": // two keys of one owner are two encoders
+		return string(p.Kind) + ":" + p.App + ":#" + p.ID
 	case p.Subject != "":
 		return string(p.Kind) + ":" + p.App + ":" + p.Subject
-	case p.ID != "":
-		return string(p.Kind) + ":" + p.App + ":#" + p.ID
 	}
 	return ""
 }
@@ -124,23 +126,41 @@ func (g Grant) has(a Action) bool {
 			return true
 		}
 	}
-	return false
+	return false // an unknown action allows nothing
 }
+
+const (
+	maxPatterns = 256 // in one list of a grant
+	maxPattern  = 512 // bytes
+)
 
 // Validate reports what cannot be used in a grant.
 func (g Grant) Validate() error {
 	for _, a := range g.Actions {
-		known := false
-		for _, k := range Actions {
-			known = known || a == k
-		}
-		if !known {
+		if !slices.Contains(Actions, a) {
 			return fmt.Errorf("unknown action %q: there are publish, play, push, read, control and admin", short(string(a)))
 		}
 	}
+	for _, list := range []struct {
+		name     string
+		patterns []string
+	}{{"streams", g.Streams}, {"destinations", g.Destinations}, {"urls", g.URLs}} {
+		if len(list.patterns) > maxPatterns {
+			return fmt.Errorf("%s has more than %d patterns", list.name, maxPatterns)
+		}
+		for _, p := range list.patterns {
+			if p == "" || len(p) > maxPattern {
+				return fmt.Errorf("%s: a pattern must have 1 to %d bytes", list.name, maxPattern)
+			}
+		}
+	}
 	for _, u := range g.URLs {
-		if scheme, _, ok := strings.Cut(u, "://"); u != "*" && (!ok || scheme == "") {
+		scheme, host, _ := splitURL(u)
+		if u != "*" && (scheme != "rtmp" && scheme != "rtmps" || host == "") {
 			return fmt.Errorf("urls: %q must look like rtmps://host:443/app/*", short(u))
+		}
+		if strings.Contains(host, "@") {
+			return errors.New("urls: a pattern has no user and no password: they are never compared")
 		}
 	}
 	return nil
