@@ -143,8 +143,10 @@ func TestIdentity(t *testing.T) {
 		"":               nil,
 		"user::ann":      {Kind: User, Subject: "ann", ID: "session"},
 		"token:acme:ann": {Kind: Token, Subject: "ann", App: "acme", ID: "jti"},
-		"token::#jti":    {Kind: Token, ID: "jti"},
-		"key::#k1":       {Kind: Key, Subject: "ann", ID: "k1"},
+		"token:a%3Ab:c":  {Kind: Token, Subject: "c", App: "a:b"},
+		"token:a:b:c":    {Kind: Token, Subject: "b:c", App: "a"},
+		"token#:jti":     {Kind: Token, ID: "jti"},
+		"key#:k1":        {Kind: Key, Subject: "ann", ID: "k1"},
 	} {
 		if got := p.Identity(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -64,6 +65,7 @@ type Principal struct {
 	ID      string // jti of the token, id of the key; "": none
 	KeyID   string // kid of the key that signed the token
 	Issued  time.Time
+	Expires time.Time // the credential begins nothing after that; zero: it always does
 	Until   time.Time // his sessions end then; zero: never
 	Grants  []Grant
 	Limits  Limits
@@ -77,11 +79,19 @@ func (p *Principal) Identity() string {
 	case p == nil, p.Kind == Local, p.Kind == Anonymous, p.Kind == Hook:
 		return ""
 	case p.Kind == Key, p.Subject == "" && p.ID != "": // two keys of one owner are two encoders
-		return string(p.Kind) + ":" + p.App + ":#" + p.ID
+		return string(p.Kind) + "#" + appName(p.App) + ":" + p.ID
 	case p.Subject != "":
-		return string(p.Kind) + ":" + p.App + ":" + p.Subject
+		return string(p.Kind) + ":" + appName(p.App) + ":" + p.Subject
 	}
 	return ""
+}
+
+// appName returns the name of an application without a colon, so that no application and subject look like another pair.
+func appName(app string) string {
+	if strings.ContainsAny(app, ":%") {
+		return url.QueryEscape(app)
+	}
+	return app
 }
 
 // String names the principal for logs.
