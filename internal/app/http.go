@@ -21,7 +21,6 @@ import (
 const (
 	headerTimeout = 10 * time.Second       // for the headers of a request
 	answerTimeout = time.Minute            // for writing an answer; event streams set deadlines of their own
-	idleTimeout   = 2 * time.Minute        // between two requests on one connection
 	drainTimeout  = 500 * time.Millisecond // for open requests when the server stops
 
 	maxHeader = 64 << 10
@@ -34,6 +33,7 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 		return nil, err
 	}
 	places := a.cfg.Shares.Places(a.cfg.Listen.MaxHTTP)
+	idle := newIdlers(places)
 	var parts []part
 	add := func(name string, l net.Listener, secure bool, h http.Handler) {
 		if l == nil {
@@ -49,6 +49,7 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 			ReadHeaderTimeout: headerTimeout,
 			WriteTimeout:      answerTimeout,
 			IdleTimeout:       idleTimeout,
+			ConnState:         idle.note,
 			MaxHeaderBytes:    maxHeader,
 			BaseContext:       func(net.Listener) context.Context { return ctx },
 			ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),

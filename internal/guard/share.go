@@ -113,6 +113,13 @@ func (p *Places) Take(a netip.Addr) (release func(), why string) {
 	}, ""
 }
 
+// Crowded reports whether more than a percentage of all places is taken.
+func (p *Places) Crowded(percent int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken > share(p.all, percent)
+}
+
 // share returns a percentage of all places, but at least one place. 0 percent is all of them.
 func share(all, percent int) int {
 	if percent == 0 {
