@@ -40,11 +40,7 @@ func link(session string) string {
 }
 
 // subscribe makes an event stream with the events that the request names, or with all events.
-func (s *Server) subscribe(w http.ResponseWriter, r *http.Request) {
-	x, ok := s.session(w, r)
-	if !ok {
-		return
-	}
+func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, x *session) {
 	known := []string{eventActive, eventInactive}
 	wanted := slices.Clone(known)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEventRequest))

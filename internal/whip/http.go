@@ -2,40 +2,25 @@ package whip
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
+	"transponder/internal/access"
+	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 )
 
-// guarded admits only requests that have the token. If no token is set, it refuses only the requests that allowed refuses.
-func (p protocol) guarded(next http.HandlerFunc) http.HandlerFunc {
-	return p.allowed(func(w http.ResponseWriter, r *http.Request) {
-		if p.token != "" && !authorized(r, p.token) {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			problem(w, http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer TOKEN")
-			return
-		}
-		next(w, r)
-	})
-}
-
-// allowed sets the CORS headers, by which browsers let pages of other hosts read the answers. If no token is set, it refuses the pages
-// of other hosts that could reach this server only through the browsers of their visitors (guard.Guard.Media).
-func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
+// shared sets the CORS headers, by which browsers let pages of other hosts read the answers. Pages may send a token from everywhere, because a
+// browser sends no token by itself.
+func shared(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if p.token == "" {
-			if err := p.server.parts.Guard.Media(p.name, p.setting, r); err != nil {
-				problem(w, http.StatusForbidden, err.Error())
-				return
-			}
-		}
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", "*")
 		h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Allow, Accept-Post, Accept-Patch, Retry-After, WWW-Authenticate")
@@ -43,8 +28,18 @@ func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func authorized(r *http.Request, want string) bool {
-	return subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(want)) == 1
+// allowed is shared for requests that need no token. It refuses the pages of other hosts that could reach this server only through the
+// browsers of their visitors (guard.Guard.Media).
+func (p protocol) allowed(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if bearer(r) == "" {
+			if err := p.server.parts.Guard.Media(p.name, p.setting, r); err != nil {
+				problem(w, http.StatusForbidden, err.Error())
+				return
+			}
+		}
+		shared(next)(w, r)
+	}
 }
 
 // bearer returns the bearer token of the request (RFC 6750, 2.1), "" if there is none.
@@ -89,7 +84,18 @@ func (s *Server) notAllowed(methods string) http.HandlerFunc {
 // status returns the status and the words of the answer for an error of rtc.Ingest or rtc.Egress.
 func status(err error) (code int, detail string) {
 	var busy *picture.BusyError
+	var bad *access.BadCredential
+	var often *access.TooMany
+	var denied *access.Denied
+	var full *access.Full
+	var page *guard.Error
 	switch {
+	case errors.Is(err, access.ErrNone), errors.As(err, &bad):
+		return http.StatusUnauthorized, err.Error()
+	case errors.As(err, &denied), errors.As(err, &page):
+		return http.StatusForbidden, err.Error()
+	case errors.As(err, &often), errors.As(err, &full):
+		return http.StatusTooManyRequests, err.Error()
 	case errors.Is(err, errNoStream):
 		return http.StatusNotFound, err.Error()
 	case errors.As(err, &busy):
@@ -114,12 +120,52 @@ func status(err error) (code int, detail string) {
 // retryAfter is how many seconds a client should wait that was refused because the server is full.
 const retryAfter = "10"
 
-func refuse(w http.ResponseWriter, err error) {
+func (p protocol) refuse(w http.ResponseWriter, err error) {
 	code, detail := status(err)
-	if code == http.StatusServiceUnavailable {
+	var often *access.TooMany
+	switch {
+	case code == http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", retryAfter)
+	case errors.As(err, &often):
+		w.Header().Set("Retry-After", strconv.Itoa(int((often.Wait+time.Second-1)/time.Second)))
+	case code == http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", retryAfter)
 	}
+	if c := challenge(err); c != "" {
+		w.Header().Set("WWW-Authenticate", c)
+	}
 	problem(w, code, detail)
+}
+
+// challenge returns what WWW-Authenticate says about an error (RFC 6750, 3), "" if the error is not about a token.
+func challenge(err error) string {
+	var bad *access.BadCredential
+	var denied *access.Denied
+	kind := ""
+	switch {
+	case errors.Is(err, access.ErrNone):
+		return "Bearer"
+	case errors.As(err, &bad):
+		kind = "invalid_token"
+	case errors.As(err, &denied):
+		kind = "insufficient_scope"
+	default:
+		return ""
+	}
+	return `Bearer error="` + kind + `", error_description="` + described(err.Error()) + `"`
+}
+
+// described returns a text with the characters that RFC 6750, 3, allows in an error_description.
+func described(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"', r == '\\':
+			return '\''
+		case r < ' ', r > '~':
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // problem answers with an error in the form of RFC 9457.

@@ -17,6 +17,7 @@ type faulty struct{ fault chan struct{} }
 
 func (faulty) Answer() string            { return "the answer" }
 func (faulty) AddCandidate(string) error { return nil }
+func (faulty) Source() *stream.Source    { return nil }
 func (faulty) Stats() rtc.SessionStats   { panic("the figures are broken too") }
 func (f faulty) Run(ctx context.Context) error {
 	select {
@@ -30,7 +31,7 @@ func (f faulty) Run(ctx context.Context) error {
 // A panic in the media of one session ends that session. The others go on.
 func TestPanicEndsOneSession(t *testing.T) {
 	media := map[string]faulty{"a": {make(chan struct{})}, "b": {make(chan struct{})}}
-	s := New(DefaultConfig(), Parts{Publish: func(_ context.Context, _ rtc.Offer, info stream.Info) (Publication, error) {
+	s := New(DefaultConfig(), Parts{Access: everybody(), Publish: func(_ context.Context, _ rtc.Offer, info stream.Info) (Publication, error) {
 		return media[info.Name], nil
 	}}, slog.New(slog.DiscardHandler))
 	send := func(method, path string) *httptest.ResponseRecorder {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/guard"
 	"transponder/internal/limits"
 	"transponder/internal/panics"
@@ -32,12 +33,11 @@ const (
 	typeFragment = "application/trickle-ice-sdpfrag" // RFC 8840
 )
 
-// Config says who may publish and play.
+// Config says what requests may look like, and how long players wait.
 type Config struct {
-	// Token is the bearer token that requests to publish must have. Empty: everybody may publish.
-	Token string
-	// PlayToken is the bearer token that requests to play must have. Empty: everybody may play.
-	PlayToken string
+	// TokenInQuery takes a token also from the query of the address, for clients that cannot send headers. Addresses get into the logs of
+	// proxies.
+	TokenInQuery bool
 	// MaxBody is the longest body of a request, in bytes.
 	MaxBody int64
 	// Hold is how long the session of a player continues without a publisher. If a publisher takes the name again within this time, the
@@ -48,7 +48,7 @@ type Config struct {
 // HoldRange is the range of Config.Hold.
 var HoldRange = limits.Of(0, 24*time.Hour)
 
-// DefaultConfig lets everybody publish and play. Hold is long enough for an encoder that reconnects and for a page that is reloaded.
+// DefaultConfig takes tokens from headers only. Hold is long enough for an encoder that reconnects and for a page that is reloaded.
 func DefaultConfig() Config { return Config{MaxBody: 256 << 10, Hold: 10 * time.Second} }
 
 // Validate reports every value that cannot work.
@@ -76,12 +76,14 @@ type connection interface {
 // Publication is the media of a publisher, such as rtc.Publication.
 type Publication interface {
 	connection
+	Source() *stream.Source
 	Stats() rtc.SessionStats
 }
 
 // Playback is the media of a player, such as rtc.Playback.
 type Playback interface {
 	connection
+	Connected() <-chan struct{}
 	Stats() rtc.PlayStats
 	// Hold is called before Run. When the stream ends, the playback waits up to limit for a publisher that takes the name again.
 	Hold(streams rtc.Sources, limit time.Duration)
@@ -94,6 +96,7 @@ type Parts struct {
 	Publish PublishFunc
 	Play    PlayFunc
 	Streams rtc.Sources
+	Access  Access
 	Guard   *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
 }
 
@@ -118,11 +121,14 @@ type Server struct {
 // session is one publication or one playback.
 type session struct {
 	id, path string // id is a secret between the client and the server; path is that of the stream
+	owner    owner
 	etag     string
 	ufrags   []string // of the offer; a request with another ufrag is an ICE restart
 	media    connection
 	playback Playback                // the media of a session that plays; nil: the session publishes
 	figures  func() []any            // of the media, for the last log line of the session
+	lease    *access.Lease           // when it is over, the session ends
+	leave    func()                  // gives back the place among those that the principal may have
 	events   map[string]*eventStream // guarded by the server's mu; by id
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
@@ -132,8 +138,8 @@ type session struct {
 // New makes a server for the paths /whip/{name} and /whep/{name}, and for the sessions below them.
 func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
-	s.handle(protocol{s, "whip", "whip_token", cfg.Token, s.publish})
-	whep := protocol{s, "whep", "whep_token", cfg.PlayToken, s.play}
+	s.handle(protocol{s, "whip", "whip_token", access.Publish, s.publish})
+	whep := protocol{s, "whep", "whep_token", access.Play, s.play}
 	s.handle(whep)
 	s.handleEvents(whep)
 	return s
@@ -141,25 +147,26 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 
 // protocol is WHIP or WHEP.
 type protocol struct {
-	server         *Server
-	name           string
-	setting, token string // the token that requests must have, "" for none, and the name of its setting
+	server  *Server
+	name    string // also of the door
+	setting string // names a token that all clients may use
+	action  access.Action
 
-	begin func(x *session, r *http.Request, offer, id string) error // answers the offer and sets the media of the session
+	begin func(ctx context.Context, x *session, offer string, info stream.Info) error // answers the offer and sets the media of the session
 }
 
 // handle registers the handlers of a protocol.
 func (s *Server) handle(p protocol) {
 	offers, sessions := "/"+p.name+"/{name}", "/"+p.name+"/{name}/{id}"
-	s.mux.HandleFunc("POST "+offers, p.guarded(func(w http.ResponseWriter, r *http.Request) { s.create(w, r, p.begin) }))
-	s.mux.HandleFunc("DELETE "+sessions, p.guarded(s.delete))
-	s.mux.HandleFunc("PATCH "+sessions, p.guarded(s.patch))
+	s.mux.HandleFunc("POST "+offers, shared(p.create))
+	s.mux.HandleFunc("DELETE "+sessions, shared(p.owned(s.delete)))
+	s.mux.HandleFunc("PATCH "+sessions, shared(p.owned(s.patch)))
 	// A pattern with GET also matches HEAD.
-	s.mux.HandleFunc("GET "+offers, p.guarded(s.describe))
-	s.mux.HandleFunc("GET "+sessions, p.guarded(s.probe))
+	s.mux.HandleFunc("GET "+offers, p.allowed(s.describe))
+	s.mux.HandleFunc("GET "+sessions, shared(p.owned(s.probe)))
 	const toOffers, toSessions = "POST, GET, HEAD, OPTIONS", "DELETE, PATCH, GET, HEAD, OPTIONS"
-	s.mux.HandleFunc("OPTIONS "+offers, p.allowed(s.options(toOffers)))
-	s.mux.HandleFunc("OPTIONS "+sessions, p.allowed(s.options(toSessions)))
+	s.mux.HandleFunc("OPTIONS "+offers, shared(s.options(toOffers)))
+	s.mux.HandleFunc("OPTIONS "+sessions, shared(s.options(toSessions)))
 	s.mux.HandleFunc(offers, p.allowed(s.notAllowed(toOffers)))
 	s.mux.HandleFunc(sessions, p.allowed(s.notAllowed(toSessions)))
 }
@@ -167,11 +174,11 @@ func (s *Server) handle(p protocol) {
 // handleEvents registers the handlers for the events of sessions.
 func (s *Server) handleEvents(p protocol) {
 	events, one := "/"+p.name+"/{name}/{id}/events", "/"+p.name+"/{name}/{id}/events/{stream}"
-	s.mux.HandleFunc("POST "+events, p.guarded(s.subscribe))
-	s.mux.HandleFunc("GET "+one, p.allowed(s.follow))
-	s.mux.HandleFunc("DELETE "+one, p.allowed(s.unsubscribe))
+	s.mux.HandleFunc("POST "+events, shared(p.owned(s.subscribe)))
+	s.mux.HandleFunc("GET "+one, shared(s.follow))
+	s.mux.HandleFunc("DELETE "+one, shared(s.unsubscribe))
 	for path, methods := range map[string]string{events: "POST, OPTIONS", one: "GET, DELETE, OPTIONS"} {
-		s.mux.HandleFunc("OPTIONS "+path, p.allowed(func(w http.ResponseWriter, _ *http.Request) { preflight(w, methods) }))
+		s.mux.HandleFunc("OPTIONS "+path, shared(func(w http.ResponseWriter, _ *http.Request) { preflight(w, methods) }))
 		s.mux.HandleFunc(path, p.allowed(s.notAllowed(methods)))
 	}
 }
@@ -200,18 +207,27 @@ func (s *Server) Close() error {
 }
 
 // create answers an offer (RFC 9725, 4.2), of a publisher or a player.
-func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(x *session, r *http.Request, offer, id string) error) {
+func (p protocol) create(w http.ResponseWriter, r *http.Request) {
+	s := p.server
+	c, err := p.client(r, false)
+	if err != nil {
+		p.turnAway(w, r, err)
+		return
+	}
 	offer, ok := s.body(w, r, typeSDP)
 	if !ok {
 		return
 	}
 	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
 	path := r.URL.EscapedPath()
-	x := &session{id: id, path: r.URL.Path, etag: `"` + stream.NewID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{})}
-	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
-	if err := begin(x, r, offer, public); err != nil {
+	x := &session{
+		id: id, path: r.URL.Path, etag: `"` + stream.NewID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{}),
+		owner: c.owner(p.streamName(c, r)),
+	}
+	x.log = s.log.With("stream", x.owner.stream, "session", public, "peer", r.RemoteAddr)
+	if err := p.admit(r.Context(), x, c, offer, public); err != nil {
 		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
-		refuse(w, err)
+		p.refuse(w, err)
 		return
 	}
 	s.start(context.WithoutCancel(r.Context()), x)
@@ -226,12 +242,39 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, begin func(x *se
 	_, _ = io.WriteString(w, x.media.Answer())
 }
 
-func (s *Server) publish(x *session, r *http.Request, offer, id string) error {
-	peer, _ := guard.RemoteAddress(r.RemoteAddr)
-	p, err := s.parts.Publish(r.Context(), rtc.Offer{SDP: offer, Whole: true}, stream.Info{
-		Name: r.PathValue("name"), ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
-		Publisher: stream.Publisher{Credential: bearer(r), Address: peer},
+// streamName returns the name of the stream that a request is about. A stored key may have a name of its own.
+func (p protocol) streamName(c client, r *http.Request) string {
+	if p.action == access.Publish && c.who.Stream != "" {
+		return c.who.Stream
+	}
+	return r.PathValue("name")
+}
+
+// admit decides whether the client may publish or play, and begins the media of the session. If it fails, nothing is left behind.
+func (p protocol) admit(ctx context.Context, x *session, c client, offer, id string) (err error) {
+	by := p.server.parts.Access
+	if err := by.Authorize(c.who, c.shown, p.action, access.Object{Stream: x.owner.stream}); err != nil {
+		return err
+	}
+	if x.leave, err = by.Take(c.who, p.action); err != nil {
+		return err
+	}
+	err = p.begin(ctx, x, offer, stream.Info{
+		Name: x.owner.stream, ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
+		Publisher: stream.Publisher{
+			Credential: c.token, Address: c.address, Identity: c.who.Identity(), Replace: c.who.MayTakeOver(x.owner.stream),
+		},
 	})
+	if err != nil {
+		x.leave()
+		return err
+	}
+	x.lease = by.Hold(c.who)
+	return nil
+}
+
+func (s *Server) publish(ctx context.Context, x *session, offer string, info stream.Info) error {
+	p, err := s.parts.Publish(ctx, rtc.Offer{SDP: offer, Whole: true}, info)
 	if err != nil {
 		return err
 	}
@@ -243,12 +286,12 @@ func (s *Server) publish(x *session, r *http.Request, offer, id string) error {
 	return nil
 }
 
-func (s *Server) play(x *session, r *http.Request, offer, _ string) error {
-	src, ok := s.parts.Streams.Source(r.PathValue("name"))
+func (s *Server) play(ctx context.Context, x *session, offer string, info stream.Info) error {
+	src, ok := s.parts.Streams.Source(info.Name)
 	if !ok {
 		return errNoStream
 	}
-	p, err := s.parts.Play(r.Context(), rtc.Offer{SDP: offer}, src)
+	p, err := s.parts.Play(ctx, rtc.Offer{SDP: offer}, src)
 	if err != nil {
 		return err
 	}
@@ -263,6 +306,8 @@ func (s *Server) play(x *session, r *http.Request, offer, _ string) error {
 
 // describe answers GET on an address for offers. RFC 9725, 4.1, wants it to succeed without content. Players recognize an address of WHEP by
 // the type (draft-ietf-wish-whep, 4.1).
+//
+// It needs no token, because it tells nothing about streams.
 func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Accept-Post", typeSDP)
 	if r.Method == http.MethodHead {
@@ -273,10 +318,8 @@ func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
 }
 
 // probe says whether a session exists. By it a player finds out that its stream has ended.
-func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.session(w, r); ok {
-		w.WriteHeader(http.StatusNoContent)
-	}
+func (s *Server) probe(w http.ResponseWriter, _ *http.Request, _ *session) {
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // start runs a session in a goroutine. If the server is closed, the session ends at once.
@@ -297,7 +340,18 @@ func (s *Server) start(ctx context.Context, x *session) {
 
 // run runs a session to its end. A panic in the media ends this session, and no other.
 func (s *Server) run(ctx context.Context, x *session) {
-	x.log.Info("session begun", "path", x.path)
+	defer x.lease.Release()
+	defer x.leave()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-x.lease.Done():
+			x.cancel(x.lease.Err())
+		case <-ctx.Done():
+		}
+	})
+	defer wg.Wait()
+	x.log.Info("session begun", "path", x.path, "principal", x.owner.who)
 	err := s.panics.Run(x.log, "session panicked", func() error { return x.media.Run(ctx) })
 	s.mu.Lock()
 	delete(s.sessions, x.id)
@@ -315,11 +369,7 @@ func (s *Server) run(ctx context.Context, x *session) {
 func (s *Server) Panics() int64 { return s.panics.Load() }
 
 // delete ends a session (RFC 9725, 4.2). It answers when the name is free again.
-func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
-	x, ok := s.session(w, r)
-	if !ok {
-		return
-	}
+func (s *Server) delete(w http.ResponseWriter, r *http.Request, x *session) {
 	x.cancel(errDeleted)
 	select {
 	case <-x.done:
@@ -332,11 +382,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 // patch takes ICE candidates, and refuses ICE restarts (RFC 9725, 4.3). The two are told apart by the ufrag. If-Match cannot tell them
 // apart, since the pages of MediaMTX send candidates with If-Match: *, which the RFC reserves for restarts. Against 4.3.1, If-Match may
 // be missing: the path names the session.
-func (s *Server) patch(w http.ResponseWriter, r *http.Request) {
-	x, ok := s.session(w, r)
-	if !ok {
-		return
-	}
+func (s *Server) patch(w http.ResponseWriter, r *http.Request, x *session) {
 	text, ok := s.body(w, r, typeFragment)
 	if !ok {
 		return

@@ -19,6 +19,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"transponder/internal/access"
+	"transponder/internal/access/auth"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/rtc/lean"
@@ -37,7 +39,18 @@ type door struct {
 	url    string
 }
 
+// everybody lets everybody do everything.
+func everybody() Access {
+	return auth.New(auth.Config{Mode: auth.Open}, auth.Parts{}, slog.New(slog.DiscardHandler))
+}
+
 func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config)) *door {
+	t.Helper()
+	return openFor(t, cfg, in, everybody(), change...)
+}
+
+// openFor is open with given rules of access.
+func openFor(t *testing.T, cfg Config, in rtc.Config, by Access, change ...func(*stream.Config)) *door {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	port, err := udp.Open(t.Context(), udp.Config{Sockets: 1})
@@ -78,6 +91,7 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 			return p, nil
 		},
 		Streams: hub,
+		Access:  by,
 	}, log)
 	ts := httptest.NewServer(s)
 	t.Cleanup(func() {
@@ -270,30 +284,6 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-func TestToken(t *testing.T) {
-	cfg := DefaultConfig()
-	cfg.Token = "secret"
-	d := open(t, cfg, rtc.DefaultConfig())
-	tests := []struct {
-		header string
-		want   int
-	}{
-		{"X-None: 1", 401},
-		{"Authorization: Bearer wrong", 401},
-		{"Authorization: Basic secret", 401},
-		{"Authorization: bearer secret", 201},
-	}
-	for _, tt := range tests {
-		res, _ := d.do(t, "POST", "/whip/a", offer("H264"), sdpType, tt.header)
-		if res.StatusCode != tt.want {
-			t.Errorf("%s: got %d, want %d", tt.header, res.StatusCode, tt.want)
-		}
-		if tt.want == 401 && res.Header.Get("WWW-Authenticate") != "Bearer" {
-			t.Errorf("%s: no WWW-Authenticate", tt.header)
-		}
-	}
-}
-
 func TestPublish(t *testing.T) {
 	d := open(t, DefaultConfig(), rtc.DefaultConfig())
 	var location string
@@ -351,9 +341,9 @@ func TestPublish(t *testing.T) {
 
 // A player plays from the offer to DELETE. It gets the numbered pictures of the publisher, beginning with a key frame.
 func TestPlay(t *testing.T) {
-	cfg := DefaultConfig()
-	cfg.PlayToken = "watch"
-	d := open(t, cfg, rtc.DefaultConfig())
+	d := openFor(t, DefaultConfig(), rtc.DefaultConfig(), newDesk(t, map[string]*access.Principal{
+		"watch": {Kind: access.Setting, Grants: may("*", access.Play)}, "send": {Kind: access.Setting, Grants: may("*", access.Publish)},
+	}))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -370,7 +360,7 @@ func TestPlay(t *testing.T) {
 	}
 	publisher := testkit.DefaultPublisherConfig()
 	publisher.FPS = 100
-	wg.Go(func() { _ = testkit.NewPublisher(publisher).Run(ctx, post("/whip/show")) })
+	wg.Go(func() { _ = testkit.NewPublisher(publisher).Run(ctx, post("/whip/show", "Authorization: Bearer send")) })
 
 	// Nobody plays without the token, or plays a stream that does not exist.
 	if res, _ := d.do(t, "POST", "/whep/show", offer("H264"), sdpType); res.StatusCode != 401 {
