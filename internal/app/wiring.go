@@ -55,6 +55,7 @@ func (a *App) whipParts() whip.Parts {
 			return orNil[whip.Playback](a.egress.Play(ctx, offer, src))
 		},
 		Streams: a.hub,
+		Access:  a.auth,
 		Guard:   a.guard,
 	}
 }

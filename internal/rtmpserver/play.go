@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/flv"
 	"transponder/internal/load"
 	"transponder/internal/media"
@@ -22,7 +23,21 @@ var (
 )
 
 // play sends a stream until the stream or the player ends. It returns rtmp.ErrStreamClosed if the client may ask for another stream.
-func (c *session) play(ctx context.Context, name string) error {
+func (c *session) play(ctx context.Context, r request) error {
+	who, err := c.admit(ctx, access.Play, r)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return c.turnAway(rtmp.Play, err)
+	}
+	leave, err := c.srv.parts.Access.Take(who.who, access.Play)
+	if err != nil {
+		return c.turnAway(rtmp.Play, err)
+	}
+	defer leave()
+	lease := c.srv.parts.Access.Hold(who.who)
+	defer lease.Release()
 	c.srv.counters.players.Add(1)
 	defer c.srv.counters.players.Add(-1)
 	c.net.patience(0) // a player need not send anything; a write finds out that a player is gone
@@ -37,12 +52,23 @@ func (c *session) play(ctx context.Context, name string) error {
 			c.net.Close() // ends a blocked write
 		}
 	})
-	err := c.safely(func() error { return p.serve(ctx, name) })
+	wg.Go(func() {
+		select {
+		case <-lease.Done():
+			cancel(fmt.Errorf("%w: %w", errPlayed, lease.Err()))
+			c.net.hurry()
+		case <-ctx.Done():
+		}
+	})
+	err = c.safely(func() error { return p.serve(ctx, who.name) })
 	if ctx.Err() != nil {
-		err = context.Cause(ctx) // the reading goroutine has ended first, and knows why
-	} else {
-		c.net.interrupt() // ends the reading goroutine
+		err = context.Cause(ctx) // the reading goroutine has ended first, or the lease, and knows why
 	}
+	if errors.Is(err, access.ErrExpired) || errors.Is(err, access.ErrRevoked) {
+		_ = c.safely(c.conn.EndPlay) // on an error, too, the connection is closed next
+	}
+	cancel(nil)
+	c.net.interrupt() // ends the reading goroutine
 	wg.Wait()
 	return err
 }

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/flv"
-	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
@@ -20,47 +20,61 @@ var errRing = errors.New("this server's own push would send this stream on to it
 // leastWait is the shortest pause of the reading goroutine. Shorter pauses add up until they reach it.
 const leastWait = 5 * time.Millisecond
 
-// publish receives a stream, whose name is that of a stream key, until the client ends the stream, another part closes the source, or
-// ctx ends. It returns rtmp.ErrStreamClosed if the client may ask for another stream.
-func (c *session) publish(ctx context.Context, app, key string) error {
-	name := streamName(key)
-	push, ring := c.srv.parts.Origins.Origin(c.conn.Trail(), name)
+// publish receives a stream until the client ends the stream, another part closes the source, the client loses his rights, or ctx ends. It
+// returns rtmp.ErrStreamClosed if the client may ask for another stream.
+func (c *session) publish(ctx context.Context, r request) error {
+	who, err := c.admit(ctx, access.Publish, r)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return c.turnAway(rtmp.Publish, err)
+	}
+	push, ring := c.srv.parts.Origins.Origin(c.conn.Trail(), who.name)
 	if ring {
 		return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)
 	}
-	peer, _ := guard.RemoteAddress(c.net.RemoteAddr().String())
+	leave, err := c.srv.parts.Access.Take(who.who, access.Publish)
+	if err != nil {
+		return c.turnAway(rtmp.Publish, err)
+	}
+	defer leave()
 	src, err := c.srv.parts.Hub.Claim(ctx, stream.Info{
-		Name:      name,
+		Name:      who.name,
 		ID:        stream.NewID(),
 		SessionID: c.id,
-		AppKey:    app,
+		AppKey:    r.app,
 		Provider:  "RTMP",
 		Transport: "TCP",
 		Push:      push,
 		Trail:     c.conn.Trail(),
-		Publisher: stream.Publisher{Credential: secretQuery(c.who.App, key), Address: peer},
-		HasVideo:  true, // the publisher does not say in advance which of the two it sends
-		HasAudio:  true,
+		Publisher: stream.Publisher{
+			Credential: r.secret, Address: c.peer, Identity: who.who.Identity(), Replace: who.who.MayTakeOver(who.name),
+		},
+		HasVideo: true, // the publisher does not say in advance which of the two it sends
+		HasAudio: true,
 	})
 	if errors.Is(err, load.ErrFull) {
 		return c.refuse("NetStream.Failed", err.Error(), err)
 	} else if err != nil {
 		return c.refuse("NetStream.Publish.BadName", err.Error(), err)
 	}
+	lease := c.srv.parts.Access.Hold(who.who)
+	defer lease.Release()
 	c.srv.counters.publishers.Add(1)
 	defer c.srv.counters.publishers.Add(-1)
 
-	err = c.safely(func() error { return c.receive(ctx, src) })
+	err = c.safely(func() error { return c.receive(ctx, src, lease) })
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	src.Close(publishEnd(err))
-	c.log.Info("rtmp publish ended", "stream", name, "err", src.Err())
+	c.log.Info("rtmp publish ended", "stream", who.name, "err", src.Err())
 	return err
 }
 
-// receive starts the stream and reads it. Another goroutine ends the connection if another part closes the source.
-func (c *session) receive(ctx context.Context, src *stream.Source) error {
+// receive starts the stream and reads it. Another goroutine ends the connection if another part closes the source, or if the lease is over.
+func (c *session) receive(ctx context.Context, src *stream.Source, lease *access.Lease) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -69,16 +83,20 @@ func (c *session) receive(ctx context.Context, src *stream.Source) error {
 		return err
 	}
 	src.SetLive()
-	c.log.Info("rtmp publish live", "stream", src.Info().Name)
+	c.log.Info("rtmp publish live", "stream", src.Info().Name, "principal", lease.Principal())
 	c.net.patience(c.srv.cfg.IdleTimeout)
 	wg.Go(func() {
 		select {
+		case <-lease.Done():
+			src.Close(lease.Err())
+			c.net.hurry()
 		case <-src.Done():
-			_ = c.safely(func() error { return c.conn.EndPublish(endWords(src.Err())) }) // on an error, too, the connection is closed next
-			_ = waitFor(ctx, lingerTime)
-			c.net.Close()
 		case <-ctx.Done():
+			return
 		}
+		_ = c.safely(func() error { return c.conn.EndPublish(endWords(src.Err())) }) // on an error, too, the connection is closed next
+		_ = waitFor(ctx, lingerTime)
+		c.net.Close()
 	})
 	return c.readFrames(ctx, src)
 }
@@ -97,7 +115,7 @@ func (c *session) tell(src *stream.Source, kind uint8, err error) {
 
 // endWords returns what a publisher is told when the server ends its stream.
 func endWords(cause error) string {
-	if errors.Is(cause, stream.ErrReplaced) {
+	if errors.Is(cause, stream.ErrReplaced) || errors.Is(cause, access.ErrExpired) || errors.Is(cause, access.ErrRevoked) {
 		return cause.Error()
 	}
 	return "the stream was ended by the server"

@@ -38,11 +38,12 @@ const maxUnfinished = 256 << 20
 // acceptPause is the pause after the system had no room for a new connection.
 const acceptPause = 50 * time.Millisecond
 
-// Parts are the parts of the server that this door works with. Hub, Audio and Origins must not be nil.
+// Parts are the parts of the server that this door works with. Hub, Audio, Origins and Access must not be nil.
 type Parts struct {
 	Hub     *stream.Hub
 	Audio   AudioRenditions
 	Origins Origins
+	Access  Access
 	Gate    *load.Gate  // decides whether there is room for another player, as the hub does for publishers; nil: there always is
 	TLS     *tls.Config // of RTMPS; not nil if Config.SecureAddress is set
 

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"transponder/internal/access/auth"
 	"transponder/internal/flv"
 	"transponder/internal/load"
 	"transponder/internal/media"
@@ -40,6 +41,11 @@ type noOrigins struct{}
 
 func (noOrigins) Origin(rtmp.Trail, string) (push string, ring bool) { return "", false }
 
+// everybody lets everybody do everything.
+func everybody() Access {
+	return auth.New(auth.Config{Mode: auth.Open}, auth.Parts{}, slog.New(slog.DiscardHandler))
+}
+
 // runServer runs a server on a free port until the test ends.
 func runServer(t *testing.T, change func(*Config)) (*Server, *stream.Hub) {
 	t.Helper()
@@ -50,6 +56,13 @@ func runServer(t *testing.T, change func(*Config)) (*Server, *stream.Hub) {
 // runServerOf is runServer with a given hub.
 func runServerOf(t *testing.T, hub *stream.Hub, change func(*Config)) *Server {
 	t.Helper()
+	parts := Parts{Hub: hub, Audio: ownAudio{}, Origins: noOrigins{}, Access: everybody()}
+	return runServerWith(t, parts, change, slog.New(slog.DiscardHandler))
+}
+
+// runServerWith is runServer with given parts.
+func runServerWith(t *testing.T, parts Parts, change func(*Config), log *slog.Logger) *Server {
+	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Address = "127.0.0.1:0"
 	if change != nil {
@@ -58,7 +71,7 @@ func runServerOf(t *testing.T, hub *stream.Hub, change func(*Config)) *Server {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(cfg, Parts{Hub: hub, Audio: ownAudio{}, Origins: noOrigins{}}, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, parts, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"transponder/internal/guard"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 )
@@ -36,6 +38,7 @@ type session struct {
 	srv  *Server
 	net  *timedConn
 	conn *rtmp.ServerConn
+	peer netip.Addr   // the address of the client
 	who  rtmp.Connect // set by run
 	id   string
 	log  *slog.Logger
@@ -50,6 +53,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
 		tc.Conn = tls.Server(nc, secure) // the first read makes the handshake
 	}
 	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc, s.budget), id: stream.NewID()}
+	c.peer, _ = guard.RemoteAddress(nc.RemoteAddr().String())
 	tc.unfinished = c.conn.Unfinished
 	defer c.conn.Release()
 	c.log = s.log.With("session", c.id, "peer", nc.RemoteAddr().String())
@@ -92,11 +96,11 @@ func (c *session) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		app, name := address(c.who.App, req.Name)
+		asked := parseRequest(c.who.App, req.Name)
 		if req.Verb == rtmp.Publish {
-			err = c.publish(ctx, app, name)
+			err = c.publish(ctx, asked)
 		} else {
-			err = c.play(ctx, streamName(name))
+			err = c.play(ctx, asked)
 		}
 		if !errors.Is(err, rtmp.ErrStreamClosed) {
 			return err
@@ -157,6 +161,7 @@ type timedConn struct {
 	write time.Duration
 	idle  time.Duration // of a read; 0: the deadline that limit has set. Set while nothing reads
 	early atomic.Bool   // the publisher is read ahead of its time
+	short atomic.Bool   // see hurry
 
 	unfinished func() time.Time // when the oldest message began that is not complete yet; called by the goroutine that reads
 }
@@ -217,9 +222,22 @@ func (c *timedConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
+// hurryTime is how long a write may take to a client that has lost his rights.
+const hurryTime = 500 * time.Millisecond
+
+// hurry lets the present write and all further ones take hurryTime at most.
+func (c *timedConn) hurry() {
+	c.short.Store(true)
+	c.SetWriteDeadline(time.Now().Add(hurryTime))
+}
+
 // Write writes within the deadline.
 func (c *timedConn) Write(b []byte) (int, error) {
-	c.SetWriteDeadline(time.Now().Add(c.write))
+	limit := c.write
+	if c.short.Load() {
+		limit = min(limit, hurryTime)
+	}
+	c.SetWriteDeadline(time.Now().Add(limit))
 	return c.Conn.Write(b)
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/access/auth"
 	"transponder/internal/flv"
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
@@ -162,7 +163,10 @@ func (b *bench) runDoor() *rtmpserver.Server {
 	b.t.Helper()
 	cfg := rtmpserver.DefaultConfig()
 	cfg.Address = "127.0.0.1:0"
-	door, err := rtmpserver.New(cfg, rtmpserver.Parts{Hub: b.hub, Audio: sameAudio{}, Origins: b.Registry}, slog.New(slog.DiscardHandler))
+	door, err := rtmpserver.New(cfg, rtmpserver.Parts{
+		Hub: b.hub, Audio: sameAudio{}, Origins: b.Registry,
+		Access: auth.New(auth.Config{Mode: auth.Open}, auth.Parts{}, slog.New(slog.DiscardHandler)),
+	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.t.Fatal(err)
 	}
