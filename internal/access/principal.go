@@ -73,10 +73,10 @@ type Principal struct {
 }
 
 // Identity names the principal for comparisons: two with the same identity are the same. It is "" if nothing tells him from others who have
-// shown the same, as for somebody who is local or anonymous.
+// shown the same, as for somebody who is local or anonymous, or who has a token that all publishers share (whip_token).
 func (p *Principal) Identity() string {
 	switch {
-	case p == nil, p.Kind == Local, p.Kind == Anonymous, p.Kind == Hook:
+	case p == nil, p.Kind == Local, p.Kind == Anonymous, p.Kind == Hook, p.Kind == Setting:
 		return ""
 	case p.Kind == Key, p.Subject == "" && p.ID != "": // two keys of one owner are two encoders
 		return string(p.Kind) + "#" + appName(p.App) + ":" + p.ID

@@ -512,8 +512,9 @@ func (c *Config) accessSettings() []setting {
 	return []setting{
 		text("state_dir", &c.State.Dir),
 		text("secrets_key_file", &c.State.KeyFile),
-		text("whip_token", &c.WHIP.Token),
-		text("whep_token", &c.WHIP.PlayToken),
+		text("whip_token", &c.Access.WHIPToken),
+		text("whep_token", &c.Access.WHEPToken),
+		boolean("token_in_query", &c.WHIP.TokenInQuery),
 		milliseconds("whep_hold_ms", &c.WHIP.Hold, whip.HoldRange),
 		inverse("disable_rest_auth", &c.REST.Auth),
 		text("rest_users_file", &c.REST.UsersFile),
