@@ -1,0 +1,403 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"transponder/internal/state"
+)
+
+const (
+	logName  = "audit"
+	keep     = 10_000 // lines in the state
+	MaxFound = 1000   // lines in one answer
+	page     = 500    // lines that Find reads at a time
+
+	maxQueue   = 4096                   // lines that wait for Run
+	maxBatch   = 512                    // lines in one write
+	gatherTime = 200 * time.Millisecond // lines that come within this time are written together: each write waits for the disk
+
+	sumTime = 10 * time.Second // refusals within this time are one line
+	maxSums = 1000             // such lines at a time; further clients are summed together
+
+	lastWrite = 2 * time.Second // for what is left when the server stops
+	complain  = time.Minute     // between two log lines about lost lines
+)
+
+// Config says where lines are written besides the state.
+type Config struct {
+	File string // audit_log: JSON lines; "": no file
+}
+
+// Log is the audit log. All methods may be called from any goroutine.
+type Log struct {
+	cfg  Config
+	kept state.Logger
+	log  *slog.Logger
+
+	mu   sync.Mutex
+	sums map[sumKey]*Line // guarded by mu; since their first line
+
+	written, dropped, failed atomic.Int64
+	file                     *os.File  // owned by Run; nil: none
+	complained               time.Time // owned by Run
+	said                     int64     // owned by Run; dropped lines that the log tells of
+
+	queue  chan Line
+	flush  chan chan struct{} // Find asks Run to write what it has
+	reopen chan *os.File      // of Reload for Run
+	done   chan struct{}      // closed when Run has ended
+}
+
+// sumKey tells refusals apart that are not summed together.
+type sumKey struct {
+	who  Who
+	from string // network of the client
+	via  string
+	do   string
+	why  string
+	one  string // the user that somebody pretends to be
+}
+
+// Stats are counts since the server was started.
+type Stats struct {
+	Written int64 // lines
+	Dropped int64 // lines that came faster than they could be written
+	Failed  int64 // lines that the state or the file did not take
+}
+
+// New opens the file. Run must run, or nothing is written.
+func New(cfg Config, kept state.Logger, log *slog.Logger) (*Log, error) {
+	l := &Log{
+		cfg: cfg, kept: kept, log: log, sums: map[sumKey]*Line{},
+		queue: make(chan Line, maxQueue), flush: make(chan chan struct{}), reopen: make(chan *os.File, 1),
+		done: make(chan struct{}),
+	}
+	var err error
+	l.file, err = l.openFile()
+	return l, err
+}
+
+// Reload opens the file again, after it was moved away. If that fails, the lines go on into the file that is open.
+func (l *Log) Reload() error {
+	f, err := l.openFile()
+	if f == nil {
+		return err
+	}
+	select {
+	case old := <-l.reopen: // Run has not come to it yet
+		old.Close()
+	default:
+	}
+	select {
+	case l.reopen <- f:
+		return nil
+	default: // somebody else has just opened it
+		return f.Close()
+	}
+}
+
+// openFile opens the file; nil: there is none.
+func (l *Log) openFile() (*os.File, error) {
+	if l.cfg.File == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(l.cfg.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("audit_log: %w", err)
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
+		l.log.Warn("other users of this machine can read the audit log: chmod 600", "file", l.cfg.File)
+	}
+	return f, nil
+}
+
+// Stats returns the counts.
+func (l *Log) Stats() Stats { return Stats{l.written.Load(), l.dropped.Load(), l.failed.Load()} }
+
+// Note takes a line. It does not wait: if there is no room, the line is counted as dropped.
+func (l *Log) Note(line Line) {
+	if l == nil {
+		return
+	}
+	line.cut()
+	if !line.OK {
+		l.sum(line)
+		return
+	}
+	l.enqueue(line)
+}
+
+func (l *Log) enqueue(line Line) {
+	select {
+	case l.queue <- line:
+	default:
+		l.dropped.Add(1)
+	}
+}
+
+// sum adds a refusal to those of the same client. The first of them gives the line its time and its stream.
+func (l *Log) sum(line Line) {
+	key := sumKey{line.Who, network(line.From), line.Via, line.Do, line.Why, line.Object}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.sums[key]
+	if s == nil && len(l.sums) >= maxSums {
+		key = sumKey{via: line.Via, do: line.Do, why: "many clients"}
+		if s = l.sums[key]; s == nil {
+			line.From, line.Who.Subject, line.Who.ID, line.Stream, line.Object, line.Why = "", "", "", "", "", key.why
+		}
+	}
+	if s == nil {
+		if len(l.sums) >= 2*maxSums { // doors and actions are few; this is for callers that are not
+			l.dropped.Add(1)
+			return
+		}
+		l.sums[key] = &line
+		s = &line
+	}
+	s.Count++
+}
+
+// network returns the block of addresses that counts as one client.
+func network(from string) string {
+	a, err := netip.ParseAddr(from)
+	if err != nil {
+		return ""
+	}
+	if a.Is6() {
+		if p, err := a.Prefix(56); err == nil {
+			return p.String()
+		}
+	}
+	return from
+}
+
+// pending returns the sums that are not written yet, the newest first.
+func (l *Log) pending() []Line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var lines []Line
+	for _, s := range l.sums {
+		lines = append(lines, *s)
+	}
+	slices.SortFunc(lines, func(a, b Line) int { return b.At.Compare(a.At) })
+	return lines
+}
+
+// due takes the sums out that are older than sumTime, or all.
+func (l *Log) due(all bool) []Line {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var lines []Line
+	for key, s := range l.sums {
+		if !all && now.Sub(s.At) < sumTime {
+			continue
+		}
+		if s.Count == 1 {
+			s.Count = 0 // the line is about itself
+		}
+		lines = append(lines, *s)
+		delete(l.sums, key)
+	}
+	return lines
+}
+
+// Run writes the lines until ctx ends, and then those that are left.
+func (l *Log) Run(ctx context.Context) error {
+	defer close(l.done)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.end(ctx)
+			return context.Cause(ctx)
+		case line := <-l.queue:
+			l.gather(ctx, line)
+		case f := <-l.reopen:
+			l.swap(f)
+		case written := <-l.flush:
+			l.writeAll(ctx, nil)
+			close(written)
+		case <-tick.C:
+			if lines := l.due(false); len(lines) > 0 {
+				l.writeAll(ctx, lines)
+			}
+			l.complain()
+		}
+	}
+}
+
+// gather waits a little for more lines, and writes them together.
+func (l *Log) gather(ctx context.Context, first Line) {
+	lines := []Line{first}
+	wait := time.NewTimer(gatherTime)
+	defer wait.Stop()
+	for len(lines) < maxBatch {
+		select {
+		case line := <-l.queue:
+			lines = append(lines, line)
+			continue
+		case <-wait.C:
+		case <-ctx.Done():
+		case written := <-l.flush:
+			l.writeAll(ctx, lines)
+			close(written)
+			return
+		}
+		break
+	}
+	l.write(ctx, lines)
+}
+
+// writeAll writes lines, and those that wait in the queue.
+func (l *Log) writeAll(ctx context.Context, lines []Line) {
+	for {
+		select {
+		case line := <-l.queue:
+			lines = append(lines, line)
+			if len(lines) < maxBatch {
+				continue
+			}
+			l.write(ctx, lines)
+			lines = nil
+			continue
+		default:
+		}
+		l.write(ctx, lines)
+		return
+	}
+}
+
+// write writes lines into the state and the file.
+func (l *Log) write(ctx context.Context, lines []Line) {
+	if len(lines) == 0 {
+		return
+	}
+	values := make([][]byte, 0, len(lines))
+	var text []byte
+	for _, line := range lines {
+		line.At = line.At.Truncate(time.Millisecond)
+		value, err := json.Marshal(line)
+		if err != nil { // a time out of range
+			l.failed.Add(1)
+			continue
+		}
+		values = append(values, value)
+		text = append(append(text, value...), '\n')
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
+	defer cancel()
+	err := l.kept.Append(limit, logName, keep, values...)
+	if l.file != nil {
+		_, bad := l.file.Write(text)
+		err = errors.Join(err, bad)
+	}
+	if err != nil {
+		l.failed.Add(int64(len(values)))
+		if now := time.Now(); now.Sub(l.complained) >= complain {
+			l.complained = now
+			l.log.Error("lines of the audit log are lost", "err", err)
+		}
+		return
+	}
+	l.written.Add(int64(len(values)))
+}
+
+// complain logs that lines were dropped.
+func (l *Log) complain() {
+	n := l.dropped.Load()
+	if n == l.said {
+		return
+	}
+	if now := time.Now(); now.Sub(l.complained) >= complain {
+		l.log.Warn("lines of the audit log came faster than they could be written", "dropped", n-l.said)
+		l.complained, l.said = now, n
+	}
+}
+
+// end writes what is left, and closes the file.
+func (l *Log) end(ctx context.Context) {
+	l.writeAll(ctx, l.due(true))
+	for {
+		if l.file != nil {
+			if err := l.file.Close(); err != nil {
+				l.log.Error("audit log not closed", "err", err)
+			}
+		}
+		select {
+		case l.file = <-l.reopen:
+			continue
+		default:
+			l.file = nil
+			return
+		}
+	}
+}
+
+// swap goes on in a file that Reload has opened.
+func (l *Log) swap(f *os.File) {
+	if l.file != nil {
+		if err := l.file.Close(); err != nil {
+			l.log.Error("audit log not closed", "err", err)
+		}
+	}
+	l.file = f
+}
+
+// Find returns lines, the newest first. It has every line whose Note was called before. Refusals that are still being summed have no ID.
+func (l *Log) Find(ctx context.Context, q Query) ([]Line, error) {
+	written := make(chan struct{})
+	select {
+	case l.flush <- written:
+		<-written
+	case <-l.done:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if q.Limit <= 0 || q.Limit > MaxFound {
+		q.Limit = MaxFound
+	}
+	var found []Line
+	if q.Before == 0 {
+		for _, line := range l.pending() {
+			if q.matches(line) && len(found) < q.Limit {
+				found = append(found, line)
+			}
+		}
+	}
+	for before := q.Before; ; {
+		lines, err := l.kept.Lines(ctx, logName, before, page)
+		if err != nil {
+			return nil, fmt.Errorf("read the audit log: %w", err)
+		}
+		for _, raw := range lines {
+			var line Line
+			if json.Unmarshal(raw.Value, &line) != nil {
+				continue // a later version wrote it
+			}
+			line.ID = raw.ID
+			if q.matches(line) {
+				found = append(found, line)
+			}
+			if len(found) >= q.Limit {
+				return found, nil
+			}
+			before = raw.ID
+		}
+		if len(lines) < page {
+			return found, nil
+		}
+	}
+}
