@@ -1,0 +1,313 @@
+package token
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"transponder/internal/access"
+	"transponder/internal/state"
+)
+
+// Prefix is how every stored key begins. Programs that look for leaked secrets know keys by it.
+const Prefix = "tpk_"
+
+const (
+	maxStored = 100_000
+	maxLabel  = 128 // bytes
+)
+
+// Key is a stored key: what is known of it, without the key itself.
+type Key struct {
+	ID     string
+	Label  string
+	Owner  string // who answers for it; "": the administrator
+	App    string
+	Grants []access.Grant
+	Stream string // the name that it publishes under, whatever name the client gives; "": the name that the client gives
+	Limits access.Limits
+
+	Created  time.Time
+	Expires  time.Time  // zero: never
+	LastUsed time.Time  // the minute; zero: never
+	LastFrom netip.Addr // of the client that used it last
+}
+
+// keyRecord is a key in the state. The key itself is not in it: 130 random bits need no slow hash.
+type keyRecord struct {
+	ID       string         `json:"id"`
+	Hash     string         `json:"hash"` // SHA-256 of the key
+	Label    string         `json:"label,omitempty"`
+	Owner    string         `json:"owner,omitempty"`
+	App      string         `json:"app,omitempty"`
+	Grants   []access.Grant `json:"grants"`
+	Stream   string         `json:"stream,omitempty"`
+	Limits   access.Limits  `json:"limits"`
+	Created  time.Time      `json:"created"`
+	Expires  time.Time      `json:"expires,omitzero"`
+	LastUsed time.Time      `json:"lastUsed,omitzero"`
+	LastFrom string         `json:"lastFrom,omitempty"`
+}
+
+// storedKey is a key in memory.
+type storedKey struct {
+	Key
+	hash      [sha256.Size]byte
+	principal *access.Principal
+	revision  uint64 // in the state; a use that is written after the key was removed must not bring it back
+	unsaved   bool   // the last use is not in the state yet
+}
+
+func newStoredKey(k Key, hash [sha256.Size]byte) *storedKey {
+	return &storedKey{Key: k, hash: hash, principal: &access.Principal{
+		Kind: access.Key, Subject: k.Owner, App: k.App, ID: k.ID, Issued: k.Created, Expires: k.Expires, Until: k.Expires,
+		Grants: k.Grants, Limits: k.Limits, Stream: k.Stream,
+	}}
+}
+
+func (k *storedKey) record() keyRecord {
+	r := keyRecord{
+		ID: k.ID, Hash: hex.EncodeToString(k.hash[:]), Label: k.Label, Owner: k.Owner, App: k.App, Grants: k.Grants, Stream: k.Stream,
+		Limits: k.Limits, Created: k.Created, Expires: k.Expires, LastUsed: k.LastUsed,
+	}
+	if k.LastFrom.IsValid() {
+		r.LastFrom = k.LastFrom.String()
+	}
+	return r
+}
+
+// storedKey returns the key of a record.
+func (r keyRecord) storedKey() (*storedKey, error) {
+	k := Key{
+		ID: r.ID, Label: r.Label, Owner: r.Owner, App: r.App, Grants: r.Grants, Stream: r.Stream, Limits: r.Limits,
+		Created: r.Created, Expires: r.Expires, LastUsed: r.LastUsed,
+	}
+	k.LastFrom, _ = netip.ParseAddr(r.LastFrom) // none if it is absent
+	var hash [sha256.Size]byte
+	b, err := hex.DecodeString(r.Hash)
+	if err != nil || len(b) != len(hash) || r.ID == "" {
+		return nil, errors.New("it is not a key")
+	}
+	copy(hash[:], b)
+	return newStoredKey(k, hash), access.ValidateGrants(k.Grants)
+}
+
+// storedKeys holds the keys. All methods may be called from any goroutine.
+type storedKeys struct {
+	mu     sync.Mutex
+	byHash map[[sha256.Size]byte]*storedKey // guarded by mu
+	byID   map[string]*storedKey            // guarded by mu
+}
+
+func (s *storedKeys) add(k *storedKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.byID) >= maxStored {
+		return false
+	}
+	s.byHash[k.hash], s.byID[k.ID] = k, k
+	return true
+}
+
+// remove removes the key if may allows it.
+func (s *storedKeys) remove(id string, may func(Key) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.byID[id]
+	if !ok || !may(k.Key) {
+		return false
+	}
+	delete(s.byHash, k.hash)
+	delete(s.byID, id)
+	return true
+}
+
+func (s *storedKeys) has(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.byID[id]
+	return ok
+}
+
+// use returns the principal of a key, and notes when and from where it was used; nil if there is no such key.
+func (s *storedKeys) use(text string, from netip.Addr, now time.Time) *access.Principal {
+	hash := sha256.Sum256([]byte(text))
+	minute := now.Truncate(time.Minute)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.byHash[hash] // whoever measures how long this takes learns about hashes, and nothing about keys
+	if !ok {
+		return nil
+	}
+	if expired := !k.Expires.IsZero() && !now.Before(k.Expires); !expired && (!k.LastUsed.Equal(minute) || k.LastFrom != from) {
+		k.LastUsed, k.LastFrom, k.unsaved = minute, from, true
+	}
+	return k.principal
+}
+
+// list returns the keys that fit, the oldest first.
+func (s *storedKeys) list(fits func(Key) bool) []Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Key
+	for _, k := range s.byID {
+		if fits(k.Key) {
+			all = append(all, k.Key)
+		}
+	}
+	slices.SortFunc(all, func(a, b Key) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	return all
+}
+
+// lastUse is a key with its last use, to be written into the state.
+type lastUse struct {
+	keyRecord
+	revision uint64
+}
+
+// written notes the revision that a key has in the state.
+func (s *storedKeys) written(id string, revision uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k, ok := s.byID[id]; ok {
+		k.revision = revision
+	}
+}
+
+// unsaved returns the keys whose last use is not in the state, and marks them as saved.
+func (s *storedKeys) unsaved() []lastUse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var uses []lastUse
+	for _, k := range s.byID {
+		if k.unsaved {
+			k.unsaved = false
+			uses = append(uses, lastUse{k.record(), k.revision})
+		}
+	}
+	return uses
+}
+
+// KeyRequest asks for a stored key.
+type KeyRequest struct {
+	Label   string
+	Grants  []access.Grant
+	Stream  string
+	Expires time.Time // zero: never
+	Limits  access.Limits
+	App     string
+}
+
+// CreateKey makes a stored key within the grants of by. text is the key itself, which nobody can read later.
+func (t *Tokens) CreateKey(ctx context.Context, by *access.Principal, r KeyRequest) (_ Key, text access.Secret, err error) {
+	if err := t.mayMake(by, r.Grants, &r.App, &r.Limits); err != nil {
+		return Key{}, "", err
+	}
+	now := time.Now()
+	switch {
+	case len(r.Label) > maxLabel, strings.ContainsFunc(r.Label, unicode.IsControl):
+		return Key{}, "", &RequestError{"label", fmt.Sprintf("it must have at most %d bytes, and no control characters", maxLabel)}
+	case len(r.Stream) > maxName:
+		return Key{}, "", &RequestError{"stream", fmt.Sprintf("it is longer than %d bytes", maxName)}
+	case !r.Expires.IsZero() && !r.Expires.After(now):
+		return Key{}, "", &RequestError{"expiresAt", "it is in the past"}
+	}
+	if !by.IsAdmin() {
+		r.Expires = earliest(r.Expires, by.Expires, by.Until)
+	}
+	if r.Stream != "" && !canPublish(r.Grants, r.Stream) {
+		return Key{}, "", &RequestError{"stream", "no grant of the key allows to publish it"}
+	}
+	k := Key{
+		ID: strings.ToLower(rand.Text()[:12]), Label: r.Label, Owner: subjectOf(by), App: r.App, Grants: r.Grants, Stream: r.Stream, Limits: r.Limits,
+		Created: now.Truncate(time.Millisecond), Expires: r.Expires,
+	}
+	text = access.Secret(Prefix + strings.ToLower(rand.Text()))
+	made := newStoredKey(k, sha256.Sum256([]byte(text)))
+	if !t.keys.add(made) {
+		return Key{}, "", ErrTooMany
+	}
+	revision, err := t.buckets.keys.Put(ctx, k.ID, made.record(), 0)
+	if err != nil {
+		t.keys.remove(k.ID, func(Key) bool { return true })
+		return Key{}, "", err
+	}
+	t.keys.written(k.ID, revision)
+	t.log.Info("key created", "key", k.ID, "owner", k.Owner, "by", by.String())
+	return k, text, nil
+}
+
+func canPublish(grants []access.Grant, stream string) bool {
+	return access.Decide(&access.Principal{Kind: access.Key, Grants: grants}, access.Publish, access.Object{Stream: stream}) == nil
+}
+
+// Keys returns the keys that a principal may see: an administrator all of them, others their own.
+func (t *Tokens) Keys(by *access.Principal) []Key { return t.keys.list(mayHave(by)) }
+
+// RemoveKey removes a key that the principal may see, and ends the sessions of those who have shown it. The error is ErrNoKey if there is
+// none.
+func (t *Tokens) RemoveKey(ctx context.Context, by *access.Principal, id string) error {
+	if !t.keys.has(id) || !t.keys.remove(id, mayHave(by)) {
+		return ErrNoKey
+	}
+	err := t.buckets.keys.Delete(ctx, id, state.Any)
+	ended := t.parts.Leases.End(func(p *access.Principal) bool { return p != nil && p.Kind == access.Key && p.ID == id }, access.ErrRevoked)
+	t.log.Info("key removed", "key", id, "sessions", ended, "by", by.String(), "err", err)
+	if err != nil {
+		return fmt.Errorf("the key is not valid until the server stops, but could not be removed from the state: %w", err)
+	}
+	// Tokens that its holder has made are his.
+	if t.hasSigned() {
+		return t.Revoke(ctx, by, Revocation{Sub: subjectOf(&access.Principal{Kind: access.Key, ID: id})})
+	}
+	return nil
+}
+
+// RemoveKeysOf removes all keys of an owner, and revokes the tokens that he has made. owner is as in Key.
+func (t *Tokens) RemoveKeysOf(ctx context.Context, owner string) error {
+	if owner == "" {
+		return nil
+	}
+	var errs []error
+	for _, k := range t.keys.list(func(k Key) bool { return k.Owner == owner }) {
+		if err := t.RemoveKey(ctx, access.Whole(access.Local), k.ID); err != nil && !errors.Is(err, ErrNoKey) {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, t.Revoke(ctx, nil, Revocation{Sub: owner}))
+	return errors.Join(errs...)
+}
+
+// mayHave returns which keys a principal may see and remove.
+func mayHave(by *access.Principal) func(Key) bool {
+	admin, own := by.IsAdmin(), subjectOf(by)
+	return func(k Key) bool { return admin || own != "" && k.Owner == own }
+}
+
+// saveUses writes the last uses of keys into the state.
+func (t *Tokens) saveUses(ctx context.Context) {
+	var first error
+	failed := 0
+	for _, use := range t.keys.unsaved() {
+		revision, err := t.buckets.keys.Put(ctx, use.ID, use.keyRecord, use.revision)
+		switch {
+		case err == nil:
+			t.keys.written(use.ID, revision)
+		case t.keys.has(use.ID): // otherwise it was removed meanwhile
+			first, failed = cmp.Or(first, err), failed+1
+		}
+	}
+	if failed > 0 {
+		t.log.Warn("last use of keys not stored", "keys", failed, "err", first)
+	}
+}
