@@ -1,35 +1,114 @@
 // Package hook asks the application server of a customer before a client connects, publishes or plays, and tells it what happens, with the
-// REST hooks of Web Call Server. An app has the address of such a server; an app without an address admits nobody and refuses nobody.
+// REST hooks of Web Call Server. Such a server is called the backend of an app here. The client of a session names the app with its appKey.
+// An app without the address of a backend asks nobody and tells nobody.
 //
-// Doors make a Session for each client session. internal/app makes one Hooks for all doors and runs it.
+// Doors open a Session for each client session and close it at the end. internal/app makes one Hooks for all doors and runs it: all requests
+// that no door waits for belong to Run.
+//
+// The contract is that of docs.flashphoner.com, "REST hooks". docs/hooks.md has the parts that are our own.
 package hook
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 )
 
-// Object is the JSON body of a hook.
+// Method is the name of a hook. It is the last part of the path that is requested.
+type Method string
+
+const (
+	Connect               Method = "connect"               // a client wants a session
+	ConnectionStatusEvent Method = "ConnectionStatusEvent" // the session is established, or has ended
+	PublishStream         Method = "publishStream"         // a client wants to publish
+	UnPublishStream       Method = "unPublishStream"       // a client has ended the stream that it published
+	PlayStream            Method = "playStream"            // a client wants to play
+	StopStream            Method = "stopStream"            // a client has ended the stream that it played
+	Snapshot              Method = "snapshot"              // a client wants a picture of a stream
+	OnDataEvent           Method = "OnDataEvent"           // a client has sent data to the backend
+	DataStatusEvent       Method = "DataStatusEvent"       // the data was accepted, or refused
+	StreamStatusEvent     Method = "StreamStatusEvent"     // the status of a stream has changed
+	StreamKeepAliveEvent  Method = "StreamKeepAliveEvent"  // a stream is still on
+	PushStatusEvent       Method = "PushStatusEvent"       // the state of a push of a stream has changed; our own
+)
+
+// Methods are the hooks that this server sends.
+var Methods = []Method{
+	Connect, ConnectionStatusEvent, PublishStream, UnPublishStream, PlayStream, StopStream, Snapshot,
+	OnDataEvent, DataStatusEvent, StreamStatusEvent, StreamKeepAliveEvent, PushStatusEvent,
+}
+
+// DefaultMethods are the hooks that an app sends unless it has a list of its own: all except StreamKeepAliveEvent, which Web Call Server
+// does not send by default either.
+func DefaultMethods() []Method {
+	methods := make([]Method, 0, len(Methods)-1)
+	for _, m := range Methods {
+		if m != StreamKeepAliveEvent {
+			methods = append(methods, m)
+		}
+	}
+	return methods
+}
+
+// unsent are hooks of Web Call Server that an app may have in its list, and that this server does not send: scripts that set up an app name
+// them.
+var unsent = []Method{
+	"RegistrationStatusEvent", "call", "OnCallEvent", "CallStatusEvent", "answer", "hangup", "hold", "unhold", "transfer", "OnTransferEvent",
+	"TransferStatusEvent", "sendDtmf", "sendMessage", "OnMessageEvent", "MessageStatusEvent", "subscribe", "SubscriptionStatusEvent",
+	"sendXcapRequest", "XcapStatusEvent", "submitBugReport", "BugReportStatusEvent", "pushLogs", "sendData", "StreamEvent",
+	"CdnStreamStatusEvent",
+}
+
+// Object is a JSON object: the body of a hook, or of an answer.
 type Object map[string]json.RawMessage
 
-// Refused means that the application server has refused a request, or did not answer. Info is the text for the client.
+// set puts a value that always encodes.
+func (o Object) set(name string, value any) { o[name], _ = json.Marshal(value) }
+
+// text returns a member that is a string, "" for all others.
+func (o Object) text(name string) string {
+	var s string
+	_ = json.Unmarshal(o[name], &s)
+	return s
+}
+
+// ErrKeepAlive is why a stream ends whose keep-alive the backend has refused. Its text is a constant of the Web SDK.
+var ErrKeepAlive = errors.New("Terminated by keep-alive")
+
+// restricted is what a refused client reads. It is a constant of the Web SDK.
+const restricted = "Restricted access"
+
+// Refused means that the backend has refused a request, or has not answered it. Info is the text for the client.
 type Refused struct {
 	Info string
 	Err  error
 }
 
 // Error returns the text for the log.
-func (e *Refused) Error() string { return "refused by the application server: " + e.Err.Error() }
+func (e *Refused) Error() string { return "refused by the application's backend: " + e.Err.Error() }
 
 // Unwrap returns why.
 func (e *Refused) Unwrap() error { return e.Err }
 
-// Asker is what a door needs of a client session's hooks. *Session is one; a nil *Session has no application server, and allows everything.
-type Asker interface {
-	// Ask sends a hook that the client waits for: publishStream, playStream, snapshot, OnDataEvent. It returns the body, with the members
-	// that the answer may overwrite and does. The error is a *Refused. It does not hold up other hooks of the session.
-	Ask(ctx context.Context, method string, body Object) (Object, error)
-	// Tell queues an event. Events of one session are sent in order. refused is called if the answer demands that what the event is about
-	// must end; nil: nothing can end. Tell does not block.
-	Tell(method string, body Object, refused func(error))
+func refusedBy(err error) *Refused { return &Refused{restricted, err} }
+
+// statusError is an answer other than 2xx.
+type statusError int
+
+func (s statusError) Error() string { return fmt.Sprintf("it answered %d", int(s)) }
+
+var (
+	errBusy     = errors.New("no answer: too many requests to this backend wait")
+	errBreaker  = errors.New("no answer: the last requests to this backend had none either")
+	errTooBig   = errors.New("unusable answer: it is longer than 1 MiB")
+	errAnswer   = errors.New("unusable answer: it is no JSON object")
+	errNested   = fmt.Errorf("unusable answer: it is nested deeper than %d, or has more than %d members", maxDepth, maxMembers)
+	errStopping = errors.New("the server is stopping")
+)
+
+// isRefusal says whether an error is the word of the backend. All others mean that there is no usable answer. A redirect counts as a
+// refusal: it would only show that the address of the app is wrong.
+func isRefusal(err error) bool {
+	var s statusError
+	return errors.As(err, &s) && s >= 300 && s < 500
 }
