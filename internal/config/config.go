@@ -21,6 +21,7 @@ import (
 	"transponder/internal/access/auth"
 	"transponder/internal/certificate"
 	"transponder/internal/guard"
+	"transponder/internal/hook"
 	"transponder/internal/limits"
 	"transponder/internal/load"
 	"transponder/internal/rest"
@@ -78,6 +79,7 @@ type Config struct {
 	Access auth.Config
 
 	Certificate certificate.Config
+	Backends    hook.Config // of applications
 
 	State state.Config // of what must outlive the process
 
@@ -147,6 +149,7 @@ func Default() Config {
 		Certificate: certificate.DefaultConfig(),
 		State:       state.Config{Dir: "state"},
 		MaxLoad:     90,
+		Backends:    hook.DefaultConfig(),
 	}
 	_ = c.derive() // without a rule and without a file nothing can fail
 	return c
@@ -166,6 +169,9 @@ func (c *Config) derive() error {
 	}
 	if c.Push.RootCAs, err = readRoots(c.RootsFile); err != nil {
 		errs = append(errs, fmt.Errorf("rtmps_ca_file: %w", err))
+	}
+	if c.Backends.Roots, err = readRoots(c.Backends.RootsFile); err != nil {
+		errs = append(errs, fmt.Errorf("rest_hook_ca_file: %w", err))
 	}
 	errs = append(errs, c.deriveSIP())
 	return errors.Join(errs...)
@@ -243,6 +249,7 @@ func (c Config) Validate() error {
 		{"WebRTC receiver", validateReceiver(c.Receiver)},
 		{"push", c.Push.Validate()},
 		{"push hooks", c.Hooks.Validate()},
+		{"hooks", c.Backends.Validate()},
 		{"automatic pushes", c.Auto.validate()},
 		{"REST", c.REST.Validate()},
 		{"RTMP server", c.RTMP.Validate()},
@@ -333,6 +340,7 @@ func (c *Config) settings() []setting {
 		c.callSettings(),
 		c.pushSettings(),
 		c.accessSettings(),
+		c.hookSettings(),
 	)
 }
 
@@ -522,6 +530,26 @@ func (c *Config) accessSettings() []setting {
 		text("rest_access_control_allow_headers", &c.REST.AllowHeaders),
 		text("rest_access_control_allow_methods", &c.REST.AllowMethods),
 		text("rest_access_control_headers", &c.REST.Headers),
+	}
+}
+
+// hookSettings are the settings of applications and their backends.
+func (c *Config) hookSettings() []setting {
+	return []setting{
+		text("apps_file", &c.Backends.AppsFile),
+		boolean("apps_strict", &c.Backends.Strict),
+		boolean("disable_rest_requests", &c.Backends.Disabled),
+		seconds("rest_request_timeout", &c.Backends.Timeout, hook.TimeoutRange),
+		whole("rest_max_connections", &c.Backends.MaxConnections, hook.MaxConnectionsRange),
+		text("rest_on_error", (*string)(&c.Backends.OnError)),
+		word("rest_backend_down", &c.Backends.LetIn, "decline", "allow"),
+		whole("rest_event_retries", &c.Backends.EventRetries, hook.EventRetriesRange),
+		text("rest_hook_ca_file", &c.Backends.RootsFile),
+		boolean("rest_hook_send_hash", &c.Backends.SendHash),
+		text("rest_hook_secret_key", &c.Backends.Secret),
+		boolean("keep_alive_streaming_sessions_enabled", &c.Backends.KeepAlive),
+		milliseconds("streaming_sessions_keep_alive_interval", &c.Backends.KeepAliveInterval, hook.KeepAliveIntervalRange),
+		list("streaming_sessions_keep_alive_app_keys", &c.Backends.KeepAliveApps),
 	}
 }
 

@@ -72,8 +72,11 @@ func (o Object) text(name string) string {
 	return s
 }
 
-// ErrKeepAlive is why a stream ends whose keep-alive the backend has refused. Its text is a constant of the Web SDK.
-var ErrKeepAlive = errors.New("Terminated by keep-alive")
+// ErrKeepAlive is why a stream ends whose keep-alive the backend has refused.
+var ErrKeepAlive = errors.New("terminated by keep-alive")
+
+// keepAliveInfo is what the client reads then. It is a constant of the Web SDK.
+const keepAliveInfo = "Terminated by keep-alive"
 
 // restricted is what a refused client reads. It is a constant of the Web SDK.
 const restricted = "Restricted access"

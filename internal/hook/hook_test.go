@@ -150,9 +150,14 @@ type running struct {
 // run starts a Hooks whose app defaultApp has the backend. change may change the configuration and the app.
 func run(t *testing.T, b *server, change func(*Config, *App)) running {
 	t.Helper()
+	return runAt(t, b.URL, change)
+}
+
+func runAt(t *testing.T, address string, change func(*Config, *App)) running {
+	t.Helper()
 	cfg := DefaultConfig()
 	cfg.NodeID = "node@192.0.2.10"
-	app := App{Name: DefaultApp, Key: DefaultApp, URL: b.URL + "/apps/EchoApp"}
+	app := App{Name: DefaultApp, Key: DefaultApp, URL: address + "/apps/EchoApp"}
 	if change != nil {
 		change(&cfg, &app)
 	}

@@ -238,14 +238,15 @@ func (h *Hooks) Unreachable() []string {
 
 // Stats are the figures of one app.
 type Stats struct {
-	App                string
-	Requests           map[Method]map[Result]int64
-	UnderWay, Waiting  int
-	Buckets            map[float64]uint64 // answers that took at most so many seconds
-	Count              uint64
-	Seconds            float64
-	Ignored, LostEvent int64
-	Down               bool
+	App               string
+	Requests          map[Method]map[Result]int64
+	UnderWay, Waiting int
+	Buckets           map[float64]uint64 // answers that took at most so many seconds
+	Count             uint64
+	Seconds           float64
+	Ignored           int64 // refusals without an effect
+	LostEvents        int64
+	Down              bool
 }
 
 // Stats returns the figures of all apps that have sent a hook.
@@ -285,7 +286,7 @@ func (b *backend) stats() Stats {
 	}
 	s.Count += uint64(b.times[len(timeBuckets)])
 	s.Seconds = b.timeSum.Seconds()
-	s.Ignored, s.LostEvent, s.Down = b.ignored, b.lost, b.failures >= breakAfter
+	s.Ignored, s.LostEvents, s.Down = b.ignored, b.lost, b.failures >= breakAfter
 	return s
 }
 

@@ -84,5 +84,5 @@ func (s *Session) sendKeepAlive(ctx context.Context, st Stream) error {
 		return nil
 	}
 	s.hooks.noteRefusal(s.client, s.who(), StreamKeepAliveEvent, st.Name, id, err)
-	return &Refused{ErrKeepAlive.Error(), ErrKeepAlive}
+	return &Refused{keepAliveInfo, ErrKeepAlive}
 }

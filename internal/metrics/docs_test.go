@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Each metric in docs/operations.md and docs/sip.md is one of this package.
+// Each metric in docs/operations.md, docs/sip.md and docs/hooks.md is one of this package.
 func TestOperationsDocument(t *testing.T) {
 	read := func(files ...string) (text string) {
 		for _, file := range files {
@@ -25,7 +25,7 @@ func TestOperationsDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	source := read(files...)
-	names := regexp.MustCompile(`\btransponder_(\w+)`).FindAllStringSubmatch(read("../../docs/operations.md", "../../docs/sip.md"), -1)
+	names := regexp.MustCompile(`\btransponder_(\w+)`).FindAllStringSubmatch(read("../../docs/operations.md", "../../docs/sip.md", "../../docs/hooks.md"), -1)
 	if len(names) < 5 {
 		t.Fatalf("only %d metrics are named", len(names))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/certificate"
 	"transponder/internal/guard"
+	"transponder/internal/hook"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
@@ -38,6 +39,7 @@ type Parts struct {
 	RTMP        func() RTMPStats
 	Calls       func() sip.Stats
 	Hooks       func() transponder.HookStats
+	Backends    func() []hook.Stats
 	Sound       func() sound.Stats
 	SourceSound func(*stream.Source) (sound.Stats, bool) // false: nothing is made of the source's sound
 	SoundFiles  func() soundfile.Stats
@@ -224,6 +226,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		s.counter(hookEvents, st.Delivered, "delivered")
 		s.counter(hookEvents, st.Dead, "dead")
 		s.counter(hookRetries, st.Retried)
+	}
+	if c.parts.Backends != nil {
+		s.backends(c.parts.Backends())
 	}
 	if c.parts.Load != nil {
 		st := c.parts.Load()

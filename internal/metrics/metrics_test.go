@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"transponder/internal/hook"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/sip"
@@ -110,6 +111,12 @@ func TestMetrics(t *testing.T) {
 			return sound.Stats{DriftPPM: -50, Hold: 120 * time.Millisecond}, true
 		},
 		Hooks: func() transponder.HookStats { return transponder.HookStats{Delivered: 9, Retried: 4, Dead: 1} },
+		Backends: func() []hook.Stats {
+			return []hook.Stats{{
+				App: "defaultApp", Requests: map[hook.Method]map[hook.Result]int64{hook.Connect: {hook.RefusedIt: 91}}, UnderWay: 92, Waiting: 93,
+				Buckets: map[float64]uint64{0.05: 94}, Count: 95, Seconds: 9.5, Ignored: 96, LostEvents: 97, Down: true,
+			}}
+		},
 		Sound: func() sound.Stats {
 			return sound.Stats{
 				Renditions: 2, FramesOut: 110, FramesMade: 100, FramesMono: 50, FramesReused: 20, Changes: 8, DecodeErrors: 3, Silence: 24000,
@@ -128,6 +135,16 @@ func TestMetrics(t *testing.T) {
 	}
 	text := scrape(t, h)
 	want := []string{
+		`transponder_hook_backend_down{app="defaultApp"} 1`,
+		`transponder_hook_duration_seconds_bucket{app="defaultApp",le="0.05"} 94`,
+		`transponder_hook_duration_seconds_bucket{app="defaultApp",le="+Inf"} 95`,
+		`transponder_hook_duration_seconds_sum{app="defaultApp"} 9.5`,
+		`transponder_hook_duration_seconds_count{app="defaultApp"} 95`,
+		`transponder_hook_events_lost_total{app="defaultApp"} 97`,
+		`transponder_hook_refusals_ignored_total{app="defaultApp"} 96`,
+		`transponder_hook_requests_total{app="defaultApp",method="connect",result="refused"} 91`,
+		`transponder_hook_requests_under_way{app="defaultApp"} 92`,
+		`transponder_hook_requests_waiting{app="defaultApp"} 93`,
 		`transponder_media_datagrams_lost_total{reason="refused"} 11`,
 		`transponder_pictures_damaged_total 3`,
 		`transponder_pictures_dropped_total 4`,
