@@ -55,8 +55,8 @@ func DefaultMethods() []Method {
 var unsent = []Method{
 	"RegistrationStatusEvent", "call", "OnCallEvent", "CallStatusEvent", "answer", "hangup", "hold", "unhold", "transfer", "OnTransferEvent",
 	"TransferStatusEvent", "sendDtmf", "sendMessage", "OnMessageEvent", "MessageStatusEvent", "subscribe", "SubscriptionStatusEvent",
-	"sendXcapRequest", "XcapStatusEvent", "submitBugReport", "BugReportStatusEvent", "pushLogs", "sendData", "StreamEvent",
-	"CdnStreamStatusEvent",
+	"sendXcapRequest", "XcapStatusEvent", "submitBugReport", "BugReportStatusEvent", "pushLogs", "sendData", "StreamEvent", "pauseStream",
+	"CdnStreamStatusEvent", "sessionDebug", "SessionDebugStatusEvent",
 }
 
 // Object is a JSON object: the body of a hook, or of an answer.
