@@ -72,7 +72,7 @@ func (s *session) caller() caller { return caller{principal: s.principal, shown:
 
 // identify returns who asks for a stream: the bearer of the token that the page gave for this stream, or else the session.
 func (s *session) identify(ctx context.Context, custom json.RawMessage) (caller, error) {
-	token := tokenIn(custom)
+	token := s.ownToken(custom)
 	if token == "" {
 		return s.caller(), nil
 	}
@@ -84,6 +84,14 @@ func (s *session) identify(ctx context.Context, custom json.RawMessage) (caller,
 		return caller{}, err
 	}
 	return caller{p, s.shown, true}, nil
+}
+
+// ownToken returns the token that a page gave for one stream, "" if it gave none, or if the backend of the app reads the member custom.
+func (s *session) ownToken(custom json.RawMessage) string {
+	if s.hook.IgnoresToken() {
+		return ""
+	}
+	return tokenIn(custom)
 }
 
 // tokenIn returns the token in the member custom of a message: its member token, or the whole of it if it is a text that looks like a

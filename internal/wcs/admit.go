@@ -4,14 +4,19 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"transponder/internal/access"
 	"transponder/internal/guard"
+	"transponder/internal/hook"
 )
 
 // visit is what the request shows with which a page has opened its socket.
@@ -43,13 +48,18 @@ func isOwnPage(r *http.Request) bool {
 	return origin == "" || err == nil && strings.EqualFold(u.Hostname(), bareHost(r.Host))
 }
 
-// credential returns what a page shows with its first message. A token in the message goes before one in the URL.
-func (v visit) credential(c connection) access.Credential {
+// credential returns what a page shows with its first message. A token in the message goes before one in the URL. If the backend of the app
+// reads the member custom, only what looks like a token of ours is one.
+func (v visit) credential(c connection, backend *hook.Session) access.Credential {
 	shown := v.shown
-	switch own := tokenIn(c.Custom); {
+	own := tokenIn(c.Custom)
+	if backend.IgnoresToken() {
+		own = ""
+	}
+	switch {
 	case own != "":
 		shown.Token = own
-	case v.token != "":
+	case looksLikeToken(v.token), v.token != "" && !backend.IgnoresToken():
 		shown.Token = v.token
 	case looksLikeToken(string(c.AuthToken)):
 		shown.Token = string(c.AuthToken)
@@ -60,28 +70,61 @@ func (v visit) credential(c connection) access.Credential {
 // greeting is the first message of a page, and what it shows.
 type greeting struct {
 	connection
-	data  json.RawMessage
-	echo  map[string]json.RawMessage
-	shown access.Credential
+	data      json.RawMessage
+	echo      map[string]json.RawMessage
+	sessionID string        // of the session that the page wants to return to, or of a new one
+	old       *session      // that the page wants to return to; nil: none
+	hook      *hook.Session // of the session
+	shown     access.Credential
 }
 
-// returns says whether the page wants to return to its session.
-func (g greeting) returns() bool { return g.AuthToken != "" && !looksLikeToken(string(g.AuthToken)) }
-
-// greet lets a page in, or not. A page that shows nothing is answered at once. What else has to be asked for may take time, so it is asked
-// for on another goroutine: the reader goes on meanwhile.
+// greet lets a page in, or not. A page about which nobody has to be asked is answered at once. Otherwise the answer may take a while, and the
+// reader goes on meanwhile.
 func (k *socket) greet(ctx context.Context, g greeting) {
-	if g.shown.Token == "" {
+	if g.AuthToken != "" && !looksLikeToken(string(g.AuthToken)) {
+		old, ok := k.srv.toReturnTo(string(g.AuthToken))
+		if !ok {
+			k.end(errAuthToken)
+			return
+		}
+		g.old, g.sessionID, g.hook = old, old.id, old.hook
+	} else {
+		g.AppKey = cmp.Or(g.AppKey, "defaultApp")
+		g.sessionID = uuid.NewString()
+		if err := k.open(&g); err != nil {
+			k.end(refuse(err))
+			return
+		}
+	}
+	g.shown = k.visit.credential(g.connection, g.hook)
+	if g.shown.Token == "" && (g.old != nil || !g.hook.HasBackend()) {
 		k.admit(ctx, g)
 		return
 	}
 	k.work.Go(func() { k.safely(func() { k.admit(ctx, g) }) })
 }
 
+// open opens the hooks of a new session.
+func (k *socket) open(g *greeting) (err error) {
+	if k.srv.parts.Hooks == nil {
+		return nil
+	}
+	g.hook, err = k.srv.parts.Hooks.Open(hook.Client{
+		AppKey: string(g.AppKey), SessionID: g.sessionID, Door: door, Peer: k.visit.shown.Peer, Address: k.peer,
+	})
+	return err
+}
+
 // admit lets a page in that may come in, and tells it else why not.
 func (k *socket) admit(ctx context.Context, g greeting) {
 	err := k.enter(ctx, g)
-	if err != nil && ctx.Err() == nil {
+	if err == nil {
+		return
+	}
+	if g.old == nil {
+		g.hook.Close("")
+	}
+	if ctx.Err() == nil {
 		k.log.Debug("page refused", "origin", short(k.origin), "app", short(string(g.AppKey)), "err", err)
 		k.end(err)
 	}
@@ -89,61 +132,61 @@ func (k *socket) admit(ctx context.Context, g greeting) {
 
 // enter finds out who the page is, and makes a session for it, or gives it back its session.
 func (k *socket) enter(ctx context.Context, g greeting) error {
-	var old *session
-	if g.returns() {
-		var ok bool
-		if old, ok = k.srv.toReturnTo(string(g.AuthToken)); !ok {
-			return errAuthToken
-		}
-		if old.proof.hasToken(g.shown.Token) {
-			return k.resume(old)
-		}
+	if g.old != nil && g.old.proof.hasToken(g.shown.Token) {
+		return k.resume(g.old)
 	}
-	p, err := k.identify(ctx, g.shown)
+	p, err := k.identify(ctx, g)
 	switch {
 	case err != nil:
 		return err
-	case old == nil:
+	case g.old == nil:
 		return k.begin(ctx, g, p)
-	case !old.proof.fits(p):
+	case !g.old.proof.fits(p):
 		k.srv.parts.Refusals.Note(door, "access", "peer", k.peer, "principal", p.String())
 		return errAuthToken // as if there were no such session
 	}
-	return k.resume(old)
+	return k.resume(g.old)
 }
 
-// identify returns who the page is. A page of a foreign host must have a token, where the guard says so: without one, the rights would come
-// from the place of the browser, which the page only uses.
-func (k *socket) identify(ctx context.Context, shown access.Credential) (*access.Principal, error) {
-	if shown.Token == "" {
-		if err := k.visit.judge(); err != nil {
-			return nil, refuse(err)
-		}
+// identify returns who the page is. A page of a foreign host has no rights because of the place of the browser, which the page only uses. Such
+// a page needs a token, unless the backend of its app decides about it.
+func (k *socket) identify(ctx context.Context, g greeting) (*access.Principal, error) {
+	shown := g.shown
+	foreign := k.visit.judge()
+	if foreign != nil {
+		shown.Local, shown.Certificates = false, nil
 	}
 	p, err := k.srv.access.Identify(ctx, shown)
-	if err != nil {
-		return nil, refuse(err)
+	if _, bad := errors.AsType[*access.BadCredential](err); bad && g.hook.IgnoresToken() {
+		shown.Token = ""
+		p, err = k.srv.access.Identify(ctx, shown)
 	}
-	if p == nil || p.Kind == access.Anonymous {
-		if err := k.visit.judge(); err != nil { // a token that is none
-			return nil, refuse(err)
-		}
+	switch {
+	case err != nil:
+		return nil, refuse(err)
+	case foreign != nil && !g.hook.HasBackend() && (p == nil || p.Kind == access.Anonymous):
+		return nil, refuse(foreign)
 	}
 	return p, nil
 }
 
-// begin makes a session.
-func (k *socket) begin(ctx context.Context, g greeting, p *access.Principal) error {
-	if p == nil || p.Kind == access.Anonymous && len(p.Grants) == 0 {
+// begin makes a session, if the app lets the page in.
+func (k *socket) begin(ctx context.Context, g greeting, shown *access.Principal) error {
+	p, err := k.connect(ctx, &g, shown)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return refuse(err)
+	case p == nil || p.Kind == access.Anonymous && len(p.Grants) == 0:
 		k.srv.parts.Refusals.Note(door, "access", "peer", k.peer, "principal", p.String())
 		return refuse(access.ErrNone)
 	}
-	g.AppKey = cmp.Or(g.AppKey, "defaultApp")
 	if string(g.Custom) == "null" {
 		g.Custom = nil
 	}
 	account, err := takeAccount(g.data, g.echo)
-	s := newSession(k, g, p)
+	s := newSession(k, g, shown, p)
 	k.srv.remember(s)
 	k.session.Store(s)
 	k.welcome()
@@ -153,8 +196,34 @@ func (k *socket) begin(ctx context.Context, g greeting, p *access.Principal) err
 	if mayLose(p) {
 		s.streams.start(s.watchLease)
 	}
+	s.hook.Established(func(err error) { s.end(refuse(err)) })
 	s.openPhone(ctx, k.host, account, err)
 	return nil
+}
+
+// connect asks the backend of the app, and takes over what the backend changes.
+func (k *socket) connect(ctx context.Context, g *greeting, p *access.Principal) (*access.Principal, error) {
+	if g.hook == nil {
+		return p, nil
+	}
+	p, members, err := g.hook.Connect(ctx, p, hook.Connection{Members: g.echo, Origin: k.origin})
+	if err != nil || !g.hook.HasBackend() {
+		return p, err
+	}
+	g.echo = maps.Clone(members)
+	if g.data, err = json.Marshal(members); err != nil {
+		return nil, err
+	}
+	app := g.AppKey
+	g.connection = connection{}
+	if err := json.Unmarshal(g.data, &g.connection); err != nil {
+		return nil, err
+	}
+	g.AppKey = app
+	for _, name := range g.hook.Exclude(hook.Connect) {
+		delete(g.echo, name)
+	}
+	return p, nil
 }
 
 // mayLose says whether the principal may lose his rights while a session lasts.

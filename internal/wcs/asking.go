@@ -2,9 +2,11 @@ package wcs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 
+	"transponder/internal/hook"
 	"transponder/internal/stream"
 )
 
@@ -15,10 +17,34 @@ type asking struct {
 	publishes bool
 	cancel    context.CancelCauseFunc
 
-	mu      sync.Mutex
-	stopped bool   // guarded by mu
-	name    string // guarded by mu; that is reserved; "": none
 	names   *names
+	mu      sync.Mutex
+	stopped bool        // guarded by mu
+	name    string      // guarded by mu; that is reserved; "": none
+	stream  hook.Stream // guarded by mu; as the backend knows it
+	known   bool        // guarded by mu; the backend knows the stream, and has not refused it
+}
+
+// forHook returns the stream as the backend of the app knows it.
+func (a *asking) forHook() hook.Stream {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stream
+}
+
+// knows notes that the backend knows the stream, in this form.
+func (a *asking) knows(st hook.Stream) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	st.SDP = ""
+	a.stream, a.known = st, true
+}
+
+// isKnown says whether the backend has to hear of the end.
+func (a *asking) isKnown() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.known
 }
 
 // stop ends the asking. The name is free when stop returns. The goroutine that asks tells the page.
@@ -84,7 +110,7 @@ func (n *names) free(name string) {
 // askFor runs admit for a publisher or a player whose id it reserves. If nobody has to be asked, it does so at once: pages publish again as soon
 // as they have stopped. Otherwise it uses another goroutine, since the reader does not wait for answers. refused tells the page of an error.
 // The asking ends with the socket: a page that returns does not know what was answered meanwhile.
-func (s *session) askFor(ctx context.Context, a *asking, atOnce bool, admit func(ctx context.Context) error, refused func(error)) {
+func (s *session) askFor(ctx context.Context, a *asking, custom json.RawMessage, admit func(ctx context.Context) error, refused func(error)) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	a.cancel, a.names = cancel, &s.srv.names
 	if err := s.streams.reserve(a); err != nil {
@@ -107,7 +133,7 @@ func (s *session) askFor(ctx context.Context, a *asking, atOnce bool, admit func
 		}
 		refused(err)
 	}
-	if atOnce {
+	if s.ownToken(custom) == "" && !s.hook.HasBackend() {
 		run()
 		return
 	}
@@ -115,4 +141,35 @@ func (s *session) askFor(ctx context.Context, a *asking, atOnce bool, admit func
 		s.streams.drop(a)
 		cancel(nil)
 	}
+}
+
+// askBackend asks the backend of the app about a stream, and returns the stream as the backend wants it.
+func (s *session) askBackend(ctx context.Context, a *asking, m hook.Method, req mediaRequest, name string) (hook.Stream, error) {
+	st := req.streamForHook(a.publishes)
+	st.Name = name
+	if !s.hook.HasBackend() {
+		return st, nil
+	}
+	a.knows(st)
+	answer, err := s.hook.Ask(ctx, m, st)
+	if _, refused := errors.AsType[*hook.Refused](err); refused {
+		a.forget()
+	}
+	if err != nil {
+		return st, err
+	}
+	if answer.Name != name {
+		if err := stream.CheckName(answer.Name); err != nil {
+			return answer, err
+		}
+	}
+	a.knows(answer)
+	return answer, nil
+}
+
+// forget notes that the backend has refused the stream.
+func (a *asking) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.known = false
 }

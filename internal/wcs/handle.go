@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"transponder/internal/access"
+	"transponder/internal/hook"
 )
 
 // webRTC is the only media provider of the SDK that this door serves. The others are other ways to play.
@@ -52,7 +53,7 @@ func (s *session) handle(ctx context.Context, name string, data json.RawMessage)
 	case "sendStreamEvent":
 		with(s, name, data, s.handleStreamEvent)
 	case "sendData":
-		with(s, name, data, s.handleData)
+		with(s, name, data, func(m dataRequest) { s.handleData(ctx, m) })
 	case "call", "answer", "hangup", "hold", "unhold", "sendDtmf", "transfer":
 		s.handleCallMessage(name, data)
 	case "pushLogs", "submitBugReport", "sessionDebug", "webRTCMetricsClientDescription", "webRTCMetricsBatch":
@@ -106,7 +107,7 @@ func (k *socket) handleConnection(ctx context.Context, data json.RawMessage) {
 		k.ignore("too big", "message", "connection")
 		return
 	}
-	g.data, g.shown = data, k.visit.credential(g.connection)
+	g.data = data
 	k.greeted.Store(true)
 	k.greet(ctx, g)
 }
@@ -122,7 +123,7 @@ type failure struct {
 
 // refusePlay tells the page that nothing is played. A page that may not play the stream gets the answer for a stream that does not exist: which
 // streams there are is not for strangers.
-func (s *session) refusePlay(req mediaRequest, err error) {
+func (s *session) refusePlay(a *asking, req mediaRequest, err error) {
 	status, info := outcomeOfPlay(err)
 	if status == failed {
 		s.srv.count.playFailed.Add(1)
@@ -135,16 +136,21 @@ func (s *session) refusePlay(req mediaRequest, err error) {
 	if !errors.Is(err, access.ErrNone) {
 		d.Reason = reasonOf(err)
 	}
-	s.sendLast("notifyStreamStatusEvent", d)
+	s.sendLast("notifyStreamStatusEvent", s.forPage(d))
+	if a.isKnown() {
+		s.tellBackend(d, a.forHook().Name, nil)
+	}
 }
 
 // handleStop ends a player. The goroutine of the player sends the status. An id that is unknown, or whose player has ended, is ignored.
 func (s *session) handleStop(ref streamRef) {
 	if a := s.streams.asked(string(ref.MediaSessionID), false); a != nil {
+		s.hook.Tell(hook.StopStream, a.forHook(), nil)
 		a.stop(errStopped)
 		return
 	}
 	if p := s.streams.player(string(ref.MediaSessionID)); p != nil {
+		s.hook.Tell(hook.StopStream, p.forHook(playing, ""), nil)
 		p.stop(errStopped)
 	}
 }
@@ -222,29 +228,8 @@ func (s *session) handleStreamEvent(e eventRequest) {
 	}
 }
 
-// dataRef names what sendData sent.
-type dataRef struct {
-	OperationID text `json:"operationId"`
-}
-
-// dataStatus is the object of DataStatusEvent.
-type dataStatus struct {
-	OperationID string `json:"operationId"`
-	Status      string `json:"status"`
-}
-
-// handleData confirms data that a page sends to the application of the server. There is no application, but the page waits for the
-// confirmation.
-func (s *session) handleData(m dataRef) {
-	if m.OperationID == "" {
-		s.ignore("sendData without operationId")
-		return
-	}
-	s.send("DataStatusEvent", dataStatus{string(m.OperationID), "ACCEPTED"})
-}
-
 // refusePublish tells the page that a stream was not begun.
-func (s *session) refusePublish(req mediaRequest, err error) {
+func (s *session) refusePublish(a *asking, req mediaRequest, err error) {
 	status, info := outcome(err)
 	if status == failed {
 		s.srv.count.publishFailed.Add(1)
@@ -252,7 +237,10 @@ func (s *session) refusePublish(req mediaRequest, err error) {
 	}
 	d := s.describe(req.echoable(), status, info).ofPublisher()
 	d.Reason = reasonOf(err)
-	s.sendLast("notifyStreamStatusEvent", d)
+	s.sendLast("notifyStreamStatusEvent", s.forPage(d))
+	if a.isKnown() {
+		s.tellBackend(d, a.forHook().Name, nil)
+	}
 }
 
 // echoable returns the request, without its id if the id is too long to be sent back.
@@ -267,10 +255,12 @@ func (r mediaRequest) echoable() mediaRequest {
 // ignored.
 func (s *session) handleUnpublish(ref streamRef) {
 	if a := s.streams.asked(string(ref.MediaSessionID), true); a != nil {
+		s.hook.Tell(hook.UnPublishStream, a.forHook(), nil)
 		a.stop(errStopped)
 		return
 	}
 	if p := s.streams.publisher(string(ref.MediaSessionID)); p != nil {
+		s.hook.Tell(hook.UnPublishStream, p.forHook(publishing, ""), nil)
 		p.stop(errStopped)
 	}
 }

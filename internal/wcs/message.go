@@ -66,10 +66,21 @@ type mediaRequest struct {
 	Bitrate        number `json:"bitrate"`
 	MinBitrate     number `json:"minBitrate"`
 	MaxBitrate     number `json:"maxBitrate"`
+	Width          number `json:"width"`
+	Height         number `json:"height"`
+	Quality        number `json:"quality"`
 	Transport      text   `json:"transport"`
 	RTMPURL        text   `json:"rtmpUrl"`
 
 	Custom json.RawMessage `json:"custom"`
+}
+
+// transport returns "TCP" or "UDP".
+func (r mediaRequest) transport() string {
+	if strings.EqualFold(string(r.Transport), "TCP") {
+		return "TCP"
+	}
+	return "UDP"
 }
 
 // streamRef names a stream, in messages that need nothing more.

@@ -40,13 +40,13 @@ func (n *notifier) sendRate(name string, bps int64) {
 // contain yet still reaches the page as an event.
 func (n *notifier) announce(describe func(status, info string) streamInfo, status string) {
 	n.announced.Store(true)
-	n.send("notifyStreamStatusEvent", describe(status, ""))
+	n.send("notifyStreamStatusEvent", n.s.forPage(describe(status, "")))
 }
 
 // announceAgain repeats the announcement, if there was one, for a page that has come back.
 func (n *notifier) announceAgain(describe func(status, info string) streamInfo, status string) {
 	if n.announced.Load() {
-		n.send("notifyStreamStatusEvent", describe(status, ""))
+		n.send("notifyStreamStatusEvent", n.s.forPage(describe(status, "")))
 	}
 }
 
@@ -62,5 +62,5 @@ func (n *notifier) finish(info streamInfo) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.finished = true
-	n.s.sendLast("notifyStreamStatusEvent", info)
+	n.s.sendLast("notifyStreamStatusEvent", n.s.forPage(info))
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"transponder/internal/access"
+	"transponder/internal/hook"
 	"transponder/internal/media"
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
@@ -84,13 +85,13 @@ func (s *Server) Muted(src *stream.Source) (audio, video bool) {
 
 // startPlayer begins to play a stream, if the page may play it.
 func (s *session) startPlayer(ctx context.Context, req mediaRequest) {
-	refused := func(err error) { s.refusePlay(req, err) }
+	a := &asking{id: string(req.MediaSessionID)}
+	refused := func(err error) { s.refusePlay(a, req, err) }
 	if err := checkMedia(req); err != nil {
 		refused(err)
 		return
 	}
-	a := &asking{id: string(req.MediaSessionID)}
-	s.askFor(ctx, a, tokenIn(req.Custom) == "", func(ctx context.Context) error { return s.admitPlayer(ctx, a, req) }, refused)
+	s.askFor(ctx, a, req.Custom, func(ctx context.Context) error { return s.admitPlayer(ctx, a, req) }, refused)
 }
 
 // admitPlayer decides whether the page may play the stream. If so, it looks up the stream, and starts a goroutine for the rest.
@@ -103,6 +104,11 @@ func (s *session) admitPlayer(ctx context.Context, a *asking, req mediaRequest) 
 	if err := s.may(who, access.Play, access.Object{Stream: name}); err != nil {
 		return err
 	}
+	asked, err := s.askBackend(ctx, a, hook.PlayStream, req, name)
+	if err != nil {
+		return err
+	}
+	name = asked.Name
 	src, err := s.toPlay(name, a.id)
 	if err != nil {
 		return err
@@ -111,8 +117,8 @@ func (s *session) admitPlayer(ctx context.Context, a *asking, req mediaRequest) 
 	if err != nil {
 		return err
 	}
-	offer := rtc.Offer{SDP: string(req.SDP), TCP: strings.EqualFold(string(req.Transport), "TCP")}
-	req.SDP = "" // too big to keep
+	offer := rtc.Offer{SDP: string(req.SDP), TCP: req.transport() == "TCP"}
+	req.SDP, req.Custom = "", nil // too big to keep
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	p := &player{
 		notifier: notifier{s: s, id: a.id},
@@ -235,6 +241,9 @@ func (p *player) announcePlaying(ctx context.Context, playback Playback) {
 	defer p.s.srv.count.players.Add(-1)
 	p.log.Info("stream played")
 	p.announce(p.describe, playing)
+	p.s.tellBackend(p.describe(playing, ""), p.name, p.stop)
+	unkeep := p.s.hook.KeepAlive(func() hook.Stream { return p.forHook(playing, "") }, p.stop)
+	defer unkeep()
 
 	m := rateMeter{bytes: first.VideoBytes, at: time.Now()}
 	var size resize
@@ -293,7 +302,13 @@ func (p *player) finish(ctx context.Context, cause error) {
 		level = slog.LevelWarn
 	}
 	p.notifier.finish(last)
+	p.s.tellBackend(last, p.name, nil)
 	p.log.Log(ctx, level, "player ended", "status", status, "err", cause)
+}
+
+// forHook returns the stream as the backend of the app knows it.
+func (p *player) forHook(status, info string) hook.Stream {
+	return p.describe(status, info).forHook(p.name)
 }
 
 func (p *player) announceAgain() { p.notifier.announceAgain(p.describe, playing) }
@@ -303,20 +318,13 @@ func (p *player) describe(status, info string) streamInfo {
 	si := p.src.Info()
 	d := p.s.describe(p.req, status, info)
 	d.HasVideo, d.HasAudio = si.HasVideo, si.HasAudio
-	d.Transport = p.transport()
+	d.Transport = p.req.transport()
 	d.CreateDate = p.created.UnixMilli()
 	d.AudioState.Muted, d.VideoState.Muted = p.s.srv.Muted(p.src)
 	if st := p.stats.Load(); st != nil {
 		d.use(st.Video, st.Audio)
 	}
 	return d
-}
-
-func (p *player) transport() string {
-	if strings.EqualFold(string(p.req.Transport), "TCP") {
-		return "TCP"
-	}
-	return "UDP"
 }
 
 // player describes the player to other doors.
@@ -328,7 +336,7 @@ func (p *player) player() Player {
 		SessionID:    p.s.id,
 		AppKey:       p.s.appKey(),
 		Provider:     webRTC,
-		Transport:    p.transport(),
+		Transport:    p.req.transport(),
 		Playing:      p.announced.Load(),
 		HasVideo:     si.HasVideo,
 		HasAudio:     si.HasAudio,

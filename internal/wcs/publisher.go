@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"transponder/internal/access"
+	"transponder/internal/hook"
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -19,12 +19,14 @@ import (
 // publisher is one stream that a session publishes.
 type publisher struct {
 	notifier
-	req   mediaRequest // as the page sent it, but without the SDP
-	name  string       // of the stream: it may differ from the name in req, which is all that the page knows
-	who   caller
-	lease *access.Lease // of the token that the page gave for this stream; nil: it gave none
-	media Publication
-	log   *slog.Logger
+	req  mediaRequest // as the page sent it, but without the SDP
+	name string       // of the stream: it may differ from the name in req, which is all that the page knows
+	who  caller
+
+	pushURL string        // the page, or the backend of its app, wants a push there; "": none
+	lease   *access.Lease // of the token that the page gave for this stream; nil: it gave none
+	media   Publication
+	log     *slog.Logger
 
 	release func() // gives back the place of the principal
 
@@ -37,13 +39,13 @@ type publisher struct {
 
 // startPublisher begins a stream, if the page may publish it.
 func (s *session) startPublisher(ctx context.Context, req mediaRequest) {
-	refused := func(err error) { s.refusePublish(req, err) }
+	a := &asking{id: string(req.MediaSessionID), publishes: true}
+	refused := func(err error) { s.refusePublish(a, req, err) }
 	if err := s.checkPublish(req); err != nil {
 		refused(err)
 		return
 	}
-	a := &asking{id: string(req.MediaSessionID), publishes: true}
-	s.askFor(ctx, a, tokenIn(req.Custom) == "", func(ctx context.Context) error { return s.admitPublisher(ctx, a, req) }, refused)
+	s.askFor(ctx, a, req.Custom, func(ctx context.Context) error { return s.admitPublisher(ctx, a, req) }, refused)
 }
 
 // admitPublisher decides whether the page may publish. If so, it makes the stream, answers the offer, and starts a goroutine for the rest.
@@ -56,13 +58,26 @@ func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaReques
 	if err := s.may(who, access.Publish, access.Object{Stream: name}); err != nil {
 		return err
 	}
-	if req.RTMPURL != "" { // a push that is refused later would be lost without a word
-		if err := s.may(who, access.Push, access.Object{Stream: name, URL: string(req.RTMPURL)}); err != nil {
+	if err := a.reserve(name); err != nil {
+		return err
+	}
+	asked, err := s.askBackend(ctx, a, hook.PublishStream, req, name)
+	if err != nil {
+		return err
+	}
+	// A push that is refused later would be lost without a word. What the backend has set needs no grant of the page.
+	if asked.RTMPURL != "" && asked.RTMPURL == string(req.RTMPURL) {
+		if err := s.may(who, access.Push, access.Object{Stream: name, URL: asked.RTMPURL}); err != nil {
 			return err
 		}
 	}
+	name = asked.Name
 	if err := a.reserve(name); err != nil {
 		return err
+	}
+	if s.hook.HasBackend() {
+		req.Record, req.Bitrate = flag(asked.Record), number(asked.Bitrate)
+		req.MinBitrate, req.MaxBitrate = number(asked.MinBitrate), number(asked.MaxBitrate)
 	}
 	release, err := s.srv.access.Take(who.principal, access.Publish)
 	if err != nil {
@@ -73,12 +88,13 @@ func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaReques
 		release()
 		return err
 	}
-	req.SDP = "" // read, and too big to keep
+	req.SDP, req.Custom = "", nil // read, and too big to keep
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	p := &publisher{
 		notifier: notifier{s: s, id: a.id},
 		req:      req,
 		name:     name,
+		pushURL:  asked.RTMPURL,
 		who:      who,
 		lease:    s.holdOwn(who),
 		media:    media,
@@ -119,10 +135,7 @@ func (s *session) holdOwn(who caller) *access.Lease {
 }
 
 func (s *session) publish(ctx context.Context, req mediaRequest, name string, who caller) (Publication, error) {
-	transport := "UDP"
-	if strings.EqualFold(string(req.Transport), "TCP") {
-		transport = "TCP"
-	}
+	transport := req.transport()
 	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.AnswerTimeout)
 	defer cancel()
 	return s.srv.parts.Publish(ctx, rtc.Offer{SDP: string(req.SDP), TCP: transport == "TCP"}, stream.Info{
@@ -132,7 +145,7 @@ func (s *session) publish(ctx context.Context, req mediaRequest, name string, wh
 		AppKey:    s.appKey(),
 		Provider:  webRTC,
 		Transport: transport,
-		Publisher: stream.Publisher{Address: s.address()},
+		Publisher: stream.Publisher{Address: s.address(), Identity: who.principal.Identity(), Replace: who.principal.MayTakeOver(name)},
 	})
 }
 
@@ -157,6 +170,8 @@ func checkMedia(req mediaRequest) error {
 		return errNullID
 	case len(req.MediaSessionID) > maxID:
 		return errBadID
+	case len(req.Custom) > maxCustom:
+		return errBadCustom
 	case req.MediaProvider != "" && req.MediaProvider != webRTC:
 		return rtc.ErrNoCommonCodecs
 	}
@@ -210,9 +225,12 @@ func (p *publisher) announceLive(ctx context.Context) {
 	p.s.srv.count.published.Add(1)
 	p.log.Info("stream published")
 	p.announce(p.describe, publishing)
+	p.s.tellBackend(p.describe(publishing, ""), p.name, p.stop)
+	unkeep := p.s.hook.KeepAlive(func() hook.Stream { return p.forHook(publishing, "") }, p.stop)
+	defer unkeep()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if p.req.RTMPURL != "" {
+	if p.pushURL != "" {
 		wg.Go(func() { p.s.safely(func() { p.push(ctx) }) })
 	}
 	p.tellRate(ctx)
@@ -232,7 +250,7 @@ func (p *publisher) tellRate(ctx context.Context) {
 
 // push starts the push to rtmpUrl.
 func (p *publisher) push(ctx context.Context) {
-	req := transponder.Request{StreamName: p.name, URL: string(p.req.RTMPURL)}
+	req := transponder.Request{StreamName: p.name, URL: p.pushURL}
 	info, err := p.s.srv.parts.Pusher.Start(ctx, req)
 	switch {
 	case err == nil:
@@ -293,7 +311,13 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 		level = slog.LevelWarn
 	}
 	p.notifier.finish(last)
+	p.s.tellBackend(last, p.name, nil)
 	p.log.Log(ctx, level, "stream ended", "status", status, "err", cause)
+}
+
+// forHook returns the stream as the backend of the app knows it.
+func (p *publisher) forHook(status, info string) hook.Stream {
+	return p.describe(status, info).forHook(p.name)
 }
 
 func (p *publisher) announceAgain() { p.notifier.announceAgain(p.describe, publishing) }

@@ -73,6 +73,7 @@ type Parts struct {
 	Duplexes Duplexes               // makes the media of calls
 	IsHere   func(host string) bool // says whether a host is this server; nil: only the host that the browser has connected to is
 	Guard    *guard.Guard           // judges which pages may open sockets; nil: a guard that knows no names of this server
+	Hooks    Hooks                  // of the backends of customers; nil: there are none
 	Access   Access                 // says who a page is and what it may do; nil: everybody may do everything
 
 	Shares   guard.SharesConfig // how much of all sockets one address may have; the zero value sets no limit

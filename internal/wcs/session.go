@@ -14,10 +14,9 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/google/uuid"
-
 	"transponder/internal/access"
 	"transponder/internal/guard"
+	"transponder/internal/hook"
 )
 
 // session is a browser that has said who it is. It lives as long as its socket. If the page asked for keepAlive, the session
@@ -37,6 +36,8 @@ type session struct {
 	shown     access.Credential // without its secrets
 	proof     proof             // for a page that returns
 	lease     *access.Lease
+	hook      *hook.Session // of the backend of its app; nil: there are no backends
+	data      dataQueue     // for the backend
 
 	streams *streamSet
 	calls   *callSet
@@ -53,11 +54,11 @@ type session struct {
 }
 
 // newSession makes the session of a socket for a page that was let in. It sets the authToken in the echo of the greeting.
-func newSession(k *socket, g greeting, p *access.Principal) *session {
-	id := uuid.NewString()
+// shown is who the page has shown to be, p who it is for the app.
+func newSession(k *socket, g greeting, shown, p *access.Principal) *session {
 	s := &session{
 		srv:     k.srv,
-		id:      id,
+		id:      g.sessionID,
 		token:   rand.Text(),
 		created: time.Now(),
 		client:  g.connection,
@@ -69,12 +70,13 @@ func newSession(k *socket, g greeting, p *access.Principal) *session {
 
 		principal: p,
 		shown:     withoutSecrets(g.shown),
-		proof:     newProof(p, g.shown.Token),
+		proof:     newProof(shown, g.shown.Token),
 		lease:     k.srv.access.Hold(p),
+		hook:      g.hook,
 	}
 	s.client.AuthToken = ""
 	s.calls = newCallSet(s)
-	s.log = s.level.logger(k.srv.log).With("session", id)
+	s.log = s.level.logger(k.srv.log).With("session", s.id)
 	g.echo["authToken"], _ = json.Marshal(s.token) // a string always encodes
 	if bool(g.KeepAlive) && k.srv.cfg.KeepAliveGrace > 0 {
 		s.echo = maps.Clone(g.echo)
@@ -209,6 +211,7 @@ func (s *session) awaitEnd(ctx context.Context, k *socket) {
 		return
 	}
 	s.streams.wg.Wait()
+	s.hook.Close(s.whyOver())
 	s.logEnd(ctx)
 }
 
@@ -324,6 +327,16 @@ func (s *session) safely(f func()) {
 	if err := s.srv.safely(s.log, f); err != nil {
 		s.end(err)
 	}
+}
+
+// whyOver returns why the session has ended, in words for the backend; "" if the page has left.
+func (s *session) whyOver() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.over, errGone) {
+		return ""
+	}
+	return s.over.Error()
 }
 
 func (s *session) logEnd(ctx context.Context) {

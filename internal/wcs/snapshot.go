@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"transponder/internal/access"
+	"transponder/internal/hook"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 )
@@ -29,24 +30,49 @@ func (s *session) handleSnapshot(ctx context.Context, ref streamRef) {
 		s.ignore("too big", "message", "snapshot")
 		return
 	}
-	src, found := s.srv.parts.Streams.Source(string(ref.Name))
-	own := s.streams.publisher(id)
+	src, err := s.toPicture(ref)
 	switch {
-	case own != nil && string(own.req.Name) == string(ref.Name): // it may have another name than the page knows
-		src, found = own.media.Source(), true
-	case s.may(s.caller(), access.Play, access.Object{Stream: string(ref.Name)}) != nil:
-		found = false
-	}
-	switch {
-	case !found:
-		s.snapshotFailed(id, "Stream not found")
+	case err != nil:
+		s.snapshotFailed(id, pictureProblem(err))
 	case !src.IsLive():
-		s.snapshotFailed(id, "Publish stream is not ready")
+		s.snapshotFailed(id, pictureProblem(errNotReady))
 	case s.srv.parts.Snapshot == nil:
 		s.snapshotFailed(id, "Snapshots are not available on this server")
-	case !s.startSnapshot(ctx, id, src):
+	case !s.startSnapshot(ctx, ref, src):
 		s.snapshotFailed(id, tooManySnapshots)
 	}
+}
+
+// toPicture returns the stream of which a page wants a picture.
+func (s *session) toPicture(ref streamRef) (*stream.Source, error) {
+	p := s.streams.publisher(string(ref.MediaSessionID))
+	if p != nil && p.req.Name == ref.Name { // the stream may have another name than the page knows
+		return p.media.Source(), nil
+	}
+	if err := s.may(s.caller(), access.Play, access.Object{Stream: string(ref.Name)}); err != nil {
+		return nil, errNoStream // as for a stream that does not exist
+	}
+	src, found := s.srv.parts.Streams.Source(string(ref.Name))
+	if !found {
+		return nil, errNoStream
+	}
+	return src, nil
+}
+
+// pictureProblem returns why there is no picture, in words for the page.
+func pictureProblem(err error) string {
+	var busy *picture.BusyError
+	switch {
+	case errors.Is(err, errNoStream):
+		return "Stream not found"
+	case errors.Is(err, errNotReady):
+		return "Publish stream is not ready"
+	case errors.As(err, &busy):
+		return "No available transcoders"
+	case isRefusal(err):
+		return restricted
+	}
+	return "Stream failed"
 }
 
 func (s *session) snapshotFailed(id, info string) {
@@ -55,17 +81,18 @@ func (s *session) snapshotFailed(id, info string) {
 
 // startSnapshot makes the picture in a goroutine. It returns false if too many pictures are being made, or if the browser has not
 // taken the last ones yet.
-func (s *session) startSnapshot(ctx context.Context, id string, src *stream.Source) bool {
+func (s *session) startSnapshot(ctx context.Context, ref streamRef, src *stream.Source) bool {
 	if k := s.socket(); k == nil || !k.out.takesPictures() {
 		return false
 	}
 	return s.streams.startSnapshot(func() {
-		s.safely(func() { s.snapshot(context.WithoutCancel(ctx), id, src) })
+		s.safely(func() { s.snapshot(context.WithoutCancel(ctx), ref, src) })
 	})
 }
 
-func (s *session) snapshot(ctx context.Context, id string, src *stream.Source) {
-	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.SnapshotTimeout)
+func (s *session) snapshot(ctx context.Context, ref streamRef, src *stream.Source) {
+	id := string(ref.MediaSessionID)
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
@@ -76,17 +103,27 @@ func (s *session) snapshot(ctx context.Context, id string, src *stream.Source) {
 		case <-ctx.Done():
 		}
 	})
-	png, err := s.srv.parts.Snapshot(ctx, src)
-	var busy *picture.BusyError
-	switch {
-	case err == nil:
+	png, err := s.takePicture(ctx, ref, src)
+	if err == nil {
 		s.sendSnapshot(id, png)
-	case errors.As(err, &busy):
-		s.snapshotFailed(id, "No available transcoders")
-	default:
-		s.log.Warn("snapshot failed", "stream", src.Info().Name, "err", err)
-		s.snapshotFailed(id, "Stream failed")
+		return
 	}
+	s.log.Warn("snapshot failed", "stream", src.Info().Name, "err", err)
+	s.snapshotFailed(id, pictureProblem(err))
+}
+
+// takePicture asks the backend of the app, and makes the picture.
+func (s *session) takePicture(ctx context.Context, ref streamRef, src *stream.Source) (png []byte, err error) {
+	if s.hook.HasBackend() {
+		info := src.Info()
+		st := hook.Stream{MediaSessionID: string(ref.MediaSessionID), Name: info.Name, HasVideo: info.HasVideo, HasAudio: info.HasAudio, MediaProvider: webRTC}
+		if _, err := s.hook.Ask(ctx, hook.Snapshot, st); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.SnapshotTimeout)
+	defer cancel()
+	return s.srv.parts.Snapshot(ctx, src)
 }
 
 func (s *session) sendSnapshot(id string, png []byte) {

@@ -3,6 +3,7 @@ package wcs
 import (
 	"errors"
 
+	"transponder/internal/hook"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -25,6 +26,7 @@ var (
 	errPushFailed    = errors.New("the push of the stream's rtmpUrl failed")
 	errNullID        = errors.New("no media session id")
 	errBadID         = errors.New("media session id is too long")
+	errBadCustom     = errors.New("custom is too long")
 	errTooMany       = errors.New("too many streams in this session")
 	errNoStream      = errors.New("nobody publishes the stream")
 	errNotReady      = errors.New("the stream's media did not come in time")
@@ -91,6 +93,8 @@ func outcome(err error) (status, info string) {
 		return failed, "Publish stream is not ready"
 	case errors.Is(err, errBadURI):
 		return failed, "Bad URI"
+	case errors.Is(err, hook.ErrKeepAlive):
+		return failed, hook.ErrKeepAlive.Error()
 	case isRefusal(err):
 		return failed, restricted
 	case errors.Is(err, picture.ErrDisabled):

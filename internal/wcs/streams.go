@@ -151,7 +151,7 @@ func (set *streamSet) pushing(name, url string) *publisher {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	for _, p := range set.publishers {
-		if p.name == name && string(p.req.RTMPURL) == url {
+		if p.name == name && p.pushURL == url {
 			return p
 		}
 	}
