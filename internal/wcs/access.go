@@ -6,8 +6,10 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"transponder/internal/access"
 	"transponder/internal/access/audit"
@@ -62,8 +64,18 @@ type caller struct {
 	own       bool              // the page gave a token for one stream only
 }
 
-// may returns nil if the caller may do the action, and writes the decision down.
+// leeway is how much the clocks of two machines may differ.
+const leeway = 30 * time.Second
+
+// may returns nil if the caller may do the action, and writes the decision down. A token that has expired lets nothing begin. What has begun
+// goes on.
 func (s *session) may(who caller, do access.Action, o access.Object) error {
+	if p := who.principal; p != nil && !p.Expires.IsZero() && time.Since(p.Expires) > leeway {
+		err := &access.BadCredential{Detail: fmt.Sprintf("the credential of this session expired at %s: begin with a new one",
+			p.Expires.UTC().Format(time.DateTime+" MST"))}
+		s.srv.access.Record(p, who.shown, audit.Line{Do: string(do), Stream: o.Stream, Why: err.Error()})
+		return err
+	}
 	return s.srv.access.Authorize(who.principal, who.shown, do, o)
 }
 
@@ -130,8 +142,8 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // refuse makes a refusal. The errors of package access have words for the page.
 func refuse(err error) error {
-	if _, ok := errors.AsType[*hook.Refused](err); ok {
-		return &refusal{restricted, err}
+	if r, ok := errors.AsType[*hook.Refused](err); ok {
+		return &refusal{r.Info, err}
 	}
 	return &refusal{err.Error(), err}
 }

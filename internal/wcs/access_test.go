@@ -334,6 +334,28 @@ func TestKeyNamesStream(t *testing.T) {
 	}
 }
 
+// A token that has expired lets nothing begin, and ends nothing.
+func TestExpiredTokenBeginsNothing(t *testing.T) {
+	c := newClosedWorld(t, testConfig(), auth.DefaultConfig())
+	b := dialFrom(t, c.from(t, somewhere), "")
+	b.with("cam")
+	b.publishLive(c.world, "id1", "cam-1")
+	s := c.srv.all()[0]
+	old := *s.principal
+	old.Expires = time.Now().Add(-time.Minute)
+	s.principal = &old // the reader is idle: it waits for the next message
+	b.publish("id2", "cam-2")
+	d := b.want("notifyStreamStatusEvent", "inboundVideoRate")
+	if reason, _ := d["reason"].(string); d["mediaSessionId"] != "id2" || d["info"] != "Restricted access" || !strings.Contains(reason, "expired at") {
+		t.Errorf("status = %v", d)
+	}
+	b.raw(publishFrame("id3", "cam-3", `,"custom":{"token":"ann2"}`))
+	b.want("setRemoteSDP", "inboundVideoRate")
+	if _, found := c.hub.Source("cam-1"); !found {
+		t.Error("the stream that had begun has ended")
+	}
+}
+
 // A session ends at once when its principal loses his rights.
 func TestRevokedSession(t *testing.T) {
 	c := newClosedWorld(t, testConfig(), auth.DefaultConfig())

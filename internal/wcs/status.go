@@ -56,6 +56,7 @@ func outcomeOfPlay(err error) (status, info string) {
 // unPublishStream at the same time, and either may arrive first.
 func outcome(err error) (status, info string) {
 	var busy *picture.BusyError
+	var refused *hook.Refused
 	switch {
 	case errors.Is(err, errStopped), errors.Is(err, rtc.ErrClientClosed):
 		return unpublished, "Stopped by user"
@@ -93,8 +94,8 @@ func outcome(err error) (status, info string) {
 		return failed, "Publish stream is not ready"
 	case errors.Is(err, errBadURI):
 		return failed, "Bad URI"
-	case errors.Is(err, hook.ErrKeepAlive):
-		return failed, hook.ErrKeepAlive.Error()
+	case errors.As(err, &refused):
+		return failed, refused.Info
 	case isRefusal(err):
 		return failed, restricted
 	case errors.Is(err, picture.ErrDisabled):
