@@ -107,6 +107,7 @@ func newClosedWorld(t *testing.T, cfg Config, conf auth.Config) *closedWorld {
 			"tpk_x":  {Kind: access.Key, ID: "k1", Stream: "cam-key", Grants: grants("cam-key", access.Publish)},
 			"one":    {Kind: access.Token, Subject: "one", Grants: grants("*", access.Publish, access.Play), Limits: access.Limits{Publishers: 1, Players: 1}},
 			"phone":  {Kind: access.Token, Subject: "pho", Grants: grants("sip:*", access.Publish, access.Play)},
+			"old":    {Kind: access.Token, Subject: "ann", ID: "j0", Grants: grants("cam-*", access.Publish, access.Play), Expires: time.Now().Add(-time.Minute)},
 			"none":   {Kind: access.Token, Subject: "non"},
 		}},
 		book:   &book{},
@@ -338,19 +339,16 @@ func TestKeyNamesStream(t *testing.T) {
 func TestExpiredTokenBeginsNothing(t *testing.T) {
 	c := newClosedWorld(t, testConfig(), auth.DefaultConfig())
 	b := dialFrom(t, c.from(t, somewhere), "")
-	b.with("cam")
-	b.publishLive(c.world, "id1", "cam-1")
-	s := c.srv.all()[0]
-	old := *s.principal
-	old.Expires = time.Now().Add(-time.Minute)
-	s.principal = &old // the reader is idle: it waits for the next message
+	b.with("old")
+	b.raw(publishFrame("id1", "cam-1", `,"custom":{"token":"ann2"}`))
+	b.want("setRemoteSDP")
+	c.ingest.publication("id1").src.SetLive()
+	b.wantStatus("id1", "PUBLISHING", "")
 	b.publish("id2", "cam-2")
 	d := b.want("notifyStreamStatusEvent", "inboundVideoRate")
 	if reason, _ := d["reason"].(string); d["mediaSessionId"] != "id2" || d["info"] != "Restricted access" || !strings.Contains(reason, "expired at") {
 		t.Errorf("status = %v", d)
 	}
-	b.raw(publishFrame("id3", "cam-3", `,"custom":{"token":"ann2"}`))
-	b.want("setRemoteSDP", "inboundVideoRate")
 	if _, found := c.hub.Source("cam-1"); !found {
 		t.Error("the stream that had begun has ended")
 	}
