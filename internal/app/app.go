@@ -97,7 +97,11 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	a.refusals = guard.NewRefusals(log)
 	a.guard = guard.New(a.names(), a.refusals)
-	a.auth = auth.New(cfg.Access, auth.Parts{Guard: a.guard, Refusals: a.refusals, Shares: cfg.Shares}, log)
+	pages, err := cfg.REST.Origins()
+	if err != nil {
+		return nil, err
+	}
+	a.auth = auth.New(cfg.Access, auth.Parts{Guard: a.guard, Pages: pages, Refusals: a.refusals, Shares: cfg.Shares}, log)
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream, a.gate)
 	a.audio = sound.New(cfg.Audio, log)
@@ -290,6 +294,7 @@ func (a *App) Run(ctx context.Context) error {
 	// Each part comes after the parts that it uses.
 	parts := []part{
 		{"state", until(a.state.Close)},
+		{"access", a.auth.Run},
 		{"hub", a.hub.Run},
 		{"WebRTC receivers", until(a.closeMedia)},
 	}
@@ -319,11 +324,6 @@ func (a *App) Run(ctx context.Context) error {
 		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})
 	}
 	parts = append(parts, part{"SIP", a.runCalls}) // stops before the streams and the pushes of its calls
-	for _, l := range []net.Listener{a.http, a.https} {
-		if l != nil {
-			a.cfg.REST.WarnIfOpen(l.Addr(), a.log)
-		}
-	}
 	a.cfg.WCS.WarnIfOpen(a.log)
 	stop := context.AfterFunc(ctx, func() { a.stopping.Store(true) })
 	defer stop()

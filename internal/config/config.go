@@ -174,6 +174,7 @@ func (c *Config) derive() error {
 		errs = append(errs, fmt.Errorf("rest_hook_ca_file: %w", err))
 	}
 	errs = append(errs, c.deriveSIP())
+	c.deriveAccess()
 	return errors.Join(errs...)
 }
 
@@ -251,6 +252,7 @@ func (c Config) Validate() error {
 		{"push hooks", c.Hooks.Validate()},
 		{"hooks", c.Backends.Validate()},
 		{"automatic pushes", c.Auto.validate()},
+		{"access", c.Access.Validate()},
 		{"REST", c.REST.Validate()},
 		{"RTMP server", c.RTMP.Validate()},
 		{"streams", c.Stream.Validate()},
@@ -272,9 +274,9 @@ func (c Config) validateServerAccount() error {
 	if c.WCS.ClickToCall.Callee != "" && c.SIP.Account.Login == "" {
 		return errors.New("sip_click_to_call_callee needs sip_account_login")
 	}
-	if c.SIP.Enabled && c.SIP.Account.Login != "" && !c.REST.Auth && !c.SIP.OpenREST && (c.Listen.HTTP >= 0 || c.Listen.HTTPS >= 0) {
-		return errors.New("sip_account_login with disable_rest_auth=true lets everybody call at the cost of this account: " +
-			"set disable_rest_auth=false, or sip_open_rest=true if a firewall keeps others away")
+	if c.SIP.Enabled && c.SIP.Account.Login != "" && c.Access.WithoutCredential() && !c.SIP.OpenREST && (c.Listen.HTTP >= 0 || c.Listen.HTTPS >= 0) {
+		return errors.New("sip_account_login lets everybody call at the cost of this account, with disable_rest_auth=true or access=open: " +
+			"remove those settings, or sip_open_rest=true if a firewall keeps others away")
 	}
 	return nil
 }
@@ -339,6 +341,7 @@ func (c *Config) settings() []setting {
 		c.signallingSettings(),
 		c.callSettings(),
 		c.pushSettings(),
+		c.whoSettings(),
 		c.accessSettings(),
 		c.hookSettings(),
 	)
@@ -524,7 +527,6 @@ func (c *Config) accessSettings() []setting {
 		text("whep_token", &c.Access.WHEPToken),
 		boolean("token_in_query", &c.WHIP.TokenInQuery),
 		milliseconds("whep_hold_ms", &c.WHIP.Hold, whip.HoldRange),
-		inverse("disable_rest_auth", &c.REST.Auth),
 		text("rest_users_file", &c.REST.UsersFile),
 		text("rest_access_control_allow_origin", &c.REST.AllowOrigin),
 		text("rest_access_control_allow_headers", &c.REST.AllowHeaders),

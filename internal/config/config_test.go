@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"transponder/internal/access/auth"
 )
 
 const manual = "../../flashphoner.properties"
@@ -180,20 +182,20 @@ http.port = 9003
 		t.Fatalf("%q, %v", warnings, err)
 	}
 	for name, ok := range map[string]bool{
-		"the last of two lines counts":    c.Listen.HTTP == 9003,
-		"the environment beats the file":  c.Listen.WS == 9102,
-		"--set beats the environment":     c.Listen.RTMP == 9203,
-		"empty prefix":                    c.Push.NamePrefix == "",
-		"flash version":                   c.Push.FlashVersion == "LNX 76.219.189.0",
-		"activity":                        c.Ingest.ActivityTimeout == 30*time.Second,
-		"addresses":                       len(c.Media.Addresses) == 2 && c.Media.Addresses[1].Is6(),
-		"auth is the opposite of its key": c.REST.Auth,
-		"nothing is expanded":             c.REST.UsersFile == "${HOME}/users",
-		"list":                            slices.Equal(c.WCS.Origins, []string{"example.com", "*.example.org"}),
-		"kbit/s":                          c.Audio.RateBPS == 96_000,
-		"milliseconds":                    c.Stream.KeyFrameInterval == 5*time.Second,
-		"local address":                   c.Push.LocalAddr.String() == "127.0.0.1",
-		"what is not named is untouched":  c.Listen.HTTPS == 8444,
+		"the last of two lines counts":   c.Listen.HTTP == 9003,
+		"the environment beats the file": c.Listen.WS == 9102,
+		"--set beats the environment":    c.Listen.RTMP == 9203,
+		"empty prefix":                   c.Push.NamePrefix == "",
+		"flash version":                  c.Push.FlashVersion == "LNX 76.219.189.0",
+		"activity":                       c.Ingest.ActivityTimeout == 30*time.Second,
+		"addresses":                      len(c.Media.Addresses) == 2 && c.Media.Addresses[1].Is6(),
+		"a password for REST":            c.REST.Auth && c.Access.REST == auth.RESTClosed,
+		"nothing is expanded":            c.REST.UsersFile == "${HOME}/users",
+		"list":                           slices.Equal(c.WCS.Origins, []string{"example.com", "*.example.org"}),
+		"kbit/s":                         c.Audio.RateBPS == 96_000,
+		"milliseconds":                   c.Stream.KeyFrameInterval == 5*time.Second,
+		"local address":                  c.Push.LocalAddr.String() == "127.0.0.1",
+		"what is not named is untouched": c.Listen.HTTPS == 8444,
 	} {
 		if !ok {
 			t.Errorf("%s: not so in %+v", name, c)
@@ -274,7 +276,12 @@ func TestLoadRefuses(t *testing.T) {
 		{"time below zero", "rtmp_push_connect_timeout_ms=-1", "must be a whole number"},
 		{"a time of nothing", "rtmp_push_connect_timeout_ms=0", "must be a whole number from 1 to 86400000"},
 		{"half a certificate", "tls_cert_file=x", "set both or none"},
-		{"auth without users", "disable_rest_auth=false", "rest_users_file"},
+		{"a mode that there is not", "access=shut", "auto, closed or open"},
+		{"access that contradicts itself", "access=closed\ndisable_rest_auth=true", "remove one of them"},
+		{"strangers in a closed server", "access=closed\nanonymous=play", "anonymous"},
+		{"a word for strangers", "anonymous=publish,watch", "watch"},
+		{"a role that there is not", "tls_client_roles=CN=ops:king", "king"},
+		{"a certificate's name", "tls_client_roles=ops:admin", "CN=ops:admin"},
 		{"bit rate", "rtmp_push_audio_bitrate_kbps=1000", "whole number from 16 to 512"},
 		{"restore attempts", "rtmp_push_restore_attempts=many", "whole number"},
 		{"automatic pushes to nowhere", "rtmp_push_auto_start=true", "rtmp_push_auto_start_url"},
@@ -287,7 +294,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"no way to send digits", "dtmf=shout", "dtmf must be rfc2833, info or info_relay"},
 		{"half an account", "sip_account_login=ann", "go together"},
 		{"a password for no account", "sip_account_password_file=x", "sip_account_password_file"},
-		{"calls of everybody", "sip_account_login=ann\nsip_account_domain=example.com", "sip_open_rest=true"},
+		{"calls of everybody", "disable_rest_auth=true\nsip_account_login=ann\nsip_account_domain=example.com", "sip_open_rest=true"},
 		{"pages that call at nobody's cost", "sip_click_to_call_callee=bob", "needs sip_account_login"},
 		{"one stream for all calls", "sip_incoming_stream=door", "{user} or {caller}"},
 		{"no room for a call", "port_from=30000\nport_to=30001", "no room for a call"},

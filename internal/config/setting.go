@@ -41,23 +41,6 @@ func boolean(key string, field *bool) setting {
 	}
 }
 
-// inverse joins a key to a boolean field that means the opposite.
-func inverse(key string, field *bool) setting {
-	positive := *field
-	s := boolean(key, &positive)
-	return setting{
-		key: key,
-		set: func(value string) error {
-			if err := s.set(value); err != nil {
-				return err
-			}
-			*field = !positive
-			return nil
-		},
-		get: func() string { return strconv.FormatBool(!*field) },
-	}
-}
-
 func text(key string, field *string) setting {
 	return setting{
 		key: key,

@@ -3,10 +3,7 @@ package rest
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -46,11 +43,8 @@ func DefaultConfig() Config {
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
 	_, err := c.headers()
-	if _, bad := c.origins(); bad != nil {
+	if _, bad := c.Origins(); bad != nil {
 		err = errors.Join(err, bad)
-	}
-	if c.Auth && c.UsersFile == "" {
-		err = errors.Join(err, errors.New("rest_users_file: is needed when disable_rest_auth is false"))
 	}
 	return err
 }
@@ -58,8 +52,8 @@ func (c Config) Validate() error {
 // allowOrigin is the header that tells a browser whether a page may read an answer.
 const allowOrigin = "Access-Control-Allow-Origin"
 
-// origins returns the origins of pages on other hosts that may use the API. The operator may also give one in Headers.
-func (c Config) origins() (guard.Origins, error) {
+// Origins returns the origins of pages on other hosts that may use the API. The operator may also give one in Headers.
+func (c Config) Origins() (guard.Origins, error) {
 	h, _ := c.headers()
 	named, err := guard.ParseOrigins(strings.Join(append(h.Values(allowOrigin), c.AllowOrigin), ","))
 	if err != nil {
@@ -118,7 +112,7 @@ func (c Config) pageRules(door string, g *guard.Guard) (pageRules, error) {
 	if err != nil {
 		return pageRules{}, err
 	}
-	origins, err := c.origins()
+	origins, err := c.Origins()
 	headers.Del(allowOrigin)
 	return pageRules{door, g, origins, headers}, err
 }
@@ -143,19 +137,4 @@ func (a pageRules) check(w http.ResponseWriter, r *http.Request) error {
 		h.Set(allowOrigin, origin)
 	}
 	return nil
-}
-
-// WarnIfOpen logs a warning if everybody who reaches addr may use the API: addr is not only for this machine, and no password is
-// needed. It is called once for each listener.
-func (c Config) WarnIfOpen(addr net.Addr, log *slog.Logger) {
-	if c.Auth || isLoopback(addr) {
-		return
-	}
-	log.Warn("the REST API is open to everybody who reaches this address: set disable_rest_auth=false and rest_users_file",
-		"addr", addr.String())
-}
-
-func isLoopback(addr net.Addr) bool {
-	ap, err := netip.ParseAddrPort(addr.String())
-	return err == nil && ap.Addr().Unmap().IsLoopback()
 }

@@ -101,7 +101,11 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	if parts.Access == nil {
-		parts.Access = auth.New(auth.DefaultConfig(), auth.Parts{Guard: parts.Guard, Pages: pages.origins, Refusals: parts.Refusals, Shares: parts.Shares}, log)
+		who := auth.DefaultConfig()
+		if cfg.Auth {
+			who.REST = auth.RESTClosed
+		}
+		parts.Access = auth.New(who, auth.Parts{Guard: parts.Guard, Pages: pages.origins, Refusals: parts.Refusals, Shares: parts.Shares}, log)
 	}
 	s := &Server{
 		parts: parts, access: parts.Access, log: log, pages: pages, nodeID: cfg.NodeID, mux: http.NewServeMux(),
@@ -111,7 +115,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if pages.origins.Any() {
 		log.Warn("pages of every host may use the REST API through their visitors' browsers: name those that may in rest_access_control_allow_origin")
 	}
-	if cfg.Auth {
+	if cfg.UsersFile != "" {
 		s.users, s.file = newUsers(parts.Shares), cfg.UsersFile
 		if err := s.Reload(); err != nil {
 			return nil, err

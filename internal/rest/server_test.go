@@ -345,12 +345,12 @@ func TestConfig(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Errorf("the defaults are not valid: %v", err)
 	}
-	bad := Config{AllowOrigin: "studio.example", Headers: "X-Good: 1;no colon;bad name: 2", Auth: true}
+	bad := Config{AllowOrigin: "studio.example", Headers: "X-Good: 1;no colon;bad name: 2"}
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("a bad config is valid")
 	}
-	for _, want := range []string{"rest_access_control_allow_origin:", `"no colon"`, `"bad name: 2"`, "rest_users_file:"} {
+	for _, want := range []string{"rest_access_control_allow_origin:", `"no colon"`, `"bad name: 2"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("faults = %q, want %q among them", err, want)
 		}
@@ -362,33 +362,6 @@ func TestConfig(t *testing.T) {
 	}
 	if _, err := New(Config{Auth: true, UsersFile: "none"}, Parts{}, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a file of users: %v, want %v", err, os.ErrNotExist)
-	}
-}
-
-func TestWarnIfOpen(t *testing.T) {
-	tests := []struct {
-		addr string
-		auth bool
-		want bool
-	}{
-		{"127.0.0.1:8081", false, false},
-		{"[::1]:8081", false, false},
-		{"[::]:8081", false, true},
-		{"0.0.0.0:8081", false, true},
-		{"192.0.2.1:8081", false, true},
-		{"0.0.0.0:8081", true, false},
-	}
-	for _, tt := range tests {
-		addr, err := net.ResolveTCPAddr("tcp", tt.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		cfg := Config{Auth: tt.auth}
-		cfg.WarnIfOpen(addr, slog.New(slog.NewTextHandler(&out, nil)))
-		if got := strings.Contains(out.String(), "level=WARN"); got != tt.want {
-			t.Errorf("listening on %s with auth %v: log = %q, want a warning: %v", tt.addr, tt.auth, &out, tt.want)
-		}
 	}
 }
 

@@ -55,6 +55,8 @@ type Authenticator struct {
 	cfg   Config
 	parts Parts
 	log   *slog.Logger
+
+	names names
 }
 
 // New makes an Authenticator for a valid configuration.
@@ -62,7 +64,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Authenticator {
 	if parts.Leases == nil {
 		parts.Leases = access.NewLeases()
 	}
-	return &Authenticator{cfg, parts, log}
+	return &Authenticator{cfg: cfg, parts: parts, log: log}
 }
 
 // Mode returns the mode of access.
@@ -73,6 +75,9 @@ func (a *Authenticator) Credential(door string, r *http.Request) access.Credenti
 	c := access.Credential{
 		Door: door, Peer: a.parts.Shares.Client(r), Origin: r.Header.Get("Origin"),
 		Local: guard.IsLocal(r) && a.parts.Guard.IsTrusted(r, a.parts.Pages),
+	}
+	if c.Local {
+		a.watch(r)
 	}
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		c.Token = strings.TrimSpace(token)
@@ -228,7 +233,7 @@ func (a *Authenticator) refusal(p *access.Principal, c access.Credential, err er
 		return nil
 	}
 	a.parts.Refusals.Note(c.Door, guard.WhyAccess, "peer", c.Peer.String(), "principal", p.String())
-	if p == nil || p.Kind == access.Anonymous && len(p.Grants) == 0 {
+	if p == nil || p.Kind == access.Anonymous { // a credential may help
 		return access.ErrNone
 	}
 	return err
