@@ -21,7 +21,6 @@ func (c *Config) whoSettings() []setting {
 // deriveAccess fills in what access has in common with other parts.
 func (c *Config) deriveAccess() {
 	c.REST.Auth = c.Access.REST == auth.RESTClosed
-	c.Access.WHIPToken, c.Access.WHEPToken = c.WHIP.Token, c.WHIP.PlayToken
 }
 
 // actions is a list of actions, with commas between them. Validate says which actions there are.
