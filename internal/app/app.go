@@ -19,6 +19,7 @@ import (
 	"transponder/internal/access/auth"
 	"transponder/internal/certificate"
 	"transponder/internal/config"
+	"transponder/internal/destination"
 	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/panics"
@@ -63,11 +64,13 @@ type App struct {
 	sounds   *soundfile.Library
 	video    *picture.Transcoder
 	pushes   *transponder.Registry
-	hooks    *transponder.Hooks // nil: the settings name no hook
-	sdk      *wcs.Server
-	whip     *whip.Server
-	calls    *sip.Calls
-	server   *rtmpserver.Server // nil: the RTMP port is not open
+
+	destinations *destination.Store
+	hooks        *transponder.Hooks // nil: the settings name no hook
+	sdk          *wcs.Server
+	whip         *whip.Server
+	calls        *sip.Calls
+	server       *rtmpserver.Server // nil: the RTMP port is not open
 
 	http, https, ws, wss net.Listener // nil: not open
 	certificates         *certificate.Keeper
@@ -109,9 +112,10 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if a.video, err = picture.New(cfg.Video, log); err != nil {
 		return nil, err
 	}
+	a.destinations = destination.New(a.state, a.state.Sealer())
 	a.pushes = transponder.NewRegistry(cfg.Push, transponder.Parts{
 		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
-		OnEnd: a.pushEnded,
+		Destinations: a.destinations, OnEnd: a.pushEnded,
 	}, log)
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)

@@ -10,6 +10,7 @@ import (
 	"transponder/internal/sip"
 	"transponder/internal/sip/dialog"
 	"transponder/internal/transcode/soundfile"
+	"transponder/internal/transponder"
 )
 
 // Calls makes, finds and ends SIP calls. sip.Calls is one. Methods that name a call return sip.ErrNoCall if there is none with that id.
@@ -71,7 +72,7 @@ func (s *Server) startCall(ctx context.Context, f *fields) (any, error) {
 	if err := s.mayCall(ctx, req); err != nil {
 		return nil, err
 	}
-	req.Owner = principalOf(ctx).Identity()
+	req.Owner, req.By = principalOf(ctx).Identity(), principalOf(ctx)
 	return nil, s.parts.Calls.Start(ctx, req)
 }
 
@@ -87,7 +88,7 @@ func (s *Server) mayCall(ctx context.Context, req sip.Request) error {
 	if req.RTMPURL == "" {
 		return nil
 	}
-	return s.authorize(ctx, access.Push, access.Object{Stream: name, URL: req.RTMPURL})
+	return s.authorize(ctx, access.Push, transponder.PushObject(name, req.RTMPURL))
 }
 
 // ownCall decides whether the sender of the request may change a call: he has started it, or may control it. A call that he may not read is

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/sip"
@@ -259,7 +260,7 @@ func TestStartCall(t *testing.T) {
 			if len(r.body) > 0 {
 				t.Errorf("body = %q, want none", r.body)
 			}
-			tt.want.CallID, tt.want.Callee = "call-1", "1001"
+			tt.want.CallID, tt.want.Callee, tt.want.By = "call-1", "1001", access.Whole(access.Local)
 			if len(calls.requests) != 1 || !reflect.DeepEqual(calls.requests[0], tt.want) {
 				t.Errorf("requests = %#v, want %#v", calls.requests, tt.want)
 			}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -115,10 +116,19 @@ func (s *Server) startPush(ctx context.Context, f *fields) (any, error) {
 	if req.Options, err = parseOptions(options); err != nil {
 		return nil, err
 	}
+	req.By = principalOf(ctx)
+	object := transponder.PushObject(req.StreamName, req.URL)
+	if object.Destination != "" {
+		note(ctx, func(l *audit.Line) { l.Target = req.URL })
+	}
+	if err := s.authorize(ctx, access.Push, object); err != nil {
+		return nil, err
+	}
 	info, err := s.parts.Pushes.Start(ctx, req)
 	if err != nil {
 		return nil, err
 	}
+	note(ctx, func(l *audit.Line) { l.Object, l.Target = info.ID, cmp.Or(l.Target, info.Target) })
 	return newPushBody(info), nil
 }
 
@@ -166,7 +176,7 @@ func (s *Server) changePush(ctx context.Context, id string) error {
 	}
 	p := found[0]
 	note(ctx, func(l *audit.Line) { l.Object, l.Target = id, p.Target })
-	err := s.authorize(ctx, access.Push, access.Object{Stream: p.SourceName})
+	err := s.authorize(ctx, access.Push, access.Object{Stream: p.SourceName, Owner: p.Owner})
 	if err != nil && s.viewer(ctx).push(p) == nil {
 		return errNoPush
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/access/auth"
 	"transponder/internal/load"
 	"transponder/internal/media"
@@ -184,7 +185,7 @@ func TestStartPush(t *testing.T) {
 				r.Header.Set("Content-Type", "text/plain") // not JSON, says the contract's checker
 			}
 			send(t, srv, r).wantStatus(t, http.StatusOK)
-			tt.want.StreamName, tt.want.URL = name, url
+			tt.want.StreamName, tt.want.URL, tt.want.By = name, url, access.Whole(access.Local)
 			if got := pushes.last(t); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("request = %+v, want %+v", got, tt.want)
 			}

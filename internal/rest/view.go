@@ -34,8 +34,11 @@ func (v viewer) push(p transponder.Info) *pushBody {
 		p = p.ForStrangers()
 	}
 	b := newPushBody(p)
-	if !v.admin {
-		b.RTMPURL = p.Target
+	own := p.Owner != "" && p.Owner == v.principal.Identity()
+	if !v.admin && !own {
+		if p.Destination == "" {
+			b.RTMPURL = p.Target
+		}
 		if p.SecretName {
 			b.StreamName = masked
 		}

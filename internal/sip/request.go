@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"transponder/internal/access"
 	"transponder/internal/sip/dialog"
 )
 
@@ -87,6 +88,8 @@ type Request struct {
 	AppKey string
 	Custom json.RawMessage // kept, and shown again by Info
 	Owner  string          // access.Principal.Identity of the client; "": nothing tells him from others
+
+	By *access.Principal // the client, for the push of RTMPURL; nil: the server itself
 }
 
 // Filter picks calls. An empty field picks all.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"transponder/internal/destination"
 	"transponder/internal/stream"
 )
 
@@ -31,11 +32,14 @@ type sourceSet map[*stream.Source]bool
 // starter starts and finds pushes: a Registry.
 type starter interface {
 	Start(ctx context.Context, req Request) (Info, error)
-	Find(f Filter) []Info
+	published() []string
 }
 
 // ValidateAutoStart fails if no stream can be pushed to that address.
 func ValidateAutoStart(url string) error {
+	if _, ok := destination.Parse(url); ok {
+		return nil
+	}
 	_, err := parseTarget(url, "stream", naming{})
 	return err
 }
@@ -43,7 +47,8 @@ func ValidateAutoStart(url string) error {
 // NewAutoStart makes an AutoStart that pushes to url.
 func NewAutoStart(url string, hub *stream.Hub, pushes *Registry, log *slog.Logger) *AutoStart {
 	a := &AutoStart{url: url, hub: hub, pushes: pushes, log: log}
-	if _, err := parseTarget(url, "stream", naming{FullURL: true, Parameters: true}); err != nil {
+	_, named := destination.Parse(url)
+	if _, err := parseTarget(url, "stream", naming{FullURL: true, Parameters: true}); err != nil && !named {
 		a.full = new(bool) // each stream is published under its own name if the address has none, whatever the settings say
 	}
 	return a
@@ -107,8 +112,8 @@ func (a *AutoStart) ours(s *stream.Source) bool {
 	if s.Info().Provider != "RTMP" {
 		return false
 	}
-	for _, push := range a.pushes.Find(Filter{}) {
-		name, _, _ := strings.Cut(push.StreamName, "?") // as RTMP servers read it
+	for _, published := range a.pushes.published() {
+		name, _, _ := strings.Cut(published, "?") // as RTMP servers read it
 		if strings.Trim(name, "/") == s.Info().Name {
 			return true
 		}

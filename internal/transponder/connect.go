@@ -49,7 +49,7 @@ func (d *dialer) connect(ctx context.Context, target pushTarget, addrs []netip.A
 		if hops == maxHops {
 			return connection{}, errHops
 		}
-		if target, err = redirected(target, asked.TCURL); err != nil {
+		if target, err = redirected(target, c.addr, asked.TCURL); err != nil {
 			return connection{}, err
 		}
 		d.log.Info("server sends the push on", "to", target)
@@ -153,8 +153,9 @@ func causeOr(ctx context.Context, err error) error {
 
 // redirected returns the target to which a server redirects us: the same stream name at another address. The address may be missing or
 // relative (Enhanced RTMP v2, NetConnection.Connect.ReconnectRequest). An address without an application keeps the application of the old
-// one. A redirect from TLS to a connection without TLS is an error.
-func redirected(from pushTarget, tcURL string) (pushTarget, error) {
+// one. A redirect from TLS to a connection without TLS is an error. A server that is not in a private network itself does not send us into
+// one.
+func redirected(from pushTarget, peer netip.AddrPort, tcURL string) (pushTarget, error) {
 	if tcURL == "" {
 		return from, nil
 	}
@@ -174,6 +175,10 @@ func redirected(from pushTarget, tcURL string) (pushTarget, error) {
 	}
 	if target.User == "" {
 		target.User, target.Password = from.User, from.Password
+	}
+	target.Destination, target.SecretName, target.Policy = from.Destination, from.SecretName, from.Policy
+	if !isInside(peer.Addr()) {
+		target.Policy = target.Policy.public("a server outside sent the push there")
 	}
 	return target, nil
 }

@@ -50,7 +50,7 @@ func (c Config) locate(ctx context.Context, t pushTarget) ([]netip.Addr, error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.Targets.allowed(t.Host, port, addrs)
+	return t.Policy.allowed(t.Host, port, addrs)
 }
 
 func (t pushTarget) port() (uint16, error) {

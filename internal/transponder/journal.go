@@ -15,16 +15,19 @@ type Event struct {
 	Number     uint64 // counts the events of all pushes in this run, from 1
 	Sequence   uint64 // counts the events of this push, from 1 without a gap
 	ID         string // of the push
+	Owner      string // Identity of who has started it
 	At         time.Time
 	SourceName string
 	Target     string // the URL without secrets
-	From, To   State
-	Reason     Reason
-	Detail     string
-	Attempt    int
-	NextRetry  time.Time // zero unless the push waits for its next attempt
-	BytesAcked int64
-	Hidden     bool // Reason and Detail tell about a private network: see ForStrangers
+	// The name of the destination, if the URL of the request is destination://NAME.
+	Destination string
+	From, To    State
+	Reason      Reason
+	Detail      string
+	Attempt     int
+	NextRetry   time.Time // zero unless the push waits for its next attempt
+	BytesAcked  int64
+	Hidden      bool // Reason and Detail tell about a private network: see ForStrangers
 }
 
 // eventBody is an event in JSON, the same for REST and for web hooks.
@@ -36,6 +39,7 @@ type eventBody struct {
 	At          string `json:"at"`
 	SourceName  string `json:"sourceStreamName"`
 	Target      string `json:"target"`
+	Destination string `json:"destination,omitempty"`
 	From        string `json:"from"`
 	To          string `json:"to"`
 	Reason      Reason `json:"reason"`
@@ -53,7 +57,7 @@ const eventTime = "2006-01-02T15:04:05.000Z07:00"
 func (e Event) MarshalJSON() ([]byte, error) {
 	b := eventBody{
 		Run: e.Run, Number: e.Number, Sequence: e.Sequence, ID: e.ID, At: e.At.UTC().Format(eventTime),
-		SourceName: e.SourceName, Target: e.Target, From: e.From.String(), To: e.To.String(),
+		SourceName: e.SourceName, Target: e.Target, Destination: e.Destination, From: e.From.String(), To: e.To.String(),
 		Reason: e.Reason, Class: e.Reason.Class(), Detail: e.Detail, Attempt: e.Attempt, BytesAcked: e.BytesAcked,
 	}
 	if !e.NextRetry.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 type link struct {
 	push   *push
 	target pushTarget
+	peer   netip.AddrPort // where target has led
 	conn   net.Conn
 	client *rtmp.Client
 	mux    *flv.Muxer
@@ -47,7 +49,7 @@ type link struct {
 
 // newLink makes a link of a connection on which the server has answered NetStream.Publish.Start.
 func newLink(p *push, c connection) *link {
-	l := &link{push: p, target: c.target, conn: c.conn, client: c.client, out: c.out}
+	l := &link{push: p, target: c.target, peer: c.addr, conn: c.conn, client: c.client, out: c.out}
 	l.mux = l.muxer()
 	return l
 }
@@ -128,7 +130,7 @@ func (l *link) serve(ctx context.Context) error {
 		if !errors.As(err, &asked) {
 			return liveError(err)
 		}
-		target, err := redirected(l.target, asked.TCURL)
+		target, err := redirected(l.target, l.peer, asked.TCURL)
 		switch {
 		case err != nil:
 			l.push.log.Warn("peer asks for a reconnect that cannot be", "err", err)

@@ -44,7 +44,7 @@ func TestRedirected(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			to, err := redirected(from, tt.tcURL)
+			to, err := redirected(from, netip.AddrPort{}, tt.tcURL)
 			got := ""
 			if err == nil {
 				got = strings.ReplaceAll(to.key(), "\x00", " ")

@@ -67,11 +67,14 @@ func (p *push) Info() Info {
 	status := p.machine.now()
 	sent, acked := p.bytes()
 	i := Info{
-		ID: p.id, SourceName: p.src.Info().Name, StreamName: p.target.Name, URL: p.target.URL(), Options: p.req.Options,
-		Target: p.target.String(), SecretName: p.target.SecretName,
+		ID: p.id, Owner: p.req.By.Identity(), SourceName: p.src.Info().Name, StreamName: p.target.Name, URL: p.req.URL, Options: p.req.Options,
+		Target: p.target.String(), SecretName: p.target.SecretName, Destination: p.target.Destination,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(p.attempts.Load()), Started: p.started,
 		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(),
+	}
+	if i.Destination != "" && i.SecretName {
+		i.StreamName, i.SecretName = i.SourceName, false
 	}
 	if status.State.final() {
 		i.Ended = status.Since
@@ -118,11 +121,15 @@ func (p *push) matches(f Filter) bool {
 	if f.ID != "" && f.ID != p.id {
 		return false
 	}
-	if f.StreamName != "" && f.StreamName != p.src.Info().Name && f.StreamName != p.target.Name {
+	secret := p.target.Destination != "" // what the name stands for is not to be guessed at
+	if f.StreamName != "" && f.StreamName != p.src.Info().Name && (f.StreamName != p.target.Name || secret && p.target.SecretName) {
 		return false
 	}
-	if f.URL == "" || f.URL == p.target.URL() {
+	if f.URL == "" || f.URL == p.req.URL {
 		return true
+	}
+	if secret {
+		return false
 	}
 	other, err := parseTarget(f.URL, "", naming{})
 	own, _ := parseTarget(p.target.URL(), "", naming{})

@@ -49,8 +49,8 @@ func (p *push) tell(before State, s pushStatus) {
 		p.known.Store(true)
 	}
 	p.journal.add(Event{
-		Hidden: p.hidden(),
-		ID:     p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.target.String(),
+		Hidden: p.hidden(), Owner: p.req.By.Identity(), Destination: p.target.Destination,
+		ID: p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.target.String(),
 		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(p.attempts.Load()),
 		NextRetry: s.NextTry, BytesAcked: acked,
 	})

@@ -34,7 +34,7 @@ type Stills interface {
 	Card(text string, width, height int) (media.Frame, error)
 }
 
-// Parts are the parts of the server that pushes work with. Only Gate and OnEnd may be nil.
+// Parts are the parts of the server that pushes work with. Gate, Destinations and OnEnd may be nil.
 type Parts struct {
 	Hub    *stream.Hub
 	Audio  AudioRenditions
@@ -42,6 +42,8 @@ type Parts struct {
 	Sounds Sounds
 	Stills Stills
 	Gate   *load.Gate // decides whether the machine has room for another push; nil: it always has
+
+	Destinations Destinations // nil: there are none
 
 	// OnEnd is called with each push that is over, ended or failed. It must not block. nil: nobody is told.
 	OnEnd func(Info)
@@ -148,6 +150,17 @@ func (r *Registry) Find(f Filter) []Info {
 		}
 	}
 	return found
+}
+
+// published returns the names under which the pushes publish. They may be secrets.
+func (r *Registry) published() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var names []string
+	for _, e := range r.pushes {
+		names = append(names, e.target.Name)
+	}
+	return names
 }
 
 // Terminate ends a push and returns when it cannot be found any more. Queued frames get a moment to be sent.

@@ -22,11 +22,7 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
 	}
-	how := naming{Prefix: r.cfg.NamePrefix, Name: req.TargetName, FullURL: r.cfg.FullURL, Parameters: true}
-	if req.FullURL != nil {
-		how.FullURL, how.Parameters = *req.FullURL, false
-	}
-	target, err := parseTarget(req.URL, req.StreamName, how)
+	req, target, err := r.resolve(ctx, req)
 	if err != nil {
 		return Info{}, err
 	}

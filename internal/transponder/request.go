@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/flv"
 	"transponder/internal/media"
 )
@@ -34,9 +35,12 @@ func (e *RequestError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.
 
 // Request asks for a push.
 type Request struct {
+	// By asks for the push. It decides whether the push may go to private networks, and becomes Info.Owner. nil: the server itself.
+	By *access.Principal
+
 	StreamName   string
 	TargetName   string // to publish under, with the prefix of the settings before it if it has none; empty: StreamName. A full URL names its own
-	URL          string
+	URL          string // an address, or destination://NAME
 	FullURL      *bool  // the last part of the URL is the name to publish under; nil: as in the settings
 	FlashVersion string // empty: as in the settings
 
@@ -158,13 +162,15 @@ func (s State) String() string {
 
 // Info describes a push at one moment.
 type Info struct {
-	ID         string // media session id: 26 characters of 0-9a-v
-	SourceName string
-	StreamName string // as published at the destination
-	URL        string // as in the request, with its secrets: only for callers who know them
-	Target     string // the URL without secrets
-	SecretName bool   // StreamName comes from the URL and may be a stream key
-	Options    Options
+	ID          string // media session id: 26 characters of 0-9a-v
+	Owner       string // Identity of Request.By
+	SourceName  string
+	StreamName  string // as published at the destination; the name of the source if the name at the destination is a secret of Destination
+	URL         string // as in the request, with its secrets: only for callers who know them
+	Destination string // the name of the destination, if the URL is destination://NAME
+	Target      string // the URL without secrets; with a destination, the URL that the name stands for
+	SecretName  bool   // StreamName comes from the URL and may be a stream key
+	Options     Options
 
 	Width, Height       int // of the pictures that are sent; 0 while unknown
 	Muted, SoundEnabled bool

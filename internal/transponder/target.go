@@ -37,6 +37,10 @@ type pushTarget struct {
 
 	SecretName bool // the name comes from the URL, as the stream key of a platform does
 
+	Destination string // the destination whose address this is; "": the address stood in the request
+	// Policy decides which addresses of the host may be dialled.
+	Policy TargetPolicy
+
 	raw string
 }
 
@@ -212,16 +216,34 @@ func (t *pushTarget) setHost(authority string) error {
 // URL returns the address as it was given, secrets included.
 func (t pushTarget) URL() string { return t.raw }
 
-// key is equal for all spellings of one address and name.
-func (t pushTarget) key() string {
-	scheme := "rtmp"
+// normal returns the address in the form that grants name: in lower case, with the port, without user and password, with all that follows the
+// server as it was given.
+func (t pushTarget) normal() string {
+	scheme, host := t.server()
+	_, rest, _ := strings.Cut(t.raw, "://")
+	path := "/"
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		path += strings.TrimPrefix(rest[i:], "/")
+	}
+	return scheme + "://" + net.JoinHostPort(host, t.Port) + path
+}
+
+// server returns the scheme and the host, each equal for all spellings.
+func (t pushTarget) server() (scheme, host string) {
+	scheme = "rtmp"
 	if t.TLS {
 		scheme = "rtmps"
 	}
-	host := strings.TrimSuffix(strings.ToLower(t.Host), ".")
+	host = strings.TrimSuffix(strings.ToLower(t.Host), ".")
 	if a, err := netip.ParseAddr(host); err == nil {
 		host = a.Unmap().String()
 	}
+	return scheme, host
+}
+
+// key is equal for all spellings of one address and name.
+func (t pushTarget) key() string {
+	scheme, host := t.server()
 	return scheme + "://" + t.User + "@" + net.JoinHostPort(host, t.Port) + "/" + strings.TrimSuffix(t.App, "/") + "\x00" + t.Name
 }
 

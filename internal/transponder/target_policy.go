@@ -14,7 +14,7 @@ import (
 // hold: it forbids link-local addresses, addresses where clouds hand out credentials, and addresses that do not belong to a single host.
 type TargetPolicy struct {
 	allow, deny []targetRule // an empty allow allows all
-	denyPrivate bool
+	denyPrivate string       // the rule that forbids private networks; "": none does
 }
 
 // targetError means that the TargetPolicy forbids a target.
@@ -68,7 +68,10 @@ func prefixes(all ...string) []netip.Prefix {
 // A target is refused if a deny rule matches it, and if there are allow rules and none matches it. denyPrivate refuses loopback and all
 // private networks, also if such an address is written inside an IPv6 address. The error names every bad rule.
 func ParseTargetPolicy(allow, deny []string, denyPrivate bool) (TargetPolicy, error) {
-	p := TargetPolicy{denyPrivate: denyPrivate}
+	var p TargetPolicy
+	if denyPrivate {
+		p.denyPrivate = "push_deny_private"
+	}
 	var allowErr, denyErr error
 	p.allow, allowErr = parseTargetRules("push_allow", allow)
 	p.deny, denyErr = parseTargetRules("push_deny", deny)
@@ -82,6 +85,14 @@ func ParseTargetPolicy(allow, deny []string, denyPrivate bool) (TargetPolicy, er
 func (p TargetPolicy) WithAllow(key string, rules []string) (_ TargetPolicy, err error) {
 	p.allow, err = parseTargetRules(key, rules)
 	return p, err
+}
+
+// public returns the policy without private networks. why is the rule for the log.
+func (p TargetPolicy) public(why string) TargetPolicy {
+	if p.denyPrivate == "" {
+		p.denyPrivate = why
+	}
+	return p
 }
 
 func parseTargetRules(key string, rules []string) (parsed []targetRule, err error) {
@@ -190,8 +201,8 @@ func (p TargetPolicy) Check(host string, addr netip.AddrPort) error {
 		return &targetError{"the name is not ASCII"}
 	case slices.Contains(forbiddenHosts, host) || holds(forbiddenNetworks, forms):
 		return &targetError{"always forbidden"}
-	case p.denyPrivate && holds(privateNetworks, forms):
-		return &targetError{"push_deny_private"}
+	case p.denyPrivate != "" && holds(privateNetworks, forms):
+		return &targetError{p.denyPrivate}
 	}
 	if i := slices.IndexFunc(p.deny, matches); i >= 0 {
 		return &targetError{"push_deny " + p.deny[i].text}
