@@ -16,7 +16,9 @@ import (
 	"syscall"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/access/auth"
+	"transponder/internal/access/token"
 	"transponder/internal/certificate"
 	"transponder/internal/config"
 	"transponder/internal/destination"
@@ -54,6 +56,9 @@ type App struct {
 	guard    *guard.Guard
 	refusals *guard.Refusals
 	auth     *auth.Authenticator
+	leases   *access.Leases
+	quotas   *access.Quotas
+	tokens   *token.Tokens
 	hub      *stream.Hub
 	media    *udp.Port
 	lean     *lean.Receiver
@@ -98,13 +103,18 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if a.state, err = state.Open(ctx, cfg.State, log); err != nil {
 		return nil, err
 	}
+	if err := a.openTokens(ctx); err != nil {
+		return nil, err
+	}
 	a.refusals = guard.NewRefusals(log)
 	a.guard = guard.New(a.names(), a.refusals)
 	pages, err := cfg.REST.Origins()
 	if err != nil {
 		return nil, err
 	}
-	a.auth = auth.New(cfg.Access, auth.Parts{Guard: a.guard, Pages: pages, Refusals: a.refusals, Shares: cfg.Shares}, log)
+	a.auth = auth.New(cfg.Access, auth.Parts{
+		Tokens: a.tokens, Guard: a.guard, Pages: pages, Refusals: a.refusals, Shares: cfg.Shares, Leases: a.leases, Quotas: a.quotas,
+	}, log)
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream, a.gate)
 	a.audio = sound.New(cfg.Audio, log)
@@ -239,6 +249,7 @@ func (a *App) Reload() {
 		errs = append(errs, a.certificates.Reload())
 		a.guard.SetNames(a.names())
 	}
+	errs = append(errs, a.tokens.Reload())
 	if api := a.api.Load(); api != nil {
 		errs = append(errs, api.Reload())
 	}
@@ -246,7 +257,7 @@ func (a *App) Reload() {
 		a.log.Error("not everything was read again: what could not be read is as it was", "err", err)
 		return
 	}
-	a.log.Info("users and certificate read again")
+	a.log.Info("users, keys for tokens and certificate read again")
 }
 
 // portError says which setting to change if a port is in use.
@@ -298,6 +309,7 @@ func (a *App) Run(ctx context.Context) error {
 	// Each part comes after the parts that it uses.
 	parts := []part{
 		{"state", until(a.state.Close)},
+		{"tokens", a.tokens.Run},
 		{"access", a.auth.Run},
 		{"hub", a.hub.Run},
 		{"WebRTC receivers", until(a.closeMedia)},

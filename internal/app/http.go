@@ -199,6 +199,8 @@ func (a *App) figures() metrics.Parts {
 		Stuck:       a.pion.Stuck,
 		Refusals:    a.refusals.Counts,
 		State:       a.state.Stats,
+		Tokens:      a.tokens.Stats,
+		Leases:      a.leases.Len,
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"transponder/internal/access/auth"
+	"transponder/internal/access/token"
 	"transponder/internal/certificate"
 	"transponder/internal/guard"
 	"transponder/internal/hook"
@@ -77,6 +78,7 @@ type Config struct {
 	SIP    sip.Config
 	Shares guard.SharesConfig
 	Access auth.Config
+	Token  token.Config
 
 	Certificate certificate.Config
 	Backends    hook.Config // of applications
@@ -146,6 +148,7 @@ func Default() Config {
 		SIP:         sip.DefaultConfig(),
 		Shares:      guard.DefaultSharesConfig(),
 		Access:      auth.DefaultConfig(),
+		Token:       token.DefaultConfig(),
 		Certificate: certificate.DefaultConfig(),
 		State:       state.Config{Dir: "state"},
 		MaxLoad:     90,
@@ -253,6 +256,7 @@ func (c Config) Validate() error {
 		{"hooks", c.Backends.Validate()},
 		{"automatic pushes", c.Auto.validate()},
 		{"access", c.Access.Validate()},
+		{"tokens", c.Token.Validate()},
 		{"REST", c.REST.Validate()},
 		{"RTMP server", c.RTMP.Validate()},
 		{"streams", c.Stream.Validate()},
@@ -344,6 +348,7 @@ func (c *Config) settings() []setting {
 		c.whoSettings(),
 		c.accessSettings(),
 		c.hookSettings(),
+		c.tokenSettings(),
 	)
 }
 

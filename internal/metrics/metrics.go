@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"transponder/internal/access/token"
 	"transponder/internal/certificate"
 	"transponder/internal/guard"
 	"transponder/internal/hook"
@@ -49,6 +50,8 @@ type Parts struct {
 
 	Certificates func() certificate.Stats
 	State        func() state.Stats
+	Tokens       func() token.Stats
+	Leases       func() int
 }
 
 // New makes the handler for /metrics. It shows the figures of the parts, of the process and of the Go runtime.
@@ -244,6 +247,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.State != nil {
 		s.state(c.parts.State())
+	}
+	if c.parts.Tokens != nil {
+		s.tokens(c.parts.Tokens())
+	}
+	if c.parts.Leases != nil {
+		s.gauge(leases, float64(c.parts.Leases()))
 	}
 	s.transcoding(c.parts)
 }

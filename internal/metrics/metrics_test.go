@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"transponder/internal/access/token"
 	"transponder/internal/hook"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
@@ -73,7 +74,11 @@ func TestMetrics(t *testing.T) {
 		Datagrams:  func() map[string]int64 { return map[string]int64{"refused": 11} },
 		Panics:     func() map[string]int64 { return map[string]int64{"push": 12} },
 		State:      func() state.Stats { return state.Stats{Failing: true, Writes: 41, Failures: 42, Damaged: 43} },
-		Players:    func() int { return 7 },
+		Tokens: func() token.Stats {
+			return token.Stats{Accepted: 44, Refused: map[string]int64{"expired": 45}, Keys: 46, Revocations: 47, Signers: 48, Stale: true}
+		},
+		Leases:  func() int { return 49 },
+		Players: func() int { return 7 },
 		WebSockets: func() WebSocketStats {
 			return WebSocketStats{
 				Sessions: 5, Kept: 21, Publishers: 22, Players: 23, Accepted: 24, Received: 25, Sent: 26, Ignored: 27,
@@ -145,6 +150,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_hook_requests_total{app="defaultApp",method="connect",result="refused"} 91`,
 		`transponder_hook_requests_under_way{app="defaultApp"} 92`,
 		`transponder_hook_requests_waiting{app="defaultApp"} 93`,
+		"transponder_leases 49",
 		`transponder_media_datagrams_lost_total{reason="refused"} 11`,
 		`transponder_pictures_damaged_total 3`,
 		`transponder_pictures_dropped_total 4`,
@@ -265,6 +271,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_state_failing 1`,
 		`transponder_state_writes_total{outcome="failed"} 42`,
 		`transponder_state_writes_total{outcome="written"} 41`,
+		"transponder_stored_keys 46",
 		`transponder_stream_bytes_total{kind="audio",stream="cam"} 7`,
 		`transponder_stream_bytes_total{kind="video",stream="cam"} 150`,
 		`transponder_stream_clock_drift_ratio{stream="cam"} -5e-05`,
@@ -280,6 +287,11 @@ func TestMetrics(t *testing.T) {
 		`transponder_stream_sound_hold_seconds{stream="cam"} 0.12`,
 		`transponder_streams{state="live"} 1`,
 		`transponder_streams{state="pending"} 0`,
+		"transponder_token_revocations 47",
+		"transponder_token_signers 48",
+		"transponder_token_signers_stale 1",
+		"transponder_tokens_accepted_total 44",
+		`transponder_tokens_refused_total{reason="expired"} 45`,
 		`transponder_transcoder_cores 0.25`,
 		`transponder_transcoder_restarts_total 2`,
 		`transponder_websocket_call_outcomes_total{outcome="established"} 39`,
