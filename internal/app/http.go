@@ -115,7 +115,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	}
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
-		Access: a.auth, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls,
+		Access: a.auth, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
 	}, a.log)
 	if err != nil {
 		return nil, nil, err

@@ -27,7 +27,7 @@ import (
 // TestDocs makes every request of the documents of this API, in order, and compares the answers with those in the document: the status, the
 // headers, and the members of the body with their types, texts and booleans. Numbers and times may differ.
 func TestDocs(t *testing.T) {
-	for _, name := range []string{"rest.md", "sip.md"} {
+	for _, name := range []string{"rest.md", "sip.md", "tokens.md"} {
 		t.Run(name, func(t *testing.T) { checkDoc(t, name) })
 	}
 }
@@ -117,6 +117,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	sessions := &fakeSessions{connections: docConnections}
 	parts := Parts{
 		Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Calls: docCalls(), Connections: sessions, Players: sessions,
+		Tokens: docTokens{},
 	}
 	api, err := New(DefaultConfig(), parts, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"transponder/internal/access"
+	"transponder/internal/access/token"
 	"transponder/internal/load"
 	"transponder/internal/sip"
+	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
 	"transponder/internal/transcode/soundfile"
@@ -46,6 +48,8 @@ func outcome(err error) (status int, message string) {
 	var badCredential *access.BadCredential
 	var tries *access.TooMany
 	var full *access.Full
+	var badToken *token.RequestError
+	var disk *state.WriteError
 	switch {
 	case errors.As(err, &denied):
 		return http.StatusForbidden, denied.Error()
@@ -59,6 +63,14 @@ func outcome(err error) (status int, message string) {
 		return own.status, own.message
 	case errors.As(err, &bad):
 		return http.StatusBadRequest, bad.Error()
+	case errors.As(err, &badToken):
+		return http.StatusBadRequest, badToken.Error()
+	case errors.Is(err, token.ErrNoKey):
+		return http.StatusNotFound, token.ErrNoKey.Error()
+	case errors.Is(err, token.ErrTooMany):
+		return http.StatusServiceUnavailable, err.Error()
+	case errors.As(err, &disk):
+		return http.StatusInsufficientStorage, err.Error()
 	case errors.As(err, &badCall):
 		return http.StatusBadRequest, badCall.Error()
 	case errors.Is(err, stream.ErrName):

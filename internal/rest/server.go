@@ -55,6 +55,7 @@ type Parts struct {
 	Calls       Calls // nil: the settings switch SIP off
 	Connections Connections
 	Players     Players
+	Tokens      Tokens       // nil: there are no methods of tokens and keys
 	Access      Access       // nil: clients on this machine may do everything, others nothing
 	Guard       *guard.Guard // nil: a guard that knows no names of this server
 	Refusals    *guard.Refusals
@@ -159,6 +160,8 @@ func (s *Server) routes() {
 	s.method("/connection/terminate", access.Control, s.terminateConnection, http.MethodPost)
 	s.method("/connection/set_log_level", access.Control, s.setLogLevel, http.MethodPost)
 	s.callRoutes()
+	s.tokenRoutes()
+	s.keyRoutes()
 
 	s.read("/openapi_specification", access.Read, func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/yaml")

@@ -31,7 +31,7 @@ func explain(body []byte, err error) error {
 
 // complaint says what is wrong at an offset, in words for the author of the body. The message of the decoder tells what it expected.
 func complaint(decoder string, body []byte, at int) string {
-	here := token(body[at:])
+	here := shownToken(body[at:])
 	before := bytes.TrimSpace(body[:at])
 	afterComma := bytes.HasSuffix(before, []byte(","))
 	switch {
@@ -59,8 +59,8 @@ func complaint(decoder string, body []byte, at int) string {
 // maxToken is the longest text that is repeated in an error.
 const maxToken = 40
 
-// token returns the beginning of b: a short string as it is written, otherwise one character.
-func token(b []byte) string {
+// shownToken returns the beginning of b: a short string as it is written, otherwise one character.
+func shownToken(b []byte) string {
 	if end := bytes.IndexByte(b[1:], '"'); b[0] == '"' && end >= 0 && end <= maxToken {
 		return string(b[:end+2])
 	}
