@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 
+	"transponder/internal/admin"
 	"transponder/internal/app"
 	"transponder/internal/config"
 	"transponder/internal/transcode/picture/worker"
@@ -34,6 +35,8 @@ func main() {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(2)
+	case errors.Is(err, admin.ErrSilent):
+		os.Exit(1)
 	default:
 		fmt.Fprintln(os.Stderr, "transponder:", err)
 		os.Exit(1)
@@ -46,8 +49,12 @@ type pairs []string
 func (p *pairs) String() string     { return strings.Join(*p, " ") }
 func (p *pairs) Set(v string) error { *p = append(*p, v); return nil }
 
-// run is the whole program. It returns when ctx ends or the server fails.
+// run is the whole program: a command of the operator if the first argument is no flag, otherwise the server. It returns when ctx ends or the
+// server fails.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		return admin.Run(ctx, args, environ, admin.Streams{In: os.Stdin, Out: stdout, Err: stderr})
+	}
 	flags := flag.NewFlagSet("transponder", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var set pairs
@@ -57,8 +64,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	about := flags.Bool("version", false, "print the version, and exit")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, "Transponder takes live streams from browsers (WebRTC) and publishes them to RTMP servers.\n\n"+
-			"Usage: transponder [flags]\n\n")
+			"Usage: transponder [flags]\n       transponder COMMAND\n\n")
 		flags.PrintDefaults()
+		fmt.Fprint(stderr, "\nCommands, which talk to the server that runs:\n\n")
+		admin.Print(stderr)
 		fmt.Fprint(stderr, "\nSettings also come from the environment: TRANSPONDER_HTTP_PORT=8081 is http.port=8081.\n")
 	}
 	if err := flags.Parse(args); err != nil {
@@ -71,7 +80,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		_, err := fmt.Fprintln(stdout, "transponder", fullVersion())
 		return err
 	}
-	if flags.NArg() > 0 {
+	if flags.NArg() > 0 { // after a flag
 		return fmt.Errorf("unknown argument %q; see --help", flags.Arg(0))
 	}
 	cfg, warnings, err := config.Load(config.Sources{File: *file, Environ: environ, Set: set})

@@ -149,7 +149,7 @@ func (t *Tokens) Revoke(ctx context.Context, by *access.Principal, r Revocation)
 	ended := t.parts.Leases.End(t.revocations.revoked, access.ErrRevoked)
 	// In force already, whatever the disk says: the error tells that it may be forgotten when the server starts again.
 	_, err := t.buckets.revocations.Put(ctx, recordKey(r.what()), r, state.Any)
-	t.log.Info("token revoked", "what", r.what(), "sessions", ended, "by", r.By, "err", err)
+	t.log.Info("token revoked", "what", r.what(), "sessions", ended, "by", r.By)
 	if err != nil {
 		return fmt.Errorf("the revocation is in force until the server stops, but could not be stored: %w", err)
 	}

@@ -262,7 +262,7 @@ func (t *Tokens) RemoveKey(ctx context.Context, by *access.Principal, id string)
 	}
 	err := t.buckets.keys.Delete(ctx, id, state.Any)
 	ended := t.parts.Leases.End(func(p *access.Principal) bool { return p != nil && p.Kind == access.Key && p.ID == id }, access.ErrRevoked)
-	t.log.Info("key removed", "key", id, "sessions", ended, "by", by.String(), "err", err)
+	t.log.Info("key removed", "key", id, "sessions", ended, "by", by.String())
 	if err != nil {
 		return fmt.Errorf("the key is not valid until the server stops, but could not be removed from the state: %w", err)
 	}

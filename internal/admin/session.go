@@ -1,0 +1,304 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"transponder/internal/access"
+	"transponder/internal/config"
+)
+
+// requestTimeout is how long one request to the server may take.
+const requestTimeout = 30 * time.Second
+
+// maxAnswer bounds what a command reads of an answer.
+const maxAnswer = 64 << 20
+
+// session is one call of a command: its input and output, and how it talks to the server.
+type session struct {
+	in        io.Reader
+	out, errs io.Writer
+	environ   []string
+
+	// Flags that all commands have.
+	file         string
+	set          list
+	server       string
+	login        string
+	passwordFile string
+	tokenFile    string
+	json         bool
+}
+
+// list is a flag that may be given several times.
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, " ") }
+func (l *list) Set(v string) error { *l = append(*l, v); return nil }
+
+// define defines the flags that all commands have.
+func (s *session) define(f *flag.FlagSet) {
+	f.StringVar(&s.file, "config", "", "settings `FILE` of the server")
+	f.Var(&s.set, "set", "`key=value` of one setting of the server; may be repeated")
+	f.StringVar(&s.server, "server", "", "`URL` of the server, such as https://live.example.com:8444, if it is not the one on this machine that the settings describe")
+	f.StringVar(&s.login, "login", "", "`NAME` of a user, if the server asks for one; the password is asked for")
+	f.StringVar(&s.passwordFile, "password-file", "", "`FILE` with the password, - for standard input")
+	f.StringVar(&s.tokenFile, "token-file", "", "`FILE` with a token or a stored key to show instead, - for standard input")
+	f.BoolVar(&s.json, "json", false, "print the answer of the server as JSON")
+}
+
+// config returns the settings of the server.
+func (s *session) config() (config.Config, error) {
+	cfg, _, err := config.Load(config.Sources{File: s.file, Environ: s.environ, Set: s.set})
+	return cfg, err // the server itself warns of settings that it does not know
+}
+
+// AnswerError is an error that the server has answered.
+type AnswerError struct {
+	Status  int
+	Message string
+}
+
+// Error says what the server has answered, and what to do if a credential is missing.
+func (e *AnswerError) Error() string {
+	if e.Status == http.StatusUnauthorized {
+		return e.Message + " (use --login NAME, or --token-file FILE)"
+	}
+	return e.Message
+}
+
+// get asks the server. answer is a pointer to what the JSON of the answer is decoded into, nil for nothing.
+func (s *session) get(ctx context.Context, path string, answer any) error {
+	return s.call(ctx, http.MethodGet, path, nil, answer)
+}
+
+// post sends a body to the server. answer is as in get.
+func (s *session) post(ctx context.Context, path string, body, answer any) error {
+	return s.call(ctx, http.MethodPost, path, body, answer)
+}
+
+// call makes a request to a method of REST. With the flag --json it prints the answer.
+func (s *session) call(ctx context.Context, method, path string, body, answer any) error {
+	base, client, err := s.client()
+	if err != nil {
+		return err
+	}
+	var sent []byte
+	if body != nil {
+		if sent, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, base+"/rest-api"+path, bytes.NewReader(sent))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if err := s.authenticate(r); err != nil {
+		return err
+	}
+	got, err := client.Do(r)
+	if err != nil {
+		return unreachable(base, err)
+	}
+	defer got.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(got.Body, maxAnswer))
+	if err != nil {
+		return unreachable(base, err)
+	}
+	if got.StatusCode >= 300 {
+		return answerError(got, text)
+	}
+	if s.json {
+		_, err := fmt.Fprintln(s.out, strings.TrimSpace(string(text)))
+		return err
+	}
+	if answer == nil || len(text) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("%s has answered something else than a Transponder does: %w", base, err)
+	}
+	return nil
+}
+
+func answerError(got *http.Response, text []byte) error {
+	var body struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(text, &body) != nil || body.Message == "" {
+		body.Message = "the server has answered " + got.Status
+	}
+	return &AnswerError{got.StatusCode, body.Message}
+}
+
+// unreachable says what to do if there is no server.
+func unreachable(base string, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("no server at %s: %w (start it, or name it by --config FILE or --server URL)", base, err)
+}
+
+// client returns the address of the server, and a client for it.
+func (s *session) client() (base string, _ *http.Client, err error) {
+	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return errors.New("it redirects: name the last address by --server")
+	}}
+	if s.server != "" {
+		u, err := url.Parse(s.server)
+		switch {
+		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+			return "", nil, usageError("--server must look like https://live.example.com:8444")
+		case u.Scheme == "http" && !isLoopback(u.Hostname()) && (s.login != "" || s.tokenFile != ""):
+			return "", nil, usageError("a password or a token goes to another machine over https:// only")
+		}
+		return u.Scheme + "://" + u.Host, client, nil
+	}
+	cfg, err := s.config()
+	if err != nil {
+		return "", nil, err
+	}
+	switch l := cfg.Listen; {
+	case l.HTTP > 0:
+		return fmt.Sprintf("http://127.0.0.1:%d", l.HTTP), client, nil
+	case l.HTTP < 0 && l.HTTPS > 0:
+		// The certificate is for other names than this one. On this machine that is as safe as HTTP.
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		return fmt.Sprintf("https://127.0.0.1:%d", l.HTTPS), client, nil
+	}
+	return "", nil, errors.New("the settings do not say on which port the server is: name it by --server URL")
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// authenticate adds what the flags say the operator shows.
+func (s *session) authenticate(r *http.Request) error {
+	switch {
+	case s.tokenFile != "":
+		text, err := s.secretFile("--token-file", s.tokenFile)
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Authorization", "Bearer "+string(text))
+	case s.login != "":
+		password, err := s.ownPassword()
+		if err != nil {
+			return err
+		}
+		r.SetBasicAuth(s.login, string(password))
+	}
+	return nil
+}
+
+// ownPassword returns the password of the user that --login names.
+func (s *session) ownPassword() (access.Secret, error) {
+	if s.passwordFile != "" {
+		return s.secretFile("--password-file", s.passwordFile)
+	}
+	return s.password("password of " + s.login + ": ")
+}
+
+// secretFile returns the first line of a file.
+func (s *session) secretFile(name, path string) (access.Secret, error) {
+	if path == "-" {
+		return s.line()
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return access.Secret(strings.TrimSuffix(line, "\r")), nil
+}
+
+// line reads a line of standard input, byte by byte: what follows is for somebody else.
+func (s *session) line() (access.Secret, error) {
+	var line []byte
+	for b := make([]byte, 1); len(line) < 64<<10; {
+		n, err := s.in.Read(b)
+		if n > 0 && b[0] == '\n' {
+			break
+		}
+		line = append(line, b[:n]...)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return access.Secret(strings.TrimSuffix(string(line), "\r")), nil
+}
+
+// password asks for a secret. A terminal does not show it; without a terminal it is a line of standard input.
+func (s *session) password(prompt string) (access.Secret, error) {
+	f, ok := s.in.(*os.File)
+	if !ok {
+		return s.line()
+	}
+	restore, err := hideInput(f)
+	if err != nil { // no terminal
+		return s.line()
+	}
+	defer restore()
+	fmt.Fprint(s.errs, prompt)
+	text, err := s.line()
+	fmt.Fprintln(s.errs)
+	return text, err
+}
+
+// table prints rows under a header.
+func (s *session) table(header []string, rows [][]string) error {
+	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, row := range rows {
+		for i := range row {
+			row[i] = printable(row[i])
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// printable returns a text without characters that would move the cursor, or hide others: names come from strangers.
+func printable(text string) string {
+	quoted := fmt.Sprintf("%+q", text)
+	if quoted[1:len(quoted)-1] == text {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return '�'
+		}
+		return r
+	}, text)
+}
+
+// moment returns a time in milliseconds since 1970 for people, "-" for none.
+func moment(ms int64) string {
+	if ms == 0 {
+		return "-"
+	}
+	return time.UnixMilli(ms).Local().Format("2006-01-02 15:04")
+}
