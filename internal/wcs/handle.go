@@ -150,7 +150,7 @@ func (s *session) handleStop(ref streamRef) {
 		return
 	}
 	if p := s.streams.player(string(ref.MediaSessionID)); p != nil {
-		s.hook.Tell(hook.StopStream, p.forHook(playing, ""), nil)
+		p.tellEnd()
 		p.stop(errStopped)
 	}
 }
@@ -260,7 +260,7 @@ func (s *session) handleUnpublish(ref streamRef) {
 		return
 	}
 	if p := s.streams.publisher(string(ref.MediaSessionID)); p != nil {
-		s.hook.Tell(hook.UnPublishStream, p.forHook(publishing, ""), nil)
+		p.tellEnd()
 		p.stop(errStopped)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"transponder/internal/access"
 	"transponder/internal/access/auth"
 	"transponder/internal/hook"
+	"transponder/internal/rtc"
 	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
@@ -224,7 +225,8 @@ func TestHooksOfShow(t *testing.T) {
 	c.ingest.publication("id1").src.SetLive()
 	cam.wantStatus("id1", "PUBLISHING", "")
 	viewer.playLive(c.world, "p1", "show")
-	back.want("connect", "ConnectionStatusEvent ESTABLISHED", "publishStream show PENDING", "StreamStatusEvent show PUBLISHING", "playStream show PENDING", "StreamStatusEvent show PLAYING")
+	back.want("connect", "ConnectionStatusEvent ESTABLISHED", "publishStream show PENDING", "StreamStatusEvent show PUBLISHING")
+	back.want("playStream show PENDING", "StreamStatusEvent show PLAYING")
 	body = back.body("publishStream")
 	for name, want := range map[string]any{
 		"mediaSessionId": "id1", "name": "show", "published": true, "hasVideo": true, "status": "PENDING", "sdp": "v=0\r\noffer", "record": false,
@@ -252,6 +254,32 @@ func TestHooksOfShow(t *testing.T) {
 	})
 	if n := back.count("ConnectionStatusEvent ESTABLISHED"); n != 2 {
 		t.Errorf("%d ESTABLISHED, want one for each DISCONNECTED", n)
+	}
+}
+
+// The SDK closes the media and sends unPublishStream at the same time. Whichever is first, the backend hears once that the page has ended the
+// stream, before the status.
+func TestBackendHearsEndOnce(t *testing.T) {
+	c, back := newHookedWorld(t, testConfig(), nil)
+	b := dialFrom(t, c.from(t, somewhere), "")
+	b.greet("")
+	b.publishLive(c.world, "id1", "show")
+	b.play("p1", "show")
+	b.want("setRemoteSDP", "inboundVideoRate")
+	playback := <-c.egress.made
+	close(playback.connected)
+	b.want("notifyStreamStatusEvent", "inboundVideoRate")
+	playback.die <- rtc.ErrClientClosed
+	b.want("notifyStreamStatusEvent", "inboundVideoRate", "outboundVideoRate")
+	b.raw(`{"message":"stopStream","data":[{"mediaSessionId":"p1","name":"show"}]}`)
+	c.ingest.publication("id1").die <- rtc.ErrClientClosed
+	b.want("notifyStreamStatusEvent", "inboundVideoRate")
+	b.raw(`{"message":"unPublishStream","data":[{"mediaSessionId":"id1","name":"show"}]}`)
+	back.want("stopStream show PLAYING", "StreamStatusEvent show STOPPED Stopped by user", "unPublishStream show PUBLISHING", "StreamStatusEvent show UNPUBLISHED Stopped by user")
+	_ = b.conn.Close(1000, "")
+	back.want("ConnectionStatusEvent DISCONNECTED")
+	if back.count("stopStream show PLAYING") != 1 || back.count("unPublishStream show PUBLISHING") != 1 {
+		t.Errorf("the backend got %q", back.got)
 	}
 }
 

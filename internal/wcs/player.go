@@ -32,7 +32,8 @@ type player struct {
 
 	release func() // gives back the place of the principal
 
-	cancel context.CancelCauseFunc
+	cancel  context.CancelCauseFunc
+	tellEnd func() // tells the backend once that the page has ended the player
 
 	rateBPS atomic.Int64 // of the video sent
 	stats   atomic.Pointer[rtc.PlayStats]
@@ -132,6 +133,7 @@ func (s *session) admitPlayer(ctx context.Context, a *asking, req mediaRequest) 
 		release:  release,
 		cancel:   cancel,
 	}
+	p.tellEnd = sync.OnceFunc(func() { s.hook.Tell(hook.StopStream, p.forHook(playing, ""), nil) })
 	if err := s.streams.addPlayer(p, &s.srv.participants, func() { p.run(life, offer) }); err != nil {
 		cancel(nil)
 		p.lease.Release()
@@ -300,6 +302,9 @@ func (p *player) finish(ctx context.Context, cause error) {
 	if status == failed && !errors.Is(cause, errDisconnected) && !errors.Is(cause, errPublisherGone) && !isRefusal(cause) {
 		p.s.srv.count.playFailed.Add(1)
 		level = slog.LevelWarn
+	}
+	if endedByPage(cause) {
+		p.tellEnd()
 	}
 	p.notifier.finish(last)
 	p.s.tellBackend(last, p.name, nil)

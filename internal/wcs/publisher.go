@@ -34,7 +34,8 @@ type publisher struct {
 
 	audioMuted, videoMuted atomic.Bool // as the page said
 
-	told chan struct{} // closed once the terminal status was sent
+	told    chan struct{} // closed once the terminal status was sent
+	tellEnd func()        // tells the backend once that the page has ended the stream
 }
 
 // startPublisher begins a stream, if the page may publish it.
@@ -103,6 +104,7 @@ func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaReques
 		cancel:   cancel,
 		told:     make(chan struct{}),
 	}
+	p.tellEnd = sync.OnceFunc(func() { s.hook.Tell(hook.UnPublishStream, p.forHook(publishing, ""), nil) })
 	s.streams.addPublisher(p)
 	s.srv.participants.addPublisher(p)
 	s.srv.count.publishers.Add(1)
@@ -309,6 +311,9 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 	if status == failed && !errors.Is(cause, errDisconnected) && !isRefusal(cause) {
 		p.s.srv.count.publishFailed.Add(1)
 		level = slog.LevelWarn
+	}
+	if endedByPage(cause) {
+		p.tellEnd()
 	}
 	p.notifier.finish(last)
 	p.s.tellBackend(last, p.name, nil)

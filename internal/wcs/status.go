@@ -51,6 +51,11 @@ func outcomeOfPlay(err error) (status, info string) {
 	return status, info
 }
 
+// endedByPage says whether the page has ended a stream itself.
+func endedByPage(err error) bool {
+	return errors.Is(err, errStopped) || errors.Is(err, rtc.ErrClientClosed)
+}
+
 // outcome returns the terminal status of a publisher that ended with err, and the info in the words of the contract, which pages
 // compare. A browser that closed the WebRTC connection was stopped by its page: the SDK closes the connection and sends
 // unPublishStream at the same time, and either may arrive first.
@@ -58,7 +63,7 @@ func outcome(err error) (status, info string) {
 	var busy *picture.BusyError
 	var refused *hook.Refused
 	switch {
-	case errors.Is(err, errStopped), errors.Is(err, rtc.ErrClientClosed):
+	case endedByPage(err):
 		return unpublished, "Stopped by user"
 	case errors.Is(err, stream.ErrTerminated):
 		return unpublished, "Stopped by rest /terminate"

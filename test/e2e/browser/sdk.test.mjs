@@ -68,6 +68,101 @@ async function running(t, mode, more) {
   return all;
 }
 
+describe("tokens", () => {
+  const jwt = (secondsLeft) => `x.${btoa(JSON.stringify({ exp: Date.now() / 1000 + secondsLeft }))}.y`;
+
+  test("a token goes beside the page's own data", async (t) => {
+    const { socket } = connect(t, { custom: { who: "me" }, token: "tpk_1" });
+    socket.accept();
+    assert.deepEqual(socket.last("connection").custom, { who: "me", token: "tpk_1" });
+    const stream = await requested(t, "play", { session: { token: "tpk_1" }, options: { token: "tpk_2", custom: { a: 1 } } });
+    assert.deepEqual(stream.socket.last("playStream").custom, { a: 1, token: "tpk_2" });
+    assert.equal("token" in stream.socket.last("playStream"), false);
+  });
+
+  test("data that is no object has no place for a token", async (t) => {
+    const { stream, live } = await (async () => {
+      const { session } = await established(t, {});
+      const stream = session.createStream({ name: "n", display: new FakeDisplay(), token: "tpk_2", custom: "text" });
+      return { stream, live: stream.play() };
+    })();
+    await assert.rejects(live, { reason: "invalid_option" });
+    assert.equal(stream.status(), "FAILED");
+    assert.throws(() => connect(t, { token: "tpk_1", custom: 7 }), { reason: "invalid_option" });
+  });
+
+  test("a function gives a token for each connection, and for a stream when the last one has expired", async (t) => {
+    const given = [];
+    const token = async () => {
+      given.push(jwt(given.length === 1 ? 2 : 600)); // the second expires soon
+      return given.at(-1);
+    };
+    const all = connect(t, { token, reconnect: quick });
+    await until(() => all.socket, "the first socket");
+    all.socket.establish();
+    await all.session.connected;
+    assert.equal(all.socket.last("connection").custom.token, given[0]);
+    const first = all.socket;
+    first.drop();
+    await until(() => all.socket !== first, "the second socket");
+    all.socket.establish();
+    await until(() => all.session.status() === "ESTABLISHED", "established again");
+    assert.equal(all.socket.last("connection").custom.token, given[1]);
+    void all.session.createStream({ name: "n", display: new FakeDisplay() }).play();
+    await until(() => all.socket.last("playStream"), "playStream");
+    assert.equal(given.length, 3);
+    assert.equal(all.socket.last("playStream").custom.token, given[2]);
+    void all.session.createStream({ name: "m", display: new FakeDisplay() }).play();
+    await until(() => all.socket.count("playStream") === 2, "the second player");
+    assert.equal(given.length, 3);
+    assert.equal(all.socket.last("playStream").custom, undefined);
+  });
+
+  test("a function that fails ends the session, and so does the page while it waits", async (t) => {
+    const failing = connect(t, { token: () => Promise.reject(new Error("nobody is logged in")) });
+    await assert.rejects(failing.session.connected, { reason: "unauthorized", info: "nobody is logged in" });
+    assert.equal(failing.session.status(), "FAILED");
+    let give;
+    const waiting = connect(t, { token: () => new Promise((resolve) => (give = resolve)) });
+    await until(() => give, "the function is called");
+    await waiting.session.disconnect();
+    give("tpk_1");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal(waiting.world.sockets.length, 0);
+  });
+
+  test("a server that refuses a page says why, and is not asked again", async (t) => {
+    for (const token of ["tpk_1", async () => "tpk_1"]) {
+      const all = connect(t, { token, reconnect: quick });
+      await until(() => all.socket, "a socket");
+      all.socket.accept();
+      all.socket.say("fail", { apiMethod: "connect", status: "FAILED", info: "Restricted access", reason: "the token has expired" });
+      all.socket.drop("the token has expired");
+      await assert.rejects(all.session.connected, { reason: "restricted", info: "the token has expired" });
+      assert.deepEqual([all.session.status(), all.session.error.reason, all.world.sockets.length], ["FAILED", "restricted", 1]);
+    }
+  });
+
+  test("a session whose token was good begins again with another one, if the page has one", async (t) => {
+    for (const [token, again] of [["tpk_1", false], [async () => "tpk_1", true]]) {
+      const all = connect(t, { token, reconnect: quick });
+      await until(() => all.socket, "a socket");
+      all.socket.establish();
+      await all.session.connected;
+      all.socket.say("fail", { apiMethod: "connect", status: "FAILED", info: "Restricted access", reason: "access_expired" });
+      all.socket.drop("access_expired");
+      await until(() => all.session.status() === (again ? "RECONNECTING" : "FAILED"), `again: ${again}`);
+    }
+  });
+
+  test("a refused stream has the server's words", async (t) => {
+    const { live, socket, stream } = await requested(t, "publish");
+    socket.say("notifyStreamStatusEvent", { mediaSessionId: stream.id(), status: "FAILED", info: "Restricted access", reason: "no grant" });
+    await assert.rejects(live, { reason: "restricted", info: "no grant" });
+    assert.equal(stream.getInfo(), "Restricted access");
+  });
+});
+
 describe("session", () => {
   test("a session from connecting to the end", async (t) => {
     const { session, socket, told } = connect(t, { custom: { who: "me" }, keepAlive: true });

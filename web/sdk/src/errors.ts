@@ -39,7 +39,7 @@ export const reasons = {
   // REST.
   unreachable: "The server cannot be reached. Check its address and the network.",
   bad_request: "The server cannot use what was asked.",
-  unauthorized: "The server wants to know who asks. Give a name and a password.",
+  unauthorized: "The server wants to know who asks. Give a token, or a name and a password.",
   not_found: "There is no such stream or push.",
   conflict: "The stream already goes to this address.",
   unsupported: "This server cannot do that.",
@@ -103,9 +103,9 @@ const byInfo: Record<string, Reason> = Object.fromEntries(
   Object.entries(byName).map(([name, reason]) => [info[name as keyof typeof info], reason]),
 );
 
-/** The error for the server's words about the end of a stream. */
-export function streamError(words: string): SdkError {
-  return new SdkError(byInfo[words] ?? "failed", words);
+/** The error for the server's words about the end of a stream. why are words that the server adds. */
+export function streamError(words: string, why = words): SdkError {
+  return new SdkError(byInfo[words] ?? "failed", why);
 }
 
 const byDomName: Record<string, Reason> = {

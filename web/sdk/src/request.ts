@@ -1,9 +1,11 @@
 import { details, type VideoConstraints } from "./media.ts";
 import type { StreamOptions } from "./stream-options.ts";
+import { withToken } from "./token.ts";
 
 /** The part of a request to publish or play that depends on the page's options. media is the stream to publish; null to play. */
-export function request(options: StreamOptions, sdp: string, media: MediaStream | null): object {
-  const { constraints, custom, cvoExtension, playHeight, playWidth, rtmpUrl, transport } = options;
+export function request(options: Omit<StreamOptions, "token"> & { token: string | undefined }, sdp: string, media: MediaStream | null): object {
+  const { constraints, cvoExtension, playHeight, playWidth, rtmpUrl, transport } = options;
+  const custom = withToken(options.custom, options.token);
   const { bitrate = 0, height, maxBitrate = 0, minBitrate = 0, quality = 0, width } = details<VideoConstraints>(constraints?.video);
   const common = { mediaProvider: "WebRTC", sdp, custom, bitrate, minBitrate, maxBitrate, constraints, transport, cvoExtension };
   return media

@@ -10,6 +10,8 @@ export interface RestOptions {
   /** The name, with `password`, for servers that ask for a login. */
   user?: string;
   password?: string;
+  /** A token (JWT) or a key, in place of name and password. */
+  token?: string;
   /** When `push.states` opens a lost connection again. */
   reconnect?: Backoff;
 }
@@ -160,13 +162,13 @@ export class RestApi {
   /** @internal */
   readonly _backoff: Backoff;
 
-  constructor({ password = "", reconnect = {}, url = globalThis.location?.origin, user }: RestOptions = {}) {
+  constructor({ password = "", reconnect = {}, token, url = globalThis.location?.origin, user }: RestOptions = {}) {
     this._backoff = reconnect;
     if (!url) {
       throw new TypeError("options.url must be provided");
     }
     this._base = `${url.replace(/\/+$/, "")}/rest-api`;
-    this._headers = user === undefined ? {} : authorization(user, password);
+    this._headers = token ? { Authorization: `Bearer ${token}` } : user === undefined ? {} : authorization(user, password);
   }
 
   /** Starts a push to an RTMP server. Resolves when the push exists; it connects after that. */

@@ -17,8 +17,13 @@ export interface SessionOptions extends Abortable {
   reconnect?: boolean | Backoff;
   /** The application on the server; "defaultApp" by default. */
   appKey?: string;
-  /** Any data for the server's application, up to 8 KiB as JSON. */
+  /** Any data for the server's application, up to 8 KiB as JSON. With `token` it must be an object. */
   custom?: unknown;
+  /**
+   * Tells the server who the page is: a token (JWT) or a key. A function is called before each connection, and before a stream if the last
+   * token has expired; it can fetch a new one. The server gets the token as `custom.token`.
+   */
+  token?: string | (() => string | Promise<string>);
   /** How long the socket may take to open, in ms; by default the browser decides. */
   timeout?: number;
   /** The interval at which the server is pinged, in ms. By default it is not: the server sends pings itself. */

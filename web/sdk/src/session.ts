@@ -9,6 +9,7 @@ import { Signalling } from "./signalling.ts";
 import { Stream } from "./stream.ts";
 import type { Link } from "./stream-life.ts";
 import type { Abortable, StreamOptions } from "./stream-options.ts";
+import { hasExpired, withToken } from "./token.ts";
 
 const sessions = new Set<Session>();
 
@@ -26,6 +27,8 @@ export class Session extends Emitter<SessionEvents> {
   private _state = newSession;
   private _signalling: Signalling | null = null;
   private _token: string | undefined; // shows the server which kept session is ours
+  private _bearer: string | undefined; // the last value of the option token
+  private _refusal: SdkError | undefined; // why the server closes the socket
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private readonly _pauses: Pauses;
   private readonly _up = deferred<this>();
@@ -38,8 +41,9 @@ export class Session extends Emitter<SessionEvents> {
   /** @internal */
   constructor(readonly _options: SessionOptions) {
     super();
-    const { authToken, lbUrl, mediaOptions, reconnect, signal } = _options;
+    const { authToken, custom, lbUrl, mediaOptions, reconnect, signal, token } = _options;
     lbUrl && notHere("lbUrl");
+    token && withToken(custom, "a"); // to see whether it has a place
     const backoff = reconnect === true ? {} : reconnect || undefined;
     this._pauses = new Pauses(backoff ?? {});
     this._token = authToken;
@@ -47,6 +51,7 @@ export class Session extends Emitter<SessionEvents> {
       backoff, mediaOptions, streams: this._streams,
       established: () => this._state.status === "ESTABLISHED",
       send: (name, data) => this._signalling?.send(name, data),
+      renewed: () => typeof _options.token === "function" && this._bearer && hasExpired(this._bearer) ? this._ask() : undefined,
     };
     this.connected = abortable(this._up, signal, () => void this.disconnect()); // at once, if the signal has aborted already
     this._step({ type: "connect" });
@@ -173,7 +178,7 @@ export class Session extends Emitter<SessionEvents> {
         }
         break;
       case "closing":
-        this._signalling?.close();
+        this._signalling ? this._signalling.close() : this._step({ type: "end", error: new SdkError("disconnected") });
         break;
       case "over":
         this._close(error!);
@@ -190,6 +195,27 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   private _open(): void {
+    const { token } = this._options;
+    this._refusal = undefined;
+    if (typeof token !== "function") {
+      this._bearer = token;
+      this._connect();
+      return;
+    }
+    const state = this._state;
+    const wanted = (): boolean => this._state === state;
+    this._ask().then(() => wanted() && this._connect()).catch((error: Error) => {
+      wanted() && this._closed(error instanceof SdkError ? error.reason : "unauthorized", error.message);
+    });
+  }
+
+  /** Asks the page for a token. */
+  private async _ask(): Promise<string> {
+    const { token } = this._options;
+    return this._bearer = await (token as () => string | Promise<string>)();
+  }
+
+  private _connect(): void {
     const { pingInterval = 0, probesInterval = 5000, receiveProbes = 6, timeout = 0, urlServer } = this._options;
     try {
       this._signalling = new Signalling(urlServer, {
@@ -209,7 +235,8 @@ export class Session extends Emitter<SessionEvents> {
     this._step({ type: "opened" });
     this._link.send("connection", {
       appKey, mediaProviders: ["WebRTC"], keepAlive: this._keepAlive || undefined, authToken: this._token, clientVersion: "2.0",
-      clientOSVersion: globalThis.navigator?.appVersion, clientBrowserVersion: globalThis.navigator?.userAgent, msePacketizationVersion: 2, custom,
+      clientOSVersion: globalThis.navigator?.appVersion, clientBrowserVersion: globalThis.navigator?.userAgent, msePacketizationVersion: 2,
+      custom: withToken(custom, this._bearer),
       ...this._sip(),
     });
   }
@@ -236,6 +263,9 @@ export class Session extends Emitter<SessionEvents> {
         this._fire("DEBUG", first);
         break;
       case "fail":
+        if (first?.apiMethod === "connect") {
+          this._refusal = new SdkError("restricted", first.reason ?? first.info);
+        }
         this._fire("WARN", first);
         break;
     }
@@ -264,11 +294,14 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   private _closed(reason: Reason, words: string): void {
-    const error = new SdkError(reason, words);
+    const refusal = this._refusal;
+    const error = refusal ?? new SdkError(reason, words);
     if (this._state.phase === "reconnecting" && reason === "disconnected") {
       this._token = undefined; // the server closed the socket instead of answering: it has not kept the session
     }
-    const waitMs = this._link.backoff && isRestorable(this._state) ? this._pauses.next() : null;
+    // The same token would be refused again. A function may have another, once a token that was good has ended.
+    const hopeless = refusal && !(typeof this._options.token === "function" && this._state.phase === "established");
+    const waitMs = this._link.backoff && !hopeless && isRestorable(this._state) ? this._pauses.next() : null;
     this._step(waitMs === null ? { type: "end", error } : { type: "retry", error, waitMs });
   }
 

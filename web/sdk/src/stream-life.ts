@@ -17,6 +17,8 @@ export interface Link {
   readonly mediaOptions: RTCConfiguration | undefined;
   readonly backoff: Backoff | undefined;
   send(name: string, data: unknown): void;
+  /** A new token in place of that of the session, if that one has expired and the page gives new ones. */
+  renewed(): Promise<string> | undefined;
   /** All streams that are not over, by their ids. */
   readonly streams: Map<string, Stream>;
 }
@@ -153,10 +155,12 @@ export class StreamLife<S extends Stream> {
         this._stream._fire(status, this._stream); // pages look for the video now
       }
       const sdp = await offered;
+      const token = this._options.token ?? await this._link.renewed();
+      const asked = request({ ...this._options, token }, sdp, media);
       if (wanted()) {
         this.step({ type: this._link.established() ? "sent" : "unsent" });
         if (isKnown(this.state)) {
-          this._link.send(media ? "publishStream" : "playStream", { ...this._description, ...request(this._options, sdp, media) });
+          this._link.send(media ? "publishStream" : "playStream", { ...this._description, ...asked });
         }
       }
     } catch (error) {

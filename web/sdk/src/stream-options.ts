@@ -16,8 +16,10 @@ export interface StreamOptions {
   rtmpUrl?: string;
   /** Camera and microphone stay open and visible when the stream ends. */
   cacheLocalResources?: boolean;
-  /** Any data for the server's application. */
+  /** Any data for the server's application. With `token` it must be an object. */
   custom?: unknown;
+  /** A token or a key for this stream only, in place of that of the session. The server gets it as `custom.token`. */
+  token?: string;
   /** The transport of sound and pictures; UDP by default. */
   transport?: "UDP" | "TCP";
   /** Codecs that must not be used: a list, or names separated by commas. */

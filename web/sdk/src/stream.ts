@@ -14,6 +14,7 @@ interface StreamInfo {
   mediaSessionId?: string;
   status?: string;
   info?: string;
+  reason?: string;
   audioState?: MuteState;
   videoState?: MuteState;
   streamerVideoWidth?: number;
@@ -355,7 +356,7 @@ export class Stream extends Emitter<StreamEvents> {
     this._videoState = info.videoState ?? this._videoState;
     this._life.info = info.info ?? this._life.info;
     if (terminal.includes(status)) {
-      this._life.toldEnd(status as StreamStatus, streamError(info.info ?? ""));
+      this._life.toldEnd(status as StreamStatus, streamError(info.info ?? "", info.reason));
     } else if (status === "PUBLISHING" || status === "PLAYING") {
       this._life.toldLive(status);
     } else if (status === "RESIZE") {
