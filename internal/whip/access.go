@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net/http"
 	"net/netip"
 
@@ -28,26 +29,42 @@ type client struct {
 	address netip.Addr
 }
 
-// client finds out who has sent a request. again means that the request belongs to a session, whose token was checked before.
+// credential returns what a request shows. again means that the request belongs to a session, whose token was checked before.
 //
 // Of what a request shows, only tokens count. Browsers send passwords, cookies and certificates by themselves, also for pages of strangers.
-func (p protocol) client(r *http.Request, again bool) (client, error) {
-	c := client{shown: p.server.parts.Access.Credential(p.name, r)}
+func (p protocol) credential(r *http.Request, again bool) client {
+	c := client{shown: p.server.parts.Access.Credential(p.name, r), token: p.token(r)}
 	c.address, _ = guard.RemoteAddress(r.RemoteAddr)
-	c.token = p.token(r)
-	c.shown.Token = c.token
+	c.shown.Token, c.shown.Again = c.token, again
 	c.shown.Name, c.shown.Password, c.shown.Session = "", "", ""
 	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
 		c.shown.Certificates = nil
 	}
-	var err error
-	if c.who, err = p.server.parts.Access.Identify(r.Context(), c.shown); err != nil {
-		return client{}, err
+	return c
+}
+
+// identify finds out who has sent a request. theirs means that the backend of an application decides about tokens that are none of ours.
+func (p protocol) identify(r *http.Request, c *client, theirs bool) (err error) {
+	if theirs && !isOurs(c.token) {
+		c.shown.Token = ""
 	}
-	if c.who.Kind == access.Local || c.who.Kind == access.Anonymous { // he has shown nothing that only he can have
-		err = p.server.parts.Guard.Media(p.name, p.setting, r)
+	c.who, err = p.server.parts.Access.Identify(r.Context(), c.shown)
+	var bad *access.BadCredential
+	if theirs && errors.As(err, &bad) {
+		c.who, err = access.Nobody(), nil
 	}
-	return c, err
+	if err != nil {
+		return err
+	}
+	if c.showsNothing() && (!theirs || c.token == "") {
+		return p.server.parts.Guard.Media(p.name, p.setting, r)
+	}
+	return nil
+}
+
+// showsNothing says whether the client has shown nothing that only he can have.
+func (c client) showsNothing() bool {
+	return c.who.Kind == access.Local || c.who.Kind == access.Anonymous
 }
 
 // token returns the token of a request.
@@ -109,8 +126,8 @@ func (p protocol) mayChange(r *http.Request, o owner) error {
 	if o.showsTokenOf(p.token(r)) {
 		return nil
 	}
-	c, err := p.client(r, true)
-	if err != nil || o.is(c) {
+	c := p.credential(r, true)
+	if err := p.identify(r, &c, false); err != nil || o.is(c) {
 		return err
 	}
 	return p.server.parts.Access.Authorize(c.who, c.shown, access.Control, access.Object{Stream: o.stream, Owner: o.who.Identity()})

@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/guard"
+	"transponder/internal/hook"
 	"transponder/internal/load"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -89,7 +90,10 @@ func status(err error) (code int, detail string) {
 	var denied *access.Denied
 	var full *access.Full
 	var page *guard.Error
+	var refused *hook.Refused
 	switch {
+	case errors.As(err, &refused):
+		return http.StatusForbidden, refused.Info
 	case errors.Is(err, access.ErrNone), errors.As(err, &bad):
 		return http.StatusUnauthorized, err.Error()
 	case errors.As(err, &denied), errors.As(err, &page):

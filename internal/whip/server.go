@@ -16,6 +16,7 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/guard"
+	"transponder/internal/hook"
 	"transponder/internal/limits"
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
@@ -97,7 +98,10 @@ type Parts struct {
 	Play    PlayFunc
 	Streams rtc.Sources
 	Access  Access
-	Guard   *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
+	Hooks   Hooks // asks the backends of applications; nil: there are none
+	// Push starts a push of a stream that the backend of an application has asked for; nil: there are no pushes.
+	Push  func(ctx context.Context, stream, url string) error
+	Guard *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
 }
 
 // errNoStream means that there is no publisher of the stream that a client wants to play.
@@ -129,6 +133,8 @@ type session struct {
 	figures  func() []any            // of the media, for the last log line of the session
 	lease    *access.Lease           // when it is over, the session ends
 	leave    func()                  // gives back the place among those that the principal may have
+	hooks    *hook.Session           // of the application
+	stream   hook.Stream             // what the backend of the application was told, with what it has changed
 	events   map[string]*eventStream // guarded by the server's mu; by id
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
@@ -209,7 +215,12 @@ func (s *Server) Close() error {
 // create answers an offer (RFC 9725, 4.2), of a publisher or a player.
 func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	s := p.server
-	c, err := p.client(r, false)
+	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
+	c := p.credential(r, false)
+	hooks, err := p.open(r, c, public)
+	if err == nil {
+		err = p.identify(r, &c, hooks.IgnoresToken())
+	}
 	if err != nil {
 		p.turnAway(w, r, err)
 		return
@@ -218,14 +229,13 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
 	path := r.URL.EscapedPath()
 	x := &session{
-		id: id, path: r.URL.Path, etag: `"` + stream.NewID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{}),
-		owner: c.owner(p.streamName(c, r)),
+		id: id, path: r.URL.Path, etag: `"` + stream.NewID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{}), hooks: hooks,
 	}
-	x.log = s.log.With("stream", x.owner.stream, "session", public, "peer", r.RemoteAddr)
-	if err := p.admit(r.Context(), x, c, offer, public); err != nil {
+	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
+	if err := p.admit(r.Context(), x, c, r.PathValue("name"), offer, public); err != nil {
+		hooks.Close(err.Error())
 		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
 		p.refuse(w, err)
 		return
@@ -242,31 +252,44 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, x.media.Answer())
 }
 
-// streamName returns the name of the stream that a request is about. A stored key may have a name of its own.
-func (p protocol) streamName(c client, r *http.Request) string {
-	if p.action == access.Publish && c.who.Stream != "" {
-		return c.who.Stream
-	}
-	return r.PathValue("name")
-}
-
-// admit decides whether the client may publish or play, and begins the media of the session. If it fails, nothing is left behind.
-func (p protocol) admit(ctx context.Context, x *session, c client, offer, id string) (err error) {
+// admit decides whether the client may publish or play, and begins the media of the session. If it fails, nothing is left behind. A stored key
+// may name the stream, and so may the backend of an application.
+func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, id string) (err error) {
 	by := p.server.parts.Access
-	if err := by.Authorize(c.who, c.shown, p.action, access.Object{Stream: x.owner.stream}); err != nil {
+	if c.who, _, err = x.hooks.Connect(ctx, c.who, c.connection()); err != nil {
+		return err
+	}
+	if p.action == access.Publish && c.who.Stream != "" {
+		name = c.who.Stream
+	}
+	if err := by.Authorize(c.who, c.shown, p.action, access.Object{Stream: name}); err != nil {
 		return err
 	}
 	if x.leave, err = by.Take(c.who, p.action); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			x.leave()
+		}
+	}()
+	if x.stream, err = x.hooks.Ask(ctx, p.method(), p.asked(name, id, offer)); err != nil {
+		return err
+	}
+	if x.stream.Name != name { // a backend gives out what its application has, and no more
+		name = x.stream.Name
+		x.log = x.log.With("real", name)
+		if err := by.Authorize(c.who, c.shown, p.action, access.Object{Stream: name}); err != nil {
+			return err
+		}
+	}
+	x.owner = c.owner(name)
 	err = p.begin(ctx, x, offer, stream.Info{
-		Name: x.owner.stream, ID: id, SessionID: id, Provider: "WHIP", Transport: "UDP",
-		Publisher: stream.Publisher{
-			Credential: c.token, Address: c.address, Identity: c.who.Identity(), Replace: c.who.MayTakeOver(x.owner.stream),
-		},
+		Name: name, ID: id, SessionID: id, AppKey: x.hooks.AppKey(), Provider: "WHIP", Transport: "UDP",
+		Publisher: stream.Publisher{Credential: c.token, Address: c.address, Identity: c.who.Identity(), Replace: c.who.MayTakeOver(name)},
 	})
 	if err != nil {
-		x.leave()
+		x.hooks.Tell(hook.StreamStatusEvent, x.described(statusFailed, err.Error()), nil)
 		return err
 	}
 	x.lease = by.Hold(c.who)
@@ -279,6 +302,7 @@ func (s *Server) publish(ctx context.Context, x *session, offer string, info str
 		return err
 	}
 	x.media = p
+	s.pushed(ctx, x, p.Source())
 	x.figures = func() []any {
 		st := p.Stats()
 		return []any{"packets", st.Packets, "lost", st.Lost, "nacks", st.NACKs, "plis", st.PLIs}
@@ -350,13 +374,16 @@ func (s *Server) run(ctx context.Context, x *session) {
 		case <-ctx.Done():
 		}
 	})
-	defer wg.Wait()
+	x.hooks.Established(x.cancel)
+	wg.Go(func() { x.report(ctx) })
 	x.log.Info("session begun", "path", x.path, "principal", x.owner.who)
 	err := s.panics.Run(x.log, "session panicked", func() error { return x.media.Run(ctx) })
 	s.mu.Lock()
 	delete(s.sessions, x.id)
 	s.mu.Unlock()
 	x.cancel(nil)
+	wg.Wait()
+	x.reportEnd(err)
 	close(x.done)
 	facts := []any{"path", x.path, "err", err}
 	if !errors.Is(err, panics.Err) { // else the figures may be part of what is broken

@@ -52,6 +52,12 @@ func open(t *testing.T, cfg Config, in rtc.Config, change ...func(*stream.Config
 // openFor is open with given rules of access.
 func openFor(t *testing.T, cfg Config, in rtc.Config, by Access, change ...func(*stream.Config)) *door {
 	t.Helper()
+	return openWith(t, cfg, in, Parts{Access: by}, change...)
+}
+
+// openWith is open with some of the parts given.
+func openWith(t *testing.T, cfg Config, in rtc.Config, parts Parts, change ...func(*stream.Config)) *door {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	port, err := udp.Open(t.Context(), udp.Config{Sockets: 1})
 	if err != nil {
@@ -75,24 +81,22 @@ func openFor(t *testing.T, cfg Config, in rtc.Config, by Access, change ...func(
 	}
 	ingest := rtc.NewIngest(in, hub, log, first, r)
 	egress := rtc.NewEgress(rtc.DefaultEgressConfig(), rtc.EgressParts{Sender: r, Transcode: none}, log)
-	s := New(cfg, Parts{
-		Publish: func(ctx context.Context, offer rtc.Offer, info stream.Info) (Publication, error) {
-			p, err := ingest.Publish(ctx, offer, info)
-			if err != nil {
-				return nil, err
-			}
-			return p, nil
-		},
-		Play: func(ctx context.Context, offer rtc.Offer, src *stream.Source) (Playback, error) {
-			p, err := egress.Play(ctx, offer, src)
-			if err != nil {
-				return nil, err
-			}
-			return p, nil
-		},
-		Streams: hub,
-		Access:  by,
-	}, log)
+	parts.Publish = func(ctx context.Context, offer rtc.Offer, info stream.Info) (Publication, error) {
+		p, err := ingest.Publish(ctx, offer, info)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+	parts.Play = func(ctx context.Context, offer rtc.Offer, src *stream.Source) (Playback, error) {
+		p, err := egress.Play(ctx, offer, src)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+	parts.Streams = hub
+	s := New(cfg, parts, log)
 	ts := httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.Close()
@@ -130,6 +134,21 @@ func (d *door) do(t *testing.T, method, path, body string, headers ...string) (*
 		t.Fatal(err)
 	}
 	return res, string(b)
+}
+
+// send is do for a request that may fail. It drops the body of the answer.
+func (d *door) send(ctx context.Context, method, path, body string, header string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, d.url+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	name, value, _ := strings.Cut(header, ": ")
+	req.Header.Set(name, value)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	return res, res.Body.Close()
 }
 
 const sdpType = "Content-Type: application/sdp"
