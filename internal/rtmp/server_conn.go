@@ -44,13 +44,15 @@ type Request struct {
 	Name string // as the client sent it, with its query
 }
 
-// ServerConn serves one client, which publishes or plays one stream at a time. The calls are Handshake, Accept, and then for each stream Next,
+// ServerConn serves one client, which publishes or plays one stream at a time. The calls are Handshake, ReadConnect, Grant or Reject, and then for each stream Next,
 // Start or Refuse, and ReadMedia or ReadPause until they return ErrStreamClosed. One goroutine at a time makes the calls that read, another the
 // calls that send media. After any other error the connection cannot be used any more.
 type ServerConn struct {
 	conn *conn
 
 	trail    Trail     // set by Handshake
+	connect  float64   // transaction of connect; set by ReadConnect
+	enhanced bool      // the client has Enhanced RTMP; set by ReadConnect
 	denied   []uint32  // message streams that asked for a second stream; owned by the reading goroutine
 	created  int       // message streams created so far; owned by the reading goroutine
 	queued   []Message // of an aggregate message; owned by the reading goroutine
@@ -83,8 +85,17 @@ func (s *ServerConn) Handshake() (err error) {
 // Trail returns the hello of the client, as Client.Hello returns it there, and the hellos of the connections before.
 func (s *ServerConn) Trail() Trail { return s.trail }
 
-// Accept waits for connect and grants any application. Clients with Enhanced RTMP are told the codecs that package flv supports.
+// Accept waits for connect and grants any application.
 func (s *ServerConn) Accept() (Connect, error) {
+	who, err := s.ReadConnect()
+	if err == nil {
+		err = s.Grant()
+	}
+	return who, err
+}
+
+// ReadConnect waits for connect. Grant or Reject answers it. Nothing may be read before.
+func (s *ServerConn) ReadConnect() (Connect, error) {
 	m, err := s.nextCommand()
 	if err != nil {
 		return Connect{}, fmt.Errorf("read connect: %w", err)
@@ -100,24 +111,35 @@ func (s *ServerConn) Accept() (Connect, error) {
 	who := Connect{
 		App: o.String("app"), TCURL: o.String("tcUrl"), FlashVersion: o.String("flashVer"), offered: parseFourCCs(o),
 	}
+	s.connect, s.enhanced = cmd.transaction, len(who.offered) > 0
+	return who, nil
+}
+
+// Grant grants the connection. Clients with Enhanced RTMP are told the codecs that package flv supports.
+func (s *ServerConn) Grant() error {
 	info := append(statusInfo("status", "NetConnection.Connect.Success", "connected"),
 		amf.Property{Name: "objectEncoding", Value: 0.0})
-	if len(who.offered) > 0 {
+	if s.enhanced {
 		info = append(info, acceptedCodecs.properties()...)
 	}
-	err = s.conn.post(
+	err := s.conn.post(
 		windowMessage(),
 		outgoing{chunk: chunkControl, kind: typePeerBandwidth, payload: peerBandwidth()},
 		chunkSizeMessage(),
-		call("_result", cmd.transaction,
+		call("_result", s.connect,
 			amf.Object{{Name: "fmsVer", Value: "FMS/3,0,1,123"}, {Name: "capabilities", Value: 31.0}},
 			info,
 		),
 	)
 	if err != nil {
-		return Connect{}, fmt.Errorf("answer connect: %w", err)
+		return fmt.Errorf("answer connect: %w", err)
 	}
-	return who, nil
+	return nil
+}
+
+// Reject refuses the connection. The client is to close it.
+func (s *ServerConn) Reject(description string) error {
+	return s.conn.post(call("_error", s.connect, nil, statusInfo("error", "NetConnection.Connect.Rejected", description)))
 }
 
 // peerBandwidth is the body of Set Peer Bandwidth (RTMP 1.0, 5.4.5): the client may send peerWindow bytes that are not acknowledged. The limit

@@ -3,11 +3,11 @@ package rtmpserver
 import (
 	"context"
 	"errors"
-	"net/url"
 	"strings"
 	"time"
 
 	"transponder/internal/access"
+	"transponder/internal/hook"
 	"transponder/internal/rtmp"
 )
 
@@ -34,6 +34,7 @@ var errNameless = errors.New("this key belongs to no stream of its own: write th
 // request is a request to publish or to play.
 type request struct {
 	app, name string // without their queries; the name is "" if it is a stored key
+	key       string // the stream key as it was sent
 	token     string // "": the client has sent none
 	secret    string // the queries, if they may have a secret; else ""
 }
@@ -41,7 +42,7 @@ type request struct {
 // parseRequest reads the application of a connection and the stream key of a request. The token is in the query of the key, or in that of the
 // application, or it is the key itself.
 func parseRequest(app, key string) request {
-	r := request{secret: secretQuery(app, key)}
+	r := request{key: key, secret: secretQuery(app, key)}
 	_, query, _ := strings.Cut(app, "?")
 	plain, key := address(app, key)
 	r.app, r.name = plain, streamName(key)
@@ -60,14 +61,14 @@ func parseRequest(app, key string) request {
 	return r
 }
 
-// tokenOf returns the value of token in a query, "" if there is none.
-func tokenOf(query string) string {
+// tokenOf returns the token in a query, "" if there is none.
+func tokenOf(query string) string { return valueOf(query, "token") }
+
+// valueOf returns the value of a parameter in a query, "" if there is none.
+func valueOf(query, name string) string {
 	for pair := range strings.SplitSeq(query, "&") {
-		if value, ok := strings.CutPrefix(pair, "token="); ok {
-			if plain, err := url.PathUnescape(value); err == nil { // + stands for itself
-				return plain
-			}
-			return value
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return unescape(value)
 		}
 	}
 	return ""
@@ -80,9 +81,14 @@ type client struct {
 	name  string // of the stream
 }
 
+// shows returns what a client shows with a token.
+func (c *session) shows(token string) access.Credential {
+	return access.Credential{Door: door, Peer: c.peer, Local: c.peer.IsLoopback(), Token: token}
+}
+
 // admit finds out who has sent a request, and decides whether he may do the action. If not, it waits a little before it returns the error.
 func (c *session) admit(ctx context.Context, do access.Action, r request) (client, error) {
-	a := client{name: r.name, shown: access.Credential{Door: door, Peer: c.peer, Local: c.peer.IsLoopback(), Token: r.token}}
+	a := client{name: r.name, shown: c.shows(r.token)}
 	err := c.authorize(ctx, do, &a)
 	if err != nil {
 		if paused := waitFor(ctx, refusalPause); paused != nil {
@@ -92,10 +98,17 @@ func (c *session) admit(ctx context.Context, do access.Action, r request) (clien
 	return a, err
 }
 
-func (c *session) authorize(ctx context.Context, do access.Action, a *client) (err error) {
-	by := c.srv.parts.Access
-	if a.who, err = by.Identify(ctx, a.shown); err != nil {
+func (c *session) authorize(ctx context.Context, do access.Action, a *client) error {
+	if err := c.identify(ctx, a); err != nil {
 		return err
+	}
+	if !c.hooks.IgnoresToken() { // else the backend was asked before
+		var err error
+		if a.who, err = c.connect(ctx, a.who); err != nil {
+			return err
+		}
+	} else if a.who.Kind == access.Anonymous {
+		a.who = c.principal
 	}
 	if a.who.Stream != "" && (do == access.Publish || a.name == "") {
 		a.name = a.who.Stream
@@ -103,14 +116,37 @@ func (c *session) authorize(ctx context.Context, do access.Action, a *client) (e
 	if a.name == "" && a.who.Kind == access.Key {
 		return errNameless
 	}
-	return by.Authorize(a.who, a.shown, do, access.Object{Stream: a.name})
+	return c.srv.parts.Access.Authorize(a.who, a.shown, do, access.Object{Stream: a.name})
+}
+
+// identify finds out who shows a credential. If the backend of an application decides about tokens, one that is none of ours counts as none.
+func (c *session) identify(ctx context.Context, a *client) (err error) {
+	theirs := c.hooks.IgnoresToken()
+	if theirs && !isOurs(a.shown.Token) {
+		a.shown.Token = ""
+	}
+	a.who, err = c.srv.parts.Access.Identify(ctx, a.shown)
+	var bad *access.BadCredential
+	if theirs && errors.As(err, &bad) {
+		a.who, err = access.Nobody(), nil
+	}
+	return err
 }
 
 // turnAway tells a client why he may not publish or play. For a player the answer does not depend on whether there is a stream. The returned
 // error ends the connection.
 func (c *session) turnAway(verb rtmp.Verb, err error) error {
 	if verb == rtmp.Publish {
-		return c.refuse("NetStream.Publish.BadName", err.Error(), err)
+		return c.refuse("NetStream.Publish.BadName", wordsFor(err), err)
 	}
-	return c.refuse("NetStream.Play.Failed", err.Error(), err)
+	return c.refuse("NetStream.Play.Failed", wordsFor(err), err)
+}
+
+// wordsFor returns the words of an error for the client. The reasons of a backend are not for him.
+func wordsFor(err error) string {
+	var refused *hook.Refused
+	if errors.As(err, &refused) {
+		return refused.Info
+	}
+	return err.Error()
 }

@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/flv"
+	"transponder/internal/hook"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
@@ -36,13 +37,17 @@ func (c *session) play(ctx context.Context, r request) error {
 		return c.turnAway(rtmp.Play, err)
 	}
 	defer leave()
+	told, err := c.ask(ctx, access.Play, &who, stream.NewID(), r.key)
+	if err != nil {
+		return c.turnAway(rtmp.Play, err)
+	}
 	lease := c.srv.parts.Access.Hold(who.who)
 	defer lease.Release()
 	c.srv.counters.players.Add(1)
 	defer c.srv.counters.players.Add(-1)
 	c.net.patience(0) // a player need not send anything; a write finds out that a player is gone
 	ctx, cancel := context.WithCancelCause(ctx)
-	p := &player{session: c, resumed: make(chan struct{}, 1)}
+	p := &player{session: c, resumed: make(chan struct{}, 1), told: told}
 
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -60,11 +65,14 @@ func (c *session) play(ctx context.Context, r request) error {
 		case <-ctx.Done():
 		}
 	})
+	p.end = func(err error) { cancel(fmt.Errorf("%w: %w", errPlayed, err)) }
 	err = c.safely(func() error { return p.serve(ctx, who.name) })
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // the reading goroutine has ended first, or the lease, and knows why
 	}
-	if errors.Is(err, access.ErrExpired) || errors.Is(err, access.ErrRevoked) {
+	c.tellStop(told, err)
+	var refused *hook.Refused
+	if errors.Is(err, access.ErrExpired) || errors.Is(err, access.ErrRevoked) || errors.As(err, &refused) {
 		_ = c.safely(c.conn.EndPlay) // on an error, too, the connection is closed next
 	}
 	cancel(nil)
@@ -77,6 +85,8 @@ func (c *session) play(ctx context.Context, r request) error {
 type player struct {
 	session *session
 	resumed chan struct{} // holds a token when a pause is over
+	told    hook.Stream   // what the backend is told of the stream
+	end     func(error)   // ends the playing because the backend demands that
 	paused  atomic.Bool
 
 	mux  *flv.Muxer // owned by serve
@@ -129,6 +139,9 @@ func (p *player) serve(ctx context.Context, name string) error {
 		return err
 	}
 	c.log.Info("rtmp play live", "stream", name)
+	c.tell(p.told, statusPlaying, nil, p.end)
+	stop := c.keepAlive(p.told, statusPlaying, p.end)
+	defer stop()
 	err = p.send(ctx, r)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

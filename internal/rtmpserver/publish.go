@@ -8,6 +8,7 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/flv"
+	"transponder/internal/hook"
 	"transponder/internal/load"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
@@ -30,20 +31,55 @@ func (c *session) publish(ctx context.Context, r request) error {
 	if err != nil {
 		return c.turnAway(rtmp.Publish, err)
 	}
-	push, ring := c.srv.parts.Origins.Origin(c.conn.Trail(), who.name)
-	if ring {
-		return c.refuse("NetStream.Publish.BadName", errRing.Error(), errRing)
-	}
 	leave, err := c.srv.parts.Access.Take(who.who, access.Publish)
 	if err != nil {
 		return c.turnAway(rtmp.Publish, err)
 	}
 	defer leave()
-	src, err := c.srv.parts.Hub.Claim(ctx, stream.Info{
+	id := stream.NewID()
+	told, err := c.ask(ctx, access.Publish, &who, id, r.key)
+	if err != nil {
+		return c.turnAway(rtmp.Publish, err)
+	}
+	src, err := c.claim(ctx, who, id, r)
+	if err != nil {
+		c.tell(told, statusFailed, err, nil)
+		code := "NetStream.Publish.BadName"
+		if errors.Is(err, load.ErrFull) {
+			code = "NetStream.Failed"
+		}
+		return c.refuse(code, err.Error(), err)
+	}
+	lease := c.srv.parts.Access.Hold(who.who)
+	defer lease.Release()
+	c.srv.counters.publishers.Add(1)
+	defer c.srv.counters.publishers.Add(-1)
+
+	err = c.safely(func() error { return c.receive(ctx, src, lease, told) })
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	src.Close(publishEnd(err))
+	if cause := src.Err(); !errors.Is(cause, errPublisherClosed) {
+		c.tellEnd(told, cause) // another part has ended the stream, or we did
+	} else {
+		c.tellEnd(told, err)
+	}
+	c.log.Info("rtmp publish ended", "stream", who.name, "err", src.Err())
+	return err
+}
+
+// claim takes the name for the stream.
+func (c *session) claim(ctx context.Context, who client, id string, r request) (*stream.Source, error) {
+	push, ring := c.srv.parts.Origins.Origin(c.conn.Trail(), who.name)
+	if ring {
+		return nil, errRing
+	}
+	return c.srv.parts.Hub.Claim(ctx, stream.Info{
 		Name:      who.name,
-		ID:        stream.NewID(),
+		ID:        id,
 		SessionID: c.id,
-		AppKey:    r.app,
+		AppKey:    c.appKey(r.app),
 		Provider:  "RTMP",
 		Transport: "TCP",
 		Push:      push,
@@ -54,27 +90,11 @@ func (c *session) publish(ctx context.Context, r request) error {
 		HasVideo: true, // the publisher does not say in advance which of the two it sends
 		HasAudio: true,
 	})
-	if errors.Is(err, load.ErrFull) {
-		return c.refuse("NetStream.Failed", err.Error(), err)
-	} else if err != nil {
-		return c.refuse("NetStream.Publish.BadName", err.Error(), err)
-	}
-	lease := c.srv.parts.Access.Hold(who.who)
-	defer lease.Release()
-	c.srv.counters.publishers.Add(1)
-	defer c.srv.counters.publishers.Add(-1)
-
-	err = c.safely(func() error { return c.receive(ctx, src, lease) })
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	src.Close(publishEnd(err))
-	c.log.Info("rtmp publish ended", "stream", who.name, "err", src.Err())
-	return err
 }
 
-// receive starts the stream and reads it. Another goroutine ends the connection if another part closes the source, or if the lease is over.
-func (c *session) receive(ctx context.Context, src *stream.Source, lease *access.Lease) error {
+// receive starts the stream and reads it. Another goroutine ends the connection if another part closes the source, if the lease is over, or if
+// the backend demands it.
+func (c *session) receive(ctx context.Context, src *stream.Source, lease *access.Lease, told hook.Stream) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -85,11 +105,24 @@ func (c *session) receive(ctx context.Context, src *stream.Source, lease *access
 	src.SetLive()
 	c.log.Info("rtmp publish live", "stream", src.Info().Name, "principal", lease.Principal())
 	c.net.patience(c.srv.cfg.IdleTimeout)
+	ended := make(chan error, 1)
+	end := func(err error) {
+		select {
+		case ended <- err:
+		default: // it ends already
+		}
+	}
+	c.tell(told, statusPublishing, nil, end)
+	stop := c.keepAlive(told, statusPublishing, end)
+	defer stop()
+	c.pushed(ctx, told, src)
 	wg.Go(func() {
 		select {
 		case <-lease.Done():
 			src.Close(lease.Err())
 			c.net.hurry()
+		case err := <-ended:
+			src.Close(err)
 		case <-src.Done():
 		case <-ctx.Done():
 			return
@@ -101,8 +134,8 @@ func (c *session) receive(ctx context.Context, src *stream.Source, lease *access
 	return c.readFrames(ctx, src)
 }
 
-// tell logs the first audio message and the first video message that could not be used.
-func (c *session) tell(src *stream.Source, kind uint8, err error) {
+// complain logs the first audio message and the first video message that could not be used.
+func (c *session) complain(src *stream.Source, kind uint8, err error) {
 	told := &c.toldAudio
 	if kind == flv.TypeVideo {
 		told = &c.toldVideo
@@ -115,6 +148,10 @@ func (c *session) tell(src *stream.Source, kind uint8, err error) {
 
 // endWords returns what a publisher is told when the server ends its stream.
 func endWords(cause error) string {
+	var refused *hook.Refused
+	if errors.As(cause, &refused) {
+		return refused.Info
+	}
 	if errors.Is(cause, stream.ErrReplaced) || errors.Is(cause, access.ErrExpired) || errors.Is(cause, access.ErrRevoked) {
 		return cause.Error()
 	}
@@ -194,7 +231,7 @@ func (c *session) readFrames(ctx context.Context, src *stream.Source) error {
 		switch {
 		case errors.Is(err, errBadFrame):
 			c.srv.counters.badFrames.Add(1)
-			c.tell(src, m.Type, err)
+			c.complain(src, m.Type, err)
 		case err != nil:
 			_ = c.conn.EndPublish(err.Error()) // on an error, too, the connection is closed next
 			return err

@@ -44,8 +44,11 @@ type Parts struct {
 	Audio   AudioRenditions
 	Origins Origins
 	Access  Access
-	Gate    *load.Gate  // decides whether there is room for another player, as the hub does for publishers; nil: there always is
-	TLS     *tls.Config // of RTMPS; not nil if Config.SecureAddress is set
+	Hooks   Hooks // asks the backends of applications; nil: there are none
+	// Push starts a push of a stream that the backend of an application has asked for; nil: there are no pushes.
+	Push func(ctx context.Context, stream, url string) error
+	Gate *load.Gate  // decides whether there is room for another player, as the hub does for publishers; nil: there always is
+	TLS  *tls.Config // of RTMPS; not nil if Config.SecureAddress is set
 
 	Shares   guard.SharesConfig // how much of all connections one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the connections that are refused; nil: they are not counted

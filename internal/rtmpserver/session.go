@@ -17,7 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"transponder/internal/access"
 	"transponder/internal/guard"
+	"transponder/internal/hook"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 )
@@ -40,8 +42,12 @@ type session struct {
 	conn *rtmp.ServerConn
 	peer netip.Addr   // the address of the client
 	who  rtmp.Connect // set by run
-	id   string
-	log  *slog.Logger
+
+	hooks     *hook.Session     // of the application; set by run
+	principal *access.Principal // whom the backend of the application has admitted; nil if it does not decide alone
+
+	id  string
+	log *slog.Logger
 
 	toldVideo, toldAudio bool // the log has that some of the pictures, or of the sound, cannot be used
 }
@@ -69,8 +75,17 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
 	if errors.Is(err, errRefused) || errors.Is(err, errCodec) || errors.Is(err, errPlayed) || errors.Is(err, rtmp.ErrProtocol) {
 		c.net.linger()
 	}
+	c.hooks.Close(closeWords(err))
 	c.log.Info("rtmp connection closed", "err", err, "duration", time.Since(opened).Round(time.Millisecond),
 		"received", c.conn.BytesReceived(), "sent", c.conn.BytesSent())
+}
+
+// closeWords returns why a connection has ended, for the backend of its application; "": the client has left.
+func closeWords(err error) string {
+	if err == nil || errors.Is(err, io.EOF) {
+		return ""
+	}
+	return err.Error()
 }
 
 // safely runs f. If f panics, the error ends this connection and no other.
@@ -86,11 +101,19 @@ func (c *session) run(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if c.who, err = c.conn.Accept(); err != nil {
+	if c.who, err = c.conn.ReadConnect(); err != nil {
+		c.srv.counters.strangers.Add(1)
+		return err
+	}
+	if err := c.open(ctx); err != nil {
+		return c.reject(ctx, err)
+	}
+	if err := c.conn.Grant(); err != nil {
 		c.srv.counters.strangers.Add(1)
 		return err
 	}
 	c.log.Info("rtmp connection open", "flashVersion", c.who.FlashVersion)
+	c.net.limit(c.srv.cfg.HandshakeTimeout) // the backend may have taken a while
 	for {
 		req, err := c.conn.Next()
 		if err != nil {
@@ -114,6 +137,19 @@ func (c *session) refuse(code, description string, cause error) error {
 	c.srv.counters.refused.Add(1)
 	c.log.Warn("rtmp request refused", "code", code, "err", cause)
 	if err := c.conn.Refuse(code, description); err != nil {
+		return err
+	}
+	return errRefused
+}
+
+// reject refuses the connection, and counts the refusal. The returned error ends the connection.
+func (c *session) reject(ctx context.Context, cause error) error {
+	if err := waitFor(ctx, refusalPause); err != nil {
+		return err
+	}
+	c.srv.counters.refused.Add(1)
+	c.log.Warn("rtmp connection refused", "err", cause)
+	if err := c.conn.Reject(wordsFor(cause)); err != nil {
 		return err
 	}
 	return errRefused
