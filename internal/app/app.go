@@ -156,7 +156,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 // newRTMP opens the ports of RTMP and RTMPS. It returns nil if the settings close both.
 func (a *App) newRTMP() (*rtmpserver.Server, error) {
 	cfg, l := a.cfg.RTMP, a.cfg.Listen
-	parts := rtmpserver.Parts{Hub: a.hub, Audio: a.audio, Origins: a.pushes, Access: a.auth, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals}
+	parts := rtmpserver.Parts{Hub: a.hub, Audio: a.audio, Origins: a.pushes, Access: a.auth, Push: a.push, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals}
 	if l.RTMP < 0 && l.RTMPS < 0 {
 		return nil, nil
 	}

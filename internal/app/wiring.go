@@ -9,6 +9,7 @@ import (
 	"slices"
 	"syscall"
 
+	"transponder/internal/access"
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
@@ -57,7 +58,14 @@ func (a *App) whipParts() whip.Parts {
 		Streams: a.hub,
 		Access:  a.auth,
 		Guard:   a.guard,
+		Push:    a.push,
 	}
+}
+
+// push starts a push that the backend of an application has asked for.
+func (a *App) push(ctx context.Context, by *access.Principal, stream, url string) error {
+	_, err := a.pushes.Start(ctx, transponder.Request{StreamName: stream, URL: url, By: by})
+	return err
 }
 
 func (a *App) sdkParts() wcs.Parts {

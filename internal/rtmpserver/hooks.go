@@ -172,11 +172,11 @@ func (c *session) tellStop(st hook.Stream, err error) {
 }
 
 // pushed starts the push that a backend has asked for. The stream goes on if the push does not start.
-func (c *session) pushed(ctx context.Context, st hook.Stream, src *stream.Source) {
+func (c *session) pushed(ctx context.Context, by *access.Principal, st hook.Stream, src *stream.Source) {
 	if st.RTMPURL == "" || c.srv.parts.Push == nil {
 		return
 	}
-	if err := c.srv.parts.Push(ctx, src.Info().Name, st.RTMPURL); err != nil {
+	if err := c.srv.parts.Push(ctx, by, src.Info().Name, st.RTMPURL); err != nil {
 		c.log.Warn("the push that the application's backend asked for does not start", "stream", src.Info().Name, "err", err)
 	}
 }

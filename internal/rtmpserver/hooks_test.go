@@ -256,7 +256,7 @@ func TestHookRenamesAndEnds(t *testing.T) {
 		return 200
 	}
 	pushed := make(chan string, 1)
-	s, hub := runHooked(t, b, Parts{Push: func(_ context.Context, stream, url string) error {
+	s, hub := runHooked(t, b, Parts{Push: func(_ context.Context, _ *access.Principal, stream, url string) error {
 		pushed <- stream + " to " + url
 		return errors.New("it is down")
 	}}, nil)

@@ -115,7 +115,7 @@ func (c *session) receive(ctx context.Context, src *stream.Source, lease *access
 	c.tell(told, statusPublishing, nil, end)
 	stop := c.keepAlive(told, statusPublishing, end)
 	defer stop()
-	c.pushed(ctx, told, src)
+	c.pushed(ctx, lease.Principal(), told, src)
 	wg.Go(func() {
 		select {
 		case <-lease.Done():

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/guard"
 	"transponder/internal/load"
 	"transponder/internal/media"
@@ -45,8 +46,8 @@ type Parts struct {
 	Origins Origins
 	Access  Access
 	Hooks   Hooks // asks the backends of applications; nil: there are none
-	// Push starts a push of a stream that the backend of an application has asked for; nil: there are no pushes.
-	Push func(ctx context.Context, stream, url string) error
+	// Push starts a push of a stream by a principal, for whom the backend of an application has asked for it; nil: there are no pushes.
+	Push func(ctx context.Context, by *access.Principal, stream, url string) error
 	Gate *load.Gate  // decides whether there is room for another player, as the hub does for publishers; nil: there always is
 	TLS  *tls.Config // of RTMPS; not nil if Config.SecureAddress is set
 

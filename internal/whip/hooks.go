@@ -129,7 +129,7 @@ func (s *Server) pushed(ctx context.Context, x *session, src *stream.Source) {
 	if x.stream.RTMPURL == "" || s.parts.Push == nil || src == nil {
 		return
 	}
-	if err := s.parts.Push(ctx, src.Info().Name, x.stream.RTMPURL); err != nil {
+	if err := s.parts.Push(ctx, x.owner.who, src.Info().Name, x.stream.RTMPURL); err != nil {
 		x.log.Warn("the push that the application's backend asked for does not start", "err", err)
 	}
 }

@@ -35,7 +35,7 @@ func TestHooks(t *testing.T) {
 	var pushed []string
 	d := openWith(t, DefaultConfig(), rtc.DefaultConfig(), Parts{
 		Access: strangers(), Hooks: b.Hooks(t, nil),
-		Push: func(_ context.Context, stream, url string) error {
+		Push: func(_ context.Context, _ *access.Principal, stream, url string) error {
 			pushed = append(pushed, stream+" to "+url)
 			return nil
 		},
@@ -133,7 +133,7 @@ func TestHookRenames(t *testing.T) {
 			pushed := make(chan string, 1)
 			d := openWith(t, DefaultConfig(), rtc.DefaultConfig(), Parts{
 				Access: strangers(), Hooks: b.Hooks(t, func(_ *hook.Config, app *hook.App) { app.Grants = tt.grants }),
-				Push: func(_ context.Context, stream, url string) error {
+				Push: func(_ context.Context, _ *access.Principal, stream, url string) error {
 					pushed <- stream + " to " + url
 					return errors.New("it is down")
 				},

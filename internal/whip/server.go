@@ -99,8 +99,8 @@ type Parts struct {
 	Streams rtc.Sources
 	Access  Access
 	Hooks   Hooks // asks the backends of applications; nil: there are none
-	// Push starts a push of a stream that the backend of an application has asked for; nil: there are no pushes.
-	Push  func(ctx context.Context, stream, url string) error
+	// Push starts a push of a stream by a principal, for whom the backend of an application has asked for it; nil: there are no pushes.
+	Push  func(ctx context.Context, by *access.Principal, stream, url string) error
 	Guard *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
 }
 
