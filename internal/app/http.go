@@ -125,14 +125,10 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	stat = api.Protect("stat", stat)
-	version := a.version
-	if a.cfg.REST.Auth {
-		version = "" // only for those who log in: it tells which known faults the server has
-	}
+	stat = api.Protect("stat", true, stat)
 	ui, err := webui.New(webui.Config{
-		Version: version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth, NamePrefix: a.cfg.Push.NamePrefix,
-	})
+		Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth, NamePrefix: a.cfg.Push.NamePrefix,
+	}, func(r *http.Request) bool { return api.MayRead("pages", r) })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -145,7 +141,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux.Handle("/whep/", a.whip)
 	mux.Handle("/ws", a.sdk) // for proxies that forward only one port
 	mux.Handle("/ws/", a.sdk)
-	mux.Handle("/metrics", a.onlyByName("metrics", api.Protect("metrics", figures)))
+	mux.Handle("/metrics", api.Protect("metrics", false, figures))
 	mux.Handle("/config.json", a.onlyByName("pages", ui))
 	mux.Handle("/health/live", metrics.Live())
 	mux.Handle("/health/ready", metrics.Ready(a.ready, a.registrations))
@@ -198,6 +194,7 @@ func (a *App) figures() metrics.Parts {
 		Load:        a.gate.Stats,
 		Stuck:       a.pion.Stuck,
 		Refusals:    a.refusals.Counts,
+		Reader:      rest.Reader,
 		State:       a.state.Stats,
 		Tokens:      a.tokens.Stats,
 		Leases:      a.leases.Len,

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -48,6 +49,10 @@ type Parts struct {
 	Load        func() load.Stats
 	Refusals    func() map[guard.Refused]int64
 
+	// Reader returns a function that says whether whoever sends a request with this context may read about a stream: nil if he may read
+	// everything. If it is nil, everybody may.
+	Reader func(context.Context) func(stream string) bool
+
 	Certificates func() certificate.Stats
 	State        func() state.Stats
 	Tokens       func() token.Stats
@@ -66,7 +71,17 @@ func New(parts Parts) (http.Handler, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{}), nil
+	whole := promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	if parts.Reader == nil {
+		return whole, nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if reads := parts.Reader(req.Context()); reads != nil {
+			promhttp.HandlerFor(ofStreams{r, reads}, promhttp.HandlerOpts{}).ServeHTTP(w, req)
+			return
+		}
+		whole.ServeHTTP(w, req)
+	}), nil
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

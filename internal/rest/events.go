@@ -111,6 +111,8 @@ func (s *Server) followPushes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer release()
+	ctx, free := s.lease(ctx)
+	defer free()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // otherwise nginx buffers the events
 	err = f.run(ctx)

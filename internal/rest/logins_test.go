@@ -179,7 +179,7 @@ func TestTooManyTries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	figures := h.Protect("metrics", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	figures := h.Protect("metrics", false, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	ask := func(h http.Handler, peer, password, forwarded string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, "/rest-api/push/find_all", nil)
 		r.RemoteAddr, r.Host = peer, "localhost"

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"transponder/internal/access"
@@ -23,6 +24,35 @@ type Access interface {
 	Decide(p *access.Principal, c access.Credential, do access.Action, o access.Object) error
 	Record(p *access.Principal, c access.Credential, line audit.Line)
 	Hold(p *access.Principal) *access.Lease
+}
+
+// lease returns a context that ends when the sender of a long request loses his rights. free ends the watch, and waits for it.
+func (s *Server) lease(ctx context.Context) (_ context.Context, free func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	lease := s.access.Hold(principalOf(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-lease.Done():
+			cancel(lease.Err())
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watch.Wait()
+		lease.Release()
+	}
+}
+
+// Reader returns a function that says whether the sender of a request that Protect has let through may read about a stream: nil if he may read
+// about everything.
+func Reader(ctx context.Context) func(stream string) bool {
+	p := principalOf(ctx)
+	if access.Decide(p, access.Read, access.Object{}) == nil {
+		return nil
+	}
+	return access.MayRead(p)
 }
 
 // What a method demands of its caller, besides an action.

@@ -242,12 +242,15 @@ func hasToken(list, token string) bool {
 	return false
 }
 
-// Protect returns a handler that serves by h whoever may read.
-func (s *Server) Protect(door string, h http.Handler) http.Handler {
+// Protect returns a handler that serves by h whoever may read about some streams, and, if h is about all of them, about all.
+func (s *Server) Protect(door string, all bool, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := s.identify(door, r)
 		if err == nil {
 			err = s.admit(c, access.Read)
+		}
+		if err == nil && all {
+			err = s.access.Decide(c.principal, c.credential, access.Read, access.Object{})
 		}
 		if err != nil {
 			status, message := outcome(err)
@@ -259,6 +262,12 @@ func (s *Server) Protect(door string, h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 	})
+}
+
+// MayRead says whether the sender of a request may read about some streams.
+func (s *Server) MayRead(door string, r *http.Request) bool {
+	c, err := s.identify(door, r)
+	return err == nil && access.Has(c.principal, access.Read)
 }
 
 // method serves do under a path for callers who have what need says. do gets the fields of the body, and returns the content of the answer,

@@ -46,13 +46,18 @@ type form struct {
 
 type handler struct {
 	files map[string]*file // by URL path
+
+	mayRead   func(*http.Request) bool
+	strangers *file // config.json without the version, which tells which known faults the server has
 }
 
-// New returns the handler for the pages. It must be mounted at "/", and answers GET and HEAD.
-func New(cfg Config) (http.Handler, error) { return newHandler(cfg, web.Pages()) }
+// New returns the handler for the pages. It must be mounted at "/", and answers GET and HEAD. Only those who may read learn the version.
+func New(cfg Config, mayRead func(*http.Request) bool) (http.Handler, error) {
+	return newHandler(cfg, mayRead, web.Pages())
+}
 
-func newHandler(cfg Config, pages fs.FS) (http.Handler, error) {
-	h := &handler{files: make(map[string]*file)}
+func newHandler(cfg Config, mayRead func(*http.Request) bool, pages fs.FS) (http.Handler, error) {
+	h := &handler{files: make(map[string]*file), mayRead: mayRead}
 	err := fs.WalkDir(pages, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || strings.HasPrefix(path.Base(name), ".") {
 			return err
@@ -66,17 +71,32 @@ func newHandler(cfg Config, pages fs.FS) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the pages: %w", err)
 	}
-	settings, err := json.Marshal(cfg)
-	if err != nil {
+	if err := h.addSettings(cfg); err != nil {
 		return nil, fmt.Errorf("write the pages' settings: %w", err)
-	}
-	if err := h.add("/config.json", settings); err != nil {
-		return nil, err
 	}
 	for name, f := range h.files {
 		h.files[address(name)] = f
 	}
 	return h, nil
+}
+
+// settings is the path of the settings for the pages.
+const settings = "/config.json"
+
+// addSettings adds config.json, and the form of it for strangers.
+func (h *handler) addSettings(cfg Config) error {
+	for _, version := range []string{"", cfg.Version} {
+		cfg.Version = version
+		text, err := json.Marshal(cfg)
+		if err != nil {
+			return err
+		}
+		h.strangers = h.files[settings]
+		if err := h.add(settings, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // address returns the path under which people find a file: a page without the suffix .html, an index page under its folder.
@@ -140,6 +160,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch f := h.files[r.URL.Path]; {
+	case r.URL.Path == settings && !h.mayRead(r):
+		h.strangers.serve(w, r)
 	case f != nil:
 		if strings.HasPrefix(r.URL.Path, "/sdk/") {
 			share(w.Header())

@@ -27,7 +27,7 @@ var (
 
 func newTestHandler(t *testing.T, files fstest.MapFS) http.Handler {
 	t.Helper()
-	h, err := newHandler(Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444, RESTAuth: true}, files)
+	h, err := newHandler(Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444, RESTAuth: true}, func(r *http.Request) bool { return r.Header.Get("Cookie") != "stranger" }, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,13 +99,18 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	var got Config
-	r := ask(newTestHandler(t, pages), "GET", "/config.json")
-	if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
-		t.Fatal(err)
-	}
-	if want := (Config{Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444, RESTAuth: true}); got != want {
-		t.Errorf("settings = %+v, want %+v", got, want)
+	for who, want := range map[string]Config{
+		"reader":   {Version: "1.2.3", RTMPPort: 1935, HTTPSPort: 8444, RESTAuth: true},
+		"stranger": {RTMPPort: 1935, HTTPSPort: 8444, RESTAuth: true},
+	} {
+		var got Config
+		r := ask(newTestHandler(t, pages), "GET", "/config.json", "Cookie", who)
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("settings for a %s = %+v, want %+v", who, got, want)
+		}
 	}
 }
 
@@ -169,7 +174,7 @@ func TestNotBuilt(t *testing.T) {
 }
 
 func TestEmbedded(t *testing.T) {
-	if _, err := New(Config{}); err != nil {
+	if _, err := New(Config{}, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -31,6 +31,12 @@ type People interface {
 	Session(ctx context.Context, c access.Credential) (*access.Principal, error)
 }
 
+// Guesses counts tokens that proved nothing, by the address that they came from.
+type Guesses interface {
+	// Wrong counts one. It returns a *access.TooMany if the address may not try any more for now, otherwise a *access.BadCredential.
+	Wrong(c access.Credential) error
+}
+
 // Recorder writes down what was decided. It does not block for long.
 type Recorder interface {
 	Note(line audit.Line)
@@ -40,6 +46,7 @@ type Recorder interface {
 type Parts struct {
 	Tokens   Tokens
 	People   People
+	Guesses  Guesses
 	Cookie   func(r *http.Request) string // the cookie of a login, "": none
 	Recorder Recorder
 	Guard    *guard.Guard
@@ -99,8 +106,12 @@ func (a *Authenticator) Identify(ctx context.Context, c access.Credential) (*acc
 	case c.Token != "":
 		p, err := a.byToken(ctx, c)
 		var bad *access.BadCredential
-		if errors.As(err, &bad) && a.ignoresTokens(c.Door) {
+		switch {
+		case !errors.As(err, &bad):
+		case a.ignoresTokens(c.Door):
 			return a.byPlace(c), nil
+		case bad.Detail == "" && a.parts.Guesses != nil: // otherwise the holder of a token of ours is told what is wrong with it, and guesses nothing
+			return nil, a.parts.Guesses.Wrong(c)
 		}
 		return p, err
 	case c.Name != "" || c.Password != "":

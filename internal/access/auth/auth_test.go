@@ -28,7 +28,11 @@ var discard = slog.New(slog.DiscardHandler)
 type fakeTokens struct{}
 
 func (fakeTokens) Verify(_ context.Context, c access.Credential) (*access.Principal, error) {
-	if c.Token != "right" {
+	switch c.Token {
+	case "right":
+	case "expired":
+		return nil, &access.BadCredential{Detail: "it has expired"}
+	default:
 		return nil, &access.BadCredential{}
 	}
 	return &access.Principal{Kind: access.Token, Subject: "ann", Grants: []access.Grant{{Actions: []access.Action{access.Play}, Streams: []string{"*"}}}}, nil
@@ -42,6 +46,14 @@ func (fakePeople) Login(_ context.Context, c access.Credential) (*access.Princip
 		return nil, &access.BadCredential{}
 	}
 	return access.Whole(access.User), nil
+}
+
+// Wrong refuses more tries from one address.
+func (fakePeople) Wrong(c access.Credential) error {
+	if c.Peer.String() == "198.51.100.1" {
+		return &access.TooMany{Wait: time.Second}
+	}
+	return &access.BadCredential{}
 }
 
 func (fakePeople) Session(_ context.Context, c access.Credential) (*access.Principal, error) {
@@ -135,6 +147,8 @@ func TestIdentify(t *testing.T) {
 		{"wrong token in an open server", open, "rest", with(far, token("wrong")), "bad"},
 		{"somebody else's token in an open server", open, "websocket", with(far, token("wrong")), "anonymous everything"},
 		{"right token in an open server", open, "websocket", with(far, token("right")), "token play"},
+		{"expired token where there were too many wrong ones", auto, "rest", with(access.Credential{Peer: netip.MustParseAddr("198.51.100.1")}, token("expired")), "bad"},
+		{"one more wrong token", auto, "rest", with(access.Credential{Peer: netip.MustParseAddr("198.51.100.1")}, token("wrong")), "wait"},
 		{"right password", closed, "rest", with(far, password("secret")), "user everything"},
 		{"wrong password", auto, "rest", with(here, password("x")), "bad"},
 		{"right cookie", closed, "rest", with(far, cookie("cookie")), "user everything"},
@@ -162,7 +176,7 @@ func TestIdentify(t *testing.T) {
 		{"another scraper", scraper, "metrics", far, "anonymous nothing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a := New(tt.cfg, Parts{Tokens: fakeTokens{}, People: fakePeople{}}, discard)
+			a := New(tt.cfg, Parts{Tokens: fakeTokens{}, People: fakePeople{}, Guesses: fakePeople{}}, discard)
 			tt.c.Door = tt.door
 			if got := outcome(a.Identify(t.Context(), tt.c)); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
