@@ -279,8 +279,20 @@ func TestPushNeedsGrant(t *testing.T) {
 	if len(c.ingest.offers) != 0 || len(c.pusher.started()) != 0 {
 		t.Error("the offer was answered, or a push was started")
 	}
-	b.raw(publishFrame("id2", "cam-1", `,"rtmpUrl":"rtmp://good.example:1935/live"`))
+	for _, url := range []string{"destination://main", "http://good.example:1935/x", "rtmp://good.example:1936/live", "rtmp://good.example@bad.example/live", "x"} {
+		b.raw(publishFrame("id1", "cam-1", `,"rtmpUrl":"`+url+`"`))
+		b.wantStatus("id1", "FAILED", "Restricted access")
+	}
+	b.raw(publishFrame("id2", "cam-1", `,"rtmpUrl":"RTMP://user:pass@Good.example/live"`))
 	b.want("setRemoteSDP")
+	c.ingest.publication("id2").src.SetLive()
+	b.wantStatus("id2", "PUBLISHING", "")
+	testkit.Eventually(t, 10*time.Second, func() string {
+		if p := c.pusher.started(); len(p) != 1 || p[0].By.Identity() != "token::ann" {
+			return fmt.Sprintf("pushes: %+v", p)
+		}
+		return ""
+	})
 }
 
 // A token for one stream counts for that stream, in place of what the session may do.

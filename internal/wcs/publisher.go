@@ -68,7 +68,7 @@ func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaReques
 	}
 	// A push that is refused later would be lost without a word. What the backend has set needs no grant of the page.
 	if asked.RTMPURL != "" && asked.RTMPURL == string(req.RTMPURL) {
-		if err := s.may(who, access.Push, access.Object{Stream: name, URL: asked.RTMPURL}); err != nil {
+		if err := s.may(who, access.Push, transponder.PushObject(name, asked.RTMPURL)); err != nil {
 			return err
 		}
 	}
@@ -252,7 +252,7 @@ func (p *publisher) tellRate(ctx context.Context) {
 
 // push starts the push to rtmpUrl.
 func (p *publisher) push(ctx context.Context) {
-	req := transponder.Request{StreamName: p.name, URL: p.pushURL}
+	req := transponder.Request{StreamName: p.name, URL: p.pushURL, By: p.who.principal}
 	info, err := p.s.srv.parts.Pusher.Start(ctx, req)
 	switch {
 	case err == nil:
