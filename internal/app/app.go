@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"transponder/internal/access"
+	"transponder/internal/access/audit"
 	"transponder/internal/access/auth"
+	"transponder/internal/access/people"
 	"transponder/internal/access/token"
 	"transponder/internal/certificate"
 	"transponder/internal/config"
@@ -59,6 +61,8 @@ type App struct {
 	leases   *access.Leases
 	quotas   *access.Quotas
 	tokens   *token.Tokens
+	people   *people.People
+	audit    *audit.Log
 	hub      *stream.Hub
 	media    *udp.Port
 	lean     *lean.Receiver
@@ -79,7 +83,6 @@ type App struct {
 
 	http, https, ws, wss net.Listener // nil: not open
 	certificates         *certificate.Keeper
-	api                  atomic.Pointer[rest.Server] // nil before Run
 
 	panics   panics.Counter // of HTTP requests
 	stopping atomic.Bool
@@ -112,8 +115,12 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
+	if err := a.openPeople(ctx); err != nil {
+		return nil, err
+	}
 	a.auth = auth.New(cfg.Access, auth.Parts{
-		Tokens: a.tokens, Guard: a.guard, Pages: pages, Refusals: a.refusals, Shares: cfg.Shares, Leases: a.leases, Quotas: a.quotas,
+		Tokens: a.tokens, People: a.people, Cookie: rest.SessionCookie, Recorder: a.audit, Guard: a.guard, Pages: pages, Refusals: a.refusals,
+		Shares: cfg.Shares, Leases: a.leases, Quotas: a.quotas,
 	}, log)
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream, a.gate)
@@ -249,10 +256,7 @@ func (a *App) Reload() {
 		errs = append(errs, a.certificates.Reload())
 		a.guard.SetNames(a.names())
 	}
-	errs = append(errs, a.tokens.Reload())
-	if api := a.api.Load(); api != nil {
-		errs = append(errs, api.Reload())
-	}
+	errs = append(errs, a.tokens.Reload(), a.reloadPeople())
 	if err := errors.Join(errs...); err != nil {
 		a.log.Error("not everything was read again: what could not be read is as it was", "err", err)
 		return
@@ -309,6 +313,8 @@ func (a *App) Run(ctx context.Context) error {
 	// Each part comes after the parts that it uses.
 	parts := []part{
 		{"state", until(a.state.Close)},
+		{"audit log", a.audit.Run},
+		{"users", a.people.Run},
 		{"tokens", a.tokens.Run},
 		{"access", a.auth.Run},
 		{"hub", a.hub.Run},

@@ -115,12 +115,11 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	}
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
-		Access: a.auth, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
+		Access: a.auth, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
 	}, a.log)
 	if err != nil {
 		return nil, nil, err
 	}
-	a.api.Store(api)
 	stat, err := rest.Stat(a.cfg.REST, a.guard, a.stats)
 	if err != nil {
 		return nil, nil, err

@@ -18,7 +18,9 @@ import (
 	"slices"
 	"strings"
 
+	"transponder/internal/access/audit"
 	"transponder/internal/access/auth"
+	"transponder/internal/access/people"
 	"transponder/internal/access/token"
 	"transponder/internal/certificate"
 	"transponder/internal/guard"
@@ -79,11 +81,15 @@ type Config struct {
 	Shares guard.SharesConfig
 	Access auth.Config
 	Token  token.Config
+	People people.Config
+	Audit  audit.Config
 
 	Certificate certificate.Config
 	Backends    hook.Config // of applications
 
 	State state.Config // of what must outlive the process
+
+	Terminal bool // a person reads what the server prints; main sets it
 
 	MaxLoad int // load limit for new publishers, pushes and players, in percent of the processors; 0: no limit
 }
@@ -257,6 +263,7 @@ func (c Config) Validate() error {
 		{"automatic pushes", c.Auto.validate()},
 		{"access", c.Access.Validate()},
 		{"tokens", c.Token.Validate()},
+		{"users", c.People.Validate()},
 		{"REST", c.REST.Validate()},
 		{"RTMP server", c.RTMP.Validate()},
 		{"streams", c.Stream.Validate()},
@@ -346,6 +353,7 @@ func (c *Config) settings() []setting {
 		c.callSettings(),
 		c.pushSettings(),
 		c.whoSettings(),
+		c.peopleSettings(),
 		c.accessSettings(),
 		c.hookSettings(),
 		c.tokenSettings(),
@@ -532,7 +540,6 @@ func (c *Config) accessSettings() []setting {
 		text("whep_token", &c.Access.WHEPToken),
 		boolean("token_in_query", &c.WHIP.TokenInQuery),
 		milliseconds("whep_hold_ms", &c.WHIP.Hold, whip.HoldRange),
-		text("rest_users_file", &c.REST.UsersFile),
 		text("rest_access_control_allow_origin", &c.REST.AllowOrigin),
 		text("rest_access_control_allow_headers", &c.REST.AllowHeaders),
 		text("rest_access_control_allow_methods", &c.REST.AllowMethods),

@@ -25,8 +25,10 @@ type Config struct {
 
 	// Auth asks for a name and a password by HTTP Basic (disable_rest_auth=false).
 	Auth bool
-	// UsersFile holds a line "name:bcrypt hash" for each user (rest_users_file), as "htpasswd -B" writes them.
-	UsersFile string
+	// LoginOverHTTP lets people log in without TLS from other machines (login_over_http).
+	LoginOverHTTP bool
+	// HTTPSPort is where people can log in otherwise; 0: nowhere.
+	HTTPSPort int
 
 	// NodeID names this server in answers about streams and connections. Empty: it is left out.
 	NodeID string

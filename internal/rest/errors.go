@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"transponder/internal/access"
+	"transponder/internal/access/people"
 	"transponder/internal/access/token"
 	"transponder/internal/load"
 	"transponder/internal/sip"
@@ -35,7 +36,7 @@ var (
 
 // isNothing says whether a request found nothing. The contract answers that with 404.
 func isNothing(err error) bool {
-	return err == errNoPush || err == errNoStream || err == errNoConnection || err == errNoCall
+	return err == errNoPush || err == errNoStream || err == errNoConnection || err == errNoCall || err == errNoUser || err == errNoSession
 }
 
 // outcome returns the status and the message of the answer for an error.
@@ -43,6 +44,7 @@ func outcome(err error) (status int, message string) {
 	var own refusal
 	var bad *transponder.RequestError
 	var badCall *sip.RequestError
+	var badUser *people.RequestError
 	var busy *picture.BusyError
 	var denied *access.Denied
 	var badCredential *access.BadCredential
@@ -71,6 +73,14 @@ func outcome(err error) (status int, message string) {
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.As(err, &disk):
 		return http.StatusInsufficientStorage, err.Error()
+	case errors.As(err, &badUser):
+		return http.StatusBadRequest, badUser.Error()
+	case errors.Is(err, people.ErrNoUser):
+		return errNoUser.status, errNoUser.message
+	case errors.Is(err, people.ErrNoSession):
+		return errNoSession.status, errNoSession.message
+	case errors.Is(err, people.ErrUserExists), errors.Is(err, people.ErrInFile), errors.Is(err, people.ErrLastAdmin), errors.Is(err, people.ErrTooManyUsers):
+		return http.StatusConflict, err.Error()
 	case errors.As(err, &badCall):
 		return http.StatusBadRequest, badCall.Error()
 	case errors.Is(err, stream.ErrName):

@@ -294,7 +294,11 @@ func newServer(t *testing.T, pushes Pushes, streams Streams) *httptest.Server {
 func newServerWith(t *testing.T, cfg Config, pushes Pushes, streams Streams) *httptest.Server {
 	t.Helper()
 	none := &fakeSessions{}
-	return serve(t, cfg, Parts{Pushes: pushes, Streams: streams, Events: newFakeEvents(0), Connections: none, Players: none})
+	parts := Parts{Pushes: pushes, Streams: streams, Events: newFakeEvents(0), Connections: none, Players: none}
+	if cfg.Auth {
+		parts.People = usersOf(t, "ann", "secret")
+	}
+	return serve(t, cfg, parts)
 }
 
 func serve(t *testing.T, cfg Config, parts Parts) *httptest.Server {

@@ -12,6 +12,7 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/access/audit"
+	"transponder/internal/access/auth"
 	"transponder/internal/guard"
 )
 
@@ -24,6 +25,7 @@ type Access interface {
 	Decide(p *access.Principal, c access.Credential, do access.Action, o access.Object) error
 	Record(p *access.Principal, c access.Credential, line audit.Line)
 	Hold(p *access.Principal) *access.Lease
+	Mode() auth.Mode
 }
 
 // lease returns a context that ends when the sender of a long request loses his rights. free ends the watch, and waits for it.
@@ -126,7 +128,7 @@ func hasShown(p *access.Principal) bool {
 // a name that a stranger may own.
 func (s *Server) identify(door string, r *http.Request) (*caller, error) {
 	c := &caller{principal: access.Nobody(), credential: s.access.Credential(door, r)}
-	p, err := s.principal(r.Context(), c.credential)
+	p, err := s.access.Identify(r.Context(), c.credential)
 	if err != nil {
 		return c, err
 	}
@@ -138,7 +140,7 @@ func (s *Server) identify(door string, r *http.Request) (*caller, error) {
 	if !powerful && !c.credential.Local && guard.IsLocal(r) {
 		near := c.credential
 		near.Local = true
-		p, err := s.principal(r.Context(), near)
+		p, err := s.access.Identify(r.Context(), near)
 		powerful = err == nil && len(p.Grants) > 0 // it would be, under a name of this server
 	}
 	if powerful {
@@ -148,27 +150,6 @@ func (s *Server) identify(door string, r *http.Request) (*caller, error) {
 		}
 	}
 	return c, nil
-}
-
-// principal identifies the sender of a credential.
-func (s *Server) principal(ctx context.Context, c access.Credential) (*access.Principal, error) {
-	if s.users == nil {
-		return s.access.Identify(ctx, c)
-	}
-	// Until people: the users of rest_users_file.
-	if c.Name == "" && c.Password == "" {
-		return s.access.Identify(ctx, c)
-	}
-	ok, wait := s.users.admit(ctx, c.Peer, c.Name, c.Password)
-	switch {
-	case ok:
-		p := *access.Whole(access.User)
-		p.Subject = c.Name
-		return &p, nil
-	case wait > 0:
-		return nil, &access.TooMany{Wait: wait}
-	}
-	return nil, &access.BadCredential{}
 }
 
 // admit lets a request in whose sender has what a method demands.

@@ -474,7 +474,7 @@ func (c client) get(t *testing.T, parts Parts, path string) []byte {
 	t.Helper()
 	cfg := DefaultConfig()
 	if c.password {
-		cfg.Auth, cfg.UsersFile = true, usersFile(t, "ann", "secret")
+		cfg.Auth, parts.People = true, usersOf(t, "ann", "secret")
 	} else {
 		parts.Access = newAccess(auth.Config{Mode: auth.Auto, REST: auth.RESTOpen})
 	}

@@ -59,6 +59,8 @@ type Parts struct {
 	Access      Access       // nil: clients on this machine may do everything, others nothing
 	Guard       *guard.Guard // nil: a guard that knows no names of this server
 	Refusals    *guard.Refusals
+	People      People             // nil: there are no users
+	Audit       AuditLog           // nil: there is no audit log
 	Shares      guard.SharesConfig // how many of the clients that follow events one address may have
 }
 
@@ -82,8 +84,7 @@ type Server struct {
 	log    *slog.Logger
 
 	pages  pageRules
-	users  *users // nil: the settings name no file of users
-	file   string // of the users
+	cfg    Config
 	nodeID string
 	mux    *http.ServeMux
 
@@ -92,7 +93,7 @@ type Server struct {
 	followers followers
 }
 
-// New makes the handler for /rest-api/. It fails if cfg is not valid, or if the file of users cannot be read.
+// New makes the handler for /rest-api/. It fails if cfg is not valid.
 func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -106,39 +107,22 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 		if cfg.Auth {
 			who.REST = auth.RESTClosed
 		}
-		parts.Access = auth.New(who, auth.Parts{Guard: parts.Guard, Pages: pages.origins, Refusals: parts.Refusals, Shares: parts.Shares}, log)
+		own := auth.Parts{Cookie: SessionCookie, Guard: parts.Guard, Pages: pages.origins, Refusals: parts.Refusals, Shares: parts.Shares}
+		if parts.People != nil {
+			own.People = parts.People
+		}
+		parts.Access = auth.New(who, own, log)
 	}
 	s := &Server{
-		parts: parts, access: parts.Access, log: log, pages: pages, nodeID: cfg.NodeID, mux: http.NewServeMux(),
+		parts: parts, access: parts.Access, log: log, pages: pages, cfg: cfg, nodeID: cfg.NodeID, mux: http.NewServeMux(),
 		methods:   map[string][]string{},
 		followers: followers{places: parts.Shares.Places(maxFollowers)},
 	}
 	if pages.origins.Any() {
 		log.Warn("pages of every host may use the REST API through their visitors' browsers: name those that may in rest_access_control_allow_origin")
 	}
-	if cfg.UsersFile != "" {
-		s.users, s.file = newUsers(parts.Shares), cfg.UsersFile
-		if err := s.Reload(); err != nil {
-			return nil, err
-		}
-	}
 	s.routes()
 	return s, nil
-}
-
-// Reload reads the file of users again. If that fails, the users stay as they were.
-func (s *Server) Reload() error {
-	if s.users == nil {
-		return nil
-	}
-	text, err := os.ReadFile(s.file)
-	if err != nil {
-		return fmt.Errorf("read rest_users_file: %w", err)
-	}
-	if err := s.users.parse(string(text)); err != nil {
-		return fmt.Errorf("rest_users_file %s: %w", s.file, err)
-	}
-	return nil
 }
 
 func (s *Server) routes() {
@@ -162,6 +146,9 @@ func (s *Server) routes() {
 	s.callRoutes()
 	s.tokenRoutes()
 	s.keyRoutes()
+	s.sessionRoutes()
+	s.userRoutes()
+	s.auditRoutes()
 
 	s.read("/openapi_specification", access.Read, func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/yaml")

@@ -2,13 +2,11 @@ package rest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,8 +16,10 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"transponder/api"
+	"transponder/internal/access/people"
 	"transponder/internal/guard"
 	"transponder/internal/sip"
+	"transponder/internal/state"
 )
 
 func TestMethods(t *testing.T) {
@@ -177,7 +177,7 @@ func TestCrossOrigin(t *testing.T) {
 	studio := Config{
 		AllowOrigin: "https://studio.example", AllowHeaders: "content-type", AllowMethods: "POST",
 		Headers: "X-Frame-Options: DENY; Access-Control-Max-Age:600;",
-		Auth:    true, UsersFile: usersFile(t, "ann", "secret"),
+		Auth:    true,
 	}
 	raw := DefaultConfig()
 	raw.Headers = "Access-Control-Allow-Origin: https://studio.example"
@@ -235,7 +235,7 @@ func TestCrossOrigin(t *testing.T) {
 // A page of another host whose name resolves to this server gets no answer if no password is needed, and browsers get no challenge.
 func TestStolenName(t *testing.T) {
 	open := newServer(t, &fakePushes{}, newHub(t))
-	closed := newServerWith(t, Config{Auth: true, UsersFile: usersFile(t, "ann", "secret")}, &fakePushes{}, newHub(t))
+	closed := newServerWith(t, Config{Auth: true}, &fakePushes{}, newHub(t))
 	for _, method := range []string{"GET", "POST"} {
 		r := newRequest(t, open, method, "/rest-api/push/find_all", "")
 		r.Host = "evil.test:8081"
@@ -260,23 +260,34 @@ func TestStolenName(t *testing.T) {
 	}
 }
 
-func usersFile(t *testing.T, name, password string) string {
+// usersOf returns people with one administrator.
+func usersOf(t *testing.T, name, password string) *people.People {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "users")
+	file := filepath.Join(t.TempDir(), "users")
 	text := "# who may use the API\n\n" + name + ":" + strings.Replace(string(hash), "$2a$", "$2y$", 1) + "\n"
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	log := slog.New(slog.DiscardHandler)
+	kept, err := state.Memory(t.Context(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kept.Close() })
+	p, err := people.New(t.Context(), people.Config{UsersFile: file}, people.Parts{Keeper: kept, Shares: guard.DefaultSharesConfig()}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func TestUsers(t *testing.T) {
 	cfg := DefaultConfig()
-	cfg.Auth, cfg.UsersFile = true, usersFile(t, "ann", "secret")
+	cfg.Auth = true
 	srv := newServerWith(t, cfg, &fakePushes{}, newHub(t))
 	tests := []struct {
 		name, user, password string
@@ -309,38 +320,6 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// A file of users that was saved by an editor on Windows has the same users, including the first one.
-func TestUsersWithByteOrderMark(t *testing.T) {
-	text, err := os.ReadFile(usersFile(t, "ann", "secret"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, line, _ := strings.Cut(string(text), "\n\n")
-	u := newUsers(guard.SharesConfig{})
-	if err := u.parse("\ufeff" + line); err != nil {
-		t.Fatal(err)
-	}
-	if ok, _ := u.admit(t.Context(), netip.Addr{}, "ann", "secret"); !ok {
-		t.Error("the user of the first line is not let in")
-	}
-}
-
-func TestParseUsersFails(t *testing.T) {
-	const hash = "$2a$04$hS5eWk9gqGfdOkXYwQiGu.OfZ8zNSqfBNGm8iOjxGgL2nEmSjtKZS"
-	for text, want := range map[string]string{
-		"":                                     "holds no user",
-		"# nobody\n":                           "holds no user",
-		"ann:secret\n":                         `line 1 is not "name:bcrypt hash"`,
-		"ann\n":                                "line 1 is not",
-		"\n:" + hash:                           "line 2 is not",
-		"ann:" + hash + "\nann:" + hash + "\n": `line 2: "ann" is there twice`,
-	} {
-		if err := newUsers(guard.SharesConfig{}).parse(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("users of %q: %v, want %q", text, err, want)
-		}
-	}
-}
-
 func TestConfig(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Errorf("the defaults are not valid: %v", err)
@@ -355,13 +334,8 @@ func TestConfig(t *testing.T) {
 			t.Errorf("faults = %q, want %q among them", err, want)
 		}
 	}
-	for _, cfg := range []Config{bad, {Auth: true, UsersFile: filepath.Join(t.TempDir(), "none")}} {
-		if _, err := New(cfg, Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, slog.New(slog.DiscardHandler)); err == nil {
-			t.Errorf("an API was made of %+v", cfg)
-		}
-	}
-	if _, err := New(Config{Auth: true, UsersFile: "none"}, Parts{}, nil); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("without a file of users: %v, want %v", err, os.ErrNotExist)
+	if _, err := New(bad, Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("an API was made of a bad config")
 	}
 }
 

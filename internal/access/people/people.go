@@ -25,10 +25,10 @@ import (
 
 // Config says where users come from.
 type Config struct {
-	UsersFile     string // rest_users_file: lines name:hash:role:patterns; "": none
-	Password      string // admin_password: of the first administrator; "": the server makes one
-	PasswordFile  string // admin_password_file: holds Password
-	LoginOverHTTP bool   // login_over_http: pages may log in without TLS from other machines
+	UsersFile     string        // rest_users_file: lines name:hash:role:patterns; "": none
+	Password      access.Secret // admin_password: of the first administrator; "": the server makes one
+	PasswordFile  string        // admin_password_file: holds Password
+	LoginOverHTTP bool          // login_over_http: pages may log in without TLS from other machines
 }
 
 // Validate reports values that cannot work. It reads no file.
@@ -78,7 +78,7 @@ type People struct {
 	sessions map[string]*session          // guarded by mu; by the hash of the secret
 	first    string                       // guarded by mu; the first administrator's password, until somebody reads it
 
-	losses []loss // guarded by mu; that Run has to tell
+	losses []loss // guarded by mu; that Lost was not told of
 
 	watched fileState // owned by Run, and by New before
 
@@ -181,7 +181,7 @@ func (p *People) tellLosses(ctx context.Context) {
 		return
 	}
 	for _, l := range losses {
-		limit, cancel := context.WithTimeout(ctx, writeTimeout)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 		p.parts.Lost(limit, l.name, l.removed)
 		cancel()
 	}
@@ -520,8 +520,10 @@ func (p *People) change(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	defer func() { <-p.changing }()
-	return f()
+	err := f()
+	<-p.changing
+	p.tellLosses(ctx)
+	return err
 }
 
 // keep writes a user into the state. The caller is within change.

@@ -266,7 +266,6 @@ func TestLoss(t *testing.T) {
 			if _, err := d.Login(t.Context(), basic("bob", "right-password")); (err == nil) != tt.login {
 				t.Errorf("the login: %v", err)
 			}
-			d.tellLosses(t.Context())
 			if got := strings.Join(d.lost, ","); got != tt.told {
 				t.Errorf("told %q, want %q", got, tt.told)
 			}

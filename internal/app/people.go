@@ -1,0 +1,49 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"transponder/internal/access"
+	"transponder/internal/access/audit"
+	"transponder/internal/access/people"
+	"transponder/internal/access/token"
+)
+
+// openPeople makes the audit log and the parts that know the users.
+func (a *App) openPeople(ctx context.Context) (err error) {
+	if a.audit, err = audit.New(a.cfg.Audit, a.state, a.log); err != nil {
+		return err
+	}
+	dir := a.state.Dir()
+	if a.state.Stats().Failing {
+		dir = "" // what we make now would be gone with this process
+	}
+	a.people, err = people.New(ctx, a.cfg.People, people.Parts{
+		Keeper: a.state, Dir: dir, Terminal: a.cfg.Terminal, Shares: a.cfg.Shares, Leases: a.leases, Record: a.audit.Note, Lost: a.lostRights,
+	}, a.log)
+	return err
+}
+
+// reloadPeople reads the file of users again, and opens the file of the audit log again.
+func (a *App) reloadPeople() error { return errors.Join(a.people.Reload(), a.audit.Reload()) }
+
+// lostRights takes back what a user has given to programs: the tokens that he has made, and those of his keys that may do more than he may now.
+func (a *App) lostRights(ctx context.Context, name string, removed bool) {
+	owner := "user:" + name
+	var errs []error
+	if u, err := a.people.User(name); removed || err != nil {
+		errs = append(errs, a.tokens.RemoveKeysOf(ctx, owner))
+	} else {
+		now := &access.Principal{Kind: access.User, Subject: name, Grants: u.Role.Grants(u.Streams)}
+		for _, k := range a.tokens.Keys(access.Whole(access.Local)) {
+			if k.Owner == owner && access.Give(now, k.Grants) != nil {
+				errs = append(errs, a.tokens.RemoveKey(ctx, access.Whole(access.Local), k.ID))
+			}
+		}
+		errs = append(errs, a.tokens.Revoke(ctx, nil, token.Revocation{Sub: owner}))
+	}
+	if err := errors.Join(errs...); err != nil {
+		a.log.Error("not all tokens and keys of a user were taken back", "user", name, "err", err)
+	}
+}
