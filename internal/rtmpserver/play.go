@@ -41,6 +41,7 @@ func (c *session) play(ctx context.Context, r request) error {
 	if err != nil {
 		return c.turnAway(rtmp.Play, err)
 	}
+	c.admitted()
 	lease := c.srv.parts.Access.Hold(who.who)
 	defer lease.Release()
 	c.srv.counters.players.Add(1)

@@ -50,6 +50,7 @@ func (c *session) publish(ctx context.Context, r request) error {
 		}
 		return c.refuse(code, err.Error(), err)
 	}
+	c.admitted()
 	lease := c.srv.parts.Access.Hold(who.who)
 	defer lease.Release()
 	c.srv.counters.publishers.Add(1)
@@ -86,6 +87,7 @@ func (c *session) claim(ctx context.Context, who client, id string, r request) (
 		Trail:     c.conn.Trail(),
 		Publisher: stream.Publisher{
 			Credential: r.secret, Address: c.peer, Identity: who.who.Identity(), Replace: who.who.MayTakeOver(who.name),
+			MaxRateBPS: int64(who.who.Limits.BitrateKbps) * 1000,
 		},
 		HasVideo: true, // the publisher does not say in advance which of the two it sends
 		HasAudio: true,
@@ -152,8 +154,10 @@ func endWords(cause error) string {
 	if errors.As(cause, &refused) {
 		return refused.Info
 	}
-	if errors.Is(cause, stream.ErrReplaced) || errors.Is(cause, access.ErrExpired) || errors.Is(cause, access.ErrRevoked) {
-		return cause.Error()
+	for _, known := range []error{stream.ErrReplaced, stream.ErrRate, access.ErrExpired, access.ErrRevoked} {
+		if errors.Is(cause, known) {
+			return cause.Error()
+		}
 	}
 	return "the stream was ended by the server"
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,13 +58,14 @@ type Parts struct {
 
 // Server serves RTMP publishers and players.
 type Server struct {
-	cfg    Config
-	parts  Parts
-	log    *slog.Logger
-	plain  net.Listener // nil: none
-	secure net.Listener // below TLS; nil: none
-	places *guard.Places
-	budget *rtmp.Budget
+	cfg     Config
+	parts   Parts
+	log     *slog.Logger
+	plain   net.Listener // nil: none
+	secure  net.Listener // below TLS; nil: none
+	places  *guard.Places
+	waiting waiting
+	budget  *rtmp.Budget
 
 	counters counters
 	panics   panics.Counter
@@ -82,7 +84,7 @@ func (e *SecurePortError) Unwrap() error { return e.Err }
 func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	s := &Server{
 		cfg: cfg, parts: parts, log: log,
-		places: parts.Shares.Places(cfg.MaxConnections), budget: rtmp.NewBudget(maxUnfinished),
+		places: parts.Shares.Places(cfg.MaxConnections), waiting: waiting{shares: parts.Shares, by: map[netip.Prefix]int{}}, budget: rtmp.NewBudget(maxUnfinished),
 	}
 	var err error
 	if cfg.Address != "" {
@@ -160,22 +162,37 @@ func (s *Server) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup,
 			}
 			continue
 		}
-		peer, _ := guard.RemoteAddress(nc.RemoteAddr().String())
-		release, why := s.places.Take(peer)
-		if release == nil {
+		admitted, leave, why := s.enter(nc)
+		if leave == nil {
 			s.counters.rejected.Add(1)
-			s.parts.Refusals.Note("rtmp", why, "peer", nc.RemoteAddr().String())
+			s.parts.Refusals.Note(door, why, "peer", nc.RemoteAddr().String())
 			nc.Close()
 			continue
 		}
 		s.counters.connections.Add(1)
 		s.counters.accepted.Add(1)
 		wg.Go(func() {
-			defer release()
+			defer leave()
 			defer s.counters.connections.Add(-1)
-			s.serve(ctx, nc, secure)
+			s.serve(ctx, nc, secure, admitted)
 		})
 	}
+}
+
+// enter takes a place for a connection. leave gives it back, nil if there is none: why says for which reason. admitted is called when the client
+// may publish or play.
+func (s *Server) enter(nc net.Conn) (admitted, leave func(), why string) {
+	peer, _ := guard.RemoteAddress(nc.RemoteAddr().String())
+	admitted = s.waiting.enter(peer)
+	if admitted == nil {
+		return nil, nil, whyWaiting
+	}
+	release, why := s.places.Take(peer)
+	if release == nil {
+		admitted()
+		return nil, nil, why
+	}
+	return admitted, func() { admitted(); release() }, ""
 }
 
 // waitFor waits for d. If ctx ends before, it returns the cause.

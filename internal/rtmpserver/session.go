@@ -43,6 +43,7 @@ type session struct {
 	peer netip.Addr   // the address of the client
 	who  rtmp.Connect // set by run
 
+	admitted  func()            // the client may publish or play
 	hooks     *hook.Session     // of the application; set by run
 	principal *access.Principal // whom the backend of the application has admitted; nil if it does not decide alone
 
@@ -53,12 +54,13 @@ type session struct {
 }
 
 // serve serves one client until it disconnects or ctx ends. secure is the configuration of TLS, nil for a connection without it.
-func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
+// admitted is called when the client may publish or play.
+func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config, admitted func()) {
 	tc := &timedConn{Conn: nc, under: nc, write: s.cfg.WriteTimeout}
 	if secure != nil {
 		tc.Conn = tls.Server(nc, secure) // the first read makes the handshake
 	}
-	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc, s.budget), id: stream.NewID()}
+	c := &session{srv: s, net: tc, conn: rtmp.NewServerConn(tc, s.budget), id: stream.NewID(), admitted: admitted}
 	c.peer, _ = guard.RemoteAddress(nc.RemoteAddr().String())
 	tc.unfinished = c.conn.Unfinished
 	defer c.conn.Release()

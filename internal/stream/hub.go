@@ -259,7 +259,7 @@ func (h *Hub) remove(s *Source) {
 	}
 }
 
-// Run asks publishers for key frames until ctx ends, and returns the cause.
+// Run asks publishers for key frames, and ends those that send more than they may, until ctx ends. It returns the cause.
 func (h *Hub) Run(ctx context.Context) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -270,6 +270,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		case now := <-t.C:
 			for _, s := range h.all() {
 				s.keys.tick(now)
+				if s.speeding(now) {
+					s.Close(ErrRate)
+				}
 			}
 		}
 	}

@@ -52,6 +52,8 @@ type Source struct {
 
 	noVideo, noAudio atomic.Bool // see NoVideo
 
+	speed speed // owned by Hub.Run
+
 	mu         sync.Mutex
 	err        error                 // guarded by mu; set when done is closed
 	renditions map[string]*rendition // guarded by mu

@@ -49,6 +49,8 @@ type Publisher struct {
 	Identity string
 	// Replace lets the principal take over from a publisher of the same identity that still sends.
 	Replace bool
+	// MaxRateBPS is how many bits per second the publisher may send; 0: any number. See ErrRate.
+	MaxRateBPS int64
 }
 
 // String keeps the credential out of logs.

@@ -286,7 +286,10 @@ func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, 
 	x.owner = c.owner(name)
 	err = p.begin(ctx, x, offer, stream.Info{
 		Name: name, ID: id, SessionID: id, AppKey: x.hooks.AppKey(), Provider: "WHIP", Transport: "UDP",
-		Publisher: stream.Publisher{Credential: c.token, Address: c.address, Identity: c.who.Identity(), Replace: c.who.MayTakeOver(name)},
+		Publisher: stream.Publisher{
+			Credential: c.token, Address: c.address, Identity: c.who.Identity(), Replace: c.who.MayTakeOver(name),
+			MaxRateBPS: int64(c.who.Limits.BitrateKbps) * 1000,
+		},
 	})
 	if err != nil {
 		x.hooks.Tell(hook.StreamStatusEvent, x.described(statusFailed, err.Error()), nil)
