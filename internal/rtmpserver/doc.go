@@ -1,7 +1,7 @@
 // Package rtmpserver is the RTMP server. Publishers become streams of the hub, and players get streams of the hub.
 //
-// The name of a stream is the published name without its query, whatever the application. There is no authentication. Pictures may
-// be H.264, and in Enhanced RTMP also HEVC, AV1 or VP9. Sound may be AAC, G.711, Speex or MP3, and in Enhanced RTMP also Opus. Players
+// The name of a stream is the published name without its query, whatever the application; or a stored key is published, whose record has the
+// name. Access decides who may publish and play, and Hooks asks the backend of the client's application. Pictures may be H.264, and in Enhanced RTMP also HEVC, AV1 or VP9. Sound may be AAC, G.711, Speex or MP3, and in Enhanced RTMP also Opus. Players
 // get the pictures untouched, and AAC. A player gets codecs of Enhanced RTMP only if it has offered to take them. The package leaves
 // the wire format to package rtmp, and making AAC to AudioRenditions.
 //
