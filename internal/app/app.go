@@ -130,6 +130,9 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, err
 	}
 	a.destinations = destination.New(a.state, a.state.Sealer())
+	if err := a.destinations.Reseal(ctx); err != nil {
+		log.Warn("destinations are sealed with an old key", "err", err)
+	}
 	a.pushes = transponder.NewRegistry(cfg.Push, transponder.Parts{
 		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
 		Destinations: a.destinations, OnEnd: a.pushEnded,

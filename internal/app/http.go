@@ -116,6 +116,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
+		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget,
 	}, a.log)
 	if err != nil {
 		return nil, nil, err

@@ -56,6 +56,7 @@ type Destination struct {
 	Name         string
 	URL          Secret   // with the stream key; "" in lists
 	Target       string   // the URL without secrets
+	KeySet       bool     // the URL can be read; false: its key is gone
 	FullURL      *bool    // the last part of the URL is the name to publish under; nil: as in the settings
 	FlashVersion string   // "": as in the settings
 	Streams      []string // patterns of the streams that may be pushed there
@@ -119,11 +120,18 @@ type record struct {
 // Store keeps the destinations. Any goroutine may call its methods.
 type Store struct {
 	records *state.Bucket[record]
-	sealer  state.Sealer
+	sealer  Sealer
+}
+
+// Sealer seals the addresses. *state.Keys is one.
+type Sealer interface {
+	state.Sealer
+	// Current reports whether the newest key has sealed a secret.
+	Current(sealed string) bool
 }
 
 // New makes a Store over a keeper of records.
-func New(keeper state.Keeper, sealer state.Sealer) *Store {
+func New(keeper state.Keeper, sealer Sealer) *Store {
 	return &Store{state.NewBucket[record](keeper, "destinations", 1), sealer}
 }
 
@@ -133,7 +141,7 @@ func (s *Store) Resolve(ctx context.Context, name string) (Destination, error) {
 	if err != nil {
 		return Destination{}, err
 	}
-	d := destinationOf(item)
+	d := s.destination(item)
 	url, err := s.sealer.Open(place(name), item.Value.Sealed)
 	d.URL = Secret(url)
 	return d, err
@@ -142,7 +150,10 @@ func (s *Store) Resolve(ctx context.Context, name string) (Destination, error) {
 // Find returns a destination without its URL. It fails with ErrNotFound.
 func (s *Store) Find(ctx context.Context, name string) (Destination, error) {
 	item, err := s.item(ctx, name)
-	return destinationOf(item), err
+	if err != nil {
+		return Destination{}, err
+	}
+	return s.destination(item), nil
 }
 
 // List returns all destinations by name, without their URLs.
@@ -150,7 +161,7 @@ func (s *Store) List(ctx context.Context) ([]Destination, error) {
 	items, err := s.records.List(ctx, "")
 	list := make([]Destination, 0, len(items))
 	for _, item := range items {
-		list = append(list, destinationOf(item))
+		list = append(list, s.destination(item))
 	}
 	return list, err
 }
@@ -180,7 +191,7 @@ func (s *Store) Update(ctx context.Context, name string, change func(*Destinatio
 		if err != nil {
 			return err
 		}
-		d := destinationOf(item)
+		d := s.destination(item)
 		if err := change(&d); err != nil {
 			return err
 		}
@@ -213,6 +224,23 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	return err
 }
 
+// Reseal seals the addresses with the newest key, where an older one has sealed them. Addresses that cannot be opened stay as they are.
+func (s *Store) Reseal(ctx context.Context) error {
+	items, err := s.records.List(ctx, "")
+	errs := []error{err}
+	for _, item := range items {
+		if s.sealer.Current(item.Value.Sealed) {
+			continue
+		}
+		url, err := s.sealer.Open(place(item.Key), item.Value.Sealed)
+		if err != nil {
+			continue
+		}
+		errs = append(errs, s.put(ctx, Destination{Name: item.Key, URL: Secret(url)}, item.Value, item.Revision))
+	}
+	return errors.Join(errs...)
+}
+
 func (s *Store) put(ctx context.Context, d Destination, r record, expect uint64) (err error) {
 	if d.URL != "" {
 		if r.Sealed, err = s.sealer.Seal(place(d.Name), []byte(d.URL)); err != nil {
@@ -240,10 +268,11 @@ func (s *Store) item(ctx context.Context, name string) (state.Item[record], erro
 // place names a destination to the sealer.
 func place(name string) string { return "destination/" + name }
 
-func destinationOf(item state.Item[record]) Destination {
+func (s *Store) destination(item state.Item[record]) Destination {
 	r := item.Value
+	_, err := s.sealer.Open(place(item.Key), r.Sealed)
 	return Destination{
-		Name: item.Key, Target: r.Target, FullURL: r.FullURL, FlashVersion: r.FlashVersion, Streams: r.Streams, App: r.App, Preset: r.Preset,
+		Name: item.Key, KeySet: err == nil, Target: r.Target, FullURL: r.FullURL, FlashVersion: r.FlashVersion, Streams: r.Streams, App: r.App, Preset: r.Preset,
 		Label: r.Label, Created: r.Created, Changed: item.Changed,
 	}
 }

@@ -27,7 +27,7 @@ import (
 // TestDocs makes every request of the documents of this API, in order, and compares the answers with those in the document: the status, the
 // headers, and the members of the body with their types, texts and booleans. Numbers and times may differ.
 func TestDocs(t *testing.T) {
-	for _, name := range []string{"rest.md", "sip.md", "tokens.md"} {
+	for _, name := range []string{"rest.md", "sip.md", "tokens.md", "destinations.md"} {
 		t.Run(name, func(t *testing.T) { checkDoc(t, name) })
 	}
 }
@@ -57,6 +57,17 @@ func checkDoc(t *testing.T, name string) {
 
 // docPushes answers like the server in the document.
 type docPushes struct{ *fakePushes }
+
+func (p docPushes) Start(ctx context.Context, req transponder.Request) (transponder.Info, error) {
+	info, err := p.fakePushes.Start(ctx, req)
+	if strings.HasPrefix(req.URL, "destination://") {
+		info.Target, info.StreamName = "rtmps://a.rtmps.youtube.com/live2/***", info.SourceName
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.list = nil
+	}
+	return info, err
+}
 
 func (p docPushes) Find(f transponder.Filter) []transponder.Info {
 	found := p.fakePushes.Find(f)
@@ -119,6 +130,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 		Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Calls: docCalls(), Connections: sessions, Players: sessions,
 		Tokens: docTokens{},
 	}
+	parts.Destinations, parts.DescribeTarget = newDestinations(t), transponder.DefaultConfig().DescribeTarget
 	api, err := New(DefaultConfig(), parts, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ var (
 
 // isNothing says whether a request found nothing. The contract answers that with 404.
 func isNothing(err error) bool {
-	return err == errNoPush || err == errNoStream || err == errNoConnection || err == errNoCall || err == errNoUser || err == errNoSession
+	return err == errNoPush || err == errNoStream || err == errNoConnection || err == errNoCall || err == errNoUser || err == errNoSession || err == errNoDestination
 }
 
 // outcome returns the status and the message of the answer for an error.

@@ -56,6 +56,13 @@ func (p *fakePushes) Start(_ context.Context, req transponder.Request) (transpon
 	return info, nil
 }
 
+// count returns how many pushes were started.
+func (p *fakePushes) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.requests)
+}
+
 func (p *fakePushes) Find(f transponder.Filter) []transponder.Info {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -49,9 +49,13 @@ type Events interface {
 
 // Parts are the parts of the server that do the work for this API.
 type Parts struct {
-	Pushes      Pushes
-	Streams     Streams
-	Events      Events
+	Pushes  Pushes
+	Streams Streams
+	Events  Events
+	// Destinations keeps addresses with names; nil: there are none. DescribeTarget checks an address, and returns it without its secrets.
+	Destinations   Destinations
+	DescribeTarget func(rtmpURL string, fullURL *bool) (string, error)
+
 	Calls       Calls // nil: the settings switch SIP off
 	Connections Connections
 	Players     Players
@@ -149,6 +153,7 @@ func (s *Server) routes() {
 	s.sessionRoutes()
 	s.userRoutes()
 	s.auditRoutes()
+	s.destinationRoutes()
 
 	s.read("/openapi_specification", access.Read, func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/yaml")
