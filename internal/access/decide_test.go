@@ -75,6 +75,7 @@ func TestDecide(t *testing.T) {
 		{"push of another stream", who("ann", grant("push", "dog").to("yt")), Push, named, "not among"},
 		{"push to a URL", who("ann", grant("push", "cam").at("rtmps://*.youtube.com:443/*")), Push, addressed, ""},
 		{"a destination is no URL", who("ann", grant("push", "cam").at("*")), Push, named, "destination"},
+		{"what a destination stands for is no URL of the client's", who("ann", grant("push", "cam").at("*")), Push, Object{Stream: "cam", Destination: "yt", URL: youtube}, "destination"},
 		{"a URL is no destination", who("ann", grant("push", "cam").to("*")), Push, addressed, "to this address"},
 		{"push without targets", who("ann", grant("push", "cam")), Push, addressed, "to this address"},
 		{"streams and targets of two grants are not mixed", who("ann", grant("push", "dog").to("yt"), grant("push", "cam").to("fb")), Push, named, "destination"},

@@ -76,7 +76,6 @@ func TestLeaseIsCheckedAgain(t *testing.T) {
 		return nil
 	})
 	ann, bob := s.Hold(who("ann")), s.Hold(who("bob"))
-	<-ann.Done()
 	if !errors.Is(ann.Err(), ErrRevoked) || bob.Err() != nil {
 		t.Errorf("ann: %v, bob: %v", ann.Err(), bob.Err())
 	}

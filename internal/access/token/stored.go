@@ -230,7 +230,7 @@ func (t *Tokens) CreateKey(ctx context.Context, by *access.Principal, r KeyReque
 	}
 	k := Key{
 		ID: strings.ToLower(rand.Text()[:12]), Label: r.Label, Owner: subjectOf(by), App: r.App, Grants: r.Grants, Stream: r.Stream, Limits: r.Limits,
-		Created: now.Truncate(time.Millisecond), Expires: r.Expires,
+		Created: now.Round(0), Expires: r.Expires,
 	}
 	text = access.Secret(Prefix + strings.ToLower(rand.Text()))
 	made := newStoredKey(k, sha256.Sum256([]byte(text)))

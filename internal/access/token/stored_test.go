@@ -138,6 +138,12 @@ func TestKeysOfOthers(t *testing.T) {
 	if len(b.Keys(bob)) != 0 || len(b.Keys(nil)) != 0 || len(b.Keys(access.Nobody())) != 0 || len(b.Keys(ann)) != 1 || len(b.Keys(admin)) != 1 {
 		t.Error("keys are shown to others, or not to their owner")
 	}
+	if _, _, err := b.CreateKey(t.Context(), admin, KeyRequest{Grants: grants("publish", "acme/cam")}); err != nil { // it has no owner
+		t.Fatal(err)
+	}
+	if len(b.Keys(bob)) != 0 || len(b.Keys(nil)) != 0 || len(b.Keys(access.Nobody())) != 0 || len(b.Keys(ann)) != 1 || len(b.Keys(admin)) != 2 {
+		t.Error("keys of administrators are shown to others")
+	}
 	for _, other := range []*access.Principal{bob, nil, access.Nobody(), {Kind: access.Token, Subject: "ann", Grants: ann.Grants}} {
 		if err := b.RemoveKey(t.Context(), other, k.ID); !errors.Is(err, ErrNoKey) {
 			t.Errorf("%v removes it: %v", other, err)

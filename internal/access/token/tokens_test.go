@@ -176,6 +176,41 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// A token that is longer than the limit is refused, however well it is signed.
+func TestLongToken(t *testing.T) {
+	k := signingKeys()[algES256]
+	b := newTokens(t, DefaultConfig(), k.verifier)
+	for size, right := range map[int]bool{100: true, maxToken: false} {
+		if _, err := b.Verify(t.Context(), shows(k.sign(t, content(set("more", strings.Repeat("x", size)))))); (err == nil) != right {
+			t.Errorf("with %d bytes more: %v", size, err)
+		}
+	}
+}
+
+// A key is found for its own algorithm only, by its kid or without one.
+func TestFindKey(t *testing.T) {
+	keys := signingKeys()
+	var r keyring
+	r.file = []verifier{keys[algES256].verifier, keys[algRS256].verifier}
+	r.secret = &verifier{alg: algHS256, value: []byte(testSecret)}
+	unnamed := keys[algEdDSA].verifier
+	unnamed.id = ""
+	r.remote = []verifier{unnamed, {id: "ec", alg: algHS256, value: []byte("from afar")}}
+	for _, test := range []struct{ alg, kid, found string }{
+		{algES256, "ec", "ec"}, {algES256, "", "ec"}, {algRS256, "rs", "rs"}, {algRS256, "", "rs"},
+		{algHS256, "ec", ""}, {algHS256, "rs", ""}, {algEdDSA, "ec", ""}, {algRS256, "ec", ""}, {algES256, "rs", ""},
+		{algES256, "unknown", ""}, {algRS256, "unknown", ""},
+		{algHS256, "unknown", secretName}, {algHS256, "", ""}, // without a kid two fit
+		{algEdDSA, "unknown", unnamed.name()}, {algEdDSA, "", unnamed.name()},
+		{"none", "ec", ""}, {"none", "", ""},
+	} {
+		k, err := r.find(test.alg, test.kid)
+		if test.found == "" && err == nil || test.found != "" && (err != nil || k.name() != test.found || k.alg != test.alg) {
+			t.Errorf("%s %q: %q, %v; want %q", test.alg, test.kid, k.name(), err, test.found)
+		}
+	}
+}
+
 // Without a kid the one key that fits is tried, and none if several fit.
 func TestNoKid(t *testing.T) {
 	ec := signingKeys()[algES256]
