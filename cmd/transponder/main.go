@@ -101,6 +101,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	hup := make(chan os.Signal, 1) // one that comes while the parts are built waits here; it would end the program otherwise
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	cfg.Terminal = isTerminal(stdout)
 	server, err := app.New(ctx, cfg, fullVersion(), log)
 	if err != nil {
 		return err
@@ -121,6 +122,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	})
 	if err := server.URLs().Print(stdout, fullVersion()); err != nil {
 		return err
+	}
+	if name, password, ok := server.FirstAdmin(); ok {
+		fmt.Fprintf(stdout, "From other machines log in as %s with the password %s, which is shown this once.\n", name, password)
 	}
 	return server.Run(ctx)
 }

@@ -18,6 +18,8 @@ import (
 var groups = []group{
 	tokenCommands,
 	keyCommands,
+	userCommands,
+	resetCommand,
 }
 
 // group is the commands about one thing, such as "transponder key". With prepare and without commands it is a command itself.

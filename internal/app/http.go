@@ -113,6 +113,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if a.cfg.SIP.Enabled {
 		calls = a.calls
 	}
+	a.cfg.REST.HTTPSPort = portOf(a.https)
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
@@ -198,6 +199,8 @@ func (a *App) figures() metrics.Parts {
 		State:       a.state.Stats,
 		Tokens:      a.tokens.Stats,
 		Leases:      a.leases.Len,
+		Audit:       a.audit.Stats,
+		People:      a.people.Stats,
 	}
 	if a.hooks != nil {
 		p.Hooks = a.hooks.Stats

@@ -47,3 +47,6 @@ func (a *App) lostRights(ctx context.Context, name string, removed bool) {
 		a.log.Error("not all tokens and keys of a user were taken back", "user", name, "err", err)
 	}
 }
+
+// FirstAdmin returns the name and the password of the administrator whom this process has made, once, if a person reads what it prints.
+func (a *App) FirstAdmin() (name, password string, ok bool) { return a.people.First() }

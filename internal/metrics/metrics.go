@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"transponder/internal/access/audit"
+	"transponder/internal/access/people"
 	"transponder/internal/access/token"
 	"transponder/internal/certificate"
 	"transponder/internal/guard"
@@ -57,6 +59,8 @@ type Parts struct {
 	State        func() state.Stats
 	Tokens       func() token.Stats
 	Leases       func() int
+	Audit        func() audit.Stats
+	People       func() people.Stats
 }
 
 // New makes the handler for /metrics. It shows the figures of the parts, of the process and of the Go runtime.
@@ -262,6 +266,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.State != nil {
 		s.state(c.parts.State())
+	}
+	if c.parts.Audit != nil {
+		s.audit(c.parts.Audit())
+	}
+	if c.parts.People != nil {
+		s.people(c.parts.People())
 	}
 	if c.parts.Tokens != nil {
 		s.tokens(c.parts.Tokens())

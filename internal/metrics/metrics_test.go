@@ -11,6 +11,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"transponder/internal/access"
+	"transponder/internal/access/audit"
+	"transponder/internal/access/people"
 	"transponder/internal/access/token"
 	"transponder/internal/hook"
 	"transponder/internal/media"
@@ -77,7 +80,11 @@ func TestMetrics(t *testing.T) {
 		Tokens: func() token.Stats {
 			return token.Stats{Accepted: 44, Refused: map[string]int64{"expired": 45}, Keys: 46, Revocations: 47, Signers: 48, Stale: true}
 		},
-		Leases:  func() int { return 49 },
+		Leases: func() int { return 49 },
+		Audit:  func() audit.Stats { return audit.Stats{Written: 151, Dropped: 152, Failed: 153} },
+		People: func() people.Stats {
+			return people.Stats{Users: map[access.Role]int{access.Viewer: 154}, Sessions: 155, Right: 156, Wrong: 157, TooMany: 158}
+		},
 		Players: func() int { return 7 },
 		WebSockets: func() WebSocketStats {
 			return WebSocketStats{
@@ -140,6 +147,9 @@ func TestMetrics(t *testing.T) {
 	}
 	text := scrape(t, h)
 	want := []string{
+		"transponder_audit_lines_dropped_total 152",
+		"transponder_audit_lines_failed_total 153",
+		"transponder_audit_lines_total 151",
 		`transponder_hook_backend_down{app="defaultApp"} 1`,
 		`transponder_hook_duration_seconds_bucket{app="defaultApp",le="0.05"} 94`,
 		`transponder_hook_duration_seconds_bucket{app="defaultApp",le="+Inf"} 95`,
@@ -151,6 +161,9 @@ func TestMetrics(t *testing.T) {
 		`transponder_hook_requests_under_way{app="defaultApp"} 92`,
 		`transponder_hook_requests_waiting{app="defaultApp"} 93`,
 		"transponder_leases 49",
+		`transponder_logins_total{outcome="right"} 156`,
+		`transponder_logins_total{outcome="too many"} 158`,
+		`transponder_logins_total{outcome="wrong"} 157`,
 		`transponder_media_datagrams_lost_total{reason="refused"} 11`,
 		`transponder_pictures_damaged_total 3`,
 		`transponder_pictures_dropped_total 4`,
@@ -294,6 +307,8 @@ func TestMetrics(t *testing.T) {
 		`transponder_tokens_refused_total{reason="expired"} 45`,
 		`transponder_transcoder_cores 0.25`,
 		`transponder_transcoder_restarts_total 2`,
+		"transponder_user_sessions 155",
+		`transponder_users{role="viewer"} 154`,
 		`transponder_websocket_call_outcomes_total{outcome="established"} 39`,
 		`transponder_websocket_call_outcomes_total{outcome="failed"} 40`,
 		`transponder_websocket_calls 36`,

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
 	"reflect"
@@ -17,9 +18,14 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/access"
+	"transponder/internal/access/audit"
+	"transponder/internal/access/auth"
+	"transponder/internal/access/people"
 	"transponder/internal/media"
 	"transponder/internal/sip"
 	"transponder/internal/sip/dialog"
+	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
 )
@@ -27,7 +33,7 @@ import (
 // TestDocs makes every request of the documents of this API, in order, and compares the answers with those in the document: the status, the
 // headers, and the members of the body with their types, texts and booleans. Numbers and times may differ.
 func TestDocs(t *testing.T) {
-	for _, name := range []string{"rest.md", "sip.md", "tokens.md", "destinations.md"} {
+	for _, name := range []string{"rest.md", "sip.md", "users.md", "tokens.md", "destinations.md"} {
 		t.Run(name, func(t *testing.T) { checkDoc(t, name) })
 	}
 }
@@ -131,6 +137,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 		Tokens: docTokens{},
 	}
 	parts.Destinations, parts.DescribeTarget = newDestinations(t), transponder.DefaultConfig().DescribeTarget
+	addDocPeople(t, &parts)
 	api, err := New(DefaultConfig(), parts, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +150,9 @@ func newDocServer(t *testing.T) *httptest.Server {
 	mux.Handle("/rest-api/", api)
 	mux.Handle("/", stat)
 	srv := httptest.NewServer(mux)
+	if srv.Client().Jar, err = cookiejar.New(nil); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		api.Close()
 		srv.Close()
@@ -157,7 +167,7 @@ func parseCurl(t *testing.T, srv *httptest.Server, command string) *http.Request
 	for i := range words {
 		words[i] = strings.Trim(words[i], "'")
 	}
-	var url, body string
+	var url, body, method string
 	headers := http.Header{}
 	for i := 1; i < len(words); i++ {
 		switch word := words[i]; word {
@@ -166,6 +176,11 @@ func parseCurl(t *testing.T, srv *httptest.Server, command string) *http.Request
 			i++
 			name, value, _ := strings.Cut(words[i], ": ")
 			headers.Add(name, value)
+		case "-c", "-b":
+			i++ // the client keeps the cookies
+		case "-X":
+			i++
+			method = words[i]
 		case "-d":
 			i++
 			body = words[i]
@@ -180,9 +195,12 @@ func parseCurl(t *testing.T, srv *httptest.Server, command string) *http.Request
 	if !ok {
 		t.Fatalf("%q is not an address of the server", url)
 	}
-	method := http.MethodGet
-	if body != "" {
+	switch {
+	case method != "":
+	case body != "":
 		method = http.MethodPost
+	default:
+		method = http.MethodGet
 	}
 	r := newRequest(t, srv, method, path, body)
 	if body != "" && headers.Get("Content-Type") == "" {
@@ -230,7 +248,7 @@ func compareStream(t *testing.T, want answerShown, srv *httptest.Server, r *http
 	compare(t, answerShown{want.status, want.headers, ""}, reply{Response: resp})
 }
 
-var moment = regexp.MustCompile(`\d{13}`)
+var moment = regexp.MustCompile(`\d{13}|\d{4}-\d\d-\d\dT[\d:.]+Z`)
 
 func compare(t *testing.T, want answerShown, got reply) {
 	t.Helper()
@@ -289,4 +307,38 @@ func compareValue(t *testing.T, at string, want, got any) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s = %v, want %v", at, got, want)
 	}
+}
+
+// addDocPeople adds one administrator, and an audit log.
+func addDocPeople(t *testing.T, parts *Parts) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	kept, err := state.Memory(t.Context(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := audit.New(audit.Config{}, kept, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = lines.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		kept.Close()
+	})
+	users, err := people.New(t.Context(), people.Config{}, people.Parts{Keeper: kept, Record: lines.Note}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := users.Create(t.Context(), people.NewUser{Name: "ann", Role: access.Administrator}); err != nil {
+		t.Fatal(err)
+	}
+	parts.People, parts.Audit = users, lines
+	parts.Access = auth.New(auth.DefaultConfig(), auth.Parts{People: users, Cookie: SessionCookie, Recorder: lines}, log)
 }

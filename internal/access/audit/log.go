@@ -130,6 +130,7 @@ func (l *Log) Note(line Line) {
 		return
 	}
 	line.cut()
+	line.At = line.At.UTC().Truncate(time.Millisecond)
 	if !line.OK {
 		l.sum(line)
 		return
@@ -182,13 +183,22 @@ func network(from string) string {
 	return from
 }
 
+// whole returns a sum as it is written. A sum of one is a line about itself.
+func (l *Line) whole() Line {
+	line := *l
+	if line.Count == 1 {
+		line.Count = 0
+	}
+	return line
+}
+
 // pending returns the sums that are not written yet, the newest first.
 func (l *Log) pending() []Line {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var lines []Line
 	for _, s := range l.sums {
-		lines = append(lines, *s)
+		lines = append(lines, s.whole())
 	}
 	slices.SortFunc(lines, func(a, b Line) int { return b.At.Compare(a.At) })
 	return lines
@@ -204,10 +214,7 @@ func (l *Log) due(all bool) []Line {
 		if !all && now.Sub(s.At) < sumTime {
 			continue
 		}
-		if s.Count == 1 {
-			s.Count = 0 // the line is about itself
-		}
-		lines = append(lines, *s)
+		lines = append(lines, s.whole())
 		delete(l.sums, key)
 	}
 	return lines
@@ -288,7 +295,6 @@ func (l *Log) write(ctx context.Context, lines []Line) {
 	values := make([][]byte, 0, len(lines))
 	var text []byte
 	for _, line := range lines {
-		line.At = line.At.Truncate(time.Millisecond)
 		value, err := json.Marshal(line)
 		if err != nil { // a time out of range
 			l.failed.Add(1)

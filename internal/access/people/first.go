@@ -172,9 +172,6 @@ func LeaveReset(dir, name, password string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	return writePrivate(filepath.Join(dir, resetFile), name+":"+string(hash)+"\n")
 }
 
@@ -186,6 +183,9 @@ func writePrivate(file, text string) error {
 	}
 	defer os.Remove(f.Name()) // it has another name if all went well
 	_, err = f.WriteString(text)
+	if err == nil {
+		err = giveTo(filepath.Dir(file), f)
+	}
 	if err == nil {
 		err = f.Sync()
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -80,9 +81,11 @@ type People struct {
 
 	losses []loss // guarded by mu; that Lost was not told of
 
+	counts struct{ right, wrong, tooMany atomic.Int64 } // of passwords that were checked
+
 	watched fileState // owned by Run, and by New before
 
-	wake chan struct{} // holds a token while there are losses
+	wake chan struct{} // holds a token while Run has something to do
 }
 
 // New reads the users. If there are none, it makes the first administrator. It fails if the file of users cannot be read.
@@ -110,8 +113,19 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Peopl
 	return p, nil
 }
 
-// Reload reads the file of users again. If that fails, the users stay as they were.
-func (p *People) Reload() error { return p.readFile() }
+// Reload reads the file of users again. If that fails, the users stay as they were. Run then looks for the rest at once.
+func (p *People) Reload() error {
+	defer p.rouse()
+	return p.readFile()
+}
+
+// rouse makes Run look around.
+func (p *People) rouse() {
+	select {
+	case p.wake <- struct{}{}:
+	default: // it will
+	}
+}
 
 // readFile reads the file of users, if the settings name one.
 func (p *People) readFile() error {
@@ -159,10 +173,7 @@ func (p *People) lost(name string, removed bool) {
 	p.mu.Lock()
 	p.losses = append(p.losses, loss{name, removed})
 	p.mu.Unlock()
-	select {
-	case p.wake <- struct{}{}:
-	default: // Run will come
-	}
+	p.rouse()
 }
 
 // loss is a user who has lost rights.
@@ -246,9 +257,11 @@ func (p *People) check(ctx context.Context, c access.Credential) (*user, error) 
 	})
 	switch {
 	case wait > 0:
+		p.counts.tooMany.Add(1)
 		p.record(c, u, audit.Line{Do: "login", Why: "too many tries"})
 		return nil, &access.TooMany{Wait: wait}
 	case !ok:
+		p.counts.wrong.Add(1)
 		p.record(c, u, audit.Line{Do: "login", Why: "wrong name or password"})
 		return nil, &access.BadCredential{}
 	}
@@ -257,6 +270,7 @@ func (p *People) check(ctx context.Context, c access.Credential) (*user, error) 
 		p.known[c.Name] = sum
 	}
 	p.mu.Unlock()
+	p.counts.right.Add(1)
 	p.record(c, u, audit.Line{Do: "login", OK: true})
 	p.visited(ctx, u, c)
 	return u, nil
@@ -306,6 +320,25 @@ func (p *People) record(c access.Credential, u *user, line audit.Line) {
 		line.Object = u.name // somebody pretends to be him
 	}
 	p.parts.Record(line)
+}
+
+// Stats are figures of users and their logins.
+type Stats struct {
+	Users                 map[access.Role]int
+	Sessions              int
+	Right, Wrong, TooMany int64 // passwords that were checked, and those that were not because there were too many
+}
+
+// Stats returns the figures.
+func (p *People) Stats() Stats {
+	st := Stats{
+		Users:    map[access.Role]int{access.Viewer: 0, access.Operator: 0, access.Administrator: 0},
+		Sessions: len(p.Sessions()), Right: p.counts.right.Load(), Wrong: p.counts.wrong.Load(), TooMany: p.counts.tooMany.Load(),
+	}
+	for _, u := range p.Users() {
+		st.Users[u.Role]++
+	}
+	return st
 }
 
 // Users returns all users by name.
@@ -596,6 +629,7 @@ func (p *People) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-p.wake:
 			p.tellLosses(ctx)
+			p.takeReset(ctx)
 		case <-tick.C:
 			p.watch()
 			p.takeReset(ctx)
