@@ -4,7 +4,7 @@ import { presets, type Kind, type Preset } from "./presets.ts";
 /** A destination of the stream, as people enter it. */
 export interface Destination {
   kind: Kind;
-  /** Ignored for kinds that have a fixed address. */
+  /** Ignored for kinds that have a fixed address. Of "named": the name of a destination that the server keeps. */
   address: string;
   /** The stream key: the name to publish under, which a platform gives out. */
   key: string;
@@ -70,6 +70,9 @@ export function keyProblem(to: Destination): string {
 
 /** The problems with a destination, by field. */
 export function destinationProblems(to: Destination): { address: string; key: string } {
+  if (to.kind === "named") {
+    return { address: to.address === "" ? "Choose a destination." : "", key: "" };
+  }
   const preset: Preset = presets[to.kind];
   return {
     address: preset.address === "" ? addressProblem(to.address) : "",
@@ -79,6 +82,9 @@ export function destinationProblems(to: Destination): { address: string; key: st
 
 /** The request that sends the stream of this name to a destination. */
 export function pushRequest(name: string, to: Destination): PushRequest {
+  if (to.kind === "named") {
+    return { streamName: name, rtmpUrl: `destination://${to.address}` };
+  }
   const preset: Preset = presets[to.kind];
   const key = preset.key === "none" ? "" : to.key.trim();
   const address = preset.address || to.address.trim();
@@ -101,6 +107,9 @@ function withKey(address: string, key: string): string {
 
 /** The name of a destination for people: the platform, or the host of the address. */
 export function nameOf(to: Destination): string {
+  if (to.kind === "named") {
+    return to.address || "A saved destination";
+  }
   const preset: Preset = presets[to.kind];
   return preset.address === "" ? hostOf(to.address) : preset.label;
 }

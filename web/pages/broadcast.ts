@@ -7,12 +7,14 @@ import type { Follower } from "./push-events.ts";
 import { Push } from "./push.ts";
 import type { PushState } from "./push-state.ts";
 import { initialStream, reduceStream, type StreamState, type StreamStep } from "./stream-state.ts";
+import type { Ticket } from "./ticket.ts";
 
 export interface Plan {
   /** Opens camera and microphone, unless they are open already. */
   open: () => Promise<MediaStream>;
   name: string;
-  token: string;
+  /** Asks for the right to publish the stream. */
+  ticket: () => Promise<Ticket>;
   maxBitrateKbps: number;
   /** The first destinations; the caller chooses their numbers. */
   pushes: Map<number, PushRequest>;
@@ -144,7 +146,7 @@ export class Broadcast {
       this.publisher = await this.connect({
         name: plan.name,
         stream,
-        token: plan.token,
+        ticket: await plan.ticket(),
         maxBitrateKbps: plan.maxBitrateKbps,
         onLost: (lost) => aborter.abort(lost),
       }, signal);

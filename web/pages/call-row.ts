@@ -22,7 +22,7 @@ export function callRow(row: Row, id: string, handlers: CallHandlers, pushes: (s
   const form = row.part("keys");
   let who = "";
   row.part("stop").addEventListener("click", () => handlers.hangUp(id, {
-    title: `Hang up the call with ${who}?`,
+    title: `Hang up the call with ${format.inSentence(who)}?`,
     text: "The stream of the phone ends with the call, and so do the pushes of that stream.",
     action: "Hang up",
   }));

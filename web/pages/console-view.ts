@@ -7,7 +7,6 @@ import type { SessionInfo, StreamInfo } from "./console-client.ts";
 import { element, setText, showAlert } from "./dom.ts";
 import { pushFailure, type Failure } from "./failure.ts";
 import * as format from "./format.ts";
-import type { Login } from "./login.ts";
 import type { PushInfo } from "./push-client.ts";
 import { isTaking } from "./push-state.ts";
 import { Rows, type Row } from "./rows.ts";
@@ -24,7 +23,6 @@ export interface Picture {
 }
 
 export interface ConsoleHandlers extends CallHandlers {
-  login: (login: Login, keep: boolean) => void;
   /** Each of these asks the user first; question is the text. */
   stopPush: (id: string, question: Question) => void;
   stopStream: (id: string, question: Question) => void;
@@ -58,27 +56,20 @@ export class ConsoleView {
       this.draw();
       this.drawHistory();
     });
-    element("login", HTMLFormElement).addEventListener("submit", (event) => {
-      event.preventDefault();
-      const user = element("user", HTMLInputElement).value.trim();
-      const password = element("password", HTMLInputElement).value;
-      handlers.login({ user, password }, element("keep", HTMLInputElement).checked);
-    });
   }
 
   showVersion(version: string): void {
     setText(element("version", HTMLElement), version && `Transponder ${version}`);
   }
 
-  /** Shows the login form instead of everything else. refused: the server did not accept the last login. */
-  askLogin(refused: boolean): void {
-    const box = element("login", HTMLElement);
-    if (box.hidden) {
-      box.hidden = false;
-      element("board", HTMLElement).hidden = true;
-      element("user", HTMLInputElement).focus();
-    }
-    setText(element("login-problem", HTMLElement), refused ? "The server does not know this name and password. Check both, then sign in again." : "");
+  /** Shows nothing of the server: nobody has signed in. */
+  lock(): void {
+    element("board", HTMLElement).hidden = true;
+  }
+
+  /** Shows whether the person at the page may end and change what others have begun. */
+  allow(control: boolean): void {
+    element("board", HTMLElement).classList.toggle("watching", !control);
   }
 
   /** Shows that the server cannot be asked; null hides it. The last data stay on the page, dimmed. */
@@ -91,7 +82,6 @@ export class ConsoleView {
     this.picture = picture;
     this.due = Date.now() - this.sampledAt >= sampleMs;
     this.sampledAt = this.due ? Date.now() : this.sampledAt;
-    element("login", HTMLElement).hidden = true;
     element("board", HTMLElement).hidden = false;
     this.draw();
     this.due = false;
@@ -158,8 +148,8 @@ export class ConsoleView {
     queue.appendTo(row.part("queue-chart"), row.part("queue-max"));
     let shown: PushInfo | null = null;
     row.part("stop").addEventListener("click", () => handlers.stopPush(id, {
-      title: `Stop the push of “${shown?.sourceName ?? ""}”?`,
-      text: `${shown ? shownTarget(shown) : "Its destination"} gets nothing any more. The stream and its other pushes go on.`,
+      title: `Stop the push of “${format.inSentence(shown?.sourceName ?? "")}”?`,
+      text: `${shown ? format.inSentence(shownTarget(shown)) : "Its destination"} gets nothing any more. The stream and its other pushes go on.`,
       action: "Stop the push",
     }));
     return (push) => {
@@ -173,7 +163,7 @@ export class ConsoleView {
       row.set("queue", format.delay(live ? push.queuedMs : null));
       row.set("age", age(push.startedAt));
       row.set("note", pushNote(push));
-      row.part("stop").setAttribute("aria-label", `Stop the push of ${push.sourceName} to ${shownTarget(push)}`);
+      row.part("stop").setAttribute("aria-label", `Stop the push of ${format.inSentence(push.sourceName)} to ${format.inSentence(shownTarget(push))}`);
       if (this.due) {
         rate.push(live ? push.bitrateKbps : null);
         queue.push(live ? push.queuedMs : null);
@@ -202,7 +192,7 @@ export class ConsoleView {
   private sessionRow(row: Row, id: string, handlers: ConsoleHandlers): (session: SessionInfo) => void {
     let where = "";
     row.part("stop").addEventListener("click", () => handlers.endSession(id, {
-      title: `End the session of ${where}?`,
+      title: `End the session of ${format.inSentence(where)}?`,
       text: "The streams that it publishes and plays end with it.",
       action: "End the session",
     }));
@@ -221,10 +211,10 @@ export class ConsoleView {
 
 function streamQuestion(stream: StreamInfo, pushes: number): Question {
   if (stream.plays) {
-    return { title: `Stop playing “${stream.name}”?`, text: "This viewer is cut off. The stream and its other viewers go on.", action: "Stop playing" };
+    return { title: `Stop playing “${format.inSentence(stream.name)}”?`, text: "This viewer is cut off. The stream and its other viewers go on.", action: "Stop playing" };
   }
   const more = pushes > 0 ? `, and with it ${count(pushes, "push", "pushes")}` : "";
-  return { title: `Stop the stream “${stream.name}”?`, text: `Its publisher is cut off${more}.`, action: "Stop the stream" };
+  return { title: `Stop the stream “${format.inSentence(stream.name)}”?`, text: `Its publisher is cut off${more}.`, action: "Stop the stream" };
 }
 
 function pushNote(push: PushInfo): string {

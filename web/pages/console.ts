@@ -1,6 +1,7 @@
 // The console: what the server receives and sends now. This file connects the view with the parts that ask the server.
 
 import { sleep } from "../sdk/src/backoff.ts";
+import { showAccount } from "./account.ts";
 import { hostOf } from "./address.ts";
 import { CallClient } from "./call-client.ts";
 import { loadConfig } from "./config.ts";
@@ -8,10 +9,12 @@ import { confirm, type Question } from "./confirm.ts";
 import { ConsoleClient, type SessionInfo } from "./console-client.ts";
 import { ConsoleView } from "./console-view.ts";
 import { asFailure, Failure } from "./failure.ts";
-import { recallLogin, rememberLogin, type Login } from "./login.ts";
+import { inSentence } from "./format.ts";
 import { PushClient } from "./push-client.ts";
 import { followPushes, type PushEvent } from "./push-events.ts";
 import { Rest } from "./rest.ts";
+import { may, Sessions, type Session } from "./session.ts";
+import { SignIn } from "./sign-in.ts";
 import { pushLabel } from "./words.ts";
 
 /** How often the server is asked for numbers. Changes of pushes come at once, as events. */
@@ -28,14 +31,16 @@ const forever = new AbortController().signal;
 let wake = new AbortController();
 let historyIsOld = true;
 let following = false;
-let refused = false; // the server refused the login: polling waits until somebody signs in
+let me: Session | null = null; // null: nobody is known, or the server has to be asked again
+let locked = false; // somebody has to sign in: polling waits for it
 
 const rest = new Rest();
 const pushes = new PushClient(rest);
 const server = new ConsoleClient(rest);
 const calls = new CallClient(rest);
+const sessions = new Sessions(rest, unlock);
+const signIn = new SignIn(sessions, "Only people who may read from this server can see its console.", unlock);
 const view = new ConsoleView({
-  login: signIn,
   stopPush: (id, question) => void ask(question, () => pushes.terminate(id)),
   stopStream: (id, question) => void ask(question, () => server.stopStream(id)),
   endSession: (id, question) => void ask(question, () => server.endSession(id)),
@@ -69,20 +74,23 @@ async function sendDigits(id: string, digits: string, sent: () => void): Promise
   view.announce(`Sent: ${digits}`);
 }
 
-function signIn(login: Login, keep: boolean): void {
-  rest.login = login;
-  refused = false;
-  rememberLogin(keep ? login : null);
+/** Somebody has signed in or out. */
+function unlock(): void {
+  me = null;
+  locked = false;
   wake.abort();
 }
 
 /** Asks for everything once. */
 async function refresh(): Promise<void> {
-  if (rest.guarded && !rest.login) {
-    throw new Failure("unauthorized");
+  if (!me) {
+    me = await sessions.who();
+    showAccount(me, sessions);
+    view.allow(may(me, "control"));
   }
-  const [found, streams, phones, sessions] = await Promise.all([pushes.find({}), server.streams(), calls.all(), findSessions()]);
-  view.show({ pushes: found, streams, calls: phones, sessions });
+  const [found, streams, phones, pages] = await Promise.all([pushes.find({}), server.streams(), calls.all(), findSessions()]);
+  signIn.hide();
+  view.show({ pushes: found, streams, calls: phones, sessions: pages });
   if (historyIsOld) {
     historyIsOld = false;
     view.showHistory(await pushes.history(historyLength));
@@ -104,9 +112,12 @@ async function findSessions(): Promise<SessionInfo[] | null> {
 
 function show(failure: Failure): void {
   if (failure.reason === "unauthorized") {
-    refused = true;
+    me = null;
+    locked = true;
+    showAccount(null, sessions);
     view.showTrouble(null);
-    view.askLogin(rest.login !== null);
+    view.lock();
+    signIn.ask(true);
   } else {
     view.showTrouble(failure);
   }
@@ -114,7 +125,7 @@ function show(failure: Failure): void {
 
 function tell(event: PushEvent): void {
   historyIsOld ||= event.status === "ENDED" || event.status === "FAILED";
-  view.announce(`${event.sourceName} to ${hostOf(event.target)}: ${pushLabel(event.status)}`);
+  view.announce(`${inSentence(event.sourceName)} to ${hostOf(event.target)}: ${pushLabel(event.status)}`);
   wake.abort();
 }
 
@@ -138,8 +149,7 @@ async function follow(): Promise<void> {
 async function run(): Promise<void> {
   const config = await loadConfig();
   view.showVersion(config.version);
-  rest.guarded = config.restAuth;
-  rest.login = recallLogin();
+  signIn.httpsPort = config.httpsPort;
   for (;;) {
     await visible();
     try {
@@ -150,7 +160,7 @@ async function run(): Promise<void> {
     } catch (error) {
       show(asFailure(error));
     }
-    await sleep(refused ? longMs : pollMs, wake.signal).catch(() => undefined);
+    await sleep(locked ? longMs : pollMs, wake.signal).catch(() => undefined);
     await sleep(settleMs, forever); // one request for many events
     wake = new AbortController();
   }

@@ -63,6 +63,7 @@ export class DestinationView {
       }
     });
     this.input("address").addEventListener("input", () => this.arrange());
+    this.named.addEventListener("change", () => this.arrange());
     for (const field of ["address", "key"]) {
       this.input(field).addEventListener("keydown", (event) => {
         if (event.key === "Enter" && this.around.sending) {
@@ -76,7 +77,7 @@ export class DestinationView {
 
   get destination(): Destination {
     const kind = kinds.find((name) => this.kindInput(name).checked) ?? "server";
-    return { kind, address: this.input("address").value.trim(), key: this.input("key").value.trim() };
+    return { kind, address: kind === "named" ? this.named.value : this.input("address").value.trim(), key: this.input("key").value.trim() };
   }
 
   get name(): string {
@@ -91,18 +92,37 @@ export class DestinationView {
 
   fill(to: Destination, kept: boolean): void {
     this.kindInput(to.kind).checked = true;
-    this.input("address").value = to.address;
+    if (to.kind === "named") {
+      this.named.value = to.address;
+    } else {
+      this.input("address").value = to.address;
+    }
     this.input("key").value = to.key;
     this.input("keep").checked = kept;
     this.showKind();
   }
 
   /** Shows the problems of the fields. Returns the first field that has one, or null. */
-  check(): HTMLInputElement | null {
+  check(): HTMLElement | null {
+    const { kind } = this.destination;
     const problems = destinationProblems(this.destination);
-    showProblem(this.input("address"), problems.address);
+    const [where, other] = kind === "named" ? [this.named, this.input("address")] : [this.input("address"), this.named];
+    showProblem(where, problems.address);
+    showProblem(other, "");
     showProblem(this.input("key"), problems.key);
-    return problems.address !== "" ? this.input("address") : problems.key !== "" ? this.input("key") : null;
+    return problems.address !== "" ? where : problems.key !== "" ? this.input("key") : null;
+  }
+
+  /** Fills the list of the destinations that the server keeps. Without any, their kind is not offered. */
+  offer(names: string[]): void {
+    const { kind, address } = this.destination;
+    this.named.replaceChildren(...names.map((name) => new Option(name, name)));
+    this.named.value = names.includes(address) ? address : (names[0] ?? "");
+    this.part("kind-named-label").hidden = names.length === 0;
+    if (names.length === 0 && kind === "named") {
+      this.kindInput("server").checked = true;
+    }
+    this.showKind();
   }
 
   focus(): void {
@@ -208,7 +228,8 @@ export class DestinationView {
   private showKind(): void {
     const { kind } = this.destination;
     const preset: Preset = presets[kind];
-    this.part("address-field").hidden = preset.address !== "";
+    this.part("named-field").hidden = kind !== "named";
+    this.part("address-field").hidden = preset.address !== "" || kind === "named";
     this.part("key-field").hidden = preset.key === "none";
     const { namePrefix, streamName } = this.around;
     const arrives = namePrefix === undefined ? "The stream arrives there under its name, with the server's prefix"
@@ -242,6 +263,10 @@ export class DestinationView {
       this.showSoundTrouble(null);
       handlers.sound({ name, loop: this.input("loop").checked });
     }
+  }
+
+  private get named(): HTMLSelectElement {
+    return element(`named-${this.key}`, HTMLSelectElement);
   }
 
   private kindInput(kind: Kind): HTMLInputElement {

@@ -64,7 +64,7 @@ export function showFailure(box: HTMLElement, failure: Failure | null): void {
 }
 
 /** Shows the problem of a field, in the element #ID-problem; "" for none. */
-export function showProblem(field: HTMLInputElement, problem: string): void {
+export function showProblem(field: HTMLElement, problem: string): void {
   setText(element(`${field.id}-problem`, HTMLElement), problem);
   field.setAttribute("aria-invalid", String(problem !== ""));
 }

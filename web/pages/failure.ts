@@ -12,6 +12,7 @@ export const sdkReasons = [
 /** Reasons that only these pages have. */
 export const pageReasons = [
   "server_gone", // the SDK says "unreachable", but in pushReasons that is about the destination
+  "forbidden", "too_many_tries", // the SDK tells them with "unauthorized" and "busy"
   "offer_refused", "token_needed", "publish_ended", "push_gone", "sound_missing", "sound_refused",
   "digits_refused", "call_unanswered",
 ] as const;

@@ -46,6 +46,15 @@ export function codecs(...names: string[]): string {
   return names.filter((name) => name !== "").map((name) => codecNames[name] ?? name).join(" + ") || unknown;
 }
 
+/**
+ * A name from outside within a sentence. Characters that steer the direction of text are replaced, and a name in a script that is written from
+ * right to left is kept apart from the words around it (FSI and PDI of Unicode's bidirectional algorithm).
+ */
+export function inSentence(name: string): string {
+  const shown = name.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+  return /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]|[\ud802\ud803\ud83a\ud83b]/.test(shown) ? `\u2068${shown}\u2069` : shown;
+}
+
 /** 0:07, 12:05, 1:00:00 */
 export function clock(ms: number): string {
   const total = Math.max(0, Math.floor(ms / 1000));

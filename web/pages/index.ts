@@ -1,6 +1,7 @@
 // The studio: one stream from this browser to many destinations. This file connects the view with the parts that do the work.
 
 import { listDevices } from "../sdk/src/media.ts";
+import { showAccount } from "./account.ts";
 import { nameProblem, pushRequest, randomName, type Destination } from "./address.ts";
 import { Broadcast } from "./broadcast.ts";
 import { Capture } from "./capture.ts";
@@ -10,14 +11,16 @@ import { obstacle, permitted, qualities, type Choice } from "./devices.ts";
 import { asFailure, Failure } from "./failure.ts";
 import { HealthMeter } from "./health.ts";
 import { LevelMeter } from "./level-meter.ts";
-import { recallLogin } from "./login.ts";
 import { forget, keep, kept, recall, remember, rememberLive } from "./memory.ts";
 import { PushClient } from "./push-client.ts";
 import { followPushes } from "./push-events.ts";
 import { initialPush, type PushState } from "./push-state.ts";
-import { Rest } from "./rest.ts";
+import { asList, Fields, Rest } from "./rest.ts";
+import { may, Sessions, type Session } from "./session.ts";
+import { SignIn } from "./sign-in.ts";
 import { initialStream } from "./stream-state.ts";
 import { summarize } from "./summary.ts";
+import { askTicket, given, type Ticket } from "./ticket.ts";
 import { View, type Inputs } from "./view.ts";
 import { explain } from "./words.ts";
 
@@ -38,12 +41,16 @@ let nextKey = 1;
 const entries = new Map<number, Entry>();
 const health = new HealthMeter();
 
+let me: Session | null = null; // null: nobody has signed in
+
 const rest = new Rest();
+const sessions = new Sessions(rest, () => void meet());
+const signIn = new SignIn(sessions, "This server takes streams only from people that it knows.", () => void meet());
 const view = new View({
   open: () => void openDevices().catch(showDeviceFailure),
   start,
   stop: () => void broadcast.stop(),
-  signIn,
+  token: useToken,
   add: () => addDestination({ kind: "server", address: "", key: "" }).focus(),
   pick: () => void pick().catch(showDeviceFailure),
   mute: (muted) => capture.mute(muted),
@@ -64,7 +71,7 @@ const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => foll
     stream = state;
     askLogin(state.failure);
     if (state.locked) {
-      view.askLogin();
+      askWho(false);
     }
     render();
   },
@@ -81,8 +88,39 @@ const broadcast = new Broadcast(new PushClient(rest), (follower, signal) => foll
 
 function askLogin(failure: Failure | null): void {
   if (failure?.reason === "unauthorized") {
-    view.askLogin();
+    askWho(false);
   }
+}
+
+/** Shows how somebody can tell the server who he is. */
+function askWho(focus: boolean): void {
+  signIn.ask(focus);
+  view.askToken();
+}
+
+/** Asks the server who is at the page, and what he may use. A broadcast that waits for somebody to sign in goes on. */
+async function meet(): Promise<void> {
+  try {
+    me = await sessions.who();
+    signIn.hide();
+    broadcast.signIn();
+    view.offer(may(me, "push") || may(me, "control") ? await findDestinations() : []);
+  } catch (error) {
+    const failure = asFailure(error);
+    if (failure.reason === "unauthorized") {
+      me = null;
+      askWho(false);
+    } else {
+      broadcast.report(failure);
+    }
+  }
+  showAccount(me, sessions);
+}
+
+/** The names of the destinations that the server keeps. A server that cannot list them has none for this page. */
+async function findDestinations(): Promise<string[]> {
+  const found = await rest.search("/destination/find_all", {}).catch(() => []);
+  return asList(found).map((one) => new Fields(one).text("name")).filter((name) => name !== "");
 }
 
 function render(): void {
@@ -183,10 +221,25 @@ function change(key: number, run: (client: PushClient, id: string) => Promise<vo
   });
 }
 
-/** Takes the name and the password from their fields. */
-function signIn(): void {
-  rest.login = view.inputs.login;
-  broadcast.signIn();
+/** Uses the access token in its field for all requests. */
+function useToken(): void {
+  const { token } = view.inputs;
+  if (token !== rest.token) {
+    rest.token = token;
+    void meet();
+  }
+}
+
+/** The right to publish the stream. */
+async function ticket(name: string, token: string): Promise<Ticket> {
+  if (token !== "") {
+    return given(token);
+  }
+  if (!me) {
+    throw new Failure("unauthorized");
+  }
+  // Whoever may not make tokens can publish only where WHIP asks nobody for one.
+  return may(me, "control") ? askTicket(rest, name, me.kind === "user" ? "" : "studio") : given("");
 }
 
 function start(): void {
@@ -194,7 +247,7 @@ function start(): void {
   if (!view.showProblems(nameProblem(inputs.name))) {
     return;
   }
-  rest.login = inputs.login;
+  rest.token = inputs.token;
   for (const [key, entry] of entries) {
     store(key, entry.view.kept);
     entry.state = initialPush;
@@ -207,7 +260,7 @@ function start(): void {
   broadcast.start({
     open: openDevices,
     name: inputs.name,
-    token: inputs.token,
+    ticket: () => ticket(inputs.name, inputs.token),
     maxBitrateKbps: qualities[inputs.quality].maxBitrateKbps,
     pushes: new Map([...entries].map(([key, entry]) => [key, pushRequest(inputs.name, entry.view.destination)])),
   });
@@ -222,7 +275,6 @@ function startDestination(key: number): void {
     return;
   }
   store(key, entry.view.kept);
-  signIn();
   void broadcast.startPush(key, pushRequest(view.inputs.name, entry.view.destination));
 }
 
@@ -239,24 +291,24 @@ async function readHealth(): Promise<void> {
 async function begin(): Promise<void> {
   const memory = recall();
   config = await loadConfig();
-  rest.guarded = config.restAuth;
+  signIn.httpsPort = config.httpsPort;
   view.namePrefix = config.namePrefix;
-  const login = recallLogin();
-  view.fill({ name: memory?.name ?? randomName(), quality: memory?.quality ?? "720p", login });
-  if (config.restAuth) {
-    view.askLogin();
-  }
+  view.fill({ name: memory?.name ?? randomName(), quality: memory?.quality ?? "720p" });
+  await meet();
   const stored = kept();
   const address = config.rtmpPort === 0 ? "" : `rtmp://localhost:${config.rtmpPort}/live`;
   const usual: Destination = { kind: "server", address, key: "" };
   for (const to of memory?.destinations ?? []) {
-    addDestination(to.kind === "server" && to.address === "" ? usual : to);
+    const lost = to.kind === "named" ? !view.offered.includes(to.address) : to.kind === "server" && to.address === "";
+    addDestination(lost ? usual : to);
   }
   for (const to of stored) {
     addDestination(to, to);
   }
   if (entries.size === 0) {
-    addDestination(usual);
+    // Whoever is no administrator may push to what the server keeps, and often to nothing else.
+    const [first] = view.offered;
+    addDestination(first !== undefined && !may(me, "admin") ? { kind: "named", address: first, key: "" } : usual);
   }
   view.showVersion(config.version);
   if (memory?.live) {

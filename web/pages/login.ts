@@ -1,25 +1,43 @@
-/** The name and password of somebody who may use the REST API. */
-export interface Login {
-  user: string;
-  password: string;
-}
+// The page on which people sign in who came from an address that needs it. The other pages have the same form of their own.
 
-const storageKey = "transponder.login";
+import { showAccount } from "./account.ts";
+import { loadConfig } from "./config.ts";
+import { element, setText, showFailure } from "./dom.ts";
+import { asFailure } from "./failure.ts";
+import { nextPage } from "./next.ts";
+import { Rest } from "./rest.ts";
+import { Sessions, type Session } from "./session.ts";
+import { SignIn } from "./sign-in.ts";
 
-/** Keeps a login while this tab is open; null forgets it. */
-export function rememberLogin(login: Login | null): void {
+const next = nextPage(location.search, location.origin);
+const sessions = new Sessions(new Rest(), () => void begin());
+const form = new SignIn(sessions, "Use the name and the password that the server's owner gave you.", () => location.assign(next));
+
+/** Shows who has signed in already, or the form. */
+async function begin(): Promise<void> {
+  const trouble = element("trouble", HTMLElement);
   try {
-    login ? sessionStorage.setItem(storageKey, JSON.stringify(login)) : sessionStorage.removeItem(storageKey);
-  } catch {
-    // A browser may forbid storage: then the page asks again after a reload.
+    known(await sessions.who());
+    showFailure(trouble, null);
+  } catch (error) {
+    const failure = asFailure(error);
+    showFailure(trouble, failure.reason === "unauthorized" ? null : failure);
+    form.ask(true);
   }
 }
 
-/** The login that was kept; null if there is none. */
-export function recallLogin(): Login | null {
-  try {
-    return JSON.parse(sessionStorage.getItem(storageKey) ?? "null") as Login | null;
-  } catch {
-    return null;
-  }
+function known(session: Session): void {
+  showAccount(session, sessions);
+  form.hide();
+  setText(element("title", HTMLElement), session.kind === "user" ? "Signed in" : "No need to sign in");
+  setText(element("lead", HTMLElement), session.kind === "local" ? "You are on the server's own machine, and may do everything."
+    : session.kind === "user" ? "This browser is known to the server." : "This server lets you in without a name.");
+  element("go-on", HTMLAnchorElement).href = next;
+  element("ready", HTMLElement).hidden = false;
 }
+
+void begin();
+void loadConfig().then((config) => {
+  form.httpsPort = config.httpsPort;
+  setText(element("version", HTMLElement), config.version && `Transponder ${config.version}`);
+});

@@ -53,6 +53,9 @@ function same(a: Destination, b: Destination): boolean {
 }
 
 function withoutSecrets({ kind, address }: Destination): Destination {
+  if (kind === "named") {
+    return { kind, address, key: "" };
+  }
   const preset: Preset = presets[kind];
   const secret = preset.key !== "none" || address.includes("@") || address.includes("?");
   return { kind, address: secret ? "" : address, key: "" };

@@ -1,7 +1,7 @@
 /** A kind of destination that people may choose. */
 export interface Preset {
   label: string;
-  /** The address of the platform; "" if people enter one. */
+  /** The address of the platform; "" if people enter one, or choose a name. */
   address: string;
   /** Whether there is a stream key. "optional": without it, the address ends with the key. */
   key: "none" | "needed" | "optional";
@@ -10,6 +10,10 @@ export interface Preset {
 }
 
 export const presets = {
+  named: { // the server has the address and the key; people choose the name
+    label: "Saved here", address: "", key: "none",
+    hint: "",
+  },
   server: {
     label: "RTMP server", address: "", key: "none",
     hint: "",

@@ -2,12 +2,13 @@ import { sleep } from "../sdk/src/backoff.ts";
 import { Failure, message, type PageReason } from "./failure.ts";
 import { errorText, inTime, patienceMs } from "./http.ts";
 import { restReason } from "./rest.ts";
+import type { Ticket } from "./ticket.ts";
 
 export interface PublishOptions {
   name: string;
   stream: MediaStream;
-  /** The access token, for servers that ask for one; "" sends none. */
-  token: string;
+  /** Ends with the publisher. */
+  ticket: Ticket;
   maxBitrateKbps: number;
   /** Called once if the connection is lost after it was established. */
   onLost: (failure: Failure) => void;
@@ -60,9 +61,10 @@ export class Publisher {
     if (resource !== "") {
       // This comes before pc.close(), which would also end the session, but the server would call it lost.
       // keepalive: the browser sends the request even if the page is closed meanwhile.
-      const goodbye = { method: "DELETE", headers: this.authorization(), keepalive: true };
+      const goodbye = { method: "DELETE", headers: this.options.ticket.headers(), keepalive: true };
       await inTime(patienceMs.quick, undefined, (signal) => fetch(resource, { ...goodbye, signal })).catch(() => undefined);
     }
+    this.options.ticket.release();
     this.pc.close();
   }
 
@@ -107,7 +109,7 @@ export class Publisher {
     return inTime(patienceMs.slow, signal, async (either) => {
       const response = await fetch(`/whip/${encodeURIComponent(this.options.name)}`, {
         method: "POST",
-        headers: { "Content-Type": "application/sdp", ...this.authorization() },
+        headers: { "Content-Type": "application/sdp", ...this.options.ticket.headers() },
         body: offer,
         signal: either,
       });
@@ -118,10 +120,6 @@ export class Publisher {
       this.resource = location ? new URL(location, response.url).href : "";
       return response.text();
     });
-  }
-
-  private authorization(): Record<string, string> {
-    return this.options.token === "" ? {} : { Authorization: `Bearer ${this.options.token}` };
   }
 
   private async limitBitrate(): Promise<void> {
@@ -173,8 +171,7 @@ export class Publisher {
 
 function whipReason(status: number): PageReason {
   switch (status) {
-    case 401:
-    case 403: return "token_needed"; // in REST, these statuses ask for a name and a password
+    case 401: return "token_needed"; // in REST, this status asks for a name and a password
     case 409: return "name_in_use";
     case 400:
     case 404:

@@ -1,15 +1,11 @@
-import { authorization, reasonOf, RestApi } from "../sdk/src/rest.ts";
+import { reasonOf, RestApi } from "../sdk/src/rest.ts";
 import { asFailure, Failure, pageReason, type PageReason } from "./failure.ts";
 import { errorText, inTime, patienceMs } from "./http.ts";
-import type { Login } from "./login.ts";
 
 /** The SDK's client of the REST API, with a time limit for each request, and a Failure for every error. */
 export class Rest extends RestApi {
-  /** Name and password for servers that ask for them. */
-  login: Login | null = null;
-
-  /** The server asks for a login. The page then shows its own form: the browser's dialog would appear again and again. */
-  guarded = false;
+  /** An access token that somebody has entered in place of signing in; "" for none. Whoever has signed in is known by a cookie. */
+  token = "";
 
   constructor() {
     super({ url: "/" });
@@ -45,9 +41,8 @@ export class Rest extends RestApi {
     return super._request(path, {
       ...init,
       cache: "no-store",
-      // Cookies are for a proxy in front of the server.
-      credentials: this.guarded ? "omit" : "same-origin",
-      headers: { ...init.headers, ...(this.login && authorization(this.login.user, this.login.password)) },
+      credentials: "same-origin",
+      headers: { ...init.headers, ...bearer(this.token) },
     }, read);
   }
 
@@ -56,9 +51,18 @@ export class Rest extends RestApi {
   }
 }
 
+/** The header that shows an access token (RFC 6750); none for "". */
+export function bearer(token: string): Record<string, string> {
+  return token === "" ? {} : { Authorization: `Bearer ${token}` };
+}
+
 /** The reason for an HTTP status of failure. */
 export function restReason(status: number): PageReason {
-  return pageReason(reasonOf(status));
+  switch (status) {
+    case 403: return "forbidden"; // the server knows who asks
+    case 429: return "too_many_tries";
+    default: return pageReason(reasonOf(status));
+  }
 }
 
 /** The answer if it is a list, else an empty list. */
@@ -82,6 +86,11 @@ export class Fields {
   number(key: string): number | null {
     const value = this.fields[key];
     return typeof value === "number" && Number.isFinite(value) ? value : null;
+  }
+
+  /** A list of texts. Other members of the list are left out. */
+  texts(key: string): string[] {
+    return asList(this.fields[key]).filter((one) => typeof one === "string");
   }
 
   value(key: string): unknown {

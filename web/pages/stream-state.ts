@@ -12,7 +12,7 @@ export interface StreamState {
   phase: StreamPhase;
   /** The server has not answered the last request. */
   silent: boolean;
-  /** The server refuses the login. It is not asked again before it gets another one. */
+  /** The server wants somebody to sign in. It is not asked again before that. */
   locked: boolean;
   /** Why the last stream ended; null if it was stopped here, or if the destinations say why. */
   failure: Failure | null;

@@ -61,7 +61,7 @@ function sending(parts: Part[], live: Part[]): string {
 
 function sendingNote(stream: StreamState, parts: Part[]): string {
   if (stream.locked) {
-    return "The stream goes on, but the server wants the name and the password again before it tells more.";
+    return "The stream goes on, but the server wants you to sign in again before it tells more.";
   }
   return stream.silent ? "The server does not answer; asking again." : only(parts)?.push?.info ?? "";
 }

@@ -4,7 +4,6 @@ import { DestinationView, type DestinationHandlers } from "./destination-view.ts
 import { element, setText, showAlert, showFailure, showProblem, type Link } from "./dom.ts";
 import * as format from "./format.ts";
 import type { Health } from "./health.ts";
-import type { Login } from "./login.ts";
 import { initialStream, type StreamState } from "./stream-state.ts";
 import type { Summary } from "./summary.ts";
 import { coverText, healthAdvice, type Words } from "./words.ts";
@@ -13,7 +12,6 @@ import { coverText, healthAdvice, type Words } from "./words.ts";
 export interface Inputs {
   name: string;
   token: string;
-  login: Login | null;
   camera: string;
   microphone: string;
   sound: boolean;
@@ -25,11 +23,11 @@ export interface Handlers {
   open: () => void;
   start: () => void;
   stop: () => void;
-  /** Somebody has changed the name or the password. */
-  signIn: () => void;
   add: () => void;
   /** Another camera, microphone or quality was picked. */
   pick: () => void;
+  /** Another access token was entered. */
+  token: () => void;
   mute: (muted: boolean) => void;
 }
 
@@ -44,8 +42,6 @@ export class View {
   private readonly muteButton = element("mute", HTMLButtonElement);
   private readonly name = element("name", HTMLInputElement);
   private readonly token = element("token", HTMLInputElement);
-  private readonly user = element("user", HTMLInputElement);
-  private readonly password = element("password", HTMLInputElement);
   private readonly camera = element("camera", HTMLSelectElement);
   private readonly microphone = element("microphone", HTMLSelectElement);
   private readonly quality = element("quality", HTMLSelectElement);
@@ -55,9 +51,11 @@ export class View {
 
   private readonly destinations = new Map<number, DestinationView>();
   private stream: StreamState = initialStream;
-  private soundSent = false;
+    private soundSent = false;
   private liveSince: number | null = null;
   private troubled = false; // a problem with camera or microphone is shown
+  /** The names of the destinations that the server keeps. */
+  offered: string[] = [];
   /** The prefix of the stream's name at an RTMP server; undefined if the server did not tell it. */
   namePrefix: string | undefined = undefined;
 
@@ -85,19 +83,15 @@ export class View {
       this.muteButton.setAttribute("aria-pressed", String(muted));
       handlers.mute(muted);
     });
-    for (const field of [this.user, this.password]) {
-      field.addEventListener("change", () => handlers.signIn());
-    }
+    this.token.addEventListener("change", () => handlers.token());
     this.name.addEventListener("input", () => this.arrange());
     setInterval(() => this.showClocks(), 250);
   }
 
   get inputs(): Inputs {
-    const user = this.user.value.trim();
     return {
       name: this.name.value.trim(),
       token: this.token.value.trim(),
-      login: user === "" ? null : { user, password: this.password.value },
       camera: this.camera.value,
       microphone: this.microphone.value === noSound ? "" : this.microphone.value,
       sound: this.microphone.value !== noSound,
@@ -105,19 +99,26 @@ export class View {
     };
   }
 
-  fill(inputs: { name: string; quality: QualityName; login: Login | null }): void {
+  fill(inputs: { name: string; quality: QualityName }): void {
     this.name.value = inputs.name;
     this.quality.value = inputs.quality;
-    this.user.value = inputs.login?.user ?? "";
-    this.password.value = inputs.login?.password ?? "";
     this.arrange();
   }
 
   addDestination(key: number, handlers: DestinationHandlers): DestinationView {
     const destination = new DestinationView(key, handlers, this.destinationList);
     this.destinations.set(key, destination);
+    destination.offer(this.offered);
     this.arrange();
     return destination;
+  }
+
+  /** Offers the destinations that the server keeps, by their names. */
+  offer(names: string[]): void {
+    this.offered = names;
+    for (const destination of this.destinations.values()) {
+      destination.offer(names);
+    }
   }
 
   removeDestination(key: number): void {
@@ -144,9 +145,9 @@ export class View {
     setText(element("version", HTMLElement), version && `Transponder ${version}`);
   }
 
-  /** Shows the fields for name and password. */
-  askLogin(): void {
-    element("login-fields", HTMLElement).hidden = false;
+  /** Shows the field for an access token. */
+  askToken(): void {
+    element("token-field", HTMLElement).hidden = false;
   }
 
   showStream(stream: MediaStream | null): void {
@@ -205,7 +206,7 @@ export class View {
     setText(element("note", HTMLElement), summary.note);
     showFailure(element("failure", HTMLElement), stream.failure);
     if (stream.failure?.reason === "token_needed") {
-      element("token-field", HTMLElement).hidden = false;
+      this.askToken();
     }
     const live = summary.liveSince !== null;
     element("badge", HTMLElement).hidden = !live;

@@ -59,12 +59,20 @@ const words: Record<Reason, Words> = {
     advice: "Use a browser that sends H.264, which needs no conversion, or try again later.",
   },
   token_needed: {
-    title: "The server wants to know who you are.",
-    advice: "Enter the access token that the server's owner gave you, then start again.",
+    title: "The server wants an access token.",
+    advice: "Enter the token that the server's owner gave you, then start again.",
   },
   unauthorized: {
-    title: "The server wants a name and a password.",
-    advice: "Enter the user name and the password that the server's owner gave you for its REST API, then start again.",
+    title: "The server wants to know who you are.",
+    advice: "Sign in, or enter the access token that the server's owner gave you, then start again.",
+  },
+  forbidden: {
+    title: "You may not do that.",
+    advice: "Ask the server's owner for the right to it, or sign in as somebody else.",
+  },
+  too_many_tries: {
+    title: "There were too many tries.",
+    advice: "Wait a moment, then try again.",
   },
   busy: {
     title: "The server takes no more streams right now.",

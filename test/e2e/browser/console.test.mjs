@@ -14,10 +14,10 @@ before(async () => {
 }, { timeout: 60_000 });
 after(() => browser?.close());
 
-async function open(t, setUp) {
+async function open(t, setUp, context = browser) {
   const mock = await MockServer.start(browser);
   setUp(mock);
-  const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+  const page = await context.newPage({ viewport: { width: 1280, height: 860 } });
   page.setDefaultTimeout(timeout);
   const errors = watchConsole(page);
   t.after(async () => {
@@ -192,7 +192,6 @@ test("asks for a login, and asks again if it is wrong", async (t) => {
   const { mock, page, says } = await open(t, (m) => {
     busy(m);
     m.login = "anna:sesame";
-    m.config.restAuth = true;
   });
   await page.locator("#login").waitFor();
   assert.equal(await page.locator("#board").isVisible(), false);
@@ -203,7 +202,6 @@ test("asks for a login, and asks again if it is wrong", async (t) => {
   await page.keyboard.press("Enter");
   await says("#login-problem", /does not know this name/);
   await page.locator("#password").fill("sesame");
-  await page.locator("label:has(#keep)").click();
   await inEveryLook(page, async (look) => {
     assert.deepEqual(await faults(page), [], look);
     await photograph(page, `console-login-${look}`);
@@ -211,11 +209,109 @@ test("asks for a login, and asks again if it is wrong", async (t) => {
   await page.keyboard.press("Tab");
   await page.locator("#login button").click();
   await says("#pushes", /lobby/);
+  await says("#account", /anna Sign out/);
   await page.reload();
   await says("#pushes", /lobby/);
   assert.equal(await page.locator("#login").isVisible(), false);
+  assert.equal(mock.requests.some(({ headers }) => headers.authorization), false, "the password is sent to sign in, and in no header");
+  assert.doesNotMatch(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])), /sesame|transponder=/);
   mock.login = "somebody:else";
   await page.locator("#login").waitFor();
+  assert.equal(await page.locator("#password").inputValue(), "");
+  assert.equal(await page.locator("#account").isVisible(), false);
+});
+
+test("signs out", async (t) => {
+  const { mock, page, says } = await open(t, (m) => {
+    busy(m);
+    m.login = "anna:sesame";
+  });
+  await page.locator("#user").fill("anna");
+  await page.locator("#password").fill("sesame");
+  await page.keyboard.press("Enter");
+  await page.locator("#sign-out").click();
+  await page.waitForURL("**/login");
+  assert.equal(mock.count("DELETE /rest-api/session"), 1);
+  await page.locator("#login").waitFor();
+  await page.locator("#user").fill("anna");
+  await page.locator("#password").fill("sesame");
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/console");
+  await says("#pushes", /lobby/);
+});
+
+test("whoever signs in in one tab is signed in in all", async (t) => {
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const { mock, page, says } = await open(t, (m) => {
+    busy(m);
+    m.login = "anna:sesame";
+  }, context);
+  await page.locator("#login").waitFor();
+  const other = await context.newPage();
+  await other.goto(`${mock.address}login?next=/examples/`);
+  await other.locator("#user").fill("anna");
+  await other.locator("#password").fill("sesame");
+  await other.keyboard.press("Enter");
+  await says("#pushes", /lobby/);
+  await other.waitForURL("**/examples/");
+  await other.close();
+});
+
+test("says why a login is refused", async (t) => {
+  const { mock, page, says } = await open(t, (m) => {
+    m.login = "anna:sesame";
+    m.refuseLogin = (n) => [429, 403, 500][n - 1];
+  });
+  await page.locator("#user").fill("anna");
+  await page.locator("#password").fill("sesame");
+  for (const words of [/too many tries\. Wait a moment.*the mock says 429/, /may not do that.*the mock says 403/, /server failed.*the mock says 500/]) {
+    await page.locator("#login button").click();
+    await says("#login-trouble", words);
+  }
+  assert.equal(await page.locator("#login-trouble a").count(), 0);
+  await page.locator("#login button").click();
+  await says("#account", /anna/);
+  assert.equal(mock.count("POST /rest-api/session"), 4);
+});
+
+test("a viewer sees everything, and no button that ends it", async (t) => {
+  const { page, says } = await open(t, (m) => {
+    busy(m);
+    m.me = { ...m.me, kind: "user", name: "vera", role: "viewer", actions: ["read"] };
+  });
+  await says("#pushes", /lobby/);
+  assert.equal(await page.locator("#board .danger:visible").count(), 0);
+  assert.equal(await page.locator("#open-mode").isVisible(), false);
+});
+
+test("a server that is open to everybody says so in red", async (t) => {
+  const { page, says } = await open(t, (m) => {
+    busy(m);
+    m.me = { ...m.me, kind: "anonymous", mode: "open" };
+  });
+  await says("#open-mode", /Everybody who reaches this server may do everything\. Its settings say access=open\./);
+  const [red, ground] = await page.evaluate(() => ["color", "backgroundColor"].map((name) => getComputedStyle(document.getElementById("open-mode"))[name]));
+  assert.notEqual(red, ground);
+  await inEveryLook(page, async (look) => {
+    assert.deepEqual(await faults(page), [], look);
+    await photograph(page, `console-open-${look}`);
+  });
+});
+
+test("a name cannot turn the words around it", async (t) => {
+  const tricky = "\u202egnp.show\u2069\u202e";
+  const { page, says } = await open(t, (m) => {
+    busy(m);
+    m.streams = () => [stream({ name: tricky }), stream({ mediaSessionId: "s-2", name: "<svg/onload=alert(1)>" })];
+    m.sessions = () => [session({ clientAddress: "192.0.2.7:1", origin: `https://\u05d0\u05d1.example` })];
+  });
+  await says("#streams", /onload/);
+  assert.equal(await page.locator("#streams svg").count(), 0);
+  // Each name is a line of text of its own: the word behind it stays behind it.
+  assert.equal(await page.locator("#streams li:nth-child(1) h3 > bdi").evaluate((name) => getComputedStyle(name).display), "inline-block");
+  await page.locator("#streams li:nth-child(1) button").click();
+  await says("#confirm-title", /^Stop the stream “\ufffdgnp\.show\ufffd\ufffd”\?$/);
 });
 
 test("says that the server does not answer, and that it cannot list sessions", async (t) => {

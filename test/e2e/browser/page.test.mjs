@@ -264,32 +264,83 @@ describe("several destinations", () => {
   test("a server that asks for a login", async (t) => {
     const all = await open(t, (mock) => {
       mock.login = "anna:sesame";
-      mock.config.restAuth = true;
     });
+    await all.page.locator("#login").waitFor();
     await all.start();
-    assert.match(await failure(all), /wants a name and a password/);
+    assert.match(await failure(all), /wants to know who you are/);
+    assert.equal(all.mock.count("POST /whip/test"), 0);
     await all.page.locator("#user").fill("anna");
     await all.page.locator("#password").fill("sesame");
+    await all.page.keyboard.press("Enter");
+    await all.page.locator("#login").waitFor({ state: "hidden" });
     await all.page.locator("#go").click();
     await all.phase("live");
+    assert.equal(all.mock.last("POST /whip/test").headers.authorization, "Bearer ticket-1");
+    assert.deepEqual(JSON.parse(all.mock.last("POST /rest-api/token/create").body), { grants: [{ actions: ["publish"], streams: ["test"] }], expiresIn: 600 });
+    await all.page.locator("#go").click();
+    await all.phase("idle");
+    assert.equal(all.mock.last("DELETE /whip/test/session-1").headers.authorization, "Bearer ticket-1");
+    assert.equal(all.mock.last("POST /rest-api/push/startup").headers.authorization, undefined);
+    assert.doesNotMatch(await all.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])), /sesame|ticket/);
+  });
+
+  test("a token in place of a login", async (t) => {
+    const all = await open(t, (mock) => {
+      mock.login = "anna:sesame";
+      mock.bearer = "tpk_tahini";
+      mock.me = { ...mock.me, kind: "key", actions: ["publish", "push"] };
+    });
+    await all.page.locator("#token").fill("tpk_tahini");
+    await all.page.locator("#name").focus();
+    await all.page.locator("#login").waitFor({ state: "hidden" });
+    await all.start();
+    await all.phase("live");
+    assert.equal(all.mock.last("POST /whip/test").headers.authorization, "Bearer tpk_tahini");
+    assert.equal(all.mock.last("POST /rest-api/push/startup").headers.authorization, "Bearer tpk_tahini");
+    assert.equal(all.mock.count("POST /rest-api/token/create"), 0);
+    assert.doesNotMatch(await all.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])), /tahini/);
+  });
+
+  test("a destination that the server keeps", async (t) => {
+    const all = await several(t, () => null, (mock) => {
+      mock.destinations = () => [{ name: "youtube-main", target: "rtmps://a.rtmps.youtube.com/live2/***", keySet: true }, { name: "backup" }];
+    });
+    const { mock, page, phase, text, start, pushes } = all;
+    await page.locator("label:has(#kind-named-1)").click();
+    await page.locator("#named-1").selectOption("backup");
+    assert.equal(await page.locator("#address-1").isVisible(), false);
+    await start();
+    await phase("live");
+    assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/startup").body), { streamName: "test", rtmpUrl: "destination://backup" });
+    assert.equal(await text("state"), "Live on backup");
+    assert.equal(pushes.length, 1);
+    await page.locator("#go").click();
+    await phase("idle");
+    await page.reload();
+    await page.waitForFunction(() => document.getElementById("named-1")?.value === "backup");
+    mock.destinations = () => [];
+    await page.reload();
+    await page.waitForFunction(() => document.getElementById("kind-server-1")?.checked);
+    assert.equal(await page.locator("#kind-named-1").isVisible(), false);
   });
 
   test("a password that changes while live", async (t) => {
     const { mock, page, phase, start, add, text } = await several(t, () => null, (mock) => {
       mock.login = "anna:sesame";
-      mock.config.restAuth = true;
     });
     const polls = () => mock.count("POST /rest-api/push/find");
     const signIn = async (password) => {
+      await page.locator("#login").waitFor();
+      await page.locator("#user").fill("anna");
       await page.locator("#password").fill(password);
-      await page.keyboard.press("Tab");
+      await page.keyboard.press("Enter");
+      await page.locator("#login").waitFor({ state: "hidden" });
     };
-    await page.locator("#user").fill("anna");
     await signIn("sesame");
     await start();
     await phase("live");
     mock.login = "anna:tahini";
-    const locked = () => page.waitForFunction(() => /wants the name and the password again/.test(document.getElementById("note").textContent));
+    const locked = () => page.waitForFunction(() => /wants you to sign in again/.test(document.getElementById("note").textContent));
     await locked();
     const refused = polls();
     await page.waitForTimeout(1500); // longer than the pause between two polls
@@ -324,7 +375,8 @@ test("fields with mistakes", async (t) => {
   assert.match(await text("name-problem"), /without spaces/);
   assert.match(await text("address-1-problem"), /rtmp:\/\//);
   assert.equal(await page.evaluate(() => document.activeElement.id), "name");
-  assert.equal(mock.requests.length, 0);
+  assert.equal(mock.count("POST /whip/two%20words"), 0);
+  assert.equal(mock.count("POST /rest-api/token/create"), 0);
 });
 
 describe("the push fails", () => {
@@ -392,7 +444,7 @@ describe("the server refuses", () => {
     const all = await open(t, (mock) => (mock.whip = () => (mock.requests.at(-1).headers.authorization === "Bearer sesame" ? 201 : 401)));
     assert.equal(await all.page.locator("#token").isVisible(), false);
     await all.start();
-    assert.match(await failure(all), /access token/);
+    assert.match(await failure(all), /wants an access token/);
     await all.page.locator("#token").fill("sesame");
     await all.page.locator("#go").click();
     await all.phase("live");

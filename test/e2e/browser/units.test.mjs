@@ -5,6 +5,7 @@ import { describe, test } from "node:test";
 import { addressProblem, destinationProblems, hostOf, nameOf, nameProblem, playCommand, pushRequest, randomName, shownTarget } from "./.build/web/pages/address.js";
 import { Failure, pageReasons, pushFailure, pushReasons, sdkReasons } from "./.build/web/pages/failure.js";
 import * as format from "./.build/web/pages/format.js";
+import { inSentence } from "./.build/web/pages/format.js";
 import { level } from "./.build/web/pages/level-meter.js";
 import { parseConfig } from "./.build/web/pages/config.js";
 import { parsePush, PushClient } from "./.build/web/pages/push-client.js";
@@ -16,7 +17,10 @@ import { summarize } from "./.build/web/pages/summary.js";
 import { HealthMeter } from "./.build/web/pages/health.js";
 import { paths, Series } from "./.build/web/pages/chart.js";
 import { kinds, presets } from "./.build/web/pages/presets.js";
-import { Rest } from "./.build/web/pages/rest.js";
+import { nextPage } from "./.build/web/pages/next.js";
+import { Rest, restReason } from "./.build/web/pages/rest.js";
+import { may, parseSession } from "./.build/web/pages/session.js";
+import { askTicket } from "./.build/web/pages/ticket.js";
 import { consoleWords, coverText, destinationWords, explain, healthAdvice, pushWords } from "./.build/web/pages/words.js";
 import { push } from "./lib/mock-server.mjs";
 
@@ -80,6 +84,9 @@ describe("address", () => {
       }
     }
     assert.equal(destinationProblems(platform("rtmp://host/app/key", "")).key, "");
+    assert.deepEqual(pushRequest("n", { kind: "named", address: "youtube-main", key: "" }), { streamName: "n", rtmpUrl: "destination://youtube-main" });
+    assert.equal(destinationProblems({ kind: "named", address: "", key: "" }).address, "Choose a destination.");
+    assert.equal(destinationProblems({ kind: "named", address: "no address", key: "" }).address, "");
     for (const kind of kinds) {
       assert.equal(addressProblem(presets[kind].address || "rtmp://host/app"), "", kind);
     }
@@ -283,7 +290,7 @@ describe("the state of a stream", () => {
       assert.deepEqual([got.phase, got.title], [phase, title]);
     }
     assert.match(summarize({ ...sending, silent: true }, [part({})]).note, /asking again/);
-    assert.match(summarize({ ...sending, locked: true }, [part({})]).note, /wants the name and the password/);
+    assert.match(summarize({ ...sending, locked: true }, [part({})]).note, /wants you to sign in again/);
   });
 });
 
@@ -360,7 +367,7 @@ test("the text of the cover", () => {
   }
 });
 
-test("login", async (t) => {
+test("who asks", async (t) => {
   const rest = new Rest();
   let sent;
   t.mock.method(globalThis, "fetch", async (url, init) => {
@@ -369,11 +376,83 @@ test("login", async (t) => {
   });
   await rest.ask("/push/find", {});
   assert.deepEqual([sent.url, sent.headers, sent.credentials], ["/rest-api/push/find", { "Content-Type": "application/json" }, "same-origin"]);
-  rest.login = { user: "anna", password: "grün" };
-  rest.guarded = true;
+  rest.token = "tpk_1";
   await rest.ask("/push/find", {});
-  assert.equal(sent.headers.Authorization, `Basic ${Buffer.from("anna:grün").toString("base64")}`);
-  assert.equal(sent.credentials, "omit");
+  assert.equal(sent.headers.Authorization, "Bearer tpk_1");
+  for (const [status, reason] of [[401, "unauthorized"], [403, "forbidden"], [429, "too_many_tries"], [503, "busy"]]) {
+    assert.equal(restReason(status), reason);
+  }
+});
+
+describe("a session", () => {
+  test("says what somebody may do", () => {
+    const of = (...actions) => parseSession({ kind: "user", name: "anna", actions });
+    assert.deepEqual([may(of("read"), "read"), may(of("control"), "read"), may(of("control"), "push"), may(of("admin"), "push"), may(null, "read")],
+      [true, true, false, true, false]);
+    for (const bad of [null, {}, { kind: 7 }, "text"]) {
+      assert.throws(() => parseSession(bad), Failure);
+    }
+    assert.deepEqual(parseSession({ kind: "local", actions: "all", mode: null }), { kind: "local", name: "", role: "", actions: [], mode: "" });
+  });
+
+  test("goes on at a page of this server only", () => {
+    const to = (next) => nextPage(`?next=${encodeURIComponent(next)}`, "https://here.example");
+    for (const good of ["/", "/access#users", "/rest-api/push/history?limit=3", "/console?a=%5C"]) {
+      assert.equal(to(good), good);
+    }
+    for (const bad of ["", "console", "//evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example/", "javascript:alert(1)", "/\t/evil.example", "/\n//evil.example",
+      " /x", "/login", "/login?next=/x", "/a/../login", "/\u0000", "data:text/html,x", "/..//evil.example"]) {
+      const got = to(bad);
+      assert.ok(got === "/console" || new URL(got, "https://here.example").origin === "https://here.example", bad);
+      assert.notEqual(new URL(got, "https://here.example").pathname, "/login", bad);
+    }
+    assert.equal(nextPage("", "https://here.example"), "/console");
+  });
+});
+
+test("a ticket is renewed until it is released", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const rest = new Rest();
+  let asked = 0;
+  let answers = true;
+  t.mock.method(rest, "ask", async (path, body) => {
+    asked++;
+    assert.deepEqual([path, body], ["/token/create", { grants: [{ actions: ["publish"], streams: ["cam"] }], expiresIn: 600, subject: "studio" }]);
+    if (!answers) {
+      throw new Failure("server_gone");
+    }
+    return { token: `t-${asked}` };
+  });
+  const pass = async (ms) => {
+    t.mock.timers.tick(ms);
+    for (let i = 0; i < 10; i++) {
+      await Promise.resolve();
+    }
+  };
+  const ticket = await askTicket(rest, "cam", "studio");
+  const shown = () => ticket.headers().Authorization;
+  assert.equal(shown(), "Bearer t-1");
+  await pass(479_000);
+  assert.equal(shown(), "Bearer t-1");
+  await pass(1000);
+  assert.equal(shown(), "Bearer t-2");
+  answers = false;
+  await pass(480_000);
+  assert.equal(shown(), "Bearer t-2"); // the last one is good for two more minutes
+  answers = true;
+  await pass(30_000);
+  assert.equal(shown(), "Bearer t-4");
+  ticket.release();
+  await pass(3_600_000);
+  assert.equal(asked, 4);
+  t.mock.method(rest, "ask", async () => ({}));
+  await assert.rejects(askTicket(rest, "cam", ""), { reason: "server_error" });
+});
+
+test("a name in a sentence", () => {
+  for (const [name, shown] of [["morning-show", "morning-show"], ["\u202eevil", "\ufffdevil"], ["a\u2069b", "a\ufffdb"], ["\u05d0\u05d1", "\u2068\u05d0\u05d1\u2069"]]) {
+    assert.equal(inSentence(name), shown);
+  }
 });
 
 describe("the server's answers", () => {
@@ -399,7 +478,8 @@ describe("the server's answers", () => {
       [404, "{}", "not_found", "404 Not Found"],
       [409, "taken", "conflict", "taken"],
       [401, "", "unauthorized", "401 Unauthorized"],
-      [429, "", "busy", "429 Too Many Requests"],
+      [403, JSON.stringify({ message: "push needs a grant" }), "forbidden", "push needs a grant"],
+      [429, "", "too_many_tries", "429 Too Many Requests"],
       [500, "<html>boom</html>", "server_error", "500 Internal Server Error"],
       [501, JSON.stringify({ message: "not supported" }), "unsupported", "not supported"],
       [503, "", "busy", "503 Service Unavailable"],

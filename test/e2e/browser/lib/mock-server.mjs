@@ -61,8 +61,20 @@ export class MockServer {
   calls = () => [];
   digits = () => 200;
   config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444, restAuth: false };
-  /** The login that REST asks for, as "name:password"; "" for none. */
+  /** The login that REST asks for, as "name:password"; "" for none: then everybody is on the server's machine. */
   login = "";
+  /** What GET session says of whoever has signed in, or needs no login. */
+  me = { kind: "local", name: "", role: "admin", actions: ["publish", "play", "push", "read", "control", "admin"], streams: ["*"], app: "", mode: "auto" };
+  /** The answer to a login: a status, or undefined to check the password. */
+  refuseLogin = () => undefined;
+  token = (n) => ({ token: `ticket-${n}`, jti: `jti-${n}`, expiresAt: Date.now() + 600_000 });
+  destinations = () => [];
+  /** An access token that REST takes in place of a login. */
+  bearer = "";
+  /** Further methods of REST, by their path, such as "user/find_all". Each gets the body, and returns an answer. */
+  methods = {};
+
+  cookies = new Set();
 
   followers = new Set();
   events = 0;
@@ -124,7 +136,7 @@ export class MockServer {
   }
 
   async handle(request, response) {
-    const { pathname } = new URL(request.url, "http://localhost");
+    const { pathname, searchParams } = new URL(request.url, "http://localhost");
     const body = await new Promise((resolve) => {
       const parts = [];
       request.on("data", (part) => parts.push(part)).on("end", () => resolve(Buffer.concat(parts).toString()));
@@ -134,7 +146,7 @@ export class MockServer {
       this.requests.push({ what: `${request.method} ${pathname}`, body, headers: request.headers });
     }
     try {
-      await (api ? this.api(request.method, pathname, body, response) : this.page(pathname, response));
+      await (api ? this.api(request.method, pathname, body, response, searchParams) : this.page(pathname, response));
     } catch (error) {
       response.writeHead(500).end(String(error));
     }
@@ -155,8 +167,11 @@ export class MockServer {
     }).end(content ?? "");
   }
 
-  async api(method, pathname, body, response) {
+  async api(method, pathname, body, response, query) {
     if (method === "DELETE") {
+      if (pathname === "/rest-api/session") {
+        this.cookies.clear();
+      }
       response.writeHead(200).end();
     } else if (pathname.startsWith("/whip/")) {
       const status = this.whip(this.count(`POST ${pathname}`));
@@ -166,8 +181,9 @@ export class MockServer {
       }
       const answer = await this.far.evaluate((offer) => globalThis.answer(offer), body);
       response.writeHead(201, { "Content-Type": "application/sdp", Location: `${pathname}/session-1` }).end(answer);
-    } else if (this.login !== "" && this.requests.at(-1).headers.authorization !== `Basic ${btoa(this.login)}`) {
-      response.setHeader("WWW-Authenticate", 'Basic realm="rest-api"');
+    } else if (pathname === "/rest-api/session" && method === "POST") {
+      this.signIn(JSON.parse(body), response);
+    } else if (!this.knows(this.requests.at(-1).headers)) {
       this.reply(response, pathname, 401);
     } else if (pathname === "/rest-api/push/events") {
       response.writeHead(200, { "Content-Type": "text/event-stream" }).write("retry: 2000\nid: 0\n: heartbeat\n\n");
@@ -186,9 +202,36 @@ export class MockServer {
         "connection/find_all": () => this.sessions(count),
         "call/find_all": () => this.calls(count),
         "call/send_dtmf": () => this.digits(count),
+        "session": () => this.me,
+        "token/create": () => this.token(count, JSON.parse(body)),
+        "destination/find_all": () => this.destinations(count),
       };
-      this.reply(response, pathname, answers[pathname.slice("/rest-api/".length)]?.() ?? 200);
+      const path = pathname.slice("/rest-api/".length);
+      const other = this.methods[path];
+      this.reply(response, pathname, answers[path]?.() ?? other?.(body === "" ? {} : JSON.parse(body), query) ?? 200);
     }
+  }
+
+  /** Whether a request comes from somebody who has signed in with the password that there is now, or shows a bearer token. */
+  knows(headers) {
+    if (this.login === "" || headers.authorization === `Bearer ${this.bearer}`) {
+      return true;
+    }
+    const session = /transponder=(\w+)/.exec(headers.cookie ?? "")?.[1];
+    return this.cookies.has(`${session} ${this.login}`);
+  }
+
+  signIn({ name, password }, response) {
+    const refused = this.refuseLogin(this.count("POST /rest-api/session"));
+    if (refused || (this.login !== "" && `${name}:${password}` !== this.login)) {
+      this.reply(response, "/rest-api/session", refused ?? 401);
+      return;
+    }
+    const session = `s${this.cookies.size + 1}`;
+    this.cookies.add(`${session} ${this.login}`);
+    this.me = { ...this.me, kind: "user", name };
+    response.setHeader("Set-Cookie", `transponder=${session}; HttpOnly; SameSite=Strict; Path=/`);
+    this.json(response, 200, this.me);
   }
 
   reply(response, pathname, answer) {

@@ -1,0 +1,165 @@
+// The forms of the page for access, and what they send to the server.
+
+import type { AppInfo, DestinationInfo, Grant, PresetInfo, UserInfo } from "./access-client.ts";
+import { authWords } from "./access-words.ts";
+import { addressProblem } from "./address.ts";
+import type { Form, Values } from "./form-dialog.ts";
+import * as format from "./format.ts";
+
+const patternHint = "Names of streams, separated by spaces. * stands for any characters: cam-*. Empty means all streams.";
+
+export function userForm(user: UserInfo | null): Form {
+  return {
+    title: user ? `Change “${format.inSentence(user.name)}”` : "Add a user",
+    action: user ? "Change the user" : "Add the user",
+    fields: [
+      ...(user ? [] : [{ kind: "text" as const, id: "name", label: "Name", check: (text: string) => (text === "" ? "Give the user a name." : text.includes(":") ? "A name has no colon." : "") }]),
+      {
+        kind: "choice", id: "role", label: "Role", value: user?.role ?? "operator", options: [
+          ["viewer", "Viewer: sees streams and pushes"], ["operator", "Operator: also publishes, plays, pushes to saved destinations, and ends"], ["admin", "Administrator: everything"],
+        ],
+      },
+      { kind: "text", id: "streams", label: "Streams", hint: patternHint, placeholder: "all", value: (user?.streams ?? []).filter((one) => one !== "*").join(" ") },
+      {
+        kind: "password", id: "password", label: user ? "New password" : "Password",
+        hint: user ? "Empty: the password stays. A new one signs this person out everywhere." : "Empty: the server makes one, and shows it once.",
+      },
+    ],
+  };
+}
+
+const lifetimes = [["0", "Until it is removed"], ["1", "One day"], ["7", "One week"], ["30", "30 days"], ["365", "One year"]] as const;
+
+const dayMs = 24 * 3600 * 1000;
+
+export function keyForm(destinations: string[]): Form {
+  const pushes = (values: Values): boolean => values.list("actions").includes("push");
+  return {
+    title: "Make a key",
+    text: "The key is shown once, right after it was made.",
+    action: "Make the key",
+    fields: [
+      { kind: "text", id: "label", label: "What it is for", placeholder: "OBS in the lobby", check: (text) => (text === "" ? "Say what the key is for: later nobody can tell from the key." : "") },
+      {
+        kind: "checks", id: "actions", label: "It may", values: ["publish"], options: [
+          ["publish", "Publish"], ["play", "Play"], ["push", "Push"], ["read", "See streams and pushes"], ["control", "End and change what others do"], ["admin", "Everything"],
+        ],
+      },
+      {
+        kind: "text", id: "stream", label: "Name of the stream", placeholder: "lobby", when: (values) => values.list("actions").includes("publish"),
+        hint: "Whatever an encoder calls its stream, it appears under this name. Empty: under the name that the encoder gives.",
+      },
+      { kind: "text", id: "streams", label: "Streams", placeholder: "all", hint: patternHint, when: (values) => values.text("stream") === "" || values.list("actions").some((action) => action !== "publish") },
+      ...(destinations.length === 0 ? [] : [{ kind: "checks" as const, id: "destinations", label: "It may push to", values: [], options: destinations.map((name) => [name, name] as const), when: pushes }]),
+      {
+        kind: "text", id: "urls", label: destinations.length === 0 ? "It may push to" : "It may also push to", placeholder: "rtmps://live.example.com:443/app/*", when: pushes,
+        hint: "Addresses, separated by spaces. * stands for any characters.",
+        check: (_, values) => (values.words("urls").some((url) => url !== "*" && !/^rtmps?:\/\/[^/]/.test(url)) ? "An address begins with rtmp:// or rtmps://." : ""),
+      },
+      { kind: "choice", id: "days", label: "It is good", value: "0", options: lifetimes },
+    ],
+  };
+}
+
+/** The grants of a key: one for publishing under its own name, if it has one, and one for the rest. */
+export function keyGrants(values: Values): Grant[] {
+  const stream = values.text("stream");
+  const patterns = values.words("streams");
+  const [destinations, urls] = [values.list("destinations"), values.words("urls")];
+  const grant = (actions: string[], streams: string[]): Grant => ({ actions, streams, destinations: [], urls: [] });
+  const actions = values.list("actions");
+  const own = stream !== "" && actions.includes("publish");
+  const others = own ? actions.filter((action) => action !== "publish") : actions;
+  const all = [...(own ? [grant(["publish"], [stream])] : []), ...(others.length === 0 ? [] : [grant(others, patterns.length === 0 ? ["*"] : patterns)])];
+  return all.map((one) => (one.actions.includes("push") ? { ...one, destinations, urls } : one));
+}
+
+/** When a key ends, ms since 1970; 0 for never. */
+export function keyUntil(values: Values, now: number): number {
+  const days = values.number("days");
+  return days === 0 ? 0 : now + days * dayMs;
+}
+
+const customPreset = "custom";
+
+export function destinationForm(destination: DestinationInfo | null, presets: PresetInfo[]): Form {
+  const platforms = presets.filter(({ address }) => address !== "");
+  const custom = (values: Values): boolean => platforms.length === 0 || values.text("platform") === customPreset;
+  const keep = destination ? "Empty: the address and the key stay." : "";
+  return {
+    title: destination ? `Change “${destination.name}”` : "Add a destination",
+    text: "Nobody can read the stream key back, not even an administrator.",
+    action: destination ? "Change the destination" : "Add the destination",
+    fields: [
+      ...(destination ? [] : [{
+        kind: "text" as const, id: "name", label: "Name", placeholder: "youtube-main",
+        check: (text: string) => (/^[a-z0-9][a-z0-9._-]{0,63}$/.test(text) ? "" : "Use small letters a to z, digits, and - . _, without spaces; 64 at most."),
+      }]),
+      ...(platforms.length === 0 ? [] : [{
+        kind: "choice" as const, id: "platform", label: "Platform", value: platforms[0]?.id ?? customPreset,
+        options: [...platforms.map(({ id, label }) => [id, label] as const), [customPreset, "Another RTMP server"] as const],
+      }]),
+      {
+        kind: "url", id: "address", label: destination ? "New address" : "Address", placeholder: "rtmps://live.example.com/app", when: custom, ...(keep !== "" && { hint: keep }),
+        check: (text, values) => (text === "" && destination && values.text("key") === "" ? "" : addressProblem(text)),
+      },
+      {
+        kind: "password", id: "key", label: destination ? "New stream key" : "Stream key",
+        hint: destination ? "Give the whole address again with a new key." : "As the platform gives it. An address that ends with its key needs none here.",
+        check: (text, values) => (/\s/.test(text) ? "The key must not contain spaces." : text === "" && !custom(values) ? "Give the stream key." : ""),
+      },
+      { kind: "text", id: "streams", label: "For streams", placeholder: "all", hint: patternHint, value: (destination?.streams ?? []).filter((one) => one !== "*").join(" ") },
+    ],
+  };
+}
+
+/** What is sent for a destination. Without a new address, the server keeps the old one. */
+export function writtenDestination(values: Values, name: string, presets: PresetInfo[]): Record<string, unknown> {
+  const address = (presets.find(({ id }) => id === values.text("platform"))?.address || values.text("address")).replace(/\/+$/, "");
+  const key = values.text("key").trim();
+  const patterns = values.words("streams");
+  return {
+    name, streams: patterns.length === 0 ? ["*"] : patterns,
+    ...(address !== "" && { rtmpUrl: key === "" ? address : `${address}/${key}`, rtmpTransponderFullUrl: true }),
+  };
+}
+
+export function appForm(app: AppInfo | null, methods: string[]): Form {
+  const asked = (values: Values): boolean => values.text("url") !== "";
+  return {
+    title: app ? `Change “${format.inSentence(app.name || app.key)}”` : "Add an app",
+    action: app ? "Change the app" : "Add the app",
+    fields: [
+      { kind: "text", id: "name", label: "Name", value: app?.name ?? "", check: (text) => (text === "" ? "Give the app a name." : "") },
+      ...(app ? [] : [{ kind: "text" as const, id: "key", label: "appKey", hint: "What clients name when they connect.", placeholder: "defaultApp", check: (text: string) => (text === "" ? "Give the appKey." : "") }]),
+      {
+        kind: "url", id: "url", label: "Address of the backend", value: app?.url ?? "", placeholder: "https://backend.example.com/hooks",
+        hint: "The server appends the name of the method, as in …/connect. Empty: no backend is asked.",
+        check: (text) => (text === "" || /^https?:\/\/[^/]/.test(text) ? "" : "The address begins with http:// or https://."),
+      },
+      {
+        kind: "choice", id: "auth", label: "Lets in", value: app?.auth ?? "", options: [
+          ["", "As usual: whom the backend admits, or without a backend as the settings say"], ...["open", "token", "hook", "token+hook"].map((one) => [one, `Those ${one === "open" ? "who come: everybody" : authWords(one)}`] as const),
+        ],
+      },
+      { kind: "text", id: "username", label: "User name for the backend", value: app?.username ?? "", when: asked, hint: "If the backend asks for one by HTTP Basic." },
+      { kind: "password", id: "password", label: "Password for the backend", when: asked, ...(app?.passwordSet && { hint: "Empty: the password stays." }) },
+      {
+        kind: "choice", id: "onError", label: "If the backend refuses", value: app?.onError ?? "", when: asked, options: [
+          ["", "As the settings say"], ["FAIL", "The client is refused"], ["LOG", "The log says so, and the client goes on, except when it connects"],
+        ],
+      },
+      ...(methods.length === 0 ? [] : [{ kind: "checks" as const, id: "methods", label: "Methods", values: app?.methods ?? methods.filter((name) => name !== "StreamKeepAliveEvent"), options: methods.map((name) => [name, name] as const), when: asked }]),
+    ],
+  };
+}
+
+/** What is sent for an app. A password that was not entered stays. */
+export function writtenApp(values: Values, app: AppInfo | null): Record<string, unknown> {
+  const text = (id: string): Record<string, string> => (values.text(id) === "" ? {} : { [id]: values.text(id) });
+  const methods = values.list("methods");
+  return {
+    key: app?.key ?? values.text("key"), name: values.text("name"), url: values.text("url"), username: values.text("username"),
+    ...text("password"), ...text("auth"), ...text("onError"), ...(methods.length > 0 && { methods }),
+  };
+}
