@@ -87,6 +87,34 @@ func TestStudioAndConsole(t *testing.T) {
 	})
 }
 
+// On a server that asks everybody who he is, an administrator sets up a user, a key, a destination and an app, and the user goes live to the
+// destination, whose stream key nobody sees. When the login of the user is ended, the show goes on; when the user is removed, it is over.
+func TestAccessPages(t *testing.T) {
+	const password, key = "tahini-and-sesame-17", "halva-key-0815"
+	far := testkit.NewRTMPServer(t, testkit.Script{})
+	s := startServerIn(t, []string{"TRANSPONDER_ADMIN_PASSWORD=" + password}, "access=closed")
+	b := startBrowser(t, "access.mjs", s.page, "--password", password, "--rtmp", far.URL("live/"+key))
+	b.await("live")
+	far.Wait(t, "two seconds of sound", func() bool { return lastSound(far) > 2*time.Second })
+	do := func(task string) map[string]string {
+		b.say(task)
+		return b.await("done").Displayed
+	}
+	if shown := do("sign out"); !strings.Contains(shown["#state"], "Live on out") {
+		t.Errorf("after the login has ended, the studio shows %q", shown["#state"])
+	}
+	until := lastSound(far)
+	far.Wait(t, "the show goes on", func() bool { return lastSound(far) > until+2*time.Second })
+	do("sign in")
+	do("remove")
+	b.stop()
+	for _, secret := range []string{key, password} {
+		if strings.Contains(s.log.String(), secret) {
+			t.Errorf("the log has %q", secret)
+		}
+	}
+}
+
 // loudness is the peak of what a server received between two times.
 func loudness(t *testing.T, s *testkit.RTMPServer, from, until time.Duration) float64 {
 	t.Helper()

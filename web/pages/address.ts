@@ -135,9 +135,11 @@ export function hostOf(address: string): string {
 }
 
 /** The target of a push, to be shown to people. Only the server knows which part of an address is secret. */
-export function shownTarget(push: { target: string; streamName: string; secretName: boolean }): string {
+export function shownTarget(push: { target: string; streamName: string; secretName: boolean; rtmpUrl: string }): string {
   const target = push.target.replace(/^rtmps?:\/\//, "");
-  return target.replace(/\*{3}$/, () => (push.secretName ? "•••" : push.streamName)) || "an address";
+  const address = target.replace(/\*{3}$/, () => (push.secretName ? "•••" : push.streamName));
+  const saved = /^destination:\/\/([^/?#]+)/.exec(push.rtmpUrl)?.[1] ?? "";
+  return [saved, address].filter((part) => part !== "").join(", ") || "an address";
 }
 
 interface Parts {

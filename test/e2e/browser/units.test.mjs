@@ -101,6 +101,9 @@ describe("address", () => {
     ]) {
       assert.equal(shownTarget({ target, streamName, secretName, rtmpUrl: "rtmp://host/secret-key" }), want);
     }
+    const named = { target: "rtmps://host/app/***", streamName: "k", secretName: true, rtmpUrl: "destination://youtube-main" };
+    assert.equal(shownTarget(named), "youtube-main, host/app/•••");
+    assert.equal(shownTarget({ ...named, target: "" }), "youtube-main"); // for somebody who may not see the address
     const { target, secretName } = parsePush({ mediaSessionId: "1", streamName: "key" });
     assert.deepEqual([target, secretName], ["", true]);
   });
