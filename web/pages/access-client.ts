@@ -96,9 +96,13 @@ export interface Report {
   who: { who: string; action: string; allowed: boolean; words: string }[];
 }
 
+/** Tokens that are no longer valid. */
 export interface Revocation {
-  what: string;
-  at: number | null;
+  /** "jti" for one token, "sub" for those of an owner, "kid" for those that a key has signed. */
+  kind: "jti" | "sub" | "kid";
+  id: string;
+  before: number | null;
+  by: string;
 }
 
 /** The requests of the page for access. Every error is a Failure. */
@@ -148,16 +152,12 @@ export class AccessClient {
   }
 
   async revocations(): Promise<Revocation[]> {
-    return asList(await this.read("/token/revocations")).map((one) => {
-      const fields = new Fields(one);
-      const what = (["jti", "sub", "kid"] as const).filter((name) => fields.text(name) !== "").map((name) => `${tokenWords[name]} ${fields.text(name)}`);
-      return { what: what.join(", "), at: fields.number("before") ?? fields.number("at") };
-    });
+    return asList(await this.read("/token/revocations")).map(parseRevocation);
   }
 
-  /** Makes the tokens of an owner invalid that were issued until now. Sessions with such tokens end at once. */
-  revoke(subject: string): Promise<void> {
-    return this.rest.order("/token/revoke", { sub: subject });
+  /** Makes tokens invalid that were issued until now. Sessions with such tokens end at once. */
+  revoke(kind: string, id: string): Promise<void> {
+    return this.rest.order("/token/revoke", { [kind]: id });
   }
 
   async destinations(): Promise<DestinationInfo[]> {
@@ -215,8 +215,6 @@ export class AccessClient {
   }
 }
 
-const tokenWords = { jti: "the token", sub: "all tokens of", kid: "all tokens signed by" };
-
 export function parseGrant(value: unknown): Grant {
   const fields = new Fields(value);
   return { actions: fields.texts("actions"), streams: fields.texts("streams"), destinations: fields.texts("destinations"), urls: fields.texts("urls") };
@@ -237,6 +235,12 @@ export function parseKey(value: unknown): KeyInfo {
     stream: fields.text("stream"), createdAt: fields.number("createdAt"), expiresAt: fields.number("expiresAt"),
     lastUsedAt: fields.number("lastUsedAt"), lastUsedFrom: fields.text("lastUsedFrom"),
   };
+}
+
+export function parseRevocation(value: unknown): Revocation {
+  const fields = new Fields(value);
+  const kind = (["sub", "kid"] as const).find((name) => fields.text(name) !== "") ?? "jti";
+  return { kind, id: fields.text(kind), before: fields.number("before"), by: fields.text("by") };
 }
 
 export function parseDestination(value: unknown): DestinationInfo {

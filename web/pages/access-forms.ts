@@ -80,6 +80,19 @@ export function keyUntil(values: Values, now: number): number {
   return days === 0 ? 0 : now + days * dayMs;
 }
 
+export const revokeForm: Form = {
+  title: "Revoke tokens",
+  text: "Sessions that began with such a token end at once. Tokens that are issued later are valid.",
+  action: "Revoke",
+  fields: [
+    {
+      kind: "choice", id: "kind", label: "Which", value: "sub",
+      options: [["sub", "All tokens of an owner (sub)"], ["jti", "One token (jti)"], ["kid", "All tokens that a key has signed (kid)"]],
+    },
+    { kind: "text", id: "id", label: "Its name", placeholder: "user:berta", hint: "As it stands in the token. Tokens that this server has made for a user are of user:NAME.", check: (text) => (text === "" ? "Give the name." : "") },
+  ],
+};
+
 const customPreset = "custom";
 
 export function destinationForm(destination: DestinationInfo | null, presets: PresetInfo[]): Form {

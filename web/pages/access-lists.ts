@@ -1,8 +1,8 @@
 // The lists of the page for access, each with what can be done about its rows.
 
-import type { AccessClient, AppInfo, AuditLine, DestinationInfo, Grant, KeyInfo, LoginInfo, UserInfo } from "./access-client.ts";
-import { appForm, destinationForm, keyForm, keyGrants, keyUntil, userForm, writtenApp, writtenDestination } from "./access-forms.ts";
-import { actionTitle, actionWords, authWords, modeWords, roleWords } from "./access-words.ts";
+import type { AccessClient, AppInfo, AuditLine, DestinationInfo, Grant, KeyInfo, LoginInfo, Revocation, UserInfo } from "./access-client.ts";
+import { appForm, destinationForm, keyForm, keyGrants, keyUntil, revokeForm, userForm, writtenApp, writtenDestination } from "./access-forms.ts";
+import { actionTitle, actionWords, authWords, modeWords, roleWords, tokenWords } from "./access-words.ts";
 import { confirm, type Question } from "./confirm.ts";
 import { create, element, setText } from "./dom.ts";
 import { asFailure, type Failure } from "./failure.ts";
@@ -191,6 +191,29 @@ export class Keys implements Section {
       const obs = rtmp() !== "" && values.list("actions").includes("publish") ? [`In OBS: server ${rtmp()}, stream key as below.`] : [];
       void showSecret("The key", ["The server shows it only now. Whoever has it may do what it allows.", ...obs], key);
     });
+  }
+}
+
+/** Tokens themselves are kept nowhere: the list has those that were revoked. */
+export class Tokens implements Section {
+  private readonly rows: Rows<Revocation>;
+
+  constructor(private readonly around: Surroundings) {
+    this.rows = new Rows("tokens", ({ kind, id }) => `${kind} ${id}`, (row) => (one) => {
+      row.set("what", tokenWords(one.kind, one.id));
+      row.set("before", time(one.before, "–"));
+      row.set("by", one.by || "–");
+    });
+    element("tokens-add", HTMLButtonElement).addEventListener("click", () => around.form.open(revokeForm, async (values) => {
+      await around.client.revoke(values.text("kind"), values.text("id"));
+      await this.load();
+    }));
+  }
+
+  async load(): Promise<void> {
+    const revoked = await this.around.client.revocations();
+    this.rows.show(revoked);
+    showEmpty("tokens", revoked, "No token was revoked.");
   }
 }
 

@@ -26,6 +26,13 @@ export function actionTitle(action: string): string {
   return action === "admin" ? "do everything" : actionWords(action);
 }
 
+const tokens = { jti: "the token", sub: "all tokens of", kid: "all tokens signed by" };
+
+/** Which tokens are meant. */
+export function tokenWords(kind: keyof typeof tokens, id: string): string {
+  return `${tokens[kind]} ${id}`;
+}
+
 const policies: Record<string, string> = {
   open: "everybody", token: "who has a token", hook: "whom the backend admits", "token+hook": "who has a token and is admitted by the backend",
 };

@@ -2,7 +2,7 @@
 
 import { sleep } from "../sdk/src/backoff.ts";
 import { AccessClient } from "./access-client.ts";
-import { Apps, Audit, Destinations, Keys, Logins, Overview, Users, type Section, type Surroundings } from "./access-lists.ts";
+import { Apps, Audit, Destinations, Keys, Logins, Overview, Tokens, Users, type Section, type Surroundings } from "./access-lists.ts";
 import { showAccount } from "./account.ts";
 import { loadConfig, type Config } from "./config.ts";
 import { copy, element, setText, showAlert } from "./dom.ts";
@@ -40,6 +40,7 @@ const sections: Record<string, { section: Section; operators: boolean }> = {
   overview: { section: new Overview(around), operators: false },
   users: { section: new Users(around), operators: false },
   keys: { section: new Keys(around), operators: true },
+  tokens: { section: new Tokens(around), operators: false },
   destinations: { section: new Destinations(around, isAdmin), operators: true },
   apps: { section: new Apps(around), operators: false },
   logins: { section: new Logins(around), operators: false },

@@ -130,6 +130,26 @@ test("makes a key that is shown once, and removes it", async (t) => {
   assert.deepEqual(sent("key/remove"), { id: "k7f3" });
 });
 
+test("revokes tokens", async (t) => {
+  const { page, text, says, count, sent, send, closed } = await open(t, "#tokens");
+  await count("tokens", 2);
+  assert.match(await text("#tokens > li:nth-child(1)"), /^all tokens of user:carl If issued before .* Revoked by user::admin$/);
+  await page.locator("#tokens-add").click();
+  await send();
+  await says("#form-id-problem", /Give the name/);
+  await label(page, "Its name").fill("user:berta");
+  await send();
+  await closed();
+  assert.deepEqual(sent("token/revoke"), { sub: "user:berta" });
+  await count("tokens", 3);
+  await page.locator("#tokens-add").click();
+  await label(page, "Which").selectOption("jti");
+  await label(page, "Its name").fill("x-1");
+  await send();
+  await closed();
+  assert.deepEqual(sent("token/revoke"), { jti: "x-1" });
+});
+
 test("keeps destinations whose keys nobody sees", async (t) => {
   const { mock, page, text, says, count, sent, send, closed } = await open(t, "#destinations");
   await count("destinations", 2);
@@ -273,7 +293,7 @@ test("every look is accessible and fits", async (t) => {
   });
   await says("#overview-card", /access=open/);
   await inspect("overview");
-  for (const part of ["users", "keys", "destinations", "apps", "logins"]) {
+  for (const part of ["users", "keys", "tokens", "destinations", "apps", "logins"]) {
     await page.locator(`#tabs a[href="#${part}"]`).click();
     await count(part, { users: 3 }[part] ?? 2);
     await inspect(part);

@@ -25,6 +25,7 @@ export function fill(mock) {
       { name: "Default", key: "defaultApp", url: "", methods: [], username: "", passwordSet: false, auth: "", source: "built in" },
       { name: "Studio of ACME", key: "acme", url: "https://backend.example.com/hooks", methods: ["connect", "publishStream"], username: "wcs", passwordSet: true, auth: "token+hook", source: "state" },
     ],
+    revocations: [{ sub: "user:carl", before: now - 9e6, at: now - 9e6, by: "user::admin" }, { jti: "b1c2d3", before: now - 9e7, at: now - 9e7 }],
     logins: [
       { id: "s-1", name: "admin", role: "admin", address: "198.51.100.4", created: now - 9e6, lastSeen: now - minute,
         userAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36" },
@@ -74,6 +75,8 @@ export function fill(mock) {
       return { ...key, key: "tpk_abcdefghijklmnopqrstuvwxyz" };
     },
     "key/remove": drop("keys", "id"),
+    "token/revocations": () => all.revocations,
+    "token/revoke": (body) => (all.revocations.unshift({ ...body, before: Date.now(), at: Date.now(), by: "user::admin" }), 200),
     "destination/presets": () => [
       { name: "youtube", label: "YouTube", rtmpUrl: "rtmps://a.rtmps.youtube.com/live2" }, { name: "twitch", label: "Twitch", rtmpUrl: "rtmps://live.twitch.tv/app" }, { name: "custom", label: "Another server" },
     ],
