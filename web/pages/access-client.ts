@@ -46,8 +46,12 @@ export interface DestinationInfo {
 export interface PresetInfo {
   id: string;
   label: string;
+  /** The address without the key; "" if each account has its own. */
   address: string;
-  hint: string;
+  /** The address of the second server, which takes the same stream again; "" if there is none. */
+  backup: string;
+  /** Where people find the stream key; "" if unknown. */
+  keyUrl: string;
 }
 
 export interface AppInfo {
@@ -59,7 +63,7 @@ export interface AppInfo {
   passwordSet: boolean;
   auth: string;
   onError: string;
-  /** Where the app stands: "state", "file" or "built in". Only those of the state can be changed here. */
+  /** Where the app stands: "state", "file" or "built in". */
   source: string;
 }
 
@@ -181,19 +185,18 @@ export class AccessClient {
     return (await this.rest.search("/app/find_all", {})).map(parseApp);
   }
 
-  /** The methods that an application backend can be sent. */
-  async methods(): Promise<string[]> {
-    const answer = await this.rest.ask("/app/methods", {});
-    const list = Array.isArray(answer) ? answer : asList(new Fields(answer).value("methods"));
-    return list.map((one) => (typeof one === "string" ? one : new Fields(one).text("name"))).filter((name) => name !== "");
+  /** What a backend can be told of, and what it is told of if nothing else was chosen. */
+  async methods(): Promise<{ all: string[]; usual: string[] }> {
+    const fields = new Fields(await this.rest.ask("/app/methods", {}));
+    return { all: fields.texts("methods"), usual: fields.texts("default") };
   }
 
   async writeApp(method: "create" | "update", app: Record<string, unknown>): Promise<void> {
     await this.rest.order(`/app/${method}`, app, patienceMs.slow);
   }
 
-  removeApp(key: string): Promise<void> {
-    return this.rest.tell("/app/remove", { key });
+  removeApp(name: string): Promise<void> {
+    return this.rest.tell("/app/remove", { name });
   }
 
   async logins(): Promise<LoginInfo[]> {
@@ -253,8 +256,8 @@ export function parseDestination(value: unknown): DestinationInfo {
 
 export function parsePreset(value: unknown): PresetInfo {
   const fields = new Fields(value);
-  const id = fields.text("id") || fields.text("name");
-  return { id, label: fields.text("label") || id, address: fields.text("address") || fields.text("rtmpUrl") || fields.text("url"), hint: fields.text("hint") };
+  const id = fields.text("id");
+  return { id, label: fields.text("name") || id, address: fields.text("server"), backup: fields.text("backup"), keyUrl: fields.text("keyUrl") };
 }
 
 export function parseApp(value: unknown): AppInfo {

@@ -1,8 +1,8 @@
 // The forms of the page for access, and what they send to the server.
 
 import type { AppInfo, DestinationInfo, Grant, PresetInfo, UserInfo } from "./access-client.ts";
-import { authWords } from "./access-words.ts";
-import { addressProblem } from "./address.ts";
+import { authChoice } from "./access-words.ts";
+import { addressProblem, keyProblem, withKey } from "./address.ts";
 import type { Form, Values } from "./form-dialog.ts";
 import * as format from "./format.ts";
 
@@ -93,12 +93,24 @@ export const revokeForm: Form = {
   ],
 };
 
-const customPreset = "custom";
+const keepAddress = "keep";
+
+/** The address of a platform with its second server. */
+const backup = "/backup";
+
+/** The platform that was chosen. */
+function platformOf(values: Values, presets: PresetInfo[]): { preset: string; address: string; keyUrl: string } {
+  const choice = values.text("platform");
+  const found = presets.find(({ id }) => id === choice.replace(backup, ""));
+  return { preset: found?.id ?? "", address: (choice.endsWith(backup) ? found?.backup : found?.address) ?? "", keyUrl: found?.keyUrl ?? "" };
+}
 
 export function destinationForm(destination: DestinationInfo | null, presets: PresetInfo[]): Form {
-  const platforms = presets.filter(({ address }) => address !== "");
-  const custom = (values: Values): boolean => platforms.length === 0 || values.text("platform") === customPreset;
-  const keep = destination ? "Empty: the address and the key stay." : "";
+  const platforms = presets.length === 0 ? [{ id: "custom", label: "RTMP server", address: "", backup: "", keyUrl: "" }] : presets;
+  const options = platforms.flatMap(({ id, label, backup: second }) => (
+    [[id, label] as const, ...(second === "" ? [] : [[`${id}${backup}`, `${label}, second server`] as const])]));
+  const changes = (values: Values): boolean => values.text("platform") !== keepAddress;
+  const needsAddress = (values: Values): boolean => changes(values) && platformOf(values, presets).address === "";
   return {
     title: destination ? `Change “${destination.name}”` : "Add a destination",
     text: "Nobody can read the stream key back, not even an administrator.",
@@ -108,43 +120,47 @@ export function destinationForm(destination: DestinationInfo | null, presets: Pr
         kind: "text" as const, id: "name", label: "Name", placeholder: "youtube-main",
         check: (text: string) => (/^[a-z0-9][a-z0-9._-]{0,63}$/.test(text) ? "" : "Use small letters a to z, digits, and - . _, without spaces; 64 at most."),
       }]),
-      ...(platforms.length === 0 ? [] : [{
-        kind: "choice" as const, id: "platform", label: "Platform", value: platforms[0]?.id ?? customPreset,
-        options: [...platforms.map(({ id, label }) => [id, label] as const), [customPreset, "Another RTMP server"] as const],
-      }]),
       {
-        kind: "url", id: "address", label: destination ? "New address" : "Address", placeholder: "rtmps://live.example.com/app", when: custom, ...(keep !== "" && { hint: keep }),
-        check: (text, values) => (text === "" && destination && values.text("key") === "" ? "" : addressProblem(text)),
+        kind: "choice", id: "platform", label: "Platform", value: destination ? keepAddress : (options[0]?.[0] ?? ""),
+        options: [...(destination ? [[keepAddress, "Keep the address and the key"] as const] : []), ...options],
       },
+      { kind: "url", id: "address", label: "Address", placeholder: "rtmps://live.example.com/app", when: needsAddress, check: addressProblem },
       {
-        kind: "password", id: "key", label: destination ? "New stream key" : "Stream key",
-        hint: destination ? "Give the whole address again with a new key." : "As the platform gives it. An address that ends with its key needs none here.",
-        check: (text, values) => (/\s/.test(text) ? "The key must not contain spaces." : text === "" && !custom(values) ? "Give the stream key." : ""),
+        kind: "password", id: "key", label: "Stream key", when: changes,
+        hint: (values) => {
+          const { address, keyUrl } = platformOf(values, presets);
+          return keyUrl !== "" ? `People find it at ${keyUrl.replace(/^https?:\/\//, "")}.` : address !== "" ? "As the platform gives it." : "Empty if the address ends with it.";
+        },
+        check: (text, values) => {
+          const custom = platformOf(values, presets).address === "";
+          return keyProblem({ kind: custom ? "custom" : "youtube", address: "", key: text }).replace(" of YouTube", "");
+        },
       },
       { kind: "text", id: "streams", label: "For streams", placeholder: "all", hint: patternHint, value: (destination?.streams ?? []).filter((one) => one !== "*").join(" ") },
     ],
   };
 }
 
-/** What is sent for a destination. Without a new address, the server keeps the old one. */
+/** What is sent for a destination. Without an address, the server keeps the address and the key that it has. */
 export function writtenDestination(values: Values, name: string, presets: PresetInfo[]): Record<string, unknown> {
-  const address = (presets.find(({ id }) => id === values.text("platform"))?.address || values.text("address")).replace(/\/+$/, "");
+  const { preset, address } = platformOf(values, presets);
+  const where = address || values.text("address");
   const key = values.text("key").trim();
   const patterns = values.words("streams");
   return {
     name, streams: patterns.length === 0 ? ["*"] : patterns,
-    ...(address !== "" && { rtmpUrl: key === "" ? address : `${address}/${key}`, rtmpTransponderFullUrl: true }),
+    ...(where !== "" && { rtmpUrl: key === "" ? where : withKey(where, key), rtmpTransponderFullUrl: true, ...(preset !== "" && { preset }) }),
   };
 }
 
-export function appForm(app: AppInfo | null, methods: string[]): Form {
+export function appForm(app: AppInfo | null, methods: string[], usual: string[]): Form {
   const asked = (values: Values): boolean => values.text("url") !== "";
   return {
-    title: app ? `Change “${format.inSentence(app.name || app.key)}”` : "Add an app",
+    title: app ? `Change “${format.inSentence(app.name)}”` : "Add an app",
     action: app ? "Change the app" : "Add the app",
     fields: [
-      { kind: "text", id: "name", label: "Name", value: app?.name ?? "", check: (text) => (text === "" ? "Give the app a name." : "") },
-      ...(app ? [] : [{ kind: "text" as const, id: "key", label: "appKey", hint: "What clients name when they connect.", placeholder: "defaultApp", check: (text: string) => (text === "" ? "Give the appKey." : "") }]),
+      ...(app ? [] : [{ kind: "text" as const, id: "name", label: "Name", check: (text: string) => (text === "" ? "Give the app a name." : "") }]),
+      { kind: "text", id: "key", label: "appKey", value: app?.key ?? "", hint: "What clients name when they connect. Empty: the name.", placeholder: "defaultApp" },
       {
         kind: "url", id: "url", label: "Address of the backend", value: app?.url ?? "", placeholder: "https://backend.example.com/hooks",
         hint: "The server appends the name of the method, as in …/connect. Empty: no backend is asked.",
@@ -152,7 +168,7 @@ export function appForm(app: AppInfo | null, methods: string[]): Form {
       },
       {
         kind: "choice", id: "auth", label: "Lets in", value: app?.auth ?? "", options: [
-          ["", "As usual: whom the backend admits, or without a backend as the settings say"], ...["open", "token", "hook", "token+hook"].map((one) => [one, `Those ${one === "open" ? "who come: everybody" : authWords(one)}`] as const),
+          ["", "As usual: whom the backend admits, or without a backend as the settings say"], ...["open", "token", "hook", "token+hook"].map((one) => [one, authChoice(one)] as const),
         ],
       },
       { kind: "text", id: "username", label: "User name for the backend", value: app?.username ?? "", when: asked, hint: "If the backend asks for one by HTTP Basic." },
@@ -162,17 +178,17 @@ export function appForm(app: AppInfo | null, methods: string[]): Form {
           ["", "As the settings say"], ["FAIL", "The client is refused"], ["LOG", "The log says so, and the client goes on, except when it connects"],
         ],
       },
-      ...(methods.length === 0 ? [] : [{ kind: "checks" as const, id: "methods", label: "Methods", values: app?.methods ?? methods.filter((name) => name !== "StreamKeepAliveEvent"), options: methods.map((name) => [name, name] as const), when: asked }]),
+      ...(methods.length === 0 ? [] : [{ kind: "checks" as const, id: "methods", label: "The backend is told of", values: app?.methods ?? usual, options: methods.map((name) => [name, name] as const), when: asked }]),
     ],
   };
 }
 
 /** What is sent for an app. A password that was not entered stays. */
 export function writtenApp(values: Values, app: AppInfo | null): Record<string, unknown> {
-  const text = (id: string): Record<string, string> => (values.text(id) === "" ? {} : { [id]: values.text(id) });
-  const methods = values.list("methods");
+  const password = values.text("password");
+  const key = values.text("key");
   return {
-    key: app?.key ?? values.text("key"), name: values.text("name"), url: values.text("url"), username: values.text("username"),
-    ...text("password"), ...text("auth"), ...text("onError"), ...(methods.length > 0 && { methods }),
+    name: app?.name ?? values.text("name"), ...(key !== "" && { key }), url: values.text("url"), username: values.text("username"), auth: values.text("auth"),
+    onError: values.text("onError"), ...(password !== "" && { password }), ...(values.text("url") !== "" && { methods: values.list("methods") }),
   };
 }

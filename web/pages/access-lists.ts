@@ -222,13 +222,10 @@ export class Destinations implements Section {
 
   /** admin: the person at the page may change them. */
   constructor(private readonly around: Surroundings, private readonly admin: () => boolean) {
-    const { client, form } = around;
+    const { client } = around;
     this.rows = new Rows("destinations", ({ name }) => name, (row, name) => {
       let shown: DestinationInfo | null = null;
-      onClick(row, "change", `Change ${name}`, () => form.open(destinationForm(shown, []), async (values) => {
-        await client.writeDestination("update", writtenDestination(values, name, []));
-        await this.load();
-      }));
+      onClick(row, "change", `Change ${name}`, () => void this.edit(shown));
       onClick(row, "remove", `Remove ${name}`, () => void ask(around, this, {
         title: `Remove the destination “${name}”?`,
         text: "Its stream key is forgotten. Pushes that go there now go on.",
@@ -244,7 +241,7 @@ export class Destinations implements Section {
         row.part("remove").hidden = !this.admin();
       };
     });
-    element("destinations-add", HTMLButtonElement).addEventListener("click", () => void this.add());
+    element("destinations-add", HTMLButtonElement).addEventListener("click", () => void this.edit(null));
   }
 
   async load(): Promise<void> {
@@ -254,11 +251,12 @@ export class Destinations implements Section {
     showEmpty("destinations", found, "There are no destinations.");
   }
 
-  private async add(): Promise<void> {
+  private async edit(destination: DestinationInfo | null): Promise<void> {
     const { client, form } = this.around;
     const presets = await client.presets().catch(() => []);
-    form.open(destinationForm(null, presets), async (values) => {
-      await client.writeDestination("create", writtenDestination(values, values.text("name"), presets));
+    form.open(destinationForm(destination, presets), async (values) => {
+      const name = destination?.name ?? values.text("name");
+      await client.writeDestination(destination ? "update" : "create", writtenDestination(values, name, presets));
       await this.load();
     });
   }
@@ -269,22 +267,21 @@ export class Apps implements Section {
 
   constructor(private readonly around: Surroundings) {
     const { client } = around;
-    this.rows = new Rows("apps", ({ key }) => key, (row, key) => {
+    this.rows = new Rows("apps", ({ name }) => name, (row, name) => {
       let shown: AppInfo | null = null;
-      row.part("change").addEventListener("click", () => void this.edit(shown));
-      onClick(row, "remove", `Remove the app ${inSentence(key)}`, () => void ask(around, this, {
-        title: `Remove the app “${inSentence(shown?.name ?? key)}”?`,
-        text: "New clients that name it are treated as those of an app without a backend.",
+      onClick(row, "change", `Change the app ${inSentence(name)}`, () => void this.edit(shown));
+      onClick(row, "remove", `Remove the app ${inSentence(name)}`, () => void ask(around, this, {
+        title: `Remove the app “${inSentence(name)}”?`,
+        text: "New clients that name its appKey are treated as those of an app without a backend.",
         action: "Remove the app",
-      }, () => client.removeApp(key)));
+      }, () => client.removeApp(name)));
       return (app) => {
         shown = app;
-        row.set("name", app.name || app.key);
+        row.set("name", app.name);
         row.set("key", app.key);
         row.set("url", app.url || "none");
         row.set("auth", authWords(app.auth));
-        row.set("methods", String(app.methods.length));
-        row.part("change").setAttribute("aria-label", `Change the app ${inSentence(app.name || app.key)}`);
+        row.set("methods", app.url === "" ? "–" : String(app.methods.length));
         row.part("change").hidden = app.source === "file";
         row.part("remove").hidden = app.source !== "state";
       };
@@ -300,8 +297,8 @@ export class Apps implements Section {
 
   private async edit(app: AppInfo | null): Promise<void> {
     const { client, form } = this.around;
-    const methods = await client.methods().catch(() => []);
-    form.open(appForm(app, methods), async (values) => {
+    const { all, usual } = await client.methods().catch(() => ({ all: [], usual: [] }));
+    form.open(appForm(app, all, usual), async (values) => {
       await client.writeApp(app ? "update" : "create", writtenApp(values, app));
       await this.load();
     });

@@ -37,6 +37,15 @@ const policies: Record<string, string> = {
   open: "everybody", token: "who has a token", hook: "whom the backend admits", "token+hook": "who has a token and is admitted by the backend",
 };
 
+const choices: Record<string, string> = {
+  open: "Everybody", token: "Whoever has a token or a key", hook: "Whom the backend admits", "token+hook": "Whoever has a token or a key, and is admitted by the backend",
+};
+
+/** The same for a list from which people choose. */
+export function authChoice(auth: string): string {
+  return choices[auth] ?? auth;
+}
+
 export function authWords(auth: string): string {
   return policies[auth] ?? (auth || "as the settings say");
 }

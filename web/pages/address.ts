@@ -99,7 +99,7 @@ export function pushRequest(name: string, to: Destination): PushRequest {
  * Appends a key to an address, in the form that the server splits again. The query of the address must not become part of the
  * key: after app it stays with the address (app?a=b/KEY), after app/instance only if a slash precedes it (app/instance/?a=b/KEY).
  */
-function withKey(address: string, key: string): string {
+export function withKey(address: string, key: string): string {
   const [path = "", ...query] = address.replace(/\/+$/, "").split("?");
   const instance = /^[^/]*\/\/[^/]*\/[^/]+\/[^/]/.test(path) && !path.endsWith("/");
   return `${path}${query.length === 0 ? "" : `${instance ? "/" : ""}?${query.join("?")}`}/${key}`;

@@ -27,7 +27,7 @@ export class Values {
 interface Common {
   id: string;
   label: string;
-  hint?: string;
+  hint?: string | ((values: Values) => string);
   /** The field is shown only if this holds. A field that is not shown counts as empty. */
   when?: (values: Values) => boolean;
 }
@@ -144,6 +144,9 @@ export class FormDialog {
     const { values } = this;
     for (const { field, box } of this.shown) {
       box.hidden = field.when !== undefined && !field.when(values);
+      if (typeof field.hint === "function") {
+        setText(element(`form-${field.id}-hint`, HTMLElement), field.hint(values));
+      }
     }
   }
 
@@ -167,7 +170,7 @@ export class FormDialog {
 
 function show(field: Field): Shown {
   const id = `form-${field.id}`;
-  const hint = Object.assign(create("p", "hint", field.hint ?? ""), { id: `${id}-hint`, hidden: field.hint === undefined });
+  const hint = Object.assign(create("p", "hint", typeof field.hint === "string" ? field.hint : ""), { id: `${id}-hint`, hidden: field.hint === undefined });
   if (field.kind === "checks") {
     const box = create("fieldset", "field checks");
     const inputs = field.options.map(([value]) => Object.assign(create("input"), { type: "checkbox", value, checked: field.values.includes(value) }));

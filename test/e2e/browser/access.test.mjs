@@ -160,13 +160,14 @@ test("keeps destinations whose keys nobody sees", async (t) => {
   await says("#form-name-problem", /small letters/);
   await says("#form-key-problem", /Give the stream key/);
   await label(page, "Name").fill("twitch");
+  await says("#form-key-hint", /People find it at www\.youtube\.com\/live_dashboard\./);
   await label(page, "Platform").selectOption("twitch");
   assert.equal(await label(page, "Address").isVisible(), false);
   await label(page, "Stream key").fill("live_sesame");
   assert.equal(await label(page, "Stream key").getAttribute("type"), "password");
   await send();
   await closed();
-  assert.deepEqual(sent("destination/create"), { name: "twitch", streams: ["*"], rtmpUrl: "rtmps://live.twitch.tv/app/live_sesame", rtmpTransponderFullUrl: true });
+  assert.deepEqual(sent("destination/create"), { name: "twitch", streams: ["*"], rtmpUrl: "rtmps://live.twitch.tv/app/live_sesame", rtmpTransponderFullUrl: true, preset: "twitch" });
   await says("#destinations", /twitch live\.twitch\.tv\/app\/•••/);
   assert.doesNotMatch(await page.content(), /sesame/);
 
@@ -176,11 +177,16 @@ test("keeps destinations whose keys nobody sees", async (t) => {
   await closed();
   assert.deepEqual(sent("destination/update"), { name: "twitch", streams: ["games-*"] }); // the key stays
   await page.getByRole("button", { name: "Change twitch" }).click();
-  await label(page, "New stream key").fill("live_tahini");
+  assert.equal(await label(page, "Stream key").isVisible(), false);
+  await label(page, "Platform").selectOption("custom");
+  await label(page, "Stream key").fill("live_tahini");
   await send();
   await says("#form-address-problem", /Give the address/);
-  await page.locator("#form-cancel").click();
+  await label(page, "Platform").selectOption("youtube/backup");
+  await send();
   await closed();
+  assert.deepEqual(sent("destination/update"),
+    { name: "twitch", streams: ["games-*"], rtmpUrl: "rtmps://b.rtmps.youtube.com:443/live2?backup=1/live_tahini", rtmpTransponderFullUrl: true, preset: "youtube" });
   await page.getByRole("button", { name: "Remove twitch" }).click();
   await page.locator("#confirm-yes").click();
   await count("destinations", 2);
@@ -190,7 +196,7 @@ test("keeps destinations whose keys nobody sees", async (t) => {
 test("adds and changes an app", async (t) => {
   const { page, text, count, sent, send, closed } = await open(t, "#apps");
   await count("apps", 2);
-  assert.match(await text("#apps > li:nth-child(1)"), /^Default appKey defaultApp Backend none Lets in as the settings say Methods 0 Change$/);
+  assert.match(await text("#apps > li:nth-child(1)"), /^Default appKey defaultApp Backend none Lets in as the settings say Methods – Change$/);
   await page.locator("#apps-add").click();
   await label(page, "Name").fill("Shop");
   await label(page, "appKey").fill("shop");
@@ -202,7 +208,7 @@ test("adds and changes an app", async (t) => {
   await send();
   await closed();
   assert.deepEqual(sent("app/create"), {
-    key: "shop", name: "Shop", url: "https://shop.example/hooks", username: "wcs", password: "sesame", onError: "FAIL", methods: ["connect", "ConnectionStatusEvent", "publishStream"],
+    name: "Shop", key: "shop", url: "https://shop.example/hooks", username: "wcs", auth: "", password: "sesame", onError: "FAIL", methods: ["connect", "ConnectionStatusEvent", "publishStream"],
   });
   await count("apps", 3);
   assert.doesNotMatch(await page.content(), /sesame/);
@@ -211,7 +217,7 @@ test("adds and changes an app", async (t) => {
   await label(page, "Lets in").selectOption("token");
   await send();
   await closed();
-  assert.deepEqual(sent("app/update"), { key: "acme", name: "Studio of ACME", url: "https://backend.example.com/hooks", username: "wcs", auth: "token", methods: ["connect", "publishStream"] });
+  assert.deepEqual(sent("app/update"), { name: "Studio of ACME", key: "acme", url: "https://backend.example.com/hooks", username: "wcs", auth: "token", onError: "", methods: ["connect", "publishStream"] });
 });
 
 test("signs somebody out", async (t) => {
