@@ -759,7 +759,9 @@ test("keyboard alone", async (t) => {
 });
 
 test("every look is accessible and fits", async (t) => {
-  const all = await open(t, undefined, { permitted: false });
+  const all = await open(t, (mock) => {
+    mock.destinations = () => [{ name: "youtube-main" }, { name: "the-backup-server-of-the-morning-show" }];
+  }, { permitted: false });
   const inspect = (what) => inEveryLook(all.page, async (look) => {
     assert.deepEqual(await faults(all.page), [], `${what}, ${look}`);
     const [wide, width] = await all.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
@@ -781,4 +783,10 @@ test("every look is accessible and fits", async (t) => {
   await all.phase("failed");
   await all.page.locator("label:has(#kind-custom-1)").click();
   await inspect("failed");
+  await all.page.locator("label:has(#kind-named-1)").click();
+  all.mock.login = "anna:sesame";
+  await all.page.locator("#go").click();
+  await all.page.locator("#login").waitFor();
+  await all.phase("failed");
+  await inspect("signed-out");
 });
