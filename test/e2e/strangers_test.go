@@ -44,6 +44,21 @@ func TestStrangers(t *testing.T) {
 }
 
 func TestStrangersWithPassword(t *testing.T) {
+	s := startServer(t, "disable_rest_auth=false", "rest_users_file="+usersFile(t))
+	publishSDK(t, connect(t, s), "victim", "")
+	judgeStrangers(t, s, "--password", "ann:secret")
+}
+
+// The cookie of somebody who has signed in helps no other page.
+func TestStrangersWithLogin(t *testing.T) {
+	s := startServer(t, "disable_rest_auth=false", "rest_users_file="+usersFile(t))
+	publishSDK(t, connect(t, s), "victim", "")
+	judgeStrangers(t, s, "--login", "ann:secret")
+}
+
+// usersFile returns a file with the user ann, who has the password secret.
+func usersFile(t *testing.T) string {
+	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
@@ -52,9 +67,7 @@ func TestStrangersWithPassword(t *testing.T) {
 	if err := os.WriteFile(users, []byte("ann:"+string(hash)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startServer(t, "disable_rest_auth=false", "rest_users_file="+users)
-	publishSDK(t, connect(t, s), "victim", "")
-	judgeStrangers(t, s, "--password", "ann:secret")
+	return users
 }
 
 func judgeStrangers(t *testing.T, s *server, args ...string) {

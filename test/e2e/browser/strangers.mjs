@@ -1,8 +1,9 @@
 // A page of a stranger tries what it can do to a server on its visitor's machine, in all the ways that pages have.
 //
-//   node strangers.mjs http://localhost:8081/ --socket ws://localhost:8080 [--password NAME:PASSWORD]
+//   node strangers.mjs http://localhost:8081/ --socket ws://localhost:8080 [--password NAME:PASSWORD | --login NAME:PASSWORD]
 //
-// --password has the browser send a name and a password with every request by itself, as it does with one that a person gave it.
+// --password has the browser send a name and a password with every request by itself, as it does with one that a person gave it. --login has
+// the person sign in on the server's page before, so that the browser has a cookie; the server then asks everybody else who he is.
 // Says {"event":"done","faults":[…]} with what should not have worked, or should have.
 
 import { createServer } from "node:http";
@@ -10,7 +11,7 @@ import { createServer } from "node:http";
 import { launch } from "./lib/browser.mjs";
 import { main, readArguments, say, step } from "./lib/script.mjs";
 
-const options = readArguments(["socket", "password", "seconds"]);
+const options = readArguments(["socket", "password", "login", "seconds"]);
 const stranger = "evil.test";
 const faults = [];
 
@@ -23,6 +24,8 @@ async function serveEmpty() {
   await new Promise((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
   return server.address().port;
 }
+
+const basic = (login) => `Basic ${Buffer.from(login).toString("base64")}`;
 
 /** Notes what is not as it should be. */
 function expect(what, got, ...wanted) {
@@ -79,7 +82,8 @@ const follow = (page, address) => page.evaluate((url) => new Promise((resolve) =
 
 /** How many requests of pages REST has refused. The frame's own process does not tell what it was answered. */
 async function refusals(server) {
-  const figures = await (await fetch(`${server.origin}/metrics`)).text();
+  const known = options.password ?? options.login;
+  const figures = await (await fetch(`${server.origin}/metrics`, known ? { headers: { Authorization: basic(known) } } : {})).text();
   return figures.match(/transponder_turned_away_total\{door="rest",reason="origin"\} (\d+)/)?.[1];
 }
 
@@ -95,11 +99,25 @@ await main(async () => {
   const passwords = Boolean(options.password);
   const browser = await launch({ args: [`--host-resolver-rules=MAP *.test 127.0.0.1`] });
   const context = await browser.newContext(!passwords ? {} : {
-    extraHTTPHeaders: { Authorization: `Basic ${Buffer.from(options.password).toString("base64")}` },
+    extraHTTPHeaders: { Authorization: basic(options.password) },
   });
   const page = await context.newPage();
   const visit = (address) => page.goto(address);
   const evil = `http://${stranger}:${port}/`;
+
+  if (options.login) {
+    await step("sign in", 30, async () => {
+      const [name, password] = options.login.split(":");
+      await visit(`${server.origin}/login`);
+      await page.locator("#user").fill(name);
+      await page.locator("#password").fill(password);
+      await page.keyboard.press("Enter");
+      await page.waitForURL("**/console");
+      const [cookie] = await context.cookies();
+      expect("the cookie's flags", `${cookie.httpOnly} ${cookie.sameSite}`, "true Strict");
+      expect("the person's own page", await ask(page, "/rest-api/stream/find", { method: "POST", headers: json, body: JSON.stringify({ name: "victim" }) }), 200);
+    });
+  }
 
   await step("forms", 60, async () => {
     for (const type of Object.keys(forms)) {
@@ -154,6 +172,11 @@ await main(async () => {
     for (const path of ["/push/history", "/push/find_all", "/connection/find_all"]) {
       expect(`stolen name, ${path}`, await ask(page, `/rest-api${path}`, {}), ...refused);
     }
+    if (options.login) { // a cookie of one's own helps a page as little
+      expect("stolen name, login", await ask(page, "/rest-api/session", {
+        method: "POST", headers: json, body: JSON.stringify({ name: "victim", password: "guess" }),
+      }), 403);
+    }
     for (const path of ["/metrics", "/?action=stat", "/config.json"]) {
       expect(`stolen name, ${path}`, await ask(page, path, { credentials: "omit" }), 403);
     }
@@ -170,6 +193,10 @@ await main(async () => {
 
   await step("a page of the same host", 30, async () => {
     await visit(`http://localhost:${port}/`);
+    if (options.login) { // scripts of another port are of another origin, so the browser sends no cookie
+      expect("other port, streams", await ask(page, `${rest}/stream/find`, { method: "POST", headers: json, body: JSON.stringify({ name: "victim" }) }), 401);
+      return;
+    }
     const found = await ask(page, `${rest}/stream/find`, { method: "POST", headers: json, body: JSON.stringify({ name: "victim" }) });
     expect("own page, the victim", found, 200);
     expect("own page, jQuery's type", await ask(page, `${rest}/push/find_all`, {

@@ -2,6 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { parseApp, parseAudit, parseDestination, parseKey, parseLogin, parsePreset, parseRevocation, parseUser } from "./.build/web/pages/access-client.js";
+import { keyGrants, keyUntil, writtenDestination } from "./.build/web/pages/access-forms.js";
+import { browserName, grantWords } from "./.build/web/pages/access-lists.js";
 import { addressProblem, destinationProblems, hostOf, nameOf, nameProblem, playCommand, pushRequest, randomName, shownTarget } from "./.build/web/pages/address.js";
 import { Failure, pageReasons, pushFailure, pushReasons, sdkReasons } from "./.build/web/pages/failure.js";
 import * as format from "./.build/web/pages/format.js";
@@ -18,6 +21,7 @@ import { HealthMeter } from "./.build/web/pages/health.js";
 import { paths, Series } from "./.build/web/pages/chart.js";
 import { kinds, presets } from "./.build/web/pages/presets.js";
 import { nextPage } from "./.build/web/pages/next.js";
+import { Values } from "./.build/web/pages/form-dialog.js";
 import { Rest, restReason } from "./.build/web/pages/rest.js";
 import { may, parseSession } from "./.build/web/pages/session.js";
 import { askTicket } from "./.build/web/pages/ticket.js";
@@ -450,6 +454,65 @@ test("a ticket is renewed until it is released", async (t) => {
   assert.equal(asked, 4);
   t.mock.method(rest, "ask", async () => ({}));
   await assert.rejects(askTicket(rest, "cam", ""), { reason: "server_error" });
+});
+
+describe("access", () => {
+  const values = (texts, lists = {}) => new Values(new Map(Object.entries(texts)), new Map(Object.entries(lists)));
+
+  test("answers with fields missing or of another type", () => {
+    for (const parse of [parseApp, parseAudit, parseDestination, parseKey, parseLogin, parsePreset, parseRevocation, parseUser]) {
+      for (const bad of [null, "text", [], {}, { name: 7, streams: "x", grants: [null, 7], who: "me", at: "yesterday", methods: {} }]) {
+        assert.doesNotThrow(() => parse(bad), `${parse.name} of ${JSON.stringify(bad)}`);
+      }
+    }
+    assert.deepEqual(parseAudit({ id: 7, at: "2026-09-01T12:00:00Z", who: { kind: "token", sub: "user-17" }, do: "push", stream: "a", target: "destination://b", ok: false, count: 3 }), {
+      id: "7", at: Date.UTC(2026, 8, 1, 12), who: "user-17", kind: "token", from: "", via: "", origin: "", action: "push", object: "a, destination://b", ok: false, why: "", count: 3,
+    });
+    assert.deepEqual(parseRevocation({ kid: "k1", before: 5 }), { kind: "kid", id: "k1", before: 5, by: "" });
+  });
+
+  test("the grants of a key", () => {
+    const none = { destinations: [], urls: [] };
+    for (const [texts, lists, want] of [
+      [{}, { actions: ["publish"] }, [{ actions: ["publish"], streams: ["*"], ...none }]],
+      [{ streams: "a, b*" }, { actions: ["publish", "play"] }, [{ actions: ["publish", "play"], streams: ["a", "b*"], ...none }]],
+      [{ stream: "lobby", streams: "x" }, { actions: ["publish"] }, [{ actions: ["publish"], streams: ["lobby"], ...none }]],
+      [{ stream: "lobby", urls: "rtmp://h/*" }, { actions: ["publish", "push"], destinations: ["d"] },
+        [{ actions: ["publish"], streams: ["lobby"], ...none }, { actions: ["push"], streams: ["*"], destinations: ["d"], urls: ["rtmp://h/*"] }]],
+      [{ stream: "" }, { actions: [] }, []],
+    ]) {
+      assert.deepEqual(keyGrants(values(texts, lists)), want);
+    }
+    assert.equal(keyUntil(values({ days: "0" }), 1000), 0);
+    assert.equal(keyUntil(values({ days: "1" }), 1000), 86_401_000);
+    assert.equal(grantWords([]), "nothing");
+    assert.equal(grantWords([{ actions: ["admin"], streams: ["*"], ...none }]), "do everything with all streams");
+    assert.equal(grantWords([{ actions: ["push"], streams: ["a"], destinations: ["*"], urls: [] }]), "push a to anywhere");
+  });
+
+  test("a destination", () => {
+    const platforms = [{ id: "youtube", label: "YouTube", address: "rtmps://a/live2", backup: "rtmps://b/live2?backup=1", keyUrl: "" }, { id: "kick", label: "Kick", address: "", backup: "", keyUrl: "" }];
+    const usual = { name: "n", streams: ["*"], rtmpTransponderFullUrl: true };
+    for (const [texts, want] of [
+      [{ platform: "youtube", key: " k " }, { ...usual, rtmpUrl: "rtmps://a/live2/k", preset: "youtube" }],
+      [{ platform: "youtube/backup", key: "k" }, { ...usual, rtmpUrl: "rtmps://b/live2?backup=1/k", preset: "youtube" }],
+      [{ platform: "kick", address: "rtmps://c/app/", key: "k" }, { ...usual, rtmpUrl: "rtmps://c/app/k", preset: "kick" }],
+      [{ platform: "kick", address: "rtmps://c/app/k" }, { ...usual, rtmpUrl: "rtmps://c/app/k", preset: "kick" }],
+      [{ platform: "keep", streams: "a b" }, { name: "n", streams: ["a", "b"] }],
+    ]) {
+      assert.deepEqual(writtenDestination(values(texts), "n", platforms), want);
+    }
+  });
+
+  test("browsers by their names", () => {
+    for (const [agent, name] of [
+      ["Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0", "Edge on Windows"],
+      ["Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1", "Safari on iPhone"],
+      ["Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"], ["curl/8.5.0", "curl/8.5.0"], ["", ""],
+    ]) {
+      assert.equal(browserName(agent), name);
+    }
+  });
 });
 
 test("a name in a sentence", () => {
