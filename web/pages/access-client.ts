@@ -95,7 +95,6 @@ export interface AuditLine {
 }
 
 export interface Report {
-  mode: string;
   warnings: string[];
   who: { who: string; action: string; allowed: boolean; words: string }[];
 }
@@ -116,7 +115,7 @@ export class AccessClient {
   async report(): Promise<Report> {
     const fields = new Fields(await this.read("/access/report"));
     return {
-      mode: fields.text("mode"), warnings: fields.texts("warnings"),
+      warnings: fields.texts("warnings"),
       who: asList(fields.value("who")).map((one) => new Fields(one)).map((one) => (
         { who: one.text("who"), action: one.text("action"), allowed: one.flag("allowed"), words: one.text("words") })),
     };

@@ -66,12 +66,14 @@ export function grantWords(grants: Grant[]): string {
 }
 
 export class Overview implements Section {
-  constructor(private readonly around: Surroundings) {}
+  /** mode says who needs a credential. */
+  constructor(private readonly around: Surroundings, private readonly mode: () => string) {}
 
   async load(): Promise<void> {
+    const mode = this.mode();
+    setText(element("mode", HTMLElement), `access=${mode}`);
+    setText(element("mode-words", HTMLElement), modeWords(mode));
     const report = await this.around.client.report();
-    setText(element("mode", HTMLElement), `access=${report.mode}`);
-    setText(element("mode-words", HTMLElement), modeWords(report.mode));
     element("warnings", HTMLElement).replaceChildren(...report.warnings.map((text) => create("li", "", text)));
     const actions = [...new Set(report.who.map(({ action }) => action))];
     const people = [...new Set(report.who.map(({ who }) => who))];

@@ -37,7 +37,7 @@ const isAdmin = (): boolean => may(me, "admin");
 
 /** The parts of the page, in the order of the tabs. Operators have some of them. */
 const sections: Record<string, { section: Section; operators: boolean }> = {
-  overview: { section: new Overview(around), operators: false },
+  overview: { section: new Overview(around, () => me?.mode ?? ""), operators: false },
   users: { section: new Users(around), operators: false },
   keys: { section: new Keys(around), operators: true },
   tokens: { section: new Tokens(around), operators: false },

@@ -285,7 +285,7 @@ test("a viewer is told that the page is not for him, and somebody unknown signs 
 test("every look is accessible and fits", async (t) => {
   const all = await open(t, "", (m, lists) => {
     m.me = { ...m.me, kind: "user", name: "somebody-with-a-long-name", mode: "open" };
-    lists.mode = "open";
+    
   });
   const { page, count, says } = all;
   const inspect = (what) => inEveryLook(page, async (look) => {

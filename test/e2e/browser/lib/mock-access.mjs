@@ -36,7 +36,6 @@ export function fill(mock) {
       do: ["login", "user/create", "publish"][i % 3], ok: i % 3 !== 0, ...(i % 3 === 0 && { why: "a valid token, key or password is needed", count: 12 }),
       ...(i % 3 === 1 && { object: `user-${i}` }), ...(i % 3 === 2 && { stream: `acme/cam-${i}` }),
     })),
-    mode: "auto",
     warnings: ["the certificate is self-signed: browsers on other machines warn of it"],
   };
   const by = (list, key, value) => all[list].find((one) => one[key] === value);
@@ -55,7 +54,7 @@ export function fill(mock) {
   const actions = ["publish", "play", "push", "read", "control", "admin"];
   const may = (who, ...allowed) => actions.map((action) => ({ who, action, allowed: allowed.includes(action) || allowed[0] === "admin", words: `${who}: ${action}` }));
   Object.assign(mock.methods, {
-    "access/report": () => ({ mode: all.mode, warnings: all.warnings, who: [...may("stranger"), ...may("foreign page"), ...may("this machine", "admin"), ...may("user berta", "publish", "play", "push", "read", "control"),
+    "access/report": () => ({ mode: "auto", warnings: all.warnings, who: [...may("stranger"), ...may("foreign page"), ...may("this machine", "admin"), ...may("user berta", "publish", "play", "push", "read", "control"),
       ...may("user vera", "read")] }),
     "user/find_all": () => all.users,
     "user/create": (body) => {
