@@ -1,5 +1,6 @@
-import { create, element, setText, showFailure } from "./dom.ts";
+import { create, element, setText, showAlert } from "./dom.ts";
 import { asFailure } from "./failure.ts";
+import { consoleWords } from "./words.ts";
 
 /** What somebody has entered: a text for each field, and a list for a field of check boxes. */
 export class Values {
@@ -95,7 +96,7 @@ export class FormDialog {
     setText(element("form-title", HTMLElement), form.title);
     setText(element("form-text", HTMLElement), form.text ?? "");
     setText(this.send, form.action);
-    showFailure(this.trouble, null);
+    showAlert(this.trouble, null);
     this.shown = form.fields.map(show);
     this.list.replaceChildren(...this.shown.map(({ box }) => box));
     this.arrange();
@@ -112,7 +113,8 @@ export class FormDialog {
       await this.submit(this.values);
       this.dialog.close();
     } catch (error) {
-      showFailure(this.trouble, asFailure(error));
+      const failure = asFailure(error);
+      showAlert(this.trouble, consoleWords(failure), failure.detail);
     } finally {
       this.send.disabled = false;
     }

@@ -279,6 +279,18 @@ const consoleOnly: Partial<Record<Reason, Words>> = {
     title: "The server failed to do this.",
     advice: "If it happens each time, the server's log says why.",
   },
+  bad_request: {
+    title: "The server cannot use that.",
+    advice: "Check what was entered. The server's own words below say what is wrong.",
+  },
+  not_found: {
+    title: "The server does not have that any more.",
+    advice: "Reload the page to see what it has.",
+  },
+  conflict: {
+    title: "The server has that already.",
+    advice: "Choose another name.",
+  },
 };
 
 /** The same for the console, where nothing has to be started again: it polls the server all the time. */
