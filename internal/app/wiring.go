@@ -115,6 +115,7 @@ func (a *App) sipParts() sip.Parts {
 		Sounds:      callSounds{a.sounds},
 		Transcode:   a.transcode,
 		Certificate: a.currentCertificate(),
+		Hold:        a.auth.Hold,
 	}
 }
 

@@ -33,16 +33,18 @@ const (
 // maxParameters is how many parameters of a query are passed to a backend.
 const maxParameters = 64
 
-// parameters returns the parameters of a query as the member custom of a hook. A token is among them only if it belongs to the backend.
+// parameters returns the parameters of a query as the member custom of a hook. A token is among them only if it belongs to the backend, and a
+// stored key never is: it is ours.
 func parameters(text string, withToken bool) json.RawMessage {
 	_, query, _ := strings.Cut(text, "?")
 	values := map[string]string{}
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
-		if name == "" || name == "token" && !withToken || len(values) >= maxParameters {
+		name, value = unescape(name), unescape(value)
+		if name == "" || name == "token" && (!withToken || strings.HasPrefix(value, keyMark)) || len(values) >= maxParameters {
 			continue
 		}
-		values[unescape(name)] = unescape(value)
+		values[name] = value
 	}
 	custom, _ := json.Marshal(values) // texts always encode
 	return custom

@@ -32,6 +32,8 @@ func TestParameters(t *testing.T) {
 		{"live?a=b&c=%41+d&e", `{"a":"b","c":"A+d","e":""}`, false},
 		{"live?token=T&a=b", `{"a":"b"}`, false},
 		{"live?token=T&a=b", `{"a":"b","token":"T"}`, true},
+		{"live?token=tpk_x&a=b", `{"a":"b"}`, true},
+		{"live?t%6Fken=T&a=b", `{"a":"b"}`, false},
 		{"live?a=1&a=2&=3&&", `{"a":"2"}`, false},
 		{"live?a=\"\xff", `{"a":"\"\ufffd"}`, false},
 	} {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/sip/dialog"
 	"transponder/internal/sip/line"
 	"transponder/internal/stream"
@@ -34,7 +35,8 @@ type call struct {
 	phone        *Phone          // of the page at our end; nil: no page
 	invite       *dialog.Request // of an incoming call; nil: the call is outgoing
 	source       *stream.Source
-	entered      bool // guarded by Calls.mu; the call has begun, and can be found
+	lease        *access.Lease // of the client who has asked for the call; nil: it does not end
+	entered      bool          // guarded by Calls.mu; the call has begun, and can be found
 
 	dialog   *dialog.Call // nil before the first message
 	session  session

@@ -14,6 +14,7 @@ import (
 func (k *call) run(ctx context.Context) {
 	defer close(k.gone)
 	defer k.calls.forget(k)
+	defer k.lease.Release()
 	children, stop := context.WithCancelCause(ctx)
 	k.stop = stop
 	err := k.calls.panics.Run(k.log, "call panicked", func() error { return k.live(ctx, children) })
@@ -46,7 +47,7 @@ func (k *call) live(ctx, children context.Context) error {
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	streamEnded := k.source.Done()
+	streamEnded, rightsEnded := k.source.Done(), k.lease.Done()
 	k.begin(children, time.Now())
 	for {
 		k.carryOut(ctx, time.Now())
@@ -70,6 +71,9 @@ func (k *call) live(ctx, children context.Context) error {
 		case <-streamEnded: // by us, or because somebody has terminated the stream or taken its name over
 			streamEnded = nil
 			k.end(time.Now(), ending{dialog.ReasonHungUp, fmt.Sprintf("the stream has ended: %v", k.source.Err())})
+		case <-rightsEnded:
+			rightsEnded = nil
+			k.end(time.Now(), ending{dialog.ReasonHungUp, k.lease.Err().Error()})
 		case <-timer.C:
 			k.tick(time.Now())
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net/netip"
 
+	"transponder/internal/access"
 	"transponder/internal/rtc"
 	"transponder/internal/sip/dialog"
 	"transponder/internal/sip/leg"
@@ -40,6 +41,8 @@ type Parts struct {
 	Sounds      Sounds
 	Transcode   rtc.TranscodeFunc       // what a phone hears and sees, in the codec of the phone
 	Certificate func() *tls.Certificate // of the TLS port; nil: there is none
+	// Hold returns the lease of a client's call, which ends with it; nil: the rights of clients never end.
+	Hold func(by *access.Principal) *access.Lease
 }
 
 // signalling is the part of line.Line that calls use. Tests put a scripted peer in its place.

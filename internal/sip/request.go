@@ -89,7 +89,7 @@ type Request struct {
 	Custom json.RawMessage // kept, and shown again by Info
 	Owner  string          // access.Principal.Identity of the client; "": nothing tells him from others
 
-	By *access.Principal // the client, for the push of RTMPURL; nil: the server itself
+	By *access.Principal // the client, whose call ends with his rights; nil: the server itself
 }
 
 // Filter picks calls. An empty field picks all.

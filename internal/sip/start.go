@@ -149,6 +149,10 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 		k.push = push.ID
 		undo = append(undo, func() { c.endPush(ctx, push.ID) })
 	}
+	if r.By != nil && c.parts.Hold != nil {
+		k.lease = c.parts.Hold(r.By)
+		undo = append(undo, k.lease.Release)
+	}
 	return c.enter(ctx, k)
 }
 

@@ -28,15 +28,18 @@ func (p protocol) open(r *http.Request, c client, id string) (*hook.Session, err
 	})
 }
 
+// keyMark is how a stored key begins.
+const keyMark = "tpk_"
+
 // isOurs says whether a token may be one of ours: a JWT or a stored key.
 func isOurs(token string) bool {
-	return strings.HasPrefix(token, "tpk_") || strings.Count(token, ".") == 2
+	return strings.HasPrefix(token, keyMark) || strings.Count(token, ".") == 2
 }
 
-// connection returns what the backend of an application is told of a client that connects.
+// connection returns what the backend of an application is told of a client that connects. A stored key is ours, and no backend gets it.
 func (c client) connection() hook.Connection {
 	members := hook.Object{"mediaProviders": json.RawMessage(`["WebRTC"]`)}
-	if c.token != "" {
+	if c.token != "" && !strings.HasPrefix(c.token, keyMark) {
 		custom, _ := json.Marshal(map[string]string{"token": c.token}) // a text always encodes
 		members["custom"] = custom
 	}

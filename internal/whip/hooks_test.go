@@ -45,6 +45,11 @@ func TestHooks(t *testing.T) {
 			t.Errorf("%s: %s %s, want 403", header, res.Status, body)
 		}
 	}
+	for _, c := range b.Calls() {
+		if strings.Contains(fmt.Sprint(c.Body), "tpk_") {
+			t.Errorf("the backend gets a stored key: %v", c.Body)
+		}
+	}
 	if got := backend.Names(b.Calls()); len(got) != 3 {
 		t.Fatalf("the backend got %v, want connect three times: nothing follows a refusal", got)
 	}

@@ -378,7 +378,9 @@ func (s *Server) run(ctx context.Context, x *session) {
 		}
 	})
 	x.hooks.Established(x.cancel)
-	wg.Go(func() { x.report(ctx) })
+	if x.hooks.HasBackend() {
+		wg.Go(func() { x.report(ctx) })
+	}
 	x.log.Info("session begun", "path", x.path, "principal", x.owner.who)
 	err := s.panics.Run(x.log, "session panicked", func() error { return x.media.Run(ctx) })
 	s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -295,4 +296,54 @@ func TestRevocationEndsMedia(t *testing.T) {
 			t.Errorf("the log holds %q", secret)
 		}
 	}
+}
+
+// TestMediaFromElsewhere: with the defaults a client on this machine needs nothing, and one on another machine gets one answer for all names.
+func TestMediaFromElsewhere(t *testing.T) {
+	t.Parallel()
+	own := ownAddress(t)
+	s := startServer(t)
+	publishRTMP(t, s, "here", 320, 180)
+	far := func(address string) string {
+		for _, local := range []string{"localhost", "127.0.0.1"} {
+			address = strings.Replace(address, "//"+local+":", "//"+own+":", 1)
+		}
+		return address
+	}
+	if far(s.rtmp) == s.rtmp {
+		t.Fatalf("%s is not on this machine", s.rtmp)
+	}
+	for _, name := range []string{"here", "nothing"} {
+		for _, door := range []string{"whip", "whep"} {
+			url := far(strings.Replace(s.whipURL(name), "/whip/", "/"+door+"/", 1))
+			if status, header, answer := bearer(t, http.MethodPost, url, "", "application/sdp", "v=0"); status != 401 || header.Get("WWW-Authenticate") != "Bearer" {
+				t.Errorf("%s %s: %d %s, want 401", door, name, status, answer)
+			}
+		}
+		for _, args := range [][]string{
+			{"-re", "-f", "lavfi", "-i", "sine", "-t", "1", "-c:a", "aac", "-f", "flv", far(s.rtmp) + "/" + name},
+			{"-i", far(s.rtmp) + "/" + name, "-t", "1", "-f", "null", "-"},
+		} {
+			out, err := exec.CommandContext(t.Context(), "ffmpeg", append([]string{"-v", "error"}, args...)...).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "a valid token, key or password is needed") {
+				t.Errorf("%v: %v %s", args, err, out)
+			}
+		}
+	}
+}
+
+// ownAddress returns an address of this machine in a network. Whoever connects to it comes from it, and not from loopback.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			return n.IP.String()
+		}
+	}
+	t.Skip("this machine has no address in a network")
+	return ""
 }
