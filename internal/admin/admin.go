@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -20,6 +21,7 @@ var groups = []group{
 	keyCommands,
 	userCommands,
 	resetCommand,
+	appCommands,
 }
 
 // group is the commands about one thing, such as "transponder key". With prepare and without commands it is a command itself.
@@ -33,7 +35,7 @@ type group struct {
 // command is one command of a group.
 type command struct {
 	name    string
-	usage   string // what follows the name, besides flags: "ID"
+	usage   string // what follows the name, besides flags: "ID"; what may be left out stands in brackets, at the end
 	summary string
 	prepare func(*flag.FlagSet) runner // defines the flags; the runner uses their values
 }
@@ -82,8 +84,13 @@ func Run(ctx context.Context, args, environ []string, std Streams) error {
 	case err != nil:
 		return fmt.Errorf("%w; see %s --help", err, title)
 	}
-	if want := len(strings.Fields(c.usage)); len(plain) != want {
-		return fmt.Errorf("%d arguments, want %d; usage: %s [flags] %s", len(plain), want, title, c.usage)
+	most := len(strings.Fields(c.usage))
+	if least := most - strings.Count(c.usage, "["); len(plain) > most || len(plain) < least {
+		want := strconv.Itoa(most)
+		if least < most {
+			want = fmt.Sprintf("%d to %d", least, most)
+		}
+		return fmt.Errorf("%d arguments, want %s; usage: %s [flags] %s", len(plain), want, title, c.usage)
 	}
 	err = run(ctx, s, plain)
 	var bad usageError

@@ -71,6 +71,19 @@ func TestRequests(t *testing.T) {
 		{"key create --publish x --replace --expires 2030-01-31T18:00:00Z --publishers 1", `POST /rest-api/key/create {"grants":[{"actions":["publish"],"streams":["x"],"replace":true}],"expiresAt":1896112800000,"limits":{"publishers":1}}`},
 		{"key list", `POST /rest-api/key/find_all {}`},
 		{"key remove ID", `POST /rest-api/key/remove {"id":"ID"}`},
+		{"app add studio studioKey https://h/hooks", `POST /rest-api/app/create {"key":"studioKey","name":"studio","onError":"FAIL","url":"https://h/hooks"}`},
+		{
+			"app add -u wcs -p PASS -o ops -m Main -c Callback studio studioKey https://h/hooks --on-error LOG --methods connect,publishStream --auth token+hook",
+			`POST /rest-api/app/create {"auth":"token+hook","callbackClass":"Callback","key":"studioKey","mainClass":"Main","methods":["connect","publishStream"],` +
+				`"name":"studio","onError":"LOG","owner":"ops","password":"PASS","url":"https://h/hooks","username":"wcs"}`,
+		},
+		{"app update -l https://h/new -k newKey defaultApp", `POST /rest-api/app/update {"key":"newKey","name":"defaultApp","url":"https://h/new"}`},
+		{"app update defaultApp https://h/new", `POST /rest-api/app/update {"name":"defaultApp","url":"https://h/new"}`},
+		{"app update https://h/new defaultApp", `POST /rest-api/app/update {"name":"defaultApp","url":"https://h/new"}`},
+		{"app update --on-error= -l= defaultApp", `POST /rest-api/app/update {"name":"defaultApp","onError":"","url":""}`},
+		{`app update --grants [{"actions":["publish"],"streams":["a/*"]}] defaultApp`, `POST /rest-api/app/update {"grants":[{"actions":["publish"],"streams":["a/*"]}],"name":"defaultApp"}`},
+		{"app remove studio", `POST /rest-api/app/remove {"name":"studio"}`},
+		{"app list -d", `POST /rest-api/app/find_all {}`},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			url, got := answering(t, http.StatusOK, "")

@@ -25,6 +25,7 @@ import (
 	"transponder/internal/config"
 	"transponder/internal/destination"
 	"transponder/internal/guard"
+	"transponder/internal/hook"
 	"transponder/internal/load"
 	"transponder/internal/panics"
 	"transponder/internal/rest"
@@ -81,6 +82,9 @@ type App struct {
 	calls        *sip.Calls
 	server       *rtmpserver.Server // nil: the RTMP port is not open
 
+	apps     *hook.Apps
+	backends *hook.Hooks
+
 	http, https, ws, wss net.Listener // nil: not open
 	certificates         *certificate.Keeper
 
@@ -93,6 +97,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a := &App{cfg: cfg, version: version, log: log}
 	a.cfg.REST.NodeID = nodeID(a.cfg.Media)
 	a.cfg.WCS.NodeID = a.cfg.REST.NodeID
+	a.cfg.Backends.NodeID = a.cfg.REST.NodeID
 	a.cfg.SIP.UserAgent = cmp.Or(cfg.SIP.UserAgent, "Transponder/"+version)
 	a.cfg.SIP.Line.Roots = cfg.Push.RootCAs
 	defer func() {
@@ -122,6 +127,9 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		Tokens: a.tokens, People: a.people, Cookie: rest.SessionCookie, Recorder: a.audit, Guard: a.guard, Pages: pages, Refusals: a.refusals,
 		Shares: cfg.Shares, Leases: a.leases, Quotas: a.quotas,
 	}, log)
+	if err = a.openApps(ctx); err != nil {
+		return nil, err
+	}
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream, a.gate)
 	a.audio = sound.New(cfg.Audio, log)
@@ -166,7 +174,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 // newRTMP opens the ports of RTMP and RTMPS. It returns nil if the settings close both.
 func (a *App) newRTMP() (*rtmpserver.Server, error) {
 	cfg, l := a.cfg.RTMP, a.cfg.Listen
-	parts := rtmpserver.Parts{Hub: a.hub, Audio: a.audio, Origins: a.pushes, Access: a.auth, Push: a.push, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals}
+	parts := rtmpserver.Parts{Hub: a.hub, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals}
 	if l.RTMP < 0 && l.RTMPS < 0 {
 		return nil, nil
 	}
@@ -254,7 +262,7 @@ func (a *App) listen() error {
 // Reload reads the files of the users and of the certificate again, for new connections. What cannot be read stays as it was, and the log
 // says so. Any goroutine may call it.
 func (a *App) Reload() {
-	var errs []error
+	errs := []error{a.apps.Reload()}
 	if a.certificates != nil {
 		errs = append(errs, a.certificates.Reload())
 		a.guard.SetNames(a.names())
@@ -321,6 +329,7 @@ func (a *App) Run(ctx context.Context) error {
 		{"tokens", a.tokens.Run},
 		{"access", a.auth.Run},
 		{"hub", a.hub.Run},
+		{"hooks", a.backends.Run}, // stops after all doors, so that it tells of the ends of their sessions
 		{"WebRTC receivers", until(a.closeMedia)},
 	}
 	if a.certificates != nil {
@@ -344,6 +353,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.hooks != nil {
 		parts = append(parts, part{"push hooks", a.hooks.Run}) // stops after the pushes, so that it reports their ends
 	}
+	parts = append(parts, part{"push events", (&pushEvents{journal: a.pushes.Journal(), streams: a.hub, backends: a.backends}).run})
 	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pictures", a.video.Run}, part{"pushes", a.pushes.Run})
 	if a.cfg.Auto.Enabled {
 		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})

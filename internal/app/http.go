@@ -115,6 +115,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	}
 	a.cfg.REST.HTTPSPort = portOf(a.https)
 	api, err := rest.New(a.cfg.REST, rest.Parts{
+		Apps:   a.apps,
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
 		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget,
@@ -145,7 +146,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux.Handle("/metrics", api.Protect("metrics", false, figures))
 	mux.Handle("/config.json", a.onlyByName("pages", ui))
 	mux.Handle("/health/live", metrics.Live())
-	mux.Handle("/health/ready", metrics.Ready(a.ready, a.registrations))
+	mux.Handle("/health/ready", metrics.Ready(a.ready, a.notes))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && r.URL.Query().Get("action") == "stat" {
 			stat.ServeHTTP(w, r)
@@ -178,6 +179,7 @@ func (a *App) onlyByName(door string, h http.Handler) http.Handler {
 func (a *App) figures() metrics.Parts {
 	p := metrics.Parts{
 		Streams:     a.hub.Sources,
+		Backends:    a.backends.Stats,
 		Takeovers:   a.hub.Takeovers,
 		Pushes:      func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
 		Publishers:  a.ingest.Publishers,
@@ -213,7 +215,7 @@ func (a *App) figures() metrics.Parts {
 
 // countPanics returns how often the parts have panicked that do not count panics in their Stats.
 func (a *App) countPanics() map[string]int64 {
-	return map[string]int64{"webrtc": a.lean.Panics() + a.pion.Panics(), "whip": a.whip.Panics(), "http": a.panics.Load(), "push": a.pushes.Panics(),
+	return map[string]int64{"hook": a.backends.Panics(), "webrtc": a.lean.Panics() + a.pion.Panics(), "whip": a.whip.Panics(), "http": a.panics.Load(), "push": a.pushes.Panics(),
 		"transcode": a.audio.Panics() + a.video.Panics() + a.sounds.Panics()}
 }
 
@@ -233,6 +235,11 @@ func (a *App) ready() error {
 		return errStopped
 	}
 	return nil
+}
+
+// notes are what /health/ready tells beside the state of the server, one a line.
+func (a *App) notes() string {
+	return strings.Trim(a.registrations()+"\n"+a.unreachable(), "\n")
 }
 
 // registrations says how many SIP registrations are up, "" if there should be none.

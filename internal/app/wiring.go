@@ -57,6 +57,7 @@ func (a *App) whipParts() whip.Parts {
 		},
 		Streams: a.hub,
 		Access:  a.auth,
+		Hooks:   a.backends,
 		Guard:   a.guard,
 		Push:    a.push,
 	}
@@ -86,6 +87,7 @@ func (a *App) sdkParts() wcs.Parts {
 		IsHere:   a.isHere,
 		Guard:    a.guard,
 		Access:   a.auth,
+		Hooks:    a.backends,
 		Shares:   a.cfg.Shares,
 		Refusals: a.refusals,
 	}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"transponder/internal/access"
 	"transponder/internal/state"
@@ -29,6 +30,8 @@ var (
 const (
 	bucket  = "apps"
 	maxApps = 1000
+
+	readTimeout = 30 * time.Second
 )
 
 // Apps are the apps that there are: those built in, those in the state, and those in apps_file, the later before the earlier. All methods may
@@ -50,7 +53,10 @@ type Apps struct {
 // NewApps reads the apps. It fails if apps_file cannot be used. An app in the state that cannot be read is left out, and logged.
 func NewApps(ctx context.Context, file string, keeper state.Keeper, sealer state.Sealer, log *slog.Logger) (*Apps, error) {
 	a := &Apps{file: file, keeper: keeper, sealer: sealer, log: log, stored: map[string]*App{}}
-	records, err := keeper.List(ctx, bucket, "")
+	// A server that is asked to stop while it starts begins nevertheless, and then stops in order.
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	records, err := keeper.List(reading, bucket, "")
 	if err != nil {
 		return nil, fmt.Errorf("read the apps: %w", err)
 	}

@@ -193,7 +193,11 @@ func TestHookDisabled(t *testing.T) {
 	b := newServer(t)
 	for _, policy := range []Policy{PolicyHook, PolicyBoth, ""} {
 		h := run(t, b, func(c *Config, app *App) { c.Disabled, app.Auth = true, policy })
-		p, _, err := h.open(t).Connect(t.Context(), access.Nobody(), Connection{})
+		s := h.open(t)
+		p, _, err := s.Connect(t.Context(), access.Nobody(), Connection{})
+		if s.IgnoresToken() {
+			t.Errorf("policy %q: nobody looks at tokens", policy)
+		}
 		if err == nil && access.Decide(p, access.Publish, access.Object{Stream: "cam"}) == nil {
 			t.Errorf("policy %q: a stranger may publish", policy)
 		}

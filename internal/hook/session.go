@@ -403,6 +403,13 @@ func (s *Session) Tell(m Method, st Stream, refused func(error)) {
 	s.tell(event{method: m, body: st.object(), stream: st.Name, refused: refused})
 }
 
+// Report is Tell for an event that is not about a stream of the session.
+func (s *Session) Report(m Method, body Object) {
+	if s != nil {
+		s.tell(event{method: m, body: body})
+	}
+}
+
 // tell puts an event into the queue.
 func (s *Session) tell(e event) {
 	app := s.hooks.app(s.client.AppKey)

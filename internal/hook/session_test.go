@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"transponder/internal/access"
 )
@@ -252,5 +254,160 @@ func TestAskIsCancelled(t *testing.T) {
 	b.wait(t, 3)
 	if h.backend(DefaultApp).isDown() {
 		t.Error("a cancelled request counts as a missing answer")
+	}
+}
+
+// TestAskWaitsForEvents holds that what a client waits for is sent after the events that were told before, and delays none that come later.
+func TestAskWaitsForEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &server{}
+		b.answer = func(_ http.ResponseWriter, r received) bool {
+			switch r.method {
+			case ConnectionStatusEvent:
+				time.Sleep(3 * time.Second)
+			case PublishStream:
+				time.Sleep(5 * time.Second)
+			}
+			return false
+		}
+		h := inBubble(t, b, nil)
+		s := h.connected(t)
+		begun := time.Now()
+		s.Established(nil)
+		asked := make(chan time.Duration, 1)
+		go func() {
+			if _, err := s.Ask(t.Context(), PublishStream, Stream{Name: "cam"}); err != nil {
+				t.Error(err)
+			}
+			asked <- time.Since(begun)
+		}()
+		synctest.Wait()
+		if got := b.methods(); slices.Contains(got, PublishStream) {
+			t.Errorf("the backend got %v: a request before the event", got)
+		}
+		time.Sleep(4 * time.Second)
+		s.Tell(StreamStatusEvent, Stream{Name: "other"}, nil)
+		synctest.Wait()
+		want := []Method{Connect, ConnectionStatusEvent, PublishStream, StreamStatusEvent}
+		if got := b.methods(); !slices.Equal(got, want) {
+			t.Errorf("the backend got %v, want %v: an event waits for a request", got, want)
+		}
+		if took := <-asked; took != 8*time.Second {
+			t.Errorf("the request took %v", took)
+		}
+	})
+}
+
+// TestAskBehindHangingEvent holds that a request has its own limit if the events before it hang.
+func TestAskBehindHangingEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &server{}
+		b.config = map[string]any{"publishStream": map[string]string{"restOnError": "FAIL"}}
+		release := make(chan struct{})
+		b.answer = func(_ http.ResponseWriter, r received) bool {
+			if r.method == ConnectionStatusEvent {
+				<-release
+			}
+			return false
+		}
+		h := inBubble(t, b, func(c *Config, _ *App) { c.Timeout = 4 * time.Second; c.EventRetries = 10 })
+		defer close(release)
+		s := h.connected(t)
+		s.Established(nil)
+		begun := time.Now()
+		_, err := s.Ask(t.Context(), PublishStream, Stream{Name: "cam"})
+		var refused *Refused
+		if !errors.As(err, &refused) || time.Since(begun) != 4*time.Second {
+			t.Errorf("Ask = %v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// TestRestClientConfig holds what the members of restClientConfig do beside restOnError and restOverwrite.
+func TestRestClientConfig(t *testing.T) {
+	b := newServer(t)
+	b.config = map[string]any{
+		"playStream":        map[string]string{"restPolicy": "DISABLE"},
+		"snapshot":          map[string]string{"restPolicy": "disabled"},
+		"stopStream":        map[string]string{"restPolicy": "DISABLE"},
+		"publishStream":     map[string]string{"restExclude": "sdp, custom", "clientExclude": "rtmpUrl,status,mediaSessionId"},
+		"StreamStatusEvent": map[string]any{"restExclude": []string{"sdp"}, "restOnError": "whatever"},
+		"OnDataEvent":       "nonsense",
+	}
+	h := run(t, b, nil)
+	s := h.connected(t)
+	st := Stream{MediaSessionID: "m1", Name: "cam", SDP: "v=0", Custom: json.RawMessage(`{"a":1}`), Status: "PENDING"}
+	for _, m := range []Method{PlayStream, Snapshot, PublishStream} {
+		if _, err := s.Ask(t.Context(), m, st); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Tell(StopStream, st, nil)
+	s.Tell(StreamStatusEvent, st, nil)
+	if err := s.Data(t.Context(), "op", json.RawMessage(`[1]`)); err != nil {
+		t.Fatal(err)
+	}
+	got := b.wait(t, 5)
+	want := []Method{Connect, PublishStream, StreamStatusEvent, OnDataEvent, DataStatusEvent}
+	if methods := b.methods(); !slices.Equal(methods, want) {
+		t.Fatalf("the backend got %v, want %v", methods, want)
+	}
+	for _, name := range []string{"sdp", "custom"} {
+		if _, ok := got[1].body[name]; ok {
+			t.Errorf("publishStream has %s", name)
+		}
+	}
+	if _, ok := got[2].body["sdp"]; ok || got[2].body.text("name") != "cam" || got[2].body["custom"] == nil {
+		t.Errorf("StreamStatusEvent is %s", got[2].text)
+	}
+	if string(got[3].body["payload"]) != "[1]" || got[4].body.text("status") != "ACCEPTED" {
+		t.Errorf("data: %s, %s", got[3].text, got[4].text)
+	}
+	if hidden := s.Exclude(PublishStream); !slices.Equal(hidden, []string{"rtmpUrl"}) {
+		t.Errorf("the page does not get %v", hidden)
+	}
+}
+
+// TestFinalAnswers holds that an event is not sent again after the word of the backend.
+func TestFinalAnswers(t *testing.T) {
+	b := newServer(t)
+	b.answer = func(w http.ResponseWriter, r received) bool {
+		if r.method == Connect {
+			return false
+		}
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	}
+	h := run(t, b, func(c *Config, _ *App) { c.EventRetries = 5 })
+	s := h.connected(t)
+	s.Established(nil)
+	s.Tell(StreamStatusEvent, Stream{}, nil)
+	s.Close("")
+	h.stop()
+	if got := b.methods(); len(got) != 4 {
+		t.Errorf("the backend got %v", got)
+	}
+}
+
+// TestNilSession holds that doors need no backend.
+func TestNilSession(t *testing.T) {
+	var s *Session
+	p := access.Nobody()
+	if got, _, err := s.Connect(t.Context(), p, Connection{}); got != p || err != nil {
+		t.Errorf("Connect = %v, %v", got, err)
+	}
+	if st, err := s.Ask(t.Context(), PublishStream, Stream{Name: "cam"}); st.Name != "cam" || err != nil {
+		t.Errorf("Ask = %+v, %v", st, err)
+	}
+	if err := s.Data(t.Context(), "op", nil); err != nil {
+		t.Error(err)
+	}
+	s.Established(nil)
+	s.Tell(StreamStatusEvent, Stream{}, nil)
+	s.Report(PushStatusEvent, Object{})
+	s.KeepAlive(nil, nil)()
+	s.Close("")
+	if s.IgnoresToken() || s.HasBackend() || s.AppKey() != "" || s.Exclude(Connect) != nil {
+		t.Error("a session without hooks has a backend")
 	}
 }

@@ -133,6 +133,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	}
 	sessions := &fakeSessions{connections: docConnections}
 	parts := Parts{
+		Apps:   newApps(t),
 		Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Calls: docCalls(), Connections: sessions, Players: sessions,
 		Tokens: docTokens{},
 	}

@@ -56,6 +56,7 @@ type Parts struct {
 	Destinations   Destinations
 	DescribeTarget func(rtmpURL string, fullURL *bool) (string, error)
 
+	Apps        Apps  // nil: there are no methods of applications
 	Calls       Calls // nil: the settings switch SIP off
 	Connections Connections
 	Players     Players
@@ -147,6 +148,7 @@ func (s *Server) routes() {
 	s.list("/connection/find_all", access.Read, s.findAllConnections, http.MethodGet, http.MethodPost)
 	s.method("/connection/terminate", access.Control, s.terminateConnection, http.MethodPost)
 	s.method("/connection/set_log_level", access.Control, s.setLogLevel, http.MethodPost)
+	s.appRoutes()
 	s.callRoutes()
 	s.tokenRoutes()
 	s.keyRoutes()
