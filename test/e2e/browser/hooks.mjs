@@ -36,7 +36,7 @@ async function act(command, urlServer) {
     case "play": {
       const display = document.body.appendChild(document.createElement("div"));
       const s = kept.streams[stream] = kept.sessions[session].createStream({ display, ...command.options });
-      for (const status of ["PUBLISHING", "PLAYING", "UNPUBLISHED", "STOPPED", "FAILED", "SNAPSHOT_COMPLETE", "SNAPSHOT_FAILED"]) {
+      for (const status of ["PUBLISHING", "PLAYING", "UNPUBLISHED", "STOPPED", "FAILED", "SNAPSHOT_COMPLETE"]) {
         s.on(STREAM_STATUS[status], (subject) => tell("stream", { id: stream, status, info: String(subject.getInfo?.() ?? ""), name: subject.name() }));
       }
       s[command.do]();
