@@ -559,6 +559,8 @@ func (c *Config) hookSettings() []setting {
 		word("rest_backend_down", &c.Backends.LetIn, "decline", "allow"),
 		whole("rest_event_retries", &c.Backends.EventRetries, hook.EventRetriesRange),
 		text("rest_hook_ca_file", &c.Backends.RootsFile),
+		text("rest_hook_cert_file", &c.Backends.CertFile),
+		text("rest_hook_key_file", &c.Backends.KeyFile),
 		boolean("rest_hook_send_hash", &c.Backends.SendHash),
 		text("rest_hook_secret_key", &c.Backends.Secret),
 		boolean("keep_alive_streaming_sessions_enabled", &c.Backends.KeepAlive),

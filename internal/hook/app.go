@@ -31,20 +31,6 @@ const (
 	PolicyBoth  Policy = "token+hook" // both
 )
 
-// Secret is text that does not print itself.
-type Secret string
-
-// String hides the secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "***"
-}
-
-// LogValue hides the secret.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
 // App is one application: which backend is asked for the clients that name it, and what they may do.
 type App struct {
 	Name string // for the operator
@@ -53,7 +39,7 @@ type App struct {
 	URL      string   // of the backend; "": there is none
 	Methods  []Method // the hooks that are sent
 	Username string   // HTTP Basic for the backend
-	Password Secret
+	Password access.Secret
 
 	Auth    Policy         // "": PolicyHook with a URL, otherwise PolicyOpen
 	OnError OnError        // "": as the settings say

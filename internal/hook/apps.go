@@ -293,7 +293,7 @@ func (a *Apps) decode(kept state.Record) (*App, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open the password: %w", err)
 		}
-		app.Password = Secret(password)
+		app.Password = access.Secret(password)
 	}
 	return app, app.Validate()
 }

@@ -80,7 +80,7 @@ func parseFile(text []byte) (apps map[string]*App, passwords bool, err error) {
 	keys := map[string]bool{}
 	for _, f := range content.Apps {
 		app := &App{
-			Name: f.Name, Key: f.Key, URL: f.URL, Methods: f.Methods, Username: f.Username, Password: Secret(f.Password), Auth: f.Auth,
+			Name: f.Name, Key: f.Key, URL: f.URL, Methods: f.Methods, Username: f.Username, Password: access.Secret(f.Password), Auth: f.Auth,
 			OnError: f.OnError, Grants: f.Grants, Limits: f.Limits, Owner: f.Owner, Source: FromFile,
 		}
 		if app.Key == "" {

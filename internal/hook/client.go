@@ -33,17 +33,25 @@ const (
 )
 
 // newTransport makes the transport for all backends. It uses no proxy from the environment: the operator has written where hooks go.
-func newTransport(cfg Config) *http.Transport {
+func newTransport(cfg Config) (*http.Transport, error) {
+	var certificates []tls.Certificate
+	if cfg.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("rest_hook_cert_file: %w", err)
+		}
+		certificates = []tls.Certificate{pair}
+	}
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{RootCAs: cfg.Roots, Certificates: certificates, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxIdleConns:           cfg.MaxConnections,
 		MaxIdleConnsPerHost:    mostUnderWay,
 		IdleConnTimeout:        idleTimeout,
 		DisableCompression:     true, // the limit of the answer is the limit of what was sent
 		MaxResponseHeaderBytes: 64 << 10,
-	}
+	}, nil
 }
 
 // request is one hook to be sent.

@@ -32,6 +32,8 @@ type Config struct {
 	RootsFile string         // PEM file of authorities for the certificates of backends; "": those of the system (rest_hook_ca_file)
 	Roots     *x509.CertPool // read from it
 
+	CertFile, KeyFile string // PEM files of the certificate that backends are shown; "": none (rest_hook_cert_file, rest_hook_key_file)
+
 	AppsFile string // JSON file of apps that are set there and cannot be changed over REST (apps_file)
 	Strict   bool   // a client that names an unknown app is refused (apps_strict)
 
@@ -79,6 +81,9 @@ func (c Config) Validate() error {
 	}
 	if c.SendHash && c.Secret == "" {
 		errs = append(errs, errors.New("rest_hook_send_hash=true needs rest_hook_secret_key"))
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		errs = append(errs, errors.New("rest_hook_cert_file and rest_hook_key_file go together"))
 	}
 	return errors.Join(errs...)
 }

@@ -62,10 +62,14 @@ type job func(ctx, stopping context.Context)
 
 // New makes a Hooks for a valid configuration. It refuses apps whose password would take the place of the hash.
 func New(cfg Config, parts Parts, log *slog.Logger) (*Hooks, error) {
+	transport, err := newTransport(cfg)
+	if err != nil {
+		return nil, err
+	}
 	h := &Hooks{
 		cfg: cfg, parts: parts, log: log,
 		client: http.Client{
-			Transport: newTransport(cfg),
+			Transport: transport,
 			// A redirected POST would become a GET. The address of the app must be corrected instead.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -203,7 +207,7 @@ func (h *Hooks) noteRefusal(c Client, p *access.Principal, m Method, stream, id 
 		return
 	}
 	line := audit.Line{
-		At: time.Now(), Who: audit.Who{Kind: string(access.Anonymous), App: c.AppKey}, Via: c.Door, Do: "hook " + string(m), Stream: stream,
+		At: time.Now(), Who: audit.Who{Kind: string(access.Anonymous), App: c.AppKey}, Via: c.Door, Do: "hook/" + string(m), Stream: stream,
 		Why: err.Error(), Request: id,
 	}
 	if p != nil {
