@@ -93,7 +93,7 @@ func (c *call) streamInfo() stream.Info {
 		AppKey:    c.s.appKey(),
 		Provider:  webRTC,
 		Transport: "UDP",
-		Publisher: stream.Publisher{Address: c.s.address()},
+		Publisher: stream.Publisher{Address: c.s.address(), Identity: c.s.principal.Identity()},
 	}
 }
 

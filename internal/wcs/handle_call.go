@@ -52,7 +52,7 @@ func (s *session) openPhone(ctx context.Context, host string, account sip.Accoun
 // mayCall returns nil if the page may talk with somebody. A call sends and receives, so the page needs both on the name sip:SOMEBODY.
 func (s *session) mayCall(somebody string) error {
 	for _, do := range []access.Action{access.Publish, access.Play} {
-		if err := s.may(s.caller(), do, access.Object{Stream: "sip:" + somebody}); err != nil {
+		if err := s.may(s.caller(), do, access.Object{Stream: sip.DialName(somebody)}); err != nil {
 			return err
 		}
 	}

@@ -429,6 +429,27 @@ func TestBackendRenames(t *testing.T) {
 	}
 }
 
+// A backend gives out what its app has, and no more.
+func TestBackendRenamesWithinItsApp(t *testing.T) {
+	c, back := newHookedWorld(t, testConfig(), func(_ *hook.Config, a *hook.App) {
+		a.Grants = grants("acme/*", access.Publish, access.Play)
+	})
+	back.config = `{"publishStream":{"restPolicy":"OVERWRITE","restOverwrite":"name"},"playStream":{"restPolicy":"OVERWRITE","restOverwrite":"name"}}`
+	rename := func(body map[string]any) (int, map[string]any) {
+		body["name"] = "other/x"
+		return 200, body
+	}
+	back.answer("publishStream", rename)
+	back.answer("playStream", rename)
+	defer c.external(t, "other/x").Close(nil)
+	b := dialFrom(t, c.from(t, somewhere), "")
+	b.greet("")
+	b.publish("id1", "acme/x")
+	b.wantStatus("id1", "FAILED", "Restricted access")
+	b.play("p1", "acme/x")
+	b.wantStatus("p1", "FAILED", "Session does not exist")
+}
+
 // While a backend thinks, the page is heard, and nobody else gets the name.
 func TestSlowBackend(t *testing.T) {
 	c, back := newHookedWorld(t, testConfig(), nil)
@@ -528,6 +549,19 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A foreign page that the backend lets in has the rights of the app, not those of the machine that its browser runs on.
+func TestForeignPageOfApp(t *testing.T) {
+	c, _ := newHookedWorld(t, testConfig(), func(_ *hook.Config, a *hook.App) { a.Grants = grants("acme/*", access.Play) })
+	url := c.from(t, "127.0.0.1:9")
+	foreign, own := dialFrom(t, url, "https://evil.example"), dialFrom(t, url, "")
+	foreign.greet("")
+	foreign.publish("id1", "show")
+	foreign.wantStatus("id1", "FAILED", "Restricted access")
+	own.greet("")
+	own.publish("id2", "show")
+	own.want("setRemoteSDP")
 }
 
 // The end of a stream by the backend's answer to keep-alive.

@@ -109,7 +109,12 @@ func (s *session) admitPlayer(ctx context.Context, a *asking, req mediaRequest) 
 	if err != nil {
 		return err
 	}
-	name = asked.Name
+	if asked.Name != name {
+		name = asked.Name
+		if err := s.may(who, access.Play, access.Object{Stream: name}); err != nil {
+			return err
+		}
+	}
 	src, err := s.toPlay(name, a.id)
 	if err != nil {
 		return err

@@ -72,9 +72,14 @@ func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaReques
 			return err
 		}
 	}
-	name = asked.Name
-	if err := a.reserve(name); err != nil {
-		return err
+	if asked.Name != name { // a backend gives out what its app has, and no more
+		name = asked.Name
+		if err := s.may(who, access.Publish, access.Object{Stream: name}); err != nil {
+			return err
+		}
+		if err := a.reserve(name); err != nil {
+			return err
+		}
 	}
 	if s.hook.HasBackend() {
 		req.Record, req.Bitrate = flag(asked.Record), number(asked.Bitrate)
