@@ -103,7 +103,7 @@ func (h *Hub) Publish(info Info) (*Source, error) {
 // publish is Publish. With replace it replaces the publisher that has the name, if the rules allow that now. If they may allow it later,
 // it returns that publisher's source as old, with ErrNameInUse.
 func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
-	if err := CheckName(info.Name); err != nil {
+	if err := checkName(info.Name); err != nil {
 		return nil, nil, err
 	}
 	s = newSource(h, info)
@@ -173,9 +173,9 @@ func (h *Hub) Len() int {
 	return len(h.byName) + len(h.private)
 }
 
-// CheckName refuses names that do not fit into a URL, a log line or an API answer: empty ones, names over 255 bytes, not in UTF-8, or with
+// checkName refuses names that do not fit into a URL, a log line or an API answer: empty ones, names over 255 bytes, not in UTF-8, or with
 // control characters. It also refuses "://", which other servers read as an address.
-func CheckName(name string) error {
+func checkName(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("%w: it is empty", ErrName)
@@ -202,7 +202,7 @@ func (h *Hub) Source(name string) (*Source, bool) {
 // Await waits for a stream with that name and returns it, or the cause if ctx ends first. It fails at once with ErrName if no stream can
 // have the name.
 func (h *Hub) Await(ctx context.Context, name string) (*Source, error) {
-	if err := CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	for {

@@ -14,6 +14,7 @@ import (
 	"transponder/internal/access"
 	"transponder/internal/access/audit"
 	"transponder/internal/hook"
+	"transponder/internal/stream"
 )
 
 // door is the name of this door in the audit log, in the metrics and in credentials.
@@ -186,8 +187,10 @@ func reasonOf(err error) string {
 	if f, ok := errors.AsType[*access.Full](err); ok {
 		return f.Error()
 	}
-	if errors.Is(err, access.ErrNone) {
-		return access.ErrNone.Error()
+	for _, reason := range []error{access.ErrNone, stream.ErrRate} {
+		if errors.Is(err, reason) {
+			return reason.Error()
+		}
 	}
 	return ""
 }

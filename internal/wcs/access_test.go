@@ -423,6 +423,23 @@ func TestLimitsOfPrincipal(t *testing.T) {
 	}
 }
 
+// A publisher who sends more than his token allows ends with the word for what is not allowed, and hears why.
+func TestRateOfPrincipal(t *testing.T) {
+	c := newClosedWorld(t, testConfig(), auth.DefaultConfig())
+	c.tokens.known["slow"] = &access.Principal{Kind: access.Token, Subject: "slo", Grants: grants("*", access.Publish), Limits: access.Limits{BitrateKbps: 500}}
+	b := dialFrom(t, c.from(t, somewhere), "")
+	b.with("slow")
+	b.publishLive(c.world, "id1", "one")
+	p := c.ingest.publication("id1")
+	if got := p.src.Info().Publisher.MaxRateBPS; got != 500_000 {
+		t.Errorf("the limit is %d bit/s", got)
+	}
+	p.die <- stream.ErrRate // as stream.Hub does
+	if d := b.want("notifyStreamStatusEvent", "inboundVideoRate"); d["info"] != "Restricted access" || d["reason"] != stream.ErrRate.Error() {
+		t.Errorf("status = %v", d)
+	}
+}
+
 // Only who began a session may return to it. A token that has expired meanwhile is as good as before.
 func TestReturnNeedsSamePrincipal(t *testing.T) {
 	for _, tt := range []struct {

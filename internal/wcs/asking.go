@@ -158,11 +158,6 @@ func (s *session) askBackend(ctx context.Context, a *asking, m hook.Method, req 
 	if err != nil {
 		return st, err
 	}
-	if answer.Name != name {
-		if err := stream.CheckName(answer.Name); err != nil {
-			return answer, err
-		}
-	}
 	a.knows(answer)
 	return answer, nil
 }

@@ -152,8 +152,17 @@ func (s *session) publish(ctx context.Context, req mediaRequest, name string, wh
 		AppKey:    s.appKey(),
 		Provider:  webRTC,
 		Transport: transport,
-		Publisher: stream.Publisher{Address: s.address(), Identity: who.principal.Identity(), Replace: who.principal.MayTakeOver(name)},
+		Publisher: s.publisher(name, who),
 	})
+}
+
+// publisher describes who publishes the stream.
+func (s *session) publisher(name string, who caller) stream.Publisher {
+	p := stream.Publisher{Address: s.address(), Identity: who.principal.Identity(), Replace: who.principal.MayTakeOver(name)}
+	if who.principal != nil {
+		p.MaxRateBPS = int64(who.principal.Limits.BitrateKbps) * 1000
+	}
+	return p
 }
 
 // checkPublish returns what is wrong with a request, as far as that is known before the offer is read.
@@ -309,6 +318,7 @@ func (p *publisher) finish(ctx context.Context, cause error) {
 	p.release()
 	status, info := outcome(cause)
 	last := p.describe(status, info)
+	last.Reason = reasonOf(cause)
 	p.s.streams.dropPublisher(p.id)
 
 	p.s.srv.count.publishers.Add(-1)
