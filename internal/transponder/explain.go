@@ -38,11 +38,14 @@ func explain(err error) (Reason, string) {
 	var forbidden *targetError
 	var busy *picture.BusyError
 	var forwarded *forwardedError
+	var rights *rightsError
 	switch {
 	case errors.As(err, &source):
 		return ReasonSourceLost, "The stream ended."
 	case errors.Is(err, errTerminated):
 		return ReasonTerminated, "Ended by request."
+	case errors.As(err, &rights):
+		return ReasonTerminated, rights.words()
 	case errors.Is(err, ErrStopping):
 		return ReasonShutdown, "The server was stopped."
 	case errors.As(err, &forwarded):

@@ -158,7 +158,8 @@ func (l *link) follow(ctx context.Context, to *pushTarget) {
 // polite reports whether the server is still there to be told that the stream ends.
 func polite(err error) bool {
 	var source *sourceError
-	return errors.As(err, &source) || errors.Is(err, errMoved) || errors.Is(err, errTerminated) || errors.Is(err, ErrStopping)
+	var rights *rightsError
+	return errors.As(err, &source) || errors.As(err, &rights) || errors.Is(err, errMoved) || errors.Is(err, errTerminated) || errors.Is(err, ErrStopping)
 }
 
 // goodbyeWait is how long the server gets to close its side after deleteStream, before we close ours. Closing at once would throw

@@ -34,7 +34,7 @@ type Stills interface {
 	Card(text string, width, height int) (media.Frame, error)
 }
 
-// Parts are the parts of the server that pushes work with. Gate, Destinations and OnEnd may be nil.
+// Parts are the parts of the server that pushes work with. Gate, Destinations, Rights and OnEnd may be nil.
 type Parts struct {
 	Hub    *stream.Hub
 	Audio  AudioRenditions
@@ -44,6 +44,7 @@ type Parts struct {
 	Gate   *load.Gate // decides whether the machine has room for another push; nil: it always has
 
 	Destinations Destinations // nil: there are none
+	Rights       Rights       // nil: nobody has a limit, and nobody loses a right
 
 	// OnEnd is called with each push that is over, ended or failed. It must not block. nil: nobody is told.
 	OnEnd func(Info)
@@ -71,6 +72,7 @@ type entry struct {
 	*push
 	key    string // guarded by Registry.mu; of its address; "" once the address is free again
 	cancel context.CancelCauseFunc
+	free   func()        // gives back the place among the pushes of who has started it
 	gone   chan struct{} // closed when the push cannot be found any more
 }
 
@@ -111,7 +113,10 @@ func (r *Registry) Panics() int64 { return r.panics.Load() }
 // run runs a push, and returns when the push cannot be found any more.
 func (r *Registry) run(ctx context.Context, e *entry) {
 	defer e.cancel(nil)
+	stop := r.watchRights(e)
 	e.runSafely(ctx)
+	stop()
+	e.free()
 	e.voice.close()
 	info := e.Info()
 	r.mu.Lock()

@@ -17,7 +17,7 @@ import (
 
 // Start starts a push. It does not wait for the connection. Errors: *RequestError (also for a host that does
 // not resolve), soundfile.ErrNotFound, soundfile.ErrUnplayable, *picture.BusyError, picture.ErrDisabled, ErrStreamNotFound,
-// ErrDuplicate, ErrUnsupported, load.ErrFull, ErrStopping.
+// ErrDuplicate, ErrUnsupported, load.ErrFull, *access.Full, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
@@ -120,11 +120,18 @@ func (r *Registry) add(ctx context.Context, req Request, target pushTarget, addr
 		return Info{}, err
 	}
 	entered := false
+	free, err := r.take(req.By)
 	defer func() {
 		if !entered {
 			r.release(key)
+			if err == nil {
+				free()
+			}
 		}
 	}()
+	if err != nil {
+		return Info{}, err
+	}
 	profile := req.profile(r.cfg.KeepAspect)
 	if err := r.admit(src, req, profile); err != nil {
 		return Info{}, err
@@ -135,7 +142,7 @@ func (r *Registry) add(ctx context.Context, req Request, target pushTarget, addr
 		parts: r.parts, journal: r.journal, panics: &r.panics, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
 	}, addrs, player)
 	ctx, cancel := context.WithCancelCause(ctx)
-	e := &entry{push: p, key: key, cancel: cancel, gone: make(chan struct{})}
+	e := &entry{push: p, key: key, cancel: cancel, free: free, gone: make(chan struct{})}
 	if entered = r.enter(e); !entered {
 		cancel(nil)
 		return Info{}, ErrStopping

@@ -1,0 +1,62 @@
+package transponder
+
+import (
+	"errors"
+	"sync"
+
+	"transponder/internal/access"
+)
+
+// Rights says how many pushes somebody may have, and when somebody loses the right to a push. auth.Authenticator is one.
+type Rights interface {
+	// Take fails with *access.Full. The caller calls release once.
+	Take(p *access.Principal, do access.Action) (release func(), err error)
+	Hold(p *access.Principal) *access.Lease
+}
+
+// rightsError ends a push whose owner has lost the right to it.
+type rightsError struct{ err error }
+
+func (e *rightsError) Error() string { return "the right to push is over: " + e.err.Error() }
+
+func (e *rightsError) Unwrap() error { return e.err }
+
+// words explains it to people.
+func (e *rightsError) words() string {
+	if errors.Is(e.err, access.ErrExpired) {
+		return "The time of the token or key that started it is over."
+	}
+	return "The token or key that started it was revoked."
+}
+
+// take takes one of the places for pushes that somebody may have.
+func (r *Registry) take(by *access.Principal) (release func(), err error) {
+	if r.parts.Rights == nil || by == nil {
+		return func() {}, nil
+	}
+	return r.parts.Rights.Take(by, access.Push)
+}
+
+// watchRights ends a push when the token or the key that started it is no longer valid. Pushes of users go on: a show does not end because
+// its operator has a new password, and administrators can end it. stop ends the watch, and waits for it.
+func (r *Registry) watchRights(e *entry) (stop func()) {
+	by := e.req.By
+	if r.parts.Rights == nil || by == nil || by.Kind != access.Token && by.Kind != access.Key {
+		return func() {}
+	}
+	lease := r.parts.Rights.Hold(by)
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-lease.Done():
+			e.cancel(&rightsError{lease.Err()})
+		case <-over:
+		}
+	})
+	return func() {
+		close(over)
+		wg.Wait()
+		lease.Release()
+	}
+}
