@@ -19,6 +19,7 @@ import (
 var groups = []group{
 	tokenCommands,
 	keyCommands,
+	destinationCommands,
 	userCommands,
 	resetCommand,
 	appCommands,

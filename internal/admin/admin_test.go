@@ -70,6 +70,14 @@ func TestRequests(t *testing.T) {
 		{"key create --stream hall --label hall", `POST /rest-api/key/create {"label":"hall","grants":[{"actions":["publish"],"streams":["hall"]}],"stream":"hall","limits":{}}`},
 		{"key create --publish x --replace --expires 2030-01-31T18:00:00Z --publishers 1", `POST /rest-api/key/create {"grants":[{"actions":["publish"],"streams":["x"],"replace":true}],"expiresAt":1896112800000,"limits":{"publishers":1}}`},
 		{"key list", `POST /rest-api/key/find_all {}`},
+		{"destination create tube --preset youtube --streams a,b", `POST /rest-api/destination/create {"key":"abcd","name":"tube","preset":"youtube","streams":["a","b"]}`},
+		{"destination create tube --server-url rtmp://h/app --key-file - --label L", `POST /rest-api/destination/create {"key":"abcd","label":"L","name":"tube","server":"rtmp://h/app"}`},
+		{"destination create inside --url rtmp://10.0.0.5/live --app acme", `POST /rest-api/destination/create {"app":"acme","name":"inside","rtmpUrl":"rtmp://10.0.0.5/live"}`},
+		{"destination update tube --label L", `POST /rest-api/destination/update {"label":"L","name":"tube"}`},
+		{"destination update tube --key-file -", `POST /rest-api/destination/update {"key":"abcd","name":"tube"}`},
+		{"destination list", `POST /rest-api/destination/find_all {"empty":true}`},
+		{"destination remove tube", `POST /rest-api/destination/remove {"name":"tube"}`},
+		{"destination presets", `GET /rest-api/destination/presets `},
 		{"key remove ID", `POST /rest-api/key/remove {"id":"ID"}`},
 		{"app add studio studioKey https://h/hooks", `POST /rest-api/app/create {"key":"studioKey","name":"studio","onError":"FAIL","url":"https://h/hooks"}`},
 		{
@@ -88,7 +96,7 @@ func TestRequests(t *testing.T) {
 		t.Run(test.args, func(t *testing.T) {
 			url, got := answering(t, http.StatusOK, "")
 			args := strings.Fields(test.args)
-			if _, _, err := run(t, "", append(args, "--server", url)...); err != nil {
+			if _, _, err := run(t, "abcd\n", append(args, "--server", url)...); err != nil {
 				t.Fatal(err)
 			}
 			if len(*got) != 1 {
