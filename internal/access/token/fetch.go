@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"transponder/internal/state"
 )
 
 const (
@@ -33,7 +36,7 @@ const (
 type fetcher struct {
 	url    string
 	client *http.Client
-	take   func([]verifier) // uses the keys from now on
+	take   func(ctx context.Context, keys []verifier, text []byte) // uses the keys from now on; text is the JWKS
 	log    *slog.Logger
 
 	wanted chan struct{} // somebody has shown an unknown kid
@@ -45,9 +48,10 @@ type fetcher struct {
 	waiting int           // guarded by mu
 	good    time.Time     // guarded by mu; when a fetch succeeded last
 	failing time.Time     // guarded by mu; since when fetches fail; zero: the last one did not
+	warned  bool          // guarded by mu; the log says that fetches fail
 }
 
-func newFetcher(address string, take func([]verifier), log *slog.Logger) *fetcher {
+func newFetcher(address string, take func(context.Context, []verifier, []byte), log *slog.Logger) *fetcher {
 	return &fetcher{
 		url: address, take: take, log: log.With("url", address),
 		client: &http.Client{
@@ -70,6 +74,13 @@ func sameHost(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// remember tells that keys are used which were fetched by an earlier run of the server. It is called before run.
+func (f *fetcher) remember(fetched time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.good, f.failing = fetched, fetched
+}
+
 // run fetches the keys at once, and again when they are no longer fresh or a token has an unknown kid. It returns when ctx ends.
 func (f *fetcher) run(ctx context.Context) {
 	pause := firstRetry
@@ -84,7 +95,7 @@ func (f *fetcher) run(ctx context.Context) {
 		} else {
 			pause = firstRetry
 		}
-		f.note(err)
+		f.note(ctx, err)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -143,21 +154,20 @@ func (f *fetcher) fetch(ctx context.Context) (fresh time.Duration, err error) {
 	for _, why := range ignored {
 		f.log.Debug("key for tokens ignored", "err", why)
 	}
-	f.take(keys)
+	f.take(ctx, keys, text)
 	return freshness(answer.Header), nil
 }
 
 // note ends the wait of those who asked for the fetch, and writes down how it ended.
-func (f *fetcher) note(err error) {
+func (f *fetcher) note(ctx context.Context, err error) {
 	f.mu.Lock()
 	now := time.Now()
-	began := f.failing.IsZero()
-	recovered := !began && err == nil
-	tooOld := false
+	warn, recovered, tooOld := err != nil && !f.warned, err == nil && f.warned, false
+	f.warned = err != nil
 	switch {
 	case err == nil:
 		f.good, f.failing = now, time.Time{}
-	case began:
+	case f.failing.IsZero():
 		f.failing = now
 	case now.Sub(f.failing) > staleLimit && !f.good.IsZero():
 		tooOld, f.good = true, time.Time{}
@@ -168,9 +178,9 @@ func (f *fetcher) note(err error) {
 	f.mu.Unlock()
 	switch {
 	case tooOld:
-		f.take(nil)
+		f.take(ctx, nil, nil)
 		f.log.Error("the keys for tokens are too old: tokens that they have signed are refused from now on", "after", staleLimit, "err", err)
-	case err != nil && began:
+	case warn:
 		f.log.Warn("the keys for tokens cannot be fetched: those known before are used for a day", "err", err)
 	case recovered:
 		f.log.Info("the keys for tokens are fetched again")
@@ -232,4 +242,45 @@ func (f *fetcher) stale() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.failing.IsZero()
+}
+
+// fetchedRecord is what an address has answered, as the state has it: the address may not answer when the server starts again.
+type fetchedRecord struct {
+	URL  string          `json:"url"`
+	At   time.Time       `json:"at"`
+	Keys json.RawMessage `json:"keys"` // the JWKS
+}
+
+const fetchedKey = "current"
+
+// takeRemote uses keys that were fetched, and keeps them for the next start. Without keys it forgets the old ones.
+func (t *Tokens) takeRemote(ctx context.Context, keys []verifier, text []byte) {
+	t.ring.set(&t.ring.remote, keys)
+	if keys == nil {
+		return // the record is too old as well
+	}
+	record := fetchedRecord{URL: t.cfg.JWKSURL, At: time.Now().Round(0), Keys: text}
+	if _, err := t.buckets.fetched.Put(ctx, fetchedKey, record, state.Any); err != nil {
+		t.log.Warn("keys for tokens not stored", "err", err)
+	}
+}
+
+// loadRemote uses the keys that an earlier run has fetched, if they are not too old.
+func (t *Tokens) loadRemote(ctx context.Context) error {
+	r, err := t.buckets.fetched.Get(ctx, fetchedKey)
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case r.Value.URL != t.cfg.JWKSURL, time.Since(r.Value.At) > staleLimit:
+		return nil
+	}
+	keys, _, err := parseJWKS(r.Value.Keys, false)
+	if err != nil {
+		return err
+	}
+	t.ring.set(&t.ring.remote, keys)
+	t.fetcher.remember(r.Value.At)
+	return nil
 }

@@ -54,7 +54,7 @@ func TestFetch(t *testing.T) {
 	} {
 		t.Run(test.path, func(t *testing.T) {
 			var taken []verifier
-			f := newFetcher(server.URL+test.path, func(keys []verifier) { taken = keys }, slog.New(slog.DiscardHandler))
+			f := newFetcher(server.URL+test.path, func(_ context.Context, keys []verifier, _ []byte) { taken = keys }, slog.New(slog.DiscardHandler))
 			fresh, err := f.fetch(t.Context())
 			switch {
 			case test.words == "":
@@ -245,12 +245,14 @@ func TestIssuerIsDown(t *testing.T) {
 		}
 		s.set(jwks(ec.jwk()))
 		time.Sleep(firstRetry)
+		synctest.Wait()
 		is(true)
 		if b.Stats().Stale || b.Stats().Signers != 1 {
 			t.Errorf("%+v", b.Stats())
 		}
 		s.set(nil)
 		time.Sleep(defaultFresh + time.Hour)
+		synctest.Wait()
 		is(true)
 		if !b.Stats().Stale {
 			t.Error("not stale")
@@ -259,11 +261,64 @@ func TestIssuerIsDown(t *testing.T) {
 			t.Errorf("asked %d times in an hour", n)
 		}
 		time.Sleep(22 * time.Hour)
+		synctest.Wait()
 		is(true)
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		is(false)
 		s.set(jwks(ec.jwk()))
 		time.Sleep(minFresh)
+		synctest.Wait()
 		is(true)
+	})
+}
+
+// After a restart the keys of before are used while the address does not answer, but no longer than a day, and not for another address.
+func TestIssuerIsDownAtTheStart(t *testing.T) {
+	ec := signingKeys()[algES256]
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		s := &issuerServer{text: jwks(ec.jwk())}
+		start := func(url string, do func(b *bench)) {
+			t.Helper()
+			cfg := DefaultConfig()
+			cfg.JWKSURL = url
+			b := newTokensOn(t, m, cfg)
+			b.fetcher.client.Transport = s
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- b.Run(ctx) }()
+			synctest.Wait()
+			do(b)
+			cancel()
+			<-done
+		}
+		is := func(b *bench, right bool) {
+			t.Helper()
+			if _, err := b.Verify(t.Context(), shows(ec.sign(t, content()))); (err == nil) != right {
+				t.Errorf("%v, want right: %v", err, right)
+			}
+		}
+		const url = "https://issuer.example/keys"
+		start(url, func(b *bench) { is(b, true) })
+		s.set(nil)
+		time.Sleep(20 * time.Hour)
+		start("https://other.example/keys", func(b *bench) { is(b, false) })
+		start(url, func(b *bench) {
+			is(b, true)
+			if !b.Stats().Stale {
+				t.Error("not stale")
+			}
+			time.Sleep(5 * time.Hour)
+			synctest.Wait()
+			is(b, false)
+		})
+		start(url, func(b *bench) {
+			is(b, false)
+			s.set(jwks(ec.jwk()))
+			time.Sleep(minFresh)
+			synctest.Wait()
+			is(b, true)
+		})
 	})
 }

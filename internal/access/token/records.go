@@ -13,12 +13,14 @@ type buckets struct {
 	revocations *state.Bucket[Revocation]
 	used        *state.Bucket[usedRecord] // tokens that may be used once, and were
 	signing     *state.Bucket[signerRecord]
+	fetched     *state.Bucket[fetchedRecord] // keys of token_jwks_url
 }
 
 func newBuckets(k state.Keeper) buckets {
 	return buckets{
 		keys: state.NewBucket[keyRecord](k, "keys", 1), revocations: state.NewBucket[Revocation](k, "revocations", 1),
 		used: state.NewBucket[usedRecord](k, "used", 1), signing: state.NewBucket[signerRecord](k, "signing", 1),
+		fetched: state.NewBucket[fetchedRecord](k, "fetched", 1),
 	}
 }
 

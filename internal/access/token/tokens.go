@@ -84,7 +84,10 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Token
 		}
 	}
 	if cfg.JWKSURL != "" {
-		t.fetcher = newFetcher(cfg.JWKSURL, func(keys []verifier) { t.ring.set(&t.ring.remote, keys) }, log)
+		t.fetcher = newFetcher(cfg.JWKSURL, t.takeRemote, log)
+		if err := t.loadRemote(ctx); err != nil {
+			log.Warn("the keys for tokens that were fetched before cannot be read", "err", err)
+		}
 	}
 	if err := t.load(ctx); err != nil {
 		return nil, err

@@ -514,3 +514,69 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// Whatever somebody shows: no panic, and nothing comes in that we have not signed.
+func FuzzVerify(f *testing.F) {
+	keys := signingKeys()
+	cfg := DefaultConfig()
+	cfg.Secret = testSecret
+	b := newTokens(f, cfg, keys[algES256].verifier, keys[algRS256].verifier)
+	good := keys[algES256].sign(f, content())
+	for _, k := range keys {
+		f.Add(k.sign(f, content()))
+	}
+	f.Add("a.b.c")
+	f.Add(Prefix + strings.Repeat("a", 26))
+	f.Add(`eyJhbGciOiJub25lIiwiYjY0IjpmYWxzZX0.e30.`)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := b.Verify(t.Context(), shows(text))
+		var bad *access.BadCredential
+		if (p == nil) == (err == nil) || err != nil && !errors.As(err, &bad) {
+			t.Errorf("%v, %v", p, err)
+		}
+		if p != nil && text != good && p.Subject != "ann" {
+			t.Errorf("%q is taken: %+v", text, p)
+		}
+	})
+}
+
+// The content of a token that is signed rightly: whatever it is, what is taken is valid.
+func FuzzClaims(f *testing.F) {
+	for _, change := range []func(c, own jwt.MapClaims){
+		set("iss", "x"), set("transponder.once", true), set("transponder.until", 1e300), set("exp", "1"), set("aud", []string{"a", "transponder"}),
+		set("transponder.limits", jwt.MapClaims{"players": 1e9}), set("transponder", nil), set("transponder.grants", []any{nil, jwt.MapClaims{}}),
+	} {
+		text, err := json.Marshal(content(change))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	k := signingKeys()[algHS256]
+	f.Fuzz(func(t *testing.T, text []byte) {
+		cfg := DefaultConfig()
+		cfg.Secret = testSecret
+		b := newTokens(t, cfg)
+		if !json.Valid(text) {
+			return
+		}
+		head := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." + base64.RawURLEncoding.EncodeToString(text)
+		signature, err := k.method.Sign(head, k.private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := b.Verify(t.Context(), shows(head+"."+base64.RawURLEncoding.EncodeToString(signature)))
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		switch {
+		case access.ValidateGrants(p.Grants) != nil, p.Kind != access.Token, p.KeyID != secretName:
+			t.Errorf("%+v", p)
+		case p.Issued.After(now.Add(2 * leeway)), p.Expires.Before(now.Add(-2 * leeway)), p.Expires.Sub(p.Issued) > cfg.MaxLifetime:
+			t.Errorf("issued %v, expires %v", p.Issued, p.Expires)
+		case !p.Until.IsZero() && p.Until.Before(now.Add(-time.Second)):
+			t.Errorf("until %v", p.Until)
+		}
+	})
+}
