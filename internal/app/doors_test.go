@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -165,6 +166,9 @@ func TestEveryDoor(t *testing.T) {
 		{"for another server", all(func(c jwt.MapClaims) { c["aud"] = "wiki" }), "cam-1", `the token is for`, nil},
 		{"revoked", revoked, "cam-1", "this token was revoked", nil},
 		{"for another stream", few, "dog", "not among", hasStream},
+		{"a player's", pageToken(t, func(c jwt.MapClaims) {
+			c["transponder"] = map[string]any{"v": 1, "grants": []any{map[string]any{"actions": []string{"play"}, "streams": []string{"*"}}}}
+		}), "cam-1", "no grant to publish", []string{"WHIP", "RTMP", "WebSocket"}},
 		{"cannot read", few, "", "403", []string{"REST", "events", "metrics", "stat"}},
 		{"right", right, "cam-1", "in", nil},
 		{"right for its stream", few, "cam-1", "in", hasStream},
@@ -195,6 +199,39 @@ func TestEveryDoor(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A right that one request has shown is not there for the next one on the same connection.
+func TestNoRightStaysWithAConnection(t *testing.T) {
+	a := runApp(t, "access=closed", "token_secret="+pageSecret)
+	conn, err := dialApp(a.http, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	answers := bufio.NewReader(conn)
+	for i, want := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusBadRequest} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/whip/cam-1", strings.NewReader("v=0\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/sdp")
+		if want != http.StatusUnauthorized {
+			r.Header.Set("Authorization", "Bearer "+pageToken(t, nil))
+		}
+		if err := r.Write(conn); err != nil {
+			t.Fatal(err)
+		}
+		got, err := http.ReadResponse(answers, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, got.Body); err != nil || got.StatusCode != want || len(got.Cookies()) > 0 {
+			t.Errorf("request %d: %s, want %d, %v", i, got.Status, want, err)
+		}
+		got.Body.Close()
 	}
 }
 

@@ -211,6 +211,18 @@ func TestFindKey(t *testing.T) {
 	}
 }
 
+// A server that knows no secret takes no token that is signed with an empty one.
+func TestNoSecret(t *testing.T) {
+	empty := signingKey{private: []byte{}, method: jwt.SigningMethodHS256}
+	for _, b := range []*bench{newTokens(t, DefaultConfig()), newTokens(t, DefaultConfig(), signingKeys()[algES256].verifier)} {
+		for _, header := range [][]any{nil, {"kid", ""}, {"kid", secretName}, {"kid", "ec"}} {
+			if _, err := b.Verify(t.Context(), shows(empty.sign(t, content(), header...))); err == nil {
+				t.Errorf("taken with the header %v", header)
+			}
+		}
+	}
+}
+
 // Without a kid the one key that fits is tried, and none if several fit.
 func TestNoKid(t *testing.T) {
 	ec := signingKeys()[algES256]
