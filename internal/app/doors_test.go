@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -232,6 +235,89 @@ func TestNoRightStaysWithAConnection(t *testing.T) {
 			t.Errorf("request %d: %s, want %d, %v", i, got.Status, want, err)
 		}
 		got.Body.Close()
+	}
+}
+
+// No token, no key and no secret that signs tokens is in the log, an answer, a metric, the audit log or the state, whatever door it was shown
+// at, and whether it is valid or not.
+func TestTokensStaySecret(t *testing.T) {
+	dir := t.TempDir()
+	a, log, stop := runLogged(t, dir, "ws.port=0", "rtmp.port=0", "access=closed", "token_secret="+pageSecret, "token_in_query=true")
+	defer stop()
+	everything := []access.Grant{{Actions: []access.Action{access.Admin}, Streams: []string{"*"}}}
+	_, key, err1 := a.tokens.CreateKey(t.Context(), access.Whole(access.Local), token.KeyRequest{Grants: everything, Stream: "box"})
+	made, err2 := a.tokens.Create(t.Context(), access.Whole(access.Local), token.Request{Grants: everything})
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	wrong := token.Prefix + "canarycanarycanarycanaryca"
+	secrets := []string{string(made.Token), string(key), wrong, "e30.e30.canary", pageSecret}
+
+	var live []*page
+	for _, s := range secrets {
+		for door, try := range knocks {
+			_ = try(t, a, s, "x-"+strings.ToLower(door))
+		}
+		live = append(live, openPage(t, a, "?token="+s, "", nil), openPage(t, a, "", `,"authToken":"`+s+`"`, nil), openPage(t, a, "", `,"custom":"`+s+`"`, nil))
+		_ = overHTTP(http.MethodPost, "/whip/x?token="+s, "v=0\r\n")(t, a, "", "")
+		_ = overHTTP(http.MethodGet, "/rest-api/stream/find_all?token="+s, "")(t, a, "", "")
+		_, _, _ = rtmpPublisher(t, a, s)
+	}
+	for _, p := range live[:6] { // of valid credentials: they are in now, and REST lists them
+		p.hear()
+	}
+	offered := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = offered.Run(ctx, offerTo(a, "/whip/show", string(key))) })
+	wait(t, offered.Connected(), "WHIP")
+
+	found := map[string]string{}
+	for _, path := range []string{
+		"/metrics", "/?action=stat", "/config.json", "/rest-api/stream/find_all?empty=true", "/rest-api/connection/find_all?empty=true",
+		"/rest-api/push/find_all?empty=true", "/rest-api/push/history", "/rest-api/audit", "/rest-api/key/find_all", "/rest-api/token/revocations",
+	} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost:"+port(a.http)+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+string(made.Token))
+		got, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(got.Body)
+		got.Body.Close()
+		if err != nil || got.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s, %v", path, got.Status, err)
+		}
+		found[path] = string(text)
+	}
+	if !strings.Contains(found["/rest-api/connection/find_all?empty=true"], "sessionId") || !strings.Contains(found["/rest-api/audit"], "publish") {
+		t.Error("there are no connections or no lines of the audit log: the test proves nothing")
+	}
+	cancel()
+	wg.Wait()
+	found["the log"] = log.String()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		found[path] = string(text)
+		return err
+	})
+	if err != nil || len(found) < 13 {
+		t.Errorf("%d places, %v", len(found), err)
+	}
+	for place, text := range found {
+		for _, s := range secrets {
+			// A part is as bad as the whole: the signature of a token, the key without its beginning.
+			part := s[strings.LastIndexAny(s, "._")+1:]
+			if i := strings.Index(text, part); i >= 0 {
+				t.Errorf("%s shows %q: %q", place, part, text[max(0, i-120):min(len(text), i+80)])
+			}
+		}
 	}
 }
 
