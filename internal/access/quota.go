@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 )
 
@@ -19,12 +20,20 @@ type Quotas struct {
 	// AppLimits returns the limits of an application; nil: applications have none. Set before use.
 	AppLimits func(app string) Limits
 
-	mu     sync.Mutex
-	counts map[string]int // guarded by mu; by owner and kind
+	mu      sync.Mutex
+	counts  map[string]int   // guarded by mu; by owner and kind
+	refused map[string]int64 // guarded by mu; by kind
 }
 
 // NewQuotas returns Quotas that has counted nothing.
-func NewQuotas() *Quotas { return &Quotas{counts: map[string]int{}} }
+func NewQuotas() *Quotas { return &Quotas{counts: map[string]int{}, refused: map[string]int64{}} }
+
+// Refused returns how often there was no place, by what was asked for: "publishers", "players", "pushes".
+func (q *Quotas) Refused() map[string]int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return maps.Clone(q.refused)
+}
 
 // Take takes a place for an action: Publish, Play or Push. The error is a *Full. release gives the place back.
 func (q *Quotas) Take(p *Principal, a Action) (release func(), err error) {
@@ -49,6 +58,7 @@ func (q *Quotas) Take(p *Principal, a Action) (release func(), err error) {
 		most, of := o.limits.of(a)
 		key := o.key + " " + of
 		if most > 0 && q.counts[key] >= most {
+			q.refused[of]++
 			return nil, &Full{of, most}
 		}
 		taken = append(taken, key)

@@ -39,6 +39,9 @@ func TestQuotas(t *testing.T) {
 	take(bob, Publish, "publishers") // the refused tries have taken no place, and kept none
 	take(Whole(Local), Publish, "")
 	take(nil, Publish, "")
+	if got := q.Refused(); got["publishers"] != 3 || got["players"] != 1 || len(got) != 2 {
+		t.Errorf("refused: %v", got)
+	}
 	var none *Quotas
 	if _, err := none.Take(ann, Publish); err != nil {
 		t.Error(err)

@@ -201,6 +201,7 @@ func (a *App) figures() metrics.Parts {
 		State:       a.state.Stats,
 		Tokens:      a.tokens.Stats,
 		Leases:      a.leases.Len,
+		OverLimit:   a.quotas.Refused,
 		Audit:       a.audit.Stats,
 		People:      a.people.Stats,
 	}

@@ -59,6 +59,7 @@ type Parts struct {
 	State        func() state.Stats
 	Tokens       func() token.Stats
 	Leases       func() int
+	OverLimit    func() map[string]int64 // clients refused for the limits of their token, key or application
 	Audit        func() audit.Stats
 	People       func() people.Stats
 }
@@ -278,6 +279,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.Leases != nil {
 		s.gauge(leases, float64(c.parts.Leases()))
+	}
+	if c.parts.OverLimit != nil {
+		for of, n := range c.parts.OverLimit() {
+			s.counter(overLimit, n, of)
+		}
 	}
 	s.transcoding(c.parts)
 }

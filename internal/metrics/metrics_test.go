@@ -80,8 +80,9 @@ func TestMetrics(t *testing.T) {
 		Tokens: func() token.Stats {
 			return token.Stats{Accepted: 44, Refused: map[string]int64{"expired": 45}, Keys: 46, Revocations: 47, Signers: 48, Stale: true}
 		},
-		Leases: func() int { return 49 },
-		Audit:  func() audit.Stats { return audit.Stats{Written: 151, Dropped: 152, Failed: 153} },
+		Leases:    func() int { return 49 },
+		OverLimit: func() map[string]int64 { return map[string]int64{"players": 50} },
+		Audit:     func() audit.Stats { return audit.Stats{Written: 151, Dropped: 152, Failed: 153} },
 		People: func() people.Stats {
 			return people.Stats{Users: map[access.Role]int{access.Viewer: 154}, Sessions: 155, Right: 156, Wrong: 157, TooMany: 158}
 		},
@@ -165,6 +166,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_logins_total{outcome="too many"} 158`,
 		`transponder_logins_total{outcome="wrong"} 157`,
 		`transponder_media_datagrams_lost_total{reason="refused"} 11`,
+		`transponder_over_limit_total{of="players"} 50`,
 		`transponder_pictures_damaged_total 3`,
 		`transponder_pictures_dropped_total 4`,
 		`transponder_pictures_transcoded_total 50`,

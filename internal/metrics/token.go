@@ -9,6 +9,7 @@ var (
 	tokenSigners   = desc("token_signers", "Keys that check tokens, from token_keys_file and token_jwks_url.")
 	tokenStale     = desc("token_signers_stale", "1 if token_jwks_url cannot be fetched, so that older keys are used.")
 	tokenRevoked   = desc("token_revocations", "Revocations that are in force.")
+	overLimit      = desc("over_limit_total", "Publishers, players and pushes that were refused for the limits of their token, key or application.", "of")
 	leases         = desc("leases", "Sessions whose right to go on is watched.")
 )
 
