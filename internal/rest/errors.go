@@ -68,7 +68,7 @@ func outcome(err error) (status int, message string) {
 	case errors.As(err, &badToken):
 		return http.StatusBadRequest, badToken.Error()
 	case errors.Is(err, token.ErrNoKey):
-		return http.StatusNotFound, token.ErrNoKey.Error()
+		return http.StatusNotFound, "Key not found"
 	case errors.Is(err, token.ErrTooMany):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.As(err, &disk):

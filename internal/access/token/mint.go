@@ -49,7 +49,7 @@ func (e *RequestError) Error() string { return e.Field + ": " + e.Reason }
 
 var (
 	// ErrNoKey means that there is no stored key with this id, or none that the caller may see.
-	ErrNoKey = errors.New("Key not found") //nolint:staticcheck // as the contract's errors
+	ErrNoKey = errors.New("no such key")
 	// ErrTooMany means that there are as many keys or revocations as there may be.
 	ErrTooMany = errors.New("there are too many of them already")
 )
