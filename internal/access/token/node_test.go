@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -39,5 +41,33 @@ func TestTokensOfNode(t *testing.T) {
 	}
 	if len(made.Tokens) != 3 {
 		t.Errorf("%d tokens", len(made.Tokens))
+	}
+}
+
+// The program in the document makes a token that is taken.
+func TestDocumentedSigner(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node is not installed")
+	}
+	doc, err := os.ReadFile("../../../docs/tokens.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := regexp.MustCompile("(?s)```js\n(.*?)```").FindSubmatch(doc)
+	if program == nil {
+		t.Fatal("there is no program")
+	}
+	cmd := exec.CommandContext(t.Context(), node, "--input-type=module", "--eval", string(program[1]))
+	cmd.Env = append(os.Environ(), "TOKEN_SECRET="+testSecret)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	cfg.Secret = testSecret
+	p, err := newTokens(t, cfg).Verify(t.Context(), shows(strings.TrimSpace(string(out))))
+	if err != nil || p.Subject != "user-17" || p.KeyID != secretName || len(p.Grants) != 1 {
+		t.Errorf("%s: %+v, %v", out, p, err)
 	}
 }
