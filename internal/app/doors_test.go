@@ -2,7 +2,6 @@ package app
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -321,6 +320,48 @@ func TestTokensStaySecret(t *testing.T) {
 	}
 }
 
+// A token that may be used once begins one session, at whichever door. The session goes on with it: its holder can end it.
+func TestOnceToken(t *testing.T) {
+	a := runApp(t, "access=closed", "token_secret="+pageSecret)
+	once := pageToken(t, func(c jwt.MapClaims) {
+		c["transponder"] = map[string]any{"v": 1, "once": true, "grants": []any{map[string]any{"actions": []string{"publish", "read"}, "streams": []string{"*"}}}}
+	})
+	publisher := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	location := make(chan string, 1)
+	wg.Go(func() {
+		_ = publisher.Run(ctx, func(ctx context.Context, offer string) (string, error) {
+			got, text, err := bearer(ctx, a, http.MethodPost, "/whip/cam-1", once, offer)
+			if err == nil && got.StatusCode != http.StatusCreated {
+				err = fmt.Errorf("%s %s", got.Status, text)
+			}
+			if err != nil {
+				location <- err.Error()
+				return "", err
+			}
+			location <- got.Header.Get("Location")
+			return text, nil
+		})
+	})
+	session := <-location
+	if !strings.HasPrefix(session, "/whip/") {
+		t.Fatal(session)
+	}
+	wait(t, publisher.Connected(), "WHIP")
+	for door, try := range knocks {
+		if said := try(t, a, once, "cam-2"); !strings.Contains(said, "used once") {
+			t.Errorf("%s: %q", door, said)
+		}
+	}
+	got, text, err := bearer(t.Context(), a, http.MethodDelete, session, once, "")
+	if err != nil || got.StatusCode != http.StatusOK {
+		t.Errorf("DELETE: %v %s, %v", got, text, err)
+	}
+}
+
 // ending is a session that goes on. ended is closed when the other side has ended it.
 type ending struct {
 	name  string
@@ -497,21 +538,29 @@ func wait(t *testing.T, done <-chan struct{}, what string) {
 // offerTo is an exchange over WHIP or WHEP.
 func offerTo(a *App, path, credential string) testkit.Exchange {
 	return func(ctx context.Context, offer string) (string, error) {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost:"+port(a.http)+path, bytes.NewReader([]byte(offer)))
-		if err != nil {
-			return "", err
-		}
-		r.Header.Set("Content-Type", "application/sdp")
-		r.Header.Set("Authorization", "Bearer "+credential)
-		got, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return "", err
-		}
-		defer got.Body.Close()
-		text, err := io.ReadAll(got.Body)
+		got, text, err := bearer(ctx, a, http.MethodPost, path, credential, offer)
 		if err == nil && got.StatusCode != http.StatusCreated {
 			err = fmt.Errorf("%s %s", got.Status, text)
 		}
-		return string(text), err
+		return text, err
 	}
+}
+
+// bearer makes a request of WHIP or WHEP.
+func bearer(ctx context.Context, a *App, method, path, credential, body string) (*http.Response, string, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://localhost:"+port(a.http)+path, strings.NewReader(body))
+	if err != nil {
+		return nil, "", err
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/sdp")
+	}
+	r.Header.Set("Authorization", "Bearer "+credential)
+	got, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, "", err
+	}
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	return got, string(text), err
 }
