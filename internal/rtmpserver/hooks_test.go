@@ -19,7 +19,7 @@ import (
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
-	"transponder/internal/testkit/backend"
+	"transponder/internal/testkit/appserver"
 )
 
 // TestParameters: what backends are told of queries.
@@ -52,7 +52,7 @@ func TestParameters(t *testing.T) {
 }
 
 // runHooked runs a server for strangers whose backend decides. change makes the app.
-func runHooked(t *testing.T, b *backend.Backend, parts Parts, change func(*hook.Config, *hook.App)) (*Server, *stream.Hub) {
+func runHooked(t *testing.T, b *appserver.Backend, parts Parts, change func(*hook.Config, *hook.App)) (*Server, *stream.Hub) {
 	t.Helper()
 	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	parts.Hub, parts.Audio, parts.Origins = hub, ownAudio{}, noOrigins{}
@@ -71,8 +71,8 @@ func runHooked(t *testing.T, b *backend.Backend, parts Parts, change func(*hook.
 // TestHooks has FFmpeg publish and play. The backend sees the parameters of the connection in connect, and those of the stream in publishStream.
 func TestHooks(t *testing.T) {
 	t.Parallel()
-	b := backend.Start(t)
-	b.Answer = func(c backend.Call, _ map[string]any) int {
+	b := appserver.Start(t)
+	b.Answer = func(c appserver.Call, _ map[string]any) int {
 		if custom, _ := c.Body["custom"].(map[string]any); c.Method == hook.Connect && custom["pass"] != "word" {
 			return 403
 		}
@@ -102,10 +102,10 @@ func TestHooks(t *testing.T) {
 	if err := publishing.Wait(); err != nil {
 		t.Errorf("publishing: %v", err)
 	}
-	var published, played []backend.Call
+	var published, played []appserver.Call
 	// Programs close the connection so soon after they unpublish that the server may see either first.
-	names := func(calls []backend.Call) string {
-		return fmt.Sprint(backend.Names(slices.DeleteFunc(slices.Clone(calls), func(c backend.Call) bool {
+	names := func(calls []appserver.Call) string {
+		return fmt.Sprint(appserver.Names(slices.DeleteFunc(slices.Clone(calls), func(c appserver.Call) bool {
 			return c.Method == hook.UnPublishStream || c.Method == hook.StopStream
 		})))
 	}
@@ -168,10 +168,10 @@ func TestHookBeforeStart(t *testing.T) {
 		{hook.PublishStream, "show", "NetStream.Publish.BadName"},
 		{hook.PublishStream, "ignored", ""}, // restOnError is LOG
 	} {
-		b := backend.Start(t)
-		b.Answer = func(c backend.Call, answer map[string]any) int {
+		b := appserver.Start(t)
+		b.Answer = func(c appserver.Call, answer map[string]any) int {
 			if c.Method == hook.Connect && tt.name == "show" {
-				answer["restClientConfig"] = backend.Rules(hook.PublishStream, map[string]any{"restOnError": "FAIL"})
+				answer["restClientConfig"] = appserver.Rules(hook.PublishStream, map[string]any{"restOnError": "FAIL"})
 			}
 			if c.Method == tt.method {
 				return 403
@@ -196,7 +196,7 @@ func TestHookBeforeStart(t *testing.T) {
 // An app that demands a token of ours, and asks its backend too: without a valid token the backend is not even asked.
 func TestTokenAndHook(t *testing.T) {
 	t.Parallel()
-	b := backend.Start(t)
+	b := appserver.Start(t)
 	tickets := tokens{
 		"a.b.c": {Kind: access.Token, Subject: "a", App: "shop", Grants: may("acme/*", access.Publish)},
 		"d.e.f": {Kind: access.Token, Subject: "d", App: "other", Grants: may("*", access.Publish)},
@@ -219,7 +219,7 @@ func TestTokenAndHook(t *testing.T) {
 		}
 	}
 	if n := len(b.Calls()); n > 0 {
-		t.Errorf("strangers make the server ask the backend: %v", backend.Names(b.Calls()))
+		t.Errorf("strangers make the server ask the backend: %v", appserver.Names(b.Calls()))
 	}
 	if err := publish("beta/x?token=a.b.c"); err == nil || !strings.Contains(err.Error(), "not among") {
 		t.Errorf("a stream of others: %v", err)
@@ -240,9 +240,9 @@ func TestTokenAndHook(t *testing.T) {
 // The backend gives a stream another name, asks for a push of it, and ends it by the answer to an event.
 func TestHookRenamesAndEnds(t *testing.T) {
 	t.Parallel()
-	b := backend.Start(t)
+	b := appserver.Start(t)
 	end := make(chan struct{})
-	b.Answer = func(c backend.Call, answer map[string]any) int {
+	b.Answer = func(c appserver.Call, answer map[string]any) int {
 		switch {
 		case c.Method == hook.Connect:
 			answer["restClientConfig"] = map[string]any{

@@ -15,7 +15,7 @@ import (
 	"transponder/internal/hook"
 	"transponder/internal/rtc"
 	"transponder/internal/testkit"
-	"transponder/internal/testkit/backend"
+	"transponder/internal/testkit/appserver"
 )
 
 // strangers knows nobody: all clients come from elsewhere, without a credential.
@@ -25,8 +25,8 @@ func strangers() Access {
 
 // TestHooks: the backend of an application is asked who may publish and play, and told what becomes of the streams.
 func TestHooks(t *testing.T) {
-	b := backend.Start(t)
-	b.Answer = func(c backend.Call, _ map[string]any) int {
+	b := appserver.Start(t)
+	b.Answer = func(c appserver.Call, _ map[string]any) int {
 		if custom, _ := c.Body["custom"].(map[string]any); c.Method == hook.Connect && custom["token"] != "ticket" {
 			return 403
 		}
@@ -50,7 +50,7 @@ func TestHooks(t *testing.T) {
 			t.Errorf("the backend gets a stored key: %v", c.Body)
 		}
 	}
-	if got := backend.Names(b.Calls()); len(got) != 3 {
+	if got := appserver.Names(b.Calls()); len(got) != 3 {
 		t.Fatalf("the backend got %v, want connect three times: nothing follows a refusal", got)
 	}
 
@@ -100,7 +100,7 @@ func TestHooks(t *testing.T) {
 		}
 	}
 	end(1)
-	want := append(backend.Names(b.Calls()[:first]), "connect", "publishStream:PENDING", "ConnectionStatusEvent:ESTABLISHED", "StreamStatusEvent:PUBLISHING",
+	want := append(appserver.Names(b.Calls()[:first]), "connect", "publishStream:PENDING", "ConnectionStatusEvent:ESTABLISHED", "StreamStatusEvent:PUBLISHING",
 		"connect", "playStream:PENDING", "ConnectionStatusEvent:ESTABLISHED", "StreamStatusEvent:PLAYING",
 		"stopStream:STOPPED", "StreamStatusEvent:STOPPED", "ConnectionStatusEvent:DISCONNECTED")
 	got := b.Wait(t, want...) // the hooks of two sessions have no order
@@ -125,11 +125,11 @@ func TestHookRenames(t *testing.T) {
 		{"beyond it", []access.Grant{{Actions: []access.Action{access.Publish}, Streams: []string{"show*"}}}, 403},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := backend.Start(t)
-			b.Answer = func(c backend.Call, answer map[string]any) int {
+			b := appserver.Start(t)
+			b.Answer = func(c appserver.Call, answer map[string]any) int {
 				switch c.Method {
 				case hook.Connect:
-					answer["restClientConfig"] = backend.Rules(hook.PublishStream, map[string]any{"restPolicy": "OVERWRITE", "restOverwrite": "name,rtmpUrl"})
+					answer["restClientConfig"] = appserver.Rules(hook.PublishStream, map[string]any{"restPolicy": "OVERWRITE", "restOverwrite": "name,rtmpUrl"})
 				case hook.PublishStream:
 					answer["name"], answer["rtmpUrl"] = "hidden-7", "destination://main"
 				}
@@ -172,11 +172,11 @@ func TestHookRefuses(t *testing.T) {
 		want   int
 	}{{hook.PublishStream, 403}, {hook.StreamStatusEvent, 201}, {hook.ConnectionStatusEvent, 201}} {
 		t.Run(string(tt.method), func(t *testing.T) {
-			b := backend.Start(t)
-			b.Answer = func(c backend.Call, answer map[string]any) int {
+			b := appserver.Start(t)
+			b.Answer = func(c appserver.Call, answer map[string]any) int {
 				switch {
 				case c.Method == hook.Connect:
-					answer["restClientConfig"] = backend.Rules(tt.method, map[string]any{"restOnError": "FAIL"})
+					answer["restClientConfig"] = appserver.Rules(tt.method, map[string]any{"restOnError": "FAIL"})
 				case c.Method == tt.method && c.Text("status") != "DISCONNECTED" && c.Text("status") != "FAILED":
 					return 403
 				}
@@ -214,10 +214,10 @@ func TestHookRefuses(t *testing.T) {
 
 // A backend that hangs holds up its own client only, and a client that leaves is forgotten.
 func TestHookHangs(t *testing.T) {
-	b := backend.Start(t)
+	b := appserver.Start(t)
 	hang, entered := make(chan struct{}), make(chan struct{}, 1)
 	defer close(hang)
-	b.Answer = func(c backend.Call, _ map[string]any) int {
+	b.Answer = func(c appserver.Call, _ map[string]any) int {
 		if c.Method == hook.PublishStream && c.Text("name") == "slow" {
 			entered <- struct{}{}
 			<-hang

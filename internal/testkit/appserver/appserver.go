@@ -1,5 +1,5 @@
-// Package backend is the application server of a customer, for tests. It answers each hook by its own body, as the vendor's samples do.
-package backend
+// Package appserver is the application server of a customer, for tests. It answers each hook by its own body, as the vendor's samples do.
+package appserver
 
 import (
 	"context"
@@ -51,6 +51,15 @@ func Start(t testing.TB) *Backend {
 	b.server = httptest.NewServer(http.HandlerFunc(b.serve))
 	t.Cleanup(b.server.Close)
 	return b
+}
+
+// URL returns the address of the app. The names of hooks are added to it.
+func (b *Backend) URL() string { return b.server.URL + "/apps/test" }
+
+// Stop ends the backend: nobody answers any more.
+func (b *Backend) Stop() {
+	b.server.CloseClientConnections()
+	b.server.Close()
 }
 
 func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +128,7 @@ func (b *Backend) Hooks(t testing.TB, change func(*hook.Config, *hook.App)) *hoo
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
-	cfg, app := hook.DefaultConfig(), hook.App{Name: hook.DefaultApp, Key: hook.DefaultApp, URL: b.server.URL + "/apps/test"}
+	cfg, app := hook.DefaultConfig(), hook.App{Name: hook.DefaultApp, Key: hook.DefaultApp, URL: b.URL()}
 	if change != nil {
 		change(&cfg, &app)
 	}
