@@ -99,8 +99,21 @@ func (s *Session) Connect(ctx context.Context, p *access.Principal, c Connection
 	return p, members, nil
 }
 
-// admitted returns who a client is that may have a session of the app. asked: its backend has said yes.
+// admitted returns who a client is that may have a session of the app, with the rate that a publisher of the app may have. asked: its backend has
+// said yes.
 func admitted(app *App, p *access.Principal, asked bool) *access.Principal {
+	p = memberOf(app, p, asked)
+	most := app.Limits.BitrateKbps
+	if p == nil || p.App != app.Key || most == 0 || p.Limits.BitrateKbps != 0 && p.Limits.BitrateKbps <= most {
+		return p
+	}
+	slower := *p
+	slower.Limits.BitrateKbps = most
+	return &slower
+}
+
+// memberOf returns who a client is within the app.
+func memberOf(app *App, p *access.Principal, asked bool) *access.Principal {
 	stranger := p == nil || p.Kind == access.Anonymous && !p.IsAdmin()
 	if stranger && asked && app.Policy() == PolicyHook {
 		return &access.Principal{Kind: access.Hook, App: app.Key, Grants: app.GrantsOfHook()}
