@@ -191,7 +191,15 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, c *caller, err e
 
 // isVisit says whether a person has opened the address in a browser.
 func isVisit(r *http.Request) bool {
-	return isGet(r) && r.Header.Get("Sec-Fetch-Mode") == "navigate" && strings.HasPrefix(r.URL.Path, "/")
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	opened := mode == "navigate" || mode == "" && isBrowser(r) && strings.Contains(r.Header.Get("Accept"), "text/html")
+	return isGet(r) && opened && strings.HasPrefix(r.URL.Path, "/")
+}
+
+// isBrowser says whether a request comes from a browser. Over plain HTTP from another machine, browsers send neither Sec-Fetch-Mode nor, with a
+// GET of the own page, Origin. All of them call themselves Mozilla.
+func isBrowser(r *http.Request) bool {
+	return r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Mode") != "" || strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
@@ -206,7 +214,7 @@ func challenge(h http.Header, r *http.Request, err error) {
 		h.Add("WWW-Authenticate", bearer)
 		return
 	}
-	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Mode") == "" {
+	if !isBrowser(r) {
 		h.Add("WWW-Authenticate", `Basic realm="rest-api", charset="UTF-8"`)
 		h.Add("WWW-Authenticate", bearer)
 	}

@@ -260,6 +260,38 @@ func TestStolenName(t *testing.T) {
 	}
 }
 
+// A browser that uses plain HTTP from another machine sends no Sec-Fetch headers. It is not asked for a password either, because it would send the
+// password with the requests of all pages from then on. A person who has opened the API is sent to the page for signing in.
+func TestBrowsersAreNotChallenged(t *testing.T) {
+	srv := newServerWith(t, Config{Auth: true}, &fakePushes{}, newHub(t))
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	const mozilla = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+	for _, tt := range []struct {
+		name, agent, accept string
+		status              int
+		challenged          bool
+	}{
+		{"a script of a page", mozilla, "*/*", http.StatusUnauthorized, false},
+		{"a person", mozilla, "text/html,application/xhtml+xml,*/*;q=0.8", http.StatusSeeOther, false},
+		{"curl", "curl/8.5.0", "*/*", http.StatusUnauthorized, true},
+		{"no name", "", "text/html", http.StatusUnauthorized, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRequest(t, srv, http.MethodGet, "/rest-api/push/history?limit=3", "")
+			r.Header.Set("User-Agent", tt.agent)
+			r.Header.Set("Accept", tt.accept)
+			got, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Body.Close()
+			if challenge := got.Header.Get("WWW-Authenticate"); got.StatusCode != tt.status || (challenge != "") != tt.challenged {
+				t.Errorf("answer = %d with WWW-Authenticate = %q, want %d and challenged = %t", got.StatusCode, challenge, tt.status, tt.challenged)
+			}
+		})
+	}
+}
+
 // usersOf returns people with one administrator.
 func usersOf(t *testing.T, name, password string) *people.People {
 	t.Helper()
