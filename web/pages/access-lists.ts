@@ -362,7 +362,7 @@ export class Audit implements Section {
       row.set("action", line.count > 1 ? `${line.action}, ${line.count} times` : line.action);
       row.set("object", line.object);
       row.set("who", line.who || line.kind);
-      row.set("from", [line.from, line.via, line.origin].filter((text) => text !== "").join(", "));
+      row.set("from", [line.from, line.via, line.origin].filter((text) => text !== "" && text !== location.origin).join(", "));
       row.set("why", line.why);
       row.set("when", time(line.at, ""));
     });

@@ -3,8 +3,6 @@ export interface Config {
   version: string;
   rtmpPort: number;
   httpsPort: number;
-  /** The REST API asks for a name and a password. */
-  restAuth: boolean;
   /** The prefix of the stream's name at an RTMP server. Absent if the server did not tell it. */
   namePrefix?: string;
 }
@@ -17,7 +15,6 @@ export function parseConfig(value: unknown): Config {
     version: typeof fields.version === "string" ? fields.version : "",
     rtmpPort: port(fields.rtmpPort, 1935),
     httpsPort: port(fields.httpsPort, 8444),
-    restAuth: fields.restAuth === true,
     ...(typeof fields.namePrefix === "string" ? { namePrefix: fields.namePrefix } : {}),
   };
 }

@@ -94,8 +94,10 @@ function askLogin(failure: Failure | null): void {
 
 /** Shows how somebody can tell the server who he is. */
 function askWho(focus: boolean): void {
+  me = null;
+  showAccount(null, sessions);
   signIn.ask(focus);
-  view.askToken();
+  view.showToken(true);
 }
 
 /** Asks the server who is at the page, and what he may use. A broadcast that waits for somebody to sign in goes on. */
@@ -103,16 +105,16 @@ async function meet(): Promise<void> {
   try {
     me = await sessions.who();
     signIn.hide();
+    view.showToken(me.kind !== "user" && rest.token !== "");
     broadcast.signIn();
     view.offer(may(me, "push") || may(me, "control") ? await findDestinations() : []);
   } catch (error) {
     const failure = asFailure(error);
     if (failure.reason === "unauthorized") {
-      me = null;
       askWho(false);
-    } else {
-      broadcast.report(failure);
+      return;
     }
+    broadcast.report(failure);
   }
   showAccount(me, sessions);
 }

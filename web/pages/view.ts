@@ -145,9 +145,9 @@ export class View {
     setText(element("version", HTMLElement), version && `Transponder ${version}`);
   }
 
-  /** Shows the field for an access token. */
-  askToken(): void {
-    element("token-field", HTMLElement).hidden = false;
+  /** Shows or hides the field for an access token. */
+  showToken(shown: boolean): void {
+    element("token-field", HTMLElement).hidden = !shown;
   }
 
   showStream(stream: MediaStream | null): void {
@@ -206,7 +206,7 @@ export class View {
     setText(element("note", HTMLElement), summary.note);
     showFailure(element("failure", HTMLElement), stream.failure);
     if (stream.failure?.reason === "token_needed") {
-      this.askToken();
+      this.showToken(true);
     }
     const live = summary.liveSince !== null;
     element("badge", HTMLElement).hidden = !live;

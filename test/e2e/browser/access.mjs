@@ -156,6 +156,19 @@ await main(async () => {
     await says(admin, "#destinations", /out .*•••/);
     await inspect(admin, "destinations");
   });
+  await step("add an app", 30, async () => {
+    await turnTo("apps");
+    await admin.locator("#apps-add").click();
+    await field("Name").fill("Shop");
+    await field("appKey").fill("shop");
+    await field("Address of the backend").fill("http://127.0.0.1:9/hooks");
+    await field("Password for the backend").fill("tahini-of-the-backend");
+    await field("User name for the backend").fill("wcs");
+    await send();
+    await says(admin, "#apps", /Shop appKey shop .*http:\/\/127\.0\.0\.1:9\/hooks/);
+    await inspect(admin, "apps");
+    await leaks(admin, encoder, made, "tahini-of-the-backend");
+  });
   await step("go live as the operator", 60, async () => {
     operator = await pageOf("/");
     operator.on("request", (request) => headers.push(`${request.method()} ${new URL(request.url()).pathname} ${request.headers().authorization ?? ""}`));

@@ -273,6 +273,7 @@ describe("several destinations", () => {
     await all.page.locator("#password").fill("sesame");
     await all.page.keyboard.press("Enter");
     await all.page.locator("#login").waitFor({ state: "hidden" });
+    assert.equal(await all.page.locator("#token").isVisible(), false);
     await all.page.locator("#go").click();
     await all.phase("live");
     assert.equal(all.mock.last("POST /whip/test").headers.authorization, "Bearer ticket-1");
@@ -342,6 +343,7 @@ describe("several destinations", () => {
     mock.login = "anna:tahini";
     const locked = () => page.waitForFunction(() => /wants you to sign in again/.test(document.getElementById("note").textContent));
     await locked();
+    assert.equal(await page.locator("#account").isVisible(), false);
     const refused = polls();
     await page.waitForTimeout(1500); // longer than the pause between two polls
     assert.equal(polls(), refused, "a refused login is not sent again");

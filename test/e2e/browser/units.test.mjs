@@ -142,12 +142,12 @@ describe("words", () => {
   });
 
   test("the console asks nobody to start again", () => {
-    for (const reason of ["server_gone", "busy", "server_error"]) {
+    for (const reason of ["server_gone", "busy", "server_error", "bad_request", "not_found", "conflict"]) {
       const { title, advice } = consoleWords(new Failure(reason));
       assert.match(title, /^[A-Z].*\.$/, reason);
       assert.doesNotMatch(advice, /start again/i, reason);
     }
-    assert.deepEqual(consoleWords(new Failure("bad_request")), explain(new Failure("bad_request")));
+    assert.deepEqual(consoleWords(new Failure("digits_refused")), explain(new Failure("digits_refused")));
   });
 
   test("while others are live, a destination starts again by its own button", () => {
@@ -531,10 +531,10 @@ describe("the server's answers", () => {
   });
 
   test("settings", () => {
-    assert.deepEqual(parseConfig({ version: "2", rtmpPort: 0, httpsPort: 443, restAuth: true }),
-      { version: "2", rtmpPort: 0, httpsPort: 443, restAuth: true });
+    assert.deepEqual(parseConfig({ version: "2", rtmpPort: 0, httpsPort: 443 }),
+      { version: "2", rtmpPort: 0, httpsPort: 443 });
     assert.equal(parseConfig({ namePrefix: "live_" }).namePrefix, "live_");
-    assert.deepEqual(parseConfig(null), { version: "", rtmpPort: 1935, httpsPort: 8444, restAuth: false });
+    assert.deepEqual(parseConfig(null), { version: "", rtmpPort: 1935, httpsPort: 8444 });
   });
 
   test("statuses become reasons", async (t) => {

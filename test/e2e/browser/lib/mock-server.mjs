@@ -60,7 +60,7 @@ export class MockServer {
   sessions = () => 404;
   calls = () => [];
   digits = () => 200;
-  config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444, restAuth: false };
+  config = { version: "1.0.0", rtmpPort: 1935, httpsPort: 8444 };
   /** The login that REST asks for, as "name:password"; "" for none: then everybody is on the server's machine. */
   login = "";
   /** What GET session says of whoever has signed in, or needs no login. */
