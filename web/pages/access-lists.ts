@@ -87,6 +87,9 @@ export class Overview implements Section {
         const answer = create("span", found?.allowed ? "yes" : "no", found === undefined ? "–" : found.allowed ? "Yes" : "No");
         answer.title = found?.words ?? "";
         cell.append(answer);
+        if (found?.allowed) {
+          cell.append(create("bdi", "to", found.words));
+        }
         return cell;
       }));
       return row;

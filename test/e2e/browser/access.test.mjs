@@ -44,7 +44,7 @@ test("says who may do what", async (t) => {
   await says("#overview-card", /access=auto Clients on the server's own machine may do everything/);
   await says("#warnings", /self-signed/);
   assert.match(await text("#who"), /Who publish play push see control do everything stranger No No No No No No/);
-  assert.match(await text("#who"), /user berta Yes Yes Yes Yes Yes No user vera No No No Yes No No/);
+  assert.match(await text("#who"), /user berta Yes acme\/\*, lobby-\* Yes acme.* No user vera No No No Yes acme\/\*, lobby-\* No No/);
   assert.equal(await page.locator("#open-mode").isVisible(), false);
   assert.deepEqual(errors, []);
 });
