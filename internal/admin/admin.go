@@ -23,6 +23,7 @@ var groups = []group{
 	userCommands,
 	resetCommand,
 	appCommands,
+	doctorCommands,
 }
 
 // group is the commands about one thing, such as "transponder key". With prepare and without commands it is a command itself.

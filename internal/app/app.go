@@ -124,7 +124,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, err
 	}
 	a.auth = auth.New(cfg.Access, auth.Parts{
-		Tokens: a.tokens, People: a.people, Cookie: rest.SessionCookie, Recorder: a.audit, Guard: a.guard, Pages: pages, Refusals: a.refusals,
+		Tokens: a.tokens, People: a.people, Guesses: a.people, Cookie: rest.SessionCookie, Recorder: a.audit, Guard: a.guard, Pages: pages, Refusals: a.refusals,
 		Shares: cfg.Shares, Leases: a.leases, Quotas: a.quotas,
 	}, log)
 	if err = a.openApps(ctx); err != nil {

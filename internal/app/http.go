@@ -117,7 +117,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Apps:   a.apps,
 		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
-		Access: a.auth, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
+		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
 		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget,
 	}, a.log)
 	if err != nil {
@@ -127,7 +127,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	stat = api.Protect("stat", true, stat)
+	stat = a.onlyByName("stat", api.Protect("stat", true, stat))
 	ui, err := webui.New(webui.Config{
 		Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth, NamePrefix: a.cfg.Push.NamePrefix,
 	}, func(r *http.Request) bool { return api.MayRead("pages", r) })
@@ -143,7 +143,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux.Handle("/whep/", a.whip)
 	mux.Handle("/ws", a.sdk) // for proxies that forward only one port
 	mux.Handle("/ws/", a.sdk)
-	mux.Handle("/metrics", api.Protect("metrics", false, figures))
+	mux.Handle("/metrics", a.onlyByName("metrics", api.Protect("metrics", false, figures)))
 	mux.Handle("/config.json", a.onlyByName("pages", ui))
 	mux.Handle("/health/live", metrics.Live())
 	mux.Handle("/health/ready", metrics.Ready(a.ready, a.notes))

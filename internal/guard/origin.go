@@ -36,6 +36,9 @@ func ParseOrigins(text string) (Origins, error) {
 // Any reports whether the settings allow every page by *.
 func (o Origins) Any() bool { return o.any }
 
+// Some reports whether the settings name origins.
+func (o Origins) Some() bool { return len(o.named) > 0 }
+
 // Allow returns the value of the header Access-Control-Allow-Origin for the answer to a request, or "" if the answer must not have the
 // header. Call it only for a request that Page has allowed.
 func (o Origins) Allow(r *http.Request) string {

@@ -61,6 +61,7 @@ func Reader(ctx context.Context) func(stream string) bool {
 const (
 	anybody access.Action = ""  // nothing
 	someone access.Action = "*" // any grant; the method itself asks for an action
+	pushers access.Action = "+" // read, or push: whoever may start pushes may ask for his own
 )
 
 // caller is who has sent a request.
@@ -112,7 +113,7 @@ func (s *Server) record(ctx context.Context, line audit.Line) {
 // administrators who have shown who they are, and clients on this machine.
 func isStranger(ctx context.Context) bool {
 	p := principalOf(ctx)
-	return !hasShown(p) && p.Kind != access.Local || !p.IsAdmin()
+	return isLetIn(p) || !p.IsAdmin()
 }
 
 // hasShown says whether a principal has shown who he is.
@@ -123,6 +124,14 @@ func hasShown(p *access.Principal) bool {
 	}
 	return true
 }
+
+// errLasting keeps strangers from leaving something in a server that is open for a while: a user would still be there when the server is
+// closed again.
+var errLasting = refusal{http.StatusUnauthorized, "whoever changes users, applications or destinations from another machine must log in, " +
+	"also where the settings let everybody in"}
+
+// isLetIn says whether a principal has his rights by the settings alone, without a credential, and is not on this machine.
+func isLetIn(p *access.Principal) bool { return !hasShown(p) && p.Kind != access.Local }
 
 // identify finds out who has sent a request. It refuses requests that have power only because of where they come from, if the Host header is
 // a name that a stranger may own.
@@ -162,6 +171,11 @@ func (s *Server) admit(c *caller, need access.Action) error {
 			return nil
 		}
 		need = access.Read // for the words
+	case pushers:
+		if access.Has(c.principal, access.Read) || access.Has(c.principal, access.Push) {
+			return nil
+		}
+		need = access.Read
 	case access.Admin:
 	default:
 		if access.Has(c.principal, need) {

@@ -61,6 +61,7 @@ type Parts struct {
 	Connections Connections
 	Players     Players
 	Tokens      Tokens       // nil: there are no methods of tokens and keys
+	Report      Report       // nil: there is no method for it
 	Access      Access       // nil: clients on this machine may do everything, others nothing
 	Guard       *guard.Guard // nil: a guard that knows no names of this server
 	Refusals    *guard.Refusals
@@ -132,24 +133,25 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 
 func (s *Server) routes() {
 	s.method("/push/startup", access.Push, s.startPush, http.MethodPost)
-	s.list("/push/find", access.Read, s.findPushes, http.MethodPost)
-	s.list("/push/find_all", access.Read, s.findAllPushes, http.MethodGet, http.MethodPost)
+	s.list("/push/find", pushers, s.findPushes, http.MethodPost)
+	s.list("/push/find_all", pushers, s.findAllPushes, http.MethodGet, http.MethodPost)
 	s.method("/push/terminate", someone, s.terminatePush, http.MethodPost)
-	s.read("/push/history", access.Read, s.pushHistory)
-	s.read("/push/events", access.Read, s.followPushes)
+	s.read("/push/history", pushers, s.pushHistory)
+	s.read("/push/events", pushers, s.followPushes)
 	s.method("/push/mute", someone, s.mutePush(true), http.MethodPost)
 	s.method("/push/unmute", someone, s.mutePush(false), http.MethodPost)
 	s.method("/push/sound_on", someone, s.soundOn, http.MethodPost)
 	s.method("/push/sound_off", someone, s.soundOff, http.MethodPost)
 	s.list("/stream/find", access.Read, s.findStreams, http.MethodPost)
 	s.list("/stream/find_all", access.Read, s.findAllStreams, http.MethodGet, http.MethodPost)
-	s.method("/stream/terminate", access.Control, s.terminateStreams, http.MethodPost)
+	s.method("/stream/terminate", someone, s.terminateStreams, http.MethodPost)
 	s.list("/connection/find", access.Read, s.findConnections, http.MethodPost)
 	s.list("/connection/find_all", access.Read, s.findAllConnections, http.MethodGet, http.MethodPost)
 	s.method("/connection/terminate", access.Control, s.terminateConnection, http.MethodPost)
 	s.method("/connection/set_log_level", access.Control, s.setLogLevel, http.MethodPost)
 	s.appRoutes()
 	s.callRoutes()
+	s.reportRoutes()
 	s.tokenRoutes()
 	s.keyRoutes()
 	s.sessionRoutes()
@@ -239,6 +241,8 @@ func hasToken(list, token string) bool {
 // Protect returns a handler that serves by h whoever may read about some streams, and, if h is about all of them, about all.
 func (s *Server) Protect(door string, all bool, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		c, err := s.identify(door, r)
 		if err == nil {
 			err = s.admit(c, access.Read)
@@ -267,7 +271,12 @@ func (s *Server) MayRead(door string, r *http.Request) bool {
 // method serves do under a path for callers who have what need says. do gets the fields of the body, and returns the content of the answer,
 // nil for none.
 func (s *Server) method(path string, need access.Action, do func(context.Context, *fields) (any, error), methods ...string) {
-	s.serve(path, need, func(_ http.ResponseWriter, r *http.Request, f *fields) (any, error) { return do(r.Context(), f) }, methods...)
+	s.serve(path, need, func(_ http.ResponseWriter, r *http.Request, f *fields) (any, error) {
+		if need == access.Admin && isLetIn(principalOf(r.Context())) {
+			return nil, errLasting
+		}
+		return do(r.Context(), f)
+	}, methods...)
 }
 
 // serve is method for a do that looks at the request itself, or sets headers.

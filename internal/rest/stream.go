@@ -186,24 +186,25 @@ func (sf streamFilter) matches(b streamBody) bool {
 // found is a publisher or a player that a filter selects.
 type found struct {
 	streamBody
+	own bool // the sender of the request publishes it
 	end func()
 }
 
-// streams returns the publishers and then the players that a filter selects and that the sender of the request may read about; errNoStream
-// if there are none.
+// streams returns the publishers and then the players that a filter selects and that the sender of the request may know of: those that he
+// may read about, and those that he publishes. errNoStream if there are none.
 func (s *Server) streams(ctx context.Context, filter streamFilter) ([]found, error) {
-	reads := s.mayRead(ctx)
+	v := s.viewer(ctx)
 	var list []found
-	add := func(b streamBody, end func()) {
-		if filter.matches(b) && reads(b.Name) {
-			list = append(list, found{b, end})
+	add := func(b streamBody, owner string, end func()) {
+		if own := v.owns(owner); filter.matches(b) && (own || v.reads(b.Name)) {
+			list = append(list, found{b, own, end})
 		}
 	}
 	for _, src := range s.parts.Streams.Sources() {
-		add(s.publisherBody(src), func() { src.Close(stream.ErrTerminated) })
+		add(s.publisherBody(src), src.Info().Publisher.Identity, func() { src.Close(stream.ErrTerminated) })
 	}
 	for _, p := range s.parts.Players.Players() {
-		add(s.playerBody(p), func() { s.parts.Players.StopPlayer(p.ID) })
+		add(s.playerBody(p), "", func() { s.parts.Players.StopPlayer(p.ID) })
 	}
 	if list == nil {
 		return nil, errNoStream
@@ -252,6 +253,9 @@ func (s *Server) terminateStreams(ctx context.Context, f *fields) (any, error) {
 		return nil, err
 	}
 	for _, st := range picked {
+		if st.own {
+			continue
+		}
 		if err := s.authorize(ctx, access.Control, access.Object{Stream: st.Name}); err != nil {
 			return nil, err
 		}

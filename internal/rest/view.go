@@ -20,6 +20,9 @@ func (s *Server) viewer(ctx context.Context) viewer {
 	return viewer{p, p.IsAdmin(), isStranger(ctx), s.mayRead(ctx)}
 }
 
+// owns says whether the viewer has begun what belongs to owner, the identity of a principal.
+func (v viewer) owns(owner string) bool { return owner != "" && owner == v.principal.Identity() }
+
 // seesAll says whether the viewer may read about all streams, also those that do not exist yet.
 func (v viewer) seesAll() bool {
 	return access.Decide(v.principal, access.Read, access.Object{}) == nil
@@ -27,15 +30,15 @@ func (v viewer) seesAll() bool {
 
 // push returns a push as the viewer may see it: nil if he may not know of it.
 func (v viewer) push(p transponder.Info) *pushBody {
-	if !v.reads(p.SourceName) {
+	own := v.owns(p.Owner)
+	if !own && !v.reads(p.SourceName) {
 		return nil
 	}
 	if v.stranger {
 		p = p.ForStrangers()
 	}
 	b := newPushBody(p)
-	own := p.Owner != "" && p.Owner == v.principal.Identity()
-	if !v.admin && !own {
+	if !own && access.Decide(v.principal, access.Admin, access.Object{Stream: p.SourceName}) != nil {
 		if p.Destination == "" {
 			b.RTMPURL = p.Target
 		}
@@ -54,7 +57,7 @@ func (v viewer) event(e transponder.Event) (_ transponder.Event, ok bool) {
 	if v.stranger {
 		e = e.ForStrangers()
 	}
-	return e, v.reads(e.SourceName)
+	return e, v.owns(e.Owner) || v.reads(e.SourceName)
 }
 
 // connection says whether the viewer may know of a session of the Web SDK: if he may read about everything, or if the session belongs to

@@ -154,7 +154,8 @@ func TestRestApiFromElsewhere(t *testing.T) {
 		right, wrong, none string
 	}{
 		{"named", append([]string{named}, guarded...), "0 pushes", "unauthorized: ", "unauthorized: "},
-		{"named, no login wanted", []string{named}, "0 pushes", "0 pushes", "0 pushes"},
+		{"named, no login wanted", []string{named, "disable_rest_auth=true"}, "0 pushes", "0 pushes", "0 pushes"},
+		{"named, and on this machine", []string{named}, "unauthorized: ", "unauthorized: ", "0 pushes"},
 		{"not named", guarded, "unreachable: ", "unreachable: ", "unreachable: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -151,6 +151,10 @@ func TestIdentify(t *testing.T) {
 		{"one more wrong token", auto, "rest", with(access.Credential{Peer: netip.MustParseAddr("198.51.100.1")}, token("wrong")), "wait"},
 		{"right password", closed, "rest", with(far, password("secret")), "user everything"},
 		{"wrong password", auto, "rest", with(here, password("x")), "bad"},
+		{"wrong password where none is needed", vendor, "rest", with(far, password("x")), "setting everything"},
+		{"wrong password where REST needs none, at another door", vendor, "rtmp", with(far, password("x")), "bad"},
+		{"wrong password in an open server", open, "rest", with(far, password("x")), "anonymous everything"},
+		{"right password where none is needed", vendor, "rest", with(far, password("secret")), "user everything"},
 		{"right cookie", closed, "rest", with(far, cookie("cookie")), "user everything"},
 		{"old cookie on a laptop", auto, "rest", with(here, cookie("old")), "local everything"},
 		{"old cookie from elsewhere", auto, "rest", with(far, cookie("old")), "anonymous nothing"},
@@ -183,9 +187,9 @@ func TestIdentify(t *testing.T) {
 			}
 		})
 	}
-	a := New(open, Parts{}, discard)
 	for _, c := range []access.Credential{with(here, token("right")), with(here, password("secret"))} {
 		c.Door = "rest"
+		a := New(auto, Parts{}, discard)
 		if got := outcome(a.Identify(t.Context(), c)); got != "bad" {
 			t.Errorf("without anybody who knows credentials: %s", got)
 		}
