@@ -305,6 +305,7 @@ func (s *session) sendLast(name string, data any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case isRefusal(s.over): // the page is about to hear why its session ends, which counts for its streams, too
 	case s.sock != nil:
 		s.sock.queue(frame)
 	case s.releasePlace != nil: // bounded by the number of streams and calls: the page knows of none that begins without a socket

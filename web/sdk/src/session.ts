@@ -296,8 +296,8 @@ export class Session extends Emitter<SessionEvents> {
   private _closed(reason: Reason, words: string): void {
     const refusal = this._refusal;
     const error = refusal ?? new SdkError(reason, words);
-    if (this._state.phase === "reconnecting" && reason === "disconnected") {
-      this._token = undefined; // the server closed the socket instead of answering: it has not kept the session
+    if (refusal || this._state.phase === "reconnecting" && reason === "disconnected") {
+      this._token = undefined; // the server closed the socket instead of answering, or has ended the session: it has not kept the session
     }
     // The same token would be refused again. A function may have another, once a token that was good has ended.
     const hopeless = refusal && !(typeof this._options.token === "function" && this._state.phase === "established");
