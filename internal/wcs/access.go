@@ -124,9 +124,12 @@ func tokenIn(custom json.RawMessage) string {
 	return ""
 }
 
+// keyPrefix begins each stored key.
+const keyPrefix = "tpk_"
+
 // looksLikeToken says whether a text is a JWT or a stored key, by its form.
 func looksLikeToken(s string) bool {
-	return strings.HasPrefix(s, "tpk_") || strings.Count(s, ".") == 2
+	return strings.HasPrefix(s, keyPrefix) || strings.Count(s, ".") == 2
 }
 
 // refusal is why a page is not let in, or may not stay.

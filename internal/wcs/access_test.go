@@ -564,6 +564,25 @@ func TestCustomIsRedacted(t *testing.T) {
 	}
 }
 
+// FuzzCustom checks that what others get of a page's own data is JSON, and holds no key.
+func FuzzCustom(f *testing.F) {
+	for _, custom := range []string{`{"token":"tpk_x"}`, `"tpk_x"`, `{"TOKEN":"tpk_x","token":"y"}`, `{"a":[{"auth":"tpk_x"}]}`, `[1e999]`, `{"a":`, `null`, "\xff"} {
+		f.Add([]byte(custom))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if !json.Valid(raw) {
+			return
+		}
+		if clean := redact(raw); !json.Valid(clean) {
+			t.Errorf("redact(%s) = %s", raw, clean)
+		}
+		clean := withoutKey(raw)
+		if !json.Valid(clean) || strings.HasPrefix(tokenIn(clean), keyPrefix) {
+			t.Errorf("withoutKey(%s) = %s", raw, clean)
+		}
+	})
+}
+
 func TestLongGreeting(t *testing.T) {
 	b := dial(t, newWorld(t, testConfig()).serve(t))
 	b.raw(strings.Repeat("x", maxGreeting+1))

@@ -206,7 +206,13 @@ func (k *socket) connect(ctx context.Context, g *greeting, p *access.Principal) 
 	if g.hook == nil {
 		return p, nil
 	}
-	p, members, err := g.hook.Connect(ctx, p, hook.Connection{Members: g.echo, Origin: k.origin})
+	sent := maps.Clone(g.echo)
+	for name, value := range sent {
+		if strings.EqualFold(name, "custom") {
+			sent[name] = withoutKey(value)
+		}
+	}
+	p, members, err := g.hook.Connect(ctx, p, hook.Connection{Members: sent, Origin: k.origin})
 	if err != nil || !g.hook.HasBackend() {
 		return p, err
 	}

@@ -218,6 +218,8 @@ func FuzzMessage(f *testing.F) {
 		callFrame("x", "3001", `,"sipSDP":["b=AS:1"]`), callFrame("c", "", ""), answerFrame("in", "v=0", `,"sipSDP":["a=x"]`), about("hangup", "c", ""),
 		about("hold", "c", `,"holdForTransfer":true`), about("unhold", "in", ""), about("transfer", "c", `,"target":"3002"`),
 		about("sendDtmf", "c", `,"dtmf":"1,#","type":"INFO"`), `{"message":"call","data":[{"callId":1}]}`, `{"message":"connection","data":[{"authToken":true}]}`,
+		`{"message":"connection","data":[{"custom":{"token":"tpk_x"}}]}`, `{"message":"connection","data":[{"custom":"a.b.c","authToken":"a.b.c"}]}`,
+		publishFrame("id2", "two", `,"custom":{"token":"x"}`), playFrame("p2", "known", `,"custom":"tpk_x"`),
 	} {
 		f.Add([]byte(frame))
 	}

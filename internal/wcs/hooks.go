@@ -30,7 +30,7 @@ func (r mediaRequest) streamForHook(publishes bool) hook.Stream {
 		MaxBitrate:     whole(r.MaxBitrate),
 		Quality:        whole(r.Quality),
 		MediaProvider:  webRTC,
-		Custom:         r.Custom,
+		Custom:         withoutKey(r.Custom),
 		RTMPURL:        string(r.RTMPURL),
 		Transport:      r.transport(),
 	}

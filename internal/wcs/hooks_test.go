@@ -551,6 +551,25 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// A backend gets the tokens of its pages, but no stored key of this server.
+func TestBackendGetsNoKey(t *testing.T) {
+	c, back := newHookedWorld(t, testConfig(), func(_ *hook.Config, a *hook.App) { a.Auth = hook.PolicyBoth })
+	b := dialFrom(t, c.from(t, somewhere), "")
+	b.greet(`,"custom":{"Token":"tpk_x","user":"u"}`)
+	b.raw(publishFrame("id1", "any", `,"custom":{"token":"tpk_x","a":1}`))
+	b.want("setRemoteSDP")
+	for method, want := range map[string]string{"connect": "map[Token:*** user:u]", "publishStream": "map[a:1 token:***]"} {
+		if got := fmt.Sprint(back.body(method)["custom"]); got != want {
+			t.Errorf("%s: custom = %s, want %s", method, got, want)
+		}
+	}
+	for in, want := range map[string]string{`"tpk_x"`: `"***"`, `{"token":"a.b.c"}`: `{"token":"a.b.c"}`, `"text"`: `"text"`, `7`: `7`, ``: ``} {
+		if got := string(withoutKey(json.RawMessage(in))); got != want {
+			t.Errorf("withoutKey(%s) = %s, want %s", in, got, want)
+		}
+	}
+}
+
 // A foreign page that the backend lets in has the rights of the app, not those of the machine that its browser runs on.
 func TestForeignPageOfApp(t *testing.T) {
 	c, _ := newHookedWorld(t, testConfig(), func(_ *hook.Config, a *hook.App) { a.Grants = grants("acme/*", access.Play) })

@@ -57,3 +57,26 @@ func isSecret(name string) bool {
 	name = strings.ToLower(name)
 	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
 }
+
+// withoutKey returns the member custom of a page without a stored key in it. A key is for this server alone: a backend that saw one could use
+// it. A JWT may be the backend's own.
+func withoutKey(custom json.RawMessage) json.RawMessage {
+	token := tokenIn(custom)
+	if !strings.HasPrefix(token, keyPrefix) {
+		return custom
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(custom, &object) != nil {
+		return json.RawMessage(`"` + hidden + `"`)
+	}
+	for name := range object {
+		if strings.EqualFold(name, "token") { // the decoder takes every spelling
+			object[name] = json.RawMessage(`"` + hidden + `"`)
+		}
+	}
+	clean, err := json.Marshal(object)
+	if err != nil {
+		return nil
+	}
+	return clean
+}
