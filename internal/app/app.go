@@ -268,7 +268,9 @@ func (a *App) Reload() {
 		a.guard.SetNames(a.names())
 	}
 	errs = append(errs, a.tokens.Reload(), a.reloadPeople())
-	if err := errors.Join(errs...); err != nil {
+	err := errors.Join(errs...)
+	a.noteServer("reload", err, "")
+	if err != nil {
 		a.log.Error("not everything was read again: what could not be read is as it was", "err", err)
 		return
 	}
@@ -321,6 +323,7 @@ func (a *App) Run(ctx context.Context) error {
 		a.close()
 		return err
 	}
+	a.noteServer("start", nil, "access="+string(a.cfg.Access.Mode))
 	// Each part comes after the parts that it uses.
 	parts := []part{
 		{"state", until(a.state.Close)},

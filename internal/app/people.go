@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"time"
 
 	"transponder/internal/access"
 	"transponder/internal/access/audit"
@@ -23,6 +24,15 @@ func (a *App) openPeople(ctx context.Context) (err error) {
 		Keeper: a.state, Dir: dir, Terminal: a.cfg.Terminal, Shares: a.cfg.Shares, Leases: a.leases, Record: a.audit.Note, Lost: a.lostRights,
 	}, a.log)
 	return err
+}
+
+// noteServer writes a line of the audit log about what the server itself has done.
+func (a *App) noteServer(do string, err error, what string) {
+	line := audit.Line{At: time.Now(), Who: audit.Who{Kind: string(access.Local)}, Via: "server", Do: do, Object: what, OK: err == nil}
+	if err != nil {
+		line.Why = err.Error()
+	}
+	a.audit.Note(line)
 }
 
 // reloadPeople reads the file of users again, and opens the file of the audit log again.

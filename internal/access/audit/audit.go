@@ -1,7 +1,7 @@
 // Package audit writes down who did what, and who was refused. The lines are kept in the state and, if the settings name one, in a file. No
 // line holds a secret.
 //
-// Refusals are summed: those of one client at one door for one reason within ten seconds are one line. So a stranger who is refused often
+// Refusals are summed: those of one client at one door for one action within ten seconds are one line. So a stranger who is refused often
 // cannot push the lines out that matter.
 //
 // Note never waits: Log.Run writes the lines, many at a time.

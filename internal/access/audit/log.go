@@ -58,14 +58,14 @@ type Log struct {
 	done   chan struct{}      // closed when Run has ended
 }
 
-// sumKey tells refusals apart that are not summed together.
+// sumKey tells refusals apart that are not summed together. It has nothing that a client could change with each request.
 type sumKey struct {
-	who  Who
-	from string // network of the client
-	via  string
-	do   string
-	why  string
-	one  string // the user that somebody pretends to be
+	who    Who
+	from   string // network of the client
+	via    string
+	do     string
+	object string // the user that somebody claims to be
+	rest   bool   // the sum of all clients for whom there was no room
 }
 
 // Stats are counts since the server was started.
@@ -146,16 +146,16 @@ func (l *Log) enqueue(line Line) {
 	}
 }
 
-// sum adds a refusal to those of the same client. The first of them gives the line its time and its stream.
+// sum adds a refusal to those of the same client. The first of them gives the line its time, its stream and its reason.
 func (l *Log) sum(line Line) {
-	key := sumKey{line.Who, network(line.From), line.Via, line.Do, line.Why, line.Object}
+	key := sumKey{who: line.Who, from: network(line.From), via: line.Via, do: line.Do, object: line.Object}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.sums[key]
 	if s == nil && len(l.sums) >= maxSums {
-		key = sumKey{via: line.Via, do: line.Do, why: "many clients"}
+		key = sumKey{via: line.Via, do: line.Do, rest: true}
 		if s = l.sums[key]; s == nil {
-			line.From, line.Who.Subject, line.Who.ID, line.Stream, line.Object, line.Why = "", "", "", "", "", key.why
+			line.From, line.Who, line.Stream, line.Object, line.Why = "", Who{Kind: line.Who.Kind}, "", "", "many clients"
 		}
 	}
 	if s == nil {

@@ -128,7 +128,7 @@ func TestFind(t *testing.T) {
 	})
 }
 
-// A stranger who is refused a thousand times is one line for each ten seconds. Refusals for another reason are another line.
+// A stranger who is refused a thousand times is one line for each ten seconds. Refusals of another action are another line.
 func TestSums(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, Config{})
@@ -137,6 +137,7 @@ func TestSums(t *testing.T) {
 		for i := range 1000 {
 			l := line("publish", false, "2001:db8::"+fmt.Sprint(i%10))
 			l.Stream = fmt.Sprint("stream", i)
+			l.Why = l.Stream + " is not among yours"
 			d.Note(l)
 		}
 		d.Note(line("play", false, "2001:db8::1"))

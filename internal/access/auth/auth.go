@@ -33,6 +33,11 @@ type People interface {
 
 // Guesses counts tokens that proved nothing, by the address that they came from.
 type Guesses interface {
+	// Before returns a *access.TooMany if a token that people have chosen must not be compared now, because the address has guessed too often.
+	// account names the token.
+	Before(c access.Credential, account string) error
+	// Right notes that such a token was right.
+	Right(c access.Credential, account string)
 	// Wrong counts one. It returns a *access.TooMany if the address may not try any more for now, otherwise a *access.BadCredential.
 	Wrong(c access.Credential) error
 }
@@ -156,7 +161,7 @@ func (a *Authenticator) byToken(ctx context.Context, c access.Credential) (*acce
 		{"whip", a.cfg.WHIPToken, "whip_token", access.Publish},
 		{"whep", a.cfg.WHEPToken, "whep_token", access.Play},
 	} {
-		if own.token != "" && own.door == c.Door && sameText(own.token, c.Token) {
+		if own.token != "" && own.door == c.Door && a.isOwn(c, own.token, own.id) {
 			return &access.Principal{Kind: access.Setting, ID: own.id, Grants: []access.Grant{
 				{Actions: []access.Action{own.action}, Streams: []string{"*"}},
 			}}, nil
@@ -166,6 +171,19 @@ func (a *Authenticator) byToken(ctx context.Context, c access.Credential) (*acce
 		return nil, &access.BadCredential{}
 	}
 	return a.parts.Tokens.Verify(ctx, c)
+}
+
+// isOwn says whether a client has shown a token of the settings. It is not compared for somebody who has guessed too often.
+func (a *Authenticator) isOwn(c access.Credential, token, id string) bool {
+	guesses := a.parts.Guesses
+	if guesses == nil {
+		return sameText(token, c.Token)
+	}
+	if guesses.Before(c, id) != nil || !sameText(token, c.Token) {
+		return false
+	}
+	guesses.Right(c, id)
+	return true
 }
 
 // sameText compares in a time that tells nothing about the texts.

@@ -48,6 +48,16 @@ func (fakePeople) Login(_ context.Context, c access.Credential) (*access.Princip
 	return access.Whole(access.User), nil
 }
 
+// Before refuses that address, too.
+func (fakePeople) Before(c access.Credential, _ string) error {
+	if c.Peer.String() == "198.51.100.1" {
+		return &access.TooMany{Wait: time.Second}
+	}
+	return nil
+}
+
+func (fakePeople) Right(access.Credential, string) {}
+
 // Wrong refuses more tries from one address.
 func (fakePeople) Wrong(c access.Credential) error {
 	if c.Peer.String() == "198.51.100.1" {
@@ -149,6 +159,7 @@ func TestIdentify(t *testing.T) {
 		{"right token in an open server", open, "websocket", with(far, token("right")), "token play"},
 		{"expired token where there were too many wrong ones", auto, "rest", with(access.Credential{Peer: netip.MustParseAddr("198.51.100.1")}, token("expired")), "bad"},
 		{"one more wrong token", auto, "rest", with(access.Credential{Peer: netip.MustParseAddr("198.51.100.1")}, token("wrong")), "wait"},
+		{"WHIP's token where there were too many wrong ones", whip, "whip", with(access.Credential{Peer: netip.MustParseAddr("198.51.100.1")}, token("t1")), "wait"},
 		{"right password", closed, "rest", with(far, password("secret")), "user everything"},
 		{"wrong password", auto, "rest", with(here, password("x")), "bad"},
 		{"wrong password where none is needed", vendor, "rest", with(far, password("x")), "setting everything"},

@@ -158,6 +158,19 @@ func (g *guesses) wrong(from netip.Addr) time.Duration {
 	return refused
 }
 
+// before returns how long a secret of an account must not be compared that comes from an address; 0: it may be.
+func (g *guesses) before(from netip.Addr, name string) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	person := account{block(from), name}
+	a := g.tries[account{from: person.from}]
+	if a == nil || g.shares.IsProxy(from) || g.isHome(person, now) {
+		return 0
+	}
+	return max(0, a.until.Sub(now))
+}
+
 // lane is 1 for an account that was wrong before, and 0 for all others.
 func (t *tries) lane(home bool) int {
 	if t.wrong > 0 && !home {

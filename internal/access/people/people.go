@@ -288,20 +288,22 @@ func (p *People) Wrong(c access.Credential) error {
 	return &access.BadCredential{}
 }
 
-// Try checks a secret that is not a user's but that people choose, and could guess. account names the secret. right compares.
-func (p *People) Try(ctx context.Context, c access.Credential, account string, right func() bool) error {
-	var random [16]byte
-	_, _ = rand.Read(random[:]) // never fails; no two checks are the same
-	ok, wait := p.guesses.try(ctx, c.Peer, "\x00"+account, string(random[:]), right)
-	switch {
-	case wait > 0:
+// Before says whether a secret may be compared that people have chosen, and could guess, such as whip_token. account names the secret. The error
+// is a *access.TooMany if too many wrong credentials have come from the address, unless the secret was right from there before.
+func (p *People) Before(c access.Credential, account string) error {
+	if wait := p.guesses.before(c.Peer, secretAccount+account); wait > 0 {
 		return &access.TooMany{Wait: wait}
-	case !ok:
-		p.record(c, nil, audit.Line{Do: "token", Object: account, Why: "wrong token"})
-		return &access.BadCredential{}
 	}
 	return nil
 }
+
+// Right notes that such a secret was right.
+func (p *People) Right(c access.Credential, account string) {
+	p.guesses.visit(secretAccount+account, block(c.Peer), time.Now())
+}
+
+// secretAccount begins the names of secrets among the names of users.
+const secretAccount = "\x00"
 
 // record writes a line of the audit log. u is the user that the line is about; nil: nobody that we know. The names of unknown users are not
 // written down: people type passwords where the name belongs.

@@ -686,23 +686,31 @@ func TestNoUsersFile(t *testing.T) {
 	}
 }
 
-// A guesser does not hold others up, and cannot tell which names exist by the time of the answer: both cost a hash.
-func TestTryOfASecret(t *testing.T) {
+// A secret that people have chosen is not compared for an address with too many wrong ones, unless it was right from there before.
+func TestChosenSecrets(t *testing.T) {
 	d := newDesk(t, nil)
-	c := access.Credential{Door: "whip", Peer: netip.MustParseAddr(elsewhere)}
+	guesser := access.Credential{Door: "whip", Peer: netip.MustParseAddr(elsewhere)}
+	owner := access.Credential{Door: "whip", Peer: netip.MustParseAddr("198.51.100.1")}
+	d.Right(owner, "whip_token")
 	var many *access.TooMany
-	var bad *access.BadCredential
-	for n := range freeTries + 1 {
-		if err := d.Try(t.Context(), c, "whip_token", func() bool { return false }); !errors.As(err, &bad) {
-			t.Fatalf("try %d: %v", n, err)
+	for _, c := range []access.Credential{guesser, owner} {
+		for n := range maxWrong {
+			if err := d.Before(c, "whip_token"); err != nil {
+				t.Fatalf("%s: refused after %d: %v", c.Peer, n, err)
+			}
+			if err := d.Wrong(c); errors.As(err, &many) {
+				t.Fatalf("%s: refused after %d: %v", c.Peer, n, err)
+			}
 		}
 	}
-	if err := d.Try(t.Context(), c, "whip_token", func() bool { return true }); !errors.As(err, &many) {
-		t.Errorf("after too many tries: %v", err)
+	if err := d.Before(guesser, "whip_token"); !errors.As(err, &many) || many.Wait > blockedFor || many.Wait < blockedFor-time.Minute {
+		t.Errorf("after %d wrong ones: %v", maxWrong, err)
 	}
-	c.Peer = netip.MustParseAddr("198.51.100.1")
-	if err := d.Try(t.Context(), c, "whip_token", func() bool { return true }); err != nil {
-		t.Errorf("another address: %v", err)
+	if err := d.Before(owner, "whip_token"); err != nil {
+		t.Errorf("where it was right: %v", err)
+	}
+	if err := d.Before(owner, "whep_token"); err == nil {
+		t.Error("another secret may be compared")
 	}
 }
 
