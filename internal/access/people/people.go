@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -98,6 +99,9 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Peopl
 		known:  map[string][sha256.Size]byte{}, last: map[string]visitRecord{}, sessions: map[string]*session{},
 	}
 	_, _ = rand.Read(p.key[:]) // never fails
+	if parts.Leases != nil {
+		parts.Leases.AddCheck(p.stillHas)
+	}
 	p.watched = stateOf(cfg.UsersFile)
 	if err := p.readFile(); err != nil {
 		return nil, err
@@ -176,6 +180,28 @@ func (p *People) lost(name string, removed bool) {
 	p.rouse()
 }
 
+// stillHas returns access.ErrRevoked for a user who has lost rights, or his session, since he was identified.
+func (p *People) stillHas(who *access.Principal) error {
+	if who == nil || who.Kind != access.User {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.lookup(who.Subject)
+	if u == nil || !reflect.DeepEqual(who.Grants, u.role.Grants(u.streams)) {
+		return access.ErrRevoked
+	}
+	if who.ID == "" {
+		return nil
+	}
+	for _, s := range p.sessions {
+		if s.id() == who.ID && s.user == who.Subject {
+			return nil
+		}
+	}
+	return access.ErrRevoked
+}
+
 // loss is a user who has lost rights.
 type loss struct {
 	name    string
@@ -225,15 +251,19 @@ func (p *People) decoy() []byte {
 
 // Login returns the principal whose name and password a credential has. This takes a while the first time.
 func (p *People) Login(ctx context.Context, c access.Credential) (*access.Principal, error) {
-	u, err := p.check(ctx, c)
+	u, known, err := p.check(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	if !known { // programs send their password with every request
+		p.record(c, u, audit.Line{Do: "login", OK: true})
 	}
 	return u.principal(""), nil
 }
 
-// check finds the user of a name and a password. The error is a *access.BadCredential or a *access.TooMany.
-func (p *People) check(ctx context.Context, c access.Credential) (*user, error) {
+// check finds the user of a name and a password. known says that the password was not checked, because it was right before. The error is a
+// *access.BadCredential or a *access.TooMany.
+func (p *People) check(ctx context.Context, c access.Credential) (_ *user, known bool, _ error) {
 	mac := hmac.New(sha256.New, p.key[:])
 	mac.Write([]byte(c.Password))
 	sum := [sha256.Size]byte(mac.Sum(nil))
@@ -249,21 +279,22 @@ func (p *People) check(ctx context.Context, c access.Credential) (*user, error) 
 			if time.Since(visit.at()) > visitTime {
 				p.visited(ctx, u, c)
 			}
-			return u, nil
+			return u, true, nil
 		}
 	}
-	ok, wait := p.guesses.try(ctx, c.Peer, c.Name, c.Name+"\x00"+string(sum[:]), func() bool {
+	name := accountName(c.Name)
+	ok, wait := p.guesses.try(ctx, c.Peer, name, name+"\x00"+string(sum[:]), func() bool {
 		return bcrypt.CompareHashAndPassword(hash, []byte(c.Password)) == nil && u != nil
 	})
 	switch {
 	case wait > 0:
 		p.counts.tooMany.Add(1)
 		p.record(c, u, audit.Line{Do: "login", Why: "too many tries"})
-		return nil, &access.TooMany{Wait: wait}
+		return nil, false, &access.TooMany{Wait: wait}
 	case !ok:
 		p.counts.wrong.Add(1)
 		p.record(c, u, audit.Line{Do: "login", Why: "wrong name or password"})
-		return nil, &access.BadCredential{}
+		return nil, false, &access.BadCredential{}
 	}
 	p.mu.Lock()
 	if p.lookup(c.Name) == u { // otherwise he was changed meanwhile
@@ -271,9 +302,17 @@ func (p *People) check(ctx context.Context, c access.Credential) (*user, error) 
 	}
 	p.mu.Unlock()
 	p.counts.right.Add(1)
-	p.record(c, u, audit.Line{Do: "login", OK: true})
 	p.visited(ctx, u, c)
-	return u, nil
+	return u, false, nil
+}
+
+// accountName returns the name by which tries are counted. Clients send names of any length, and many names are remembered.
+func accountName(name string) string {
+	if len(name) <= maxPattern {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return secretAccount + "long " + string(sum[:])
 }
 
 // Wrong counts a credential that proved nothing and is no password, such as a token. The error is a *access.TooMany if the address of the

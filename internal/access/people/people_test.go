@@ -165,6 +165,15 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%s %s is written down as %+v, want %+v", tt.name, tt.password, d.lines, tt.line)
 		}
 	}
+	d.lines = nil
+	for range 2 {
+		if _, _, err := d.Start(t.Context(), basic("ann", "right-password"), "browser"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(d.lines) != 2 || d.lines[1].Do != "login" || d.lines[1].Who.Subject != "ann" {
+		t.Errorf("two logins of pages are written down as %+v", d.lines)
+	}
 	var many *access.TooMany
 	for range freeTries {
 		_, err := d.Login(t.Context(), basic("bob", "x"))
@@ -270,6 +279,64 @@ func TestLoss(t *testing.T) {
 				t.Errorf("told %q, want %q", got, tt.told)
 			}
 		})
+	}
+}
+
+// Whoever loses his rights after he was identified, and before his session begins, loses the session at once.
+func TestLossBeforeTheLease(t *testing.T) {
+	d := newDesk(t, nil)
+	viewer := access.Viewer
+	for _, name := range []string{"ann", "bob", "tom"} {
+		d.mustCreate(t, NewUser{Name: name, Password: "right-password", Role: access.Administrator})
+	}
+	who := func(name string) *access.Principal {
+		t.Helper()
+		p, err := d.Login(t.Context(), basic(name, "right-password"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	ann, bob, tom := who("ann"), who("bob"), who("tom")
+	_, page, err := d.Start(t.Context(), basic("tom", "right-password"), "browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Update(t.Context(), "ann", Change{Role: &viewer}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Remove(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Terminate(t.Context(), page.ID); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		p    *access.Principal
+		want error
+	}{"another role": {ann, access.ErrRevoked}, "removed": {bob, access.ErrRevoked}, "nothing": {tom, nil}, "session": {page, access.ErrRevoked}, "somebody else": {access.Nobody(), nil}} {
+		if err := d.leases.Hold(tt.p).Err(); err != tt.want {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
+// Long names of many strangers need little memory.
+func TestLongNames(t *testing.T) {
+	d := newDesk(t, nil)
+	long := strings.Repeat("x", 50_000)
+	for _, name := range []string{long, long + "y"} {
+		if _, err := d.Login(t.Context(), basic(name, "password")); err == nil {
+			t.Fatal("a stranger is let in")
+		}
+	}
+	if n := len(d.guesses.tries); n != 3 { // and the address
+		t.Errorf("%d accounts are remembered", n)
+	}
+	for who := range d.guesses.tries {
+		if len(who.name) > maxPattern {
+			t.Errorf("a name of %d bytes is remembered", len(who.name))
+		}
 	}
 }
 

@@ -80,10 +80,11 @@ func keyOf(secret string) string {
 
 // Start begins a session for whoever has the name and the password of the credential. secret opens the session; only its holder knows it.
 func (p *People) Start(ctx context.Context, c access.Credential, userAgent string) (secret string, _ *access.Principal, _ error) {
-	u, err := p.check(ctx, c)
+	u, _, err := p.check(ctx, c)
 	if err != nil {
 		return "", nil, err
 	}
+	p.record(c, u, audit.Line{Do: "login", OK: true})
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails
 	secret = base64.RawURLEncoding.EncodeToString(random[:])
