@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -317,5 +319,22 @@ func TestUserErrors(t *testing.T) {
 		if got := d.ask("POST", tt.path, tt.body); got.Code != tt.status || !strings.Contains(got.Body.String(), tt.want) {
 			t.Errorf("%s %s: %d %s, want %d with %q", tt.path, tt.body, got.Code, got.Body, tt.status, tt.want)
 		}
+	}
+}
+
+// Browsers send cookies with links that other pages make. So nothing is changed by GET: whoever adds a method for GET says here that it only reads.
+func TestGETOnlyReads(t *testing.T) {
+	reads := regexp.MustCompile(`^/rest-api/(openapi_specification|session|audit|access/report|push/(history|events)|destination/presets|token/revocations|\w+/methods|[\w/]+/find(_all)?)$`)
+	h, err := New(DefaultConfig(), Parts{Pushes: &fakePushes{}, Streams: newHub(t), Events: newFakeEvents(0)}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range h.methods {
+		if slices.Contains(methods, http.MethodGet) && !reads.MatchString(path) {
+			t.Errorf("%s can be called by GET", path)
+		}
+	}
+	if len(h.methods) < 20 {
+		t.Errorf("only %d methods", len(h.methods))
 	}
 }
