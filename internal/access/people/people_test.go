@@ -414,6 +414,9 @@ func TestSessions(t *testing.T) {
 			t.Error("a session goes on for more than 7 days")
 		}
 		d.sweep(t.Context())
+		if n := len(d.lines); n < 2 || d.lines[n-1].Do != "logout" || d.lines[n-1].Who.Subject != "ann" || d.lines[n-1].Why == "" {
+			t.Errorf("the ends of the sessions are written down as %+v", d.lines)
+		}
 		if left, _ := d.keeper.List(t.Context(), "sessions", ""); len(left) > 0 {
 			t.Errorf("%d sessions are left in the state", len(left))
 		}

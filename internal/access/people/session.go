@@ -252,10 +252,30 @@ func (p *People) endSessions(ctx context.Context, which func(*session) bool) boo
 // sweep removes sessions that have ended by themselves, or whose users are gone.
 func (p *People) sweep(ctx context.Context) {
 	now := time.Now()
+	var ended []audit.Line
 	p.endSessions(ctx, func(s *session) bool {
-		u := p.lookup(s.user)
-		return s.isOver(now) || u == nil || u.stamp() != s.stamp
+		why := ""
+		switch u := p.lookup(s.user); {
+		case u == nil:
+			why = "the user is gone"
+		case u.stamp() != s.stamp:
+			why = "the user has another password"
+		case s.isOver(now):
+			why = "nobody has used it, or it was too old"
+		default:
+			return false
+		}
+		ended = append(ended, audit.Line{
+			At: now, Who: audit.Who{Kind: string(access.User), Subject: s.user, ID: s.id()}, From: s.address, Via: "rest", Do: "logout", OK: true, Why: why,
+		})
+		return true
 	})
+	if p.parts.Record == nil {
+		return
+	}
+	for _, line := range ended {
+		p.parts.Record(line)
+	}
 }
 
 // readSessions reads the sessions from the state.
