@@ -115,6 +115,15 @@ func TestAccessPages(t *testing.T) {
 	}
 }
 
+// A token that the settings demand of WHIP does not keep the studio out: it publishes with a token of its own.
+func TestStudioWithWHIPToken(t *testing.T) {
+	s := startServer(t, "whip_token=sesame-and-tahini-17")
+	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "camera", "--rtmp", s.rtmp)
+	b.await("live")
+	s.waitPush("camera", "PUBLISHING")
+	b.stop()
+}
+
 // loudness is the peak of what a server received between two times.
 func loudness(t *testing.T, s *testkit.RTMPServer, from, until time.Duration) float64 {
 	t.Helper()
