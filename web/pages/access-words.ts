@@ -34,11 +34,11 @@ export function tokenWords(kind: keyof typeof tokens, id: string): string {
 }
 
 const policies: Record<string, string> = {
-  open: "everybody", token: "who has a token", hook: "whom the backend admits", "token+hook": "who has a token and is admitted by the backend",
+  open: "whom the settings let in", token: "who has a token", hook: "whom the backend admits", "token+hook": "who has a token and is admitted by the backend",
 };
 
 const choices: Record<string, string> = {
-  open: "Everybody", token: "Whoever has a token or a key", hook: "Whom the backend admits", "token+hook": "Whoever has a token or a key, and is admitted by the backend",
+  open: "Whom the settings let in", token: "Whoever has a token or a key", hook: "Whom the backend admits", "token+hook": "Whoever has a token or a key, and is admitted by the backend",
 };
 
 /** The same for a list from which people choose. */
