@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ type Apps struct {
 	log    *slog.Logger
 
 	writing sync.Mutex // held while an app is changed, and while Reload reads the file; before mu
+	seen    fileStamp  // guarded by writing; of the file when it was read
 
 	mu     sync.RWMutex
 	stored map[string]*App // guarded by mu; by name; each App is immutable
@@ -78,6 +80,7 @@ func NewApps(ctx context.Context, file string, keeper state.Keeper, sealer state
 func (a *Apps) Reload() error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
+	a.seen = stamp(a.file) // before it is read, so that no change is overlooked
 	filed := map[string]*App{}
 	if a.file != "" {
 		var err error
@@ -95,6 +98,50 @@ func (a *Apps) Reload() error {
 		}
 	}
 	return nil
+}
+
+// watchInterval is how often apps_file is looked at.
+const watchInterval = 10 * time.Second
+
+// watch reads apps_file again when it has changed, until ctx ends.
+func (a *Apps) watch(ctx context.Context) {
+	if a.file == "" {
+		return
+	}
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		a.writing.Lock()
+		same := stamp(a.file) == a.seen
+		a.writing.Unlock()
+		if same {
+			continue
+		}
+		if err := a.Reload(); err != nil {
+			a.log.Error("apps_file has changed and cannot be used: the apps stay as they were", "err", err)
+			continue
+		}
+		a.log.Info("apps_file read again")
+	}
+}
+
+// fileStamp tells whether a file has changed.
+type fileStamp struct {
+	changed time.Time
+	size    int64
+}
+
+func stamp(path string) fileStamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileStamp{}
+	}
+	return fileStamp{info.ModTime(), info.Size()}
 }
 
 // index makes byKey. The caller holds mu.

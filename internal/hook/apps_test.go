@@ -1,12 +1,15 @@
 package hook
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"transponder/internal/access"
 )
@@ -140,6 +143,40 @@ func TestAppsFile(t *testing.T) {
 	}
 }
 
+// TestAppsFileIsWatched holds that a changed file is read again, and that one that cannot be used changes nothing.
+func TestAppsFileIsWatched(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "apps.json")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"apps":[{"name":"a"}]}`)
+	synctest.Test(t, func(t *testing.T) {
+		a := newApps(t, newKeeper(), file)
+		ctx, cancel := context.WithCancel(t.Context())
+		go a.watch(ctx)
+		defer synctest.Wait()
+		defer cancel()
+		has := func(name string) bool { _, ok := a.ByName(name); return ok }
+		write(`{"apps":[{"name":"a"},{"name":"second"}]}`)
+		time.Sleep(watchInterval + time.Second)
+		if !has("second") {
+			t.Error("a new app was not read")
+		}
+		write(`{"apps":[`)
+		time.Sleep(watchInterval)
+		if !has("second") {
+			t.Error("a broken file has removed an app")
+		}
+		write(`{"apps":[{"name":"third"}]}`)
+		time.Sleep(watchInterval)
+		if has("second") || !has("third") {
+			t.Error("a repaired file was not read")
+		}
+	})
+}
+
 func TestPolicies(t *testing.T) {
 	token := &access.Principal{Kind: access.Token, Subject: "u1", Grants: []access.Grant{{Actions: []access.Action{access.Play}, Streams: []string{"*"}}}}
 	foreign := &access.Principal{Kind: access.Token, Subject: "u1", App: "acme", Grants: token.Grants}
@@ -181,8 +218,11 @@ func TestPolicies(t *testing.T) {
 			if p.Kind != tt.want || (access.Decide(p, access.Publish, publish) == nil) != tt.publish {
 				t.Errorf("the principal is %v, publishes %v", p, access.Decide(p, access.Publish, publish))
 			}
-			if p.Kind != access.Anonymous && p.App != DefaultApp {
-				t.Errorf("the app of the principal is %q", p.App)
+			if counted := p.Kind == access.Hook || p.Kind == access.Local; counted && p.App != DefaultApp {
+				t.Errorf("the app of the principal is %q: its limits do not count him", p.App)
+			}
+			if tt.who != nil && p.Kind == tt.who.Kind && p.Identity() != tt.who.Identity() {
+				t.Errorf("the identity became %s", p.Identity())
 			}
 		})
 	}

@@ -96,6 +96,7 @@ func (h *Hooks) Run(ctx context.Context) error {
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	var wg sync.WaitGroup
+	wg.Go(func() { h.parts.Apps.watch(ctx) })
 	start := func() {
 		for _, j := range h.take() {
 			wg.Go(func() { _ = h.panics.Run(h.log, "a hook failed", func() error { j(sending, ctx); return nil }) })

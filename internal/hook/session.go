@@ -118,7 +118,8 @@ func memberOf(app *App, p *access.Principal, asked bool) *access.Principal {
 	if stranger && asked && app.Policy() == PolicyHook {
 		return &access.Principal{Kind: access.Hook, App: app.Key, Grants: app.GrantsOfHook()}
 	}
-	if p == nil || p.App != "" || app.Source == "" || app.Source == BuiltIn {
+	// The app is a part of an identity. Somebody who has one keeps it, so that what he begins on a page is his at all doors.
+	if p == nil || p.App != "" || p.Identity() != "" || app.Source == "" || app.Source == BuiltIn {
 		return p
 	}
 	member := *p // so that the limits of the app count him
