@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -492,5 +493,62 @@ func TestHooksOfficialSuite(t *testing.T) {
 	runSuiteOn(t, s, hopeless, 37, 26, "--calls")
 	if got := len(b.got("connect")); got < 10 {
 		t.Errorf("the backend was asked for %d sessions", got)
+	}
+}
+
+// Somebody from elsewhere, without a credential of this server: the backend lets him in, and he may do what the application grants. Without a
+// backend he may do nothing.
+func TestHooksOfStrangers(t *testing.T) {
+	elsewhere := ownAddress(t)
+	b := startBackend(t)
+	b.do(`{"tokens":["good"]}`)
+	s := startHooked(t, b, map[string]any{
+		"grants": []map[string]any{{"actions": []string{"publish", "play"}, "streams": []string{"guest*"}}},
+		"limits": map[string]int{"publishers": 1},
+	})
+	if code := s.post("/app/create", map[string]string{"name": "other"}, nil); code != http.StatusOK {
+		t.Fatalf("app/create answers %d", code)
+	}
+	far := func(address string) string { return strings.Replace(address, "localhost", elsewhere, 1) }
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	for _, tt := range []struct {
+		name, token string
+		want        int
+	}{
+		{"guest1?appKey=other", "good", http.StatusUnauthorized},
+		{"guest1", "bad", http.StatusForbidden},
+		{"staff", "good", http.StatusForbidden},
+		{"guest1", "good", http.StatusCreated},
+		{"guest2", "good", http.StatusTooManyRequests}, // the limit of the application
+	} {
+		answered := make(chan int, 1)
+		p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+		running.Go(func() {
+			_ = p.Run(ctx, func(_ context.Context, offer string) (string, error) {
+				status, _, answer := bearer(t, http.MethodPost, far(s.whipURL(tt.name)), tt.token, "application/sdp", offer)
+				answered <- status
+				if status != http.StatusCreated {
+					return "", fmt.Errorf("%d %s", status, answer)
+				}
+				return answer, nil
+			})
+		})
+		if got := <-answered; got != tt.want {
+			t.Errorf("publishing %s with the token %s: %d, want %d", tt.name, tt.token, got, tt.want)
+		}
+		if tt.want == http.StatusCreated {
+			b.wait("StreamStatusEvent", 1)
+		}
+	}
+	if status, _, _ := bearer(t, http.MethodPost, far(s.rest)+"/app/find_all", "good", "application/json", "{}"); status != http.StatusUnauthorized {
+		t.Errorf("app/find_all from elsewhere: %d", status)
+	}
+	if got := len(b.got("connect")); got != 4 { // the app "other" has no backend
+		t.Errorf("the backend was asked %d times to connect", got)
 	}
 }
