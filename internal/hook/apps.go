@@ -47,6 +47,7 @@ type Apps struct {
 	seen    fileStamp  // guarded by writing; of the file when it was read
 
 	mu     sync.RWMutex
+	noUser bool            // guarded by mu; apps must not have a username
 	stored map[string]*App // guarded by mu; by name; each App is immutable
 	filed  map[string]*App // guarded by mu; by name
 	byKey  map[string]*App // guarded by mu; all apps
@@ -90,12 +91,39 @@ func (a *Apps) Reload() error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for _, app := range filed {
+		if err := a.checkUser(app); err != nil {
+			return fmt.Errorf("apps_file: app %s: %w", app.Name, err)
+		}
+	}
 	a.filed = filed
 	a.index()
 	for _, app := range a.byKey {
 		if app.travelsInTheOpen() {
 			a.log.Warn("hooks of an app go over plain HTTP to an address that is not private: anybody between can read and change them; use https", "app", app.Key)
 		}
+	}
+	return nil
+}
+
+// forbidUsers refuses apps with a username from now on: the hash of each hook takes the header that the username needs. It fails if there is
+// one.
+func (a *Apps) forbidUsers() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.noUser = true
+	for _, app := range a.byKey {
+		if err := a.checkUser(app); err != nil {
+			return fmt.Errorf("app %s: %w", app.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkUser refuses an app whose username cannot be sent. The caller holds mu.
+func (a *Apps) checkUser(app *App) error {
+	if a.noUser && app.Username != "" {
+		return &AppError{"username", "with rest_hook_send_hash=true, the hash takes the place of the username in the header Authorization: use one of the two"}
 	}
 	return nil
 }
@@ -243,7 +271,10 @@ func (a *Apps) write(ctx context.Context, name string, change func(old *App) (Ap
 		return nil, err
 	}
 	app.Name, app.Source = name, FromState
-	if err := app.Validate(); err != nil {
+	a.mu.RLock()
+	err = errors.Join(app.Validate(), a.checkUser(&app))
+	a.mu.RUnlock()
+	if err != nil {
 		return nil, err
 	}
 	if other, taken := a.Find(app.Key); taken && other.Name != name {

@@ -13,6 +13,8 @@ const (
 	mostUnderWay = 64
 	// mostWaiting is how many requests may wait for that. Past it there is no answer.
 	mostWaiting = 1000
+	// eventWait is how long an event waits for its turn: 5000 sessions that end together need a minute and a half if the backend takes 1 s.
+	eventWait = 2 * time.Minute
 
 	// After breakAfter requests in a row without an answer, requests have no answer at once for breakFor. Then one is sent.
 	breakAfter = 10
@@ -22,7 +24,7 @@ const (
 // backend is the state of the backend of one app.
 type backend struct {
 	places  chan struct{} // has a value for each request under way
-	waiting chan struct{} // has a value for each request that waits
+	waiting chan struct{} // has a value for each request that waits and that a client waits for
 
 	mu       sync.Mutex
 	failures int       // guarded by mu; in a row
@@ -65,10 +67,15 @@ func newBackend() *backend {
 	}
 }
 
-// send sends a hook when it is its turn. The whole takes no longer than the timeout of the settings.
+// send sends a hook when it is its turn. What a client waits for has one timeout for waiting and answer. An event has one for the answer, and
+// waits longer: each session has one at most, so that they need no other bound.
 func (h *Hooks) send(ctx context.Context, q request) (Object, error) {
 	b := h.backend(q.app.Key)
-	limited, cancel := context.WithTimeout(ctx, h.cfg.timeout())
+	wait := h.cfg.timeout()
+	if q.patient {
+		wait = eventWait
+	}
+	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if err := b.admit(time.Now()); err != nil {
 		b.count(q.method, Unanswered)
@@ -76,8 +83,8 @@ func (h *Hooks) send(ctx context.Context, q request) (Object, error) {
 	}
 	begun := time.Now()
 	answer, err := h.takeTurn(limited, b, q)
-	if err != nil && ctx.Err() == nil && limited.Err() != nil && !isRefusal(err) {
-		err = errors.New("no answer in time")
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = errLate
 	}
 	b.settle(q.method, ctx.Err() != nil, err, time.Since(begun))
 	return answer, err
@@ -85,17 +92,26 @@ func (h *Hooks) send(ctx context.Context, q request) (Object, error) {
 
 // takeTurn waits for a place, then posts.
 func (h *Hooks) takeTurn(ctx context.Context, b *backend, q request) (Object, error) {
-	select {
-	case b.waiting <- struct{}{}:
-	default:
-		return nil, errBusy
+	if !q.patient {
+		select {
+		case b.waiting <- struct{}{}:
+		default:
+			return nil, errBusy
+		}
 	}
 	release, err := h.place(ctx, b)
-	<-b.waiting
+	if !q.patient {
+		<-b.waiting
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if q.patient {
+		limited, cancel := context.WithTimeout(ctx, h.cfg.timeout())
+		defer cancel()
+		ctx = limited
+	}
 	return h.post(ctx, q)
 }
 

@@ -60,6 +60,8 @@ type request struct {
 	method Method
 	body   []byte
 	id     string // of the request, for the backend's log and ours
+
+	patient bool // no client waits for it
 }
 
 // post sends a hook and returns the object in the answer, nil if the answer is empty. ctx limits it.

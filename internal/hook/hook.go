@@ -106,6 +106,7 @@ var (
 	errTooBig   = errors.New("unusable answer: it is longer than 1 MiB")
 	errAnswer   = errors.New("unusable answer: it is no JSON object")
 	errNested   = fmt.Errorf("unusable answer: it is nested deeper than %d, or has more than %d members", maxDepth, maxMembers)
+	errLate     = errors.New("no answer in time")
 	errStopping = errors.New("the server is stopping")
 )
 

@@ -80,10 +80,8 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Hooks, error) {
 		wake:        make(chan struct{}, 1),
 	}
 	if cfg.SendHash {
-		for _, app := range parts.Apps.List() {
-			if app.Username != "" {
-				return nil, fmt.Errorf("rest_hook_send_hash=true and the username of the app %s both want the header Authorization: remove one of them", app.Name)
-			}
+		if err := parts.Apps.forbidUsers(); err != nil {
+			return nil, err
 		}
 	}
 	return h, nil

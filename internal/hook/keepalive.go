@@ -74,7 +74,7 @@ func (s *Session) sendKeepAlive(ctx context.Context, st Stream) error {
 	if !app.Sends(StreamKeepAliveEvent) || r.disabled {
 		return nil
 	}
-	_, id, err := s.post(ctx, app, StreamKeepAliveEvent, s.prepare(r, st.object()))
+	_, id, err := s.post(ctx, app, StreamKeepAliveEvent, s.prepare(r, st.object()), true)
 	var status statusError
 	if ctx.Err() != nil || !errors.As(err, &status) || status != http.StatusForbidden {
 		return nil

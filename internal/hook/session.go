@@ -141,7 +141,7 @@ func (s *Session) connect(ctx context.Context, app *App, p *access.Principal, st
 	}
 	defer release()
 	sent := s.connectBody(c)
-	answer, id, err := s.post(ctx, app, Connect, sent)
+	answer, id, err := s.post(ctx, app, Connect, sent, false)
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
 	}
@@ -203,14 +203,14 @@ func (s *Session) identify(o Object) {
 	o.set("sessionId", s.client.SessionID)
 }
 
-// post sends a hook of the session and waits for the answer.
-func (s *Session) post(ctx context.Context, app *App, m Method, body Object) (answer Object, id string, err error) {
+// post sends a hook of the session and waits for the answer. patient: no client waits for it.
+func (s *Session) post(ctx context.Context, app *App, m Method, body Object, patient bool) (answer Object, id string, err error) {
 	id = newRequestID()
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, id, fmt.Errorf("encode the body: %w", err)
 	}
-	answer, err = s.hooks.send(ctx, request{app, m, text, id})
+	answer, err = s.hooks.send(ctx, request{app: app, method: m, body: text, id: id, patient: patient})
 	if err != nil && ctx.Err() == nil && !isRefusal(err) {
 		s.hooks.reportMissing(request{app: app, method: m, id: id}, s.client.SessionID, err)
 	}
@@ -336,7 +336,7 @@ func (s *Session) ask(ctx context.Context, m Method, stream string, body Object)
 	id := ""
 	sent = s.prepare(r, body)
 	if err == nil {
-		answer, id, err = s.post(limited, app, m, sent)
+		answer, id, err = s.post(limited, app, m, sent, false)
 	} else {
 		s.hooks.backend(app.Key).count(m, Unanswered)
 	}
@@ -504,7 +504,7 @@ func (s *Session) deliver(ctx, stopping context.Context, e event) {
 	var err error
 	var id string
 	for try := 0; ; try++ {
-		if _, id, err = s.post(ctx, app, e.method, e.body); err == nil {
+		if _, id, err = s.post(ctx, app, e.method, e.body, true); err == nil {
 			return
 		}
 		if isFinal(err) || try >= e.retries || !pause(stopping, retryPauses[min(try, len(retryPauses)-1)]) {
