@@ -552,3 +552,29 @@ func TestHooksOfStrangers(t *testing.T) {
 		t.Errorf("the backend was asked %d times to connect", got)
 	}
 }
+
+// A backend ends streams by answering 403 to their keep-alive events: published and played ones, in the words of the SDK.
+func TestHooksKeepAlive(t *testing.T) {
+	b := startBackend(t)
+	s := startHooked(t, b, nil, "keep_alive_streaming_sessions_enabled=true", "streaming_sessions_keep_alive_interval=1000")
+	var methods struct{ Methods []string }
+	if code := s.post("/app/methods", struct{}{}, &methods); code != http.StatusOK {
+		t.Fatalf("app/methods answers %d", code)
+	}
+	if code := s.post("/app/update", map[string]any{"name": "defaultApp", "methods": methods.Methods}, nil); code != http.StatusOK {
+		t.Fatalf("app/update answers %d", code)
+	}
+	p := openVendorPage(t, s)
+	p.say(`{"do":"connect","session":"a","options":{}}`)
+	p.hears("session", "a", "ESTABLISHED")
+	p.say(`{"do":"publish","session":"a","stream":"p","options":{"name":"cam"}}`)
+	p.hears("stream", "p", "PUBLISHING")
+	b.wait("StreamKeepAliveEvent", 2)
+	if h := b.got("StreamKeepAliveEvent")[0]; h.Body["status"] != "PUBLISHING" || h.Body["published"] != true || h.Body["name"] != "cam" {
+		t.Errorf("the event is %v", h.Body)
+	}
+	b.do(`{"method":"StreamKeepAliveEvent","status":403}`)
+	if e := p.hears("stream", "p", "FAILED"); e.Displayed["info"] != "Terminated by keep-alive" {
+		t.Errorf("the page hears %v", e.Displayed)
+	}
+}
