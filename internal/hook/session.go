@@ -104,7 +104,7 @@ func (s *Session) Connect(ctx context.Context, p *access.Principal, c Connection
 func admitted(app *App, p *access.Principal, asked bool) *access.Principal {
 	p = memberOf(app, p, asked)
 	most := app.Limits.BitrateKbps
-	if p == nil || p.App != app.Key || most == 0 || p.Limits.BitrateKbps != 0 && p.Limits.BitrateKbps <= most {
+	if p == nil || p.App != "" && p.App != app.Key || most == 0 || p.Limits.BitrateKbps != 0 && p.Limits.BitrateKbps <= most {
 		return p
 	}
 	slower := *p
