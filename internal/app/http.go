@@ -127,7 +127,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	stat = a.onlyByName("stat", api.Protect("stat", true, stat))
+	stat = api.Protect("stat", true, stat)
 	ui, err := webui.New(webui.Config{
 		Version: a.version, RTMPPort: a.rtmpPort(), HTTPSPort: portOf(a.https), RESTAuth: a.cfg.REST.Auth, NamePrefix: a.cfg.Push.NamePrefix,
 	}, func(r *http.Request) bool { return api.MayRead("pages", r) })
@@ -143,7 +143,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	mux.Handle("/whep/", a.whip)
 	mux.Handle("/ws", a.sdk) // for proxies that forward only one port
 	mux.Handle("/ws/", a.sdk)
-	mux.Handle("/metrics", a.onlyByName("metrics", api.Protect("metrics", false, figures)))
+	mux.Handle("/metrics", api.Protect("metrics", false, figures))
 	mux.Handle("/config.json", a.onlyByName("pages", ui))
 	mux.Handle("/health/live", metrics.Live())
 	mux.Handle("/health/ready", metrics.Ready(a.ready, a.notes))
