@@ -143,7 +143,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	a.pushes = transponder.NewRegistry(cfg.Push, transponder.Parts{
 		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
-		Destinations: a.destinations, Rights: a.auth, OnEnd: a.pushEnded,
+		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: a.auth, OnEnd: a.pushEnded,
 	}, log)
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)

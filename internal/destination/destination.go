@@ -2,6 +2,7 @@ package destination
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,15 +55,17 @@ func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
 // Destination is an address with a name.
 type Destination struct {
 	Name         string
-	URL          Secret   // with the stream key; "" in lists
-	Target       string   // the URL without secrets
-	KeySet       bool     // the URL can be read; false: its key is gone
-	FullURL      *bool    // the last part of the URL is the name to publish under; nil: as in the settings
-	FlashVersion string   // "": as in the settings
-	Streams      []string // patterns of the streams that may be pushed there
-	App          string   // the application whose members may use it; "": everybody who has the grant
-	Preset       string   // the platform; "": unknown
-	Label        string   // for people
+	URL          Secret // with the stream key; "" in lists
+	Target       string // the URL without secrets
+	KeySet       bool   // the URL can be read; false: its key is gone
+	FullURL      *bool  // the last part of the URL is the name to publish under; nil: as in the settings
+	FlashVersion string // "": as in the settings
+	// Options are those of a push that has none of its own, as REST has them. nil: none.
+	Options json.RawMessage
+	Streams []string // patterns of the streams that may be pushed there
+	App     string   // the application whose members may use it; "": everybody who has the grant
+	Preset  string   // the platform; "": unknown
+	Label   string   // for people
 
 	Created, Changed time.Time
 }
@@ -106,15 +109,16 @@ func validName(s string) bool {
 
 // record is a destination in the state.
 type record struct {
-	Sealed       string    `json:"url"`
-	Target       string    `json:"target"`
-	FullURL      *bool     `json:"fullUrl,omitempty"`
-	FlashVersion string    `json:"flashVersion,omitempty"`
-	Streams      []string  `json:"streams"`
-	App          string    `json:"app,omitempty"`
-	Preset       string    `json:"preset,omitempty"`
-	Label        string    `json:"label,omitempty"`
-	Created      time.Time `json:"created"`
+	Sealed       string          `json:"url"`
+	Target       string          `json:"target"`
+	FullURL      *bool           `json:"fullUrl,omitempty"`
+	FlashVersion string          `json:"flashVersion,omitempty"`
+	Options      json.RawMessage `json:"options,omitempty"`
+	Streams      []string        `json:"streams"`
+	App          string          `json:"app,omitempty"`
+	Preset       string          `json:"preset,omitempty"`
+	Label        string          `json:"label,omitempty"`
+	Created      time.Time       `json:"created"`
 }
 
 // Store keeps the destinations. Any goroutine may call its methods.
@@ -272,13 +276,13 @@ func (s *Store) destination(item state.Item[record]) Destination {
 	r := item.Value
 	_, err := s.sealer.Open(place(item.Key), r.Sealed)
 	return Destination{
-		Name: item.Key, KeySet: err == nil, Target: r.Target, FullURL: r.FullURL, FlashVersion: r.FlashVersion, Streams: r.Streams, App: r.App, Preset: r.Preset,
+		Name: item.Key, KeySet: err == nil, Target: r.Target, FullURL: r.FullURL, FlashVersion: r.FlashVersion, Options: r.Options, Streams: r.Streams, App: r.App, Preset: r.Preset,
 		Label: r.Label, Created: r.Created, Changed: item.Changed,
 	}
 }
 
 func recordOf(d Destination) record {
 	return record{
-		Target: d.Target, FullURL: d.FullURL, FlashVersion: d.FlashVersion, Streams: d.Streams, App: d.App, Preset: d.Preset, Label: d.Label,
+		Target: d.Target, FullURL: d.FullURL, FlashVersion: d.FlashVersion, Options: d.Options, Streams: d.Streams, App: d.App, Preset: d.Preset, Label: d.Label,
 	}
 }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -34,12 +35,13 @@ type destinationBody struct {
 	App     string   `json:"app,omitempty"`
 	UsedBy  int      `json:"usedBy"` // pushes that go there now
 
-	Target       string `json:"target,omitempty"` // the address without its secrets
-	KeySet       *bool  `json:"keySet,omitempty"` // false: the address cannot be read, and must be given anew
-	FullURL      *bool  `json:"rtmpTransponderFullUrl,omitempty"`
-	FlashVersion string `json:"rtmpFlashVersion,omitempty"`
-	CreatedAt    int64  `json:"createdAt,omitempty"` // ms since 1970
-	ChangedAt    int64  `json:"changedAt,omitempty"` // ms since 1970
+	Target       string          `json:"target,omitempty"` // the address without its secrets
+	KeySet       *bool           `json:"keySet,omitempty"` // false: the address cannot be read, and must be given anew
+	FullURL      *bool           `json:"rtmpTransponderFullUrl,omitempty"`
+	FlashVersion string          `json:"rtmpFlashVersion,omitempty"`
+	Options      json.RawMessage `json:"options,omitempty"`   // of pushes that have none of their own
+	CreatedAt    int64           `json:"createdAt,omitempty"` // ms since 1970
+	ChangedAt    int64           `json:"changedAt,omitempty"` // ms since 1970
 }
 
 func (s *Server) destinationRoutes() {
@@ -119,6 +121,18 @@ func (s *Server) fillDestination(d *destination.Destination, f *fields) error {
 	}
 	if streams := f.texts("streams"); streams != nil {
 		d.Streams = streams
+	}
+	if options := f.object("options"); options.present() {
+		o, err := parseOptions(options)
+		if err == nil {
+			err = o.Validate()
+		}
+		if err != nil {
+			return err
+		}
+		if d.Options, err = json.Marshal(newOptionsBody(o)); err != nil {
+			return err
+		}
 	}
 	if f.err != nil {
 		return f.err
@@ -205,6 +219,7 @@ func (s *Server) destinationBody(ctx context.Context, d destination.Destination)
 	switch {
 	case p.IsAdmin():
 		b.Target, b.KeySet, b.FullURL, b.FlashVersion = d.Target, &d.KeySet, d.FullURL, d.FlashVersion
+		b.Options = d.Options
 		b.CreatedAt, b.ChangedAt = milliseconds(d.Created), milliseconds(d.Changed)
 	case !d.MayBeUsedBy(p) || !mayPushTo(p, d.Name):
 		return nil

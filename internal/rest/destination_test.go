@@ -7,12 +7,15 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"transponder/internal/access"
 	"transponder/internal/access/auth"
 	"transponder/internal/destination"
+	"transponder/internal/media"
 	"transponder/internal/state"
 	"transponder/internal/transponder"
 )
@@ -77,7 +80,7 @@ func TestDestinations(t *testing.T) {
 	srv := newDestinationServer(t, pushes)
 	create := func(body string) reply { t.Helper(); return as(t, srv, "", "/rest-api/destination/create", body) }
 
-	create(`{"name":"tube","rtmpUrl":"rtmps://host/live2/`+canary+`","rtmpTransponderFullUrl":true,"app":"acme","label":"Tube"}`).wantStatus(t, http.StatusOK)
+	create(`{"name":"tube","rtmpUrl":"rtmps://host/live2/`+canary+`","rtmpTransponderFullUrl":true,"app":"acme","label":"Tube","options":{"codecs":["HEVC"],"restore":{"attempts":"unlimited"}}}`).wantStatus(t, http.StatusOK)
 	create(`{"name":"tube2","preset":"twitch","key":"`+canary+`"}`).wantStatus(t, http.StatusOK)
 	create(`{"name":"stage","server":"rtmp://host/app/","key":"`+canary+`","streams":["stage-*"]}`).wantStatus(t, http.StatusOK)
 	for _, tt := range []struct {
@@ -95,6 +98,9 @@ func TestDestinations(t *testing.T) {
 		{`{"name":"a","rtmpUrl":"rtmp://h/app","key":"k"}`, "either", http.StatusBadRequest},
 		{`{"name":"a","preset":"ivs","key":"k"}`, "server", http.StatusBadRequest},
 		{`{"name":"a","preset":"none","rtmpUrl":"rtmp://h/app"}`, "preset", http.StatusBadRequest},
+		{`{"name":"a","rtmpUrl":"rtmp://h/app","options":{"codecs":["x"]}}`, "options.codecs", http.StatusBadRequest},
+		{`{"name":"a","rtmpUrl":"rtmp://h/app","options":{"holdMs":"x"}}`, "options.holdMs", http.StatusBadRequest},
+		{`{"name":"a","rtmpUrl":"rtmp://h/app","options":7}`, "options", http.StatusBadRequest},
 		{`{"name":"a","rtmpUrl":"rtmp://h/app","streams":[]}`, "streams", http.StatusBadRequest},
 		{`{"name":"a","rtmpUrl":"rtmp://h/app","streams":"*"}`, "streams", http.StatusBadRequest},
 	} {
@@ -158,7 +164,8 @@ func TestDestinations(t *testing.T) {
 	// An update leaves what it does not name.
 	as(t, srv, "", "/rest-api/destination/update", `{"name":"tube","label":""}`).wantStatus(t, http.StatusOK)
 	r := as(t, srv, "", "/rest-api/destination/find", `{"name":"tube"}`)
-	if text := string(r.body); !strings.Contains(text, `"rtmps://host/live2/***"`) || !strings.Contains(text, `"app":"acme"`) || strings.Contains(text, "label") {
+	if text := string(r.body); !strings.Contains(text, `"rtmps://host/live2/***"`) || !strings.Contains(text, `"app":"acme"`) ||
+		!strings.Contains(text, `"options":{"restore":{"attempts":-1},"codecs":["hevc"]}`) || strings.Contains(text, "label") {
 		t.Errorf("after an update %s", text)
 	}
 	as(t, srv, "", "/rest-api/destination/update", `{"name":"none","label":"x"}`).wantStatus(t, http.StatusNotFound)
@@ -166,6 +173,25 @@ func TestDestinations(t *testing.T) {
 	as(t, srv, "", "/rest-api/destination/remove", `{"name":"tube2"}`).wantStatus(t, http.StatusNotFound)
 	get(t, srv, "/rest-api/destination/presets").wantStatus(t, http.StatusOK)
 	get(t, srv, "/rest-api/destination/find_all").wantStatus(t, http.StatusOK)
+}
+
+// TestParseOptions holds that the options of a push are the same after a destination has kept them.
+func TestParseOptions(t *testing.T) {
+	want := transponder.Options{
+		Action: "mute", Loop: true, Audio: media.AudioFormat{Codec: media.PCMA, RateBPS: 64000, SampleRate: 44100, Channels: 1}, RateBPS: 2_500_000,
+		Fit: "letterbox", OnSourceLoss: "hold", HoldFor: time.Minute, Slate: "s.png", Picture: "card", Codecs: []string{"hevc", "opus"},
+		Restore: &transponder.Restore{Attempts: -1, FirstPause: time.Second, Factor: 1.5, MaxPause: time.Minute, Jitter: 0.5, HealthyFor: time.Hour},
+	}
+	text, err := json.Marshal(newOptionsBody(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseOptions(text); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s becomes %+v, %v, want %+v", text, got, err, want)
+	}
+	if _, err := ParseOptions(json.RawMessage(`{"holdMs":"x"}`)); err == nil || !strings.Contains(err.Error(), "options.holdMs") {
+		t.Errorf("bad options: %v", err)
+	}
 }
 
 // TestPushDecision holds that a push is decided about before it is started: by the name of the destination, or by the address.

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -99,6 +100,16 @@ func parseOptions(f *fields) (transponder.Options, error) {
 		o.Restore = parseRestore(restore)
 	}
 	return o, restore.err
+}
+
+// ParseOptions reads options that a destination keeps.
+func ParseOptions(text json.RawMessage) (transponder.Options, error) {
+	f, err := parseFields(text)
+	if err != nil {
+		return transponder.Options{}, err
+	}
+	f.path = "options."
+	return parseOptions(f)
 }
 
 func parseRestore(f *fields) *transponder.Restore {

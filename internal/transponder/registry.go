@@ -2,6 +2,7 @@ package transponder
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"slices"
 	"sync"
@@ -44,7 +45,9 @@ type Parts struct {
 	Gate   *load.Gate // decides whether the machine has room for another push; nil: it always has
 
 	Destinations Destinations // nil: there are none
-	Rights       Rights       // nil: nobody has a limit, and nobody loses a right
+	// ParseOptions reads the options that a destination keeps; nil: destinations have none.
+	ParseOptions func(json.RawMessage) (Options, error)
+	Rights       Rights // nil: nobody has a limit, and nobody loses a right
 
 	// OnEnd is called with each push that is over, ended or failed. It must not block. nil: nobody is told.
 	OnEnd func(Info)

@@ -80,7 +80,7 @@ func (r *Registry) check(req Request) error {
 		return &RequestError{"rtmpFlashVersion", fmt.Sprintf("it is longer than %d characters", maxFlashVersion)}
 	}
 	for _, check := range []func(Request) error{
-		func(req Request) error { return req.Options.validate() }, r.checkPicture, r.checkSound, r.checkSlate, r.checkStandIn,
+		func(req Request) error { return req.Options.Validate() }, r.checkPicture, r.checkSound, r.checkSlate, r.checkStandIn,
 	} {
 		if err := check(req); err != nil {
 			return err

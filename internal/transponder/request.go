@@ -100,8 +100,8 @@ func (o Options) fourCCs() []string {
 	return names
 }
 
-// validate reports the first option that cannot be used.
-func (o Options) validate() error {
+// Validate reports the first option that cannot be used, as a *RequestError. It does not look at files.
+func (o Options) Validate() error {
 	switch {
 	case o.Action != "" && o.Action != actionMute && o.Action != actionSound:
 		return &RequestError{"options.action", `it must be "mute" or "sound_on"`}

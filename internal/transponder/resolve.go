@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"transponder/internal/access"
@@ -63,6 +64,9 @@ func (r *Registry) resolve(ctx context.Context, req Request) (Request, pushTarge
 		if req.FlashVersion == "" {
 			req.FlashVersion = d.FlashVersion
 		}
+		if err := r.leaveOptions(&req, d); err != nil {
+			return req, pushTarget{}, err
+		}
 	}
 	target, err := parseTarget(address, req.StreamName, r.cfg.naming(req))
 	if err != nil {
@@ -73,6 +77,17 @@ func (r *Registry) resolve(ctx context.Context, req Request) (Request, pushTarge
 		target.Policy = target.Policy.public("private networks are for administrators, clients on this machine and destinations")
 	}
 	return req, target, nil
+}
+
+// leaveOptions gives a request without options those of the destination.
+func (r *Registry) leaveOptions(req *Request, d destination.Destination) (err error) {
+	if len(d.Options) == 0 || r.parts.ParseOptions == nil || !reflect.ValueOf(req.Options).IsZero() {
+		return nil
+	}
+	if req.Options, err = r.parts.ParseOptions(d.Options); err != nil {
+		return err
+	}
+	return r.check(*req) // a file may be gone since the destination was stored
 }
 
 // find returns the destination of a request.

@@ -2,6 +2,7 @@ package transponder
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -124,6 +125,33 @@ func TestDestination(t *testing.T) {
 		if strings.Contains(text, canary) {
 			t.Errorf("the %s has the key:\n%s", where, text)
 		}
+	}
+}
+
+// TestDestinationOptions holds that a destination's options are for pushes that have none.
+func TestDestinationOptions(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	b.parts.Destinations = destinations(t,
+		destination.Destination{Name: "muted", URL: destination.Secret(server.URL("a")), Options: json.RawMessage(`"mute"`)},
+		destination.Destination{Name: "bad", URL: destination.Secret(server.URL("b")), Options: json.RawMessage(`"sound_on"`)},
+	)
+	b.parts.ParseOptions = func(text json.RawMessage) (o Options, err error) { return o, json.Unmarshal(text, &o.Action) }
+	b.source("s")
+	info := b.start(Request{StreamName: "s", URL: "destination://muted"})
+	if !info.Muted || info.Options.Action != "mute" {
+		t.Errorf("without options: %+v", info)
+	}
+	if err := b.Terminate(t.Context(), info.ID); err != nil {
+		t.Fatal(err)
+	}
+	info = b.start(Request{StreamName: "s", URL: "destination://muted", Options: Options{OnSourceLoss: "end"}})
+	if info.Muted || info.Options.OnSourceLoss != "end" {
+		t.Errorf("with options: %+v", info)
+	}
+	// Options that cannot be used any more are refused as those of a request are.
+	if _, err := b.Start(t.Context(), Request{StreamName: "s", URL: "destination://bad"}); err == nil || !strings.Contains(err.Error(), "options.soundFile") {
+		t.Errorf("with bad options: %v", err)
 	}
 }
 
