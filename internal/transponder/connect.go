@@ -176,7 +176,7 @@ func redirected(from pushTarget, peer netip.AddrPort, tcURL string) (pushTarget,
 	if target.User == "" {
 		target.User, target.Password = from.User, from.Password
 	}
-	target.Destination, target.SecretName, target.Policy = from.Destination, from.SecretName, from.Policy
+	target.Destination, target.SecretName, target.Policy, target.Forwarded = from.Destination, from.SecretName, from.Policy, true
 	if !isInside(peer.Addr()) {
 		target.Policy = target.Policy.public("a server outside sent the push there")
 	}

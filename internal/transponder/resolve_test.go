@@ -230,6 +230,29 @@ func TestSentInside(t *testing.T) {
 	}
 }
 
+// TestForwardedName holds that a server cannot show the key of a destination by sending the push on to an address that holds it.
+func TestForwardedName(t *testing.T) {
+	from, err := parseTarget("rtmp://a/live/Canary-Key", "s", naming{FullURL: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]string{
+		"rtmp://b:19/Canary-Key/x":    "rtmp://b:19/***",
+		"rtmp://canary-key.evil/live": "rtmp://***",
+		"rtmps://b/live":              "rtmps://b/***",
+		"":                            "rtmp://a/live/***",
+	} {
+		from.Destination = "tube"
+		target, err := redirected(from, netip.MustParseAddrPort("192.0.2.1:1935"), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := target.String(); got != want {
+			t.Errorf("sent on to %q: %q, want %q", to, got, want)
+		}
+	}
+}
+
 func TestPushObject(t *testing.T) {
 	for url, want := range map[string]access.Object{
 		"destination://tube":                        {Destination: "tube"},

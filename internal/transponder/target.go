@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -38,6 +39,8 @@ type pushTarget struct {
 	SecretName bool // the name comes from the URL, as the stream key of a platform does
 
 	Destination string // the destination whose address this is; "": the address stood in the request
+	// Forwarded means that a server named this address, which may hold what it was told: the key of a destination.
+	Forwarded bool
 	// Policy decides which addresses of the host may be dialled.
 	Policy TargetPolicy
 
@@ -264,10 +267,22 @@ func (t pushTarget) String() string {
 	if end := strings.IndexAny(app, "/?"); end >= 0 {
 		app = app[:end]
 	}
-	if strings.Contains(app, "@") { // the password contained a raw slash
+	switch {
+	case t.Forwarded && t.Destination != "" && t.echoes(authority):
+		return scheme + "://***"
+	case t.Forwarded && t.Destination != "":
+		return scheme + "://" + authority + "/***"
+	case strings.Contains(app, "@"): // the password contained a raw slash
 		app = "***"
 	}
 	return scheme + "://" + authority + "/" + app + "/***"
+}
+
+// echoes reports whether a text holds the name or the password of the target.
+func (t pushTarget) echoes(text string) bool {
+	return slices.ContainsFunc([]string{t.Name, t.Password}, func(secret string) bool {
+		return secret != "" && strings.Contains(strings.ToLower(text), strings.ToLower(secret))
+	})
 }
 
 // GoString is String, so that %#v prints no secrets either.
