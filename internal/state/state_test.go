@@ -565,7 +565,11 @@ func TestDamage(t *testing.T) {
 		{"no database", func([]byte) []byte { return bytes.Repeat([]byte("garbage "), 1000) }},
 		{"header", func(b []byte) []byte { b[3] ^= 1; return b }},
 	}
-	for range 20 {
+	rounds := 20
+	if testing.Short() {
+		rounds = 5
+	}
+	for range rounds {
 		breakages = append(breakages,
 			breakage{"cut", func(b []byte) []byte { return b[:random.IntN(len(b))] }},
 			breakage{"bit", func(b []byte) []byte { b[random.IntN(len(b))] ^= 1 << random.IntN(8); return b }},
