@@ -98,6 +98,15 @@ func (t *Tokens) mayMake(by *access.Principal, grants []access.Grant, app *strin
 	return access.Give(by, grants)
 }
 
+// unknownLifetime bounds the tokens that somebody makes who is let in without a credential.
+const unknownLifetime = time.Hour
+
+// isUnknown says whether a principal is let in by the settings alone, from wherever he comes: access=open, disable_rest_auth=true, anonymous.
+// What he makes must not be valid for long after the settings have changed.
+func isUnknown(p *access.Principal) bool {
+	return p == nil || p.Kind == access.Anonymous || p.Kind == access.Setting && p.ID == ""
+}
+
 // within returns the limits, but no more than most.
 func within(l, most access.Limits) access.Limits {
 	less := func(a, b int) int {
@@ -151,6 +160,9 @@ func (t *Tokens) Create(ctx context.Context, by *access.Principal, r Request) (M
 	if !admin { // what he has made does not outlive his own credential
 		expires = earliest(expires, by.Expires, by.Until)
 		r.Until = earliest(r.Until, by.Until)
+	}
+	if isUnknown(by) {
+		expires = earliest(expires, now.Add(unknownLifetime))
 	}
 	c := claims{
 		Issuer: issuer, Audience: jwt.ClaimStrings{t.cfg.Audience}, Subject: r.Subject, ID: strings.ToLower(rand.Text()),

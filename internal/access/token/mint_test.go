@@ -152,6 +152,15 @@ func TestCreateWithin(t *testing.T) {
 				t.Errorf("the token outlives the one that has made it: %v", p.Until)
 			}
 		}
+		for _, by := range []*access.Principal{access.Whole(access.Anonymous), access.Whole(access.Setting)} { // the settings let everybody in
+			if _, _, err := b.CreateKey(t.Context(), by, KeyRequest{Grants: publish}); err == nil || !strings.Contains(err.Error(), "outlives the settings") {
+				t.Errorf("%s makes a key: %v", by.Kind, err)
+			}
+			made, err := b.Create(t.Context(), by, Request{Grants: publish, For: 24 * time.Hour})
+			if err != nil || made.Expires.Sub(now) > time.Hour {
+				t.Errorf("%s makes a token until %v, %v", by.Kind, made.Expires, err)
+			}
+		}
 		k, _, err := b.CreateKey(t.Context(), short, KeyRequest{Grants: publish})
 		if err != nil || !k.Expires.Equal(short.Expires) {
 			t.Errorf("a key outlives the token that has made it: %v, %v", k.Expires, err)

@@ -215,6 +215,8 @@ func (t *Tokens) CreateKey(ctx context.Context, by *access.Principal, r KeyReque
 	}
 	now := time.Now()
 	switch {
+	case isUnknown(by):
+		return Key{}, "", &access.Denied{Action: access.Admin, Detail: "a key outlives the settings that let everybody in: make it on the server itself, or log in"}
 	case len(r.Label) > maxLabel, strings.ContainsFunc(r.Label, unicode.IsControl):
 		return Key{}, "", &RequestError{"label", fmt.Sprintf("it must have at most %d bytes, and no control characters", maxLabel)}
 	case len(r.Stream) > maxName:
