@@ -56,7 +56,8 @@ func (p *Principal) mayGive(g Grant, a Action, streams string) error {
 		}
 	}
 	for _, u := range g.URLs {
-		if !slices.ContainsFunc(own, func(o Grant) bool { return o.isAdmin() || givesURL(o.URLs, u) }) {
+		// An administrator of some streams only may push nowhere in private networks, and so gives nobody a host that NamesURL would open.
+		if !slices.ContainsFunc(own, func(o Grant) bool { return o.isAdmin() && !literalHost(u) || givesURL(o.URLs, u) }) {
 			return &Denied{a, fmt.Sprintf("%s may not give a push to %q: nobody gives more than he has, and a host without * may be named only "+
 				"by somebody whose own grant names it", p.who(), short(u))}
 		}

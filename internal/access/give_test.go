@@ -48,6 +48,23 @@ func TestGive(t *testing.T) {
 	}
 }
 
+// An administrator of some streams may not push into the private networks of the server. So he gives nobody a host that opens them, as a
+// pattern without * does.
+func TestGiveByAdminOfSomeStreams(t *testing.T) {
+	tenant := who("ann", grant("admin", "acme/*"))
+	for at, may := range map[string]bool{
+		"rtmp://10.0.0.1/*": false, "rtmp://localhost:1935/live/*": false, "rtmps://live.example.com/*": false, "rtmp://*/*": true, "*": true,
+	} {
+		g := []Grant{grant("push", "acme/cam").at(at)}
+		if err := Give(tenant, g); (err == nil) != may {
+			t.Errorf("%s: %v", at, err)
+		}
+		if may && NamesURL(&Principal{Grants: g}, Object{Stream: "acme/cam", URL: "rtmp://10.0.0.1:1935/x"}) {
+			t.Errorf("%s opens private networks", at)
+		}
+	}
+}
+
 // Whatever somebody gives, he can do himself.
 func FuzzGive(f *testing.F) {
 	f.Add("a*", "ab", "d*", "d", "rtmps://*.h/*", "rtmps://x*.h/y", "abc", "d", "rtmps://xy.h:443/y")

@@ -3,6 +3,7 @@ package token
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -151,9 +152,10 @@ func (t *Tokens) Revoke(ctx context.Context, by *access.Principal, r Revocation)
 	_, err := t.buckets.revocations.Put(ctx, recordKey(r.what()), r, state.Any)
 	t.log.Info("token revoked", "what", r.what(), "sessions", ended, "by", r.By)
 	if err != nil {
-		return fmt.Errorf("the revocation is in force until the server stops, but could not be stored: %w", err)
+		err = fmt.Errorf("the revocation is in force until the server stops, but could not be stored: %w", err)
 	}
-	return nil
+	// Keys that were made with such a token have no rights of their own.
+	return errors.Join(err, t.removeKeys(ctx, func(k Key) bool { return t.revocations.revoked(k.madeWith.principal()) }))
 }
 
 // Revocations returns the revocations that are in force, the newest first.

@@ -41,6 +41,31 @@ type Key struct {
 	Expires  time.Time  // zero: never
 	LastUsed time.Time  // the minute; zero: never
 	LastFrom netip.Addr // of the client that used it last
+
+	madeWith madeWith
+}
+
+// madeWith is the token with which a key was made; zero: it was made with something else. If the token is revoked, the key is lost.
+type madeWith struct {
+	JTI    string    `json:"jti,omitempty"`
+	KID    string    `json:"kid,omitempty"`
+	Sub    string    `json:"sub,omitempty"`
+	Issued time.Time `json:"issued,omitzero"`
+}
+
+func newMadeWith(by *access.Principal) madeWith {
+	if by == nil || by.Kind != access.Token {
+		return madeWith{}
+	}
+	return madeWith{by.ID, by.KeyID, by.Subject, by.Issued}
+}
+
+// principal returns whom revocations are about; nil if the key was made with something else than a token.
+func (m madeWith) principal() *access.Principal {
+	if m == (madeWith{}) {
+		return nil
+	}
+	return &access.Principal{Kind: access.Token, ID: m.JTI, KeyID: m.KID, Subject: m.Sub, Issued: m.Issued}
 }
 
 // keyRecord is a key in the state. The key itself is not in it: 130 random bits need no slow hash.
@@ -57,6 +82,7 @@ type keyRecord struct {
 	Expires  time.Time      `json:"expires,omitzero"`
 	LastUsed time.Time      `json:"lastUsed,omitzero"`
 	LastFrom string         `json:"lastFrom,omitempty"`
+	MadeWith madeWith       `json:"madeWith,omitzero"`
 }
 
 // storedKey is a key in memory.
@@ -78,7 +104,7 @@ func newStoredKey(k Key, hash [sha256.Size]byte) *storedKey {
 func (k *storedKey) record() keyRecord {
 	r := keyRecord{
 		ID: k.ID, Hash: hex.EncodeToString(k.hash[:]), Label: k.Label, Owner: k.Owner, App: k.App, Grants: k.Grants, Stream: k.Stream,
-		Limits: k.Limits, Created: k.Created, Expires: k.Expires, LastUsed: k.LastUsed,
+		Limits: k.Limits, Created: k.Created, Expires: k.Expires, LastUsed: k.LastUsed, MadeWith: k.madeWith,
 	}
 	if k.LastFrom.IsValid() {
 		r.LastFrom = k.LastFrom.String()
@@ -90,7 +116,7 @@ func (k *storedKey) record() keyRecord {
 func (r keyRecord) storedKey() (*storedKey, error) {
 	k := Key{
 		ID: r.ID, Label: r.Label, Owner: r.Owner, App: r.App, Grants: r.Grants, Stream: r.Stream, Limits: r.Limits,
-		Created: r.Created, Expires: r.Expires, LastUsed: r.LastUsed,
+		Created: r.Created, Expires: r.Expires, LastUsed: r.LastUsed, madeWith: r.MadeWith,
 	}
 	k.LastFrom, _ = netip.ParseAddr(r.LastFrom) // none if it is absent
 	var hash [sha256.Size]byte
@@ -232,7 +258,7 @@ func (t *Tokens) CreateKey(ctx context.Context, by *access.Principal, r KeyReque
 	}
 	k := Key{
 		ID: strings.ToLower(rand.Text()[:12]), Label: r.Label, Owner: subjectOf(by), App: r.App, Grants: r.Grants, Stream: r.Stream, Limits: r.Limits,
-		Created: now.Round(0), Expires: r.Expires,
+		Created: now.Round(0), Expires: r.Expires, madeWith: newMadeWith(by),
 	}
 	text = access.Secret(Prefix + strings.ToLower(rand.Text()))
 	made := newStoredKey(k, sha256.Sum256([]byte(text)))
@@ -245,6 +271,9 @@ func (t *Tokens) CreateKey(ctx context.Context, by *access.Principal, r KeyReque
 		return Key{}, "", err
 	}
 	t.keys.written(k.ID, revision)
+	if by != nil && t.stillValid(by) != nil { // whoever took the credential away meanwhile did not see the key
+		return Key{}, "", errors.Join(&access.Denied{Action: access.Control, Detail: "the credential that makes the key is no longer valid"}, t.RemoveKey(ctx, access.Whole(access.Local), k.ID))
+	}
 	t.log.Info("key created", "key", k.ID, "owner", k.Owner, "by", by.String())
 	return k, text, nil
 }
@@ -263,16 +292,29 @@ func (t *Tokens) RemoveKey(ctx context.Context, by *access.Principal, id string)
 		return ErrNoKey
 	}
 	err := t.buckets.keys.Delete(ctx, id, state.Any)
+	if err != nil {
+		err = fmt.Errorf("the key is not valid until the server stops, but could not be removed from the state: %w", err)
+	}
 	ended := t.parts.Leases.End(func(p *access.Principal) bool { return p != nil && p.Kind == access.Key && p.ID == id }, access.ErrRevoked)
 	t.log.Info("key removed", "key", id, "sessions", ended, "by", by.String())
-	if err != nil {
-		return fmt.Errorf("the key is not valid until the server stops, but could not be removed from the state: %w", err)
-	}
-	// Tokens that its holder has made are his.
+	// Keys and tokens that its holder has made are his.
+	made := subjectOf(&access.Principal{Kind: access.Key, ID: id})
+	err = errors.Join(err, t.removeKeys(ctx, func(k Key) bool { return k.Owner == made }))
 	if t.hasSigned() {
-		return t.Revoke(ctx, by, Revocation{Sub: subjectOf(&access.Principal{Kind: access.Key, ID: id})})
+		err = errors.Join(err, t.Revoke(ctx, by, Revocation{Sub: made}))
 	}
-	return nil
+	return err
+}
+
+// removeKeys removes the keys that fit, and those that were made with them. A key is never made with itself: the chain ends.
+func (t *Tokens) removeKeys(ctx context.Context, fits func(Key) bool) error {
+	var errs []error
+	for _, k := range t.keys.list(fits) {
+		if err := t.RemoveKey(ctx, access.Whole(access.Local), k.ID); err != nil && !errors.Is(err, ErrNoKey) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // RemoveKeysOf removes all keys of an owner, and revokes the tokens that he has made. owner is as in Key.
@@ -280,20 +322,17 @@ func (t *Tokens) RemoveKeysOf(ctx context.Context, owner string) error {
 	if owner == "" {
 		return nil
 	}
-	var errs []error
-	for _, k := range t.keys.list(func(k Key) bool { return k.Owner == owner }) {
-		if err := t.RemoveKey(ctx, access.Whole(access.Local), k.ID); err != nil && !errors.Is(err, ErrNoKey) {
-			errs = append(errs, err)
-		}
-	}
-	errs = append(errs, t.Revoke(ctx, nil, Revocation{Sub: owner}))
-	return errors.Join(errs...)
+	return errors.Join(t.removeKeys(ctx, func(k Key) bool { return k.Owner == owner }), t.Revoke(ctx, nil, Revocation{Sub: owner}))
 }
 
 // mayHave returns which keys a principal may see and remove.
 func mayHave(by *access.Principal) func(Key) bool {
 	admin, own := by.IsAdmin(), subjectOf(by)
-	return func(k Key) bool { return admin || own != "" && k.Owner == own }
+	if admin {
+		return func(Key) bool { return true }
+	}
+	// Two applications may have people of the same name.
+	return func(k Key) bool { return own != "" && k.Owner == own && k.App == by.App }
 }
 
 // saveUses writes the last uses of keys into the state.
