@@ -173,13 +173,19 @@ func (g *Guard) IsTrusted(r *http.Request, named Origins) bool {
 	return isOwn(r, origin) || isLoopbackOrigin(origin) || named.name(origin)
 }
 
+// proxyHeaders are what proxies add to requests.
+var proxyHeaders = []string{
+	"Forwarded", "Via", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Original-Forwarded-For",
+	"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Fastly-Client-Ip", "Cf-Connecting-Ip", "Cf-Ray",
+}
+
 // IsLocal reports whether a request comes from this machine itself, and not through a proxy that runs here.
 func IsLocal(r *http.Request) bool {
 	peer, ok := RemoteAddress(r.RemoteAddr)
 	if !ok || !peer.IsLoopback() {
 		return false
 	}
-	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via", "Cf-Connecting-Ip", "Cf-Ray"} {
+	for _, header := range proxyHeaders {
 		if r.Header.Get(header) != "" {
 			return false
 		}

@@ -2,7 +2,8 @@
 // line holds a secret.
 //
 // Refusals are summed: those of one client at one door for one action within ten seconds are one line. So a stranger who is refused often
-// cannot push the lines out that matter.
+// cannot push the lines out that matter. Whoever is allowed the same action many times within ten seconds cannot, either: the first lines
+// stand for themselves, the others are summed.
 //
 // Note never waits: Log.Run writes the lines, many at a time.
 package audit

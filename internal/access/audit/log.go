@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -29,6 +30,10 @@ const (
 	sumTime = 10 * time.Second // refusals within this time are one line
 	maxSums = 1000             // such lines at a time; further clients are summed together
 
+	// A client may ask the same thing without end, such as whether there is a stream. So many of the answers that allow an action have a line
+	// of their own within sumTime; the others are summed as refusals are.
+	maxAlike = 20
+
 	lastWrite = 2 * time.Second // for what is left when the server stops
 	complain  = time.Minute     // between two log lines about lost lines
 )
@@ -44,8 +49,9 @@ type Log struct {
 	kept state.Logger
 	log  *slog.Logger
 
-	mu   sync.Mutex
-	sums map[sumKey]*Line // guarded by mu; since their first line
+	mu    sync.Mutex
+	sums  map[sumKey]*Line // guarded by mu; since their first line
+	alike map[sumKey]*run  // guarded by mu; lines that allowed something
 
 	written, dropped, failed atomic.Int64
 	file                     *os.File  // owned by Run; nil: none
@@ -65,7 +71,14 @@ type sumKey struct {
 	via    string
 	do     string
 	object string // the user that somebody claims to be
+	ok     bool   // he was allowed to
 	rest   bool   // the sum of all clients for whom there was no room
+}
+
+// run counts lines that are alike.
+type run struct {
+	since time.Time
+	lines int
 }
 
 // Stats are counts since the server was started.
@@ -78,7 +91,7 @@ type Stats struct {
 // New opens the file. Run must run, or nothing is written.
 func New(cfg Config, kept state.Logger, log *slog.Logger) (*Log, error) {
 	l := &Log{
-		cfg: cfg, kept: kept, log: log, sums: map[sumKey]*Line{},
+		cfg: cfg, kept: kept, log: log, sums: map[sumKey]*Line{}, alike: map[sumKey]*run{},
 		queue: make(chan Line, maxQueue), flush: make(chan chan struct{}), reopen: make(chan *os.File, 1),
 		done: make(chan struct{}),
 	}
@@ -131,11 +144,35 @@ func (l *Log) Note(line Line) {
 	}
 	line.cut()
 	line.At = line.At.UTC().Truncate(time.Millisecond)
-	if !line.OK {
+	if !line.OK || actions[line.Do] && !l.mayStandAlone(line) {
 		l.sum(line)
 		return
 	}
 	l.enqueue(line)
+}
+
+// actions are what a client is allowed at a door. All else that is written down has changed something, and has a line of its own.
+var actions = map[string]bool{"publish": true, "play": true, "push": true, "read": true, "control": true}
+
+// mayStandAlone says whether a line that allows an action is written by itself.
+func (l *Log) mayStandAlone(line Line) bool {
+	key := sumKey{who: line.Who, from: network(line.From), via: line.Via, do: line.Do, ok: true}
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.alike[key]
+	if r == nil && len(l.alike) >= maxSums {
+		maps.DeleteFunc(l.alike, func(_ sumKey, r *run) bool { return now.Sub(r.since) >= sumTime })
+		if len(l.alike) >= maxSums {
+			return false
+		}
+	}
+	if r == nil || now.Sub(r.since) >= sumTime {
+		r = &run{since: now}
+		l.alike[key] = r
+	}
+	r.lines++
+	return r.lines <= maxAlike
 }
 
 func (l *Log) enqueue(line Line) {
@@ -146,14 +183,14 @@ func (l *Log) enqueue(line Line) {
 	}
 }
 
-// sum adds a refusal to those of the same client. The first of them gives the line its time, its stream and its reason.
+// sum adds a line to those that are alike of the same client. The first of them gives the line its time, its stream and its reason.
 func (l *Log) sum(line Line) {
-	key := sumKey{who: line.Who, from: network(line.From), via: line.Via, do: line.Do, object: line.Object}
+	key := sumKey{who: line.Who, from: network(line.From), via: line.Via, do: line.Do, object: line.Object, ok: line.OK}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.sums[key]
 	if s == nil && len(l.sums) >= maxSums {
-		key = sumKey{via: line.Via, do: line.Do, rest: true}
+		key = sumKey{via: line.Via, do: line.Do, ok: line.OK, rest: true}
 		if s = l.sums[key]; s == nil {
 			line.From, line.Who, line.Stream, line.Object, line.Why = "", Who{Kind: line.Who.Kind}, "", "", "many clients"
 		}

@@ -208,13 +208,13 @@ func TestFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range maxQueue + 7 {
-			l.Note(line("push", true, ""))
+			l.Note(line("push/startup", true, ""))
 		}
 		if got := l.Stats(); got.Dropped != 7 {
 			t.Errorf("dropped %d, want 7", got.Dropped)
 		}
 		var none *Log
-		none.Note(line("push", true, ""))
+		none.Note(line("push/startup", true, ""))
 	})
 }
 
@@ -306,7 +306,7 @@ func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, Config{})
 		for range 1000 {
-			d.Note(line("push", true, ""))
+			d.Note(line("push/startup", true, ""))
 		}
 		d.Note(line("push", false, ""))
 		d.stop()
@@ -315,6 +315,74 @@ func TestEnd(t *testing.T) {
 		}
 		if n := len(d.find(t, Query{Limit: 5})); n != 5 {
 			t.Errorf("found %d lines", n)
+		}
+	})
+}
+
+// Whoever is allowed an action asks for it without end. That pushes nothing out of the log, and is not lost either. What changes something has
+// a line of its own each time.
+func TestManyTimesAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, Config{})
+		defer d.stop()
+		before := line("user/remove", true, "192.0.2.7")
+		d.Note(before)
+		const asked = 2 * keep
+		for i := range asked {
+			l := line("play", true, "192.0.2.9")
+			l.Stream = fmt.Sprint("acme/", i)
+			d.Note(l)
+			if i%1000 == 0 {
+				time.Sleep(gatherTime)
+			}
+		}
+		d.Note(line("play", true, "192.0.2.10")) // somebody else
+		time.Sleep(2 * sumTime)
+		synctest.Wait()
+		if got := d.find(t, Query{Do: "user"}); len(got) != 1 {
+			t.Error("the line before is pushed out")
+		}
+		lines, sum := d.find(t, Query{Do: "play", Who: "192.0.2.9"}), 0
+		for _, l := range lines {
+			sum += max(1, l.Count)
+		}
+		if len(lines) > 2*(maxAlike+1) || len(lines) < maxAlike || sum != asked {
+			t.Errorf("%d lines of %d times, want %d", len(lines), sum, asked)
+		}
+		if got := d.find(t, Query{Do: "play", Who: "192.0.2.10"}); len(got) != 1 || got[0].Count != 0 {
+			t.Errorf("somebody else: %+v", got)
+		}
+		for range 2 * maxAlike {
+			d.Note(line("user/create", true, "192.0.2.7"))
+		}
+		time.Sleep(sumTime)
+		if got := d.find(t, Query{Do: "user/create"}); len(got) != 2*maxAlike {
+			t.Errorf("%d lines of changes", len(got))
+		}
+		if d.Stats().Dropped != 0 {
+			t.Errorf("%d lines dropped", d.Stats().Dropped)
+		}
+	})
+}
+
+// Clients whose number has no bound, such as those who make new tokens, need no memory without bound.
+func TestManyClientsAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, Config{})
+		defer d.stop()
+		for i := range 5 * maxSums {
+			l := line("play", true, "192.0.2.9")
+			l.Who.ID = fmt.Sprint(i)
+			d.Note(l)
+		}
+		if len(d.alike) > maxSums || len(d.sums) > 2*maxSums {
+			t.Errorf("%d and %d entries", len(d.alike), len(d.sums))
+		}
+		time.Sleep(sumTime)
+		synctest.Wait()
+		d.Note(line("play", true, "192.0.2.9"))
+		if len(d.alike) != 1 {
+			t.Errorf("%d entries are left", len(d.alike))
 		}
 	})
 }
