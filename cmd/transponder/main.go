@@ -28,6 +28,9 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == worker.Argument {
 		os.Exit(worker.Main(os.Stdin, os.Stdout))
 	}
+	if err := forbidCores(); err != nil {
+		fmt.Fprintln(os.Stderr, "transponder: a crash may leave a core file with secrets:", err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
