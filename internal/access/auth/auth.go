@@ -155,13 +155,15 @@ func (a *Authenticator) byPassword(ctx context.Context, c access.Credential) (*a
 
 func (a *Authenticator) byToken(ctx context.Context, c access.Credential) (*access.Principal, error) {
 	for _, own := range []struct {
-		door, token, id string
-		action          access.Action
+		door   string
+		token  access.Secret
+		id     string
+		action access.Action
 	}{
 		{"whip", a.cfg.WHIPToken, "whip_token", access.Publish},
 		{"whep", a.cfg.WHEPToken, "whep_token", access.Play},
 	} {
-		if own.token != "" && own.door == c.Door && a.isOwn(c, own.token, own.id) {
+		if own.token != "" && own.door == c.Door && a.isOwn(c, string(own.token), own.id) {
 			return &access.Principal{Kind: access.Setting, ID: own.id, Grants: []access.Grant{
 				{Actions: []access.Action{own.action}, Streams: []string{"*"}},
 			}}, nil
@@ -230,6 +232,7 @@ func (a *Authenticator) byCertificate(chain []*x509.Certificate) *access.Princip
 // byPlace returns who a client is that has shown nothing.
 func (a *Authenticator) byPlace(c access.Credential) *access.Principal {
 	rest := isRESTDoor(c.Door)
+	restClosed := rest && a.cfg.REST == RESTClosed
 	switch {
 	case a.needsToken(c.Door):
 		return access.Nobody()
@@ -238,13 +241,13 @@ func (a *Authenticator) byPlace(c access.Credential) *access.Principal {
 		return access.Whole(access.Local)
 	case rest && a.cfg.REST == RESTOpen:
 		return access.Whole(access.Setting)
-	case a.cfg.Mode == Open:
+	case a.cfg.Mode == Open && !restClosed:
 		return access.Whole(access.Anonymous)
 	}
 	if (c.Door == "metrics" || c.Door == "stat") && holds(a.cfg.MetricsAllow, c.Peer) {
 		return &access.Principal{Kind: access.Setting, Grants: access.Viewer.Grants(nil)}
 	}
-	if len(a.cfg.Anonymous) > 0 && !(rest && a.cfg.REST == RESTClosed) {
+	if len(a.cfg.Anonymous) > 0 && !restClosed {
 		return &access.Principal{Kind: access.Anonymous, Grants: []access.Grant{
 			{Actions: a.cfg.Anonymous, Streams: []string{"*"}, Destinations: []string{"*"}, URLs: []string{"*"}},
 		}}

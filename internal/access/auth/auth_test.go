@@ -150,6 +150,9 @@ func TestIdentify(t *testing.T) {
 		{"REST with passwords, figures", password0, "metrics", here, "local everything"},
 		{"REST with passwords, encoder", password0, "rtmp", here, "local everything"},
 		{"REST with passwords in an open server", openREST, "rest", far, "anonymous nothing"},
+		{"REST with passwords in an open server, figures", openREST, "metrics", far, "anonymous nothing"},
+		{"REST with passwords in an open server, counts", openREST, "stat", far, "anonymous nothing"},
+		{"REST with passwords in an open server, figures for this machine", openREST, "metrics", here, "local everything"},
 		{"other doors of the open server", openREST, "whep", far, "anonymous everything"},
 
 		{"right token", closed, "rest", with(far, token("right")), "token play"},

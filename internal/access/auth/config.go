@@ -40,7 +40,7 @@ type Config struct {
 	MetricsAllow []netip.Prefix
 	// WHIPToken and WHEPToken are tokens that let everybody publish by WHIP, and play by WHEP (whip_token, whep_token). Where one is set,
 	// nobody may do so without a credential, whatever the mode. "": there is none.
-	WHIPToken, WHEPToken string
+	WHIPToken, WHEPToken access.Secret
 	// CertificateRoles says which roles the holders of client certificates have (tls_client_roles).
 	CertificateRoles []CertificateRole
 }
