@@ -199,7 +199,7 @@ func (p *People) End(ctx context.Context, c access.Credential) error {
 	return p.endOne(ctx, c, func(s *session) bool { return s.key == key })
 }
 
-// Terminate ends a session by its id. c is of whoever asks for it.
+// Terminate ends the session that has an id. It fails with ErrNoSession.
 func (p *People) Terminate(ctx context.Context, id string) error {
 	if !p.endSessions(ctx, func(s *session) bool { return s.id() == id }) {
 		return ErrNoSession

@@ -32,7 +32,7 @@ const (
 	maxWaiting = 64 // requests that wait for a fetch; more are refused at once
 )
 
-// fetcher gets the keys of token_jwks_url. Run owns all that is not guarded.
+// fetcher gets the keys of token_jwks_url. Its goroutine is run.
 type fetcher struct {
 	url    string
 	client *http.Client
