@@ -5,8 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
+
+// KeyPrefix begins each stored key. Programs that look for leaked secrets know keys by it.
+const KeyPrefix = "tpk_"
+
+// LooksLikeToken says whether a text has the form of a stored key or of a JWT. Doors ask it where clients may also send texts that are meant
+// for the backend of an application.
+func LooksLikeToken(text string) bool {
+	return strings.HasPrefix(text, KeyPrefix) || strings.Count(text, ".") == 2
+}
 
 // Credential is what a client has shown at a door, and where the client is.
 type Credential struct {
@@ -43,7 +53,7 @@ type BadCredential struct {
 // Error is the text for the client.
 func (e *BadCredential) Error() string {
 	if e.Detail == "" {
-		return "a valid token, key or password is needed"
+		return ErrNone.Error()
 	}
 	return e.Detail
 }

@@ -163,7 +163,7 @@ func TestEveryDoor(t *testing.T) {
 		{"garbage in three parts", "a.b.c", "cam-1", needsToken, nil},
 		{"another signature", right[:len(right)-4] + "AAAA", "cam-1", needsToken, nil},
 		{"an expired token of another signature", strings.TrimRight(all(past), "-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") + "AAAA", "cam-1", needsToken, nil},
-		{"an unknown key", token.Prefix + strings.Repeat("a", 26), "cam-1", needsToken, nil},
+		{"an unknown key", access.KeyPrefix + strings.Repeat("a", 26), "cam-1", needsToken, nil},
 		{"expired", all(past), "cam-1", "the token expired", nil},
 		{"for another server", all(func(c jwt.MapClaims) { c["aud"] = "wiki" }), "cam-1", `the token is for`, nil},
 		{"revoked", revoked, "cam-1", "this token was revoked", nil},
@@ -250,7 +250,7 @@ func TestTokensStaySecret(t *testing.T) {
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	wrong := token.Prefix + "canarycanarycanarycanaryca"
+	wrong := access.KeyPrefix + "canarycanarycanarycanaryca"
 	secrets := []string{string(made.Token), string(key), wrong, "e30.e30.canary", pageSecret}
 
 	var live []*page
@@ -313,7 +313,7 @@ func TestTokensStaySecret(t *testing.T) {
 	for place, text := range found {
 		for _, s := range secrets {
 			// A part is as bad as the whole: the signature of a token, the key without its beginning.
-			part := strings.TrimPrefix(s[strings.LastIndex(s, ".")+1:], token.Prefix)
+			part := strings.TrimPrefix(s[strings.LastIndex(s, ".")+1:], access.KeyPrefix)
 			if i := strings.Index(text, part); i >= 0 {
 				t.Errorf("%s shows %q: %q", place, part, text[max(0, i-120):min(len(text), i+80)])
 			}

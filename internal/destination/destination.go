@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -37,29 +36,14 @@ func Parse(rtmpURL string) (name string, ok bool) {
 	return strings.TrimSuffix(rtmpURL[len(scheme):], "/"), rtmpURL[len(scheme):] != "/"
 }
 
-// Secret is text that does not print itself.
-type Secret string
-
-// String returns *** in place of the text.
-func (Secret) String() string { return "***" }
-
-// GoString is String.
-func (Secret) GoString() string { return "***" }
-
-// LogValue is String.
-func (Secret) LogValue() slog.Value { return slog.StringValue("***") }
-
-// MarshalText is String.
-func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
-
 // Destination is an address with a name.
 type Destination struct {
 	Name         string
-	URL          Secret // with the stream key; "" in lists
-	Target       string // the URL without secrets
-	KeySet       bool   // the URL can be read; false: its key is gone
-	FullURL      *bool  // the last part of the URL is the name to publish under; nil: as in the settings
-	FlashVersion string // "": as in the settings
+	URL          access.Secret // with the stream key; "" in lists
+	Target       string        // the URL without secrets
+	KeySet       bool          // the URL can be read; false: its key is gone
+	FullURL      *bool         // the last part of the URL is the name to publish under; nil: as in the settings
+	FlashVersion string        // "": as in the settings
 	// Options are those of a push that has none of its own, as REST has them. nil: none.
 	Options json.RawMessage
 	Streams []string // patterns of the streams that may be pushed there
@@ -147,7 +131,7 @@ func (s *Store) Resolve(ctx context.Context, name string) (Destination, error) {
 	}
 	d := s.destination(item)
 	url, err := s.sealer.Open(place(name), item.Value.Sealed)
-	d.URL = Secret(url)
+	d.URL = access.Secret(url)
 	return d, err
 }
 
@@ -240,7 +224,7 @@ func (s *Store) Reseal(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
-		errs = append(errs, s.put(ctx, Destination{Name: item.Key, URL: Secret(url)}, item.Value, item.Revision))
+		errs = append(errs, s.put(ctx, Destination{Name: item.Key, URL: access.Secret(url)}, item.Value, item.Revision))
 	}
 	return errors.Join(errs...)
 }

@@ -27,10 +27,10 @@ type backend struct {
 	waiting chan struct{} // has a value for each request that waits and that a client waits for
 
 	mu       sync.Mutex
-	failures int       // guarded by mu; in a row
-	closed   time.Time // guarded by mu; until then there is no answer
-	probing  bool      // guarded by mu; the one request after that is under way
-	counts   map[countKey]int64
+	failures int                         // guarded by mu; in a row
+	closed   time.Time                   // guarded by mu; until then there is no answer
+	probing  bool                        // guarded by mu; the one request after that is under way
+	counts   map[countKey]int64          // guarded by mu
 	times    [len(timeBuckets) + 1]int64 // guarded by mu; answers by how long they took
 	timeSum  time.Duration               // guarded by mu
 	ignored  int64                       // guarded by mu; refusals that were ignored

@@ -14,6 +14,16 @@ type Connection struct {
 	Origin  string // of the page; "": none
 }
 
+// The statuses of a stream that backends are told.
+const (
+	StatusNew         = "NEW"
+	StatusPublishing  = "PUBLISHING"
+	StatusUnpublished = "UNPUBLISHED"
+	StatusPlaying     = "PLAYING"
+	StatusStopped     = "STOPPED"
+	StatusFailed      = "FAILED"
+)
+
 // Stream is a stream in hooks. The members that name the server and the session are added when it is sent.
 type Stream struct {
 	MediaSessionID string

@@ -96,7 +96,7 @@ func (h *Hooks) header(q request) http.Header {
 	header.Set("X-Transponder-Request", q.id)
 	switch {
 	case h.cfg.SendHash:
-		header.Set("Authorization", "WCS "+hash(h.cfg.Secret, q.body))
+		header.Set("Authorization", "WCS "+hash(string(h.cfg.Secret), q.body))
 	case q.app.Username != "":
 		r := http.Request{Header: header}
 		r.SetBasicAuth(q.app.Username, string(q.app.Password))
@@ -104,7 +104,7 @@ func (h *Hooks) header(q request) http.Header {
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
 	header.Set("X-Transponder-Timestamp", timestamp)
 	if h.cfg.Secret != "" {
-		header.Set("X-Transponder-Signature", "sha256="+signature(h.cfg.Secret, timestamp, q.body))
+		header.Set("X-Transponder-Signature", "sha256="+signature(string(h.cfg.Secret), timestamp, q.body))
 	}
 	return header
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"transponder/internal/access"
 	"transponder/internal/limits"
 )
 
@@ -18,8 +19,8 @@ type Config struct {
 	Timeout        time.Duration
 	MaxConnections int // to all backends together (rest_max_connections)
 
-	SendHash bool   // Authorization: WCS <HMAC-MD5 of the body> (rest_hook_send_hash)
-	Secret   string // signs the hooks; "": they are not signed (rest_hook_secret_key)
+	SendHash bool          // Authorization: WCS <HMAC-MD5 of the body> (rest_hook_send_hash)
+	Secret   access.Secret // signs the hooks; "": they are not signed (rest_hook_secret_key)
 
 	// OnError is what a refusal does to a request whose method has no restOnError: Log or Fail (rest_on_error). connect always fails.
 	OnError OnError
@@ -29,8 +30,8 @@ type Config struct {
 	// (rest_event_retries).
 	EventRetries int
 
-	RootsFile string         // PEM file of authorities for the certificates of backends; "": those of the system (rest_hook_ca_file)
-	Roots     *x509.CertPool // read from it
+	RootsFile string         // PEM file of authorities for the certificates of backends, besides those of the system; "": none (rest_hook_ca_file)
+	Roots     *x509.CertPool // those of the system and of RootsFile; nil: those of the system
 
 	CertFile, KeyFile string // PEM files of the certificate that backends are shown; "": none (rest_hook_cert_file, rest_hook_key_file)
 

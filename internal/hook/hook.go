@@ -65,13 +65,6 @@ type Object map[string]json.RawMessage
 // set puts a value that always encodes.
 func (o Object) set(name string, value any) { o[name], _ = json.Marshal(value) }
 
-// text returns a member that is a string, "" for all others.
-func (o Object) text(name string) string {
-	var s string
-	_ = json.Unmarshal(o[name], &s)
-	return s
-}
-
 // ErrKeepAlive is why a stream ends whose keep-alive the backend has refused.
 var ErrKeepAlive = errors.New("terminated by keep-alive")
 

@@ -202,3 +202,10 @@ func (r running) connected(t *testing.T) *Session {
 	}
 	return s
 }
+
+// text returns a member that is a string, "" for all others.
+func (o Object) text(name string) string {
+	var s string
+	_ = json.Unmarshal(o[name], &s)
+	return s
+}

@@ -404,8 +404,16 @@ func (s *Session) awaitTurn(ctx context.Context) error {
 	case <-turn:
 		return nil
 	case <-ctx.Done():
+		s.leave(turn)
 		return context.Cause(ctx)
 	}
+}
+
+// leave takes a request out of the queue whose client no longer waits: the queue of a slow backend would grow with each.
+func (s *Session) leave(turn chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = slices.DeleteFunc(s.queue, func(e event) bool { return e.turn == turn })
 }
 
 // Tell queues unPublishStream, stopStream or StreamStatusEvent. refused is called, on another goroutine, if the backend demands the end of the

@@ -320,6 +320,11 @@ func TestAskBehindHangingEvent(t *testing.T) {
 		if !errors.As(err, &refused) || time.Since(begun) != 4*time.Second {
 			t.Errorf("Ask = %v after %v", err, time.Since(begun))
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.queue) != 0 {
+			t.Errorf("%d events are in the queue, want none: the client has given up", len(s.queue))
+		}
 	})
 }
 

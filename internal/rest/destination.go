@@ -158,7 +158,7 @@ func (s *Server) fillDestination(d *destination.Destination, f *fields) error {
 	if err != nil {
 		return err
 	}
-	d.URL, d.Target = destination.Secret(url), target
+	d.URL, d.Target = access.Secret(url), target
 	return nil
 }
 

@@ -180,7 +180,7 @@ func TestKeys(t *testing.T) {
 	srv, admin, log := tokenServer(t)
 	operator := decoded[tokenBody](t, ask(t, srv, admin, "/rest-api/token/create", `{"grants":[{"actions":["control","publish"],"streams":["acme/*"]}],"subject":"op"}`))
 	made := decoded[keyBody](t, ask(t, srv, operator.Token, "/rest-api/key/create", `{"label":"OBS","grants":[{"actions":["publish"],"streams":["acme/cam"]}],"stream":"acme/cam","limits":{"publishers":1}}`))
-	if !strings.HasPrefix(made.Key, token.Prefix) || made.Owner != "op" || made.ExpiresAt != operator.ExpiresAt || made.Stream != "acme/cam" || made.LastUsedAt != 0 {
+	if !strings.HasPrefix(made.Key, access.KeyPrefix) || made.Owner != "op" || made.ExpiresAt != operator.ExpiresAt || made.Stream != "acme/cam" || made.LastUsedAt != 0 {
 		t.Errorf("%+v", made)
 	}
 	lasting := decoded[keyBody](t, ask(t, srv, admin, "/rest-api/key/create", `{"grants":[{"actions":["admin"],"streams":["*"]}]}`))

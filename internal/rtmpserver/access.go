@@ -14,9 +14,6 @@ import (
 // door is the name of this door in the audit log and in the figures of refusals.
 const door = "rtmp"
 
-// keyMark is how a stored key begins. A client that has one field only, such as OBS, sends the key as the name of the stream.
-const keyMark = "tpk_"
-
 // Access finds out who a client is, and decides what he may do. auth.Authenticator is one.
 type Access interface {
 	Identify(ctx context.Context, c access.Credential) (*access.Principal, error)
@@ -52,7 +49,7 @@ func parseRequest(app, key string) request {
 			r.token = tokenOf(q)
 		}
 	}
-	if strings.HasPrefix(r.name, keyMark) {
+	if strings.HasPrefix(r.name, access.KeyPrefix) { // of a client that has one field only, such as OBS
 		if r.token == "" {
 			r.token = r.name
 		}
@@ -122,7 +119,7 @@ func (c *session) authorize(ctx context.Context, do access.Action, a *client) er
 // identify finds out who shows a credential. If the backend of an application decides about tokens, one that is none of ours counts as none.
 func (c *session) identify(ctx context.Context, a *client) (err error) {
 	theirs := c.hooks.IgnoresToken()
-	if theirs && !isOurs(a.shown.Token) {
+	if theirs && !access.LooksLikeToken(a.shown.Token) {
 		a.shown.Token = ""
 	}
 	a.who, err = c.srv.parts.Access.Identify(ctx, a.shown)

@@ -56,7 +56,7 @@ func FuzzParseRequest(f *testing.F) {
 	f.Add("a/b/", "/tpk_y?")
 	f.Fuzz(func(t *testing.T, app, key string) {
 		r := parseRequest(app, key)
-		if strings.Contains(r.name, "?") || strings.HasPrefix(r.name, keyMark) || strings.Contains(r.app, "?") {
+		if strings.Contains(r.name, "?") || strings.HasPrefix(r.name, access.KeyPrefix) || strings.Contains(r.app, "?") {
 			t.Errorf("parseRequest(%q, %q) = app %q, name %q", app, key, r.app, r.name)
 		}
 	})

@@ -20,16 +20,6 @@ type Hooks interface {
 	Open(c hook.Client) (*hook.Session, error)
 }
 
-// The statuses of a stream that backends are told.
-const (
-	statusNew         = "NEW"
-	statusPublishing  = "PUBLISHING"
-	statusUnpublished = "UNPUBLISHED"
-	statusPlaying     = "PLAYING"
-	statusStopped     = "STOPPED"
-	statusFailed      = "FAILED"
-)
-
 // maxParameters is how many parameters of a query are passed to a backend.
 const maxParameters = 64
 
@@ -41,7 +31,7 @@ func parameters(text string, withToken bool) json.RawMessage {
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		name, value = unescape(name), unescape(value)
-		if name == "" || name == "token" && (!withToken || strings.HasPrefix(value, keyMark)) || len(values) >= maxParameters {
+		if name == "" || name == "token" && (!withToken || strings.HasPrefix(value, access.KeyPrefix)) || len(values) >= maxParameters {
 			continue
 		}
 		values[name] = value
@@ -56,11 +46,6 @@ func unescape(text string) string {
 		return plain
 	}
 	return text
-}
-
-// isOurs says whether a token may be one of ours: a JWT or a stored key.
-func isOurs(token string) bool {
-	return strings.HasPrefix(token, keyMark) || strings.Count(token, ".") == 2
 }
 
 // open makes the session of the connection with the application that the connection names (appKey). If the backend of the application decides
@@ -109,7 +94,7 @@ func (c *session) sever(err error) {
 // from then on.
 func (c *session) ask(ctx context.Context, do access.Action, a *client, id, key string) (hook.Stream, error) {
 	st := hook.Stream{
-		MediaSessionID: id, Name: a.name, Published: do == access.Publish, HasVideo: true, HasAudio: true, Status: statusNew, MediaProvider: "Flash",
+		MediaSessionID: id, Name: a.name, Published: do == access.Publish, HasVideo: true, HasAudio: true, Status: hook.StatusNew, MediaProvider: "Flash",
 		Transport: "TCP", Custom: parameters(key, c.hooks.IgnoresToken()),
 	}
 	method := hook.PlayStream
@@ -149,13 +134,13 @@ func hasLeft(err error) bool {
 func (c *session) tellEnd(st hook.Stream, err error) {
 	switch {
 	case errors.Is(err, rtmp.ErrStreamClosed):
-		st.Status = statusUnpublished
+		st.Status = hook.StatusUnpublished
 		c.hooks.Tell(hook.UnPublishStream, st, nil)
-		c.tell(st, statusUnpublished, nil, nil)
+		c.tell(st, hook.StatusUnpublished, nil, nil)
 	case hasLeft(err):
-		c.tell(st, statusUnpublished, nil, nil)
+		c.tell(st, hook.StatusUnpublished, nil, nil)
 	default:
-		c.tell(st, statusFailed, publishEnd(err), nil)
+		c.tell(st, hook.StatusFailed, publishEnd(err), nil)
 	}
 }
 
@@ -163,13 +148,13 @@ func (c *session) tellEnd(st hook.Stream, err error) {
 func (c *session) tellStop(st hook.Stream, err error) {
 	switch {
 	case errors.Is(err, rtmp.ErrStreamClosed):
-		st.Status = statusStopped
+		st.Status = hook.StatusStopped
 		c.hooks.Tell(hook.StopStream, st, nil)
-		c.tell(st, statusStopped, nil, nil)
+		c.tell(st, hook.StatusStopped, nil, nil)
 	case hasLeft(err):
-		c.tell(st, statusStopped, nil, nil)
+		c.tell(st, hook.StatusStopped, nil, nil)
 	default:
-		c.tell(st, statusFailed, err, nil)
+		c.tell(st, hook.StatusFailed, err, nil)
 	}
 }
 

@@ -140,8 +140,8 @@ func (p *player) serve(ctx context.Context, name string) error {
 		return err
 	}
 	c.log.Info("rtmp play live", "stream", name)
-	c.tell(p.told, statusPlaying, nil, p.end)
-	stop := c.keepAlive(p.told, statusPlaying, p.end)
+	c.tell(p.told, hook.StatusPlaying, nil, p.end)
+	stop := c.keepAlive(p.told, hook.StatusPlaying, p.end)
 	defer stop()
 	err = p.send(ctx, r)
 	if ctx.Err() != nil {

@@ -43,7 +43,7 @@ func (c *session) publish(ctx context.Context, r request) error {
 	}
 	src, err := c.claim(ctx, who, id, r)
 	if err != nil {
-		c.tell(told, statusFailed, err, nil)
+		c.tell(told, hook.StatusFailed, err, nil)
 		code := "NetStream.Publish.BadName"
 		if errors.Is(err, load.ErrFull) {
 			code = "NetStream.Failed"
@@ -114,8 +114,8 @@ func (c *session) receive(ctx context.Context, src *stream.Source, lease *access
 		default: // it ends already
 		}
 	}
-	c.tell(told, statusPublishing, nil, end)
-	stop := c.keepAlive(told, statusPublishing, end)
+	c.tell(told, hook.StatusPublishing, nil, end)
+	stop := c.keepAlive(told, hook.StatusPublishing, end)
 	defer stop()
 	c.pushed(ctx, lease.Principal(), told, src)
 	wg.Go(func() {

@@ -50,10 +50,10 @@ func TestDestination(t *testing.T) {
 	server := testkit.NewRTMPServer(t, testkit.Script{})
 	full := true
 	b.parts.Destinations = destinations(t,
-		destination.Destination{Name: "tube", URL: destination.Secret(server.URL("live2/" + canary)), FullURL: &full, FlashVersion: "own/1"},
+		destination.Destination{Name: "tube", URL: access.Secret(server.URL("live2/" + canary)), FullURL: &full, FlashVersion: "own/1"},
 		destination.Destination{Name: "acme", URL: "rtmp://192.0.2.1/live", App: "acme"},
 		destination.Destination{Name: "stage", URL: "rtmp://192.0.2.1/live", Streams: []string{"stage-*"}},
-		destination.Destination{Name: "bad", URL: destination.Secret("http://" + canary)},
+		destination.Destination{Name: "bad", URL: access.Secret("http://" + canary)},
 	)
 	s := b.source("s")
 	info := b.start(Request{StreamName: "s", URL: "destination://tube", By: stranger()})
@@ -133,8 +133,8 @@ func TestDestinationOptions(t *testing.T) {
 	b := newBench(t, nil)
 	server := testkit.NewRTMPServer(t, testkit.Script{})
 	b.parts.Destinations = destinations(t,
-		destination.Destination{Name: "muted", URL: destination.Secret(server.URL("a")), Options: json.RawMessage(`"mute"`)},
-		destination.Destination{Name: "bad", URL: destination.Secret(server.URL("b")), Options: json.RawMessage(`"sound_on"`)},
+		destination.Destination{Name: "muted", URL: access.Secret(server.URL("a")), Options: json.RawMessage(`"mute"`)},
+		destination.Destination{Name: "bad", URL: access.Secret(server.URL("b")), Options: json.RawMessage(`"sound_on"`)},
 	)
 	b.parts.ParseOptions = func(text json.RawMessage) (o Options, err error) { return o, json.Unmarshal(text, &o.Action) }
 	b.source("s")

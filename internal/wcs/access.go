@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"transponder/internal/access"
@@ -118,18 +117,10 @@ func tokenIn(custom json.RawMessage) string {
 	case len(custom) == 0:
 	case json.Unmarshal(custom, &object) == nil:
 		return object.Token
-	case json.Unmarshal(custom, &word) == nil && looksLikeToken(word):
+	case json.Unmarshal(custom, &word) == nil && access.LooksLikeToken(word):
 		return word
 	}
 	return ""
-}
-
-// keyPrefix begins each stored key.
-const keyPrefix = "tpk_"
-
-// looksLikeToken says whether a text is a JWT or a stored key, by its form.
-func looksLikeToken(s string) bool {
-	return strings.HasPrefix(s, keyPrefix) || strings.Count(s, ".") == 2
 }
 
 // refusal is why a page is not let in, or may not stay.

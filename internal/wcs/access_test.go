@@ -577,7 +577,7 @@ func FuzzCustom(f *testing.F) {
 			t.Errorf("redact(%s) = %s", raw, clean)
 		}
 		clean := withoutKey(raw)
-		if !json.Valid(clean) || strings.HasPrefix(tokenIn(clean), keyPrefix) {
+		if !json.Valid(clean) || strings.HasPrefix(tokenIn(clean), access.KeyPrefix) {
 			t.Errorf("withoutKey(%s) = %s", raw, clean)
 		}
 	})

@@ -59,9 +59,9 @@ func (v visit) credential(c connection, backend *hook.Session) access.Credential
 	switch {
 	case own != "":
 		shown.Token = own
-	case looksLikeToken(v.token), v.token != "" && !backend.IgnoresToken():
+	case access.LooksLikeToken(v.token), v.token != "" && !backend.IgnoresToken():
 		shown.Token = v.token
-	case looksLikeToken(string(c.AuthToken)):
+	case access.LooksLikeToken(string(c.AuthToken)):
 		shown.Token = string(c.AuthToken)
 	}
 	return shown
@@ -81,7 +81,7 @@ type greeting struct {
 // greet lets a page in, or not. A page about which nobody has to be asked is answered at once. Otherwise the answer may take a while, and the
 // reader goes on meanwhile.
 func (k *socket) greet(ctx context.Context, g greeting) {
-	if g.AuthToken != "" && !looksLikeToken(string(g.AuthToken)) {
+	if g.AuthToken != "" && !access.LooksLikeToken(string(g.AuthToken)) {
 		old, ok := k.srv.toReturnTo(string(g.AuthToken))
 		if !ok {
 			k.end(errAuthToken)
@@ -142,7 +142,7 @@ func (k *socket) enter(ctx context.Context, g greeting) error {
 	case g.old == nil:
 		return k.begin(ctx, g, p)
 	case !g.old.proof.fits(p):
-		k.srv.parts.Refusals.Note(door, "access", "peer", k.peer, "principal", p.String())
+		k.srv.parts.Refusals.Note(door, guard.WhyAccess, "peer", k.peer, "principal", p.String())
 		return errAuthToken // as if there were no such session
 	}
 	return k.resume(g.old)
@@ -179,7 +179,7 @@ func (k *socket) begin(ctx context.Context, g greeting, shown *access.Principal)
 	case err != nil:
 		return refuse(err)
 	case p == nil || p.Kind == access.Anonymous && len(p.Grants) == 0:
-		k.srv.parts.Refusals.Note(door, "access", "peer", k.peer, "principal", p.String())
+		k.srv.parts.Refusals.Note(door, guard.WhyAccess, "peer", k.peer, "principal", p.String())
 		return refuse(access.ErrNone)
 	}
 	if string(g.Custom) == "null" {

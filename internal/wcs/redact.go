@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"transponder/internal/access"
 )
 
 // hidden stands for a secret.
@@ -24,7 +26,7 @@ func redact(value json.RawMessage) json.RawMessage {
 	if d.Decode(&v) != nil {
 		return nil
 	}
-	if word, ok := v.(string); ok && looksLikeToken(word) {
+	if word, ok := v.(string); ok && access.LooksLikeToken(word) {
 		v = hidden
 	}
 	hideSecrets(v)
@@ -62,7 +64,7 @@ func isSecret(name string) bool {
 // it. A JWT may be the backend's own.
 func withoutKey(custom json.RawMessage) json.RawMessage {
 	token := tokenIn(custom)
-	if !strings.HasPrefix(token, keyPrefix) {
+	if !strings.HasPrefix(token, access.KeyPrefix) {
 		return custom
 	}
 	var object map[string]json.RawMessage

@@ -45,7 +45,7 @@ func (p protocol) credential(r *http.Request, again bool) client {
 
 // identify finds out who has sent a request. theirs means that the backend of an application decides about tokens that are none of ours.
 func (p protocol) identify(r *http.Request, c *client, theirs bool) (err error) {
-	if theirs && !isOurs(c.token) {
+	if theirs && !access.LooksLikeToken(c.token) {
 		c.shown.Token = ""
 	}
 	c.who, err = p.server.parts.Access.Identify(r.Context(), c.shown)

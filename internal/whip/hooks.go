@@ -28,18 +28,10 @@ func (p protocol) open(r *http.Request, c client, id string) (*hook.Session, err
 	})
 }
 
-// keyMark is how a stored key begins.
-const keyMark = "tpk_"
-
-// isOurs says whether a token may be one of ours: a JWT or a stored key.
-func isOurs(token string) bool {
-	return strings.HasPrefix(token, keyMark) || strings.Count(token, ".") == 2
-}
-
 // connection returns what the backend of an application is told of a client that connects. A stored key is ours, and no backend gets it.
 func (c client) connection() hook.Connection {
 	members := hook.Object{"mediaProviders": json.RawMessage(`["WebRTC"]`)}
-	if c.token != "" && !strings.HasPrefix(c.token, keyMark) {
+	if c.token != "" && !strings.HasPrefix(c.token, access.KeyPrefix) {
 		custom, _ := json.Marshal(map[string]string{"token": c.token}) // a text always encodes
 		members["custom"] = custom
 	}
@@ -62,15 +54,6 @@ func (p protocol) method() hook.Method {
 	return hook.PlayStream
 }
 
-// The statuses of a stream that backends are told.
-const (
-	statusPublishing  = "PUBLISHING"
-	statusUnpublished = "UNPUBLISHED"
-	statusPlaying     = "PLAYING"
-	statusStopped     = "STOPPED"
-	statusFailed      = "FAILED"
-)
-
 // report tells the backend that the stream has begun, when it has. ctx is that of the session.
 func (x *session) report(ctx context.Context) {
 	begun, status := begins(x.media)
@@ -91,10 +74,10 @@ func begins(media connection) (begun <-chan struct{}, status string) {
 	switch m := media.(type) {
 	case Publication:
 		if src := m.Source(); src != nil {
-			return src.Live(), statusPublishing
+			return src.Live(), hook.StatusPublishing
 		}
 	case Playback:
-		return m.Connected(), statusPlaying
+		return m.Connected(), hook.StatusPlaying
 	}
 	return nil, ""
 }
@@ -102,11 +85,11 @@ func begins(media connection) (begun <-chan struct{}, status string) {
 // reportEnd tells the backend why the session has ended, after report.
 func (x *session) reportEnd(err error) {
 	asked := errors.Is(err, errDeleted)
-	status, info := statusFailed, err.Error()
+	status, info := hook.StatusFailed, err.Error()
 	if asked || errors.Is(err, rtc.ErrClientClosed) {
-		status, info = statusUnpublished, ""
+		status, info = hook.StatusUnpublished, ""
 		if x.playback != nil {
-			status = statusStopped
+			status = hook.StatusStopped
 		}
 	}
 	st := x.described(status, info)

@@ -292,7 +292,7 @@ func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, 
 		},
 	})
 	if err != nil {
-		x.hooks.Tell(hook.StreamStatusEvent, x.described(statusFailed, err.Error()), nil)
+		x.hooks.Tell(hook.StreamStatusEvent, x.described(hook.StatusFailed, err.Error()), nil)
 		return err
 	}
 	x.lease = by.Hold(c.who)

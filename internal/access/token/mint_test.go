@@ -246,7 +246,7 @@ func TestOnTheStore(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	searchFiles(t, dir, string(text[len(Prefix):]), string(made.Token), string(tokens.signer.private.Seed()))
+	searchFiles(t, dir, string(text[len(access.KeyPrefix):]), string(made.Token), string(tokens.signer.private.Seed()))
 	tokens, store = open()
 	defer store.Close()
 	for text, right := range map[access.Secret]bool{text: true, made.Token: true, bad.Token: false, once.Token: false} {

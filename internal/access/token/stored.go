@@ -19,9 +19,6 @@ import (
 	"transponder/internal/state"
 )
 
-// Prefix is how every stored key begins. Programs that look for leaked secrets know keys by it.
-const Prefix = "tpk_"
-
 const (
 	maxStored = 100_000
 	maxLabel  = 128 // bytes
@@ -260,7 +257,7 @@ func (t *Tokens) CreateKey(ctx context.Context, by *access.Principal, r KeyReque
 		ID: strings.ToLower(rand.Text()[:12]), Label: r.Label, Owner: subjectOf(by), App: r.App, Grants: r.Grants, Stream: r.Stream, Limits: r.Limits,
 		Created: now.Round(0), Expires: r.Expires, madeWith: newMadeWith(by),
 	}
-	text = access.Secret(Prefix + strings.ToLower(rand.Text()))
+	text = access.Secret(access.KeyPrefix + strings.ToLower(rand.Text()))
 	made := newStoredKey(k, sha256.Sum256([]byte(text)))
 	if !t.keys.add(made) {
 		return Key{}, "", ErrTooMany

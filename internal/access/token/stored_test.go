@@ -39,10 +39,10 @@ func TestStoredKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(text); n != len(Prefix)+26 || !strings.HasPrefix(string(text), Prefix) {
+		if n := len(text); n != len(access.KeyPrefix)+26 || !strings.HasPrefix(string(text), access.KeyPrefix) {
 			t.Errorf("the key has %d characters", n)
 		}
-		if all := m.text(); strings.Contains(all, string(text)) || strings.Contains(all, string(text[len(Prefix):])) {
+		if all := m.text(); strings.Contains(all, string(text)) || strings.Contains(all, string(text[len(access.KeyPrefix):])) {
 			t.Error("the state has the key itself")
 		}
 		from := netip.MustParseAddr("192.0.2.7")

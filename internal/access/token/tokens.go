@@ -89,16 +89,14 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Token
 			log.Warn("the keys for tokens that were fetched before cannot be read", "err", err)
 		}
 	}
-	if err := t.load(ctx); err != nil {
-		return nil, err
-	}
+	t.load(ctx)
 	parts.Leases.AddCheck(t.stillValid)
 	return t, nil
 }
 
-// load reads the state. A record that cannot be read is logged and left out, except the key that signs: without it every token that this
-// server has made is invalid, and a new one is made when it is needed.
-func (t *Tokens) load(ctx context.Context) error {
+// load reads the state. A record that cannot be read is logged and left out. If that is the key that signs, the tokens that this server has
+// made are not valid, and a new key is made for the next token.
+func (t *Tokens) load(ctx context.Context) {
 	keys, err1 := t.buckets.keys.List(ctx, "")
 	revoked, err2 := t.buckets.revocations.List(ctx, "")
 	spent, err3 := t.buckets.used.List(ctx, "")
@@ -124,7 +122,6 @@ func (t *Tokens) load(ctx context.Context) error {
 	if err := t.loadSigner(ctx); err != nil {
 		t.log.Error("the key that signs tokens cannot be read: tokens that this server has made are not valid", "err", err)
 	}
-	return nil
 }
 
 // readFile reads token_keys_file.
@@ -269,7 +266,7 @@ var parser = jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecod
 // Verify returns who shows a token or a stored key. The error is a *access.BadCredential.
 func (t *Tokens) Verify(ctx context.Context, c access.Credential) (*access.Principal, error) {
 	switch {
-	case strings.HasPrefix(c.Token, Prefix):
+	case strings.HasPrefix(c.Token, access.KeyPrefix):
 		return t.verifyKey(c)
 	case len(c.Token) > maxToken, strings.Count(c.Token, ".") != 2:
 		return nil, t.refuse(whyForm, "")

@@ -156,9 +156,9 @@ func TestStrangers(t *testing.T) {
 		"signature in another alphabet":       good[:strings.LastIndex(good, ".")+1] + "+/+/",
 		"padding":                             good + "==",
 		"spaces":                              " " + good,
-		"stored key that is not there":        Prefix + strings.Repeat("a", 26),
-		"stored key without end":              Prefix + strings.Repeat("a", 10_000),
-		"nothing but the prefix":              Prefix,
+		"stored key that is not there":        access.KeyPrefix + strings.Repeat("a", 26),
+		"stored key without end":              access.KeyPrefix + strings.Repeat("a", 10_000),
+		"nothing but the prefix":              access.KeyPrefix,
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := b.Verify(t.Context(), shows(text))
@@ -538,7 +538,7 @@ func FuzzVerify(f *testing.F) {
 		f.Add(k.sign(f, content()))
 	}
 	f.Add("a.b.c")
-	f.Add(Prefix + strings.Repeat("a", 26))
+	f.Add(access.KeyPrefix + strings.Repeat("a", 26))
 	f.Add(`eyJhbGciOiJub25lIiwiYjY0IjpmYWxzZX0.e30.`)
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := b.Verify(t.Context(), shows(text))
