@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,6 +33,7 @@ func (s *session) doctorAccess(ctx context.Context, offline bool) error {
 		}
 	}
 	if from == "" {
+		offline = true
 		cfg, err := s.config()
 		if err != nil {
 			return err
@@ -42,10 +44,15 @@ func (s *session) doctorAccess(ctx context.Context, offline bool) error {
 		}
 		report, from = auth.New(cfg.Access, auth.Parts{Pages: pages}, nil).Report(), "the settings; users, keys and applications are known to a running server only"
 	}
-	if !s.json || offline {
-		if err := s.printReport(report, from); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case !s.json:
+		err = s.printReport(report, from)
+	case offline: // a report of the server was printed as it came
+		err = json.NewEncoder(s.out).Encode(report)
+	}
+	if err != nil {
+		return err
 	}
 	if report.StrangerMay(access.Push) {
 		fmt.Fprintln(s.errs, "A stranger may push: everybody who reaches this server can send streams to any address in its name.")

@@ -1,10 +1,13 @@
 package admin
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"testing"
+
+	"transponder/internal/access/auth"
 )
 
 // The doctor reads the settings, and fails if they let strangers push.
@@ -31,6 +34,11 @@ func TestDoctorOfSettings(t *testing.T) {
 				t.Errorf("%q does not say %q", out, tt.says)
 			}
 		})
+	}
+	out, _, err := run(t, "", "doctor", "access", "--offline", "--json")
+	var report auth.Report
+	if bad := json.Unmarshal([]byte(out), &report); err != nil || bad != nil || report.Mode != auth.Auto || len(report.Who) == 0 {
+		t.Errorf("with --json it prints %q (%v), want a report", out, err)
 	}
 	if _, _, err := run(t, "", "doctor", "access", "--offline", "--set", "access=shut"); err == nil {
 		t.Error("the doctor finds nothing wrong with settings that no server takes")

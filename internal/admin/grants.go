@@ -23,7 +23,7 @@ type grantFlags struct {
 
 func (g *grantFlags) define(f *flag.FlagSet) {
 	f.Var(&g.publish, "publish", "`PATTERN` of the streams that the holder may publish; may be repeated")
-	f.BoolVar(&g.replace, "replace", false, "the holder may take over a name from a live publisher that has shown the same")
+	f.BoolVar(&g.replace, "replace", false, "the holder may take over the name of a stream from a live publisher that has shown the same credential")
 	f.Var(&g.play, "play", "`PATTERN` of the streams that the holder may play")
 	f.Var(&g.push, "push", "`DESTINATION` by its name, or pattern of addresses such as rtmps://host/app/*, to which the holder may push; may be repeated")
 	f.Var(&g.streams, "streams", "`PATTERN` of the streams that the holder may push, if they are others than those of --publish")

@@ -274,7 +274,7 @@ func (a *App) Reload() {
 		a.log.Error("not everything was read again: what could not be read is as it was", "err", err)
 		return
 	}
-	a.log.Info("users, keys for tokens and certificate read again")
+	a.log.Info("applications, users, keys for tokens and certificates read again")
 }
 
 // portError says which setting to change if a port is in use.

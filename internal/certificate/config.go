@@ -44,8 +44,14 @@ type Secret string
 // String hides the secret.
 func (Secret) String() string { return "***" }
 
+// GoString hides the secret.
+func (Secret) GoString() string { return "***" }
+
 // LogValue hides the secret.
 func (Secret) LogValue() slog.Value { return slog.StringValue("***") }
+
+// MarshalText hides the secret.
+func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
 
 // ClientAuth says whether clients are asked for certificates.
 type ClientAuth string
