@@ -100,6 +100,13 @@ func TestFreshServer(t *testing.T) {
 			if resp, body := fetch(t, "POST", at(elsewhere)+"/rest-api/user/create", `{"name":"eve","role":"admin"}`); resp.StatusCode != 401 {
 				t.Errorf("a stranger makes a user: %d %s", resp.StatusCode, body)
 			}
+			// With such a token the stranger would be somebody who has logged in.
+			for _, action := range []string{"admin", "control"} {
+				resp, body := fetch(t, "POST", at(elsewhere)+"/rest-api/token/create", `{"grants":[{"actions":["`+action+`"],"streams":["*"]}]}`)
+				if resp.StatusCode != 401 && resp.StatusCode != 403 {
+					t.Errorf("a stranger makes a token with %s: %d %s", action, resp.StatusCode, body)
+				}
+			}
 			if resp, body := fetch(t, "GET", at(elsewhere)+"/metrics", ""); resp.StatusCode != tt.figures {
 				t.Errorf("metrics: %d %.200s, want %d", resp.StatusCode, body, tt.figures)
 			}

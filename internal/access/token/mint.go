@@ -82,6 +82,13 @@ func (t *Tokens) mayMake(by *access.Principal, grants []access.Grant, app *strin
 	if err := checkNames(ownClaims{App: *app, Limits: limits}); err != nil {
 		return &RequestError{"limits", "a limit below 0, or a name of an app that is too long"}
 	}
+	if isUnknown(by) && slices.ContainsFunc(grants, func(g access.Grant) bool {
+		return slices.Contains(g.Actions, access.Control) || slices.Contains(g.Actions, access.Admin)
+	}) {
+		// The bearer of such a token would count as somebody who has logged in, and could make users, keys and applications, which stay.
+		return &access.Denied{Action: access.Admin, Detail: "rights to control and to administer are not given by somebody whom the settings let in: " +
+			"make the token on the server itself, or log in"}
+	}
 	if by.IsAdmin() {
 		return nil
 	}
@@ -100,6 +107,9 @@ func (t *Tokens) mayMake(by *access.Principal, grants []access.Grant, app *strin
 
 // unknownLifetime bounds the tokens that somebody makes who is let in without a credential.
 const unknownLifetime = time.Hour
+
+// guest begins the subjects that such a principal may choose.
+const guest = "guest:"
 
 // isUnknown says whether a principal is let in by the settings alone, from wherever he comes: access=open, disable_rest_auth=true, anonymous.
 // What he makes must not be valid for long after the settings have changed.
@@ -139,6 +149,9 @@ func (t *Tokens) Create(ctx context.Context, by *access.Principal, r Request) (M
 	}
 	now := time.Now().Truncate(time.Second)
 	own, admin := subjectOf(by), by.IsAdmin()
+	if isUnknown(by) && r.Subject != "" {
+		r.Subject = guest + r.Subject // he chooses a name for himself, and takes nobody else's
+	}
 	switch {
 	case r.Subject == "", !admin && by.Subject != "" && r.Subject == by.Subject:
 		r.Subject = own

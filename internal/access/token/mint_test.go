@@ -160,6 +160,18 @@ func TestCreateWithin(t *testing.T) {
 			if err != nil || made.Expires.Sub(now) > time.Hour {
 				t.Errorf("%s makes a token until %v, %v", by.Kind, made.Expires, err)
 			}
+			// With such a token he would count as somebody who has logged in, and could leave users and keys in the server.
+			for _, action := range []string{"admin", "control", "publish admin"} {
+				if _, err := b.Create(t.Context(), by, Request{Grants: append(grants("play", "*"), grants(action, "*")...)}); err == nil {
+					t.Errorf("%s makes a token with %s", by.Kind, action)
+				}
+			}
+			if made, err = b.Create(t.Context(), by, Request{Grants: publish, Subject: "user:ann"}); err != nil {
+				t.Fatal(err)
+			}
+			if p, err := b.Verify(t.Context(), shows(string(made.Token))); err != nil || p.Subject != "guest:user:ann" {
+				t.Errorf("%s takes the name of somebody else: %v, %v", by.Kind, p, err)
+			}
 		}
 		k, _, err := b.CreateKey(t.Context(), short, KeyRequest{Grants: publish})
 		if err != nil || !k.Expires.Equal(short.Expires) {
