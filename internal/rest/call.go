@@ -79,6 +79,10 @@ func (s *Server) startCall(ctx context.Context, f *fields) (any, error) {
 // mayCall decides whether the sender of the request may make a call: it plays the callee, publishes a stream, and may push it.
 func (s *Server) mayCall(ctx context.Context, req sip.Request) error {
 	name := req.PublishedName()
+	// The setting anonymous lets strangers publish and play. It does not let them call phones, for which the owner of this server may have to pay.
+	if p := principalOf(ctx); (p == nil || p.Kind == access.Anonymous) && !p.IsAdmin() {
+		return s.authorize(ctx, access.Control, access.Object{})
+	}
 	if err := s.authorize(ctx, access.Play, access.Object{Stream: sip.DialName(req.Callee)}); err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ func TestCallAccess(t *testing.T) {
 		want string
 	}{
 		{"anonymous", nil, "startup", `{"callId":"n","callee":"1001","toStream":"acme/a"}`, denied},
+		{"anonymous who publishes and plays", &access.Principal{Kind: access.Anonymous, Grants: []access.Grant{may("*", access.Publish, access.Play)}},
+			"startup", `{"callId":"n","callee":"1001","toStream":"acme/a"}`, denied},
 		{"a call to a stream", stage, "startup", `{"callId":"n","callee":"1001","toStream":"acme/a"}`, ok},
 		{"by a URI", stage, "startup", `{"callId":"n","callee":"sip:1001","toStream":"acme/a"}`, ok},
 		{"to another stream", stage, "startup", `{"callId":"n","callee":"1001","toStream":"beta/a"}`, denied},
