@@ -18,6 +18,7 @@ import (
 	"transponder/internal/access/audit"
 	"transponder/internal/access/auth"
 	"transponder/internal/guard"
+	"transponder/internal/sip"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
 )
@@ -614,4 +615,24 @@ func TestLobby(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// A page that calls as soon as its session is established has its phone, though opening it takes a while.
+func TestCallAtOnce(t *testing.T) {
+	c := newClosedWorld(t, testConfig(), auth.DefaultConfig())
+	line := c.withSIP(t)
+	open := c.srv.parts.Phone
+	called := make(chan struct{})
+	c.srv.parts.Phone = func(ctx context.Context, acc sip.Account, who Caller, events sip.PhoneEvents) (Phone, error) {
+		<-called
+		return open(ctx, acc, who, events)
+	}
+	c.tokens.known["phone1"] = &access.Principal{Kind: access.Token, Subject: "p1", Grants: grants("sip:300*", access.Publish, access.Play)}
+	b := dialFrom(t, c.from(t, somewhere), "")
+	b.hello(`,"custom":{"token":"phone1"},"sipLogin":"3000","sipDomain":"sip.example"`)
+	b.raw(callFrame("c1", "3001", ""))
+	close(called)
+	phone := <-line.opened
+	b.wantCall("notifyTryingResponse", "c1", "TRYING")
+	phone.want(t, "call c1 3001")
 }

@@ -197,6 +197,7 @@ func (k *socket) begin(ctx context.Context, g greeting, shown *access.Principal)
 		s.streams.start(s.watchLease)
 	}
 	s.hook.Established(func(err error) { s.end(refuse(err)) })
+	defer close(s.begun)
 	s.openPhone(ctx, k.host, account, err)
 	return nil
 }

@@ -34,8 +34,9 @@ type call struct {
 	mediaWork  sync.WaitGroup
 	mediaEnded chan error // gets one value for media
 	endMedia   context.CancelFunc
-	missed     bool // the page had no socket when the SDP was sent
-	known      bool // the page knows of the call
+	announced  *socket // over which the page was told of this incoming call; nil: over none
+	missed     bool    // the page had no socket when the SDP was sent
+	known      bool    // the page knows of the call
 }
 
 func newCall(s *session, id string) *call {

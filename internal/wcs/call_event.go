@@ -40,7 +40,9 @@ func (c *call) tellAgain() {
 	switch {
 	case c.state == callNew:
 	case c.incoming && c.state == callRing:
-		c.announce()
+		if k := c.s.socket(); k == nil || k != c.announced { // else it began to ring when the page was already back
+			c.announce()
+		}
 	default:
 		if c.missed && c.media != nil {
 			c.sendSDP()

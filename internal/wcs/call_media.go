@@ -41,6 +41,7 @@ func (c *call) ring(ctx context.Context) {
 
 // announce tells the page of an incoming call.
 func (c *call) announce() {
+	c.announced = c.s.socket() // before the messages: a socket that comes meanwhile rather gets them twice than not at all
 	c.sendSDP()
 	c.known = c.s.send("notifyIncomingCall", callInfo{
 		CallID:        c.id,

@@ -35,7 +35,14 @@ func (k *socket) handle(ctx context.Context, raw []byte) {
 	}
 }
 
+// handle handles a message of a page. The page may send it as soon as it knows that its session is established, which may be a moment before
+// begin has done the rest.
 func (s *session) handle(ctx context.Context, name string, data json.RawMessage) {
+	select {
+	case <-s.begun:
+	case <-s.done:
+		return
+	}
 	s.log.Debug("message received", "message", short(name), "bytes", len(data))
 	switch name {
 	case "publishStream":

@@ -50,7 +50,8 @@ type session struct {
 	last         [][]byte      // guarded by mu; terminal statuses since the socket was lost
 	over         error         // guarded by mu; why the session ended; set when done is closed
 
-	done chan struct{}
+	done  chan struct{}
+	begun chan struct{} // closed when the backend has been told of the session, and it is known whether the page has a phone
 }
 
 // newSession makes the session of a socket for a page that was let in. It sets the authToken in the echo of the greeting.
@@ -67,6 +68,7 @@ func newSession(k *socket, g greeting, shown, p *access.Principal) *session {
 		owner:   k,
 		moved:   make(chan struct{}),
 		done:    make(chan struct{}),
+		begun:   make(chan struct{}),
 
 		principal: p,
 		shown:     withoutSecrets(g.shown),
