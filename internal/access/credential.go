@@ -35,11 +35,6 @@ type Credential struct {
 	Again bool
 }
 
-// Empty says whether the client has shown nothing.
-func (c Credential) Empty() bool {
-	return c.Token == "" && c.Name == "" && c.Password == "" && c.Session == "" && len(c.Certificates) == 0
-}
-
 // ErrNone means that an action needs a credential and that the client has shown none.
 var ErrNone = errors.New("a valid token, key or password is needed")
 

@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -104,6 +105,9 @@ func (p *Principal) String() string {
 	}
 	return string(p.Kind)
 }
+
+// LogValue names the principal for logs in any form: its grants do not belong there.
+func (p *Principal) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // everything allows all actions on all streams.
 var everything = []Grant{{Actions: []Action{Admin}, Streams: []string{"*"}}}

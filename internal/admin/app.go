@@ -12,8 +12,7 @@ import (
 	"transponder/internal/access"
 )
 
-// appCommands are those of Web Call Server's command line, with its flags: "add app NAME KEY URL" there is "transponder app add NAME KEY URL"
-// here.
+// appCommands are the commands of Web Call Server, with the same flags: "add app NAME KEY URL" is "transponder app add NAME KEY URL" here.
 var appCommands = group{name: "app", summary: "applications and the backends that are asked for their clients", commands: []command{
 	{name: "list", summary: "list the applications", prepare: listApps},
 	{name: "add", usage: "NAME KEY URL", summary: "make an application", prepare: addApp},

@@ -38,7 +38,7 @@ func (p *pushEvents) run(ctx context.Context) error {
 	}
 }
 
-// tell tells one event. The app of a push is that of the stream when the push began: the stream may be gone at the end.
+// tell tells one event. A push belongs to the app that the stream had when the push began: the stream may be gone at the end.
 func (p *pushEvents) tell(e transponder.Event) {
 	session, ok := p.known[e.ID]
 	if !ok {

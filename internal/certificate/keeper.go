@@ -199,7 +199,7 @@ func (k *Keeper) Names() []string {
 	return names
 }
 
-// ServerConfig returns the configuration of a TLS port. protocols are those of ALPN. With clients, the port asks for client certificates, if
+// ServerConfig returns the configuration of a TLS port. protocols are offered by ALPN. With clients, the port asks for client certificates, if
 // the settings say so.
 func (k *Keeper) ServerConfig(clients bool, protocols ...string) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: k.Certificate, NextProtos: protocols}

@@ -44,7 +44,7 @@ type Destination struct {
 	KeySet       bool          // the URL can be read; false: its key is gone
 	FullURL      *bool         // the last part of the URL is the name to publish under; nil: as in the settings
 	FlashVersion string        // "": as in the settings
-	// Options are those of a push that has none of its own, as REST has them. nil: none.
+	// Options are for pushes that have none of their own, in the form of REST. nil: none.
 	Options json.RawMessage
 	Streams []string // patterns of the streams that may be pushed there
 	App     string   // the application whose members may use it; "": everybody who has the grant

@@ -19,7 +19,7 @@ type appsFile struct {
 	Apps []fileApp `json:"apps"`
 }
 
-// fileApp is an app in apps_file. Its members are those of the REST API.
+// fileApp is an app in apps_file. It has the same members as in the REST API.
 type fileApp struct {
 	Name     string         `json:"name"`
 	Key      string         `json:"key"` // absent: the name

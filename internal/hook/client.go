@@ -116,7 +116,7 @@ func hash(secret string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// signature is that of push hooks: the HMAC-SHA-256 of the timestamp, a dot and the body. A backend may refuse old timestamps.
+// signature returns the HMAC-SHA-256 of the timestamp, a dot and the body, as in push hooks. A backend may refuse old timestamps.
 func signature(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(timestamp + "."))

@@ -5,7 +5,7 @@
 // Doors open a Session for each client session and close it at the end. internal/app makes one Hooks for all doors and runs it: all requests
 // that no door waits for belong to Run.
 //
-// The contract is that of docs.flashphoner.com, "REST hooks". docs/hooks.md has the parts that are our own.
+// The contract is "REST hooks" on docs.flashphoner.com. docs/hooks.md has the parts that are our own.
 package hook
 
 import (

@@ -16,7 +16,7 @@ import (
 // maxQueue is how many events of one session may wait. If there are more, the oldest is dropped and counted.
 const maxQueue = 256
 
-// retryPauses are the pauses between the tries of one event; the last one repeats. They are those of push hooks.
+// retryPauses are the pauses between the tries of one event; the last one repeats. Push hooks have the same pauses.
 var retryPauses = [...]time.Duration{time.Second, 4 * time.Second, 16 * time.Second}
 
 // lastRetries is how often the end of a session is sent again at least: a backend that misses it counts the client for ever.

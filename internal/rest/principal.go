@@ -57,7 +57,7 @@ func Reader(ctx context.Context) func(stream string) bool {
 	return access.MayRead(p)
 }
 
-// What a method demands of its caller, besides an action.
+// Demands of a method on its caller, besides an action.
 const (
 	anybody access.Action = ""  // nothing
 	someone access.Action = "*" // any grant; the method itself asks for an action

@@ -181,7 +181,7 @@ func sessionCookie(r *http.Request, secret string, age time.Duration) *http.Cook
 type sessionBody struct {
 	Kind    access.Kind     `json:"kind"`
 	Name    string          `json:"name"`
-	Role    access.Role     `json:"role"` // "": he has other rights than those of a role
+	Role    access.Role     `json:"role"` // "": his rights are not the rights of a role
 	Actions []access.Action `json:"actions"`
 	Streams []string        `json:"streams"`
 	App     string          `json:"app"`

@@ -109,7 +109,7 @@ func (f *fields) moment(name string) time.Time {
 	return time.UnixMilli(int64(n))
 }
 
-// decode reads a field whose members are those of a Go type. An absent field changes nothing.
+// decode reads a field that has the members of a Go type. An absent field changes nothing.
 func decode[T any](f *fields, name string, to *T) {
 	v := f.take(name)
 	if v == nil {

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"transponder/internal/access"
 	"transponder/internal/access/audit"
@@ -29,15 +28,7 @@ type userBody struct {
 }
 
 func newUserBody(u people.User) userBody {
-	return userBody{Name: u.Name, Role: u.Role, Streams: u.Streams, Source: u.Source, Created: millis(u.Created), LastLogin: millis(u.LastLogin)}
-}
-
-// millis returns a time in ms since 1970; 0 for the zero time.
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
+	return userBody{Name: u.Name, Role: u.Role, Streams: u.Streams, Source: u.Source, Created: milliseconds(u.Created), LastLogin: milliseconds(u.LastLogin)}
 }
 
 var errNoUser = refusal{http.StatusNotFound, "User not found"}

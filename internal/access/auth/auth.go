@@ -25,7 +25,7 @@ type Tokens interface {
 	Verify(ctx context.Context, c access.Credential) (*access.Principal, error)
 }
 
-// People checks names and passwords, and the cookies of those who have logged in. The errors are those of Tokens.
+// People checks names and passwords, and the cookies of those who have logged in. The errors are as in Tokens.
 type People interface {
 	Login(ctx context.Context, c access.Credential) (*access.Principal, error)
 	Session(ctx context.Context, c access.Credential) (*access.Principal, error)

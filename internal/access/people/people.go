@@ -27,10 +27,9 @@ import (
 
 // Config says where users come from.
 type Config struct {
-	UsersFile     string        // rest_users_file: lines name:hash:role:patterns; "": none
-	Password      access.Secret // admin_password: of the first administrator; "": the server makes one
-	PasswordFile  string        // admin_password_file: holds Password
-	LoginOverHTTP bool          // login_over_http: pages may log in without TLS from other machines
+	UsersFile    string        // rest_users_file: lines name:hash:role:patterns; "": none
+	Password     access.Secret // admin_password: of the first administrator; "": the server makes one
+	PasswordFile string        // admin_password_file: holds Password
 }
 
 // Validate reports values that cannot work. It reads no file.
@@ -470,7 +469,8 @@ type Change struct {
 	Streams  []string
 }
 
-// Update changes a user of the state. What he has begun ends if anything has changed: he begins it again with the rights that he has now.
+// Update changes a user of the state. If anything has changed, his sessions at the doors end: he begins them again with the rights that he has
+// now. His pushes go on.
 func (p *People) Update(ctx context.Context, name string, c Change) (User, error) {
 	if err := c.check(name); err != nil {
 		return User{}, err

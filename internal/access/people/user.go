@@ -40,7 +40,7 @@ type user struct {
 	created time.Time
 }
 
-// principal returns the principal of a user. id is that of his session; "": he has no session.
+// principal returns the principal of a user. id is the id of his session; "": he has no session.
 func (u *user) principal(id string) *access.Principal {
 	return &access.Principal{Kind: access.User, Subject: u.name, ID: id, Grants: u.role.Grants(u.streams)}
 }

@@ -26,7 +26,7 @@ const defaultLifetime = time.Hour
 // Request asks for a token.
 type Request struct {
 	Grants  []access.Grant
-	Subject string        // "": that of the principal who asks
+	Subject string        // "": the subject of the principal who asks
 	For     time.Duration // 0: an hour
 	Until   time.Time     // zero: its sessions do not end by themselves
 	Once    bool

@@ -49,7 +49,7 @@ type Tokens struct {
 	keys        storedKeys
 	counts      counts
 
-	signing sync.Mutex // held while a signer is made, over a write to the state; no other lock is taken in it but those of ring and revocations
+	signing sync.Mutex // held while a signer is made, over a write to the state; only the locks of ring and revocations are taken in it
 	signer  *signer    // guarded by signing
 
 	reload sync.Mutex
