@@ -39,11 +39,12 @@ func (p *People) makeFirst(ctx context.Context) error {
 		p.log.Info("there is no user, so nobody can log in from other machines: set state_dir, rest_users_file or admin_password")
 		return nil
 	}
-	password = cmp.Or(password, NewPassword())
-	if _, _, err := p.Create(ctx, NewUser{Name: firstAdmin, Password: password, Role: access.Administrator}); err != nil {
+	_, made, err := p.Create(ctx, NewUser{Name: firstAdmin, Password: password, Role: access.Administrator})
+	if err != nil {
 		p.log.Error("the first administrator could not be made: nobody can log in from other machines until the server is started again", "err", err)
 		return nil // the server serves this machine, and those with tokens
 	}
+	password = cmp.Or(password, made)
 	switch {
 	case preset:
 		p.log.Info("the first administrator was made with the password of the settings", "user", firstAdmin)
@@ -168,7 +169,7 @@ func LeaveReset(dir, name, password string) error {
 	if err := checkPassword(name, password); err != nil {
 		return err
 	}
-	hash, err := hashOf(password)
+	hash, err := hashOf(password, false)
 	if err != nil {
 		return err
 	}

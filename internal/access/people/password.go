@@ -24,12 +24,30 @@ func NewPassword() string {
 	return b.String()
 }
 
-// hashCost is the work of a hash. Tests lower it.
+// hashCost is the work of the hash of a password that a person has chosen. Tests lower it.
 var hashCost = bcrypt.DefaultCost
 
+// madeCost is the work of the hash of a password from NewPassword. Work slows down those who try the likely passwords first. All passwords of
+// 100 random bits are equally likely, and too many to be tried.
+const madeCost = bcrypt.MinCost + 1
+
 // hashOf returns the bcrypt hash of a password that checkPassword accepts.
-func hashOf(password string) ([]byte, error) {
-	return bcrypt.GenerateFromPassword([]byte(password), hashCost)
+func hashOf(password string, made bool) ([]byte, error) {
+	cost := hashCost
+	if made {
+		cost = madeCost
+	}
+	return bcrypt.GenerateFromPassword([]byte(password), cost)
+}
+
+// isRight says whether a password fits a hash. A hash of little work takes as long as the decoy, so that the time does not tell that the
+// password was made by us.
+func isRight(hash []byte, password string) bool {
+	right := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
+	if cost, err := bcrypt.Cost(hash); err == nil && cost == madeCost {
+		_ = bcrypt.CompareHashAndPassword(decoy, []byte(password))
+	}
+	return right
 }
 
 // decoy is the hash of a password that nobody knows. It is compared with for unknown names, so that the time of the answer does not tell

@@ -17,8 +17,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/crypto/bcrypt"
-
 	"transponder/internal/access"
 	"transponder/internal/access/audit"
 	"transponder/internal/guard"
@@ -283,7 +281,7 @@ func (p *People) check(ctx context.Context, c access.Credential) (_ *user, known
 	}
 	name := accountName(c.Name)
 	ok, wait := p.guesses.try(ctx, c.Peer, name, name+"\x00"+string(sum[:]), func() bool {
-		return bcrypt.CompareHashAndPassword(hash, []byte(c.Password)) == nil && u != nil
+		return isRight(hash, c.Password) && u != nil
 	})
 	switch {
 	case wait > 0:
@@ -438,7 +436,7 @@ func (p *People) Create(ctx context.Context, n NewUser) (_ User, password string
 			return User{}, "", err
 		}
 	}
-	hash, err := hashOf(n.Password)
+	hash, err := hashOf(n.Password, password != "")
 	if err != nil {
 		return User{}, "", fmt.Errorf("hash the password: %w", err)
 	}
@@ -478,7 +476,7 @@ func (p *People) Update(ctx context.Context, name string, c Change) (User, error
 	var hash []byte
 	if c.Password != nil {
 		var err error
-		if hash, err = hashOf(*c.Password); err != nil {
+		if hash, err = hashOf(*c.Password, false); err != nil {
 			return User{}, fmt.Errorf("hash the password: %w", err)
 		}
 	}
