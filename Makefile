@@ -39,6 +39,7 @@ unit: install ## the Go tests, with the race detector
 	$(GO) test -race -short -timeout 10m ./...
 	$(GO) test -timeout 10m $(LONG)
 	$(GO) test -timeout 10m -run TestSlowDestination ./internal/transponder
+	$(GO) test -timeout 10m -run TestCrowd ./internal/rtc
 
 portable: install ## build without cgo, as on a machine without FFmpeg's libraries
 	CGO_ENABLED=0 $(GO) build ./...
