@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build format lint test unit portable web e2e soak-sip fuzz bench quality install install-test clean
+.PHONY: help run build format lint test unit portable web e2e soak-sip suites fuzz bench quality install install-test clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test: install-test build lint unit portable web e2e ## install what the tests ne
 LONG := ./internal/transcode/sound ./internal/transcode/soundfile ./internal/transcode/aac
 
 unit: install ## the Go tests, with the race detector
-	$(GO) test -race -short -timeout 10m ./...
+	$(GO) test -race -short -p 3 -timeout 10m ./...
 	$(GO) test -timeout 10m $(LONG)
 	$(GO) test -timeout 10m -run TestSlowDestination ./internal/transponder
 	$(GO) test -timeout 10m -run TestCrowd ./internal/rtc
@@ -47,12 +47,15 @@ portable: install ## build without cgo, as on a machine without FFmpeg's librari
 web: install-test build ## type-check the pages, and test them in a browser
 	cd test/e2e/browser && npm run --silent typecheck && npm test --silent
 
-# What runs side by side mostly waits: four tests at once are no load for two cores.
+# What runs side by side mostly waits: with four tests at once, two cores were idle for two fifths of the time.
 e2e: install-test build ## real browsers in, real RTMP servers out
-	$(GO) test -tags e2e -count 1 -parallel 4 -timeout 15m ./test/e2e/...
+	$(GO) test -tags e2e -count 1 -parallel 5 -timeout 15m ./test/e2e/...
 
 soak-sip: install-test build ## the SIP tests in full size: ten minutes of call, 10 000 strangers, 200 calls
 	TRANSPONDER_SOAK=1 $(GO) test -tags e2e -count 1 -parallel 4 -timeout 30m -run '^TestSIP(LongCall|Refresh|Strangers|Shutdown)$$' ./test/e2e/
+
+suites: install-test build ## the official suite of the Web SDK over a SIP server, and with a backend that is asked
+	TRANSPONDER_SOAK=1 $(GO) test -tags e2e -count 1 -timeout 15m -run '^Test(OfficialSuiteOverSIP|HooksOfficialSuite)$$' ./test/e2e/
 
 fuzz: install ## run every fuzz target for FUZZTIME (1m) in turn
 	@GO=$(GO) FUZZTIME=$(FUZZTIME) scripts/fuzz.sh

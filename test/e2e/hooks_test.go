@@ -192,6 +192,7 @@ func (p vendorPage) hears(event, id string, statuses ...string) browserEvent {
 
 // The life of a session with the vendor's SDK: what the backend gets, in which order, and that no hook holds what it must not.
 func TestHooksOfSession(t *testing.T) {
+	t.Parallel()
 	const secret = "a long random text"
 	b := startBackend(t, "--secret", secret)
 	b.do(`{"tokens":["good"]}`)
@@ -274,6 +275,7 @@ func checkMembers(t *testing.T, h hookGot, names []string) {
 
 // What a refusal does, as the vendor's table has it: publishStream is refused only if the backend has asked for that, connect always.
 func TestHooksRefuse(t *testing.T) {
+	t.Parallel()
 	b := startBackend(t)
 	s := startHooked(t, b, nil)
 	p := openVendorPage(t, s)
@@ -313,6 +315,7 @@ func TestHooksRefuse(t *testing.T) {
 
 // The backend gives streams other names and targets: the page never learns the name, all others see it.
 func TestHooksRename(t *testing.T) {
+	t.Parallel()
 	b := startBackend(t)
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	b.do(`{"config":{"publishStream":{"restPolicy":"OVERWRITE","restOverwrite":"name,rtmpUrl"},"playStream":{"restPolicy":"OVERWRITE","restOverwrite":"name"}}}`)
@@ -344,6 +347,7 @@ func TestHooksRename(t *testing.T) {
 
 // A backend that takes its time, and one that dies.
 func TestHooksSlowAndDead(t *testing.T) {
+	t.Parallel()
 	b := startBackend(t)
 	b.do(`{"config":{"publishStream":{"restOnError":"FAIL"}}}`)
 	s := startHooked(t, b, nil, "rest_request_timeout=15")
@@ -372,6 +376,7 @@ func TestHooksSlowAndDead(t *testing.T) {
 
 // The end of each session is told when the server stops.
 func TestHooksGoodbye(t *testing.T) {
+	t.Parallel()
 	b := startBackend(t)
 	s := startHooked(t, b, nil)
 	p := openVendorPage(t, s)
@@ -398,6 +403,7 @@ func TestHooksGoodbye(t *testing.T) {
 
 // Encoders that know nothing of applications: FFmpeg over RTMP, in the application flashStreamingApp, and WHIP in defaultApp.
 func TestHooksOfEncoders(t *testing.T) {
+	t.Parallel()
 	b := startBackend(t)
 	b.do(`{"tokens":["good"]}`)
 	b.do(`{"config":{"publishStream":{"restOnError":"FAIL","restPolicy":"OVERWRITE","restOverwrite":"name"}}}`)
@@ -474,6 +480,7 @@ func TestHooksOfEncoders(t *testing.T) {
 
 // The official example pages and the official suite, with a backend that mirrors.
 func TestHooksOfficialPages(t *testing.T) {
+	t.Parallel()
 	b := startBackend(t, "--seconds", "300")
 	s := startHooked(t, b, nil, "rest_request_timeout=5")
 	startBrowser(t, "official.mjs", s.socket, "--rest", s.rest).await("done")
@@ -488,6 +495,9 @@ func TestHooksOfficialPages(t *testing.T) {
 
 // The official SDK's own tests, many of which give the server two seconds, with a backend that mirrors.
 func TestHooksOfficialSuite(t *testing.T) {
+	if !soak() {
+		t.Skip("make suites runs it")
+	}
 	b := startBackend(t, "--seconds", "600")
 	s := startHooked(t, b, nil, "enable_local_videochat=true", "sip_answer_timeout_ms=5000")
 	runSuiteOn(t, s, hopeless, 37, 26, "--calls")
@@ -499,6 +509,7 @@ func TestHooksOfficialSuite(t *testing.T) {
 // Somebody from elsewhere, without a credential of this server: the backend lets him in, and he may do what the application grants. Without a
 // backend he may do nothing.
 func TestHooksOfStrangers(t *testing.T) {
+	t.Parallel()
 	elsewhere := ownAddress(t)
 	b := startBackend(t)
 	b.do(`{"tokens":["good"]}`)
@@ -555,6 +566,7 @@ func TestHooksOfStrangers(t *testing.T) {
 
 // A backend ends streams by answering 403 to their keep-alive events: published and played ones, in the words of the SDK.
 func TestHooksKeepAlive(t *testing.T) {
+	t.Parallel()
 	b := startBackend(t)
 	s := startHooked(t, b, nil, "keep_alive_streaming_sessions_enabled=true", "streaming_sessions_keep_alive_interval=1000")
 	var methods struct{ Methods []string }

@@ -37,6 +37,9 @@ func TestOfficialSuite(t *testing.T) { runSuite(t, hopeless, 37, 26, "--calls") 
 
 // The same with a SIP server between the two pages that call.
 func TestOfficialSuiteOverSIP(t *testing.T) {
+	if !soak() {
+		t.Skip("make suites runs it")
+	}
 	k := startKamailio(t)
 	s := startServer(t, "outbound_proxy=127.0.0.1", "outbound_port="+k.port, "sip_port="+freePorts(t, 2), "sip_answer_timeout_ms=5000")
 	runSuiteOn(t, s, hopeless, 37, 26, "--calls")
