@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -21,6 +23,7 @@ import (
 
 	"transponder/internal/access/people"
 	"transponder/internal/config"
+	"transponder/internal/testkit"
 )
 
 // journal is a log that several goroutines write.
@@ -215,11 +218,14 @@ func TestPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Reload()
-	for end := time.Now().Add(patience); again.login("admin", "a-third-password") != http.StatusOK; {
-		if time.Now().After(end) {
-			t.Fatal("the new password is not taken up")
+	testkit.Eventually(t, patience, func() string {
+		if _, err := os.Stat(filepath.Join(dir, "state", "reset-admin")); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Sprintf("the new password is not taken up: %v", err)
 		}
-		time.Sleep(100 * time.Millisecond) // between two tries
+		return ""
+	})
+	if status := again.login("admin", "a-third-password"); status != http.StatusOK {
+		t.Errorf("the new password is answered %d", status)
 	}
 }
 

@@ -3,6 +3,7 @@ package hook
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"transponder/internal/access"
 	"transponder/internal/guard"
 	"transponder/internal/state"
+	"transponder/internal/testkit"
 )
 
 // keeper is a state in memory.
@@ -131,13 +133,12 @@ func (b *server) methods() []Method {
 // wait waits until the backend has got n hooks.
 func (b *server) wait(t *testing.T, n int) []received {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for len(b.received()) < n {
-		if time.Now().After(deadline) {
-			t.Fatalf("the backend got %d hooks, want %d", len(b.received()), n)
+	testkit.Eventually(t, time.Minute, func() string {
+		if got := len(b.received()); got < n {
+			return fmt.Sprintf("the backend got %d hooks, want %d", got, n)
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return ""
+	})
 	return b.received()
 }
 
