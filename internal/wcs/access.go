@@ -38,25 +38,6 @@ type Access interface {
 	Take(p *access.Principal, do access.Action) (release func(), err error)
 }
 
-// everybody is the Access of a server that was given none: everybody may do everything.
-type everybody struct{}
-
-func (everybody) Credential(string, *http.Request) access.Credential { return access.Credential{} }
-
-func (everybody) Identify(context.Context, access.Credential) (*access.Principal, error) {
-	return access.Whole(access.Anonymous), nil
-}
-
-func (everybody) Authorize(*access.Principal, access.Credential, access.Action, access.Object) error {
-	return nil
-}
-
-func (everybody) Record(*access.Principal, access.Credential, audit.Line) {}
-
-func (everybody) Hold(*access.Principal) *access.Lease { return nil }
-
-func (everybody) Take(*access.Principal, access.Action) (func(), error) { return func() {}, nil }
-
 // caller is somebody who asks for something: a session, or the bearer of the token that a page gave for one stream.
 type caller struct {
 	principal *access.Principal

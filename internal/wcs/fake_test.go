@@ -18,6 +18,8 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
+	"transponder/internal/access"
+	"transponder/internal/access/audit"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -50,10 +52,29 @@ func newWorld(tb testing.TB, cfg Config) *world {
 		pusher: &fakePusher{},
 	}
 	w.srv = New(cfg, Parts{
-		Publish: w.ingest.publish, Play: w.egress.play, Snapshot: w.camera.snapshot, Streams: hub, Pusher: w.pusher,
+		Publish: w.ingest.publish, Play: w.egress.play, Snapshot: w.camera.snapshot, Streams: hub, Pusher: w.pusher, Access: everybody{},
 	}, slog.New(slog.DiscardHandler))
 	return w
 }
+
+// everybody is an Access that lets everybody do everything.
+type everybody struct{}
+
+func (everybody) Credential(string, *http.Request) access.Credential { return access.Credential{} }
+
+func (everybody) Identify(context.Context, access.Credential) (*access.Principal, error) {
+	return access.Whole(access.Anonymous), nil
+}
+
+func (everybody) Authorize(*access.Principal, access.Credential, access.Action, access.Object) error {
+	return nil
+}
+
+func (everybody) Record(*access.Principal, access.Credential, audit.Line) {}
+
+func (everybody) Hold(*access.Principal) *access.Lease { return nil }
+
+func (everybody) Take(*access.Principal, access.Action) (func(), error) { return func() {}, nil }
 
 // testConfig never pings by itself, so that a test sees only what it caused.
 func testConfig() Config {

@@ -74,7 +74,7 @@ type Parts struct {
 	IsHere   func(host string) bool // says whether a host is this server; nil: only the host that the browser has connected to is
 	Guard    *guard.Guard           // judges which pages may open sockets; nil: a guard that knows no names of this server
 	Hooks    Hooks                  // of the backends of customers; nil: there are none
-	Access   Access                 // says who a page is and what it may do; nil: everybody may do everything
+	Access   Access                 // says who a page is and what it may do; must not be nil
 
 	Shares   guard.SharesConfig // how much of all sockets one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the sockets that are refused; nil: they are not counted
@@ -175,9 +175,6 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		keeping:      parts.Shares.Places(cfg.MaxKept),
 		lobby:        lobby{shares: parts.Shares, by: map[netip.Prefix]int{}},
 		access:       parts.Access,
-	}
-	if s.access == nil {
-		s.access = everybody{}
 	}
 	if cfg.LocalCalls {
 		s.exchange = exchange.New(cfg.RingTime, log)
