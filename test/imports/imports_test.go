@@ -30,7 +30,7 @@ var layers = []struct {
 	{"doors", []string{
 		"internal/rest", "internal/wcs", "internal/whip", "internal/rtmpserver", "internal/webui", "internal/metrics",
 	}},
-	{"work", []string{"internal/rtc", "internal/sip", "internal/transponder", "internal/transcode"}},
+	{"work", []string{"internal/rtc", "internal/sip", "internal/transponder", "internal/transcode", "internal/cluster"}},
 	{"hub", []string{"internal/stream"}},
 	{"admission", []string{"internal/access", "internal/hook", "internal/destination"}},
 	{"machine", []string{"internal/load", "internal/guard", "internal/panics", "internal/state", "internal/certificate"}},
@@ -48,6 +48,7 @@ var sideways = map[[2]string]string{
 	{"internal/sip", "internal/rtc"}:               "the media of a call is RTP, too: one jitter buffer, one clock",
 	{"internal/sip", "internal/transponder"}:       "a call can ask for a push of its own",
 	{"internal/sip", "internal/transcode"}:         "what a phone hears: silence, files",
+	{"internal/cluster", "internal/transponder"}:   "a claim is the right to run one push",
 	{"internal/hook", "internal/access"}:           "an app has limits and grants",
 	{"internal/destination", "internal/access"}:    "a destination says who may use it",
 	{"internal/flv", "internal/amf"}:               "script tags hold AMF0",
