@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"transponder/internal/cluster"
 	"transponder/internal/metrics"
 	"transponder/internal/rest"
 	"transponder/internal/rtmpserver"
@@ -116,7 +117,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	a.cfg.REST.HTTPSPort = portOf(a.https)
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Apps:   a.apps,
-		Pushes: a.pushes, Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
+		Pushes: cluster.NewPushes(a.pushes), Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
 		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget,
 	}, a.log)

@@ -225,7 +225,11 @@ func (s *Server) destinationBody(ctx context.Context, d destination.Destination)
 		return nil
 	}
 	reads := s.mayRead(ctx)
-	for _, push := range s.parts.Pushes.Find(transponder.Filter{URL: "destination://" + d.Name}) {
+	used, err := s.parts.Pushes.Find(ctx, transponder.Filter{URL: "destination://" + d.Name})
+	if err != nil {
+		s.log.Warn("the pushes to a destination cannot be counted", "err", err)
+	}
+	for _, push := range used {
 		if reads(push.SourceName) {
 			b.UsedBy++
 		}

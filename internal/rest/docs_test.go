@@ -75,12 +75,12 @@ func (p docPushes) Start(ctx context.Context, req transponder.Request) (transpon
 	return info, err
 }
 
-func (p docPushes) Find(f transponder.Filter) []transponder.Info {
-	found := p.fakePushes.Find(f)
+func (p docPushes) Find(ctx context.Context, f transponder.Filter) ([]transponder.Info, error) {
+	found, err := p.fakePushes.Find(ctx, f)
 	for i := range found {
 		found[i].State, found[i].Width, found[i].Height = transponder.Live, 1280, 720
 	}
-	return found
+	return found, err
 }
 
 // docCalls has one call, which the phone has answered, and makes others that are forgotten.

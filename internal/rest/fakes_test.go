@@ -14,13 +14,14 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/access/auth"
+	"transponder/internal/cluster"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
 )
 
 var (
-	_ Pushes  = (*transponder.Registry)(nil)
+	_ Pushes  = (*cluster.Pushes)(nil)
 	_ Streams = (*stream.Hub)(nil)
 	_ Events  = (*transponder.Journal)(nil)
 )
@@ -63,14 +64,14 @@ func (p *fakePushes) count() int {
 	return len(p.requests)
 }
 
-func (p *fakePushes) Find(f transponder.Filter) []transponder.Info {
+func (p *fakePushes) Find(_ context.Context, f transponder.Filter) ([]transponder.Info, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(p.list), func(i transponder.Info) bool {
 		return f.ID != "" && f.ID != i.ID ||
 			f.StreamName != "" && f.StreamName != i.SourceName && f.StreamName != i.StreamName ||
 			f.URL != "" && f.URL != i.URL
-	})
+	}), nil
 }
 
 func (p *fakePushes) Terminate(_ context.Context, id string) error {
@@ -102,22 +103,24 @@ func (p *fakePushes) change(id string, f func(*transponder.Info)) error {
 	return nil
 }
 
-func (p *fakePushes) Mute(id string, on bool) error {
+func (p *fakePushes) Mute(_ context.Context, id string, on bool) error {
 	return p.change(id, func(i *transponder.Info) { i.Muted = on })
 }
 
 // SoundOn keeps the name and loop.
-func (p *fakePushes) SoundOn(id, file string, loop bool) error {
+func (p *fakePushes) SoundOn(_ context.Context, id, file string, loop bool) error {
 	return p.change(id, func(i *transponder.Info) {
 		i.SoundEnabled, i.SoundFile, i.Options.Loop = true, file, loop
 	})
 }
 
-func (p *fakePushes) SoundOff(id string) error {
+func (p *fakePushes) SoundOff(_ context.Context, id string) error {
 	return p.change(id, func(i *transponder.Info) { i.SoundEnabled, i.SoundFile = false, "" })
 }
 
-func (p *fakePushes) History(n int) []transponder.Info { return p.over[:min(n, len(p.over))] }
+func (p *fakePushes) History(_ context.Context, n int) ([]transponder.Info, error) {
+	return p.over[:min(n, len(p.over))], nil
+}
 
 // last returns the last request to start a push.
 func (p *fakePushes) last(t *testing.T) transponder.Request {

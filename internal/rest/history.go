@@ -28,7 +28,11 @@ func (s *Server) pushHistory(w http.ResponseWriter, r *http.Request) error {
 	if !s.viewer(r.Context()).seesAll() {
 		look = maxHistory // the newest pushes may all be somebody else's
 	}
-	list := s.pushBodies(r.Context(), s.parts.Pushes.History(look))
+	over, err := s.parts.Pushes.History(r.Context(), look)
+	if err != nil {
+		return err
+	}
+	list := s.pushBodies(r.Context(), over)
 	s.answer(w, http.StatusOK, list[:min(most, len(list))])
 	return nil
 }

@@ -21,6 +21,8 @@ type pushBody struct {
 	SoundEnabled   bool        `json:"soundEnabled"`
 	Options        optionsBody `json:"options"`
 
+	NodeID             string `json:"nodeId,omitempty"`
+	Stale              bool   `json:"stale,omitempty"`     // it was read from the record, because its node did not answer
 	SoundFile          string `json:"soundFile,omitempty"` // that plays
 	Target             string `json:"target"`              // rtmpUrl without its secrets
 	SecretName         bool   `json:"secretName"`          // streamName may be a stream key, and must not be shown
@@ -49,7 +51,8 @@ type pushBody struct {
 	KeyFrameIntervalMs int64  `json:"keyFrameIntervalMs"`
 }
 
-func newPushBody(p transponder.Info) pushBody {
+// newPushBody describes a push. nodeID is the node of a push whose Info names none: this server.
+func newPushBody(p transponder.Info, nodeID string) pushBody {
 	return pushBody{
 		MediaSessionID: p.ID,
 		StreamName:     p.StreamName,
@@ -60,6 +63,8 @@ func newPushBody(p transponder.Info) pushBody {
 		SoundEnabled:   p.SoundEnabled,
 		Options:        newOptionsBody(p.Options),
 
+		NodeID:             cmp.Or(p.Node, nodeID),
+		Stale:              p.Stale,
 		SoundFile:          p.SoundFile,
 		Target:             p.Target,
 		SecretName:         p.SecretName,
@@ -129,7 +134,7 @@ func (s *Server) startPush(ctx context.Context, f *fields) (any, error) {
 		return nil, err
 	}
 	note(ctx, func(l *audit.Line) { l.Object, l.Target = info.ID, cmp.Or(l.Target, info.Target) })
-	return newPushBody(info), nil
+	return newPushBody(info, s.nodeID), nil
 }
 
 func (s *Server) findPushes(ctx context.Context, f *fields) (any, error) {
@@ -149,7 +154,11 @@ func (s *Server) findAllPushes(ctx context.Context, _ *fields) (any, error) {
 }
 
 func (s *Server) pushList(ctx context.Context, filter transponder.Filter) (any, error) {
-	list := s.pushBodies(ctx, s.parts.Pushes.Find(filter))
+	found, err := s.parts.Pushes.Find(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	list := s.pushBodies(ctx, found)
 	if len(list) == 0 {
 		return nil, errNoPush
 	}
@@ -170,13 +179,16 @@ func (s *Server) pushBodies(ctx context.Context, pushes []transponder.Info) []pu
 
 // changePush decides whether the sender of the request may change a push. A push that he may not know of is not found.
 func (s *Server) changePush(ctx context.Context, id string) error {
-	found := s.parts.Pushes.Find(transponder.Filter{ID: id})
+	found, err := s.parts.Pushes.Find(ctx, transponder.Filter{ID: id})
+	if err != nil {
+		return err
+	}
 	if len(found) == 0 {
 		return errNoPush
 	}
 	p := found[0]
 	note(ctx, func(l *audit.Line) { l.Object, l.Target = id, p.Target })
-	err := s.authorize(ctx, access.Push, access.Object{Stream: p.SourceName, Owner: p.Owner})
+	err = s.authorize(ctx, access.Push, access.Object{Stream: p.SourceName, Owner: p.Owner})
 	if err != nil && s.viewer(ctx).push(p) == nil {
 		return errNoPush
 	}
@@ -203,7 +215,7 @@ func (s *Server) mutePush(on bool) func(context.Context, *fields) (any, error) {
 		if err := s.changePush(ctx, id); err != nil {
 			return nil, err
 		}
-		return nil, s.parts.Pushes.Mute(id, on)
+		return nil, s.parts.Pushes.Mute(ctx, id, on)
 	}
 }
 
@@ -215,7 +227,7 @@ func (s *Server) soundOn(ctx context.Context, f *fields) (any, error) {
 	if err := s.changePush(ctx, id); err != nil {
 		return nil, err
 	}
-	return nil, s.parts.Pushes.SoundOn(id, file, loop)
+	return nil, s.parts.Pushes.SoundOn(ctx, id, file, loop)
 }
 
 func (s *Server) soundOff(ctx context.Context, f *fields) (any, error) {
@@ -226,5 +238,5 @@ func (s *Server) soundOff(ctx context.Context, f *fields) (any, error) {
 	if err := s.changePush(ctx, id); err != nil {
 		return nil, err
 	}
-	return nil, s.parts.Pushes.SoundOff(id)
+	return nil, s.parts.Pushes.SoundOff(ctx, id)
 }

@@ -355,8 +355,9 @@ func TestPushSound(t *testing.T) {
 		if tt.status == 200 && len(r.body) != 0 {
 			t.Errorf("%s %s answers %q, want nothing", tt.path, tt.body, r.body)
 		}
-		if now := pushes.Find(transponder.Filter{})[0]; tt.check != nil && !tt.check(now) {
-			t.Errorf("%s %s left %+v", tt.path, tt.body, now)
+		now, _ := pushes.Find(t.Context(), transponder.Filter{})
+		if tt.check != nil && !tt.check(now[0]) {
+			t.Errorf("%s %s left %+v", tt.path, tt.body, now[0])
 		}
 	}
 }

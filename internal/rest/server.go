@@ -24,15 +24,15 @@ import (
 	"transponder/internal/transponder"
 )
 
-// Pushes starts, finds and ends pushes. transponder.Registry is one.
+// Pushes starts, finds and ends pushes: those of this process, and those that are kept and that no process runs. cluster.Pushes is one.
 type Pushes interface {
 	Start(ctx context.Context, req transponder.Request) (transponder.Info, error)
-	Find(f transponder.Filter) []transponder.Info
+	Find(ctx context.Context, f transponder.Filter) ([]transponder.Info, error)
 	Terminate(ctx context.Context, id string) error
-	Mute(id string, on bool) error
-	SoundOn(id, file string, loop bool) error
-	SoundOff(id string) error
-	History(n int) []transponder.Info // ended pushes, at most n, the newest first
+	Mute(ctx context.Context, id string, on bool) error
+	SoundOn(ctx context.Context, id, file string, loop bool) error
+	SoundOff(ctx context.Context, id string) error
+	History(ctx context.Context, n int) ([]transponder.Info, error) // ended pushes, at most n, the newest first
 }
 
 // Streams lists the streams, oldest first. stream.Hub is one.

@@ -12,12 +12,13 @@ type viewer struct {
 	principal *access.Principal
 	admin     bool // sees stream keys
 	stranger  bool // does not learn what is in the private networks of this server
+	nodeID    string
 	reads     func(stream string) bool
 }
 
 func (s *Server) viewer(ctx context.Context) viewer {
 	p := principalOf(ctx)
-	return viewer{p, p.IsAdmin(), isStranger(ctx), s.mayRead(ctx)}
+	return viewer{p, p.IsAdmin(), isStranger(ctx), s.nodeID, s.mayRead(ctx)}
 }
 
 // owns says whether the viewer has begun what belongs to owner, the identity of a principal.
@@ -37,7 +38,7 @@ func (v viewer) push(p transponder.Info) *pushBody {
 	if v.stranger {
 		p = p.ForStrangers()
 	}
-	b := newPushBody(p)
+	b := newPushBody(p, v.nodeID)
 	if !own && access.Decide(v.principal, access.Admin, access.Object{Stream: p.SourceName}) != nil {
 		if p.Destination == "" {
 			b.RTMPURL = p.Target

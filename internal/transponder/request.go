@@ -187,6 +187,9 @@ type Info struct {
 
 	Hidden bool // Reason and Detail tell about a private network: see ForStrangers
 
+	Node  string // the server that runs the push; "": this one
+	Stale bool   // read from the record, because Node did not answer
+
 	BytesSent, BytesAcked    int64
 	VideoFrames, AudioFrames int64
 	DroppedFrames            int64

@@ -86,6 +86,10 @@ export interface PushState {
 /** Everything that the server tells about a push. */
 export interface PushInfo extends PushState {
   mediaSessionId: string;
+  /** The server that runs the push. */
+  nodeId?: string;
+  /** The server that runs the push does not answer: this is what was written last. */
+  stale?: boolean;
   /** The name at the RTMP server. */
   streamName: string;
   /** The address as it was given, secrets included. */
