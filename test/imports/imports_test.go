@@ -33,7 +33,7 @@ var layers = []struct {
 	{"work", []string{"internal/rtc", "internal/sip", "internal/transponder", "internal/transcode", "internal/cluster"}},
 	{"hub", []string{"internal/stream"}},
 	{"admission", []string{"internal/access", "internal/hook", "internal/destination"}},
-	{"machine", []string{"internal/load", "internal/guard", "internal/panics", "internal/state", "internal/certificate"}},
+	{"machine", []string{"internal/load", "internal/guard", "internal/panics", "internal/state", "internal/certificate", "internal/handover"}},
 	{"wire", []string{"internal/rtmp", "internal/flv", "internal/amf"}},
 	{"vocabulary", []string{"internal/media", "internal/limits"}},
 	{"embedded files", []string{"api", "web"}},
