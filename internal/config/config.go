@@ -496,6 +496,7 @@ func (c *Config) pushSettings() []setting {
 		boolean("rtmp_push_restore", &c.Push.Restore),
 		whole("rtmp_push_restore_attempts", &c.Push.RestoreAttempts, transponder.RestoreAttemptsRange),
 		milliseconds("rtmp_push_restore_interval_ms", &c.Push.RestoreInterval, transponder.RestorePauseRange),
+		milliseconds("rtmp_push_fail_back_ms", &c.Push.FailBack, transponder.FailBackRange),
 		milliseconds("rtmp_push_hold_ms", &c.Push.HoldFor, transponder.HoldForRange),
 		boolean("rtmp_out_buffer_enabled", &c.Push.Buffer.Enabled),
 		milliseconds("rtmp_out_buffer_start_size", &c.Push.Buffer.StartSize, transponder.BufferTimeRange),

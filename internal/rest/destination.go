@@ -1,9 +1,11 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -125,7 +127,7 @@ func (s *Server) fillDestination(d *destination.Destination, f *fields) error {
 	if options := f.object("options"); options.present() {
 		o, err := parseOptions(options)
 		if err == nil {
-			err = o.Validate()
+			err = cmp.Or(o.Validate(), namedOnly(o.BackupURLs))
 		}
 		if err != nil {
 			return err
@@ -159,6 +161,20 @@ func (s *Server) fillDestination(d *destination.Destination, f *fields) error {
 		return err
 	}
 	d.URL, d.Target = access.Secret(url), target
+	return nil
+}
+
+// namedOnly refuses backup addresses that are no destinations: the options of a destination are kept as they are, and an address may hold a
+// stream key.
+func namedOnly(urls []string) error {
+	for i, url := range urls {
+		if _, ok := destination.Parse(url); !ok {
+			return &transponder.RequestError{
+				Field:  fmt.Sprintf("options.backupUrls[%d]", i),
+				Reason: "a destination keeps addresses with keys apart: make a destination of it, and give destination://NAME",
+			}
+		}
+	}
 	return nil
 }
 

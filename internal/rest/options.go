@@ -28,6 +28,9 @@ type optionsBody struct {
 	Slate        string       `json:"slate,omitempty"`
 	Picture      string       `json:"picture,omitempty"`
 	Codecs       []string     `json:"codecs,omitempty"`
+	BackupURLs   []string     `json:"backupUrls,omitempty"`
+	FailBack     *bool        `json:"failBack,omitempty"`
+	Simultaneous bool         `json:"simultaneous,omitempty"`
 }
 
 type restoreBody struct {
@@ -45,6 +48,7 @@ func newOptionsBody(o transponder.Options) optionsBody {
 		AudioCodec: audioNames[o.Audio.Codec], AudioBitrate: o.Audio.RateBPS / 1000, AudioRate: o.Audio.SampleRate,
 		AudioChannels: o.Audio.Channels, Bitrate: o.RateBPS / 1000, Fit: o.Fit,
 		OnSourceLoss: o.OnSourceLoss, HoldMs: o.HoldFor.Milliseconds(), Slate: o.Slate, Picture: o.Picture, Codecs: o.Codecs,
+		BackupURLs: o.BackupURLs, FailBack: o.FailBack, Simultaneous: o.Simultaneous,
 	}
 	if r := o.Restore; r != nil {
 		b.Restore = &restoreBody{
@@ -88,6 +92,9 @@ func parseOptions(f *fields) (transponder.Options, error) {
 		HoldFor:      f.duration("holdMs"),
 		Slate:        f.text("slate"),
 		Picture:      f.text("picture"),
+		BackupURLs:   f.texts("backupUrls"),
+		FailBack:     f.boolean("failBack"),
+		Simultaneous: f.flag("simultaneous", false),
 	}
 	for _, codec := range f.texts("codecs") {
 		o.Codecs = append(o.Codecs, strings.ToLower(codec))

@@ -21,6 +21,8 @@ type pushBody struct {
 	SoundEnabled   bool        `json:"soundEnabled"`
 	Options        optionsBody `json:"options"`
 
+	Addresses []addressBody `json:"addresses,omitempty"` // if there are several; the first is that of rtmpUrl
+
 	NodeID             string `json:"nodeId,omitempty"`
 	Stale              bool   `json:"stale,omitempty"`     // it was read from the record, because its node did not answer
 	SoundFile          string `json:"soundFile,omitempty"` // that plays
@@ -51,6 +53,36 @@ type pushBody struct {
 	KeyFrameIntervalMs int64  `json:"keyFrameIntervalMs"`
 }
 
+// addressBody is one of several addresses of a push.
+type addressBody struct {
+	Target     string `json:"target"` // without secrets
+	Status     string `json:"status"` // of the push there; STANDBY: the stream does not go there
+	Reason     string `json:"reason"`
+	Info       string `json:"info"`
+	FailedAt   int64  `json:"failedAt,omitempty"` // ms since 1970
+	Attempts   int    `json:"attempts"`
+	BytesSent  int64  `json:"bytesSent"`
+	BytesAcked int64  `json:"bytesAcked"`
+}
+
+// standby is the status of an address to which the stream does not go.
+const standby = "STANDBY"
+
+func addressBodies(addresses []transponder.AddressInfo) []addressBody {
+	var bodies []addressBody
+	for _, a := range addresses {
+		b := addressBody{
+			Target: a.Target, Status: standby, Reason: string(a.Reason), Info: a.Detail, FailedAt: milliseconds(a.FailedAt),
+			Attempts: a.Attempts, BytesSent: a.BytesSent, BytesAcked: a.BytesAcked,
+		}
+		if a.InUse {
+			b.Status = a.State.String()
+		}
+		bodies = append(bodies, b)
+	}
+	return bodies
+}
+
 // newPushBody describes a push. nodeID is the node of a push whose Info names none: this server.
 func newPushBody(p transponder.Info, nodeID string) pushBody {
 	return pushBody{
@@ -62,6 +94,7 @@ func newPushBody(p transponder.Info, nodeID string) pushBody {
 		Muted:          p.Muted,
 		SoundEnabled:   p.SoundEnabled,
 		Options:        newOptionsBody(p.Options),
+		Addresses:      addressBodies(p.Addresses),
 
 		NodeID:             cmp.Or(p.Node, nodeID),
 		Stale:              p.Stale,
@@ -122,12 +155,13 @@ func (s *Server) startPush(ctx context.Context, f *fields) (any, error) {
 		return nil, err
 	}
 	req.By = principalOf(ctx)
-	object := transponder.PushObject(req.StreamName, req.URL)
-	if object.Destination != "" {
+	if transponder.PushObject(req.StreamName, req.URL).Destination != "" {
 		note(ctx, func(l *audit.Line) { l.Target = req.URL })
 	}
-	if err := s.authorize(ctx, access.Push, object); err != nil {
-		return nil, err
+	for _, url := range append([]string{req.URL}, req.Options.BackupURLs...) {
+		if err := s.authorize(ctx, access.Push, transponder.PushObject(req.StreamName, url)); err != nil {
+			return nil, err
+		}
 	}
 	info, err := s.parts.Pushes.Start(ctx, req)
 	if err != nil {

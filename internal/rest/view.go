@@ -43,6 +43,14 @@ func (v viewer) push(p transponder.Info) *pushBody {
 		if p.Destination == "" {
 			b.RTMPURL = p.Target
 		}
+		b.Options.BackupURLs = nil
+		for _, a := range p.Addresses[min(1, len(p.Addresses)):] {
+			url := a.URL
+			if a.Destination == "" {
+				url = a.Target
+			}
+			b.Options.BackupURLs = append(b.Options.BackupURLs, url)
+		}
 		if p.SecretName {
 			b.StreamName = masked
 		}

@@ -26,6 +26,9 @@ type Tag struct {
 	FourCC string // of a message of Enhanced RTMP
 	Time   time.Duration
 	Data   []byte // of a frame
+
+	Connection int       // that it came over, from 1
+	At         time.Time // when it came
 }
 
 // RTMPServer is an RTMP server that follows a script. It uses the wire code of gortmplib, which is not ours.
@@ -280,6 +283,7 @@ func (c *rtmpConn) take(msg message.Message) error {
 }
 
 func (c *rtmpConn) media(t Tag) error {
+	t.Connection, t.At = c.number, time.Now()
 	c.s.note(func() { c.s.tags = append(c.s.tags, t) })
 	return c.misbehave("media", func() error { return c.onStatus(1, c.info("error", c.s.script.Code)) })
 }

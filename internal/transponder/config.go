@@ -41,6 +41,8 @@ type Config struct {
 
 	Buffer BufferConfig // sends frames more evenly, and later
 
+	FailBack time.Duration // how long the first address of a push is left alone after it failed, while the stream goes to another one
+
 	HoldFor time.Duration // how long a push with options.onSourceLoss waits for a publisher if its request does not say
 
 	Targets TargetPolicy // where pushes may go
@@ -82,8 +84,9 @@ func DefaultConfig() Config {
 		RestoreAttempts: 3,
 		RestoreInterval: 5 * time.Second,
 
-		Buffer:  DefaultBufferConfig(),
-		HoldFor: time.Minute,
+		Buffer:   DefaultBufferConfig(),
+		FailBack: 30 * time.Second,
+		HoldFor:  time.Minute,
 	}
 }
 
@@ -104,6 +107,7 @@ func (c Config) Validate() error {
 	return errors.Join(append(errs,
 		RestoreAttemptsRange.Check("number of attempts to restore a push", c.RestoreAttempts),
 		RestorePauseRange.Check("restore interval", c.RestoreInterval),
+		FailBackRange.Check("pause before a push returns to its first address", c.FailBack),
 		HoldForRange.Check("hold time", c.HoldFor),
 		MaxDelayRange.Check("delay of a slow push", c.MaxDelay),
 		FailedForRange.Check("time that a failed push can be found", c.FailedFor),

@@ -33,10 +33,8 @@ func (e *forwardedError) Error() string {
 
 func (e *forwardedError) Unwrap() error { return e.err }
 
-// connect publishes at a target, all within one deadline. It follows redirects as far as the settings allow.
+// connect publishes at a target before ctx ends. It follows redirects as far as the settings allow.
 func (d *dialer) connect(ctx context.Context, target pushTarget, addrs []netip.Addr) (connection, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.ConnectTimeout)
-	defer cancel()
 	for hops := 0; ; hops++ {
 		c, err := d.connectTo(ctx, target, addrs)
 		if err != nil && hops > 0 {

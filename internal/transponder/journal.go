@@ -21,6 +21,7 @@ type Event struct {
 	Target     string // the URL without secrets
 	// The name of the destination, if the URL of the request is destination://NAME.
 	Destination string
+	Address     int // the number of the address, from 1, if the push has several
 	From, To    State
 	Reason      Reason
 	Detail      string
@@ -40,6 +41,7 @@ type eventBody struct {
 	SourceName  string `json:"sourceStreamName"`
 	Target      string `json:"target"`
 	Destination string `json:"destination,omitempty"`
+	Address     int    `json:"address,omitempty"`
 	From        string `json:"from"`
 	To          string `json:"to"`
 	Reason      Reason `json:"reason"`
@@ -57,7 +59,7 @@ const eventTime = "2006-01-02T15:04:05.000Z07:00"
 func (e Event) MarshalJSON() ([]byte, error) {
 	b := eventBody{
 		Run: e.Run, Number: e.Number, Sequence: e.Sequence, ID: e.ID, At: e.At.UTC().Format(eventTime),
-		SourceName: e.SourceName, Target: e.Target, Destination: e.Destination, From: e.From.String(), To: e.To.String(),
+		SourceName: e.SourceName, Target: e.Target, Destination: e.Destination, Address: e.Address, From: e.From.String(), To: e.To.String(),
 		Reason: e.Reason, Class: e.Reason.Class(), Detail: e.Detail, Attempt: e.Attempt, BytesAcked: e.BytesAcked,
 	}
 	if !e.NextRetry.IsZero() {

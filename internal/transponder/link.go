@@ -19,13 +19,14 @@ import (
 // link is one connection on which the server has answered NetStream.Publish.Start. run does the work, in the goroutine of the
 // push.
 type link struct {
-	push   *push
-	target pushTarget
-	peer   netip.AddrPort // where target has led
-	conn   net.Conn
-	client *rtmp.Client
-	mux    *flv.Muxer
-	out    *outflow
+	push    *push
+	address int // of the push, index
+	target  pushTarget
+	peer    netip.AddrPort // where target has led
+	conn    net.Conn
+	client  *rtmp.Client
+	mux     *flv.Muxer
+	out     *outflow
 
 	carried    []media.Frame // frames that the link before has read and left to this one, from a key frame on; written before run, then owned by send
 	tags       []flv.Tag     // owned by send; scratch
@@ -38,6 +39,8 @@ type link struct {
 	alone    atomic.Bool // a second link cannot be made
 	lateAt   time.Time   // owned by send; when the kind was sent on this link all the same, zero before
 
+	returning atomic.Bool // the connection that is made without a request of the server goes to the first address of the push
+
 	// The next link.
 	next      succession           // where the stream is to go on
 	made      atomic.Pointer[link] // the connection to there; nil: not made, or not yet
@@ -48,8 +51,8 @@ type link struct {
 }
 
 // newLink makes a link of a connection on which the server has answered NetStream.Publish.Start.
-func newLink(p *push, c connection) *link {
-	l := &link{push: p, target: c.target, peer: c.addr, conn: c.conn, client: c.client, out: c.out}
+func newLink(p *push, c connection, address int) *link {
+	l := &link{push: p, address: address, target: c.target, peer: c.addr, conn: c.conn, client: c.client, out: c.out}
 	l.mux = l.muxer()
 	return l
 }
@@ -101,6 +104,9 @@ func (l *link) run(ctx context.Context) (successor, error) {
 	l.do(sending, l.watch)
 	if l.inherited != nil {
 		l.follow(sending, l.inherited)
+	}
+	if l.address > 0 && l.push.req.Options.failsBack() {
+		l.do(sending, l.failBack)
 	}
 	err := l.push.safely(func() error { return l.send(sending) })
 	cancel(err)

@@ -11,8 +11,9 @@ import (
 
 // successor says where the stream goes on after a link.
 type successor struct {
-	target pushTarget
-	link   *link // connected already; nil: still to be connected, because the server does not take two connections at once
+	target  pushTarget
+	address int   // of the push, index
+	link    *link // connected already; nil: still to be connected, because the server does not take two connections at once
 }
 
 // errMoved ends the sending on a link because the stream goes on over the next link.
@@ -27,8 +28,13 @@ const moveGap = 5 * time.Second
 func (l *link) connectNext(ctx context.Context) error {
 	for {
 		to, asked := l.next.goal()
+		next := successor{target: to, address: l.address}
+		if !asked && l.returning.Load() {
+			next.address = 0
+		}
 		l.push.attempts.Add(1)
-		made, err := l.push.connect(ctx, to, nil)
+		l.push.addresses[next.address].tried()
+		made, err := l.push.connect(ctx, next, nil, l.push.cfg.ConnectTimeout)
 		if err != nil && ctx.Err() != nil {
 			return nil // the link has ended, perhaps because a server takes one connection only; the next one is made when this is over
 		}
@@ -52,6 +58,11 @@ func (l *link) connectNext(ctx context.Context) error {
 func (l *link) unconnected(to pushTarget, asked bool, err error) error {
 	var refused *rtmp.StatusError
 	switch {
+	case !asked && l.returning.Load():
+		reason, detail := explain(err)
+		l.push.addresses[0].fail(reason, detail)
+		l.push.log.Debug("first address is not well yet", "reason", reason, "err", printable(err))
+		return nil
 	case !asked:
 		l.push.log.Warn("no second connection, so the first gets what it began without", "err", printable(err))
 	case errors.As(err, &refused):
@@ -102,7 +113,11 @@ func (l *link) after(ctx context.Context, err error) (successor, error) {
 	if made != nil {
 		made.inherited = later
 	}
-	return successor{*wanted, made}, nil
+	next := successor{target: *wanted, address: l.address, link: made}
+	if made != nil {
+		next.address = made.address
+	}
+	return next, nil
 }
 
 const (

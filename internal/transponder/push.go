@@ -23,7 +23,7 @@ type pushConfig struct {
 	id      string
 	cfg     Config
 	req     Request
-	target  pushTarget
+	target  pushTarget     // of the first address
 	src     *stream.Source // the first source; others may follow with options.onSourceLoss, or when the stream is taken over
 	profile picture.Profile
 
@@ -48,16 +48,20 @@ type push struct {
 	attempts atomic.Int32
 	known    atomic.Bool // the push has been live, so what is at the address is no secret any more
 
+	addresses []*address   // that of the request, then those of options.backupUrls
+	at        atomic.Int32 // index of the present address, or of the last one
+
 	moving sync.Mutex // held while the state changes and the journal records it, so that the order of the journal is right; taken before mu
 
-	addrs     []netip.Addr // owned by run; of the target when the push was requested, for the first connection
-	clock     timeline     // owned by run
-	opus      bool         // owned by run; the present server takes Opus
-	everLive  bool         // owned by run
-	liveSince time.Time    // owned by run; since when the push is live without a break, zero while it is not
+	clock     timeline   // owned by run
+	opus      bool       // owned by run; the present server takes Opus
+	everLive  bool       // owned by run
+	liveSince time.Time  // owned by run; since when the push is live without a break, zero while it is not
+	lost      pushStatus // owned by run; why the push goes on to another address at once; the zero value: it does not
 	// When the stream last moved to another connection, and when it last did because a server asked. Written by run between two links, whose
 	// goroutines read them.
 	movedAt, followedAt time.Time
+	back                backoff // how long to wait before the stream returns to the first address; as movedAt
 
 	mu                  sync.Mutex
 	link                *link           // guarded by mu; the present one, nil while there is none
@@ -69,9 +73,9 @@ type push struct {
 	keyInterval         time.Duration   // guarded by mu
 }
 
-// newPush makes a push that begins with the addresses of its target and, if it is to begin with a sound file, that file's player.
-func newPush(c pushConfig, addrs []netip.Addr, player SoundPlayer) *push {
-	p := &push{pushConfig: c, addrs: addrs, machine: newMachine(), started: time.Now()}
+// newPush makes a push to some addresses that begins, if it is to begin with a sound file, with that file's player.
+func newPush(c pushConfig, addresses []*address, player SoundPlayer) *push {
+	p := &push{pushConfig: c, addresses: addresses, machine: newMachine(), started: time.Now(), back: newBackoff(c.cfg.FailBack)}
 	p.in = newHolder(p.holding(), c.src)
 	p.dialer = newDialer(c, p.source)
 	p.voice.log = c.log
@@ -115,45 +119,78 @@ func (p *push) waitLive(ctx context.Context) error {
 	}
 }
 
-// persist makes one attempt after another, with the pauses of the retry policy, and returns the error of the last one.
+// persist makes one attempt after another, with the pauses of the retry policy, and returns the error that decided that there is no other
+// attempt. If an address fails, the other ones are tried at once; the policy decides when all of them have failed.
 func (p *push) persist(ctx context.Context) error {
 	policy := retryPolicy{Restore: p.cfg.restore(p.req.Options.Restore)}
+	round := newRound(len(p.addresses), -1)
 	for {
-		err := p.attempt(ctx)
-		reason, detail := explain(err)
-		l := loss{reason: reason, ever: p.everLive}
-		if status := (*rtmp.StatusError)(nil); errors.As(err, &status) {
-			l.full = isFull(status) && reason == ReasonPeerClosed
+		err := p.attempt(ctx, round.next(), round.left() > 0)
+		failed := p.failed(err)
+		if len(p.addresses) > 1 && failed.healthy >= policy.HealthyFor {
+			round = newRound(len(p.addresses), failed.address)
 		}
-		if !p.liveSince.IsZero() {
-			l.healthy = time.Since(p.liveSince)
+		round.failed(failed)
+		if round.left() > 0 && elsewhere(failed.reason) && ctx.Err() == nil {
+			p.log.Warn("push lost, trying its next address", "reason", failed.reason, "err", printable(err))
+			p.lost = pushStatus{Reason: failed.reason, Detail: failed.detail}
+			p.in.Restart() // the next connection begins with a key frame
+			p.in.RequestKeyFrame()
+			continue
 		}
-		pause, again := policy.next(l, rand.Float64())
+		if !elsewhere(failed.reason) { // the cause is not at the address, so the others do not matter
+			round.worst = failed
+		}
+		worst := round.worst
+		pause, again := policy.next(worst.loss, rand.Float64())
 		if !again {
-			return err
+			return worst.err
 		}
-		p.log.Warn("push lost", "reason", reason, "err", printable(err), "pause", pause)
-		p.move(pushStatus{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(pause)})
+		p.log.Warn("push lost", "reason", worst.reason, "err", printable(worst.err), "pause", pause)
+		p.move(pushStatus{State: Waiting, Reason: worst.reason, Detail: worst.detail, NextTry: time.Now().Add(pause)})
 		if err := p.rest(ctx, pause); err != nil {
 			return err
 		}
+		round = newRound(len(p.addresses), -1)
 	}
 }
 
-// attempt publishes on a new connection, and then on each connection to which the stream moves from there. It returns why the last of them
-// ended.
-func (p *push) attempt(ctx context.Context) error {
+// failed notes at the present address why an attempt has ended.
+func (p *push) failed(err error) trial {
+	at := p.present()
+	reason, detail := explain(err)
+	t := trial{loss: loss{reason: reason, ever: p.everLive}, address: int(p.at.Load()), err: err, detail: detail}
+	if len(p.addresses) > 1 {
+		t.ever = at.hasAccepted()
+	}
+	if status := (*rtmp.StatusError)(nil); errors.As(err, &status) {
+		t.full = isFull(status) && reason == ReasonPeerClosed
+	}
+	if !p.liveSince.IsZero() {
+		t.healthy = time.Since(p.liveSince)
+		if t.address == 0 && !p.movedAt.IsZero() {
+			p.back.left(time.Since(p.movedAt))
+		}
+	}
+	at.fail(reason, detail)
+	return t
+}
+
+// attempt publishes on a new connection to an address, and then on each connection to which the stream moves from there. It returns why the
+// last of them ended. If there are other addresses to try, connecting gets less time.
+func (p *push) attempt(ctx context.Context, address int, others bool) error {
 	defer p.use(nil)
+	p.at.Store(int32(address))
 	if !slices.Contains(p.req.Options.Codecs, "opus") { // with "opus" the sound depends on what the server offers
 		if err := p.in.addSound(); err != nil {
 			return p.readError(ctx, err)
 		}
 	}
-	next, addrs := successor{target: p.target}, p.addrs
-	p.addrs = nil // a later attempt resolves the name again: the server may have moved
+	next := successor{target: p.present().target, address: address}
+	addrs := p.present().take()
 	for {
 		if next.link == nil {
-			l, err := p.begin(ctx, next.target, addrs)
+			l, err := p.begin(ctx, next, addrs, others)
 			if err != nil {
 				return err
 			}
@@ -169,19 +206,32 @@ func (p *push) attempt(ctx context.Context) error {
 			return err
 		}
 		p.movedAt = time.Now()
+		others = false
+		if next.link != nil { // the server has taken the stream already
+			p.addresses[next.address].accept()
+		}
 	}
 }
 
 // begin connects while there is no other connection. If that takes long, the frames that were queued meanwhile are thrown away: with them
-// the push would be late for ever.
-func (p *push) begin(ctx context.Context, target pushTarget, addrs []netip.Addr) (*link, error) {
-	before := p.machine.now()
+// the push would be late for ever. If there are other addresses to try, half of the time is left to them.
+func (p *push) begin(ctx context.Context, to successor, addrs []netip.Addr, others bool) (*link, error) {
+	before := p.lost
+	if before.Reason == ReasonNone {
+		before = p.machine.now()
+	}
+	p.lost = pushStatus{}
 	p.attempts.Add(1)
+	p.addresses[to.address].tried()
 	p.move(pushStatus{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()
 	p.liveSince = time.Time{}
 	p.use(nil)
-	l, err := p.connect(ctx, target, addrs)
+	limit := p.cfg.ConnectTimeout
+	if others {
+		limit /= 2
+	}
+	l, err := p.connect(ctx, to, addrs, limit)
 	if err == nil && time.Since(begun) > time.Second {
 		p.in.Restart()
 	}
@@ -189,12 +239,14 @@ func (p *push) begin(ctx context.Context, target pushTarget, addrs []netip.Addr)
 }
 
 // connect makes a link to a target, or to the server to which the target's server redirects us.
-func (p *push) connect(ctx context.Context, target pushTarget, addrs []netip.Addr) (*link, error) {
-	c, err := p.dialer.connect(ctx, target, addrs)
+func (p *push) connect(ctx context.Context, to successor, addrs []netip.Addr, limit time.Duration) (*link, error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c, err := p.dialer.connect(limited, to.target, addrs)
 	if err != nil {
 		return nil, err
 	}
-	return newLink(p, c), nil
+	return newLink(p, c, to.address), nil
 }
 
 // rest waits for the end of a pause. Nothing is read meanwhile. It fails if the stream ends for good before.

@@ -1,6 +1,7 @@
 package transponder
 
 import (
+	"slices"
 	"time"
 
 	"transponder/internal/media"
@@ -11,10 +12,15 @@ func (p *push) use(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.link != nil && p.link != l {
-		p.pastAcked += p.link.client.BytesAcked()
-		p.pastSent += p.link.client.BytesSent()
+		acked, sent := p.link.client.BytesAcked(), p.link.client.BytesSent()
+		p.pastAcked += acked
+		p.pastSent += sent
+		p.addresses[p.link.address].count(sent, acked)
 	}
 	p.link = l
+	if l != nil {
+		p.at.Store(int32(l.address))
+	}
 }
 
 // bytes returns how many bytes were sent and acknowledged over all connections. acked is never more than sent.
@@ -53,6 +59,7 @@ func (p *push) sent(frames []media.Frame) {
 		return
 	}
 	p.liveSince, p.everLive = now, true
+	p.present().accept()
 	status := pushStatus{State: Live}
 	if p.in.held { // the stream was lost while there was no connection
 		status = holdingStatus
@@ -103,6 +110,7 @@ func (p *push) Info() Info {
 	} else {
 		i.Width, i.Height = p.profile.Width, p.profile.Height
 	}
+	i.Addresses = p.addressInfos(status)
 	if p.link != nil {
 		outside := p.link.out.outside()
 		i.QueuedBytes += int(outside.bytes)
@@ -121,17 +129,10 @@ func (p *push) matches(f Filter) bool {
 	if f.ID != "" && f.ID != p.id {
 		return false
 	}
-	secret := p.target.Destination != "" // what the name stands for is not to be guessed at
-	if f.StreamName != "" && f.StreamName != p.src.Info().Name && (f.StreamName != p.target.Name || secret && p.target.SecretName) {
+	// What the name of a destination stands for is not to be guessed at.
+	secret := p.target.Destination != "" && p.target.SecretName
+	if f.StreamName != "" && f.StreamName != p.src.Info().Name && (f.StreamName != p.target.Name || secret) {
 		return false
 	}
-	if f.URL == "" || f.URL == p.req.URL {
-		return true
-	}
-	if secret {
-		return false
-	}
-	other, err := parseTarget(f.URL, "", naming{})
-	own, _ := parseTarget(p.target.URL(), "", naming{})
-	return err == nil && other.key() == own.key()
+	return f.URL == "" || slices.ContainsFunc(p.addresses, func(a *address) bool { return a.matches(f.URL) })
 }

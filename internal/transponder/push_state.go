@@ -49,8 +49,8 @@ func (p *push) tell(before State, s pushStatus) {
 		p.known.Store(true)
 	}
 	p.journal.add(Event{
-		Hidden: p.hidden(), Owner: p.req.By.Identity(), Destination: p.target.Destination,
-		ID: p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.target.String(),
+		Hidden: p.hidden(), Owner: p.req.By.Identity(), Destination: p.present().target.Destination, Address: p.number(),
+		ID: p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.present().target.String(),
 		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(p.attempts.Load()),
 		NextRetry: s.NextTry, BytesAcked: acked,
 	})
@@ -95,4 +95,7 @@ func (p *push) finish(ctx context.Context, err error) {
 }
 
 // hidden reports whether the reasons of the push would reveal what is in a private network.
-func (p *push) hidden() bool { return p.dialer.inside.Load() && !p.known.Load() }
+// With several addresses it is not known which of them is no secret.
+func (p *push) hidden() bool {
+	return p.dialer.inside.Load() && (!p.known.Load() || len(p.addresses) > 1)
+}

@@ -64,7 +64,8 @@ type Registry struct {
 
 	mu       sync.Mutex          // held for these fields only: nothing that may wait is called under it
 	pushes   []*entry            // guarded by mu; oldest first
-	reserved map[string]struct{} // guarded by mu; keys of pushes that are being started, each of which has a place among MaxPushes
+	reserved map[string]struct{} // guarded by mu; keys of pushes that are being started
+	starting int                 // guarded by mu; of these pushes, each of which has a place among MaxPushes
 	history  []Info              // guarded by mu; pushes that are over, oldest first
 	stopping bool                // guarded by mu
 	wg       sync.WaitGroup      // of the pushes; added to under mu while stopping is false
@@ -73,7 +74,7 @@ type Registry struct {
 // entry is a push in the registry.
 type entry struct {
 	*push
-	key    string // guarded by Registry.mu; of its address; "" once the address is free again
+	keys   []string // guarded by Registry.mu; of its addresses; nil once they are free again
 	cancel context.CancelCauseFunc
 	free   func()        // gives back the place among the pushes of who has started it
 	gone   chan struct{} // closed when the push cannot be found any more
@@ -123,7 +124,7 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	e.voice.close()
 	info := e.Info()
 	r.mu.Lock()
-	e.key = "" // the address may be used again
+	e.keys = nil // the addresses may be used again
 	if len(r.history) == historySize {
 		r.history = slices.Delete(r.history, 0, 1)
 	}
@@ -166,7 +167,9 @@ func (r *Registry) published() []string {
 	defer r.mu.Unlock()
 	var names []string
 	for _, e := range r.pushes {
-		names = append(names, e.target.Name)
+		for _, a := range e.addresses {
+			names = append(names, a.target.Name)
+		}
 	}
 	return names
 }

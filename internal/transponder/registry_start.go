@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -22,19 +21,18 @@ func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
 	if err := r.check(req); err != nil {
 		return Info{}, err
 	}
-	req, target, err := r.resolve(ctx, req)
+	req, addresses, err := r.resolve(ctx, req)
 	if err != nil {
 		return Info{}, err
 	}
-	addrs, err := r.cfg.locate(ctx, target)
-	if err != nil {
-		return Info{}, r.refuse(req.StreamName, target, err)
+	if err := r.locateAll(ctx, req.StreamName, addresses); err != nil {
+		return Info{}, err
 	}
 	player, err := r.open(req)
 	if err != nil {
 		return Info{}, err
 	}
-	info, err := r.add(context.WithoutCancel(ctx), req, target, addrs, player)
+	info, err := r.add(context.WithoutCancel(ctx), req, addresses, player)
 	if err != nil && player != nil {
 		player.Close()
 	}
@@ -111,19 +109,22 @@ func (r *Registry) checkSound(req Request) error {
 
 // add makes the push and starts it. The player becomes the push's unless add fails. ctx carries values only.
 //
-// The address is reserved first. Whether the server has room for the push is asked without holding mu, since the parts that know may take
-// a while. Meanwhile a second start to the same address is refused, and all other requests are answered.
-func (r *Registry) add(ctx context.Context, req Request, target pushTarget, addrs []netip.Addr, player SoundPlayer) (Info, error) {
+// The addresses are reserved first. Whether the server has room for the push is asked without holding mu, since the parts that know may take
+// a while. Meanwhile a second start to one of these addresses is refused, and all other requests are answered.
+func (r *Registry) add(ctx context.Context, req Request, addresses []*address, player SoundPlayer) (Info, error) {
 	src, found := r.parts.Hub.Source(req.StreamName)
-	key := req.StreamName + "\x00" + target.key()
-	if err := r.reserve(key, found); err != nil {
+	target, keys := addresses[0].target, make([]string, len(addresses))
+	for i, a := range addresses {
+		keys[i] = req.StreamName + "\x00" + a.target.key()
+	}
+	if err := r.reserve(keys, found); err != nil {
 		return Info{}, err
 	}
 	entered := false
 	free, err := r.take(req.By)
 	defer func() {
 		if !entered {
-			r.release(key)
+			r.release(keys)
 			if err == nil {
 				free()
 			}
@@ -140,9 +141,9 @@ func (r *Registry) add(ctx context.Context, req Request, target pushTarget, addr
 	p := newPush(pushConfig{
 		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: profile,
 		parts: r.parts, journal: r.journal, panics: &r.panics, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
-	}, addrs, player)
+	}, addresses, player)
 	ctx, cancel := context.WithCancelCause(ctx)
-	e := &entry{push: p, key: key, cancel: cancel, free: free, gone: make(chan struct{})}
+	e := &entry{push: p, keys: keys, cancel: cancel, free: free, gone: make(chan struct{})}
 	if entered = r.enter(e); !entered {
 		cancel(nil)
 		return Info{}, ErrStopping
@@ -159,30 +160,44 @@ func (r *Registry) add(ctx context.Context, req Request, target pushTarget, addr
 	return p.Info(), nil
 }
 
-// reserve keeps the address and a place for a push that is being started, until release or enter.
-func (r *Registry) reserve(key string, found bool) error {
+// reserve keeps the addresses and a place for a push that is being started, until release or enter.
+func (r *Registry) reserve(keys []string, found bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, starting := r.reserved[key]
+	taken := func(key string) bool {
+		_, starting := r.reserved[key]
+		return starting || slices.ContainsFunc(r.pushes, func(e *entry) bool { return slices.Contains(e.keys, key) })
+	}
 	switch {
 	case r.stopping:
 		return ErrStopping
-	case starting, slices.ContainsFunc(r.pushes, func(e *entry) bool { return e.key == key }):
+	case slices.ContainsFunc(keys, taken):
 		return ErrDuplicate
 	case !found:
 		return ErrStreamNotFound
-	case len(r.pushes)+len(r.reserved) >= r.cfg.MaxPushes:
+	case len(r.pushes)+r.starting >= r.cfg.MaxPushes:
 		return fmt.Errorf("%w: it takes %d pushes", load.ErrFull, r.cfg.MaxPushes)
 	}
-	r.reserved[key] = struct{}{}
+	for _, key := range keys {
+		r.reserved[key] = struct{}{}
+	}
+	r.starting++
 	return nil
 }
 
 // release gives back what reserve kept.
-func (r *Registry) release(key string) {
+func (r *Registry) release(keys []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.reserved, key)
+	r.unreserve(keys)
+}
+
+// unreserve is release for callers that hold mu.
+func (r *Registry) unreserve(keys []string) {
+	for _, key := range keys {
+		delete(r.reserved, key)
+	}
+	r.starting--
 }
 
 // enter puts a push in the place that was reserved for it, unless the server is stopping. From then on the push can be found, and Run
@@ -193,7 +208,7 @@ func (r *Registry) enter(e *entry) bool {
 	if r.stopping {
 		return false
 	}
-	delete(r.reserved, e.key)
+	r.unreserve(e.keys)
 	r.pushes = append(r.pushes, e)
 	r.wg.Add(1)
 	return true

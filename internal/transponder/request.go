@@ -73,6 +73,12 @@ type Options struct {
 	// file in media_dir. "": the sound is sent alone.
 	Picture string
 
+	// BackupURLs are more addresses for the stream, each like Request.URL: tried in order when the stream cannot go to the address before,
+	// or sent to at the same time. They may hold stream keys.
+	BackupURLs   []string
+	FailBack     *bool // the stream returns to an address before when that is well again; nil: true
+	Simultaneous bool  // the stream goes to all addresses at the same time
+
 	// Codecs may be sent unchanged, beside H.264 and AAC, if the destination offers them: "hevc", "av1", "vp9", "opus".
 	Codecs []string
 }
@@ -118,6 +124,9 @@ func (o Options) Validate() error {
 		if _, ok := passable[name]; !ok {
 			return &RequestError{"options.codecs", `it may hold "hevc", "av1", "vp9" and "opus"`}
 		}
+	}
+	if err := o.validateBackups(); err != nil {
+		return err
 	}
 	return o.Restore.validate()
 }
@@ -171,6 +180,7 @@ type Info struct {
 	Target      string // the URL without secrets; with a destination, the URL that the name stands for
 	SecretName  bool   // StreamName comes from the URL and may be a stream key
 	Options     Options
+	Addresses   []AddressInfo // if there are several; the first is that of URL
 
 	Width, Height       int // of the pictures that are sent; 0 while unknown
 	Muted, SoundEnabled bool

@@ -48,16 +48,18 @@ func (c Config) naming(req Request) naming {
 	return how
 }
 
-// resolve finds out where a request leads. With a destination it fills in what the request leaves to the destination.
-func (r *Registry) resolve(ctx context.Context, req Request) (Request, pushTarget, error) {
-	address := req.URL
+// resolve finds out where a request leads. With a destination it fills in what the request leaves to the destination. The first address is
+// that of the request; the others are those of options.backupUrls, to which FullURL applies as well.
+func (r *Registry) resolve(ctx context.Context, req Request) (Request, []*address, error) {
+	asked := req
+	rawURL := req.URL
 	name, ok := destination.Parse(req.URL)
 	if ok {
 		d, err := r.find(ctx, name, req)
 		if err != nil {
-			return req, pushTarget{}, err
+			return req, nil, err
 		}
-		address = string(d.URL)
+		rawURL = string(d.URL)
 		if req.FullURL == nil {
 			req.FullURL = d.FullURL
 		}
@@ -65,18 +67,56 @@ func (r *Registry) resolve(ctx context.Context, req Request) (Request, pushTarge
 			req.FlashVersion = d.FlashVersion
 		}
 		if err := r.leaveOptions(&req, d); err != nil {
-			return req, pushTarget{}, err
+			return req, nil, err
 		}
 	}
-	target, err := parseTarget(address, req.StreamName, r.cfg.naming(req))
+	first, err := r.address(req, rawURL, name)
 	if err != nil {
-		return req, pushTarget{}, err
+		return req, nil, err
 	}
-	target.Destination, target.Policy = name, r.cfg.Targets
-	if !ok && !mayReachInside(req.By, access.Object{Stream: req.StreamName, URL: target.normal()}) {
+	all := []*address{first}
+	for i, backup := range req.Options.BackupURLs {
+		asked.URL = backup
+		a, err := r.backup(ctx, asked)
+		if err != nil {
+			return req, nil, inField(i+1, err)
+		}
+		if slices.ContainsFunc(all, func(other *address) bool { return other.target.key() == a.target.key() }) {
+			return req, nil, &RequestError{backupField(i + 1), "the stream goes to this address already"}
+		}
+		all = append(all, a)
+	}
+	return req, all, nil
+}
+
+// backup finds out where the URL of a request leads that is one of options.backupUrls. Only the address of a destination counts there.
+func (r *Registry) backup(ctx context.Context, req Request) (*address, error) {
+	rawURL := req.URL
+	name, ok := destination.Parse(req.URL)
+	if ok {
+		d, err := r.find(ctx, name, req)
+		if err != nil {
+			return nil, err
+		}
+		rawURL = string(d.URL)
+		if req.FullURL == nil {
+			req.FullURL = d.FullURL
+		}
+	}
+	return r.address(req, rawURL, name)
+}
+
+// address parses an address for a request. named is the destination that stands for the address, "" if the address stood in the request.
+func (r *Registry) address(req Request, rawURL, named string) (*address, error) {
+	target, err := parseTarget(rawURL, req.StreamName, r.cfg.naming(req))
+	if err != nil {
+		return nil, err
+	}
+	target.Destination, target.Policy = named, r.cfg.Targets
+	if named == "" && !mayReachInside(req.By, access.Object{Stream: req.StreamName, URL: target.normal()}) {
 		target.Policy = target.Policy.public("private networks are for administrators, clients on this machine and destinations")
 	}
-	return req, target, nil
+	return &address{url: req.URL, target: target}, nil
 }
 
 // leaveOptions gives a request without options those of the destination.

@@ -23,6 +23,10 @@ func forStrangers(reason Reason, detail string) (Reason, string) {
 func (i Info) ForStrangers() Info {
 	if i.Hidden {
 		i.Reason, i.Detail = forStrangers(i.Reason, i.Detail)
+		i.Addresses = slices.Clone(i.Addresses)
+		for n, a := range i.Addresses {
+			i.Addresses[n].Reason, i.Addresses[n].Detail = forStrangers(a.Reason, a.Detail)
+		}
 	}
 	return i
 }

@@ -43,6 +43,9 @@ export interface PushOptions {
   bitrate?: number;
   fit?: "letterbox";
   codecs?: ("hevc" | "av1" | "vp9" | "opus")[];
+  backupUrls?: string[];
+  failBack?: boolean;
+  simultaneous?: boolean;
 }
 
 /** The request for a push; see docs/rest.md. */

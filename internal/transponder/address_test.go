@@ -1,0 +1,251 @@
+package transponder
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// The order in which addresses are tried, and the failure by which the retry policy decides.
+func TestRound(t *testing.T) {
+	passes, final := loss{reason: ReasonRefused}, loss{reason: ReasonBadApp}
+	for _, tt := range []struct {
+		name        string
+		count, lost int
+		failures    []loss // of the addresses in turn
+		order       []int
+		worst       int
+	}{
+		{"one address", 1, -1, []loss{passes}, []int{0}, 0},
+		{"from the first on", 3, -1, []loss{passes, passes, passes}, []int{0, 1, 2}, 0},
+		{"the first was lost", 3, 0, []loss{passes, passes, passes}, []int{1, 2, 0}, 0},
+		{"another one was lost", 3, 1, []loss{final, final, final}, []int{0, 2, 1}, 0},
+		{"the one that may work again", 3, -1, []loss{final, final, passes}, []int{0, 1, 2}, 2},
+		{"the first of those that may work again", 3, 0, []loss{passes, passes, final}, []int{1, 2, 0}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRound(tt.count, tt.lost)
+			var order []int
+			for i, l := range tt.failures {
+				if want := tt.count - i; r.left() != want {
+					t.Errorf("%d addresses are left, want %d", r.left(), want)
+				}
+				at := r.next()
+				order = append(order, at)
+				r.failed(trial{loss: l, address: at})
+			}
+			if !slices.Equal(order, tt.order) || r.worst.address != tt.worst {
+				t.Errorf("order %v, decided by %d; want %v and %d", order, r.worst.address, tt.order, tt.worst)
+			}
+		})
+	}
+}
+
+// refusing returns the address of a port at which nothing listens.
+func refusing(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprintf("rtmp://%s/live", l.Addr())
+}
+
+// If the first address cannot be reached or refuses the stream, the stream goes to the next one at once.
+func TestBackupAddress(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		first  func(t *testing.T) string
+		reason Reason
+	}{
+		{"nothing listens", refusing, ReasonRefused},
+		{"the key is refused", func(t *testing.T) string {
+			return testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.Denied"}).URL("live")
+		}, ReasonKeyRejected},
+		{"the name is not known", func(*testing.T) string { return "rtmp://nowhere.invalid/live" }, ReasonDNS},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
+			second := testkit.NewRTMPServer(t, testkit.Script{})
+			s := b.source("s")
+			info := b.start(Request{StreamName: "s", URL: tt.first(t), Options: Options{BackupURLs: []string{second.URL("spare")}}})
+			s.live(t, second)
+			b.wait("live push", func() bool { return b.Find(Filter{})[0].State == Live })
+			i := b.Find(Filter{ID: info.ID})[0]
+			if len(i.Addresses) != 2 || i.Attempts != 2 {
+				t.Fatalf("%d addresses, %d attempts", len(i.Addresses), i.Attempts)
+			}
+			if a := i.Addresses[0]; a.InUse || a.Reason != tt.reason || a.FailedAt.IsZero() || a.Attempts != 1 || a.BytesSent != 0 {
+				t.Errorf("first address %+v", a)
+			}
+			if a := i.Addresses[1]; !a.InUse || a.State != Live || a.Reason != ReasonNone || a.BytesSent == 0 || a.BytesSent != i.BytesSent {
+				t.Errorf("second address %+v of %d bytes", a, i.BytesSent)
+			}
+			events := make([]Event, 10)
+			n, _, _ := b.Journal().Since(t.Context(), 0, events)
+			var told []string
+			for _, e := range events[:n] {
+				told = append(told, fmt.Sprintf("%d%v %s", e.Address, e.To, e.Reason))
+			}
+			want := []string{"1STARTING ", "1CONNECTING ", "2CONNECTING " + string(tt.reason), "2PUBLISHING "}
+			if !slices.Equal(told, want) {
+				t.Errorf("events %q, want %q", told, want)
+			}
+			if got := second.Calls(); got[0] != "connect('spare')" || !slices.Contains(got, "publish('rtmp_s')") {
+				t.Errorf("commands %q", got)
+			}
+		})
+	}
+}
+
+// When all addresses have failed, the retry policy decides, and the next attempt begins with the first address.
+func TestAllAddressesFail(t *testing.T) {
+	b := newBench(t, nil)
+	second := testkit.NewRTMPServer(t, testkit.Script{At: "publish", Do: testkit.Refuse, Code: "NetStream.Publish.Denied"})
+	b.source("s")
+	b.start(Request{StreamName: "s", URL: refusing(t), Options: Options{
+		BackupURLs: []string{second.URL("live")}, Restore: &Restore{Attempts: 1, FirstPause: minPause},
+	}})
+	i := b.end()
+	if i.State != Failed || i.Reason != ReasonRefused || i.Attempts != 4 || i.Addresses[0].Attempts != 2 || i.Addresses[1].Attempts != 2 {
+		t.Errorf("%v %v after %d attempts: %+v", i.State, i.Reason, i.Attempts, i.Addresses)
+	}
+	if a := i.Addresses[1]; a.Reason != ReasonKeyRejected || a.InUse {
+		t.Errorf("second address %+v", a)
+	}
+}
+
+// A connection that is lost goes on at the next address with a key frame, and the time goes on. When the first address is well again, the
+// stream returns there at a key frame, and no picture is missing.
+func TestFailover(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.FailBack = 50 * time.Millisecond })
+	first := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.HangUp, Times: 1})
+	second := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: first.URL("live"), Options: Options{BackupURLs: []string{second.URL("live")}}})
+	b.wait("second connection to the first address", func() bool {
+		s.write(1, 20)
+		tags := picturesOf(first.Tags())
+		return len(tags) > 3 && slices.ContainsFunc(tags, func(p testkit.Tag) bool { return p.Connection == 2 })
+	})
+	second.Wait(t, "goodbye", func() bool {
+		calls := second.Calls()
+		return strings.HasPrefix(calls[len(calls)-1], "deleteStream")
+	})
+	spare, back := picturesOf(second.Tags()), picturesOf(first.Tags())
+	back = slices.DeleteFunc(back, func(p testkit.Tag) bool { return p.Connection != 2 })
+	for i, p := range slices.Concat(spare, back) {
+		want := spare[0].Data[5] + byte(i)
+		if p.Data[5] != want || p.Time != spare[0].Time+time.Duration(i)*40*time.Millisecond {
+			t.Fatalf("picture %d at %v where %d is due", p.Data[5], p.Time, want)
+		}
+	}
+	if spare[0].Data[5]%10 != 0 || back[0].Data[5]%10 != 0 {
+		t.Errorf("the connections begin with the pictures %d and %d, which are no key frames", spare[0].Data[5], back[0].Data[5])
+	}
+	b.wait("live push at the first address", func() bool {
+		i := b.Find(Filter{})[0]
+		return i.State == Live && i.Addresses[0].InUse && !i.Addresses[1].InUse
+	})
+	if i := b.Find(Filter{})[0]; i.Attempts != 3 || i.Addresses[0].Attempts != 2 || i.Addresses[0].Reason != ReasonNone {
+		t.Errorf("%d attempts, %+v", i.Attempts, i.Addresses)
+	}
+}
+
+// With failBack false the stream stays where it is.
+func TestNoFailBack(t *testing.T) {
+	no := false
+	b := newBench(t, func(c *Config) { c.FailBack = time.Nanosecond })
+	first := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.HangUp, Times: 1})
+	second := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: first.URL("live"), Options: Options{BackupURLs: []string{second.URL("live")}, FailBack: &no}})
+	b.wait("many pictures at the second address", func() bool {
+		s.write(1, 20)
+		return count(second.Tags(), true) > 100
+	})
+	if i := b.Find(Filter{})[0]; i.Attempts != 2 || !i.Addresses[1].InUse {
+		t.Errorf("%d attempts, %+v", i.Attempts, i.Addresses)
+	}
+}
+
+// picturesOf returns the pictures among tags.
+func picturesOf(tags []testkit.Tag) []testkit.Tag {
+	return slices.DeleteFunc(slices.Clone(tags), func(tag testkit.Tag) bool { return !tag.Video || tag.Header })
+}
+
+// An address may not be twice in one request, nor be in two pushes of a stream. When a push is over, all its addresses are free.
+func TestBackupDuplicates(t *testing.T) {
+	b := newBench(t, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	start := func(urls ...string) (Info, error) {
+		return b.Start(t.Context(), Request{StreamName: "s", URL: urls[0], Options: Options{BackupURLs: urls[1:]}})
+	}
+	one, two, three := server.URL("one"), server.URL("two"), server.URL("three")
+	if _, err := start(one, two, strings.Replace(one, "rtmp://", "RTMP://", 1)); !isRequestError(err, "options.backupUrls[1]") {
+		t.Errorf("the same address twice: %v", err)
+	}
+	info, err := start(one, two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, urls := range [][]string{{one}, {two}, {three, one}, {three, two}} {
+		if _, err := start(urls...); !errors.Is(err, ErrDuplicate) {
+			t.Errorf("a second push to %v: %v", urls, err)
+		}
+	}
+	if found := b.Find(Filter{URL: two}); len(found) != 1 || found[0].ID != info.ID {
+		t.Errorf("found by the second address: %+v", found)
+	}
+	s.live(t, server)
+	if err := b.Terminate(t.Context(), info.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := start(two, one); err != nil {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// What Start says of addresses that cannot be used, without their secrets.
+func TestBackupRefused(t *testing.T) {
+	deny, err := ParseTargetPolicy(nil, []string{"*.example.com"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, func(c *Config) { c.Targets = deny })
+	b.source("s")
+	yes := true
+	const ok = "rtmp://127.0.0.1/live"
+	for _, tt := range []struct {
+		name    string
+		options Options
+		field   string
+	}{
+		{"no address", Options{BackupURLs: []string{ok + "2", "http://h/SECRET"}}, "options.backupUrls[1]"},
+		{"empty", Options{BackupURLs: []string{""}}, "options.backupUrls"},
+		{"too many", Options{BackupURLs: []string{ok + "2", ok + "3", ok + "4", ok + "5", ok + "6"}}, "options.backupUrls"},
+		{"no destination", Options{BackupURLs: []string{"destination://nobody"}}, "options.backupUrls[0]"},
+		{"forbidden", Options{BackupURLs: []string{"rtmp://169.254.169.254/live?key=SECRET"}}, "options.backupUrls[0]"},
+		{"failBack alone", Options{FailBack: &yes}, "options.failBack"},
+		{"simultaneous alone", Options{Simultaneous: true}, "options.simultaneous"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := b.Start(t.Context(), Request{StreamName: "s", URL: ok, Options: tt.options})
+			if !isRequestError(err, tt.field) || strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("%v, want one about %s", err, tt.field)
+			}
+		})
+	}
+	if strings.Contains(b.log.String(), "SECRET") {
+		t.Errorf("the log has the secret: %s", b.log)
+	}
+}
