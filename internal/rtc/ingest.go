@@ -49,6 +49,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	p := &Publication{
 		in:        in,
 		receiver:  receiver,
+		restarter: newRestarter(),
 		connected: make(chan struct{}),
 		closed:    make(chan error, 1),
 	}
@@ -162,6 +163,8 @@ type Publication struct {
 	session  atomic.Pointer[Session] // nil while the answer is being made
 	answer   string
 
+	restarter restarter
+
 	connected chan struct{}
 	closed    chan error // gets one value: why the session ended
 }
@@ -190,6 +193,12 @@ func (p *Publication) AddCandidate(candidate string) error {
 		return errors.ErrUnsupported
 	}
 	return t.AddCandidate(candidate)
+}
+
+// RestartICE takes an offer, or a fragment of one, with a new ICE user name and password, as a client sends it that has got another
+// network. It returns our answer anew; the media go on. It fails with ErrBadOffer, ErrNoRestart, or when the session has ended.
+func (p *Publication) RestartICE(ctx context.Context, offer string) (answer string, err error) {
+	return p.restarter.restart(ctx, *p.session.Load(), p.answer, offer)
 }
 
 // Run waits for the end of the publication: the client leaves (one of this package's errors), somebody else closes the

@@ -29,6 +29,8 @@ type Playback struct {
 	session Outlet
 	answer  string
 
+	restarter restarter
+
 	sources Sources       // to find the next publisher of the name; nil: the playback ends with the source
 	hold    time.Duration // how long to wait for the next publisher
 
@@ -42,7 +44,7 @@ type Playback struct {
 
 func newPlayback(e *Egress, src *stream.Source) *Playback {
 	p := &Playback{
-		e: e, src: src, awayChanged: make(chan struct{}),
+		e: e, src: src, awayChanged: make(chan struct{}), restarter: newRestarter(),
 		connected: make(chan struct{}), closed: make(chan error, 1),
 	}
 	p.playout = newPlayout(src.Created(), e.parts.Transcode, p)
@@ -172,6 +174,11 @@ func (p *Playback) Connected() <-chan struct{} { return p.connected }
 
 // AddCandidate takes a candidate of the client that the offer did not have: the value of an a=candidate line.
 func (p *Playback) AddCandidate(candidate string) error { return p.session.AddCandidate(candidate) }
+
+// RestartICE does for a player what Publication.RestartICE does for a publisher.
+func (p *Playback) RestartICE(ctx context.Context, offer string) (answer string, err error) {
+	return p.restarter.restart(ctx, p.session, p.answer, offer)
+}
 
 // Run plays until the client leaves (one of this package's errors), until the source ends (ErrSourceEnded) and, after Hold,
 // no other comes in time, or until ctx ends (its cause). The session is closed and joined when Run returns, or panics. Run

@@ -3,6 +3,8 @@ package rtc
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,11 +102,12 @@ func (p unbundledSink) Lost(kind media.Kind) { p.do(func() { p.sink.Lost(kind) }
 func (p unbundledSink) Closed(cause error)   { p.end(func() { p.sink.Closed(cause) }) }
 
 // unbundledSession is a session whose audio and video come over a transport each.
-type unbundledSession []Session
+type unbundledSession []part[Session]
 
 var (
-	_ Session  = unbundledSession{}
-	_ Trickler = unbundledSession{}
+	_ Session      = unbundledSession{}
+	_ Trickler     = unbundledSession{}
+	_ ICERestarter = unbundledSession{}
 )
 
 // answerUnbundled answers an offer to send that bundles nothing.
@@ -113,30 +116,30 @@ func answerUnbundled(ctx context.Context, r Receiver, offer *ParsedOffer, sink S
 	shared := &unbundled{all: len(parts)}
 	var sessions unbundledSession
 	var answers []string
-	for _, part := range parts {
-		s, answer, err := r.Answer(ctx, part, unbundledSink{shared, sink})
+	for _, p := range parts {
+		s, answer, err := r.Answer(ctx, p, unbundledSink{shared, sink})
 		if err != nil {
 			shared.end(func() {}) // so that closing the other session is not reported to the sink
 			_ = sessions.Close()
 			return nil, "", err
 		}
-		sessions, answers = append(sessions, s), append(answers, answer)
+		sessions, answers = append(sessions, part[Session]{s, p.Sections[0].MID}), append(answers, answer)
 	}
 	return sessions, offer.joinAnswers(answers), nil
 }
 
 // RequestKeyFrame implements Session.
 func (u unbundledSession) RequestKeyFrame() {
-	for _, s := range u {
-		s.RequestKeyFrame()
+	for _, p := range u {
+		p.session.RequestKeyFrame()
 	}
 }
 
 // Stats implements Session.
 func (u unbundledSession) Stats() SessionStats {
 	sum := SessionStats{ICEConnected: true}
-	for _, s := range u {
-		st := s.Stats()
+	for _, p := range u {
+		st := p.session.Stats()
 		sum.Add(st.JitterBufferStats)
 		sum.RoundTrip = max(sum.RoundTrip, st.RoundTrip)
 		sum.Jitter = max(sum.Jitter, st.Jitter)
@@ -148,8 +151,8 @@ func (u unbundledSession) Stats() SessionStats {
 // AddCandidate implements Trickler. It does not know which transport a candidate belongs to, so each session gets it:
 // checks to the wrong address are not answered.
 func (u unbundledSession) AddCandidate(candidate string) error {
-	for _, s := range u {
-		if t, ok := s.(Trickler); ok {
+	for _, p := range u {
+		if t, ok := p.session.(Trickler); ok {
 			if err := t.AddCandidate(candidate); err != nil {
 				return err
 			}
@@ -158,11 +161,16 @@ func (u unbundledSession) AddCandidate(candidate string) error {
 	return nil
 }
 
+// RestartICE implements ICERestarter.
+func (u unbundledSession) RestartICE(ctx context.Context, client []ICE) ([]ICE, error) {
+	return restartParts(ctx, u, client)
+}
+
 // Close implements Session.
 func (u unbundledSession) Close() error {
 	var failed error
-	for _, s := range u {
-		if err := s.Close(); err != nil {
+	for _, p := range u {
+		if err := p.session.Close(); err != nil {
 			failed = err
 		}
 	}
@@ -180,9 +188,12 @@ func (p unbundledEvents) WantsKeyFrame()     { p.do(p.events.WantsKeyFrame) }
 func (p unbundledEvents) Closed(cause error) { p.end(func() { p.events.Closed(cause) }) }
 
 // unbundledOutlet is an outlet whose audio and video leave over a transport each.
-type unbundledOutlet map[media.Kind]Outlet
+type unbundledOutlet map[media.Kind]part[Outlet]
 
-var _ Outlet = unbundledOutlet{}
+var (
+	_ Outlet       = unbundledOutlet{}
+	_ ICERestarter = unbundledOutlet{}
+)
 
 // sendUnbundled answers an offer to receive that bundles nothing.
 func sendUnbundled(ctx context.Context, sender Sender, offer *ParsedOffer, streamID string, events SendEvents) (Outlet, string, error) {
@@ -190,14 +201,14 @@ func sendUnbundled(ctx context.Context, sender Sender, offer *ParsedOffer, strea
 	shared := &unbundled{all: len(parts)}
 	outlets := unbundledOutlet{}
 	var answers []string
-	for _, part := range parts {
-		o, answer, err := sender.Send(ctx, part, streamID, unbundledEvents{shared, events})
+	for _, p := range parts {
+		o, answer, err := sender.Send(ctx, p, streamID, unbundledEvents{shared, events})
 		if err != nil {
 			shared.end(func() {})
 			_ = outlets.Close()
 			return nil, "", err
 		}
-		outlets[part.Sections[0].Kind] = o
+		outlets[p.Sections[0].Kind] = part[Outlet]{o, p.Sections[0].MID}
 		answers = append(answers, answer)
 	}
 	return outlets, offer.joinAnswers(answers), nil
@@ -205,24 +216,24 @@ func sendUnbundled(ctx context.Context, sender Sender, offer *ParsedOffer, strea
 
 // Write implements Outlet.
 func (u unbundledOutlet) Write(kind media.Kind, payloads [][]byte, rtpTime uint32, last bool) error {
-	if o := u[kind]; o != nil {
-		return o.Write(kind, payloads, rtpTime, last)
+	if p, ok := u[kind]; ok {
+		return p.session.Write(kind, payloads, rtpTime, last)
 	}
 	return nil
 }
 
 // Report implements Outlet.
 func (u unbundledOutlet) Report(kind media.Kind, wall time.Time, rtpTime uint32) {
-	if o := u[kind]; o != nil {
-		o.Report(kind, wall, rtpTime)
+	if p, ok := u[kind]; ok {
+		p.session.Report(kind, wall, rtpTime)
 	}
 }
 
 // Stats implements Outlet.
 func (u unbundledOutlet) Stats() PlayStats {
 	var sum PlayStats
-	for _, o := range u {
-		st := o.Stats()
+	for _, p := range u {
+		st := p.session.Stats()
 		sum.Packets += st.Packets
 		sum.Bytes += st.Bytes
 		sum.VideoBytes += st.VideoBytes
@@ -235,19 +246,24 @@ func (u unbundledOutlet) Stats() PlayStats {
 
 // AddCandidate implements Outlet, in the same way as unbundledSession.
 func (u unbundledOutlet) AddCandidate(candidate string) error {
-	for _, o := range u {
-		if err := o.AddCandidate(candidate); err != nil {
+	for _, p := range u {
+		if err := p.session.AddCandidate(candidate); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// RestartICE implements ICERestarter.
+func (u unbundledOutlet) RestartICE(ctx context.Context, client []ICE) ([]ICE, error) {
+	return restartParts(ctx, slices.Collect(maps.Values(u)), client)
+}
+
 // Close implements Outlet.
 func (u unbundledOutlet) Close() error {
 	var failed error
-	for _, o := range u {
-		if err := o.Close(); err != nil {
+	for _, p := range u {
+		if err := p.session.Close(); err != nil {
 			failed = err
 		}
 	}

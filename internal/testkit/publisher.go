@@ -63,6 +63,7 @@ type Publisher struct {
 	answeredAt, connectedAt,
 	sent, plis, nacks atomic.Int64
 	wantKey atomic.Bool
+	pc      atomic.Pointer[webrtc.PeerConnection] // nil before Run
 }
 
 // Exchange gives an offer to a server and returns its answer.
@@ -111,6 +112,32 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	})
 }
 
+// Offer returns the last offer.
+func (p *Publisher) Offer() string { return p.pc.Load().LocalDescription().SDP }
+
+// RestartICE restarts ICE, as a client does that has got another network. The publisher is connected.
+func (p *Publisher) RestartICE(ctx context.Context, exchange Exchange) error {
+	pc := p.pc.Load()
+	offer, err := pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err != nil {
+		return err
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		return err
+	}
+	<-gathered
+	own := pc.LocalDescription().SDP
+	answer, err := exchange(ctx, own)
+	if err != nil {
+		return err
+	}
+	for i := strings.Count(answer, "\r\nm="); i < strings.Count(own, "\r\nm="); i++ { // the transceiver of settle
+		answer += fmt.Sprintf("m=audio 0 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=mid:%d\r\n", i)
+	}
+	return pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
+}
+
 // run is Run with tracks of a direction, which negotiate offers or answers with.
 func (p *Publisher) run(ctx context.Context, direction webrtc.RTPTransceiverDirection,
 	negotiate func(context.Context, *webrtc.PeerConnection) error,
@@ -127,6 +154,7 @@ func (p *Publisher) run(ctx context.Context, direction webrtc.RTPTransceiverDire
 	if err != nil {
 		return err
 	}
+	p.pc.Store(pc)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer pc.GracefulClose()

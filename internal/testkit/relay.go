@@ -67,6 +67,15 @@ func (r *Relay) Answer(answer string) (string, error) {
 	if r.IPv6 {
 		r.server = netip.AddrPortFrom(netip.IPv6Loopback(), r.server.Port())
 	}
+	if err := r.Move(); err != nil {
+		return "", err
+	}
+	r.wg.Go(r.forth)
+	return r.Again(answer), nil
+}
+
+// Again returns another answer of the same server with the address of the relay, as after an ICE restart.
+func (r *Relay) Again(answer string) string {
 	ours := fmt.Sprintf("a=candidate:1 1 udp 2130706431 127.0.0.1 %d typ host", r.Addr().Port)
 	var b strings.Builder
 	first := true
@@ -82,11 +91,7 @@ func (r *Relay) Answer(answer string) (string, error) {
 			b.WriteString(ours + "\r\n")
 		}
 	}
-	if err := r.Move(); err != nil {
-		return "", err
-	}
-	r.wg.Go(r.forth)
-	return b.String(), nil
+	return b.String()
 }
 
 // Move gives the client another address, as the server sees it.

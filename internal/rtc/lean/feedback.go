@@ -141,7 +141,7 @@ func (c *compound) begin(blocks bool, now time.Duration) {
 	}
 	c.write(report)
 	c.write(&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: localSSRC, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: c.s.ice.ufrag}},
+		Source: localSSRC, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: c.s.ice.name}},
 	}}})
 	c.bare = len(c.plain)
 }

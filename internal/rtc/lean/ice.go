@@ -34,7 +34,23 @@ const (
 type path struct {
 	addr    netip.AddrPort
 	source  udp.Source
+	keys    *keys // of the newest check that came over it
 	heardAt time.Duration
+}
+
+// keys are the user names and passwords of an ICE session. A restart brings new ones (RFC 8445, 9).
+type keys struct {
+	ufrag, pwd  string
+	remoteUfrag string
+	local       stun.MessageIntegrity // of checks that we get
+	remote      stun.MessageIntegrity // of checks that we send
+}
+
+func newKeys(remoteUfrag, remotePwd string) *keys {
+	// RFC 8445, 5.3 asks for at least 24 and 128 random bits. rand.Text has 130, so 8 of its letters have 40.
+	k := &keys{ufrag: rand.Text()[:8], pwd: rand.Text(), remoteUfrag: remoteUfrag}
+	k.local, k.remote = stun.NewShortTermIntegrity(k.pwd), stun.NewShortTermIntegrity(remotePwd)
+	return k
 }
 
 // iceAgent is the ICE-lite agent of one session (RFC 8445, 2.5). It answers the client's checks, knows the paths to the
@@ -45,16 +61,16 @@ type iceAgent struct {
 	keepAlive time.Duration
 	refused   *atomic.Int64 // counts packets that are not genuine
 
-	ufrag, pwd  string
-	remoteUfrag string
-	local       stun.MessageIntegrity // of checks that we get
-	remote      stun.MessageIntegrity // of checks that we send
+	name   string // of the session in reports: the user name of the first ICE session
+	keys   *keys  // of the present ICE session
+	former *keys  // of the ICE session before, until the client uses the present one; nil: there is none
 
 	paths      []*path                      // at most maxPaths
 	selected   *path                        // the path to send on; nil until the client's first check
 	candidates []netip.AddrPort             // the client's, at most maxCandidates
 	heardAt    time.Duration                // when something genuine last came from the client
 	pending    [stun.TransactionIDSize]byte // our last check; zero if it is answered
+	pendingOf  *keys                        // with which the last check was sent
 	pendingAt  time.Duration
 	checkAt    time.Duration // when our next check is due
 	roundTrip  time.Duration // 0 while unknown
@@ -62,12 +78,8 @@ type iceAgent struct {
 
 func newICEAgent(r *Receiver, user udp.User, offer *rtc.ParsedOffer) iceAgent {
 	remote := offer.Used()[0]
-	// RFC 8445, 5.3 asks for at least 24 and 128 random bits. rand.Text has 130, so 8 of its letters have 40.
-	a := iceAgent{
-		port: r.port, user: user, keepAlive: r.cfg.KeepAlive, refused: &r.refused,
-		ufrag: rand.Text()[:8], pwd: rand.Text(), remoteUfrag: remote.Ufrag,
-	}
-	a.local, a.remote = stun.NewShortTermIntegrity(a.pwd), stun.NewShortTermIntegrity(remote.Pwd)
+	k := newKeys(remote.Ufrag, remote.Pwd)
+	a := iceAgent{port: r.port, user: user, keepAlive: r.cfg.KeepAlive, refused: &r.refused, name: k.ufrag, keys: k}
 	for _, section := range offer.Used() {
 		for _, c := range section.Candidates {
 			_ = a.addCandidate(c) // one that cannot be read is of no use, and does no harm
@@ -76,26 +88,57 @@ func newICEAgent(r *Receiver, user udp.User, offer *rtc.ParsedOffer) iceAgent {
 	return a
 }
 
-// join lets the user get checks for our user name, over both address families.
-func (a *iceAgent) join() error {
-	if err := a.port.Join(a.ufrag, false, a.user); err != nil {
+// join lets the user get checks for a user name of ours, over both address families.
+func (a *iceAgent) join(k *keys) error {
+	if err := a.port.Join(k.ufrag, false, a.user); err != nil {
 		return err
 	}
-	if err := a.port.Join(a.ufrag, true, a.user); err != nil {
-		a.leave()
+	if err := a.port.Join(k.ufrag, true, a.user); err != nil {
+		a.port.Leave(a.user, k.ufrag, false)
 		return err
 	}
 	return nil
 }
 
+// restart begins another ICE session with the client's new user name, password and candidates. The paths stay in use until the client
+// shows better ones. Until the client's first check of the new session, checks of the one before are taken too: the client may not get
+// our answer.
+func (a *iceAgent) restart(client rtc.ICE) error {
+	if client.Ufrag == a.keys.remoteUfrag {
+		return fmt.Errorf("%w: the ICE user name is the one before", rtc.ErrNoRestart)
+	}
+	k := newKeys(client.Ufrag, client.Pwd)
+	if err := a.join(k); err != nil {
+		return err
+	}
+	a.retire()
+	a.former, a.keys = a.keys, k
+	a.candidates = nil
+	for _, c := range client.Candidates {
+		_ = a.addCandidate(c) // as in newICEAgent
+	}
+	a.heardAt = a.port.Now() // what restarts is alive
+	return nil
+}
+
+// retire forgets the ICE session before, if there is one.
+func (a *iceAgent) retire() {
+	if a.former != nil {
+		a.port.Leave(a.user, a.former.ufrag, false)
+		a.port.Leave(a.user, a.former.ufrag, true)
+		a.former = nil
+	}
+}
+
 // leave ends join, and gives back the client's addresses.
 func (a *iceAgent) leave() {
+	a.retire()
 	addresses := make([]netip.AddrPort, 0, maxPaths)
 	for _, p := range a.paths {
 		addresses = append(addresses, p.addr)
 	}
-	a.port.Leave(a.user, a.ufrag, false, addresses...)
-	a.port.Leave(a.user, a.ufrag, true)
+	a.port.Leave(a.user, a.keys.ufrag, false, addresses...)
+	a.port.Leave(a.user, a.keys.ufrag, true)
 }
 
 // receive takes a STUN message. It is ok if the message shows that the client is there now: a genuine check, or a genuine
@@ -106,10 +149,11 @@ func (a *iceAgent) receive(d *udp.Datagram) (p *path, ok bool) {
 		a.refused.Add(1)
 		return nil, false
 	}
+	k := a.keysOf(&m)
 	switch {
-	case m.Type == stun.BindingRequest && a.genuine(&m):
-		return a.receiveCheck(d, &m)
-	case m.Type == stun.BindingSuccess && a.remote.Check(&m) == nil:
+	case m.Type == stun.BindingRequest && k != nil:
+		return a.receiveCheck(d, &m, k)
+	case m.Type == stun.BindingSuccess && a.pendingOf != nil && a.pendingOf.remote.Check(&m) == nil:
 		if m.TransactionID != a.pending {
 			return nil, false // the reply to an earlier check
 		}
@@ -123,18 +167,23 @@ func (a *iceAgent) receive(d *udp.Datagram) (p *path, ok bool) {
 	return nil, false
 }
 
-// genuine says whether a check is the client's (RFC 8445, 7.3).
-func (a *iceAgent) genuine(m *stun.Message) bool {
+// keysOf returns the keys of a check if it is the client's (RFC 8445, 7.3), nil if it is not.
+func (a *iceAgent) keysOf(m *stun.Message) *keys {
 	var name stun.Username
-	if name.GetFrom(m) != nil || a.local.Check(m) != nil {
-		return false
+	if m.Type != stun.BindingRequest || name.GetFrom(m) != nil {
+		return nil
 	}
 	local, remote, _ := strings.Cut(string(name), ":")
-	return local == a.ufrag && remote == a.remoteUfrag
+	for _, k := range []*keys{a.keys, a.former} {
+		if k != nil && local == k.ufrag && remote == k.remoteUfrag && k.local.Check(m) == nil {
+			return k
+		}
+	}
+	return nil
 }
 
-// receiveCheck answers a check and returns the path that it came over.
-func (a *iceAgent) receiveCheck(d *udp.Datagram, m *stun.Message) (p *path, ok bool) {
+// receiveCheck answers a check with these keys and returns the path that it came over.
+func (a *iceAgent) receiveCheck(d *udp.Datagram, m *stun.Message, k *keys) (p *path, ok bool) {
 	to := d.To()
 	i := slices.IndexFunc(a.paths, func(p *path) bool { return p.addr == d.From && p.source.Addr() == to })
 	isNew := i < 0
@@ -142,14 +191,20 @@ func (a *iceAgent) receiveCheck(d *udp.Datagram, m *stun.Message) (p *path, ok b
 		i = a.addPath(d)
 	}
 	p = a.paths[i]
+	if p.keys != a.keys {
+		p.keys = k
+	}
 	if m.Contains(stun.AttrICEControlled) {
 		// Only the full agent can be in control (RFC 8445, 6.1.1); the role conflict tells it so.
-		a.reply(d.Socket, p, m, stun.BindingError, stun.CodeRoleConflict)
+		a.reply(d.Socket, p, m, k, stun.BindingError, stun.CodeRoleConflict)
 		return nil, false
 	}
 	a.port.Claim(a.user, p.addr)
-	a.reply(d.Socket, p, m, stun.BindingSuccess,
+	a.reply(d.Socket, p, m, k, stun.BindingSuccess,
 		&stun.XORMappedAddress{IP: p.addr.Addr().AsSlice(), Port: int(p.addr.Port())})
+	if k == a.keys {
+		a.retire()
+	}
 	if m.Contains(stun.AttrUseCandidate) {
 		a.selected = p
 	}
@@ -159,8 +214,8 @@ func (a *iceAgent) receiveCheck(d *udp.Datagram, m *stun.Message) (p *path, ok b
 	return p, true
 }
 
-func (a *iceAgent) reply(socket *udp.Socket, p *path, m *stun.Message, kind stun.MessageType, attribute stun.Setter) {
-	reply, err := stun.Build(stun.NewTransactionIDSetter(m.TransactionID), kind, attribute, a.local, stun.Fingerprint)
+func (a *iceAgent) reply(socket *udp.Socket, p *path, m *stun.Message, k *keys, kind stun.MessageType, attribute stun.Setter) {
+	reply, err := stun.Build(stun.NewTransactionIDSetter(m.TransactionID), kind, attribute, k.local, stun.Fingerprint)
 	if err == nil {
 		socket.Send(reply.Raw, p.source, p.addr)
 	}
@@ -220,15 +275,15 @@ func (a *iceAgent) heard(p *path, now time.Duration) (selected bool) {
 // (pion, which would take 200 ms more), and the reply tells the round trip time.
 func (a *iceAgent) check(socket *udp.Socket, p *path, now time.Duration) {
 	tie := binary.BigEndian.AppendUint64(nil, random())
-	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(a.remoteUfrag+":"+a.ufrag),
+	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.keys.remoteUfrag+":"+p.keys.ufrag),
 		stun.RawAttribute{Type: stun.AttrICEControlled, Value: tie},
 		// the priority of a peer-reflexive candidate (RFC 8445, 5.1.2.1)
 		stun.RawAttribute{Type: stun.AttrPriority, Value: binary.BigEndian.AppendUint32(nil, 110<<24|65535<<8|255)},
-		a.remote, stun.Fingerprint)
+		p.keys.remote, stun.Fingerprint)
 	if err != nil {
 		return
 	}
-	a.pending, a.pendingAt = m.TransactionID, now
+	a.pending, a.pendingOf, a.pendingAt = m.TransactionID, p.keys, now
 	a.checkAt = now + a.keepAlive
 	socket.Send(m.Raw, p.source, p.addr)
 }
@@ -254,6 +309,9 @@ func (a *iceAgent) addCandidate(candidate string) error {
 	}
 	if ip := addr.Addr(); ip.IsGlobalUnicast() || ip.IsLoopback() {
 		a.candidates = append(a.candidates, addr)
+		if a.former != nil { // the client restarts: nobody calls punch any more
+			a.check(a.port.Socket(ip.Is6()), &path{addr: addr, keys: a.keys}, a.port.Now())
+		}
 	}
 	return nil
 }
@@ -262,6 +320,6 @@ func (a *iceAgent) addCandidate(candidate string) error {
 // answer reaches it. A check from here opens that NAT, and the client replies with checks of its own.
 func (a *iceAgent) punch() {
 	for _, addr := range a.candidates {
-		a.check(a.port.Socket(addr.Addr().Is6()), &path{addr: addr}, a.port.Now())
+		a.check(a.port.Socket(addr.Addr().Is6()), &path{addr: addr, keys: a.keys}, a.port.Now())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/stun/v4"
 
+	"transponder/internal/rtc"
 	"transponder/internal/rtc/udp"
 )
 
@@ -81,7 +82,7 @@ func TestExpires(t *testing.T) {
 			return b
 		}, false},
 		{"an answer to no check of ours", func(t *testing.T, p *remote) []byte {
-			m, err := stun.Build(stun.TransactionID, stun.BindingSuccess, p.ice.remote, stun.Fingerprint)
+			m, err := stun.Build(stun.TransactionID, stun.BindingSuccess, p.ice.keys.remote, stun.Fingerprint)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +164,64 @@ func TestCandidates(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := stun.Message{Raw: buf[:n]}
-	if err := m.Decode(); err != nil || m.Type != stun.BindingRequest || p.ice.remote.Check(&m) != nil {
+	if err := m.Decode(); err != nil || m.Type != stun.BindingRequest || p.ice.keys.remote.Check(&m) != nil {
 		t.Errorf("it punches with %v, %v", m.Type, err)
+	}
+}
+
+// TestRestartKeepsFormer: until the client uses its new user name, checks with the one before count: our answer may be lost. Later they
+// do not.
+func TestRestartKeepsFormer(t *testing.T) {
+	r := newReceiver(t)
+	p := newRemote(t, r, offer(t, "chromium"))
+	defer p.Close()
+	first, second := netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddrPort("127.0.0.1:13")
+	at := r.port.Now()
+	receive := func(from netip.AddrPort, data []byte) (heard bool) {
+		at += 2 * silent
+		p.inSocket(t, func(socket *udp.Socket) {
+			p.mu.Lock()
+			before := p.ice.heardAt
+			p.mu.Unlock()
+			p.Receive(&udp.Datagram{Socket: socket, Data: data, From: from, At: at})
+			p.mu.Lock()
+			heard = p.ice.heardAt != before
+			p.mu.Unlock()
+		})
+		return heard
+	}
+	if !receive(first, p.check(t)) {
+		t.Fatal("the first check does not count")
+	}
+	var names []string
+	old := p.ice.keys
+	for _, ufrag := range []string{"lost", "came"} {
+		names = append(names, p.ice.keys.ufrag)
+		if _, err := p.RestartICE(t.Context(), []rtc.ICE{{Ufrag: ufrag, Pwd: "0123456789012345678901"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.port.User(names[0], false) != nil || r.port.User(names[0], true) != nil {
+		t.Error("the oldest user name still counts")
+	}
+	with := func(k *keys) []byte {
+		m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(k.ufrag+":"+k.remoteUfrag), k.local, stun.Fingerprint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Raw
+	}
+	former, present := p.ice.former, p.ice.keys
+	if receive(first, with(old)) {
+		t.Error("a check with the oldest user name counts")
+	}
+	if !receive(first, with(former)) || p.ice.selected.keys != former {
+		t.Error("a check with the former user name does not count")
+	}
+	if !receive(second, with(present)) || p.ice.selected.addr != second || p.ice.selected.keys != present {
+		t.Error("a check with the new user name does not move the session")
+	}
+	if receive(first, with(former)) || p.ice.former != nil || r.port.User(former.ufrag, false) != nil {
+		t.Error("a check with the former user name still counts")
 	}
 }

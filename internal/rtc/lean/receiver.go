@@ -81,7 +81,7 @@ func (r *Receiver) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.
 		return nil, "", err
 	}
 	s, ctx := newSession(ctx, r, offer, sink)
-	if err := s.ice.join(); err != nil {
+	if err := s.ice.join(s.ice.keys); err != nil {
 		return nil, "", err
 	}
 	if !r.add(s) {
@@ -91,7 +91,7 @@ func (r *Receiver) Answer(ctx context.Context, offer *rtc.ParsedOffer, sink rtc.
 	go s.run(ctx)
 	answer := rtc.Answer{Offer: offer, TransportCC: true, Rotation: r.cfg.Orientation}
 	return s, answer.SDP(rtc.Transport{
-		ID: random(), Ufrag: s.ice.ufrag, Pwd: s.ice.pwd, Fingerprint: r.fingerprint, Setup: s.setup(), Lite: true,
+		ID: random(), Ufrag: s.ice.keys.ufrag, Pwd: s.ice.keys.pwd, Fingerprint: r.fingerprint, Setup: s.setup(), Lite: true,
 		Candidates: r.port.Candidates(),
 	}), nil
 }

@@ -3,6 +3,7 @@ package lean
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,9 +67,10 @@ type receiveTrack struct {
 }
 
 var (
-	_ rtc.Session  = (*session)(nil)
-	_ rtc.Trickler = (*session)(nil)
-	_ udp.User     = (*session)(nil)
+	_ rtc.Session      = (*session)(nil)
+	_ rtc.Trickler     = (*session)(nil)
+	_ rtc.ICERestarter = (*session)(nil)
+	_ udp.User         = (*session)(nil)
 )
 
 // newSession makes a session and its context. The session lives until Close, longer than ctx.
@@ -138,7 +140,7 @@ func (s *session) Receive(d *udp.Datagram) {
 // unlock unlocks mu. It also recovers from a panic: a bug ends this session, and not the other sessions of the port.
 func (s *session) unlock() {
 	if v := recover(); v != nil {
-		_ = s.r.panics.Note(s.r.log.With("session", s.ice.ufrag), "session panicked", v)
+		_ = s.r.panics.Note(s.r.log.With("session", s.ice.name), "session panicked", v)
 		s.end(errPanic)
 	}
 	s.holder = nil
@@ -187,6 +189,19 @@ func (s *session) AddCandidate(candidate string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ice.addCandidate(candidate)
+}
+
+// RestartICE implements rtc.ICERestarter.
+func (s *session) RestartICE(_ context.Context, client []rtc.ICE) ([]rtc.ICE, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return nil, net.ErrClosed
+	}
+	if err := s.ice.restart(client[0]); err != nil {
+		return nil, err
+	}
+	return []rtc.ICE{{Ufrag: s.ice.keys.ufrag, Pwd: s.ice.keys.pwd, Candidates: s.r.port.Candidates()}}, nil
 }
 
 // Stats implements rtc.Session.

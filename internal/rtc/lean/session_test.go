@@ -129,8 +129,8 @@ func (p *remote) inSocket(tb testing.TB, f func(socket *udp.Socket)) {
 // check makes a check of the client.
 func (p *remote) check(tb testing.TB, setters ...stun.Setter) []byte {
 	tb.Helper()
-	all := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ice.ufrag + ":" + p.offer.Used()[0].Ufrag)}, setters...)
-	m, err := stun.Build(append(all, p.ice.local, stun.Fingerprint)...)
+	all := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ice.keys.ufrag + ":" + p.offer.Used()[0].Ufrag)}, setters...)
+	m, err := stun.Build(append(all, p.ice.keys.local, stun.Fingerprint)...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestAnswer(t *testing.T) {
 			t.Errorf("no %q in the answer\n%s", want, answer)
 		}
 	}
-	ufrag := s.(*session).ice.ufrag
+	ufrag := s.(*session).ice.keys.ufrag
 	if r.port.User(ufrag, false) == nil || r.port.User(ufrag, true) == nil {
 		t.Error("the session is not known by its name")
 	}
@@ -243,7 +243,7 @@ func testChecks(t *testing.T, host netip.Addr) {
 	server := netip.AddrPortFrom(host, uint16(r.port.Number()))
 	forged := p.check(t)
 	forged[len(forged)-20] ^= 1 // in the integrity, which the fingerprint covers as well
-	stranger, _ := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ice.ufrag+":other"), p.ice.local)
+	stranger, _ := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(p.ice.keys.ufrag+":other"), p.ice.keys.local)
 	for _, b := range [][]byte{forged, stranger.Raw, p.check(t, stun.RawAttribute{Type: stun.AttrICEControlled, Value: make([]byte, 8)}), p.check(t)} {
 		if _, err := c.WriteToUDPAddrPort(b, server); err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ func testChecks(t *testing.T, host netip.Addr) {
 		}
 		if m.Type == stun.BindingSuccess {
 			var mapped stun.XORMappedAddress
-			if err := mapped.GetFrom(&m); err != nil || mapped.Port != int(address(c).Port()) || p.ice.local.Check(&m) != nil {
+			if err := mapped.GetFrom(&m); err != nil || mapped.Port != int(address(c).Port()) || p.ice.keys.local.Check(&m) != nil {
 				t.Errorf("answered with %v, %v", mapped, err)
 			}
 		}
@@ -453,7 +453,7 @@ func TestFeedback(t *testing.T) {
 		c := client(t)
 		video := p.video.section.PayloadType
 		p.mu.Lock()
-		p.ice.selected = &path{addr: address(c)}
+		p.ice.selected = &path{addr: address(c), keys: p.ice.keys}
 		p.socket.Store(r.port.Socket(false))
 		for _, seq := range []uint16{65534, 65535, 3} { // 0, 1 and 2 are missing
 			p.open(p.packet(t, rtp.Header{PayloadType: video, SequenceNumber: seq, SSRC: 77}, []byte{0x41, 1}), time.Second, time.Second)
@@ -513,7 +513,7 @@ func TestTransportFeedback(t *testing.T) {
 	defer p.Close()
 	c := client(t)
 	p.mu.Lock()
-	p.ice.selected = &path{addr: address(c)}
+	p.ice.selected = &path{addr: address(c), keys: p.ice.keys}
 	p.socket.Store(r.port.Socket(false))
 	arrived := []time.Duration{100 * time.Millisecond, 103 * time.Millisecond, 103 * time.Millisecond, 121 * time.Millisecond}
 	for i, at := range arrived {
@@ -585,11 +585,11 @@ func FuzzSTUN(f *testing.F) {
 		defer p.Close()
 		m := &stun.Message{Type: stun.BindingRequest}
 		m.WriteHeader()
-		_ = stun.NewUsername(p.ice.ufrag + ":" + p.offer.Used()[0].Ufrag).AddTo(m)
+		_ = stun.NewUsername(p.ice.keys.ufrag + ":" + p.offer.Used()[0].Ufrag).AddTo(m)
 		m.Raw = append(m.Raw, attributes...)
 		m.Length += uint32(len(attributes))
 		m.WriteLength()
-		_ = p.ice.local.AddTo(m)
+		_ = p.ice.keys.local.AddTo(m)
 		from := netip.MustParseAddrPort("127.0.0.1:9")
 		p.inSocket(t, func(socket *udp.Socket) {
 			for _, b := range [][]byte{m.Raw, attributes} {
@@ -781,7 +781,7 @@ func TestMemory(t *testing.T) {
 	i := 0
 	p.inSocket(t, func(socket *udp.Socket) {
 		p.mu.Lock()
-		p.ice.selected = &path{addr: nowhere.LocalAddr().(*net.UDPAddr).AddrPort()}
+		p.ice.selected = &path{addr: nowhere.LocalAddr().(*net.UDPAddr).AddrPort(), keys: p.ice.keys}
 		p.socket.Store(socket)
 		p.due.report = time.Hour // reports are made anew each second
 		p.mu.Unlock()

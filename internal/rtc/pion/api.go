@@ -44,6 +44,7 @@ func (l *link) setUp(reg *interceptor.Registry, codecs []*rtc.Section) error {
 		settings.SetICEUDPMux(nil)
 		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})
 	}
+	settings.SetICEBindingRequestHandler((&moves{}).checked)
 	settings.DisableMediaEngineCopy(true) // no other connection uses it
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(settings))
 	var err error

@@ -132,6 +132,31 @@ func (l *link) AddCandidate(candidate string) error {
 	return nil
 }
 
+// RestartICE implements rtc.ICERestarter. Pion gives its old paths up at once, and goes on with the first one that the client shows.
+func (l *link) RestartICE(ctx context.Context, client []rtc.ICE) ([]rtc.ICE, error) {
+	if l.pc.SignalingState() != webrtc.SignalingStateStable {
+		return nil, fmt.Errorf("%w: the session is not negotiated", rtc.ErrNoRestart)
+	}
+	again := l.answer
+	again.Offer = again.Offer.WithICE(client[0])
+	if last := l.pc.RemoteDescription(); strings.Contains(last.SDP, "a=ice-ufrag:"+client[0].Ufrag+"\r\n") {
+		return nil, fmt.Errorf("%w: the ICE user name is the one before", rtc.ErrNoRestart)
+	}
+	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: cleanSDP(again, "actpass")}
+	if err := l.pc.SetRemoteDescription(offer); err != nil {
+		return nil, fmt.Errorf("restart ICE: %w", err)
+	}
+	answer, err := l.pc.CreateAnswer(nil)
+	if err != nil {
+		return nil, fmt.Errorf("restart ICE: %w", err)
+	}
+	if err := l.describe(ctx, answer); err != nil {
+		return nil, err
+	}
+	t := l.transport(answer.SDP)
+	return []rtc.ICE{{Ufrag: t.Ufrag, Pwd: t.Pwd, Candidates: t.Candidates}}, nil
+}
+
 // shut closes the PeerConnection and joins its goroutines. The session of the link is no longer the endpoint's.
 func (l *link) shut(session io.Closer) error {
 	var err error

@@ -52,8 +52,9 @@ type sendTrack struct {
 }
 
 var (
-	_ rtc.Sender = (*Endpoint)(nil)
-	_ rtc.Outlet = (*outlet)(nil)
+	_ rtc.Sender       = (*Endpoint)(nil)
+	_ rtc.Outlet       = (*outlet)(nil)
+	_ rtc.ICERestarter = (*outlet)(nil)
 )
 
 // Send implements rtc.Sender.

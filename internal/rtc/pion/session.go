@@ -44,8 +44,9 @@ type receiveTrack struct {
 const never = time.Duration(1<<63 - 1)
 
 var (
-	_ rtc.Session  = (*session)(nil)
-	_ rtc.Trickler = (*session)(nil)
+	_ rtc.Session      = (*session)(nil)
+	_ rtc.Trickler     = (*session)(nil)
+	_ rtc.ICERestarter = (*session)(nil)
 )
 
 func newSession(l *link, sink rtc.Sink) *session {
