@@ -21,7 +21,8 @@ import (
 // Clients fill requests from text fields and check boxes. So a number or a boolean may be a string, and an empty string means that
 // the field is absent. Null means the same.
 type fields struct {
-	err error
+	body []byte // of the whole request
+	err  error
 
 	path string // of the object within the request, "" or "options."
 	raw  map[string]json.RawMessage

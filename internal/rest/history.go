@@ -1,8 +1,12 @@
 package rest
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"transponder/internal/transponder"
@@ -33,8 +37,31 @@ func (s *Server) pushHistory(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	list := s.pushBodies(r.Context(), over)
+	if s.isClustered(r.Context()) {
+		if list, err = s.gatherHistory(w, r, list); err != nil {
+			return err
+		}
+	}
 	s.answer(w, http.StatusOK, list[:min(most, len(list))])
 	return nil
+}
+
+// gatherHistory adds the pushes that have ended on other servers, the newest first.
+func (s *Server) gatherHistory(w http.ResponseWriter, r *http.Request, list []pushBody) ([]pushBody, error) {
+	replies, missing := s.parts.Nodes.AskAll(r.Context(), s.newCall(r, nil))
+	setMissing(w, missing)
+	for _, reply := range replies {
+		if bad := remote(reply).err(); bad != nil {
+			return nil, bad
+		}
+		var more []pushBody
+		if err := json.Unmarshal(reply.Body, &more); err != nil {
+			return nil, fmt.Errorf("history of node %s: %w", reply.Node, err)
+		}
+		list = append(list, more...)
+	}
+	slices.SortStableFunc(list, func(a, b pushBody) int { return cmp.Compare(b.EndedAt, a.EndedAt) })
+	return list, nil
 }
 
 // count returns a query parameter that is a whole number, or absent if it is missing.

@@ -19,6 +19,7 @@ import (
 	"transponder/api"
 	"transponder/internal/access"
 	"transponder/internal/access/auth"
+	"transponder/internal/cluster"
 	"transponder/internal/guard"
 	"transponder/internal/stream"
 	"transponder/internal/transponder"
@@ -55,6 +56,12 @@ type Parts struct {
 	// Destinations keeps addresses with names; nil: there are none. DescribeTarget checks an address, and returns it without its secrets.
 	Destinations   Destinations
 	DescribeTarget func(rtmpURL string, fullURL *bool) (string, error)
+
+	Nodes Nodes // nil: this server is alone
+	// HasHere says whether this server has something; needed with Nodes. Stale returns the pushes of nodes as they were written last; nil:
+	// nothing is written.
+	HasHere func(k cluster.Kind, id string) bool
+	Stale   func(ctx context.Context, nodes []string) ([]transponder.Info, error)
 
 	Apps        Apps  // nil: there are no methods of applications
 	Calls       Calls // nil: the settings switch SIP off
@@ -178,6 +185,10 @@ func Serves(address string) bool { return strings.HasPrefix(path.Clean(address)+
 
 // ServeHTTP answers preflight requests before it asks who sends them, since browsers send them without a credential.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if call := cluster.Forwarded(r.Context()); call != nil {
+		s.serveForwarded(w, r, call)
+		return
+	}
 	if err := s.pages.check(w, r); err != nil {
 		s.fail(w, r, err)
 		return
@@ -282,8 +293,20 @@ func (s *Server) method(path string, need access.Action, do func(context.Context
 // serve is method for a do that looks at the request itself, or sets headers.
 func (s *Server) serve(path string, need access.Action, do func(http.ResponseWriter, *http.Request, *fields) (any, error), methods ...string) {
 	s.handle(path, need, methods, func(w http.ResponseWriter, r *http.Request) {
-		answer, err := s.call(w, r, func(f *fields) (any, error) { return do(w, r, f) })
+		answer, err := s.call(w, r, func(f *fields) (any, error) {
+			if answer, done, err := s.elsewhere(r, path, f); done {
+				return answer, err
+			}
+			answer, err := do(w, r, f)
+			if path == "/stream/terminate" {
+				err = s.everywhere(w, r, f, err)
+			}
+			return answer, err
+		})
 		s.conclude(w, r, answer, err)
+		if r, ok := answer.(remote); ok {
+			err = r.err()
+		}
 		if !slices.Contains(methods, http.MethodGet) || !isGet(r) {
 			s.recordRequest(r, err)
 		}
@@ -309,7 +332,15 @@ func (s *Server) list(path string, need access.Action, do func(context.Context, 
 			if wish := f.boolean("empty"); wish != nil {
 				empty = *wish
 			}
-			return do(r.Context(), f)
+			var p page
+			if _, ok := gathered[path]; ok {
+				var err error
+				if p, err = pageOf(r.URL.Query()); err != nil {
+					return nil, err
+				}
+			}
+			answer, err := do(r.Context(), f)
+			return s.gather(w, r, path, f, p, answer, err)
 		})
 		if empty && isNothing(err) {
 			answer, err = []struct{}{}, nil
@@ -325,6 +356,10 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, answer any, er
 		return
 	}
 	s.log.Debug("rest request", "path", r.URL.Path, "peer", r.RemoteAddr)
+	if other, ok := answer.(remote); ok {
+		other.write(w)
+		return
+	}
 	if answer != nil {
 		s.answer(w, http.StatusOK, answer)
 	}
@@ -373,6 +408,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, do func(*fields) (
 	if err != nil {
 		return nil, err
 	}
+	f.body = body
 	answer, err := do(f)
 	if s.log.Enabled(r.Context(), slog.LevelDebug) {
 		if unknown := f.rest(); len(unknown) > 0 {
