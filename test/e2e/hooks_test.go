@@ -559,6 +559,7 @@ func TestHooksOfStrangers(t *testing.T) {
 	if status, _, _ := bearer(t, http.MethodPost, far(s.rest)+"/app/find_all", "good", "application/json", "{}"); status != http.StatusUnauthorized {
 		t.Errorf("app/find_all from elsewhere: %d", status)
 	}
+	b.wait("connect", 4)
 	if got := len(b.got("connect")); got != 4 { // the app "other" has no backend
 		t.Errorf("the backend was asked %d times to connect", got)
 	}

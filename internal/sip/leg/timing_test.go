@@ -30,6 +30,11 @@ func TestKeyFrames(t *testing.T) {
 		{"a loss after a key frame", []step{{0, "came"}, {0, "need"}, {10, "need"}, {300, "came"}}, "ask@10"},
 		{"the gap", []step{{0, "want"}, {100, "want"}, {200, "want"}}, "ask@0 ask@1000"},
 		{"no pictures come", []step{{0, "need"}, {500, "rest"}}, "ask@0"},
+		{
+			"wishes of a phone that answered the other way", []step{{0, "need"}, {1200, "came"}, {2000, "want"}, {2300, "came"}, {3000, "want"}},
+			"ask@0 missing@1000 ask@2000 missing@2000 ask@3000 missing@3000",
+		},
+		{"a key frame of its own after a report", []step{{0, "need"}, {2400, "came"}, {3000, "want"}}, "ask@0 missing@1000 ask@3000"},
 		{"a new need after an answer", []step{{0, "need"}, {100, "came"}, {2000, "need"}, {3500, "came"}}, "ask@0 ask@2000 missing@3000"},
 	} {
 		k := keyFrames{gap: time.Second}

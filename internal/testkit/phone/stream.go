@@ -157,12 +157,12 @@ func (s *Stream) takeControl(b []byte) {
 		switch p := p.(type) {
 		case *rtcp.PictureLossIndication:
 			s.requests = append(s.requests, KeyFrameRequest{SSRC: p.MediaSSRC, At: time.Now()})
-			s.keyWish = !s.deaf
+			s.keyWish = s.keyWish || !s.deaf
 		case *rtcp.FullIntraRequest:
 			for _, f := range p.FIR {
 				s.requests = append(s.requests, KeyFrameRequest{FIR: true, SSRC: f.SSRC, At: time.Now()})
 			}
-			s.keyWish = !s.deaf
+			s.keyWish = s.keyWish || !s.deaf
 		}
 	}
 }
