@@ -82,6 +82,14 @@ func (p *Player) RequestKeyFrame() error {
 	return p.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(p.ssrc)}})
 }
 
+// RestartICE restarts ICE, as Publisher.RestartICE does. The player is connected.
+func (p *Player) RestartICE(ctx context.Context, exchange Exchange) error {
+	p.mu.Lock()
+	pc := p.pc
+	p.mu.Unlock()
+	return restartICE(ctx, pc, exchange)
+}
+
 // Wait waits until a condition holds. It checks the condition whenever something was received.
 func (p *Player) Wait(t testing.TB, what string, condition func() bool) {
 	t.Helper()

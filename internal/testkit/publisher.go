@@ -117,7 +117,10 @@ func (p *Publisher) Offer() string { return p.pc.Load().LocalDescription().SDP }
 
 // RestartICE restarts ICE, as a client does that has got another network. The publisher is connected.
 func (p *Publisher) RestartICE(ctx context.Context, exchange Exchange) error {
-	pc := p.pc.Load()
+	return restartICE(ctx, p.pc.Load(), exchange)
+}
+
+func restartICE(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchange) error {
 	offer, err := pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
 	if err != nil {
 		return err

@@ -15,10 +15,11 @@ import (
 // session of a client whose media panics when fault is closed.
 type faulty struct{ fault chan struct{} }
 
-func (faulty) Answer() string            { return "the answer" }
-func (faulty) AddCandidate(string) error { return nil }
-func (faulty) Source() *stream.Source    { return nil }
-func (faulty) Stats() rtc.SessionStats   { panic("the figures are broken too") }
+func (faulty) Answer() string                                     { return "the answer" }
+func (faulty) AddCandidate(string) error                          { return nil }
+func (faulty) RestartICE(context.Context, string) (string, error) { return "", nil }
+func (faulty) Source() *stream.Source                             { return nil }
+func (faulty) Stats() rtc.SessionStats                            { panic("the figures are broken too") }
 func (f faulty) Run(ctx context.Context) error {
 	select {
 	case <-f.fault:

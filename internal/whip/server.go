@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -72,6 +73,8 @@ type connection interface {
 	// Run is called once, and returns why the session ended.
 	Run(ctx context.Context) error
 	AddCandidate(candidate string) error
+	// RestartICE takes a fragment with a new ICE user name and password, and returns our answer anew.
+	RestartICE(ctx context.Context, fragment string) (answer string, err error)
 }
 
 // Publication is the media of a publisher, such as rtc.Publication.
@@ -126,8 +129,9 @@ type Server struct {
 type session struct {
 	id, path string // id is a secret between the client and the server; path is that of the stream
 	owner    owner
-	etag     string
-	ufrags   []string // of the offer; a request with another ufrag is an ICE restart
+	restarts chan struct{} // has an entry while ICE is being restarted
+	ice      iceSession    // guarded by the server's mu: the present one
+	former   []string      // guarded by the server's mu: user names of the ICE sessions before, the last ones
 	media    connection
 	playback Playback                // the media of a session that plays; nil: the session publishes
 	figures  func() []any            // of the media, for the last log line of the session
@@ -139,6 +143,16 @@ type session struct {
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
+}
+
+// iceSession is what tells one ICE session from the next (RFC 9725, 4.3.1).
+type iceSession struct {
+	etag   string
+	ufrags []string // of the client
+}
+
+func newICESession(text string) iceSession {
+	return iceSession{`"` + stream.NewID() + `"`, parseFragment(text).ufrags}
 }
 
 // New makes a server for the paths /whip/{name} and /whep/{name}, and for the sessions below them.
@@ -231,7 +245,7 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	}
 	path := r.URL.EscapedPath()
 	x := &session{
-		id: id, path: r.URL.Path, etag: `"` + stream.NewID() + `"`, ufrags: parseFragment(offer).ufrags, done: make(chan struct{}), hooks: hooks,
+		id: id, path: r.URL.Path, restarts: make(chan struct{}, 1), ice: newICESession(offer), done: make(chan struct{}), hooks: hooks,
 	}
 	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
 	if err := p.admit(r.Context(), x, c, r.PathValue("name"), offer, public); err != nil {
@@ -240,11 +254,12 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, err)
 		return
 	}
+	etag := x.ice.etag
 	s.start(context.WithoutCancel(r.Context()), x)
 	h := w.Header()
 	h.Set("Content-Type", typeSDP)
 	h.Set("Location", path+"/"+url.PathEscape(id))
-	h.Set("ETag", x.etag)
+	h.Set("ETag", etag)
 	if x.playback != nil {
 		h.Set("Link", link(h.Get("Location")))
 	}
@@ -411,24 +426,30 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request, x *session) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// patch takes ICE candidates, and refuses ICE restarts (RFC 9725, 4.3). The two are told apart by the ufrag. If-Match cannot tell them
+// patch takes ICE candidates, and restarts ICE (RFC 9725, 4.3). The two are told apart by the ufrag. If-Match cannot tell them
 // apart, since the pages of MediaMTX send candidates with If-Match: *, which the RFC reserves for restarts. Against 4.3.1, If-Match may
-// be missing: the path names the session.
+// be missing with candidates: the path names the session, and mostly the fragment names the ICE session.
 func (s *Server) patch(w http.ResponseWriter, r *http.Request, x *session) {
 	text, ok := s.body(w, r, typeFragment)
 	if !ok {
 		return
 	}
 	f := parseFragment(text)
+	s.mu.Lock()
+	present, former := x.ice, slices.ContainsFunc(f.ufrags, func(u string) bool { return slices.Contains(x.former, u) })
+	s.mu.Unlock()
 	switch {
 	case !f.isSDP:
 		problem(w, http.StatusBadRequest, "the body is not an SDP fragment: it has no line that begins with a= or m=")
 		return
-	case !matches(r.Header.Values("If-Match"), x.etag):
+	case !matches(r.Header.Values("If-Match"), present.etag):
 		problem(w, http.StatusPreconditionFailed, "If-Match does not name the ETag of the session")
 		return
-	case slices.ContainsFunc(f.ufrags, func(u string) bool { return !slices.Contains(x.ufrags, u) }):
-		problem(w, http.StatusUnprocessableEntity, "ICE restarts are not supported: delete the session and create a new one")
+	case former:
+		problem(w, http.StatusPreconditionFailed, "the user name (a=ice-ufrag) is that of an ICE session that a restart has ended")
+		return
+	case slices.ContainsFunc(f.ufrags, func(u string) bool { return !slices.Contains(present.ufrags, u) }):
+		s.restart(w, r, x, text)
 		return
 	}
 	var faults []error // a candidate that cannot be read must not keep the others from being used
@@ -445,6 +466,48 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, x *session) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// maxFormer limits the user names that are kept of ICE sessions before: requests come out of order by a few at most.
+const maxFormer = 16
+
+// restart restarts ICE (RFC 9725, 4.3.3). If it fails, the ICE session stays as it is.
+func (s *Server) restart(w http.ResponseWriter, r *http.Request, x *session, fragment string) {
+	if len(r.Header.Values("If-Match")) == 0 {
+		problem(w, http.StatusPreconditionRequired, "an ICE restart needs the header If-Match: *")
+		return
+	}
+	select {
+	case x.restarts <- struct{}{}:
+		defer func() { <-x.restarts }()
+	case <-r.Context().Done():
+		return
+	}
+	answer, err := x.media.RestartICE(r.Context(), fragment)
+	if err != nil {
+		x.log.Warn("ICE not restarted", "err", err)
+		switch {
+		case errors.Is(err, rtc.ErrBadOffer):
+			problem(w, http.StatusBadRequest, err.Error())
+		case errors.Is(err, rtc.ErrNoRestart):
+			problem(w, http.StatusUnprocessableEntity, err.Error())
+		case errors.Is(err, net.ErrClosed):
+			problem(w, http.StatusNotFound, "the session has ended")
+		default:
+			problem(w, http.StatusInternalServerError, "ICE could not be restarted: try again, or delete the session")
+		}
+		return
+	}
+	next := newICESession(fragment)
+	s.mu.Lock()
+	x.former = append(x.former, x.ice.ufrags...)
+	x.former = x.former[max(0, len(x.former)-maxFormer):]
+	x.ice = next
+	s.mu.Unlock()
+	x.log.Info("ICE restarted")
+	w.Header().Set("Content-Type", typeFragment)
+	w.Header().Set("ETag", next.etag)
+	_, _ = io.WriteString(w, rtc.ICEFragment(answer))
 }
 
 // matches says whether the values of If-Match allow a request: there is none, or one of them is * or the entity tag. The tag may be weak,

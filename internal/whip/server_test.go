@@ -191,6 +191,7 @@ func TestRefusals(t *testing.T) {
 	etag := "If-Match: " + res.Header.Get("ETag")
 	const fragment = "Content-Type: application/trickle-ice-sdpfrag"
 	const candidate = "a=candidate:1 1 udp 1 192.0.2.1 5 typ host\r\n"
+	const again = "a=ice-ufrag:news\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n"
 	tests := []struct {
 		name, method, path, body string
 		headers                  []string
@@ -222,14 +223,15 @@ func TestRefusals(t *testing.T) {
 		{"patch without ETag", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment}, 204, ""},
 		{"patch with another ETag", "PATCH", session, candidate, []string{fragment, `If-Match: "x"`}, 412, "If-Match"},
 		{"patch with other ETags", "PATCH", session, candidate, []string{fragment, `If-Match: "x", W/"y"`}, 412, "If-Match"},
-		{"restart", "PATCH", session, "a=ice-ufrag:new\r\na=ice-pwd:new\r\n", []string{fragment, "If-Match: *"}, 422, "restart"},
-		{"restart without ETag", "PATCH", session, "a=ice-ufrag:new\r\na=ice-pwd:new\r\n", []string{fragment}, 422, "restart"},
+		{"restart with a short password", "PATCH", session, "a=ice-ufrag:news\r\na=ice-pwd:new\r\n", []string{fragment, "If-Match: *"}, 400, "ICE user name"},
+		{"restart without ETag", "PATCH", session, again, []string{fragment}, 428, "If-Match"},
 		{"trickle to any", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment, "If-Match: *"}, 204, ""},
 		{"trickle to any, without user name", "PATCH", session, candidate, []string{fragment, "If-Match: *"}, 204, ""},
 		{"trickle to a list", "PATCH", session, candidate, []string{fragment, `If-Match: "x", ` + res.Header.Get("ETag")}, 204, ""},
 		{"trickle to a weak ETag", "PATCH", session, candidate, []string{fragment, "If-Match: W/" + res.Header.Get("ETag")}, 204, ""},
 		{"trickle to an ETag without quotes", "PATCH", session, candidate, []string{fragment, "If-Match: " + strings.Trim(res.Header.Get("ETag"), `"`)}, 204, ""},
-		{"restart with ETag", "PATCH", session, "a=ice-ufrag:new\r\n", []string{fragment, etag}, 422, "restart"},
+		{"restart with another ETag", "PATCH", session, again, []string{fragment, `If-Match: "x"`}, 412, "If-Match"},
+		{"restart without password", "PATCH", session, "a=ice-ufrag:news\r\n", []string{fragment, etag}, 400, "ICE user name"},
 		{"bad candidate", "PATCH", session, "a=candidate:1 1 udp x 192.0.2.1 5 typ host\r\n", []string{fragment, etag}, 400, ""},
 		{"all candidates are read, also after a bad one", "PATCH", session, "a=candidate:1 1 udp x 192.0.2.1 5 typ host\r\n" + candidate +
 			"a=candidate:1 1 udp 1 192.0.2.1 port typ host\r\n", []string{fragment, etag}, 400, `port \"port\"`},
@@ -237,6 +239,10 @@ func TestRefusals(t *testing.T) {
 		{"the last of them", "PATCH", session, "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" +
 			candidate + "a=end-of-candidates\r\n", []string{fragment, etag}, 204, ""},
 		{"mDNS trickle", "PATCH", session, "a=candidate:1 1 udp 1 x.local 5 typ host\r\n", []string{fragment, etag}, 204, ""},
+		{"restart", "PATCH", session, again, []string{fragment, "If-Match: *"}, 200, "a=ice-pwd:"},
+		{"trickle to the ICE session before", "PATCH", session, candidate, []string{fragment, etag}, 412, "If-Match"},
+		{"late trickle of the ICE session before", "PATCH", session, "a=ice-ufrag:abcd\r\n" + candidate, []string{fragment, "If-Match: *"}, 412, "restart"},
+		{"trickle after the restart", "PATCH", session, "a=ice-ufrag:news\r\n" + candidate, []string{fragment, "If-Match: *"}, 204, ""},
 		{"options", "OPTIONS", "/whip/a", "", nil, 204, ""},
 		{"options of the session", "OPTIONS", session, "", nil, 204, ""},
 		{"delete", "DELETE", session, "", nil, 200, ""},
