@@ -49,7 +49,7 @@ web: install-test build ## type-check the pages, and test them in a browser
 
 # What runs side by side mostly waits: with four tests at once, two cores were idle for two fifths of the time.
 e2e: install-test build ## real browsers in, real RTMP servers out
-	$(GO) test -tags e2e -count 1 -parallel 5 -timeout 15m ./test/e2e/...
+	GO=$(GO) scripts/e2e.sh -parallel 5 -timeout 15m
 
 soak-sip: install-test build ## the SIP tests in full size: ten minutes of call, 10 000 strangers, 200 calls
 	TRANSPONDER_SOAK=1 $(GO) test -tags e2e -count 1 -parallel 4 -timeout 30m -run '^TestSIP(LongCall|Refresh|Strangers|Shutdown)$$' ./test/e2e/
