@@ -28,6 +28,7 @@ type wire struct {
 type wirePeer struct {
 	wire  *wire
 	me    Owner
+	rtmp  string
 	verbs map[string]func(context.Context, []byte) ([]byte, error)
 }
 
@@ -57,8 +58,12 @@ func (p *wirePeer) Nodes() []Node {
 	p.wire.mu.Lock()
 	defer p.wire.mu.Unlock()
 	var all []Node
-	for o := range p.wire.peers {
-		all = append(all, Node{Owner: o})
+	for o, other := range p.wire.peers {
+		n := Node{Owner: o}
+		if other != nil {
+			n.RTMP = other.rtmp
+		}
+		all = append(all, n)
 	}
 	return all
 }

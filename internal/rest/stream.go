@@ -201,6 +201,9 @@ func (s *Server) streams(ctx context.Context, filter streamFilter) ([]found, err
 		}
 	}
 	for _, src := range s.parts.Streams.Sources() {
+		if src.Info().IsRelay() {
+			continue // the server that has the publisher lists it
+		}
 		add(s.publisherBody(src), src.Info().Publisher.Identity, func() { src.Close(stream.ErrTerminated) })
 	}
 	for _, p := range s.parts.Players.Players() {

@@ -182,6 +182,9 @@ func (c *session) audioFeed(src *stream.Source) (feed *stream.Feed, release func
 func (s *Server) await(ctx context.Context, name string) (*stream.Source, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.PlayWait, errNotFound)
 	defer cancel()
+	if s.parts.Relays != nil {
+		s.parts.Relays.Find(ctx, name) // brings a stream of another server into the hub
+	}
 	for {
 		src, err := s.parts.Hub.Await(ctx, name)
 		if err != nil {

@@ -34,6 +34,17 @@ type Origins interface {
 	Origin(trail rtmp.Trail, name string) (push string, ring bool)
 }
 
+// Relays knows the streams that other servers of the cluster send here. cluster.Relay is one.
+type Relays interface {
+	// Expects returns what a server publishes that connects to an application, with the query. ok is false if the application is not that
+	// of a relay. A second call with the same application fails.
+	Expects(app string) (info stream.Info, ok bool)
+	// Arrived is told the source that the server writes to from now on.
+	Arrived(app string, src *stream.Source)
+	// Find returns a stream, also one that another server has.
+	Find(ctx context.Context, name string) (*stream.Source, bool)
+}
+
 // maxUnfinished is how many bytes the unfinished messages of all connections may have, beyond half a megabyte for each connection.
 const maxUnfinished = 256 << 20
 
@@ -51,6 +62,8 @@ type Parts struct {
 	Push func(ctx context.Context, by *access.Principal, stream, url string) error
 	Gate *load.Gate  // decides whether there is room for another player, as the hub does for publishers; nil: there always is
 	TLS  *tls.Config // of RTMPS; not nil if Config.SecureAddress is set
+
+	Relays Relays // nil: this server is alone
 
 	Shares   guard.SharesConfig // how much of all connections one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the connections that are refused; nil: they are not counted

@@ -45,6 +45,7 @@ type session struct {
 
 	admitted  func()            // the client may publish or play
 	hooks     *hook.Session     // of the application; set by run
+	relayed   *stream.Info      // what another server of the cluster publishes; nil: the client is none; set by run
 	principal *access.Principal // whom the backend of the application has admitted; nil if it does not decide alone
 
 	id  string
@@ -107,8 +108,15 @@ func (c *session) run(ctx context.Context) error {
 		c.srv.counters.strangers.Add(1)
 		return err
 	}
-	if err := c.open(ctx); err != nil {
-		return c.reject(ctx, err)
+	if r := c.srv.parts.Relays; r != nil {
+		if info, ok := r.Expects(c.who.App); ok {
+			c.relayed = &info
+		}
+	}
+	if c.relayed == nil {
+		if err := c.open(ctx); err != nil {
+			return c.reject(ctx, err)
+		}
 	}
 	if err := c.conn.Grant(); err != nil {
 		c.srv.counters.strangers.Add(1)
@@ -122,9 +130,12 @@ func (c *session) run(ctx context.Context) error {
 			return err
 		}
 		asked := parseRequest(c.who.App, req.Name)
-		if req.Verb == rtmp.Publish {
+		switch {
+		case c.relayed != nil && req.Verb == rtmp.Publish:
+			return c.relay(ctx, req.Name)
+		case req.Verb == rtmp.Publish:
 			err = c.publish(ctx, asked)
-		} else {
+		default:
 			err = c.play(ctx, asked)
 		}
 		if !errors.Is(err, rtmp.ErrStreamClosed) {

@@ -117,7 +117,11 @@ func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 	}()
 	if old = h.byName[info.Name]; old != nil {
 		c := refused
-		if replace {
+		switch {
+		case info.IsRelay():
+		case old.info.IsRelay():
+			c = atOnce
+		case replace:
 			c = h.cfg.Takeover.over(old.info, info)
 		}
 		switch {

@@ -23,7 +23,7 @@ type Info struct {
 	ID        string // media session id: the browser's own, or made by the door
 	SessionID string // of the connection that publishes, for lists of streams
 	AppKey    string
-	Provider  string      // "WebRTC", "WHIP", "RTMP", "SIP"
+	Provider  string      // "WebRTC", "WHIP", "RTMP", "SIP", or ProviderRelay
 	Transport string      // "UDP", "TCP"
 	Push      string      // if the stream is the output of a push of this server: its id; else ""
 	Trail     [8][16]byte // of an RTMP publisher: an rtmp.Trail
@@ -34,6 +34,13 @@ type Info struct {
 	// AskKeyFrame asks the publisher for a key frame. It must not block. nil: the publisher cannot be asked.
 	AskKeyFrame func()
 }
+
+// ProviderRelay is the provider of a stream that another server of the cluster sends here, so that it can be played here.
+const ProviderRelay = "RELAY"
+
+// IsRelay says whether the stream belongs to another server of the cluster. Such a stream gives way to a publisher, is pushed by the other
+// server only, and is in no list.
+func (i Info) IsRelay() bool { return i.Provider == ProviderRelay }
 
 // Source is one live stream. Its publisher writes to Video and Audio and closes the source; everybody else reads.
 type Source struct {

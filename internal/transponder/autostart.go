@@ -88,6 +88,9 @@ func (a *AutoStart) look(ctx context.Context, before sourceSet) (after sourceSet
 // handle starts a push of s unless s needs none. It returns false if the start must be tried again.
 func (a *AutoStart) handle(ctx context.Context, s *stream.Source) bool {
 	name := s.Info().Name
+	if s.Info().IsRelay() {
+		return true // the server that has the publisher pushes it
+	}
 	if a.ours(s) {
 		a.log.Info("stream comes from a push of this server, not pushed again", "stream", name)
 		return true

@@ -113,6 +113,7 @@ func (r *Registry) checkSound(req Request) error {
 // a while. Meanwhile a second start to one of these addresses is refused, and all other requests are answered.
 func (r *Registry) add(ctx context.Context, req Request, addresses []*address, player SoundPlayer) (Info, error) {
 	src, found := r.parts.Hub.Source(req.StreamName)
+	found = found && !src.Info().IsRelay() // the server that has the publisher pushes it
 	target, keys := addresses[0].target, make([]string, len(addresses))
 	for i, a := range addresses {
 		keys[i] = req.StreamName + "\x00" + a.target.key()
