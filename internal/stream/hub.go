@@ -76,7 +76,10 @@ type Hub struct {
 	cfg  Config
 	gate *load.Gate // nil: there is always room
 
+	names Names // nil: this process is alone; set before the first publisher
+
 	mu      sync.Mutex           // taken before the lock of the gate
+	taking  map[string]*Source   // guarded by mu; of names that Names is asked for
 	byName  map[string]*Source   // guarded by mu
 	byID    map[string]*Source   // guarded by mu
 	private map[*Source]struct{} // guarded by mu; the sources without a public name
@@ -89,20 +92,49 @@ type Hub struct {
 func NewHub(cfg Config, gate *load.Gate) *Hub {
 	return &Hub{
 		cfg: cfg, gate: gate, added: make(chan struct{}),
-		byName: map[string]*Source{}, byID: map[string]*Source{}, private: map[*Source]struct{}{},
+		taking: map[string]*Source{}, byName: map[string]*Source{}, byID: map[string]*Source{}, private: map[*Source]struct{}{},
 	}
 }
 
 // Publish reserves a name and an id and returns the source for the publisher to write to. The name is free again when the source is
 // closed. It fails with ErrName, ErrNameInUse, ErrIDInUse or load.ErrFull.
+//
+// Publish asks no other process. If Names finds out that another process has the name, the source ends with ErrNameInUse.
 func (h *Hub) Publish(info Info) (*Source, error) {
-	s, _, err := h.publish(info, false)
+	s, _, err := h.reserve(info, false, false)
+	if err == nil && h.named(info) {
+		h.names.Keep(info)
+	}
 	return s, err
 }
 
-// publish is Publish. With replace it replaces the publisher that has the name, if the rules allow that now. If they may allow it later,
-// it returns that publisher's source as old, with ErrNameInUse.
-func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
+// publish is Publish, but it asks Names, and with replace it replaces the publisher that has the name, if the rules allow that now. If they may
+// allow it later, it returns that publisher's source as old, with ErrNameInUse.
+func (h *Hub) publish(ctx context.Context, info Info, replace bool) (s, old *Source, err error) {
+	s, old, err = h.reserve(info, replace, h.named(info))
+	switch {
+	case err != nil || !h.named(info):
+		return s, old, err
+	case old != nil: // the name was this process's already
+		h.names.Keep(info)
+		return s, old, nil
+	}
+	err = h.names.Take(ctx, info)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.taking, info.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	h.enter(s)
+	return s, nil, nil
+}
+
+// named reports whether the name of a stream is one that Names must know of.
+func (h *Hub) named(info Info) bool { return h.names != nil && !info.Relay }
+
+// reserve makes a source and gives it the name, or with take only the right to ask for the name.
+func (h *Hub) reserve(info Info, replace, take bool) (s, old *Source, err error) {
 	if err := checkName(info.Name); err != nil {
 		return nil, nil, err
 	}
@@ -115,6 +147,12 @@ func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 			old.Close(ErrReplaced)
 		}
 	}()
+	if other := h.taking[info.Name]; other != nil {
+		if !replace {
+			other = nil
+		}
+		return nil, other, ErrNameInUse
+	}
 	if old = h.byName[info.Name]; old != nil {
 		c := refused
 		switch {
@@ -138,19 +176,28 @@ func (h *Hub) publish(info Info, replace bool) (s, old *Source, err error) {
 		if err := h.admit(); err != nil {
 			return nil, nil, err
 		}
+		if take {
+			h.taking[info.Name] = s
+			return s, nil, nil
+		}
 	} else {
 		delete(h.byID, old.info.ID)
 	}
-	h.byName[info.Name] = s
-	h.byID[info.ID] = s
+	h.enter(s)
+	return s, old, nil
+}
+
+// enter lets others see a source. The caller holds mu.
+func (h *Hub) enter(s *Source) {
+	h.byName[s.info.Name] = s
+	h.byID[s.info.ID] = s
 	close(h.added)
 	h.added = make(chan struct{})
-	return s, old, nil
 }
 
 // admit says whether there is room for another stream. The caller holds mu.
 func (h *Hub) admit() error {
-	if h.cfg.MaxStreams > 0 && len(h.byName)+len(h.private) >= h.cfg.MaxStreams {
+	if h.cfg.MaxStreams > 0 && len(h.byName)+len(h.taking)+len(h.private) >= h.cfg.MaxStreams {
 		return fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
 	}
 	return h.gate.Admit(load.Stream)
@@ -255,11 +302,15 @@ func (h *Hub) Sources() []*Source {
 // remove frees the place of s, and its name and id.
 func (h *Hub) remove(s *Source) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	delete(h.private, s)
-	if h.byName[s.info.Name] == s {
+	had := h.byName[s.info.Name] == s
+	if had {
 		delete(h.byName, s.info.Name)
 		delete(h.byID, s.info.ID)
+	}
+	h.mu.Unlock()
+	if had && h.named(s.info) {
+		h.names.Free(s.info)
 	}
 }
 

@@ -99,14 +99,27 @@ func (t Takeover) over(old, newcomer Info) claim {
 // Claim is Publish, but if Config.Takeover allows it, the newcomer replaces the publisher that has the name. The old source ends with
 // ErrReplaced at the moment when the new source gets the name. Claim may wait for up to a second to see whether the old publisher still
 // sends, or longer for a publisher that is ending.
-func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
+func (h *Hub) Claim(ctx context.Context, info Info) (s *Source, err error) {
+	err = insist(ctx, func() (old *Source, err error) {
+		s, old, err = h.publish(ctx, info, true)
+		return old, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// insist calls try until it succeeds. If try fails with ErrNameInUse and returns the source that has the name, insist waits for some time to
+// see whether the publisher of that source still sends. It fails when he does, and with other errors of try at once.
+func insist(ctx context.Context, try func() (old *Source, err error)) error {
 	asked := time.Now()
 	var began int64 // frames of the old source when the wait began
 	var watched *Source
 	for {
-		s, old, err := h.publish(info, true)
+		old, err := try()
 		if !errors.Is(err, ErrNameInUse) || old == nil {
-			return s, err
+			return err
 		}
 		frames := old.frames()
 		if old != watched {
@@ -117,14 +130,14 @@ func (h *Hub) Claim(ctx context.Context, info Info) (*Source, error) {
 			patience, began = endsWithin, frames
 		}
 		if frames != began || time.Since(asked) > patience { // the old publisher sends, or may send again
-			return nil, err
+			return err
 		}
 		t := time.NewTimer(quietTick)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
+			return fmt.Errorf("%w: %w", err, context.Cause(ctx))
 		}
 	}
 }
@@ -140,15 +153,20 @@ func (s *Source) dead(now time.Time) bool {
 	if s.ending.Load() { // its last frames still come, and then it ends by itself
 		return false
 	}
+	limit := quietFor
+	if s.frames() == 0 {
+		limit = connectsWithin
+	}
+	return now.Sub(s.lastMedia()) >= limit
+}
+
+// lastMedia returns when the publisher sent media last, or when the name was taken.
+func (s *Source) lastMedia() time.Time {
 	last := s.created
 	for _, f := range []*Feed{s.Video, s.Audio} {
 		if at := f.written(); at.After(last) {
 			last = at
 		}
 	}
-	limit := quietFor
-	if s.frames() == 0 {
-		limit = connectsWithin
-	}
-	return now.Sub(last) >= limit
+	return last
 }

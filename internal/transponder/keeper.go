@@ -12,6 +12,8 @@ var (
 	ErrMoved = errors.New("another server has taken over the push")
 	// ErrNotKept means that a push cannot be kept: it runs, but does not outlive the process.
 	ErrNotKept = errors.New("the push is not kept")
+	// ErrIsolated means that this server cannot reach the cluster now, so that nobody can say who has a push.
+	ErrIsolated = errors.New("this server cannot reach its cluster")
 )
 
 // Record is what is kept of a push beyond its process. Times are milliseconds since 1970.

@@ -91,6 +91,10 @@ var forbidden = []struct {
 		in: "", imported: "github.com/emiago/sipgo/...", reason: "parser, transports and transactions stay behind internal/sip/line",
 		except: []string{"internal/sip/line", "internal/testkit", "test"},
 	},
+	{
+		in: "", imported: "github.com/nats-io/...", reason: "NATS stays behind internal/cluster",
+		except: []string{"internal/cluster", "internal/testkit", "test", "bench"},
+	},
 	{in: "internal/sip/dialog", imported: module + "/...", reason: "the rules of a call know nothing of media and streams"},
 	{in: "internal/sip/dialog", imported: "log/slog", reason: "the user of a call logs what it tells"},
 	{in: "", imported: "log", reason: "logs go through a log/slog logger that is passed in"},

@@ -1,0 +1,119 @@
+package cluster
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+	"transponder/internal/testkit/natskit"
+)
+
+func TestJoinAndLeave(t *testing.T) {
+	t.Parallel()
+	url := natskit.Start(t).URL()
+	a, b := newNode(t, url, "a"), newNode(t, url, "b", func(_ *Config, p *Parts) {
+		p.Node = func() Node { return Node{State: NodeReady, RTMP: "10.0.0.2:1935", Streams: 3} }
+	})
+	a.start(t)
+	stop := b.start(t)
+	testkit.Eventually(t, time.Minute, a.sees(2))
+	testkit.Eventually(t, time.Minute, b.sees(2))
+	if !a.Gate().Open() || a.Gate().Alone() {
+		t.Errorf("gate of a node with a lease: open %v, alone %v", a.Gate().Open(), a.Gate().Alone())
+	}
+	if n := a.Nodes()[1]; n.Owner != b.Self() || n.RTMP != "10.0.0.2:1935" || n.Streams != 3 {
+		t.Errorf("node b as a sees it: %+v", n)
+	}
+	if !a.Lives(b.Self()) || a.Lives(Owner{"b", "another"}) {
+		t.Errorf("lives: %v, and another process of the node: %v", a.Lives(b.Self()), a.Lives(Owner{"b", "another"}))
+	}
+	changed := a.Changed()
+	stop()
+	testkit.Eventually(t, time.Minute, a.sees(1))
+	<-changed
+	if a.Lives(b.Self()) || a.Patience(b.Self()) != 0 {
+		t.Errorf("a process that has left: lives %v, patience %v", a.Lives(b.Self()), a.Patience(b.Self()))
+	}
+}
+
+func TestDuplicateNode(t *testing.T) {
+	t.Parallel()
+	url := natskit.Start(t).URL()
+	first, second := newNode(t, url, "a"), newNode(t, url, "a")
+	stop := first.start(t)
+	testkit.Eventually(t, time.Minute, first.sees(1))
+	second.start(t)
+	testkit.Eventually(t, time.Minute, func() string {
+		if err := second.Ready(); !errors.Is(err, ErrDuplicateNode) {
+			return "second process of one node id: " + fmtErr(err)
+		}
+		return ""
+	})
+	if second.Gate().Open() {
+		t.Error("the gate of a node that has not joined is open")
+	}
+	if err := first.Ready(); err != nil || !first.Gate().Open() {
+		t.Errorf("the first process: ready %v, gate open %v", err, first.Gate().Open())
+	}
+	stop()
+	testkit.Eventually(t, time.Minute, second.sees(1)) // there is one now
+}
+
+// TestRestart starts a node whose process before was killed: it joins at once, since it has the folder.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	url := natskit.Start(t).URL()
+	dir := t.TempDir()
+	var ids []Identity
+	for range 2 {
+		id, err := Identify(dir, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if ids[1].Before != ids[0].Incarnation || ids[0].Incarnation == ids[1].Incarnation {
+		t.Fatalf("identities: %+v", ids)
+	}
+	identity := func(id Identity) func(*Config, *Parts) {
+		return func(c *Config, p *Parts) { c.Lease, p.Identity = 10*time.Minute, id }
+	}
+	killed := newNode(t, url, "a", identity(ids[0]))
+	killed.start(t)
+	testkit.Eventually(t, time.Minute, killed.sees(1))
+	killed.Close() // and it has no way to say that it goes
+
+	next := newNode(t, url, "a", identity(ids[1]))
+	next.start(t)
+	testkit.Eventually(t, time.Minute, next.sees(1))
+	if next.Lives(killed.Self()) || next.Patience(killed.Self()) != 0 {
+		t.Errorf("the process before: lives %v, patience %v", next.Lives(killed.Self()), next.Patience(killed.Self()))
+	}
+}
+
+// TestWipe restarts NATS without what it kept in memory and on disk: everybody is there again, and nothing closed.
+func TestWipe(t *testing.T) {
+	t.Parallel()
+	server := natskit.Start(t)
+	a := newNode(t, server.URL(), "a")
+	b := newNode(t, server.URL(), "b")
+	a.start(t)
+	b.start(t)
+	testkit.Eventually(t, time.Minute, a.sees(2))
+	server.Wipe(t)
+	testkit.Eventually(t, time.Minute, func() string {
+		if a.Stats().Reconnects == 0 {
+			return "the link was not lost"
+		}
+		return a.sees(2)()
+	})
+	testkit.Eventually(t, time.Minute, b.sees(2))
+}
+
+func fmtErr(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	return err.Error()
+}
