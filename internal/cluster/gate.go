@@ -163,4 +163,3 @@ type openGate struct{ never chan struct{} }
 func (g openGate) Open() bool               { return true }
 func (g openGate) Changed() <-chan struct{} { return g.never }
 func (g openGate) Alone() bool              { return false }
-

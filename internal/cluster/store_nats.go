@@ -105,7 +105,9 @@ func (s *natsStore) newest(ctx context.Context, bucket, key string) (r state.Rec
 }
 
 // removed reports whether a message with that header removed its key.
-func removed(h nats.Header) bool { return h.Get("KV-Operation") != "" || h.Get("Nats-Marker-Reason") != "" }
+func removed(h nats.Header) bool {
+	return h.Get("KV-Operation") != "" || h.Get("Nats-Marker-Reason") != ""
+}
 
 // List returns the records whose keys begin with prefix. It may miss what was written in the last moments.
 func (s *natsStore) List(ctx context.Context, bucket, prefix string) ([]state.Record, error) {

@@ -111,42 +111,50 @@ func (s *Server) listen() []string {
 // Start starts a server that does not run, with the port and the files that it had, and waits until it takes clients.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
+	testkit.Eventually(t, time.Minute, func() string {
+		ended := s.launch(t)
+		if len(s.prefix) > 0 {
+			return "" // this process may have no way to the address
+		}
+		for {
+			conn, err := nats.Connect(s.URL(), nats.Timeout(time.Second), nats.MaxReconnects(0))
+			if err == nil {
+				conn.Close()
+				return ""
+			}
+			select {
+			case <-ended: // its port may be taken for a moment after a kill
+				text, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
+				return fmt.Sprintf("nats-server has ended: %s", text)
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	})
+}
+
+// launch starts the process. The channel is closed when the process has ended.
+func (s *Server) launch(t testing.TB) <-chan struct{} {
 	words := append(append(append([]string{}, s.prefix...), program(t)), s.arguments...)
-	s.process = exec.Command(words[0], words[1:]...)
-	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it does not outlive a test that is killed
-	out, err := os.OpenFile(filepath.Join(s.Dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	process := exec.Command(words[0], words[1:]...)
+	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it does not outlive a test that is killed
+	out, err := os.Create(filepath.Join(s.Dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	s.process.Stdout, s.process.Stderr = out, out
-	if err := s.process.Start(); err != nil {
+	process.Stdout, process.Stderr = out, out
+	if err := process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	done, process := make(chan struct{}), s.process
-	s.done = done
+	done := make(chan struct{})
+	s.process, s.done = process, done
 	go func() { _ = process.Wait(); close(done) }()
 	t.Cleanup(func() { // of this process, even if another is running by then
 		_ = process.Process.Signal(syscall.SIGCONT)
 		_ = process.Process.Kill()
 		<-done
 	})
-	if len(s.prefix) > 0 {
-		return // this process may have no way to its address
-	}
-	testkit.Eventually(t, time.Minute, func() string {
-		select {
-		case <-done:
-			text, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
-			t.Fatalf("nats-server has ended: %s", text)
-		default:
-		}
-		conn, err := nats.Connect(s.URL(), nats.Timeout(time.Second), nats.MaxReconnects(0))
-		if err == nil {
-			conn.Close()
-		}
-		return why(err)
-	})
+	return done
 }
 
 // Kill kills the server with SIGKILL and waits for its end.
