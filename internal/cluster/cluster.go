@@ -35,6 +35,8 @@ type Cluster struct {
 	lease   *lease
 	names   *Names
 
+	requests requests
+
 	verifiers []func(context.Context) error // set before Run
 
 	upkeep    chan struct{} // 1; look after the buckets now
@@ -69,9 +71,10 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Cluster, error) {
 	}
 	c := &Cluster{
 		cfg: cfg, parts: parts, log: log.With("node", parts.Identity.Node),
-		members: newMembers(parts.Identity.Owner, cfg.Lease),
-		gate:    newGate(bootTime, cfg.Isolated != Stop),
-		upkeep:  make(chan struct{}, 1), rewatch: make(chan struct{}, 1),
+		members:  newMembers(parts.Identity.Owner, cfg.Lease),
+		gate:     newGate(bootTime, cfg.Isolated != Stop),
+		requests: requests{handlers: map[string]Handler{}},
+		upkeep:   make(chan struct{}, 1), rewatch: make(chan struct{}, 1),
 	}
 	c.store = &natsStore{cluster: cfg.Name, replicas: cfg.Replicas}
 	c.lease = &lease{
@@ -80,6 +83,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Cluster, error) {
 	}
 	c.names = newNames(c)
 	c.OnVerify(c.names.verify)
+	c.Handle(verbName, c.names.answer)
 	options, err := c.options()
 	if err != nil {
 		return nil, err
@@ -156,7 +160,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	wg.Go(func() { c.keepBuckets(ctx) })
 	wg.Go(func() { c.watchNodes(ctx) })
 	wg.Go(func() { c.names.run(ctx) })
-	wg.Go(func() { c.names.serve(ctx) })
+	wg.Go(func() { c.answer(ctx) })
 	c.lease.run(ctx)
 	return context.Cause(ctx)
 }
@@ -369,7 +373,8 @@ func parseKey(key string) (Owner, bool) {
 // Self returns this process.
 func (c *Cluster) Self() Owner { return c.parts.Identity.Owner }
 
-// Lives, Patience and Changed make a Cluster Members.
+// Me is Self, for Peers.
+func (c *Cluster) Me() Owner { return c.Self() }
 
 // Lives reports whether a process may still run pushes.
 func (c *Cluster) Lives(o Owner) bool { return c.members.Lives(o) }
@@ -454,6 +459,10 @@ type Stats struct {
 	Rebuilds     int64         // of the watch
 	Skew         time.Duration // the clock of NATS minus ours
 	Reconnects   int64
+	Asked        int64         // requests that were sent
+	AskErrors    int64         // of these, those without an answer
+	AskTime      time.Duration // that these took in all
+	Answered     int64
 	Names        int // names that this process has
 	Provisional  int // of these, names of which the cluster does not know yet
 	NameConflict int64
@@ -467,6 +476,7 @@ func (c *Cluster) Stats() Stats {
 		Nodes: len(c.members.all()), Isolated: !lostAt.IsZero(), Lease: lease, Renew: time.Duration(c.lease.renewTime.Load()),
 		Renewals: c.lease.renewed.Load(), RenewErrors: c.lease.renewFailed.Load(), Isolations: c.lease.isolations.Load(), Shut: shut,
 		Rebuilds: c.rebuilds.Load(), Skew: time.Duration(c.skew.Load()), Reconnects: c.reconnect.Load(),
+		Asked: c.requests.asked.Load(), AskErrors: c.requests.failed.Load(), AskTime: time.Duration(c.requests.seconds.Load()), Answered: c.requests.answered.Load(),
 		Names: held, Provisional: provisional, NameConflict: c.names.conflicts.Load(),
 	}
 }

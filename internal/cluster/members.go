@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -50,6 +51,9 @@ const (
 	NodeFull     = "full"
 	NodeDraining = "draining"
 )
+
+// ErrGone means that a process has ended, or is cut off: nobody answers for it.
+var ErrGone = errors.New("the process has ended, or is cut off")
 
 // maxLeft is of how many processes it is remembered that they have left properly.
 const maxLeft = 1000

@@ -11,11 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"transponder/internal/state"
 	"transponder/internal/stream"
-	"transponder/internal/transponder"
 )
 
 // Names says which process has which stream. It is the stream.Names of a hub.
@@ -348,8 +345,8 @@ func (n *Names) count() (held, provisional int) {
 	return held, provisional
 }
 
-// question is what the process that has a name is asked by another one, to which a publisher of that name has come.
-type question struct {
+// nameQuestion is what the process that has a name is asked by another one, to which a publisher of that name has come.
+type nameQuestion struct {
 	Name       string     `json:"name"`
 	Session    string     `json:"session,omitempty"`
 	App        string     `json:"app,omitempty"`
@@ -370,13 +367,9 @@ const (
 // askPlace is what questions are sealed for: they hold credentials.
 const askPlace = "cluster/stream.ask"
 
-func (o Owner) subject(cluster, verb string) string {
-	return cluster + ".node." + o.Node + "." + o.Incarnation + "." + verb
-}
-
 // ask asks the process that has a name to give it up. It fails with stream.ErrNameInUse if the process keeps it.
 func (n *Names) ask(ctx context.Context, to Owner, info stream.Info, late bool) error {
-	text, err := json.Marshal(question{
+	text, err := json.Marshal(nameQuestion{
 		Name: info.Name, Session: info.SessionID, App: info.AppKey, Provider: info.Provider, Credential: info.Publisher.Credential,
 		Address: info.Publisher.Address, Identity: info.Publisher.Identity, Replace: info.Publisher.Replace, Late: late,
 	})
@@ -387,71 +380,33 @@ func (n *Names) ask(ctx context.Context, to Owner, info stream.Info, late bool) 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	answer, err := n.cluster.conn.RequestWithContext(ctx, to.subject(n.cluster.cfg.Name, "stream.ask"), []byte(sealed))
+	answer, err := n.cluster.Request(ctx, to, verbName, []byte(sealed))
 	switch {
 	case err != nil:
-		return unreachable(err)
-	case string(answer.Data) == answerYours:
+		return err
+	case string(answer) == answerYours:
 		return nil
-	case string(answer.Data) == answerMine:
+	case string(answer) == answerMine:
 		return stream.ErrNameInUse
 	}
-	return fmt.Errorf("%w: the node %s does not understand the question", transponder.ErrIsolated, to.Node)
+	return fmt.Errorf("node %s does not understand the question for a name", to.Node)
 }
 
-// serve answers the questions of others until ctx ends.
-func (n *Names) serve(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	slots := make(chan struct{}, maxQuestions)
-	var mu sync.Mutex // held while a question is accepted: none is once serve waits
-	closed := false
-	sub, err := n.cluster.conn.Subscribe(n.cluster.Self().subject(n.cluster.cfg.Name, "stream.ask"), func(m *nats.Msg) {
-		mu.Lock()
-		defer mu.Unlock()
-		if closed {
-			return
-		}
-		select {
-		case slots <- struct{}{}:
-		default:
-			return // the other node lets its publisher in for now, and asks again
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if answer := n.answer(ctx, m.Data); answer != "" {
-				_ = m.Respond([]byte(answer)) // an answer that is lost is asked for again
-			}
-		})
-	})
-	if err != nil {
-		n.cluster.log.Error("node cannot answer others", "err", err)
-		return
-	}
-	<-ctx.Done()
-	_ = sub.Unsubscribe() // the link is closed next
-	mu.Lock()
-	closed = true
-	mu.Unlock()
-}
+// verbName is the verb of questions for a name.
+const verbName = "stream.ask"
 
-// maxQuestions is how many questions are answered at a time.
-const maxQuestions = 64
-
-func (n *Names) answer(ctx context.Context, sealed []byte) string {
+// answer says whether another process may have a name.
+func (n *Names) answer(ctx context.Context, sealed []byte) ([]byte, error) {
 	text, err := n.cluster.parts.Sealer.Open(askPlace, string(sealed))
-	var q question
+	var q nameQuestion
 	if err == nil {
 		err = json.Unmarshal(text, &q)
 	}
 	if err != nil {
-		n.cluster.log.Warn("question of another node cannot be read", "err", err)
-		return ""
+		return nil, fmt.Errorf("question for a name: %w", err)
 	}
 	if n.cluster.parts.Hub == nil {
-		return answerYours
+		return []byte(answerYours), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -464,7 +419,7 @@ func (n *Names) answer(ctx context.Context, sealed []byte) string {
 		})
 	}
 	if err != nil {
-		return answerMine
+		return []byte(answerMine), nil
 	}
-	return answerYours
+	return []byte(answerYours), nil
 }
