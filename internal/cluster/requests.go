@@ -42,8 +42,8 @@ type RequestError struct{ Text string }
 // Error is what the other process has told.
 func (e *RequestError) Error() string { return e.Text }
 
-// errBusy is told to others when too many requests wait here.
-var errBusy = errors.New("the process answers too many requests")
+// errManyRequests is told to others when too many requests wait here.
+var errManyRequests = errors.New("the process answers too many requests")
 
 // subject is that on which a process answers a verb. Nobody answers for a process that has ended, and NATS says so at once.
 func (o Owner) subject(cluster, verb string) string {
@@ -97,7 +97,7 @@ func (c *Cluster) answer(ctx context.Context) {
 		case slots <- struct{}{}:
 		default:
 			c.requests.busy.Add(1)
-			c.respond(m, nil, errBusy)
+			c.respond(m, nil, errManyRequests)
 			return
 		}
 		wg.Go(func() {
