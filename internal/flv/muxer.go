@@ -91,7 +91,8 @@ func (m *Muxer) begin(f media.Frame) bool {
 			return false
 		}
 	}
-	m.begun, m.base = true, f.Time
+	// Connections that begin at different frames of a source give a frame times that differ by the same number of milliseconds.
+	m.begun, m.base = true, f.Time.WholeMS()
 	m.lastVideo, m.lastAudio = -1, -1
 	return true
 }

@@ -15,6 +15,11 @@ func (t Timestamp) Add(d time.Duration) Timestamp { return t + Timestamp(d) }
 // Sub returns the time from u to t.
 func (t Timestamp) Sub(u Timestamp) time.Duration { return time.Duration(t - u) }
 
+// WholeMS returns t rounded down to whole milliseconds.
+func (t Timestamp) WholeMS() Timestamp {
+	return Timestamp(t.Milliseconds()) * Timestamp(time.Millisecond)
+}
+
 // Milliseconds returns t in whole milliseconds, rounded down.
 func (t Timestamp) Milliseconds() int64 {
 	ms := int64(t) / int64(time.Millisecond)
