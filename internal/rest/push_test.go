@@ -151,6 +151,13 @@ func TestStartPush(t *testing.T) {
 			}},
 		},
 		{
+			"several addresses", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{
+				"backupUrls":["rtmp://b.test/live","destination://spare"],"failBack":"false","simultaneous":"true"}}`,
+			transponder.Request{Options: transponder.Options{
+				BackupURLs: []string{"rtmp://b.test/live", "destination://spare"}, FailBack: &no, Simultaneous: true,
+			}},
+		},
+		{
 			"own options as strings", `{"streamName":"name","rtmpUrl":"rtmp://localhost:1935/live","options":{
 				"restore":{"attempts":" Unlimited ","firstPauseMs":"1000","factor":"2","maxPauseMs":"","jitter":null},
 				"onSourceLoss":"","holdMs":"","slate":null,"codecs":[]}}`,

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"transponder/internal/flv"
+	"transponder/internal/load"
 	"transponder/internal/rtmp"
 	"transponder/internal/transcode/picture"
 )
@@ -68,6 +69,10 @@ func explain(err error) (Reason, string) {
 		return ReasonDNS, "The server's name could not be resolved."
 	case errors.As(err, &secured):
 		return explainTLS(secured)
+	case errors.Is(err, load.ErrFull):
+		return ReasonNoCapacity, "This server has no room for the push."
+	case errors.Is(err, errAllGone):
+		return ReasonTimeout, "No address takes the stream."
 	case errors.Is(err, picture.ErrDisabled):
 		return ReasonCodec, picture.ErrDisabled.Error() + "."
 	case errors.As(err, &busy):

@@ -32,8 +32,7 @@ func (l *link) connectNext(ctx context.Context) error {
 		if !asked && l.returning.Load() {
 			next.address = 0
 		}
-		l.push.attempts.Add(1)
-		l.push.addresses[next.address].tried()
+		l.push.tried(next.address)
 		made, err := l.push.connect(ctx, next, nil, l.push.cfg.ConnectTimeout)
 		if err != nil && ctx.Err() != nil {
 			return nil // the link has ended, perhaps because a server takes one connection only; the next one is made when this is over

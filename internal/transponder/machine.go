@@ -12,10 +12,11 @@ import (
 var errTransition = errors.New("no such transition")
 
 // next is the table of moves. Ended and Failed are final. A push goes from Live straight to Connecting if the server asked us to reconnect
-// and does not take two connections at once. It goes from Connecting to Connecting to give the reason why it has nothing to send yet.
+// and does not take two connections at once. It goes from Connecting to Connecting to give the reason why it has nothing to send yet, and from Connecting to
+// Degraded if it sends to several addresses and only some of them take the stream.
 var next = map[State][]State{
 	Starting:   {Connecting, Ended, Failed},
-	Connecting: {Connecting, Live, Holding, Waiting, Draining, Ended, Failed},
+	Connecting: {Connecting, Live, Degraded, Holding, Waiting, Draining, Ended, Failed},
 	Live:       {Connecting, Degraded, Holding, Waiting, Draining, Ended, Failed},
 	Degraded:   {Connecting, Live, Degraded, Holding, Waiting, Draining, Ended, Failed},
 	Holding:    {Connecting, Live, Degraded, Waiting, Draining, Ended, Failed},

@@ -50,6 +50,8 @@ type push struct {
 
 	addresses []*address   // that of the request, then those of options.backupUrls
 	at        atomic.Int32 // index of the present address, or of the last one
+	legs      legs         // of a push that sends to all addresses at the same time
+	front     *push        // the push of which this one is a leg; nil: it is none
 
 	moving sync.Mutex // held while the state changes and the journal records it, so that the order of the journal is right; taken before mu
 
@@ -76,6 +78,7 @@ type push struct {
 // newPush makes a push to some addresses that begins, if it is to begin with a sound file, with that file's player.
 func newPush(c pushConfig, addresses []*address, player SoundPlayer) *push {
 	p := &push{pushConfig: c, addresses: addresses, machine: newMachine(), started: time.Now(), back: newBackoff(c.cfg.FailBack)}
+	p.legs.push = p
 	p.in = newHolder(p.holding(), c.src)
 	p.dialer = newDialer(c, p.source)
 	p.voice.log = c.log
@@ -122,6 +125,9 @@ func (p *push) waitLive(ctx context.Context) error {
 // persist makes one attempt after another, with the pauses of the retry policy, and returns the error that decided that there is no other
 // attempt. If an address fails, the other ones are tried at once; the policy decides when all of them have failed.
 func (p *push) persist(ctx context.Context) error {
+	if p.req.Options.Simultaneous {
+		return p.sendToAll(ctx)
+	}
 	policy := retryPolicy{Restore: p.cfg.restore(p.req.Options.Restore)}
 	round := newRound(len(p.addresses), -1)
 	for {
@@ -221,8 +227,7 @@ func (p *push) begin(ctx context.Context, to successor, addrs []netip.Addr, othe
 		before = p.machine.now()
 	}
 	p.lost = pushStatus{}
-	p.attempts.Add(1)
-	p.addresses[to.address].tried()
+	p.tried(to.address)
 	p.move(pushStatus{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()
 	p.liveSince = time.Time{}
@@ -236,6 +241,15 @@ func (p *push) begin(ctx context.Context, to successor, addrs []netip.Addr, othe
 		p.in.Restart()
 	}
 	return l, err
+}
+
+// tried counts a connection to an address.
+func (p *push) tried(address int) {
+	p.attempts.Add(1)
+	p.addresses[address].tried()
+	if p.front != nil {
+		p.front.attempts.Add(1)
+	}
 }
 
 // connect makes a link to a target, or to the server to which the target's server redirects us.

@@ -35,6 +35,16 @@ func (p *push) bytes() (sent, acked int64) {
 	return sent, acked
 }
 
+// total returns the bytes over all connections, those of the legs included.
+func (p *push) total() (sent, acked int64) {
+	sent, acked = p.bytes()
+	for _, leg := range p.legs.list() {
+		s, a := leg.bytes()
+		sent, acked = sent+s, acked+a
+	}
+	return sent, acked
+}
+
 // sent counts frames that were written. The first frames that the server took make the push live. It is for the goroutine of run.
 func (p *push) sent(frames []media.Frame) {
 	now := time.Now()
@@ -71,6 +81,13 @@ func (p *push) sent(frames []media.Frame) {
 
 // Info returns what is known of the push now.
 func (p *push) Info() Info {
+	i := p.info()
+	p.addLegs(&i)
+	return i
+}
+
+// info is Info without what the legs have sent.
+func (p *push) info() Info {
 	status := p.machine.now()
 	sent, acked := p.bytes()
 	i := Info{

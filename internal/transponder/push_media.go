@@ -68,7 +68,18 @@ func (p *push) converted(s *stream.Source) (*stream.Feed, func(), error) {
 
 // transcoder returns the figures of the rendition that is sent, false if the pictures are not transcoded.
 func (p *push) transcoder() (picture.Stats, bool) {
+	if p.front != nil && p.front.req.transcodes() {
+		return p.front.transcoder()
+	}
 	return p.parts.Video.Stats(p.source(), p.profile)
+}
+
+// published returns the source whose figures say how the publisher is doing. For a leg that is the one which its push reads.
+func (p *push) published() *stream.Source {
+	if p.front != nil {
+		return p.front.source()
+	}
+	return p.source()
 }
 
 // source returns the source that is read now, or was read last.
@@ -78,10 +89,18 @@ func (p *push) source() *stream.Source { return p.in.Source() }
 func (p *push) sourceChanged(back *stream.Source) {
 	if back != nil {
 		p.log.Info("push has its stream back", "provider", back.Info().Provider)
+		if p.req.Options.Simultaneous {
+			p.legs.holding(false)
+			return
+		}
 		p.moveFrom([]State{Holding}, pushStatus{State: Live})
 		return
 	}
 	p.log.Info("push holds", "err", p.source().Err())
+	if p.req.Options.Simultaneous {
+		p.legs.holding(true)
+		return
+	}
 	p.moveFrom([]State{Live, Degraded}, holdingStatus)
 }
 

@@ -42,12 +42,16 @@ func (p *push) moveFrom(states []State, s pushStatus) bool {
 	return true
 }
 
-// tell records a change of state in the journal. The caller holds moving.
+// tell records a change of state in the journal. A change of a leg may change the state of its push instead. The caller holds moving.
 func (p *push) tell(before State, s pushStatus) {
-	_, acked := p.bytes()
 	if s.State == Live {
 		p.known.Store(true)
 	}
+	if p.front != nil {
+		p.front.legs.moved(p)
+		return
+	}
+	_, acked := p.total()
 	p.journal.add(Event{
 		Hidden: p.hidden(), Owner: p.req.By.Identity(), Destination: p.present().target.Destination, Address: p.number(),
 		ID: p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.present().target.String(),
@@ -97,5 +101,8 @@ func (p *push) finish(ctx context.Context, err error) {
 // hidden reports whether the reasons of the push would reveal what is in a private network.
 // With several addresses it is not known which of them is no secret.
 func (p *push) hidden() bool {
+	if all := p.legs.list(); all != nil {
+		return slices.ContainsFunc(all, (*push).hidden)
+	}
 	return p.dialer.inside.Load() && (!p.known.Load() || len(p.addresses) > 1)
 }

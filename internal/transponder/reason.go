@@ -33,6 +33,7 @@ const (
 	ReasonPeerClosed  Reason = "peer_closed"
 	ReasonPeerStalled Reason = "peer_stalled"
 	ReasonPeerSlow    Reason = "peer_slow"
+	ReasonAddressDown Reason = "address_down" // one of several addresses gets no stream
 	ReasonSourceLost  Reason = "source_lost"
 	ReasonNoMedia     Reason = "source_no_media"
 	ReasonNoKeyFrame  Reason = "source_no_keyframe"
@@ -54,7 +55,7 @@ var classes = map[Reason]Class{
 	ReasonDNS: Transient, ReasonRefused: Transient, ReasonUnreachable: Transient, ReasonTimeout: Transient,
 	ReasonTLS: Transient, ReasonTLSVerify: Permanent, ReasonHandshake: Transient, ReasonProtocol: Transient,
 	ReasonAuth: Permanent, ReasonBadApp: Permanent, ReasonKeyInUse: Permanent, ReasonKeyRejected: Permanent,
-	ReasonPeerClosed: Transient, ReasonPeerStalled: Transient, ReasonPeerSlow: Transient,
+	ReasonPeerClosed: Transient, ReasonPeerStalled: Transient, ReasonPeerSlow: Transient, ReasonAddressDown: Transient,
 	ReasonSourceLost: FromSource, ReasonNoMedia: FromSource, ReasonNoKeyFrame: FromSource,
 	ReasonNoVideo: FromSource, ReasonNoAudio: FromSource, ReasonUnusable: FromSource, ReasonBFrames: FromSource, ReasonCodec: FromSource,
 	ReasonTranscoder: Transient, ReasonTooSlow: Transient, ReasonNoCapacity: Transient,

@@ -122,7 +122,7 @@ func (r *Registry) add(ctx context.Context, req Request, addresses []*address, p
 		return Info{}, err
 	}
 	entered := false
-	free, err := r.take(req.By)
+	free, err := r.takePlaces(req, len(addresses))
 	defer func() {
 		if !entered {
 			r.release(keys)

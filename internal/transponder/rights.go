@@ -37,6 +37,28 @@ func (r *Registry) take(by *access.Principal) (release func(), err error) {
 	return r.parts.Rights.Take(by, access.Push)
 }
 
+// takePlaces is take for a push with some addresses. A push that sends to all of them at the same time takes a place for each.
+func (r *Registry) takePlaces(req Request, addresses int) (release func(), err error) {
+	if !req.Options.Simultaneous {
+		addresses = 1
+	}
+	var taken []func()
+	release = func() {
+		for _, free := range taken {
+			free()
+		}
+	}
+	for range addresses {
+		free, err := r.take(req.By)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		taken = append(taken, free)
+	}
+	return release, nil
+}
+
 // watchRights ends a push when the token or the key that started it is no longer valid. Pushes of users go on: a show does not end because
 // its operator has a new password, and administrators can end it. stop ends the watch, and waits for it.
 func (r *Registry) watchRights(e *entry) (stop func()) {

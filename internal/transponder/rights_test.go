@@ -62,6 +62,42 @@ func TestPushLimit(t *testing.T) {
 	}
 }
 
+// A push that goes to several addresses at the same time counts as that many pushes. One that goes to one of them at a time counts once.
+func TestPushLimitOfAddresses(t *testing.T) {
+	b := newBench(t, nil)
+	rights := newRights()
+	b.parts.Rights = rights
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	b.source("s")
+	anna := access.Whole(access.Token)
+	anna.Subject, anna.Limits.Pushes = "anna", 2
+	start := func(simultaneous bool, apps ...string) error {
+		var urls []string
+		for _, app := range apps {
+			urls = append(urls, server.URL(app))
+		}
+		info, err := b.Start(t.Context(), Request{
+			StreamName: "s", URL: urls[0], By: anna, Options: Options{BackupURLs: urls[1:], Simultaneous: simultaneous},
+		})
+		if err == nil {
+			err = b.Terminate(t.Context(), info.ID)
+		}
+		return err
+	}
+	var full *access.Full
+	for range 2 {
+		if err := start(true, "a", "b", "c"); !errors.As(err, &full) {
+			t.Errorf("three at the same time: %v", err)
+		}
+		if err := start(true, "a", "b"); err != nil {
+			t.Errorf("two at the same time: %v", err)
+		}
+		if err := start(false, "a", "b", "c"); err != nil {
+			t.Errorf("three in turn: %v", err)
+		}
+	}
+}
+
 // TestRightsEnd holds that a push ends when the token that started it is over or revoked, with a goodbye and with words, and that the pushes
 // of a user go on.
 func TestRightsEnd(t *testing.T) {

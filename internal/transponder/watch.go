@@ -56,7 +56,7 @@ func (c Config) drainLimit() time.Duration {
 
 func (l *link) sample() sample {
 	now := time.Now()
-	src := l.push.in.Source().Stats()
+	src := l.push.published().Stats()
 	made, _ := l.push.transcoder()
 	muted, file := l.push.voice.state()
 	queue := l.push.in.Stats()

@@ -21,7 +21,7 @@ export const pageReasons = [
 export const pushReasons = [
   "dns", "tcp_refused", "unreachable", "timeout", "tls", "tls_verify", "rtmp_handshake", "rtmp_protocol",
   "auth_rejected", "bad_app", "key_in_use", "key_rejected", "peer_closed", "peer_stalled",
-  "peer_slow", "target_forbidden", "source_lost", "source_no_media", "source_no_keyframe",
+  "peer_slow", "address_down", "target_forbidden", "source_lost", "source_no_media", "source_no_keyframe",
   "source_no_video", "source_no_audio", "source_unusable", "source_b_frames", "codec_unsupported",
   "transcoder_failed", "transcoder_slow", "no_capacity", "terminated", "shutdown", "internal",
 ] as const;

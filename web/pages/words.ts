@@ -200,6 +200,10 @@ const words: Record<Reason, Words> = {
     title: "The destination takes less than is sent, so pictures are left out.",
     advice: "Its network or ours is too slow. Pick a lower quality, then start again.",
   },
+  address_down: {
+    title: "One of the destination's addresses does not get the stream.",
+    advice: "The others get it. Check the address that is named.",
+  },
   target_forbidden: {
     title: "This server may not send to that address.",
     advice: "Use another address, or ask the server's owner to allow this one.",
