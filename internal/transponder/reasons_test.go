@@ -70,6 +70,10 @@ var reasonCases = map[Reason]reasonCase{
 		script: testkit.Script{At: "media", Do: testkit.StopReading}, size: 200_000, live: true, state: Degraded,
 		change: func(c *Config) { c.WriteTimeout = time.Minute },
 	},
+	ReasonAddressDown: {
+		size: 20, live: true, state: Degraded,
+		req: Request{Options: Options{BackupURLs: []string{"rtmp://127.0.0.1:1/live"}, Simultaneous: true}}, // nothing listens there
+	},
 	ReasonForbidden: {
 		size: 20, live: true, req: Request{Options: Options{Restore: &Restore{Attempts: 1, FirstPause: minPause}}},
 		url:    func(url string) string { return strings.Replace(url, "127.0.0.1", "name.test", 1) },

@@ -91,7 +91,7 @@ func TestPolicy(t *testing.T) {
 func TestRetriable(t *testing.T) {
 	atFirst := []Reason{ReasonDNS, ReasonRefused, ReasonUnreachable, ReasonTimeout}
 	later := append([]Reason{
-		ReasonTLS, ReasonHandshake, ReasonProtocol, ReasonAuth, ReasonBadApp, ReasonKeyInUse, ReasonKeyRejected, ReasonPeerClosed, ReasonPeerStalled, ReasonPeerSlow,
+		ReasonTLS, ReasonHandshake, ReasonProtocol, ReasonAuth, ReasonBadApp, ReasonKeyInUse, ReasonKeyRejected, ReasonPeerClosed, ReasonPeerStalled, ReasonPeerSlow, ReasonAddressDown,
 		ReasonTranscoder, ReasonTooSlow, ReasonNoCapacity,
 	}, atFirst...)
 	for reason := range classes {
