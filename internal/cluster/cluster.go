@@ -79,7 +79,8 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Cluster, error) {
 	c.store = &natsStore{cluster: cfg.Name, replicas: cfg.Replicas}
 	c.lease = &lease{
 		store: c.store, me: parts.Identity, duration: cfg.Lease, gate: c.gate, clock: bootTime, node: parts.Node, verify: c.verify, log: log,
-		poke: make(chan struct{}, 1),
+		admit: func(ctx context.Context) error { return admit(ctx, c.store, parts.Sealer) },
+		poke:  make(chan struct{}, 1),
 	}
 	c.names = newNames(c)
 	c.OnVerify(c.names.verify)
@@ -431,14 +432,17 @@ func (c *Cluster) Told() { c.lease.renewNow() }
 // network.
 const unreadyAfter = 10 * time.Second
 
-// Ready returns nil if new publishers may be sent to this server, or why not. The error wraps ErrJoining, ErrDuplicateNode or
-// transponder.ErrIsolated.
+// Ready returns nil if new publishers may be sent to this server, or why not. The error wraps ErrJoining, ErrDuplicateNode, ErrKey,
+// ErrSchema or transponder.ErrIsolated.
 func (c *Cluster) Ready() error {
 	switch phase(c.lease.now.Load()) {
 	case joining:
 		return ErrJoining
-	case duplicate:
-		return ErrDuplicateNode
+	case refused:
+		if err := c.lease.refusal.Load(); err != nil {
+			return *err
+		}
+		return ErrJoining
 	}
 	if _, _, lostAt := c.gate.stats(); !lostAt.IsZero() && time.Since(lostAt) > unreadyAfter {
 		return transponder.ErrIsolated

@@ -19,8 +19,8 @@ func TestJoinAndLeave(t *testing.T) {
 	stop := b.start(t)
 	testkit.Eventually(t, time.Minute, a.sees(2))
 	testkit.Eventually(t, time.Minute, b.sees(2))
-	if !a.Gate().Open() || a.Gate().Alone() {
-		t.Errorf("gate of a node with a lease: open %v, alone %v", a.Gate().Open(), a.Gate().Alone())
+	if _, alone := a.Gate().Alone(); !a.Gate().Open() || alone {
+		t.Errorf("gate of a node with a lease: open %v, alone %v", a.Gate().Open(), alone)
 	}
 	if n := a.Nodes()[1]; n.Owner != b.Self() || n.RTMP != "10.0.0.2:1935" || n.Streams != 3 {
 		t.Errorf("node b as a sees it: %+v", n)
@@ -58,6 +58,25 @@ func TestDuplicateNode(t *testing.T) {
 	}
 	stop()
 	testkit.Eventually(t, time.Minute, second.sees(1)) // there is one now
+}
+
+// TestOtherKey starts a server that could not read the records of the others.
+func TestOtherKey(t *testing.T) {
+	t.Parallel()
+	url := natskit.Start(t).URL()
+	a, b := newNode(t, url, "a"), newNode(t, url, "b", func(_ *Config, p *Parts) { p.Sealer = sealer(t) })
+	a.start(t)
+	testkit.Eventually(t, time.Minute, a.sees(1))
+	b.start(t)
+	testkit.Eventually(t, time.Minute, func() string {
+		if err := b.Ready(); !errors.Is(err, ErrKey) {
+			return "a server with another key: " + fmtErr(err)
+		}
+		return ""
+	})
+	if len(a.Nodes()) != 1 || b.Gate().Open() {
+		t.Errorf("a sees %d processes; the gate of the other is open: %v", len(a.Nodes()), b.Gate().Open())
+	}
 }
 
 // TestRestart starts a node whose process before was killed: it joins at once, since it has the folder.

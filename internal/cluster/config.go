@@ -60,7 +60,7 @@ func (c Config) Validate() error {
 	switch c.Isolated {
 	case Keep:
 	case Stop:
-		if c.Lease < stopLease {
+		if c.NATS != "" && c.Lease < stopLease {
 			fault("cluster_isolated=stop needs cluster_lease_ms of at least %d, so that an election in NATS pauses nothing", stopLease.Milliseconds())
 		}
 	default:

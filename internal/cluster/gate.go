@@ -17,8 +17,9 @@ type Gate interface {
 	// Changed returns a channel that is closed when Open or Alone may have changed. Open also becomes false by itself, as time goes by.
 	Changed() <-chan struct{}
 	// Alone reports that this process is cut off from the others and goes on only with what publishers feed: it connects nowhere, claims
-	// nothing, and shows no picture in the place of a publisher. A push that has got no media for 2 s closes its connection.
-	Alone() bool
+	// nothing, and shows no picture in the place of a publisher. A push that has got no media for 2 s closes its connection. since is the
+	// later of the cut and of the last pause of this process.
+	Alone() (since time.Time, alone bool)
 }
 
 // clock returns a time that goes on while the machine sleeps, and that nobody sets.
@@ -57,7 +58,8 @@ type gate struct {
 	pulse   time.Duration // guarded by mu; time of the last pulse
 	steady  time.Duration // guarded by mu; a process that is alone writes nothing before
 	shut    time.Duration // guarded by mu; time that the gate was shut, up to the last opening
-	lostAt  time.Time     // guarded by mu; when the process became alone
+	lostAt  time.Time     // guarded by mu; when others could not be reached any more; zero: they can
+	since   time.Time     // guarded by mu; when the process became alone, or was paused last
 }
 
 func newGate(c clock, keep bool) *gate {
@@ -68,7 +70,14 @@ func newGate(c clock, keep bool) *gate {
 func (g *gate) Open() bool { return int64(g.clock()) < g.until.Load() }
 
 // Alone reports that this process may write only what publishers feed.
-func (g *gate) Alone() bool { return g.alone.Load() }
+func (g *gate) Alone() (since time.Time, alone bool) {
+	if !g.alone.Load() {
+		return time.Time{}, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.since, true
+}
 
 // Changed returns a channel that is closed at the next change.
 func (g *gate) Changed() <-chan struct{} {
@@ -97,6 +106,7 @@ func (g *gate) lost() {
 		return
 	}
 	g.alone.Store(true)
+	g.since = time.Now()
 	g.extend(g.clock())
 	g.tell()
 }
@@ -109,6 +119,7 @@ func (g *gate) beat() {
 	if now-g.pulse > pauseAfter {
 		g.steady = now + steadyFor
 		if g.alone.Load() {
+			g.since = time.Now()
 			g.until.Store(int64(now)) // shut
 			g.tell()
 		}
@@ -156,10 +167,3 @@ func (g *gate) stats() (lease, shut time.Duration, lostAt time.Time) {
 	}
 	return max(g.lease-now, 0), shut, g.lostAt
 }
-
-// openGate is the gate of a server alone.
-type openGate struct{ never chan struct{} }
-
-func (g openGate) Open() bool               { return true }
-func (g openGate) Changed() <-chan struct{} { return g.never }
-func (g openGate) Alone() bool              { return false }

@@ -32,6 +32,15 @@ func sealer(t testing.TB) state.Sealer {
 	return s.Sealer()
 }
 
+// common is the key that the nodes of all tests share.
+var common = func() state.Sealer {
+	s, err := state.Memory(context.Background(), quiet())
+	if err != nil {
+		panic(err)
+	}
+	return s.Sealer()
+}()
+
 // newNode makes a node that does not run yet.
 func newNode(t testing.TB, url, id string, change ...func(*Config, *Parts)) *Cluster {
 	t.Helper()
@@ -42,7 +51,7 @@ func newNode(t testing.TB, url, id string, change ...func(*Config, *Parts)) *Clu
 		f(&cfg, &parts)
 	}
 	if parts.Sealer == nil {
-		parts.Sealer = sealer(t)
+		parts.Sealer = common
 	}
 	c, err := New(cfg, parts, quiet())
 	if err != nil {

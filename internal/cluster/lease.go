@@ -40,31 +40,32 @@ const (
 type phase int32
 
 const (
-	joining   phase = iota // it has had no lease yet
-	duplicate              // another process has its node id
-	held                   // the lease stands
-	doubtful               // a renewal was refused: it has a new lease, and finds out what is still its own
-	isolated               // nobody answers
-	left                   // it has said that it goes
+	joining  phase = iota // it has had no lease yet
+	refused               // another process has its node id, or its key or version is another
+	held                  // the lease stands
+	doubtful              // a renewal was refused: it has a new lease, and finds out what is still its own
+	isolated              // nobody answers
+	left                  // it has said that it goes
 )
 
 // phases are the moves.
 var phases = map[phase][]phase{
-	joining:   {duplicate, held, left},
-	duplicate: {joining, held, left},
-	held:      {doubtful, isolated, left},
-	doubtful:  {held, isolated, left},
-	isolated:  {doubtful, left},
+	joining:  {refused, held, left},
+	refused:  {held, left},
+	held:     {doubtful, isolated, left},
+	doubtful: {held, isolated, left},
+	isolated: {doubtful, left},
 }
 
 func (p phase) String() string {
-	return [...]string{"joining", "duplicate", "held", "doubtful", "isolated", "left"}[p]
+	return [...]string{"joining", "refused", "held", "doubtful", "isolated", "left"}[p]
 }
 
 // leaseStore is what a lease needs of the store. *natsStore is one.
 type leaseStore interface {
 	Get(ctx context.Context, bucket, key string) (state.Record, error)
 	List(ctx context.Context, bucket, prefix string) ([]state.Record, error)
+	Put(ctx context.Context, bucket, key string, value []byte, expect uint64) (uint64, error)
 	Delete(ctx context.Context, bucket, key string, expect uint64) error
 	put(ctx context.Context, bucket, key string, value []byte, expect uint64, ttl time.Duration) (uint64, error)
 }
@@ -77,6 +78,7 @@ type lease struct {
 	gate     *gate
 	clock    clock
 	node     func() Node                 // what to tell the others
+	admit    func(context.Context) error // fails if this process must not join
 	verify   func(context.Context) error // finds out what is still this process's own
 	log      *slog.Logger
 
@@ -88,8 +90,9 @@ type lease struct {
 	joined   bool   // owned by run; there was a lease
 	losses   int    // owned by run; leases that were lost
 
-	now         atomic.Int32 // phase, for others
-	renewTime   atomic.Int64 // ns; of the last renewal
+	now         atomic.Int32          // phase, for others
+	refusal     atomic.Pointer[error] // why this process does not join
+	renewTime   atomic.Int64          // ns; of the last renewal
 	renewed     atomic.Int64
 	renewFailed atomic.Int64
 	isolations  atomic.Int64
@@ -169,7 +172,7 @@ func (l *lease) step(ctx context.Context) time.Duration {
 		l.renewed.Add(1)
 		l.missed = 0
 		switch l.phase {
-		case joining, duplicate:
+		case joining, refused:
 			l.log.Info("node joined", "node", l.me.Node, "lease", l.duration)
 			l.to(held)
 		case isolated:
@@ -184,11 +187,12 @@ func (l *lease) step(ctx context.Context) time.Duration {
 		return l.duration/renewals - took
 	case ctx.Err() != nil:
 		return 0
-	case errors.Is(err, ErrDuplicateNode):
-		if l.phase != duplicate {
-			l.log.Error("node does not join: another server has the same node id", "node", l.me.Node)
+	case errors.Is(err, ErrDuplicateNode), errors.Is(err, ErrKey), errors.Is(err, ErrSchema):
+		if l.phase == joining {
+			l.log.Error("node does not join", "node", l.me.Node, "err", err)
 		}
-		l.to(duplicate)
+		l.to(refused)
+		l.refusal.Store(&err)
 		return l.duration / renewals
 	}
 	l.renewFailed.Add(1)
@@ -245,6 +249,9 @@ func (l *lease) renew(ctx context.Context) error {
 
 // join makes the key of this process.
 func (l *lease) join(ctx context.Context, value []byte) error {
+	if err := l.admit(ctx); err != nil {
+		return err
+	}
 	if err := l.others(ctx, 0); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"transponder/internal/access/people"
 	"transponder/internal/access/token"
 	"transponder/internal/certificate"
+	"transponder/internal/cluster"
 	"transponder/internal/guard"
 	"transponder/internal/hook"
 	"transponder/internal/limits"
@@ -87,7 +88,8 @@ type Config struct {
 	Certificate certificate.Config
 	Backends    hook.Config // of applications
 
-	State state.Config // of what must outlive the process
+	State   state.Config   // of what must outlive the process
+	Cluster cluster.Config // of this server among others
 
 	Terminal bool // a person reads what the server prints; main sets it
 
@@ -157,6 +159,7 @@ func Default() Config {
 		Token:       token.DefaultConfig(),
 		Certificate: certificate.DefaultConfig(),
 		State:       state.Config{Dir: "state"},
+		Cluster:     cluster.DefaultConfig(),
 		MaxLoad:     90,
 		Backends:    hook.DefaultConfig(),
 	}
@@ -271,6 +274,7 @@ func (c Config) Validate() error {
 		{"WHIP", c.WHIP.Validate()},
 		{"SIP", errors.Join(c.SIP.Validate(), c.validateServerAccount())},
 		{"shares", c.Shares.Validate()},
+		{"cluster", c.Cluster.Validate()},
 		{"load", load.PercentRange.Check("max_load_percent:", c.MaxLoad)},
 	} {
 		if part.err != nil {
@@ -357,6 +361,7 @@ func (c *Config) settings() []setting {
 		c.accessSettings(),
 		c.hookSettings(),
 		c.tokenSettings(),
+		c.clusterSettings(),
 	)
 }
 
