@@ -18,6 +18,7 @@ import (
 	"transponder/internal/admin"
 	"transponder/internal/app"
 	"transponder/internal/config"
+	"transponder/internal/handover"
 	"transponder/internal/transcode/picture/worker"
 )
 
@@ -33,6 +34,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, func() { signal.Notify(hurry, os.Interrupt, syscall.SIGTERM) })
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	switch {
 	case err == nil:
@@ -45,6 +47,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// hurry gets the signals to stop after the first.
+var hurry = make(chan os.Signal, 1)
 
 // pairs is a flag that may be given several times.
 type pairs []string
@@ -104,32 +109,50 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	hup := make(chan os.Signal, 1) // one that comes while the parts are built waits here; it would end the program otherwise
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	upgrade := make(chan os.Signal, 1)
+	signal.Notify(upgrade, syscall.SIGUSR2)
+	defer signal.Stop(upgrade)
 	cfg.Terminal = isTerminal(stdout)
-	server, err := app.New(ctx, cfg, fullVersion(), log)
+	program, err := handover.Program(os.Args[0]) // now: the path may be relative
 	if err != nil {
-		return err
+		log.Warn("a process that takes over cannot be started by SIGUSR2", "err", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wg.Go(func() {
-		for {
-			select {
-			case <-hup:
-				server.Reload()
-			case <-ctx.Done():
-				return
-			}
+	return app.Serve(ctx, cfg, app.Process{
+		Version: fullVersion(), Getenv: os.Getenv, Hurry: hurry, Upgrade: upgrade,
+		Start: func(ctx context.Context) error { return handover.Start(ctx, program, os.Args[1:], environ, log) },
+		Again: func(s *handover.Sockets) error { return s.Again(os.Args, environ) },
+		Started: func(server *app.App) error {
+			wg.Go(func() { reload(ctx, server, hup) })
+			return greet(server, stdout)
+		},
+	}, log)
+}
+
+// reload has the server read its files again on each signal, until ctx ends.
+func reload(ctx context.Context, server *app.App, hup <-chan os.Signal) {
+	for {
+		select {
+		case <-hup:
+			server.Reload()
+		case <-ctx.Done():
+			return
 		}
-	})
+	}
+}
+
+// greet tells a person at a terminal where the server is.
+func greet(server *app.App, stdout io.Writer) error {
 	if err := server.URLs().Print(stdout, fullVersion()); err != nil {
 		return err
 	}
 	if name, password, ok := server.FirstAdmin(); ok {
 		fmt.Fprintf(stdout, "From other machines log in as %s with the password %s, which is shown this once.\n", name, password)
 	}
-	return server.Run(ctx)
+	return nil
 }
 
 func newLogger(cfg config.Log, to io.Writer) (*slog.Logger, error) {

@@ -8,12 +8,10 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
 	"net"
-	"strconv"
-	"sync/atomic"
-	"syscall"
+	"sync"
 	"time"
 
 	"transponder/internal/access"
@@ -25,6 +23,7 @@ import (
 	"transponder/internal/config"
 	"transponder/internal/destination"
 	"transponder/internal/guard"
+	"transponder/internal/handover"
 	"transponder/internal/hook"
 	"transponder/internal/load"
 	"transponder/internal/panics"
@@ -85,16 +84,29 @@ type App struct {
 	apps     *hook.Apps
 	backends *hook.Hooks
 
-	http, https, ws, wss net.Listener // nil: not open
+	listeners            map[string]net.Listener // by setting; of these and of RTMP and ICE-TCP, for a process that takes over
+	http, https, ws, wss net.Listener            // nil: not open
 	certificates         *certificate.Keeper
 
-	panics   panics.Counter // of HTTP requests
-	stopping atomic.Bool
+	drainer *drainer
+	serving func()              // is called when the parts run; nil: nobody wants to know
+	next    *handover.Successor // set by Run before it returns; nil: no process takes over
+
+	panics panics.Counter // of HTTP requests
 }
 
-// New builds the parts and opens every port, so that a port that is in use shows at once. The caller calls Run once.
-func New(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *App, err error) {
-	a := &App{cfg: cfg, version: version, log: log}
+// New opens the ports and builds the parts. The caller calls Run once.
+func New(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (*App, error) {
+	ports, err := Open(ctx, cfg, nil, log)
+	if err != nil {
+		return nil, err
+	}
+	return NewOn(ctx, ports, cfg, version, log)
+}
+
+// NewOn builds the parts on open ports, which are no longer the caller's. The caller calls Run once.
+func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, version: version, log: log, listeners: maps.Clone(ports.tcp), certificates: ports.certificates}
 	a.cfg.REST.NodeID = nodeID(a.cfg.Media)
 	a.cfg.WCS.NodeID = a.cfg.REST.NodeID
 	a.cfg.Backends.NodeID = a.cfg.REST.NodeID
@@ -105,9 +117,10 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 			a.close()
 		}
 	}()
-	if err := a.listen(); err != nil {
-		return nil, err
-	}
+	defer ports.Close()
+	a.http, a.https, a.ws, a.wss = ports.take("http.port"), ports.take("https.port"), ports.take("ws.port"), ports.take("wss.port")
+	a.cfg.State.Lock, ports.lock = ports.lock, nil
+	cfg.State = a.cfg.State
 	if a.state, err = state.Open(ctx, cfg.State, log); err != nil {
 		return nil, err
 	}
@@ -132,6 +145,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream, a.gate)
+	a.drainer = newDrainer(cfg.Drain, a.hub.Len, a.hub.Refuse, log)
 	a.audio = sound.New(cfg.Audio, log)
 	a.sounds = soundfile.New(cfg.MediaDir, cfg.Sounds, log)
 	if a.video, err = picture.New(cfg.Video, log); err != nil {
@@ -148,12 +162,13 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
 	}
-	if a.media, err = udp.Open(ctx, cfg.Media); err != nil {
-		return nil, portError("media_port_from", cfg.Media.Port, err)
+	if a.media, err = ports.openMedia(ctx, cfg.Media); err != nil {
+		return nil, err
 	}
 	hintAtMedia(cfg.Media, a.media, log)
+	cfg.Pion.TCPListener = ports.take(portTCP)
 	if a.pion, err = pion.New(ctx, cfg.Pion, a.media, log); err != nil {
-		return nil, portError("ice_tcp_port", cfg.Pion.TCPPort, err)
+		return nil, portError(portTCP, cfg.Pion.TCPPort, err)
 	}
 	if a.lean, err = lean.New(cfg.Lean, a.media, log); err != nil {
 		return nil, err
@@ -165,35 +180,27 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	}
 	a.whip = whip.New(cfg.WHIP, a.whipParts(), log)
 	a.sdk = wcs.New(a.cfg.WCS, a.sdkParts(), log)
-	if a.server, err = a.newRTMP(); err != nil {
+	if a.server, err = a.newRTMP(ports.take(portRTMP), ports.take(portRTMPS)); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// newRTMP opens the ports of RTMP and RTMPS. It returns nil if the settings close both.
-func (a *App) newRTMP() (*rtmpserver.Server, error) {
-	cfg, l := a.cfg.RTMP, a.cfg.Listen
-	parts := rtmpserver.Parts{Hub: a.hub, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals}
-	if l.RTMP < 0 && l.RTMPS < 0 {
+// newRTMP makes the server for RTMP and RTMPS. It returns nil if the settings close both ports.
+func (a *App) newRTMP(plain, secure net.Listener) (*rtmpserver.Server, error) {
+	if plain == nil && secure == nil {
 		return nil, nil
 	}
+	parts := rtmpserver.Parts{
+		Hub: a.hub, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals,
+		Plain: plain, Secure: secure,
+	}
+	if secure != nil {
+		parts.TLS = a.certificates.ServerConfig(false)
+	}
+	cfg := a.cfg.RTMP
 	cfg.Address, cfg.SecureAddress = "", ""
-	if l.RTMP >= 0 {
-		cfg.Address = ":" + strconv.Itoa(l.RTMP)
-	}
-	if l.RTMPS >= 0 {
-		cfg.SecureAddress, parts.TLS = ":"+strconv.Itoa(l.RTMPS), a.certificates.ServerConfig(false)
-	}
-	s, err := rtmpserver.New(cfg, parts, a.log)
-	var secure *rtmpserver.SecurePortError
-	switch {
-	case errors.As(err, &secure):
-		return nil, portError("rtmps.port", l.RTMPS, err)
-	case err != nil:
-		return nil, portError("rtmp.port", l.RTMP, err)
-	}
-	return s, nil
+	return rtmpserver.New(cfg, parts, a.log)
 }
 
 // hintAtMedia logs what may be wrong with the media port, if the server cannot know it for sure.
@@ -229,36 +236,6 @@ func nodeID(cfg udp.Config) string {
 	return hex.EncodeToString(b[:]) + "@" + address
 }
 
-// listen opens the ports of HTTP and WebSockets.
-func (a *App) listen() error {
-	l := a.cfg.Listen
-	for _, p := range []struct {
-		key  string
-		port int
-		to   *net.Listener
-	}{
-		{"http.port", l.HTTP, &a.http},
-		{"https.port", l.HTTPS, &a.https},
-		{"ws.port", l.WS, &a.ws},
-		{"wss.port", l.WSS, &a.wss},
-	} {
-		if p.port < 0 {
-			continue
-		}
-		listener, err := net.Listen("tcp", ":"+strconv.Itoa(p.port))
-		if err != nil {
-			return portError(p.key, p.port, err)
-		}
-		*p.to = listener
-	}
-	if a.https == nil && a.wss == nil && a.cfg.SIP.Line.TLSPort == 0 && l.RTMPS < 0 {
-		return nil
-	}
-	var err error
-	a.certificates, err = certificate.New(a.cfg.Certificate, a.log)
-	return err
-}
-
 // Reload reads the files of the users and of the certificate again, for new connections. What cannot be read stays as it was, and the log
 // says so. Any goroutine may call it.
 func (a *App) Reload() {
@@ -275,14 +252,6 @@ func (a *App) Reload() {
 		return
 	}
 	a.log.Info("applications, users, keys for tokens and certificates read again")
-}
-
-// portError says which setting to change if a port is in use.
-func portError(key string, port int, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("port %d is in use; choose another with --set %s=PORT: %w", port, key, err)
-	}
-	return fmt.Errorf("%s=%d: %w", key, port, err)
 }
 
 // URLs returns the addresses of the server on this machine.
@@ -315,8 +284,9 @@ func (a *App) closeMedia() error {
 	return nil
 }
 
-// Run serves until ctx ends or a part fails. Then it stops the parts in order: calls are hung up, then pushes say goodbye, then publishers are told. It returns nil
-// if ctx ended and all parts stopped in time.
+// Run serves until ctx ends, or until a request or a process that takes over ends the server, and then for as long as streams may go on. Then, or
+// if a part fails, it stops the parts in order: calls are hung up, then pushes say goodbye, then publishers are told. It returns nil if no part
+// failed and all parts stopped in time.
 func (a *App) Run(ctx context.Context) error {
 	servers, err := a.httpParts(context.WithoutCancel(ctx))
 	if err != nil {
@@ -363,9 +333,20 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	parts = append(parts, part{"SIP", a.runCalls}) // stops before the streams and the pushes of its calls
 	a.cfg.WCS.WarnIfOpen(a.log)
-	stop := context.AfterFunc(ctx, func() { a.stopping.Store(true) })
-	defer stop()
-	return runAll(ctx, a.log, append(parts, servers...), stopLimit)
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if a.serving != nil {
+			a.serving()
+		}
+		next, why := a.drainer.wait(ctx, work)
+		a.next = next
+		stop(why)
+	})
+	err = runAll(work, a.log, append(parts, servers...), stopLimit)
+	stop(err)
+	wg.Wait()
+	return err
 }
 
 // until makes the function of a part that runs by itself until close is called.

@@ -118,7 +118,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Apps:   a.apps,
 		Pushes: cluster.NewPushes(a.pushes), Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
-		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens,
+		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens, Node: a.drainer,
 		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget,
 	}, a.log)
 	if err != nil {
@@ -200,6 +200,7 @@ func (a *App) figures() metrics.Parts {
 		Refusals:    a.refusals.Counts,
 		Reader:      rest.Reader,
 		State:       a.state.Stats,
+		Drain:       a.drainer.left,
 		Tokens:      a.tokens.Stats,
 		Leases:      a.leases.Len,
 		OverLimit:   a.quotas.Refused,
@@ -233,8 +234,11 @@ func (a *App) datagrams() map[string]int64 {
 }
 
 func (a *App) ready() error {
-	if a.stopping.Load() {
+	switch p, why, left := a.drainer.now(); p {
+	case stopping:
 		return errStopped
+	case draining:
+		return fmt.Errorf("draining for %v at most: %w", left.Round(time.Second), why)
 	}
 	return nil
 }

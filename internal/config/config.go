@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"transponder/internal/access/audit"
 	"transponder/internal/access/auth"
@@ -90,6 +91,9 @@ type Config struct {
 
 	State   state.Config   // of what must outlive the process
 	Cluster cluster.Config // of this server among others
+
+	// Drain is how long streams may go on after a signal to stop, or when another process takes over.
+	Drain time.Duration
 
 	Terminal bool // a person reads what the server prints; main sets it
 
@@ -542,6 +546,7 @@ func (c *Config) accessSettings() []setting {
 	return []setting{
 		text("state_dir", &c.State.Dir),
 		text("secrets_key_file", &c.State.KeyFile),
+		milliseconds("drain_ms", &c.Drain, rest.DrainRange),
 		text("whip_token", (*string)(&c.Access.WHIPToken)),
 		text("whep_token", (*string)(&c.Access.WHEPToken)),
 		boolean("token_in_query", &c.WHIP.TokenInQuery),

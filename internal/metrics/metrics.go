@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -57,6 +58,7 @@ type Parts struct {
 
 	Certificates func() certificate.Stats
 	State        func() state.Stats
+	Drain        func() (left time.Duration, draining bool)
 	Tokens       func() token.Stats
 	Leases       func() int
 	OverLimit    func() map[string]int64 // clients refused for the limits of their token, key or application
@@ -267,6 +269,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.State != nil {
 		s.state(c.parts.State())
+	}
+	if c.parts.Drain != nil {
+		s.node(c.parts.Drain())
 	}
 	if c.parts.Audit != nil {
 		s.audit(c.parts.Audit())

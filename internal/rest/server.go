@@ -69,6 +69,7 @@ type Parts struct {
 	Players     Players
 	Tokens      Tokens       // nil: there are no methods of tokens and keys
 	Report      Report       // nil: there is no method for it
+	Node        Node         // nil: there are no methods of nodes
 	Access      Access       // nil: clients on this machine may do everything, others nothing
 	Guard       *guard.Guard // nil: a guard that knows no names of this server
 	Refusals    *guard.Refusals
@@ -158,6 +159,7 @@ func (s *Server) routes() {
 	s.method("/connection/set_log_level", access.Control, s.setLogLevel, http.MethodPost)
 	s.appRoutes()
 	s.callRoutes()
+	s.nodeRoutes()
 	s.reportRoutes()
 	s.tokenRoutes()
 	s.keyRoutes()

@@ -65,6 +65,9 @@ type Parts struct {
 
 	Relays Relays // nil: this server is alone
 
+	// Plain and Secure are listeners that stand for Config.Address and Config.SecureAddress; nil: New opens those. The server closes them.
+	Plain, Secure net.Listener
+
 	Shares   guard.SharesConfig // how much of all connections one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the connections that are refused; nil: they are not counted
 }
@@ -84,31 +87,23 @@ type Server struct {
 	panics   panics.Counter
 }
 
-// SecurePortError means that the port of RTMPS could not be opened.
-type SecurePortError struct{ Err error }
-
-// Error says so.
-func (e *SecurePortError) Error() string { return "open the RTMPS port: " + e.Err.Error() }
-
-// Unwrap returns why.
-func (e *SecurePortError) Unwrap() error { return e.Err }
-
 // New opens the ports. Nothing is accepted before Run, which also closes them.
 func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	s := &Server{
 		cfg: cfg, parts: parts, log: log,
 		places: parts.Shares.Places(cfg.MaxConnections), waiting: waiting{shares: parts.Shares, by: map[netip.Prefix]int{}}, budget: rtmp.NewBudget(maxUnfinished),
 	}
+	s.plain, s.secure = parts.Plain, parts.Secure
 	var err error
-	if cfg.Address != "" {
+	if cfg.Address != "" && s.plain == nil {
 		if s.plain, err = net.Listen("tcp", cfg.Address); err != nil {
 			return nil, fmt.Errorf("open the RTMP port: %w", err)
 		}
 	}
-	if cfg.SecureAddress != "" {
+	if cfg.SecureAddress != "" && s.secure == nil {
 		if s.secure, err = net.Listen("tcp", cfg.SecureAddress); err != nil {
 			s.close()
-			return nil, &SecurePortError{err}
+			return nil, fmt.Errorf("open the RTMPS port: %w", err)
 		}
 	}
 	return s, nil

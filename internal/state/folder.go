@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -18,8 +19,9 @@ type folder struct {
 	lock *os.File
 }
 
-// openFolder makes the folder if there is none, and locks it. The lock ends with the process, however the process ends.
-func openFolder(path string) (*folder, error) {
+// openFolder makes the folder if there is none, and locks it. The lock ends with the process, however the process ends. inherited is the lock of
+// this folder, or of another one, or nil.
+func openFolder(path string, inherited *os.File) (*folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -38,6 +40,13 @@ func openFolder(path string) (*folder, error) {
 	if err != nil {
 		return nil, &unusableError{err}
 	}
+	if sameFile(lock, inherited) { // whose lock this process has a share in
+		lock.Close()
+		return &folder{path, inherited}, nil
+	}
+	if inherited != nil {
+		inherited.Close()
+	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -52,6 +61,33 @@ func (f *folder) close() {
 	if f != nil {
 		f.lock.Close()
 	}
+}
+
+// sameFile reports whether two open files are one. b may be nil.
+func sameFile(a, b *os.File) bool {
+	if b == nil {
+		return false
+	}
+	ia, errA := a.Stat()
+	ib, errB := b.Stat()
+	return errA == nil && errB == nil && os.SameFile(ia, ib)
+}
+
+// copyOf returns a copy of the descriptor. A lock ends when the last copy is closed, in whatever process.
+func copyOf(f *os.File) (*os.File, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	var inner error
+	if err := raw.Control(func(old uintptr) { fd, inner = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return nil, err
+	}
+	if inner != nil {
+		return nil, inner
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // prepareFile makes an empty file that its user alone may read, or checks that an existing one and the files beside it are so.

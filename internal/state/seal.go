@@ -21,6 +21,10 @@ import (
 
 const keySize = 32 // AES-256
 
+// keyFileWide are the permissions that a key file of the settings must not have: the credentials of systemd and mounted secrets can be readable
+// by a group.
+const keyFileWide os.FileMode = 0o027
+
 // ErrSealed means that a secret cannot be opened: its key is not among the keys, or it was changed, or it lay in another place.
 var ErrSealed = errors.New("the secret cannot be opened")
 
@@ -83,7 +87,7 @@ func (k *Keys) Current(sealed string) bool { return strings.HasPrefix(sealed, "k
 // openKeys reads the keys, or makes the first one.
 func (s *Store) openKeys() (*Keys, error) {
 	own := s.cfg.KeyFile == ""
-	path, wide := s.cfg.KeyFile, os.FileMode(0o027) // the credentials of systemd and mounted secrets can be readable by a group
+	path, wide := s.cfg.KeyFile, keyFileWide
 	if own {
 		if s.folder == nil || s.lost() {
 			return newKeys(newKey())

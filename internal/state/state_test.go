@@ -209,6 +209,85 @@ func TestOneServerForAFolder(t *testing.T) {
 	}
 }
 
+// TestLockIsHandedOn: with a copy of the lock, a process opens the folder as soon as the first has closed its store, and nobody else gets
+// between the two.
+func TestLockIsHandedOn(t *testing.T) {
+	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	s := open(t, Config{Dir: dir})
+	put(t, s, "users", "anna", `{"role": "admin"}`)
+	lock, err := s.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(t.Context(), Config{Dir: dir}); err != nil {
+		t.Error("check while the folder is in use:", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Config{Dir: dir}, log); !errors.Is(err, ErrInUse) {
+		t.Errorf("a stranger between the two: %v", err)
+	}
+	next := open(t, Config{Dir: dir, Lock: lock})
+	if r, err := next.Get(t.Context(), "users", "anna"); err != nil || r.Revision != 1 {
+		t.Errorf("the second has %+v, %v", r, err)
+	}
+	if _, err := Open(t.Context(), Config{Dir: dir}, log); !errors.Is(err, ErrInUse) {
+		t.Errorf("a stranger beside the second: %v", err)
+	}
+	other := filepath.Join(dir, "other")
+	if err := os.Mkdir(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err = next.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := open(t, Config{Dir: other, Lock: lock})
+	if _, err := Open(t.Context(), Config{Dir: other}, log); !errors.Is(err, ErrInUse) {
+		t.Errorf("the lock of one folder was taken for that of another: %v", err)
+	}
+	if err := errors.Join(next.Close(), third.Close()); err != nil {
+		t.Fatal(err)
+	}
+	open(t, Config{Dir: dir}) // free again
+	if lock, err := open(t, Config{}).Lock(); lock != nil || err != nil {
+		t.Errorf("without a folder: %v, %v", lock, err)
+	}
+}
+
+// TestCheck: it fails for what Open would refuse, and makes nothing.
+func TestCheck(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "none")
+	if err := errors.Join(Check(t.Context(), Config{}), Check(t.Context(), Config{Dir: empty})); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(empty); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder was made: %v", err)
+	}
+	dir := t.TempDir()
+	s := open(t, Config{Dir: dir})
+	if _, err := s.writer.Exec("PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(t.Context(), Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("a newer database: %v", err)
+	}
+	key := filepath.Join(dir, "bad")
+	if err := os.WriteFile(key, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(t.Context(), Config{KeyFile: key}); err == nil || !strings.Contains(err.Error(), "secrets_key_file") {
+		t.Errorf("a bad key file: %v", err)
+	}
+	if err := os.Chmod(filepath.Join(dir, databaseName), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(t.Context(), Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a database that all may read: %v", err)
+	}
+}
+
 func TestModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	s := open(t, Config{Dir: dir})

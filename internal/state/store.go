@@ -22,6 +22,9 @@ import (
 type Config struct {
 	Dir     string // "": nothing outlives the process
 	KeyFile string // of the keys that seal secrets; "": the file key in Dir
+
+	// Lock is the lock of Dir that another process has handed on, which Store.Lock has returned there; nil: none. A Store closes it.
+	Lock *os.File
 }
 
 // Store is a Keeper and a Logger. Any goroutine may call its methods.
@@ -68,7 +71,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Store, err erro
 		}
 	}()
 	if cfg.Dir != "" {
-		if s.folder, err = openFolder(cfg.Dir); err != nil && !s.excuse(err) {
+		if s.folder, err = openFolder(cfg.Dir, cfg.Lock); err != nil && !s.excuse(err) {
 			return nil, fmt.Errorf("state_dir=%s: %w", cfg.Dir, err)
 		}
 	}
@@ -179,13 +182,9 @@ func (s *Store) openMemory(ctx context.Context) (err error) {
 
 // prepare makes the tables and reads the newest revision.
 func (s *Store) prepare(ctx context.Context) error {
-	var version int
-	if err := s.writer.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	version, err := readVersion(ctx, s.writer)
+	if err != nil {
 		return err
-	}
-	if version > schema {
-		return fmt.Errorf("%s was written by a newer version of the server (%d, this one knows %d): use that version, or move the file away",
-			databaseName, version, schema)
 	}
 	script := tables // which changes nothing in a database that has the tables
 	if version < schema {
@@ -195,7 +194,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	var fromMeta, fromRecords uint64
-	err := s.writer.QueryRowContext(ctx, "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE name = 'revision'").Scan(&fromMeta)
+	err = s.writer.QueryRowContext(ctx, "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE name = 'revision'").Scan(&fromMeta)
 	if err == nil {
 		err = s.writer.QueryRowContext(ctx, "SELECT coalesce(max(revision), 0) FROM record").Scan(&fromRecords)
 	}
@@ -253,6 +252,60 @@ func (s *Store) Dir() string {
 		return ""
 	}
 	return s.folder.path
+}
+
+// Lock returns a copy of the folder's lock, for a process that takes over. The folder stays locked until the Store and all copies are closed. It
+// returns nil if there is no folder.
+func (s *Store) Lock() (*os.File, error) {
+	if s.folder == nil {
+		return nil, nil
+	}
+	return copyOf(s.folder.lock)
+}
+
+// Check fails as Open would, for a folder that another process still uses: it changes nothing. What only that process's end can show is not
+// checked.
+func Check(ctx context.Context, cfg Config) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if cfg.KeyFile != "" {
+		if _, err := readKeys(cfg.KeyFile, keyFileWide); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("secrets_key_file: %w", err)
+		}
+	}
+	if cfg.Dir == "" {
+		return nil
+	}
+	path := filepath.Join(cfg.Dir, databaseName)
+	for _, p := range []string{path, path + "-wal", path + "-shm"} {
+		if err := checkMode(p, 0o077); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil // Open makes it
+	}
+	db, err := sql.Open("sqlite", dataSource(path, "_pragma=query_only(1)"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := readVersion(ctx, db); err != nil && !isDamage(err) && !unusable(err) { // Open finds a way around these
+		return fmt.Errorf("state_dir=%s: %w", cfg.Dir, err)
+	}
+	return nil
+}
+
+// readVersion returns the version of the tables. It fails if they are of a newer version of the server.
+func readVersion(ctx context.Context, db *sql.DB) (version int, err error) {
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return 0, err
+	}
+	if version > schema {
+		return 0, fmt.Errorf("%s was written by a newer version of the server (%d, this one knows %d): use that version, or move the file away",
+			databaseName, version, schema)
+	}
+	return version, nil
 }
 
 // Sealer returns the sealer of secrets in the store's records.

@@ -78,6 +78,8 @@ type Hub struct {
 
 	names Names // nil: this process is alone; set before the first publisher
 
+	refusal atomic.Pointer[error] // of new streams; nil: there is none
+
 	mu      sync.Mutex           // taken before the lock of the gate
 	taking  map[string]*Source   // guarded by mu; of names that Names is asked for
 	byName  map[string]*Source   // guarded by mu
@@ -195,8 +197,20 @@ func (h *Hub) enter(s *Source) {
 	h.added = make(chan struct{})
 }
 
+// Refuse lets every new stream fail with an error, nil: no longer. A publisher who takes the place of another one is let in all the same.
+func (h *Hub) Refuse(err error) {
+	if err == nil {
+		h.refusal.Store(nil)
+		return
+	}
+	h.refusal.Store(&err)
+}
+
 // admit says whether there is room for another stream. The caller holds mu.
 func (h *Hub) admit() error {
+	if refusal := h.refusal.Load(); refusal != nil {
+		return *refusal
+	}
 	if h.cfg.MaxStreams > 0 && len(h.byName)+len(h.taking)+len(h.private) >= h.cfg.MaxStreams {
 		return fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
 	}

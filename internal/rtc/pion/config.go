@@ -2,6 +2,7 @@ package pion
 
 import (
 	"errors"
+	"net"
 	"time"
 
 	"transponder/internal/limits"
@@ -12,6 +13,8 @@ import (
 type Config struct {
 	TCP     bool // accept ICE-TCP too
 	TCPPort int  // 0: any free one
+	// TCPListener stands for TCPPort; nil: New opens that. The endpoint closes it.
+	TCPListener net.Listener
 
 	// A session ends when its client answers no ICE checks for DisconnectAfter plus FailAfter.
 	DisconnectAfter, FailAfter time.Duration

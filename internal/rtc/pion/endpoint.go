@@ -61,10 +61,13 @@ func New(ctx context.Context, cfg Config, port *udp.Port, log *slog.Logger) (*En
 }
 
 func (e *Endpoint) listenTCP(ctx context.Context) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", fmt.Sprintf(":%d", e.cfg.TCPPort))
-	if err != nil {
-		return fmt.Errorf("listen for media over TCP: %w", err)
+	l := e.cfg.TCPListener
+	if l == nil {
+		var err error
+		var lc net.ListenConfig
+		if l, err = lc.Listen(ctx, "tcp", fmt.Sprintf(":%d", e.cfg.TCPPort)); err != nil {
+			return fmt.Errorf("listen for media over TCP: %w", err)
+		}
 	}
 	e.tcpPort = l.Addr().(*net.TCPAddr).Port
 	e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{

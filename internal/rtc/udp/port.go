@@ -51,8 +51,9 @@ type userName struct {
 }
 
 // Open opens the sockets for IPv4, and one for IPv6 if the machine has it, on one port. It starts a goroutine for each
-// socket. Whoever opens the port closes it.
-func Open(ctx context.Context, cfg Config) (*Port, error) {
+// socket. Whoever opens the port closes it. inherited are sockets of one port that another process has opened by Open: they are used and closed
+// here, and sockets that are missing are opened beside them.
+func Open(ctx context.Context, cfg Config, inherited ...*net.UDPConn) (*Port, error) {
 	p := &Port{cfg: cfg, opened: time.Now(), users: map[userName]User{}, claims: map[netip.AddrPort]User{}}
 	p.buffers.New = func() any { return new([MaxDatagram]byte) }
 	n := cfg.Sockets
@@ -60,25 +61,68 @@ func Open(ctx context.Context, cfg Config) (*Port, error) {
 		n = 1
 	}
 	port := cfg.Port
-	for i := range n {
+	have, err := p.adopt(inherited)
+	if err != nil {
+		p.closeSockets()
+		return nil, fmt.Errorf("use the sockets of the process before: %w", err)
+	}
+	for i := have; i < n; i++ {
+		if p.ipv4 != nil {
+			port = p.ipv4.number()
+		}
 		s, err := p.listen(ctx, "udp4", port, i > 0)
 		if err != nil {
 			p.closeSockets()
 			return nil, fmt.Errorf("listen for media: %w", err)
 		}
-		port = s.conn.LocalAddr().(*net.UDPAddr).Port
 		p.sockets = append(p.sockets, s)
+		if p.ipv4 == nil {
+			p.ipv4 = s
+		}
 	}
-	p.ipv4, p.number = p.sockets[0], port
+	p.number = p.ipv4.number()
 	// A machine without IPv6, or where only the IPv6 port is taken, still serves IPv4.
-	if s, err := p.listen(ctx, "udp6", port, false); err == nil {
-		p.ipv6 = s
-		p.sockets = append(p.sockets, s)
+	if p.ipv6 == nil {
+		if s, err := p.listen(ctx, "udp6", p.number, false); err == nil {
+			p.ipv6 = s
+			p.sockets = append(p.sockets, s)
+		}
 	}
 	for _, s := range p.sockets {
 		p.wg.Go(s.run)
 	}
 	return p, nil
+}
+
+// adopt takes the sockets of another process. It returns how many of them are for IPv4.
+func (p *Port) adopt(inherited []*net.UDPConn) (ipv4 int, err error) {
+	for _, conn := range inherited {
+		s := &Socket{port: p, conn: conn}
+		s.wheel.init()
+		p.sockets = append(p.sockets, s)
+	}
+	for _, s := range p.sockets {
+		network := "udp6"
+		if s.conn.LocalAddr().(*net.UDPAddr).IP.To4() != nil {
+			network, p.ipv4 = "udp4", s
+			ipv4++
+		} else {
+			p.ipv6 = s
+		}
+		if err := s.prepare(network, true); err != nil {
+			return 0, err
+		}
+	}
+	return ipv4, nil
+}
+
+// Conns returns the sockets, for a process that takes over.
+func (p *Port) Conns() []*net.UDPConn {
+	var list []*net.UDPConn
+	for _, s := range p.sockets {
+		list = append(list, s.conn)
+	}
+	return list
 }
 
 // Number returns the port's number.

@@ -322,3 +322,56 @@ func FuzzCheckUser(f *testing.F) {
 		}
 	})
 }
+
+// TestInherited: a second port with copies of the sockets of the first one gets what clients send to the same number after the first is
+// closed, and what came before it was read.
+func TestInherited(t *testing.T) {
+	first := open(t)
+	var copies []*net.UDPConn
+	for _, c := range first.Conns() {
+		f, err := c.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.FilePacketConn(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		copies = append(copies, conn.(*net.UDPConn))
+	}
+	client, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: first.Number()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	first.Close()
+	if _, err := client.Write([]byte("between")); err != nil {
+		t.Fatal("the port is closed between the two:", err)
+	}
+	second, err := Open(t.Context(), Config{Sockets: 5}, copies...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if second.Number() != first.Number() {
+		t.Errorf("port %d, want %d", second.Number(), first.Number())
+	}
+	if n, want := len(second.Conns()), 5+len(copies)-3; n != want {
+		t.Errorf("%d sockets, want %d: those that are missing are opened", n, want)
+	}
+	testkit.Eventually(t, 10*time.Second, func() string {
+		if second.Strange() == 0 {
+			return "what came between the two is not read"
+		}
+		return ""
+	})
+	u := make(told, 1)
+	second.Claim(u, client.LocalAddr().(*net.UDPAddr).AddrPort())
+	if _, err := client.Write([]byte("after")); err != nil {
+		t.Fatal(err)
+	}
+	if g := u.next(t); string(g.Data) != "after" || g.to != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("got %q to %v", g.Data, g.to)
+	}
+}

@@ -68,6 +68,9 @@ func (s *Socket) prepare(network string, shared bool) (err error) {
 	return nil
 }
 
+// number returns the number of the port.
+func (s *Socket) number() int { return s.conn.LocalAddr().(*net.UDPAddr).Port }
+
 // run gives datagrams to their users and fires timers until the socket is closed.
 func (s *Socket) run() {
 	b := newBatch(func() []byte { return s.port.buffers.Get().(*[MaxDatagram]byte)[:] })
