@@ -206,29 +206,24 @@ func (d *drainer) ask(ctx context.Context, f func()) error {
 }
 
 // Drain implements rest.Node.
-func (d *drainer) Drain(ctx context.Context, limit *time.Duration) (state rest.NodeState, err error) {
-	err = d.ask(ctx, func() {
-		if p, why, _ := d.now(); p != serving && !errors.Is(why, errDrain) {
-			err = rest.ErrStopping
-			return
-		}
-		d.drain(errDrain, *cmp.Or(limit, &d.limit), true)
-		state = d.state()
-	})
-	return state, err
+func (d *drainer) Drain(ctx context.Context, limit *time.Duration) (rest.NodeState, error) {
+	return d.onRequest(ctx, func() { d.drain(errDrain, *cmp.Or(limit, &d.limit), true) })
 }
 
 // Resume implements rest.Node.
-func (d *drainer) Resume(ctx context.Context) (state rest.NodeState, err error) {
-	err = d.ask(ctx, func() {
+func (d *drainer) Resume(ctx context.Context) (rest.NodeState, error) { return d.onRequest(ctx, d.resume) }
+
+// onRequest has wait do f, unless the server stops for another reason than a request.
+func (d *drainer) onRequest(ctx context.Context, f func()) (state rest.NodeState, err error) {
+	asked := d.ask(ctx, func() {
 		if p, why, _ := d.now(); p != serving && !errors.Is(why, errDrain) {
 			err = rest.ErrStopping
 			return
 		}
-		d.resume()
+		f()
 		state = d.state()
 	})
-	return state, err
+	return state, errors.Join(err, asked)
 }
 
 func (d *drainer) state() rest.NodeState {
