@@ -52,6 +52,10 @@ func Serve(ctx context.Context, cfg config.Config, p Process, log *slog.Logger) 
 	}
 	if err := before.Ready(ctx, reporter(manager, log)); err != nil {
 		ports.Close()
+		if ctx.Err() != nil {
+			log.Info("stopping: the server that runs goes on", "cause", context.Cause(ctx))
+			return nil
+		}
 		return err
 	}
 	begun := time.Now()

@@ -37,7 +37,7 @@ func Connect(ctx context.Context, dir, version string, log *slog.Logger) (*Prede
 	var c net.Conn
 	err := withAddress(dir, func(a *net.UnixAddr) (err error) {
 		d := net.Dialer{Timeout: talkTimeout}
-		c, err = d.DialContext(ctx, a.Net, a.Name)
+		c, err = d.DialContext(context.WithoutCancel(ctx), a.Net, a.Name) // there is no wait that could be cancelled
 		return err
 	})
 	switch {
