@@ -211,7 +211,9 @@ func (d *drainer) Drain(ctx context.Context, limit *time.Duration) (rest.NodeSta
 }
 
 // Resume implements rest.Node.
-func (d *drainer) Resume(ctx context.Context) (rest.NodeState, error) { return d.onRequest(ctx, d.resume) }
+func (d *drainer) Resume(ctx context.Context) (rest.NodeState, error) {
+	return d.onRequest(ctx, d.resume)
+}
 
 // onRequest has wait do f, unless the server stops for another reason than a request.
 func (d *drainer) onRequest(ctx context.Context, f func()) (state rest.NodeState, err error) {
