@@ -149,6 +149,22 @@ type fakePublication struct {
 func (p *fakePublication) Answer() string         { return "v=0\r\nanswer" }
 func (p *fakePublication) Source() *stream.Source { return p.src }
 
+func (p *fakePublication) RestartICE(ctx context.Context, offer string) (string, error) {
+	return restartFake(ctx, offer)
+}
+
+// restartFake answers like rtc.Publication.RestartICE. The offer "wait" is answered when ctx ends.
+func restartFake(ctx context.Context, offer string) (string, error) {
+	switch offer {
+	case "bad":
+		return "", rtc.ErrBadOffer
+	case "wait":
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	return "again " + offer, nil
+}
+
 func (p *fakePublication) Run(ctx context.Context) error {
 	select {
 	case err := <-p.die:
@@ -212,6 +228,10 @@ type fakePlayback struct {
 
 func (p *fakePlayback) Answer() string             { return "v=0\r\nplayed" }
 func (p *fakePlayback) Connected() <-chan struct{} { return p.connected }
+
+func (p *fakePlayback) RestartICE(ctx context.Context, offer string) (string, error) {
+	return restartFake(ctx, offer)
+}
 
 func (p *fakePlayback) Stats() rtc.PlayStats {
 	p.mu.Lock()

@@ -53,6 +53,8 @@ func (s *session) handle(ctx context.Context, name string, data json.RawMessage)
 		with(s, name, data, func(req mediaRequest) { s.startPlayer(ctx, req) })
 	case "stopStream":
 		with(s, name, data, s.handleStop)
+	case "restartIce":
+		with(s, name, data, func(req restartRequest) { s.handleRestart(ctx, req) })
 	case "availableStream":
 		with(s, name, data, s.handleAvailable)
 	case "snapshot":

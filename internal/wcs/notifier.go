@@ -12,7 +12,8 @@ type notifier struct {
 	s  *session
 	id string // media session id of the stream
 
-	announced atomic.Bool // the page was told, or is about to be told, that the stream is on
+	announced  atomic.Bool // the page was told, or is about to be told, that the stream is on
+	restarting atomic.Bool // ICE is being restarted
 
 	mu       sync.Mutex
 	finished bool // guarded by mu; the terminal status was sent

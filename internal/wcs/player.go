@@ -35,8 +35,9 @@ type player struct {
 	cancel  context.CancelCauseFunc
 	tellEnd func() // tells the backend once that the page has ended the player
 
-	rateBPS atomic.Int64 // of the video sent
-	stats   atomic.Pointer[rtc.PlayStats]
+	rateBPS  atomic.Int64 // of the video sent
+	stats    atomic.Pointer[rtc.PlayStats]
+	playback atomic.Pointer[Playback] // nil while the offer is not answered
 }
 
 // Player describes one player. Its fields are those of rest.Player.
@@ -193,6 +194,7 @@ func (p *player) play(ctx context.Context, offer rtc.Offer) error {
 	if err != nil {
 		return err
 	}
+	p.playback.Store(&playback)
 	p.log.Info("player answered")
 	p.send("setRemoteSDP", p.id, playback.Answer(), true)
 

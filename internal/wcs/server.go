@@ -31,6 +31,7 @@ type PublishFunc func(ctx context.Context, offer rtc.Offer, info stream.Info) (P
 
 // Publication is the media of a publisher, such as rtc.Publication. Its source is closed when Run returns.
 type Publication interface {
+	restartable
 	Answer() string
 	Source() *stream.Source
 	Run(ctx context.Context) error
@@ -42,6 +43,7 @@ type PlayFunc func(ctx context.Context, offer rtc.Offer, src *stream.Source) (Pl
 // Playback is the media of a player, such as rtc.Playback. Connected is closed before the first picture is sent. Run is always called
 // once, and also ends when the stream ends.
 type Playback interface {
+	restartable
 	Answer() string
 	Connected() <-chan struct{}
 	Run(ctx context.Context) error

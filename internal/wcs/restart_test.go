@@ -1,0 +1,61 @@
+package wcs
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+)
+
+func restartFrame(id, offer string) string {
+	return `{"message":"restartIce","data":[{"mediaSessionId":"` + id + `","sdp":"` + offer + `"}]}`
+}
+
+// A page restarts ICE of what it publishes and plays. It gets another answer, or learns that there is none, and the streams go on.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testConfig())
+		dial, done := w.inBubble(t)
+		defer done()
+		b, other := dial(), dial()
+		b.hello("")
+		other.hello("")
+		rates := []string{"inboundVideoRate", "outboundVideoRate", "ping"}
+		b.publishLive(w, "pub", "one")
+		b.playLive(w, "play", "one")
+		wantAnswer := func(id, want string) {
+			t.Helper()
+			if name, data := b.nextBut(rates...); name != "setRemoteSDP" || data != `["`+id+`","`+want+`",true]` {
+				t.Fatalf("got %s %s, want setRemoteSDP of %s with %s", name, data, id, want)
+			}
+		}
+		wantRefusal := func(b *browser, id, want string) {
+			t.Helper()
+			d := b.want("fail", rates...)
+			if d["apiMethod"] != "restartIce" || d["id"] != id || d["info"] != want {
+				t.Fatalf("got %v, want a refusal of %s: %s", d, id, want)
+			}
+		}
+		for _, id := range []string{"pub", "play"} {
+			b.raw(restartFrame(id, "v=0"))
+			wantAnswer(id, "again v=0")
+			b.raw(restartFrame(id, "bad"))
+			wantRefusal(b, id, "the offer is not usable SDP")
+			b.raw(restartFrame(id, "wait"))
+			b.raw(restartFrame(id, "v=0")) // too early
+			wantRefusal(b, id, "another restart is under way")
+			wantRefusal(b, id, "context deadline exceeded")
+			b.raw(restartFrame(id, "v=0"))
+			wantAnswer(id, "again v=0")
+			other.raw(restartFrame(id, "v=0")) // it is not this session's
+			wantRefusal(other, id, "there is no connection with this id")
+		}
+	})
+}
+
+// nextBut is next without messages of some names.
+func (b *browser) nextBut(others ...string) (name, data string) {
+	b.t.Helper()
+	for name, data = b.next(); slices.Contains(others, name); name, data = b.next() {
+	}
+	return name, data
+}
