@@ -175,7 +175,8 @@ func Default() Config {
 func (c *Config) derive() error {
 	c.Certificate.ACME.Dir = filepath.Join(c.State.Dir, "acme")
 	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout // players connect as publishers do
-	c.Lean.Orientation = c.Pion.Orientation           // both receivers ask the same of publishers
+	c.Lean.Orientation = c.Pion.Orientation
+	c.Pion.Expiry = c.Lean.Expiry           // both receivers ask the same of publishers
 	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
 
 	var errs []error
@@ -357,6 +358,7 @@ func (c *Config) settings() []setting {
 	return slices.Concat(
 		c.addressSettings(),
 		c.webRTCSettings(),
+		c.iceSettings(),
 		c.signallingSettings(),
 		c.callSettings(),
 		c.pushSettings(),
@@ -421,6 +423,11 @@ func (c *Config) webRTCSettings() []setting {
 		milliseconds("periodic_fir_request_interval", &c.Stream.KeyFrameInterval, stream.KeyFrameIntervalRange),
 		milliseconds("rtcp_pli_request_interval", &c.Stream.KeyFrameGap, stream.KeyFrameGapRange),
 	}
+}
+
+// iceSettings are the settings of clients that lose their network.
+func (c *Config) iceSettings() []setting {
+	return []setting{milliseconds("webrtc_silence_timeout_ms", &c.Lean.Expiry, rtc.ExpiryRange)}
 }
 
 // signallingSettings are the settings of the signalling of the Web SDK.

@@ -85,7 +85,7 @@ func TestDefaultsAreComplete(t *testing.T) {
 func TestLoadDerives(t *testing.T) {
 	c, _, err := Load(Sources{Set: []string{
 		"push_deny=192.0.2.0/24", "rtmps_ca_file=" + authority(t), "webrtc_connect_timeout_ms=7000", "rtp_video_orientation=true",
-		"rtmp_push_audio_bitrate_kbps=64", "rtmp_push_audio_fast_aac=false",
+		"rtmp_push_audio_bitrate_kbps=64", "rtmp_push_audio_fast_aac=false", "webrtc_silence_timeout_ms=9000",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestLoadDerives(t *testing.T) {
 		"rule":           c.Push.Targets.Check("", netip.MustParseAddrPort("192.0.2.1:1935")) != nil,
 		"authority":      c.Push.RootCAs != nil,
 		"players":        c.Egress.ConnectTimeout == 7*time.Second,
-		"both receivers": c.Lean.Orientation,
+		"both receivers": c.Lean.Orientation && c.Lean.Expiry == 9*time.Second && c.Pion.Expiry == 9*time.Second,
 		"sound files":    c.Sounds.RateBPS == 64_000 && !c.Sounds.FastAAC,
 	} {
 		if !ok {

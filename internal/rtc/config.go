@@ -20,6 +20,7 @@ type Config struct {
 var (
 	ConnectTimeoutRange  = limits.Of(time.Millisecond, 24*time.Hour)
 	ActivityTimeoutRange = limits.Of(0, 24*time.Hour)
+	ExpiryRange          = limits.Of(time.Second, 24*time.Hour)
 	MaxPlayersRange      = limits.Of(0, 1_000_000)
 )
 

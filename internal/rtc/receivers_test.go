@@ -34,7 +34,7 @@ var receivers = []struct {
 }{
 	{"peer", func(ctx context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
 		cfg := pion.DefaultConfig()
-		cfg.DisconnectAfter, cfg.FailAfter, cfg.KeepAlive = time.Second, 3*time.Second, 500*time.Millisecond
+		cfg.Expiry, cfg.KeepAlive = 4*time.Second, 500*time.Millisecond
 		return pion.New(ctx, cfg, port, log)
 	}},
 	{"lean", func(_ context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {

@@ -10,7 +10,8 @@ import (
 
 // Config says how publishers are received.
 type Config struct {
-	// Expiry ends a session when nothing genuine came from its client for so long (RFC 7675 allows 30 s).
+	// Expiry ends a session when nothing genuine came from its client for so long (RFC 7675 allows 30 s). Until then the client may
+	// restart ICE.
 	Expiry time.Duration
 	// KeepAlive is the time between two ICE checks of ours. They tell the round trip time.
 	KeepAlive time.Duration
@@ -29,7 +30,7 @@ type Config struct {
 // DefaultConfig has the same times and limits as the one of package pion.
 func DefaultConfig() Config {
 	return Config{
-		Expiry:       15 * time.Second,
+		Expiry:       30 * time.Second,
 		KeepAlive:    2 * time.Second,
 		Handshakes:   64,
 		MaxBitrate:   10_000_000,

@@ -16,8 +16,8 @@ type Config struct {
 	// TCPListener stands for TCPPort; nil: New opens that. The endpoint closes it.
 	TCPListener net.Listener
 
-	// A session ends when its client answers no ICE checks for DisconnectAfter plus FailAfter.
-	DisconnectAfter, FailAfter time.Duration
+	// Expiry ends a session when nothing came from its client for so long (RFC 7675 allows 30 s). Until then the client may restart ICE.
+	Expiry time.Duration
 	// KeepAlive is the time between two ICE checks of ours.
 	KeepAlive time.Duration
 
@@ -37,19 +37,18 @@ var TCPPortRange = limits.Of(0, 65535)
 // DefaultConfig suits a server on a public address or on a laptop.
 func DefaultConfig() Config {
 	return Config{
-		DisconnectAfter: 5 * time.Second,
-		FailAfter:       10 * time.Second,
-		KeepAlive:       2 * time.Second,
-		MaxBitrate:      10_000_000,
-		JitterBuffer:    rtc.DefaultJitterBufferConfig(),
+		Expiry:       30 * time.Second,
+		KeepAlive:    2 * time.Second,
+		MaxBitrate:   10_000_000,
+		JitterBuffer: rtc.DefaultJitterBufferConfig(),
 	}
 }
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
 	errs := []error{TCPPortRange.Check("media TCP port", c.TCPPort)}
-	if c.DisconnectAfter <= 0 || c.FailAfter <= 0 || c.KeepAlive <= 0 {
-		errs = append(errs, errors.New("disconnect, fail and keep-alive times must be positive"))
+	if c.Expiry <= 0 || c.KeepAlive <= 0 {
+		errs = append(errs, errors.New("expiry and keep-alive times must be positive"))
 	}
 	return errors.Join(errs...)
 }

@@ -93,7 +93,8 @@ func (e *Endpoint) engine() webrtc.SettingEngine {
 	settings.DisableActiveTCP(true)
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetICETimeouts(e.cfg.DisconnectAfter, e.cfg.FailAfter, e.cfg.KeepAlive)
+	disconnected := min(5*time.Second, e.cfg.Expiry/3)
+	settings.SetICETimeouts(disconnected, e.cfg.Expiry-disconnected, e.cfg.KeepAlive)
 	// If we offered, we choose among the client's addresses. They show only in the client's checks: pages do not tell them, so
 	// there are no better ones to wait for.
 	settings.SetPrflxAcceptanceMinWait(0)
