@@ -176,7 +176,7 @@ func (c *Config) derive() error {
 	c.Certificate.ACME.Dir = filepath.Join(c.State.Dir, "acme")
 	c.Egress.ConnectTimeout = c.Ingest.ConnectTimeout // players connect as publishers do
 	c.Lean.Orientation = c.Pion.Orientation
-	c.Pion.Expiry = c.Lean.Expiry           // both receivers ask the same of publishers
+	c.Pion.Expiry = c.Lean.Expiry // both receivers ask the same of publishers
 	c.Sounds.RateBPS, c.Sounds.FastAAC = c.Audio.RateBPS, c.Audio.FastAAC
 
 	var errs []error
