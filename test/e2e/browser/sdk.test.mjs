@@ -755,6 +755,77 @@ describe("a lost socket", () => {
     assert.equal(world.sockets.length, length);
   });
 
+  for (const mode of ["publish", "play"]) {
+    test(`a stream that loses its network restarts ICE: ${mode}`, async (t) => {
+      const { world, socket, stream, told, answer } = await running(t, mode, { session: { reconnect: quick } });
+      const [peer] = world.peers;
+      const before = told.length;
+      const turns = (state) => {
+        peer.iceConnectionState = state;
+        peer.oniceconnectionstatechange();
+      };
+      const asked = (n) => until(() => socket.count("restartIce") === n, `restart ${n}`);
+      turns("checking");
+      turns("disconnected");
+      await asked(1);
+      assert.deepEqual(socket.last("restartIce"), { mediaSessionId: stream.id(), sdp: peer.local.sdp });
+      assert.deepEqual(peer.offered, [undefined, { iceRestart: true }]);
+      assert.equal(socket.count("ping"), 1, "the socket is probed");
+      turns("failed"); // the answer has not come yet
+      peer.remote = null;
+      answer();
+      await until(() => peer.remote);
+      turns("connected");
+      turns("disconnected");
+      await asked(2);
+      socket.say("fail", { apiMethod: "restartIce", id: stream.id(), status: "FAILED", info: "no" });
+      peer.refuses = true;
+      turns("failed");
+      await asked(3);
+      answer(); // the browser does not take it
+      turns("connected");
+      await new Promise(setImmediate);
+      assert.deepEqual([socket.count("restartIce"), told.length, world.peers.length, peer.state], [3, before, 1, "new"]);
+    });
+  }
+
+  test("a stream restarts ICE when its session has a socket again, and when the browser has a network again", async (t) => {
+    const listeners = {};
+    globalThis.addEventListener = (name, f) => (listeners[name] = f);
+    t.after(() => delete globalThis.addEventListener);
+    const { world, status } = await running(t, "publish", { session: { reconnect: quick } });
+    world.peers[0].iceConnectionState = "failed";
+    world.sockets[0].drop();
+    await until(() => world.sockets.length === 2);
+    world.sockets[1].establish();
+    assert.equal(world.sockets[1].count("restartIce"), 0, "the server has not said yet that the stream goes on");
+    status("PUBLISHING");
+    await until(() => world.sockets[1].count("restartIce") === 1);
+    world.sockets[1].say("setRemoteSDP", world.sockets[1].last("restartIce").mediaSessionId, "v=0\r\n");
+    world.peers[0].iceConnectionState = "connected";
+    listeners.online();
+    await until(() => world.sockets[1].count("restartIce") === 2);
+  });
+
+  test("a socket that does not answer a probe is replaced", async (t) => {
+    const { world, session } = await running(t, "publish", { session: { reconnect: quick } });
+    const timer = setTimeout;
+    const lose = () => {
+      world.peers[0].iceConnectionState = "disconnected";
+      world.peers[0].oniceconnectionstatechange();
+    };
+    t.mock.method(globalThis, "setTimeout", (f, ms) => timer(f, ms === 3000 ? 30 : ms));
+    await new Promise((resolve) => timer(resolve, 2)); // the answer to the probe comes in another millisecond than the last message
+    lose();
+    world.sockets[0].say("pong");
+    await new Promise((resolve) => timer(resolve, 100));
+    assert.equal(session.status(), "ESTABLISHED");
+    world.sockets[0].say("setRemoteSDP", session.getStreams()[0].id(), "v=0\r\n");
+    lose();
+    await until(() => world.sockets.length === 2, "another socket");
+    assert.equal(session.error.reason, "silent");
+  });
+
   test("a session that the server has not kept is asked for only once", async (t) => {
     const { world, session } = await running(t, "play", { session: { reconnect: quick } });
     world.sockets[0].drop();

@@ -103,8 +103,9 @@ export class Attempt {
     this.connection.close();
   }
 
-  async _offer(): Promise<string> {
-    let { sdp = "" } = await this.connection.createOffer();
+  /** Makes the offer. With `iceRestart`, it is for another network; sound and pictures go on. */
+  async _offer(options?: RTCOfferOptions): Promise<string> {
+    let { sdp = "" } = await this.connection.createOffer(options);
     if (this._opus.includes("stereo")) {
       sdp = addFormat(sdp, ["opus"], "stereo=1;sprop-stereo=1");
     }

@@ -194,9 +194,7 @@ export async function capture(constraints: Constraints): Promise<MediaStream> {
 export function mediaDevices(): MediaDevices {
   const devices = globalThis.navigator?.mediaDevices;
   if (!devices) {
-    throw globalThis.isSecureContext === false
-      ? new SdkError("insecure_origin", "browsers allow the camera only on pages by https or of localhost")
-      : new SdkError("unsupported_browser", "the browser has no navigator.mediaDevices");
+    throw new SdkError(globalThis.isSecureContext === false ? "insecure_origin" : "unsupported_browser");
   }
   return devices;
 }

@@ -51,6 +51,7 @@ export class Session extends Emitter<SessionEvents> {
       backoff, mediaOptions, streams: this._streams,
       established: () => this._state.status === "ESTABLISHED",
       send: (name, data) => this._signalling?.send(name, data),
+      probe: () => backoff && this._signalling?.probe(),
       renewed: () => typeof _options.token === "function" && this._bearer && hasExpired(this._bearer) ? this._ask() : undefined,
     };
     this.connected = abortable(this._up, signal, () => void this.disconnect()); // at once, if the signal has aborted already
@@ -192,6 +193,7 @@ export class Session extends Emitter<SessionEvents> {
 
   private _online(): void {
     this._step({ type: "online" });
+    this._streams.forEach(({ _life }) => void _life.restart(true)); // the network may be another one
   }
 
   private _open(): void {

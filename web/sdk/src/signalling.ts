@@ -18,6 +18,9 @@ export interface SignallingOptions {
   silenceMs: number;
 }
 
+/** How long the server may take to answer a probe. */
+const probeMs = 3000;
+
 /** One WebSocket to the server, from its opening to its end. It sends and parses messages, answers pings and notices silence. */
 export class Signalling {
   private readonly _socket: WebSocket;
@@ -43,6 +46,13 @@ export class Signalling {
     if (this._socket.readyState === WebSocket.OPEN) {
       this._socket.send(JSON.stringify({ message: name, data: [data] }));
     }
+  }
+
+  /** Asks the server for an answer. If nothing comes soon, the socket is dead, as after a change of the network. */
+  probe(): void {
+    const heard = this._heard;
+    this.send("ping", null);
+    this._timers.push(setTimeout(() => this._heard === heard && this._end("silent"), probeMs));
   }
 
   /** Closes the socket. `closed` is called when it is closed. */

@@ -8,7 +8,7 @@ import type { Player } from "./player.ts";
 import { request } from "./request.ts";
 import type { Stream } from "./stream.ts";
 import type { StreamOptions } from "./stream-options.ts";
-import { isKnown, isRestorable, newStream, reduceStream, type StreamMode, type StreamStep } from "./stream-state.ts";
+import { isKnown, isRestorable, newStream, reduceStream, type StreamMode, type StreamState, type StreamStep } from "./stream-state.ts";
 
 /** The part of a session that its streams use. */
 export interface Link {
@@ -17,6 +17,8 @@ export interface Link {
   readonly mediaOptions: RTCConfiguration | undefined;
   readonly backoff: Backoff | undefined;
   send(name: string, data: unknown): void;
+  /** Finds out soon whether the server can still be reached. */
+  probe(): void;
   /** A new token in place of that of the session, if that one has expired and the page gives new ones. */
   renewed(): Promise<string> | undefined;
   /** All streams that are not over, by their ids. */
@@ -37,6 +39,7 @@ export class StreamLife<S extends Stream> {
   readonly live = deferred<S>();
   readonly over = deferred<S>();
   private readonly _pauses: Pauses;
+  private _restarting: StreamState | undefined; // the server was asked to restart ICE in this state, and has not answered yet
   private _timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -65,13 +68,27 @@ export class StreamLife<S extends Stream> {
     this.step({ type: isKnown(this.state) && this._link.established() ? "stop" : "drop" });
   }
 
-  /** Takes the server's answer to the offer. */
+  /** Restarts ICE of a live connection, if it has lost its network, or if the browser has just got another one. */
+  async restart(another = false): Promise<void> {
+    const { attempt, state } = this;
+    const lost = /^(dis|f)/; // disconnected or failed
+    if (state.phase === "live" && this._restarting !== state && (another || lost.test(attempt!.connection.iceConnectionState))) {
+      this._restarting = state;
+      this._link.probe();
+      const sdp = await attempt!._offer({ iceRestart: true });
+      this.state === state && this._link.send("restartIce", { mediaSessionId: this.id, sdp });
+    }
+  }
+
+  /** Takes the server's answer to the offer; an empty one if it does not restart ICE. */
   async answered(sdp: string): Promise<void> {
     const { attempt } = this.state;
+    const again = this._restarting === this.state;
+    this._restarting = undefined;
     try {
       await this.attempt?.accept(sdp);
     } catch (error) {
-      if (attempt === this.state.attempt && isKnown(this.state)) {
+      if (!again && attempt === this.state.attempt && isKnown(this.state)) {
         this._sendStop();
         this._fail(error as Error);
       }
@@ -84,6 +101,7 @@ export class StreamLife<S extends Stream> {
       this._sendStop(); // the server did not know the stream yet when we sent the first one
     }
     this.step({ type: "live", status });
+    void this.restart();
   }
 
   /** The server says that the stream has ended. */
@@ -149,6 +167,7 @@ export class StreamLife<S extends Stream> {
       }
       this.attempt?.close(); // not earlier: the old connection may still carry media until the session has a socket again
       this.attempt = new Attempt(this._link.mediaOptions, this._options);
+      this.attempt.connection.oniceconnectionstatechange = () => void this.restart();
       this._show();
       const offered = media ? this.attempt.offerToSend(media) : this.attempt.offerToReceive((event) => this._player.show(event));
       if (!media && status === "PENDING") {

@@ -29,7 +29,8 @@ const terminal: string[] = ["FAILED", "STOPPED", "UNPUBLISHED"];
 export class Stream extends Emitter<StreamEvents> {
   private readonly _devices: Devices; // used by a publisher
   private readonly _player: Player; // used by a player
-  private readonly _life: StreamLife<this>;
+  /** @internal */
+  readonly _life: StreamLife<this>;
   private readonly _availability = new Question<this>();
   private readonly _picture = new Question<string>();
   private _resolution: { width?: number; height?: number } = {};
@@ -320,9 +321,8 @@ export class Stream extends Emitter<StreamEvents> {
         void this._measure(data.videoRate);
         break;
       case "fail":
-        if (data.apiMethod === "StreamStatusEvent") {
-          this._told({ status: "FAILED", ...data });
-        }
+        data.apiMethod === "StreamStatusEvent" ? this._told({ status: "FAILED", ...data })
+          : data.apiMethod === "restartIce" && void this._life.answered("");
         break;
     }
   }

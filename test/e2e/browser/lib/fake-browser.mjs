@@ -117,6 +117,9 @@ class FakeSocket {
 class FakePeer {
   transceivers = [];
   state = "new";
+  iceConnectionState = "new";
+  /** The options of the offers. */
+  offered = [];
   ontrack = null;
   stats = new Map();
   /** An answer that the browser does not take, if a test says so. */
@@ -144,7 +147,8 @@ class FakePeer {
     return this.transceivers;
   }
 
-  async createOffer() {
+  async createOffer(options) {
+    this.offered.push(options);
     return { type: "offer", sdp: "v=0\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n" };
   }
 
