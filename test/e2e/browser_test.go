@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,8 +50,14 @@ type pictureDelay struct {
 // startBrowser runs a script; it is stopped at the end of the test at the latest.
 func startBrowser(t *testing.T, script string, args ...string) *browser {
 	t.Helper()
+	return startCommand(t, []string{"node"}, script, args...)
+}
+
+// startCommand is startBrowser by another command than node.
+func startCommand(t *testing.T, command []string, script string, args ...string) *browser {
+	t.Helper()
 	b := &browser{t: t, events: make(chan browserEvent, 16)}
-	cmd := exec.Command("node", append([]string{script, "--seconds", "120"}, args...)...)
+	cmd := exec.Command(command[0], slices.Concat(command[1:], []string{script, "--seconds", "120"}, args)...)
 	cmd.Dir = "browser"
 	cmd.Stderr = &b.stderr
 	stdout, err := cmd.StdoutPipe()

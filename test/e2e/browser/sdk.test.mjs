@@ -814,7 +814,7 @@ describe("a lost socket", () => {
       world.peers[0].iceConnectionState = "disconnected";
       world.peers[0].oniceconnectionstatechange();
     };
-    t.mock.method(globalThis, "setTimeout", (f, ms) => timer(f, ms === 3000 ? 30 : ms));
+    t.mock.method(globalThis, "setTimeout", (f, ms) => timer(f, ms === 2000 ? 30 : ms));
     await new Promise((resolve) => timer(resolve, 2)); // the answer to the probe comes in another millisecond than the last message
     lose();
     world.sockets[0].say("pong");

@@ -31,7 +31,7 @@ export const reasons = {
   ice_failed: "Sound and pictures do not get through. A firewall probably blocks UDP.",
   media_lost: "Sound and pictures no longer get through. Check the network.",
   push_failed: "The push failed. Check the RTMP address.",
-  terminated: "It was ended by the other side.",
+  terminated: "The other side ended it.",
   stopped: "It was stopped.",
   failed: "It failed. The server's log says more.",
   snapshot_failed: "No picture could be taken of the stream.",

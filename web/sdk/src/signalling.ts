@@ -19,7 +19,7 @@ export interface SignallingOptions {
 }
 
 /** How long the server may take to answer a probe. */
-const probeMs = 3000;
+const probeMs = 2000;
 
 /** One WebSocket to the server, from its opening to its end. It sends and parses messages, answers pings and notices silence. */
 export class Signalling {

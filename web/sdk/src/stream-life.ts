@@ -101,7 +101,7 @@ export class StreamLife<S extends Stream> {
       this._sendStop(); // the server did not know the stream yet when we sent the first one
     }
     this.step({ type: "live", status });
-    void this.restart();
+    void this.restart(!!this._restarting); // again, if the socket was lost with the last request
   }
 
   /** The server says that the stream has ended. */
