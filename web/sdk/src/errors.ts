@@ -35,7 +35,7 @@ export const reasons = {
   stopped: "It was stopped.",
   failed: "It failed. The server's log says more.",
   snapshot_failed: "No picture could be taken of the stream.",
-  data_refused: "The server's application did not take the data.",
+  data_refused: "The application did not take the data.",
   // REST.
   unreachable: "The server cannot be reached. Check its address and the network.",
   bad_request: "The server cannot use what was asked.",
