@@ -4,15 +4,22 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"transponder/internal/testkit"
 )
 
 // roamer is a network namespace with two networks to this machine, which come and go as those of a phone do.
@@ -143,4 +150,148 @@ func portIn(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// A laptop sleeps. If it wakes up within the time for which the server keeps silent sessions, its stream goes on. Otherwise the SDK publishes
+// it again, and the push, which waits for it, goes on over the same connection.
+func TestLongLaptopSleeps(t *testing.T) {
+	for _, receiver := range []string{"lean", "peer"} {
+		for _, c := range []struct {
+			name   string
+			asleep time.Duration
+			peers  string // connections that the page makes
+		}{
+			{"a short sleep", 20 * time.Second, "1"},
+			{"a long sleep", 45 * time.Second, "2"},
+		} {
+			t.Run(receiver+" "+c.name, func(t *testing.T) {
+				r := newRoamer(t)
+				s := startServer(t, "access=open", "rtc_receiver="+receiver, "ip="+r.address())
+				url, records := startNginx(t)
+				page := "http://" + net.JoinHostPort(r.address(), portIn(t, s.rest)) + "/"
+				b := startCommand(t, []string{"ip", "netns", "exec", r.namespace, "node"}, "networks.mjs", page, "--name", "show", "--mode", "sdk")
+				b.await("live")
+				var begun push
+				body := map[string]any{"streamName": "show", "rtmpUrl": url, "options": map[string]any{"onSourceLoss": "hold"}}
+				if code := s.post("/push/startup", body, &begun); code != http.StatusOK {
+					t.Fatalf("startup answers %d", code)
+				}
+				s.waitFrames("show", 60)
+				r.signal(syscall.SIGSTOP)
+				asleep := time.NewTimer(c.asleep)
+				<-asleep.C
+				ended := strings.Contains(s.log.String(), `msg="stream ended"`)
+				if ended != (c.peers == "2") {
+					t.Errorf("after %v the stream had ended: %v", c.asleep, ended)
+				}
+				before := s.findPush("show").VideoFramesSent
+				r.signal(syscall.SIGCONT)
+				woke := time.Now()
+				s.waitFrames("show", before+60)
+				t.Logf("two seconds of pictures %v after waking", time.Since(woke).Round(100*time.Millisecond))
+				last := s.waitPush("show", "PUBLISHING")
+				if last.MediaSessionID != begun.MediaSessionID || last.Attempts != 1 {
+					t.Errorf("the push was %+v and is %+v", begun, last)
+				}
+				s.post("/push/terminate", map[string]any{"mediaSessionId": begun.MediaSessionID}, nil)
+				saw := b.stop().Displayed
+				t.Logf("the page saw %v", saw)
+				if saw["peers"] != c.peers {
+					t.Errorf("the page made %s connections, want %s", saw["peers"], c.peers)
+				}
+				judgeOneClock(t, filepath.Join(records, "rtmp_show.flv"), c.asleep.Seconds()+15)
+			})
+		}
+	}
+}
+
+// signal sends a signal to all processes of the namespace.
+func (r *roamer) signal(sig syscall.Signal) {
+	r.t.Helper()
+	out, err := exec.Command("ip", "netns", "pids", r.namespace).Output()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, field := range strings.Fields(string(out)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			syscall.Kill(pid, sig)
+		}
+	}
+}
+
+// findPush returns the push of a stream.
+func (s *server) findPush(stream string) push {
+	s.t.Helper()
+	var found []push
+	if code := s.post("/push/find", map[string]string{"streamName": stream}, &found); code != http.StatusOK || len(found) != 1 {
+		s.t.Fatalf("find answers %d with %d pushes", code, len(found))
+	}
+	return found[0]
+}
+
+// A NAT forgets the mapping of a browser and gives it another port. The browser does not learn of that, and the stream goes on.
+func TestNATForgetsBrowser(t *testing.T) {
+	for _, receiver := range []string{"lean", "peer"} {
+		t.Run(receiver, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, "rtc_receiver="+receiver)
+			relay, err := testkit.NewRelay()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(relay.Close)
+			nat := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodPost {
+					w.Header().Set("Content-Type", "text/html")
+					return
+				}
+				offer, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				answer, err := s.exchange("show")(r.Context(), withoutCandidates(string(offer)))
+				if err == nil {
+					answer, err = relay.Answer(answer)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				w.Header().Set("Location", "/whip/show/session")
+				w.WriteHeader(http.StatusCreated)
+				io.WriteString(w, answer)
+			}))
+			t.Cleanup(nat.Close)
+			url, records := startNginx(t)
+			b := startBrowser(t, "networks.mjs", nat.URL+"/", "--name", "show", "--mode", "whip")
+			b.await("live")
+			s.receivedBy(receiver)
+			if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": url}, nil); code != http.StatusOK {
+				t.Fatalf("startup answers %d", code)
+			}
+			s.waitFrames("show", 60)
+			for range 2 {
+				before := s.waitPush("show", "PUBLISHING").VideoFramesSent
+				if err := relay.Move(); err != nil {
+					t.Fatal(err)
+				}
+				s.waitFrames("show", before+120) // longer than the browser goes without an answer to its checks
+			}
+			last := s.waitPush("show", "PUBLISHING")
+			if last.Attempts != 1 {
+				t.Errorf("the push is %+v", last)
+			}
+			s.post("/push/terminate", map[string]any{"mediaSessionId": last.MediaSessionID}, nil)
+			saw := b.stop().Displayed
+			if saw["peers"] != "1" || saw["told"] != "" {
+				t.Errorf("the page saw %v", saw)
+			}
+			judgeOneClock(t, filepath.Join(records, "rtmp_show.flv"), 5)
+		})
+	}
+}
+
+func withoutCandidates(sdp string) string {
+	return regexp.MustCompile(`(?m)^a=candidate:.*\r?\n`).ReplaceAllString(sdp, "")
 }

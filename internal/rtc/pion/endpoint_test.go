@@ -3,6 +3,7 @@ package pion
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -14,7 +15,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newEndpoint makes an endpoint, on a port of its own, for the duration of a test.
 func newEndpoint(t *testing.T) *Endpoint {
 	t.Helper()
-	return endpointWith(t, DefaultConfig())
+	cfg := DefaultConfig()
+	cfg.Expiry = 10 * time.Second // a client that hangs up at once may not say so
+	return endpointWith(t, cfg)
 }
 
 func endpointWith(t *testing.T, own Config) *Endpoint {

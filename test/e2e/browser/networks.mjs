@@ -1,15 +1,14 @@
 // Publishes from a page whose network changes meanwhile, by our SDK or by a small WHIP client that restarts ICE.
 //
-//   node networks.mjs http://10.0.0.1:8081/ --name N --mode sdk|whip [--at URL] [--seconds 60]
+//   node networks.mjs http://10.0.0.1:8081/ --name N --mode sdk|whip [--seconds 60]
 //
 // Says {"event":"live"} when the stream is published, and {"event":"stopped"} when standard input closes; both with what the page saw:
-// the states of ICE, the number of connections, and the statuses of the SDK or the answers of WHIP. --at is where the WHIP client posts its
-// offer, in place of the server of the page.
+// the states of ICE, the number of connections, and the statuses of the SDK or the answers of WHIP.
 
 import { launch } from "./lib/browser.mjs";
 import { main, readArguments, say, step, stopSign } from "./lib/script.mjs";
 
-const options = readArguments(["name", "mode", "at", "seconds"]);
+const options = readArguments(["name", "mode", "seconds"]);
 let page;
 
 /** In the page: notes all connections. */
@@ -93,8 +92,8 @@ await main(async () => {
   page = await browser.newPage();
   await page.addInitScript(watch);
   await step("open the page", 30, () => page.goto(options.address));
-  const { name, at = `${origin}/whip/${name}` } = options;
-  await step("publish", 60, () => (options.mode === "whip" ? page.evaluate(publishByWHIP, { at })
+  const { name } = options;
+  await step("publish", 60, () => (options.mode === "whip" ? page.evaluate(publishByWHIP, { at: `${origin}/whip/${name}` })
     : page.evaluate(publishBySDK, { name, socket: `ws://${host}/ws` })));
   say("live", await facts());
   await stop;
