@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"transponder/internal/cluster"
@@ -20,9 +21,9 @@ import (
 )
 
 const (
-	headerTimeout = 10 * time.Second       // for the headers of a request
-	answerTimeout = time.Minute            // for writing an answer; event streams set deadlines of their own
-	drainTimeout  = 500 * time.Millisecond // for open requests when the server stops
+	headerTimeout = 10 * time.Second // for the headers of a request
+	answerTimeout = time.Minute      // for writing an answer; event streams set deadlines of their own
+	drainTimeout  = time.Second      // for open requests of all ports together when the server stops
 
 	maxHeader = 64 << 10
 )
@@ -35,6 +36,8 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 	}
 	places := a.cfg.Shares.Places(a.cfg.Listen.MaxHTTP)
 	idle := newIdlers(places)
+	// The servers stop one after the other. The first sets the limit for all.
+	limit := sync.OnceValue(func() time.Time { return time.Now().Add(drainTimeout) })
 	var parts []part
 	add := func(name string, l net.Listener, secure bool, h http.Handler) {
 		if l == nil {
@@ -56,7 +59,7 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 			ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		}
 		s.RegisterOnShutdown(closePages) // all servers stop together
-		parts = append(parts, part{name, func(ctx context.Context) error { return serve(ctx, s, l) }})
+		parts = append(parts, part{name, func(ctx context.Context) error { return serve(ctx, s, l, limit) }})
 	}
 	plain := pages
 	if a.certificates != nil {
@@ -86,15 +89,15 @@ func (a *App) safely(next http.Handler) http.Handler {
 	})
 }
 
-// serve runs a server until ctx ends. Then open requests may take drainTimeout to end. Connections that were upgraded to WebSockets are
+// serve runs a server until ctx ends. Then open requests may go on until the limit. Connections that were upgraded to WebSockets are
 // not waited for: the Web SDK's door ends them.
-func serve(ctx context.Context, s *http.Server, l net.Listener) error {
+func serve(ctx context.Context, s *http.Server, l net.Listener, limit func() time.Time) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		patience, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit())
 		defer cancel()
-		if s.Shutdown(limit) != nil {
+		if s.Shutdown(patience) != nil {
 			s.Close()
 		}
 	})

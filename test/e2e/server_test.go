@@ -37,6 +37,7 @@ type server struct {
 	sipPort   string // as it was set; "": the usual one
 
 	stopOnce sync.Once
+	ready    chan struct{} // closed when the URLs are known
 	exited   chan error
 }
 
@@ -68,7 +69,21 @@ func startServer(t *testing.T, settings ...string) *server {
 // startServerIn is startServer with more of an environment, such as "NAME=value".
 func startServerIn(t *testing.T, environment []string, settings ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir(), exited: make(chan error, 1)}
+	return startServerAt(t, t.TempDir(), environment, settings...)
+}
+
+// startServerAt is startServerIn in a folder, which another server may have used or use.
+func startServerAt(t *testing.T, dir string, environment []string, settings ...string) *server {
+	t.Helper()
+	s := newServerAt(t, dir, environment, settings...)
+	s.awaitReady()
+	return s
+}
+
+// newServerAt starts a server, and does not wait until it is ready.
+func newServerAt(t *testing.T, dir string, environment []string, settings ...string) *server {
+	t.Helper()
+	s := &server{t: t, dir: dir, ready: make(chan struct{}), exited: make(chan error, 1)}
 	settings = append([]string{
 		"http.port=0", "https.port=0", "ws.port=0", "wss.port=0", "rtmp.port=0", "media_port_from=0", "log_level=debug",
 		"video_transcoder_max_load_percent=0", // what else runs on the machine is not our business
@@ -92,7 +107,7 @@ func startServerIn(t *testing.T, environment []string, settings ...string) *serv
 		t.Fatal(err)
 	}
 	t.Cleanup(s.stop)
-	s.readBanner(stdout)
+	go s.readBanner(stdout)
 	return s
 }
 
@@ -100,31 +115,38 @@ var bannerLine = regexp.MustCompile(`^\s+(\S+)\s+((?:http|ws|rtmp)://\S+)`)
 
 // readBanner takes the URLs from what the server prints when it is ready.
 func (s *server) readBanner(stdout io.Reader) {
-	s.t.Helper()
-	ready := make(chan struct{})
-	go func() {
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() {
-			m := bannerLine.FindStringSubmatch(lines.Text())
-			if m == nil {
-				continue
-			}
-			switch m[1] {
-			case "page":
-				s.page = m[2]
-			case "REST":
-				s.rest = m[2]
-			case "WebSocket":
-				s.socket = m[2]
-			case "RTMP":
-				s.rtmp = m[2]
-				close(ready)
-			}
+	ready := sync.OnceFunc(func() { close(s.ready) })
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		m := bannerLine.FindStringSubmatch(lines.Text())
+		select {
+		case <-s.ready: // a server that has executed itself again prints all this again
+			continue
+		default:
 		}
-		s.exited <- s.cmd.Wait()
-	}()
+		if m == nil {
+			continue
+		}
+		switch m[1] {
+		case "page":
+			s.page = m[2]
+		case "REST":
+			s.rest = m[2]
+		case "WebSocket":
+			s.socket = m[2]
+		case "RTMP":
+			s.rtmp = m[2]
+			ready()
+		}
+	}
+	s.exited <- s.cmd.Wait()
+}
+
+// awaitReady returns when the server says that it is ready.
+func (s *server) awaitReady() {
+	s.t.Helper()
 	select {
-	case <-ready:
+	case <-s.ready:
 	case err := <-s.exited:
 		s.t.Fatalf("the server ended before it was ready: %v\n%s", err, s.log.String())
 	case <-time.After(30 * time.Second):
