@@ -91,7 +91,9 @@ func (g *gate) held(until time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.lease, g.lostAt = until, time.Time{}
-	g.alone.Store(false)
+	if g.alone.Swap(false) {
+		g.tell()
+	}
 	g.open(until)
 }
 

@@ -209,35 +209,26 @@ func (l *lease) step(ctx context.Context) time.Duration {
 // margin is how much earlier than NATS this process lets its lease end: clocks may differ in their rates.
 func margin(lease time.Duration) time.Duration { return max(300*time.Millisecond, lease/20) }
 
-// renew writes the key, or makes it.
+// renew writes the key, or makes it. Each request has its own patience: one that is refused was answered.
 func (l *lease) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	value, err := json.Marshal(l.value())
 	if err != nil {
 		return err
 	}
 	if l.revision != 0 {
-		revision, err := l.store.put(ctx, nodesBucket, l.me.key(), value, l.revision, l.duration)
-		switch {
-		case err == nil:
-			l.revision = revision
-			return nil
-		case !errors.Is(err, state.ErrConflict):
+		err := l.write(ctx, value, l.revision)
+		if err == nil || !errors.Is(err, state.ErrConflict) {
 			return err
 		}
 		// Either a renewal arrived though we were not told, or the lease has ended.
-		mine, err := l.store.Get(ctx, nodesBucket, l.me.key())
+		mine, err := l.read(ctx)
 		if err == nil {
-			l.revision = mine.Revision
-			if l.revision, err = l.store.put(ctx, nodesBucket, l.me.key(), value, mine.Revision, l.duration); err == nil {
-				return nil
-			}
+			err = l.write(ctx, value, mine.Revision)
 		}
-		l.revision = 0
-		if err != nil && !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrConflict) {
+		if err == nil || !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrConflict) {
 			return err
 		}
+		l.revision = 0
 		l.losses++
 		if l.phase == held {
 			l.log.Warn("node has lost its lease", "node", l.me.Node)
@@ -247,29 +238,47 @@ func (l *lease) renew(ctx context.Context) error {
 	return l.join(ctx, value)
 }
 
+// write writes the key of this process.
+func (l *lease) write(ctx context.Context, value []byte, expect uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	revision, err := l.store.put(ctx, nodesBucket, l.me.key(), value, expect, l.duration)
+	if err == nil {
+		l.revision = revision
+	}
+	return err
+}
+
+// read reads the key of this process.
+func (l *lease) read(ctx context.Context) (state.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return l.store.Get(ctx, nodesBucket, l.me.key())
+}
+
 // join makes the key of this process.
 func (l *lease) join(ctx context.Context, value []byte) error {
-	if err := l.admit(ctx); err != nil {
-		return err
+	if !l.joined {
+		if err := l.admit(ctx); err != nil {
+			return err
+		}
 	}
 	if err := l.others(ctx, 0); err != nil {
 		return err
 	}
-	revision, err := l.store.put(ctx, nodesBucket, l.me.key(), value, 0, l.duration)
+	err := l.write(ctx, value, 0)
 	if errors.Is(err, state.ErrConflict) { // made by an earlier try whose answer was lost
-		mine, readErr := l.store.Get(ctx, nodesBucket, l.me.key())
-		if readErr != nil {
-			return fmt.Errorf("%w: %w", transponder.ErrIsolated, readErr)
+		var mine state.Record
+		if mine, err = l.read(ctx); err == nil {
+			err = l.write(ctx, value, mine.Revision)
 		}
-		revision, err = l.store.put(ctx, nodesBucket, l.me.key(), value, mine.Revision, l.duration)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", transponder.ErrIsolated, err)
 	}
-	l.revision = revision
-	if err := l.others(ctx, revision); err != nil { // two that start at once: the later one goes
+	if err := l.others(ctx, l.revision); err != nil { // two that start at once: the later one goes
 		if errors.Is(err, ErrDuplicateNode) {
-			_ = l.store.Delete(ctx, nodesBucket, l.me.key(), revision) // or it ends by itself
+			_ = l.store.Delete(ctx, nodesBucket, l.me.key(), l.revision) // or it ends by itself
 			l.revision = 0
 		}
 		return err
@@ -283,6 +292,8 @@ func (l *lease) others(ctx context.Context, ours uint64) error {
 	if l.joined {
 		return nil // who was first stays
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	all, err := l.store.List(ctx, nodesBucket, l.me.Node+".")
 	if err != nil {
 		return err

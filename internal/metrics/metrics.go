@@ -15,6 +15,7 @@ import (
 	"transponder/internal/access/people"
 	"transponder/internal/access/token"
 	"transponder/internal/certificate"
+	"transponder/internal/cluster"
 	"transponder/internal/guard"
 	"transponder/internal/hook"
 	"transponder/internal/load"
@@ -59,6 +60,7 @@ type Parts struct {
 	Certificates func() certificate.Stats
 	State        func() state.Stats
 	Drain        func() (left time.Duration, draining bool)
+	Cluster      func() cluster.Stats
 	Tokens       func() token.Stats
 	Leases       func() int
 	OverLimit    func() map[string]int64 // clients refused for the limits of their token, key or application
@@ -266,6 +268,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for what, n := range c.parts.Refusals() {
 			s.counter(turnedAway, n, what.Door, what.Why)
 		}
+	}
+	if c.parts.Cluster != nil {
+		s.cluster(c.parts.Cluster())
 	}
 	if c.parts.State != nil {
 		s.state(c.parts.State())

@@ -15,6 +15,7 @@ import (
 	"transponder/internal/access/audit"
 	"transponder/internal/access/people"
 	"transponder/internal/access/token"
+	"transponder/internal/cluster"
 	"transponder/internal/hook"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
@@ -76,7 +77,14 @@ func TestMetrics(t *testing.T) {
 		Publishers: func() map[string]int { return map[string]int{"lean": 8, "peer": 2} },
 		Datagrams:  func() map[string]int64 { return map[string]int64{"refused": 11} },
 		Panics:     func() map[string]int64 { return map[string]int64{"push": 12} },
-		State:      func() state.Stats { return state.Stats{Failing: true, Writes: 41, Failures: 42, Damaged: 43} },
+		Cluster: func() cluster.Stats {
+			return cluster.Stats{
+				Nodes: 201, Isolated: true, Lease: 2 * time.Second, Renew: 3 * time.Second, Renewals: 204, RenewErrors: 205, Isolations: 206,
+				Shut: 7 * time.Second, Rebuilds: 208, Skew: -9 * time.Second, Asked: 212, AskErrors: 2, AskTime: 11 * time.Second, Answered: 213,
+				Names: 217, Provisional: 3, NameConflict: 215,
+			}
+		},
+		State: func() state.Stats { return state.Stats{Failing: true, Writes: 41, Failures: 42, Damaged: 43} },
 		Tokens: func() token.Stats {
 			return token.Stats{Accepted: 44, Refused: map[string]int64{"expired": 45}, Keys: 46, Revocations: 47, Signers: 48, Stale: true}
 		},
@@ -148,9 +156,26 @@ func TestMetrics(t *testing.T) {
 	}
 	text := scrape(t, h)
 	want := []string{
-		"transponder_audit_lines_dropped_total 152",
-		"transponder_audit_lines_failed_total 153",
-		"transponder_audit_lines_total 151",
+		`transponder_audit_lines_dropped_total 152`,
+		`transponder_audit_lines_failed_total 153`,
+		`transponder_audit_lines_total 151`,
+		`transponder_cluster_clock_skew_seconds -9`,
+		`transponder_cluster_gate_closed_seconds_total 7`,
+		`transponder_cluster_isolated 1`,
+		`transponder_cluster_isolations_total 206`,
+		`transponder_cluster_lease_remaining_seconds 2`,
+		`transponder_cluster_name_conflicts_total 215`,
+		`transponder_cluster_names{state="known"} 214`,
+		`transponder_cluster_names{state="provisional"} 3`,
+		`transponder_cluster_nodes 201`,
+		`transponder_cluster_renew_seconds 3`,
+		`transponder_cluster_renewals_total{result="failed"} 205`,
+		`transponder_cluster_renewals_total{result="held"} 204`,
+		`transponder_cluster_request_seconds_total 11`,
+		`transponder_cluster_requests_answered_total 213`,
+		`transponder_cluster_requests_total{result="answered"} 210`,
+		`transponder_cluster_requests_total{result="failed"} 2`,
+		`transponder_cluster_watch_rebuilds_total 208`,
 		`transponder_hook_backend_down{app="defaultApp"} 1`,
 		`transponder_hook_duration_seconds_bucket{app="defaultApp",le="0.05"} 94`,
 		`transponder_hook_duration_seconds_bucket{app="defaultApp",le="+Inf"} 95`,
@@ -161,7 +186,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_hook_requests_total{app="defaultApp",method="connect",result="refused"} 91`,
 		`transponder_hook_requests_under_way{app="defaultApp"} 92`,
 		`transponder_hook_requests_waiting{app="defaultApp"} 93`,
-		"transponder_leases 49",
+		`transponder_leases 49`,
 		`transponder_logins_total{outcome="right"} 156`,
 		`transponder_logins_total{outcome="too many"} 158`,
 		`transponder_logins_total{outcome="wrong"} 157`,
@@ -286,7 +311,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_state_failing 1`,
 		`transponder_state_writes_total{outcome="failed"} 42`,
 		`transponder_state_writes_total{outcome="written"} 41`,
-		"transponder_stored_keys 46",
+		`transponder_stored_keys 46`,
 		`transponder_stream_bytes_total{kind="audio",stream="cam"} 7`,
 		`transponder_stream_bytes_total{kind="video",stream="cam"} 150`,
 		`transponder_stream_clock_drift_ratio{stream="cam"} -5e-05`,
@@ -302,14 +327,14 @@ func TestMetrics(t *testing.T) {
 		`transponder_stream_sound_hold_seconds{stream="cam"} 0.12`,
 		`transponder_streams{state="live"} 1`,
 		`transponder_streams{state="pending"} 0`,
-		"transponder_token_revocations 47",
-		"transponder_token_signers 48",
-		"transponder_token_signers_stale 1",
-		"transponder_tokens_accepted_total 44",
+		`transponder_token_revocations 47`,
+		`transponder_token_signers 48`,
+		`transponder_token_signers_stale 1`,
+		`transponder_tokens_accepted_total 44`,
 		`transponder_tokens_refused_total{reason="expired"} 45`,
 		`transponder_transcoder_cores 0.25`,
 		`transponder_transcoder_restarts_total 2`,
-		"transponder_user_sessions 155",
+		`transponder_user_sessions 155`,
 		`transponder_users{role="viewer"} 154`,
 		`transponder_websocket_call_outcomes_total{outcome="established"} 39`,
 		`transponder_websocket_call_outcomes_total{outcome="failed"} 40`,

@@ -133,7 +133,7 @@ func (h *Hub) publish(ctx context.Context, info Info, replace bool) (s, old *Sou
 }
 
 // named reports whether the name of a stream is one that Names must know of.
-func (h *Hub) named(info Info) bool { return h.names != nil && !info.Relay }
+func (h *Hub) named(info Info) bool { return h.names != nil && !info.IsRelay() }
 
 // reserve makes a source and gives it the name, or with take only the right to ask for the name.
 func (h *Hub) reserve(info Info, replace, take bool) (s, old *Source, err error) {

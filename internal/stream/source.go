@@ -26,7 +26,6 @@ type Info struct {
 	Provider  string      // "WebRTC", "WHIP", "RTMP", "SIP", or ProviderRelay
 	Transport string      // "UDP", "TCP"
 	Push      string      // if the stream is the output of a push of this server: its id; else ""
-	Relay     bool        // another node has the stream, and this process shows it: the name is not taken here
 	Trail     [8][16]byte // of an RTMP publisher: an rtmp.Trail
 	Publisher Publisher
 
