@@ -73,7 +73,7 @@ func Three(t testing.TB) Cluster {
 		routes[i] = "nats://" + freeAddress(t, "127.0.0.1")
 	}
 	for i, s := range c {
-		s.arguments = append(s.listen(), "-cluster_name", "test", "-cluster", routes[i], "-routes", strings.Join(routes, ","))
+		s.arguments = append(s.listen(), "-cluster_name", "test", "-no_advertise", "-cluster", routes[i], "-routes", strings.Join(routes, ","))
 		s.Start(t)
 	}
 	c.Wait(t)

@@ -1,0 +1,350 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"transponder/internal/testkit"
+	"transponder/internal/testkit/natskit"
+)
+
+// group is servers that are one service, each with a link to NATS of its own.
+type group struct {
+	t    *testing.T
+	nats *natskit.Server
+	key  string // file that all share
+}
+
+// member is one server of a group.
+type member struct {
+	*server
+	link *toxiproxy.Proxy // to NATS
+}
+
+// newGroup starts NATS.
+func newGroup(t *testing.T) *group {
+	t.Helper()
+	key := make([]byte, 32)
+	rand.Read(key)
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(key)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &group{t: t, nats: natskit.Start(t), key: file}
+}
+
+// join starts a server of the group, and waits until it has joined.
+func (g *group) join(id string, settings ...string) *member {
+	g.t.Helper()
+	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop()), id, "127.0.0.1:0", g.nats.Address)
+	if err := proxy.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(proxy.Stop)
+	m := &member{link: proxy}
+	m.server = startServer(g.t, append([]string{
+		"cluster_nats_url=nats://" + proxy.Listen, "cluster_node_id=" + id, "secrets_key_file=" + g.key,
+	}, settings...)...)
+	testkit.Eventually(g.t, time.Minute, func() string { return m.ready(http.StatusOK) })
+	return m
+}
+
+// ready is empty if /health/ready answers with a status.
+func (m *member) ready(want int) string {
+	resp, err := http.Get(strings.TrimSuffix(m.page, "/") + "/health/ready")
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	var body bytes.Buffer
+	body.ReadFrom(resp.Body)
+	if resp.StatusCode != want {
+		return fmt.Sprintf("/health/ready answers %d: %s", resp.StatusCode, body.String())
+	}
+	return ""
+}
+
+// cut lets nothing through between the server and NATS, in both directions, without closing anything.
+func (m *member) cut() {
+	m.t.Helper()
+	for _, stream := range []string{"upstream", "downstream"} {
+		body := fmt.Sprintf(`{"name": %q, "type": "blackout", "stream": %[1]q}`, stream)
+		if _, err := m.link.Toxics.AddToxicJson(strings.NewReader(body)); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
+// mend ends the cut.
+func (m *member) mend() {
+	m.t.Helper()
+	for _, stream := range []string{"upstream", "downstream"} {
+		if err := m.link.Toxics.RemoveToxic(m.t.Context(), stream); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
+// kill kills the server as the loss of its machine does.
+func (m *member) kill() {
+	m.t.Helper()
+	m.stopOnce.Do(func() {
+		m.cmd.Process.Kill()
+		<-m.exited
+	})
+}
+
+func (m *member) signal(s os.Signal) {
+	m.t.Helper()
+	if err := m.cmd.Process.Signal(s); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// far is the far end: it tells which connection wrote when.
+type far struct {
+	*testkit.RTMPServer
+	t *testing.T
+}
+
+func newFar(t *testing.T) far { return far{testkit.NewRTMPServer(t, testkit.Script{}), t} }
+
+// last returns the newest tag of media that is no header.
+func (f far) last() (last testkit.Tag) {
+	for _, tag := range f.Tags() {
+		if !tag.Header {
+			last = tag
+		}
+	}
+	return last
+}
+
+// flows waits until media comes over a connection with at least this number.
+func (f far) flows(connection int) {
+	f.t.Helper()
+	since := time.Now()
+	testkit.Eventually(f.t, time.Minute, func() string {
+		if last := f.last(); last.Connection < connection || last.At.Before(since) {
+			return fmt.Sprintf("no media over connection %d: the last came over %d, %v ago", connection, last.Connection, time.Since(last.At).Round(time.Millisecond))
+		}
+		return ""
+	})
+}
+
+// gap returns the longest time without media since a moment.
+func (f far) gap(since time.Time) (longest time.Duration) {
+	before := since
+	for _, tag := range f.Tags() {
+		if tag.At.After(since) {
+			longest = max(longest, tag.At.Sub(before))
+			before = tag.At
+		}
+	}
+	return max(longest, time.Since(before))
+}
+
+// judge checks that no two connections wrote at once, that time only grew, and that so many connections wrote.
+func (f far) judge(connections int) {
+	f.t.Helper()
+	type span struct {
+		first, last time.Time
+		end         time.Duration // on the far end's clock
+	}
+	spans := map[int]*span{}
+	var newest time.Duration
+	var before int
+	for _, tag := range f.Tags() {
+		if tag.Header {
+			continue
+		}
+		s := spans[tag.Connection]
+		if s == nil {
+			s = &span{first: tag.At}
+			spans[tag.Connection] = s
+			if before != 0 && tag.Time <= newest-100*time.Millisecond { // sound and pictures of one moment come in any order
+				f.t.Errorf("connection %d begins at %v of the far end's time, after %v", tag.Connection, tag.Time, newest)
+			}
+		}
+		s.last, before = tag.At, tag.Connection
+		newest = max(newest, tag.Time)
+	}
+	if len(spans) != connections {
+		f.t.Errorf("%d connections wrote, want %d", len(spans), connections)
+	}
+	for a, first := range spans {
+		for b, second := range spans {
+			if a < b && !first.last.Before(second.first) {
+				f.t.Errorf("connections %d and %d wrote at the same time: the first until %v after the second began", a, b, first.last.Sub(second.first))
+			}
+		}
+	}
+}
+
+// push starts a push at a server and waits until media flows.
+func (f far) push(m *member, stream string) string {
+	f.t.Helper()
+	var started push
+	if code := m.post("/push/startup", map[string]string{"streamName": stream, "rtmpUrl": f.URL("live")}, &started); code != http.StatusOK {
+		f.t.Fatalf("startup answers %d", code)
+	}
+	f.flows(1)
+	return started.MediaSessionID
+}
+
+// failoverLimit is how long a push may take to be live at another node: the lease, and 2 s; and what a busy machine needs.
+const failoverLimit = 8*time.Second + 4*time.Second
+
+// TestClusterKill kills the server of a push. Its publisher comes to another server, and the push goes on there.
+func TestClusterKill(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	a, b := g.join("a"), g.join("b")
+	sink := newFar(t)
+	_, leave := publish(t, a.server, "cam", testkit.DefaultPublisherConfig())
+	id := sink.push(a, "cam")
+	killed := time.Now()
+	a.kill()
+	leave()
+	publish(t, b.server, "cam", testkit.DefaultPublisherConfig())
+	sink.flows(2)
+	if took := time.Since(killed); took > failoverLimit {
+		t.Errorf("the push was live again after %v, want %v", took, failoverLimit)
+	}
+	sink.judge(2)
+	if p := b.waitPush("cam", "LIVE"); p.MediaSessionID != id || p.Attempts != 2 {
+		t.Errorf("the push at the other server: %+v, want the id %s and 2 attempts", p, id)
+	}
+}
+
+// TestClusterPause pauses the server of a push for longer than its lease. Its publisher goes to another server, and the paused server must
+// write nothing when it wakes.
+func TestClusterPause(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		stay bool // the publisher of the paused server goes on, and another one comes
+	}{{"publisher moves", false}, {"publisher stays", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGroup(t)
+			a, b := g.join("a"), g.join("b")
+			sink := newFar(t)
+			_, leave := publish(t, a.server, "cam", testkit.DefaultPublisherConfig())
+			sink.push(a, "cam")
+			a.signal(syscall.SIGSTOP)
+			paused := time.Now()
+			if !tt.stay {
+				leave()
+			}
+			publish(t, b.server, "cam", testkit.DefaultPublisherConfig())
+			sink.flows(2)
+			testkit.Eventually(t, time.Minute, func() string {
+				if time.Since(paused) < 12*time.Second {
+					return "the server is paused for 12 s"
+				}
+				return ""
+			})
+			a.signal(syscall.SIGCONT)
+			testkit.Eventually(t, time.Minute, func() string { return a.ready(http.StatusOK) })
+			woke := time.Now()
+			sink.flows(2)
+			testkit.Eventually(t, time.Minute, func() string {
+				if time.Since(woke) < 4*time.Second {
+					return "the server that woke has time to do wrong"
+				}
+				return ""
+			})
+			sink.judge(2)
+		})
+	}
+}
+
+// TestClusterCut cuts the server of a push from NATS. Its publisher stays, so the push goes on, and nobody else takes it.
+func TestClusterCut(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	a, b := g.join("a"), g.join("b")
+	sink := newFar(t)
+	publish(t, a.server, "cam", testkit.DefaultPublisherConfig())
+	id := sink.push(a, "cam")
+	a.cut()
+	cut := time.Now()
+	testkit.Eventually(t, time.Minute, func() string { return a.ready(http.StatusServiceUnavailable) }) // it knows
+	if d := time.Since(cut); d < 10*time.Second {
+		t.Errorf("the server takes no publishers %v after the cut: too early", d)
+	}
+	if gap := sink.gap(cut); gap > time.Second {
+		t.Errorf("no media for %v while the server was cut off", gap)
+	}
+	a.mend()
+	testkit.Eventually(t, time.Minute, func() string { return a.ready(http.StatusOK) })
+	sink.flows(1)
+	if gap := sink.gap(cut); gap > time.Second {
+		t.Errorf("no media for %v", gap)
+	}
+	sink.judge(1)
+	if p := b.waitPush("cam", "LIVE"); p.MediaSessionID != id || p.Attempts != 1 {
+		t.Errorf("the push as the other server tells: %+v", p)
+	}
+}
+
+// TestClusterCutMove cuts the server of a push from NATS, and its publisher goes to another server.
+func TestClusterCutMove(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	a, b := g.join("a"), g.join("b")
+	sink := newFar(t)
+	_, leave := publish(t, a.server, "cam", testkit.DefaultPublisherConfig())
+	sink.push(a, "cam")
+	a.cut()
+	cut := time.Now()
+	testkit.Eventually(t, time.Minute, func() string {
+		if time.Since(cut) < 8*time.Second {
+			return "the lease ends"
+		}
+		return ""
+	})
+	sink.flows(1)
+	leave()
+	publish(t, b.server, "cam", testkit.DefaultPublisherConfig())
+	sink.flows(2)
+	a.mend()
+	testkit.Eventually(t, time.Minute, func() string { return a.ready(http.StatusOK) })
+	sink.flows(2)
+	sink.judge(2)
+}
+
+// TestClusterStop cuts a server from NATS whose settings say that it must not push then.
+func TestClusterStop(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	a := g.join("a", "cluster_isolated=stop", "cluster_lease_ms=16000")
+	sink := newFar(t)
+	publish(t, a.server, "cam", testkit.DefaultPublisherConfig())
+	sink.push(a, "cam")
+	a.cut()
+	testkit.Eventually(t, time.Minute, func() string {
+		if quiet := time.Since(sink.last().At); quiet < 3*time.Second {
+			return fmt.Sprintf("media came %v ago", quiet)
+		}
+		return ""
+	})
+	a.mend()
+	sink.flows(1)
+	sink.judge(1)
+}
