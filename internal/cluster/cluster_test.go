@@ -64,7 +64,7 @@ func TestDuplicateNode(t *testing.T) {
 func TestOtherKey(t *testing.T) {
 	t.Parallel()
 	url := natskit.Start(t).URL()
-	a, b := newNode(t, url, "a"), newNode(t, url, "b", func(_ *Config, p *Parts) { p.Sealer = sealer(t) })
+	a, b := newNode(t, url, "a"), newNode(t, url, "b", func(_ *Config, p *Parts) { p.Sealer = plain("another") })
 	a.start(t)
 	testkit.Eventually(t, time.Minute, a.sees(1))
 	b.start(t)
