@@ -70,7 +70,8 @@ type Principal struct {
 	Until   time.Time // his sessions end then; zero: never
 	Grants  []Grant
 	Limits  Limits
-	Stream  string // of a stored key: the name of the stream that he publishes, whatever name he gives; "": the name he gives
+	Makers  []Maker // who has made the credential, the first of a chain first; none: an administrator here, or somebody outside
+	Stream  string  // of a stored key: the name of the stream that he publishes, whatever name he gives; "": the name he gives
 }
 
 // Identity names the principal for comparisons: two with the same identity are the same. It is "" if nothing tells him from others who have

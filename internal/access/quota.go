@@ -35,7 +35,8 @@ func (q *Quotas) Refused() map[string]int64 {
 	return maps.Clone(q.refused)
 }
 
-// Take takes a place for an action: Publish, Play or Push. The error is a *Full. release gives the place back.
+// Take takes a place for an action: Publish, Play or Push. The place counts for the principal, for those who have made his credential, and for
+// his application. The error is a *Full. release gives the place back.
 func (q *Quotas) Take(p *Principal, a Action) (release func(), err error) {
 	if q == nil || p == nil {
 		return func() {}, nil
@@ -47,6 +48,11 @@ func (q *Quotas) Take(p *Principal, a Action) (release func(), err error) {
 	var owners []owner
 	if id := p.Identity(); id != "" {
 		owners = append(owners, owner{"principal " + id, p.Limits})
+	}
+	for _, m := range p.Makers {
+		if m.Limits != (Limits{}) && m.Identity != p.Identity() { // somebody without limits has none to share
+			owners = append(owners, owner{"principal " + m.Identity, m.Limits})
+		}
 	}
 	if p.App != "" && q.AppLimits != nil {
 		owners = append(owners, owner{"app " + p.App, q.AppLimits(p.App)})

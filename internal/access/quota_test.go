@@ -66,3 +66,68 @@ func TestQuotasForgetPrincipals(t *testing.T) {
 		t.Errorf("left: %v", q.counts)
 	}
 }
+
+// Whoever makes credentials with his own shares his limits with them.
+func TestQuotasAreShared(t *testing.T) {
+	q := NewQuotas()
+	one := Limits{Publishers: 1}
+	maker := &Principal{Kind: Key, ID: "k1", Limits: one}
+	free := &Principal{Kind: Key, ID: "k2"}
+	var children []*Principal
+	for _, by := range []*Principal{maker, free} {
+		makers, err := MakersBy(by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			children = append(children, &Principal{Kind: Key, ID: by.ID + string(rune('a'+i)), Limits: one, Makers: makers})
+		}
+	}
+	release, err := q.Take(children[0], Publish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var full *Full
+	for _, p := range []*Principal{children[1], children[2], maker} {
+		if _, err := q.Take(p, Publish); !errors.As(err, &full) {
+			t.Errorf("%v publishes too: %v", p, err)
+		}
+		if _, err := q.Take(p, Play); err != nil {
+			t.Errorf("%v does not play: %v", p, err)
+		}
+	}
+	release()
+	if release, err = q.Take(maker, Publish); err != nil {
+		t.Error(err)
+	}
+	if _, err := q.Take(children[1], Publish); !errors.As(err, &full) {
+		t.Errorf("a child publishes besides its maker: %v", err)
+	}
+	release()
+	for _, p := range children[3:] { // their maker has no limit
+		if _, err := q.Take(p, Publish); err != nil {
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+}
+
+// A chain of credentials has an end, and names its first maker.
+func TestMakersBy(t *testing.T) {
+	p := &Principal{Kind: User, Subject: "ann"}
+	for i := range maxMakers {
+		makers, err := MakersBy(p)
+		if err != nil || len(makers) != i+1 {
+			t.Fatalf("%d: %v, %v", i, makers, err)
+		}
+		p = &Principal{Kind: Key, ID: string(rune('a' + i)), Makers: makers}
+		if p.Root() != "user::ann" {
+			t.Errorf("the first maker is %q", p.Root())
+		}
+	}
+	if _, err := MakersBy(p); !errors.Is(err, ErrChain) {
+		t.Errorf("the chain has no end: %v", err)
+	}
+	if makers, err := MakersBy(Whole(Local)); makers != nil || err != nil {
+		t.Errorf("somebody here is named: %v, %v", makers, err)
+	}
+}

@@ -69,6 +69,8 @@ func outcome(err error) (status int, message string) {
 		return http.StatusBadRequest, badToken.Error()
 	case errors.Is(err, token.ErrNoKey):
 		return http.StatusNotFound, "Key not found"
+	case errors.Is(err, token.ErrTooManyOwn):
+		return http.StatusConflict, err.Error()
 	case errors.Is(err, token.ErrTooMany):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.As(err, &disk):

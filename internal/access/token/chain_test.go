@@ -2,6 +2,8 @@ package token
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +128,174 @@ func TestSameNameInTwoApps(t *testing.T) {
 	}
 	if err := b.RemoveKey(t.Context(), bob("acme"), k.ID); err != nil {
 		t.Errorf("its owner cannot remove it: %v", err)
+	}
+}
+
+// A token that was made with a token ends with it, however the chain goes on, and by whatever the first one is named. So do the keys in between.
+func TestChainEndsWithItsFirst(t *testing.T) {
+	may := grants("control publish", "acme/*")
+	for _, name := range []string{"jti", "kid", "removed"} {
+		t.Run(name, func(t *testing.T) {
+			signer := signingKeys()[algES256]
+			b := newTokens(t, DefaultConfig(), signer.verifier)
+			make := func(with string) (token, key string) {
+				t.Helper()
+				by, err := b.Verify(t.Context(), shows(with))
+				if err != nil {
+					t.Fatal(err)
+				}
+				made, err := b.Create(t.Context(), by, Request{Grants: may})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, text, err := b.CreateKey(t.Context(), by, KeyRequest{Grants: may})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(made.Token), string(text)
+			}
+			first := signer.sign(t, content(set("transponder.grants", may)))
+			var removed Key
+			if name == "removed" {
+				var text access.Secret
+				var err error
+				if removed, text, err = b.CreateKey(t.Context(), operator("ann"), KeyRequest{Grants: may}); err != nil {
+					t.Fatal(err)
+				}
+				first = string(text)
+			}
+			token, key := make(first)
+			tokenOfToken, keyOfToken := make(token)
+			tokenOfKey, keyOfKey := make(key)
+			by, err := b.Verify(t.Context(), shows(tokenOfToken))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lease := b.leases.Hold(by)
+			defer lease.Release()
+			switch name {
+			case "jti":
+				err = b.Revoke(t.Context(), admin, Revocation{JTI: "one"})
+			case "kid":
+				err = b.Revoke(t.Context(), admin, Revocation{KID: signer.id})
+			default:
+				err = b.RemoveKey(t.Context(), admin, removed.ID)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, left := range []string{first, token, key, tokenOfToken, keyOfToken, tokenOfKey, keyOfKey} {
+				if _, err := b.Verify(t.Context(), shows(left)); err == nil {
+					t.Errorf("%d is still valid", i)
+				}
+			}
+			if !errors.Is(lease.Err(), access.ErrRevoked) {
+				t.Errorf("a session goes on: %v", lease.Err())
+			}
+			if keys := b.Keys(admin); len(keys) > 0 {
+				t.Errorf("keys are left: %v", keys)
+			}
+			if name == "removed" && len(b.Revocations()) > 0 { // else whoever makes and removes keys would fill the list
+				t.Errorf("a removed key leaves revocations: %v", b.Revocations())
+			}
+		})
+	}
+}
+
+// A key that was made with a token of a key has the limits of its makers to share.
+func TestLimitsOfMakers(t *testing.T) {
+	b := newTokens(t, DefaultConfig())
+	may := grants("control publish", "acme/*")
+	_, text, err := b.CreateKey(t.Context(), admin, KeyRequest{Grants: may, Limits: access.Limits{Publishers: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quotas := access.NewQuotas()
+	taken := 0
+	with := string(text)
+	for range 4 {
+		by, err := b.Verify(t.Context(), shows(with))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := quotas.Take(by, access.Publish); err == nil {
+			taken++
+		}
+		token, err := b.Create(t.Context(), by, Request{Grants: may})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by, err = b.Verify(t.Context(), shows(string(token.Token))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := quotas.Take(by, access.Publish); err == nil {
+			taken++
+		}
+		_, next, err := b.CreateKey(t.Context(), by, KeyRequest{Grants: may})
+		if err != nil {
+			if !strings.Contains(err.Error(), "made with") {
+				t.Fatal(err)
+			}
+			break
+		}
+		with = string(next)
+	}
+	if taken != 1 {
+		t.Errorf("one publisher is allowed, and %d publish", taken)
+	}
+}
+
+// Somebody who is no administrator has a share of the keys, whatever he makes them with. Tokens that may be used once have shares, too.
+func TestShareOfKeys(t *testing.T) {
+	b := newTokens(t, DefaultConfig())
+	may := grants("control publish", "acme/*")
+	ann := operator("ann")
+	var last string
+	for range maxOfOne / 2 {
+		for _, with := range []string{"", last} {
+			by := ann
+			if with != "" {
+				p, err := b.Verify(t.Context(), shows(with))
+				if err != nil {
+					t.Fatal(err)
+				}
+				by = p
+			}
+			_, text, err := b.CreateKey(t.Context(), by, KeyRequest{Grants: may})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if by == ann {
+				last = string(text)
+			}
+		}
+	}
+	by, err := b.Verify(t.Context(), shows(last))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, by := range []*access.Principal{ann, by} {
+		if _, _, err := b.CreateKey(t.Context(), by, KeyRequest{Grants: may}); !errors.Is(err, ErrTooManyOwn) {
+			t.Errorf("%v makes one more: %v", by, err)
+		}
+	}
+	for _, by := range []*access.Principal{operator("bob"), admin} {
+		if _, _, err := b.CreateKey(t.Context(), by, KeyRequest{Grants: may}); err != nil {
+			t.Errorf("%v: %v", by, err)
+		}
+	}
+
+	until := time.Now().Add(time.Hour)
+	for i := range maxUsedOfOne {
+		if !b.used.spend(fmt.Sprint("ann ", i), "ann", until) {
+			t.Fatal("too few")
+		}
+	}
+	if b.used.spend("ann again", "ann", until) || !b.used.spend("bob", "bob", until) {
+		t.Error("one owner takes the places of all")
+	}
+	b.used.expired(until.Add(time.Second))
+	if !b.used.spend("ann again", "ann", until.Add(time.Hour)) {
+		t.Error("what has expired still counts")
 	}
 }

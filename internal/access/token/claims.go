@@ -33,6 +33,7 @@ type ownClaims struct {
 	Until   *jwt.NumericDate `json:"until,omitempty"` // ends sessions
 	Once    bool             `json:"once,omitempty"`
 	Limits  *access.Limits   `json:"limits,omitempty"`
+	Makers  []access.Maker   `json:"makers,omitempty"` // of a token that this server has made
 }
 
 // version is the version of ownClaims. Another one is refused: it may narrow what the grants say in a way that we do not know.

@@ -50,6 +50,8 @@ func (e *RequestError) Error() string { return e.Field + ": " + e.Reason }
 var (
 	// ErrNoKey means that there is no stored key with this id, or none that the caller may see.
 	ErrNoKey = errors.New("no such key")
+	// ErrTooManyOwn means that somebody who is no administrator has as many keys as he may have.
+	ErrTooManyOwn = fmt.Errorf("you have %d keys already, with those that were made with them: remove one first", maxOfOne)
 	// ErrTooMany means that there are as many keys or revocations as there may be.
 	ErrTooMany = errors.New("there are too many of them already")
 )
@@ -177,18 +179,21 @@ func (t *Tokens) Create(ctx context.Context, by *access.Principal, r Request) (M
 	if isUnknown(by) {
 		expires = earliest(expires, now.Add(unknownLifetime))
 	}
+	makers, err := access.MakersBy(by)
+	if err != nil {
+		return Minted{}, &RequestError{"grants", err.Error()}
+	}
 	c := claims{
 		Issuer: issuer, Audience: jwt.ClaimStrings{t.cfg.Audience}, Subject: r.Subject, ID: strings.ToLower(rand.Text()),
 		IssuedAt: jwt.NewNumericDate(now), Expires: jwt.NewNumericDate(expires),
 	}
-	content := ownClaims{Version: version, App: r.App, Grants: r.Grants, Once: r.Once}
+	content := ownClaims{Version: version, App: r.App, Grants: r.Grants, Once: r.Once, Makers: makers}
 	if !r.Until.IsZero() {
 		content.Until = jwt.NewNumericDate(r.Until)
 	}
 	if r.Limits != (access.Limits{}) {
 		content.Limits = &r.Limits
 	}
-	var err error
 	if c.Own, err = json.Marshal(content); err != nil {
 		return Minted{}, err
 	}
@@ -238,13 +243,6 @@ func (t *Tokens) sign(ctx context.Context, c claims) (string, error) {
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, signed{claims: c})
 	token.Header["kid"] = s.id
 	return token.SignedString(s.private)
-}
-
-// hasSigned says whether there is a key with which this server has signed tokens.
-func (t *Tokens) hasSigned() bool {
-	t.signing.Lock()
-	defer t.signing.Unlock()
-	return t.signer != nil
 }
 
 // currentSigner returns the key with which this server signs. It makes one if there is none, or if the key was revoked.

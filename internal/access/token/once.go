@@ -8,33 +8,46 @@ import (
 	"transponder/internal/state"
 )
 
-// maxUsed bounds how many used tokens are remembered.
-const maxUsed = 100_000
+// maxUsed bounds how many used tokens are remembered, and maxUsedOfOne how many of one owner. An owner is a signing key with a subject, or with
+// whoever stands at the beginning of the chain of those who have made the token.
+const (
+	maxUsed      = 100_000
+	maxUsedOfOne = 10_000
+)
 
 // usedRecord is a token that was used, as the state has it.
 type usedRecord struct {
 	ID      string    `json:"id"`
+	Owner   string    `json:"owner,omitempty"`
 	Expires time.Time `json:"expires"`
 }
 
 // used remembers the tokens that may be used once, and were, until they expire. All methods may be called from any goroutine.
 type used struct {
-	mu  sync.Mutex
-	ids map[string]time.Time // guarded by mu; until when
+	mu    sync.Mutex
+	ids   map[string]spent // guarded by mu
+	count map[string]int   // guarded by mu; by owner
 }
 
-// spend marks a token as used. It returns false if the token was used before, or if too many used tokens are remembered: then no token is
-// taken that may be used once, because nobody would know that it was used.
-func (u *used) spend(id string, until time.Time) bool {
+// spent is a token that was used.
+type spent struct {
+	owner string
+	until time.Time
+}
+
+// spend marks a token as used. It returns false if the token was used before, or if too many used tokens are remembered, of all owners or of
+// this one: then no token is taken that may be used once, because nobody would know that it was used.
+func (u *used) spend(id, owner string, until time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if _, ok := u.ids[id]; ok {
 		return false
 	}
-	if len(u.ids) >= maxUsed {
+	if len(u.ids) >= maxUsed || u.count[owner] >= maxUsedOfOne {
 		return false
 	}
-	u.ids[id] = until
+	u.ids[id] = spent{owner, until}
+	u.count[owner]++
 	return true
 }
 
@@ -43,21 +56,25 @@ func (u *used) expired(now time.Time) []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var gone []string
-	for id, until := range u.ids {
-		if now.After(until) {
-			gone = append(gone, id)
-			delete(u.ids, id)
+	for id, s := range u.ids {
+		if !now.After(s.until) {
+			continue
+		}
+		gone = append(gone, id)
+		delete(u.ids, id)
+		if u.count[s.owner]--; u.count[s.owner] == 0 {
+			delete(u.count, s.owner)
 		}
 	}
 	return gone
 }
 
 // spend marks a token as used, here and in the state.
-func (t *Tokens) spend(ctx context.Context, id string, until time.Time) bool {
-	if !t.used.spend(id, until) {
+func (t *Tokens) spend(ctx context.Context, id, owner string, until time.Time) bool {
+	if !t.used.spend(id, owner, until) {
 		return false
 	}
-	if _, err := t.buckets.used.Put(ctx, recordKey(id), usedRecord{id, until}, state.Any); err != nil {
+	if _, err := t.buckets.used.Put(ctx, recordKey(id), usedRecord{id, owner, until}, state.Any); err != nil {
 		// A full disk ends no show: this process remembers the token, and only after a restart it could be used again.
 		t.log.Warn("used token not stored", "err", err)
 	}

@@ -147,15 +147,14 @@ func (t *Tokens) Revoke(ctx context.Context, by *access.Principal, r Revocation)
 	if !ok {
 		return ErrTooMany
 	}
-	ended := t.parts.Leases.End(t.revocations.revoked, access.ErrRevoked)
+	ended := t.parts.Leases.End(func(p *access.Principal) bool { return t.stillValid(p) != nil }, access.ErrRevoked)
 	// In force already, whatever the disk says: the error tells that it may be forgotten when the server starts again.
 	_, err := t.buckets.revocations.Put(ctx, recordKey(r.what()), r, state.Any)
 	t.log.Info("token revoked", "what", r.what(), "sessions", ended, "by", r.By)
 	if err != nil {
 		err = fmt.Errorf("the revocation is in force until the server stops, but could not be stored: %w", err)
 	}
-	// Keys that were made with such a token have no rights of their own.
-	return errors.Join(err, t.removeKeys(ctx, func(k Key) bool { return t.revocations.revoked(k.madeWith.principal()) }))
+	return errors.Join(err, t.removeLost(ctx))
 }
 
 // Revocations returns the revocations that are in force, the newest first.

@@ -21,7 +21,8 @@ import (
 
 const (
 	maxStored = 100_000
-	maxLabel  = 128 // bytes
+	maxOfOne  = 1000 // keys of somebody who is no administrator, with those that were made with them
+	maxLabel  = 128  // bytes
 )
 
 // Key is a stored key: what is known of it, without the key itself.
@@ -39,30 +40,7 @@ type Key struct {
 	LastUsed time.Time  // the minute; zero: never
 	LastFrom netip.Addr // of the client that used it last
 
-	madeWith madeWith
-}
-
-// madeWith is the token with which a key was made; zero: it was made with something else. If the token is revoked, the key is lost.
-type madeWith struct {
-	JTI    string    `json:"jti,omitempty"`
-	KID    string    `json:"kid,omitempty"`
-	Sub    string    `json:"sub,omitempty"`
-	Issued time.Time `json:"issued,omitzero"`
-}
-
-func newMadeWith(by *access.Principal) madeWith {
-	if by == nil || by.Kind != access.Token {
-		return madeWith{}
-	}
-	return madeWith{by.ID, by.KeyID, by.Subject, by.Issued}
-}
-
-// principal returns whom revocations are about; nil if the key was made with something else than a token.
-func (m madeWith) principal() *access.Principal {
-	if m == (madeWith{}) {
-		return nil
-	}
-	return &access.Principal{Kind: access.Token, ID: m.JTI, KeyID: m.KID, Subject: m.Sub, Issued: m.Issued}
+	Makers []access.Maker // who has made it, the first of a chain first; the last of them is the owner, unless that is an administrator here
 }
 
 // keyRecord is a key in the state. The key itself is not in it: 130 random bits need no slow hash.
@@ -79,7 +57,7 @@ type keyRecord struct {
 	Expires  time.Time      `json:"expires,omitzero"`
 	LastUsed time.Time      `json:"lastUsed,omitzero"`
 	LastFrom string         `json:"lastFrom,omitempty"`
-	MadeWith madeWith       `json:"madeWith,omitzero"`
+	Makers   []access.Maker `json:"makers,omitempty"`
 }
 
 // storedKey is a key in memory.
@@ -94,14 +72,14 @@ type storedKey struct {
 func newStoredKey(k Key, hash [sha256.Size]byte) *storedKey {
 	return &storedKey{Key: k, hash: hash, principal: &access.Principal{
 		Kind: access.Key, Subject: k.Owner, App: k.App, ID: k.ID, Issued: k.Created, Expires: k.Expires, Until: k.Expires,
-		Grants: k.Grants, Limits: k.Limits, Stream: k.Stream,
+		Grants: k.Grants, Limits: k.Limits, Stream: k.Stream, Makers: k.Makers,
 	}}
 }
 
 func (k *storedKey) record() keyRecord {
 	r := keyRecord{
 		ID: k.ID, Hash: hex.EncodeToString(k.hash[:]), Label: k.Label, Owner: k.Owner, App: k.App, Grants: k.Grants, Stream: k.Stream,
-		Limits: k.Limits, Created: k.Created, Expires: k.Expires, LastUsed: k.LastUsed, MadeWith: k.madeWith,
+		Limits: k.Limits, Created: k.Created, Expires: k.Expires, LastUsed: k.LastUsed, Makers: k.Makers,
 	}
 	if k.LastFrom.IsValid() {
 		r.LastFrom = k.LastFrom.String()
@@ -113,7 +91,7 @@ func (k *storedKey) record() keyRecord {
 func (r keyRecord) storedKey() (*storedKey, error) {
 	k := Key{
 		ID: r.ID, Label: r.Label, Owner: r.Owner, App: r.App, Grants: r.Grants, Stream: r.Stream, Limits: r.Limits,
-		Created: r.Created, Expires: r.Expires, LastUsed: r.LastUsed, madeWith: r.MadeWith,
+		Created: r.Created, Expires: r.Expires, LastUsed: r.LastUsed, Makers: r.Makers,
 	}
 	k.LastFrom, _ = netip.ParseAddr(r.LastFrom) // none if it is absent
 	var hash [sha256.Size]byte
@@ -132,14 +110,26 @@ type storedKeys struct {
 	byID   map[string]*storedKey            // guarded by mu
 }
 
-func (s *storedKeys) add(k *storedKey) bool {
+// add adds a key. root has at most that many keys; 0: there is no limit.
+func (s *storedKeys) add(k *storedKey, root string, most int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.byID) >= maxStored {
-		return false
+		return ErrTooMany
+	}
+	if most > 0 {
+		have := 0
+		for _, other := range s.byID {
+			if other.principal.Root() == root {
+				have++
+			}
+		}
+		if have >= most {
+			return ErrTooManyOwn
+		}
 	}
 	s.byHash[k.hash], s.byID[k.ID] = k, k
-	return true
+	return nil
 }
 
 // remove removes the key if may allows it.
@@ -250,17 +240,25 @@ func (t *Tokens) CreateKey(ctx context.Context, by *access.Principal, r KeyReque
 	if !by.IsAdmin() {
 		r.Expires = earliest(r.Expires, by.Expires, by.Until)
 	}
+	makers, err := access.MakersBy(by)
+	if err != nil {
+		return Key{}, "", &RequestError{"grants", err.Error()}
+	}
 	if r.Stream != "" && !canPublish(r.Grants, r.Stream) {
 		return Key{}, "", &RequestError{"stream", "no grant of the key allows to publish it"}
 	}
 	k := Key{
 		ID: strings.ToLower(rand.Text()[:12]), Label: r.Label, Owner: subjectOf(by), App: r.App, Grants: r.Grants, Stream: r.Stream, Limits: r.Limits,
-		Created: now.Round(0), Expires: r.Expires, madeWith: newMadeWith(by),
+		Created: now.Round(0), Expires: r.Expires, Makers: makers,
 	}
 	text = access.Secret(access.KeyPrefix + strings.ToLower(rand.Text()))
 	made := newStoredKey(k, sha256.Sum256([]byte(text)))
-	if !t.keys.add(made) {
-		return Key{}, "", ErrTooMany
+	most := maxOfOne
+	if by.IsAdmin() {
+		most = 0
+	}
+	if err := t.keys.add(made, by.Root(), most); err != nil {
+		return Key{}, "", err
 	}
 	revision, err := t.buckets.keys.Put(ctx, k.ID, made.record(), 0)
 	if err != nil {
@@ -292,15 +290,21 @@ func (t *Tokens) RemoveKey(ctx context.Context, by *access.Principal, id string)
 	if err != nil {
 		err = fmt.Errorf("the key is not valid until the server stops, but could not be removed from the state: %w", err)
 	}
-	ended := t.parts.Leases.End(func(p *access.Principal) bool { return p != nil && p.Kind == access.Key && p.ID == id }, access.ErrRevoked)
+	// The key is gone, so that all that was made with it is lost, too: see stillValid.
+	ended := t.parts.Leases.End(func(p *access.Principal) bool { return t.stillValid(p) != nil }, access.ErrRevoked)
 	t.log.Info("key removed", "key", id, "sessions", ended, "by", by.String())
-	// Keys and tokens that its holder has made are his.
-	made := subjectOf(&access.Principal{Kind: access.Key, ID: id})
-	err = errors.Join(err, t.removeKeys(ctx, func(k Key) bool { return k.Owner == made }))
-	if t.hasSigned() {
-		err = errors.Join(err, t.Revoke(ctx, by, Revocation{Sub: made}))
+	return errors.Join(err, t.removeLost(ctx))
+}
+
+// removeLost removes the keys of whose makers one has lost his credential. They have no rights of their own.
+func (t *Tokens) removeLost(ctx context.Context) error {
+	var errs []error
+	for _, k := range t.keys.list(func(k Key) bool { return len(k.Makers) > 0 }) { // isLost takes the lock of the keys
+		if slices.ContainsFunc(k.Makers, func(m access.Maker) bool { return t.isLost(m.Principal()) }) {
+			errs = append(errs, t.RemoveKey(ctx, access.Whole(access.Local), k.ID))
+		}
 	}
-	return err
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, ErrNoKey) })...)
 }
 
 // removeKeys removes the keys that fit, and those that were made with them. A key is never made with itself: the chain ends.

@@ -69,7 +69,7 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Token
 	}
 	t := &Tokens{cfg: cfg, parts: parts, log: log, buckets: newBuckets(parts.Keeper)}
 	t.revocations.live = map[string]Revocation{}
-	t.used.ids = map[string]time.Time{}
+	t.used.ids, t.used.count = map[string]spent{}, map[string]int{}
 	t.counts.bad = map[reason]*atomic.Int64{}
 	for _, why := range reasons {
 		t.counts.bad[why] = &atomic.Int64{}
@@ -108,13 +108,15 @@ func (t *Tokens) load(ctx context.Context) {
 			continue
 		}
 		k.revision = r.Revision
-		t.keys.add(k)
+		if err := t.keys.add(k, "", 0); err != nil {
+			bad = append(bad, fmt.Errorf("keys/%s: %w", r.Key, err))
+		}
 	}
 	for _, r := range revoked {
 		t.revocations.add(r.Value)
 	}
 	for _, r := range spent {
-		t.used.spend(r.Value.ID, r.Value.Expires)
+		t.used.spend(r.Value.ID, r.Value.Owner, r.Value.Expires)
 	}
 	if err := errors.Join(bad...); err != nil {
 		t.log.Error("records of tokens and keys left out", "err", err)
@@ -249,12 +251,20 @@ func (t *Tokens) forget(ctx context.Context) {
 	}
 }
 
-// stillValid reports whether a principal whose credential was verified before has lost it since then.
+// stillValid reports whether a principal whose credential was verified before has lost it since then, or somebody who has made it has lost his.
 func (t *Tokens) stillValid(p *access.Principal) error {
-	if t.revocations.revoked(p) || p != nil && p.Kind == access.Key && !t.keys.has(p.ID) {
+	if p == nil {
+		return nil
+	}
+	if t.isLost(p) || slices.ContainsFunc(p.Makers, func(m access.Maker) bool { return t.isLost(m.Principal()) }) {
 		return access.ErrRevoked
 	}
 	return nil
+}
+
+// isLost says whether a token was revoked, or a key removed.
+func (t *Tokens) isLost(p *access.Principal) bool {
+	return t.revocations.revoked(p) || p.Kind == access.Key && !t.keys.has(p.ID)
 }
 
 // algorithms are what a header may name. The key decides which of them is right.
@@ -298,6 +308,8 @@ func (t *Tokens) verifyKey(c access.Credential) (*access.Principal, error) {
 	switch {
 	case p == nil:
 		return nil, t.refuse(whyStored, "")
+	case t.stillValid(p) != nil:
+		return nil, t.refuse(whyRevoked, "a credential with which this key was made is no longer valid")
 	case !p.Expires.IsZero() && !now.Before(p.Expires):
 		return nil, t.refuse(whyExpired, fmt.Sprintf("this key expired at %s", clock(p.Expires)))
 	}
@@ -334,6 +346,7 @@ func (t *Tokens) principal(ctx context.Context, content unread, key string, agai
 	}
 	p := &access.Principal{
 		Kind: access.Token, Subject: c.Subject, App: own.App, ID: c.ID, KeyID: key, Issued: c.IssuedAt.Time, Expires: c.Expires.Time, Grants: own.Grants,
+		Makers: own.Makers,
 	}
 	if own.Limits != nil {
 		p.Limits = *own.Limits
@@ -347,11 +360,11 @@ func (t *Tokens) principal(ctx context.Context, content unread, key string, agai
 	switch {
 	case own.Until != nil && !now.Before(own.Until.Time):
 		return nil, whyExpired, fmt.Errorf("the sessions of this token ended %v ago: its until is %s", round(now.Sub(own.Until.Time)), clock(own.Until.Time))
-	case t.revocations.revoked(p):
-		return nil, whyRevoked, errors.New("this token was revoked")
+	case t.stillValid(p) != nil:
+		return nil, whyRevoked, errors.New("this token was revoked, or a credential with which it was made")
 	case own.Once && c.ID == "":
 		return nil, whyContent, errors.New("a token with once needs a jti")
-	case own.Once && !again && !t.spend(ctx, key+" "+c.ID, c.Expires.Add(leeway)):
+	case own.Once && !again && !t.spend(ctx, key+" "+c.ID, key+" "+p.Root(), c.Expires.Add(leeway)):
 		return nil, whySpent, errors.New("this token may be used once, and was used")
 	}
 	return p, "", nil

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -288,7 +289,7 @@ func TestOnce(t *testing.T) {
 	verify(b, third, "was used")
 
 	for range maxUsed { // of tokens that have not expired
-		b.used.spend(strings.Repeat("x", 1+len(b.used.ids)%7)+time.Now().String(), time.Now().Add(time.Hour))
+		b.used.spend(strings.Repeat("x", 1+len(b.used.ids)%7)+time.Now().String(), fmt.Sprint(len(b.used.ids)%100), time.Now().Add(time.Hour))
 	}
 	verify(b, shows(k.sign(t, content(set("transponder.once", true), set("jti", "four")))), "was used")
 }
