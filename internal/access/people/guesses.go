@@ -145,11 +145,15 @@ func (g *guesses) try(ctx context.Context, from netip.Addr, name, what string, r
 	return c.right, 0
 }
 
-// wrong counts a wrong credential of another kind, such as a token. It returns how long the address is refused, 0 if it is not.
+// tokens is the name by which the wrong tokens of an address are counted. They are counted apart from wrong passwords: a page of a stranger can
+// send tokens from the browser of its visitor, to WHIP for one, but no passwords, and must not shut the visitor's address out of the logins.
+const tokens = "\x00tokens"
+
+// wrong counts a wrong credential of another kind, such as a token. It returns how long tokens of the address are refused, 0 if they are not.
 func (g *guesses) wrong(from netip.Addr) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a, now := g.of(account{from: block(from)}), time.Now()
+	a, now := g.of(account{block(from), tokens}), time.Now()
 	refused := a.until.Sub(now)
 	a.noteAddress(now)
 	if refused <= 0 || g.shares.IsProxy(from) {
@@ -164,7 +168,7 @@ func (g *guesses) before(from netip.Addr, name string) time.Duration {
 	defer g.mu.Unlock()
 	now := time.Now()
 	person := account{block(from), name}
-	a := g.tries[account{from: person.from}]
+	a := g.tries[account{person.from, tokens}]
 	if a == nil || g.shares.IsProxy(from) || g.isHome(person, now) {
 		return 0
 	}

@@ -233,8 +233,30 @@ func TestWrongTokens(t *testing.T) {
 		if wait := l.wrong(netip.MustParseAddr("2001:db8:0:100::1")); wait != 0 {
 			t.Error("another network is refused")
 		}
-		if _, wait := guess(t, l, "203.0.113.9", "ann", "x", false); wait == 0 {
-			t.Error("wrong tokens do not count for passwords")
+	})
+}
+
+// A page of a stranger can have the browser of its visitor send tokens, and no passwords. The visitor still logs in, though he has never done so
+// from there. A token of the settings, which people have chosen, could be guessed by such a page: it is not compared any more.
+func TestTokensBlockNoPasswords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newGuesses(guard.DefaultSharesConfig())
+		const from = "203.0.113.9"
+		a := netip.MustParseAddr(from)
+		for range 10 * maxWrong {
+			l.wrong(a)
+		}
+		if ok, wait := guess(t, l, from, "ann", "right", true); !ok || wait != 0 {
+			t.Errorf("the right password: %v, wait %v", ok, wait)
+		}
+		if l.before(a, secretAccount+"whip_token") == 0 {
+			t.Error("a token of the settings is compared after so many wrong ones")
+		}
+		for n := range maxWrong { // and the other way round
+			guess(t, l, "198.51.100.7", fmt.Sprint("user", n), "x", false)
+		}
+		if wait := l.wrong(netip.MustParseAddr("198.51.100.7")); wait != 0 {
+			t.Errorf("wrong passwords shut out tokens for %v", wait)
 		}
 	})
 }

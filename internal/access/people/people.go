@@ -312,7 +312,7 @@ func accountName(name string) string {
 	return secretAccount + "long " + string(sum[:])
 }
 
-// Wrong counts a credential that proved nothing and is no password, such as a token. The error is a *access.TooMany if the address of the
+// Wrong counts a credential that proved nothing and is no password, such as a token. Passwords of the address are checked as before. The error is a *access.TooMany if the address of the
 // client has had too many of them, otherwise a *access.BadCredential. Call it only after a wrong credential: nobody can guess a token, so the
 // owner of a right one never waits.
 func (p *People) Wrong(c access.Credential) error {
