@@ -59,6 +59,7 @@ type App struct {
 	refusals *guard.Refusals
 	auth     *auth.Authenticator
 	leases   *access.Leases
+	pushers  *access.Leases // of users who have started pushes
 	quotas   *access.Quotas
 	tokens   *token.Tokens
 	people   *people.People
@@ -157,7 +158,7 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	}
 	a.pushes = transponder.NewRegistry(cfg.Push, transponder.Parts{
 		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
-		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: a.auth, OnEnd: a.pushEnded,
+		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: pushRights{a.auth, a.pushers}, OnEnd: a.pushEnded,
 	}, log)
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)

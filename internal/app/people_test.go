@@ -292,6 +292,73 @@ func TestLostRights(t *testing.T) {
 	}
 }
 
+// A push ends with the right of the user who has started it, and with nothing less: a new password ends no show. A setting lets it go on.
+func TestPushesOfUsers(t *testing.T) {
+	t.Parallel()
+	for name, outlives := range map[string]bool{"by default": false, "rtmp_push_outlives_user": true} {
+		t.Run(name, func(t *testing.T) {
+			a := runApp(t, "admin_password=the-admins-password", "rtmp_push_outlives_user="+strconv.FormatBool(outlives))
+			far := testkit.NewRTMPServer(t, testkit.Script{})
+			if _, _, err := rtmpPublisher(t, a, "show"); err != nil {
+				t.Fatal(err)
+			}
+			admin := newBrowser(t, a)
+			if status := admin.login("admin", "the-admins-password"); status != http.StatusOK {
+				t.Fatalf("login: %d", status)
+			}
+			do := func(b *browser, path, body string) {
+				t.Helper()
+				if status, answer := b.ask("POST", path, body); status != http.StatusOK {
+					t.Fatalf("%s: %d %s", path, status, answer)
+				}
+			}
+			do(admin, "/destination/create", `{"name":"far","rtmpUrl":"`+far.URL("live/key")+`","streams":["*"]}`)
+			there := func() bool {
+				_, answer := admin.ask("POST", "/push/find_all", `{"empty":true}`)
+				return strings.Contains(answer, `"rtmpUrl":"destination://far"`)
+			}
+			for _, how := range []struct{ path, body string }{
+				{"/user/update", `{"name":"otto","role":"viewer"}`},
+				{"/user/update", `{"name":"otto","role":"operator","streams":["other-*"]}`},
+				{"/user/remove", `{"name":"otto"}`},
+			} {
+				if _, err := a.people.User("otto"); err != nil {
+					do(admin, "/user/create", `{"name":"otto","role":"operator","password":"ottos-password"}`)
+				} else {
+					do(admin, "/user/update", `{"name":"otto","role":"operator","password":"ottos-password","streams":["*"]}`)
+				}
+				otto := newBrowser(t, a)
+				if status := otto.login("otto", "ottos-password"); status != http.StatusOK {
+					t.Fatalf("login: %d", status)
+				}
+				do(otto, "/push/startup", `{"streamName":"show","rtmpUrl":"destination://far"}`)
+				do(admin, "/user/update", `{"name":"otto","password":"another-password"}`)
+				if !there() {
+					t.Fatal("a new password has ended the push")
+				}
+				do(admin, how.path, how.body)
+				if outlives {
+					if !there() {
+						t.Errorf("%s %s ends the push", how.path, how.body)
+					}
+					_, answer := admin.ask("POST", "/push/find_all", `{"empty":true}`)
+					var pushes []struct{ MediaSessionID string }
+					if err := json.Unmarshal([]byte(answer), &pushes); err != nil || len(pushes) != 1 {
+						t.Fatalf("%s: %v", answer, err)
+					}
+					do(admin, "/push/terminate", `{"mediaSessionId":"`+pushes[0].MediaSessionID+`"}`)
+				}
+				testkit.Eventually(t, patience, func() string {
+					if there() {
+						return "the push goes on after " + how.body
+					}
+					return ""
+				})
+			}
+		})
+	}
+}
+
 func mustURL(t *testing.T, address string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(address)

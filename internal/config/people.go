@@ -7,6 +7,7 @@ func (c *Config) peopleSettings() []setting {
 		text("admin_password", (*string)(&c.People.Password)),
 		text("admin_password_file", &c.People.PasswordFile),
 		boolean("login_over_http", &c.REST.LoginOverHTTP),
+		boolean("rtmp_push_outlives_user", &c.People.KeepPushes),
 		text("audit_log", &c.Audit.File),
 	}
 }

@@ -26,7 +26,7 @@ func (e *rightsError) words() string {
 	if errors.Is(e.err, access.ErrExpired) {
 		return "The time of the token or key that started it is over."
 	}
-	return "The token or key that started it was revoked."
+	return "Whoever started it has lost the right to it: a token or key was revoked, or a user was removed or has less rights."
 }
 
 // take takes one of the places for pushes that somebody may have.
@@ -59,11 +59,11 @@ func (r *Registry) takePlaces(req Request, addresses int) (release func(), err e
 	return release, nil
 }
 
-// watchRights ends a push when the token or the key that started it is no longer valid. Pushes of users go on: a show does not end because
-// its operator has a new password, and administrators can end it. stop ends the watch, and waits for it.
+// watchRights ends a push when whoever started it has lost the right to it: his token or key is no longer valid, or he is a user who is removed. A
+// new password of a user ends no push. stop ends the watch, and waits for it.
 func (r *Registry) watchRights(e *entry) (stop func()) {
 	by := e.req.By
-	if r.parts.Rights == nil || by == nil || by.Kind != access.Token && by.Kind != access.Key {
+	if r.parts.Rights == nil || by == nil || by.Kind != access.Token && by.Kind != access.Key && by.Kind != access.User {
 		return func() {}
 	}
 	lease := r.parts.Rights.Hold(by)

@@ -98,8 +98,7 @@ func TestPushLimitOfAddresses(t *testing.T) {
 	}
 }
 
-// TestRightsEnd holds that a push ends when the token that started it is over or revoked, with a goodbye and with words, and that the pushes
-// of a user go on.
+// TestRightsEnd holds that a push ends when whoever started it has lost the right to it, with a goodbye and with words, and no other push does.
 func TestRightsEnd(t *testing.T) {
 	b := newBench(t, nil)
 	rights := newRights()
@@ -114,7 +113,7 @@ func TestRightsEnd(t *testing.T) {
 	token := b.start(Request{StreamName: "s", URL: server.URL("a"), By: by(access.Token, "anna", time.Time{})})
 	user := b.start(Request{StreamName: "s", URL: server.URL("b"), By: by(access.User, "bert", time.Time{})})
 	b.wait("life", func() bool { s.write(1, 20); return b.Find(Filter{ID: token.ID})[0].State == Live })
-	rights.End(func(*access.Principal) bool { return true }, access.ErrRevoked)
+	rights.End(func(p *access.Principal) bool { return p.Kind == access.Token }, access.ErrRevoked)
 	end := b.end()
 	if end.ID != token.ID || end.State != Ended || end.Reason != ReasonTerminated || !strings.Contains(end.Detail, "revoked") {
 		t.Errorf("ended %+v", end)
@@ -123,7 +122,11 @@ func TestRightsEnd(t *testing.T) {
 		return countCalls(server, "FCUnpublish('rtmp_s')")+countCalls(server, "deleteStream(1)") > 0
 	})
 	if got := b.Find(Filter{ID: user.ID}); len(got) != 1 || got[0].State == Ended {
-		t.Errorf("the push of a user: %+v", got)
+		t.Errorf("the push of somebody else: %+v", got)
+	}
+	rights.End(func(p *access.Principal) bool { return p.Subject == "bert" }, access.ErrRevoked)
+	if end := b.end(); end.ID != user.ID || end.State != Ended || !strings.Contains(end.Detail, "a user was removed") {
+		t.Errorf("ended %+v", end)
 	}
 	b.start(Request{StreamName: "s", URL: server.URL("c"), By: by(access.Key, "carl", time.Now().Add(50*time.Millisecond))})
 	if end := b.end(); end.State != Ended || !strings.Contains(end.Detail, "is over") {

@@ -28,6 +28,7 @@ type Config struct {
 	UsersFile    string        // rest_users_file: lines name:hash:role:patterns; "": none
 	Password     access.Secret // admin_password: of the first administrator; "": the server makes one
 	PasswordFile string        // admin_password_file: holds Password
+	KeepPushes   bool          // rtmp_push_outlives_user: a push goes on when the user who has started it may not push any more
 }
 
 // Validate reports values that cannot work. It reads no file.
@@ -468,7 +469,7 @@ type Change struct {
 }
 
 // Update changes a user of the state. If anything has changed, his sessions at the doors end: he begins them again with the rights that he has
-// now. His pushes go on.
+// now. His pushes go on if he may still push their streams.
 func (p *People) Update(ctx context.Context, name string, c Change) (User, error) {
 	if err := c.check(name); err != nil {
 		return User{}, err
