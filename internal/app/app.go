@@ -65,6 +65,7 @@ type App struct {
 	people   *people.People
 	audit    *audit.Log
 	hub      *stream.Hub
+	asked    stream.Asked // the names about which backends are asked
 	media    *udp.Port
 	lean     *lean.Receiver
 	pion     *pion.Endpoint
@@ -193,7 +194,7 @@ func (a *App) newRTMP(plain, secure net.Listener) (*rtmpserver.Server, error) {
 		return nil, nil
 	}
 	parts := rtmpserver.Parts{
-		Hub: a.hub, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals,
+		Hub: a.hub, Asked: &a.asked, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals,
 		Plain: plain, Secure: secure,
 	}
 	if secure != nil {

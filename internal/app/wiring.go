@@ -56,6 +56,7 @@ func (a *App) whipParts() whip.Parts {
 			return orNil[whip.Playback](a.egress.Play(ctx, offer, src))
 		},
 		Streams: a.hub,
+		Asked:   &a.asked,
 		Access:  a.auth,
 		Hooks:   a.backends,
 		Guard:   a.guard,
@@ -79,6 +80,7 @@ func (a *App) sdkParts() wcs.Parts {
 		},
 		Snapshot: a.video.Snapshot,
 		Streams:  a.hub,
+		Asked:    &a.asked,
 		Pusher:   a.pushes,
 		Duplexes: duplexes{rtc.NewDuplexes(a.cfg.Ingest, rtc.DuplexParts{Connector: a.pion, Streams: a.hub, Transcode: a.transcode}, a.log)},
 		Phone: func(ctx context.Context, account sip.Account, who wcs.Caller, events sip.PhoneEvents) (wcs.Phone, error) {

@@ -249,18 +249,23 @@ func (s *Session) Established(refused func(error)) {
 	s.tell(event{method: ConnectionStatusEvent, body: s.connectionStatus("ESTABLISHED", ""), refused: refused})
 }
 
-// Close tells the backend that the session has ended, if it was told that it was established. Nothing can be told after that.
+// Close tells the backend that the session has ended. A session that was established is disconnected. One for which the backend has said yes, and
+// which was never established, has failed. Nothing can be told after that.
 func (s *Session) Close(info string) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
-	tell := s.established && !s.closed
-	s.closed = s.closed || !s.established
+	status := "DISCONNECTED"
+	if !s.established {
+		status = "FAILED"
+	}
+	tell := s.established || s.connected != nil
+	s.closed = s.closed || !tell
 	s.mu.Unlock()
-	if tell {
+	if tell { // tell does nothing if it was told already
 		s.tell(event{
-			method: ConnectionStatusEvent, body: s.connectionStatus("DISCONNECTED", info), last: true,
+			method: ConnectionStatusEvent, body: s.connectionStatus(status, info), last: true,
 			retries: max(lastRetries, s.hooks.cfg.EventRetries),
 		})
 	}

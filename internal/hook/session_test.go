@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,8 +150,15 @@ func TestConnectFailsClosed(t *testing.T) {
 			}
 			s.Close("")
 			h.stop()
-			if got := b.methods(); slices.Contains(got, ConnectionStatusEvent) {
-				t.Errorf("the backend got %v", got)
+			// Whom the backend has let in, and who was never established, has failed. Nobody hears more of whom it has refused.
+			failed := 0
+			for _, r := range b.received() {
+				if r.method == ConnectionStatusEvent && strings.Contains(string(r.text), `"status":"FAILED"`) {
+					failed++
+				}
+			}
+			if events := len(slices.DeleteFunc(b.methods(), func(m Method) bool { return m == Connect })); events != failed || failed > 0 != tt.want {
+				t.Errorf("the backend got %v, %d of them FAILED", b.methods(), failed)
 			}
 		})
 	}
@@ -414,5 +422,35 @@ func TestNilSession(t *testing.T) {
 	s.Close("")
 	if s.IgnoresToken() || s.HasBackend() || s.AppKey() != "" || s.Exclude(Connect) != nil {
 		t.Error("a session without hooks has a backend")
+	}
+}
+
+// A token for one application opens no other one, and the backend of the other one is not told of it.
+func TestCredentialOfAnotherApp(t *testing.T) {
+	for _, tt := range []struct {
+		name, app string
+		want      bool
+	}{
+		{"its own", "defaultApp", true},
+		{"of no app", "", true},
+		{"another one", "beta", false},
+		{"nearly the same", "defaultapp", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newServer(t)
+			h := run(t, b, func(_ *Config, app *App) { app.Auth = PolicyBoth })
+			s := h.open(t)
+			p := &access.Principal{Kind: access.Token, Subject: "ann", App: tt.app, Grants: []access.Grant{{Actions: []access.Action{access.Publish}, Streams: []string{"*"}}}}
+			_, _, err := s.Connect(t.Context(), p, Connection{})
+			var denied *access.Denied
+			if (err == nil) != tt.want || err != nil && !errors.As(err, &denied) {
+				t.Errorf("Connect: %v, want let in %v", err, tt.want)
+			}
+			if asked := len(b.methods()) > 0; asked != tt.want {
+				t.Errorf("the backend got %v", b.methods())
+			}
+			s.Close("")
+			h.stop()
+		})
 	}
 }

@@ -2,6 +2,7 @@ package rtmpserver
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -76,12 +77,23 @@ func (c *session) open(ctx context.Context) (err error) {
 // connect asks the backend whether the client may connect.
 func (c *session) connect(ctx context.Context, who *access.Principal) (*access.Principal, error) {
 	who, _, err := c.hooks.Connect(ctx, who, hook.Connection{Members: hook.Object{
-		"custom": parameters(c.who.App, c.hooks.IgnoresToken()),
+		"custom": parameters(c.who.App, c.hooks.IgnoresToken()), "login": loginName(),
 	}})
 	if err == nil {
 		c.hooks.Established(c.sever)
 	}
 	return who, err
+}
+
+// loginName returns the member login of a connection: Web Call Server sends 20 random letters for a client that has no login of its own.
+func loginName() json.RawMessage {
+	letters := make([]byte, 20)
+	_, _ = rand.Read(letters) // never fails
+	for i, b := range letters {
+		letters[i] = 'a' + b%26 // it is no secret
+	}
+	text, _ := json.Marshal(string(letters)) // a text always encodes
+	return text
 }
 
 // sever closes the connection because its backend demands that.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,6 +151,9 @@ func TestHooks(t *testing.T) {
 	if got := fmt.Sprint(ask.Body["custom"]); got != "map[quality:high token:ours]" {
 		t.Errorf("custom of publishStream is %s", got)
 	}
+	if login := connect.Text("login"); len(login) != 20 || strings.Trim(login, "abcdefghijklmnopqrstuvwxyz") != "" || login == played[0].Text("login") {
+		t.Errorf("login of connect is %q", login)
+	}
 	if ask.Text("name") != "show" || ask.Text("mediaProvider") != "Flash" || ask.Body["published"] != true || ask.Text("mediaSessionId") == "" {
 		t.Errorf("publishStream: %v", ask.Body)
 	}
@@ -285,5 +289,46 @@ func TestHookRenamesAndEnds(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the stream goes on though its backend has refused it")
+	}
+}
+
+// While the backend is asked about one publisher, another one of the same name is refused, and the backend is not asked about it.
+func TestHookReservesName(t *testing.T) {
+	t.Parallel()
+	b := appserver.Start(t)
+	hang, entered := make(chan struct{}), make(chan struct{}, 1)
+	var asked atomic.Int64
+	b.Answer = func(c appserver.Call, answer map[string]any) int {
+		switch {
+		case c.Method == hook.Connect:
+			answer["restClientConfig"] = appserver.Rules(hook.PublishStream, map[string]any{"restPolicy": "OVERWRITE", "restOverwrite": "name"})
+		case c.Method == hook.PublishStream && c.Text("name") == "alias":
+			answer["name"] = "show"
+		case c.Method == hook.PublishStream && asked.Add(1) == 1:
+			entered <- struct{}{}
+			<-hang
+		}
+		return 200
+	}
+	s, hub := runHooked(t, b, Parts{}, nil)
+	first := make(chan error, 1)
+	go func() {
+		_, _, err := publisher(t, s, "show")
+		first <- err
+	}()
+	<-entered
+	for _, name := range []string{"show", "alias"} {
+		_, _, err := publisher(t, s, name)
+		var refused *rtmp.StatusError
+		if !errors.As(err, &refused) || refused.Code != "NetStream.Publish.BadName" || !strings.Contains(refused.Description, "in use") {
+			t.Errorf("a second publisher as %s: %v", name, err)
+		}
+	}
+	if n := asked.Load(); n != 1 || len(hub.Sources()) > 0 {
+		t.Errorf("the backend was asked %d times, and there are %d streams", n, len(hub.Sources()))
+	}
+	close(hang)
+	if err := <-first; err != nil || len(hub.Sources()) != 1 {
+		t.Errorf("the first publisher: %v, %d streams", err, len(hub.Sources()))
 	}
 }

@@ -37,18 +37,19 @@ func (c *session) publish(ctx context.Context, r request) error {
 	}
 	defer leave()
 	id := stream.NewID()
-	told, err := c.ask(ctx, access.Publish, &who, id, r.key)
-	if err != nil {
-		return c.turnAway(rtmp.Publish, err)
-	}
-	src, err := c.claim(ctx, who, id, r)
-	if err != nil {
+	told, src, err := c.begin(ctx, &who, id, r)
+	var refused *claimError
+	switch {
+	case errors.As(err, &refused):
+		err = refused.Unwrap()
 		c.tell(told, hook.StatusFailed, err, nil)
 		code := "NetStream.Publish.BadName"
 		if errors.Is(err, load.ErrFull) {
 			code = "NetStream.Failed"
 		}
 		return c.refuse(code, err.Error(), err)
+	case err != nil:
+		return c.turnAway(rtmp.Publish, err)
 	}
 	c.admitted()
 	lease := c.srv.parts.Access.Hold(who.who)
@@ -68,6 +69,47 @@ func (c *session) publish(ctx context.Context, r request) error {
 	}
 	c.log.Info("rtmp publish ended", "stream", who.name, "err", src.Err())
 	return err
+}
+
+// claimError means that the backend of the application has granted a stream whose name cannot be taken.
+type claimError struct{ err error }
+
+func (e *claimError) Error() string { return e.err.Error() }
+func (e *claimError) Unwrap() error { return e.err }
+
+// begin asks the backend of the application, and takes the name. While the backend is asked nobody else is asked about the name.
+func (c *session) begin(ctx context.Context, who *client, id string, r request) (told hook.Stream, src *stream.Source, err error) {
+	free, err := c.reserve(who.name)
+	if err != nil {
+		return told, nil, err
+	}
+	defer func() { free() }()
+	name := who.name
+	if told, err = c.ask(ctx, access.Publish, who, id, r.key); err != nil {
+		return told, nil, err
+	}
+	if who.name != name {
+		free()
+		if free, err = c.reserve(who.name); err != nil {
+			return told, nil, &claimError{err}
+		}
+	}
+	if src, err = c.claim(ctx, *who, id, r); err != nil {
+		return told, nil, &claimError{err}
+	}
+	return told, src, nil
+}
+
+// reserve keeps others from publishing under a name while a backend is asked. free frees the name; it is not nil.
+func (c *session) reserve(name string) (free func(), err error) {
+	if !c.hooks.HasBackend() {
+		return func() {}, nil
+	}
+	free, err = c.srv.parts.Asked.Reserve(name)
+	if err != nil {
+		return func() {}, err
+	}
+	return free, nil
 }
 
 // claim takes the name for the stream.

@@ -54,6 +54,7 @@ const acceptPause = 50 * time.Millisecond
 // Parts are the parts of the server that this door works with. Hub, Audio, Origins and Access must not be nil.
 type Parts struct {
 	Hub     *stream.Hub
+	Asked   *stream.Asked // shared by all doors; nil: this door has its own
 	Audio   AudioRenditions
 	Origins Origins
 	Access  Access
@@ -89,6 +90,9 @@ type Server struct {
 
 // New opens the ports. Nothing is accepted before Run, which also closes them.
 func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
+	if parts.Asked == nil {
+		parts.Asked = &stream.Asked{}
+	}
 	s := &Server{
 		cfg: cfg, parts: parts, log: log,
 		places: parts.Shares.Places(cfg.MaxConnections), waiting: waiting{shares: parts.Shares, by: map[netip.Prefix]int{}}, budget: rtmp.NewBudget(maxUnfinished),

@@ -17,10 +17,11 @@ type asking struct {
 	publishes bool
 	cancel    context.CancelCauseFunc
 
-	names   *names
+	names   *stream.Asked
 	mu      sync.Mutex
 	stopped bool        // guarded by mu
 	name    string      // guarded by mu; that is reserved; "": none
+	release func()      // guarded by mu; frees the name
 	stream  hook.Stream // guarded by mu; as the backend knows it
 	known   bool        // guarded by mu; the backend knows the stream, and has not refused it
 }
@@ -64,47 +65,23 @@ func (a *asking) reserve(name string) error {
 		return nil
 	}
 	a.free()
-	switch {
-	case a.stopped:
+	if a.stopped {
 		return errStopped
-	case !a.names.take(name):
-		return stream.ErrNameInUse
 	}
-	a.name = name
+	release, err := a.names.Reserve(name)
+	if err != nil {
+		return err
+	}
+	a.name, a.release = name, release
 	return nil
 }
 
 // free frees the name. The caller holds mu.
 func (a *asking) free() {
 	if a.name != "" {
-		a.names.free(a.name)
+		a.release()
 		a.name = ""
 	}
-}
-
-// names are the names of streams about which somebody is being asked, so that only one page is asked about at a time. The zero value has none.
-type names struct {
-	mu    sync.Mutex
-	taken map[string]struct{} // guarded by mu
-}
-
-func (n *names) take(name string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if _, taken := n.taken[name]; taken {
-		return false
-	}
-	if n.taken == nil {
-		n.taken = map[string]struct{}{}
-	}
-	n.taken[name] = struct{}{}
-	return true
-}
-
-func (n *names) free(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.taken, name)
 }
 
 // askFor runs admit for a publisher or a player whose id it reserves. If nobody has to be asked, it does so at once: pages publish again as soon
@@ -112,7 +89,7 @@ func (n *names) free(name string) {
 // The asking ends with the socket: a page that returns does not know what was answered meanwhile.
 func (s *session) askFor(ctx context.Context, a *asking, custom json.RawMessage, admit func(ctx context.Context) error, refused func(error)) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	a.cancel, a.names = cancel, &s.srv.names
+	a.cancel, a.names = cancel, s.srv.parts.Asked
 	if err := s.streams.reserve(a); err != nil {
 		cancel(nil)
 		refused(err)

@@ -477,11 +477,11 @@ func TestSlowBackend(t *testing.T) {
 	})
 	_ = other.conn.CloseNow() // while asked
 	testkit.Eventually(t, 10*time.Second, func() string {
-		c.srv.names.mu.Lock()
-		defer c.srv.names.mu.Unlock()
-		if n := len(c.srv.names.taken); n != 0 {
-			return fmt.Sprintf("%d names are reserved", n)
+		free, err := c.srv.parts.Asked.Reserve("show")
+		if err != nil {
+			return "the name is reserved"
 		}
+		free()
 		return ""
 	})
 	b.publish("id4", "show")

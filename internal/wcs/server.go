@@ -70,6 +70,7 @@ type Parts struct {
 	Play     PlayFunc     // nil: nothing can be played
 	Snapshot SnapshotFunc // nil: there are no snapshots
 	Streams  Streams
+	Asked    *stream.Asked // the names about which backends are asked, shared by all doors; nil: this door has its own
 	Pusher   Pusher
 	Phone    PhoneFunc              // nil: there is no SIP
 	Duplexes Duplexes               // makes the media of calls
@@ -98,7 +99,6 @@ type Server struct {
 	count        counters
 	panics       panics.Counter
 	participants participants
-	names        names          // about which somebody is asked
 	wg           sync.WaitGroup // handlers
 
 	mu       sync.Mutex
@@ -166,6 +166,9 @@ type Connection struct {
 
 // New makes a server for a valid configuration.
 func New(cfg Config, parts Parts, log *slog.Logger) *Server {
+	if parts.Asked == nil {
+		parts.Asked = &stream.Asked{}
+	}
 	s := &Server{
 		cfg:          cfg,
 		parts:        parts,

@@ -356,3 +356,28 @@ func TestTakeoverByPrincipal(t *testing.T) {
 var _ Access = (*auth.Authenticator)(nil)
 
 var _ rtc.Sources = (*stream.Hub)(nil)
+
+// Whoever may not publish or play is told that, and nothing about the body that he has sent. His body is not waited for.
+func TestCredentialBeforeBody(t *testing.T) {
+	d := openFor(t, DefaultConfig(), rtc.DefaultConfig(), newDesk(t, tokens{
+		"right": {Kind: access.Token, Subject: "a", Grants: may("acme/*", access.Publish, access.Play)},
+	}))
+	for _, door := range []string{"whip", "whep"} {
+		for _, body := range []struct{ name, text, kind string }{
+			{"empty", "", sdpType}, {"of another type", "{}", "Content-Type: application/json"}, {"without a type", "v=0", "X-None: 1"},
+			{"too long", strings.Repeat("a", 300<<10), sdpType}, {"no offer", "v=0", sdpType},
+		} {
+			for _, who := range []struct {
+				name, header string
+				want         int // 0: an error about the body
+			}{{"nobody", "X-None: 1", 401}, {"garbage", bearerOf("x"), 401}, {"for another stream", bearerOf("right"), 403}} {
+				if res, answer := d.do(t, "POST", "/"+door+"/beta%2Fa", body.text, body.kind, who.header); res.StatusCode != who.want {
+					t.Errorf("%s, %s, a body that is %s: %s %s, want %d", door, who.name, body.name, res.Status, answer, who.want)
+				}
+			}
+			if res, _ := d.do(t, "POST", "/"+door+"/acme%2Fa", body.text, body.kind, bearerOf("right")); res.StatusCode == 401 || res.StatusCode == 403 || res.StatusCode < 400 {
+				t.Errorf("%s, who may, a body that is %s: %s", door, body.name, res.Status)
+			}
+		}
+	}
+}

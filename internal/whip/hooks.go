@@ -46,6 +46,18 @@ func (p protocol) asked(name, id, offer string) hook.Stream {
 	}
 }
 
+// reserve keeps others from publishing under a name while a backend is asked whether the client may. free frees the name; it is not nil.
+func (p protocol) reserve(x *session, name string) (free func(), err error) {
+	if p.action != access.Publish || !x.hooks.HasBackend() {
+		return func() {}, nil
+	}
+	free, err = p.server.parts.Asked.Reserve(name)
+	if err != nil {
+		return func() {}, err
+	}
+	return free, nil
+}
+
 // method returns the hook of a request.
 func (p protocol) method() hook.Method {
 	if p.action == access.Publish {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,4 +243,52 @@ func TestHookHangs(t *testing.T) {
 	if _, ok := d.hub.Source("slow"); ok {
 		t.Error("there is a stream that the backend has not granted")
 	}
+}
+
+// While the backend is asked about one publisher, another one of the same name is refused, and the backend is not asked about it. A player is not
+// concerned. The name is free when the first has left.
+func TestHookReservesName(t *testing.T) {
+	b := appserver.Start(t)
+	hang, entered := make(chan struct{}), make(chan struct{}, 1)
+	var asked atomic.Int64
+	b.Answer = func(c appserver.Call, answer map[string]any) int {
+		switch {
+		case c.Method == hook.Connect:
+			answer["restClientConfig"] = appserver.Rules(hook.PublishStream, map[string]any{"restPolicy": "OVERWRITE", "restOverwrite": "name"})
+		case c.Method == hook.PublishStream && c.Text("name") == "alias":
+			answer["name"] = "show"
+		case c.Method == hook.PublishStream && asked.Add(1) == 1:
+			entered <- struct{}{}
+			<-hang
+		}
+		return 200
+	}
+	d := openWith(t, DefaultConfig(), rtc.DefaultConfig(), Parts{Access: strangers(), Hooks: b.Hooks(t, nil)})
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() {
+		_, err := d.send(ctx, "POST", "/whip/show", offer("H264"), sdpType)
+		gone <- err
+	}()
+	<-entered
+	for _, name := range []string{"show", "alias"} { // by the name that the backend gives, too
+		if res, body := d.do(t, "POST", "/whip/"+name, offer("H264"), sdpType); res.StatusCode != 409 {
+			t.Errorf("a second publisher as %s: %s %s", name, res.Status, body)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the backend was asked %d times about the name", n)
+	}
+	if res, body := d.do(t, "POST", "/whep/show", strings.Replace(offer("H264"), "sendonly", recvonly, 1), sdpType); res.StatusCode != 404 {
+		t.Errorf("a player: %s %s", res.Status, body)
+	}
+	cancel()
+	<-gone
+	close(hang)
+	testkit.Eventually(t, 10*time.Second, func() string {
+		if res, body := d.do(t, "POST", "/whip/show", offer("H264"), sdpType); res.StatusCode != 201 {
+			return res.Status + body
+		}
+		return ""
+	})
 }

@@ -100,6 +100,7 @@ type Parts struct {
 	Publish PublishFunc
 	Play    PlayFunc
 	Streams rtc.Sources
+	Asked   *stream.Asked // shared by all doors; nil: this door has its own
 	Access  Access
 	Hooks   Hooks // asks the backends of applications; nil: there are none
 	// Push starts a push of a stream by a principal, for whom the backend of an application has asked for it; nil: there are no pushes.
@@ -157,6 +158,9 @@ func newICESession(text string) iceSession {
 
 // New makes a server for the paths /whip/{name} and /whep/{name}, and for the sessions below them.
 func New(cfg Config, parts Parts, log *slog.Logger) *Server {
+	if parts.Asked == nil {
+		parts.Asked = &stream.Asked{}
+	}
 	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
 	s.handle(protocol{s, "whip", "whip_token", access.Publish, s.publish})
 	whep := protocol{s, "whep", "whep_token", access.Play, s.play}
@@ -239,19 +243,27 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 		p.turnAway(w, r, err)
 		return
 	}
-	offer, ok := s.body(w, r, typeSDP)
-	if !ok {
-		return
-	}
 	path := r.URL.EscapedPath()
-	x := &session{
-		id: id, path: r.URL.Path, restarts: make(chan struct{}, 1), ice: newICESession(offer), done: make(chan struct{}), hooks: hooks,
-	}
+	x := &session{id: id, path: r.URL.Path, restarts: make(chan struct{}, 1), done: make(chan struct{}), hooks: hooks}
 	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
-	if err := p.admit(r.Context(), x, c, r.PathValue("name"), offer, public); err != nil {
+	refuse := func(err error) {
 		hooks.Close(err.Error())
 		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
 		p.refuse(w, err)
+	}
+	name, err := p.allow(r.Context(), x, &c, r.PathValue("name")) // whoever may not learns nothing of what is wrong with his offer
+	if err != nil {
+		refuse(err)
+		return
+	}
+	offer, ok := s.body(w, r, typeSDP)
+	if !ok {
+		hooks.Close("the request has no offer")
+		return
+	}
+	x.ice = newICESession(offer)
+	if err := p.admit(r.Context(), x, c, name, offer, public); err != nil {
+		refuse(err)
 		return
 	}
 	etag := x.ice.etag
@@ -267,19 +279,22 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, x.media.Answer())
 }
 
-// admit decides whether the client may publish or play, and begins the media of the session. If it fails, nothing is left behind. A stored key
-// may name the stream, and so may the backend of an application.
-func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, id string) (err error) {
-	by := p.server.parts.Access
+// allow decides whether the client may publish or play the stream, and says who the client is from now on. The backend of an application is asked
+// whether the client may connect. A stored key may name the stream.
+func (p protocol) allow(ctx context.Context, x *session, c *client, name string) (_ string, err error) {
 	if c.who, _, err = x.hooks.Connect(ctx, c.who, c.connection()); err != nil {
-		return err
+		return "", err
 	}
 	if p.action == access.Publish && c.who.Stream != "" {
 		name = c.who.Stream
 	}
-	if err := by.Authorize(c.who, c.shown, p.action, access.Object{Stream: name}); err != nil {
-		return err
-	}
+	return name, p.server.parts.Access.Authorize(c.who, c.shown, p.action, access.Object{Stream: name})
+}
+
+// admit asks the backend of an application about the stream, which it may rename, and begins the media of the session. If it fails, nothing is left
+// behind.
+func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, id string) (err error) {
+	by := p.server.parts.Access
 	if x.leave, err = by.Take(c.who, p.action); err != nil {
 		return err
 	}
@@ -288,6 +303,11 @@ func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, 
 			x.leave()
 		}
 	}()
+	free, err := p.reserve(x, name)
+	if err != nil {
+		return err
+	}
+	defer func() { free() }()
 	if x.stream, err = x.hooks.Ask(ctx, p.method(), p.asked(name, id, offer)); err != nil {
 		return err
 	}
@@ -295,6 +315,10 @@ func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, 
 		name = x.stream.Name
 		x.log = x.log.With("real", name)
 		if err := by.Authorize(c.who, c.shown, p.action, access.Object{Stream: name}); err != nil {
+			return err
+		}
+		free()
+		if free, err = p.reserve(x, name); err != nil {
 			return err
 		}
 	}

@@ -220,7 +220,7 @@ func TestRemoveKeyRevokesItsTokens(t *testing.T) {
 	if err := b.RemoveKey(t.Context(), admin, k.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Verify(t.Context(), shows(string(made.Token))); err == nil || !strings.Contains(err.Error(), "revoked") {
+	if _, err := b.Verify(t.Context(), shows(string(made.Token))); err == nil || !strings.Contains(err.Error(), "no longer valid") {
 		t.Errorf("%v", err)
 	}
 }

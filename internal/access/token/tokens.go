@@ -360,8 +360,10 @@ func (t *Tokens) principal(ctx context.Context, content unread, key string, agai
 	switch {
 	case own.Until != nil && !now.Before(own.Until.Time):
 		return nil, whyExpired, fmt.Errorf("the sessions of this token ended %v ago: its until is %s", round(now.Sub(own.Until.Time)), clock(own.Until.Time))
+	case t.isLost(p):
+		return nil, whyRevoked, errors.New("this token was revoked")
 	case t.stillValid(p) != nil:
-		return nil, whyRevoked, errors.New("this token was revoked, or a credential with which it was made")
+		return nil, whyRevoked, errors.New("a credential with which this token was made is no longer valid")
 	case own.Once && c.ID == "":
 		return nil, whyContent, errors.New("a token with once needs a jti")
 	case own.Once && !again && !t.spend(ctx, key+" "+c.ID, key+" "+p.Root(), c.Expires.Add(leeway)):
