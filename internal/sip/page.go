@@ -3,6 +3,7 @@ package sip
 import (
 	"encoding/json"
 
+	"transponder/internal/access"
 	"transponder/internal/media"
 	"transponder/internal/sip/dialog"
 	"transponder/internal/stream"
@@ -22,6 +23,7 @@ type Media interface {
 type Page struct {
 	SessionID string // of the connection
 	AppKey    string
+	By        *access.Principal // who the page is; nil: the server itself
 }
 
 // PageCall asks for a call of a page.

@@ -38,6 +38,7 @@ func (c *Calls) Open(ctx context.Context, a Account, page Page, ev PhoneEvents) 
 		return nil, &RequestError{"sipLogin", "it is missing"}
 	}
 	a = c.cfg.complete(a)
+	a.public = !mayReachInside(page.By)
 	if _, err := routeOf(a); err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func (p *Phone) call(ctx context.Context, r PageCall) error {
 		CallID: r.CallID, Status: dialog.Pending, Caller: p.account.Login, Callee: r.Callee, Visible: r.VisibleName, Custom: r.Custom,
 		Audio: k.wants.audio, Video: k.wants.video, Started: time.Now(),
 	}
-	return c.startAtPage(ctx, k, Page{cmp.Or(r.SessionID, p.page.SessionID), cmp.Or(r.AppKey, p.page.AppKey)})
+	return c.startAtPage(ctx, k, Page{cmp.Or(r.SessionID, p.page.SessionID), cmp.Or(r.AppKey, p.page.AppKey), p.page.By})
 }
 
 // startAtPage starts a call of a page. What the phone sends is for the page alone.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"transponder/internal/access"
 	"transponder/internal/transponder"
 )
 
@@ -80,6 +81,29 @@ func dialled(r rune) rune {
 		return '0' + r - zero
 	}
 	return -1
+}
+
+// mayReachInside reports whether a client may name a SIP server in a private network, or on this machine. Others could find out by calls what is
+// there, as by pushes.
+func mayReachInside(by *access.Principal) bool {
+	return by == nil || by.Kind == access.Local || by.IsAdmin()
+}
+
+// errInside refuses a server in a private network.
+var errInside = fmt.Errorf("%w: servers in private networks are for administrators, clients on this machine, and those that the settings name", ErrPolicy)
+
+// inside judges the address of the server that gets the first request of a route.
+func (c *Calls) inside(r route, addr netip.Addr) error {
+	if !r.public || !transponder.IsInside(addr) || len(c.cfg.AllowedHosts) > 0 { // which lists where everybody may call
+		return nil
+	}
+	for _, named := range []string{c.cfg.Domain, c.cfg.OutboundProxy, c.cfg.Account.Domain} {
+		named, _, _ = strings.Cut(named, ";")
+		if host, _, problem := splitHostPort(named); problem == "" && host != "" && strings.EqualFold(host, hostOf(r.hop)) {
+			return nil
+		}
+	}
+	return errInside
 }
 
 // host judges an address of a host by the rules for the targets of pushes.

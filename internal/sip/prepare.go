@@ -49,6 +49,9 @@ func (k *call) prepare(ctx context.Context) prepared {
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
 	defer cancel()
 	path, err := k.calls.line.Resolve(ctx, k.route.hop, k.route.transport)
+	if err == nil {
+		err = k.calls.inside(k.route, path.Remote.Addr())
+	}
 	switch {
 	case errors.Is(err, ErrPolicy):
 		return prepared{err: ending{dialog.ReasonPolicy, "the settings do not allow the address of this callee"}}

@@ -104,6 +104,7 @@ func (c *Calls) register(ctx context.Context, a Account, p *Phone) *registration
 		ways: ways{peers: &c.peers},
 	}
 	g.route, _ = routeOf(a) // was checked
+	g.route.public = a.public
 	ctx, g.kill = context.WithCancelCause(ctx)
 	c.contacts[g.user] = g
 	c.wg.Go(func() { g.run(ctx) })

@@ -105,6 +105,9 @@ func (g *registration) resolve(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
 	defer cancel()
 	g.ways.first, err = g.calls.line.Resolve(ctx, g.route.hop, g.route.transport)
+	if err == nil {
+		err = g.calls.inside(g.route, g.ways.first.Remote.Addr())
+	}
 	if err == nil && !g.calls.registrars.enter(g.ways.first.Remote.Addr()) {
 		return errSilent
 	}

@@ -54,6 +54,8 @@ type Account struct {
 	Port          int    // of the proxy, or of the domain; 0: what DNS says, else 5060, or 5061 for TLS
 	Transport     string // "udp", "tcp" or "tls"; "": as the proxy says, else UDP
 	Register      bool   // register before the first call
+
+	public bool // the client may reach no private networks with it, except by names that the settings have
 }
 
 // String returns the address without secrets.

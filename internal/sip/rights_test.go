@@ -15,7 +15,8 @@ func TestCallEndsWithRights(t *testing.T) {
 	leases := access.NewLeases()
 	s.parts.Hold = leases.Hold
 	p := s.phone()
-	client := &access.Principal{Kind: access.Token, Subject: "a"}
+	client := access.Whole(access.Token) // the phone is on this machine
+	client.Subject = "a"
 	s.start(Request{CallID: "call-1", Callee: p.URI("bob"), Audio: true, ToStream: "cam", By: client})
 	c := p.Answer(phone.Plan{Audio: phone.NewStream(t)})
 	s.wait("established", func(i Info) bool { return i.Status == dialog.Established })

@@ -13,6 +13,7 @@ type route struct {
 	proxy     string // value of the field Route; "": none
 	hop       string // URI of the server that gets the first request: the proxy, or else the host of the callee
 	transport string // "udp", "tcp", "tls"
+	public    bool   // it leads into no private network
 }
 
 // routes returns the pre-loaded Route (RFC 3261, 8.1.2), none without a proxy.

@@ -52,6 +52,7 @@ func (c *Calls) plan(r Request) (*call, error) {
 		return nil, &RequestError{"rtmpUrl", "it is missing, and rtmpStream and picture belong to the push to it"}
 	}
 	account := c.cfg.complete(r.Account)
+	account.public = !mayReachInside(r.By)
 	way, err := c.plannedRoute(account, r.Callee, r.VisibleName)
 	if err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func (c *Calls) plannedRoute(a Account, callee, visibleName string) (route, erro
 	if err != nil {
 		return way, err
 	}
+	way.public = a.public
 	if c.cfg.SRTP == SRTPRequired && way.transport != "tls" && !c.cfg.SRTPWithoutTLS {
 		return way, &RequestError{"sipTransport", "the settings demand SRTP, whose keys go over TLS only"}
 	}
@@ -83,7 +85,11 @@ func (c *Calls) plannedRoute(a Account, callee, visibleName string) (route, erro
 		return way, err
 	}
 	if ip, err := netip.ParseAddr(hostOf(way.hop)); err == nil { // a name is judged when its addresses are known
-		if err := c.policy.host(ip.String(), netip.AddrPortFrom(ip, hopPort(way))); err != nil {
+		err := c.policy.host(ip.String(), netip.AddrPortFrom(ip, hopPort(way)))
+		if err == nil {
+			err = c.inside(way, ip)
+		}
+		if err != nil {
 			c.log.Warn("call refused", "err", err)
 			return way, err
 		}

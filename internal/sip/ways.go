@@ -7,6 +7,7 @@ import (
 
 	"transponder/internal/sip/dialog"
 	"transponder/internal/sip/line"
+	"transponder/internal/transponder"
 )
 
 const (
@@ -94,6 +95,9 @@ func (k *call) wayOf(ctx context.Context, r *dialog.Request) line.Path {
 	ctx, cancel := context.WithTimeout(ctx, nextLimit)
 	defer cancel()
 	p, err := k.calls.line.Resolve(ctx, uri, transport)
+	if err == nil && k.route.public && transponder.IsInside(p.Remote.Addr()) && !transponder.IsInside(w.heard.Source.Addr()) {
+		err = errInside // a server outside must not send us into private networks
+	}
 	if err != nil { // an ACK or a BYE must not get lost: we try the address from which the peer sends
 		k.log.Info("peer is answered at the address that it sends from", "err", err)
 		p = k.calls.line.Back(w.heard)

@@ -71,7 +71,7 @@ func (s *session) phone(ctx context.Context, host string, account sip.Account, e
 	if s.srv.parts.Phone == nil {
 		return nil, sip.ErrOff
 	}
-	return s.srv.parts.Phone(ctx, account, Caller{s.id, s.appKey()}, events)
+	return s.srv.parts.Phone(ctx, account, Caller{s.id, s.appKey(), s.caller().principal}, events)
 }
 
 // isHere says whether the domain of an account is this server: by the name that the browser has connected to, or by one that the server

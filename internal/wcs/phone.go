@@ -3,6 +3,7 @@ package wcs
 import (
 	"context"
 
+	"transponder/internal/access"
 	"transponder/internal/rtc"
 	"transponder/internal/sip"
 	"transponder/internal/sip/dialog"
@@ -29,7 +30,10 @@ type Phone interface {
 }
 
 // Caller is the page for which a phone is opened: its session and application.
-type Caller struct{ SessionID, AppKey string }
+type Caller struct {
+	SessionID, AppKey string
+	By                *access.Principal // who the page is
+}
 
 // PhoneFunc opens a phone at a SIP server. It registers the account if the account wants that. The phone outlives ctx.
 type PhoneFunc func(ctx context.Context, acc sip.Account, who Caller, events sip.PhoneEvents) (Phone, error)
