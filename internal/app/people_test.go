@@ -292,6 +292,73 @@ func TestLostRights(t *testing.T) {
 	}
 }
 
+// A user changes his own password. He needs the present one, and guesses count. Everybody who was logged in as him is logged out, but for the page
+// that has asked.
+func TestOwnPassword(t *testing.T) {
+	t.Parallel()
+	a := runApp(t, "access=closed", "admin_password=the-admins-password", "token_secret="+pageSecret)
+	admin, vera, other := newBrowser(t, a), newBrowser(t, a), newBrowser(t, a)
+	if status := admin.login("admin", "the-admins-password"); status != http.StatusOK {
+		t.Fatalf("login: %d", status)
+	}
+	if status, answer := admin.ask("POST", "/user/create", `{"name":"vera","role":"viewer","password":"veras-password"}`); status != http.StatusOK {
+		t.Fatalf("create: %d %s", status, answer)
+	}
+	for _, b := range []*browser{vera, other} {
+		if status := b.login("vera", "veras-password"); status != http.StatusOK {
+			t.Fatalf("login: %d", status)
+		}
+	}
+	for _, tt := range []struct {
+		name, body string
+		want       int
+	}{
+		{"a wrong one", `{"password":"guessed-it","newPassword":"another-password"}`, 403},
+		{"none", `{"newPassword":"another-password"}`, 400},
+		{"too short", `{"password":"veras-password","newPassword":"short"}`, 400},
+		{"the same", `{"password":"veras-password","newPassword":"veras-password"}`, 400},
+		{"her name", `{"password":"veras-password","newPassword":"vera"}`, 400},
+		{"of somebody else", `{"name":"admin","password":"the-admins-password","newPassword":"another-password"}`, 403},
+		{"right", `{"password":"veras-password","newPassword":"another-password"}`, 200},
+	} {
+		if status, answer := vera.ask("POST", "/session/password", tt.body); status != tt.want {
+			t.Errorf("%s: %d %s, want %d", tt.name, status, answer, tt.want)
+		}
+	}
+	if status, answer := vera.ask("GET", "/session", ""); status != http.StatusOK || !strings.Contains(answer, `"vera"`) {
+		t.Errorf("the page that has asked: %d %s", status, answer)
+	}
+	if status, _ := other.ask("GET", "/session", ""); status != http.StatusUnauthorized {
+		t.Errorf("another page of hers: %d", status)
+	}
+	if status := other.login("vera", "veras-password"); status != http.StatusUnauthorized {
+		t.Errorf("the old password: %d", status)
+	}
+	if status := other.login("vera", "another-password"); status != http.StatusOK {
+		t.Errorf("the new password: %d", status)
+	}
+	if status := admin.login("admin", "the-admins-password"); status != http.StatusOK {
+		t.Errorf("the administrator: %d", status)
+	}
+	stranger := newBrowser(t, a)
+	if status, _ := stranger.ask("POST", "/session/password", `{"password":"another-password","newPassword":"strangers-password"}`); status != http.StatusUnauthorized {
+		t.Errorf("nobody: %d", status)
+	}
+	if status, _ := stranger.ask("POST", "/session/password?", `{}`); status != http.StatusUnauthorized {
+		t.Errorf("nobody: %d", status)
+	}
+	// Guesses from a page that somebody has left open.
+	blocked := 0
+	for range 60 {
+		if status, _ := vera.ask("POST", "/session/password", `{"password":"guess","newPassword":"strangers-password"}`); status == http.StatusTooManyRequests {
+			blocked++
+		}
+	}
+	if blocked == 0 {
+		t.Error("the present password can be guessed for ever")
+	}
+}
+
 // A push ends with the right of the user who has started it, and with nothing less: a new password ends no show. A setting lets it go on.
 func TestPushesOfUsers(t *testing.T) {
 	t.Parallel()

@@ -59,8 +59,8 @@ func outcome(err error) (status int, message string) {
 		return http.StatusUnauthorized, err.Error()
 	case errors.As(err, &tries):
 		return http.StatusTooManyRequests, tries.Error()
-	case errors.As(err, &full):
-		return http.StatusServiceUnavailable, full.Error()
+	case errors.As(err, &full): // as WHIP says it
+		return http.StatusTooManyRequests, full.Error()
 	case errors.As(err, &own):
 		return own.status, own.message
 	case errors.As(err, &bad):
@@ -162,8 +162,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch status {
 	case http.StatusUnauthorized:
 		challenge(w.Header(), r, err)
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", retryAfter)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		if tries == nil {
+			w.Header().Set("Retry-After", retryAfter)
+		}
 	case http.StatusUnsupportedMediaType:
 		w.Header().Set("Accept-Encoding", "gzip") // RFC 9110, 12.5.3
 	}

@@ -386,6 +386,7 @@ func TestOutcomes(t *testing.T) {
 		{picture.ErrDisabled, 400, "Transcoding required, but disabled"},
 		{&picture.BusyError{Reason: "too much"}, 503, "no transcoding: too much"},
 		{fmt.Errorf("%w: it takes 3 pushes", load.ErrFull), 503, "the server is full: it takes 3 pushes"},
+		{&access.Full{Of: "pushes", Most: 2}, 429, "the limit of 2 pushes is reached"},
 		{transponder.ErrStopping, 503, "the server is stopping"},
 		{errors.New("disk /var on fire"), 500, "the server failed to do this; its log says why"},
 	}

@@ -30,11 +30,13 @@ type People interface {
 	Users() []people.User // by name
 	Create(ctx context.Context, n people.NewUser) (u people.User, password string, err error)
 	Update(ctx context.Context, name string, c people.Change) (people.User, error)
+	ChangePassword(ctx context.Context, c access.Credential, password string) error
 	Remove(ctx context.Context, name string) error
 }
 
 func (s *Server) sessionRoutes() {
 	s.handle("/session", anybody, []string{http.MethodGet, http.MethodPost, http.MethodDelete}, s.session)
+	s.handle("/session/password", someone, []string{http.MethodPost}, s.changePassword)
 	s.list("/session/find_all", access.Admin, withPeople(s, s.findSessions), http.MethodGet, http.MethodPost)
 	s.method("/session/terminate", access.Admin, withPeople(s, s.terminateSession), http.MethodPost)
 }
@@ -90,6 +92,52 @@ func (s *Server) logIn(w http.ResponseWriter, r *http.Request, f *fields) (any, 
 	}
 	http.SetCookie(w, sessionCookie(r, secret, people.SessionTime))
 	return s.newSessionBody(p), nil
+}
+
+// errNotUser is the answer to somebody without a password.
+var errNotUser = refusal{http.StatusForbidden, "only users have a password to change: log in first"}
+
+// changePassword gives the caller another password. All his sessions end; a page that asks with a cookie gets a new one.
+func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) {
+	answer, err := s.call(w, r, func(f *fields) (any, error) {
+		p := principalOf(r.Context())
+		if s.parts.People == nil {
+			return nil, errNoPeople
+		}
+		if p.Kind != access.User {
+			return nil, errNotUser
+		}
+		c := credentialOf(r.Context())
+		hasCookie := c.Session != ""
+		c.Name, c.Password, c.Token, c.Session = p.Subject, f.required("password"), "", ""
+		next := f.required("newPassword")
+		if f.err != nil {
+			return nil, f.err
+		}
+		if err := s.mayLogIn(r); err != nil {
+			return nil, err
+		}
+		aboutObject(r.Context(), p.Subject)
+		err := s.parts.People.ChangePassword(r.Context(), c, next)
+		var bad *access.BadCredential
+		switch {
+		case errors.As(err, &bad): // 401 would tell a page that its login is over
+			s.parts.Refusals.Note("rest", guard.WhyPassword, "peer", r.RemoteAddr)
+			return nil, refusal{http.StatusForbidden, "password: it is not the present password"}
+		case err != nil:
+			return nil, err
+		}
+		if hasCookie {
+			c.Password = next
+			secret, _, err := s.parts.People.Start(r.Context(), c, r.UserAgent())
+			if err != nil {
+				return nil, err
+			}
+			http.SetCookie(w, sessionCookie(r, secret, people.SessionTime))
+		}
+		return nil, nil
+	})
+	s.conclude(w, r, answer, err)
 }
 
 func (s *Server) logOut(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -9,6 +9,15 @@ export interface Grant {
   urls: string[];
 }
 
+/** How much somebody may have at a time; 0 for any number. */
+export interface Limits {
+  publishers: number;
+  players: number;
+  pushes: number;
+  /** Of each publisher. */
+  bitrateKbps: number;
+}
+
 export interface UserInfo {
   name: string;
   role: string;
@@ -26,6 +35,7 @@ export interface KeyInfo {
   grants: Grant[];
   /** The name of the stream that the key publishes; "" if the client gives it. */
   stream: string;
+  limits: Limits;
   createdAt: number | null;
   expiresAt: number | null;
   lastUsedAt: number | null;
@@ -63,6 +73,9 @@ export interface AppInfo {
   passwordSet: boolean;
   auth: string;
   onError: string;
+  /** What clients may do whom the backend admits. Empty: publish and play everything. */
+  grants: Grant[];
+  limits: Limits;
   /** Where the app stands: "state", "file" or "built in". */
   source: string;
 }
@@ -145,7 +158,7 @@ export class AccessClient {
   }
 
   /** Returns the key itself, which the server tells only now. */
-  async createKey(key: { label: string; grants: Grant[]; stream: string; expiresAt: number }): Promise<string> {
+  async createKey(key: { label: string; grants: Grant[]; stream: string; limits: Limits; expiresAt: number }): Promise<string> {
     const { stream, expiresAt, ...others } = key;
     return new Fields(await this.rest.ask("/key/create", { ...others, ...(stream !== "" && { stream }), ...(expiresAt > 0 && { expiresAt }) })).text("key");
   }
@@ -222,6 +235,14 @@ export function parseGrant(value: unknown): Grant {
   return { actions: fields.texts("actions"), streams: fields.texts("streams"), destinations: fields.texts("destinations"), urls: fields.texts("urls") };
 }
 
+export function parseLimits(value: unknown): Limits {
+  const fields = new Fields(value);
+  return {
+    publishers: fields.number("publishers") ?? 0, players: fields.number("players") ?? 0, pushes: fields.number("pushes") ?? 0,
+    bitrateKbps: fields.number("bitrateKbps") ?? 0,
+  };
+}
+
 export function parseUser(value: unknown): UserInfo {
   const fields = new Fields(value);
   return {
@@ -234,7 +255,7 @@ export function parseKey(value: unknown): KeyInfo {
   const fields = new Fields(value);
   return {
     id: fields.text("id"), label: fields.text("label"), owner: fields.text("owner"), grants: asList(fields.value("grants")).map(parseGrant),
-    stream: fields.text("stream"), createdAt: fields.number("createdAt"), expiresAt: fields.number("expiresAt"),
+    stream: fields.text("stream"), limits: parseLimits(fields.value("limits")), createdAt: fields.number("createdAt"), expiresAt: fields.number("expiresAt"),
     lastUsedAt: fields.number("lastUsedAt"), lastUsedFrom: fields.text("lastUsedFrom"),
   };
 }
@@ -263,7 +284,8 @@ export function parseApp(value: unknown): AppInfo {
   const fields = new Fields(value);
   return {
     name: fields.text("name"), key: fields.text("key"), url: fields.text("url"), methods: fields.texts("methods"), username: fields.text("username"),
-    passwordSet: fields.flag("passwordSet"), auth: fields.text("auth"), onError: fields.text("onError"), source: fields.text("source") || "state",
+    passwordSet: fields.flag("passwordSet"), auth: fields.text("auth"), onError: fields.text("onError"),
+    grants: asList(fields.value("grants")).map(parseGrant), limits: parseLimits(fields.value("limits")), source: fields.text("source") || "state",
   };
 }
 

@@ -1,9 +1,9 @@
 // The forms of the page for access, and what they send to the server.
 
-import type { AppInfo, DestinationInfo, Grant, PresetInfo, UserInfo } from "./access-client.ts";
+import type { AppInfo, DestinationInfo, Grant, Limits, PresetInfo, UserInfo } from "./access-client.ts";
 import { authChoice } from "./access-words.ts";
 import { addressProblem, keyProblem, withKey } from "./address.ts";
-import type { Form, Values } from "./form-dialog.ts";
+import type { Field, Form, Values } from "./form-dialog.ts";
 import * as format from "./format.ts";
 
 const patternHint = "Names of streams, separated by spaces. * stands for any characters: cam-*. Empty means all streams.";
@@ -26,6 +26,22 @@ export function userForm(user: UserInfo | null): Form {
       },
     ],
   };
+}
+
+const limitNames = [
+  ["publishers", "Publishers at a time"], ["players", "Players at a time"], ["pushes", "Pushes at a time"], ["bitrateKbps", "Bit rate of a publisher, kbit/s"],
+] as const;
+
+function limitFields(limits: Limits | null): Field[] {
+  return limitNames.map(([name, label]) => ({
+    kind: "number", id: `limit-${name}`, label, value: limits && limits[name] > 0 ? String(limits[name]) : "", placeholder: "any number",
+    check: (text) => (/^\d{0,9}$/.test(text) ? "" : "Give a whole number, or nothing."),
+  }));
+}
+
+export function writtenLimits(values: Values): Limits {
+  const of = (name: string): number => values.number(`limit-${name}`);
+  return { publishers: of("publishers"), players: of("players"), pushes: of("pushes"), bitrateKbps: of("bitrateKbps") };
 }
 
 const lifetimes = [["0", "Until it is removed"], ["1", "One day"], ["7", "One week"], ["30", "30 days"], ["365", "One year"]] as const;
@@ -54,9 +70,10 @@ export function keyForm(destinations: string[]): Form {
       {
         kind: "text", id: "urls", label: destinations.length === 0 ? "It may push to" : "It may also push to", placeholder: "rtmps://live.example.com:443/app/*", when: pushes,
         hint: "Addresses, separated by spaces. * stands for any characters.",
-        check: (_, values) => (values.words("urls").some((url) => url !== "*" && !/^rtmps?:\/\/[^/]/.test(url)) ? "An address begins with rtmp:// or rtmps://." : ""),
+        check: (_, values) => urlsProblem(values),
       },
       { kind: "choice", id: "days", label: "It is good", value: "0", options: lifetimes },
+      ...limitFields(null),
     ],
   };
 }
@@ -153,6 +170,39 @@ export function writtenDestination(values: Values, name: string, presets: Preset
   };
 }
 
+/** The grant of an app that the form can show: one, or none. Several are changed by REST only, and stay as they are here. */
+function onlyGrant(app: AppInfo | null): Grant | null {
+  return app && app.grants.length > 1 ? null : (app?.grants[0] ?? { actions: ["publish", "play"], streams: ["*"], destinations: [], urls: [] });
+}
+
+/** The fields for what clients of an app may do. */
+function grantFields(app: AppInfo | null, asked: (values: Values) => boolean): Field[] {
+  const grant = onlyGrant(app);
+  if (!grant) {
+    return [];
+  }
+  const pushes = (values: Values): boolean => asked(values) && values.list("may").includes("push");
+  return [
+    {
+      kind: "checks", id: "may", label: "Clients whom the backend admits may", values: grant.actions, when: asked,
+      options: [["publish", "Publish"], ["play", "Play"], ["push", "Push"], ["read", "See streams and pushes"], ["control", "End and change what others do"], ["admin", "Everything"]],
+    },
+    { kind: "text", id: "streams", label: "Streams", placeholder: "all", hint: patternHint, when: asked, value: grant.streams.filter((one) => one !== "*").join(" ") },
+    {
+      kind: "text", id: "destinations", label: "They may push to destinations", when: pushes, value: grant.destinations.join(" "), placeholder: "youtube-main",
+      hint: "Names of saved destinations, separated by spaces. * stands for any characters.",
+    },
+    {
+      kind: "text", id: "urls", label: "They may also push to addresses", when: pushes, value: grant.urls.join(" "), placeholder: "rtmps://live.example.com:443/app/*",
+      hint: "Addresses, separated by spaces. * stands for any characters.", check: (_, values) => urlsProblem(values),
+    },
+  ];
+}
+
+function urlsProblem(values: Values): string {
+  return values.words("urls").some((url) => url !== "*" && !/^rtmps?:\/\/[^/]/.test(url)) ? "An address begins with rtmp:// or rtmps://." : "";
+}
+
 export function appForm(app: AppInfo | null, methods: string[], usual: string[]): Form {
   const asked = (values: Values): boolean => values.text("url") !== "";
   return {
@@ -179,6 +229,8 @@ export function appForm(app: AppInfo | null, methods: string[], usual: string[])
         ],
       },
       ...(methods.length === 0 ? [] : [{ kind: "checks" as const, id: "methods", label: "The backend is told of", values: app?.methods ?? usual, options: methods.map((name) => [name, name] as const), when: asked }]),
+      ...grantFields(app, asked),
+      ...limitFields(app?.limits ?? null),
     ],
   };
 }
@@ -187,8 +239,12 @@ export function appForm(app: AppInfo | null, methods: string[], usual: string[])
 export function writtenApp(values: Values, app: AppInfo | null): Record<string, unknown> {
   const password = values.text("password");
   const key = values.text("key");
+  const asked = values.text("url") !== "";
+  const patterns = values.words("streams");
+  const grant = { actions: values.list("may"), streams: patterns.length === 0 ? ["*"] : patterns, destinations: values.words("destinations"), urls: values.words("urls") };
   return {
     name: app?.name ?? values.text("name"), ...(key !== "" && { key }), url: values.text("url"), username: values.text("username"), auth: values.text("auth"),
-    onError: values.text("onError"), ...(password !== "" && { password }), ...(values.text("url") !== "" && { methods: values.list("methods") }),
+    onError: values.text("onError"), ...(password !== "" && { password }), ...(asked && { methods: values.list("methods") }),
+    ...(asked && onlyGrant(app) && { grants: [grant] }), limits: writtenLimits(values),
   };
 }

@@ -1,7 +1,7 @@
 // The lists of the page for access, each with what can be done about its rows.
 
 import type { AccessClient, AppInfo, AuditLine, DestinationInfo, Grant, KeyInfo, LoginInfo, Revocation, UserInfo } from "./access-client.ts";
-import { appForm, destinationForm, keyForm, keyGrants, keyUntil, revokeForm, userForm, writtenApp, writtenDestination } from "./access-forms.ts";
+import { appForm, destinationForm, keyForm, keyGrants, keyUntil, revokeForm, userForm, writtenApp, writtenDestination, writtenLimits } from "./access-forms.ts";
 import { actionTitle, actionWords, authWords, modeWords, roleWords, tokenWords } from "./access-words.ts";
 import { confirm, type Question } from "./confirm.ts";
 import { create, element, setText } from "./dom.ts";
@@ -191,7 +191,7 @@ export class Keys implements Section {
     const destinations = await client.destinations().catch(() => []);
     form.open(keyForm(destinations.map(({ name }) => name)), async (values) => {
       const stream = values.text("stream");
-      const key = await client.createKey({ label: values.text("label"), grants: keyGrants(values), stream, expiresAt: keyUntil(values, Date.now()) });
+      const key = await client.createKey({ label: values.text("label"), grants: keyGrants(values), stream, limits: writtenLimits(values), expiresAt: keyUntil(values, Date.now()) });
       await this.load();
       const obs = rtmp() !== "" && values.list("actions").includes("publish") ? [`In OBS: server ${rtmp()}, stream key as below.`] : [];
       void showSecret("The key", ["The server shows it only now. Whoever has it may do what it allows.", ...obs], key);

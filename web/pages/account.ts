@@ -1,5 +1,6 @@
 import { create, element } from "./dom.ts";
 import { asFailure } from "./failure.ts";
+import { askPassword } from "./password.ts";
 import type { Session, Sessions } from "./session.ts";
 import { explain } from "./words.ts";
 
@@ -10,8 +11,9 @@ export function showAccount(session: Session | null, sessions: Sessions): void {
   if (session?.kind === "user") {
     const out = Object.assign(create("button", "button plain small", "Sign out"), { type: "button", id: "sign-out" });
     out.addEventListener("click", () => void signOut(out, sessions));
-    const name = create("bdi", "", session.name);
-    name.title = session.role;
+    const name = Object.assign(create("button", "button plain small"), { type: "button", id: "own-password", title: `${session.role}: change the password` });
+    name.append(create("bdi", "", session.name));
+    name.addEventListener("click", () => askPassword(sessions));
     box.replaceChildren(name, out);
   }
   element("open-mode", HTMLElement).hidden = session?.mode !== "open";

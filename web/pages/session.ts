@@ -51,11 +51,16 @@ export class Sessions {
     this.others?.postMessage("out");
   }
 
-  private request(method: string, body?: object): Promise<unknown> {
+  /** Gives the person at the page another password. The browser gets a new cookie; all other sessions of the person end. */
+  async changePassword(password: string, newPassword: string): Promise<void> {
+    await this.request("POST", { password, newPassword }, "/session/password");
+  }
+
+  private request(method: string, body?: object, path = "/session"): Promise<unknown> {
     // Checking a password takes the server a while, above all if others guess at the same time.
-    return inTime(patienceMs.slow, undefined, (signal) => this.rest._request("/session", {
+    return inTime(patienceMs.slow, undefined, (signal) => this.rest._request(path, {
       method, signal, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
-    }, (response) => (method === "DELETE" ? response.text() : response.json())));
+    }, (response) => (method === "DELETE" || path !== "/session" ? response.text() : response.json())));
   }
 }
 

@@ -518,6 +518,22 @@ func (p *People) Update(ctx context.Context, name string, c Change) (User, error
 	return p.User(name)
 }
 
+// ChangePassword gives a user another password, if the credential has his name and his present password. Wrong ones count as tries to log in. All
+// his sessions end, as in Update.
+func (p *People) ChangePassword(ctx context.Context, c access.Credential, password string) error {
+	if err := checkPassword(c.Name, password); err != nil {
+		return &RequestError{"newPassword", strings.TrimPrefix(err.Error(), "password: ")}
+	}
+	if c.Password == password {
+		return &RequestError{"newPassword", "it is the present password"}
+	}
+	if _, _, err := p.check(ctx, c); err != nil {
+		return err
+	}
+	_, err := p.Update(ctx, c.Name, Change{Password: &password})
+	return err
+}
+
 func (c Change) check(name string) error {
 	if c.Password != nil {
 		if err := checkPassword(name, *c.Password); err != nil {

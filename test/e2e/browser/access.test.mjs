@@ -105,9 +105,12 @@ test("makes a key that is shown once, and removes it", async (t) => {
   await label(page, "youtube-main").check();
   await label(page, "Streams").fill("stage");
   await label(page, "It is good").selectOption("30");
+  await label(page, "Publishers at a time").fill("one");
   await label(page, "It may also push to").fill("http://example.com");
   await send();
   await says("#form-urls-problem", /begins with rtmp/);
+  await says("#form-limit-publishers-problem", /whole number/);
+  await label(page, "Publishers at a time").fill("1");
   await label(page, "It may also push to").fill("");
   await send();
   await closed();
@@ -117,6 +120,7 @@ test("makes a key that is shown once, and removes it", async (t) => {
       { actions: ["publish"], streams: ["stage"], destinations: [], urls: [] },
       { actions: ["push"], streams: ["stage"], destinations: ["youtube-main"], urls: [] },
     ],
+    limits: { publishers: 1, players: 0, pushes: 0, bitrateKbps: 0 },
   });
   assert.ok(Math.abs(expiresAt - Date.now() - 30 * 86_400_000) < 60_000);
   await says("#secret", /In OBS: server rtmp:\/\/localhost:1935\/live, stream key as below\. tpk_abcdefghijklmnopqrstuvwxyz/);
@@ -205,10 +209,17 @@ test("adds and changes an app", async (t) => {
   await label(page, "Password for the backend").fill("sesame");
   await label(page, "If the backend refuses").selectOption("FAIL");
   assert.equal(await label(page, "StreamKeepAliveEvent").isChecked(), false);
+  await label(page, "Push").check();
+  await label(page, "Streams").fill("shop-*");
+  await label(page, "They may push to destinations").fill("youtube-main");
+  await label(page, "Players at a time").fill("50");
+  await label(page, "Bit rate of a publisher, kbit/s").fill("4000");
   await send();
   await closed();
   assert.deepEqual(sent("app/create"), {
     name: "Shop", key: "shop", url: "https://shop.example/hooks", username: "wcs", auth: "", password: "sesame", onError: "FAIL", methods: ["connect", "ConnectionStatusEvent", "publishStream"],
+    grants: [{ actions: ["publish", "play", "push"], streams: ["shop-*"], destinations: ["youtube-main"], urls: [] }],
+    limits: { publishers: 0, players: 50, pushes: 0, bitrateKbps: 4000 },
   });
   await count("apps", 3);
   assert.doesNotMatch(await page.content(), /sesame/);
@@ -217,7 +228,7 @@ test("adds and changes an app", async (t) => {
   await label(page, "Lets in").selectOption("token");
   await send();
   await closed();
-  assert.deepEqual(sent("app/update"), { name: "Studio of ACME", key: "acme", url: "https://backend.example.com/hooks", username: "wcs", auth: "token", onError: "", methods: ["connect", "publishStream"] });
+  assert.deepEqual(sent("app/update"), { name: "Studio of ACME", key: "acme", url: "https://backend.example.com/hooks", username: "wcs", auth: "token", onError: "", methods: ["connect", "publishStream"], limits: { publishers: 2, players: 0, pushes: 0, bitrateKbps: 0 } });
 });
 
 test("signs somebody out", async (t) => {

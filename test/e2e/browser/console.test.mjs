@@ -240,6 +240,28 @@ test("signs out", async (t) => {
   await says("#pushes", /lobby/);
 });
 
+test("somebody changes the own password", async (t) => {
+  const { mock, page, says } = await open(t, (m) => {
+    busy(m);
+    m.login = "anna:sesame";
+    m.methods["session/password"] = ({ password }) => (password === "sesame" ? 200 : 403);
+  });
+  await page.locator("#user").fill("anna");
+  await page.locator("#password").fill("sesame");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "anna" }).click();
+  await page.getByLabel("Present password").fill("wrong");
+  await page.getByLabel("New password").fill("open-sesame");
+  await page.keyboard.press("Enter");
+  await says("dialog[open]", /not the present password/);
+  await page.getByLabel("Present password").fill("sesame");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => !document.querySelector("dialog[open]"));
+  assert.deepEqual(JSON.parse(mock.last("POST /rest-api/session/password").body), { password: "sesame", newPassword: "open-sesame" });
+  assert.doesNotMatch(await page.content(), /sesame/);
+  await says("#pushes", /lobby/);
+});
+
 test("whoever signs in in one tab is signed in in all", async (t) => {
   const context = await browser.newContext();
   t.after(() => context.close());

@@ -23,7 +23,8 @@ export function fill(mock) {
     ],
     apps: [
       { name: "Default", key: "defaultApp", url: "", methods: [], username: "", passwordSet: false, auth: "", source: "built in" },
-      { name: "Studio of ACME", key: "acme", url: "https://backend.example.com/hooks", methods: ["connect", "publishStream"], username: "wcs", passwordSet: true, auth: "token+hook", source: "state" },
+      { name: "Studio of ACME", key: "acme", url: "https://backend.example.com/hooks", methods: ["connect", "publishStream"], username: "wcs", passwordSet: true, auth: "token+hook", source: "state",
+        grants: [{ actions: ["publish"], streams: ["a-*"] }, { actions: ["play"], streams: ["b-*"] }], limits: { publishers: 2 } },
     ],
     revocations: [{ sub: "user:carl", before: now - 9e6, at: now - 9e6, by: "user::admin" }, { jti: "b1c2d3", before: now - 9e7, at: now - 9e7 }],
     logins: [
