@@ -625,3 +625,59 @@ func (f *fortress) log(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificateRequired: with tls_client_auth=required nobody gets an answer over HTTPS and WSS who has no certificate of the authority. It is no
+// credential where TLS does not ask for one: plain HTTP and RTMPS.
+func TestCertificateRequired(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ours, others := testkit.NewAuthority(t), testkit.NewAuthority(t)
+	certFile, keyFile := ours.Write(dir, x509.Certificate{DNSNames: []string{"localhost"}})
+	caFile := filepath.Join(dir, "clients.pem")
+	if err := os.WriteFile(caFile, ours.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ports := map[string]string{"https": freePort(t), "wss": freePort(t), "rtmps": freePort(t)}
+	s := startServer(t, "access=closed", "https.port="+ports["https"], "wss.port="+ports["wss"], "rtmps.port="+ports["rtmps"],
+		"tls_cert_file="+certFile, "tls_key_file="+keyFile, "tls_client_auth=required", "tls_client_ca_file="+caFile, "tls_client_roles=CN=ops:admin")
+	for _, tt := range []struct {
+		name        string
+		certificate []tls.Certificate
+		connects    bool
+	}{
+		{"none", nil, false},
+		{"of another authority", []tls.Certificate{others.Client("ops")}, false},
+		{"ours", []tls.Certificate{ours.Client("ops")}, true},
+	} {
+		client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+			DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ours.Pool(), Certificates: tt.certificate},
+		}}
+		for _, path := range []string{"https://localhost:" + ports["https"] + "/health/live", "https://localhost:" + ports["wss"] + "/"} {
+			r, err := http.NewRequestWithContext(t.Context(), "GET", path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := client.Do(r)
+			if err == nil {
+				resp.Body.Close()
+			}
+			if (err == nil) != tt.connects {
+				t.Errorf("%s, a certificate that is %s: %v", path, tt.name, err)
+			}
+		}
+		conn, err := tls.Dial("tcp", "localhost:"+ports["rtmps"], &tls.Config{RootCAs: ours.Pool(), Certificates: tt.certificate})
+		if err != nil {
+			t.Errorf("RTMPS, a certificate that is %s: %v", tt.name, err)
+			continue
+		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		c := rtmp.NewClient(conn, rtmp.ClientConfig{App: "live", TCURL: "rtmps://localhost/live", StreamName: "x"})
+		if err := errors.Join(c.Handshake(), c.Connect(), c.Publish()); err == nil || !strings.Contains(err.Error(), "a valid token") {
+			t.Errorf("RTMPS with a certificate that is %s: %v", tt.name, err)
+		}
+		conn.Close()
+	}
+	if resp, body := ask(t, &http.Client{Timeout: 10 * time.Second}, "GET", s.rest+"/push/history", ""); resp.StatusCode != 401 {
+		t.Errorf("plain HTTP: %d %s", resp.StatusCode, body)
+	}
+}
