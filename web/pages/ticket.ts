@@ -16,6 +16,9 @@ export function given(token: string): Ticket {
 
 const lifeS = 600;
 
+/** A stream goes on after its first token has expired, also where the settings say otherwise (token_exp_ends_sessions). A login ends before that. */
+const streamMs = 30 * 24 * 3600 * 1000;
+
 /** A new token comes after this share of the life of the last one: the end of the stream must find one that is valid. */
 const renewAfter = 0.8;
 
@@ -29,7 +32,7 @@ const retryMs = 30_000;
 export async function askTicket(rest: Rest, stream: string, subject: string): Promise<Ticket> {
   const request = { grants: [{ actions: ["publish"], streams: [stream] }], expiresIn: lifeS, ...(subject !== "" && { subject }) };
   const create = async (): Promise<string> => {
-    const token = new Fields(await rest.ask("/token/create", request)).text("token");
+    const token = new Fields(await rest.ask("/token/create", { ...request, until: Date.now() + streamMs })).text("token");
     if (token === "") {
       throw new Failure("server_error", "the answer has no token");
     }

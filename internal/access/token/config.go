@@ -19,7 +19,7 @@ type Config struct {
 
 	Audience    string        // must be among the aud of a token (token_audience)
 	MaxLifetime time.Duration // the most time from iat to exp (token_max_lifetime)
-	ExpEnds     bool          // exp ends sessions, too, and not only until (token_exp_ends_sessions)
+	ExpEnds     bool          // exp ends the sessions of tokens without until (token_exp_ends_sessions)
 }
 
 // DefaultConfig takes tokens of this server only: no key of another signer is known.

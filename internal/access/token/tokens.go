@@ -351,11 +351,11 @@ func (t *Tokens) principal(ctx context.Context, content unread, key string, agai
 	if own.Limits != nil {
 		p.Limits = *own.Limits
 	}
-	if own.Until != nil {
+	switch {
+	case own.Until != nil: // says more than the setting
 		p.Until = own.Until.Time
-	}
-	if t.cfg.ExpEnds {
-		p.Until = earliest(p.Until, p.Expires)
+	case t.cfg.ExpEnds:
+		p.Until = p.Expires
 	}
 	switch {
 	case own.Until != nil && !now.Before(own.Until.Time):

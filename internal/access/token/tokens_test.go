@@ -243,7 +243,7 @@ func TestExpEndsSessions(t *testing.T) {
 	for _, test := range []struct {
 		ends        bool
 		until, want time.Duration // from the second of now; 0: none
-	}{{false, 0, 0}, {false, time.Hour, time.Hour}, {true, 0, 600 * time.Second}, {true, time.Hour, 600 * time.Second}, {true, time.Minute, time.Minute}} {
+	}{{false, 0, 0}, {false, time.Hour, time.Hour}, {true, 0, 600 * time.Second}, {true, time.Hour, time.Hour}, {true, time.Minute, time.Minute}} {
 		cfg := DefaultConfig()
 		cfg.ExpEnds = test.ends
 		var change []func(c, own jwt.MapClaims)
