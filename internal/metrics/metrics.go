@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,6 +119,9 @@ var (
 	pushLostBytes  = desc("push_dropped_bytes_total", "Bytes of these frames.", "push", "stream")
 	pushLostTime   = desc("push_dropped_seconds_total", "Time that is missing in the media because of these frames.", "push", "stream", "kind")
 	pushReconnects = desc("push_reconnects_total", "Attempts to connect after the first.", "push", "stream")
+	addressUp      = desc("push_address_up", "Whether an address of a push with several takes the stream. Address 1 is rtmpUrl, 2 the first of options.backupUrls.", "push", "stream", "address")
+	addressSent    = desc("push_address_sent_bytes_total", "Bytes sent to an address of a push with several.", "push", "stream", "address")
+	addressTries   = desc("push_address_connects_total", "Connections to an address of a push with several, also failed ones.", "push", "stream", "address")
 	pushQueue      = desc("push_queue_seconds", "Age of the oldest media that the destination has not received yet, as far as that is known.", "push", "stream")
 
 	renditions     = desc("renditions", "Renditions that are made of streams at present, each once for all its readers.", "kind")
@@ -412,6 +416,15 @@ func (s sink) pushes(all []transponder.Info) {
 		s.seconds(pushLostTime, p.DroppedSound.Seconds(), p.ID, p.SourceName, media.Audio.String())
 		s.counter(pushReconnects, int64(max(0, p.Attempts-1)), p.ID, p.SourceName)
 		s.gauge(pushQueue, p.QueuedTime.Seconds(), p.ID, p.SourceName)
+		for i, a := range p.Addresses {
+			number, up := strconv.Itoa(i+1), 0.0
+			if a.Up() {
+				up = 1
+			}
+			s.gauge(addressUp, up, p.ID, p.SourceName, number)
+			s.counter(addressSent, a.BytesSent, p.ID, p.SourceName, number)
+			s.counter(addressTries, int64(a.Attempts), p.ID, p.SourceName, number)
+		}
 	}
 	for state, n := range count {
 		s.gauge(pushes, float64(n), strings.ToLower(transponder.State(state).String()))

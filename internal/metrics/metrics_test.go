@@ -72,6 +72,9 @@ func TestMetrics(t *testing.T) {
 				DroppedFrames: 2, DroppedBytes: 80, DroppedTime: 500 * time.Millisecond, DroppedSound: 250 * time.Millisecond, QueuedTime: 40 * time.Millisecond,
 			}, {
 				ID: "p2", SourceName: "cam", State: transponder.Starting,
+				Addresses: []transponder.AddressInfo{
+					{InUse: true, State: transponder.Degraded, BytesSent: 61, Attempts: 62}, {State: transponder.Live, BytesSent: 63, Attempts: 64}, {InUse: true, State: transponder.Waiting},
+				},
 			}}
 		},
 		Publishers: func() map[string]int { return map[string]int{"lean": 8, "peer": 2} },
@@ -220,6 +223,15 @@ func TestMetrics(t *testing.T) {
 		`transponder_publishers{receiver="peer"} 2`,
 		`transponder_push_acked_bytes_total{push="p1",stream="cam"} 900`,
 		`transponder_push_acked_bytes_total{push="p2",stream="cam"} 0`,
+		`transponder_push_address_connects_total{address="1",push="p2",stream="cam"} 62`,
+		`transponder_push_address_connects_total{address="2",push="p2",stream="cam"} 64`,
+		`transponder_push_address_connects_total{address="3",push="p2",stream="cam"} 0`,
+		`transponder_push_address_sent_bytes_total{address="1",push="p2",stream="cam"} 61`,
+		`transponder_push_address_sent_bytes_total{address="2",push="p2",stream="cam"} 63`,
+		`transponder_push_address_sent_bytes_total{address="3",push="p2",stream="cam"} 0`,
+		`transponder_push_address_up{address="1",push="p2",stream="cam"} 1`,
+		`transponder_push_address_up{address="2",push="p2",stream="cam"} 0`,
+		`transponder_push_address_up{address="3",push="p2",stream="cam"} 0`,
 		`transponder_push_dropped_bytes_total{push="p1",stream="cam"} 80`,
 		`transponder_push_dropped_bytes_total{push="p2",stream="cam"} 0`,
 		`transponder_push_dropped_frames_total{push="p1",stream="cam"} 2`,

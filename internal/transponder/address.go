@@ -108,6 +108,9 @@ type AddressInfo struct {
 	BytesSent, BytesAcked int64
 }
 
+// Up reports whether the address takes the stream.
+func (a AddressInfo) Up() bool { return a.InUse && a.State.up() }
+
 // info describes the address. The caller adds what it knows of the present connection.
 func (a *address) info() AddressInfo {
 	a.mu.Lock()

@@ -47,6 +47,20 @@ func TestRound(t *testing.T) {
 	}
 }
 
+// A server that comes and goes gets the stream back later each time. One to which the stream returned for long gets it back soon again.
+func TestBackoff(t *testing.T) {
+	b := newBackoff(30 * time.Second)
+	var got []time.Duration
+	for _, after := range []time.Duration{0, time.Second, 59 * time.Second, 0, 0, time.Minute, 0} {
+		got = append(got, b.pause)
+		b.lost(after)
+	}
+	want := []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute, 30 * time.Second}
+	if !slices.Equal(got, want) {
+		t.Errorf("pauses %v, want %v", got, want)
+	}
+}
+
 // refusing returns the address of a port at which nothing listens.
 func refusing(t *testing.T) string {
 	t.Helper()

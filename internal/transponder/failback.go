@@ -33,22 +33,18 @@ func (l *link) failBack(ctx context.Context) error {
 	}
 }
 
-const (
-	// maxFailBack is the longest pause between two tries to return to the first address.
-	maxFailBack = 5 * time.Minute
-	// returnedFor is how long the stream must stay at the first address after a return, or else the next return waits for longer.
-	returnedFor = time.Minute
-)
+// maxFailBack is the longest pause between two tries to return to an address.
+const maxFailBack = 5 * time.Minute
 
-// backoff says how long to wait before the stream returns to the first address. If the stream does not stay there, the wait gets longer, so
-// that a server that comes and goes does not move the stream back and forth.
+// backoff says how long to wait before the stream returns to an address that lost it. If the stream does not stay there for twice the least
+// pause, the next one is longer, so that a server that comes and goes does not move the stream back and forth.
 type backoff struct{ least, pause time.Duration }
 
 func newBackoff(least time.Duration) backoff { return backoff{least, least} }
 
-// left notes that the first address has lost the stream again, after some time.
-func (b *backoff) left(after time.Duration) {
-	if after >= returnedFor {
+// lost notes that the address has lost the stream again, after some time; 0: it has not taken the stream at all.
+func (b *backoff) lost(after time.Duration) {
+	if after >= 2*b.least {
 		b.pause = b.least
 		return
 	}

@@ -158,18 +158,17 @@ func (p *push) writeTo(ctx context.Context, common *stream.Source) error {
 // leg tries again from time to time, unless the request forbids that.
 func (p *push) keep(ctx context.Context) error {
 	defer p.in.Close()
-	pause := p.cfg.FailBack
 	for {
-		begun := time.Now()
+		p.liveSince = time.Time{}
 		err := p.persist(ctx)
 		reason, detail := explain(err)
 		if !elsewhere(reason) || ctx.Err() != nil || !p.req.Options.failsBack() || !p.front.legs.rest() {
 			return err
 		}
-		if time.Since(begun) >= returnedFor {
-			pause = p.cfg.FailBack
+		if !p.liveSince.IsZero() && time.Since(p.liveSince) >= 2*p.back.least {
+			p.back = newBackoff(p.back.least)
 		}
-		wait := time.Duration(float64(pause) * (1 - rand.Float64()/10)) // so that pushes that failed together do not come back together
+		wait := time.Duration(float64(p.back.pause) * (1 - rand.Float64()/10)) // so that pushes that failed together do not come back together
 		p.log.Warn("address lost, it is tried again later", "reason", reason, "err", printable(err), "pause", wait)
 		p.move(pushStatus{State: Waiting, Reason: reason, Detail: detail, NextTry: time.Now().Add(wait)})
 		switch over := p.rest(ctx, wait); {
@@ -179,7 +178,7 @@ func (p *push) keep(ctx context.Context) error {
 			return over
 		}
 		p.front.legs.resume()
-		pause = min(2*pause, max(maxFailBack, p.cfg.FailBack))
+		p.back.lost(0)
 	}
 }
 

@@ -175,7 +175,7 @@ func (p *push) failed(err error) trial {
 	if !p.liveSince.IsZero() {
 		t.healthy = time.Since(p.liveSince)
 		if t.address == 0 && !p.movedAt.IsZero() {
-			p.back.left(time.Since(p.movedAt))
+			p.back.lost(time.Since(p.movedAt))
 		}
 	}
 	at.fail(reason, detail)
