@@ -110,7 +110,7 @@ func (s *Server) updateDestination(ctx context.Context, f *fields) (any, error) 
 
 // fillDestination changes a destination as a request says. Members that are absent change nothing.
 func (s *Server) fillDestination(d *destination.Destination, f *fields) error {
-	url, server, key := f.text("rtmpUrl"), f.text("server"), f.text("key")
+	url, server, key, backup := f.text("rtmpUrl"), f.text("server"), f.text("key"), f.flag("backup", false)
 	if full := f.boolean("rtmpTransponderFullUrl"); full != nil {
 		d.FullURL = full
 	}
@@ -139,13 +139,22 @@ func (s *Server) fillDestination(d *destination.Destination, f *fields) error {
 	if f.err != nil {
 		return f.err
 	}
+	p, _ := destination.PresetByID(d.Preset)
+	if backup {
+		switch {
+		case url != "" || server != "" || key == "":
+			return &transponder.RequestError{Field: "backup", Reason: "it stands for the backup server of a preset: give key and preset with it, and no address"}
+		case p.Backup == "":
+			return &transponder.RequestError{Field: "backup", Reason: fmt.Sprintf("the preset %q has no backup server", d.Preset)}
+		}
+		server = p.Backup
+	}
 	if key != "" || server != "" {
 		full := true
 		if url != "" {
 			return &transponder.RequestError{Field: "rtmpUrl", Reason: "it has the key in it; give either rtmpUrl, or key and server"}
 		}
 		if server == "" {
-			p, _ := destination.PresetByID(d.Preset)
 			server = p.Server
 		}
 		if server == "" || key == "" {

@@ -1,6 +1,7 @@
 package transponder
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/access"
+	"transponder/internal/destination"
 	"transponder/internal/testkit"
 )
 
@@ -261,5 +264,62 @@ func TestBackupRefused(t *testing.T) {
 	}
 	if strings.Contains(b.log.String(), "SECRET") {
 		t.Errorf("the log has the secret: %s", b.log)
+	}
+}
+
+// A destination names another one for the backup in its options. No key shows in what is known of the push, its events and its log, and the
+// private network in which the servers are is no reason to refuse somebody who may use the destinations.
+func TestBackupDestination(t *testing.T) {
+	const canary = "abcd-canary-key"
+	b := newBench(t, nil)
+	first, second := testkit.NewRTMPServer(t, testkit.Script{}), testkit.NewRTMPServer(t, testkit.Script{})
+	full := true
+	options, err := json.Marshal(map[string]any{"backup": "destination://spare"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.parts.Destinations = destinations(t,
+		destination.Destination{Name: "main", URL: access.Secret(first.URL("live2/" + canary + "-1")), FullURL: &full, Options: options},
+		destination.Destination{Name: "spare", URL: access.Secret(second.URL("live2/" + canary + "-2")), FullURL: &full},
+		destination.Destination{Name: "acme", URL: "rtmp://192.0.2.1/live", App: "acme"},
+	)
+	b.parts.ParseOptions = func(text json.RawMessage) (Options, error) {
+		var o struct{ Backup string }
+		err := json.Unmarshal(text, &o)
+		return Options{BackupURLs: []string{o.Backup}, Simultaneous: true}, err
+	}
+	s := b.source("s")
+	anna := stranger()
+	anna.App = "other"
+	for _, urls := range [][]string{{"destination://acme"}, {"destination://main"}, {second.URL("live2/" + canary)}} {
+		_, err := b.Start(t.Context(), Request{StreamName: "s", URL: "destination://main", By: anna, Options: Options{BackupURLs: urls}})
+		if !isRequestError(err, "options.backupUrls[0]") || strings.Contains(err.Error(), canary) {
+			t.Errorf("with the backup %q: %v", urls, err) // of another application, twice the same, in a private network
+		}
+	}
+	b.start(Request{StreamName: "s", URL: "destination://main", By: anna})
+	for n, server := range []*testkit.RTMPServer{first, second} {
+		s.live(t, server)
+		if got, want := server.Calls(), fmt.Sprintf("publish('%s-%d')", canary, n+1); !slices.Contains(got, want) {
+			t.Errorf("commands %q, want %s", got, want)
+		}
+	}
+	b.wait("life at both", func() bool {
+		s.write(1, 20)
+		i := b.Find(Filter{})[0]
+		return i.Addresses[0].Up() && i.Addresses[1].Up()
+	})
+	seen, err := json.Marshal(struct {
+		Info   Info
+		Events []Event
+	}{b.Find(Filter{})[0], b.events()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(seen)+b.log.String(), canary) {
+		t.Errorf("the key is in %s or in the log", seen)
+	}
+	if got := b.Find(Filter{URL: "destination://spare"}); len(got) != 1 || got[0].Addresses[1].Destination != "spare" {
+		t.Errorf("found by the backup: %+v", got)
 	}
 }

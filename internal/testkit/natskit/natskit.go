@@ -37,6 +37,9 @@ type Server struct {
 // URL is what clients connect to.
 func (s *Server) URL() string { return "nats://" + s.Address }
 
+// PID returns the id of the process.
+func (s *Server) PID() int { return s.process.Process.Pid }
+
 // Cluster is several servers that replicate.
 type Cluster []*Server
 
