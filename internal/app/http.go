@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -58,8 +57,7 @@ func (a *App) httpParts(ctx context.Context) ([]part, error) {
 			BaseContext:       func(net.Listener) context.Context { return ctx },
 			ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		}
-		s.RegisterOnShutdown(closePages) // all servers stop together
-		parts = append(parts, part{name, func(ctx context.Context) error { return serve(ctx, s, l, limit) }})
+		parts = append(parts, part{name, func(ctx context.Context) error { return serve(ctx, s, l, closePages, limit) }})
 	}
 	plain := pages
 	if a.certificates != nil {
@@ -89,26 +87,75 @@ func (a *App) safely(next http.Handler) http.Handler {
 	})
 }
 
-// serve runs a server until ctx ends. Then open requests may go on until the limit. Connections that were upgraded to WebSockets are
-// not waited for: the Web SDK's door ends them.
-func serve(ctx context.Context, s *http.Server, l net.Listener, limit func() time.Time) error {
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		patience, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit())
-		defer cancel()
-		if s.Shutdown(patience) != nil {
-			s.Close()
+// serve runs a server until ctx ends. Then it accepts no more connections, calls end, and gives open requests until the limit. Connections
+// that were upgraded to WebSockets are not waited for: the Web SDK's door ends them.
+func serve(ctx context.Context, s *http.Server, l net.Listener, end func(), limit func() time.Time) error {
+	var open openConns
+	idle := s.ConnState
+	s.ConnState = func(c net.Conn, state http.ConnState) {
+		open.note(c, state)
+		idle(c, state)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		s.Close()
+		return err
+	case <-ctx.Done():
+	}
+	l.Close()
+	<-served // from now on open knows all connections
+	end()
+	s.SetKeepAlivesEnabled(false)
+	patience, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit())
+	defer cancel()
+	open.wait(patience) // Shutdown would close connections that have been accepted just now, and whose requests have not been read
+	if s.Shutdown(patience) != nil {
+		s.Close()
+	}
+	return context.Cause(ctx)
+}
+
+// openConns are the connections of a server that have a request, or wait for their first one. The zero value is ready to use.
+type openConns struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // guarded by mu
+	none  chan struct{}         // guarded by mu; closed when there is none; nil: nobody waits
+}
+
+// note is the ConnState of an http.Server.
+func (o *openConns) note(c net.Conn, state http.ConnState) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if state == http.StateNew || state == http.StateActive {
+		if o.conns == nil {
+			o.conns = map[net.Conn]struct{}{}
 		}
-	})
-	err := s.Serve(l)
-	if !stop() {
-		<-stopped
+		o.conns[c] = struct{}{}
+		return
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return context.Cause(ctx)
+	delete(o.conns, c)
+	if len(o.conns) == 0 && o.none != nil {
+		close(o.none)
+		o.none = nil
 	}
-	return err
+}
+
+// wait returns when there is none, or when ctx ends. No connections may come any more.
+func (o *openConns) wait(ctx context.Context) {
+	o.mu.Lock()
+	if len(o.conns) == 0 {
+		o.mu.Unlock()
+		return
+	}
+	none := make(chan struct{})
+	o.none = none
+	o.mu.Unlock()
+	select {
+	case <-none:
+	case <-ctx.Done():
+	}
 }
 
 // pages returns the handler of the HTTP and HTTPS ports. closePages ends the requests that would not end by themselves.

@@ -96,7 +96,7 @@ func Serve(ctx context.Context, cfg config.Config, p Process, log *slog.Logger) 
 	}
 	a.drainer.tell = func(streams int, left time.Duration, why error) { tellManager(manager, streams, left) }
 	a.serving = func() {
-		note(log, errors.Join(manager.Store(sockets), manager.Main(os.Getpid()), manager.Notify("READY=1", "STATUS=serving")))
+		note(log, errors.Join(manager.Store(sockets, lockName), manager.Main(os.Getpid()), manager.Notify("READY=1", "STATUS=serving")))
 		before.Serving()
 		if before != nil {
 			log.Info("took over", "pid", before.PID, "pause", time.Since(begun).Round(time.Millisecond))

@@ -425,10 +425,13 @@ func TestManager(t *testing.T) {
 	defer c.Close()
 	m := NewManager(func(key string) string { return map[string]string{"NOTIFY_SOCKET": path}[key] })
 	l, s := listening(t, "http.port")
-	if err := errors.Join(m.Notify("READY=1", "STATUS=serving"), m.Main(42), m.Store(s)); err != nil {
+	if err := s.Add("lock", l); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"READY=1\nSTATUS=serving", "MAINPID=42", "FDSTOREREMOVE=1\nFDNAME=http.port", "FDSTORE=1\nFDPOLL=0\nFDNAME=http.port"} {
+	if err := errors.Join(m.Notify("READY=1", "STATUS=serving"), m.Main(42), m.Store(s, "lock"), m.Notify("last")); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"READY=1\nSTATUS=serving", "MAINPID=42", "FDSTOREREMOVE=1\nFDNAME=http.port", "FDSTORE=1\nFDPOLL=0\nFDNAME=http.port", "last"} {
 		b, rights := make([]byte, 1000), make([]byte, 100)
 		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 		n, rn, _, _, err := c.ReadMsgUnix(b, rights)

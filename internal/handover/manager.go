@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,8 +35,9 @@ func (m Manager) Notify(assignments ...string) error { return m.send(nil, assign
 func (m Manager) Main(pid int) error { return m.Notify("MAINPID=" + strconv.Itoa(pid)) }
 
 // Store has the manager keep the sockets while the service is restarted, in the place of those that it had under the same names. The unit
-// says how many it may keep (FileDescriptorStoreMax=). An older or newer manager than expected ignores what it does not know.
-func (m Manager) Store(s *Sockets) error {
+// says how many it may keep (FileDescriptorStoreMax=). An older or newer manager than expected ignores what it does not know. What has a name among
+// without is not kept: a lock would outlive the service.
+func (m Manager) Store(s *Sockets, without ...string) error {
 	if m.address == "" {
 		return nil
 	}
@@ -43,6 +45,9 @@ func (m Manager) Store(s *Sockets) error {
 		removed := map[string]bool{}
 		var errs []error
 		for i, name := range names {
+			if slices.Contains(without, name) {
+				continue
+			}
 			if !removed[name] {
 				removed[name] = true
 				errs = append(errs, m.Notify("FDSTOREREMOVE=1", "FDNAME="+name))

@@ -123,13 +123,12 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 
 // greet checks who connects, and sends the sockets.
 func (s *Server) greet(l line) (*Successor, error) {
-	pid, err := peer(l.conn)
-	if err != nil {
-		return nil, err
-	}
-	hello, files, err := l.receive(time.Now().Add(talkTimeout))
+	pid, stranger := peer(l.conn)
+	hello, files, err := l.receive(time.Now().Add(talkTimeout)) // also of a stranger: an unread message would reset the connection, and the answer with it
 	closeAll(files)
 	switch {
+	case stranger != nil:
+		return nil, stranger
 	case err != nil:
 		return nil, err
 	case hello.Kind != kindHello:

@@ -83,6 +83,13 @@ func startServerAt(t *testing.T, dir string, environment []string, settings ...s
 // newServerAt starts a server, and does not wait until it is ready.
 func newServerAt(t *testing.T, dir string, environment []string, settings ...string) *server {
 	t.Helper()
+	s := buildServerAt(t, dir, environment, settings...)
+	s.launch()
+	return s
+}
+
+// buildServerAt makes a server that does not run yet.
+func buildServerAt(t *testing.T, dir string, environment []string, settings ...string) *server {
 	s := &server{t: t, dir: dir, ready: make(chan struct{}), exited: make(chan error, 1)}
 	settings = append([]string{
 		"http.port=0", "https.port=0", "ws.port=0", "wss.port=0", "rtmp.port=0", "media_port_from=0", "log_level=debug",
@@ -99,16 +106,21 @@ func newServerAt(t *testing.T, dir string, environment []string, settings ...str
 	s.cmd.Dir = s.dir
 	s.cmd.Env = append(os.Environ(), environment...)
 	s.cmd.Stderr = &s.log
+	return s
+}
+
+// launch starts the server. It is stopped at the end of the test.
+func (s *server) launch() {
+	s.t.Helper()
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(s.stop)
+	s.t.Cleanup(s.stop)
 	go s.readBanner(stdout)
-	return s
 }
 
 var bannerLine = regexp.MustCompile(`^\s+(\S+)\s+((?:http|ws|rtmp)://\S+)`)

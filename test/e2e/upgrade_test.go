@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -279,6 +281,123 @@ func TestUpgradeFails(t *testing.T) {
 	clients.wantMore(t)
 }
 
+// manager does what systemd does for a service: it hears of its state, and keeps its sockets.
+type manager struct {
+	mu    sync.Mutex
+	said  []string              // guarded by mu
+	files map[string][]*os.File // guarded by mu
+}
+
+// newManager listens at a socket until the test ends.
+func newManager(t *testing.T) (m *manager, address string) {
+	t.Helper()
+	address = filepath.Join(t.TempDir(), "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = &manager{files: map[string][]*os.File{}}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			b, rights := make([]byte, 4096), make([]byte, 256)
+			n, rn, _, _, err := c.ReadMsgUnix(b, rights)
+			if err != nil {
+				return
+			}
+			m.take(string(b[:n]), rights[:rn])
+		}
+	}()
+	t.Cleanup(func() { c.Close(); <-ended })
+	return m, address
+}
+
+func (m *manager) take(text string, rights []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.said = append(m.said, text)
+	_, name, _ := strings.Cut(text, "FDNAME=")
+	if strings.Contains(text, "FDSTOREREMOVE=1") {
+		for _, f := range m.files[name] {
+			f.Close()
+		}
+		delete(m.files, name)
+	}
+	messages, _ := syscall.ParseSocketControlMessage(rights)
+	for _, r := range messages {
+		fds, _ := syscall.ParseUnixRights(&r)
+		for _, fd := range fds {
+			syscall.CloseOnExec(fd)
+			m.files[name] = append(m.files[name], os.NewFile(uintptr(fd), name))
+		}
+	}
+}
+
+// wantSaid waits until the service has said something.
+func (m *manager) wantSaid(t *testing.T, words string) {
+	t.Helper()
+	testkit.Eventually(t, 30*time.Second, func() string {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if !slices.ContainsFunc(m.said, func(s string) bool { return strings.Contains(s, words) }) {
+			return fmt.Sprintf("the manager was told %q, not %q", m.said, words)
+		}
+		return ""
+	})
+}
+
+// TestUpgradeByRestart: a service manager that keeps the sockets, as systemd does for "restart", lets connections wait while no server runs.
+func TestUpgradeByRestart(t *testing.T) {
+	t.Parallel()
+	m, address := newManager(t)
+	environment := []string{"NOTIFY_SOCKET=" + address}
+	old := startServerAt(t, t.TempDir(), environment)
+	m.wantSaid(t, "READY=1")
+	m.wantSaid(t, fmt.Sprintf("MAINPID=%d", old.cmd.Process.Pid))
+	first := whoServes(t, old)
+	signal(t, old, syscall.SIGTERM)
+	old.wantExit("ok")
+	m.wantSaid(t, "STOPPING=1")
+
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := http.Get(old.page + "health/live")
+		if err == nil {
+			resp.Body.Close()
+		}
+		answered <- err
+	}()
+	next := buildServerAt(t, old.dir, environment)
+	var names []string
+	m.mu.Lock()
+	kept := m.files
+	m.files = map[string][]*os.File{}
+	m.mu.Unlock()
+	for name, files := range kept {
+		for _, f := range files {
+			names = append(names, name)
+			next.cmd.ExtraFiles = append(next.cmd.ExtraFiles, f)
+			defer f.Close()
+		}
+	}
+	if n := len(names); n < 6 || slices.Contains(names, "state_dir") {
+		t.Errorf("the manager has %q", names)
+	}
+	next.cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, serverBinary}, next.cmd.Args[1:]...)
+	next.cmd.Path = "/bin/sh"
+	next.cmd.Env = append(next.cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
+	next.launch()
+	next.awaitReady()
+	if err := <-answered; err != nil {
+		t.Error("a client that came while no server ran:", err)
+	}
+	if next.page != old.page || next.socket != old.socket || next.rtmp != old.rtmp || whoServes(t, next) == first {
+		t.Errorf("the second serves %s %s %s, the first served %s %s %s", next.page, next.socket, next.rtmp, old.page, old.socket, old.rtmp)
+	}
+	publishWHIP(t, next, "after")
+}
+
 func signal(t *testing.T, s *server, what os.Signal) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(what); err != nil {
@@ -338,4 +457,136 @@ func TestDrainTime(t *testing.T) {
 	}
 	leave()
 	s.wantExit("ok")
+}
+
+// keepPublishing publishes a stream until the test ends, and connects again at once whenever the connection ends.
+func keepPublishing(t *testing.T, s *server, name string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	connected, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		first := sync.OnceFunc(func() { close(connected) })
+		for ctx.Err() == nil {
+			p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+			stop := make(chan struct{})
+			go func() {
+				select {
+				case <-p.Connected():
+					first()
+				case <-stop:
+				}
+			}()
+			err := p.Run(ctx, s.exchange(name))
+			close(stop)
+			if ctx.Err() == nil && !errors.Is(err, testkit.ErrConnection) {
+				t.Logf("%s: %v", name, err)
+				time.Sleep(20 * time.Millisecond) // no faster than a client would
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	select {
+	case <-connected:
+	case <-time.After(60 * time.Second):
+		t.Fatalf("%s is not connected", name)
+	}
+}
+
+// gaps returns for how long a receiver got no picture between two connections, and how far its time went on meanwhile. ok is false while there is
+// no picture of connection n.
+func gaps(r *testkit.RTMPServer, n int) (wall, media []time.Duration, ok bool) {
+	var last testkit.Tag
+	for _, tag := range r.Tags() {
+		if !tag.Video || tag.Header {
+			continue
+		}
+		if tag.Connection > last.Connection && last.Connection > 0 {
+			wall, media = append(wall, tag.At.Sub(last.At)), append(media, tag.Time-last.Time)
+		}
+		last = tag
+	}
+	return wall, media, last.Connection >= n
+}
+
+// TestLongUpgradeUnderLoad: 20 streams are pushed, and the server is upgraded under them three times: well, with the new process killed in the middle,
+// and with the old one killed. Each destination sees one gap each time, its time only grows, the pushes keep their ids, and no connect is refused.
+func TestLongUpgradeUnderLoad(t *testing.T) {
+	const streams = 20
+	settings := []string{"log_level=info", "drain_ms=600000"}
+	old := startServer(t, settings...)
+	clients := knock(t, old)
+	var receivers []*testkit.RTMPServer
+	var ids []string
+	name := func(i int) string { return fmt.Sprintf("cam-%d", i) }
+	for i := range streams {
+		r := testkit.NewRTMPServer(t, testkit.Script{})
+		receivers = append(receivers, r)
+		keepPublishing(t, old, name(i))
+		var p push
+		if code := old.post("/push/startup", map[string]any{"streamName": name(i), "rtmpUrl": r.URL("live/key")}, &p); code != http.StatusOK {
+			t.Fatalf("startup answers %d", code)
+		}
+		ids = append(ids, p.MediaSessionID)
+	}
+	// wantResumed waits until each destination gets pictures over its n-th connection.
+	wantResumed := func(what string, n int) {
+		t.Helper()
+		var all []time.Duration
+		for i, r := range receivers {
+			testkit.Eventually(t, 60*time.Second, func() string {
+				wall, media, ok := gaps(r, n)
+				if !ok || len(wall) != n-1 {
+					return fmt.Sprintf("%s: destination %d has %d gaps, and no picture over connection %d", what, i, len(wall), n)
+				}
+				if n > 1 {
+					all = append(all, wall[n-2])
+					if media[n-2] <= 0 || (media[n-2]-wall[n-2]).Abs() > 500*time.Millisecond {
+						t.Errorf("%s: the time of destination %d goes on by %v over a gap of %v", what, i, media[n-2], wall[n-2])
+					}
+				}
+				return ""
+			})
+		}
+		slices.Sort(all)
+		if n > 1 {
+			t.Logf("%s: gaps from %v to %v, half of them up to %v", what, all[0], all[len(all)-1], all[len(all)/2])
+		}
+	}
+	wantResumed("before", 1)
+
+	next := newServerAt(t, old.dir, nil, settings...)
+	next.wantLog("waits for its streams to end")
+	signal(t, old, syscall.SIGTERM) // who does not want to wait
+	old.wantExit("ok")
+	wantResumed("upgrade", 2)
+	for i, id := range ids {
+		if p := next.waitPush(name(i), "LIVE"); p.MediaSessionID != id || p.Attempts != 2 {
+			t.Errorf("the push of %s is %s with %d attempts, was %s", name(i), p.MediaSessionID, p.Attempts, id)
+		}
+	}
+
+	hangs := newServerAt(t, old.dir, nil, settings...)
+	hangs.wantLog("waits for its streams to end")
+	signal(t, hangs, syscall.SIGSTOP)
+	signal(t, next, syscall.SIGTERM)
+	next.wantLog("msg=stopping")
+	kill(t, hangs)
+	next.wantLog("this version starts again")
+	wantResumed("the new one killed", 3)
+
+	last := newServerAt(t, old.dir, nil, settings...)
+	last.wantLog("waits for its streams to end")
+	kill(t, next)
+	last.awaitReady()
+	wantResumed("the old one killed", 4)
+	for i, id := range ids {
+		if p := last.waitPush(name(i), "LIVE"); p.MediaSessionID != id {
+			t.Errorf("the push of %s is %s, was %s", name(i), p.MediaSessionID, id)
+		}
+	}
+	clients.stop()
+	for _, err := range clients.faults {
+		t.Log("a client:", err) // a process that is killed resets what it had accepted
+	}
 }
