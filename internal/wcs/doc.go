@@ -23,6 +23,9 @@
 // stream, before the name of the stream is looked up: a page cannot find out which streams there are. A token that comes with one stream
 // counts for that stream alone. A page that returns to its session must be the one that began it.
 //
+// If the app of a page has a backend, Hooks asks it before the session, and before each stream and picture, on other goroutines than the one that reads
+// the socket. The page may stop a stream meanwhile.
+//
 // The goroutine of the HTTP handler runs a socket and joins the goroutines of the socket. The handler of the last socket of a
 // session also waits for the goroutines of the session. Shutdown ends all sessions and waits for them.
 //
