@@ -122,14 +122,29 @@ func (h *Hub) publish(ctx context.Context, info Info, replace bool) (s, old *Sou
 		return s, old, nil
 	}
 	err = h.names.Take(ctx, info)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.taking, info.Name)
+	relay, err := h.taken(s, err)
+	if relay != nil {
+		relay.Close(ErrReplaced)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	h.enter(s)
 	return s, nil, nil
+}
+
+// taken ends the wait for Names. If s gets the name, the relay that had it until now is returned.
+func (h *Hub) taken(s *Source, refused error) (relay *Source, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.taking, s.info.Name)
+	if refused != nil {
+		return nil, refused
+	}
+	if relay = h.byName[s.info.Name]; relay != nil {
+		delete(h.byID, relay.info.ID)
+	}
+	h.enter(s)
+	return relay, nil
 }
 
 // named reports whether the name of a stream is one that Names must know of.
@@ -173,6 +188,9 @@ func (h *Hub) reserve(info Info, replace, take bool) (s, old *Source, err error)
 	}
 	if other := h.byID[info.ID]; other != nil && other != old {
 		return nil, nil, ErrIDInUse
+	}
+	if take && old != nil && old.info.IsRelay() {
+		old = nil // another process has the name: the relay stays until Names has decided
 	}
 	if old == nil { // else the newcomer takes the place of the old publisher
 		if err := h.admit(); err != nil {

@@ -1,0 +1,208 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"transponder/internal/cluster"
+	"transponder/internal/load"
+	"transponder/internal/media"
+	"transponder/internal/rtc"
+	"transponder/internal/rtmpserver"
+	"transponder/internal/sip"
+	"transponder/internal/stream"
+	"transponder/internal/transponder"
+)
+
+// openCluster joins the other servers, if the settings name a NATS server. Nothing is sent before Run.
+func (a *App) openCluster() error {
+	if a.cfg.Cluster.NATS == "" {
+		return nil
+	}
+	id, err := cluster.Identify(a.cfg.State.Dir, a.cfg.Cluster.Node)
+	if err != nil {
+		a.log.Warn("the name of this node is not kept", "err", err)
+	}
+	a.cfg.REST.NodeID, a.cfg.WCS.NodeID, a.cfg.Backends.NodeID = id.Node, id.Node, id.Node
+	a.cluster, err = cluster.New(a.cfg.Cluster, cluster.Parts{Identity: id, Sealer: a.state.Sealer(), Hub: a.hub, Node: a.node}, a.log)
+	if err != nil {
+		return err
+	}
+	a.hub.SetNames(a.cluster.Names())
+	a.router = cluster.NewRouter(a.cluster, a.cluster.Sealer(), a.log)
+	for _, k := range []cluster.Kind{
+		cluster.KindNode, cluster.KindPush, cluster.KindStream, cluster.KindMedia, cluster.KindPage, cluster.KindCall, cluster.KindWHIP,
+	} {
+		a.router.Has(k, func(id string) bool { return a.hasHere(k, id) })
+	}
+	a.relay = cluster.NewRelay(cluster.RelayParts{Router: a.router, Hub: a.hub, Transcode: a.relayed}, a.log)
+	return nil
+}
+
+// node is what this server tells the others about itself.
+func (a *App) node() cluster.Node {
+	use, stats := a.use(), a.gate.Stats()
+	n := cluster.Node{
+		Server: a.version, API: 1, Started: a.started.UnixMilli(), HTTP: a.cfg.Cluster.HTTPURL, RTMP: a.cfg.Cluster.RTMPAddress, State: cluster.NodeReady,
+		Cores: stats.Used, Allowed: stats.Allowed, Unit: stats.Stream, Streams: use.Streams, Pushes: use.Pushes, Players: use.Players,
+	}
+	if n.RTMP == "" {
+		n.RTMP = a.rtmpAddress()
+	}
+	switch {
+	case a.stopping.Load():
+		n.State = cluster.NodeDraining
+	case stats.Allowed > 0 && stats.Used+stats.Stream > stats.Allowed:
+		n.State = cluster.NodeFull
+	}
+	return n
+}
+
+// rtmpAddress returns where other servers reach the RTMP port of this one: at the first address of this machine. "": nowhere.
+func (a *App) rtmpAddress() string {
+	if a.server == nil || a.server.Addr() == nil {
+		return ""
+	}
+	_, port, _ := strings.Cut(a.server.Addr().String(), "]:")
+	if port == "" {
+		_, port, _ = strings.Cut(a.server.Addr().String(), ":")
+	}
+	return joinPort(firstAddress(a.cfg.Media), port)
+}
+
+// hasHere says whether this server has something.
+func (a *App) hasHere(k cluster.Kind, id string) bool {
+	switch k {
+	case cluster.KindNode:
+		return id == a.cfg.REST.NodeID
+	case cluster.KindPush:
+		return len(a.pushes.Find(transponder.Filter{ID: id})) > 0
+	case cluster.KindStream:
+		src, ok := a.hub.Source(id)
+		return ok && !src.Info().IsRelay()
+	case cluster.KindMedia:
+		src, ok := a.hub.SourceByID(id)
+		return ok && !src.Info().IsRelay()
+	case cluster.KindPage:
+		for _, c := range a.sdk.Connections() {
+			if c.SessionID == id {
+				return true
+			}
+		}
+	case cluster.KindCall:
+		return a.cfg.SIP.Enabled && len(a.calls.Find(sip.Filter{CallID: id})) > 0
+	case cluster.KindWHIP:
+		return a.whip.Has(id)
+	}
+	return false
+}
+
+// relayed returns a stream in a codec that RTMP has, for another server.
+func (a *App) relayed(s *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
+	return a.transcode(s, codec)
+}
+
+// relays returns the relays for the RTMP door; nil: this server is alone.
+func (a *App) relays() rtmpserver.Relays {
+	if a.relay == nil {
+		return nil
+	}
+	return a.relay
+}
+
+// playable finds the streams that can be played here: those of this server, and those that other servers send when somebody asks.
+type playable struct {
+	*stream.Hub
+	relay *cluster.Relay // nil: this server is alone
+}
+
+func (a *App) playable() playable { return playable{a.hub, a.relay} }
+
+// Source may take some milliseconds for a stream of another server.
+func (p playable) Source(name string) (*stream.Source, bool) {
+	if p.relay == nil {
+		return p.Hub.Source(name)
+	}
+	return p.relay.Source(name)
+}
+
+var _ rtc.Sources = playable{}
+
+// maxForwarded is the longest body of a request that is handed over to another server.
+const maxForwarded = 256 << 10
+
+// forwardedHeaders are the headers that the handlers of sessions look at.
+var forwardedHeaders = []string{"Authorization", "Content-Type", "Content-Encoding", "If-Match", "Etag", "Origin", "Sec-Fetch-Site", "User-Agent"}
+
+// sessionsAnywhere serves the requests of WHIP and WHEP sessions by the server that has the session, so that a load balancer may send them to
+// any server. Events of sessions are followed at the server that has them.
+func (a *App) sessionsAnywhere(next http.Handler) http.Handler {
+	if a.router == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := sessionOf(r)
+		if id == "" || cluster.Forwarded(r.Context()) != nil || a.whip.Has(id) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		at, found, _ := a.router.Locate(r.Context(), cluster.KindWHIP, id)
+		if !found {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForwarded))
+		var reply cluster.Reply
+		if err == nil {
+			reply, err = a.router.Ask(r.Context(), at, cluster.NewCall(r, body, forwardedHeaders...))
+		}
+		var large *http.MaxBytesError
+		switch {
+		case errors.As(err, &large):
+			http.Error(w, "the body is too long for an SDP text", http.StatusRequestEntityTooLarge)
+		case err != nil:
+			w.Header().Set("Retry-After", "2")
+			http.Error(w, "the server that has this session does not answer", http.StatusServiceUnavailable)
+		default:
+			reply.Write(w)
+		}
+	})
+}
+
+// sessionOf returns the session of WHIP or WHEP that a request is about, "" if another server could not answer it.
+func sessionOf(r *http.Request) string {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if len(parts) < 3 || r.Method == http.MethodOptions || len(parts) > 4 {
+		return ""
+	}
+	return parts[2]
+}
+
+// better returns the address of a server that has more room for a publisher than this one, "" if there is none.
+func (a *App) better() string {
+	if a.router == nil {
+		return ""
+	}
+	return a.router.Better()
+}
+
+// errNoRoom is what a publisher is told whom another server may take.
+var errNoRoom = load.ErrFull
+
+// clusterParts are the parts of the server that work with other servers, in the order in which they start.
+func (a *App) clusterReady() error {
+	if a.cluster == nil {
+		return nil
+	}
+	return a.cluster.Ready()
+}
+
+// followEvents follows the events of all servers.
+func (a *App) followEvents(ctx context.Context) error { return a.events.Follow(ctx) }
+
+// startedNow is when this process began.
+func startedNow() time.Time { return time.Now() }
