@@ -20,6 +20,7 @@ import (
 	"transponder/internal/access/people"
 	"transponder/internal/access/token"
 	"transponder/internal/certificate"
+	"transponder/internal/cluster"
 	"transponder/internal/config"
 	"transponder/internal/destination"
 	"transponder/internal/guard"
@@ -83,6 +84,12 @@ type App struct {
 	calls        *sip.Calls
 	server       *rtmpserver.Server // nil: the RTMP port is not open
 
+	// Of a server among others; nil: this server is alone.
+	cluster *cluster.Cluster
+	router  *cluster.Router
+	relay   *cluster.Relay
+	events  *cluster.Events
+
 	apps     *hook.Apps
 	backends *hook.Hooks
 
@@ -94,7 +101,8 @@ type App struct {
 	serving func()              // is called when the parts run; nil: nobody wants to know
 	next    *handover.Successor // set by Run before it returns; nil: no process takes over
 
-	panics panics.Counter // of HTTP requests
+	started time.Time
+	panics  panics.Counter // of HTTP requests
 }
 
 // New opens the ports and builds the parts. The caller calls Run once.
@@ -108,7 +116,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 
 // NewOn builds the parts on open ports, which are no longer the caller's. The caller calls Run once.
 func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string, log *slog.Logger) (_ *App, err error) {
-	a := &App{cfg: cfg, version: version, log: log, listeners: maps.Clone(ports.tcp), certificates: ports.certificates}
+	a := &App{cfg: cfg, version: version, log: log, started: time.Now(), listeners: maps.Clone(ports.tcp), certificates: ports.certificates}
 	a.cfg.REST.NodeID = nodeID(a.cfg.Media)
 	a.cfg.WCS.NodeID = a.cfg.REST.NodeID
 	a.cfg.Backends.NodeID = a.cfg.REST.NodeID
@@ -148,6 +156,9 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	a.gate = load.NewGate(cfg.MaxLoad, a.use)
 	a.hub = stream.NewHub(cfg.Stream, a.gate)
 	a.drainer = newDrainer(cfg.Drain, a.hub.Len, a.hub.Refuse, log)
+	if err := a.openCluster(); err != nil {
+		return nil, err
+	}
 	a.audio = sound.New(cfg.Audio, log)
 	a.sounds = soundfile.New(cfg.MediaDir, cfg.Sounds, log)
 	if a.video, err = picture.New(cfg.Video, log); err != nil {
@@ -161,6 +172,9 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
 		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: pushRights{a.auth, a.pushers}, OnEnd: a.pushEnded,
 	}, log)
+	if a.cluster != nil {
+		a.events = cluster.NewEvents(a.cluster.JetStream(), a.cfg.Cluster.Name, a.cfg.Cluster.Replicas, a.pushes.Journal(), log)
+	}
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
 	}
@@ -194,7 +208,7 @@ func (a *App) newRTMP(plain, secure net.Listener) (*rtmpserver.Server, error) {
 		return nil, nil
 	}
 	parts := rtmpserver.Parts{
-		Hub: a.hub, Asked: &a.asked, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Shares: a.cfg.Shares, Refusals: a.refusals,
+		Hub: a.hub, Asked: &a.asked, Audio: a.audio, Origins: a.pushes, Access: a.auth, Hooks: a.backends, Push: a.push, Gate: a.gate, Relays: a.relays(), Shares: a.cfg.Shares, Refusals: a.refusals,
 		Plain: plain, Secure: secure,
 	}
 	if secure != nil {
@@ -224,18 +238,22 @@ func hintAtMedia(cfg udp.Config, port *udp.Port, log *slog.Logger) {
 func nodeID(cfg udp.Config) string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails
-	address := "127.0.0.1"
+	return hex.EncodeToString(b[:]) + "@" + firstAddress(cfg)
+}
+
+// firstAddress returns the first address of this server: of the settings, or else of the machine.
+func firstAddress(cfg udp.Config) string {
 	if len(cfg.Addresses) > 0 {
-		address = cfg.Addresses[0].String()
-	} else if addrs, err := net.InterfaceAddrs(); err == nil {
+		return cfg.Addresses[0].String()
+	}
+	if addrs, err := net.InterfaceAddrs(); err == nil {
 		for _, a := range addrs {
 			if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
-				address = n.IP.String()
-				break
+				return n.IP.String()
 			}
 		}
 	}
-	return hex.EncodeToString(b[:]) + "@" + address
+	return "127.0.0.1"
 }
 
 // Reload reads the files of the users and of the certificate again, for new connections. What cannot be read stays as it was, and the log
@@ -267,6 +285,9 @@ func (a *App) close() {
 		}
 	}
 	a.closeMedia()
+	if a.cluster != nil {
+		a.cluster.Close()
+	}
 	if a.state != nil {
 		a.state.Close()
 	}
@@ -299,6 +320,11 @@ func (a *App) Run(ctx context.Context) error {
 	// Each part comes after the parts that it uses.
 	parts := []part{
 		{"state", until(a.state.Close)},
+	}
+	if a.cluster != nil { // stops after the pushes and streams, so that they can be given back
+		parts = append(parts, part{"link to NATS", until(func() error { a.cluster.Close(); return nil })}, part{"cluster", a.cluster.Run})
+	}
+	parts = append(parts, []part{
 		{"audit log", a.audit.Run},
 		{"users", a.people.Run},
 		{"tokens", a.tokens.Run},
@@ -306,7 +332,7 @@ func (a *App) Run(ctx context.Context) error {
 		{"hub", a.hub.Run},
 		{"hooks", a.backends.Run}, // stops after all doors, so that it tells of the ends of their sessions
 		{"WebRTC receivers", until(a.closeMedia)},
-	}
+	}...)
 	if a.certificates != nil {
 		parts = append(parts, part{"certificates", a.certificates.Run})
 	}
@@ -315,6 +341,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	if a.server != nil {
 		parts = append(parts, part{"RTMP server", a.server.Run})
+	}
+	if a.relay != nil {
+		parts = append(parts, part{"relays", a.relay.Run}, part{"events of the cluster", a.events.Follow}) // stops after the pushes
 	}
 	parts = append(parts,
 		part{"WHIP", until(a.whip.Close)},

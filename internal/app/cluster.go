@@ -1,16 +1,13 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"transponder/internal/cluster"
-	"transponder/internal/load"
-	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/sip"
@@ -39,7 +36,7 @@ func (a *App) openCluster() error {
 	} {
 		a.router.Has(k, func(id string) bool { return a.hasHere(k, id) })
 	}
-	a.relay = cluster.NewRelay(cluster.RelayParts{Router: a.router, Hub: a.hub, Transcode: a.relayed}, a.log)
+	a.relay = cluster.NewRelay(cluster.RelayParts{Router: a.router, Hub: a.hub, Transcode: a.transcode}, a.log)
 	return nil
 }
 
@@ -67,11 +64,11 @@ func (a *App) rtmpAddress() string {
 	if a.server == nil || a.server.Addr() == nil {
 		return ""
 	}
-	_, port, _ := strings.Cut(a.server.Addr().String(), "]:")
-	if port == "" {
-		_, port, _ = strings.Cut(a.server.Addr().String(), ":")
+	_, port, err := net.SplitHostPort(a.server.Addr().String())
+	if err != nil {
+		return ""
 	}
-	return joinPort(firstAddress(a.cfg.Media), port)
+	return net.JoinHostPort(firstAddress(a.cfg.Media), port)
 }
 
 // hasHere says whether this server has something.
@@ -99,11 +96,6 @@ func (a *App) hasHere(k cluster.Kind, id string) bool {
 		return a.whip.Has(id)
 	}
 	return false
-}
-
-// relayed returns a stream in a codec that RTMP has, for another server.
-func (a *App) relayed(s *stream.Source, codec media.Codec) (*stream.Feed, func(), error) {
-	return a.transcode(s, codec)
 }
 
 // relays returns the relays for the RTMP door; nil: this server is alone.
@@ -190,19 +182,10 @@ func (a *App) better() string {
 	return a.router.Better()
 }
 
-// errNoRoom is what a publisher is told whom another server may take.
-var errNoRoom = load.ErrFull
-
-// clusterParts are the parts of the server that work with other servers, in the order in which they start.
+// clusterReady is nil if publishers may be sent to this server as far as the cluster is concerned.
 func (a *App) clusterReady() error {
 	if a.cluster == nil {
 		return nil
 	}
 	return a.cluster.Ready()
 }
-
-// followEvents follows the events of all servers.
-func (a *App) followEvents(ctx context.Context) error { return a.events.Follow(ctx) }
-
-// startedNow is when this process began.
-func startedNow() time.Time { return time.Now() }

@@ -165,9 +165,15 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		calls = a.calls
 	}
 	a.cfg.REST.HTTPSPort = portOf(a.https)
+	var nodes rest.Nodes
+	var events rest.Events = a.pushes.Journal()
+	if a.cluster != nil {
+		nodes, events = a.router, a.events
+	}
 	api, err := rest.New(a.cfg.REST, rest.Parts{
+		Nodes: nodes, HasHere: a.hasHere,
 		Apps:   a.apps,
-		Pushes: cluster.NewPushes(a.pushes), Streams: a.hub, Events: a.pushes.Journal(), Connections: sessions{a.sdk}, Players: sessions{a.sdk},
+		Pushes: cluster.NewPushes(a.pushes), Streams: a.hub, Events: events, Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens, Node: a.drainer,
 		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget,
 	}, a.log)
@@ -190,8 +196,17 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		return nil, nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/whip/", a.whip)
-	mux.Handle("/whep/", a.whip)
+	mux.Handle("/whip/", a.sessionsAnywhere(a.whip))
+	mux.Handle("/whep/", a.sessionsAnywhere(a.whip))
+	if a.router != nil {
+		a.router.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if rest.Serves(r.URL.Path) {
+				api.ServeHTTP(w, r)
+				return
+			}
+			a.whip.ServeHTTP(w, r)
+		}))
+	}
 	mux.Handle("/ws", a.sdk) // for proxies that forward only one port
 	mux.Handle("/ws/", a.sdk)
 	mux.Handle("/metrics", api.Protect("metrics", false, figures))
@@ -290,7 +305,7 @@ func (a *App) ready() error {
 	case draining:
 		return fmt.Errorf("draining for %v at most: %w", left.Round(time.Second), why)
 	}
-	return nil
+	return a.clusterReady()
 }
 
 // notes are what /health/ready tells beside the state of the server, one a line.

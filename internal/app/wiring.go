@@ -55,7 +55,7 @@ func (a *App) whipParts() whip.Parts {
 		Play: func(ctx context.Context, offer rtc.Offer, src *stream.Source) (whip.Playback, error) {
 			return orNil[whip.Playback](a.egress.Play(ctx, offer, src))
 		},
-		Streams: a.hub,
+		Streams: a.playable(),
 		Asked:   &a.asked,
 		Access:  a.auth,
 		Hooks:   a.backends,
@@ -79,7 +79,7 @@ func (a *App) sdkParts() wcs.Parts {
 			return orNil[wcs.Playback](a.egress.Play(ctx, offer, src))
 		},
 		Snapshot: a.video.Snapshot,
-		Streams:  a.hub,
+		Streams:  a.playable(),
 		Asked:    &a.asked,
 		Pusher:   a.pushes,
 		Duplexes: duplexes{rtc.NewDuplexes(a.cfg.Ingest, rtc.DuplexParts{Connector: a.pion, Streams: a.hub, Transcode: a.transcode}, a.log)},

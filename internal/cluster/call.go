@@ -39,6 +39,15 @@ type Reply struct {
 	Body   []byte      `json:"-"`
 }
 
+// Write sends the answer to a client.
+func (r Reply) Write(w http.ResponseWriter) {
+	for name, values := range r.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(r.Status)
+	_, _ = w.Write(r.Body) // the client may have gone
+}
+
 // callKey is the key of a Call in the context of the request that serves it.
 type callKey struct{}
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -43,6 +44,7 @@ const (
 	KindPage   Kind = "page"   // a session of the Web SDK
 	KindCall   Kind = "call"   // a SIP call
 	KindWHIP   Kind = "whip"   // a session of WHIP or WHEP
+	KindNode   Kind = "node"   // a server, by its name
 )
 
 // The verbs of a Router.
@@ -157,6 +159,33 @@ func (r *Router) others() []Owner {
 		}
 	}
 	return all
+}
+
+// Better returns the address for clients of a server that has more room for a publisher: of two that are ready, taken at random, the one that
+// uses less. "": there is none. What servers tell of themselves is some seconds old, so the other server decides once more.
+func (r *Router) Better() string {
+	var ready []Node
+	for _, n := range r.peers.Nodes() {
+		if n.Owner != r.peers.Me() && n.State == NodeReady && n.HTTP != "" {
+			ready = append(ready, n)
+		}
+	}
+	rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
+	switch {
+	case len(ready) == 0:
+		return ""
+	case len(ready) > 1 && ready[1].share() < ready[0].share():
+		return ready[1].HTTP
+	}
+	return ready[0].HTTP
+}
+
+// share is how much of what it may use a server uses.
+func (n Node) share() float64 {
+	if n.Allowed <= 0 {
+		return n.Cores
+	}
+	return n.Cores / n.Allowed
 }
 
 // NewCall makes the call for a request of a client.

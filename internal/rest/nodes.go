@@ -41,6 +41,8 @@ type about struct {
 // abouts are what the methods are about that another server may have to answer, by path.
 var abouts = map[string]about{
 	"/push/startup":                 {"streamName", cluster.KindStream},
+	"/node/drain":                   {"nodeId", cluster.KindNode},
+	"/node/resume":                  {"nodeId", cluster.KindNode},
 	"/connection/terminate":         {"sessionId", cluster.KindPage},
 	"/connection/set_log_level":     {"sessionId", cluster.KindPage},
 	"/call/terminate":               {"callId", cluster.KindCall},
@@ -93,15 +95,6 @@ func (r remote) err() error {
 	var b errorBody
 	_ = json.Unmarshal(r.Body, &b)
 	return refusal{r.Status, b.Message}
-}
-
-// write sends the answer to the client.
-func (r remote) write(w http.ResponseWriter) {
-	for name, values := range r.Header {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(r.Status)
-	_, _ = w.Write(r.Body)
 }
 
 // elsewhere has another server answer the request if that server has what the request is about. done is false if this server is to answer.

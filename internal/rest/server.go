@@ -359,7 +359,7 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, answer any, er
 	}
 	s.log.Debug("rest request", "path", r.URL.Path, "peer", r.RemoteAddr)
 	if other, ok := answer.(remote); ok {
-		other.write(w)
+		cluster.Reply(other).Write(w)
 		return
 	}
 	if answer != nil {

@@ -218,6 +218,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// Has says whether there is a session with that id, which is the last part of its address.
+func (s *Server) Has(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id] != nil
+}
+
 // Close ends all sessions and waits for them. No session begins after it.
 func (s *Server) Close() error {
 	s.mu.Lock()
