@@ -59,6 +59,16 @@ func (a *App) node() cluster.Node {
 	return n
 }
 
+// members returns the servers that live.
+func (a *App) members() []cluster.Node {
+	if a.cluster != nil {
+		return a.cluster.Nodes()
+	}
+	alone := a.node()
+	alone.Node = a.cfg.REST.NodeID
+	return []cluster.Node{alone}
+}
+
 // rtmpAddress returns where other servers reach the RTMP port of this one: at the first address of this machine. "": nowhere.
 func (a *App) rtmpAddress() string {
 	if a.server == nil || a.server.Addr() == nil {

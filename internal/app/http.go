@@ -171,7 +171,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 		nodes, events = a.router, a.events
 	}
 	api, err := rest.New(a.cfg.REST, rest.Parts{
-		Nodes: nodes, HasHere: a.hasHere,
+		Members: a.members, Nodes: nodes, HasHere: a.hasHere,
 		Apps:   a.apps,
 		Pushes: cluster.NewPushes(a.pushes), Streams: a.hub, Events: events, Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens, Node: a.drainer,

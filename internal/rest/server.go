@@ -57,7 +57,8 @@ type Parts struct {
 	Destinations   Destinations
 	DescribeTarget func(rtmpURL string, fullURL *bool) (string, error)
 
-	Nodes Nodes // nil: this server is alone
+	Members Members // nil: there is no method for it
+	Nodes   Nodes   // nil: this server is alone
 	// HasHere says whether this server has something; needed with Nodes. Stale returns the pushes of nodes as they were written last; nil:
 	// nothing is written.
 	HasHere func(k cluster.Kind, id string) bool
@@ -161,6 +162,7 @@ func (s *Server) routes() {
 	s.callRoutes()
 	s.nodeRoutes()
 	s.reportRoutes()
+	s.memberRoutes()
 	s.tokenRoutes()
 	s.keyRoutes()
 	s.sessionRoutes()
