@@ -50,8 +50,8 @@ func (a *App) node() cluster.Node {
 	if n.RTMP == "" {
 		n.RTMP = a.rtmpAddress()
 	}
-	switch {
-	case a.stopping.Load():
+	switch phase, _, _ := a.drainer.now(); {
+	case phase != serving:
 		n.State = cluster.NodeDraining
 	case stats.Allowed > 0 && stats.Used+stats.Stream > stats.Allowed:
 		n.State = cluster.NodeFull
