@@ -61,6 +61,8 @@ func (a *App) whipParts() whip.Parts {
 		Hooks:   a.backends,
 		Guard:   a.guard,
 		Push:    a.push,
+
+		Elsewhere: a.better,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"transponder/internal/guard"
 	"transponder/internal/hook"
 	"transponder/internal/limits"
+	"transponder/internal/load"
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
@@ -104,8 +105,10 @@ type Parts struct {
 	Access  Access
 	Hooks   Hooks // asks the backends of applications; nil: there are none
 	// Push starts a push of a stream by a principal, for whom the backend of an application has asked for it; nil: there are no pushes.
-	Push  func(ctx context.Context, by *access.Principal, stream, url string) error
-	Guard *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
+	Push func(ctx context.Context, by *access.Principal, stream, url string) error
+	// Elsewhere returns the address of a server that has room for a publisher, "" if there is none; nil: this server is alone.
+	Elsewhere func() string
+	Guard     *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
 }
 
 // errNoStream means that there is no publisher of the stream that a client wants to play.
@@ -256,7 +259,9 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	refuse := func(err error) {
 		hooks.Close(err.Error())
 		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
-		p.refuse(w, err)
+		if !p.redirect(w, r, err) {
+			p.refuse(w, err)
+		}
 	}
 	name, err := p.allow(r.Context(), x, &c, r.PathValue("name")) // whoever may not learns nothing of what is wrong with his offer
 	if err != nil {
@@ -284,6 +289,26 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, x.media.Answer())
+}
+
+// redirected marks the address of a client that was sent here by a server without room. It is not sent on, so that it does not go round.
+const redirected = "redirected"
+
+// redirect sends a publisher to another server if this one has no room (RFC 9725, 4.5). It returns false if there is nowhere to go.
+func (p protocol) redirect(w http.ResponseWriter, r *http.Request, err error) bool {
+	elsewhere := p.server.parts.Elsewhere
+	if elsewhere == nil || p.action != access.Publish || !errors.Is(err, load.ErrFull) || r.URL.Query().Has(redirected) {
+		return false
+	}
+	base := elsewhere()
+	if base == "" {
+		return false
+	}
+	query := r.URL.Query()
+	query.Set(redirected, "true")
+	w.Header().Set("Location", strings.TrimSuffix(base, "/")+r.URL.EscapedPath()+"?"+query.Encode())
+	w.WriteHeader(http.StatusTemporaryRedirect)
+	return true
 }
 
 // allow decides whether the client may publish or play the stream, and says who the client is from now on. The backend of an application is asked
