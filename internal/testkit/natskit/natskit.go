@@ -205,6 +205,12 @@ var path = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(string(out)), err
 })
 
+// Program returns the path of the program.
+func Program(t testing.TB) string {
+	t.Helper()
+	return program(t)
+}
+
 func program(t testing.TB) string {
 	t.Helper()
 	p, err := path()
