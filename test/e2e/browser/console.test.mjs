@@ -253,7 +253,7 @@ test("somebody changes the own password", async (t) => {
   await page.getByLabel("Present password").fill("wrong");
   await page.getByLabel("New password").fill("open-sesame");
   await page.keyboard.press("Enter");
-  await says("dialog[open]", /not the present password/);
+  await says("dialog[open]", /not your present password/);
   await page.getByLabel("Present password").fill("sesame");
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => !document.querySelector("dialog[open]"));
