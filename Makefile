@@ -69,6 +69,7 @@ bench: build ## measure the server's cost beside its peers' (BENCH="-n 25,50 -du
 	bin/bench calls
 	bin/bench sound
 	bin/bench rendition
+	bin/bench cluster
 
 quality: build ## measure how good our AAC is, on recordings (QUALITY="-rates 96"; bench/README.md)
 	@command -v ffmpeg >/dev/null || scripts/install.sh test

@@ -6,6 +6,7 @@
 //	bench sound      the cost of muting a push, and of playing a file in it
 //	bench quality    how good our AAC is on recordings, beside other encoders
 //	bench rendition  the cost and the delay of transcoding, beside ffmpeg
+//	bench cluster    the cost of a stream at a server of a cluster with NATS, beside a server alone
 //	bench soak       how our server's memory changes over a long time
 //	bench measure    any server, once; a report as JSON
 //	bench floor      the least that a server on pion can do: receive, depacketise, discard
@@ -36,6 +37,7 @@ var commands = map[string]func(ctx context.Context, args []string, out io.Writer
 	"sound":     sounds,
 	"quality":   quality,
 	"rendition": rendition,
+	"cluster":   clustered,
 	"soak":      soak,
 	"measure":   measure,
 	"floor":     floor,
@@ -46,7 +48,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|calls|sound|quality|rendition|soak|measure|floor|lipsync [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench compare|fanout|calls|sound|quality|rendition|cluster|soak|measure|floor|lipsync [flags]")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](ctx, os.Args[2:], os.Stdout); err != nil {

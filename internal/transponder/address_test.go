@@ -1,12 +1,15 @@
 package transponder
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,9 +146,22 @@ func TestAllAddressesFail(t *testing.T) {
 // A connection that is lost goes on at the next address with a key frame, and the time goes on. When the first address is well again, the
 // stream returns there at a key frame, and no picture is missing.
 func TestFailover(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.FailBack = 50 * time.Millisecond })
 	first := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.HangUp, Times: 1})
 	second := testkit.NewRTMPServer(t, testkit.Script{})
+	var dialled atomic.Int32
+	b := newBench(t, func(c *Config) {
+		c.FailBack = time.Millisecond
+		c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+			if dialled.Add(1) == 3 { // the way back, which must not come before there is something at the second address
+				poll := time.NewTicker(time.Millisecond)
+				defer poll.Stop()
+				for len(picturesOf(second.Tags())) < 5 && ctx.Err() == nil {
+					<-poll.C
+				}
+			}
+			return (&net.Dialer{}).DialContext(ctx, "tcp", a.String())
+		}
+	})
 	s := b.source("s")
 	b.start(Request{StreamName: "s", URL: first.URL("live"), Options: Options{BackupURLs: []string{second.URL("live")}}})
 	b.wait("second connection to the first address", func() bool {
@@ -174,6 +190,44 @@ func TestFailover(t *testing.T) {
 	})
 	if i := b.Find(Filter{})[0]; i.Attempts != 3 || i.Addresses[0].Attempts != 2 || i.Addresses[0].Reason != ReasonNone {
 		t.Errorf("%d attempts, %+v", i.Attempts, i.Addresses)
+	}
+}
+
+// The connection to the second address is lost while one to the first is made for the way back: the stream goes on there.
+func TestLostDuringReturn(t *testing.T) {
+	var returning atomic.Bool
+	var dialled atomic.Int32
+	b := newBench(t, func(c *Config) {
+		c.FailBack = time.Millisecond
+		c.dialTCP = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+			if dialled.Add(1) == 3 {
+				returning.Store(true)
+				<-ctx.Done() // the connection to the second address is lost
+				return nil, context.Cause(ctx)
+			}
+			return (&net.Dialer{}).DialContext(ctx, "tcp", a.String())
+		}
+	})
+	first := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.HangUp, Times: 1})
+	second := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.HangUp, When: returning.Load})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: first.URL("live"), Options: Options{BackupURLs: []string{second.URL("live")}}})
+	b.wait("the stream at the first address again", func() bool {
+		s.write(1, 20)
+		i := b.Find(Filter{})[0]
+		return i.State == Live && i.Addresses[0].Up() && returning.Load()
+	})
+	i := b.Find(Filter{})[0]
+	if a, b := i.Addresses[0], i.Addresses[1]; a.Attempts != 3 || b.Attempts != 1 || b.Reason != ReasonPeerClosed {
+		t.Errorf("addresses %+v", i.Addresses)
+	}
+	var told []string
+	for _, e := range b.events() {
+		told = append(told, fmt.Sprintf("%d%v", e.Address, e.To))
+	}
+	want := []string{"1STARTING", "1CONNECTING", "1PUBLISHING", "2CONNECTING", "2PUBLISHING", "1CONNECTING", "1PUBLISHING"}
+	if !slices.Equal(told, want) {
+		t.Errorf("events %q, want %q", told, want)
 	}
 }
 

@@ -24,7 +24,7 @@ func (l *link) failBack(ctx context.Context) error {
 		l.returning.Store(true)
 		if l.next.replace(&l.push.addresses[0].target) {
 			l.push.log.Debug("trying the first address again")
-			if err := l.connectNext(ctx); err != nil {
+			if err := l.connectNext(ctx); err != nil || ctx.Err() != nil { // if the link has ended, after looks at returning
 				return err
 			}
 		}

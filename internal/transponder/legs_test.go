@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/flv"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
@@ -151,6 +152,67 @@ func TestSimultaneous(t *testing.T) {
 	if e := b.Find(Filter{}); len(e) != 0 {
 		t.Errorf("still there: %+v", e)
 	}
+}
+
+// A frame has the same time on connections that begin at different frames, although the times of the frames are no whole milliseconds.
+func TestEqualTimes(t *testing.T) {
+	common := new(origin)
+	video := realVideo(t)
+	times := func(from int) map[int]uint32 {
+		clock, mux := timeline{origin: common, last: -1}, &flv.Muxer{}
+		found := map[int]uint32{}
+		for i := from; i < 100; i++ {
+			f := media.Frame{Track: video, Key: true, Time: media.Timestamp(i+1) * 33_366_667, Data: []byte{0, 0, 0, 1, 0x65}}
+			tags, err := mux.Append(nil, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clock.place(mux, f, tags)
+			found[i] = tags[len(tags)-1].Time
+		}
+		return found
+	}
+	first := times(0)
+	if first[0] != 0 || first[99] != 3303 {
+		t.Errorf("frames from %d to %d ms, want 0 to 3303", first[0], first[99])
+	}
+	for _, from := range []int{1, 7, 50} {
+		for i, at := range times(from) {
+			if at != first[i] {
+				t.Errorf("frame %d is at %d ms, and at %d ms on a connection that began with frame %d", i, first[i], at, from)
+			}
+		}
+	}
+}
+
+// An address that takes the stream later than the other one begins at the time that the frame has there, not at zero.
+func TestSimultaneousLateBeginning(t *testing.T) {
+	b := newBench(t, nil)
+	release := make(chan struct{})
+	first := testkit.NewRTMPServer(t, testkit.Script{})
+	late := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.AnswerLate, Release: release})
+	s := b.source("s")
+	begun := time.Now()
+	b.start(Request{StreamName: "s", URL: first.URL("live"), Options: Options{BackupURLs: []string{late.URL("live")}, Simultaneous: true}})
+	asked := 0
+	write := func() { // less often than it is asked: pictures must not have the same number twice
+		if asked++; asked%10 == 0 && s.n < 250 {
+			s.write(1, 20)
+		}
+	}
+	b.wait("frames that are too old for the second address", func() bool {
+		write()
+		return len(picturesOf(first.Tags())) > 20 && time.Since(begun) > 1200*time.Millisecond // see begin
+	})
+	close(release)
+	b.wait("pictures at both", func() bool {
+		write()
+		return len(picturesOf(late.Tags())) > 10
+	})
+	if at := picturesOf(late.Tags())[0].Time; at < 20*40*time.Millisecond {
+		t.Errorf("the second address begins at %v", at)
+	}
+	sameTimes(t, first.Tags(), late.Tags())
 }
 
 // events returns all events so far.

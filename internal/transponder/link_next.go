@@ -113,8 +113,12 @@ func (l *link) after(ctx context.Context, err error) (successor, error) {
 		made.inherited = later
 	}
 	next := successor{target: *wanted, address: l.address, link: made}
-	if made != nil {
+	switch {
+	case made != nil:
 		next.address = made.address
+	case !asked && l.returning.Load(): // the way back had begun
+		next.address = 0
+		l.push.addresses[l.address].fail(explain(err))
 	}
 	return next, nil
 }

@@ -227,6 +227,7 @@ func (p *push) begin(ctx context.Context, to successor, addrs []netip.Addr, othe
 		before = p.machine.now()
 	}
 	p.lost = pushStatus{}
+	p.at.Store(int32(to.address))
 	p.tried(to.address)
 	p.move(pushStatus{State: Connecting, Reason: before.Reason, Detail: before.Detail})
 	begun := time.Now()

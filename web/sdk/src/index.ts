@@ -15,7 +15,7 @@ export type { AudioConstraints, Constraints, MediaDevice, MediaDeviceList, Video
 export type { StreamStats, TrackStats } from "./stats.ts";
 export type { VideoSettings } from "./attempt.ts";
 export type { Backoff } from "./backoff.ts";
-export { type PushInfo, Push, type PushOptions, type PushRequest, type PushState, type PushStatus, RestApi, type RestOptions,
+export { type PushAddress, type PushInfo, Push, type PushOptions, type PushRequest, type PushState, type PushStatus, RestApi, type RestOptions,
   type RestorePolicy, type StreamDescription } from "./rest.ts";
 export { type Reason, reasons, SdkError } from "./errors.ts";
 export * from "./constants.ts";

@@ -86,6 +86,22 @@ export interface PushState {
   bytesAcked: number;
 }
 
+/** One of several addresses of a push. */
+export interface PushAddress {
+  /** Without secrets. */
+  target: string;
+  /** Of the push at this address; STANDBY: the stream does not go there. */
+  status: PushStatus | "STANDBY";
+  /** Why the last connection to this address failed or ended; empty if there was none since the server took the stream. */
+  reason: string;
+  /** The reason in words. */
+  info: string;
+  failedAt?: number;
+  attempts: number;
+  bytesSent: number;
+  bytesAcked: number;
+}
+
 /** Everything that the server tells about a push. */
 export interface PushInfo extends PushState {
   mediaSessionId: string;
@@ -107,6 +123,8 @@ export interface PushInfo extends PushState {
   soundEnabled: boolean;
   soundFile?: string;
   options: PushOptions;
+  /** If there are several: that of rtmpUrl, then those of options.backupUrls. */
+  addresses?: PushAddress[];
   sourceStreamName: string;
   startedAt: number;
   endedAt?: number;
