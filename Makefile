@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build format lint test unit portable web e2e soak-sip suites fuzz bench quality install install-test clean
+.PHONY: help run build format lint test unit portable web e2e e2e-long e2e-cluster soak-sip suites fuzz bench quality install install-test clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,15 @@ web: install-test build ## type-check the pages, and test them in a browser
 
 # What runs side by side mostly waits: with four tests at once, two cores were idle for two fifths of the time.
 e2e: install-test build ## real browsers in, real RTMP servers out
-	GO=$(GO) scripts/e2e.sh -parallel 5 -timeout 15m
+	GO=$(GO) scripts/e2e.sh -parallel 5 -timeout 15m -skip '$(LONG)'
+
+LONG := ^TestLong|^TestCluster
+
+e2e-long: install-test build ## faults that take minutes: networks that change, laptops that sleep
+	$(GO) test -tags e2e -count 1 -timeout 40m -run '^TestLong' ./test/e2e/
+
+e2e-cluster: install-test build ## several servers with NATS, and their faults
+	$(GO) test -tags e2e -count 1 -timeout 40m -run '^TestCluster' ./test/e2e/
 
 soak-sip: install-test build ## the SIP tests in full size: ten minutes of call, 10 000 strangers, 200 calls
 	TRANSPONDER_SOAK=1 $(GO) test -tags e2e -count 1 -parallel 4 -timeout 30m -run '^TestSIP(LongCall|Refresh|Strangers|Shutdown)$$' ./test/e2e/
