@@ -72,6 +72,34 @@ func TestRestartICE(t *testing.T) {
 	}
 }
 
+// TestRestartBeforeConnected: a client whose network changes while it connects restarts ICE, and connects.
+func TestRestartBeforeConnected(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, r rtc.Receiver) {
+		nowhere := newRelay(t)
+		nowhere.Cut()
+		pub := publish(t, r, testkit.DefaultPublisherConfig(), nowhere)
+		testkit.Eventually(t, 10*time.Second, func() string {
+			if !pub.client.Stable() {
+				return "the client has no answer yet"
+			}
+			return ""
+		})
+		network := newRelay(t)
+		t.Cleanup(network.Close)
+		if err := pub.client.RestartICE(t.Context(), func(ctx context.Context, offer string) (string, error) {
+			answer, err := pub.RestartICE(ctx, withoutCandidates(offer))
+			if err != nil {
+				return "", err
+			}
+			return network.Answer(answer)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		pub.frames(t, 30)
+	})
+}
+
 // TestRestartRefused: what is no restart leaves the session as it is.
 func TestRestartRefused(t *testing.T) {
 	t.Parallel()

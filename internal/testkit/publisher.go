@@ -112,6 +112,12 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	})
 }
 
+// Stable says whether the last offer was answered.
+func (p *Publisher) Stable() bool {
+	pc := p.pc.Load()
+	return pc != nil && pc.RemoteDescription() != nil && pc.SignalingState() == webrtc.SignalingStateStable
+}
+
 // Offer returns the last offer.
 func (p *Publisher) Offer() string { return p.pc.Load().LocalDescription().SDP }
 
