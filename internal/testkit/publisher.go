@@ -15,6 +15,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/transport/v5/stdnet"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -42,6 +43,8 @@ type PublisherConfig struct {
 	NoReports bool // sends no sender reports
 	Padding   bool // sends a packet of padding after each frame
 
+	EveryNetwork bool // also of other interfaces than the loopback
+
 	Certificate *tls.Certificate // nil: a new one
 	Active      bool             // starts the DTLS handshake
 
@@ -64,6 +67,8 @@ type Publisher struct {
 	sent, plis, nacks atomic.Int64
 	wantKey atomic.Bool
 	pc      atomic.Pointer[webrtc.PeerConnection] // nil before Run
+
+	networks *stdnet.Net // nil before Run
 }
 
 // Exchange gives an offer to a server and returns its answer.
@@ -123,7 +128,11 @@ func (p *Publisher) Offer() string { return p.pc.Load().LocalDescription().SDP }
 
 // RestartICE restarts ICE, as a client does that has got another network. The publisher is connected.
 func (p *Publisher) RestartICE(ctx context.Context, exchange Exchange) error {
-	return restartICE(ctx, p.pc.Load(), exchange)
+	pc := p.pc.Load()
+	if err := p.networks.UpdateInterfaces(); err != nil { // pion looks for them once
+		return err
+	}
+	return restartICE(ctx, pc, exchange)
 }
 
 func restartICE(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchange) error {
@@ -151,6 +160,10 @@ func restartICE(ctx context.Context, pc *webrtc.PeerConnection, exchange Exchang
 func (p *Publisher) run(ctx context.Context, direction webrtc.RTPTransceiverDirection,
 	negotiate func(context.Context, *webrtc.PeerConnection) error,
 ) error {
+	var err error
+	if p.networks, err = stdnet.NewNet(); err != nil {
+		return err
+	}
 	api, err := p.api()
 	if err != nil {
 		return err
@@ -278,7 +291,8 @@ func (p *Publisher) api() (*webrtc.API, error) {
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeTCP4})
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetInterfaceFilter(func(name string) bool { return name == "lo" })
+	s.SetInterfaceFilter(func(name string) bool { return p.cfg.EveryNetwork || name == "lo" })
+	s.SetNet(p.networks)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(s)), nil
 }
 

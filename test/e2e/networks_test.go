@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,8 +93,8 @@ func (r *roamer) leave(network string) {
 
 // reaches says whether the namespace reaches a server.
 func (r *roamer) reaches(s *server) bool {
-	url := "http://" + net.JoinHostPort(r.address(), portIn(r.t, s.rest)) + "/health/live"
-	return exec.Command("ip", "netns", "exec", r.namespace, "curl", "-sf", "-m", "1", "-o", "/dev/null", url).Run() == nil
+	health := "http://" + net.JoinHostPort(r.address(), portIn(r.t, s.rest)) + "/health/live"
+	return exec.Command("ip", "netns", "exec", r.namespace, "curl", "-sf", "-m", "1", "-o", "/dev/null", health).Run() == nil
 }
 
 // A person publishes from a browser that changes from the Wi-Fi to a mobile network and back, and the address with it. The push goes on over
@@ -102,17 +105,20 @@ func TestLongAnotherNetwork(t *testing.T) {
 			t.Run(receiver+" "+mode, func(t *testing.T) {
 				r := newRoamer(t)
 				s := startServer(t, "access=open", "rtc_receiver="+receiver, "ip="+r.address())
-				url, records := startNginx(t)
+				address, records := startNginx(t)
 				page := "http://" + net.JoinHostPort(r.address(), portIn(t, s.rest)) + "/"
 				b := startCommand(t, []string{"ip", "netns", "exec", r.namespace, "node"}, "networks.mjs", page, "--name", "show", "--mode", mode)
 				b.await("live")
 				s.receivedBy(receiver)
 				var begun push
-				if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": url}, &begun); code != http.StatusOK {
+				if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": address}, &begun); code != http.StatusOK {
 					t.Fatalf("startup answers %d", code)
 				}
 				s.waitFrames("show", 60)
 				for _, to := range [][2]string{{"wifi", "mobile"}, {"mobile", "wifi"}} {
+					if !r.reaches(s) {
+						t.Fatal("the network does not lead to the server")
+					}
 					r.leave(to[0])
 					if r.reaches(s) {
 						t.Fatal("the network is still there")
@@ -143,13 +149,14 @@ func TestLongAnotherNetwork(t *testing.T) {
 	}
 }
 
-func portIn(t *testing.T, url string) string {
+// portIn returns the port of an address.
+func portIn(t *testing.T, address string) string {
 	t.Helper()
-	_, port, err := net.SplitHostPort(strings.Trim(strings.SplitN(url, "://", 2)[1], "/"))
+	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return port
+	return u.Port()
 }
 
 // A laptop sleeps. If it wakes up within the time for which the server keeps silent sessions, its stream goes on. Otherwise the SDK publishes
@@ -167,12 +174,12 @@ func TestLongLaptopSleeps(t *testing.T) {
 			t.Run(receiver+" "+c.name, func(t *testing.T) {
 				r := newRoamer(t)
 				s := startServer(t, "access=open", "rtc_receiver="+receiver, "ip="+r.address())
-				url, records := startNginx(t)
+				address, records := startNginx(t)
 				page := "http://" + net.JoinHostPort(r.address(), portIn(t, s.rest)) + "/"
 				b := startCommand(t, []string{"ip", "netns", "exec", r.namespace, "node"}, "networks.mjs", page, "--name", "show", "--mode", "sdk")
 				b.await("live")
 				var begun push
-				body := map[string]any{"streamName": "show", "rtmpUrl": url, "options": map[string]any{"onSourceLoss": "hold"}}
+				body := map[string]any{"streamName": "show", "rtmpUrl": address, "options": map[string]any{"onSourceLoss": "hold"}}
 				if code := s.post("/push/startup", body, &begun); code != http.StatusOK {
 					t.Fatalf("startup answers %d", code)
 				}
@@ -263,11 +270,11 @@ func TestNATForgetsBrowser(t *testing.T) {
 				io.WriteString(w, answer)
 			}))
 			t.Cleanup(nat.Close)
-			url, records := startNginx(t)
+			address, records := startNginx(t)
 			b := startBrowser(t, "networks.mjs", nat.URL+"/", "--name", "show", "--mode", "whip")
 			b.await("live")
 			s.receivedBy(receiver)
-			if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": url}, nil); code != http.StatusOK {
+			if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": address}, nil); code != http.StatusOK {
 				t.Fatalf("startup answers %d", code)
 			}
 			s.waitFrames("show", 60)
@@ -294,4 +301,147 @@ func TestNATForgetsBrowser(t *testing.T) {
 
 func withoutCandidates(sdp string) string {
 	return regexp.MustCompile(`(?m)^a=candidate:.*\r?\n`).ReplaceAllString(sdp, "")
+}
+
+// roamingEncoder names the variable of the environment that makes TestRoamingEncoder an encoder. It has the address of the WHIP door.
+const roamingEncoder = "TRANSPONDER_TEST_ENCODER"
+
+// TestRoamingEncoder is no test: it is an encoder in the namespace of TestLongEncoderChangesNetwork. It publishes until standard input closes. For
+// each line that it reads, it restarts ICE.
+func TestRoamingEncoder(t *testing.T) {
+	address := os.Getenv(roamingEncoder)
+	if address == "" {
+		t.Skip("another test starts this one")
+	}
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.Units, cfg.EveryNetwork = pictures(t, 320, 180, 30), true
+	p := testkit.NewPublisher(cfg)
+	session, first := "", ""
+	send := func(ctx context.Context, method, address, kind, body string) (*http.Response, string, error) {
+		req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
+		if err != nil {
+			return nil, "", err
+		}
+		req.Header.Set("Content-Type", kind)
+		req.Header.Set("If-Match", "*")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, "", err
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err == nil && res.StatusCode > 299 {
+			err = fmt.Errorf("%s: %s", res.Status, b)
+		}
+		return res, string(b), err
+	}
+	credential := func(sdp, key string) string {
+		return strings.TrimSpace(regexp.MustCompile(`(?m)^a=ice-` + key + `:.*$`).FindString(sdp))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- p.Run(ctx, func(ctx context.Context, offer string) (string, error) {
+			res, answer, err := send(ctx, http.MethodPost, address, "application/sdp", offer)
+			if err != nil {
+				return "", err
+			}
+			at, err := res.Location()
+			if err != nil {
+				return "", err
+			}
+			session, first = at.String(), answer
+			return answer, nil
+		})
+	}()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		http.DefaultClient.CloseIdleConnections() // they are of the network before
+		err := p.RestartICE(ctx, func(ctx context.Context, offer string) (string, error) {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			fragment := credential(offer, "ufrag") + "\r\n" + credential(offer, "pwd") + "\r\n"
+			_, answer, err := send(ctx, http.MethodPatch, session, "application/trickle-ice-sdpfrag", fragment)
+			for _, key := range []string{"ufrag", "pwd"} {
+				first = strings.ReplaceAll(first, credential(first, key), credential(answer, key))
+			}
+			return first, err
+		})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+// An encoder that restarts ICE as soon as it has another network is away for less than a second.
+func TestLongEncoderChangesNetwork(t *testing.T) {
+	for _, receiver := range []string{"lean", "peer"} {
+		t.Run(receiver, func(t *testing.T) {
+			r := newRoamer(t)
+			s := startServer(t, "access=open", "rtc_receiver="+receiver, "ip="+r.address())
+			address, records := startNginx(t)
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			encoder := exec.Command("ip", "netns", "exec", r.namespace, self, "-test.run", "^TestRoamingEncoder$", "-test.v")
+			encoder.Env = append(os.Environ(), roamingEncoder+"=http://"+net.JoinHostPort(r.address(), portIn(t, s.rest))+"/whip/show")
+			var said safeBuffer
+			encoder.Stdout, encoder.Stderr = &said, &said
+			stdin, err := encoder.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := encoder.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				stdin.Close()
+				if err := encoder.Wait(); err != nil {
+					t.Errorf("the encoder: %v\n%s", err, said.String())
+				}
+			})
+			var begun push
+			testkit.Eventually(t, 30*time.Second, func() string {
+				if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": address}, &begun); code != http.StatusOK {
+					return fmt.Sprintf("startup answers %d", code)
+				}
+				return ""
+			})
+			s.waitFrames("show", 60)
+			s.receivedBy(receiver)
+			const changes = 6
+			for n := range changes {
+				from, to := "wifi", "mobile"
+				if n%2 == 1 {
+					from, to = to, from
+				}
+				r.leave(from)
+				before := s.waitPush("show", "PUBLISHING").VideoFramesSent
+				r.join(to)
+				joined := time.Now()
+				if _, err := io.WriteString(stdin, "restart\n"); err != nil {
+					t.Fatal(err)
+				}
+				s.waitFrames("show", before+10)
+				t.Logf("pictures %v after there is %s", time.Since(joined).Round(10*time.Millisecond), to)
+				s.waitFrames("show", before+60)
+			}
+			last := s.waitPush("show", "PUBLISHING")
+			if last.MediaSessionID != begun.MediaSessionID || last.Attempts != 1 {
+				t.Errorf("the push was %+v and is %+v", begun, last)
+			}
+			s.post("/push/terminate", map[string]any{"mediaSessionId": begun.MediaSessionID}, nil)
+			if n := strings.Count(s.log.String(), `msg="ICE restarted"`); n != changes {
+				t.Errorf("ICE was restarted %d times, want %d", n, changes)
+			}
+			judgeOneClock(t, filepath.Join(records, "rtmp_show.flv"), 10)
+		})
+	}
 }
