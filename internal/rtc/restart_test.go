@@ -80,8 +80,8 @@ func TestRestartBeforeConnected(t *testing.T) {
 		nowhere.Cut()
 		pub := publish(t, r, testkit.DefaultPublisherConfig(), nowhere)
 		testkit.Eventually(t, 10*time.Second, func() string {
-			if !pub.client.Stable() {
-				return "the client has no answer yet"
+			if !pub.client.Checking() {
+				return "the client does not send checks yet"
 			}
 			return ""
 		})

@@ -117,10 +117,10 @@ func (p *Publisher) Run(ctx context.Context, exchange Exchange) error {
 	})
 }
 
-// Stable says whether the last offer was answered.
-func (p *Publisher) Stable() bool {
+// Checking says whether the offer was answered and ICE has begun. A restart before that confuses pion.
+func (p *Publisher) Checking() bool {
 	pc := p.pc.Load()
-	return pc != nil && pc.RemoteDescription() != nil && pc.SignalingState() == webrtc.SignalingStateStable
+	return pc != nil && pc.ICEConnectionState() == webrtc.ICEConnectionStateChecking
 }
 
 // Offer returns the last offer.
