@@ -49,9 +49,9 @@ web: install-test build ## type-check the pages, and test them in a browser
 
 # What runs side by side mostly waits: with four tests at once, two cores were idle for two fifths of the time.
 e2e: install-test build ## real browsers in, real RTMP servers out
-	GO=$(GO) scripts/e2e.sh -parallel 5 -timeout 15m -skip '$(LONG)'
+	GO=$(GO) scripts/e2e.sh -parallel 5 -timeout 15m -skip '$(SLOW)'
 
-LONG := ^TestLong|^TestCluster
+SLOW := ^TestLong|^TestCluster
 
 e2e-long: install-test build ## faults that take minutes: networks that change, laptops that sleep
 	$(GO) test -tags e2e -count 1 -timeout 40m -run '^TestLong' ./test/e2e/
