@@ -75,7 +75,7 @@ export class StreamLife<S extends Stream> {
     if (state.phase === "live" && this._restarting !== state && (another || lost.test(attempt!.connection.iceConnectionState))) {
       this._restarting = state;
       this._link.probe();
-      const sdp = await attempt!._offer({ iceRestart: true });
+      const sdp = await attempt!._offer({ iceRestart: true }).catch(() => ""); // the stream was stopped meanwhile
       this.state === state && this._link.send("restartIce", { mediaSessionId: this.id, sdp });
     }
   }
