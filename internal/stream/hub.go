@@ -371,3 +371,7 @@ func (h *Hub) all() []*Source {
 	defer h.mu.Unlock()
 	return slices.AppendSeq(slices.Collect(maps.Values(h.byName)), maps.Keys(h.private))
 }
+
+// Absent returns a source that stands for a publisher who is not here: for a reader that waits for the publisher of a name. It takes no room, no
+// name, and no frames.
+func (h *Hub) Absent(name string) *Source { return newSource(h, Info{Name: name}) }

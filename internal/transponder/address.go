@@ -270,7 +270,7 @@ func hope(l loss) int {
 // address.
 func elsewhere(reason Reason) bool {
 	switch reason {
-	case ReasonTranscoder, ReasonTooSlow, ReasonNoCapacity:
+	case ReasonTranscoder, ReasonTooSlow, ReasonNoCapacity, ReasonRestarted, ReasonNodeLost, ReasonMoved:
 		return false
 	case ReasonForbidden, ReasonTLSVerify:
 		return true

@@ -45,6 +45,12 @@ type Config struct {
 
 	HoldFor time.Duration // how long a push with options.onSourceLoss waits for a publisher if its request does not say
 
+	// How pushes outlive the process: they wait so long for their publisher after a restart (0: not at all), unless the server was gone for longer
+	// than MaxOutage; and so many connect per second (0: any number).
+	ResumeFor       time.Duration
+	MaxOutage       time.Duration
+	ResumePerSecond int
+
 	Targets TargetPolicy // where pushes may go
 
 	// Resolve returns the addresses of a host name; nil: the resolver of the system.
@@ -60,6 +66,10 @@ var (
 	FailedForRange = limits.Of(0, 24*time.Hour)
 	MaxPushesRange = limits.Of(1, 1_000_000)
 	HoldForRange   = limits.Of(time.Millisecond, 24*time.Hour)
+
+	ResumeForRange       = limits.Of(0, 24*time.Hour)
+	MaxOutageRange       = limits.Of(0, 30*24*time.Hour)
+	ResumePerSecondRange = limits.Of(0, 10_000)
 
 	RestoreAttemptsRange = limits.Of(-1, 1_000_000) // -1: any number
 	RestorePauseRange    = limits.Of(minPause, time.Hour)
@@ -87,6 +97,8 @@ func DefaultConfig() Config {
 		Buffer:   DefaultBufferConfig(),
 		FailBack: 30 * time.Second,
 		HoldFor:  time.Minute,
+
+		ResumeFor: 5 * time.Minute, MaxOutage: time.Hour, ResumePerSecond: 50,
 	}
 }
 
@@ -109,6 +121,9 @@ func (c Config) Validate() error {
 		RestorePauseRange.Check("restore interval", c.RestoreInterval),
 		FailBackRange.Check("pause before a push returns to its first address", c.FailBack),
 		HoldForRange.Check("hold time", c.HoldFor),
+		ResumeForRange.Check("time that a push waits for its publisher after a restart", c.ResumeFor),
+		MaxOutageRange.Check("longest outage after which pushes go on", c.MaxOutage),
+		ResumePerSecondRange.Check("number of resumed pushes per second", c.ResumePerSecond),
 		MaxDelayRange.Check("delay of a slow push", c.MaxDelay),
 		FailedForRange.Check("time that a failed push can be found", c.FailedFor),
 		MaxPushesRange.Check("number of pushes", c.MaxPushes),

@@ -13,7 +13,7 @@
 //
 // Locks that nest are taken in this order:
 //
-//   - push.moving, then push.mu, machine.mu or Journal.mu, one after another
+//   - push.moving, then push.saving, then push.mu, machine.mu, voice.mu, holder.mu, Journal.mu or the claim's lock, one after another
 //   - push.mu, then outflow.mu
 //   - holder.mu, then the locks of package stream (Feed.mu, then Reader.mu)
 //   - voice.mu, then the lock of the sound files' Library

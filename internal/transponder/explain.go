@@ -47,6 +47,12 @@ func explain(err error) (Reason, string) {
 		return ReasonTerminated, "Ended by request."
 	case errors.As(err, &rights):
 		return ReasonTerminated, rights.words()
+	case errors.Is(err, ErrMoved):
+		return ReasonMoved, "Another server goes on with the push."
+	case errors.Is(err, errExpired):
+		return ReasonExpired, "The publisher did not come back in time after the restart."
+	case errors.Is(err, errRestarting):
+		return ReasonShutdown, "The server was stopped. The push goes on when it runs again and the publisher is back."
 	case errors.Is(err, ErrStopping):
 		return ReasonShutdown, "The server was stopped."
 	case errors.As(err, &forwarded):

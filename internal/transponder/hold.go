@@ -50,8 +50,8 @@ type holderConfig struct {
 // belongs to one goroutine, the owner: that of push.run.
 type holder struct {
 	cfg    holderConfig
-	clock  *stream.Source // the first
-	shift  time.Duration  // from the clock of the present source to that of the first
+	clock  atomic.Pointer[stream.Source] // the first
+	shift  time.Duration                 // from the clock of the present source to that of the first
 	bridge bridge
 
 	sound           *stream.Feed // of the present source; nil while it is not read
@@ -77,7 +77,16 @@ type holder struct {
 
 // newHolder makes a holder that reads nothing until wake is called.
 func newHolder(cfg holderConfig, src *stream.Source) *holder {
-	return &holder{cfg: cfg, clock: src, src: src, maxLag: cfg.maxLag, bridge: bridge{silenceOnly: cfg.grace == 0 && cfg.standIn == nil}}
+	h := &holder{cfg: cfg, src: src, maxLag: cfg.maxLag, bridge: bridge{silenceOnly: cfg.grace == 0 && cfg.standIn == nil}}
+	h.clock.Store(src)
+	return h
+}
+
+// begin starts to read a source, as if it was the first: nothing was read before.
+func (h *holder) begin(src *stream.Source) {
+	h.clock.Store(src)
+	h.bridge.restart()
+	h.attach(src)
 }
 
 // wake starts to read the source again. It reads pictures at once, so that none is missed. If the source ended meanwhile, Read finds out.
@@ -93,7 +102,7 @@ func (h *holder) sleep() { h.detach() }
 
 // attach starts to read a source: its pictures at once, its sound with addSound.
 func (h *holder) attach(src *stream.Source) {
-	h.shift = src.Created().Sub(h.clock.Created())
+	h.shift = src.Created().Sub(h.clock.Load().Created())
 	h.heard = time.Time{}
 	video := src.Video
 	if h.cfg.pictures != nil {
@@ -242,7 +251,7 @@ func (h *holder) SetMaxLag(d time.Duration) {
 }
 
 // Now returns the time on the clock of the frames.
-func (h *holder) Now() media.Timestamp { return h.clock.Now() }
+func (h *holder) Now() media.Timestamp { return h.clock.Load().Now() }
 
 // Stats returns what is queued now, and what was dropped since the start of the push.
 func (h *holder) Stats() stream.ReaderStats {

@@ -89,8 +89,8 @@ func newJournal(size int) *Journal {
 	return &Journal{run: stream.NewID()[:runDigits], size: max(size, 1), sequences: map[string]uint64{}, added: make(chan struct{})}
 }
 
-// add numbers an event and keeps it. It does not block. The event that ends a push is the last one of that push.
-func (j *Journal) add(e Event) {
+// add numbers an event and keeps it, and returns its number among those of the push. It does not block. The event that ends a push is the last one of that push.
+func (j *Journal) add(e Event) (sequence uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.last++
@@ -108,6 +108,14 @@ func (j *Journal) add(e Event) {
 	}
 	close(j.added)
 	j.added = make(chan struct{})
+	return e.Sequence
+}
+
+// resume goes on with the sequence of a push that has outlived its process, after the latest number that it is known to have had.
+func (j *Journal) resume(id string, sequence uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.sequences[id] = max(j.sequences[id], sequence)
 }
 
 // Run returns the name of this run of the server, in letters and digits.

@@ -116,12 +116,15 @@ func (p *push) newLegs(common *stream.Source) []*push {
 	c.parts.Audio = sameSound{p}
 	c.req.Options = Options{Codecs: p.req.Options.Codecs, Restore: p.req.Options.Restore, FailBack: p.req.Options.FailBack}
 	c.req.Width, c.req.Height, c.req.FPS, c.req.KeyFrameInterval = 0, 0, 0, 0 // the pictures have been transcoded
-	p.clock.origin = new(origin)
+	zero := &origin{clock: common}
+	if before, resumed := p.clock.origin.get(); resumed {
+		zero.set(before + p.toCommon(common))
+	}
 	var all []*push
 	for i, a := range p.addresses {
 		c.target, c.log = a.target, p.log.With("address", i+1)
-		leg := newPush(c, []*address{a}, nil)
-		leg.front, leg.clock.origin = p, p.clock.origin
+		leg := newPush(c, p.claim, []*address{a}, nil)
+		leg.front, leg.clock.origin, leg.clock.last = p, zero, p.clock.last
 		leg.in.wake()
 		all = append(all, leg)
 	}
@@ -132,9 +135,14 @@ func (p *push) newLegs(common *stream.Source) []*push {
 	return all
 }
 
+// toCommon returns the time from the clock of the push to that of the common source.
+func (p *push) toCommon(common *stream.Source) media.Timestamp {
+	return media.Timestamp(p.in.clock.Load().Created().Sub(common.Created()))
+}
+
 // writeTo writes what is to be sent to the common source, until the stream or the push ends.
 func (p *push) writeTo(ctx context.Context, common *stream.Source) error {
-	shift := common.Now() - p.in.Now()
+	shift := p.toCommon(common)
 	frames := make([]media.Frame, 64)
 	for {
 		n, err := p.in.Read(ctx, frames)

@@ -165,7 +165,7 @@ func (l *link) follow(ctx context.Context, to *pushTarget) {
 func polite(err error) bool {
 	var source *sourceError
 	var rights *rightsError
-	return errors.As(err, &source) || errors.As(err, &rights) || errors.Is(err, errMoved) || errors.Is(err, errTerminated) || errors.Is(err, ErrStopping)
+	return errors.As(err, &source) || errors.As(err, &rights) || errors.Is(err, errMoved) || errors.Is(err, errTerminated) || errors.Is(err, ErrStopping) || errors.Is(err, errReleased)
 }
 
 // goodbyeWait is how long the server gets to close its side after deleteStream, before we close ours. Closing at once would throw

@@ -117,6 +117,11 @@ func (l *link) write(ctx context.Context, frames []media.Frame) error {
 	if len(tags) == 0 {
 		return nil
 	}
+	if !l.push.claim.Open() {
+		if err := l.push.untilOpen(ctx); err != nil {
+			return err
+		}
+	}
 	now := time.Now()
 	if now.After(l.deadlineAt) { // moved once a second: a timer per write is not free
 		l.deadlineAt = now.Add(time.Second)

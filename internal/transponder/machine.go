@@ -11,17 +11,19 @@ import (
 // errTransition means that the code tried a move that the table does not have: a bug.
 var errTransition = errors.New("no such transition")
 
-// next is the table of moves. Ended and Failed are final. A push goes from Live straight to Connecting if the server asked us to reconnect
-// and does not take two connections at once. It goes from Connecting to Connecting to give the reason why it has nothing to send yet, and from Connecting to
-// Degraded if it sends to several addresses and only some of them take the stream.
+// next is the table of moves. Ended and Failed are final. A push that this process gives up, for later or for another process, is in Awaiting
+// at the end. A push goes from Live straight to Connecting if the server asked us to reconnect and does not take two connections at
+// once. It goes from Connecting to Connecting to give the reason why it has nothing to send yet, and from Connecting to Degraded if it sends to
+// several addresses and only some of them take the stream.
 var next = map[State][]State{
-	Starting:   {Connecting, Ended, Failed},
-	Connecting: {Connecting, Live, Degraded, Holding, Waiting, Draining, Ended, Failed},
-	Live:       {Connecting, Degraded, Holding, Waiting, Draining, Ended, Failed},
-	Degraded:   {Connecting, Live, Degraded, Holding, Waiting, Draining, Ended, Failed},
-	Holding:    {Connecting, Live, Degraded, Waiting, Draining, Ended, Failed},
-	Waiting:    {Connecting, Ended, Failed},
-	Draining:   {Waiting, Ended, Failed},
+	Starting:   {Connecting, Awaiting, Ended, Failed},
+	Connecting: {Connecting, Live, Degraded, Holding, Waiting, Draining, Awaiting, Ended, Failed},
+	Live:       {Connecting, Degraded, Holding, Waiting, Draining, Awaiting, Ended, Failed},
+	Degraded:   {Connecting, Live, Degraded, Holding, Waiting, Draining, Awaiting, Ended, Failed},
+	Holding:    {Connecting, Live, Degraded, Waiting, Draining, Awaiting, Ended, Failed},
+	Waiting:    {Connecting, Awaiting, Ended, Failed},
+	Draining:   {Waiting, Awaiting, Ended, Failed},
+	Awaiting:   {Starting, Connecting, Awaiting, Ended, Failed},
 }
 
 // final reports whether a push in that state is over.

@@ -40,13 +40,16 @@ type pushConfig struct {
 type push struct {
 	pushConfig
 
-	in       *holder // what the push reads
+	claim    Claim     // to the push's record
+	restored *restored // nil: the push began in this process
+	in       *holder   // what the push reads
 	dialer   *dialer
 	voice    voice
 	machine  *machine
 	started  time.Time
 	attempts atomic.Int32
-	known    atomic.Bool // the push has been live, so what is at the address is no secret any more
+	seq      atomic.Uint64 // of the last event
+	known    atomic.Bool   // the push has been live, so what is at the address is no secret any more
 
 	addresses []*address   // that of the request, then those of options.backupUrls
 	at        atomic.Int32 // index of the present address, or of the last one
@@ -54,6 +57,8 @@ type push struct {
 	front     *push        // the push of which this one is a leg; nil: it is none
 
 	moving sync.Mutex // held while the state changes and the journal records it, so that the order of the journal is right; taken before mu
+
+	saving sync.Mutex // held while a record is made and handed on, so that an older one never follows a newer; taken after moving, before mu
 
 	clock     timeline   // owned by run
 	opus      bool       // owned by run; the present server takes Opus
@@ -76,16 +81,20 @@ type push struct {
 }
 
 // newPush makes a push to some addresses that begins, if it is to begin with a sound file, with that file's player.
-func newPush(c pushConfig, addresses []*address, player SoundPlayer) *push {
-	p := &push{pushConfig: c, addresses: addresses, machine: newMachine(), started: time.Now(), back: newBackoff(c.cfg.FailBack)}
+func newPush(c pushConfig, claim Claim, addresses []*address, player SoundPlayer) *push {
+	p := &push{
+		pushConfig: c, claim: claim, addresses: addresses, machine: newMachine(), started: time.UnixMilli(claim.Record().Begun), back: newBackoff(c.cfg.FailBack),
+		clock: timeline{origin: new(origin), last: -1},
+	}
 	p.legs.push = p
 	p.in = newHolder(p.holding(), c.src)
 	p.dialer = newDialer(c, p.source)
 	p.voice.log = c.log
 	p.voice.muted = c.req.Options.Action == actionMute
 	if player != nil {
-		p.voice.file, p.voice.player = c.req.Options.SoundFile, player
+		p.voice.file, p.voice.loop, p.voice.player = c.req.Options.SoundFile, c.req.Options.Loop, player
 	}
+	p.voice.ended = p.save
 	return p
 }
 
@@ -93,14 +102,25 @@ func newPush(c pushConfig, addresses []*address, player SoundPlayer) *push {
 // run returns.
 func (p *push) run(ctx context.Context) error {
 	defer p.in.Close()
-	p.in.wake() // before the stream is live and before dialling, so that the push begins with the first key frame of the stream
-	err := p.waitLive(ctx)
+	err := p.untilLive(ctx)
 	if err == nil {
 		err = p.persist(ctx)
 	}
 	p.finish(ctx, err)
 	return err
 }
+
+// untilLive begins to read the stream, and waits until its publisher is connected.
+func (p *push) untilLive(ctx context.Context) error {
+	if p.restored != nil {
+		return p.awaitPublisher(ctx)
+	}
+	p.in.wake() // before the stream is live and before dialling, so that the push begins with the first key frame of the stream
+	return p.waitLive(ctx)
+}
+
+// name returns the name of the stream.
+func (p *push) name() string { return p.src.Info().Name }
 
 // waitLive waits until the publisher of the stream is connected. Another publisher may take over the name meanwhile.
 func (p *push) waitLive(ctx context.Context) error {
@@ -165,7 +185,7 @@ func (p *push) persist(ctx context.Context) error {
 func (p *push) failed(err error) trial {
 	at := p.present()
 	reason, detail := explain(err)
-	t := trial{loss: loss{reason: reason, ever: p.everLive}, address: int(p.at.Load()), err: err, detail: detail}
+	t := trial{loss: loss{reason: reason, ever: p.everLive, insist: p.insists()}, address: int(p.at.Load()), err: err, detail: detail}
 	if len(p.addresses) > 1 {
 		t.ever = at.hasAccepted()
 	}

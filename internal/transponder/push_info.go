@@ -75,6 +75,7 @@ func (p *push) sent(frames []media.Frame) {
 		status = holdingStatus
 	}
 	if p.moveFrom([]State{Connecting}, status) {
+		p.resumed()
 		p.log.Info("push live", "attempt", p.attempts.Load(), "after", time.Since(p.started).Round(time.Millisecond))
 	}
 }
@@ -95,7 +96,7 @@ func (p *push) info() Info {
 		Target: p.target.String(), SecretName: p.target.SecretName, Destination: p.target.Destination,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(p.attempts.Load()), Started: p.started,
-		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(),
+		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(), NotKept: !p.claim.Kept(),
 	}
 	if i.Destination != "" && i.SecretName {
 		i.StreamName, i.SecretName = i.SourceName, false

@@ -10,7 +10,20 @@ import (
 func (p *push) announce() {
 	p.moving.Lock()
 	defer p.moving.Unlock()
-	p.tell(Starting, p.machine.now())
+	now := p.machine.now()
+	p.tell(now.State, now)
+}
+
+// awaits writes to the journal that the push is back after a restart. before is its state then.
+func (p *push) awaits(before State, s pushStatus) {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	s.State = Awaiting
+	if _, err := p.machine.to(s); err != nil {
+		p.log.Error("push state", "err", err)
+		return
+	}
+	p.tell(before, s)
 }
 
 // move enters a state and records that in the journal.
@@ -52,12 +65,13 @@ func (p *push) tell(before State, s pushStatus) {
 		return
 	}
 	_, acked := p.total()
-	p.journal.add(Event{
+	p.seq.Store(p.journal.add(Event{
 		Hidden: p.hidden(), Owner: p.req.By.Identity(), Destination: p.present().target.Destination, Address: p.number(),
 		ID: p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.present().target.String(),
 		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(p.attempts.Load()),
 		NextRetry: s.NextTry, BytesAcked: acked,
-	})
+	}))
+	p.save()
 }
 
 // degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet stays in Connecting, with
@@ -87,15 +101,25 @@ func (p *push) finish(ctx context.Context, err error) {
 	reason, detail := explain(err)
 	state, level := Failed, slog.LevelWarn
 	switch {
-	case reason.Class() == Operator || reason == ReasonSourceLost:
+	case parked(err):
+		p.park(ctx, pushStatus{State: Awaiting, Reason: reason, Detail: detail})
+		return
+	case reason.Class() == Operator || reason == ReasonExpired || reason == ReasonSourceLost:
 		state, level = Ended, slog.LevelInfo
 	case reason == ReasonInternal:
 		level = slog.LevelError
 	}
 	p.move(pushStatus{State: state, Reason: reason, Detail: detail})
+	p.unresumed(p.machine.now())
 	info := p.Info()
 	p.log.Log(ctx, level, "push stopped", "reason", reason, "err", printable(err), "attempts", info.Attempts,
 		"bytes", info.BytesSent, "video", info.VideoFrames, "audio", info.AudioFrames, "dropped", info.DroppedFrames)
+}
+
+// park gives the push up: it goes on later, or in another process.
+func (p *push) park(ctx context.Context, s pushStatus) {
+	p.move(s)
+	p.log.Log(ctx, slog.LevelInfo, "push given up", "reason", s.Reason)
 }
 
 // hidden reports whether the reasons of the push would reveal what is in a private network.

@@ -48,6 +48,10 @@ const (
 	ReasonForbidden   Reason = "target_forbidden" // the TargetPolicy forbids the address
 	ReasonTerminated  Reason = "terminated"
 	ReasonShutdown    Reason = "shutdown"
+	ReasonRestarted   Reason = "restarted"      // this server was restarted; the push waits for its publisher
+	ReasonNodeLost    Reason = "node_lost"      // the server that had the push is gone
+	ReasonMoved       Reason = "moved"          // another server has the push now
+	ReasonExpired     Reason = "resume_expired" // the publisher did not come back in time after a restart
 	ReasonInternal    Reason = "internal"
 )
 
@@ -60,6 +64,7 @@ var classes = map[Reason]Class{
 	ReasonNoVideo: FromSource, ReasonNoAudio: FromSource, ReasonUnusable: FromSource, ReasonBFrames: FromSource, ReasonCodec: FromSource,
 	ReasonTranscoder: Transient, ReasonTooSlow: Transient, ReasonNoCapacity: Transient,
 	ReasonTerminated: Operator, ReasonShutdown: Operator,
+	ReasonRestarted: Transient, ReasonNodeLost: Transient, ReasonMoved: Transient, ReasonExpired: FromSource,
 	ReasonForbidden: Policy,
 	ReasonInternal:  Permanent,
 }

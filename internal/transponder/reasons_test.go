@@ -32,6 +32,8 @@ type reasonCase struct {
 	size   int                  // of pictures; 0: none are written
 	then   func(*bench, string) // once it is live, with the push's id
 
+	again func(*Record) // the server is restarted when the push is live, with the record changed so
+
 	live  bool  // it may be
 	state State // in which the reason is told; Starting: Failed
 }
@@ -117,8 +119,14 @@ var reasonCases = map[Reason]reasonCase{
 		size: 20, source: func(s *source) { s.video = &media.Track{Codec: media.VP8} }, video: &fakeVideo{busy: true},
 	},
 	ReasonTerminated: {size: 20, live: true, state: Ended, then: func(b *bench, id string) { b.Terminate(context.Background(), id) }},
-	ReasonShutdown:   {size: 20, live: true, state: Ended, then: func(b *bench, _ string) { b.stop() }},
-	ReasonInternal:   {size: 20, audio: panickyAudio{}},
+	ReasonShutdown: {
+		size: 20, live: true, state: Ended, then: func(b *bench, _ string) { b.stop() }, change: func(c *Config) { c.ResumeFor = 0 },
+	},
+	ReasonInternal:  {size: 20, audio: panickyAudio{}},
+	ReasonRestarted: {size: 20, live: true, state: Awaiting, again: func(*Record) {}},
+	ReasonNodeLost:  {size: 20, live: true, state: Awaiting, again: func(r *Record) { r.Node = "another" }},
+	ReasonExpired:   {size: 20, live: true, state: Ended, again: func(*Record) {}, change: func(c *Config) { c.ResumeFor = 10 * time.Millisecond }},
+	ReasonMoved:     {size: 20, live: true, state: Awaiting, then: func(b *bench, id string) { b.Release(context.Background(), id) }},
 }
 
 // resolveOnce resolves a name to loopback when the push begins, and to something else after that.
@@ -169,7 +177,8 @@ func TestEveryReason(t *testing.T) {
 }
 
 func leadTo(t *testing.T, want Reason, tt reasonCase) {
-	b := newBench(t, tt.change)
+	keeper := newFakeKeeper()
+	b := newKeptBench(t, keeper, tt.change)
 	if tt.audio != nil {
 		b.parts.Audio = tt.audio
 	}
@@ -195,6 +204,14 @@ func leadTo(t *testing.T, want Reason, tt reasonCase) {
 		state = Failed
 	}
 	then := tt.then
+	if tt.again != nil {
+		then = func(*bench, string) {
+			keeper.crash()
+			keeper.edit(tt.again)
+			s.Close(nil)
+			b = b.restart(keeper, tt.change)
+		}
+	}
 	var story []Event
 	b.wait(string(want), func() bool {
 		story = b.storyOf(id)
@@ -222,6 +239,10 @@ func leadTo(t *testing.T, want Reason, tt reasonCase) {
 		}
 	}
 	told := b.Find(Filter{ID: id})
+	if want == ReasonMoved { // it is another server's
+		b.wait("end", func() bool { return len(b.Find(Filter{ID: id})) == 0 })
+		return
+	}
 	if state.final() {
 		b.end()
 		told = b.History(1)

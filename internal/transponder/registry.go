@@ -3,6 +3,7 @@ package transponder
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/panics"
+	"transponder/internal/state"
 	"transponder/internal/stream"
 )
 
@@ -49,6 +51,11 @@ type Parts struct {
 	ParseOptions func(json.RawMessage) (Options, error)
 	Rights       Rights // nil: nobody has a limit, and nobody loses a right
 
+	Keeper Keeper       // keeps pushes beyond this process; nil: nothing does
+	Log    state.Logger // keeps events and pushes that are over beyond this process; nil: nothing does
+	Sealer state.Sealer // for Log
+	Clock  *Clock       // of the far ends' times; nil: the wall clock
+
 	// OnEnd is called with each push that is over, ended or failed. It must not block. nil: nobody is told.
 	OnEnd func(Info)
 }
@@ -59,8 +66,10 @@ type Registry struct {
 	parts   Parts
 	log     *slog.Logger
 	journal *Journal
+	keeps   bool // pushes can outlive the process
 
-	panics panics.Counter
+	panics  panics.Counter
+	resumes resumes
 
 	mu       sync.Mutex          // held for these fields only: nothing that may wait is called under it
 	pushes   []*entry            // guarded by mu; oldest first
@@ -82,7 +91,14 @@ type entry struct {
 
 // NewRegistry makes an empty registry.
 func NewRegistry(cfg Config, parts Parts, log *slog.Logger) *Registry {
-	return &Registry{cfg: cfg, parts: parts, log: log, journal: newJournal(journalSize), reserved: map[string]struct{}{}}
+	keeps := parts.Keeper != nil
+	if !keeps {
+		parts.Keeper = loose{}
+	}
+	return &Registry{
+		cfg: cfg, parts: parts, keeps: keeps, log: log, journal: newJournal(journalSize), reserved: map[string]struct{}{},
+		resumes: resumes{limiter: newLimiter(cfg.ResumePerSecond)},
+	}
 }
 
 const (
@@ -117,12 +133,26 @@ func (r *Registry) Panics() int64 { return r.panics.Load() }
 // run runs a push, and returns when the push cannot be found any more.
 func (r *Registry) run(ctx context.Context, e *entry) {
 	defer e.cancel(nil)
-	stop := r.watchRights(e)
+	defer close(e.gone)
+	stop := r.watch(e)
 	e.runSafely(ctx)
 	stop()
 	e.free()
+	last := e.record()
 	e.voice.close()
 	info := e.Info()
+	finishing, done := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout)
+	defer done()
+	if info.State == Awaiting {
+		r.leave(e)
+		if err := e.claim.Release(finishing, last); err != nil {
+			e.log.Warn("the push is given up, but the record does not say so", "err", err)
+		}
+		return
+	}
+	if err := e.claim.Forget(finishing); err != nil && !errors.Is(err, ErrNotFound) {
+		e.log.Warn("the push is over, but may come back when the server is restarted", "err", err)
+	}
 	r.mu.Lock()
 	e.keys = nil // the addresses may be used again
 	if len(r.history) == historySize {
@@ -141,10 +171,17 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 		case <-ctx.Done(): // terminated
 		}
 	}
+	r.leave(e)
+}
+
+// forgetTimeout is how long it may take to write that a push is over or given up.
+const forgetTimeout = 5 * time.Second
+
+// leave makes the push unfindable.
+func (r *Registry) leave(e *entry) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.pushes = slices.DeleteFunc(r.pushes, func(x *entry) bool { return x == e })
-	r.mu.Unlock()
-	close(e.gone)
 }
 
 // Find returns the pushes that match, oldest first. A failed push can be found for a short while, so that its reason can be read.
@@ -206,6 +243,7 @@ func (r *Registry) Mute(id string, on bool) error {
 		return err
 	}
 	e.voice.mute(on)
+	e.save()
 	e.log.Info("push's sound", "muted", on)
 	return nil
 }
@@ -221,10 +259,11 @@ func (r *Registry) SoundOn(id, file string, loop bool) error {
 	if err != nil {
 		return err
 	}
-	if err := e.voice.play(file, player); err != nil {
+	if err := e.voice.play(file, loop, player); err != nil {
 		player.Close()
 		return err
 	}
+	e.save()
 	e.log.Info("push's sound", "file", file, "loop", loop)
 	return nil
 }
@@ -236,16 +275,18 @@ func (r *Registry) SoundOff(id string) error {
 		return err
 	}
 	e.log.Info("push's sound", "file", "")
-	return e.voice.play("", nil)
+	defer e.save()
+	return e.voice.play("", false, nil)
 }
 
-// Run waits until ctx ends. Then it refuses new pushes, terminates all pushes, and returns when they are gone.
+// Run waits until ctx ends. Then it refuses new pushes, ends all pushes, and returns when they are gone. Those that can be resumed are not over:
+// they go on when the server runs again.
 func (r *Registry) Run(ctx context.Context) error {
 	<-ctx.Done()
 	r.mu.Lock()
 	r.stopping = true
 	for _, e := range r.pushes {
-		e.cancel(ErrStopping)
+		e.cancel(r.stopCause(e))
 	}
 	r.mu.Unlock()
 	r.wg.Wait()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"transponder/internal/load"
@@ -114,10 +115,7 @@ func (r *Registry) checkSound(req Request) error {
 func (r *Registry) add(ctx context.Context, req Request, addresses []*address, player SoundPlayer) (Info, error) {
 	src, found := r.parts.Hub.Source(req.StreamName)
 	found = found && !src.Info().IsRelay() // the server that has the publisher pushes it
-	target, keys := addresses[0].target, make([]string, len(addresses))
-	for i, a := range addresses {
-		keys[i] = req.StreamName + "\x00" + a.target.key()
-	}
+	target, keys := addresses[0].target, keysOf(req, addresses)
 	if err := r.reserve(keys, found); err != nil {
 		return Info{}, err
 	}
@@ -126,27 +124,26 @@ func (r *Registry) add(ctx context.Context, req Request, addresses []*address, p
 	defer func() {
 		if !entered {
 			r.release(keys)
-			if err == nil {
-				free()
-			}
 		}
 	}()
 	if err != nil {
 		return Info{}, err
 	}
-	profile := req.profile(r.cfg.KeepAspect)
-	if err := r.admit(src, req, profile); err != nil {
+	if err := r.admit(src, req, req.profile(r.cfg.KeepAspect)); err != nil {
+		free()
 		return Info{}, err
 	}
-	id := stream.NewID()
-	p := newPush(pushConfig{
-		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: profile,
-		parts: r.parts, journal: r.journal, panics: &r.panics, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
-	}, addresses, player)
-	ctx, cancel := context.WithCancelCause(ctx)
-	e := &entry{push: p, keys: keys, cancel: cancel, free: free, gone: make(chan struct{})}
+	claim, err := r.claim(ctx, req, addresses)
+	if err != nil {
+		free()
+		return Info{}, err
+	}
+	p := r.newPush(req, addresses, src, claim, player)
+	ctx, e := r.newEntry(ctx, p, keys, free)
 	if entered = r.enter(e); !entered {
-		cancel(nil)
+		e.cancel(nil)
+		_ = claim.Forget(ctx) // a record that stays is ended after the restart
+		free()
 		return Info{}, ErrStopping
 	}
 	p.log.Info("push started")
@@ -154,11 +151,54 @@ func (r *Registry) add(ctx context.Context, req Request, addresses []*address, p
 	if last := target.App[strings.LastIndexByte(target.App, '/')+1:]; last == req.StreamName {
 		p.log.Warn("the address ends in the stream's name, and the name is published below it; was rtmpTransponderFullUrl meant?")
 	}
+	r.launch(ctx, e)
+	return p.Info(), nil
+}
+
+// keysOf returns the keys of the addresses of a push.
+func keysOf(req Request, addresses []*address) []string {
+	keys := make([]string, len(addresses))
+	for i, a := range addresses {
+		keys[i] = req.StreamName + "\x00" + a.target.key()
+	}
+	return keys
+}
+
+// claim claims a new push.
+func (r *Registry) claim(ctx context.Context, req Request, addresses []*address) (Claim, error) {
+	record, err := newRecord(req, addresses)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	return r.parts.Keeper.Claim(ctx, record)
+}
+
+// claimTimeout is how long claiming a new push may take.
+const claimTimeout = 5 * time.Second
+
+// newPush makes a push that was claimed.
+func (r *Registry) newPush(req Request, addresses []*address, src *stream.Source, claim Claim, player SoundPlayer) *push {
+	id, target := claim.Record().ID, addresses[0].target
+	return newPush(pushConfig{
+		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: req.profile(r.cfg.KeepAspect),
+		parts: r.parts, journal: r.journal, panics: &r.panics, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
+	}, claim, addresses, player)
+}
+
+// newEntry makes the entry of a push, and the context for launch. ctx carries values only.
+func (r *Registry) newEntry(ctx context.Context, p *push, keys []string, free func()) (context.Context, *entry) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	return ctx, &entry{push: p, keys: keys, cancel: cancel, free: free, gone: make(chan struct{})}
+}
+
+// launch runs a push that was entered.
+func (r *Registry) launch(ctx context.Context, e *entry) {
 	go func() {
 		defer r.wg.Done()
 		r.run(ctx, e)
 	}()
-	return p.Info(), nil
 }
 
 // reserve keeps the addresses and a place for a push that is being started, until release or enter.

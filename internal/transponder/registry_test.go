@@ -108,6 +108,12 @@ func (l *lockedBuffer) String() string {
 
 func newBench(t *testing.T, change func(*Config)) *bench {
 	t.Helper()
+	return newBenchWith(t, change, nil)
+}
+
+// newBenchWith is newBench with other parts.
+func newBenchWith(t *testing.T, change func(*Config), with func(*Parts)) *bench {
+	t.Helper()
 	cfg := DefaultConfig()
 	cfg.FailedFor = time.Hour
 	if change != nil {
@@ -116,6 +122,9 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 	b := &bench{t: t, hub: stream.NewHub(stream.DefaultConfig(), nil), log: &lockedBuffer{}, ended: make(chan Info, 100)}
 	parts := testParts(b.hub)
 	parts.OnEnd = func(i Info) { b.ended <- i }
+	if with != nil {
+		with(&parts)
+	}
 	b.Registry = NewRegistry(cfg, parts, slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)

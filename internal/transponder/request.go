@@ -33,54 +33,62 @@ type RequestError struct {
 // Error names the field and the reason.
 func (e *RequestError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Reason) }
 
-// Request asks for a push.
+// Request asks for a push. Its form in JSON, and that of Options, is what is kept of the push: a member without a secret needs a tag, a member with
+// one has its place in secrets.
 type Request struct {
 	// By asks for the push. It decides whether the push may go to private networks, and becomes Info.Owner. nil: the server itself.
-	By *access.Principal
+	By *access.Principal `json:"-"`
 
-	StreamName   string
-	TargetName   string // to publish under, with the prefix of the settings before it if it has none; empty: StreamName. A full URL names its own
-	URL          string // an address, or destination://NAME
-	FullURL      *bool  // the last part of the URL is the name to publish under; nil: as in the settings
-	FlashVersion string // empty: as in the settings
+	Via string `json:"-"` // how the push was asked for, such as ViaREST
+
+	StreamName   string `json:"-"`
+	TargetName   string `json:"targetName,omitzero"`   // to publish under, with the prefix of the settings before it if it has none; empty: StreamName. A full URL names its own
+	URL          string `json:"-"`                     // an address, or destination://NAME
+	FullURL      *bool  `json:"fullUrl,omitempty"`     // the last part of the URL is the name to publish under; nil: as in the settings
+	FlashVersion string `json:"flashVersion,omitzero"` // empty: as in the settings
 
 	// Each of these except Width asks for transcoding. Width counts only together with Height, and only if the aspect ratio need not be
 	// kept (Config.KeepAspect) or Options.Fit is set.
-	Width, Height    int
-	KeyFrameInterval int // frames
-	FPS              float64
+	Width            int     `json:"width,omitzero"`
+	Height           int     `json:"height,omitzero"`
+	KeyFrameInterval int     `json:"keyFrameInterval,omitzero"` // frames
+	FPS              float64 `json:"fps,omitzero"`
 
-	Options Options
+	Options Options `json:"options"`
 }
 
 // Options are the options of a request. Info returns them unchanged.
 type Options struct {
-	Action    string // how the push begins: "", "mute" or "sound_on"
-	SoundFile string // for "sound_on"
-	Loop      bool   // of the sound file
+	Action    string `json:"action,omitzero"`    // how the push begins: "", "mute" or "sound_on"
+	SoundFile string `json:"soundFile,omitzero"` // for "sound_on"
+	Loop      bool   `json:"loop,omitzero"`      // of the sound file
 
-	Audio   media.AudioFormat // of the sound that is sent; the zero value: as in the settings
-	RateBPS int               // of the pictures, which are transcoded for it; 0: what suits their size
-	Fit     string            // "letterbox": the picture is fitted into Width x Height with black bars
+	Audio   media.AudioFormat `json:"-"`                // of the sound that is sent; the zero value: as in the settings
+	RateBPS int               `json:"rateBps,omitzero"` // of the pictures, which are transcoded for it; 0: what suits their size
+	Fit     string            `json:"fit,omitzero"`     // "letterbox": the picture is fitted into Width x Height with black bars
 
-	Restore *Restore // how to reconnect; nil: as in the settings
+	Restore *Restore `json:"restore,omitempty"` // how to reconnect; nil: as in the settings
 
-	OnSourceLoss string        // "" or "end": the push ends with its stream; "hold": it waits for the publisher to return
-	HoldFor      time.Duration // how long the push waits; 0: as in the settings
-	Slate        string        // PNG or JPEG file in media_dir to show meanwhile; "": the last picture
+	OnSourceLoss string        `json:"onSourceLoss,omitzero"` // "" or "end": the push ends with its stream; "hold": it waits for the publisher to return
+	HoldFor      time.Duration `json:"holdNs,omitzero"`       // how long the push waits; 0: as in the settings
+	Slate        string        `json:"slate,omitzero"`        // PNG or JPEG file in media_dir to show meanwhile; "": the last picture
 
 	// Picture is shown while the stream has no pictures: "card", a card with the title or the name of the stream, or else a PNG or JPEG
 	// file in media_dir. "": the sound is sent alone.
-	Picture string
+	Picture string `json:"picture,omitzero"`
+
+	// ResumeFor is how long the push waits for its publisher after a restart of the server; 0: the push does not outlive the process; nil: as in
+	// the settings.
+	ResumeFor *time.Duration `json:"resumeNs,omitempty"`
 
 	// BackupURLs are more addresses for the stream, each like Request.URL: tried in order when the stream cannot go to the address before,
 	// or sent to at the same time. They may hold stream keys.
-	BackupURLs   []string
-	FailBack     *bool // the stream returns to an address before when that is well again; nil: true
-	Simultaneous bool  // the stream goes to all addresses at the same time
+	BackupURLs   []string `json:"-"`
+	FailBack     *bool    `json:"failBack,omitempty"`    // the stream returns to an address before when that is well again; nil: true
+	Simultaneous bool     `json:"simultaneous,omitzero"` // the stream goes to all addresses at the same time
 
 	// Codecs may be sent unchanged, beside H.264 and AAC, if the destination offers them: "hevc", "av1", "vp9", "opus".
-	Codecs []string
+	Codecs []string `json:"codecs,omitempty"`
 }
 
 // The values of Options.Action.
@@ -119,6 +127,8 @@ func (o Options) Validate() error {
 		return &RequestError{"options.slate", `it is shown with "onSourceLoss": "hold" only`}
 	case o.HoldFor != 0 && !HoldForRange.Contains(o.HoldFor):
 		return &RequestError{"options.holdMs", mustBeMS(HoldForRange)}
+	case o.ResumeFor != nil && !ResumeForRange.Contains(*o.ResumeFor):
+		return &RequestError{"options.resumeMs", mustBeMS(ResumeForRange)}
 	}
 	for _, name := range o.Codecs {
 		if _, ok := passable[name]; !ok {
@@ -133,12 +143,12 @@ func (o Options) Validate() error {
 
 // Restore is how a push reconnects when its connection is lost.
 type Restore struct {
-	Attempts   int           // in a row before the push fails; below 0: any number; 0: none
-	FirstPause time.Duration // before the first attempt
-	Factor     float64       // by which each pause is longer than the one before; at least 1
-	MaxPause   time.Duration // the longest pause
-	Jitter     float64       // the share of a pause that is random, 0 to 1
-	HealthyFor time.Duration // after a connection that lasted so long, attempts and pauses are counted from the beginning
+	Attempts   int           `json:"attempts"`              // in a row before the push fails; below 0: any number; 0: none
+	FirstPause time.Duration `json:"firstPauseNs,omitzero"` // before the first attempt
+	Factor     float64       `json:"factor,omitzero"`       // by which each pause is longer than the one before; at least 1
+	MaxPause   time.Duration `json:"maxPauseNs,omitzero"`   // the longest pause
+	Jitter     float64       `json:"jitter,omitzero"`       // the share of a pause that is random, 0 to 1
+	HealthyFor time.Duration `json:"healthyNs,omitzero"`    // after a connection that lasted so long, attempts and pauses are counted from the beginning
 }
 
 // State is the state of a push.
@@ -153,12 +163,13 @@ const (
 	Holding                 // live without its stream: the destination gets a picture and silence until a publisher returns
 	Waiting                 // the connection is lost; waits before the next attempt
 	Draining                // the stream ended or the push was terminated: queued frames are sent, then the goodbye
+	Awaiting                // known, but not connected: the push has outlived its process, or was given up, and waits for its publisher
 	Ended                   // over: somebody asked for it, or the stream ended
 	Failed                  // over, for a reason that somebody should look at
 )
 
 var stateNames = [...]string{
-	"STARTING", "CONNECTING", "PUBLISHING", "DEGRADED", "HOLDING", "RECONNECTING", "DRAINING", "ENDED", "FAILED",
+	"STARTING", "CONNECTING", "PUBLISHING", "DEGRADED", "HOLDING", "RECONNECTING", "DRAINING", "AWAITING", "ENDED", "FAILED",
 }
 
 // String returns the name of the state in answers and logs.
@@ -195,7 +206,8 @@ type Info struct {
 	Ended    time.Time // zero while the push is not over
 	NextTry  time.Time // of a push in Waiting; zero otherwise
 
-	Hidden bool // Reason and Detail tell about a private network: see ForStrangers
+	NotKept bool // the push should outlive the process, but cannot: the disk takes no writes
+	Hidden  bool // Reason and Detail tell about a private network: see ForStrangers
 
 	Node  string // the server that runs the push; "": this one
 	Stale bool   // read from the record, because Node did not answer

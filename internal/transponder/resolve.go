@@ -114,7 +114,7 @@ func (r *Registry) address(req Request, rawURL, named string) (*address, error) 
 	}
 	target.Destination, target.Policy = named, r.cfg.Targets
 	if named == "" && !mayReachInside(req.By, access.Object{Stream: req.StreamName, URL: target.normal()}) {
-		target.Policy = target.Policy.public("private networks are for administrators, clients on this machine and destinations")
+		target.Policy = target.Policy.public(insideRule)
 	}
 	return &address{url: req.URL, target: target}, nil
 }

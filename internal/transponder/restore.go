@@ -77,6 +77,7 @@ type loss struct {
 	reason  Reason
 	full    bool          // the server says that it has no room now
 	ever    bool          // the push has been live before, on this or an earlier connection
+	insist  bool          // the push was restored, and is to connect whatever the policy says
 	healthy time.Duration // how long the push was live in this attempt
 }
 
@@ -89,6 +90,10 @@ type retryPolicy struct {
 
 // next returns the pause before the next attempt. again is false if there is to be none. random is from 0 to 1.
 func (p *retryPolicy) next(l loss, random float64) (pause time.Duration, again bool) {
+	if l.insist {
+		l.ever = true // the process before may have been live
+		return insistPause, l.retriable()
+	}
 	if !l.retriable() {
 		return 0, false
 	}
@@ -113,8 +118,14 @@ var unreachable = []Reason{ReasonDNS, ReasonRefused, ReasonUnreachable, ReasonTi
 // for a while: it has not noticed the end of our last connection, is starting its applications, or cannot reach its database.
 var refusals = []Reason{ReasonAuth, ReasonBadApp, ReasonKeyInUse, ReasonKeyRejected}
 
+// later has the reasons with which a push ends here and goes on later, or in another process.
+var later = []Reason{ReasonRestarted, ReasonNodeLost, ReasonMoved}
+
 // retriable reports whether another attempt could succeed.
 func (l loss) retriable() bool {
+	if slices.Contains(later, l.reason) {
+		return false
+	}
 	if !l.ever {
 		return l.full || slices.Contains(unreachable, l.reason)
 	}

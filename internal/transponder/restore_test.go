@@ -156,7 +156,7 @@ func TestRestoreOfSettings(t *testing.T) {
 }
 
 func TestTimeline(t *testing.T) {
-	var c timeline
+	c := timeline{origin: new(origin), last: -1}
 	at := func(m *flv.Muxer, stream, tag time.Duration) time.Duration {
 		tags := []flv.Tag{{Time: uint32(tag.Milliseconds())}}
 		c.place(m, media.Frame{Time: media.Timestamp(stream)}, tags)

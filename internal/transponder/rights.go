@@ -59,6 +59,29 @@ func (r *Registry) takePlaces(req Request, addresses int) (release func(), err e
 	return release, nil
 }
 
+// watch ends a push when its owner has lost the right to it, or when another process has taken it over. stop ends the watch, and waits for it.
+func (r *Registry) watch(e *entry) (stop func()) {
+	unwatch := r.watchRights(e)
+	lost := e.claim.Lost()
+	if lost == nil {
+		return unwatch
+	}
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-lost:
+			e.cancel(ErrMoved)
+		case <-over:
+		}
+	})
+	return func() {
+		close(over)
+		wg.Wait()
+		unwatch()
+	}
+}
+
 // watchRights ends a push when whoever started it has lost the right to it: his token or key is no longer valid, or he is a user who is removed. A
 // new password of a user ends no push. stop ends the watch, and waits for it.
 func (r *Registry) watchRights(e *entry) (stop func()) {

@@ -44,7 +44,8 @@ type pushTarget struct {
 	// Policy decides which addresses of the host may be dialled.
 	Policy TargetPolicy
 
-	raw string
+	raw   string
+	shown string // what String returns; "": what follows from the other fields
 }
 
 const (
@@ -252,6 +253,9 @@ func (t pushTarget) key() string {
 
 // String returns the parts of the address that cannot be a key: scheme, server, and the first part of the application.
 func (t pushTarget) String() string {
+	if t.shown != "" {
+		return t.shown
+	}
 	scheme, authority := "rtmp", t.Host
 	if strings.Contains(t.Host, ":") {
 		authority = "[" + t.Host + "]"

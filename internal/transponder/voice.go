@@ -28,11 +28,13 @@ type SoundPlayer interface {
 // voice decides which sound a push sends: the sound of the stream, silence, or a file. It changes neither the times nor the headers of
 // frames, so it outlives holds and connections. A file that is muted plays on, unheard. All methods may be called from any goroutine.
 type voice struct {
-	log *slog.Logger
+	log   *slog.Logger
+	ended func() // called when a file has ended, without a lock
 
 	mu     sync.Mutex   // taken before the locks of the player
 	muted  bool         // guarded by mu
 	file   string       // guarded by mu; that plays
+	loop   bool         // guarded by mu; the file plays in a loop
 	player SoundPlayer  // guarded by mu; nil: the sound of the stream
 	over   bool         // guarded by mu; nothing is played any more
 	track  *media.Track // guarded by mu; of the latest sound
@@ -47,8 +49,8 @@ func (v *voice) mute(on bool) {
 // play replaces the sound of the stream by a file, from the beginning of the file, until the file ends or play is called again. A nil
 // player brings back the sound of the stream. play fails with ErrUnsupported if no file can replace this kind of sound, and with
 // ErrNotFound when the push is over.
-func (v *voice) play(file string, player SoundPlayer) error {
-	before, err := v.swap(file, player)
+func (v *voice) play(file string, loop bool, player SoundPlayer) error {
+	before, err := v.swap(file, loop, player)
 	if before != nil {
 		before.Close()
 	}
@@ -56,7 +58,7 @@ func (v *voice) play(file string, player SoundPlayer) error {
 }
 
 // swap is play, but leaves it to the caller to close the player that played before.
-func (v *voice) swap(file string, player SoundPlayer) (before SoundPlayer, err error) {
+func (v *voice) swap(file string, loop bool, player SoundPlayer) (before SoundPlayer, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.over {
@@ -66,7 +68,7 @@ func (v *voice) swap(file string, player SoundPlayer) (before SoundPlayer, err e
 		return nil, fmt.Errorf("a sound file in a push whose sound passes as Opus: %w", ErrUnsupported)
 	}
 	before = v.player
-	v.file, v.player = file, player
+	v.file, v.loop, v.player = file, loop, player
 	return before, nil
 }
 
@@ -88,6 +90,13 @@ func (v *voice) state() (muted bool, file string) {
 	return v.muted, v.file
 }
 
+// kept returns what is asked for now, with what is needed to ask for it again.
+func (v *voice) kept() (muted bool, file string, loop bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.muted, v.file, v.loop && v.file != ""
+}
+
 // apply puts the sound that is to be heard into frames and returns how many frames are left: muted sound is left out if its codec has no
 // silence that is known.
 func (v *voice) apply(frames []media.Frame) int {
@@ -97,6 +106,9 @@ func (v *voice) apply(frames []media.Frame) int {
 			v.log.Warn("sound file ends early, the stream's sound is back", "file", ended.file, "err", ended.err)
 		}
 		ended.player.Close()
+		if v.ended != nil {
+			v.ended()
+		}
 	}
 	return kept
 }

@@ -220,7 +220,7 @@ func TestVoiceOfOtherCodecs(t *testing.T) {
 	}
 	v.mute(false)
 	v.apply([]media.Frame{{Track: &media.Track{Codec: media.Opus}, Data: []byte{0xf8}}})
-	if err := v.play("a", &fakePlayer{}); !errors.Is(err, ErrUnsupported) {
+	if err := v.play("a", false, &fakePlayer{}); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("a file in the place of Opus = %v, want ErrUnsupported", err)
 	}
 }

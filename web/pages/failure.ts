@@ -23,7 +23,8 @@ export const pushReasons = [
   "auth_rejected", "bad_app", "key_in_use", "key_rejected", "peer_closed", "peer_stalled",
   "peer_slow", "address_down", "target_forbidden", "source_lost", "source_no_media", "source_no_keyframe",
   "source_no_video", "source_no_audio", "source_unusable", "source_b_frames", "codec_unsupported",
-  "transcoder_failed", "transcoder_slow", "no_capacity", "terminated", "shutdown", "internal",
+  "transcoder_failed", "transcoder_slow", "no_capacity", "terminated", "shutdown",
+  "restarted", "node_lost", "moved", "resume_expired", "internal",
 ] as const;
 
 export type PageReason = (typeof sdkReasons)[number] | (typeof pageReasons)[number];

@@ -248,6 +248,22 @@ const words: Record<Reason, Words> = {
     title: "The server is being shut down.",
     advice: "Wait until it runs again, then start again.",
   },
+  restarted: {
+    title: "The server was restarted and waits for the stream.",
+    advice: "Start the stream again: the push goes on by itself.",
+  },
+  node_lost: {
+    title: "The server that had this push is gone. Another one waits for the stream.",
+    advice: "Start the stream again: the push goes on by itself.",
+  },
+  moved: {
+    title: "Another server goes on with this push.",
+    advice: "There is nothing to do.",
+  },
+  resume_expired: {
+    title: "The stream did not come back in time after a restart.",
+    advice: "Start again.",
+  },
   internal: {
     title: "The server ran into an error of its own.",
     advice: "Start again. If it happens each time, the server's log says why.",
@@ -312,6 +328,7 @@ export function pushWords(status: string, host: string): string {
     case "HOLDING": return `Waiting for the stream; ${host} shows a still picture`;
     case "RECONNECTING": return `Connection to ${host} lost; trying again`;
     case "DRAINING": return "Sending the rest";
+    case "AWAITING": return "Waiting for the stream to come back";
     case "ENDED": return "Ended";
     case "FAILED": return "Not live";
     default: return `Working on it (${status.toLowerCase() || "no state given"})`;
@@ -328,6 +345,7 @@ export function pushLabel(status: string): string {
     case "HOLDING": return "Holding";
     case "RECONNECTING": return "Reconnecting";
     case "DRAINING": return "Ending";
+    case "AWAITING": return "Waiting for its stream";
     case "ENDED": return "Ended";
     case "FAILED": return "Failed";
     default: return status.toLowerCase() || "Unknown";

@@ -166,7 +166,7 @@ describe("words", () => {
   });
 
   test("states", () => {
-    for (const status of ["STARTING", "CONNECTING", "PUBLISHING", "DEGRADED", "HOLDING", "RECONNECTING", "DRAINING", "ENDED", "FAILED"]) {
+    for (const status of ["STARTING", "CONNECTING", "PUBLISHING", "DEGRADED", "HOLDING", "RECONNECTING", "DRAINING", "AWAITING", "ENDED", "FAILED"]) {
       assert.doesNotMatch(pushWords(status, "host"), /[A-Z]{3}|Working on it/, status);
     }
     assert.equal(pushWords("DREAMING", "host"), "Working on it (dreaming)");

@@ -65,8 +65,8 @@ export interface PushRequest {
 }
 
 /** The states of a push. ENDED and FAILED are final. */
-export type PushStatus = "STARTING" | "CONNECTING" | "PUBLISHING" | "DEGRADED" | "HOLDING" | "RECONNECTING" | "DRAINING" | "ENDED"
-  | "FAILED";
+export type PushStatus = "STARTING" | "CONNECTING" | "PUBLISHING" | "DEGRADED" | "HOLDING" | "RECONNECTING" | "DRAINING"
+  | "AWAITING" | "ENDED" | "FAILED";
 
 /** The state of a push, as `push.states` gives it. */
 export interface PushState {

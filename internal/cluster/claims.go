@@ -1,0 +1,422 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"transponder/internal/state"
+	"transponder/internal/transponder"
+)
+
+const (
+	// keeperTimeout is how long reading or writing one record may take.
+	keeperTimeout = 4 * time.Second
+	// saveEvery is the least time between two saves of one record.
+	saveEvery = time.Second
+	// saveAgain is the pause after a save that failed.
+	saveAgain = 5 * time.Second
+	// savers is how many records are saved at the same time. Writes that come together share one sync of the disk.
+	savers = 32
+	// maxConflicts is how many times in a row a record may change under a write before the write is given up.
+	maxConflicts = 8
+)
+
+// ClaimsParts are what claims work with.
+type ClaimsParts struct {
+	Self    Owner
+	Members Members
+	Gate    Gate
+	Salt    []byte // see Salt
+
+	// Lasting reports whether what the keeper has written outlives this process; nil: it does.
+	Lasting func() bool
+	// Ask asks a process to release a push; nil: no other process can be asked.
+	Ask func(ctx context.Context, o Owner, id string) error
+
+	Log *slog.Logger
+}
+
+// Claims are the pushes that this process has, and the records of all others. It is a transponder.Keeper. Run writes the saves. Any goroutine
+// may call its methods.
+type Claims struct {
+	codec
+	keeper state.Keeper
+	parts  ClaimsParts
+
+	wake chan struct{} // tells Run that something is to be saved
+
+	mu     sync.Mutex
+	held   map[string]*claim // guarded by mu; by place
+	doomed map[string]uint64 // guarded by mu; revisions of records by place that could not be removed yet
+}
+
+// NewClaims makes claims over a keeper.
+func NewClaims(keeper state.Keeper, sealer state.Sealer, parts ClaimsParts) *Claims {
+	return &Claims{codec: codec{sealer}, keeper: keeper, parts: parts, wake: make(chan struct{}, 1), held: map[string]*claim{}, doomed: map[string]uint64{}}
+}
+
+// Claim makes a push this process's. See transponder.Keeper.
+func (c *Claims) Claim(ctx context.Context, r transponder.Record) (transponder.Claim, error) {
+	if r.ID == "" {
+		return orNil(c.create(ctx, r))
+	}
+	return orNil(c.take(ctx, r.ID))
+}
+
+func orNil(claim *claim, err error) (transponder.Claim, error) {
+	if err != nil {
+		return nil, err
+	}
+	return claim, nil
+}
+
+// create claims a new push. The create of its record is the judge between two who want the same push.
+func (c *Claims) create(ctx context.Context, r transponder.Record) (*claim, error) {
+	r.ID = c.newID(r.Stream, r.Key)
+	place, err := placeOf(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	r.Node, r.Incarnation, r.Epoch = c.parts.Self.Node, c.parts.Self.Incarnation, 1
+	k, err := c.hold(place, r)
+	if err != nil {
+		return nil, err
+	}
+	if k.revision == 0 {
+		err = k.put(ctx, r, 0)
+	} else {
+		err = k.write(ctx, r) // over the record of a push that is over, which may be gone by now
+	}
+	var full *state.WriteError
+	if err != nil && !errors.As(err, &full) {
+		k.drop()
+		if errors.Is(err, state.ErrConflict) {
+			return nil, transponder.ErrDuplicate
+		}
+		return nil, err
+	}
+	return k, nil
+}
+
+// hold notes that this process has the push at a place, unless it has it already.
+func (c *Claims) hold(place string, r transponder.Record) (*claim, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[place] != nil {
+		return nil, transponder.ErrDuplicate
+	}
+	k := &claim{claims: c, place: place, turn: make(chan struct{}, 1), record: r, moved: make(chan struct{})}
+	k.revision = c.doomed[place]
+	delete(c.doomed, place)
+	c.held[place] = k
+	return k, nil
+}
+
+// take claims a push that is there. Its owner must not live, and if the owner went without a word, it gets the time to notice that.
+func (c *Claims) take(ctx context.Context, id string) (*claim, error) {
+	place, err := placeOf(id)
+	if err != nil {
+		return nil, transponder.ErrNotFound
+	}
+	k, err := c.hold(place, transponder.Record{ID: id})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.takeOver(ctx, k); err != nil {
+		k.drop()
+		return nil, err
+	}
+	return k, nil
+}
+
+func (c *Claims) takeOver(ctx context.Context, k *claim) error {
+	begun, asked := time.Now(), false
+	for range maxConflicts {
+		r, revision, err := c.read(ctx, k.place)
+		switch {
+		case err != nil:
+			return err
+		case r.ID != k.record.ID:
+			return transponder.ErrNotFound
+		case !r.Usable():
+			return fmt.Errorf("push %s: %w", r.ID, state.ErrNewer)
+		}
+		if owner := (Owner{r.Node, r.Incarnation}); owner != (Owner{}) && owner != c.parts.Self {
+			if c.parts.Members.Lives(owner) {
+				return transponder.ErrDuplicate
+			}
+			if left := c.parts.Members.Patience(owner) - time.Since(begun); left > 0 {
+				if !asked && c.ask(ctx, owner, r.ID) {
+					asked = true
+					continue // the owner has released the push, or still has it
+				}
+				if err := sleep(ctx, left); err != nil {
+					return err
+				}
+			}
+		}
+		r.Node, r.Incarnation = c.parts.Self.Node, c.parts.Self.Incarnation
+		r.Epoch++
+		k.set(r, revision)
+		err = k.put(ctx, r, revision)
+		var full *state.WriteError
+		if err == nil || errors.As(err, &full) {
+			return nil
+		}
+		if !errors.Is(err, state.ErrConflict) {
+			return err
+		}
+	}
+	return transponder.ErrDuplicate
+}
+
+// ask asks an owner who may still run to release a push. It reports whether the owner has answered.
+func (c *Claims) ask(ctx context.Context, o Owner, id string) bool {
+	if c.parts.Ask == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	defer cancel()
+	return c.parts.Ask(ctx, o, id) == nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// read reads the record at a place. It fails with transponder.ErrNotFound.
+func (c *Claims) read(ctx context.Context, place string) (transponder.Record, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	defer cancel()
+	stored, err := c.keeper.Get(ctx, pushesBucket, place)
+	if errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrDamaged) {
+		return transponder.Record{}, 0, transponder.ErrNotFound
+	}
+	if err != nil {
+		return transponder.Record{}, 0, fmt.Errorf("read a push's record: %w", err)
+	}
+	r, err := c.decode(stored)
+	return r, stored.Revision, err
+}
+
+// Waiting returns the records that nobody who lives has. See transponder.Keeper.
+func (c *Claims) Waiting(ctx context.Context, stream string) ([]transponder.Record, error) {
+	all, err := c.List(ctx, stream)
+	var waiting []transponder.Record
+	for _, r := range all {
+		if !c.owned(Owner{r.Node, r.Incarnation}, r.ID) {
+			waiting = append(waiting, r)
+		}
+	}
+	return waiting, err
+}
+
+// owned reports whether somebody who lives has a push.
+func (c *Claims) owned(o Owner, id string) bool {
+	if o == c.parts.Self {
+		return c.has(id)
+	}
+	return o != (Owner{}) && c.parts.Members.Lives(o)
+}
+
+// has reports whether this process has a push.
+func (c *Claims) has(id string) bool {
+	place, err := placeOf(id)
+	if err != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held[place] != nil
+}
+
+// List returns the records of a stream, of all streams if the name is empty, whoever has them. Records that cannot be read are left out, and
+// the log names them.
+func (c *Claims) List(ctx context.Context, stream string) ([]transponder.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	defer cancel()
+	prefix := ""
+	if stream != "" {
+		prefix = c.StreamHash(stream) + "."
+	}
+	stored, err := c.keeper.List(ctx, pushesBucket, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("list the pushes: %w", err)
+	}
+	var all []transponder.Record
+	for _, s := range stored {
+		r, err := c.decode(s)
+		if err != nil {
+			c.parts.Log.Error("record of a push cannot be read", "key", s.Key, "err", err)
+			continue
+		}
+		if stream == "" || r.Stream == stream { // two streams may share the digits
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+// Find returns the record of a push, whoever has it. It fails with transponder.ErrNotFound.
+func (c *Claims) Find(ctx context.Context, id string) (transponder.Record, error) {
+	place, err := placeOf(id)
+	if err != nil {
+		return transponder.Record{}, transponder.ErrNotFound
+	}
+	r, _, err := c.read(ctx, place)
+	if err == nil && r.ID != id {
+		err = transponder.ErrNotFound
+	}
+	return r, err
+}
+
+// Drop ends a push that nobody has. See transponder.Keeper.
+func (c *Claims) Drop(ctx context.Context, r transponder.Record) error {
+	place, err := placeOf(r.ID)
+	if err != nil {
+		return transponder.ErrNotFound
+	}
+	for range maxConflicts {
+		now, revision, err := c.read(ctx, place)
+		switch {
+		case err != nil:
+			return err
+		case now.ID != r.ID:
+			return transponder.ErrNotFound
+		case c.owned(Owner{now.Node, now.Incarnation}, now.ID):
+			return transponder.ErrDuplicate
+		}
+		if err := c.delete(ctx, place, revision); !errors.Is(err, state.ErrConflict) {
+			return err
+		}
+	}
+	return transponder.ErrDuplicate
+}
+
+// doom notes that the record of a claim that is over is still to be removed.
+func (c *Claims) doom(place string, revision uint64) {
+	c.mu.Lock()
+	c.doomed[place] = revision
+	c.mu.Unlock()
+	c.nudge()
+}
+
+// nudge makes Run look.
+func (c *Claims) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // it will
+	}
+}
+
+// bury removes the records of pushes that are over, and returns when to try again.
+func (c *Claims) bury(ctx context.Context, now time.Time) (next time.Time) {
+	c.mu.Lock()
+	doomed := maps.Clone(c.doomed)
+	c.mu.Unlock()
+	next = now.Add(time.Hour)
+	for place, revision := range doomed {
+		if err := c.delete(ctx, place, revision); err != nil && !errors.Is(err, state.ErrConflict) {
+			return now.Add(saveAgain)
+		}
+		c.mu.Lock()
+		if c.doomed[place] == revision {
+			delete(c.doomed, place)
+		}
+		c.mu.Unlock()
+	}
+	return next
+}
+
+// delete removes a record. That the record is gone already is no error.
+func (c *Claims) delete(ctx context.Context, place string, revision uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	defer cancel()
+	if err := c.keeper.Delete(ctx, pushesBucket, place, revision); err != nil && !errors.Is(err, state.ErrNotFound) {
+		return fmt.Errorf("remove a push's record: %w", err)
+	}
+	return nil
+}
+
+// Verify reads the record of each claim, for a process that may have lost some: it writes again what is gone, and gives up what another process
+// has. See claim.settle.
+func (c *Claims) Verify(ctx context.Context) error {
+	var errs []error
+	for _, k := range c.all() {
+		if err := k.verify(ctx); err != nil && !errors.Is(err, transponder.ErrMoved) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Claims) all() []*claim {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*claim, 0, len(c.held))
+	for _, k := range c.held {
+		all = append(all, k)
+	}
+	return all
+}
+
+// Run writes what is to be saved until ctx ends, and then what is left. It returns the cause.
+func (c *Claims) Run(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keeperTimeout)
+			defer cancel()
+			c.save(last, time.Now().Add(time.Hour))
+			return context.Cause(ctx)
+		}
+		timer.Reset(time.Until(c.save(ctx, time.Now())))
+	}
+}
+
+// save writes the records that are due at a time, and returns when the next one is due.
+func (c *Claims) save(ctx context.Context, now time.Time) (next time.Time) {
+	next = c.bury(ctx, now)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	places := make(chan struct{}, savers)
+	for _, k := range c.all() {
+		at, dirty := k.due()
+		switch {
+		case !dirty:
+		case at.After(now):
+			next = earlier(next, at)
+		default:
+			next = earlier(next, now.Add(saveEvery))
+			places <- struct{}{}
+			wg.Go(func() {
+				k.save(ctx)
+				<-places
+			})
+		}
+	}
+	return next
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,182 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"transponder/internal/media"
+	"transponder/internal/stream"
+)
+
+const (
+	// insistFor is how long a resumed push tries to connect, whatever its policy says and the server answers: the server may still believe in the
+	// connection of the process before, and say that the name is in use.
+	insistFor = 90 * time.Second
+	// insistPause is the time between these tries.
+	insistPause = 2 * time.Second
+)
+
+var (
+	// errRestarting ends a push of this process that goes on when the server runs again.
+	errRestarting = fmt.Errorf("the push goes on after the restart: %w", ErrStopping)
+	// errReleased ends a push of this process that another one goes on with.
+	errReleased = fmt.Errorf("released: %w", ErrMoved)
+	// errExpired ends a push whose publisher did not come back in time.
+	errExpired = errors.New("the publisher did not come back in time")
+)
+
+// parked reports whether a push is not over, though it ends in this process.
+func parked(err error) bool { return errors.Is(err, errRestarting) || errors.Is(err, ErrMoved) }
+
+// restored says how a push that has outlived its process goes on.
+type restored struct {
+	until time.Time // the publisher must be back by then
+	stuck bool      // the push waits until somebody ends it
+	dead  error     // what ends the push at once; nil: nothing does
+	stats *resumes
+
+	back time.Time   // when the publisher was back; zero before. Written by run before the push connects
+	done atomic.Bool // the push was live again
+}
+
+// restore makes a new push what a record says.
+func (p *push) restore(r Record, how *restored) {
+	p.restored = how
+	p.started = time.UnixMilli(r.Begun)
+	p.attempts.Store(int32(r.Tries))
+	p.everLive = r.Ever
+	p.known.Store(r.Ever)
+	p.addresses[0].accepted = r.Ever
+	p.seq.Store(r.Seq)
+	p.voice.muted, p.voice.loop = r.Muted, r.Loop
+	p.pastSent, p.pastAcked, p.frames = r.Sent, r.Acked, r.Frames
+	p.in.past.DroppedFrames = r.Lost
+	p.machine.status.State = Awaiting
+}
+
+// awaitPublisher waits until the publisher of a push that was restored is back and connected.
+func (p *push) awaitPublisher(ctx context.Context) error {
+	switch {
+	case p.restored.dead != nil:
+		return p.restored.dead
+	case p.restored.stuck:
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	name, status := p.name(), p.machine.now()
+	for {
+		waiting, cancel := context.WithDeadlineCause(ctx, p.restored.until, errExpired)
+		src, err := p.parts.Hub.Await(waiting, name)
+		cancel()
+		if err != nil {
+			return err
+		}
+		if src.Info().IsRelay() { // the publisher is at another server
+			if err := untilDone(ctx, src); err != nil {
+				return err
+			}
+			continue
+		}
+		p.move(pushStatus{State: Starting, Reason: status.Reason, Detail: "The publisher is back."})
+		p.goOn(src)
+		select {
+		case <-src.Live():
+			p.restored.back = time.Now()
+			return p.restored.stats.limiter.wait(ctx)
+		case <-src.Done():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		p.in.sleep()
+		p.move(pushStatus{State: Awaiting, Reason: status.Reason, Detail: status.Detail})
+	}
+}
+
+func untilDone(ctx context.Context, src *stream.Source) error {
+	select {
+	case <-src.Done():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// goOn reads a source in the place of the one that the process before has read. The far end's time goes on.
+func (p *push) goOn(src *stream.Source) {
+	p.in.begin(src)
+	if r := p.claim.Record(); r.Anchor != 0 {
+		p.clock.resume(media.Timestamp(time.Duration(r.Anchor-p.parts.Clock.ms(src.Created()))*time.Millisecond), r.Far)
+	}
+}
+
+// untilOpen waits until the claim lets the push write.
+func (p *push) untilOpen(ctx context.Context) error {
+	for {
+		changed := p.claim.Changed()
+		if p.claim.Open() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// insists reports whether the push connects for the first time since it was restored, and so tries longer than its policy says.
+func (p *push) insists() bool {
+	if p.front != nil {
+		return p.front.insists()
+	}
+	return p.restored != nil && !p.restored.done.Load() && time.Since(p.restored.back) < insistFor
+}
+
+// resumes counts the pushes that were restored, and paces them.
+type resumes struct {
+	limiter *limiter
+
+	live, expired, ended, failed atomic.Int64
+	nanos                        atomic.Int64 // from the return of the publishers to live, of all that are live again
+}
+
+// ResumeStats are figures of pushes that have outlived their process.
+type ResumeStats struct {
+	Live    int64         // were live again
+	Expired int64         // ended because the publisher did not come back in time
+	Ended   int64         // ended otherwise before they were live again
+	Failed  int64         // failed before they were live again
+	Took    time.Duration // from the return of the publisher to live, the sum of all that were live again
+}
+
+func (r *resumes) stats() ResumeStats {
+	return ResumeStats{r.live.Load(), r.expired.Load(), r.ended.Load(), r.failed.Load(), time.Duration(r.nanos.Load())}
+}
+
+// resumed notes that a push is live again.
+func (p *push) resumed() {
+	if p.front != nil {
+		p.front.resumed()
+		return
+	}
+	if how := p.restored; how != nil && how.done.CompareAndSwap(false, true) {
+		how.stats.live.Add(1)
+		how.stats.nanos.Add(int64(time.Since(how.back)))
+	}
+}
+
+// lost counts a push that ended before it was live again.
+func (p *push) unresumed(end pushStatus) {
+	switch how := p.restored; {
+	case how == nil || how.done.Load():
+	case end.Reason == ReasonExpired:
+		how.stats.expired.Add(1)
+	case end.State == Failed:
+		how.stats.failed.Add(1)
+	default:
+		how.stats.ended.Add(1)
+	}
+}
