@@ -55,6 +55,7 @@ type App struct {
 	log     *slog.Logger
 
 	state    *state.Store
+	records  *records   // of pushes; nil: they do not outlive the process
 	gate     *load.Gate // nil: the settings set no limit
 	guard    *guard.Guard
 	refusals *guard.Refusals
@@ -168,10 +169,15 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	if err := a.destinations.Reseal(ctx); err != nil {
 		log.Warn("destinations are sealed with an old key", "err", err)
 	}
-	a.pushes = transponder.NewRegistry(cfg.Push, transponder.Parts{
+	if a.records, err = a.openRecords(ctx); err != nil {
+		return nil, err
+	}
+	pushParts := transponder.Parts{
 		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
 		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: pushRights{a.auth, a.pushers}, OnEnd: a.pushEnded,
-	}, log)
+	}
+	a.records.addTo(&pushParts, a)
+	a.pushes = transponder.NewRegistry(cfg.Push, pushParts, log)
 	if a.cluster != nil {
 		a.events = cluster.NewEvents(a.cluster.JetStream(), a.cfg.Cluster.Name, a.cfg.Cluster.Replicas, a.pushes.Journal(), log)
 	}
@@ -317,6 +323,7 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	}
 	a.noteServer("start", nil, "access="+string(a.cfg.Access.Mode))
+	a.restorePushes(ctx)
 	// Each part comes after the parts that it uses.
 	parts := []part{
 		{"state", until(a.state.Close)},
@@ -333,6 +340,7 @@ func (a *App) Run(ctx context.Context) error {
 		{"hooks", a.backends.Run}, // stops after all doors, so that it tells of the ends of their sessions
 		{"WebRTC receivers", until(a.closeMedia)},
 	}...)
+	parts = append(parts, a.records.parts()...)
 	if a.certificates != nil {
 		parts = append(parts, part{"certificates", a.certificates.Run})
 	}

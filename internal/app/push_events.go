@@ -22,7 +22,7 @@ type pushEvents struct {
 func (p *pushEvents) run(ctx context.Context) error {
 	p.known = map[string]*hook.Session{}
 	events := make([]transponder.Event, 64)
-	var after uint64
+	after := p.journal.Loaded()
 	for {
 		n, missed, err := p.journal.Since(ctx, after, events)
 		if err != nil {

@@ -68,7 +68,7 @@ func (a *App) whipParts() whip.Parts {
 
 // push starts a push that the backend of an application has asked for.
 func (a *App) push(ctx context.Context, by *access.Principal, stream, url string) error {
-	_, err := a.pushes.Start(ctx, transponder.Request{StreamName: stream, URL: url, By: by})
+	_, err := a.pushes.Start(ctx, transponder.Request{StreamName: stream, URL: url, By: by, Via: transponder.ViaHook})
 	return err
 }
 

@@ -23,6 +23,7 @@ type claim struct {
 	revision uint64             // guarded by mu; 0: the record is not in the keeper
 	dirty    bool               // guarded by mu; the record is to be saved
 	tried    time.Time          // guarded by mu; of the last write
+	saves    int                // guarded by mu; writes so far
 	failed   bool               // guarded by mu; the last write failed
 	over     bool               // guarded by mu; released or forgotten
 	lost     bool               // guarded by mu; another process has the push
@@ -84,6 +85,9 @@ func (k *claim) due() (at time.Time, dirty bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	pause := saveEvery
+	if k.saves < quickSaves {
+		pause = quickly
+	}
 	if k.failed {
 		pause = saveAgain
 	}
@@ -152,6 +156,7 @@ func (k *claim) put(ctx context.Context, r transponder.Record, expect uint64) er
 		return fmt.Errorf("write a push's record: %w", err)
 	}
 	k.revision = revision
+	k.saves++
 	return nil
 }
 

@@ -18,6 +18,9 @@ const (
 	keeperTimeout = 4 * time.Second
 	// saveEvery is the least time between two saves of one record.
 	saveEvery = time.Second
+	// quickSaves are the writes of a claim, its first, after which a save waits only quickly: so that a push that has just gone live is known as one.
+	quickSaves = 6
+	quickly    = 50 * time.Millisecond
 	// saveAgain is the pause after a save that failed.
 	saveAgain = 5 * time.Second
 	// savers is how many records are saved at the same time. Writes that come together share one sync of the disk.
@@ -403,7 +406,7 @@ func (c *Claims) save(ctx context.Context, now time.Time) (next time.Time) {
 		case at.After(now):
 			next = earlier(next, at)
 		default:
-			next = earlier(next, now.Add(saveEvery))
+			next = earlier(next, now.Add(quickly))
 			places <- struct{}{}
 			wg.Go(func() {
 				k.save(ctx)

@@ -25,6 +25,7 @@ type optionsBody struct {
 	Restore      *restoreBody `json:"restore,omitempty"`
 	OnSourceLoss string       `json:"onSourceLoss,omitempty"`
 	HoldMs       int64        `json:"holdMs,omitempty"`
+	ResumeMs     *int64       `json:"resumeMs,omitempty"`
 	Slate        string       `json:"slate,omitempty"`
 	Picture      string       `json:"picture,omitempty"`
 	Codecs       []string     `json:"codecs,omitempty"`
@@ -49,6 +50,10 @@ func newOptionsBody(o transponder.Options) optionsBody {
 		AudioChannels: o.Audio.Channels, Bitrate: o.RateBPS / 1000, Fit: o.Fit,
 		OnSourceLoss: o.OnSourceLoss, HoldMs: o.HoldFor.Milliseconds(), Slate: o.Slate, Picture: o.Picture, Codecs: o.Codecs,
 		BackupURLs: o.BackupURLs, FailBack: o.FailBack, Simultaneous: o.Simultaneous,
+	}
+	if d := o.ResumeFor; d != nil {
+		ms := d.Milliseconds()
+		b.ResumeMs = &ms
 	}
 	if r := o.Restore; r != nil {
 		b.Restore = &restoreBody{
@@ -95,6 +100,10 @@ func parseOptions(f *fields) (transponder.Options, error) {
 		BackupURLs:   f.texts("backupUrls"),
 		FailBack:     f.boolean("failBack"),
 		Simultaneous: f.flag("simultaneous", false),
+	}
+	if f.has("resumeMs") {
+		d := f.duration("resumeMs")
+		o.ResumeFor = &d
 	}
 	for _, codec := range f.texts("codecs") {
 		o.Codecs = append(o.Codecs, strings.ToLower(codec))

@@ -38,6 +38,7 @@ type pushBody struct {
 	StartedAt          int64  `json:"startedAt"`             // ms since 1970
 	EndedAt            int64  `json:"endedAt,omitempty"`     // ms since 1970
 	NextRetryAt        int64  `json:"nextRetryAt,omitempty"` // ms since 1970
+	Durable            *bool  `json:"durable,omitempty"`     // false: the push does not outlive this process, because the disk takes no writes
 	BytesSent          int64  `json:"bytesSent"`
 	BytesAcked         int64  `json:"bytesAcked"`
 	VideoFramesSent    int64  `json:"videoFramesSent"`

@@ -95,7 +95,7 @@ func (a *AutoStart) handle(ctx context.Context, s *stream.Source) bool {
 		a.log.Info("stream comes from a push of this server, not pushed again", "stream", name)
 		return true
 	}
-	_, err := a.pushes.Start(ctx, Request{StreamName: name, URL: a.url, FullURL: a.full})
+	_, err := a.pushes.Start(ctx, Request{StreamName: name, URL: a.url, FullURL: a.full, Via: ViaAuto})
 	switch {
 	case err == nil, errors.Is(err, ErrDuplicate), errors.Is(err, ErrStreamNotFound): // with ErrStreamNotFound the stream has ended meanwhile
 		a.trouble = ""

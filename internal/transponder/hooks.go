@@ -139,7 +139,7 @@ func (h *Hooks) Run(ctx context.Context) error {
 // distribute puts the events of the journal into the lanes until ctx has ended and no event is left.
 func (h *Hooks) distribute(ctx context.Context) {
 	events := make([]Event, 64)
-	var after uint64
+	after := h.journal.Loaded() // what the process before has posted or not posted
 	for {
 		n, missed, err := h.journal.Since(ctx, after, events)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"transponder/internal/state"
 	"transponder/internal/stream"
 )
 
@@ -71,10 +72,16 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // Journal keeps the latest events, so that clients that missed some can read them later. A reader never delays a writer: a reader that is
 // too slow misses the oldest events and learns how many. Any goroutine may call the methods.
 type Journal struct {
-	run  string
-	size int // of the ring when it is full
+	size int          // of the ring when it is full
+	log  state.Logger // keeps the events beyond the process; nil: nothing does
+
+	work chan struct{} // tells write that there are events to be written
 
 	mu        sync.Mutex
+	first     uint64            // guarded by mu; the oldest number that was ever in the ring, 0 if there is none
+	run       string            // guarded by mu; does not change once events are added
+	loaded    uint64            // guarded by mu; the newest number of the process before
+	shown     uint64            // guarded by mu; the newest number that readers may see: it is written, if that is possible
 	ring      []Event           // guarded by mu; event n is at (n-1) % size
 	last      uint64            // guarded by mu; the newest number
 	sequences map[string]uint64 // guarded by mu; the newest sequence of each push that is not over
@@ -86,7 +93,12 @@ const runDigits = 12
 
 // newJournal makes a journal that keeps size events, at least one.
 func newJournal(size int) *Journal {
-	return &Journal{run: stream.NewID()[:runDigits], size: max(size, 1), sequences: map[string]uint64{}, added: make(chan struct{})}
+	return newKeptJournal(size, nil)
+}
+
+// newKeptJournal is newJournal with a log of the events.
+func newKeptJournal(size int, log state.Logger) *Journal {
+	return &Journal{log: log, work: make(chan struct{}, 1), run: stream.NewID()[:runDigits], size: max(size, 1), sequences: map[string]uint64{}, added: make(chan struct{})}
 }
 
 // add numbers an event and keeps it, and returns its number among those of the push. It does not block. The event that ends a push is the last one of that push.
@@ -96,19 +108,48 @@ func (j *Journal) add(e Event) (sequence uint64) {
 	j.last++
 	e.Run, e.Number = j.run, j.last
 	e.Sequence = j.sequences[e.ID] + 1
-	if e.To == Ended || e.To == Failed {
+	j.put(e)
+	if j.log == nil {
+		j.show(j.last)
+		return e.Sequence
+	}
+	select {
+	case j.work <- struct{}{}:
+	default: // write will see it
+	}
+	return e.Sequence
+}
+
+// slot is where the event with a number lies. The caller holds mu.
+func (j *Journal) slot(number uint64) *Event { return &j.ring[(number-1)%uint64(j.size)] }
+
+// oldest returns the number of the oldest event that is kept. The caller holds mu.
+func (j *Journal) oldest() uint64 {
+	return max(j.first, j.last-min(j.last, uint64(j.size))+1)
+}
+
+// put keeps an event that has its numbers. The caller holds mu.
+func (j *Journal) put(e Event) {
+	if j.first == 0 {
+		j.first = e.Number
+	}
+	j.run, j.last = e.Run, e.Number
+	for len(j.ring) < j.size && uint64(len(j.ring)) <= (e.Number-1)%uint64(j.size) {
+		j.ring = append(j.ring, Event{})
+	}
+	*j.slot(e.Number) = e
+	if e.To.final() {
 		delete(j.sequences, e.ID)
 	} else {
 		j.sequences[e.ID] = e.Sequence
 	}
-	if len(j.ring) < j.size {
-		j.ring = append(j.ring, e)
-	} else {
-		j.ring[(e.Number-1)%uint64(j.size)] = e
-	}
+}
+
+// show lets readers see the events up to a number. The caller holds mu.
+func (j *Journal) show(number uint64) {
+	j.shown = number
 	close(j.added)
 	j.added = make(chan struct{})
-	return e.Sequence
 }
 
 // resume goes on with the sequence of a push that has outlived its process, after the latest number that it is known to have had.
@@ -119,13 +160,24 @@ func (j *Journal) resume(id string, sequence uint64) {
 }
 
 // Run returns the name of this run of the server, in letters and digits.
-func (j *Journal) Run() string { return j.run }
+func (j *Journal) Run() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.run
+}
+
+// Loaded returns the number of the newest event of the process before, 0 if there is none.
+func (j *Journal) Loaded() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.loaded
+}
 
 // Last returns the number of the newest event, 0 if there is none. Since continues after that number.
 func (j *Journal) Last() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.last
+	return j.shown
 }
 
 // Since waits until there are events with numbers above after, or until ctx ends. It copies the events that fit to dst, oldest first. missed
@@ -150,17 +202,16 @@ func (j *Journal) Since(ctx context.Context, after uint64, dst []Event) (n int, 
 func (j *Journal) read(after uint64, dst []Event) (n int, missed uint64, added <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	size := uint64(j.size)
-	if after > j.last {
+	if after > j.shown {
 		after = 0
 	}
-	if kept := min(j.last, size); after < j.last-kept {
-		missed = j.last - kept - after
+	if oldest := j.oldest(); after+1 < oldest {
+		missed = oldest - 1 - after
 		after += missed
 	}
-	for ; n < len(dst) && after < j.last; n++ {
-		dst[n] = j.ring[after%size]
+	for ; n < len(dst) && after < j.shown; n++ {
 		after++
+		dst[n] = *j.slot(after)
 	}
 	return n, missed, j.added
 }

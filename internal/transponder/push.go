@@ -318,7 +318,7 @@ func (p *push) rest(ctx context.Context, pause time.Duration) error {
 // runSafely runs the push to a final state.
 func (p *push) runSafely(ctx context.Context) {
 	err := p.safely(func() error { return p.run(ctx) })
-	if !p.machine.now().State.final() {
+	if s := p.machine.now().State; !s.final() && !(s == Awaiting && parked(err)) {
 		p.finish(ctx, err)
 	}
 }

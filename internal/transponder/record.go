@@ -17,6 +17,7 @@ const (
 	ViaSDK  = "sdk"
 	ViaAuto = "auto" // the setting that pushes each stream; such a push is not resumed, because the setting makes it anew
 	ViaHook = "hook" // the backend of an application
+	ViaCall = "call" // a call, whose push is not resumed: the call ends with the process
 )
 
 // keptRequest is the form in which a request is kept, without its secrets.
@@ -108,9 +109,7 @@ func (k keptPrincipal) principal() *access.Principal {
 func newRecord(req Request, addresses []*address) (Record, error) {
 	target := addresses[0].target
 	kept := keptRequest{Request: req}
-	if a := req.Options.Audio; a != (media.AudioFormat{}) {
-		kept.Audio = keptAudio{keptCodecs[a.Codec], a.RateBPS, a.SampleRate, a.Channels}
-	}
+	kept.Audio = keepAudio(req.Options.Audio)
 	text, err := json.Marshal(kept)
 	if err != nil {
 		return Record{}, err
@@ -129,10 +128,16 @@ func newRecord(req Request, addresses []*address) (Record, error) {
 	}
 	r := Record{
 		Version: recordVersion, Stream: req.StreamName, Name: target.Name, Target: target.String(), Secret: secret, Key: target.key(),
-		Req: text, By: req.Via, Owner: owner, State: Starting.String(), Begun: time.Now().UnixMilli(), Since: time.Now().UnixMilli(),
+		Req: text, By: cmp.Or(req.Via, ViaREST), Owner: owner, State: Starting.String(), Begun: time.Now().UnixMilli(), Since: time.Now().UnixMilli(),
 	}
 	if target.SecretName {
 		r.Name = ""
+	}
+	switch o := req.Options; o.Action {
+	case actionMute:
+		r.Muted = true
+	case actionSound:
+		r.Sound, r.Loop = o.SoundFile, o.Loop
 	}
 	return r, nil
 }
@@ -158,11 +163,7 @@ func (c Config) restored(r Record) (req Request, addresses []*address, err error
 	if owner != nil {
 		req.By = owner.principal()
 	}
-	if kept.Audio != (keptAudio{}) {
-		req.Options.Audio = media.AudioFormat{
-			Codec: keptCodec(kept.Audio.Codec), RateBPS: kept.Audio.RateBPS, SampleRate: kept.Audio.Rate, Channels: kept.Audio.Channels,
-		}
-	}
+	req.Options.Audio = kept.Audio.format()
 	for i, k := range secret.Addresses {
 		a, err := k.address(r.Stream, c.Targets)
 		if err != nil {

@@ -96,7 +96,7 @@ func NewRegistry(cfg Config, parts Parts, log *slog.Logger) *Registry {
 		parts.Keeper = loose{}
 	}
 	return &Registry{
-		cfg: cfg, parts: parts, keeps: keeps, log: log, journal: newJournal(journalSize), reserved: map[string]struct{}{},
+		cfg: cfg, parts: parts, keeps: keeps, log: log, journal: newKeptJournal(journalSize, parts.Log), reserved: map[string]struct{}{},
 		resumes: resumes{limiter: newLimiter(cfg.ResumePerSecond)},
 	}
 }
@@ -153,6 +153,7 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	if err := e.claim.Forget(finishing); err != nil && !errors.Is(err, ErrNotFound) {
 		e.log.Warn("the push is over, but may come back when the server is restarted", "err", err)
 	}
+	r.keepOver(finishing, info)
 	r.mu.Lock()
 	e.keys = nil // the addresses may be used again
 	if len(r.history) == historySize {
@@ -282,6 +283,11 @@ func (r *Registry) SoundOff(id string) error {
 // Run waits until ctx ends. Then it refuses new pushes, ends all pushes, and returns when they are gone. Those that can be resumed are not over:
 // they go on when the server runs again.
 func (r *Registry) Run(ctx context.Context) error {
+	writing, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	var journal sync.WaitGroup
+	journal.Go(func() { r.journal.write(writing) })
+	defer journal.Wait()
+	defer stop(nil)
 	<-ctx.Done()
 	r.mu.Lock()
 	r.stopping = true

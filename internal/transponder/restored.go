@@ -17,11 +17,12 @@ const claimers = 32
 // called before the ports open, so that nobody sees the server without them. A push that cannot go on is ended, or, if this version of the server
 // may not end it, shown until somebody ends it.
 func (r *Registry) Restore(ctx context.Context, outage time.Duration) error {
-	records, err := r.parts.Keeper.Waiting(ctx, "")
-	if err != nil {
-		return fmt.Errorf("read the pushes of before the restart: %w", err)
+	err := r.loadPast(ctx)
+	records, waiting := r.parts.Keeper.Waiting(ctx, "")
+	if waiting != nil {
+		waiting = fmt.Errorf("read the pushes of before the restart: %w", waiting)
 	}
-	return r.adopt(ctx, records, outage)
+	return errors.Join(err, waiting, r.adopt(ctx, records, outage))
 }
 
 // Resume takes over what waits of one stream, whose publisher is here now. Of another process's push it may wait until that process surely has given
@@ -135,7 +136,7 @@ func (r Record) why() string {
 // resumeFor returns how long a push waits for its publisher after a restart; 0: the push does not outlive its process.
 func (c Config) resumeFor(req Request) time.Duration {
 	switch {
-	case req.Via == ViaAuto:
+	case req.Via == ViaAuto, req.Via == ViaCall:
 		return 0
 	case req.Options.ResumeFor != nil:
 		return *req.Options.ResumeFor

@@ -218,6 +218,7 @@ type push struct {
 	Reason         string `json:"reason"`
 	Info           string `json:"info"`
 	Attempts       int    `json:"attempts"`
+	Muted          bool   `json:"muted"`
 
 	VideoFramesSent int `json:"videoFramesSent"`
 	AudioFramesSent int `json:"audioFramesSent"`

@@ -5,7 +5,7 @@ import { Flashphoner, type PushStatus, RestApi, type SdkError, type Stream } fro
 const words: Record<PushStatus, string> = {
   STARTING: "Waiting for sound and pictures.", CONNECTING: "Connecting to the RTMP server.", PUBLISHING: "Live.",
   DEGRADED: "Live, with trouble.", HOLDING: "Your connection is lost; viewers see a still picture.",
-  RECONNECTING: "The RTMP server was lost; trying again.", DRAINING: "Sending the rest.", ENDED: "Stopped.", FAILED: "Failed.",
+  RECONNECTING: "The RTMP server was lost; trying again.", DRAINING: "Sending the rest.", AWAITING: "Waiting for the stream to come back.", ENDED: "Stopped.", FAILED: "Failed.",
 };
 const element = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
 const [name, address] = [element<HTMLInputElement>("name"), element<HTMLInputElement>("address")];

@@ -34,6 +34,7 @@ export interface PushOptions {
   restore?: RestorePolicy;
   onSourceLoss?: "end" | "hold";
   holdMs?: number;
+  resumeMs?: number;
   slate?: string;
   picture?: string;
   audioCodec?: "aac" | "pcma" | "pcmu" | "speex";

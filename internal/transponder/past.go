@@ -1,0 +1,142 @@
+package transponder
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"transponder/internal/media"
+)
+
+const (
+	// overLog is the log of pushes that are over, eventsLog that of events.
+	overLog   = "pushes_over"
+	eventsLog = "push_events"
+
+	// logTimeout is how long writing to a log may take. What takes longer is shown all the same, and is lost with the process.
+	logTimeout = 2 * time.Second
+)
+
+// MarshalText writes the name of the state.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the name of a state. That of a newer version is Awaiting.
+func (s *State) UnmarshalText(text []byte) error {
+	*s = stateByName(string(text))
+	return nil
+}
+
+// keptInfo is the form in which a push that is over is kept.
+type keptInfo struct {
+	Version int `json:"v"`
+	Info
+	Audio  keptAudio `json:"audio,omitzero"`
+	Secret string    `json:"secret"` // sealed keptSecrets
+}
+
+// keptSecrets are the parts of an Info that are kept sealed.
+type keptSecrets struct {
+	URL        string   `json:"url"`
+	StreamName string   `json:"streamName"`
+	Backups    []string `json:"backups,omitempty"`
+	Addresses  []string `json:"addresses,omitempty"`
+}
+
+func overPlace(id string) string { return "push_over/" + id }
+
+// encodeInfo makes a line of the log of pushes that are over.
+func (r *Registry) encodeInfo(i Info) ([]byte, error) {
+	secret := keptSecrets{URL: i.URL, StreamName: i.StreamName, Backups: i.Options.BackupURLs}
+	addresses := make([]AddressInfo, len(i.Addresses))
+	for n, a := range i.Addresses {
+		secret.Addresses = append(secret.Addresses, a.URL)
+		a.URL = ""
+		addresses[n] = a
+	}
+	i.URL, i.StreamName, i.Options.BackupURLs, i.Addresses = "", "", nil, addresses
+	text, err := json.Marshal(secret)
+	if err != nil {
+		return nil, err
+	}
+	kept := keptInfo{Version: 1, Info: i, Audio: keepAudio(i.Options.Audio)}
+	if kept.Secret, err = r.parts.Sealer.Seal(overPlace(i.ID), text); err != nil {
+		return nil, err
+	}
+	return json.Marshal(kept)
+}
+
+// decodeInfo reads a line. What cannot be opened is left empty.
+func (r *Registry) decodeInfo(line []byte) (Info, error) {
+	var kept keptInfo
+	if err := json.Unmarshal(line, &kept); err != nil {
+		return Info{}, fmt.Errorf("push that is over: %w", err)
+	}
+	i := kept.Info
+	i.Options.Audio = kept.Audio.format()
+	var secret keptSecrets
+	text, err := r.parts.Sealer.Open(overPlace(i.ID), kept.Secret)
+	if err != nil || json.Unmarshal(text, &secret) != nil {
+		return i, nil
+	}
+	i.URL, i.StreamName, i.Options.BackupURLs = secret.URL, secret.StreamName, secret.Backups
+	for n := range i.Addresses {
+		if n < len(secret.Addresses) {
+			i.Addresses[n].URL = secret.Addresses[n]
+		}
+	}
+	return i, nil
+}
+
+func keepAudio(a media.AudioFormat) keptAudio {
+	if a == (media.AudioFormat{}) {
+		return keptAudio{}
+	}
+	return keptAudio{keptCodecs[a.Codec], a.RateBPS, a.SampleRate, a.Channels}
+}
+
+func (k keptAudio) format() media.AudioFormat {
+	if k == (keptAudio{}) {
+		return media.AudioFormat{}
+	}
+	return media.AudioFormat{Codec: keptCodec(k.Codec), RateBPS: k.RateBPS, SampleRate: k.Rate, Channels: k.Channels}
+}
+
+// keepOver writes a push that is over to the log. The store logs what it cannot write.
+func (r *Registry) keepOver(ctx context.Context, i Info) {
+	if r.parts.Log == nil {
+		return
+	}
+	line, err := r.encodeInfo(i)
+	if err != nil {
+		r.log.Error("push that is over cannot be kept", "push", i.ID, "err", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	_ = r.parts.Log.Append(ctx, overLog, historySize, line)
+}
+
+// loadPast reads the pushes that are over and the events of the processes before.
+func (r *Registry) loadPast(ctx context.Context) error {
+	if r.parts.Log == nil {
+		return nil
+	}
+	lines, err := r.parts.Log.Lines(ctx, overLog, 0, historySize)
+	if err != nil {
+		return fmt.Errorf("read the pushes that are over: %w", err)
+	}
+	var past []Info
+	for n := len(lines) - 1; n >= 0; n-- { // they come newest first
+		i, err := r.decodeInfo(lines[n].Value)
+		if err != nil {
+			r.log.Error("a push that is over cannot be read", "err", err)
+			continue
+		}
+		past = append(past, i)
+	}
+	r.mu.Lock()
+	r.history = append(past, r.history...)
+	r.mu.Unlock()
+	return r.journal.load(ctx)
+}
