@@ -39,7 +39,8 @@ type name struct {
 	wanted   bool        // a source has it; else it is to be given back
 	dirty    bool        // the record names another source of this process
 	revision uint64      // of the record; 0: it is not ours, or not yet
-	epoch    uint64
+	epoch    uint64      // of the record that was written last; 0: none was
+	since    time.Time   // when the name was taken here
 }
 
 // nameRecord is the record of a name.
@@ -83,7 +84,7 @@ func (n *Names) Take(ctx context.Context, info stream.Info) error {
 		e = &name{turn: make(chan struct{}, 1)}
 		n.all[info.Name] = e
 	}
-	e.info, e.wanted, e.dirty = info, true, e.revision != 0
+	e.take(info)
 	n.mu.Unlock()
 	err := n.settle(ctx, e, false)
 	if errors.Is(err, stream.ErrNameInUse) {
@@ -101,9 +102,17 @@ func (n *Names) Keep(info stream.Info) {
 		e = &name{turn: make(chan struct{}, 1)}
 		n.all[info.Name] = e
 	}
-	e.info, e.wanted, e.dirty = info, true, e.revision != 0
+	e.take(info)
 	n.mu.Unlock()
 	signal(n.wake)
+}
+
+// take notes that a source has the name. The caller holds Names.mu.
+func (e *name) take(info stream.Info) {
+	if !e.wanted {
+		e.since = time.Now()
+	}
+	e.info, e.wanted, e.dirty = info, true, e.revision != 0
 }
 
 // Free gives the name of a source back, soon.
@@ -163,6 +172,7 @@ func (n *Names) settle(ctx context.Context, e *name, late bool) error {
 	}
 	n.mu.Lock()
 	info, wanted, dirty, revision, epoch := e.info, e.wanted, e.dirty, e.revision, e.epoch
+	had := standing{Late: late, Epoch: epoch, Since: e.since.UnixMilli()}
 	n.mu.Unlock()
 	var err error
 	switch {
@@ -176,10 +186,10 @@ func (n *Names) settle(ctx context.Context, e *name, late bool) error {
 	case revision != 0 && dirty:
 		revision, err = n.put(ctx, info, epoch, revision)
 		if errors.Is(err, state.ErrConflict) {
-			revision, epoch, err = n.claim(ctx, info, late)
+			revision, epoch, err = n.claim(ctx, info, had)
 		}
 	case revision == 0:
-		revision, epoch, err = n.claim(ctx, info, late)
+		revision, epoch, err = n.claim(ctx, info, had)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -207,10 +217,11 @@ func (n *Names) put(ctx context.Context, info stream.Info, epoch, expect uint64)
 
 // claim takes a name that is free or whose process does not live, or asks the process that has it. It fails with stream.ErrNameInUse if that
 // process keeps it. With any other error nobody knows.
-func (n *Names) claim(ctx context.Context, info stream.Info, late bool) (revision, epoch uint64, err error) {
+func (n *Names) claim(ctx context.Context, info stream.Info, own standing) (revision, epoch uint64, err error) {
 	for range 5 { // each turn needs another process that wrote meanwhile
-		if revision, err = n.put(ctx, info, 1, 0); !errors.Is(err, state.ErrConflict) {
-			return revision, 1, err
+		first := max(own.Epoch, 1)
+		if revision, err = n.put(ctx, info, first, 0); !errors.Is(err, state.ErrConflict) {
+			return revision, first, err
 		}
 		r, err := n.cluster.store.Get(ctx, namesBucket, nameKey(info.Name))
 		if errors.Is(err, state.ErrNotFound) {
@@ -221,12 +232,13 @@ func (n *Names) claim(ctx context.Context, info stream.Info, late bool) (revisio
 		}
 		had, err := parseName(r)
 		if err == nil && had.Owner != n.cluster.Self() && n.cluster.Lives(had.Owner) {
-			if err := n.ask(ctx, had.Owner, info, late); err != nil {
+			if err := n.ask(ctx, had.Owner, info, own); err != nil {
 				return 0, 0, err
 			}
 		}
-		if revision, err = n.put(ctx, info, had.Epoch+1, r.Revision); !errors.Is(err, state.ErrConflict) {
-			return revision, had.Epoch + 1, err
+		epoch = max(had.Epoch, own.Epoch) + 1
+		if revision, err = n.put(ctx, info, epoch, r.Revision); !errors.Is(err, state.ErrConflict) {
+			return revision, epoch, err
 		}
 	}
 	return 0, 0, stream.ErrNameInUse
@@ -330,6 +342,28 @@ func (n *Names) verify(ctx context.Context) error {
 	return nil
 }
 
+// fedFor is how old the newest media of a publisher may be that counts as sending.
+const fedFor = 2 * time.Second
+
+// source returns the source of this process with a name.
+func (n *Names) source(of string) (*stream.Source, bool) {
+	if n.cluster.parts.Hub == nil {
+		return nil, false
+	}
+	return n.cluster.parts.Hub.Source(of)
+}
+
+// standing returns what this process has to show for a name, nil if it has not got the name.
+func (n *Names) standing(of string) (*name, standing) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e := n.all[of]
+	if e == nil || !e.wanted {
+		return nil, standing{}
+	}
+	return e, standing{Epoch: e.epoch, Since: e.since.UnixMilli()}
+}
+
 // count returns how many names this process has, and how many of these are provisional.
 func (n *Names) count() (held, provisional int) {
 	n.mu.Lock()
@@ -355,7 +389,21 @@ type nameQuestion struct {
 	Address    netip.Addr `json:"address,omitzero"`
 	Identity   string     `json:"identity,omitempty"`
 	Replace    bool       `json:"replace,omitempty"`
-	Late       bool       `json:"late,omitempty"` // the publisher was let in already, so the first one stays if it still sends
+	standing
+}
+
+// standing is what a process has to show for a name that it asks for.
+type standing struct {
+	Late  bool   `json:"late,omitempty"`  // the publisher was let in already
+	Fed   bool   `json:"fed,omitempty"`   // and sends
+	Epoch uint64 `json:"epoch,omitempty"` // of the record that this process had; 0: it had none
+	Since int64  `json:"since,omitempty"` // when it took the name; milliseconds since 1970
+}
+
+// before reports whether a process with a standing keeps the name, and not one with another. The newer record is the true one. Two records of one
+// epoch exist if NATS has forgotten the first; then whoever came first has the name.
+func (s standing) before(other standing) bool {
+	return s.Fed && (s.Epoch > other.Epoch || s.Epoch == other.Epoch && s.Epoch > 0 && s.Since < other.Since)
 }
 
 // The answers to a question.
@@ -368,10 +416,13 @@ const (
 const askPlace = "cluster/stream.ask"
 
 // ask asks the process that has a name to give it up. It fails with stream.ErrNameInUse if the process keeps it.
-func (n *Names) ask(ctx context.Context, to Owner, info stream.Info, late bool) error {
+func (n *Names) ask(ctx context.Context, to Owner, info stream.Info, own standing) error {
+	if s, ok := n.source(info.Name); ok && own.Late {
+		own.Fed = s.IsLive() && time.Since(s.LastMedia()) < fedFor
+	}
 	text, err := json.Marshal(nameQuestion{
 		Name: info.Name, Session: info.SessionID, App: info.AppKey, Provider: info.Provider, Credential: info.Publisher.Credential,
-		Address: info.Publisher.Address, Identity: info.Publisher.Identity, Replace: info.Publisher.Replace, Late: late,
+		Address: info.Publisher.Address, Identity: info.Publisher.Identity, Replace: info.Publisher.Replace, standing: own,
 	})
 	if err != nil {
 		return err
@@ -410,9 +461,12 @@ func (n *Names) answer(ctx context.Context, sealed []byte) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if q.Late {
+	switch e, own := n.standing(q.Name); {
+	case q.Late && e != nil && q.before(own):
+		n.end(e)
+	case q.Late:
 		err = n.cluster.parts.Hub.YieldDead(q.Name)
-	} else {
+	default:
 		err = n.cluster.parts.Hub.Yield(ctx, stream.Info{
 			Name: q.Name, SessionID: q.Session, AppKey: q.App, Provider: q.Provider,
 			Publisher: stream.Publisher{Credential: q.Credential, Address: q.Address, Identity: q.Identity, Replace: q.Replace},

@@ -50,7 +50,7 @@ func (h *Hub) YieldDead(name string) error {
 	if !ok {
 		return nil
 	}
-	if now := time.Now(); old.IsLive() && now.Sub(old.lastMedia()) < silentFor || !old.IsLive() && now.Sub(old.created) < connectsWithin {
+	if now := time.Now(); old.IsLive() && now.Sub(old.LastMedia()) < silentFor || !old.IsLive() && now.Sub(old.created) < connectsWithin {
 		return ErrNameInUse
 	}
 	h.takeovers.Add(1)

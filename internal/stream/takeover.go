@@ -157,11 +157,11 @@ func (s *Source) dead(now time.Time) bool {
 	if s.frames() == 0 {
 		limit = connectsWithin
 	}
-	return now.Sub(s.lastMedia()) >= limit
+	return now.Sub(s.LastMedia()) >= limit
 }
 
-// lastMedia returns when the publisher sent media last, or when the name was taken.
-func (s *Source) lastMedia() time.Time {
+// LastMedia returns when the publisher sent media last, or when the name was taken.
+func (s *Source) LastMedia() time.Time {
 	last := s.created
 	for _, f := range []*Feed{s.Video, s.Audio} {
 		if at := f.written(); at.After(last) {

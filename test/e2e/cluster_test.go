@@ -203,6 +203,12 @@ func (f far) push(m *member, stream string) string {
 		f.t.Fatalf("startup answers %d", code)
 	}
 	f.flows(1)
+	testkit.Eventually(f.t, time.Minute, func() string {
+		if f.last().Time < 3*time.Second {
+			return "the push has not sent 3 s" // what is saved at most once a second is saved by then
+		}
+		return ""
+	})
 	return started.MediaSessionID
 }
 
@@ -226,7 +232,7 @@ func TestClusterKill(t *testing.T) {
 		t.Errorf("the push was live again after %v, want %v", took, failoverLimit)
 	}
 	sink.judge(2)
-	if p := b.waitPush("cam", "LIVE"); p.MediaSessionID != id || p.Attempts != 2 {
+	if p := b.waitPush("cam", "PUBLISHING"); p.MediaSessionID != id || p.Attempts != 2 {
 		t.Errorf("the push at the other server: %+v, want the id %s and 2 attempts", p, id)
 	}
 }
@@ -298,7 +304,7 @@ func TestClusterCut(t *testing.T) {
 		t.Errorf("no media for %v", gap)
 	}
 	sink.judge(1)
-	if p := b.waitPush("cam", "LIVE"); p.MediaSessionID != id || p.Attempts != 1 {
+	if p := b.waitPush("cam", "PUBLISHING"); p.MediaSessionID != id || p.Attempts != 1 {
 		t.Errorf("the push as the other server tells: %+v", p)
 	}
 }
