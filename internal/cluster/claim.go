@@ -26,6 +26,7 @@ type claim struct {
 	saves    int                // guarded by mu; writes so far
 	failed   bool               // guarded by mu; the last write failed
 	over     bool               // guarded by mu; released or forgotten
+	released transponder.Record // guarded by mu; what the record shall say after the release
 	lost     bool               // guarded by mu; another process has the push
 	moved    chan struct{}      // closed once lost is set
 }
@@ -210,13 +211,36 @@ func (k *claim) verify(ctx context.Context) error {
 // Release gives the push up. See transponder.Claim.
 func (k *claim) Release(ctx context.Context, r transponder.Record) error {
 	defer k.drop()
-	return k.finish(ctx, func() error {
+	err := k.finish(ctx, func() error {
 		k.mu.Lock()
 		r = k.own(r)
-		k.mu.Unlock()
 		r.Node, r.Incarnation = "", ""
+		k.released = r
+		k.mu.Unlock()
 		return k.write(ctx, r)
 	})
+	if err != nil {
+		k.claims.give(k)
+	}
+	return err
+}
+
+// handOver writes the record of a claim that was released when the keeper did not take it. If another process has the push by then, that is as good.
+func (k *claim) handOver(ctx context.Context) error {
+	if err := k.begin(ctx); err != nil {
+		return err
+	}
+	defer k.end()
+	k.mu.Lock()
+	r, lost := k.released, k.lost
+	k.mu.Unlock()
+	if lost || r.ID == "" {
+		return nil
+	}
+	if err := k.write(ctx, r); err != nil && !errors.Is(err, transponder.ErrMoved) && !errors.Is(err, state.ErrNewer) {
+		return err
+	}
+	return nil
 }
 
 // Forget ends the push. See transponder.Claim.

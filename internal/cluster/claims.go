@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"transponder/internal/state"
@@ -34,7 +35,9 @@ type ClaimsParts struct {
 	Self    Owner
 	Members Members
 	Gate    Gate
-	Salt    []byte // see Salt
+	Salt    []byte // see Salt; nil: Late tells
+	// Late reads the salt when it is needed first, because NATS may not be there when the server starts.
+	Late func(context.Context) ([]byte, error)
 
 	// Lasting reports whether what the keeper has written outlives this process; nil: it does.
 	Lasting func() bool
@@ -53,14 +56,38 @@ type Claims struct {
 
 	wake chan struct{} // tells Run that something is to be saved
 
+	salt atomic.Pointer[[]byte] // nil: not known yet, see ready
+
 	mu     sync.Mutex
 	held   map[string]*claim // guarded by mu; by place
 	doomed map[string]uint64 // guarded by mu; revisions of records by place that could not be removed yet
+	given  map[string]*claim // guarded by mu; claims that were released, which their records do not say yet
 }
 
 // NewClaims makes claims over a keeper.
 func NewClaims(keeper state.Keeper, sealer state.Sealer, parts ClaimsParts) *Claims {
-	return &Claims{codec: codec{sealer}, keeper: keeper, parts: parts, wake: make(chan struct{}, 1), held: map[string]*claim{}, doomed: map[string]uint64{}}
+	c := &Claims{codec: codec{sealer}, keeper: keeper, parts: parts, wake: make(chan struct{}, 1), held: map[string]*claim{}, doomed: map[string]uint64{}, given: map[string]*claim{}}
+	if parts.Salt != nil {
+		c.salt.Store(&parts.Salt)
+	}
+	return c
+}
+
+// ready makes sure that the salt is known.
+func (c *Claims) ready(ctx context.Context) error {
+	if c.salt.Load() != nil {
+		return nil
+	}
+	if c.parts.Late == nil {
+		return errors.New("the salt of ids is not known")
+	}
+	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	defer cancel()
+	salt, err := c.parts.Late(ctx)
+	if err == nil {
+		c.salt.Store(&salt)
+	}
+	return err
 }
 
 // Claim makes a push this process's. See transponder.Keeper.
@@ -80,6 +107,9 @@ func orNil(claim *claim, err error) (transponder.Claim, error) {
 
 // create claims a new push. The create of its record is the judge between two who want the same push.
 func (c *Claims) create(ctx context.Context, r transponder.Record) (*claim, error) {
+	if err := c.ready(ctx); err != nil {
+		return nil, err
+	}
 	r.ID = c.newID(r.Stream, r.Key)
 	place, err := placeOf(r.ID)
 	if err != nil {
@@ -116,6 +146,7 @@ func (c *Claims) hold(place string, r transponder.Record) (*claim, error) {
 	k := &claim{claims: c, place: place, turn: make(chan struct{}, 1), record: r, moved: make(chan struct{})}
 	k.revision = c.doomed[place]
 	delete(c.doomed, place)
+	delete(c.given, place)
 	c.held[place] = k
 	return k, nil
 }
@@ -250,6 +281,9 @@ func (c *Claims) has(id string) bool {
 func (c *Claims) List(ctx context.Context, stream string) ([]transponder.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
 	defer cancel()
+	if err := c.ready(ctx); err != nil {
+		return nil, err
+	}
 	prefix := ""
 	if stream != "" {
 		prefix = c.StreamHash(stream) + "."
@@ -316,6 +350,34 @@ func (c *Claims) doom(place string, revision uint64) {
 	c.nudge()
 }
 
+// give notes that a claim was released though its record could not be written.
+func (c *Claims) give(k *claim) {
+	c.mu.Lock()
+	if c.held[k.place] == k || c.held[k.place] == nil {
+		c.given[k.place] = k
+	}
+	c.mu.Unlock()
+	c.nudge()
+}
+
+// handOver writes the records of claims that were released.
+func (c *Claims) handOver(ctx context.Context) (failed bool) {
+	c.mu.Lock()
+	given := maps.Clone(c.given)
+	c.mu.Unlock()
+	for place, k := range given {
+		if err := k.handOver(ctx); err != nil {
+			return true
+		}
+		c.mu.Lock()
+		if c.given[place] == k {
+			delete(c.given, place)
+		}
+		c.mu.Unlock()
+	}
+	return false
+}
+
 // nudge makes Run look.
 func (c *Claims) nudge() {
 	select {
@@ -330,6 +392,9 @@ func (c *Claims) bury(ctx context.Context, now time.Time) (next time.Time) {
 	doomed := maps.Clone(c.doomed)
 	c.mu.Unlock()
 	next = now.Add(time.Hour)
+	if c.handOver(ctx) {
+		next = now.Add(saveEvery)
+	}
 	for place, revision := range doomed {
 		if err := c.delete(ctx, place, revision); err != nil && !errors.Is(err, state.ErrConflict) {
 			return now.Add(saveAgain)

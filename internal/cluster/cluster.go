@@ -400,6 +400,11 @@ func (c *Cluster) Keeper() state.Keeper { return c.store }
 // Sealer returns what seals the secrets of the cluster.
 func (c *Cluster) Sealer() state.Sealer { return c.parts.Sealer }
 
+// Salt returns the key of the hashes in the ids of pushes, which all nodes share.
+func (c *Cluster) Salt(ctx context.Context) ([]byte, error) {
+	return Salt(ctx, c.store, c.parts.Sealer, false)
+}
+
 // Names returns who has which stream.
 func (c *Cluster) Names() *Names { return c.names }
 

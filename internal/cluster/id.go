@@ -33,11 +33,19 @@ func hash(salt []byte, kind, text string) string {
 	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)))[:hashDigits]
 }
 
-// StreamHash returns the digits that stand for a stream in ids and keys.
-func (c *Claims) StreamHash(name string) string { return hash(c.parts.Salt, "stream", name) }
+// StreamHash returns the digits that stand for a stream in ids and keys, "" as long as the salt is not known.
+func (c *Claims) StreamHash(name string) string { return c.hash("stream", name) }
+
+func (c *Claims) hash(kind, text string) string {
+	salt := c.salt.Load()
+	if salt == nil {
+		return ""
+	}
+	return hash(*salt, kind, text)
+}
 
 func (c *Claims) newID(name, target string) string {
-	return c.StreamHash(name) + hash(c.parts.Salt, "target", target) + stream.NewID()[:randomDigits]
+	return c.StreamHash(name) + c.hash("target", target) + stream.NewID()[:randomDigits]
 }
 
 // placeOf returns the key of the record of a push.

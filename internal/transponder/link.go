@@ -112,6 +112,8 @@ func (l *link) run(ctx context.Context) (successor, error) {
 	cancel(err)
 	if polite(err) {
 		l.goodbye(sending, err)
+	} else if errors.Is(err, ErrMoved) {
+		reset(l.conn)
 	}
 	l.conn.Close()
 	l.wg.Wait()

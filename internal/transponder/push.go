@@ -151,6 +151,9 @@ func (p *push) persist(ctx context.Context) error {
 	policy := retryPolicy{Restore: p.cfg.restore(p.req.Options.Restore)}
 	round := newRound(len(p.addresses), -1)
 	for {
+		if err := p.untilTogether(ctx); err != nil {
+			return err
+		}
 		err := p.attempt(ctx, round.next(), round.left() > 0)
 		failed := p.failed(err)
 		if len(p.addresses) > 1 && failed.healthy >= policy.HealthyFor {

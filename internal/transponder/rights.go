@@ -69,10 +69,8 @@ func (r *Registry) watch(e *entry) (stop func()) {
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		select {
-		case <-lost:
-			e.cancel(ErrMoved)
-		case <-over:
+		if err := e.fence(over); err != nil {
+			e.cancel(err)
 		}
 	})
 	return func() {
