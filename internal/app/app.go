@@ -55,8 +55,9 @@ type App struct {
 	log     *slog.Logger
 
 	state    *state.Store
-	records  *records   // of pushes; nil: they do not outlive the process
-	gate     *load.Gate // nil: the settings set no limit
+	records  *records          // of pushes; nil: they do not outlive the process
+	failover *cluster.Failover // nil: this server is alone
+	gate     *load.Gate        // nil: the settings set no limit
 	guard    *guard.Guard
 	refusals *guard.Refusals
 	auth     *auth.Authenticator
@@ -178,6 +179,7 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	}
 	a.records.addTo(&pushParts, a)
 	a.pushes = transponder.NewRegistry(cfg.Push, pushParts, log)
+	a.openFailover()
 	if a.cluster != nil {
 		a.events = cluster.NewEvents(a.cluster.JetStream(), a.cfg.Cluster.Name, a.cfg.Cluster.Replicas, a.pushes.Journal(), log)
 	}
@@ -367,6 +369,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	parts = append(parts, part{"push events", (&pushEvents{journal: a.pushes.Journal(), streams: a.hub, backends: a.backends}).run})
 	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pictures", a.video.Run}, part{"pushes", a.pushes.Run})
+	if a.failover != nil {
+		parts = append(parts, part{"failover", a.failover.Run}) // stops before the pushes
+	}
 	if a.cfg.Auto.Enabled {
 		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})
 	}

@@ -14,9 +14,16 @@ type records struct {
 	mark   *cluster.Mark
 }
 
-// openRecords makes the keeper of pushes of a server alone. Among other servers pushes do not outlive their process yet.
+// openRecords makes the keeper of pushes: of those of this server, or of all servers of its cluster.
 func (a *App) openRecords(ctx context.Context) (*records, error) {
-	if a.cfg.State.Dir == "" || a.cluster != nil {
+	if c := a.cluster; c != nil {
+		claims := cluster.NewClaims(c.Keeper(), c.Sealer(), cluster.ClaimsParts{
+			Self: c.Self(), Members: c, Gate: c.Gate(), Late: c.Salt, Ask: c.AskRelease, Log: a.log,
+		})
+		c.OnVerify(claims.Verify)
+		return &records{claims: claims, mark: cluster.NewMark(ctx, a.state)}, nil
+	}
+	if a.cfg.State.Dir == "" {
 		return nil, nil
 	}
 	id, err := cluster.Identify(a.state.Dir(), "")
@@ -54,10 +61,17 @@ func (r *records) parts() []part {
 
 // restorePushes takes over the pushes of the process before. A server whose state cannot be read starts all the same.
 func (a *App) restorePushes(ctx context.Context) {
-	if a.records == nil {
+	if a.records == nil || a.cluster != nil { // in a cluster pushes come back with their publishers
 		return
 	}
 	if err := a.pushes.Restore(ctx, a.records.mark.Outage()); err != nil {
 		a.log.Error("not all pushes of before the restart are back", "err", err)
+	}
+}
+
+// openFailover lets pushes follow their publishers from server to server.
+func (a *App) openFailover() {
+	if a.cluster != nil {
+		a.failover = cluster.NewFailover(cluster.FailoverParts{Cluster: a.cluster, Claims: a.records.claims, Hub: a.hub, Pushes: a.pushes, Log: a.log})
 	}
 }

@@ -278,6 +278,9 @@ func (a *App) figures() metrics.Parts {
 	if a.certificates != nil {
 		p.Certificates = a.certificates.Stats
 	}
+	if a.cluster != nil {
+		p.Cluster = a.cluster.Stats
+	}
 	return p
 }
 
