@@ -14,6 +14,7 @@ type Local interface {
 	Mute(id string, on bool) error
 	SoundOn(id, file string, loop bool) error
 	SoundOff(id string) error
+	UseSource(id, streamName string) error
 	History(n int) []transponder.Info
 }
 
@@ -49,6 +50,11 @@ func (p *Pushes) SoundOn(_ context.Context, id, file string, loop bool) error {
 
 // SoundOff makes a push send the sound of its stream again.
 func (p *Pushes) SoundOff(_ context.Context, id string) error { return p.local.SoundOff(id) }
+
+// UseSource makes a push send one of its streams.
+func (p *Pushes) UseSource(_ context.Context, id, streamName string) error {
+	return p.local.UseSource(id, streamName)
+}
 
 // History returns the latest n pushes that are over, newest first.
 func (p *Pushes) History(_ context.Context, n int) ([]transponder.Info, error) {

@@ -34,7 +34,10 @@ import (
 // Parts has the functions that return the figures of the parts of the server. Any goroutine may call them. Nil ones are left out.
 type Parts struct {
 	Streams     func() []*stream.Source
-	Takeovers   func() int64 // of publishers by newer ones
+	Takeovers   func() int64                             // of publishers by newer ones
+	Promotions  func() int64                             // of spare publishers
+	Standbys    func() int                               // spare publishers
+	Switches    func() map[transponder.SwitchCause]int64 // of pushes, from one source to another
 	Pushes      func() []transponder.Info
 	Publishers  func() map[string]int       // over WebRTC, by receiver
 	Sessions    func() []rtc.PublisherStats // of those publishers
@@ -106,11 +109,15 @@ var (
 	streamKeyInterval = desc("stream_key_frame_interval_seconds", "Time between the last two key frames.", "stream")
 	streamKeyRequests = desc("stream_key_frame_requests_total", "Requests for a key frame to the publisher.", "stream")
 	streamFaults      = desc("stream_faults_total", "Media of the publisher that could not be used as it was, by what is wrong with it.", "stream", "kind", "fault")
+	promotions        = desc("standby_promotions_total", "Spare publishers that got the name of the publisher before.")
+	standbys          = desc("standby_publishers", "Spare publishers of streams that have another one.")
 	takeovers         = desc("takeovers_total", "Publishers that were replaced by a newer one with the same name.")
 	streamDrift       = desc("stream_clock_drift_ratio", "How much faster the clock of the publisher's sound is than that of the server; below 0: slower.", "stream")
 	streamHold        = desc("stream_sound_hold_seconds", "How late sound may come at present before silence takes its place.", "stream")
 	streamReaders     = desc("stream_readers", "Readers of the stream: pushes, players and transcoders.", "stream", "kind")
 
+	onBackup       = desc("pushes_on_backup", "Pushes that send one of their backup streams.")
+	sourceSwitches = desc("push_source_switches_total", "Changes of pushes from one of their streams to another.", "cause")
 	pushes         = desc("pushes", "Pushes by state.", "state")
 	pushSent       = desc("push_sent_bytes_total", "Bytes sent.", "push", "stream")
 	pushAcked      = desc("push_acked_bytes_total", "Bytes that the destination has acknowledged.", "push", "stream")
@@ -213,6 +220,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.Certificates != nil {
 		s.certificates(c.parts.Certificates())
+	}
+	if c.parts.Promotions != nil {
+		s.counter(promotions, c.parts.Promotions())
+		s.gauge(standbys, float64(c.parts.Standbys()))
+	}
+	if c.parts.Switches != nil {
+		for cause, n := range c.parts.Switches() {
+			s.counter(sourceSwitches, n, string(cause))
+		}
 	}
 	if c.parts.Pushes != nil {
 		s.pushes(c.parts.Pushes())
@@ -402,7 +418,11 @@ func (s sink) feed(name string, kind media.Kind, st stream.FeedStats) {
 
 func (s sink) pushes(all []transponder.Info) {
 	var count [transponder.Failed + 1]int
+	backup := 0
 	for _, p := range all {
+		if p.Active != p.SourceName {
+			backup++
+		}
 		if int(p.State) < len(count) {
 			count[p.State]++
 		}
@@ -426,6 +446,7 @@ func (s sink) pushes(all []transponder.Info) {
 			s.counter(addressTries, int64(a.Attempts), p.ID, p.SourceName, number)
 		}
 	}
+	s.gauge(onBackup, float64(backup))
 	for state, n := range count {
 		s.gauge(pushes, float64(n), strings.ToLower(transponder.State(state).String()))
 	}

@@ -67,16 +67,22 @@ func TestMetrics(t *testing.T) {
 		Streams: hub.Sources,
 		Pushes: func() []transponder.Info {
 			return []transponder.Info{{
-				ID: "p1", SourceName: "cam", StreamName: "hunter2", URL: "rtmp://u:hunter2@h/app/hunter2",
+				ID: "p1", SourceName: "cam", Active: "cam-b", StreamName: "hunter2", URL: "rtmp://u:hunter2@h/app/hunter2",
 				State: transponder.Live, Attempts: 3, BytesSent: 1000, BytesAcked: 900, VideoFrames: 30, AudioFrames: 47,
 				DroppedFrames: 2, DroppedBytes: 80, DroppedTime: 500 * time.Millisecond, DroppedSound: 250 * time.Millisecond, QueuedTime: 40 * time.Millisecond,
 			}, {
-				ID: "p2", SourceName: "cam", State: transponder.Starting,
+				ID: "p2", SourceName: "cam", Active: "cam", State: transponder.Starting,
 				Addresses: []transponder.AddressInfo{
 					{InUse: true, State: transponder.Degraded, BytesSent: 61, Attempts: 62}, {State: transponder.Live, BytesSent: 63, Attempts: 64}, {InUse: true, State: transponder.Waiting},
 				},
 			}}
 		},
+		Switches: func() map[transponder.SwitchCause]int64 {
+			return map[transponder.SwitchCause]int64{transponder.SwitchLost: 13}
+		},
+		Takeovers:  func() int64 { return 14 },
+		Promotions: func() int64 { return 15 },
+		Standbys:   func() int { return 16 },
 		Publishers: func() map[string]int { return map[string]int{"lean": 8, "peer": 2} },
 		Datagrams:  func() map[string]int64 { return map[string]int64{"refused": 11} },
 		Panics:     func() map[string]int64 { return map[string]int64{"push": 12} },
@@ -253,6 +259,8 @@ func TestMetrics(t *testing.T) {
 		`transponder_push_reconnects_total{push="p2",stream="cam"} 0`,
 		`transponder_push_sent_bytes_total{push="p1",stream="cam"} 1000`,
 		`transponder_push_sent_bytes_total{push="p2",stream="cam"} 0`,
+		`transponder_push_source_switches_total{cause="lost"} 13`,
+		`transponder_pushes{state="awaiting"} 0`,
 		`transponder_pushes{state="connecting"} 0`,
 		`transponder_pushes{state="degraded"} 0`,
 		`transponder_pushes{state="draining"} 0`,
@@ -262,6 +270,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_pushes{state="publishing"} 1`,
 		`transponder_pushes{state="reconnecting"} 0`,
 		`transponder_pushes{state="starting"} 1`,
+		`transponder_pushes_on_backup 1`,
 		`transponder_renditions{kind="audio"} 2`,
 		`transponder_renditions{kind="video"} 1`,
 		`transponder_rtmp_bad_messages_total 47`,
@@ -319,6 +328,8 @@ func TestMetrics(t *testing.T) {
 		`transponder_sound_packets_total{direction="in"} 70`,
 		`transponder_sound_packets_total{direction="out"} 110`,
 		`transponder_sound_silence_seconds_total 0.5`,
+		`transponder_standby_promotions_total 15`,
+		`transponder_standby_publishers 16`,
 		`transponder_state_damaged_records 43`,
 		`transponder_state_failing 1`,
 		`transponder_state_writes_total{outcome="failed"} 42`,
@@ -339,6 +350,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_stream_sound_hold_seconds{stream="cam"} 0.12`,
 		`transponder_streams{state="live"} 1`,
 		`transponder_streams{state="pending"} 0`,
+		`transponder_takeovers_total 14`,
 		`transponder_token_revocations 47`,
 		`transponder_token_signers 48`,
 		`transponder_token_signers_stale 1`,

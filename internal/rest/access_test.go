@@ -293,6 +293,10 @@ func TestChangesByPrincipal(t *testing.T) {
 		{"pusher", "/push/startup", `{"streamName":"acme/a","rtmpUrl":"rtmp://h/a"}`, 200},
 		{"pusher", "/push/startup", `{"streamName":"beta/b","rtmpUrl":"rtmp://h/a"}`, 403},
 		{"viewer", "/push/startup", `{"streamName":"acme/a","rtmpUrl":"rtmp://h/a"}`, 403},
+		{"pusher", "/push/startup", `{"streamName":"acme/a","rtmpUrl":"rtmp://h/a","options":{"backupStreams":["acme/b"]}}`, 200},
+		{"pusher", "/push/startup", `{"streamName":"acme/a","rtmpUrl":"rtmp://h/a","options":{"backupStreams":["acme/b","beta/b"]}}`, 403},
+		{"acme", "/push/source", `{"mediaSessionId":"push-beta","streamName":"acme/a"}`, 404},
+		{"acme-view", "/push/source", `{"mediaSessionId":"push-acme","streamName":"acme/a"}`, 403},
 
 		{"admin", "/stream/terminate", `{"mediaSessionId":"id-beta"}`, 200},
 		{"acme", "/stream/terminate", `{"mediaSessionId":"id-acme"}`, 200},

@@ -129,6 +129,10 @@ func (s *Server) fillDestination(d *destination.Destination, f *fields) error {
 		if err == nil {
 			err = cmp.Or(o.Validate(), namedOnly(o.BackupURLs))
 		}
+		if err == nil && len(o.BackupStreams) > 0 {
+			// Whoever starts a push needs the right to push each of its streams. Nobody would ask for it here.
+			err = &transponder.RequestError{Field: "options.backupStreams", Reason: "a destination cannot name streams"}
+		}
 		if err != nil {
 			return err
 		}

@@ -118,6 +118,11 @@ func (p *fakePushes) SoundOff(_ context.Context, id string) error {
 	return p.change(id, func(i *transponder.Info) { i.SoundEnabled, i.SoundFile = false, "" })
 }
 
+// UseSource keeps the stream.
+func (p *fakePushes) UseSource(_ context.Context, id, name string) error {
+	return p.change(id, func(i *transponder.Info) { i.Active = name })
+}
+
 func (p *fakePushes) History(_ context.Context, n int) ([]transponder.Info, error) {
 	return p.over[:min(n, len(p.over))], nil
 }

@@ -28,10 +28,15 @@ type optionsBody struct {
 	ResumeMs     *int64       `json:"resumeMs,omitempty"`
 	Slate        string       `json:"slate,omitempty"`
 	Picture      string       `json:"picture,omitempty"`
-	Codecs       []string     `json:"codecs,omitempty"`
-	BackupURLs   []string     `json:"backupUrls,omitempty"`
-	FailBack     *bool        `json:"failBack,omitempty"`
-	Simultaneous bool         `json:"simultaneous,omitempty"`
+
+	BackupStreams []string `json:"backupStreams,omitempty"`
+	BackupAfterMs int64    `json:"backupAfterMs,omitempty"`
+	Return        string   `json:"return,omitempty"`
+
+	Codecs       []string `json:"codecs,omitempty"`
+	BackupURLs   []string `json:"backupUrls,omitempty"`
+	FailBack     *bool    `json:"failBack,omitempty"`
+	Simultaneous bool     `json:"simultaneous,omitempty"`
 }
 
 type restoreBody struct {
@@ -50,6 +55,7 @@ func newOptionsBody(o transponder.Options) optionsBody {
 		AudioChannels: o.Audio.Channels, Bitrate: o.RateBPS / 1000, Fit: o.Fit,
 		OnSourceLoss: o.OnSourceLoss, HoldMs: o.HoldFor.Milliseconds(), Slate: o.Slate, Picture: o.Picture, Codecs: o.Codecs,
 		BackupURLs: o.BackupURLs, FailBack: o.FailBack, Simultaneous: o.Simultaneous,
+		BackupStreams: o.BackupStreams, BackupAfterMs: o.BackupAfter.Milliseconds(), Return: o.Return,
 	}
 	if d := o.ResumeFor; d != nil {
 		ms := d.Milliseconds()
@@ -100,6 +106,10 @@ func parseOptions(f *fields) (transponder.Options, error) {
 		BackupURLs:   f.texts("backupUrls"),
 		FailBack:     f.boolean("failBack"),
 		Simultaneous: f.flag("simultaneous", false),
+
+		BackupStreams: f.texts("backupStreams"),
+		BackupAfter:   f.duration("backupAfterMs"),
+		Return:        strings.ToLower(f.text("return")),
 	}
 	if f.has("resumeMs") {
 		d := f.duration("resumeMs")

@@ -29,6 +29,8 @@ type pushBody struct {
 	Target             string `json:"target"`              // rtmpUrl without its secrets
 	SecretName         bool   `json:"secretName"`          // streamName may be a stream key, and must not be shown
 	SourceStreamName   string `json:"sourceStreamName"`
+	ActiveStreamName   string `json:"activeStreamName,omitempty"`
+	SourceSwitches     int    `json:"sourceSwitches,omitempty"`
 	Status             string `json:"status"`
 	Since              int64  `json:"since"` // ms since 1970
 	Reason             string `json:"reason"`
@@ -103,6 +105,8 @@ func newPushBody(p transponder.Info, nodeID string) pushBody {
 		Target:             p.Target,
 		SecretName:         p.SecretName,
 		SourceStreamName:   p.SourceName,
+		ActiveStreamName:   activeStream(p),
+		SourceSwitches:     p.Switches,
 		Status:             p.State.String(),
 		Since:              milliseconds(p.Since),
 		Reason:             string(p.Reason),
@@ -126,6 +130,14 @@ func newPushBody(p transponder.Info, nodeID string) pushBody {
 		Bitrate:            p.RateBPS / 1000,
 		KeyFrameIntervalMs: p.KeyInterval.Milliseconds(),
 	}
+}
+
+// activeStream returns the name of the stream that is sent, "" if the push has one stream only.
+func activeStream(p transponder.Info) string {
+	if len(p.Options.BackupStreams) == 0 {
+		return ""
+	}
+	return p.Active
 }
 
 // milliseconds returns a time as the contract writes it, 0 if it is not known.
@@ -159,9 +171,11 @@ func (s *Server) startPush(ctx context.Context, f *fields) (any, error) {
 	if transponder.PushObject(req.StreamName, req.URL).Destination != "" {
 		note(ctx, func(l *audit.Line) { l.Target = req.URL })
 	}
-	for _, url := range append([]string{req.URL}, req.Options.BackupURLs...) {
-		if err := s.authorize(ctx, access.Push, transponder.PushObject(req.StreamName, url)); err != nil {
-			return nil, err
+	for _, name := range append([]string{req.StreamName}, req.Options.BackupStreams...) {
+		for _, url := range append([]string{req.URL}, req.Options.BackupURLs...) {
+			if err := s.authorize(ctx, access.Push, transponder.PushObject(name, url)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	info, err := s.parts.Pushes.Start(ctx, req)
@@ -274,4 +288,16 @@ func (s *Server) soundOff(ctx context.Context, f *fields) (any, error) {
 		return nil, err
 	}
 	return nil, s.parts.Pushes.SoundOff(ctx, id)
+}
+
+// useSource makes a push send one of its streams; the one that its options prefer, if the request names none.
+func (s *Server) useSource(ctx context.Context, f *fields) (any, error) {
+	id, name := f.required("mediaSessionId"), f.text("streamName")
+	if f.err != nil {
+		return nil, f.err
+	}
+	if err := s.changePush(ctx, id); err != nil {
+		return nil, err
+	}
+	return nil, s.parts.Pushes.UseSource(ctx, id, name)
 }

@@ -356,6 +356,10 @@ func TestPushSound(t *testing.T) {
 		{"unmute", `{"mediaSessionId":"x"}`, 404, nil},
 		{"sound_on", `{"mediaSessionId":"x","soundFile":"a.wav"}`, 404, nil},
 		{"sound_off", `{"mediaSessionId":"x"}`, 404, nil},
+		{"source", `{"mediaSessionId":"` + pushID + `","streamName":"cam-b"}`, 200, func(i transponder.Info) bool { return i.Active == "cam-b" }},
+		{"source", `{"mediaSessionId":"` + pushID + `"}`, 200, func(i transponder.Info) bool { return i.Active == "" }},
+		{"source", `{"streamName":"cam-b"}`, 400, nil},
+		{"source", `{"mediaSessionId":"x","streamName":"cam-b"}`, 404, nil},
 	} {
 		r := post(t, srv, "/rest-api/push/"+tt.path, tt.body)
 		r.wantStatus(t, tt.status)

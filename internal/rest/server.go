@@ -33,6 +33,7 @@ type Pushes interface {
 	Mute(ctx context.Context, id string, on bool) error
 	SoundOn(ctx context.Context, id, file string, loop bool) error
 	SoundOff(ctx context.Context, id string) error
+	UseSource(ctx context.Context, id, streamName string) error
 	History(ctx context.Context, n int) ([]transponder.Info, error) // ended pushes, at most n, the newest first
 }
 
@@ -151,6 +152,7 @@ func (s *Server) routes() {
 	s.method("/push/unmute", someone, s.mutePush(false), http.MethodPost)
 	s.method("/push/sound_on", someone, s.soundOn, http.MethodPost)
 	s.method("/push/sound_off", someone, s.soundOff, http.MethodPost)
+	s.method("/push/source", someone, s.useSource, http.MethodPost)
 	s.list("/stream/find", access.Read, s.findStreams, http.MethodPost)
 	s.list("/stream/find_all", access.Read, s.findAllStreams, http.MethodGet, http.MethodPost)
 	s.method("/stream/terminate", someone, s.terminateStreams, http.MethodPost)

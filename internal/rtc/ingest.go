@@ -135,7 +135,7 @@ type PublisherStats struct {
 func (in *Ingest) Stats() []PublisherStats {
 	var all []PublisherStats
 	for _, p := range in.publications() {
-		if p.source.Err() == nil {
+		if src, ok := in.hub.Source(p.source.Info().Name); ok && src == p.source { // and not the spare of another
 			all = append(all, PublisherStats{p.source.Info().Name, p.Stats()})
 		}
 	}

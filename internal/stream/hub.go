@@ -41,6 +41,10 @@ type Config struct {
 	MaxStreams int
 	// Takeover says who may take over the name of another publisher.
 	Takeover Takeover
+	// Standby lets a name have a second publisher, its spare: one that might take over the name, while the first one sends. The spare gets the
+	// name when the first publisher leaves, or has sent nothing for StandbyAfter.
+	Standby      bool
+	StandbyAfter time.Duration
 }
 
 // The ranges of a Config's numbers.
@@ -48,12 +52,15 @@ var (
 	KeyFrameIntervalRange = limits.Of(0, 24*time.Hour) // 0: no key frame is asked for because of its age
 	KeyFrameGapRange      = limits.Of(0, 24*time.Hour)
 	MaxStreamsRange       = limits.Of(0, 1_000_000)
+	StandbyAfterRange     = limits.Of(200*time.Millisecond, time.Hour)
 )
 
 // DefaultConfig asks for key frames every 2 s, as YouTube, Facebook and Twitch want them, and at most once a second. A publisher may
 // replace itself.
 func DefaultConfig() Config {
-	return Config{KeyFrameInterval: 2 * time.Second, KeyFrameGap: time.Second, Takeover: TakeoverSame}
+	return Config{
+		KeyFrameInterval: 2 * time.Second, KeyFrameGap: time.Second, Takeover: TakeoverSame, StandbyAfter: 2 * time.Second,
+	}
 }
 
 // Validate reports every value that cannot work.
@@ -62,6 +69,7 @@ func (c Config) Validate() error {
 		KeyFrameIntervalRange.Check("key frame interval", c.KeyFrameInterval),
 		KeyFrameGapRange.Check("key frame gap", c.KeyFrameGap),
 		MaxStreamsRange.Check("number of streams", c.MaxStreams),
+		StandbyAfterRange.Check("time after which a spare publisher gets the name", c.StandbyAfter),
 	}
 	switch c.Takeover {
 	case TakeoverSame, TakeoverAlways, TakeoverNever:
@@ -83,18 +91,21 @@ type Hub struct {
 	mu      sync.Mutex           // taken before the lock of the gate
 	taking  map[string]*Source   // guarded by mu; of names that Names is asked for
 	byName  map[string]*Source   // guarded by mu
-	byID    map[string]*Source   // guarded by mu
+	byID    map[string]*Source   // guarded by mu; with the spares
+	spares  map[string]*Source   // guarded by mu; the sources that get a name when the one that has it ends
 	private map[*Source]struct{} // guarded by mu; the sources without a public name
 	added   chan struct{}        // guarded by mu; closed and replaced when a name is taken
 
-	takeovers atomic.Int64
+	takeovers  atomic.Int64
+	promotions atomic.Int64
 }
 
 // NewHub makes an empty hub. gate decides whether the machine has room for another stream; nil: it always has.
 func NewHub(cfg Config, gate *load.Gate) *Hub {
 	return &Hub{
 		cfg: cfg, gate: gate, added: make(chan struct{}),
-		taking: map[string]*Source{}, byName: map[string]*Source{}, byID: map[string]*Source{}, private: map[*Source]struct{}{},
+		taking: map[string]*Source{}, byName: map[string]*Source{}, byID: map[string]*Source{}, spares: map[string]*Source{},
+		private: map[*Source]struct{}{},
 	}
 }
 
@@ -115,7 +126,7 @@ func (h *Hub) Publish(info Info) (*Source, error) {
 func (h *Hub) publish(ctx context.Context, info Info, replace bool) (s, old *Source, err error) {
 	s, old, err = h.reserve(info, replace, h.named(info))
 	switch {
-	case err != nil || !h.named(info):
+	case err != nil || !h.named(info) || s.spare: // a spare has the name through the publisher before it
 		return s, old, err
 	case old != nil: // the name was this process's already
 		h.names.Keep(info)
@@ -152,7 +163,7 @@ func (h *Hub) named(info Info) bool { return h.names != nil && !info.IsRelay() }
 
 // reserve makes a source and gives it the name, or with take only the right to ask for the name.
 func (h *Hub) reserve(info Info, replace, take bool) (s, old *Source, err error) {
-	if err := checkName(info.Name); err != nil {
+	if err := CheckName(info.Name); err != nil {
 		return nil, nil, err
 	}
 	s = newSource(h, info)
@@ -171,6 +182,13 @@ func (h *Hub) reserve(info Info, replace, take bool) (s, old *Source, err error)
 		return nil, other, ErrNameInUse
 	}
 	if old = h.byName[info.Name]; old != nil {
+		if replace && h.mayStandBy(old, info) {
+			old, err = h.standBy(s)
+			if err != nil {
+				return nil, old, err
+			}
+			return s, old, nil
+		}
 		c := refused
 		switch {
 		case info.IsRelay():
@@ -229,7 +247,7 @@ func (h *Hub) admit() error {
 	if refusal := h.refusal.Load(); refusal != nil {
 		return *refusal
 	}
-	if h.cfg.MaxStreams > 0 && len(h.byName)+len(h.taking)+len(h.private) >= h.cfg.MaxStreams {
+	if h.cfg.MaxStreams > 0 && len(h.byName)+len(h.taking)+len(h.spares)+len(h.private) >= h.cfg.MaxStreams {
 		return fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
 	}
 	return h.gate.Admit(load.Stream)
@@ -249,16 +267,16 @@ func (h *Hub) Private(info Info) (*Source, error) {
 	return s, nil
 }
 
-// Len returns how many streams there are, with the private ones.
+// Len returns how many streams there are, with the spares and the private ones.
 func (h *Hub) Len() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.byName) + len(h.private)
+	return len(h.byName) + len(h.spares) + len(h.private)
 }
 
-// checkName refuses names that do not fit into a URL, a log line or an API answer: empty ones, names over 255 bytes, not in UTF-8, or with
+// CheckName refuses names that do not fit into a URL, a log line or an API answer: empty ones, names over 255 bytes, not in UTF-8, or with
 // control characters. It also refuses "://", which other servers read as an address.
-func checkName(name string) error {
+func CheckName(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("%w: it is empty", ErrName)
@@ -282,10 +300,23 @@ func (h *Hub) Source(name string) (*Source, bool) {
 	return s, ok
 }
 
+// All returns the sources of a name in the order in which they get it: the one that has the name now, then its spare.
+func (h *Hub) All(name string) []*Source {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []*Source
+	for _, s := range []*Source{h.byName[name], h.spares[name]} {
+		if s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // Await waits for a stream with that name and returns it, or the cause if ctx ends first. It fails at once with ErrName if no stream can
 // have the name.
 func (h *Hub) Await(ctx context.Context, name string) (*Source, error) {
-	if err := checkName(name); err != nil {
+	if err := CheckName(name); err != nil {
 		return nil, err
 	}
 	for {
@@ -331,17 +362,29 @@ func (h *Hub) Sources() []*Source {
 	return all
 }
 
-// remove frees the place of s, and its name and id.
+// remove frees the place of s, and its name and id. If the name has a spare, the spare gets it.
 func (h *Hub) remove(s *Source) {
 	h.mu.Lock()
 	delete(h.private, s)
-	had := h.byName[s.info.Name] == s
-	if had {
-		delete(h.byName, s.info.Name)
+	if h.byID[s.info.ID] == s {
 		delete(h.byID, s.info.ID)
 	}
+	name := s.info.Name
+	had, spare := h.byName[name] == s, h.spares[name]
+	switch {
+	case spare == s:
+		delete(h.spares, name)
+	case had && spare != nil:
+		h.promote(spare)
+	case had:
+		delete(h.byName, name)
+	}
 	h.mu.Unlock()
-	if had && h.named(s.info) {
+	switch {
+	case !had || !h.named(s.info):
+	case spare != nil:
+		h.names.Keep(spare.info)
+	default:
 		h.names.Free(s.info)
 	}
 }
@@ -361,15 +404,19 @@ func (h *Hub) Run(ctx context.Context) error {
 					s.Close(ErrRate)
 				}
 			}
+			for _, s := range h.stalled(now) {
+				s.Close(ErrReplaced)
+			}
 		}
 	}
 }
 
-// all returns all sources, with the private ones.
+// all returns all sources, with the spares and the private ones.
 func (h *Hub) all() []*Source {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.AppendSeq(slices.Collect(maps.Values(h.byName)), maps.Keys(h.private))
+	all := slices.AppendSeq(slices.Collect(maps.Values(h.byName)), maps.Keys(h.private))
+	return slices.AppendSeq(all, maps.Values(h.spares))
 }
 
 // Absent returns a source that stands for a publisher who is not here: for a reader that waits for the publisher of a name. It takes no room, no

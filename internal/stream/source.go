@@ -56,6 +56,7 @@ type Source struct {
 	live     chan struct{}
 	done     chan struct{}
 	ending   atomic.Bool // see SetEnding
+	spare    bool        // it began as the spare of another source; set before others see it
 
 	noVideo, noAudio atomic.Bool // see NoVideo
 
@@ -129,6 +130,9 @@ func (s *Source) LiveFor() time.Duration {
 	}
 	return s.Now().Sub(media.Timestamp(at))
 }
+
+// Quiet returns for how long the publisher has sent nothing: since its last frame, or, before the first one, since the name was taken.
+func (s *Source) Quiet(now time.Time) time.Duration { return now.Sub(s.LastMedia()) }
 
 // Live is closed once the publisher is connected.
 func (s *Source) Live() <-chan struct{} { return s.live }

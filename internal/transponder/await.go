@@ -66,10 +66,10 @@ func (p *push) awaitPublisher(ctx context.Context) error {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	name, status := p.name(), p.machine.now()
+	status := p.machine.now()
 	for {
 		waiting, cancel := context.WithDeadlineCause(ctx, p.restored.until, errExpired)
-		src, err := p.parts.Hub.Await(waiting, name)
+		src, err := p.awaitAny(waiting)
 		cancel()
 		if err != nil {
 			return err
@@ -92,6 +92,24 @@ func (p *push) awaitPublisher(ctx context.Context) error {
 		}
 		p.in.sleep()
 		p.move(pushStatus{State: Awaiting, Reason: status.Reason, Detail: status.Detail})
+	}
+}
+
+// awaitAny waits until the stream of the push is published, or one of its backup streams.
+func (p *push) awaitAny(ctx context.Context) (*stream.Source, error) {
+	if len(p.req.Options.BackupStreams) == 0 {
+		return p.parts.Hub.Await(ctx, p.name())
+	}
+	for {
+		added := p.parts.Hub.Added()
+		if src, ok := firstSource(p.parts.Hub, p.req); ok {
+			return src, nil
+		}
+		select {
+		case <-added:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 

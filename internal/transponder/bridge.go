@@ -115,6 +115,20 @@ func (b *bridge) after(t media.Timestamp, delay time.Duration) media.Timestamp {
 	return max(t, b.last.Time.Add(time.Millisecond), b.shown.Add(time.Millisecond-delay))
 }
 
+// heard returns the end of the sound that was sent or made up, and the length of a frame of it. There may have been none.
+func (b *bridge) heard() (end media.Timestamp, frame time.Duration, any bool) {
+	frame = opusFrame
+	switch {
+	case b.sounds:
+		return b.soundEnd, b.length, true
+	case b.sound.Track == nil:
+		return 0, frame, false
+	case b.sound.Track.Codec == media.AAC && b.sound.Track.SampleRate > 0:
+		frame = media.Samples(1024, b.sound.Track.SampleRate)
+	}
+	return b.sound.Time.Add(frame), frame, true
+}
+
 // begin starts to make up pictures and sound. slate is a key frame to show; if it has no track, the last picture stays.
 func (b *bridge) begin(slate media.Frame) {
 	if b.sound.Track != nil && !b.sounds {

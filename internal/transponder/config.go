@@ -51,6 +51,8 @@ type Config struct {
 	MaxOutage       time.Duration
 	ResumePerSecond int
 
+	BackupAfter time.Duration // a stream that sends nothing for so long has failed, for pushes with options.backupStreams whose request does not say
+
 	Targets TargetPolicy // where pushes may go
 
 	// Resolve returns the addresses of a host name; nil: the resolver of the system.
@@ -70,6 +72,7 @@ var (
 	ResumeForRange       = limits.Of(0, 24*time.Hour)
 	MaxOutageRange       = limits.Of(0, 30*24*time.Hour)
 	ResumePerSecondRange = limits.Of(0, 10_000)
+	BackupAfterRange     = limits.Of(300*time.Millisecond, time.Minute)
 
 	RestoreAttemptsRange = limits.Of(-1, 1_000_000) // -1: any number
 	RestorePauseRange    = limits.Of(minPause, time.Hour)
@@ -99,6 +102,8 @@ func DefaultConfig() Config {
 		HoldFor:  time.Minute,
 
 		ResumeFor: 5 * time.Minute, MaxOutage: time.Hour, ResumePerSecond: 50,
+
+		BackupAfter: time.Second,
 	}
 }
 
@@ -124,6 +129,7 @@ func (c Config) Validate() error {
 		ResumeForRange.Check("time that a push waits for its publisher after a restart", c.ResumeFor),
 		MaxOutageRange.Check("longest outage after which pushes go on", c.MaxOutage),
 		ResumePerSecondRange.Check("number of resumed pushes per second", c.ResumePerSecond),
+		BackupAfterRange.Check("time after which a backup stream is sent", c.BackupAfter),
 		MaxDelayRange.Check("delay of a slow push", c.MaxDelay),
 		FailedForRange.Check("time that a failed push can be found", c.FailedFor),
 		MaxPushesRange.Check("number of pushes", c.MaxPushes),

@@ -6,7 +6,8 @@
 // a link, which sends, reads and watches until the connection ends, and then says where the stream goes on. A dialer makes the
 // connections; a TargetPolicy decides which addresses it may dial.
 //
-// A holder reads the stream for the push. While the stream has no publisher, a bridge makes pictures and silence. Packages sound and
+// A holder reads the stream for the push. While the stream has no publisher, a bridge makes pictures and silence. A push may have other
+// sources to send when its stream fails: rules choose one, and a spare reads it in advance (spares.go). Packages sound and
 // picture transcode what the server does not take as it is, H.264 is sent as it comes, and package rtmp writes the bytes.
 //
 // A push has one of a few states (machine.go). Each change of state is an event in the Journal, which REST and the web Hooks read.

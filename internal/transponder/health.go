@@ -74,6 +74,11 @@ type health struct {
 	heard lastChange // from the server
 }
 
+// ofServer returns what is known of the server alone.
+func (h *health) ofServer() health {
+	return health{drop: h.drop, dropped: h.dropped, wasSlow: h.wasSlow, taken: h.taken, heard: h.heard}
+}
+
 // lastChange is a number and when it last changed.
 type lastChange struct {
 	value int64

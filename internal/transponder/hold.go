@@ -30,6 +30,9 @@ type holderConfig struct {
 
 	grace time.Duration // how long to wait for another publisher; 0: the push ends with its stream, unless the stream was taken over
 
+	// takes reports whether the destination takes a codec of pictures as it is; nil: it takes all.
+	takes func(media.Codec) bool
+
 	// slate returns a key frame of the given size to show during a hold; nil: the last picture stays.
 	slate func(width, height int) (media.Frame, error)
 
@@ -40,18 +43,21 @@ type holderConfig struct {
 	// changed(nil) is called when the source is lost and the hold begins; changed(src) when src takes over and the hold ends. Read calls
 	// it.
 	changed func(*stream.Source)
+
+	// switched is called when src takes the place of another source that may still be live, and why. Read calls it; nil: nobody is told.
+	switched func(src *stream.Source, why SwitchCause)
 }
 
 // holder reads the frames that a push sends: those of a source. When the source ends, the holder makes up pictures and silence until
-// another publisher takes the name of the stream, over any door. Then it reads that publisher's source. All frames have times on the
-// clock of the first source.
+// another publisher takes the name of the stream, over any door. Then it reads that publisher's source. If there are spares, it may read
+// another stream. All frames have times on the clock of the push, which begins with the first source.
 //
 // Any goroutine may call RequestKeyFrame, FrameRate, Source, SetMaxLag, Now, Stats, Buffered and ending, and read blind. All else
 // belongs to one goroutine, the owner: that of push.run.
 type holder struct {
 	cfg    holderConfig
 	clock  atomic.Pointer[stream.Source] // the first
-	shift  time.Duration                 // from the clock of the present source to that of the first
+	spares *spares                       // nil: the push sends one stream only
 	bridge bridge
 
 	sound           *stream.Feed // of the present source; nil while it is not read
@@ -59,17 +65,20 @@ type holder struct {
 	releasePictures func()       // nil while the pictures are not read, or are the source's own
 	failed          error        // why there are no pictures
 
-	stand standIn
-	held  bool
-	until time.Time   // end of the wait for a publisher; zero while there is one
-	heard time.Time   // when the first sound came from the source that is to end the hold; zero before
-	blind atomic.Bool // the hold ended with sound alone, and a picture is still repeated
+	stand   standIn
+	held    bool
+	stilled time.Time   // when the holder last looked whether the source sends anything
+	still   bool        // held because the source sends nothing, although it has not ended
+	until   time.Time   // end of the wait for a publisher; zero while there is one
+	heard   time.Time   // when the first sound came from the source that is to end the hold; zero before
+	blind   atomic.Bool // the hold ended with sound alone, and a picture is still repeated
 
-	// The owner writes these under mu, so it may read src, reader, video and buffer without.
+	// The owner writes these under mu, so it may read src, reader, queue, video and buffer without.
 	mu     sync.Mutex         // taken before the locks of package stream
 	maxLag time.Duration      // guarded by mu; of the reader
 	src    *stream.Source     // guarded by mu; the present source, or the last one
 	reader *stream.Reader     // guarded by mu; nil while there is no source
+	queue  *queue             // guarded by mu; the frames of reader on the clock of the push; nil while there is no source
 	video  *stream.Feed       // guarded by mu; the pictures that are read
 	buffer *frameBuffer       // guarded by mu; nil if the settings want none
 	past   stream.ReaderStats // guarded by mu; of the readers before
@@ -89,6 +98,12 @@ func (h *holder) begin(src *stream.Source) {
 	h.attach(src)
 }
 
+// useSpares lets the holder send other sources, too. nil: it sends one stream only. It is called before wake.
+func (h *holder) useSpares(s *spares) {
+	h.spares = s
+	h.bridge.silenceOnly = h.bridge.silenceOnly && s == nil
+}
+
 // wake starts to read the source again. It reads pictures at once, so that none is missed. If the source ended meanwhile, Read finds out.
 func (h *holder) wake() {
 	h.bridge.restart()
@@ -98,11 +113,10 @@ func (h *holder) wake() {
 }
 
 // sleep stops reading the source while nothing can be sent.
-func (h *holder) sleep() { h.detach() }
+func (h *holder) sleep() { h.Close() }
 
 // attach starts to read a source: its pictures at once, its sound with addSound.
 func (h *holder) attach(src *stream.Source) {
-	h.shift = src.Created().Sub(h.clock.Load().Created())
 	h.heard = time.Time{}
 	video := src.Video
 	if h.cfg.pictures != nil {
@@ -119,8 +133,9 @@ func (h *holder) attach(src *stream.Source) {
 		Video: video, KeyFrames: true, MaxLag: h.maxLag, MaxDuration: 2 * max(h.maxLag, stream.DefaultMaxDuration),
 	})
 	h.src, h.reader, h.video = src, reader, video
+	h.queue = &queue{reader: reader, shift: src.Created().Sub(h.clock.Load().Created())}
 	if h.cfg.buffer.Enabled {
-		h.buffer = newFrameBuffer(h.cfg.buffer, reader)
+		h.buffer = newFrameBuffer(h.cfg.buffer, h.queue)
 	}
 }
 
@@ -146,6 +161,7 @@ func (h *holder) addSound() error {
 // it again is harmless.
 func (h *holder) renewSound() error {
 	h.bridge.changeSilence(h.cfg.silent())
+	h.dropNext()
 	if h.reader == nil {
 		return nil
 	}
@@ -186,6 +202,7 @@ func (h *holder) convert() error {
 	h.mu.Lock()
 	h.video = feed
 	h.mu.Unlock()
+	h.queue.discard()
 	h.reader.UseVideo(feed)
 	return nil
 }
@@ -224,11 +241,14 @@ func (h *holder) detach() {
 	h.past.DroppedTime += st.DroppedTime
 	h.past.DroppedSound += st.DroppedSound
 	h.past.Drops += st.Drops
-	h.reader, h.buffer = nil, nil
+	h.reader, h.queue, h.buffer = nil, nil, nil
 }
 
 // Close stops reading. Closing twice is harmless.
-func (h *holder) Close() { h.detach() }
+func (h *holder) Close() {
+	h.dropNext()
+	h.detach()
+}
 
 // Source returns the present source, or the last one if there is none now.
 func (h *holder) Source() *stream.Source {
@@ -284,6 +304,7 @@ func (h *holder) Buffered() bufferStats {
 func (h *holder) Restart() {
 	h.bridge.restart()
 	if h.reader != nil {
+		h.queue.discard()
 		h.reader.Restart()
 	}
 	if h.buffer != nil {

@@ -20,8 +20,12 @@ func (h *holder) Read(ctx context.Context, dst []media.Frame) (int, error) {
 			return 0, h.failed
 		}
 		h.look()
-		if n := h.bridge.next(h.made(), dst); n > 0 {
-			return n, nil
+		h.choose()
+		h.holdStill()
+		if h.queue == nil || len(h.queue.early) == 0 {
+			if n := h.bridge.next(h.made(), dst); n > 0 {
+				return n, nil
+			}
 		}
 		n, err := h.wait(ctx, dst)
 		if n > 0 || err != nil {
@@ -44,7 +48,11 @@ func (h *holder) ReadRest(ctx context.Context, dst []media.Frame) (int, error) {
 // ending returns the cause of the source's end if no other publisher is waited for, and nil if the push goes on. Frames of the source
 // may still be queued.
 func (h *holder) ending() error {
-	err := h.Source().Err()
+	src := h.Source()
+	err := src.Err()
+	if err != nil && h.spares != nil && h.spares.another(h.cfg.hub, src) {
+		return nil
+	}
 	if errors.Is(err, stream.ErrTerminated) || h.grace(err) == 0 {
 		return err
 	}
@@ -65,7 +73,7 @@ func (h *holder) grace(err error) time.Duration {
 
 // wait waits for frames of the source, for a source, or until the bridge has to make up more, and reads frames if there are some.
 func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
-	if !h.held && !h.bridge.active() && h.cfg.standIn == nil {
+	if !h.held && !h.bridge.active() && h.cfg.standIn == nil && h.spares == nil && h.cfg.grace == 0 {
 		n, err := h.read(ctx, dst)
 		if err != nil {
 			err = h.lose(ctx, err)
@@ -75,9 +83,17 @@ func (h *holder) wait(ctx context.Context, dst []media.Frame) (int, error) {
 	if h.expired() {
 		return 0, h.src.Err()
 	}
-	soon, cancel := context.WithTimeout(ctx, h.bridge.untilNext(h.made()))
+	pause := h.bridge.untilNext(h.made())
+	if h.spares != nil {
+		pause = min(pause, spareEvery)
+	}
+	soon, cancel := context.WithTimeout(ctx, pause)
 	defer cancel()
-	if h.reader == nil {
+	switch {
+	case h.reader == nil && h.spares != nil:
+		<-soon.Done() // choose finds the next source
+		return 0, nil
+	case h.reader == nil:
 		return 0, h.await(soon)
 	}
 	n, err := h.read(soon, dst)
@@ -95,7 +111,7 @@ func (h *holder) take(ctx context.Context, dst []media.Frame) (int, error) {
 	if h.buffer != nil {
 		return h.buffer.Read(ctx, dst)
 	}
-	return h.reader.Read(ctx, dst)
+	return h.queue.Read(ctx, dst)
 }
 
 // joinRoom is how many frames of silence fit before the first sound of a source: somewhat more than can be missing.
@@ -111,7 +127,7 @@ func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
 	n, err := h.take(ctx, frames)
 	kept := 0
 	for _, f := range frames[:n] {
-		f.Time = f.Time.Add(h.shift)
+		h.spares.joined(f)
 		if f.Kind() == media.Audio && h.bridge.sounds {
 			kept += h.bridge.join(f.Time, dst[kept:kept+len(room)])
 		}
@@ -140,6 +156,9 @@ func (h *holder) read(ctx context.Context, dst []media.Frame) (int, error) {
 // videoWait, the hold ends with its sound.
 func (h *holder) endHold(f media.Frame) {
 	picture := f.Kind() == media.Video
+	if h.still && !picture && h.src.Quiet(time.Now()) >= lookEvery {
+		return // the sound is silence that a rendition has made up
+	}
 	if picture && h.blind.Load() {
 		h.blind.Store(false)
 	}
@@ -155,7 +174,7 @@ func (h *holder) endHold(f media.Frame) {
 		}
 		h.blind.Store(h.bridge.pictures)
 	}
-	h.held, h.until = false, time.Time{}
+	h.held, h.still, h.until = false, false, time.Time{}
 	h.changed(h.src)
 }
 
@@ -164,15 +183,46 @@ func (h *holder) lose(ctx context.Context, err error) error {
 	if ctx.Err() != nil || h.src.Err() == nil || h.ending() != nil {
 		return err
 	}
+	if !h.held && h.replaceLost() {
+		return nil
+	}
 	h.detach()
 	h.bridge.begin(h.slate())
+	h.startWaiting()
+	h.still = false
+	h.hold()
+	return nil
+}
+
+// hold notes that the frames are made up from now on.
+func (h *holder) hold() {
 	if !h.held {
 		h.held = true
 		h.blind.Store(false)
-		h.startWaiting()
 		h.changed(nil)
 	}
-	return nil
+}
+
+// stillAfter is how long a source may send nothing until a push that may hold makes up pictures and silence: a phone that changes from one network
+// to another is silent for 3 to 8 s.
+const stillAfter = 2 * time.Second
+
+// holdStill begins a hold when the source sends nothing, although it has not ended. The source is still read, and ends the hold.
+func (h *holder) holdStill() {
+	now := time.Now()
+	if h.cfg.grace == 0 || h.reader == nil || h.held || now.Sub(h.stilled) < lookEvery {
+		return
+	}
+	h.stilled = now
+	if !h.src.IsLive() || h.src.Err() != nil || h.src.Quiet(now) < stillAfter || h.bridge.last.Track == nil && h.bridge.sound.Track == nil {
+		return
+	}
+	if st := h.src.Stats(); st.Audio.Frames == 0 && !st.Video.Missing {
+		return // pictures alone may be slow by nature: a screen that seldom changes
+	}
+	h.bridge.begin(h.slate())
+	h.still = true
+	h.hold()
 }
 
 // startWaiting begins the wait for a publisher if it has not begun.
@@ -185,6 +235,9 @@ func (h *holder) startWaiting() {
 // expired reports whether the wait for a publisher is over and nobody has taken the name.
 func (h *holder) expired() bool {
 	if h.reader != nil || h.until.IsZero() || time.Now().Before(h.until) {
+		return false
+	}
+	if h.spares != nil && h.spares.another(h.cfg.hub, nil) {
 		return false
 	}
 	_, back := h.cfg.hub.Source(h.src.Info().Name)

@@ -58,6 +58,7 @@ type show struct {
 	hub     *stream.Hub
 	h       *holder
 	changes []string
+	prepare func(*holder) // before it reads; nil: nothing
 
 	mu     sync.Mutex
 	frames []media.Frame // guarded by mu
@@ -77,7 +78,8 @@ type publisher struct {
 	pictures int
 	sounds   int64
 	begun    media.Timestamp
-	only     media.Kind // what it writes; none: both
+	shown    media.Timestamp // of the last picture
+	only     media.Kind      // what it writes; none: both
 }
 
 // newShow reads a publisher for two seconds. Then the publisher leaves.
@@ -119,6 +121,9 @@ func (s *show) watch(first *publisher, change func(*holderConfig)) {
 	}
 	change(&cfg)
 	s.h = newHolder(cfg, first.Source)
+	if s.prepare != nil {
+		s.prepare(s.h)
+	}
 	s.h.wake()
 	if err := s.h.addSound(); err != nil {
 		t.Fatal(err)
@@ -195,6 +200,7 @@ func (p *publisher) write(d time.Duration) {
 func (p *publisher) picture() {
 	f := p.video
 	f.Time = p.Now()
+	p.shown = f.Time
 	if p.pictures%25 == 0 {
 		p.repeater.Follow(f.Data)
 	} else {
@@ -206,6 +212,13 @@ func (p *publisher) picture() {
 	}
 	p.pictures++
 	p.Video.Write(f)
+}
+
+// resume leaves out the sound of the time in which the publisher sent nothing.
+func (p *publisher) resume() {
+	for p.begun.Add(media.Samples(p.sounds*1024, 48000)) < p.Now().Add(-40*time.Millisecond) {
+		p.sounds++
+	}
 }
 
 // sound writes the sound up to now.
@@ -224,6 +237,13 @@ func (p *publisher) sound() {
 func (s *show) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// failure returns why reading has ended, nil before the end.
+func (s *show) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 func (s *show) got() []media.Frame {
@@ -359,6 +379,43 @@ func TestHold(t *testing.T) {
 	if sums = slices.Compact(sums); len(sums) != 2 {
 		t.Errorf("%d different pictures, want one of each publisher", len(sums))
 	}
+}
+
+// A publisher sends nothing for a while: its network changes. It is still connected, and the push goes on with the last picture until it sends
+// again. It may also leave for good meanwhile.
+func TestHoldWhileTheSourceIsSilent(t *testing.T) {
+	var s *show
+	synctest.Test(t, func(t *testing.T) {
+		var p *publisher
+		s, p = beginShow(t, 10*time.Second, nil)
+		for range 2 {
+			s.wait(6 * time.Second)
+			p.resume()
+			p.write(2 * time.Second)
+		}
+		s.wait(5 * time.Second)
+		if want := []string{"held", "back with WebRTC", "held", "back with WebRTC", "held"}; !slices.Equal(s.changes, want) {
+			t.Errorf("changes %q, want %q", s.changes, want)
+		}
+		p.Close(nil)
+		s.wait(9 * time.Second)
+		if s.failure() != nil {
+			t.Errorf("ended with %v while it waits for the publisher", s.failure())
+		}
+		s.wait(2 * time.Second)
+		if s.failure() == nil {
+			t.Error("has not ended after the wait")
+		}
+	})
+	s.t = t
+	last := map[media.Kind]media.Timestamp{}
+	for _, f := range s.got() { // but for the moment until the silence is noticed, nothing pauses
+		if gap := f.Time.Sub(last[f.Kind()]); last[f.Kind()] != 0 && (gap <= 0 || gap > stillAfter+lookEvery+bridgePause) {
+			t.Errorf("%v at %v after one at %v", f.Kind(), time.Duration(f.Time), time.Duration(last[f.Kind()]))
+		}
+		last[f.Kind()] = f.Time
+	}
+	s.decode()
 }
 
 func TestHoldWithSlate(t *testing.T) {

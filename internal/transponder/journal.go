@@ -19,6 +19,7 @@ type Event struct {
 	Owner      string // Identity of who has started it
 	At         time.Time
 	SourceName string
+	Active     string // the stream that is sent, see Info
 	Target     string // the URL without secrets
 	// The name of the destination, if the URL of the request is destination://NAME.
 	Destination string
@@ -40,6 +41,7 @@ type eventBody struct {
 	ID          string `json:"id"`
 	At          string `json:"at"`
 	SourceName  string `json:"sourceStreamName"`
+	Active      string `json:"activeStreamName,omitempty"`
 	Target      string `json:"target"`
 	Destination string `json:"destination,omitempty"`
 	Address     int    `json:"address,omitempty"`
@@ -60,8 +62,11 @@ const eventTime = "2006-01-02T15:04:05.000Z07:00"
 func (e Event) MarshalJSON() ([]byte, error) {
 	b := eventBody{
 		Run: e.Run, Number: e.Number, Sequence: e.Sequence, ID: e.ID, At: e.At.UTC().Format(eventTime),
-		SourceName: e.SourceName, Target: e.Target, Destination: e.Destination, Address: e.Address, From: e.From.String(), To: e.To.String(),
+		SourceName: e.SourceName, Active: e.Active, Target: e.Target, Destination: e.Destination, Address: e.Address, From: e.From.String(), To: e.To.String(),
 		Reason: e.Reason, Class: e.Reason.Class(), Detail: e.Detail, Attempt: e.Attempt, BytesAcked: e.BytesAcked,
+	}
+	if b.Active == b.SourceName {
+		b.Active = ""
 	}
 	if !e.NextRetry.IsZero() {
 		b.NextRetryAt = e.NextRetry.UTC().Format(eventTime)

@@ -48,7 +48,7 @@ func (p *push) sendToAll(ctx context.Context) error {
 		return p.readError(ctx, err)
 	}
 	common, err := p.parts.Hub.Private(stream.Info{
-		Name: p.src.Info().Name, HasVideo: p.source().HasVideo() || p.req.Options.Picture != "", HasAudio: true, AskKeyFrame: p.in.RequestKeyFrame,
+		Name: p.name(), HasVideo: p.source().HasVideo() || p.req.Options.Picture != "", HasAudio: true, AskKeyFrame: p.in.RequestKeyFrame,
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -224,6 +225,14 @@ func (b *frameBuffer) Restart() {
 	b.pacer.restart()
 	b.waited = false
 	b.publish()
+}
+
+// held returns the frames that are held, oldest first. They stay.
+func (b *frameBuffer) held() []media.Frame {
+	if b == nil {
+		return nil
+	}
+	return slices.Clone(b.pacer.queue)
 }
 
 // Hurry makes Read return all frames at once from now on.

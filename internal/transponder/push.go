@@ -31,6 +31,8 @@ type pushConfig struct {
 	journal *Journal
 	log     *slog.Logger
 	panics  *panics.Counter // of all pushes
+
+	switched *switchCounters // of all pushes
 }
 
 // push sends one stream to one RTMP address. It holds what outlives a connection; what belongs to one connection is in link.
@@ -48,6 +50,7 @@ type push struct {
 	machine  *machine
 	started  time.Time
 	attempts atomic.Int32
+	switches atomic.Int32  // from one source to another
 	seq      atomic.Uint64 // of the last event
 	known    atomic.Bool   // the push has been live, so what is at the address is no secret any more
 
@@ -88,6 +91,7 @@ func newPush(c pushConfig, claim Claim, addresses []*address, player SoundPlayer
 	}
 	p.legs.push = p
 	p.in = newHolder(p.holding(), c.src)
+	p.in.useSpares(p.spares())
 	p.dialer = newDialer(c, p.source)
 	p.voice.log = c.log
 	p.voice.muted = c.req.Options.Action == actionMute
@@ -120,19 +124,29 @@ func (p *push) untilLive(ctx context.Context) error {
 }
 
 // name returns the name of the stream.
-func (p *push) name() string { return p.src.Info().Name }
+func (p *push) name() string { return p.req.StreamName }
 
-// waitLive waits until the publisher of the stream is connected. Another publisher may take over the name meanwhile.
+// waitLive waits until the publisher of the stream, or of a backup stream, is connected. Another publisher may take over the name meanwhile.
 func (p *push) waitLive(ctx context.Context) error {
 	src := p.src
+	var look <-chan time.Time
+	if p.in.spares != nil {
+		ticker := time.NewTicker(spareEvery)
+		defer ticker.Stop()
+		look = ticker.C
+	}
 	for {
 		select {
 		case <-src.Live():
 			return nil
+		case <-look:
+			if p.in.spares.another(p.parts.Hub, src) {
+				return nil // the holder goes on to that source
+			}
 		case <-src.Done():
 			err := src.Err()
-			next, ok := p.parts.Hub.Source(src.Info().Name)
-			if !ok || next == src || !errors.Is(err, stream.ErrReplaced) {
+			next, ok := firstSource(p.parts.Hub, p.req)
+			if !ok || next == src || !errors.Is(err, stream.ErrReplaced) && next.Info().Name == src.Info().Name {
 				return &sourceError{err}
 			}
 			src = next

@@ -72,7 +72,7 @@ func (p *push) sent(frames []media.Frame) {
 	p.present().accept()
 	status := pushStatus{State: Live}
 	if p.in.held { // the stream was lost while there was no connection
-		status = holdingStatus
+		status = p.held()
 	}
 	if p.moveFrom([]State{Connecting}, status) {
 		p.resumed()
@@ -92,11 +92,12 @@ func (p *push) info() Info {
 	status := p.machine.now()
 	sent, acked := p.bytes()
 	i := Info{
-		ID: p.id, Owner: p.req.By.Identity(), SourceName: p.src.Info().Name, StreamName: p.target.Name, URL: p.req.URL, Options: p.req.Options,
+		ID: p.id, Owner: p.req.By.Identity(), SourceName: p.req.StreamName, StreamName: p.target.Name, URL: p.req.URL, Options: p.req.Options,
 		Target: p.target.String(), SecretName: p.target.SecretName, Destination: p.target.Destination,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(p.attempts.Load()), Started: p.started,
 		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(), NotKept: !p.claim.Kept(),
+		Active: p.source().Info().Name, Switches: int(p.switches.Load()),
 	}
 	if i.Destination != "" && i.SecretName {
 		i.StreamName, i.SecretName = i.SourceName, false
@@ -149,7 +150,7 @@ func (p *push) matches(f Filter) bool {
 	}
 	// What the name of a destination stands for is not to be guessed at.
 	secret := p.target.Destination != "" && p.target.SecretName
-	if f.StreamName != "" && f.StreamName != p.src.Info().Name && (f.StreamName != p.target.Name || secret) {
+	if f.StreamName != "" && f.StreamName != p.req.StreamName && (f.StreamName != p.target.Name || secret) {
 		return false
 	}
 	return f.URL == "" || slices.ContainsFunc(p.addresses, func(a *address) bool { return a.matches(f.URL) })

@@ -17,7 +17,7 @@ const videoWait = 3 * time.Second
 func (p *push) holding() holderConfig {
 	cfg := holderConfig{
 		hub: p.parts.Hub, log: p.log, sound: p.sound, converted: p.converted, changed: p.sourceChanged, buffer: p.cfg.Buffer,
-		silent: p.silent, maxLag: p.cfg.MaxDelay,
+		silent: p.silent, maxLag: p.cfg.MaxDelay, takes: p.takes, switched: p.sourceSwitched,
 	}
 	if p.req.transcodes() {
 		cfg.pictures = p.pictures
@@ -32,6 +32,30 @@ func (p *push) holding() holderConfig {
 		cfg.standIn = p.standIn
 	}
 	return cfg
+}
+
+// spares returns the sources that the push may send beside its stream's publisher; nil if there can be none.
+func (p *push) spares() *spares {
+	o := p.req.Options
+	if len(o.BackupStreams) == 0 && !p.parts.Hub.StandsBy() {
+		return nil
+	}
+	return newSpares(p.req.names(), cmp.Or(o.BackupAfter, p.cfg.BackupAfter), o.Return == returnManual)
+}
+
+// takes reports whether the present server takes pictures of a codec as they are.
+func (p *push) takes(c media.Codec) bool {
+	p.mu.Lock()
+	l := p.link
+	p.mu.Unlock()
+	return c == media.H264 || l == nil || l.passes(c)
+}
+
+// sourceSwitched is called when the push sends another source than before.
+func (p *push) sourceSwitched(_ *stream.Source, why SwitchCause) {
+	p.switches.Add(1)
+	p.switched.note(why)
+	p.tellSource()
 }
 
 // sound returns the feed of the sound that is sent: AAC, or the Opus of the source if the request allows Opus and the server offers it.
@@ -101,11 +125,22 @@ func (p *push) sourceChanged(back *stream.Source) {
 		p.legs.holding(true)
 		return
 	}
-	p.moveFrom([]State{Live, Degraded}, holdingStatus)
+	p.moveFrom([]State{Live, Degraded}, p.held())
 }
 
+// holdingStatus is that of a push whose stream has no publisher.
 var holdingStatus = pushStatus{
 	State: Holding, Reason: ReasonSourceLost, Detail: "The stream's publisher is gone. A picture and silence are sent until it returns.",
+}
+
+// held returns the status of a push that holds now.
+func (p *push) held() pushStatus {
+	if p.source().Err() == nil {
+		return pushStatus{
+			State: Holding, Reason: ReasonNoMedia, Detail: "The stream's publisher sends nothing. A picture and silence are sent until it does.",
+		}
+	}
+	return holdingStatus
 }
 
 // readError returns why reading failed: the end of the push, the end of the stream, or else err, which comes from a rendition.

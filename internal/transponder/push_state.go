@@ -1,9 +1,11 @@
 package transponder
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 )
 
 // announce writes the first state to the journal.
@@ -67,11 +69,22 @@ func (p *push) tell(before State, s pushStatus) {
 	_, acked := p.total()
 	p.seq.Store(p.journal.add(Event{
 		Hidden: p.hidden(), Owner: p.req.By.Identity(), Destination: p.present().target.Destination, Address: p.number(),
-		ID: p.id, At: p.machine.now().Since, SourceName: p.src.Info().Name, Target: p.present().target.String(),
-		From: before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(p.attempts.Load()),
+		ID: p.id, At: cmp.Or(s.Since, p.machine.now().Since), SourceName: p.req.StreamName, Active: p.source().Info().Name,
+		Target: p.present().target.String(),
+		From:   before, To: s.State, Reason: s.Reason, Detail: s.Detail, Attempt: int(p.attempts.Load()),
 		NextRetry: s.NextTry, BytesAcked: acked,
 	}))
 	p.save()
+}
+
+// tellSource records in the journal that another source is sent, in the state in which the push is.
+func (p *push) tellSource() {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	if now := p.machine.now(); now.State.up() {
+		now.Since = time.Now()
+		p.tell(now.State, now)
+	}
 }
 
 // degrade moves between Live and Degraded, or from one reason to another. A push that has not sent anything yet stays in Connecting, with

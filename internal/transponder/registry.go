@@ -68,8 +68,9 @@ type Registry struct {
 	journal *Journal
 	keeps   bool // pushes can outlive the process
 
-	panics  panics.Counter
-	resumes resumes
+	panics   panics.Counter
+	resumes  resumes
+	switched switchCounters
 
 	mu       sync.Mutex          // held for these fields only: nothing that may wait is called under it
 	pushes   []*entry            // guarded by mu; oldest first
@@ -279,6 +280,28 @@ func (r *Registry) SoundOff(id string) error {
 	defer e.save()
 	return e.voice.play("", false, nil)
 }
+
+// UseSource makes a push send one of its streams from the next key frame of that stream on, until that stream fails, or until UseSource is
+// called again. "": the push goes back to the stream that its options prefer. It fails with ErrNotFound, ErrStreamNotFound and *RequestError.
+func (r *Registry) UseSource(id, name string) error {
+	e, err := r.entry(id)
+	if err != nil {
+		return err
+	}
+	spares := e.in.spares
+	switch {
+	case spares == nil, name != "" && !slices.Contains(spares.names, name):
+		return &RequestError{"streamName", "the push has no such stream: it must be its stream, or one of options.backupStreams"}
+	case name != "" && !spares.live(r.parts.Hub, name):
+		return ErrStreamNotFound
+	}
+	spares.want(name)
+	e.log.Info("push's source", "wanted", name)
+	return nil
+}
+
+// Switches returns how often pushes have changed from one source to another, by cause.
+func (r *Registry) Switches() map[SwitchCause]int64 { return r.switched.all() }
 
 // Run waits until ctx ends. Then it refuses new pushes, ends all pushes, and returns when they are gone. Those that can be resumed are not over:
 // they go on when the server runs again.

@@ -79,7 +79,7 @@ func (r *Registry) check(req Request) error {
 		return &RequestError{"rtmpFlashVersion", fmt.Sprintf("it is longer than %d characters", maxFlashVersion)}
 	}
 	for _, check := range []func(Request) error{
-		func(req Request) error { return req.Options.Validate() }, r.checkPicture, r.checkSound, r.checkSlate, r.checkStandIn,
+		func(req Request) error { return req.Options.Validate() }, Request.checkBackups, r.checkPicture, r.checkSound, r.checkSlate, r.checkStandIn,
 	} {
 		if err := check(req); err != nil {
 			return err
@@ -113,8 +113,7 @@ func (r *Registry) checkSound(req Request) error {
 // The addresses are reserved first. Whether the server has room for the push is asked without holding mu, since the parts that know may take
 // a while. Meanwhile a second start to one of these addresses is refused, and all other requests are answered.
 func (r *Registry) add(ctx context.Context, req Request, addresses []*address, player SoundPlayer) (Info, error) {
-	src, found := r.parts.Hub.Source(req.StreamName)
-	found = found && !src.Info().IsRelay() // the server that has the publisher pushes it
+	src, found := firstSource(r.parts.Hub, req)
 	target, keys := addresses[0].target, keysOf(req, addresses)
 	if err := r.reserve(keys, found); err != nil {
 		return Info{}, err
@@ -183,7 +182,7 @@ func (r *Registry) newPush(req Request, addresses []*address, src *stream.Source
 	id, target := claim.Record().ID, addresses[0].target
 	return newPush(pushConfig{
 		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: req.profile(r.cfg.KeepAspect),
-		parts: r.parts, journal: r.journal, panics: &r.panics, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
+		parts: r.parts, journal: r.journal, panics: &r.panics, switched: &r.switched, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
 	}, claim, addresses, player)
 }
 

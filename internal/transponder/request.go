@@ -9,6 +9,7 @@ import (
 	"transponder/internal/access"
 	"transponder/internal/flv"
 	"transponder/internal/media"
+	"transponder/internal/stream"
 )
 
 var (
@@ -73,6 +74,11 @@ type Options struct {
 	HoldFor      time.Duration `json:"holdNs,omitzero"`       // how long the push waits; 0: as in the settings
 	Slate        string        `json:"slate,omitzero"`        // PNG or JPEG file in media_dir to show meanwhile; "": the last picture
 
+	// BackupStreams are sent when the stream fails, in this order. The push begins with the first of all that is published.
+	BackupStreams []string      `json:"backupStreams,omitempty"`
+	BackupAfter   time.Duration `json:"backupAfterNs,omitzero"` // a stream that sends nothing for so long has failed; 0: as in the settings
+	Return        string        `json:"return,omitzero"`        // "" or "auto": the push returns to a better stream, the main one first, when it is well again; "manual": only by UseSource
+
 	// Picture is shown while the stream has no pictures: "card", a card with the title or the name of the stream, or else a PNG or JPEG
 	// file in media_dir. "": the sound is sent alone.
 	Picture string `json:"picture,omitzero"`
@@ -96,6 +102,32 @@ const (
 	actionMute  = "mute"
 	actionSound = "sound_on"
 )
+
+// The values of Options.Return.
+const (
+	returnAuto   = "auto"
+	returnManual = "manual"
+)
+
+// maxBackupStreams is the most streams that Options.BackupStreams may name.
+const maxBackupStreams = 8
+
+// names returns the streams that the push may send, the main one first.
+func (r Request) names() []string { return append([]string{r.StreamName}, r.Options.BackupStreams...) }
+
+// checkBackups refuses names that no stream can have, and names that come twice.
+func (r Request) checkBackups() error {
+	names := r.names()
+	for i, name := range names[1:] {
+		if err := stream.CheckName(name); err != nil {
+			return &RequestError{"options.backupStreams", err.Error()}
+		}
+		if slices.Contains(names[:i+1], name) {
+			return &RequestError{"options.backupStreams", fmt.Sprintf("%q is there twice, or is the stream itself", name)}
+		}
+	}
+	return nil
+}
 
 // passable are the codecs that Options.Codecs may name.
 var passable = map[string]media.Codec{"hevc": media.H265, "av1": media.AV1, "vp9": media.VP9, "opus": media.Opus}
@@ -125,6 +157,14 @@ func (o Options) Validate() error {
 		return &RequestError{"options.onSourceLoss", `it must be "end" or "hold"`}
 	case o.Slate != "" && o.OnSourceLoss != "hold":
 		return &RequestError{"options.slate", `it is shown with "onSourceLoss": "hold" only`}
+	case o.Return != "" && o.Return != returnAuto && o.Return != returnManual:
+		return &RequestError{"options.return", `it must be "auto" or "manual"`}
+	case o.BackupAfter != 0 && !BackupAfterRange.Contains(o.BackupAfter):
+		return &RequestError{"options.backupAfterMs", mustBeMS(BackupAfterRange)}
+	case len(o.BackupStreams) == 0 && (o.Return != "" || o.BackupAfter != 0):
+		return &RequestError{"options.return, backupAfterMs", "they need options.backupStreams"}
+	case len(o.BackupStreams) > maxBackupStreams:
+		return &RequestError{"options.backupStreams", fmt.Sprintf("there may be %d", maxBackupStreams)}
 	case o.HoldFor != 0 && !HoldForRange.Contains(o.HoldFor):
 		return &RequestError{"options.holdMs", mustBeMS(HoldForRange)}
 	case o.ResumeFor != nil && !ResumeForRange.Contains(*o.ResumeFor):
@@ -192,6 +232,9 @@ type Info struct {
 	SecretName  bool   // StreamName comes from the URL and may be a stream key
 	Options     Options
 	Addresses   []AddressInfo // if there are several; the first is that of URL
+
+	Active   string // the stream that is sent now: the source, or one of Options.BackupStreams
+	Switches int    // changes from one source to another
 
 	Width, Height       int // of the pictures that are sent; 0 while unknown
 	Muted, SoundEnabled bool

@@ -145,8 +145,11 @@ func (r *Registry) find(ctx context.Context, name string, req Request) (destinat
 	case err != nil:
 		r.log.Error("destination cannot be used", "destination", name, "err", err)
 		return refuse("the destination %q cannot be used at present: the log of this server says why", name)
-	case !slices.ContainsFunc(d.Streams, func(pattern string) bool { return access.Match(pattern, req.StreamName) }):
-		return refuse("the destination %q is not for the stream %q", name, req.StreamName)
+	}
+	for _, stream := range req.names() {
+		if !slices.ContainsFunc(d.Streams, func(pattern string) bool { return access.Match(pattern, stream) }) {
+			return refuse("the destination %q is not for the stream %q", name, stream)
+		}
 	}
 	return d, nil
 }

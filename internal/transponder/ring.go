@@ -42,22 +42,23 @@ func (r *Registry) Origin(trail rtmp.Trail, name string) (push string, ring bool
 	return push, false
 }
 
-// reads reports whether a push reads the stream with that name, itself or through another push.
+// reads reports whether a push reads the stream with that name, or may read it as a backup, itself or through other pushes.
 func (r *Registry) reads(pushes []*entry, e *entry, name string) bool {
-	for range pushes { // no chain is longer
-		read := e.src.Info().Name
-		if read == name {
-			return true
+	seen := []*entry{e}
+	for i := 0; i < len(seen); i++ {
+		for _, read := range seen[i].req.names() {
+			if read == name {
+				return true
+			}
+			src, ok := r.parts.Hub.Source(read)
+			if !ok || src.Info().Push == "" {
+				continue
+			}
+			next := slices.IndexFunc(pushes, func(e *entry) bool { return e.id == src.Info().Push })
+			if next >= 0 && !slices.Contains(seen, pushes[next]) {
+				seen = append(seen, pushes[next])
+			}
 		}
-		src, ok := r.parts.Hub.Source(read)
-		if !ok || src.Info().Push == "" {
-			return false
-		}
-		i := slices.IndexFunc(pushes, func(e *entry) bool { return e.id == src.Info().Push })
-		if i < 0 {
-			return false
-		}
-		e = pushes[i]
 	}
 	return false
 }

@@ -14,7 +14,12 @@ func (l *link) watch(ctx context.Context) error {
 	defer tick.Stop()
 	var h health
 	var ended time.Time
+	judged := l.push.source()
 	for {
+		if src := l.push.source(); src != judged {
+			judged = src
+			h = h.ofServer() // the figures of another source are no change of this one's
+		}
 		now := l.sample()
 		stuck, reason := h.judge(now)
 		if stuck >= l.push.cfg.WriteTimeout {

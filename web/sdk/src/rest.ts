@@ -47,6 +47,10 @@ export interface PushOptions {
   backupUrls?: string[];
   failBack?: boolean;
   simultaneous?: boolean;
+  /** Sent when the stream fails, in this order. */
+  backupStreams?: string[];
+  backupAfterMs?: number;
+  return?: "auto" | "manual";
 }
 
 /** The request for a push; see docs/rest.md. */
@@ -127,6 +131,9 @@ export interface PushInfo extends PushState {
   /** If there are several: that of rtmpUrl, then those of options.backupUrls. */
   addresses?: PushAddress[];
   sourceStreamName: string;
+  /** The stream that is sent now; only with `backupStreams`. */
+  activeStreamName?: string;
+  sourceSwitches?: number;
   startedAt: number;
   endedAt?: number;
   bytesSent: number;
@@ -376,6 +383,11 @@ export class Push {
   /** Sends the stream's own sound again after `soundOn`. */
   soundOff(options: Abortable = {}): Promise<void> {
     return this._act("sound_off", {}, options);
+  }
+
+  /** Sends this stream of the push; the one that the options prefer, if no name is given. */
+  useSource(streamName = "", options: Abortable = {}): Promise<void> {
+    return this._act("source", { streamName }, options);
   }
 
   /** Ends the push. Resolves when it has ended. */
