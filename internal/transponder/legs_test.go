@@ -339,6 +339,9 @@ func TestSimultaneousMute(t *testing.T) {
 	}
 	muted := func(server *testkit.RTMPServer) bool {
 		tags := slices.DeleteFunc(server.Tags(), func(tag testkit.Tag) bool { return tag.Video || tag.Header })
+		if len(tags) == 0 {
+			return false
+		}
 		last := tags[len(tags)-1].Data
 		return len(last) > 2 || !bytes.Equal(last[1:], []byte{0}) // no sound of the source, which has two bytes
 	}
