@@ -561,7 +561,7 @@ func TestLongUpgradeUnderLoad(t *testing.T) {
 	old.wantExit("ok")
 	wantResumed("upgrade", 2)
 	for i, id := range ids {
-		if p := next.waitPush(name(i), "LIVE"); p.MediaSessionID != id || p.Attempts != 2 {
+		if p := next.waitPush(name(i), "PUBLISHING"); p.MediaSessionID != id || p.Attempts != 2 {
 			t.Errorf("the push of %s is %s with %d attempts, was %s", name(i), p.MediaSessionID, p.Attempts, id)
 		}
 	}
@@ -581,7 +581,7 @@ func TestLongUpgradeUnderLoad(t *testing.T) {
 	last.awaitReady()
 	wantResumed("the old one killed", 4)
 	for i, id := range ids {
-		if p := last.waitPush(name(i), "LIVE"); p.MediaSessionID != id {
+		if p := last.waitPush(name(i), "PUBLISHING"); p.MediaSessionID != id {
 			t.Errorf("the push of %s is %s, was %s", name(i), p.MediaSessionID, id)
 		}
 	}
