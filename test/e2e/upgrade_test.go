@@ -585,6 +585,8 @@ func TestLongUpgradeUnderLoad(t *testing.T) {
 			t.Errorf("the push of %s is %s, was %s", name(i), p.MediaSessionID, id)
 		}
 	}
+	last.post("/node/drain", map[string]int{"finishMs": 0}, nil)
+	last.wantExit("ok")
 	clients.stop()
 	for _, err := range clients.faults {
 		t.Log("a client:", err) // a process that is killed resets what it had accepted
