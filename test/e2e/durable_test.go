@@ -23,7 +23,8 @@ func killTimes(t *testing.T, times int) {
 	s := startServerAt(t, dir, nil)
 	_, stop := publish(t, s, "show", testkit.DefaultPublisherConfig())
 	var started push
-	code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": receiver.URL("live/CANARY"), "options": map[string]any{"action": "mute"}}, &started)
+	code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": receiver.URL("live/CANARY"),
+		"options": map[string]any{"action": "mute", "restore": map[string]any{"attempts": -1, "firstPauseMs": 500}}}, &started)
 	if code != http.StatusOK {
 		t.Fatalf("startup answers %d", code)
 	}
