@@ -73,19 +73,19 @@ func newDrainer(limit time.Duration, streams func() int, refuse func(error), log
 		tell: func(int, time.Duration, error) {}}
 }
 
-// now returns the phase, why it is not serving, and how long draining may still take.
-func (d *drainer) now() (p phase, why error, left time.Duration) {
+// now returns the phase, how long draining may still take, and why the server is not serving.
+func (d *drainer) now() (p phase, left time.Duration, why error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.phase == draining {
 		left = max(time.Until(d.until), 0)
 	}
-	return d.phase, d.why, left
+	return d.phase, left, d.why
 }
 
 // left returns how long draining may still take, and whether the server is drained.
 func (d *drainer) left() (time.Duration, bool) {
-	p, _, left := d.now()
+	p, left, _ := d.now()
 	return left, p == draining
 }
 
@@ -129,14 +129,14 @@ func (d *drainer) wait(ctx, work context.Context) (next *handover.Successor, why
 			return d.stop(next, errHurry)
 		case next = <-d.successors:
 			limit := d.limit
-			if p, _, left := d.now(); p == draining {
+			if p, left, _ := d.now(); p == draining {
 				limit = min(limit, left)
 			}
 			// It is no use to refuse new streams: nobody else takes them now.
 			d.drain(errSuccessor, limit, signalled == nil)
 		case <-gone:
 			next = nil
-			if p, why, left := d.now(); p == draining && errors.Is(why, errSuccessor) {
+			if p, left, why := d.now(); p == draining && errors.Is(why, errSuccessor) {
 				if signalled == nil {
 					d.drain(errSignal, left, true)
 				} else {
@@ -151,7 +151,7 @@ func (d *drainer) wait(ctx, work context.Context) (next *handover.Successor, why
 			}
 		case <-tick.C:
 		}
-		p, why, left := d.now()
+		p, left, why := d.now()
 		if p != draining {
 			continue
 		}
@@ -218,7 +218,7 @@ func (d *drainer) Resume(ctx context.Context) (rest.NodeState, error) {
 // onRequest has wait do f, unless the server stops for another reason than a request.
 func (d *drainer) onRequest(ctx context.Context, f func()) (state rest.NodeState, err error) {
 	asked := d.ask(ctx, func() {
-		if p, why, _ := d.now(); p != serving && !errors.Is(why, errDrain) {
+		if p, _, why := d.now(); p != serving && !errors.Is(why, errDrain) {
 			err = rest.ErrStopping
 			return
 		}
@@ -229,6 +229,6 @@ func (d *drainer) onRequest(ctx context.Context, f func()) (state rest.NodeState
 }
 
 func (d *drainer) state() rest.NodeState {
-	p, _, left := d.now()
+	p, left, _ := d.now()
 	return rest.NodeState{Draining: p == draining, Left: left, Streams: d.streams()}
 }

@@ -106,7 +106,7 @@ func TestDrain(t *testing.T) {
 				t.Error(err)
 			}
 			synctest.Wait()
-			if p, why, left := d.now(); p != draining || !errors.Is(why, errDrain) || left != time.Minute || !errors.Is(d.refused, load.ErrFull) {
+			if p, left, why := d.now(); p != draining || !errors.Is(why, errDrain) || left != time.Minute || !errors.Is(d.refused, load.ErrFull) {
 				t.Errorf("%s because of %v, %v left; new streams: %v", p, why, left, d.refused)
 			}
 			st, err := d.Resume(t.Context())

@@ -305,7 +305,7 @@ func (a *App) datagrams() map[string]int64 {
 }
 
 func (a *App) ready() error {
-	switch p, why, left := a.drainer.now(); p {
+	switch p, left, why := a.drainer.now(); p {
 	case stopping:
 		return errStopped
 	case draining:

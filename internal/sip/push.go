@@ -12,7 +12,8 @@ import (
 // pushOf returns the push that a request asks for.
 func pushOf(info Info, r Request, callee address) transponder.Request {
 	return transponder.Request{
-		By: r.By, StreamName: info.StreamName, URL: r.RTMPURL, TargetName: pushedName(r, callee), Options: transponder.Options{Picture: r.Picture},
+		By: r.By, Via: transponder.ViaCall, StreamName: info.StreamName, URL: r.RTMPURL, TargetName: pushedName(r, callee),
+		Options: transponder.Options{Picture: r.Picture},
 	}
 }
 

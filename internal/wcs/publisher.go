@@ -266,7 +266,7 @@ func (p *publisher) tellRate(ctx context.Context) {
 
 // push starts the push to rtmpUrl.
 func (p *publisher) push(ctx context.Context) {
-	req := transponder.Request{StreamName: p.name, URL: p.pushURL, By: p.who.principal}
+	req := transponder.Request{StreamName: p.name, URL: p.pushURL, By: p.who.principal, Via: transponder.ViaSDK}
 	info, err := p.s.srv.parts.Pusher.Start(ctx, req)
 	switch {
 	case err == nil:

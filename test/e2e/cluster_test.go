@@ -163,7 +163,6 @@ func (f far) judge(connections int) {
 	f.t.Helper()
 	type span struct {
 		first, last time.Time
-		end         time.Duration // on the far end's clock
 	}
 	spans := map[int]*span{}
 	var newest time.Duration
