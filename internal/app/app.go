@@ -170,9 +170,7 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	if err := a.destinations.Reseal(ctx); err != nil {
 		log.Warn("destinations are sealed with an old key", "err", err)
 	}
-	if a.records, err = a.openRecords(ctx); err != nil {
-		return nil, err
-	}
+	a.records = a.openRecords(ctx)
 	pushParts := transponder.Parts{
 		Hub: a.hub, Audio: a.audio, Video: a.video, Sounds: sounds{a.sounds}, Stills: picture.NewStills(cfg.MediaDir), Gate: a.gate,
 		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: pushRights{a.auth, a.pushers}, OnEnd: a.pushEnded,

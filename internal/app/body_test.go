@@ -30,7 +30,7 @@ func runApp(t *testing.T, settings ...string) *App {
 	dir := t.TempDir()
 	cfg, warnings, err := config.Load(config.Sources{Set: append([]string{
 		"http.port=0", "https.port=0", "ws.port=0", "wss.port=0", "rtmp.port=0", "media_port_from=0",
-		"tls_dir=" + dir, "media_dir=" + dir, "state_dir=" + dir + "/state",
+		"tls_dir=" + dir, "media_dir=" + dir, "state_dir=" + dir + "/state", "max_load_percent=0",
 	}, settings...)})
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("settings: %v, %v", warnings, err)
@@ -316,5 +316,17 @@ func TestReload(t *testing.T) {
 	a.Reload()
 	if ann, bob, third := state(); ann != 401 || bob != 404 || third != second {
 		t.Errorf("after broken files ann gets %d and bob %d, with another certificate %t", ann, bob, third != second)
+	}
+}
+
+// A state folder in which the node cannot write its name costs nothing but that.
+func TestStartWithoutNodeFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "node", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if a := runApp(t, "state_dir="+dir); a.records == nil {
+		t.Error("pushes do not outlive the server")
 	}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 
 	"transponder/internal/cluster"
 	"transponder/internal/transponder"
@@ -14,25 +13,27 @@ type records struct {
 	mark   *cluster.Mark
 }
 
-// openRecords makes the keeper of pushes: of those of this server, or of all servers of its cluster.
-func (a *App) openRecords(ctx context.Context) (*records, error) {
+// openRecords makes the keeper of pushes: of those of this server, or of all servers of its cluster. A server that cannot read its own records
+// starts without them.
+func (a *App) openRecords(ctx context.Context) *records {
 	if c := a.cluster; c != nil {
 		claims := cluster.NewClaims(c.Keeper(), c.Sealer(), cluster.ClaimsParts{
 			Self: c.Self(), Members: c, Gate: c.Gate(), Late: c.Salt, Ask: c.AskRelease, Log: a.log,
 		})
 		c.OnVerify(claims.Verify)
-		return &records{claims: claims, mark: cluster.NewMark(ctx, a.state)}, nil
+		return &records{claims: claims, mark: cluster.NewMark(ctx, a.state)}
 	}
 	if a.cfg.State.Dir == "" {
-		return nil, nil
+		return nil
 	}
 	id, err := cluster.Identify(a.state.Dir(), "")
 	if err != nil {
-		return nil, err
+		a.log.Warn("the name of this node is not kept", "err", err)
 	}
 	salt, err := cluster.Salt(ctx, a.state, a.state.Sealer(), true)
 	if err != nil {
-		return nil, fmt.Errorf("records of pushes: %w", err)
+		a.log.Error("pushes do not outlive this server: their records cannot be read", "err", err)
+		return nil
 	}
 	alone := cluster.Solo{Owner: id.Owner}
 	return &records{
@@ -40,7 +41,7 @@ func (a *App) openRecords(ctx context.Context) (*records, error) {
 			Self: id.Owner, Members: alone, Gate: alone, Salt: salt, Log: a.log, Lasting: func() bool { return a.state.Stats().Durable },
 		}),
 		mark: cluster.NewMark(ctx, a.state),
-	}, nil
+	}
 }
 
 // addTo makes the pushes of a registry outlive the process.
