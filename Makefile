@@ -49,7 +49,7 @@ web: install-test build ## type-check the pages, and test them in a browser
 
 # What runs side by side mostly waits: with four tests at once, two cores were idle for two fifths of the time.
 e2e: install-test build ## real browsers in, real RTMP servers out
-	GO=$(GO) scripts/e2e.sh -parallel 5 -timeout 15m -skip '$(SLOW)'
+	$(GO) test -tags e2e -count 1 -parallel 5 -timeout 15m -skip '$(SLOW)' ./test/e2e/...
 
 SLOW := ^TestLong|^TestCluster
 

@@ -8,25 +8,22 @@ import (
 
 // Judge says what is wrong with the packets of sound that a peer sends: the sequence numbers rise by one and the RTP time by the duration
 // of a packet, with one SSRC, in a steady rhythm. PerPacket is the duration in RTP ticks. Telephone events, of type events, do not advance
-// the RTP time. Most is the longest pause that is allowed between two packets. After a pause in which the machine stood still, the RTP time
-// goes on with the clock. nil is nothing.
+// the RTP time. Most is the longest pause that is allowed between two packets. nil is nothing.
 func Judge(packets []Packet, events uint8, perPacket uint32, most time.Duration) error {
 	if len(packets) < 2 {
 		return fmt.Errorf("there are %d packets", len(packets))
 	}
 	last := packets[0]
 	for _, p := range packets[1:] {
-		pause, step := p.At.Sub(last.At), time.Duration(p.Time-last.Time)*packetTime/time.Duration(perPacket)
-		late := step > packetTime && step < pause+packetTime/2
 		switch {
 		case p.SSRC != last.SSRC:
 			return fmt.Errorf("the SSRC changes from %x to %x", last.SSRC, p.SSRC)
 		case p.Seq != last.Seq+1:
 			return fmt.Errorf("sequence number %d follows %d", p.Seq, last.Seq)
-		case p.Type != events && last.Type != events && step != packetTime && !late:
+		case p.Type != events && last.Type != events && p.Time-last.Time != perPacket:
 			return fmt.Errorf("RTP time %d follows %d, want a step of %d", p.Time, last.Time, perPacket)
-		case pause > most:
-			return fmt.Errorf("a pause of %v before sequence number %d", pause, p.Seq)
+		case p.At.Sub(last.At) > most:
+			return fmt.Errorf("a pause of %v before sequence number %d", p.At.Sub(last.At), p.Seq)
 		}
 		last = p
 	}
