@@ -270,7 +270,7 @@ func TestPush(t *testing.T) {
 	b.wantStatus("id1", "PUBLISHING", "")
 	testkit.Eventually(t, 10*time.Second, func() string {
 		got := w.pusher.started()
-		if len(got) != 1 || !reflect.DeepEqual(got[0], transponder.Request{StreamName: "one", URL: pushURL, By: got[0].By}) {
+		if len(got) != 1 || !reflect.DeepEqual(got[0], transponder.Request{StreamName: "one", URL: pushURL, By: got[0].By, Via: "sdk"}) {
 			return fmt.Sprintf("pushes = %+v, want one of stream one to %s", got, pushURL)
 		}
 		return ""

@@ -102,14 +102,15 @@ func (k *socket) serve(ctx context.Context) error {
 	k.conn.SetReadLimit(int64(min(k.srv.cfg.MaxMessage, maxGreeting)))
 	var wg sync.WaitGroup
 	wg.Go(func() { k.end(k.read(life, socket)) })
-	wg.Go(func() { k.end(k.write(life, socket)) })
+	written := make(chan struct{})
+	wg.Go(func() { defer close(written); k.end(k.write(life, socket)) })
 	wg.Go(func() { k.end(k.keepAlive(life)) })
 	<-life.Done()
 	cause := context.Cause(life)
 	k.srv.noteEnd(cause)
 
 	k.lose(cause) // frees the names before the socket is closed
-	k.close(socket, cause)
+	k.close(socket, cause, written)
 	wg.Wait()
 	k.work.Wait() // the reader, which begins it, has ended
 	return cause
@@ -125,8 +126,9 @@ func (k *socket) lose(cause error) {
 // maxGreeting is the longest message, in bytes, before the page is let in. The members of the SDK and a token take some kilobytes.
 const maxGreeting = 64 << 10
 
-// close sends a close frame with the cause, and before it the words for a page that is refused, and waits a while for the answer. An error means that the socket is gone already.
-func (k *socket) close(ctx context.Context, cause error) {
+// close sends a close frame with the cause, and waits a while for the answer. A page that is refused gets what is queued and the words before it:
+// what it was told first, and what became of its streams. An error means that the socket is gone already. written is closed when the writer has ended.
+func (k *socket) close(ctx context.Context, cause error, written <-chan struct{}) {
 	if errors.Is(cause, errGone) {
 		_ = k.conn.CloseNow()
 		return
@@ -134,8 +136,15 @@ func (k *socket) close(ctx context.Context, cause error) {
 	late := time.AfterFunc(k.srv.cfg.CloseTimeout, func() { k.under.Close() })
 	defer late.Stop()
 	if r, ok := errors.AsType[*refusal](cause); ok {
+		<-written // late ends it, and the writes below
+		for m, ok := k.out.next(); ok; m, ok = k.out.next() {
+			if err := k.conn.Write(ctx, websocket.MessageText, m.frame); err != nil {
+				return
+			}
+			k.out.written(m)
+		}
 		if frame, ok := k.srv.encode("fail", r.farewell()); ok {
-			_ = k.conn.Write(ctx, websocket.MessageText, frame) // late ends it
+			_ = k.conn.Write(ctx, websocket.MessageText, frame)
 		}
 	}
 	_ = k.conn.Close(closeStatus(cause))
@@ -201,18 +210,14 @@ func (k *socket) read(life, socket context.Context) error {
 
 // write sends the queued messages until life ends.
 func (k *socket) write(life, socket context.Context) error {
-	for {
+	for life.Err() == nil {
 		m, ok := k.out.next()
 		if !ok {
 			select {
 			case <-life.Done():
-				return nil
 			case <-k.out.arrived:
-				continue
 			}
-		}
-		if life.Err() != nil {
-			return nil
+			continue
 		}
 		// A deadline of the context would close the connection before anybody could know why.
 		late := time.AfterFunc(k.srv.cfg.WriteTimeout+transfer(len(m.frame)), func() { k.end(errSlow) })
@@ -225,6 +230,7 @@ func (k *socket) write(life, socket context.Context) error {
 		}
 		k.srv.count.sent.Add(1)
 	}
+	return nil
 }
 
 // awaitReader waits until the reader ends the socket. When the browser has sent a close frame, a write fails a moment before the

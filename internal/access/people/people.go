@@ -80,6 +80,8 @@ type People struct {
 
 	losses []loss // guarded by mu; that Lost was not told of
 
+	telling sync.Mutex // held while Lost is told; taken before mu
+
 	counts struct{ right, wrong, tooMany atomic.Int64 } // of passwords that were checked
 
 	watched fileState // owned by Run, and by New before
@@ -206,8 +208,10 @@ type loss struct {
 	removed bool
 }
 
-// tellLosses tells Parts.Lost who has lost rights.
+// tellLosses tells Parts.Lost who has lost rights. When it returns, Lost has returned for every loss before the call, whoever told of it.
 func (p *People) tellLosses(ctx context.Context) {
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	p.mu.Lock()
 	losses := p.losses
 	p.losses = nil
