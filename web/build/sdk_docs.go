@@ -40,6 +40,9 @@ func withReference(src string, document []byte) ([]byte, error) {
 	return []byte(string(written) + referenceMark + reference), nil
 }
 
+// defaultExport is the second name of an export that is listed under its own name too.
+var defaultExport = regexp.MustCompile(`\w+ as default`)
+
 // An export: a list of names, or a whole module.
 var exportLine = regexp.MustCompile(`(?s)export (?:type )?(?:\{([^}]*)\}|\*) from "\./([\w.-]+)"`)
 
@@ -60,7 +63,7 @@ func reference(src string) (string, error) {
 			return "", err
 		}
 		declared := declarations(string(module))
-		names := strings.FieldsFunc(strings.ReplaceAll(export[1], "type ", ""), func(r rune) bool { return strings.ContainsRune(", \n", r) })
+		names := strings.FieldsFunc(strings.ReplaceAll(defaultExport.ReplaceAllString(export[1], ""), "type ", ""), func(r rune) bool { return strings.ContainsRune(", \n", r) })
 		for _, d := range declared {
 			if export[1] == "" {
 				names = append(names, d.name)

@@ -26,25 +26,25 @@ describe("the life of a call", () => {
   const up = [...asked, told("RING"), told("ESTABLISHED")];
 
   for (const [what, steps, want] of [
-    ["a new call", [], { phase: "new", status: "NEW", error: null }],
-    ["the devices are opened", ["begin"], { phase: "opening", status: "PENDING" }],
-    ["the server has the call", ["begin", "sent"], { phase: "asked", status: "PENDING" }],
-    ["it rings on the other side", [...asked, told("RING")], { phase: "asked", status: "RING" }],
-    ["the other side answers", up, { phase: "up", status: "ESTABLISHED", error: null }],
-    ["the other side holds", [...up, told("HOLD")], { phase: "up", status: "HOLD" }],
-    ["the hold ends", [...up, told("HOLD"), told("ESTABLISHED")], { phase: "up", status: "ESTABLISHED" }],
-    ["it rings here", [told("RING")], { phase: "new", status: "RING" }],
-    ["the ringing does not end the opening of the devices", [told("RING"), "begin", told("RING")], { phase: "opening", status: "PENDING" }],
-    ["a call that is not answered yet is not up", [told("RING"), told("ESTABLISHED")], { phase: "new", status: "ESTABLISHED" }],
-    ["the caller gives up while the devices are opened", [told("RING"), "begin", told("FINISH")], { phase: "over", status: "FINISH" }],
-    ["the other side is busy", [...asked, told("BUSY")], { phase: "over", status: "BUSY" }],
-    ["the page hangs up", [...up, "hangup"], { phase: "closing", status: "ESTABLISHED", error: null }],
-    ["a call that ends hears of no other status", [...up, "hangup", told("HOLD")], { phase: "closing", status: "ESTABLISHED" }],
-    ["the server confirms the end", [...up, "hangup", told("FINISH")], { phase: "over", status: "FINISH" }],
-    ["the server does not confirm the end", [...up, "hangup", "due"], { phase: "over", status: "FINISH" }],
-    ["the page hangs up before the server knows", ["begin", "drop"], { phase: "over", status: "FAILED" }],
-    ["the session ends", [...up, fail], { phase: "over", status: "FAILED", error }],
-    ["nothing follows the end", [...up, told("FINISH"), "begin", told("RING"), "hangup", "drop", fail], { phase: "over", status: "FINISH" }],
+    ["a new call", [], { _phase: "new", status: "NEW", error: null }],
+    ["the devices are opened", ["begin"], { _phase: "opening", status: "PENDING" }],
+    ["the server has the call", ["begin", "sent"], { _phase: "asked", status: "PENDING" }],
+    ["it rings on the other side", [...asked, told("RING")], { _phase: "asked", status: "RING" }],
+    ["the other side answers", up, { _phase: "up", status: "ESTABLISHED", error: null }],
+    ["the other side holds", [...up, told("HOLD")], { _phase: "up", status: "HOLD" }],
+    ["the hold ends", [...up, told("HOLD"), told("ESTABLISHED")], { _phase: "up", status: "ESTABLISHED" }],
+    ["it rings here", [told("RING")], { _phase: "new", status: "RING" }],
+    ["the ringing does not end the opening of the devices", [told("RING"), "begin", told("RING")], { _phase: "opening", status: "PENDING" }],
+    ["a call that is not answered yet is not up", [told("RING"), told("ESTABLISHED")], { _phase: "new", status: "ESTABLISHED" }],
+    ["the caller gives up while the devices are opened", [told("RING"), "begin", told("FINISH")], { _phase: "over", status: "FINISH" }],
+    ["the other side is busy", [...asked, told("BUSY")], { _phase: "over", status: "BUSY" }],
+    ["the page hangs up", [...up, "hangup"], { _phase: "closing", status: "ESTABLISHED", error: null }],
+    ["a call that ends hears of no other status", [...up, "hangup", told("HOLD")], { _phase: "closing", status: "ESTABLISHED" }],
+    ["the server confirms the end", [...up, "hangup", told("FINISH")], { _phase: "over", status: "FINISH" }],
+    ["the server does not confirm the end", [...up, "hangup", "due"], { _phase: "over", status: "FINISH" }],
+    ["the page hangs up before the server knows", ["begin", "drop"], { _phase: "over", status: "FAILED" }],
+    ["the session ends", [...up, fail], { _phase: "over", status: "FAILED", error }],
+    ["nothing follows the end", [...up, told("FINISH"), "begin", told("RING"), "hangup", "drop", fail], { _phase: "over", status: "FINISH" }],
   ]) {
     test(what, () => {
       const got = after(...steps);
@@ -68,51 +68,51 @@ describe("the life of a call", () => {
 });
 
 describe("the life of a stream", () => {
-  const begin = (mode) => ({ type: "begin", mode });
+  const begin = (mode) => ({ type: "begin", _mode: mode });
   const live = { type: "live", status: "PUBLISHING" };
   const lost = { type: "lost", error };
-  const retry = { type: "retry", error, waitMs: 70 };
+  const retry = { type: "retry", error, _waitMs: 70 };
   const end = { type: "end", status: "FAILED", error };
   const after = (...steps) => walk(streams.reduceStream, streams.newStream, ...steps);
   const opening = [begin("publish"), "due"];
   const running = [...opening, "sent", live];
 
   for (const [what, steps, want] of [
-    ["a new stream", [], { phase: "new", status: "NEW", attempt: 0, waitMs: null, error: null }],
-    ["the first attempt opens", opening, { phase: "opening", status: "PENDING", attempt: 1 }],
-    ["the offer is sent", [...opening, "sent"], { phase: "requested", status: "PENDING" }],
+    ["a new stream", [], { _phase: "new", status: "NEW", _attempt: 0, _waitMs: null, error: null }],
+    ["the first attempt opens", opening, { _phase: "opening", status: "PENDING", _attempt: 1 }],
+    ["the offer is sent", [...opening, "sent"], { _phase: "requested", status: "PENDING" }],
     ["the offer cannot be sent without a socket", [...opening, "unsent"],
-      { phase: "waiting", status: "RESTORING", waitMs: null, error: null }],
+      { _phase: "waiting", status: "RESTORING", _waitMs: null, error: null }],
     ["the next attempt begins with the socket", [...opening, "unsent", "relinked"],
-      { phase: "opening", status: "RESTORING", attempt: 2 }],
-    ["the server confirms the stream", running, { phase: "live", status: "PUBLISHING", waitMs: null }],
-    ["a live stream loses the socket", [...running, lost], { phase: "unlinked", status: "RESTORING", error, waitMs: null }],
-    ["the server has kept the session", [...running, lost, "kept"], { phase: "resuming", status: "RESTORING", waitMs: 3000 }],
+      { _phase: "opening", status: "RESTORING", _attempt: 2 }],
+    ["the server confirms the stream", running, { _phase: "live", status: "PUBLISHING", _waitMs: null }],
+    ["a live stream loses the socket", [...running, lost], { _phase: "unlinked", status: "RESTORING", error, _waitMs: null }],
+    ["the server has kept the session", [...running, lost, "kept"], { _phase: "resuming", status: "RESTORING", _waitMs: 3000 }],
     ["the server has kept the session, and says that the stream is live", [...running, lost, "kept", live],
-      { phase: "live", status: "PUBLISHING", attempt: 1, error: null, waitMs: null }],
+      { _phase: "live", status: "PUBLISHING", _attempt: 1, error: null, _waitMs: null }],
     ["the server has kept the session, and says nothing about the stream", [...running, lost, "kept", "due"],
-      { phase: "opening", status: "RESTORING", attempt: 2, waitMs: null }],
+      { _phase: "opening", status: "RESTORING", _attempt: 2, _waitMs: null }],
     ["an attempt that was never live does not wait for the server's word", [...opening, "sent", lost, "kept"],
-      { phase: "resuming", waitMs: 0 }],
+      { _phase: "resuming", _waitMs: 0 }],
     ["a second attempt that was never live does not wait either", [...running, lost, "relinked", "sent", lost, "kept"],
-      { phase: "resuming", waitMs: 0, attempt: 2 }],
+      { _phase: "resuming", _waitMs: 0, _attempt: 2 }],
     ["the server has not kept the session", [...running, lost, "relinked"],
-      { phase: "opening", status: "RESTORING", attempt: 2 }],
+      { _phase: "opening", status: "RESTORING", _attempt: 2 }],
     ["the server ends a stream that can be restored", [...running, retry],
-      { phase: "waiting", status: "RESTORING", error, waitMs: 70 }],
-    ["a restored stream is live again", [...running, retry, "due", "sent", live], { phase: "live", attempt: 2, error: null }],
-    ["the page stops a live stream", [...running, "stop"], { phase: "stopping", status: "PUBLISHING", waitMs: 5000 }],
-    ["the server confirms the stop", [...running, "stop", end], { phase: "over", status: "UNPUBLISHED", waitMs: null }],
-    ["the server does not confirm the stop in time", [...running, "stop", "due"], { phase: "over", status: "UNPUBLISHED" }],
+      { _phase: "waiting", status: "RESTORING", error, _waitMs: 70 }],
+    ["a restored stream is live again", [...running, retry, "due", "sent", live], { _phase: "live", _attempt: 2, error: null }],
+    ["the page stops a live stream", [...running, "stop"], { _phase: "stopping", status: "PUBLISHING", _waitMs: 5000 }],
+    ["the server confirms the stop", [...running, "stop", end], { _phase: "over", status: "UNPUBLISHED", _waitMs: null }],
+    ["the server does not confirm the stop in time", [...running, "stop", "due"], { _phase: "over", status: "UNPUBLISHED" }],
     ["the socket is lost before the server confirms the stop", [...running, "stop", lost],
-      { phase: "over", status: "UNPUBLISHED" }],
-    ["the page stops a player", [begin("play"), "due", "drop"], { phase: "over", status: "STOPPED" }],
-    ["the page stops a new stream", ["drop"], { phase: "over", status: "FAILED" }],
-    ["the server ends a stream for good", [...running, end], { phase: "over", status: "FAILED", error }],
+      { _phase: "over", status: "UNPUBLISHED" }],
+    ["the page stops a player", [begin("play"), "due", "drop"], { _phase: "over", status: "STOPPED" }],
+    ["the page stops a new stream", ["drop"], { _phase: "over", status: "FAILED" }],
+    ["the server ends a stream for good", [...running, end], { _phase: "over", status: "FAILED", error }],
     ["nothing follows the end", [...running, end, begin("play"), "due", live, lost, "kept", retry, "stop", "drop"],
-      { phase: "over", status: "FAILED", attempt: 1 }],
+      { _phase: "over", status: "FAILED", _attempt: 1 }],
     ["late messages about an attempt do not disturb the next attempt", [...running, lost, "relinked", live, lost, "due"],
-      { phase: "opening", attempt: 2 }],
+      { _phase: "opening", _attempt: 2 }],
   ]) {
     test(what, () => {
       const got = after(...steps);
@@ -139,39 +139,39 @@ describe("the life of a stream", () => {
       [player, "publisher_stopped", true], [player, "terminated", false],
       [after(...opening, "sent"), "media_lost", false], [after(), "media_lost", false], [after(...running, "stop"), "media_lost", false],
     ]) {
-      assert.equal(streams.isRestorable(state, reason), want, `${state.phase} ${reason}`);
+      assert.equal(streams.isRestorable(state, reason), want, `${state._phase} ${reason}`);
     }
   });
 });
 
 describe("the life of a session", () => {
-  const retry = { type: "retry", error, waitMs: 70 };
+  const retry = { type: "retry", error, _waitMs: 70 };
   const end = { type: "end", error };
   const after = (...steps) => walk(sessions.reduceSession, sessions.newSession, ...steps);
   const up = ["connect", "opened", "established"];
 
   for (const [what, steps, want] of [
-    ["a session connects", ["connect"], { phase: "connecting", status: "PENDING" }],
-    ["the socket is open", ["connect", "opened"], { phase: "connected", status: "CONNECTED" }],
-    ["the server has answered", up, { phase: "established", status: "ESTABLISHED", error: null }],
-    ["an established session loses the socket", [...up, retry], { phase: "waiting", status: "RECONNECTING", error, waitMs: 70 }],
-    ["another socket opens", [...up, retry, "due"], { phase: "reconnecting", status: "RECONNECTING", waitMs: null }],
-    ["another socket opens at once when there is a network again", [...up, retry, "online"], { phase: "reconnecting" }],
-    ["the other socket is open", [...up, retry, "due", "opened"], { phase: "reconnecting", status: "RECONNECTING" }],
+    ["a session connects", ["connect"], { _phase: "connecting", status: "PENDING" }],
+    ["the socket is open", ["connect", "opened"], { _phase: "connected", status: "CONNECTED" }],
+    ["the server has answered", up, { _phase: "established", status: "ESTABLISHED", error: null }],
+    ["an established session loses the socket", [...up, retry], { _phase: "waiting", status: "RECONNECTING", error, _waitMs: 70 }],
+    ["another socket opens", [...up, retry, "due"], { _phase: "reconnecting", status: "RECONNECTING", _waitMs: null }],
+    ["another socket opens at once when there is a network again", [...up, retry, "online"], { _phase: "reconnecting" }],
+    ["the other socket is open", [...up, retry, "due", "opened"], { _phase: "reconnecting", status: "RECONNECTING" }],
     ["the server answers on the other socket", [...up, retry, "due", "established"],
-      { phase: "established", status: "ESTABLISHED" }],
-    ["the first socket cannot be opened", ["connect", end], { phase: "over", status: "FAILED", error }],
-    ["the server falls silent", [...up, end], { phase: "over", status: "FAILED", error }],
+      { _phase: "established", status: "ESTABLISHED" }],
+    ["the first socket cannot be opened", ["connect", end], { _phase: "over", status: "FAILED", error }],
+    ["the server falls silent", [...up, end], { _phase: "over", status: "FAILED", error }],
     ["the server closes the socket", [...up, { type: "end", error: new SdkError("disconnected") }],
-      { phase: "over", status: "DISCONNECTED" }],
-    ["the page closes the session", [...up, "close"], { phase: "closing", status: "ESTABLISHED", waitMs: 3000 }],
-    ["the socket is closed", [...up, "close", end], { phase: "over", status: "DISCONNECTED", error }],
-    ["the socket is not closed in time", [...up, "close", "due"], { phase: "over", status: "DISCONNECTED" }],
+      { _phase: "over", status: "DISCONNECTED" }],
+    ["the page closes the session", [...up, "close"], { _phase: "closing", status: "ESTABLISHED", _waitMs: 3000 }],
+    ["the socket is closed", [...up, "close", end], { _phase: "over", status: "DISCONNECTED", error }],
+    ["the socket is not closed in time", [...up, "close", "due"], { _phase: "over", status: "DISCONNECTED" }],
     ["the page closes the session while the socket is lost", [...up, retry, "close"],
-      { phase: "over", status: "DISCONNECTED", waitMs: null }],
+      { _phase: "over", status: "DISCONNECTED", _waitMs: null }],
     ["the page closes the session while another socket opens", [...up, retry, "due", "close", "established"],
-      { phase: "over", status: "DISCONNECTED" }],
-    ["the page gives up before the session connects", ["close", "connect"], { phase: "over", status: "DISCONNECTED" }],
+      { _phase: "over", status: "DISCONNECTED" }],
+    ["the page gives up before the session connects", ["close", "connect"], { _phase: "over", status: "DISCONNECTED" }],
   ]) {
     test(what, () => {
       const got = after(...steps);
@@ -195,7 +195,7 @@ describe("devices", () => {
     fakeBrowser(t);
     const devices = new Devices({ name: "n" }, noSender);
     const stream = await devices.open(() => false);
-    assert.deepEqual([stream.getTracks().map(({ readyState }) => readyState), devices.local], [["ended", "ended"], null]);
+    assert.deepEqual([stream.getTracks().map(({ readyState }) => readyState), devices._local], [["ended", "ended"], null]);
   });
 
   test("open devices are used again until one of them ends", async (t) => {
@@ -203,26 +203,26 @@ describe("devices", () => {
     const devices = new Devices({ name: "n" }, noSender);
     const first = await devices.open(() => true);
     assert.deepEqual([await devices.open(() => true), world.asked.length], [first, 1]);
-    devices.track("video").stop();
+    devices._track("video").stop();
     const second = await devices.open(() => true);
     assert.notEqual(second, first);
     assert.ok(first.getTracks().every(({ readyState }) => readyState === "ended"));
     world.capture = () => Promise.reject(new Error("unplugged"));
-    devices.track("video").stop();
+    devices._track("video").stop();
     assert.equal(await devices.open(() => true), second, "the sound still works");
-    devices.track("audio").stop();
+    devices._track("audio").stop();
     await assert.rejects(devices.open(() => true), { reason: "device_failed" });
   });
 
   test("muting and switching need a track", async (t) => {
     const world = fakeBrowser(t);
     const devices = new Devices({ name: "n" }, noSender);
-    assert.equal(devices.enable("audio", false), false);
+    assert.equal(devices._enable("audio", false), false);
     world.capture = () => new FakeMediaStream([new FakeTrack("audio")]);
     await devices.open(() => true);
-    assert.deepEqual([devices.enable("audio", false), devices.enable("video", false)], [true, false]);
-    assert.equal(devices.track("audio").enabled, false);
-    assert.throws(() => devices.switchTo("video"), { reason: "invalid_state", info: "no video is sent" });
+    assert.deepEqual([devices._enable("audio", false), devices._enable("video", false)], [true, false]);
+    assert.equal(devices._track("audio").enabled, false);
+    assert.throws(() => devices._switchTo("video"), { reason: "invalid_state", info: "no video is sent" });
   });
 
   test("a switch that ends after the stream closes the new device", async (t) => {
@@ -230,7 +230,7 @@ describe("devices", () => {
     const sender = { replaceTrack: async (track) => (sender.track = track) };
     const devices = new Devices({ name: "n" }, () => sender);
     await devices.open(() => true);
-    const changed = devices.switchTo("video", "back");
+    const changed = devices._switchTo("video", "back");
     devices.close();
     await assert.rejects(changed, { reason: "stopped" });
     assert.equal(sender.track.readyState, "ended");
@@ -242,7 +242,7 @@ describe("the player", () => {
     fakeBrowser(t);
     const display = new FakeDisplay();
     const player = new Player({ name: "n", display }, () => undefined);
-    const come = (kind) => player.show({ track: new FakeTrack(kind), receiver: {} });
+    const come = (kind) => player._show({ track: new FakeTrack(kind), receiver: {} });
     player.open();
     const [element] = display.children;
     come("audio");
@@ -262,23 +262,23 @@ describe("the player", () => {
     const receiver = {};
     const player = new Player({ name: "n", playoutDelay: 0.5 }, () => undefined);
     player.open();
-    player.show({ track: new FakeTrack("audio"), receiver });
+    player._show({ track: new FakeTrack("audio"), receiver });
     player.close();
-    assert.deepEqual([player.element, player.stream.getTracks().length, receiver], [null, 1, { playoutDelayHint: 0.5 }]);
+    assert.deepEqual([player._element, player._stream.getTracks().length, receiver], [null, 1, { playoutDelayHint: 0.5 }]);
   });
 });
 
 test("an answer reaches all callers that still wait", async () => {
   const question = new Question();
   const aborter = new AbortController();
-  const [one, other, none] = [question.wait(), question.wait(), question.wait(aborter.signal)];
+  const [one, other, none] = [question._wait(), question._wait(), question._wait(aborter.signal)];
   aborter.abort("enough");
-  question.answer(7);
+  question._answer(7);
   assert.deepEqual([await one, await other], [7, 7]);
   await assert.rejects(none, (reason) => reason === "enough");
-  const later = question.wait();
-  question.refuse(error);
-  question.answer(8);
+  const later = question._wait();
+  question._refuse(error);
+  question._answer(8);
   await assert.rejects(later, error);
 });
 

@@ -921,15 +921,15 @@ describe("small parts", () => {
   test("pauses", (t) => {
     t.mock.method(Math, "random", () => 0.5);
     const pauses = new Pauses({ attempts: 4, firstPauseMs: 100, factor: 3, maxPauseMs: 500, jitter: 0.2 });
-    assert.deepEqual([1, 2, 3, 4, 5].map(() => pauses.next()), [90, 270, 450, 450, null]);
+    assert.deepEqual([1, 2, 3, 4, 5].map(() => pauses._next()), [90, 270, 450, 450, null]);
     let now = 0;
     t.mock.method(Date, "now", () => now);
-    pauses.succeeded();
+    pauses._succeeded();
     now = 9_999;
-    assert.equal(pauses.next(), null, "not well for long");
-    pauses.succeeded();
+    assert.equal(pauses._next(), null, "not well for long");
+    pauses._succeeded();
     now = 20_000;
-    assert.equal(pauses.next(), 90);
+    assert.equal(pauses._next(), 90);
   });
 
   test("format parameters", () => {
@@ -951,9 +951,9 @@ describe("small parts", () => {
   test("connection quality", () => {
     for (const [server, want] of [[1_000_000, "PERFECT"], [1_300_000, "GOOD"], [3_000_000, "BAD"]]) {
       const meter = new QualityMeter();
-      assert.equal(meter.measure(0, server, 1000), null);
-      assert.equal(meter.measure(125_000, server, 2000)[0], want);
-      assert.equal(meter.measure(125_000, server, 3000), null, "nothing was sent");
+      assert.equal(meter._measure(0, server, 1000), null);
+      assert.equal(meter._measure(125_000, server, 2000)[0], want);
+      assert.equal(meter._measure(125_000, server, 3000), null, "nothing was sent");
     }
   });
 

@@ -17,35 +17,35 @@ export interface VideoSettings {
 
 /** One attempt to publish or play a stream: a peer connection, from the offer to the end. A stream that is restored makes another attempt. */
 export class Attempt {
-  readonly connection: RTCPeerConnection;
+  readonly _connection: RTCPeerConnection;
   private readonly _quality = new QualityMeter();
 
   constructor(config: RTCConfiguration | undefined, readonly _options: StreamOptions) {
-    this.connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...config });
+    this._connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...config });
   }
 
   /** Makes the offer to send these tracks. It has no candidates: the server learns our addresses from our packets. */
-  async offerToSend(stream: MediaStream): Promise<string> {
+  async _offerToSend(stream: MediaStream): Promise<string> {
     for (const track of stream.getTracks()) {
-      this._prefer(this.connection.addTransceiver(track, { direction: "sendonly", streams: [stream] }), RTCRtpSender);
+      this._prefer(this._connection.addTransceiver(track, { direction: "sendonly", streams: [stream] }), RTCRtpSender);
     }
     return this._offer();
   }
 
   /** Makes the offer to receive the media that the page wants. onTrack gets each track when it arrives. */
-  async offerToReceive(onTrack: (event: RTCTrackEvent) => void): Promise<string> {
-    this.connection.ontrack = onTrack;
+  async _offerToReceive(onTrack: (event: RTCTrackEvent) => void): Promise<string> {
+    this._connection.ontrack = onTrack;
     const { constraints, receiveAudio = true, receiveVideo = true } = this._options;
     for (const [kind, wanted] of [["audio", constraints?.audio ?? receiveAudio], ["video", constraints?.video ?? receiveVideo]] as const) {
       if (wanted) {
-        this._prefer(this.connection.addTransceiver(kind, { direction: "recvonly" }), RTCRtpReceiver);
+        this._prefer(this._connection.addTransceiver(kind, { direction: "recvonly" }), RTCRtpReceiver);
       }
     }
     return this._offer();
   }
 
   /** Takes the server's answer. The page's `sdpHook` can change it first. */
-  async accept(answer: string): Promise<void> {
+  async _accept(answer: string): Promise<void> {
     const { maxBitrate, minBitrate } = details<VideoConstraints>(this._options.constraints?.video);
     let sdp = this._options.sdpHook?.({ sdpString: answer }) || answer;
     if (this._opus) {
@@ -55,18 +55,18 @@ export class Attempt {
       sdp = addFormat(sdp, ["H264", "VP8"], `x-google-min-bitrate=${minBitrate}`);
     }
     try {
-      await this.connection.setRemoteDescription({ type: "answer", sdp });
+      await this._connection.setRemoteDescription({ type: "answer", sdp });
     } catch (error) {
       throw new SdkError("no_common_codecs", (error as Error).message, { cause: error });
     }
     if (maxBitrate) {
-      await this.set({ maxBitrate }).catch(() => undefined); // the stream works without this limit
+      await this._set({ maxBitrate }).catch(() => undefined); // the stream works without this limit
     }
   }
 
   /** Changes how the picture is encoded, and returns the settings that the browser then has. */
-  async set({ frameRate, maxBitrate, scaleResolutionDownBy }: VideoSettings): Promise<RTCRtpEncodingParameters[]> {
-    const sender = this.sender("video");
+  async _set({ frameRate, maxBitrate, scaleResolutionDownBy }: VideoSettings): Promise<RTCRtpEncodingParameters[]> {
+    const sender = this._sender("video");
     const parameters = sender?.getParameters();
     if (!sender || !parameters) {
       throw new SdkError("invalid_state", "no pictures are sent");
@@ -83,33 +83,33 @@ export class Attempt {
     return parameters.encodings;
   }
 
-  sender(kind: string): RTCRtpSender | undefined {
-    return this.connection.getTransceivers().find(({ sender }) => sender.track?.kind === kind)?.sender;
+  _sender(kind: string): RTCRtpSender | undefined {
+    return this._connection.getTransceivers().find(({ sender }) => sender.track?.kind === kind)?.sender;
   }
 
-  async stats(): Promise<StreamStats> {
-    return summarize([...(await this.connection.getStats()).values()]);
+  async _stats(): Promise<StreamStats> {
+    return summarize([...(await this._connection.getStats()).values()]);
   }
 
   /** Compares our bit/s of pictures with the server's count. Returns null if there is nothing to compare yet. */
-  async measure(serverBPS: number): Promise<[ConnectionQuality, number, number] | null> {
-    const { inboundStream, outboundStream } = await this.stats();
+  async _measure(serverBPS: number): Promise<[ConnectionQuality, number, number] | null> {
+    const { inboundStream, outboundStream } = await this._stats();
     const bytes = Number(outboundStream.video?.["bytesSent"] ?? inboundStream.video?.["bytesReceived"] ?? 0);
-    return bytes ? this._quality.measure(bytes, serverBPS) : null;
+    return bytes ? this._quality._measure(bytes, serverBPS) : null;
   }
 
   close(): void {
-    this.connection.ontrack = null;
-    this.connection.close();
+    this._connection.ontrack = null;
+    this._connection.close();
   }
 
   /** Makes the offer. With `iceRestart`, it is for another network; sound and pictures go on. */
   async _offer(options?: RTCOfferOptions): Promise<string> {
-    let { sdp = "" } = await this.connection.createOffer(options);
+    let { sdp = "" } = await this._connection.createOffer(options);
     if (this._opus.includes("stereo")) {
       sdp = addFormat(sdp, ["opus"], "stereo=1;sprop-stereo=1");
     }
-    await this.connection.setLocalDescription({ type: "offer", sdp });
+    await this._connection.setLocalDescription({ type: "offer", sdp });
     return sdp;
   }
 

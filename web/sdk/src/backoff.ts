@@ -28,12 +28,12 @@ export class Pauses {
   }
 
   /** The last attempt succeeded. */
-  succeeded(): void {
+  _succeeded(): void {
     this._since = Date.now();
   }
 
   /** The pause before the next attempt; null if no attempt is left. */
-  next(): number | null {
+  _next(): number | null {
     const { attempts, factor, firstPauseMs, jitter, maxPauseMs } = this._policy;
     if (Date.now() - this._since >= healthyMs) {
       this._used = 0;
@@ -50,6 +50,6 @@ export class Pauses {
 /** Waits. Rejects with the signal's reason if it aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   const over = deferred<void>();
-  const timer = setTimeout(over.resolve, ms);
+  const timer = setTimeout(over._resolve, ms);
   return abortable(over, signal, () => clearTimeout(timer));
 }

@@ -10,12 +10,12 @@ export interface Wanted {
 /** The peer connection of a call: it sends and receives over the same sections. */
 export class CallAttempt extends Attempt {
   /** Makes the offer to send these tracks and to receive what is wanted. It has no candidates, as that of a publisher. */
-  async offerToTalk(stream: MediaStream, wanted: Wanted, onTrack: (event: RTCTrackEvent) => void): Promise<string> {
-    this.connection.ontrack = onTrack;
+  async _offerToTalk(stream: MediaStream, wanted: Wanted, onTrack: (event: RTCTrackEvent) => void): Promise<string> {
+    this._connection.ontrack = onTrack;
     for (const kind of ["audio", "video"] as const) {
       const track = stream.getTracks().find((track) => track.kind === kind);
       if (track || wanted[kind]) {
-        this._prefer(this.connection.addTransceiver(track ?? kind, {
+        this._prefer(this._connection.addTransceiver(track ?? kind, {
           direction: direction(!!track, wanted[kind]), streams: track ? [stream] : [],
         }), RTCRtpReceiver);
       }
@@ -24,14 +24,14 @@ export class CallAttempt extends Attempt {
   }
 
   /** Takes the server's offer, and makes the answer with these tracks. */
-  async answerOffer(sdp: string, stream: MediaStream, wanted: Wanted, onTrack: (event: RTCTrackEvent) => void): Promise<string> {
-    this.connection.ontrack = onTrack;
+  async _answerOffer(sdp: string, stream: MediaStream, wanted: Wanted, onTrack: (event: RTCTrackEvent) => void): Promise<string> {
+    this._connection.ontrack = onTrack;
     try {
-      await this.connection.setRemoteDescription({ type: "offer", sdp: this._options.sdpHook?.({ sdpString: sdp }) || sdp });
+      await this._connection.setRemoteDescription({ type: "offer", sdp: this._options.sdpHook?.({ sdpString: sdp }) || sdp });
     } catch (error) {
       throw new SdkError("no_common_codecs", (error as Error).message, { cause: error });
     }
-    for (const transceiver of this.connection.getTransceivers()) {
+    for (const transceiver of this._connection.getTransceivers()) {
       const { kind } = transceiver.receiver.track;
       const track = stream.getTracks().find((track) => track.kind === kind);
       this._prefer(transceiver, RTCRtpReceiver);
@@ -39,8 +39,8 @@ export class CallAttempt extends Attempt {
       await transceiver.sender.replaceTrack(track ?? null);
       transceiver.sender.setStreams?.(stream);
     }
-    const answer = await this.connection.createAnswer();
-    await this.connection.setLocalDescription(answer);
+    const answer = await this._connection.createAnswer();
+    await this._connection.setLocalDescription(answer);
     return answer.sdp ?? "";
   }
 }

@@ -19,7 +19,7 @@ export class CallSession extends Session {
 
   /** Resolves when the account of `sipOptions` is registered, so that the session can be called. Rejects when the session is over before. */
   get registered(): Promise<this> {
-    return this._registration.promise;
+    return this._registration._promise;
   }
 
   /** The present status, one of SESSION_STATUS. It is REGISTERED when the account of `sipOptions` is registered. */
@@ -35,7 +35,7 @@ export class CallSession extends Session {
 
   /** Creates a call. The session must be ESTABLISHED or REGISTERED. */
   override createCall(options: CallOptions): Call {
-    if (!this._link.established()) {
+    if (!this._link._established()) {
       throw this._wrongState();
     }
     if (typeof options?.callee !== "string") {
@@ -82,7 +82,7 @@ export class CallSession extends Session {
       this._called(first);
     } else if (name === "registered") {
       this._isRegistered = true;
-      this._registration.resolve(this);
+      this._registration._resolve(this);
       this._fire("REGISTERED", this as never);
     }
     super._received(name, first, second);
@@ -101,7 +101,7 @@ export class CallSession extends Session {
   override _close(error: SdkError): void {
     super._close(error);
     this._calls?.forEach((call) => call._closed(error)); // there are none yet if the constructor of Session ends the session
-    this._registration?.reject(error);
+    this._registration?._reject(error);
   }
 
   private _add(about: CallOptions & Partial<IncomingCall>, offer?: string): Call {

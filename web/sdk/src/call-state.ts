@@ -13,7 +13,7 @@ export type CallPhase =
   | "over";
 
 export interface CallState {
-  phase: CallPhase;
+  _phase: CallPhase;
   /** The status that the page sees. */
   status: CallStatus;
   /** Why the call is over; null before. */
@@ -29,7 +29,7 @@ export type CallStep =
   | { type: "drop" } // the page hangs up, and the server does not know the call
   | { type: "due" }; // the server did not confirm the end in time
 
-export const newCall: CallState = { phase: "new", status: "NEW", error: null };
+export const newCall: CallState = { _phase: "new", status: "NEW", error: null };
 
 /** The statuses after which a call is over, with the reason for the page. */
 const ends: { [status in CallStatus]?: () => SdkError } = {
@@ -45,22 +45,22 @@ export function isFinal(status: string): boolean {
 
 /** Takes a step. It returns the same state if the step is not allowed. */
 export function reduceCall(state: CallState, step: CallStep): CallState {
-  const { phase, status } = state;
-  const over = (last: CallStatus, error: SdkError): CallState => ({ phase: "over", status: last, error });
+  const { _phase: phase, status } = state;
+  const over = (last: CallStatus, error: SdkError): CallState => ({ _phase: "over", status: last, error });
   if (phase === "over") {
     return state;
   }
   switch (step.type) {
     case "begin":
-      return phase === "new" ? { phase: "opening", status: "PENDING", error: null } : state;
+      return phase === "new" ? { _phase: "opening", status: "PENDING", error: null } : state;
     case "sent":
-      return phase === "opening" ? { ...state, phase: "asked" } : state;
+      return phase === "opening" ? { ...state, _phase: "asked" } : state;
     case "fail":
       return over("FAILED", step.error);
     case "drop":
       return over("FAILED", new SdkError("stopped"));
     case "hangup":
-      return phase === "closing" ? state : { ...state, phase: "closing" };
+      return phase === "closing" ? state : { ...state, _phase: "closing" };
     case "due":
       return phase === "closing" ? over("FINISH", new SdkError("stopped")) : state;
     case "told":
@@ -78,5 +78,5 @@ export function reduceCall(state: CallState, step: CallStep): CallState {
   }
   const up = step.status === "ESTABLISHED" || step.status === "HOLD";
   const next: CallPhase = phase === "new" || !up ? phase : "up";
-  return step.status === status && next === phase ? state : { phase: next, status: step.status, error: null };
+  return step.status === status && next === phase ? state : { _phase: next, status: step.status, error: null };
 }

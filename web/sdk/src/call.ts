@@ -46,7 +46,7 @@ export class Call extends Emitter<CallEvents> {
   /** Opens camera and microphone and calls. It resolves when the other side answers, and rejects if it does not. The call must be new. */
   call(options: Abortable = {}): Promise<this> {
     return this._begin(this._offer === undefined, options, async (stream, attempt) => {
-      const sdp = await attempt.offerToTalk(stream, this._wanted, this._player.show.bind(this._player));
+      const sdp = await attempt._offerToTalk(stream, this._wanted, this._player._show.bind(this._player));
       const { callee, custom, sipSDP, visibleName = this._login } = this._about;
       return ["call", { incoming: false, sdp, sipSDP, caller: this._login, callee, custom, visibleName, ...has(stream) }];
     });
@@ -54,7 +54,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Opens camera and microphone and answers an incoming call. It resolves when both sides hear each other. */
   answer(options: AnswerOptions = {}): Promise<this> {
-    if (this._state.phase === "new") {
+    if (this._state._phase === "new") {
       this._options = { ...this._about, ...options };
       if (!/^m=video/m.test(this._offer ?? "")) {
         this._options.constraints = { ...this._options.constraints ?? { audio: true }, video: false };
@@ -63,7 +63,7 @@ export class Call extends Emitter<CallEvents> {
       this._player = this._newPlayer();
     }
     return this._begin(this._offer !== undefined, options, async (stream, attempt) => {
-      const sdp = await attempt.answerOffer(this._offer!, stream, this._wanted, this._player.show.bind(this._player));
+      const sdp = await attempt._answerOffer(this._offer!, stream, this._wanted, this._player._show.bind(this._player));
       const { callee, custom } = this._about;
       return ["answer", { incoming: true, sdp, sipSDP: this._options.sipSDP, callee, custom, ...has(stream) }];
     });
@@ -71,18 +71,18 @@ export class Call extends Emitter<CallEvents> {
 
   /** Hangs up, or declines an incoming call. It resolves when the call is over. It never rejects. */
   hangup(): Promise<this> {
-    const { phase } = this._state;
+    const { _phase: phase } = this._state;
     const known = phase === "asked" || phase === "up" || this._offer !== undefined;
     if (known && phase !== "over" && phase !== "closing") {
       this._send("hangup");
     }
-    this._step({ type: known && this._link.established() ? "hangup" : "drop" });
-    return this._over.promise;
+    this._step({ type: known && this._link._established() ? "hangup" : "drop" });
+    return this._over._promise;
   }
 
   /** Resolves when the call is over, whatever the cause. `status` and `error` say how it ended. */
   get ended(): Promise<this> {
-    return this._over.promise;
+    return this._over._promise;
   }
 
   /** Holds the call. It resolves when the other side agrees, and rejects if it does not. */
@@ -152,57 +152,57 @@ export class Call extends Emitter<CallEvents> {
 
   /** Sends silence instead of sound. */
   muteAudio(): void {
-    this._devices.enable("audio", false);
+    this._devices._enable("audio", false);
   }
 
   /** Sends sound again. */
   unmuteAudio(): void {
-    this._devices.enable("audio", true);
+    this._devices._enable("audio", true);
   }
 
   /** Whether the call sends no sound. */
   isAudioMuted(): boolean {
-    return !this._devices.track("audio")?.enabled;
+    return !this._devices._track("audio")?.enabled;
   }
 
   /** Sends black pictures. */
   muteVideo(): void {
-    this._devices.enable("video", false);
+    this._devices._enable("video", false);
   }
 
   /** Sends pictures again. */
   unmuteVideo(): void {
-    this._devices.enable("video", true);
+    this._devices._enable("video", true);
   }
 
   /** Whether the call sends no pictures. */
   isVideoMuted(): boolean {
-    return !this._devices.track("video")?.enabled;
+    return !this._devices._track("video")?.enabled;
   }
 
   /** Switches to the camera with this id, or to the next one, and resolves to the id. */
   async switchCam(deviceId?: string): Promise<string> {
-    return this._talking().switchTo("video", deviceId);
+    return this._talking()._switchTo("video", deviceId);
   }
 
   /** Switches to the microphone with this id, or to the next one, and resolves to the id. */
   async switchMic(deviceId?: string): Promise<string> {
-    return this._talking().switchTo("audio", deviceId);
+    return this._talking()._switchTo("audio", deviceId);
   }
 
   /** Sends a screen or window in place of the camera. */
   async switchToScreen(..._vendors: unknown[]): Promise<void> {
-    return this._talking().toScreen(() => void this.switchToCam().catch(() => undefined));
+    return this._talking()._toScreen(() => void this.switchToCam().catch(() => undefined));
   }
 
   /** Sends the camera again in place of the screen. */
   async switchToCam(): Promise<void> {
-    return this._talking().toCamera();
+    return this._talking()._toCamera();
   }
 
   /** Sets the volume of the other side: 0 to 100. */
   setVolume(volume: number): void {
-    const { element } = this._player;
+    const { _element: element } = this._player;
     if (element) {
       element.volume = volume / 100;
     }
@@ -210,13 +210,13 @@ export class Call extends Emitter<CallEvents> {
 
   /** The volume of the other side: 0 to 100, or -1 before the call has an element. */
   getVolume(): number {
-    const { element } = this._player;
+    const { _element: element } = this._player;
     return element ? element.volume * 100 : -1;
   }
 
   /** Plays through another loudspeaker. */
   async setAudioOutputId(id: string): Promise<void> {
-    await this._player.element?.setSinkId(id).catch(refuse);
+    await this._player._element?.setSinkId(id).catch(refuse);
   }
 
   /** The statistics of the connection; with `native`, the browser's own reports. */
@@ -236,23 +236,23 @@ export class Call extends Emitter<CallEvents> {
   _received(name: string, data: any, sdp: unknown): void {
     switch (name) {
       case "setRemoteSDP":
-        this._attempt?.accept(String(sdp)).catch((error) => this._broken(error));
+        this._attempt?._accept(String(sdp)).catch((error) => this._broken(error));
         break;
       case "notifyDtmf":
         this._fire("DTMF", String(data.dtmf));
         break;
       case "notifyTransferEvent":
         this._fire("TRANSFER", data as Transfer);
-        data.status === "COMPLETED" && this._transferred.answer(this);
-        data.status === "FAILED" && this._transferred.refuse(new SdkError("failed"));
+        data.status === "COMPLETED" && this._transferred._answer(this);
+        data.status === "FAILED" && this._transferred._refuse(new SdkError("failed"));
         break;
       case "fail":
-        (data.apiMethod === "transfer" ? this._transferred : this._held).refuse(new SdkError("failed", data.info));
+        (data.apiMethod === "transfer" ? this._transferred : this._held)._refuse(new SdkError("failed", data.info));
         break;
       default:
         if (data.status in CALL_STATUS) {
           this._step({ type: "told", status: data.status });
-          this._state.phase === "up" && this._held.answer(this); // though a hold of a call that is held changes nothing
+          this._state._phase === "up" && this._held._answer(this); // though a hold of a call that is held changes nothing
         }
     }
   }
@@ -263,7 +263,7 @@ export class Call extends Emitter<CallEvents> {
   }
 
   private _newDevices(): Devices {
-    return new Devices({ ...this._media, display: this._options.localVideoDisplay ?? null }, (kind) => this._attempt?.sender(kind));
+    return new Devices({ ...this._media, display: this._options.localVideoDisplay ?? null }, (kind) => this._attempt?._sender(kind));
   }
 
   private _newPlayer(): Player {
@@ -292,7 +292,7 @@ export class Call extends Emitter<CallEvents> {
   }
 
   private async _ask(ask: (stream: MediaStream, attempt: CallAttempt) => Promise<[string, object]>): Promise<void> {
-    const wanted = (): boolean => this._state.phase === "opening";
+    const wanted = (): boolean => this._state._phase === "opening";
     try {
       const stream = await this._devices.open(wanted);
       if (!wanted()) {
@@ -312,7 +312,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** The browser cannot go on with the call. */
   private _broken(error: Error): void {
-    const { phase } = this._state;
+    const { _phase: phase } = this._state;
     if (phase !== "over") {
       this._errorInfo = error.message;
       if (phase !== "opening" || this._offer !== undefined) {
@@ -325,29 +325,29 @@ export class Call extends Emitter<CallEvents> {
   /** Takes a step, and does the work of the new phase. Returns false if the step changed nothing. */
   private _step(step: CallStep): boolean {
     const before = this._state;
-    const { error, phase, status } = this._state = reduceCall(before, step);
+    const { error, _phase: phase, status } = this._state = reduceCall(before, step);
     if (this._state === before) {
       return false;
     }
-    if (phase === "closing" && before.phase !== phase) {
+    if (phase === "closing" && before._phase !== phase) {
       this._timer = setTimeout(() => this._step({ type: "due" }), hangupTimeoutMs);
       this._release();
     }
     if (phase === "up") {
-      this._answered.resolve(this);
+      this._answered._resolve(this);
     }
     if (phase === "over") {
       clearTimeout(this._timer);
       this._forget();
       this._release();
-      this._answered.reject(error);
-      this._held.refuse(error);
-      this._transferred.refuse(error);
+      this._answered._reject(error);
+      this._held._refuse(error);
+      this._transferred._refuse(error);
     }
     if (status !== before.status) {
       this._fire(status, this);
     }
-    phase === "over" && this._over.resolve(this);
+    phase === "over" && this._over._resolve(this);
     return true;
   }
 
@@ -359,27 +359,27 @@ export class Call extends Emitter<CallEvents> {
   }
 
   private _send(message: string, data?: object): void {
-    this._link.send(message, { callId: this._id, ...data });
+    this._link._send(message, { callId: this._id, ...data });
   }
 
   private _change(message: string, data: object, question: Question<this>, { signal }: Abortable): Promise<this> {
-    if (this._state.phase !== "up" || !this._link.established()) {
+    if (this._state._phase !== "up" || !this._link._established()) {
       return quiet(Promise.reject(this._wrongState()));
     }
     this._send(message, data);
-    return question.wait(signal);
+    return question._wait(signal);
   }
 
   private async _readStats(native: boolean): Promise<StreamStats | RTCStatsReport> {
     if (!this._attempt) {
       throw this._wrongState();
     }
-    return native ? this._attempt.connection.getStats() : this._attempt.stats();
+    return native ? this._attempt._connection.getStats() : this._attempt._stats();
   }
 
   /** The devices of a call that was answered; throws before. */
   private _talking(): Devices {
-    if (this._state.phase !== "up") {
+    if (this._state._phase !== "up") {
       throw this._wrongState();
     }
     return this._devices;

@@ -5,7 +5,7 @@ import type { StreamOptions } from "./stream-options.ts";
 /** The devices of a publisher: a microphone, and a camera or a screen in place of the camera. */
 export class Devices {
   /** The open media. They stay here when the stream is over; null before they are opened. */
-  local: LocalMedia | null = null;
+  _local: LocalMedia | null = null;
   private _camera: MediaStreamTrack | null = null; // open while the screen is sent in place of the camera, otherwise null
   private _lastChange: Promise<unknown> = Promise.resolve();
   private _closed = false;
@@ -13,8 +13,8 @@ export class Devices {
   /** sender returns the current connection's sender of a kind. */
   constructor(private readonly _options: StreamOptions, private readonly _sender: (kind: string) => RTCRtpSender | undefined) {}
 
-  track(kind: string): MediaStreamTrack | undefined {
-    return this.local?.stream.getTracks().find((track) => track.kind === kind);
+  _track(kind: string): MediaStreamTrack | undefined {
+    return this._local?._stream.getTracks().find((track) => track.kind === kind);
   }
 
   /**
@@ -23,31 +23,31 @@ export class Devices {
    */
   async open(wanted: () => boolean): Promise<MediaStream> {
     const { constraints, display, useControls } = this._options;
-    if (this.local?.usable) {
-      return this.local.stream;
+    if (this._local?._usable) {
+      return this._local._stream;
     }
     const local = await LocalMedia.open(constraints, display ?? null, useControls).catch((error) => {
-      if (this.local?.stream.getTracks().some(isLive)) {
-        return this.local; // one device that still works is better than none
+      if (this._local?._stream.getTracks().some(isLive)) {
+        return this._local; // one device that still works is better than none
       }
       throw error;
     });
-    if (local !== this.local) {
-      local.use();
+    if (local !== this._local) {
+      local._use();
       if (wanted()) {
-        this.local?.leave(false); // one of the old devices is gone
-        this.local = local;
-        local.stream.getVideoTracks().forEach((track) => this._hint(track));
+        this._local?._leave(false); // one of the old devices is gone
+        this._local = local;
+        local._stream.getVideoTracks().forEach((track) => this._hint(track));
       } else {
-        local.leave(this._keep);
+        local._leave(this._keep);
       }
     }
-    return local.stream;
+    return local._stream;
   }
 
   /** Sends sound or pictures, or silence or black pictures instead. Returns false if there is no such track. */
-  enable(kind: string, enabled: boolean): boolean {
-    const track = this.track(kind);
+  _enable(kind: string, enabled: boolean): boolean {
+    const track = this._track(kind);
     if (track) {
       track.enabled = enabled;
     }
@@ -55,15 +55,15 @@ export class Devices {
   }
 
   /** Applies constraints to the camera. */
-  async apply(constraints: MediaTrackConstraints): Promise<void> {
-    await this.track("video")?.applyConstraints(constraints).catch(refuse);
+  async _apply(constraints: MediaTrackConstraints): Promise<void> {
+    await this._track("video")?.applyConstraints(constraints).catch(refuse);
   }
 
   /** Switches to the device with this id, or to the next one. Returns the id. */
-  switchTo(kind: "audio" | "video", deviceId?: string): Promise<string> {
+  _switchTo(kind: "audio" | "video", deviceId?: string): Promise<string> {
     return this._change(kind, async () => {
       const kept = kind === "video" ? this._camera : null;
-      const old = kept ?? this.track(kind);
+      const old = kept ?? this._track(kind);
       const used = old && isLive(old) ? old.getSettings().deviceId : undefined;
       const id = deviceId ?? await nextDevice(kind, used);
       if (id !== used || kept) {
@@ -80,11 +80,11 @@ export class Devices {
   }
 
   /** Sends a screen or window. onEnded is called when the person stops sharing by the browser's own button. */
-  toScreen(onEnded: () => void): Promise<void> {
+  _toScreen(onEnded: () => void): Promise<void> {
     return this._change("video", async () => {
       const [screen] = (await mediaDevices().getDisplayMedia({ video: true })).getVideoTracks();
       if (screen) {
-        const camera = this._camera ?? this.track("video") ?? null;
+        const camera = this._camera ?? this._track("video") ?? null;
         await this._send(screen, !this._camera);
         this._camera = camera;
         screen.addEventListener("ended", onEnded);
@@ -93,7 +93,7 @@ export class Devices {
   }
 
   /** Sends the camera in place of the screen. */
-  toCamera(): Promise<void> {
+  _toCamera(): Promise<void> {
     return this._change("video", async () => {
       const camera = this._camera;
       if (camera) {
@@ -107,7 +107,7 @@ export class Devices {
   close(): void {
     this._closed = true;
     this._camera?.stop();
-    this.local?.leave(this._keep);
+    this._local?._leave(this._keep);
   }
 
   private get _keep(): boolean {
@@ -116,7 +116,7 @@ export class Devices {
 
   /** Runs one change after another. */
   private _change<T>(kind: string, run: () => Promise<T>): Promise<T> {
-    if (!this.track(kind)) {
+    if (!this._track(kind)) {
       throw new SdkError("invalid_state", `no ${kind} is sent`);
     }
     const done = this._lastChange.then(run).catch(refuse);
@@ -141,7 +141,7 @@ export class Devices {
       track.stop();
       throw error;
     }
-    this.local?.replace(track, keepOld);
+    this._local?._replace(track, keepOld);
   }
 
   /** Sets the content hint of a picture. */

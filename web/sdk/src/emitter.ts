@@ -44,7 +44,7 @@ function bindMethods(object: object, prototype: object): void {
   }
   for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
     if (typeof value === "function" && name !== "constructor") {
-      Object.defineProperty(object, name, { value: value.bind(object), configurable: true });
+      Object.assign(object, { [name]: value.bind(object) });
     }
   }
 }

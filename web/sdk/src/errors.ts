@@ -139,28 +139,28 @@ export function quiet<P extends Promise<unknown>>(promise: P): P {
 
 /** A promise, and the functions that settle it. */
 export interface Deferred<T> {
-  promise: Promise<T>;
-  resolve: (value: T) => void;
-  reject: (reason: unknown) => void;
+  _promise: Promise<T>;
+  _resolve: (value: T) => void;
+  _reject: (reason: unknown) => void;
 }
 
 export function deferred<T>(): Deferred<T> {
   const d = {} as Deferred<T>;
-  d.promise = quiet(new Promise<T>((resolve, reject) => Object.assign(d, { resolve, reject })));
+  d._promise = quiet(new Promise<T>((resolve, reject) => Object.assign(d, { _resolve: resolve, _reject: reject })));
   return d;
 }
 
 /** Makes the promise reject when the signal aborts. Then undo ends the work behind the promise. */
 export function abortable<T>(d: Deferred<T>, signal: AbortSignal | undefined, undo: () => void): Promise<T> {
   const abort = (): void => {
-    d.reject(signal?.reason);
+    d._reject(signal?.reason);
     undo();
   };
   if (signal?.aborted) {
     abort();
   } else if (signal) {
     signal.addEventListener("abort", abort);
-    quiet(d.promise.finally(() => signal.removeEventListener("abort", abort)));
+    quiet(d._promise.finally(() => signal.removeEventListener("abort", abort)));
   }
-  return d.promise;
+  return d._promise;
 }

@@ -70,10 +70,10 @@ export const Flashphoner = {
   /** Closes the devices that are open in a display. Returns false if none are open, or if a stream sends them. */
   releaseLocalMedia(display: HTMLElement, _provider?: string): boolean {
     const media = LocalMedia.of(display);
-    if (!media || media.inUse) {
+    if (!media || media._inUse) {
       return false;
     }
-    media.release();
+    media._release();
     return true;
   },
 

@@ -1,10 +1,6 @@
 // The exports of the package. The reference in docs/sdk.md follows their order.
 
-import { Flashphoner } from "./flashphoner.ts";
-
-export default Flashphoner;
-
-export { Flashphoner, type InitOptions } from "./flashphoner.ts";
+export { Flashphoner as default, Flashphoner, type InitOptions } from "./flashphoner.ts";
 export * from "./functions.ts";
 export { Session } from "./session.ts";
 export type { SessionEvents, SessionOptions } from "./session-options.ts";

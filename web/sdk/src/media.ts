@@ -67,7 +67,7 @@ export class LocalMedia {
   private readonly _borrowed: MediaStreamTrack[]; // tracks of the page, which only the page stops
 
   private constructor(
-    readonly stream: MediaStream,
+    readonly _stream: MediaStream,
     readonly video: HTMLVideoElement | null,
     private readonly _display: HTMLElement | null,
     private readonly _constraints: Constraints,
@@ -81,14 +81,14 @@ export class LocalMedia {
     const constraints = wanted && Object.keys(wanted).length > 0 ? wanted : defaults.constraints;
     const key = JSON.stringify(constraints);
     const open = display && shown.get(display);
-    if (open && open._key === key && !constraints.customStream && open.usable) {
+    if (open && open._key === key && !constraints.customStream && open._usable) {
       return open;
     }
-    const unused = open && !open.inUse ? open : undefined;
+    const unused = open && !open._inUse ? open : undefined;
     const stream = constraints.customStream ?? await openInPlaceOf(unused?._own ?? [], () => capture(constraints),
       () => LocalMedia.open(open?._constraints, display, controls));
     open?._hide();
-    unused?.release();
+    unused?._release();
     const video = display && elementIn(display, controls);
     if (video) {
       video.muted = true;
@@ -107,45 +107,45 @@ export class LocalMedia {
     return shown.get(display);
   }
 
-  get usable(): boolean {
-    return this.stream.getTracks().every(isLive);
+  get _usable(): boolean {
+    return this._stream.getTracks().every(isLive);
   }
 
-  get inUse(): boolean {
+  get _inUse(): boolean {
     return this._users > 0;
   }
 
   /** Replaces the track of the same kind, and stops the old one unless keep is set. */
-  replace(track: MediaStreamTrack, keep = false): void {
-    const old = this.stream.getTracks().find(({ kind }) => kind === track.kind);
+  _replace(track: MediaStreamTrack, keep = false): void {
+    const old = this._stream.getTracks().find(({ kind }) => kind === track.kind);
     if (old) {
       track.enabled = old.enabled;
-      this.stream.removeTrack(old);
+      this._stream.removeTrack(old);
       keep || this._borrowed.includes(old) || old.stop();
     }
-    this.stream.addTrack(track);
+    this._stream.addTrack(track);
   }
 
   /** Counts one more stream that sends the media. */
-  use(): void {
+  _use(): void {
     this._users++;
   }
 
   /** Counts one stream less. The last one closes the devices; with keep, they stay open for the next stream in the display. */
-  leave(keep: boolean): void {
+  _leave(keep: boolean): void {
     if (--this._users === 0 && !(keep && this._display)) {
-      this.release();
+      this._release();
     }
   }
 
   /** Closes the devices and removes the picture from the page. */
-  release(): void {
+  _release(): void {
     this._own.forEach((track) => track.stop());
     this._hide();
   }
 
   private get _own(): MediaStreamTrack[] {
-    return this.stream.getTracks().filter((track) => !this._borrowed.includes(track));
+    return this._stream.getTracks().filter((track) => !this._borrowed.includes(track));
   }
 
   /** Removes the picture from the page, unless the display shows another one now. */

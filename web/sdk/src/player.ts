@@ -3,8 +3,8 @@ import type { StreamOptions } from "./stream-options.ts";
 
 /** Shows a played stream. The element stays the same when the stream is restored. */
 export class Player {
-  stream: MediaStream | null = null;
-  element: HTMLVideoElement | null = null;
+  _stream: MediaStream | null = null;
+  _element: HTMLVideoElement | null = null;
 
   /** onMuted is called when the stream plays without sound. */
   constructor(private readonly _options: StreamOptions, private readonly _onMuted: () => void) {}
@@ -16,35 +16,35 @@ export class Player {
   /** Makes the element, unless there is one or the page has no place for it. */
   open(): void {
     const { constraints, unmutePlayOnStart, useControls = false } = this._options;
-    if (!this.element && this._place) {
-      this.element = elementIn(this._place, useControls);
-      this.element.muted = unmutePlayOnStart === false;
+    if (!this._element && this._place) {
+      this._element = elementIn(this._place, useControls);
+      this._element.muted = unmutePlayOnStart === false;
       const { outputId } = details<AudioConstraints>(constraints?.audio);
       if (outputId) {
-        this.element.setSinkId?.(outputId).catch(() => undefined); // then the default loudspeaker is used
+        this._element.setSinkId?.(outputId).catch(() => undefined); // then the default loudspeaker is used
       }
     }
   }
 
   /** Shows a track that has arrived. */
-  show({ receiver, track }: RTCTrackEvent): void {
+  _show({ receiver, track }: RTCTrackEvent): void {
     const { playoutDelay } = this._options;
     if (playoutDelay !== undefined) {
       Object.assign(receiver, { playoutDelayHint: playoutDelay });
     }
-    if (!this.stream || this.stream.getTracks().some(({ kind }) => kind === track.kind)) {
-      this.stream = new MediaStream(); // the other tracks belong to an earlier attempt
+    if (!this._stream || this._stream.getTracks().some(({ kind }) => kind === track.kind)) {
+      this._stream = new MediaStream(); // the other tracks belong to an earlier attempt
     }
-    this.stream.addTrack(track);
-    if (this.element && this.element.srcObject !== this.stream) {
-      this.element.srcObject = this.stream;
-      void this._start(this.element);
+    this._stream.addTrack(track);
+    if (this._element && this._element.srcObject !== this._stream) {
+      this._element.srcObject = this._stream;
+      void this._start(this._element);
     }
   }
 
   close(): void {
     if (this._place) {
-      removeFrom(this._place, this.element);
+      removeFrom(this._place, this._element);
     }
   }
 

@@ -14,7 +14,7 @@ export class QualityMeter {
   private _theirs = 0;
 
   /** Takes the total of bytes sent or received so far, and the rate that the server counts. Returns null if there is no rate yet. */
-  measure(bytes: number, serverBPS: number, now = Date.now()): [quality: ConnectionQuality, ours: number, theirs: number] | null {
+  _measure(bytes: number, serverBPS: number, now = Date.now()): [quality: ConnectionQuality, ours: number, theirs: number] | null {
     const rate = ((bytes - this._bytes) * 8000) / (now - this._at);
     const first = this._at === 0;
     this._bytes = bytes;

@@ -5,19 +5,19 @@ export class Question<T> {
   private readonly _waiting = new Set<Deferred<T>>();
 
   /** Waits for the next answer. */
-  wait(signal: AbortSignal | undefined): Promise<T> {
+  _wait(signal: AbortSignal | undefined): Promise<T> {
     const answer = deferred<T>();
     this._waiting.add(answer);
     return abortable(answer, signal, () => this._waiting.delete(answer));
   }
 
-  answer(value: T): void {
-    this._waiting.forEach(({ resolve }) => resolve(value));
+  _answer(value: T): void {
+    this._waiting.forEach(({ _resolve: resolve }) => resolve(value));
     this._waiting.clear();
   }
 
-  refuse(error: unknown): void {
-    this._waiting.forEach(({ reject }) => reject(error));
+  _refuse(error: unknown): void {
+    this._waiting.forEach(({ _reject: reject }) => reject(error));
     this._waiting.clear();
   }
 }

@@ -331,7 +331,7 @@ export class Push {
           const query = new URLSearchParams({ mediaSessionId: this.id, ...(after && { after }) });
           for await (const { data, event, id } of await this._api._events(String(query), aborter.signal)) {
             heard();
-            pauses.succeeded();
+            pauses._succeeded();
             const unsure: boolean = after === "" || event === "missed";
             after = id;
             const state: PushState | null = unsure ? await this.refresh({ signal: aborter.signal }) : event === "push" ? stateOf(data) : null;
@@ -354,7 +354,7 @@ export class Push {
         } finally {
           heard(false);
         }
-        const pause = pauses.next();
+        const pause = pauses._next();
         if (pause === null) {
           throw new SdkError("unreachable", "the server tells no states");
         }

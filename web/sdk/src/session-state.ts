@@ -15,20 +15,20 @@ export type SessionPhase =
   | "over";
 
 export interface SessionState {
-  phase: SessionPhase;
+  _phase: SessionPhase;
   /** The status that the page sees. */
   status: SessionStatus;
   /** Why the socket was lost, or why the session is over. */
   error: SdkError | null;
   /** The step "due" follows after this time; null if it does not follow. */
-  waitMs: number | null;
+  _waitMs: number | null;
 }
 
 export type SessionStep =
   | { type: "connect" }
   | { type: "opened" } // the socket is open
   | { type: "established" } // the server has answered
-  | { type: "retry"; error: SdkError; waitMs: number } // the socket was lost, and there is another attempt
+  | { type: "retry"; error: SdkError; _waitMs: number } // the socket was lost, and there is another attempt
   | { type: "end"; error: SdkError } // the socket was lost, and there is no other attempt
   | { type: "due" } // the time waitMs is over
   | { type: "online" } // the browser has a network again
@@ -54,22 +54,22 @@ const statuses: { [phase in SessionPhase]?: SessionStatus } = {
 /** How long the server may take to close the socket. After that the session counts as closed. */
 const closeTimeoutMs = 3000;
 
-export const newSession: SessionState = { phase: "new", status: "PENDING", error: null, waitMs: null };
+export const newSession: SessionState = { _phase: "new", status: "PENDING", error: null, _waitMs: null };
 
 export function reduceSession(old: SessionState, { type, ...facts }: SessionStep): SessionState {
-  const phase = moves[old.phase][type];
+  const phase = moves[old._phase][type];
   if (!phase) {
     return old;
   }
-  const state = { ...old, waitMs: phase === "closing" ? closeTimeoutMs : null, status: statuses[phase] ?? old.status, ...facts, phase };
+  const state = { ...old, _waitMs: phase === "closing" ? closeTimeoutMs : null, status: statuses[phase] ?? old.status, ...facts, _phase: phase };
   if (phase === "over") {
     const error = type === "end" && state.error || new SdkError("disconnected");
-    return { ...state, error, status: old.phase === "closing" || error.reason === "disconnected" ? "DISCONNECTED" : "FAILED" };
+    return { ...state, error, status: old._phase === "closing" || error.reason === "disconnected" ? "DISCONNECTED" : "FAILED" };
   }
   return state;
 }
 
 /** Whether a session that loses its socket now should open another. */
-export function isRestorable({ phase }: SessionState): boolean {
+export function isRestorable({ _phase: phase }: SessionState): boolean {
   return "retry" in moves[phase];
 }

@@ -48,11 +48,11 @@ export class Session extends Emitter<SessionEvents> {
     this._pauses = new Pauses(backoff ?? {});
     this._token = authToken;
     this._link = {
-      backoff, mediaOptions, streams: this._streams,
-      established: () => this._state.status === "ESTABLISHED",
-      send: (name, data) => this._signalling?.send(name, data),
-      probe: () => backoff && this._signalling?.probe(),
-      renewed: () => typeof _options.token === "function" && this._bearer && hasExpired(this._bearer) ? this._ask() : undefined,
+      _backoff: backoff, mediaOptions, _streams: this._streams,
+      _established: () => this._state.status === "ESTABLISHED",
+      _send: (name, data) => this._signalling?._send(name, data),
+      _probe: () => backoff && this._signalling?._probe(),
+      _renewed: () => typeof _options.token === "function" && this._bearer && hasExpired(this._bearer) ? this._ask() : undefined,
     };
     this.connected = abortable(this._up, signal, () => void this.disconnect()); // at once, if the signal has aborted already
     this._step({ type: "connect" });
@@ -81,7 +81,7 @@ export class Session extends Emitter<SessionEvents> {
 
   /** Creates a stream, to publish or to play. The session must be ESTABLISHED. */
   createStream(options: StreamOptions): Stream {
-    if (!this._link.established()) {
+    if (!this._link._established()) {
       throw this._wrongState();
     }
     if (!options?.name) {
@@ -116,45 +116,45 @@ export class Session extends Emitter<SessionEvents> {
       this.getStreams().forEach((stream) => void stream.stop());
     }
     this._step({ type: "close" });
-    return this._down.promise;
+    return this._down._promise;
   }
 
   /** Sends data to the server's application. It resolves with the answer, or rejects with `data_refused` if the application refuses. */
   sendData(payload: unknown, options: Abortable = {}): Promise<unknown> {
     const operationId = randomId();
     const answer = deferred<unknown>();
-    if (this._link.established()) {
+    if (this._link._established()) {
       this._operations.set(operationId, answer);
-      this._link.send("sendData", { operationId, payload });
+      this._link._send("sendData", { operationId, payload });
     } else {
-      answer.reject(this._wrongState());
+      answer._reject(this._wrongState());
     }
     return abortable(answer, options.signal, () => this._operations.delete(operationId));
   }
 
   /** Sends an object to the people who run the server. */
   submitBugReport(report: object): void {
-    this._link.send("submitBugReport", report);
+    this._link._send("submitBugReport", report);
   }
 
   /** Asks the server to log more of this session. */
   startDebug(): void {
-    this._link.send("sessionDebug", { command: "start" });
+    this._link._send("sessionDebug", { command: "start" });
   }
 
   /** Ends the logging that `startDebug` asked for. */
   stopDebug(): void {
-    this._link.send("sessionDebug", { command: "stop" });
+    this._link._send("sessionDebug", { command: "stop" });
   }
 
   private get _keepAlive(): boolean {
-    return this._options.keepAlive ?? this._link.backoff !== undefined;
+    return this._options.keepAlive ?? this._link._backoff !== undefined;
   }
 
   /** Takes a step, and does the work of the new phase. Returns false if the step changed nothing. */
   private _step(step: SessionStep): boolean {
     const before = this._state;
-    const { error, phase, status, waitMs } = this._state = reduceSession(before, step);
+    const { error, _phase: phase, status, _waitMs: waitMs } = this._state = reduceSession(before, step);
     if (this._state === before) {
       return false;
     }
@@ -173,7 +173,7 @@ export class Session extends Emitter<SessionEvents> {
         this._open();
         break;
       case "waiting":
-        if (before.phase === "established") {
+        if (before._phase === "established") {
           this._refuseOperations(error);
           this.getStreams().forEach((stream) => stream._lost(error!));
         }
@@ -193,7 +193,7 @@ export class Session extends Emitter<SessionEvents> {
 
   private _online(): void {
     this._step({ type: "online" });
-    this._streams.forEach(({ _life }) => void _life.restart(true)); // the network may be another one
+    this._streams.forEach(({ _life }) => void _life._restart(true)); // the network may be another one
   }
 
   private _open(): void {
@@ -221,21 +221,18 @@ export class Session extends Emitter<SessionEvents> {
     const { pingInterval = 0, probesInterval = 5000, receiveProbes = 6, timeout = 0, urlServer } = this._options;
     try {
       this._signalling = new Signalling(urlServer, {
-        timeoutMs: timeout, pingMs: pingInterval, silenceMs: receiveProbes * probesInterval,
-      }, {
-        opened: () => this._opened(),
-        received: (name, data) => this._received(name, data[0], data[1]),
-        closed: (reason, words) => this._closed(reason, words),
-      });
+        _timeoutMs: timeout, _pingMs: pingInterval, _silenceMs: receiveProbes * probesInterval,
+      }, this);
     } catch (error) { // urlServer is no WebSocket address, or the page may not use it
       throw new SdkError(globalThis.WebSocket ? "invalid_option" : "unsupported_browser", (error as Error).message, { cause: error });
     }
   }
 
-  private _opened(): void {
+  /** @internal The socket is open. */
+  _opened(): void {
     const { appKey = "defaultApp", custom } = this._options;
     this._step({ type: "opened" });
-    this._link.send("connection", {
+    this._link._send("connection", {
       appKey, mediaProviders: ["WebRTC"], keepAlive: this._keepAlive || undefined, authToken: this._token, clientVersion: "2.0",
       clientOSVersion: globalThis.navigator?.appVersion, clientBrowserVersion: globalThis.navigator?.userAgent, msePacketizationVersion: 2,
       custom: withToken(custom, this._bearer),
@@ -274,11 +271,11 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   private _established(connection: any): void {
-    const kept = this._state.phase === "reconnecting" && connection?.authToken === this._token;
+    const kept = this._state._phase === "reconnecting" && connection?.authToken === this._token;
     if (this._step({ type: "established" })) {
       this._token = connection?.authToken;
-      this._pauses.succeeded();
-      this._up.resolve(this);
+      this._pauses._succeeded();
+      this._up._resolve(this);
       this._fire("ESTABLISHED", this, connection);
       this._restored(kept);
     }
@@ -292,19 +289,20 @@ export class Session extends Emitter<SessionEvents> {
   private _answered({ operationId, status, ...answer }: { operationId?: string; status?: string; info?: string }): void {
     const operation = this._operations.get(operationId ?? "");
     this._operations.delete(operationId ?? "");
-    status === "ACCEPTED" ? operation?.resolve({ status, ...answer }) : operation?.reject(new SdkError("data_refused", answer.info));
+    status === "ACCEPTED" ? operation?._resolve({ status, ...answer }) : operation?._reject(new SdkError("data_refused", answer.info));
   }
 
-  private _closed(reason: Reason, words: string): void {
+  /** @internal The socket is closed. */
+  _closed(reason: Reason, words: string): void {
     const refusal = this._refusal;
     const error = refusal ?? new SdkError(reason, words);
-    if (refusal || this._state.phase === "reconnecting" && reason === "disconnected") {
+    if (refusal || this._state._phase === "reconnecting" && reason === "disconnected") {
       this._token = undefined; // the server closed the socket instead of answering, or has ended the session: it has not kept the session
     }
     // The same token would be refused again. A function may have another, once a token that was good has ended.
-    const hopeless = refusal && !(typeof this._options.token === "function" && this._state.phase === "established");
-    const waitMs = this._link.backoff && !hopeless && isRestorable(this._state) ? this._pauses.next() : null;
-    this._step(waitMs === null ? { type: "end", error } : { type: "retry", error, waitMs });
+    const hopeless = refusal && !(typeof this._options.token === "function" && this._state._phase === "established");
+    const waitMs = this._link._backoff && !hopeless && isRestorable(this._state) ? this._pauses._next() : null;
+    this._step(waitMs === null ? { type: "end", error } : { type: "retry", error, _waitMs: waitMs });
   }
 
   /** @internal Releases everything that the session holds. */
@@ -315,12 +313,12 @@ export class Session extends Emitter<SessionEvents> {
     this._signalling?.close();
     this._refuseOperations(error);
     this.getStreams().forEach((stream) => stream._closed(error));
-    this._up.reject(error);
-    this._down.resolve();
+    this._up._reject(error);
+    this._down._resolve();
   }
 
   private _refuseOperations(error: SdkError | null): void {
-    this._operations.forEach(({ reject }) => reject(error));
+    this._operations.forEach(({ _reject: reject }) => reject(error));
     this._operations.clear();
   }
 

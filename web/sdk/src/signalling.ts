@@ -2,20 +2,20 @@ import type { Reason } from "./errors.ts";
 
 /** The callbacks of a socket. */
 export interface SignallingHandlers {
-  opened: () => void;
-  /** data is the message's array; it may be empty. */
-  received: (name: string, data: unknown[]) => void;
+  _opened: () => void;
+  /** The message has up to two values. */
+  _received: (name: string, first: any, second: unknown) => void;
   /** The last call, exactly once, whoever closed the socket. words are the server's; they may be empty. */
-  closed: (reason: Reason, words: string) => void;
+  _closed: (reason: Reason, words: string) => void;
 }
 
 export interface SignallingOptions {
   /** How long the socket may take to open; with 0 the browser decides. */
-  timeoutMs: number;
+  _timeoutMs: number;
   /** The interval of our pings; 0 for none. The server sends pings itself. */
-  pingMs: number;
+  _pingMs: number;
   /** After so long without a message the server counts as gone; 0 for never. */
-  silenceMs: number;
+  _silenceMs: number;
 }
 
 /** How long the server may take to answer a probe. */
@@ -36,22 +36,22 @@ export class Signalling {
     // No close follows an error if the page's policy forbids the address.
     this._socket.onclose = this._socket.onerror = ({ reason }: any) =>
       this._end(this._wasOpen ? "disconnected" : "connect_failed", reason);
-    if (options.timeoutMs > 0) {
-      this._timers.push(setTimeout(() => this._wasOpen || this._end("connect_timeout"), options.timeoutMs));
+    if (options._timeoutMs > 0) {
+      this._timers.push(setTimeout(() => this._wasOpen || this._end("connect_timeout"), options._timeoutMs));
     }
   }
 
   /** Sends a message. While the socket is not open the message is dropped: on the next socket the server would not know the session. */
-  send(name: string, data: unknown): void {
+  _send(name: string, data: unknown): void {
     if (this._socket.readyState === WebSocket.OPEN) {
       this._socket.send(JSON.stringify({ message: name, data: [data] }));
     }
   }
 
   /** Asks the server for an answer. If nothing comes soon, the socket is dead, as after a change of the network. */
-  probe(): void {
+  _probe(): void {
     const heard = this._heard;
-    this.send("ping", null);
+    this._send("ping", null);
     this._timers.push(setTimeout(() => this._heard === heard && this._end("silent"), probeMs));
   }
 
@@ -60,17 +60,17 @@ export class Signalling {
     this._socket.close();
   }
 
-  private _opened({ pingMs, silenceMs }: SignallingOptions): void {
+  private _opened({ _pingMs: pingMs, _silenceMs: silenceMs }: SignallingOptions): void {
     this._wasOpen = true;
     this._heard = Date.now();
     if (pingMs > 0) {
-      this._timers.push(setInterval(() => this.send("ping", null), pingMs));
+      this._timers.push(setInterval(() => this._send("ping", null), pingMs));
     }
     if (silenceMs > 0) {
       // Five checks in silenceMs notice silence at most a fifth too late. After a sleep, browsers deliver waiting messages first.
       this._timers.push(setInterval(() => Date.now() - this._heard > silenceMs && this._end("silent"), silenceMs / 5));
     }
-    this._handlers.opened();
+    this._handlers._opened();
   }
 
   private _received(text: unknown): void {
@@ -88,9 +88,10 @@ export class Signalling {
       return;
     }
     if (frame.message === "ping") {
-      this.send("pong", null);
+      this._send("pong", null);
     } else {
-      this._handlers.received(frame.message, Array.isArray(frame.data) ? frame.data : []);
+      const [first, second] = Array.isArray(frame.data) ? frame.data : [];
+      this._handlers._received(frame.message, first, second);
     }
   }
 
@@ -101,6 +102,6 @@ export class Signalling {
     this._over = true;
     this._timers.forEach(clearInterval);
     this._socket.close();
-    this._handlers.closed(reason, words);
+    this._handlers._closed(reason, words);
   }
 }

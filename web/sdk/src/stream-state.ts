@@ -18,27 +18,27 @@ export type StreamPhase =
   | "over";
 
 export interface StreamState {
-  phase: StreamPhase;
-  mode: StreamMode | null;
+  _phase: StreamPhase;
+  _mode: StreamMode | null;
   /** The status that the page sees. */
   status: StreamStatus;
   /** Why the stream is being restored, or why it is over. */
   error: SdkError | null;
   /** The number of the current attempt. The result of work for an earlier attempt is dropped. */
-  attempt: number;
+  _attempt: number;
   /** The step "due" follows after this time; null if it does not follow. */
-  waitMs: number | null;
+  _waitMs: number | null;
   /** How long the server may take in the phase "resuming": 0 for an attempt that was never live. */
-  resumeMs: number;
+  _resumeMs: number;
 }
 
 export type StreamStep =
-  | { type: "begin"; mode: StreamMode }
+  | { type: "begin"; _mode: StreamMode }
   | { type: "due" } // the time waitMs is over
   | { type: "sent" } // the server was sent the offer
   | { type: "unsent" } // the offer is ready, but the session has no socket
   | { type: "live"; status: StreamStatus } // the server receives the media, or sends them
-  | { type: "retry"; error: SdkError; waitMs: number } // the server has ended the stream, and another attempt follows
+  | { type: "retry"; error: SdkError; _waitMs: number } // the server has ended the stream, and another attempt follows
   | { type: "end"; status: StreamStatus; error: SdkError } // the server, the browser or the end of the session has ended the stream
   | { type: "stop" } // the page ends the stream, and the server is asked to end it
   | { type: "drop" } // the page ends the stream, and the server does not know of it or cannot be reached
@@ -67,7 +67,7 @@ const moves: Record<StreamPhase, Moves> = {
   over: {},
 };
 
-export const newStream: StreamState = { phase: "new", mode: null, status: "NEW", error: null, attempt: 0, waitMs: null, resumeMs: 0 };
+export const newStream: StreamState = { _phase: "new", _mode: null, status: "NEW", error: null, _attempt: 0, _waitMs: null, _resumeMs: 0 };
 
 /** The statuses after steps that do not say a status. After other steps the status stays the same. */
 const statuses: { [type in StreamStep["type"]]?: StreamStatus } = {
@@ -81,34 +81,34 @@ const stopTimeoutMs = 5000;
 const resumeTimeoutMs = 3000;
 
 /** Whether the server knows the attempt. */
-export function isKnown({ phase }: StreamState): boolean {
+export function isKnown({ _phase: phase }: StreamState): boolean {
   return "stop" in moves[phase];
 }
 
 export function reduceStream(old: StreamState, { type, ...facts }: StreamStep): StreamState {
-  const phase = moves[old.phase][type];
+  const phase = moves[old._phase][type];
   if (!phase) {
     return old;
   }
-  const state = { ...old, waitMs: null, status: statuses[type] ?? old.status, ...facts, phase };
+  const state = { ...old, _waitMs: null, status: statuses[type] ?? old.status, ...facts, _phase: phase };
   switch (phase) {
     case "opening":
-      return { ...state, attempt: old.attempt + 1, resumeMs: 0 };
+      return { ...state, _attempt: old._attempt + 1, _resumeMs: 0 };
     case "live":
-      return { ...state, error: null, resumeMs: resumeTimeoutMs };
+      return { ...state, error: null, _resumeMs: resumeTimeoutMs };
     case "resuming":
-      return { ...state, waitMs: old.resumeMs };
+      return { ...state, _waitMs: old._resumeMs };
     case "stopping":
-      return { ...state, waitMs: stopTimeoutMs };
+      return { ...state, _waitMs: stopTimeoutMs };
     case "over":
-      return type === "end" && old.phase !== "stopping" ? state : stopped(state);
+      return type === "end" && old._phase !== "stopping" ? state : stopped(state);
   }
   return state;
 }
 
 /** The end that the page asked for. It is no failure, even if something failed at the same time. */
 function stopped(state: StreamState): StreamState {
-  const status = state.mode === "publish" ? "UNPUBLISHED" : state.mode === "play" ? "STOPPED" : "FAILED";
+  const status = state._mode === "publish" ? "UNPUBLISHED" : state._mode === "play" ? "STOPPED" : "FAILED";
   return { ...state, status, error: new SdkError("stopped") };
 }
 
@@ -120,6 +120,6 @@ const passingForPlayers: Reason[] = ["publisher_stopped", "stream_not_found"];
 
 /** Whether a stream that the server has ended for this reason should be started again. */
 export function isRestorable(state: StreamState, reason: Reason): boolean {
-  return state.status !== "PENDING" && "retry" in moves[state.phase]
-    && (passing.includes(reason) || state.mode === "play" && passingForPlayers.includes(reason));
+  return state.status !== "PENDING" && "retry" in moves[state._phase]
+    && (passing.includes(reason) || state._mode === "play" && passingForPlayers.includes(reason));
 }

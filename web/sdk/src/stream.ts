@@ -41,7 +41,7 @@ export class Stream extends Emitter<StreamEvents> {
   /** @internal */
   constructor(private readonly _link: Link, private readonly _options: StreamOptions) {
     super();
-    this._devices = new Devices(_options, (kind) => this._life.attempt?.sender(kind));
+    this._devices = new Devices(_options, (kind) => this._life._attempt?._sender(kind));
     this._player = new Player(_options, () => this._fire("STREAM_EVENT", { mediaSessionId: this.id(), type: "unmuteRequired" }));
     this._life = new StreamLife(this, _link, _options, this._devices, this._player);
     _options.record && notHere("record");
@@ -49,28 +49,28 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Opens camera and microphone and publishes them. It resolves when the server has them. The stream must be new. */
   publish(options: Abortable = {}): Promise<this> {
-    return this._life.begin("publish", options.signal);
+    return this._life._begin("publish", options.signal);
   }
 
   /** Plays the stream from the server. It resolves when the stream is live. The stream must be new. */
   play(options: Abortable = {}): Promise<this> {
-    return this._life.begin("play", options.signal);
+    return this._life._begin("play", options.signal);
   }
 
   /** Ends the stream. It resolves when the server has confirmed the end, so that the name is free. It never rejects. */
   stop(): Promise<this> {
-    this._life.stop();
-    return this._life.over.promise;
+    this._life._stop();
+    return this._life._over._promise;
   }
 
   /** Resolves when the stream is over, whatever the cause. `status` and `error` say how it ended. */
   get ended(): Promise<this> {
-    return this._life.over.promise;
+    return this._life._over._promise;
   }
 
   /** The id of the stream on the server (mediaSessionId), and of the video element. It changes when the stream is restored. */
   id(): string {
-    return this._life.id;
+    return this._life._id;
   }
 
   /** The name of the stream on the server. */
@@ -80,38 +80,38 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** The present status, one of STREAM_STATUS. */
   status(): StreamStatus {
-    return this._life.state.status;
+    return this._life._state.status;
   }
 
   /** Whether the stream is published; false before `publish`. */
   published(): boolean {
-    return this._life.state.mode === "publish";
+    return this._life._state._mode === "publish";
   }
 
   /** Why the stream failed, or why it is being restored; null in any other status. */
   get error(): SdkError | null {
-    const { error, status } = this._life.state;
+    const { error, status } = this._life._state;
     return status === "RESTORING" || status === "FAILED" ? error : null;
   }
 
   /** The server's words for the last change of status, from STREAM_STATUS_INFO. */
   getInfo(): string {
-    return this._life.info;
+    return this._life._info;
   }
 
   /** The browser's words, if `getInfo` returns ERROR_INFO.LOCAL_ERROR. */
   getErrorInfo(): string {
-    return this._life.errorInfo;
+    return this._life._errorInfo;
   }
 
   /** The media that are sent or played; null if there are none yet. */
   get mediaStream(): MediaStream | null {
-    return this._devices.local?.stream ?? this._player.stream;
+    return this._devices._local?._stream ?? this._player._stream;
   }
 
   /** The video element that shows the stream; null if there is none. */
   get video(): HTMLVideoElement | null {
-    return this._devices.local?.video ?? this._player.element;
+    return this._devices._local?.video ?? this._player._element;
   }
 
   /** Asks the server whether the stream is published. If it is not, this rejects with the reason `stream_not_found` or `not_ready`. */
@@ -142,7 +142,7 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Whether the stream sends no sound. */
   isAudioMuted(): boolean {
-    return !this._devices.track("audio")?.enabled;
+    return !this._devices._track("audio")?.enabled;
   }
 
   /** Sends black pictures, and tells the players. */
@@ -157,7 +157,7 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Whether the stream sends no pictures. */
   isVideoMuted(): boolean {
-    return !this._devices.track("video")?.enabled;
+    return !this._devices._track("video")?.enabled;
   }
 
   /** Whether the publisher of a played stream has muted the sound; undefined if that is not known. */
@@ -172,47 +172,47 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Switches to the microphone with this id, or to the next one, and resolves to the id. If it rejects, the old microphone stays. */
   async switchMic(deviceId?: string): Promise<string> {
-    return this._sending().switchTo("audio", deviceId);
+    return this._sending()._switchTo("audio", deviceId);
   }
 
   /** Switches to the camera with this id, or to the next one, and resolves to the id. If it rejects, the old camera stays. */
   async switchCam(deviceId?: string): Promise<string> {
-    return this._sending().switchTo("video", deviceId);
+    return this._sending()._switchTo("video", deviceId);
   }
 
   /** Sends a screen or window in place of the camera. The browser lets the person pick it. */
   async switchToScreen(..._vendors: unknown[]): Promise<void> {
-    return this._sending().toScreen(() => void this.switchToCam().catch(() => undefined));
+    return this._sending()._toScreen(() => void this.switchToCam().catch(() => undefined));
   }
 
   /** Sends the camera again in place of the screen. */
   async switchToCam(): Promise<void> {
-    return this._sending().toCamera();
+    return this._sending()._toCamera();
   }
 
   /** Changes bandwidth, frame rate and scale of the published pictures. */
   async updateVideoSettings(settings: VideoSettings): Promise<RTCRtpEncodingParameters[]> {
-    return this._needAttempt().set(settings).catch(refuse);
+    return this._needAttempt()._set(settings).catch(refuse);
   }
 
   /** Changes the size of the camera's pictures while they are published. */
   async updateVideoResolution(resolution: { width?: number; height?: number }): Promise<void> {
-    await this._sending().apply(resolution);
+    await this._sending()._apply(resolution);
   }
 
   /** The zoom range of the camera; null if it cannot zoom, or if the browser does not say. */
   getZoomCapabilities(): { min: number; max: number; step: number } | null {
-    return (this._devices.track("video")?.getCapabilities?.() as any)?.zoom ?? null;
+    return (this._devices._track("video")?.getCapabilities?.() as any)?.zoom ?? null;
   }
 
   /** The present zoom of the camera; null if it cannot zoom. */
   getZoom(): number | null {
-    return (this._devices.track("video")?.getSettings() as any)?.zoom ?? null;
+    return (this._devices._track("video")?.getSettings() as any)?.zoom ?? null;
   }
 
   /** Zooms the camera. It rejects if the camera cannot zoom. */
   async setZoom(zoom: number): Promise<void> {
-    await this._sending().apply({ advanced: [{ zoom } as MediaTrackConstraintSet] });
+    await this._sending()._apply({ advanced: [{ zoom } as MediaTrackConstraintSet] });
   }
 
   /** Does nothing but warn in the console; it is there for pages of the vendor's SDK. */
@@ -237,7 +237,7 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Sets the volume of a played stream: 0 to 100. */
   setVolume(volume: number): void {
-    const { element } = this._player;
+    const { _element: element } = this._player;
     if (element) {
       element.volume = volume / 100;
     }
@@ -245,13 +245,13 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** The volume of a played stream: 0 to 100, or -1 if nothing is played. */
   getVolume(): number {
-    const { element } = this._player;
+    const { _element: element } = this._player;
     return element ? element.volume * 100 : -1;
   }
 
   /** Plays without sound. */
   muteRemoteAudio(): void {
-    const { element } = this._player;
+    const { _element: element } = this._player;
     if (element) {
       element.muted = true;
     }
@@ -259,7 +259,7 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Plays with sound. Browsers may require a click first. */
   unmuteRemoteAudio(): void {
-    const { element } = this._player;
+    const { _element: element } = this._player;
     if (element) {
       element.muted = false;
     }
@@ -267,12 +267,12 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** Whether a played stream plays without sound. */
   isRemoteAudioMuted(): boolean {
-    return this._player.element?.muted ?? true;
+    return this._player._element?.muted ?? true;
   }
 
   /** Plays through another loudspeaker. */
   async setAudioOutputId(id: string): Promise<void> {
-    await this._player.element?.setSinkId(id).catch(refuse);
+    await this._player._element?.setSinkId(id).catch(refuse);
   }
 
   /** Shows the video on the full screen, or ends that. */
@@ -303,7 +303,7 @@ export class Stream extends Emitter<StreamEvents> {
   _received(name: string, data: any, sdp: unknown): void {
     switch (name) {
       case "setRemoteSDP":
-        void this._life.answered(String(sdp));
+        void this._life._answered(String(sdp));
         break;
       case "notifyStreamStatusEvent":
       case "notifyVideoFormat":
@@ -313,8 +313,8 @@ export class Stream extends Emitter<StreamEvents> {
         this._happened(data);
         break;
       case "availableStream":
-        this._life.info = data.info ?? "";
-        data.status === "true" ? this._availability.answer(this) : this._availability.refuse(streamError(this._life.info));
+        this._life._info = data.info ?? "";
+        data.status === "true" ? this._availability._answer(this) : this._availability._refuse(streamError(this._life._info));
         break;
       case "inboundVideoRate":
       case "outboundVideoRate":
@@ -322,7 +322,7 @@ export class Stream extends Emitter<StreamEvents> {
         break;
       case "fail":
         data.apiMethod === "StreamStatusEvent" ? this._told({ status: "FAILED", ...data })
-          : data.apiMethod === "restartIce" && void this._life.answered("");
+          : data.apiMethod === "restartIce" && void this._life._answered("");
         break;
     }
   }
@@ -330,23 +330,23 @@ export class Stream extends Emitter<StreamEvents> {
   /** @internal The session has lost its socket, and opens another. */
   _lost(error: SdkError): void {
     this._refuseQuestions(error);
-    this._life.step({ type: "lost", error });
+    this._life._step({ type: "lost", error });
   }
 
   /** @internal The session has a socket again. A server that kept the session now says how its streams are. */
   _relinked(kept: boolean): void {
-    this._life.step({ type: kept ? "kept" : "relinked" });
+    this._life._step({ type: kept ? "kept" : "relinked" });
   }
 
   /** @internal The session is over. */
   _closed(error: SdkError): void {
-    this._life.closed(error);
+    this._life._closed(error);
   }
 
   /** @internal Rejects the questions that wait: nobody answers them any more. */
   _refuseQuestions(error: SdkError | null): void {
-    this._availability.refuse(error);
-    this._picture.refuse(error);
+    this._availability._refuse(error);
+    this._picture._refuse(error);
   }
 
   /** The server reports a status. */
@@ -354,11 +354,11 @@ export class Stream extends Emitter<StreamEvents> {
     const { status = "" } = info;
     this._audioState = info.audioState ?? this._audioState;
     this._videoState = info.videoState ?? this._videoState;
-    this._life.info = info.info ?? this._life.info;
+    this._life._info = info.info ?? this._life._info;
     if (terminal.includes(status)) {
-      this._life.toldEnd(status as StreamStatus, streamError(info.info ?? "", info.reason));
+      this._life._toldEnd(status as StreamStatus, streamError(info.info ?? "", info.reason));
     } else if (status === "PUBLISHING" || status === "PLAYING") {
-      this._life.toldLive(status);
+      this._life._toldLive(status);
     } else if (status === "RESIZE") {
       this._resized(info);
       this._fire(status, this);
@@ -380,10 +380,10 @@ export class Stream extends Emitter<StreamEvents> {
         break;
       }
       case "snapshotCompleted":
-        this._picture.answer(`data:image/png;base64,${payload?.snapshot}`);
+        this._picture._answer(`data:image/png;base64,${payload?.snapshot}`);
         break;
       case "snapshotFailed":
-        this._picture.refuse(new SdkError("snapshot_failed", payload?.info));
+        this._picture._refuse(new SdkError("snapshot_failed", payload?.info));
         break;
     }
     this._fire("STREAM_EVENT", event);
@@ -391,18 +391,18 @@ export class Stream extends Emitter<StreamEvents> {
 
   /** The server reports how many bit/s it receives or sends. */
   private async _measure(serverBPS: number): Promise<void> {
-    const result = await this._life.attempt?.measure(serverBPS).catch(() => null);
+    const result = await this._life._attempt?._measure(serverBPS).catch(() => null);
     if (result) {
       this._fire("UPDATE", ...result);
     }
   }
 
   private _ask<T>(question: Question<T>, message: string, { signal }: Abortable): Promise<T> {
-    if (!this._link.established()) {
+    if (!this._link._established()) {
       return quiet(Promise.reject(new SdkError("invalid_state", "the session is not connected")));
     }
-    this._link.send(message, { mediaSessionId: this.id(), name: this.name() });
-    return question.wait(signal);
+    this._link._send(message, { mediaSessionId: this.id(), name: this.name() });
+    return question._wait(signal);
   }
 
   private _resized({ streamerVideoHeight, streamerVideoWidth }: StreamInfo): void {
@@ -412,32 +412,32 @@ export class Stream extends Emitter<StreamEvents> {
   }
 
   private _enable(kind: "audio" | "video", enabled: boolean): void {
-    if (this._devices.enable(kind, enabled)) {
+    if (this._devices._enable(kind, enabled)) {
       this._sendEvent(`${kind}${enabled ? "Unmuted" : "Muted"}`);
     }
   }
 
   private _sendEvent(type: EventType, payload?: unknown): void {
-    this._link.send("sendStreamEvent", { mediaSessionId: this.id(), type, payload });
+    this._link._send("sendStreamEvent", { mediaSessionId: this.id(), type, payload });
   }
 
   private async _readStats(native: boolean): Promise<StreamStats | RTCStatsReport> {
     const attempt = this._needAttempt();
-    return native ? attempt.connection.getStats() : attempt.stats();
+    return native ? attempt._connection.getStats() : attempt._stats();
   }
 
   /** The devices of a stream that is being published; throws if it is not. */
   private _sending(): Devices {
     if (this.status() !== "PUBLISHING") {
-      throw this._life.wrongState("PUBLISHING");
+      throw this._life._wrongState("PUBLISHING");
     }
     return this._devices;
   }
 
   private _needAttempt(): Attempt {
-    if (!this._life.attempt) {
-      throw this._life.wrongState();
+    if (!this._life._attempt) {
+      throw this._life._wrongState();
     }
-    return this._life.attempt;
+    return this._life._attempt;
   }
 }
