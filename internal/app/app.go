@@ -57,6 +57,7 @@ type App struct {
 	state    *state.Store
 	records  *records          // of pushes; nil: they do not outlive the process
 	failover *cluster.Failover // nil: this server is alone
+	orphans  *cluster.Orphans  // nil: this server is alone
 	gate     *load.Gate        // nil: the settings set no limit
 	guard    *guard.Guard
 	refusals *guard.Refusals
@@ -368,7 +369,7 @@ func (a *App) Run(ctx context.Context) error {
 	parts = append(parts, part{"push events", (&pushEvents{journal: a.pushes.Journal(), streams: a.hub, backends: a.backends}).run})
 	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pictures", a.video.Run}, part{"pushes", a.pushes.Run})
 	if a.failover != nil {
-		parts = append(parts, part{"failover", a.failover.Run}) // stops before the pushes
+		parts = append(parts, part{"failover", a.failover.Run}, part{"pushes without a server", a.orphans.Run}) // stop before the pushes
 	}
 	if a.cfg.Auto.Enabled {
 		parts = append(parts, part{"automatic pushes", transponder.NewAutoStart(a.cfg.Auto.URL, a.hub, a.pushes, a.log).Run})

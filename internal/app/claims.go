@@ -73,6 +73,7 @@ func (a *App) restorePushes(ctx context.Context) {
 // openFailover lets pushes follow their publishers from server to server.
 func (a *App) openFailover() {
 	if a.cluster != nil {
+		a.orphans = cluster.NewOrphans(cluster.OrphanParts{Cluster: a.cluster, Claims: a.records.claims, Pushes: a.pushes, Log: a.log})
 		a.failover = cluster.NewFailover(cluster.FailoverParts{Cluster: a.cluster, Claims: a.records.claims, Hub: a.hub, Pushes: a.pushes, Log: a.log})
 	}
 }

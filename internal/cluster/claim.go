@@ -26,6 +26,7 @@ type claim struct {
 	saves    int                // guarded by mu; writes so far
 	failed   bool               // guarded by mu; the last write failed
 	over     bool               // guarded by mu; released or forgotten
+	silent   bool               // the process before went without a word, so it may be cut off and believe that it has the push. Set before others know the claim
 	released transponder.Record // guarded by mu; what the record shall say after the release
 	lost     bool               // guarded by mu; another process has the push
 	moved    chan struct{}      // closed once lost is set
@@ -248,13 +249,11 @@ func (k *claim) Forget(ctx context.Context) error {
 	defer k.drop()
 	err := k.finish(ctx, func() error {
 		for range maxConflicts {
-			k.mu.Lock()
-			revision := k.revision
-			k.mu.Unlock()
-			if revision == 0 {
+			d := k.doomed()
+			if d.revision == 0 && d.stone.ID == "" {
 				return nil
 			}
-			if err := k.claims.delete(ctx, k.place, revision); !errors.Is(err, state.ErrConflict) {
+			if err := k.claims.remove(ctx, k.place, d); !errors.Is(err, state.ErrConflict) {
 				return err
 			}
 			if err := k.settle(ctx); err != nil {
@@ -264,12 +263,21 @@ func (k *claim) Forget(ctx context.Context) error {
 		return state.ErrConflict
 	})
 	if err != nil {
-		k.mu.Lock()
-		revision := k.revision
-		k.mu.Unlock()
-		k.claims.doom(k.place, revision)
+		k.claims.doom(k.place, k.doomed())
 	}
 	return err
+}
+
+// doomed returns what is to become of the record of a push that is over. A process before that may still run the push must learn of the end.
+// If the push ends only because nobody came back for it, there is nothing to learn: a process that is cut off may have its publisher.
+func (k *claim) doomed() doomed {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d := doomed{revision: k.revision}
+	if k.silent && k.record.Reason != transponder.ReasonExpired {
+		d.stone = transponder.Record{Version: k.record.Version, ID: k.record.ID, Epoch: k.record.Epoch, Over: true}
+	}
+	return d
 }
 
 // finish does the last write of the claim. Another process's record stays as it is.

@@ -60,13 +60,13 @@ type Claims struct {
 
 	mu     sync.Mutex
 	held   map[string]*claim // guarded by mu; by place
-	doomed map[string]uint64 // guarded by mu; revisions of records by place that could not be removed yet
+	doomed map[string]doomed // guarded by mu; records by place that could not be removed yet
 	given  map[string]*claim // guarded by mu; claims that were released, which their records do not say yet
 }
 
 // NewClaims makes claims over a keeper.
 func NewClaims(keeper state.Keeper, sealer state.Sealer, parts ClaimsParts) *Claims {
-	c := &Claims{codec: codec{sealer}, keeper: keeper, parts: parts, wake: make(chan struct{}, 1), held: map[string]*claim{}, doomed: map[string]uint64{}, given: map[string]*claim{}}
+	c := &Claims{codec: codec{sealer}, keeper: keeper, parts: parts, wake: make(chan struct{}, 1), held: map[string]*claim{}, doomed: map[string]doomed{}, given: map[string]*claim{}}
 	if parts.Salt != nil {
 		c.salt.Store(&parts.Salt)
 	}
@@ -122,6 +122,9 @@ func (c *Claims) create(ctx context.Context, r transponder.Record) (*claim, erro
 	}
 	if k.revision == 0 {
 		err = k.put(ctx, r, 0)
+		if errors.Is(err, state.ErrConflict) {
+			err = c.replaceOver(ctx, k, r)
+		}
 	} else {
 		err = k.write(ctx, r) // over the record of a push that is over, which may be gone by now
 	}
@@ -136,6 +139,22 @@ func (c *Claims) create(ctx context.Context, r transponder.Record) (*claim, erro
 	return k, nil
 }
 
+// replaceOver writes a new record over the one of a push that is over. It fails with state.ErrConflict if the push there is not over.
+func (c *Claims) replaceOver(ctx context.Context, k *claim, r transponder.Record) error {
+	last, revision, err := c.read(ctx, k.place)
+	switch {
+	case errors.Is(err, transponder.ErrNotFound):
+		return k.put(ctx, r, 0)
+	case err != nil:
+		return err
+	case !last.Over:
+		return state.ErrConflict
+	}
+	r.Epoch = last.Epoch + 1
+	k.set(r, revision)
+	return k.put(ctx, r, revision)
+}
+
 // hold notes that this process has the push at a place, unless it has it already.
 func (c *Claims) hold(place string, r transponder.Record) (*claim, error) {
 	c.mu.Lock()
@@ -144,7 +163,7 @@ func (c *Claims) hold(place string, r transponder.Record) (*claim, error) {
 		return nil, transponder.ErrDuplicate
 	}
 	k := &claim{claims: c, place: place, turn: make(chan struct{}, 1), record: r, moved: make(chan struct{})}
-	k.revision = c.doomed[place]
+	k.revision = c.doomed[place].revision
 	delete(c.doomed, place)
 	delete(c.given, place)
 	c.held[place] = k
@@ -175,7 +194,7 @@ func (c *Claims) takeOver(ctx context.Context, k *claim) error {
 		switch {
 		case err != nil:
 			return err
-		case r.ID != k.record.ID:
+		case r.ID != k.record.ID, r.Over:
 			return transponder.ErrNotFound
 		case !r.Usable():
 			return fmt.Errorf("push %s: %w", r.ID, state.ErrNewer)
@@ -192,6 +211,7 @@ func (c *Claims) takeOver(ctx context.Context, k *claim) error {
 				if err := sleep(ctx, left); err != nil {
 					return err
 				}
+				k.silent = true
 			}
 		}
 		r.Node, r.Incarnation = c.parts.Self.Node, c.parts.Self.Incarnation
@@ -299,7 +319,7 @@ func (c *Claims) List(ctx context.Context, stream string) ([]transponder.Record,
 			c.parts.Log.Error("record of a push cannot be read", "key", s.Key, "err", err)
 			continue
 		}
-		if stream == "" || r.Stream == stream { // two streams may share the digits
+		if !r.Over && (stream == "" || r.Stream == stream) { // two streams may share the digits
 			all = append(all, r)
 		}
 	}
@@ -313,7 +333,7 @@ func (c *Claims) Find(ctx context.Context, id string) (transponder.Record, error
 		return transponder.Record{}, transponder.ErrNotFound
 	}
 	r, _, err := c.read(ctx, place)
-	if err == nil && r.ID != id {
+	if err == nil && (r.ID != id || r.Over) {
 		err = transponder.ErrNotFound
 	}
 	return r, err
@@ -330,7 +350,7 @@ func (c *Claims) Drop(ctx context.Context, r transponder.Record) error {
 		switch {
 		case err != nil:
 			return err
-		case now.ID != r.ID:
+		case now.ID != r.ID, now.Over:
 			return transponder.ErrNotFound
 		case c.owned(Owner{now.Node, now.Incarnation}, now.ID):
 			return transponder.ErrDuplicate
@@ -342,10 +362,16 @@ func (c *Claims) Drop(ctx context.Context, r transponder.Record) error {
 	return transponder.ErrDuplicate
 }
 
+// doomed is the record of a push that is over.
+type doomed struct {
+	revision uint64
+	stone    transponder.Record // what is to stand in the place of the record; without an id: nothing
+}
+
 // doom notes that the record of a claim that is over is still to be removed.
-func (c *Claims) doom(place string, revision uint64) {
+func (c *Claims) doom(place string, d doomed) {
 	c.mu.Lock()
-	c.doomed[place] = revision
+	c.doomed[place] = d
 	c.mu.Unlock()
 	c.nudge()
 }
@@ -389,23 +415,49 @@ func (c *Claims) nudge() {
 // bury removes the records of pushes that are over, and returns when to try again.
 func (c *Claims) bury(ctx context.Context, now time.Time) (next time.Time) {
 	c.mu.Lock()
-	doomed := maps.Clone(c.doomed)
+	all := maps.Clone(c.doomed)
 	c.mu.Unlock()
 	next = now.Add(time.Hour)
 	if c.handOver(ctx) {
 		next = now.Add(saveEvery)
 	}
-	for place, revision := range doomed {
-		if err := c.delete(ctx, place, revision); err != nil && !errors.Is(err, state.ErrConflict) {
+	for place, d := range all {
+		if err := c.remove(ctx, place, d); err != nil && !errors.Is(err, state.ErrConflict) {
 			return now.Add(saveAgain)
 		}
 		c.mu.Lock()
-		if c.doomed[place] == revision {
+		if c.doomed[place].revision == d.revision {
 			delete(c.doomed, place)
 		}
 		c.mu.Unlock()
 	}
 	return next
+}
+
+// overFor is how long it is kept that a push is over whose process may be cut off: as long as a process may be cut off and still learn of it.
+const overFor = 24 * time.Hour
+
+// expiring is a state.Keeper that can keep a record for some time only. *natsStore is one.
+type expiring interface {
+	put(ctx context.Context, bucket, key string, value []byte, expect uint64, ttl time.Duration) (uint64, error)
+}
+
+// remove removes the record of a push that is over, or puts the note in its place that the push is over.
+func (c *Claims) remove(ctx context.Context, place string, d doomed) error {
+	keeper, ok := c.keeper.(expiring)
+	if !ok || d.stone.ID == "" {
+		return c.delete(ctx, place, d.revision)
+	}
+	value, err := c.encode(d.stone)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	defer cancel()
+	if _, err := keeper.put(ctx, pushesBucket, place, value, d.revision, overFor); err != nil {
+		return fmt.Errorf("note that a push is over: %w", err)
+	}
+	return nil
 }
 
 // delete removes a record. That the record is gone already is no error.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"transponder/internal/state"
 )
@@ -70,6 +71,11 @@ func (m *memory) Put(_ context.Context, bucket, key string, value []byte, expect
 	m.revision++
 	m.records[bucket+"/"+key] = state.Record{Key: key, Value: slices.Clone(value), Revision: m.revision}
 	return m.revision, nil
+}
+
+// put keeps what it gets for ever.
+func (m *memory) put(ctx context.Context, bucket, key string, value []byte, expect uint64, _ time.Duration) (uint64, error) {
+	return m.Put(ctx, bucket, key, value, expect)
 }
 
 func (m *memory) Delete(_ context.Context, bucket, key string, expect uint64) error {

@@ -34,6 +34,8 @@ type Record struct {
 	Node        string `json:"node"` // that has the push, and which of its processes; "": it was released
 	Incarnation string `json:"inc"`
 	Epoch       uint64 `json:"epoch"` // number of claims so far
+	// Over: the push has ended. The record stays for a time, so that a process that is cut off from the others learns that its push is over.
+	Over bool `json:"over,omitempty"`
 
 	State  string   `json:"state"`
 	Since  int64    `json:"since"`

@@ -42,13 +42,9 @@ func (r *Registry) adopt(ctx context.Context, records []Record, outage time.Dura
 	var wg sync.WaitGroup
 	places := make(chan struct{}, claimers)
 	for i, record := range records {
-		if !record.Usable() {
-			claims[i] = &stuckClaim{record: record, keeper: r.parts.Keeper}
-			continue
-		}
 		places <- struct{}{}
 		wg.Go(func() {
-			claims[i], errs[i] = r.parts.Keeper.Claim(ctx, record)
+			claims[i], errs[i] = r.claimWaiting(ctx, record)
 			<-places
 		})
 	}
@@ -59,19 +55,32 @@ func (r *Registry) adopt(ctx context.Context, records []Record, outage time.Dura
 			continue
 		}
 		if errs[i] == nil {
-			errs[i] = r.adoptOne(ctx, records[i], claim, outage)
+			var dead error
+			if outage > r.cfg.MaxOutage {
+				dead = errExpired
+			}
+			_, errs[i] = r.adoptOne(ctx, records[i], claim, dead)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// adoptOne starts a push that was claimed. before is its record as it was before that.
-func (r *Registry) adoptOne(ctx context.Context, before Record, claim Claim, outage time.Duration) error {
+// claimWaiting claims a push that no living process has. A record that this version of the server must leave as it is gets a claim that can
+// only end it.
+func (r *Registry) claimWaiting(ctx context.Context, record Record) (Claim, error) {
+	if !record.Usable() {
+		return &stuckClaim{record: record, keeper: r.parts.Keeper}, nil
+	}
+	return r.parts.Keeper.Claim(ctx, record)
+}
+
+// adoptOne starts a push that was claimed. before is its record as it was before that. dead is what ends the push at once, nil if nothing does.
+func (r *Registry) adoptOne(ctx context.Context, before Record, claim Claim, dead error) (*entry, error) {
 	record := claim.Record()
-	how := &restored{stats: &r.resumes}
+	how := &restored{stats: &r.resumes, dead: dead}
 	status := pushStatus{Reason: ReasonRestarted, Detail: "The server was restarted. The push waits for its publisher."}
 	if before.Node != "" && before.Node != record.Node {
-		status.Reason, status.Detail = ReasonNodeLost, "The server that had the push is gone. The push waits for its publisher."
+		status.Reason, status.Detail = ReasonNodeLost, nodeLost
 	}
 	req, addresses, err := r.cfg.restored(record)
 	resume := r.cfg.resumeFor(req)
@@ -80,15 +89,15 @@ func (r *Registry) adoptOne(ctx context.Context, before Record, claim Claim, out
 	case !record.Usable():
 		how.stuck = true
 		status.Detail = record.why()
-		addresses = []*address{{target: pushTarget{shown: record.Target}}}
+		addresses = unknownAddress(record)
 		req.StreamName = record.Stream
 	case err != nil:
 		r.log.Error("a push cannot go on after the restart", "push", record.ID, "err", err)
-		how.dead = errExpired
-		addresses = []*address{{target: pushTarget{shown: record.Target}}}
+		how.dead = cmp.Or(dead, errExpired)
+		addresses = unknownAddress(record)
 		req.StreamName = record.Stream
-	case resume == 0, outage > r.cfg.MaxOutage:
-		how.dead = errExpired
+	case resume == 0:
+		how.dead = cmp.Or(dead, errExpired)
 	}
 	free, err := r.takePlaces(req, len(addresses))
 	if err != nil { // more pushes than the settings give to one caller now: those that run go on
@@ -103,13 +112,13 @@ func (r *Registry) adoptOne(ctx context.Context, before Record, claim Claim, out
 	if !r.enter(e) {
 		free()
 		e.cancel(nil)
-		return ErrStopping
+		return nil, ErrStopping
 	}
 	p.log.Info("push restored", "reason", status.Reason, "state", record.State, "epoch", record.Epoch)
 	r.journal.resume(record.ID, record.Seq)
 	p.awaits(stateByName(record.State), status)
 	r.launch(ctx, e)
-	return nil
+	return e, nil
 }
 
 // openSound plays the sound file that played before, from its beginning.
