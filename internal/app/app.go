@@ -180,7 +180,9 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	a.pushes = transponder.NewRegistry(cfg.Push, pushParts, log)
 	a.openFailover()
 	if a.cluster != nil {
-		a.events = cluster.NewEvents(a.cluster.JetStream(), a.cfg.Cluster.Name, a.cfg.Cluster.Replicas, a.pushes.Journal(), log)
+		a.events = cluster.NewEvents(cluster.EventsParts{
+			JetStream: a.cluster.JetStream(), Name: a.cfg.Cluster.Name, Node: a.cluster.Self().Node, Replicas: a.cluster.Replicas, Journal: a.pushes.Journal(), Log: log,
+		})
 	}
 	if cfg.Hooks.URL != "" {
 		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)

@@ -282,15 +282,22 @@ func (a *App) figures() metrics.Parts {
 		p.Certificates = a.certificates.Stats
 	}
 	if a.cluster != nil {
-		p.Cluster = a.cluster.Stats
+		p.Cluster, p.Router, p.Relays, p.Events = a.cluster.Stats, a.router.Stats, a.relay.Stats, a.events.Stats
+	}
+	if a.records != nil {
+		p.Claims = a.records.claims.Stats
 	}
 	return p
 }
 
 // countPanics returns how often the parts have panicked that do not count panics in their Stats.
 func (a *App) countPanics() map[string]int64 {
-	return map[string]int64{"hook": a.backends.Panics(), "webrtc": a.lean.Panics() + a.pion.Panics(), "whip": a.whip.Panics(), "http": a.panics.Load(), "push": a.pushes.Panics(),
+	counts := map[string]int64{"hook": a.backends.Panics(), "webrtc": a.lean.Panics() + a.pion.Panics(), "whip": a.whip.Panics(), "http": a.panics.Load(), "push": a.pushes.Panics(),
 		"transcode": a.audio.Panics() + a.video.Panics() + a.sounds.Panics()}
+	if a.router != nil {
+		counts["cluster"] = a.router.Panics() + a.relay.Panics()
+	}
+	return counts
 }
 
 // datagrams returns how many datagrams were lost, by reason.

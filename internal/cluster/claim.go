@@ -178,6 +178,7 @@ func (k *claim) settle(ctx context.Context) error {
 		if !k.lost && !k.over {
 			k.lost = true
 			close(k.moved)
+			k.claims.counters.epochConflicts.Add(1)
 		}
 		return transponder.ErrMoved
 	}

@@ -58,6 +58,8 @@ type Claims struct {
 
 	salt atomic.Pointer[[]byte] // nil: not known yet, see ready
 
+	counters claimCounters
+
 	mu     sync.Mutex
 	held   map[string]*claim // guarded by mu; by place
 	doomed map[string]doomed // guarded by mu; records by place that could not be removed yet
@@ -92,10 +94,15 @@ func (c *Claims) ready(ctx context.Context) error {
 
 // Claim makes a push this process's. See transponder.Keeper.
 func (c *Claims) Claim(ctx context.Context, r transponder.Record) (transponder.Claim, error) {
+	var k *claim
+	var err error
 	if r.ID == "" {
-		return orNil(c.create(ctx, r))
+		k, err = c.create(ctx, r)
+	} else {
+		k, err = c.take(ctx, r.ID)
 	}
-	return orNil(c.take(ctx, r.ID))
+	c.counters.note(r.ID == "", err)
+	return orNil(k, err)
 }
 
 func orNil(claim *claim, err error) (transponder.Claim, error) {

@@ -430,6 +430,9 @@ func (c *Cluster) Conn() *nats.Conn { return c.conn }
 // JetStream returns what stands on Conn.
 func (c *Cluster) JetStream() jetstream.JetStream { return c.store.js }
 
+// Replicas returns how many NATS servers are to keep what is made now: the setting, or else what fits the NATS server that this one is linked to.
+func (c *Cluster) Replicas() int { return c.store.copies() }
+
 // Told lets the others know at once what Parts.Node says now.
 func (c *Cluster) Told() { c.lease.renewNow() }
 
@@ -468,12 +471,11 @@ type Stats struct {
 	Rebuilds     int64         // of the watch
 	Skew         time.Duration // the clock of NATS minus ours
 	Reconnects   int64
-	Asked        int64         // requests that were sent
-	AskErrors    int64         // of these, those without an answer
-	AskTime      time.Duration // that these took in all
-	Answered     int64
-	Names        int // names that this process has
-	Provisional  int // of these, names of which the cluster does not know yet
+	Requests     RequestStats
+	Answered     int64 // requests of other servers
+	Busy         int64 // of these, those that were refused because too many were being answered
+	Names        int   // names that this process has
+	Provisional  int   // of these, names of which the cluster does not know yet
 	NameConflict int64
 }
 
@@ -485,7 +487,7 @@ func (c *Cluster) Stats() Stats {
 		Nodes: len(c.members.all()), Isolated: !lostAt.IsZero(), Lease: lease, Renew: time.Duration(c.lease.renewTime.Load()),
 		Renewals: c.lease.renewed.Load(), RenewErrors: c.lease.renewFailed.Load(), Isolations: c.lease.isolations.Load(), Shut: shut,
 		Rebuilds: c.rebuilds.Load(), Skew: time.Duration(c.skew.Load()), Reconnects: c.reconnect.Load(),
-		Asked: c.requests.asked.Load(), AskErrors: c.requests.failed.Load(), AskTime: time.Duration(c.requests.seconds.Load()), Answered: c.requests.answered.Load(),
+		Requests: c.requests.sent.read(), Answered: c.requests.answered.Load(), Busy: c.requests.busy.Load(),
 		Names: held, Provisional: provisional, NameConflict: c.names.conflicts.Load(),
 	}
 }

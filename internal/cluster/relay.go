@@ -71,8 +71,9 @@ type Relay struct {
 	log    *slog.Logger
 	unused time.Duration // unusedFor, less in tests
 
-	panics panics.Counter
-	sends  atomic.Int64
+	panics  panics.Counter
+	sends   atomic.Int64
+	in, out relayCounters
 
 	mu       sync.Mutex
 	pulls    map[string]*pull     // guarded by mu; by the name of the stream
@@ -80,6 +81,29 @@ type Relay struct {
 	unknown  map[string]time.Time // guarded by mu; when nobody had the stream
 	running  context.Context      // guarded by mu; nil: Run has not begun, or has ended
 	wg       sync.WaitGroup       // of pulls and sends; added to under mu while running is not nil
+}
+
+// relayCounters count the streams of one direction.
+type relayCounters struct{ opened, failed, bytes atomic.Int64 }
+
+// RelayStats are figures of a Relay.
+type RelayStats struct{ In, Out RelayDirection }
+
+// RelayDirection are figures of the streams that come from other servers, or go there.
+type RelayDirection struct {
+	Now    int
+	Opened int64 // streams that flowed
+	Failed int64 // streams that another server has or wants, and that did not flow
+	Bytes  int64
+}
+
+func (c *relayCounters) read(now int) RelayDirection {
+	return RelayDirection{now, c.opened.Load(), c.failed.Load(), c.bytes.Load()}
+}
+
+// Stats returns the figures.
+func (r *Relay) Stats() RelayStats {
+	return RelayStats{In: r.in.read(r.Pulled()), Out: r.out.read(int(r.Sent()))}
 }
 
 // pull is a stream that is brought here.
@@ -192,6 +216,12 @@ func (r *Relay) keep(ctx context.Context, name string, p *pull) {
 	first := true
 	for ctx.Err() == nil {
 		src, from, err := r.fetch(ctx, name)
+		if err != nil && !errors.Is(err, errNotHere) && ctx.Err() == nil {
+			r.in.failed.Add(1)
+			if first { // it is tried again and again for a while
+				r.log.Warn("stream of another server does not come", "stream", name, "node", from.Node, "err", err)
+			}
+		}
 		if first {
 			first = false
 			close(p.settled)
@@ -201,6 +231,7 @@ func (r *Relay) keep(ctx context.Context, name string, p *pull) {
 			}
 		}
 		if err == nil {
+			r.in.opened.Add(1)
 			r.log.Info("stream of another server begun", "stream", name, "node", from.Node)
 			err = r.use(ctx, src)
 			r.log.Info("stream of another server ended", "stream", name, "node", from.Node, "err", err)
@@ -320,6 +351,14 @@ func (r *Relay) use(ctx context.Context, src *stream.Source) error {
 	tick := time.NewTicker(r.unused / 10)
 	defer tick.Stop()
 	read := time.Now()
+	var counted int64
+	count := func() {
+		st := src.Stats()
+		bytes := st.Video.Bytes + st.Audio.Bytes
+		r.in.bytes.Add(bytes - counted)
+		counted = bytes
+	}
+	defer count()
 	for {
 		select {
 		case <-src.Done():
@@ -328,6 +367,7 @@ func (r *Relay) use(ctx context.Context, src *stream.Source) error {
 			src.Close(context.Cause(ctx))
 			return context.Cause(ctx)
 		case now := <-tick.C:
+			count()
 			if st := src.Stats(); st.Video.Readers > 0 || st.Audio.Readers > 0 {
 				read = now
 			}
@@ -406,14 +446,20 @@ func (r *Relay) onRelay(_ context.Context, body []byte) ([]byte, error) {
 	r.wg.Go(func() {
 		defer r.sends.Add(-1)
 		log := r.log.With("stream", w.Stream, "peer", w.To)
-		err := r.panics.Run(log, "relay panicked", func() error { return r.send(ctx, src, w) })
+		flowed := false
+		err := r.panics.Run(log, "relay panicked", func() error { return r.send(ctx, src, w, func() { flowed = true }) })
+		if flowed {
+			r.out.opened.Add(1)
+		} else if ctx.Err() == nil {
+			r.out.failed.Add(1)
+		}
 		log.Info("stream to another server ended", "err", err)
 	})
 	return nil, nil
 }
 
-// send publishes a stream at another server until it ends.
-func (r *Relay) send(ctx context.Context, src *stream.Source, w wanted) error {
+// send publishes a stream at another server until it ends. begun is called when the other server takes it.
+func (r *Relay) send(ctx context.Context, src *stream.Source, w wanted, begun func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	dial, stop := context.WithTimeout(ctx, arriveWithin)
@@ -426,7 +472,7 @@ func (r *Relay) send(ctx context.Context, src *stream.Source, w wanted) error {
 	defer closing()
 	defer conn.Close()
 	_ = conn.SetReadDeadline(time.Now().Add(arriveWithin))
-	c := rtmp.NewClient(timedWriter{conn}, rtmp.ClientConfig{
+	c := rtmp.NewClient(timedWriter{conn, &r.out.bytes}, rtmp.ClientConfig{
 		App: w.App, TCURL: "rtmp://" + w.To + "/" + w.App, FlashVersion: "FMLE/3.0 (compatible; Transponder relay)", StreamName: kindsOf(src),
 		FourCC: []string{"hvc1", "av01", "vp09", "Opus"},
 	})
@@ -436,6 +482,7 @@ func (r *Relay) send(ctx context.Context, src *stream.Source, w wanted) error {
 		}
 	}
 	_ = conn.SetReadDeadline(time.Time{})
+	begun()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer conn.Close()
@@ -459,12 +506,17 @@ func kindsOf(src *stream.Source) string {
 	return kinds
 }
 
-// timedWriter gives each write a deadline of its own.
-type timedWriter struct{ net.Conn }
+// timedWriter gives each write a deadline of its own, and counts the bytes.
+type timedWriter struct {
+	net.Conn
+	bytes *atomic.Int64
+}
 
 func (t timedWriter) Write(b []byte) (int, error) {
 	_ = t.SetWriteDeadline(time.Now().Add(relayWrite))
-	return t.Conn.Write(b)
+	n, err := t.Conn.Write(b)
+	t.bytes.Add(int64(n))
+	return n, err
 }
 
 // copy sends the frames of a stream until it ends.

@@ -32,8 +32,8 @@ const (
 type requests struct {
 	handlers map[string]Handler // set before Run
 
-	asked, failed, answered, busy atomic.Int64
-	seconds                       atomic.Int64 // ns; of all requests that were sent
+	sent           tally
+	answered, busy atomic.Int64 // requests of others, and of these, those that were refused because too many were being answered
 }
 
 // RequestError is what the other process has told.
@@ -64,15 +64,14 @@ func (c *Cluster) Request(ctx context.Context, to Owner, verb string, body []byt
 	answer, err := c.conn.RequestMsgWithContext(ctx, &nats.Msg{
 		Subject: to.subject(c.cfg.Name, verb), Header: nats.Header{apiHeader: {api}}, Data: body,
 	})
-	c.requests.asked.Add(1)
-	c.requests.seconds.Add(int64(time.Since(began)))
+	refused := err == nil && answer.Header.Get(errorHeader) != ""
+	c.requests.sent.note(verb, outcomeOf(refused, err), time.Since(began))
 	switch {
-	case err == nil && answer.Header.Get(errorHeader) != "":
+	case refused:
 		return nil, &RequestError{answer.Header.Get(errorHeader)}
 	case err == nil:
 		return answer.Data, nil
 	}
-	c.requests.failed.Add(1)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return nil, fmt.Errorf("%w: node %s", ErrGone, to.Node)
 	}

@@ -265,21 +265,25 @@ func (s *natsStore) ensure(ctx context.Context, bucket string) (time.Time, error
 	return info.Created, nil
 }
 
-func (s *natsStore) make(ctx context.Context, bucket string) (jetstream.Stream, error) {
-	replicas := s.replicas
-	if replicas == 0 {
-		replicas = 1
-		if s.conn.ConnectedClusterName() != "" {
-			replicas = 3
-		}
+// copies returns how many NATS servers are to keep a bucket.
+func (s *natsStore) copies() int {
+	switch {
+	case s.replicas != 0:
+		return s.replicas
+	case s.conn.ConnectedClusterName() != "":
+		return 3
 	}
+	return 1
+}
+
+func (s *natsStore) make(ctx context.Context, bucket string) (jetstream.Stream, error) {
 	storage := jetstream.FileStorage
 	if bucket == nodesBucket || bucket == namesBucket {
 		storage = jetstream.MemoryStorage
 	}
 	stream, err := s.js.CreateStream(ctx, jetstream.StreamConfig{ // as nats.go makes key-value buckets, so that its tools can read them
 		Name: s.stream(bucket), Subjects: []string{s.prefix(bucket) + ">"}, Description: "Transponder: " + bucket,
-		Storage: storage, Replicas: replicas, MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: maxRecord, MaxConsumers: -1,
+		Storage: storage, Replicas: s.copies(), MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: maxRecord, MaxConsumers: -1,
 		AllowRollup: true, DenyDelete: true, AllowDirect: true, Discard: jetstream.DiscardNew,
 		AllowMsgTTL: true, SubjectDeleteMarkerTTL: markerFor, Duplicates: 2 * time.Minute,
 	})

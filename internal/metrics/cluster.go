@@ -1,6 +1,10 @@
 package metrics
 
-import "transponder/internal/cluster"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"transponder/internal/cluster"
+)
 
 var (
 	clusterNodes      = desc("cluster_nodes", "Servers of the cluster that live, with this one, as far as this one knows.")
@@ -10,9 +14,21 @@ var (
 	clusterRenew      = desc("cluster_renew_seconds", "How long the last renewal of the lease took.")
 	clusterRenewals   = desc("cluster_renewals_total", "Renewals of the lease, by result.", "result")
 	clusterShut       = desc("cluster_gate_closed_seconds_total", "Time in which this server was not allowed to write to destinations.")
-	clusterRequests   = desc("cluster_requests_total", "Requests to other servers, by result.", "result")
-	clusterAsked      = desc("cluster_request_seconds_total", "Time that these requests took.")
-	clusterAnswered   = desc("cluster_requests_answered_total", "Requests of other servers.")
+	clusterRequests   = desc("cluster_requests_total", "Requests to other servers, by verb and result.", "verb", "result")
+	clusterLatency    = desc("cluster_request_seconds", "How long requests to other servers took, until an answer or the end of waiting.")
+	clusterAnswered   = desc("cluster_requests_answered_total", "Requests of other servers, by result.", "result")
+	clusterCalls      = desc("cluster_calls_total", "Requests of clients that another server was asked to answer, by result.", "result")
+	clusterServed     = desc("cluster_calls_served_total", "Requests of clients of other servers that this server has answered, by whether they came for the first time.", "result")
+	clusterRelays     = desc("cluster_relays", "Streams that come from other servers (in) or go there (out).", "direction")
+	clusterRelayed    = desc("cluster_relays_total", "Such streams so far, by direction and result.", "direction", "result")
+	clusterRelayBytes = desc("cluster_relay_bytes_total", "Bytes of such streams.", "direction")
+	clusterEvents     = desc("cluster_events_total", "Events of pushes of this server for the others, by result.", "result")
+	clusterEventTries = desc("cluster_event_failures_total", "Tries to hand an event to NATS that failed.")
+	clusterReceived   = desc("cluster_events_received_total", "Events of pushes of all servers that this server has read.")
+	clusterWaiting    = desc("cluster_events_waiting", "Events of pushes of this server that NATS has not taken yet.")
+	clusterLag        = desc("cluster_events_lag_seconds", "The age of the oldest of these.")
+	clusterClaims     = desc("cluster_claims_total", "Claims on pushes, by result.", "result")
+	clusterEpochs     = desc("cluster_epoch_conflicts_total", "Pushes that this server gave up because another one had claimed them later.")
 	clusterRebuilds   = desc("cluster_watch_rebuilds_total", "How often the watch of the other servers was built anew.")
 	clusterSkew       = desc("cluster_clock_skew_seconds", "The clock of NATS minus that of this server.")
 	clusterNames      = desc("cluster_names", "Names of streams that this server has, by whether the cluster knows.", "state")
@@ -32,13 +48,62 @@ func (s sink) cluster(st cluster.Stats) {
 	s.counter(clusterRenewals, st.Renewals, "held")
 	s.counter(clusterRenewals, st.RenewErrors, "failed")
 	s.seconds(clusterShut, st.Shut.Seconds())
-	s.counter(clusterRequests, st.Asked-st.AskErrors, "answered")
-	s.counter(clusterRequests, st.AskErrors, "failed")
-	s.seconds(clusterAsked, st.AskTime.Seconds())
-	s.counter(clusterAnswered, st.Answered)
+	for kind, n := range st.Requests.ByKind {
+		s.counter(clusterRequests, n, kind.Verb, string(kind.Outcome))
+	}
+	s.latency(st.Requests)
+	s.counter(clusterAnswered, st.Answered-st.Busy, "answered")
+	s.counter(clusterAnswered, st.Busy, "busy")
 	s.counter(clusterRebuilds, st.Rebuilds)
 	s.gauge(clusterSkew, st.Skew.Seconds())
 	s.gauge(clusterNames, float64(st.Names-st.Provisional), "known")
 	s.gauge(clusterNames, float64(st.Provisional), "provisional")
 	s.counter(clusterConflicts, st.NameConflict)
+}
+
+// latency shows how long requests took as a histogram.
+func (s sink) latency(st cluster.RequestStats) {
+	upTo, sum := map[float64]uint64{}, uint64(0)
+	for i, n := range st.Buckets {
+		sum += uint64(n)
+		upTo[cluster.LatencyBounds[i].Seconds()] = sum
+	}
+	s.out <- prometheus.MustNewConstHistogram(clusterLatency, uint64(st.Count), st.Total.Seconds(), upTo)
+}
+
+func (s sink) router(st cluster.RouterStats) {
+	s.counter(clusterCalls, st.Asked-st.Unheard, "answered")
+	s.counter(clusterCalls, st.Unheard, "unheard")
+	s.counter(clusterServed, st.Served-st.Again, "done")
+	s.counter(clusterServed, st.Again, "repeated")
+}
+
+func (s sink) relays(st cluster.RelayStats) {
+	s.relaysOf("in", st.In)
+	s.relaysOf("out", st.Out)
+}
+
+func (s sink) relaysOf(direction string, st cluster.RelayDirection) {
+	s.gauge(clusterRelays, float64(st.Now), direction)
+	s.counter(clusterRelayed, st.Opened, direction, "opened")
+	s.counter(clusterRelayed, st.Failed, direction, "failed")
+	s.counter(clusterRelayBytes, st.Bytes, direction)
+}
+
+func (s sink) events(st cluster.EventsStats) {
+	s.counter(clusterEvents, st.Written, "sent")
+	s.counter(clusterEvents, st.Lost, "lost")
+	s.counter(clusterEventTries, st.Failures)
+	s.counter(clusterReceived, st.Received)
+	s.gauge(clusterWaiting, float64(st.Waiting))
+	s.gauge(clusterLag, st.Lag.Seconds())
+}
+
+func (s sink) claims(st cluster.ClaimStats) {
+	s.counter(clusterClaims, st.Created, "created")
+	s.counter(clusterClaims, st.Taken, "taken")
+	s.counter(clusterClaims, st.Refused, "refused")
+	s.counter(clusterClaims, st.Isolated, "isolated")
+	s.counter(clusterClaims, st.Failed, "failed")
+	s.counter(clusterEpochs, st.EpochConflicts)
 }

@@ -65,6 +65,10 @@ type Parts struct {
 	State        func() state.Stats
 	Drain        func() (left time.Duration, draining bool)
 	Cluster      func() cluster.Stats
+	Router       func() cluster.RouterStats
+	Relays       func() cluster.RelayStats
+	Events       func() cluster.EventsStats
+	Claims       func() cluster.ClaimStats
 	Tokens       func() token.Stats
 	Leases       func() int
 	OverLimit    func() map[string]int64 // clients refused for the limits of their token, key or application
@@ -291,6 +295,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.Cluster != nil {
 		s.cluster(c.parts.Cluster())
+	}
+	if c.parts.Router != nil {
+		s.router(c.parts.Router())
+		s.relays(c.parts.Relays())
+		s.events(c.parts.Events())
+	}
+	if c.parts.Claims != nil {
+		s.claims(c.parts.Claims())
 	}
 	if c.parts.State != nil {
 		s.state(c.parts.State())

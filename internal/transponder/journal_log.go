@@ -18,6 +18,9 @@ type keptEvent struct {
 // plainEvent is an Event that is written with all its members.
 type plainEvent Event
 
+// Kept reports whether the events outlive the process.
+func (j *Journal) Kept() bool { return j.log != nil }
+
 // write writes the events to the log as they come, and then shows them, so that a number that somebody has seen is never given again. It returns
 // when ctx has ended and all events are shown. A log that takes nothing holds nothing up for longer than logTimeout.
 func (j *Journal) write(ctx context.Context) {
