@@ -14,6 +14,7 @@ import (
 	"transponder/internal/cluster"
 	"transponder/internal/metrics"
 	"transponder/internal/rest"
+	"transponder/internal/rtc"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/transponder"
 	"transponder/internal/webui"
@@ -253,6 +254,7 @@ func (a *App) figures() metrics.Parts {
 		Pushes:      func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
 		Publishers:  a.ingest.Publishers,
 		Datagrams:   a.datagrams,
+		Restarts:    a.restarts,
 		Panics:      a.countPanics,
 		Players:     a.egress.Players,
 		Sessions:    a.ingest.Stats,
@@ -288,6 +290,12 @@ func (a *App) figures() metrics.Parts {
 		p.Claims = a.records.claims.Stats
 	}
 	return p
+}
+
+// restarts returns the figures of ICE restarts, by door.
+func (a *App) restarts() map[string]rtc.RestartStats {
+	whip, whep := a.whip.Restarts()
+	return map[string]rtc.RestartStats{"whip": whip, "whep": whep, "websocket": a.sdk.Restarts()}
 }
 
 // countPanics returns how often the parts have panicked that do not count panics in their Stats.

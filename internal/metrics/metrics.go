@@ -39,12 +39,13 @@ type Parts struct {
 	Standbys    func() int                               // spare publishers
 	Switches    func() map[transponder.SwitchCause]int64 // of pushes, from one source to another
 	Pushes      func() []transponder.Info
-	Publishers  func() map[string]int       // over WebRTC, by receiver
-	Sessions    func() []rtc.PublisherStats // of those publishers
-	Datagrams   func() map[string]int64     // datagrams of the media port that were lost, by reason
-	Panics      func() map[string]int64     // of parts that have no field for it below, by part
-	Stuck       func() int64                // WebRTC connections that could not be closed
-	Players     func() int                  // over WebRTC
+	Publishers  func() map[string]int              // over WebRTC, by receiver
+	Sessions    func() []rtc.PublisherStats        // of those publishers
+	Datagrams   func() map[string]int64            // datagrams of the media port that were lost, by reason
+	Restarts    func() map[string]rtc.RestartStats // of ICE, by door
+	Panics      func() map[string]int64            // of parts that have no field for it below, by part
+	Stuck       func() int64                       // WebRTC connections that could not be closed
+	Players     func() int                         // over WebRTC
 	WebSockets  func() WebSocketStats
 	RTMP        func() RTMPStats
 	Calls       func() sip.Stats
@@ -176,6 +177,7 @@ var (
 
 	publishers = desc("publishers", "Publishers over WebRTC, by the receiver that serves them.", "receiver")
 	datagrams  = desc("media_datagrams_lost_total", "Datagrams of WebRTC that belonged to nobody, found no room, or could not be sent.", "reason")
+	restarts   = desc("ice_restarts_total", "ICE restarts that WebRTC clients asked for, by the door and how they ended.", "door", "result")
 	panics     = desc("session_panics_total", "Sessions, requests and pushes that ended because of a bug of this server, by the part of the server.", "part")
 	stuck      = desc("peers_given_up_total", "WebRTC connections that could not be closed. They hold memory until the server ends.")
 	players    = desc("players", "Players over WebRTC.")
@@ -250,6 +252,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if c.parts.Datagrams != nil {
 		for reason, n := range c.parts.Datagrams() {
 			s.counter(datagrams, n, reason)
+		}
+	}
+	if c.parts.Restarts != nil {
+		for door, st := range c.parts.Restarts() {
+			s.counter(restarts, st.Done, door, "done")
+			s.counter(restarts, st.Limited, door, "limited")
+			s.counter(restarts, st.Refused, door, "refused")
 		}
 	}
 	if c.parts.Panics != nil {

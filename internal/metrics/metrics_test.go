@@ -86,6 +86,9 @@ func TestMetrics(t *testing.T) {
 		Publishers: func() map[string]int { return map[string]int{"lean": 8, "peer": 2} },
 		Datagrams:  func() map[string]int64 { return map[string]int64{"refused": 11} },
 		Panics:     func() map[string]int64 { return map[string]int64{"push": 12} },
+		Restarts: func() map[string]rtc.RestartStats {
+			return map[string]rtc.RestartStats{"whip": {Done: 17, Limited: 18, Refused: 19}}
+		},
 		Cluster: func() cluster.Stats {
 			return cluster.Stats{
 				Nodes: 201, Isolated: true, Lease: 2 * time.Second, Renew: 3 * time.Second, Renewals: 204, RenewErrors: 205, Isolations: 206,
@@ -244,6 +247,9 @@ func TestMetrics(t *testing.T) {
 		`transponder_hook_requests_total{app="defaultApp",method="connect",result="refused"} 91`,
 		`transponder_hook_requests_under_way{app="defaultApp"} 92`,
 		`transponder_hook_requests_waiting{app="defaultApp"} 93`,
+		`transponder_ice_restarts_total{door="whip",result="done"} 17`,
+		`transponder_ice_restarts_total{door="whip",result="limited"} 18`,
+		`transponder_ice_restarts_total{door="whip",result="refused"} 19`,
 		`transponder_leases 49`,
 		`transponder_logins_total{outcome="right"} 156`,
 		`transponder_logins_total{outcome="too many"} 158`,

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // ICE is what one end of a transport says of itself: the ICE user name and password, and candidates.
@@ -15,8 +17,12 @@ type ICE struct {
 	Candidates []string // values of a=candidate lines
 }
 
-// ErrNoRestart means that a session cannot restart ICE, or not with what the client sent.
-var ErrNoRestart = errors.New("ICE cannot be restarted")
+var (
+	// ErrNoRestart means that a session cannot restart ICE, or not with what the client sent.
+	ErrNoRestart = errors.New("ICE cannot be restarted")
+	// ErrManyRestarts means that a client restarts ICE more often than a session may.
+	ErrManyRestarts = errors.New("ICE was restarted too often: wait a second")
+)
 
 // ICERestarter is a session that can restart ICE (RFC 8445, 9): sessions that receive, and sessions that send.
 type ICERestarter interface {
@@ -176,13 +182,34 @@ func ICEFragment(answer string) string {
 	return b.String()
 }
 
+const (
+	// restartBurst is how many times a session may restart ICE at once. A phone at the edge of a Wi-Fi changes its network a few times in a
+	// row, and our SDK restarts for each of three signs of a change.
+	restartBurst = 10
+	// restartPause is the time after which a session may restart ICE once more. Each restart costs new keys, and pion searches for candidates.
+	restartPause = time.Second
+)
+
 // restarter restarts ICE for a publication or a playback, one restart at a time.
 type restarter struct {
 	turn  chan struct{} // has an entry while a restart is under way
 	count int           // of restarts; owned by the restart that is under way
+	spent time.Time     // when all restarts may be used again; owned by the restart that is under way
 }
 
 func newRestarter() restarter { return restarter{turn: make(chan struct{}, 1)} }
+
+// spend uses one of the restarts that the session has. Restarts that fail count, too.
+func (r *restarter) spend(now time.Time) error {
+	if r.spent.Before(now) {
+		r.spent = now
+	}
+	if r.spent.Sub(now) > (restartBurst-1)*restartPause {
+		return ErrManyRestarts
+	}
+	r.spent = r.spent.Add(restartPause)
+	return nil
+}
 
 // restart restarts ICE of a session. It returns our answer anew.
 func (r *restarter) restart(ctx context.Context, session any, answer, offer string) (string, error) {
@@ -199,6 +226,9 @@ func (r *restarter) restart(ctx context.Context, session any, answer, offer stri
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
+	}
+	if err := r.spend(time.Now()); err != nil {
+		return "", err
 	}
 	ours, err := s.RestartICE(ctx, client)
 	if err != nil {
@@ -234,4 +264,31 @@ func restartParts[S any](ctx context.Context, parts []part[S], client []ICE) (ou
 		ours = append(ours, i[0])
 	}
 	return ours, nil
+}
+
+// RestartCounter counts the ICE restarts that the clients of a door have asked for. The zero value is ready.
+type RestartCounter struct{ done, limited, refused atomic.Int64 }
+
+// Count counts a restart by how it ended.
+func (c *RestartCounter) Count(err error) {
+	switch {
+	case err == nil:
+		c.done.Add(1)
+	case errors.Is(err, ErrManyRestarts):
+		c.limited.Add(1)
+	default:
+		c.refused.Add(1)
+	}
+}
+
+// Stats returns what was counted.
+func (c *RestartCounter) Stats() RestartStats {
+	return RestartStats{Done: c.done.Load(), Limited: c.limited.Load(), Refused: c.refused.Load()}
+}
+
+// RestartStats are the figures of a RestartCounter.
+type RestartStats struct {
+	Done    int64 // restarts that were answered
+	Limited int64 // refused, because the session had restarted too often
+	Refused int64 // refused for another reason, or failed
 }

@@ -196,7 +196,8 @@ func (p *Publication) AddCandidate(candidate string) error {
 }
 
 // RestartICE takes an offer, or a fragment of one, with a new ICE user name and password, as a client sends it that has got another
-// network. It returns our answer anew; the media go on. It fails with ErrBadOffer, ErrNoRestart, or when the session has ended.
+// network. It returns our answer anew; the media go on. It fails with ErrBadOffer, ErrNoRestart, ErrManyRestarts, or when
+// the session has ended.
 func (p *Publication) RestartICE(ctx context.Context, offer string) (answer string, err error) {
 	return p.restarter.restart(ctx, *p.session.Load(), p.answer, offer)
 }

@@ -3,6 +3,7 @@ package rtc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -123,6 +124,54 @@ func TestRestartRefused(t *testing.T) {
 			}
 		}
 		pub.frames(t, 30)
+	})
+}
+
+// TestRestartTooOften: a client that restarts ICE all the time is refused. The stream lives on, and a little later ICE may be restarted again.
+func TestRestartTooOften(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, r rtc.Receiver) {
+		pub := publish(t, r, testkit.DefaultPublisherConfig(), newRelay(t))
+		before := pub.clock(t, 30)
+		network := newRelay(t)
+		t.Cleanup(network.Close)
+		var count rtc.RestartCounter
+		// A hundred restarts, whose answers are lost on the way.
+		for n := range 100 {
+			_, err := pub.RestartICE(t.Context(), fmt.Sprintf("a=ice-ufrag:attempt%d\r\na=ice-pwd:%s\r\n", n, strings.Repeat("x", 22)))
+			count.Count(err)
+			if err != nil && !errors.Is(err, rtc.ErrManyRestarts) {
+				t.Fatal(err)
+			}
+		}
+		st := count.Stats()
+		if st.Done < 10 || st.Done > 12 || st.Limited != 100-st.Done || st.Refused != 0 {
+			t.Errorf("of 100 restarts %+v, want 10 that are done and the others limited", st)
+		}
+		if err := pub.Source().Err(); err != nil {
+			t.Fatalf("the stream ended: %v", err)
+		}
+		if err := pub.client.RestartICE(t.Context(), func(ctx context.Context, offer string) (answer string, err error) {
+			testkit.Eventually(t, 10*time.Second, func() string { // as Retry-After says
+				if answer, err = pub.RestartICE(ctx, withoutCandidates(offer)); err != nil {
+					return err.Error()
+				}
+				return ""
+			})
+			return network.Answer(answer)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		after := pub.clock(t, 60)
+		if network.Media() == 0 {
+			t.Error("nothing came by the new network")
+		}
+		if after.first <= before.last || after.firstAt <= before.lastAt {
+			t.Errorf("frame %d at %v follows frame %d at %v", after.first, after.firstAt, before.last, before.lastAt)
+		}
+		if err := pub.Source().Err(); err != nil {
+			t.Errorf("the stream ended: %v", err)
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package wcs
 
 import (
 	"context"
+	"errors"
 
 	"transponder/internal/panics"
 )
@@ -13,6 +14,11 @@ type restartRequest struct {
 	MediaSessionID text `json:"mediaSessionId"`
 	SDP            text `json:"sdp"`
 }
+
+var (
+	errNoConnection = errors.New("there is no connection with this id")
+	errRestarting   = errors.New("another restart is under way")
+)
 
 // restartable is the media of a publisher or a player.
 type restartable interface {
@@ -32,13 +38,13 @@ func (s *session) handleRestart(ctx context.Context, req restartRequest) {
 			return
 		}
 	}
-	s.refuseRestart(id, "there is no connection with this id")
+	s.refuseRestart(id, errNoConnection)
 }
 
 // restart restarts ICE in a goroutine of the session. A second request is refused while one is under way.
 func (n *notifier) restart(ctx context.Context, media restartable, offer string) {
 	if !n.restarting.CompareAndSwap(false, true) {
-		n.s.refuseRestart(n.id, "another restart is under way")
+		n.s.refuseRestart(n.id, errRestarting)
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -52,9 +58,10 @@ func (n *notifier) restart(ctx context.Context, media restartable, offer string)
 		n.restarting.Store(false) // before the page learns the result, which may make it ask again
 		if err != nil {
 			n.s.log.Warn("ICE not restarted", "id", n.id, "err", err)
-			n.s.refuseRestart(n.id, err.Error())
+			n.s.refuseRestart(n.id, err)
 			return
 		}
+		n.s.srv.restarts.Count(nil)
 		n.s.log.Info("ICE restarted", "id", n.id)
 		n.send("setRemoteSDP", n.id, answer, true)
 	})
@@ -63,6 +70,7 @@ func (n *notifier) restart(ctx context.Context, media restartable, offer string)
 	}
 }
 
-func (s *session) refuseRestart(id, why string) {
-	s.send("fail", failure{APIMethod: "restartIce", ID: short(id), Status: failed, Info: why})
+func (s *session) refuseRestart(id string, why error) {
+	s.srv.restarts.Count(why)
+	s.send("fail", failure{APIMethod: "restartIce", ID: short(id), Status: failed, Info: why.Error()})
 }

@@ -98,6 +98,7 @@ type Server struct {
 
 	count        counters
 	panics       panics.Counter
+	restarts     rtc.RestartCounter
 	participants participants
 	wg           sync.WaitGroup // handlers
 
@@ -334,6 +335,9 @@ func (s *Server) Stats() Stats {
 		CallsFailed: c.callsFailed.Load(),
 	}
 }
+
+// Restarts returns the figures of the ICE restarts that pages have asked for.
+func (s *Server) Restarts() rtc.RestartStats { return s.restarts.Stats() }
 
 // Connections returns the sessions, oldest first.
 func (s *Server) Connections() []Connection {

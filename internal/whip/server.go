@@ -121,7 +121,8 @@ type Server struct {
 	log   *slog.Logger
 	mux   *http.ServeMux
 
-	panics panics.Counter
+	panics   panics.Counter
+	restarts map[access.Action]*rtc.RestartCounter // of publishers and of players
 
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -165,6 +166,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		parts.Asked = &stream.Asked{}
 	}
 	s := &Server{cfg: cfg, parts: parts, log: log, mux: http.NewServeMux(), sessions: map[string]*session{}}
+	s.restarts = map[access.Action]*rtc.RestartCounter{access.Publish: {}, access.Play: {}}
 	s.handle(protocol{s, "whip", "whip_token", access.Publish, s.publish})
 	whep := protocol{s, "whep", "whep_token", access.Play, s.play}
 	s.handle(whep)
@@ -471,6 +473,11 @@ func (s *Server) run(ctx context.Context, x *session) {
 // Panics returns how many sessions have ended because of a bug of this server.
 func (s *Server) Panics() int64 { return s.panics.Load() }
 
+// Restarts returns the figures of the ICE restarts that publishers and players have asked for.
+func (s *Server) Restarts() (whip, whep rtc.RestartStats) {
+	return s.restarts[access.Publish].Stats(), s.restarts[access.Play].Stats()
+}
+
 // delete ends a session (RFC 9725, 4.2). It answers when the name is free again.
 func (s *Server) delete(w http.ResponseWriter, r *http.Request, x *session) {
 	x.cancel(errDeleted)
@@ -540,6 +547,11 @@ func (s *Server) restart(w http.ResponseWriter, r *http.Request, x *session, fra
 		return
 	}
 	answer, err := x.media.RestartICE(r.Context(), fragment)
+	action := access.Publish
+	if x.playback != nil {
+		action = access.Play
+	}
+	s.restarts[action].Count(err)
 	if err != nil {
 		x.log.Warn("ICE not restarted", "err", err)
 		switch {
@@ -547,6 +559,9 @@ func (s *Server) restart(w http.ResponseWriter, r *http.Request, x *session, fra
 			problem(w, http.StatusBadRequest, err.Error())
 		case errors.Is(err, rtc.ErrNoRestart):
 			problem(w, http.StatusUnprocessableEntity, err.Error())
+		case errors.Is(err, rtc.ErrManyRestarts):
+			w.Header().Set("Retry-After", "1")
+			problem(w, http.StatusTooManyRequests, err.Error())
 		case errors.Is(err, net.ErrClosed):
 			problem(w, http.StatusNotFound, "the session has ended")
 		default:

@@ -63,7 +63,7 @@ type iceAgent struct {
 
 	name   string // of the session in reports: the user name of the first ICE session
 	keys   *keys  // of the present ICE session
-	former *keys  // of the ICE session before, until the client uses the present one; nil: there is none
+	former *keys  // of the last ICE session that the client has used, until it uses the present one; nil: the client uses the present one
 
 	paths      []*path                      // at most maxPaths
 	selected   *path                        // the path to send on; nil until the client's first check
@@ -101,8 +101,8 @@ func (a *iceAgent) join(k *keys) error {
 }
 
 // restart begins another ICE session with the client's new user name, password and candidates. The paths stay in use until the client
-// shows better ones. Until the client's first check of the new session, checks of the one before are taken too: the client may not get
-// our answer.
+// shows better ones. Until the client's first check of the new session, checks of the last one that it has used are taken too: the client may
+// not get our answer.
 func (a *iceAgent) restart(client rtc.ICE) error {
 	if client.Ufrag == a.keys.remoteUfrag {
 		return fmt.Errorf("%w: the ICE user name is the one before", rtc.ErrNoRestart)
@@ -111,8 +111,12 @@ func (a *iceAgent) restart(client rtc.ICE) error {
 	if err := a.join(k); err != nil {
 		return err
 	}
-	a.retire()
-	a.former, a.keys = a.keys, k
+	if a.former == nil {
+		a.former = a.keys
+	} else { // the client has not used the present keys: it may go on with the ones before
+		a.leaveName(a.keys)
+	}
+	a.keys = k
 	a.candidates = nil
 	for _, c := range client.Candidates {
 		_ = a.addCandidate(c) // as in newICEAgent
@@ -124,10 +128,15 @@ func (a *iceAgent) restart(client rtc.ICE) error {
 // retire forgets the ICE session before, if there is one.
 func (a *iceAgent) retire() {
 	if a.former != nil {
-		a.port.Leave(a.user, a.former.ufrag, false)
-		a.port.Leave(a.user, a.former.ufrag, true)
+		a.leaveName(a.former)
 		a.former = nil
 	}
+}
+
+// leaveName ends join of these keys.
+func (a *iceAgent) leaveName(k *keys) {
+	a.port.Leave(a.user, k.ufrag, false)
+	a.port.Leave(a.user, k.ufrag, true)
 }
 
 // leave ends join, and gives back the client's addresses.
