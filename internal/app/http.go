@@ -168,11 +168,12 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	a.cfg.REST.HTTPSPort = portOf(a.https)
 	var nodes rest.Nodes
 	var events rest.Events = a.pushes.Journal()
+	var orphans rest.Orphans
 	if a.cluster != nil {
-		nodes, events = a.router, a.events
+		nodes, events, orphans = a.router, a.events, a.orphans
 	}
 	api, err := rest.New(a.cfg.REST, rest.Parts{
-		Members: a.members, Nodes: nodes, HasHere: a.hasHere,
+		Members: a.members, Nodes: nodes, HasHere: a.hasHere, Orphans: orphans,
 		Apps:   a.apps,
 		Pushes: cluster.NewPushes(a.pushes), Streams: a.hub, Events: events, Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens, Node: a.drainer,

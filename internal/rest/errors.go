@@ -108,7 +108,7 @@ func outcome(err error) (status int, message string) {
 		return http.StatusConflict, err.Error()
 	case errors.Is(err, transponder.ErrUnsupported), errors.Is(err, sip.ErrOff):
 		return http.StatusNotImplemented, err.Error()
-	case errors.Is(err, load.ErrFull), errors.Is(err, sip.ErrTooMany):
+	case errors.Is(err, load.ErrFull), errors.Is(err, sip.ErrTooMany), errors.Is(err, transponder.ErrIsolated):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, transponder.ErrStopping), errors.Is(err, sip.ErrStopping), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, transponder.ErrStopping.Error()

@@ -21,8 +21,9 @@ import (
 // Clients fill requests from text fields and check boxes. So a number or a boolean may be a string, and an empty string means that
 // the field is absent. Null means the same.
 type fields struct {
-	body []byte // of the whole request
-	err  error
+	body   []byte             // of the whole request
+	pushes transponder.Filter // which pushes the request asks for
+	err    error
 
 	path string // of the object within the request, "" or "options."
 	raw  map[string]json.RawMessage

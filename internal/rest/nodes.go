@@ -29,6 +29,17 @@ type Nodes interface {
 	Locate(ctx context.Context, k cluster.Kind, id string) (at cluster.Owner, found bool, missing []string)
 }
 
+// Orphans are pushes that no living server runs. *cluster.Orphans has them.
+type Orphans interface {
+	// Find returns, from their records, the pushes that nobody runs, and those of servers that live but are missing.
+	Find(ctx context.Context, f transponder.Filter, missing []string) ([]transponder.Info, error)
+	// Terminate ends a push that nobody runs. It fails with transponder.ErrNotFound, ErrDuplicate or ErrIsolated.
+	Terminate(ctx context.Context, id string) error
+}
+
+// errOrphan is the answer to a request to change a push that nobody runs.
+var errOrphan = refusal{http.StatusConflict, "No server runs this push now: it waits for its publisher. It can only be ended"}
+
 // missingHeader names the servers that should have answered, and did not.
 const missingHeader = "Transponder-Missing"
 
@@ -119,8 +130,14 @@ func (s *Server) elsewhere(r *http.Request, path string, f *fields) (_ any, done
 		}
 		return remote(reply), true, nil
 	}
-	if what.kind == cluster.KindPush && s.isFree(ctx, id) {
-		return nil, false, nil
+	if what.kind == cluster.KindPush {
+		orphan, err := s.orphan(ctx, id)
+		if err != nil {
+			return nil, true, err
+		}
+		if orphan != nil {
+			return nil, false, nil
+		}
 	}
 	if len(missing) > 0 {
 		return nil, true, notHeard(fmt.Errorf("node %s: %w", strings.Join(missing, ", "), cluster.ErrNoAnswer))
@@ -144,10 +161,16 @@ func (s *Server) hasHere(k cluster.Kind, id string) bool {
 	return s.parts.HasHere == nil || s.parts.HasHere(k, id)
 }
 
-// isFree says whether a push is known that no server runs.
-func (s *Server) isFree(ctx context.Context, id string) bool {
-	found, err := s.parts.Pushes.Find(ctx, transponder.Filter{ID: id})
-	return err == nil && len(found) > 0 && !found[0].Stale
+// orphan returns a push that no server runs, nil if it is none.
+func (s *Server) orphan(ctx context.Context, id string) (*transponder.Info, error) {
+	if s.parts.Orphans == nil {
+		return nil, nil
+	}
+	found, err := s.parts.Orphans.Find(ctx, transponder.Filter{ID: id}, nil)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
 }
 
 // everywhere has all other servers do what this server has just done, with the error err. It fails like a server that has failed, but not
@@ -259,7 +282,7 @@ func (s *Server) gather(w http.ResponseWriter, r *http.Request, path string, f *
 			}
 			list = append(list, more...)
 		}
-		list = append(list, s.stale(r.Context(), f, path, missing)...)
+		list = append(list, s.fromRecords(r.Context(), f, path, missing)...)
 	}
 	list = p.cut(unique(list))
 	if len(list) == 0 {
@@ -306,24 +329,17 @@ func (p page) cut(list []entry) []entry {
 	return list
 }
 
-// stale returns the pushes of servers that did not answer, as they were written last.
-func (s *Server) stale(ctx context.Context, f *fields, path string, missing []string) []entry {
-	if len(missing) == 0 || s.parts.Stale == nil || !strings.HasPrefix(path, "/push/") {
+// fromRecords returns the pushes that no server runs, and those of servers that did not answer, as they were written last.
+func (s *Server) fromRecords(ctx context.Context, f *fields, path string, missing []string) []entry {
+	if s.parts.Orphans == nil || !strings.HasPrefix(path, "/push/") {
 		return nil
 	}
-	pushes, err := s.parts.Stale(ctx, missing)
+	pushes, err := s.parts.Orphans.Find(ctx, f.pushes, missing)
 	if err != nil {
 		s.log.Warn("the records of pushes cannot be read", "err", err)
 	}
-	var filter struct{ MediaSessionID, StreamName, RTMPURL string }
-	_ = json.Unmarshal(f.body, &filter) // it was read before
 	var list []entry
 	for _, b := range s.pushBodies(ctx, pushes) {
-		if filter.MediaSessionID != "" && filter.MediaSessionID != b.MediaSessionID || filter.RTMPURL != "" && filter.RTMPURL != b.RTMPURL ||
-			filter.StreamName != "" && filter.StreamName != b.StreamName && filter.StreamName != b.SourceStreamName {
-			continue
-		}
-		b.Stale = true
 		if text, err := json.Marshal(b); err == nil {
 			list = append(list, entry{b.MediaSessionID, text})
 		}

@@ -89,6 +89,40 @@ type node struct {
 	sessions *fakeSessions
 	hub      *stream.Hub
 	peer     *wirePeer
+	orphans  *fakeOrphans
+}
+
+// fakeOrphans knows the pushes of missing nodes, and those of nodes that are gone.
+type fakeOrphans struct {
+	mu    sync.Mutex
+	gone  []transponder.Info // guarded by mu
+	ended []string           // guarded by mu
+	err   error              // guarded by mu
+}
+
+func (o *fakeOrphans) set(err error, gone ...transponder.Info) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gone, o.err = gone, err
+}
+
+func (o *fakeOrphans) Find(_ context.Context, f transponder.Filter, missing []string) ([]transponder.Info, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list := slices.Clone(o.gone)
+	for _, name := range missing {
+		list = append(list, transponder.Info{ID: "push-" + name, SourceName: "cam-" + name, Node: name, State: transponder.Live, Stale: true})
+	}
+	return slices.DeleteFunc(list, func(i transponder.Info) bool {
+		return f.ID != "" && f.ID != i.ID || f.StreamName != "" && f.StreamName != i.SourceName
+	}), o.err
+}
+
+func (o *fakeOrphans) Terminate(_ context.Context, id string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = append(o.ended, id)
+	return o.err
 }
 
 // newNodes makes servers that have one stream, one push and one session each, which are named like the server.
@@ -108,7 +142,7 @@ func newNodes(t *testing.T, names ...string) (*wire, map[string]*node) {
 				over: []transponder.Info{{ID: "over-" + name, SourceName: "cam-" + name, Ended: pushTime.Add(time.Duration(i) * time.Second)}},
 			},
 			sessions: &fakeSessions{connections: []Connection{{SessionID: "page-" + name, Created: pushTime}}},
-			hub:      stream.NewHub(stream.DefaultConfig(), nil), peer: w.join(name),
+			hub:      stream.NewHub(stream.DefaultConfig(), nil), peer: w.join(name), orphans: &fakeOrphans{},
 		}
 		publish(t, n.hub, stream.Info{Name: "cam-" + name, ID: "id-" + name})
 		router := cluster.NewRouter(n.peer, store.Sealer(), log)
@@ -124,13 +158,7 @@ func newNodes(t *testing.T, names ...string) (*wire, map[string]*node) {
 		}
 		h, err := New(cfg, Parts{
 			Pushes: n.pushes, Streams: n.hub, Events: newFakeEvents(0), Connections: n.sessions, Players: n.sessions, Nodes: router, HasHere: has,
-			Stale: func(_ context.Context, nodes []string) ([]transponder.Info, error) {
-				var list []transponder.Info
-				for _, name := range nodes {
-					list = append(list, transponder.Info{ID: "push-" + name, SourceName: "cam-" + name, Node: name, State: transponder.Live})
-				}
-				return list, nil
-			},
+			Orphans: n.orphans,
 		}, log)
 		if err != nil {
 			t.Fatal(err)
@@ -274,4 +302,39 @@ func TestNodesThatDoNotAnswer(t *testing.T) {
 	if got := post(t, b, "/rest-api/push/mute", `{"mediaSessionId":"nobody"}`); got.StatusCode != 503 || !strings.Contains(string(got.body), "cut off") {
 		t.Errorf("a push that may be elsewhere, while b is cut off: %d %s, want 503", got.StatusCode, got.body)
 	}
+}
+
+// A push whose server is gone is listed by every server, once, in its place on the pages, and can be ended there, but not changed.
+func TestPushesWithoutAServer(t *testing.T) {
+	_, nodes := newNodes(t, "a", "b")
+	b, orphans := nodes["b"].Server, nodes["b"].orphans
+	orphans.set(nil, transponder.Info{ID: "push-aa", SourceName: "cam-z", Node: "z", State: transponder.Awaiting, Stale: true, Owner: "somebody"},
+		transponder.Info{ID: "push-a", SourceName: "cam-a", Node: "z", State: transponder.Awaiting, Stale: true}) // a has taken it meanwhile
+	for _, tt := range []struct{ path, body, want string }{
+		{"push/find_all", ``, "push-b push-a push-aa"},
+		{"push/find_all?limit=2", ``, "push-a push-aa"},
+		{"push/find", `{"streamName":"cam-z"}`, "push-aa"},
+		{"push/find", `{"mediaSessionId":"push-aa"}`, "push-aa"},
+		{"push/find", `{"mediaSessionId":"push-a"}`, "push-a"},
+	} {
+		r := post(t, b, "/rest-api/"+tt.path, tt.body)
+		r.wantStatus(t, 200)
+		if got := strings.Join(field(t, r.body, "mediaSessionId"), " "); got != tt.want {
+			t.Errorf("%s %s: %q, want %q", tt.path, tt.body, got, tt.want)
+		}
+	}
+	r := post(t, b, "/rest-api/push/find", `{"mediaSessionId":"push-aa"}`)
+	if stale, node, status := field(t, r.body, "stale"), field(t, r.body, "nodeId"), field(t, r.body, "status"); stale[0] != "true" || node[0] != "z" || status[0] != "AWAITING" {
+		t.Errorf("stale %q, node %q, status %q; want true, z, AWAITING", stale, node, status)
+	}
+	if r := post(t, b, "/rest-api/push/find", `{"mediaSessionId":"push-a"}`); field(t, r.body, "stale")[0] != "<nil>" {
+		t.Errorf("a push that a server runs: %s; want it from that server", r.body)
+	}
+	post(t, b, "/rest-api/push/mute", `{"mediaSessionId":"push-aa"}`).wantStatus(t, 409)
+	post(t, b, "/rest-api/push/terminate", `{"mediaSessionId":"push-aa"}`).wantStatus(t, 200)
+	if !slices.Equal(orphans.ended, []string{"push-aa"}) {
+		t.Errorf("ended: %q, want push-aa", orphans.ended)
+	}
+	orphans.set(transponder.ErrIsolated)
+	post(t, b, "/rest-api/push/terminate", `{"mediaSessionId":"push-x"}`).wantStatus(t, 503)
 }

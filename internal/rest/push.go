@@ -3,6 +3,7 @@ package rest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"transponder/internal/access"
@@ -195,6 +196,7 @@ func (s *Server) findPushes(ctx context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
+	f.pushes = filter
 	return s.pushList(ctx, filter)
 }
 
@@ -226,22 +228,33 @@ func (s *Server) pushBodies(ctx context.Context, pushes []transponder.Info) []pu
 	return list
 }
 
-// changePush decides whether the sender of the request may change a push. A push that he may not know of is not found.
+// changePush decides whether the sender of the request may change a push. A push that he may not know of is not found. It fails with errOrphan
+// if he may, and no server runs the push.
 func (s *Server) changePush(ctx context.Context, id string) error {
 	found, err := s.parts.Pushes.Find(ctx, transponder.Filter{ID: id})
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 {
-		return errNoPush
+	var p transponder.Info
+	var missing error
+	if len(found) > 0 {
+		p = found[0]
+	} else {
+		orphan, err := s.orphan(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case orphan == nil:
+			return errNoPush
+		}
+		p, missing = *orphan, errOrphan
 	}
-	p := found[0]
 	note(ctx, func(l *audit.Line) { l.Object, l.Target = id, p.Target })
 	err = s.authorize(ctx, access.Push, access.Object{Stream: p.SourceName, Owner: p.Owner})
 	if err != nil && s.viewer(ctx).push(p) == nil {
 		return errNoPush
 	}
-	return err
+	return cmp.Or(err, missing)
 }
 
 func (s *Server) terminatePush(ctx context.Context, f *fields) (any, error) {
@@ -249,7 +262,11 @@ func (s *Server) terminatePush(ctx context.Context, f *fields) (any, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	if err := s.changePush(ctx, id); err != nil {
+	err := s.changePush(ctx, id)
+	switch {
+	case errors.Is(err, errOrphan):
+		return nil, s.parts.Orphans.Terminate(ctx, id)
+	case err != nil:
 		return nil, err
 	}
 	return nil, s.parts.Pushes.Terminate(ctx, id)

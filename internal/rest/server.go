@@ -58,12 +58,10 @@ type Parts struct {
 	Destinations   Destinations
 	DescribeTarget func(rtmpURL string, fullURL *bool) (string, error)
 
-	Members Members // nil: there is no method for it
-	Nodes   Nodes   // nil: this server is alone
-	// HasHere says whether this server has something; needed with Nodes. Stale returns the pushes of nodes as they were written last; nil:
-	// nothing is written.
-	HasHere func(k cluster.Kind, id string) bool
-	Stale   func(ctx context.Context, nodes []string) ([]transponder.Info, error)
+	Members Members                              // nil: there is no method for it
+	Nodes   Nodes                                // nil: this server is alone
+	HasHere func(k cluster.Kind, id string) bool // says whether this server has something; needed with Nodes
+	Orphans Orphans                              // nil: there are none
 
 	Apps        Apps  // nil: there are no methods of applications
 	Calls       Calls // nil: the settings switch SIP off
