@@ -38,7 +38,7 @@ func (a *App) openRecords(ctx context.Context) *records {
 	alone := cluster.Solo{Owner: id.Owner}
 	return &records{
 		claims: cluster.NewClaims(a.state, a.state.Sealer(), cluster.ClaimsParts{
-			Self: id.Owner, Members: alone, Gate: alone, Salt: salt, Log: a.log, Lasting: func() bool { return a.state.Stats().Durable },
+			Self: id.Owner, Members: alone, Gate: alone, Salt: salt, Log: a.log, Lasting: a.state.Durable,
 		}),
 		mark: cluster.NewMark(ctx, a.state),
 	}

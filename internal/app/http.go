@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"transponder/internal/rest"
 	"transponder/internal/rtc"
 	"transponder/internal/rtmpserver"
+	"transponder/internal/state"
 	"transponder/internal/transponder"
 	"transponder/internal/webui"
 )
@@ -253,6 +255,7 @@ func (a *App) figures() metrics.Parts {
 		Standbys:    func() int { return len(a.hub.Spares()) },
 		Switches:    a.pushes.Switches,
 		Pushes:      func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
+		Resumes:     a.pushes.ResumeStats,
 		Publishers:  a.ingest.Publishers,
 		Datagrams:   a.datagrams,
 		Restarts:    a.restarts,
@@ -332,7 +335,24 @@ func (a *App) ready() error {
 
 // notes are what /health/ready tells beside the state of the server, one a line.
 func (a *App) notes() string {
-	return strings.Trim(a.registrations()+"\n"+a.unreachable(), "\n")
+	return joinLines(a.registrations(), a.unreachable(), stateNote(a.state.Stats()))
+}
+
+// joinLines joins lines, and leaves out empty ones.
+func joinLines(lines ...string) string {
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), "\n")
+}
+
+// stateNote says what is wrong with the state folder, "" if nothing is. A server goes on without its state, so it is ready all the same.
+func stateNote(s state.Stats) string {
+	var failing, damaged string
+	if s.Failing {
+		failing = "the state cannot be written: what changes now is lost when the server ends"
+	}
+	if s.Damaged > 0 {
+		damaged = fmt.Sprintf("%d records of the state are damaged", s.Damaged)
+	}
+	return joinLines(failing, damaged)
 }
 
 // registrations says how many SIP registrations are up, "" if there should be none.

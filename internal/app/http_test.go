@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"transponder/internal/state"
 )
 
 func TestRequestThatPanics(t *testing.T) {
@@ -36,5 +38,23 @@ func TestRequestThatPanics(t *testing.T) {
 			}()
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 		})
+	}
+}
+
+// What is wrong with the state is told by /health/ready, which stays 200.
+func TestStateNote(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		stats state.Stats
+		want  string
+	}{
+		{"well", state.Stats{Durable: true, Failures: 7}, ""},
+		{"failing", state.Stats{Failing: true}, "the state cannot be written: what changes now is lost when the server ends"},
+		{"damaged", state.Stats{Damaged: 2}, "2 records of the state are damaged"},
+		{"both", state.Stats{Failing: true, Damaged: 1}, "the state cannot be written: what changes now is lost when the server ends\n1 records of the state are damaged"},
+	} {
+		if got := stateNote(tt.stats); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }

@@ -39,6 +39,7 @@ type Parts struct {
 	Standbys    func() int                               // spare publishers
 	Switches    func() map[transponder.SwitchCause]int64 // of pushes, from one source to another
 	Pushes      func() []transponder.Info
+	Resumes     func() transponder.ResumeStats
 	Publishers  func() map[string]int              // over WebRTC, by receiver
 	Sessions    func() []rtc.PublisherStats        // of those publishers
 	Datagrams   func() map[string]int64            // datagrams of the media port that were lost, by reason
@@ -124,6 +125,9 @@ var (
 	onBackup       = desc("pushes_on_backup", "Pushes that send one of their backup streams.")
 	sourceSwitches = desc("push_source_switches_total", "Changes of pushes from one of their streams to another.", "cause")
 	pushes         = desc("pushes", "Pushes by state.", "state")
+	pushesUnkept   = desc("pushes_not_durable", "Pushes that would not outlive the server, because the state folder does not take their records.")
+	pushResumes    = desc("push_resumes_total", "Pushes that have outlived the process before, by what became of them: live again, expired, ended otherwise or failed before they were live again.", "result")
+	pushResumeTime = desc("push_resume_seconds_total", "Time from the return of the publisher to live, of all pushes that are live again.")
 	pushSent       = desc("push_sent_bytes_total", "Bytes sent.", "push", "stream")
 	pushAcked      = desc("push_acked_bytes_total", "Bytes that the destination has acknowledged.", "push", "stream")
 	pushFrames     = desc("push_frames_total", "Frames sent.", "push", "stream", "kind")
@@ -238,6 +242,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.parts.Pushes != nil {
 		s.pushes(c.parts.Pushes())
+	}
+	if c.parts.Resumes != nil {
+		s.resumes(c.parts.Resumes())
 	}
 	if c.parts.Publishers != nil {
 		for name, n := range c.parts.Publishers() {
@@ -439,8 +446,11 @@ func (s sink) feed(name string, kind media.Kind, st stream.FeedStats) {
 
 func (s sink) pushes(all []transponder.Info) {
 	var count [transponder.Failed + 1]int
-	backup := 0
+	backup, unkept := 0, 0
 	for _, p := range all {
+		if p.NotKept {
+			unkept++
+		}
 		if p.Active != p.SourceName {
 			backup++
 		}
@@ -468,7 +478,15 @@ func (s sink) pushes(all []transponder.Info) {
 		}
 	}
 	s.gauge(onBackup, float64(backup))
+	s.gauge(pushesUnkept, float64(unkept))
 	for state, n := range count {
 		s.gauge(pushes, float64(n), strings.ToLower(transponder.State(state).String()))
 	}
+}
+
+func (s sink) resumes(st transponder.ResumeStats) {
+	for result, n := range map[string]int64{"live": st.Live, "expired": st.Expired, "ended": st.Ended, "failed": st.Failed} {
+		s.counter(pushResumes, n, result)
+	}
+	s.seconds(pushResumeTime, st.Took.Seconds())
 }

@@ -71,11 +71,14 @@ func TestMetrics(t *testing.T) {
 				State: transponder.Live, Attempts: 3, BytesSent: 1000, BytesAcked: 900, VideoFrames: 30, AudioFrames: 47,
 				DroppedFrames: 2, DroppedBytes: 80, DroppedTime: 500 * time.Millisecond, DroppedSound: 250 * time.Millisecond, QueuedTime: 40 * time.Millisecond,
 			}, {
-				ID: "p2", SourceName: "cam", Active: "cam", State: transponder.Starting,
+				ID: "p2", SourceName: "cam", Active: "cam", State: transponder.Starting, NotKept: true,
 				Addresses: []transponder.AddressInfo{
 					{InUse: true, State: transponder.Degraded, BytesSent: 61, Attempts: 62}, {State: transponder.Live, BytesSent: 63, Attempts: 64}, {InUse: true, State: transponder.Waiting},
 				},
 			}}
+		},
+		Resumes: func() transponder.ResumeStats {
+			return transponder.ResumeStats{Live: 242, Expired: 243, Ended: 244, Failed: 245, Took: 6 * time.Second}
 		},
 		Switches: func() map[transponder.SwitchCause]int64 {
 			return map[transponder.SwitchCause]int64{transponder.SwitchLost: 13}
@@ -110,7 +113,11 @@ func TestMetrics(t *testing.T) {
 		Claims: func() cluster.ClaimStats {
 			return cluster.ClaimStats{Created: 251, Taken: 252, Refused: 253, Isolated: 254, Failed: 255, EpochConflicts: 256}
 		},
-		State: func() state.Stats { return state.Stats{Failing: true, Writes: 41, Failures: 42, Damaged: 43} },
+		State: func() state.Stats {
+			return state.Stats{
+				Failing: true, Writes: 41, Failures: 42, Damaged: 43, Bytes: 241, Commits: state.Times{Counts: [9]int64{1, 2, 3, 4, 5, 6, 7, 8, 9}, Sum: 5 * time.Second},
+			}
+		},
 		Tokens: func() token.Stats {
 			return token.Stats{Accepted: 44, Refused: map[string]int64{"expired": 45}, Keys: 46, Revocations: 47, Signers: 48, Stale: true}
 		},
@@ -312,6 +319,11 @@ func TestMetrics(t *testing.T) {
 		`transponder_push_queue_seconds{push="p2",stream="cam"} 0`,
 		`transponder_push_reconnects_total{push="p1",stream="cam"} 2`,
 		`transponder_push_reconnects_total{push="p2",stream="cam"} 0`,
+		`transponder_push_resume_seconds_total 6`,
+		`transponder_push_resumes_total{result="ended"} 244`,
+		`transponder_push_resumes_total{result="expired"} 243`,
+		`transponder_push_resumes_total{result="failed"} 245`,
+		`transponder_push_resumes_total{result="live"} 242`,
 		`transponder_push_sent_bytes_total{push="p1",stream="cam"} 1000`,
 		`transponder_push_sent_bytes_total{push="p2",stream="cam"} 0`,
 		`transponder_push_source_switches_total{cause="lost"} 13`,
@@ -325,6 +337,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_pushes{state="publishing"} 1`,
 		`transponder_pushes{state="reconnecting"} 0`,
 		`transponder_pushes{state="starting"} 1`,
+		`transponder_pushes_not_durable 1`,
 		`transponder_pushes_on_backup 1`,
 		`transponder_renditions{kind="audio"} 2`,
 		`transponder_renditions{kind="video"} 1`,
@@ -385,8 +398,20 @@ func TestMetrics(t *testing.T) {
 		`transponder_sound_silence_seconds_total 0.5`,
 		`transponder_standby_promotions_total 15`,
 		`transponder_standby_publishers 16`,
+		`transponder_state_bytes 241`,
 		`transponder_state_damaged_records 43`,
 		`transponder_state_failing 1`,
+		`transponder_state_write_seconds_bucket{le="0.001"} 1`,
+		`transponder_state_write_seconds_bucket{le="0.003"} 3`,
+		`transponder_state_write_seconds_bucket{le="0.01"} 6`,
+		`transponder_state_write_seconds_bucket{le="0.03"} 10`,
+		`transponder_state_write_seconds_bucket{le="0.1"} 15`,
+		`transponder_state_write_seconds_bucket{le="0.3"} 21`,
+		`transponder_state_write_seconds_bucket{le="1"} 28`,
+		`transponder_state_write_seconds_bucket{le="3"} 36`,
+		`transponder_state_write_seconds_bucket{le="+Inf"} 45`,
+		`transponder_state_write_seconds_sum 5`,
+		`transponder_state_write_seconds_count 45`,
 		`transponder_state_writes_total{outcome="failed"} 42`,
 		`transponder_state_writes_total{outcome="written"} 41`,
 		`transponder_stored_keys 46`,

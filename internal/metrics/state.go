@@ -1,11 +1,17 @@
 package metrics
 
-import "transponder/internal/state"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"transponder/internal/state"
+)
 
 var (
 	stateFailing = desc("state_failing", "1 if the last write to the state folder failed, or the folder cannot be used.")
 	stateWrites  = desc("state_writes_total", "Records and lines for the state folder, by outcome.", "outcome")
 	stateDamaged = desc("state_damaged_records", "Records in the state folder that are not what was written, and are not used.")
+	stateSeconds = desc("state_write_seconds", "How long transactions took until the disk had them, also those that failed. Writes that come together share one.")
+	stateBytes   = desc("state_bytes", "Size of the database in the state folder, with the file of its latest changes.")
 )
 
 func (s sink) state(st state.Stats) {
@@ -17,4 +23,18 @@ func (s sink) state(st state.Stats) {
 	s.counter(stateWrites, st.Writes, "written")
 	s.counter(stateWrites, st.Failures, "failed")
 	s.gauge(stateDamaged, float64(st.Damaged))
+	s.gauge(stateBytes, float64(st.Bytes))
+	s.histogram(stateSeconds, st.Commits)
+}
+
+func (s sink) histogram(d *prometheus.Desc, t state.Times) {
+	buckets := map[float64]uint64{}
+	var count uint64
+	for i, n := range t.Counts {
+		count += uint64(n)
+		if i < len(state.TimeBounds) {
+			buckets[state.TimeBounds[i].Seconds()] = count
+		}
+	}
+	s.out <- prometheus.MustNewConstHistogram(d, count, t.Sum.Seconds(), buckets)
 }

@@ -268,7 +268,7 @@ func livePush() transponder.Info {
 		Width: 1280, Height: 720, Muted: true, SoundEnabled: true,
 		State: transponder.Live, Since: pushTime.Add(time.Second), Reason: transponder.ReasonPeerClosed,
 		Detail: "the peer closed the connection", Attempts: 2, Started: pushTime,
-		Ended: pushTime.Add(time.Minute), NextTry: pushTime.Add(5 * time.Second),
+		Ended: pushTime.Add(time.Minute), NextTry: pushTime.Add(5 * time.Second), NotKept: true,
 		BytesSent: 1000, BytesAcked: 900, VideoFrames: 30, AudioFrames: 47, DroppedFrames: 3,
 		QueuedBytes: 512, QueuedTime: 40 * time.Millisecond, RateBPS: 2_500_900, KeyInterval: 2 * time.Second,
 	}

@@ -117,6 +117,7 @@ func newPushBody(p transponder.Info, nodeID string) pushBody {
 		StartedAt:          milliseconds(p.Started),
 		EndedAt:            milliseconds(p.Ended),
 		NextRetryAt:        milliseconds(p.NextTry),
+		Durable:            onlyFalse(!p.NotKept),
 		BytesSent:          p.BytesSent,
 		BytesAcked:         p.BytesAcked,
 		VideoFramesSent:    p.VideoFrames,
@@ -131,6 +132,14 @@ func newPushBody(p transponder.Info, nodeID string) pushBody {
 		Bitrate:            p.RateBPS / 1000,
 		KeyFrameIntervalMs: p.KeyInterval.Milliseconds(),
 	}
+}
+
+// onlyFalse leaves out what is true.
+func onlyFalse(is bool) *bool {
+	if is {
+		return nil
+	}
+	return &is
 }
 
 // activeStream returns the name of the stream that is sent, "" if the push has one stream only.

@@ -64,6 +64,7 @@ func TestPushAnswer(t *testing.T) {
   "startedAt": 1700000000123,
   "endedAt": 1700000060123,
   "nextRetryAt": 1700000005123,
+  "durable": false,
   "bytesSent": 1000,
   "bytesAcked": 900,
   "videoFramesSent": 30,

@@ -39,7 +39,9 @@ type Store struct {
 
 	commits
 	writes, failures atomic.Int64
+	times            times       // of transactions
 	failing          atomic.Bool // the last write failed, or the records are in memory though they should not be
+	inMemory         atomic.Bool
 
 	damagedMu sync.Mutex
 	damaged   map[string]struct{} // guarded by damagedMu; bucket and key of records that were found damaged
@@ -47,11 +49,13 @@ type Store struct {
 
 // Stats are figures of a Store.
 type Stats struct {
-	Durable  bool  // the records outlive the process
+	Durable  bool  // the records outlive the process, see Store.Durable
 	Failing  bool  // the last write failed, or the folder cannot be used
 	Writes   int64 // records and lines that were written or removed
 	Failures int64 // writes that failed
 	Damaged  int64 // records that cannot be used because they are not what was written
+	Commits  Times // of transactions: writes that come together share one
+	Bytes    int64 // size of the database and of the files beside it
 }
 
 // Open opens the store. The caller closes it.
@@ -177,6 +181,7 @@ func (s *Store) openMemory(ctx context.Context) (err error) {
 	}
 	s.writer.SetMaxOpenConns(1) // each connection has a database of its own
 	s.reader = s.writer
+	s.inMemory.Store(true)
 	return s.prepare(ctx)
 }
 
@@ -314,11 +319,28 @@ func (s *Store) Sealer() *Keys { return s.keys }
 // Stats returns the present figures.
 func (s *Store) Stats() Stats {
 	s.damagedMu.Lock()
-	defer s.damagedMu.Unlock()
+	damaged := len(s.damaged)
+	s.damagedMu.Unlock()
 	return Stats{
-		Durable: s.folder != nil, Failing: s.failing.Load(),
-		Writes: s.writes.Load(), Failures: s.failures.Load(), Damaged: int64(len(s.damaged)),
+		Durable: s.Durable(), Failing: s.failing.Load(),
+		Writes: s.writes.Load(), Failures: s.failures.Load(), Damaged: int64(damaged), Commits: s.times.stats(), Bytes: s.size(),
 	}
+}
+
+// Durable reports whether what was written outlives the process. It does not if the records are in memory.
+func (s *Store) Durable() bool { return s.cfg.Dir != "" && !s.inMemory.Load() }
+
+// size returns the bytes that the database takes in the folder.
+func (s *Store) size() (bytes int64) {
+	if s.folder == nil {
+		return 0
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if info, err := os.Stat(filepath.Join(s.folder.path, databaseName) + suffix); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
 }
 
 // Close closes the store. Writes that are under way end first.

@@ -201,7 +201,9 @@ func (s *Store) commitWaiting(ctx context.Context) {
 	s.waiting = s.waiting[n:]
 	s.mu.Unlock()
 
+	begun := time.Now()
 	err := s.commit(ctx, batch)
+	s.times.add(time.Since(begun))
 	s.note(err, len(batch))
 	for _, w := range batch {
 		if err != nil {
@@ -271,7 +273,7 @@ func (s *Store) note(err error, n int) {
 }
 
 // lost reports whether the records are in memory though the settings name a folder.
-func (s *Store) lost() bool { return s.cfg.Dir != "" && s.reader == s.writer }
+func (s *Store) lost() bool { return s.cfg.Dir != "" && s.inMemory.Load() }
 
 // open returns the database to read from.
 func (s *Store) open() (*sql.DB, error) {

@@ -96,7 +96,7 @@ func (p *push) info() Info {
 		Target: p.target.String(), SecretName: p.target.SecretName, Destination: p.target.Destination,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(p.attempts.Load()), Started: p.started,
-		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(), NotKept: !p.claim.Kept(),
+		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(), NotKept: !status.State.final() && p.cfg.resumeFor(p.req) > 0 && !p.claim.Kept(),
 		Active: p.source().Info().Name, Switches: int(p.switches.Load()),
 	}
 	if i.Destination != "" && i.SecretName {
