@@ -12,7 +12,8 @@ import (
 func TestJoinAndLeave(t *testing.T) {
 	t.Parallel()
 	url := natskit.Start(t).URL()
-	a, b := newNode(t, url, "a"), newNode(t, url, "b", func(_ *Config, p *Parts) {
+	long := func(c *Config, _ *Parts) { c.Lease = 10 * time.Minute } // so that on a busy machine no lease ends before its process leaves
+	a, b := newNode(t, url, "a", long), newNode(t, url, "b", long, func(_ *Config, p *Parts) {
 		p.Node = func() Node { return Node{State: NodeReady, RTMP: "10.0.0.2:1935", Streams: 3} }
 	})
 	a.start(t)

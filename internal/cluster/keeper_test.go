@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -245,4 +246,66 @@ func TestStoreWithoutNATS(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestStoreLists reads lists in each of the ways that the store has: they must be the same.
+func TestStoreLists(t *testing.T) {
+	t.Parallel()
+	c := newNode(t, natskit.Start(t).URL(), "a")
+	makeBuckets(t, c)
+	s, ctx := c.store, t.Context()
+	const many = 1030 // more than NATS reads with one request
+	var wg sync.WaitGroup
+	for i := range many {
+		wg.Go(func() {
+			if _, err := s.Put(ctx, pushesBucket, fmt.Sprintf("big.%04d", i), fmt.Appendf(nil, `{"n":%d}`, i), 0); err != nil {
+				t.Error(err)
+			}
+		})
+		if i%64 == 0 {
+			wg.Wait()
+		}
+	}
+	wg.Wait()
+	for _, key := range []string{"small.a", "small.b", "small.gone"} {
+		if _, err := s.Put(ctx, pushesBucket, key, []byte(key), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Delete(ctx, pushesBucket, "small.gone", state.Any); err != nil {
+		t.Fatal(err)
+	}
+	describe := func(all []state.Record, err error) string {
+		var text strings.Builder
+		for _, r := range all {
+			fmt.Fprintf(&text, "%s=%s@%d,%v ", r.Key, r.Value, r.Revision, r.Changed.UTC())
+		}
+		return fmt.Sprintf("%d: %s%v", len(all), text.String(), err)
+	}
+	if _, err := s.few(ctx, pushesBucket, "big."); !errors.Is(err, errMany) {
+		t.Errorf("one request for %d records: %v", many, err)
+	}
+	for prefix, n := range map[string]int{"big.": many, "big.00": 100, "small.": 2, "small.b": 1, "none.": 0} {
+		direct, err := s.List(ctx, pushesBucket, prefix)
+		if len(direct) != n || err != nil {
+			t.Errorf("list of %q: %d records, %v; want %d", prefix, len(direct), err, n)
+		}
+		if n == many {
+			continue
+		}
+		if now, want := describe(s.listNow(ctx, pushesBucket, prefix)), describe(direct, err); now != want {
+			t.Errorf("list of %q by the leader: %s\nwant %s", prefix, now, want)
+		}
+	}
+	all, err := s.List(ctx, pushesBucket, "")
+	if len(all) != many+2 || err != nil {
+		t.Errorf("list of all: %d records, %v", len(all), err)
+	}
+	few, err := s.few(ctx, pushesBucket, "small.")
+	if want := describe(slices.DeleteFunc(all, func(r state.Record) bool { return !strings.HasPrefix(r.Key, "small.") }), nil); describe(few, err) != want {
+		t.Errorf("one request: %s\nwant %s", describe(few, err), want)
+	}
+	if _, err := s.few(ctx, "nothing", "small."); !errors.Is(err, transponder.ErrIsolated) {
+		t.Errorf("list of a bucket that is not there: %v", err)
+	}
 }

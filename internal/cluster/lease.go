@@ -64,7 +64,7 @@ func (p phase) String() string {
 // leaseStore is what a lease needs of the store. *natsStore is one.
 type leaseStore interface {
 	Get(ctx context.Context, bucket, key string) (state.Record, error)
-	List(ctx context.Context, bucket, prefix string) ([]state.Record, error)
+	listNow(ctx context.Context, bucket, prefix string) ([]state.Record, error)
 	Put(ctx context.Context, bucket, key string, value []byte, expect uint64) (uint64, error)
 	Delete(ctx context.Context, bucket, key string, expect uint64) error
 	put(ctx context.Context, bucket, key string, value []byte, expect uint64, ttl time.Duration) (uint64, error)
@@ -294,7 +294,7 @@ func (l *lease) others(ctx context.Context, ours uint64) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	all, err := l.store.List(ctx, nodesBucket, l.me.Node+".")
+	all, err := l.store.listNow(ctx, nodesBucket, l.me.Node+".")
 	if err != nil {
 		return err
 	}

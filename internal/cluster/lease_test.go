@@ -149,7 +149,7 @@ func (s *scene) Get(ctx context.Context, bucket, key string) (state.Record, erro
 	return r, nil
 }
 
-func (s *scene) List(ctx context.Context, bucket, prefix string) ([]state.Record, error) {
+func (s *scene) listNow(ctx context.Context, bucket, prefix string) ([]state.Record, error) {
 	if err := s.answer(ctx); err != nil {
 		return nil, err
 	}

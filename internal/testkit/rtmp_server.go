@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +32,14 @@ type Tag struct {
 	At         time.Time // when it came
 }
 
+// Connection is the life of a connection to a server.
+type Connection struct {
+	Number    int       // from 1
+	Published time.Time // when the client asked to publish; zero: it did not
+	Closed    time.Time // zero: it is open
+	Reset     bool      // it was closed by a reset, so that what the client's kernel still held was thrown away
+}
+
 // RTMPServer is an RTMP server that follows a script. It uses the wire code of gortmplib, which is not ours.
 type RTMPServer struct {
 	listener net.Listener
@@ -44,6 +53,7 @@ type RTMPServer struct {
 	connects []map[string]any      // guarded by mu
 	names    []string              // guarded by mu
 	conns    map[net.Conn]struct{} // guarded by mu
+	lives    []Connection          // guarded by mu; by number
 	changed  chan struct{}         // guarded by mu; closed and replaced at each change
 
 	closed chan struct{} // closed with the server
@@ -115,6 +125,13 @@ func (s *RTMPServer) Tags() []Tag {
 	return slices.Clone(s.tags)
 }
 
+// Connections returns the lives of all connections, the oldest first.
+func (s *RTMPServer) Connections() []Connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.lives)
+}
+
 // Metadata returns the onMetaData messages received.
 func (s *RTMPServer) Metadata() []map[string]any {
 	s.mu.Lock()
@@ -171,44 +188,51 @@ func (s *RTMPServer) accept() {
 		if err != nil {
 			return
 		}
-		s.note(func() { s.conns[conn] = struct{}{} })
+		s.note(func() {
+			s.conns[conn] = struct{}{}
+			s.lives = append(s.lives, Connection{Number: number})
+		})
 		select {
 		case <-s.closed: // Kick may not have seen the connection
 			conn.Close()
 		default:
 		}
 		s.wg.Go(func() {
-			s.serve(conn, number)
+			err := s.serve(conn, number)
 			conn.Close()
-			s.note(func() { delete(s.conns, conn) })
+			s.note(func() {
+				delete(s.conns, conn)
+				s.lives[number-1].Closed, s.lives[number-1].Reset = time.Now(), errors.Is(err, syscall.ECONNRESET)
+			})
 		})
 	}
 }
 
-func (s *RTMPServer) serve(conn net.Conn, number int) {
+// serve returns why the connection ended.
+func (s *RTMPServer) serve(conn net.Conn, number int) error {
 	if s.script.SplitSent {
 		conn = splitter{conn}
 	}
 	c := &rtmpConn{s: s, conn: conn, number: number}
 	if err := c.misbehave("accept", nil); err != nil {
-		return
+		return err
 	}
 	counted := bytecounter.NewReadWriter(conn)
 	if _, _, err := handshake.DoServer(counted, false); err != nil {
-		return
+		return err
 	}
 	c.out = message.NewWriter(counted, counted.Writer, false)
 	c.in = message.NewReader(counted, counted.Reader, c.acknowledge)
 	if err := c.misbehave("handshake", nil); err != nil {
-		return
+		return err
 	}
 	for {
 		msg, err := c.in.Read()
 		if err != nil {
-			return
+			return err
 		}
 		if err := c.take(msg); err != nil {
-			return
+			return err
 		}
 	}
 }
@@ -330,6 +354,7 @@ func (c *rtmpConn) command(m *message.CommandAMF0) error {
 	case "createStream":
 		return c.answer(m, "_result", nil, float64(1))
 	case "publish":
+		c.s.note(func() { c.s.lives[c.number-1].Published = time.Now() })
 		return c.onStatus(m.MessageStreamID, c.info("status", "NetStream.Publish.Start"))
 	}
 	return nil
