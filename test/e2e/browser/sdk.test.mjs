@@ -335,12 +335,21 @@ describe("publishing", () => {
 
   test("the server's words for an end become a reason", () => {
     for (const [info, reason] of [
-      ["Stream name is already in use", "name_in_use"], ["Session does not exist", "stream_not_found"], ["No common codecs", "no_common_codecs"],
-      ["Failed by ICE timeout", "ice_failed"], ["Failed by RTP activity", "media_lost"], ["Failed by RTMP writer error", "push_failed"],
-      ["Stopped by publisher stop", "publisher_stopped"], ["what nobody knows", "failed"], ["", "failed"],
+      ["Failed by ICE error", "ice_failed"], ["Failed by ICE timeout", "ice_failed"], ["Failed by ICE keep alive", "media_lost"],
+      ["Failed by DTLS fingerprint error", "ice_failed"], ["Failed by DTLS error", "ice_failed"], ["Failed by RTMP writer error", "push_failed"],
+      ["Failed by RTP activity", "media_lost"], ["Stopped by session disconnect", "disconnected"], ["Stopped by rest /terminate", "terminated"],
+      ["Stopped by publisher stop", "publisher_stopped"], ["Stopped by user", "stopped"], ["Failed by error", "failed"],
+      ["Publish stream is not ready", "not_ready"], ["Stream not found", "stream_not_found"], ["Stream name is already in use", "name_in_use"],
+      ["MediaSessionId is null", "failed"], ["MediaSessionId is already in use", "failed"], ["Session not ready", "not_ready"],
+      ["Session does not exist", "stream_not_found"], ["Rtsp stream not found", "stream_not_found"],
+      ["Failed to connect to rtsp stream", "failed"], ["File not found", "stream_not_found"], ["File has wrong format", "failed"],
+      ["No common codecs", "no_common_codecs"], ["Transcoding required, but disabled", "transcoding_disabled"],
+      ["Restricted access", "restricted"], ["No available transcoders", "no_transcoder"],
+      ["what nobody knows", "failed"], ["", "failed"],
     ]) {
-      assert.equal(streamError(info).reason, reason);
+      assert.equal(streamError(info).reason, reason, info);
     }
+    assert.equal(streamError("Failed by error").message, `${reasons.failed} (Failed by error)`);
     assert.equal(new SdkError("busy", "full").message, `${reasons.busy} (full)`);
     assert.equal(streamError("Stopped by publisher stop").message, reasons.publisher_stopped);
     for (const [reason, sentence] of Object.entries(reasons)) {

@@ -123,11 +123,11 @@ export class Attempt {
   _prefer(transceiver: RTCRtpTransceiver, side: typeof RTCRtpSender | typeof RTCRtpReceiver): void {
     const { stripCodecs } = this._options;
     // Pages of the vendor's SDK pass anything here, even the event of a click.
-    const list = typeof stripCodecs === "string" ? stripCodecs.split(",") : Array.isArray(stripCodecs) ? stripCodecs : [];
-    const unwanted = list.map((name) => name.trim().toLowerCase());
-    const codecs = unwanted.length > 0 ? side.getCapabilities(transceiver.receiver.track.kind)?.codecs : undefined;
-    if (codecs) {
-      transceiver.setCodecPreferences(codecs.filter(({ mimeType }) => !unwanted.includes(mimeType.toLowerCase().split("/")[1] ?? "")));
+    const unwanted = String(stripCodecs).toLowerCase().split(/[\s,]+/);
+    const codecs = stripCodecs && side.getCapabilities(transceiver.receiver.track.kind)?.codecs || [];
+    const wanted = codecs.filter(({ mimeType }) => !unwanted.includes(mimeType.toLowerCase().split("/")[1] ?? ""));
+    if (wanted.length < codecs.length) {
+      transceiver.setCodecPreferences(wanted);
     }
   }
 }

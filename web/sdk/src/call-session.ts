@@ -35,7 +35,7 @@ export class CallSession extends Session {
 
   /** Creates a call. The session must be ESTABLISHED or REGISTERED. */
   override createCall(options: CallOptions): Call {
-    if (!this._link._established()) {
+    if (!this._isUp()) {
       throw this._wrongState();
     }
     if (typeof options?.callee !== "string") {
@@ -107,7 +107,7 @@ export class CallSession extends Session {
   private _add(about: CallOptions & Partial<IncomingCall>, offer?: string): Call {
     const { appKey, sipOptions } = this._options;
     const login = appKey === "clickToCallApp" ? "" : sipOptions?.login ?? "";
-    const call: Call = new Call(this._link, login, about, offer, () => this._calls.delete(call.id()));
+    const call: Call = new Call(this, login, about, offer, () => this._calls.delete(call.id()));
     this._calls.set(call.id(), call);
     return call;
   }

@@ -76,7 +76,7 @@ export class Call extends Emitter<CallEvents> {
     if (known && phase !== "over" && phase !== "closing") {
       this._send("hangup");
     }
-    this._step({ type: known && this._link._established() ? "hangup" : "drop" });
+    this._step({ type: known && this._link._isUp() ? "hangup" : "drop" });
     return this._over._promise;
   }
 
@@ -298,7 +298,7 @@ export class Call extends Emitter<CallEvents> {
       if (!wanted()) {
         return;
       }
-      this._attempt = new CallAttempt(this._link.mediaOptions, this._media);
+      this._attempt = new CallAttempt(this._link._options.mediaOptions, this._media);
       this._player.open();
       const [message, data] = await ask(stream, this._attempt);
       if (wanted()) {
@@ -363,7 +363,7 @@ export class Call extends Emitter<CallEvents> {
   }
 
   private _change(message: string, data: object, question: Question<this>, { signal }: Abortable): Promise<this> {
-    if (this._state._phase !== "up" || !this._link._established()) {
+    if (this._state._phase !== "up" || !this._link._isUp()) {
       return quiet(Promise.reject(this._wrongState()));
     }
     this._send(message, data);

@@ -44,7 +44,7 @@ function bindMethods(object: object, prototype: object): void {
   }
   for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
     if (typeof value === "function" && name !== "constructor") {
-      Object.assign(object, { [name]: value.bind(object) });
+      (object as Record<string, unknown>)[name] = value.bind(object);
     }
   }
 }

@@ -62,7 +62,7 @@ export class SdkError extends Error {
 
   /** @internal */
   constructor(reason: Reason, info = "", options?: ErrorOptions) {
-    super(reasons[reason] + (info in byInfo || !info ? "" : ` (${info})`), options);
+    super(reasons[reason] + (byInfo[info] || !info ? "" : ` (${info})`), options);
     this.reason = reason;
     this.info = info;
   }
@@ -73,39 +73,42 @@ export class SdkError extends Error {
   }
 }
 
-/** The reasons for the server's words, by the name of the words. In the order of STREAM_STATUS_INFO this compresses best. */
-const byName: Partial<Record<keyof typeof info, Reason>> = {
-  FAILED_BY_ICE_ERROR: "ice_failed",
-  FAILED_BY_ICE_TIMEOUT: "ice_failed",
-  FAILED_BY_KEEP_ALIVE: "media_lost",
-  FAILED_BY_DTLS_FINGERPRINT_ERROR: "ice_failed",
-  FAILED_BY_DTLS_ERROR: "ice_failed",
-  FAILED_BY_RTMP_WRITER_ERROR: "push_failed",
-  FAILED_BY_RTP_ACTIVITY: "media_lost",
-  STOPPED_BY_SESSION_DISCONNECT: "disconnected",
-  STOPPED_BY_REST_TERMINATE: "terminated",
-  STOPPED_BY_PUBLISHER_STOP: "publisher_stopped",
-  STOPPED_BY_USER: "stopped",
-  PUBLISH_STREAM_IS_NOT_READY: "not_ready",
-  STREAM_NOT_FOUND: "stream_not_found",
-  STREAM_NAME_ALREADY_IN_USE: "name_in_use",
-  SESSION_NOT_READY: "not_ready",
-  SESSION_DOES_NOT_EXIST: "stream_not_found",
-  RTSP_STREAM_NOT_FOUND: "stream_not_found",
-  FILE_NOT_FOUND: "stream_not_found",
-  NO_COMMON_CODECS: "no_common_codecs",
-  TRANSCODING_REQUIRED_BUT_DISABLED: "transcoding_disabled",
-  RESTRICTED_ACCESS: "restricted",
-  NO_AVAILABLE_TRANSCODERS: "no_transcoder",
-};
+/** The reasons for the server's words, in the order of STREAM_STATUS_INFO: names in place of the order would take 50 bytes more. */
+const inOrder: (Reason | 0)[] = [
+  "ice_failed", // FAILED_BY_ICE_ERROR
+  "ice_failed", // FAILED_BY_ICE_TIMEOUT
+  "media_lost", // FAILED_BY_KEEP_ALIVE
+  "ice_failed", // FAILED_BY_DTLS_FINGERPRINT_ERROR
+  "ice_failed", // FAILED_BY_DTLS_ERROR
+  "push_failed", // FAILED_BY_RTMP_WRITER_ERROR
+  "media_lost", // FAILED_BY_RTP_ACTIVITY
+  "disconnected", // STOPPED_BY_SESSION_DISCONNECT
+  "terminated", // STOPPED_BY_REST_TERMINATE
+  "publisher_stopped", // STOPPED_BY_PUBLISHER_STOP
+  "stopped", // STOPPED_BY_USER
+  0, // FAILED_BY_ERROR
+  "not_ready", // PUBLISH_STREAM_IS_NOT_READY
+  "stream_not_found", // STREAM_NOT_FOUND
+  "name_in_use", // STREAM_NAME_ALREADY_IN_USE
+  0, // MEDIASESSION_ID_NULL
+  0, // MEDIASESSION_ID_ALREADY_IN_USE
+  "not_ready", // SESSION_NOT_READY
+  "stream_not_found", // SESSION_DOES_NOT_EXIST
+  "stream_not_found", // RTSP_STREAM_NOT_FOUND
+  0, // FAILED_TO_CONNECT_TO_RTSP_STREAM
+  "stream_not_found", // FILE_NOT_FOUND
+  0, // FILE_HAS_WRONG_FORMAT
+  "no_common_codecs", // NO_COMMON_CODECS
+  "transcoding_disabled", // TRANSCODING_REQUIRED_BUT_DISABLED
+  "restricted", // RESTRICTED_ACCESS
+  "no_transcoder", // NO_AVAILABLE_TRANSCODERS
+];
 
-const byInfo: Record<string, Reason> = Object.fromEntries(
-  Object.entries(byName).map(([name, reason]) => [info[name as keyof typeof info], reason]),
-);
+const byInfo: Record<string, Reason | 0 | undefined> = Object.fromEntries(Object.values(info).map((words, i) => [words, inOrder[i]]));
 
 /** The error for the server's words about the end of a stream. why are words that the server adds. */
 export function streamError(words: string, why = words): SdkError {
-  return new SdkError(byInfo[words] ?? "failed", why);
+  return new SdkError(byInfo[words] || "failed", why);
 }
 
 const byDomName: Record<string, Reason> = {
@@ -122,8 +125,7 @@ export function deviceError(error: unknown): SdkError {
   if (error instanceof SdkError) {
     return error;
   }
-  const { name, message } = error as Error;
-  return new SdkError(byDomName[name] ?? "device_failed", message, { cause: error });
+  return new SdkError(byDomName[(error as Error).name] ?? "device_failed", (error as Error).message, { cause: error });
 }
 
 /** Warns in the browser's console that a part of the vendor's SDK does nothing here. */

@@ -204,8 +204,8 @@ function plain(wishes: boolean | AudioConstraints | VideoConstraints): boolean |
   if (typeof wishes !== "object") {
     return wishes;
   }
-  const ours = ["type", "bitrate", "minBitrate", "maxBitrate", "quality", "stereo", "fec", "outputId"];
-  return Object.fromEntries(Object.entries(wishes).filter(([key]) => !ours.includes(key)));
+  const { type, bitrate, minBitrate, maxBitrate, quality, stereo, fec, outputId, ...browsers } = wishes as AudioConstraints & VideoConstraints;
+  return browsers;
 }
 
 /** Opens one camera or microphone: the one with this id, or any if id is undefined. */

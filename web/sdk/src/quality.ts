@@ -9,17 +9,16 @@ const inertia = 0.7;
 /** Compares the rate that one side sends with the rate that the other side receives. */
 export class QualityMeter {
   private _bytes = 0;
-  private _at = 0;
+  private _at = NaN;
   private _ours = 0;
   private _theirs = 0;
 
   /** Takes the total of bytes sent or received so far, and the rate that the server counts. Returns null if there is no rate yet. */
   _measure(bytes: number, serverBPS: number, now = Date.now()): [quality: ConnectionQuality, ours: number, theirs: number] | null {
     const rate = ((bytes - this._bytes) * 8000) / (now - this._at);
-    const first = this._at === 0;
     this._bytes = bytes;
     this._at = now;
-    if (first || !(rate > 0) || !Number.isFinite(rate)) {
+    if (!(rate > 0 && rate < Infinity)) {
       return null;
     }
     this._ours = smooth(this._ours, rate);

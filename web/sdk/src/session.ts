@@ -1,4 +1,4 @@
-import { Pauses } from "./backoff.ts";
+import { type Backoff, Pauses } from "./backoff.ts";
 import type { SessionStatus } from "./constants.ts";
 import { Emitter } from "./emitter.ts";
 import { abortable, type Deferred, deferred, notHere, type Reason, SdkError } from "./errors.ts";
@@ -7,7 +7,6 @@ import type { SessionEvents, SessionOptions } from "./session-options.ts";
 import { isRestorable, newSession, reduceSession, type SessionStep } from "./session-state.ts";
 import { Signalling } from "./signalling.ts";
 import { Stream } from "./stream.ts";
-import type { Link } from "./stream-life.ts";
 import type { Abortable, StreamOptions } from "./stream-options.ts";
 import { hasExpired, withToken } from "./token.ts";
 
@@ -33,27 +32,21 @@ export class Session extends Emitter<SessionEvents> {
   private readonly _pauses: Pauses;
   private readonly _up = deferred<this>();
   private readonly _down = deferred<void>();
+  /** @internal The option `reconnect`. */
+  readonly _backoff: Backoff | undefined;
   /** @internal */
-  readonly _link: Link;
-  private readonly _streams = new Map<string, Stream>();
+  readonly _streams = new Map<string, Stream>();
   private readonly _operations = new Map<string, Deferred<unknown>>(); // calls of sendData without an answer yet, by their ids
 
   /** @internal */
   constructor(readonly _options: SessionOptions) {
     super();
-    const { authToken, custom, lbUrl, mediaOptions, reconnect, signal, token } = _options;
+    const { authToken, custom, lbUrl, reconnect, signal, token } = _options;
     lbUrl && notHere("lbUrl");
     token && withToken(custom, "a"); // to see whether it has a place
-    const backoff = reconnect === true ? {} : reconnect || undefined;
-    this._pauses = new Pauses(backoff ?? {});
+    this._backoff = reconnect === true ? {} : reconnect || undefined;
+    this._pauses = new Pauses(this._backoff ?? {});
     this._token = authToken;
-    this._link = {
-      _backoff: backoff, mediaOptions, _streams: this._streams,
-      _established: () => this._state.status === "ESTABLISHED",
-      _send: (name, data) => this._signalling?._send(name, data),
-      _probe: () => backoff && this._signalling?._probe(),
-      _renewed: () => typeof _options.token === "function" && this._bearer && hasExpired(this._bearer) ? this._ask() : undefined,
-    };
     this.connected = abortable(this._up, signal, () => void this.disconnect()); // at once, if the signal has aborted already
     this._step({ type: "connect" });
   }
@@ -81,13 +74,13 @@ export class Session extends Emitter<SessionEvents> {
 
   /** Creates a stream, to publish or to play. The session must be ESTABLISHED. */
   createStream(options: StreamOptions): Stream {
-    if (!this._link._established()) {
+    if (!this._isUp()) {
       throw this._wrongState();
     }
     if (!options?.name) {
       throw new TypeError(`options${options ? ".name" : ""} must be provided`);
     }
-    return new Stream(this._link, options);
+    return new Stream(this, options);
   }
 
   /** A method of the SDK with calls. Without them it throws `unsupported`. */
@@ -123,9 +116,9 @@ export class Session extends Emitter<SessionEvents> {
   sendData(payload: unknown, options: Abortable = {}): Promise<unknown> {
     const operationId = randomId();
     const answer = deferred<unknown>();
-    if (this._link._established()) {
+    if (this._isUp()) {
       this._operations.set(operationId, answer);
-      this._link._send("sendData", { operationId, payload });
+      this._send("sendData", { operationId, payload });
     } else {
       answer._reject(this._wrongState());
     }
@@ -134,21 +127,41 @@ export class Session extends Emitter<SessionEvents> {
 
   /** Sends an object to the people who run the server. */
   submitBugReport(report: object): void {
-    this._link._send("submitBugReport", report);
+    this._send("submitBugReport", report);
   }
 
   /** Asks the server to log more of this session. */
   startDebug(): void {
-    this._link._send("sessionDebug", { command: "start" });
+    this._send("sessionDebug", { command: "start" });
   }
 
   /** Ends the logging that `startDebug` asked for. */
   stopDebug(): void {
-    this._link._send("sessionDebug", { command: "stop" });
+    this._send("sessionDebug", { command: "stop" });
+  }
+
+  /** @internal */
+  _isUp(): boolean {
+    return this._state.status === "ESTABLISHED";
+  }
+
+  /** @internal */
+  _send(name: string, data: unknown): void {
+    this._signalling?._send(name, data);
+  }
+
+  /** @internal */
+  _probe(): void {
+    this._backoff && this._signalling?._probe();
+  }
+
+  /** @internal */
+  _renewed(): Promise<string> | undefined {
+    return typeof this._options.token === "function" && this._bearer && hasExpired(this._bearer) ? this._ask() : undefined;
   }
 
   private get _keepAlive(): boolean {
-    return this._options.keepAlive ?? this._link._backoff !== undefined;
+    return this._options.keepAlive ?? this._backoff !== undefined;
   }
 
   /** Takes a step, and does the work of the new phase. Returns false if the step changed nothing. */
@@ -232,7 +245,7 @@ export class Session extends Emitter<SessionEvents> {
   _opened(): void {
     const { appKey = "defaultApp", custom } = this._options;
     this._step({ type: "opened" });
-    this._link._send("connection", {
+    this._send("connection", {
       appKey, mediaProviders: ["WebRTC"], keepAlive: this._keepAlive || undefined, authToken: this._token, clientVersion: "2.0",
       clientOSVersion: globalThis.navigator?.appVersion, clientBrowserVersion: globalThis.navigator?.userAgent, msePacketizationVersion: 2,
       custom: withToken(custom, this._bearer),
@@ -287,8 +300,8 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   private _answered({ operationId, status, ...answer }: { operationId?: string; status?: string; info?: string }): void {
-    const operation = this._operations.get(operationId ?? "");
-    this._operations.delete(operationId ?? "");
+    const operation = this._operations.get(operationId!);
+    this._operations.delete(operationId!);
     status === "ACCEPTED" ? operation?._resolve({ status, ...answer }) : operation?._reject(new SdkError("data_refused", answer.info));
   }
 
@@ -301,7 +314,7 @@ export class Session extends Emitter<SessionEvents> {
     }
     // The same token would be refused again. A function may have another, once a token that was good has ended.
     const hopeless = refusal && !(typeof this._options.token === "function" && this._state._phase === "established");
-    const waitMs = this._link._backoff && !hopeless && isRestorable(this._state) ? this._pauses._next() : null;
+    const waitMs = this._backoff && !hopeless && isRestorable(this._state) ? this._pauses._next() : null;
     this._step(waitMs === null ? { type: "end", error } : { type: "retry", error, _waitMs: waitMs });
   }
 

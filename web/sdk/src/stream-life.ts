@@ -12,17 +12,17 @@ import { isKnown, isRestorable, newStream, reduceStream, type StreamMode, type S
 
 /** The part of a session that its streams use. */
 export interface Link {
-  /** Whether the session is established, so that the server gets messages. */
-  readonly _established: () => boolean;
-  readonly mediaOptions: RTCConfiguration | undefined;
+  readonly _options: { mediaOptions?: RTCConfiguration };
   readonly _backoff: Backoff | undefined;
+  /** All streams that are not over, by their ids. */
+  readonly _streams: Map<string, Stream>;
+  /** Whether the session is established, so that the server gets messages. */
+  _isUp(): boolean;
   _send(name: string, data: unknown): void;
   /** Finds out soon whether the server can still be reached. */
   _probe(): void;
-  /** A new token in place of that of the session, if that one has expired and the page gives new ones. */
+  /** A new token in place of the session's token, if that one has expired and the page gives new ones. */
   _renewed(): Promise<string> | undefined;
-  /** All streams that are not over, by their ids. */
-  readonly _streams: Map<string, Stream>;
 }
 
 /** Runs the life of a stream: takes the steps of stream-state.ts, and does the work of each phase. It owns the attempts and the timer. */
@@ -65,7 +65,7 @@ export class StreamLife<S extends Stream> {
   }
 
   _stop(): void {
-    this._step({ type: isKnown(this._state) && this._link._established() ? "stop" : "drop" });
+    this._step({ type: isKnown(this._state) && this._link._isUp() ? "stop" : "drop" });
   }
 
   /** Restarts ICE of a live connection, if it has lost its network, or if the browser has just got another one. */
@@ -128,7 +128,7 @@ export class StreamLife<S extends Stream> {
     }
     clearTimeout(this._timer);
     if (waitMs !== null) { // a timer that ends while there is no socket does nothing: "kept" or "relinked" follows
-      this._timer = setTimeout(() => this._link._established() && this._step({ type: "due" }), waitMs);
+      this._timer = setTimeout(() => this._link._isUp() && this._step({ type: "due" }), waitMs);
     }
     switch (phase) {
       case "opening":
@@ -166,7 +166,7 @@ export class StreamLife<S extends Stream> {
         return;
       }
       this._attempt?.close(); // not earlier: the old connection may still carry media until the session has a socket again
-      this._attempt = new Attempt(this._link.mediaOptions, this._options);
+      this._attempt = new Attempt(this._link._options.mediaOptions, this._options);
       this._attempt._connection.oniceconnectionstatechange = () => void this._restart();
       this._show();
       const offered = media ? this._attempt._offerToSend(media) : this._attempt._offerToReceive((event) => this._player._show(event));
@@ -177,7 +177,7 @@ export class StreamLife<S extends Stream> {
       const token = this._options.token ?? await this._link._renewed();
       const asked = request({ ...this._options, token }, sdp, media);
       if (wanted()) {
-        this._step({ type: this._link._established() ? "sent" : "unsent" });
+        this._step({ type: this._link._isUp() ? "sent" : "unsent" });
         if (isKnown(this._state)) {
           this._link._send(media ? "publishStream" : "playStream", { ...this._description, ...asked });
         }

@@ -359,10 +359,8 @@ export class Stream extends Emitter<StreamEvents> {
       this._life._toldEnd(status as StreamStatus, streamError(info.info ?? "", info.reason));
     } else if (status === "PUBLISHING" || status === "PLAYING") {
       this._life._toldLive(status);
-    } else if (status === "RESIZE") {
+    } else if (status === "RESIZE" || status === "NOT_ENOUGH_BANDWIDTH" || status === "SNAPSHOT_COMPLETE") {
       this._resized(info);
-      this._fire(status, this);
-    } else if (status === "NOT_ENOUGH_BANDWIDTH" || status === "SNAPSHOT_COMPLETE") {
       this._fire(status, this);
     }
   }
@@ -398,7 +396,7 @@ export class Stream extends Emitter<StreamEvents> {
   }
 
   private _ask<T>(question: Question<T>, message: string, { signal }: Abortable): Promise<T> {
-    if (!this._link._established()) {
+    if (!this._link._isUp()) {
       return quiet(Promise.reject(new SdkError("invalid_state", "the session is not connected")));
     }
     this._link._send(message, { mediaSessionId: this.id(), name: this.name() });
