@@ -14,6 +14,9 @@ import (
 // autoPause is the time until AutoStart tries again after a start failed: a name did not resolve, say, or there were too many pushes.
 const autoPause = 10 * time.Second
 
+// autoElsewhere is the time until AutoStart tries again after another server had the push: it ends the push soon, or this one takes it over.
+const autoElsewhere = 2 * time.Second
+
 // AutoStart pushes each stream of the hub to one address while the stream lives. If the address leads back to this server, the stream that a
 // push publishes here is not pushed again: AutoStart recognizes it by its name. A push that fails is not started again; it reconnects only as
 // the settings say.
@@ -74,40 +77,52 @@ func (a *AutoStart) Run(ctx context.Context) error {
 // start failed.
 func (a *AutoStart) look(ctx context.Context, before sourceSet) (after sourceSet, again <-chan time.Time) {
 	after = sourceSet{}
+	var pause time.Duration
 	for _, s := range a.hub.Sources() {
-		// All pushes go to one address, so the next start would fail for the same reason.
-		if before[s] || again == nil && a.handle(ctx, s) {
+		switch {
+		case before[s]:
 			after[s] = true
-		} else if again == nil {
-			again = time.After(autoPause)
+			continue
+		case pause == autoPause: // all pushes go to one address, so this start would fail for the same reason
+			continue
 		}
+		if p := a.handle(ctx, s); p == 0 {
+			after[s] = true
+		} else {
+			pause = max(pause, p)
+		}
+	}
+	if pause > 0 {
+		again = time.After(pause)
 	}
 	return after, again
 }
 
-// handle starts a push of s unless s needs none. It returns false if the start must be tried again.
-func (a *AutoStart) handle(ctx context.Context, s *stream.Source) bool {
+// handle starts a push of s unless s needs none. It returns after which pause the start must be tried again, 0 if it need not.
+func (a *AutoStart) handle(ctx context.Context, s *stream.Source) time.Duration {
 	name := s.Info().Name
 	if s.Info().IsRelay() {
-		return true // the server that has the publisher pushes it
+		return 0 // the server that has the publisher pushes it
 	}
 	if a.ours(s) {
 		a.log.Info("stream comes from a push of this server, not pushed again", "stream", name)
-		return true
+		return 0
 	}
 	_, err := a.pushes.Start(ctx, Request{StreamName: name, URL: a.url, FullURL: a.full, Via: ViaAuto})
 	switch {
+	case errors.Is(err, errElsewhere):
+		return autoElsewhere
 	case err == nil, errors.Is(err, ErrDuplicate), errors.Is(err, ErrStreamNotFound): // with ErrStreamNotFound the stream has ended meanwhile
 		a.trouble = ""
-		return true
+		return 0
 	case ctx.Err() != nil || errors.Is(err, ErrStopping):
-		return false
+		return autoPause
 	}
 	if err.Error() != a.trouble {
 		a.trouble = err.Error()
 		a.log.Warn("push of every stream could not be started, trying again", "stream", name, "pause", autoPause, "err", err)
 	}
-	return false
+	return autoPause
 }
 
 // ours reports whether s may be the output of a push of this server. It cannot tell a stream of somebody else with the same name.

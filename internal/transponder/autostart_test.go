@@ -133,6 +133,19 @@ func TestAutoStart(t *testing.T) {
 		<-time.After(autoPause)
 		expect("room", "d", "e")
 
+		f.fail(errElsewhere)
+		g := publishTo(t, f.hub, "g", "WebRTC")
+		h := publishTo(t, f.hub, "h", "WebRTC")
+		synctest.Wait()
+		if got := f.names(); !slices.Contains(got, "g") || !slices.Contains(got, "h") {
+			t.Errorf("another server has one push: started %v, want both", got)
+		}
+		f.fail(nil)
+		<-time.After(autoElsewhere)
+		expect("the other server has ended it", "g", "h")
+		g.Close(nil)
+		h.Close(nil)
+
 		for _, err := range []error{ErrDuplicate, ErrStreamNotFound} {
 			f.fail(err)
 			s := publishTo(t, f.hub, "f", "WebRTC")

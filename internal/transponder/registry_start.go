@@ -171,8 +171,15 @@ func (r *Registry) claim(ctx context.Context, req Request, addresses []*address)
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	return r.parts.Keeper.Claim(ctx, record)
+	claim, err := r.parts.Keeper.Claim(ctx, record)
+	if errors.Is(err, ErrDuplicate) {
+		err = errElsewhere
+	}
+	return claim, err
 }
+
+// errElsewhere means that another server has the push, or had it a moment ago.
+var errElsewhere = fmt.Errorf("another server has it: %w", ErrDuplicate)
 
 // claimTimeout is how long claiming a new push may take.
 const claimTimeout = 5 * time.Second

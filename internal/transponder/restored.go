@@ -84,6 +84,9 @@ func (r *Registry) adoptOne(ctx context.Context, before Record, claim Claim, dea
 	}
 	req, addresses, err := r.cfg.restored(record)
 	resume := r.cfg.resumeFor(req)
+	if req.Via == ViaAuto && r.isHere(record.Stream) {
+		resume = r.cfg.ResumeFor // the setting that made the push at the server before is in force here, too
+	}
 	how.until = time.Now().Add(resume)
 	switch {
 	case !record.Usable():
@@ -119,6 +122,12 @@ func (r *Registry) adoptOne(ctx context.Context, before Record, claim Claim, dea
 	p.awaits(stateByName(record.State), status)
 	r.launch(ctx, e)
 	return e, nil
+}
+
+// isHere reports whether the publisher of a stream is connected to this server.
+func (r *Registry) isHere(name string) bool {
+	src, ok := r.parts.Hub.Source(name)
+	return ok && !src.Info().IsRelay()
 }
 
 // openSound plays the sound file that played before, from its beginning.

@@ -139,6 +139,31 @@ func TestResumeInsists(t *testing.T) {
 	}
 }
 
+// A push that the setting of another server has made goes on where its publisher is: the setting is the same here, and finds that the stream is
+// pushed already.
+func TestResumeOfAnotherServersSetting(t *testing.T) {
+	keeper := newFakeKeeper()
+	b := newKeptBench(t, keeper, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	id := b.start(Request{StreamName: "s", URL: server.URL("auto"), Via: ViaAuto}).ID
+	s.live(t, server)
+	b.wait("record of a live push", func() bool { return keeper.record(t).State == Live.String() })
+	keeper.edit(func(r *Record) { r.Node, r.Incarnation, r.Anchor = "gone", "1", r.Anchor-60_000 })
+	keeper.crash()
+	b.stop()
+	b = newKeptBench(t, keeper, nil)
+	s = b.source("s")
+	if err := b.Resume(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	b.wait("live again", func() bool {
+		s.write(10, 20)
+		found := b.Find(Filter{ID: id})
+		return len(found) == 1 && found[0].State == Live
+	})
+}
+
 // What cannot go on ends, and what this version must not touch stays.
 func TestResumeNot(t *testing.T) {
 	tests := []struct {
