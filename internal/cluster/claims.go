@@ -210,7 +210,9 @@ func (c *Claims) takeOver(ctx context.Context, k *claim) error {
 			if c.parts.Members.Lives(owner) {
 				return transponder.ErrDuplicate
 			}
-			if left := c.parts.Members.Patience(owner) - time.Since(begun); left > 0 {
+			patience := c.parts.Members.Patience(owner)
+			k.silent = k.silent || patience > 0
+			if left := patience - time.Since(begun); left > 0 {
 				if !asked && c.ask(ctx, owner, r.ID) {
 					asked = true
 					continue // the owner has released the push, or still has it
@@ -218,7 +220,6 @@ func (c *Claims) takeOver(ctx context.Context, k *claim) error {
 				if err := sleep(ctx, left); err != nil {
 					return err
 				}
-				k.silent = true
 			}
 		}
 		r.Node, r.Incarnation = c.parts.Self.Node, c.parts.Self.Incarnation

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"transponder/internal/state"
 	"transponder/internal/transponder"
 )
 
@@ -43,7 +44,8 @@ type OrphanParts struct {
 type Orphans struct {
 	parts OrphanParts
 
-	seen map[string]sighting // owned by Run; by the id of the push
+	seen  map[string]sighting  // owned by Run; by the id of the push
+	names map[string]time.Time // owned by Run; names whose process is gone, by their keys, and since when that is known
 
 	expired atomic.Int64
 }
@@ -132,13 +134,13 @@ func (o *Orphans) Run(ctx context.Context) error {
 		switch now := time.Now(); {
 		case !o.first():
 			clear(o.seen)
-			next = time.Time{}
+			o.names, next = nil, time.Time{}
 		case !now.Before(next):
 			next = now.Add(orphanLook)
-			if err := o.look(ctx, now); err != nil {
+			if err := errors.Join(o.look(ctx, now), o.forgetNames(ctx, now)); err != nil {
 				next = time.Time{}
 				if ctx.Err() == nil && !errors.Is(err, transponder.ErrIsolated) {
-					o.parts.Log.Warn("the records of pushes cannot be read", "err", err)
+					o.parts.Log.Warn("the records of servers that are gone cannot be read", "err", err)
 				}
 			}
 			fallthrough
@@ -181,6 +183,36 @@ func (o *Orphans) look(ctx context.Context, now time.Time) error {
 		seen[r.ID] = s
 	}
 	o.seen = seen
+	return nil
+}
+
+// forgetNames removes the names of streams whose process has been gone for some time: else names that nobody uses again would stay for ever. A
+// process that was only cut off takes its names again.
+func (o *Orphans) forgetNames(ctx context.Context, now time.Time) error {
+	keeper := o.parts.Claims.keeper
+	records, err := keeper.List(ctx, namesBucket, "")
+	if err != nil {
+		return err
+	}
+	before, gone := o.names, map[string]time.Time{}
+	for _, r := range records {
+		name, err := parseName(r)
+		if err == nil && o.parts.Claims.parts.Members.Lives(name.Owner) {
+			continue
+		}
+		since, known := before[r.Key]
+		switch {
+		case !known:
+			gone[r.Key] = now
+		case now.Sub(since) < orphanLeast:
+			gone[r.Key] = since
+		default:
+			if err := keeper.Delete(ctx, namesBucket, r.Key, r.Revision); err != nil && !errors.Is(err, state.ErrConflict) && !errors.Is(err, state.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	o.names = gone
 	return nil
 }
 

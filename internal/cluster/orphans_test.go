@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -274,6 +275,43 @@ func TestOrphansExpire(t *testing.T) {
 			t.Errorf("%d records are left, %v", len(records), err)
 		}
 	})
+}
+
+// The names of a process that is gone are forgotten, those of the living are not.
+func TestNamesAreForgotten(t *testing.T) {
+	s := newOrphanScene()
+	ctx := t.Context()
+	for name, owner := range map[string]Owner{"of a": ownerA, "of b": ownerB} {
+		value, err := json.Marshal(nameRecord{Version: 1, Name: name, Owner: owner, Epoch: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.keeper.Put(ctx, namesBucket, nameKey(name), value, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	look := func(what string, after time.Duration, want int) {
+		t.Helper()
+		if err := s.orphans.forgetNames(ctx, now.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.keeper.List(ctx, namesBucket, ""); len(got) != want || err != nil {
+			t.Errorf("%s: %d names, %v; want %d", what, len(got), err, want)
+		}
+	}
+	look("both live", 0, 2)
+	s.die()
+	look("a has just died", time.Hour, 2)
+	s.members.set(ownerA, true)
+	look("it was cut off", 2*time.Hour, 2)
+	s.members.set(ownerA, false)
+	look("it dies again", 3*time.Hour, 2)
+	look("a moment later", 3*time.Hour+orphanLeast/2, 2)
+	look("a minute later", 3*time.Hour+orphanLeast, 1)
+	if r, err := s.keeper.Get(ctx, namesBucket, nameKey("of b")); err != nil {
+		t.Errorf("the name of the living process: %+v, %v", r, err)
+	}
 }
 
 // What could not be written when a push ended is written later: that the push is over.
