@@ -149,6 +149,8 @@ type noStreams struct{}
 
 func (noStreams) Sources() []*stream.Source { return nil }
 
+func (noStreams) Spares() []*stream.Source { return nil }
+
 // A client may ask for an empty list in place of the 404 of the contract.
 func TestEmptyList(t *testing.T) {
 	none := &fakeSessions{}

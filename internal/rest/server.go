@@ -40,6 +40,8 @@ type Pushes interface {
 // Streams lists the streams, oldest first. stream.Hub is one.
 type Streams interface {
 	Sources() []*stream.Source
+	// Spares returns the publishers that get a name when the present publisher of the name leaves.
+	Spares() []*stream.Source
 }
 
 // Events returns the events of pushes from any number on. transponder.Journal is one.

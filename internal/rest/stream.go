@@ -51,6 +51,7 @@ type streamBody struct {
 	MediaSessionID string     `json:"mediaSessionId"`
 	Name           string     `json:"name"`
 	Published      bool       `json:"published"`
+	Standby        bool       `json:"standby,omitempty"` // it is a spare publisher, whose media players do not get
 	HasVideo       bool       `json:"hasVideo"`
 	HasAudio       bool       `json:"hasAudio"`
 	Status         string     `json:"status"`
@@ -190,7 +191,7 @@ type found struct {
 	end func()
 }
 
-// streams returns the publishers and then the players that a filter selects and that the sender of the request may know of: those that he
+// streams returns the publishers, the spare publishers and then the players that a filter selects and that the sender of the request may know of: those that he
 // may read about, and those that he publishes. errNoStream if there are none.
 func (s *Server) streams(ctx context.Context, filter streamFilter) ([]found, error) {
 	v := s.viewer(ctx)
@@ -205,6 +206,13 @@ func (s *Server) streams(ctx context.Context, filter streamFilter) ([]found, err
 			continue // the server that has the publisher lists it
 		}
 		add(s.publisherBody(src), src.Info().Publisher.Identity, func() { src.Close(stream.ErrTerminated) })
+	}
+	spares := s.parts.Streams.Spares()
+	slices.SortFunc(spares, func(a, b *stream.Source) int { return a.Created().Compare(b.Created()) })
+	for _, src := range spares {
+		b := s.publisherBody(src)
+		b.Standby = true
+		add(b, src.Info().Publisher.Identity, func() { src.Close(stream.ErrTerminated) })
 	}
 	for _, p := range s.parts.Players.Players() {
 		add(s.playerBody(p), "", func() { s.parts.Players.StopPlayer(p.ID) })
@@ -263,7 +271,7 @@ func (s *Server) terminateStreams(ctx context.Context, f *fields) (any, error) {
 			return nil, err
 		}
 	}
-	for _, st := range slices.Backward(picked) { // players first, so that they are told this cause
+	for _, st := range slices.Backward(picked) { // players first, so that they are told this cause; spare publishers before they get the name
 		s.log.Info("stream terminated by request", "stream", st.Name, "type", st.MediaType)
 		st.end()
 	}

@@ -201,3 +201,32 @@ func TestNoStreams(t *testing.T) {
 		}
 	}
 }
+
+// A spare publisher is listed beside the publisher that has the name. Who ends the stream by its name ends both.
+func TestSpares(t *testing.T) {
+	cfg := stream.DefaultConfig()
+	cfg.Standby, cfg.Takeover = true, stream.TakeoverAlways
+	hub := stream.NewHub(cfg, nil)
+	for _, id := range []string{"first", "second"} {
+		src, err := hub.Claim(t.Context(), stream.Info{Name: "cam", ID: id, Provider: "RTMP"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close(nil)
+		src.SetLive()
+	}
+	srv := newServer(t, &fakePushes{}, hub)
+	r := get(t, srv, "/rest-api/stream/find_all")
+	r.wantStatus(t, http.StatusOK)
+	var got []map[string]any
+	if err := json.Unmarshal(r.body, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0]["mediaSessionId"] != "first" || got[0]["standby"] != nil || got[1]["mediaSessionId"] != "second" || got[1]["standby"] != true {
+		t.Errorf("the streams are %v", got)
+	}
+	post(t, srv, "/rest-api/stream/terminate", `{"name":"cam"}`).wantStatus(t, http.StatusOK)
+	if n := hub.Len(); n != 0 || hub.Promotions() != 0 {
+		t.Errorf("%d publishers are left, and %d spares have got the name", n, hub.Promotions())
+	}
+}
