@@ -26,12 +26,13 @@ func (r *Registry) Restore(ctx context.Context, outage time.Duration) error {
 }
 
 // Resume takes over what waits of one stream, whose publisher is here now. Of another process's push it may wait until that process surely has given
-// it up. It fails if not all could be taken: then the caller tries again when the members of the cluster have changed.
+// it up. Records that this version of the server must leave as they are stay where they are. It fails if not all could be taken: then the caller tries again when the members of the cluster have changed.
 func (r *Registry) Resume(ctx context.Context, stream string) error {
 	records, err := r.parts.Keeper.Waiting(ctx, stream)
 	if err != nil {
 		return err
 	}
+	records = slices.DeleteFunc(records, func(record Record) bool { return !record.Usable() })
 	return r.adopt(ctx, records, 0)
 }
 

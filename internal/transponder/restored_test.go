@@ -164,6 +164,29 @@ func TestResumeOfAnotherServersSetting(t *testing.T) {
 	})
 }
 
+// A server of a cluster leaves alone what only a newer version may touch, however often it looks.
+func TestResumeLeavesAlone(t *testing.T) {
+	keeper := newFakeKeeper()
+	b := newKeptBench(t, keeper, nil)
+	server := testkit.NewRTMPServer(t, testkit.Script{})
+	s := b.source("s")
+	b.start(Request{StreamName: "s", URL: server.URL("live")})
+	s.live(t, server)
+	keeper.crash()
+	b.stop()
+	keeper.edit(func(r *Record) { r.Node, r.Incarnation, r.Least = "gone", "1", 99 })
+	b = newKeptBench(t, keeper, nil)
+	b.source("s")
+	for range 3 {
+		if err := b.Resume(t.Context(), "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := b.Find(Filter{}); len(found) != 0 || keeper.len() != 1 {
+		t.Errorf("%d records; pushes %+v", keeper.len(), found)
+	}
+}
+
 // What cannot go on ends, and what this version must not touch stays.
 func TestResumeNot(t *testing.T) {
 	tests := []struct {
