@@ -185,7 +185,7 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 		})
 	}
 	if cfg.Hooks.URL != "" {
-		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), log)
+		a.hooks = transponder.NewHooks(cfg.Hooks, a.pushes.Journal(), a.hookMarks(), log)
 	}
 	if a.media, err = ports.openMedia(ctx, cfg.Media); err != nil {
 		return nil, err
@@ -367,6 +367,11 @@ func (a *App) Run(ctx context.Context) error {
 	)
 	if a.hooks != nil {
 		parts = append(parts, part{"push hooks", a.hooks.Run}) // stops after the pushes, so that it reports their ends
+		if a.cluster != nil {
+			parts = append(parts, part{"push hooks of servers that are gone", cluster.NewHeir(cluster.HeirParts{
+				Cluster: a.cluster, Keeper: a.cluster.Keeper(), Events: a.events, Hooks: a.hooks, Log: a.log,
+			}).Run})
+		}
 	}
 	parts = append(parts, part{"push events", (&pushEvents{journal: a.pushes.Journal(), streams: a.hub, backends: a.backends}).run})
 	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pictures", a.video.Run}, part{"pushes", a.pushes.Run})

@@ -199,3 +199,15 @@ func (a *App) clusterReady() error {
 	}
 	return a.cluster.Ready()
 }
+
+// hookMarks keep how far the events of this server were posted; nil: nothing is kept.
+func (a *App) hookMarks() transponder.HookMarks {
+	if a.records == nil {
+		return nil
+	}
+	m := cluster.HookMarks{Node: "self", Local: a.state, Log: a.log}
+	if a.cluster != nil {
+		m.Node, m.Shared = a.cluster.Self().Node, a.cluster.Keeper()
+	}
+	return m
+}

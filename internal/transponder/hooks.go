@@ -73,19 +73,22 @@ type HookStats struct {
 type Hooks struct {
 	cfg     HookConfig
 	journal *Journal
+	marks   HookMarks // nil: what a process has not posted is not posted by the next
 	log     *slog.Logger
 	client  http.Client
+
+	posted posted
 
 	delivered, retried, dead atomic.Int64
 
 	lanes [hookLanes]chan Event // sent to by Run only
 }
 
-// NewHooks makes a Hooks for a valid config with a URL.
-func NewHooks(cfg HookConfig, journal *Journal, log *slog.Logger) *Hooks {
+// NewHooks makes a Hooks for a valid config with a URL. marks may be nil.
+func NewHooks(cfg HookConfig, journal *Journal, marks HookMarks, log *slog.Logger) *Hooks {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = hookLanes
-	h := &Hooks{cfg: cfg, journal: journal, log: log, client: http.Client{
+	h := &Hooks{cfg: cfg, journal: journal, marks: marks, log: log, client: http.Client{
 		Transport: transport,
 		// A redirected POST would become a GET. The setting must be corrected instead.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -118,28 +121,44 @@ func (h *Hooks) Run(ctx context.Context) error {
 					left.Add(1)
 					continue
 				}
-				h.post(ctx, sending, e)
+				if h.post(ctx, sending, e) {
+					h.posted.done(e.Number)
+				} else {
+					left.Add(1)
+				}
 			}
 		})
 	}
-	h.distribute(ctx)
+	after := h.first(ctx)
+	h.posted.begin(after)
+	marking, marked := context.WithCancel(context.WithoutCancel(ctx))
+	defer marked()
+	var marks sync.WaitGroup
+	if h.marks != nil {
+		marks.Go(func() { h.saveMarks(marking) })
+	}
+	h.distribute(ctx, after)
 	limit := time.AfterFunc(hookGoodbye, func() { cancel(context.Cause(ctx)) })
 	defer limit.Stop()
 	for _, lane := range h.lanes {
 		close(lane)
 	}
 	wg.Wait()
-	if n := left.Load(); n > 0 {
+	marked()
+	marks.Wait()
+	switch n := left.Load(); {
+	case n > 0 && h.marks != nil:
+		h.log.Warn("push events wait for the next start of the server, or for another server, to be delivered", "events", n)
+	case n > 0:
 		h.dead.Add(n)
 		h.log.Warn("push events not delivered before the server stopped", "events", n)
 	}
 	return context.Cause(ctx)
 }
 
-// distribute puts the events of the journal into the lanes until ctx has ended and no event is left.
-func (h *Hooks) distribute(ctx context.Context) {
+// distribute puts the events of the journal after a number into the lanes until ctx has ended and no event is left.
+func (h *Hooks) distribute(ctx context.Context, after uint64) {
 	events := make([]Event, 64)
-	after := h.journal.Loaded() // what the process before has posted or not posted
 	for {
 		n, missed, err := h.journal.Since(ctx, after, events)
 		if err != nil {
@@ -161,6 +180,7 @@ func (h *Hooks) enqueue(e Event) {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(e.ID))
 	lane := h.lanes[hash.Sum32()%hookLanes]
+	h.posted.take(e.Number)
 	for {
 		select {
 		case lane <- e:
@@ -170,6 +190,7 @@ func (h *Hooks) enqueue(e Event) {
 		select {
 		case oldest := <-lane:
 			h.giveUp(oldest, 0, errQueueFull)
+			h.posted.done(oldest.Number)
 		default: // the lane has room again
 		}
 	}
@@ -177,24 +198,32 @@ func (h *Hooks) enqueue(e Event) {
 
 var errQueueFull = errors.New("too many events wait")
 
-// post tries to deliver an event. When ctx has ended there are no more pauses; the context sending limits the tries.
-func (h *Hooks) post(ctx, sending context.Context, e Event) {
+// post tries to deliver an event. When ctx has ended there are no more pauses; the context sending limits the tries. It returns false if the event
+// is neither delivered nor given up, because ctx has ended.
+func (h *Hooks) post(ctx, sending context.Context, e Event) bool {
 	body, err := json.Marshal(e)
 	if err != nil {
 		h.giveUp(e, 0, err)
-		return
+		return true
 	}
 	for tries := 1; ; tries++ {
 		err := h.try(sending, body)
 		if err == nil {
 			h.delivered.Add(1)
-			return
+			return true
 		}
 		var refused hookStatus
 		final := errors.As(err, &refused) && !refused.temporary()
-		if final || tries > len(hookPauses) || !waitFor(ctx, hookPauses[tries-1]) {
+		if final || tries > len(hookPauses) {
 			h.giveUp(e, tries, err)
-			return
+			return true
+		}
+		if !waitFor(ctx, hookPauses[tries-1]) {
+			if h.marks != nil {
+				return false
+			}
+			h.giveUp(e, tries, err)
+			return true
 		}
 		h.retried.Add(1)
 	}

@@ -66,12 +66,12 @@ func (r *hookReceiver) all() []hookEvent {
 const hookURL = "https://user:hunter2@hook.example/path?token=hunter2"
 
 // runHooks runs hooks in the test's bubble until stop is called, which waits for their end.
-func runHooks(t *testing.T, journal *Journal, r *hookReceiver, log io.Writer) (h *Hooks, stop func()) {
+func runHooks(t *testing.T, journal *Journal, r *hookReceiver, log io.Writer, marks ...HookMarks) (h *Hooks, stop func()) {
 	t.Helper()
 	r.begun, r.tries = time.Now(), map[uint64]int{}
 	cfg := DefaultHookConfig()
 	cfg.URL, cfg.Secret = hookURL, "hunter2"
-	h = NewHooks(cfg, journal, slog.New(slog.NewTextHandler(log, nil)))
+	h = NewHooks(cfg, journal, slices.Concat(marks, []HookMarks{nil})[0], slog.New(slog.NewTextHandler(log, nil)))
 	h.client.Transport = r
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error)
@@ -282,7 +282,7 @@ func TestHookRequest(t *testing.T) {
 	journal := newJournal(4)
 	cfg := DefaultHookConfig()
 	cfg.URL, cfg.Secret = srv.URL+"/hook?x=1", "s3cret"
-	h := NewHooks(cfg, journal, slog.New(slog.DiscardHandler))
+	h := NewHooks(cfg, journal, nil, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- h.Run(ctx) }()

@@ -1,0 +1,105 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+// hookCounter is a backend that counts the events that it has taken, by push and sequence.
+type hookCounter struct {
+	*httptest.Server
+
+	mu    sync.Mutex
+	deaf  bool           // guarded by mu; it answers 503
+	taken map[string]int // guarded by mu
+}
+
+func newHookCounter(t *testing.T) *hookCounter {
+	h := &hookCounter{taken: map[string]int{}}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var e struct {
+			ID       string
+			Sequence int
+		}
+		err := json.NewDecoder(r.Body).Decode(&e)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if err != nil || h.deaf {
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return
+		}
+		h.taken[fmt.Sprintf("%s %d", e.ID, e.Sequence)]++
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *hookCounter) setDeaf(deaf bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deaf = deaf
+}
+
+// has is empty once the events of a push up to a sequence were taken, each at most so many times.
+func (h *hookCounter) has(id string, upTo, most int) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for n := 1; n <= upTo; n++ {
+		if got := h.taken[fmt.Sprintf("%s %d", id, n)]; got < 1 || got > most {
+			return fmt.Sprintf("event %d of %d was taken %d times, want 1 to %d", n, upTo, got, most)
+		}
+	}
+	return ""
+}
+
+// Each event is posted once by the server that runs the push. What that server has written and not posted when it dies, another one posts.
+func TestClusterHooks(t *testing.T) {
+	backend := newHookCounter(t)
+	n := startNodes(t)
+	setting := "push_hook_url=" + backend.URL
+	a, b := n.start(t, "a", setting), n.start(t, "b", setting)
+	n.wait(t, "a", "b")
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	told := events(t, b, "")
+	leave := publishUntil(t, a, "show", 320, 180)
+	var started push
+	testkit.Eventually(t, 20*time.Second, func() string {
+		if code := b.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": receiver.URL("live")}, &started); code != http.StatusOK {
+			return fmt.Sprintf("startup on b answers %d", code)
+		}
+		return ""
+	})
+	id := started.MediaSessionID
+	live := next(t, told, id, "PUBLISHING")
+	last := int(live["sequence"].(float64))
+	testkit.Eventually(t, 10*time.Second, func() string { return backend.has(id, last, 1) })
+
+	backend.setDeaf(true)
+	leave()
+	for after := last; last == after; {
+		select {
+		case e := <-told: // b knows it, so NATS has it
+			if e["id"] == id {
+				last = int(e["sequence"].(float64))
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("the push does not notice that its publisher has gone")
+		}
+	}
+	a.kill()
+	backend.setDeaf(false)
+	if backend.has(id, last, 1) == "" {
+		t.Fatal("the backend has taken the last event from a, so the test shows nothing")
+	}
+	// What a has posted in the second before it died may come once more.
+	testkit.Eventually(t, 40*time.Second, func() string { return backend.has(id, last, 2) })
+}
