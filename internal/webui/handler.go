@@ -17,6 +17,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"transponder/web"
@@ -32,11 +33,11 @@ type Config struct {
 	NamePrefix string `json:"namePrefix"` // a push puts it before the stream's name
 }
 
-// file is one file in its plain form and, if that is smaller, in its compressed form.
+// file is one file in its plain form and in its compressed form.
 type file struct {
 	mediaType string
 	plain     form
-	gzipped   *form
+	gzipped   func() *form // compresses at the first call, so that a server starts without this work; returns nil if the plain form is smaller
 }
 
 type form struct {
@@ -66,7 +67,8 @@ func newHandler(cfg Config, mayRead func(*http.Request) bool, pages fs.FS) (http
 		if err != nil {
 			return err
 		}
-		return h.add("/"+name, content)
+		h.add("/"+name, content)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the pages: %w", err)
@@ -92,9 +94,7 @@ func (h *handler) addSettings(cfg Config) error {
 			return err
 		}
 		h.strangers = h.files[settings]
-		if err := h.add(settings, text); err != nil {
-			return err
-		}
+		h.add(settings, text)
 	}
 	return nil
 }
@@ -122,28 +122,29 @@ var mediaTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-func (h *handler) add(name string, content []byte) error {
+func (h *handler) add(name string, content []byte) {
 	f := &file{mediaType: mediaTypes[path.Ext(name)], plain: newForm(content)}
 	if f.mediaType == "" {
 		f.mediaType = mime.TypeByExtension(path.Ext(name))
 	}
+	f.gzipped = sync.OnceValue(func() *form { return gzipped(content) })
+	h.files[name] = f
+}
+
+// gzipped returns the compressed form of a content, or nil if that is not smaller.
+func gzipped(content []byte) *form {
 	var compressed bytes.Buffer
 	zip, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
 	if err != nil {
-		return err
+		return nil // never: the level exists
 	}
-	if _, err := zip.Write(content); err != nil {
-		return err
+	_, _ = zip.Write(content) // a buffer takes everything
+	_ = zip.Close()
+	if compressed.Len() >= len(content) {
+		return nil
 	}
-	if err := zip.Close(); err != nil {
-		return err
-	}
-	if compressed.Len() < len(content) {
-		smaller := newForm(compressed.Bytes())
-		f.gzipped = &smaller
-	}
-	h.files[name] = f
-	return nil
+	smaller := newForm(compressed.Bytes())
+	return &smaller
 }
 
 func newForm(content []byte) form {
@@ -182,9 +183,11 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Vary", "Accept-Encoding")
 	chosen := f.plain
-	if f.gzipped != nil && acceptsGzip(r) {
-		header.Set("Content-Encoding", "gzip")
-		chosen = *f.gzipped
+	if acceptsGzip(r) {
+		if smaller := f.gzipped(); smaller != nil {
+			header.Set("Content-Encoding", "gzip")
+			chosen = *smaller
+		}
 	}
 	header.Set("ETag", chosen.etag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(chosen.content))
