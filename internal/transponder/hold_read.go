@@ -207,6 +207,15 @@ func (h *holder) hold() {
 // to another is silent for 3 to 8 s.
 const stillAfter = 2 * time.Second
 
+// stillLimit returns how long the source may send nothing. Who has named backup streams has said when silence is a fault. If none of them can be sent,
+// the hold begins then.
+func (h *holder) stillLimit() time.Duration {
+	if s := h.spares; s != nil && len(s.names) > 1 && !s.another(h.cfg.hub, h.src) {
+		return min(s.after, stillAfter)
+	}
+	return stillAfter
+}
+
 // holdStill begins a hold when the source sends nothing, although it has not ended. The source is still read, and ends the hold.
 func (h *holder) holdStill() {
 	now := time.Now()
@@ -214,7 +223,7 @@ func (h *holder) holdStill() {
 		return
 	}
 	h.stilled = now
-	if !h.src.IsLive() || h.src.Err() != nil || h.src.Quiet(now) < stillAfter || h.bridge.last.Track == nil && h.bridge.sound.Track == nil {
+	if !h.src.IsLive() || h.src.Err() != nil || h.src.Quiet(now) < h.stillLimit() || h.bridge.last.Track == nil && h.bridge.sound.Track == nil {
 		return
 	}
 	if st := h.src.Stats(); st.Audio.Frames == 0 && !st.Video.Missing {

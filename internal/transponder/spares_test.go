@@ -309,6 +309,24 @@ func TestSpareThatSendsNothing(t *testing.T) {
 	})
 }
 
+// The backup is lost, and then the main source stalls: with a hold, pictures and silence come as soon as the silence is a fault, and the main source
+// ends the hold.
+func TestHoldWithoutASpare(t *testing.T) {
+	var s *spareShow
+	synctest.Test(t, func(t *testing.T) {
+		var main, backup *publisher
+		s, main, backup = newSpareShow(t, false, func(cfg *holderConfig) { cfg.grace = time.Minute })
+		both(3*time.Second, main, backup)
+		backup.Close(nil)
+		both(time.Second, main)
+		s.wait(5 * time.Second)
+		both(3*time.Second, main)
+	})
+	s.t = t
+	s.wantSwitches()
+	s.checkSpliced(time.Second+lookEvery+bridgePause, time.Second+lookEvery+bridgePause)
+}
+
 // A push whose stream nobody publishes begins with a backup stream. It goes on with the main one over the same connection, and events, answers and
 // counters tell of it.
 func TestPushBeginsWithABackup(t *testing.T) {
