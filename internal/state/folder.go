@@ -15,8 +15,9 @@ import (
 
 // folder is a folder that this process alone may write to.
 type folder struct {
-	path string
-	lock *os.File
+	path     string
+	lock     *os.File
+	readOnly bool // as far as the lock could tell when the folder was opened
 }
 
 // openFolder makes the folder if there is none, and locks it. The lock ends with the process, however the process ends. inherited is the lock of
@@ -37,12 +38,16 @@ func openFolder(path string, inherited *os.File) (*folder, error) {
 		return nil, fmt.Errorf("all users of this machine may write to the folder: chmod o-w %s", path)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	readOnly := errors.Is(err, syscall.EROFS)
+	if readOnly { // who can only read may lock it all the same
+		lock, err = os.Open(filepath.Join(path, "lock"))
+	}
 	if err != nil {
 		return nil, &unusableError{err}
 	}
 	if sameFile(lock, inherited) { // whose lock this process has a share in
 		lock.Close()
-		return &folder{path, inherited}, nil
+		return &folder{path, inherited, readOnly}, nil
 	}
 	if inherited != nil {
 		inherited.Close()
@@ -54,7 +59,7 @@ func openFolder(path string, inherited *os.File) (*folder, error) {
 		}
 		return nil, err
 	}
-	return &folder{path, lock}, nil
+	return &folder{path, lock, readOnly}, nil
 }
 
 func (f *folder) close() {
@@ -99,7 +104,7 @@ func prepareFile(path string) error {
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		if _, statErr := os.Stat(path); statErr == nil {
+		if _, statErr := os.Stat(path); statErr == nil && !errors.Is(err, syscall.EROFS) {
 			return err // it is there, and this user may not read it
 		}
 		return &unusableError{err}

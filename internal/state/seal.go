@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -89,16 +90,20 @@ func (s *Store) openKeys() (*Keys, error) {
 	own := s.cfg.KeyFile == ""
 	path, wide := s.cfg.KeyFile, keyFileWide
 	if own {
-		if s.folder == nil || s.lost() {
+		if s.cfg.Dir == "" {
 			return newKeys(newKey())
 		}
-		path, wide = filepath.Join(s.folder.path, "key"), 0o077
+		path, wide = filepath.Join(s.cfg.Dir, "key"), 0o077
 	}
 	keys, err := readKeys(path, wide)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR) && s.lost():
 		return s.makeKey(path, own)
 	case err != nil && own && errors.Is(err, errBadKey):
+		if s.lost() { // nothing can be set aside
+			s.unread = true
+			return newKeys(newKey())
+		}
 		aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
 		s.log.Error("the key of the secrets is damaged: it was set aside, and a new one was made; secrets that it has sealed must be given anew",
 			"file", aside, "err", err)
@@ -120,7 +125,8 @@ func (s *Store) makeKey(path string, own bool) (*Keys, error) {
 			return nil, fmt.Errorf("secrets_key_file: make a key: %w", err)
 		}
 		s.failing.Store(true)
-		s.log.Error("the key of the secrets cannot be written: secrets that are stored now cannot be read after a restart", "err", err)
+		s.looseKey = key
+		s.log.Error("the key of the secrets cannot be written: until it can, secrets that are stored cannot be read after a restart", "err", err)
 	}
 	return newKeys(key)
 }

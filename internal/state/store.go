@@ -31,7 +31,8 @@ type Config struct {
 type Store struct {
 	cfg    Config
 	log    *slog.Logger
-	folder *folder // nil: nothing outlives the process
+	dir    string  // see Dir
+	folder *folder // nil: nothing outlives the process. Guarded by mu once Open has returned
 	keys   *Keys
 
 	writer *sql.DB // one connection
@@ -42,6 +43,10 @@ type Store struct {
 	times            times       // of transactions
 	failing          atomic.Bool // the last write failed, or the records are in memory though they should not be
 	inMemory         atomic.Bool
+
+	unread   bool      // the folder has records that could not be read; set by Open
+	looseKey []byte    // a key that could not be written to the folder; owned by whoever leads the writes, once Open has returned
+	retried  time.Time // when that or the folder was tried again; owned by whoever leads
 
 	damagedMu sync.Mutex
 	damaged   map[string]struct{} // guarded by damagedMu; bucket and key of records that were found damaged
@@ -61,7 +66,8 @@ type Stats struct {
 // Open opens the store. The caller closes it.
 //
 // A damaged database is set aside as state.db.damaged-TIME, and the log says so. If the folder cannot be made or the database cannot be
-// opened for want of room, the records are kept in memory, the log says so, and Stats.Failing is true. The errors are for a person to
+// opened for want of room, the records are kept in memory, with those that can be read in the folder. The log says so, and Stats.Failing is
+// true until a later write has found the folder usable, and has put all records there. The errors are for a person to
 // correct: a folder that another server uses, files that other users may read, a file of a newer version, a file that this user may not read,
 // a key file that cannot be used.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Store, err error) {
@@ -80,6 +86,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Store, err erro
 		}
 	}
 	if s.folder != nil {
+		if !s.folder.readOnly {
+			s.dir = s.folder.path
+		}
 		if err = s.openFile(ctx); err != nil && !s.excuse(err) {
 			return nil, fmt.Errorf("state_dir=%s: %w", cfg.Dir, err)
 		}
@@ -87,6 +96,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Store, err erro
 	if s.writer == nil {
 		if err = s.openMemory(ctx); err != nil {
 			return nil, fmt.Errorf("open the state in memory: %w", err)
+		}
+		if err = s.borrow(ctx); err != nil {
+			s.unread = true
+			s.log.Error("the records in the state folder cannot be read: the server runs without them, and leaves them as they are", "dir", cfg.Dir, "err", err)
 		}
 	}
 	if s.keys, err = s.openKeys(); err != nil {
@@ -251,17 +264,14 @@ func isDamage(err error) bool {
 	return false
 }
 
-// Dir returns the folder for files that must outlive the process; "" if nothing can.
-func (s *Store) Dir() string {
-	if s.folder == nil {
-		return ""
-	}
-	return s.folder.path
-}
+// Dir returns the folder for files that must outlive the process; "" if nothing can. It does not change.
+func (s *Store) Dir() string { return s.dir }
 
 // Lock returns a copy of the folder's lock, for a process that takes over. The folder stays locked until the Store and all copies are closed. It
 // returns nil if there is no folder.
 func (s *Store) Lock() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.folder == nil {
 		return nil, nil
 	}
@@ -332,11 +342,11 @@ func (s *Store) Durable() bool { return s.cfg.Dir != "" && !s.inMemory.Load() }
 
 // size returns the bytes that the database takes in the folder.
 func (s *Store) size() (bytes int64) {
-	if s.folder == nil {
+	if !s.Durable() {
 		return 0
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if info, err := os.Stat(filepath.Join(s.folder.path, databaseName) + suffix); err == nil {
+		if info, err := os.Stat(filepath.Join(s.cfg.Dir, databaseName) + suffix); err == nil {
 			bytes += info.Size()
 		}
 	}

@@ -201,6 +201,7 @@ func (s *Store) commitWaiting(ctx context.Context) {
 	s.waiting = s.waiting[n:]
 	s.mu.Unlock()
 
+	s.retry(ctx)
 	begun := time.Now()
 	err := s.commit(ctx, batch)
 	s.times.add(time.Since(begun))
@@ -267,7 +268,7 @@ func (s *Store) note(err error, n int) {
 	if s.lost() {
 		return // the folder cannot be used: that the memory takes a write is no success
 	}
-	if s.failing.Swap(false) {
+	if s.looseKey == nil && s.failing.Swap(false) {
 		s.log.Info("the state can be written again")
 	}
 }

@@ -1,0 +1,87 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Pushes that come back at the same moment go on one after another. The pauses vary, so that they do not come in step, and are right on average.
+func TestLimiterPacesAStorm(t *testing.T) {
+	const pushes, perSecond = 500, 50
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(perSecond)
+		begun := time.Now()
+		var mu sync.Mutex
+		var turns []time.Duration
+		var wg sync.WaitGroup
+		for range pushes {
+			wg.Go(func() {
+				if err := l.wait(t.Context()); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				turns = append(turns, time.Since(begun))
+			})
+		}
+		wg.Wait()
+		slices.Sort(turns)
+		if last, want := turns[pushes-1], pushes*time.Second/perSecond; last > want || last < want-time.Second/perSecond {
+			t.Errorf("the last of %d goes on after %v, want %v", pushes, last, want)
+		}
+		equal := 0
+		for i, at := range turns {
+			if i >= perSecond && at-turns[i-perSecond] < time.Second-time.Second/perSecond {
+				t.Errorf("%d go on within %v, from %v on", perSecond+1, at-turns[i-perSecond], turns[i-perSecond])
+			}
+			if i > 0 && at-turns[i-1] == time.Second/perSecond {
+				equal++
+			}
+		}
+		if equal > pushes/10 {
+			t.Errorf("%d of %d pauses are the same", equal, pushes)
+		}
+
+		begun = time.Now() // an hour without a storm gives nobody the right to a burst
+		time.Sleep(time.Hour)
+		for range 2 {
+			if err := l.wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if d := time.Since(begun) - time.Hour; d < time.Second/perSecond {
+			t.Errorf("two go on within %v", d)
+		}
+	})
+}
+
+// A push that ends while it waits for its turn ends at once. Without a limit nobody waits.
+func TestLimiterGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(1)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		if err := l.wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(100*time.Millisecond, func() { cancel(ErrStopping) })
+		begun := time.Now()
+		if err := l.wait(ctx); !errors.Is(err, ErrStopping) || time.Since(begun) != 100*time.Millisecond {
+			t.Errorf("a push that ends meanwhile: %v after %v", err, time.Since(begun))
+		}
+		begun = time.Now()
+		none := newLimiter(0)
+		for range 100 {
+			if err := none.wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if d := time.Since(begun); d != 0 {
+			t.Errorf("without a limit 100 take %v", d)
+		}
+	})
+}
