@@ -35,6 +35,7 @@ import (
 	"transponder/internal/rtc/udp"
 	"transponder/internal/rtmpserver"
 	"transponder/internal/sip"
+	"transponder/internal/sip/line"
 	"transponder/internal/state"
 	"transponder/internal/stream"
 	"transponder/internal/transcode/picture"
@@ -98,6 +99,7 @@ type App struct {
 
 	listeners            map[string]net.Listener // by setting; of these and of RTMP and ICE-TCP, for a process that takes over
 	http, https, ws, wss net.Listener            // nil: not open
+	sipSockets           *line.Sockets           // nil: SIP opens them when it needs them
 	certificates         *certificate.Keeper
 
 	drainer *drainer
@@ -132,6 +134,7 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 	}()
 	defer ports.Close()
 	a.http, a.https, a.ws, a.wss = ports.take("http.port"), ports.take("https.port"), ports.take("ws.port"), ports.take("wss.port")
+	a.sipSockets, ports.sip = ports.sip, nil
 	a.cfg.State.Lock, ports.lock = ports.lock, nil
 	cfg.State = a.cfg.State
 	if a.state, err = state.Open(ctx, cfg.State, log); err != nil {
@@ -292,6 +295,9 @@ func (a *App) close() {
 		if l != nil {
 			l.Close()
 		}
+	}
+	if a.sipSockets != nil {
+		a.sipSockets.Close()
 	}
 	a.closeMedia()
 	if a.cluster != nil {

@@ -14,6 +14,7 @@ import (
 	"transponder/internal/config"
 	"transponder/internal/handover"
 	"transponder/internal/rtc/udp"
+	"transponder/internal/sip/line"
 	"transponder/internal/state"
 )
 
@@ -23,13 +24,17 @@ const (
 	portTCP   = "ice_tcp_port"
 	portRTMP  = "rtmp.port"
 	portRTMPS = "rtmps.port"
+	portSIP   = "sip_port"
+	portSIPS  = "sip_tls_port"
+	portUDP   = "sip_port_udp" // of the datagrams of SIP
 	lockName  = "state_dir"
 )
 
 // Ports are the open ports of a server whose parts are not built yet, and what else can be checked while another process still serves. SIP's
-// ports are opened when they are needed.
+// ports are among them only if the server listens for calls. Otherwise they are opened when they are needed.
 type Ports struct {
 	tcp map[string]net.Listener // by setting
+	sip *line.Sockets           // nil: they are not open
 
 	media     *udp.Port      // nil: the sockets are inherited
 	inherited []*net.UDPConn // of media; another process may still read from them
@@ -82,6 +87,11 @@ func Open(ctx context.Context, cfg config.Config, inherited *handover.Sockets, l
 			return nil, err
 		}
 	}
+	if cfg.SIP.Listens() {
+		if p.sip, err = openSIP(ctx, cfg.SIP.Line, p.certificates != nil, inherited); err != nil {
+			return nil, err
+		}
+	}
 	if locks := inherited.Take(lockName); len(locks) > 0 {
 		p.lock = locks[0]
 		if err := state.Check(ctx, cfg.State); err != nil {
@@ -89,6 +99,23 @@ func Open(ctx context.Context, cfg config.Config, inherited *handover.Sockets, l
 		}
 	}
 	return p, nil
+}
+
+// openSIP opens the sockets of SIP, or takes them from inherited.
+func openSIP(ctx context.Context, cfg line.Config, hasCertificate bool, inherited *handover.Sockets) (*line.Sockets, error) {
+	before := line.Sockets{TCP: inherited.Listener(portSIP, cfg.Port), TLS: inherited.Listener(portSIPS, cfg.TLSPort)}
+	for i, c := range inherited.UDP(portUDP, cfg.Port) {
+		if i > 0 {
+			c.Close()
+			continue
+		}
+		before.UDP = c
+	}
+	s, err := line.Listen(ctx, cfg, hasCertificate, before)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, portError(portSIP, cfg.Port, err)
+	}
+	return s, err
 }
 
 // openMedia starts to read from the media port.
@@ -118,6 +145,9 @@ func (p *Ports) Close() {
 	for _, l := range p.tcp {
 		l.Close()
 	}
+	if p.sip != nil {
+		p.sip.Close()
+	}
 	if p.media != nil {
 		p.media.Close()
 	}
@@ -140,6 +170,16 @@ func (a *App) keep() (_ *handover.Sockets, err error) {
 	for key, l := range a.listeners {
 		if err := s.Add(key, l.(*net.TCPListener)); err != nil {
 			return nil, err
+		}
+	}
+	if sip := a.sipSockets; sip != nil {
+		if err := errors.Join(s.Add(portUDP, sip.UDP), s.Add(portSIP, sip.TCP.(*net.TCPListener))); err != nil {
+			return nil, err
+		}
+		if sip.TLS != nil {
+			if err := s.Add(portSIPS, sip.TLS.(*net.TCPListener)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, c := range a.media.Conns() {

@@ -121,6 +121,7 @@ func (a *App) sipParts() sip.Parts {
 		Sounds:      callSounds{a.sounds},
 		Transcode:   a.transcode,
 		Certificate: a.currentCertificate(),
+		Sockets:     a.sipSockets,
 		Hold:        a.auth.Hold,
 	}
 }

@@ -62,8 +62,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Calls, error) {
 		return nil, err
 	}
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, "Transponder")
-	// A server that takes calls from outside must listen before it makes a call itself.
-	cfg.Line.Listen = cfg.Enabled && (cfg.Line.Listen || len(cfg.IncomingAllow) > 0)
+	cfg.Line.Listen = cfg.Listens()
 	c := &Calls{
 		cfg: cfg, parts: parts, policy: p, log: log,
 		pushed: map[string]*call{}, byKey: map[dialog.Key]*call{}, accounts: map[Account]*registration{},
@@ -71,7 +70,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Calls, error) {
 		rate: rate{limit: cfg.CallsPerMinute}, arrivals: make(chan arrival, maxArrivals),
 	}
 	c.line = line.New(cfg.Line, line.Parts{
-		Allowed: p.host, Welcome: c.welcome, Incoming: c.incoming, Certificate: parts.Certificate, Panics: &c.panics,
+		Allowed: p.host, Welcome: c.welcome, Incoming: c.incoming, Certificate: parts.Certificate, Sockets: parts.Sockets, Panics: &c.panics,
 	}, log)
 	c.legs = legs{leg.New(cfg.Leg, leg.Parts{Allowed: p.host, Transcode: parts.Transcode}, log)}
 	return c, nil

@@ -121,6 +121,10 @@ func DefaultConfig() Config {
 	}
 }
 
+// Listens says whether the server listens for SIP messages from its start on. A server that takes calls from outside must listen before it makes a
+// call itself.
+func (c Config) Listens() bool { return c.Enabled && (c.Line.Listen || len(c.IncomingAllow) > 0) }
+
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
 	errs := []error{

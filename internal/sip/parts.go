@@ -41,6 +41,7 @@ type Parts struct {
 	Sounds      Sounds
 	Transcode   rtc.TranscodeFunc       // what a phone hears and sees, in the codec of the phone
 	Certificate func() *tls.Certificate // of the TLS port; nil: there is none
+	Sockets     *line.Sockets           // for messages, if Config.Listens; nil: Calls opens its own
 	// Hold returns the lease of a client's call, which ends with it; nil: the rights of clients never end.
 	Hold func(by *access.Principal) *access.Lease
 }

@@ -17,6 +17,7 @@ type restartRequest struct {
 
 var (
 	errNoConnection = errors.New("there is no connection with this id")
+	errCall         = errors.New("the connection of a call cannot restart ICE: hang up, and call again")
 	errRestarting   = errors.New("another restart is under way")
 )
 
@@ -37,6 +38,10 @@ func (s *session) handleRestart(ctx context.Context, req restartRequest) {
 			p.restart(ctx, *playback, string(req.SDP))
 			return
 		}
+	}
+	if s.calls.call(id) != nil {
+		s.refuseRestart(id, errCall)
+		return
 	}
 	s.refuseRestart(id, errNoConnection)
 }

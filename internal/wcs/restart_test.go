@@ -4,6 +4,9 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+
+	"transponder/internal/rtc"
+	"transponder/internal/sip/dialog"
 )
 
 func restartFrame(id, offer string) string {
@@ -50,6 +53,27 @@ func TestRestart(t *testing.T) {
 			wantRefusal(other, id, "there is no connection with this id")
 		}
 	})
+}
+
+// A page in a call that asks for a restart is told that there is none for calls, and the call goes on.
+func TestRestartOfACall(t *testing.T) {
+	w := newWorld(t, testConfig())
+	line := w.withSIP(t)
+	b, p := phoneIn(t, w.serve(t), line)
+	b.raw(callFrame("c1", "3001", ""))
+	b.wantCall("notifyTryingResponse", "c1", "TRYING")
+	p.want(t, "call c1 3001")
+	b.raw(restartFrame("c1", "v=0"))
+	if d := b.want("fail"); d["apiMethod"] != "restartIce" || d["id"] != "c1" || d["info"] != errCall.Error() {
+		t.Errorf("got %v", d)
+	}
+	p.events.Status("c1", dialog.Ring, "")
+	b.wantCall("ring", "c1", "RING")
+	p.events.Status("c1", dialog.Finish, "gone")
+	b.wantCall("finish", "c1", "FINISH")
+	if st := w.srv.Restarts(); st != (rtc.RestartStats{Refused: 1}) {
+		t.Errorf("counted %+v", st)
+	}
 }
 
 // nextBut is next without messages of some names.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -70,13 +71,20 @@ func knock(t *testing.T, s *server) *knocking {
 			return err
 		})
 	}
+	hosts := []string{}
+	if s.sipPort != "" {
+		hosts = append(hosts, "127.0.0.1:"+s.sipPort)
+	}
 	for _, address := range []string{s.socket, s.rtmp} {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)
 		}
+		hosts = append(hosts, u.Host)
+	}
+	for _, host := range hosts {
 		again(func() error {
-			conn, err := net.DialTimeout("tcp", u.Host, 20*time.Second)
+			conn, err := net.DialTimeout("tcp", host, 20*time.Second)
 			if err == nil {
 				conn.Close()
 			}
@@ -150,7 +158,8 @@ func whoServes(t *testing.T, s *server) string {
 // told, and the first ends well. Then the second starts a third itself.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	old := startServer(t)
+	sip := []string{"sip_port=" + freePorts(t, 2), "sip_incoming_allow=127.0.0.1"}
+	old := startServer(t, sip...)
 	clients := knock(t, old)
 	clients.wantMore(t)
 	first := whoServes(t, old)
@@ -164,7 +173,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal("publish:", err)
 	}
 
-	next := startServerAt(t, old.dir, nil)
+	next := startServerAt(t, old.dir, nil, sip...)
 	old.wantExit("ok")
 	if next.page != old.page || next.socket != old.socket || next.rtmp != old.rtmp {
 		t.Errorf("the second serves %s %s %s, the first served %s %s %s", next.page, next.socket, next.rtmp, old.page, old.socket, old.rtmp)
@@ -182,6 +191,7 @@ func TestUpgrade(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("the publisher was not told")
 	}
+	askSIP(t, "127.0.0.1:"+next.sipPort)
 	again, leave := publish(t, next, "told", testkit.DefaultPublisherConfig()) // over the same media port
 	if again.Sent() < 0 {
 		t.Error("nothing was sent")
@@ -211,6 +221,36 @@ func TestUpgrade(t *testing.T) {
 	for _, err := range clients.faults {
 		t.Error("while processes took over:", err)
 	}
+}
+
+// askSIP sends OPTIONS in a datagram, and waits for the answer.
+func askSIP(t *testing.T, address string) {
+	t.Helper()
+	c, err := net.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	own := c.LocalAddr().String()
+	request := strings.Join([]string{
+		"OPTIONS sip:" + address + " SIP/2.0", "Via: SIP/2.0/UDP " + own + ";branch=z9hG4bK-asked;rport", "Max-Forwards: 70",
+		"From: <sip:test@" + own + ">;tag=1", "To: <sip:" + address + ">", "Call-ID: asked@" + own, "CSeq: 1 OPTIONS", "Content-Length: 0", "", "",
+	}, "\r\n")
+	testkit.Eventually(t, 10*time.Second, func() string {
+		if _, err := io.WriteString(c, request); err != nil {
+			return err.Error()
+		}
+		answer := make([]byte, 2048)
+		c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		n, err := c.Read(answer)
+		if err != nil {
+			return err.Error()
+		}
+		if !strings.HasPrefix(string(answer[:n]), "SIP/2.0 200") {
+			return fmt.Sprintf("OPTIONS is answered with %q", answer[:n])
+		}
+		return ""
+	})
 }
 
 // TestUpgradeFails: whatever happens to one of the two processes, the other one serves on the same ports.
@@ -591,4 +631,168 @@ func TestLongUpgradeUnderLoad(t *testing.T) {
 	for _, err := range clients.faults {
 		t.Log("a client:", err) // a process that is killed resets what it had accepted
 	}
+}
+
+// buildVersion builds the server with another version, at a path.
+func buildVersion(t *testing.T, path, version string) {
+	t.Helper()
+	cmd := exec.Command("go", "build", "-ldflags", "-X main.version="+version, "-o", path, "./cmd/transponder")
+	cmd.Dir = "../.."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build version %s: %v\n%s", version, err, out)
+	}
+}
+
+// wantMain waits until the service has named a main process other than before, and said after that that it is ready. It returns the process.
+func (m *manager) wantMain(t *testing.T, before int) (pid int) {
+	t.Helper()
+	testkit.Eventually(t, 60*time.Second, func() string {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		pid = before
+		ready := false
+		for _, text := range m.said {
+			for line := range strings.Lines(text) {
+				line = strings.TrimSpace(line)
+				if value, ok := strings.CutPrefix(line, "MAINPID="); ok {
+					if named, err := strconv.Atoi(value); err == nil && named != pid {
+						pid, ready = named, false
+					}
+				}
+				ready = ready || line == "READY=1"
+			}
+		}
+		if pid == before || !ready {
+			return fmt.Sprintf("the main process is %d, ready %v; the manager was told %q", pid, ready, m.said)
+		}
+		return ""
+	})
+	return pid
+}
+
+// nodeOf returns the process that has a stream, by the name that it gives itself.
+func nodeOf(t *testing.T, s *server, stream string) string {
+	t.Helper()
+	var found []struct{ NodeID string }
+	testkit.Eventually(t, 15*time.Second, func() string {
+		if code := s.post("/stream/find", map[string]any{"name": stream, "published": true}, &found); code != http.StatusOK || len(found) != 1 {
+			return fmt.Sprintf("find answers %d, %v", code, found)
+		}
+		return ""
+	})
+	return found[0].NodeID
+}
+
+// TestLongUpgradeOfVersions: a service manager starts version 1, and reloads after version 2 has come to the same path, as "systemctl reload" does. A
+// version that does not start changes nothing. Version 1 serves while its show goes on, and takes another one, until drain_ms are over. The manager
+// is told of each step, a push has one gap, and version 3 takes over in the same way.
+func TestLongUpgradeOfVersions(t *testing.T) {
+	const drain = 8 * time.Second
+	m, address := newManager(t)
+	program := filepath.Join(t.TempDir(), "transponder")
+	versions := t.TempDir()
+	for _, v := range []string{"1.0.0", "2.0.0", "3.0.0"} {
+		buildVersion(t, filepath.Join(versions, v), v)
+	}
+	install := func(version string) { // as an installer does: the old file stays where it is used
+		t.Helper()
+		if err := os.Rename(filepath.Join(versions, version), program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install("1.0.0")
+	s := buildServerAt(t, t.TempDir(), []string{"NOTIFY_SOCKET=" + address}, fmt.Sprintf("drain_ms=%d", drain.Milliseconds()))
+	s.cmd.Path, s.cmd.Args[0] = program, program
+	s.launch()
+	s.awaitReady()
+	main := m.wantMain(t, 0)
+	if main != s.cmd.Process.Pid {
+		t.Errorf("the main process is %d, want %d", main, s.cmd.Process.Pid)
+	}
+	ended := false
+	t.Cleanup(func() { // the last version is no child of the test
+		if !ended {
+			syscall.Kill(main, syscall.SIGKILL)
+		}
+	})
+	clients := knock(t, s)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	keepPublishing(t, s, "show")
+	var begun push
+	if code := s.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": receiver.URL("live/key")}, &begun); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	s.waitFrames("show", 30)
+	reload := func() { // ExecReload=/bin/kill -USR2 $MAINPID
+		t.Helper()
+		if err := syscall.Kill(main, syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if err := os.WriteFile(filepath.Join(versions, "broken"), []byte("#!/bin/sh\necho broken\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	install("broken")
+	reload()
+	s.wantLog("no process takes over")
+	first := nodeOf(t, s, "show")
+
+	for n, version := range []string{"2.0.0", "3.0.0"} {
+		install(version)
+		asked := time.Now()
+		reload()
+		m.wantSaid(t, "STATUS=draining")
+		m.wantSaid(t, "EXTEND_TIMEOUT_USEC=")
+		meanwhile := fmt.Sprintf("meanwhile-%d", n)
+		_, leave := publish(t, s, meanwhile, testkit.DefaultPublisherConfig()) // is let in by the version that still serves
+		if got := nodeOf(t, s, "show"); got != first {
+			t.Errorf("%s serves while %s waits, want %s", got, version, first)
+		}
+		leave()
+		next := m.wantMain(t, main)
+		if took := time.Since(asked); took < drain {
+			t.Errorf("version %s took over after %v, and the show was to go on for %v", version, took, drain)
+		}
+		main = next
+		testkit.Eventually(t, 30*time.Second, func() string {
+			if _, media, ok := gaps(receiver, n+2); !ok || len(media) != n+1 {
+				return fmt.Sprintf("the destination has %d gaps", len(media))
+			}
+			return ""
+		})
+		p := s.waitPush("show", "PUBLISHING")
+		if p.MediaSessionID != begun.MediaSessionID {
+			t.Errorf("the push is %s, was %s", p.MediaSessionID, begun.MediaSessionID)
+		}
+		again := nodeOf(t, s, "show")
+		if again == first {
+			t.Errorf("%s does not serve", version)
+		}
+		first = again
+		if log := s.log.String(); !strings.Contains(log, "version="+version) {
+			t.Errorf("the log does not name version %s", version)
+		}
+	}
+	wall, media, _ := gaps(receiver, 3)
+	t.Logf("gaps %v, in which the time of the destination goes on by %v", wall, media)
+	for i := range wall {
+		if media[i] <= 0 || (media[i]-wall[i]).Abs() > 500*time.Millisecond {
+			t.Errorf("the time of the destination goes on by %v over a gap of %v", media[i], wall[i])
+		}
+	}
+	clients.wantMore(t)
+	clients.stop()
+	for _, err := range clients.faults {
+		t.Error("while versions took over:", err)
+	}
+	for range 2 { // the second ends the wait for the show
+		if err := syscall.Kill(main, syscall.SIGTERM); err != nil {
+			t.Error("end the last version:", err)
+		}
+		m.wantSaid(t, "STATUS=draining")
+	}
+	m.wantSaid(t, "STOPPING=1")
+	s.wantExit("ok") // its output ends with the last version's
+	ended = true
 }

@@ -38,6 +38,7 @@ type Parts struct {
 	Incoming func(*dialog.Request, Origin)
 	// Certificate returns the certificate of the TLS server. nil: there is no TLS server.
 	Certificate func() *tls.Certificate
+	Sockets     *Sockets        // to use; the Line closes them. nil: the Line opens its own
 	Resolver    Resolver        // nil: net.DefaultResolver
 	Panics      *panics.Counter // nil: panics are only logged
 }
@@ -56,7 +57,7 @@ type Line struct {
 	commands *queue
 	arrived  chan task     // from the sockets
 	opening  chan struct{} // held while sockets are opened or closed
-	sockets  *sockets      // guarded by opening
+	sockets  *Sockets      // guarded by opening
 	closed   bool          // guarded by opening
 
 	transactions *transactions // owned by Run

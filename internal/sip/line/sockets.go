@@ -21,11 +21,11 @@ const (
 // ports are the local ports, as they stand in Via and Contact.
 type ports struct{ sip, tls int }
 
-// sockets are what we listen on.
-type sockets struct {
-	udp *net.UDPConn
-	tcp net.Listener
-	tls net.Listener // nil: there is no TLS server
+// Sockets are what a Line listens on.
+type Sockets struct {
+	UDP *net.UDPConn
+	TCP net.Listener // of the same port
+	TLS net.Listener // nil: there is no TLS server
 }
 
 // open opens the sockets, if they are not open, and has them served.
@@ -45,12 +45,15 @@ func (l *Line) open(ctx context.Context) error {
 	case l.sockets != nil:
 		return nil
 	}
-	s, err := l.listen(ctx)
-	if err != nil {
-		return fmt.Errorf("listen for SIP at sip_port or sip_tls_port: %w", err)
+	s := l.parts.Sockets
+	if s == nil {
+		var err error
+		if s, err = Listen(ctx, l.cfg, l.parts.Certificate != nil, Sockets{}); err != nil {
+			return err
+		}
 	}
 	l.sockets = s
-	l.log.Info("SIP listens", "address", s.udp.LocalAddr().String(), "tls", s.ports().tls)
+	l.log.Info("SIP listens", "address", s.UDP.LocalAddr().String(), "tls", s.ports().tls)
 	l.command(func(time.Time) { l.serve(s) })
 	l.ports.Store(s.ports()) // from now on others send, and find the sockets in use
 	return nil
@@ -61,53 +64,78 @@ func (l *Line) close() {
 	l.opening <- struct{}{}
 	defer func() { <-l.opening }()
 	l.closed = true
-	if l.sockets != nil {
-		l.sockets.close()
-	}
-}
-
-// listen opens UDP and TCP on the same port.
-func (l *Line) listen(ctx context.Context) (*sockets, error) {
-	var err error
-	for range portTries {
-		var s *sockets
-		if s, err = l.listenOnce(ctx); err == nil || l.cfg.Port != 0 {
-			return s, err
+	for _, s := range []*Sockets{l.sockets, l.parts.Sockets} {
+		if s != nil {
+			s.Close()
 		}
 	}
-	return nil, err
 }
 
-func (l *Line) listenOnce(ctx context.Context) (_ *sockets, err error) {
-	s := &sockets{}
+// Listen opens UDP and TCP on the same port, and a TLS server if it is wanted and has a certificate. Of before, which another process has opened, it
+// uses what fits, and closes the rest.
+func Listen(ctx context.Context, cfg Config, hasCertificate bool, before Sockets) (_ *Sockets, err error) {
+	s := &Sockets{}
 	defer func() {
+		before.Close()
 		if err != nil {
-			s.close()
+			s.Close()
+			err = fmt.Errorf("listen for SIP at sip_port or sip_tls_port: %w", err)
 		}
 	}()
-	var config net.ListenConfig
-	conn, err := config.ListenPacket(ctx, "udp", l.listenAddress(l.cfg.Port))
-	if err != nil {
-		return nil, err
+	if before.UDP != nil && before.TCP != nil {
+		port := cfg.Port
+		if port == 0 {
+			port = portOf(before.UDP.LocalAddr())
+		}
+		if cfg.fits(before.UDP.LocalAddr(), port) && cfg.fits(before.TCP.Addr(), port) {
+			s.UDP, s.TCP, before.UDP, before.TCP = before.UDP, before.TCP, nil, nil
+		}
 	}
-	s.udp = conn.(*net.UDPConn)
-	_ = s.udp.SetReadBuffer(receiveBuffer) // the kernel gives what it allows
-	if s.tcp, err = config.Listen(ctx, "tcp", l.listenAddress(portOf(s.udp.LocalAddr()))); err != nil {
-		return nil, err
+	for try := 1; s.UDP == nil; try++ {
+		if s.UDP, s.TCP, err = listenOnce(ctx, cfg); err != nil && (cfg.Port != 0 || try == portTries) {
+			return nil, err
+		}
 	}
-	if l.cfg.TLSPort == 0 || l.parts.Certificate == nil {
-		return s, nil
+	_ = s.UDP.SetReadBuffer(receiveBuffer) // the kernel gives what it allows
+	switch {
+	case cfg.TLSPort == 0 || !hasCertificate:
+	case before.TLS != nil && cfg.fits(before.TLS.Addr(), cfg.TLSPort):
+		s.TLS, before.TLS = before.TLS, nil
+	default:
+		var config net.ListenConfig
+		if s.TLS, err = config.Listen(ctx, "tcp", cfg.listenAddress(cfg.TLSPort)); err != nil {
+			return nil, err
+		}
 	}
-	listener, err := config.Listen(ctx, "tcp", l.listenAddress(l.cfg.TLSPort))
-	if err != nil {
-		return nil, err
-	}
-	s.tls = listener
 	return s, nil
 }
 
-func (l *Line) listenAddress(port int) string {
-	return net.JoinHostPort(l.cfg.Address, strconv.Itoa(port))
+func listenOnce(ctx context.Context, cfg Config) (*net.UDPConn, net.Listener, error) {
+	var config net.ListenConfig
+	conn, err := config.ListenPacket(ctx, "udp", cfg.listenAddress(cfg.Port))
+	if err != nil {
+		return nil, nil, err
+	}
+	listener, err := config.Listen(ctx, "tcp", cfg.listenAddress(portOf(conn.LocalAddr())))
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return conn.(*net.UDPConn), listener, nil
+}
+
+// fits says whether a socket has the address of the settings, and a port.
+func (c Config) fits(a net.Addr, port int) bool {
+	at, err := netip.ParseAddrPort(a.String())
+	if err != nil || int(at.Port()) != port {
+		return false
+	}
+	want, err := netip.ParseAddr(c.Address)
+	return c.Address == "" && at.Addr().IsUnspecified() || err == nil && want.Unmap() == at.Addr().Unmap()
+}
+
+func (c Config) listenAddress(port int) string {
+	return net.JoinHostPort(c.Address, strconv.Itoa(port))
 }
 
 func portOf(a net.Addr) int {
@@ -118,34 +146,35 @@ func portOf(a net.Addr) int {
 	return int(addrPort.Port())
 }
 
-func (s *sockets) ports() *ports {
-	p := &ports{sip: portOf(s.udp.LocalAddr())}
-	if s.tls != nil {
-		p.tls = portOf(s.tls.Addr())
+func (s *Sockets) ports() *ports {
+	p := &ports{sip: portOf(s.UDP.LocalAddr())}
+	if s.TLS != nil {
+		p.tls = portOf(s.TLS.Addr())
 	}
 	return p
 }
 
-func (s *sockets) close() {
-	if s.udp != nil {
-		s.udp.Close()
+// Close closes the sockets.
+func (s *Sockets) Close() {
+	if s.UDP != nil {
+		s.UDP.Close()
 	}
-	if s.tcp != nil {
-		s.tcp.Close()
+	if s.TCP != nil {
+		s.TCP.Close()
 	}
-	if s.tls != nil {
-		s.tls.Close()
+	if s.TLS != nil {
+		s.TLS.Close()
 	}
 }
 
 // serve starts the goroutines that read the sockets.
-func (l *Line) serve(s *sockets) {
-	l.links.udp = s.udp
-	l.links.spawn(func(ctx context.Context) { l.readDatagrams(ctx, s.udp) })
-	l.links.spawn(func(ctx context.Context) { l.accept(ctx, s.tcp, "tcp", nil) })
-	if s.tls != nil {
+func (l *Line) serve(s *Sockets) {
+	l.links.udp = s.UDP
+	l.links.spawn(func(ctx context.Context) { l.readDatagrams(ctx, s.UDP) })
+	l.links.spawn(func(ctx context.Context) { l.accept(ctx, s.TCP, "tcp", nil) })
+	if s.TLS != nil {
 		config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: l.certificate}
-		l.links.spawn(func(ctx context.Context) { l.accept(ctx, s.tls, "tls", config) })
+		l.links.spawn(func(ctx context.Context) { l.accept(ctx, s.TLS, "tls", config) })
 	}
 }
 
