@@ -114,6 +114,7 @@ type proxy struct {
 	room   int
 	rate   func() int // bytes a second
 	kernel bool       // it is the kernel, which tells what waits
+	window func() int // it is the server's kernel, whose window tells what waits; how large the window is if nothing waits
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -189,7 +190,10 @@ func (p *proxy) Close() error {
 func (p *proxy) tcpState() tcpState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.kernel {
+	switch {
+	case p.window != nil:
+		return tcpState{taken: p.passed + int64(len(p.waiting)), window: max(0, p.window()-len(p.waiting))}
+	case !p.kernel:
 		return tcpState{queued: 0}
 	}
 	return tcpState{queued: len(p.waiting), unsent: len(p.waiting), taken: p.passed}

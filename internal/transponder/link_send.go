@@ -62,7 +62,7 @@ func (l *link) room(ctx context.Context) error {
 		l.look(tcpInfo(l.conn))
 		now := time.Now()
 		if l.push.in.Stats().QueuedFrames == 0 {
-			l.out.caughtUp(now)
+			l.out.caughtUp(now, l.client.BytesSent())
 		}
 		if l.out.room(now, l.client.BytesSent()) {
 			return nil

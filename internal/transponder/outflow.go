@@ -44,6 +44,23 @@ const (
 	ackDrift = 0.12
 	// ackBase is a number of bytes that such acknowledgements may lack besides, for example the handshake.
 	ackBase = 8 << 10
+	// largeKept is how long a large write is expected to come again. Key frames are the large ones.
+	largeKept = 10 * time.Second
+	// What a proxy has read and not written is seen by nobody but a server that answers. Most proxies hold a few blocks of 16 or 32 kB. A window
+	// tells nothing of them, so this is assumed, but no more than a time.
+	unseen     = 96 << 10
+	unseenTime = 1500 * time.Millisecond
+	// A window that does not grow for so long, while writing pauses, is smaller for another reason than unread data. Proxies read in blocks of up
+	// to blockSize: one may be about to read the next one.
+	flatTime  = 1500 * time.Millisecond
+	blockSize = 32 << 10
+	// leastDue is the least number of bytes that the server must read in a pause for the window to prove anything.
+	leastDue = 4 << 10
+	// probeEvery is the time between two writes that find out whether the window grows. A window that has grown in a pause needs none for
+	// provenFor.
+	probeEvery = 500 * time.Millisecond
+	provenFor  = 5 * time.Second
+
 	// ackPatience is how long the next acknowledgement may be overdue before more is written without it.
 	ackPatience = 2 * time.Second
 
@@ -58,19 +75,19 @@ const (
 
 // outflow follows the bytes that were written to a connection: how far they have come, and how old the bytes are that still lie outside. Our
 // kernel tells how much it still holds. How much has reached the server, answers to pings tell, or else the acknowledgements of RTMP, if
-// they can be understood. It has no clock of its own, and any goroutine may use it.
+// they can be understood. Where the server tells nothing, what its kernel holds makes the window of TCP smaller (RFC 9293, 3.8.6). outflow has
+// no clock of its own, and any goroutine may use it.
 type outflow struct {
 	throttled atomic.Bool // writing has to wait for room
 
 	mu      sync.Mutex // guards all that follows
 	written marks
 	wrote   time.Time // the last write
+	large   mark      // the largest write of late, with its size
 	kernel  passage
 	far     passage
 	tcp     tcpState
-	window  int           // the largest window that the server had
-	dwell   time.Duration // how long a byte that is written now will lie in the two kernels
-	held    int           // bytes that the server's kernel probably holds
+	dwell   time.Duration // how long a byte that is written now will lie in our kernel
 	waited  time.Time     // when there was no room the last time
 	seen    backlog       // the result of the last look
 
@@ -86,6 +103,13 @@ type outflow struct {
 	idle           int     // acknowledgements that did not grow
 	ackBase        float64 // bytes that the acknowledgements always lack
 	noSums         bool    // acknowledgements are not understood
+
+	window int       // the largest window that the server's kernel had
+	told   tcpState  // of the last look after which the server's kernel had answered
+	toldAt int64     // how many bytes had reached the server's kernel then
+	opened passage   // how far the bytes have come, judged by the window
+	flat   time.Time // since when the window does not grow in pauses; zero: it does
+	grown  time.Time // when the window had grown in a pause
 }
 
 // backlog says how much lies outside.
@@ -97,8 +121,9 @@ type backlog struct {
 
 func newOutflow() *outflow {
 	past := marks{every: 250 * time.Millisecond, keep: 4 * time.Second}
+	long := marks{every: past.every, keep: 2 * past.keep}
 	return &outflow{
-		written: marks{every: markEvery, keep: time.Minute}, kernel: passage{past: past}, far: passage{past: marks{every: past.every, keep: 2 * past.keep}},
+		written: marks{every: markEvery, keep: time.Minute}, kernel: passage{past: past}, far: passage{past: long}, opened: passage{past: long},
 		tcp: tcpState{queued: -1}, minRTT: time.Hour,
 	}
 }
@@ -109,6 +134,13 @@ func (o *outflow) write(now time.Time, sent int64, tags []flv.Tag) (ping uint32,
 	defer o.mu.Unlock()
 	o.written.add(now, sent)
 	o.wrote = now
+	size := int64(0)
+	for i := range tags {
+		size += int64(len(tags[i].Head()) + len(tags[i].Payload))
+	}
+	if size >= o.large.bytes || now.Sub(o.large.at) > largeKept {
+		o.large = mark{now, size}
+	}
 	every := pingEvery
 	switch {
 	case o.answered < pingProof:
@@ -125,10 +157,7 @@ func (o *outflow) write(now time.Time, sent int64, tags []flv.Tag) (ping uint32,
 	o.lastPing = now
 	o.asked++
 	o.values++
-	for i := range tags {
-		sent += int64(len(tags[i].Head()) + len(tags[i].Payload))
-	}
-	o.pings = append(o.pings, mark{now, sent})
+	o.pings = append(o.pings, mark{now, sent + size})
 	return o.values, true
 }
 
@@ -223,7 +252,6 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tcp = tcp
-	o.window = max(o.window, tcp.window)
 	moved := true
 	if tcp.queued >= 0 {
 		at := sent - int64(tcp.queued)
@@ -233,9 +261,10 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 			o.kernel.past.list = o.kernel.past.list[:0]
 		}
 		o.kernel.past.add(now, at)
+		o.lookAtWindow(now, sent)
 	}
 	o.seen = backlog{bytes: int64(max(tcp.queued, 0)), lag: o.kernel.lag}
-	far := o.farLag(now)
+	far := o.farLag(now, sent)
 	throttled := o.throttled.Load()
 	if o.kernel.lag > oldAfter+tcp.minRTT || far > oldAfter+300*time.Millisecond {
 		if !throttled {
@@ -248,34 +277,58 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 	// Since the last write, what waits in the queue has grown older too.
 	o.seen.delay = max(0, o.seen.lag-now.Sub(o.wrote))
 	if !throttled {
-		o.held, o.dwell = 0, 0
+		o.dwell = 0
 		return o.seen
 	}
 	waiting, rate := o.farWaiting(now, sent)
-	if o.answered == 0 { // the estimate may be wrong by half of the step between two acknowledgements
+	switch {
+	case !o.farKnown(now) && o.opened.known: // a frame has come when its last byte has
+		waiting += o.large.bytes + min(unseen, int64(rate*unseenTime.Seconds()))
+	case o.answered == 0: // the estimate may be wrong by half of the step between two acknowledgements
 		waiting += o.far.step / 2
 	}
-	kernelRate, _ := o.kernel.rate(now)
-	hidden := o.hidden(now)
-	o.seen.bytes = max(o.seen.bytes+hidden, waiting)
-	o.seen.lag += lasts(hidden, kernelRate)
+	o.seen.bytes = max(o.seen.bytes, waiting)
 	if moved { // while nothing leaves, the rate says nothing
-		o.dwell = lasts(int64(tcp.queued)+hidden, kernelRate)
+		kernelRate, _ := o.kernel.rate(now)
+		o.dwell = lasts(int64(tcp.queued), kernelRate)
 	}
 	o.seen.delay = max(o.seen.delay, lasts(waiting, rate), o.dwell)
 	return o.seen
 }
 
-// hidden estimates how many bytes the server's kernel holds if the server tells nothing about that. If a server does not keep up, its kernel
-// fills the window that it once offered; Linux lets that grow to about twice the size. The caller holds mu.
-func (o *outflow) hidden(now time.Time) int64 {
-	if o.farKnown(now) {
-		return 0
+// lookAtWindow judges by the window how much the server's kernel holds. Linux takes from the window what a program has not read, byte by byte.
+// The caller holds mu.
+func (o *outflow) lookAtWindow(now time.Time, sent int64) {
+	tcp := o.tcp
+	o.window = max(o.window, tcp.window)
+	if tcp.window == o.told.window && tcp.taken == o.told.taken {
+		return // the figures are those of the last look
 	}
-	if o.tcp.unsent > 0 {
-		o.held = max(o.held, 2*(o.window-o.tcp.window))
+	at := sent - int64(tcp.queued)
+	held := int64(o.window - tcp.window)
+	due, rate := o.passed(now, &o.opened)
+	in := at - o.toldAt
+	switch out := in - (held - o.opened.step); {
+	case due < leastDue || in > due/2: // no pause
+	case out >= due/4:
+		o.flat, o.grown = time.Time{}, now
+	case o.flat.IsZero():
+		o.flat = o.opened.reached.at
 	}
-	return int64(o.held)
+	if !o.flat.IsZero() && now.Sub(o.flat) > flatTime+lasts(2*blockSize, rate) {
+		o.flat, o.window, held = time.Time{}, tcp.window, 0
+	}
+	o.told, o.toldAt = tcp, at
+	at = max(at-held, o.opened.reached.bytes)
+	o.opened.set(now, at, max(0, o.age(now, at, sent)-tcp.minRTT))
+	o.opened.step = held
+	o.opened.past.add(now, at)
+}
+
+// passed returns how many bytes have probably passed a point since the last news of it, and the rate. The caller holds mu.
+func (o *outflow) passed(now time.Time, p *passage) (bytes int64, rate float64) {
+	rate, _ = p.rate(now)
+	return min(int64(rate*now.Sub(p.reached.at).Seconds()), max(p.step, 0)), rate
 }
 
 // farKnown reports whether the server has told lately how much has reached it. The caller holds mu.
@@ -284,31 +337,37 @@ func (o *outflow) farKnown(now time.Time) bool {
 }
 
 // farLag returns how late data reaches the server. The caller holds mu.
-func (o *outflow) farLag(now time.Time) time.Duration {
-	if !o.farKnown(now) {
-		return 0
-	}
-	lag := o.far.lag
-	if o.answered == 0 {
-		return lag
+func (o *outflow) farLag(now time.Time, sent int64) time.Duration {
+	switch {
+	case !o.farKnown(now):
+		if !o.opened.known {
+			return 0
+		}
+		passed, _ := o.passed(now, &o.opened)
+		return max(0, o.age(now, o.opened.reached.bytes+passed, sent)-o.tcp.minRTT)
+	case o.answered == 0:
+		return o.far.lag
 	}
 	for _, p := range o.pings {
 		if p.bytes > o.far.reached.bytes {
-			return max(lag, now.Sub(p.at)-o.minRTT)
+			return max(o.far.lag, now.Sub(p.at)-o.minRTT)
 		}
 	}
-	return lag
+	return o.far.lag
 }
 
 // farWaiting estimates how many bytes are on their way to the server. It assumes that since the last news more bytes have arrived, at the
 // same rate, but not so many that there would be new news. The caller holds mu.
 func (o *outflow) farWaiting(now time.Time, sent int64) (bytes int64, rate float64) {
+	p := &o.far
 	if !o.farKnown(now) {
+		p = &o.opened
+	}
+	if !p.known {
 		return 0, 0
 	}
-	rate, _ = o.far.rate(now)
-	passed := min(int64(rate*now.Sub(o.far.reached.at).Seconds()), max(o.far.step, 0))
-	return max(0, sent-o.far.reached.bytes-passed), rate
+	passed, rate := o.passed(now, p)
+	return max(0, sent-p.reached.bytes-passed), rate
 }
 
 // room reports whether more may be written, after sent bytes.
@@ -333,18 +392,24 @@ func (o *outflow) fits(now time.Time, sent int64) bool {
 			return false
 		}
 	}
+	if !o.farKnown(now) && o.tcp.queued == 0 && now.Sub(o.wrote) > probeEvery && now.Sub(o.grown) > provenFor {
+		return true
+	}
 	waiting, rate := o.farWaiting(now, sent)
 	if quiet := now.Sub(o.far.reached.at); o.answered == 0 && o.far.known && quiet > ackPatience+lasts(o.far.step, rate) {
 		// Probably everything has arrived, and the server counts less than we do.
 		o.ackBase, o.far.known = max(o.ackBase, float64(sent-o.acked-o.far.step)), false
 		return true
 	}
-	return waiting <= leastRoom || float64(waiting) <= rate*o.farAllowed().Seconds()
+	return waiting <= leastRoom || float64(waiting) <= rate*o.farAllowed(now).Seconds()
 }
 
 // farAllowed returns how much may be on its way to the server, as a time. The caller holds mu.
-func (o *outflow) farAllowed() time.Duration {
-	if o.answered == 0 {
+func (o *outflow) farAllowed(now time.Time) time.Duration {
+	switch {
+	case !o.farKnown(now):
+		return farRoom + o.tcp.minRTT
+	case o.answered == 0:
 		return farRoom
 	}
 	return farRoom + o.minRTT
@@ -352,10 +417,10 @@ func (o *outflow) farAllowed() time.Duration {
 
 // caughtUp is called when the queue is empty. It ends the waiting for room if hardly anything lies outside and there has been room for a
 // while.
-func (o *outflow) caughtUp(now time.Time) {
+func (o *outflow) caughtUp(now time.Time, sent int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if now.Sub(o.waited) > stayThrottled && o.kernel.lag < oldAfter/2+o.tcp.minRTT && o.farLag(now) < oldAfter/2 {
+	if now.Sub(o.waited) > stayThrottled && o.kernel.lag < oldAfter/2+o.tcp.minRTT && o.farLag(now, sent) < oldAfter/2 {
 		o.throttled.Store(false)
 	}
 }

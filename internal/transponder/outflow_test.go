@@ -160,3 +160,52 @@ func TestDestinationStopsForMoments(t *testing.T) {
 		})
 	}
 }
+
+// A destination that answers nothing and takes half of the rate is 5 s late at most, though its kernel holds half a minute of the stream. A
+// window that becomes smaller while nothing waits costs a few seconds of pictures, once.
+func TestSilentDestination(t *testing.T) {
+	const size, seconds = 114_000, 300
+	for _, tt := range []struct {
+		name   string
+		share  float64
+		window func(time.Duration) int
+		least  float64 // the share of pictures
+	}{
+		{"half", 0.5, func(time.Duration) int { return 4 << 20 }, 0.37},
+		{"half, a small window", 0.5, func(time.Duration) int { return 200 << 10 }, 0.37},
+		{"a quarter", 0.25, func(time.Duration) int { return 4 << 20 }, 0.12},
+		{"enough", 1.2, func(time.Duration) int { return 4 << 20 }, 1},
+		{"enough, and the window becomes smaller at once", 1.2, func(at time.Duration) int {
+			if at > 60*time.Second {
+				return 300 << 10
+			}
+			return 1 << 20
+		}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				mute := func(int, uint32) (uint32, bool) { return 0, false }
+				e := &farEnd{told: mute, mute: true, behind: func(near net.Conn) *proxy {
+					p := newProxy(near, 4<<20, func() int { return int(tt.share * size) }, false)
+					p.window = func() int { return tt.window(time.Since(start)) }
+					p.room = p.window()
+					return p
+				}}
+				got := pushThrough(t, e, seconds, size)
+				t.Logf("%+v", got)
+				if all := float64(10 * seconds); float64(got.pictures) < tt.least*all-60 {
+					t.Errorf("%d pictures of %.0f came", got.pictures, all)
+				}
+				late, limit := max(got.first, got.latest), 5*time.Second
+				if tt.share < 0.5 { // a key frame alone takes seconds
+					late, limit = got.latest, 8*time.Second
+				}
+				if late > limit || got.latestSound > limit+500*time.Millisecond {
+					t.Errorf("pictures came up to %v late, sound %v", late, got.latestSound)
+				}
+			})
+		})
+	}
+}
