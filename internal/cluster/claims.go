@@ -127,6 +127,7 @@ func (c *Claims) create(ctx context.Context, r transponder.Record) (*claim, erro
 	if err != nil {
 		return nil, err
 	}
+	r = k.Record()
 	if k.revision == 0 {
 		err = k.put(ctx, r, 0)
 		if errors.Is(err, state.ErrConflict) {
@@ -170,8 +171,10 @@ func (c *Claims) hold(place string, r transponder.Record) (*claim, error) {
 		return nil, transponder.ErrDuplicate
 	}
 	k := &claim{claims: c, place: place, turn: make(chan struct{}, 1), record: r, moved: make(chan struct{})}
-	k.revision = c.doomed[place].revision
-	delete(c.doomed, place)
+	if over, ok := c.doomed[place]; ok { // the record of a push that is over is still there, and a process before may know it
+		k.revision, k.record.Epoch = over.revision, over.epoch+1
+		delete(c.doomed, place)
+	}
 	delete(c.given, place)
 	c.held[place] = k
 	return k, nil
@@ -373,6 +376,7 @@ func (c *Claims) Drop(ctx context.Context, r transponder.Record) error {
 // doomed is the record of a push that is over.
 type doomed struct {
 	revision uint64
+	epoch    uint64
 	stone    transponder.Record // what is to stand in the place of the record; without an id: nothing
 }
 

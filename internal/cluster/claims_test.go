@@ -433,6 +433,9 @@ func TestFullDisk(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the address is not free: %v", err)
 		}
+		if before, now := old.Record().Epoch, again.Record().Epoch; now <= before {
+			t.Errorf("epoch %d after %d: a process that knows the push before believes that this one is older", now, before)
+		}
 		if err := again.Forget(t.Context()); err == nil {
 			t.Error("forgotten, though nothing can be written")
 		}
