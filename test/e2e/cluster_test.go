@@ -4,11 +4,13 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,6 +18,8 @@ import (
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/toxics"
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -26,8 +30,10 @@ import (
 // group is servers that are one service, each with a link to NATS of its own.
 type group struct {
 	t    *testing.T
-	nats *natskit.Server
-	key  string // file that all share
+	nats *natskit.Server // nil: the test has its own
+	url  string          // of NATS, if the test has its own
+	key  string          // file that all share
+	js   nats.JetStreamContext
 }
 
 // member is one server of a group.
@@ -39,50 +45,106 @@ type member struct {
 // newGroup starts NATS.
 func newGroup(t *testing.T) *group {
 	t.Helper()
+	g := newGroupAt(t, "")
+	g.nats = natskit.Start(t)
+	return g
+}
+
+// newGroupAt is newGroup with the NATS servers of the test.
+func newGroupAt(t *testing.T, url string) *group {
+	t.Helper()
 	key := make([]byte, 32)
 	rand.Read(key)
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(key)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &group{t: t, nats: natskit.Start(t), key: file}
+	return &group{t: t, url: url, key: file}
 }
 
 // join starts a server of the group, and waits until it has joined.
 func (g *group) join(id string, settings ...string) *member {
 	g.t.Helper()
-	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop()), id, "127.0.0.1:0", g.nats.Address)
-	if err := proxy.Start(); err != nil {
-		g.t.Fatal(err)
-	}
-	g.t.Cleanup(proxy.Stop)
-	m := &member{link: proxy}
-	m.server = startServer(g.t, append([]string{
-		"cluster_nats_url=nats://" + proxy.Listen, "cluster_node_id=" + id, "secrets_key_file=" + g.key,
-	}, settings...)...)
+	return g.joinAs(serverBinary, id, settings...)
+}
+
+// joinAs is join with another program.
+func (g *group) joinAs(program, id string, settings ...string) *member {
+	g.t.Helper()
+	m := g.beginAs(program, id, settings...)
 	testkit.Eventually(g.t, time.Minute, func() string { return m.ready(http.StatusOK) })
 	return m
 }
 
+// begin starts a server of the group.
+func (g *group) begin(id string, settings ...string) *member {
+	g.t.Helper()
+	return g.beginAs(serverBinary, id, settings...)
+}
+
+func (g *group) beginAs(program, id string, settings ...string) *member {
+	g.t.Helper()
+	m, url := &member{}, g.url
+	if g.nats != nil {
+		m.link = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop()), id, "127.0.0.1:0", g.nats.Address)
+		if err := m.link.Start(); err != nil {
+			g.t.Fatal(err)
+		}
+		g.t.Cleanup(m.link.Stop)
+		url = "nats://" + m.link.Listen
+	}
+	m.server = buildServerAt(g.t, g.t.TempDir(), nil, append([]string{
+		"cluster_nats_url=" + url, "cluster_node_id=" + id, "secrets_key_file=" + g.key,
+	}, settings...)...)
+	m.cmd.Path = program
+	m.launch()
+	m.awaitReady()
+	return m
+}
+
+// otherVersion builds the server as a newer version.
+func otherVersion(t *testing.T) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), "transponder")
+	cmd := exec.Command("go", "build", "-o", program, "-ldflags", "-X main.version=99.0.0", "./cmd/transponder")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
+}
+
 // ready is empty if /health/ready answers with a status.
 func (m *member) ready(want int) string {
+	code, text := m.health()
+	if code != want {
+		return fmt.Sprintf("/health/ready answers %d: %s", code, text)
+	}
+	return ""
+}
+
+// health is what /health/ready answers.
+func (m *member) health() (code int, text string) {
 	resp, err := http.Get(strings.TrimSuffix(m.page, "/") + "/health/ready")
 	if err != nil {
-		return err.Error()
+		return 0, err.Error()
 	}
 	defer resp.Body.Close()
 	var body bytes.Buffer
 	body.ReadFrom(resp.Body)
-	if resp.StatusCode != want {
-		return fmt.Sprintf("/health/ready answers %d: %s", resp.StatusCode, body.String())
-	}
-	return ""
+	return resp.StatusCode, body.String()
 }
 
 // cut lets nothing through between the server and NATS, in both directions, without closing anything.
 func (m *member) cut() {
 	m.t.Helper()
-	for _, stream := range []string{"upstream", "downstream"} {
+	m.cutOff("upstream", "downstream")
+}
+
+// cutOff is cut in some directions only.
+func (m *member) cutOff(directions ...string) {
+	m.t.Helper()
+	for _, stream := range directions {
 		body := fmt.Sprintf(`{"name": %q, "type": "blackout", "stream": %[1]q}`, stream)
 		if _, err := m.link.Toxics.AddToxicJson(strings.NewReader(body)); err != nil {
 			m.t.Fatal(err)
@@ -90,11 +152,11 @@ func (m *member) cut() {
 	}
 }
 
-// mend ends the cut.
+// mend ends what was done to the link.
 func (m *member) mend() {
 	m.t.Helper()
-	for _, stream := range []string{"upstream", "downstream"} {
-		if err := m.link.Toxics.RemoveToxic(m.t.Context(), stream); err != nil {
+	for _, toxic := range m.link.Toxics.GetToxicArray() {
+		if err := m.link.Toxics.RemoveToxic(m.t.Context(), toxic.(*toxics.ToxicWrapper).Name); err != nil {
 			m.t.Fatal(err)
 		}
 	}
@@ -194,11 +256,30 @@ func (f far) judge(connections int) {
 	}
 }
 
+// apart checks that each connection was closed before the next one published: two that are open at the same time are refused by most servers, even
+// if one of them says nothing.
+func (f far) apart() {
+	f.t.Helper()
+	all := f.Connections()
+	for i := 1; i < len(all); i++ {
+		switch before, after := all[i-1], all[i]; {
+		case before.Closed.IsZero():
+			f.t.Errorf("connection %d is open, though connection %d publishes", before.Number, after.Number)
+		case before.Closed.After(after.Published):
+			f.t.Errorf("connection %d was closed %v after connection %d began to publish", before.Number, before.Closed.Sub(after.Published), after.Number)
+		}
+	}
+}
+
 // push starts a push at a server and waits until media flows.
-func (f far) push(m *member, stream string) string {
+func (f far) push(m *member, stream string, options ...map[string]any) string {
 	f.t.Helper()
 	var started push
-	if code := m.post("/push/startup", map[string]string{"streamName": stream, "rtmpUrl": f.URL("live")}, &started); code != http.StatusOK {
+	request := map[string]any{"streamName": stream, "rtmpUrl": f.URL("live")}
+	for _, o := range options {
+		request["options"] = o
+	}
+	if code := m.post("/push/startup", request, &started); code != http.StatusOK {
 		f.t.Fatalf("startup answers %d", code)
 	}
 	f.flows(1)
@@ -332,6 +413,86 @@ func TestClusterCutMove(t *testing.T) {
 	testkit.Eventually(t, time.Minute, func() string { return a.ready(http.StatusOK) })
 	sink.flows(2)
 	sink.judge(2)
+}
+
+// TestClusterCutVanish cuts the server of a push from NATS. Then its publisher vanishes without a goodbye and publishes at another server, while the
+// first server still has its connection to the destination. The first server closes it before the other one connects.
+func TestClusterCutVanish(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		options map[string]any
+	}{{"push ends with its stream", nil}, {"push holds", map[string]any{"onSourceLoss": "hold"}}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGroup(t)
+			a, b := g.join("a"), g.join("b")
+			sink := newFar(t)
+			vanish := publishBehind(t, a.server, "cam")
+			sink.push(a, "cam", tt.options)
+			a.cut()
+			cut := time.Now()
+			testkit.Eventually(t, time.Minute, func() string {
+				if time.Since(cut) < 8*time.Second {
+					return "the lease ends"
+				}
+				return ""
+			})
+			sink.flows(1)
+			if p := sink.Connections(); len(p) != 1 || !p[0].Closed.IsZero() {
+				t.Fatalf("connections while the server is cut off: %+v", p)
+			}
+			vanish()
+			vanished := time.Now()
+			publish(t, b.server, "cam", testkit.DefaultPublisherConfig())
+			sink.flows(2)
+			if took := time.Since(vanished); took > failoverLimit {
+				t.Errorf("the push was live again after %v, want %v", took, failoverLimit)
+			}
+			sink.judge(2)
+			sink.apart()
+			first := sink.Connections()[0]
+			if d := first.Closed.Sub(vanished); d < time.Second || !first.Reset {
+				t.Errorf("the first connection was closed %v after the publisher vanished, by a reset: %v", d, first.Reset)
+			}
+			a.mend()
+			testkit.Eventually(t, time.Minute, func() string { return a.ready(http.StatusOK) })
+			sink.flows(2)
+			sink.judge(2)
+		})
+	}
+}
+
+// publishBehind publishes through a network that vanish takes away: nothing comes from the publisher any more, no goodbye either.
+func publishBehind(t *testing.T, s *server, name string) (vanish func()) {
+	t.Helper()
+	relay, err := testkit.NewRelay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(relay.Close)
+	p := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- p.Run(ctx, func(ctx context.Context, offer string) (string, error) {
+			answer, err := s.exchange(name)(ctx, offer)
+			if err != nil {
+				return "", err
+			}
+			return relay.Answer(answer)
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	select {
+	case <-p.Connected():
+	case <-time.After(15 * time.Second):
+		t.Fatalf("%s is not connected after 15 s", name)
+	}
+	return relay.Cut
 }
 
 // TestClusterStop cuts a server from NATS whose settings say that it must not push then.
