@@ -345,14 +345,17 @@ func joinLines(lines ...string) string {
 
 // stateNote says what is wrong with the state folder, "" if nothing is. A server goes on without its state, so it is ready all the same.
 func stateNote(s state.Stats) string {
-	var failing, damaged string
+	var failing, damaged, aside string
 	if s.Failing {
 		failing = "the state cannot be written: what changes now is lost when the server ends"
 	}
 	if s.Damaged > 0 {
 		damaged = fmt.Sprintf("%d records of the state are damaged", s.Damaged)
 	}
-	return joinLines(failing, damaged)
+	if s.SetAside {
+		aside = "the database of the state was damaged when the server started, and was set aside"
+	}
+	return joinLines(failing, damaged, aside)
 }
 
 // registrations says how many SIP registrations are up, "" if there should be none.

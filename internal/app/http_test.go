@@ -51,6 +51,7 @@ func TestStateNote(t *testing.T) {
 		{"well", state.Stats{Durable: true, Failures: 7}, ""},
 		{"failing", state.Stats{Failing: true}, "the state cannot be written: what changes now is lost when the server ends"},
 		{"damaged", state.Stats{Damaged: 2}, "2 records of the state are damaged"},
+		{"set aside", state.Stats{SetAside: true}, "the database of the state was damaged when the server started, and was set aside"},
 		{"both", state.Stats{Failing: true, Damaged: 1}, "the state cannot be written: what changes now is lost when the server ends\n1 records of the state are damaged"},
 	} {
 		if got := stateNote(tt.stats); got != tt.want {

@@ -115,7 +115,7 @@ func TestMetrics(t *testing.T) {
 		},
 		State: func() state.Stats {
 			return state.Stats{
-				Failing: true, Writes: 41, Failures: 42, Damaged: 43, Bytes: 241, Commits: state.Times{Counts: [9]int64{1, 2, 3, 4, 5, 6, 7, 8, 9}, Sum: 5 * time.Second},
+				Failing: true, Writes: 41, Failures: 42, Damaged: 43, SetAside: true, Bytes: 241, Commits: state.Times{Counts: [9]int64{1, 2, 3, 4, 5, 6, 7, 8, 9}, Sum: 5 * time.Second},
 			}
 		},
 		Tokens: func() token.Stats {
@@ -401,6 +401,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_state_bytes 241`,
 		`transponder_state_damaged_records 43`,
 		`transponder_state_failing 1`,
+		`transponder_state_set_aside 1`,
 		`transponder_state_write_seconds_bucket{le="0.001"} 1`,
 		`transponder_state_write_seconds_bucket{le="0.003"} 3`,
 		`transponder_state_write_seconds_bucket{le="0.01"} 6`,

@@ -44,6 +44,8 @@ type Store struct {
 	failing          atomic.Bool // the last write failed, or the records are in memory though they should not be
 	inMemory         atomic.Bool
 
+	setAside atomic.Bool
+
 	unread   bool      // the folder has records that could not be read; set by Open
 	looseKey []byte    // a key that could not be written to the folder; owned by whoever leads the writes, once Open has returned
 	retried  time.Time // when that or the folder was tried again; owned by whoever leads
@@ -61,6 +63,7 @@ type Stats struct {
 	Damaged  int64 // records that cannot be used because they are not what was written
 	Commits  Times // of transactions: writes that come together share one
 	Bytes    int64 // size of the database and of the files beside it
+	SetAside bool  // the database was damaged when it was opened, and lies beside the new one
 }
 
 // Open opens the store. The caller closes it.
@@ -152,11 +155,15 @@ CREATE TABLE IF NOT EXISTS line (
 // openFile opens the database in the folder. It sets a damaged one aside.
 func (s *Store) openFile(ctx context.Context) error {
 	path := filepath.Join(s.folder.path, databaseName)
-	err := s.openDatabase(ctx, path)
+	var err error = errEmptied
+	if !s.emptied(path) {
+		err = s.openDatabase(ctx, path)
+	}
 	if !isDamage(err) {
 		return err
 	}
 	s.closeFile()
+	s.setAside.Store(true)
 	aside, moveErr := setAside(path, time.Now())
 	if moveErr != nil {
 		return errors.Join(err, moveErr)
@@ -241,6 +248,16 @@ func check(ctx context.Context, db *sql.DB) error {
 		return &damage{verdict}
 	}
 	return nil
+}
+
+// errEmptied means that somebody has emptied the file.
+var errEmptied = &damage{"the file is empty"}
+
+// emptied reports whether a database was there, but is empty. SQLite takes an empty file for a new one. The key is made after the first database.
+func (s *Store) emptied(path string) bool {
+	info, err := os.Stat(path)
+	_, noKey := os.Stat(filepath.Join(s.folder.path, "key"))
+	return err == nil && info.Size() == 0 && noKey == nil
 }
 
 // damage is what the check of a database has found.
@@ -333,7 +350,7 @@ func (s *Store) Stats() Stats {
 	s.damagedMu.Unlock()
 	return Stats{
 		Durable: s.Durable(), Failing: s.failing.Load(),
-		Writes: s.writes.Load(), Failures: s.failures.Load(), Damaged: int64(damaged), Commits: s.times.stats(), Bytes: s.size(),
+		Writes: s.writes.Load(), Failures: s.failures.Load(), Damaged: int64(damaged), Commits: s.times.stats(), Bytes: s.size(), SetAside: s.setAside.Load(),
 	}
 }
 
