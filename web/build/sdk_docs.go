@@ -92,6 +92,7 @@ type declaration struct {
 	base      string // the class that it extends, in the module of the same name
 	source    string // the code, for a type or a simple constant
 	members   []member
+	named     bool // the values of the members are their names
 }
 
 type member struct{ signature, doc string }
@@ -153,6 +154,7 @@ func declarations(source string) declarationList {
 			if m[1] == "class" {
 				open.base = m[3]
 			}
+			open.named = strings.HasSuffix(line, " = named({")
 			list = append(list, open)
 			if !strings.HasSuffix(line, "{") || m[1] == "type" {
 				open.source, i = statement(lines, i)
@@ -163,7 +165,12 @@ func declarations(source string) declarationList {
 		case strings.HasPrefix(line, "}"):
 			open = nil
 		case open != nil && memberLine.MatchString(line) && !hiddenLine.MatchString(line) && !strings.Contains(comment, "@internal"):
-			open.members = append(open.members, member{signature(trimmed), comment})
+			shown := signature(trimmed)
+			if open.named {
+				name, _, _ := strings.Cut(shown, ":")
+				shown = fmt.Sprintf("%s: %q", name, name)
+			}
+			open.members = append(open.members, member{shown, comment})
 		}
 		doc = nil
 	}

@@ -175,6 +175,12 @@ export const WORDS = {
   two(): void {},
 } as const;
 
+/** Names. */
+export const NAMES = named({
+  /** One. */
+  ONE: 0,
+});
+
 /** Seven. */
 export const SEVEN = 7;
 
@@ -186,6 +192,7 @@ function helper(): void {}
 		}},
 		{name: "Either", doc: "Either.", source: "type Either = { a: 1;\n  b: 2 } | string;"},
 		{name: "WORDS", doc: "Words.", members: []member{{`ONE: "one"`, "One."}, {"two(): void", ""}}},
+		{name: "NAMES", doc: "Names.", members: []member{{`ONE: "ONE"`, "One."}}, named: true},
 		{name: "SEVEN", doc: "Seven.", source: "const SEVEN = 7;"},
 	}
 	got := declarations(source)
