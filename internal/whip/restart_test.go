@@ -70,6 +70,43 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestRestartTooOften: a client that restarts ICE all the time is told to wait. Its session goes on, and the restarts are counted.
+func TestRestartTooOften(t *testing.T) {
+	d := open(t, DefaultConfig(), rtc.DefaultConfig())
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	gone := make(chan error, 1)
+	client := testkit.NewPublisher(testkit.DefaultPublisherConfig())
+	r := newRestarts(d, "/whip/s")
+	go func() {
+		gone <- client.Run(ctx, func(_ context.Context, offer string) (string, error) { return r.begin(t, offer) })
+	}()
+	defer func() {
+		cancel()
+		<-gone
+	}()
+	select {
+	case <-client.Connected():
+	case err := <-gone:
+		t.Fatal(err)
+	}
+	got := map[int]int{}
+	for n := range 20 {
+		body := fmt.Sprintf("a=ice-ufrag:attempt%d\r\na=ice-pwd:%s\r\n", n, strings.Repeat("x", 22))
+		res, _ := d.do(t, "PATCH", r.session, body, "Content-Type: "+typeFragment, "If-Match: *")
+		got[res.StatusCode]++
+		if after := res.Header.Get("Retry-After"); (after != "") != (res.StatusCode == 429) {
+			t.Errorf("%s, Retry-After %q", res.Status, after)
+		}
+	}
+	publishers, players := d.Restarts()
+	if got[200] < 10 || got[429] == 0 || got[200]+got[429] != 20 || publishers != (rtc.RestartStats{Done: int64(got[200]), Limited: int64(got[429])}) || players != (rtc.RestartStats{}) {
+		t.Errorf("answers %v; publishers %+v, players %+v", got, publishers, players)
+	}
+	if res, _ := d.do(t, "GET", r.session, ""); res.StatusCode != 204 {
+		t.Errorf("the session answers %s", res.Status)
+	}
+}
+
 // restarts is a client of a session that restarts ICE.
 type restarts struct {
 	d                           *door
