@@ -93,6 +93,7 @@ type App struct {
 	router  *cluster.Router
 	relay   *cluster.Relay
 	events  *cluster.Events
+	past    *cluster.Past // nil: this server is alone
 
 	apps     *hook.Apps
 	backends *hook.Hooks
@@ -180,6 +181,9 @@ func NewOn(ctx context.Context, ports *Ports, cfg config.Config, version string,
 		Destinations: a.destinations, ParseOptions: rest.ParseOptions, Rights: pushRights{a.auth, a.pushers}, OnEnd: a.pushEnded,
 	}
 	a.records.addTo(&pushParts, a)
+	if a.openPast(); a.past != nil {
+		pushParts.OnPast = a.past.Add
+	}
 	a.pushes = transponder.NewRegistry(cfg.Push, pushParts, log)
 	a.openFailover()
 	if a.cluster != nil {
@@ -360,7 +364,7 @@ func (a *App) Run(ctx context.Context) error {
 		parts = append(parts, part{"RTMP server", a.server.Run})
 	}
 	if a.relay != nil {
-		parts = append(parts, part{"relays", a.relay.Run}, part{"events of the cluster", a.events.Follow}) // stops after the pushes
+		parts = append(parts, part{"relays", a.relay.Run}, part{"events of the cluster", a.events.Follow}, part{"history of the cluster", a.past.Run}) // stop after the pushes
 	}
 	parts = append(parts,
 		part{"WHIP", until(a.whip.Close)},

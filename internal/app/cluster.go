@@ -192,6 +192,15 @@ func (a *App) better() string {
 	return a.router.Better()
 }
 
+// betterSocket is better for pages of the Web SDK: the HTTP port takes their sockets under /ws.
+func (a *App) betterSocket() string {
+	address, found := strings.CutPrefix(a.better(), "http") // https becomes wss
+	if !found {
+		return ""
+	}
+	return "ws" + strings.TrimSuffix(address, "/") + "/ws"
+}
+
 // clusterReady is nil if publishers may be sent to this server as far as the cluster is concerned.
 func (a *App) clusterReady() error {
 	if a.cluster == nil {

@@ -171,11 +171,12 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	var nodes rest.Nodes
 	var events rest.Events = a.pushes.Journal()
 	var orphans rest.Orphans
+	var past func(int) []transponder.Info
 	if a.cluster != nil {
-		nodes, events, orphans = a.router, a.events, a.orphans
+		nodes, events, orphans, past = a.router, a.events, a.orphans, a.pastOfAll
 	}
 	api, err := rest.New(a.cfg.REST, rest.Parts{
-		Members: a.members, Nodes: nodes, HasHere: a.hasHere, Orphans: orphans,
+		Members: a.members, Nodes: nodes, HasHere: a.hasHere, Orphans: orphans, Past: past,
 		Apps:   a.apps,
 		Pushes: cluster.NewPushes(a.pushes), Streams: a.hub, Events: events, Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens, Node: a.drainer,
@@ -288,7 +289,7 @@ func (a *App) figures() metrics.Parts {
 		p.Certificates = a.certificates.Stats
 	}
 	if a.cluster != nil {
-		p.Cluster, p.Router, p.Relays, p.Events = a.cluster.Stats, a.router.Stats, a.relay.Stats, a.events.Stats
+		p.Cluster, p.Router, p.Relays, p.Events, p.Past = a.cluster.Stats, a.router.Stats, a.relay.Stats, a.events.Stats, a.past.Stats
 	}
 	if a.records != nil {
 		p.Claims = a.records.claims.Stats

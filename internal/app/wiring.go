@@ -84,6 +84,9 @@ func (a *App) sdkParts() wcs.Parts {
 		Streams:  a.playable(),
 		Asked:    &a.asked,
 		Pusher:   a.pushes,
+
+		Elsewhere: a.betterSocket,
+
 		Duplexes: duplexes{rtc.NewDuplexes(a.cfg.Ingest, rtc.DuplexParts{Connector: a.pion, Streams: a.hub, Transcode: a.transcode}, a.log)},
 		Phone: func(ctx context.Context, account sip.Account, who wcs.Caller, events sip.PhoneEvents) (wcs.Phone, error) {
 			return orNil[wcs.Phone](a.calls.Open(ctx, account, sip.Page(who), events))

@@ -458,6 +458,18 @@ func (c *Cluster) Ready() error {
 	return nil
 }
 
+// Informed returns nil if this process knows which others live, so that what nobody of them has does not exist. Unlike Ready it fails as soon as NATS is
+// away.
+func (c *Cluster) Informed() error {
+	if err := c.Ready(); err != nil {
+		return err
+	}
+	if !c.Known() {
+		return transponder.ErrIsolated
+	}
+	return nil
+}
+
 // Stats are figures of a Cluster.
 type Stats struct {
 	Nodes        int

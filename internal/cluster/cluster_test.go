@@ -7,6 +7,7 @@ import (
 
 	"transponder/internal/testkit"
 	"transponder/internal/testkit/natskit"
+	"transponder/internal/transponder"
 )
 
 func TestJoinAndLeave(t *testing.T) {
@@ -136,4 +137,26 @@ func fmtErr(err error) string {
 		return "no error"
 	}
 	return err.Error()
+}
+
+// A process that has lost NATS a moment ago still takes publishers, but does not say that something is nowhere.
+func TestInformed(t *testing.T) {
+	t.Parallel()
+	nats := natskit.Start(t)
+	a := newNode(t, nats.URL(), "a")
+	a.start(t)
+	testkit.Eventually(t, time.Minute, a.sees(1))
+	if err := a.Informed(); err != nil {
+		t.Errorf("a server that knows the others: %v", err)
+	}
+	nats.Kill(t)
+	testkit.Eventually(t, time.Minute, func() string {
+		if err := a.Informed(); !errors.Is(err, transponder.ErrIsolated) {
+			return "a server without NATS: " + fmtErr(err)
+		}
+		return ""
+	})
+	if err := a.Ready(); err != nil {
+		t.Errorf("a server that has lost NATS a moment ago takes no publishers: %v", err)
+	}
 }

@@ -126,20 +126,20 @@ func (e *Events) Stats() EventsStats {
 func (e *Events) Follow(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { e.copy(ctx) })
-	wg.Go(func() { e.again(ctx, e.follow) })
+	wg.Go(func() { again(ctx, e.log, "events of the cluster", e.follow) })
 	wg.Wait()
 	return context.Cause(ctx)
 }
 
-// again calls f until ctx ends, with pauses.
-func (e *Events) again(ctx context.Context, f func(context.Context) error) {
+// again calls f until ctx ends, with pauses. what is what f works for.
+func again(ctx context.Context, log *slog.Logger, what string, f func(context.Context) error) {
 	for pause := firstEventPause; ctx.Err() == nil; pause = min(2*pause, maxEventPause) {
 		began := time.Now()
 		err := f(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		e.log.Debug("events of the cluster", "err", err)
+		log.Debug(what, "err", err)
 		if time.Since(began) > maxEventPause {
 			pause = firstEventPause
 		}
@@ -223,7 +223,7 @@ func (e *Events) copy(ctx context.Context) {
 	var after uint64
 	var since time.Time // events before are not sent
 	known := false
-	e.again(ctx, func(ctx context.Context) (err error) {
+	again(ctx, e.log, "events of the cluster", func(ctx context.Context) (err error) {
 		if after, since, err = e.begun(ctx); err != nil {
 			return err
 		}

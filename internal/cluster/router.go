@@ -29,8 +29,8 @@ type Peers interface {
 	Handle(verb string, f func(ctx context.Context, body []byte) ([]byte, error))
 	// Request fails with ErrGone if the process has ended or is cut off.
 	Request(ctx context.Context, to Owner, verb string, body []byte) ([]byte, error)
-	// Ready is nil if this process knows which others live.
-	Ready() error
+	// Informed is nil if this process knows which others live.
+	Informed() error
 }
 
 // Kind says what an id names.
@@ -137,7 +137,7 @@ func (r *Router) Serve(h http.Handler) { r.handler = h }
 func (r *Router) Has(k Kind, f func(id string) bool) { r.has[k] = f }
 
 // Ready is nil if this process knows which others live. If not, what is not here may be elsewhere.
-func (r *Router) Ready() error { return r.peers.Ready() }
+func (r *Router) Ready() error { return r.peers.Informed() }
 
 // Node returns the name of this node.
 func (r *Router) Node() string { return r.peers.Me().Node }

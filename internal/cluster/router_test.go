@@ -51,8 +51,8 @@ func (w *wire) leave(o Owner) {
 	w.peers[o] = nil
 }
 
-func (p *wirePeer) Me() Owner    { return p.me }
-func (p *wirePeer) Ready() error { return nil }
+func (p *wirePeer) Me() Owner       { return p.me }
+func (p *wirePeer) Informed() error { return nil }
 
 func (p *wirePeer) Nodes() []Node {
 	p.wire.mu.Lock()

@@ -27,6 +27,8 @@ var (
 	clusterReceived   = desc("cluster_events_received_total", "Events of pushes of all servers that this server has read.")
 	clusterWaiting    = desc("cluster_events_waiting", "Events of pushes of this server that NATS has not taken yet.")
 	clusterLag        = desc("cluster_events_lag_seconds", "The age of the oldest of these.")
+	clusterPast       = desc("cluster_history_waiting", "Pushes of this server that are over and that NATS has not taken yet.")
+	clusterPastLost   = desc("cluster_history_lost_total", "Pushes of this server that are over and that other servers never get.")
 	clusterClaims     = desc("cluster_claims_total", "Claims on pushes, by result.", "result")
 	clusterEpochs     = desc("cluster_epoch_conflicts_total", "Pushes that this server gave up because another one had claimed them later.")
 	clusterRebuilds   = desc("cluster_watch_rebuilds_total", "How often the watch of the other servers was built anew.")
@@ -97,6 +99,11 @@ func (s sink) events(st cluster.EventsStats) {
 	s.counter(clusterReceived, st.Received)
 	s.gauge(clusterWaiting, float64(st.Waiting))
 	s.gauge(clusterLag, st.Lag.Seconds())
+}
+
+func (s sink) past(st cluster.PastStats) {
+	s.gauge(clusterPast, float64(st.Waiting))
+	s.counter(clusterPastLost, st.Lost)
 }
 
 func (s sink) claims(st cluster.ClaimStats) {

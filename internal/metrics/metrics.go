@@ -70,6 +70,7 @@ type Parts struct {
 	Router       func() cluster.RouterStats
 	Relays       func() cluster.RelayStats
 	Events       func() cluster.EventsStats
+	Past         func() cluster.PastStats
 	Claims       func() cluster.ClaimStats
 	Tokens       func() token.Stats
 	Leases       func() int
@@ -316,6 +317,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		s.router(c.parts.Router())
 		s.relays(c.parts.Relays())
 		s.events(c.parts.Events())
+		s.past(c.parts.Past())
 	}
 	if c.parts.Claims != nil {
 		s.claims(c.parts.Claims())

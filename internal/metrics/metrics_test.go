@@ -110,6 +110,7 @@ func TestMetrics(t *testing.T) {
 		Events: func() cluster.EventsStats {
 			return cluster.EventsStats{Written: 241, Failures: 242, Lost: 243, Received: 244, Waiting: 245, Lag: 8 * time.Second}
 		},
+		Past: func() cluster.PastStats { return cluster.PastStats{Waiting: 246, Lost: 247} },
 		Claims: func() cluster.ClaimStats {
 			return cluster.ClaimStats{Created: 251, Taken: 252, Refused: 253, Isolated: 254, Failed: 255, EpochConflicts: 256}
 		},
@@ -210,6 +211,8 @@ func TestMetrics(t *testing.T) {
 		`transponder_cluster_events_total{result="sent"} 241`,
 		`transponder_cluster_events_waiting 245`,
 		`transponder_cluster_gate_closed_seconds_total 7`,
+		`transponder_cluster_history_lost_total 247`,
+		`transponder_cluster_history_waiting 246`,
 		`transponder_cluster_isolated 1`,
 		`transponder_cluster_isolations_total 206`,
 		`transponder_cluster_lease_remaining_seconds 2`,

@@ -38,7 +38,7 @@ func (s *Server) pushHistory(w http.ResponseWriter, r *http.Request) error {
 	}
 	list := s.pushBodies(r.Context(), over)
 	if s.isClustered(r.Context()) {
-		if list, err = s.gatherHistory(w, r, list); err != nil {
+		if list, err = s.gatherHistory(w, r, list, look); err != nil {
 			return err
 		}
 	}
@@ -46,8 +46,9 @@ func (s *Server) pushHistory(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// gatherHistory adds the pushes that have ended on other servers, the newest first.
-func (s *Server) gatherHistory(w http.ResponseWriter, r *http.Request, list []pushBody) ([]pushBody, error) {
+// gatherHistory adds the pushes that have ended on other servers, the newest first. What a server does not tell that is gone, or does not answer, is in
+// the history of the cluster.
+func (s *Server) gatherHistory(w http.ResponseWriter, r *http.Request, list []pushBody, look int) ([]pushBody, error) {
 	replies, missing := s.parts.Nodes.AskAll(r.Context(), s.newCall(r, nil))
 	setMissing(w, missing)
 	for _, reply := range replies {
@@ -59,6 +60,17 @@ func (s *Server) gatherHistory(w http.ResponseWriter, r *http.Request, list []pu
 			return nil, fmt.Errorf("history of node %s: %w", reply.Node, err)
 		}
 		list = append(list, more...)
+	}
+	if s.parts.Past != nil {
+		known := map[string]bool{}
+		for _, b := range list {
+			known[b.MediaSessionID] = true
+		}
+		for _, b := range s.pushBodies(r.Context(), s.parts.Past(look)) {
+			if !known[b.MediaSessionID] {
+				list = append(list, b)
+			}
+		}
 	}
 	slices.SortStableFunc(list, func(a, b pushBody) int { return cmp.Compare(b.EndedAt, a.EndedAt) })
 	return list, nil

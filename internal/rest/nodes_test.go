@@ -52,7 +52,7 @@ func (w *wire) set(node string, p *wirePeer, ready error) {
 
 func (p *wirePeer) Me() cluster.Owner { return p.me }
 
-func (p *wirePeer) Ready() error {
+func (p *wirePeer) Informed() error {
 	p.wire.mu.Lock()
 	defer p.wire.mu.Unlock()
 	return p.wire.ready
@@ -158,7 +158,11 @@ func newNodes(t *testing.T, names ...string) (*wire, map[string]*node) {
 		}
 		h, err := New(cfg, Parts{
 			Pushes: n.pushes, Streams: n.hub, Events: newFakeEvents(0), Connections: n.sessions, Players: n.sessions, Nodes: router, HasHere: has,
-			Orphans: n.orphans,
+			Orphans: n.orphans, Past: func(int) []transponder.Info {
+				return []transponder.Info{
+					{ID: "over-z", SourceName: "cam-z", Node: "z", Ended: pushTime.Add(time.Hour)}, {ID: "over-a", SourceName: "cam-a", Node: "a", Ended: pushTime},
+				}
+			},
 		}, log)
 		if err != nil {
 			t.Fatal(err)
@@ -254,8 +258,12 @@ func TestNodesGatherLists(t *testing.T) {
 		}
 	}
 	r := get(t, b, "/rest-api/push/history?limit=2")
-	if got := strings.Join(field(t, r.body, "mediaSessionId"), " "); got != "over-c over-b" {
-		t.Errorf("history = %q, want the newest two of all nodes", got)
+	if got := strings.Join(field(t, r.body, "mediaSessionId"), " "); got != "over-z over-c" {
+		t.Errorf("history = %q, want the newest two of all nodes, also of those that are gone", got)
+	}
+	r = get(t, b, "/rest-api/push/history")
+	if got := strings.Join(field(t, r.body, "nodeId"), " "); got != "z c b a" {
+		t.Errorf("history of the nodes %q, want each push once", got)
 	}
 	if r := get(t, b, "/rest-api/push/find_all?limit=1&after=push-c"); r.StatusCode != 404 {
 		t.Errorf("the page after the last entry: %d, want 404", r.StatusCode)

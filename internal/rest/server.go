@@ -64,6 +64,8 @@ type Parts struct {
 	Nodes   Nodes                                // nil: this server is alone
 	HasHere func(k cluster.Kind, id string) bool // says whether this server has something; needed with Nodes
 	Orphans Orphans                              // nil: there are none
+	// Past returns the latest n pushes of all servers that are over, newest first, also of servers that are gone; nil: nobody knows.
+	Past func(n int) []transponder.Info
 
 	Apps        Apps  // nil: there are no methods of applications
 	Calls       Calls // nil: the settings switch SIP off

@@ -17,6 +17,8 @@ type HookMarks interface {
 const (
 	// hookMarkEvery is how often it is looked whether more events are posted. After a crash, those of that time come twice.
 	hookMarkEvery = time.Second
+	// hookMarkAgain is the pause after a write that failed: a process that has just been started waits for its store.
+	hookMarkAgain = 100 * time.Millisecond
 	// hookMarkTimeout is how long reading or writing a mark may take.
 	hookMarkTimeout = 3 * time.Second
 )
@@ -81,8 +83,8 @@ func (h *Hooks) first(ctx context.Context) uint64 {
 
 // saveMarks writes how far the posting is, until ctx ends, and then once more.
 func (h *Hooks) saveMarks(ctx context.Context) {
-	tick := time.NewTicker(hookMarkEvery)
-	defer tick.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	var saved uint64
 	ok := false // the first mark says that nothing is posted yet: without it nobody knows where to go on
 	for last := false; ; {
@@ -96,11 +98,16 @@ func (h *Hooks) saveMarks(ctx context.Context) {
 			}
 			saved, ok = number, err == nil
 		}
+		if ok {
+			pause.Reset(hookMarkEvery)
+		} else {
+			pause.Reset(hookMarkAgain)
+		}
 		if last {
 			return
 		}
 		select {
-		case <-tick.C:
+		case <-pause.C:
 		case <-ctx.Done():
 			last = true
 		}

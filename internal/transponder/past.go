@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/state"
 )
 
 const (
@@ -115,6 +116,20 @@ func (r *Registry) keepOver(ctx context.Context, i Info) {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	_ = r.parts.Log.Append(ctx, overLog, historySize, line)
+	if r.parts.OnPast != nil {
+		r.parts.OnPast(i.ID, line)
+	}
+}
+
+// ReadPast reads a push that is over, as a server of the cluster has written it.
+func (r *Registry) ReadPast(line []byte) (Info, error) { return r.decodeInfo(line) }
+
+// WrittenPast returns the pushes that are over as this server has written them, newest first.
+func (r *Registry) WrittenPast(ctx context.Context) ([]state.Line, error) {
+	if r.parts.Log == nil {
+		return nil, nil
+	}
+	return r.parts.Log.Lines(ctx, overLog, 0, historySize)
 }
 
 // loadPast reads the pushes that are over and the events of the processes before.

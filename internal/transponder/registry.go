@@ -58,6 +58,8 @@ type Parts struct {
 
 	// OnEnd is called with each push that is over, ended or failed. It must not block. nil: nobody is told.
 	OnEnd func(Info)
+	// OnPast is told what was written of a push that is over; nil: nobody is. It must not block.
+	OnPast func(id string, line []byte)
 }
 
 // Registry holds the pushes. It runs each push in a goroutine; Run waits for them all. Any goroutine may call its methods.

@@ -7,6 +7,7 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/hook"
+	"transponder/internal/load"
 )
 
 // webRTC is the only media provider of the SDK that this door serves. The others are other ways to play.
@@ -246,6 +247,11 @@ func (s *session) refusePublish(a *asking, req mediaRequest, err error) {
 	}
 	d := s.describe(req.echoable(), status, info).ofPublisher()
 	d.Reason = reasonOf(err)
+	if elsewhere := s.srv.parts.Elsewhere; elsewhere != nil && errors.Is(err, load.ErrFull) {
+		if d.Elsewhere = elsewhere(); d.Elsewhere != "" {
+			d.Reason = "this server takes no new streams; another one does: " + d.Elsewhere // our SDK shows it to the page as error.info
+		}
+	}
 	s.sendLast("notifyStreamStatusEvent", s.forPage(d))
 	if a.isKnown() {
 		s.tellBackend(d, a.forHook().Name, nil)

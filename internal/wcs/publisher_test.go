@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,6 +192,36 @@ func TestPublishRefused(t *testing.T) {
 	b.wantStatus("id2", "UNPUBLISHED", "Stopped by user")
 	b.publishLive(w, "id3", "three")
 	other.wantQuiet()
+}
+
+// A page that is refused for want of room is told which server has room.
+func TestPublishElsewhere(t *testing.T) {
+	const there = "wss://two.example:8444/ws"
+	for _, tt := range []struct {
+		name      string
+		refuse    error
+		elsewhere string
+		want      any
+	}{
+		{"room elsewhere", fmt.Errorf("%w: it ends soon", load.ErrFull), there, there},
+		{"no room anywhere", load.ErrFull, "", nil},
+		{"another reason", rtc.ErrBadOffer, there, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, testConfig())
+			w.srv.parts.Elsewhere = func() string { return tt.elsewhere }
+			b := dialIn(t, w.serve(t))
+			w.ingest.fail(tt.refuse)
+			b.raw(publishFrame("id", "x", ""))
+			d := b.wantStatus("id", "FAILED", "Failed by error")
+			if d["elsewhere"] != tt.want {
+				t.Errorf("elsewhere = %v, want %v", d["elsewhere"], tt.want)
+			}
+			if reason, _ := d["reason"].(string); strings.HasSuffix(reason, there) != (tt.want != nil) {
+				t.Errorf("reason = %q; want the address at its end: %v", reason, tt.want != nil)
+			}
+		})
+	}
 }
 
 func TestPublishOffers(t *testing.T) {

@@ -79,6 +79,9 @@ type Parts struct {
 	Hooks    Hooks                  // of the backends of customers; nil: there are none
 	Access   Access                 // says who a page is and what it may do; must not be nil
 
+	// Elsewhere returns the address for sockets of a server that has room for a publisher, "" if there is none; nil: this server is alone.
+	Elsewhere func() string
+
 	Shares   guard.SharesConfig // how much of all sockets one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the sockets that are refused; nil: they are not counted
 }

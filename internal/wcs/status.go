@@ -125,7 +125,8 @@ type streamInfo struct {
 	HasAudio       bool    `json:"hasAudio"`
 	Status         string  `json:"status"`
 	Info           string  `json:"info,omitempty"`
-	Reason         string  `json:"reason,omitempty"` // an addition to the contract: why access was refused
+	Reason         string  `json:"reason,omitempty"`    // an addition to the contract: why the stream was refused
+	Elsewhere      string  `json:"elsewhere,omitempty"` // another one: the address for sockets of a server that has room for the stream
 	AudioCodec     string  `json:"audioCodec,omitempty"`
 	VideoCodec     string  `json:"videoCodec,omitempty"`
 	Record         bool    `json:"record"`

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"transponder/internal/testkit"
 )
 
@@ -61,13 +64,39 @@ func (h *hookCounter) has(id string, upTo, most int) string {
 	return ""
 }
 
+// marked waits until a node has written how far it has posted its events: a server that dies before leaves nothing to go on from.
+func (n *nodes) marked(t *testing.T, node string) {
+	t.Helper()
+	conn, err := nats.Connect(n.nats.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 30*time.Second, func() string {
+		marks, err := js.KeyValue(t.Context(), "tp_meta")
+		if err == nil {
+			_, err = marks.Get(t.Context(), "hooks."+node)
+		}
+		if err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
 // Each event is posted once by the server that runs the push. What that server has written and not posted when it dies, another one posts.
+// The history has its pushes that were over.
 func TestClusterHooks(t *testing.T) {
 	backend := newHookCounter(t)
 	n := startNodes(t)
 	setting := "push_hook_url=" + backend.URL
 	a, b := n.start(t, "a", setting), n.start(t, "b", setting)
 	n.wait(t, "a", "b")
+	n.marked(t, "a")
 	receiver := testkit.NewRTMPServer(t, testkit.Script{})
 	told := events(t, b, "")
 	leave := publishUntil(t, a, "show", 320, 180)
@@ -83,6 +112,17 @@ func TestClusterHooks(t *testing.T) {
 	last := int(live["sequence"].(float64))
 	testkit.Eventually(t, 10*time.Second, func() string { return backend.has(id, last, 1) })
 
+	// A push that is over: its server dies later.
+	var over push
+	second := testkit.NewRTMPServer(t, testkit.Script{})
+	if code := b.post("/push/startup", map[string]any{"streamName": "show", "rtmpUrl": second.URL("live")}, &over); code != http.StatusOK {
+		t.Fatalf("a second startup answers %d", code)
+	}
+	if code := b.post("/push/terminate", map[string]any{"mediaSessionId": over.MediaSessionID}, nil); code != http.StatusOK {
+		t.Fatalf("terminate answers %d", code)
+	}
+	next(t, told, over.MediaSessionID, "ENDED")
+
 	backend.setDeaf(true)
 	leave()
 	for after := last; last == after; {
@@ -96,6 +136,16 @@ func TestClusterHooks(t *testing.T) {
 		}
 	}
 	a.kill()
+	n.wait(t, "b")
+	resp, err := http.Get(b.rest + "/push/history")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var history []struct{ MediaSessionID, NodeID string }
+	if err := json.NewDecoder(resp.Body).Decode(&history); err != nil || len(history) != 1 || history[0].MediaSessionID != over.MediaSessionID || history[0].NodeID != "a" {
+		t.Errorf("the history on b is %v (%v), want the push %s of a", history, err, over.MediaSessionID)
+	}
 	backend.setDeaf(false)
 	if backend.has(id, last, 1) == "" {
 		t.Fatal("the backend has taken the last event from a, so the test shows nothing")
