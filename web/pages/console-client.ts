@@ -30,6 +30,23 @@ export interface SessionInfo {
   createdAt: number | null;
 }
 
+/** A server of the cluster. */
+export interface NodeInfo {
+  id: string;
+  /** It is the server that answers. */
+  self: boolean;
+  /** ready, full or draining. */
+  state: string;
+  version: string;
+  cores: number;
+  /** 0: there is no limit. */
+  coresAllowed: number;
+  streams: number;
+  pushes: number;
+  players: number;
+  startedAt: number | null;
+}
+
 /** The requests of the console, except those about pushes. Every error is a Failure. */
 export class ConsoleClient {
   constructor(private readonly rest: Rest) {}
@@ -40,6 +57,20 @@ export class ConsoleClient {
 
   async sessions(): Promise<SessionInfo[]> {
     return (await this.rest.search("/connection/find_all", {})).map(parseSession);
+  }
+
+  async nodes(): Promise<NodeInfo[]> {
+    return (await this.rest.search("/node/find_all", {})).map(parseNode);
+  }
+
+  /** The server takes no new streams, and stops when its last one has ended, at the latest after a time. */
+  drain(node: string, finishMs: number): Promise<void> {
+    return this.rest.tell("/node/drain", { nodeId: node, finishMs });
+  }
+
+  /** Takes drain back. */
+  resume(node: string): Promise<void> {
+    return this.rest.tell("/node/resume", { nodeId: node });
   }
 
   stopStream(id: string): Promise<void> {
@@ -66,6 +97,22 @@ export function parseStream(value: unknown): StreamInfo {
     plays: fields.text("mediaType") === "play",
     provider: fields.text("mediaProvider"),
     createdAt: fields.number("createDate"),
+  };
+}
+
+export function parseNode(value: unknown): NodeInfo {
+  const fields = new Fields(value);
+  return {
+    id: fields.text("nodeId"),
+    self: fields.flag("self"),
+    state: fields.text("state"),
+    version: fields.text("version"),
+    cores: fields.number("cores") ?? 0,
+    coresAllowed: fields.number("coresAllowed") ?? 0,
+    streams: fields.number("streams") ?? 0,
+    pushes: fields.number("pushes") ?? 0,
+    players: fields.number("players") ?? 0,
+    startedAt: fields.number("startedAt"),
   };
 }
 

@@ -3,7 +3,7 @@ import type { CallInfo } from "./call-client.ts";
 import { callRow, type CallHandlers } from "./call-row.ts";
 import { Chart } from "./chart.ts";
 import type { Question } from "./confirm.ts";
-import type { SessionInfo, StreamInfo } from "./console-client.ts";
+import type { NodeInfo, SessionInfo, StreamInfo } from "./console-client.ts";
 import { element, setText, showAlert } from "./dom.ts";
 import { pushFailure, type Failure } from "./failure.ts";
 import * as format from "./format.ts";
@@ -20,6 +20,8 @@ export interface Picture {
   calls: CallInfo[] | null;
   /** null if the server cannot list them. */
   sessions: SessionInfo[] | null;
+  /** The servers of the cluster; none or one if the server is alone. */
+  nodes: NodeInfo[];
 }
 
 export interface ConsoleHandlers extends CallHandlers {
@@ -27,6 +29,8 @@ export interface ConsoleHandlers extends CallHandlers {
   stopPush: (id: string, question: Question) => void;
   stopStream: (id: string, question: Question) => void;
   endSession: (id: string, question: Question) => void;
+  drain: (node: string, question: Question) => void;
+  resume: (node: string, question: Question) => void;
 }
 
 /** Five minutes, with one value every two seconds. */
@@ -40,8 +44,9 @@ export class ConsoleView {
   private readonly streams: Rows<StreamInfo>;
   private readonly calls: Rows<CallInfo>;
   private readonly sessions: Rows<SessionInfo>;
+  private readonly nodes: Rows<NodeInfo>;
   private readonly past: Rows<PushInfo>;
-  private picture: Picture = { pushes: [], streams: [], calls: [], sessions: [] };
+  private picture: Picture = { pushes: [], streams: [], calls: [], sessions: [], nodes: [] };
   private history: PushInfo[] = [];
   private sampledAt = 0;
   private due = false; // the next drawing adds a value to the charts
@@ -51,6 +56,7 @@ export class ConsoleView {
     this.streams = new Rows("streams", ({ id }) => id, (row, id) => this.streamRow(row, id, handlers));
     this.calls = new Rows("calls", ({ id }) => id, (row, id) => callRow(row, id, handlers, (stream) => this.pushesOf(stream)));
     this.sessions = new Rows("sessions", ({ id }) => id, (row, id) => this.sessionRow(row, id, handlers));
+    this.nodes = new Rows("nodes", ({ id }) => id, (row, id) => nodeRow(row, id, handlers));
     this.past = new Rows("history", ({ id }) => id, (row) => (push) => showPast(row, push));
     this.filter.addEventListener("input", () => {
       this.draw();
@@ -67,9 +73,10 @@ export class ConsoleView {
     element("board", HTMLElement).hidden = true;
   }
 
-  /** Shows whether the person at the page may end and change what others have begun. */
-  allow(control: boolean): void {
+  /** Shows whether the person at the page may end and change what others have begun, and may stop servers. */
+  allow(control: boolean, admin: boolean): void {
     element("board", HTMLElement).classList.toggle("watching", !control);
+    element("nodes", HTMLElement).classList.toggle("watched", !admin);
   }
 
   /** Shows that the server cannot be asked; null hides it. The last data stay on the page, dimmed. */
@@ -105,8 +112,9 @@ export class ConsoleView {
   }
 
   private draw(): void {
-    const { pushes, streams, calls, sessions } = this.picture;
-    const shownPushes = pushes.filter((push) => this.wanted(push.sourceName, shownTarget(push), pushLabel(push.status)));
+    const { pushes, streams, calls, sessions, nodes } = this.picture;
+    const several = nodes.length > 1;
+    const shownPushes = pushes.filter((push) => this.wanted(push.sourceName, shownTarget(push), pushLabel(push.status), several ? push.node : ""));
     this.pushes.show(shownPushes);
     this.showEmpty("pushes", pushes.length, shownPushes.length, "Nothing is being pushed. Start a push in the Studio, or by REST.");
     const shownStreams = streams.filter(({ name, provider }) => this.wanted(name, provider));
@@ -120,6 +128,14 @@ export class ConsoleView {
     this.sessions.show(shownSessions);
     this.showEmpty("sessions", sessions?.length ?? 0, shownSessions.length,
       sessions ? "No page is connected by the Web SDK." : "This server does not list its sessions.");
+    this.drawNodes(nodes);
+  }
+
+  private drawNodes(nodes: NodeInfo[]): void {
+    element("nodes-card", HTMLElement).hidden = nodes.length < 2;
+    const shown = nodes.filter(({ id, state }) => this.wanted(id, nodeState(state)));
+    this.nodes.show(shown);
+    this.showEmpty("nodes", nodes.length, shown.length, "");
   }
 
   private drawHistory(): void {
@@ -154,15 +170,15 @@ export class ConsoleView {
     }));
     return (push) => {
       shown = push;
-      const live = isTaking(push.status);
-      row.root.dataset["status"] = push.status;
+      const live = isTaking(push.status) && !push.stale;
+      row.root.dataset["status"] = push.stale ? "" : push.status;
       row.set("state", pushLabel(push.status));
       row.set("name", push.sourceName);
       row.set("target", shownTarget(push));
       row.set("bitrate", format.bitrate(live ? push.bitrateKbps : null));
       row.set("queue", format.delay(live ? push.queuedMs : null));
       row.set("age", age(push.startedAt));
-      row.set("note", pushNote(push));
+      row.set("note", pushNote(push, this.picture.nodes.length > 1));
       row.part("stop").setAttribute("aria-label", `Stop the push of ${format.inSentence(push.sourceName)} to ${format.inSentence(shownTarget(push))}`);
       if (this.due) {
         rate.push(live ? push.bitrateKbps : null);
@@ -217,11 +233,12 @@ function streamQuestion(stream: StreamInfo, pushes: number): Question {
   return { title: `Stop the stream “${format.inSentence(stream.name)}”?`, text: `Its publisher is cut off${more}.`, action: "Stop the stream" };
 }
 
-function pushNote(push: PushInfo): string {
+function pushNote(push: PushInfo, several: boolean): string {
+  const node = push.node === "" ? "" : push.stale ? `${format.inSentence(push.node)} does not answer: this is what was known last.` : several ? `On ${push.node}.` : "";
   const sound = push.muted ? "Muted." : push.soundFile !== "" ? `Plays ${push.soundFile}.` : "";
   const attempts = (push.attempts ?? 0) > 1 && !isTaking(push.status) ? `Attempt ${push.attempts}.` : "";
   const dropped = (push.droppedFrames ?? 0) > 0 ? `${count(push.droppedFrames ?? 0, "frame", "frames")} dropped.` : "";
-  return [push.info, attempts, dropped, sound].filter((part) => part !== "").join(" ");
+  return [push.info, attempts, dropped, sound, node].filter((part) => part !== "").join(" ");
 }
 
 function showPast(row: Row, push: PushInfo): void {
@@ -234,6 +251,57 @@ function showPast(row: Row, push: PushInfo): void {
   const { startedAt, endedAt } = push;
   row.set("when", endedAt === null ? "" : format.moment(endedAt, Date.now()));
   row.set("lasted", startedAt === null || endedAt === null ? "" : `lasted ${format.clock(endedAt - startedAt)}`);
+}
+
+function nodeState(state: string): string {
+  switch (state) {
+    case "full": return "Full";
+    case "draining": return "Draining";
+    default: return "Ready";
+  }
+}
+
+/** How long streams may go on at a server that is taken out. */
+export const drainMs = 3_600_000;
+
+function nodeRow(row: Row, id: string, handlers: ConsoleHandlers): (node: NodeInfo) => void {
+  let shown: NodeInfo | null = null;
+  const name = format.inSentence(id);
+  row.part("drain").addEventListener("click", () => handlers.drain(id, {
+    title: `Take the server “${name}” out?`,
+    text: `It takes no new streams, and stops when ${endsWith(shown?.streams ?? 0)}. That can be taken back until then.`,
+    action: "Take it out",
+  }));
+  row.part("resume").addEventListener("click", () => handlers.resume(id, {
+    title: `Let the server “${name}” go on?`,
+    text: "It takes new streams again, and does not stop.",
+    action: "Let it go on",
+  }));
+  row.part("drain").setAttribute("aria-label", `Take out the server ${name}`);
+  row.part("resume").setAttribute("aria-label", `Go on with the server ${name}`);
+  return (node) => {
+    shown = node;
+    const draining = node.state === "draining";
+    row.root.dataset["status"] = node.state === "ready" ? "PUBLISHING" : "HOLDING";
+    row.set("state", nodeState(node.state));
+    row.set("name", node.id);
+    row.set("version", `${node.version}${node.self ? ", this server" : ""}`);
+    row.set("cores", node.coresAllowed > 0 ? `${node.cores.toFixed(2)} of ${node.coresAllowed.toFixed(2)}` : node.cores.toFixed(2));
+    row.set("streams", format.count(node.streams));
+    row.set("pushes", format.count(node.pushes));
+    row.set("players", format.count(node.players));
+    row.set("age", age(node.startedAt));
+    row.part("drain").hidden = draining;
+    row.part("resume").hidden = !draining;
+  };
+}
+
+function endsWith(streams: number): string {
+  switch (streams) {
+    case 0: return "nothing is left to do, which is at once";
+    case 1: return "the stream that it has has ended, at the latest in an hour";
+    default: return `the last of its ${format.count(streams)} streams has ended, at the latest in an hour`;
+  }
 }
 
 function age(since: number | null): string {

@@ -6,8 +6,8 @@ import { hostOf } from "./address.ts";
 import { CallClient } from "./call-client.ts";
 import { loadConfig } from "./config.ts";
 import { confirm, type Question } from "./confirm.ts";
-import { ConsoleClient, type SessionInfo } from "./console-client.ts";
-import { ConsoleView } from "./console-view.ts";
+import { ConsoleClient, type NodeInfo, type SessionInfo } from "./console-client.ts";
+import { ConsoleView, drainMs } from "./console-view.ts";
 import { asFailure, Failure } from "./failure.ts";
 import { inSentence } from "./format.ts";
 import { PushClient } from "./push-client.ts";
@@ -44,6 +44,8 @@ const view = new ConsoleView({
   stopPush: (id, question) => void ask(question, () => pushes.terminate(id)),
   stopStream: (id, question) => void ask(question, () => server.stopStream(id)),
   endSession: (id, question) => void ask(question, () => server.endSession(id)),
+  drain: (node, question) => void ask(question, () => server.drain(node, drainMs)),
+  resume: (node, question) => void ask(question, () => server.resume(node)),
   hangUp: (id, question) => void ask(question, () => calls.terminate(id)),
   sendDigits: (id, digits, sent) => void sendDigits(id, digits, sent),
 });
@@ -86,11 +88,11 @@ async function refresh(): Promise<void> {
   if (!me) {
     me = await sessions.who();
     showAccount(me, sessions);
-    view.allow(may(me, "control"));
+    view.allow(may(me, "control"), may(me, "admin"));
   }
-  const [found, streams, phones, pages] = await Promise.all([pushes.find({}), server.streams(), calls.all(), findSessions()]);
+  const [found, streams, phones, pages, nodes] = await Promise.all([pushes.find({}), server.streams(), calls.all(), findSessions(), findNodes()]);
   signIn.hide();
-  view.show({ pushes: found, streams, calls: phones, sessions: pages });
+  view.show({ pushes: found, streams, calls: phones, sessions: pages, nodes });
   if (historyIsOld) {
     historyIsOld = false;
     view.showHistory(await pushes.history(historyLength));
@@ -105,6 +107,18 @@ async function findSessions(): Promise<SessionInfo[] | null> {
   } catch (error) {
     if (error instanceof Failure && error.reason === "unsupported") {
       return null;
+    }
+    throw error;
+  }
+}
+
+/** Empty if the server is of a version that cannot list servers. */
+async function findNodes(): Promise<NodeInfo[]> {
+  try {
+    return await server.nodes();
+  } catch (error) {
+    if (error instanceof Failure && error.reason === "unsupported") {
+      return [];
     }
     throw error;
   }

@@ -34,6 +34,10 @@ export interface PushInfo {
   muted: boolean;
   /** The file that plays in place of the stream's sound; "" for none. */
   soundFile: string;
+  /** The server of the cluster that runs the push. */
+  node: string;
+  /** That server does not answer, or has died: this is what was written last. */
+  stale: boolean;
 }
 
 export type PushFilter = { streamName: string } | { mediaSessionId: string } | Record<string, never>;
@@ -115,5 +119,7 @@ export function parsePush(value: unknown): PushInfo {
     keyIntervalMs: fields.number("keyFrameIntervalMs"),
     muted: fields.flag("muted"),
     soundFile: fields.text("soundFile"),
+    node: fields.text("nodeId"),
+    stale: fields.flag("stale"),
   };
 }

@@ -91,6 +91,75 @@ test("shows everything except secrets", async (t) => {
   assert.deepEqual(errors, []);
 });
 
+const node = (fields = {}) => ({ nodeId: "berlin-1", state: "ready", version: "1.4.0", startedAt: Date.now() - 3_700_000, cores: 0.42, coresAllowed: 7.5,
+  streams: 3, pushes: 4, players: 25, ...fields });
+
+/** Makes the server one of three. */
+function several(mock) {
+  const nodes = [node({ self: true }), node({ nodeId: "berlin-2", state: "full", version: "1.3.9", cores: 7.31, streams: 1 }), node({ nodeId: "paris", state: "draining", streams: 0 })];
+  mock.methods["node/find_all"] = () => nodes;
+  const pushes = busy(mock);
+  pushes[0].nodeId = "berlin-1";
+  Object.assign(pushes[1], { nodeId: "rome", stale: true, status: "AWAITING", reason: "node_lost", info: "The server that had the push is gone. The push waits for its publisher." });
+  return nodes;
+}
+
+test("a server alone shows no table of servers", async (t) => {
+  const { page, says } = await open(t, (mock) => {
+    busy(mock);
+    mock.methods["node/find_all"] = () => [node({ self: true })];
+  });
+  await says("#pushes", /morning-show/);
+  assert.equal(await page.locator("#nodes-card").isVisible(), false);
+});
+
+test("lists servers, takes one out and lets it go on, after a question", async (t) => {
+  let nodes;
+  const asked = [];
+  const { page, text, says, errors } = await open(t, (mock) => {
+    nodes = several(mock);
+    mock.methods["node/drain"] = (body) => {
+      asked.push(["drain", body]);
+      nodes[1].state = "draining";
+      return {};
+    };
+    mock.methods["node/resume"] = (body) => {
+      asked.push(["resume", body]);
+      nodes[1].state = "ready";
+      return {};
+    };
+  });
+  await says("#nodes", /berlin-1/);
+  assert.match(await text("#nodes li:nth-child(1)"), /^Ready berlin-1 1\.4\.0, this server Cores 0\.42 of 7\.50 Streams 3 Pushes 4 Players 25 Running 1:01:4\d Take out$/);
+  assert.match(await text("#nodes li:nth-child(2)"), /^Full berlin-2 1\.3\.9 Cores 7\.31 of 7\.50 Streams 1 /);
+  assert.match(await text("#nodes li:nth-child(3)"), /^Draining paris .* Go on$/);
+  await says("#pushes", /On berlin-1\./);
+  await says("#pushes", /waits for its publisher\. Muted\. rome does not answer: this is what was known last\./);
+  const button = (row) => page.locator(`#nodes li:nth-child(${row}) button:visible`);
+  await button(2).click();
+  await says("#confirm", /Take the server “berlin-2” out\? It takes no new streams, and stops when the stream that it has has ended, at the latest in an hour\./);
+  await page.locator("#confirm-no").click();
+  await button(2).click();
+  await page.locator("#confirm-yes").click();
+  await says("#nodes li:nth-child(2)", /^Draining berlin-2 .* Go on$/);
+  await button(2).click();
+  await says("#confirm", /Let the server “berlin-2” go on\?/);
+  await page.locator("#confirm-yes").click();
+  await says("#nodes li:nth-child(2)", /^Ready berlin-2 .* Take out$/);
+  assert.deepEqual(asked, [["drain", { nodeId: "berlin-2", finishMs: 3_600_000 }], ["resume", { nodeId: "berlin-2" }]]);
+  assert.deepEqual(errors, []);
+});
+
+test("only an administrator may take a server out", async (t) => {
+  const { page, says } = await open(t, (mock) => {
+    several(mock);
+    mock.me = { ...mock.me, kind: "user", name: "eve", role: "operator", actions: ["read", "control"] };
+  });
+  await says("#nodes", /berlin-1/);
+  assert.equal(await page.locator("#nodes button:visible").count(), 0);
+  assert.ok(await page.locator("#pushes button:visible").count() > 0);
+});
+
 test("stops a push by keyboard, after a confirmation", async (t) => {
   let pushes;
   const { mock, page, says } = await open(t, (m) => (pushes = busy(m)));
@@ -349,7 +418,7 @@ test("says that the server does not answer, and that it cannot list sessions", a
 });
 
 test("every look is accessible and fits", async (t) => {
-  const { page, says } = await open(t, busy);
+  const { page, says } = await open(t, several);
   await says("#history", /Somebody ended/);
   const inspect = (what) => inEveryLook(page, async (look) => {
     assert.deepEqual(await faults(page), [], `${what}, ${look}`);

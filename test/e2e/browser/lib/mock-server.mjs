@@ -72,7 +72,7 @@ export class MockServer {
   /** An access token that REST takes in place of a login. */
   bearer = "";
   /** Further methods of REST, by their path, such as "user/find_all". Each gets the body, and returns an answer. */
-  methods = {};
+  methods = { "node/find_all": () => [] };
 
   cookies = new Set();
 
