@@ -58,11 +58,14 @@ type fakePhone struct {
 	media  sip.Media    // guarded by mu; of the last Connect or Answer
 }
 
+// note tells the test what the phone was asked for. The answer is fixed before: a test that hears of a request may already set the answer to
+// the next one.
 func (p *fakePhone) note(format string, args ...any) error {
-	p.asked <- fmt.Sprintf(format, args...)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.refuse
+	refuse := p.refuse
+	p.mu.Unlock()
+	p.asked <- fmt.Sprintf(format, args...)
+	return refuse
 }
 
 func (p *fakePhone) fail(err error) {
