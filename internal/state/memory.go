@@ -23,8 +23,8 @@ func (s *Store) borrow(ctx context.Context) error {
 	if s.cfg.Dir == "" {
 		return nil
 	}
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil
+	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && info.Size() == 0 {
+		return nil // or there was only room for its name
 	}
 	dir, err := os.MkdirTemp("", "transponder-state-") // with the mode 0700
 	if err != nil {
@@ -108,6 +108,12 @@ func (s *Store) settle(ctx context.Context) (err error) {
 			}
 		}
 	}()
+	path := filepath.Join(file.folder.path, databaseName)
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 { // with a key beside it, it would seem to have lost its records
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
 	if err := s.keepKey(); err != nil { // first, since the records need it
 		return err
 	}

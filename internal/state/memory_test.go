@@ -174,3 +174,48 @@ func TestReadOnlyAndDamaged(t *testing.T) {
 		t.Errorf("%d bytes in the place of %d, %v; %+v", len(got), len(rubbish), err, s.Stats())
 	}
 }
+
+// A store that is opened for the first time on a full disk lies in its folder once there is room.
+func TestFullAtTheFirstStart(t *testing.T) {
+	mount := t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("only root may make a disk: %v", err)
+	}
+	defer syscall.Unmount(mount, syscall.MNT_DETACH)
+	dir, fill := filepath.Join(mount, "state"), filepath.Join(mount, "fill")
+	f, err := os.Create(fill)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	f.Close()
+	s, l := openLogged(t, Config{Dir: dir})
+	sealed, err := s.Sealer().Seal("a", []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "users", "anna", `{}`)
+	soon(s)
+	put(t, s, "users", "bert", `{}`)
+	if st := s.Stats(); st.Durable || !st.Failing {
+		t.Errorf("on a full disk: %+v", st)
+	}
+	if err := os.Remove(fill); err != nil {
+		t.Fatal(err)
+	}
+	soon(s)
+	put(t, s, "users", "carl", `{}`)
+	if st := s.Stats(); !st.Durable || st.Failing || st.SetAside {
+		t.Errorf("when there is room: %+v\n%s", st, l)
+	}
+	s.Close()
+	s = open(t, Config{Dir: dir})
+	if got := keys(t, s, "users", ""); !slices.Equal(got, []string{"anna", "bert", "carl"}) || s.Stats().SetAside {
+		t.Errorf("after a restart there are %q, %+v", got, s.Stats())
+	}
+	if secret, err := s.Sealer().Open("a", sealed); err != nil || string(secret) != "secret" {
+		t.Errorf("the secret: %q, %v", secret, err)
+	}
+}
