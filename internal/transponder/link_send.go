@@ -3,6 +3,7 @@ package transponder
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"syscall"
@@ -156,9 +157,12 @@ func (l *link) allowWrite(ctx context.Context) {
 // writeError returns why a write failed: errStalled if the server took nothing for too long. If the reading goroutine has already
 // given a more precise cause, that one is returned.
 func writeError(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
 	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
+	case errors.Is(err, syscall.ETIMEDOUT) && errors.Is(cause, io.EOF):
+		return errStalled // the kernel gave up; the reading goroutine, which came second, has heard only that the connection is over
+	case cause != nil:
+		return cause
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errStalled
 	case errors.Is(err, syscall.EPIPE):

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -471,4 +472,20 @@ func TestWriteErrorWaitsForTheCause(t *testing.T) {
 			cancel(nil)
 		}
 	})
+}
+
+// When the kernel gives a connection up, one of writing and reading gets the cause, and the other one hears only that the connection is over.
+// Whichever reports first, the server is stalled.
+func TestKernelGivesUp(t *testing.T) {
+	timeout := &net.OpError{Op: "write", Err: syscall.ETIMEDOUT}
+	ctx, end := context.WithCancelCause(t.Context())
+	end(fmt.Errorf("read: %w", io.EOF))
+	if err := writeError(ctx, timeout); !errors.Is(err, errStalled) {
+		t.Errorf("after the end for the reader: %v, want %v", err, errStalled)
+	}
+	ctx, end = context.WithCancelCause(t.Context())
+	end(errTerminated)
+	if err := writeError(ctx, timeout); !errors.Is(err, errTerminated) {
+		t.Errorf("after the end by somebody: %v, want %v", err, errTerminated)
+	}
 }
