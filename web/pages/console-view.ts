@@ -299,7 +299,7 @@ function nodeRow(row: Row, id: string, handlers: ConsoleHandlers): (node: NodeIn
 function endsWith(streams: number): string {
   switch (streams) {
     case 0: return "nothing is left to do, which is at once";
-    case 1: return "the stream that it has has ended, at the latest in an hour";
+    case 1: return "its only stream has ended, at the latest in an hour";
     default: return `the last of its ${format.count(streams)} streams has ended, at the latest in an hour`;
   }
 }

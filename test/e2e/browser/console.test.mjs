@@ -137,7 +137,7 @@ test("lists servers, takes one out and lets it go on, after a question", async (
   await says("#pushes", /waits for its publisher\. Muted\. rome does not answer: this is what was known last\./);
   const button = (row) => page.locator(`#nodes li:nth-child(${row}) button:visible`);
   await button(2).click();
-  await says("#confirm", /Take the server “berlin-2” out\? It takes no new streams, and stops when the stream that it has has ended, at the latest in an hour\./);
+  await says("#confirm", /Take the server “berlin-2” out\? It takes no new streams, and stops when its only stream has ended, at the latest in an hour\./);
   await page.locator("#confirm-no").click();
   await button(2).click();
   await page.locator("#confirm-yes").click();
