@@ -84,6 +84,9 @@ type storyEvent struct {
 	To       string `json:"to"`
 	Reason   string `json:"reason"`
 	Attempt  int    `json:"attempt"`
+	Active   string `json:"activeStreamName"`
+
+	at time.Time // when it came
 }
 
 // follow reads the server's events until the test ends.
@@ -111,6 +114,7 @@ func (s *server) follow() *story {
 			if !ok || json.Unmarshal([]byte(data), &e) != nil {
 				continue
 			}
+			e.at = time.Now()
 			told.mu.Lock()
 			told.events = append(told.events, e)
 			told.mu.Unlock()
@@ -121,6 +125,20 @@ func (s *server) follow() *story {
 		<-done
 	})
 	return told
+}
+
+// changes returns when the source of a push changed.
+func (s *story) changes(id string) []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []time.Time
+	active := "" // the backup stream that is sent; "": the main one
+	for _, e := range s.events {
+		if e.ID == id && e.Active != active {
+			all, active = append(all, e.at), e.Active
+		}
+	}
+	return all
 }
 
 // of returns what became of one push, each step as STATE or STATE/reason.

@@ -149,6 +149,42 @@ func TestLongAnotherNetwork(t *testing.T) {
 	}
 }
 
+// A person watches in a browser that changes its network, by our SDK and by WHEP. The pictures go on over the same connection.
+func TestLongViewerChangesNetwork(t *testing.T) {
+	for _, mode := range []string{"sdk-play", "whep"} {
+		t.Run(mode, func(t *testing.T) {
+			r := newRoamer(t)
+			s := startServer(t, "access=open", "ip="+r.address())
+			publishPictures(t, s, "show", 320, 180, 30)
+			page := "http://" + net.JoinHostPort(r.address(), portIn(t, s.rest)) + "/"
+			b := startCommand(t, []string{"ip", "netns", "exec", r.namespace, "node"}, "networks.mjs", page, "--name", "show", "--mode", mode)
+			b.await("live")
+			b.say("pictures")
+			b.await("pictures")
+			for _, to := range [][2]string{{"wifi", "mobile"}, {"mobile", "wifi"}} {
+				r.leave(to[0])
+				if r.reaches(s) {
+					t.Fatal("the network is still there")
+				}
+				r.join(to[1])
+				joined := time.Now()
+				b.say("pictures")
+				b.await("pictures")
+				t.Logf("%s: pictures %v after there is %s", t.Name(), time.Since(joined).Round(100*time.Millisecond), to[1])
+			}
+			saw := b.stop().Displayed
+			t.Logf("the page saw %v", saw)
+			if saw["peers"] != "1" {
+				t.Errorf("the page had %s connections, want one", saw["peers"])
+			}
+			door := map[string]string{"sdk-play": "websocket", "whep": "whep"}[mode]
+			if n := s.metric(t, "transponder_ice_restarts_total", fmt.Sprintf(`{door=%q,result="done"}`, door)); n < 2 {
+				t.Errorf("%v restarts were counted, want 2", n)
+			}
+		})
+	}
+}
+
 // portIn returns the port of an address.
 func portIn(t *testing.T, address string) string {
 	t.Helper()

@@ -5,10 +5,12 @@ package e2e
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"transponder/internal/media"
 	"transponder/internal/testkit"
 )
 
@@ -242,11 +245,29 @@ func TestLongSpareSource(t *testing.T) {
 	if code := s.post("/push/startup", body, &begun); code != http.StatusOK {
 		t.Fatalf("startup answers %d", code)
 	}
-	s.waitFrames("main", 120)
+	told := s.follow()
+	watcher := testkit.NewRTMPServer(t, testkit.Script{})
+	var watched sparePush
+	if code := s.post("/push/startup", map[string]any{"streamName": "main", "rtmpUrl": watcher.URL("live"), "options": body["options"]}, &watched); code != http.StatusOK {
+		t.Fatalf("startup of the other answers %d", code)
+	}
+	s.waitActive(watched.MediaSessionID, "main")
+	frames := func(n int) {
+		t.Helper()
+		testkit.Eventually(t, 30*time.Second, func() string {
+			var found []sparePush
+			s.post("/push/find", map[string]string{"mediaSessionId": begun.MediaSessionID}, &found)
+			if len(found) != 1 || found[0].VideoFramesSent < n {
+				return fmt.Sprintf("the push is %+v, want %d pictures", found, n)
+			}
+			return ""
+		})
+	}
+	frames(120)
 	on := func(stream string) {
 		t.Helper()
 		p := s.waitActive(begun.MediaSessionID, stream)
-		s.waitFrames("main", p.VideoFramesSent+60)
+		frames(p.VideoFramesSent + 60)
 	}
 	signal := func(what syscall.Signal) {
 		t.Helper()
@@ -268,16 +289,223 @@ func TestLongSpareSource(t *testing.T) {
 	}
 	for range 5 {
 		for _, name := range []string{"spare", "main"} {
-			if code := s.post("/push/source", map[string]any{"mediaSessionId": begun.MediaSessionID, "streamName": name}, nil); code != http.StatusOK {
-				t.Fatalf("/push/source answers %d", code)
+			for _, p := range []sparePush{begun, watched} {
+				if code := s.post("/push/source", map[string]any{"mediaSessionId": p.MediaSessionID, "streamName": name}, nil); code != http.StatusOK {
+					t.Fatalf("/push/source answers %d", code)
+				}
 			}
 			on(name)
 		}
 	}
 	end := s.waitActive(begun.MediaSessionID, "main")
+	judgePrompt(t, watcher, told, watched.MediaSessionID)
 	if end.Switches < 20 || end.Attempts != 1 {
 		t.Errorf("%d changes over %d connections, want 20 over 1", end.Switches, end.Attempts)
 	}
 	s.post("/push/terminate", map[string]any{"mediaSessionId": begun.MediaSessionID}, nil)
-	judgeSpliced(t, filepath.Join(records, "rtmp_main.flv"), 0.3, end.Switches)
+	file := filepath.Join(records, "rtmp_main.flv")
+	judgeSpliced(t, file, 0.3, end.Switches)
+	judgeEachChange(t, file, end.Switches)
+}
+
+// judgeEachChange checks that lips are in step after each change from the dark to the light encoder of startMarks and back: of the flashes that are
+// not at a change, each has its tick within 40 ms, and there is one between any two changes.
+func judgeEachChange(t *testing.T, file string, want int) {
+	t.Helper()
+	const flash, light, edge = 160, 50, 0.15 // a flash lasts 0.1 s, and hides from which encoder it is
+	times, luma := brightness(t, file)
+	var changes []float64
+	was := true // the recording begins with the dark encoder, maybe in a flash
+	for i, y := range luma {
+		if y < flash && y > light != was {
+			changes, was = append(changes, times[i]), !was
+		}
+	}
+	changes = changes[1:]
+	if len(changes) != want {
+		t.Errorf("the recording has %d changes, want %d", len(changes), want)
+	}
+	pcm := soundByTime(t, file)
+	var ticks []float64
+	for i := 0; i < len(pcm); i++ {
+		if math.Abs(float64(pcm[i])) > 0.1 {
+			ticks = append(ticks, float64(i)/soundRate)
+			i += soundRate / 4
+		}
+	}
+	changes = append(changes, times[len(times)-1])
+	var found []string
+	for n, from := range changes[:len(changes)-1] {
+		flashes := 0
+		for i := 1; i < len(times); i++ {
+			if luma[i] < flash || luma[i-1] >= flash || times[i] < from+edge || times[i] > changes[n+1]-edge-0.1 {
+				continue
+			}
+			flashes++
+			nearest := math.Inf(1)
+			for _, tick := range ticks {
+				if d := tick - times[i]; math.Abs(d) < math.Abs(nearest) {
+					nearest = d
+				}
+			}
+			found = append(found, fmt.Sprintf("%d:%.0f", n+1, nearest*1000))
+			if math.Abs(nearest) > 0.04 {
+				t.Errorf("at %.3f, after change %d, the lips are out of step by %.0f ms", times[i], n+1, nearest*1000)
+			}
+		}
+		if flashes == 0 {
+			t.Errorf("no flash after change %d, from %.3f to %.3f", n+1, from, changes[n+1])
+		}
+	}
+	t.Logf("sound after pictures, in ms, after each change: %s", strings.Join(found, " "))
+}
+
+// judgePrompt checks that a receiver gets pictures within 0.3 s of each change of source.
+func judgePrompt(t *testing.T, r *testkit.RTMPServer, told *story, id string) {
+	t.Helper()
+	var all []time.Duration
+	tags := r.Tags()
+	for _, e := range told.changes(id) {
+		next := slices.IndexFunc(tags, func(tag testkit.Tag) bool {
+			return tag.Video && !tag.Header && tag.At.After(e.Add(-50*time.Millisecond))
+		})
+		if next < 0 {
+			t.Errorf("no picture after the change at %v", e)
+			continue
+		}
+		all = append(all, tags[next].At.Sub(e).Round(time.Millisecond))
+		if late := tags[next].At.Sub(e); late > 300*time.Millisecond {
+			t.Errorf("the first picture after a change is %v late", late)
+		}
+	}
+	t.Logf("the first picture after each change: %v", all)
+	if len(all) < 20 {
+		t.Errorf("%d changes were told, want 20", len(all))
+	}
+}
+
+// Several faults in one push: the main encoder is lost, then the spare one, then both come back, the spare first, and the main one stalls. There is one
+// connection and one clock; while nobody sends, the destination gets a picture that was set, and silence.
+func TestLongSpareFaults(t *testing.T) {
+	pictures := t.TempDir()
+	tool(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=gray:size=320x180", "-frames:v", "1", filepath.Join(pictures, "slate.png"))
+	s := startServer(t, "media_dir="+pictures)
+	url, records := startNginx(t)
+	main, leaveMain := startMarks(t, s.rtmp+"/main", 320, 180, 16)
+	_, leaveSpare := startMarks(t, s.rtmp+"/spare", 320, 180, 64)
+	s.waitStreams("main", "spare")
+	var begun sparePush
+	body := map[string]any{"streamName": "main", "rtmpUrl": url, "options": map[string]any{
+		"backupStreams": []string{"spare"}, "backupAfterMs": 500, "onSourceLoss": "hold", "slate": "slate.png",
+	}}
+	if code := s.post("/push/startup", body, &begun); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	s.waitFrames("main", 90)
+	on := func(stream string) {
+		t.Helper()
+		p := s.waitActive(begun.MediaSessionID, stream)
+		s.waitFrames("main", p.VideoFramesSent+60)
+	}
+	for range 2 {
+		leaveMain()
+		on("spare")
+		leaveSpare()
+		held := s.waitPush("main", "HOLDING")
+		s.waitFrames("main", held.VideoFramesSent+20)
+		_, leaveSpare = startMarks(t, s.rtmp+"/spare", 320, 180, 64)
+		on("spare")
+		main, leaveMain = startMarks(t, s.rtmp+"/main", 320, 180, 16)
+		on("main")
+	}
+	leaveSpare()
+	if err := main.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	held := s.waitPush("main", "HOLDING")
+	s.waitFrames("main", held.VideoFramesSent+20)
+	if err := main.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	on("main")
+	end := s.findPush("main")
+	if end.Attempts != 1 || end.MediaSessionID != begun.MediaSessionID {
+		t.Errorf("at the end %+v", end)
+	}
+	s.post("/push/terminate", map[string]any{"mediaSessionId": begun.MediaSessionID}, nil)
+	file := filepath.Join(records, "rtmp_main.flv")
+	judgeOneClock(t, file, 1)
+	_, luma := brightness(t, file)
+	slates := 0
+	for i := 1; i < len(luma); i++ {
+		if y := luma[i]; y > 100 && y < 150 && (luma[i-1] < 100 || luma[i-1] > 150) { // gray, between the encoders and their flashes
+			slates++
+		}
+	}
+	if slates < 3 {
+		t.Errorf("the slate is seen %d times, want 3", slates)
+	}
+}
+
+// The main source is H.264 with sound, the spare one VP8 of another size without sound. With a size and fit the destination gets one size all the
+// time; without them the picture changes its size. In both cases there is one connection, one clock, and sound without a gap.
+func TestLongSpareOfAnotherKind(t *testing.T) {
+	s := startServer(t)
+	_, leave := startMarks(t, s.rtmp+"/main", 320, 180, 16)
+	s.waitStreams("main")
+	publishCodec(t, s, "spare", media.VP8, 320, 240, 0)
+	files := map[string]string{}
+	start := func(name string, more map[string]any) (p sparePush) {
+		t.Helper()
+		url, records := startNginx(t)
+		files[name] = filepath.Join(records, "rtmp_main.flv")
+		body := map[string]any{"streamName": "main", "rtmpUrl": url}
+		maps.Copy(body, more)
+		if code := s.post("/push/startup", body, &p); code != http.StatusOK {
+			t.Fatalf("startup of %s answers %d", name, code)
+		}
+		return p
+	}
+	plain := start("plain", map[string]any{"options": map[string]any{"backupStreams": []string{"spare"}}})
+	fitted := start("fitted", map[string]any{"width": 480, "height": 270, "options": map[string]any{"backupStreams": []string{"spare"}, "fit": "letterbox"}})
+	both := func(stream string) {
+		t.Helper()
+		for _, id := range []string{plain.MediaSessionID, fitted.MediaSessionID} {
+			at := s.waitActive(id, stream)
+			testkit.Eventually(t, 30*time.Second, func() string {
+				if p := s.waitActive(id, stream); p.VideoFramesSent < at.VideoFramesSent+60 {
+					return fmt.Sprintf("%d pictures were sent, want %d", p.VideoFramesSent, at.VideoFramesSent+60)
+				}
+				return ""
+			})
+		}
+	}
+	both("main")
+	for range 2 {
+		leave()
+		both("spare")
+		_, leave = startMarks(t, s.rtmp+"/main", 320, 180, 16)
+		both("main")
+	}
+	for name, p := range map[string]sparePush{"plain": plain, "fitted": fitted} {
+		if end := s.waitActive(p.MediaSessionID, "main"); end.Attempts != 1 || end.Switches != 4 {
+			t.Errorf("%s: %d connections and %d changes, want 1 and 4", name, end.Attempts, end.Switches)
+		}
+		s.post("/push/terminate", map[string]any{"mediaSessionId": p.MediaSessionID}, nil)
+		file := files[name]
+		judgeOneClock(t, file, 0.5)
+		want := map[string][]string{"plain": {"320,180", "320,240"}, "fitted": {"480,270"}}[name]
+		if got := sizes(t, file); !slices.Equal(got, want) {
+			t.Errorf("%s has the sizes %q, want %q", name, got, want)
+		}
+	}
+}
+
+// sizes returns the sizes of a recording's pictures, each once.
+func sizes(t *testing.T, file string) []string {
+	t.Helper()
+	out := tool(t, "ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "frame=width,height", "-of", "csv=p=0", file)
+	all := strings.Fields(strings.ReplaceAll(string(out), ",\n", "\n"))
+	slices.Sort(all)
+	return slices.Compact(all)
 }
