@@ -60,7 +60,8 @@ SLOW := ^TestLong|^TestCluster
 e2e-long: install-test build ## faults that take minutes: networks that change, laptops that sleep
 	$(GO) test -tags e2e -count 1 -timeout 40m -run '^TestLong' ./test/e2e/
 
-e2e-cluster: install-test build ## several servers with NATS, and their faults
+e2e-cluster: install-test build ## several servers with NATS, and their faults (TRANSPONDER_SOAK=1: fifty kills, ten minutes without NATS)
+	$(GO) test -tags e2e -count 1 -timeout 10m -run '^TestLong' ./internal/cluster/
 	$(GO) test -tags e2e -count 1 -timeout 40m -run '^TestCluster' ./test/e2e/
 
 soak-sip: install-test build ## the SIP tests in full size: ten minutes of call, 10 000 strangers, 200 calls

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"transponder/internal/state"
@@ -46,8 +45,6 @@ type Orphans struct {
 
 	seen  map[string]sighting  // owned by Run; by the id of the push
 	names map[string]time.Time // owned by Run; names whose process is gone, by their keys, and since when that is known
-
-	expired atomic.Int64
 }
 
 // sighting is an orphan as it was seen first.
@@ -119,9 +116,6 @@ func (o *Orphans) Terminate(ctx context.Context, id string) error {
 	}
 	return o.parts.Pushes.EndWaiting(ctx, r, false)
 }
-
-// Expired returns how many pushes this server has ended because nobody came back for them.
-func (o *Orphans) Expired() int64 { return o.expired.Load() }
 
 // Run ends pushes for which nobody came back, until ctx ends. The first of the living servers does that for all. A server that has just become
 // the first knows of no orphan how long it has waited, so it begins anew.
@@ -251,9 +245,7 @@ func (o *Orphans) expire(ctx context.Context, id string, s sighting) {
 		err = o.parts.Pushes.EndWaiting(ctx, r, true)
 	}
 	switch {
-	case err == nil:
-		o.expired.Add(1)
-	case ctx.Err() != nil, errors.Is(err, transponder.ErrNotFound), errors.Is(err, transponder.ErrDuplicate), errors.Is(err, transponder.ErrIsolated):
+	case err == nil, ctx.Err() != nil, errors.Is(err, transponder.ErrNotFound), errors.Is(err, transponder.ErrDuplicate), errors.Is(err, transponder.ErrIsolated):
 	default:
 		o.parts.Log.Warn("a push that nobody came back for cannot be ended", "push", id, "err", err)
 	}
