@@ -370,7 +370,7 @@ func TestClusterLongLeader(t *testing.T) {
 	id := sink.push(a, "cam")
 	js := buckets(t, three.URL())
 	leader := func() string {
-		info, err := js.StreamInfo("KV_tp_pushes")
+		info, err := js.StreamInfo("KV_tp_pushes", nats.MaxWait(500*time.Millisecond))
 		if err != nil || info.Cluster == nil {
 			return ""
 		}
