@@ -274,7 +274,7 @@ func (k *claim) Forget(ctx context.Context) error {
 func (k *claim) doomed() doomed {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	d := doomed{revision: k.revision, epoch: k.record.Epoch}
+	d := doomed{id: k.record.ID, revision: k.revision, epoch: k.record.Epoch}
 	if k.silent && k.record.Reason != transponder.ReasonExpired {
 		d.stone = transponder.Record{Version: k.record.Version, ID: k.record.ID, Epoch: k.record.Epoch, Over: true}
 	}

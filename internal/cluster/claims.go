@@ -186,6 +186,9 @@ func (c *Claims) take(ctx context.Context, id string) (*claim, error) {
 	if err != nil {
 		return nil, transponder.ErrNotFound
 	}
+	if c.isOver(id) {
+		return nil, transponder.ErrNotFound
+	}
 	k, err := c.hold(place, transponder.Record{ID: id})
 	if err != nil {
 		return nil, err
@@ -330,7 +333,7 @@ func (c *Claims) List(ctx context.Context, stream string) ([]transponder.Record,
 			c.parts.Log.Error("record of a push cannot be read", "key", s.Key, "err", err)
 			continue
 		}
-		if !r.Over && (stream == "" || r.Stream == stream) { // two streams may share the digits
+		if !r.Over && !c.isOver(r.ID) && (stream == "" || r.Stream == stream) { // two streams may share the digits
 			all = append(all, r)
 		}
 	}
@@ -344,7 +347,7 @@ func (c *Claims) Find(ctx context.Context, id string) (transponder.Record, error
 		return transponder.Record{}, transponder.ErrNotFound
 	}
 	r, _, err := c.read(ctx, place)
-	if err == nil && (r.ID != id || r.Over) {
+	if err == nil && (r.ID != id || r.Over || c.isOver(id)) {
 		err = transponder.ErrNotFound
 	}
 	return r, err
@@ -375,9 +378,22 @@ func (c *Claims) Drop(ctx context.Context, r transponder.Record) error {
 
 // doomed is the record of a push that is over.
 type doomed struct {
+	id       string // of the push
 	revision uint64
 	epoch    uint64
 	stone    transponder.Record // what is to stand in the place of the record; without an id: nothing
+}
+
+// isOver reports whether a push has ended here, and its record is still to be removed.
+func (c *Claims) isOver(id string) bool {
+	place, err := placeOf(id)
+	if err != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.doomed[place]
+	return ok && d.id == id
 }
 
 // doom notes that the record of a claim that is over is still to be removed.

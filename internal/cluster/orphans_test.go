@@ -342,3 +342,28 @@ func TestOrphanEndsLater(t *testing.T) {
 		t.Errorf("record %s, %v", r.Value, err)
 	}
 }
+
+// A push that was ended while its record could not be removed does not come back, though the record says that it waits.
+func TestEndWithoutKeeperLasts(t *testing.T) {
+	s := newOrphanScene()
+	ctx := t.Context()
+	mine := claimed(t, s.a, newPush("show", "x"))
+	s.keeper.fill(true)
+	if err := mine.Forget(ctx); err == nil {
+		t.Fatal("nothing could be written, but Forget succeeds")
+	}
+	s.keeper.fill(false)
+	if waiting, err := s.a.Waiting(ctx, "show"); len(waiting) != 0 || err != nil {
+		t.Errorf("waiting: %v, %v", waiting, err)
+	}
+	if _, err := s.a.Claim(ctx, mine.Record()); !errors.Is(err, transponder.ErrNotFound) {
+		t.Errorf("to take the push that is over: %v", err)
+	}
+	if _, err := s.a.Find(ctx, mine.Record().ID); !errors.Is(err, transponder.ErrNotFound) {
+		t.Errorf("to find the push that is over: %v", err)
+	}
+	s.a.bury(ctx, time.Now())
+	if n := s.keeper.len(); n != 0 {
+		t.Errorf("%d records are left", n)
+	}
+}

@@ -144,7 +144,10 @@ func (g *group) record() map[string]any {
 // records returns the records of pushes by their keys.
 func (g *group) records() map[string]map[string]any {
 	g.t.Helper()
-	kv := g.pushes()
+	kv, err := g.pushes()
+	if err != nil {
+		return nil
+	}
 	keys, err := kv.Keys()
 	if err != nil {
 		return nil
@@ -165,16 +168,12 @@ func (g *group) records() map[string]map[string]any {
 }
 
 // pushes opens the bucket of records of pushes.
-func (g *group) pushes() nats.KeyValue {
+func (g *group) pushes() (nats.KeyValue, error) {
 	g.t.Helper()
 	if g.js == nil {
 		g.js = buckets(g.t, g.nats.URL())
 	}
-	kv, err := g.js.KeyValue("tp_pushes")
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return kv
+	return g.js.KeyValue("tp_pushes")
 }
 
 // TestClusterLongAway takes NATS away under many streams: for a minute, for ten minutes in full. No picture is lost, nothing connects anew, and each
@@ -573,7 +572,10 @@ func TestClusterVersions(t *testing.T) {
 			id := sink.push(a, "cam")
 			a.kill()
 			leave()
-			kv := g.pushes()
+			kv, err := g.pushes()
+			if err != nil {
+				t.Fatal(err)
+			}
 			for key, r := range g.records() {
 				r["v"], r["future"] = 2, map[string]any{"x": 1}
 				if tt.least > 0 {
