@@ -254,6 +254,7 @@ func (s *Server) gather(w http.ResponseWriter, r *http.Request, path string, f *
 		return answer, err
 	}
 	var list []entry
+	var unknown error // why nobody can say whether there is more
 	if err == nil {
 		text, bad := json.Marshal(answer)
 		if bad == nil {
@@ -282,9 +283,16 @@ func (s *Server) gather(w http.ResponseWriter, r *http.Request, path string, f *
 			}
 			list = append(list, more...)
 		}
-		list = append(list, s.fromRecords(r.Context(), f, path, missing)...)
+		more, bad := s.fromRecords(r.Context(), f, path, missing)
+		list = append(list, more...)
+		if bad != nil && len(missing) > 0 {
+			unknown = notHeard(fmt.Errorf("node %s: %w", strings.Join(missing, ", "), cluster.ErrNoAnswer))
+		}
 	}
 	list = p.cut(unique(list))
+	if len(list) == 0 && unknown != nil {
+		return nil, unknown
+	}
 	if len(list) == 0 {
 		return nil, cmp.Or(err, error(nothingFor[path]))
 	}
@@ -330,9 +338,9 @@ func (p page) cut(list []entry) []entry {
 }
 
 // fromRecords returns the pushes that no server runs, and those of servers that did not answer, as they were written last.
-func (s *Server) fromRecords(ctx context.Context, f *fields, path string, missing []string) []entry {
+func (s *Server) fromRecords(ctx context.Context, f *fields, path string, missing []string) ([]entry, error) {
 	if s.parts.Orphans == nil || !strings.HasPrefix(path, "/push/") {
-		return nil
+		return nil, nil
 	}
 	pushes, err := s.parts.Orphans.Find(ctx, f.pushes, missing)
 	if err != nil {
@@ -344,7 +352,7 @@ func (s *Server) fromRecords(ctx context.Context, f *fields, path string, missin
 			list = append(list, entry{b.MediaSessionID, text})
 		}
 	}
-	return list
+	return list, err
 }
 
 // callerBody is who has sent a request, for the server that answers it in place of this one.

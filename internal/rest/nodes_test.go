@@ -306,6 +306,13 @@ func TestNodesThatDoNotAnswer(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %d", tt.path, tt.body, got.StatusCode, got.body, tt.status)
 		}
 	}
+	for err, status := range map[error]int{nil: 404, transponder.ErrIsolated: 503} { // with the second nobody can say that there is none
+		nodes["b"].orphans.set(err)
+		if got := post(t, b, "/rest-api/push/find", `{"streamName":"nobody's"}`); got.StatusCode != status {
+			t.Errorf("pushes of a stream that a silent server may have; its records: %v: %d %s, want %d", err, got.StatusCode, got.body, status)
+		}
+	}
+	nodes["b"].orphans.set(nil)
 	w.set("c", c, fmt.Errorf("this server is cut off"))
 	if got := post(t, b, "/rest-api/push/mute", `{"mediaSessionId":"nobody"}`); got.StatusCode != 503 || !strings.Contains(string(got.body), "cut off") {
 		t.Errorf("a push that may be elsewhere, while b is cut off: %d %s, want 503", got.StatusCode, got.body)
