@@ -502,6 +502,9 @@ func (c *Claims) delete(ctx context.Context, place string, revision uint64) erro
 // has. See claim.settle.
 func (c *Claims) Verify(ctx context.Context) error {
 	var errs []error
+	if salt := c.salt.Load(); salt != nil && c.parts.Late != nil {
+		errs = append(errs, keepSalt(ctx, c.keeper, c.sealer, *salt))
+	}
 	for _, k := range c.all() {
 		if err := k.verify(ctx); err != nil && !errors.Is(err, transponder.ErrMoved) {
 			errs = append(errs, err)
@@ -522,7 +525,7 @@ func (c *Claims) all() []*claim {
 
 // Run writes what is to be saved until ctx ends, and then what is left. It returns the cause.
 func (c *Claims) Run(ctx context.Context) error {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
@@ -534,7 +537,11 @@ func (c *Claims) Run(ctx context.Context) error {
 			c.save(last, time.Now().Add(time.Hour))
 			return context.Cause(ctx)
 		}
-		timer.Reset(time.Until(c.save(ctx, time.Now())))
+		next := c.save(ctx, time.Now())
+		if c.ready(ctx) != nil { // all know the salt before a keeper that forgets can lose it
+			next = earlier(next, time.Now().Add(saveAgain))
+		}
+		timer.Reset(time.Until(next))
 	}
 }
 

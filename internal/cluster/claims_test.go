@@ -499,3 +499,29 @@ func TestSalt(t *testing.T) {
 		t.Errorf("a new salt: %v", err)
 	}
 }
+
+// A keeper that has forgotten the salt gets it back from any process that knows it, so that records are found where they were.
+func TestSaltIsKept(t *testing.T) {
+	keeper, members := newMemory(), &fakeMembers{}
+	c := NewClaims(keeper, noSeal{}, ClaimsParts{
+		Self: ownerA, Members: members, Gate: members, Log: quiet(),
+		Late: func(ctx context.Context) ([]byte, error) { return Salt(ctx, keeper, noSeal{}, false) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { c.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	until(t, "salt without a push", func() bool { return c.StreamHash("show") != "" })
+	before := c.StreamHash("show")
+	if err := keeper.Delete(ctx, metaBucket, saltKey, state.Any); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Verify(ctx); err != nil {
+		t.Fatal(err)
+	}
+	salt, err := Salt(ctx, keeper, noSeal{}, false)
+	if err != nil || hash(salt, "stream", "show") != before {
+		t.Errorf("another process would look at %s, want %s; %v", hash(salt, "stream", "show"), before, err)
+	}
+}

@@ -86,11 +86,7 @@ func Salt(ctx context.Context, keeper state.Keeper, sealer state.Sealer, replace
 		}
 		salt := make([]byte, saltSize)
 		rand.Read(salt) // never fails
-		sealed, err := sealer.Seal(saltPlace, salt)
-		if err != nil {
-			return nil, err
-		}
-		value, err := json.Marshal(saltRecord{1, sealed})
+		value, err := sealSalt(salt, sealer)
 		if err != nil {
 			return nil, err
 		}
@@ -103,6 +99,29 @@ func Salt(ctx context.Context, keeper state.Keeper, sealer state.Sealer, replace
 			return nil, fmt.Errorf("write the salt of ids: %w", err)
 		}
 	}
+}
+
+// keepSalt stores a salt again if the keeper has forgotten it: records that were written with it could not be found with another one.
+func keepSalt(ctx context.Context, keeper state.Keeper, sealer state.Sealer, salt []byte) error {
+	if _, err := keeper.Get(ctx, metaBucket, saltKey); !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	value, err := sealSalt(salt, sealer)
+	if err != nil {
+		return err
+	}
+	if _, err := keeper.Put(ctx, metaBucket, saltKey, value, 0); err != nil && !errors.Is(err, state.ErrConflict) {
+		return fmt.Errorf("write the salt of ids: %w", err)
+	}
+	return nil
+}
+
+func sealSalt(salt []byte, sealer state.Sealer) ([]byte, error) {
+	sealed, err := sealer.Seal(saltPlace, salt)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(saltRecord{1, sealed})
 }
 
 func openSalt(value []byte, sealer state.Sealer) ([]byte, error) {

@@ -178,6 +178,97 @@ func (g *group) pushes() (nats.KeyValue, error) {
 
 // TestClusterLongAway takes NATS away under many streams: for a minute, for ten minutes in full. No picture is lost, nothing connects anew, and each
 // server does for its own streams what it can. Everything is right within 10 s of its return.
+func TestClusterLongAway(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	a, b := g.join("a"), g.join("b")
+	away, streams := size(time.Minute, 10*time.Minute), size(16, 50)
+	cfg := testkit.DefaultPublisherConfig()
+	cfg.FPS, cfg.Units = 10, testkit.SyntheticUnits(10, 200)
+	sinks := make([]far, streams)
+	at := func(i int) *member { return []*member{a, b}[i%2] }
+	var wg sync.WaitGroup
+	for i := range streams {
+		sinks[i] = newFar(t)
+		publish(t, at(i).server, fmt.Sprint("cam-", i), cfg)
+		wg.Go(func() { sinks[i].push(at(i), fmt.Sprint("cam-", i)) })
+	}
+	extra := newFar(t)
+	publish(t, a.server, "extra", cfg)
+	doomed := extra.push(a, "extra")
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	gone := time.Now()
+	g.nats.Kill(t)
+	testkit.Eventually(t, time.Minute, func() string {
+		return a.ready(http.StatusServiceUnavailable) + b.ready(http.StatusServiceUnavailable)
+	})
+
+	// What a server can do alone, it does.
+	if p := a.waitPush("cam-0", "PUBLISHING"); p.Attempts != 1 {
+		t.Errorf("a's own push: %+v", p)
+	}
+	request := map[string]any{"streamName": "cam-0", "rtmpUrl": extra.URL("other")}
+	if code := a.post("/push/startup", request, nil); code != http.StatusServiceUnavailable {
+		t.Errorf("a new push without NATS: %d, want 503", code)
+	}
+	if code := a.post("/push/find", map[string]string{"streamName": "cam-1"}, nil); code != http.StatusServiceUnavailable {
+		t.Errorf("a push of the other server: %d, want 503", code)
+	}
+	if code := a.post("/push/terminate", map[string]string{"mediaSessionId": doomed}, nil); code != http.StatusOK {
+		t.Errorf("the end of an own push: %d", code)
+	}
+	publish(t, a.server, "new", cfg)
+	pass(t, away-time.Since(gone), nothing)
+	for i, s := range sinks {
+		if len(s.Connections()) != 1 {
+			t.Errorf("stream %d: %d connections", i, len(s.Connections()))
+		}
+	}
+
+	back := time.Now()
+	g.nats.Start(t)
+	right := func(s *server) string {
+		var pushes []push
+		var names []struct{ Name, NodeID string }
+		s.post("/push/find_all", map[string]any{}, &pushes)
+		s.post("/stream/find_all", map[string]any{}, &names)
+		running := 0
+		for _, p := range pushes {
+			if p.Status == "PUBLISHING" {
+				running++
+			}
+		}
+		switch {
+		case running != streams || len(pushes) != streams:
+			return fmt.Sprintf("%d pushes, %d of them run; want %d", len(pushes), running, streams)
+		case len(names) != streams+2:
+			return fmt.Sprintf("%d streams, want %d", len(names), streams+2)
+		case len(g.records()) != streams:
+			return fmt.Sprintf("%d records, want %d", len(g.records()), streams)
+		}
+		return ""
+	}
+	for _, m := range []*member{a, b} {
+		testkit.Eventually(t, time.Minute, func() string { return right(m.server) })
+		testkit.Eventually(t, time.Minute, func() string { return m.ready(http.StatusOK) })
+	}
+	if took := time.Since(back); took > 10*time.Second {
+		t.Errorf("all was right %v after the return of NATS, want 10 s", took)
+	} else {
+		t.Logf("%d streams for %v without NATS; all was right %v after its return", streams, away.Round(time.Second), took.Round(time.Millisecond))
+	}
+	for i, s := range sinks {
+		s.judge(1)
+		s.whole()
+		if gap := s.gap(gone); gap > time.Second {
+			t.Errorf("stream %d: no media for %v", i, gap)
+		}
+	}
+}
+
 // TestClusterLongRestarts restarts NATS again and again, with what it kept in memory lost each time. Nothing connects anew; the servers make no
 // more than the consumers that they need; and the last of the restarts leaves a cluster that works.
 func TestClusterLongRestarts(t *testing.T) {
