@@ -143,8 +143,13 @@ func TestClusterHooks(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	var history []struct{ MediaSessionID, NodeID string }
-	if err := json.NewDecoder(resp.Body).Decode(&history); err != nil || len(history) != 1 || history[0].MediaSessionID != over.MediaSessionID || history[0].NodeID != "a" {
-		t.Errorf("the history on b is %v (%v), want the push %s of a", history, err, over.MediaSessionID)
+	err = json.NewDecoder(resp.Body).Decode(&history)
+	found := false
+	for _, h := range history { // the first push may be over, too
+		found = found || h.MediaSessionID == over.MediaSessionID && h.NodeID == "a"
+	}
+	if err != nil || !found {
+		t.Errorf("the history on b is %v (%v), want the push %s of a in it", history, err, over.MediaSessionID)
 	}
 	backend.setDeaf(false)
 	if backend.has(id, last, 1) == "" {
