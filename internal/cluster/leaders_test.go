@@ -1,0 +1,171 @@
+//go:build e2e
+
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"transponder/internal/state"
+	"transponder/internal/testkit"
+	"transponder/internal/testkit/natskit"
+	"transponder/internal/transponder"
+)
+
+// TestLongLeaders writes records while the leader of their bucket is killed again and again, in a NATS of three servers. The fence stands on this: a
+// write that was acknowledged is not lost, of two writes over one revision one wins, and a read by the leader knows of all writes before it.
+func TestLongLeaders(t *testing.T) {
+	kills := 4
+	if os.Getenv("TRANSPONDER_SOAK") != "" {
+		kills = 20
+	}
+	const alone, together = 4, 4 // workers with a key of their own, and on one key
+	servers := natskit.Three(t)
+	nodes := []*Cluster{newNode(t, servers.URL(), "a"), newNode(t, servers.URL(), "b")}
+	for _, n := range nodes {
+		makeBuckets(t, n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var writes, reads, unknown atomic.Int64
+	var wg sync.WaitGroup
+	type value struct{ By, N int }
+	text := func(by, n int) []byte {
+		b, err := json.Marshal(value{by, n})
+		if err != nil {
+			t.Error(err)
+		}
+		return b
+	}
+	read := func(s *natsStore, key string) (v value, revision uint64, ok bool) {
+		r, err := s.Get(ctx, pushesBucket, key)
+		if err == nil {
+			err = json.Unmarshal(r.Value, &v)
+		}
+		if err != nil && !errors.Is(err, transponder.ErrIsolated) && !errors.Is(err, state.ErrNotFound) && ctx.Err() == nil {
+			t.Errorf("read %s: %v", key, err)
+		}
+		return v, r.Revision, err == nil
+	}
+	for w := range alone {
+		wg.Go(func() {
+			s, key := nodes[w%2].store, fmt.Sprintf("alone.%d", w)
+			n, revision := 0, uint64(0)
+			for ctx.Err() == nil {
+				next, err := s.Put(ctx, pushesBucket, key, text(w, n+1), revision)
+				switch {
+				case err == nil:
+					n, revision = n+1, next
+					writes.Add(1)
+				case errors.Is(err, state.ErrConflict), errors.Is(err, transponder.ErrIsolated):
+					if ctx.Err() != nil {
+						return
+					}
+					v, found, ok := read(s, key)
+					if !ok {
+						pause(t, 20*time.Millisecond)
+						continue
+					}
+					if v.N != n && v.N != n+1 {
+						t.Errorf("%s: after %d was acknowledged there is %d", key, n, v.N)
+					}
+					if v.N == n+1 {
+						unknown.Add(1)
+					}
+					n, revision = v.N, found
+				default:
+					t.Errorf("write %s: %v", key, err)
+				}
+				if v, _, ok := read(nodes[(w+1)%2].store, key); ok {
+					reads.Add(1)
+					if v.N < n || v.N > n+1 {
+						t.Errorf("%s: after %d was acknowledged another node reads %d", key, n, v.N)
+					}
+				}
+			}
+		})
+	}
+	var mu sync.Mutex
+	won := map[uint64]int{} // by the revision that was replaced
+	for w := range together {
+		wg.Go(func() {
+			s, key := nodes[w%2].store, "together.0"
+			for n := 0; ctx.Err() == nil; n++ {
+				_, revision, ok := read(s, key)
+				if !ok && revision != 0 {
+					continue
+				}
+				_, err := s.Put(ctx, pushesBucket, key, text(w, n), revision)
+				if err == nil && revision != 0 {
+					mu.Lock()
+					won[revision]++
+					mu.Unlock()
+				}
+				if err != nil {
+					pause(t, 5*time.Millisecond)
+				}
+			}
+		})
+	}
+	leader := func() (name string) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		for _, n := range nodes {
+			stream, err := n.JetStream().Stream(ctx, n.store.stream(pushesBucket))
+			if err == nil && stream.CachedInfo().Cluster != nil {
+				return stream.CachedInfo().Cluster.Leader
+			}
+		}
+		return ""
+	}
+	for range kills {
+		testkit.Eventually(t, time.Minute, func() string {
+			if leader() == "" {
+				return "the bucket has no leader"
+			}
+			return ""
+		})
+		name := leader()
+		for _, s := range servers {
+			if s.Name != name {
+				continue
+			}
+			s.Kill(t)
+			before := writes.Load()
+			testkit.Eventually(t, time.Minute, func() string {
+				if now := leader(); now == "" || now == name {
+					return "no new leader"
+				}
+				if writes.Load() < before+100 {
+					return "nobody can write"
+				}
+				return ""
+			})
+			s.Start(t)
+			servers.Wait(t)
+		}
+	}
+	cancel()
+	wg.Wait()
+	twice := 0
+	for _, n := range won {
+		if n > 1 {
+			twice++
+		}
+	}
+	if twice > 0 {
+		t.Errorf("%d revisions were replaced by two writers", twice)
+	}
+	if reads.Load() < 1000 || len(won) < 100 {
+		t.Errorf("only %d reads and %d contested writes", reads.Load(), len(won))
+	}
+	t.Logf("%d leaders killed: %d writes, %d of which were taken though nobody said so, %d reads at once by another node, %d contested revisions",
+		kills, writes.Load(), unknown.Load(), reads.Load(), len(won))
+}
