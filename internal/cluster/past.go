@@ -103,7 +103,9 @@ func (p *Past) Run(ctx context.Context) error {
 	wg.Go(func() { again(ctx, p.parts.Log, "history of the cluster", p.copy) })
 	wg.Go(func() { again(ctx, p.parts.Log, "history of the cluster", p.follow) })
 	wg.Wait()
-	p.flush(ctx)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventWrite)
+	defer cancel()
+	_ = p.flush(last) // what NATS does not take now is sent at the next start
 	return context.Cause(ctx)
 }
 
@@ -178,7 +180,7 @@ func (p *Past) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// flush sends what waits. When ctx has ended, there is one try.
+// flush sends what waits, until NATS does not take it.
 func (p *Past) flush(ctx context.Context) error {
 	for {
 		p.mu.Lock()
@@ -188,7 +190,7 @@ func (p *Past) flush(ctx context.Context) error {
 		}
 		l := p.waiting[0]
 		p.mu.Unlock()
-		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventWrite)
+		limit, cancel := context.WithTimeout(ctx, eventWrite)
 		err := p.send(limit, l)
 		cancel()
 		if err != nil {

@@ -45,7 +45,10 @@ let me: Session | null = null; // null: nobody has signed in
 
 const rest = new Rest();
 const sessions = new Sessions(rest, () => void meet());
-const signIn = new SignIn(sessions, "This server takes streams only from people that it knows.", () => void meet());
+const signIn = new SignIn(sessions, "This server takes streams only from people that it knows.", () => {
+  view.showToken(false);
+  void meet();
+});
 const view = new View({
   open: () => void openDevices().catch(showDeviceFailure),
   start,

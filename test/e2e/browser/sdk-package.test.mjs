@@ -194,6 +194,7 @@ const told = `
 import type * as sdk from "transponder-sdk/calls";
 declare global {
   const { Flashphoner, RestApi, SdkError, SESSION_STATUS, STREAM_EVENT, STREAM_EVENT_TYPE, STREAM_STATUS }: typeof sdk;
+  type Stream = sdk.Stream;
   const session: sdk.Session;
   const stream: sdk.Stream;
   const api: sdk.RestApi;
