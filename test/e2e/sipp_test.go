@@ -4,11 +4,11 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,15 +57,23 @@ func startSIPp(t *testing.T, scenario string, calls int, args ...string) *sipp {
 	return s
 }
 
-// awaitUDP waits until a program listens on a UDP port.
+// awaitUDP waits until a program listens on a UDP port. It asks the kernel: whoever tries the port himself takes it from the program.
 func awaitUDP(t *testing.T, port string, log *safeBuffer) {
 	t.Helper()
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := fmt.Sprintf(":%04X", number) // in hexadecimal digits, see proc(5)
 	testkit.Eventually(t, 10*time.Second, func() string {
-		c, err := net.ListenPacket("udp", "127.0.0.1:"+port)
-		if err != nil {
-			return "" // the port is taken
+		for _, table := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+			sockets, _ := os.ReadFile(table)
+			for line := range strings.Lines(string(sockets)) {
+				if local := strings.Fields(line); len(local) > 1 && strings.HasSuffix(local[1], bound) {
+					return ""
+				}
+			}
 		}
-		c.Close()
 		return "nobody listens on port " + port + "\n" + log.String()
 	})
 }
