@@ -35,7 +35,9 @@ type Tag struct {
 // Connection is the life of a connection to a server.
 type Connection struct {
 	Number    int       // from 1
+	Accepted  time.Time // when the client connected
 	Published time.Time // when the client asked to publish; zero: it did not
+	Name      string    // that the client asked to publish
 	Closed    time.Time // zero: it is open
 	Reset     bool      // it was closed by a reset, so that what the client's kernel still held was thrown away
 }
@@ -190,7 +192,7 @@ func (s *RTMPServer) accept() {
 		}
 		s.note(func() {
 			s.conns[conn] = struct{}{}
-			s.lives = append(s.lives, Connection{Number: number})
+			s.lives = append(s.lives, Connection{Number: number, Accepted: time.Now()})
 		})
 		select {
 		case <-s.closed: // Kick may not have seen the connection
@@ -354,7 +356,9 @@ func (c *rtmpConn) command(m *message.CommandAMF0) error {
 	case "createStream":
 		return c.answer(m, "_result", nil, float64(1))
 	case "publish":
-		c.s.note(func() { c.s.lives[c.number-1].Published = time.Now() })
+		c.s.note(func() {
+			c.s.lives[c.number-1].Published, c.s.lives[c.number-1].Name = time.Now(), strings.Trim(argument(m), "'")
+		})
 		return c.onStatus(m.MessageStreamID, c.info("status", "NetStream.Publish.Start"))
 	}
 	return nil

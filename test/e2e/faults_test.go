@@ -85,6 +85,7 @@ type storyEvent struct {
 	Reason   string `json:"reason"`
 	Attempt  int    `json:"attempt"`
 	Active   string `json:"activeStreamName"`
+	At       string `json:"at"`
 
 	at time.Time // when it came
 }
