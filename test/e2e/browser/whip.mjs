@@ -78,6 +78,7 @@ function install() {
 
   async function publish({ url, trickle }) {
     const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    window.publishing = pc; // a connection that nothing refers to is closed when the browser collects its garbage
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360 } });
     for (const track of stream.getTracks()) {
       pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
