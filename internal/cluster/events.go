@@ -166,22 +166,10 @@ func (e *Events) streamName() string { return e.parts.Name + "_EVENTS" }
 
 // stream returns the stream of the events, and makes it if it is not there.
 func (e *Events) stream(ctx context.Context) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // R3 may have to elect a leader
-	defer cancel()
-	s, err := e.parts.JetStream.Stream(ctx, e.streamName())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = e.parts.JetStream.CreateStream(ctx, jetstream.StreamConfig{
-			Name: e.streamName(), Subjects: []string{e.parts.Name + ".event.>"}, Storage: jetstream.FileStorage, MaxAge: eventsFor, MaxMsgs: maxEvents,
-			Replicas: e.parts.Replicas(), Metadata: map[string]string{runMember: stream.NewID()[:12]},
-		})
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			s, err = e.parts.JetStream.Stream(ctx, e.streamName()) // another server was first
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("stream of events: %w", err)
-	}
-	return s, nil
+	return openLog(ctx, e.parts.JetStream, jetstream.StreamConfig{
+		Name: e.streamName(), Subjects: []string{e.parts.Name + ".event.>"}, Storage: jetstream.FileStorage, MaxAge: eventsFor, MaxMsgs: maxEvents,
+		Metadata: map[string]string{runMember: stream.NewID()[:12]},
+	}, e.parts.Replicas)
 }
 
 // plainEvent is an event with all its fields in JSON.
@@ -366,34 +354,15 @@ func (e *Events) follow(ctx context.Context) error {
 	}
 	info := s.CachedInfo()
 	from := e.begin(info.Config.Metadata[runMember], info.State.FirstSeq, info.State.LastSeq)
-	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	for {
-		m, err := messages.Next()
-		if err != nil {
-			return err
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
-		}
+	return readLog(ctx, s, from, func(m jetstream.Msg, number uint64) {
 		event, err := decodeEvent(m.Data())
 		if err != nil {
 			e.log.Warn("an event of the cluster cannot be read", "err", err)
-			continue
+			return
 		}
 		e.received.Add(1)
-		e.take(event, originOf(m.Subject(), event), meta.Sequence.Stream)
-	}
+		e.take(event, originOf(m.Subject(), event), number)
+	})
 }
 
 // begin returns the number from which the events are to be read. Of another run than before, nothing is known yet.

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -110,23 +109,10 @@ func (p *Past) Run(ctx context.Context) error {
 }
 
 func (p *Past) stream(ctx context.Context) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
-	defer cancel()
-	name := p.parts.Name + "_HISTORY"
-	s, err := p.parts.JetStream.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = p.parts.JetStream.CreateStream(ctx, jetstream.StreamConfig{
-			Name: name, Subjects: []string{p.parts.Name + ".over.>"}, Storage: jetstream.FileStorage, MaxAge: pastFor, MaxMsgs: maxPast,
-			MaxMsgSize: maxRecord, Replicas: p.parts.Replicas(),
-		})
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			s, err = p.parts.JetStream.Stream(ctx, name) // another server was first
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("stream of the history: %w", err)
-	}
-	return s, nil
+	return openLog(ctx, p.parts.JetStream, jetstream.StreamConfig{
+		Name: p.parts.Name + "_HISTORY", Subjects: []string{p.parts.Name + ".over.>"}, Storage: jetstream.FileStorage, MaxAge: pastFor, MaxMsgs: maxPast,
+		MaxMsgSize: maxRecord,
+	}, p.parts.Replicas)
 }
 
 func (p *Past) subject(id string) string { return p.parts.Name + ".over." + p.parts.Node + "." + id }
@@ -217,32 +203,11 @@ func (p *Past) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: p.begin(s.CachedInfo()),
-	})
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	for {
-		m, err := messages.Next()
-		if err != nil {
-			return err
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
-		}
+	return readLog(ctx, s, p.begin(s.CachedInfo()), func(m jetstream.Msg, number uint64) {
 		if words := strings.Split(m.Subject(), "."); len(words) == 4 {
-			p.take(PastLine{words[2], words[3], m.Data()}, meta.Sequence.Stream)
+			p.take(PastLine{words[2], words[3], m.Data()}, number)
 		}
-	}
+	})
 }
 
 // begin returns the number from which the lines are to be read.

@@ -28,7 +28,7 @@ type RequestKind struct {
 	Outcome Outcome
 }
 
-// LatencyBounds are the upper bounds of the buckets of RequestStats.Buckets: a look into memory takes a millisecond, and nothing more than 4 s.
+// LatencyBounds are the upper bounds of RequestStats.Buckets, whose last one has none: a look into memory takes a millisecond, and nothing more than 4 s.
 var LatencyBounds = [...]time.Duration{
 	time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond, time.Second, 2 * time.Second,
 }
@@ -36,9 +36,8 @@ var LatencyBounds = [...]time.Duration{
 // RequestStats count requests to other servers.
 type RequestStats struct {
 	ByKind  map[RequestKind]int64
-	Buckets [len(LatencyBounds)]int64 // requests that took at most as long as the bound, and longer than the bound before
-	Count   int64
-	Total   time.Duration // of all requests
+	Buckets [len(LatencyBounds) + 1]int64 // requests that took at most as long as the bound, and longer than the bound before
+	Total   time.Duration                 // of all requests
 }
 
 // tally counts the requests of a process.
@@ -54,14 +53,12 @@ func (t *tally) note(verb string, outcome Outcome, took time.Duration) {
 		t.stats.ByKind = map[RequestKind]int64{}
 	}
 	t.stats.ByKind[RequestKind{verb, outcome}]++ // verbs are constants, so the map has a bound
-	t.stats.Count++
 	t.stats.Total += took
-	for i, bound := range LatencyBounds {
-		if took <= bound {
-			t.stats.Buckets[i]++
-			return
-		}
+	i := 0
+	for i < len(LatencyBounds) && took > LatencyBounds[i] {
+		i++
 	}
+	t.stats.Buckets[i]++
 }
 
 func (t *tally) read() RequestStats {

@@ -1,10 +1,6 @@
 package metrics
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-
-	"transponder/internal/cluster"
-)
+import "transponder/internal/cluster"
 
 var (
 	clusterNodes      = desc("cluster_nodes", "Servers of the cluster that live, with this one, as far as this one knows.")
@@ -53,7 +49,7 @@ func (s sink) cluster(st cluster.Stats) {
 	for kind, n := range st.Requests.ByKind {
 		s.counter(clusterRequests, n, kind.Verb, string(kind.Outcome))
 	}
-	s.latency(st.Requests)
+	s.histogram(clusterLatency, cluster.LatencyBounds[:], st.Requests.Buckets[:], st.Requests.Total)
 	s.counter(clusterAnswered, st.Answered-st.Busy, "answered")
 	s.counter(clusterAnswered, st.Busy, "busy")
 	s.counter(clusterRebuilds, st.Rebuilds)
@@ -61,16 +57,6 @@ func (s sink) cluster(st cluster.Stats) {
 	s.gauge(clusterNames, float64(st.Names-st.Provisional), "known")
 	s.gauge(clusterNames, float64(st.Provisional), "provisional")
 	s.counter(clusterConflicts, st.NameConflict)
-}
-
-// latency shows how long requests took as a histogram.
-func (s sink) latency(st cluster.RequestStats) {
-	upTo, sum := map[float64]uint64{}, uint64(0)
-	for i, n := range st.Buckets {
-		sum += uint64(n)
-		upTo[cluster.LatencyBounds[i].Seconds()] = sum
-	}
-	s.out <- prometheus.MustNewConstHistogram(clusterLatency, uint64(st.Count), st.Total.Seconds(), upTo)
 }
 
 func (s sink) router(st cluster.RouterStats) {

@@ -223,29 +223,24 @@ func (collector) Describe(chan<- *prometheus.Desc) {}
 // Collect asks the parts for their figures.
 func (c collector) Collect(out chan<- prometheus.Metric) {
 	s := sink{out}
+	c.media(s)
+	c.outgoing(s)
+	c.doors(s)
+	c.server(s)
+	s.transcoding(c.parts)
+}
+
+// media collects the figures of publishers, players and their streams.
+func (c collector) media(s sink) {
 	if c.parts.Streams != nil {
 		s.streams(c.parts.Streams(), c.parts.SourceSound)
 	}
 	if c.parts.Takeovers != nil {
 		s.counter(takeovers, c.parts.Takeovers())
 	}
-	if c.parts.Certificates != nil {
-		s.certificates(c.parts.Certificates())
-	}
 	if c.parts.Promotions != nil {
 		s.counter(promotions, c.parts.Promotions())
 		s.gauge(standbys, float64(c.parts.Standbys()))
-	}
-	if c.parts.Switches != nil {
-		for cause, n := range c.parts.Switches() {
-			s.counter(sourceSwitches, n, string(cause))
-		}
-	}
-	if c.parts.Pushes != nil {
-		s.pushes(c.parts.Pushes())
-	}
-	if c.parts.Resumes != nil {
-		s.resumes(c.parts.Resumes())
 	}
 	if c.parts.Publishers != nil {
 		for name, n := range c.parts.Publishers() {
@@ -269,25 +264,29 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			s.counter(restarts, st.Refused, door, "refused")
 		}
 	}
-	if c.parts.Panics != nil {
-		for part, n := range c.parts.Panics() {
-			s.counter(panics, n, part)
-		}
-	}
 	if c.parts.Stuck != nil {
 		s.counter(stuck, c.parts.Stuck())
 	}
 	if c.parts.Players != nil {
 		s.gauge(players, float64(c.parts.Players()))
 	}
-	if c.parts.WebSockets != nil {
-		s.webSockets(c.parts.WebSockets())
-	}
-	if c.parts.RTMP != nil {
-		s.rtmp(c.parts.RTMP())
-	}
 	if c.parts.Calls != nil {
 		s.calls(c.parts.Calls())
+	}
+}
+
+// outgoing collects the figures of pushes, and what is told of them.
+func (c collector) outgoing(s sink) {
+	if c.parts.Switches != nil {
+		for cause, n := range c.parts.Switches() {
+			s.counter(sourceSwitches, n, string(cause))
+		}
+	}
+	if c.parts.Pushes != nil {
+		s.pushes(c.parts.Pushes())
+	}
+	if c.parts.Resumes != nil {
+		s.resumes(c.parts.Resumes())
 	}
 	if c.parts.Hooks != nil {
 		st := c.parts.Hooks()
@@ -298,17 +297,56 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if c.parts.Backends != nil {
 		s.backends(c.parts.Backends())
 	}
+}
+
+// doors collects the figures of the doors, and who comes through them.
+func (c collector) doors(s sink) {
+	if c.parts.Certificates != nil {
+		s.certificates(c.parts.Certificates())
+	}
+	if c.parts.WebSockets != nil {
+		s.webSockets(c.parts.WebSockets())
+	}
+	if c.parts.RTMP != nil {
+		s.rtmp(c.parts.RTMP())
+	}
+	if c.parts.Refusals != nil {
+		for what, n := range c.parts.Refusals() {
+			s.counter(turnedAway, n, what.Door, what.Why)
+		}
+	}
+	if c.parts.Audit != nil {
+		s.audit(c.parts.Audit())
+	}
+	if c.parts.People != nil {
+		s.people(c.parts.People())
+	}
+	if c.parts.Tokens != nil {
+		s.tokens(c.parts.Tokens())
+	}
+	if c.parts.Leases != nil {
+		s.gauge(leases, float64(c.parts.Leases()))
+	}
+	if c.parts.OverLimit != nil {
+		for of, n := range c.parts.OverLimit() {
+			s.counter(overLimit, n, of)
+		}
+	}
+}
+
+// server collects the figures of this server and its cluster.
+func (c collector) server(s sink) {
+	if c.parts.Panics != nil {
+		for part, n := range c.parts.Panics() {
+			s.counter(panics, n, part)
+		}
+	}
 	if c.parts.Load != nil {
 		st := c.parts.Load()
 		s.gauge(loadCores, st.Used)
 		s.gauge(loadAllowed, st.Allowed)
 		s.gauge(loadStream, st.Stream)
 		s.counter(loadRefused, st.Refused)
-	}
-	if c.parts.Refusals != nil {
-		for what, n := range c.parts.Refusals() {
-			s.counter(turnedAway, n, what.Door, what.Why)
-		}
 	}
 	if c.parts.Cluster != nil {
 		s.cluster(c.parts.Cluster())
@@ -328,24 +366,6 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if c.parts.Drain != nil {
 		s.node(c.parts.Drain())
 	}
-	if c.parts.Audit != nil {
-		s.audit(c.parts.Audit())
-	}
-	if c.parts.People != nil {
-		s.people(c.parts.People())
-	}
-	if c.parts.Tokens != nil {
-		s.tokens(c.parts.Tokens())
-	}
-	if c.parts.Leases != nil {
-		s.gauge(leases, float64(c.parts.Leases()))
-	}
-	if c.parts.OverLimit != nil {
-		for of, n := range c.parts.OverLimit() {
-			s.counter(overLimit, n, of)
-		}
-	}
-	s.transcoding(c.parts)
 }
 
 // sink takes the figures of one scrape.
@@ -367,6 +387,19 @@ func (s sink) samples(d *prometheus.Desc, n int64, labels ...string) {
 // seconds shows a time that only grows.
 func (s sink) seconds(d *prometheus.Desc, value float64, labels ...string) {
 	s.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
+}
+
+// histogram shows durations. counts has how many lie within each bound and above the bound before, and may have those above all bounds.
+func (s sink) histogram(d *prometheus.Desc, bounds []time.Duration, counts []int64, sum time.Duration) {
+	within := make(map[float64]uint64, len(bounds))
+	var count uint64
+	for i, n := range counts {
+		count += uint64(n)
+		if i < len(bounds) {
+			within[bounds[i].Seconds()] = count
+		}
+	}
+	s.out <- prometheus.MustNewConstHistogram(d, count, sum.Seconds(), within)
 }
 
 // sampleRate is that of the samples that package sound counts.

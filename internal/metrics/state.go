@@ -1,10 +1,6 @@
 package metrics
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-
-	"transponder/internal/state"
-)
+import "transponder/internal/state"
 
 var (
 	stateFailing = desc("state_failing", "1 if the last write to the state folder failed, or the folder cannot be used.")
@@ -30,17 +26,5 @@ func (s sink) state(st state.Stats) {
 	s.counter(stateWrites, st.Failures, "failed")
 	s.gauge(stateDamaged, float64(st.Damaged))
 	s.gauge(stateBytes, float64(st.Bytes))
-	s.histogram(stateSeconds, st.Commits)
-}
-
-func (s sink) histogram(d *prometheus.Desc, t state.Times) {
-	buckets := map[float64]uint64{}
-	var count uint64
-	for i, n := range t.Counts {
-		count += uint64(n)
-		if i < len(state.TimeBounds) {
-			buckets[state.TimeBounds[i].Seconds()] = count
-		}
-	}
-	s.out <- prometheus.MustNewConstHistogram(d, count, t.Sum.Seconds(), buckets)
+	s.histogram(stateSeconds, state.TimeBounds[:], st.Commits.Counts[:], st.Commits.Sum)
 }

@@ -17,8 +17,10 @@ type HookMarks interface {
 const (
 	// hookMarkEvery is how often it is looked whether more events are posted. After a crash, those of that time come twice.
 	hookMarkEvery = time.Second
-	// hookMarkAgain is the pause after a write that failed: a process that has just been started waits for its store.
+	// hookMarkAgain is the pause after a write that failed: a process that has just been started waits for its store. It doubles with each failure, up
+	// to hookMarkRest: a store that is away for long must not cost the one that is there a write every moment.
 	hookMarkAgain = 100 * time.Millisecond
+	hookMarkRest  = 10 * time.Second
 	// hookMarkTimeout is how long reading or writing a mark may take.
 	hookMarkTimeout = 3 * time.Second
 )
@@ -83,10 +85,11 @@ func (h *Hooks) first(ctx context.Context) uint64 {
 
 // saveMarks writes how far the posting is, until ctx ends, and then once more.
 func (h *Hooks) saveMarks(ctx context.Context) {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	var saved uint64
 	ok := false // the first mark says that nothing is posted yet: without it nobody knows where to go on
+	again := hookMarkAgain
 	for last := false; ; {
 		number := h.posted.upTo()
 		if !ok || number != saved {
@@ -99,15 +102,17 @@ func (h *Hooks) saveMarks(ctx context.Context) {
 			saved, ok = number, err == nil
 		}
 		if ok {
-			pause.Reset(hookMarkEvery)
+			again = hookMarkAgain
+			next.Reset(hookMarkEvery)
 		} else {
-			pause.Reset(hookMarkAgain)
+			next.Reset(again)
+			again = min(2*again, hookMarkRest)
 		}
 		if last {
 			return
 		}
 		select {
-		case <-pause.C:
+		case <-next.C:
 		case <-ctx.Done():
 			last = true
 		}

@@ -3,6 +3,7 @@ package transponder
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ type keptMarks struct {
 	run    string
 	number uint64
 	saves  int
+	away   bool
 }
 
 func (m *keptMarks) Load(_ context.Context, run string) (uint64, bool) {
@@ -27,8 +29,11 @@ func (m *keptMarks) Load(_ context.Context, run string) (uint64, bool) {
 func (m *keptMarks) Save(_ context.Context, run string, number uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.run, m.number = run, number
 	m.saves++
+	if m.away {
+		return errors.New("the store is away")
+	}
+	m.run, m.number = run, number
 	return nil
 }
 
@@ -111,5 +116,28 @@ func TestHookMarkOfAnotherRun(t *testing.T) {
 		if got := up.all(); len(got) != 0 {
 			t.Errorf("posted: %v, want nothing of the process before", got)
 		}
+	})
+}
+
+// A store that is away for an hour is not tried every moment, and has the mark soon after it is back.
+func TestHookMarksOfStoreThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		marks := &keptMarks{away: true}
+		journal := newJournal(64)
+		well := &hookReceiver{answer: func(context.Context, hookEvent, int) (int, error) { return 200, nil }}
+		_, stop := runHooks(t, journal, well, new(bytes.Buffer), marks)
+		time.Sleep(time.Hour)
+		if _, saves := marks.read(); saves < 300 || saves > 400 {
+			t.Errorf("%d tries in an hour, want one in 10 s", saves)
+		}
+		marks.mu.Lock()
+		marks.away = false
+		marks.mu.Unlock()
+		journal.add(Event{ID: "a", To: Live})
+		time.Sleep(hookMarkRest + hookMarkEvery)
+		if number, _ := marks.read(); number != 1 {
+			t.Errorf("the mark is %d, want 1", number)
+		}
+		stop()
 	})
 }
