@@ -133,7 +133,7 @@ func (b *bridge) run(d *rtc.Duplex) {
 
 // Two pages see and hear each other over two duplexes: one offers, and one answers. They speak the codecs that the other side of a call
 // prefers, and nothing is transcoded. Debian's Firefox has no H.264.
-func TestLongBridgedPages(t *testing.T) {
+func TestBridgedPages(t *testing.T) {
 	for _, tt := range []struct {
 		name, first, second string
 		prefer              []media.Codec

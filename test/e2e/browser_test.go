@@ -133,7 +133,7 @@ func (b *browser) stop() browserEvent {
 
 // The first promise of the README: open the page, click Start, and the camera arrives with sound at an RTMP server that
 // needs nothing installed. The page is used by keyboard, in every look, and checked for accessibility.
-func TestLongPageToOwnServer(t *testing.T) {
+func TestPageToOwnServer(t *testing.T) {
 	s := startServer(t)
 	b := startBrowser(t, "publish-page.mjs", s.page, "--name", "camera", "--rtmp", s.rtmp, "--keyboard")
 	b.await("live")
@@ -198,7 +198,7 @@ func TestPageWithoutH264(t *testing.T) {
 }
 
 // The official SDK that is told to leave H.264 out of its offer sends VP8, which arrives as H.264, with the sound in step.
-func TestLongSDKStripsH264(t *testing.T) {
+func TestSDKStripsH264(t *testing.T) {
 	s := startServer(t)
 	url, records := startNginx(t)
 	b := startBrowser(t, "publish-sdk-example.mjs", s.socket, "--name", "stripped", "--rtmp", url, "--flash", "--strip", "H264")

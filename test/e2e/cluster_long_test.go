@@ -814,3 +814,37 @@ func TestClusterStartups(t *testing.T) {
 	sink.flows(1)
 	sink.judge(1)
 }
+
+// TestClusterWipe empties NATS under a push. The servers write their records again, so that the push still goes on elsewhere when its server dies.
+func TestClusterWipe(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	a, b := g.join("a"), g.join("b")
+	sink := newFar(t)
+	_, leave := publish(t, a.server, "cam", testkit.DefaultPublisherConfig())
+	id := sink.push(a, "cam")
+	wiped := time.Now()
+	g.nats.Wipe(t)
+	testkit.Eventually(t, time.Minute, func() string {
+		if r := g.record(); r["id"] != id || r["epoch"] != float64(1) {
+			return fmt.Sprintf("the record is %v", r)
+		}
+		return ""
+	})
+	if took := time.Since(wiped); took > 10*time.Second {
+		t.Errorf("the record was there again after %v, want 10 s", took)
+	}
+	testkit.Eventually(t, time.Minute, func() string { return a.ready(http.StatusOK) + b.ready(http.StatusOK) })
+	sink.judge(1)
+	if gap := sink.gap(wiped); gap > time.Second {
+		t.Errorf("no media for %v", gap)
+	}
+	a.kill()
+	leave()
+	publish(t, b.server, "cam", testkit.DefaultPublisherConfig())
+	sink.flows(2)
+	sink.judge(2)
+	if p := b.waitPush("cam", "PUBLISHING"); p.MediaSessionID != id || p.Attempts != 2 {
+		t.Errorf("the push at the other server: %+v, want the id %s and 2 attempts", p, id)
+	}
+}

@@ -18,7 +18,7 @@ func TestOfficialPages(t *testing.T) {
 
 // A picture of the publisher's camera appears in another browser window soon after. The delay is compared with that between two windows
 // that are connected to each other.
-func TestLongPlayDelay(t *testing.T) {
+func TestPlayDelay(t *testing.T) {
 	s := startServer(t)
 	b := startBrowser(t, "play-delay.mjs", s.page)
 	d := b.await("done")
