@@ -21,6 +21,9 @@ const (
 	leastRoom = 16 << 10
 	// stayThrottled is how long there must always have been room before writing waits no more.
 	stayThrottled = 10 * time.Second
+	// Our kernel is blocked if it gives nothing away for so long. How fast it gives away after that is known when it has done so for freeFor.
+	blocked = time.Second
+	freeFor = 300 * time.Millisecond
 	// roomPoll is the time between two looks whether there is room.
 	roomPoll = 50 * time.Millisecond
 
@@ -86,6 +89,10 @@ type outflow struct {
 	large   mark      // the largest write of late, with its size
 	kernel  passage
 	far     passage
+	moved   time.Time     // when our kernel gave something away the last time, or had nothing
+	freed   mark          // when our kernel did so after it had been blocked, and how many bytes it had given away before
+	held    time.Duration // for how long our kernel, or the way behind it, was blocked the last time
+	heldTo  time.Time     // until when
 	tcp     tcpState
 	dwell   time.Duration // how long a byte that is written now will lie in our kernel
 	waited  time.Time     // when there was no room the last time
@@ -116,7 +123,13 @@ type outflow struct {
 type backlog struct {
 	bytes int64
 	lag   time.Duration // how old the oldest byte is
+	quiet time.Duration // for how long of that nothing was written or could pass
 	delay time.Duration // how long a byte that is written now will lie there
+}
+
+// age returns how old the oldest byte is, with those of a queue before it that spans queued. While it is quiet, both become older.
+func (b backlog) age(queued time.Duration) time.Duration {
+	return max(b.lag, queued+b.lag-b.quiet)
 }
 
 func newOutflow() *outflow {
@@ -178,6 +191,9 @@ func (o *outflow) answer(now time.Time, value uint32) {
 	rtt := now.Sub(p.at)
 	o.minRTT = min(o.minRTT, rtt)
 	if p.bytes >= o.far.reached.bytes {
+		if held := min(now.Sub(o.far.reached.at), rtt-o.minRTT); o.far.known && held > blocked {
+			o.held, o.heldTo = held, now
+		}
 		o.reach(now, p.bytes, rtt-o.minRTT)
 	}
 }
@@ -256,6 +272,9 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 	if tcp.queued >= 0 {
 		at := sent - int64(tcp.queued)
 		moved = at != o.kernel.reached.bytes || tcp.queued == 0
+		if moved {
+			o.moves(now)
+		}
 		o.kernel.set(now, at, o.age(now, at, sent))
 		if tcp.queued == 0 && !o.throttled.Load() {
 			o.kernel.past.list = o.kernel.past.list[:0]
@@ -263,7 +282,7 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 		o.kernel.past.add(now, at)
 		o.lookAtWindow(now, sent)
 	}
-	o.seen = backlog{bytes: int64(max(tcp.queued, 0)), lag: o.kernel.lag}
+	o.seen = backlog{bytes: int64(max(tcp.queued, 0)), lag: o.kernel.lag, quiet: now.Sub(o.wrote)}
 	far := o.farLag(now, sent)
 	throttled := o.throttled.Load()
 	if o.kernel.lag > oldAfter+tcp.minRTT || far > oldAfter+300*time.Millisecond {
@@ -274,8 +293,11 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 		o.throttled.Store(true)
 	}
 	o.seen.lag = max(o.seen.lag, far)
-	// Since the last write, what waits in the queue has grown older too.
-	o.seen.delay = max(0, o.seen.lag-now.Sub(o.wrote))
+	// Since the last write, and while the way was blocked, what waits in the queue has grown older too.
+	if now.Sub(o.heldTo) < o.seen.lag {
+		o.seen.quiet = max(o.seen.quiet, o.held)
+	}
+	o.seen.delay = max(0, o.seen.lag-o.seen.quiet)
 	if !throttled {
 		o.dwell = 0
 		return o.seen
@@ -288,12 +310,28 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 		waiting += o.far.step / 2
 	}
 	o.seen.bytes = max(o.seen.bytes, waiting)
-	if moved { // while nothing leaves, the rate says nothing
+	if free := now.Sub(o.freed.at); moved && free >= freeFor { // while nothing leaves, the rate says nothing
 		kernelRate, _ := o.kernel.rate(now)
+		if free < o.kernel.past.keep { // that rate counts the time while it was blocked, which is over
+			kernelRate = max(kernelRate, float64(o.kernel.reached.bytes-o.freed.bytes)/free.Seconds())
+		}
 		o.dwell = lasts(int64(tcp.queued), kernelRate)
 	}
 	o.seen.delay = max(o.seen.delay, lasts(waiting, rate), o.dwell)
 	return o.seen
+}
+
+// moves records that our kernel gives bytes away, or has none. The time while it was blocked does not count for what lies behind it: nothing could
+// come there. The caller holds mu.
+func (o *outflow) moves(now time.Time) {
+	held := now.Sub(o.moved)
+	if held > blocked && !o.moved.IsZero() {
+		o.held, o.heldTo = held, now
+		o.freed = mark{now, o.kernel.reached.bytes}
+		o.far.shift(held, now)
+		o.opened.shift(held, now)
+	}
+	o.moved = now
 }
 
 // lookAtWindow judges by the window how much the server's kernel holds. Linux takes from the window what a program has not read, byte by byte.
@@ -325,9 +363,14 @@ func (o *outflow) lookAtWindow(now time.Time, sent int64) {
 	o.opened.past.add(now, at)
 }
 
-// passed returns how many bytes have probably passed a point since the last news of it, and the rate. The caller holds mu.
+// passed returns how many bytes have probably passed a point since the last news of it, and the rate. While our kernel is blocked, no news can
+// come, and the rate is that of before. The caller holds mu.
 func (o *outflow) passed(now time.Time, p *passage) (bytes int64, rate float64) {
-	rate, _ = p.rate(now)
+	at := now
+	if o.tcp.queued > 0 {
+		at = o.moved
+	}
+	rate, _ = p.rate(at)
 	return min(int64(rate*now.Sub(p.reached.at).Seconds()), max(p.step, 0)), rate
 }
 

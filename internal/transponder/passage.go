@@ -39,6 +39,19 @@ func (s *passage) set(now time.Time, bytes int64, lag time.Duration) {
 	s.known, s.reached, s.lag = true, mark{now, bytes}, lag
 }
 
+// shift lets everything that was learned have happened so much later, but not after now.
+func (s *passage) shift(d time.Duration, now time.Time) {
+	shift := func(m *mark) {
+		if m.at = m.at.Add(d); m.at.After(now) {
+			m.at = now
+		}
+	}
+	shift(&s.reached)
+	for i := range s.past.list {
+		shift(&s.past.list[i])
+	}
+}
+
 // rate returns how many bytes a second have passed in the last seconds. It returns false while that is unknown.
 func (s *passage) rate(now time.Time) (float64, bool) {
 	if len(s.past.list) == 0 {

@@ -133,7 +133,7 @@ func (p *push) info() Info {
 	if p.link != nil {
 		outside := p.link.out.outside()
 		i.QueuedBytes += int(outside.bytes)
-		i.QueuedTime += outside.lag
+		i.QueuedTime = outside.age(i.QueuedTime)
 	}
 	if status.State.up() {
 		i.RateBPS, _ = p.meter.Rates(time.Now())

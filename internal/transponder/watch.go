@@ -74,18 +74,18 @@ func (l *link) sample() sample {
 		keyless: src.Video.Faults[stream.FaultKeyFrame], reordered: src.Video.Faults[stream.FaultOrder],
 	}
 	s.kinds[1].missing = s.kinds[1].missing || l.push.in.blind.Load()
-	s.lag, s.maxLag, s.throttled = queue.QueuedTime+l.look(s.tcp), l.push.cfg.MaxDelay, l.out.throttled.Load()
+	s.lag, s.maxLag, s.throttled = l.look(s.tcp).age(queue.QueuedTime), l.push.cfg.MaxDelay, l.out.throttled.Load()
 	s.unanswered, s.answers = l.out.unanswered()
 	return s
 }
 
-// look updates outflow with the figures of the kernel, shortens the queue by the delay behind it, and returns the age of the oldest data
-// behind the queue.
-func (l *link) look(tcp tcpState) time.Duration {
+// look updates outflow with the figures of the kernel, shortens the queue by the delay behind it, and returns what lies behind the queue.
+func (l *link) look(tcp tcpState) backlog {
 	outside := l.out.look(time.Now(), l.client.BytesSent(), tcp)
+	delay := outside.delay
 	if l.out.throttled.Load() {
-		outside.delay += lagReserve
+		delay += lagReserve
 	}
-	l.push.in.SetMaxLag(max(l.push.cfg.MaxDelay-outside.delay-l.push.in.Buffered().Delay, minLag))
-	return outside.lag
+	l.push.in.SetMaxLag(max(l.push.cfg.MaxDelay-delay-l.push.in.Buffered().Delay, minLag))
+	return outside
 }

@@ -390,9 +390,13 @@ func TestRevokedSession(t *testing.T) {
 		t.Errorf("closed by %d %q", code, why)
 	}
 	cam.wantQuiet("inboundVideoRate") // others go on
-	if n := len(c.srv.Players()); n != 0 {
-		t.Errorf("%d players are left", n)
-	}
+	// The player ends beside the socket.
+	testkit.Eventually(t, 10*time.Second, func() string {
+		if n := len(c.srv.Players()); n != 0 {
+			return fmt.Sprintf("%d players are left", n)
+		}
+		return ""
+	})
 }
 
 func TestLimitsOfPrincipal(t *testing.T) {
@@ -411,11 +415,18 @@ func TestLimitsOfPrincipal(t *testing.T) {
 	b.want("notifyStreamStatusEvent", "outboundVideoRate")
 	a.raw(`{"message":"unPublishStream","data":[{"mediaSessionId":"id1","name":"one"}]}`)
 	a.want("notifyStreamStatusEvent", "inboundVideoRate")
+	wantEnd := func(id, status string) {
+		t.Helper()
+		if d := b.want("notifyStreamStatusEvent", "outboundVideoRate"); d["mediaSessionId"] != id || d["status"] != status {
+			t.Fatalf("status = %v, want %s of %s", d, status, id)
+		}
+	}
+	wantEnd("p1", "FAILED") // its publisher has ended
 	b.publish("id3", "three")
-	b.want("setRemoteSDP", "outboundVideoRate", "notifyStreamStatusEvent")
+	b.want("setRemoteSDP")
 	c.ingest.fail(fmt.Errorf("bad offer"))
 	b.raw(`{"message":"unPublishStream","data":[{"mediaSessionId":"id3","name":"three"}]}`)
-	b.want("notifyStreamStatusEvent", "outboundVideoRate")
+	wantEnd("id3", "UNPUBLISHED")
 	for range 3 { // a failure gives its place back
 		b.publish("id4", "four")
 		if d := b.want("notifyStreamStatusEvent", "outboundVideoRate"); d["info"] != "Failed by error" {
