@@ -93,6 +93,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	cfg, warnings, err := config.Load(config.Sources{File: *file, Environ: environ, Set: set})
 	if err != nil {
+		for _, w := range warnings { // an unknown key may be the third mistake
+			fmt.Fprintln(stderr, "transponder:", w)
+		}
 		return err
 	}
 	if *show {

@@ -11,6 +11,7 @@ import (
 
 	"transponder/internal/config"
 	"transponder/internal/handover"
+	"transponder/internal/state"
 )
 
 // lastReady is how long a process that already prepares to take over may still need when this one has stopped.
@@ -37,7 +38,7 @@ type Process struct {
 func Serve(ctx context.Context, cfg config.Config, p Process, log *slog.Logger) error {
 	before, err := handover.Connect(ctx, cfg.State.Dir, p.Version, log)
 	if err != nil {
-		return fmt.Errorf("state_dir=%s: %w", cfg.State.Dir, err)
+		return fmt.Errorf("state_dir=%s: %w", cfg.State.Dir, state.Advise(err, cfg.State.Dir))
 	}
 	defer before.Close()
 	inherited, manager := handover.Inherited(p.Getenv), handover.NewManager(p.Getenv)
@@ -97,6 +98,10 @@ func Serve(ctx context.Context, cfg config.Config, p Process, log *slog.Logger) 
 	a.drainer.tell = func(streams int, left time.Duration, why error) { tellManager(manager, streams, left) }
 	a.serving = func() {
 		note(log, errors.Join(manager.Store(sockets, lockName), manager.Main(os.Getpid()), manager.Notify("READY=1", "STATUS=serving")))
+		if silence := manager.Silence(); silence > 0 {
+			dog := &watchdog{every: silence / 3, pulse: a.pulse, ping: manager.Alive, log: log}
+			wg.Go(func() { dog.run(work) })
+		}
 		before.Serving()
 		if before != nil {
 			log.Info("took over", "pid", before.PID, "pause", time.Since(begun).Round(time.Millisecond))

@@ -319,6 +319,13 @@ func TestLoadRefuses(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "http.port") || !strings.Contains(err.Error(), "ws.port") {
 		t.Errorf("%v, want both faults named", err)
 	}
+	_, warnings, err := Load(Sources{File: write(t, "http.port=eighty\naccess=opne\nmedai_dir=x")}) // of three kinds
+	if err == nil || !strings.Contains(err.Error(), `"eighty"`) || !strings.Contains(err.Error(), "opne") {
+		t.Errorf("%v, want both faults named", err)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "media_dir") {
+		t.Errorf("warnings %q, want one with the nearest key", warnings)
+	}
 }
 
 // The account of the server has its password from a file, and the parts that call by it have the same account. It is in no printed config.

@@ -37,9 +37,7 @@ func Load(from Sources) (c Config, warnings []string, err error) {
 		}
 		l.apply("--set "+key, strings.TrimSpace(key), strings.TrimSpace(value))
 	}
-	if len(l.faults) == 0 {
-		l.faults = append(l.faults, c.derive(), c.Validate())
-	}
+	l.faults = append(l.faults, c.derive(), c.Validate()) // a value that could not be read has its default: all faults show at once
 	return c, l.warnings, errors.Join(l.faults...)
 }
 

@@ -428,10 +428,10 @@ func TestManager(t *testing.T) {
 	if err := s.Add("lock", l); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(m.Notify("READY=1", "STATUS=serving"), m.Main(42), m.Store(s, "lock"), m.Notify("last")); err != nil {
+	if err := errors.Join(m.Notify("READY=1", "STATUS=serving"), m.Main(42), m.Store(s, "lock"), m.Alive()); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"READY=1\nSTATUS=serving", "MAINPID=42", "FDSTOREREMOVE=1\nFDNAME=http.port", "FDSTORE=1\nFDPOLL=0\nFDNAME=http.port", "last"} {
+	for i, want := range []string{"READY=1\nSTATUS=serving", "MAINPID=42", "FDSTOREREMOVE=1\nFDNAME=http.port", "FDSTORE=1\nFDPOLL=0\nFDNAME=http.port", "WATCHDOG=1"} {
 		b, rights := make([]byte, 1000), make([]byte, 100)
 		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 		n, rn, _, _, err := c.ReadMsgUnix(b, rights)
@@ -450,6 +450,28 @@ func TestManager(t *testing.T) {
 			} else {
 				got.Close()
 			}
+		}
+	}
+}
+
+// TestSilence: a manager that watches says how long it waits.
+func TestSilence(t *testing.T) {
+	for _, tt := range []struct {
+		socket, usec string
+		want         time.Duration
+	}{
+		{"/run/notify", "30000000", 30 * time.Second},
+		{"/run/notify", "", 0},
+		{"/run/notify", "0", 0},
+		{"/run/notify", "soon", 0},
+		{"/run/notify", "9223372036854775807", 0},
+		{"", "30000000", 0},
+	} {
+		m := NewManager(func(key string) string {
+			return map[string]string{"NOTIFY_SOCKET": tt.socket, "WATCHDOG_USEC": tt.usec, "WATCHDOG_PID": "1"}[key]
+		})
+		if got := m.Silence(); got != tt.want {
+			t.Errorf("WATCHDOG_USEC=%q, NOTIFY_SOCKET=%q: %v, want %v", tt.usec, tt.socket, got, tt.want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package handover
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 // Manager is systemd, or another service manager that speaks its protocol (sd_notify(3)). The zero Manager is none, and takes everything.
 type Manager struct {
 	address string // NOTIFY_SOCKET
+	silence string // WATCHDOG_USEC
 }
 
 // NewManager returns the service manager that has started this process.
@@ -25,8 +27,21 @@ func NewManager(getenv func(string) string) Manager {
 	if a != "" && a[0] != '/' && a[0] != 0 {
 		a = "" // vsock, of virtual machines
 	}
-	return Manager{a}
+	return Manager{a, getenv("WATCHDOG_USEC")}
 }
+
+// Silence returns after what time without Alive the manager takes the service for dead; 0: it does not watch. WATCHDOG_PID is not looked at: a
+// process that takes over inherits it from the process before.
+func (m Manager) Silence() time.Duration {
+	us, err := strconv.ParseInt(m.silence, 10, 64)
+	if err != nil || us <= 0 || us > math.MaxInt64/int64(time.Microsecond) || m.address == "" {
+		return 0
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
+// Alive says that the service is alive.
+func (m Manager) Alive() error { return m.Notify("WATCHDOG=1") }
 
 // Notify sends assignments, such as "READY=1".
 func (m Manager) Notify(assignments ...string) error { return m.send(nil, assignments...) }

@@ -124,7 +124,7 @@ func (s *Store) excuse(err error) bool {
 	}
 	s.closeFile()
 	s.failing.Store(true)
-	s.log.Error("the state folder cannot be used: nothing that changes now outlives this server", "dir", s.cfg.Dir, "err", err)
+	s.log.Error("the state folder cannot be used: nothing that changes now outlives this server", "dir", s.cfg.Dir, "err", Advise(err, s.cfg.Dir))
 	return true
 }
 
