@@ -257,6 +257,10 @@ func (a *App) figures() metrics.Parts {
 		Switches:    a.pushes.Switches,
 		Pushes:      func() []transponder.Info { return a.pushes.Find(transponder.Filter{}) },
 		Resumes:     a.pushes.ResumeStats,
+		PushFigures: a.pushes.Figures,
+		Limits: func() map[string]int {
+			return map[string]int{"publishers": a.cfg.Stream.MaxStreams, "players": a.cfg.Egress.MaxPlayers, "pushes": a.cfg.Push.MaxPushes}
+		},
 		Publishers:  a.ingest.Publishers,
 		Datagrams:   a.datagrams,
 		Restarts:    a.restarts,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,8 @@ type Parts struct {
 	Switches    func() map[transponder.SwitchCause]int64 // of pushes, from one source to another
 	Pushes      func() []transponder.Info
 	Resumes     func() transponder.ResumeStats
+	PushFigures func() transponder.Figures         // of all pushes, those that are over included
+	Limits      func() map[string]int              // how many publishers, players and pushes there may be; 0: any number
 	Publishers  func() map[string]int              // over WebRTC, by receiver
 	Sessions    func() []rtc.PublisherStats        // of those publishers
 	Datagrams   func() map[string]int64            // datagrams of the media port that were lost, by reason
@@ -123,23 +126,34 @@ var (
 	streamHold        = desc("stream_sound_hold_seconds", "How late sound may come at present before silence takes its place.", "stream")
 	streamReaders     = desc("stream_readers", "Readers of the stream: pushes, players and transcoders.", "stream", "kind")
 
-	onBackup       = desc("pushes_on_backup", "Pushes that send one of their backup streams.")
-	sourceSwitches = desc("push_source_switches_total", "Changes of pushes from one of their streams to another.", "cause")
-	pushes         = desc("pushes", "Pushes by state.", "state")
-	pushesUnkept   = desc("pushes_not_durable", "Pushes that would not outlive the server, because the state folder does not take their records.")
-	pushResumes    = desc("push_resumes_total", "Pushes that have outlived the process before, by what became of them: live again, expired, ended otherwise or failed before they were live again.", "result")
-	pushResumeTime = desc("push_resume_seconds_total", "Time from the return of the publisher to live, of all pushes that are live again.")
-	pushSent       = desc("push_sent_bytes_total", "Bytes sent.", "push", "stream")
-	pushAcked      = desc("push_acked_bytes_total", "Bytes that the destination has acknowledged.", "push", "stream")
-	pushFrames     = desc("push_frames_total", "Frames sent.", "push", "stream", "kind")
-	pushDropped    = desc("push_dropped_frames_total", "Frames lost because the destination was too slow.", "push", "stream")
-	pushLostBytes  = desc("push_dropped_bytes_total", "Bytes of these frames.", "push", "stream")
-	pushLostTime   = desc("push_dropped_seconds_total", "Time that is missing in the media because of these frames.", "push", "stream", "kind")
-	pushReconnects = desc("push_reconnects_total", "Attempts to connect after the first.", "push", "stream")
-	addressUp      = desc("push_address_up", "Whether an address of a push with several takes the stream. Address 1 is rtmpUrl, 2 the first of options.backupUrls.", "push", "stream", "address")
-	addressSent    = desc("push_address_sent_bytes_total", "Bytes sent to an address of a push with several.", "push", "stream", "address")
-	addressTries   = desc("push_address_connects_total", "Connections to an address of a push with several, also failed ones.", "push", "stream", "address")
-	pushQueue      = desc("push_queue_seconds", "Age of the oldest media that the destination has not received yet, as far as that is known.", "push", "stream")
+	onBackup        = desc("pushes_on_backup", "Pushes that send one of their backup streams.")
+	sourceSwitches  = desc("push_source_switches_total", "Changes of pushes from one of their streams to another.", "cause")
+	pushes          = desc("pushes", "Pushes by state.", "state")
+	pushesUnkept    = desc("pushes_not_durable", "Pushes that would not outlive the server, because the state folder does not take their records.")
+	pushResumes     = desc("push_resumes_total", "Pushes that have outlived the process before, by what became of them: live again, expired, ended otherwise or failed before they were live again.", "result")
+	pushResumeTime  = desc("push_resume_seconds_total", "Time from the return of the publisher to live, of all pushes that are live again.")
+	pushSent        = desc("push_sent_bytes_total", "Bytes sent.", "push", "stream")
+	pushAcked       = desc("push_acked_bytes_total", "Bytes that the destination has acknowledged.", "push", "stream")
+	pushFrames      = desc("push_frames_total", "Frames sent.", "push", "stream", "kind")
+	pushDropped     = desc("push_dropped_frames_total", "Frames that a push has left out, by cause: too late or no room in the queue (full), because the destination was too slow; or not encoded in time (transcoder).", "push", "stream", "cause")
+	pushLostBytes   = desc("push_dropped_bytes_total", "Bytes of the frames that were left out because the destination was too slow.", "push", "stream")
+	pushLostTime    = desc("push_dropped_seconds_total", "Time that is missing in the media because of these frames.", "push", "stream", "kind")
+	pushReconnects  = desc("push_reconnects_total", "Attempts to connect after the first.", "push", "stream")
+	pushInfo        = desc("push_info", "The host to which a push goes, and the name of its destination if it has one. The value is always 1.", "push", "stream", "host", "destination")
+	pushState       = desc("push_state", "The state in which a push is, and the reason. The value is always 1.", "push", "stream", "state", "reason")
+	pushLiveAfter   = desc("push_live_after_seconds", "Time from the request for the push to the first time that it was live.", "push", "stream")
+	pushRoundTrip   = desc("push_round_trip_seconds", "Round trip time of TCP between the server and the destination.", "push", "stream")
+	pushResent      = desc("push_retransmitted_segments_total", "TCP segments that were sent again, because the way to the destination lost them.", "push", "stream")
+	pushAVOffset    = desc("push_av_offset_seconds", "Time of the last sound sent minus that of the last picture sent, on the clock of the destination. Above 0: the sound is ahead.", "push", "stream")
+	pushQueueBytes  = desc("push_queue_bytes", "Bytes that the destination has not received yet, as far as that is known.", "push", "stream")
+	pushesEnded     = desc("pushes_ended_total", "Pushes that are over, by the last state and the reason.", "state", "reason")
+	pushesLiveAfter = desc("pushes_live_after_seconds", "Time from the request for a push to the first time that it was live.")
+	pushesDelay     = desc("pushes_delay_seconds", "Age of the oldest media that a destination has not received yet. Each push that is connected is asked once a second.")
+	limit           = desc("limit", "How many there may be on this server. Left out if there may be any number.", "of")
+	addressUp       = desc("push_address_up", "Whether an address of a push with several takes the stream. Address 1 is rtmpUrl, 2 the first of options.backupUrls.", "push", "stream", "address")
+	addressSent     = desc("push_address_sent_bytes_total", "Bytes sent to an address of a push with several.", "push", "stream", "address")
+	addressTries    = desc("push_address_connects_total", "Connections to an address of a push with several, also failed ones.", "push", "stream", "address")
+	pushQueue       = desc("push_queue_seconds", "Age of the oldest media that the destination has not received yet, as far as that is known.", "push", "stream")
 
 	renditions     = desc("renditions", "Renditions that are made of streams at present, each once for all its readers.", "kind")
 	soundFrames    = desc("sound_frames_total", "Encoded frames of sound: full (all channels), mono (one channel for both), or silent (repeated without encoding).", "coded")
@@ -288,6 +302,9 @@ func (c collector) outgoing(s sink) {
 	if c.parts.Resumes != nil {
 		s.resumes(c.parts.Resumes())
 	}
+	if c.parts.PushFigures != nil {
+		s.pushFigures(c.parts.PushFigures())
+	}
 	if c.parts.Hooks != nil {
 		st := c.parts.Hooks()
 		s.counter(hookEvents, st.Delivered, "delivered")
@@ -339,6 +356,13 @@ func (c collector) server(s sink) {
 	if c.parts.Panics != nil {
 		for part, n := range c.parts.Panics() {
 			s.counter(panics, n, part)
+		}
+	}
+	if c.parts.Limits != nil {
+		for of, n := range c.parts.Limits() {
+			if n > 0 {
+				s.gauge(limit, float64(n), of)
+			}
 		}
 	}
 	if c.parts.Load != nil {
@@ -496,12 +520,23 @@ func (s sink) pushes(all []transponder.Info) {
 		s.counter(pushAcked, p.BytesAcked, p.ID, p.SourceName)
 		s.counter(pushFrames, p.VideoFrames, p.ID, p.SourceName, media.Video.String())
 		s.counter(pushFrames, p.AudioFrames, p.ID, p.SourceName, media.Audio.String())
-		s.counter(pushDropped, p.DroppedFrames, p.ID, p.SourceName)
+		s.gauge(pushInfo, 1, p.ID, p.SourceName, host(p.Target), p.Destination)
+		s.gauge(pushState, 1, p.ID, p.SourceName, lower(p.State), string(p.Reason))
+		s.counter(pushDropped, p.DroppedLate, p.ID, p.SourceName, "late")
+		s.counter(pushDropped, p.DroppedFrames-p.DroppedLate, p.ID, p.SourceName, "full")
+		s.counter(pushDropped, p.TranscoderDropped, p.ID, p.SourceName, "transcoder")
 		s.counter(pushLostBytes, p.DroppedBytes, p.ID, p.SourceName)
 		s.seconds(pushLostTime, p.DroppedTime.Seconds(), p.ID, p.SourceName, media.Video.String())
 		s.seconds(pushLostTime, p.DroppedSound.Seconds(), p.ID, p.SourceName, media.Audio.String())
 		s.counter(pushReconnects, int64(max(0, p.Attempts-1)), p.ID, p.SourceName)
 		s.gauge(pushQueue, p.QueuedTime.Seconds(), p.ID, p.SourceName)
+		s.gauge(pushQueueBytes, float64(p.QueuedBytes), p.ID, p.SourceName)
+		s.counter(pushResent, p.Resent, p.ID, p.SourceName)
+		s.known(pushRoundTrip, p.RoundTrip, p.ID, p.SourceName)
+		s.known(pushLiveAfter, p.LiveAfter, p.ID, p.SourceName)
+		if p.AVKnown {
+			s.gauge(pushAVOffset, p.AVOffset.Seconds(), p.ID, p.SourceName)
+		}
 		for i, a := range p.Addresses {
 			number, up := strconv.Itoa(i+1), 0.0
 			if a.Up() {
@@ -515,8 +550,35 @@ func (s sink) pushes(all []transponder.Info) {
 	s.gauge(onBackup, float64(backup))
 	s.gauge(pushesUnkept, float64(unkept))
 	for state, n := range count {
-		s.gauge(pushes, float64(n), strings.ToLower(transponder.State(state).String()))
+		s.gauge(pushes, float64(n), lower(transponder.State(state)))
 	}
+}
+
+// pushFigures shows what has become of all pushes.
+func (s sink) pushFigures(f transponder.Figures) {
+	for end, n := range f.Ends {
+		s.counter(pushesEnded, n, lower(end.State), string(end.Reason))
+	}
+	s.histogram(pushesLiveAfter, transponder.DurationBounds[:], f.LiveAfter.Counts[:], f.LiveAfter.Sum)
+	s.histogram(pushesDelay, transponder.DurationBounds[:], f.Delay.Counts[:], f.Delay.Sum)
+}
+
+// known shows a time, unless it is not known yet.
+func (s sink) known(d *prometheus.Desc, t time.Duration, labels ...string) {
+	if t > 0 {
+		s.gauge(d, t.Seconds(), labels...)
+	}
+}
+
+func lower(s transponder.State) string { return strings.ToLower(s.String()) }
+
+// host returns the host and port of an address, and nothing else of it. An address that cannot be read has none.
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 func (s sink) resumes(st transponder.ResumeStats) {

@@ -69,6 +69,7 @@ type ReaderStats struct {
 	QueuedBytes   int
 	QueuedTime    time.Duration // from the oldest to the newest frame in the queue
 	DroppedFrames int64         // lost because the reader was too slow
+	DroppedLate   int64         // of these, lost because of MaxLag; the others exceeded a bound of the queue
 	DroppedBytes  int64
 	DroppedTime   time.Duration // of video: from the first dropped frame of each gap to the next frame that was kept
 	DroppedSound  time.Duration // the same for audio
@@ -78,6 +79,7 @@ type ReaderStats struct {
 // gap measures the frames of one kind that were dropped. It is guarded by Reader.mu.
 type gap struct {
 	open       bool
+	late       bool            // MaxLag is why frames were dropped last
 	from, last media.Timestamp // of the first and the last dropped frame; valid while open
 	closed     time.Duration   // of all gaps before
 }
@@ -256,6 +258,7 @@ func (r *Reader) push(f media.Frame) {
 		r.needKey = false
 		r.video.end(f.Time)
 	case r.full(f, audioAllowance):
+		r.audio.late = false
 		r.dropped(&r.audio, f)
 		return
 	default:
@@ -281,7 +284,7 @@ func (r *Reader) takesVideo(f media.Frame) bool {
 	if !f.Key {
 		r.withdraw()
 	}
-	r.needKey = true
+	r.needKey, r.video.late = true, false
 	r.dropped(&r.video, f)
 	return false
 }
@@ -299,7 +302,7 @@ func (r *Reader) shedPictures(now media.Timestamp) bool {
 			last = (q.newest - q.first) & (len(q.frames) - 1)
 			end = q.frames[q.newest].Time
 		}
-		r.needKey = last == q.n
+		r.needKey, r.video.late = last == q.n, true
 		q.cut(func(i int, f *media.Frame) bool {
 			if i >= last || f.Kind() != media.Video {
 				return true
@@ -326,6 +329,7 @@ func (r *Reader) shedSound(now media.Timestamp) {
 		return
 	}
 	from := now.Add(-r.maxLag)
+	r.audio.late = true
 	r.queue.cut(func(_ int, f *media.Frame) bool {
 		if f.Kind() != media.Audio || f.Time >= from {
 			return true
@@ -363,6 +367,9 @@ func (r *Reader) dropped(g *gap, f media.Frame) {
 		r.stats.Drops++
 	}
 	r.stats.DroppedFrames++
+	if g.late {
+		r.stats.DroppedLate++
+	}
 	r.stats.DroppedBytes += int64(len(f.Data))
 }
 

@@ -69,6 +69,9 @@ func TestReaderGivesUpWholeGroups(t *testing.T) {
 				t.Errorf("dropped %d frames, %d bytes, %v, %d times; want %d, %d, %v, %d", st.DroppedFrames, st.DroppedBytes,
 					st.DroppedTime, st.Drops, tt.dropped, 100*tt.dropped, tt.lost, tt.drops)
 			}
+			if st.DroppedLate != 0 {
+				t.Errorf("%d frames were dropped as late, but the queue was full", st.DroppedLate)
+			}
 		})
 	}
 }
@@ -315,6 +318,9 @@ func TestReaderGivesUpTheOldest(t *testing.T) {
 			}
 			if st.DroppedFrames != tt.dropped || st.DroppedBytes != 100*tt.dropped || st.DroppedTime != tt.lost {
 				t.Errorf("dropped %d frames, %d bytes, %v; want %d, %v", st.DroppedFrames, st.DroppedBytes, st.DroppedTime, tt.dropped, tt.lost)
+			}
+			if st.DroppedLate != tt.dropped {
+				t.Errorf("%d frames were dropped as late, want all %d", st.DroppedLate, tt.dropped)
 			}
 		})
 	}

@@ -237,6 +237,7 @@ func (h *holder) detach() {
 	defer h.mu.Unlock()
 	st := h.reader.Stats()
 	h.past.DroppedFrames += st.DroppedFrames
+	h.past.DroppedLate += st.DroppedLate
 	h.past.DroppedBytes += st.DroppedBytes
 	h.past.DroppedTime += st.DroppedTime
 	h.past.DroppedSound += st.DroppedSound
@@ -283,6 +284,7 @@ func (h *holder) Stats() stream.ReaderStats {
 	}
 	now := h.reader.Stats()
 	now.DroppedFrames += st.DroppedFrames
+	now.DroppedLate += st.DroppedLate
 	now.DroppedBytes += st.DroppedBytes
 	now.DroppedTime += st.DroppedTime
 	now.DroppedSound += st.DroppedSound

@@ -343,19 +343,25 @@ func (t sameSound) Expect(s *stream.Source, _ media.AudioFormat) *media.Track {
 	return t.front.parts.Audio.Expect(t.front.source(), t.front.req.Options.Audio)
 }
 
-// addLegs adds to an Info what the legs have sent: the sum over all addresses. Frames are those of the leg that has sent most.
+// addLegs adds to an Info what the legs have sent: the sum over all addresses. Delays are the largest ones. Frames are those of the leg that has sent most.
 func (p *push) addLegs(i *Info) {
 	for n, leg := range p.legs.list() {
 		own := leg.Info()
 		i.BytesSent += own.BytesSent
 		i.BytesAcked += own.BytesAcked
 		i.DroppedFrames += own.DroppedFrames
+		i.DroppedLate += own.DroppedLate
 		i.DroppedBytes += own.DroppedBytes
 		i.DroppedTime += own.DroppedTime
 		i.DroppedSound += own.DroppedSound
 		i.QueuedBytes += own.QueuedBytes
 		i.QueuedTime = max(i.QueuedTime, own.QueuedTime)
 		i.RateBPS += own.RateBPS
+		i.Resent += own.Resent
+		i.RoundTrip = max(i.RoundTrip, own.RoundTrip)
+		if own.AVKnown && (!i.AVKnown || own.AVOffset.Abs() > i.AVOffset.Abs()) {
+			i.AVOffset, i.AVKnown = own.AVOffset, true
+		}
 		i.VideoFrames, i.AudioFrames = max(i.VideoFrames, own.VideoFrames), max(i.AudioFrames, own.AudioFrames)
 		i.KeyInterval = max(i.KeyInterval, own.KeyInterval)
 		if own.Width > 0 {

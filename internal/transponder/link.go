@@ -28,11 +28,12 @@ type link struct {
 	mux     *flv.Muxer
 	out     *outflow
 
-	carried    []media.Frame // frames that the link before has read and left to this one, from a key frame on; written before run, then owned by send
-	tags       []flv.Tag     // owned by send; scratch
-	deadlineAt time.Time     // owned by send; when to move the write deadline again
-	begunAt    time.Time     // owned by send; when the first frames went out, zero before
-	busy       atomic.Bool   // send is writing
+	carried    []media.Frame            // frames that the link before has read and left to this one, from a key frame on; written before run, then owned by send
+	tags       []flv.Tag                // owned by send; scratch
+	deadlineAt time.Time                // owned by send; when to move the write deadline again
+	begunAt    time.Time                // owned by send; when the first frames went out, zero before
+	busy       atomic.Bool              // send is writing
+	kernel     atomic.Pointer[tcpState] // the latest figures of the connection; any goroutine may read them
 
 	// A kind of media that comes after the link began without it.
 	replaced bool        // owned by send; a second link was asked for
@@ -53,6 +54,7 @@ type link struct {
 // newLink makes a link of a connection on which the server has answered NetStream.Publish.Start.
 func newLink(p *push, c connection, address int) *link {
 	l := &link{push: p, address: address, target: c.target, peer: c.addr, conn: c.conn, client: c.client, out: c.out}
+	l.kernel.Store(&tcpState{queued: -1})
 	l.mux = l.muxer()
 	return l
 }
@@ -110,9 +112,12 @@ func (l *link) run(ctx context.Context) (successor, error) {
 	}
 	err := l.push.safely(func() error { return l.send(sending) })
 	cancel(err)
-	if polite(err) {
+	gentle := polite(err)
+	if gentle {
 		l.goodbye(sending, err)
-	} else if errors.Is(err, ErrMoved) {
+	}
+	l.note(tcpInfo(l.conn)) // of what was sent since the last look
+	if !gentle && errors.Is(err, ErrMoved) {
 		reset(l.conn)
 	}
 	l.conn.Close()

@@ -33,6 +33,7 @@ type pushConfig struct {
 	panics  *panics.Counter // of all pushes
 
 	switched *switchCounters // of all pushes
+	figures  *figures        // of all pushes
 }
 
 // push sends one stream to one RTMP address. It holds what outlives a connection; what belongs to one connection is in link.
@@ -42,17 +43,18 @@ type pushConfig struct {
 type push struct {
 	pushConfig
 
-	claim    Claim     // to the push's record
-	restored *restored // nil: the push began in this process
-	in       *holder   // what the push reads
-	dialer   *dialer
-	voice    voice
-	machine  *machine
-	started  time.Time
-	attempts atomic.Int32
-	switches atomic.Int32  // from one source to another
-	seq      atomic.Uint64 // of the last event
-	known    atomic.Bool   // the push has been live, so what is at the address is no secret any more
+	claim     Claim     // to the push's record
+	restored  *restored // nil: the push began in this process
+	in        *holder   // what the push reads
+	dialer    *dialer
+	voice     voice
+	machine   *machine
+	started   time.Time
+	attempts  atomic.Int32
+	switches  atomic.Int32  // from one source to another
+	seq       atomic.Uint64 // of the last event
+	liveAfter atomic.Int64  // nanoseconds; Info.LiveAfter
+	known     atomic.Bool   // the push has been live, so what is at the address is no secret any more
 
 	addresses []*address   // that of the request, then those of options.backupUrls
 	at        atomic.Int32 // index of the present address, or of the last one
@@ -74,13 +76,16 @@ type push struct {
 	back                backoff // how long to wait before the stream returns to the first address; as movedAt
 
 	mu                  sync.Mutex
-	link                *link           // guarded by mu; the present one, nil while there is none
-	pastSent, pastAcked int64           // guarded by mu; bytes of the connections before
-	meter               stream.Meter    // guarded by mu
-	frames              [2]int64        // guarded by mu; audio, video sent
-	picture             *media.Track    // guarded by mu; of the last picture sent
-	lastKey             media.Timestamp // guarded by mu; of the last key frame sent
-	keyInterval         time.Duration   // guarded by mu
+	link                *link              // guarded by mu; the present one, nil while there is none
+	pastSent, pastAcked int64              // guarded by mu; bytes of the connections before
+	pastResent          int64              // guarded by mu; TCP segments that the connections before sent again
+	sentUpTo            [2]media.Timestamp // guarded by mu; of the last sound and the last picture that the present connection has sent
+	sentKinds           [2]bool            // guarded by mu; it has sent sound, pictures
+	meter               stream.Meter       // guarded by mu
+	frames              [2]int64           // guarded by mu; audio, video sent
+	picture             *media.Track       // guarded by mu; of the last picture sent
+	lastKey             media.Timestamp    // guarded by mu; of the last key frame sent
+	keyInterval         time.Duration      // guarded by mu
 }
 
 // newPush makes a push to some addresses that begins, if it is to begin with a sound file, with that file's player.

@@ -15,7 +15,11 @@ func (p *push) use(l *link) {
 		acked, sent := p.link.client.BytesAcked(), p.link.client.BytesSent()
 		p.pastAcked += acked
 		p.pastSent += sent
+		p.pastResent += p.link.kernel.Load().resent
 		p.addresses[p.link.address].count(sent, acked)
+	}
+	if p.link != l {
+		p.sentUpTo, p.sentKinds = [2]media.Timestamp{}, [2]bool{}
 	}
 	p.link = l
 	if l != nil {
@@ -45,12 +49,36 @@ func (p *push) total() (sent, acked int64) {
 	return sent, acked
 }
 
+// latest notes the time of a frame that was sent. The caller holds p.mu.
+func (p *push) latest(f media.Frame) {
+	kind := 0
+	if f.Kind() == media.Video {
+		kind = 1
+	}
+	p.sentUpTo[kind], p.sentKinds[kind] = f.Time, true
+}
+
+// begun notes that the push is live, if that is the first time since the request. A push that this process has not begun may have been live
+// before.
+func (p *push) begun(now time.Time) {
+	switch {
+	case p.front != nil:
+		p.front.begun(now)
+	case p.restored == nil:
+		after := max(now.Sub(p.started), 1)
+		if p.liveAfter.CompareAndSwap(0, int64(after)) {
+			p.figures.liveAfter.add(after)
+		}
+	}
+}
+
 // sent counts frames that were written. The first frames that the server took make the push live. It is for the goroutine of run.
 func (p *push) sent(frames []media.Frame) {
 	now := time.Now()
 	p.mu.Lock()
 	for _, f := range frames {
 		p.meter.Count(now, len(f.Data))
+		p.latest(f)
 		if f.Kind() != media.Video {
 			p.frames[0]++
 			continue
@@ -76,6 +104,7 @@ func (p *push) sent(frames []media.Frame) {
 	}
 	if p.moveFrom([]State{Connecting}, status) {
 		p.resumed()
+		p.begun(now)
 		p.log.Info("push live", "attempt", p.attempts.Load(), "after", time.Since(p.started).Round(time.Millisecond))
 	}
 }
@@ -97,7 +126,7 @@ func (p *push) info() Info {
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(p.attempts.Load()), Started: p.started,
 		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(), NotKept: !status.State.final() && p.cfg.resumeFor(p.req) > 0 && !p.claim.Kept(),
-		Active: p.source().Info().Name, Switches: int(p.switches.Load()),
+		LiveAfter: time.Duration(p.liveAfter.Load()), Active: p.source().Info().Name, Switches: int(p.switches.Load()),
 	}
 	if i.Destination != "" && i.SecretName {
 		i.StreamName, i.SecretName = i.SourceName, false
@@ -111,7 +140,7 @@ func (p *push) info() Info {
 		i.TranscoderDropped = made.Dropped
 	}
 	queue, buffered := p.in.Stats(), p.in.Buffered()
-	i.DroppedFrames, i.DroppedTime = queue.DroppedFrames, queue.DroppedTime
+	i.DroppedFrames, i.DroppedLate, i.DroppedTime = queue.DroppedFrames, queue.DroppedLate, queue.DroppedTime
 	i.DroppedBytes, i.DroppedSound = queue.DroppedBytes, queue.DroppedSound
 	i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
 	i.BufferDelay, i.Bufferings = buffered.Delay, buffered.Bufferings
@@ -130,7 +159,11 @@ func (p *push) info() Info {
 		i.Width, i.Height = p.profile.Width, p.profile.Height
 	}
 	i.Addresses = p.addressInfos(status)
+	i.Resent = p.pastResent
 	if p.link != nil {
+		kernel := p.link.kernel.Load()
+		i.RoundTrip, i.Resent = kernel.rtt, i.Resent+kernel.resent
+		i.AVOffset, i.AVKnown = p.sentUpTo[0].Sub(p.sentUpTo[1]), p.sentKinds == [2]bool{true, true}
 		outside := p.link.out.outside()
 		i.QueuedBytes += int(outside.bytes)
 		i.QueuedTime = outside.age(i.QueuedTime)

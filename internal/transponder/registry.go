@@ -73,6 +73,7 @@ type Registry struct {
 	panics   panics.Counter
 	resumes  resumes
 	switched switchCounters
+	figures  figures
 
 	mu       sync.Mutex          // held for these fields only: nothing that may wait is called under it
 	pushes   []*entry            // guarded by mu; oldest first
@@ -164,6 +165,7 @@ func (r *Registry) run(ctx context.Context, e *entry) {
 	}
 	r.history = append(r.history, info)
 	r.mu.Unlock()
+	r.figures.over(info)
 	if r.parts.OnEnd != nil {
 		r.parts.OnEnd(info)
 	}

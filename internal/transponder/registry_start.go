@@ -189,7 +189,7 @@ func (r *Registry) newPush(req Request, addresses []*address, src *stream.Source
 	id, target := claim.Record().ID, addresses[0].target
 	return newPush(pushConfig{
 		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: req.profile(r.cfg.KeepAspect),
-		parts: r.parts, journal: r.journal, panics: &r.panics, switched: &r.switched, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
+		parts: r.parts, journal: r.journal, panics: &r.panics, switched: &r.switched, figures: &r.figures, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
 	}, claim, addresses, player)
 }
 

@@ -240,14 +240,15 @@ type Info struct {
 	Muted, SoundEnabled bool
 	SoundFile           string // the file that plays; "": none
 
-	State    State
-	Since    time.Time // when this state began
-	Reason   Reason    // of the last failure or of the end; ReasonNone while all is well
-	Detail   string    // in words, without secrets
-	Attempts int       // connections, also failed ones
-	Started  time.Time
-	Ended    time.Time // zero while the push is not over
-	NextTry  time.Time // of a push in Waiting; zero otherwise
+	State     State
+	Since     time.Time // when this state began
+	Reason    Reason    // of the last failure or of the end; ReasonNone while all is well
+	Detail    string    // in words, without secrets
+	Attempts  int       // connections, also failed ones
+	Started   time.Time
+	LiveAfter time.Duration // from the request to the first time in Live; 0: not live yet, or live before a restart of the server
+	Ended     time.Time     // zero while the push is not over
+	NextTry   time.Time     // of a push in Waiting; zero otherwise
 
 	NotKept bool // the push should outlive the process, but cannot: the disk takes no writes
 	Hidden  bool // Reason and Detail tell about a private network: see ForStrangers
@@ -258,6 +259,7 @@ type Info struct {
 	BytesSent, BytesAcked    int64
 	VideoFrames, AudioFrames int64
 	DroppedFrames            int64
+	DroppedLate              int64         // of these, too old when their turn came; for the others the queue had no room
 	TranscoderDropped        int64         // pictures that the encoder dropped, counted for all users of the rendition
 	DroppedTime              time.Duration // of video
 	DroppedSound             time.Duration
@@ -268,6 +270,12 @@ type Info struct {
 	QueuedTime               time.Duration
 	RateBPS                  int64         // that was sent in the last whole second
 	KeyInterval              time.Duration // between the last two key frames sent
+	RoundTrip                time.Duration // to the destination, as TCP measures it; 0 while unknown
+	Resent                   int64         // TCP segments that were sent again
+	// AVOffset is the time of the last sound sent minus the time of the last picture sent, both on the clock of the far end. Above 0, the sound
+	// is ahead. It is valid if the present connection has had both.
+	AVOffset time.Duration
+	AVKnown  bool
 }
 
 // Filter selects pushes. An empty field matches all pushes.

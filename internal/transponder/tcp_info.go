@@ -15,6 +15,8 @@ type tcpState struct {
 	taken  int64 // bytes that the server's kernel has acknowledged; 0: not counted
 	window int   // what the server's kernel is ready to take
 	minRTT time.Duration
+	rtt    time.Duration // smoothed; 0: not measured yet
+	resent int64         // segments that were sent again
 }
 
 // tcpInfo returns the kernel's figures of a connection. queued is -1 where the kernel has none.
@@ -43,7 +45,8 @@ func tcpInfo(conn net.Conn) tcpState {
 		s.queued = n
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			s.unsent, s.taken, s.window = int(info.Notsent_bytes), int64(info.Bytes_acked), int(info.Snd_wnd)
-			s.minRTT = time.Duration(info.Min_rtt) * time.Microsecond
+			s.minRTT, s.rtt = time.Duration(info.Min_rtt)*time.Microsecond, time.Duration(info.Rtt)*time.Microsecond
+			s.resent = int64(info.Total_retrans)
 		}
 	}); err != nil {
 		return none

@@ -21,6 +21,7 @@ func (l *link) watch(ctx context.Context) error {
 			h = h.ofServer() // the figures of another source are no change of this one's
 		}
 		now := l.sample()
+		l.push.figures.delay.add(now.lag)
 		stuck, reason := h.judge(now)
 		if stuck >= l.push.cfg.WriteTimeout {
 			return errStalled
@@ -79,8 +80,16 @@ func (l *link) sample() sample {
 	return s
 }
 
+// note keeps the kernel's figures of the connection, unless the connection is closed already.
+func (l *link) note(tcp tcpState) {
+	if tcp.queued >= 0 {
+		l.kernel.Store(&tcp)
+	}
+}
+
 // look updates outflow with the figures of the kernel, shortens the queue by the delay behind it, and returns what lies behind the queue.
 func (l *link) look(tcp tcpState) backlog {
+	l.note(tcp)
 	outside := l.out.look(time.Now(), l.client.BytesSent(), tcp)
 	delay := outside.delay
 	if l.out.throttled.Load() {
