@@ -237,6 +237,13 @@ func newRound(count, lost int) *round {
 	return r
 }
 
+// beginAt makes an address the first one to be tried.
+func (r *round) beginAt(first int) {
+	i := slices.Index(r.order, first)
+	copy(r.order[1:], r.order[:i])
+	r.order[0] = first
+}
+
 // next returns the address to try now.
 func (r *round) next() int {
 	next := r.order[0]

@@ -30,6 +30,7 @@ func TestRound(t *testing.T) {
 	}{
 		{"one address", 1, -1, []loss{passes}, []int{0}, 0},
 		{"from the first on", 3, -1, []loss{passes, passes, passes}, []int{0, 1, 2}, 0},
+		{"from the last on", 3, -1, []loss{passes, passes, passes}, []int{2, 0, 1}, 0},
 		{"the first was lost", 3, 0, []loss{passes, passes, passes}, []int{1, 2, 0}, 0},
 		{"another one was lost", 3, 1, []loss{final, final, final}, []int{0, 2, 1}, 0},
 		{"the one that may work again", 3, -1, []loss{final, final, passes}, []int{0, 1, 2}, 2},
@@ -37,6 +38,9 @@ func TestRound(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRound(tt.count, tt.lost)
+			if tt.name == "from the last on" {
+				r.beginAt(tt.count - 1)
+			}
 			var order []int
 			for i, l := range tt.failures {
 				if want := tt.count - i; r.left() != want {
@@ -245,6 +249,59 @@ func TestNoFailBack(t *testing.T) {
 	})
 	if i := b.Find(Filter{})[0]; i.Attempts != 2 || !i.Addresses[1].InUse {
 		t.Errorf("%d attempts, %+v", i.Attempts, i.Addresses)
+	}
+}
+
+// With failBack false the stream stays where it is over a restart, too. Otherwise, and by a record of a version that did not keep the address, the
+// first address is the first to be tried.
+func TestAddressAfterRestart(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		failBack  bool
+		forgotten bool
+		want      int
+	}{
+		{"the stream stays", false, false, 1},
+		{"the stream returns", true, false, 0},
+		{"a record of before", false, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			keeper := newFakeKeeper()
+			b := newKeptBench(t, keeper, func(c *Config) { c.FailBack = time.Hour })
+			servers := []*testkit.RTMPServer{
+				testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.HangUp, Times: 1}), testkit.NewRTMPServer(t, testkit.Script{}), testkit.NewRTMPServer(t, testkit.Script{}),
+			}
+			s := b.source("s")
+			info := b.start(Request{StreamName: "s", URL: servers[0].URL("live"), Options: Options{
+				BackupURLs: []string{servers[1].URL("live"), servers[2].URL("live")}, FailBack: &tt.failBack,
+			}})
+			liveAt := func(index int) func() bool {
+				return func() bool {
+					s.write(1, 20)
+					i := b.Find(Filter{ID: info.ID})[0]
+					return i.State == Live && i.Addresses[index].InUse
+				}
+			}
+			b.wait("media at the second address", liveAt(1))
+			b.wait("record of that", func() bool { r := keeper.record(t); return r.State == Live.String() && r.At == 1 })
+			keeper.crash()
+			s.Close(nil)
+			keeper.edit(func(r *Record) {
+				r.Anchor -= 60_000 // the frames of this test are ahead of the clock
+				if tt.forgotten {
+					r.At = 0
+				}
+			})
+			b = b.restart(keeper, nil)
+			s = b.source("s")
+			b.wait("media after the restart", liveAt(tt.want))
+			for i, a := range b.Find(Filter{ID: info.ID})[0].Addresses {
+				if (a.Attempts > 0) != (i == tt.want) {
+					t.Errorf("address %d was tried %d times after the restart", i, a.Attempts)
+				}
+			}
+		})
 	}
 }
 

@@ -49,7 +49,10 @@ func (p *push) restore(r Record, how *restored) {
 	p.attempts.Store(int32(r.Tries))
 	p.everLive = r.Ever
 	p.known.Store(r.Ever)
-	p.addresses[0].accepted = r.Ever
+	if r.At > 0 && r.At < len(p.addresses) {
+		p.at.Store(int32(r.At))
+	}
+	p.present().accepted = r.Ever
 	p.seq.Store(r.Seq)
 	p.voice.muted, p.voice.loop = r.Muted, r.Loop
 	p.pastSent, p.pastAcked, p.frames = r.Sent, r.Acked, r.Frames

@@ -54,6 +54,7 @@ type Record struct {
 	Acked  int64    `json:"acked,omitempty"`
 	Frames [2]int64 `json:"frames"` // sound, pictures
 	Lost   int64    `json:"dropped,omitempty"`
+	At     int      `json:"address,omitempty"` // index of the address to which the stream goes, or went last
 
 	More map[string]json.RawMessage `json:"-"` // members that this version does not know; the keeper writes them back
 

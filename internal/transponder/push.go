@@ -169,6 +169,9 @@ func (p *push) persist(ctx context.Context) error {
 	}
 	policy := retryPolicy{Restore: p.cfg.restore(p.req.Options.Restore)}
 	round := newRound(len(p.addresses), -1)
+	if p.restored != nil && !p.req.Options.failsBack() {
+		round.beginAt(int(p.at.Load())) // it stays where it was before the restart
+	}
 	for {
 		if err := p.untilTogether(ctx); err != nil {
 			return err

@@ -192,7 +192,7 @@ func (p *push) record() Record {
 	r.Tries, r.Ever, r.Seq = int(p.attempts.Load()), r.Ever || p.known.Load(), p.seq.Load()
 	r.Muted, r.Sound, r.Loop = p.voice.kept()
 	r.Sent, r.Acked = p.total()
-	r.Frames, r.Lost = info.frames, info.dropped
+	r.Frames, r.Lost, r.At = info.frames, info.dropped, int(p.at.Load())
 	o := p.origin()
 	if zero, ok := o.get(); ok {
 		r.Anchor, r.Far = p.parts.Clock.ms(cmp.Or(o.clock, p.in.clock.Load()).Created())+zero.Milliseconds(), p.farthest()
