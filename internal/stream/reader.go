@@ -217,6 +217,25 @@ func (r *Reader) Restart() {
 	}
 }
 
+// Hurry throws away what is queued before the newest key frame. If no key frame is queued, it throws away all, as Restart does.
+func (r *Reader) Hurry() {
+	if !r.hurry() {
+		r.Restart()
+	}
+}
+
+// hurry reports whether there is a key frame.
+func (r *Reader) hurry() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key, at, ok := r.queue.newestKey()
+	if !ok {
+		return false
+	}
+	r.queue.cut(func(i int, f *media.Frame) bool { return i >= key || f.Kind() == media.Audio && f.Time >= at })
+	return true
+}
+
 // Close detaches the reader. A waiting Read returns ErrClosed. Closing twice is harmless.
 func (r *Reader) Close() {
 	r.closeOnce.Do(func() {

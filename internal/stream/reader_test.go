@@ -10,8 +10,8 @@ import (
 )
 
 // playSteps takes steps with a reader of a new stream, and returns the times of all frames that were read in the end, and its figures. Each step
-// writes one frame of 100 bytes, 100 ms after the one before, or reads some: K is a key frame, p another picture, a is sound, and a digit
-// reads so many frames.
+// writes one frame of 100 bytes, 100 ms after the one before, or reads some: K is a key frame, p another picture, a is sound, ! calls
+// Hurry, and a digit reads so many frames.
 func playSteps(t *testing.T, cfg ReaderConfig, steps string) (got []int64, st ReaderStats) {
 	t.Helper()
 	s := publish(t, NewHub(DefaultConfig(), nil), Info{Name: "a"})
@@ -26,6 +26,9 @@ func playSteps(t *testing.T, cfg ReaderConfig, steps string) (got []int64, st Re
 			s.Video.Write(video(ms, step == 'K', 100))
 		case 'a':
 			s.Audio.Write(audio(ms, 100))
+		case '!':
+			r.Hurry()
+			continue
 		default:
 			frames := make([]media.Frame, step-'0')
 			n, _ := r.TryRead(frames)
@@ -71,6 +74,27 @@ func TestReaderGivesUpWholeGroups(t *testing.T) {
 			}
 			if st.DroppedLate != 0 {
 				t.Errorf("%d frames were dropped as late, but the queue was full", st.DroppedLate)
+			}
+		})
+	}
+}
+
+func TestReaderHurries(t *testing.T) {
+	tests := []struct {
+		name, steps string
+		want        []int64
+	}{
+		{"the newest group is left, with its sound", "KapKpaKapa!", []int64{600, 700, 800, 900}},
+		{"more comes", "KpKp!ppKp", []int64{200, 300, 400, 500, 600, 700}},
+		{"a group whose head is read is thrown away whole", "Kpp1!ppKp", []int64{0, 500, 600}},
+		{"sound alone is thrown away", "aaa!aa", []int64{300, 400}},
+		{"nothing is queued", "!Kp", []int64{0, 100}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, st := playSteps(t, ReaderConfig{}, tt.steps)
+			if !slices.Equal(got, tt.want) || st.DroppedFrames != 0 {
+				t.Errorf("read %v, want %v; %d frames count as dropped", got, tt.want, st.DroppedFrames)
 			}
 		})
 	}

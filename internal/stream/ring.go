@@ -137,6 +137,16 @@ func (q *ring) oldestOf(kind media.Kind) (t media.Timestamp, ok bool) {
 	return 0, false
 }
 
+// newestKey returns the place in the queue of the newest key frame of pictures, and its time.
+func (q *ring) newestKey() (i int, at media.Timestamp, ok bool) {
+	for i := q.n - 1; i >= 0; i-- {
+		if f := &q.frames[(q.first+i)&(len(q.frames)-1)]; f.Key && f.Kind() == media.Video {
+			return i, f.Time, true
+		}
+	}
+	return 0, 0, false
+}
+
 func (q *ring) clear() { *q = ring{} }
 
 // discardVideo takes all pictures out of the queue.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -88,7 +89,9 @@ func (p *push) awaitPublisher(ctx context.Context) error {
 		select {
 		case <-src.Live():
 			p.restored.back = time.Now()
-			return p.restored.stats.limiter.wait(ctx)
+			if err := p.awaitTurn(ctx); err != nil || src.Err() == nil {
+				return err
+			}
 		case <-src.Done():
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -96,6 +99,25 @@ func (p *push) awaitPublisher(ctx context.Context) error {
 		p.in.sleep()
 		p.move(pushStatus{State: Awaiting, Reason: status.Reason, Detail: status.Detail})
 	}
+}
+
+// awaitTurn waits until a restored push may connect. Meanwhile the push reads the sound of the stream, so that it is known before the connection
+// begins whether silence takes the place of the sound: silence that comes later would need a second connection. The sound is not read if it
+// may pass as Opus, because that depends on what the server offers.
+func (p *push) awaitTurn(ctx context.Context) error {
+	begun := time.Now()
+	if !slices.Contains(p.req.Options.Codecs, "opus") {
+		if err := p.in.addSound(); err != nil && p.source().Err() == nil {
+			return err
+		}
+	}
+	if err := p.restored.stats.limiter.wait(ctx); err != nil {
+		return err
+	}
+	if time.Since(begun) > time.Second {
+		p.in.hurry() // the push would be late for ever
+	}
+	return nil
 }
 
 // awaitAny waits until the stream of the push is published, or one of its backup streams.

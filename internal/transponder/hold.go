@@ -302,6 +302,13 @@ func (h *holder) Buffered() bufferStats {
 	return h.buffer.Stats()
 }
 
+// hurry throws away what is queued before the newest key frame. It is called before the first Read.
+func (h *holder) hurry() {
+	if h.reader != nil {
+		h.reader.Hurry()
+	}
+}
+
 // Restart throws away what is queued. The next picture is a key frame, for a new connection.
 func (h *holder) Restart() {
 	h.bridge.restart()

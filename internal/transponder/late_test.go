@@ -12,6 +12,7 @@ import (
 
 	"github.com/bluenviron/gortmplib"
 
+	"transponder/internal/flv"
 	"transponder/internal/media"
 	"transponder/internal/stream"
 	"transponder/internal/testkit"
@@ -190,6 +191,26 @@ func TestLateSound(t *testing.T) {
 	}
 	if n := strings.Count("\n"+strings.Join(server.Calls(), "\n"), "\npublish("); n != 2 {
 		t.Errorf("published %d times, want twice: %q", n, server.Calls())
+	}
+}
+
+// A burst of sound is not late because of its end: its beginning goes out with it.
+func TestBurstIsNotLate(t *testing.T) {
+	l := &link{mux: &flv.Muxer{}, begunAt: time.Now().Add(-2 * lateAfter)}
+	l.alone.Store(true)
+	if _, err := l.mux.Append(nil, media.Frame{Track: realVideo(t), Key: true, Data: []byte{0, 0, 0, 1, 0x65}}); err != nil {
+		t.Fatal(err)
+	}
+	var burst []media.Frame
+	for at := time.Duration(0); at < 2*time.Second; at += 100 * time.Millisecond {
+		burst = append(burst, media.Frame{Track: realAudio, Time: media.Timestamp(at), Key: true, Data: []byte{1}})
+	}
+	if n := l.withoutLate(t.Context(), slices.Clone(burst)); n != len(burst) || !l.lateAt.IsZero() {
+		t.Errorf("%d of %d frames are sent, as late since %v", n, len(burst), l.lateAt)
+	}
+	l.withoutLate(t.Context(), burst[15:])
+	if l.lateAt.IsZero() {
+		t.Error("sound that begins 1.5 s after the pictures is not late")
 	}
 }
 

@@ -3,6 +3,7 @@ package transponder
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"transponder/internal/media"
@@ -140,7 +141,7 @@ const (
 func (l *link) withoutLate(ctx context.Context, frames []media.Frame) int {
 	kept := 0
 	for _, f := range frames {
-		if l.lateAt.IsZero() && l.mux.Late(f) && time.Since(l.begunAt) > lateAfter {
+		if l.lateAt.IsZero() && l.mux.Late(f) && time.Since(l.begunAt) > lateAfter && !hasKind(frames[:kept], f.Kind()) {
 			switch {
 			case l.alone.Load(), !l.replaced && time.Since(l.push.movedAt) < lateGap:
 				l.lateAt = time.Now()
@@ -160,6 +161,10 @@ func (l *link) withoutLate(ctx context.Context, frames []media.Frame) int {
 	}
 	clear(frames[kept:])
 	return kept
+}
+
+func hasKind(frames []media.Frame, kind media.Kind) bool {
+	return slices.ContainsFunc(frames, func(f media.Frame) bool { return f.Kind() == kind })
 }
 
 // endedByLateKind reports whether the server may have ended the link because a kind of media came late. A new link begins with it.
