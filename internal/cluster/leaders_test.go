@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"transponder/internal/state"
+	"transponder/internal/stream"
 	"transponder/internal/testkit"
 	"transponder/internal/testkit/natskit"
 	"transponder/internal/transponder"
@@ -168,4 +171,79 @@ func TestLongLeaders(t *testing.T) {
 	}
 	t.Logf("%d leaders killed: %d writes, %d of which were taken though nobody said so, %d reads at once by another node, %d contested revisions",
 		kills, writes.Load(), unknown.Load(), reads.Load(), len(won))
+}
+
+// TestLongRolling restarts the leader of the leases in a NATS of three servers again and again. The next one is killed as soon as the one before takes
+// clients, before it has caught up. Two of three servers are there all the time, so each node must renew its lease and write its names.
+func TestLongRolling(t *testing.T) {
+	kills := 5
+	if os.Getenv("TRANSPONDER_SOAK") != "" {
+		kills = 20
+	}
+	servers := natskit.Three(t)
+	a, b := newNode(t, servers.URL(), "a"), newNode(t, servers.URL(), "b")
+	a.start(t)
+	b.start(t)
+	testkit.Eventually(t, time.Minute, a.sees(2))
+	testkit.Eventually(t, time.Minute, b.sees(2))
+	writes := func(renewed map[*Cluster]int64) string {
+		for n, before := range renewed {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			_, err := n.names.put(ctx, stream.Info{Name: n.Self().Node, ID: "1"}, 1, state.Any)
+			cancel()
+			if err != nil {
+				return fmt.Sprintf("node %s writes no name: %v; %s", n.Self().Node, err, a.replicas(t))
+			}
+			if n.lease.renewed.Load() == before {
+				return fmt.Sprintf("node %s does not renew its lease; %s", n.Self().Node, a.replicas(t))
+			}
+		}
+		return ""
+	}
+	var took []time.Duration
+	for range kills {
+		var down *natskit.Server
+		testkit.Eventually(t, time.Minute, func() string {
+			ctx, cancel := context.WithTimeout(t.Context(), askTimeout)
+			defer cancel()
+			bucket, err := a.JetStream().Stream(ctx, a.store.stream(nodesBucket))
+			if err != nil {
+				return err.Error()
+			}
+			i := slices.IndexFunc(servers, func(s *natskit.Server) bool { return s.Name == bucket.CachedInfo().Cluster.Leader })
+			if i < 0 {
+				return "the leases have no leader"
+			}
+			down = servers[i]
+			return ""
+		})
+		killed := time.Now()
+		down.Kill(t)
+		renewed := map[*Cluster]int64{a: a.lease.renewed.Load(), b: b.lease.renewed.Load()}
+		testkit.Eventually(t, 30*time.Second, func() string { return writes(renewed) })
+		took = append(took, time.Since(killed).Round(10*time.Millisecond))
+		down.Start(t)
+	}
+	t.Logf("everything could be written again %v after the kills", took)
+}
+
+// replicas tells where the buckets stand.
+func (c *Cluster) replicas(t *testing.T) string {
+	var text []string
+	for _, bucket := range buckets {
+		ctx, cancel := context.WithTimeout(t.Context(), askTimeout)
+		s, err := c.JetStream().Stream(ctx, c.store.stream(bucket))
+		cancel()
+		if err != nil {
+			text = append(text, fmt.Sprintf("%s: %v", bucket, err))
+			continue
+		}
+		info := s.CachedInfo()
+		line := fmt.Sprintf("%s: %d records, leader %q", bucket, info.State.Msgs, info.Cluster.Leader)
+		for _, r := range info.Cluster.Replicas {
+			line += fmt.Sprintf(", %s current=%v offline=%v lag=%d", r.Name, r.Current, r.Offline, r.Lag)
+		}
+		text = append(text, line)
+	}
+	return strings.Join(text, "; ")
 }

@@ -22,8 +22,8 @@ import (
 // The buckets. Their names in NATS begin with the name of the cluster.
 const (
 	metaBucket   = "meta"    // what all nodes must agree on; file
-	nodesBucket  = "nodes"   // the leases; memory
-	namesBucket  = "streams" // which process has which stream; memory
+	nodesBucket  = "nodes"   // the leases; see storage
+	namesBucket  = "streams" // which process has which stream; see storage
 	pushesBucket = "pushes"  // records of pushes; file
 )
 
@@ -390,14 +390,21 @@ func (s *natsStore) copies() int {
 	return 1
 }
 
-func (s *natsStore) make(ctx context.Context, bucket string) (jetstream.Stream, error) {
-	storage := jetstream.FileStorage
-	if bucket == nodesBucket || bucket == namesBucket {
-		storage = jetstream.MemoryStorage
+// storage returns where NATS keeps a bucket of so many copies. A single NATS server keeps in memory what the nodes know themselves: they write it again
+// after its restart. Several servers keep everything in files. A server that restarts with an empty memory has no full vote until it has caught up, so
+// if the leader is lost before that, a bucket in memory has no leader until all servers are back, and no node can renew its lease.
+func storage(bucket string, copies int) jetstream.StorageType {
+	if copies == 1 && (bucket == nodesBucket || bucket == namesBucket) {
+		return jetstream.MemoryStorage
 	}
+	return jetstream.FileStorage
+}
+
+func (s *natsStore) make(ctx context.Context, bucket string) (jetstream.Stream, error) {
+	copies := s.copies()
 	stream, err := s.js.CreateStream(ctx, jetstream.StreamConfig{ // as nats.go makes key-value buckets, so that its tools can read them
 		Name: s.stream(bucket), Subjects: []string{s.prefix(bucket) + ">"}, Description: "Transponder: " + bucket,
-		Storage: storage, Replicas: s.copies(), MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: maxRecord, MaxConsumers: -1,
+		Storage: storage(bucket, copies), Replicas: copies, MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: maxRecord, MaxConsumers: -1,
 		AllowRollup: true, DenyDelete: true, AllowDirect: true, Discard: jetstream.DiscardNew,
 		AllowMsgTTL: true, SubjectDeleteMarkerTTL: markerFor, Duplicates: 2 * time.Minute,
 	})
