@@ -18,7 +18,7 @@ type records struct {
 func (a *App) openRecords(ctx context.Context) *records {
 	if c := a.cluster; c != nil {
 		claims := cluster.NewClaims(c.Keeper(), c.Sealer(), cluster.ClaimsParts{
-			Self: c.Self(), Members: c, Gate: c.Gate(), Late: c.Salt, Ask: c.AskRelease, Log: a.log,
+			Self: c.Self(), Members: c, Gate: c.Gate(), Late: c.Salt, Ask: c.AskRelease, Here: c.Here, Log: a.log,
 		})
 		c.OnVerify(claims.Verify)
 		return &records{claims: claims, mark: cluster.NewMark(ctx, a.state)}

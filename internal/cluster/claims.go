@@ -41,8 +41,10 @@ type ClaimsParts struct {
 
 	// Lasting reports whether what the keeper has written outlives this process; nil: it does.
 	Lasting func() bool
-	// Ask asks a process to release a push; nil: no other process can be asked.
+	// Ask asks a process to release a push; nil: no other process can be asked. It fails with ErrGone if the process has no link to NATS.
 	Ask func(ctx context.Context, o Owner, id string) error
+	// Here returns how long the publisher of a stream has been at this process, 0 if he is not or sends nothing; nil: it is not known.
+	Here func(stream string) time.Duration
 
 	Log *slog.Logger
 }
@@ -201,7 +203,9 @@ func (c *Claims) take(ctx context.Context, id string) (*claim, error) {
 }
 
 func (c *Claims) takeOver(ctx context.Context, k *claim) error {
-	begun, asked := time.Now(), false
+	begun := time.Now()
+	var asked Owner
+	var since time.Time // from when the patience with that owner counts
 	for range maxConflicts {
 		r, revision, err := c.read(ctx, k.place)
 		switch {
@@ -216,14 +220,18 @@ func (c *Claims) takeOver(ctx context.Context, k *claim) error {
 			if c.parts.Members.Lives(owner) {
 				return transponder.ErrDuplicate
 			}
-			patience := c.parts.Members.Patience(owner)
-			k.silent = k.silent || patience > 0
-			if left := patience - time.Since(begun); left > 0 {
-				if !asked && c.ask(ctx, owner, r.ID) {
-					asked = true
-					continue // the owner has released the push, or still has it
+			if patience := c.parts.Members.Patience(owner); patience > 0 {
+				k.silent = true
+				if owner != asked {
+					asked, since = owner, begun
+					switch err := c.ask(ctx, owner, r.ID); {
+					case err == nil:
+						continue // the owner has released the push, or still has it
+					case errors.Is(err, ErrGone): // cut off, and it ends what its publisher does not feed: the time since he came here counts
+						since = begun.Add(-c.here(r.Stream))
+					}
 				}
-				if err := sleep(ctx, left); err != nil {
+				if err := sleep(ctx, patience-time.Since(since)); err != nil {
 					return err
 				}
 			}
@@ -243,14 +251,22 @@ func (c *Claims) takeOver(ctx context.Context, k *claim) error {
 	return transponder.ErrDuplicate
 }
 
-// ask asks an owner who may still run to release a push. It reports whether the owner has answered.
-func (c *Claims) ask(ctx context.Context, o Owner, id string) bool {
+// ask asks an owner who may still run to release a push.
+func (c *Claims) ask(ctx context.Context, o Owner, id string) error {
 	if c.parts.Ask == nil {
-		return false
+		return errors.New("no process can be asked")
 	}
 	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
 	defer cancel()
-	return c.parts.Ask(ctx, o, id) == nil
+	return c.parts.Ask(ctx, o, id)
+}
+
+// here returns how long the publisher of a stream has been at this process.
+func (c *Claims) here(stream string) time.Duration {
+	if c.parts.Here == nil {
+		return 0
+	}
+	return c.parts.Here(stream)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -401,6 +402,23 @@ func TestPatience(t *testing.T) {
 		begun := time.Now()
 		if got := claimed(t, b, r).Record(); got.Epoch != 2 || time.Since(begun) != members.patience || !slices.Equal(asked, []Owner{ownerA}) {
 			t.Errorf("taken as epoch %d after %v, asked %v", got.Epoch, time.Since(begun), asked)
+		}
+		// A process without a link to NATS cannot be asked. Then the time that the publisher has been here counts.
+		for here, wait := range map[time.Duration]time.Duration{0: members.patience, time.Second: members.patience - time.Second, time.Minute: 0} {
+			for answer, want := range map[error]time.Duration{ErrGone: wait, transponder.ErrIsolated: members.patience} {
+				b.parts.Here = func(stream string) time.Duration {
+					if stream != "s" {
+						t.Errorf("asked for the publisher of %q", stream)
+					}
+					return here
+				}
+				b.parts.Ask = func(context.Context, Owner, string) error { return fmt.Errorf("ask: %w", answer) }
+				r := claimed(t, a, newPush("s", fmt.Sprint(here, answer))).Record()
+				begun := time.Now()
+				if claimed(t, b, r); time.Since(begun) != want {
+					t.Errorf("with the publisher here for %v and %v, taken after %v, want %v", here, answer, time.Since(begun), want)
+				}
+			}
 		}
 		other := claimed(t, a, newPush("s", "y"))
 		b.parts.Ask = func(ctx context.Context, _ Owner, _ string) error { return other.Release(ctx, other.Record()) }

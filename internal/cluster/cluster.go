@@ -388,6 +388,15 @@ func (c *Cluster) Patience(o Owner) time.Duration {
 	return c.members.Patience(o)
 }
 
+// Here returns how long the publisher of a stream has been connected to this process, 0 if he is not or sends nothing.
+func (c *Cluster) Here(stream string) time.Duration {
+	s, ok := c.names.source(stream)
+	if !ok || s.Info().IsRelay() || s.Quiet(time.Now()) > fedFor/2 {
+		return 0
+	}
+	return s.LiveFor()
+}
+
 // Changed returns a channel that is closed when a process has come or gone.
 func (c *Cluster) Changed() <-chan struct{} { return c.members.Changed() }
 

@@ -3,8 +3,11 @@ package cluster
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"transponder/internal/media"
+	"transponder/internal/stream"
 	"transponder/internal/testkit"
 	"transponder/internal/testkit/natskit"
 	"transponder/internal/transponder"
@@ -159,4 +162,45 @@ func TestInformed(t *testing.T) {
 	if err := a.Ready(); err != nil {
 		t.Errorf("a server that has lost NATS a moment ago takes no publishers: %v", err)
 	}
+}
+
+// How long a publisher has been here counts from when he was connected, and only while he sends.
+func TestHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := stream.NewHub(stream.DefaultConfig(), nil)
+		c := &Cluster{parts: Parts{Hub: hub}}
+		c.names = newNames(c)
+		publish := func(provider string) *stream.Source {
+			s, err := hub.Claim(t.Context(), stream.Info{Name: "cam", ID: provider, Provider: provider, HasVideo: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		here := func(when string, want time.Duration) {
+			t.Helper()
+			if got := c.Here("cam"); got != want {
+				t.Errorf("%s: here for %v, want %v", when, got, want)
+			}
+		}
+		send := func(s *stream.Source) {
+			s.Video.Write(media.Frame{Track: &media.Track{Codec: media.H264}, Key: true, Time: s.Now(), Data: []byte{0, 0, 0, 1, 0x65}})
+		}
+		here("no publisher", 0)
+		s := publish("WHIP")
+		time.Sleep(500 * time.Millisecond)
+		here("not connected", 0)
+		s.SetLive()
+		time.Sleep(3 * time.Second)
+		send(s)
+		here("sends", 3*time.Second)
+		time.Sleep(1500 * time.Millisecond)
+		here("silent", 0)
+		s.Close(nil)
+		s = publish(stream.ProviderRelay)
+		s.SetLive()
+		time.Sleep(time.Second)
+		send(s)
+		here("relay of another node", 0)
+	})
 }
