@@ -178,7 +178,7 @@ func (a *App) pages() (h http.Handler, closePages func(), err error) {
 	api, err := rest.New(a.cfg.REST, rest.Parts{
 		Members: a.members, Nodes: nodes, HasHere: a.hasHere, Orphans: orphans, Past: past,
 		Apps:   a.apps,
-		Pushes: cluster.NewPushes(a.pushes), Streams: a.hub, Events: events, Connections: sessions{a.sdk}, Players: sessions{a.sdk},
+		Pushes: cluster.NewPushes(a.pushes), Checker: a.pushes, Streams: a.hub, Events: events, Connections: sessions{a.sdk}, Players: sessions{a.sdk},
 		Access: a.auth, Report: a.report, People: a.people, Audit: a.audit, Guard: a.guard, Refusals: a.refusals, Shares: a.cfg.Shares, Calls: calls, Tokens: a.tokens, Node: a.drainer,
 		Destinations: a.destinations, DescribeTarget: a.cfg.Push.DescribeTarget,
 	}, a.log)

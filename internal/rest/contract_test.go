@@ -235,6 +235,39 @@ func TestClosedLists(t *testing.T) {
 	}
 }
 
+// TestClosedListsOfChecks checks the same for the steps and the findings of a check.
+func TestClosedListsOfChecks(t *testing.T) {
+	c, err := loadContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs := readText(t, "../../docs/rest.md")
+	hold := func(schema string, words []string) {
+		var enum []string
+		for _, v := range c.doc.Components.Schemas[schema].Value.Enum {
+			enum = append(enum, v.(string))
+		}
+		if !slices.Equal(enum, words) {
+			t.Errorf("%s has %v, want %v", schema, enum, words)
+		}
+		for _, w := range words {
+			if !strings.Contains(docs, "`"+w+"`") {
+				t.Errorf("the documentation does not have %s", w)
+			}
+		}
+	}
+	var steps, codes []string
+	for _, s := range transponder.CheckSteps() {
+		steps = append(steps, string(s))
+	}
+	for _, code := range transponder.FindingCodes() {
+		codes = append(codes, string(code))
+	}
+	hold("CheckStep", steps)
+	hold("FindingCode", codes)
+	hold("CheckResult", []string{string(transponder.CheckOK), string(transponder.CheckFailed), string(transponder.CheckSkipped)})
+}
+
 // TestClosedListsOfCalls checks the same for calls: the contract, the documentation and the console know each status and reason.
 func TestClosedListsOfCalls(t *testing.T) {
 	c, err := loadContract()

@@ -116,6 +116,24 @@ var docConnections = []Connection{{
 	Origin: "https://studio.example", Created: pushTime, Publishers: 1,
 }}
 
+// docChecker finds that nothing listens at the address.
+type docChecker struct{}
+
+func (docChecker) Check(context.Context, transponder.CheckRequest) (transponder.Checked, error) {
+	return transponder.Checked{Target: "rtmp://localhost/live/***", Steps: []transponder.Checking{
+		{Step: transponder.StepName, Result: transponder.CheckOK, Detail: "The server's name was resolved."},
+		{Step: transponder.StepPolicy, Result: transponder.CheckOK, Detail: "This server may push there."},
+		{
+			Step: transponder.StepAddress, Result: transponder.CheckFailed, Address: "127.0.0.1:1935", Reason: transponder.ReasonRefused,
+			Detail: "Nothing listens at this address: the connection was refused.",
+		},
+		{
+			Step: transponder.StepStream, Result: transponder.CheckOK,
+			Detail: "Nothing is known of the rules of this server. The stream breaks none that hold everywhere.",
+		},
+	}}, nil
+}
+
 func newDocServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	hub := stream.NewHub(stream.DefaultConfig(), nil)
@@ -135,7 +153,7 @@ func newDocServer(t *testing.T) *httptest.Server {
 	parts := Parts{
 		Apps:   newApps(t),
 		Pushes: docPushes{&fakePushes{over: docHistory}}, Streams: hub, Events: events, Calls: docCalls(), Connections: sessions, Players: sessions,
-		Tokens: docTokens{},
+		Tokens: docTokens{}, Checker: docChecker{},
 	}
 	parts.Destinations, parts.DescribeTarget = newDestinations(t), transponder.DefaultConfig().DescribeTarget
 	addDocPeople(t, &parts)

@@ -39,16 +39,17 @@ var (
 	errShare     = refusal{http.StatusServiceUnavailable, "too many clients of your address follow the events"}
 )
 
-// followers are the open requests that follow events.
+// followers are the open requests of one kind that take long.
 type followers struct {
-	places *guard.Places
+	places      *guard.Places
+	full, share error // what a client gets if there is no place, or if its address has its share
 
 	mu      sync.Mutex
 	cancels map[*context.CancelCauseFunc]struct{} // guarded by mu
 	closed  bool                                  // guarded by mu
 }
 
-// enter admits a follower from an address. The context ends with the request, or when the server stops. The caller calls release at the end.
+// enter admits a request from an address. The context ends with the request, or when the server stops. The caller calls release at the end.
 func (f *followers) enter(ctx context.Context, from netip.Addr) (_ context.Context, release func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,9 +59,9 @@ func (f *followers) enter(ctx context.Context, from netip.Addr) (_ context.Conte
 	giveBack, why := f.places.Take(from)
 	switch why {
 	case guard.WhyFull:
-		return nil, nil, errFollowers
+		return nil, nil, f.full
 	case guard.WhyShare:
-		return nil, nil, errShare
+		return nil, nil, f.share
 	}
 	if f.cancels == nil {
 		f.cancels = map[*context.CancelCauseFunc]struct{}{}
@@ -85,9 +86,12 @@ func (f *followers) close() {
 	}
 }
 
-// Close ends the requests that follow events, which would not end by themselves, and admits no more of them. It is called when the HTTP
+// Close ends the requests that follow events, which would not end by themselves, and checks, and admits no more of them. It is called when the HTTP
 // server shuts down, by http.Server.RegisterOnShutdown.
-func (s *Server) Close() { s.followers.close() }
+func (s *Server) Close() {
+	s.followers.close()
+	s.checks.running.close()
+}
 
 // followPushes sends the events of pushes as they happen, as server-sent events (HTML, 9.2). It begins after the event that the browser
 // or the query names, otherwise with the next event.

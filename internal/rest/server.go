@@ -54,6 +54,7 @@ type Events interface {
 // Parts are the parts of the server that do the work for this API.
 type Parts struct {
 	Pushes  Pushes
+	Checker Checker // nil: there is no method for it
 	Streams Streams
 	Events  Events
 	// Destinations keeps addresses with names; nil: there are none. DescribeTarget checks an address, and returns it without its secrets.
@@ -109,6 +110,7 @@ type Server struct {
 	methods map[string][]string // by path, for the header Allow
 
 	followers followers
+	checks    checks
 }
 
 // New makes the handler for /rest-api/. It fails if cfg is not valid.
@@ -134,7 +136,8 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 	s := &Server{
 		parts: parts, access: parts.Access, log: log, pages: pages, cfg: cfg, nodeID: cfg.NodeID, mux: http.NewServeMux(),
 		methods:   map[string][]string{},
-		followers: followers{places: parts.Shares.Places(maxFollowers)},
+		followers: followers{places: parts.Shares.Places(maxFollowers), full: errFollowers, share: errShare},
+		checks:    checks{running: followers{places: parts.Shares.Places(maxChecks), full: errChecks, share: errChecks}},
 	}
 	if pages.origins.Any() {
 		log.Warn("pages of every host may use the REST API through their visitors' browsers: name those that may in rest_access_control_allow_origin")
@@ -145,6 +148,9 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Server, error) {
 
 func (s *Server) routes() {
 	s.method("/push/startup", access.Push, s.startPush, http.MethodPost)
+	if s.parts.Checker != nil {
+		s.method("/push/check", access.Push, s.checkPush, http.MethodPost)
+	}
 	s.list("/push/find", pushers, s.findPushes, http.MethodPost)
 	s.list("/push/find_all", pushers, s.findAllPushes, http.MethodGet, http.MethodPost)
 	s.method("/push/terminate", someone, s.terminatePush, http.MethodPost)

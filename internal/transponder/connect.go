@@ -102,26 +102,31 @@ func (d *dialer) connectTo(ctx context.Context, target pushTarget, addrs []netip
 }
 
 // publishAt goes on from the RTMP handshake to NetStream.Publish.Start. It closes the connection unless it gets there. If there are
-// other addresses to try, it leaves half of the time to them. A server that wants a login refuses twice before it accepts, and each time
-// the next try needs a connection of its own.
+// other addresses to try, it leaves half of the time to them.
 func (d *dialer) publishAt(ctx context.Context, c connection, others bool) connection {
 	if deadline, ok := ctx.Deadline(); ok && others {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
+	if c = d.connectAt(ctx, c); c.err != nil {
+		return c
+	}
+	c.stage = atPublish
+	if c.err = interruptible(ctx, c.conn, c.client.Publish); c.err != nil {
+		c.conn.Close()
+	}
+	return c
+}
+
+// connectAt goes on from the RTMP handshake to the answer to connect. It closes the connection unless the server grants connect. A server
+// that wants a login refuses twice before it accepts, and each time the next try needs a connection of its own.
+func (d *dialer) connectAt(ctx context.Context, c connection) connection {
 	login := rtmp.Login{User: c.target.User, Password: c.target.Password, App: c.target.App}
 	for {
-		c.err = interruptible(ctx, c.conn, func() error {
-			d.greet(c.client.Hello())
-			c.stage = atConnect
-			if err := c.client.Connect(); err != nil {
-				return err
-			}
-			c.stage = atPublish
-			return c.client.Publish()
-		})
-		if c.err == nil {
+		d.greet(c.client.Hello())
+		c.stage = atConnect
+		if c.err = interruptible(ctx, c.conn, c.client.Connect); c.err == nil {
 			return c
 		}
 		c.conn.Close()
@@ -174,7 +179,7 @@ func redirected(from pushTarget, peer netip.AddrPort, tcURL string) (pushTarget,
 	if target.User == "" {
 		target.User, target.Password = from.User, from.Password
 	}
-	target.Destination, target.SecretName, target.Policy, target.Forwarded = from.Destination, from.SecretName, from.Policy, true
+	target.Destination, target.Preset, target.SecretName, target.Policy, target.Forwarded = from.Destination, from.Preset, from.SecretName, from.Policy, true
 	if !isInside(peer.Addr()) {
 		target.Policy = target.Policy.public("a server outside sent the push there")
 	}

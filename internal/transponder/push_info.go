@@ -144,6 +144,7 @@ func (p *push) info() Info {
 	i.DroppedBytes, i.DroppedSound = queue.DroppedBytes, queue.DroppedSound
 	i.QueuedBytes, i.QueuedTime = queue.QueuedBytes, queue.QueuedTime
 	i.BufferDelay, i.Bufferings = buffered.Delay, buffered.Bufferings
+	i.Health = p.findings(status.State)
 	track := p.source().Video.Track()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -65,21 +65,25 @@ func (d *dialer) approach(ctx context.Context, target pushTarget, addr netip.Add
 		}
 		c.stage = atHandshake
 		c.conn = conn
-		var client *rtmp.Client
-		out := newOutflow()
-		client = rtmp.NewClient(conn, rtmp.ClientConfig{
-			App: target.App, TCURL: target.TCURL, FlashVersion: cmp.Or(d.req.FlashVersion, d.cfg.FlashVersion), StreamName: target.Name, Login: login,
-			FourCC: d.req.Options.fourCCs(), Reconnect: true, Came: d.source().Info().Trail,
-			Acked:    func(bytes int64) { out.ack(time.Now(), bytes, client.BytesSent()) },
-			Answered: func(value uint32) { out.answer(time.Now(), value) },
-		})
-		c.client, c.out = client, out
-		return interruptible(ctx, conn, client.Handshake)
+		c.client, c.out = d.client(target, conn, login)
+		return interruptible(ctx, conn, c.client.Handshake)
 	})
 	if c.err != nil && c.conn != nil {
 		c.conn.Close()
 	}
 	return c
+}
+
+// client makes the client of a connection on which nothing was sent.
+func (d *dialer) client(target pushTarget, conn net.Conn, login string) (client *rtmp.Client, out *outflow) {
+	out = newOutflow()
+	client = rtmp.NewClient(conn, rtmp.ClientConfig{
+		App: target.App, TCURL: target.TCURL, FlashVersion: cmp.Or(d.req.FlashVersion, d.cfg.FlashVersion), StreamName: target.Name, Login: login,
+		FourCC: d.req.Options.fourCCs(), Reconnect: true, Came: d.source().Info().Trail,
+		Acked:    func(bytes int64) { out.ack(time.Now(), bytes, client.BytesSent()) },
+		Answered: func(value uint32) { out.answer(time.Now(), value) },
+	})
+	return client, out
 }
 
 // interruptible runs I/O on conn and interrupts it when ctx ends.

@@ -59,11 +59,12 @@ type keptAddress struct {
 	FromURL     bool   `json:"fromUrl,omitempty"` // the name is a part of Address
 	Destination string `json:"destination,omitempty"`
 	Inside      bool   `json:"inside,omitempty"` // the push may go to private networks
+	Preset      string `json:"preset,omitempty"` // the platform of the destination
 }
 
 func keepAddress(a *address) keptAddress {
 	t := a.target
-	return keptAddress{a.url, t.URL(), t.Name, t.SecretName, t.Destination, t.Policy.denyPrivate != insideRule}
+	return keptAddress{a.url, t.URL(), t.Name, t.SecretName, t.Destination, t.Policy.denyPrivate != insideRule, t.Preset}
 }
 
 // address returns the address of a push of a stream.
@@ -72,7 +73,7 @@ func (k keptAddress) address(stream string, policy TargetPolicy) (*address, erro
 	if err != nil {
 		return nil, err
 	}
-	target.Name, target.Destination, target.Policy = k.Name, k.Destination, policy
+	target.Name, target.Destination, target.Preset, target.Policy = k.Name, k.Destination, k.Preset, policy
 	if !k.Inside {
 		target.Policy = policy.public(insideRule)
 	}

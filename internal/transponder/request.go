@@ -250,6 +250,8 @@ type Info struct {
 	Ended     time.Time     // zero while the push is not over
 	NextTry   time.Time     // of a push in Waiting; zero otherwise
 
+	Health []Finding // what about the stream breaks the rules of the platform that it goes to
+
 	NotKept bool // the push should outlive the process, but cannot: the disk takes no writes
 	Hidden  bool // Reason and Detail tell about a private network: see ForStrangers
 

@@ -52,13 +52,14 @@ func (c Config) naming(req Request) naming {
 // that of the request; the others are those of options.backupUrls, to which FullURL applies as well.
 func (r *Registry) resolve(ctx context.Context, req Request) (Request, []*address, error) {
 	asked := req
-	rawURL := req.URL
+	rawURL, preset := req.URL, ""
 	name, ok := destination.Parse(req.URL)
 	if ok {
 		d, err := r.find(ctx, name, req)
 		if err != nil {
 			return req, nil, err
 		}
+		preset = d.Preset
 		rawURL = string(d.URL)
 		if req.FullURL == nil {
 			req.FullURL = d.FullURL
@@ -74,6 +75,7 @@ func (r *Registry) resolve(ctx context.Context, req Request) (Request, []*addres
 	if err != nil {
 		return req, nil, err
 	}
+	first.target.Preset = preset
 	all := []*address{first}
 	for i, backup := range req.Options.BackupURLs {
 		asked.URL = backup
@@ -91,19 +93,23 @@ func (r *Registry) resolve(ctx context.Context, req Request) (Request, []*addres
 
 // backup finds out where the URL of a request leads that is one of options.backupUrls. Only the address of a destination counts there.
 func (r *Registry) backup(ctx context.Context, req Request) (*address, error) {
-	rawURL := req.URL
+	rawURL, preset := req.URL, ""
 	name, ok := destination.Parse(req.URL)
 	if ok {
 		d, err := r.find(ctx, name, req)
 		if err != nil {
 			return nil, err
 		}
-		rawURL = string(d.URL)
+		rawURL, preset = string(d.URL), d.Preset
 		if req.FullURL == nil {
 			req.FullURL = d.FullURL
 		}
 	}
-	return r.address(req, rawURL, name)
+	a, err := r.address(req, rawURL, name)
+	if err == nil {
+		a.target.Preset = preset
+	}
+	return a, err
 }
 
 // address parses an address for a request. named is the destination that stands for the address, "" if the address stood in the request.
@@ -147,7 +153,8 @@ func (r *Registry) find(ctx context.Context, name string, req Request) (destinat
 		return refuse("the destination %q cannot be used at present: the log of this server says why", name)
 	}
 	for _, stream := range req.names() {
-		if !slices.ContainsFunc(d.Streams, func(pattern string) bool { return access.Match(pattern, stream) }) {
+		// Only a check asks without a stream.
+		if stream != "" && !slices.ContainsFunc(d.Streams, func(pattern string) bool { return access.Match(pattern, stream) }) {
 			return refuse("the destination %q is not for the stream %q", name, stream)
 		}
 	}

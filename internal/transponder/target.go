@@ -39,6 +39,7 @@ type pushTarget struct {
 	SecretName bool // the name comes from the URL, as the stream key of a platform does
 
 	Destination string // the destination whose address this is; "": the address stood in the request
+	Preset      string // the platform of that destination, as destination.Preset.ID; "": none was given
 	// Forwarded means that a server named this address, which may hold what it was told: the key of a destination.
 	Forwarded bool
 	// Policy decides which addresses of the host may be dialled.
