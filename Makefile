@@ -2,7 +2,7 @@
 
 GO       := scripts/go
 GOFMT     = $$($(GO) env GOROOT)/bin/gofmt
-FOLDERS   = api bench cmd internal test web
+FOLDERS   = api bench cmd deploy internal test web
 FUZZTIME ?= 1m
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build format lint test unit portable web e2e e2e-long e2e-cluster soak-sip suites fuzz bench quality install install-test clean
+.PHONY: help run build format lint test unit portable web e2e e2e-long e2e-cluster soak-sip suites fuzz bench quality install install-test install-package package clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,12 +89,21 @@ quality: build ## measure how good our AAC is, on recordings (QUALITY="-rates 96
 	$(GO) build -o bin/ ./bench ./internal/transcode/aac/aacenc
 	bin/bench quality $(QUALITY)
 
+package: install-package ## build dist/transponder_VERSION_ARCH.deb, for Debian 12 (VERSION=1.2.3)
+	$(GO) run ./deploy/build $(RELEASE) package
+
+# Between versions the version comes from the commit. VERSION has another value then: what git says.
+RELEASE = $(if $(filter command environment,$(firstword $(origin VERSION))),-version $(VERSION))
+
 install:
 	@scripts/install.sh build
+
+install-package: install
+	@scripts/install.sh package
 
 install-test:
 	@scripts/install.sh test
 
 clean: ## remove what was built
-	rm -rf bin bench/testdata test/e2e/browser/node_modules web/sdk/dist
+	rm -rf bin dist bench/testdata test/e2e/browser/node_modules web/sdk/dist
 	find web/dist -type f ! -name .gitkeep -delete

@@ -3,6 +3,7 @@
 #
 #	install.sh build    for building and running the server
 #	install.sh test     for the tests, too
+#	install.sh package  for building and testing packages
 #
 # Debian packages come from apt-get, with sudo unless we are root. If the installed Go is older than go.mod wants, a newer one comes from
 # the Go module proxy: Debian 12 has Go 1.19, which cannot build this server but can fetch a newer Go.
@@ -12,7 +13,9 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 build="gcc libc6-dev pkg-config libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libopus-dev ca-certificates"
-test="ffmpeg faad nginx libnginx-mod-rtmp stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+test="dpkg-dev ffmpeg faad nginx libnginx-mod-rtmp stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+
+package="dpkg-dev xz-utils lintian debootstrap systemd-container"
 
 say() { echo "install: $*" >&2; }
 
@@ -130,8 +133,12 @@ test)
 	node
 	node_modules test/e2e/browser
 	;;
+package)
+	packages $build $package
+	toolchain
+	;;
 *)
-	echo "usage: install.sh build|test" >&2
+	echo "usage: install.sh build|test|package" >&2
 	exit 2
 	;;
 esac

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +13,7 @@ import (
 
 // Sources are the places that settings come from. Each overrides the ones before it: the file, the environment, the command line.
 type Sources struct {
-	File    string   // path of a settings file; "": no file
+	File    string   // path of a settings file; "": that of the package, or none
 	Environ []string // as os.Environ returns it
 	Set     []string // key=value
 }
@@ -20,13 +21,16 @@ type Sources struct {
 // envPrefix is the beginning of every environment variable that is a setting: TRANSPONDER_HTTP_PORT is http.port.
 const envPrefix = "TRANSPONDER_"
 
+// packaged is the settings file that is read if none is named. The build of a package sets it: -ldflags "-X transponder/internal/config.packaged=FILE".
+var packaged = ""
+
 // Load returns the defaults, changed by each source in turn, with the values filled in that follow from others. Each warning is one line for the log, about an unknown key or
 // about a key that has no effect in this server. The error names every bad value with the place where it stands.
 func Load(from Sources) (c Config, warnings []string, err error) {
 	c = Default()
 	l := loader{settings: c.settings()}
-	if from.File != "" {
-		l.file(from.File)
+	if file := cmp.Or(from.File, packaged); file != "" {
+		l.file(file)
 	}
 	l.environ(from.Environ)
 	for _, pair := range from.Set {

@@ -40,7 +40,7 @@ var layers = []struct {
 }
 
 // apart are the folders outside the layers: none of the packages above imports from them.
-var apart = []string{"bench", "internal/testkit", "test"}
+var apart = []string{"bench", "deploy", "internal/testkit", "test"}
 
 // sideways are the imports within a layer that are meant. Doors have none: what two of them share belongs to a lower layer.
 var sideways = map[[2]string]string{
@@ -107,6 +107,7 @@ var forbidden = []struct {
 var rootContexts = map[string]string{
 	"cmd":                       "main",
 	"bench/main.go":             "main",
+	"deploy/build/main.go":      "main",
 	"internal/stream/source.go": "a rendition outlives the reader that asked for it first: it lives as long as any reads",
 	"internal/rtc/pionlog.go":   "the logger that pion calls is given no context",
 	"internal/testkit":          "fakes stand for other programs, which have a main of their own",
