@@ -13,7 +13,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 build="gcc libc6-dev pkg-config libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libopus-dev ca-certificates"
-test="dpkg-dev ffmpeg faad nginx libnginx-mod-rtmp stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+test="dpkg-dev ffmpeg faad prometheus nginx libnginx-mod-rtmp stunnel4 pebble baresip-core baresip-ffmpeg sip-tester kamailio linphone-cli chromium firefox-esr tshark python3 python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
 
 package="dpkg-dev xz-utils lintian debootstrap systemd-container"
 
@@ -67,10 +67,12 @@ packages() {
 		as_root apt-get update -q >&2
 		without_services $install $want >&2
 	}
-	# The tests start nginx themselves. It should not start at every boot.
-	case " $want " in *" nginx "*)
-		command -v systemctl >/dev/null && as_root systemctl disable -q nginx.service >&2 || true ;;
-	esac
+	# The tests start these themselves. They should not start at every boot.
+	for service in nginx prometheus; do
+		case " $want " in *" $service "*)
+			command -v systemctl >/dev/null && as_root systemctl disable -q "$service.service" >&2 || true ;;
+		esac
+	done
 }
 
 # toolchain fetches Go in the version of go.mod, as the module golang.org/toolchain. The checksum database checks it.

@@ -15,8 +15,10 @@ import (
 	"transponder/internal/access/audit"
 	"transponder/internal/access/people"
 	"transponder/internal/access/token"
+	"transponder/internal/certificate"
 	"transponder/internal/cluster"
 	"transponder/internal/hook"
+	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/rtc"
 	"transponder/internal/sip"
@@ -46,13 +48,15 @@ func ours(text string) []string {
 	return slices.DeleteFunc(lines, func(l string) bool { return !strings.HasPrefix(l, "transponder_") })
 }
 
-func TestMetrics(t *testing.T) {
+// everything returns parts with a figure for each metric.
+func everything(t *testing.T) Parts {
+	t.Helper()
 	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	cam, err := hub.Publish(stream.Info{Name: "cam", ID: "1", AskKeyFrame: func() {}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cam.Close(nil)
+	t.Cleanup(func() { cam.Close(nil) })
 	cam.SetLive()
 	track := &media.Track{Codec: media.H264}
 	cam.Video.Fault(stream.FaultForm)
@@ -63,7 +67,7 @@ func TestMetrics(t *testing.T) {
 	cam.Audio.Write(media.Frame{Track: &media.Track{Codec: media.Opus}, Data: make([]byte, 7)})
 	cam.RequestKeyFrame()
 
-	h, err := New(Parts{
+	return Parts{
 		Streams: hub.Sources,
 		Pushes: func() []transponder.Info {
 			return []transponder.Info{{
@@ -88,6 +92,10 @@ func TestMetrics(t *testing.T) {
 				LiveAfter: transponder.Durations{Counts: [11]int64{4: 1, 5: 2, 10: 1}, Sum: 9 * time.Second},
 				Delay:     transponder.Durations{Counts: [11]int64{4: 5, 5: 1, 10: 1}, Sum: 10 * time.Second},
 			}
+		},
+		Load: func() load.Stats { return load.Stats{Used: 1.5, Allowed: 1.75, Stream: 0.25, Refused: 248} },
+		Certificates: func() certificate.Stats {
+			return certificate.Stats{NotAfter: map[string]time.Time{"live.example.com": time.Unix(1_900_000_000, 0)}, Loaded: 249, Refused: 250, Ordered: 257, Failed: 258}
 		},
 		Limits: func() map[string]int { return map[string]int{"pushes": 500, "players": 0} },
 		Switches: func() map[transponder.SwitchCause]int64 {
@@ -194,7 +202,11 @@ func TestMetrics(t *testing.T) {
 		Pictures: func() (int, picture.Stats) {
 			return 1, picture.Stats{Frames: 50, Dropped: 4, Damaged: 3, Restarts: 2, CPU: 0.25}
 		},
-	})
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	h, err := New(everything(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,6 +284,10 @@ func TestMetrics(t *testing.T) {
 		`transponder_ice_restarts_total{door="whip",result="refused"} 19`,
 		`transponder_leases 49`,
 		`transponder_limit{of="pushes"} 500`,
+		`transponder_load_allowed_cores 1.75`,
+		`transponder_load_cores 1.5`,
+		`transponder_load_refused_total 248`,
+		`transponder_load_stream_cores 0.25`,
 		`transponder_logins_total{outcome="right"} 156`,
 		`transponder_logins_total{outcome="too many"} 158`,
 		`transponder_logins_total{outcome="wrong"} 157`,
@@ -488,6 +504,11 @@ func TestMetrics(t *testing.T) {
 		`transponder_streams{state="live"} 1`,
 		`transponder_streams{state="pending"} 0`,
 		`transponder_takeovers_total 14`,
+		`transponder_tls_acme_orders_total{result="failed"} 258`,
+		`transponder_tls_acme_orders_total{result="issued"} 257`,
+		`transponder_tls_certificate_files_total{result="loaded"} 249`,
+		`transponder_tls_certificate_files_total{result="refused"} 250`,
+		`transponder_tls_certificate_not_after_seconds{name="live.example.com"} 1.9e+09`,
 		`transponder_token_revocations 47`,
 		`transponder_token_signers 48`,
 		`transponder_token_signers_stale 1`,
