@@ -1,0 +1,237 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+)
+
+const prometheusFiles = "../../deploy/prometheus/"
+
+// watcher is a real Prometheus.
+type watcher struct {
+	t   *testing.T
+	api string
+	log safeBuffer
+}
+
+// startPrometheus starts a Prometheus that watches a server with our configuration and alerts. It looks ten times as often as there, and an alert
+// fires after a second.
+func startPrometheus(t *testing.T, s *server) *watcher {
+	t.Helper()
+	dir := t.TempDir()
+	adapt := func(file string, change func(string) string) {
+		b, err := os.ReadFile(prometheusFiles + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := change(string(b))
+		if after == string(b) {
+			t.Fatalf("%s is not what the test expects", file)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rest, err := url.Parse(s.rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	adapt("prometheus.yml", strings.NewReplacer("10s", "1s", "localhost:8081", rest.Host).Replace)
+	adapt("alerts.yml", func(rules string) string {
+		return regexp.MustCompile(`for: \d+[smh]`).ReplaceAllString(rules, "for: 1s")
+	})
+
+	p := &watcher{t: t}
+	cmd := exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
+	cmd.Stderr = &p.log
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v: make install-test installs Prometheus", err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+		defer late.Stop()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("prometheus: %v\n%s", err, p.log.String())
+		}
+	})
+	listens := regexp.MustCompile(`msg="Listening on" address=(\S+)`)
+	testkit.Eventually(t, 30*time.Second, func() string {
+		m := listens.FindStringSubmatch(p.log.String())
+		if m == nil {
+			return "prometheus does not listen: " + p.log.String()
+		}
+		p.api = "http://" + m[1] + "/api/v1"
+		return ""
+	})
+	return p
+}
+
+// get asks the API and decodes its data.
+func (p *watcher) get(path string, data any) error {
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Get(p.api + path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer := struct {
+		Status, Error string
+		Data          any
+	}{Data: data}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return err
+	}
+	if answer.Status != "success" {
+		return fmt.Errorf("%s: %s", answer.Status, answer.Error)
+	}
+	return nil
+}
+
+// query returns the series that a query yields now, each by its labels and with its value.
+func (p *watcher) query(query string) ([]map[string]string, error) {
+	var data struct {
+		Result []struct {
+			Metric map[string]string
+			Value  [2]any
+		}
+	}
+	if err := p.get("/query?query="+url.QueryEscape(query), &data); err != nil {
+		return nil, err
+	}
+	var series []map[string]string
+	for _, r := range data.Result {
+		r.Metric["value"], _ = r.Value[1].(string)
+		series = append(series, r.Metric)
+	}
+	return series, nil
+}
+
+// A real Prometheus with our files reads a real server. It understands all alerts, and the one for a push that cannot connect fires, for that push
+// only.
+func TestPrometheus(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "rtmp_push_restore=true", "rtmp_push_restore_attempts=-1", "rtmp_push_restore_interval_ms=1000")
+	publishPictures(t, s, "cam", 320, 180, 30)
+	target, _ := startNginx(t)
+	const key = "prometheus-hunter2"
+	push := func(name, url string) (id string) {
+		var started struct {
+			ID string `json:"mediaSessionId"`
+		}
+		if code := s.post("/push/startup", map[string]any{"streamName": name, "rtmpUrl": url}, &started); code != http.StatusOK {
+			t.Fatalf("startup answers %d", code)
+		}
+		return started.ID
+	}
+	nobody := "127.0.0.1:" + freePort(t)
+	good, bad := push("cam", target), push("cam", "rtmp://"+nobody+"/live/"+key)
+
+	p := startPrometheus(t, s)
+	testkit.Eventually(t, 20*time.Second, func() string {
+		var data struct {
+			ActiveTargets []struct{ Health, LastError string }
+		}
+		if err := p.get("/targets", &data); err != nil || len(data.ActiveTargets) != 1 || data.ActiveTargets[0].Health != "up" {
+			return fmt.Sprintf("targets %+v, %v", data, err)
+		}
+		return ""
+	})
+	testkit.Eventually(t, 20*time.Second, func() string {
+		var data struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError string }
+			}
+		}
+		if err := p.get("/rules", &data); err != nil || len(data.Groups) == 0 {
+			return fmt.Sprintf("rules %+v, %v", data, err)
+		}
+		for _, g := range data.Groups {
+			for _, r := range g.Rules {
+				if r.Health != "ok" {
+					return fmt.Sprintf("%s is %s: %s", r.Name, r.Health, r.LastError)
+				}
+			}
+		}
+		return ""
+	})
+	testkit.Eventually(t, 30*time.Second, func() string {
+		var data struct {
+			Alerts []struct {
+				State  string
+				Labels map[string]string
+			}
+		}
+		if err := p.get("/alerts", &data); err != nil {
+			return err.Error()
+		}
+		var firing []string
+		for _, a := range data.Alerts {
+			if a.State == "firing" {
+				firing = append(firing, a.Labels["alertname"]+" "+a.Labels["push"])
+			}
+		}
+		if !slices.Contains(firing, "TransponderPushNotPublishing "+bad) {
+			return fmt.Sprintf("what fires: %q", firing)
+		}
+		if slices.Contains(firing, "TransponderPushNotPublishing "+good) {
+			t.Errorf("the alert fires for a push that is well: %q", firing)
+		}
+		return ""
+	})
+
+	for query, want := range map[string]map[string]string{
+		`transponder_push_state{push="` + good + `"}`:                             {"state": "publishing", "reason": "", "stream": "cam", "value": "1"},
+		`transponder_push_info{push="` + bad + `"}`:                               {"host": nobody, "value": "1"},
+		`transponder_push_round_trip_seconds > 0`:                                 {"push": good},
+		`transponder_push_live_after_seconds > 0`:                                 {"push": good},
+		`abs(transponder_push_av_offset_seconds) < 1`:                             {"push": good},
+		`transponder_push_retransmitted_segments_total{push="` + good + `"} >= 0`: {"push": good},
+		`sum(transponder_pushes_live_after_seconds_count)`:                        {"value": "1"},
+		`sum(transponder_pushes_delay_seconds_count) > 0`:                         {},
+		`sum(transponder_push_frames_total{kind="video"}) > 0`:                    {},
+	} {
+		testkit.Eventually(t, 20*time.Second, func() string {
+			series, err := p.query(query)
+			if err != nil || len(series) != 1 {
+				return fmt.Sprintf("%s: %v %v", query, series, err)
+			}
+			for k, v := range want {
+				if series[0][k] != v {
+					return fmt.Sprintf("%s: %v, want %v", query, series[0], want)
+				}
+			}
+			return ""
+		})
+	}
+	var names []string
+	if err := p.get("/label/__name__/values", &names); err != nil || len(names) < 50 {
+		t.Errorf("%d names of metrics, %v", len(names), err)
+	}
+	var all []map[string]string
+	if err := p.get("/series?match[]="+url.QueryEscape(`{job="transponder"}`), &all); err != nil || len(all) < 100 {
+		t.Fatalf("%d series, %v", len(all), err)
+	}
+	for _, labels := range all {
+		for name, value := range labels {
+			if strings.Contains(value, key) {
+				t.Errorf("%s of %s holds a stream key", name, labels["__name__"])
+			}
+		}
+	}
+}
