@@ -9,7 +9,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"transponder/internal/transponder"
@@ -79,7 +78,7 @@ func (all shown) faults(query string) (faults []string) {
 			known[l] = true
 		}
 		for _, m := range selector.LabelMatchers {
-			if m.Name == labels.MetricName || m.Name == "instance" || m.Name == "job" {
+			if m.Name == model.MetricNameLabel || m.Name == "instance" || m.Name == "job" {
 				continue
 			}
 			if !has[m.Name] {
