@@ -64,7 +64,7 @@ func newCheckBody(c transponder.Checked) checkBody {
 }
 
 func findingBodies(findings []transponder.Finding) []findingBody {
-	bodies := make([]findingBody, 0, len(findings))
+	bodies := []findingBody{}
 	for _, f := range findings {
 		bodies = append(bodies, findingBody{string(f.Code), f.Detail})
 	}

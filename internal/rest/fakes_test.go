@@ -266,6 +266,7 @@ func livePush() transponder.Info {
 			OnSourceLoss: "hold", HoldFor: 90 * time.Second, Slate: "slate.png", Picture: "card", Codecs: []string{"hevc", "opus"},
 		},
 		Width: 1280, Height: 720, Muted: true, SoundEnabled: true,
+		Health: []transponder.Finding{{Code: transponder.FindingKeyInterval, Detail: "There are 8.0 s between key frames."}},
 		State: transponder.Live, Since: pushTime.Add(time.Second), Reason: transponder.ReasonPeerClosed,
 		Detail: "the peer closed the connection", Attempts: 2, Started: pushTime,
 		Ended: pushTime.Add(time.Minute), NextTry: pushTime.Add(5 * time.Second), NotKept: true,

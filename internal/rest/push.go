@@ -23,6 +23,7 @@ type pushBody struct {
 	Options        optionsBody `json:"options"`
 
 	Addresses []addressBody `json:"addresses,omitempty"` // if there are several; the first is that of rtmpUrl
+	Health    []findingBody `json:"health,omitempty"`    // what about the stream breaks the rules of the platform
 
 	NodeID             string `json:"nodeId,omitempty"`
 	Stale              bool   `json:"stale,omitempty"`     // it was read from the record, because its node did not answer
@@ -99,6 +100,7 @@ func newPushBody(p transponder.Info, nodeID string) pushBody {
 		SoundEnabled:   p.SoundEnabled,
 		Options:        newOptionsBody(p.Options),
 		Addresses:      addressBodies(p.Addresses),
+		Health:         findingBodies(p.Health),
 
 		NodeID:             cmp.Or(p.Node, nodeID),
 		Stale:              p.Stale,

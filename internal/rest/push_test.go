@@ -52,6 +52,12 @@ func TestPushAnswer(t *testing.T) {
       "opus"
     ]
   },
+  "health": [
+    {
+      "code": "key_interval",
+      "info": "There are 8.0 s between key frames."
+    }
+  ],
   "target": "rtmp://localhost/live/***",
   "secretName": false,
   "sourceStreamName": "name",

@@ -134,6 +134,8 @@ export interface PushInfo extends PushState {
   /** The stream that is sent now; only with `backupStreams`. */
   activeStreamName?: string;
   sourceSwitches?: number;
+  /** What about the stream breaks the rules of the platform that it goes to; absent while nothing does. */
+  health?: { code: string; info: string }[];
   startedAt: number;
   endedAt?: number;
   bytesSent: number;
