@@ -6,16 +6,18 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 
 	"transponder/internal/access"
 	"transponder/internal/access/auth"
 )
 
-var doctorCommands = group{name: "doctor", summary: "what is wrong with the settings", commands: []command{
+var doctorCommands = group{name: "doctor", summary: "what is wrong with the settings, or with a destination", commands: []command{
 	{name: "access", summary: "say who may do what; exit code 1 if a stranger may push", prepare: func(f *flag.FlagSet) runner {
 		offline := f.Bool("offline", false, "look at the settings only, and ask no server")
 		return func(ctx context.Context, s *session, _ []string) error { return s.doctorAccess(ctx, *offline) }
 	}},
+	doctorPush,
 }}
 
 // doctorAccess prints who may do what: as the running server says, or as the settings say if no server runs.
@@ -23,17 +25,19 @@ func (s *session) doctorAccess(ctx context.Context, offline bool) error {
 	var report auth.Report
 	var from string
 	if !offline {
-		err := s.get(ctx, "/access/report", &report)
+		answer, err := s.ask(ctx, http.MethodGet, "/access/report", nil)
 		var answered *AnswerError
 		switch {
 		case err == nil:
 			from = "the running server"
+			if err := json.Unmarshal(answer, &report); err != nil {
+				return fmt.Errorf("the report of the server cannot be read: %w", err)
+			}
 		case errors.As(err, &answered), s.server != "":
 			return err
 		}
 	}
 	if from == "" {
-		offline = true
 		cfg, err := s.config()
 		if err != nil {
 			return err
@@ -45,11 +49,10 @@ func (s *session) doctorAccess(ctx context.Context, offline bool) error {
 		report, from = auth.New(cfg.Access, auth.Parts{Pages: pages}, nil).Report(), "the settings; users, keys and applications are known to a running server only"
 	}
 	var err error
-	switch {
-	case !s.json:
-		err = s.printReport(report, from)
-	case offline: // a report of the server was printed as it came
+	if s.json {
 		err = json.NewEncoder(s.out).Encode(report)
+	} else {
+		err = s.printReport(report, from)
 	}
 	if err != nil {
 		return err

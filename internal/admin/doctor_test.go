@@ -57,8 +57,10 @@ func TestDoctorOfServer(t *testing.T) {
 		t.Errorf("it asked %+v", *got)
 	}
 	url, _ = answering(t, http.StatusOK, strings.Replace(answer, `"push","allowed":false`, `"push","allowed":true`, 1))
-	if _, _, err := run(t, "", "doctor", "access", "--server", url); !errors.Is(err, ErrSilent) {
-		t.Errorf("%v, want a failure", err)
+	for _, format := range []string{"--json=false", "--json"} {
+		if _, _, err := run(t, "", "doctor", "access", "--server", url, format); !errors.Is(err, ErrSilent) {
+			t.Errorf("%s: %v, want a failure", format, err)
+		}
 	}
 	url, _ = answering(t, http.StatusUnauthorized, `{"message":"a password is needed"}`)
 	var answered *AnswerError

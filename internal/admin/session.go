@@ -90,6 +90,14 @@ func (s *session) post(ctx context.Context, path string, body, answer any) error
 	return s.call(ctx, http.MethodPost, path, body, answer)
 }
 
+// ask is call for commands that judge the answer, and print it themselves.
+func (s *session) ask(ctx context.Context, method, path string, body any) (answer json.RawMessage, err error) {
+	quiet := *s
+	quiet.json = false
+	err = quiet.call(ctx, method, path, body, &answer)
+	return answer, err
+}
+
 // call makes a request to a method of REST. With the flag --json it prints the answer.
 func (s *session) call(ctx context.Context, method, path string, body, answer any) error {
 	base, client, err := s.client()

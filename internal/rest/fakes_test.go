@@ -267,7 +267,7 @@ func livePush() transponder.Info {
 		},
 		Width: 1280, Height: 720, Muted: true, SoundEnabled: true,
 		Health: []transponder.Finding{{Code: transponder.FindingKeyInterval, Detail: "There are 8.0 s between key frames."}},
-		State: transponder.Live, Since: pushTime.Add(time.Second), Reason: transponder.ReasonPeerClosed,
+		State:  transponder.Live, Since: pushTime.Add(time.Second), Reason: transponder.ReasonPeerClosed,
 		Detail: "the peer closed the connection", Attempts: 2, Started: pushTime,
 		Ended: pushTime.Add(time.Minute), NextTry: pushTime.Add(5 * time.Second), NotKept: true,
 		BytesSent: 1000, BytesAcked: 900, VideoFrames: 30, AudioFrames: 47, DroppedFrames: 3,

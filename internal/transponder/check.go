@@ -59,7 +59,7 @@ const (
 	certificateSoon = 14 * 24 * time.Hour
 )
 
-// CheckRequest is what to check. StreamName may be empty unless Publish is set. Only the address of the request is checked, not its backup
+// CheckRequest is what to check. StreamName may be empty, unless Publish is set and the address does not end in the name to publish under. Only the address of the request is checked, not its backup
 // addresses.
 type CheckRequest struct {
 	Request
@@ -118,11 +118,8 @@ func (c Checked) ForStrangers() Checked {
 // somebody publishes it, with what is known of the platform. It publishes nothing unless the request asks for it: some servers let the
 // newest publisher of a key take the place of the one before. It fails with *RequestError if there is no address to go to.
 func (r *Registry) Check(ctx context.Context, req CheckRequest) (Checked, error) {
-	switch {
-	case req.URL == "":
+	if req.URL == "" {
 		return Checked{}, &RequestError{"rtmpUrl", "it is missing"}
-	case req.Publish && req.StreamName == "":
-		return Checked{}, &RequestError{"streamName", "it is missing: the name to publish under is made of it"}
 	}
 	if err := req.Options.Validate(); err != nil {
 		return Checked{}, err
@@ -134,6 +131,9 @@ func (r *Registry) Check(ctx context.Context, req CheckRequest) (Checked, error)
 	}
 	req.Request = resolved
 	target := addresses[0].target
+	if req.Publish && req.StreamName == "" && !target.SecretName {
+		return Checked{}, &RequestError{"streamName", "it is missing: the name to publish under is made of it"}
+	}
 	src, found := r.parts.Hub.Source(req.StreamName)
 	if !found {
 		src = r.parts.Hub.Absent(req.StreamName)
