@@ -21,7 +21,7 @@ const (
 	leastRoom = 16 << 10
 	// stayThrottled is how long there must always have been room before writing waits no more.
 	stayThrottled = 10 * time.Second
-	// Our kernel is blocked if it gives nothing away for so long. How fast it gives away after that is known when it has done so for freeFor.
+	// The way is blocked if nothing passes for so long. How fast our kernel gives away after that is known when it has done so for freeFor.
 	blocked = time.Second
 	freeFor = 300 * time.Millisecond
 	// roomPoll is the time between two looks whether there is room.
@@ -91,7 +91,7 @@ type outflow struct {
 	far     passage
 	moved   time.Time     // when our kernel gave something away the last time, or had nothing
 	freed   mark          // when our kernel did so after it had been blocked, and how many bytes it had given away before
-	held    time.Duration // for how long our kernel, or the way behind it, was blocked the last time
+	held    time.Duration // for how long our kernel, or the way behind it, was blocked the last time, if it is usually not
 	heldTo  time.Time     // until when
 	tcp     tcpState
 	dwell   time.Duration // how long a byte that is written now will lie in our kernel
@@ -191,9 +191,7 @@ func (o *outflow) answer(now time.Time, value uint32) {
 	rtt := now.Sub(p.at)
 	o.minRTT = min(o.minRTT, rtt)
 	if p.bytes >= o.far.reached.bytes {
-		if held := min(now.Sub(o.far.reached.at), rtt-o.minRTT); o.far.known && held > blocked {
-			o.held, o.heldTo = held, now
-		}
+		o.free(now, min(now.Sub(o.far.reached.at), rtt-o.minRTT))
 		o.reach(now, p.bytes, rtt-o.minRTT)
 	}
 }
@@ -321,17 +319,34 @@ func (o *outflow) look(now time.Time, sent int64, tcp tcpState) backlog {
 	return o.seen
 }
 
-// moves records that our kernel gives bytes away, or has none. The time while it was blocked does not count for what lies behind it: nothing could
-// come there. The caller holds mu.
+// moves records that our kernel gives bytes away, or has none. The caller holds mu.
 func (o *outflow) moves(now time.Time) {
-	held := now.Sub(o.moved)
-	if held > blocked && !o.moved.IsZero() {
-		o.held, o.heldTo = held, now
+	if held := now.Sub(o.moved); !o.moved.IsZero() && o.free(now, held) {
 		o.freed = mark{now, o.kernel.reached.bytes}
 		o.far.shift(held, now)
 		o.opened.shift(held, now)
 	}
 	o.moved = now
+}
+
+// free records that bytes pass which were held for a time. It reports whether they are usually not, so that this time says nothing of how fast bytes
+// pass. The caller holds mu.
+func (o *outflow) free(now time.Time, held time.Duration) bool {
+	if held <= blocked {
+		return false
+	}
+	rare := o.rare(now, held)
+	o.held, o.heldTo = 0, now
+	if rare {
+		o.held = held
+	}
+	return rare
+}
+
+// rare reports whether bytes have passed for long before they were held for a time that ends now. If only the window tells what the server reads,
+// that is not known: a server that reads slowly opens it in steps. The caller holds mu.
+func (o *outflow) rare(now time.Time, held time.Duration) bool {
+	return o.far.known && now.Add(-held).Sub(o.heldTo) >= 2*held
 }
 
 // lookAtWindow judges by the window how much the server's kernel holds. Linux takes from the window what a program has not read, byte by byte.
@@ -367,7 +382,7 @@ func (o *outflow) lookAtWindow(now time.Time, sent int64) {
 // come, and the rate is that of before. The caller holds mu.
 func (o *outflow) passed(now time.Time, p *passage) (bytes int64, rate float64) {
 	at := now
-	if o.tcp.queued > 0 {
+	if o.tcp.queued > 0 && o.rare(now, now.Sub(o.moved)) {
 		at = o.moved
 	}
 	rate, _ = p.rate(at)
