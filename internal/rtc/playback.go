@@ -31,8 +31,9 @@ type Playback struct {
 
 	restarter restarter
 
-	sources Sources       // to find the next publisher of the name; nil: the playback ends with the source
-	hold    time.Duration // how long to wait for the next publisher
+	sources Sources              // to find the next publisher of the name; nil: the playback ends with the source
+	changed func(*stream.Source) // told of each source after the first; nil: nobody is
+	hold    time.Duration        // how long to wait for the next publisher; 0: it must be there
 
 	awayMu      sync.Mutex
 	away        bool          // guarded by awayMu: the publisher has left and may come back
@@ -142,8 +143,14 @@ func (p *Playback) release() {
 	p.e.players.Add(-1)
 }
 
+// Follow lets the playback go on with the spare of its source, which gets the name when the source ends. The goroutine of Run calls changed with the
+// new source. Follow is called before Run.
+func (p *Playback) Follow(sources Sources, changed func(*stream.Source)) {
+	p.sources, p.changed = sources, changed
+}
+
 // Hold lets the playback outlive its source: if the source ends, the playback waits up to limit for another publisher of
-// the same name, and goes on with that one. It is called before Run.
+// the same name, and goes on with that one. A spare has the name already, so it is found with any limit. Hold is called before Run.
 func (p *Playback) Hold(sources Sources, limit time.Duration) { p.sources, p.hold = sources, limit }
 
 // Away says whether the publisher has left and the playback waits for the next one. The channel is closed when that changes.
@@ -199,13 +206,15 @@ func (p *Playback) run(ctx context.Context) error {
 	}
 	for {
 		err := p.play(ctx, p.closed)
-		if !errors.Is(err, ErrSourceEnded) || !p.holds() {
+		if !errors.Is(err, ErrSourceEnded) {
 			return err
 		}
-		p.setAway(true)
-		next, err := p.await(ctx, err)
+		next, err := p.next(ctx, err)
 		if err != nil {
 			return err
+		}
+		if p.changed != nil {
+			p.changed(next)
 		}
 		if err := p.join(next); err != nil && next.Err() == nil { // if next has ended already, play says so
 			return err
@@ -222,18 +231,45 @@ func (p *Playback) connect(ctx context.Context) error {
 	if p.holds() {
 		gone = nil
 	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-gone:
-		return fmt.Errorf("%w: %w", ErrSourceEnded, p.src.Err())
-	case err := <-p.closed:
-		return err
-	case <-limit.C:
-		return ErrICETimeout
-	case <-p.connected:
-		return nil
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-gone:
+			if _, ok := p.spare(); !ok {
+				return fmt.Errorf("%w: %w", ErrSourceEnded, p.src.Err())
+			}
+			gone = nil
+		case err := <-p.closed:
+			return err
+		case <-limit.C:
+			return ErrICETimeout
+		case <-p.connected:
+			return nil
+		}
 	}
+}
+
+// spare returns the source that was the spare of the present source, and has the name now.
+func (p *Playback) spare() (*stream.Source, bool) {
+	if p.sources == nil {
+		return nil, false
+	}
+	next, ok := p.sources.Source(p.src.Info().Name)
+	return next, ok && next != p.source && next.WasSpare()
+}
+
+// next returns the source with which the playback goes on, or ended if it ends.
+func (p *Playback) next(ctx context.Context, ended error) (*stream.Source, error) {
+	if next, ok := p.spare(); ok {
+		p.releaseFeeds()
+		return next, nil
+	}
+	if !p.holds() {
+		return nil, ended
+	}
+	p.setAway(true)
+	return p.await(ctx, ended)
 }
 
 // await waits for another source of the same name. It returns ended if none comes in time.

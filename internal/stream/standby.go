@@ -37,6 +37,9 @@ func (h *Hub) standBy(s *Source) (old *Source, err error) {
 	return old, nil
 }
 
+// WasSpare reports whether s began as the spare of another source.
+func (s *Source) WasSpare() bool { return s.spare }
+
 // promote gives a spare its name. The caller holds mu.
 func (h *Hub) promote(spare *Source) {
 	delete(h.spares, spare.info.Name)

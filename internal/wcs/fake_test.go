@@ -221,12 +221,16 @@ type fakePlayback struct {
 	src       *stream.Source
 	connected chan struct{}
 	die       chan error
+	changed   func(*stream.Source) // of Follow
 
 	mu    sync.Mutex
 	stats rtc.PlayStats // guarded by mu
 }
 
-func (p *fakePlayback) Answer() string             { return "v=0\r\nplayed" }
+func (p *fakePlayback) Answer() string { return "v=0\r\nplayed" }
+
+func (p *fakePlayback) Follow(_ rtc.Sources, changed func(*stream.Source)) { p.changed = changed }
+
 func (p *fakePlayback) Connected() <-chan struct{} { return p.connected }
 
 func (p *fakePlayback) RestartICE(ctx context.Context, offer string) (string, error) {

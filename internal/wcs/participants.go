@@ -51,21 +51,41 @@ func (a *participants) addPlayer(p *player) bool {
 		return false
 	}
 	a.playersByID[p.id] = p
-	if a.players[p.src] == nil {
-		a.players[p.src] = map[*player]struct{}{}
-	}
-	a.players[p.src][p] = struct{}{}
+	a.join(p, p.src.Load())
 	return true
+}
+
+// join adds a player to those of a stream. The caller holds mu.
+func (a *participants) join(p *player, src *stream.Source) {
+	if a.players[src] == nil {
+		a.players[src] = map[*player]struct{}{}
+	}
+	a.players[src][p] = struct{}{}
+	p.src.Store(src)
+}
+
+// leave removes a player from those of its stream. The caller holds mu.
+func (a *participants) leave(p *player) {
+	src := p.src.Load()
+	delete(a.players[src], p)
+	if len(a.players[src]) == 0 {
+		delete(a.players, src)
+	}
+}
+
+// movePlayer notes that a player goes on with another stream.
+func (a *participants) movePlayer(p *player, next *stream.Source) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leave(p)
+	a.join(p, next)
 }
 
 func (a *participants) dropPlayer(p *player) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.playersByID, p.id)
-	delete(a.players[p.src], p)
-	if len(a.players[p.src]) == 0 {
-		delete(a.players, p.src)
-	}
+	a.leave(p)
 }
 
 // player returns the player with the id, nil if there is none.

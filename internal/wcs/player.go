@@ -25,8 +25,8 @@ type player struct {
 	req     mediaRequest // as the page sent it, but without the SDP
 	name    string       // of the stream: it may differ from the name in req, which is all that the page knows
 	who     caller
-	lease   *access.Lease // of the token that the page gave for this stream; nil: it gave none
-	src     *stream.Source
+	lease   *access.Lease                 // of the token that the page gave for this stream; nil: it gave none
+	src     atomic.Pointer[stream.Source] // plays now; participants change it
 	created time.Time
 	log     *slog.Logger
 
@@ -133,12 +133,12 @@ func (s *session) admitPlayer(ctx context.Context, a *asking, req mediaRequest) 
 		name:     name,
 		who:      who,
 		lease:    s.holdOwn(who),
-		src:      src,
 		created:  time.Now(),
 		log:      s.log.With("stream", name, "player", a.id),
 		release:  release,
 		cancel:   cancel,
 	}
+	p.src.Store(src)
 	p.tellEnd = sync.OnceFunc(func() { s.hook.Tell(hook.StopStream, p.forHook(playing, ""), nil) })
 	if err := s.streams.addPlayer(p, &s.srv.participants, func() { p.run(life, offer) }); err != nil {
 		cancel(nil)
@@ -194,6 +194,7 @@ func (p *player) play(ctx context.Context, offer rtc.Offer) error {
 	if err != nil {
 		return err
 	}
+	playback.Follow(p.s.srv.parts.Streams, func(next *stream.Source) { p.s.srv.participants.movePlayer(p, next) })
 	p.playback.Store(&playback)
 	p.log.Info("player answered")
 	p.send("setRemoteSDP", p.id, playback.Answer(), true)
@@ -214,9 +215,9 @@ func (p *player) awaitLive(ctx context.Context) error {
 	late := time.NewTimer(p.s.srv.cfg.ReadyTimeout)
 	defer late.Stop()
 	select {
-	case <-p.src.Live():
+	case <-p.src.Load().Live():
 		return nil
-	case <-p.src.Done():
+	case <-p.src.Load().Done():
 		return errPublisherGone
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -228,8 +229,8 @@ func (p *player) awaitLive(ctx context.Context) error {
 func (p *player) answer(ctx context.Context, offer rtc.Offer) (Playback, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.s.srv.cfg.AnswerTimeout)
 	defer cancel()
-	playback, err := p.s.srv.parts.Play(ctx, offer, p.src)
-	if err != nil && p.src.Err() != nil {
+	playback, err := p.s.srv.parts.Play(ctx, offer, p.src.Load())
+	if err != nil && p.src.Load().Err() != nil {
 		return nil, errPublisherGone
 	}
 	return playback, err
@@ -259,7 +260,7 @@ func (p *player) announcePlaying(ctx context.Context, playback Playback) {
 	everySecond(ctx, func(now time.Time) {
 		st := playback.Stats()
 		p.stats.Store(&st)
-		if p.src.HasVideo() {
+		if p.src.Load().HasVideo() {
 			p.rateBPS.Store(m.rate(now, st.VideoBytes))
 			p.sendRate("outboundVideoRate", p.rateBPS.Load())
 		}
@@ -285,7 +286,7 @@ func sizeOf(t *media.Track) resize {
 
 // awaitPublisher waits until the publisher was told that its stream has ended. The players are told after it.
 func (p *player) awaitPublisher(ctx context.Context) {
-	if pub := p.s.srv.participants.publisher(p.src); pub != nil {
+	if pub := p.s.srv.participants.publisher(p.src.Load()); pub != nil {
 		select {
 		case <-pub.told:
 		case <-ctx.Done():
@@ -327,12 +328,12 @@ func (p *player) announceAgain() { p.notifier.announceAgain(p.describe, playing)
 
 // describe returns the stream object as it is now.
 func (p *player) describe(status, info string) streamInfo {
-	si := p.src.Info()
+	si := p.src.Load().Info()
 	d := p.s.describe(p.req, status, info)
 	d.HasVideo, d.HasAudio = si.HasVideo, si.HasAudio
 	d.Transport = p.req.transport()
 	d.CreateDate = p.created.UnixMilli()
-	d.AudioState.Muted, d.VideoState.Muted = p.s.srv.Muted(p.src)
+	d.AudioState.Muted, d.VideoState.Muted = p.s.srv.Muted(p.src.Load())
 	if st := p.stats.Load(); st != nil {
 		d.use(st.Video, st.Audio)
 	}
@@ -341,7 +342,7 @@ func (p *player) describe(status, info string) streamInfo {
 
 // player describes the player to other doors.
 func (p *player) player() Player {
-	si := p.src.Info()
+	si := p.src.Load().Info()
 	v := Player{
 		ID:           p.id,
 		Name:         p.name,
@@ -355,7 +356,7 @@ func (p *player) player() Player {
 		VideoRateBPS: p.rateBPS.Load(),
 		Created:      p.created,
 	}
-	v.AudioMuted, v.VideoMuted = p.s.srv.Muted(p.src)
+	v.AudioMuted, v.VideoMuted = p.s.srv.Muted(p.src.Load())
 	if st := p.stats.Load(); st != nil {
 		v.Video, v.Audio = st.Video, st.Audio
 	}

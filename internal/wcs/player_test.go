@@ -536,6 +536,34 @@ func TestStreamEvents(t *testing.T) {
 	other.wantQuiet()
 }
 
+// A player that goes on with the spare of its stream belongs to that publisher from then on, and its page is told nothing.
+func TestPlayerFollowsSpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testConfig())
+		dial, done := w.inBubble(t)
+		defer done()
+		first, second, viewer := dial(), dial(), dial()
+		for _, x := range []*browser{first, second, viewer} {
+			x.hello("")
+		}
+		first.publishLive(w, "id1", "one")
+		second.publishLive(w, "id2", "other")
+		playback := viewer.playLive(w, "p1", "one")
+		playback.changed(w.ingest.publication("id2").src)
+		viewer.wantQuiet()
+		first.raw(eventFrame("id1", "data", `,"payload":{"a":1}`))
+		synctest.Wait()
+		viewer.wantQuiet()
+		second.raw(eventFrame("id2", "audioMuted", ""))
+		if d := viewer.want("notifyStreamEvent"); d["mediaSessionId"] != "p1" || d["type"] != "audioMuted" {
+			t.Errorf("event = %v", d)
+		}
+		if players := w.srv.Players(); len(players) != 1 || !players[0].AudioMuted || players[0].Name != "one" {
+			t.Errorf("Players = %+v, want the sound of the new publisher muted", players)
+		}
+	})
+}
+
 // A publisher that sends many events causes a player that does not read to be disconnected, and nobody else.
 func TestEventsToSlowPlayer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -46,6 +46,8 @@ type Playback interface {
 	restartable
 	Answer() string
 	Connected() <-chan struct{}
+	// Follow is called before Run. When the stream ends and its spare gets the name, the playback goes on with the spare, and calls changed.
+	Follow(streams rtc.Sources, changed func(*stream.Source))
 	Run(ctx context.Context) error
 	Stats() rtc.PlayStats
 }
@@ -55,7 +57,7 @@ type SnapshotFunc func(ctx context.Context, src *stream.Source) (png []byte, err
 
 // Streams finds streams, as stream.Hub does.
 type Streams interface {
-	Source(name string) (*stream.Source, bool)
+	rtc.Sources
 	SourceByID(id string) (*stream.Source, bool)
 }
 

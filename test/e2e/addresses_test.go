@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -209,5 +211,75 @@ func TestLongEqualTimes(t *testing.T) {
 	t.Logf("%d pictures at both, over %d connections to the second", equal, connections)
 	if equal < 100 || connections < 11 {
 		t.Errorf("%d pictures over %d connections: not enough to judge by", equal, connections)
+	}
+}
+
+// One of two destinations that get a stream at the same time is away for longer than any buffer lasts. The stream goes on at the other one without a
+// missing picture. When the first is back, it gets the stream again, with equal timestamps. Both addresses are named by
+// destinations, one of which says that the other one is its backup, and nobody is shown their keys.
+func TestLongAddressAway(t *testing.T) {
+	first, second := testkit.NewRTMPServer(t, testkit.Script{}), testkit.NewRTMPServer(t, testkit.Script{})
+	line := newLine(t, second.URL("live"))
+	s := startServer(t, "rtmp_push_fail_back_ms=1000")
+	publishPictures(t, s, "both", 320, 180, 30)
+	for _, d := range []map[string]any{
+		{"name": "spare", "rtmpUrl": line.url() + "/" + canary, "rtmpTransponderFullUrl": true},
+		{"name": "main", "rtmpUrl": first.URL("live/" + canary), "rtmpTransponderFullUrl": true, "options": map[string]any{
+			"backupUrls": []string{"destination://spare"}, "simultaneous": true, "restore": map[string]any{"attempts": "unlimited", "firstPauseMs": 100, "maxPauseMs": 1000},
+		}},
+	} {
+		if code := s.post("/destination/create", d, nil); code != http.StatusOK {
+			t.Fatalf("create %v answers %d", d["name"], code)
+		}
+	}
+	if code := s.post("/push/startup", map[string]any{"streamName": "both", "rtmpUrl": "destination://main"}, nil); code != http.StatusOK {
+		t.Fatalf("startup answers %d", code)
+	}
+	s.waitAddresses("both", "PUBLISHING", "PUBLISHING")
+	s.waitFrames("both", 90)
+	line.proxy.Stop()
+	away := s.waitPush("both", "DEGRADED")
+	s.waitAddresses("both", "PUBLISHING", "RECONNECTING")
+	for seconds := 20; seconds <= 80; seconds += 20 { // waitFrames waits for half a minute at most
+		s.waitFrames("both", away.VideoFramesSent+30*seconds)
+	}
+	if p := s.waitPush("both", "DEGRADED"); p.Reason != "address_down" {
+		t.Errorf("with one address away the push is %+v", p)
+	}
+	if err := line.proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.waitAddresses("both", "PUBLISHING", "PUBLISHING")
+	back := s.waitPush("both", "PUBLISHING")
+	s.waitFrames("both", back.VideoFramesSent+90)
+	numbers, times := frameNumbers(first.Tags()), map[int64]time.Duration{}
+	for i, n := range numbers {
+		if i > 0 && n != numbers[i-1]+1 {
+			t.Fatalf("the address that was there gets picture %d after %d", n, numbers[i-1])
+		}
+	}
+	for _, p := range picturesAt(first) {
+		n, _ := testkit.FrameNumber(p.Data)
+		times[n] = p.Time
+	}
+	equal := map[int]int{} // pictures by connection
+	for _, p := range picturesAt(second) {
+		n, _ := testkit.FrameNumber(p.Data)
+		if at, ok := times[n]; ok && at != p.Time {
+			t.Fatalf("picture %d is at %v at the first address and at %v at the second", n, at, p.Time)
+		} else if ok {
+			equal[p.Connection]++
+		}
+	}
+	t.Logf("pictures at both, by connection to the second: %v", equal)
+	if len(equal) != 2 || slices.Min(slices.Collect(maps.Values(equal))) < 60 {
+		t.Error("not enough pictures to judge by, or another number of connections than two")
+	}
+	for _, method := range []string{"push/find_all", "push/history", "destination/find_all", "stream/find_all"} {
+		var text json.RawMessage
+		s.post("/"+method, struct{}{}, &text)
+		if strings.Contains(string(text), canary) {
+			t.Errorf("%s shows a key: %s", method, text)
+		}
 	}
 }

@@ -509,3 +509,57 @@ func sizes(t *testing.T, file string) []string {
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// A person watches the stream of two encoders in a browser, by our SDK and by WHEP. The first encoder is killed, and then the second one stalls. Each time
+// the pictures go on over the same connection, and the page is told nothing.
+func TestLongStandbyViewer(t *testing.T) {
+	for _, mode := range []string{"sdk-play", "whep"} {
+		t.Run(mode, func(t *testing.T) {
+			s := startServer(t, "publish_standby=true", "whep_hold_ms=0")
+			address := s.rtmp + "/show?key=a-common-secret"
+			_, leave := startMarks(t, address, 320, 180, 16)
+			s.waitStreams("show")
+			spares := func(want float64) {
+				t.Helper()
+				testkit.Eventually(t, 30*time.Second, func() string {
+					if n := s.metric(t, "transponder_standby_publishers", ""); n != want {
+						return fmt.Sprintf("%v spares, want %v", n, want)
+					}
+					return ""
+				})
+			}
+			second, _ := startMarks(t, address, 320, 180, 64)
+			spares(1)
+			b := startBrowser(t, "networks.mjs", s.page, "--name", "show", "--mode", mode)
+			b.await("live")
+			pictures := func() {
+				t.Helper()
+				b.say("pictures")
+				b.await("pictures")
+			}
+			pictures()
+			leave()
+			left := time.Now()
+			spares(0)
+			pictures()
+			t.Logf("ten pictures %v after the first encoder was killed", time.Since(left).Round(100*time.Millisecond))
+			startMarks(t, address, 320, 180, 16)
+			spares(1)
+			if err := second.Process.Signal(syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			stalled := time.Now()
+			spares(0)
+			pictures()
+			t.Logf("ten pictures %v after the second encoder has stalled", time.Since(stalled).Round(100*time.Millisecond))
+			saw := b.stop().Displayed
+			t.Logf("the page saw %v", saw)
+			if saw["peers"] != "1" || strings.Count(saw["told"], "PLAYING") > 1 || strings.Contains(saw["told"], "FAILED") || strings.Contains(saw["told"], "STOPPED") {
+				t.Error("the page did not go on with what it had")
+			}
+			if n := s.metric(t, "transponder_standby_promotions_total", ""); n != 2 {
+				t.Errorf("%v promotions, want 2", n)
+			}
+		})
+	}
+}

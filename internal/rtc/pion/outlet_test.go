@@ -23,14 +23,17 @@ type theatre struct {
 	hub    *stream.Hub
 	source *stream.Source
 	egress *rtc.Egress
-	asked  chan struct{}  // for key frames
-	made   *stream.Source // has the transcoded feeds
-	hold   time.Duration  // of the players
+	asked  chan struct{}        // for key frames
+	made   *stream.Source       // has the transcoded feeds
+	hold   time.Duration        // of the players
+	follow func(*stream.Source) // the players follow spares; nil: they do not
 }
 
 func newTheatre(t *testing.T) *theatre {
 	t.Helper()
-	th := &theatre{t: t, hub: stream.NewHub(stream.DefaultConfig(), nil), asked: make(chan struct{}, 100)}
+	cfg := stream.DefaultConfig()
+	cfg.Takeover, cfg.Standby = stream.TakeoverAlways, true
+	th := &theatre{t: t, hub: stream.NewHub(cfg, nil), asked: make(chan struct{}, 100)}
 	th.publish("a")
 	var err error
 	if th.made, err = th.hub.Publish(stream.Info{Name: "made of a", ID: "b"}); err != nil {
@@ -51,7 +54,12 @@ func newTheatre(t *testing.T) *theatre {
 // publish starts another source with the same name.
 func (th *theatre) publish(id string) {
 	th.t.Helper()
-	source, err := th.hub.Publish(stream.Info{Name: "a", ID: id, HasVideo: true, HasAudio: true, AskKeyFrame: func() {
+	th.source = th.another(id)
+}
+
+func (th *theatre) another(id string) *stream.Source {
+	th.t.Helper()
+	source, err := th.hub.Claim(th.t.Context(), stream.Info{Name: "a", ID: id, HasVideo: true, HasAudio: true, AskKeyFrame: func() {
 		select {
 		case th.asked <- struct{}{}:
 		default:
@@ -60,8 +68,8 @@ func (th *theatre) publish(id string) {
 	if err != nil {
 		th.t.Fatal(err)
 	}
-	th.source = source
 	th.t.Cleanup(func() { source.Close(nil) })
+	return source
 }
 
 // repeat writes a frame each 10 ms until the test ends.
@@ -103,6 +111,9 @@ func (th *theatre) play(cfg testkit.PlayerConfig) (p *testkit.Player, b *rtc.Pla
 			}
 			if th.hold > 0 {
 				b.Hold(th.hub, th.hold)
+			}
+			if th.follow != nil {
+				b.Follow(th.hub, th.follow)
 			}
 			begun <- b
 			go func() { ended <- b.Run(context.WithoutCancel(ctx)) }()
@@ -369,6 +380,55 @@ func TestPlayGoesOn(t *testing.T) {
 	case err := <-ended:
 		t.Errorf("it ended meanwhile: %v", err)
 	default:
+	}
+}
+
+// A player without a hold goes on with the spare of its source, and with the spare of that, and ends with the last of them.
+func TestPlayFollowsSpares(t *testing.T) {
+	th := newTheatre(t)
+	followed := make(chan *stream.Source, 10)
+	th.follow = func(s *stream.Source) { followed <- s }
+	th.source.Video.Write(picture(0, 100, true))
+	p, b, _, ended := th.play(testkit.PlayerConfig{Video: true})
+	<-b.Connected()
+	for n, id := range []string{"", "second", "third"} {
+		if id != "" {
+			spare := th.another(id)
+			th.source.Close(errors.New("the publisher left"))
+			select {
+			case s := <-followed:
+				if s != spare {
+					t.Error("the player follows another source")
+				}
+			case err := <-ended:
+				t.Fatalf("the player ended with %v", err)
+			}
+			th.source = spare
+		}
+		f := picture(n+1, 100, true)
+		want := byteStream(f)
+		f.Time = th.source.Now()
+		th.repeat(th.source.Video, f)
+		p.Wait(t, "picture of "+th.source.Info().ID, func() bool {
+			v := p.Frames("video")
+			return len(v) > 0 && bytes.Equal(v[len(v)-1].Data, want)
+		})
+	}
+	frames := p.Frames("video")
+	for i := 1; i < len(frames); i++ {
+		if step := int32(frames[i].Time - frames[i-1].Time); step <= 0 {
+			t.Errorf("time goes from %d to %d", frames[i-1].Time, frames[i].Time)
+		}
+	}
+	th.source.Close(nil)
+	th.publish("fourth") // which was no spare
+	select {
+	case err := <-ended:
+		if !errors.Is(err, rtc.ErrSourceEnded) {
+			t.Errorf("the player ended with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the player has not ended with its last source")
 	}
 }
 
