@@ -275,11 +275,10 @@ func (c *Cluster) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := kv.WatchAll(ctx)
+	w, err := kv.WatchAll(ctx) // it ends with ctx; its Stop would wait 5 s for a NATS that does not answer
 	if err != nil {
 		return err
 	}
-	defer w.Stop()
 	late.Stop()
 	nodes := map[Owner]Node{} // nil once all are known
 	heard, renewed := time.Now(), c.lease.renewed.Load()

@@ -204,3 +204,31 @@ func TestHere(t *testing.T) {
 		here("relay of another node", 0)
 	})
 }
+
+// A watch that must be built anew ends at once while the link to NATS stands and nobody answers: the process may have to stop.
+func TestWatchEndsWithoutAnswers(t *testing.T) {
+	t.Parallel()
+	server := natskit.Start(t)
+	a := newNode(t, server.URL(), "a")
+	makeBuckets(t, a)
+	<-a.rewatch // the link is there
+	ended := make(chan error, 1)
+	go func() { ended <- a.watch(t.Context()) }()
+	testkit.Eventually(t, time.Minute, func() string {
+		if !a.Known() {
+			return "the nodes are not known"
+		}
+		return ""
+	})
+	server.Pause(t)
+	signal(a.rewatch)
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errRewatch) {
+			t.Errorf("the watch ended with %v", err)
+		}
+	case <-time.After(2 * time.Second):
+		t.Error("the watch has not ended after 2 s")
+		<-ended
+	}
+}

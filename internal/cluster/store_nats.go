@@ -122,11 +122,10 @@ func (s *natsStore) List(ctx context.Context, bucket, prefix string) ([]state.Re
 	if err != nil {
 		return nil, s.refused(bucket, err)
 	}
-	watch, err := kv.Watch(ctx, filter(prefix), jetstream.IgnoreDeletes())
+	watch, err := kv.Watch(ctx, filter(prefix), jetstream.IgnoreDeletes()) // it ends with ctx; its Stop would wait 5 s for a NATS that does not answer
 	if err != nil {
 		return nil, s.refused(bucket, err)
 	}
-	defer watch.Stop()
 	var all []state.Record
 	for {
 		select {

@@ -43,7 +43,8 @@ type PublisherConfig struct {
 	NoReports bool // sends no sender reports
 	Padding   bool // sends a packet of padding after each frame
 
-	EveryNetwork bool // also of other interfaces than the loopback
+	EveryNetwork bool   // also of other interfaces than the loopback
+	Interface    string // the only network interface that it uses; "": see EveryNetwork
 
 	Certificate *tls.Certificate // nil: a new one
 	Active      bool             // starts the DTLS handshake
@@ -291,7 +292,12 @@ func (p *Publisher) api() (*webrtc.API, error) {
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeTCP4})
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetInterfaceFilter(func(name string) bool { return p.cfg.EveryNetwork || name == "lo" })
+	s.SetInterfaceFilter(func(name string) bool {
+		if p.cfg.Interface != "" {
+			return name == p.cfg.Interface
+		}
+		return p.cfg.EveryNetwork || name == "lo"
+	})
 	s.SetNet(p.networks)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(s)), nil
 }

@@ -55,14 +55,15 @@ func (c Cluster) URL() string {
 // Start starts one server with JetStream, whose files lie in a folder of the test. It is stopped at the end of the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := alone(t)
-	s.Start(t)
-	return s
+	return StartAt(t, "127.0.0.1")
 }
 
-func alone(t testing.TB) *Server {
-	s := &Server{Name: "n", Address: freeAddress(t, "127.0.0.1"), Dir: t.TempDir()}
+// StartAt is Start on an address of this machine.
+func StartAt(t testing.TB, host string) *Server {
+	t.Helper()
+	s := &Server{Name: "n", Address: freeAddress(t, host), Dir: t.TempDir()}
 	s.arguments = s.listen()
+	s.Start(t)
 	return s
 }
 
