@@ -42,6 +42,7 @@ UNWATCHED := golang.org/x/crypto/blowfish modernc.org/libc modernc.org/sqlite/li
 unit: install ## the Go tests, with the race detector
 	$(GO) test -race $(UNWATCHED:%=-gcflags=%=-race=false) -short -p 3 -timeout 10m ./...
 	$(GO) test -timeout 10m $(LONG)
+	$(GO) test ./deploy/grafana
 	$(GO) test -timeout 10m -run TestSlowDestination ./internal/transponder
 	$(GO) test -timeout 10m -run TestCrowd ./internal/rtc
 

@@ -17,6 +17,7 @@ import (
 	"transponder/internal/access/token"
 	"transponder/internal/certificate"
 	"transponder/internal/cluster"
+	"transponder/internal/guard"
 	"transponder/internal/hook"
 	"transponder/internal/load"
 	"transponder/internal/media"
@@ -93,7 +94,9 @@ func everything(t *testing.T) Parts {
 				Delay:     transponder.Durations{Counts: [11]int64{4: 5, 5: 1, 10: 1}, Sum: 10 * time.Second},
 			}
 		},
-		Load: func() load.Stats { return load.Stats{Used: 1.5, Allowed: 1.75, Stream: 0.25, Refused: 248} },
+		Refusals: func() map[guard.Refused]int64 { return map[guard.Refused]int64{{Door: "http", Why: "share"}: 259} },
+		Drain:    func() (time.Duration, bool) { return 12 * time.Second, true },
+		Load:     func() load.Stats { return load.Stats{Used: 1.5, Allowed: 1.75, Stream: 0.25, Refused: 248} },
 		Certificates: func() certificate.Stats {
 			return certificate.Stats{NotAfter: map[string]time.Time{"live.example.com": time.Unix(1_900_000_000, 0)}, Loaded: 249, Refused: 250, Ordered: 257, Failed: 258}
 		},
@@ -225,6 +228,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_cluster_claims_total{result="refused"} 253`,
 		`transponder_cluster_claims_total{result="taken"} 252`,
 		`transponder_cluster_clock_skew_seconds -9`,
+		`transponder_cluster_drain_remaining_seconds 12`,
 		`transponder_cluster_epoch_conflicts_total 256`,
 		`transponder_cluster_event_failures_total 242`,
 		`transponder_cluster_events_lag_seconds 8`,
@@ -269,6 +273,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_cluster_requests_total{result="answered",verb="has"} 210`,
 		`transponder_cluster_requests_total{result="timeout",verb="http"} 2`,
 		`transponder_cluster_watch_rebuilds_total 208`,
+		`transponder_draining 1`,
 		`transponder_hook_backend_down{app="defaultApp"} 1`,
 		`transponder_hook_duration_seconds_bucket{app="defaultApp",le="0.05"} 94`,
 		`transponder_hook_duration_seconds_bucket{app="defaultApp",le="+Inf"} 95`,
@@ -516,6 +521,7 @@ func TestMetrics(t *testing.T) {
 		`transponder_tokens_refused_total{reason="expired"} 45`,
 		`transponder_transcoder_cores 0.25`,
 		`transponder_transcoder_restarts_total 2`,
+		`transponder_turned_away_total{door="http",reason="share"} 259`,
 		`transponder_user_sessions 155`,
 		`transponder_users{role="viewer"} 154`,
 		`transponder_websocket_call_outcomes_total{outcome="established"} 39`,
