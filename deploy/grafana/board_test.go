@@ -2,6 +2,8 @@
 
 // With the race detector the types of Grafana would be compiled a second time, which takes longer than all that is tested here. There is no goroutine.
 
+//lint:file-ignore SA1019 Grafana 10 and 11 do not read the format that replaces this one
+
 package main
 
 import (

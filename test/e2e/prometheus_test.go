@@ -47,11 +47,7 @@ func startPrometheus(t *testing.T, s *server) *watcher {
 			t.Fatal(err)
 		}
 	}
-	rest, err := url.Parse(s.rest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	adapt("prometheus.yml", strings.NewReplacer("10s", "1s", "localhost:8081", rest.Host).Replace)
+	adapt("prometheus.yml", strings.NewReplacer("10s", "1s", "localhost:8081", mustParse(t, s.rest).Host).Replace)
 	adapt("alerts.yml", func(rules string) string {
 		return regexp.MustCompile(`for: \d+[smh]`).ReplaceAllString(rules, "for: 1s")
 	})
@@ -122,8 +118,52 @@ func (p *watcher) query(query string) ([]map[string]string, error) {
 	return series, nil
 }
 
-// A real Prometheus with our files reads a real server. It understands all alerts, and the one for a push that cannot connect fires, for that push
-// only.
+// dashboards asks every query of the dashboards, with the variables filled in.
+func (p *watcher) dashboards(variables *strings.Replacer) {
+	p.t.Helper()
+	files, _ := filepath.Glob("../../deploy/grafana/*.json")
+	asked, answered := 0, 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		var board struct {
+			Panels []struct{ Targets []struct{ Expr string } }
+		}
+		if err := json.Unmarshal(text, &board); err != nil {
+			p.t.Fatal(err)
+		}
+		for _, panel := range board.Panels {
+			for _, target := range panel.Targets {
+				series, err := p.query(variables.Replace(target.Expr))
+				if err != nil {
+					p.t.Errorf("%s: %s: %v", filepath.Base(file), target.Expr, err)
+				}
+				asked++
+				if len(series) > 0 {
+					answered++
+				}
+			}
+		}
+	}
+	p.t.Logf("%d of %d queries of the dashboards have an answer", answered, asked)
+	if answered < 40 {
+		p.t.Errorf("only %d of %d queries of the dashboards have an answer", answered, asked)
+	}
+}
+
+func mustParse(t *testing.T, address string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// A real Prometheus with our files reads a real server. It understands all alerts and all queries of the dashboards, and the alert for a push that
+// cannot connect fires, for that push only.
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "rtmp_push_restore=true", "rtmp_push_restore_attempts=-1", "rtmp_push_restore_interval_ms=1000")
@@ -219,6 +259,8 @@ func TestPrometheus(t *testing.T) {
 			return ""
 		})
 	}
+	p.dashboards(strings.NewReplacer("$__rate_interval", "10s", "$stream", "cam", "$push", ".*", "$instance", mustParse(t, s.rest).Host))
+
 	var names []string
 	if err := p.get("/label/__name__/values", &names); err != nil || len(names) < 50 {
 		t.Errorf("%d names of metrics, %v", len(names), err)
