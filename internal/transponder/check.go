@@ -344,6 +344,9 @@ func (c *check) certificate(conn net.Conn, err error) string {
 		return fmt.Sprintf("The certificate is for %s, from %s to %s.", names(cert.DNSNames, cert.IPAddresses),
 			cert.NotBefore.UTC().Format(time.DateOnly), cert.NotAfter.UTC().Format(time.DateOnly))
 	}
+	if reason, _ := explain(err); reason == ReasonTimeout {
+		return "A server without TLS stays silent, too: is rtmps:// right for this address?"
+	}
 	return ""
 }
 
@@ -379,7 +382,11 @@ func (c *check) ask(ctx context.Context, at connection, hops int) (next pushTarg
 		c.note(StepConnect, begun, at.addr, err, phrase(err == nil, "The server sends the push on to "+next.String()+"."))
 		return next, err == nil
 	}
-	c.note(StepConnect, begun, at.addr, at.err, phrase(at.err == nil, "The server accepts the application in the address."))
+	words := phrase(at.err == nil, "The server accepts the application in the address.")
+	if reason, _ := explain(at.err); at.err != nil && reason == ReasonPeerClosed {
+		words = "It was asked for the application in the address: some servers, such as nginx, hang up if they do not know it."
+	}
+	c.note(StepConnect, begun, at.addr, at.err, words)
 	if at.err != nil {
 		return pushTarget{}, false
 	}

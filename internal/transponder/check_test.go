@@ -41,7 +41,7 @@ func (b *bench) check(req CheckRequest) Checked {
 		b.t.Fatal(err)
 	}
 	for _, s := range got.Steps {
-		if s.Detail == "" || !strings.HasSuffix(s.Detail, ".") {
+		if s.Detail == "" || !strings.HasSuffix(s.Detail, ".") && !strings.HasSuffix(s.Detail, "?") {
 			b.t.Errorf("the step %s says %q, want a sentence", s.Step, s.Detail)
 		}
 	}

@@ -1,5 +1,6 @@
 import { destinationProblems, nameOf, playCommand, type Destination } from "./address.ts";
-import { copy, element, setText, showAlert, showProblem, stamp } from "./dom.ts";
+import { stepTitle, verdict, type Checked } from "./check.ts";
+import { copy, create, element, setText, showAlert, showProblem, stamp } from "./dom.ts";
 import type { Failure } from "./failure.ts";
 import * as format from "./format.ts";
 import { kinds, presets, type Kind, type Preset } from "./presets.ts";
@@ -12,6 +13,8 @@ export interface DestinationHandlers {
   start: () => void;
   stop: () => void;
   remove: () => void;
+  /** Lets the server check the destination. card: it also sends a test card there. */
+  check: (card: boolean) => void;
   mute: (muted: boolean) => void;
   /** Plays a file in place of the stream's sound; null ends that. */
   sound: (file: { name: string; loop: boolean } | null) => void;
@@ -43,12 +46,17 @@ export class DestinationView {
     this.root = stamp("destination-template", key);
     list.append(this.root);
     for (const kind of kinds) {
-      this.kindInput(kind).addEventListener("change", () => this.showKind());
+      this.kindInput(kind).addEventListener("change", () => {
+        this.clearCheck();
+        this.showKind();
+      });
     }
     const press = (id: string, run: () => void): void => this.button(id).addEventListener("click", run);
     press("begin", handlers.start);
     press("end", handlers.stop);
     press("remove", handlers.remove);
+    press("check", () => handlers.check(!this.part("card-label").hidden && this.input("card").checked));
+    this.input("card").addEventListener("change", () => (this.part("card-hint").hidden = !this.input("card").checked));
     press("mute", () => handlers.mute(!(this.state.push?.muted ?? false)));
     press("insert", () => this.toggleSound());
     press("play", () => this.playSound(handlers));
@@ -62,8 +70,12 @@ export class DestinationView {
         this.playSound(handlers);
       }
     });
-    this.input("address").addEventListener("input", () => this.arrange());
-    this.named.addEventListener("change", () => this.arrange());
+    for (const field of [this.input("address"), this.input("key"), this.named]) {
+      field.addEventListener("input", () => {
+        this.clearCheck(); // it was about another address
+        this.arrange();
+      });
+    }
     for (const field of ["address", "key"]) {
       this.input(field).addEventListener("keydown", (event) => {
         if (event.key === "Enter" && this.around.sending) {
@@ -173,6 +185,41 @@ export class DestinationView {
     showAlert(this.part("sound-problem"), failure && explain(failure), failure?.detail);
   }
 
+  /** Shows that the server checks the destination. What it has found out before is no longer true. */
+  showChecking(): void {
+    this.button("check").disabled = true;
+    setText(this.button("check"), "Checking");
+    this.clearCheck();
+  }
+
+  /** Shows what the server has found out, or why it could not; null: that is of no use any more. */
+  showCheck(result: Checked | Failure | null): void {
+    this.button("check").disabled = false;
+    setText(this.button("check"), "Check");
+    if (result === null) {
+      return;
+    }
+    if (!("steps" in result)) {
+      showAlert(this.part("check-problem"), explain(result), result.detail);
+      return;
+    }
+    const list = create("ol");
+    for (const { step, result: how, info } of result.steps) {
+      const line = create("li");
+      line.dataset["result"] = how;
+      line.append(create("strong", "", `${stepTitle(step)}: ${how}`), create("span", "", info));
+      list.append(line);
+    }
+    this.part("checked").replaceChildren(create("p", "", verdict(result)), list);
+    this.part("checked").hidden = false;
+  }
+
+  private clearCheck(): void {
+    this.part("checked").hidden = true;
+    this.part("checked").replaceChildren();
+    showAlert(this.part("check-problem"), null);
+  }
+
   private label(): string {
     const { push, phase, failure } = this.state;
     switch (phase) {
@@ -217,7 +264,9 @@ export class DestinationView {
     const name = named ? this.name : "Destination";
     setText(this.part("title"), name);
     setText(this.part("whose"), `${name}: `);
-    for (const id of ["remove", "begin", "mute", "insert", "end"]) {
+    this.part("card-label").hidden = running;
+    this.part("card-hint").hidden = running || !this.input("card").checked;
+    for (const id of ["check", "remove", "begin", "mute", "insert", "end"]) {
       this.part(id).setAttribute("aria-description", name);
     }
     if (focused?.getClientRects().length === 0) {

@@ -5,6 +5,7 @@ import { showAccount } from "./account.ts";
 import { nameProblem, pushRequest, randomName, type Destination } from "./address.ts";
 import { Broadcast } from "./broadcast.ts";
 import { Capture } from "./capture.ts";
+import { checkDestination } from "./check.ts";
 import { loadConfig, type Config } from "./config.ts";
 import type { DestinationView } from "./destination-view.ts";
 import { obstacle, permitted, qualities, type Choice } from "./devices.ts";
@@ -185,6 +186,7 @@ function addDestination(to: Destination, stored: Destination | null = null): Des
     start: () => startDestination(key),
     stop: () => void broadcast.stopPush(key),
     remove: () => removeDestination(key),
+    check: (card) => void check(key, card),
     mute: (muted) => change(key, (client, id) => client.mute(id, muted)),
     sound: (file) => change(key, (client, id) => (file ? client.soundOn(id, file.name, file.loop) : client.soundOff(id))),
     forget: () => store(key, false),
@@ -199,6 +201,23 @@ function removeDestination(key: number): void {
   entries.delete(key);
   view.removeDestination(key);
   render();
+}
+
+/** Lets the server check a destination. The answer to a check of an address that was changed meanwhile is not shown. */
+async function check(key: number, card: boolean): Promise<void> {
+  const entry = entries.get(key);
+  const wrong = entry?.view.check();
+  if (!entry || wrong) {
+    wrong?.focus();
+    return;
+  }
+  const { name, token } = view.inputs;
+  rest.token = token;
+  entry.view.showChecking();
+  const to = entry.view.destination;
+  const result = await checkDestination(rest, pushRequest(nameProblem(name) === "" ? name : "", to), card).catch(asFailure);
+  askLogin("steps" in result ? null : result);
+  entry.view.showCheck(JSON.stringify(entry.view.destination) === JSON.stringify(to) ? result : null);
 }
 
 /** Stores the fields of a destination in the browser, or removes them. */

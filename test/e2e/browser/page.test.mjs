@@ -106,6 +106,86 @@ test("a platform with a stream key", async (t) => {
   assert.doesNotMatch(stored, /abcd|live\.example/);
 });
 
+describe("Check of a destination", () => {
+  const steps = (...list) => list.map(([step, result, info]) => ({ step, result, ms: 1, info }));
+  const good = steps(["name", "ok", "The server's name was resolved."], ["address", "ok", "The server accepts connections here."],
+    ["publish", "skipped", "Not tried, so the name or key may be wrong."], ["stream", "skipped", "Nobody publishes the stream on this server now."]);
+
+  test("says in sentences what the server found out", async (t) => {
+    const { mock, page, text, errors } = await open(t);
+    let answer = { ok: true, target: "rtmp://live.example/app/***", steps: good, findings: [] };
+    let proceed = () => undefined;
+    mock.methods["push/check"] = () => new Promise((resolve) => (proceed = () => resolve(answer)));
+    await page.locator("#name").fill("test");
+    await page.locator("label:has(#kind-custom-1)").click();
+    await page.locator("#address-1").fill("");
+    await page.locator("#check-1").click(); // without an address nothing is sent
+    assert.match(await text("address-1-problem"), /Give the address/);
+    assert.equal(mock.count("POST /rest-api/push/check"), 0);
+    await page.locator("#address-1").fill("rtmps://live.example/app");
+    await page.locator("#key-1").fill("abcd-1234");
+
+    await page.locator("#check-1").click();
+    await until(() => mock.count("POST /rest-api/push/check") === 1, "the request");
+    assert.equal(await text("check-1"), "Checking");
+    assert.equal(await page.locator("#check-1").isDisabled(), true);
+    proceed();
+    await page.locator("#checked-1").waitFor();
+    assert.deepEqual(JSON.parse(mock.last("POST /rest-api/push/check").body),
+      { rtmpUrl: "rtmps://live.example/app/abcd-1234", rtmpTransponderFullUrl: true, streamName: "test", publish: false });
+    assert.match(await text("checked-1"), /Nothing is wrong so far.*Name: ok.*was resolved.*Name or key: skipped/s);
+    assert.doesNotMatch(await page.locator("body").innerText(), /abcd-1234/);
+    assert.deepEqual(await faults(page), []);
+
+    answer = { ...answer, ok: false, steps: steps(["name", "ok", "Resolved."], ["tls", "failed", "The server's certificate is for another name."]) };
+    await page.locator("#card-1").check();
+    assert.match(await text("card-hint-1"), /may begin a broadcast/);
+    await page.locator("#check-1").click();
+    assert.equal(await page.locator("#checked-1").isVisible(), false);
+    await until(() => mock.count("POST /rest-api/push/check") === 2, "the second request");
+    proceed();
+    await page.locator("#checked-1 [data-result=failed]").waitFor();
+    assert.equal(JSON.parse(mock.last("POST /rest-api/push/check").body).publish, true);
+    assert.match(await text("checked-1"), /Something is wrong.*Encryption: failed.*another name/s);
+    assert.deepEqual(await faults(page), []);
+
+    await page.locator("#address-1").fill("rtmps://other.example/app"); // what was found out is about another address
+    assert.equal(await page.locator("#checked-1").isVisible(), false);
+    await page.locator("#check-1").click();
+    await until(() => mock.count("POST /rest-api/push/check") === 3, "the third request");
+    await page.locator("#address-1").fill("rtmps://third.example/app");
+    proceed();
+    await page.waitForFunction(() => document.getElementById("check-1").textContent === "Check");
+    assert.equal(await page.locator("#checked-1").isVisible(), false);
+    assert.deepEqual(errors, []);
+  });
+
+  test("that the server refuses", async (t) => {
+    const { mock, page, text } = await open(t);
+    mock.methods["push/check"] = () => 429;
+    await page.locator("#check-1").click();
+    await page.locator("#check-problem-1").waitFor();
+    assert.match(await text("check-problem-1"), /too many tries/);
+    mock.methods["push/check"] = () => ({ ok: true, target: "rtmp://localhost/live/***", findings: [], steps: steps(["publish", "ok", "Accepted."]) });
+    await page.locator("#check-1").click();
+    await page.locator("#checked-1").waitFor();
+    assert.equal(await page.locator("#check-problem-1").isVisible(), false);
+    assert.match(await text("checked-1"), /This destination works\./);
+  });
+
+  test("while live sends no test card", async (t) => {
+    const { mock, page, phase, start } = await open(t);
+    mock.methods["push/check"] = () => ({ ok: true, target: "rtmp://localhost/live/***", findings: [], steps: good });
+    await page.locator("#card-1").check();
+    await start();
+    await phase("live");
+    assert.equal(await page.locator("#card-1").isVisible(), false);
+    await page.locator("#check-1").click();
+    await page.locator("#checked-1").waitFor();
+    assert.equal(JSON.parse(mock.last("POST /rest-api/push/check").body).publish, false);
+  });
+});
+
 describe("several destinations", () => {
   /** A server that starts a push for each request. A test may change the pushes that find answers. */
   async function several(t, refuse = () => null, prepare = () => {}) {

@@ -208,7 +208,7 @@ export class MockServer {
       };
       const path = pathname.slice("/rest-api/".length);
       const other = this.methods[path];
-      this.reply(response, pathname, answers[path]?.() ?? other?.(body === "" ? {} : JSON.parse(body), query) ?? 200);
+      this.reply(response, pathname, await (answers[path]?.() ?? other?.(body === "" ? {} : JSON.parse(body), query) ?? 200));
     }
   }
 
