@@ -13,7 +13,9 @@ func (a *App) openApps(ctx context.Context) (err error) {
 		return err
 	}
 	a.quotas.AppLimits = a.apps.Limits
-	a.backends, err = hook.New(a.cfg.Backends, hook.Parts{Apps: a.apps, Recorder: a.audit, Refusals: a.refusals, Shares: a.cfg.Shares}, a.log)
+	a.backends, err = hook.New(a.cfg.Backends, hook.Parts{
+		Apps: a.apps, Recorder: a.audit, Refusals: a.refusals, Shares: a.cfg.Shares, Keeper: a.state, Sealer: a.state.Sealer(),
+	}, a.log)
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 	"transponder/internal/access/audit"
 	"transponder/internal/guard"
 	"transponder/internal/panics"
+	"transponder/internal/state"
 )
 
 // goodbye is how long sending the last events may take when the server stops. Each gets one try.
@@ -36,6 +37,9 @@ type Parts struct {
 	Recorder Recorder // nil: nothing is written down
 	Refusals *guard.Refusals
 	Shares   guard.SharesConfig // how many connects one address may have
+
+	Keeper state.Keeper // of the ends that backends are to be told after a crash; nil: they are not told
+	Sealer state.Sealer
 }
 
 // Hooks sends the hooks of all sessions. All methods may be called from any goroutine.
@@ -48,6 +52,7 @@ type Hooks struct {
 	connects    *guard.Places
 	rates       *rates
 	panics      panics.Counter
+	debts       debts
 
 	mu       sync.Mutex
 	backends map[string]*backend // guarded by mu; by appKey
@@ -78,6 +83,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Hooks, error) {
 		rates:       newRates(parts.Shares),
 		backends:    map[string]*backend{},
 		wake:        make(chan struct{}, 1),
+		debts:       newDebts(parts.Keeper, parts.Sealer),
 	}
 	if cfg.SendHash {
 		if err := parts.Apps.forbidUsers(); err != nil {
@@ -95,6 +101,7 @@ func (h *Hooks) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	wg.Go(func() { h.parts.Apps.watch(ctx) })
+	h.tellOwed(ctx)
 	start := func() {
 		for _, j := range h.take() {
 			wg.Go(func() { _ = h.panics.Run(h.log, "a hook failed", func() error { j(sending, ctx); return nil }) })

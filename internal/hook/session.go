@@ -37,6 +37,8 @@ type Session struct {
 	closed      bool              // guarded by mu
 	queue       []event           // guarded by mu
 	draining    bool              // guarded by mu; a goroutine of Run sends the queue
+
+	owing map[string]struct{} // owned by drain; the places of the ends that are kept
 }
 
 // event waits in a queue. Exactly one of turn and method is set.
@@ -49,6 +51,9 @@ type event struct {
 	retries int
 	refused func(error)
 	last    bool // of the session
+
+	place        string // of the owed end that it begins or ends; see mark
+	begins, ends bool
 }
 
 // AppKey returns the app of the session.
@@ -444,6 +449,7 @@ func (s *Session) tell(e event) {
 	if e.retries == 0 {
 		e.retries = s.hooks.cfg.EventRetries
 	}
+	e.mark(s.client.SessionID, e.body)
 	lost := int64(0)
 	s.mu.Lock()
 	r := s.rules[e.method]
@@ -512,17 +518,25 @@ func (s *Session) drain(ctx, stopping context.Context) {
 func (s *Session) deliver(ctx, stopping context.Context, e event) {
 	app := s.hooks.app(s.client.AppKey)
 	if !app.Sends(e.method) { // it was changed meanwhile
+		s.settle(ctx, e, true)
 		return
+	}
+	if e.begins {
+		s.settle(ctx, e, false)
 	}
 	var err error
 	var id string
 	for try := 0; ; try++ {
 		if _, id, err = s.post(ctx, app, e.method, e.body, true); err == nil {
+			s.settle(ctx, e, true)
 			return
 		}
 		if isFinal(err) || try >= e.retries || !pause(stopping, retryPauses[min(try, len(retryPauses)-1)]) {
 			break
 		}
+	}
+	if isFinal(err) || stopping.Err() == nil { // else the next process tells it
+		s.settle(ctx, e, true)
 	}
 	s.mu.Lock()
 	r := s.rules[e.method]

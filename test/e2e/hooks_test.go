@@ -401,6 +401,40 @@ func TestHooksGoodbye(t *testing.T) {
 	}
 }
 
+// A server that was killed tells the backend after its restart that the session and the streams of before are over.
+func TestHooksAfterKill(t *testing.T) {
+	t.Parallel()
+	b := startBackend(t)
+	dir := t.TempDir()
+	s := startServerAt(t, dir, nil)
+	if code := s.post("/app/update", map[string]any{"name": "defaultApp", "url": b.url}, nil); code != http.StatusOK {
+		t.Fatalf("app/update answers %d", code)
+	}
+	p := openVendorPage(t, s)
+	p.say(`{"do":"connect","session":"a","options":{}}`)
+	p.hears("session", "a", "ESTABLISHED")
+	p.say(`{"do":"publish","session":"a","stream":"p","options":{"name":"cam"}}`)
+	p.hears("stream", "p", "PUBLISHING")
+	p.say(`{"do":"play","session":"a","stream":"v","options":{"name":"cam"}}`)
+	p.hears("stream", "v", "PLAYING")
+	b.wait("StreamStatusEvent", 2)
+	s.kill()
+	startServerAt(t, dir, nil)
+	b.wait("StreamStatusEvent", 4)
+	last := b.wait("ConnectionStatusEvent", 2)
+	if last.Body["status"] != "DISCONNECTED" || last.Body["sessionId"] != b.got("connect")[0].Body["sessionId"] {
+		t.Errorf("the end of the session is %v", last.Body)
+	}
+	streams := b.got("StreamStatusEvent")
+	for _, begun := range streams[:2] {
+		if !slices.ContainsFunc(streams[2:], func(h hookGot) bool {
+			return h.Body["status"] == "FAILED" && h.Body["mediaSessionId"] == begun.Body["mediaSessionId"] && h.Body["name"] == "cam" && h.Body["published"] == begun.Body["published"]
+		}) {
+			t.Errorf("the backend was not told the end of %v", begun.Body)
+		}
+	}
+}
+
 // Encoders that know nothing of applications: FFmpeg over RTMP, in the application flashStreamingApp, and WHIP in defaultApp.
 func TestHooksOfEncoders(t *testing.T) {
 	t.Parallel()
