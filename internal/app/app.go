@@ -383,7 +383,10 @@ func (a *App) Run(ctx context.Context) error {
 			}).Run})
 		}
 	}
-	parts = append(parts, part{"push events", (&pushEvents{journal: a.pushes.Journal(), streams: a.hub, backends: a.backends}).run})
+	parts = append(parts, part{"push events", (&pushEvents{
+		journal: a.pushes.Journal(), streams: a.hub, backends: a.backends, log: a.log,
+		owners: state.NewBucket[pushOwner](a.state, pushOwners, pushOwnersVersion),
+	}).run})
 	parts = append(parts, part{"sound files", a.sounds.Run}, part{"pictures", a.video.Run}, part{"pushes", a.pushes.Run})
 	if a.failover != nil {
 		parts = append(parts, part{"failover", a.failover.Run}, part{"pushes without a server", a.orphans.Run}) // stop before the pushes

@@ -98,6 +98,9 @@ func (s *Session) owe(ctx context.Context, e event) error {
 
 // settle keeps or forgets the end of what an event begins or ends. told: the backend has been told of the event, or never will be.
 func (s *Session) settle(ctx context.Context, e event, told bool) {
+	if told && e.done != nil {
+		e.done(ctx)
+	}
 	var err error
 	_, owes := s.owing[e.place]
 	switch {

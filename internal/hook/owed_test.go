@@ -168,3 +168,61 @@ func TestOwedAfterAStop(t *testing.T) {
 	})
 	stop()
 }
+
+// Who reports an event is told when the backend has heard it or never will, and not when the next process may tell it.
+func TestReportDone(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		status int
+		stop   bool // while the event waits for an answer
+		want   bool
+	}{
+		{"told", 200, false, true},
+		{"refused", 403, false, true},
+		{"lost", 503, false, true},
+		{"the server stops", 503, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newServer(t)
+			asked, answer := make(chan struct{}, 1), make(chan struct{})
+			b.answer = func(w http.ResponseWriter, r received) bool {
+				if r.method != PushStatusEvent {
+					return false
+				}
+				asked <- struct{}{}
+				<-answer
+				w.WriteHeader(tt.status)
+				return true
+			}
+			h, stop := process(t, b, newKeeper())
+			done := make(chan struct{}, 1)
+			begin(t, h, "s1").Report(PushStatusEvent, Object{}, func(context.Context) { done <- struct{}{} })
+			<-asked
+			stopped := make(chan struct{})
+			if tt.stop {
+				go func() { defer close(stopped); stop() }()
+				testkit.Eventually(t, 30*time.Second, func() string {
+					h.mu.Lock()
+					defer h.mu.Unlock()
+					if !h.over {
+						return "Run does not stop"
+					}
+					return ""
+				})
+			}
+			close(answer)
+			if !tt.want {
+				<-stopped
+				if len(done) > 0 {
+					t.Error("done was called")
+				}
+				return
+			}
+			select {
+			case <-done:
+			case <-time.After(30 * time.Second):
+				t.Error("done was not called")
+			}
+		})
+	}
+}

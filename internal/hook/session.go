@@ -54,6 +54,8 @@ type event struct {
 
 	place        string // of the owed end that it begins or ends; see mark
 	begins, ends bool
+
+	done func(context.Context) // see Report
 }
 
 // AppKey returns the app of the session.
@@ -435,10 +437,16 @@ func (s *Session) Tell(m Method, st Stream, refused func(error)) {
 	s.tell(event{method: m, body: st.object(), stream: st.Name, refused: refused})
 }
 
-// Report is Tell for an event that is not about a stream of the session.
-func (s *Session) Report(m Method, body Object) {
+// Sends says whether a backend is told events of a method.
+func (s *Session) Sends(m Method) bool {
+	return s != nil && s.hooks.app(s.client.AppKey).Sends(m)
+}
+
+// Report is Tell for an event that is not about a stream of the session. done is called, on another goroutine, when the backend has been told, or
+// never will be. It is not called if the next process may still tell the event; nil: nobody wants to know.
+func (s *Session) Report(m Method, body Object, done func(context.Context)) {
 	if s != nil {
-		s.tell(event{method: m, body: body})
+		s.tell(event{method: m, body: body, done: done})
 	}
 }
 

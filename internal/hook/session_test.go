@@ -417,7 +417,7 @@ func TestNilSession(t *testing.T) {
 	}
 	s.Established(nil)
 	s.Tell(StreamStatusEvent, Stream{}, nil)
-	s.Report(PushStatusEvent, Object{})
+	s.Report(PushStatusEvent, Object{}, nil)
 	s.KeepAlive(nil, nil)()
 	s.Close("")
 	if s.IgnoresToken() || s.HasBackend() || s.AppKey() != "" || s.Exclude(Connect) != nil {

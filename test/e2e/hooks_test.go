@@ -418,9 +418,50 @@ func TestHooksAfterKill(t *testing.T) {
 	p.say(`{"do":"play","session":"a","stream":"v","options":{"name":"cam"}}`)
 	p.hears("stream", "v", "PLAYING")
 	b.wait("StreamStatusEvent", 2)
+	receiver := testkit.NewRTMPServer(t, testkit.Script{})
+	begin := func(app string) (id string) {
+		t.Helper()
+		var begun push
+		body := map[string]any{"streamName": "cam", "rtmpUrl": receiver.URL(app), "options": map[string]any{"resumeMs": 1000}}
+		if code := s.post("/push/startup", body, &begun); code != http.StatusOK {
+			t.Fatalf("startup answers %d", code)
+		}
+		return begun.MediaSessionID
+	}
+	pushed := func(id, status string) {
+		t.Helper()
+		testkit.Eventually(t, 30*time.Second, func() string {
+			for _, h := range b.got("PushStatusEvent") {
+				if h.Body["mediaSessionId"] == id && h.Body["status"] == status {
+					return ""
+				}
+			}
+			return fmt.Sprintf("the backend does not hear that push %s is %s", id, status)
+		})
+	}
+	lasting, ended := begin("one"), begin("two")
+	pushed(lasting, "PUBLISHING")
+	pushed(ended, "PUBLISHING")
+	story := s.follow()
+	b.do(`{"method":"PushStatusEvent","delay":600000}`) // the end of the other push is on its way when the server dies
+	if code := s.post("/push/terminate", map[string]string{"mediaSessionId": ended}, nil); code != http.StatusOK {
+		t.Fatalf("terminate answers %d", code)
+	}
+	testkit.Eventually(t, 30*time.Second, func() string {
+		story.mu.Lock()
+		defer story.mu.Unlock()
+		if !slices.ContainsFunc(story.events, func(e storyEvent) bool { return e.ID == ended && e.To == "ENDED" }) {
+			return "the end of the push is no event yet"
+		}
+		return ""
+	})
 	s.kill()
+	b.do(`{"method":"PushStatusEvent","delay":0}`)
 	startServerAt(t, dir, nil)
 	b.wait("StreamStatusEvent", 4)
+	pushed(ended, "ENDED")
+	pushed(lasting, "AWAITING")
+	pushed(lasting, "ENDED")
 	last := b.wait("ConnectionStatusEvent", 2)
 	if last.Body["status"] != "DISCONNECTED" || last.Body["sessionId"] != b.got("connect")[0].Body["sessionId"] {
 		t.Errorf("the end of the session is %v", last.Body)
