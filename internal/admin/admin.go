@@ -26,7 +26,7 @@ var groups = []group{
 	doctorCommands,
 }
 
-// group is the commands about one thing, such as "transponder key". With prepare and without commands it is a command itself.
+// group is the commands about one thing, such as "transponder key". With prepare it is a command itself, and may have others below it.
 type group struct {
 	name, usage, summary string
 
@@ -118,7 +118,7 @@ func find(args []string) (group, command, []string, error) {
 	}
 	g, rest := groups[i], args[1:]
 	switch {
-	case len(g.commands) == 0:
+	case len(g.commands) == 0, g.prepare != nil && (len(rest) == 0 || strings.HasPrefix(rest[0], "-") && !isHelp(rest[0])):
 		return g, command{usage: g.usage, summary: g.summary, prepare: g.prepare}, rest, nil
 	case len(rest) == 0, isHelp(rest[0]):
 		return g, command{}, nil, nil
@@ -155,6 +155,9 @@ func parse(f *flag.FlagSet, args []string) (plain []string, err error) {
 
 func (g group) print(w io.Writer) {
 	fmt.Fprintf(w, "transponder %s: %s\n\n", g.name, g.summary)
+	if g.prepare != nil {
+		fmt.Fprintf(w, "  %-24s %s\n", "(alone)", g.summary)
+	}
 	for _, c := range g.commands {
 		fmt.Fprintf(w, "  %-24s %s\n", strings.TrimSpace(c.name+" "+c.usage), c.summary)
 	}

@@ -12,7 +12,7 @@ import (
 	"transponder/internal/access/auth"
 )
 
-var doctorCommands = group{name: "doctor", summary: "what is wrong with the settings, or with a destination", commands: []command{
+var doctorCommands = group{name: "doctor", summary: "say what is wrong with this machine, the settings or a destination", prepare: doctorMachine, commands: []command{
 	{name: "access", summary: "say who may do what; exit code 1 if a stranger may push", prepare: func(f *flag.FlagSet) runner {
 		offline := f.Bool("offline", false, "look at the settings only, and ask no server")
 		return func(ctx context.Context, s *session, _ []string) error { return s.doctorAccess(ctx, *offline) }

@@ -16,6 +16,7 @@
 
 void tp_quiet(void) { av_log_set_level(AV_LOG_QUIET); }
 
+const char *tp_version(void) { return av_version_info(); }
 void tp_error(int code, char *text, int size) { av_strerror(code, text, size); }
 
 struct tp_decoder {

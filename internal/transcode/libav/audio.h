@@ -13,6 +13,7 @@ typedef struct tp_encoder tp_encoder;
 
 void tp_quiet(void);
 void tp_error(int code, char *text, int size);
+const char *tp_version(void);
 
 // tp_decoder_new returns 0 and the decoder, or an error.
 int tp_decoder_new(tp_decoder **out, enum AVCodecID codec, int rate, int channels, const uint8_t *config, int size);

@@ -19,6 +19,9 @@ const Enabled = true
 
 func init() { C.tp_quiet() }
 
+// Version returns the version of FFmpeg's libraries, "" in a build without codecs.
+func Version() string { return C.GoString(C.tp_version()) }
+
 // avError turns an error code of FFmpeg into an error with FFmpeg's text.
 func avError(code C.int) error {
 	var text [128]C.char

@@ -7,6 +7,9 @@ import "transponder/internal/media"
 // Enabled reports whether this build has codecs.
 const Enabled = false
 
+// Version returns "".
+func Version() string { return "" }
+
 // OpusDecoder does not exist in this build.
 type OpusDecoder struct{}
 
