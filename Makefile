@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build format lint test unit portable web e2e e2e-long e2e-cluster soak-sip suites fuzz bench quality install install-test install-package package clean
+.PHONY: help run build format lint test unit portable web e2e e2e-long e2e-cluster e2e-package soak-sip suites fuzz bench quality install install-test install-package package release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ e2e-cluster: install-test build ## several servers with NATS, and their faults (
 	$(GO) test -tags e2e -count 1 -timeout 10m -run '^TestLong' ./internal/cluster/
 	$(GO) test -tags e2e -count 1 -timeout 40m -run '^TestCluster' ./test/e2e/
 
+e2e-package: install-test install-package ## the Debian package on a fresh Debian 12 with systemd: install, push, upgrade, break, remove (needs root)
+	$(GO) test -tags e2e -count 1 -v -timeout 40m ./test/package
+
 soak-sip: install-test build ## the SIP tests in full size: ten minutes of call, 10 000 strangers, 200 calls
 	TRANSPONDER_SOAK=1 $(GO) test -tags e2e -count 1 -parallel 4 -timeout 30m -run '^TestSIP(LongCall|Refresh|Strangers|Shutdown)$$' ./test/e2e/
 
@@ -92,6 +95,9 @@ quality: build ## measure how good our AAC is, on recordings (QUALITY="-rates 96
 
 package: install-package ## build dist/transponder_VERSION_ARCH.deb, for Debian 12 (VERSION=1.2.3)
 	$(GO) run ./deploy/build $(RELEASE) package
+
+release: install-package ## build the package, the source archive, the list of what is in the program (SBOM) and SHA256SUMS, in dist
+	$(GO) run ./deploy/build $(RELEASE) release
 
 # Between versions the version comes from the commit. VERSION has another value then: what git says.
 RELEASE = $(if $(filter command environment,$(firstword $(origin VERSION))),-version $(VERSION))

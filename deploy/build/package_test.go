@@ -57,6 +57,16 @@ func TestPackage(t *testing.T) {
 	if !bytes.Equal(content[0], content[1]) {
 		t.Error("two packages of the same program differ")
 	}
+	j := job{out: t.TempDir(), arch: "amd64", binary: program, fast: true, when: time.Unix(1_700_000_000, 0).UTC(), version: version{"1.2.3", "1.2.3-1"}}
+	text, err := j.bill(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"specVersion": "1.5"`, `"pkg:golang/github.com/pion/webrtc/v4@v`, `"pkg:golang/std@1.`, `"pkg:deb/debian/libavcodec59@`, `"2023-11-14T22:13:20Z"`} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("the list of parts lacks %s", want)
+		}
+	}
 	list := run(t, "dpkg-deb", "-c", file)
 	for _, want := range []string{
 		`-rwxr-xr-x root/root .* \./usr/bin/transponder\n`,

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// release makes the source archive, the package, a list of what is in the program, and the checksums of all of them.
+func (j *job) release(ctx context.Context, work string) error {
+	deb, err := j.debianPackage(ctx, work)
+	if err != nil {
+		return err
+	}
+	source, err := j.sources(ctx)
+	if err != nil {
+		return err
+	}
+	bill, err := j.bill(ctx, work)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(j.out, "transponder_"+j.version.upstream+".cdx.json")
+	if err := os.WriteFile(name, bill, 0o644); err != nil {
+		return err
+	}
+	var sums bytes.Buffer
+	for _, file := range []string{source, name, deb} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(content), filepath.Base(file))
+	}
+	return os.WriteFile(filepath.Join(j.out, "SHA256SUMS"), sums.Bytes(), 0o644)
+}
+
+// sources writes the archive of the commit. git gives all files the time of the commit.
+func (j *job) sources(ctx context.Context) (string, error) {
+	name := "transponder-" + j.version.upstream
+	cmd := exec.CommandContext(ctx, "git", "archive", "--format=tar", "--prefix="+name+"/", "HEAD")
+	cmd.Stderr = os.Stderr
+	tar, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("git archive: %w", err)
+	}
+	to := filepath.Join(j.out, name+".tar.gz")
+	return to, os.WriteFile(to, packed(tar), 0o644)
+}
+
+// The parts of a list in the form of CycloneDX 1.5, as far as it is used here.
+type (
+	bill struct {
+		Format     string      `json:"bomFormat"`
+		Spec       string      `json:"specVersion"`
+		Version    int         `json:"version"`
+		Metadata   metadata    `json:"metadata"`
+		Components []component `json:"components"`
+	}
+	metadata struct {
+		Timestamp string    `json:"timestamp"`
+		Component component `json:"component"`
+	}
+	component struct {
+		Type    string `json:"type"`
+		Ref     string `json:"bom-ref"`
+		Name    string `json:"name"`
+		Version string `json:"version"`
+		URL     string `json:"purl"`
+	}
+)
+
+// bill lists what is in the program: the modules, Go itself, and Debian's libraries that it was linked with.
+func (j *job) bill(ctx context.Context, work string) ([]byte, error) {
+	all, err := modules(ctx, j.binary)
+	if err != nil {
+		return nil, err
+	}
+	var parts []component
+	add := func(kind, name, version, url string) {
+		parts = append(parts, component{kind, url, name, version, url})
+	}
+	for _, m := range all {
+		add("library", m.Path, m.Version, "pkg:golang/"+m.Path+"@"+m.Version)
+	}
+	compiler, err := output(ctx, "", "scripts/go", "env", "GOVERSION")
+	if err != nil {
+		return nil, err
+	}
+	add("library", "std", compiler, "pkg:golang/std@"+strings.TrimPrefix(compiler, "go"))
+	depends, err := j.sharedLibraries(ctx, work)
+	if err != nil {
+		return nil, err
+	}
+	for entry := range strings.SplitSeq(depends, ", ") {
+		name, _, _ := strings.Cut(entry, " ")
+		version, err := output(ctx, "", "dpkg-query", "-W", "-f=${Version}", name)
+		if err != nil {
+			return nil, err
+		}
+		add("library", name, version, "pkg:deb/debian/"+name+"@"+url.PathEscape(version)+"?arch="+j.arch+"&distro=bookworm")
+	}
+	slices.SortFunc(parts, func(a, b component) int { return cmp.Compare(a.URL, b.URL) })
+	own := "pkg:generic/transponder@" + url.PathEscape(j.version.upstream)
+	text, err := json.MarshalIndent(bill{
+		Format: "CycloneDX", Spec: "1.5", Version: 1, Components: parts,
+		Metadata: metadata{j.when.Format("2006-01-02T15:04:05Z"), component{"application", own, "transponder", j.version.upstream, own}},
+	}, "", "  ")
+	return append(text, '\n'), err
+}
