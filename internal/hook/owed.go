@@ -23,7 +23,7 @@ const (
 )
 
 // An owed end is one that a backend has not been told: of a session or a stream of which it was told the beginning. It is kept beyond the process, so
-// that the next process can tell it after a crash: backends bill by it. A backend may be told an end twice, never not at all.
+// that the next process can tell it after a crash: backends bill by it. A backend may be told an end twice.
 type owed struct {
 	Incarnation string `json:"inc"` // of the process that has the session
 	App         string `json:"app"`
