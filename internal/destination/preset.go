@@ -79,7 +79,7 @@ var presets = []Preset{
 	{
 		ID: "twitch", Name: "Twitch", Server: "rtmps://ingest.global-contribute.live-video.net:443/app",
 		KeyURL: "https://dashboard.twitch.tv/settings/stream", KeyFrameSeconds: 2, MaxVideoKbps: 6000, MaxAudioKbps: 320, MaxWidth: 1920, MaxHeight: 1080, MaxFPS: 60,
-		SampleRates: bothRates, Codecs: []string{}, Limits: "https://help.twitch.tv/s/article/broadcasting-guidelines",
+		SampleRates: bothRates, Codecs: []string{}, Limits: "https://www.twitch.tv/creatorcamp/en/paths/going-live/broadcast-recommendations/",
 		hosts: []string{"ingest.global-contribute.live-video.net", "live.twitch.tv", ".contribute.live-video.net"},
 	},
 	{
