@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build format lint test unit portable web e2e e2e-long e2e-cluster e2e-package soak-sip suites fuzz bench quality install install-test install-package package release clean
+.PHONY: help run build format lint test unit portable web e2e e2e-long e2e-cluster e2e-package soak-sip suites fuzz bench quality install install-test install-package package release image clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,8 +65,8 @@ e2e-cluster: install-test build ## several servers with NATS, and their faults (
 	$(GO) test -tags e2e -count 1 -timeout 10m -run '^TestLong' ./internal/cluster/
 	$(GO) test -tags e2e -count 1 -timeout 40m -run '^TestCluster' ./test/e2e/
 
-e2e-package: install-test install-package ## the Debian package on a fresh Debian 12 with systemd: install, push, upgrade, break, remove (needs root)
-	$(GO) test -tags e2e -count 1 -v -timeout 40m ./test/package
+e2e-package: install-test install-package ## the Debian package on a fresh Debian 12 with systemd: install, push, upgrade, break, remove; and the image (needs root)
+	$(GO) test -tags e2e -count 1 -v -timeout 40m ./test/machine
 
 soak-sip: install-test build ## the SIP tests in full size: ten minutes of call, 10 000 strangers, 200 calls
 	TRANSPONDER_SOAK=1 $(GO) test -tags e2e -count 1 -parallel 4 -timeout 30m -run '^TestSIP(LongCall|Refresh|Strangers|Shutdown)$$' ./test/e2e/
@@ -95,6 +95,9 @@ quality: build ## measure how good our AAC is, on recordings (QUALITY="-rates 96
 
 package: install-package ## build dist/transponder_VERSION_ARCH.deb, for Debian 12 (VERSION=1.2.3)
 	$(GO) run ./deploy/build $(RELEASE) package
+
+image: install-package ## build dist/transponder-VERSION-ARCH.oci.tar, a container image
+	$(GO) run ./deploy/build $(RELEASE) image
 
 release: install-package ## build the package, the source archive, the list of what is in the program (SBOM) and SHA256SUMS, in dist
 	$(GO) run ./deploy/build $(RELEASE) release

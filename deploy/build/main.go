@@ -1,5 +1,5 @@
-// Command build makes what is handed out of a version: a Debian package, and a release with it. Run it from the top of the tree, as make
-// package and make release do.
+// Command build makes what is handed out of a version: a Debian package, a container image, and a release. Run it from the top of the
+// tree, as make package, make image and make release do.
 //
 // All of it is reproducible: the same commit, compiler and libraries give the same bytes, in whatever folder and at whatever time. Times in
 // archives are the time of the commit (SOURCE_DATE_EPOCH), and entries are sorted.
@@ -51,7 +51,7 @@ func main() {
 
 func (j *job) run(ctx context.Context, name, epoch string, what []string) error {
 	if len(what) != 1 {
-		return errors.New("say what to build: package or release")
+		return errors.New("say what to build: package, image or release")
 	}
 	var err error
 	if j.version, j.when, err = versionOf(ctx, name, epoch); err != nil {
@@ -74,6 +74,8 @@ func (j *job) run(ctx context.Context, name, epoch string, what []string) error 
 	switch what[0] {
 	case "package":
 		_, err = j.debianPackage(ctx, work)
+	case "image":
+		err = j.image(ctx)
 	case "release":
 		err = j.release(ctx, work)
 	default:

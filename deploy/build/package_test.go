@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"transponder/internal/config"
 )
 
 // run runs a program at the top of the tree and returns what it prints.
@@ -180,6 +182,26 @@ func TestManual(t *testing.T) {
 	}
 	if text, err := io.ReadAll(r); err != nil || string(text) != "text" || !r.ModTime.IsZero() {
 		t.Errorf("a packed text is %q, %v, of %v", text, err, r.ModTime)
+	}
+}
+
+// TestCompose: every setting of the Compose file is a setting.
+func TestCompose(t *testing.T) {
+	atTop(t)
+	text, err := os.ReadFile("deploy/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^ +(TRANSPONDER_[A-Z_]+): "(.*)"$`).FindAllStringSubmatch(string(text), -1)
+	if len(lines) == 0 {
+		t.Fatal("it has no settings")
+	}
+	var environ []string
+	for _, m := range lines {
+		environ = append(environ, m[1]+"="+m[2])
+	}
+	if _, warnings, err := config.Load(config.Sources{Environ: environ}); err != nil || len(warnings) > 0 {
+		t.Errorf("%q: %v, %q", environ, err, warnings)
 	}
 }
 
