@@ -31,7 +31,8 @@ type machine struct {
 	client *http.Client
 }
 
-// cacheFolder is where a base system and Debian's packages are kept from one run to the next.
+// cacheFolder is where a base system and Debian's packages are kept from one run to the next. It belongs to this test until the test ends: apt of two
+// machines would fight for it.
 func cacheFolder(t *testing.T) string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -41,6 +42,17 @@ func cacheFolder(t *testing.T) string {
 	if err := os.MkdirAll(filepath.Join(dir, "archives", "partial"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() })
+	testkit.Eventually(t, 10*time.Minute, func() string {
+		if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			return "another test uses " + dir + ": " + err.Error()
+		}
+		return ""
+	})
 	return dir
 }
 
