@@ -270,7 +270,7 @@ func (p *Port) Strange() int64 {
 	return n
 }
 
-// Unsent returns how many datagrams Socket.Send dropped because the kernel had no room.
+// Unsent returns how many datagrams did not leave, because the kernel had no room or no route.
 func (p *Port) Unsent() int64 {
 	var n int64
 	for _, s := range p.sockets {

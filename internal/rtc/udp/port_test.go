@@ -2,6 +2,7 @@ package udp
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -282,6 +283,24 @@ func TestTimers(t *testing.T) {
 }
 
 // TestPortTaken: a second server must not share the first one's port.
+// A datagram that has no way out is lost and counted: it is no reason to give up a client.
+func TestNoWayOut(t *testing.T) {
+	p := open(t)
+	s := p.sockets[0]
+	nowhere := netip.MustParseAddrPort("127.0.0.1:0") // the kernel refuses port 0
+	if n, err := s.Write([]byte("lost"), Source{}, nowhere); n != 4 || err != nil {
+		t.Errorf("Write = %d, %v", n, err)
+	}
+	s.Send([]byte("lost"), Source{}, nowhere)
+	if n := p.Unsent(); n != 2 {
+		t.Errorf("%d datagrams are counted, want 2", n)
+	}
+	p.Close()
+	if _, err := s.Write([]byte("late"), Source{}, nowhere); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Write to a closed socket = %v", err)
+	}
+}
+
 func TestPortTaken(t *testing.T) {
 	p := open(t)
 	second, err := Open(t.Context(), Config{Port: p.Number(), Sockets: 2})

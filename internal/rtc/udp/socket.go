@@ -148,9 +148,14 @@ func (s *Socket) Do(f func()) {
 // Set sets a timer, or moves it if it is set. It is called from the socket's goroutine only.
 func (s *Socket) Set(t *Timer, at time.Duration) { s.wheel.set(t, at) }
 
-// Write sends a datagram. It waits while the kernel has no room.
+// Write sends a datagram. It waits while the kernel has no room. A datagram that cannot leave, because there is no route for example, is counted and
+// lost, as others are on their way: a client may have more addresses. Only a closed socket is an error.
 func (s *Socket) Write(b []byte, from Source, to netip.AddrPort) (int, error) {
 	n, _, err := s.conn.WriteMsgUDPAddrPort(b, from.control, to)
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		s.unsent.Add(1)
+		return len(b), nil
+	}
 	return n, err
 }
 
