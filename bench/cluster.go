@@ -42,7 +42,7 @@ func clustered(ctx context.Context, args []string, out io.Writer) error {
 			if err != nil {
 				return err
 			}
-			second, err := c.measureNode(ctx, *streams, "cluster-"+strconv.Itoa(i), "--set", "cluster_nats_url="+url)
+			second, err := c.measureNode(ctx, *streams, "cluster-"+strconv.Itoa(i), "--set", "cluster_nats_url="+url, "--set", "cluster_name=bench"+strconv.Itoa(i))
 			if err != nil {
 				return err
 			}
@@ -54,7 +54,8 @@ func clustered(ctx context.Context, args []string, out io.Writer) error {
 	})
 }
 
-// measureNode runs our server with some settings. Each run has a state folder of its own.
+// measureNode runs our server with some settings. Each run has a state folder of its own, so each needs a cluster of its own, too: the keys
+// for secrets differ.
 func (c *comparison) measureNode(ctx context.Context, n int, label string, settings ...string) (*blackbox.Report, error) {
 	cfg, err := c.serverConfig(n, label)
 	if err != nil {

@@ -21,6 +21,7 @@ const stopTimeout = 6 * time.Second
 type server struct {
 	cmd    *exec.Cmd
 	ended  chan error // gets the result of Wait
+	before []int      // children of ours from before the server, such as a NATS server; they outlive it
 	beside int        // a child of ours that is not the server's; 0: there is none
 }
 
@@ -38,10 +39,10 @@ func startServer(cfg Config) (*server, error) {
 		defer log.Close()
 		cmd.Stdout, cmd.Stderr = log, log
 	}
+	s := &server{cmd: cmd, ended: make(chan error, 1), before: proctree.Children(os.Getpid())}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
-	s := &server{cmd: cmd, ended: make(chan error, 1)}
 	go func() { s.ended <- cmd.Wait() }() // stop sees it end
 	return s, nil
 }
@@ -67,9 +68,14 @@ func (s *server) awaitReady(ctx context.Context, addr string) error {
 	}
 }
 
+// children returns our children since the server began: the server, what runs beside it, and processes whose own parent has gone.
+func (s *server) children() []int {
+	return slices.DeleteFunc(proctree.Children(os.Getpid()), func(pid int) bool { return slices.Contains(s.before, pid) })
+}
+
 // usage includes the use of our own reaped children: these are processes of the server that have ended.
 func (s *server) usage(memory bool) (proctree.Usage, error) {
-	roots := slices.DeleteFunc(proctree.Children(os.Getpid()), func(pid int) bool { return pid == s.beside })
+	roots := slices.DeleteFunc(s.children(), func(pid int) bool { return pid == s.beside })
 	u, err := proctree.Measure(roots, memory)
 	u.CPU += usedBy(unix.RUSAGE_CHILDREN)
 	return u, err
@@ -84,7 +90,7 @@ func (s *server) childUsage() float64 {
 	return u.CPU
 }
 
-// stop asks the server to end, and then kills all processes that are left below this one.
+// stop asks the server to end, and then kills all processes that have begun below this one since the server did.
 func (s *server) stop() error {
 	err := s.cmd.Process.Signal(unix.SIGTERM)
 	select {
@@ -94,8 +100,10 @@ func (s *server) stop() error {
 		err = errors.Join(err, fmt.Errorf("the server ran on for %v after SIGTERM", stopTimeout), s.cmd.Process.Kill())
 		<-s.ended
 	}
-	for _, pid := range proctree.Descendants(os.Getpid()) {
-		_ = unix.Kill(pid, unix.SIGKILL) // it may have ended meanwhile
+	for _, child := range s.children() {
+		for _, pid := range append(proctree.Descendants(child), child) {
+			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended meanwhile
+		}
 	}
 	return err
 }
