@@ -202,7 +202,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestMetadata(t *testing.T) {
-	tag := MetadataTag(Metadata{Video: avc, Audio: aac, FrameRate: 30, AudioBPS: 128000, Encoder: "Transponder"})
+	tag := MetadataTag(Metadata{Video: avc, Audio: aac, FrameRate: 30, AudioBPS: 128000, Encoder: "Transponder"}, 0)
 	got, err := amf.Decode(body(tag))
 	want := []any{"@setDataFrame", "onMetaData", amf.ECMAArray{
 		{Name: "width", Value: 1280.0}, {Name: "height", Value: 720.0}, {Name: "framerate", Value: 30.0},
@@ -216,13 +216,13 @@ func TestMetadata(t *testing.T) {
 	}
 	turned := *avc
 	turned.Rotation = 90
-	ex, err := amf.Decode(body(PlayerMetadataTag(Metadata{Video: &turned})))
+	ex, err := amf.Decode(body(PlayerMetadataTag(Metadata{Video: &turned}, 0)))
 	if o, ok := amf.AsObject(ex[len(ex)-1]); err != nil || !ok {
 		t.Errorf("of a picture to be turned: %v, %v", ex, err)
 	} else if v, _ := o.Lookup("rotation"); v != 90.0 {
 		t.Errorf("rotation %v, want 90", v)
 	}
-	ex, err = amf.Decode(body(PlayerMetadataTag(Metadata{Video: hevc, Audio: opus})))
+	ex, err = amf.Decode(body(PlayerMetadataTag(Metadata{Video: hevc, Audio: opus}, 0)))
 	if o, ok := amf.AsObject(ex[len(ex)-1]); err != nil || !ok {
 		t.Errorf("of fourCCs: %v, %v", ex, err)
 	} else if v, _ := o.Lookup("videocodecid"); v != float64(0x68766331) {
@@ -230,7 +230,7 @@ func TestMetadata(t *testing.T) {
 	} else if v, _ := o.Lookup("audiocodecid"); v != float64(0x4f707573) {
 		t.Errorf("audiocodecid %v, want Opus as a number", v)
 	}
-	got, err = amf.Decode(body(PlayerMetadataTag(Metadata{})))
+	got, err = amf.Decode(body(PlayerMetadataTag(Metadata{}, 0)))
 	if err != nil || !reflect.DeepEqual(got, []any{"onMetaData", amf.ECMAArray(nil)}) {
 		t.Errorf("for players: %v, %v", got, err)
 	}

@@ -16,13 +16,14 @@ type Metadata struct {
 	Encoder      string
 }
 
-// MetadataTag makes the message with which a publisher sets onMetaData of a stream (FLV 10.1, E.5).
-func MetadataTag(m Metadata) Tag {
-	return Tag{Type: TypeData, Payload: amf.Append(nil, "@setDataFrame", "onMetaData", m.array())}
+// MetadataTag makes the message with which a publisher sets onMetaData of a stream at a time in milliseconds (FLV 10.1, E.5).
+func MetadataTag(m Metadata, ms int64) Tag {
+	return Tag{Type: TypeData, Time: uint32(ms), Payload: amf.Append(nil, "@setDataFrame", "onMetaData", m.array())}
 }
 
-// PlayerMetadataTag makes onMetaData as a server sends it to players.
-func PlayerMetadataTag(m Metadata) Tag {
+// PlayerMetadataTag makes onMetaData as a server sends it to players. Its time is always zero: FFmpeg takes onMetaData of any other time for
+// a track of text, and then waits for the text.
+func PlayerMetadataTag(m Metadata, _ int64) Tag {
 	return Tag{Type: TypeData, Payload: amf.Append(nil, "onMetaData", m.array())}
 }
 

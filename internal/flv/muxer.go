@@ -12,8 +12,8 @@ import (
 // Transcoded audio comes a little later than the video of the same time, and is sent in that order: to wait for it would delay every picture.
 // Receivers order frames by timestamp.
 type Muxer struct {
-	// Metadata makes the onMetaData message, MetadataTag or PlayerMetadataTag; nil sends none.
-	Metadata func(Metadata) Tag
+	// Metadata makes the onMetaData message for a time in milliseconds: MetadataTag or PlayerMetadataTag; nil sends none.
+	Metadata func(m Metadata, ms int64) Tag
 	// WaitVideoMS is how many milliseconds of sound are held back while the first picture has not come; 0 for sources without pictures. A
 	// receiver that gets no video header at first may never look for one, so waiting pays. The wait is bounded, since a camera may be
 	// off.
@@ -30,7 +30,8 @@ type Muxer struct {
 	FrameRate func() float64
 
 	begun        bool
-	base         media.Timestamp // the time in the stream at which the time of the connection is zero
+	base         media.Timestamp // the time in the source at which the time of the connection is start
+	start        int64           // milliseconds
 	firstAudio   media.Timestamp // of the first sound while waiting for video
 	heardAudio   bool
 	video, audio *media.Track // of the last frame sent
@@ -61,7 +62,7 @@ func (m *Muxer) Append(tags []Tag, f media.Frame) ([]Tag, error) {
 	if f.Time < m.base {
 		return tags, nil // sound from before the first picture
 	}
-	ms := f.Time.Sub(m.base).Milliseconds()
+	ms := m.start + f.Time.Sub(m.base).Milliseconds()
 	if f.Kind() == media.Audio && m.audio == nil && m.video == nil {
 		tags = m.announce(tags, ms)
 	}
@@ -93,8 +94,18 @@ func (m *Muxer) begin(f media.Frame) bool {
 	}
 	// Connections that begin at different frames of a source give a frame times that differ by the same number of milliseconds.
 	m.begun, m.base = true, f.Time.WholeMS()
-	m.lastVideo, m.lastAudio = -1, -1
+	m.lastVideo, m.lastAudio = m.start-1, m.start-1
 	return true
+}
+
+// GoOn makes the next frame the first one of another source, so many milliseconds after the last frame of the source before. The connection begins once more, but
+// its time goes on.
+func (m *Muxer) GoOn(afterMS int64) {
+	if m.begun {
+		m.start = max(m.lastVideo, m.lastAudio) + max(1, afterMS)
+	}
+	m.begun, m.heardAudio = false, false
+	m.video, m.audio = nil, nil
 }
 
 // announce writes the headers of pictures that have not come yet.
@@ -186,7 +197,5 @@ func (m *Muxer) appendMetadata(tags []Tag, ms int64) []Tag {
 		data.Audio = m.sound()
 	}
 	m.rate = data.FrameRate
-	tag := m.Metadata(data)
-	tag.Time = uint32(ms)
-	return append(tags, tag)
+	return append(tags, m.Metadata(data, ms))
 }

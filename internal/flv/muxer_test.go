@@ -101,8 +101,8 @@ func TestMuxer(t *testing.T) {
 // A frame rate that becomes known, or another, is told again with the next picture, once.
 func TestMuxerTellsRate(t *testing.T) {
 	rate := 0.0
-	m := &Muxer{FrameRate: func() float64 { return rate }, Metadata: func(d Metadata) Tag {
-		return Tag{Type: TypeData, Payload: []byte(strconv.FormatFloat(d.FrameRate, 'f', -1, 64))}
+	m := &Muxer{FrameRate: func() float64 { return rate }, Metadata: func(d Metadata, ms int64) Tag {
+		return Tag{Type: TypeData, Time: uint32(ms), Payload: []byte(strconv.FormatFloat(d.FrameRate, 'f', -1, 64))}
 	}}
 	track := h264Track(320, 180)
 	var got []string
@@ -210,9 +210,9 @@ func TestMuxerSound(t *testing.T) {
 	} {
 		var got []string
 		m := &Muxer{Sound: tt.expect, FrameRate: func() float64 { return 0 }}
-		m.Metadata = func(d Metadata) Tag {
+		m.Metadata = func(d Metadata, ms int64) Tag {
 			got = append(got, fmt.Sprint(audioID(d.Audio), d.Audio.SampleRate, d.Audio.Channels))
-			return MetadataTag(d)
+			return MetadataTag(d, ms)
 		}
 		for _, f := range []media.Frame{frame(video, 0, true), frame(tt.sound, 10, true)} {
 			tags, err := m.Append(nil, f)
@@ -266,5 +266,41 @@ func TestAnnounced(t *testing.T) {
 				t.Errorf("%s: late after %v is %v", c.name, at, got)
 			}
 		}
+	}
+}
+
+// A muxer that goes on with another source sends the headers anew. The time of the connection goes on by the pause, for sound and pictures alike.
+func TestMuxerGoesOn(t *testing.T) {
+	m := &Muxer{Metadata: PlayerMetadataTag, FrameRate: func() float64 { return 0 }, WaitVideoMS: 1000}
+	first, second := h264Track(320, 180), h264Track(640, 360)
+	var got []string
+	send := func(f media.Frame) {
+		t.Helper()
+		tags, err := m.Append(nil, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range tags {
+			got = append(got, fmt.Sprintf("%d %x at %d", tag.Type, tag.Head()[:1], tag.Time))
+		}
+	}
+	m.GoOn(3_600_000) // before the first frame
+	send(frame(first, 5000, true))
+	send(frame(aacTrack(), 5010, true))
+	send(frame(first, 5040, false))
+	m.GoOn(2000)
+	sound := aacTrack()
+	send(frame(sound, 7_000_000, true)) // waits for the picture
+	send(frame(second, 7_000_100, true))
+	send(frame(sound, 7_000_110, true))
+	m.GoOn(0)
+	send(frame(second, 3, true))
+	want := []string{
+		"18 00 at 0", "9 17 at 0", "9 17 at 0", "8 af at 10", "8 af at 10", "9 27 at 40",
+		"18 00 at 0", "9 17 at 2040", "9 17 at 2040", "8 af at 2050", "8 af at 2050",
+		"18 00 at 0", "9 17 at 2051", "9 17 at 2051",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("tags\n%q, want\n%q", got, want)
 	}
 }

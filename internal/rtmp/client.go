@@ -51,7 +51,8 @@ type Client struct {
 	trail Trail
 
 	offered  fourCCs // set by Connect
-	streamID uint32  // set by Publish
+	streamID uint32  // set by CreateStream
+	created  bool    // CreateStream was granted
 
 	started    bool  // Publish was granted; owned by the reading goroutine
 	unreadable error // of a command that came before Publish was granted; owned by the reading goroutine
@@ -112,9 +113,9 @@ func (c *Client) connectObject() amf.Object {
 	return o
 }
 
-// Publish sends releaseStream, FCPublish, createStream and publish, and returns when the server has answered NetStream.Publish.Start. If the
-// server refuses, the error is a *StatusError with the Command "createStream" or "publish", or a *ReconnectError.
-func (c *Client) Publish() error {
+// CreateStream sends releaseStream, FCPublish and createStream, and returns when the server has made the message stream. If the server refuses, the
+// error is a *StatusError with the Command "createStream", or a *ReconnectError.
+func (c *Client) CreateStream() error {
 	// The first two help servers that keep a name in use after a broken connection. Many servers do not know them, so answers are ignored.
 	err := c.conn.post(
 		windowMessage(),
@@ -134,11 +135,22 @@ func (c *Client) Publish() error {
 	if !ok || !(id >= 0 && id <= math.MaxUint32) {
 		return fmt.Errorf("%w: createStream gave the stream id %v", ErrProtocol, created.arg(1))
 	}
-	c.streamID = uint32(id)
+	c.streamID, c.created = uint32(id), true
+	return nil
+}
+
+// Publish publishes, and returns when the server has answered NetStream.Publish.Start. It calls CreateStream if nobody has. If the server refuses,
+// the error is a *StatusError with the Command "publish", or one of CreateStream.
+func (c *Client) Publish() error {
+	if !c.created {
+		if err := c.CreateStream(); err != nil {
+			return err
+		}
+	}
 	if err := c.conn.post(streamCall(c.streamID, "publish", txPublish, nil, c.cfg.StreamName, "live")); err != nil {
 		return fmt.Errorf("send publish: %w", err)
 	}
-	_, err = c.await("publish", txPublish, "onStatus")
+	_, err := c.await("publish", txPublish, "onStatus")
 	if err == nil {
 		c.started, c.unreadable = true, nil
 	}

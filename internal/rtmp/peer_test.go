@@ -90,7 +90,7 @@ func withLength(nalu []byte) []byte {
 func sample(t testing.TB) (tags []flv.Tag, want []string) {
 	t.Helper()
 	video, audio := videoTrack(t), audioTrack()
-	tags = append(tags, flv.MetadataTag(flv.Metadata{Video: video, Audio: audio, Encoder: "test"}))
+	tags = append(tags, flv.MetadataTag(flv.Metadata{Video: video, Audio: audio, Encoder: "test"}, 0))
 	for _, track := range []*media.Track{video, audio} {
 		tag, ok := flv.ConfigTag(track, 0)
 		if !ok {
@@ -298,7 +298,7 @@ func TestForeignPlayer(t *testing.T) {
 		if err := serveOne(s, Request{Verb: Play, Name: "n"}); err != nil {
 			return err
 		}
-		tags[0] = flv.PlayerMetadataTag(flv.Metadata{Video: videoTrack(t), Audio: audioTrack()})
+		tags[0] = flv.PlayerMetadataTag(flv.Metadata{Video: videoTrack(t), Audio: audioTrack()}, 0)
 		return s.WriteTags(tags)
 	})
 	c := foreignClient(t, theirs, false)

@@ -196,16 +196,7 @@ func TestForeignPlayer(t *testing.T) {
 	}
 	defer src.Close(nil)
 	src.SetLive()
-	u, err := url.Parse(fmt.Sprintf("rtmp://%s/live/n", s.Addr()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &gortmplib.Client{URL: u}
-	if err := client.Initialize(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	client.NetConn().SetDeadline(time.Now().Add(10 * time.Second))
+	client := foreignPlayer(t, s)
 	track := &media.Track{Codec: media.H265, Config: hvcC([]byte{0x40, 1, 9}, hevcSPS, []byte{0x44, 1, 9})}
 	idr := []byte{0x26, 1, 9}
 	for i := range 60 { // the foreign reader wants two seconds to find the tracks

@@ -49,6 +49,7 @@ func (c *session) play(ctx context.Context, r request) error {
 	c.net.patience(0) // a player need not send anything; a write finds out that a player is gone
 	ctx, cancel := context.WithCancelCause(ctx)
 	p := &player{session: c, resumed: make(chan struct{}, 1), told: told}
+	p.mux = flv.Muxer{Metadata: flv.PlayerMetadataTag, Allowed: c.allowed}
 
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -90,8 +91,9 @@ type player struct {
 	end     func(error)   // ends the playing because the backend demands that
 	paused  atomic.Bool
 
-	mux  *flv.Muxer // owned by serve
-	tags []flv.Tag  // owned by serve
+	mux  flv.Muxer // owned by serve
+	tags []flv.Tag // owned by serve
+	sent time.Time // when frames were sent last; owned by serve
 }
 
 // readCommands reads the pauses of the player until the playing or the connection ends, and returns why.
@@ -123,19 +125,9 @@ func (p *player) serve(ctx context.Context, name string) error {
 	if err := c.srv.parts.Gate.Admit(load.Player); err != nil {
 		return c.refuse("NetStream.Play.Failed", err.Error(), err)
 	}
-	if t := src.Video.Track(); t != nil && t.Codec != media.H264 && !c.allowed(t.Codec) {
-		return c.refuseCodec(fmt.Errorf("%w: %s", flv.ErrUnsupported, t.Codec))
+	if err := c.takes(src); err != nil {
+		return err
 	}
-	audio, release := c.audioFeed(src)
-	defer release()
-	cfg := stream.ReaderConfig{Audio: audio}
-	if src.HasVideo() {
-		cfg.Video = src.Video
-	}
-	p.mux = muxer(cfg)
-	p.mux.Allowed = c.allowed
-	r := src.NewReader(cfg)
-	defer r.Close()
 	if err := c.conn.Start(); err != nil {
 		return err
 	}
@@ -143,21 +135,72 @@ func (p *player) serve(ctx context.Context, name string) error {
 	c.tell(p.told, hook.StatusPlaying, nil, p.end)
 	stop := c.keepAlive(p.told, hook.StatusPlaying, p.end)
 	defer stop()
-	err = p.send(ctx, r)
+	for {
+		err := p.show(ctx, src)
+		if ctx.Err() != nil || !errors.Is(err, errPlayed) {
+			return err
+		}
+		next, noNext := c.srv.next(ctx, name)
+		if noNext != nil {
+			_ = c.conn.EndPlay() // on an error, too, the connection is closed next
+			return err
+		}
+		if err := c.takes(next); err != nil {
+			return err
+		}
+		c.log.Info("rtmp play goes on", "stream", name, "err", err)
+		src = next
+	}
+}
+
+// show sends a source until the source or ctx ends.
+func (p *player) show(ctx context.Context, src *stream.Source) error {
+	c := p.session
+	audio, release := c.audioFeed(src)
+	defer release()
+	cfg := stream.ReaderConfig{Audio: audio}
+	if src.HasVideo() {
+		cfg.Video = src.Video
+	}
+	r := src.NewReader(cfg)
+	defer r.Close()
+	p.aim(cfg)
+	err := p.send(ctx, r)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	st := r.Stats()
 	c.srv.counters.slow.Add(st.Drops)
 	c.srv.counters.drops.Add(st.DroppedFrames)
-	c.log.Info("rtmp play ended", "stream", name, "err", err, "dropped", st.DroppedFrames)
+	c.log.Info("rtmp play ended", "stream", src.Info().Name, "err", err, "dropped", st.DroppedFrames)
 	return err
+}
+
+// next returns the stream that has the name after another stream of that name has ended: of its spare publisher, or of one that has taken over
+// the name.
+func (s *Server) next(ctx context.Context, name string) (*stream.Source, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.PlayWait, errNotFound)
+	defer cancel()
+	return live(ctx, func() (*stream.Source, error) {
+		if src, ok := s.find(ctx, name); ok {
+			return src, nil
+		}
+		return nil, errNotFound
+	})
 }
 
 // allowed reports whether the client has offered to take the codec by Enhanced RTMP.
 func (c *session) allowed(codec media.Codec) bool {
 	fourCC := flv.FourCC(codec)
 	return fourCC != "" && c.who.Offers(fourCC)
+}
+
+// takes checks that the client takes the pictures of a source.
+func (c *session) takes(src *stream.Source) error {
+	if t := src.Video.Track(); t != nil && t.Codec != media.H264 && !c.allowed(t.Codec) {
+		return c.refuseCodec(fmt.Errorf("%w: %s", flv.ErrUnsupported, t.Codec))
+	}
+	return nil
 }
 
 // refuseCodec tells a player that RTMP does not have the codec of the stream, or that the player has not offered to take it.
@@ -182,11 +225,22 @@ func (c *session) audioFeed(src *stream.Source) (feed *stream.Feed, release func
 func (s *Server) await(ctx context.Context, name string) (*stream.Source, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.PlayWait, errNotFound)
 	defer cancel()
+	s.find(ctx, name) // brings a stream of another server into the hub
+	return live(ctx, func() (*stream.Source, error) { return s.parts.Hub.Await(ctx, name) })
+}
+
+// find returns the stream with the name, also one that another server has.
+func (s *Server) find(ctx context.Context, name string) (*stream.Source, bool) {
 	if s.parts.Relays != nil {
-		s.parts.Relays.Find(ctx, name) // brings a stream of another server into the hub
+		return s.parts.Relays.Find(ctx, name)
 	}
+	return s.parts.Hub.Source(name)
+}
+
+// live waits until the stream that find returns is live. If the stream ends before, find is called again.
+func live(ctx context.Context, find func() (*stream.Source, error)) (*stream.Source, error) {
 	for {
-		src, err := s.parts.Hub.Await(ctx, name)
+		src, err := find()
 		if err != nil {
 			return nil, err
 		}
@@ -203,11 +257,11 @@ func (s *Server) await(ctx context.Context, name string) (*stream.Source, error)
 // send sends frames until the source or ctx ends.
 func (p *player) send(ctx context.Context, r *stream.Reader) error {
 	var frames [64]media.Frame
+	begun := false
 	for {
 		n, err := r.Read(ctx, frames[:])
 		if err != nil {
 			if ctx.Err() == nil {
-				_ = p.session.conn.EndPlay() // on an error, too, the connection is closed next
 				return fmt.Errorf("%w: %w", errPlayed, err)
 			}
 			return err
@@ -221,6 +275,10 @@ func (p *player) send(ctx context.Context, r *stream.Reader) error {
 			continue
 		default:
 		}
+		if !begun {
+			p.mux.GoOn(time.Since(p.sent).Milliseconds())
+			begun = true
+		}
 		p.tags = p.tags[:0]
 		for _, f := range frames[:n] {
 			if p.tags, err = p.mux.Append(p.tags, f); err != nil {
@@ -230,6 +288,7 @@ func (p *player) send(ctx context.Context, r *stream.Reader) error {
 		if err := p.session.conn.WriteTags(p.tags); err != nil {
 			return err
 		}
+		p.sent = time.Now()
 	}
 }
 
@@ -239,9 +298,10 @@ const (
 	videoWait   = time.Second
 )
 
-// muxer makes the muxer for a player.
-func muxer(from stream.ReaderConfig) *flv.Muxer {
-	m := &flv.Muxer{Metadata: flv.PlayerMetadataTag, FrameRate: func() float64 { return 0 }}
+// aim makes the muxer send a source.
+func (p *player) aim(from stream.ReaderConfig) {
+	m := &p.mux
+	m.FrameRate, m.Announced, m.WaitVideoMS = func() float64 { return 0 }, nil, 0
 	if v := from.Video; v != nil {
 		m.FrameRate = func() float64 { return v.Stats().FrameRate }
 		m.Announced = v.Announced
@@ -250,5 +310,4 @@ func muxer(from stream.ReaderConfig) *flv.Muxer {
 			m.WaitVideoMS = pictureWait.Milliseconds()
 		}
 	}
-	return m
 }

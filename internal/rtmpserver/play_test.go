@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/bluenviron/gortmplib"
 
 	"transponder/internal/media"
 	"transponder/internal/rtmp"
@@ -53,6 +57,105 @@ func TestPlayerEnds(t *testing.T) {
 		return ""
 	})
 	stalled.Close()
+}
+
+// When the spare publisher of a name gets it, players of another project's making go on over their connection: with new headers, and a time that only
+// grows. When nobody has the name any more, they are told the end.
+func TestPlayerGoesOn(t *testing.T) {
+	cfg := stream.DefaultConfig()
+	cfg.Standby = true
+	hub := stream.NewHub(cfg, nil)
+	s := runServerOf(t, hub, nil)
+	track, err := media.NewH264Track(sps, pps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(id string) *stream.Source {
+		t.Helper()
+		src, err := hub.Claim(t.Context(), stream.Info{Name: "n", ID: id, HasVideo: true, Publisher: stream.Publisher{Identity: "the same"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { src.Close(nil) })
+		src.SetLive()
+		return src
+	}
+	picture := func(src *stream.Source, mark byte) {
+		src.Video.Write(media.Frame{Track: track, Time: src.Now(), Key: true, Data: unitOf(append(slices.Clone(idr), mark))})
+	}
+	first := publish("first")
+	picture(first, 1)
+	second := publish("second")
+	client := foreignPlayer(t, s)
+	feed := func(src *stream.Source, mark byte) (stop func()) {
+		done, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			for tick := time.Tick(20 * time.Millisecond); ; {
+				select {
+				case <-tick:
+					picture(src, mark)
+				case <-done:
+					return
+				}
+			}
+		}()
+		return func() { close(done); <-ended }
+	}
+	stop := feed(first, 1)
+	r := &gortmplib.Reader{Conn: client}
+	if err := r.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	var marks []byte
+	last := time.Duration(-1)
+	r.OnDataH264(r.Tracks()[0], func(_, dts time.Duration, au [][]byte) {
+		unit := au[len(au)-1]
+		if unit[0]&0x1f != idr[0]&0x1f {
+			return // the sequence header
+		}
+		if dts <= last {
+			t.Errorf("a picture at %v follows one at %v", dts, last)
+		}
+		last, marks = dts, append(marks, unit[len(unit)-1])
+	})
+	until := func(mark byte) {
+		t.Helper()
+		for !slices.Contains(marks, mark) {
+			if err := r.Read(); err != nil {
+				t.Fatalf("after the pictures %v: %v", marks, err)
+			}
+		}
+	}
+	until(1)
+	stop()
+	first.Close(errors.New("over"))
+	stop = feed(second, 2)
+	until(2)
+	stop()
+	second.Close(errors.New("over"))
+	for err = nil; err == nil; {
+		err = r.Read()
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+// foreignPlayer connects a client of another project's making that plays the stream n.
+func foreignPlayer(t *testing.T, s *Server) *gortmplib.Client {
+	t.Helper()
+	u, err := url.Parse(fmt.Sprintf("rtmp://%s/live/n", s.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &gortmplib.Client{URL: u}
+	if err := client.Initialize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	client.NetConn().SetDeadline(time.Now().Add(30 * time.Second))
+	return client
 }
 
 // A name that no stream can have is refused at once. The others are waited for.

@@ -3,6 +3,7 @@ package rtmpserver
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"transponder/internal/load"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 )
 
 // errRing refuses a connection from a push of this server to itself that would form a ring: the push would hold the name for its own
@@ -23,7 +25,13 @@ const leastWait = 5 * time.Millisecond
 
 // publish receives a stream until the client ends the stream, another part closes the source, the client loses his rights, or ctx ends. It
 // returns rtmp.ErrStreamClosed if the client may ask for another stream.
-func (c *session) publish(ctx context.Context, r request) error {
+func (c *session) publish(ctx context.Context, r request) (err error) {
+	steps := c.srv.parts.Tracer.Steps(ctx, "publish", "answer")
+	defer func() { steps.End(err) }()
+	steps.Set("transponder.door", "rtmp")
+	steps.Set("transponder.session", c.id)
+	defer func(log *slog.Logger) { c.log = log }(c.log)
+	c.log = steps.Log(c.log)
 	who, err := c.admit(ctx, access.Publish, r)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -37,7 +45,7 @@ func (c *session) publish(ctx context.Context, r request) error {
 	}
 	defer leave()
 	id := stream.NewID()
-	told, src, err := c.begin(ctx, &who, id, r)
+	told, src, err := c.begin(ctx, &who, id, r, steps)
 	var refused *claimError
 	switch {
 	case errors.As(err, &refused):
@@ -78,7 +86,7 @@ func (e *claimError) Error() string { return e.err.Error() }
 func (e *claimError) Unwrap() error { return e.err }
 
 // begin asks the backend of the application, and takes the name. While the backend is asked nobody else is asked about the name.
-func (c *session) begin(ctx context.Context, who *client, id string, r request) (told hook.Stream, src *stream.Source, err error) {
+func (c *session) begin(ctx context.Context, who *client, id string, r request, steps *trace.Steps) (told hook.Stream, src *stream.Source, err error) {
 	free, err := c.reserve(who.name)
 	if err != nil {
 		return told, nil, err
@@ -94,7 +102,8 @@ func (c *session) begin(ctx context.Context, who *client, id string, r request) 
 			return told, nil, &claimError{err}
 		}
 	}
-	if src, err = c.claim(ctx, *who, id, r); err != nil {
+	steps.Set("transponder.stream", who.name)
+	if src, err = c.claim(ctx, *who, id, r, steps); err != nil {
 		return told, nil, &claimError{err}
 	}
 	return told, src, nil
@@ -113,7 +122,7 @@ func (c *session) reserve(name string) (free func(), err error) {
 }
 
 // claim takes the name for the stream.
-func (c *session) claim(ctx context.Context, who client, id string, r request) (*stream.Source, error) {
+func (c *session) claim(ctx context.Context, who client, id string, r request, steps *trace.Steps) (*stream.Source, error) {
 	push, ring := c.srv.parts.Origins.Origin(c.conn.Trail(), who.name)
 	if ring {
 		return nil, errRing
@@ -127,6 +136,7 @@ func (c *session) claim(ctx context.Context, who client, id string, r request) (
 		Transport: "TCP",
 		Push:      push,
 		Trail:     c.conn.Trail(),
+		Steps:     steps,
 		Publisher: stream.Publisher{
 			Credential: r.secret, Address: c.peer, Identity: who.who.Identity(), Replace: who.who.MayTakeOver(who.name),
 			MaxRateBPS: int64(who.who.Limits.BitrateKbps) * 1000,

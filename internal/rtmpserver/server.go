@@ -19,6 +19,7 @@ import (
 	"transponder/internal/panics"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 )
 
 // AudioRenditions returns the sound of a stream in a format: the feed of the source if it has the format, otherwise one that is transcoded
@@ -64,7 +65,8 @@ type Parts struct {
 	Gate *load.Gate  // decides whether there is room for another player, as the hub does for publishers; nil: there always is
 	TLS  *tls.Config // of RTMPS; not nil if Config.SecureAddress is set
 
-	Relays Relays // nil: this server is alone
+	Relays Relays        // nil: this server is alone
+	Tracer *trace.Tracer // makes the traces of publishers; nil: there are none
 
 	// Plain and Secure are listeners that stand for Config.Address and Config.SecureAddress; nil: New opens those. The server closes them.
 	Plain, Secure net.Listener

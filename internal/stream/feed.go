@@ -65,6 +65,9 @@ func (f *Feed) Write(frame media.Frame) {
 	}
 	if f.stats.Frames == 0 {
 		close(f.begun)
+		if !f.src.info.HasVideo {
+			f.src.info.Steps.Finish(lastStep)
+		}
 	}
 	f.track = frame.Track
 	f.meter.Count(now, len(frame.Data))

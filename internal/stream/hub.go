@@ -96,6 +96,8 @@ type Hub struct {
 	private map[*Source]struct{} // guarded by mu; the sources without a public name
 	added   chan struct{}        // guarded by mu; closed and replaced when a name is taken
 
+	maxStreams int // guarded by mu; Config.MaxStreams, or what SetMaxStreams has set
+
 	takeovers  atomic.Int64
 	promotions atomic.Int64
 }
@@ -103,7 +105,7 @@ type Hub struct {
 // NewHub makes an empty hub. gate decides whether the machine has room for another stream; nil: it always has.
 func NewHub(cfg Config, gate *load.Gate) *Hub {
 	return &Hub{
-		cfg: cfg, gate: gate, added: make(chan struct{}),
+		cfg: cfg, gate: gate, added: make(chan struct{}), maxStreams: cfg.MaxStreams,
 		taking: map[string]*Source{}, byName: map[string]*Source{}, byID: map[string]*Source{}, spares: map[string]*Source{},
 		private: map[*Source]struct{}{},
 	}
@@ -242,13 +244,20 @@ func (h *Hub) Refuse(err error) {
 	h.refusal.Store(&err)
 }
 
+// SetMaxStreams changes Config.MaxStreams. Streams beyond the new limit stay.
+func (h *Hub) SetMaxStreams(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.maxStreams = n
+}
+
 // admit says whether there is room for another stream. The caller holds mu.
 func (h *Hub) admit() error {
 	if refusal := h.refusal.Load(); refusal != nil {
 		return *refusal
 	}
-	if h.cfg.MaxStreams > 0 && len(h.byName)+len(h.taking)+len(h.spares)+len(h.private) >= h.cfg.MaxStreams {
-		return fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.cfg.MaxStreams)
+	if h.maxStreams > 0 && len(h.byName)+len(h.taking)+len(h.spares)+len(h.private) >= h.maxStreams {
+		return fmt.Errorf("%w: it takes %d streams", load.ErrFull, h.maxStreams)
 	}
 	return h.gate.Admit(load.Stream)
 }

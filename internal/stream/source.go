@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"transponder/internal/media"
+	"transponder/internal/trace"
 )
 
 // ErrClosed is the cause if a source or reader was closed by its owner without another cause.
@@ -30,6 +31,10 @@ type Info struct {
 	Publisher Publisher
 
 	HasVideo, HasAudio bool // the publisher said that it would send these
+
+	// Steps is the trace of the publisher's beginning, with its present step. The hub ends it with the first key frame, with the first sound if the
+	// publisher sends no pictures, or with the source. nil: nobody watches.
+	Steps *trace.Steps
 
 	// AskKeyFrame asks the publisher for a key frame. It must not block. nil: the publisher cannot be asked.
 	AskKeyFrame func()
@@ -79,7 +84,7 @@ func newSource(h *Hub, info Info) *Source {
 	s.Video = newFeed(s)
 	s.Audio = newFeed(s)
 	s.keys = keyFrames{cfg: h.cfg, ask: info.AskKeyFrame}
-	s.Video.onKey, s.Video.ask = s.keys.came, s.RequestKeyFrame
+	s.Video.onKey, s.Video.ask = s.keyFrameCame, s.RequestKeyFrame
 	return s
 }
 
@@ -92,10 +97,14 @@ func (s *Source) Created() time.Time { return s.created }
 // Now returns the time on the clock of the stream.
 func (s *Source) Now() media.Timestamp { return media.Timestamp(time.Since(s.created)) }
 
+// lastStep of the publisher's trace is the wait for media. A phone's first packet may hold the whole key frame: the step takes no time then.
+const lastStep = "first key frame"
+
 // SetLive notes that the publisher is connected and its media is on the way. Before, the name is only reserved.
 func (s *Source) SetLive() {
 	s.liveOnce.Do(func() {
 		s.liveAt.Store(max(int64(s.Now()), 1))
+		s.info.Steps.Next(lastStep)
 		close(s.live)
 	})
 }
@@ -150,6 +159,12 @@ func (s *Source) Err() error {
 	return s.err
 }
 
+// keyFrameCame is called for each key frame of the publisher.
+func (s *Source) keyFrameCame(now time.Time) {
+	s.keys.came(now)
+	s.info.Steps.Finish(lastStep)
+}
+
 // RequestKeyFrame asks the publisher for a key frame: now, or as soon as Config.KeyFrameGap allows. Many calls become one request.
 func (s *Source) RequestKeyFrame() { s.keys.want(time.Now()) }
 
@@ -169,6 +184,10 @@ func (s *Source) Close(cause error) {
 	s.renditions = nil
 	s.mu.Unlock()
 
+	if s.Audio.Stats().Frames > 0 { // it said that it would send pictures, but sent only sound
+		s.info.Steps.Finish(lastStep)
+	}
+	s.info.Steps.End(cause)
 	s.hub.remove(s)
 	close(s.done)
 	s.Video.close(cause)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image/png"
+	"image"
+	_ "image/jpeg" // thumbnails are JPEG files
+	_ "image/png"  // snapshots are PNG files
 	"time"
 
 	"transponder/internal/media"
@@ -27,6 +29,11 @@ var ErrNoPicture = errors.New("the stream has no picture")
 // Snapshot returns the next key frame of a source as PNG. It asks the source for a key frame at once, and decodes it in a
 // child process.
 func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, error) {
+	return v.snapshot(ctx, s, worker.PNG, libav.VideoConfig{})
+}
+
+// snapshot returns the next key frame of a source as a file, in the size of the configuration.
+func (v *Transcoder) snapshot(ctx context.Context, s *stream.Source, format worker.Format, size libav.VideoConfig) ([]byte, error) {
 	if !libav.Enabled {
 		return nil, libav.ErrDisabled
 	}
@@ -41,7 +48,7 @@ func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, er
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	p, err := worker.Start(v.cfg.Command, libav.VideoConfig{}, v.log)
+	p, err := worker.Start(v.cfg.Command, size, v.log)
 	if err != nil {
 		return nil, err
 	}
@@ -52,9 +59,9 @@ func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, er
 	shots := make(chan []byte, 1)
 	go func() { // ends when the child does
 		defer enough()
-		shots <- v.receivePNG(p)
+		shots <- v.receiveShot(p, format)
 	}()
-	err = shoot(reading, s, p)
+	err = shoot(reading, s, p, format)
 	shot := <-shots
 	switch {
 	case shot != nil:
@@ -67,10 +74,10 @@ func (v *Transcoder) Snapshot(ctx context.Context, s *stream.Source) ([]byte, er
 }
 
 // shoot gives a child the pictures of the source until the child has sent the snapshot.
-func shoot(ctx context.Context, s *stream.Source, p *worker.Process) error {
+func shoot(ctx context.Context, s *stream.Source, p *worker.Process, format worker.Format) error {
 	reader := s.NewReader(stream.ReaderConfig{Video: s.Video})
 	defer reader.Close()
-	if err := p.Shoot(); err != nil {
+	if err := p.Shoot(format); err != nil {
 		return err
 	}
 	frames := make([]media.Frame, 1)
@@ -79,34 +86,38 @@ func shoot(ctx context.Context, s *stream.Source, p *worker.Process) error {
 			p.Kill()
 			return err
 		}
-		if err := p.WriteFrame(frames[0]); err != nil { // receivePNG has killed the child: there is a snapshot, or there will be none
+		if err := p.WriteFrame(frames[0]); err != nil { // receiveShot has killed the child: there is a snapshot, or there will be none
 			return err
 		}
 	}
 }
 
-// receivePNG waits for the PNG of a child and kills the child. It returns nil if the child sends none, or something else.
-func (v *Transcoder) receivePNG(p *worker.Process) (shot []byte) {
+// receiveShot waits for the snapshot of a child and kills the child. It returns nil if the child sends none, or something else.
+func (v *Transcoder) receiveShot(p *worker.Process, format worker.Format) (shot []byte) {
 	defer p.Kill()
 	_ = v.panics.Run(v.log, "snapshot panicked", func() (err error) { // there is no snapshot then
-		shot, err = readPNG(p)
+		shot, err = readShot(p, format)
 		return err
 	})
 	return shot
 }
 
-func readPNG(p *worker.Process) ([]byte, error) {
+func readShot(p *worker.Process, format worker.Format) ([]byte, error) {
 	for {
 		o, err := p.Read()
 		if err != nil {
 			return nil, err
 		}
-		if o.PNG == nil {
+		if o.Shot == nil {
 			continue
 		}
-		if _, err := png.DecodeConfig(bytes.NewReader(o.PNG)); err != nil {
+		_, kind, err := image.DecodeConfig(bytes.NewReader(o.Shot))
+		if err == nil && kind != string(format) {
+			err = fmt.Errorf("a snapshot of the format %q, want %q", kind, format)
+		}
+		if err != nil {
 			return nil, err
 		}
-		return o.PNG, nil
+		return o.Shot, nil
 	}
 }

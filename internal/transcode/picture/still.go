@@ -153,15 +153,39 @@ func (s *Stills) open(name string) (*os.File, os.FileInfo, error) {
 
 // checkStill reads the header of a picture, and goes back to the beginning of the file.
 func checkStill(f io.ReadSeeker) error {
+	if _, _, err := header(f); err != nil {
+		return err
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
+// header reads the size of a picture from its header.
+func header(f io.Reader) (width, height int, err error) {
 	c, _, err := image.DecodeConfig(f)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStill, err)
+		return 0, 0, fmt.Errorf("%w: %w", ErrStill, err)
 	}
 	if c.Width < 1 || c.Height < 1 || int64(c.Width)*int64(c.Height) > maxStillPixels {
-		return fmt.Errorf("%w: %dx%d is too large", ErrStill, c.Width, c.Height)
+		return 0, 0, fmt.Errorf("%w: %dx%d is too large", ErrStill, c.Width, c.Height)
 	}
-	_, err = f.Seek(0, io.SeekStart)
-	return err
+	return c.Width, c.Height, nil
+}
+
+// Inspect returns the size of a picture of size bytes, which it takes from the header. It fails with ErrStill.
+func Inspect(f io.ReaderAt, size int64) (width, height int, err error) {
+	if size > maxStillBytes {
+		return 0, 0, fmt.Errorf("%w: it is larger than %d MB", ErrStill, maxStillBytes>>20)
+	}
+	return header(io.NewSectionReader(f, 0, size))
+}
+
+// Decode decodes a picture that Inspect accepts, and forgets it. It fails with ErrStill.
+func Decode(f io.ReaderAt, size int64) error {
+	if _, _, err := image.Decode(io.NewSectionReader(f, 0, size)); err != nil {
+		return fmt.Errorf("%w: %w", ErrStill, err)
+	}
+	return nil
 }
 
 // make decodes the file in Go, where a bad file cannot damage memory, and encodes it.

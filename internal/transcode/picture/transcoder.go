@@ -56,7 +56,8 @@ type Transcoder struct {
 	budget *budget
 	panics panics.Counter
 
-	shooting chan struct{} // holds a token for each snapshot that is being made
+	shooting   chan struct{} // holds a token for each snapshot that is being made
+	thumbnails thumbnails
 
 	mu    sync.Mutex                  // taken before budget.mu and rendition.mu
 	live  map[renditionKey]*rendition // guarded by mu
@@ -78,7 +79,10 @@ func New(cfg Config, log *slog.Logger) (*Transcoder, error) {
 		}
 		cfg.Command = []string{program, worker.Argument}
 	}
-	return &Transcoder{cfg: cfg, log: log, budget: newBudget(float64(cfg.MaxLoad) / 100), live: map[renditionKey]*rendition{}, shooting: make(chan struct{}, maxSnapshots)}, nil
+	return &Transcoder{
+		cfg: cfg, log: log, budget: newBudget(float64(cfg.MaxLoad) / 100), live: map[renditionKey]*rendition{}, shooting: make(chan struct{}, maxSnapshots),
+		thumbnails: thumbnails{latest: map[*stream.Source]*thumbnail{}},
+	}, nil
 }
 
 // Run measures once a second how much of the machine the renditions use and how much is free, until ctx ends.

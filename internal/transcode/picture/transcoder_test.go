@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"image/jpeg"
 	"image/png"
 	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -25,14 +28,35 @@ import (
 	"transponder/internal/transcode/picture/worker"
 )
 
+// built is the program and its folder, which TestMain removes. It is linked once for all tests: that takes seconds.
+var built struct {
+	once   sync.Once
+	folder string
+	err    error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(built.folder)
+	os.Exit(code)
+}
+
 // program builds the program, without the race detector, whose memory no sandbox has room for.
 func program(t testing.TB) []string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "transponder")
-	if out, err := exec.Command("go", "build", "-o", file, "transponder/cmd/transponder").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	built.once.Do(func() {
+		if built.folder, built.err = os.MkdirTemp("", "picture-test"); built.err != nil {
+			return
+		}
+		out, err := exec.Command("go", "build", "-o", built.folder, "transponder/cmd/transponder").CombinedOutput()
+		if err != nil {
+			built.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	return []string{file, worker.Argument}
+	return []string{filepath.Join(built.folder, "transponder"), worker.Argument}
 }
 
 func newVideo(t testing.TB, command ...string) *Transcoder {
@@ -343,6 +367,53 @@ func TestVideoSettings(t *testing.T) {
 	}
 }
 
+// checkThumbnails asks for thumbnails of a red source of 320x180 that sends pictures: those who ask at the same time share one.
+func checkThumbnails(t *testing.T, v *Transcoder, s *stream.Source) {
+	t.Helper()
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if _, _, err := v.Thumbnail(left, s); !errors.Is(err, context.Canceled) {
+		t.Errorf("somebody who has left gets %v", err)
+	}
+	var files [5][]byte
+	var all sync.WaitGroup
+	for i := range files {
+		all.Go(func() {
+			var err error
+			var at time.Time
+			if files[i], at, err = v.Thumbnail(t.Context(), s); err != nil || time.Since(at) > time.Minute {
+				t.Errorf("thumbnail of %v: %v", at, err)
+			}
+		})
+	}
+	all.Wait()
+	shot, err := jpeg.Decode(bytes.NewReader(files[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, g, b, _ := shot.At(160, 90).RGBA()
+	if size := shot.Bounds().Size(); size.X != 320 || size.Y != 180 || r>>8 < 240 || g>>8 > 12 || b>>8 > 12 {
+		t.Errorf("%v of colour %d %d %d, want 320x180 of red", size, r>>8, g>>8, b>>8)
+	}
+	st := v.Thumbnails()
+	if st.Made+st.Shared != 5 || st.Made > 2 || st.Failed != 1 {
+		t.Errorf("%+v, want five answers of one thumbnail, and one failure", st)
+	}
+}
+
+func TestThumbnailBounds(t *testing.T) {
+	t.Parallel()
+	v := newVideo(t, "none")
+	for range maxThumbnails {
+		if _, mine, err := v.thumbnails.get(newSource(t)); !mine || err != nil {
+			t.Fatal(mine, err)
+		}
+	}
+	if _, _, err := v.Thumbnail(t.Context(), newSource(t)); !errors.Is(err, ErrThumbnails) || v.Thumbnails().Refused != 1 {
+		t.Errorf("one more: %v, %+v", err, v.Thumbnails())
+	}
+}
+
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	v := newVideo(t, program(t)...)
@@ -363,6 +434,7 @@ func TestSnapshot(t *testing.T) {
 		}
 	})
 	file, err := v.Snapshot(t.Context(), s)
+	checkThumbnails(t, v, s)
 	close(stop)
 	wg.Wait()
 	if err != nil {

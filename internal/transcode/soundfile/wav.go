@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 )
 
 // The codings that a WAV file may have (Microsoft's mmreg.h).
@@ -311,3 +312,12 @@ var aLaw, muLaw = func() (a, mu [256]float32) {
 	}
 	return a, mu
 }()
+
+// Inspect returns the duration of a WAV file of size bytes. It fails with ErrUnplayable.
+func Inspect(file io.ReaderAt, size int64) (time.Duration, error) {
+	w, err := parseWAV(file, size)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnplayable, err)
+	}
+	return time.Duration(float64(w.frames) / float64(w.rate) * float64(time.Second)), nil
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/jpeg"
 	"image/png"
 	"io"
 	"os"
@@ -69,7 +70,7 @@ type child struct {
 	queue   chan item
 	latest  atomic.Int64 // media.Timestamp of the last frame that was read
 	wantKey atomic.Bool
-	shoot   atomic.Bool
+	shoot   atomic.Pointer[Format] // nil: no picture is wanted as a file
 
 	engine  engine
 	shown   media.Timestamp // time of the last access unit whose picture was encoded
@@ -145,7 +146,8 @@ func (c *child) read() {
 				c.wantKey.Store(true)
 				continue
 			case typeShoot:
-				c.shoot.Store(true)
+				format := Format(body)
+				c.shoot.Store(&format)
 				continue
 			case typeTrack:
 				if err = c.in.setTrack(body); err == nil {
@@ -176,8 +178,8 @@ func (c *child) picture(f media.Frame) error {
 	}
 	c.needKey = c.needKey || err != nil
 	for c.engine.Pending() > 0 {
-		if c.shoot.Swap(false) {
-			if err := c.snapshot(); err != nil {
+		if format := c.shoot.Swap(nil); format != nil {
+			if err := c.snapshot(*format); err != nil {
 				return err
 			}
 			continue
@@ -198,14 +200,31 @@ func (c *child) picture(f media.Frame) error {
 	return c.tell()
 }
 
-// snapshot sends a picture as PNG.
-func (c *child) snapshot() error {
+// Format is the format of a picture that is sent as a file.
+type Format string
+
+// The formats of snapshots.
+const (
+	PNG  Format = "png"
+	JPEG Format = "jpeg"
+)
+
+// jpegQuality is for small pictures that are looked at once.
+const jpegQuality = 80
+
+// snapshot sends a picture as a file.
+func (c *child) snapshot(format Format) error {
 	shot, err := c.engine.Snapshot()
 	if err != nil {
 		return err
 	}
 	var file bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&file, shot); err != nil {
+	if format == JPEG {
+		err = jpeg.Encode(&file, (*image.RGBA)(shot), &jpeg.Options{Quality: jpegQuality}) // no pixel is transparent, so both forms are the same
+	} else {
+		err = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&file, shot)
+	}
+	if err != nil {
 		return err
 	}
 	if err := c.out.message(typeShoot, file.Bytes()); err != nil {

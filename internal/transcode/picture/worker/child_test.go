@@ -161,7 +161,8 @@ func TestChildInputs(t *testing.T) {
 // A snapshot is sent in a picture's place.
 func TestChildSnapshot(t *testing.T) {
 	c, _, out := newChild(nil)
-	c.shoot.Store(true)
+	format := PNG
+	c.shoot.Store(&format)
 	if err := c.picture(frameAt(0, "a")); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func TestChildSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg, err := png.DecodeConfig(bytes.NewReader(o.PNG)); err != nil || cfg.Width != 4 || cfg.Height != 2 {
+	if cfg, err := png.DecodeConfig(bytes.NewReader(o.Shot)); err != nil || cfg.Width != 4 || cfg.Height != 2 {
 		t.Errorf("a snapshot of %dx%d, %v, want 4x2", cfg.Width, cfg.Height, err)
 	}
 }

@@ -44,11 +44,11 @@ type Process struct {
 	said sync.WaitGroup // of the goroutine that reads its standard error
 }
 
-// Output is one message of a child: a frame, its figures, or a picture as PNG.
+// Output is one message of a child: a frame, its figures, or a picture as a file.
 type Output struct {
 	Frame media.Frame // its Track is nil if the message is not a frame
 	Stats *Stats
-	PNG   []byte
+	Shot  []byte
 }
 
 // Start starts a child. command is the program and its arguments. The caller calls Close.
@@ -111,13 +111,13 @@ func (p *Process) WriteFrame(f media.Frame) error {
 // RequestKeyFrame makes the child's next picture a key frame. It may block as WriteFrame does.
 func (p *Process) RequestKeyFrame() error { return p.tell(typeKey) }
 
-// Shoot makes the child send its next picture as PNG instead of encoding it. It may block as WriteFrame does.
-func (p *Process) Shoot() error { return p.tell(typeShoot) }
+// Shoot makes the child send its next picture as a file instead of encoding it. It may block as WriteFrame does.
+func (p *Process) Shoot(format Format) error { return p.tell(typeShoot, []byte(format)...) }
 
-func (p *Process) tell(kind byte) error {
+func (p *Process) tell(kind byte, body ...byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.w.message(kind); err != nil {
+	if err := p.w.message(kind, body); err != nil {
 		return err
 	}
 	return p.w.w.Flush()
@@ -148,7 +148,7 @@ func (p *Process) Read() (Output, error) {
 			f, err := p.out.frame(body)
 			return Output{Frame: f}, err
 		case typeShoot:
-			return Output{PNG: body}, nil
+			return Output{Shot: body}, nil
 		case typeStats:
 			var st Stats
 			if json.Unmarshal(body, &st) != nil {

@@ -23,7 +23,7 @@ const (
 	typeFrame  = 'F' // both ways
 	typeKey    = 'K' // to the child: make the next picture a key frame
 	typeStats  = 'S' // from the child: Stats in JSON
-	typeShoot  = 'P' // to the child: send the next picture as PNG instead of encoding it; from the child: that PNG
+	typeShoot  = 'P' // to the child: send the next picture as a file of the Format in the body instead of encoding it; from the child: that file
 )
 
 const (

@@ -117,7 +117,7 @@ func FuzzRead(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if o.Stats == nil && o.PNG == nil && (o.Frame.Track == nil || o.Frame.Kind() != media.Video) {
+			if o.Stats == nil && o.Shot == nil && (o.Frame.Track == nil || o.Frame.Kind() != media.Video) {
 				t.Fatalf("a frame without a picture: %+v", o.Frame)
 			}
 		}
