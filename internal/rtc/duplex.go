@@ -3,6 +3,7 @@ package rtc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type Duplex struct {
 	session atomic.Pointer[CallSession] // nil while the SDP is being made
 	sdp     string
 	own     *OwnOffer // our offer; nil: the client's offer was answered
+
+	restarter restarter
 
 	out       *playout
 	agreed    atomic.Pointer[ParsedOffer] // what the client said; nil before its answer
@@ -80,6 +83,20 @@ func (d *Duplex) Accept(answer string) error {
 	d.agreed.Store(parsed) // now, not when Run takes it: the other side of the call is told what was agreed on
 	d.answers <- parsed
 	return nil
+}
+
+// RestartICE does for a call what Publication.RestartICE does for a publisher, whoever has made the first offer. It fails with ErrNoRestart before both
+// sides have each other's SDP.
+func (d *Duplex) RestartICE(ctx context.Context, offer string) (answer string, err error) {
+	agreed := d.agreed.Load()
+	if agreed == nil {
+		return "", fmt.Errorf("%w: the call is not answered yet", ErrNoRestart)
+	}
+	answer = d.sdp
+	if d.own != nil {
+		answer = d.own.answerTo(agreed, d.sdp)
+	}
+	return d.restarter.restart(ctx, *d.session.Load(), answer, offer)
 }
 
 // Play says what the client gets from now on; nil: nothing. It does not wait. When src ends, the client gets nothing until

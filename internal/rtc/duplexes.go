@@ -75,7 +75,7 @@ func (ds *Duplexes) Offer(ctx context.Context, terms Terms, info stream.Info) (*
 func (ds *Duplexes) make(info stream.Info) (*Duplex, error) {
 	d := &Duplex{
 		cfg: ds.cfg, log: ds.log.With("session", info.ID), panics: &ds.panics, answers: make(chan *ParsedOffer, 1),
-		connected: make(chan struct{}), closed: make(chan error, 1),
+		connected: make(chan struct{}), closed: make(chan error, 1), restarter: newRestarter(),
 	}
 	info.AskKeyFrame = d.askKeyFrame
 	var err error

@@ -57,13 +57,19 @@ type Egress struct {
 	parts EgressParts
 	log   *slog.Logger
 
-	players atomic.Int64
+	players    atomic.Int64
+	maxPlayers atomic.Int64 // EgressConfig.MaxPlayers, or what SetMaxPlayers has set
 }
 
 // NewEgress makes an egress for a valid configuration.
 func NewEgress(cfg EgressConfig, parts EgressParts, log *slog.Logger) *Egress {
-	return &Egress{cfg: cfg, parts: parts, log: log}
+	e := &Egress{cfg: cfg, parts: parts, log: log}
+	e.SetMaxPlayers(cfg.MaxPlayers)
+	return e
 }
+
+// SetMaxPlayers changes EgressConfig.MaxPlayers. Players beyond the new limit stay.
+func (e *Egress) SetMaxPlayers(n int) { e.maxPlayers.Store(int64(n)) }
 
 // Players returns how many clients play now.
 func (e *Egress) Players() int { return int(e.players.Load()) }
@@ -86,8 +92,8 @@ func (e *Egress) Play(ctx context.Context, offer Offer, src *stream.Source) (*Pl
 func (e *Egress) enter() error {
 	n := e.players.Add(1)
 	err := e.parts.Gate.Admit(load.Player)
-	if e.cfg.MaxPlayers > 0 && n > int64(e.cfg.MaxPlayers) {
-		err = fmt.Errorf("%w: it takes %d players", load.ErrFull, e.cfg.MaxPlayers)
+	if most := e.maxPlayers.Load(); most > 0 && n > most {
+		err = fmt.Errorf("%w: it takes %d players", load.ErrFull, most)
 	}
 	if err != nil {
 		e.players.Add(-1)

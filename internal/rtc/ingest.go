@@ -56,6 +56,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 	info.HasAudio = parsed.Section(media.Audio) != nil
 	info.HasVideo = parsed.Section(media.Video) != nil
 	info.AskKeyFrame = p.askKeyFrame
+	info.Steps.Set("transponder.receiver", in.receivers[receiver].Name())
 	p.source, err = in.hub.Claim(ctx, info)
 	if err != nil {
 		return nil, err
@@ -73,6 +74,7 @@ func (in *Ingest) Publish(ctx context.Context, offer Offer, info stream.Info) (*
 		return nil, err
 	}
 	p.answer = answer
+	info.Steps.Next("ICE")
 	p.session.Store(&session)
 	in.mu.Lock()
 	in.published[p] = struct{}{}
@@ -138,6 +140,15 @@ func (in *Ingest) Stats() []PublisherStats {
 		if src, ok := in.hub.Source(p.source.Info().Name); ok && src == p.source { // and not the spare of another
 			all = append(all, PublisherStats{p.source.Info().Name, p.Stats()})
 		}
+	}
+	return all
+}
+
+// Receptions returns Stats by the names of the streams.
+func (in *Ingest) Receptions() map[string]SessionStats {
+	all := map[string]SessionStats{}
+	for _, st := range in.Stats() {
+		all[st.Stream] = st.SessionStats
 	}
 	return all
 }

@@ -6,8 +6,12 @@ import (
 	"transponder/internal/media"
 )
 
-// window limits how many packets of one SSRC are held back or missing: more than a key frame of 500 kB has.
-const window = 512
+// firstWindow and lastWindow limit how many packets of one SSRC are held back or missing: at first more than a key frame of 500 kB has, then up to what
+// a stream of 40 Mbit/s sends while a packet is waited for. A gap of firstWindow packets at once is not waited for: a key frame comes sooner.
+const (
+	firstWindow = 512
+	lastWindow  = 4 * firstWindow
+)
 
 // maxSpare limits the packet buffers that are kept for reuse: enough for a lossy path with a long round trip. A burst that
 // fills the window leaves no more behind.
@@ -32,7 +36,7 @@ type JitterBuffer struct {
 	heardAt time.Duration
 	next    uint16   // the next sequence number to deliver
 	highest uint16   // the highest sequence number seen
-	slots   []slot   // of the numbers from next on; made at the first gap
+	slots   []slot   // of the numbers from next on; made at the first gap; firstWindow of them, or twice or four times as many
 	spare   [][]byte // packet buffers for reuse
 	wantPLI bool
 	pliAt   time.Duration // when the next request for a key frame is allowed
@@ -54,10 +58,10 @@ const (
 	slotLost                     // the packet was given up
 )
 
-// slot is one sequence number. Numbers that are window apart share a slot.
+// slot is one sequence number. Numbers that are as far apart as there are slots share one.
 type slot struct {
 	state  slotState
-	asked  uint8         // how often a NACK named it
+	asked  bool          // a NACK has named it
 	since  time.Duration // missing since
 	askAt  time.Duration // next NACK
 	packet Packet        // while held; the payload is a copy of ours
@@ -152,9 +156,9 @@ func (b *JitterBuffer) Push(p Packet, now time.Duration) {
 		b.restart(p)
 	}
 	if beyond := int16(p.Seq - b.highest); beyond > 0 {
-		if int(ahead) >= window {
+		if int(beyond) >= firstWindow || int(ahead) >= lastWindow {
 			b.skipTo(p.Seq)
-		} else if beyond > 1 {
+		} else if b.fit(int(ahead)); beyond > 1 {
 			b.miss(b.highest+1, p.Seq, now)
 		}
 		b.highest = p.Seq
@@ -165,16 +169,32 @@ func (b *JitterBuffer) Push(p Packet, now time.Duration) {
 	}
 	b.deliver(p)
 	if b.slots != nil {
-		b.slots[p.Seq%window].state = slotEmpty
+		b.slot(p.Seq).state = slotEmpty
 	}
 	b.next++
 	b.drain()
 }
 
+// slot returns the slot of a number. The number of slots is a power of two.
+func (b *JitterBuffer) slot(seq uint16) *slot { return &b.slots[int(seq)&(len(b.slots)-1)] }
+
+// fit makes room for a packet so far ahead of the next one.
+func (b *JitterBuffer) fit(ahead int) {
+	old := b.slots
+	if len(old) == 0 || ahead < len(old) {
+		return
+	}
+	b.slots = make([]slot, 2*len(old))
+	for i := range old {
+		seq := b.highest - uint16(i)
+		*b.slot(seq) = old[int(seq)&(len(old)-1)]
+	}
+}
+
 // past counts a packet that came too late, or twice.
 func (b *JitterBuffer) past(p Packet) {
-	if b.slots != nil && b.next-p.Seq <= window && b.slots[p.Seq%window].state == slotLost {
-		b.slots[p.Seq%window].state = slotEmpty
+	if b.slots != nil && int(b.next-p.Seq) <= len(b.slots) && b.slot(p.Seq).state == slotLost {
+		b.slot(p.Seq).state = slotEmpty
 		b.stats.Late++
 		return
 	}
@@ -185,7 +205,7 @@ func (b *JitterBuffer) past(p Packet) {
 // After Restart, any two packets in a row that are behind will do. Retransmissions do not count, because browsers also use
 // them, with old packets, to probe the path.
 func (b *JitterBuffer) restarts(p Packet, ahead int16, now time.Duration) bool {
-	if p.Repair || ahead >= -2*window && now >= b.renewedUntil {
+	if p.Repair || ahead >= -2*firstWindow && now >= b.renewedUntil {
 		return false
 	}
 	again := p.Seq == b.restartAt
@@ -217,19 +237,19 @@ func (b *JitterBuffer) resume(now time.Duration) {
 // miss marks the numbers from "from" to before "to" as missing.
 func (b *JitterBuffer) miss(from, to uint16, now time.Duration) {
 	if b.slots == nil {
-		b.slots = make([]slot, window)
+		b.slots = make([]slot, firstWindow)
 	}
 	for seq := from; seq != to; seq++ {
-		b.slots[seq%window] = slot{state: slotMissing, since: now, askAt: now + b.cfg.FirstNACK}
+		*b.slot(seq) = slot{state: slotMissing, since: now, askAt: now + b.cfg.FirstNACK}
 	}
 }
 
 // hold keeps a copy of a packet that came too early.
 func (b *JitterBuffer) hold(p Packet) {
 	if b.slots == nil {
-		b.slots = make([]slot, window)
+		b.slots = make([]slot, firstWindow)
 	}
-	s := &b.slots[p.Seq%window]
+	s := b.slot(p.Seq)
 	if s.state == slotHeld {
 		b.stats.Duplicate++
 		return
@@ -256,7 +276,7 @@ func (b *JitterBuffer) free(s *slot) {
 // drain delivers the held packets up to the next missing one.
 func (b *JitterBuffer) drain() {
 	for b.behind() {
-		s := &b.slots[b.next%window]
+		s := b.slot(b.next)
 		if s.state != slotHeld {
 			return
 		}
@@ -268,7 +288,7 @@ func (b *JitterBuffer) drain() {
 
 // skip gives up the next packet.
 func (b *JitterBuffer) skip() {
-	b.slots[b.next%window].state = slotLost
+	b.slot(b.next).state = slotLost
 	b.next++
 	b.lost(1)
 }

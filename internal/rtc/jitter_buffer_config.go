@@ -24,7 +24,7 @@ type JitterBufferConfig struct {
 	Wait      time.Duration // how long to wait for a missing packet, with NACK
 	ShortWait time.Duration // how long to wait without NACK, when a packet can only be out of order
 	FirstNACK time.Duration // how long to wait before the first request for a packet: it may only be out of order
-	NACKPause time.Duration // between two requests for one packet; it doubles each time
+	NACKPause time.Duration // between the first two requests for one packet; later pauses are twice as long
 	PLIGap    time.Duration // the least time between two requests for a key frame
 
 	// TakeOver is how long the current SSRC must be silent before another one replaces it; 0: another one replaces it at

@@ -101,6 +101,43 @@ func TestJitterBuffer(t *testing.T) {
 	}
 }
 
+// A packet that is missing is waited for as long as the settings say, at high bit rates too, and asked for again and again meanwhile.
+func TestJitterBufferWide(t *testing.T) {
+	for _, perSecond := range []int{500, 1000, 2000, 4000, 8000} {
+		t.Run(fmt.Sprint(perSecond, " packets a second"), func(t *testing.T) {
+			cfg := DefaultJitterBufferConfig()
+			cfg.Codec, cfg.NACK = media.Opus, true
+			var r recorder
+			buffer := NewJitterBuffer(cfg, &r)
+			first := 65000 // the numbers wrap meanwhile
+			late := first + 10
+			push := func(seq int, at time.Duration) {
+				buffer.Push(Packet{SSRC: 1, Seq: uint16(seq), Payload: []byte{1}}, at)
+			}
+			var asked []uint16
+			seq := first
+			for at := time.Duration(0); at < cfg.Wait-2*ms; at += time.Second / time.Duration(perSecond) {
+				if seq != late {
+					push(seq, at)
+				}
+				asked, _, _ = buffer.Tick(at, asked)
+				seq++
+			}
+			push(late, cfg.Wait-ms)
+			want, lost := seq-first, 0
+			if perSecond == 8000 { // more than the window
+				want, lost = want-1, 1
+			}
+			if st := buffer.Stats(); len(r.said) != want+lost || st.Lost != int64(lost) {
+				t.Errorf("%d packets of %d came out; %+v", len(r.said)-lost, want, st)
+			}
+			if lost == 0 && len(asked) < 5 {
+				t.Errorf("the packet was asked for %d times", len(asked))
+			}
+		})
+	}
+}
+
 // TestJitterBufferShuffled: packets that arrive in time come out once and in order, over many wraps of the sequence numbers.
 func TestJitterBufferShuffled(t *testing.T) {
 	cfg := DefaultJitterBufferConfig()
@@ -242,12 +279,12 @@ func TestJitterBufferSpare(t *testing.T) {
 	var r recorder
 	buffer := NewJitterBuffer(cfg, &r)
 	buffer.Push(Packet{Payload: []byte("a")}, 0)
-	for seq := uint16(2); seq < window; seq++ {
+	for seq := uint16(2); seq < firstWindow; seq++ {
 		buffer.Push(Packet{Seq: seq, Payload: []byte("b")}, 0)
 	}
 	buffer.Push(Packet{Seq: 1, Payload: []byte("b")}, 0)
-	if len(r.said) != window || len(buffer.spare) != maxSpare {
-		t.Errorf("%d packets came and %d buffers are kept, want %d and %d", len(r.said), len(buffer.spare), window, maxSpare)
+	if len(r.said) != firstWindow || len(buffer.spare) != maxSpare {
+		t.Errorf("%d packets came and %d buffers are kept, want %d and %d", len(r.said), len(buffer.spare), firstWindow, maxSpare)
 	}
 }
 

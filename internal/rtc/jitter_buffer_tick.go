@@ -30,7 +30,7 @@ func (b *JitterBuffer) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli 
 		wait = b.cfg.Wait
 	}
 	for b.behind() {
-		s := &b.slots[b.next%window]
+		s := b.slot(b.next)
 		if s.state == slotMissing && now-s.since < wait {
 			again = min(again, s.since+wait)
 			break
@@ -40,15 +40,18 @@ func (b *JitterBuffer) Tick(now time.Duration, nacks []uint16) (_ []uint16, pli 
 	}
 	if b.cfg.NACK && b.behind() {
 		for seq := b.next; seq != b.highest; seq++ {
-			s := &b.slots[seq%window]
+			s := b.slot(seq)
 			if s.state != slotMissing {
 				continue
 			}
 			if s.askAt <= now {
 				nacks = append(nacks, seq)
 				b.stats.NACKs++
-				s.askAt = now + b.cfg.NACKPause<<min(s.asked, 8)
-				s.asked++
+				s.askAt = now + b.cfg.NACKPause
+				if s.asked {
+					s.askAt += b.cfg.NACKPause
+				}
+				s.asked = true
 			}
 			again = min(again, s.askAt)
 		}

@@ -55,6 +55,28 @@ func (o *OwnOffer) wanted(k media.Kind) string {
 	return strings.Join(names, " or ")
 }
 
+// answerTo returns what this side would have answered if the client had offered what it has answered to the offer: the same media over the same transport.
+// sdp is the offer as it was written. The client offers once more when it restarts ICE.
+func (o *OwnOffer) answerTo(client *ParsedOffer, sdp string) string {
+	head, sections := splitSections(sdp)
+	i := ICE{}.read(sections[0])
+	t := Transport{Ufrag: i.Ufrag, Pwd: i.Pwd, Candidates: i.Candidates, Setup: "passive"}
+	for _, l := range append(head, sections[0]...) {
+		if key, value := attribute(l); key == "fingerprint" {
+			t.Fingerprint = value
+		}
+		_, _ = fmt.Sscanf(l, "o=- %d ", &t.ID)
+	}
+	if client.Used()[0].Setup == "passive" {
+		t.Setup = "active"
+	}
+	sent := map[media.Kind]Sending{}
+	for _, s := range o.Sections {
+		sent[s.Kind] = s.Sent
+	}
+	return Answer{Offer: client, TransportCC: true, Both: true, Sent: sent}.SDP(t)
+}
+
 // match says why an answer does not fit the offer. It takes away a payload type of retransmissions that was not offered.
 func (o *OwnOffer) match(answer *ParsedOffer) error {
 	if len(answer.Sections) != len(o.Sections) {

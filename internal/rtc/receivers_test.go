@@ -30,26 +30,30 @@ import (
 // some seconds.
 var receivers = []struct {
 	name string
-	make func(context.Context, *udp.Port, *slog.Logger) (rtc.Receiver, error)
+	make func(context.Context, rtc.JitterBufferConfig, *udp.Port, *slog.Logger) (rtc.Receiver, error)
 }{
-	{"peer", func(ctx context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
+	{"peer", func(ctx context.Context, buffer rtc.JitterBufferConfig, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
 		cfg := pion.DefaultConfig()
-		cfg.Expiry, cfg.KeepAlive = 4*time.Second, 500*time.Millisecond
+		cfg.Expiry, cfg.KeepAlive, cfg.JitterBuffer = 4*time.Second, 500*time.Millisecond, buffer
 		return pion.New(ctx, cfg, port, log)
 	}},
-	{"lean", func(_ context.Context, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
+	{"lean", func(_ context.Context, buffer rtc.JitterBufferConfig, port *udp.Port, log *slog.Logger) (rtc.Receiver, error) {
 		cfg := lean.DefaultConfig()
-		cfg.Expiry, cfg.KeepAlive = 4*time.Second, 500*time.Millisecond
+		cfg.Expiry, cfg.KeepAlive, cfg.JitterBuffer = 4*time.Second, 500*time.Millisecond, buffer
 		return lean.New(cfg, port, log)
 	}},
 }
 
 // both runs a test with each receiver.
 func both(t *testing.T, test func(*testing.T, rtc.Receiver)) {
+	bothWith(t, rtc.DefaultJitterBufferConfig(), test)
+}
+
+func bothWith(t *testing.T, buffer rtc.JitterBufferConfig, test func(*testing.T, rtc.Receiver)) {
 	for _, r := range receivers {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel() // what is tested mostly waits
-			receiver, err := r.make(t.Context(), openPort(t), slog.New(slog.DiscardHandler))
+			receiver, err := r.make(t.Context(), buffer, openPort(t), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +178,7 @@ func (p *published) frames(t *testing.T, n int) (numbers []int64, audio int) {
 	return numbers, audio
 }
 
-// wholeFrames checks that the first 150 frames of a publisher that sends 120 a second come, each once.
+// wholeFrames checks that the first 150 frames of a publisher that sends 60 a second come, each once.
 func (p *published) wholeFrames(t *testing.T) {
 	t.Helper()
 	numbers, audio := p.frames(t, 150)
@@ -183,8 +187,8 @@ func (p *published) wholeFrames(t *testing.T) {
 			t.Fatalf("frame %d follows %d frames; %+v", n, i, p.Stats())
 		}
 	}
-	if audio < 50 {
-		t.Errorf("%d packets of audio in 1.25 s", audio)
+	if audio < 100 {
+		t.Errorf("%d packets of audio in 2.5 s", audio)
 	}
 }
 
@@ -225,12 +229,16 @@ func TestEveryFrameOnce(t *testing.T) {
 		{"padding", func(c *testkit.PublisherConfig) { c.Padding = true }, nil},
 		{"padding, with loss", func(c *testkit.PublisherConfig) { c.Padding, c.Drop = true, 0.05 }, nil},
 	}
+	// A machine with much else to do needs more than half a second for a packet that is lost, and then lost again. How long a receiver waits is
+	// tested by TestJitterBuffer, with a clock of its own. Pictures at 120 a second would fill the window of the jitter buffer meanwhile.
+	patient := rtc.DefaultJitterBufferConfig()
+	patient.Wait = 10 * time.Second
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			both(t, func(t *testing.T, r rtc.Receiver) {
+			bothWith(t, patient, func(t *testing.T, r rtc.Receiver) {
 				cfg := testkit.DefaultPublisherConfig()
-				cfg.FPS = 120 // without end: nobody would miss the last packets
+				cfg.FPS = 60 // without end: nobody would miss the last packets
 				if tt.change != nil {
 					tt.change(&cfg)
 				}
@@ -256,7 +264,7 @@ func TestTCP(t *testing.T) {
 	}
 	t.Cleanup(func() { r.Close() })
 	cfg := testkit.DefaultPublisherConfig()
-	cfg.FPS = 120
+	cfg.FPS = 60
 	pub := publish(t, r, cfg, nil)
 	pub.wholeFrames(t)
 }

@@ -110,6 +110,16 @@ type MediaSink interface {
 	Lost(kind media.Kind)
 }
 
+// ICEObserver is a Sink that wants to know when ICE has found a way to the client, before DTLS begins.
+type ICEObserver interface{ ICEConnected() }
+
+// NoteICE tells a sink that wants to know that ICE has found a way. It may be called several times.
+func NoteICE(sink Sink) {
+	if o, ok := sink.(ICEObserver); ok {
+		o.ICEConnected()
+	}
+}
+
 // Sink takes the media of one WebRTC session, and learns when the session begins and ends.
 type Sink interface {
 	MediaSink

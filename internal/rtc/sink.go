@@ -6,9 +6,17 @@ type sink struct {
 	p *Publication
 }
 
-var _ Sink = (*sink)(nil)
+var (
+	_ Sink        = (*sink)(nil)
+	_ ICEObserver = (*sink)(nil)
+)
 
 func newSink(p *Publication) *sink { return &sink{Frames: NewFrames(p.source, p.in.log), p: p} }
+
+// ICEConnected implements ICEObserver.
+func (s *sink) ICEConnected() {
+	s.p.source.Info().Steps.NextAfter("ICE", "DTLS")
+}
 
 // Connected implements Sink.
 func (s *sink) Connected() {

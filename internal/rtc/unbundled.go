@@ -87,7 +87,8 @@ type unbundledSink struct {
 	sink Sink
 }
 
-func (p unbundledSink) Connected() { p.connect(p.sink.Connected) }
+func (p unbundledSink) ICEConnected() { p.do(func() { NoteICE(p.sink) }) }
+func (p unbundledSink) Connected()    { p.connect(p.sink.Connected) }
 func (p unbundledSink) Video(codec media.Codec, unit []byte, rtpTime uint32, key bool) {
 	p.do(func() { p.sink.Video(codec, unit, rtpTime, key) })
 }

@@ -12,6 +12,7 @@ import (
 	"transponder/internal/sip/line"
 	"transponder/internal/sip/sdp"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transponder"
 )
 
@@ -43,7 +44,8 @@ type Parts struct {
 	Certificate func() *tls.Certificate // of the TLS port; nil: there is none
 	Sockets     *line.Sockets           // for messages, if Config.Listens; nil: Calls opens its own
 	// Hold returns the lease of a client's call, which ends with it; nil: the rights of clients never end.
-	Hold func(by *access.Principal) *access.Lease
+	Hold   func(by *access.Principal) *access.Lease
+	Tracer *trace.Tracer // makes the traces of calls; nil: there are none
 }
 
 // signalling is the part of line.Line that calls use. Tests put a scripted peer in its place.

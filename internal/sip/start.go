@@ -137,10 +137,20 @@ func (c *Calls) start(ctx context.Context, k *call, r Request) (err error) {
 	}
 	undo = append(undo, func() { c.unreserve(k) })
 	info := k.record.info
+	steps := c.parts.Tracer.Steps(ctx, "call", "answer")
+	steps.Set("transponder.door", "sip")
+	steps.Set("transponder.stream", info.StreamName)
+	steps.Set("transponder.session", info.CallID)
+	defer func() {
+		if err != nil {
+			steps.End(err)
+		}
+	}()
+	k.log = steps.Log(k.log)
 	if k.source, err = c.parts.Hub.Publish(stream.Info{
 		Name: info.StreamName, Title: title(info, k.route.callee), ID: info.CallID, SessionID: info.CallID, AppKey: info.AppKey,
 		Provider: "SIP", Transport: "UDP", Publisher: stream.Publisher{Identity: info.Owner},
-		HasVideo: k.wants.video, HasAudio: k.wants.audio, AskKeyFrame: k.record.askKeyFrame,
+		HasVideo: k.wants.video, HasAudio: k.wants.audio, AskKeyFrame: k.record.askKeyFrame, Steps: steps,
 	}); errors.Is(err, stream.ErrIDInUse) {
 		return fmt.Errorf("%w: a stream has it", ErrCallID)
 	} else if err != nil {

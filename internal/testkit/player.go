@@ -45,6 +45,7 @@ type Player struct {
 	mu      sync.Mutex
 	changed chan struct{}       // guarded by mu; closed and replaced when something was received
 	frames  map[string][]Played // guarded by mu; by kind
+	packets map[string]int      // guarded by mu; by kind
 	reports map[string][]Report // guarded by mu; by kind
 	pc      *webrtc.PeerConnection
 	ssrc    webrtc.SSRC // guarded by mu; of the video
@@ -54,7 +55,7 @@ type Player struct {
 func NewPlayer(cfg PlayerConfig) *Player {
 	return &Player{
 		cfg: cfg, connected: make(chan struct{}), changed: make(chan struct{}),
-		frames: map[string][]Played{}, reports: map[string][]Report{},
+		frames: map[string][]Played{}, packets: map[string]int{}, reports: map[string][]Report{},
 	}
 }
 
@@ -66,6 +67,13 @@ func (p *Player) Frames(kind string) []Played {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.frames[kind]
+}
+
+// Packets returns how many packets came so far, of "video" or "audio". A packet that is lost for good holds up the frames after it, but not the count.
+func (p *Player) Packets(kind string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.packets[kind]
 }
 
 // Reports returns the sender reports received so far.
@@ -216,6 +224,7 @@ func (p *Player) read(t *webrtc.TrackRemote) {
 		if err != nil {
 			return
 		}
+		p.note(func() { p.packets[kind]++ })
 		for _, packet := range order.put(packet) {
 			part, err := parts.Unmarshal(packet.Payload)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,8 @@ type PublisherConfig struct {
 	EveryNetwork bool   // also of other interfaces than the loopback
 	Interface    string // the only network interface that it uses; "": see EveryNetwork
 
+	Relays []webrtc.ICEServer // TURN servers: the publisher reaches others through them only; none: directly
+
 	Certificate *tls.Certificate // nil: a new one
 	Active      bool             // starts the DTLS handshake
 
@@ -67,7 +70,10 @@ type Publisher struct {
 	answeredAt, connectedAt,
 	sent, plis, nacks atomic.Int64
 	wantKey atomic.Bool
-	pc      atomic.Pointer[webrtc.PeerConnection] // nil before Run
+
+	mu     sync.Mutex
+	pauses []Pause                               // guarded by mu
+	pc     atomic.Pointer[webrtc.PeerConnection] // nil before Run
 
 	networks *stdnet.Net // nil before Run
 }
@@ -96,6 +102,29 @@ func (p *Publisher) ConnectTime() time.Duration {
 
 // Sent returns how many frames were sent.
 func (p *Publisher) Sent() int64 { return p.sent.Load() }
+
+// Pause is a time in which a publisher sent nothing, because the machine had no time for it.
+type Pause struct{ From, To time.Time }
+
+// leastPause is the length of the shortest pause that is noted.
+const leastPause = 200 * time.Millisecond
+
+// Pauses returns when the publisher sent nothing for long though it should have.
+func (p *Publisher) Pauses() []Pause {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.pauses)
+}
+
+// pause notes that nothing was sent between two times, if something was due long before the end.
+func (p *Publisher) pause(from, due, to time.Time) {
+	if to.Sub(from) < leastPause || to.Sub(due) < leastPause {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pauses = append(p.pauses, Pause{from, to})
+}
 
 // PLIs returns how many key frames were requested.
 func (p *Publisher) PLIs() int64 { return p.plis.Load() }
@@ -172,6 +201,9 @@ func (p *Publisher) run(ctx context.Context, direction webrtc.RTPTransceiverDire
 	var own webrtc.Configuration
 	if c := p.cfg.Certificate; c != nil {
 		own.Certificates = []webrtc.Certificate{webrtc.CertificateFromX509(c.PrivateKey, c.Leaf)}
+	}
+	if len(p.cfg.Relays) > 0 {
+		own.ICEServers, own.ICETransportPolicy = p.cfg.Relays, webrtc.ICETransportPolicyRelay
 	}
 	pc, err := api.NewPeerConnection(own)
 	if err != nil {
@@ -387,6 +419,7 @@ func (p *Publisher) send(ctx context.Context, video, audio *webrtc.TrackLocalSta
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var k, j int64
+	last := start
 	for {
 		vDue, aDue := time.Duration(k)*frame, time.Duration(j)*packet
 		done := video == nil || p.cfg.Frames > 0 && k >= int64(p.cfg.Frames)
@@ -405,6 +438,9 @@ func (p *Publisher) send(ctx context.Context, video, audio *webrtc.TrackLocalSta
 		case <-ctx.Done():
 			return nil
 		}
+		now := time.Now()
+		p.pause(last, start.Add(due), now)
+		last = now
 		if sendAudio {
 			a.Timestamp = base + uint32(j)*units
 			a.Payload = p.cfg.Opus[int(j)%len(p.cfg.Opus)]

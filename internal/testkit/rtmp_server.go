@@ -17,6 +17,7 @@ import (
 	"github.com/bluenviron/gortmplib/pkg/bytecounter"
 	"github.com/bluenviron/gortmplib/pkg/handshake"
 	"github.com/bluenviron/gortmplib/pkg/message"
+	"golang.org/x/sys/unix"
 )
 
 // Tag is an audio or video message that a server received.
@@ -184,6 +185,24 @@ func (s *RTMPServer) note(f func()) {
 	s.changed = make(chan struct{})
 }
 
+// connectedAt returns when the client of a connection that was just accepted has sent its newest packet, as the kernel knows: on a busy machine that
+// may be long ago.
+func connectedAt(conn net.Conn) time.Time {
+	now := time.Now()
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return now
+	}
+	var info *unix.TCPInfo
+	if raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }) != nil || err != nil {
+		return now
+	}
+	return now.Add(-time.Duration(info.Last_ack_recv) * time.Millisecond)
+}
+
 func (s *RTMPServer) accept() {
 	for number := 1; ; number++ {
 		conn, err := s.listener.Accept()
@@ -192,7 +211,7 @@ func (s *RTMPServer) accept() {
 		}
 		s.note(func() {
 			s.conns[conn] = struct{}{}
-			s.lives = append(s.lives, Connection{Number: number, Accepted: time.Now()})
+			s.lives = append(s.lives, Connection{Number: number, Accepted: connectedAt(conn)})
 		})
 		select {
 		case <-s.closed: // Kick may not have seen the connection

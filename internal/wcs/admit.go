@@ -31,7 +31,7 @@ func (s *Server) newVisit(r *http.Request) visit {
 	v := visit{
 		shown: s.access.Credential(door, r),
 		token: r.URL.Query().Get("token"),
-		judge: sync.OnceValue(func() error { return s.parts.Guard.Socket(door, r, s.cfg.Origins) }),
+		judge: sync.OnceValue(func() error { return s.parts.Guard.Socket(door, r, *s.origins.Load()) }),
 	}
 	// A browser adds a cookie, a password that it knows, and a certificate to the requests of all pages.
 	v.shown.Session, v.shown.Name, v.shown.Password = "", "", ""
@@ -192,7 +192,7 @@ func (k *socket) begin(ctx context.Context, g greeting, shown *access.Principal)
 	k.welcome()
 	s.log.Info("session opened", "peer", k.peer, "principal", p.String(),
 		"app", short(string(g.AppKey)), "client", short(string(g.ClientVersion)), "origin", short(k.origin))
-	k.send("getUserData", g.echo)
+	k.send("getUserData", k.srv.withICEServers(g.echo, s.id))
 	if mayLose(p) {
 		s.streams.start(s.watchLease)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"transponder/internal/panics"
 	"transponder/internal/sip"
@@ -26,6 +27,8 @@ type call struct {
 
 	inbox  chan func(ctx context.Context)
 	cancel context.CancelCauseFunc
+
+	restarting atomic.Bool // ICE is being restarted
 
 	// These belong to run.
 	phone      Phone

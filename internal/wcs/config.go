@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"transponder/internal/limits"
+	"transponder/internal/rtc"
 	"transponder/internal/sip"
 )
 
 // Config holds the settings of the door.
 type Config struct {
-	NodeID  string   // sent to browsers in stream objects; empty: left out
+	NodeID string // sent to browsers in stream objects; empty: left out
+	// ICEServers are told to browsers.
+	ICEServers rtc.ICEServers
+
 	Origins []string // hosts, or scheme://host, of the pages that may connect, as patterns of path.Match; none: every page
 
 	// FailWithPush ends a stream if the push to its rtmpUrl fails. Otherwise the page only gets an event.

@@ -203,6 +203,10 @@ type fakeDuplex struct {
 	stopped bool           // guarded by mu
 }
 
+func (d *fakeDuplex) RestartICE(ctx context.Context, offer string) (string, error) {
+	return restartFake(ctx, offer)
+}
+
 func (d *fakeDuplex) SDP() string            { return d.sdp }
 func (d *fakeDuplex) Source() *stream.Source { return d.src }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+
+	"transponder/internal/logs"
 )
 
 // logLevel is the log level of one session. Until it is set, the level of the server counts.
@@ -26,6 +28,11 @@ func (h levelHandler) Enabled(ctx context.Context, level slog.Level) bool {
 		return level >= *set
 	}
 	return h.Handler.Enabled(ctx, level)
+}
+
+// Handle implements slog.Handler. The levels of packages do not count for the session.
+func (h levelHandler) Handle(ctx context.Context, r slog.Record) error {
+	return h.Handler.Handle(logs.Always(ctx), r)
 }
 
 // WithAttrs implements slog.Handler.

@@ -49,5 +49,6 @@ type Duplex interface {
 	sip.Media
 	SDP() string // the answer, or the offer
 	Accept(answer string) error
+	restartable
 	Run(ctx context.Context) error
 }

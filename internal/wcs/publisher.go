@@ -13,6 +13,7 @@ import (
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transponder"
 )
 
@@ -41,16 +42,23 @@ type publisher struct {
 // startPublisher begins a stream, if the page may publish it.
 func (s *session) startPublisher(ctx context.Context, req mediaRequest) {
 	a := &asking{id: string(req.MediaSessionID), publishes: true}
-	refused := func(err error) { s.refusePublish(a, req, err) }
+	steps := s.srv.parts.Tracer.Steps(ctx, "publish", "answer")
+	steps.Set("transponder.door", "websocket")
+	steps.Set("transponder.stream", short(string(req.Name)))
+	steps.Set("transponder.session", s.id)
+	refused := func(err error) {
+		steps.End(err)
+		s.refusePublish(a, req, err)
+	}
 	if err := s.checkPublish(req); err != nil {
 		refused(err)
 		return
 	}
-	s.askFor(ctx, a, req.Custom, func(ctx context.Context) error { return s.admitPublisher(ctx, a, req) }, refused)
+	s.askFor(ctx, a, req.Custom, func(ctx context.Context) error { return s.admitPublisher(ctx, a, req, steps) }, refused)
 }
 
 // admitPublisher decides whether the page may publish. If so, it makes the stream, answers the offer, and starts a goroutine for the rest.
-func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaRequest) error {
+func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaRequest, steps *trace.Steps) error {
 	who, err := s.identify(ctx, req.Custom)
 	if err != nil {
 		return err
@@ -89,7 +97,7 @@ func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaReques
 	if err != nil {
 		return err
 	}
-	media, err := s.publish(ctx, req, name, who)
+	media, err := s.publish(ctx, req, name, who, steps)
 	if err != nil {
 		release()
 		return err
@@ -104,7 +112,7 @@ func (s *session) admitPublisher(ctx context.Context, a *asking, req mediaReques
 		who:      who,
 		lease:    s.holdOwn(who),
 		media:    media,
-		log:      s.log.With("stream", name),
+		log:      steps.Log(s.log.With("stream", name)),
 		release:  release,
 		cancel:   cancel,
 		told:     make(chan struct{}),
@@ -141,7 +149,7 @@ func (s *session) holdOwn(who caller) *access.Lease {
 	return s.srv.access.Hold(who.principal)
 }
 
-func (s *session) publish(ctx context.Context, req mediaRequest, name string, who caller) (Publication, error) {
+func (s *session) publish(ctx context.Context, req mediaRequest, name string, who caller, steps *trace.Steps) (Publication, error) {
 	transport := req.transport()
 	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.AnswerTimeout)
 	defer cancel()
@@ -153,6 +161,7 @@ func (s *session) publish(ctx context.Context, req mediaRequest, name string, wh
 		Provider:  webRTC,
 		Transport: transport,
 		Publisher: s.publisher(name, who),
+		Steps:     steps,
 	})
 }
 

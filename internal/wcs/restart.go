@@ -3,6 +3,7 @@ package wcs
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"transponder/internal/panics"
 )
@@ -17,16 +18,16 @@ type restartRequest struct {
 
 var (
 	errNoConnection = errors.New("there is no connection with this id")
-	errCall         = errors.New("the connection of a call cannot restart ICE: hang up, and call again")
+	errNoMedia      = errors.New("the call has no connection yet")
 	errRestarting   = errors.New("another restart is under way")
 )
 
-// restartable is the media of a publisher or a player.
+// restartable is the media of a publisher, a player or a call.
 type restartable interface {
 	RestartICE(ctx context.Context, offer string) (answer string, err error)
 }
 
-// handleRestart restarts ICE of a stream that the session publishes or plays.
+// handleRestart restarts ICE of a stream that the session publishes or plays, or of a call.
 func (s *session) handleRestart(ctx context.Context, req restartRequest) {
 	id := string(req.MediaSessionID)
 	if p := s.streams.publisher(id); p != nil {
@@ -39,39 +40,57 @@ func (s *session) handleRestart(ctx context.Context, req restartRequest) {
 			return
 		}
 	}
-	if s.calls.call(id) != nil {
-		s.refuseRestart(id, errCall)
-		return
+	c := s.calls.call(id)
+	switch {
+	case c == nil:
+		s.refuseRestart(id, errNoConnection)
+	case !c.post(func(ctx context.Context) { c.restart(ctx, string(req.SDP)) }):
+		s.refuseRestart(id, errBusyCall)
 	}
-	s.refuseRestart(id, errNoConnection)
 }
 
-// restart restarts ICE in a goroutine of the session. A second request is refused while one is under way.
+// restart restarts ICE of the call. Only its goroutine knows the media, and sends the answer, so that nothing follows the final status.
+func (c *call) restart(ctx context.Context, offer string) {
+	if c.media == nil {
+		c.s.refuseRestart(c.id, errNoMedia)
+		return
+	}
+	c.s.restart(ctx, c.id, &c.restarting, c.media, offer, func(answer string) {
+		c.tell(func(context.Context) { c.s.send("setRemoteSDP", c.id, answer, true) })
+	})
+}
+
+// restart restarts ICE of a stream.
 func (n *notifier) restart(ctx context.Context, media restartable, offer string) {
-	if !n.restarting.CompareAndSwap(false, true) {
-		n.s.refuseRestart(n.id, errRestarting)
+	n.s.restart(ctx, n.id, &n.restarting, media, offer, func(answer string) { n.send("setRemoteSDP", n.id, answer, true) })
+}
+
+// restart restarts ICE in a goroutine of the session, which hands over the answer. A second request is refused while one is under way.
+func (s *session) restart(ctx context.Context, id string, busy *atomic.Bool, media restartable, offer string, tell func(answer string)) {
+	if !busy.CompareAndSwap(false, true) {
+		s.refuseRestart(id, errRestarting)
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	started := n.s.streams.start(func() {
+	started := s.streams.start(func() {
 		answer, err := "", panics.Err // unless they are replaced below
-		n.s.safely(func() {
-			ctx, cancel := context.WithTimeout(ctx, n.s.srv.cfg.AnswerTimeout)
+		s.safely(func() {
+			ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.AnswerTimeout)
 			defer cancel()
 			answer, err = media.RestartICE(ctx, offer)
 		})
-		n.restarting.Store(false) // before the page learns the result, which may make it ask again
+		busy.Store(false) // before the page learns the result, which may make it ask again
 		if err != nil {
-			n.s.log.Warn("ICE not restarted", "id", n.id, "err", err)
-			n.s.refuseRestart(n.id, err)
+			s.log.Warn("ICE not restarted", "id", id, "err", err)
+			s.refuseRestart(id, err)
 			return
 		}
-		n.s.srv.restarts.Count(nil)
-		n.s.log.Info("ICE restarted", "id", n.id)
-		n.send("setRemoteSDP", n.id, answer, true)
+		s.srv.restarts.Count(nil)
+		s.log.Info("ICE restarted", "id", id)
+		tell(answer)
 	})
 	if !started {
-		n.restarting.Store(false)
+		busy.Store(false)
 	}
 }
 

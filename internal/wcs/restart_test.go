@@ -55,7 +55,7 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// A page in a call that asks for a restart is told that there is none for calls, and the call goes on.
+// A page in a call restarts ICE when there is a connection, and the call goes on.
 func TestRestartOfACall(t *testing.T) {
 	w := newWorld(t, testConfig())
 	line := w.withSIP(t)
@@ -64,14 +64,24 @@ func TestRestartOfACall(t *testing.T) {
 	b.wantCall("notifyTryingResponse", "c1", "TRYING")
 	p.want(t, "call c1 3001")
 	b.raw(restartFrame("c1", "v=0"))
-	if d := b.want("fail"); d["apiMethod"] != "restartIce" || d["id"] != "c1" || d["info"] != errCall.Error() {
+	if d := b.want("fail"); d["apiMethod"] != "restartIce" || d["id"] != "c1" || d["info"] != errNoMedia.Error() {
 		t.Errorf("got %v", d)
 	}
 	p.events.Status("c1", dialog.Ring, "")
 	b.wantCall("ring", "c1", "RING")
+	p.events.MediaReady("c1", nil, false)
+	b.want("setRemoteSDP")
+	b.raw(restartFrame("c1", "v=0"))
+	if name, data := b.next(); name != "setRemoteSDP" || data != `["c1","again v=0",true]` {
+		t.Errorf("got %s %s", name, data)
+	}
+	b.raw(restartFrame("c1", "bad"))
+	if d := b.want("fail"); d["apiMethod"] != "restartIce" || d["id"] != "c1" || d["info"] != "the offer is not usable SDP" {
+		t.Errorf("got %v", d)
+	}
 	p.events.Status("c1", dialog.Finish, "gone")
 	b.wantCall("finish", "c1", "FINISH")
-	if st := w.srv.Restarts(); st != (rtc.RestartStats{Refused: 1}) {
+	if st := w.srv.Restarts(); st != (rtc.RestartStats{Done: 1, Refused: 2}) {
 		t.Errorf("counted %+v", st)
 	}
 }

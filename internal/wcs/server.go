@@ -22,6 +22,7 @@ import (
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transponder"
 	"transponder/internal/wcs/exchange"
 )
@@ -84,15 +85,18 @@ type Parts struct {
 	// Elsewhere returns the address for sockets of a server that has room for a publisher, "" if there is none; nil: this server is alone.
 	Elsewhere func() string
 
+	Tracer *trace.Tracer // makes the traces of publishers; nil: there are none
+
 	Shares   guard.SharesConfig // how much of all sockets one address may have; the zero value sets no limit
 	Refusals *guard.Refusals    // counts the sockets that are refused; nil: they are not counted
 }
 
 // Server is the door for the Web SDK. All its methods may be called from any goroutine.
 type Server struct {
-	cfg   Config
-	parts Parts
-	log   *slog.Logger
+	cfg     Config
+	parts   Parts
+	log     *slog.Logger
+	origins atomic.Pointer[[]string] // Config.Origins, or what SetOrigins has set
 
 	access   Access
 	exchange *exchange.Exchange // nil: pages call each other over SIP only
@@ -187,17 +191,21 @@ func New(cfg Config, parts Parts, log *slog.Logger) *Server {
 		lobby:        lobby{shares: parts.Shares, by: map[netip.Prefix]int{}},
 		access:       parts.Access,
 	}
+	s.SetOrigins(cfg.Origins)
 	if cfg.LocalCalls {
 		s.exchange = exchange.New(cfg.RingTime, log)
 	}
 	return s
 }
 
+// SetOrigins changes Config.Origins, for pages that connect from now on.
+func (s *Server) SetOrigins(origins []string) { s.origins.Store(&origins) }
+
 // ServeHTTP upgrades the request and runs the socket. It returns when the socket is gone; if this was the last socket of a session
 // that is kept, it returns when the session has ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := s.newVisit(r)
-	if len(s.cfg.Origins) > 0 { // else the page may have a token, which comes with its first message
+	if len(*s.origins.Load()) > 0 { // else the page may have a token, which comes with its first message
 		if err := v.judge(); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return

@@ -157,6 +157,18 @@ func (s *session) lose(k *socket, cause error) {
 	s.log.Info("session lost its socket", "err", cause)
 }
 
+// withICEServers adds to what the browser gets back of its greeting the STUN and TURN servers that it may use. Our SDK takes them; the vendor's
+// leaves them to the page.
+func (s *Server) withICEServers(echo map[string]json.RawMessage, client string) map[string]json.RawMessage {
+	servers := s.cfg.ICEServers.For(client, time.Now())
+	if len(servers) == 0 {
+		return echo
+	}
+	echo = maps.Clone(echo)
+	echo["iceServers"], _ = json.Marshal(servers) // strings always encode
+	return echo
+}
+
 // attach lets the session continue over a new socket. The browser gets its own connection message back, the terminal statuses
 // that it missed, and the statuses of the streams that are on. attach returns false if the session has ended.
 func (s *session) attach(k *socket) bool {
@@ -171,7 +183,7 @@ func (s *session) attach(k *socket) bool {
 	close(s.moved)
 	s.moved = make(chan struct{})
 	k.session.Store(s)
-	k.send("getUserData", s.echo)
+	k.send("getUserData", s.srv.withICEServers(s.echo, s.id))
 	for _, frame := range s.last {
 		k.queue(frame)
 	}

@@ -52,6 +52,44 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
+// optionsOfOffers is options of the address for offers. Libraries that cannot take ICE servers after their offer ask for them here (RFC 9725, 4.6).
+// Preflights of browsers show no credential, and get none.
+func (p protocol) optionsOfOffers(methods string) http.HandlerFunc {
+	next := p.server.options(methods)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Access-Control-Request-Method") == "" && len(p.server.cfg.ICEServers.URLs) > 0 && p.mayBegin(r) {
+			p.server.linkICEServers(w.Header(), stream.NewID())
+		}
+		next(w, r)
+	}
+}
+
+// mayBegin says whether a request shows what an offer would need. The backend of an application is not asked, so what it alone decides does not
+// count.
+func (p protocol) mayBegin(r *http.Request) bool {
+	c := p.credential(r, true) // a token for one session is still good for the offer afterwards
+	if p.identify(r, &c, false) != nil {
+		return false
+	}
+	return p.server.parts.Access.Authorize(c.who, c.shown, p.action, access.Object{Stream: r.PathValue("name")}) == nil
+}
+
+// linkICEServers tells a client the STUN and TURN servers (RFC 9725, 4.6).
+func (s *Server) linkICEServers(h http.Header, client string) {
+	for _, one := range s.cfg.ICEServers.For(client, time.Now()) {
+		value := "<" + one.URL + `>; rel="ice-server"`
+		if one.User != "" {
+			value += `; username="` + quoted(one.User) + `"; credential="` + quoted(string(one.Credential)) + `"; credential-type="password"`
+		}
+		h.Add("Link", value)
+	}
+}
+
+// quoted escapes the content of a quoted string (RFC 9110, 5.6.4).
+func quoted(text string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text)
+}
+
 // options answers preflight requests of browsers, and clients that ask what they may post (RFC 9725, 4.2).
 func (s *Server) options(methods string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -23,6 +23,7 @@ import (
 	"transponder/internal/panics"
 	"transponder/internal/rtc"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 )
 
 // The causes for which this door itself ends a session.
@@ -41,6 +42,8 @@ type Config struct {
 	// TokenInQuery takes a token also from the query of the address, for clients that cannot send headers. Addresses get into the logs of
 	// proxies.
 	TokenInQuery bool
+	// ICEServers are told to clients (RFC 9725, 4.6).
+	ICEServers rtc.ICEServers
 	// MaxBody is the longest body of a request, in bytes.
 	MaxBody int64
 	// Hold is how long the session of a player continues without a publisher. If a publisher takes the name again within this time, the
@@ -109,6 +112,8 @@ type Parts struct {
 	// Elsewhere returns the address of a server that has room for a publisher, "" if there is none; nil: this server is alone.
 	Elsewhere func() string
 	Guard     *guard.Guard // judges which pages may publish and play without a token; nil: a guard that knows no names of this server
+
+	Tracer *trace.Tracer // makes the traces of publishers; nil: there are none
 }
 
 // errNoStream means that there is no publisher of the stream that a client wants to play.
@@ -134,6 +139,7 @@ type Server struct {
 type session struct {
 	id, path string // id is a secret between the client and the server; path is that of the stream
 	owner    owner
+	steps    *trace.Steps  // of a publisher that begins
 	restarts chan struct{} // has an entry while ICE is being restarted
 	ice      iceSession    // guarded by the server's mu: the present one
 	former   []string      // guarded by the server's mu: user names of the ICE sessions before, the last ones
@@ -194,7 +200,7 @@ func (s *Server) handle(p protocol) {
 	s.mux.HandleFunc("GET "+offers, p.allowed(s.describe))
 	s.mux.HandleFunc("GET "+sessions, shared(p.owned(s.probe)))
 	const toOffers, toSessions = "POST, GET, HEAD, OPTIONS", "DELETE, PATCH, GET, HEAD, OPTIONS"
-	s.mux.HandleFunc("OPTIONS "+offers, shared(s.options(toOffers)))
+	s.mux.HandleFunc("OPTIONS "+offers, shared(p.optionsOfOffers(toOffers)))
 	s.mux.HandleFunc("OPTIONS "+sessions, shared(s.options(toSessions)))
 	s.mux.HandleFunc(offers, p.allowed(s.notAllowed(toOffers)))
 	s.mux.HandleFunc(sessions, p.allowed(s.notAllowed(toSessions)))
@@ -247,18 +253,21 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	s := p.server
 	id, public := stream.NewID(), stream.NewID() // the public id is shown by the REST API
 	c := p.credential(r, false)
+	steps := p.trace(r, public)
 	hooks, err := p.open(r, c, public)
 	if err == nil {
 		err = p.identify(r, &c, hooks.IgnoresToken())
 	}
 	if err != nil {
+		steps.End(err)
 		p.turnAway(w, r, err)
 		return
 	}
 	path := r.URL.EscapedPath()
-	x := &session{id: id, path: r.URL.Path, restarts: make(chan struct{}, 1), done: make(chan struct{}), hooks: hooks}
-	x.log = s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr)
+	x := &session{id: id, path: r.URL.Path, restarts: make(chan struct{}, 1), done: make(chan struct{}), hooks: hooks, steps: steps}
+	x.log = steps.Log(s.log.With("stream", r.PathValue("name"), "session", public, "peer", r.RemoteAddr))
 	refuse := func(err error) {
+		steps.End(err)
 		hooks.Close(err.Error())
 		x.log.Warn("session refused", "path", r.URL.Path, "err", err)
 		if !p.redirect(w, r, err) {
@@ -273,6 +282,7 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	offer, ok := s.body(w, r, typeSDP)
 	if !ok {
 		hooks.Close("the request has no offer")
+		steps.End(rtc.ErrBadOffer)
 		return
 	}
 	x.ice = newICESession(offer)
@@ -287,10 +297,23 @@ func (p protocol) create(w http.ResponseWriter, r *http.Request) {
 	h.Set("Location", path+"/"+url.PathEscape(id))
 	h.Set("ETag", etag)
 	if x.playback != nil {
-		h.Set("Link", link(h.Get("Location")))
+		h.Add("Link", link(h.Get("Location")))
 	}
+	s.linkICEServers(h, public)
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, x.media.Answer())
+}
+
+// trace begins the trace of a publisher.
+func (p protocol) trace(r *http.Request, session string) *trace.Steps {
+	if p.action != access.Publish {
+		return nil
+	}
+	steps := p.server.parts.Tracer.Steps(r.Context(), "publish", "answer")
+	steps.Set("transponder.door", p.name)
+	steps.Set("transponder.stream", r.PathValue("name"))
+	steps.Set("transponder.session", session)
+	return steps
 }
 
 // redirected marks the address of a client that was sent here by a server without room. It is not sent on, so that it does not go round.
@@ -358,7 +381,7 @@ func (p protocol) admit(ctx context.Context, x *session, c client, name, offer, 
 	}
 	x.owner = c.owner(name)
 	err = p.begin(ctx, x, offer, stream.Info{
-		Name: name, ID: id, SessionID: id, AppKey: x.hooks.AppKey(), Provider: "WHIP", Transport: "UDP",
+		Name: name, ID: id, SessionID: id, AppKey: x.hooks.AppKey(), Provider: "WHIP", Transport: "UDP", Steps: x.steps,
 		Publisher: stream.Publisher{
 			Credential: c.token, Address: c.address, Identity: c.who.Identity(), Replace: c.who.MayTakeOver(name),
 			MaxRateBPS: int64(c.who.Limits.BitrateKbps) * 1000,

@@ -157,6 +157,7 @@ func (s *session) heard(d *udp.Datagram, p *path) {
 	}
 	if before == nil {
 		close(s.found)
+		rtc.NoteICE(s.sink)
 	}
 	s.adopt(d.Socket, d.At)
 }

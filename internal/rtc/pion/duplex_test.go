@@ -28,6 +28,15 @@ type exchange struct {
 	duplexes *rtc.Duplexes
 	made     *stream.Source // has the transcoded feeds
 	tcp      bool           // media goes over TCP only
+	network  *testkit.Relay // between the caller and us; nil: there is nothing between
+}
+
+// through returns SDP of ours as the caller gets it.
+func (x *exchange) through(sdp string) (string, error) {
+	if x.network == nil {
+		return sdp, nil
+	}
+	return x.network.Answer(sdp)
 }
 
 func newExchange(t *testing.T, edit func(*rtc.Config)) *exchange {
@@ -165,7 +174,7 @@ func (x *exchange) call(c *testkit.Caller, terms rtc.Terms) (*rtc.Duplex, func()
 				return "", err
 			}
 			answered <- d
-			return d.SDP(), nil
+			return x.through(d.SDP())
 		})
 	}()
 	select {
@@ -187,9 +196,14 @@ func (x *exchange) ring(c *testkit.Caller, terms rtc.Terms) (*rtc.Duplex, func()
 		cancel()
 		x.t.Fatal(err)
 	}
+	sdp, err := x.through(d.SDP())
+	if err != nil {
+		cancel()
+		x.t.Fatal(err)
+	}
 	gone := make(chan error, 1)
 	go func() {
-		gone <- c.Answer(ctx, d.SDP(), func(answer string) error {
+		gone <- c.Answer(ctx, sdp, func(answer string) error {
 			err := d.Accept(candidates.ReplaceAllString(answer, ""))
 			if err == nil && d.Codec(media.Audio) == media.CodecNone && d.Codec(media.Video) == media.CodecNone {
 				x.t.Error("it is not known at once what was agreed on")
@@ -313,6 +327,91 @@ func (x *exchange) plays(c *testkit.Caller, mark byte) {
 	for i, f := range c.Player.Frames("video") {
 		if !sent[string(f.Data)] {
 			x.t.Fatalf("picture %d of %d bytes was not sent", i, len(f.Data))
+		}
+	}
+}
+
+// A caller that gets another network restarts ICE, whoever has made the first offer: media go on both ways, over the new network.
+func TestDuplexRestart(t *testing.T) {
+	type open func(*exchange, *testkit.Caller, rtc.Terms) (*rtc.Duplex, func() (duplex, client error))
+	for name, open := range map[string]open{"answer": (*exchange).call, "offer": (*exchange).ring} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newExchange(t, nil)
+			network := func() *testkit.Relay {
+				r, err := testkit.NewRelay()
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(r.Close)
+				return r
+			}
+			x.network = network()
+			phone := x.source(stream.Info{})
+			x.talk(phone, pcmuTrack, 1)
+			c := caller("pcmu", "h264", "rtx")
+			d, hangUp := open(x, c, rtc.Terms{Prefer: []media.Codec{media.PCMU}})
+			if _, err := d.RestartICE(t.Context(), "v=0"); err == nil {
+				t.Error("a restart without ICE in the offer has no error")
+			}
+			if err := d.Play(phone); err != nil {
+				t.Fatal(err)
+			}
+			x.receives(d, media.PCMU)
+			x.plays(c, 1)
+			x.network.Cut()
+			x.network = network()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			err := c.RestartICE(ctx, func(ctx context.Context, offer string) (string, error) {
+				answer, err := d.RestartICE(ctx, candidates.ReplaceAllString(offer, ""))
+				if err != nil {
+					return "", err
+				}
+				if name == "offer" && strings.Contains(answer, "a=setup:actpass") {
+					t.Errorf("the answer is an offer: %s", answer)
+				}
+				return x.through(answer)
+			})
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.goesOn(d, c)
+			if x.network.Media() == 0 {
+				t.Error("nothing came by the new network")
+			}
+			if err := d.Source().Err(); err != nil {
+				t.Errorf("the call has ended: %v", err)
+			}
+			_, _ = hangUp()
+			if _, err := d.RestartICE(t.Context(), c.Offer()); err == nil {
+				t.Error("a restart after the end has no error")
+			}
+		})
+	}
+}
+
+// goesOn waits for more media, both ways, than can have been on their way. The caller counts packets: what the outage has cost for good would hold up its
+// frames for ever.
+func (x *exchange) goesOn(d *rtc.Duplex, c *testkit.Caller) {
+	x.t.Helper()
+	const more = 60
+	pictures, sounds := c.Player.Packets("video"), c.Player.Packets("audio")
+	c.Player.Wait(x.t, "media after the restart", func() bool {
+		return c.Player.Packets("video") >= pictures+more && c.Player.Packets("audio") >= sounds+more
+	})
+	r := d.Source().NewReader(stream.ReaderConfig{Video: d.Source().Video, Audio: d.Source().Audio})
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(x.t.Context(), 30*time.Second)
+	defer cancel()
+	got := map[media.Kind]int{}
+	for frames := make([]media.Frame, 8); got[media.Audio] < more || got[media.Video] < more; {
+		n, err := r.Read(ctx, frames)
+		if err != nil {
+			x.t.Fatalf("after the restart came %v: %v", got, err)
+		}
+		for _, f := range frames[:n] {
+			got[f.Kind()]++
 		}
 	}
 }

@@ -83,6 +83,11 @@ func (s *session) start(ctx context.Context) (string, error) {
 	}
 	s.pc.OnTrack(s.read)
 	s.pc.OnConnectionStateChange(s.stateChanged)
+	s.pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
+		if state == webrtc.ICEConnectionStateConnected {
+			s.safely(func() { rtc.NoteICE(s.sink) })
+		}
+	})
 	return s.negotiate(ctx, nil)
 }
 

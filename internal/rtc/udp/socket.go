@@ -22,6 +22,9 @@ type Socket struct {
 	wheel wheel         // owned by run
 	now   time.Duration // owned by run: when the last read returned
 
+	probes      int           // owned by run: how many have come since probesSince
+	probesSince time.Duration // owned by run
+
 	strange atomic.Int64
 	unsent  atomic.Int64
 	full    atomic.Uint32 // the kernel's count, which wraps
@@ -91,7 +94,7 @@ func (s *Socket) run() {
 			var u User
 			if u, d.Check = s.port.find(d.Data, d.From); u != nil {
 				u.Receive(&d)
-			} else {
+			} else if !s.answerProbe(&d) {
 				s.strange.Add(1)
 			}
 		}

@@ -24,7 +24,7 @@ import (
 
 // Server is one nats-server. Its methods belong to the goroutine of the test.
 type Server struct {
-	Name    string
+	Name    string // one of its own
 	Address string // host:port of its clients
 	Dir     string // of its files
 
@@ -61,23 +61,30 @@ func Start(t testing.TB) *Server {
 // StartAt is Start on an address of this machine.
 func StartAt(t testing.TB, host string) *Server {
 	t.Helper()
-	s := &Server{Name: "n", Address: freeAddress(t, host), Dir: t.TempDir()}
-	s.arguments = s.listen()
-	s.Start(t)
+	var s *Server
+	testkit.Eventually(t, time.Minute, func() string {
+		s = &Server{Name: newName("n"), Address: freeAddress(t, host), Dir: t.TempDir()}
+		s.arguments = s.listen()
+		return s.start(t)
+	})
 	return s
 }
+
+// newName makes a name that no server of another test has.
+func newName(prefix string) string { return prefix + "-" + strconv.FormatUint(rand.Uint64(), 36) }
 
 // Three starts three servers that replicate, and waits until they have a leader.
 func Three(t testing.TB) Cluster {
 	t.Helper()
 	c := make(Cluster, 3)
+	name := newName("test")
 	routes := make([]string, len(c))
 	for i := range c {
-		c[i] = &Server{Name: "n" + strconv.Itoa(i+1), Address: freeAddress(t, "127.0.0.1"), Dir: t.TempDir()}
+		c[i] = &Server{Name: newName("n" + strconv.Itoa(i+1)), Address: freeAddress(t, "127.0.0.1"), Dir: t.TempDir()}
 		routes[i] = "nats://" + freeAddress(t, "127.0.0.1")
 	}
 	for i, s := range c {
-		s.arguments = append(s.listen(), "-cluster_name", "test", "-no_advertise", "-cluster", routes[i], "-routes", strings.Join(routes, ","))
+		s.arguments = append(s.listen(), "-cluster_name", name, "-no_advertise", "-cluster", routes[i], "-routes", strings.Join(routes, ","))
 		s.Start(t)
 	}
 	c.Wait(t)
@@ -115,25 +122,31 @@ func (s *Server) listen() []string {
 // Start starts a server that does not run, with the port and the files that it had, and waits until it takes clients.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	testkit.Eventually(t, time.Minute, func() string {
-		ended := s.launch(t)
-		if len(s.prefix) > 0 {
-			return "" // this process may have no way to the address
-		}
-		for {
-			conn, err := nats.Connect(s.URL(), nats.Timeout(time.Second), nats.MaxReconnects(0))
-			if err == nil {
-				conn.Close()
+	testkit.Eventually(t, time.Minute, func() string { return s.start(t) })
+}
+
+// start is one try of Start. It returns why it failed.
+func (s *Server) start(t testing.TB) string {
+	ended := s.launch(t)
+	if len(s.prefix) > 0 {
+		return "" // this process may have no way to the address
+	}
+	for {
+		conn, err := nats.Connect(s.URL(), nats.Timeout(time.Second), nats.MaxReconnects(0))
+		if err == nil {
+			name := conn.ConnectedServerName()
+			conn.Close()
+			if name == s.Name { // else the server of another test has taken the port, and ours ends
 				return ""
 			}
-			select {
-			case <-ended: // its port may be taken for a moment after a kill
-				text, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
-				return fmt.Sprintf("nats-server has ended: %s", text)
-			case <-time.After(10 * time.Millisecond):
-			}
 		}
-	})
+		select {
+		case <-ended: // its port may be taken for a moment after a kill
+			text, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
+			return fmt.Sprintf("nats-server has ended: %s", text)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // launch starts the process. The channel is closed when the process has ended.
