@@ -125,8 +125,8 @@ func (a *address) info() AddressInfo {
 // present returns the address to which the stream goes, or went last.
 func (p *push) present() *address { return p.addresses[p.at.Load()] }
 
-// addressInfos describes the addresses, nil if there is one only. The caller holds p.mu.
-func (p *push) addressInfos(status pushStatus) []AddressInfo {
+// addressInfos describes the addresses, nil if there is one only. sent and acked are the bytes of the present connection. The caller holds p.mu.
+func (p *push) addressInfos(status pushStatus, sent, acked int64) []AddressInfo {
 	if len(p.addresses) == 1 {
 		return nil
 	}
@@ -138,8 +138,8 @@ func (p *push) addressInfos(status pushStatus) []AddressInfo {
 		}
 		infos[i].InUse, infos[i].State = true, status.State
 		if p.link != nil && p.link.address == i {
-			infos[i].BytesAcked += p.link.client.BytesAcked() // read first, because both may grow meanwhile
-			infos[i].BytesSent += p.link.client.BytesSent()
+			infos[i].BytesSent += sent
+			infos[i].BytesAcked += acked
 		}
 	}
 	return infos

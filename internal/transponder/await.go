@@ -178,6 +178,17 @@ func (p *push) insists() bool {
 	return p.restored != nil && !p.restored.done.Load() && time.Since(p.restored.back) < insistFor
 }
 
+// passLimit waits until a push may connect that was restored and has not been live since.
+func (p *push) passLimit(ctx context.Context) error {
+	if p.front != nil {
+		return p.front.passLimit(ctx)
+	}
+	if p.restored == nil || p.restored.done.Load() {
+		return nil
+	}
+	return p.restored.stats.limiter.pass(ctx)
+}
+
 // resumes counts the pushes that were restored, and paces them.
 type resumes struct {
 	limiter *limiter

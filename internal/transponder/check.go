@@ -55,25 +55,29 @@ const (
 	stepTimeout  = 5 * time.Second  // of one step
 	loginTimeout = 10 * time.Second // of connect, which takes three connections if the server wants a login
 
-	// certificateSoon is how long before its end a certificate is worth a word. Authorities renew 30 days before.
-	certificateSoon = 14 * 24 * time.Hour
+	// CertificateSoon is how long before its end a certificate is worth a word. Authorities renew 30 days before.
+	CertificateSoon = 14 * 24 * time.Hour
 )
 
-// CheckRequest is what to check. StreamName may be empty, unless Publish is set and the address does not end in the name to publish under. Only the address of the request is checked, not its backup
-// addresses.
+// CheckRequest is what to check. StreamName may be empty, unless Publish is set and an address does not end in the name to publish under.
 type CheckRequest struct {
 	Request
 
 	Publish bool // publish two seconds of a test card. That may begin a broadcast, or end one that another encoder sends
+
+	// Heard is called with each step as it comes, one call at a time; nil: nobody wants to know. backup is 0 for the address of the request, 1
+	// for its first backup address. A check waits for Heard.
+	Heard func(backup int, s Checking)
 }
 
-// Checked is what a check has found out.
+// Checked is what a check has found out about an address.
 type Checked struct {
 	Target   string // the address without secrets
 	Platform string // destination.Preset.ID; "": not known
 	Steps    []Checking
 	Findings []Finding // what about the stream breaks the rules of the platform
 	Hidden   bool      // the steps tell about a private network: see ForStrangers
+	Backups  []Checked // the same about each backup address of the request
 }
 
 // Checking is one step.
@@ -84,16 +88,23 @@ type Checking struct {
 	Address string // host:port as it is dialled; "": the step is about no address
 	Reason  Reason // of a failure
 	Detail  string // a sentence for people, without secrets
+	Hidden  bool   // not for strangers: see Checked.ForStrangers
 }
 
 func failed(s Checking) bool { return s.Result == CheckFailed }
 
-// OK reports whether no step has failed.
-func (c Checked) OK() bool { return !slices.ContainsFunc(c.Steps, failed) }
+// OK reports whether no step has failed, at any address.
+func (c Checked) OK() bool {
+	return !slices.ContainsFunc(c.Steps, failed) && !slices.ContainsFunc(c.Backups, func(b Checked) bool { return !b.OK() })
+}
 
 // ForStrangers returns what callers may know who must not learn about this server's private networks. They learn whether the address works,
 // as they would from a push, and not at which step it fails.
 func (c Checked) ForStrangers() Checked {
+	c.Backups = slices.Clone(c.Backups)
+	for i, b := range c.Backups {
+		c.Backups[i] = b.ForStrangers()
+	}
 	if !c.Hidden {
 		return c
 	}
@@ -115,8 +126,9 @@ func (c Checked) ForStrangers() Checked {
 }
 
 // Check goes to the destination of a request step by step, as a push would, and says of each step how it went. Then it compares the stream, if
-// somebody publishes it, with what is known of the platform. It publishes nothing unless the request asks for it: some servers let the
-// newest publisher of a key take the place of the one before. It fails with *RequestError if there is no address to go to.
+// somebody publishes it, with what is known of the platform. It does the same for each backup address, at the same time. It publishes nothing unless
+// the request asks for it: some servers let the newest publisher of a key take the place of the one before. It fails with *RequestError if there is
+// no address to go to.
 func (r *Registry) Check(ctx context.Context, req CheckRequest) (Checked, error) {
 	if req.URL == "" {
 		return Checked{}, &RequestError{"rtmpUrl", "it is missing"}
@@ -124,16 +136,47 @@ func (r *Registry) Check(ctx context.Context, req CheckRequest) (Checked, error)
 	if err := req.Options.Validate(); err != nil {
 		return Checked{}, err
 	}
-	req.Options.BackupURLs, req.Options.Simultaneous, req.Options.FailBack = nil, false, nil
 	resolved, addresses, err := r.resolve(ctx, req.Request)
 	if err != nil {
 		return Checked{}, err
 	}
 	req.Request = resolved
-	target := addresses[0].target
-	if req.Publish && req.StreamName == "" && !target.SecretName {
-		return Checked{}, &RequestError{"streamName", "it is missing: the name to publish under is made of it"}
+	for _, a := range addresses {
+		if req.Publish && req.StreamName == "" && !a.target.SecretName {
+			return Checked{}, &RequestError{"streamName", "it is missing: the name to publish under is made of it"}
+		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var telling sync.Mutex
+	all, errs := make([]Checked, len(addresses)), make([]error, len(addresses))
+	var wg sync.WaitGroup
+	for i, a := range addresses {
+		heard := func(s Checking) {
+			if req.Heard != nil {
+				telling.Lock()
+				defer telling.Unlock()
+				req.Heard(i, s)
+			}
+		}
+		wg.Go(func() {
+			errs[i] = r.panics.Run(r.log, "check panicked", func() error {
+				all[i] = r.checkAddress(ctx, req, a.target, heard)
+				return nil
+			})
+		})
+	}
+	wg.Wait()
+	if err := causeOr(ctx, errors.Join(errs...)); err != nil {
+		return Checked{}, err
+	}
+	checked := all[0]
+	checked.Backups = all[1:]
+	return checked, nil
+}
+
+// checkAddress checks one address of a request.
+func (r *Registry) checkAddress(ctx context.Context, req CheckRequest, target pushTarget, heard func(Checking)) Checked {
 	src, found := r.parts.Hub.Source(req.StreamName)
 	if !found {
 		src = r.parts.Hub.Absent(req.StreamName)
@@ -141,18 +184,13 @@ func (r *Registry) Check(ctx context.Context, req CheckRequest) (Checked, error)
 	cfg := pushConfig{
 		cfg: r.cfg, req: req.Request, target: target, src: src, parts: r.parts, panics: &r.panics, log: r.log.With("stream", req.StreamName, "target", target),
 	}
-	c := &check{dialer: newDialer(cfg, func() *stream.Source { return src }), req: req, busy: r.goesTo(target)}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
+	c := &check{dialer: newDialer(cfg, func() *stream.Source { return src }), req: req, busy: r.goesTo(target), heard: heard}
 	c.goTo(ctx, target)
-	if err := causeOr(ctx, nil); err != nil {
-		return Checked{}, err
-	}
 	platform := target.platform()
 	c.compare(platform, src, found)
 	c.checked.Target, c.checked.Platform = target.String(), platform.ID
 	c.log.Info("destination checked", "ok", c.checked.OK())
-	return c.checked, nil
+	return c.checked
 }
 
 // goesTo reports whether a push of this server goes to a target now.
@@ -168,12 +206,25 @@ func (r *Registry) goesTo(t pushTarget) bool {
 type check struct {
 	*dialer
 	req     CheckRequest
-	busy    bool // a push of this server goes there now
+	busy    bool           // a push of this server goes there now
+	heard   func(Checking) // gets each step
 	checked Checked
+}
+
+// add adds a step.
+func (c *check) add(s Checking) {
+	s.Hidden = c.checked.Hidden && s.Step != StepStream
+	c.checked.Steps = append(c.checked.Steps, s)
+	c.heard(s)
 }
 
 // note adds a step that began at a time. err is why it failed; otherwise words say how it went.
 func (c *check) note(step CheckStep, begun time.Time, at netip.AddrPort, err error, words string) {
+	c.add(c.outcome(step, begun, at, err, words))
+}
+
+// outcome is note for a step that is not yet added.
+func (c *check) outcome(step CheckStep, begun time.Time, at netip.AddrPort, err error, words string) Checking {
 	s := Checking{Step: step, Result: CheckOK, Took: time.Since(begun), Detail: words}
 	if at.IsValid() {
 		s.Address = at.String()
@@ -186,11 +237,11 @@ func (c *check) note(step CheckStep, begun time.Time, at netip.AddrPort, err err
 		}
 		c.log.Info("check failed", "step", string(step), "peer", at, "err", printable(err))
 	}
-	c.checked.Steps = append(c.checked.Steps, s)
+	return s
 }
 
 func (c *check) skip(step CheckStep, words string) {
-	c.checked.Steps = append(c.checked.Steps, Checking{Step: step, Result: CheckSkipped, Detail: words})
+	c.add(Checking{Step: step, Result: CheckSkipped, Detail: words})
 }
 
 // goTo takes the steps to a target, and from there to where servers send us on.
@@ -300,10 +351,7 @@ func (c *check) dialAll(ctx context.Context, addrs []netip.AddrPort) (first net.
 		})
 	}
 	wg.Wait()
-	from := len(c.checked.Steps)
 	for i, t := range all {
-		c.note(StepAddress, begun, addrs[i], t.err, phrase(t.err == nil, "The server accepts connections here."))
-		c.checked.Steps[from+i].Took = t.took
 		switch {
 		case t.err != nil:
 		case first == nil:
@@ -312,10 +360,13 @@ func (c *check) dialAll(ctx context.Context, addrs []netip.AddrPort) (first net.
 			t.conn.Close()
 		}
 	}
-	for i := range c.checked.Steps[from:] {
-		if s := &c.checked.Steps[from+i]; first != nil && failed(*s) {
+	for i, t := range all {
+		s := c.outcome(StepAddress, begun, addrs[i], t.err, phrase(t.err == nil, "The server accepts connections here."))
+		s.Took = t.took
+		if first != nil && failed(s) {
 			s.Result, s.Detail = CheckSkipped, s.Detail+" A push passes this address over, since another one works."
 		}
+		c.add(s)
 	}
 	return first, at, first != nil
 }
@@ -332,7 +383,7 @@ func (c *check) certificate(conn net.Conn, err error) string {
 		}
 		cert := state.PeerCertificates[0]
 		words += fmt.Sprintf(" The certificate is for %s and ends on %s.", names(cert.DNSNames, cert.IPAddresses), cert.NotAfter.UTC().Format(time.DateOnly))
-		if time.Until(cert.NotAfter) < certificateSoon {
+		if time.Until(cert.NotAfter) < CertificateSoon {
 			words += " That is soon, so the owner of the server has to renew it."
 		}
 		if c.cfg.SkipTLSVerify {
@@ -437,8 +488,9 @@ func (c *check) compare(platform destination.Preset, src *stream.Source, found b
 		for i, f := range c.checked.Findings {
 			texts[i] = f.Detail
 		}
-		c.note(StepStream, begun, netip.AddrPort{}, nil, strings.Join(texts, " "))
-		c.checked.Steps[len(c.checked.Steps)-1].Result = CheckFailed
+		s := c.outcome(StepStream, begun, netip.AddrPort{}, nil, strings.Join(texts, " "))
+		s.Result = CheckFailed
+		c.add(s)
 		return
 	}
 	words := "Nothing is known of the rules of this server. The stream breaks none that hold everywhere."

@@ -228,7 +228,11 @@ func TestCheckTellsStrangersNothing(t *testing.T) {
 	by := stranger(access.Grant{Actions: []access.Action{access.Push}, Streams: []string{"*"}, Destinations: []string{"*"}, URLs: []string{"*"}})
 	answers := map[string]bool{}
 	for name, url := range targets {
-		req := CheckRequest{Request: Request{By: by, StreamName: "s", URL: url}}
+		req := CheckRequest{Request: Request{By: by, StreamName: "s", URL: url}, Heard: func(_ int, s Checking) {
+			if public := s.Step == StepName || s.Step == StepPolicy || s.Step == StepStream; s.Hidden == public {
+				t.Errorf("%s: the step %s is hidden: %t", name, s.Step, s.Hidden)
+			}
+		}}
 		got := b.check(req)
 		if stepsOf(got) != "name=skipped policy=failed(target_forbidden) stream=skipped" {
 			t.Errorf("%s: a stranger sees %s", name, stepsOf(got))
@@ -253,6 +257,59 @@ func TestCheckTellsStrangersNothing(t *testing.T) {
 	}
 	if n := len(noRTMP.Connections()) + len(server.Connections()); n > 2 {
 		t.Errorf("%d connections: a forbidden address was dialled", n)
+	}
+}
+
+// The backup addresses of a push are checked too, each with steps of its own. One that does not work is a fault.
+func TestCheckBackups(t *testing.T) {
+	b := newBenchWith(t, nil, func(p *Parts) { p.Stills = slates{grey(t, 40)} })
+	first := testkit.NewRTMPServer(t, testkit.Script{})
+	refuses := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.Refuse, Code: "NetConnection.Connect.Rejected"})
+	last := testkit.NewRTMPServer(t, testkit.Script{})
+	heard := make([]Checked, 3)
+	req := CheckRequest{
+		Request: Request{StreamName: "s", URL: first.URL("live"), Options: Options{BackupURLs: []string{refuses.URL("live"), last.URL("spare")}}},
+		Publish: true,
+		Heard:   func(backup int, s Checking) { heard[backup].Steps = append(heard[backup].Steps, s) },
+	}
+	got := b.check(req)
+	const well = "name=skipped policy=ok address=ok tls=skipped handshake=ok connect=ok publish=ok media=ok stream=skipped"
+	if got.OK() || stepsOf(got) != well || len(got.Backups) != 2 || !strings.HasSuffix(got.Target, "/live/***") {
+		t.Fatalf("OK %t, steps %s, %d backups: want the first address well, and a fault", got.OK(), stepsOf(got), len(got.Backups))
+	}
+	if steps := stepsOf(got.Backups[0]); got.Backups[0].OK() || !strings.HasSuffix(steps, "connect=failed(bad_app) stream=skipped") {
+		t.Errorf("the first backup: %s", steps)
+	}
+	if steps := stepsOf(got.Backups[1]); !got.Backups[1].OK() || steps != well || !strings.HasSuffix(got.Backups[1].Target, "/spare/***") {
+		t.Errorf("the second backup: %s, %s", got.Backups[1].Target, steps)
+	}
+	for i, all := range []Checked{got, got.Backups[0], got.Backups[1]} {
+		if !slices.Equal(heard[i].Steps, all.Steps) {
+			t.Errorf("address %d: heard %s, want %s", i, stepsOf(heard[i]), stepsOf(all))
+		}
+	}
+	req.Options.BackupURLs[1] = first.URL("live")
+	if _, err := b.Check(t.Context(), req); !isRequestError(err, "options.backupUrls[1]") {
+		t.Errorf("%v, want that an address twice is refused, as for a push", err)
+	}
+}
+
+// Each step is told when it is known, while the next one still goes on.
+func TestCheckTellsStepsAsTheyCome(t *testing.T) {
+	b := newBench(t, nil)
+	silent := testkit.NewRTMPServer(t, testkit.Script{At: "connect", Do: testkit.StaySilent})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := b.Check(ctx, CheckRequest{Request: Request{URL: silent.URL("live")}, Heard: func(_ int, s Checking) {
+		switch {
+		case s.Step == StepHandshake:
+			cancel() // the server never answers connect
+		case s.Step == StepConnect && s.Took >= loginTimeout:
+			t.Error("the handshake was told only after connect had failed")
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want that the check was ended after the handshake", err)
 	}
 }
 

@@ -113,7 +113,10 @@ func (d *dialer) publishAt(ctx context.Context, c connection, others bool) conne
 		return c
 	}
 	c.stage = atPublish
-	if c.err = interruptible(ctx, c.conn, c.client.Publish); c.err != nil {
+	if c.err = step(ctx, "createStream", c.conn, c.client.CreateStream); c.err == nil {
+		c.err = step(ctx, "publish", c.conn, c.client.Publish)
+	}
+	if c.err != nil {
 		c.conn.Close()
 	}
 	return c
@@ -126,7 +129,7 @@ func (d *dialer) connectAt(ctx context.Context, c connection) connection {
 	for {
 		d.greet(c.client.Hello())
 		c.stage = atConnect
-		if c.err = interruptible(ctx, c.conn, c.client.Connect); c.err == nil {
+		if c.err = step(ctx, "RTMP connect", c.conn, c.client.Connect); c.err == nil {
 			return c
 		}
 		c.conn.Close()

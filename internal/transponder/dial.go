@@ -18,6 +18,7 @@ import (
 
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 )
 
 // errNoAddress means that a host has no address of the same family as the source address.
@@ -62,10 +63,13 @@ func (t pushTarget) port() (uint16, error) {
 }
 
 // resolve returns all addresses of a host.
-func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+func (c Config) resolve(ctx context.Context, host string) (addrs []netip.Addr, err error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, nil
 	}
+	ctx, span := trace.Start(ctx, "resolve")
+	span.Set("server.address", host)
+	defer func() { endSpan(span, err) }()
 	ctx, cancel := context.WithTimeout(ctx, c.ResolveTimeout)
 	defer cancel()
 	lookup := c.Resolve
@@ -74,8 +78,7 @@ func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	addrs, err := lookup(ctx, host)
-	if err != nil {
+	if addrs, err = lookup(ctx, host); err != nil {
 		return nil, err
 	}
 	for i, a := range addrs {
@@ -85,7 +88,13 @@ func (c Config) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 }
 
 // dialTCP opens a TCP connection.
-func (d *dialer) dialTCP(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+func (d *dialer) dialTCP(ctx context.Context, a netip.AddrPort) (_ net.Conn, err error) {
+	ctx, span := trace.Start(ctx, "TCP")
+	if span.On() {
+		span.Set("network.peer.address", a.Addr().String())
+		span.SetInt("network.peer.port", int(a.Port()))
+	}
+	defer func() { endSpan(span, err) }()
 	if d.cfg.dialTCP != nil {
 		return d.cfg.dialTCP(ctx, a)
 	}
@@ -109,10 +118,12 @@ func (d *dialer) control(_, _ string, raw syscall.RawConn) error {
 }
 
 // secure makes a TLS connection of conn if the target asks for TLS. It closes conn if that fails.
-func (d *dialer) secure(ctx context.Context, t pushTarget, conn net.Conn) (net.Conn, error) {
+func (d *dialer) secure(ctx context.Context, t pushTarget, conn net.Conn) (_ net.Conn, err error) {
 	if !t.TLS {
 		return conn, nil
 	}
+	ctx, span := trace.Start(ctx, "TLS")
+	defer func() { endSpan(span, err) }()
 	secured := tls.Client(conn, &tls.Config{
 		ServerName: t.Host, RootCAs: d.cfg.RootCAs, InsecureSkipVerify: d.cfg.SkipTLSVerify, //nolint:gosec // a setting for tests
 	})

@@ -2,8 +2,8 @@ package transponder
 
 import (
 	"maps"
+	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -56,22 +56,36 @@ func (r *Registry) Figures() Figures {
 	return Figures{f.liveAfter.stats(), f.delay.stats(), ends}
 }
 
-// DurationBounds are the upper bounds of the classes of Durations. The last class has no bound.
+// DurationBounds are the upper bounds of the coarse classes of Durations. The last class has no bound.
 var DurationBounds = [...]time.Duration{
 	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second,
 	3 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second,
 }
 
+// The fine classes of Durations are those of Prometheus's native histograms: their bounds are the powers of 2^(1/8), so each is 9 % above the one
+// before. They reach from 1 ms, below which nothing is told apart, to 68 minutes.
+const (
+	FineSchema = 3 // Prometheus's name for 2^(1/8)
+	FineFirst  = -10<<FineSchema + 1
+	fineLast   = 12 << FineSchema
+)
+
+// FineZero is the longest time that is counted as none.
+const FineZero = time.Second >> 10
+
 // Durations are times, counted by class.
 type Durations struct {
 	Counts [len(DurationBounds) + 1]int64
-	Sum    time.Duration
+	// Fine counts the same times more finely. Fine[i] is for times up to 2^((FineFirst+i)/8) seconds, the last class also for all longer ones.
+	Fine [fineLast - FineFirst + 1]int64
+	Zero int64 // times up to FineZero, which are not in Fine
+	Sum  time.Duration
 }
 
 // durations counts times by class. The zero value is ready. Any goroutine may use it.
 type durations struct {
-	counts [len(DurationBounds) + 1]atomic.Int64
-	sum    atomic.Int64
+	mu  sync.Mutex
+	all Durations // guarded by mu
 }
 
 func (d *durations) add(t time.Duration) {
@@ -79,14 +93,25 @@ func (d *durations) add(t time.Duration) {
 	for class < len(DurationBounds) && t > DurationBounds[class] {
 		class++
 	}
-	d.counts[class].Add(1)
-	d.sum.Add(int64(t))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all.Counts[class]++
+	if t <= FineZero {
+		d.all.Zero++
+	} else {
+		d.all.Fine[fineClass(t)]++
+	}
+	d.all.Sum += t
 }
 
-func (d *durations) stats() (all Durations) {
-	for i := range d.counts {
-		all.Counts[i] = d.counts[i].Load()
-	}
-	all.Sum = time.Duration(d.sum.Load())
-	return all
+// fineClass returns the index of the class of a time above FineZero.
+func fineClass(t time.Duration) int {
+	class := int(math.Ceil(math.Log2(t.Seconds()) * (1 << FineSchema)))
+	return min(max(class, FineFirst), fineLast) - FineFirst
+}
+
+func (d *durations) stats() Durations {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.all
 }

@@ -2,6 +2,7 @@ package transponder
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/netip"
 	"testing"
@@ -63,6 +64,36 @@ func TestFiguresOfPushes(t *testing.T) {
 	f = b.Figures()
 	if f.Ends[End{Ended, ReasonTerminated}] != 1 || f.Ends[End{Failed, ReasonKeyRejected}] != 1 || total(f.LiveAfter) != 1 {
 		t.Errorf("figures at the end: %+v", f)
+	}
+}
+
+// Each time is in the fine class whose bounds are around the time.
+func TestFineClasses(t *testing.T) {
+	bound := func(class int) time.Duration {
+		return time.Duration(math.Exp2(float64(FineFirst+class)/(1<<FineSchema)) * float64(time.Second))
+	}
+	for name, c := range map[string]struct {
+		time  time.Duration
+		class int
+	}{
+		"the shortest": {FineZero + 1, 0}, "a second": {time.Second, 79}, "a little more": {time.Second + 1, 80}, "half a second": {time.Second / 2, 71},
+		"an hour": {time.Hour, 174}, "the longest": {4096 * time.Second, 175}, "more": {24 * time.Hour, 175},
+	} {
+		if got := fineClass(c.time); got != c.class {
+			t.Errorf("%s: class %d, want %d", name, got, c.class)
+		}
+	}
+	for n := FineZero + 1; n < time.Hour; n += n / 7 {
+		if i := fineClass(n); bound(i) < n || bound(i-1) >= n {
+			t.Errorf("%v is in class %d, from %v to %v", n, i, bound(i-1), bound(i))
+		}
+	}
+	var d durations
+	for _, one := range []time.Duration{-time.Second, 0, FineZero, time.Second, time.Second, 48 * time.Hour} {
+		d.add(one)
+	}
+	if s := d.stats(); s.Zero != 3 || s.Fine[79] != 2 || s.Fine[175] != 1 || total(s) != 6 {
+		t.Errorf("durations: %+v", s)
 	}
 }
 

@@ -122,7 +122,8 @@ func (p *push) newLegs(common *stream.Source) []*push {
 	}
 	var all []*push
 	for i, a := range p.addresses {
-		c.target, c.log = a.target, p.log.With("address", i+1)
+		c.traces = p.traces.leg()
+		c.target, c.log = a.target, c.traces.logger(p.plainLog.With("address", i+1))
 		leg := newPush(c, p.claim, []*address{a}, nil)
 		leg.front, leg.clock.origin, leg.clock.last = p, zero, p.clock.last
 		leg.in.wake()

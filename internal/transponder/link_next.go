@@ -34,7 +34,9 @@ func (l *link) connectNext(ctx context.Context) error {
 			next.address = 0
 		}
 		l.push.tried(next.address)
-		made, err := l.push.connect(ctx, next, nil, l.push.cfg.ConnectTimeout)
+		traced, span := l.push.traces.reconnect(ctx, l.push, to)
+		made, err := l.push.connect(traced, next, nil, l.push.cfg.ConnectTimeout)
+		endSpan(span, err)
 		if err != nil && ctx.Err() != nil {
 			return nil // the link has ended, perhaps because a server takes one connection only; the next one is made when this is over
 		}

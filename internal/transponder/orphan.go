@@ -3,6 +3,8 @@ package transponder
 import (
 	"context"
 	"time"
+
+	"transponder/internal/trace"
 )
 
 // An orphan is a push that no living process runs: its server died, or gave it up, and its publisher did not come to another server. Only its
@@ -15,7 +17,7 @@ func (r *Registry) Show(record Record, lives bool, f Filter) (Info, bool) {
 	if err != nil || !record.Usable() {
 		req.StreamName, addresses = record.Stream, unknownAddress(record)
 	}
-	p := r.newPush(req, addresses, r.parts.Hub.Absent(record.Stream), &stuckClaim{record: record}, nil)
+	p := r.newPush(trace.Span{}, req, addresses, r.parts.Hub.Absent(record.Stream), &stuckClaim{record: record}, nil)
 	p.restore(record, &restored{})
 	status := pushStatus{State: Awaiting, Since: record.Changed, Reason: record.Reason, Detail: record.Info}
 	switch {

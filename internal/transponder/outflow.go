@@ -57,12 +57,15 @@ const (
 	// to blockSize: one may be about to read the next one.
 	flatTime  = 1500 * time.Millisecond
 	blockSize = 32 << 10
+	// usualKept is how long the server is expected to read as fast again. A wrong idea of the window must not make itself true: it makes us write less, and
+	// the server read less.
+	usualKept = 30 * time.Second
 	// leastDue is the least number of bytes that the server must read in a pause for the window to prove anything.
 	leastDue = 4 << 10
 	// probeEvery is the time between two writes that find out whether the window grows. A window that has grown in a pause needs none for
 	// provenFor.
 	probeEvery = 500 * time.Millisecond
-	provenFor  = 5 * time.Second
+	provenFor  = 2 * time.Second
 
 	// ackPatience is how long the next acknowledgement may be overdue before more is written without it.
 	ackPatience = 2 * time.Second
@@ -111,12 +114,14 @@ type outflow struct {
 	ackBase        float64 // bytes that the acknowledgements always lack
 	noSums         bool    // acknowledgements are not understood
 
-	window int       // the largest window that the server's kernel had
-	told   tcpState  // of the last look after which the server's kernel had answered
-	toldAt int64     // how many bytes had reached the server's kernel then
-	opened passage   // how far the bytes have come, judged by the window
-	flat   time.Time // since when the window does not grow in pauses; zero: it does
-	grown  time.Time // when the window had grown in a pause
+	usual   float64 // the largest rate of late at which the server has read, in bytes a second
+	usualAt time.Time
+	window  int       // the largest window that the server's kernel had
+	told    tcpState  // of the last look after which the server's kernel had answered
+	toldAt  int64     // how many bytes had reached the server's kernel then
+	opened  passage   // how far the bytes have come, judged by the window
+	flat    time.Time // since when the window does not grow in pauses; zero: it does
+	grown   time.Time // when the window had grown in a pause
 }
 
 // backlog says how much lies outside.
@@ -359,16 +364,20 @@ func (o *outflow) lookAtWindow(now time.Time, sent int64) {
 	}
 	at := sent - int64(tcp.queued)
 	held := int64(o.window - tcp.window)
-	due, rate := o.passed(now, &o.opened)
+	_, rate := o.passed(now, &o.opened)
+	if rate >= o.usual || now.Sub(o.usualAt) > usualKept {
+		o.usual, o.usualAt = rate, now
+	}
+	due := min(int64(o.usual*now.Sub(o.opened.reached.at).Seconds()), max(o.opened.step, 0))
 	in := at - o.toldAt
-	switch out := in - (held - o.opened.step); {
+	switch read := o.opened.step - held; { // beside what came in
 	case due < leastDue || in > due/2: // no pause
-	case out >= due/4:
+	case read >= (due-in)/4:
 		o.flat, o.grown = time.Time{}, now
 	case o.flat.IsZero():
 		o.flat = o.opened.reached.at
 	}
-	if !o.flat.IsZero() && now.Sub(o.flat) > flatTime+lasts(2*blockSize, rate) {
+	if !o.flat.IsZero() && now.Sub(o.flat) > flatTime+lasts(2*blockSize, o.usual) {
 		o.flat, o.window, held = time.Time{}, tcp.window, 0
 	}
 	o.told, o.toldAt = tcp, at

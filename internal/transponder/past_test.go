@@ -3,10 +3,13 @@ package transponder
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"transponder/internal/access"
+	"transponder/internal/media"
 	"transponder/internal/state"
 	"transponder/internal/testkit"
 )
@@ -32,7 +35,11 @@ func TestPastSurvives(t *testing.T) {
 	server := testkit.NewRTMPServer(t, testkit.Script{})
 	s := b.source("s")
 	full := true
-	over := b.start(Request{StreamName: "s", URL: server.URL("live/CANARY"), FullURL: &full, Options: Options{Action: "mute"}})
+	ann := &access.Principal{Kind: access.User, Subject: "ann", Grants: access.Administrator.Grants(nil)}
+	request := Request{
+		By: ann, StreamName: "s", URL: server.URL("live/CANARY"), FullURL: &full, FlashVersion: "FMLE/3.0", Options: Options{Action: "mute", Audio: media.AudioFormat{RateBPS: 96_000}},
+	}
+	over := b.start(request)
 	kept := b.start(Request{StreamName: "s", URL: server.URL("other")})
 	s.live(t, server)
 	if err := b.Terminate(t.Context(), over.ID); err != nil {
@@ -59,6 +66,13 @@ func TestPastSurvives(t *testing.T) {
 	if past := b.History(10); len(past) != 1 || past[0].ID != over.ID || past[0].URL != over.URL || past[0].StreamName != "CANARY" ||
 		past[0].State != Ended || past[0].Reason != ReasonTerminated || past[0].Options.Action != "mute" || !past[0].Started.Equal(over.Started) {
 		t.Errorf("history %+v", past)
+	}
+	request.Via = ViaREST
+	if again, err := b.History(10)[0].Again(ann); err != nil || !reflect.DeepEqual(again, request) {
+		t.Errorf("the request to start it again is %+v, %v, want %+v", again, err, request)
+	}
+	if by := b.History(10)[0].By; by != (Starter{access.User, "ann", ViaREST}) {
+		t.Errorf("it was started by %+v", by)
 	}
 	if b.Journal().Run() != run {
 		t.Errorf("the run is %s after %s", b.Journal().Run(), run)

@@ -15,6 +15,7 @@ import (
 	"transponder/internal/panics"
 	"transponder/internal/rtmp"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transcode/picture"
 )
 
@@ -31,6 +32,9 @@ type pushConfig struct {
 	journal *Journal
 	log     *slog.Logger
 	panics  *panics.Counter // of all pushes
+	traces  *traces         // nil: there are none
+
+	plainLog *slog.Logger // log without the trace
 
 	switched *switchCounters // of all pushes
 	figures  *figures        // of all pushes
@@ -124,6 +128,8 @@ func (p *push) untilLive(ctx context.Context) error {
 	if p.restored != nil {
 		return p.awaitPublisher(ctx)
 	}
+	_, waits := trace.Start(ctx, "publisher")
+	defer waits.End()
 	p.in.wake() // before the stream is live and before dialling, so that the push begins with the first key frame of the stream
 	return p.waitLive(ctx)
 }
@@ -178,6 +184,7 @@ func (p *push) persist(ctx context.Context) error {
 		}
 		err := p.attempt(ctx, round.next(), round.left() > 0)
 		failed := p.failed(err)
+		p.traces.failed(failed.reason, failed.detail)
 		if len(p.addresses) > 1 && failed.healthy >= policy.HealthyFor {
 			round = newRound(len(p.addresses), failed.address)
 		}
@@ -232,6 +239,7 @@ func (p *push) failed(err error) trial {
 func (p *push) attempt(ctx context.Context, address int, others bool) error {
 	defer p.use(nil)
 	p.at.Store(int32(address))
+	ctx = p.traces.trying(ctx, p)
 	if !slices.Contains(p.req.Options.Codecs, "opus") { // with "opus" the sound depends on what the server offers
 		if err := p.in.addSound(); err != nil {
 			return p.readError(ctx, err)
@@ -250,6 +258,7 @@ func (p *push) attempt(ctx context.Context, address int, others bool) error {
 				l.conn.Close()
 				return p.readError(ctx, err)
 			}
+			p.traces.connected(ctx)
 			next.link, addrs = l, nil
 		}
 		var err error
@@ -267,6 +276,10 @@ func (p *push) attempt(ctx context.Context, address int, others bool) error {
 // begin connects while there is no other connection. If that takes long, the frames that were queued meanwhile are thrown away: with them
 // the push would be late for ever. If there are other addresses to try, half of the time is left to them.
 func (p *push) begin(ctx context.Context, to successor, addrs []netip.Addr, others bool) (*link, error) {
+	begun := time.Now()
+	if err := p.passLimit(ctx); err != nil {
+		return nil, err
+	}
 	before := p.lost
 	if before.Reason == ReasonNone {
 		before = p.machine.now()
@@ -275,7 +288,6 @@ func (p *push) begin(ctx context.Context, to successor, addrs []netip.Addr, othe
 	p.at.Store(int32(to.address))
 	p.tried(to.address)
 	p.move(pushStatus{State: Connecting, Reason: before.Reason, Detail: before.Detail})
-	begun := time.Now()
 	p.liveSince = time.Time{}
 	p.use(nil)
 	limit := p.cfg.ConnectTimeout

@@ -31,12 +31,17 @@ func (p *push) use(l *link) {
 func (p *push) bytes() (sent, acked int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sent, acked = p.pastSent, p.pastAcked
-	if p.link != nil {
-		acked += p.link.client.BytesAcked() // read first, because both may grow meanwhile
-		sent += p.link.client.BytesSent()
+	sent, acked = p.connectionBytes()
+	return p.pastSent + sent, p.pastAcked + acked
+}
+
+// connectionBytes is bytes of the present connection. The caller holds mu.
+func (p *push) connectionBytes() (sent, acked int64) {
+	if p.link == nil {
+		return 0, 0
 	}
-	return sent, acked
+	acked = p.link.client.BytesAcked() // read first, because both may grow meanwhile
+	return p.link.client.BytesSent(), acked
 }
 
 // total returns the bytes over all connections, those of the legs included.
@@ -97,6 +102,7 @@ func (p *push) sent(frames []media.Frame) {
 		return
 	}
 	p.liveSince, p.everLive = now, true
+	p.traces.live()
 	p.present().accept()
 	status := pushStatus{State: Live}
 	if p.in.held { // the stream was lost while there was no connection
@@ -119,13 +125,12 @@ func (p *push) Info() Info {
 // info is Info without what the legs have sent.
 func (p *push) info() Info {
 	status := p.machine.now()
-	sent, acked := p.bytes()
 	i := Info{
-		ID: p.id, Owner: p.req.By.Identity(), SourceName: p.req.StreamName, StreamName: p.target.Name, URL: p.req.URL, Options: p.req.Options,
+		ID: p.id, Owner: p.req.By.Identity(), By: p.req.starter(), Asked: p.req.asked(), SourceName: p.req.StreamName, StreamName: p.target.Name, URL: p.req.URL, Options: p.req.Options,
 		Target: p.target.String(), SecretName: p.target.SecretName, Destination: p.target.Destination,
 		State: status.State, Since: status.Since, Reason: status.Reason, Detail: status.Detail, NextTry: status.NextTry,
 		Attempts: int(p.attempts.Load()), Started: p.started,
-		BytesSent: sent, BytesAcked: acked, Hidden: p.hidden(), NotKept: !status.State.final() && p.cfg.resumeFor(p.req) > 0 && !p.claim.Kept(),
+		Hidden: p.hidden(), NotKept: !status.State.final() && p.cfg.resumeFor(p.req) > 0 && !p.claim.Kept(),
 		LiveAfter: time.Duration(p.liveAfter.Load()), Active: p.source().Info().Name, Switches: int(p.switches.Load()),
 	}
 	if i.Destination != "" && i.SecretName {
@@ -159,7 +164,9 @@ func (p *push) info() Info {
 	} else {
 		i.Width, i.Height = p.profile.Width, p.profile.Height
 	}
-	i.Addresses = p.addressInfos(status)
+	sent, acked := p.connectionBytes() // once, so that the addresses add up to the total
+	i.BytesSent, i.BytesAcked = p.pastSent+sent, p.pastAcked+acked
+	i.Addresses = p.addressInfos(status, sent, acked)
 	i.Resent = p.pastResent
 	if p.link != nil {
 		kernel := p.link.kernel.Load()

@@ -122,6 +122,7 @@ func (p *push) finish(ctx context.Context, err error) {
 	case reason == ReasonInternal:
 		level = slog.LevelError
 	}
+	p.traces.failed(reason, detail)
 	p.move(pushStatus{State: state, Reason: reason, Detail: detail})
 	p.unresumed(p.machine.now())
 	info := p.Info()

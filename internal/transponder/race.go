@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"transponder/internal/rtmp"
+	"transponder/internal/trace"
 )
 
 const (
@@ -66,7 +67,7 @@ func (d *dialer) approach(ctx context.Context, target pushTarget, addr netip.Add
 		c.stage = atHandshake
 		c.conn = conn
 		c.client, c.out = d.client(target, conn, login)
-		return interruptible(ctx, conn, c.client.Handshake)
+		return step(ctx, "RTMP handshake", conn, c.client.Handshake)
 	})
 	if c.err != nil && c.conn != nil {
 		c.conn.Close()
@@ -84,6 +85,14 @@ func (d *dialer) client(target pushTarget, conn net.Conn, login string) (client 
 		Answered: func(value uint32) { out.answer(time.Now(), value) },
 	})
 	return client, out
+}
+
+// step is interruptible with a span.
+func step(ctx context.Context, name string, conn net.Conn, io func() error) error {
+	ctx, span := trace.Start(ctx, name)
+	err := interruptible(ctx, conn, io)
+	endSpan(span, err)
+	return err
 }
 
 // interruptible runs I/O on conn and interrupts it when ctx ends.

@@ -14,6 +14,7 @@ import (
 	"transponder/internal/panics"
 	"transponder/internal/state"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 )
 
 // AudioRenditions makes the sound that is sent from the sound of any stream, as sound.Transcoder does.
@@ -58,6 +59,8 @@ type Parts struct {
 
 	// OnEnd is called with each push that is over, ended or failed. It must not block. nil: nobody is told.
 	OnEnd func(Info)
+	// Tracer makes the traces of pushes; nil: there are none.
+	Tracer *trace.Tracer
 	// OnPast is told what was written of a push that is over; nil: nobody is. It must not block.
 	OnPast func(id string, line []byte)
 }
@@ -75,13 +78,14 @@ type Registry struct {
 	switched switchCounters
 	figures  figures
 
-	mu       sync.Mutex          // held for these fields only: nothing that may wait is called under it
-	pushes   []*entry            // guarded by mu; oldest first
-	reserved map[string]struct{} // guarded by mu; keys of pushes that are being started
-	starting int                 // guarded by mu; of these pushes, each of which has a place among MaxPushes
-	history  []Info              // guarded by mu; pushes that are over, oldest first
-	stopping bool                // guarded by mu
-	wg       sync.WaitGroup      // of the pushes; added to under mu while stopping is false
+	mu        sync.Mutex          // held for these fields only: nothing that may wait is called under it
+	pushes    []*entry            // guarded by mu; oldest first
+	reserved  map[string]struct{} // guarded by mu; keys of pushes that are being started
+	starting  int                 // guarded by mu; of these pushes, each of which has a place among maxPushes
+	maxPushes int                 // guarded by mu; Config.MaxPushes, or what SetMaxPushes has set
+	history   []Info              // guarded by mu; pushes that are over, oldest first
+	stopping  bool                // guarded by mu
+	wg        sync.WaitGroup      // of the pushes; added to under mu while stopping is false
 }
 
 // entry is a push in the registry.
@@ -100,7 +104,7 @@ func NewRegistry(cfg Config, parts Parts, log *slog.Logger) *Registry {
 		parts.Keeper = loose{}
 	}
 	return &Registry{
-		cfg: cfg, parts: parts, keeps: keeps, log: log, journal: newKeptJournal(journalSize, parts.Log), reserved: map[string]struct{}{},
+		cfg: cfg, parts: parts, keeps: keeps, log: log, journal: newKeptJournal(journalSize, parts.Log), reserved: map[string]struct{}{}, maxPushes: cfg.MaxPushes,
 		resumes: resumes{limiter: newLimiter(cfg.ResumePerSecond)},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"transponder/internal/load"
 	"transponder/internal/media"
 	"transponder/internal/stream"
+	"transponder/internal/trace"
 	"transponder/internal/transcode/picture"
 )
 
@@ -19,14 +20,38 @@ import (
 // not resolve), soundfile.ErrNotFound, soundfile.ErrUnplayable, *picture.BusyError, picture.ErrDisabled, ErrStreamNotFound,
 // ErrDuplicate, ErrUnsupported, load.ErrFull, *access.Full, ErrStopping.
 func (r *Registry) Start(ctx context.Context, req Request) (Info, error) {
+	if r.parts.Tracer == nil {
+		return r.start(ctx, req)
+	}
+	var publisher trace.Link
+	if src, ok := firstSource(r.parts.Hub, req); ok {
+		publisher = src.Info().Steps.Link()
+	}
+	ctx, span := r.parts.Tracer.Begin(ctx, "push", publisher)
+	span.Set("transponder.stream", req.StreamName)
+	info, err := r.start(ctx, req)
+	if err != nil {
+		span.Fail("refused", refusal(err))
+	}
+	return info, err
+}
+
+func (r *Registry) start(ctx context.Context, req Request) (_ Info, err error) {
+	checking, span := trace.Start(ctx, "request")
+	defer func() {
+		if err != nil {
+			span.Fail("refused", refusal(err))
+		}
+		span.End()
+	}()
 	if err := r.check(req); err != nil {
 		return Info{}, err
 	}
-	req, addresses, err := r.resolve(ctx, req)
+	req, addresses, err := r.resolve(checking, req)
 	if err != nil {
 		return Info{}, err
 	}
-	if err := r.locateAll(ctx, req.StreamName, addresses); err != nil {
+	if err := r.locateAll(checking, req.StreamName, addresses); err != nil {
 		return Info{}, err
 	}
 	player, err := r.open(req)
@@ -137,7 +162,7 @@ func (r *Registry) add(ctx context.Context, req Request, addresses []*address, p
 		free()
 		return Info{}, err
 	}
-	p := r.newPush(req, addresses, src, claim, player)
+	p := r.newPush(trace.Of(ctx), req, addresses, src, claim, player)
 	ctx, e := r.newEntry(ctx, p, keys, free)
 	if entered = r.enter(e); !entered {
 		e.cancel(nil)
@@ -184,12 +209,13 @@ var errElsewhere = fmt.Errorf("another server has it: %w", ErrDuplicate)
 // claimTimeout is how long claiming a new push may take.
 const claimTimeout = 5 * time.Second
 
-// newPush makes a push that was claimed.
-func (r *Registry) newPush(req Request, addresses []*address, src *stream.Source, claim Claim, player SoundPlayer) *push {
+// newPush makes a push that was claimed. The span is that of the request; the zero Span: it was claimed without one.
+func (r *Registry) newPush(whole trace.Span, req Request, addresses []*address, src *stream.Source, claim Claim, player SoundPlayer) *push {
 	id, target := claim.Record().ID, addresses[0].target
+	log, traces := r.log.With("stream", req.StreamName, "push", id, "target", target), newTraces(r.parts.Tracer, whole)
 	return newPush(pushConfig{
 		id: id, cfg: r.cfg, req: req, target: target, src: src, profile: req.profile(r.cfg.KeepAspect),
-		parts: r.parts, journal: r.journal, panics: &r.panics, switched: &r.switched, figures: &r.figures, log: r.log.With("stream", req.StreamName, "push", id, "target", target),
+		parts: r.parts, journal: r.journal, panics: &r.panics, switched: &r.switched, figures: &r.figures, log: traces.logger(log), plainLog: log, traces: traces,
 	}, claim, addresses, player)
 }
 
@@ -207,6 +233,13 @@ func (r *Registry) launch(ctx context.Context, e *entry) {
 	}()
 }
 
+// SetMaxPushes changes Config.MaxPushes. Pushes beyond the new limit stay.
+func (r *Registry) SetMaxPushes(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.maxPushes = n
+}
+
 // reserve keeps the addresses and a place for a push that is being started, until release or enter.
 func (r *Registry) reserve(keys []string, found bool) error {
 	r.mu.Lock()
@@ -222,8 +255,8 @@ func (r *Registry) reserve(keys []string, found bool) error {
 		return ErrDuplicate
 	case !found:
 		return ErrStreamNotFound
-	case len(r.pushes)+r.starting >= r.cfg.MaxPushes:
-		return fmt.Errorf("%w: it takes %d pushes", load.ErrFull, r.cfg.MaxPushes)
+	case len(r.pushes)+r.starting >= r.maxPushes:
+		return fmt.Errorf("%w: it takes %d pushes", load.ErrFull, r.maxPushes)
 	}
 	for _, key := range keys {
 		r.reserved[key] = struct{}{}

@@ -224,6 +224,7 @@ func (s State) String() string {
 type Info struct {
 	ID          string // media session id: 26 characters of 0-9a-v
 	Owner       string // Identity of Request.By
+	By          Starter
 	SourceName  string
 	StreamName  string // as published at the destination; the name of the source if the name at the destination is a secret of Destination
 	URL         string // as in the request, with its secrets: only for callers who know them
@@ -231,6 +232,7 @@ type Info struct {
 	Target      string // the URL without secrets; with a destination, the URL that the name stands for
 	SecretName  bool   // StreamName comes from the URL and may be a stream key
 	Options     Options
+	Asked       *Asked        // see Again; nil: not known
 	Addresses   []AddressInfo // if there are several; the first is that of URL
 
 	Active   string // the stream that is sent now: the source, or one of Options.BackupStreams

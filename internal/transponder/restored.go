@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"transponder/internal/trace"
 )
 
 // claimers is how many pushes are claimed at the same time after a restart.
@@ -109,7 +111,7 @@ func (r *Registry) adoptOne(ctx context.Context, before Record, claim Claim, dea
 		free = func() {}
 	}
 	src := r.parts.Hub.Absent(record.Stream)
-	p := r.newPush(req, addresses, src, claim, nil)
+	p := r.newPush(trace.Span{}, req, addresses, src, claim, nil)
 	p.restore(record, how)
 	p.openSound(record)
 	ctx, e := r.newEntry(ctx, p, keysOf(req, addresses), free)

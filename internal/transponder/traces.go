@@ -1,0 +1,135 @@
+package transponder
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"transponder/internal/trace"
+)
+
+// traces are the traces of a push. The first one leads from the request to the first PUBLISHING, or to the failure of the first attempt. It is
+// part of the trace of the client that asked for the push, or else of the trace of the publisher. Each attempt after that has a trace of its own.
+// A nil *traces makes none.
+type traces struct {
+	tracer  *trace.Tracer
+	current trace.Current // for the log
+
+	whole trace.Span // from the request on; written before run
+
+	attempted bool       // owned by run
+	attempt   trace.Span // owned by run; the present one
+	first     trace.Span // owned by run; until the first media was sent on the connection
+}
+
+// newTraces makes the traces of a push whose request has a span. It returns nil if there are no traces.
+func newTraces(t *trace.Tracer, whole trace.Span) *traces {
+	if t == nil {
+		return nil
+	}
+	made := &traces{tracer: t, whole: whole}
+	made.current.Set(whole)
+	return made
+}
+
+// leg makes the traces of a leg. The first attempt of the leg belongs to the first trace of the push.
+func (t *traces) leg() *traces {
+	if t == nil {
+		return nil
+	}
+	return newTraces(t.tracer, t.whole)
+}
+
+// logger returns a logger whose lines name the present trace.
+func (t *traces) logger(log *slog.Logger) *slog.Logger {
+	if t == nil {
+		return log
+	}
+	return t.current.Log(log)
+}
+
+// trying begins the span of an attempt to connect to the present address.
+func (t *traces) trying(ctx context.Context, p *push) context.Context {
+	if t == nil {
+		return ctx
+	}
+	first := !t.attempted && t.whole.On()
+	t.attempted = true
+	if !first {
+		ctx, t.attempt = t.reconnect(ctx, p, p.present().target)
+		return ctx
+	}
+	ctx, t.attempt = trace.Start(ctx, "connect")
+	p.describe(t.attempt, p.present().target)
+	return ctx
+}
+
+// reconnect begins the trace of a connection after the first. Any goroutine may call it.
+func (t *traces) reconnect(ctx context.Context, p *push, to pushTarget) (context.Context, trace.Span) {
+	if t == nil {
+		return ctx, trace.Span{}
+	}
+	ctx, span := t.tracer.BeginTrace(ctx, "reconnect", t.whole.Link())
+	t.current.Set(span)
+	p.describe(span, to)
+	return ctx, span
+}
+
+// describe notes which push a span is about.
+func (p *push) describe(s trace.Span, to pushTarget) {
+	if s.On() {
+		s.Set("transponder.stream", p.name())
+		s.Set("transponder.push", p.id)
+		s.Set("transponder.target", to.String())
+		s.SetInt("transponder.attempt", int(p.attempts.Load())+1)
+	}
+}
+
+// connected begins the wait for the first media, after the server has accepted the stream.
+func (t *traces) connected(ctx context.Context) {
+	if t != nil {
+		_, t.first = trace.Start(ctx, "first media")
+	}
+}
+
+// live ends the present attempt well.
+func (t *traces) live() {
+	if t == nil {
+		return
+	}
+	t.first.End()
+	t.attempt.End()
+	t.whole.End()
+}
+
+// failed ends the present attempt, unless it was live.
+func (t *traces) failed(reason Reason, detail string) {
+	if t == nil {
+		return
+	}
+	t.first.Fail(string(reason), detail)
+	t.attempt.Fail(string(reason), detail)
+	t.whole.Fail(string(reason), detail)
+}
+
+// endSpan ends the span of a step, with the error that ended the step.
+func endSpan(s trace.Span, err error) {
+	switch {
+	case err == nil:
+		s.End()
+	case errors.Is(err, context.Canceled):
+		s.Fail("cancelled", "Another address was faster, or the push has ended.")
+	default:
+		reason, words := explain(err)
+		s.Fail(string(reason), words)
+	}
+}
+
+// refusal says why a request was refused, without what the request says.
+func refusal(err error) string {
+	var bad *RequestError
+	if errors.As(err, &bad) {
+		return bad.Field + " cannot be used"
+	}
+	return err.Error()
+}

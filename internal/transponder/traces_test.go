@@ -1,0 +1,82 @@
+package transponder
+
+import (
+	"crypto/tls"
+	"slices"
+	"testing"
+	"time"
+
+	"transponder/internal/testkit"
+	"transponder/internal/testkit/tracekit"
+)
+
+func within(parent testkit.TraceSpan) func(testkit.TraceSpan) bool {
+	return func(s testkit.TraceSpan) bool { return s.Within(parent) }
+}
+
+// The span TLS lies between those of TCP and of RTMP, and says why TLS has failed.
+func TestTraceOfTLS(t *testing.T) {
+	c, tracer := tracekit.Start(t)
+	authority := newAuthority(t)
+	b := newBenchWith(t, func(c *Config) { c.SkipTLSVerify = true }, func(p *Parts) { p.Tracer = tracer })
+	server := testkit.NewRTMPSServer(t, testkit.Script{}, authority.sign("127.0.0.1", time.Now().Add(time.Hour)))
+	s := b.source("s")
+	id := b.start(Request{StreamName: "s", URL: server.URL("live")}).ID
+	s.live(t, server)
+	connect := c.Await(t, "connect", func(s testkit.TraceSpan) bool { return s.Attributes["transponder.push"] == id })
+	var before uint64
+	for _, name := range []string{"TCP", "TLS", "RTMP handshake"} {
+		step := c.Await(t, name, within(connect))
+		if step.Failed || step.Begin < before || step.End < step.Begin {
+			t.Errorf("%s: %+v, want it after %d", name, step, before)
+		}
+		before = step.End
+	}
+
+	old := tlsServer(t, &tls.Config{Certificates: []tls.Certificate{authority.sign("127.0.0.1", time.Now().Add(time.Hour))}, MaxVersion: tls.VersionTLS11})
+	id = b.start(Request{StreamName: "s", URL: old}).ID
+	connect = c.Await(t, "connect", func(s testkit.TraceSpan) bool { return s.Attributes["transponder.push"] == id })
+	if step := c.Await(t, "TLS", within(connect)); !step.Failed || step.Attributes["error.type"] != string(ReasonTLS) || step.Words == "" {
+		t.Errorf("TLS that fails: %+v", step)
+	}
+	if !connect.Failed || connect.Attributes["error.type"] != string(ReasonTLS) {
+		t.Errorf("an attempt without TLS: %+v", connect)
+	}
+}
+
+// Each address of a push with backupUrls has its attempt in the trace of the push. The reconnect of one of them has a trace of its own, which names
+// that address.
+func TestTraceOfLegs(t *testing.T) {
+	c, tracer := tracekit.Start(t)
+	b := newBenchWith(t, func(c *Config) { c.FailBack = 20 * time.Millisecond }, func(p *Parts) { p.Tracer = tracer })
+	first := testkit.NewRTMPServer(t, testkit.Script{})
+	lost := testkit.NewRTMPServer(t, testkit.Script{At: "media", Do: testkit.HangUp, Times: 1})
+	s := b.source("s")
+	id := b.start(Request{StreamName: "s", URL: first.URL("live/a"), Options: Options{BackupURLs: []string{lost.URL("spare/b")}, Simultaneous: true}}).ID
+	b.wait("second connection to the second address", func() bool {
+		s.write(1, 20)
+		tags := picturesOf(lost.Tags())
+		return len(tags) > 20 && len(first.Tags()) > 20 && tags[len(tags)-1].Connection == 2
+	})
+	to := func(target string) func(testkit.TraceSpan) bool {
+		return func(s testkit.TraceSpan) bool {
+			return s.Attributes["transponder.push"] == id && s.Attributes["transponder.target"] == target
+		}
+	}
+	targets := b.Find(Filter{ID: id})[0].Addresses
+	own, spare := c.Await(t, "connect", to(targets[0].Target)), c.Await(t, "connect", to(targets[1].Target))
+	push := c.Await(t, "push", func(s testkit.TraceSpan) bool { return s.Trace == own.Trace })
+	if own.Parent != push.ID || spare.Parent != push.ID || spare.Trace != push.Trace {
+		t.Errorf("push %+v, first attempts %+v and %+v: want both within the push", push, own, spare)
+	}
+	for _, one := range []testkit.TraceSpan{own, spare} {
+		c.Await(t, "RTMP connect", within(one))
+	}
+	again := c.Await(t, "reconnect", to(targets[1].Target))
+	if again.Trace == push.Trace || again.Failed || len(again.Links) != 1 || again.Links[0] != push.Trace {
+		t.Errorf("the reconnect of the second address: %+v, want a trace with a link to %s", again, push.Trace)
+	}
+	if slices.ContainsFunc(c.Spans(), func(s testkit.TraceSpan) bool { return s.Name == "reconnect" && to(targets[0].Target)(s) }) {
+		t.Error("there is a reconnect of the first address, which was not lost")
+	}
+}
