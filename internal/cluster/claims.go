@@ -66,6 +66,7 @@ type Claims struct {
 	held   map[string]*claim // guarded by mu; by place
 	doomed map[string]doomed // guarded by mu; records by place that could not be removed yet
 	given  map[string]*claim // guarded by mu; claims that were released, which their records do not say yet
+	heads  map[string]headOf // guarded by mu; of all records as they were listed last, by place
 }
 
 // NewClaims makes claims over a keeper.
@@ -297,14 +298,7 @@ func (c *Claims) read(ctx context.Context, place string) (transponder.Record, ui
 
 // Waiting returns the records that nobody who lives has. See transponder.Keeper.
 func (c *Claims) Waiting(ctx context.Context, stream string) ([]transponder.Record, error) {
-	all, err := c.List(ctx, stream)
-	var waiting []transponder.Record
-	for _, r := range all {
-		if !c.owned(Owner{r.Node, r.Incarnation}, r.ID) {
-			waiting = append(waiting, r)
-		}
-	}
-	return waiting, err
+	return c.pick(ctx, stream, func(h head) bool { return !c.owned(h.Owner, h.ID) })
 }
 
 // owned reports whether somebody who lives has a push.
@@ -329,6 +323,11 @@ func (c *Claims) has(id string) bool {
 // List returns the records of a stream, of all streams if the name is empty, whoever has them. Records that cannot be read are left out, and
 // the log names them.
 func (c *Claims) List(ctx context.Context, stream string) ([]transponder.Record, error) {
+	return c.pick(ctx, stream, func(head) bool { return true })
+}
+
+// pick is List of the records that are wanted. Only these are unsealed.
+func (c *Claims) pick(ctx context.Context, stream string, wanted func(head) bool) ([]transponder.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
 	defer cancel()
 	if err := c.ready(ctx); err != nil {
@@ -343,17 +342,48 @@ func (c *Claims) List(ctx context.Context, stream string) ([]transponder.Record,
 		return nil, fmt.Errorf("list the pushes: %w", err)
 	}
 	var all []transponder.Record
-	for _, s := range stored {
-		r, err := c.decode(s)
+	heads := c.readHeads(stored, stream == "")
+	for i, s := range stored {
+		h, err := heads[i].head, heads[i].err
+		if err == nil && (h.Over || c.isOver(h.ID) || stream != "" && h.Stream != stream || !wanted(h)) { // two streams may share the digits
+			continue
+		}
+		var r transponder.Record
+		if err == nil {
+			r, err = c.decode(s)
+		}
 		if err != nil {
 			c.parts.Log.Error("record of a push cannot be read", "key", s.Key, "err", err)
 			continue
 		}
-		if !r.Over && !c.isOver(r.ID) && (stream == "" || r.Stream == stream) { // two streams may share the digits
-			all = append(all, r)
-		}
+		all = append(all, r)
 	}
 	return all, nil
+}
+
+// readHeads reads the heads of records. Those of all records are remembered until the next time, because most of them do not change.
+func (c *Claims) readHeads(stored []state.Record, all bool) []headOf {
+	c.mu.Lock()
+	before := c.heads
+	c.mu.Unlock()
+	heads := make([]headOf, len(stored))
+	byPlace := make(map[string]headOf, min(len(stored), maxListed))
+	for i, s := range stored {
+		h, ok := before[s.Key]
+		if !ok || h.revision != s.Revision || !h.changed.Equal(s.Changed) {
+			h = readHead(s)
+		}
+		heads[i] = h
+		if len(byPlace) < maxListed {
+			byPlace[s.Key] = h
+		}
+	}
+	if all {
+		c.mu.Lock()
+		c.heads = byPlace
+		c.mu.Unlock()
+	}
+	return heads
 }
 
 // Find returns the record of a push, whoever has it. It fails with transponder.ErrNotFound.

@@ -39,8 +39,15 @@ type Cluster struct {
 
 	verifiers []func(context.Context) error // set before Run
 
-	upkeep    chan struct{} // 1; look after the buckets now
-	rewatch   chan struct{} // 1; watch the nodes anew
+	upkeep  chan struct{} // 1; look after the buckets now
+	rewatch chan struct{} // 1; watch the nodes anew
+	poll    chan struct{} // 1; read the nodes once, because nothing watches them
+	reread  chan struct{} // 1; read anew what all servers share
+
+	mu      sync.Mutex
+	waiting map[int]context.CancelFunc // guarded by mu; of those who wait for answers
+	waits   int                        // guarded by mu
+
 	rebuilds  atomic.Int64
 	skew      atomic.Int64 // ns; the clock of NATS minus ours
 	reconnect atomic.Int64
@@ -72,13 +79,14 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*Cluster, error) {
 	c := &Cluster{
 		cfg: cfg, parts: parts, log: log.With("node", parts.Identity.Node),
 		members:  newMembers(parts.Identity.Owner, cfg.Lease),
-		gate:     newGate(bootTime, cfg.Isolated != Stop),
-		requests: requests{handlers: map[string]Handler{}},
-		upkeep:   make(chan struct{}, 1), rewatch: make(chan struct{}, 1),
+		gate:     newGate(new(quickClock).now, cfg.Isolated != Stop),
+		requests: requests{handlers: map[string]Handler{}}, waiting: map[int]context.CancelFunc{},
+		upkeep: make(chan struct{}, 1), rewatch: make(chan struct{}, 1), poll: make(chan struct{}, 1), reread: make(chan struct{}, 1),
 	}
-	c.store = &natsStore{cluster: cfg.Name, replicas: cfg.Replicas}
+	c.store = &natsStore{cluster: cfg.Name, replicas: cfg.Replicas, listing: newListing()}
 	c.lease = &lease{
-		store: c.store, me: parts.Identity, duration: cfg.Lease, gate: c.gate, clock: bootTime, node: parts.Node, verify: c.verify, log: log,
+		store: c.store, me: parts.Identity, duration: cfg.Lease, gate: c.gate, clock: bootTime, node: parts.Node, verify: c.verify,
+		renewal: c.renewal, log: log,
 		admit: func(ctx context.Context) error { return admit(ctx, c.store, parts.Sealer) },
 		poke:  make(chan struct{}, 1),
 	}
@@ -111,7 +119,7 @@ func (c *Cluster) options() ([]nats.Option, error) {
 		nats.ConnectHandler(func(*nats.Conn) { c.connected() }),
 		nats.ReconnectHandler(func(*nats.Conn) { c.reconnect.Add(1); c.connected() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			c.members.stale()
+			c.disconnected()
 			if err != nil {
 				c.log.Warn("link to NATS lost", "err", err)
 			}
@@ -142,7 +150,37 @@ func (c *Cluster) options() ([]nats.Option, error) {
 func (c *Cluster) connected() {
 	signal(c.upkeep)
 	signal(c.rewatch)
+	signal(c.reread)
 	c.lease.renewNow()
+}
+
+// disconnected is called when the link to NATS is lost. What waits for an answer gets none.
+func (c *Cluster) disconnected() {
+	c.members.stale()
+	c.mu.Lock()
+	for _, cancel := range c.waiting {
+		cancel()
+	}
+	c.mu.Unlock()
+	if phase(c.lease.now.Load()) == doubtful {
+		c.lease.renewNow() // finds that the process is isolated
+	}
+}
+
+// whileLinked returns a context that ends when the link to NATS is lost. The caller calls done.
+func (c *Cluster) whileLinked(ctx context.Context) (linked context.Context, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits++
+	id := c.waits
+	c.waiting[id] = cancel
+	return ctx, func() {
+		c.mu.Lock()
+		delete(c.waiting, id)
+		c.mu.Unlock()
+		cancel()
+	}
 }
 
 func signal(c chan struct{}) {
@@ -160,6 +198,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	wg.Go(func() { c.pulse(ctx) })
 	wg.Go(func() { c.keepBuckets(ctx) })
 	wg.Go(func() { c.watchNodes(ctx) })
+	wg.Go(func() { c.pollNodes(ctx) })
 	wg.Go(func() { c.names.run(ctx) })
 	wg.Go(func() { c.answer(ctx) })
 	c.lease.run(ctx)
@@ -196,6 +235,7 @@ func (c *Cluster) keepBuckets(ctx context.Context) {
 			signal(c.rewatch)
 			c.lease.renewNow()
 			if anew {
+				signal(c.reread)
 				c.log.Warn("NATS has lost what it kept: this node writes its own records anew")
 				if err := c.verify(ctx); err != nil && ctx.Err() == nil {
 					c.log.Warn("node cannot write its records", "err", err)
@@ -213,11 +253,14 @@ func (c *Cluster) keepBuckets(ctx context.Context) {
 		case <-c.upkeep:
 		case <-t.C:
 		}
+		c.store.listing.forget(time.Now())
 	}
 }
 
 // verify reads, and where they are gone writes, all records of this process.
 func (c *Cluster) verify(ctx context.Context) error {
+	ctx, done := c.whileLinked(ctx)
+	defer done()
 	errs := make([]error, len(c.verifiers))
 	for i, f := range c.verifiers {
 		errs[i] = f(ctx)
@@ -229,13 +272,58 @@ func (c *Cluster) verify(ctx context.Context) error {
 // was lost, before the gate opens, and after NATS has lost a bucket; perhaps from two goroutines at once. Call OnVerify before Run.
 func (c *Cluster) OnVerify(f func(context.Context) error) { c.verifiers = append(c.verifiers, f) }
 
+// renewal is called after each renewal of the lease. failing is when the first of the renewals before it failed; zero: they did not.
+//
+// A watch that was there before that time is not trusted: what feeds it may have been lost with a NATS server, which is seen late. While there is no
+// watch, each renewal lets the leases be read.
+func (c *Cluster) renewal(err error, failing time.Time) {
+	switch {
+	case err != nil:
+		c.members.unsure()
+		return
+	case !failing.IsZero() && c.members.watchedBefore(failing):
+		c.members.stale()
+		signal(c.rewatch)
+	}
+	if !c.members.watching() {
+		signal(c.poll)
+	}
+}
+
+// pollNodes reads the leases of all nodes when renewal asks for it, until ctx ends. A watch needs a leader of all of NATS to begin, which may take many
+// seconds. A read needs only the leader of the leases, and a renewal has just found that one.
+func (c *Cluster) pollNodes(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.poll:
+		}
+		doubts := c.members.doubted()
+		all, err := c.store.listNow(ctx, nodesBucket, "")
+		if err != nil {
+			continue // the next renewal asks again
+		}
+		nodes := map[Owner]Node{}
+		for _, r := range all {
+			o, ok := parseKey(r.Key)
+			n, err := parseNode(r.Value)
+			if ok && err == nil {
+				n.Owner = o
+				nodes[o] = n
+			}
+		}
+		c.logMembers(c.members.read(nodes, doubts))
+	}
+}
+
 // watchNodes follows the leases of all nodes.
 func (c *Cluster) watchNodes(ctx context.Context) {
 	pause := firstPause
 	for {
 		began := time.Now()
 		err := c.watch(ctx)
-		c.members.stale()
+		c.members.unwatched()
 		if ctx.Err() != nil {
 			return
 		}
@@ -268,6 +356,10 @@ var errRewatch = errors.New("the link or the bucket has changed")
 
 // watch reads the bucket of nodes, and follows it until something breaks.
 func (c *Cluster) watch(ctx context.Context) error {
+	select { // this is the watch that was asked for
+	case <-c.rewatch:
+	default:
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(makeTimeout, cancel) // the watch lives as long as its context, so a timeout of the context is no help
@@ -301,9 +393,8 @@ func (c *Cluster) watch(ctx context.Context) error {
 			case !ok:
 				return errors.New("the watch was closed")
 			case e == nil:
-				came, went := c.members.replace(nodes)
+				c.logMembers(c.members.watch(nodes))
 				nodes = nil
-				c.logMembers(came, went)
 			default:
 				if c.entry(e, nodes) {
 					heard = time.Now()

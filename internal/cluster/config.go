@@ -114,5 +114,5 @@ func isWord(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 32
+	return s != "" && len(s) <= maxWord
 }

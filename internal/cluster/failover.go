@@ -36,6 +36,8 @@ type FailoverParts struct {
 type Failover struct {
 	parts FailoverParts
 
+	wake chan struct{} // 1; a look has ended, and perhaps says when to look again
+
 	mu      sync.Mutex
 	watched map[*stream.Source]*lookout // guarded by mu
 
@@ -53,8 +55,8 @@ const (
 	verbRelease = "push.release"
 	verbYield   = "push.yield"
 
-	// failoverTick is how often Failover looks whether a look is due.
-	failoverTick = 200 * time.Millisecond
+	// forgetEvery is how often Failover forgets streams that are gone, at least: it keeps them in memory.
+	forgetEvery = 10 * time.Second
 	// secondLook is the pause before the second look: a list may miss what was written in the last moments.
 	secondLook = time.Second
 	// lookFailed is the pause after a look that failed.
@@ -67,7 +69,7 @@ const (
 
 // NewFailover makes a Failover, and lets the other processes ask for pushes. The caller calls Run once.
 func NewFailover(parts FailoverParts) *Failover {
-	f := &Failover{parts: parts, watched: map[*stream.Source]*lookout{}}
+	f := &Failover{parts: parts, wake: make(chan struct{}, 1), watched: map[*stream.Source]*lookout{}}
 	parts.Cluster.Handle(verbRelease, f.onRelease)
 	parts.Cluster.Handle(verbYield, f.onYield)
 	return f
@@ -109,11 +111,12 @@ func (f *Failover) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, maxLooks)
-	tick := time.NewTicker(failoverTick)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		added, changed := f.parts.Hub.Added(), f.parts.Cluster.Changed()
-		for _, s := range f.due(time.Now()) {
+		due, next := f.due(time.Now())
+		for _, s := range due {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
@@ -122,24 +125,27 @@ func (f *Failover) Run(ctx context.Context) error {
 			wg.Go(func() {
 				defer func() { <-slots }()
 				f.look(ctx, s)
+				signal(f.wake)
 			})
 		}
+		timer.Reset(time.Until(next))
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-added:
 		case <-changed:
 			f.again()
-		case <-tick.C:
+		case <-f.wake:
+		case <-timer.C:
 		}
 	}
 }
 
-// due returns the streams to look after now, and notes that somebody does.
-func (f *Failover) due(now time.Time) []*stream.Source {
+// due returns the streams to look after now, and notes that somebody does. next is when to ask again.
+func (f *Failover) due(now time.Time) (due []*stream.Source, next time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var due []*stream.Source
+	next = now.Add(forgetEvery)
 	here := map[*stream.Source]bool{}
 	for _, s := range f.parts.Hub.Sources() {
 		if s.Info().IsRelay() {
@@ -151,7 +157,11 @@ func (f *Failover) due(now time.Time) []*stream.Source {
 			l = &lookout{due: now}
 			f.watched[s] = l
 		}
-		if !l.busy && !l.due.IsZero() && !l.due.After(now) {
+		switch {
+		case l.busy || l.due.IsZero():
+		case l.due.After(now):
+			next = earlier(next, l.due)
+		default:
 			l.busy = true
 			due = append(due, s)
 		}
@@ -161,7 +171,7 @@ func (f *Failover) due(now time.Time) []*stream.Source {
 			delete(f.watched, s)
 		}
 	}
-	return due
+	return due, next
 }
 
 // again lets all streams be looked after.

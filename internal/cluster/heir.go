@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,21 +78,37 @@ type Poster interface {
 	Missed(events int64)
 }
 
+// Ends tells backends the ends of what they know of a server.
+type Ends interface {
+	// Tell begins to tell what a server that is gone has left untold, and does not wait for backends. done: nothing is left. It is called again and
+	// again until then.
+	Tell(ctx context.Context, node string) (done bool, err error)
+	// Buckets are the buckets of the mirror in which that lies.
+	Buckets() []string
+}
+
 // HeirParts are what an Heir works with.
 type HeirParts struct {
 	Cluster Company
 	Keeper  state.Keeper // of the cluster
 	Events  *Events
-	Hooks   Poster
+	Hooks   Poster // nil: events are not posted
 	Log     *slog.Logger
+
+	Mirror *Mirror
+	Ends   Ends // nil: no ends are told
+	// EndsAfter is how long a server must be gone before its ends are told: a server that is only cut off from NATS looks as if it were gone.
+	EndsAfter time.Duration
 }
 
-// Heir posts the events of servers that are gone, which these have written and not posted. The first of the living servers does that for all.
-// Two servers that do not agree which is the first may both post an event: its numbers tell.
+// Heir does what servers that are gone have left undone: it posts the events that these have written and not posted, and has the ends told that backends
+// have not heard. The first of the living servers does that for all. Two servers that do not agree which is the first may both do it: the numbers of
+// an event tell.
 type Heir struct {
 	parts HeirParts
 
 	gone map[string]time.Time // owned by Run; since when nodes are seen to be gone
+	told map[string]bool      // owned by Run; nodes that are gone and whose ends are told
 }
 
 const (
@@ -103,9 +120,11 @@ const (
 )
 
 // NewHeir makes an Heir. The caller calls Run once.
-func NewHeir(parts HeirParts) *Heir { return &Heir{parts: parts, gone: map[string]time.Time{}} }
+func NewHeir(parts HeirParts) *Heir {
+	return &Heir{parts: parts, gone: map[string]time.Time{}, told: map[string]bool{}}
+}
 
-// Run posts until ctx ends.
+// Run does that until ctx ends.
 func (h *Heir) Run(ctx context.Context) error {
 	tick := time.NewTicker(heirTick)
 	defer tick.Stop()
@@ -115,46 +134,100 @@ func (h *Heir) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-tick.C:
 			if err := h.look(ctx, time.Now()); err != nil && ctx.Err() == nil {
-				h.parts.Log.Debug("events of servers that are gone", "err", err)
+				h.parts.Log.Debug("what servers that are gone have left", "err", err)
 			}
 		}
 	}
 }
 
-// look posts for each node that has been gone for long enough.
+// look does what is to be done for each node that has been gone for long enough.
 func (h *Heir) look(ctx context.Context, now time.Time) error {
 	nodes := h.parts.Cluster.Nodes()
 	if !h.parts.Cluster.Known() || len(nodes) == 0 || nodes[0].Owner != h.parts.Cluster.Self() {
 		clear(h.gone)
+		clear(h.told)
 		return nil
 	}
-	lives := map[string]bool{}
 	for _, n := range nodes {
-		lives[n.Node] = true
+		delete(h.gone, n.Node)
+		delete(h.told, n.Node)
 	}
+	lives := func(node string) bool { return slices.ContainsFunc(nodes, func(n Node) bool { return n.Node == node }) }
+	var errs []error
+	if h.parts.Hooks != nil {
+		errs = append(errs, h.post(ctx, now, lives))
+	}
+	if h.parts.Ends != nil {
+		errs = append(errs, h.tell(ctx, now, lives))
+	}
+	return errors.Join(errs...)
+}
+
+// since returns for how long a node has been seen to be gone.
+func (h *Heir) since(node string, now time.Time) time.Duration {
+	if _, known := h.gone[node]; !known {
+		h.gone[node] = now
+	}
+	return now.Sub(h.gone[node])
+}
+
+// post posts the events of the nodes that are gone.
+func (h *Heir) post(ctx context.Context, now time.Time, lives func(string) bool) error {
 	marks, err := h.parts.Keeper.List(ctx, metaBucket, hookPrefix)
 	if err != nil {
 		return err
 	}
 	for _, r := range marks {
 		node := strings.TrimPrefix(r.Key, hookPrefix)
-		if lives[node] {
-			delete(h.gone, node)
+		if lives(node) {
 			continue
 		}
-		since, known := h.gone[node]
+		gone := h.since(node, now)
 		switch {
-		case !known:
-			h.gone[node] = now
-		case now.Sub(r.Changed) > heirForgets && !r.Changed.IsZero():
+		case gone > 0 && isForgotten(r, now):
 			_ = h.parts.Keeper.Delete(ctx, metaBucket, r.Key, r.Revision) // it is tried again
-		case now.Sub(since) >= heirAfter:
+		case gone >= heirAfter:
 			if err := h.inherit(ctx, node, r); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// tell has the ends told of the nodes that are gone.
+func (h *Heir) tell(ctx context.Context, now time.Time, lives func(string) bool) error {
+	marks, err := h.parts.Mirror.debtors(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range marks {
+		if lives(r.Key) {
+			continue
+		}
+		gone := h.since(r.Key, now)
+		switch {
+		case h.told[r.Key] && isForgotten(r, now):
+			if err := h.parts.Mirror.forget(ctx, r, h.parts.Ends.Buckets()); err != nil {
+				return err
+			}
+		case !h.told[r.Key] && gone >= h.parts.EndsAfter:
+			if h.told[r.Key], err = h.parts.Ends.Tell(ctx, r.Key); err != nil {
+				return err
+			}
+			if h.told[r.Key] { // what is left for the node to see when it comes back is kept from now on
+				if err := h.parts.Mirror.touch(ctx, r); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isForgotten says whether what a node has left is so old that it is removed.
+func isForgotten(r state.Record, now time.Time) bool {
+	return now.Sub(r.Changed) > heirForgets && !r.Changed.IsZero()
 }
 
 // inherit posts the events of a node after its mark, and moves the mark. It stops when somebody else moves it.
@@ -199,4 +272,19 @@ func (e *Events) of(node, run string, after uint64) []transponder.Event {
 		}
 	}
 	return found
+}
+
+// EndsOf returns the newest events in which pushes have ended at a node, with their numbers there.
+func (e *Events) EndsOf(node string) map[string]transponder.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ends := map[string]transponder.Event{}
+	for _, r := range e.ring {
+		if r.origin.Node == node && (r.To == transponder.Ended || r.To == transponder.Failed) {
+			event := r.Event
+			event.Run, event.Number = r.origin.Run, r.origin.Number
+			ends[r.ID] = event
+		}
+	}
+	return ends
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
 	"errors"
@@ -72,20 +73,31 @@ func newIncarnation() string {
 	return digits.EncodeToString(b[:])
 }
 
-// hostWord makes a name for a node of the name of the host.
+// maxWord is the most letters of the name of a node.
+const maxWord = 32
+
+// hostWord makes a name for a node of the name of its host.
 func hostWord() string {
 	host, err := os.Hostname()
 	if err != nil {
 		return "node"
 	}
+	return wordOf(host)
+}
+
+// wordOf returns the name of a host as the name of a node. A name that is too long ends in a sum of all of it: those of the machines of a cloud often
+// have the same beginning.
+func wordOf(host string) string {
 	word := strings.Map(func(r rune) rune {
 		if isWord(string(r)) {
 			return r
 		}
 		return '-'
 	}, host)
-	if len(word) > 32 {
-		word = word[:32]
+	if len(word) > maxWord {
+		sum := sha256.Sum256([]byte(host))
+		end := "-" + digits.EncodeToString(sum[:5])
+		word = word[:maxWord-len(end)] + end
 	}
 	if word == "" {
 		return "node"

@@ -227,6 +227,53 @@ func TestLongRolling(t *testing.T) {
 	t.Logf("everything could be written again %v after the kills", took)
 }
 
+// TestLongBothDie lets a node and the leader of the leases die at the same time. Once NATS has let the lease of the node end, the other node knows soon.
+func TestLongBothDie(t *testing.T) {
+	const soon = 2500 * time.Millisecond // a renewal
+	servers := natskit.Three(t)
+	a, b := newNode(t, servers.URL(), "a"), newNode(t, servers.URL(), "b")
+	a.start(t)
+	b.start(t)
+	testkit.Eventually(t, time.Minute, a.sees(2))
+	testkit.Eventually(t, time.Minute, b.sees(2))
+	bucket, err := b.JetStream().Stream(t.Context(), b.store.stream(nodesBucket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	died := time.Now()
+	a.Close()
+	for _, s := range servers {
+		if s.Name == bucket.CachedInfo().Cluster.Leader {
+			s.Kill(t)
+		}
+	}
+	var ended time.Time
+	testkit.Eventually(t, time.Minute, func() string {
+		if _, err := b.store.Get(t.Context(), nodesBucket, a.Self().key()); !errors.Is(err, state.ErrNotFound) {
+			return fmt.Sprintf("the lease of a: %v", err)
+		}
+		ended = time.Now()
+		return ""
+	})
+	testkit.Eventually(t, time.Minute, func() string {
+		if b.Lives(a.Self()) {
+			return "b believes that a lives"
+		}
+		return ""
+	})
+	took := time.Since(ended)
+	if took > soon {
+		t.Errorf("b knows %v after the end of the lease, want %v", took, soon)
+	}
+	t.Logf("the lease ended %v after a and the leader died, and b knew %v later", ended.Sub(died), took)
+	testkit.Eventually(t, time.Minute, func() string {
+		if !b.Known() || !b.members.watching() {
+			return "b does not watch the leases"
+		}
+		return ""
+	})
+}
+
 // replicas tells where the buckets stand.
 func (c *Cluster) replicas(t *testing.T) string {
 	var text []string

@@ -28,7 +28,8 @@ const (
 	renewals = 3
 	// patience is how long one renewal may take.
 	patience = time.Second
-	// misses is how many renewals in a row must find nobody until the process counts as isolated. The lease stands for longer.
+	// misses is how many renewals in a row must find nobody until the process counts as isolated. The lease stands for longer. A process that is in doubt
+	// counts as isolated after one: its gate is not kept open meanwhile.
 	misses = 2
 	// againAfter is the pause before a renewal that found nobody is tried again, at least.
 	againAfter = 200 * time.Millisecond
@@ -77,18 +78,20 @@ type lease struct {
 	duration time.Duration
 	gate     *gate
 	clock    clock
-	node     func() Node                 // what to tell the others
-	admit    func(context.Context) error // fails if this process must not join
-	verify   func(context.Context) error // finds out what is still this process's own
+	node     func() Node                        // what to tell the others
+	admit    func(context.Context) error        // fails if this process must not join
+	verify   func(context.Context) error        // finds out what is still this process's own
+	renewal  func(err error, failing time.Time) // is called after each renewal; failing: when the first of those before it failed; zero: they did not
 	log      *slog.Logger
 
 	poke chan struct{} // 1; renew now
 
-	phase    phase  // owned by run
-	revision uint64 // owned by run; of our key, 0: there is none
-	missed   int    // owned by run; renewals in a row that found nobody
-	joined   bool   // owned by run; there was a lease
-	losses   int    // owned by run; leases that were lost
+	phase    phase     // owned by run
+	revision uint64    // owned by run; of our key, 0: there is none
+	missed   int       // owned by run; renewals in a row that found nobody
+	failing  time.Time // owned by run; when the first of these failed
+	joined   bool      // owned by run; there was a lease
+	losses   int       // owned by run; leases that were lost
 
 	now         atomic.Int32          // phase, for others
 	refusal     atomic.Pointer[error] // why this process does not join
@@ -137,7 +140,7 @@ func (l *lease) run(ctx context.Context) {
 			}
 		}
 		wait := l.step(ctx)
-		if l.phase == doubtful && !checking {
+		if l.phase == doubtful && !checking { // a renewal was just answered
 			checking, checked = true, l.losses
 			verifying.Go(func() { verified <- l.check(verifyCtx) })
 		}
@@ -145,19 +148,14 @@ func (l *lease) run(ctx context.Context) {
 	}
 }
 
-// check runs verify. If that fails it takes some time, so that run may call check again at once.
+// check runs verify. If that fails it takes againAfter, so that run may call check again at once.
 func (l *lease) check(ctx context.Context) bool {
 	err := l.verify(ctx)
 	if err == nil || ctx.Err() != nil {
 		return err == nil
 	}
 	l.log.Warn("node cannot read its own records", "err", err)
-	t := time.NewTimer(time.Second)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
+	wait(ctx, againAfter)
 	return false
 }
 
@@ -184,6 +182,8 @@ func (l *lease) step(ctx context.Context) time.Duration {
 		if l.phase == held { // in doubt the gate stays as it was
 			l.gate.held(began + l.duration - margin(l.duration))
 		}
+		l.renewal(nil, l.failing)
+		l.failing = time.Time{}
 		return l.duration/renewals - took
 	case ctx.Err() != nil:
 		return 0
@@ -196,8 +196,11 @@ func (l *lease) step(ctx context.Context) time.Duration {
 		return l.duration / renewals
 	}
 	l.renewFailed.Add(1)
-	l.missed++
-	if l.missed >= misses && (l.phase == held || l.phase == doubtful) {
+	if l.missed++; l.missed == 1 {
+		l.failing = time.Now()
+	}
+	l.renewal(err, l.failing)
+	if l.phase == held && l.missed >= misses || l.phase == doubtful {
 		l.log.Warn("node isolated", "node", l.me.Node, "err", err)
 		l.isolations.Add(1)
 		l.to(isolated)

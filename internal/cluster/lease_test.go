@@ -39,9 +39,12 @@ func newScene(t *testing.T, duration time.Duration, isolated Isolated) *scene {
 	s.gate = newGate(s.clock, isolated != Stop)
 	s.lease = &lease{
 		store: s, me: Identity{Owner: Owner{"a", "1"}}, duration: duration, gate: s.gate, clock: s.clock, log: quiet(), poke: make(chan struct{}, 1),
-		node:  func() Node { return Node{State: NodeReady} },
-		admit: func(context.Context) error { return nil },
+		node:    func() Node { return Node{State: NodeReady} },
+		admit:   func(context.Context) error { return nil },
+		renewal: func(error, time.Time) {},
 		verify: func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
 			if err := s.answer(ctx); err != nil {
 				return err
 			}
@@ -332,6 +335,21 @@ func TestLease(t *testing.T) {
 				s.t.Errorf("the gate was shut for %v, %d verifications, lapsed %v", d, s.verified, s.lapsed())
 			}
 		}},
+		{"cut off while in doubt, keep", lease, Keep, func(s *scene) {
+			s.set(func() { clear(s.records); s.verify = errors.New("another process answers") })
+			s.run(3400 * time.Millisecond)
+			s.set(func() { s.away = true })
+			s.lease.renewNow() // as when the link is lost
+			s.run(10 * time.Second)
+			if d := s.shutFor(); d > 0 || !s.alone() || s.verified == 0 {
+				s.t.Errorf("cut off: the gate was shut for %v, alone %v, %d verifications", d, s.alone(), s.verified)
+			}
+			s.set(func() { s.away, s.verify = false, nil })
+			s.run(3 * time.Second)
+			if d := s.shutFor(); d > 0 || s.alone() {
+				s.t.Errorf("back: the gate was shut for %v, alone %v", d, s.alone())
+			}
+		}},
 		{"lost again while it is verified", lease, Keep, func(s *scene) {
 			s.set(func() { clear(s.records); s.slow = 700 * time.Millisecond })
 			s.run(5 * time.Second)
@@ -390,8 +408,52 @@ func TestPhases(t *testing.T) {
 	}
 }
 
+func TestQuickClock(t *testing.T) {
+	t.Parallel()
+	var c quickClock
+	answers := map[time.Duration]bool{} // of the kernel
+	for began := time.Now(); time.Since(began) < 50*time.Millisecond || len(answers) < 1; {
+		before, now, after := bootTime(), c.now(), bootTime()
+		if now < before-clocksDiffer || now > after+clocksDiffer {
+			t.Fatalf("the clock says %v between %v and %v", now, before, after)
+		}
+		if r := c.last.Load(); r != nil {
+			answers[r.boot] = true
+		}
+	}
+	if len(answers) > 5 { // one, but for a machine that stops this test between two clocks
+		t.Errorf("the kernel was asked %d times in 50 ms", len(answers))
+	}
+	c.last.Store(&clockReading{at: c.last.Load().at.Add(-askKernel), boot: 0})
+	if now := c.now(); now < bootTime()-clocksDiffer {
+		t.Errorf("with an old reading the clock says %v", now)
+	}
+}
+
+func TestReadingsUsable(t *testing.T) {
+	t.Parallel()
+	const s = time.Second
+	for _, test := range []struct {
+		name            string
+		wall, monotonic time.Duration
+		want            bool
+	}{
+		{"at once", 0, 0, true},
+		{"soon", s / 2, s / 2, true},
+		{"a step of NTP", s/2 + 2*time.Millisecond, s / 2, true},
+		{"later", s, s, false},
+		{"suspended for 20 ms", s/2 + 20*time.Millisecond, s / 2, false},
+		{"suspended for an hour", time.Hour, s / 1000, false},
+		{"clock set back", -time.Hour, s / 1000, false},
+	} {
+		if got := usable(test.wall, test.monotonic); got != test.want {
+			t.Errorf("%s: usable %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
 func BenchmarkGate(b *testing.B) {
-	g := newGate(bootTime, true)
+	g := newGate(new(quickClock).now, true)
 	g.held(bootTime() + time.Hour)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -58,7 +58,7 @@ var ErrGone = errors.New("the process has ended, or is cut off")
 // maxLeft is of how many processes it is remembered that they have left properly.
 const maxLeft = 1000
 
-// members is what a process knows of the others. The watch of the bucket writes to it.
+// members is what a process knows of the others. The watch of the bucket writes to it, or reads of the bucket while there is no watch.
 type members struct {
 	me    Owner
 	lease time.Duration
@@ -68,6 +68,9 @@ type members struct {
 	left    map[Owner]struct{} // guarded by mu; those that have left properly
 	current bool               // guarded by mu; nodes is what the bucket holds, and the bucket can be reached
 	changed chan struct{}      // guarded by mu; closed and replaced at each change
+
+	watchedAt time.Time // guarded by mu; when the watch began that tells what changes; zero: there is none
+	doubts    int       // guarded by mu; how often it was noted that nodes may not be what the bucket holds
 }
 
 func newMembers(me Owner, lease time.Duration) *members {
@@ -119,10 +122,26 @@ func (m *members) all() []Node {
 	return nodes
 }
 
-// replace sets all nodes: what a new watch has found. It returns who has come and who has gone.
-func (m *members) replace(nodes map[Owner]Node) (came, went []Owner) {
+// watch sets all nodes: what a new watch has found. It returns who has come and who has gone.
+func (m *members) watch(nodes map[Owner]Node) (came, went []Owner) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.watchedAt = time.Now()
+	return m.replace(nodes)
+}
+
+// read sets all nodes: what was read while there was no watch, after so many doubts. A watch knows better.
+func (m *members) read(nodes map[Owner]Node, doubts int) (came, went []Owner) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.watchedAt.IsZero() || m.doubts != doubts {
+		return nil, nil
+	}
+	return m.replace(nodes)
+}
+
+// replace sets all nodes. The caller holds mu.
+func (m *members) replace(nodes map[Owner]Node) (came, went []Owner) {
 	for o := range nodes {
 		if _, known := m.nodes[o]; !known {
 			came = append(came, o)
@@ -169,11 +188,56 @@ func (m *members) remove(o Owner, properly bool) (was bool) {
 	return was
 }
 
-// stale notes that the watch is lost, or that nobody answers.
+// stale notes that nobody answers, or that the watch cannot be trusted.
 func (m *members) stale() {
 	m.mu.Lock()
-	m.current = false
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	m.doubt()
+}
+
+// doubt is stale for a caller who holds mu.
+func (m *members) doubt() {
+	m.current, m.watchedAt = false, time.Time{}
+	m.doubts++
+}
+
+// unwatched notes that the watch has ended. What was read since it was doubted stands.
+func (m *members) unwatched() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.watchedAt.IsZero() {
+		m.doubt()
+	}
+}
+
+// unsure notes that a renewal has failed. If there is no watch, the last read is too old.
+func (m *members) unsure() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.watchedAt.IsZero() {
+		m.doubt()
+	}
+}
+
+// watching reports whether a watch tells what changes.
+func (m *members) watching() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.watchedAt.IsZero()
+}
+
+// watchedBefore reports whether there is a watch that began before t.
+func (m *members) watchedBefore(t time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.watchedAt.IsZero() && m.watchedAt.Before(t)
+}
+
+// doubted returns what read is to be given, if the reading begins now.
+func (m *members) doubted() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.doubts
 }
 
 // fresh reports whether the process knows who lives.

@@ -69,7 +69,7 @@ func (m *memory) Put(_ context.Context, bucket, key string, value []byte, expect
 		return 0, state.ErrConflict
 	}
 	m.revision++
-	m.records[bucket+"/"+key] = state.Record{Key: key, Value: slices.Clone(value), Revision: m.revision}
+	m.records[bucket+"/"+key] = state.Record{Key: key, Value: slices.Clone(value), Revision: m.revision, Changed: time.Now()}
 	return m.revision, nil
 }
 

@@ -91,7 +91,10 @@ func (n *Names) Take(ctx context.Context, info stream.Info) error {
 		n.drop(e)
 		return err
 	}
-	return nil // provisional, if there was another error
+	if err != nil { // the name is provisional
+		signal(n.wake)
+	}
+	return nil
 }
 
 // Keep notes that another source of this process has a name now, or one that was not asked for.
@@ -246,8 +249,8 @@ func (n *Names) claim(ctx context.Context, info stream.Info, own standing) (revi
 
 // run settles what Take could not settle, and gives names back, until ctx ends.
 func (n *Names) run(ctx context.Context) {
-	t := time.NewTicker(settleEvery)
-	defer t.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -255,10 +258,13 @@ func (n *Names) run(ctx context.Context) {
 			defer cancel()
 			n.each(ctx, n.open(false))
 			return
-		case <-t.C:
+		case <-again.C:
 		case <-n.wake:
 		}
 		n.each(ctx, n.open(n.cluster.conn.IsConnected()))
+		if len(n.open(true)) > 0 {
+			again.Reset(settleEvery)
+		}
 	}
 }
 

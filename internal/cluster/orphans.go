@@ -77,6 +77,9 @@ func NewOrphans(parts OrphanParts) *Orphans {
 // caller gives. A filter with the id of a push or the name of a stream costs one request; any other reads all records. A push is found by the
 // name of its stream, not by the one that it has at its destination.
 func (o *Orphans) Find(ctx context.Context, f transponder.Filter, missing []string) ([]transponder.Info, error) {
+	wanted := func(h head) bool {
+		return !o.parts.Claims.owned(h.Owner, h.ID) || slices.Contains(missing, h.Node)
+	}
 	var records []transponder.Record
 	var err error
 	if f.ID != "" {
@@ -85,7 +88,7 @@ func (o *Orphans) Find(ctx context.Context, f transponder.Filter, missing []stri
 			records = []transponder.Record{r}
 		}
 	} else {
-		records, err = o.parts.Claims.List(ctx, f.StreamName)
+		records, err = o.parts.Claims.pick(ctx, f.StreamName, wanted)
 	}
 	if err != nil && !errors.Is(err, transponder.ErrNotFound) {
 		return nil, err

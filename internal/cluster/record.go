@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
+	"time"
 
 	"transponder/internal/state"
 	"transponder/internal/transponder"
@@ -36,6 +38,28 @@ func membersOf(t reflect.Type) map[string]bool {
 // secretPlace names the place of a sealed secret, so that it opens in no other record.
 func secretPlace(id string) string { return "push/" + id + "/" + secretMember }
 
+// head is what tells whether a record is of interest. It is read in a tenth of the time that a whole record takes.
+type head struct {
+	ID     string `json:"id"`
+	Stream string `json:"stream"`
+	Over   bool   `json:"over"`
+	Owner
+}
+
+// headOf is the head of a record with a revision.
+type headOf struct {
+	head
+	err      error // the record cannot be read
+	revision uint64
+	changed  time.Time
+}
+
+func readHead(stored state.Record) headOf {
+	h := headOf{revision: stored.Revision, changed: stored.Changed}
+	h.err = json.Unmarshal(stored.Value, &h.head)
+	return h
+}
+
 // encode writes a record with the members that this version does not know.
 func (c codec) encode(r transponder.Record) ([]byte, error) {
 	r.Version = max(r.Version, formVersion)
@@ -65,6 +89,20 @@ func (c codec) encode(r transponder.Record) ([]byte, error) {
 // decode reads a record. If its secrets cannot be opened, Secret is nil, and encode writes them back as they were.
 func (c codec) decode(stored state.Record) (transponder.Record, error) {
 	var r transponder.Record
+	var whole struct {
+		*transponder.Record
+		Secret string `json:"secret"`
+	}
+	whole.Record = &r
+	usual := json.NewDecoder(bytes.NewReader(stored.Value))
+	usual.DisallowUnknownFields()
+	if usual.Decode(&whole) == nil { // this version knows all members, which is so but after an upgrade of others
+		if r.Secret, _ = c.sealer.Open(secretPlace(r.ID), whole.Secret); r.Secret != nil || whole.Secret == "" {
+			r.Changed = stored.Changed
+			return r, nil
+		}
+	}
+	r = transponder.Record{}
 	if err := json.Unmarshal(stored.Value, &r); err != nil {
 		return r, err
 	}

@@ -188,13 +188,16 @@ func (n Node) share() float64 {
 	return n.Cores / n.Allowed
 }
 
-// NewCall makes the call for a request of a client.
+// traceHeaders name the trace of a client (W3C Trace Context), which goes on at the server that serves the call.
+var traceHeaders = []string{"Traceparent", "Tracestate"}
+
+// NewCall makes the call for a request of a client, with some of its headers and those of its trace.
 func NewCall(req *http.Request, body []byte, headers ...string) Call {
 	c := Call{
 		ID: stream.NewID(), Method: req.Method, Path: req.URL.RequestURI(), Host: req.Host, Peer: req.RemoteAddr, Secure: req.TLS != nil,
 		Header: http.Header{}, Changes: req.Method != http.MethodGet && req.Method != http.MethodHead, Body: body,
 	}
-	for _, name := range headers {
+	for _, name := range slices.Concat(traceHeaders, headers) {
 		if v := req.Header.Values(name); len(v) > 0 {
 			c.Header[http.CanonicalHeaderKey(name)] = v
 		}

@@ -21,13 +21,14 @@ import (
 
 // The buckets. Their names in NATS begin with the name of the cluster.
 const (
-	metaBucket   = "meta"    // what all nodes must agree on; file
+	metaBucket   = "meta"    // what all nodes must agree on, and what they leave to each other; file
 	nodesBucket  = "nodes"   // the leases; see storage
 	namesBucket  = "streams" // which process has which stream; see storage
 	pushesBucket = "pushes"  // records of pushes; file
+	sharedBucket = "shared"  // what people have made, see Shared; file
 )
 
-var buckets = []string{metaBucket, nodesBucket, namesBucket, pushesBucket}
+var buckets = []string{metaBucket, nodesBucket, namesBucket, pushesBucket, sharedBucket}
 
 // askTimeout is how long NATS may take for one read or write of a record.
 const askTimeout = 2 * time.Second
@@ -43,7 +44,9 @@ type natsStore struct {
 	cluster  string
 	replicas int
 
-	made    [4]time.Time // when each bucket was made, as NATS says; owned by prepare
+	listing listing // of the pushes
+
+	made    [5]time.Time // when each bucket was made, as NATS says; owned by prepare
 	missing atomic.Bool  // NATS has said that a bucket is not there
 }
 
@@ -116,6 +119,14 @@ func (s *natsStore) List(ctx context.Context, bucket, prefix string) ([]state.Re
 			return all, err
 		}
 	}
+	if bucket == pushesBucket && prefix == "" {
+		return s.listing.all(ctx, s)
+	}
+	return s.list(ctx, bucket, prefix)
+}
+
+// list is List for any number of records.
+func (s *natsStore) list(ctx context.Context, bucket, prefix string) ([]state.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	kv, err := s.js.KeyValue(ctx, s.bucket(bucket))
@@ -155,50 +166,66 @@ var errMany = errors.New("too many records for one request")
 // few is List with one request, which costs a tenth of a watch (ADR 31 of NATS: "multi_last"). It fails with errMany if there are over 1024
 // records.
 func (s *natsStore) few(ctx context.Context, bucket, prefix string) ([]state.Record, error) {
-	request, err := json.Marshal(map[string][]string{"multi_last": {s.prefix(bucket) + filter(prefix)}})
+	found, more, err := s.direct(ctx, bucket, map[string]any{"multi_last": []string{s.prefix(bucket) + filter(prefix)}})
 	if err != nil {
 		return nil, err
+	}
+	if more {
+		return nil, errMany
+	}
+	var all []state.Record
+	for _, c := range found {
+		if !c.removed && strings.HasPrefix(c.Key, prefix) {
+			all = append(all, c.Record)
+		}
+	}
+	return sorted(all), nil
+}
+
+// change is what was written last to a key.
+type change struct {
+	state.Record
+	removed bool // the key was removed
+}
+
+// direct reads many messages with one request, which any replica of the bucket answers. more: there are others. It fails with errMany if NATS does
+// not answer such a request.
+func (s *natsStore) direct(ctx context.Context, bucket string, request map[string]any) (found []change, more bool, err error) {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return nil, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	inbox := s.conn.NewInbox()
 	answers, err := s.conn.SubscribeSync(inbox)
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, false, unreachable(err)
 	}
 	defer answers.Unsubscribe()
-	if err := s.conn.PublishRequest("$JS.API.DIRECT.GET."+s.stream(bucket), inbox, request); err != nil {
-		return nil, unreachable(err)
+	if err := s.conn.PublishRequest("$JS.API.DIRECT.GET."+s.stream(bucket), inbox, text); err != nil {
+		return nil, false, unreachable(err)
 	}
-	var all []state.Record
 	for {
 		m, err := answers.NextMsgWithContext(ctx)
 		if err != nil {
-			return nil, s.refused(bucket, err)
+			return nil, false, s.refused(bucket, err)
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
 			r, err := s.parseDirect(bucket, m)
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
-			if !removed(m.Header) && strings.HasPrefix(r.Key, prefix) {
-				all = append(all, r)
-			}
+			found = append(found, change{r, removed(m.Header)})
 		case "204": // that was all
-			if left := m.Header.Get("Nats-Num-Pending"); left != "0" {
-				return nil, errMany
-			}
-			return sorted(all), nil
+			return found, m.Header.Get("Nats-Num-Pending") != "0", nil
 		case "404":
-			if len(all) > 0 { // a record could not be read
-				return nil, errMany
-			}
-			return nil, nil
+			return found, len(found) > 0, nil // or a record could not be read
 		case "413":
-			return nil, errMany
+			return nil, false, errMany
 		default:
-			return nil, unreachable(fmt.Errorf("NATS answers %s %s", status, m.Header.Get("Description")))
+			return nil, false, unreachable(fmt.Errorf("NATS answers %s %s", status, m.Header.Get("Description")))
 		}
 	}
 }
@@ -300,9 +327,14 @@ func (s *natsStore) write(ctx context.Context, h nats.Header, bucket, key string
 
 // Delete removes a record.
 func (s *natsStore) Delete(ctx context.Context, bucket, key string, expect uint64) error {
-	h := nats.Header{"KV-Operation": {"DEL"}, "Nats-TTL": {markerFor.String()}}
-	_, err := s.publish(ctx, h, bucket, key, nil, expect)
+	_, err := s.remove(ctx, bucket, key, expect)
 	return err
+}
+
+// remove is Delete. It returns the revision of the note that the key was removed.
+func (s *natsStore) remove(ctx context.Context, bucket, key string, expect uint64) (revision uint64, err error) {
+	h := nats.Header{"KV-Operation": {"DEL"}, "Nats-TTL": {markerFor.String()}}
+	return s.publish(ctx, h, bucket, key, nil, expect)
 }
 
 // publish is one write. The message stands for the key until the next.

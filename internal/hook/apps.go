@@ -74,7 +74,37 @@ func NewApps(ctx context.Context, file string, keeper state.Keeper, sealer state
 	if err := a.Reload(); err != nil {
 		return nil, err
 	}
+	if shared, ok := keeper.(state.Shared); ok {
+		shared.Follow(bucket, a.take)
+	}
 	return a, nil
+}
+
+// take takes over apps that another server has changed.
+func (a *Apps) take(ctx context.Context, names []string) {
+	a.writing.Lock() // a write of this server under way is older or newer, and ends first
+	defer a.writing.Unlock()
+	for _, name := range names {
+		var app *App
+		r, err := a.keeper.Get(ctx, bucket, name)
+		if err == nil {
+			app, err = a.decode(r)
+		}
+		if err != nil && !errors.Is(err, state.ErrNotFound) {
+			a.log.Error("an app that another server has changed cannot be used", "app", name, "err", err)
+			continue
+		}
+		a.mu.Lock()
+		if app == nil {
+			delete(a.stored, name)
+		} else if err = a.checkUser(app); err == nil {
+			a.stored[name] = app
+		} else {
+			a.log.Error("an app that another server has changed cannot be used", "app", name, "err", err)
+		}
+		a.index()
+		a.mu.Unlock()
+	}
 }
 
 // Reload reads apps_file again. If that fails, the apps stay as they were.

@@ -40,6 +40,8 @@ type Parts struct {
 
 	Keeper state.Keeper // of the ends that backends are to be told after a crash; nil: they are not told
 	Sealer state.Sealer
+	// Estates are where the other servers of a cluster find the ends that this one owes; nil: this server is alone.
+	Estates Estates
 }
 
 // Hooks sends the hooks of all sessions. All methods may be called from any goroutine.
@@ -52,7 +54,7 @@ type Hooks struct {
 	connects    *guard.Places
 	rates       *rates
 	panics      panics.Counter
-	debts       debts
+	debts       *debts
 
 	mu       sync.Mutex
 	backends map[string]*backend // guarded by mu; by appKey
@@ -224,6 +226,9 @@ func (h *Hooks) noteRefusal(c Client, p *access.Principal, m Method, stream, id 
 	}
 	h.parts.Recorder.Note(line)
 }
+
+// Node returns the name of this server, which each hook has.
+func (h *Hooks) Node() string { return h.cfg.NodeID }
 
 // Unreachable returns the apps whose backends have not answered lately.
 func (h *Hooks) Unreachable() []string {

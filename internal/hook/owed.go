@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"transponder/internal/state"
@@ -20,7 +22,22 @@ const (
 	owedRetries = 10
 	// crashInfo is the info of a stream, or a session, whose process has died.
 	crashInfo = "The server was restarted"
+	// goneInfo is the info if the server did not come back, so that another one tells the end.
+	goneInfo = "The server is gone"
 )
+
+// Estates have the owed ends of all servers of a cluster. A server writes its own to the Keeper of Parts.
+type Estates interface {
+	// Of returns the records of a bucket that a server has left.
+	Of(ctx context.Context, node, bucket string) ([]state.Record, error)
+	// Replace changes a record that a server has left.
+	Replace(ctx context.Context, node, bucket, key string, value []byte) error
+	// Drop removes a record that a server has left.
+	Drop(ctx context.Context, node, bucket, key string) error
+}
+
+// OwedBucket is the bucket of the owed ends.
+const OwedBucket = owedBucket
 
 // An owed end is one that a backend has not been told: of a session or a stream of which it was told the beginning. It is kept beyond the process, so
 // that the next process can tell it after a crash: backends bill by it. A backend may be told an end twice.
@@ -30,6 +47,8 @@ type owed struct {
 	Session     string `json:"session"`
 	Method      Method `json:"method"`
 	Body        string `json:"body"` // of the event that tells the end; sealed
+	// Told: another server has told the end. The record stays, so that the server that had the session does not tell it again when it comes back.
+	Told bool `json:"told,omitempty"`
 }
 
 // debts are the owed ends of all sessions. Without a keeper it keeps nothing.
@@ -37,13 +56,18 @@ type debts struct {
 	keeper      *state.Bucket[owed] // nil: nothing is kept
 	sealer      state.Sealer
 	incarnation string // of this process
+
+	mu      sync.Mutex
+	telling map[string]bool // guarded by mu; ends of other servers by node and place; true: told
 }
 
-func newDebts(keeper state.Keeper, sealer state.Sealer) debts {
+func newDebts(keeper state.Keeper, sealer state.Sealer) *debts {
 	if keeper == nil {
-		return debts{}
+		return &debts{}
 	}
-	return debts{state.NewBucket[owed](keeper, owedBucket, owedVersion), sealer, newRequestID()}
+	return &debts{
+		keeper: state.NewBucket[owed](keeper, owedBucket, owedVersion), sealer: sealer, incarnation: newRequestID(), telling: map[string]bool{},
+	}
 }
 
 // mark says what an event begins or ends. It reads the body before members are left out that the backend does not want.
@@ -92,7 +116,7 @@ func (s *Session) owe(ctx context.Context, e event) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, owedTimeout)
 	defer cancel()
-	_, err = d.keeper.Put(ctx, e.place, owed{d.incarnation, s.client.AppKey, s.client.SessionID, e.method, sealed}, state.Any)
+	_, err = d.keeper.Put(ctx, e.place, owed{Incarnation: d.incarnation, App: s.client.AppKey, Session: s.client.SessionID, Method: e.method, Body: sealed}, state.Any)
 	return err
 }
 
@@ -135,40 +159,194 @@ func (h *Hooks) tellOwed(ctx context.Context) {
 	if err != nil {
 		h.log.Error("some ends that backends were to be told cannot be read", "err", err)
 	}
-	sessions := map[string][]event{} // streams before their session
-	clients := map[string]Client{}
+	ends := testaments{}
+	places := map[string]bool{}
+	told := h.toldByOthers(reading)
 	for _, item := range items {
 		o := item.Value
-		if o.Incarnation == h.debts.incarnation {
-			continue
-		}
-		e := event{method: o.Method, place: item.Key, ends: true, retries: max(owedRetries, h.cfg.EventRetries)}
-		text, err := h.debts.sealer.Open(owedBucket+"/"+item.Key, o.Body)
-		if err == nil {
-			err = json.Unmarshal(text, &e.body)
-		}
-		if err != nil {
-			h.log.Error("an end that a backend was to be told cannot be read", "app", o.App, "session", o.Session, "err", err)
-			continue
-		}
-		if clients[o.Session] = (Client{AppKey: o.App, SessionID: o.Session}); e.method == ConnectionStatusEvent {
-			sessions[o.Session] = append(sessions[o.Session], e)
-		} else {
-			sessions[o.Session] = append([]event{e}, sessions[o.Session]...)
+		places[item.Key] = true
+		switch {
+		case o.Incarnation == h.debts.incarnation:
+		case told[item.Key].Told:
+			if err := h.debts.keeper.Delete(reading, item.Key, state.Any); err != nil {
+				h.log.Debug("an end that another server has told is still kept", "err", err)
+			}
+		default:
+			if e, ok := h.open(item.Key, o); ok {
+				e.place, e.ends = item.Key, true
+				ends.add(o, e)
+			}
 		}
 	}
-	if len(sessions) > 0 {
-		h.log.Info("backends are told of the ends of sessions that the process before has not told", "sessions", len(sessions))
+	if n := h.tellEnds(ends); n > 0 {
+		h.log.Info("backends are told of the ends of sessions that the process before has not told", "sessions", n)
 	}
-	for id, events := range sessions {
-		s := &Session{hooks: h, client: clients[id], owing: map[string]struct{}{}}
-		for _, e := range events {
+	// The state of this server may be another than before, and then only the other servers know of these.
+	lost := map[string]owed{}
+	for place, o := range told {
+		switch {
+		case places[place]:
+		case o.Told:
+			_ = h.parts.Estates.Drop(reading, h.cfg.NodeID, owedBucket, place) // the next process tries again
+		default:
+			lost[place] = o
+		}
+	}
+	h.inherit(ctx, h.cfg.NodeID, lost)
+}
+
+// toldByOthers returns the owed ends of this server as the cluster has them. Without NATS there are none, and backends may be told twice.
+func (h *Hooks) toldByOthers(ctx context.Context) map[string]owed {
+	if h.parts.Estates == nil {
+		return nil
+	}
+	all, err := h.left(ctx, h.cfg.NodeID)
+	if err != nil {
+		h.log.Info("it is not known what other servers have told backends in place of this one: some ends may come twice", "err", err)
+	}
+	return all
+}
+
+// left returns the owed ends that a server has in the cluster, by place.
+func (h *Hooks) left(ctx context.Context, node string) (map[string]owed, error) {
+	ctx, cancel := context.WithTimeout(ctx, owedTimeout)
+	defer cancel()
+	records, err := h.parts.Estates.Of(ctx, node, owedBucket)
+	all := map[string]owed{}
+	for _, r := range records {
+		var o struct {
+			owed
+			Min int `json:"min"`
+		}
+		if err := json.Unmarshal(r.Value, &o); err == nil && o.Min <= owedVersion { // else a newer version tells it
+			all[r.Key] = o.owed
+		}
+	}
+	return all, err
+}
+
+// TellEnds begins to tell the ends that a server has left which is gone. It does not wait for backends. done: nothing is left.
+func (h *Hooks) TellEnds(ctx context.Context, node string) (done bool, err error) {
+	left, err := h.left(ctx, node)
+	if err != nil {
+		return false, err
+	}
+	done = true
+	for place, o := range left {
+		key := node + " " + place
+		h.debts.mu.Lock()
+		told, begun := h.debts.telling[key]
+		if o.Told { // only now: a list that was read before would look as if nobody had begun
+			delete(h.debts.telling, key)
+		}
+		h.debts.mu.Unlock()
+		if told && !o.Told {
+			h.told(ctx, node, place, o)
+		}
+		if o.Told || begun {
+			delete(left, place)
+		}
+		done = done && o.Told
+	}
+	if n := h.inherit(ctx, node, left); n > 0 {
+		h.log.Info("backends are told of the ends of sessions that a server has left which is gone", "other", node, "sessions", n)
+	}
+	return done, nil
+}
+
+// inherit tells ends that a server has left, and returns of how many sessions.
+func (h *Hooks) inherit(ctx context.Context, node string, left map[string]owed) (sessions int) {
+	ends := testaments{}
+	for _, place := range slices.Sorted(maps.Keys(left)) {
+		o := left[place]
+		if o.Told {
+			continue
+		}
+		e, ok := h.open(place, o)
+		if !ok { // nobody can read it
+			h.told(ctx, node, place, o)
+			continue
+		}
+		if _, wanted := e.body["info"]; wanted && node != h.cfg.NodeID {
+			e.body.set("info", goneInfo)
+		}
+		e.done = func(ctx context.Context) { h.told(ctx, node, place, o) }
+		h.debts.mu.Lock()
+		h.debts.telling[node+" "+place] = false
+		h.debts.mu.Unlock()
+		ends.add(o, e)
+	}
+	return h.tellEnds(ends)
+}
+
+// told keeps for the server that has left an end, and for those that look after what it has left, that the end was told.
+func (h *Hooks) told(ctx context.Context, node, place string, o owed) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), owedTimeout)
+	defer cancel()
+	var err error
+	if node == h.cfg.NodeID {
+		err = h.parts.Estates.Drop(ctx, node, owedBucket, place)
+	} else {
+		var value []byte
+		if value, err = json.Marshal(owed{Incarnation: o.Incarnation, App: o.App, Session: o.Session, Method: o.Method, Told: true}); err == nil {
+			err = h.parts.Estates.Replace(ctx, node, owedBucket, place, value)
+		}
+	}
+	h.debts.mu.Lock()
+	h.debts.telling[node+" "+place] = true
+	h.debts.mu.Unlock()
+	if err == nil {
+		return
+	}
+	h.log.Debug("the cluster does not know yet that a backend was told an end", "other", node, "session", o.Session, "err", err)
+}
+
+// open returns the event that tells an owed end.
+func (h *Hooks) open(place string, o owed) (e event, ok bool) {
+	e = event{method: o.Method, retries: max(owedRetries, h.cfg.EventRetries)}
+	text, err := h.debts.sealer.Open(owedBucket+"/"+place, o.Body)
+	if err == nil {
+		err = json.Unmarshal(text, &e.body)
+	}
+	if err != nil {
+		h.log.Error("an end that a backend was to be told cannot be read", "app", o.App, "session", o.Session, "err", err)
+	}
+	return e, err == nil
+}
+
+// testament has the ends of one session: those of its streams first.
+type testament struct {
+	client Client
+	ends   []event
+}
+
+type testaments map[string]*testament // by session
+
+func (t testaments) add(o owed, e event) {
+	s := t[o.Session]
+	if s == nil {
+		s = &testament{client: Client{AppKey: o.App, SessionID: o.Session}}
+		t[o.Session] = s
+	}
+	if e.method == ConnectionStatusEvent {
+		s.ends = append(s.ends, e)
+	} else {
+		s.ends = slices.Insert(s.ends, 0, e)
+	}
+}
+
+// tellEnds tells the ends of sessions, each of them in order, and returns how many sessions there are.
+func (h *Hooks) tellEnds(all testaments) int {
+	for _, t := range all {
+		s := &Session{hooks: h, client: t.client, owing: map[string]struct{}{}}
+		for _, e := range t.ends {
 			s.owing[e.place] = struct{}{}
 		}
 		h.start(func(ctx, stopping context.Context) {
-			for _, e := range events {
+			for _, e := range t.ends {
 				s.deliver(ctx, stopping, e)
 			}
 		})
 	}
+	return len(all)
 }

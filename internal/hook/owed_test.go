@@ -19,6 +19,11 @@ import (
 // process is a Hooks with a state, which the next process finds when this one was killed.
 func process(t *testing.T, b *server, state *keeper) (h *Hooks, stop func()) {
 	t.Helper()
+	return processOf(t, b, state, func(*Config, *Parts) {})
+}
+
+func processOf(t *testing.T, b *server, state *keeper, change func(*Config, *Parts)) (h *Hooks, stop func()) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	k := newKeeper() // of the apps, which only the state of a whole server keeps apart
 	apps, err := NewApps(t.Context(), "", k, k, log)
@@ -28,7 +33,9 @@ func process(t *testing.T, b *server, state *keeper) (h *Hooks, stop func()) {
 	if _, err := apps.Create(t.Context(), App{Name: DefaultApp, Key: DefaultApp, URL: b.URL}); err != nil {
 		t.Fatal(err)
 	}
-	h, err = New(DefaultConfig(), Parts{Apps: apps, Refusals: guard.NewRefusals(log), Shares: guard.DefaultSharesConfig(), Keeper: state, Sealer: state}, log)
+	cfg, parts := DefaultConfig(), Parts{Apps: apps, Refusals: guard.NewRefusals(log), Shares: guard.DefaultSharesConfig(), Keeper: state, Sealer: state}
+	change(&cfg, &parts)
+	h, err = New(cfg, parts, log)
 	if err != nil {
 		t.Fatal(err)
 	}

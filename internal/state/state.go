@@ -29,6 +29,8 @@ var (
 	ErrInUse = errors.New("another server uses this folder")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("the state is closed")
+	// ErrAway means that a record which several servers share cannot be changed now. Nothing was changed.
+	ErrAway = errors.New("the servers of the cluster share this, and it cannot be changed now, because NATS cannot be reached: try again when it is back")
 )
 
 // WriteError means that the disk did not take a write. Nothing was changed.
@@ -57,6 +59,19 @@ type Keeper interface {
 	Put(ctx context.Context, bucket, key string, value []byte, expect uint64) (revision uint64, err error)
 	// Delete removes a record. expect is as in Put. A record that does not exist is no error with Any.
 	Delete(ctx context.Context, bucket, key string, expect uint64) error
+}
+
+// Shared is a Keeper of records that several servers have in common. Get and List are answered from memory. Put and Delete fail with ErrAway if the
+// others cannot be reached.
+type Shared interface {
+	Keeper
+	// Follow has f called after others have changed records of a bucket, with their keys. One goroutine makes all the calls. Call Follow before
+	// anything runs.
+	Follow(bucket string, f func(ctx context.Context, keys []string))
+	// Known is closed once this process has seen what the servers share. Until then it has what it knew when it ran last.
+	Known() <-chan struct{}
+	// Writable returns ErrAway if a change would fail now.
+	Writable() error
 }
 
 // Any is the revision of a Put or Delete that does not care for the present one.

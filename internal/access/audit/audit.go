@@ -29,6 +29,7 @@ type Line struct {
 	Why     string    `json:"why,omitempty"`
 	Count   int       `json:"count,omitempty"` // of events that the line sums up
 	Request string    `json:"request,omitempty"`
+	Node    string    `json:"node,omitempty"` // where it happened; "": this server is alone
 }
 
 // Who is a principal in a line.

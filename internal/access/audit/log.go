@@ -41,6 +41,7 @@ const (
 // Config says where lines are written besides the state.
 type Config struct {
 	File string // audit_log: JSON lines; "": no file
+	Node string // of this server among others; "": it is alone
 }
 
 // Log is the audit log. All methods may be called from any goroutine.
@@ -144,6 +145,7 @@ func (l *Log) Note(line Line) {
 	}
 	line.cut()
 	line.At = line.At.UTC().Truncate(time.Millisecond)
+	line.Node = l.cfg.Node
 	if !line.OK || actions[line.Do] && !l.mayStandAlone(line) {
 		l.sum(line)
 		return

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"transponder/internal/access"
 	"transponder/internal/access/audit"
+	"transponder/internal/state"
 )
 
 const (
@@ -25,10 +27,16 @@ const (
 	resetFile = "reset-admin"
 )
 
-// makeFirst makes the first administrator, if there is no user.
+// makeFirst makes the first administrator, if there is no user. Of several servers one does.
 func (p *People) makeFirst(ctx context.Context) error {
+	p.founded = true
 	if len(p.Users()) > 0 {
 		return nil
+	}
+	if p.shared != nil { // those that this process has not heard of yet count, too
+		if users, err := p.users.List(ctx, ""); err != nil || len(users) > 0 {
+			return nil
+		}
 	}
 	password, err := p.preset()
 	if err != nil {
@@ -40,6 +48,10 @@ func (p *People) makeFirst(ctx context.Context) error {
 		return nil
 	}
 	_, made, err := p.Create(ctx, NewUser{Name: firstAdmin, Password: password, Role: access.Administrator})
+	if errors.Is(err, ErrUserExists) {
+		p.log.Info("the first administrator was made at another server of the cluster", "user", firstAdmin)
+		return nil
+	}
 	if err != nil {
 		p.log.Error("the first administrator could not be made: nobody can log in from other machines until the server is started again", "err", err)
 		return nil // the server serves this machine, and those with tokens
@@ -115,6 +127,14 @@ func (p *People) takeReset(ctx context.Context) {
 	if err == nil {
 		err = p.reset(ctx, string(bytes.TrimSpace(text)))
 	}
+	if errors.Is(err, state.ErrAway) || errors.Is(err, ErrChanged) {
+		if !p.resetWaits {
+			p.log.Warn("the new password of the administrator is not taken up yet", "file", file, "err", err)
+		}
+		p.resetWaits = true
+		return // the file stays
+	}
+	p.resetWaits = false
 	if err != nil {
 		p.log.Error("the new password of the administrator was not taken up", "file", file, "err", err)
 		_ = os.Rename(file, file+".bad") // otherwise this line would come every few seconds
@@ -143,12 +163,12 @@ func (p *People) reset(ctx context.Context, line string) error {
 		}
 		next := *u
 		next.hash, next.role, next.streams, next.source = []byte(hash), access.Administrator, []string{"*"}, FromState
-		if err := p.keep(ctx, &next); err != nil {
+		if err := p.keepChanged(ctx, &next); err != nil {
 			return err
 		}
 		p.endSessions(ctx, func(s *session) bool { return s.user == name })
 		p.forgetInitial(name)
-		p.lost(name, false)
+		p.lost(Loss{Name: name})
 		return nil
 	})
 	if err != nil {

@@ -52,9 +52,16 @@ type Parts struct {
 	Shares   guard.SharesConfig // says which addresses are proxies
 	Leases   *access.Leases     // nil: nobody's sessions end with his rights
 	Record   func(audit.Line)   // nil: nothing is written down
-	// Lost is told when a user has less rights than before, or another password: what he has given to others in his name must go, too. removed
-	// says that he is no user any more. It may be nil.
-	Lost func(ctx context.Context, name string, removed bool)
+	// Lost is told when a user has less rights than before, or another password: what he has given to others in his name must go, too. It may be
+	// nil.
+	Lost func(ctx context.Context, l Loss)
+}
+
+// Loss is a user who has lost rights, or got another password.
+type Loss struct {
+	Name      string
+	Removed   bool // he is no user any more
+	Elsewhere bool // another server has changed him: it takes back his tokens and keys, and this one ends what he has begun here
 }
 
 // People has the users and their sessions. All methods may be called from any goroutine.
@@ -62,7 +69,8 @@ type People struct {
 	cfg     Config
 	parts   Parts
 	log     *slog.Logger
-	key     [32]byte // of the hashes in known
+	shared  state.Shared // the Keeper, if several servers have their users in common; nil: this server is alone
+	key     [32]byte     // of the hashes in known
 	guesses *guesses
 	users   *state.Bucket[userRecord]
 	open    *state.Bucket[sessionRecord]
@@ -78,13 +86,17 @@ type People struct {
 	sessions map[string]*session          // guarded by mu; by the hash of the secret
 	first    string                       // guarded by mu; the first administrator's password, until somebody reads it
 
-	losses []loss // guarded by mu; that Lost was not told of
+	losses []Loss          // guarded by mu; that Lost was not told of
+	owed   map[string]bool // guarded by mu; keys of sessions that have ended, and that the other servers still have
 
 	telling sync.Mutex // held while Lost is told; taken before mu
 
 	counts struct{ right, wrong, tooMany atomic.Int64 } // of passwords that were checked
 
 	watched fileState // owned by Run, and by New before
+	founded bool      // owned by Run, and by New before; makeFirst has run
+
+	resetWaits bool // owned by Run, and by New before; a new password of an administrator cannot be taken up yet
 
 	wake chan struct{} // holds a token while Run has something to do
 }
@@ -96,8 +108,9 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Peopl
 		wake:  make(chan struct{}, 1),
 		users: state.NewBucket[userRecord](parts.Keeper, "users", 1), open: state.NewBucket[sessionRecord](parts.Keeper, "sessions", 1),
 		visits: state.NewBucket[visitRecord](parts.Keeper, "visits", 1),
-		known:  map[string][sha256.Size]byte{}, last: map[string]visitRecord{}, sessions: map[string]*session{},
+		known:  map[string][sha256.Size]byte{}, last: map[string]visitRecord{}, sessions: map[string]*session{}, owed: map[string]bool{},
 	}
+	p.shared, _ = parts.Keeper.(state.Shared)
 	_, _ = rand.Read(p.key[:]) // never fails
 	if parts.Leases != nil {
 		parts.Leases.AddCheck(p.stillHas)
@@ -108,13 +121,27 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Peopl
 	}
 	all := p.readState(ctx)
 	p.takeReset(ctx)
+	p.followOthers()
 	if !all {
 		return p, nil // there are users, though none may be left whose record can be read
+	}
+	if p.shared != nil && !isClosed(p.shared.Known()) {
+		_, err := p.preset()
+		return p, err // Run makes him, if the other servers have no users
 	}
 	if err := p.makeFirst(ctx); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // Reload reads the file of users again. If that fails, the users stay as they were. Run then looks for the rest at once.
@@ -153,7 +180,7 @@ func (p *People) readFile() error {
 	p.mu.Unlock()
 	for name, old := range before {
 		if now := p.find(name); now == nil || !old.sameRights(now) {
-			p.lost(name, now == nil)
+			p.lost(Loss{Name: name, Removed: now == nil})
 		}
 	}
 	return nil
@@ -165,7 +192,8 @@ func (u *user) sameRights(now *user) bool {
 }
 
 // lost ends what a user has begun, after he has lost rights or got another password.
-func (p *People) lost(name string, removed bool) {
+func (p *People) lost(l Loss) {
+	name := l.Name
 	p.mu.Lock()
 	delete(p.known, name)
 	p.mu.Unlock()
@@ -175,7 +203,7 @@ func (p *People) lost(name string, removed bool) {
 		}, access.ErrRevoked)
 	}
 	p.mu.Lock()
-	p.losses = append(p.losses, loss{name, removed})
+	p.losses = append(p.losses, l)
 	p.mu.Unlock()
 	p.rouse()
 }
@@ -202,12 +230,6 @@ func (p *People) stillHas(who *access.Principal) error {
 	return access.ErrRevoked
 }
 
-// loss is a user who has lost rights.
-type loss struct {
-	name    string
-	removed bool
-}
-
 // tellLosses tells Parts.Lost who has lost rights. When it returns, Lost has returned for every loss before the call, whoever told of it.
 func (p *People) tellLosses(ctx context.Context) {
 	p.telling.Lock()
@@ -221,7 +243,7 @@ func (p *People) tellLosses(ctx context.Context) {
 	}
 	for _, l := range losses {
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-		p.parts.Lost(limit, l.name, l.removed)
+		p.parts.Lost(limit, l)
 		cancel()
 	}
 }
@@ -456,7 +478,11 @@ func (p *People) Create(ctx context.Context, n NewUser) (_ User, password string
 		case many:
 			return ErrTooManyUsers
 		}
-		return p.keep(ctx, u)
+		err := p.keep(ctx, u)
+		if errors.Is(err, state.ErrConflict) {
+			return ErrUserExists // another server has just made him
+		}
+		return err
 	})
 	if err != nil {
 		return User{}, "", err
@@ -506,14 +532,14 @@ func (p *People) Update(ctx context.Context, name string, c Change) (User, error
 		if u.sameRights(&next) {
 			return nil
 		}
-		if err := p.keep(ctx, &next); err != nil {
+		if err := p.keepChanged(ctx, &next); err != nil {
 			return err
 		}
 		if hash != nil {
 			p.endSessions(ctx, func(s *session) bool { return s.user == name })
 			p.forgetInitial(name)
 		}
-		p.lost(name, false)
+		p.lost(Loss{Name: name})
 		return nil
 	})
 	if err != nil {
@@ -575,7 +601,7 @@ func (p *People) Remove(ctx context.Context, name string) error {
 		}
 		p.endSessions(ctx, func(s *session) bool { return s.user == name })
 		p.forgetInitial(name)
-		p.lost(name, true)
+		p.lost(Loss{Name: name, Removed: true})
 		return nil
 	})
 }
@@ -621,14 +647,32 @@ func (p *People) change(ctx context.Context, f func() error) error {
 
 // keep writes a user into the state. The caller is within change.
 func (p *People) keep(ctx context.Context, u *user) error {
-	if _, err := p.users.Put(ctx, u.name, recordOf(u), state.Any); err != nil {
+	expect := uint64(state.Any)
+	if p.shared != nil {
+		expect = u.revision // other servers change users, too
+	}
+	revision, err := p.users.Put(ctx, u.name, recordOf(u), expect)
+	if err != nil {
 		return fmt.Errorf("write user: %w", err)
 	}
+	u.revision = revision
 	p.mu.Lock()
-	p.kept[u.name] = u
-	delete(p.known, u.name)
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if now := p.kept[u.name]; p.shared == nil || now == nil || now.revision < revision {
+		p.kept[u.name] = u
+		delete(p.known, u.name)
+	}
 	return nil
+}
+
+// keepChanged is keep for a user who is there already. It fails with ErrChanged if another server was faster.
+func (p *People) keepChanged(ctx context.Context, u *user) error {
+	err := p.keep(ctx, u)
+	if errors.Is(err, state.ErrConflict) {
+		p.takeUser(ctx, u.name)
+		return ErrChanged
+	}
+	return err
 }
 
 // readState reads users, logins and sessions from the state. It says whether it could read all users.
@@ -639,7 +683,7 @@ func (p *People) readState(ctx context.Context) bool {
 	}
 	kept := make(map[string]*user, len(users))
 	for _, r := range users {
-		kept[r.Key] = r.Value.user(r.Key)
+		kept[r.Key] = r.Value.user(r.Key, r.Revision)
 	}
 	visits, bad := p.visits.List(ctx, "")
 	if bad != nil {
@@ -683,17 +727,29 @@ const writeTimeout = 5 * time.Second
 func (p *People) Run(ctx context.Context) error {
 	tick := time.NewTicker(watchTime)
 	defer tick.Stop()
+	var known <-chan struct{} // nil: nothing is to be done when the users are known
+	if p.shared != nil && !p.founded {
+		known = p.shared.Known()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-known:
+			known = nil
+			p.parts.Terminal = false // what the server prints at its start was printed
+			if err := p.makeFirst(ctx); err != nil {
+				p.log.Error("the first administrator could not be made", "err", err)
+			}
 		case <-p.wake:
 			p.tellLosses(ctx)
 			p.takeReset(ctx)
+			p.payOwed(ctx)
 		case <-tick.C:
 			p.watch()
 			p.takeReset(ctx)
 			p.sweep(ctx)
+			p.payOwed(ctx)
 		}
 	}
 }

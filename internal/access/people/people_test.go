@@ -62,10 +62,10 @@ func openDesk(t *testing.T, change func(*Config, *Parts)) (*desk, error) {
 			defer d.mu.Unlock()
 			d.lines = append(d.lines, l)
 		},
-		Lost: func(_ context.Context, name string, removed bool) {
+		Lost: func(_ context.Context, l Loss) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			d.lost = append(d.lost, fmt.Sprint(name, " ", removed))
+			d.lost = append(d.lost, fmt.Sprint(l.Name, " ", l.Removed))
 		},
 	}
 	if change != nil {

@@ -21,8 +21,8 @@ func recordOf(u *user) userRecord {
 	return userRecord{Hash: string(u.hash), Role: u.role, Streams: u.streams, Created: u.created.UnixMilli()}
 }
 
-func (r userRecord) user(name string) *user {
-	return &user{name: name, hash: []byte(r.Hash), role: r.Role, streams: r.Streams, source: FromState, created: time.UnixMilli(r.Created)}
+func (r userRecord) user(name string, revision uint64) *user {
+	return &user{revision: revision, name: name, hash: []byte(r.Hash), role: r.Role, streams: r.Streams, source: FromState, created: time.UnixMilli(r.Created)}
 }
 
 // visitRecord says when and from where a user has logged in. His name is the key.
@@ -56,4 +56,12 @@ type sessionRecord struct {
 	LastSeen  int64  `json:"lastSeen"`
 	Address   string `json:"address"`
 	UserAgent string `json:"userAgent"`
+}
+
+func (r sessionRecord) session(key string, revision uint64) *session {
+	seen := time.UnixMilli(r.LastSeen)
+	return &session{
+		key: key, user: r.User, stamp: r.Stamp, created: time.UnixMilli(r.Created), address: r.Address, userAgent: r.UserAgent, seen: seen, saved: seen,
+		revision: revision,
+	}
 }

@@ -49,8 +49,9 @@ type session struct {
 	address   string
 	userAgent string
 
-	seen  time.Time // guarded by People.mu
-	saved time.Time // guarded by People.mu; seen as the state has it
+	seen     time.Time // guarded by People.mu
+	saved    time.Time // guarded by People.mu; seen as the state has it; zero: the state does not have the session
+	revision uint64    // guarded by People.mu; in the state
 }
 
 // id names the session in lists.
@@ -90,9 +91,14 @@ func (p *People) Start(ctx context.Context, c access.Credential, userAgent strin
 	secret = base64.RawURLEncoding.EncodeToString(random[:])
 	now := time.Now()
 	s := &session{key: keyOf(secret), user: u.name, stamp: u.stamp(), created: now, address: c.Peer.String(), userAgent: short(userAgent), seen: now, saved: now}
-	if _, err := p.open.Put(ctx, s.key, s.record(), state.Any); err != nil {
-		// A full disk must not keep people out who could make room on it. The session ends with the server.
-		p.log.Warn("a session will not outlive the server", "err", err)
+	if s.revision, err = p.open.Put(ctx, s.key, s.record(), state.Any); err != nil {
+		if p.shared != nil {
+			p.log.Warn("the other servers learn later that somebody has logged in", "err", err)
+			s.saved = time.Time{} // written when the others can be reached
+		} else {
+			// A full disk must not keep people out who could make room on it. The session ends with the server.
+			p.log.Warn("a session will not outlive the server", "err", err)
+		}
 	}
 	p.mu.Lock()
 	p.sessions[s.key] = s
@@ -150,14 +156,30 @@ func (p *People) Session(ctx context.Context, c access.Credential) (*access.Prin
 	if save {
 		s.saved = now
 	}
-	r := s.record()
+	r, revision := s.record(), s.revision
 	p.mu.Unlock()
 	if save {
-		if _, err := p.open.Put(ctx, s.key, r, state.Any); err != nil {
-			p.log.Warn("the state does not know that a session is used", "err", err)
-		}
+		p.saveUse(ctx, s, r, revision)
 	}
 	return p.principalOf(u, s), nil
+}
+
+// saveUse writes that a session is used. If another server has changed or ended it meanwhile, that stands.
+func (p *People) saveUse(ctx context.Context, s *session, r sessionRecord, revision uint64) {
+	if p.shared == nil {
+		revision = state.Any
+	}
+	revision, err := p.open.Put(ctx, s.key, r, revision)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err == nil:
+		s.revision = max(s.revision, revision)
+	case p.shared == nil:
+		p.log.Warn("the state does not know that a session is used", "err", err)
+	case errors.Is(err, state.ErrAway) && s.revision == 0:
+		s.saved = time.Time{} // the others do not have it yet
+	}
 }
 
 // Describe returns the session of a principal, ErrNoSession if he has none.
@@ -199,8 +221,14 @@ func (p *People) End(ctx context.Context, c access.Credential) error {
 	return p.endOne(ctx, c, func(s *session) bool { return s.key == key })
 }
 
-// Terminate ends the session that has an id. It fails with ErrNoSession.
+// Terminate ends the session that has an id. It fails with ErrNoSession, and with
+// state.ErrAway if the session would go on at other servers.
 func (p *People) Terminate(ctx context.Context, id string) error {
+	if p.shared != nil {
+		if err := p.shared.Writable(); err != nil {
+			return err
+		}
+	}
 	if !p.endSessions(ctx, func(s *session) bool { return s.id() == id }) {
 		return ErrNoSession
 	}
@@ -237,16 +265,27 @@ func (p *People) endSessions(ctx context.Context, which func(*session) bool) boo
 		return false
 	}
 	for _, key := range ended {
-		if err := p.open.Delete(ctx, key, state.Any); err != nil {
+		err := p.open.Delete(ctx, key, state.Any)
+		switch {
+		case err == nil:
+		case p.shared != nil:
+			p.owe(key)
+		default:
 			p.log.Error("an ended session may come back when the server starts again", "err", err)
 		}
 	}
-	if p.parts.Leases != nil {
-		p.parts.Leases.End(func(who *access.Principal) bool {
-			return who != nil && who.Kind == access.User && who.ID != "" && slices.ContainsFunc(ended, func(key string) bool { return key[:len(who.ID)] == who.ID })
-		}, access.ErrRevoked)
-	}
+	p.endLeases(ended)
 	return true
+}
+
+// endLeases ends what was begun with sessions that have ended.
+func (p *People) endLeases(ended []string) {
+	if p.parts.Leases == nil {
+		return
+	}
+	p.parts.Leases.End(func(who *access.Principal) bool {
+		return who != nil && who.Kind == access.User && who.ID != "" && slices.ContainsFunc(ended, func(key string) bool { return key[:len(who.ID)] == who.ID })
+	}, access.ErrRevoked)
 }
 
 // sweep removes sessions that have ended by themselves, or whose users are gone.
@@ -256,6 +295,8 @@ func (p *People) sweep(ctx context.Context) {
 	p.endSessions(ctx, func(s *session) bool {
 		why := ""
 		switch u := p.lookup(s.user); {
+		case p.shared != nil && !s.isOver(now):
+			return false // another server may have the user in its file
 		case u == nil:
 			why = "the user is gone"
 		case u.stamp() != s.stamp:
@@ -289,11 +330,7 @@ func (p *People) readSessions(ctx context.Context) {
 		if len(r.Key) != 2*sha256.Size {
 			continue
 		}
-		v := r.Value
-		p.sessions[r.Key] = &session{
-			key: r.Key, user: v.User, stamp: v.Stamp, created: time.UnixMilli(v.Created), address: v.Address, userAgent: v.UserAgent,
-			seen: time.UnixMilli(v.LastSeen), saved: time.UnixMilli(v.LastSeen),
-		}
+		p.sessions[r.Key] = r.Value.session(r.Key, r.Revision)
 	}
 	p.mu.Unlock()
 	p.sweep(ctx)

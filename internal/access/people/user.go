@@ -30,7 +30,7 @@ type User struct {
 	LastLogin time.Time // zero: never
 }
 
-// user is a user with the hash of his password. It is immutable.
+// user is a user with the hash of his password. It is immutable once others know it.
 type user struct {
 	name    string
 	hash    []byte // bcrypt
@@ -38,6 +38,8 @@ type user struct {
 	streams []string
 	source  Source
 	created time.Time
+
+	revision uint64 // of the record
 }
 
 // principal returns the principal of a user. id is the id of his session; "": he has no session.
@@ -132,6 +134,8 @@ var (
 	ErrInFile = errors.New("this user is in rest_users_file: change him there")
 	// ErrLastAdmin means that nobody would be left who can manage users.
 	ErrLastAdmin = errors.New("this is the last administrator: make another one first")
+	// ErrChanged means that somebody else has changed the user at the same time.
+	ErrChanged = errors.New("somebody else has just changed this user at another server: look at him and try again")
 	// ErrTooManyUsers means that there are as many users as there may be.
 	ErrTooManyUsers = fmt.Errorf("there are %d users already, which is the limit", maxUsers)
 )

@@ -64,3 +64,14 @@ func (g *guesses) forgetUser(name string) {
 	defer g.mu.Unlock()
 	delete(g.places, name)
 }
+
+// merge adds the addresses from which a user has logged in at another server.
+func (g *guesses) merge(name string, p places) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for from, at := range p {
+		if at.After(g.places[name][from]) {
+			g.remember(name, from, at)
+		}
+	}
+}

@@ -260,12 +260,33 @@ func (t *Tokens) currentSigner(ctx context.Context) (*signer, error) {
 		return nil, fmt.Errorf("seal the key that signs tokens: %w", err)
 	}
 	record := signerRecord{ID: s.id, Seed: sealed, Created: time.Now()}
-	if _, err := t.buckets.signing.Put(ctx, signerKey, record, state.Any); err != nil {
+	expect, err := t.signerRevision(ctx)
+	if err == nil {
+		_, err = t.buckets.signing.Put(ctx, signerKey, record, expect)
+	}
+	if errors.Is(err, state.ErrConflict) { // another server has just made one
+		if err = t.loadSigner(ctx); err == nil && t.signer != nil {
+			return t.signer, nil
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("store the key that signs tokens: %w", err)
 	}
 	t.useSigner(s)
 	t.log.Info("key for tokens made", "kid", s.id)
 	return s, nil
+}
+
+// signerRevision returns the revision of the key that a new one replaces.
+func (t *Tokens) signerRevision(ctx context.Context) (uint64, error) {
+	if t.shared == nil {
+		return state.Any, nil
+	}
+	r, err := t.buckets.signing.Get(ctx, signerKey)
+	if errors.Is(err, state.ErrNotFound) {
+		err = nil
+	}
+	return r.Revision, err
 }
 
 // useSigner signs with s from now on. The caller holds signing, or nobody else knows t.

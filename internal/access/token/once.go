@@ -2,6 +2,8 @@ package token
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ type usedRecord struct {
 	ID      string    `json:"id"`
 	Owner   string    `json:"owner,omitempty"`
 	Expires time.Time `json:"expires"`
+	Use     string    `json:"use,omitempty"` // tells two uses at two servers apart
 }
 
 // used remembers the tokens that may be used once, and were, until they expire. All methods may be called from any goroutine.
@@ -27,6 +30,8 @@ type used struct {
 	mu    sync.Mutex
 	ids   map[string]spent // guarded by mu
 	count map[string]int   // guarded by mu; by owner
+
+	untold []usedRecord // guarded by mu; that the other servers do not know yet
 }
 
 // spent is a token that was used.
@@ -69,14 +74,54 @@ func (u *used) expired(now time.Time) []string {
 	return gone
 }
 
-// spend marks a token as used, here and in the state.
+// spend marks a token as used, here and in the state. Of servers that have their tokens in common one succeeds, unless they cannot reach each
+// other: a publisher gets in all the same.
 func (t *Tokens) spend(ctx context.Context, id, owner string, until time.Time) bool {
+	r := usedRecord{ID: id, Owner: owner, Expires: until}
+	expect := uint64(state.Any)
+	if t.shared != nil {
+		r.Use, expect = rand.Text(), 0
+	}
 	if !t.used.spend(id, owner, until) {
 		return false
 	}
-	if _, err := t.buckets.used.Put(ctx, recordKey(id), usedRecord{id, owner, until}, state.Any); err != nil {
+	_, err := t.buckets.used.Put(ctx, recordKey(id), r, expect)
+	switch {
+	case err == nil:
+	case errors.Is(err, state.ErrConflict):
+		return false // it was used at another server
+	default:
 		// A full disk ends no show: this process remembers the token, and only after a restart it could be used again.
 		t.log.Warn("used token not stored", "err", err)
+		if t.shared != nil {
+			t.used.owe(r)
+		}
 	}
 	return true
+}
+
+// owe notes that the other servers do not know that a token was used. There are no more of these than used tokens.
+func (u *used) owe(r usedRecord) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.untold = append(u.untold, r)
+}
+
+// saveSpent tells the other servers of tokens that were used while nobody could be told.
+func (t *Tokens) saveSpent(ctx context.Context) {
+	if t.shared == nil || t.shared.Writable() != nil {
+		return
+	}
+	t.used.mu.Lock()
+	untold := t.used.untold
+	t.used.untold = nil
+	t.used.mu.Unlock()
+	for _, r := range untold {
+		if !time.Now().Before(r.Expires) {
+			continue
+		}
+		if _, err := t.buckets.used.Put(ctx, recordKey(r.ID), r, 0); errors.Is(err, state.ErrAway) {
+			t.used.owe(r)
+		}
+	}
 }

@@ -143,13 +143,21 @@ func (t *Tokens) Revoke(ctx context.Context, by *access.Principal, r Revocation)
 	if by != nil {
 		r.By = by.String()
 	}
+	if t.shared != nil { // a token that is revoked here only would go on at other servers
+		if _, err := t.buckets.revocations.Put(ctx, recordKey(r.what()), r, state.Any); err != nil {
+			return fmt.Errorf("revoke: %w", err)
+		}
+	}
 	r, ok := t.revocations.add(r)
 	if !ok {
 		return ErrTooMany
 	}
 	ended := t.parts.Leases.End(func(p *access.Principal) bool { return t.stillValid(p) != nil }, access.ErrRevoked)
+	var err error
 	// In force already, whatever the disk says: the error tells that it may be forgotten when the server starts again.
-	_, err := t.buckets.revocations.Put(ctx, recordKey(r.what()), r, state.Any)
+	if t.shared == nil {
+		_, err = t.buckets.revocations.Put(ctx, recordKey(r.what()), r, state.Any)
+	}
 	t.log.Info("token revoked", "what", r.what(), "sessions", ended, "by", r.By)
 	if err != nil {
 		err = fmt.Errorf("the revocation is in force until the server stops, but could not be stored: %w", err)

@@ -193,7 +193,7 @@ func (s *storedKeys) written(id string, revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if k, ok := s.byID[id]; ok {
-		k.revision = revision
+		k.revision = max(k.revision, revision) // another server may have written it since
 	}
 }
 
@@ -283,10 +283,21 @@ func (t *Tokens) Keys(by *access.Principal) []Key { return t.keys.list(mayHave(b
 // RemoveKey removes a key that the principal may see, and ends the sessions of those who have shown it. The error is ErrNoKey if there is
 // none.
 func (t *Tokens) RemoveKey(ctx context.Context, by *access.Principal, id string) error {
-	if !t.keys.has(id) || !t.keys.remove(id, mayHave(by)) {
+	if t.shared != nil { // a key that is gone here only would go on at other servers
+		if len(t.keys.list(func(k Key) bool { return k.ID == id && mayHave(by)(k) })) == 0 {
+			return ErrNoKey
+		}
+		if err := t.buckets.keys.Delete(ctx, id, state.Any); err != nil {
+			return fmt.Errorf("remove key: %w", err)
+		}
+	}
+	if !t.keys.remove(id, mayHave(by)) && t.shared == nil { // the news of it may have been faster
 		return ErrNoKey
 	}
-	err := t.buckets.keys.Delete(ctx, id, state.Any)
+	var err error
+	if t.shared == nil {
+		err = t.buckets.keys.Delete(ctx, id, state.Any)
+	}
 	if err != nil {
 		err = fmt.Errorf("the key is not valid until the server stops, but could not be removed from the state: %w", err)
 	}
@@ -338,6 +349,9 @@ func mayHave(by *access.Principal) func(Key) bool {
 
 // saveUses writes the last uses of keys into the state.
 func (t *Tokens) saveUses(ctx context.Context) {
+	if t.shared != nil && t.shared.Writable() != nil {
+		return // later
+	}
 	var first error
 	failed := 0
 	for _, use := range t.keys.unsaved() {
@@ -345,6 +359,7 @@ func (t *Tokens) saveUses(ctx context.Context) {
 		switch {
 		case err == nil:
 			t.keys.written(use.ID, revision)
+		case t.shared != nil && errors.Is(err, state.ErrConflict): // it was used at another server, too
 		case t.keys.has(use.ID): // otherwise it was removed meanwhile
 			first, failed = cmp.Or(first, err), failed+1
 		}

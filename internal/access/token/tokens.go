@@ -36,9 +36,10 @@ type Parts struct {
 
 // Tokens checks and makes tokens and stored keys. All methods may be called from any goroutine.
 type Tokens struct {
-	cfg   Config
-	parts Parts
-	log   *slog.Logger
+	cfg    Config
+	parts  Parts
+	log    *slog.Logger
+	shared state.Shared // the Keeper, if several servers have their keys in common; nil: this server is alone
 
 	buckets buckets
 
@@ -68,6 +69,7 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Token
 		return nil, err
 	}
 	t := &Tokens{cfg: cfg, parts: parts, log: log, buckets: newBuckets(parts.Keeper)}
+	t.shared, _ = parts.Keeper.(state.Shared)
 	t.revocations.live = map[string]Revocation{}
 	t.used.ids, t.used.count = map[string]spent{}, map[string]int{}
 	t.counts.bad = map[reason]*atomic.Int64{}
@@ -91,6 +93,7 @@ func New(ctx context.Context, cfg Config, parts Parts, log *slog.Logger) (*Token
 	}
 	t.load(ctx)
 	parts.Leases.AddCheck(t.stillValid)
+	t.followOthers()
 	return t, nil
 }
 
@@ -206,6 +209,7 @@ func (t *Tokens) Run(ctx context.Context) error {
 		case <-tick.C:
 			t.saveUses(ctx)
 			t.forget(ctx)
+			t.saveSpent(ctx)
 		case <-ctx.Done():
 		}
 	}
